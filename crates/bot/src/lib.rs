@@ -1,0 +1,1 @@
+//! One task, one meeting: joins, records, decides when to leave, reports.

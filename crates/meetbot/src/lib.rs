@@ -1,0 +1,1 @@
+//! The Rust SDK of meetbot: dispatch bots to video meetings and verify their webhooks.

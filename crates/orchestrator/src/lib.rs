@@ -1,0 +1,1 @@
+//! The server: jobs, store, dispatch, webhooks.

@@ -1,0 +1,1 @@
+//! WebRTC over UDP: a peer, its tracks, its data channels. Knows no platform.

@@ -1,0 +1,1 @@
+//! The scripted meeting: the other side of a call, played over real WebRTC.

@@ -1,0 +1,275 @@
+//! What a bot is told, what it reports, and what it is commanded. Not part of the public API.
+
+use std::{fmt, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AutoLeave, CommandId, ControlAction, ControlState, Ending, JobId, JobStatus, LeaveReason,
+    MeetingLink, Timestamp,
+};
+
+/// How long a bot's lease lasts; any accepted report renews it.
+pub const LEASE_SECONDS: u32 = 30;
+/// How often a bot reports even when nothing happens.
+pub const HEARTBEAT_SECONDS: u32 = 5;
+
+/// A secret that never shows in logs.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps it.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// The secret itself, to send or to hash.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Everything a bot needs for one attempt at one job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BotOrder {
+    /// The job.
+    pub job_id: JobId,
+    /// The attempt, from 1; it fences every write.
+    pub epoch: u32,
+    /// What the bot shows the orchestrator: good for this job and this attempt.
+    pub token: Secret,
+    /// Where the orchestrator listens, without a path.
+    pub orchestrator_url: String,
+    /// The meeting.
+    pub link: MeetingLink,
+    /// The meeting's URL as it was given.
+    pub meeting_url: String,
+    /// The caller's own id for the job.
+    pub external_id: Option<String>,
+    /// The name to show.
+    pub display_name: String,
+    /// When to leave.
+    pub auto_leave: AutoLeave,
+    /// The sandbox that plays the meeting (`ws://…`), where it is played.
+    pub sandbox: Option<SandboxSeat>,
+    /// The job's folder; this attempt writes into `e<epoch>` in it.
+    pub folder: PathBuf,
+    /// Join nothing: finalise what is on disk, and end so.
+    pub finalize: Option<Ending>,
+}
+
+/// Where the sandbox plays a job's meeting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxSeat {
+    /// The sandbox's WebSocket.
+    pub address: String,
+    /// The scenario, as in `two-speakers?seconds=20`.
+    pub scenario: String,
+}
+
+words! {
+    /// Audio or video.
+    pub enum MediaKind {
+        /// Audio.
+        Audio = "audio",
+        /// Video.
+        Video = "video",
+    }
+}
+
+words! {
+    /// Why a bot waits at the door.
+    pub enum Lobby {
+        /// Someone has to admit it.
+        WaitingRoom = "waiting_room",
+        /// The meeting says that its host is not there.
+        WaitingForHost = "waiting_for_host",
+    }
+}
+
+/// Someone in a meeting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Participant {
+    /// The meeting's id for them.
+    pub id: String,
+    /// Their name.
+    pub name: String,
+    /// Whether they are a host.
+    pub is_host: bool,
+    /// Whether it is another bot.
+    pub is_bot: bool,
+}
+
+/// A line of a meeting's chat, and of `chat.jsonl`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct ChatMessage {
+    /// The message's id.
+    pub id: String,
+    /// Who wrote it.
+    pub sender_id: String,
+    /// Their name.
+    pub sender: String,
+    /// The text.
+    pub text: String,
+    /// Whether only the bot was written to.
+    pub private: bool,
+    /// When, in milliseconds from the recording's `startedAt`.
+    pub at_ms: u64,
+}
+
+/// What a bot has received and written so far in this attempt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MediaCounters {
+    /// Packets that reached the bot.
+    pub packets_received: u64,
+    /// Packets that are in the files.
+    pub packets_written: u64,
+    /// Packets that were sent but never came.
+    pub packets_lost: u64,
+    /// Bytes that are in the files.
+    pub bytes_written: u64,
+}
+
+/// Something a bot has to say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum BotReport {
+    /// It lives.
+    Heartbeat {
+        /// What it has recorded.
+        media: MediaCounters,
+    },
+    /// It stands at the door.
+    Waiting {
+        /// Why.
+        lobby: Lobby,
+    },
+    /// It lost the meeting and is on its way back in; the status stays.
+    Reconnecting,
+    /// It is in the call: the roster holds it and the media path is up.
+    Admitted,
+    /// The first packet is on disk.
+    RecordingStarted,
+    /// Nothing is written from now on.
+    RecordingPaused,
+    /// Writing again.
+    RecordingResumed {
+        /// How long this attempt has been paused in all, in ms.
+        paused_ms: u64,
+    },
+    /// Stopped for good; the bot stays.
+    RecordingStopped,
+    /// The host was asked for permission.
+    PermissionRequested,
+    /// The host's answer.
+    PermissionAnswered {
+        /// Whether it was yes.
+        granted: bool,
+    },
+    /// Someone joined.
+    ParticipantJoined {
+        /// Who.
+        participant: Participant,
+    },
+    /// Someone left.
+    ParticipantLeft {
+        /// Who.
+        participant: Participant,
+    },
+    /// Someone wrote into the chat.
+    Chat {
+        /// The message.
+        message: ChatMessage,
+    },
+    /// It is leaving, or has left: files are being closed.
+    Leaving {
+        /// Why.
+        reason: Option<LeaveReason>,
+    },
+    /// A command is done.
+    CommandDone {
+        /// Which.
+        command_id: CommandId,
+        /// How it went.
+        state: ControlState,
+    },
+    /// The bot's work is over, and its manifest (if there is one) is on disk.
+    Ended {
+        /// How the job ends.
+        ending: Ending,
+        /// Where the manifest is.
+        manifest_uri: Option<String>,
+        /// How long the recording is, in ms.
+        duration_ms: u64,
+    },
+}
+
+/// A report with its place in the attempt's sequence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NumberedReport {
+    /// From 1, without holes; the orchestrator applies each once.
+    pub seq: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What.
+    pub report: BotReport,
+}
+
+/// The body of `POST /api/v1/ingest`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IngestRequest {
+    /// The job.
+    pub job_id: JobId,
+    /// The attempt.
+    pub epoch: u32,
+    /// What happened, oldest first; empty is a sign of life too.
+    pub reports: Vec<NumberedReport>,
+}
+
+/// The answer to [`IngestRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IngestAnswer {
+    /// The job's status now.
+    pub status: JobStatus,
+    /// The highest `seq` that is applied; the bot forgets everything up to it.
+    pub acknowledged: u64,
+}
+
+/// Something a bot is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BotCommand {
+    /// Its id.
+    pub id: CommandId,
+    /// Its place among the job's commands, from 1.
+    pub seq: u64,
+    /// What to do.
+    pub action: ControlAction,
+    /// The text of a chat message.
+    pub message: Option<String>,
+}
+
+/// The answer to `GET /api/v1/ingest/commands`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commands {
+    /// In the order in which they were given.
+    pub commands: Vec<BotCommand>,
+}

@@ -1,0 +1,273 @@
+//! Webhook events: the envelope, version 2, and what each event carries.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value, value::RawValue};
+
+use crate::{
+    DeliveryId, FailureCode, JobId, JobStatus, LeaveReason, Metadata, Permission, Timestamp,
+    bot::{ChatMessage, Participant},
+};
+
+/// The version of the envelope.
+pub const ENVELOPE_VERSION: u32 = 2;
+
+words! {
+    /// The name of a webhook event.
+    pub enum EventName {
+        /// A job's status changed.
+        StatusChanged = "job.status_changed",
+        /// A job completed and its manifest is written; exactly once per successful job.
+        Finalized = "job.finalized",
+        /// A job failed.
+        Failed = "job.failed",
+        /// The bot asked the host for permission to record.
+        PermissionRequested = "bot.recording_permission_requested",
+        /// The host permits the recording.
+        PermissionGranted = "bot.recording_permission_granted",
+        /// The host refuses the recording.
+        PermissionDenied = "bot.recording_permission_denied",
+        /// Someone wrote into the meeting's chat.
+        ChatMessage = "bot.chat_message",
+        /// Someone joined the meeting.
+        ParticipantJoined = "bot.participant_joined",
+        /// Someone left the meeting.
+        ParticipantLeft = "bot.participant_left",
+    }
+}
+
+/// A webhook event as it is sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookEvent {
+    /// The delivery; the same over all its tries.
+    pub delivery_id: DeliveryId,
+    /// What happened.
+    pub event: EventName,
+    /// When it happened.
+    pub emitted_at: Timestamp,
+    /// Which try this is, from 1.
+    pub attempt: u32,
+    /// The version of the envelope: 2.
+    pub version: u32,
+    /// The event itself.
+    pub data: EventData,
+}
+
+/// What an event says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventData {
+    /// The event's name once more.
+    pub event: EventName,
+    /// Counts a job's events up from 1; an endpoint that gets only some of them sees holes.
+    pub sequence: u64,
+    /// The job.
+    pub job_id: JobId,
+    /// The caller's own id for it.
+    pub external_id: Option<String>,
+    /// The job's status after the event.
+    pub status: JobStatus,
+    /// The caller's own data.
+    pub metadata: Metadata,
+    /// What is particular to the event.
+    #[serde(flatten)]
+    pub details: EventDetails,
+}
+
+/// What is particular to an event.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+#[non_exhaustive]
+pub enum EventDetails {
+    /// Of `job.status_changed`.
+    StatusChanged {
+        /// The status before; `None` for a new job.
+        previous_status: Option<JobStatus>,
+        /// A hint about what the status is busy with.
+        status_detail: Option<String>,
+        /// Why the bot left.
+        leave_reason: Option<LeaveReason>,
+    },
+    /// Of `job.finalized`.
+    Finalized {
+        /// Where the manifest is.
+        manifest_uri: Option<String>,
+        /// Why the bot left.
+        leave_reason: Option<LeaveReason>,
+        /// How long the recording is, in milliseconds.
+        duration_ms: u64,
+    },
+    /// Of `job.failed`. Three names in snake case are the envelope's history; `failure_reason` repeats the detail.
+    #[serde(rename_all = "snake_case")]
+    Failed {
+        /// Why.
+        failure_code: Option<FailureCode>,
+        /// Why, in a sentence.
+        failure_detail: Option<String>,
+        /// The same sentence, for receivers of version 1.
+        failure_reason: Option<String>,
+        /// Where the manifest is, when something was recorded.
+        #[serde(rename = "manifestUri")]
+        manifest_uri: Option<String>,
+    },
+    /// Of the three `bot.recording_permission_*`.
+    Permission {
+        /// Whether the meeting allows the recording.
+        permission: Permission,
+    },
+    /// Of `bot.chat_message`.
+    Chat {
+        /// The message.
+        message: ChatMessage,
+    },
+    /// Of `bot.participant_joined` and `bot.participant_left`.
+    Participant {
+        /// Who.
+        participant: Participant,
+    },
+    /// Of an event that this version does not know: all its fields.
+    Other(Map<String, Value>),
+}
+
+impl<'de> Deserialize<'de> for EventData {
+    /// The event's name decides what else is read; `flatten` cannot, and would spoil the metadata's numbers.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Frame {
+            event: EventName,
+            sequence: u64,
+            job_id: JobId,
+            #[serde(default)]
+            external_id: Option<String>,
+            status: JobStatus,
+            #[serde(default)]
+            metadata: Metadata,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct StatusChanged {
+            previous_status: Option<JobStatus>,
+            status_detail: Option<String>,
+            leave_reason: Option<LeaveReason>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Finalized {
+            manifest_uri: Option<String>,
+            leave_reason: Option<LeaveReason>,
+            #[serde(default)]
+            duration_ms: u64,
+        }
+        #[derive(Deserialize)]
+        struct Failed {
+            failure_code: Option<FailureCode>,
+            failure_detail: Option<String>,
+            failure_reason: Option<String>,
+            #[serde(rename = "manifestUri")]
+            manifest_uri: Option<String>,
+        }
+        #[derive(Deserialize)]
+        struct WithPermission {
+            permission: Permission,
+        }
+        #[derive(Deserialize)]
+        struct WithMessage {
+            message: ChatMessage,
+        }
+        #[derive(Deserialize)]
+        struct WithParticipant {
+            participant: Participant,
+        }
+
+        fn read<T: for<'a> Deserialize<'a>, E: Error>(raw: &RawValue) -> Result<T, E> {
+            serde_json::from_str(raw.get()).map_err(E::custom)
+        }
+
+        let raw = <Box<RawValue>>::deserialize(deserializer)?;
+        let frame: Frame = read(&raw)?;
+        let details = match &frame.event {
+            EventName::StatusChanged => {
+                let StatusChanged { previous_status, status_detail, leave_reason } = read(&raw)?;
+                EventDetails::StatusChanged { previous_status, status_detail, leave_reason }
+            }
+            EventName::Finalized => {
+                let Finalized { manifest_uri, leave_reason, duration_ms } = read(&raw)?;
+                EventDetails::Finalized { manifest_uri, leave_reason, duration_ms }
+            }
+            EventName::Failed => {
+                let Failed { failure_code, failure_detail, failure_reason, manifest_uri } =
+                    read(&raw)?;
+                EventDetails::Failed { failure_code, failure_detail, failure_reason, manifest_uri }
+            }
+            EventName::PermissionRequested
+            | EventName::PermissionGranted
+            | EventName::PermissionDenied => {
+                EventDetails::Permission { permission: read::<WithPermission, _>(&raw)?.permission }
+            }
+            EventName::ChatMessage => {
+                EventDetails::Chat { message: read::<WithMessage, _>(&raw)?.message }
+            }
+            EventName::ParticipantJoined | EventName::ParticipantLeft => {
+                EventDetails::Participant {
+                    participant: read::<WithParticipant, _>(&raw)?.participant,
+                }
+            }
+            EventName::Other(_) => {
+                let mut fields: Map<String, Value> = read(&raw)?;
+                for known in ["event", "sequence", "jobId", "externalId", "status", "metadata"] {
+                    fields.remove(known);
+                }
+                EventDetails::Other(fields)
+            }
+        };
+        let Frame { event, sequence, job_id, external_id, status, metadata } = frame;
+        Ok(Self { event, sequence, job_id, external_id, status, metadata, details })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope(event: &str, details: &str) -> String {
+        format!(
+            r#"{{"deliveryId":"dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ","event":"{event}","emittedAt":"2026-11-23T10:00:00.000Z","attempt":1,"version":2,"data":{{"event":"{event}","sequence":3,"jobId":"job_01KAB1CDEFGHJKMNPQRSTVWXYZ","externalId":null,"status":"failed","metadata":{{"n":12345678901234567890123}},{details}}}}}"#
+        )
+    }
+
+    #[test]
+    fn events_come_back_to_the_letter() {
+        let cases = [
+            envelope(
+                "job.status_changed",
+                r#""previousStatus":"queued","statusDetail":null,"leaveReason":"solo""#,
+            ),
+            envelope(
+                "job.finalized",
+                r#""manifestUri":"file:///m.json","leaveReason":"solo","durationMs":20000"#,
+            ),
+            envelope(
+                "job.failed",
+                r#""failure_code":"network_loss","failure_detail":"gone","failure_reason":"gone","manifestUri":null"#,
+            ),
+            envelope("bot.recording_permission_denied", r#""permission":"denied""#),
+            envelope("job.some_new_event", r#""answer":42"#),
+        ];
+        for text in cases {
+            let event: WebhookEvent =
+                serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(serde_json::to_string(&event).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_new_event_keeps_its_fields() {
+        let event: WebhookEvent =
+            serde_json::from_str(&envelope("job.some_new_event", r#""answer":42"#)).unwrap();
+        let EventDetails::Other(fields) = event.data.details else { panic!("{event:?}") };
+        assert_eq!(serde_json::to_string(&fields).unwrap(), r#"{"answer":42}"#);
+    }
+}

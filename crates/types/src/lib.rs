@@ -1,0 +1,40 @@
+//! The vocabulary of meetbot, shared by the server, the bots and the SDKs.
+//!
+//! Plain data and pure rules: no I/O, no async, and no clock (whoever needs the time is given it).
+//! Every name that goes over the wire is declared here once; `docs/` and `spec/` are made from it by tests.
+
+#[macro_use]
+mod words;
+
+pub mod auto_leave;
+pub mod bot;
+pub mod control;
+pub mod ending;
+pub mod error;
+pub mod event;
+pub mod failure;
+pub mod id;
+pub mod job;
+pub mod link;
+pub mod manifest;
+pub mod metadata;
+pub mod page;
+pub mod sandbox;
+pub mod signature;
+pub mod time;
+
+pub use auto_leave::{AutoLeave, AutoLeaveConfig, Rule};
+pub use control::{ControlAction, ControlResult, ControlState};
+pub use ending::{Cause, Ending};
+pub use error::{ErrorBody, ErrorCode, Issue};
+pub use event::{EventName, WebhookEvent};
+pub use failure::{Failure, FailureCode};
+pub use id::{CommandId, ConsumerId, DeliveryId, EventId, JobId, KeyId, RequestId};
+pub use job::{
+    Job, JobStatus, LeaveReason, NewJob, Permission, Recording, RecordingState, Webhooks,
+};
+pub use link::{MeetingLink, Platform};
+pub use manifest::Manifest;
+pub use metadata::Metadata;
+pub use page::Page;
+pub use time::Timestamp;

@@ -1,0 +1,307 @@
+//! Meeting links: which product a URL belongs to, which meeting it names, and its passcode.
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::sandbox;
+
+/// The longest meeting URL, in characters.
+pub const MAX_URL_CHARACTERS: usize = 2_048;
+
+words! {
+    /// A conferencing product.
+    pub enum Platform {
+        /// Google Meet.
+        GoogleMeet = "google-meet",
+        /// Microsoft Teams.
+        Teams = "teams",
+        /// Zoom, by its web client.
+        ZoomWeb = "zoom-web",
+        /// Jitsi Meet.
+        Jitsi = "jitsi",
+        /// `LiveKit`.
+        Livekit = "livekit",
+        /// Galène.
+        Galene = "galene",
+        /// Janus, its `VideoRoom`.
+        Janus = "janus",
+        /// The sandbox: a meeting that the orchestrator plays itself.
+        Sandbox = "sandbox",
+    }
+}
+
+/// A meeting's URL, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MeetingLink {
+    /// The product.
+    pub platform: Platform,
+    /// The URL, normalised; wrappers of mail programs are taken off.
+    pub url: String,
+    /// The meeting's id in the product: a code, a number, a room's name; for the sandbox the scenario with its query.
+    pub meeting_id: String,
+    /// The passcode, if the URL carries one.
+    pub passcode: Option<String>,
+}
+
+/// The text is not the link of a meeting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// It is not a URL.
+    #[error("not a URL: give the meeting's full link, as in https://meet.google.com/abc-defg-hij")]
+    NotAUrl,
+    /// It is too long.
+    #[error("longer than {MAX_URL_CHARACTERS} characters")]
+    TooLong,
+    /// A name or password stands before the host.
+    #[error("a name or password before the host is not accepted")]
+    Userinfo,
+    /// It is a URL of no product that is known here.
+    #[error("{host} is no meeting product known here; supported are {}", supported())]
+    UnknownHost {
+        /// The host.
+        host: String,
+    },
+    /// The product is known, but the URL names no meeting.
+    #[error("a {platform} URL, but it names no meeting; expected is {expected}")]
+    NoMeeting {
+        /// The product.
+        platform: Platform,
+        /// What a meeting's URL looks like.
+        expected: &'static str,
+    },
+}
+
+impl LinkError {
+    /// The error's word in the `issues` of the API.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotAUrl | Self::Userinfo => "invalid_url",
+            Self::TooLong => "too_long",
+            Self::UnknownHost { .. } => "unknown_platform",
+            Self::NoMeeting { .. } => "no_meeting_in_url",
+        }
+    }
+}
+
+fn supported() -> String {
+    Platform::ALL.iter().map(Platform::as_str).collect::<Vec<_>>().join(", ")
+}
+
+impl MeetingLink {
+    /// Takes a meeting's URL apart. `platform` says whose server it is where the host does not (self-hosted Jitsi,
+    /// `LiveKit`, Galène); it is not needed otherwise.
+    pub fn parse(text: &str, platform: Option<&Platform>) -> Result<Self, LinkError> {
+        if text.chars().count() > MAX_URL_CHARACTERS {
+            return Err(LinkError::TooLong);
+        }
+        let mut url = Url::parse(text.trim()).map_err(|_| LinkError::NotAUrl)?;
+        if let Some(inner) = unwrap_mail_link(&url) {
+            url = inner;
+        }
+        if !matches!(url.scheme(), "https" | "http" | "janus+ws" | "janus+wss") {
+            return Err(LinkError::NotAUrl);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(LinkError::Userinfo);
+        }
+        let host =
+            url.host_str().ok_or(LinkError::NotAUrl)?.trim_end_matches('.').to_ascii_lowercase();
+        let found = platform_of(&url, &host);
+        let platform =
+            found.or_else(|| platform.cloned()).ok_or(LinkError::UnknownHost { host })?;
+        let (meeting_id, passcode) = meeting_of(&platform, &url).ok_or_else(|| {
+            LinkError::NoMeeting { expected: example(&platform), platform: platform.clone() }
+        })?;
+        Ok(Self { platform, url: url.into(), meeting_id, passcode })
+    }
+}
+
+/// The link inside a wrapper that mail programs put around it.
+fn unwrap_mail_link(url: &Url) -> Option<Url> {
+    let host = url.host_str()?;
+    let parameter = if host.ends_with(".safelinks.protection.outlook.com") {
+        "url"
+    } else if matches!(host, "www.google.com" | "google.com") && url.path() == "/url" {
+        "q"
+    } else {
+        return None;
+    };
+    Url::parse(&query(url, parameter)?).ok()
+}
+
+fn platform_of(url: &Url, host: &str) -> Option<Platform> {
+    let under = |domain: &str| {
+        host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+    };
+    if url.scheme().starts_with("janus+") {
+        return Some(Platform::Janus);
+    }
+    if host == sandbox::HOST {
+        Some(Platform::Sandbox)
+    } else if host == "meet.google.com" {
+        Some(Platform::GoogleMeet)
+    } else if under("teams.microsoft.com")
+        || under("teams.live.com")
+        || under("teams.microsoft.us")
+        || under("teams.cloud.microsoft")
+    {
+        Some(Platform::Teams)
+    } else if under("zoom.us") || under("zoomgov.com") || under("zoom.com") {
+        Some(Platform::ZoomWeb)
+    } else if under("meet.jit.si") || under("8x8.vc") {
+        Some(Platform::Jitsi)
+    } else if under("livekit.io") || under("livekit.cloud") {
+        Some(Platform::Livekit)
+    } else if under("galene.org") {
+        Some(Platform::Galene)
+    } else {
+        None
+    }
+}
+
+/// What a meeting's URL of the product looks like.
+const fn example(platform: &Platform) -> &'static str {
+    match platform {
+        Platform::GoogleMeet => "https://meet.google.com/abc-defg-hij",
+        Platform::Teams => {
+            "https://teams.microsoft.com/l/meetup-join/19%3ameeting_…/0 or https://teams.live.com/meet/9312345678901?p=…"
+        }
+        Platform::ZoomWeb => "https://zoom.us/j/91234567890?pwd=…",
+        Platform::Jitsi => "https://meet.jit.si/RoomName",
+        Platform::Livekit => "https://meet.livekit.io/rooms/room-name",
+        Platform::Galene => "https://galene.org:8443/group/name/",
+        Platform::Janus => "janus+wss://host/path?room=1234",
+        Platform::Sandbox => "https://sandbox.meetbot.dev/two-speakers?seconds=20",
+        Platform::Other(_) => "a URL that this version does not know",
+    }
+}
+
+/// The meeting's id and passcode in a URL of `platform`; `None` where the URL names no meeting.
+fn meeting_of(platform: &Platform, url: &Url) -> Option<(String, Option<String>)> {
+    let path: Vec<String> = url
+        .path_segments()
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.is_empty())
+        .map(decode)
+        .collect();
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    let plain = |id: &str| Some((id.to_owned(), None));
+    match platform {
+        Platform::GoogleMeet => match path.as_slice() {
+            ["lookup", id, ..] => plain(id),
+            ["_", "meet", id] | [id] => google_code(id).map(|code| (code, None)),
+            _ => None,
+        },
+        Platform::Teams => match path.as_slice() {
+            ["l", "meetup-join", thread, ..] if thread.starts_with("19:") => plain(thread),
+            ["meet", id, ..] | ["v2", "meet", id, ..] => Some(((*id).to_owned(), query(url, "p"))),
+            _ => None,
+        },
+        Platform::ZoomWeb => {
+            let id = match path.as_slice() {
+                ["j" | "w" | "s", id, ..] | ["wc", "join", id] | ["wc", id, ..] => {
+                    let id = id.replace([' ', '-'], "");
+                    ((9..=11).contains(&id.len()) && id.bytes().all(|digit| digit.is_ascii_digit()))
+                        .then_some(id)?
+                }
+                ["my", name, ..] => format!("my/{name}"),
+                _ => return None,
+            };
+            Some((id, query(url, "pwd")))
+        }
+        // 8x8.vc has the tenant before the room: `/vpaas-magic-cookie-…/room`.
+        Platform::Jitsi => (!path.is_empty()).then(|| (path.join("/"), None)),
+        Platform::Livekit => match path.as_slice() {
+            ["rooms", room] | [room] => {
+                Some(((*room).to_owned(), url.fragment().map(decode).filter(|key| !key.is_empty())))
+            }
+            _ => None,
+        },
+        Platform::Galene => match path.as_slice() {
+            ["group", group @ ..] if !group.is_empty() => {
+                Some((group.join("/"), query(url, "password")))
+            }
+            _ => None,
+        },
+        Platform::Janus => {
+            let room = query(url, "room")?;
+            Some((room, query(url, "pin")))
+        }
+        Platform::Sandbox => match path.as_slice() {
+            [scenario] => {
+                let parameters = url.query().map_or(String::new(), |query| format!("?{query}"));
+                Some((format!("{scenario}{parameters}"), None))
+            }
+            _ => None,
+        },
+        Platform::Other(_) => None,
+    }
+}
+
+/// `abc-defg-hij`, however its dashes and case were written.
+fn google_code(text: &str) -> Option<String> {
+    let letters: String = text
+        .chars()
+        .filter(|character| *character != '-')
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    (letters.len() == 10 && letters.bytes().all(|letter| letter.is_ascii_lowercase()))
+        .then(|| format!("{}-{}-{}", &letters[..3], &letters[3..7], &letters[7..]))
+}
+
+/// The first value of a query parameter; empty is none.
+fn query(url: &Url, name: &str) -> Option<String> {
+    url.query_pairs()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+        .filter(|value| !value.is_empty())
+}
+
+/// Percent-decoded; what is not UTF-8 then becomes U+FFFD.
+fn decode(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_a_mail_programs_wrapper_is_found() {
+        let wrapped = "https://eur01.safelinks.protection.outlook.com/?url=https%3A%2F%2Fzoom.us%2Fj%2F91234567890%3Fpwd%3Dab&data=05";
+        let link = MeetingLink::parse(wrapped, None).unwrap();
+        assert_eq!((link.platform, link.meeting_id.as_str()), (Platform::ZoomWeb, "91234567890"));
+        assert_eq!(link.passcode.as_deref(), Some("ab"));
+    }
+
+    #[test]
+    fn a_lookalike_host_is_not_the_product() {
+        for url in [
+            "https://evilzoom.us/j/91234567890",
+            "https://meet.google.com.evil.example/abc-defg-hij",
+            "https://zoom.us.evil.example/j/91234567890",
+        ] {
+            assert!(
+                matches!(MeetingLink::parse(url, None), Err(LinkError::UnknownHost { .. })),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_platform_can_be_named_for_a_host_of_ones_own() {
+        let url = "https://jitsi.acme.example/Weekly";
+        assert!(matches!(MeetingLink::parse(url, None), Err(LinkError::UnknownHost { .. })));
+        let link = MeetingLink::parse(url, Some(&Platform::Jitsi)).unwrap();
+        assert_eq!((link.platform, link.meeting_id.as_str()), (Platform::Jitsi, "Weekly"));
+    }
+
+    #[test]
+    fn odd_paths_are_read_without_loss() {
+        let link = MeetingLink::parse("https://meet.jit.si/a+b&c=d%20e", None).unwrap();
+        assert_eq!(link.meeting_id, "a+b&c=d e");
+    }
+}

@@ -1,0 +1,165 @@
+//! The manifest: what was recorded, by whom, when, and in which files.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{FailureCode, JobId, LeaveReason, Platform, Timestamp, bot::MediaKind};
+
+/// The version of the manifest's form.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// `manifest.json`, written last. All times named `…Ms` are milliseconds from `startedAt`, on one clock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// The version of this form: 1.
+    pub schema_version: u32,
+    /// The job.
+    pub job_id: JobId,
+    /// The caller's own id for it.
+    pub external_id: Option<String>,
+    /// The meeting's URL as it was given.
+    pub meeting_url: String,
+    /// The meeting's product.
+    pub platform: Platform,
+    /// The name the bot showed.
+    pub display_name: String,
+    /// Whether the recording goes from the bot's first admission to the end of its work without a break.
+    pub complete: bool,
+    /// When the first bot was in the call.
+    pub started_at: Timestamp,
+    /// When the last bot left it.
+    pub ended_at: Timestamp,
+    /// `endedAt` less `startedAt`.
+    pub duration_ms: u64,
+    /// Why the bot left.
+    pub leave_reason: Option<LeaveReason>,
+    /// Why the job failed, where it did.
+    pub failure_code: Option<FailureCode>,
+    /// Everyone who was in the meeting, the bot itself left out.
+    pub participants: Vec<ManifestParticipant>,
+    /// The media.
+    pub tracks: Vec<Track>,
+    /// Every file beside the manifest.
+    pub files: Vec<File>,
+    /// The file with the captions, if there were any.
+    pub captions: Option<String>,
+    /// The file with the chat, if anything was written.
+    pub chat: Option<String>,
+    /// When the recording was paused.
+    pub pauses: Vec<Span>,
+    /// The bots that worked on it, one after the other.
+    pub attempts: Vec<Attempt>,
+}
+
+/// Someone who was in the meeting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct ManifestParticipant {
+    /// The meeting's id for them.
+    pub id: String,
+    /// Their name, as it was last.
+    pub name: String,
+    /// Whether it is another bot.
+    pub is_bot: bool,
+    /// Whether they are a host.
+    pub is_host: bool,
+    /// When they came, in ms; 0 when they were there before the bot.
+    pub joined_at: u64,
+    /// When they left, in ms; `None` when they were there to the end.
+    pub left_at: Option<u64>,
+    /// How long they spoke, in ms, by audio level.
+    pub speaking_ms: u64,
+    /// Every name they had.
+    pub names: Vec<String>,
+}
+
+/// One media file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Track {
+    /// The file's name.
+    pub file: String,
+    /// Whose it is.
+    pub participant_id: String,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// `microphone`, `camera` or `screen`.
+    pub source: String,
+    /// `opus`, `vp8` or `h264`.
+    pub codec: String,
+    /// `webm`.
+    pub container: String,
+    /// When the file's time 0 is, in ms.
+    pub start_ms: u64,
+    /// How long the file plays, in ms.
+    pub duration_ms: u64,
+    /// Packets as they were received, silence that fills gaps not counted.
+    pub packets: u64,
+    /// Packets that were sent but never came.
+    pub lost_packets: u64,
+    /// The file's size.
+    pub bytes: u64,
+    /// The file's SHA-256, in hex.
+    pub sha256: String,
+    /// Where nothing was received.
+    pub gaps: Vec<Gap>,
+}
+
+/// A time without media.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Gap {
+    /// From, in ms.
+    pub start_ms: u64,
+    /// To, in ms.
+    pub end_ms: u64,
+    /// `packet_loss`, `muted`, `paused` or `bot_lost`. The set is open.
+    pub reason: String,
+}
+
+/// From when to when, in ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Span {
+    /// From, in ms.
+    pub start_ms: u64,
+    /// To, in ms.
+    pub end_ms: u64,
+}
+
+/// One bot's time on the job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// Which, from 1.
+    pub attempt: u32,
+    /// When it was in the call, in ms; `None` when it never was.
+    pub joined_ms: Option<u64>,
+    /// When it left or was last known to record, in ms.
+    pub ended_ms: Option<u64>,
+    /// How it ended: `left`, `lost` (the process died), or `never_joined`.
+    pub outcome: String,
+    /// How long nothing was recorded between the attempt before and this one, in ms.
+    pub gap_ms: Option<u64>,
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct File {
+    /// Its name, flat.
+    pub name: String,
+    /// Its media type.
+    pub media_type: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, in hex.
+    pub sha256: String,
+}

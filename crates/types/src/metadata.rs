@@ -1,0 +1,103 @@
+//! [`Metadata`]: the caller's own JSON object, kept to the letter.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::{Map, Value, value::RawValue};
+
+/// A JSON object that is given back exactly as it was sent: numbers of any size, order and spelling included.
+#[derive(Debug, Clone)]
+pub struct Metadata(Box<RawValue>);
+
+/// The text is not a JSON object.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a JSON object")]
+pub struct NotAnObject;
+
+impl Metadata {
+    /// Reads the text of a JSON object.
+    pub fn from_json(text: &str) -> Result<Self, NotAnObject> {
+        let raw: Box<RawValue> = serde_json::from_str(text).map_err(|_| NotAnObject)?;
+        if raw.get().starts_with('{') { Ok(Self(raw)) } else { Err(NotAnObject) }
+    }
+
+    /// The JSON text.
+    pub fn as_json(&self) -> &str {
+        self.0.get()
+    }
+
+    /// The value under `key`, read anew at each call; `None` where there is none.
+    pub fn get(&self, key: &str) -> Option<Value> {
+        self.to_map().remove(key)
+    }
+
+    /// All of it, read anew at each call. Numbers beyond 64 bits lose precision here, not in [`Metadata::as_json`].
+    pub fn to_map(&self) -> Map<String, Value> {
+        serde_json::from_str(self.0.get()).unwrap_or_default()
+    }
+}
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self(RawValue::from_string("{}".to_owned()).expect("an empty object is JSON"))
+    }
+}
+
+impl From<Map<String, Value>> for Metadata {
+    fn from(map: Map<String, Value>) -> Self {
+        Self(
+            RawValue::from_string(Value::Object(map).to_string())
+                .expect("a JSON value prints as JSON"),
+        )
+    }
+}
+
+impl PartialEq for Metadata {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_json() == other.as_json() || self.to_map() == other.to_map()
+    }
+}
+
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <Box<RawValue>>::deserialize(deserializer)?;
+        if raw.get().starts_with('{') { Ok(Self(raw)) } else { Err(de::Error::custom(NotAnObject)) }
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for Metadata {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::Object)
+            .additional_properties(Some(utoipa::openapi::schema::AdditionalProperties::FreeForm(
+                true,
+            )))
+            .into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for Metadata {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comes_back_to_the_letter() {
+        let text = r#"{"n":12345678901234567890123,"f":1.50,"z":null,"a":[1,{"b":"é"}]}"#;
+        assert_eq!(serde_json::to_string(&Metadata::from_json(text).unwrap()).unwrap(), text);
+    }
+
+    #[test]
+    fn only_an_object_will_do() {
+        for text in ["[]", "1", "null", "\"{}\"", "{", ""] {
+            assert_eq!(Metadata::from_json(text), Err(NotAnObject), "{text}");
+        }
+    }
+}

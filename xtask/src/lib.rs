@@ -1,0 +1,3 @@
+//! What the project's own commands and the tests of every crate share.
+
+pub mod spec_file;
