@@ -50,6 +50,10 @@ pub enum Rule {
 }
 
 impl Rule {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde's `skip_serializing_if` passes a reference"
+    )]
     const fn is_default(&self) -> bool {
         matches!(self, Self::Default)
     }

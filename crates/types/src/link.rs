@@ -202,7 +202,7 @@ fn meeting_of(platform: &Platform, url: &Url) -> Option<(String, Option<String>)
         },
         Platform::ZoomWeb => {
             let id = match path.as_slice() {
-                ["j" | "w" | "s", id, ..] | ["wc", "join", id] | ["wc", id, ..] => {
+                ["wc", "join", id] | ["j" | "w" | "s" | "wc", id, ..] => {
                     let id = id.replace([' ', '-'], "");
                     ((9..=11).contains(&id.len()) && id.bytes().all(|digit| digit.is_ascii_digit()))
                         .then_some(id)?
