@@ -1,1 +1,13 @@
-//! WebRTC over UDP: a peer, its tracks, its data channels. Knows no platform.
+//! WebRTC over UDP: a [`Peer`], its tracks, its data channels. Knows no platform.
+//!
+//! A peer is one UDP socket and one session. Whoever owns it awaits [`Peer::next`] in a `select!` loop: that call
+//! moves everything (ICE, DTLS, RTP, timers) and returns what happened. Nothing runs between calls, so an owner
+//! that stops calling it for more than a few hundred milliseconds loses packets to the socket's buffer.
+
+mod error;
+mod event;
+mod peer;
+
+pub use error::Error;
+pub use event::{Event, Frame, Kind, SenderReport};
+pub use peer::{AudioPacket, Channel, Peer, TrackId};

@@ -1,0 +1,101 @@
+//! What a peer tells its owner.
+
+use std::{
+    ops::RangeInclusive,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use crate::{Channel, TrackId};
+
+/// Something that happened on a peer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The media path is up: ICE found a way and DTLS agreed on keys.
+    Connected,
+    /// The media path is down, for now or for good.
+    Disconnected,
+    /// The other side has a track that it will send on.
+    TrackAdded {
+        /// The track.
+        track: TrackId,
+        /// Audio or video.
+        kind: Kind,
+    },
+    /// A whole frame: an Opus packet, a picture.
+    Frame(Frame),
+    /// The other side needs a keyframe of a track that this side sends.
+    KeyframeWanted {
+        /// The track.
+        track: TrackId,
+    },
+    /// A data channel is open.
+    ChannelOpen {
+        /// The channel.
+        channel: Channel,
+        /// Its label.
+        label: String,
+    },
+    /// A message on a data channel.
+    ChannelData {
+        /// The channel.
+        channel: Channel,
+        /// The message.
+        data: Vec<u8>,
+    },
+    /// A data channel is closed.
+    ChannelClosed {
+        /// The channel.
+        channel: Channel,
+    },
+}
+
+/// Audio or video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Audio.
+    Audio,
+    /// Video.
+    Video,
+}
+
+/// A received frame, as it was sent: nothing is decoded.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// The track it came on.
+    pub track: TrackId,
+    /// Audio or video.
+    pub kind: Kind,
+    /// The codec's name in lower case: `opus`, `vp8`, `h264`.
+    pub codec: &'static str,
+    /// The RTP time in units of `clock_rate`, extended so that it does not wrap.
+    pub rtp_time: u64,
+    /// Units of `rtp_time` per second.
+    pub clock_rate: u32,
+    /// The sequence numbers of its packets, extended so that they do not wrap.
+    pub sequence: RangeInclusive<u64>,
+    /// When its first packet came out of the socket.
+    pub arrived: Instant,
+    /// How loud it is in dBov (0 loudest, −127 silence), where the sender says so (RFC 6464).
+    pub level_dbov: Option<i8>,
+    /// Whether there is a voice in it, where the sender says so.
+    pub voice: Option<bool>,
+    /// Whether a decoder can start here.
+    pub keyframe: bool,
+    /// False when packets before it never came.
+    pub contiguous: bool,
+    /// The sender's last word on how its RTP time and its clock go together.
+    pub sender_report: Option<SenderReport>,
+    /// The frame itself.
+    pub data: Arc<[u8]>,
+}
+
+/// How a sender's RTP time and its wall clock go together; it puts several tracks of one sender on one clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SenderReport {
+    /// The sender's clock.
+    pub ntp: SystemTime,
+    /// The RTP time at that moment.
+    pub rtp_time: u64,
+}

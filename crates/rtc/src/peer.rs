@@ -1,0 +1,414 @@
+//! [`Peer`]: one UDP socket and one WebRTC session.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use str0m::{
+    Candidate, IceConnectionState, Input, Output, Rtc,
+    change::{SdpAnswer, SdpOffer, SdpPendingOffer},
+    channel::ChannelId,
+    config::CryptoProvider,
+    format::Codec,
+    media::{Direction, KeyframeRequestKind, MediaData, MediaKind, MediaTime, Mid, Pt},
+    net::{DatagramRecv, Protocol, Receive},
+};
+use tokio::net::UdpSocket;
+
+use crate::{Error, Event, Frame, Kind, SenderReport};
+
+/// No datagram of WebRTC is larger than an Ethernet frame.
+const DATAGRAM_BYTES: usize = 1_600;
+
+/// Audio packets held back for one that is late. Opus is not sent again, so waiting longer gains little.
+const AUDIO_REORDERING: usize = 5;
+
+/// How long a packet waits for one that is late.
+const AUDIO_REORDERING_WAIT: Duration = Duration::from_millis(200);
+
+/// A connected peer hears something at least every few seconds (consent checks, RTCP): silence for this long means
+/// that the other side is gone.
+const SILENCE_IS_DISCONNECTED: Duration = Duration::from_secs(6);
+
+/// A track of a session: its `mid` in the session description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TrackId(Mid);
+
+impl TrackId {
+    /// The track with this `mid`.
+    pub fn from_mid(mid: &str) -> Self {
+        Self(Mid::from(mid))
+    }
+}
+
+impl fmt::Display for TrackId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A data channel of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Channel(ChannelId);
+
+/// One Opus packet to send.
+#[derive(Debug, Clone)]
+pub struct AudioPacket {
+    /// When it plays, in units of 1/48000 s.
+    pub rtp_time: u64,
+    /// How loud it is in dBov (0 loudest, −127 silence).
+    pub level_dbov: i8,
+    /// Whether there is a voice in it.
+    pub voice: bool,
+    /// The packet.
+    pub data: Arc<[u8]>,
+}
+
+/// One side of a WebRTC session, over one UDP socket. It takes Opus, VP8 and H.264, and decodes nothing.
+pub struct Peer {
+    rtc: Rtc,
+    socket: UdpSocket,
+    address: SocketAddr,
+    datagram: Box<[u8; DATAGRAM_BYTES]>,
+    events: VecDeque<Event>,
+    /// When the session wants to be woken.
+    wake: Instant,
+    /// Something was asked of the session since it last spoke.
+    stirred: bool,
+    connected: bool,
+    heard: Instant,
+    pending_offer: Option<SdpPendingOffer>,
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("address", &self.address)
+            .field("connected", &self.connected)
+            .finish_non_exhaustive()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the socket and its timers live on the real clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// The cryptography, set up once in a process.
+fn crypto() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    Arc::clone(PROVIDER.get_or_init(|| Arc::new(str0m::crypto::from_feature_flags())))
+}
+
+impl Peer {
+    /// A peer on a free UDP port of `ip`, which is its only candidate.
+    pub async fn bind(ip: IpAddr) -> Result<Self, Error> {
+        let socket = UdpSocket::bind((ip, 0)).await?;
+        let address = socket.local_addr()?;
+        let start = now();
+        let mut rtc = Rtc::builder()
+            .set_crypto_provider(crypto())
+            .clear_codecs()
+            .enable_opus(true, false)
+            .enable_vp8(true)
+            .enable_h264(true)
+            .set_reordering_size_audio(AUDIO_REORDERING)
+            .set_reordering_timeout_audio(Some(AUDIO_REORDERING_WAIT))
+            .build(start);
+        let candidate = Candidate::host(address, "udp")
+            .map_err(|error| Error::Description(error.to_string()))?;
+        rtc.add_local_candidate(candidate);
+        Ok(Self {
+            rtc,
+            socket,
+            address,
+            datagram: Box::new([0; DATAGRAM_BYTES]),
+            events: VecDeque::new(),
+            wake: start,
+            stirred: true,
+            connected: false,
+            heard: start,
+            pending_offer: None,
+        })
+    }
+
+    /// Whether the media path is up.
+    pub const fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Adds tracks to send audio on, and makes the offer that tells the other side; candidates are inside.
+    ///
+    /// Also with no new track at all: the offer then opens the session for a data channel. A second offer before the
+    /// first was answered takes its place.
+    pub fn offer_audio(&mut self, stream_ids: &[String]) -> Result<(Vec<TrackId>, String), Error> {
+        let mut changes = self.rtc.sdp_api();
+        let mut tracks = Vec::with_capacity(stream_ids.len());
+        for stream_id in stream_ids {
+            let mid = changes.add_media(
+                MediaKind::Audio,
+                Direction::SendOnly,
+                Some(stream_id.clone()),
+                None,
+                None,
+            );
+            tracks.push(TrackId(mid));
+        }
+        if stream_ids.is_empty() && !changes.has_changes() {
+            changes.add_channel("data".to_owned());
+        }
+        let (offer, pending) =
+            changes.apply().ok_or_else(|| Error::Description("nothing to offer".to_owned()))?;
+        self.pending_offer = Some(pending);
+        self.stirred = true;
+        Ok((tracks, offer.to_sdp_string()))
+    }
+
+    /// Opens a data channel; an offer to be sent, unless the session carries data channels already.
+    pub fn open_channel(&mut self, label: &str) -> (Channel, Option<String>) {
+        let mut changes = self.rtc.sdp_api();
+        let channel = Channel(changes.add_channel(label.to_owned()));
+        self.stirred = true;
+        let offer = changes.apply().map(|(offer, pending)| {
+            self.pending_offer = Some(pending);
+            offer.to_sdp_string()
+        });
+        (channel, offer)
+    }
+
+    /// Takes the other side's answer to the last offer.
+    pub fn accept_answer(&mut self, sdp: &str) -> Result<(), Error> {
+        let answer = SdpAnswer::from_sdp_string(sdp)
+            .map_err(|error| Error::Description(error.to_string()))?;
+        let pending = self.pending_offer.take().ok_or(Error::NoOffer)?;
+        self.stirred = true;
+        self.rtc
+            .sdp_api()
+            .accept_answer(pending, answer)
+            .map_err(|error| Error::Description(error.to_string()))
+    }
+
+    /// Takes the other side's offer and gives the answer; candidates are inside.
+    pub fn accept_offer(&mut self, sdp: &str) -> Result<String, Error> {
+        let offer = SdpOffer::from_sdp_string(sdp)
+            .map_err(|error| Error::Description(error.to_string()))?;
+        self.stirred = true;
+        let answer = self
+            .rtc
+            .sdp_api()
+            .accept_offer(offer)
+            .map_err(|error| Error::Description(error.to_string()))?;
+        Ok(answer.to_sdp_string())
+    }
+
+    /// Sends one Opus packet; it leaves with the next [`Peer::next`]. Before the media path is up it is dropped.
+    pub fn send_audio(&mut self, track: TrackId, packet: &AudioPacket) -> Result<(), Error> {
+        let no_track = || Error::NoTrack(track.to_string());
+        let payload_type = self.opus(track).ok_or_else(no_track)?;
+        let writer = self.rtc.writer(track.0).ok_or_else(no_track)?;
+        let time = MediaTime::new(packet.rtp_time, str0m::media::Frequency::FORTY_EIGHT_KHZ);
+        self.stirred = true;
+        writer
+            .audio_level(packet.level_dbov, packet.voice)
+            .write(payload_type, now(), time, Arc::clone(&packet.data))
+            .map_err(Error::from)
+    }
+
+    fn opus(&mut self, track: TrackId) -> Option<Pt> {
+        let writer = self.rtc.writer(track.0)?;
+        writer
+            .payload_params()
+            .find(|params| params.spec().codec == Codec::Opus)
+            .map(str0m::format::PayloadParams::pt)
+    }
+
+    /// Sends a text message on a data channel; it leaves with the next [`Peer::next`].
+    pub fn send_text(&mut self, channel: Channel, text: &str) -> Result<(), Error> {
+        self.stirred = true;
+        let written =
+            self.rtc.channel(channel.0).ok_or(Error::NoChannel)?.write(false, text.as_bytes())?;
+        if written { Ok(()) } else { Err(Error::NoChannel) }
+    }
+
+    /// Asks the other side for a keyframe of a track that it sends.
+    pub fn request_keyframe(&mut self, track: TrackId) -> Result<(), Error> {
+        let mut writer =
+            self.rtc.writer(track.0).ok_or_else(|| Error::NoTrack(track.to_string()))?;
+        self.stirred = true;
+        writer.request_keyframe(None, KeyframeRequestKind::Pli).map_err(Error::from)
+    }
+
+    /// What happens next. This call moves the session: packets come and go only while it is awaited.
+    ///
+    /// Dropping the call before it returns loses nothing.
+    pub async fn next(&mut self) -> Result<Event, Error> {
+        loop {
+            if self.stirred {
+                self.stirred = false;
+                self.rtc.handle_input(Input::Timeout(now()))?;
+                self.drain()?;
+            }
+            if let Some(event) = self.events.pop_front() {
+                return Ok(event);
+            }
+            let lost = self.heard + SILENCE_IS_DISCONNECTED;
+            let wake = if self.connected { self.wake.min(lost) } else { self.wake };
+            tokio::select! {
+                biased;
+                readable = self.socket.readable() => {
+                    readable?;
+                    self.receive()?;
+                }
+                () = tokio::time::sleep_until(wake.into()) => {
+                    let now = now();
+                    self.rtc.handle_input(Input::Timeout(now))?;
+                    self.drain()?;
+                    if self.connected && lost <= now {
+                        self.set_connected(false);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the session; the other side is told, and hears it within its next packets.
+    pub fn close(mut self) {
+        // Best effort: a socket that is full or gone makes the other side wait for its own timeout.
+        if self.rtc.close().is_ok() {
+            let _ = self.drain();
+        }
+    }
+
+    /// Takes everything that lies in the socket.
+    fn receive(&mut self) -> Result<(), Error> {
+        loop {
+            let (length, source) = match self.socket.try_recv_from(self.datagram.as_mut_slice()) {
+                Ok(received) => received,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
+                // An ICMP answer to a packet of ours: the other side's socket is gone. Its silence will tell.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let Ok(contents) = DatagramRecv::try_from(&self.datagram[..length]) else { continue };
+            let now = now();
+            let receive =
+                Receive { proto: Protocol::Udp, source, destination: self.address, contents };
+            let input = Input::Receive(now, receive);
+            if self.rtc.accepts(&input) {
+                self.heard = now;
+                self.rtc.handle_input(input)?;
+                self.drain()?;
+            }
+        }
+    }
+
+    /// Sends and notes what the session has to say, until it wants to wait.
+    fn drain(&mut self) -> Result<(), Error> {
+        loop {
+            match self.rtc.poll_output()? {
+                Output::Timeout(wake) => {
+                    self.wake = wake;
+                    return Ok(());
+                }
+                Output::Transmit(datagram) => {
+                    // UDP may lose it anyway; a full socket is no reason to end the meeting.
+                    if let Err(error) =
+                        self.socket.try_send_to(&datagram.contents, datagram.destination)
+                    {
+                        tracing::trace!(%error, "a datagram was not sent");
+                    }
+                }
+                Output::Event(event) => self.note(event),
+            }
+        }
+    }
+
+    fn note(&mut self, event: str0m::Event) {
+        use str0m::Event as Happening;
+        match event {
+            Happening::Connected => {
+                self.heard = now();
+                self.set_connected(true);
+            }
+            Happening::IceConnectionStateChange(IceConnectionState::Disconnected)
+            | Happening::Closed => {
+                self.set_connected(false);
+            }
+            Happening::IceConnectionStateChange(
+                IceConnectionState::Connected | IceConnectionState::Completed,
+            ) if self.rtc.is_connected() => {
+                self.set_connected(true);
+            }
+            Happening::MediaAdded(media) => {
+                if matches!(media.direction, Direction::RecvOnly | Direction::SendRecv) {
+                    self.events.push_back(Event::TrackAdded {
+                        track: TrackId(media.mid),
+                        kind: kind(media.kind),
+                    });
+                }
+            }
+            Happening::MediaData(data) => self.events.extend(frame(data).map(Event::Frame)),
+            Happening::KeyframeRequest(request) => {
+                self.events.push_back(Event::KeyframeWanted { track: TrackId(request.mid) });
+            }
+            Happening::ChannelOpen(id, label) => {
+                self.events.push_back(Event::ChannelOpen { channel: Channel(id), label });
+            }
+            Happening::ChannelData(message) => {
+                self.events.push_back(Event::ChannelData {
+                    channel: Channel(message.id),
+                    data: message.data,
+                });
+            }
+            Happening::ChannelClose(id) => {
+                self.events.push_back(Event::ChannelClosed { channel: Channel(id) });
+            }
+            _ => {}
+        }
+    }
+
+    fn set_connected(&mut self, connected: bool) {
+        if self.connected != connected {
+            self.connected = connected;
+            self.events.push_back(if connected { Event::Connected } else { Event::Disconnected });
+        }
+    }
+}
+
+const fn kind(kind: MediaKind) -> Kind {
+    match kind {
+        MediaKind::Audio => Kind::Audio,
+        MediaKind::Video => Kind::Video,
+    }
+}
+
+/// `None` for a codec that was not agreed on.
+fn frame(data: MediaData) -> Option<Frame> {
+    let (kind, codec) = match data.params.spec().codec {
+        Codec::Opus => (Kind::Audio, "opus"),
+        Codec::Vp8 => (Kind::Video, "vp8"),
+        Codec::H264 => (Kind::Video, "h264"),
+        _ => return None,
+    };
+    Some(Frame {
+        track: TrackId(data.mid),
+        kind,
+        codec,
+        rtp_time: data.time.numer(),
+        clock_rate: data.time.frequency().get(),
+        sequence: **data.seq_range.start()..=**data.seq_range.end(),
+        arrived: data.network_time,
+        level_dbov: data.ext_vals.audio_level,
+        voice: data.ext_vals.voice_activity,
+        keyframe: data.is_keyframe(),
+        contiguous: data.contiguous,
+        sender_report: data
+            .last_sender_info
+            .map(|info| SenderReport { ntp: info.ntp_time, rtp_time: info.rtp_time.numer() }),
+        data: data.data,
+    })
+}

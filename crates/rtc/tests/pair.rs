@@ -1,0 +1,221 @@
+//! Two peers on loopback in one thread.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
+
+use meetbot_rtc::{AudioPacket, Error, Event, Frame, Peer, TrackId};
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// Reached only when something is wrong.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Pair {
+    sender: Peer,
+    receiver: Peer,
+}
+
+enum Side {
+    Sender(Event),
+    Receiver(Event),
+}
+
+impl Pair {
+    async fn new() -> Self {
+        Self {
+            sender: Peer::bind(LOOPBACK).await.unwrap(),
+            receiver: Peer::bind(LOOPBACK).await.unwrap(),
+        }
+    }
+
+    fn offer(&mut self, streams: &[&str]) -> Vec<TrackId> {
+        let streams: Vec<String> = streams.iter().map(ToString::to_string).collect();
+        let (tracks, offer) = self.sender.offer_audio(&streams).unwrap();
+        let answer = self.receiver.accept_offer(&offer).unwrap();
+        self.sender.accept_answer(&answer).unwrap();
+        tracks
+    }
+
+    /// The first thing that happens on either side and is `wanted`.
+    async fn until<T>(&mut self, mut wanted: impl FnMut(Side) -> Option<T>) -> T {
+        let happening = async {
+            loop {
+                let side = tokio::select! {
+                    event = self.sender.next() => Side::Sender(event.unwrap()),
+                    event = self.receiver.next() => Side::Receiver(event.unwrap()),
+                };
+                if let Some(found) = wanted(side) {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, happening).await.expect("it never happened")
+    }
+
+    async fn connect(&mut self) {
+        let mut up = [false; 2];
+        self.until(|side| {
+            match side {
+                Side::Sender(Event::Connected) => up[0] = true,
+                Side::Receiver(Event::Connected) => up[1] = true,
+                _ => {}
+            }
+            (up == [true; 2]).then_some(())
+        })
+        .await;
+    }
+
+    async fn frame(&mut self) -> Frame {
+        self.until(
+            |side| if let Side::Receiver(Event::Frame(frame)) = side { Some(frame) } else { None },
+        )
+        .await
+    }
+}
+
+fn packet(number: u64) -> AudioPacket {
+    let data: Vec<u8> = [0xF8].into_iter().chain(number.to_be_bytes()).collect();
+    AudioPacket { rtp_time: number * 960, level_dbov: -30, voice: true, data: Arc::from(data) }
+}
+
+#[tokio::test]
+async fn audio_arrives_in_order_as_it_was_sent() {
+    let mut pair = Pair::new().await;
+    let tracks = pair.offer(&["alice"]);
+    pair.connect().await;
+    let mut first = None;
+    for number in 0..50 {
+        pair.sender.send_audio(tracks[0], &packet(number)).unwrap();
+        let frame = pair.frame().await;
+        let first = *first.get_or_insert(frame.rtp_time);
+        assert_eq!(frame.data, packet(number).data);
+        assert_eq!((frame.track, frame.codec, frame.clock_rate), (tracks[0], "opus", 48_000));
+        assert_eq!(frame.rtp_time - first, number * 960);
+        assert_eq!((frame.level_dbov, frame.voice), (Some(-30), Some(true)));
+        assert!(frame.contiguous);
+    }
+}
+
+#[tokio::test]
+async fn a_track_added_later_is_heard() {
+    let mut pair = Pair::new().await;
+    let early = pair.offer(&["alice"]);
+    pair.connect().await;
+    let late = pair.offer(&["bob"]);
+    pair.until(|side| match side {
+        Side::Receiver(Event::TrackAdded { track, .. }) if track == late[0] => Some(()),
+        _ => None,
+    })
+    .await;
+    for (number, track) in [(0, late[0]), (1, early[0])] {
+        pair.sender.send_audio(track, &packet(number)).unwrap();
+        let frame = pair.frame().await;
+        assert_eq!((frame.track, frame.data), (track, packet(number).data));
+    }
+}
+
+#[tokio::test]
+async fn text_goes_both_ways_over_a_data_channel() {
+    let mut pair = Pair::new().await;
+    let (_, offer) = pair.sender.open_channel("chat");
+    let answer = pair.receiver.accept_offer(&offer.unwrap()).unwrap();
+    pair.sender.accept_answer(&answer).unwrap();
+    let mut open = (None, None);
+    let (ours, theirs) = pair
+        .until(|side| {
+            match side {
+                Side::Sender(Event::ChannelOpen { channel, .. }) => open.0 = Some(channel),
+                Side::Receiver(Event::ChannelOpen { channel, label }) => {
+                    assert_eq!(label, "chat");
+                    open.1 = Some(channel);
+                }
+                _ => {}
+            }
+            open.0.zip(open.1)
+        })
+        .await;
+    pair.sender.send_text(ours, "hello").unwrap();
+    pair.receiver.send_text(theirs, "good day").unwrap();
+    let mut heard = Vec::new();
+    pair.until(|side| {
+        if let Side::Sender(Event::ChannelData { data, .. })
+        | Side::Receiver(Event::ChannelData { data, .. }) = side
+        {
+            heard.push(String::from_utf8(data).unwrap());
+        }
+        (heard.len() == 2).then_some(())
+    })
+    .await;
+    heard.sort();
+    assert_eq!(heard, ["good day", "hello"]);
+}
+
+#[tokio::test]
+async fn a_closed_peer_is_missed() {
+    let mut pair = Pair::new().await;
+    pair.offer(&["alice"]);
+    pair.connect().await;
+    let Pair { sender, mut receiver } = pair;
+    sender.close();
+    let missed = async {
+        loop {
+            if let Event::Disconnected = receiver.next().await.unwrap() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, missed).await.expect("the receiver never missed the sender");
+}
+
+#[tokio::test]
+async fn a_peer_that_vanishes_is_missed() {
+    let mut pair = Pair::new().await;
+    pair.offer(&["alice"]);
+    pair.connect().await;
+    let Pair { sender, mut receiver } = pair;
+    drop(sender);
+    let missed = async { while !matches!(receiver.next().await.unwrap(), Event::Disconnected) {} };
+    tokio::time::timeout(PATIENCE, missed).await.expect("the receiver never missed the sender");
+}
+
+#[tokio::test]
+async fn a_bad_description_is_an_error_and_the_peer_lives_on() {
+    let mut pair = Pair::new().await;
+    for bad in
+        ["", "v=0", "hello", "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9 X 1\r\n"]
+    {
+        assert!(matches!(pair.receiver.accept_offer(bad), Err(Error::Description(_))), "{bad:?}");
+        assert!(pair.receiver.accept_answer(bad).is_err(), "{bad:?}");
+    }
+    let tracks = pair.offer(&["alice"]);
+    pair.connect().await;
+    pair.sender.send_audio(tracks[0], &packet(7)).unwrap();
+    assert_eq!(pair.frame().await.data, packet(7).data);
+}
+
+#[tokio::test]
+async fn dropping_a_call_in_the_middle_loses_nothing() {
+    let mut pair = Pair::new().await;
+    let tracks = pair.offer(&["alice"]);
+    pair.connect().await;
+    for number in 0..20 {
+        pair.sender.send_audio(tracks[0], &packet(number)).unwrap();
+    }
+    let mut got = 0;
+    while got < 20 {
+        // Both calls are dropped and made anew each time one of them is ready.
+        let event = tokio::select! {
+            biased;
+            event = async { tokio::time::timeout(Duration::from_millis(1), pair.receiver.next()).await } => event.ok(),
+            _ = pair.sender.next() => None,
+        };
+        if let Some(Event::Frame(frame)) = event.transpose().unwrap() {
+            assert_eq!(frame.data, packet(got).data);
+            got += 1;
+        }
+    }
+}
