@@ -9,6 +9,7 @@ mod words;
 pub mod auto_leave;
 pub mod bot;
 pub mod control;
+pub mod delivery;
 pub mod ending;
 pub mod error;
 pub mod event;
@@ -25,6 +26,7 @@ pub mod time;
 
 pub use auto_leave::{AutoLeave, AutoLeaveConfig, Rule};
 pub use control::{ControlAction, ControlResult, ControlState};
+pub use delivery::{Delivery, DeliveryState, DeliveryTry, TimelineEvent};
 pub use ending::{Cause, Ending};
 pub use error::{ErrorBody, ErrorCode, Issue};
 pub use event::{EventName, WebhookEvent};

@@ -17,6 +17,9 @@ pub struct InvalidTimestamp;
 const RANGE_MS: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
 
 impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const UNIX_EPOCH: Self = Self(0);
+
     /// The moment so many milliseconds after 1970-01-01T00:00:00Z; clamped to the years 0000 to 9999.
     pub fn from_millis(millis: i64) -> Self {
         Self(millis.clamp(*RANGE_MS.start(), *RANGE_MS.end()))

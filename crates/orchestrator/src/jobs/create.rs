@@ -1,0 +1,420 @@
+//! What the body of `POST /api/v1/jobs` asks for. Pure; all that is wrong with it is said at once.
+
+use std::net::IpAddr;
+
+use meetbot_types::{
+    AutoLeave, AutoLeaveConfig, Issue, Job, JobId, JobStatus, MeetingLink, Metadata, Platform,
+    Recording, Rule, Timestamp, Webhooks, auto_leave::MAX_SECONDS, sandbox,
+};
+use serde_json::{Map, Value, value::RawValue};
+use url::{Host, Url};
+
+use crate::webhooks::guard::Guard;
+
+const MAX_EXTERNAL_ID: usize = 255;
+const MAX_DISPLAY_NAME: usize = 100;
+const MAX_METADATA_BYTES: usize = 16 * 1024;
+const YEAR_MS: i64 = 366 * 24 * 60 * 60 * 1000;
+const DEFAULT_NAME: &str = "meetbot";
+
+/// What a request is judged by.
+pub struct Terms<'a> {
+    /// Whether it came with a live key.
+    pub live: bool,
+    /// What the server's bots can join.
+    pub platforms: &'a [Platform],
+    /// Whether the sandbox can play a scenario.
+    pub scenario: fn(&str) -> Result<(), String>,
+    /// Which addresses may be reached.
+    pub guard: &'a Guard,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// A new job, as it is stored.
+#[derive(Debug)]
+pub struct New {
+    /// The job, with all defaults filled in.
+    pub job: Job,
+    /// Its meeting.
+    pub link: MeetingLink,
+}
+
+/// Collects what is wrong.
+#[derive(Default)]
+struct Issues(Vec<Issue>);
+
+impl Issues {
+    fn add(&mut self, path: &[&str], code: &str, message: impl Into<String>) {
+        let path = path.iter().map(ToString::to_string).collect();
+        self.0.push(Issue { path, code: code.to_owned(), message: message.into() });
+    }
+
+    fn wrong_type(&mut self, path: &[&str], wanted: &str) {
+        self.add(path, "invalid_type", format!("must be {wanted}"));
+    }
+}
+
+/// Reads a body into a job. Unknown fields are ignored, `null` is the same as absent (but in `autoLeave`).
+pub fn create(body: &str, terms: &Terms<'_>) -> Result<New, Vec<Issue>> {
+    let fields: Fields<'_> = match serde_json::from_str(body) {
+        Ok(fields) => fields,
+        Err(error) => {
+            let issue = Issue {
+                path: Vec::new(),
+                code: "invalid_json".into(),
+                message: format!("the body is not a JSON object: {error}"),
+            };
+            return Err(vec![issue]);
+        }
+    };
+    let mut issues = Issues::default();
+    let platform = platform(&fields, &mut issues);
+    let link = meeting(&fields, platform.as_ref(), terms, &mut issues);
+    let external_id = text(&fields, "externalId", MAX_EXTERNAL_ID, &mut issues);
+    let display_name = text(&fields, "displayName", MAX_DISPLAY_NAME, &mut issues);
+    let join_at = join_at(&fields, terms.now, &mut issues);
+    let webhooks = webhooks(&fields, terms.guard, &mut issues);
+    let metadata = metadata(&fields, &mut issues);
+    let auto_leave = auto_leave(&fields, &mut issues);
+    let (Some((link, meeting_url)), []) = (link, issues.0.as_slice()) else {
+        return Err(issues.0);
+    };
+    let now = terms.now;
+    let scheduled = join_at.is_some_and(|at| at > now);
+    let job = Job {
+        id: JobId::generate(now),
+        external_id,
+        meeting_url,
+        platform: link.platform.clone(),
+        display_name: display_name.unwrap_or_else(|| DEFAULT_NAME.to_owned()),
+        status: JobStatus::Queued,
+        status_detail: scheduled.then(|| "scheduled".to_owned()),
+        recording: Recording::default(),
+        join_at,
+        webhooks,
+        metadata,
+        auto_leave,
+        attempt: 0,
+        leave_reason: None,
+        failure_code: None,
+        failure_detail: None,
+        manifest_uri: None,
+        created_at: now,
+        updated_at: now,
+        joined_at: None,
+        ended_at: None,
+        extra: Map::new(),
+    };
+    Ok(New { job, link })
+}
+
+/// The scenario that the sandbox plays for a job, if it is the sandbox's.
+pub fn scenario(link: &MeetingLink, live: bool) -> Option<String> {
+    match link.platform {
+        Platform::Sandbox => Some(link.meeting_id.clone()),
+        _ if !live => Some(sandbox::DEFAULT_SCENARIO.to_owned()),
+        _ => None,
+    }
+}
+
+type Fields<'a> = std::collections::HashMap<String, &'a RawValue>;
+
+/// The field's value; `None` when it is absent or `null`.
+fn value(fields: &Fields<'_>, name: &str) -> Option<Value> {
+    let raw = fields.get(name)?;
+    serde_json::from_str::<Value>(raw.get()).ok().filter(|value| !value.is_null())
+}
+
+fn text(fields: &Fields<'_>, name: &str, longest: usize, issues: &mut Issues) -> Option<String> {
+    match value(fields, name)? {
+        Value::String(text) if text.trim().is_empty() => {
+            issues.add(&[name], "too_short", "must not be empty");
+            None
+        }
+        Value::String(text) if text.chars().count() > longest => {
+            issues.add(&[name], "too_long", format!("must have at most {longest} characters"));
+            None
+        }
+        Value::String(text) if text.chars().any(char::is_control) => {
+            issues.add(&[name], "invalid_characters", "must not hold control characters");
+            None
+        }
+        Value::String(text) => Some(text),
+        _ => {
+            issues.wrong_type(&[name], "a string");
+            None
+        }
+    }
+}
+
+fn platform(fields: &Fields<'_>, issues: &mut Issues) -> Option<Platform> {
+    let known = || Platform::ALL.iter().map(Platform::as_str).collect::<Vec<_>>().join(", ");
+    match value(fields, "platform")? {
+        Value::String(word) => {
+            let platform = Platform::known(&word);
+            if platform.is_none() {
+                let message = format!("is no platform known here; known are {}", known());
+                issues.add(&["platform"], "unknown_platform", message);
+            }
+            platform
+        }
+        _ => {
+            issues.wrong_type(&["platform"], "a string");
+            None
+        }
+    }
+}
+
+fn meeting(
+    fields: &Fields<'_>,
+    platform: Option<&Platform>,
+    terms: &Terms<'_>,
+    issues: &mut Issues,
+) -> Option<(MeetingLink, String)> {
+    const FIELD: &[&str] = &["meetingUrl"];
+    let url = match value(fields, "meetingUrl") {
+        Some(Value::String(url)) => url,
+        None => {
+            issues.add(FIELD, "required", "is required: the meeting's full link");
+            return None;
+        }
+        Some(_) => {
+            issues.wrong_type(FIELD, "a string");
+            return None;
+        }
+    };
+    let link = match MeetingLink::parse(&url, platform) {
+        Ok(link) => link,
+        Err(error) => {
+            issues.add(FIELD, error.code(), error.to_string());
+            return None;
+        }
+    };
+    let played = scenario(&link, terms.live);
+    if let Some(scenario) = &played {
+        if let Err(problem) = (terms.scenario)(scenario) {
+            issues.add(FIELD, "invalid_scenario", problem);
+        }
+    } else if !terms.platforms.contains(&link.platform) {
+        let able = terms.platforms.iter().map(Platform::as_str).collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "{} is recognised, but no bot of this server can join it; it can join {able}",
+            link.platform
+        );
+        issues.add(FIELD, "platform_not_available", message);
+    } else if let Ok(parsed) = Url::parse(&link.url)
+        && let Some(address) = literal(&parsed)
+        && !terms.guard.allows(address)
+    {
+        issues.add(FIELD, "address_not_allowed", format!("{address} is not a public address"));
+    }
+    Some((link, url))
+}
+
+fn literal(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(address) => Some(address.into()),
+        Host::Ipv6(address) => Some(address.into()),
+        Host::Domain(_) => None,
+    }
+}
+
+fn join_at(fields: &Fields<'_>, now: Timestamp, issues: &mut Issues) -> Option<Timestamp> {
+    const FIELD: &[&str] = &["joinAt"];
+    let Value::String(text) = value(fields, "joinAt")? else {
+        issues.wrong_type(FIELD, "a string with an RFC 3339 time");
+        return None;
+    };
+    match text.parse::<Timestamp>() {
+        Ok(at) if at.millis_since(now) > YEAR_MS => {
+            issues.add(FIELD, "too_far", "must be at most a year ahead");
+            None
+        }
+        Ok(at) => Some(at),
+        Err(error) => {
+            issues.add(FIELD, "invalid_time", format!("is {error}; the offset is required"));
+            None
+        }
+    }
+}
+
+fn webhooks(fields: &Fields<'_>, guard: &Guard, issues: &mut Issues) -> Webhooks {
+    let mut webhooks = Webhooks::default();
+    let Some(given) = value(fields, "webhooks") else { return webhooks };
+    let Value::Object(given) = given else {
+        issues.wrong_type(&["webhooks"], "an object");
+        return webhooks;
+    };
+    for (name, place) in [
+        ("onStatusChange", &mut webhooks.on_status_change),
+        ("onFinalize", &mut webhooks.on_finalize),
+    ] {
+        match given.get(name) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(url)) => match guard.check(url) {
+                Ok(()) => *place = Some(url.clone()),
+                Err(problem) => issues.add(&["webhooks", name], problem.code(), problem.to_string()),
+            },
+            Some(_) => issues.wrong_type(&["webhooks", name], "a string with a URL"),
+        }
+    }
+    webhooks
+}
+
+fn metadata(fields: &Fields<'_>, issues: &mut Issues) -> Metadata {
+    const FIELD: &[&str] = &["metadata"];
+    let Some(raw) = fields.get("metadata").filter(|raw| raw.get() != "null") else {
+        return Metadata::default();
+    };
+    let size = raw.get().len();
+    if size > MAX_METADATA_BYTES {
+        let message = format!("has {size} bytes of JSON; at most {MAX_METADATA_BYTES} are taken");
+        issues.add(FIELD, "too_large", message);
+        return Metadata::default();
+    }
+    Metadata::from_json(raw.get()).unwrap_or_else(|_| {
+        issues.wrong_type(FIELD, "a JSON object");
+        Metadata::default()
+    })
+}
+
+fn auto_leave(fields: &Fields<'_>, issues: &mut Issues) -> AutoLeave {
+    let mut config = AutoLeaveConfig::default();
+    let defaults = AutoLeave::default();
+    let Some(given) = value(fields, "autoLeave") else { return defaults };
+    let Value::Object(given) = given else {
+        issues.wrong_type(&["autoLeave"], "an object");
+        return defaults;
+    };
+    for (name, rule) in [
+        ("afterEntryDelaySeconds", &mut config.after_entry_delay_seconds),
+        ("afterSilenceSeconds", &mut config.after_silence_seconds),
+        ("afterSoloSeconds", &mut config.after_solo_seconds),
+        ("afterMaxSeconds", &mut config.after_max_seconds),
+    ] {
+        let seconds = |number: &Value| number.as_u64().and_then(|number| u32::try_from(number).ok());
+        match given.get(name) {
+            None => {}
+            Some(Value::Null) => *rule = Rule::Off,
+            Some(number) => match seconds(number).filter(|number| (1..=MAX_SECONDS).contains(number)) {
+                Some(seconds) => *rule = Rule::After(seconds),
+                None => {
+                    let message = format!(
+                        "must be a whole number of seconds from 1 to {MAX_SECONDS}, or null to switch the rule off"
+                    );
+                    issues.add(&["autoLeave", name], "out_of_range", message);
+                }
+            },
+        }
+    }
+    match given.get("onBotDetected") {
+        None | Some(Value::Null) => {}
+        Some(Value::Bool(leave)) => config.on_bot_detected = Some(*leave),
+        Some(_) => issues.wrong_type(&["autoLeave", "onBotDetected"], "true or false"),
+    }
+    config.or(&defaults)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000_000;
+
+    fn scenario(scenario: &str) -> Result<(), String> {
+        if scenario.starts_with("two-speakers") { Ok(()) } else { Err("no such scenario".into()) }
+    }
+
+    fn read(live: bool, body: &str) -> Result<New, Vec<String>> {
+        let guard = Guard::new(false, &[]);
+        let terms = Terms {
+            live,
+            platforms: &[Platform::Sandbox],
+            scenario,
+            guard: &guard,
+            now: Timestamp::from_millis(NOW),
+        };
+        create(body, &terms).map_err(|issues| {
+            issues.iter().map(|issue| format!("{} {}", issue.path.join("."), issue.code)).collect()
+        })
+    }
+
+    #[test]
+    fn the_least_body_gets_every_default() {
+        let New { job, link } =
+            read(true, r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers?seconds=5"}"#).unwrap();
+        assert_eq!(job.display_name, "meetbot");
+        assert_eq!(job.auto_leave, AutoLeave::default());
+        assert_eq!(job.metadata.as_json(), "{}");
+        assert_eq!((job.status.as_str(), job.status_detail, job.join_at), ("queued", None, None));
+        assert_eq!(link.meeting_id, "two-speakers?seconds=5");
+    }
+
+    #[test]
+    fn all_problems_are_said_at_once() {
+        let body = json!({
+            "meetingUrl": "not a url", "externalId": "", "displayName": "x".repeat(101), "joinAt": "2026-12-01T10:00:00",
+            "platform": "skype", "webhooks": {"onFinalize": "ftp://example.com", "onStatusChange": 5},
+            "metadata": [1], "autoLeave": {"afterSoloSeconds": -5, "afterMaxSeconds": 0, "afterSilenceSeconds": 1.5, "onBotDetected": "yes"},
+        });
+        let problems = read(true, &body.to_string()).unwrap_err();
+        let expected = [
+            "platform unknown_platform",
+            "meetingUrl invalid_url",
+            "externalId too_short",
+            "displayName too_long",
+            "joinAt invalid_time",
+            "webhooks.onStatusChange invalid_type",
+            "webhooks.onFinalize invalid_url",
+            "metadata invalid_type",
+            "autoLeave.afterSilenceSeconds out_of_range",
+            "autoLeave.afterSoloSeconds out_of_range",
+            "autoLeave.afterMaxSeconds out_of_range",
+            "autoLeave.onBotDetected invalid_type",
+        ];
+        assert_eq!(problems, expected);
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_is_one_clear_problem() {
+        for body in ["", "[]", "{", "\"x\"", "null"] {
+            assert_eq!(read(true, body).unwrap_err(), [" invalid_json"], "{body}");
+        }
+    }
+
+    #[test]
+    fn a_live_key_cannot_join_what_no_bot_can_and_a_test_key_plays_it() {
+        let body = r#"{"meetingUrl":"https://meet.google.com/abc-defg-hij"}"#;
+        assert_eq!(read(true, body).unwrap_err(), ["meetingUrl platform_not_available"]);
+        assert_eq!(read(false, body).unwrap().job.platform, Platform::GoogleMeet);
+        let body = r#"{"meetingUrl":"https://example.com/room"}"#;
+        assert_eq!(read(false, body).unwrap_err(), ["meetingUrl unknown_host"]);
+    }
+
+    #[test]
+    fn metadata_is_kept_to_the_letter_and_bounded() {
+        let body = r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers","metadata":{"n": 1e400}}"#;
+        assert_eq!(read(true, body).unwrap().job.metadata.as_json(), r#"{"n": 1e400}"#);
+        let large = json!({"meetingUrl": "https://sandbox.meetbot.dev/two-speakers", "metadata": {"x": "y".repeat(20_000)}});
+        assert_eq!(read(true, &large.to_string()).unwrap_err(), ["metadata too_large"]);
+    }
+
+    #[test]
+    fn join_at_is_bounded_and_the_past_means_now() {
+        let with = |at: &str| {
+            read(true, &json!({"meetingUrl": "https://sandbox.meetbot.dev/two-speakers", "joinAt": at}).to_string())
+        };
+        assert_eq!(with("2020-01-01T00:00:00Z").unwrap().job.status_detail, None);
+        assert_eq!(with("2027-02-01T00:00:00+02:00").unwrap().job.status_detail.as_deref(), Some("scheduled"));
+        assert_eq!(with("2029-01-01T00:00:00Z").unwrap_err(), ["joinAt too_far"]);
+    }
+
+    #[test]
+    fn a_scenario_that_is_not_played_is_refused() {
+        let body = r#"{"meetingUrl":"https://sandbox.meetbot.dev/moon-landing"}"#;
+        assert_eq!(read(false, body).unwrap_err(), ["meetingUrl invalid_scenario"]);
+    }
+}

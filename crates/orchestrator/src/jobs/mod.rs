@@ -1,0 +1,22 @@
+//! The rules of a job's life: what a request makes of it, and what follows when something happens to it.
+
+pub mod advance;
+pub mod create;
+
+use meetbot_types::{ControlResult, Job};
+
+use crate::store::Command;
+
+/// What a control call answers.
+pub fn control_result(command: &Command, job: &Job) -> ControlResult {
+    ControlResult {
+        job_id: job.id,
+        command_id: command.id,
+        action: command.action.clone(),
+        state: command.state.clone(),
+        status: job.status.clone(),
+        recording: job.recording.clone(),
+        requested_at: command.requested_at,
+        updated_at: command.updated_at,
+    }
+}

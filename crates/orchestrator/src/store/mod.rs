@@ -1,0 +1,369 @@
+//! What the server remembers. Every verb is one transaction: a job's change and all that follows from it are one verb.
+
+mod sqlite;
+
+#[cfg(test)]
+mod contract;
+
+use async_trait::async_trait;
+use meetbot_types::{
+    CommandId, ConsumerId, ControlAction, ControlState, Delivery, DeliveryId, DeliveryState,
+    DeliveryTry, Ending, Job, JobId, JobStatus, KeyId, MeetingLink, Page, Platform, TimelineEvent,
+    Timestamp, WebhookEvent,
+    bot::{BotCommand, IngestAnswer, IngestRequest},
+};
+
+pub use self::sqlite::SqliteStore;
+use crate::clock::Now;
+
+/// How often a job's bots are replaced; the attempt after these only finalises what is on disk.
+pub const MAX_ATTEMPTS: u32 = 5;
+/// After so many failed tries of the oldest delivery, later ones of the same job may pass it.
+pub const TRIES_IN_ORDER: u32 = 4;
+/// How long an answer is kept for its `Idempotency-Key`.
+pub const KEEP_ANSWERS_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The store could not do it, and nothing of it was done.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached or written; trying again later may help.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// It holds what it should not.
+    #[error("the store holds something that cannot be read: {0}")]
+    Corrupt(String),
+}
+
+/// What a verb answers.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Whose jobs: a consumer's, in one of its two worlds. Every question about a job names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tenant {
+    /// The consumer.
+    pub consumer: ConsumerId,
+    /// The live world, or the one of `mb_test_` keys.
+    pub live: bool,
+}
+
+/// What a key may do. Each includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Look.
+    Read,
+    /// Make and change jobs.
+    Write,
+    /// Run the server.
+    Admin,
+}
+
+impl Scope {
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The scope of a word.
+    pub fn known(word: &str) -> Option<Self> {
+        [Self::Read, Self::Write, Self::Admin].into_iter().find(|scope| scope.as_str() == word)
+    }
+}
+
+/// An API key as it is stored: its secret only as a hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its id.
+    pub id: KeyId,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Their name.
+    pub consumer_name: String,
+    /// What it may do.
+    pub scope: Scope,
+    /// The public part, by which it is found.
+    pub prefix: String,
+    /// The SHA-256 of the whole key.
+    pub hash: [u8; 32],
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Since when it opens nothing any more.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A key to be stored.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// Its id.
+    pub id: KeyId,
+    /// The consumer's name; a name that is new makes a new consumer.
+    pub consumer_name: String,
+    /// For the live world, or the one of tests.
+    pub live: bool,
+    /// What it may do.
+    pub scope: Scope,
+    /// The public part.
+    pub prefix: String,
+    /// The SHA-256 of the whole key.
+    pub hash: [u8; 32],
+    /// The webhook secret of the consumer, should it be new.
+    pub webhook_secret: String,
+}
+
+/// A request with an `Idempotency-Key`.
+#[derive(Debug, Clone)]
+pub struct Once {
+    /// The key.
+    pub key: String,
+    /// The SHA-256 of what was asked.
+    pub fingerprint: [u8; 32],
+}
+
+/// An answer kept for its `Idempotency-Key`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+}
+
+/// What an `Idempotency-Key` was used for before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Earlier {
+    /// The same request; here is its answer.
+    Answered(KeptAnswer),
+    /// The same request, which is not answered yet.
+    Running,
+    /// Another request.
+    Different,
+}
+
+/// What became of a job that was to be created.
+#[derive(Debug, Clone)]
+pub enum Creation {
+    /// It is there.
+    Created(Box<Job>),
+    /// One with this `externalId` was there before.
+    Existing(Box<Job>),
+    /// The request came before.
+    Earlier(Earlier),
+}
+
+/// Which jobs to list. An empty field asks for all.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    /// Any of these statuses.
+    pub statuses: Vec<JobStatus>,
+    /// The caller's own id.
+    pub external_id: Option<String>,
+    /// The platform.
+    pub platform: Option<Platform>,
+    /// Created at this moment or later.
+    pub created_after: Option<Timestamp>,
+    /// Created before this moment.
+    pub created_before: Option<Timestamp>,
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, Copy)]
+pub struct Window<C> {
+    /// At most so many.
+    pub limit: u32,
+    /// Those behind this one.
+    pub after: Option<C>,
+}
+
+/// What became of a control call.
+#[derive(Debug, Clone)]
+pub enum Commanded {
+    /// The bot will be told. (A job still in the queue has none: there the change itself is the answer.)
+    Given(Command, Box<Job>),
+    /// The job cannot take it.
+    InvalidState(Box<Job>),
+    /// There is no such job.
+    NotFound,
+    /// The request came before.
+    Earlier(Earlier),
+}
+
+/// A command and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// Its id.
+    pub id: CommandId,
+    /// The job.
+    pub job_id: JobId,
+    /// What to do.
+    pub action: ControlAction,
+    /// How far it has come.
+    pub state: ControlState,
+    /// When it was asked.
+    pub requested_at: Timestamp,
+    /// When its state last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A job that was handed to a new bot.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The job; `attempt` is the attempt and the epoch.
+    pub job: Job,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Its meeting.
+    pub link: MeetingLink,
+    /// Join nothing; finalise what is on disk, and end so.
+    pub finalize: Option<Ending>,
+}
+
+/// What became of a bot's report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reported {
+    /// Applied, each report once.
+    Applied(IngestAnswer),
+    /// A newer attempt has the job, or this one's lease ran out.
+    Superseded,
+    /// No bot of this token is known.
+    Unknown,
+}
+
+/// A delivery that is to be tried now.
+#[derive(Debug, Clone)]
+pub struct DueDelivery {
+    /// The envelope, its `attempt` included.
+    pub event: WebhookEvent,
+    /// The endpoint.
+    pub url: String,
+    /// The consumer's webhook secret.
+    pub secret: String,
+}
+
+/// Where a delivery goes from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It arrived.
+    Delivered,
+    /// Try again then.
+    Again(Timestamp),
+    /// Give up.
+    Dead,
+}
+
+/// Which deliveries to list.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryFilter {
+    /// Of this job.
+    pub job_id: Option<JobId>,
+    /// In this state.
+    pub state: Option<DeliveryState>,
+}
+
+/// The store. Verbs answer only once the change is on disk; a refusal that the domain knows is a value.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Stores a key, and its consumer when that is new (then its webhook secret is the one given). Answers the key and that secret
+    /// (of a consumer that was there: `None`, it was shown before).
+    async fn create_key(&self, new: NewKey, now: Now) -> Result<(Key, Option<String>)>;
+    /// The key with this public part.
+    async fn find_key(&self, prefix: &str) -> Result<Option<Key>>;
+    /// All keys, oldest first.
+    async fn keys(&self) -> Result<Vec<Key>>;
+    /// Ends a key; `false` where there is none.
+    async fn revoke_key(&self, id: KeyId, now: Now) -> Result<bool>;
+
+    /// Puts a job into the queue, together with the answer kept for its `Idempotency-Key`.
+    async fn create_job(
+        &self,
+        tenant: Tenant,
+        job: Job,
+        link: MeetingLink,
+        once: Option<Once>,
+        now: Now,
+    ) -> Result<Creation>;
+    /// A job.
+    async fn job(&self, tenant: Tenant, id: JobId) -> Result<Option<Job>>;
+    /// Jobs, newest first; the cursor is the last job of the page before.
+    async fn jobs(
+        &self,
+        tenant: Tenant,
+        filter: JobFilter,
+        window: Window<JobId>,
+    ) -> Result<Page<Job>>;
+    /// A job's timeline, oldest first; the cursor is a sequence number. `None` where there is no such job.
+    async fn timeline(
+        &self,
+        tenant: Tenant,
+        id: JobId,
+        window: Window<u64>,
+    ) -> Result<Option<Page<TimelineEvent>>>;
+    /// Cancels a job: at once in the queue, by a command to the bot elsewhere. `None` where there is no such job.
+    async fn cancel(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>>;
+    /// Gives a command to a job's bot, together with a first answer kept for its `Idempotency-Key`.
+    async fn command(
+        &self,
+        tenant: Tenant,
+        id: JobId,
+        action: ControlAction,
+        message: Option<String>,
+        once: Option<Once>,
+        now: Now,
+    ) -> Result<Commanded>;
+    /// How far a command has come, and its job.
+    async fn commanded(&self, tenant: Tenant, id: CommandId) -> Result<Option<(Command, Job)>>;
+    /// What an `Idempotency-Key` was used for before.
+    async fn earlier(&self, tenant: Tenant, once: Once, now: Now) -> Result<Option<Earlier>>;
+    /// Replaces the answer that is kept for a key.
+    async fn keep_answer(&self, tenant: Tenant, key: String, answer: KeptAnswer) -> Result<()>;
+
+    /// Hands the job that has been due for longest to a new bot, which shows the token with this SHA-256.
+    async fn claim(&self, token_hash: [u8; 32], now: Now) -> Result<Option<Claimed>>;
+    /// Applies a bot's reports and renews its lease.
+    async fn report(
+        &self,
+        request: IngestRequest,
+        token_hash: [u8; 32],
+        now: Now,
+    ) -> Result<Reported>;
+    /// What a bot is to do, after the command `after`. `None` when it is superseded or unknown.
+    async fn bot_commands(
+        &self,
+        job: JobId,
+        epoch: u32,
+        token_hash: [u8; 32],
+        after: u64,
+    ) -> Result<Option<Vec<BotCommand>>>;
+    /// Ends an attempt's lease at once, because its bot is known to be gone. Answers whether it still had the job.
+    async fn release(&self, job: JobId, epoch: u32, now: Now) -> Result<bool>;
+    /// Takes the jobs back whose bots' leases ran out; answers them. With `all`, every lease: the bots died with the process before.
+    async fn reap(&self, all: bool, now: Now) -> Result<Vec<JobId>>;
+    /// When the next job in the queue wants to start.
+    async fn next_start(&self) -> Result<Option<Timestamp>>;
+
+    /// Takes deliveries that are due, in order per job and endpoint; nobody else gets them for a minute.
+    async fn due_deliveries(&self, limit: u32, now: Now) -> Result<Vec<DueDelivery>>;
+    /// When the next delivery wants to be tried.
+    async fn next_delivery(&self) -> Result<Option<Timestamp>>;
+    /// Notes a try and what follows from it.
+    async fn tried(&self, id: DeliveryId, tried: DeliveryTry, verdict: Verdict) -> Result<()>;
+    /// Deliveries with their tries, newest first.
+    async fn deliveries(
+        &self,
+        tenant: Tenant,
+        filter: DeliveryFilter,
+        window: Window<DeliveryId>,
+    ) -> Result<Page<Delivery>>;
+    /// Sends a delivery once more, whatever became of it. `None` where there is none.
+    async fn redeliver(
+        &self,
+        tenant: Tenant,
+        id: DeliveryId,
+        now: Now,
+    ) -> Result<Option<Delivery>>;
+
+    /// Drops answers that were kept long enough, and shows that the store can be written.
+    async fn sweep(&self, now: Now) -> Result<()>;
+}

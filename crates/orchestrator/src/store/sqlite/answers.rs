@@ -1,0 +1,95 @@
+//! Answers kept for `Idempotency-Key`.
+
+use meetbot_types::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::Outcome;
+use crate::store::{Earlier, KEEP_ANSWERS_MS, KeptAnswer, Once, Tenant};
+
+/// How long a request may be on its way to its last answer, before its first one is given to those who ask again.
+const RUNNING_MS: i64 = 10_000;
+
+/// What the key was used for before.
+pub(super) fn earlier(
+    connection: &Connection,
+    tenant: Tenant,
+    once: &Once,
+    now: Timestamp,
+) -> Outcome<Option<Earlier>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT fingerprint, status, body, running_until FROM answers
+         WHERE consumer = $1 AND live = $2 AND key = $3 AND created_at > $4",
+    )?;
+    let oldest = now.as_millis() - KEEP_ANSWERS_MS;
+    let found = statement
+        .query_row(
+            params![tenant.consumer.to_string(), tenant.live, once.key, oldest],
+            |row| -> rusqlite::Result<([u8; 32], u16, String, i64)> {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            },
+        )
+        .optional()?;
+    Ok(found.map(|(fingerprint, status, body, running_until)| {
+        if fingerprint != once.fingerprint {
+            Earlier::Different
+        } else if running_until > now.as_millis() {
+            Earlier::Running
+        } else {
+            Earlier::Answered(KeptAnswer { status, body })
+        }
+    }))
+}
+
+/// Keeps an answer. One that is not the last word is given out only when the last one does not come.
+pub(super) fn keep(
+    connection: &Connection,
+    tenant: Tenant,
+    once: &Once,
+    answer: &KeptAnswer,
+    last_word: bool,
+    now: Timestamp,
+) -> Outcome<()> {
+    let running_until = if last_word { 0 } else { now.as_millis() + RUNNING_MS };
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO answers
+                (consumer, live, key, fingerprint, status, body, running_until, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )?
+        .execute(params![
+            tenant.consumer.to_string(),
+            tenant.live,
+            once.key,
+            once.fingerprint,
+            answer.status,
+            answer.body,
+            running_until,
+            now.as_millis()
+        ])?;
+    Ok(())
+}
+
+/// Replaces an answer by the last word.
+pub(super) fn replace(
+    connection: &Connection,
+    tenant: Tenant,
+    key: &str,
+    answer: &KeptAnswer,
+) -> Outcome<()> {
+    connection.execute(
+        "UPDATE answers SET status = $4, body = $5, running_until = 0
+         WHERE consumer = $1 AND live = $2 AND key = $3",
+        params![tenant.consumer.to_string(), tenant.live, key, answer.status, answer.body],
+    )?;
+    Ok(())
+}
+
+pub(super) fn sweep(connection: &Connection, now: Timestamp) -> Outcome<()> {
+    let oldest = now.as_millis() - KEEP_ANSWERS_MS;
+    connection.execute("DELETE FROM answers WHERE created_at <= $1", [oldest])?;
+    connection.execute(
+        "INSERT OR REPLACE INTO signs_of_life (name, at) VALUES ('server', $1)",
+        [now.as_millis()],
+    )?;
+    Ok(())
+}

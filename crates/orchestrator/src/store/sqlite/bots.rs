@@ -1,0 +1,194 @@
+//! Bots: given a job, heard, told what to do, and given up.
+
+use meetbot_types::{
+    JobId, Timestamp,
+    bot::{BotCommand, BotReport, IngestAnswer, IngestRequest, LEASE_SECONDS},
+};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use subtle::ConstantTimeEq as _;
+
+use super::{
+    Outcome,
+    jobs::{self, Stored},
+    read_as,
+};
+use crate::{
+    clock::Now,
+    jobs::advance,
+    store::{Claimed, MAX_ATTEMPTS, Reported},
+};
+
+fn lease_from(now: Now) -> i64 {
+    now.steady_ms() + i64::from(LEASE_SECONDS) * 1000
+}
+
+pub(super) fn claim(
+    connection: &Connection,
+    token_hash: [u8; 32],
+    now: Now,
+) -> Outcome<Option<Claimed>> {
+    let due = now.wall.as_millis();
+    let found = jobs::load(
+        connection,
+        "status = 'queued' AND run_at <= $1 ORDER BY run_at, id LIMIT 1",
+        &[&due],
+    )?;
+    let Some(mut stored) = found else { return Ok(None) };
+    let finalize = advance::finalize_only(&stored.job, stored.cause.clone(), MAX_ATTEMPTS);
+    stored.epoch += 1;
+    stored.token_hash = Some(token_hash);
+    stored.lease_until = Some(lease_from(now));
+    stored.applied = 0;
+    let told = advance::claim(&mut stored.job, stored.epoch, finalize.is_some(), now.wall);
+    jobs::save(connection, &mut stored, told, now)?;
+    let Stored { job, tenant, link, .. } = stored;
+    Ok(Some(Claimed { job, tenant, link, finalize }))
+}
+
+fn of_bot(
+    connection: &Connection,
+    id: JobId,
+    token_hash: &[u8; 32],
+) -> Outcome<Option<Stored>> {
+    Ok(jobs::load(connection, "id = $1", &[&id.to_string()])?.filter(|stored| {
+        stored.token_hash.is_some_and(|hash| hash.ct_eq(token_hash).into())
+    }))
+}
+
+pub(super) fn report(
+    connection: &Connection,
+    request: IngestRequest,
+    token_hash: [u8; 32],
+    now: Now,
+) -> Outcome<Reported> {
+    let Some(mut stored) = jobs::load(connection, "id = $1", &[&request.job_id.to_string()])? else {
+        return Ok(Reported::Unknown);
+    };
+    // An older attempt's token is no longer known; its epoch says that it was right once.
+    if stored.epoch > request.epoch {
+        return Ok(Reported::Superseded);
+    }
+    let known = stored.token_hash.is_some_and(|hash| hash.ct_eq(&token_hash).into());
+    if !known || stored.epoch != request.epoch {
+        return Ok(Reported::Unknown);
+    }
+    if !stored.job.status.is_final() {
+        // A late sign of life does not revive a lease.
+        if stored.lease_until.is_none_or(|until| until <= now.steady_ms()) {
+            return Ok(Reported::Superseded);
+        }
+        stored.lease_until = Some(lease_from(now));
+        apply(connection, &mut stored, request, now)?;
+    }
+    Ok(Reported::Applied(IngestAnswer {
+        status: stored.job.status,
+        acknowledged: stored.applied,
+    }))
+}
+
+fn apply(
+    connection: &Connection,
+    stored: &mut Stored,
+    request: IngestRequest,
+    now: Now,
+) -> Outcome<()> {
+    let mut told = Vec::new();
+    for numbered in request.reports {
+        if numbered.seq != stored.applied + 1 {
+            continue;
+        }
+        stored.applied = numbered.seq;
+        told.extend(advance::report(&mut stored.job, &numbered.report, numbered.at, now.wall));
+        match &numbered.report {
+            BotReport::Leaving { reason } if stored.cause.is_none() => {
+                stored.cause = advance::cause_of_leaving(reason.as_ref());
+            }
+            BotReport::CommandDone { command_id, state } => {
+                connection
+                    .prepare_cached(
+                        "UPDATE commands SET state = $3, updated_at = $4
+                         WHERE id = $1 AND job = $2 AND state = 'pending'",
+                    )?
+                    .execute(params![
+                        command_id.to_string(),
+                        stored.job.id.to_string(),
+                        state.as_str(),
+                        now.wall.as_millis()
+                    ])?;
+            }
+            _ => {}
+        }
+    }
+    jobs::save(connection, stored, told, now)
+}
+
+pub(super) fn commands(
+    connection: &Connection,
+    job: JobId,
+    epoch: u32,
+    token_hash: [u8; 32],
+    after: u64,
+) -> Outcome<Option<Vec<BotCommand>>> {
+    let Some(stored) = of_bot(connection, job, &token_hash)? else { return Ok(None) };
+    if stored.epoch != epoch || stored.lease_until.is_none() {
+        return Ok(None);
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT id, sequence, action, message FROM commands
+         WHERE job = $1 AND sequence > $2 AND state = 'pending' ORDER BY sequence",
+    )?;
+    let mut rows = statement.query(params![job.to_string(), after])?;
+    let mut commands = Vec::new();
+    while let Some(row) = rows.next()? {
+        commands.push(BotCommand {
+            id: read_as(row.get::<_, String>(0)?.parse(), "a command's id")?,
+            seq: row.get(1)?,
+            action: row.get::<_, String>(2)?.as_str().into(),
+            message: row.get(3)?,
+        });
+    }
+    Ok(Some(commands))
+}
+
+pub(super) fn release(connection: &Connection, job: JobId, epoch: u32, now: Now) -> Outcome<bool> {
+    let found = jobs::load(
+        connection,
+        "id = $1 AND epoch = $2 AND lease_until IS NOT NULL",
+        &[&job.to_string(), &epoch],
+    )?;
+    let Some(stored) = found else { return Ok(false) };
+    lose(connection, stored, now)?;
+    Ok(true)
+}
+
+pub(super) fn reap(connection: &Connection, all: bool, now: Now) -> Outcome<Vec<JobId>> {
+    let before = if all { i64::MAX } else { now.steady_ms() };
+    let mut lost = Vec::new();
+    while let Some(stored) = jobs::load(connection, "lease_until <= $1 LIMIT 1", &[&before])? {
+        lost.push(stored.job.id);
+        lose(connection, stored, now)?;
+    }
+    Ok(lost)
+}
+
+fn lose(connection: &Connection, mut stored: Stored, now: Now) -> Outcome<()> {
+    stored.lease_until = None;
+    stored.run_at = now.wall;
+    // What may have been done must not be done twice; the others do no harm.
+    connection.execute(
+        "UPDATE commands SET state = 'expired', updated_at = $2 WHERE job = $1 AND state = 'pending'
+            AND action IN ('send_chat_message', 'request_recording_permission')",
+        params![stored.job.id.to_string(), now.wall.as_millis()],
+    )?;
+    let told = advance::lose(&mut stored.job, now.wall);
+    jobs::save(connection, &mut stored, told, now)
+}
+
+pub(super) fn next_start(connection: &Connection) -> Outcome<Option<Timestamp>> {
+    let next: Option<i64> = connection
+        .prepare_cached("SELECT min(run_at) FROM jobs WHERE status = 'queued'")?
+        .query_row([], |row| row.get(0))
+        .optional()?
+        .flatten();
+    Ok(next.map(Timestamp::from_millis))
+}

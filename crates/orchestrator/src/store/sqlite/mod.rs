@@ -1,0 +1,163 @@
+//! The store on SQLite: one writer with group commit, a few readers, every answer on disk.
+
+mod answers;
+mod bots;
+mod deliveries;
+mod jobs;
+mod keys;
+mod timeline;
+mod verbs;
+mod writer;
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::Semaphore;
+
+use self::writer::Writer;
+use super::StoreError;
+
+/// The database's file in the data folder.
+pub const FILE: &str = "meetbot.db";
+const SCHEMA_VERSION: i64 = 1;
+const READERS: usize = 2;
+/// How long a writer of another process (`meetbot keys`) may hold the database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What work on the database answers.
+type Outcome<T> = Result<T, Problem>;
+
+/// Why it did not answer.
+#[derive(Debug)]
+enum Problem {
+    Sql(rusqlite::Error),
+    Corrupt(String),
+    Told(StoreError),
+}
+
+impl From<rusqlite::Error> for Problem {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<Problem> for StoreError {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::Sql(error) => match error.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DiskFull) => Self::Unavailable("the disk is full".into()),
+                _ => Self::Unavailable(error.to_string()),
+            },
+            Problem::Corrupt(what) => Self::Corrupt(what),
+            Problem::Told(error) => error,
+        }
+    }
+}
+
+/// Reads a stored text as what it stands for.
+fn read_as<T, E: std::fmt::Display>(read: Result<T, E>, what: &str) -> Outcome<T> {
+    read.map_err(|error| Problem::Corrupt(format!("{what}: {error}")))
+}
+
+/// The store of one machine.
+#[derive(Clone)]
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Arc<Readers>,
+}
+
+struct Readers {
+    free: Semaphore,
+    connections: Mutex<Vec<Connection>>,
+}
+
+impl SqliteStore {
+    /// Opens the database in the data folder, which it makes where there is none. Several processes may have it open.
+    pub fn open(data: &Path) -> Result<Self, StoreError> {
+        let path = data.join(FILE);
+        let opened = || -> Outcome<Self> {
+            let connection = connect(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
+            make_schema(&connection)?;
+            let readers = (0..READERS)
+                .map(|_| connect(&path, OpenFlags::empty()))
+                .collect::<Result<Vec<_>, _>>()?;
+            let writer = Writer::start(connection).map_err(|error| {
+                Problem::Told(StoreError::Unavailable(format!("no thread for its writer: {error}")))
+            })?;
+            let readers = Readers { free: Semaphore::new(READERS), connections: Mutex::new(readers) };
+            Ok(Self { writer, readers: Arc::new(readers) })
+        };
+        opened().map_err(|problem| match StoreError::from(problem) {
+            StoreError::Unavailable(why) => {
+                StoreError::Unavailable(format!("{}: {why}", path.display()))
+            }
+            other => other,
+        })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let closed = || StoreError::Unavailable("its readers have ended".into());
+        let _turn = self.readers.free.acquire().await.map_err(|_| closed())?;
+        let readers = Arc::clone(&self.readers);
+        let reading = tokio::task::spawn_blocking(move || {
+            let connection = readers.take().ok_or_else(closed)?;
+            // A transaction, so that several statements see one moment.
+            let outcome = connection
+                .execute_batch("BEGIN")
+                .map_err(Problem::from)
+                .and_then(|()| work(&connection));
+            let _ = connection.execute_batch("COMMIT");
+            readers.give_back(connection);
+            outcome.map_err(StoreError::from)
+        });
+        reading.await.map_err(|error| StoreError::Unavailable(error.to_string()))?
+    }
+}
+
+impl Readers {
+    fn take(&self) -> Option<Connection> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn give_back(&self, connection: Connection) {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+}
+
+fn connect(path: &Path, more: OpenFlags) -> Outcome<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // An answered write is on disk: the product's promise, and the price of one sync per batch.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn make_schema(connection: &Connection) -> Outcome<()> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    match version {
+        0 => {
+            connection.execute_batch(include_str!("schema.sql"))?;
+            connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        }
+        SCHEMA_VERSION => {}
+        newer => {
+            return Err(Problem::Corrupt(format!(
+                "its schema has version {newer}, this program knows {SCHEMA_VERSION}: use a newer meetbot"
+            )));
+        }
+    }
+    connection.execute_batch("COMMIT")?;
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! A job's timeline, and the outbox that its webhooks leave from.
+
+use meetbot_types::{
+    DeliveryId, EventId, EventName, Job, Page, Timestamp, TimelineEvent, event::EventData,
+};
+use rusqlite::{Connection, params};
+
+use super::{Outcome, read_as};
+use crate::{
+    jobs::advance::Happened,
+    store::{Tenant, Window},
+};
+
+/// Writes what happened to a job: a line each, and a delivery for each endpoint that wants it. Answers the last sequence number.
+pub(super) fn write(
+    connection: &Connection,
+    tenant: Tenant,
+    job: &Job,
+    mut sequence: u64,
+    told: Vec<Happened>,
+    now: Timestamp,
+) -> Outcome<u64> {
+    let (id, consumer) = (job.id.to_string(), tenant.consumer.to_string());
+    for Happened { event, details, status, at } in told {
+        sequence += 1;
+        let data = EventData {
+            event: event.clone(),
+            sequence,
+            job_id: job.id,
+            external_id: job.external_id.clone(),
+            status,
+            metadata: job.metadata.clone(),
+            details,
+        };
+        let data = read_as(serde_json::to_string(&data), "an event")?;
+        let event_id = EventId::generate(at).to_string();
+        connection
+            .prepare_cached(
+                "INSERT INTO events (job, sequence, id, name, at, data) VALUES ($1, $2, $3, $4, $5, $6)",
+            )?
+            .execute(params![id, sequence, event_id, event.as_str(), at.as_millis(), data])?;
+        for url in endpoints(job, &event) {
+            connection
+                .prepare_cached(
+                    "INSERT INTO deliveries (id, job, sequence, consumer, live, url, state, next_at)
+                     VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7)",
+                )?
+                .execute(params![
+                    DeliveryId::generate(now).to_string(),
+                    id,
+                    sequence,
+                    consumer,
+                    tenant.live,
+                    url,
+                    now.as_millis()
+                ])?;
+        }
+    }
+    Ok(sequence)
+}
+
+/// Who is told of an event: `onFinalize` of the end, `onStatusChange` of all else and of a failure; one URL once.
+fn endpoints<'a>(job: &'a Job, event: &EventName) -> impl Iterator<Item = &'a str> {
+    let finalize = matches!(event, EventName::Finalized | EventName::Failed);
+    let status = *event != EventName::Finalized;
+    let on_finalize = job.webhooks.on_finalize.as_deref().filter(|_| finalize);
+    let on_status = job.webhooks.on_status_change.as_deref().filter(|_| status);
+    on_finalize.into_iter().chain(on_status.filter(|url| Some(*url) != on_finalize))
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    job: &str,
+    window: Window<u64>,
+) -> Outcome<Page<TimelineEvent>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT sequence, id, name, at, data FROM events
+         WHERE job = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
+    )?;
+    let mut rows =
+        statement.query(params![job, window.after.unwrap_or(0), window.limit.saturating_add(1)])?;
+    let mut data = Vec::new();
+    while let Some(row) = rows.next()? {
+        data.push(TimelineEvent {
+            id: read_as(row.get::<_, String>(1)?.parse(), "an event's id")?,
+            event: row.get::<_, String>(2)?.as_str().into(),
+            emitted_at: Timestamp::from_millis(row.get(3)?),
+            data: read_as(serde_json::from_str(&row.get::<_, String>(4)?), "an event")?,
+        });
+    }
+    let limit = window.limit as usize;
+    let next_cursor = (data.len() > limit).then(|| {
+        data.truncate(limit);
+        data.last().map(|event| event.data.sequence.to_string())
+    });
+    Ok(Page { data, next_cursor: next_cursor.flatten() })
+}

@@ -1,0 +1,189 @@
+//! The verbs of [`Store`], each handed to the writer or to a reader.
+
+use async_trait::async_trait;
+use meetbot_types::{
+    CommandId, ControlAction, Delivery, DeliveryId, DeliveryTry, Job, JobId, KeyId, MeetingLink,
+    Page, TimelineEvent, Timestamp,
+    bot::{BotCommand, IngestRequest},
+};
+
+use super::{SqliteStore, answers, bots, deliveries, jobs, keys, timeline};
+use crate::{
+    clock::Now,
+    store::{
+        Claimed, Command, Commanded, Creation, DeliveryFilter, DueDelivery, Earlier, JobFilter,
+        KeptAnswer, Key, NewKey, Once, Reported, Result, Store, Tenant, Verdict, Window,
+    },
+};
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn create_key(&self, new: NewKey, now: Now) -> Result<(Key, Option<String>)> {
+        self.writer.write(move |connection| keys::create(connection, new, now.wall)).await
+    }
+
+    async fn find_key(&self, prefix: &str) -> Result<Option<Key>> {
+        let prefix = prefix.to_owned();
+        self.read(move |connection| keys::find(connection, &prefix)).await
+    }
+
+    async fn keys(&self) -> Result<Vec<Key>> {
+        self.read(keys::list).await
+    }
+
+    async fn revoke_key(&self, id: KeyId, now: Now) -> Result<bool> {
+        self.writer.write(move |connection| keys::revoke(connection, id, now.wall)).await
+    }
+
+    async fn create_job(
+        &self,
+        tenant: Tenant,
+        job: Job,
+        link: MeetingLink,
+        once: Option<Once>,
+        now: Now,
+    ) -> Result<Creation> {
+        let create = move |connection: &_| {
+            jobs::create(connection, tenant, job, &link, once.as_ref(), now)
+        };
+        self.writer.write(create).await
+    }
+
+    async fn job(&self, tenant: Tenant, id: JobId) -> Result<Option<Job>> {
+        let find = move |connection: &_| jobs::of_tenant(connection, tenant, id);
+        Ok(self.read(find).await?.map(|stored| stored.job))
+    }
+
+    async fn jobs(
+        &self,
+        tenant: Tenant,
+        filter: JobFilter,
+        window: Window<JobId>,
+    ) -> Result<Page<Job>> {
+        self.read(move |connection| jobs::list(connection, tenant, &filter, window)).await
+    }
+
+    async fn timeline(
+        &self,
+        tenant: Tenant,
+        id: JobId,
+        window: Window<u64>,
+    ) -> Result<Option<Page<TimelineEvent>>> {
+        let read = move |connection: &_| match jobs::of_tenant(connection, tenant, id)? {
+            Some(_) => timeline::list(connection, &id.to_string(), window).map(Some),
+            None => Ok(None),
+        };
+        self.read(read).await
+    }
+
+    async fn cancel(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>> {
+        self.writer.write(move |connection| jobs::cancel(connection, tenant, id, now)).await
+    }
+
+    async fn command(
+        &self,
+        tenant: Tenant,
+        id: JobId,
+        action: ControlAction,
+        message: Option<String>,
+        once: Option<Once>,
+        now: Now,
+    ) -> Result<Commanded> {
+        let command = move |connection: &_| {
+            let (message, once) = (message.as_deref(), once.as_ref());
+            jobs::command(connection, tenant, id, action, message, once, now)
+        };
+        self.writer.write(command).await
+    }
+
+    async fn commanded(&self, tenant: Tenant, id: CommandId) -> Result<Option<(Command, Job)>> {
+        self.read(move |connection| jobs::commanded(connection, tenant, id)).await
+    }
+
+    async fn earlier(&self, tenant: Tenant, once: Once, now: Now) -> Result<Option<Earlier>> {
+        self.read(move |connection| answers::earlier(connection, tenant, &once, now.wall)).await
+    }
+
+    async fn keep_answer(&self, tenant: Tenant, key: String, answer: KeptAnswer) -> Result<()> {
+        self.writer
+            .write(move |connection| answers::replace(connection, tenant, &key, &answer))
+            .await
+    }
+
+    async fn claim(&self, token_hash: [u8; 32], now: Now) -> Result<Option<Claimed>> {
+        self.writer.write(move |connection| bots::claim(connection, token_hash, now)).await
+    }
+
+    async fn report(
+        &self,
+        request: IngestRequest,
+        token_hash: [u8; 32],
+        now: Now,
+    ) -> Result<Reported> {
+        self.writer.write(move |connection| bots::report(connection, request, token_hash, now)).await
+    }
+
+    async fn bot_commands(
+        &self,
+        job: JobId,
+        epoch: u32,
+        token_hash: [u8; 32],
+        after: u64,
+    ) -> Result<Option<Vec<BotCommand>>> {
+        self.read(move |connection| bots::commands(connection, job, epoch, token_hash, after)).await
+    }
+
+    async fn release(&self, job: JobId, epoch: u32, now: Now) -> Result<bool> {
+        self.writer.write(move |connection| bots::release(connection, job, epoch, now)).await
+    }
+
+    async fn reap(&self, all: bool, now: Now) -> Result<Vec<JobId>> {
+        let reap = move |connection: &_| {
+            if all {
+                deliveries::forget_leases(connection)?;
+            }
+            bots::reap(connection, all, now)
+        };
+        self.writer.write(reap).await
+    }
+
+    async fn next_start(&self) -> Result<Option<Timestamp>> {
+        self.read(bots::next_start).await
+    }
+
+    async fn due_deliveries(&self, limit: u32, now: Now) -> Result<Vec<DueDelivery>> {
+        self.writer.write(move |connection| deliveries::due(connection, limit, now)).await
+    }
+
+    async fn next_delivery(&self) -> Result<Option<Timestamp>> {
+        self.read(deliveries::next).await
+    }
+
+    async fn tried(&self, id: DeliveryId, tried: DeliveryTry, verdict: Verdict) -> Result<()> {
+        self.writer
+            .write(move |connection| deliveries::tried(connection, id, &tried, &verdict))
+            .await
+    }
+
+    async fn deliveries(
+        &self,
+        tenant: Tenant,
+        filter: DeliveryFilter,
+        window: Window<DeliveryId>,
+    ) -> Result<Page<Delivery>> {
+        self.read(move |connection| deliveries::list(connection, tenant, &filter, window)).await
+    }
+
+    async fn redeliver(
+        &self,
+        tenant: Tenant,
+        id: DeliveryId,
+        now: Now,
+    ) -> Result<Option<Delivery>> {
+        self.writer.write(move |connection| deliveries::redeliver(connection, tenant, id, now)).await
+    }
+
+    async fn sweep(&self, now: Now) -> Result<()> {
+        self.writer.write(move |connection| answers::sweep(connection, now.wall)).await
+    }
+}

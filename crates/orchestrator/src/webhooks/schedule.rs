@@ -1,0 +1,89 @@
+//! When a delivery is tried again. Pure.
+
+use std::time::Duration;
+
+use meetbot_types::Timestamp;
+
+use crate::store::Verdict;
+
+/// The wait after each failed try; after the last one the delivery is dead.
+const WAITS: [Duration; 7] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(2 * 60),
+    Duration::from_secs(10 * 60),
+    Duration::from_secs(60 * 60),
+    Duration::from_secs(6 * 60 * 60),
+    Duration::from_secs(24 * 60 * 60),
+];
+/// The longest `Retry-After` that is honoured.
+const LONGEST_WISH: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What came of a try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// The answer's status, where there was an answer.
+    pub status: Option<u16>,
+    /// The answer's `Retry-After`.
+    pub retry_after: Option<Duration>,
+}
+
+/// What follows from the try number `attempt` (from 1). `jitter` is random, from 0 to 1: waits are 10 % longer at most.
+pub fn next(attempt: u32, outcome: Outcome, jitter: f64, now: Timestamp) -> Verdict {
+    match outcome.status {
+        Some(200..=299) => return Verdict::Delivered,
+        // The endpoint says that it is gone for good.
+        Some(410) => return Verdict::Dead,
+        _ => {}
+    }
+    let Some(wait) = WAITS.get(attempt.saturating_sub(1) as usize) else { return Verdict::Dead };
+    let wait = wait.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 10.0);
+    let wish = outcome.retry_after.unwrap_or_default().min(LONGEST_WISH);
+    Verdict::Again(now + wait.max(wish))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn after(attempt: u32, status: u16, retry_after: Option<u64>) -> Verdict {
+        let retry_after = retry_after.map(Duration::from_secs);
+        next(attempt, Outcome { status: Some(status), retry_after }, 0.0, NOW)
+    }
+
+    #[test]
+    fn the_waits_grow_and_end() {
+        let waits: Vec<i64> = (1..)
+            .map_while(|attempt| match after(attempt, 500, None) {
+                Verdict::Again(at) => Some(at.as_seconds()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(waits, [5, 30, 120, 600, 3600, 21_600, 86_400]);
+        assert_eq!(after(8, 500, None), Verdict::Dead);
+    }
+
+    #[test]
+    fn success_and_gone_end_it() {
+        assert_eq!(after(1, 204, None), Verdict::Delivered);
+        assert_eq!(after(1, 410, None), Verdict::Dead);
+        assert!(matches!(after(1, 301, None), Verdict::Again(_)));
+    }
+
+    #[test]
+    fn the_endpoints_wish_is_honoured_within_bounds() {
+        assert_eq!(after(1, 429, Some(60)), Verdict::Again(NOW + Duration::from_secs(60)));
+        assert_eq!(after(1, 503, Some(1)), Verdict::Again(NOW + Duration::from_secs(5)));
+        assert_eq!(after(1, 503, Some(9_999_999)), Verdict::Again(NOW + Duration::from_secs(86_400)));
+    }
+
+    #[test]
+    fn jitter_spreads_the_tries() {
+        let Verdict::Again(at) = next(3, Outcome { status: None, retry_after: None }, 1.0, NOW) else {
+            panic!("it is tried again")
+        };
+        assert_eq!(at, NOW + Duration::from_secs(132));
+    }
+}

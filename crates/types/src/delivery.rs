@@ -1,0 +1,71 @@
+//! What became of an event: its line in a job's timeline, and its deliveries to webhook endpoints.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DeliveryId, EventId, EventName, JobId, Timestamp, event::EventData};
+
+/// One line of a job's timeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TimelineEvent {
+    /// Its id.
+    pub id: EventId,
+    /// What happened.
+    pub event: EventName,
+    /// When.
+    pub emitted_at: Timestamp,
+    /// What the webhook says about it.
+    pub data: EventData,
+}
+
+words! {
+    /// How far a delivery has come.
+    pub enum DeliveryState {
+        /// To be tried, for the first time or again.
+        Pending = "pending",
+        /// The endpoint answered 2xx.
+        Delivered = "delivered",
+        /// Given up; it is kept and can be sent again.
+        Dead = "dead",
+    }
+}
+
+/// One event on its way to one webhook endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Delivery {
+    /// Its id, as the endpoint sees it in `deliveryId` and `webhook-id`.
+    pub id: DeliveryId,
+    /// The job.
+    pub job_id: JobId,
+    /// What happened.
+    pub event: EventName,
+    /// The event's place among the job's events.
+    pub sequence: u64,
+    /// The endpoint.
+    pub url: String,
+    /// How far it has come.
+    pub state: DeliveryState,
+    /// When it is tried next; `None` when it is not.
+    pub next_try_at: Option<Timestamp>,
+    /// When the event happened.
+    pub created_at: Timestamp,
+    /// Every try, oldest first.
+    pub tries: Vec<DeliveryTry>,
+}
+
+/// One try of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryTry {
+    /// When it began.
+    pub at: Timestamp,
+    /// How long it took, in ms.
+    pub duration_ms: u64,
+    /// The HTTP status of the answer; `None` when there was no answer.
+    pub status: Option<u16>,
+    /// What went wrong; `None` when nothing did.
+    pub error: Option<String>,
+}
