@@ -82,7 +82,8 @@ pub(crate) fn letters(count: usize) -> String {
     while text.len() < count {
         getrandom::fill(&mut bytes).expect("the operating system gives randomness");
         // 248 is the largest multiple of 62 that a byte holds.
-        let letters = bytes.iter().filter(|byte| **byte < 248).map(|byte| LETTERS[*byte as usize % 62]);
+        let letters =
+            bytes.iter().filter(|byte| **byte < 248).map(|byte| LETTERS[*byte as usize % 62]);
         text.extend(letters.take(count - text.len()).map(char::from));
     }
     text
@@ -109,7 +110,14 @@ mod tests {
     fn only_what_looks_like_a_key_is_looked_up() {
         let good = format!("mb_test_{}", "a".repeat(48));
         assert_eq!(prefix_of(&good), Some("mb_test_aaaaaaaa"));
-        for bad in ["", "mb_test_", "mb_test_short", &good[1..], &good.replace('a', "é"), &(good.clone() + "a")] {
+        for bad in [
+            "",
+            "mb_test_",
+            "mb_test_short",
+            &good[1..],
+            &good.replace('a', "é"),
+            &(good.clone() + "a"),
+        ] {
             assert_eq!(prefix_of(bad), None, "{bad}");
         }
     }

@@ -1,8 +1,21 @@
 //! The server: jobs, store, dispatch, webhooks.
 
+mod api;
 pub mod clock;
+pub mod config;
+mod data_folder;
+mod dispatch;
 mod jobs;
 pub mod keys;
+mod start;
 pub mod store;
 mod tls;
+mod wake;
 mod webhooks;
+
+pub use self::{
+    config::Config,
+    data_folder::{DataFolder, DataFolderError},
+    dispatch::Launcher,
+    start::{Orchestrator, SandboxLink, StartError},
+};

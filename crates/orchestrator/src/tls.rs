@@ -9,7 +9,7 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 ///
 /// # Panics
 /// When the provider cannot do TLS 1.2 and 1.3, or the platform has no verifier: both are a broken build.
-pub fn config() -> ClientConfig {
+pub(crate) fn config() -> ClientConfig {
     ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider does TLS 1.2 and 1.3")

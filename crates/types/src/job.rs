@@ -258,6 +258,7 @@ pub struct Job {
 
 /// A bot to dispatch: the body of `POST /api/v1/jobs`. What is `None` is not sent, and the server fills its default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct NewJob {
     /// The meeting's URL (at most 2,048 characters).

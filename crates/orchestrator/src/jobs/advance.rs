@@ -10,7 +10,7 @@ use meetbot_types::{
 
 /// An event to tell: a line of the timeline and a webhook.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Happened {
+pub(crate) struct Happened {
     /// Its name.
     pub event: EventName,
     /// What it says.
@@ -73,7 +73,7 @@ impl Change<'_> {
         }
         if let Some(failure) = ending.failure.as_ref().filter(|_| failed) {
             self.job.failure_code = Some(failure.code.clone());
-            self.job.failure_detail = Some(failure.detail.to_string());
+            self.job.failure_detail = Some(failure.detail.clone());
         }
         match ending.status {
             JobStatus::Completed => {
@@ -115,7 +115,7 @@ fn change(job: &mut Job, at: Timestamp, act: impl FnOnce(&mut Change<'_>)) -> Ve
 }
 
 /// A new bot takes the job from the queue; one that is only to finalise what is on disk goes straight to `finalizing`.
-pub fn claim(job: &mut Job, attempt: u32, finalize: bool, now: Timestamp) -> Vec<Happened> {
+pub(crate) fn claim(job: &mut Job, attempt: u32, finalize: bool, now: Timestamp) -> Vec<Happened> {
     change(job, now, |change| {
         change.job.attempt = attempt;
         change.step(JobEvent::Claim, Some("launching"));
@@ -126,14 +126,14 @@ pub fn claim(job: &mut Job, attempt: u32, finalize: bool, now: Timestamp) -> Vec
 }
 
 /// The bot is gone: back to the queue, for the next one.
-pub fn lose(job: &mut Job, now: Timestamp) -> Vec<Happened> {
+pub(crate) fn lose(job: &mut Job, now: Timestamp) -> Vec<Happened> {
     change(job, now, |change| {
         change.step(JobEvent::Lose, Some("reconnecting"));
     })
 }
 
 /// The job is cancelled: at once where there is no bot and nothing was recorded, else when its bot has left.
-pub fn cancel(job: &mut Job, now: Timestamp) -> Vec<Happened> {
+pub(crate) fn cancel(job: &mut Job, now: Timestamp) -> Vec<Happened> {
     change(job, now, |change| {
         if change.job.status == JobStatus::Queued {
             change.end(&Cause::Cancelled.ending(false, false), None, 0);
@@ -145,12 +145,12 @@ pub fn cancel(job: &mut Job, now: Timestamp) -> Vec<Happened> {
 }
 
 /// Leave-call on a job that is still in the queue.
-pub fn leave_the_queue(job: &mut Job, now: Timestamp) -> Vec<Happened> {
+pub(crate) fn leave_the_queue(job: &mut Job, now: Timestamp) -> Vec<Happened> {
     change(job, now, |change| change.end(&Cause::Requested.ending(false, false), None, 0))
 }
 
 /// What the job's next bot has to end with, instead of joining: it was leaving already, or too many were lost.
-pub fn finalize_only(job: &Job, cause: Option<Cause>, max_attempts: u32) -> Option<Ending> {
+pub(crate) fn finalize_only(job: &Job, cause: Option<Cause>, max_attempts: u32) -> Option<Ending> {
     let has_media = job.recording.started_at.is_some();
     let denied = job.recording.permission == Permission::Denied;
     let exhausted = || {
@@ -165,7 +165,7 @@ pub fn finalize_only(job: &Job, cause: Option<Cause>, max_attempts: u32) -> Opti
 }
 
 /// Why the job will have ended, once a bot said that it is leaving.
-pub fn cause_of_leaving(reason: Option<&LeaveReason>) -> Option<Cause> {
+pub(crate) fn cause_of_leaving(reason: Option<&LeaveReason>) -> Option<Cause> {
     match reason? {
         LeaveReason::Cancelled => Some(Cause::Cancelled),
         LeaveReason::Requested => Some(Cause::Requested),
@@ -176,7 +176,12 @@ pub fn cause_of_leaving(reason: Option<&LeaveReason>) -> Option<Cause> {
 }
 
 /// Applies one report of the job's bot. `at` is when the bot says it happened.
-pub fn report(job: &mut Job, report: &BotReport, at: Timestamp, now: Timestamp) -> Vec<Happened> {
+pub(crate) fn report(
+    job: &mut Job,
+    report: &BotReport,
+    at: Timestamp,
+    now: Timestamp,
+) -> Vec<Happened> {
     let at = at.min(now);
     if job.status.is_final() || matches!(report, BotReport::Heartbeat { .. }) {
         return Vec::new();
@@ -373,7 +378,10 @@ mod tests {
         let (_, mut job) = play(&[BotReport::Admitted, BotReport::RecordingStarted]);
         let now = Timestamp::from_millis(9000);
         lose(&mut job, now);
-        assert_eq!((job.status.as_str(), job.status_detail.as_deref()), ("queued", Some("reconnecting")));
+        assert_eq!(
+            (job.status.as_str(), job.status_detail.as_deref()),
+            ("queued", Some("reconnecting"))
+        );
         claim(&mut job, 2, false, now);
         for one in [BotReport::Admitted, BotReport::RecordingStarted] {
             report(&mut job, &one, now, now);
@@ -391,7 +399,10 @@ mod tests {
         assert_eq!(job.status, JobStatus::Finalizing);
         let told = report(&mut job, &ended(Cause::Left(LeaveReason::MeetingEnded), true), now, now);
         assert_eq!(told.len(), 1);
-        assert_eq!((job.status.as_str(), job.leave_reason), ("cancelled", Some(LeaveReason::Cancelled)));
+        assert_eq!(
+            (job.status.as_str(), job.leave_reason),
+            ("cancelled", Some(LeaveReason::Cancelled))
+        );
         assert_eq!(job.manifest_uri.as_deref(), Some("file:///m.json"));
     }
 

@@ -18,7 +18,7 @@ const YEAR_MS: i64 = 366 * 24 * 60 * 60 * 1000;
 const DEFAULT_NAME: &str = "meetbot";
 
 /// What a request is judged by.
-pub struct Terms<'a> {
+pub(crate) struct Terms<'a> {
     /// Whether it came with a live key.
     pub live: bool,
     /// What the server's bots can join.
@@ -33,7 +33,7 @@ pub struct Terms<'a> {
 
 /// A new job, as it is stored.
 #[derive(Debug)]
-pub struct New {
+pub(crate) struct New {
     /// The job, with all defaults filled in.
     pub job: Job,
     /// Its meeting.
@@ -56,7 +56,7 @@ impl Issues {
 }
 
 /// Reads a body into a job. Unknown fields are ignored, `null` is the same as absent (but in `autoLeave`).
-pub fn create(body: &str, terms: &Terms<'_>) -> Result<New, Vec<Issue>> {
+pub(crate) fn create(body: &str, terms: &Terms<'_>) -> Result<New, Vec<Issue>> {
     let fields: Fields<'_> = match serde_json::from_str(body) {
         Ok(fields) => fields,
         Err(error) => {
@@ -110,7 +110,7 @@ pub fn create(body: &str, terms: &Terms<'_>) -> Result<New, Vec<Issue>> {
 }
 
 /// The scenario that the sandbox plays for a job, if it is the sandbox's.
-pub fn scenario(link: &MeetingLink, live: bool) -> Option<String> {
+pub(crate) fn scenario(link: &MeetingLink, live: bool) -> Option<String> {
     match link.platform {
         Platform::Sandbox => Some(link.meeting_id.clone()),
         _ if !live => Some(sandbox::DEFAULT_SCENARIO.to_owned()),
@@ -150,19 +150,16 @@ fn text(fields: &Fields<'_>, name: &str, longest: usize, issues: &mut Issues) ->
 
 fn platform(fields: &Fields<'_>, issues: &mut Issues) -> Option<Platform> {
     let known = || Platform::ALL.iter().map(Platform::as_str).collect::<Vec<_>>().join(", ");
-    match value(fields, "platform")? {
-        Value::String(word) => {
-            let platform = Platform::known(&word);
-            if platform.is_none() {
-                let message = format!("is no platform known here; known are {}", known());
-                issues.add(&["platform"], "unknown_platform", message);
-            }
-            platform
+    if let Value::String(word) = value(fields, "platform")? {
+        let platform = Platform::known(&word);
+        if platform.is_none() {
+            let message = format!("is no platform known here; known are {}", known());
+            issues.add(&["platform"], "unknown_platform", message);
         }
-        _ => {
-            issues.wrong_type(&["platform"], "a string");
-            None
-        }
+        platform
+    } else {
+        issues.wrong_type(&["platform"], "a string");
+        None
     }
 }
 
@@ -254,7 +251,9 @@ fn webhooks(fields: &Fields<'_>, guard: &Guard, issues: &mut Issues) -> Webhooks
             None | Some(Value::Null) => {}
             Some(Value::String(url)) => match guard.check(url) {
                 Ok(()) => *place = Some(url.clone()),
-                Err(problem) => issues.add(&["webhooks", name], problem.code(), problem.to_string()),
+                Err(problem) => {
+                    issues.add(&["webhooks", name], problem.code(), problem.to_string())
+                }
             },
             Some(_) => issues.wrong_type(&["webhooks", name], "a string with a URL"),
         }
@@ -293,19 +292,23 @@ fn auto_leave(fields: &Fields<'_>, issues: &mut Issues) -> AutoLeave {
         ("afterSoloSeconds", &mut config.after_solo_seconds),
         ("afterMaxSeconds", &mut config.after_max_seconds),
     ] {
-        let seconds = |number: &Value| number.as_u64().and_then(|number| u32::try_from(number).ok());
+        let seconds =
+            |number: &Value| number.as_u64().and_then(|number| u32::try_from(number).ok());
         match given.get(name) {
             None => {}
             Some(Value::Null) => *rule = Rule::Off,
-            Some(number) => match seconds(number).filter(|number| (1..=MAX_SECONDS).contains(number)) {
-                Some(seconds) => *rule = Rule::After(seconds),
-                None => {
+            Some(number) => {
+                if let Some(seconds) =
+                    seconds(number).filter(|number| (1..=MAX_SECONDS).contains(number))
+                {
+                    *rule = Rule::After(seconds)
+                } else {
                     let message = format!(
                         "must be a whole number of seconds from 1 to {MAX_SECONDS}, or null to switch the rule off"
                     );
                     issues.add(&["autoLeave", name], "out_of_range", message);
                 }
-            },
+            }
         }
     }
     match given.get("onBotDetected") {
@@ -345,7 +348,8 @@ mod tests {
     #[test]
     fn the_least_body_gets_every_default() {
         let New { job, link } =
-            read(true, r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers?seconds=5"}"#).unwrap();
+            read(true, r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers?seconds=5"}"#)
+                .unwrap();
         assert_eq!(job.display_name, "meetbot");
         assert_eq!(job.auto_leave, AutoLeave::default());
         assert_eq!(job.metadata.as_json(), "{}");
@@ -391,12 +395,13 @@ mod tests {
         assert_eq!(read(true, body).unwrap_err(), ["meetingUrl platform_not_available"]);
         assert_eq!(read(false, body).unwrap().job.platform, Platform::GoogleMeet);
         let body = r#"{"meetingUrl":"https://example.com/room"}"#;
-        assert_eq!(read(false, body).unwrap_err(), ["meetingUrl unknown_host"]);
+        assert_eq!(read(false, body).unwrap_err(), ["meetingUrl unknown_platform"]);
     }
 
     #[test]
     fn metadata_is_kept_to_the_letter_and_bounded() {
-        let body = r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers","metadata":{"n": 1e400}}"#;
+        let body =
+            r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers","metadata":{"n": 1e400}}"#;
         assert_eq!(read(true, body).unwrap().job.metadata.as_json(), r#"{"n": 1e400}"#);
         let large = json!({"meetingUrl": "https://sandbox.meetbot.dev/two-speakers", "metadata": {"x": "y".repeat(20_000)}});
         assert_eq!(read(true, &large.to_string()).unwrap_err(), ["metadata too_large"]);
@@ -405,10 +410,17 @@ mod tests {
     #[test]
     fn join_at_is_bounded_and_the_past_means_now() {
         let with = |at: &str| {
-            read(true, &json!({"meetingUrl": "https://sandbox.meetbot.dev/two-speakers", "joinAt": at}).to_string())
+            read(
+                true,
+                &json!({"meetingUrl": "https://sandbox.meetbot.dev/two-speakers", "joinAt": at})
+                    .to_string(),
+            )
         };
         assert_eq!(with("2020-01-01T00:00:00Z").unwrap().job.status_detail, None);
-        assert_eq!(with("2027-02-01T00:00:00+02:00").unwrap().job.status_detail.as_deref(), Some("scheduled"));
+        assert_eq!(
+            with("2027-02-01T00:00:00+02:00").unwrap().job.status_detail.as_deref(),
+            Some("scheduled")
+        );
         assert_eq!(with("2029-01-01T00:00:00Z").unwrap_err(), ["joinAt too_far"]);
     }
 

@@ -1,14 +1,14 @@
 //! The rules of a job's life: what a request makes of it, and what follows when something happens to it.
 
-pub mod advance;
-pub mod create;
+pub(crate) mod advance;
+pub(crate) mod create;
 
 use meetbot_types::{ControlResult, Job};
 
 use crate::store::Command;
 
 /// What a control call answers.
-pub fn control_result(command: &Command, job: &Job) -> ControlResult {
+pub(crate) fn control_result(command: &Command, job: &Job) -> ControlResult {
     ControlResult {
         job_id: job.id,
         command_id: command.id,

@@ -357,12 +357,8 @@ pub trait Store: Send + Sync + 'static {
         window: Window<DeliveryId>,
     ) -> Result<Page<Delivery>>;
     /// Sends a delivery once more, whatever became of it. `None` where there is none.
-    async fn redeliver(
-        &self,
-        tenant: Tenant,
-        id: DeliveryId,
-        now: Now,
-    ) -> Result<Option<Delivery>>;
+    async fn redeliver(&self, tenant: Tenant, id: DeliveryId, now: Now)
+    -> Result<Option<Delivery>>;
 
     /// Drops answers that were kept long enough, and shows that the store can be written.
     async fn sweep(&self, now: Now) -> Result<()>;

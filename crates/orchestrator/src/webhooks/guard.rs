@@ -43,7 +43,9 @@ impl Network {
             (IpAddr::V4(network), IpAddr::V4(address)) => {
                 (u128::from(network.to_bits()), u128::from(address.to_bits()), 32)
             }
-            (IpAddr::V6(network), IpAddr::V6(address)) => (network.to_bits(), address.to_bits(), 128),
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                (network.to_bits(), address.to_bits(), 128)
+            }
             _ => return false,
         };
         let shift = bits - u32::from(self.prefix);
@@ -53,7 +55,7 @@ impl Network {
 
 /// What is wrong with a webhook's URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UrlProblem {
+pub(crate) enum UrlProblem {
     /// It is none.
     #[error("is not an http or https URL, as in https://example.com/hooks/meetbot")]
     NotHttp,
@@ -64,13 +66,15 @@ pub enum UrlProblem {
     #[error("must not hold a name or password before the host")]
     Userinfo,
     /// It names an address that is not reached from here.
-    #[error("names {0}, which is not a public address; an operator can allow it in `webhooks.allow_networks`")]
+    #[error(
+        "names {0}, which is not a public address; an operator can allow it in `webhooks.allow_networks`"
+    )]
     Address(IpAddr),
 }
 
 impl UrlProblem {
     /// The word in the API's `issues`.
-    pub const fn code(&self) -> &'static str {
+    pub(crate) const fn code(&self) -> &'static str {
         match self {
             Self::NotHttp | Self::Userinfo => "invalid_url",
             Self::TooLong => "too_long",
@@ -81,19 +85,19 @@ impl UrlProblem {
 
 /// The rule.
 #[derive(Debug, Clone)]
-pub struct Guard {
+pub(crate) struct Guard {
     loopback: bool,
     allowed: Vec<Network>,
 }
 
 impl Guard {
     /// Public addresses, those of `allowed`, and loopback when the server itself listens there only.
-    pub fn new(loopback: bool, allowed: &[Network]) -> Self {
+    pub(crate) fn new(loopback: bool, allowed: &[Network]) -> Self {
         Self { loopback, allowed: allowed.to_vec() }
     }
 
     /// Whether an address may be reached.
-    pub fn allows(&self, address: IpAddr) -> bool {
+    pub(crate) fn allows(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         is_public(address)
             || (self.loopback && address.is_loopback())
@@ -101,7 +105,7 @@ impl Guard {
     }
 
     /// Checks a webhook's URL without asking DNS.
-    pub fn check(&self, url: &str) -> Result<(), UrlProblem> {
+    pub(crate) fn check(&self, url: &str) -> Result<(), UrlProblem> {
         if url.chars().count() > MAX_URL_CHARACTERS {
             return Err(UrlProblem::TooLong);
         }
@@ -156,14 +160,15 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 }
 
 /// Resolves names to addresses that the guard allows, so that no name leads around it.
-pub struct GuardedResolver(pub Arc<Guard>);
+pub(crate) struct GuardedResolver(pub Arc<Guard>);
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = Arc::clone(&self.0);
         Box::pin(async move {
             let host = name.as_str().to_owned();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
             let allowed: Vec<SocketAddr> =
                 found.iter().copied().filter(|address| guard.allows(address.ip())).collect();
             if allowed.is_empty() {
@@ -183,10 +188,35 @@ mod tests {
     fn no_spelling_of_a_private_address_passes() {
         let guard = Guard::new(false, &[]);
         for host in [
-            "127.0.0.1", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]",
-            "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "198.18.0.1", "224.0.0.1",
-            "255.255.255.255", "240.0.0.1", "192.0.0.1", "192.0.2.1", "[fe80::1]", "[fc00::1]", "[fd12::1]", "[ff02::1]", "[::]",
-            "[64:ff9b::10.0.0.1]", "[2001:db8::1]", "[2001::1]", "[2002:7f00:1::]",
+            "127.0.0.1",
+            "2130706433",
+            "0x7f.1",
+            "0177.0.0.1",
+            "127.1",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:7f00:1]",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "100.64.0.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "240.0.0.1",
+            "192.0.0.1",
+            "192.0.2.1",
+            "[fe80::1]",
+            "[fc00::1]",
+            "[fd12::1]",
+            "[ff02::1]",
+            "[::]",
+            "[64:ff9b::10.0.0.1]",
+            "[2001:db8::1]",
+            "[2001::1]",
+            "[2002:7f00:1::]",
         ] {
             let url = format!("http://{host}/");
             assert!(matches!(guard.check(&url), Err(UrlProblem::Address(_))), "{url}");
@@ -196,7 +226,12 @@ mod tests {
     #[test]
     fn public_addresses_and_names_pass() {
         let guard = Guard::new(false, &[]);
-        for url in ["https://example.com/x", "http://93.184.216.34", "https://[2606:4700::1111]/", "http://localhost/"] {
+        for url in [
+            "https://example.com/x",
+            "http://93.184.216.34",
+            "https://[2606:4700::1111]/",
+            "http://localhost/",
+        ] {
             assert_eq!(guard.check(url), Ok(()), "{url}");
         }
     }
@@ -204,11 +239,16 @@ mod tests {
     #[test]
     fn what_is_no_webhook_url_is_refused() {
         let guard = Guard::new(true, &[]);
-        for url in ["", "example.com", "ftp://example.com", "file:///etc/passwd", "javascript:alert(1)"] {
+        for url in
+            ["", "example.com", "ftp://example.com", "file:///etc/passwd", "javascript:alert(1)"]
+        {
             assert_eq!(guard.check(url), Err(UrlProblem::NotHttp), "{url}");
         }
         assert_eq!(guard.check("https://user:secret@example.com"), Err(UrlProblem::Userinfo));
-        assert_eq!(guard.check(&format!("https://example.com/{}", "x".repeat(2048))), Err(UrlProblem::TooLong));
+        assert_eq!(
+            guard.check(&format!("https://example.com/{}", "x".repeat(2048))),
+            Err(UrlProblem::TooLong)
+        );
     }
 
     #[test]
@@ -216,7 +256,8 @@ mod tests {
         let local = Guard::new(true, &[]);
         assert_eq!(local.check("http://127.0.0.1:9000"), Ok(()));
         assert!(local.check("http://10.0.0.1").is_err());
-        let listed = Guard::new(false, &["10.1.0.0/16".parse().unwrap(), "fd00::/8".parse().unwrap()]);
+        let listed =
+            Guard::new(false, &["10.1.0.0/16".parse().unwrap(), "fd00::/8".parse().unwrap()]);
         assert_eq!(listed.check("http://10.1.2.3"), Ok(()));
         assert_eq!(listed.check("http://[fd00::5]"), Ok(()));
         assert!(listed.check("http://10.2.0.1").is_err());
@@ -232,7 +273,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_leads_home_is_refused_when_it_is_resolved() {
         let resolver = GuardedResolver(Arc::new(Guard::new(false, &[])));
-        let resolved = resolver.resolve("localhost".parse().unwrap()).await;
-        assert!(resolved.err().unwrap().to_string().contains("no public address"));
+        let addresses = resolver.resolve("localhost".parse().unwrap()).await;
+        assert!(addresses.err().unwrap().to_string().contains("no public address"));
     }
 }

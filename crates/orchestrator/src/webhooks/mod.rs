@@ -1,5 +1,5 @@
 //! Webhooks: sent from the outbox until they arrive.
 
-pub mod guard;
-pub mod schedule;
-pub mod sender;
+pub(crate) mod guard;
+pub(crate) mod schedule;
+pub(crate) mod sender;

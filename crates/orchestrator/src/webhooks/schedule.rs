@@ -10,18 +10,18 @@ use crate::store::Verdict;
 const WAITS: [Duration; 7] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
-    Duration::from_secs(2 * 60),
-    Duration::from_secs(10 * 60),
-    Duration::from_secs(60 * 60),
-    Duration::from_secs(6 * 60 * 60),
-    Duration::from_secs(24 * 60 * 60),
+    Duration::from_mins(2),
+    Duration::from_mins(10),
+    Duration::from_hours(1),
+    Duration::from_hours(6),
+    Duration::from_hours(24),
 ];
 /// The longest `Retry-After` that is honoured.
-const LONGEST_WISH: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_WISH: Duration = Duration::from_hours(24);
 
 /// What came of a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The answer's status, where there was an answer.
     pub status: Option<u16>,
     /// The answer's `Retry-After`.
@@ -29,7 +29,7 @@ pub struct Outcome {
 }
 
 /// What follows from the try number `attempt` (from 1). `jitter` is random, from 0 to 1: waits are 10 % longer at most.
-pub fn next(attempt: u32, outcome: Outcome, jitter: f64, now: Timestamp) -> Verdict {
+pub(crate) fn next(attempt: u32, outcome: Outcome, jitter: f64, now: Timestamp) -> Verdict {
     match outcome.status {
         Some(200..=299) => return Verdict::Delivered,
         // The endpoint says that it is gone for good.
@@ -74,14 +74,15 @@ mod tests {
 
     #[test]
     fn the_endpoints_wish_is_honoured_within_bounds() {
-        assert_eq!(after(1, 429, Some(60)), Verdict::Again(NOW + Duration::from_secs(60)));
+        assert_eq!(after(1, 429, Some(60)), Verdict::Again(NOW + Duration::from_mins(1)));
         assert_eq!(after(1, 503, Some(1)), Verdict::Again(NOW + Duration::from_secs(5)));
-        assert_eq!(after(1, 503, Some(9_999_999)), Verdict::Again(NOW + Duration::from_secs(86_400)));
+        assert_eq!(after(1, 503, Some(9_999_999)), Verdict::Again(NOW + Duration::from_hours(24)));
     }
 
     #[test]
     fn jitter_spreads_the_tries() {
-        let Verdict::Again(at) = next(3, Outcome { status: None, retry_after: None }, 1.0, NOW) else {
+        let Verdict::Again(at) = next(3, Outcome { status: None, retry_after: None }, 1.0, NOW)
+        else {
             panic!("it is tried again")
         };
         assert_eq!(at, NOW + Duration::from_secs(132));

@@ -29,7 +29,7 @@ const POLL: Duration = Duration::from_secs(5);
 const ANSWER_BYTES: usize = 200;
 
 /// Sends deliveries until it is stopped.
-pub struct Sender {
+pub(crate) struct Sender {
     store: Arc<dyn Store>,
     client: Client,
     guard: Arc<Guard>,
@@ -39,7 +39,7 @@ pub struct Sender {
 
 impl Sender {
     /// A sender. `poke` wakes it when there may be something to send.
-    pub fn new(
+    pub(crate) fn new(
         store: Arc<dyn Store>,
         guard: Arc<Guard>,
         clock: Clock,
@@ -57,13 +57,14 @@ impl Sender {
     }
 
     /// Runs until `stop`; what is on its way then is let arrive.
-    pub async fn run(self, stop: CancellationToken) {
+    pub(crate) async fn run(self, stop: CancellationToken) {
         let sender = Arc::new(self);
         let mut flying = JoinSet::new();
         loop {
             let room = AT_ONCE - flying.len();
             let now = sender.clock.now();
-            let due = match sender.store.due_deliveries(u32::try_from(room).unwrap_or(0), now).await {
+            let due = match sender.store.due_deliveries(u32::try_from(room).unwrap_or(0), now).await
+            {
                 Ok(due) => due,
                 Err(error) => {
                     tracing::warn!(%error, "the outbox cannot be read");
@@ -114,7 +115,8 @@ impl Sender {
         }
         let tried = DeliveryTry {
             at: started.wall,
-            duration_ms: u64::try_from((ended.steady - started.steady).as_millis()).unwrap_or(u64::MAX),
+            duration_ms: u64::try_from(ended.steady.saturating_sub(started.steady).as_millis())
+                .unwrap_or(u64::MAX),
             status: outcome.status,
             error,
         };
@@ -210,8 +212,11 @@ mod tests {
     #[test]
     fn retry_after_is_read_in_both_forms() {
         let now: Timestamp = "2026-05-15T14:00:00Z".parse().unwrap();
-        assert_eq!(retry_after("120", now), Some(Duration::from_secs(120)));
-        assert_eq!(retry_after("Fri, 15 May 2026 14:01:30 GMT", now), Some(Duration::from_secs(90)));
+        assert_eq!(retry_after("120", now), Some(Duration::from_mins(2)));
+        assert_eq!(
+            retry_after("Fri, 15 May 2026 14:01:30 GMT", now),
+            Some(Duration::from_secs(90))
+        );
         assert_eq!(retry_after("Fri, 15 May 2026 13:00:00 GMT", now), None);
         assert_eq!(retry_after("soon", now), None);
     }

@@ -18,7 +18,7 @@ pub(super) fn earlier(
 ) -> Outcome<Option<Earlier>> {
     let mut statement = connection.prepare_cached(
         "SELECT fingerprint, status, body, running_until FROM answers
-         WHERE consumer = $1 AND live = $2 AND key = $3 AND created_at > $4",
+         WHERE consumer = ?1 AND live = ?2 AND key = ?3 AND created_at > ?4",
     )?;
     let oldest = now.as_millis() - KEEP_ANSWERS_MS;
     let found = statement
@@ -54,7 +54,7 @@ pub(super) fn keep(
         .prepare_cached(
             "INSERT OR REPLACE INTO answers
                 (consumer, live, key, fingerprint, status, body, running_until, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             tenant.consumer.to_string(),
@@ -77,8 +77,8 @@ pub(super) fn replace(
     answer: &KeptAnswer,
 ) -> Outcome<()> {
     connection.execute(
-        "UPDATE answers SET status = $4, body = $5, running_until = 0
-         WHERE consumer = $1 AND live = $2 AND key = $3",
+        "UPDATE answers SET status = ?4, body = ?5, running_until = 0
+         WHERE consumer = ?1 AND live = ?2 AND key = ?3",
         params![tenant.consumer.to_string(), tenant.live, key, answer.status, answer.body],
     )?;
     Ok(())
@@ -86,9 +86,9 @@ pub(super) fn replace(
 
 pub(super) fn sweep(connection: &Connection, now: Timestamp) -> Outcome<()> {
     let oldest = now.as_millis() - KEEP_ANSWERS_MS;
-    connection.execute("DELETE FROM answers WHERE created_at <= $1", [oldest])?;
+    connection.execute("DELETE FROM answers WHERE created_at <= ?1", [oldest])?;
     connection.execute(
-        "INSERT OR REPLACE INTO signs_of_life (name, at) VALUES ('server', $1)",
+        "INSERT OR REPLACE INTO signs_of_life (name, at) VALUES ('server', ?1)",
         [now.as_millis()],
     )?;
     Ok(())

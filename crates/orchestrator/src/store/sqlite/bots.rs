@@ -30,7 +30,7 @@ pub(super) fn claim(
     let due = now.wall.as_millis();
     let found = jobs::load(
         connection,
-        "status = 'queued' AND run_at <= $1 ORDER BY run_at, id LIMIT 1",
+        "status = 'queued' AND run_at <= ?1 ORDER BY run_at, id LIMIT 1",
         &[&due],
     )?;
     let Some(mut stored) = found else { return Ok(None) };
@@ -45,14 +45,9 @@ pub(super) fn claim(
     Ok(Some(Claimed { job, tenant, link, finalize }))
 }
 
-fn of_bot(
-    connection: &Connection,
-    id: JobId,
-    token_hash: &[u8; 32],
-) -> Outcome<Option<Stored>> {
-    Ok(jobs::load(connection, "id = $1", &[&id.to_string()])?.filter(|stored| {
-        stored.token_hash.is_some_and(|hash| hash.ct_eq(token_hash).into())
-    }))
+fn of_bot(connection: &Connection, id: JobId, token_hash: &[u8; 32]) -> Outcome<Option<Stored>> {
+    Ok(jobs::load(connection, "id = ?1", &[&id.to_string()])?
+        .filter(|stored| stored.token_hash.is_some_and(|hash| hash.ct_eq(token_hash).into())))
 }
 
 pub(super) fn report(
@@ -61,7 +56,8 @@ pub(super) fn report(
     token_hash: [u8; 32],
     now: Now,
 ) -> Outcome<Reported> {
-    let Some(mut stored) = jobs::load(connection, "id = $1", &[&request.job_id.to_string()])? else {
+    let Some(mut stored) = jobs::load(connection, "id = ?1", &[&request.job_id.to_string()])?
+    else {
         return Ok(Reported::Unknown);
     };
     // An older attempt's token is no longer known; its epoch says that it was right once.
@@ -80,10 +76,7 @@ pub(super) fn report(
         stored.lease_until = Some(lease_from(now));
         apply(connection, &mut stored, request, now)?;
     }
-    Ok(Reported::Applied(IngestAnswer {
-        status: stored.job.status,
-        acknowledged: stored.applied,
-    }))
+    Ok(Reported::Applied(IngestAnswer { status: stored.job.status, acknowledged: stored.applied }))
 }
 
 fn apply(
@@ -106,8 +99,8 @@ fn apply(
             BotReport::CommandDone { command_id, state } => {
                 connection
                     .prepare_cached(
-                        "UPDATE commands SET state = $3, updated_at = $4
-                         WHERE id = $1 AND job = $2 AND state = 'pending'",
+                        "UPDATE commands SET state = ?3, updated_at = ?4
+                         WHERE id = ?1 AND job = ?2 AND state = 'pending'",
                     )?
                     .execute(params![
                         command_id.to_string(),
@@ -135,7 +128,7 @@ pub(super) fn commands(
     }
     let mut statement = connection.prepare_cached(
         "SELECT id, sequence, action, message FROM commands
-         WHERE job = $1 AND sequence > $2 AND state = 'pending' ORDER BY sequence",
+         WHERE job = ?1 AND sequence > ?2 AND state = 'pending' ORDER BY sequence",
     )?;
     let mut rows = statement.query(params![job.to_string(), after])?;
     let mut commands = Vec::new();
@@ -153,7 +146,7 @@ pub(super) fn commands(
 pub(super) fn release(connection: &Connection, job: JobId, epoch: u32, now: Now) -> Outcome<bool> {
     let found = jobs::load(
         connection,
-        "id = $1 AND epoch = $2 AND lease_until IS NOT NULL",
+        "id = ?1 AND epoch = ?2 AND lease_until IS NOT NULL",
         &[&job.to_string(), &epoch],
     )?;
     let Some(stored) = found else { return Ok(false) };
@@ -164,7 +157,7 @@ pub(super) fn release(connection: &Connection, job: JobId, epoch: u32, now: Now)
 pub(super) fn reap(connection: &Connection, all: bool, now: Now) -> Outcome<Vec<JobId>> {
     let before = if all { i64::MAX } else { now.steady_ms() };
     let mut lost = Vec::new();
-    while let Some(stored) = jobs::load(connection, "lease_until <= $1 LIMIT 1", &[&before])? {
+    while let Some(stored) = jobs::load(connection, "lease_until <= ?1 LIMIT 1", &[&before])? {
         lost.push(stored.job.id);
         lose(connection, stored, now)?;
     }
@@ -176,7 +169,7 @@ fn lose(connection: &Connection, mut stored: Stored, now: Now) -> Outcome<()> {
     stored.run_at = now.wall;
     // What may have been done must not be done twice; the others do no harm.
     connection.execute(
-        "UPDATE commands SET state = 'expired', updated_at = $2 WHERE job = $1 AND state = 'pending'
+        "UPDATE commands SET state = 'expired', updated_at = ?2 WHERE job = ?1 AND state = 'pending'
             AND action IN ('send_chat_message', 'request_recording_permission')",
         params![stored.job.id.to_string(), now.wall.as_millis()],
     )?;

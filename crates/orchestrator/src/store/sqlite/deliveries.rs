@@ -20,11 +20,11 @@ pub(super) fn due(connection: &Connection, limit: u32, now: Now) -> Outcome<Vec<
          FROM deliveries d
          JOIN events e ON e.job = d.job AND e.sequence = d.sequence
          JOIN consumers ON consumers.id = d.consumer
-         WHERE d.state = 'pending' AND d.next_at <= $1 AND d.lease_until <= $2
+         WHERE d.state = 'pending' AND d.next_at <= ?1 AND d.lease_until <= ?2
            AND NOT EXISTS (SELECT 1 FROM deliveries o
                 WHERE o.job = d.job AND o.url = d.url AND o.state = 'pending'
-                  AND o.sequence < d.sequence AND o.tries < $3)
-         ORDER BY d.next_at, d.id LIMIT $4",
+                  AND o.sequence < d.sequence AND o.tries < ?3)
+         ORDER BY d.next_at, d.id LIMIT ?4",
     )?;
     let mut rows =
         statement.query(params![now.wall.as_millis(), now.steady_ms(), TRIES_IN_ORDER, limit])?;
@@ -45,7 +45,7 @@ pub(super) fn due(connection: &Connection, limit: u32, now: Now) -> Outcome<Vec<
     }
     for delivery in &due {
         connection
-            .prepare_cached("UPDATE deliveries SET lease_until = $2 WHERE id = $1")?
+            .prepare_cached("UPDATE deliveries SET lease_until = ?2 WHERE id = ?1")?
             .execute(params![delivery.event.delivery_id.to_string(), now.steady_ms() + LEASE_MS])?;
     }
     Ok(due)
@@ -62,7 +62,9 @@ pub(super) fn forget_leases(connection: &Connection) -> Outcome<()> {
 
 pub(super) fn next(connection: &Connection) -> Outcome<Option<Timestamp>> {
     let next: Option<i64> = connection
-        .prepare_cached("SELECT min(next_at) FROM deliveries WHERE state = 'pending' AND lease_until = 0")?
+        .prepare_cached(
+            "SELECT min(next_at) FROM deliveries WHERE state = 'pending' AND lease_until = 0",
+        )?
         .query_row([], |row| row.get(0))
         .optional()?
         .flatten();
@@ -83,14 +85,14 @@ pub(super) fn tried(
     };
     connection
         .prepare_cached(
-            "UPDATE deliveries SET tries = tries + 1, state = $2, next_at = $3, lease_until = 0
-             WHERE id = $1",
+            "UPDATE deliveries SET tries = tries + 1, state = ?2, next_at = ?3, lease_until = 0
+             WHERE id = ?1",
         )?
         .execute(params![id, state, next_at.as_millis()])?;
     connection
         .prepare_cached(
             "INSERT INTO tries (delivery, number, at, duration_ms, status, error)
-             VALUES ($1, (SELECT count(*) + 1 FROM tries WHERE delivery = $1), $2, $3, $4, $5)",
+             VALUES (?1, (SELECT count(*) + 1 FROM tries WHERE delivery = ?1), ?2, ?3, ?4, ?5)",
         )?
         .execute(params![id, tried.at.as_millis(), tried.duration_ms, tried.status, tried.error])?;
     Ok(())
@@ -142,10 +144,11 @@ pub(super) fn redeliver(
     id: DeliveryId,
     now: Now,
 ) -> Outcome<Option<Delivery>> {
-    let values = params![id.to_string(), tenant.consumer.to_string(), tenant.live, now.wall.as_millis()];
+    let values =
+        params![id.to_string(), tenant.consumer.to_string(), tenant.live, now.wall.as_millis()];
     let changed = connection.execute(
-        "UPDATE deliveries SET state = 'pending', tries = 0, next_at = $4
-         WHERE id = $1 AND consumer = $2 AND live = $3",
+        "UPDATE deliveries SET state = 'pending', tries = 0, next_at = ?4
+         WHERE id = ?1 AND consumer = ?2 AND live = ?3",
         values,
     )?;
     if changed == 0 {
@@ -161,7 +164,7 @@ fn delivery(connection: &Connection, row: &Row<'_>) -> Outcome<Delivery> {
     let text = |index| row.get::<_, String>(index);
     let (id, state) = (text(0)?, text(5)?);
     let mut statement = connection.prepare_cached(
-        "SELECT at, duration_ms, status, error FROM tries WHERE delivery = $1 ORDER BY number",
+        "SELECT at, duration_ms, status, error FROM tries WHERE delivery = ?1 ORDER BY number",
     )?;
     let tries = statement
         .query_map([&id], |row| {

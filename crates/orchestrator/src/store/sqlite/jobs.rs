@@ -10,9 +10,7 @@ use super::{Outcome, answers, read_as, timeline};
 use crate::{
     clock::Now,
     jobs::advance::{self, Happened},
-    store::{
-        Command, Commanded, Creation, JobFilter, KeptAnswer, Once, Tenant, Window,
-    },
+    store::{Command, Commanded, Creation, JobFilter, KeptAnswer, Once, Tenant, Window},
 };
 
 /// A job with what the API does not show.
@@ -77,7 +75,7 @@ pub(super) fn of_tenant(
     id: JobId,
 ) -> Outcome<Option<Stored>> {
     let (id, consumer) = (id.to_string(), tenant.consumer.to_string());
-    load(connection, "id = $1 AND consumer = $2 AND live = $3", &[&id, &consumer, &tenant.live])
+    load(connection, "id = ?1 AND consumer = ?2 AND live = ?3", &[&id, &consumer, &tenant.live])
 }
 
 /// Writes a changed job and what follows from the change.
@@ -93,17 +91,17 @@ pub(super) fn save(
         stored.lease_until = None;
         connection
             .prepare_cached(
-                "UPDATE commands SET updated_at = $2,
+                "UPDATE commands SET updated_at = ?2,
                     state = CASE WHEN action IN ('cancel', 'leave_call') THEN 'done' ELSE 'expired' END
-                 WHERE job = $1 AND state = 'pending'",
+                 WHERE job = ?1 AND state = 'pending'",
             )?
             .execute(params![stored.job.id.to_string(), now.wall.as_millis()])?;
     }
     let cause = stored.cause.as_ref().map(serde_json::to_string).transpose();
     connection
         .prepare_cached(
-            "UPDATE jobs SET status = $2, job = $3, epoch = $4, token_hash = $5, lease_until = $6,
-                applied = $7, sequence = $8, cause = $9, run_at = $10 WHERE id = $1",
+            "UPDATE jobs SET status = ?2, job = ?3, epoch = ?4, token_hash = ?5, lease_until = ?6,
+                applied = ?7, sequence = ?8, cause = ?9, run_at = ?10 WHERE id = ?1",
         )?
         .execute(params![
             stored.job.id.to_string(),
@@ -137,7 +135,7 @@ pub(super) fn create(
     let existing = match &job.external_id {
         Some(external_id) => load(
             connection,
-            "consumer = $1 AND live = $2 AND external_id = $3",
+            "consumer = ?1 AND live = ?2 AND external_id = ?3",
             &[&consumer, &tenant.live, external_id],
         )?,
         None => None,
@@ -154,7 +152,7 @@ pub(super) fn create(
         connection
             .prepare_cached(
                 "INSERT INTO jobs (id, consumer, live, external_id, platform, status, created_at, run_at, link, job)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?
             .execute(params![
                 job.id.to_string(),
@@ -205,7 +203,7 @@ pub(super) fn list(
     }
     if !filter.statuses.is_empty() {
         let places = vec!["?"; filter.statuses.len()].join(", ");
-        sql.push_str(&format!(" AND status IN ({places})"));
+        sql.extend([" AND status IN (", &places, ")"]);
         values.extend(filter.statuses.iter().map(|status| Value::from(status.to_string())));
     }
     sql.push_str(" ORDER BY id DESC LIMIT ?");
@@ -283,7 +281,7 @@ pub(super) fn command(
             }
             command.state = ControlState::Done;
             connection.execute(
-                "UPDATE commands SET state = 'done' WHERE id = $1",
+                "UPDATE commands SET state = 'done' WHERE id = ?1",
                 [command.id.to_string()],
             )?;
         } else {
@@ -328,7 +326,7 @@ fn give(
     connection
         .prepare_cached(
             "INSERT INTO commands (id, job, sequence, action, message, state, requested_at, updated_at)
-             VALUES ($1, $2, (SELECT coalesce(max(sequence), 0) + 1 FROM commands WHERE job = $2), $3, $4, 'pending', $5, $5)",
+             VALUES (?1, ?2, (SELECT coalesce(max(sequence), 0) + 1 FROM commands WHERE job = ?2), ?3, ?4, 'pending', ?5, ?5)",
         )?
         .execute(params![id.to_string(), job.to_string(), action.as_str(), message, now.as_millis()])?;
     let state = ControlState::Pending;
@@ -341,12 +339,15 @@ pub(super) fn commanded(
     id: CommandId,
 ) -> Outcome<Option<(Command, Job)>> {
     let mut statement = connection.prepare_cached(
-        "SELECT job, action, state, requested_at, updated_at FROM commands WHERE id = $1",
+        "SELECT job, action, state, requested_at, updated_at FROM commands WHERE id = ?1",
     )?;
     let found = statement
-        .query_row([id.to_string()], |row| -> rusqlite::Result<(String, String, String, i64, i64)> {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-        })
+        .query_row(
+            [id.to_string()],
+            |row| -> rusqlite::Result<(String, String, String, i64, i64)> {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            },
+        )
         .optional()?;
     let Some((job_id, action, state, requested_at, updated_at)) = found else { return Ok(None) };
     let job_id: JobId = read_as(job_id.parse(), "a command's job")?;

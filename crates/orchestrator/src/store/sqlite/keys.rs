@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{Outcome, read_as};
 use crate::store::{Key, NewKey, Scope, Tenant};
 
-const COLUMNS: &str = "SELECT keys.id, consumer, name, live, scope, prefix, hash, keys.created_at, revoked_at
+const COLUMNS: &str =
+    "SELECT keys.id, consumer, name, live, scope, prefix, hash, keys.created_at, revoked_at
     FROM keys JOIN consumers ON consumers.id = consumer";
 
 pub(super) fn create(
@@ -15,22 +16,23 @@ pub(super) fn create(
     now: Timestamp,
 ) -> Outcome<(Key, Option<String>)> {
     let known: Option<String> = connection
-        .query_row("SELECT id FROM consumers WHERE name = $1", [&new.consumer_name], |row| row.get(0))
+        .query_row("SELECT id FROM consumers WHERE name = ?1", [&new.consumer_name], |row| {
+            row.get(0)
+        })
         .optional()?;
-    let (consumer, secret) = match known {
-        Some(id) => (read_as(id.parse(), "a consumer's id")?, None),
-        None => {
-            let id = ConsumerId::generate(now);
-            connection.execute(
-                "INSERT INTO consumers (id, name, webhook_secret, created_at) VALUES ($1, $2, $3, $4)",
-                params![id.to_string(), new.consumer_name, new.webhook_secret, now.as_millis()],
-            )?;
-            (id, Some(new.webhook_secret))
-        }
+    let (consumer, secret) = if let Some(id) = known {
+        (read_as(id.parse(), "a consumer's id")?, None)
+    } else {
+        let id = ConsumerId::generate(now);
+        connection.execute(
+            "INSERT INTO consumers (id, name, webhook_secret, created_at) VALUES (?1, ?2, ?3, ?4)",
+            params![id.to_string(), new.consumer_name, new.webhook_secret, now.as_millis()],
+        )?;
+        (id, Some(new.webhook_secret))
     };
     connection.execute(
         "INSERT INTO keys (id, consumer, live, scope, prefix, hash, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             new.id.to_string(),
             consumer.to_string(),
@@ -55,7 +57,7 @@ pub(super) fn create(
 }
 
 pub(super) fn find(connection: &Connection, prefix: &str) -> Outcome<Option<Key>> {
-    let mut statement = connection.prepare_cached(&format!("{COLUMNS} WHERE prefix = $1"))?;
+    let mut statement = connection.prepare_cached(&format!("{COLUMNS} WHERE prefix = ?1"))?;
     let mut rows = statement.query([prefix])?;
     rows.next()?.map(key).transpose()
 }
@@ -72,7 +74,7 @@ pub(super) fn list(connection: &Connection) -> Outcome<Vec<Key>> {
 
 pub(super) fn revoke(connection: &Connection, id: KeyId, now: Timestamp) -> Outcome<bool> {
     let changed = connection.execute(
-        "UPDATE keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1",
+        "UPDATE keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1",
         params![id.to_string(), now.as_millis()],
     )?;
     Ok(changed == 1)

@@ -22,7 +22,7 @@ use self::writer::Writer;
 use super::StoreError;
 
 /// The database's file in the data folder.
-pub const FILE: &str = "meetbot.db";
+pub(super) const FILE: &str = "meetbot.db";
 const SCHEMA_VERSION: i64 = 1;
 const READERS: usize = 2;
 /// How long a writer of another process (`meetbot keys`) may hold the database.
@@ -88,14 +88,15 @@ impl SqliteStore {
             let writer = Writer::start(connection).map_err(|error| {
                 Problem::Told(StoreError::Unavailable(format!("no thread for its writer: {error}")))
             })?;
-            let readers = Readers { free: Semaphore::new(READERS), connections: Mutex::new(readers) };
+            let readers =
+                Readers { free: Semaphore::new(READERS), connections: Mutex::new(readers) };
             Ok(Self { writer, readers: Arc::new(readers) })
         };
         opened().map_err(|problem| match StoreError::from(problem) {
             StoreError::Unavailable(why) => {
                 StoreError::Unavailable(format!("{}: {why}", path.display()))
             }
-            other => other,
+            corrupt @ StoreError::Corrupt(_) => corrupt,
         })
     }
 

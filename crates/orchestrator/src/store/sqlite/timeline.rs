@@ -1,7 +1,7 @@
 //! A job's timeline, and the outbox that its webhooks leave from.
 
 use meetbot_types::{
-    DeliveryId, EventId, EventName, Job, Page, Timestamp, TimelineEvent, event::EventData,
+    DeliveryId, EventId, EventName, Job, Page, TimelineEvent, Timestamp, event::EventData,
 };
 use rusqlite::{Connection, params};
 
@@ -36,14 +36,14 @@ pub(super) fn write(
         let event_id = EventId::generate(at).to_string();
         connection
             .prepare_cached(
-                "INSERT INTO events (job, sequence, id, name, at, data) VALUES ($1, $2, $3, $4, $5, $6)",
+                "INSERT INTO events (job, sequence, id, name, at, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute(params![id, sequence, event_id, event.as_str(), at.as_millis(), data])?;
         for url in endpoints(job, &event) {
             connection
                 .prepare_cached(
                     "INSERT INTO deliveries (id, job, sequence, consumer, live, url, state, next_at)
-                     VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7)",
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'pending', ?7)",
                 )?
                 .execute(params![
                     DeliveryId::generate(now).to_string(),
@@ -75,7 +75,7 @@ pub(super) fn list(
 ) -> Outcome<Page<TimelineEvent>> {
     let mut statement = connection.prepare_cached(
         "SELECT sequence, id, name, at, data FROM events
-         WHERE job = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
+         WHERE job = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3",
     )?;
     let mut rows =
         statement.query(params![job, window.after.unwrap_or(0), window.limit.saturating_add(1)])?;

@@ -43,9 +43,8 @@ impl Store for SqliteStore {
         once: Option<Once>,
         now: Now,
     ) -> Result<Creation> {
-        let create = move |connection: &_| {
-            jobs::create(connection, tenant, job, &link, once.as_ref(), now)
-        };
+        let create =
+            move |connection: &_| jobs::create(connection, tenant, job, &link, once.as_ref(), now);
         self.writer.write(create).await
     }
 
@@ -120,7 +119,9 @@ impl Store for SqliteStore {
         token_hash: [u8; 32],
         now: Now,
     ) -> Result<Reported> {
-        self.writer.write(move |connection| bots::report(connection, request, token_hash, now)).await
+        self.writer
+            .write(move |connection| bots::report(connection, request, token_hash, now))
+            .await
     }
 
     async fn bot_commands(
@@ -180,7 +181,9 @@ impl Store for SqliteStore {
         id: DeliveryId,
         now: Now,
     ) -> Result<Option<Delivery>> {
-        self.writer.write(move |connection| deliveries::redeliver(connection, tenant, id, now)).await
+        self.writer
+            .write(move |connection| deliveries::redeliver(connection, tenant, id, now))
+            .await
     }
 
     async fn sweep(&self, now: Now) -> Result<()> {

@@ -1,0 +1,70 @@
+//! Webhook deliveries: listed, and sent once more.
+
+use axum::{
+    Json,
+    extract::{Path, RawQuery, State},
+};
+use meetbot_types::{Delivery, DeliveryId, DeliveryState, ErrorBody, JobId, Page};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    Server,
+    error::ApiError,
+    query::{Query, listed},
+    request::Caller,
+};
+use crate::store::{DeliveryFilter, Scope};
+
+pub(super) fn router() -> OpenApiRouter<Server> {
+    OpenApiRouter::new().routes(routes!(list_deliveries)).routes(routes!(redeliver))
+}
+
+/// List webhook deliveries with every try, newest first.
+#[utoipa::path(get, path = "/api/v1/webhooks/deliveries", tag = "webhooks",
+    params(
+        ("jobId" = Option<JobId>, Query, description = "Of this job"),
+        ("state" = Option<DeliveryState>, Query, description = "In this state"),
+        ("limit" = Option<u32>, Query, description = "1 to 200, by default 50"),
+        ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = Page<Delivery>),
+        (status = 400, description = "invalid_input", body = ErrorBody),
+        (status = 401, description = "unauthorized", body = ErrorBody),
+    ))]
+async fn list_deliveries(
+    State(server): State<Server>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page<Delivery>>, ApiError> {
+    let tenant = caller.may(Scope::Read)?;
+    let mut query = Query::new(query.as_deref());
+    let filter = DeliveryFilter {
+        job_id: query.one("jobId", "a job's id"),
+        state: query.word("state", DeliveryState::known, &listed(DeliveryState::ALL)),
+    };
+    let window = query.window();
+    query.finish()?;
+    Ok(Json(server.store.deliveries(tenant, filter, window).await?))
+}
+
+/// Send a delivery once more, with the same `deliveryId`.
+#[utoipa::path(post, path = "/api/v1/webhooks/deliveries/{id}/redeliver", tag = "webhooks", params(("id" = DeliveryId, Path)),
+    responses(
+        (status = 200, description = "It is pending again", body = Delivery),
+        (status = 401, description = "unauthorized", body = ErrorBody),
+        (status = 404, description = "not_found", body = ErrorBody),
+    ))]
+async fn redeliver(
+    State(server): State<Server>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Delivery>, ApiError> {
+    let tenant = caller.may(Scope::Write)?;
+    let none = || ApiError::not_found(format!("there is no delivery {id}"));
+    let parsed = id.parse().map_err(|_| none())?;
+    let now = server.clock.now();
+    let delivery = server.store.redeliver(tenant, parsed, now).await?.ok_or_else(none)?;
+    server.outbox.notify_one();
+    Ok(Json(delivery))
+}

@@ -1,0 +1,152 @@
+//! The one form of every answer that is an error.
+
+use std::fmt::Write as _;
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Response, StatusCode, header},
+    response::IntoResponse,
+};
+use meetbot_types::{ErrorBody, ErrorCode, Issue, RequestId};
+
+use crate::store::StoreError;
+
+/// An error on its way to the caller. Its constructors are named after the answer.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiError {
+    code: ErrorCode,
+    message: String,
+    issues: Option<Vec<Issue>>,
+    retry_after: Option<u8>,
+}
+
+impl ApiError {
+    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), issues: None, retry_after: None }
+    }
+
+    pub(crate) fn invalid_input(issues: Vec<Issue>) -> Self {
+        let many = if issues.len() == 1 { "one problem" } else { "several problems" };
+        let mut message = format!("the request has {many}");
+        for issue in &issues {
+            let path = if issue.path.is_empty() { "body".to_owned() } else { issue.path.join(".") };
+            let _ = write!(message, "; {path}: {}", issue.message);
+        }
+        Self { issues: Some(issues), ..Self::new(ErrorCode::InvalidInput, message) }
+    }
+
+    /// One problem of one place.
+    pub(crate) fn invalid(path: &str, code: &str, message: impl Into<String>) -> Self {
+        let path = vec![path.to_owned()];
+        Self::invalid_input(vec![Issue { path, code: code.to_owned(), message: message.into() }])
+    }
+
+    pub(crate) fn unauthorized(message: &str) -> Self {
+        Self::new(ErrorCode::Unauthorized, message)
+    }
+
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Forbidden, message)
+    }
+
+    pub(crate) fn not_found(what: impl Into<String>) -> Self {
+        Self::new(ErrorCode::NotFound, what)
+    }
+
+    pub(crate) fn method_not_allowed(method: &str, path: &str) -> Self {
+        Self::new(ErrorCode::MethodNotAllowed, format!("{path} does not take {method}"))
+    }
+
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Conflict, message)
+    }
+
+    pub(crate) fn still_running() -> Self {
+        let message = "a request with this Idempotency-Key is still running; ask again soon";
+        Self { retry_after: Some(1), ..Self::new(ErrorCode::Conflict, message) }
+    }
+
+    pub(crate) fn invalid_state(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidState, message)
+    }
+
+    pub(crate) fn payload_too_large(limit: usize) -> Self {
+        let message = format!("the body is larger than {limit} bytes");
+        Self::new(ErrorCode::PayloadTooLarge, message)
+    }
+
+    pub(crate) fn unsupported_media_type() -> Self {
+        let message = "the body must be JSON, with Content-Type: application/json";
+        Self::new(ErrorCode::UnsupportedMediaType, message)
+    }
+
+    pub(crate) fn idempotency_mismatch() -> Self {
+        let message = "this Idempotency-Key was used for another request; use a new one";
+        Self::new(ErrorCode::IdempotencyMismatch, message)
+    }
+
+    pub(crate) fn internal() -> Self {
+        let message =
+            "something went wrong in the server; its log says what, under this request's id";
+        Self::new(ErrorCode::InternalError, message)
+    }
+
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self { retry_after: Some(2), ..Self::new(ErrorCode::Unavailable, message) }
+    }
+
+    /// The answer, for the request of this id.
+    pub(crate) fn answer(self, request_id: &str) -> Response<Body> {
+        let status =
+            StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = ErrorBody {
+            error: self.code,
+            message: self.message,
+            issues: self.issues,
+            request_id: Some(request_id.to_owned()),
+        };
+        let mut response = (status, axum::Json(body)).into_response();
+        if let Some(seconds) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(u16::from(seconds)));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "a request met a store that did not answer");
+        match error {
+            StoreError::Unavailable(_) => {
+                Self::unavailable("the store is not available; nothing was changed, try again")
+            }
+            StoreError::Corrupt(_) => Self::internal(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// The outermost layer, which knows the request's id, writes the body.
+    fn into_response(self) -> Response<Body> {
+        let status = self.code.status();
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() =
+            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// An id that a caller sent is taken over when it is short and plain.
+pub(crate) fn request_id(sent: Option<&HeaderValue>, fresh: impl FnOnce() -> RequestId) -> String {
+    sent.and_then(|value| value.to_str().ok())
+        .filter(|id| (1..=64).contains(&id.len()))
+        .filter(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)))
+        .map_or_else(|| fresh().to_string(), str::to_owned)
+}

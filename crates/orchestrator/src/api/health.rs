@@ -1,0 +1,41 @@
+//! Whether the process lives, and whether it can work.
+
+use std::time::Duration;
+
+use axum::{Json, extract::State};
+use meetbot_types::ErrorBody;
+use serde_json::{Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Server, error::ApiError};
+
+const PATIENCE: Duration = Duration::from_secs(2);
+
+pub(super) fn router() -> OpenApiRouter<Server> {
+    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz))
+}
+
+/// The process lives.
+#[utoipa::path(get, path = "/healthz", tag = "operators",
+    responses((status = 200, description = "It does", body = Object)))]
+async fn healthz() -> Json<Value> {
+    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
+}
+
+/// The store can be written.
+#[utoipa::path(get, path = "/readyz", tag = "operators",
+    responses(
+        (status = 200, description = "It can", body = Object),
+        (status = 503, description = "unavailable", body = ErrorBody),
+    ))]
+async fn readyz(State(server): State<Server>) -> Result<Json<Value>, ApiError> {
+    if server.stopping.is_cancelled() {
+        return Err(ApiError::unavailable("the server is stopping"));
+    }
+    let swept = server.store.sweep(server.clock.now());
+    match tokio::time::timeout(PATIENCE, swept).await {
+        Ok(Ok(())) => Ok(Json(json!({"status": "ok"}))),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(ApiError::unavailable("the store does not answer")),
+    }
+}

@@ -1,0 +1,95 @@
+//! The bots' side: reports in, commands out. Not part of the public API.
+
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    extract::{RawQuery, State},
+    http::HeaderMap,
+    routing::{get, post},
+};
+use meetbot_types::{
+    JobId,
+    bot::{Commands, IngestAnswer, IngestRequest},
+};
+
+use super::{
+    Server,
+    error::ApiError,
+    query::Query,
+    request::{INGEST_LIMIT, JsonBody, bearer, not_json},
+};
+use crate::{keys, store::Reported};
+
+/// The longest a bot's question for commands is held.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+pub(super) fn router() -> Router<Server> {
+    Router::new()
+        .route("/api/v1/ingest", post(report))
+        .route("/api/v1/ingest/commands", get(commands))
+}
+
+fn unknown() -> ApiError {
+    ApiError::unauthorized("no bot has this token")
+}
+
+fn superseded() -> ApiError {
+    ApiError::conflict("another attempt has the job, or this one's lease ran out: leave")
+}
+
+async fn report(
+    State(server): State<Server>,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<INGEST_LIMIT>,
+) -> Result<Json<IngestAnswer>, ApiError> {
+    let token_hash = keys::hash(bearer(&headers)?);
+    let request: IngestRequest = serde_json::from_str(&body).map_err(not_json)?;
+    let job = request.job_id;
+    match server.store.report(request, token_hash, server.clock.now()).await? {
+        Reported::Applied(answer) => {
+            server.happened(job);
+            Ok(Json(answer))
+        }
+        Reported::Superseded => Err(superseded()),
+        Reported::Unknown => Err(unknown()),
+    }
+}
+
+async fn commands(
+    State(server): State<Server>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Commands>, ApiError> {
+    let token_hash = keys::hash(bearer(&headers)?);
+    let mut query = Query::new(query.as_deref());
+    let job: Option<JobId> = query.one("jobId", "a job's id");
+    let epoch: Option<u32> = query.one("epoch", "a number");
+    let after: u64 = query.one("after", "a number").unwrap_or(0);
+    let wait: u64 = query.one("wait", "a number of seconds").unwrap_or(0);
+    query.finish()?;
+    let (Some(job), Some(epoch)) = (job, epoch) else {
+        return Err(ApiError::invalid("jobId", "required", "jobId and epoch are required"));
+    };
+    let mut woken = server.wakes.subscribe(job);
+    let look = async || {
+        server.store.bot_commands(job, epoch, token_hash, after).await?.ok_or_else(superseded)
+    };
+    let found = async {
+        loop {
+            let commands = look().await?;
+            if !commands.is_empty() || woken.changed().await.is_err() {
+                return Ok::<_, ApiError>(commands);
+            }
+        }
+    };
+    let wait = Duration::from_secs(wait).min(LONGEST_WAIT);
+    let stopping = server.stopping.clone();
+    let commands = tokio::select! {
+        biased;
+        found = found => found?,
+        () = tokio::time::sleep(wait) => Vec::new(),
+        () = stopping.cancelled() => Vec::new(),
+    };
+    Ok(Json(Commands { commands }))
+}

@@ -1,0 +1,151 @@
+//! Jobs: created, read, listed, cancelled.
+
+use axum::{
+    Json,
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
+};
+use meetbot_types::{ErrorBody, Job, JobId, JobStatus, NewJob, Page, Platform};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    Server,
+    error::ApiError,
+    query::{Query, listed},
+    request::{BODY_LIMIT, Caller, JsonBody, again, once},
+};
+use crate::{
+    jobs::create::{self, Terms},
+    store::{Creation, JobFilter, Scope},
+};
+
+pub(super) fn router() -> OpenApiRouter<Server> {
+    OpenApiRouter::new().routes(routes!(create_job, list_jobs)).routes(routes!(get_job, cancel_job))
+}
+
+/// The job of a path; a text that is no id names no job.
+pub(super) fn job_id(text: &str) -> Result<JobId, ApiError> {
+    text.parse().map_err(|_| no_job(text))
+}
+
+pub(super) fn no_job(id: impl std::fmt::Display) -> ApiError {
+    ApiError::not_found(format!("there is no job {id}"))
+}
+
+/// Ask for a bot in a meeting.
+#[utoipa::path(post, path = "/api/v1/jobs", tag = "jobs", request_body = NewJob,
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; the same key gets the same answer for 24 h")),
+    responses(
+        (status = 201, description = "The new job", body = Job),
+        (status = 200, description = "The job that this externalId already names", body = Job),
+        (status = 400, description = "invalid_input: every problem of the body", body = ErrorBody),
+        (status = 401, description = "unauthorized", body = ErrorBody),
+        (status = 403, description = "forbidden", body = ErrorBody),
+        (status = 409, description = "conflict: a request with this Idempotency-Key is still running", body = ErrorBody),
+        (status = 413, description = "payload_too_large", body = ErrorBody),
+        (status = 415, description = "unsupported_media_type", body = ErrorBody),
+        (status = 422, description = "idempotency_mismatch", body = ErrorBody),
+        (status = 503, description = "unavailable", body = ErrorBody),
+    ))]
+async fn create_job(
+    State(server): State<Server>,
+    caller: Caller,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<BODY_LIMIT>,
+) -> Result<Response, ApiError> {
+    let tenant = caller.may(Scope::Write)?;
+    let once = once(&headers, "POST", "/api/v1/jobs", &body)?;
+    let now = server.clock.now();
+    let terms = Terms {
+        live: tenant.live,
+        platforms: &server.platforms,
+        scenario: server.scenario,
+        guard: &server.guard,
+        now: now.wall,
+    };
+    let new = create::create(&body, &terms).map_err(ApiError::invalid_input)?;
+    match server.store.create_job(tenant, new.job, new.link, once, now).await? {
+        Creation::Created(job) => {
+            if job.join_at.is_none_or(|at| at <= now.wall) {
+                server.queue.notify_one();
+            }
+            Ok((StatusCode::CREATED, Json(job)).into_response())
+        }
+        Creation::Existing(job) => Ok(Json(job).into_response()),
+        Creation::Earlier(earlier) => again(earlier),
+    }
+}
+
+/// List jobs, newest first.
+#[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs",
+    params(
+        ("status" = Option<Vec<JobStatus>>, Query, description = "Any of these; repeatable"),
+        ("externalId" = Option<String>, Query, description = "The caller's own id"),
+        ("platform" = Option<Platform>, Query, description = "The platform"),
+        ("createdAfter" = Option<meetbot_types::Timestamp>, Query, description = "Created then or later"),
+        ("createdBefore" = Option<meetbot_types::Timestamp>, Query, description = "Created before"),
+        ("limit" = Option<u32>, Query, description = "1 to 200, by default 50"),
+        ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = Page<Job>),
+        (status = 400, description = "invalid_input", body = ErrorBody),
+        (status = 401, description = "unauthorized", body = ErrorBody),
+    ))]
+async fn list_jobs(
+    State(server): State<Server>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page<Job>>, ApiError> {
+    let tenant = caller.may(Scope::Read)?;
+    let mut query = Query::new(query.as_deref());
+    let time = "an RFC 3339 time with an offset";
+    let filter = JobFilter {
+        statuses: query.words("status", JobStatus::known, &listed(JobStatus::ALL)),
+        external_id: query.text("externalId").map(str::to_owned),
+        platform: query.word("platform", Platform::known, &listed(Platform::ALL)),
+        created_after: query.one("createdAfter", time),
+        created_before: query.one("createdBefore", time),
+    };
+    let window = query.window();
+    query.finish()?;
+    Ok(Json(server.store.jobs(tenant, filter, window).await?))
+}
+
+/// Read a job.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = JobId, Path)),
+    responses(
+        (status = 200, description = "The job", body = Job),
+        (status = 401, description = "unauthorized", body = ErrorBody),
+        (status = 404, description = "not_found", body = ErrorBody),
+    ))]
+async fn get_job(
+    State(server): State<Server>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Job>, ApiError> {
+    let tenant = caller.may(Scope::Read)?;
+    let id = job_id(&id)?;
+    server.store.job(tenant, id).await?.map(Json).ok_or_else(|| no_job(id))
+}
+
+/// Cancel a job. A bot in the meeting leaves, and what it recorded is kept.
+#[utoipa::path(delete, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = JobId, Path)),
+    responses(
+        (status = 204, description = "Cancelled, or ended before"),
+        (status = 401, description = "unauthorized", body = ErrorBody),
+        (status = 403, description = "forbidden", body = ErrorBody),
+        (status = 404, description = "not_found", body = ErrorBody),
+    ))]
+async fn cancel_job(
+    State(server): State<Server>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let tenant = caller.may(Scope::Write)?;
+    let id = job_id(&id)?;
+    server.store.cancel(tenant, id, server.clock.now()).await?.ok_or_else(|| no_job(id))?;
+    server.happened(id);
+    Ok(StatusCode::NO_CONTENT)
+}

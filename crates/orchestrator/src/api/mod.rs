@@ -1,0 +1,158 @@
+//! The HTTP API. The only place that knows axum.
+
+mod control;
+mod deliveries;
+mod error;
+mod health;
+mod ingest;
+mod jobs;
+mod known_keys;
+mod query;
+mod recording;
+mod request;
+pub(crate) mod serve;
+
+use std::{path::PathBuf, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::Request,
+    http::{HeaderValue, Method, Response, Uri},
+    middleware::{self, Next},
+    routing::get,
+};
+use meetbot_types::{JobId, Platform, RequestId};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use self::error::ApiError;
+pub(crate) use self::known_keys::KnownKeys;
+use crate::{clock::Clock, store::Store, wake::Wakes, webhooks::guard::Guard};
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// What the API works on.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Clock,
+    pub(crate) wakes: Arc<Wakes>,
+    /// Wakes the dispatch.
+    pub(crate) queue: Arc<Notify>,
+    /// Wakes the webhook sender.
+    pub(crate) outbox: Arc<Notify>,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) platforms: Arc<[Platform]>,
+    pub(crate) scenario: fn(&str) -> Result<(), String>,
+    pub(crate) recordings: PathBuf,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) known_keys: Arc<KnownKeys>,
+}
+
+impl Server {
+    /// Something happened to a job: all who may wait for it look.
+    fn happened(&self, job: JobId) {
+        self.wakes.poke(job);
+        self.queue.notify_one();
+        self.outbox.notify_one();
+    }
+}
+
+struct BearerKey;
+
+impl Modify for BearerKey {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("An API key: mb_live_… or mb_test_…"))
+            .build();
+        let components = document.components.get_or_insert_with(Default::default);
+        components.add_security_scheme("apiKey", SecurityScheme::Http(scheme));
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "meetbot", description = "Bots that join video meetings, record each speaker, and leave by themselves.", license(name = "MIT", identifier = "MIT")),
+    modifiers(&BearerKey),
+    security(("apiKey" = [])),
+    tags(
+        (name = "jobs", description = "A job: one bot asked for one meeting"),
+        (name = "control", description = "What can be asked of a bot in a meeting"),
+        (name = "recordings", description = "What was recorded"),
+        (name = "webhooks", description = "How events were delivered"),
+        (name = "operators", description = "For those who run the server"),
+    )
+)]
+struct Document;
+
+fn routes() -> OpenApiRouter<Server> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(jobs::router())
+        .merge(control::router())
+        .merge(recording::router())
+        .merge(deliveries::router())
+        .merge(health::router())
+}
+
+/// The whole API.
+pub(crate) fn router(server: Server) -> Router {
+    let (router, document) = routes().split_for_parts();
+    let document = Arc::new(document);
+    router
+        .merge(ingest::router())
+        .route("/openapi.json", get(async move || Json(document.as_ref().clone())))
+        .fallback(async |uri: Uri| {
+            ApiError::not_found(format!("there is nothing at {}", uri.path()))
+        })
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+            ApiError::method_not_allowed(method.as_str(), uri.path())
+        })
+        .layer(CatchPanicLayer::custom(crashed))
+        .layer(middleware::from_fn_with_state(server.clock, answer))
+        .with_state(server)
+}
+
+fn crashed(_: Box<dyn std::any::Any + Send>) -> Response<Body> {
+    tracing::error!("a request met a bug");
+    axum::response::IntoResponse::into_response(ApiError::internal())
+}
+
+/// The outermost layer: gives each request its id, and each error its body.
+async fn answer(
+    axum::extract::State(clock): axum::extract::State<Clock>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let id = error::request_id(request.headers().get(REQUEST_ID), || {
+        RequestId::generate(clock.now().wall)
+    });
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        response = error.answer(&id);
+    }
+    tracing::debug!(request = id, %method, path, status = response.status().as_u16(), "answered");
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_is_up_to_date() {
+        let document = routes().to_openapi();
+        xtask::spec_file::check_json("spec/openapi.json", &serde_json::to_value(document).unwrap());
+    }
+}

@@ -1,0 +1,96 @@
+//! What a URL asks for, read strictly: all that is wrong with it is said at once.
+
+use std::{borrow::Cow, str::FromStr};
+
+use meetbot_types::Issue;
+
+use super::error::ApiError;
+use crate::store::Window;
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 200;
+
+/// A URL's query and what is wrong with it.
+pub(crate) struct Query<'a> {
+    pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    issues: Vec<Issue>,
+}
+
+impl<'a> Query<'a> {
+    pub(crate) fn new(query: Option<&'a str>) -> Self {
+        let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        let pairs = pairs.filter(|(_, value)| !value.is_empty()).collect();
+        Self { pairs, issues: Vec::new() }
+    }
+
+    fn wrong(&mut self, name: &str, message: String) {
+        let code = "invalid_parameter".to_owned();
+        self.issues.push(Issue { path: vec![name.to_owned()], code, message });
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
+    }
+
+    /// The value, read as what it stands for.
+    pub(crate) fn one<T: FromStr>(&mut self, name: &str, wanted: &str) -> Option<T> {
+        let text = self.text(name)?.to_owned();
+        let value = text.parse().ok();
+        if value.is_none() {
+            self.wrong(name, format!("{text:?} is not {wanted}"));
+        }
+        value
+    }
+
+    /// The value as one of some words.
+    pub(crate) fn word<T>(
+        &mut self,
+        name: &str,
+        known: impl Fn(&str) -> Option<T>,
+        all: &str,
+    ) -> Option<T> {
+        self.words(name, known, all).into_iter().next()
+    }
+
+    /// All values as some words.
+    pub(crate) fn words<T>(
+        &mut self,
+        name: &str,
+        known: impl Fn(&str) -> Option<T>,
+        all: &str,
+    ) -> Vec<T> {
+        let mut found = Vec::new();
+        for (key, value) in self.pairs.clone() {
+            if key != name {
+                continue;
+            }
+            match known(&value) {
+                Some(word) => found.push(word),
+                None => self.wrong(name, format!("{value:?} is none of {all}")),
+            }
+        }
+        found
+    }
+
+    /// Which part of the list; the cursor is what the answer before gave.
+    pub(crate) fn window<C: FromStr>(&mut self) -> Window<C> {
+        let limit = match self.text("limit").map(str::parse::<u32>) {
+            None => DEFAULT_LIMIT,
+            Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
+            Some(_) => {
+                self.wrong("limit", format!("must be a number from 1 to {MAX_LIMIT}"));
+                DEFAULT_LIMIT
+            }
+        };
+        Window { limit, after: self.one("cursor", "a cursor that this list gave") }
+    }
+
+    pub(crate) fn finish(self) -> Result<(), ApiError> {
+        if self.issues.is_empty() { Ok(()) } else { Err(ApiError::invalid_input(self.issues)) }
+    }
+}
+
+/// Words with commas between them.
+pub(crate) fn listed<T: std::fmt::Display>(all: &[T]) -> String {
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,139 @@
+//! What became of a job: its timeline, its manifest, its files.
+
+use std::path::PathBuf;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, RawQuery, Request, State},
+    response::{IntoResponse as _, Response},
+};
+use meetbot_types::{ErrorBody, Job, JobId, Manifest};
+use tower::ServiceExt as _;
+use tower_http::services::ServeFile;
+use url::Url;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    Server,
+    error::ApiError,
+    jobs::{job_id, no_job},
+    query::Query,
+    request::Caller,
+};
+use crate::store::Scope;
+
+const MANIFEST: &str = "manifest.json";
+
+pub(super) fn router() -> OpenApiRouter<Server> {
+    OpenApiRouter::new()
+        .routes(routes!(list_events))
+        .routes(routes!(get_manifest))
+        .routes(routes!(get_artifact))
+}
+
+/// List a job's events, oldest first.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/events", tag = "jobs",
+    params(
+        ("id" = JobId, Path),
+        ("limit" = Option<u32>, Query, description = "1 to 200, by default 50"),
+        ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page: data[] of {id, event, emittedAt, data}, and nextCursor", body = Object),
+        (status = 400, description = "invalid_input", body = ErrorBody),
+        (status = 404, description = "not_found", body = ErrorBody),
+    ))]
+async fn list_events(
+    State(server): State<Server>,
+    caller: Caller,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let tenant = caller.may(Scope::Read)?;
+    let id = job_id(&id)?;
+    let mut query = Query::new(query.as_deref());
+    let window = query.window();
+    query.finish()?;
+    let page = server.store.timeline(tenant, id, window).await?.ok_or_else(|| no_job(id))?;
+    Ok(Json(page).into_response())
+}
+
+/// Read a job's manifest.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/manifest", tag = "recordings", params(("id" = JobId, Path)),
+    responses(
+        (status = 200, description = "The manifest", body = Manifest),
+        (status = 404, description = "not_found: no such job, or nothing is recorded (yet)", body = ErrorBody),
+    ))]
+async fn get_manifest(
+    State(server): State<Server>,
+    caller: Caller,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let folder = folder(&server, caller, &id).await?;
+    serve(folder.join(MANIFEST), "application/json", request).await
+}
+
+/// Read one of a job's files. Ranges are served.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/artifacts/{name}", tag = "recordings",
+    params(
+        ("id" = JobId, Path),
+        ("name" = String, Path, description = "The file's name in the manifest"),
+        ("Range" = Option<String>, Header, description = "As in bytes=0-1023"),
+    ),
+    responses(
+        (status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 206, description = "Some of the bytes", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 404, description = "not_found", body = ErrorBody),
+        (status = 416, description = "The range is outside of the file"),
+    ))]
+async fn get_artifact(
+    State(server): State<Server>,
+    caller: Caller,
+    Path((id, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let folder = folder(&server, caller, &id).await?;
+    if name == MANIFEST {
+        return serve(folder.join(MANIFEST), "application/json", request).await;
+    }
+    // Only what the manifest lists is served: a name is never a path.
+    let text = tokio::fs::read(folder.join(MANIFEST)).await.map_err(|error| unreadable(&error))?;
+    let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| unreadable(&error))?;
+    let file = manifest.files.into_iter().find(|file| file.name == name);
+    let file = file.ok_or_else(|| {
+        ApiError::not_found(format!("the manifest of {id} lists no file {name:?}"))
+    })?;
+    serve(folder.join(&file.name), &file.media_type, request).await
+}
+
+/// The folder of a job's manifest.
+async fn folder(server: &Server, caller: Caller, id: &str) -> Result<PathBuf, ApiError> {
+    let tenant = caller.may(Scope::Read)?;
+    let id = job_id(id)?;
+    let job = server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
+    let path = manifest_path(&job).filter(|path| path.starts_with(&server.recordings));
+    path.and_then(|path| path.parent().map(PathBuf::from))
+        .ok_or_else(|| ApiError::not_found(format!("{id} is {} and has no manifest", job.status)))
+}
+
+fn manifest_path(job: &Job) -> Option<PathBuf> {
+    let uri = Url::parse(job.manifest_uri.as_deref()?).ok()?;
+    uri.to_file_path().ok()
+}
+
+async fn serve(path: PathBuf, media_type: &str, request: Request) -> Result<Response, ApiError> {
+    let media_type = media_type.parse().map_err(|_| ApiError::internal())?;
+    let served = ServeFile::new_with_mime(&path, &media_type).oneshot(request).await;
+    let response = served.unwrap_or_else(|never| match never {});
+    if response.status() == axum::http::StatusCode::NOT_FOUND {
+        return Err(ApiError::not_found("the file is no longer there"));
+    }
+    Ok(response.map(Body::new))
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> ApiError {
+    tracing::error!(%error, "a manifest cannot be read");
+    ApiError::internal()
+}

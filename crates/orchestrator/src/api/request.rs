@@ -1,0 +1,158 @@
+//! What every request brings: who asks, a body, and perhaps an `Idempotency-Key`.
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, header, request::Parts},
+    response::{IntoResponse as _, Response},
+};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use meetbot_types::Issue;
+use sha2::{Digest as _, Sha256};
+
+use super::{Server, error::ApiError};
+use crate::{
+    keys,
+    store::{Earlier, KeptAnswer, Once, Scope, Tenant},
+};
+
+/// The largest body, in bytes: sixteen times the largest metadata.
+pub(crate) const BODY_LIMIT: usize = 256 * 1024;
+/// The largest body of a bot's reports.
+pub(crate) const INGEST_LIMIT: usize = 1024 * 1024;
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    pub(crate) tenant: Tenant,
+    scope: Scope,
+}
+
+impl Caller {
+    /// Asks for a scope.
+    pub(crate) fn may(self, scope: Scope) -> Result<Tenant, ApiError> {
+        if self.scope >= scope {
+            return Ok(self.tenant);
+        }
+        let message = format!("the key has the scope `{}`; this needs `{scope}`", self.scope);
+        Err(ApiError::forbidden(message))
+    }
+}
+
+impl FromRequestParts<Server> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, ApiError> {
+        let token = bearer(&parts.headers)?;
+        let now = server.clock.now();
+        if let Some(key) = server.known_keys.get(token, now) {
+            return Ok(Self { tenant: key.tenant, scope: key.scope });
+        }
+        let key = keys::find(server.store.as_ref(), token)
+            .await?
+            .ok_or_else(|| ApiError::unauthorized("the API key is not known, or was revoked"))?;
+        let caller = Self { tenant: key.tenant, scope: key.scope };
+        server.known_keys.keep(key, now);
+        Ok(caller)
+    }
+}
+
+/// The token of `Authorization: Bearer …`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let missing =
+        || ApiError::unauthorized("an API key is needed, as in `Authorization: Bearer mb_live_…`");
+    let value = headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
+    let (scheme, token) =
+        value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(missing()) }
+}
+
+/// A request with a JSON body, read as text.
+pub(crate) struct JsonBody<const LIMIT: usize>(pub(crate) String);
+
+impl<const LIMIT: usize, S: Sync> FromRequest<S> for JsonBody<LIMIT> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let json = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .is_some_and(|media| {
+                let media = media.trim().to_ascii_lowercase();
+                media == "application/json" || media.ends_with("+json")
+            });
+        if !json {
+            return Err(ApiError::unsupported_media_type());
+        }
+        let bytes = read_body(request.into_body(), LIMIT).await?;
+        let text = String::from_utf8(bytes).map_err(|_| not_json("it is not UTF-8"))?;
+        Ok(Self(text))
+    }
+}
+
+/// Reads a body of at most `limit` bytes.
+pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes().into()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::payload_too_large(limit)),
+        Err(_) => Err(not_json("it ended early")),
+    }
+}
+
+/// The body is not the JSON that is wanted.
+pub(crate) fn not_json(problem: impl std::fmt::Display) -> ApiError {
+    ApiError::invalid_input(vec![Issue {
+        path: Vec::new(),
+        code: "invalid_json".into(),
+        message: format!("the body cannot be read: {problem}"),
+    }])
+}
+
+/// The `Idempotency-Key` of a request, with what was asked under it.
+pub(crate) fn once(
+    headers: &HeaderMap,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<Option<Once>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value
+        .to_str()
+        .ok()
+        .filter(|key| (1..=255).contains(&key.len()))
+        .ok_or_else(|| {
+            let message = "must be 1 to 255 printable characters";
+            ApiError::invalid("Idempotency-Key", "invalid_header", message)
+        })?
+        .to_owned();
+    let mut hash = Sha256::new();
+    for part in [method, path, body] {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    Ok(Some(Once { key, fingerprint: hash.finalize().into() }))
+}
+
+/// Answers a request that came before.
+pub(crate) fn again(earlier: Earlier) -> Result<Response, ApiError> {
+    match earlier {
+        Earlier::Answered(KeptAnswer { status, body }) => {
+            let mut response = json(status, body);
+            response
+                .headers_mut()
+                .insert("idempotent-replayed", header::HeaderValue::from_static("true"));
+            Ok(response)
+        }
+        Earlier::Running => Err(ApiError::still_running()),
+        Earlier::Different => Err(ApiError::idempotency_mismatch()),
+    }
+}
+
+/// An answer of JSON text.
+pub(crate) fn json(status: u16, body: String) -> Response {
+    let status = axum::http::StatusCode::from_u16(status)
+        .unwrap_or(axum::http::StatusCode::INTERNAL_SERVER_ERROR);
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}

@@ -1,0 +1,212 @@
+//! The server's settings. `default.toml` is the manual and the source of every default.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use crate::webhooks::guard::Network;
+
+/// The annotated defaults.
+pub const DEFAULT: &str = include_str!("default.toml");
+
+/// The settings, complete and checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// The folder that holds everything.
+    pub data_dir: PathBuf,
+    /// How many bots run at once.
+    pub max_bots: usize,
+    /// Networks that webhooks may go to although they are not public.
+    pub allow_networks: Vec<Network>,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file is not TOML.
+    #[error("the configuration is not TOML: {0}")]
+    NotToml(String),
+    /// There is no such setting.
+    #[error("there is no setting {0}; `meetbot serve --print-config` prints all of them")]
+    Unknown(String),
+    /// The setting's value is wrong.
+    #[error("{setting}: {problem}")]
+    Invalid {
+        /// Which.
+        setting: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct Settings {
+    server: Server,
+    bots: Bots,
+    webhooks: Webhooks,
+}
+
+#[derive(Deserialize)]
+struct Server {
+    listen: String,
+    data_dir: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Bots {
+    max: u32,
+}
+
+#[derive(Deserialize)]
+struct Webhooks {
+    allow_networks: Vec<String>,
+}
+
+impl Config {
+    /// The defaults, then `file` (TOML text), then what `variable` knows of `MEETBOT_<SECTION>_<KEY>`.
+    pub fn load(
+        file: Option<&str>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let mut settings = table(DEFAULT)?;
+        if let Some(file) = file {
+            lay_over(&mut settings, table(file)?)?;
+        }
+        for (section, keys) in &mut settings {
+            let Value::Table(keys) = keys else { continue };
+            for (key, value) in keys {
+                let name = format!("MEETBOT_{section}_{key}").to_uppercase();
+                if let Some(text) = variable(&name).filter(|text| !text.is_empty()) {
+                    *value = like(value, &text).ok_or_else(|| ConfigError::Invalid {
+                        setting: name,
+                        problem: format!("{text:?} is not a {}", value.type_str()),
+                    })?;
+                }
+            }
+        }
+        Self::check(settings)
+    }
+
+    fn check(settings: Table) -> Result<Self, ConfigError> {
+        let invalid = |setting: &str, problem: String| ConfigError::Invalid {
+            setting: setting.to_owned(),
+            problem,
+        };
+        let settings: Settings =
+            Value::Table(settings).try_into().map_err(|error: toml::de::Error| {
+                invalid("the configuration", error.message().to_owned())
+            })?;
+        let listen = parse_listen(&settings.server.listen)
+            .map_err(|problem| invalid("server.listen", problem))?;
+        let allow_networks = settings
+            .webhooks
+            .allow_networks
+            .iter()
+            .map(|network| network.parse())
+            .collect::<Result<_, _>>()
+            .map_err(|error| invalid("webhooks.allow_networks", format!("{error}")))?;
+        let max_bots = settings.bots.max as usize;
+        if max_bots == 0 {
+            return Err(invalid("bots.max", "must be at least 1".to_owned()));
+        }
+        Ok(Self { listen, data_dir: settings.server.data_dir, max_bots, allow_networks })
+    }
+}
+
+/// Reads `HOST:PORT`, where the host is an address or `localhost`.
+pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let address = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    address.as_deref().unwrap_or(text).parse().map_err(|_| {
+        format!("{text:?} is not an address and a port, as in 127.0.0.1:3010 or [::]:3010")
+    })
+}
+
+fn table(text: &str) -> Result<Table, ConfigError> {
+    text.parse().map_err(|error: toml::de::Error| ConfigError::NotToml(error.to_string()))
+}
+
+fn lay_over(settings: &mut Table, file: Table) -> Result<(), ConfigError> {
+    for (section, given) in file {
+        let Some(Value::Table(known)) = settings.get_mut(&section) else {
+            return Err(ConfigError::Unknown(format!("section [{section}]")));
+        };
+        let Value::Table(given) = given else {
+            return Err(ConfigError::Unknown(format!("{section} outside of a section")));
+        };
+        for (key, value) in given {
+            let Some(place) = known.get_mut(&key) else {
+                return Err(ConfigError::Unknown(format!("{section}.{key}")));
+            };
+            if !place.same_type(&value) {
+                return Err(ConfigError::Invalid {
+                    setting: format!("{section}.{key}"),
+                    problem: format!("must be a {}, not a {}", place.type_str(), value.type_str()),
+                });
+            }
+            *place = value;
+        }
+    }
+    Ok(())
+}
+
+/// Reads `text` as the kind of value that `example` is.
+fn like(example: &Value, text: &str) -> Option<Value> {
+    match example {
+        Value::String(_) => Some(Value::String(text.to_owned())),
+        Value::Integer(_) => text.parse().ok().map(Value::Integer),
+        Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+        Value::Array(_) => {
+            Some(Value::Array(text.split(',').map(|part| part.trim().into()).collect()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nothing(_: &str) -> Option<String> {
+        None
+    }
+
+    #[test]
+    fn the_defaults_are_complete() {
+        let config = Config::load(None, nothing).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:3010");
+        assert_eq!(config.data_dir, PathBuf::from("meetbot-data"));
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
+        let file = "[server]\nlisten = \"0.0.0.0:80\"\n[bots]\nmax = 7";
+        let variable = |name: &str| match name {
+            "MEETBOT_BOTS_MAX" => Some("9".to_owned()),
+            "MEETBOT_WEBHOOKS_ALLOW_NETWORKS" => Some("10.0.0.0/8, fd00::/8".to_owned()),
+            _ => None,
+        };
+        let config = Config::load(Some(file), variable).unwrap();
+        assert_eq!(
+            (config.listen.port(), config.max_bots, config.allow_networks.len()),
+            (80, 9, 2)
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let problem = |file: &str| Config::load(Some(file), nothing).unwrap_err().to_string();
+        assert!(problem("[server]\nlissten = \"x\"").contains("server.lissten"));
+        assert!(problem("[servers]\n").contains("[servers]"));
+        assert!(problem("[server]\nlisten = 5").contains("must be a string"));
+        assert!(problem("[server]\nlisten = \"nowhere\"").contains("as in 127.0.0.1:3010"));
+        assert!(problem("[bots]\nmax = 0").contains("at least 1"));
+        assert!(problem("[webhooks]\nallow_networks = [\"x\"]").contains("not a network"));
+        assert!(problem("[").contains("not TOML"));
+        let odd = |_: &str| Some("many".to_owned());
+        assert!(Config::load(None, odd).unwrap_err().to_string().contains("MEETBOT_BOTS_MAX"));
+    }
+}

@@ -1,0 +1,96 @@
+//! The folder that holds everything: made, locked, and given up.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+/// The data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataFolderError {
+    /// Another server has it.
+    #[error("the data folder {} is in use by another meetbot server; stop that one, or give --data-dir another folder", .0.display())]
+    InUse(PathBuf),
+    /// It cannot be made or written.
+    #[error("the data folder {} cannot be used: {error}; make it writable, or give --data-dir another folder", path.display())]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// A data folder that is this process's own until it is dropped.
+#[derive(Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    /// Whether it was made just now.
+    pub is_new: bool,
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Makes the folder where there is none, for its owner's eyes only, and locks it.
+    pub fn open(path: &Path) -> Result<Self, DataFolderError> {
+        let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
+        let is_new = make(path).map_err(unusable)?;
+        let path = path.canonicalize().map_err(unusable)?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path.join("lock"))
+            .map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, is_new, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(DataFolderError::InUse(path)),
+            Err(TryLockError::Error(error)) => Err(unusable(error)),
+        }
+    }
+
+    /// Where it is, from the root.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the recordings lie.
+    pub(crate) fn recordings(&self) -> PathBuf {
+        self.path.join("recordings")
+    }
+}
+
+/// Makes the folder with the rights 0700, whatever the umask; answers whether there was none.
+pub(crate) fn make(path: &Path) -> io::Result<bool> {
+    let is_new = !path.exists();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    Ok(is_new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_for_one_server_and_for_its_owner_only() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/data");
+        let folder = DataFolder::open(&path).unwrap();
+        assert!(folder.is_new);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(matches!(DataFolder::open(&path), Err(DataFolderError::InUse(_))));
+        drop(folder);
+        assert!(!DataFolder::open(&path).unwrap().is_new);
+    }
+
+    #[test]
+    fn a_file_in_its_place_is_said_so() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = DataFolder::open(file.path()).unwrap_err().to_string();
+        assert!(error.contains("cannot be used") && error.contains("--data-dir"), "{error}");
+    }
+}

@@ -1,0 +1,133 @@
+//! Hands jobs that are due to bots, and takes them back from bots that are gone.
+
+mod launcher;
+mod reaper;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use meetbot_types::{
+    JobId,
+    bot::{BotOrder, SandboxSeat, Secret},
+};
+use tokio::{sync::Notify, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+pub use self::launcher::Launcher;
+pub(crate) use self::reaper::reap;
+use crate::{
+    clock::Clock,
+    jobs::create,
+    keys,
+    store::{Claimed, Store},
+    wake::Wakes,
+};
+
+/// How long to wait at most before looking into the queue again; pokes and `joinAt` come sooner.
+const POLL: Duration = Duration::from_secs(5);
+const TOKEN_LETTERS: usize = 43;
+
+/// Claims jobs for this server's bots.
+pub(crate) struct Dispatch {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) launcher: Arc<dyn Launcher>,
+    pub(crate) clock: Clock,
+    pub(crate) poke: Arc<Notify>,
+    pub(crate) outbox: Arc<Notify>,
+    pub(crate) wakes: Arc<Wakes>,
+    pub(crate) max_bots: usize,
+    /// Where the bots report.
+    pub(crate) url: String,
+    /// Where the sandbox plays.
+    pub(crate) sandbox: String,
+    pub(crate) recordings: PathBuf,
+}
+
+impl Dispatch {
+    /// Runs until `stop`, then waits for its bots to leave their files in order.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut bots: JoinSet<(JobId, u32)> = JoinSet::new();
+        loop {
+            while bots.len() < self.max_bots && !stop.is_cancelled() {
+                let token = keys::letters(TOKEN_LETTERS);
+                match self.store.claim(keys::hash(&token), self.clock.now()).await {
+                    Ok(Some(claimed)) => self.launch(claimed, token, &mut bots, &stop),
+                    Ok(None) => break,
+                    Err(error) => {
+                        tracing::warn!(%error, "the queue cannot be read");
+                        break;
+                    }
+                }
+            }
+            let sleep = self.until_next().await;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.poke.notified() => {}
+                Some(ended) = bots.join_next() => self.take_back(ended).await,
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+        while let Some(ended) = bots.join_next().await {
+            self.take_back(ended).await;
+        }
+    }
+
+    fn launch(
+        &self,
+        claimed: Claimed,
+        token: String,
+        bots: &mut JoinSet<(JobId, u32)>,
+        stop: &CancellationToken,
+    ) {
+        let Claimed { job, tenant, link, finalize } = claimed;
+        self.wakes.poke(job.id);
+        self.outbox.notify_one();
+        let scenario = create::scenario(&link, tenant.live);
+        let order = BotOrder {
+            job_id: job.id,
+            epoch: job.attempt,
+            token: Secret::new(token),
+            orchestrator_url: self.url.clone(),
+            link,
+            meeting_url: job.meeting_url,
+            external_id: job.external_id,
+            display_name: job.display_name,
+            auto_leave: job.auto_leave,
+            sandbox: scenario
+                .map(|scenario| SandboxSeat { address: self.sandbox.clone(), scenario }),
+            folder: self.recordings.join(job.id.to_string()),
+            finalize,
+        };
+        tracing::info!(job = %job.id, attempt = job.attempt, platform = %job.platform, "a bot is launched");
+        let (launcher, stop) = (Arc::clone(&self.launcher), stop.clone());
+        let attempt = (job.id, job.attempt);
+        bots.spawn(async move {
+            // A task of its own, so that a bot's panic ends here.
+            let bot = tokio::spawn(async move { launcher.run(order, stop).await });
+            if let Err(error) = bot.await {
+                tracing::error!(job = %attempt.0, %error, "a bot crashed");
+            }
+            attempt
+        });
+    }
+
+    /// A bot that went without having ended its job is a lost bot, and known to be so at once.
+    async fn take_back(&self, ended: Result<(JobId, u32), tokio::task::JoinError>) {
+        let Ok((job, epoch)) = ended else { return };
+        match self.store.release(job, epoch, self.clock.now()).await {
+            Ok(true) => {
+                tracing::warn!(%job, attempt = epoch, "a bot was lost");
+                self.wakes.poke(job);
+                self.outbox.notify_one();
+            }
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, %job, "a lease was not released; it will run out"),
+        }
+    }
+
+    async fn until_next(&self) -> Duration {
+        let next = self.store.next_start().await.ok().flatten();
+        let ahead = next.map(|next| next.millis_since(self.clock.now().wall));
+        let ahead = ahead.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
+        ahead.map_or(POLL, |ms| Duration::from_millis(ms).min(POLL))
+    }
+}

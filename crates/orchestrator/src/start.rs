@@ -1,0 +1,195 @@
+//! Puts the server together, and takes it apart again.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{self, KnownKeys, Server},
+    clock::Clock,
+    config::Config,
+    data_folder::{DataFolder, DataFolderError},
+    dispatch::{self, Dispatch, Launcher},
+    store::{SqliteStore, Store, StoreError},
+    wake::Wakes,
+    webhooks::{guard::Guard, sender::Sender},
+};
+
+/// Where sandbox meetings are played, and which.
+#[derive(Debug, Clone)]
+pub struct SandboxLink {
+    /// The sandbox's WebSocket.
+    pub address: String,
+    /// Says what is wrong with a scenario, as in `two-speakers?seconds=20`.
+    pub check: fn(&str) -> Result<(), String>,
+}
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The data folder.
+    #[error(transparent)]
+    DataFolder(#[from] DataFolderError),
+    /// The store in it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address.
+    #[error("cannot listen on {address}: {error}; {}", remedy(error))]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The client that sends webhooks.
+    #[error("no HTTP client for webhooks: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program listens there: stop it, or give --listen another port (0 picks a free one)"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: give --listen one that it has"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 are root's: give --listen a higher one"
+        }
+        _ => "give --listen another address",
+    }
+}
+
+/// A running server.
+pub struct Orchestrator {
+    address: SocketAddr,
+    folder: DataFolder,
+    store: SqliteStore,
+    clock: Clock,
+    stop_work: CancellationToken,
+    stop_api: CancellationToken,
+    dispatch: JoinHandle<()>,
+    work: Vec<JoinHandle<()>>,
+    api: JoinHandle<()>,
+}
+
+impl Orchestrator {
+    /// Starts a server: once this answers, it serves.
+    pub async fn start(
+        config: Config,
+        launcher: Arc<dyn Launcher>,
+        sandbox: SandboxLink,
+    ) -> Result<Self, StartError> {
+        let folder = DataFolder::open(&config.data_dir)?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|error| StartError::Listen { address: config.listen, error })?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| StartError::Listen { address: config.listen, error })?;
+        let sqlite = SqliteStore::open(folder.path())?;
+        let store: Arc<dyn Store> = Arc::new(sqlite.clone());
+        let clock = Clock::start();
+        // The bots of the process before were its tasks, and died with it.
+        let lost = store.reap(true, clock.now()).await?;
+        if !lost.is_empty() {
+            tracing::warn!(
+                jobs = lost.len(),
+                "bots were lost with the server before; they are replaced"
+            );
+        }
+
+        let (queue, outbox) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let wakes = Arc::new(Wakes::default());
+        let guard = Arc::new(Guard::new(address.ip().is_loopback(), &config.allow_networks));
+        let (stop_work, stop_api) = (CancellationToken::new(), CancellationToken::new());
+        let sender =
+            Sender::new(Arc::clone(&store), Arc::clone(&guard), clock, Arc::clone(&outbox))?;
+        let server = Server {
+            store: Arc::clone(&store),
+            clock,
+            wakes: Arc::clone(&wakes),
+            queue: Arc::clone(&queue),
+            outbox: Arc::clone(&outbox),
+            guard,
+            platforms: launcher.platforms().into(),
+            scenario: sandbox.check,
+            recordings: folder.recordings(),
+            stopping: stop_work.clone(),
+            known_keys: Arc::new(KnownKeys::default()),
+        };
+        let dispatch = Dispatch {
+            store: Arc::clone(&store),
+            launcher,
+            clock,
+            poke: Arc::clone(&queue),
+            outbox: Arc::clone(&outbox),
+            wakes: Arc::clone(&wakes),
+            max_bots: config.max_bots,
+            url: url_of(address),
+            sandbox: sandbox.address,
+            recordings: folder.recordings(),
+        };
+        let reaper = dispatch::reap(store, clock, wakes, queue, outbox, stop_work.clone());
+        let router = api::router(server);
+        Ok(Self {
+            address,
+            folder,
+            store: sqlite,
+            clock,
+            dispatch: tokio::spawn(dispatch.run(stop_work.clone())),
+            work: vec![tokio::spawn(sender.run(stop_work.clone())), tokio::spawn(reaper)],
+            api: tokio::spawn(api::serve::serve(listener, router, stop_api.clone())),
+            stop_work,
+            stop_api,
+        })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The base URL of its API.
+    pub fn url(&self) -> String {
+        url_of(self.address)
+    }
+
+    /// Its data folder.
+    pub const fn folder(&self) -> &DataFolder {
+        &self.folder
+    }
+
+    /// Its store.
+    pub const fn store(&self) -> &SqliteStore {
+        &self.store
+    }
+
+    /// Its clocks.
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Stops in order: the bots leave their files whole while the API still hears them, then the API ends.
+    pub async fn stop(self) {
+        self.stop_work.cancel();
+        let _ = self.dispatch.await;
+        for work in self.work {
+            let _ = work.await;
+        }
+        self.stop_api.cancel();
+        let _ = self.api.await;
+    }
+}
+
+/// Bots and SDKs on this machine reach a server that listens everywhere by loopback.
+fn url_of(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        format!("http://127.0.0.1:{}", address.port())
+    } else {
+        format!("http://{address}")
+    }
+}

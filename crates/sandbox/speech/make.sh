@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Makes the speech samples of the sandbox. Needs espeak-ng and opus-tools (`apt-get install espeak-ng opus-tools`).
+set -euo pipefail
+cd "$(dirname "$0")"
+
+say() { # name, voice, pitch, words per minute, text
+    espeak-ng -v "$2" -p "$3" -s "$4" --stdout "$5" |
+        opusenc --quiet --downmix-mono --framesize 20 --bitrate 24 --hard-cbr --ignorelength \
+            --serial 1 --discard-comments --discard-pictures - "$1.opus"
+}
+
+say alice en-us+f3 62 165 "Good morning everyone, and thank you for coming. Let us go through the plan for this week. The release is nearly ready, and I would like to hear where each of you stands before we decide on a date. Please be honest about the risks, we still have time."
+say bob en-gb+m3 38 150 "Thank you, Alice. The recording service runs well. We measured it over the weekend, and not a single packet was lost. What is left is the documentation, and one open question about storage. I expect to be done by Thursday, if nothing comes in between."
+say carol en-us+f5 80 175 "Sorry for being late, my train stood still for half an hour. From the customers I hear good things. Two of them want to start next month. They ask for captions, and for a shorter way to download the files. I will write it down and send it around today."
