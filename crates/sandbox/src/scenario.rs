@@ -1,0 +1,383 @@
+//! What a sandbox meeting plays. A scenario is a name and parameters, as in `two-speakers?seconds=20`; here it becomes a [`Script`].
+
+use std::{str::FromStr, time::Duration};
+
+use meetbot_types::{FailureCode, bot::Lobby};
+use url::form_urlencoded;
+
+const MAX_SPEAKERS: u32 = 20;
+const MAX_SECONDS: u32 = 3_600;
+
+/// A scenario that can be played.
+#[derive(Debug)]
+pub struct Scenario {
+    /// Its name, the path of its URL.
+    pub name: &'static str,
+    /// What happens in it.
+    pub plays: &'static str,
+    /// How a job with default settings ends.
+    pub expect: &'static str,
+    /// How long it lasts when `seconds` does not say so.
+    seconds: u32,
+}
+
+const fn scenario(
+    name: &'static str,
+    seconds: u32,
+    plays: &'static str,
+    expect: &'static str,
+) -> Scenario {
+    Scenario { name, plays, expect, seconds }
+}
+
+/// Every scenario.
+pub const ALL: &[Scenario] = &[
+    scenario(
+        "two-speakers",
+        20,
+        "Alice and Bob talk in turns and write into the chat; from 15 s on Carol comes and goes in between; then the meeting ends",
+        "`completed`, `meeting_ended`",
+    ),
+    scenario(
+        "ends",
+        3,
+        "Alice and Bob talk; then the host ends the meeting for all",
+        "`completed`, `meeting_ended`",
+    ),
+    scenario(
+        "everyone-leaves",
+        5,
+        "Alice and Bob talk, then leave one after the other; the bot stays alone",
+        "`completed`, `solo`",
+    ),
+    scenario("silence", 3600, "Alice and Bob are there and say nothing", "`completed`, `silence`"),
+    scenario(
+        "another-bot",
+        5,
+        "Alice and Bob talk; after half of the time a notetaker bot comes",
+        "`completed`, `bot_detected` with `onBotDetected`, else `meeting_ended`",
+    ),
+    scenario(
+        "kicked",
+        3,
+        "Alice and Bob talk; then the host removes the bot",
+        "`failed`, `removed_from_meeting`",
+    ),
+    scenario(
+        "host-denies",
+        1,
+        "The bot waits in the lobby, and the host refuses it",
+        "`failed`, `host_denied_admission`",
+    ),
+    scenario(
+        "nobody-admits",
+        3600,
+        "The bot waits in the lobby, and nobody cares",
+        "`failed`, `lobby_timeout`",
+    ),
+    scenario(
+        "host-absent",
+        3600,
+        "The meeting waits for its host, who does not come",
+        "`failed`, `waiting_for_host`",
+    ),
+    scenario(
+        "no-such-meeting",
+        1,
+        "There is no meeting of this name",
+        "`failed`, `meeting_not_found`",
+    ),
+    scenario("bad-passcode", 1, "The meeting wants another passcode", "`failed`, `auth_failure`"),
+    scenario(
+        "already-ended",
+        1,
+        "The meeting was over before the bot came",
+        "`failed`, `meeting_ended`",
+    ),
+];
+
+/// What meets a bot at the door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// It is let in, after a wait in the lobby or at once.
+    Admits { after: Duration },
+    /// It waits, and is refused.
+    Denies { after: Duration },
+    /// It waits for ever.
+    Waits(Lobby),
+    /// There is nothing to join.
+    Refuses(FailureCode, &'static str),
+}
+
+/// Someone in the meeting, the bot left out.
+#[derive(Debug, Clone)]
+pub(crate) struct Person {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) is_host: bool,
+    pub(crate) is_bot: bool,
+    /// When they come and go.
+    pub(crate) there: Span,
+    /// When they talk.
+    pub(crate) talks: Vec<Span>,
+}
+
+/// From when to when, in the scenario's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) from: Duration,
+    pub(crate) to: Duration,
+}
+
+impl Span {
+    pub(crate) fn length(self) -> Duration {
+        self.to.saturating_sub(self.from)
+    }
+
+    pub(crate) fn contains(self, at: Duration) -> bool {
+        self.from <= at && at < self.to
+    }
+}
+
+/// A line of chat.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) at: Duration,
+    pub(crate) person: usize,
+    pub(crate) text: &'static str,
+}
+
+/// How it ends for the bot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finale {
+    /// The meeting is over.
+    Ends,
+    /// The host takes the bot out.
+    Removes,
+}
+
+/// A scenario, worked out: who does what when.
+#[derive(Debug, Clone)]
+pub(crate) struct Script {
+    pub(crate) door: Door,
+    pub(crate) people: Vec<Person>,
+    pub(crate) chat: Vec<Line>,
+    pub(crate) length: Duration,
+    pub(crate) finale: Finale,
+}
+
+/// Says what is wrong with a scenario, and what would be right.
+pub fn check(text: &str) -> Result<(), String> {
+    text.parse::<Script>().map(|_| ())
+}
+
+impl FromStr for Script {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, query) = text.split_once('?').unwrap_or((text, ""));
+        let names = || ALL.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
+        let known = ALL.iter().find(|known| known.name == name);
+        let known =
+            known.ok_or_else(|| format!("the sandbox plays no {name:?}; it plays {}", names()))?;
+        let settings = Settings::read(query, known.seconds)?;
+        Ok(settings.script(known.name))
+    }
+}
+
+/// A scenario's parameters.
+struct Settings {
+    length: Duration,
+    speakers: u32,
+    admit_after: Duration,
+    deny_after: Duration,
+}
+
+impl Settings {
+    fn read(query: &str, seconds: u32) -> Result<Self, String> {
+        let (mut length, mut speakers, mut admit_after, mut deny_after) = (seconds, 2, 0, 1);
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let (place, least, most) = match name.as_ref() {
+                "seconds" => (&mut length, 1, MAX_SECONDS),
+                "speakers" => (&mut speakers, 1, MAX_SPEAKERS),
+                "admitAfter" => (&mut admit_after, 0, MAX_SECONDS),
+                "denyAfter" => (&mut deny_after, 0, MAX_SECONDS),
+                // A link may carry what its sender's mail program put there.
+                _ => continue,
+            };
+            let number = value.parse().ok().filter(|number| (least..=most).contains(number));
+            *place = number.ok_or_else(|| {
+                format!("{name} must be a whole number from {least} to {most}, not {value:?}")
+            })?;
+        }
+        let seconds = |seconds| Duration::from_secs(u64::from(seconds));
+        Ok(Self {
+            length: seconds(length),
+            speakers,
+            admit_after: seconds(admit_after),
+            deny_after: seconds(deny_after),
+        })
+    }
+
+    fn script(&self, name: &str) -> Script {
+        let whole = Span { from: Duration::ZERO, to: self.length };
+        let mut people: Vec<Person> = (0..self.speakers)
+            .map(|index| person(index, whole, turns(index, self.speakers, self.length)))
+            .collect();
+        let mut length = self.length;
+        let mut door = Door::Admits { after: self.admit_after };
+        let mut finale = Finale::Ends;
+        let mut chat = vec![
+            line(self.length / 5, 0, "Welcome! The agenda is in the invitation."),
+            line(self.length / 2, self.speakers as usize - 1, "Notes: https://example.com/notes"),
+        ];
+        match name {
+            "two-speakers" if self.length >= Duration::from_secs(15) => {
+                let there = Span { from: self.length / 3, to: self.length * 2 / 3 };
+                let from = there.from + Duration::from_secs(1);
+                let talks = vec![Span { from, to: from + Duration::from_secs(2) }];
+                people.push(person(self.speakers, there, talks));
+            }
+            "everyone-leaves" => {
+                for (index, person) in (0_u32..).zip(&mut people) {
+                    let earlier = self.length * index / (4 * self.speakers);
+                    person.there.to = self.length.saturating_sub(earlier);
+                }
+                length = Duration::from_secs(u64::from(MAX_SECONDS));
+            }
+            "silence" => {
+                for person in &mut people {
+                    person.talks.clear();
+                }
+                chat.clear();
+            }
+            "another-bot" => {
+                let there = Span { from: self.length / 2, to: self.length };
+                people.push(Person {
+                    name: "Otter.ai Notetaker".into(),
+                    is_bot: true,
+                    ..person(self.speakers, there, Vec::new())
+                });
+            }
+            "kicked" => finale = Finale::Removes,
+            "host-denies" => door = Door::Denies { after: self.deny_after },
+            "nobody-admits" => door = Door::Waits(Lobby::WaitingRoom),
+            "host-absent" => door = Door::Waits(Lobby::WaitingForHost),
+            "no-such-meeting" => {
+                door = Door::Refuses(FailureCode::MeetingNotFound, "there is no such meeting");
+            }
+            "bad-passcode" => {
+                door = Door::Refuses(FailureCode::AuthFailure, "the passcode is wrong");
+            }
+            "already-ended" => length = Duration::ZERO,
+            _ => {}
+        }
+        chat.retain(|line| people[line.person].there.contains(line.at));
+        Script { door, people, chat, length, finale }
+    }
+}
+
+const NAMES: [&str; MAX_SPEAKERS as usize + 1] = [
+    "Alice", "Bob", "Carol", "Dave", "Erin", "Frank", "Grace", "Heidi", "Ivan", "Judy", "Kim",
+    "Leo", "Mallory", "Nina", "Olivia", "Peggy", "Quentin", "Rupert", "Sybil", "Trent", "Uma",
+];
+
+fn person(index: u32, there: Span, talks: Vec<Span>) -> Person {
+    let name = NAMES[index as usize];
+    Person {
+        id: format!("p-{}", name.to_lowercase()),
+        name: name.to_owned(),
+        is_host: index == 0,
+        is_bot: false,
+        there,
+        talks,
+    }
+}
+
+const fn line(at: Duration, person: usize, text: &'static str) -> Line {
+    Line { at, person, text }
+}
+
+/// Turns of at most 4 s, one speaker after the other, with half a second between them.
+fn turns(index: u32, speakers: u32, length: Duration) -> Vec<Span> {
+    let turn = (length / (2 * speakers)).clamp(Duration::from_millis(500), Duration::from_secs(4));
+    let pause = turn / 8;
+    let mut spans = Vec::new();
+    let mut from = turn * index;
+    while from < length {
+        spans.push(Span { from: from + pause, to: (from + turn).min(length) });
+        from += turn * speakers;
+    }
+    spans.retain(|span| span.from < span.to);
+    spans
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use xtask::spec_file;
+
+    use super::*;
+
+    #[test]
+    fn every_scenario_can_be_played() {
+        for scenario in ALL {
+            let script: Script = scenario.name.parse().unwrap();
+            for person in &script.people {
+                assert!(person.there.from < person.there.to, "{}", scenario.name);
+                assert!(person.talks.iter().all(|talk| talk.from < talk.to), "{}", scenario.name);
+            }
+        }
+    }
+
+    #[test]
+    fn parameters_are_bounded_and_the_error_says_how() {
+        assert!(check("two-speakers?seconds=3600&speakers=20").is_ok());
+        assert!(check("two-speakers?utm_source=mail").is_ok());
+        for (text, hint) in [
+            ("two-speakers?seconds=0", "from 1 to 3600"),
+            ("two-speakers?seconds=3601", "from 1 to 3600"),
+            ("two-speakers?speakers=21", "from 1 to 20"),
+            ("two-speakers?seconds=-5", "from 1 to 3600"),
+            ("ends?seconds=soon", "\"soon\""),
+            ("moon-landing", "it plays two-speakers"),
+            ("", "it plays two-speakers"),
+        ] {
+            let problem = check(text).unwrap_err();
+            assert!(problem.contains(hint), "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn speakers_take_turns() {
+        let script: Script = "two-speakers?seconds=20".parse().unwrap();
+        let talking = |at| {
+            let people = script.people.iter().take(2);
+            people.filter(|person| person.talks.iter().any(|talk| talk.contains(at))).count()
+        };
+        assert!(
+            (0..200)
+                .map(|tenth| talking(Duration::from_millis(tenth * 100)))
+                .all(|count| count <= 1)
+        );
+        assert!(script.people.iter().take(2).all(|person| person.talks.len() >= 2));
+    }
+
+    #[test]
+    fn the_documented_table_is_up_to_date() {
+        let mut page = String::from(
+            "# The sandbox\n\n<!-- Made from crates/sandbox/src/scenario.rs by its tests; `cargo xtask update` rewrites it. -->\n\n\
+             A URL under `https://sandbox.meetbot.dev/` meets nobody: the orchestrator plays the other side itself, over real WebRTC.\n\
+             With a `mb_test_` key any other URL plays `two-speakers?seconds=20`.\n\n\
+             | scenario | what happens | how a job ends |\n| --- | --- | --- |\n",
+        );
+        for scenario in ALL {
+            writeln!(page, "| `{}` | {} | {} |", scenario.name, scenario.plays, scenario.expect)
+                .unwrap();
+        }
+        write!(page, "\nParameters, all optional: `seconds` (how long the meeting is, 1 to {MAX_SECONDS}), `speakers` (1 to {MAX_SPEAKERS}), `admitAfter` (seconds in the lobby), \
+             `denyAfter` (seconds until `host-denies` refuses). A scenario's time runs from the job's first join, so that a bot that comes back enters at the second that has been reached.\n").unwrap();
+        spec_file::check("docs/sandbox.md", &page);
+    }
+}

@@ -1,0 +1,157 @@
+//! What is on stage at a moment of a scenario. Pure: every bot that looks at the same moment sees and hears the same.
+
+use std::time::Duration;
+
+use meetbot_types::bot::Participant;
+
+use crate::{
+    scenario::{Finale, Person, Script},
+    speech::{Packet, SILENCE, VOICES},
+};
+
+/// The time of one packet.
+pub(crate) const PACKET: Duration = Duration::from_millis(20);
+/// How loud the voices are, in dBov; made by measuring the samples.
+const TALKING_DBOV: i8 = -25;
+const SILENT_DBOV: i8 = -127;
+
+/// Something that happens in the meeting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Happening {
+    /// The person of this index comes.
+    Comes(usize),
+    /// The person of this index goes.
+    Goes(usize),
+    /// The chat's line of this index.
+    Says(usize),
+    /// The end, for the bot.
+    Finale(Finale),
+}
+
+/// One packet of one person.
+#[derive(Debug, Clone)]
+pub(crate) struct Sound {
+    pub(crate) data: Packet,
+    pub(crate) level_dbov: i8,
+    pub(crate) voice: bool,
+}
+
+impl Script {
+    /// All that happens after `after`, with its time, in order.
+    pub(crate) fn from(&self, after: Duration) -> Vec<(Duration, Happening)> {
+        let mut all = vec![(self.length, Happening::Finale(self.finale))];
+        for (index, person) in self.people.iter().enumerate() {
+            all.push((person.there.from, Happening::Comes(index)));
+            all.push((person.there.to, Happening::Goes(index)));
+        }
+        all.extend(
+            self.chat.iter().enumerate().map(|(index, line)| (line.at, Happening::Says(index))),
+        );
+        // What would come after the end, or together with it, is not played.
+        all.retain(|(at, happening)| {
+            *at > after && (*at < self.length || matches!(happening, Happening::Finale(_)))
+        });
+        all.sort_by_key(|(at, _)| *at);
+        all
+    }
+
+    /// Who is there.
+    pub(crate) fn present(&self, at: Duration) -> impl Iterator<Item = usize> {
+        self.people
+            .iter()
+            .enumerate()
+            .filter(move |(_, person)| person.there.contains(at))
+            .map(|(index, _)| index)
+    }
+}
+
+impl Person {
+    /// As the roster shows them.
+    pub(crate) fn participant(&self) -> Participant {
+        Participant {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            is_host: self.is_host,
+            is_bot: self.is_bot,
+        }
+    }
+
+    /// What their microphone sends as packet number `number` of the scenario; nothing when they are not there.
+    pub(crate) fn sound(&self, index: usize, number: u64) -> Option<Sound> {
+        let at = Duration::from_millis(number.saturating_mul(20));
+        if !self.there.contains(at) {
+            return None;
+        }
+        let silence = Sound { data: SILENCE.clone(), level_dbov: SILENT_DBOV, voice: false };
+        let Some(turn) = self.talks.iter().position(|talk| talk.contains(at)) else {
+            return Some(silence);
+        };
+        // Each turn goes on in the sample where the one before stopped.
+        let before: Duration = self.talks[..turn].iter().map(|talk| talk.length()).sum();
+        let said = before + at.saturating_sub(self.talks[turn].from);
+        let voice = &VOICES[index % VOICES.len()];
+        let packet =
+            usize::try_from(said.as_millis() / PACKET.as_millis()).unwrap_or(0) % voice.len();
+        Some(Sound { data: voice[packet].clone(), level_dbov: TALKING_DBOV, voice: true })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(text: &str) -> Script {
+        text.parse().unwrap()
+    }
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_third_person_comes_and_goes_and_then_it_ends() {
+        let script = script("two-speakers?seconds=21");
+        let events: Vec<_> = script
+            .from(Duration::ZERO)
+            .into_iter()
+            .map(|(at, what)| (at.as_secs(), what))
+            .collect();
+        let expected = [
+            (4, Happening::Says(0)),
+            (7, Happening::Comes(2)),
+            (10, Happening::Says(1)),
+            (14, Happening::Goes(2)),
+            (21, Happening::Finale(Finale::Ends)),
+        ];
+        assert_eq!(events, expected);
+        assert_eq!(script.present(seconds(8)).collect::<Vec<_>>(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn who_comes_late_sees_only_what_is_still_to_come() {
+        let script = script("two-speakers?seconds=21");
+        assert_eq!(script.from(seconds(15)), [(seconds(21), Happening::Finale(Finale::Ends))]);
+        assert!(script.from(seconds(21)).is_empty());
+    }
+
+    #[test]
+    fn everyone_sends_without_a_break_while_they_are_there() {
+        let script = script("two-speakers?seconds=21");
+        let sounds = |index: usize| {
+            (0..21 * 50)
+                .filter_map(|number| script.people[index].sound(index, number))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!((sounds(0).len(), sounds(2).len()), (1050, 350));
+        for index in 0..3 {
+            assert!(sounds(index).iter().any(|sound| sound.voice));
+            assert!(sounds(index).iter().any(|sound| !sound.voice));
+        }
+    }
+
+    #[test]
+    fn in_silence_nobody_has_a_voice() {
+        let script = script("silence?seconds=60");
+        assert!((0..3000).all(|number| !script.people[0].sound(0, number).unwrap().voice));
+    }
+}

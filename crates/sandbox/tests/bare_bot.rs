@@ -1,0 +1,200 @@
+//! A bot made of nothing but a WebSocket and a peer, in real sandbox meetings.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::{collections::HashMap, net::Ipv4Addr, time::Duration};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use meetbot_rtc::{Event, Peer};
+use meetbot_sandbox::Sandbox;
+use meetbot_types::{
+    FailureCode, JobId, Timestamp,
+    bot::Lobby,
+    sandbox::{FromBot, FromMeeting, Inspection},
+};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+
+/// Reached only when something is wrong.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Bot {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    job: JobId,
+}
+
+async fn sandbox() -> Sandbox {
+    Sandbox::start((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap()
+}
+
+impl Bot {
+    async fn new(sandbox: &Sandbox) -> Self {
+        let (socket, _) = connect_async(sandbox.address()).await.unwrap();
+        Self { socket, job: JobId::generate(Timestamp::UNIX_EPOCH) }
+    }
+
+    async fn say(&mut self, word: &FromBot) {
+        self.socket.send(Message::text(serde_json::to_string(word).unwrap())).await.unwrap();
+    }
+
+    async fn hear(&mut self) -> FromMeeting {
+        let next = tokio::time::timeout(PATIENCE, self.socket.next());
+        let message = next.await.unwrap().unwrap().unwrap();
+        serde_json::from_str(message.to_text().unwrap()).unwrap()
+    }
+
+    async fn join(&mut self, scenario: &str) -> FromMeeting {
+        let (job_id, scenario) = (self.job, scenario.to_owned());
+        self.say(&FromBot::Join { job_id, scenario, name: "bot".into() }).await;
+        self.hear().await
+    }
+
+    /// Whether the sandbox ends the connection.
+    async fn is_thrown_out(&mut self) -> bool {
+        let next = tokio::time::timeout(PATIENCE, self.socket.next());
+        matches!(next.await.unwrap(), None | Some(Err(_) | Ok(Message::Close(_))))
+    }
+
+    async fn inspect(&self, sandbox: &Sandbox) -> Inspection {
+        let mut other = Self::new(sandbox).await;
+        other.say(&FromBot::Inspect { job_id: self.job }).await;
+        let FromMeeting::Inspection(inspection) = other.hear().await else { panic!() };
+        inspection
+    }
+
+    /// Takes part until the meeting says something final; answers that and the packets it got by participant.
+    async fn attend(&mut self) -> (FromMeeting, HashMap<String, u64>) {
+        let mut peer = Peer::bind(Ipv4Addr::LOCALHOST.into()).await.unwrap();
+        let mut owners = HashMap::new();
+        let mut heard: HashMap<String, u64> = HashMap::new();
+        loop {
+            tokio::select! {
+                word = self.hear() => match word {
+                    FromMeeting::Offer { sdp, tracks } => {
+                        owners.extend(tracks.into_iter().map(|track| (track.mid, track.participant_id)));
+                        let sdp = peer.accept_offer(&sdp).unwrap();
+                        self.say(&FromBot::Answer { sdp }).await;
+                    }
+                    FromMeeting::Ended | FromMeeting::Removed => return (word, heard),
+                    _ => {}
+                },
+                event = peer.next() => if let Event::Frame(frame) = event.unwrap() {
+                    *heard.entry(owners[&frame.track.to_string()].clone()).or_default() += 1;
+                },
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn nearly_every_packet_that_is_sent_arrives() {
+    let sandbox = sandbox().await;
+    let mut bot = Bot::new(&sandbox).await;
+    let FromMeeting::Admitted { self_id, roster } = bot.join("two-speakers?seconds=3").await else {
+        panic!()
+    };
+    assert!(roster.iter().any(|person| person.id == self_id));
+    let (end, heard) = bot.attend().await;
+    assert_eq!(end, FromMeeting::Ended);
+    let inspection = bot.inspect(&sandbox).await;
+    assert_eq!((inspection.joins, inspection.sent.len()), (1, 2));
+    for sent in inspection.sent {
+        assert!(sent.packets >= 100, "{sent:?}");
+        assert!(heard[&sent.participant_id] * 100 >= sent.packets * 99, "{sent:?} {heard:?}");
+    }
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn someone_who_comes_later_is_heard() {
+    let sandbox = sandbox().await;
+    let mut bot = Bot::new(&sandbox).await;
+    bot.join("two-speakers?seconds=15").await;
+    let attending = bot.attend();
+    let (_, heard) = tokio::time::timeout(PATIENCE, attending).await.unwrap();
+    // Carol is there for a third of the time.
+    assert!((240..=251).contains(&heard["p-carol"]), "{heard:?}");
+}
+
+#[tokio::test]
+async fn a_bot_that_comes_back_enters_at_the_second_that_has_been_reached() {
+    let sandbox = sandbox().await;
+    let mut first = Bot::new(&sandbox).await;
+    first.join("kicked?seconds=3").await;
+    let mut second = Bot::new(&sandbox).await;
+    second.job = first.job;
+    drop(first);
+    second.join("kicked?seconds=3").await;
+    let (end, heard) = second.attend().await;
+    assert_eq!(end, FromMeeting::Removed);
+    assert!(heard.values().all(|packets| *packets <= 150));
+    let mut third = Bot::new(&sandbox).await;
+    third.job = second.job;
+    assert_eq!(third.join("kicked?seconds=3").await, FromMeeting::Ended);
+    assert_eq!(third.inspect(&sandbox).await.joins, 2);
+}
+
+#[tokio::test]
+async fn the_door_answers_as_the_scenario_says() {
+    let sandbox = sandbox().await;
+    let waiting = FromMeeting::Lobby { lobby: Lobby::WaitingRoom };
+    let mut bot = Bot::new(&sandbox).await;
+    assert_eq!(bot.join("host-denies?denyAfter=1").await, waiting);
+    let refused = bot.hear().await;
+    assert!(matches!(refused, FromMeeting::Refused { code: FailureCode::HostDeniedAdmission, .. }));
+    let mut bot = Bot::new(&sandbox).await;
+    assert_eq!(bot.join("two-speakers?admitAfter=1").await, waiting);
+    assert!(matches!(bot.hear().await, FromMeeting::Admitted { .. }));
+    for (scenario, answer) in [
+        ("nobody-admits", waiting),
+        ("host-absent", FromMeeting::Lobby { lobby: Lobby::WaitingForHost }),
+        ("already-ended", FromMeeting::Ended),
+    ] {
+        assert_eq!(Bot::new(&sandbox).await.join(scenario).await, answer, "{scenario}");
+    }
+    for (scenario, expected) in [
+        ("no-such-meeting", FailureCode::MeetingNotFound),
+        ("bad-passcode", FailureCode::AuthFailure),
+        ("moon-landing", FailureCode::MeetingNotFound),
+    ] {
+        let answer = Bot::new(&sandbox).await.join(scenario).await;
+        assert!(
+            matches!(answer, FromMeeting::Refused { ref code, .. } if *code == expected),
+            "{scenario}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn hostile_bots_are_thrown_out_and_harm_nobody() {
+    let sandbox = sandbox().await;
+    let mut good = Bot::new(&sandbox).await;
+    good.join("two-speakers?seconds=2").await;
+    let answer = serde_json::to_string(&FromBot::Answer { sdp: "v=0".into() }).unwrap();
+    for message in [
+        Message::text("not json"),
+        Message::text("{}"),
+        Message::binary(vec![1, 2, 3]),
+        Message::text(answer.clone()),
+        Message::text("x".repeat(1_000_000)),
+    ] {
+        let mut bot = Bot::new(&sandbox).await;
+        let _ = bot.socket.send(message).await;
+        assert!(bot.is_thrown_out().await);
+    }
+    let mut bot = Bot::new(&sandbox).await;
+    bot.join("two-speakers?seconds=2").await;
+    bot.socket.send(Message::text(answer)).await.unwrap();
+    while !matches!(bot.socket.next().await, None | Some(Err(_) | Ok(Message::Close(_)))) {}
+    let (end, heard) = good.attend().await;
+    assert_eq!((end, heard.len()), (FromMeeting::Ended, 2));
+}
+
+#[tokio::test]
+async fn stopping_ends_every_meeting() {
+    let sandbox = sandbox().await;
+    let mut bot = Bot::new(&sandbox).await;
+    bot.join("silence").await;
+    sandbox.stop().await;
+    while !matches!(bot.socket.next().await, None | Some(Err(_) | Ok(Message::Close(_)))) {}
+}
