@@ -1,1 +1,13 @@
 //! One task, one meeting: joins, records, decides when to leave, reports.
+
+mod attend;
+mod brain;
+mod clock;
+mod commands;
+mod meeting;
+mod platforms;
+mod recording;
+mod reporter;
+mod run;
+
+pub use self::{platforms::PLATFORMS, run::run};

@@ -1,0 +1,333 @@
+//! The loop of a bot in its meeting: hears, writes, asks the brain, obeys.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use meetbot_types::{
+    Cause, CommandId, ControlAction, ControlState, Failure, FailureCode, LeaveReason,
+    bot::{BotCommand, BotOrder, BotReport},
+};
+use reqwest::Client;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::{
+    brain::{Brain, Decision, Observed},
+    clock,
+    commands::Inbox,
+    meeting::MeetingEvent,
+    platforms::sandbox::SandboxMeeting,
+    recording::{Counters, Recording},
+    reporter::Reporter,
+    run::cannot_write,
+};
+
+/// What was taken is handed to the system this often.
+const FLUSH: Duration = Duration::from_millis(500);
+/// The waits between tries to join, doubling.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LONGEST_RETRY: Duration = Duration::from_secs(8);
+
+/// How a bot's time in the meeting ended.
+pub(crate) enum Attended {
+    /// It left, for this cause.
+    Left { cause: Cause, recording: Option<Box<Recording>>, denied: bool },
+    /// The worker stops, or another attempt has the job.
+    Stopped { recording: Option<Box<Recording>> },
+}
+
+/// Attends the meeting until it is time to leave.
+pub(crate) async fn attend(
+    order: &BotOrder,
+    client: Client,
+    reporter: &Reporter,
+    counters: Counters,
+    stop: &CancellationToken,
+) -> Attended {
+    let start = clock::now();
+    let mut bot = Bot {
+        order,
+        reporter,
+        counters,
+        start,
+        brain: Brain::new(order.auto_leave.clone(), Duration::ZERO),
+        recording: None,
+        asked_for_permission: None,
+        denied: false,
+    };
+    let mut inbox = Inbox::open(order, client);
+    let cause = bot.stay(&mut inbox, stop).await;
+    let recording = bot.recording.map(Box::new);
+    match cause {
+        Some(cause) => Attended::Left { cause, recording, denied: bot.denied },
+        None => Attended::Stopped { recording },
+    }
+}
+
+struct Bot<'a> {
+    order: &'a BotOrder,
+    reporter: &'a Reporter,
+    counters: Counters,
+    start: Instant,
+    brain: Brain,
+    recording: Option<Recording>,
+    asked_for_permission: Option<CommandId>,
+    denied: bool,
+}
+
+impl Bot<'_> {
+    fn since_start(&self) -> Duration {
+        clock::now().saturating_duration_since(self.start)
+    }
+
+    fn observe(&mut self, observed: Observed) {
+        let now = self.since_start();
+        self.brain.handle(observed, now);
+    }
+
+    /// Stays until the brain says why to leave; `None` when the bot is stopped.
+    async fn stay(&mut self, inbox: &mut Inbox, stop: &CancellationToken) -> Option<Cause> {
+        let mut meeting: Option<SandboxMeeting> = None;
+        let mut retry = FIRST_RETRY;
+        let mut joining = Some(self.join_after(Duration::ZERO));
+        let mut flush = tokio::time::interval(FLUSH);
+        flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let cause = loop {
+            let wake = match self.brain.poll(self.since_start()) {
+                Decision::Leave(cause) => break Some(cause),
+                Decision::WaitUntil(wake) => wake.map(|wake| self.start + wake),
+            };
+            let written = tokio::select! {
+                biased;
+                () = stop.cancelled() => break None,
+                () = self.reporter.superseded.cancelled() => break None,
+                command = inbox.next() => self.obey(command, meeting.as_mut()).await,
+                joined = joined(joining.as_mut()) => {
+                    joining = None;
+                    match joined {
+                        Ok(joined) => meeting = Some(joined),
+                        Err(lost) => joining = Some(self.lost(&lost, &mut retry)),
+                    }
+                    Ok(())
+                }
+                event = next(meeting.as_mut()) => match event {
+                    MeetingEvent::Lost(lost) => {
+                        meeting = None;
+                        joining = Some(self.lost(&lost, &mut retry));
+                        Ok(())
+                    }
+                    event => {
+                        if matches!(event, MeetingEvent::Admitted(_)) {
+                            retry = FIRST_RETRY;
+                        }
+                        self.hear(event)
+                    }
+                },
+                _ = flush.tick() => self.recording.as_mut().map_or(Ok(()), Recording::flush),
+                () = sleep_until(wake) => Ok(()),
+            };
+            if let Err(error) = written {
+                tracing::error!(job = %self.order.job_id, %error, "the recording cannot be written");
+                self.observe(Observed::Over(cannot_write(&error)));
+            }
+        };
+        if let Some(meeting) = meeting {
+            meeting.leave().await;
+        }
+        cause
+    }
+
+    /// The way to the meeting is lost: try again soon. The brain says for how long.
+    fn lost(&mut self, why: &str, retry: &mut Duration) -> Joining {
+        tracing::info!(job = %self.order.job_id, why, "the meeting is lost; the bot tries to join again");
+        if let Some(recording) = &mut self.recording {
+            recording.connection_lost(clock::now());
+        }
+        self.observe(Observed::Lost);
+        self.reporter.report(BotReport::Reconnecting);
+        let wait = *retry;
+        *retry = (wait * 2).min(LONGEST_RETRY);
+        self.join_after(wait)
+    }
+
+    /// Joins in a task of its own: nothing that happens meanwhile makes the bot knock twice.
+    fn join_after(&self, wait: Duration) -> Joining {
+        let order = self.order.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            match &order.sandbox {
+                Some(seat) => SandboxMeeting::join(&order, seat).await,
+                None => Err(format!("no bot can join {} yet", order.link.platform)),
+            }
+        }))
+    }
+
+    fn hear(&mut self, event: MeetingEvent) -> io::Result<()> {
+        let now = clock::now();
+        match event {
+            MeetingEvent::Media { participant, frame } => {
+                let Some(recording) = &mut self.recording else { return Ok(()) };
+                let recorded = recording.frame(&participant, &frame)?;
+                if recorded.speech {
+                    self.observe(Observed::Speech);
+                }
+                if recorded.first {
+                    self.reporter.report(BotReport::RecordingStarted);
+                }
+            }
+            MeetingEvent::Lobby(lobby) => {
+                self.observe(Observed::Waiting(lobby.clone()));
+                self.reporter.report(BotReport::Waiting { lobby });
+            }
+            MeetingEvent::Admitted(people) => {
+                self.observe(Observed::Admitted);
+                self.reporter.report(BotReport::Admitted);
+                if self.recording.is_none() {
+                    let admitted = (now, clock::wall());
+                    let recording = Recording::open(self.order, admitted, self.counters.clone())?;
+                    self.recording = Some(recording);
+                }
+                let gone = self.recording.as_ref().map(Recording::present).unwrap_or_default();
+                for id in gone.iter().filter(|id| people.iter().all(|person| person.id != **id)) {
+                    self.hear(MeetingEvent::Left(id.clone()))?;
+                }
+                for person in people {
+                    self.hear(MeetingEvent::Joined(person))?;
+                }
+            }
+            MeetingEvent::Joined(mut participant) => {
+                participant.is_bot = Brain::is_bot(&participant);
+                self.observe(Observed::Joined(participant.clone()));
+                let Some(recording) = &mut self.recording else { return Ok(()) };
+                if recording.joined(&participant, now)? {
+                    self.reporter.report(BotReport::ParticipantJoined { participant });
+                }
+            }
+            MeetingEvent::Left(id) => {
+                let Some(recording) = &mut self.recording else { return Ok(()) };
+                if let Some(participant) = recording.left(&id, now)? {
+                    self.reporter.report(BotReport::ParticipantLeft { participant });
+                }
+                self.observe(Observed::Left(id));
+            }
+            MeetingEvent::Chat(line) => {
+                let Some(recording) = &mut self.recording else { return Ok(()) };
+                let message = recording.chat(line, now)?;
+                self.reporter.report(BotReport::Chat { message });
+            }
+            MeetingEvent::Permission(granted) => {
+                self.denied = !granted;
+                self.reporter.report(BotReport::PermissionAnswered { granted });
+                if let Some(command) = self.asked_for_permission.take() {
+                    self.done(
+                        command,
+                        if granted { ControlState::Done } else { ControlState::Denied },
+                    );
+                }
+            }
+            MeetingEvent::Refused(failure) => {
+                self.observe(Observed::Over(Cause::Failed(failure)));
+            }
+            MeetingEvent::Removed => self.observe(Observed::Over(Cause::Removed)),
+            MeetingEvent::Ended => {
+                let over = if self.recording.is_some() || self.order.epoch > 1 {
+                    Cause::Left(LeaveReason::MeetingEnded)
+                } else {
+                    let detail = "the meeting was over before the bot came";
+                    Cause::Failed(Failure::new(FailureCode::MeetingEnded, detail))
+                };
+                self.observe(Observed::Over(over));
+            }
+            MeetingEvent::Lost(_) => {}
+        }
+        Ok(())
+    }
+
+    fn done(&self, command_id: CommandId, state: ControlState) {
+        self.reporter.report(BotReport::CommandDone { command_id, state });
+    }
+
+    async fn obey(
+        &mut self,
+        command: BotCommand,
+        meeting: Option<&mut SandboxMeeting>,
+    ) -> io::Result<()> {
+        let BotCommand { id, action, message, .. } = command;
+        let now = clock::now();
+        let mut state = ControlState::Done;
+        match action {
+            ControlAction::LeaveCall => self.observe(Observed::Over(Cause::Requested)),
+            ControlAction::Cancel => self.observe(Observed::Over(Cause::Cancelled)),
+            ControlAction::PauseRecording => {
+                if let Some(recording) = &mut self.recording
+                    && recording.pause(now)?
+                {
+                    self.reporter.report(BotReport::RecordingPaused);
+                }
+            }
+            ControlAction::ResumeRecording => {
+                if let Some(recording) = &mut self.recording
+                    && let Some(paused_ms) = recording.resume(now)?
+                {
+                    self.reporter.report(BotReport::RecordingResumed { paused_ms });
+                }
+            }
+            ControlAction::StopRecording => {
+                if let Some(recording) = &mut self.recording
+                    && recording.stop(now)?
+                    && recording.has_begun()
+                {
+                    self.reporter.report(BotReport::RecordingStopped);
+                }
+            }
+            ControlAction::SendChatMessage => {
+                let sent = match meeting {
+                    Some(meeting) => meeting.send_chat(message.unwrap_or_default()).await,
+                    None => Err("the meeting is lost".to_owned()),
+                };
+                if sent.is_err() {
+                    state = ControlState::Denied;
+                }
+            }
+            ControlAction::RequestRecordingPermission => {
+                if let Some(meeting) = meeting
+                    && meeting.request_permission().await.is_ok()
+                {
+                    self.reporter.report(BotReport::PermissionRequested);
+                    // Done when the host answers.
+                    self.asked_for_permission = Some(id);
+                    return Ok(());
+                }
+                state = ControlState::Denied;
+            }
+            _ => state = ControlState::Denied,
+        }
+        self.done(id, state);
+        Ok(())
+    }
+}
+
+/// A bot on its way in.
+type Joining = AbortOnDropHandle<Result<SandboxMeeting, String>>;
+
+async fn joined(joining: Option<&mut Joining>) -> Result<SandboxMeeting, String> {
+    match joining {
+        Some(joining) => joining.await.unwrap_or_else(|error| Err(error.to_string())),
+        None => std::future::pending().await,
+    }
+}
+
+async fn next(meeting: Option<&mut SandboxMeeting>) -> MeetingEvent {
+    match meeting {
+        Some(meeting) => meeting.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,49 @@
+//! What a meeting tells its bot, whatever the platform.
+
+use meetbot_rtc::Frame;
+use meetbot_types::{
+    Failure,
+    bot::{Lobby, Participant},
+};
+
+/// Something that happened in the meeting.
+#[derive(Debug)]
+pub(crate) enum MeetingEvent {
+    /// The bot waits at the door.
+    Lobby(Lobby),
+    /// The bot is in: the roster holds it and the media path is up. Everyone else who is there.
+    Admitted(Vec<Participant>),
+    /// Someone came.
+    Joined(Participant),
+    /// Someone went.
+    Left(String),
+    /// Someone wrote into the chat.
+    Chat(ChatLine),
+    /// The host's answer to the request for permission to record.
+    Permission(bool),
+    /// A frame of someone's media.
+    Media {
+        /// Whose.
+        participant: String,
+        /// What.
+        frame: Frame,
+    },
+    /// The bot is not let in, for good.
+    Refused(Failure),
+    /// The host took the bot out.
+    Removed,
+    /// The meeting is over.
+    Ended,
+    /// The way to the meeting is lost; joining again may help.
+    Lost(String),
+}
+
+/// A line of the meeting's chat.
+#[derive(Debug)]
+pub(crate) struct ChatLine {
+    pub(crate) id: String,
+    pub(crate) sender_id: String,
+    pub(crate) sender: String,
+    pub(crate) text: String,
+    pub(crate) private: bool,
+}

@@ -1,0 +1,184 @@
+//! The sandbox: signalling over its WebSocket, media over WebRTC.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::{IpAddr, Ipv4Addr},
+};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use meetbot_rtc::{Event, Peer, TrackId};
+use meetbot_types::{
+    Failure,
+    bot::{BotOrder, Participant, SandboxSeat},
+    sandbox::{FromBot, FromMeeting},
+};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    tungstenite::{Message, protocol::WebSocketConfig},
+};
+
+use crate::meeting::{ChatLine, MeetingEvent};
+
+/// The largest message of the meeting: a session description with many tracks.
+const MESSAGE_LIMIT: usize = 256 * 1024;
+
+/// A sandbox meeting that the bot has knocked at.
+pub(crate) struct SandboxMeeting {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    peer: Box<Peer>,
+    owners: HashMap<TrackId, String>,
+    /// The roster, until the media path is up too.
+    roster: Option<Vec<Participant>>,
+    connected: bool,
+    /// Told already, and not asked for yet.
+    events: VecDeque<MeetingEvent>,
+}
+
+/// Why the way to the meeting is lost, in words.
+type Lost = String;
+
+impl SandboxMeeting {
+    /// Knocks.
+    pub(crate) async fn join(order: &BotOrder, seat: &SandboxSeat) -> Result<Self, Lost> {
+        let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_LIMIT));
+        let connected = connect_async_with_config(&seat.address, Some(config), true).await;
+        let (socket, _) =
+            connected.map_err(|error| format!("the sandbox does not answer: {error}"))?;
+        let ip = match socket.get_ref() {
+            MaybeTlsStream::Plain(stream) => stream.local_addr().ok().map(|address| address.ip()),
+            _ => None,
+        };
+        let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let peer = Peer::bind(ip).await.map_err(|error| format!("no UDP socket: {error}"))?;
+        let mut meeting = Self {
+            socket,
+            peer: Box::new(peer),
+            owners: HashMap::new(),
+            roster: None,
+            connected: false,
+            events: VecDeque::new(),
+        };
+        let join = FromBot::Join {
+            job_id: order.job_id,
+            scenario: seat.scenario.clone(),
+            name: order.display_name.clone(),
+        };
+        meeting.say(&join).await?;
+        Ok(meeting)
+    }
+
+    async fn say(&mut self, word: &FromBot) -> Result<(), Lost> {
+        let text = serde_json::to_string(word).map_err(|error| error.to_string())?;
+        self.socket.send(Message::text(text)).await.map_err(|error| error.to_string())
+    }
+
+    /// Writes into the chat.
+    pub(crate) async fn send_chat(&mut self, text: String) -> Result<(), Lost> {
+        self.say(&FromBot::Chat { text }).await
+    }
+
+    /// Asks the host for permission to record.
+    pub(crate) async fn request_permission(&mut self) -> Result<(), Lost> {
+        self.say(&FromBot::RequestPermission).await
+    }
+
+    /// Leaves, and does not wait for anybody.
+    pub(crate) async fn leave(mut self) {
+        let _ = self.say(&FromBot::Leave).await;
+        let _ = self.socket.close(None).await;
+        self.peer.close();
+    }
+
+    /// What happens next. Dropping the call loses nothing.
+    pub(crate) async fn next(&mut self) -> MeetingEvent {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            let outcome = tokio::select! {
+                message = self.socket.next() => match message {
+                    Some(Ok(message)) => self.heed(message).await,
+                    Some(Err(error)) => Err(error.to_string()),
+                    None => Err("the meeting closed the connection".to_owned()),
+                },
+                event = self.peer.next() => match event {
+                    Ok(event) => self.media(event),
+                    Err(error) => Err(error.to_string()),
+                },
+            };
+            if let Err(lost) = outcome {
+                return MeetingEvent::Lost(lost);
+            }
+        }
+    }
+
+    async fn heed(&mut self, message: Message) -> Result<(), Lost> {
+        let text = match message {
+            Message::Text(text) => text,
+            Message::Close(_) => return Err("the meeting closed the connection".to_owned()),
+            _ => return Ok(()),
+        };
+        let word: FromMeeting = serde_json::from_str(&text)
+            .map_err(|error| format!("the meeting said something unknown: {error}"))?;
+        let event = match word {
+            FromMeeting::Lobby { lobby } => MeetingEvent::Lobby(lobby),
+            FromMeeting::Refused { code, detail } => {
+                MeetingEvent::Refused(Failure::new(code, detail))
+            }
+            FromMeeting::Ended => MeetingEvent::Ended,
+            FromMeeting::Removed => MeetingEvent::Removed,
+            FromMeeting::Admitted { self_id, mut roster } => {
+                // In the call is who stands in the roster.
+                if roster.iter().any(|person| person.id == self_id) {
+                    roster.retain(|person| person.id != self_id);
+                    self.roster = Some(roster);
+                    self.admit();
+                }
+                return Ok(());
+            }
+            FromMeeting::Offer { sdp, tracks } => {
+                let answer = self.peer.accept_offer(&sdp).map_err(|error| error.to_string())?;
+                for owner in tracks {
+                    self.owners.insert(TrackId::from_mid(&owner.mid), owner.participant_id);
+                }
+                return self.say(&FromBot::Answer { sdp: answer }).await;
+            }
+            FromMeeting::ParticipantJoined { participant } => MeetingEvent::Joined(participant),
+            FromMeeting::ParticipantLeft { id } => MeetingEvent::Left(id),
+            FromMeeting::Chat { id, sender_id, sender, text, private } => {
+                MeetingEvent::Chat(ChatLine { id, sender_id, sender, text, private })
+            }
+            FromMeeting::Permission { granted } => MeetingEvent::Permission(granted),
+            FromMeeting::Inspection(_) => return Ok(()),
+        };
+        self.events.push_back(event);
+        Ok(())
+    }
+
+    fn media(&mut self, event: Event) -> Result<(), Lost> {
+        match event {
+            Event::Connected => {
+                self.connected = true;
+                self.admit();
+            }
+            Event::Disconnected => return Err("the media path is down".to_owned()),
+            Event::Frame(frame) => {
+                if let Some(participant) = self.owners.get(&frame.track) {
+                    let participant = participant.clone();
+                    self.events.push_back(MeetingEvent::Media { participant, frame });
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self) {
+        if self.connected
+            && let Some(roster) = self.roster.take()
+        {
+            self.events.push_back(MeetingEvent::Admitted(roster));
+        }
+    }
+}

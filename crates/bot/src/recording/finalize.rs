@@ -1,0 +1,219 @@
+//! The end of a recording: what every attempt left on disk becomes one folder with a manifest, which is written last.
+
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+};
+
+use meetbot_types::{
+    Ending, JobStatus, Manifest,
+    bot::{BotOrder, MediaKind},
+    manifest::{self, Attempt, File, Track},
+};
+use sha2::{Digest as _, Sha256};
+use url::Url;
+
+use super::{
+    CHAT, folder_of,
+    journal::{self, Line},
+    scan::scan,
+    story::{Begun, Story},
+    write_whole,
+};
+
+/// The manifest's file.
+const MANIFEST: &str = "manifest.json";
+
+/// A recording that is finished.
+#[derive(Debug)]
+pub(crate) struct Finalized {
+    /// How the job ends.
+    pub(crate) ending: Ending,
+    /// Where the manifest is; `None` when nothing was recorded.
+    pub(crate) manifest_uri: Option<String>,
+    /// How long the recording is.
+    pub(crate) duration_ms: u64,
+}
+
+/// Makes this attempt's folder and puts the journal and the chat of those before into it. Answers the folder.
+pub(crate) fn carry_forward(order: &BotOrder) -> io::Result<PathBuf> {
+    let own = folder_of(order, order.epoch);
+    fs::create_dir_all(&own)?;
+    for (name, wanted) in [(journal::FILE, true), (CHAT, false)] {
+        let target = own.join(name);
+        if target.exists() {
+            continue;
+        }
+        let source = (1..order.epoch).rev().map(|epoch| folder_of(order, epoch).join(name));
+        let Some(source) = source.into_iter().find(|path| path.exists()) else { continue };
+        // Only whole lines: the last one may be torn.
+        let lines = journal::read::<serde::de::IgnoredAny>(&source)?;
+        let mut text: String = lines.into_iter().map(|(line, _)| line + "\n").collect();
+        if text.is_empty() && !wanted {
+            continue;
+        }
+        text.shrink_to_fit();
+        write_whole(&target, text.as_bytes())?;
+    }
+    Ok(own)
+}
+
+/// Finishes the recording. `end` says how the job ends, from whether anything was recorded.
+pub(crate) fn finalize(
+    order: &BotOrder,
+    end: impl FnOnce(bool) -> Ending,
+) -> io::Result<Finalized> {
+    let before_the_call = !order.folder.exists();
+    if before_the_call {
+        return Ok(Finalized { ending: end(false), manifest_uri: None, duration_ms: 0 });
+    }
+    let own = carry_forward(order)?;
+    let lines = journal::read::<Line>(&own.join(journal::FILE))?;
+    let mut story = Story::read(lines.into_iter().map(|(_, line)| line));
+    let begun = std::mem::take(&mut story.tracks);
+    let mut tracks = Vec::new();
+    for track in begun {
+        tracks.extend(bring_in(order, &own, track)?);
+    }
+    let Some(started_at) = story.started_at.filter(|_| !tracks.is_empty()) else {
+        return Ok(Finalized { ending: end(false), manifest_uri: None, duration_ms: 0 });
+    };
+    let ending = end(true);
+    let last_sound = tracks.iter().map(|track| track.start_ms + track.duration_ms).max();
+    let left = story.attempts.last().and_then(|stay| stay.left_ms);
+    let duration_ms = left.unwrap_or(0).max(story.last_ms).max(last_sound.unwrap_or(0));
+    story.finish(duration_ms);
+    let attempts = attempts(order, &story, &tracks, duration_ms);
+    let unbroken = attempts.len() == 1 && attempts.iter().all(|attempt| attempt.outcome == "left");
+    let mut files: Vec<File> = tracks
+        .iter()
+        .map(|track| File {
+            name: track.file.clone(),
+            media_type: "audio/webm".into(),
+            bytes: track.bytes,
+            sha256: track.sha256.clone(),
+        })
+        .collect();
+    let chat = own.join(CHAT).exists().then(|| CHAT.to_owned());
+    for name in chat.as_deref().into_iter().chain([journal::FILE]) {
+        let bytes = fs::read(own.join(name))?;
+        files.push(File {
+            name: name.to_owned(),
+            media_type: "application/jsonl".into(),
+            bytes: bytes.len() as u64,
+            sha256: sha256(&bytes),
+        });
+    }
+    let manifest = Manifest {
+        schema_version: manifest::SCHEMA_VERSION,
+        job_id: order.job_id,
+        external_id: order.external_id.clone(),
+        meeting_url: order.meeting_url.clone(),
+        platform: order.link.platform.clone(),
+        display_name: order.display_name.clone(),
+        complete: unbroken && ending.status == JobStatus::Completed,
+        started_at,
+        ended_at: started_at + std::time::Duration::from_millis(duration_ms),
+        duration_ms,
+        leave_reason: ending.leave_reason.clone(),
+        failure_code: ending.failure.as_ref().map(|failure| failure.code.clone()),
+        participants: story.participants,
+        tracks,
+        files,
+        captions: None,
+        chat,
+        pauses: story.pauses,
+        attempts,
+    };
+    let path = own.join(MANIFEST);
+    write_whole(&path, serde_json::to_string_pretty(&manifest)?.as_bytes())?;
+    fs::File::open(&own)?.sync_all()?;
+    let path = path.canonicalize()?;
+    let uri = Url::from_file_path(&path)
+        .map_err(|()| io::Error::other(format!("{} is no file URL", path.display())))?;
+    Ok(Finalized { ending, manifest_uri: Some(uri.into()), duration_ms })
+}
+
+/// Brings a track's file into this attempt's folder, whole. `None` when nothing is in it.
+fn bring_in(order: &BotOrder, own: &Path, track: Begun) -> io::Result<Option<Track>> {
+    let target = own.join(&track.file);
+    let source = folder_of(order, track.attempt).join(&track.file);
+    let source = if target.exists() { &target } else { &source };
+    let mut bytes = match fs::read(source) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let scan = scan(&bytes);
+    if scan.packets == 0 {
+        return Ok(None);
+    }
+    let torn = bytes.len() as u64 > scan.whole;
+    bytes.truncate(usize::try_from(scan.whole).unwrap_or(usize::MAX));
+    if *source != target {
+        write_whole(&target, &bytes)?;
+    } else if torn {
+        let file = OpenOptions::new().write(true).open(&target)?;
+        file.set_len(scan.whole)?;
+        file.sync_all()?;
+    }
+    Ok(Some(Track {
+        file: track.file,
+        participant_id: track.participant_id,
+        kind: MediaKind::Audio,
+        source: "microphone".into(),
+        codec: "opus".into(),
+        container: "webm".into(),
+        start_ms: track.start_ms,
+        duration_ms: scan.duration_ms,
+        packets: scan.packets,
+        lost_packets: track.lost,
+        bytes: scan.whole,
+        sha256: sha256(&bytes),
+        gaps: track.gaps,
+    }))
+}
+
+/// All attempts, those too that never were in the call.
+fn attempts(order: &BotOrder, story: &Story, tracks: &[Track], end_ms: u64) -> Vec<Attempt> {
+    let mut attempts: Vec<Attempt> = Vec::new();
+    let mut recorded_until: Option<u64> = None;
+    let last = if order.finalize.is_some() { order.epoch - 1 } else { order.epoch };
+    for attempt in 1..=last {
+        let Some((index, stay)) =
+            story.attempts.iter().enumerate().find(|(_, stay)| stay.attempt == attempt)
+        else {
+            attempts.push(Attempt {
+                attempt,
+                joined_ms: None,
+                ended_ms: None,
+                outcome: "never_joined".into(),
+                gap_ms: None,
+            });
+            continue;
+        };
+        let until = story.attempts.get(index + 1).map_or(end_ms, |next| next.joined_ms);
+        let own = tracks.iter().filter(|track| (stay.joined_ms..until).contains(&track.start_ms));
+        let last_sound = own.map(|track| track.start_ms + track.duration_ms).max();
+        let ended_ms = stay.left_ms.or(last_sound).unwrap_or(stay.joined_ms).min(until);
+        let outcome = if stay.left_ms.is_some() { "left" } else { "lost" };
+        attempts.push(Attempt {
+            attempt,
+            joined_ms: Some(stay.joined_ms),
+            ended_ms: Some(ended_ms),
+            outcome: outcome.into(),
+            gap_ms: recorded_until.map(|until| stay.joined_ms.saturating_sub(until)),
+        });
+        recorded_until = Some(ended_ms);
+    }
+    attempts
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

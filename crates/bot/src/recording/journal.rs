@@ -1,0 +1,114 @@
+//! `events.jsonl`: what happened, a line each, written as it happens. The manifest is made of it, for living and for dead attempts alike.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    path::Path,
+};
+
+use meetbot_types::{LeaveReason, Timestamp, bot::Participant};
+use serde::{Deserialize, Serialize};
+
+/// The file's name.
+pub(crate) const FILE: &str = "events.jsonl";
+
+/// One line. Times are in ms from the recording's `startedAt`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub(crate) enum Line {
+    /// A bot is in the call.
+    Started { attempt: u32, at_ms: u64, started_at: Timestamp },
+    /// Someone is there.
+    ParticipantJoined { at_ms: u64, participant: Participant },
+    /// Someone is not.
+    ParticipantLeft { at_ms: u64, id: String },
+    /// A file begins.
+    Track { attempt: u32, at_ms: u64, file: String, participant_id: String },
+    /// Nothing was received for a file.
+    Gap { file: String, start_ms: u64, end_ms: u64, reason: String, lost: u64 },
+    /// Someone spoke.
+    Speaking { id: String, start_ms: u64, end_ms: u64 },
+    /// The recording is paused.
+    Paused { at_ms: u64 },
+    /// And goes on.
+    Resumed { at_ms: u64 },
+    /// Stopped for good.
+    Stopped { at_ms: u64 },
+    /// The bot left.
+    Left { attempt: u32, at_ms: u64, reason: Option<LeaveReason> },
+}
+
+/// A file of lines that is being written.
+#[derive(Debug)]
+pub(crate) struct LineFile {
+    file: File,
+    buffer: Vec<u8>,
+}
+
+impl LineFile {
+    /// Opens the file behind what is in it.
+    pub(crate) fn append(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Self { file, buffer: Vec::new() })
+    }
+
+    /// Adds a line.
+    pub(crate) fn push(&mut self, line: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.buffer, line)?;
+        self.buffer.push(b'\n');
+        Ok(())
+    }
+
+    /// Hands the lines to the system.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if !self.buffer.is_empty() {
+            self.file.write_all(&self.buffer)?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    /// Ends the file; it is on disk after this.
+    pub(crate) fn close(mut self) -> io::Result<()> {
+        self.flush()?;
+        self.file.sync_all()
+    }
+}
+
+/// The whole lines of a file, each with its text; a torn last one and what cannot be read is left out.
+pub(crate) fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> io::Result<Vec<(String, T)>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text
+        .lines()
+        .filter_map(|line| Some((line.to_owned(), serde_json::from_str(line).ok()?)))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_line_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let lines = [Line::Paused { at_ms: 1 }, Line::Resumed { at_ms: 2 }];
+        let mut file = LineFile::append(&path).unwrap();
+        for line in &lines {
+            file.push(line).unwrap();
+        }
+        file.close().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 0..whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let read: Vec<Line> = read(&path).unwrap().into_iter().map(|(_, line)| line).collect();
+            assert!(lines.starts_with(&read), "cut at {cut}: {read:?}");
+        }
+        assert!(read::<Line>(&folder.path().join("none")).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,60 @@
+//! What an Opus packet says about itself in its first bytes (RFC 6716, section 3). Nothing is decoded.
+
+/// Ticks of 1/48000 s in a millisecond.
+pub(crate) const TICKS_PER_MS: u64 = 48;
+/// 20 ms of silence: full band, mono, nothing coded.
+pub(crate) const SILENCE: [u8; 3] = [0xF8, 0xFF, 0xFE];
+/// How long [`SILENCE`] is.
+pub(crate) const SILENCE_TICKS: u64 = 960;
+/// The longest packet is 120 ms.
+const MAX_TICKS: u64 = 5760;
+
+/// How long a packet plays, in ticks of 1/48000 s; `None` when it is no Opus packet.
+pub(crate) fn ticks(packet: &[u8]) -> Option<u64> {
+    let toc = *packet.first()?;
+    let config = toc >> 3;
+    let frame = match config {
+        0..=11 => [480, 960, 1920, 2880][usize::from(config & 3)],
+        12..=15 => [480, 960][usize::from(config & 1)],
+        _ => [120, 240, 480, 960][usize::from(config & 3)],
+    };
+    let frames = match toc & 3 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => u64::from(*packet.get(1)? & 0x3F),
+    };
+    let ticks = frame * frames;
+    (1..=MAX_TICKS).contains(&ticks).then_some(ticks)
+}
+
+/// Whether a packet is coded in stereo.
+pub(crate) fn is_stereo(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|toc| toc & 4 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_is_read_from_the_first_bytes() {
+        for (packet, expected) in [
+            (&[0xF8, 0xFF, 0xFE][..], Some(960)),
+            (&[0x08], Some(960)),
+            (&[0x18, 0], Some(2880)),
+            (&[0xF9, 0], Some(1920)),
+            (&[0xFB, 3], Some(2880)),
+            (&[0x1B, 3], None),
+            (&[0xFB], None),
+            (&[0xFB, 0], None),
+            (&[], None),
+        ] {
+            assert_eq!(ticks(packet), expected, "{packet:?}");
+        }
+    }
+
+    #[test]
+    fn stereo_is_a_bit() {
+        assert!(is_stereo(&[0xFC]) && !is_stereo(&[0xF8]) && !is_stereo(&[]));
+    }
+}

@@ -1,0 +1,233 @@
+//! The recording so far, told by its journal. Pure: one reading for the bot that wrote it and for the one that comes after.
+
+use std::collections::HashMap;
+
+use meetbot_types::{
+    Timestamp,
+    manifest::{Gap, ManifestParticipant, Span},
+};
+
+use super::journal::Line;
+
+/// What a journal tells.
+#[derive(Debug, Default)]
+pub(crate) struct Story {
+    /// When the first bot was in the call: time 0.
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) attempts: Vec<Stay>,
+    pub(crate) participants: Vec<ManifestParticipant>,
+    pub(crate) tracks: Vec<Begun>,
+    pub(crate) pauses: Vec<Span>,
+    pub(crate) stopped: bool,
+    /// The time of the last line.
+    pub(crate) last_ms: u64,
+    paused_since: Option<u64>,
+    speaking: HashMap<String, Vec<Span>>,
+}
+
+/// One bot in the call.
+#[derive(Debug)]
+pub(crate) struct Stay {
+    pub(crate) attempt: u32,
+    pub(crate) joined_ms: u64,
+    /// `None` when it never said that it left: it died.
+    pub(crate) left_ms: Option<u64>,
+}
+
+/// A file that was begun.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) attempt: u32,
+    pub(crate) start_ms: u64,
+    pub(crate) file: String,
+    pub(crate) participant_id: String,
+    pub(crate) gaps: Vec<Gap>,
+    pub(crate) lost: u64,
+}
+
+impl Story {
+    /// Reads the lines in their order.
+    pub(crate) fn read(lines: impl IntoIterator<Item = Line>) -> Self {
+        let mut story = Self::default();
+        for line in lines {
+            story.add(line);
+        }
+        story
+    }
+
+    fn add(&mut self, line: Line) {
+        let at = line.at_ms();
+        self.last_ms = self.last_ms.max(at);
+        match line {
+            Line::Started { attempt, started_at, .. } => {
+                self.started_at.get_or_insert(started_at);
+                // Who was there when the bot before died is there still only if the roster says so now.
+                if let Some(before) =
+                    self.attempts.last().and_then(|stay| stay.left_ms).or(Some(at))
+                {
+                    for person in &mut self.participants {
+                        person.left_at.get_or_insert(before.min(at));
+                    }
+                }
+                self.attempts.push(Stay { attempt, joined_ms: at, left_ms: None });
+            }
+            Line::ParticipantJoined { participant, .. } => {
+                let known = self.participants.iter_mut().find(|known| known.id == participant.id);
+                if let Some(known) = known {
+                    known.left_at = None;
+                    if !known.names.contains(&participant.name) {
+                        known.names.push(participant.name.clone());
+                    }
+                    known.name = participant.name;
+                } else {
+                    self.participants.push(ManifestParticipant {
+                        id: participant.id,
+                        names: vec![participant.name.clone()],
+                        name: participant.name,
+                        is_bot: participant.is_bot,
+                        is_host: participant.is_host,
+                        joined_at: at,
+                        left_at: None,
+                        speaking_ms: 0,
+                    });
+                }
+            }
+            Line::ParticipantLeft { id, .. } => {
+                if let Some(person) = self.participants.iter_mut().find(|person| person.id == id) {
+                    person.left_at.get_or_insert(at);
+                }
+            }
+            Line::Track { attempt, file, participant_id, .. } => self.tracks.push(Begun {
+                attempt,
+                start_ms: at,
+                file,
+                participant_id,
+                gaps: Vec::new(),
+                lost: 0,
+            }),
+            Line::Gap { file, start_ms, end_ms, reason, lost } => {
+                if let Some(track) = self.tracks.iter_mut().find(|track| track.file == file) {
+                    track.lost += lost;
+                    match track.gaps.last_mut() {
+                        _ if start_ms == end_ms => {}
+                        Some(last) if last.end_ms == start_ms && last.reason == reason => {
+                            last.end_ms = end_ms;
+                        }
+                        _ => track.gaps.push(Gap { start_ms, end_ms, reason }),
+                    }
+                }
+            }
+            Line::Speaking { id, start_ms, end_ms } => {
+                self.speaking.entry(id).or_default().push(Span { start_ms, end_ms });
+            }
+            Line::Paused { .. } => {
+                self.paused_since.get_or_insert(at);
+            }
+            Line::Resumed { .. } => self.end_pause(at),
+            Line::Stopped { .. } => self.stopped = true,
+            Line::Left { attempt, .. } => {
+                self.end_pause(at);
+                let stay = self.attempts.iter_mut().find(|stay| stay.attempt == attempt);
+                if let Some(stay) = stay {
+                    stay.left_ms = Some(at);
+                }
+            }
+        }
+    }
+
+    fn end_pause(&mut self, at: u64) {
+        if let Some(since) = self.paused_since.take() {
+            self.pauses.push(Span { start_ms: since, end_ms: at });
+        }
+    }
+
+    /// Everyone, with how long they spoke. A pause that nobody ended ends at `end_ms`.
+    pub(crate) fn finish(&mut self, end_ms: u64) {
+        self.end_pause(end_ms);
+        for person in &mut self.participants {
+            let spoke = self.speaking.get(&person.id).into_iter().flatten();
+            person.speaking_ms = spoke.map(|span| span.end_ms - span.start_ms).sum();
+        }
+    }
+}
+
+impl Line {
+    fn at_ms(&self) -> u64 {
+        match self {
+            Self::Started { at_ms, .. }
+            | Self::ParticipantJoined { at_ms, .. }
+            | Self::ParticipantLeft { at_ms, .. }
+            | Self::Track { at_ms, .. }
+            | Self::Paused { at_ms }
+            | Self::Resumed { at_ms }
+            | Self::Stopped { at_ms }
+            | Self::Left { at_ms, .. } => *at_ms,
+            Self::Gap { end_ms, .. } | Self::Speaking { end_ms, .. } => *end_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meetbot_types::bot::Participant;
+
+    use super::*;
+
+    fn joined(at_ms: u64, id: &str, name: &str) -> Line {
+        let participant =
+            Participant { id: id.into(), name: name.into(), is_host: false, is_bot: false };
+        Line::ParticipantJoined { at_ms, participant }
+    }
+
+    fn started(attempt: u32, at_ms: u64) -> Line {
+        Line::Started { attempt, at_ms, started_at: Timestamp::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn the_same_person_over_two_attempts_is_one_participant() {
+        let story = Story::read([
+            started(1, 0),
+            joined(0, "a", "Ann"),
+            joined(0, "b", "Bob"),
+            started(2, 9000),
+            joined(9000, "a", "Ann Lee"),
+        ]);
+        assert_eq!(story.participants.len(), 2);
+        assert_eq!((story.participants[0].left_at, story.participants[0].names.len()), (None, 2));
+        assert_eq!(story.participants[1].left_at, Some(9000));
+        assert_eq!((story.attempts.len(), story.attempts[0].left_ms), (2, None));
+    }
+
+    #[test]
+    fn speech_and_pauses_add_up() {
+        let speaking = |start_ms, end_ms| Line::Speaking { id: "a".into(), start_ms, end_ms };
+        let mut story = Story::read([
+            started(1, 0),
+            joined(0, "a", "Ann"),
+            speaking(100, 400),
+            Line::Paused { at_ms: 500 },
+            Line::Resumed { at_ms: 700 },
+            speaking(800, 1000),
+            Line::Paused { at_ms: 1100 },
+        ]);
+        story.finish(2000);
+        assert_eq!(story.participants[0].speaking_ms, 500);
+        let expected = [Span { start_ms: 500, end_ms: 700 }, Span { start_ms: 1100, end_ms: 2000 }];
+        assert_eq!(story.pauses, expected);
+    }
+
+    #[test]
+    fn gaps_that_touch_are_one() {
+        let gap = |start_ms, end_ms| Line::Gap {
+            file: "f".into(),
+            start_ms,
+            end_ms,
+            reason: "packet_loss".into(),
+            lost: 1,
+        };
+        let track =
+            Line::Track { attempt: 1, at_ms: 0, file: "f".into(), participant_id: "a".into() };
+        let story = Story::read([started(1, 0), track, gap(20, 40), gap(40, 60), gap(100, 120)]);
+        assert_eq!((story.tracks[0].gaps.len(), story.tracks[0].lost), (2, 3));
+    }
+}

@@ -1,0 +1,201 @@
+//! One speaker's file: packets as they were received, on a timeline without holes.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    path::Path,
+};
+
+use super::{
+    opus::{self, SILENCE_TICKS, TICKS_PER_MS},
+    webm::{self, Blocks, KEYFRAME},
+};
+
+/// When the sender's clock and ours are further apart than this, ours is right.
+const MAX_DRIFT_MS: u64 = 2000;
+
+/// A packet to write.
+pub(crate) struct Packet<'a> {
+    /// The sender's clock, in ticks of 1/48000 s.
+    pub(crate) rtp_time: u64,
+    /// When it came, in ms of the recording's clock.
+    pub(crate) at_ms: u64,
+    /// How many packets before it never came.
+    pub(crate) lost: u64,
+    /// It.
+    pub(crate) data: &'a [u8],
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub(crate) struct TrackFile {
+    file: File,
+    buffer: Vec<u8>,
+    blocks: Blocks,
+    /// The recording's time at which the file begins.
+    start_ms: u64,
+    /// The sender's time and the file's time (both in ticks) of the same moment.
+    anchor: (u64, u64),
+    /// Where the next packet is due, in ticks of the file.
+    next: u64,
+}
+
+/// What writing a packet brought about.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Silence had to be put in before it: from when to when in the recording's time.
+    pub(crate) filled: Option<(u64, u64)>,
+    /// How long it plays, in ms.
+    pub(crate) duration_ms: u64,
+}
+
+impl TrackFile {
+    /// Begins a file with its first packet.
+    pub(crate) fn create(path: &Path, first: &Packet<'_>) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        let buffer = webm::opus_header(opus::is_stereo(first.data));
+        Ok(Self {
+            file,
+            buffer,
+            blocks: Blocks::default(),
+            start_ms: first.at_ms,
+            anchor: (first.rtp_time, 0),
+            next: 0,
+        })
+    }
+
+    /// When the file begins, in ms of the recording.
+    pub(crate) const fn start_ms(&self) -> u64 {
+        self.start_ms
+    }
+
+    /// Takes a packet. What is no Opus, or comes too late to be in order, is refused with `None`.
+    pub(crate) fn write(&mut self, packet: &Packet<'_>) -> Option<Written> {
+        let ticks = opus::ticks(packet.data)?;
+        let at = self.place(packet)?;
+        let mut written = Written { filled: None, duration_ms: ticks / TICKS_PER_MS };
+        if at >= self.next + SILENCE_TICKS {
+            let from = self.ms(self.next);
+            while self.next + SILENCE_TICKS <= at {
+                webm::push_filling(&mut self.blocks, &mut self.buffer, self.next / TICKS_PER_MS);
+                self.next += SILENCE_TICKS;
+            }
+            written.filled = Some((from, self.ms(at)));
+        }
+        let at = at.max(self.next);
+        self.blocks.push(&mut self.buffer, at / TICKS_PER_MS, KEYFRAME, packet.data);
+        self.next = at + ticks;
+        Some(written)
+    }
+
+    /// Where in the file a packet belongs: by the sender's clock, as long as it agrees with ours.
+    fn place(&mut self, packet: &Packet<'_>) -> Option<u64> {
+        let ours = packet.at_ms.saturating_sub(self.start_ms) * TICKS_PER_MS;
+        let (rtp, file) = self.anchor;
+        let theirs = packet.rtp_time.checked_sub(rtp).map(|since| file.saturating_add(since));
+        let drift = MAX_DRIFT_MS * TICKS_PER_MS;
+        if let Some(theirs) = theirs
+            && theirs.abs_diff(ours) <= drift
+        {
+            // A packet that was sent before one that is written already: its time is taken.
+            return (theirs + SILENCE_TICKS / 2 >= self.next).then_some(theirs);
+        }
+        // The sender began to count anew, or lies.
+        let at = ours.max(self.next);
+        self.anchor = (packet.rtp_time, at);
+        Some(at)
+    }
+
+    fn ms(&self, ticks: u64) -> u64 {
+        self.start_ms + ticks / TICKS_PER_MS
+    }
+
+    /// Hands what was taken to the system; answers how many bytes.
+    pub(crate) fn flush(&mut self) -> io::Result<u64> {
+        let bytes = self.buffer.len() as u64;
+        if bytes > 0 {
+            self.file.write_all(&self.buffer)?;
+            self.buffer.clear();
+        }
+        Ok(bytes)
+    }
+
+    /// Ends the file; it is on disk after this.
+    pub(crate) fn close(mut self) -> io::Result<u64> {
+        let bytes = self.flush()?;
+        self.file.sync_all()?;
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::scan::scan;
+
+    const SOUND: &[u8] = &[0x08, 1, 2, 3];
+
+    fn packet(number: u64, at_ms: u64) -> Packet<'static> {
+        Packet { rtp_time: 1_000_000 + number * 960, at_ms, lost: 0, data: SOUND }
+    }
+
+    /// Writes packets; answers what was filled, and the file's packets and duration.
+    fn write(packets: &[Packet<'_>]) -> (Vec<(u64, u64)>, u64, u64) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.webm");
+        let mut file = TrackFile::create(&path, &packets[0]).unwrap();
+        let filled = packets.iter().filter_map(|packet| file.write(packet)?.filled).collect();
+        file.close().unwrap();
+        let scan = scan(&std::fs::read(path).unwrap());
+        (filled, scan.packets, scan.duration_ms)
+    }
+
+    #[test]
+    fn packets_follow_each_other() {
+        let packets: Vec<_> = (0..100).map(|number| packet(number, 5000 + number * 20)).collect();
+        assert_eq!(write(&packets), (vec![], 100, 2000));
+    }
+
+    #[test]
+    fn a_hole_is_filled_with_silence_of_its_length() {
+        let packets: Vec<_> = (0..100)
+            .filter(|number| !(30..80).contains(number))
+            .map(|number| packet(number, 5000 + number * 20))
+            .collect();
+        assert_eq!(write(&packets), (vec![(5600, 6600)], 50, 2000));
+    }
+
+    #[test]
+    fn a_burst_that_came_late_keeps_the_senders_times() {
+        let packets: Vec<_> =
+            (0..100).map(|number| packet(number, 5000 + (number * 20).max(1000))).collect();
+        assert_eq!(write(&packets), (vec![], 100, 2000));
+    }
+
+    #[test]
+    fn a_sender_that_counts_anew_goes_on_by_our_clock() {
+        let mut packets: Vec<_> = (0..50).map(|number| packet(number, number * 20)).collect();
+        packets.extend(
+            (0..50)
+                .map(|number| Packet { rtp_time: number * 960, ..packet(0, 2000 + number * 20) }),
+        );
+        assert_eq!(write(&packets), (vec![(1000, 2000)], 100, 3000));
+    }
+
+    #[test]
+    fn a_sender_whose_clock_leaps_fills_no_disk() {
+        let packets = [
+            packet(0, 0),
+            Packet { rtp_time: u64::MAX, ..packet(0, 20) },
+            Packet { rtp_time: u64::MAX / 2, ..packet(0, 40) },
+            Packet { rtp_time: 0, ..packet(0, 60) },
+        ];
+        assert_eq!(write(&packets), (vec![], 4, 80));
+    }
+
+    #[test]
+    fn what_is_no_opus_or_doubled_is_refused() {
+        let nothing = Packet { data: &[], ..packet(1, 20) };
+        assert_eq!(write(&[packet(0, 0), nothing, packet(0, 25), packet(1, 30)]), (vec![], 2, 40));
+    }
+}

@@ -1,0 +1,133 @@
+//! WebM, written so that a file that was cut off anywhere still plays: sizes that are not known yet are never needed.
+
+use super::opus;
+
+/// A cluster lasts at most this long; a reader can start at each.
+pub(crate) const CLUSTER_MS: u64 = 1000;
+
+pub(crate) mod id {
+    //! Element ids (RFC 9559).
+    pub(crate) const EBML: u32 = 0x1A45_DFA3;
+    pub(crate) const SEGMENT: u32 = 0x1853_8067;
+    pub(crate) const INFO: u32 = 0x1549_A966;
+    pub(crate) const TRACKS: u32 = 0x1654_AE6B;
+    pub(crate) const CLUSTER: u32 = 0x1F43_B675;
+    pub(crate) const CLUSTER_TIME: u32 = 0xE7;
+    pub(crate) const SIMPLE_BLOCK: u32 = 0xA3;
+}
+
+/// "The size is not known": read on until something comes that cannot be inside.
+pub(crate) const UNKNOWN_SIZE: u64 = 0x00FF_FFFF_FFFF_FFFF;
+/// Flags of a block: a decoder can start here; and the block is filling, which may be dropped.
+pub(crate) const KEYFRAME: u8 = 0x80;
+pub(crate) const DISCARDABLE: u8 = 0x01;
+
+fn element(out: &mut Vec<u8>, id: u32, content: &[u8]) {
+    element_id(out, id);
+    size(out, content.len() as u64);
+    out.extend_from_slice(content);
+}
+
+fn element_id(out: &mut Vec<u8>, id: u32) {
+    let bytes = id.to_be_bytes();
+    let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(3);
+    out.extend_from_slice(&bytes[first..]);
+}
+
+fn size(out: &mut Vec<u8>, size: u64) {
+    // The least number of bytes; all ones would mean that it is not known.
+    let bytes = (1..=8_usize).find(|bytes| size < (1 << (7 * bytes)) - 1).unwrap_or(8);
+    let marked = size | (1 << (7 * bytes));
+    out.extend_from_slice(&marked.to_be_bytes()[8 - bytes..]);
+}
+
+fn unknown(out: &mut Vec<u8>, id: u32) {
+    element_id(out, id);
+    out.extend_from_slice(&(UNKNOWN_SIZE | (1 << 56)).to_be_bytes());
+}
+
+fn number(out: &mut Vec<u8>, id: u32, number: u64) {
+    let bytes = number.to_be_bytes();
+    let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(7);
+    element(out, id, &bytes[first..]);
+}
+
+/// What stands before the first cluster, for one track of Opus at 48 kHz.
+pub(crate) fn opus_header(stereo: bool) -> Vec<u8> {
+    let channels: u8 = if stereo { 2 } else { 1 };
+    let mut ebml = Vec::new();
+    number(&mut ebml, 0x4286, 1); // EBMLVersion
+    number(&mut ebml, 0x42F7, 1); // EBMLReadVersion
+    number(&mut ebml, 0x42F2, 4); // EBMLMaxIDLength
+    number(&mut ebml, 0x42F3, 8); // EBMLMaxSizeLength
+    element(&mut ebml, 0x4282, b"webm"); // DocType
+    number(&mut ebml, 0x4287, 4); // DocTypeVersion
+    number(&mut ebml, 0x4285, 2); // DocTypeReadVersion
+
+    let mut info = Vec::new();
+    number(&mut info, 0x002A_D7B1, 1_000_000); // TimestampScale: milliseconds
+    element(&mut info, 0x4D80, b"meetbot"); // MuxingApp
+    element(&mut info, 0x5741, b"meetbot"); // WritingApp
+
+    // RFC 7845, 5.1. No pre-skip: these packets come out of the middle of a stream, and time 0 is the first one's.
+    let mut head = b"OpusHead".to_vec();
+    head.extend([1, channels, 0, 0]);
+    head.extend(48_000_u32.to_le_bytes());
+    head.extend([0, 0, 0]);
+
+    let mut audio = Vec::new();
+    element(&mut audio, 0xB5, &48_000_f64.to_be_bytes()); // SamplingFrequency
+    number(&mut audio, 0x9F, u64::from(channels)); // Channels
+
+    let mut entry = Vec::new();
+    number(&mut entry, 0xD7, 1); // TrackNumber
+    number(&mut entry, 0x73C5, 1); // TrackUID
+    number(&mut entry, 0x83, 2); // TrackType: audio
+    number(&mut entry, 0x9C, 0); // FlagLacing
+    element(&mut entry, 0x86, b"A_OPUS"); // CodecID
+    element(&mut entry, 0x63A2, &head); // CodecPrivate
+    number(&mut entry, 0x56BB, 80_000_000); // SeekPreRoll: 80 ms, as Opus wants
+    element(&mut entry, 0xE1, &audio);
+    let mut tracks = Vec::new();
+    element(&mut tracks, 0xAE, &entry);
+
+    let mut out = Vec::new();
+    element(&mut out, id::EBML, &ebml);
+    unknown(&mut out, id::SEGMENT);
+    element(&mut out, id::INFO, &info);
+    element(&mut out, id::TRACKS, &tracks);
+    out
+}
+
+/// Writes blocks into clusters.
+#[derive(Debug, Default)]
+pub(crate) struct Blocks {
+    cluster: Option<u64>,
+}
+
+impl Blocks {
+    /// Appends a packet at `at_ms`, which never goes back.
+    pub(crate) fn push(&mut self, out: &mut Vec<u8>, at_ms: u64, flags: u8, packet: &[u8]) {
+        let start = match self.cluster {
+            Some(start) if at_ms - start < CLUSTER_MS => start,
+            _ => {
+                unknown(out, id::CLUSTER);
+                number(out, id::CLUSTER_TIME, at_ms);
+                self.cluster = Some(at_ms);
+                at_ms
+            }
+        };
+        let offset = u16::try_from(at_ms - start).unwrap_or_default();
+        element_id(out, id::SIMPLE_BLOCK);
+        size(out, packet.len() as u64 + 4);
+        out.push(0x81); // track 1
+        out.extend(offset.to_be_bytes());
+        out.push(flags);
+        out.extend_from_slice(packet);
+    }
+}
+
+/// Appends 20 ms of silence that was never received.
+pub(crate) fn push_filling(blocks: &mut Blocks, out: &mut Vec<u8>, at_ms: u64) {
+    blocks.push(out, at_ms, KEYFRAME | DISCARDABLE, &opus::SILENCE);
+}

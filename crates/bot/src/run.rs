@@ -1,0 +1,110 @@
+//! One bot, one attempt: attends the meeting, finishes the recording, says how it ended.
+
+use meetbot_types::{
+    Cause, Failure, FailureCode, LeaveReason,
+    bot::{BotOrder, BotReport},
+};
+use reqwest::Client;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    attend::{Attended, attend},
+    clock,
+    recording::{Counters, Recording, finalize::finalize},
+    reporter::Reporter,
+};
+
+/// Runs one bot to its end.
+///
+/// It speaks to the orchestrator over HTTP only, with `client`. When the answer comes, either the job's end is acknowledged, or another attempt has
+/// the job, or `stop` was asked for: then the bot leaves its files whole and its job unended, and the next attempt goes on.
+pub async fn run(order: BotOrder, client: Client, stop: CancellationToken) {
+    let counters = Counters::default();
+    let reporter = Reporter::start(&order, client.clone(), counters.clone());
+    let (cause, denied) = if let Some(ending) = order.finalize.clone() {
+        finish(&order, reporter, move |_| ending).await;
+        return;
+    } else {
+        match attend(&order, client, &reporter, counters, &stop).await {
+            Attended::Left { cause, recording, denied } => {
+                (leave(&reporter, cause, recording.map(|recording| *recording)), denied)
+            }
+            Attended::Stopped { recording } => {
+                if let Some(recording) = recording
+                    && let Err(error) = recording.abandon()
+                {
+                    tracing::error!(job = %order.job_id, %error, "files were not left whole");
+                }
+                reporter.fall_silent();
+                return;
+            }
+        }
+    };
+    finish(&order, reporter, move |has_media| cause.ending(has_media, denied)).await;
+}
+
+/// Says that the bot leaves, and ends its files. A file that cannot be ended is a failure, unless there was one already.
+fn leave(reporter: &Reporter, cause: Cause, recording: Option<Recording>) -> Cause {
+    let reason = match &cause {
+        Cause::Left(reason) => Some(reason.clone()),
+        Cause::Requested => Some(LeaveReason::Requested),
+        Cause::Cancelled => Some(LeaveReason::Cancelled),
+        Cause::Removed => Some(LeaveReason::Removed),
+        Cause::Failed(_) => None,
+    };
+    // A bot that never was in has nothing to finalise: its end says it all.
+    if recording.is_some() || !matches!(cause, Cause::Failed(_)) {
+        reporter.report(BotReport::Leaving { reason: reason.clone() });
+    }
+    match recording.map(|recording| recording.close(clock::now(), reason)) {
+        Some(Err(error)) if !matches!(cause, Cause::Failed(_)) => cannot_write(&error),
+        _ => cause,
+    }
+}
+
+/// The recording cannot be written.
+pub(crate) fn cannot_write(error: &std::io::Error) -> Cause {
+    let detail = match error.kind() {
+        std::io::ErrorKind::StorageFull => {
+            "the disk is full; what was recorded until then is kept".to_owned()
+        }
+        _ => format!("the recording cannot be written: {error}"),
+    };
+    Cause::Failed(Failure::new(FailureCode::InternalError, detail))
+}
+
+async fn finish(
+    order: &BotOrder,
+    reporter: Reporter,
+    end: impl FnOnce(bool) -> meetbot_types::Ending + Send + 'static,
+) {
+    if reporter.superseded.is_cancelled() {
+        return;
+    }
+    let work = order.clone();
+    let finalized = tokio::task::spawn_blocking(move || finalize(&work, end)).await;
+    let ended = match finalized {
+        Ok(Ok(finalized)) => BotReport::Ended {
+            ending: finalized.ending,
+            manifest_uri: finalized.manifest_uri,
+            duration_ms: finalized.duration_ms,
+        },
+        failed => {
+            let error = match failed {
+                Ok(Err(error)) => error,
+                Err(error) => std::io::Error::other(error),
+                Ok(Ok(_)) => unreachable!("handled above"),
+            };
+            tracing::error!(job = %order.job_id, %error, "a recording cannot be finalised");
+            // The next attempt tries once more; the last one's end is the server's matter.
+            if order.finalize.is_none() {
+                reporter.fall_silent();
+                return;
+            }
+            let ending = cannot_write(&error).ending(true, false);
+            BotReport::Ended { ending, manifest_uri: None, duration_ms: 0 }
+        }
+    };
+    reporter.report(ended);
+    reporter.finish().await;
+}
