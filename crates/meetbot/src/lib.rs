@@ -1,1 +1,61 @@
-//! The Rust SDK of meetbot: dispatch bots to video meetings and verify their webhooks.
+//! The Rust SDK of meetbot: dispatch bots to video meetings, follow them, fetch what they recorded, verify their webhooks.
+//!
+//! ```no_run
+//! use meetbot::{MeetBot, NewJob};
+//!
+//! # async fn example() -> Result<(), meetbot::Error> {
+//! let mb = MeetBot::from_env()?; // MEETBOT_API_KEY, MEETBOT_API_BASE_URL
+//! let job = mb
+//!     .dispatch_bot(NewJob {
+//!         meeting_url: "https://sandbox.meetbot.dev/two-speakers?seconds=20".to_owned(),
+//!         ..NewJob::default()
+//!     })
+//!     .await?;
+//! let job = mb.wait_for_bot(&job.id.to_string(), None).await?;
+//! println!("{}: {:?}", job.status, job.manifest_uri);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`blocking::MeetBot`] has the same methods without `await`. Every call retries what may pass (429, 500, 502, 503, 504 and
+//! lost connections; 3 times, with the same `Idempotency-Key`), and every error is an [`Error`] with a [`kind`](Error::kind).
+//!
+//! TLS is rustls with the platform's roots. Its crypto provider is the feature `aws-lc-rs` (the default) or `ring`.
+
+#[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
+compile_error!("meetbot needs a crypto provider for TLS: enable the feature `aws-lc-rs` or `ring`");
+
+pub mod blocking;
+mod builder;
+mod client;
+mod download;
+mod endpoint;
+mod error;
+mod models;
+mod options;
+mod retry;
+mod transport;
+mod wait;
+pub mod webhook;
+
+#[cfg(test)]
+mod vectors;
+
+pub use meetbot_types::{
+    AutoLeave, AutoLeaveConfig, CommandId, ControlAction, ControlResult, ControlState, Delivery,
+    DeliveryId, DeliveryState, DeliveryTry, ErrorCode, EventId, EventName, FailureCode, Issue, Job,
+    JobId, JobStatus, LeaveReason, Manifest, Metadata, NewJob, Page, Permission, Platform,
+    Recording, RecordingState, Rule, TimelineEvent, Timestamp, Webhooks, manifest,
+};
+
+pub use crate::{
+    builder::Builder,
+    client::MeetBot,
+    endpoint::{ListBots, ListDeliveries},
+    error::{Error, ErrorKind},
+    options::CallOptions,
+    webhook::verify_webhook_signature,
+};
+
+/// Where calls go when neither the builder nor `MEETBOT_API_BASE_URL` says otherwise.
+pub const DEFAULT_BASE_URL: &str = "https://api.meetbot.dev";

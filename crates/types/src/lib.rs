@@ -33,7 +33,7 @@ pub use event::{EventName, WebhookEvent};
 pub use failure::{Failure, FailureCode};
 pub use id::{CommandId, ConsumerId, DeliveryId, EventId, JobId, KeyId, RequestId};
 pub use job::{
-    Job, JobStatus, LeaveReason, NewJob, Permission, Recording, RecordingState, Webhooks,
+    Job, JobEvent, JobStatus, LeaveReason, NewJob, Permission, Recording, RecordingState, Webhooks,
 };
 pub use link::{MeetingLink, Platform};
 pub use manifest::Manifest;

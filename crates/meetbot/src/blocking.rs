@@ -1,0 +1,267 @@
+//! [`MeetBot`]: the blocking client, the same calls without `await`.
+
+use std::{
+    path::Path,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use meetbot_types::{ControlResult, Delivery, Job, Manifest, NewJob, Page, TimelineEvent};
+use tokio::runtime::{self, Runtime};
+
+use crate::{
+    Error, ListBots, ListDeliveries,
+    builder::Builder as AsyncBuilder,
+    client::{self, absent, following, show},
+    download,
+    endpoint::{self, Endpoint},
+    options::CallOptions,
+    wait::{Step, Wait},
+};
+
+/// A client whose calls block. Cheap to clone, and free to use from many threads at once.
+///
+/// It has one thread of its own for all its clones. Inside an async runtime use [`crate::MeetBot`]: a call here would hold up the runtime's thread.
+#[derive(Debug, Clone)]
+pub struct MeetBot {
+    client: client::MeetBot,
+    thread: Arc<Thread>,
+}
+
+/// The thread that sends and receives; it ends with the last clone of the client.
+#[derive(Debug)]
+struct Thread(Option<Runtime>);
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // Not waited for: dropping a client inside an async runtime must not panic.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Builds a blocking client, with the settings of [`crate::Builder`].
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct Builder(AsyncBuilder);
+
+impl Builder {
+    /// The API key; by default `MEETBOT_API_KEY`.
+    pub fn api_key(self, key: impl Into<String>) -> Self {
+        Self(self.0.api_key(key))
+    }
+
+    /// Where the server is; by default `MEETBOT_API_BASE_URL`.
+    pub fn base_url(self, url: impl Into<String>) -> Self {
+        Self(self.0.base_url(url))
+    }
+
+    /// How long one try of a call may take; 30 s by default.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self(self.0.timeout(timeout))
+    }
+
+    /// How long connecting may take; 10 s by default.
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        Self(self.0.connect_timeout(timeout))
+    }
+
+    /// How often a call is tried again after its first try; 3 by default.
+    pub fn max_retries(self, retries: u32) -> Self {
+        Self(self.0.max_retries(retries))
+    }
+
+    /// The client; see [`crate::Builder::build`].
+    pub fn build(self) -> Result<MeetBot, Error> {
+        self.0.build_blocking()
+    }
+}
+
+impl MeetBot {
+    /// The client that `MEETBOT_API_KEY` and `MEETBOT_API_BASE_URL` describe.
+    pub fn from_env() -> Result<Self, Error> {
+        Self::builder().build()
+    }
+
+    /// A client with settings of its own.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(client: client::MeetBot) -> Result<Self, Error> {
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("meetbot")
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                Error::configuration("the client's thread cannot be started").with_source(error)
+            })?;
+        Ok(Self { client, thread: Arc::new(Thread(Some(runtime))) })
+    }
+
+    /// See [`crate::MeetBot::with`].
+    pub fn with(&self, options: CallOptions) -> Result<Self, Error> {
+        Ok(Self { client: self.client.with(options)?, thread: Arc::clone(&self.thread) })
+    }
+
+    /// See [`crate::MeetBot::dispatch_bot`].
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the same signature as the asynchronous client's"
+    )]
+    pub fn dispatch_bot(&self, new: NewJob) -> Result<Job, Error> {
+        self.call(endpoint::dispatch_bot(&new)?)
+    }
+
+    /// See [`crate::MeetBot::get_bot`].
+    pub fn get_bot(&self, job_id: &str) -> Result<Option<Job>, Error> {
+        absent(self.call(endpoint::get_bot(job_id)?))
+    }
+
+    /// See [`crate::MeetBot::list_bots`].
+    pub fn list_bots(&self, list: &ListBots) -> Result<Page<Job>, Error> {
+        self.call(endpoint::list_bots(list))
+    }
+
+    /// All jobs that `list` describes, newest first, page by page as they are asked for. It ends after the first error.
+    pub fn bots(&self, list: &ListBots) -> impl Iterator<Item = Result<Job, Error>> + use<> {
+        let (mb, mut next) = (self.clone(), Some(list.clone()));
+        let pages = std::iter::from_fn(move || {
+            let list = next.take()?;
+            let page = mb.list_bots(&list).and_then(|page| {
+                next = following(list, &page)?;
+                Ok(page.data)
+            });
+            Some(match page {
+                Ok(jobs) => jobs.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error)],
+            })
+        });
+        pages.flatten()
+    }
+
+    /// See [`crate::MeetBot::cancel_bot`].
+    pub fn cancel_bot(&self, job_id: &str) -> Result<(), Error> {
+        self.call(endpoint::cancel_bot(job_id)?)
+    }
+
+    /// See [`crate::MeetBot::request_recording_permission`].
+    pub fn request_recording_permission(&self, job_id: &str) -> Result<ControlResult, Error> {
+        self.call(endpoint::control(job_id, "request-recording-permission")?)
+    }
+
+    /// See [`crate::MeetBot::pause_recording`].
+    pub fn pause_recording(&self, job_id: &str) -> Result<ControlResult, Error> {
+        self.call(endpoint::control(job_id, "pause-recording")?)
+    }
+
+    /// See [`crate::MeetBot::resume_recording`].
+    pub fn resume_recording(&self, job_id: &str) -> Result<ControlResult, Error> {
+        self.call(endpoint::control(job_id, "resume-recording")?)
+    }
+
+    /// See [`crate::MeetBot::stop_recording`].
+    pub fn stop_recording(&self, job_id: &str) -> Result<ControlResult, Error> {
+        self.call(endpoint::control(job_id, "stop-recording")?)
+    }
+
+    /// See [`crate::MeetBot::leave_bot`].
+    pub fn leave_bot(&self, job_id: &str) -> Result<ControlResult, Error> {
+        self.call(endpoint::control(job_id, "leave-call")?)
+    }
+
+    /// See [`crate::MeetBot::send_chat_message`].
+    pub fn send_chat_message(&self, job_id: &str, message: &str) -> Result<ControlResult, Error> {
+        self.call(endpoint::send_chat_message(job_id, message)?)
+    }
+
+    /// See [`crate::MeetBot::wait_for_bot`].
+    pub fn wait_for_bot(&self, job_id: &str, timeout: Option<Duration>) -> Result<Job, Error> {
+        self.wait_for_bot_with(job_id, timeout, |_| ())
+    }
+
+    /// See [`crate::MeetBot::wait_for_bot_with`].
+    pub fn wait_for_bot_with(
+        &self,
+        job_id: &str,
+        timeout: Option<Duration>,
+        mut on_update: impl FnMut(&Job),
+    ) -> Result<Job, Error> {
+        // tokio's clock is the standard one outside of its tests.
+        let (started, mut wait, mut seen) = (tokio::time::Instant::now(), Wait::new(timeout), None);
+        loop {
+            let answer = self.get_bot(job_id);
+            show(&answer, &mut seen, &mut on_update);
+            match wait.step(job_id, answer, started.elapsed()) {
+                Step::Done(job) => return Ok(*job),
+                Step::Again(pause) => thread::sleep(pause),
+                Step::Fail(error) => return Err(error),
+            }
+        }
+    }
+
+    /// See [`crate::MeetBot::manifest`].
+    pub fn manifest(&self, job_id: &str) -> Result<Manifest, Error> {
+        self.call(endpoint::manifest(job_id)?)
+    }
+
+    /// See [`crate::MeetBot::artifact`].
+    pub fn artifact(&self, job_id: &str, name: &str) -> Result<Bytes, Error> {
+        let (transport, path) =
+            (self.client.transport.clone(), endpoint::artifact_path(job_id, name)?);
+        self.run(async move { download::to_memory(&transport, &path).await })
+    }
+
+    /// See [`crate::MeetBot::download_artifact`].
+    pub fn download_artifact(
+        &self,
+        job_id: &str,
+        name: &str,
+        target: impl AsRef<Path>,
+    ) -> Result<u64, Error> {
+        let (transport, path) =
+            (self.client.transport.clone(), endpoint::artifact_path(job_id, name)?);
+        let target = target.as_ref().to_owned();
+        self.run(async move { download::to_file(&transport, &path, &target).await })
+    }
+
+    /// See [`crate::MeetBot::events`].
+    pub fn events(&self, job_id: &str, cursor: Option<&str>) -> Result<Page<TimelineEvent>, Error> {
+        self.call(endpoint::events(job_id, cursor)?)
+    }
+
+    /// See [`crate::MeetBot::deliveries`].
+    pub fn deliveries(&self, list: &ListDeliveries) -> Result<Page<Delivery>, Error> {
+        self.call(endpoint::deliveries(list))
+    }
+
+    /// See [`crate::MeetBot::redeliver`].
+    pub fn redeliver(&self, delivery_id: &str) -> Result<Delivery, Error> {
+        self.call(endpoint::redeliver(delivery_id)?)
+    }
+
+    fn call<T: Send + 'static>(&self, endpoint: Endpoint<T>) -> Result<T, Error> {
+        let transport = self.client.transport.clone();
+        self.run(async move { transport.call(endpoint).await })
+    }
+
+    /// Runs it on the client's thread, and waits here: so a call works on any thread, one of a runtime's included.
+    fn run<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let runtime = self.thread.0.as_ref().expect("the thread lives as long as its clients");
+        let (sender, answer) = mpsc::sync_channel(1);
+        runtime.spawn(async move {
+            // Nobody waits any more only when the waiting thread is gone.
+            let _ = sender.send(call.await);
+        });
+        answer.recv().map_err(|_| {
+            Error::configuration("the client's thread has ended: was this process forked?")
+        })?
+    }
+}

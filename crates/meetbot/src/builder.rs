@@ -1,0 +1,203 @@
+//! [`Builder`]: a client with settings of its own.
+
+use std::{env, fmt, time::Duration};
+
+use reqwest::header::HeaderValue;
+use url::Url;
+
+use crate::{
+    DEFAULT_BASE_URL, Error, MeetBot, blocking, options::CallOptions, transport::Transport,
+};
+
+/// Builds a client; what is not set comes from the environment or has the documented default.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// # fn main() -> Result<(), meetbot::Error> {
+/// let mb = meetbot::MeetBot::builder()
+///     .api_key("mb_test_0123456789")
+///     .base_url("http://127.0.0.1:3010")
+///     .timeout(Duration::from_secs(10))
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+#[must_use]
+pub struct Builder {
+    api_key: Option<String>,
+    base_url: Option<String>,
+    options: CallOptions,
+}
+
+impl Builder {
+    /// The API key; by default `MEETBOT_API_KEY`.
+    pub fn api_key(mut self, key: impl Into<String>) -> Self {
+        self.api_key = Some(key.into());
+        self
+    }
+
+    /// Where the server is; by default `MEETBOT_API_BASE_URL`, or else [`DEFAULT_BASE_URL`].
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into());
+        self
+    }
+
+    /// How long one try of a call may take; 30 s by default.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options = self.options.timeout(timeout);
+        self
+    }
+
+    /// How long connecting may take; 10 s by default.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.options = self.options.connect_timeout(timeout);
+        self
+    }
+
+    /// How often a call is tried again after its first try; 3 by default.
+    pub fn max_retries(mut self, retries: u32) -> Self {
+        self.options = self.options.max_retries(retries);
+        self
+    }
+
+    /// The asynchronous client.
+    ///
+    /// Fails with [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) for a key or a URL that is missing or cannot be used.
+    pub fn build(self) -> Result<MeetBot, Error> {
+        let variable = |name| env::var(name).ok().filter(|value| !value.trim().is_empty());
+        let key = self.api_key.or_else(|| variable("MEETBOT_API_KEY")).ok_or_else(|| {
+            Error::configuration(
+                "there is no API key: set MEETBOT_API_KEY or pass one to the builder",
+            )
+        })?;
+        let base = self
+            .base_url
+            .or_else(|| variable("MEETBOT_API_BASE_URL"))
+            .unwrap_or_else(|| DEFAULT_BASE_URL.to_owned());
+        Ok(MeetBot::new(Transport::new(Key::new(&key)?, base_url(&base)?, self.options)?))
+    }
+
+    /// The blocking client; see [`blocking::MeetBot`].
+    pub fn build_blocking(self) -> Result<blocking::MeetBot, Error> {
+        blocking::MeetBot::new(self.build()?)
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("api_key", &self.api_key.as_ref().map(|_| "…"))
+            .field("base_url", &self.base_url)
+            .field("options", &self.options)
+            .finish()
+    }
+}
+
+/// An API key that shows itself to nobody.
+#[derive(Clone)]
+pub(crate) struct Key {
+    text: String,
+    header: HeaderValue,
+}
+
+impl Key {
+    fn new(text: &str) -> Result<Self, Error> {
+        // A key read from a file ends with a line break more often than not.
+        let text = text.trim();
+        let usable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let header =
+            usable.then(|| HeaderValue::from_str(&format!("Bearer {text}")).ok()).flatten();
+        let mut header = header.ok_or_else(|| {
+            Error::configuration(
+                "the API key is empty or holds a character that no key has (a space? a quote?)",
+            )
+        })?;
+        header.set_sensitive(true);
+        Ok(Self { text: text.to_owned(), header })
+    }
+
+    pub(crate) fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    /// `text` without the key, should a server have sent it back.
+    pub(crate) fn redact(&self, text: String) -> String {
+        if text.contains(&self.text) { text.replace(&self.text, "mb_…") } else { text }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
+fn base_url(text: &str) -> Result<Url, Error> {
+    let wrong = |problem: &str| {
+        Error::configuration(format!(
+            "the base URL {text:?} {problem}: give one like {DEFAULT_BASE_URL}"
+        ))
+    };
+    let url = Url::parse(text.trim().trim_end_matches('/'))
+        .map_err(|error| wrong("is not a URL").with_source(error))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return Err(wrong("is not one of http or https"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Error::configuration(
+            "the base URL holds a user name or a password: the API key is all that is needed",
+        ));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("has a query or a fragment"));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    const KEY: &str = "mb_test_abcdefgh0123456789";
+
+    #[test]
+    fn a_key_from_a_file_works_and_one_that_cannot_be_a_key_is_told_without_showing_it() {
+        assert!(Builder::default().api_key(format!("{KEY}\n")).build().is_ok());
+        for key in [format!("{KEY} and more"), "\u{201c}mb_test\u{201d}".to_owned(), " ".to_owned()]
+        {
+            let error = Builder::default().api_key(key).build().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Configuration);
+            assert!(!format!("{error:?}").contains("mb_test"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_base_url_that_cannot_be_used_is_told() {
+        let build = |url: &str| Builder::default().api_key(KEY).base_url(url).build();
+        for url in [
+            "",
+            "api.meetbot.dev",
+            "ftp://x",
+            "http://",
+            "https://user:pass@x",
+            "https://x?y=1",
+            "https://x#y",
+        ] {
+            assert_eq!(build(url).unwrap_err().kind(), ErrorKind::Configuration, "{url}");
+        }
+        for url in ["https://x", "http://127.0.0.1:3010/", "https://x/behind/a/proxy/"] {
+            assert!(build(url).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn no_debug_shows_the_key() {
+        let builder = Builder::default().api_key(KEY);
+        assert!(!format!("{builder:?}").contains("mb_test"));
+        assert!(!format!("{:#?}", builder.clone().build().unwrap()).contains("mb_test"));
+        assert!(!format!("{:#?}", builder.build_blocking().unwrap()).contains("mb_test"));
+    }
+}

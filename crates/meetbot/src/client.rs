@@ -1,0 +1,238 @@
+//! [`MeetBot`]: the asynchronous client.
+
+use std::{path::Path, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use meetbot_types::{ControlResult, Delivery, Job, Manifest, NewJob, Page, TimelineEvent};
+use tokio::time::Instant;
+
+use crate::{
+    Error, ErrorKind, ListBots, ListDeliveries,
+    builder::Builder,
+    download, endpoint,
+    options::CallOptions,
+    transport::Transport,
+    wait::{Step, Wait},
+};
+
+/// A client of a meetbot server. Cheap to clone; clones share their connections.
+///
+/// Dropping a call's future gives the call up; the server may have done it all the same. Needs a tokio runtime.
+#[derive(Debug, Clone)]
+pub struct MeetBot {
+    pub(crate) transport: Transport,
+}
+
+impl MeetBot {
+    /// The client that `MEETBOT_API_KEY` and `MEETBOT_API_BASE_URL` describe.
+    pub fn from_env() -> Result<Self, Error> {
+        Self::builder().build()
+    }
+
+    /// A client with settings of its own.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) const fn new(transport: Transport) -> Self {
+        Self { transport }
+    }
+
+    /// The same client with other options, for one call or for many.
+    ///
+    /// ```no_run
+    /// # async fn example(mb: meetbot::MeetBot, job: meetbot::NewJob) -> Result<(), meetbot::Error> {
+    /// use meetbot::CallOptions;
+    ///
+    /// mb.with(CallOptions::new().idempotency_key("order-4711"))?.dispatch_bot(job).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with(&self, options: CallOptions) -> Result<Self, Error> {
+        Ok(Self { transport: self.transport.with(options)? })
+    }
+
+    /// Sends a bot to a meeting (`POST /api/v1/jobs`). With an `external_id` that was used before, the job of that time is the answer.
+    pub async fn dispatch_bot(&self, new: NewJob) -> Result<Job, Error> {
+        self.transport.call(endpoint::dispatch_bot(&new)?).await
+    }
+
+    /// The job, or `None` when there is none with this id (`GET /api/v1/jobs/{id}`).
+    pub async fn get_bot(&self, job_id: &str) -> Result<Option<Job>, Error> {
+        absent(self.transport.call(endpoint::get_bot(job_id)?).await)
+    }
+
+    /// One page of jobs, newest first (`GET /api/v1/jobs`); [`MeetBot::bots`] goes over all of them.
+    pub async fn list_bots(&self, list: &ListBots) -> Result<Page<Job>, Error> {
+        self.transport.call(endpoint::list_bots(list)).await
+    }
+
+    /// All jobs that `list` describes, newest first, page by page as they are asked for. It ends after the first error.
+    pub fn bots(&self, list: ListBots) -> impl Stream<Item = Result<Job, Error>> + Send + use<> {
+        let mb = self.clone();
+        let pages = stream::try_unfold(Some(list), move |list| {
+            let mb = mb.clone();
+            async move {
+                let Some(list) = list else { return Ok(None) };
+                let page = mb.list_bots(&list).await?;
+                let next = following(list, &page)?;
+                Ok(Some((stream::iter(page.data.into_iter().map(Ok)), next)))
+            }
+        });
+        pages.try_flatten().boxed()
+    }
+
+    /// Calls a job off (`DELETE /api/v1/jobs/{id}`). What was recorded is kept. No error when it had ended already.
+    pub async fn cancel_bot(&self, job_id: &str) -> Result<(), Error> {
+        self.transport.call(endpoint::cancel_bot(job_id)?).await
+    }
+
+    /// Asks the host for permission to record.
+    pub async fn request_recording_permission(&self, job_id: &str) -> Result<ControlResult, Error> {
+        self.control(job_id, "request-recording-permission").await
+    }
+
+    /// Records nothing until resumed.
+    pub async fn pause_recording(&self, job_id: &str) -> Result<ControlResult, Error> {
+        self.control(job_id, "pause-recording").await
+    }
+
+    /// Goes on recording.
+    pub async fn resume_recording(&self, job_id: &str) -> Result<ControlResult, Error> {
+        self.control(job_id, "resume-recording").await
+    }
+
+    /// Stops the recording for good; the bot stays.
+    pub async fn stop_recording(&self, job_id: &str) -> Result<ControlResult, Error> {
+        self.control(job_id, "stop-recording").await
+    }
+
+    /// Lets the bot leave the meeting and finish its recording.
+    pub async fn leave_bot(&self, job_id: &str) -> Result<ControlResult, Error> {
+        self.control(job_id, "leave-call").await
+    }
+
+    /// Writes into the meeting's chat (1 to 4,000 characters).
+    pub async fn send_chat_message(
+        &self,
+        job_id: &str,
+        message: &str,
+    ) -> Result<ControlResult, Error> {
+        self.transport.call(endpoint::send_chat_message(job_id, message)?).await
+    }
+
+    async fn control(&self, job_id: &str, verb: &str) -> Result<ControlResult, Error> {
+        self.transport.call(endpoint::control(job_id, verb)?).await
+    }
+
+    /// Waits until the job has ended, by asking for it: often at first, every 5 s later.
+    ///
+    /// With a `timeout` it gives up with [`ErrorKind::Timeout`]; the job goes on. A server that is away for less than five minutes does not
+    /// end the wait.
+    pub async fn wait_for_bot(
+        &self,
+        job_id: &str,
+        timeout: Option<Duration>,
+    ) -> Result<Job, Error> {
+        self.wait_for_bot_with(job_id, timeout, |_| ()).await
+    }
+
+    /// [`MeetBot::wait_for_bot`] that shows each state of the job as it is seen.
+    pub async fn wait_for_bot_with(
+        &self,
+        job_id: &str,
+        timeout: Option<Duration>,
+        mut on_update: impl FnMut(&Job),
+    ) -> Result<Job, Error> {
+        let (started, mut wait, mut seen) = (Instant::now(), Wait::new(timeout), None);
+        loop {
+            let answer = self.get_bot(job_id).await;
+            show(&answer, &mut seen, &mut on_update);
+            match wait.step(job_id, answer, started.elapsed()) {
+                Step::Done(job) => return Ok(*job),
+                Step::Again(pause) => tokio::time::sleep(pause).await,
+                Step::Fail(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What was recorded (`GET …/manifest`); [`ErrorKind::NotFound`] until there is one.
+    pub async fn manifest(&self, job_id: &str) -> Result<Manifest, Error> {
+        self.transport.call(endpoint::manifest(job_id)?).await
+    }
+
+    /// A recorded file, in memory.
+    pub async fn artifact(&self, job_id: &str, name: &str) -> Result<Bytes, Error> {
+        download::to_memory(&self.transport, &endpoint::artifact_path(job_id, name)?).await
+    }
+
+    /// A recorded file, written to `target`; answers its size in bytes.
+    ///
+    /// A connection that breaks is taken up where it broke. `target` is written beside its place and moved there when it is whole, over a
+    /// file that was there.
+    pub async fn download_artifact(
+        &self,
+        job_id: &str,
+        name: &str,
+        target: impl AsRef<Path>,
+    ) -> Result<u64, Error> {
+        download::to_file(&self.transport, &endpoint::artifact_path(job_id, name)?, target.as_ref())
+            .await
+    }
+
+    /// One page of the job's timeline, newest first (`GET …/events`).
+    pub async fn events(
+        &self,
+        job_id: &str,
+        cursor: Option<&str>,
+    ) -> Result<Page<TimelineEvent>, Error> {
+        self.transport.call(endpoint::events(job_id, cursor)?).await
+    }
+
+    /// One page of webhook deliveries with every try, newest first (`GET /api/v1/webhooks/deliveries`).
+    pub async fn deliveries(&self, list: &ListDeliveries) -> Result<Page<Delivery>, Error> {
+        self.transport.call(endpoint::deliveries(list)).await
+    }
+
+    /// Sends a webhook again, as a new first try of the same delivery.
+    pub async fn redeliver(&self, delivery_id: &str) -> Result<Delivery, Error> {
+        self.transport.call(endpoint::redeliver(delivery_id)?).await
+    }
+}
+
+/// `None` for a job that is not there.
+pub(crate) fn absent(answer: Result<Job, Error>) -> Result<Option<Job>, Error> {
+    match answer {
+        Ok(job) => Ok(Some(job)),
+        // A proxy's 404 is no answer about a job.
+        Err(error) if error.kind() == ErrorKind::NotFound && error.code().is_some() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What to ask for after `page`; `None` after the last.
+pub(crate) fn following(list: ListBots, page: &Page<Job>) -> Result<Option<ListBots>, Error> {
+    let Some(next) = &page.next_cursor else { return Ok(None) };
+    if list.cursor.as_ref() == Some(next) {
+        return Err(Error::new(
+            ErrorKind::Decode,
+            "the list goes in circles: a page names itself as the next",
+        ));
+    }
+    Ok(Some(ListBots { cursor: Some(next.clone()), ..list }))
+}
+
+/// Shows a job that changed since it was seen last.
+pub(crate) fn show(
+    answer: &Result<Option<Job>, Error>,
+    seen: &mut Option<Job>,
+    on_update: &mut impl FnMut(&Job),
+) {
+    if let Ok(Some(job)) = answer
+        && seen.as_ref() != Some(job)
+    {
+        on_update(job);
+        *seen = Some(job.clone());
+    }
+}

@@ -1,0 +1,172 @@
+//! Fetches recorded files; a connection that breaks is taken up where it broke.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{Method, Response, StatusCode};
+use tokio::{fs::File, io::AsyncWriteExt as _};
+
+use crate::{
+    Error, ErrorKind,
+    retry::{self, Outcome},
+    transport::{Transport, connection, random},
+};
+
+/// Where the bytes go.
+trait Sink {
+    /// Takes the next bytes.
+    async fn push(&mut self, bytes: &[u8]) -> Result<(), Error>;
+    /// Forgets all bytes so far: the server begins anew.
+    async fn restart(&mut self) -> Result<(), Error>;
+}
+
+pub(crate) async fn to_memory(transport: &Transport, path: &str) -> Result<Bytes, Error> {
+    let mut bytes = BytesMut::new();
+    fetch(transport, path, &mut bytes).await?;
+    Ok(bytes.freeze())
+}
+
+pub(crate) async fn to_file(
+    transport: &Transport,
+    path: &str,
+    target: &Path,
+) -> Result<u64, Error> {
+    let part = part_of(target)?;
+    let file = File::create(&part).await.map_err(|error| unwritable(&part, error))?;
+    let mut sink = FileSink { file, part };
+    let fetched = fetch(transport, path, &mut sink).await;
+    let FileSink { mut file, part } = sink;
+    let size = match fetched {
+        Ok(size) => size,
+        Err(error) => {
+            drop(file);
+            let _ = tokio::fs::remove_file(&part).await;
+            return Err(error);
+        }
+    };
+    let kept = async {
+        file.flush().await?;
+        file.sync_all().await?;
+        tokio::fs::rename(&part, target).await
+    };
+    kept.await.map_err(|error| unwritable(target, error))?;
+    Ok(size)
+}
+
+/// `name.part` beside it.
+fn part_of(target: &Path) -> Result<PathBuf, Error> {
+    let name = target.file_name().ok_or_else(|| {
+        Error::configuration(format!("{} is not the name of a file", target.display()))
+    })?;
+    let mut part = name.to_owned();
+    part.push(".part");
+    Ok(target.with_file_name(part))
+}
+
+async fn fetch(transport: &Transport, path: &str, sink: &mut impl Sink) -> Result<u64, Error> {
+    let (mut tried, mut received) = (0, 0);
+    loop {
+        tried += 1;
+        let before = received;
+        let (error, outcome) = match transport.open(path, received).await {
+            Ok(response)
+                if response.status() == StatusCode::PARTIAL_CONTENT
+                    && starts_at(&response, received) =>
+            {
+                match pour(response, transport.timeout(), sink, &mut received).await {
+                    Ok(()) => return Ok(received),
+                    Err(error) => (error, Outcome::Broken),
+                }
+            }
+            Ok(response) if response.status().is_success() => {
+                sink.restart().await?;
+                received = 0;
+                match pour(response, transport.timeout(), sink, &mut received).await {
+                    Ok(()) => return Ok(received),
+                    Err(error) => (error, Outcome::Broken),
+                }
+            }
+            Ok(response) => {
+                let outcome = Outcome::Answer(response.status().as_u16());
+                (transport.refuse(response).await, outcome)
+            }
+            Err(error) => (error, Outcome::Broken),
+        };
+        if outcome == Outcome::Broken && !error.is_transient() {
+            return Err(error);
+        }
+        // What moves forward is not in need of giving up.
+        if received > before {
+            tried = 1;
+        }
+        let Some(wait) =
+            retry::decide(tried, transport.max_retries(), outcome, error.retry_after(), random())
+        else {
+            return Err(error);
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Whether the answer goes on exactly where the last one broke.
+fn starts_at(response: &Response, offset: u64) -> bool {
+    let range = response.headers().get("content-range").and_then(|range| range.to_str().ok());
+    range.is_some_and(|range| range.starts_with(&format!("bytes {offset}-")))
+}
+
+async fn pour(
+    mut response: Response,
+    patience: Duration,
+    sink: &mut impl Sink,
+    received: &mut u64,
+) -> Result<(), Error> {
+    let url = response.url().clone();
+    loop {
+        // A file may be large, so the limit of a try holds from one piece to the next.
+        let Ok(chunk) = tokio::time::timeout(patience, response.chunk()).await else {
+            let message = format!("GET {url}: nothing came for {} s", patience.as_secs_f64());
+            return Err(Error::new(ErrorKind::Timeout, message));
+        };
+        let Some(chunk) = chunk.map_err(|error| connection(error, &Method::GET, &url))? else {
+            return Ok(());
+        };
+        sink.push(&chunk).await?;
+        *received += chunk.len() as u64;
+    }
+}
+
+impl Sink for BytesMut {
+    async fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    async fn restart(&mut self) -> Result<(), Error> {
+        self.clear();
+        Ok(())
+    }
+}
+
+struct FileSink {
+    file: File,
+    part: PathBuf,
+}
+
+impl Sink for FileSink {
+    async fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_all(bytes).await.map_err(|error| unwritable(&self.part, error))
+    }
+
+    async fn restart(&mut self) -> Result<(), Error> {
+        self.file =
+            File::create(&self.part).await.map_err(|error| unwritable(&self.part, error))?;
+        Ok(())
+    }
+}
+
+fn unwritable(path: &Path, error: std::io::Error) -> Error {
+    Error::new(ErrorKind::File, format!("{} cannot be written", path.display())).with_source(error)
+}

@@ -1,0 +1,259 @@
+//! [`Error`]: the one error of the SDK.
+
+use std::{error::Error as StdError, fmt, time::Duration};
+
+use meetbot_types::{ErrorBody, ErrorCode, Issue};
+
+/// How much of a body an error shows in its text; [`Error::body`] has all that was read.
+const SHOWN_BODY_BYTES: usize = 300;
+
+/// What kind of thing went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// 400 or 422: the request is not what the call takes; [`Error::issues`] says where.
+    Validation,
+    /// 401: the key is missing, wrong or revoked.
+    Unauthorized,
+    /// 403: the key may not do this.
+    Forbidden,
+    /// 404: there is no such thing, or it is another consumer's.
+    NotFound,
+    /// 409: the job cannot take this in its state, or it collides with something else.
+    Conflict,
+    /// 429: too many requests, or the quota is used up; see [`Error::retry_after`].
+    RateLimit,
+    /// 5xx: something broke on the server's side.
+    Server,
+    /// Any other answer that is not a success.
+    UnexpectedStatus,
+    /// No answer: the server cannot be reached, or the connection broke.
+    Connection,
+    /// No answer in time.
+    Timeout,
+    /// An answer that is not what the call promises; [`Error::body`] shows what came.
+    Decode,
+    /// An argument or a setting that cannot be used; nothing was sent.
+    Configuration,
+    /// A file on this machine could not be written.
+    File,
+}
+
+/// Why a call failed.
+///
+/// Its text is one line for people and never holds the API key. [`Error::kind`] is for programs.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    status: Option<u16>,
+    code: Option<ErrorCode>,
+    issues: Vec<Issue>,
+    body: Option<String>,
+    request_id: Option<String>,
+    retry_after: Option<Duration>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// What kind of thing went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The HTTP status; `None` when there was no answer.
+    pub fn status(&self) -> Option<u16> {
+        self.0.status
+    }
+
+    /// The server's machine-readable code; `None` when the answer was not the server's.
+    pub fn code(&self) -> Option<&ErrorCode> {
+        self.0.code.as_ref()
+    }
+
+    /// What went wrong, in a sentence: the server's own where it gave one.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Everything that is wrong with the request, where the server said so.
+    pub fn issues(&self) -> &[Issue] {
+        &self.0.issues
+    }
+
+    /// The body of the answer as it came (the API key, if it stood in it, taken out).
+    pub fn body(&self) -> Option<&str> {
+        self.0.body.as_deref()
+    }
+
+    /// The request's id, to quote when asking for help.
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
+    }
+
+    /// How long the server asks to wait before the next try.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self.0.kind {
+            ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::RateLimit => true,
+            ErrorKind::Server => {
+                self.0.status.is_some_and(|status| matches!(status, 500 | 502 | 503 | 504))
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            status: None,
+            code: None,
+            issues: Vec::new(),
+            body: None,
+            request_id: None,
+            retry_after: None,
+            source: None,
+        }))
+    }
+
+    /// An argument or setting that cannot be used.
+    pub(crate) fn configuration(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Configuration, message)
+    }
+
+    pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.0.source = Some(Box::new(source));
+        self
+    }
+
+    pub(crate) fn with_answer(
+        mut self,
+        status: u16,
+        request_id: Option<String>,
+        body: String,
+    ) -> Self {
+        self.0.status = Some(status);
+        self.0.request_id = self.0.request_id.or(request_id);
+        self.0.body = Some(body);
+        self
+    }
+
+    /// The error that an answer other than 2xx is.
+    pub(crate) fn from_answer(
+        status: u16,
+        request_id: Option<String>,
+        retry_after: Option<Duration>,
+        body: String,
+    ) -> Self {
+        let kind = match status {
+            400 | 422 => ErrorKind::Validation,
+            401 => ErrorKind::Unauthorized,
+            403 => ErrorKind::Forbidden,
+            404 => ErrorKind::NotFound,
+            409 => ErrorKind::Conflict,
+            429 => ErrorKind::RateLimit,
+            500..=599 => ErrorKind::Server,
+            _ => ErrorKind::UnexpectedStatus,
+        };
+        let said: Option<ErrorBody> = serde_json::from_str(&body).ok();
+        let message = match &said {
+            Some(said) if !said.message.is_empty() => said.message.clone(),
+            Some(said) => said.error.to_string(),
+            None if body.trim().is_empty() => "the answer has no body".to_owned(),
+            None => format!("the answer is not meetbot's: {}", shown(&body)),
+        };
+        let mut error = Self::new(kind, message);
+        if let Some(said) = said {
+            error.0.code = Some(said.error);
+            error.0.issues = said.issues.unwrap_or_default();
+            error.0.request_id = said.request_id;
+        }
+        error.0.retry_after = retry_after;
+        error.with_answer(status, request_id, body)
+    }
+}
+
+/// The beginning of a body, on one line.
+pub(crate) fn shown(body: &str) -> String {
+    let mut end = body.len().min(SHOWN_BODY_BYTES);
+    while !body.is_char_boundary(end) {
+        end -= 1;
+    }
+    let more = if end < body.len() { "…" } else { "" };
+    format!("{:?}{more}", &body[..end])
+}
+
+impl fmt::Display for Error {
+    /// `400 invalid_input: the message; meetingUrl: what is wrong with it (request req_…)`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &self.0;
+        if let Some(status) = inner.status {
+            write!(f, "{status}")?;
+            if let Some(code) = &inner.code {
+                write!(f, " {code}")?;
+            }
+            f.write_str(": ")?;
+        }
+        f.write_str(&inner.message)?;
+        for issue in &inner.issues {
+            write!(f, "; {}: {}", issue.path.join("."), issue.message)?;
+        }
+        match &inner.request_id {
+            Some(id) => write!(f, " (request {id})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &self.0;
+        f.debug_struct("Error")
+            .field("kind", &inner.kind)
+            .field("status", &inner.status)
+            .field("code", &inner.code)
+            .field("message", &inner.message)
+            .field("issues", &inner.issues)
+            .field("request_id", &inner.request_id)
+            .field("retry_after", &inner.retry_after)
+            .field("body", &inner.body)
+            .field("source", &inner.source)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_says_what_where_and_which_request() {
+        let body = r#"{"error":"invalid_input","message":"the body is not a job","issues":[{"path":["autoLeave","afterSoloSeconds"],"code":"too_small","message":"must be at least 1"}],"requestId":"req_1"}"#;
+        let error = Error::from_answer(400, None, None, body.to_owned());
+        assert_eq!(
+            error.to_string(),
+            "400 invalid_input: the body is not a job; autoLeave.afterSoloSeconds: must be at least 1 (request req_1)"
+        );
+    }
+
+    #[test]
+    fn a_proxys_page_is_shown_but_not_whole() {
+        let page = "<html>é".repeat(1_000);
+        let error = Error::from_answer(502, Some("req_9".to_owned()), None, page.clone());
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Server, None));
+        assert!(error.to_string().len() < 600 && error.to_string().contains("<html>"));
+        assert_eq!((error.body(), error.request_id()), (Some(page.as_str()), Some("req_9")));
+    }
+}

@@ -1,0 +1,234 @@
+//! Runs `spec/vectors` against the SDK. A file or a kind that is not known here fails.
+
+use std::fs;
+
+use meetbot_types::{ControlResult, JobEvent, JobStatus, Timestamp, signature};
+use serde_json::{Value, json};
+use xtask::spec_file;
+
+use crate::{
+    Error, ErrorKind, ListBots, ListDeliveries, NewJob,
+    client::following,
+    endpoint, models,
+    retry::{self, Outcome},
+    verify_webhook_signature,
+};
+
+#[test]
+fn every_vector_holds() {
+    let mut files: Vec<_> = fs::read_dir(spec_file::path("spec/vectors"))
+        .unwrap()
+        .map(|file| file.unwrap().file_name())
+        .collect();
+    files.sort();
+    for file in files {
+        let file = file.into_string().unwrap();
+        let vectors = spec_file::read_json(&format!("spec/vectors/{file}"));
+        let kind = vectors["kind"].as_str().unwrap_or_default();
+        assert_eq!(format!("{kind}.json"), file, "a file is named after its kind");
+        match kind {
+            "webhook_signatures" => signatures(&vectors),
+            "errors" => cases(&vectors).for_each(error),
+            "retries" => cases(&vectors).for_each(retried),
+            "requests" => cases(&vectors).for_each(request),
+            "models" => cases(&vectors).for_each(model),
+            "pages" => cases(&vectors).for_each(page),
+            "job_transitions" => transitions(&vectors),
+            // The server's and the bot's: an SDK neither parses links nor leaves meetings.
+            "meeting_links" | "auto_leave" => {}
+            _ => panic!("{file}: no SDK knows the kind {kind:?}"),
+        }
+    }
+}
+
+fn cases(vectors: &Value) -> impl Iterator<Item = &Value> {
+    vectors["cases"].as_array().expect("a list of cases").iter()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a text"))
+}
+
+fn signatures(vectors: &Value) {
+    for case in cases(vectors) {
+        let valid = verify_webhook_signature(
+            text(&case["body"]).as_bytes(),
+            case["header"].as_str(),
+            text(&case["secret"]),
+        );
+        assert_eq!(json!(valid), case["valid"], "{}", case["name"]);
+    }
+    for case in vectors["standard"].as_array().unwrap() {
+        let [id, timestamp, body, header, secret] =
+            ["id", "timestamp", "body", "header", "secret"].map(|name| text(&case[name]));
+        let valid = signature::verify_standard(id, timestamp, body.as_bytes(), header, secret);
+        assert_eq!(json!(valid), case["valid"], "{}", case["name"]);
+    }
+}
+
+fn error(case: &Value) {
+    let header = |name: &str| case["headers"][name].as_str();
+    let retry_after =
+        header("Retry-After").and_then(|header| retry::retry_after(header, Timestamp::UNIX_EPOCH));
+    let status = u16::try_from(case["status"].as_u64().unwrap()).unwrap();
+    let request_id = header("X-Request-Id").map(ToOwned::to_owned);
+    let error = Error::from_answer(status, request_id, retry_after, text(&case["body"]).to_owned());
+    let kind = match error.kind() {
+        ErrorKind::Validation => "validation",
+        ErrorKind::Unauthorized => "unauthorized",
+        ErrorKind::Forbidden => "forbidden",
+        ErrorKind::NotFound => "not_found",
+        ErrorKind::Conflict => "conflict",
+        ErrorKind::RateLimit => "rate_limit",
+        ErrorKind::Server => "server",
+        ErrorKind::UnexpectedStatus => "unexpected_status",
+        other => panic!("no answer is {other:?}"),
+    };
+    let expect = &case["expect"];
+    let found = json!({
+        "kind": kind,
+        "code": error.code(),
+        "message": expect["message"].as_str().map(|_| error.message()),
+        "issues": error.issues().len(),
+        "requestId": error.request_id(),
+        "retryAfterMs": error.retry_after().map(|wait| u64::try_from(wait.as_millis()).unwrap()),
+    });
+    assert_eq!(&found, expect, "{}", case["name"]);
+    assert_eq!(error.body(), case["body"].as_str(), "{}", case["name"]);
+    assert!(error.to_string().starts_with(&status.to_string()), "{error}");
+}
+
+fn retried(case: &Value) {
+    let number = |name: &str| u32::try_from(case[name].as_u64().unwrap()).unwrap();
+    let outcome = match case["status"].as_u64() {
+        Some(status) => Outcome::Answer(u16::try_from(status).unwrap()),
+        None => Outcome::Broken,
+    };
+    let now = text(&case["now"]).parse().unwrap();
+    let retry_after =
+        case["retryAfter"].as_str().and_then(|header| retry::retry_after(header, now));
+    let wait = |jitter| {
+        let wait =
+            retry::decide(number("tried"), number("maxRetries"), outcome, retry_after, jitter)?;
+        u64::try_from(wait.as_millis()).ok()
+    };
+    let found = wait(0.0).map(|min| json!({"minMs": min, "maxMs": wait(1.0)}));
+    assert_eq!(json!(found), case["expect"], "{}", case["name"]);
+}
+
+fn request(case: &Value) {
+    let arguments = &case["arguments"];
+    let job_id = arguments["jobId"].as_str().unwrap_or_default();
+    let owned = |name: &str| arguments[name].as_str().map(ToOwned::to_owned);
+    let limit = arguments["limit"].as_u64().map(|limit| u32::try_from(limit).unwrap());
+    let call = text(&case["call"]);
+    let (method, path, body) = match call {
+        "dispatch_bot" => {
+            let new: NewJob = serde_json::from_value(arguments.clone()).unwrap();
+            parts(endpoint::dispatch_bot(&new).unwrap())
+        }
+        "get_bot" => parts(endpoint::get_bot(job_id).unwrap()),
+        "list_bots" => parts(endpoint::list_bots(&ListBots {
+            status: arguments["status"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|word| text(word).into())
+                .collect(),
+            external_id: owned("externalId"),
+            platform: arguments["platform"].as_str().map(Into::into),
+            created_after: arguments["createdAfter"].as_str().map(|time| time.parse().unwrap()),
+            created_before: arguments["createdBefore"].as_str().map(|time| time.parse().unwrap()),
+            limit,
+            cursor: owned("cursor"),
+        })),
+        "cancel_bot" => parts(endpoint::cancel_bot(job_id).unwrap()),
+        "send_chat_message" => {
+            parts(endpoint::send_chat_message(job_id, text(&arguments["message"])).unwrap())
+        }
+        "manifest" => parts(endpoint::manifest(job_id).unwrap()),
+        "events" => parts(endpoint::events(job_id, None).unwrap()),
+        "artifact" => (
+            "GET".into(),
+            endpoint::artifact_path(job_id, text(&arguments["name"])).unwrap(),
+            Value::Null,
+        ),
+        "deliveries" => parts(endpoint::deliveries(&ListDeliveries {
+            job_id: owned("jobId"),
+            state: arguments["state"].as_str().map(Into::into),
+            limit,
+            cursor: owned("cursor"),
+        })),
+        "redeliver" => parts(endpoint::redeliver(text(&arguments["deliveryId"])).unwrap()),
+        "leave_bot" => parts(endpoint::control(job_id, "leave-call").unwrap()),
+        verb => parts(endpoint::control(job_id, &verb.replace('_', "-")).unwrap()),
+    };
+    assert_eq!(
+        json!({"method": method, "path": path, "body": body}),
+        json!({"method": case["method"], "path": case["path"], "body": case["body"]}),
+        "{}",
+        case["name"]
+    );
+}
+
+fn parts<T>(endpoint: endpoint::Endpoint<T>) -> (String, String, Value) {
+    let body = endpoint.body.map_or(Value::Null, |body| serde_json::from_slice(&body).unwrap());
+    (endpoint.method.to_string(), endpoint.path, body)
+}
+
+fn model(case: &Value) {
+    let body = case["json"].to_string().into_bytes();
+    match text(&case["model"]) {
+        "job" => match models::job(&body) {
+            Ok(job) => {
+                assert!(case["error"].is_null(), "{}", case["name"]);
+                assert_eq!(json!(job.status.is_final()), case["final"], "{}", case["name"]);
+                assert_eq!(Value::Object(job.extra.clone()), case["extra"], "{}", case["name"]);
+                let mut written = serde_json::to_value(&job).unwrap();
+                written.as_object_mut().unwrap().extend(job.extra);
+                assert_eq!(written, case["json"], "{}", case["name"]);
+            }
+            Err(error) => assert_eq!(case["error"], true, "{}: {error}", case["name"]),
+        },
+        "control_result" => {
+            let result: ControlResult = models::plain(&body).unwrap();
+            assert_eq!(serde_json::to_value(result).unwrap(), case["json"], "{}", case["name"]);
+        }
+        model => panic!("no SDK knows the model {model:?}"),
+    }
+}
+
+fn page(case: &Value) {
+    let read = models::jobs(case["json"].to_string().as_bytes())
+        .map_err(|error| error.to_string())
+        .and_then(|page| {
+            let list = ListBots {
+                cursor: case["cursor"].as_str().map(ToOwned::to_owned),
+                ..ListBots::default()
+            };
+            let next = following(list, &page).map_err(|error| error.to_string())?;
+            Ok((page, next.and_then(|next| next.cursor)))
+        });
+    match read {
+        Ok((page, next)) => {
+            let ids: Vec<String> = page.data.iter().map(|job| job.id.to_string()).collect();
+            assert_eq!(
+                json!({"ids": ids, "next": next}),
+                json!({"ids": case["ids"], "next": case["next"]}),
+                "{}",
+                case["name"]
+            );
+            assert!(case["error"].is_null(), "{}", case["name"]);
+        }
+        Err(error) => assert_eq!(case["error"], true, "{}: {error}", case["name"]),
+    }
+}
+
+fn transitions(vectors: &Value) {
+    for case in vectors["statuses"].as_array().unwrap() {
+        let status = JobStatus::known(text(&case["status"])).unwrap();
+        assert_eq!(json!(status.is_final()), case["final"], "{status}");
+    }
+    let events = vectors["transitions"].as_array().unwrap().len();
+    assert_eq!(events, JobStatus::ALL.len() * JobEvent::ALL.len());
+}

@@ -1,0 +1,63 @@
+//! Webhooks: whether they are the server's, and what they say.
+
+use meetbot_types::signature;
+
+pub use meetbot_types::{
+    EventName,
+    event::{EventData, EventDetails, WebhookEvent},
+    signature::SIGNATURE_HEADER,
+};
+
+/// Whether `header` (the value of `X-Meetbot-Signature`) is the signature of exactly these bytes with this secret.
+///
+/// In constant time. `false` for a missing header, an empty secret, or any other form than `sha256=` and 64 hex digits. Give it the raw body: a
+/// body that was parsed and printed again is another one.
+///
+/// ```
+/// use meetbot::verify_webhook_signature;
+///
+/// let header = "sha256=00850923c6e3021c39db699664a5fbda4d62d6fb12a06566cda33074bfac21b1";
+/// assert!(verify_webhook_signature(b"{}", Some(header), "whsec_dGVzdA=="));
+/// assert!(!verify_webhook_signature(b"{ }", Some(header), "whsec_dGVzdA=="));
+/// assert!(!verify_webhook_signature(b"{}", None, "whsec_dGVzdA=="));
+/// ```
+pub fn verify_webhook_signature(body: &[u8], header: Option<&str>, secret: &str) -> bool {
+    signature::verify(body, header, secret)
+}
+
+/// Why a webhook was not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnwrapError {
+    /// The signature is missing or not made with any of the secrets: answer 401.
+    #[error(
+        "the signature is not made with this secret: another secret, another body (parsed and printed again?), or not from the server"
+    )]
+    Signature,
+    /// The body is signed but cannot be read: the server is newer than this version. Answer 2xx, or it is sent again.
+    #[error("the body is signed but is no event that this version can read: {0}")]
+    Body(#[source] serde_json::Error),
+}
+
+/// Verifies a webhook and reads it. During a rotation of the secret give the old one and the new one; any of them will do.
+///
+/// ```
+/// use meetbot::webhook::{UnwrapError, unwrap};
+///
+/// let refused = unwrap(b"{}", Some("sha256=00"), &["whsec_bmV3", "whsec_b2xk"]);
+/// assert!(matches!(refused, Err(UnwrapError::Signature)));
+/// ```
+pub fn unwrap(
+    body: &[u8],
+    header: Option<&str>,
+    secrets: &[&str],
+) -> Result<WebhookEvent, UnwrapError> {
+    // All are tried, so that the time taken does not tell which one fits.
+    let fits =
+        secrets.iter().fold(false, |fits, secret| signature::verify(body, header, secret) | fits);
+    if fits {
+        serde_json::from_slice(body).map_err(UnwrapError::Body)
+    } else {
+        Err(UnwrapError::Signature)
+    }
+}

@@ -1,0 +1,59 @@
+//! Files from the server to the disk.
+
+use meetbot::ErrorKind;
+
+use crate::fake_server::{FakeServer, Reply, answer};
+
+fn cut(bytes: &str, of: usize, range: &str) -> Reply {
+    let status = if range.is_empty() { "200 OK" } else { "206 Partial Content" };
+    Reply::Raw(
+        format!("HTTP/1.1 {status}\r\nContent-Length: {of}\r\n{range}\r\n{bytes}").into_bytes(),
+    )
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_taken_up_where_it_broke() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("audio.webm");
+    let server = FakeServer::start([
+        cut("01234", 10, ""),
+        cut("56", 5, "Content-Range: bytes 5-9/10\r\n"),
+        answer(206, &[("Content-Range", "bytes 7-9/10")], "789"),
+    ]);
+    let bytes = server.client().download_artifact("job_x", "audio.webm", &target).await.unwrap();
+    assert_eq!((bytes, std::fs::read(&target).unwrap().as_slice()), (10, &b"0123456789"[..]));
+    let ranges: Vec<_> = server
+        .requests()
+        .iter()
+        .map(|request| request.header("range").map(ToOwned::to_owned))
+        .collect();
+    assert_eq!(ranges, [None, Some("bytes=5-".to_owned()), Some("bytes=7-".to_owned())]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+}
+
+#[test]
+fn a_server_without_ranges_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("chat.jsonl");
+    let server = FakeServer::start([cut("01234", 10, ""), answer(200, &[], "0123456789")]);
+    let bytes = server.blocking().download_artifact("job_x", "chat.jsonl", &target).unwrap();
+    assert_eq!((bytes, std::fs::read(&target).unwrap().as_slice()), (10, &b"0123456789"[..]));
+}
+
+#[test]
+fn what_fails_leaves_the_file_that_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("manifest.json");
+    std::fs::write(&target, "the old one").unwrap();
+    let server =
+        FakeServer::start([answer(404, &[], r#"{"error":"not_found","message":"no such file"}"#)]);
+    let error = server.blocking().download_artifact("job_x", "manifest.json", &target).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), "the old one");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    let error = server
+        .blocking()
+        .download_artifact("job_x", "a", folder.path().join("no/such/folder"))
+        .unwrap_err();
+    assert!(error.kind() == ErrorKind::File && error.to_string().contains("no/such"), "{error}");
+}

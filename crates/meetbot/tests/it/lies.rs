@@ -1,0 +1,77 @@
+//! A server that lies: each lie has its error, with what really came in it, and the key in none.
+
+use meetbot::ErrorKind;
+
+use crate::fake_server::{FakeServer, KEY, Reply, answer, job};
+
+#[tokio::test]
+async fn what_is_not_json_is_shown_as_it_came() {
+    for body in ["<html>hello</html>", "", "[]", r#"{"id":"job_1"}"#] {
+        let server = FakeServer::start([answer(200, &[("X-Request-Id", "req_7")], body)]);
+        let error = server.client().get_bot("job_x").await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.status(), error.body()),
+            (ErrorKind::Decode, Some(200), Some(body))
+        );
+        assert_eq!(error.request_id(), Some("req_7"));
+        assert_eq!(server.requests().len(), 1, "a lie is not tried again");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_is_asked_for_again() {
+    let cut = Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{\"id\":".to_vec());
+    let reset = Reply::Raw(Vec::new());
+    let server = FakeServer::start([cut, reset, answer(200, &[], &job(1, "recording"))]);
+    let job = server.client().get_bot("job_x").await.unwrap().unwrap();
+    assert_eq!(job.status, "recording");
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn a_key_that_is_sent_back_shows_nowhere() {
+    let echo = format!(r#"{{"error":"forbidden","message":"{KEY} may not"}}"#);
+    for (status, body) in [(403, echo.as_str()), (502, KEY), (200, KEY)] {
+        let server = FakeServer::start([answer(status, &[], body), answer(status, &[], body)]);
+        let mb = server.client().with(meetbot::CallOptions::new().max_retries(0)).unwrap();
+        let error = mb.get_bot("job_x").await.unwrap_err();
+        let shown = format!("{error} {error:?} {:?}", error.body());
+        assert!(!shown.contains(KEY) && shown.contains("mb_…"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_not_read_into_memory() {
+    let mut endless = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n".to_vec();
+    endless.resize(70 << 20, b' ');
+    let server = FakeServer::start([Reply::Raw(endless)]);
+    let error = server.client().get_bot("job_x").await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Decode && error.to_string().contains("64 MiB"), "{error}");
+}
+
+#[tokio::test]
+async fn a_redirect_takes_a_get_along_but_never_the_key() {
+    let elsewhere = FakeServer::start([answer(200, &[], "the bytes")]);
+    let presigned = format!("{}/bucket/object?signature=1", elsewhere.url());
+    let server = FakeServer::start([
+        answer(302, &[("Location", "/api/v1/moved")], ""),
+        answer(307, &[("Location", &presigned)], ""),
+    ]);
+    let bytes = server.client().artifact("job_x", "chat.jsonl").await.unwrap();
+    assert_eq!(bytes, "the bytes");
+    assert!(server.requests().iter().all(|request| request.header("authorization").is_some()));
+    assert_eq!(elsewhere.requests()[0].header("authorization"), None);
+}
+
+#[tokio::test]
+async fn a_redirect_never_takes_a_post_along() {
+    let elsewhere = FakeServer::start([]);
+    let server = FakeServer::start([answer(308, &[("Location", &elsewhere.url())], "")]);
+    let error = server.client().leave_bot("job_x").await.unwrap_err();
+    assert_eq!((error.kind(), error.status()), (ErrorKind::UnexpectedStatus, Some(308)));
+    assert!(error.to_string().contains(&elsewhere.url()), "{error}");
+    assert!(elsewhere.requests().is_empty());
+    let circle = FakeServer::start((0..9).map(|_| answer(302, &[("Location", "/")], "")));
+    let error = circle.client().get_bot("job_x").await.unwrap_err();
+    assert!(error.to_string().contains("more than 5 redirects"), "{error}");
+}
