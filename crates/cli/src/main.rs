@@ -1,2 +1,109 @@
-//! The one binary.
-fn main() {}
+//! `meetbot`: the one binary. Parses the command line, runs one command, and turns its outcome into an exit code.
+
+mod completions;
+mod connection;
+mod demo;
+mod dispatch;
+mod jobs;
+mod keys;
+mod launcher;
+mod output;
+mod sandbox;
+mod serve;
+mod watch;
+mod webhooks;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{connection::Connection, output::Output};
+
+/// Bots that join video meetings, record each speaker and hand over the files.
+///
+/// Start with `meetbot demo`: it needs nothing and shows everything. Then `meetbot serve`.
+#[derive(Debug, Parser)]
+#[command(name = "meetbot", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 the job or call failed, 2 the command line is wrong."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// Print JSON on standard output instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Play the whole product once, in one process: a bot joins a meeting, records two speakers, leaves.
+    Demo(demo::Args),
+    /// Run the server.
+    Serve(serve::Args),
+    /// Send a bot to a meeting.
+    Dispatch(dispatch::Args),
+    /// Follow a job until it ends.
+    Watch(watch::Args),
+    /// Look at jobs, call them off, or let their bots leave.
+    #[command(subcommand)]
+    Jobs(jobs::Command),
+    /// Make, list and revoke API keys of a server on this machine.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Receive webhooks on this machine, or check a signature.
+    #[command(subcommand)]
+    Webhooks(webhooks::Command),
+    /// Run the sandbox in a process of its own, or list its scenarios.
+    #[command(subcommand)]
+    Sandbox(sandbox::Command),
+    /// Print the completion script of a shell.
+    Completions(completions::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.json);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return output.fail(&anyhow::Error::new(error).context("the runtime does not start"));
+        }
+    };
+    let outcome = runtime.block_on(run(cli, output));
+    // Nothing may keep a finished command alive: not a lookup of a name, not a read of standard input.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(code) => code,
+        Err(error) => output.fail(&error),
+    }
+}
+
+async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
+    let Cli { command, connection, .. } = cli;
+    match command {
+        Command::Demo(args) => demo::run(args, output).await,
+        Command::Serve(args) => serve::run(args, output).await,
+        Command::Dispatch(args) => dispatch::run(args, &connection, output).await,
+        Command::Watch(args) => watch::run(args, &connection, output).await,
+        Command::Jobs(command) => jobs::run(command, &connection, output).await,
+        Command::Keys(command) => keys::run(command, output).await,
+        Command::Webhooks(command) => webhooks::run(command, output).await,
+        Command::Sandbox(command) => sandbox::run(command, output).await,
+        Command::Completions(args) => Ok(completions::run(args)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

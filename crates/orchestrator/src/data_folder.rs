@@ -28,8 +28,6 @@ pub enum DataFolderError {
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
-    /// Whether it was made just now.
-    pub is_new: bool,
     _lock: File,
 }
 
@@ -37,7 +35,7 @@ impl DataFolder {
     /// Makes the folder where there is none, for its owner's eyes only, and locks it.
     pub fn open(path: &Path) -> Result<Self, DataFolderError> {
         let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
-        let is_new = make(path).map_err(unusable)?;
+        make(path).map_err(unusable)?;
         let path = path.canonicalize().map_err(unusable)?;
         let lock = OpenOptions::new()
             .write(true)
@@ -46,7 +44,7 @@ impl DataFolder {
             .open(path.join("lock"))
             .map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, is_new, _lock: lock }),
+            Ok(()) => Ok(Self { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(DataFolderError::InUse(path)),
             Err(TryLockError::Error(error)) => Err(unusable(error)),
         }
@@ -63,12 +61,15 @@ impl DataFolder {
     }
 }
 
-/// Makes the folder with the rights 0700, whatever the umask; answers whether there was none.
-pub(crate) fn make(path: &Path) -> io::Result<bool> {
-    let is_new = !path.exists();
+/// Makes the folder where there is none, without locking it: for what may happen while a server runs on it.
+pub fn prepare(path: &Path) -> Result<(), DataFolderError> {
+    make(path).map_err(|error| DataFolderError::Unusable { path: path.to_owned(), error })
+}
+
+/// Makes the folder with the rights 0700, whatever the umask.
+fn make(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
-    Ok(is_new)
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 
 #[cfg(test)]
@@ -80,11 +81,10 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a/data");
         let folder = DataFolder::open(&path).unwrap();
-        assert!(folder.is_new);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         assert!(matches!(DataFolder::open(&path), Err(DataFolderError::InUse(_))));
         drop(folder);
-        assert!(!DataFolder::open(&path).unwrap().is_new);
+        assert!(DataFolder::open(&path).is_ok());
     }
 
     #[test]

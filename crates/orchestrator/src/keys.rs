@@ -24,8 +24,8 @@ pub struct FreshKey {
     pub key: Key,
     /// The key itself.
     pub secret: Secret,
-    /// The consumer's webhook secret, when the consumer is new.
-    pub webhook_secret: Option<Secret>,
+    /// The consumer's webhook secret.
+    pub webhook_secret: Secret,
 }
 
 /// Makes a key for a consumer, who is made too when new.
@@ -48,11 +48,7 @@ pub async fn create(
         webhook_secret: signature::generate_secret(),
     };
     let (key, webhook_secret) = store.create_key(new, now).await?;
-    Ok(FreshKey {
-        key,
-        secret: Secret::new(secret),
-        webhook_secret: webhook_secret.map(Secret::new),
-    })
+    Ok(FreshKey { key, secret: Secret::new(secret), webhook_secret: Secret::new(webhook_secret) })
 }
 
 /// The key of a token, if it is one and opens something still.

@@ -9,13 +9,13 @@ mod jobs;
 pub mod keys;
 mod start;
 pub mod store;
-mod tls;
+pub mod tls;
 mod wake;
 mod webhooks;
 
 pub use self::{
     config::Config,
-    data_folder::{DataFolder, DataFolderError},
+    data_folder::{DataFolder, DataFolderError, prepare},
     dispatch::Launcher,
     start::{Orchestrator, SandboxLink, StartError},
 };

@@ -7,7 +7,7 @@ use meetbot_rtc::{AudioPacket, Event, Peer, TrackId};
 use meetbot_types::{
     FailureCode, JobId,
     bot::{Lobby, Participant},
-    sandbox::{FromBot, FromMeeting, TrackOwner},
+    sandbox::{FromBot, FromMeeting, Inspection, TrackOwner},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -41,6 +41,7 @@ const PACKET_TICKS: u64 = 960;
 #[derive(Debug)]
 pub struct Sandbox {
     address: SocketAddr,
+    meetings: Arc<Meetings>,
     stop: CancellationToken,
     serving: JoinHandle<()>,
 }
@@ -51,13 +52,19 @@ impl Sandbox {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, stop.clone()));
-        Ok(Self { address, stop, serving })
+        let meetings = Arc::new(Meetings::default());
+        let serving = tokio::spawn(serve(listener, Arc::clone(&meetings), stop.clone()));
+        Ok(Self { address, meetings, stop, serving })
     }
 
     /// Its WebSocket, as in `ws://127.0.0.1:40001`.
     pub fn address(&self) -> String {
         format!("ws://{}", self.address)
+    }
+
+    /// What was seen of a job's meeting; nothing when it never began.
+    pub fn inspect(&self, job: JobId) -> Inspection {
+        self.meetings.inspect(job)
     }
 
     /// Ends all meetings and stops listening.
@@ -67,8 +74,7 @@ impl Sandbox {
     }
 }
 
-async fn serve(listener: TcpListener, stop: CancellationToken) {
-    let meetings = Arc::new(Meetings::default());
+async fn serve(listener: TcpListener, meetings: Arc<Meetings>, stop: CancellationToken) {
     let mut bots = JoinSet::new();
     loop {
         let accepted = tokio::select! {

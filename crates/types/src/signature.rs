@@ -34,12 +34,21 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
 ///
 /// The key is the whole secret string, its `whsec_` included.
 pub fn sign(body: &[u8], secret: &str) -> String {
+    format!("sha256={}", hex(&hmac(secret.as_bytes(), &[body]).finalize().into_bytes()))
+}
+
+/// The SHA-256 of these bytes, in hex, as manifests have it.
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    let mut header = String::from("sha256=");
-    for byte in hmac(secret.as_bytes(), &[body]).finalize().into_bytes() {
-        let _ = write!(header, "{byte:02x}");
-    }
-    header
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// Whether `header` is the signature of exactly these bytes, in constant time.

@@ -10,8 +10,8 @@ use meetbot_types::{
     Ending, JobStatus, Manifest,
     bot::{BotOrder, MediaKind},
     manifest::{self, Attempt, File, Track},
+    signature::sha256,
 };
-use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::{
@@ -208,12 +208,4 @@ fn attempts(order: &BotOrder, story: &Story, tracks: &[Track], end_ms: u64) -> V
         recorded_until = Some(ended_ms);
     }
     attempts
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }

@@ -252,7 +252,7 @@ fn webhooks(fields: &Fields<'_>, guard: &Guard, issues: &mut Issues) -> Webhooks
             Some(Value::String(url)) => match guard.check(url) {
                 Ok(()) => *place = Some(url.clone()),
                 Err(problem) => {
-                    issues.add(&["webhooks", name], problem.code(), problem.to_string())
+                    issues.add(&["webhooks", name], problem.code(), problem.to_string());
                 }
             },
             Some(_) => issues.wrong_type(&["webhooks", name], "a string with a URL"),
@@ -301,7 +301,7 @@ fn auto_leave(fields: &Fields<'_>, issues: &mut Issues) -> AutoLeave {
                 if let Some(seconds) =
                     seconds(number).filter(|number| (1..=MAX_SECONDS).contains(number))
                 {
-                    *rule = Rule::After(seconds)
+                    *rule = Rule::After(seconds);
                 } else {
                     let message = format!(
                         "must be a whole number of seconds from 1 to {MAX_SECONDS}, or null to switch the rule off"

@@ -10,7 +10,7 @@ use meetbot_types::{
 
 use super::*;
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 struct Fixture {
     store: Arc<dyn Store>,
@@ -522,9 +522,10 @@ async fn one_url_in_both_fields_gets_each_event_once_and_a_dead_delivery_can_be_
 #[tokio::test]
 async fn keys_are_found_by_their_public_part_and_revoked() {
     let fixture = fixture().await;
-    let new = key("acme", false);
+    let new = NewKey { webhook_secret: "whsec_BBBB".to_owned(), ..key("acme", false) };
     let (made, secret) = fixture.store.create_key(new.clone(), at(1)).await.unwrap();
-    assert_eq!((made.tenant.consumer, secret), (fixture.tenant.consumer, None));
+    // A consumer has one secret: that of its first key.
+    assert_eq!((made.tenant.consumer, secret.as_str()), (fixture.tenant.consumer, "whsec_AAAA"));
     assert_eq!(fixture.store.find_key(&new.prefix).await.unwrap(), Some(made.clone()));
     assert!(fixture.store.revoke_key(made.id, at(2)).await.unwrap());
     let revoked = fixture.store.find_key(&new.prefix).await.unwrap().unwrap();

@@ -265,9 +265,9 @@ pub struct DeliveryFilter {
 /// The store. Verbs answer only once the change is on disk; a refusal that the domain knows is a value.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Stores a key, and its consumer when that is new (then its webhook secret is the one given). Answers the key and that secret
-    /// (of a consumer that was there: `None`, it was shown before).
-    async fn create_key(&self, new: NewKey, now: Now) -> Result<(Key, Option<String>)>;
+    /// Stores a key, and its consumer when that is new (then its webhook secret is the one given). Answers the key and the
+    /// consumer's webhook secret.
+    async fn create_key(&self, new: NewKey, now: Now) -> Result<(Key, String)>;
     /// The key with this public part.
     async fn find_key(&self, prefix: &str) -> Result<Option<Key>>;
     /// All keys, oldest first.

@@ -14,21 +14,23 @@ pub(super) fn create(
     connection: &Connection,
     new: NewKey,
     now: Timestamp,
-) -> Outcome<(Key, Option<String>)> {
-    let known: Option<String> = connection
-        .query_row("SELECT id FROM consumers WHERE name = ?1", [&new.consumer_name], |row| {
-            row.get(0)
-        })
+) -> Outcome<(Key, String)> {
+    let known: Option<(String, String)> = connection
+        .query_row(
+            "SELECT id, webhook_secret FROM consumers WHERE name = ?1",
+            [&new.consumer_name],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
         .optional()?;
-    let (consumer, secret) = if let Some(id) = known {
-        (read_as(id.parse(), "a consumer's id")?, None)
+    let (consumer, secret) = if let Some((id, secret)) = known {
+        (read_as(id.parse(), "a consumer's id")?, secret)
     } else {
         let id = ConsumerId::generate(now);
         connection.execute(
             "INSERT INTO consumers (id, name, webhook_secret, created_at) VALUES (?1, ?2, ?3, ?4)",
             params![id.to_string(), new.consumer_name, new.webhook_secret, now.as_millis()],
         )?;
-        (id, Some(new.webhook_secret))
+        (id, new.webhook_secret)
     };
     connection.execute(
         "INSERT INTO keys (id, consumer, live, scope, prefix, hash, created_at)

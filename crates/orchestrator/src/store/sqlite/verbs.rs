@@ -18,7 +18,7 @@ use crate::{
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn create_key(&self, new: NewKey, now: Now) -> Result<(Key, Option<String>)> {
+    async fn create_key(&self, new: NewKey, now: Now) -> Result<(Key, String)> {
         self.writer.write(move |connection| keys::create(connection, new, now.wall)).await
     }
 

@@ -1,0 +1,170 @@
+//! Whether the demo showed what it promises; pure but for the reading of the files.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use meetbot::Manifest;
+use meetbot_types::{sandbox::Inspection, signature::sha256};
+use serde::Serialize;
+
+use crate::demo::Told;
+
+/// Every job that goes well takes this way.
+const WAY: [&str; 6] = ["queued", "joining", "in_call", "recording", "finalizing", "completed"];
+/// How much shorter than the meeting a speaker's file may be, in ms: the bot joins a moment after it began.
+const LATE_MS: u64 = 1_500;
+/// And how much longer.
+const LONG_MS: u64 = 1_500;
+
+/// A file as it lies on the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct StoredFile {
+    path: PathBuf,
+    bytes: u64,
+    sha256: String,
+}
+
+/// Reads a file whole.
+pub(crate) fn look_at(path: &Path) -> anyhow::Result<StoredFile> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let sha256 = sha256(&bytes);
+    Ok(StoredFile { path: path.to_owned(), bytes: bytes.len() as u64, sha256 })
+}
+
+/// All that can be known of a demo.
+#[derive(Debug)]
+pub(crate) struct Evidence<'a> {
+    /// How long the meeting was to be.
+    pub(crate) seconds: u32,
+    /// Whether the end was told in time.
+    pub(crate) in_time: bool,
+    /// What the webhooks said.
+    pub(crate) told: Told,
+    /// What the other side sent.
+    pub(crate) sent: Inspection,
+    /// The manifest, and the files beside it.
+    pub(crate) recorded: Option<(&'a Manifest, &'a [StoredFile])>,
+}
+
+/// What was missing, a sentence each; nothing when all was well.
+pub(crate) fn judge(evidence: &Evidence<'_>) -> Vec<String> {
+    let mut missing = Vec::new();
+    let told = &evidence.told;
+    if !evidence.in_time {
+        missing.push("no webhook told of the job's end in time".to_owned());
+    }
+    if told.statuses != WAY {
+        missing.push(format!(
+            "the statuses were {}, not {}",
+            told.statuses.join(" → "),
+            WAY.join(" → ")
+        ));
+    }
+    if let Some(failure) = &told.failure {
+        missing.push(format!("the job failed: {failure}"));
+    }
+    if told.finalized != 1 {
+        missing.push(format!("job.finalized came {} times, not once", told.finalized));
+    }
+    if told.refused > 0 {
+        missing
+            .push(format!("{} webhooks had a wrong signature or could not be read", told.refused));
+    }
+    match evidence.recorded {
+        None => missing.push("there is no manifest".to_owned()),
+        Some((manifest, files)) => judge_recording(evidence, manifest, files, &mut missing),
+    }
+    missing
+}
+
+fn judge_recording(
+    evidence: &Evidence<'_>,
+    manifest: &Manifest,
+    files: &[StoredFile],
+    missing: &mut Vec<String>,
+) {
+    if !manifest.complete {
+        missing.push("the manifest says that the recording is not complete".to_owned());
+    }
+    if evidence.sent.sent.is_empty() {
+        missing.push("the meeting sent nothing".to_owned());
+    }
+    let meeting_ms = u64::from(evidence.seconds) * 1000;
+    for sent in &evidence.sent.sent {
+        let tracks =
+            || manifest.tracks.iter().filter(|track| track.participant_id == sent.participant_id);
+        let (packets, name) = (tracks().map(|track| track.packets).sum::<u64>(), &sent.name);
+        if packets * 100 < sent.packets * 99 || packets > sent.packets {
+            missing.push(format!(
+                "{packets} of {name}'s {} packets are in the files: at least 99 % should be",
+                sent.packets
+            ));
+        }
+        let ms = tracks().map(|track| track.duration_ms).sum::<u64>();
+        if ms + LATE_MS < meeting_ms || ms > meeting_ms + LONG_MS {
+            missing.push(format!("{name}'s file lasts {ms} ms, the meeting {meeting_ms} ms"));
+        }
+    }
+    for file in &manifest.files {
+        let stored = files.iter().find(|stored| stored.path.ends_with(&file.name));
+        if !stored.is_some_and(|stored| stored.bytes == file.bytes && stored.sha256 == file.sha256)
+        {
+            missing.push(format!("{} is not on disk as the manifest says", file.name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_shown_is_nothing_proven() {
+        let evidence = Evidence {
+            seconds: 20,
+            in_time: false,
+            told: Told { refused: 1, ..Told::default() },
+            sent: Inspection::default(),
+            recorded: None,
+        };
+        let missing = judge(&evidence).join("\n");
+        for word in ["in time", "statuses", "0 times", "signature", "no manifest"] {
+            assert!(missing.contains(word), "{word}: {missing}");
+        }
+    }
+
+    #[test]
+    fn a_recording_with_too_few_packets_or_another_file_is_told() {
+        let manifest: Manifest = serde_json::from_value(serde_json::json!({
+            "schemaVersion": 1, "jobId": "job_01KAB1CDEFGHJKMNPQRSTVWXYZ", "externalId": null, "meetingUrl": "u", "platform": "sandbox",
+            "displayName": "d", "complete": true, "startedAt": "2026-11-23T10:00:00.000Z", "endedAt": "2026-11-23T10:00:20.000Z",
+            "durationMs": 20_000, "leaveReason": null, "failureCode": null, "participants": [],
+            "tracks": [{"file": "audio.a.webm", "participantId": "p-a", "kind": "audio", "source": "microphone", "codec": "opus",
+                "container": "webm", "startMs": 0, "durationMs": 20_000, "packets": 980, "lostPackets": 20, "bytes": 5, "sha256": "aa", "gaps": []}],
+            "files": [{"name": "audio.a.webm", "mediaType": "audio/webm", "bytes": 5, "sha256": "aa"}],
+            "captions": null, "chat": null, "pauses": [], "attempts": [],
+        }))
+        .unwrap();
+        let sent = serde_json::from_value(serde_json::json!({
+            "joins": 1, "present": 0, "chat": [], "sent": [{"participantId": "p-a", "name": "Alice", "packets": 1000}],
+        }))
+        .unwrap();
+        let stored =
+            StoredFile { path: "/x/audio.a.webm".into(), bytes: 5, sha256: "bb".to_owned() };
+        let told =
+            Told { statuses: WAY.map(ToOwned::to_owned).to_vec(), finalized: 1, ..Told::default() };
+        let evidence = Evidence {
+            seconds: 20,
+            in_time: true,
+            told,
+            sent,
+            recorded: Some((&manifest, std::slice::from_ref(&stored))),
+        };
+        let missing = judge(&evidence);
+        assert_eq!(missing.len(), 2, "{missing:?}");
+        assert!(
+            missing[0].contains("980 of Alice's 1000") && missing[1].contains("audio.a.webm"),
+            "{missing:?}"
+        );
+    }
+}

@@ -1,0 +1,258 @@
+//! `meetbot demo`: the whole product once, in one process, and the proof that it was so.
+
+mod judge;
+mod timeline;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use meetbot::{
+    EventName, Job, Manifest, MeetBot, NewJob, Timestamp, Webhooks, webhook::WebhookEvent,
+};
+use meetbot_orchestrator::{Config, keys, store::Scope};
+use meetbot_types::sandbox::{HOST, Inspection};
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::{
+    demo::{
+        judge::{Evidence, StoredFile, judge, look_at},
+        timeline::Speaker,
+    },
+    output::{Output, table},
+    serve,
+    webhooks::receiver::{Received, Receiver},
+};
+
+/// How much longer than the meeting all of it may take.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The arguments of `demo`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How long the meeting lasts.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(3..=3600))]
+    seconds: u32,
+    /// Leave the server running, to look around.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// What the webhooks said.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// The statuses in their order.
+    pub(crate) statuses: Vec<String>,
+    /// When the bot was in the call.
+    pub(crate) in_call_at: Option<Timestamp>,
+    /// How many webhooks were `job.finalized`.
+    pub(crate) finalized: usize,
+    /// Why the job failed, when it did.
+    pub(crate) failure: Option<String>,
+    /// How many webhooks had a wrong signature or could not be read.
+    pub(crate) refused: usize,
+}
+
+/// Plays it.
+pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
+    serve::log("warn");
+    let folder = tempfile::Builder::new()
+        .prefix("meetbot-demo-")
+        .tempdir()
+        .context("no temporary folder")?
+        .keep();
+    let mut config = Config::load(None, |_| None)?;
+    config.listen = ([127, 0, 0, 1], 0).into();
+    config.data_dir.clone_from(&folder);
+    let (server, sandbox) = serve::start(config, None).await?;
+    let sandbox = sandbox.context("the sandbox does not run in this process")?;
+    let key =
+        keys::create(server.store(), "demo", false, Scope::Write, server.clock().now()).await?;
+    let mut receiver =
+        Receiver::start(([127, 0, 0, 1], 0).into(), key.webhook_secret.expose().to_owned()).await?;
+    let client = MeetBot::builder().api_key(key.secret.expose()).base_url(server.url()).build()?;
+
+    let job = client.dispatch_bot(new_job(args.seconds, &receiver.url())).await?;
+    output.line(format_args!(
+        "server   {}\nfolder   {}\nmeeting  {}\njob      {}\n",
+        server.url(),
+        folder.display(),
+        job.meeting_url,
+        job.id
+    ));
+    let limit = Duration::from_secs(args.seconds.into()) + PATIENCE;
+    output.line(format_args!("{:>7.3} s  {}", 0.0, job.status));
+    let mut told = Told { statuses: vec![job.status.to_string()], ..Told::default() };
+    let heard = tokio::time::timeout(limit, listen(&mut receiver, &job, &mut told, output)).await;
+    let job = client.get_bot(&job.id.to_string()).await?.context("the job is gone")?;
+    let recorded = match job.manifest_uri.as_deref() {
+        Some(uri) => Some(fetch(&client, &job, uri).await?),
+        None => None,
+    };
+    let evidence = Evidence {
+        seconds: args.seconds,
+        in_time: heard.is_ok(),
+        told,
+        sent: sandbox.inspect(job.id),
+        recorded: recorded.as_ref().map(|recorded| (&recorded.manifest, recorded.files.as_slice())),
+    };
+    let missing = judge(&evidence);
+    output.object(&shown(&job, &evidence, recorded.as_ref(), missing.is_empty()))?;
+    if let Some(recorded) = &recorded {
+        output.line(tracks(recorded, &evidence.sent));
+        output.line(format_args!(
+            "\n{}\n",
+            timeline::draw(&recorded.speakers, recorded.manifest.duration_ms)
+        ));
+    }
+    output.line(format_args!("The files stay in {}", folder.display()));
+    if args.keep {
+        output.remark(format_args!(
+            "The server goes on; end it with Ctrl-C.\n  export MEETBOT_API_KEY={}\n  export MEETBOT_API_BASE_URL={}",
+            key.secret.expose(),
+            server.url()
+        ));
+        serve::interrupted().await?;
+    }
+    server.stop().await;
+    sandbox.stop().await;
+    if missing.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(anyhow::anyhow!("the demo did not show all it should:\n- {}", missing.join("\n- ")))
+}
+
+fn new_job(seconds: u32, webhook: &str) -> NewJob {
+    NewJob {
+        meeting_url: format!("https://{HOST}/two-speakers?seconds={seconds}"),
+        display_name: Some("meetbot demo".to_owned()),
+        webhooks: Some(Webhooks {
+            on_status_change: Some(webhook.to_owned()),
+            on_finalize: Some(webhook.to_owned()),
+        }),
+        ..NewJob::default()
+    }
+}
+
+/// Takes webhooks until one says that the job has ended.
+async fn listen(receiver: &mut Receiver, job: &Job, told: &mut Told, output: Output) {
+    while let Some(received) = receiver.next().await {
+        let Received::Verified(event) = received else {
+            told.refused += 1;
+            continue;
+        };
+        if let Some(line) = told.hear(&event) {
+            let seconds = event.emitted_at.millis_since(job.created_at) as f64 / 1000.0;
+            output.line(format_args!("{seconds:>7.3} s  {line}"));
+        }
+        if told.finalized > 0 || told.failure.is_some() {
+            return;
+        }
+    }
+}
+
+impl Told {
+    /// Takes an event in; answers what there is to show of it.
+    fn hear(&mut self, event: &WebhookEvent) -> Option<String> {
+        let data = &event.data;
+        match &event.event {
+            EventName::StatusChanged => {
+                self.statuses.push(data.status.to_string());
+                if data.status == meetbot::JobStatus::InCall {
+                    self.in_call_at = Some(event.emitted_at);
+                }
+                Some(data.status.to_string())
+            }
+            EventName::Finalized => {
+                self.finalized += 1;
+                Some("webhook job.finalized, its signature verified".to_owned())
+            }
+            EventName::Failed => {
+                self.failure = Some(serde_json::to_string(&data.details).unwrap_or_default());
+                Some("webhook job.failed, its signature verified".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What is on disk.
+struct Recorded {
+    folder: PathBuf,
+    manifest: Manifest,
+    files: Vec<StoredFile>,
+    speakers: Vec<Speaker>,
+}
+
+async fn fetch(client: &MeetBot, job: &Job, uri: &str) -> anyhow::Result<Recorded> {
+    let id = job.id.to_string();
+    let manifest = client.manifest(&id).await?;
+    let path = Url::parse(uri).ok().and_then(|uri| uri.to_file_path().ok());
+    let path = path.with_context(|| format!("{uri} is not a file's"))?;
+    let folder = path.parent().context("a manifest lies in a folder")?.to_owned();
+    let names = manifest.files.iter().map(|file| file.name.as_str()).chain(["manifest.json"]);
+    let files = names.map(|name| look_at(&folder.join(name))).collect::<anyhow::Result<_>>()?;
+    let events = client.artifact(&id, "events.jsonl").await?;
+    let speakers = speakers(&manifest, &String::from_utf8_lossy(&events));
+    Ok(Recorded { folder, manifest, files, speakers })
+}
+
+/// Who spoke when, from the recording's own journal.
+fn speakers(manifest: &Manifest, events: &str) -> Vec<Speaker> {
+    let lines: Vec<Value> =
+        events.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let spoke = |id: &str| {
+        let own = lines.iter().filter(|line| line["type"] == "speaking" && line["id"] == id);
+        own.filter_map(|line| Some((line["startMs"].as_u64()?, line["endMs"].as_u64()?))).collect()
+    };
+    let people = manifest.participants.iter();
+    people.map(|person| Speaker { name: person.name.clone(), spoke: spoke(&person.id) }).collect()
+}
+
+fn tracks(recorded: &Recorded, sent: &Inspection) -> String {
+    let name = |id: &str| {
+        let people = &recorded.manifest.participants;
+        people
+            .iter()
+            .find(|person| person.id == id)
+            .map_or_else(|| id.to_owned(), |person| person.name.clone())
+    };
+    let sent = |id: &str| {
+        sent.sent.iter().find(|sent| sent.participant_id == id).map_or(0, |sent| sent.packets)
+    };
+    let rows: Vec<Vec<String>> = recorded
+        .manifest
+        .tracks
+        .iter()
+        .map(|track| {
+            vec![
+                name(&track.participant_id),
+                format!("{:.1}", track.duration_ms as f64 / 1000.0),
+                format!("{} of {}", track.packets, sent(&track.participant_id)),
+                format!("{} kB", track.bytes / 1000),
+                path(&recorded.folder, &track.file),
+            ]
+        })
+        .collect();
+    format!("\n{}", table(&["speaker", "seconds", "packets", "size", "file"], &rows))
+}
+
+fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).display().to_string()
+}
+
+fn shown(job: &Job, evidence: &Evidence<'_>, recorded: Option<&Recorded>, all_well: bool) -> Value {
+    let told = &evidence.told;
+    json!({
+        "jobId": job.id,
+        "statuses": told.statuses,
+        "joinMs": told.in_call_at.map(|at| at.millis_since(job.created_at)),
+        "webhookVerified": told.refused == 0 && (told.finalized == 1 || !all_well && told.failure.is_some()),
+        "manifest": recorded.map(|recorded| &recorded.manifest),
+        "files": recorded.map(|recorded| &recorded.files),
+    })
+}

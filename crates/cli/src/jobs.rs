@@ -1,0 +1,158 @@
+//! `meetbot jobs list|get|cancel|leave`.
+
+use std::process::ExitCode;
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use meetbot::{Job, JobStatus, ListBots, Timestamp};
+use serde_json::json;
+
+use crate::{
+    connection::Connection,
+    output::{Output, table},
+    watch,
+};
+
+/// What to do with jobs.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List jobs, newest first.
+    List(ListArgs),
+    /// Show a job.
+    Get(JobArgs),
+    /// Call a job off; what was recorded is kept.
+    Cancel(JobArgs),
+    /// Let the bot leave and finish its recording.
+    Leave(JobArgs),
+}
+
+/// Which jobs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// Only those in this status; can be given more than once.
+    #[arg(long, value_parser = status)]
+    status: Vec<JobStatus>,
+    /// Only the one with this id of your own.
+    #[arg(long, value_name = "ID")]
+    external_id: Option<String>,
+    /// Only meetings of this product.
+    #[arg(long)]
+    platform: Option<String>,
+    /// Only those created at this time or later.
+    #[arg(long, value_name = "TIME")]
+    created_after: Option<Timestamp>,
+    /// Only those created before this time.
+    #[arg(long, value_name = "TIME")]
+    created_before: Option<Timestamp>,
+    /// At most this many; 0 lists all.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+}
+
+/// Which job.
+#[derive(Debug, clap::Args)]
+pub(crate) struct JobArgs {
+    /// The job's id.
+    job: String,
+}
+
+fn status(word: &str) -> Result<JobStatus, String> {
+    JobStatus::known(word).ok_or_else(|| {
+        let words: Vec<&str> = JobStatus::ALL.iter().map(JobStatus::as_str).collect();
+        format!("give one of {}", words.join(", "))
+    })
+}
+
+/// Runs one of them.
+pub(crate) async fn run(
+    command: Command,
+    connection: &Connection,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let client = connection.client()?;
+    match command {
+        Command::List(args) => list(args, &client, output).await?,
+        Command::Get(args) => {
+            let job = client.get_bot(&args.job).await?;
+            let job = job.ok_or_else(|| anyhow::anyhow!("there is no job {}", args.job))?;
+            output.object(&job)?;
+            output.line(serde_json::to_string_pretty(&job)?);
+        }
+        Command::Cancel(args) => {
+            client.cancel_bot(&args.job).await?;
+            output.object(&json!({"id": args.job, "cancelled": true}))?;
+            output.line(format_args!(
+                "{} is called off; its end shows in: meetbot watch {}",
+                args.job, args.job
+            ));
+        }
+        Command::Leave(args) => {
+            let result = client.leave_bot(&args.job).await?;
+            output.object(&result)?;
+            output.line(format_args!(
+                "{} {}: the job is {}",
+                result.action, result.state, result.status
+            ));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(args: ListArgs, client: &meetbot::MeetBot, output: Output) -> anyhow::Result<()> {
+    let page = u32::try_from(args.limit).ok().filter(|limit| (1..200).contains(limit));
+    let list = ListBots {
+        status: args.status,
+        external_id: args.external_id,
+        platform: args.platform.as_deref().map(Into::into),
+        created_after: args.created_after,
+        created_before: args.created_before,
+        limit: Some(page.unwrap_or(200)),
+        cursor: None,
+    };
+    let most = if args.limit == 0 { usize::MAX } else { args.limit };
+    if output.is_json() {
+        let mut jobs = client.bots(list).take(most);
+        while let Some(job) = jobs.try_next().await? {
+            output.object(&job)?;
+        }
+        return Ok(());
+    }
+    let jobs: Vec<Job> = client.bots(list).take(most).try_collect().await?;
+    let now = watch::now();
+    let rows: Vec<Vec<String>> = jobs.iter().map(|job| row(job, now)).collect();
+    output.line(table(&["id", "status", "age", "platform", "external id", "meeting"], &rows));
+    Ok(())
+}
+
+fn row(job: &Job, now: Timestamp) -> Vec<String> {
+    let outcome = job.failure_code.as_ref().map_or(String::new(), |code| format!(" {code}"));
+    vec![
+        job.id.to_string(),
+        format!("{}{outcome}", job.status),
+        age(now.millis_since(job.created_at)),
+        job.platform.to_string(),
+        job.external_id.clone().unwrap_or_else(|| "-".to_owned()),
+        job.meeting_url.clone(),
+    ]
+}
+
+/// The largest unit alone.
+fn age(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::age;
+
+    #[test]
+    fn an_age_is_told_in_its_largest_unit() {
+        let ages = [-5, 59_999, 60_000, 3_599_000, 3_600_000, 86_400_000].map(age);
+        assert_eq!(ages, ["0 s", "59 s", "1 min", "59 min", "1 h", "1 d"]);
+    }
+}

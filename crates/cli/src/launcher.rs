@@ -1,0 +1,33 @@
+//! Native bots as tasks of this process.
+
+use async_trait::async_trait;
+use meetbot_orchestrator::{Launcher, tls};
+use meetbot_types::{Platform, bot::BotOrder};
+use reqwest::Client;
+use tokio_util::sync::CancellationToken;
+
+/// Runs each bot as a task; all share one HTTP client.
+#[derive(Debug)]
+pub(crate) struct Tasks {
+    client: Client,
+}
+
+impl Tasks {
+    pub(crate) fn new() -> reqwest::Result<Self> {
+        // Only ever to the server that launched them: no proxy of the environment stands in between.
+        let client =
+            Client::builder().tls_backend_preconfigured(tls::config()).no_proxy().build()?;
+        Ok(Self { client })
+    }
+}
+
+#[async_trait]
+impl Launcher for Tasks {
+    fn platforms(&self) -> Vec<Platform> {
+        meetbot_bot::PLATFORMS.to_vec()
+    }
+
+    async fn run(&self, order: BotOrder, stop: CancellationToken) {
+        meetbot_bot::run(order, self.client.clone(), stop).await;
+    }
+}

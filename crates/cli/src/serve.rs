@@ -1,0 +1,157 @@
+//! `meetbot serve`: the server, with its sandbox and its bots in one process.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+use meetbot_orchestrator::{
+    Config, Orchestrator, SandboxLink, config,
+    keys::{self, FreshKey},
+    store::{Scope, Store as _},
+};
+use meetbot_sandbox::{Sandbox, scenario};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    launcher::Tasks,
+    output::{Output, Usage},
+};
+
+/// The arguments of `serve`. They win over the environment, which wins over the file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where the API listens; port 0 takes a free one [default: 127.0.0.1:3010]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// The folder that holds everything; made where there is none [default: meetbot-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// A file with settings, like the one that --print-config prints.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the annotated default settings and exit.
+    #[arg(long)]
+    print_config: bool,
+    /// A sandbox that runs already (`meetbot sandbox serve`), instead of one in this process.
+    #[arg(long, value_name = "ws://HOST:PORT")]
+    sandbox: Option<String>,
+}
+
+impl Args {
+    fn config(&self) -> anyhow::Result<Config> {
+        let file = match &self.config {
+            Some(path) => Some(
+                std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?,
+            ),
+            None => None,
+        };
+        let usage = |problem: String| Usage(problem);
+        let mut config = Config::load(file.as_deref(), |name| std::env::var(name).ok())
+            .map_err(|error| usage(error.to_string()))?;
+        if let Some(listen) = &self.listen {
+            config.listen = config::parse_listen(listen)
+                .map_err(|problem| usage(format!("--listen: {problem}")))?;
+        }
+        if let Some(data_dir) = &self.data_dir {
+            config.data_dir.clone_from(data_dir);
+        }
+        Ok(config)
+    }
+}
+
+/// Serves until it is interrupted, then lets every bot leave its files in order.
+pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
+    if args.print_config {
+        output.object(&json!({"config": config::DEFAULT}))?;
+        output.line(config::DEFAULT.trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
+    log("info");
+    let config = args.config()?;
+    let (server, sandbox) = start(config, args.sandbox).await?;
+    let key = first_key(&server).await?;
+    output.object(&json!({"url": server.url(), "key": key.as_ref().map(crate::keys::shown)}))?;
+    output.line(format_args!(
+        "meetbot serves at {} (data: {})",
+        server.url(),
+        server.folder().path().display()
+    ));
+    if let Some(key) = &key {
+        output.line(welcome(&server, key));
+    }
+    interrupted().await?;
+    output.remark("stopping: bots leave their files in order (interrupt again to end at once)");
+    tokio::spawn(async {
+        if interrupted().await.is_ok() {
+            std::process::exit(1);
+        }
+    });
+    server.stop().await;
+    if let Some(sandbox) = sandbox {
+        sandbox.stop().await;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts a server, and a sandbox beside it unless one is given.
+pub(crate) async fn start(
+    config: Config,
+    sandbox: Option<String>,
+) -> anyhow::Result<(Orchestrator, Option<Sandbox>)> {
+    let (own, address) = if let Some(address) = sandbox {
+        (None, address)
+    } else {
+        let own = Sandbox::start(([127, 0, 0, 1], 0).into())
+            .await
+            .context("the sandbox does not start")?;
+        let address = own.address();
+        (Some(own), address)
+    };
+    let launcher = Arc::new(Tasks::new().context("there is no HTTP client for bots")?);
+    let link = SandboxLink { address, check: scenario::check };
+    Ok((Orchestrator::start(config, launcher, link).await?, own))
+}
+
+/// A test key for a server that has none yet.
+async fn first_key(server: &Orchestrator) -> anyhow::Result<Option<FreshKey>> {
+    if !server.store().keys().await?.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(
+        keys::create(server.store(), "default", false, Scope::Write, server.clock().now()).await?,
+    ))
+}
+
+fn welcome(server: &Orchestrator, key: &FreshKey) -> String {
+    format!(
+        "\nThis server is new. Here is a test key, whose bots meet the sandbox only; it is not shown again:\n\n  \
+         export MEETBOT_API_KEY={}\n  export MEETBOT_API_BASE_URL={}\n  \
+         meetbot dispatch 'https://sandbox.meetbot.dev/two-speakers?seconds=20' --watch\n\n\
+         Webhooks of `default` are signed with {}\n\
+         For real meetings: meetbot keys create --live --data-dir {}\n",
+        key.secret.expose(),
+        server.url(),
+        key.webhook_secret.expose(),
+        server.folder().path().display(),
+    )
+}
+
+/// Logs go to standard error; `MEETBOT_LOG` says how much of them (`debug`, `meetbot_orchestrator=debug,warn`).
+pub(crate) fn log(default: &str) {
+    let filter = EnvFilter::builder().with_env_var("MEETBOT_LOG").try_from_env();
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(default));
+    // A second logger in one process is refused; the first one goes on.
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub(crate) async fn interrupted() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot wait for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
+}

@@ -1,0 +1,116 @@
+//! What goes wrong at the command line and around the server: a clear error each time, and nothing lost.
+
+use std::net::TcpListener;
+
+use tempfile::TempDir;
+
+use crate::program::{Running, create_key, meetbot, run, serve};
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let data = TempDir::new().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = run(meetbot().args(["serve", "--listen", &address, "--data-dir"]).arg(data.path()));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains(&address) && said.err.contains("--listen"), "{said:?}");
+}
+
+#[test]
+fn a_data_folder_in_use_is_named() {
+    let data = TempDir::new().unwrap();
+    let (_server, _) = serve(data.path(), None);
+    let said =
+        run(meetbot().args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path()));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(
+        said.err.contains(data.path().to_str().unwrap()) && said.err.contains("in use"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_written_is_named() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("a-file");
+    std::fs::write(&file, b"not a folder").unwrap();
+    let said = run(meetbot().args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&file));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains(file.to_str().unwrap()), "{said:?}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"not a folder");
+}
+
+#[test]
+fn an_empty_data_folder_gets_a_key_once() {
+    let data = TempDir::new().unwrap();
+    let start = || {
+        let (server, started) = Running::start(
+            meetbot().args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path()),
+        );
+        assert_eq!(server.terminate(), Some(0));
+        started
+    };
+    let key = start()["key"]["key"].as_str().unwrap().to_owned();
+    assert!(key.starts_with("mb_test_"), "{key}");
+    assert_eq!(start()["key"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_key_works_at_once_and_not_after_it_is_revoked() {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = serve(data.path(), None);
+    let (key, secret) = create_key(data.path(), &["--consumer", "acme"]);
+    assert!(secret.starts_with("whsec_"));
+    let list = || {
+        run(meetbot()
+            .args(["jobs", "list", "--json"])
+            .env("MEETBOT_API_KEY", &key)
+            .env("MEETBOT_API_BASE_URL", &url))
+    };
+    assert_eq!(list().code, Some(0), "{:?}", list());
+    let keys = run(meetbot().args(["keys", "list", "--json", "--data-dir"]).arg(data.path()));
+    assert!(!keys.out.contains(&key), "the key shows: {keys:?}");
+    let id = keys
+        .out
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .find(|key| key["consumer"] == "acme")
+        .unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let revoked = run(meetbot().args(["keys", "revoke", &id, "--data-dir"]).arg(data.path()));
+    assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    // Contract: revocation takes effect within a second.
+    let refused = (0..20).map(|_| {
+        std::thread::park_timeout(std::time::Duration::from_millis(100));
+        list()
+    });
+    let refused = refused
+        .into_iter()
+        .find(|said| said.code == Some(1))
+        .expect("a revoked key still works after 2 s");
+    assert!(refused.err.contains("unauthorized"), "{refused:?}");
+}
+
+#[test]
+fn a_meeting_that_cannot_be_joined_is_refused_with_what_would_be_right() {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = serve(data.path(), None);
+    let (key, _) = create_key(data.path(), &[]);
+    let dispatch = |meeting: &str| {
+        run(meetbot()
+            .args(["dispatch", meeting])
+            .env("MEETBOT_API_KEY", &key)
+            .env("MEETBOT_API_BASE_URL", &url))
+    };
+    for (meeting, word) in [
+        ("not-a-url", "https://meet.google.com/abc-defg-hij"),
+        ("https://example.com/room", "google-meet"),
+        ("https://sandbox.meetbot.dev/no-such-scenario", "two-speakers"),
+    ] {
+        let said = dispatch(meeting);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.err.contains(word) && said.err.contains("meetingUrl"), "{said:?}");
+    }
+}

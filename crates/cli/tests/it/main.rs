@@ -1,0 +1,9 @@
+//! The program as a user runs it: the real binary, its output, its exit codes, and what is on disk when it is killed.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod bad_input;
+mod demo;
+mod kills;
+mod program;
+mod usage;

@@ -1,0 +1,144 @@
+//! Runs the binary: once to its end, or as a server that is killed.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use meetbot::blocking::MeetBot;
+use serde_json::Value;
+
+/// Long enough for a busy machine; reached only when something is wrong.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The binary with nothing of the caller's environment that it listens to.
+pub(crate) fn meetbot() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meetbot"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MEETBOT_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// What a command said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Said {
+    /// The only JSON object on standard output.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) -> Said {
+    let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said { code: status.code(), out: text(stdout), err: text(stderr) }
+}
+
+/// A long-running command that is killed with −9 when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+}
+
+impl Running {
+    /// Starts it and waits for the first JSON object it prints.
+    pub(crate) fn start(command: &mut Command) -> (Self, Value) {
+        let mut child = command
+            .arg("--json")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, first) = mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            // Read to the end: a server must never block on a full pipe.
+            for line in stdout.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let mut stderr = child.stderr.take().unwrap();
+        let log = std::thread::spawn(move || {
+            let mut log = String::new();
+            let _ = stderr.read_to_string(&mut log);
+            log
+        });
+        let Ok(line) = first.recv_timeout(PATIENCE) else {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("it did not start: {}", log.join().unwrap());
+        };
+        let object = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        (Self { child }, object)
+    }
+
+    /// `kill -9`: nothing of it runs any more when this returns.
+    pub(crate) fn kill(mut self) {
+        self.end();
+    }
+
+    /// SIGTERM, and its exit code.
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap().code()
+    }
+
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A server on a free port, with the sandbox that it starts itself or the one at `sandbox`.
+pub(crate) fn serve(data_dir: &Path, sandbox: Option<&str>) -> (Running, String) {
+    let mut command = meetbot();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
+    if let Some(address) = sandbox {
+        command.args(["--sandbox", address]);
+    }
+    let (server, started) = Running::start(&mut command);
+    (server, started["url"].as_str().unwrap().to_owned())
+}
+
+/// A sandbox in a process of its own, and its address.
+pub(crate) fn sandbox() -> (Running, String) {
+    let (sandbox, started) =
+        Running::start(meetbot().args(["sandbox", "serve", "--listen", "127.0.0.1:0"]));
+    (sandbox, started["address"].as_str().unwrap().to_owned())
+}
+
+/// A new test key of the data folder: the key and the webhook secret.
+pub(crate) fn create_key(data_dir: &Path, more: &[&str]) -> (String, String) {
+    let said = run(meetbot()
+        .args(["keys", "create", "--test", "--json", "--data-dir"])
+        .arg(data_dir)
+        .args(more));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let key = said.json();
+    (key["key"].as_str().unwrap().to_owned(), key["webhookSecret"].as_str().unwrap().to_owned())
+}
+
+/// The SDK against a server.
+pub(crate) fn client(url: &str, key: &str) -> MeetBot {
+    MeetBot::builder().api_key(key).base_url(url).build().unwrap()
+}

@@ -1,0 +1,75 @@
+//! The command line itself: help, exit codes, JSON.
+
+use crate::program::{meetbot, run};
+
+#[test]
+fn a_wrong_command_line_exits_with_2() {
+    for arguments in
+        [&["dance"][..], &["serve", "--port", "1"], &["keys", "create"], &["jobs", "get"], &[]]
+    {
+        let said = run(meetbot().args(arguments));
+        assert_eq!(said.code, Some(2), "{arguments:?}: {said:?}");
+    }
+}
+
+#[test]
+fn a_missing_key_says_where_to_put_it() {
+    let said = run(meetbot().args(["jobs", "list"]));
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.err.contains("MEETBOT_API_KEY"), "{said:?}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_a_failed_call() {
+    // Port 1 is never listened on by these tests; the connection is refused at once.
+    let said = run(meetbot()
+        .args(["jobs", "list", "--json"])
+        .env("MEETBOT_API_KEY", "mb_test_x")
+        .env("MEETBOT_API_BASE_URL", "http://127.0.0.1:1"));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let error: serde_json::Value = serde_json::from_str(&said.err).unwrap();
+    assert!(error["error"].as_str().unwrap().contains("127.0.0.1:1"), "{said:?}");
+    assert!(!said.err.contains("mb_test_x"), "the key shows: {said:?}");
+}
+
+#[test]
+fn every_command_has_help() {
+    for command in [
+        &["demo"][..],
+        &["serve"],
+        &["dispatch"],
+        &["watch"],
+        &["jobs", "list"],
+        &["jobs", "get"],
+        &["jobs", "cancel"],
+        &["jobs", "leave"],
+        &["keys", "create"],
+        &["keys", "list"],
+        &["keys", "revoke"],
+        &["webhooks", "listen"],
+        &["webhooks", "verify"],
+        &["sandbox", "serve"],
+        &["sandbox", "list"],
+        &["completions"],
+    ] {
+        let said = run(meetbot().args(command).arg("--help"));
+        assert_eq!(said.code, Some(0), "{command:?}: {said:?}");
+        assert!(said.out.contains("Usage: meetbot"), "{command:?}: {said:?}");
+    }
+}
+
+#[test]
+fn a_signature_is_judged_by_the_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = folder.path().join("body");
+    std::fs::write(&body, b"{\"a\":1}").unwrap();
+    let header = meetbot_types::signature::sign(b"{\"a\":1}", "whsec_dGVzdA==");
+    let verify = |secret: &str| {
+        run(meetbot()
+            .args(["webhooks", "verify", "--header", &header, "--secret", secret])
+            .arg(&body))
+        .code
+    };
+    assert_eq!(verify("whsec_dGVzdA=="), Some(0));
+    assert_eq!(verify("whsec_b3RoZXI="), Some(1));
+}
