@@ -2,7 +2,11 @@
 
 use std::fs;
 
-use meetbot_types::{ControlResult, JobEvent, JobStatus, Timestamp, signature};
+use meetbot_types::{
+    ControlResult, Delivery, JobEvent, JobStatus, Manifest, TimelineEvent, Timestamp, WebhookEvent,
+    signature,
+};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use xtask::spec_file;
 
@@ -190,12 +194,19 @@ fn model(case: &Value) {
             }
             Err(error) => assert_eq!(case["error"], true, "{}: {error}", case["name"]),
         },
-        "control_result" => {
-            let result: ControlResult = models::plain(&body).unwrap();
-            assert_eq!(serde_json::to_value(result).unwrap(), case["json"], "{}", case["name"]);
-        }
+        "control_result" => same::<ControlResult>(case, &body),
+        "manifest" => same::<Manifest>(case, &body),
+        "delivery" => same::<Delivery>(case, &body),
+        "timeline_event" => same::<TimelineEvent>(case, &body),
+        "webhook_event" => same::<WebhookEvent>(case, &body),
         model => panic!("no SDK knows the model {model:?}"),
     }
+}
+
+/// What is read writes itself as it came.
+fn same<T: DeserializeOwned + Serialize>(case: &Value, body: &[u8]) {
+    let model: T = models::plain(body).unwrap_or_else(|error| panic!("{}: {error}", case["name"]));
+    assert_eq!(serde_json::to_value(model).unwrap(), case["json"], "{}", case["name"]);
 }
 
 fn page(case: &Value) {

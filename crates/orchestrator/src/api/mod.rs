@@ -148,11 +148,38 @@ async fn answer(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Map, Value};
+    use xtask::spec_file;
+
     use super::*;
 
     #[test]
     fn the_document_is_up_to_date() {
         let document = routes().to_openapi();
-        xtask::spec_file::check_json("spec/openapi.json", &serde_json::to_value(document).unwrap());
+        spec_file::check_json("spec/openapi.json", &serde_json::to_value(document).unwrap());
+    }
+
+    /// The schemas of OpenAPI 3.1 are JSON Schema, but for where they lie.
+    #[test]
+    fn the_manifests_schema_is_up_to_date() {
+        let document = serde_json::to_string(&routes().to_openapi()).unwrap();
+        let document: Value =
+            serde_json::from_str(&document.replace("#/components/schemas/", "#/$defs/")).unwrap();
+        let all = &document["components"]["schemas"];
+        let mut schema = all["Manifest"].clone();
+        let (mut needed, mut definitions) = (vec![schema.to_string()], Map::new());
+        while let Some(text) = needed.pop() {
+            for (name, definition) in all.as_object().unwrap() {
+                if text.contains(&format!("\"#/$defs/{name}\"")) && !definitions.contains_key(name)
+                {
+                    needed.push(definition.to_string());
+                    definitions.insert(name.clone(), definition.clone());
+                }
+            }
+        }
+        schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+        schema["title"] = "manifest.json".into();
+        schema["$defs"] = definitions.into();
+        spec_file::check_json("spec/manifest.schema.json", &schema);
     }
 }
