@@ -1,2 +1,119 @@
-//! The project's own commands: test, check, update, bench.
-fn main() {}
+//! The project's own commands: `cargo xtask test|check|update|bench`.
+
+#![expect(clippy::print_stderr, reason = "the commands say what they do")]
+
+use std::{
+    env,
+    process::{Command, ExitCode, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context as _, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test            everything that CI checks: format, lints, docs, house rules, all tests
+  check           the quick part of it: format and lints
+  update          rewrite the files that are made from code (docs/, spec/)
+  bench api       creates per second that are on disk, beside /healthz
+  bench join      from dispatch to in_call
+  bench bots      CPU and memory of each bot, and of an idle server";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments.as_slice() {
+        ["test"] => test(),
+        ["check"] => check(),
+        ["update"] => update(),
+        ["bench", name @ ("api" | "join" | "bots"), rest @ ..] => bench(name, rest),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check() -> anyhow::Result<()> {
+    step("format", cargo(&["fmt", "--all", "--check"]))?;
+    step(
+        "lints",
+        cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
+    )
+}
+
+fn test() -> anyhow::Result<()> {
+    ffmpeg()?;
+    check()?;
+    let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
+    docs.env("RUSTDOCFLAGS", "--deny warnings");
+    step("docs", docs)?;
+    step("tests", cargo(&["test", "--workspace", "--locked"]))
+}
+
+fn update() -> anyhow::Result<()> {
+    let mut tests = cargo(&["test", "--workspace", "--lib"]);
+    tests.env("UPDATE", "1");
+    step("update", tests)
+}
+
+fn bench(name: &str, rest: &[&str]) -> anyhow::Result<()> {
+    let mut bench = cargo(&["bench", "--package", "meetbot-cli", "--bench", name, "--"]);
+    bench.args(rest);
+    step(name, bench)
+}
+
+/// The tests decode every recording. Root installs what is missing; others are told.
+fn ffmpeg() -> anyhow::Result<()> {
+    let runs = |command: &mut Command| {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    let there = || runs(Command::new("ffmpeg").arg("-version").stderr(Stdio::null()));
+    if there() {
+        return Ok(());
+    }
+    let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0");
+    if root {
+        eprintln!("xtask: ffmpeg is missing; it is installed with apt-get");
+        let mut apt = Command::new("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive");
+        if !runs(apt.args(["install", "--yes", "--no-install-recommends", "ffmpeg"])) {
+            runs(Command::new("apt-get").arg("update"));
+            runs(&mut apt);
+        }
+    }
+    if there() {
+        return Ok(());
+    }
+    bail!("the tests decode recordings with ffmpeg, and it is not there: apt-get install ffmpeg")
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(arguments);
+    cargo
+}
+
+fn step(name: &str, mut command: Command) -> anyhow::Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "a step says how long it took")]
+    let started = Instant::now();
+    eprintln!("xtask: {name}");
+    let status = command.status().with_context(|| format!("{name}: {command:?} does not start"))?;
+    if !status.success() {
+        bail!("{name} failed");
+    }
+    eprintln!("xtask: {name} took {:.0} s", started.elapsed().as_secs_f64());
+    Ok(())
+}

@@ -1,4 +1,4 @@
-//! What a sandbox meeting plays. A scenario is a name and parameters, as in `two-speakers?seconds=20`; here it becomes a [`Script`].
+//! What a sandbox meeting plays. A scenario is a name and parameters, as in `two-speakers?seconds=20`; here it becomes a `Script`.
 
 use std::{str::FromStr, time::Duration};
 

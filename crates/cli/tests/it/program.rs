@@ -49,7 +49,7 @@ pub(crate) fn run(command: &mut Command) -> Said {
 /// A long-running command that is killed with −9 when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
-    child: Child,
+    pub(crate) child: Child,
 }
 
 impl Running {

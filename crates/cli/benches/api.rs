@@ -1,0 +1,125 @@
+//! `cargo xtask bench api`: how many creates per second are on disk, beside `/healthz` of the same server in the same run.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and stops where it cannot go on"
+)]
+
+#[expect(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../tests/it/program.rs"]
+mod program;
+
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::JoinSet,
+};
+
+/// How long each number is measured.
+const WINDOW: Duration = Duration::from_secs(4);
+/// Rounds; the median of them is shown.
+const ROUNDS: usize = 3;
+
+fn main() {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = program::serve(data.path(), None);
+    let (key, _) = program::create_key(data.path(), &[]);
+    let address = url.trim_start_matches("http://").to_owned();
+    let body = r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers","joinAt":"JOIN_AT","metadata":{"order":4711}}"#
+        .replace("JOIN_AT", &(now() + Duration::from_hours(24)).to_string());
+    let create = format!(
+        "POST /api/v1/jobs HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let health = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    println!(
+        "connections  creates/s  p50 ms  p99 ms   healthz/s  p50 ms  p99 ms   creates : healthz"
+    );
+    for connections in [1, 16, 64] {
+        let mut rounds: Vec<(Load, Load)> = (0..ROUNDS)
+            .map(|_| {
+                let load = |request: &str, status| {
+                    runtime.block_on(load(&address, request, status, connections))
+                };
+                (load(&create, 201), load(&health, 200))
+            })
+            .collect();
+        rounds.sort_by(|a, b| a.0.per_second.total_cmp(&b.0.per_second));
+        let (create, health) = &rounds[ROUNDS / 2];
+        println!(
+            "{connections:>11}  {:>9.0}  {:>6.2}  {:>6.2}   {:>9.0}  {:>6.2}  {:>6.2}   1 : {:.1}",
+            create.per_second,
+            create.p50,
+            create.p99,
+            health.per_second,
+            health.p50,
+            health.p99,
+            health.per_second / create.per_second
+        );
+    }
+    runtime.shutdown_background();
+}
+
+/// What was measured; times in ms.
+#[derive(Debug)]
+struct Load {
+    per_second: f64,
+    p50: f64,
+    p99: f64,
+}
+
+/// Sends the request over and over on so many connections; every answer must have the status.
+async fn load(address: &str, request: &str, status: u16, connections: usize) -> Load {
+    let started = instant();
+    let mut tasks = JoinSet::new();
+    for _ in 0..connections {
+        let (address, request) = (address.to_owned(), request.to_owned());
+        tasks.spawn(async move {
+            let mut stream = TcpStream::connect(&address).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let (mut times, mut buffer) = (Vec::new(), Vec::new());
+            while started.elapsed() < WINDOW {
+                let sent = instant();
+                stream.write_all(request.as_bytes()).await.unwrap();
+                let answered = answer(&mut stream, &mut buffer).await;
+                assert_eq!(answered, status);
+                times.push(sent.elapsed().as_secs_f64() * 1000.0);
+            }
+            times
+        });
+    }
+    let mut times: Vec<f64> = tasks.join_all().await.into_iter().flatten().collect();
+    let seconds = started.elapsed().as_secs_f64();
+    times.sort_by(f64::total_cmp);
+    let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
+    Load { per_second: times.len() as f64 / seconds, p50: at(50), p99: at(99) }
+}
+
+/// Reads one answer to its end; its status.
+async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> u16 {
+    buffer.clear();
+    loop {
+        assert!(stream.read_buf(buffer).await.unwrap() > 0, "the server hung up");
+        let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+        let head = std::str::from_utf8(&buffer[..end]).unwrap().to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if buffer.len() >= end + 4 + length.parse::<usize>().unwrap() {
+            return head[9..12].parse().unwrap();
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+fn instant() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "jobs that do not start while it runs")]
+fn now() -> meetbot::Timestamp {
+    meetbot::Timestamp::from(std::time::SystemTime::now())
+}

@@ -1,0 +1,221 @@
+//! The house rules that a search can hold: `ARCHITECTURE.md` says why each stands.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+use xtask::spec_file;
+
+/// Who may depend on whom: a crate, and what of the workspace it may name.
+const ARROWS: [(&str, &[&str]); 8] = [
+    ("meetbot-types", &[]),
+    ("meetbot", &["meetbot-types"]),
+    ("meetbot-rtc", &[]),
+    ("meetbot-bot", &["meetbot-types", "meetbot-rtc"]),
+    ("meetbot-sandbox", &["meetbot-types", "meetbot-rtc"]),
+    ("meetbot-orchestrator", &["meetbot-types"]),
+    (
+        "meetbot-cli",
+        &["meetbot-types", "meetbot", "meetbot-bot", "meetbot-sandbox", "meetbot-orchestrator"],
+    ),
+    ("xtask", &[]),
+];
+
+/// What is named only there.
+const ONLY_UNDER: [(&str, &[&str]); 5] = [
+    ("axum", &["crates/orchestrator/src/api/", "crates/cli/src/webhooks/receiver.rs"]),
+    ("rusqlite", &["crates/orchestrator/src/store/"]),
+    ("str0m", &["crates/rtc/"]),
+    ("clap", &["crates/cli/"]),
+    ("utoipa", &["crates/orchestrator/src/api/", "crates/types/src/"]),
+];
+
+/// Lines of a file without its tests.
+const MOST_LINES: usize = 500;
+
+/// Names that say nothing.
+const EMPTY_NAMES: [&str; 7] = ["utils", "util", "helpers", "common", "core", "misc", "manager"];
+
+/// The workspace's source files, by their path from the root.
+fn sources() -> BTreeMap<String, String> {
+    let root = spec_file::path("");
+    let mut folders = vec![root.join("crates"), root.join("xtask")];
+    let mut sources = BTreeMap::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+                sources.insert(name, fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    assert!(sources.len() > 80, "the search finds the sources");
+    sources
+}
+
+/// What stands before the inline tests.
+fn without_tests(text: &str) -> &str {
+    text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or(text)
+}
+
+#[test]
+fn crates_depend_only_on_whom_they_may() {
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline", "--locked"])
+        .current_dir(spec_file::path(""))
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert_eq!(packages.len(), ARROWS.len(), "every crate has its arrows");
+    for package in packages {
+        let name = package["name"].as_str().unwrap();
+        let (_, allowed) = ARROWS.iter().find(|(known, _)| *known == name).unwrap();
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let other = dependency["name"].as_str().unwrap();
+            let ours = ARROWS.iter().any(|(known, _)| *known == other);
+            let for_tests = dependency["kind"] == "dev";
+            assert!(
+                !ours || for_tests || allowed.contains(&other),
+                "{name} must not depend on {other}"
+            );
+        }
+    }
+}
+
+#[test]
+fn some_crates_are_named_in_one_place_only() {
+    for (name, text) in sources() {
+        for (library, places) in ONLY_UNDER {
+            let named = without_tests(&text).lines().any(|line| {
+                !line.trim_start().starts_with("//") && line.contains(&format!("{library}::"))
+            });
+            let allowed =
+                places.iter().any(|place| name.starts_with(place)) || name.contains("/tests/");
+            assert!(!named || allowed, "{name} names {library}, which belongs under {places:?}");
+        }
+    }
+}
+
+#[test]
+fn files_are_short_begin_with_what_they_hold_and_have_names_that_say_something() {
+    for (name, text) in sources() {
+        let lines = without_tests(&text).lines().count();
+        assert!(
+            lines <= MOST_LINES || name.ends_with("store/contract.rs"),
+            "{name} has {lines} lines"
+        );
+        assert!(
+            text.starts_with("//! "),
+            "{name} does not begin with a line that says what it holds"
+        );
+        let parts: Vec<&str> = name.trim_end_matches(".rs").split('/').collect();
+        let empty = parts.iter().find(|part| EMPTY_NAMES.contains(part));
+        assert!(empty.is_none(), "{name}: {empty:?} is no name");
+    }
+}
+
+#[test]
+fn nothing_is_ignored_put_off_or_slept_for() {
+    // Built here, so that the search does not find itself.
+    let forbidden = [
+        ["#[ign", "ore"].concat(),
+        ["TO", "DO"].concat(),
+        ["FIX", "ME"].concat(),
+        ["unimpl", "emented!"].concat(),
+    ];
+    let sleep = ["::sle", "ep("].concat();
+    for (name, text) in sources() {
+        for word in &forbidden {
+            assert!(!text.contains(word.as_str()), "{name} holds {word}");
+        }
+        let test_code = if name.contains("/tests/") {
+            text.as_str()
+        } else {
+            &text[without_tests(&text).len()..]
+        };
+        assert!(!test_code.contains(&sleep), "{name}: a test waits for a signal, not for luck");
+    }
+}
+
+/// The names of all properties in all schemas of the document.
+fn properties(schema: &Value, found: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(Value::Object(properties)) = fields.get("properties") {
+                found.extend(properties.keys().cloned());
+            }
+            fields.values().for_each(|value| properties(value, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| properties(value, found)),
+        _ => {}
+    }
+}
+
+/// The names of all fields, those in texts that are JSON themselves included.
+fn fields(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            found.extend(object.keys().cloned());
+            object.values().for_each(|value| fields(value, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| fields(value, found)),
+        Value::String(text) if text.starts_with('{') => {
+            if let Ok(inner) = serde_json::from_str(text) {
+                fields(&inner, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_property_of_the_api_is_in_a_vector() {
+    let mut promised = BTreeSet::new();
+    properties(&spec_file::read_json("spec/openapi.json")["components"]["schemas"], &mut promised);
+    assert!(promised.len() > 60, "the search finds the properties");
+    let mut shown = BTreeSet::new();
+    for file in fs::read_dir(spec_file::path("spec/vectors")).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        fields(&spec_file::read_json(&format!("spec/vectors/{name}")), &mut shown);
+    }
+    let missing: Vec<_> = promised.difference(&shown).collect();
+    assert!(
+        missing.is_empty(),
+        "properties of spec/openapi.json that no vector holds: {missing:?}"
+    );
+}
+
+#[test]
+fn links_between_the_documents_lead_somewhere() {
+    let root = spec_file::path("");
+    let mut documents: Vec<PathBuf> = vec![];
+    for folder in ["", "docs", "spec"] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                documents.push(path);
+            }
+        }
+    }
+    assert!(documents.len() > 5, "the search finds the documents");
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap();
+            let elsewhere =
+                target.is_empty() || target.contains("://") || target.starts_with("mailto:");
+            let there = |target: &str| Path::new(&document).parent().unwrap().join(target).exists();
+            assert!(elsewhere || there(target), "{}: {link} leads nowhere", document.display());
+        }
+    }
+}
