@@ -155,7 +155,7 @@ async fn revoke(args: &RevokeArgs, now: Now, output: Output) -> anyhow::Result<(
     }
     output.object(&json!({"id": id, "revoked": true}))?;
     output.line(format_args!(
-        "{id} is revoked: calls with it fail within 2 s, and bots in flight go on"
+        "{id} is revoked: calls with it fail within a second, and bots in flight go on"
     ));
     Ok(())
 }

@@ -11,10 +11,13 @@ use crate::demo::Told;
 
 /// Every job that goes well takes this way.
 const WAY: [&str; 6] = ["queued", "joining", "in_call", "recording", "finalizing", "completed"];
-/// How much shorter than the meeting a speaker's file may be, in ms: the bot joins a moment after it began.
-const LATE_MS: u64 = 1_500;
+/// How much shorter than the meeting a speaker's file may be, in ms: the bot joins a moment after it began, on a busy machine a long one.
+const LATE_MS: u64 = 3_000;
 /// And how much longer.
 const LONG_MS: u64 = 1_500;
+
+/// What a packet holds, in ms.
+const PACKET_MS: u64 = 20;
 
 /// A file as it lies on the disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -101,7 +104,8 @@ fn judge_recording(
             ));
         }
         let ms = tracks().map(|track| track.duration_ms).sum::<u64>();
-        if ms + LATE_MS < meeting_ms || ms > meeting_ms + LONG_MS {
+        let too_short = ms + LATE_MS < meeting_ms || ms + PACKET_MS < packets * PACKET_MS;
+        if too_short || ms > meeting_ms + LONG_MS {
             missing.push(format!("{name}'s file lasts {ms} ms, the meeting {meeting_ms} ms"));
         }
     }

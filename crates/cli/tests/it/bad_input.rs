@@ -82,14 +82,12 @@ fn a_key_works_at_once_and_not_after_it_is_revoked() {
     let revoked = run(meetbot().args(["keys", "revoke", &id, "--data-dir"]).arg(data.path()));
     assert_eq!(revoked.code, Some(0), "{revoked:?}");
     // Contract: revocation takes effect within a second.
-    let refused = (0..20).map(|_| {
+    let refused = (0..10).map(|_| {
         std::thread::park_timeout(std::time::Duration::from_millis(100));
         list()
     });
-    let refused = refused
-        .into_iter()
-        .find(|said| said.code == Some(1))
-        .expect("a revoked key still works after 2 s");
+    let refused =
+        refused.into_iter().find(|said| said.code == Some(1)).expect("a revoked key still works");
     assert!(refused.err.contains("unauthorized"), "{refused:?}");
 }
 

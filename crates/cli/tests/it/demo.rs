@@ -19,7 +19,7 @@ fn the_demo_shows_the_whole_product() {
     assert_eq!(tracks.len(), 2, "{tracks:#?}");
     for track in tracks {
         let seconds = track["durationMs"].as_u64().unwrap() as f64 / 1000.0;
-        assert!((5.0..7.5).contains(&seconds), "{track}");
+        assert!((3.0..7.5).contains(&seconds), "{track}");
     }
     for file in shown["files"].as_array().unwrap() {
         let path = Path::new(file["path"].as_str().unwrap());

@@ -9,7 +9,7 @@ use std::{
 use crate::{clock::Now, keys, store::Key};
 
 /// How long a key is believed; a revoked one opens nothing after this time.
-const KEEP: Duration = Duration::from_secs(2);
+const KEEP: Duration = Duration::from_millis(800);
 const AT_MOST: usize = 4096;
 
 /// The keys, by their hash: the memory of the process holds none.

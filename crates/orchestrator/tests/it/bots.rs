@@ -1,0 +1,199 @@
+//! Bots that report, die, lie and come too late.
+
+use meetbot::{ControlState, ErrorKind, JobStatus};
+use meetbot_types::{Cause, Failure, FailureCode, LeaveReason, bot::BotReport};
+use reqwest::{Method, StatusCode};
+use tempfile::TempDir;
+
+use crate::server::{Server, await_status, new_job};
+
+#[tokio::test]
+async fn a_bots_reports_move_its_job_and_are_applied_once() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let client = server.client();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let mut bot = server.bot().await;
+    await_status(&client, &id, JobStatus::Joining).await;
+    bot.record().await;
+    // The answer was lost on its way, and the bot says it all again.
+    assert_eq!(bot.report_as(1, BotReport::Admitted).await, StatusCode::OK);
+    assert_eq!(bot.report_as(2, BotReport::RecordingStarted).await, StatusCode::OK);
+    let job = await_status(&client, &id, JobStatus::Recording).await;
+    assert!(job.joined_at.is_some() && job.recording.started_at.is_some());
+    bot.complete("file:///nowhere/manifest.json").await;
+    let job = await_status(&client, &id, JobStatus::Completed).await;
+    assert_eq!(job.manifest_uri.as_deref(), Some("file:///nowhere/manifest.json"));
+    let events = client.events(&id, None).await.unwrap().data;
+    let statuses: Vec<&str> = events.iter().map(|event| event.data.status.as_str()).collect();
+    assert_eq!(
+        statuses,
+        ["joining", "in_call", "recording", "finalizing", "completed", "completed"]
+    );
+    assert!(events.windows(2).all(|two| two[0].data.sequence + 1 == two[1].data.sequence));
+    // A manifest outside of the server's folder is not served, whatever a bot says.
+    assert_eq!(client.manifest(&id).await.unwrap_err().kind(), ErrorKind::NotFound);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_bot_that_is_gone_is_replaced_and_its_late_reports_are_refused() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let client = server.client();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let mut first = server.bot().await;
+    first.record().await;
+    let lost = first.order.clone();
+    let mut ghost = first.ghost();
+    drop(first);
+    let mut second = server.bot().await;
+    assert_eq!((second.order.job_id, second.order.epoch, lost.epoch), (lost.job_id, 2, 1));
+    assert_ne!(second.order.token.expose(), lost.token.expose());
+    assert_eq!(ghost.report(BotReport::RecordingStopped).await, StatusCode::CONFLICT);
+    let ending = Cause::Removed.ending(true, false);
+    assert_eq!(ghost.end(ending, None).await, StatusCode::CONFLICT);
+    let job = client.get_bot(&id).await.unwrap().unwrap();
+    assert_eq!((job.status, job.attempt), (JobStatus::Joining, 2));
+    second.record().await;
+    second.complete("file:///m").await;
+    await_status(&client, &id, JobStatus::Completed).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn five_lost_bots_are_enough_and_the_sixth_only_finalises() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let client = server.client();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    for epoch in 1..=5 {
+        let mut bot = server.bot().await;
+        assert_eq!((bot.order.epoch, bot.order.finalize.clone()), (epoch, None));
+        bot.record().await;
+    }
+    let mut last = server.bot().await;
+    let ending = last.order.finalize.clone().expect("it only finalises");
+    assert_eq!(client.get_bot(&id).await.unwrap().unwrap().status, JobStatus::Finalizing);
+    last.end(ending, Some("file:///m")).await;
+    let job = await_status(&client, &id, JobStatus::Failed).await;
+    assert_eq!(job.failure_code, Some(FailureCode::InternalError));
+    assert_eq!(job.manifest_uri.as_deref(), Some("file:///m"), "what was recorded is kept");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_verb_reaches_the_bot_and_its_answer_the_caller() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let client = server.client();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let error = client.pause_recording(&id).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.code().unwrap().as_str()),
+        (ErrorKind::Conflict, "invalid_state"),
+        "{error}"
+    );
+    let mut bot = server.bot().await;
+    bot.record().await;
+    let asked = client.send_chat_message(&id, "hello");
+    let obey = async {
+        let commands = bot.commands(0).await.commands;
+        assert_eq!(
+            (commands[0].action.as_str(), commands[0].message.as_deref()),
+            ("send_chat_message", Some("hello"))
+        );
+        let done = BotReport::CommandDone { command_id: commands[0].id, state: ControlState::Done };
+        assert_eq!(bot.report(done).await, StatusCode::OK);
+        commands[0].seq
+    };
+    let (result, seq) = tokio::join!(asked, obey);
+    let result = result.unwrap();
+    assert_eq!((result.state, result.status), (ControlState::Done, JobStatus::Recording));
+    // A bot that says nothing: the answer is `pending` after 5 s, and the command stands.
+    let result = client.leave_bot(&id).await.unwrap();
+    assert_eq!(result.state, ControlState::Pending);
+    assert_eq!(bot.commands(seq).await.commands[0].action.as_str(), "leave_call");
+    for message in ["", " ", &"x".repeat(4_001)] {
+        assert_eq!(
+            client.send_chat_message(&id, message).await.unwrap_err().kind(),
+            ErrorKind::Validation
+        );
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_job_ends_when_its_bot_has_left_even_if_that_bot_is_lost() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let client = server.client();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let mut bot = server.bot().await;
+    bot.record().await;
+    client.cancel_bot(&id).await.unwrap();
+    assert_eq!(client.get_bot(&id).await.unwrap().unwrap().status, JobStatus::Finalizing);
+    assert_eq!(bot.commands(0).await.commands[0].action.as_str(), "cancel");
+    drop(bot);
+    let mut next = server.bot().await;
+    let ending = next.order.finalize.clone().expect("nobody joins a meeting for a cancelled job");
+    assert_eq!(
+        (&ending.status, ending.leave_reason.as_ref()),
+        (&JobStatus::Cancelled, Some(&LeaveReason::Cancelled))
+    );
+    next.end(ending, Some("file:///m")).await;
+    let job = await_status(&client, &id, JobStatus::Cancelled).await;
+    assert_eq!(job.manifest_uri.as_deref(), Some("file:///m"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_bot_without_the_right_token_is_nobody() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    server.client().dispatch_bot(new_job()).await.unwrap();
+    let bot = server.bot().await;
+    let report = serde_json::json!({"jobId": bot.order.job_id, "epoch": 1, "reports": []});
+    for (request, status) in [
+        (server.request(Method::POST, "/api/v1/ingest").json(&report), 401),
+        (server.request(Method::POST, "/api/v1/ingest").body("{}"), 415),
+        (
+            server.request(Method::POST, "/api/v1/ingest").json(&serde_json::json!({"jobId": 7})),
+            400,
+        ),
+        (server.request(Method::GET, "/api/v1/ingest/commands?epoch=x"), 400),
+    ] {
+        assert_eq!(request.send().await.unwrap().status(), status);
+    }
+    // A bot's token opens nothing else.
+    let jobs = server.http.get(format!("{}/api/v1/jobs", bot.order.orchestrator_url));
+    assert_eq!(jobs.bearer_auth(bot.order.token.expose()).send().await.unwrap().status(), 401);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_loses_no_job_and_replaces_the_bots_of_before() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let (client, key) = (server.client(), server.key.clone());
+    let failed = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let mut bot = server.bot().await;
+    let ending = Cause::Failed(Failure::new(FailureCode::MeetingNotFound, "there is none"))
+        .ending(false, false);
+    bot.end(ending, None).await;
+    drop(bot);
+    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let mut bot = server.bot().await;
+    bot.record().await;
+    server.stop().await;
+    drop(bot);
+    let server = Server::start(&data).await;
+    let client = server.client_of(&key);
+    assert_eq!(
+        client.get_bot(&failed).await.unwrap().unwrap().failure_code,
+        Some(FailureCode::MeetingNotFound)
+    );
+    let bot = server.bot().await;
+    assert_eq!((bot.order.job_id.to_string(), bot.order.epoch), (id, 2));
+    server.stop().await;
+}

@@ -1,0 +1,10 @@
+//! The server from the outside: through the SDK and over bare HTTP, with a launcher whose bots are played by the test.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod answers;
+mod bots;
+mod jobs;
+mod receiver;
+mod server;
+mod webhooks;

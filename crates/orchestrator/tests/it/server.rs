@@ -1,0 +1,226 @@
+//! A server of the test's own, and the bots that it believes to have launched.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use meetbot::{JobStatus, MeetBot, NewJob, Timestamp};
+use meetbot_orchestrator::{Config, Launcher, Orchestrator, SandboxLink, keys, store::Scope, tls};
+use meetbot_types::{
+    Cause, Ending, LeaveReason, Platform,
+    bot::{BotOrder, BotReport, Commands, IngestRequest, NumberedReport},
+};
+use reqwest::{Client, Method, StatusCode};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// Long enough for a busy machine; reached only when something is wrong.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) const MEETING: &str = "https://sandbox.meetbot.dev/two-speakers";
+
+/// Hands every order to the test; the bot's task lives until the test lets it go.
+struct Stage(mpsc::UnboundedSender<(BotOrder, oneshot::Sender<()>)>);
+
+#[async_trait]
+impl Launcher for Stage {
+    fn platforms(&self) -> Vec<Platform> {
+        vec![Platform::Sandbox]
+    }
+
+    async fn run(&self, order: BotOrder, stop: CancellationToken) {
+        let (life, mut end) = oneshot::channel();
+        if self.0.send((order, life)).is_ok() {
+            tokio::select! {
+                () = life_ends(&mut end) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+}
+
+/// The other end of a life: it ends when the test drops it.
+async fn life_ends(end: &mut oneshot::Receiver<()>) {
+    let _ = end.await;
+}
+
+pub(crate) struct Server {
+    orchestrator: Orchestrator,
+    orders: Mutex<mpsc::UnboundedReceiver<(BotOrder, oneshot::Sender<()>)>>,
+    pub(crate) http: Client,
+    pub(crate) key: String,
+    pub(crate) webhook_secret: String,
+}
+
+/// Plain HTTP to this machine.
+pub(crate) fn http() -> Client {
+    Client::builder().tls_backend_preconfigured(tls::config()).no_proxy().build().unwrap()
+}
+
+impl Server {
+    /// A server on this folder, with a test key.
+    pub(crate) async fn start(data: &TempDir) -> Self {
+        Self::start_with(data, |_| None).await
+    }
+
+    /// The same, with settings.
+    pub(crate) async fn start_with(
+        data: &TempDir,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        let mut config = Config::load(None, variable).unwrap();
+        config.listen = ([127, 0, 0, 1], 0).into();
+        config.data_dir = data.path().to_owned();
+        let (sender, orders) = mpsc::unbounded_channel();
+        let sandbox = SandboxLink { address: "ws://127.0.0.1:1".to_owned(), check: |_| Ok(()) };
+        let orchestrator =
+            Orchestrator::start(config, Arc::new(Stage(sender)), sandbox).await.unwrap();
+        let now = orchestrator.clock().now();
+        let fresh =
+            keys::create(orchestrator.store(), "acme", false, Scope::Write, now).await.unwrap();
+        Self {
+            orchestrator,
+            orders: Mutex::new(orders),
+            http: http(),
+            key: fresh.secret.expose().to_owned(),
+            webhook_secret: fresh.webhook_secret.expose().to_owned(),
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.orchestrator.stop().await;
+    }
+
+    /// One more key.
+    pub(crate) async fn key(&self, consumer: &str, live: bool, scope: Scope) -> String {
+        let now = self.orchestrator.clock().now();
+        let fresh =
+            keys::create(self.orchestrator.store(), consumer, live, scope, now).await.unwrap();
+        fresh.secret.expose().to_owned()
+    }
+
+    /// The SDK, with this server's key.
+    pub(crate) fn client(&self) -> MeetBot {
+        self.client_of(&self.key)
+    }
+
+    pub(crate) fn client_of(&self, key: &str) -> MeetBot {
+        MeetBot::builder()
+            .api_key(key)
+            .base_url(self.orchestrator.url())
+            .max_retries(0)
+            .build()
+            .unwrap()
+    }
+
+    /// A bare request with this server's key.
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.http
+            .request(method, format!("{}{path}", self.orchestrator.url()))
+            .bearer_auth(&self.key)
+    }
+
+    /// The next bot that the server launches.
+    pub(crate) async fn bot(&self) -> Bot {
+        let next = async { self.orders.lock().await.recv().await.unwrap() };
+        let (order, life) = tokio::time::timeout(PATIENCE, next).await.expect("a bot is launched");
+        Bot { http: self.http.clone(), order, seq: 0, _life: Some(life) }
+    }
+
+    /// Whether no bot has been launched up to now.
+    pub(crate) async fn has_launched_none(&self) -> bool {
+        self.orders.lock().await.is_empty()
+    }
+}
+
+/// Status and JSON of an answer.
+pub(crate) async fn answered(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    (status, response.json().await.unwrap())
+}
+
+/// A bot as the server sees it; dropping it ends its task without a word.
+pub(crate) struct Bot {
+    http: Client,
+    pub(crate) order: BotOrder,
+    seq: u64,
+    _life: Option<oneshot::Sender<()>>,
+}
+
+impl Bot {
+    /// The same bot, as if its process lived on somewhere.
+    pub(crate) fn ghost(&self) -> Self {
+        Self { http: self.http.clone(), order: self.order.clone(), seq: self.seq, _life: None }
+    }
+
+    /// Reports; answers with the status of the answer.
+    pub(crate) async fn report(&mut self, report: BotReport) -> StatusCode {
+        self.seq += 1;
+        self.report_as(self.seq, report).await
+    }
+
+    /// Reports under a number of its own.
+    pub(crate) async fn report_as(&self, seq: u64, report: BotReport) -> StatusCode {
+        let request = IngestRequest {
+            job_id: self.order.job_id,
+            epoch: self.order.epoch,
+            reports: vec![NumberedReport { seq, at: now(), report }],
+        };
+        let url = format!("{}/api/v1/ingest", self.order.orchestrator_url);
+        let sent = self.http.post(url).bearer_auth(self.order.token.expose()).json(&request).send();
+        sent.await.unwrap().status()
+    }
+
+    /// Is admitted and records.
+    pub(crate) async fn record(&mut self) {
+        assert_eq!(self.report(BotReport::Admitted).await, StatusCode::OK);
+        assert_eq!(self.report(BotReport::RecordingStarted).await, StatusCode::OK);
+    }
+
+    /// Ends the job, with a manifest at this place.
+    pub(crate) async fn complete(&mut self, manifest_uri: &str) {
+        let ending = Cause::Left(LeaveReason::MeetingEnded).ending(true, false);
+        assert_eq!(self.end(ending, Some(manifest_uri)).await, StatusCode::OK);
+    }
+
+    pub(crate) async fn end(&mut self, ending: Ending, manifest_uri: Option<&str>) -> StatusCode {
+        let manifest_uri = manifest_uri.map(ToOwned::to_owned);
+        self.report(BotReport::Ended { ending, manifest_uri, duration_ms: 1_000 }).await
+    }
+
+    /// What it is told, waiting until there is something.
+    pub(crate) async fn commands(&self, after: u64) -> Commands {
+        let (job, epoch) = (self.order.job_id, self.order.epoch);
+        let url = format!(
+            "{}/api/v1/ingest/commands?jobId={job}&epoch={epoch}&after={after}&wait=30",
+            self.order.orchestrator_url
+        );
+        let sent = self.http.get(url).bearer_auth(self.order.token.expose()).send();
+        sent.await.unwrap().json().await.unwrap()
+    }
+}
+
+pub(crate) fn new_job() -> NewJob {
+    NewJob { meeting_url: MEETING.to_owned(), ..NewJob::default() }
+}
+
+/// Waits until the job is in this status.
+pub(crate) async fn await_status(client: &MeetBot, id: &str, status: JobStatus) -> meetbot::Job {
+    let look = async {
+        loop {
+            let job = client.get_bot(id).await.unwrap().unwrap();
+            if job.status == status {
+                return job;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("{id} is never {status}"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bot says when something happened")]
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from(std::time::SystemTime::now())
+}

@@ -1,0 +1,164 @@
+//! Webhooks as endpoints see them: signed, in order, each once or until it is taken.
+
+use std::collections::HashSet;
+
+use meetbot::{DeliveryState, ListDeliveries, NewJob, Webhooks, verify_webhook_signature};
+use meetbot_types::signature::verify_standard;
+use tempfile::TempDir;
+
+use crate::{
+    receiver::Receiver,
+    server::{Server, await_status, new_job},
+};
+
+fn to(status: &str, finalize: &str) -> NewJob {
+    let url = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let webhooks = Webhooks { on_status_change: url(status), on_finalize: url(finalize) };
+    NewJob { webhooks: Some(webhooks), ..new_job() }
+}
+
+#[tokio::test]
+async fn one_endpoint_for_both_gets_each_event_once_in_order_and_signed_twice() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let mut receiver = Receiver::start([]).await;
+    let client = server.client();
+    let id = client.dispatch_bot(to(&receiver.url, &receiver.url)).await.unwrap().id;
+    let mut bot = server.bot().await;
+    bot.record().await;
+    bot.complete("file:///m").await;
+    let mut seen = Vec::new();
+    for sequence in 1.. {
+        let webhook = receiver.next().await;
+        let event = &webhook.event;
+        assert_eq!(
+            (event.data.sequence, event.data.job_id, event.attempt, event.version),
+            (sequence, id, 1, 2)
+        );
+        assert!(verify_webhook_signature(
+            &webhook.body,
+            Some(webhook.header("x-meetbot-signature")),
+            &server.webhook_secret
+        ));
+        assert!(verify_standard(
+            webhook.header("webhook-id"),
+            webhook.header("webhook-timestamp"),
+            &webhook.body,
+            webhook.header("webhook-signature"),
+            &server.webhook_secret
+        ));
+        assert_eq!(webhook.header("webhook-id"), event.delivery_id.to_string());
+        assert_eq!(webhook.header("x-meetbot-webhook-version"), "2");
+        seen.push(format!("{} {}", event.event, event.data.status));
+        if event.event == "job.finalized" {
+            break;
+        }
+    }
+    assert_eq!(
+        seen,
+        [
+            "job.status_changed joining",
+            "job.status_changed in_call",
+            "job.status_changed recording",
+            "job.status_changed finalizing",
+            "job.status_changed completed",
+            "job.finalized completed",
+        ]
+    );
+    server.stop().await;
+    assert!(receiver.so_far().is_empty(), "nothing came twice");
+}
+
+#[tokio::test]
+async fn two_endpoints_get_what_they_asked_for() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let (mut status, mut finalize) = (Receiver::start([]).await, Receiver::start([]).await);
+    let client = server.client();
+    let id = client.dispatch_bot(to(&status.url, &finalize.url)).await.unwrap().id.to_string();
+    let mut bot = server.bot().await;
+    let ending = meetbot_types::Cause::Removed.ending(false, false);
+    bot.end(ending, None).await;
+    let failed = finalize.next().await.event;
+    assert_eq!(failed.event, "job.failed");
+    let mut sequences: HashSet<u64> = HashSet::from([failed.data.sequence]);
+    loop {
+        let event = status.next().await.event;
+        sequences.insert(event.data.sequence);
+        if event.event == "job.failed" {
+            break;
+        }
+    }
+    assert_eq!(sequences.len() as u64, sequences.into_iter().max().unwrap(), "no hole over both");
+    await_status(&client, &id, meetbot::JobStatus::Failed).await;
+    server.stop().await;
+    assert!(status.so_far().is_empty() && finalize.so_far().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_not_taken_is_sent_again_under_the_same_id_and_keeps_its_place() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let mut receiver = Receiver::start([503]).await;
+    let client = server.client();
+    let id = client.dispatch_bot(to(&receiver.url, "")).await.unwrap().id.to_string();
+    let mut bot = server.bot().await;
+    bot.record().await;
+    let refused = receiver.next().await.event;
+    let again = receiver.next().await.event;
+    assert_eq!((again.delivery_id, again.attempt), (refused.delivery_id, 2));
+    let next = receiver.next().await.event;
+    assert_eq!(
+        (next.data.sequence, next.attempt),
+        (again.data.sequence + 1, 1),
+        "later events wait for it"
+    );
+    let list = ListDeliveries { job_id: Some(id), ..ListDeliveries::default() };
+    let deliveries = client.deliveries(&list).await.unwrap().data;
+    let first = deliveries.iter().find(|delivery| delivery.id == refused.delivery_id).unwrap();
+    assert_eq!(
+        (first.state.clone(), first.tries.len(), first.tries[0].status),
+        (DeliveryState::Delivered, 2, Some(503))
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_gone_is_left_alone_until_someone_sends_again() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let mut receiver = Receiver::start([410]).await;
+    let client = server.client();
+    client.dispatch_bot(to(&receiver.url, "")).await.unwrap();
+    let _bot = server.bot().await;
+    let gone = receiver.next().await.event;
+    let dead = ListDeliveries { state: Some(DeliveryState::Dead), ..ListDeliveries::default() };
+    let delivery = loop {
+        let deliveries = client.deliveries(&dead).await.unwrap().data;
+        if let Some(delivery) = deliveries.into_iter().next() {
+            break delivery;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!((delivery.id, delivery.next_try_at), (gone.delivery_id, None));
+    client.redeliver(&delivery.id.to_string()).await.unwrap();
+    let again = receiver.next().await.event;
+    assert_eq!((again.delivery_id, again.attempt), (gone.delivery_id, 2));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_not_delivered_before_a_restart_is_delivered_after_it() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let mut receiver = Receiver::start([500]).await;
+    server.client().dispatch_bot(to(&receiver.url, "")).await.unwrap();
+    let bot = server.bot().await;
+    let refused = receiver.next().await.event;
+    server.stop().await;
+    drop(bot);
+    let server = Server::start(&data).await;
+    let again = receiver.next().await.event;
+    assert_eq!(again.delivery_id, refused.delivery_id);
+    server.stop().await;
+}
