@@ -1,0 +1,115 @@
+//! Attempts that are cut short, and those that go on after them.
+
+use meetbot_types::{JobStatus, bot::BotReport};
+
+use crate::orchestrator::{Mood, PATIENCE, Stage, ended};
+
+fn recording(report: &BotReport) -> bool {
+    matches!(report, BotReport::RecordingStarted)
+}
+
+#[tokio::test]
+async fn an_orchestrator_that_is_away_ends_no_meeting_and_hears_everything_later() {
+    let stage = Stage::set().await;
+    stage.be(Mood::Away);
+    let bot = stage.run(stage.order(1, "two-speakers?seconds=3"));
+    let manifest = stage.folder(1).join("manifest.json");
+    let written = async {
+        while !manifest.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written)
+        .await
+        .expect("the whole meeting is recorded without it");
+    assert!(stage.refused() > 1);
+    stage.be(Mood::Listens);
+    bot.ends().await;
+    let reports = stage.reports();
+    assert!(reports.iter().any(recording));
+    assert_eq!(ended(&reports).0.status, JobStatus::Completed);
+    assert!(stage.manifest(1).complete);
+}
+
+#[tokio::test]
+async fn a_superseded_bot_leaves_at_once_and_says_nothing_more() {
+    let stage = Stage::set().await;
+    let bot = stage.run(stage.order(1, "two-speakers?seconds=3600"));
+    stage.hears(recording).await;
+    stage.be(Mood::Superseded);
+    bot.ends().await;
+    let left = async {
+        while stage.sandbox.inspect(stage.job).present > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, left).await.expect("it is no longer in the meeting");
+    assert!(!stage.reports().iter().any(|report| matches!(report, BotReport::Ended { .. })));
+    assert!(
+        !stage.folder(1).join("manifest.json").exists(),
+        "the manifest is the next attempt's to write"
+    );
+}
+
+#[tokio::test]
+async fn the_next_attempt_goes_on_in_the_same_recording() {
+    let stage = Stage::set().await;
+    let first = stage.run(stage.order(1, "two-speakers?seconds=8"));
+    stage.hears(recording).await;
+    let sent = async {
+        while stage.sandbox.inspect(stage.job).sent.iter().all(|sent| sent.packets < 100) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, sent).await.expect("there is something to keep");
+    first.stop.cancel();
+    first.ends().await;
+    assert!(
+        !stage.reports().iter().any(|report| matches!(report, BotReport::Ended { .. })),
+        "its job is not over"
+    );
+
+    stage.run(stage.order(2, "two-speakers?seconds=8")).ends().await;
+    assert_eq!(ended(&stage.reports()).0.status, JobStatus::Completed);
+    let manifest = stage.manifest(2);
+    assert!(!manifest.complete);
+    assert_eq!(manifest.attempts.len(), 2, "{manifest:#?}");
+    assert!(manifest.attempts[1].gap_ms.is_some());
+    let of_first: u64 = manifest
+        .tracks
+        .iter()
+        .filter(|track| !track.file.contains(".a2."))
+        .map(|track| track.packets)
+        .sum();
+    assert!(of_first >= 99, "{manifest:#?}");
+    assert_eq!(manifest.tracks.len(), 4, "two speakers, two attempts: {manifest:#?}");
+    assert!(
+        manifest.tracks.windows(2).all(|two| two[0].start_ms <= two[1].start_ms),
+        "one clock: {:#?}",
+        manifest.tracks
+    );
+    assert!(
+        manifest
+            .tracks
+            .iter()
+            .all(|track| track.start_ms + track.duration_ms <= manifest.duration_ms + 100)
+    );
+}
+
+#[tokio::test]
+async fn an_attempt_that_only_finalises_makes_the_manifest_of_what_is_there() {
+    let stage = Stage::set().await;
+    let first = stage.run(stage.order(1, "two-speakers?seconds=3600"));
+    stage.hears(recording).await;
+    first.stop.cancel();
+    first.ends().await;
+    stage.reports();
+    let joins = stage.sandbox.inspect(stage.job).joins;
+    let mut order = stage.order(2, "two-speakers?seconds=3600");
+    order.finalize = Some(meetbot_types::Cause::Cancelled.ending(true, false));
+    stage.run(order).ends().await;
+    let (ending, has_manifest) = ended(&stage.reports());
+    assert_eq!((ending.status, has_manifest), (JobStatus::Cancelled, true));
+    assert_eq!(stage.sandbox.inspect(stage.job).joins, joins, "it joins nothing");
+    assert!(!stage.manifest(2).complete);
+}

@@ -1,0 +1,7 @@
+//! A whole bot against a real sandbox and an orchestrator that the test plays, the ways included in which one goes away.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod attempts;
+mod meetings;
+mod orchestrator;

@@ -1,0 +1,124 @@
+//! Meetings from the door to the manifest.
+
+use meetbot_types::{
+    CommandId, ControlAction, JobStatus, LeaveReason,
+    bot::{BotCommand, BotReport},
+};
+
+use crate::orchestrator::{Stage, ended, now};
+
+#[tokio::test]
+async fn a_meeting_is_recorded_by_speaker_and_told_in_order() {
+    let stage = Stage::set().await;
+    stage.run(stage.order(1, "two-speakers?seconds=4")).ends().await;
+    let reports = stage.reports();
+    let place =
+        |wanted: fn(&BotReport) -> bool| reports.iter().position(wanted).expect("it was reported");
+    let places = [
+        place(|report| matches!(report, BotReport::Admitted)),
+        place(|report| matches!(report, BotReport::RecordingStarted)),
+        place(|report| {
+            matches!(report, BotReport::Leaving { reason: Some(LeaveReason::MeetingEnded) })
+        }),
+        place(|report| matches!(report, BotReport::Ended { .. })),
+    ];
+    assert!(places.is_sorted(), "{reports:#?}");
+    let (ending, has_manifest) = ended(&reports);
+    assert_eq!((ending.status, has_manifest), (JobStatus::Completed, true));
+
+    let manifest = stage.manifest(1);
+    assert!(manifest.complete, "{manifest:#?}");
+    assert_eq!((manifest.job_id, manifest.external_id.as_deref()), (stage.job, Some("lesson-7")));
+    let sent = stage.sandbox.inspect(stage.job).sent;
+    assert_eq!((sent.len(), manifest.tracks.len()), (2, 2), "{manifest:#?}");
+    for sent in sent {
+        let track = manifest
+            .tracks
+            .iter()
+            .find(|track| track.participant_id == sent.participant_id)
+            .unwrap();
+        assert!(track.packets * 100 >= sent.packets * 99, "{sent:?} {track:?}");
+        assert!(track.duration_ms >= track.packets * 20 - 20, "{track:?}");
+        let person =
+            manifest.participants.iter().find(|person| person.id == sent.participant_id).unwrap();
+        assert_eq!(person.name, sent.name);
+    }
+    let spoke: u64 = manifest.participants.iter().map(|person| person.speaking_ms).sum();
+    assert!((500..=4_000).contains(&spoke), "they took turns: {manifest:#?}");
+    let chat = std::fs::read_to_string(stage.folder(1).join(manifest.chat.unwrap())).unwrap();
+    let heard = reports.iter().filter(|report| matches!(report, BotReport::Chat { .. })).count();
+    assert!(heard > 0 && chat.lines().count() == heard, "{chat}");
+}
+
+#[tokio::test]
+async fn each_scenario_at_the_door_ends_as_it_says() {
+    for (scenario, code) in [
+        ("host-denies?denyAfter=1", "host_denied_admission"),
+        ("no-such-meeting", "meeting_not_found"),
+        ("already-ended", "meeting_ended"),
+        ("bad-passcode", "auth_failure"),
+    ] {
+        let stage = Stage::set().await;
+        stage.run(stage.order(1, scenario)).ends().await;
+        let (ending, has_manifest) = ended(&stage.reports());
+        assert_eq!((ending.status, has_manifest), (JobStatus::Failed, false), "{scenario}");
+        assert_eq!(ending.failure.unwrap().code.as_str(), code, "{scenario}");
+    }
+}
+
+#[tokio::test]
+async fn a_kicked_bot_hands_over_what_it_has() {
+    let stage = Stage::set().await;
+    stage.run(stage.order(1, "kicked?seconds=3")).ends().await;
+    let (ending, has_manifest) = ended(&stage.reports());
+    assert_eq!(
+        (ending.status, ending.leave_reason, has_manifest),
+        (JobStatus::Failed, Some(LeaveReason::Removed), true)
+    );
+    let manifest = stage.manifest(1);
+    assert_eq!(manifest.failure_code.unwrap().as_str(), "removed_from_meeting");
+    assert!(manifest.tracks.iter().all(|track| track.packets > 25), "{:#?}", manifest.tracks);
+}
+
+#[tokio::test]
+async fn a_bot_leaves_when_it_is_told_to_and_says_so() {
+    let stage = Stage::set().await;
+    let bot = stage.run(stage.order(1, "two-speakers?seconds=3600"));
+    stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+    let id = CommandId::generate(now());
+    let command = |seq, action, message: Option<&str>| BotCommand {
+        id,
+        seq,
+        action,
+        message: message.map(ToOwned::to_owned),
+    };
+    stage.command(command(1, ControlAction::SendChatMessage, Some("good bye")));
+    stage.command(command(2, ControlAction::LeaveCall, None));
+    bot.ends().await;
+    let reports = stage.reports();
+    let done =
+        reports.iter().filter(|report| matches!(report, BotReport::CommandDone { .. })).count();
+    assert_eq!(done, 2, "{reports:#?}");
+    let (ending, _) = ended(&reports);
+    assert_eq!(
+        (ending.status, ending.leave_reason),
+        (JobStatus::Completed, Some(LeaveReason::Requested))
+    );
+    assert_eq!(stage.sandbox.inspect(stage.job).chat, ["good bye"]);
+    assert!(stage.manifest(1).complete);
+}
+
+#[tokio::test]
+async fn a_bot_left_alone_leaves_by_the_rule() {
+    let stage = Stage::set().await;
+    let mut order = stage.order(1, "everyone-leaves?seconds=3");
+    order.auto_leave.after_solo_seconds = Some(1);
+    stage.run(order).ends().await;
+    let (ending, has_manifest) = ended(&stage.reports());
+    assert_eq!(
+        (ending.status, ending.leave_reason, has_manifest),
+        (JobStatus::Completed, Some(LeaveReason::Solo), true)
+    );
+    let manifest = stage.manifest(1);
+    assert!(manifest.participants.iter().all(|person| person.left_at.is_some()), "{manifest:#?}");
+}

@@ -1,0 +1,250 @@
+//! The orchestrator as the bot sees it: takes reports, hands out commands, goes away, finds the bot superseded.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use meetbot_sandbox::Sandbox;
+use meetbot_types::{
+    AutoLeave, Ending, JobId, JobStatus, Manifest, MeetingLink, Timestamp,
+    bot::{
+        BotCommand, BotOrder, BotReport, Commands, IngestAnswer, IngestRequest, NumberedReport,
+        SandboxSeat, Secret,
+    },
+};
+use reqwest::Client;
+use rustls::crypto::aws_lc_rs;
+use tempfile::TempDir;
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// Long enough for a busy machine; reached only when something is wrong.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the orchestrator answers to a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    Listens,
+    Away,
+    Superseded,
+}
+
+#[derive(Clone)]
+struct Desk {
+    mood: watch::Sender<Mood>,
+    reports: watch::Sender<Vec<NumberedReport>>,
+    commands: watch::Sender<Vec<BotCommand>>,
+    refused: Arc<Mutex<usize>>,
+}
+
+/// A job with its folder, its meeting, and the orchestrator that watches over it.
+pub(crate) struct Stage {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) job: JobId,
+    folder: TempDir,
+    address: SocketAddr,
+    desk: Desk,
+}
+
+impl Stage {
+    pub(crate) async fn set() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let desk = Desk {
+            mood: watch::Sender::new(Mood::Listens),
+            reports: watch::Sender::new(Vec::new()),
+            commands: watch::Sender::new(Vec::new()),
+            refused: Arc::default(),
+        };
+        let routes = Router::new()
+            .route("/api/v1/ingest", post(ingest))
+            .route("/api/v1/ingest/commands", get(commands))
+            .with_state(desk.clone());
+        tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        Self {
+            sandbox: Sandbox::start(([127, 0, 0, 1], 0).into()).await.unwrap(),
+            job: JobId::generate(now()),
+            folder: TempDir::new().unwrap(),
+            address,
+            desk,
+        }
+    }
+
+    pub(crate) fn order(&self, epoch: u32, scenario: &str) -> BotOrder {
+        let meeting_url = format!("https://sandbox.meetbot.dev/{scenario}");
+        BotOrder {
+            job_id: self.job,
+            epoch,
+            token: Secret::new("a token"),
+            orchestrator_url: format!("http://{}", self.address),
+            link: MeetingLink::parse(&meeting_url, None).unwrap(),
+            meeting_url,
+            external_id: Some("lesson-7".to_owned()),
+            display_name: "meetbot".to_owned(),
+            auto_leave: AutoLeave::default(),
+            sandbox: Some(SandboxSeat {
+                address: self.sandbox.address(),
+                scenario: scenario.to_owned(),
+            }),
+            folder: self.folder.path().join(self.job.to_string()),
+            finalize: None,
+        }
+    }
+
+    /// Starts a bot.
+    pub(crate) fn run(&self, order: BotOrder) -> Running {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        let client = Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap();
+        let stop = CancellationToken::new();
+        Running { bot: tokio::spawn(meetbot_bot::run(order, client, stop.clone())), stop }
+    }
+
+    pub(crate) fn be(&self, mood: Mood) {
+        self.desk.mood.send_replace(mood);
+    }
+
+    /// How many reports were refused while the orchestrator was not in the mood.
+    pub(crate) fn refused(&self) -> usize {
+        *self.desk.refused.lock().unwrap()
+    }
+
+    pub(crate) fn command(&self, command: BotCommand) {
+        self.desk.commands.send_modify(|commands| commands.push(command));
+    }
+
+    /// Waits for a report that `wanted` knows.
+    pub(crate) async fn hears(&self, wanted: impl Fn(&BotReport) -> bool) {
+        let mut reports = self.desk.reports.subscribe();
+        let heard =
+            reports.wait_for(|reports| reports.iter().any(|numbered| wanted(&numbered.report)));
+        let heard = tokio::time::timeout(PATIENCE, heard).await;
+        assert!(heard.is_ok(), "it was not reported: {:#?}", self.reports());
+    }
+
+    /// What was reported since the last time, in order.
+    pub(crate) fn reports(&self) -> Vec<BotReport> {
+        let numbered = self.desk.reports.send_replace(Vec::new());
+        for (index, report) in numbered.iter().enumerate() {
+            assert_eq!(report.seq, index as u64 + 1, "a hole or a double: {numbered:#?}");
+        }
+        numbered.into_iter().map(|numbered| numbered.report).collect()
+    }
+
+    pub(crate) fn folder(&self, epoch: u32) -> std::path::PathBuf {
+        self.folder.path().join(format!("{}/e{epoch}", self.job))
+    }
+
+    /// The manifest of an attempt, every file of it looked at.
+    pub(crate) fn manifest(&self, epoch: u32) -> Manifest {
+        let folder = self.folder(epoch);
+        let manifest: Manifest =
+            serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).unwrap()).unwrap();
+        for file in &manifest.files {
+            let bytes = std::fs::read(folder.join(&file.name)).unwrap();
+            assert_eq!(bytes.len() as u64, file.bytes, "{}", file.name);
+            assert_eq!(meetbot_types::signature::sha256(&bytes), file.sha256, "{}", file.name);
+            if file.media_type.ends_with("/webm") {
+                decodes(&folder.join(&file.name));
+            }
+        }
+        let on_disk = std::fs::read_dir(&folder).unwrap().count();
+        assert_eq!(on_disk, manifest.files.len() + 1, "every file is listed: {manifest:#?}");
+        manifest
+    }
+}
+
+/// A bot at work.
+pub(crate) struct Running {
+    bot: JoinHandle<()>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Running {
+    /// Waits for its end.
+    pub(crate) async fn ends(self) {
+        tokio::time::timeout(PATIENCE, self.bot).await.expect("the bot ends").unwrap();
+    }
+}
+
+/// The end that was reported, and whether there is a manifest.
+pub(crate) fn ended(reports: &[BotReport]) -> (Ending, bool) {
+    let ends: Vec<_> = reports
+        .iter()
+        .filter_map(|report| match report {
+            BotReport::Ended { ending, manifest_uri, .. } => {
+                Some((ending.clone(), manifest_uri.is_some()))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(ends.len(), 1, "{reports:#?}");
+    ends.into_iter().next().unwrap()
+}
+
+/// Fails unless ffmpeg decodes the whole file without a word.
+fn decodes(path: &Path) {
+    let ffmpeg = Command::new("ffmpeg")
+        .args(["-v", "error", "-xerror", "-i"])
+        .arg(path)
+        .args(["-f", "null", "-"])
+        .output()
+        .expect("this test needs ffmpeg: apt-get install ffmpeg");
+    let words = String::from_utf8_lossy(&ffmpeg.stderr);
+    assert!(ffmpeg.status.success() && words.is_empty(), "{}: {words}", path.display());
+}
+
+async fn ingest(State(desk): State<Desk>, Json(request): Json<IngestRequest>) -> Response {
+    let refuse = |status: StatusCode| {
+        *desk.refused.lock().unwrap() += 1;
+        status.into_response()
+    };
+    let mood = *desk.mood.borrow();
+    match mood {
+        Mood::Away => return refuse(StatusCode::SERVICE_UNAVAILABLE),
+        Mood::Superseded => return refuse(StatusCode::CONFLICT),
+        Mood::Listens => {}
+    }
+    let mut acknowledged = 0;
+    desk.reports.send_modify(|reports| {
+        for report in request.reports {
+            acknowledged = report.seq;
+            if reports.last().is_none_or(|last| last.seq < report.seq) {
+                reports.push(report);
+            }
+        }
+    });
+    Json(IngestAnswer { status: JobStatus::Recording, acknowledged }).into_response()
+}
+
+async fn commands(State(desk): State<Desk>, uri: axum::http::Uri) -> Json<Commands> {
+    let query = uri.query().unwrap_or_default();
+    let after =
+        query.split('&').find_map(|pair| pair.strip_prefix("after=")).unwrap().parse().unwrap();
+    let newer = |commands: &Vec<BotCommand>| -> Vec<BotCommand> {
+        commands.iter().filter(|command| command.seq > after).cloned().collect()
+    };
+    let mut given = desk.commands.subscribe();
+    let commands = given.wait_for(|commands| !newer(commands).is_empty()).await.unwrap();
+    Json(Commands { commands: newer(&commands) })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a job of now")]
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from(std::time::SystemTime::now())
+}
