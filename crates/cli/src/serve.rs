@@ -1,6 +1,6 @@
 //! `meetbot serve`: the server, with its sandbox and its bots in one process.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use meetbot_orchestrator::{
@@ -143,8 +143,11 @@ pub(crate) fn log(default: &str) {
     let filter = EnvFilter::builder().with_env_var("MEETBOT_LOG").try_from_env();
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(default));
     // A second logger in one process is refused; the first one goes on.
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 /// Waits for Ctrl-C or SIGTERM.

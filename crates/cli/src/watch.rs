@@ -37,12 +37,15 @@ pub(crate) async fn follow(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let spinner = spinner(output);
-    let mut printed = Ok(());
+    let (mut shown, mut printed) = (String::new(), Ok(()));
     let job = client
         .wait_for_bot_with(job_id, timeout, |job| {
-            spinner.set_message(state(job));
-            let line = || output.line(format_args!("{} {}", job.updated_at, state(job)));
-            spinner.suspend(line);
+            let state = state(job);
+            if state != shown {
+                spinner.suspend(|| output.line(format_args!("{} {state}", job.updated_at)));
+                spinner.set_message(state.clone());
+                shown = state;
+            }
             if printed.is_ok() {
                 printed = output.object(job);
             }

@@ -12,7 +12,7 @@ fn recording(report: &BotReport) -> bool {
 async fn an_orchestrator_that_is_away_ends_no_meeting_and_hears_everything_later() {
     let stage = Stage::set().await;
     stage.be(Mood::Away);
-    let bot = stage.run(stage.order(1, "two-speakers?seconds=3"));
+    let bot = Stage::run(stage.order(1, "two-speakers?seconds=3"));
     let manifest = stage.folder(1).join("manifest.json");
     let written = async {
         while !manifest.exists() {
@@ -34,7 +34,7 @@ async fn an_orchestrator_that_is_away_ends_no_meeting_and_hears_everything_later
 #[tokio::test]
 async fn a_superseded_bot_leaves_at_once_and_says_nothing_more() {
     let stage = Stage::set().await;
-    let bot = stage.run(stage.order(1, "two-speakers?seconds=3600"));
+    let bot = Stage::run(stage.order(1, "two-speakers?seconds=3600"));
     stage.hears(recording).await;
     stage.be(Mood::Superseded);
     bot.ends().await;
@@ -54,7 +54,7 @@ async fn a_superseded_bot_leaves_at_once_and_says_nothing_more() {
 #[tokio::test]
 async fn the_next_attempt_goes_on_in_the_same_recording() {
     let stage = Stage::set().await;
-    let first = stage.run(stage.order(1, "two-speakers?seconds=8"));
+    let first = Stage::run(stage.order(1, "two-speakers?seconds=8"));
     stage.hears(recording).await;
     let sent = async {
         while stage.sandbox.inspect(stage.job).sent.iter().all(|sent| sent.packets < 100) {
@@ -69,7 +69,7 @@ async fn the_next_attempt_goes_on_in_the_same_recording() {
         "its job is not over"
     );
 
-    stage.run(stage.order(2, "two-speakers?seconds=8")).ends().await;
+    Stage::run(stage.order(2, "two-speakers?seconds=8")).ends().await;
     assert_eq!(ended(&stage.reports()).0.status, JobStatus::Completed);
     let manifest = stage.manifest(2);
     assert!(!manifest.complete);
@@ -99,7 +99,7 @@ async fn the_next_attempt_goes_on_in_the_same_recording() {
 #[tokio::test]
 async fn an_attempt_that_only_finalises_makes_the_manifest_of_what_is_there() {
     let stage = Stage::set().await;
-    let first = stage.run(stage.order(1, "two-speakers?seconds=3600"));
+    let first = Stage::run(stage.order(1, "two-speakers?seconds=3600"));
     stage.hears(recording).await;
     first.stop.cancel();
     first.ends().await;
@@ -107,7 +107,7 @@ async fn an_attempt_that_only_finalises_makes_the_manifest_of_what_is_there() {
     let joins = stage.sandbox.inspect(stage.job).joins;
     let mut order = stage.order(2, "two-speakers?seconds=3600");
     order.finalize = Some(meetbot_types::Cause::Cancelled.ending(true, false));
-    stage.run(order).ends().await;
+    Stage::run(order).ends().await;
     let (ending, has_manifest) = ended(&stage.reports());
     assert_eq!((ending.status, has_manifest), (JobStatus::Cancelled, true));
     assert_eq!(stage.sandbox.inspect(stage.job).joins, joins, "it joins nothing");

@@ -10,7 +10,7 @@ use crate::orchestrator::{Stage, ended, now};
 #[tokio::test]
 async fn a_meeting_is_recorded_by_speaker_and_told_in_order() {
     let stage = Stage::set().await;
-    stage.run(stage.order(1, "two-speakers?seconds=4")).ends().await;
+    Stage::run(stage.order(1, "two-speakers?seconds=4")).ends().await;
     let reports = stage.reports();
     let place =
         |wanted: fn(&BotReport) -> bool| reports.iter().position(wanted).expect("it was reported");
@@ -59,7 +59,7 @@ async fn each_scenario_at_the_door_ends_as_it_says() {
         ("bad-passcode", "auth_failure"),
     ] {
         let stage = Stage::set().await;
-        stage.run(stage.order(1, scenario)).ends().await;
+        Stage::run(stage.order(1, scenario)).ends().await;
         let (ending, has_manifest) = ended(&stage.reports());
         assert_eq!((ending.status, has_manifest), (JobStatus::Failed, false), "{scenario}");
         assert_eq!(ending.failure.unwrap().code.as_str(), code, "{scenario}");
@@ -69,7 +69,7 @@ async fn each_scenario_at_the_door_ends_as_it_says() {
 #[tokio::test]
 async fn a_kicked_bot_hands_over_what_it_has() {
     let stage = Stage::set().await;
-    stage.run(stage.order(1, "kicked?seconds=3")).ends().await;
+    Stage::run(stage.order(1, "kicked?seconds=3")).ends().await;
     let (ending, has_manifest) = ended(&stage.reports());
     assert_eq!(
         (ending.status, ending.leave_reason, has_manifest),
@@ -83,7 +83,7 @@ async fn a_kicked_bot_hands_over_what_it_has() {
 #[tokio::test]
 async fn a_bot_leaves_when_it_is_told_to_and_says_so() {
     let stage = Stage::set().await;
-    let bot = stage.run(stage.order(1, "two-speakers?seconds=3600"));
+    let bot = Stage::run(stage.order(1, "two-speakers?seconds=3600"));
     stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
     let id = CommandId::generate(now());
     let command = |seq, action, message: Option<&str>| BotCommand {
@@ -113,7 +113,7 @@ async fn a_bot_left_alone_leaves_by_the_rule() {
     let stage = Stage::set().await;
     let mut order = stage.order(1, "everyone-leaves?seconds=3");
     order.auto_leave.after_solo_seconds = Some(1);
-    stage.run(order).ends().await;
+    Stage::run(order).ends().await;
     let (ending, has_manifest) = ended(&stage.reports());
     assert_eq!(
         (ending.status, ending.leave_reason, has_manifest),

@@ -30,7 +30,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// Long enough for a busy machine; reached only when something is wrong.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the orchestrator answers to a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Stage {
     }
 
     /// Starts a bot.
-    pub(crate) fn run(&self, order: BotOrder) -> Running {
+    pub(crate) fn run(order: BotOrder) -> Running {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod demo;
+mod disk_full;
 mod kills;
 mod program;
 mod usage;

@@ -126,6 +126,9 @@ impl From<StoreError> for ApiError {
             StoreError::Unavailable(_) => {
                 Self::unavailable("the store is not available; nothing was changed, try again")
             }
+            StoreError::Full => {
+                Self::unavailable("the server's disk is full; nothing was changed, try again later")
+            }
             StoreError::Corrupt(_) => Self::internal(),
         }
     }

@@ -26,6 +26,9 @@ pub const KEEP_ANSWERS_MS: i64 = 24 * 60 * 60 * 1000;
 /// The store could not do it, and nothing of it was done.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
+    /// There is no room for what is to be written; nothing was changed.
+    #[error("the disk is full")]
+    Full,
     /// It cannot be reached or written; trying again later may help.
     #[error("the store is not available: {0}")]
     Unavailable(String),

@@ -49,7 +49,7 @@ impl From<Problem> for StoreError {
     fn from(problem: Problem) -> Self {
         match problem {
             Problem::Sql(error) => match error.sqlite_error_code() {
-                Some(rusqlite::ErrorCode::DiskFull) => Self::Unavailable("the disk is full".into()),
+                Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
                 _ => Self::Unavailable(error.to_string()),
             },
             Problem::Corrupt(what) => Self::Corrupt(what),
@@ -96,7 +96,7 @@ impl SqliteStore {
             StoreError::Unavailable(why) => {
                 StoreError::Unavailable(format!("{}: {why}", path.display()))
             }
-            corrupt @ StoreError::Corrupt(_) => corrupt,
+            other => other,
         })
     }
 
