@@ -11,7 +11,7 @@ use crate::demo::Told;
 
 /// Every job that goes well takes this way.
 const WAY: [&str; 6] = ["queued", "joining", "in_call", "recording", "finalizing", "completed"];
-/// How much shorter than the meeting a speaker's file may be, in ms: the bot joins a moment after it began, on a busy machine a long one.
+/// How much shorter than a speaker's time in the meeting their file may be, in ms: connecting takes a moment, on a busy machine a long one.
 const LATE_MS: u64 = 3_000;
 /// And how much longer.
 const LONG_MS: u64 = 1_500;
@@ -92,22 +92,39 @@ fn judge_recording(
     if evidence.sent.sent.is_empty() {
         missing.push("the meeting sent nothing".to_owned());
     }
+    let mut whole = 0;
     let meeting_ms = u64::from(evidence.seconds) * 1000;
     for sent in &evidence.sent.sent {
+        let name = &sent.name;
         let tracks =
             || manifest.tracks.iter().filter(|track| track.participant_id == sent.participant_id);
-        let (packets, name) = (tracks().map(|track| track.packets).sum::<u64>(), &sent.name);
+        let packets = tracks().map(|track| track.packets).sum::<u64>();
         if packets * 100 < sent.packets * 99 || packets > sent.packets {
             missing.push(format!(
                 "{packets} of {name}'s {} packets are in the files: at least 99 % should be",
                 sent.packets
             ));
         }
+        // Someone who comes later or leaves earlier has a shorter file.
+        let person = manifest.participants.iter().find(|person| person.id == sent.participant_id);
+        let there_ms = person.map_or(0, |person| {
+            person.left_at.unwrap_or(manifest.duration_ms).saturating_sub(person.joined_at)
+        });
         let ms = tracks().map(|track| track.duration_ms).sum::<u64>();
-        let too_short = ms + LATE_MS < meeting_ms || ms + PACKET_MS < packets * PACKET_MS;
-        if too_short || ms > meeting_ms + LONG_MS {
-            missing.push(format!("{name}'s file lasts {ms} ms, the meeting {meeting_ms} ms"));
+        if ms + LATE_MS < there_ms
+            || ms > there_ms + LONG_MS
+            || ms + PACKET_MS < packets * PACKET_MS
+        {
+            missing.push(format!(
+                "{name}'s file lasts {ms} ms, and {name} was there for {there_ms} ms"
+            ));
         }
+        whole += usize::from(ms + LATE_MS >= meeting_ms && ms <= meeting_ms + LONG_MS);
+    }
+    if whole < 2 {
+        missing.push(format!(
+            "{whole} files have the meeting's length of {meeting_ms} ms: two speakers' should"
+        ));
     }
     for file in &manifest.files {
         let stored = files.iter().find(|stored| stored.path.ends_with(&file.name));
@@ -138,19 +155,25 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_with_too_few_packets_or_another_file_is_told() {
+    fn too_few_packets_another_file_or_one_speaker_alone_are_told() {
         let manifest: Manifest = serde_json::from_value(serde_json::json!({
             "schemaVersion": 1, "jobId": "job_01KAB1CDEFGHJKMNPQRSTVWXYZ", "externalId": null, "meetingUrl": "u", "platform": "sandbox",
             "displayName": "d", "complete": true, "startedAt": "2026-11-23T10:00:00.000Z", "endedAt": "2026-11-23T10:00:20.000Z",
-            "durationMs": 20_000, "leaveReason": null, "failureCode": null, "participants": [],
+            "durationMs": 20_000, "leaveReason": null, "failureCode": null,
+            "participants": [
+                {"id": "p-a", "name": "Alice", "isBot": false, "isHost": true, "joinedAt": 0, "leftAt": null, "speakingMs": 1, "names": ["Alice"]},
+                {"id": "p-c", "name": "Carol", "isBot": false, "isHost": false, "joinedAt": 15_000, "leftAt": 19_000, "speakingMs": 1, "names": ["Carol"]},
+            ],
             "tracks": [{"file": "audio.a.webm", "participantId": "p-a", "kind": "audio", "source": "microphone", "codec": "opus",
-                "container": "webm", "startMs": 0, "durationMs": 20_000, "packets": 980, "lostPackets": 20, "bytes": 5, "sha256": "aa", "gaps": []}],
+                "container": "webm", "startMs": 0, "durationMs": 20_000, "packets": 980, "lostPackets": 20, "bytes": 5, "sha256": "aa", "gaps": []},
+                {"file": "audio.c.webm", "participantId": "p-c", "kind": "audio", "source": "microphone", "codec": "opus",
+                "container": "webm", "startMs": 15_000, "durationMs": 4_000, "packets": 200, "lostPackets": 0, "bytes": 5, "sha256": "cc", "gaps": []}],
             "files": [{"name": "audio.a.webm", "mediaType": "audio/webm", "bytes": 5, "sha256": "aa"}],
             "captions": null, "chat": null, "pauses": [], "attempts": [],
         }))
         .unwrap();
         let sent = serde_json::from_value(serde_json::json!({
-            "joins": 1, "present": 0, "chat": [], "sent": [{"participantId": "p-a", "name": "Alice", "packets": 1000}],
+            "joins": 1, "present": 0, "chat": [], "sent": [{"participantId": "p-a", "name": "Alice", "packets": 1000}, {"participantId": "p-c", "name": "Carol", "packets": 200}],
         }))
         .unwrap();
         let stored =
@@ -165,10 +188,11 @@ mod tests {
             recorded: Some((&manifest, std::slice::from_ref(&stored))),
         };
         let missing = judge(&evidence);
-        assert_eq!(missing.len(), 2, "{missing:?}");
-        assert!(
-            missing[0].contains("980 of Alice's 1000") && missing[1].contains("audio.a.webm"),
-            "{missing:?}"
-        );
+        assert_eq!(missing.len(), 3, "{missing:?}");
+        for (sentence, word) in
+            missing.iter().zip(["980 of Alice's 1000", "1 files have", "audio.a.webm"])
+        {
+            assert!(sentence.contains(word), "{word}: {missing:?}");
+        }
     }
 }

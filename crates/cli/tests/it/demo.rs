@@ -6,7 +6,7 @@ use crate::program::{meetbot, run};
 
 #[test]
 fn the_demo_shows_the_whole_product() {
-    let said = run(meetbot().args(["demo", "--seconds", "6", "--json"]));
+    let said = run(meetbot().args(["demo", "--seconds", "15", "--json"]));
     assert_eq!(said.code, Some(0), "{said:?}");
     let shown = said.json();
     let statuses: Vec<&str> =
@@ -16,11 +16,11 @@ fn the_demo_shows_the_whole_product() {
     assert!(shown["joinMs"].as_u64().is_some());
     assert_eq!(shown["manifest"]["complete"], true);
     let tracks = shown["manifest"]["tracks"].as_array().unwrap();
-    assert_eq!(tracks.len(), 2, "{tracks:#?}");
-    for track in tracks {
-        let seconds = track["durationMs"].as_u64().unwrap() as f64 / 1000.0;
-        assert!((3.0..7.5).contains(&seconds), "{track}");
-    }
+    let whole = |track: &&serde_json::Value| {
+        (12_000..16_500).contains(&track["durationMs"].as_u64().unwrap())
+    };
+    // Carol comes later and goes earlier.
+    assert_eq!((tracks.len(), tracks.iter().filter(whole).count()), (3, 2), "{tracks:#?}");
     for file in shown["files"].as_array().unwrap() {
         let path = Path::new(file["path"].as_str().unwrap());
         assert!(path.is_absolute() && path.is_file(), "{file}");
