@@ -201,7 +201,9 @@ impl fmt::Display for Error {
             f.write_str(": ")?;
         }
         f.write_str(&inner.message)?;
-        for issue in &inner.issues {
+        // A server may have said them all in its sentence.
+        let untold = inner.issues.iter().filter(|issue| !inner.message.contains(&issue.message));
+        for issue in untold {
             write!(f, "; {}: {}", issue.path.join("."), issue.message)?;
         }
         match &inner.request_id {

@@ -35,7 +35,7 @@ pub const ALL: &[Scenario] = &[
     scenario(
         "two-speakers",
         20,
-        "Alice and Bob talk in turns and write into the chat; from 15 s on Carol comes and goes in between; then the meeting ends",
+        "Alice and Bob talk in turns and write into the chat; in meetings of 15 s and more Carol comes and goes in between; then the meeting ends",
         "`completed`, `meeting_ended`",
     ),
     scenario(

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
@@ -19,7 +20,7 @@ use super::{
     journal::{self, Line},
     scan::scan,
     story::{Begun, Story},
-    write_whole,
+    webm, write_whole,
 };
 
 /// The manifest's file.
@@ -149,14 +150,17 @@ fn bring_in(order: &BotOrder, own: &Path, track: Begun) -> io::Result<Option<Tra
     if scan.packets == 0 {
         return Ok(None);
     }
-    let torn = bytes.len() as u64 > scan.whole;
     bytes.truncate(usize::try_from(scan.whole).unwrap_or(usize::MAX));
-    if *source != target {
-        write_whole(&target, &bytes)?;
-    } else if torn {
+    let duration = webm::duration(scan.duration_ms);
+    bytes[scan.duration_at..scan.duration_at + duration.len()].copy_from_slice(&duration);
+    if *source == target {
+        // A crash in between leaves a file that is as good as before; the next attempt does the same again.
         let file = OpenOptions::new().write(true).open(&target)?;
         file.set_len(scan.whole)?;
+        file.write_all_at(&duration, scan.duration_at as u64)?;
         file.sync_all()?;
+    } else {
+        write_whole(&target, &bytes)?;
     }
     Ok(Some(Track {
         file: track.file,

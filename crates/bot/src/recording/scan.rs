@@ -14,6 +14,8 @@ pub(crate) struct Scan {
     pub(crate) packets: u64,
     /// How long it plays, in ms, filling included.
     pub(crate) duration_ms: u64,
+    /// Where the room for the duration is.
+    pub(crate) duration_at: usize,
 }
 
 /// Scans the bytes of a file that this program wrote.
@@ -43,7 +45,8 @@ pub(crate) fn scan(file: &[u8]) -> Scan {
                 scan.packets += u64::from(flags & DISCARDABLE == 0);
                 scan.whole = end as u64;
             }
-            id::EBML | id::SEGMENT | id::INFO | id::TRACKS | id::CLUSTER => {}
+            id::INFO => scan.duration_at = content,
+            id::EBML | id::SEGMENT | id::TRACKS | id::CLUSTER => {}
             _ => break,
         }
         at = end;
@@ -98,8 +101,19 @@ mod tests {
     #[test]
     fn a_whole_file_is_read_whole() {
         let (bytes, _) = file(500);
-        let expected = Scan { whole: bytes.len() as u64, packets: 450, duration_ms: 10_000 };
-        assert_eq!(scan(&bytes), expected);
+        let scan = scan(&bytes);
+        assert_eq!((scan.whole, scan.packets, scan.duration_ms), (bytes.len() as u64, 450, 10_000));
+    }
+
+    #[test]
+    fn the_duration_takes_its_room_and_nothing_else() {
+        let (mut bytes, _) = file(50);
+        let before = scan(&bytes);
+        let duration = webm::duration(before.duration_ms);
+        let room = before.duration_at..before.duration_at + duration.len();
+        assert_eq!(bytes[room.clone()], [&[0xEC, 0x89][..], &[0; 9]].concat());
+        bytes[room].copy_from_slice(&duration);
+        assert_eq!(scan(&bytes), before);
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub(crate) fn opus_header(stereo: bool) -> Vec<u8> {
     number(&mut ebml, 0x4285, 2); // DocTypeReadVersion
 
     let mut info = Vec::new();
+    element(&mut info, 0xEC, &[0; 9]); // Void: room for the duration, the first of all
     number(&mut info, 0x002A_D7B1, 1_000_000); // TimestampScale: milliseconds
     element(&mut info, 0x4D80, b"meetbot"); // MuxingApp
     element(&mut info, 0x5741, b"meetbot"); // WritingApp
@@ -96,6 +97,18 @@ pub(crate) fn opus_header(stereo: bool) -> Vec<u8> {
     unknown(&mut out, id::SEGMENT);
     element(&mut out, id::INFO, &info);
     element(&mut out, id::TRACKS, &tracks);
+    out
+}
+
+/// The Duration element, which takes exactly the room that [`opus_header`] left for it at the beginning of Info.
+pub(crate) fn duration(ms: u64) -> Vec<u8> {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "the element is a float; 2^53 ms are 285,000 years"
+    )]
+    let float = ms as f64;
+    let mut out = Vec::new();
+    element(&mut out, 0x4489, &float.to_be_bytes());
     out
 }
 
