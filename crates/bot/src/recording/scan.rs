@@ -2,7 +2,7 @@
 
 use super::{
     opus,
-    webm::{DISCARDABLE, UNKNOWN_SIZE, id},
+    webm::{self, DISCARDABLE, UNKNOWN_SIZE, id},
 };
 
 /// What is whole in a file.
@@ -45,7 +45,7 @@ pub(crate) fn scan(file: &[u8]) -> Scan {
                 scan.packets += u64::from(flags & DISCARDABLE == 0);
                 scan.whole = end as u64;
             }
-            id::INFO => scan.duration_at = content,
+            id::INFO if bytes.len() >= webm::DURATION_BYTES => scan.duration_at = content,
             id::EBML | id::SEGMENT | id::TRACKS | id::CLUSTER => {}
             _ => break,
         }
@@ -79,7 +79,7 @@ fn number(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recording::webm::{self, Blocks, KEYFRAME};
+    use crate::recording::webm::{Blocks, KEYFRAME};
 
     /// A file of `packets`, every tenth of them filling, and where each block ends.
     fn file(packets: u64) -> (Vec<u8>, Vec<u64>) {

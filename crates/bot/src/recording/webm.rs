@@ -18,6 +18,8 @@ pub(crate) mod id {
 
 /// "The size is not known": read on until something comes that cannot be inside.
 pub(crate) const UNKNOWN_SIZE: u64 = 0x00FF_FFFF_FFFF_FFFF;
+/// How long the Duration element is, and the room for it.
+pub(crate) const DURATION_BYTES: usize = 11;
 /// Flags of a block: a decoder can start here; and the block is filling, which may be dropped.
 pub(crate) const KEYFRAME: u8 = 0x80;
 pub(crate) const DISCARDABLE: u8 = 0x01;
@@ -102,13 +104,8 @@ pub(crate) fn opus_header(stereo: bool) -> Vec<u8> {
 
 /// The Duration element, which takes exactly the room that [`opus_header`] left for it at the beginning of Info.
 pub(crate) fn duration(ms: u64) -> Vec<u8> {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "the element is a float; 2^53 ms are 285,000 years"
-    )]
-    let float = ms as f64;
     let mut out = Vec::new();
-    element(&mut out, 0x4489, &float.to_be_bytes());
+    element(&mut out, 0x4489, &(ms as f64).to_be_bytes());
     out
 }
 
