@@ -152,12 +152,16 @@ fn bring_in(order: &BotOrder, own: &Path, track: Begun) -> io::Result<Option<Tra
     }
     bytes.truncate(usize::try_from(scan.whole).unwrap_or(usize::MAX));
     let duration = webm::duration(scan.duration_ms);
-    bytes[scan.duration_at..scan.duration_at + duration.len()].copy_from_slice(&duration);
+    if let Some(at) = scan.duration_at {
+        bytes[at..at + duration.len()].copy_from_slice(&duration);
+    }
     if *source == target {
         // A crash in between leaves a file that is as good as before; the next attempt does the same again.
         let file = OpenOptions::new().write(true).open(&target)?;
         file.set_len(scan.whole)?;
-        file.write_all_at(&duration, scan.duration_at as u64)?;
+        if let Some(at) = scan.duration_at {
+            file.write_all_at(&duration, at as u64)?;
+        }
         file.sync_all()?;
     } else {
         write_whole(&target, &bytes)?;

@@ -14,8 +14,8 @@ pub(crate) struct Scan {
     pub(crate) packets: u64,
     /// How long it plays, in ms, filling included.
     pub(crate) duration_ms: u64,
-    /// Where the room for the duration is.
-    pub(crate) duration_at: usize,
+    /// Where the room for the duration is, if there is any.
+    pub(crate) duration_at: Option<usize>,
 }
 
 /// Scans the bytes of a file that this program wrote.
@@ -45,8 +45,10 @@ pub(crate) fn scan(file: &[u8]) -> Scan {
                 scan.packets += u64::from(flags & DISCARDABLE == 0);
                 scan.whole = end as u64;
             }
-            id::INFO if bytes.len() >= webm::DURATION_BYTES => scan.duration_at = content,
-            id::EBML | id::SEGMENT | id::TRACKS | id::CLUSTER => {}
+            id::INFO if bytes.len() >= webm::DURATION_BYTES => {
+                scan.duration_at = Some(content);
+            }
+            id::EBML | id::SEGMENT | id::INFO | id::TRACKS | id::CLUSTER => {}
             _ => break,
         }
         at = end;
@@ -110,7 +112,8 @@ mod tests {
         let (mut bytes, _) = file(50);
         let before = scan(&bytes);
         let duration = webm::duration(before.duration_ms);
-        let room = before.duration_at..before.duration_at + duration.len();
+        let start = before.duration_at.unwrap();
+        let room = start..start + duration.len();
         assert_eq!(bytes[room.clone()], [&[0xEC, 0x89][..], &[0; 9]].concat());
         bytes[room].copy_from_slice(&duration);
         assert_eq!(scan(&bytes), before);
