@@ -7,3 +7,4 @@ mod dependencies;
 mod download;
 mod fake_server;
 mod lies;
+mod traces;
