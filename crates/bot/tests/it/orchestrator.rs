@@ -2,8 +2,6 @@
 
 use std::{
     net::SocketAddr,
-    path::Path,
-    process::Command,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -28,6 +26,7 @@ use rustls::crypto::aws_lc_rs;
 use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
+use xtask::ffmpeg::decodes;
 
 /// Long enough for a busy machine; reached only when something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -195,18 +194,6 @@ pub(crate) fn ended(reports: &[BotReport]) -> (Ending, bool) {
         .collect();
     assert_eq!(ends.len(), 1, "{reports:#?}");
     ends.into_iter().next().unwrap()
-}
-
-/// Fails unless ffmpeg decodes the whole file without a word.
-fn decodes(path: &Path) {
-    let ffmpeg = Command::new("ffmpeg")
-        .args(["-v", "error", "-xerror", "-i"])
-        .arg(path)
-        .args(["-f", "null", "-"])
-        .output()
-        .expect("this test needs ffmpeg: apt-get install ffmpeg");
-    let words = String::from_utf8_lossy(&ffmpeg.stderr);
-    assert!(ffmpeg.status.success() && words.is_empty(), "{}: {words}", path.display());
 }
 
 async fn ingest(State(desk): State<Desk>, Json(request): Json<IngestRequest>) -> Response {

@@ -1,6 +1,8 @@
 //! `meetbot demo`, from the outside.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
+
+use xtask::ffmpeg::decodes;
 
 use crate::program::{meetbot, run};
 
@@ -35,16 +37,4 @@ fn the_demo_shows_the_whole_product() {
         folder.display()
     );
     std::fs::remove_dir_all(folder).unwrap();
-}
-
-/// Fails unless ffmpeg decodes the whole file without a word.
-pub(crate) fn decodes(path: &Path) {
-    let ffmpeg = Command::new("ffmpeg")
-        .args(["-v", "error", "-xerror", "-i"])
-        .arg(path)
-        .args(["-f", "null", "-"])
-        .output()
-        .expect("this test needs ffmpeg: apt-get install ffmpeg");
-    let words = String::from_utf8_lossy(&ffmpeg.stderr);
-    assert!(ffmpeg.status.success() && words.is_empty(), "{}: {words}", path.display());
 }

@@ -11,11 +11,9 @@ use std::{
 
 use meetbot::{Job, JobStatus, Manifest, NewJob, blocking::MeetBot};
 use tempfile::TempDir;
+use xtask::ffmpeg::decodes;
 
-use crate::{
-    demo::decodes,
-    program::{PATIENCE, client, create_key, sandbox, serve},
-};
+use crate::program::{PATIENCE, client, create_key, sandbox, serve};
 
 /// Asks again until `wanted` says so.
 #[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
