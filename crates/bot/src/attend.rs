@@ -7,7 +7,7 @@ use std::{
 
 use meetbot_types::{
     Cause, CommandId, ControlAction, ControlState, Failure, FailureCode, LeaveReason,
-    bot::{BotCommand, BotOrder, BotReport},
+    bot::{BotCommand, BotOrder, BotReport, RecordingRule},
 };
 use reqwest::Client;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -54,6 +54,8 @@ pub(crate) async fn attend(
         brain: Brain::new(order.auto_leave.clone(), Duration::ZERO),
         recording: None,
         asked_for_permission: None,
+        to_ask: false,
+        granted: false,
         denied: false,
     };
     let mut inbox = Inbox::open(order, client);
@@ -73,6 +75,10 @@ struct Bot<'a> {
     brain: Brain,
     recording: Option<Recording>,
     asked_for_permission: Option<CommandId>,
+    /// The host is to be asked for permission now.
+    to_ask: bool,
+    /// The host has permitted the recording.
+    granted: bool,
     denied: bool,
 }
 
@@ -118,10 +124,16 @@ impl Bot<'_> {
                         Ok(())
                     }
                     event => {
-                        if matches!(event, MeetingEvent::Admitted(_)) {
+                        if matches!(event, MeetingEvent::Admitted { .. }) {
                             retry = FIRST_RETRY;
                         }
-                        self.hear(event)
+                        let heard = self.hear(event);
+                        if std::mem::take(&mut self.to_ask)
+                            && let Some(meeting) = meeting.as_mut()
+                        {
+                            self.ask(meeting).await;
+                        }
+                        heard
                     }
                 },
                 _ = flush.tick() => self.recording.as_mut().map_or(Ok(()), Recording::flush),
@@ -180,12 +192,23 @@ impl Bot<'_> {
                 self.observe(Observed::Waiting(lobby.clone()));
                 self.reporter.report(BotReport::Waiting { lobby });
             }
-            MeetingEvent::Admitted(people) => {
+            MeetingEvent::Admitted { people, recording: rule } => {
                 self.observe(Observed::Admitted);
                 self.reporter.report(BotReport::Admitted);
+                if rule == RecordingRule::Forbidden {
+                    let detail = "nobody may record this meeting";
+                    let failure = Failure::new(FailureCode::RecordingDisabled, detail);
+                    self.observe(Observed::Over(Cause::Failed(failure)));
+                    return Ok(());
+                }
+                self.to_ask = rule == RecordingRule::AskHost && !self.granted;
                 if self.recording.is_none() {
                     let admitted = (now, clock::wall());
-                    let recording = Recording::open(self.order, admitted, self.counters.clone())?;
+                    let mut recording =
+                        Recording::open(self.order, admitted, self.counters.clone())?;
+                    if self.to_ask {
+                        recording.hold();
+                    }
                     self.recording = Some(recording);
                 }
                 let gone = self.recording.as_ref().map(Recording::present).unwrap_or_default();
@@ -217,7 +240,10 @@ impl Bot<'_> {
                 self.reporter.report(BotReport::Chat { message });
             }
             MeetingEvent::Permission(granted) => {
-                self.denied = !granted;
+                (self.granted, self.denied) = (granted, !granted);
+                if granted && let Some(recording) = &mut self.recording {
+                    recording.permit();
+                }
                 self.reporter.report(BotReport::PermissionAnswered { granted });
                 if let Some(command) = self.asked_for_permission.take() {
                     self.done(
@@ -242,6 +268,15 @@ impl Bot<'_> {
             MeetingEvent::Lost(_) => {}
         }
         Ok(())
+    }
+
+    /// Asks the host for permission to record; answers whether the question is on its way.
+    async fn ask(&mut self, meeting: &mut SandboxMeeting) -> bool {
+        let asked = meeting.request_permission().await.is_ok();
+        if asked {
+            self.reporter.report(BotReport::PermissionRequested);
+        }
+        asked
     }
 
     fn done(&self, command_id: CommandId, state: ControlState) {
@@ -292,9 +327,8 @@ impl Bot<'_> {
             }
             ControlAction::RequestRecordingPermission => {
                 if let Some(meeting) = meeting
-                    && meeting.request_permission().await.is_ok()
+                    && self.ask(meeting).await
                 {
-                    self.reporter.report(BotReport::PermissionRequested);
                     // Done when the host answers.
                     self.asked_for_permission = Some(id);
                     return Ok(());

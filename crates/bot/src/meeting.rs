@@ -3,7 +3,7 @@
 use meetbot_rtc::Frame;
 use meetbot_types::{
     Failure,
-    bot::{Lobby, Participant},
+    bot::{Lobby, Participant, RecordingRule},
 };
 
 /// Something that happened in the meeting.
@@ -11,8 +11,13 @@ use meetbot_types::{
 pub(crate) enum MeetingEvent {
     /// The bot waits at the door.
     Lobby(Lobby),
-    /// The bot is in: the roster holds it and the media path is up. Everyone else who is there.
-    Admitted(Vec<Participant>),
+    /// The bot is in: the roster holds it and the media path is up.
+    Admitted {
+        /// Everyone else who is there.
+        people: Vec<Participant>,
+        /// Whether the bot may record.
+        recording: RecordingRule,
+    },
     /// Someone came.
     Joined(Participant),
     /// Someone went.

@@ -181,7 +181,7 @@ impl MeetBot {
             .await
     }
 
-    /// One page of the job's timeline, newest first (`GET …/events`).
+    /// One page of the job's timeline, oldest first (`GET …/events`).
     pub async fn events(
         &self,
         job_id: &str,

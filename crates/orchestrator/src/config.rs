@@ -1,6 +1,6 @@
 //! The server's settings. `default.toml` is the manual and the source of every default.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -19,6 +19,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// How many bots run at once.
     pub max_bots: usize,
+    /// How long a job may wait for a bot before it fails.
+    pub start_within: Duration,
     /// Networks that webhooks may go to although they are not public.
     pub allow_networks: Vec<Network>,
 }
@@ -59,6 +61,7 @@ struct Server {
 #[derive(Deserialize)]
 struct Bots {
     max: u32,
+    start_within_seconds: u32,
 }
 
 #[derive(Deserialize)]
@@ -113,7 +116,17 @@ impl Config {
         if max_bots == 0 {
             return Err(invalid("bots.max", "must be at least 1".to_owned()));
         }
-        Ok(Self { listen, data_dir: settings.server.data_dir, max_bots, allow_networks })
+        let start_within = Duration::from_secs(settings.bots.start_within_seconds.into());
+        if start_within.is_zero() {
+            return Err(invalid("bots.start_within_seconds", "must be at least 1".to_owned()));
+        }
+        Ok(Self {
+            listen,
+            data_dir: settings.server.data_dir,
+            max_bots,
+            start_within,
+            allow_networks,
+        })
     }
 }
 

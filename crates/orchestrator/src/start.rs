@@ -118,6 +118,7 @@ impl Orchestrator {
             platforms: launcher.platforms().into(),
             scenario: sandbox.check,
             recordings: folder.recordings(),
+            start_within: config.start_within,
             stopping: stop_work.clone(),
             known_keys: Arc::new(KnownKeys::default()),
         };

@@ -2,7 +2,11 @@
 
 use std::{str::FromStr, time::Duration};
 
-use meetbot_types::{FailureCode, bot::Lobby};
+use meetbot_types::{
+    FailureCode,
+    bot::{Lobby, RecordingRule},
+    sandbox,
+};
 use url::form_urlencoded;
 
 const MAX_SPEAKERS: u32 = 20;
@@ -94,6 +98,49 @@ pub const ALL: &[Scenario] = &[
         "The meeting was over before the bot came",
         "`failed`, `meeting_ended`",
     ),
+    scenario(
+        "asks-permission",
+        5,
+        "Alice and Bob talk; the bot may record only when the host permits it, which it does after `answerAfter` seconds",
+        "`completed`, `meeting_ended`; with `answer=deny` or `answer=none`: `failed`, `recording_disabled` or `meeting_ended`",
+    ),
+    scenario(
+        "recording-disabled",
+        5,
+        "Alice and Bob talk; nobody may record this meeting",
+        "`failed`, `recording_disabled`",
+    ),
+    scenario(
+        "network-loss",
+        9,
+        "Alice and Bob talk; after a third of the time the connection is lost, for 2 s",
+        "`completed`, `meeting_ended`, with a gap in the manifest",
+    ),
+    scenario(
+        "network-lost",
+        3600,
+        "Alice and Bob talk; after 2 s the connection is lost for good",
+        "`failed`, `network_loss`, a minute later",
+    ),
+    scenario(
+        "bot-crashes",
+        3600,
+        "Alice and Bob talk; each bot that joins crashes after a second",
+        "`failed`, `internal_error`, after five bots",
+    ),
+    scenario(
+        sandbox::NO_WORKER,
+        1,
+        "No worker is free, and no bot ever comes",
+        "`failed`, `dispatch_timeout`",
+    ),
+    scenario("over-quota", 1, "The consumer's quota is used up", "`failed`, `quota_exceeded`"),
+    scenario(
+        "chatty",
+        5,
+        "Alice and Bob talk and write thirty messages, some of them to the bot alone; Bob changes his name",
+        "`completed`, `meeting_ended`",
+    ),
 ];
 
 /// What meets a bot at the door.
@@ -120,6 +167,8 @@ pub(crate) struct Person {
     pub(crate) there: Span,
     /// When they talk.
     pub(crate) talks: Vec<Span>,
+    /// When they change their name, and to what.
+    pub(crate) renamed: Option<(Duration, &'static str)>,
 }
 
 /// From when to when, in the scenario's time.
@@ -145,6 +194,8 @@ pub(crate) struct Line {
     pub(crate) at: Duration,
     pub(crate) person: usize,
     pub(crate) text: &'static str,
+    /// To the bot alone.
+    pub(crate) private: bool,
 }
 
 /// How it ends for the bot.
@@ -164,6 +215,14 @@ pub(crate) struct Script {
     pub(crate) chat: Vec<Line>,
     pub(crate) length: Duration,
     pub(crate) finale: Finale,
+    /// Whether bots may record.
+    pub(crate) recording: RecordingRule,
+    /// What the host says to a bot that asks for permission, and after how long; nothing at all is an answer too.
+    pub(crate) answer: Option<(bool, Duration)>,
+    /// When nobody can reach the meeting.
+    pub(crate) outage: Option<Span>,
+    /// How long after it was let in a bot crashes.
+    pub(crate) crash_after: Option<Duration>,
 }
 
 /// Says what is wrong with a scenario, and what would be right.
@@ -191,17 +250,35 @@ struct Settings {
     speakers: u32,
     admit_after: Duration,
     deny_after: Duration,
+    /// What the host says to a request for permission.
+    granted: Option<bool>,
+    answer_after: Duration,
 }
 
 impl Settings {
     fn read(query: &str, seconds: u32) -> Result<Self, String> {
         let (mut length, mut speakers, mut admit_after, mut deny_after) = (seconds, 2, 0, 1);
+        let (mut granted, mut answer_after) = (Some(true), 1);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let (place, least, most) = match name.as_ref() {
                 "seconds" => (&mut length, 1, MAX_SECONDS),
                 "speakers" => (&mut speakers, 1, MAX_SPEAKERS),
                 "admitAfter" => (&mut admit_after, 0, MAX_SECONDS),
                 "denyAfter" => (&mut deny_after, 0, MAX_SECONDS),
+                "answerAfter" => (&mut answer_after, 0, MAX_SECONDS),
+                "answer" => {
+                    granted = match value.as_ref() {
+                        "grant" => Some(true),
+                        "deny" => Some(false),
+                        "none" => None,
+                        _ => {
+                            return Err(format!(
+                                "answer must be grant, deny or none, not {value:?}"
+                            ));
+                        }
+                    };
+                    continue;
+                }
                 // A link may carry what its sender's mail program put there.
                 _ => continue,
             };
@@ -216,6 +293,8 @@ impl Settings {
             speakers,
             admit_after: seconds(admit_after),
             deny_after: seconds(deny_after),
+            granted,
+            answer_after: seconds(answer_after),
         })
     }
 
@@ -227,6 +306,7 @@ impl Settings {
         let mut length = self.length;
         let mut door = Door::Admits { after: self.admit_after };
         let mut finale = Finale::Ends;
+        let (mut recording, mut outage, mut crash_after) = (RecordingRule::Free, None, None);
         let mut chat = vec![
             line(self.length / 5, 0, "Welcome! The agenda is in the invitation."),
             line(self.length / 2, self.speakers as usize - 1, "Notes: https://example.com/notes"),
@@ -270,12 +350,52 @@ impl Settings {
                 door = Door::Refuses(FailureCode::AuthFailure, "the passcode is wrong");
             }
             "already-ended" => length = Duration::ZERO,
+            "asks-permission" => recording = RecordingRule::AskHost,
+            "recording-disabled" => recording = RecordingRule::Forbidden,
+            "network-loss" => {
+                let from = self.length / 3;
+                outage = Some(Span { from, to: from + Duration::from_secs(2) });
+            }
+            "network-lost" => {
+                outage = Some(Span { from: Duration::from_secs(2), to: Duration::MAX });
+            }
+            "bot-crashes" => crash_after = Some(Duration::from_secs(1)),
+            "over-quota" => {
+                door = Door::Refuses(
+                    FailureCode::QuotaExceeded,
+                    "the quota of this consumer is used up",
+                );
+            }
+            "chatty" => {
+                chat = (1..=CHATTER)
+                    .map(|number| {
+                        let text = SAYINGS[number as usize % SAYINGS.len()];
+                        let person = (number % self.speakers) as usize;
+                        let private = number % 10 == 0;
+                        Line { private, ..line(self.length * number / (CHATTER + 1), person, text) }
+                    })
+                    .collect();
+                if let Some(bob) = people.get_mut(1) {
+                    bob.renamed = Some((self.length / 2, "Bob (he/him)"));
+                }
+            }
             _ => {}
         }
         chat.retain(|line| people[line.person].there.contains(line.at));
-        Script { door, people, chat, length, finale }
+        let answer = self.granted.map(|granted| (granted, self.answer_after));
+        Script { door, people, chat, length, finale, recording, answer, outage, crash_after }
     }
 }
+
+/// How many messages are written in `chatty`.
+const CHATTER: u32 = 30;
+const SAYINGS: [&str; 5] = [
+    "Can everybody hear me?",
+    "👍🏽 ja, très bien, すごい",
+    "A line\nand another",
+    "\"quotes\", \\backslashes\\ and <b>tags</b>",
+    "https://example.com/a?b=c&d=e#f",
+];
 
 const NAMES: [&str; MAX_SPEAKERS as usize + 1] = [
     "Alice", "Bob", "Carol", "Dave", "Erin", "Frank", "Grace", "Heidi", "Ivan", "Judy", "Kim",
@@ -291,11 +411,12 @@ fn person(index: u32, there: Span, talks: Vec<Span>) -> Person {
         is_bot: false,
         there,
         talks,
+        renamed: None,
     }
 }
 
 const fn line(at: Duration, person: usize, text: &'static str) -> Line {
-    Line { at, person, text }
+    Line { at, person, text, private: false }
 }
 
 /// Turns of at most 4 s, one speaker after the other, with half a second between them.
@@ -377,7 +498,7 @@ mod tests {
                 .unwrap();
         }
         write!(page, "\nParameters, all optional: `seconds` (how long the meeting is, 1 to {MAX_SECONDS}), `speakers` (1 to {MAX_SPEAKERS}), `admitAfter` (seconds in the lobby), \
-             `denyAfter` (seconds until `host-denies` refuses). A scenario's time runs from the job's first join, so that a bot that comes back enters at the second that has been reached.\n").unwrap();
+             `denyAfter` (seconds until `host-denies` refuses), `answer` (`grant`, `deny` or `none`: what the host says when a bot asks for permission to record) and `answerAfter` (seconds until it says so). A scenario's time runs from the job's first join, so that a bot that comes back enters at the second that has been reached.\n").unwrap();
         spec_file::check("docs/sandbox.md", &page);
     }
 }

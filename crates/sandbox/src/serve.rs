@@ -167,7 +167,11 @@ impl Guest {
         name: String,
         local: SocketAddr,
     ) -> Outcome<()> {
-        if meeting.elapsed() >= meeting.script.length {
+        let elapsed = meeting.elapsed();
+        if meeting.script.outage.is_some_and(|outage| outage.contains(elapsed)) {
+            return Err("the scenario's outage".into());
+        }
+        if elapsed >= meeting.script.length {
             return self.say(&FromMeeting::Ended).await;
         }
         if !self.stand_at_the_door(meeting).await? {
@@ -238,6 +242,10 @@ struct Call<'a> {
     to_come: VecDeque<(Duration, Happening)>,
     /// The number of the next packet.
     next: u64,
+    /// When the bot is made to crash.
+    crash_at: Option<Duration>,
+    /// When the host answers the request for permission, and what.
+    answer_at: Option<(Duration, bool)>,
 }
 
 impl<'a> Call<'a> {
@@ -250,8 +258,9 @@ impl<'a> Call<'a> {
         let at = meeting.elapsed();
         let present: Vec<usize> = meeting.script.present(at).collect();
         let mut roster = vec![bot];
-        roster.extend(present.iter().map(|index| meeting.script.people[*index].participant()));
-        guest.say(&FromMeeting::Admitted { self_id: SELF_ID.into(), roster }).await?;
+        roster.extend(present.iter().map(|index| meeting.script.people[*index].participant(at)));
+        let recording = meeting.script.recording;
+        guest.say(&FromMeeting::Admitted { self_id: SELF_ID.into(), roster, recording }).await?;
         let mut call = Self {
             guest,
             meeting,
@@ -261,6 +270,8 @@ impl<'a> Call<'a> {
             offered: Vec::new(),
             to_come: meeting.script.from(at).into(),
             next: number(at),
+            crash_at: meeting.script.crash_after.map(|after| at + after),
+            answer_at: None,
         };
         call.offer().await?;
         Ok(call)
@@ -304,9 +315,10 @@ impl<'a> Call<'a> {
                 }
             }
             FromBot::Chat { text } => self.meeting.wrote(text),
-            // No scenario needs permission yet: the host says yes.
             FromBot::RequestPermission => {
-                self.guest.say(&FromMeeting::Permission { granted: true }).await?;
+                let now = self.meeting.elapsed();
+                self.answer_at =
+                    self.meeting.script.answer.map(|(granted, after)| (now + after, granted));
             }
             FromBot::Leave => return Ok(false),
             FromBot::Join { .. } => return Err("a bot joins once".into()),
@@ -359,12 +371,27 @@ impl<'a> Call<'a> {
 
     async fn happen(&mut self) -> Outcome<Option<Finale>> {
         let now = self.meeting.elapsed();
+        if self.meeting.script.outage.is_some_and(|outage| outage.contains(now)) {
+            return Err("the scenario's outage".into());
+        }
+        if self.crash_at.is_some_and(|at| at <= now) {
+            self.crash_at = None;
+            self.guest.say(&FromMeeting::Crash).await?;
+        }
+        if let Some((_, granted)) = self.answer_at.filter(|(at, _)| *at <= now) {
+            self.answer_at = None;
+            self.guest.say(&FromMeeting::Permission { granted }).await?;
+        }
         while self.to_come.front().is_some_and(|(at, _)| *at <= now) {
             let Some((_, happening)) = self.to_come.pop_front() else { break };
             let script = &self.meeting.script;
             match happening {
+                Happening::Renames(index) => {
+                    let participant = script.people[index].participant(now);
+                    self.guest.say(&FromMeeting::ParticipantJoined { participant }).await?;
+                }
                 Happening::Comes(index) => {
-                    let participant = script.people[index].participant();
+                    let participant = script.people[index].participant(now);
                     self.guest.say(&FromMeeting::ParticipantJoined { participant }).await?;
                     self.newcomers.push_back(index);
                     if self.offered.is_empty() {
@@ -382,9 +409,9 @@ impl<'a> Call<'a> {
                     let message = FromMeeting::Chat {
                         id: format!("chat-{}", index + 1),
                         sender_id: person.id.clone(),
-                        sender: person.name.clone(),
+                        sender: person.participant(now).name,
                         text: line.text.to_owned(),
-                        private: false,
+                        private: line.private,
                     };
                     self.guest.say(&message).await?;
                 }

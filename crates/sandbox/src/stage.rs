@@ -24,6 +24,8 @@ pub(crate) enum Happening {
     Goes(usize),
     /// The chat's line of this index.
     Says(usize),
+    /// The person of this index changes their name.
+    Renames(usize),
     /// The end, for the bot.
     Finale(Finale),
 }
@@ -43,6 +45,7 @@ impl Script {
         for (index, person) in self.people.iter().enumerate() {
             all.push((person.there.from, Happening::Comes(index)));
             all.push((person.there.to, Happening::Goes(index)));
+            all.extend(person.renamed.map(|(at, _)| (at, Happening::Renames(index))));
         }
         all.extend(
             self.chat.iter().enumerate().map(|(index, line)| (line.at, Happening::Says(index))),
@@ -67,10 +70,11 @@ impl Script {
 
 impl Person {
     /// As the roster shows them.
-    pub(crate) fn participant(&self) -> Participant {
+    pub(crate) fn participant(&self, at: Duration) -> Participant {
+        let renamed = self.renamed.filter(|(from, _)| *from <= at);
         Participant {
             id: self.id.clone(),
-            name: self.name.clone(),
+            name: renamed.map_or_else(|| self.name.clone(), |(_, name)| name.to_owned()),
             is_host: self.is_host,
             is_bot: self.is_bot,
         }

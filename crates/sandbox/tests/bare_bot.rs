@@ -90,7 +90,8 @@ impl Bot {
 async fn nearly_every_packet_that_is_sent_arrives() {
     let sandbox = sandbox().await;
     let mut bot = Bot::new(&sandbox).await;
-    let FromMeeting::Admitted { self_id, roster } = bot.join("two-speakers?seconds=3").await else {
+    let FromMeeting::Admitted { self_id, roster, .. } = bot.join("two-speakers?seconds=3").await
+    else {
         panic!()
     };
     assert!(roster.iter().any(|person| person.id == self_id));

@@ -97,6 +97,19 @@ words! {
     }
 }
 
+/// Whether a meeting lets a bot record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingRule {
+    /// Without asking.
+    #[default]
+    Free,
+    /// When the host permits it.
+    AskHost,
+    /// Never.
+    Forbidden,
+}
+
 /// Someone in a meeting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     FailureCode, JobId,
-    bot::{Lobby, Participant},
+    bot::{Lobby, Participant, RecordingRule},
 };
 
 /// The host of sandbox meetings.
@@ -12,6 +12,9 @@ pub const HOST: &str = "sandbox.meetbot.dev";
 
 /// The scenario that a test key plays for any URL that is not a sandbox URL.
 pub const DEFAULT_SCENARIO: &str = "two-speakers?seconds=20";
+
+/// The scenario for which no worker is free: the server's to play, since no bot ever comes to the sandbox.
+pub const NO_WORKER: &str = "no-worker";
 
 /// What a bot says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +74,8 @@ pub enum FromMeeting {
         self_id: String,
         /// Everyone who is there, the bot included.
         roster: Vec<Participant>,
+        /// Whether the bot may record.
+        recording: RecordingRule,
     },
     /// An offer; the first comes right after `Admitted`, later ones when tracks come or go.
     Offer {
@@ -109,6 +114,8 @@ pub enum FromMeeting {
     },
     /// The host took the bot out.
     Removed,
+    /// The bot is to crash, so that it can be seen what follows.
+    Crash,
     /// The answer to [`FromBot::Inspect`]; empty for a job that never joined.
     Inspection(Inspection),
 }

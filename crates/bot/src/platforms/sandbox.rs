@@ -9,7 +9,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use meetbot_rtc::{Event, Peer, TrackId};
 use meetbot_types::{
     Failure,
-    bot::{BotOrder, Participant, SandboxSeat},
+    bot::{BotOrder, Participant, RecordingRule, SandboxSeat},
     sandbox::{FromBot, FromMeeting},
 };
 use tokio::net::TcpStream;
@@ -28,8 +28,8 @@ pub(crate) struct SandboxMeeting {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     peer: Box<Peer>,
     owners: HashMap<TrackId, String>,
-    /// The roster, until the media path is up too.
-    roster: Option<Vec<Participant>>,
+    /// The roster and whether the bot may record, until the media path is up too.
+    admitted: Option<(Vec<Participant>, RecordingRule)>,
     connected: bool,
     /// Told already, and not asked for yet.
     events: VecDeque<MeetingEvent>,
@@ -55,7 +55,7 @@ impl SandboxMeeting {
             socket,
             peer: Box::new(peer),
             owners: HashMap::new(),
-            roster: None,
+            admitted: None,
             connected: false,
             events: VecDeque::new(),
         };
@@ -128,11 +128,11 @@ impl SandboxMeeting {
             }
             FromMeeting::Ended => MeetingEvent::Ended,
             FromMeeting::Removed => MeetingEvent::Removed,
-            FromMeeting::Admitted { self_id, mut roster } => {
+            FromMeeting::Admitted { self_id, mut roster, recording } => {
                 // In the call is who stands in the roster.
                 if roster.iter().any(|person| person.id == self_id) {
                     roster.retain(|person| person.id != self_id);
-                    self.roster = Some(roster);
+                    self.admitted = Some((roster, recording));
                     self.admit();
                 }
                 return Ok(());
@@ -150,6 +150,8 @@ impl SandboxMeeting {
                 MeetingEvent::Chat(ChatLine { id, sender_id, sender, text, private })
             }
             FromMeeting::Permission { granted } => MeetingEvent::Permission(granted),
+            // The one bug that is wanted: it shows what a bot's crash leads to.
+            FromMeeting::Crash => panic!("the scenario makes this bot crash"),
             FromMeeting::Inspection(_) => return Ok(()),
         };
         self.events.push_back(event);
@@ -176,9 +178,9 @@ impl SandboxMeeting {
 
     fn admit(&mut self) {
         if self.connected
-            && let Some(roster) = self.roster.take()
+            && let Some((people, recording)) = self.admitted.take()
         {
-            self.events.push_back(MeetingEvent::Admitted(roster));
+            self.events.push_back(MeetingEvent::Admitted { people, recording });
         }
     }
 }

@@ -16,7 +16,7 @@ use meetbot_types::{
 use url::Url;
 
 use super::{
-    CHAT, folder_of,
+    CHAT, NETWORK_LOSS, folder_of,
     journal::{self, Line},
     scan::scan,
     story::{Begun, Story},
@@ -86,7 +86,9 @@ pub(crate) fn finalize(
     let duration_ms = left.unwrap_or(0).max(story.last_ms).max(last_sound.unwrap_or(0));
     story.finish(duration_ms);
     let attempts = attempts(order, &story, &tracks, duration_ms);
-    let unbroken = attempts.len() == 1 && attempts.iter().all(|attempt| attempt.outcome == "left");
+    let cut_off = tracks.iter().flat_map(|track| &track.gaps).any(|gap| gap.reason == NETWORK_LOSS);
+    let one_stay = attempts.len() == 1 && attempts.iter().all(|attempt| attempt.outcome == "left");
+    let unbroken = one_stay && !cut_off;
     let mut files: Vec<File> = tracks
         .iter()
         .map(|track| File {

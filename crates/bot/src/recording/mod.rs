@@ -30,6 +30,8 @@ use self::{
 };
 use crate::meeting::ChatLine;
 
+/// The reason of a gap while the bot was cut off from the meeting.
+const NETWORK_LOSS: &str = "network_loss";
 /// The chat's file.
 const CHAT: &str = "chat.jsonl";
 /// Louder than this is speech, in dBov; noise of a quiet room is below.
@@ -65,8 +67,12 @@ pub(crate) struct Recorded {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
+    /// The host has not permitted it yet.
+    Held,
     On,
-    Paused { since_ms: u64 },
+    Paused {
+        since_ms: u64,
+    },
     Stopped,
 }
 
@@ -243,7 +249,7 @@ impl Recording {
             let reason = if within(self.last_pause_end_ms) {
                 "paused"
             } else if within(self.lost_at_ms) {
-                "network_loss"
+                NETWORK_LOSS
             } else if packet.lost > 0 {
                 "packet_loss"
             } else {
@@ -309,6 +315,20 @@ impl Recording {
             self.journal.push(&Line::Speaking { id: id.to_owned(), start_ms, end_ms })?;
         }
         Ok(())
+    }
+
+    /// Writes nothing until the host permits it.
+    pub(crate) fn hold(&mut self) {
+        if self.mode == Mode::On {
+            self.mode = Mode::Held;
+        }
+    }
+
+    /// The host permits it.
+    pub(crate) fn permit(&mut self) {
+        if self.mode == Mode::Held {
+            self.mode = Mode::On;
+        }
     }
 
     /// Writes nothing from now on. Answers whether that is a change.

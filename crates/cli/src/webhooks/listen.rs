@@ -24,6 +24,7 @@ pub(crate) struct Args {
 /// Prints each webhook as it comes, until it is interrupted.
 pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
     let mut inbox = Receiver::start(args.listen, args.secret).await?;
+    output.object(&json!({"url": inbox.url()}))?;
     output
         .remark(format_args!("listening: give {} as a webhook URL; end with Ctrl-C", inbox.url()));
     loop {

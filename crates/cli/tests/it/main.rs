@@ -7,4 +7,5 @@ mod demo;
 mod disk_full;
 mod kills;
 mod program;
+mod scenarios;
 mod usage;

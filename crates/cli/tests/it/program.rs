@@ -50,6 +50,8 @@ pub(crate) fn run(command: &mut Command) -> Said {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) child: Child,
+    /// What it prints after the first line.
+    lines: mpsc::Receiver<String>,
 }
 
 impl Running {
@@ -82,7 +84,13 @@ impl Running {
             panic!("it did not start: {}", log.join().unwrap());
         };
         let object = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        (Self { child }, object)
+        (Self { child, lines: first }, object)
+    }
+
+    /// The next JSON object it prints.
+    pub(crate) fn next(&self) -> Value {
+        let line = self.lines.recv_timeout(PATIENCE * 2).expect("it prints something more");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
     /// `kill -9`: nothing of it runs any more when this returns.
@@ -125,6 +133,16 @@ pub(crate) fn sandbox() -> (Running, String) {
     let (sandbox, started) =
         Running::start(meetbot().args(["sandbox", "serve", "--listen", "127.0.0.1:0"]));
     (sandbox, started["address"].as_str().unwrap().to_owned())
+}
+
+/// A receiver of webhooks, and its URL.
+pub(crate) fn listen(secret: &str) -> (Running, String) {
+    let mut command = meetbot();
+    command
+        .args(["webhooks", "listen", "--listen", "127.0.0.1:0"])
+        .env("MEETBOT_WEBHOOK_SECRET", secret);
+    let (receiver, started) = Running::start(&mut command);
+    (receiver, started["url"].as_str().unwrap().to_owned())
 }
 
 /// A new test key of the data folder: the key and the webhook secret.

@@ -62,10 +62,11 @@ async fn create_job(
         platforms: &server.platforms,
         scenario: server.scenario,
         guard: &server.guard,
+        start_within: server.start_within,
         now: now.wall,
     };
     let new = create::create(&body, &terms).map_err(ApiError::invalid_input)?;
-    match server.store.create_job(tenant, new.job, new.link, once, now).await? {
+    match server.store.create_job(tenant, new.job, new.link, new.start, once, now).await? {
         Creation::Created(job) => {
             if job.join_at.is_none_or(|at| at <= now.wall) {
                 server.queue.notify_one();

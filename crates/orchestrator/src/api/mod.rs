@@ -12,7 +12,7 @@ mod recording;
 mod request;
 pub(crate) mod serve;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -52,6 +52,8 @@ pub(crate) struct Server {
     pub(crate) platforms: Arc<[Platform]>,
     pub(crate) scenario: fn(&str) -> Result<(), String>,
     pub(crate) recordings: PathBuf,
+    /// How long a job may wait for a worker.
+    pub(crate) start_within: Duration,
     pub(crate) stopping: CancellationToken,
     pub(crate) known_keys: Arc<KnownKeys>,
 }

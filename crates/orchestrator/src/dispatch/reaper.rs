@@ -1,4 +1,4 @@
-//! Takes jobs back whose bots gave no sign of life.
+//! Takes jobs back whose bots gave no sign of life, and fails those that no worker took.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{clock::Clock, store::Store, wake::Wakes};
 
-const EVERY: Duration = Duration::from_secs(2);
+const EVERY: Duration = Duration::from_secs(1);
 /// How often the store is swept, and shown to be writable.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
@@ -40,6 +40,17 @@ pub(crate) async fn reap(
                 swept = None;
                 continue;
             }
+        }
+        match store.expire(now).await {
+            Ok(expired) if expired.is_empty() => {}
+            Ok(expired) => {
+                tracing::warn!(jobs = expired.len(), "no bot was started in time");
+                for job in expired {
+                    wakes.poke(job);
+                }
+                outbox.notify_one();
+            }
+            Err(_) => in_touch_since = None,
         }
         let since = *in_touch_since.get_or_insert(now.steady);
         if now.steady.saturating_sub(since) < lease {

@@ -132,6 +132,13 @@ pub(crate) fn lose(job: &mut Job, now: Timestamp) -> Vec<Happened> {
     })
 }
 
+/// No worker could start a bot in time.
+pub(crate) fn expire(job: &mut Job, now: Timestamp) -> Vec<Happened> {
+    let detail = "no worker could start a bot in time";
+    let failure = Failure::new(FailureCode::DispatchTimeout, detail);
+    change(job, now, |change| change.end(&Cause::Failed(failure).ending(false, false), None, 0))
+}
+
 /// The job is cancelled: at once where there is no bot and nothing was recorded, else when its bot has left.
 pub(crate) fn cancel(job: &mut Job, now: Timestamp) -> Vec<Happened> {
     change(job, now, |change| {

@@ -1,6 +1,6 @@
 //! What the body of `POST /api/v1/jobs` asks for. Pure; all that is wrong with it is said at once.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use meetbot_types::{
     AutoLeave, AutoLeaveConfig, Issue, Job, JobId, JobStatus, MeetingLink, Metadata, Platform,
@@ -9,12 +9,14 @@ use meetbot_types::{
 use serde_json::{Map, Value, value::RawValue};
 use url::{Host, Url};
 
-use crate::webhooks::guard::Guard;
+use crate::{store::Start, webhooks::guard::Guard};
 
 const MAX_EXTERNAL_ID: usize = 255;
 const MAX_DISPLAY_NAME: usize = 100;
 const MAX_METADATA_BYTES: usize = 16 * 1024;
 const YEAR_MS: i64 = 366 * 24 * 60 * 60 * 1000;
+/// How long the scenario without workers takes to fail.
+const NO_WORKER_WAIT: Duration = Duration::from_secs(1);
 const DEFAULT_NAME: &str = "meetbot";
 
 /// What a request is judged by.
@@ -27,6 +29,8 @@ pub(crate) struct Terms<'a> {
     pub scenario: fn(&str) -> Result<(), String>,
     /// Which addresses may be reached.
     pub guard: &'a Guard,
+    /// How long a job may wait for a worker.
+    pub start_within: Duration,
     /// Now.
     pub now: Timestamp,
 }
@@ -38,6 +42,8 @@ pub(crate) struct New {
     pub job: Job,
     /// Its meeting.
     pub link: MeetingLink,
+    /// When its bot is to start.
+    pub start: Start,
 }
 
 /// Collects what is wrong.
@@ -106,7 +112,18 @@ pub(crate) fn create(body: &str, terms: &Terms<'_>) -> Result<New, Vec<Issue>> {
         ended_at: None,
         extra: Map::new(),
     };
-    Ok(New { job, link })
+    let start = start(&job, &link, terms);
+    Ok(New { job, link, start })
+}
+
+/// A job is due at its time; the scenario without workers never is, and fails soon.
+fn start(job: &Job, link: &MeetingLink, terms: &Terms<'_>) -> Start {
+    let from = job.join_at.unwrap_or(job.created_at).max(terms.now);
+    let scenario = scenario(link, terms.live);
+    if scenario.is_some_and(|scenario| scenario.split('?').next() == Some(sandbox::NO_WORKER)) {
+        return Start { from: Timestamp::from_millis(i64::MAX), by: from + NO_WORKER_WAIT };
+    }
+    Start { from, by: from + terms.start_within }
 }
 
 /// The scenario that the sandbox plays for a job, if it is the sandbox's.
@@ -338,6 +355,7 @@ mod tests {
             platforms: &[Platform::Sandbox],
             scenario,
             guard: &guard,
+            start_within: Duration::from_mins(10),
             now: Timestamp::from_millis(NOW),
         };
         create(body, &terms).map_err(|issues| {
@@ -347,7 +365,7 @@ mod tests {
 
     #[test]
     fn the_least_body_gets_every_default() {
-        let New { job, link } =
+        let New { job, link, .. } =
             read(true, r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers?seconds=5"}"#)
                 .unwrap();
         assert_eq!(job.display_name, "meetbot");

@@ -76,11 +76,22 @@ fn link() -> MeetingLink {
     MeetingLink::parse("https://sandbox.meetbot.dev/two-speakers", None).unwrap()
 }
 
+/// A job waits ten minutes for a worker.
+fn start(job: &Job) -> Start {
+    let from = job.join_at.unwrap_or(job.created_at);
+    Start { from, by: from + Duration::from_mins(10) }
+}
+
 impl Fixture {
     async fn create(&self, change: impl FnOnce(&mut Job), now: Now) -> Job {
         let mut job = new_job(now);
         change(&mut job);
-        match self.store.create_job(self.tenant, job, link(), None, now).await.unwrap() {
+        match self
+            .store
+            .create_job(self.tenant, job.clone(), link(), start(&job), None, now)
+            .await
+            .unwrap()
+        {
             Creation::Created(job) => *job,
             other => panic!("{other:?}"),
         }
@@ -327,12 +338,19 @@ async fn an_external_id_names_one_job_in_each_world() {
     let first = fixture.create(name, at(1)).await;
     let mut again = new_job(at(2));
     name(&mut again);
-    let creation =
-        fixture.store.create_job(fixture.tenant, again.clone(), link(), None, at(2)).await.unwrap();
+    let creation = fixture
+        .store
+        .create_job(fixture.tenant, again.clone(), link(), start(&again), None, at(2))
+        .await
+        .unwrap();
     let Creation::Existing(existing) = creation else { panic!("{creation:?}") };
     assert_eq!(existing.id, first.id);
     let other_world = Tenant { live: false, ..fixture.tenant };
-    let creation = fixture.store.create_job(other_world, again, link(), None, at(2)).await.unwrap();
+    let creation = fixture
+        .store
+        .create_job(other_world, again.clone(), link(), start(&again), None, at(2))
+        .await
+        .unwrap();
     assert!(matches!(creation, Creation::Created(_)));
 }
 
@@ -343,7 +361,14 @@ async fn an_idempotency_key_gets_its_first_answer_for_a_day() {
     let create = async |once: &Once, now| {
         fixture
             .store
-            .create_job(fixture.tenant, new_job(now), link(), Some(once.clone()), now)
+            .create_job(
+                fixture.tenant,
+                new_job(now),
+                link(),
+                start(&new_job(now)),
+                Some(once.clone()),
+                now,
+            )
             .await
             .unwrap()
     };
@@ -532,4 +557,22 @@ async fn keys_are_found_by_their_public_part_and_revoked() {
     assert_eq!(revoked.revoked_at, Some(at(2).wall));
     assert!(!fixture.store.revoke_key(KeyId::generate(at(3).wall), at(3)).await.unwrap());
     assert_eq!(fixture.store.keys().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_job_that_no_worker_takes_in_time_fails_and_one_that_was_taken_never_does() {
+    let fixture = fixture().await;
+    let lost = fixture.create(|_| (), at(1)).await;
+    fixture.claim(1, at(1)).await.unwrap();
+    assert!(fixture.store.release(lost.id, 1, at(2)).await.unwrap());
+    let job = fixture.create(|_| (), at(1)).await;
+    let late = at(11 * 60);
+    assert_eq!(fixture.store.expire(at(9 * 60)).await.unwrap(), []);
+    assert_eq!(fixture.store.expire(late).await.unwrap(), [job.id]);
+    assert_eq!(fixture.store.expire(late).await.unwrap(), []);
+    let job = fixture.store.job(fixture.tenant, job.id).await.unwrap().unwrap();
+    assert_eq!(
+        (job.status, job.failure_code),
+        (JobStatus::Failed, Some(FailureCode::DispatchTimeout))
+    );
 }

@@ -116,6 +116,15 @@ pub struct NewKey {
     pub webhook_secret: String,
 }
 
+/// When a job's first bot is to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// Not before.
+    pub from: Timestamp,
+    /// A job that no worker has taken by then fails.
+    pub by: Timestamp,
+}
+
 /// A request with an `Idempotency-Key`.
 #[derive(Debug, Clone)]
 pub struct Once {
@@ -284,6 +293,7 @@ pub trait Store: Send + Sync + 'static {
         tenant: Tenant,
         job: Job,
         link: MeetingLink,
+        start: Start,
         once: Option<Once>,
         now: Now,
     ) -> Result<Creation>;
@@ -343,6 +353,8 @@ pub trait Store: Send + Sync + 'static {
     async fn release(&self, job: JobId, epoch: u32, now: Now) -> Result<bool>;
     /// Takes the jobs back whose bots' leases ran out; answers them. With `all`, every lease: the bots died with the process before.
     async fn reap(&self, all: bool, now: Now) -> Result<Vec<JobId>>;
+    /// Fails the jobs that no worker has taken in time; answers them.
+    async fn expire(&self, now: Now) -> Result<Vec<JobId>>;
     /// When the next job in the queue wants to start.
     async fn next_start(&self) -> Result<Option<Timestamp>>;
 

@@ -164,6 +164,18 @@ pub(super) fn reap(connection: &Connection, all: bool, now: Now) -> Outcome<Vec<
     Ok(lost)
 }
 
+pub(super) fn expire(connection: &Connection, now: Now) -> Outcome<Vec<JobId>> {
+    let mut expired = Vec::new();
+    let due = now.wall.as_millis();
+    let next = "status = 'queued' AND epoch = 0 AND start_by <= ?1 LIMIT 1";
+    while let Some(mut stored) = jobs::load(connection, next, &[&due])? {
+        expired.push(stored.job.id);
+        let told = advance::expire(&mut stored.job, now.wall);
+        jobs::save(connection, &mut stored, told, now)?;
+    }
+    Ok(expired)
+}
+
 fn lose(connection: &Connection, mut stored: Stored, now: Now) -> Outcome<()> {
     stored.lease_until = None;
     stored.run_at = now.wall;

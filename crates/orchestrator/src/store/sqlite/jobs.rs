@@ -10,7 +10,7 @@ use super::{Outcome, answers, read_as, timeline};
 use crate::{
     clock::Now,
     jobs::advance::{self, Happened},
-    store::{Command, Commanded, Creation, JobFilter, KeptAnswer, Once, Tenant, Window},
+    store::{Command, Commanded, Creation, JobFilter, KeptAnswer, Once, Start, Tenant, Window},
 };
 
 /// A job with what the API does not show.
@@ -123,6 +123,7 @@ pub(super) fn create(
     tenant: Tenant,
     job: Job,
     link: &MeetingLink,
+    start: Start,
     once: Option<&Once>,
     now: Now,
 ) -> Outcome<Creation> {
@@ -151,8 +152,8 @@ pub(super) fn create(
     if status == 201 {
         connection
             .prepare_cached(
-                "INSERT INTO jobs (id, consumer, live, external_id, platform, status, created_at, run_at, link, job)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                "INSERT INTO jobs (id, consumer, live, external_id, platform, status, created_at, run_at, start_by, link, job)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?
             .execute(params![
                 job.id.to_string(),
@@ -162,7 +163,8 @@ pub(super) fn create(
                 job.platform.as_str(),
                 job.status.as_str(),
                 job.created_at.as_millis(),
-                job.join_at.unwrap_or(job.created_at).as_millis(),
+                start.from.as_millis(),
+                start.by.as_millis(),
                 read_as(serde_json::to_string(link), "a link")?,
                 body
             ])?;

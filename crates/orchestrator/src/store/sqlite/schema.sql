@@ -29,6 +29,7 @@ CREATE TABLE jobs (
     status      TEXT NOT NULL,
     created_at  BIGINT NOT NULL,
     run_at      BIGINT NOT NULL,
+    start_by    BIGINT NOT NULL,
     link        TEXT NOT NULL,
     job         TEXT NOT NULL,
     epoch       BIGINT NOT NULL DEFAULT 0,
@@ -41,6 +42,7 @@ CREATE TABLE jobs (
 CREATE UNIQUE INDEX jobs_external ON jobs (consumer, live, external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX jobs_newest ON jobs (consumer, live, id);
 CREATE INDEX jobs_queue ON jobs (run_at) WHERE status = 'queued';
+CREATE INDEX jobs_start ON jobs (start_by) WHERE status = 'queued' AND epoch = 0;
 CREATE INDEX jobs_leases ON jobs (lease_until) WHERE lease_until IS NOT NULL;
 
 CREATE TABLE events (

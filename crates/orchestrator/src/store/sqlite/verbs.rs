@@ -12,7 +12,7 @@ use crate::{
     clock::Now,
     store::{
         Claimed, Command, Commanded, Creation, DeliveryFilter, DueDelivery, Earlier, JobFilter,
-        KeptAnswer, Key, NewKey, Once, Reported, Result, Store, Tenant, Verdict, Window,
+        KeptAnswer, Key, NewKey, Once, Reported, Result, Start, Store, Tenant, Verdict, Window,
     },
 };
 
@@ -40,11 +40,13 @@ impl Store for SqliteStore {
         tenant: Tenant,
         job: Job,
         link: MeetingLink,
+        start: Start,
         once: Option<Once>,
         now: Now,
     ) -> Result<Creation> {
-        let create =
-            move |connection: &_| jobs::create(connection, tenant, job, &link, once.as_ref(), now);
+        let create = move |connection: &_| {
+            jobs::create(connection, tenant, job, &link, start, once.as_ref(), now)
+        };
         self.writer.write(create).await
     }
 
@@ -146,6 +148,10 @@ impl Store for SqliteStore {
             bots::reap(connection, all, now)
         };
         self.writer.write(reap).await
+    }
+
+    async fn expire(&self, now: Now) -> Result<Vec<JobId>> {
+        self.writer.write(move |connection| bots::expire(connection, now)).await
     }
 
     async fn next_start(&self) -> Result<Option<Timestamp>> {

@@ -1,0 +1,248 @@
+//! Every scenario of the sandbox, all at once on one server: statuses, reasons, codes, webhooks and manifests.
+
+use std::collections::HashMap;
+
+use meetbot::{AutoLeaveConfig, Job, Manifest, NewJob, Rule, Webhooks, blocking::MeetBot};
+use serde_json::Value;
+use tempfile::TempDir;
+use xtask::ffmpeg::decodes;
+
+use crate::program::{PATIENCE, client, create_key, listen, meetbot, run, serve};
+
+/// How a scenario has to end.
+struct Case {
+    scenario: &'static str,
+    rules: AutoLeaveConfig,
+    /// Status, leave reason, failure code.
+    ending: &'static str,
+    /// Whether there is a manifest, and whether it says that it is complete.
+    manifest: Option<bool>,
+    attempts: u32,
+}
+
+fn case(scenario: &'static str, ending: &'static str, manifest: Option<bool>) -> Case {
+    Case { scenario, rules: AutoLeaveConfig::default(), ending, manifest, attempts: 1 }
+}
+
+fn cases() -> Vec<Case> {
+    let rules = AutoLeaveConfig::default;
+    vec![
+        case("two-speakers?seconds=3", "completed meeting_ended -", Some(true)),
+        case(
+            "two-speakers?seconds=2&speakers=7&admitAfter=1",
+            "completed meeting_ended -",
+            Some(true),
+        ),
+        Case {
+            rules: AutoLeaveConfig { after_max_seconds: Rule::After(2), ..rules() },
+            ..case("two-speakers?seconds=600", "completed max_duration -", Some(true))
+        },
+        case("ends", "completed meeting_ended -", Some(true)),
+        Case {
+            rules: AutoLeaveConfig { after_solo_seconds: Rule::After(1), ..rules() },
+            ..case("everyone-leaves?seconds=3", "completed solo -", Some(true))
+        },
+        Case {
+            rules: AutoLeaveConfig { after_silence_seconds: Rule::After(2), ..rules() },
+            ..case("silence", "completed silence -", Some(true))
+        },
+        case("another-bot?seconds=4", "completed meeting_ended -", Some(true)),
+        Case {
+            rules: AutoLeaveConfig { on_bot_detected: Some(true), ..rules() },
+            ..case("another-bot?seconds=6", "completed bot_detected -", Some(true))
+        },
+        case("kicked", "failed removed removed_from_meeting", Some(false)),
+        case("host-denies", "failed not_admitted host_denied_admission", None),
+        Case {
+            rules: AutoLeaveConfig { after_entry_delay_seconds: Rule::After(1), ..rules() },
+            ..case("nobody-admits", "failed not_admitted lobby_timeout", None)
+        },
+        Case {
+            rules: AutoLeaveConfig { after_entry_delay_seconds: Rule::After(1), ..rules() },
+            ..case("host-absent", "failed not_admitted waiting_for_host", None)
+        },
+        case("no-such-meeting", "failed - meeting_not_found", None),
+        case("bad-passcode", "failed - auth_failure", None),
+        case("already-ended", "failed - meeting_ended", None),
+        case("asks-permission?seconds=4", "completed meeting_ended -", Some(true)),
+        case(
+            "asks-permission?seconds=3&answer=deny",
+            "failed meeting_ended recording_disabled",
+            None,
+        ),
+        case("asks-permission?seconds=3&answer=none", "failed meeting_ended meeting_ended", None),
+        case("recording-disabled", "failed - recording_disabled", None),
+        case("network-loss", "completed meeting_ended -", Some(false)),
+        case("network-lost", "failed - network_loss", Some(false)),
+        Case { attempts: 6, ..case("bot-crashes", "failed - internal_error", Some(false)) },
+        Case { attempts: 0, ..case("no-worker", "failed - dispatch_timeout", None) },
+        case("over-quota", "failed - quota_exceeded", None),
+        case("chatty", "completed meeting_ended -", Some(true)),
+    ]
+}
+
+#[test]
+fn no_scenario_is_left_out() {
+    let listed = run(meetbot().args(["sandbox", "list", "--json"]));
+    let played: Vec<&str> =
+        cases().iter().map(|case| case.scenario.split('?').next().unwrap()).collect();
+    for line in listed.out.lines() {
+        let scenario: Value = serde_json::from_str(line).unwrap();
+        let name = scenario["url"].as_str().unwrap().rsplit('/').next().unwrap();
+        assert!(played.contains(&name), "{name} is in no case");
+    }
+}
+
+#[test]
+fn every_scenario_ends_as_it_says() {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = serve(data.path(), None);
+    let (key, secret) = create_key(data.path(), &[]);
+    let (receiver, webhook) = listen(&secret);
+    let client = client(&url, &key);
+    let played: Vec<(Case, String)> = cases()
+        .into_iter()
+        .map(|case| {
+            let job = client.dispatch_bot(NewJob {
+                meeting_url: format!("https://sandbox.meetbot.dev/{}", case.scenario),
+                auto_leave: (case.rules != AutoLeaveConfig::default()).then(|| case.rules.clone()),
+                webhooks: Some(Webhooks {
+                    on_status_change: Some(webhook.clone()),
+                    on_finalize: Some(webhook.clone()),
+                }),
+                ..NewJob::default()
+            });
+            (case, job.unwrap().id.to_string())
+        })
+        .collect();
+    let mut told = Told::default();
+    while told.ended < played.len() {
+        told.hear(&receiver.next());
+    }
+    for (case, id) in &played {
+        let job = client.wait_for_bot(id, Some(PATIENCE)).unwrap();
+        let word = |word: Option<String>| word.unwrap_or("-".to_owned());
+        let reason = word(job.leave_reason.as_ref().map(ToString::to_string));
+        let code = word(job.failure_code.as_ref().map(ToString::to_string));
+        assert_eq!(
+            format!("{} {reason} {code}", job.status),
+            case.ending,
+            "{}: {job:#?}",
+            case.scenario
+        );
+        assert_eq!(job.attempt, case.attempts, "{}", case.scenario);
+        told.judge(case, &job);
+        assert_eq!(
+            job.manifest_uri.is_some(),
+            case.manifest.is_some(),
+            "{}: {job:#?}",
+            case.scenario
+        );
+        if let Some(complete) = case.manifest {
+            let manifest = client.manifest(id).unwrap();
+            assert_eq!(manifest.complete, complete, "{}: {manifest:#?}", case.scenario);
+            particulars(case.scenario, &manifest, &told.events[id], &client);
+            for track in &manifest.tracks {
+                let folder = data.path().join(format!("recordings/{id}/e{}", job.attempt));
+                decodes(&folder.join(&track.file));
+            }
+        }
+    }
+}
+
+/// The webhooks of all jobs.
+#[derive(Default)]
+struct Told {
+    events: HashMap<String, Vec<Value>>,
+    /// How many jobs have ended.
+    ended: usize,
+}
+
+impl Told {
+    fn hear(&mut self, line: &Value) {
+        assert_eq!(line["verified"], true, "{line}");
+        let data = line["event"]["data"].clone();
+        let last = matches!(data["event"].as_str(), Some("job.finalized" | "job.failed"));
+        self.ended += usize::from(last);
+        self.events.entry(data["jobId"].as_str().unwrap().to_owned()).or_default().push(data);
+    }
+
+    /// Each event once, in order, without holes; one end, and it is the last.
+    fn judge(&self, case: &Case, job: &Job) {
+        let events = &self.events[&job.id.to_string()];
+        let sequences: Vec<u64> =
+            events.iter().map(|event| event["sequence"].as_u64().unwrap()).collect();
+        let expected: Vec<u64> = (1..=events.len() as u64).collect();
+        assert_eq!(sequences, expected, "{}: {events:#?}", case.scenario);
+        let last = events.last().unwrap();
+        let end = if job.status == "completed" { "job.finalized" } else { "job.failed" };
+        assert_eq!(last["event"], end, "{}", case.scenario);
+        assert_eq!(last["manifestUri"].as_str(), job.manifest_uri.as_deref(), "{}", case.scenario);
+        // No status twice in a row, and every one is what the one before could become.
+        let statuses: Vec<&str> = events
+            .iter()
+            .filter(|event| event["event"] == "job.status_changed")
+            .map(|event| {
+                assert_ne!(event["previousStatus"], event["status"], "{}", case.scenario);
+                event["status"].as_str().unwrap()
+            })
+            .collect();
+        assert!(statuses.windows(2).all(|two| two[0] != two[1]), "{}: {statuses:?}", case.scenario);
+    }
+}
+
+/// What is particular to some scenarios.
+fn particulars(scenario: &str, manifest: &Manifest, events: &[Value], client: &MeetBot) {
+    let id = manifest.job_id.to_string();
+    let of = |name: &str| events.iter().filter(|event| event["event"] == name).count();
+    match scenario.split('?').next().unwrap() {
+        "asks-permission" => {
+            assert_eq!(
+                (of("bot.recording_permission_requested"), of("bot.recording_permission_granted")),
+                (1, 1)
+            );
+            let job = client.get_bot(&id).unwrap().unwrap();
+            assert_eq!(job.recording.permission, "granted");
+            // Nothing of the first second, in which it was not permitted, is in a file.
+            assert!(manifest.tracks.iter().all(|track| track.start_ms >= 900), "{manifest:#?}");
+        }
+        "network-loss" => {
+            assert!(
+                events.iter().all(|event| event["status"] != "queued"),
+                "it came back by itself"
+            );
+            let gaps: Vec<_> = manifest
+                .tracks
+                .iter()
+                .flat_map(|track| &track.gaps)
+                .filter(|gap| gap.reason == "network_loss")
+                .collect();
+            assert!(
+                !gaps.is_empty() && gaps.iter().all(|gap| gap.end_ms - gap.start_ms >= 1_500),
+                "{manifest:#?}"
+            );
+            assert_eq!(manifest.tracks.len(), 2, "the same files go on: {manifest:#?}");
+        }
+        "bot-crashes" => {
+            assert_eq!(manifest.attempts.len(), 5, "the sixth only finalised: {manifest:#?}");
+            assert!(manifest.tracks.len() >= 5, "what each bot recorded is kept: {manifest:#?}");
+        }
+        "chatty" => {
+            let chat = client.artifact(&id, manifest.chat.as_deref().unwrap()).unwrap();
+            let lines: Vec<Value> = std::str::from_utf8(&chat)
+                .unwrap()
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
+            assert!(
+                (25..=30).contains(&lines.len()) && lines.len() == of("bot.chat_message"),
+                "{lines:#?}"
+            );
+            assert!(lines.iter().any(|line| line["private"] == true));
+            assert!(lines.iter().any(|line| line["text"].as_str().unwrap().contains('\n')));
+            let bob = manifest.participants.iter().find(|person| person.id == "p-bob").unwrap();
+            assert_eq!(bob.names, ["Bob", "Bob (he/him)"]);
+        }
+        _ => {}
+    }
+}
