@@ -1,4 +1,4 @@
-//! `meetbot jobs list|get|cancel|leave`.
+//! `meetbot jobs list|get|cancel|leave|delete-recording`.
 
 use std::process::ExitCode;
 
@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Cancel(JobArgs),
     /// Let the bot leave and finish its recording.
     Leave(JobArgs),
+    /// Delete everything that was recorded of a job that has ended.
+    DeleteRecording(JobArgs),
 }
 
 /// Which jobs.
@@ -92,6 +94,17 @@ pub(crate) async fn run(
                 "{} {}: the job is {}",
                 result.action, result.state, result.status
             ));
+        }
+        Command::DeleteRecording(args) => {
+            let receipt = client.delete_recording(&args.job).await?;
+            output.object(&receipt)?;
+            for object in &receipt.removed {
+                output.line(format_args!("removed {} ({} bytes)", object.name, object.bytes));
+            }
+            for name in &receipt.already_gone {
+                output.line(format_args!("was gone already: {name}"));
+            }
+            output.remark(format_args!("{} objects removed", receipt.removed.len()));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -5,8 +5,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use futures_util::TryStreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use meetbot::{Job, JobStatus, MeetBot, Timestamp};
+use meetbot::{
+    EventName, Job, JobStatus, MeetBot, TimelineEvent, Timestamp, webhook::EventDetails,
+};
 
 use crate::{connection::Connection, output::Output};
 
@@ -37,25 +40,66 @@ pub(crate) async fn follow(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let spinner = spinner(output);
-    let (mut shown, mut printed) = (String::new(), Ok(()));
-    let job = client
-        .wait_for_bot_with(job_id, timeout, |job| {
-            let state = state(job);
-            if state != shown {
-                spinner.suspend(|| output.line(format_args!("{} {state}", job.updated_at)));
-                spinner.set_message(state.clone());
-                shown = state;
-            }
-            if printed.is_ok() {
-                printed = output.object(job);
-            }
-        })
-        .await;
+    let shown = show(client, job_id, &spinner, output);
+    let ended = match timeout {
+        Some(limit) => tokio::time::timeout(limit, shown).await.unwrap_or_else(|_| {
+            Err(anyhow::anyhow!(
+                "the job {job_id} has not ended after {} s; it goes on",
+                limit.as_secs()
+            ))
+        }),
+        None => shown.await,
+    };
     spinner.finish_and_clear();
-    let job = job?;
-    printed?;
+    ended?;
+    let job =
+        client.get_bot(job_id).await?.ok_or_else(|| anyhow::anyhow!("there is no job {job_id}"))?;
+    output.object(&job)?;
     output.line(ending(&job));
     Ok(ExitCode::from(u8::from(job.status != JobStatus::Completed)))
+}
+
+/// Shows each event as it comes, to the last.
+async fn show(
+    client: &MeetBot,
+    job_id: &str,
+    spinner: &ProgressBar,
+    output: Output,
+) -> anyhow::Result<()> {
+    let mut events = client.watch(job_id)?;
+    while let Some(event) = events.try_next().await? {
+        output.object(&event)?;
+        if event.event == EventName::StatusChanged {
+            spinner.set_message(event.data.status.to_string());
+        }
+        if let Some(text) = told(&event) {
+            spinner.suspend(|| output.line(format_args!("{} {text}", event.emitted_at)));
+        }
+    }
+    Ok(())
+}
+
+/// An event in a line; the end is told with the job.
+fn told(event: &TimelineEvent) -> Option<String> {
+    let name = event.event.as_str();
+    match &event.data.details {
+        EventDetails::StatusChanged { status_detail: Some(detail), .. } => {
+            Some(format!("{} ({detail})", event.data.status))
+        }
+        EventDetails::StatusChanged { .. } => Some(event.data.status.to_string()),
+        EventDetails::Chat { message } => {
+            Some(format!("{} wrote: {}", message.sender, message.text))
+        }
+        EventDetails::Participant { participant } => {
+            let did = if event.event == EventName::ParticipantJoined { "joined" } else { "left" };
+            Some(format!("{} {did}", participant.name))
+        }
+        EventDetails::Permission { permission } => {
+            Some(format!("permission to record: {permission}"))
+        }
+        EventDetails::Other(_) => Some(name.to_owned()),
+        _ => None,
+    }
 }
 
 fn spinner(output: Output) -> ProgressBar {
@@ -67,13 +111,6 @@ fn spinner(output: Output) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_style(style);
     spinner.enable_steady_tick(Duration::from_millis(100));
     spinner
-}
-
-fn state(job: &Job) -> String {
-    match &job.status_detail {
-        Some(detail) => format!("{} ({detail})", job.status),
-        None => job.status.to_string(),
-    }
 }
 
 /// How it ended, and what to do next.

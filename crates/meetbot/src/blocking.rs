@@ -8,8 +8,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use meetbot_types::{ControlResult, Delivery, Job, Manifest, NewJob, Page, TimelineEvent};
-use tokio::runtime::{self, Runtime};
+use futures_util::StreamExt as _;
+use meetbot_types::{
+    ControlResult, DeletionReceipt, Delivery, Job, Manifest, NewJob, Page, TimelineEvent,
+};
+use tokio::{
+    runtime::{self, Runtime},
+    sync::oneshot,
+};
 
 use crate::{
     Error, ListBots, ListDeliveries,
@@ -209,6 +215,11 @@ impl MeetBot {
         self.call(endpoint::manifest(job_id)?)
     }
 
+    /// See [`crate::MeetBot::delete_recording`].
+    pub fn delete_recording(&self, job_id: &str) -> Result<DeletionReceipt, Error> {
+        self.call(endpoint::delete_recording(job_id)?)
+    }
+
     /// See [`crate::MeetBot::artifact`].
     pub fn artifact(&self, job_id: &str, name: &str) -> Result<Bytes, Error> {
         let (transport, path) =
@@ -234,6 +245,33 @@ impl MeetBot {
         self.call(endpoint::events(job_id, cursor)?)
     }
 
+    /// The job's events from its first, each as it happens; see [`crate::MeetBot::watch`]. Dropping it ends the connection.
+    pub fn watch(
+        &self,
+        job_id: &str,
+    ) -> Result<impl Iterator<Item = Result<TimelineEvent, Error>> + use<>, Error> {
+        let mut events = self.client.watch(job_id)?;
+        let (sender, receiver) = mpsc::channel();
+        let (watched, mut dropped) = oneshot::channel::<()>();
+        self.runtime().spawn(async move {
+            loop {
+                let event = tokio::select! {
+                    _ = &mut dropped => return,
+                    event = events.next() => event,
+                };
+                if event.is_none_or(|event| sender.send(event).is_err()) {
+                    return;
+                }
+            }
+        });
+        let client = self.clone();
+        Ok(std::iter::from_fn(move || {
+            // The client's thread lives as long as someone watches.
+            let _alive = (&client, &watched);
+            receiver.recv().ok()
+        }))
+    }
+
     /// See [`crate::MeetBot::deliveries`].
     pub fn deliveries(&self, list: &ListDeliveries) -> Result<Page<Delivery>, Error> {
         self.call(endpoint::deliveries(list))
@@ -242,6 +280,10 @@ impl MeetBot {
     /// See [`crate::MeetBot::redeliver`].
     pub fn redeliver(&self, delivery_id: &str) -> Result<Delivery, Error> {
         self.call(endpoint::redeliver(delivery_id)?)
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.thread.0.as_ref().expect("the thread lives as long as its clients")
     }
 
     fn call<T: Send + 'static>(&self, endpoint: Endpoint<T>) -> Result<T, Error> {
@@ -254,7 +296,7 @@ impl MeetBot {
         &self,
         call: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let runtime = self.thread.0.as_ref().expect("the thread lives as long as its clients");
+        let runtime = self.runtime();
         let (sender, answer) = mpsc::sync_channel(1);
         runtime.spawn(async move {
             // Nobody waits any more only when the waiting thread is gone.

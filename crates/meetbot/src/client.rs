@@ -4,13 +4,15 @@ use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use meetbot_types::{ControlResult, Delivery, Job, Manifest, NewJob, Page, TimelineEvent};
+use meetbot_types::{
+    ControlResult, DeletionReceipt, Delivery, Job, Manifest, NewJob, Page, TimelineEvent,
+};
 use tokio::time::Instant;
 
 use crate::{
     Error, ErrorKind, ListBots, ListDeliveries,
     builder::Builder,
-    download, endpoint,
+    download, endpoint, events,
     options::CallOptions,
     transport::Transport,
     wait::{Step, Wait},
@@ -162,6 +164,11 @@ impl MeetBot {
         self.transport.call(endpoint::manifest(job_id)?).await
     }
 
+    /// Deletes everything that was recorded (`DELETE …/recording`); [`ErrorKind::Conflict`] until the job has ended.
+    pub async fn delete_recording(&self, job_id: &str) -> Result<DeletionReceipt, Error> {
+        self.transport.call(endpoint::delete_recording(job_id)?).await
+    }
+
     /// A recorded file, in memory.
     pub async fn artifact(&self, job_id: &str, name: &str) -> Result<Bytes, Error> {
         download::to_memory(&self.transport, &endpoint::artifact_path(job_id, name)?).await
@@ -188,6 +195,29 @@ impl MeetBot {
         cursor: Option<&str>,
     ) -> Result<Page<TimelineEvent>, Error> {
         self.transport.call(endpoint::events(job_id, cursor)?).await
+    }
+
+    /// The job's events from its first, each as it happens; ends after the job's last event.
+    ///
+    /// A connection that breaks is taken up where it broke, so that no event is missed or comes twice. It ends after the first error.
+    ///
+    /// ```no_run
+    /// # async fn example(mb: meetbot::MeetBot, id: &str) -> Result<(), meetbot::Error> {
+    /// use futures_util::TryStreamExt as _;
+    ///
+    /// let mut events = mb.watch(id)?;
+    /// while let Some(event) = events.try_next().await? {
+    ///     println!("{} {}", event.event, event.data.status);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watch(
+        &self,
+        job_id: &str,
+    ) -> Result<impl Stream<Item = Result<TimelineEvent, Error>> + Send + Unpin + use<>, Error>
+    {
+        Ok(events::watch(self.transport.clone(), endpoint::events_path(job_id)?))
     }
 
     /// One page of webhook deliveries with every try, newest first (`GET /api/v1/webhooks/deliveries`).

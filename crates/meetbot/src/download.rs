@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{
+    Method, Response, StatusCode,
+    header::{HeaderMap, HeaderValue, RANGE},
+};
 use tokio::{fs::File, io::AsyncWriteExt as _};
 
 use crate::{
@@ -71,7 +74,7 @@ async fn fetch(transport: &Transport, path: &str, sink: &mut impl Sink) -> Resul
     loop {
         tried += 1;
         let before = received;
-        let (error, outcome) = match transport.open(path, received).await {
+        let (error, outcome) = match transport.open(path, from(received)).await {
             Ok(response)
                 if response.status() == StatusCode::PARTIAL_CONTENT
                     && starts_at(&response, received) =>
@@ -109,6 +112,13 @@ async fn fetch(transport: &Transport, path: &str, sink: &mut impl Sink) -> Resul
         };
         tokio::time::sleep(wait).await;
     }
+}
+
+/// Asks for the bytes from here on, if the server can.
+fn from(offset: u64) -> HeaderMap {
+    let range =
+        HeaderValue::from_str(&format!("bytes={offset}-")).expect("digits are a header's value");
+    (offset > 0).then_some((RANGE, range)).into_iter().collect()
 }
 
 /// Whether the answer goes on exactly where the last one broke.

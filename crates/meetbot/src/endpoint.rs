@@ -1,8 +1,8 @@
 //! Every call of the API as data, so that async and blocking share all but the last line.
 
 use meetbot_types::{
-    ControlResult, Delivery, DeliveryState, Job, JobStatus, Manifest, NewJob, Page, Platform,
-    TimelineEvent, Timestamp,
+    ControlResult, DeletionReceipt, Delivery, DeliveryState, Job, JobStatus, Manifest, NewJob,
+    Page, Platform, TimelineEvent, Timestamp,
 };
 use reqwest::Method;
 use serde_json::json;
@@ -97,6 +97,11 @@ pub(crate) fn cancel_bot(job_id: &str) -> Result<Endpoint<()>, Error> {
     })
 }
 
+pub(crate) fn delete_recording(job_id: &str) -> Result<Endpoint<DeletionReceipt>, Error> {
+    let path = job_path(job_id, "/recording")?;
+    Ok(Endpoint { method: Method::DELETE, path, body: None, decode: models::plain })
+}
+
 /// One of the control verbs, by its place in the path.
 pub(crate) fn control(job_id: &str, verb: &str) -> Result<Endpoint<ControlResult>, Error> {
     let path = job_path(job_id, &format!("/{verb}"))?;
@@ -126,7 +131,11 @@ pub(crate) fn events(
 ) -> Result<Endpoint<Page<TimelineEvent>>, Error> {
     let mut query = form_urlencoded::Serializer::new(String::new());
     append(&mut query, "cursor", cursor.as_ref());
-    Ok(Endpoint::get(with_query(&job_path(job_id, "/events")?, &query.finish()), models::plain))
+    Ok(Endpoint::get(with_query(&events_path(job_id)?, &query.finish()), models::plain))
+}
+
+pub(crate) fn events_path(job_id: &str) -> Result<String, Error> {
+    job_path(job_id, "/events")
 }
 
 pub(crate) fn deliveries(list: &ListDeliveries) -> Endpoint<Page<Delivery>> {

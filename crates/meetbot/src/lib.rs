@@ -31,6 +31,7 @@ mod client;
 mod download;
 mod endpoint;
 mod error;
+mod events;
 mod models;
 mod options;
 mod retry;
@@ -42,10 +43,11 @@ pub mod webhook;
 mod vectors;
 
 pub use meetbot_types::{
-    AutoLeave, AutoLeaveConfig, CommandId, ControlAction, ControlResult, ControlState, Delivery,
-    DeliveryId, DeliveryState, DeliveryTry, ErrorCode, EventId, EventName, FailureCode, Issue, Job,
-    JobId, JobStatus, LeaveReason, Manifest, Metadata, NewJob, Page, Permission, Platform,
-    Recording, RecordingState, Rule, TimelineEvent, Timestamp, Webhooks, manifest,
+    AutoLeave, AutoLeaveConfig, CommandId, ControlAction, ControlResult, ControlState,
+    DeletionReceipt, Delivery, DeliveryId, DeliveryState, DeliveryTry, ErrorCode, EventId,
+    EventName, FailureCode, Issue, Job, JobId, JobStatus, LeaveReason, Manifest, Metadata, NewJob,
+    Page, Permission, Platform, Recording, RecordingState, RemovedObject, Rule, TimelineEvent,
+    Timestamp, Webhooks, manifest,
 };
 
 pub use crate::{

@@ -7,7 +7,7 @@ use meetbot_types::Timestamp;
 use reqwest::{
     Client, Method, Response,
     header::{
-        ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RANGE,
+        ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
         RETRY_AFTER,
     },
 };
@@ -166,14 +166,8 @@ impl Transport {
         }
     }
 
-    /// One try of a GET whose body is read by the caller; from the byte `from` on, if the server can.
-    pub(crate) async fn open(&self, path: &str, from: u64) -> Result<Response, Error> {
-        let mut headers = HeaderMap::new();
-        if from > 0 {
-            let range = HeaderValue::from_str(&format!("bytes={from}-"))
-                .expect("digits are a header's value");
-            headers.insert(RANGE, range);
-        }
+    /// One try of a GET whose body is read by the caller.
+    pub(crate) async fn open(&self, path: &str, headers: HeaderMap) -> Result<Response, Error> {
         let opened = self.follow(Method::GET, self.url(path)?, headers, None);
         match tokio::time::timeout(self.timeout(), opened).await {
             Ok(response) => response,

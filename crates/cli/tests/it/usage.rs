@@ -43,6 +43,7 @@ fn every_command_has_help() {
         &["jobs", "get"],
         &["jobs", "cancel"],
         &["jobs", "leave"],
+        &["jobs", "delete-recording"],
         &["keys", "create"],
         &["keys", "list"],
         &["keys", "revoke"],

@@ -8,3 +8,4 @@ mod download;
 mod fake_server;
 mod lies;
 mod traces;
+mod watch;

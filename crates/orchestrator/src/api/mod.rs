@@ -1,8 +1,10 @@
 //! The HTTP API. The only place that knows axum.
 
 mod control;
+mod deletion;
 mod deliveries;
 mod error;
+mod events;
 mod health;
 mod ingest;
 mod jobs;
@@ -99,6 +101,8 @@ fn routes() -> OpenApiRouter<Server> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(jobs::router())
         .merge(control::router())
+        .merge(deletion::router())
+        .merge(events::router())
         .merge(recording::router())
         .merge(deliveries::router())
         .merge(health::router())

@@ -1,12 +1,11 @@
-//! What became of a job: its timeline, its manifest, its files.
+//! What was recorded: the manifest and its files.
 
 use std::path::PathBuf;
 
 use axum::{
-    Json,
     body::Body,
-    extract::{Path, RawQuery, Request, State},
-    response::{IntoResponse as _, Response},
+    extract::{Path, Request, State},
+    response::Response,
 };
 use meetbot_types::{ErrorBody, Job, JobId, Manifest};
 use tower::ServiceExt as _;
@@ -18,7 +17,6 @@ use super::{
     Server,
     error::ApiError,
     jobs::{job_id, no_job},
-    query::Query,
     request::Caller,
 };
 use crate::store::Scope;
@@ -26,37 +24,7 @@ use crate::store::Scope;
 const MANIFEST: &str = "manifest.json";
 
 pub(super) fn router() -> OpenApiRouter<Server> {
-    OpenApiRouter::new()
-        .routes(routes!(list_events))
-        .routes(routes!(get_manifest))
-        .routes(routes!(get_artifact))
-}
-
-/// List a job's events, oldest first.
-#[utoipa::path(get, path = "/api/v1/jobs/{id}/events", tag = "jobs",
-    params(
-        ("id" = JobId, Path),
-        ("limit" = Option<u32>, Query, description = "1 to 200, by default 50"),
-        ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
-    ),
-    responses(
-        (status = 200, description = "A page: data[] of {id, event, emittedAt, data}, and nextCursor", body = Object),
-        (status = 400, description = "invalid_input", body = ErrorBody),
-        (status = 404, description = "not_found", body = ErrorBody),
-    ))]
-async fn list_events(
-    State(server): State<Server>,
-    caller: Caller,
-    Path(id): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
-    let tenant = caller.may(Scope::Read)?;
-    let id = job_id(&id)?;
-    let mut query = Query::new(query.as_deref());
-    let window = query.window();
-    query.finish()?;
-    let page = server.store.timeline(tenant, id, window).await?.ok_or_else(|| no_job(id))?;
-    Ok(Json(page).into_response())
+    OpenApiRouter::new().routes(routes!(get_manifest)).routes(routes!(get_artifact))
 }
 
 /// Read a job's manifest.

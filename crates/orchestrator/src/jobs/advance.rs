@@ -132,6 +132,17 @@ pub(crate) fn lose(job: &mut Job, now: Timestamp) -> Vec<Happened> {
     })
 }
 
+/// The recording of a job that has ended is deleted; before that nothing happens.
+pub(crate) fn delete_recording(job: &mut Job, now: Timestamp) -> Vec<Happened> {
+    if !job.status.is_final() || job.recording.deleted_at.is_some() {
+        return Vec::new();
+    }
+    change(job, now, |change| {
+        change.job.recording.deleted_at = Some(now);
+        change.job.manifest_uri = None;
+    })
+}
+
 /// No worker could start a bot in time.
 pub(crate) fn expire(job: &mut Job, now: Timestamp) -> Vec<Happened> {
     let detail = "no worker could start a bot in time";

@@ -313,6 +313,8 @@ pub trait Store: Send + Sync + 'static {
         id: JobId,
         window: Window<u64>,
     ) -> Result<Option<Page<TimelineEvent>>>;
+    /// Marks the recording of a job that has ended as deleted; the first time counts. `None` where there is no such job.
+    async fn delete_recording(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>>;
     /// Cancels a job: at once in the queue, by a command to the bot elsewhere. `None` where there is no such job.
     async fn cancel(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>>;
     /// Gives a command to a job's bot, together with a first answer kept for its `Idempotency-Key`.

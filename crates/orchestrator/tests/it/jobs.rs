@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::{TryStreamExt as _, future::join_all};
 use meetbot::{CallOptions, ErrorKind, JobStatus, ListBots, Metadata, NewJob};
 use meetbot_orchestrator::store::Scope;
 use reqwest::Method;
@@ -183,6 +183,41 @@ async fn no_more_bots_run_at_once_than_allowed() {
     first.complete("file:///m").await;
     drop(first);
     server.bot().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_jobs_events_come_live_and_go_on_after_the_last_one_seen() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let client = server.client();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let mut events = client.watch(&id).unwrap();
+    let mut bot = server.bot().await;
+    assert_eq!(events.try_next().await.unwrap().unwrap().data.status, JobStatus::Joining);
+    bot.record().await;
+    assert_eq!(events.try_next().await.unwrap().unwrap().data.status, JobStatus::InCall);
+    bot.complete("file:///m").await;
+    let rest: Vec<_> = events.try_collect().await.unwrap();
+    assert_eq!(rest.last().unwrap().event, "job.finalized");
+    assert_eq!(
+        client.watch(&id).unwrap().try_collect::<Vec<_>>().await.unwrap().len(),
+        rest.len() + 2
+    );
+    let after = |last: &str| {
+        let path = format!("/api/v1/jobs/{id}/events");
+        server
+            .request(Method::GET, &path)
+            .header("accept", "text/event-stream")
+            .header("last-event-id", last)
+            .send()
+    };
+    let body = after("5").await.unwrap().text().await.unwrap();
+    assert!(body.contains("id: 6\n") && !body.contains("id: 5\n"), "{body}");
+    assert_eq!(after("x").await.unwrap().status(), 400);
+    let nobody = server.client_of(&server.key("other", false, Scope::Read).await);
+    let refused = nobody.watch(&id).unwrap().try_next().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
     server.stop().await;
 }
 

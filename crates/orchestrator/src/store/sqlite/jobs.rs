@@ -224,6 +224,18 @@ pub(super) fn list(
     Ok(Page { data, next_cursor })
 }
 
+pub(super) fn delete_recording(
+    connection: &Connection,
+    tenant: Tenant,
+    id: JobId,
+    now: Now,
+) -> Outcome<Option<Job>> {
+    let Some(mut stored) = of_tenant(connection, tenant, id)? else { return Ok(None) };
+    let told = advance::delete_recording(&mut stored.job, now.wall);
+    save(connection, &mut stored, told, now)?;
+    Ok(Some(stored.job))
+}
+
 pub(super) fn cancel(
     connection: &Connection,
     tenant: Tenant,

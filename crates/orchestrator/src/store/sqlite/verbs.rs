@@ -77,6 +77,12 @@ impl Store for SqliteStore {
         self.read(read).await
     }
 
+    async fn delete_recording(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>> {
+        self.writer
+            .write(move |connection| jobs::delete_recording(connection, tenant, id, now))
+            .await
+    }
+
     async fn cancel(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>> {
         self.writer.write(move |connection| jobs::cancel(connection, tenant, id, now)).await
     }

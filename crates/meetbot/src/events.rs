@@ -1,0 +1,234 @@
+//! A job's events as they happen: server-sent events, taken up again where a connection broke.
+
+use std::{collections::VecDeque, time::Duration};
+
+use futures_util::{Stream, StreamExt as _, stream};
+use meetbot_types::TimelineEvent;
+use reqwest::{
+    Method, Response,
+    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
+};
+
+use crate::{
+    Error, ErrorKind,
+    error::shown,
+    retry::{self, Outcome},
+    transport::{Transport, connection, random},
+};
+
+/// The server shows a sign of life every 15 s; without any for so long the connection is dead.
+const SILENCE: Duration = Duration::from_secs(45);
+/// The longest line that is read.
+const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// Puts events together from the bytes of a stream (the HTML standard, "Server-sent events").
+#[derive(Debug, Default)]
+struct Parser {
+    rest: Vec<u8>,
+    id: String,
+    data: String,
+    /// The id that the next connection goes on from.
+    last_id: String,
+}
+
+impl Parser {
+    /// The data of all events that are whole after these bytes.
+    fn feed(&mut self, bytes: &[u8]) -> Result<Vec<String>, Error> {
+        let mut events = Vec::new();
+        self.rest.extend_from_slice(bytes);
+        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            events.extend(self.line(line.trim_end_matches(['\n', '\r'])));
+        }
+        if self.rest.len() + self.data.len() > MAX_LINE_BYTES {
+            return Err(Error::new(
+                ErrorKind::Decode,
+                "an event of the stream is larger than 1 MiB",
+            ));
+        }
+        Ok(events)
+    }
+
+    fn line(&mut self, line: &str) -> Option<String> {
+        if line.is_empty() {
+            self.last_id.clone_from(&self.id);
+            let data = std::mem::take(&mut self.data);
+            return (!data.is_empty()).then_some(data);
+        }
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "data" => {
+                if !self.data.is_empty() {
+                    self.data.push('\n');
+                }
+                self.data.push_str(value);
+            }
+            "id" => value.clone_into(&mut self.id),
+            _ => {}
+        }
+        None
+    }
+}
+
+/// Where a watch stands.
+struct Watch {
+    transport: Transport,
+    path: String,
+    response: Option<Response>,
+    parser: Parser,
+    read: VecDeque<TimelineEvent>,
+    /// Tries since the last event came.
+    tried: u32,
+    /// The last event that came was the job's end.
+    over: bool,
+    failed: bool,
+}
+
+/// The events of a job from its first, each as it happens; ends after the job's last event, or with an error.
+pub(crate) fn watch(
+    transport: Transport,
+    path: String,
+) -> impl Stream<Item = Result<TimelineEvent, Error>> + Send + Unpin + use<> {
+    let watch = Watch {
+        transport,
+        path,
+        response: None,
+        parser: Parser::default(),
+        read: VecDeque::new(),
+        tried: 0,
+        over: false,
+        failed: false,
+    };
+    stream::unfold(watch, async |mut watch| {
+        let event = watch.next().await?;
+        watch.failed = event.is_err();
+        Some((event, watch))
+    })
+    .boxed()
+}
+
+impl Watch {
+    async fn next(&mut self) -> Option<Result<TimelineEvent, Error>> {
+        while !self.failed {
+            if let Some(event) = self.read.pop_front() {
+                self.over = event.data.status.is_final();
+                self.tried = 0;
+                return Some(Ok(event));
+            }
+            match self.receive().await {
+                Ok(true) => {}
+                Ok(false) if self.over => return None,
+                // A stream that ends before the job does is one that broke.
+                Ok(false) => {
+                    if !self.again(Outcome::Broken, None).await {
+                        let message = format!("{} ends before its job does", self.path);
+                        return Some(Err(Error::new(ErrorKind::Connection, message)));
+                    }
+                }
+                Err(error) => {
+                    let outcome = match error.status() {
+                        Some(status) => Outcome::Answer(status),
+                        None if error.is_transient() => Outcome::Broken,
+                        None => return Some(Err(error)),
+                    };
+                    if !self.again(outcome, error.retry_after()).await {
+                        return Some(Err(error));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Waits before the next connection; `false` when there have been enough.
+    async fn again(&mut self, outcome: Outcome, retry_after: Option<Duration>) -> bool {
+        self.response = None;
+        self.tried += 1;
+        let wait =
+            retry::decide(self.tried, self.transport.max_retries(), outcome, retry_after, random());
+        match wait {
+            Some(wait) => {
+                tokio::time::sleep(wait).await;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Reads on; `false` at the end of the stream.
+    async fn receive(&mut self) -> Result<bool, Error> {
+        if self.response.is_none() {
+            self.response = Some(self.open().await?);
+        }
+        let Some(response) = &mut self.response else { return Ok(false) };
+        let url = response.url().clone();
+        let Ok(chunk) = tokio::time::timeout(SILENCE, response.chunk()).await else {
+            let message = format!("GET {url}: no sign of life for {} s", SILENCE.as_secs());
+            return Err(Error::new(ErrorKind::Timeout, message));
+        };
+        let Some(chunk) = chunk.map_err(|error| connection(error, &Method::GET, &url))? else {
+            return Ok(false);
+        };
+        for data in self.parser.feed(&chunk)? {
+            let event = serde_json::from_str(&data).map_err(|error| {
+                let message = format!("an event of the stream cannot be read: {}", shown(&data));
+                Error::new(ErrorKind::Decode, message).with_source(error)
+            })?;
+            self.read.push_back(event);
+        }
+        Ok(true)
+    }
+
+    async fn open(&mut self) -> Result<Response, Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        if let Ok(id) = HeaderValue::from_str(&self.parser.last_id)
+            && !id.is_empty()
+        {
+            headers.insert("last-event-id", id);
+        }
+        // Half an event of the connection before is none.
+        self.parser =
+            Parser { last_id: std::mem::take(&mut self.parser.last_id), ..Parser::default() };
+        let response = self.transport.open(&self.path, headers).await?;
+        if !response.status().is_success() {
+            return Err(self.transport.refuse(response).await);
+        }
+        let media_type = response.headers().get(CONTENT_TYPE).and_then(|media| media.to_str().ok());
+        if media_type.is_none_or(|media| !media.starts_with("text/event-stream")) {
+            let message = format!("{} is no stream of events but {media_type:?}", self.path);
+            return Err(Error::new(ErrorKind::Decode, message));
+        }
+        Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_put_together_from_any_pieces() {
+        let stream = "retry: 5\nid: 1\nevent: a\ndata: {\"x\":\ndata: 1}\n\n: a comment\n\nid: 2\r\ndata:two\r\n\r\ndata: torn";
+        for size in 1..stream.len() {
+            let mut parser = Parser::default();
+            let events: Vec<String> = stream
+                .as_bytes()
+                .chunks(size)
+                .flat_map(|piece| parser.feed(piece).unwrap())
+                .collect();
+            assert_eq!(events, ["{\"x\":\n1}", "two"], "in pieces of {size}");
+            assert_eq!(parser.last_id, "2");
+        }
+    }
+
+    #[test]
+    fn an_endless_line_is_an_error() {
+        let mut parser = Parser::default();
+        let piece = vec![b'x'; 600_000];
+        assert!(parser.feed(&piece).is_ok());
+        assert_eq!(parser.feed(&piece).unwrap_err().kind(), ErrorKind::Decode);
+    }
+}

@@ -1,0 +1,74 @@
+//! A job's events, live.
+
+use futures_util::TryStreamExt as _;
+use meetbot::{CallOptions, ErrorKind};
+
+use crate::fake_server::{FakeServer, Reply, answer};
+
+/// An event as the server writes it.
+fn event(sequence: u32, status: &str) -> String {
+    let vectors = xtask::spec_file::read_json("spec/vectors/models.json");
+    let known =
+        vectors["cases"].as_array().unwrap().iter().find(|case| case["model"] == "timeline_event");
+    let mut event = known.unwrap()["json"].clone();
+    event["data"]["sequence"] = sequence.into();
+    event["data"]["status"] = status.into();
+    format!("id: {sequence}\nevent: job.status_changed\ndata: {event}\n\n")
+}
+
+/// A stream that breaks after these bytes.
+fn torn(body: &str) -> Reply {
+    Reply::Raw(format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 99999\r\n\r\n{body}").into_bytes())
+}
+
+fn whole(body: &str) -> Reply {
+    answer(200, &[("Content-Type", "text/event-stream")], body)
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_goes_on_after_the_last_whole_event() {
+    let second = event(2, "in_call");
+    let server = FakeServer::start([
+        torn(&format!("{}: alive\n\n{}", event(1, "joining"), &second[..40])),
+        answer(503, &[("Retry-After", "0")], ""),
+        // The server was restarted: it ends the stream, and the job has not ended.
+        whole(&second),
+        whole(&event(3, "completed")),
+    ]);
+    let events: Vec<_> = server.client().watch("job_x").unwrap().try_collect().await.unwrap();
+    let seen: Vec<String> = events
+        .iter()
+        .map(|event| format!("{} {}", event.data.sequence, event.data.status))
+        .collect();
+    assert_eq!(seen, ["1 joining", "2 in_call", "3 completed"]);
+    let requests = server.requests();
+    let ids: Vec<_> = requests.iter().map(|request| request.header("last-event-id")).collect();
+    assert_eq!(ids, [None, Some("1"), Some("1"), Some("2")]);
+    assert!(requests.iter().all(|request| request.header("accept") == Some("text/event-stream")));
+}
+
+#[test]
+fn a_watch_that_fails_says_so_once_and_ends() {
+    for (reply, kind) in [
+        (
+            answer(404, &[], r#"{"error":"not_found","message":"there is no such job"}"#),
+            ErrorKind::NotFound,
+        ),
+        (answer(200, &[], "{}"), ErrorKind::Decode),
+        (whole("data: nonsense\n\n"), ErrorKind::Decode),
+        (whole(""), ErrorKind::Connection),
+    ] {
+        let server = FakeServer::start([reply]);
+        let client = server.blocking().with(CallOptions::new().max_retries(0)).unwrap();
+        let mut events = client.watch("job_x").unwrap();
+        assert_eq!(events.next().unwrap().unwrap_err().kind(), kind);
+        assert!(events.next().is_none());
+    }
+}
+
+#[test]
+fn a_blocking_watch_gives_each_event_and_ends_with_the_job() {
+    let server = FakeServer::start([whole(&(event(1, "joining") + &event(2, "failed")))]);
+    let events: Result<Vec<_>, _> = server.blocking().watch("job_x").unwrap().collect();
+    assert_eq!(events.unwrap().len(), 2);
+}

@@ -1,0 +1,140 @@
+//! A job's timeline: as a list, and live.
+
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
+
+use axum::{
+    Json,
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, header},
+    response::{
+        IntoResponse as _, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures_util::{Stream, stream};
+use meetbot_types::{ErrorBody, JobId, TimelineEvent};
+use tokio::sync::watch;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    Server,
+    error::ApiError,
+    jobs::{job_id, no_job},
+    query::Query,
+    request::Caller,
+};
+use crate::store::{Scope, Tenant, Window};
+
+/// A sign of life is sent this often, so that a connection that is dead is known to be.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How often to look when no poke comes.
+const POLL: Duration = Duration::from_secs(5);
+/// How many events are read at once.
+const BATCH: u32 = 100;
+
+pub(super) fn router() -> OpenApiRouter<Server> {
+    OpenApiRouter::new().routes(routes!(list_events))
+}
+
+/// List a job's events, oldest first; with `Accept: text/event-stream` they come live, until the job has ended.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/events", tag = "jobs",
+    params(
+        ("id" = JobId, Path),
+        ("limit" = Option<u32>, Query, description = "1 to 200, by default 50 (of the list)"),
+        ("cursor" = Option<String>, Query, description = "nextCursor of the page before (of the list)"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen (of the stream)"),
+    ),
+    responses(
+        (status = 200, description = "A page: data[] of {id, event, emittedAt, data}, and nextCursor; or a stream of the same events", body = Object),
+        (status = 400, description = "invalid_input", body = ErrorBody),
+        (status = 404, description = "not_found", body = ErrorBody),
+    ))]
+async fn list_events(
+    State(server): State<Server>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let tenant = caller.may(Scope::Read)?;
+    let id = job_id(&id)?;
+    if wants_stream(&headers) {
+        let after = last_event_id(&headers)?;
+        server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
+        let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+        return Ok(Sse::new(live(server, tenant, id, after))
+            .keep_alive(keep_alive)
+            .into_response());
+    }
+    let mut query = Query::new(query.as_deref());
+    let window = query.window();
+    query.finish()?;
+    let page = server.store.timeline(tenant, id, window).await?.ok_or_else(|| no_job(id))?;
+    Ok(Json(page).into_response())
+}
+
+fn wants_stream(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/event-stream"))
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<u64, ApiError> {
+    let Some(id) = headers.get("last-event-id") else { return Ok(0) };
+    id.to_str().ok().and_then(|id| id.trim().parse().ok()).ok_or_else(|| {
+        ApiError::invalid("Last-Event-ID", "invalid_header", "is not an id that this stream gave")
+    })
+}
+
+/// Where a stream stands.
+struct Live {
+    server: Server,
+    tenant: Tenant,
+    id: JobId,
+    /// The last event that was read.
+    after: u64,
+    read: VecDeque<TimelineEvent>,
+    woken: watch::Receiver<()>,
+}
+
+/// The events after `after`, each as it happens; ends with the job, with the server, and when the store does not answer: clients come back.
+fn live(
+    server: Server,
+    tenant: Tenant,
+    id: JobId,
+    after: u64,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    let woken = server.wakes.subscribe(id);
+    let live = Live { server, tenant, id, after, read: VecDeque::new(), woken };
+    stream::unfold(live, async |mut live| {
+        let event = live.next().await?;
+        Some((Ok(sse(&event)), live))
+    })
+}
+
+impl Live {
+    async fn next(&mut self) -> Option<TimelineEvent> {
+        loop {
+            if let Some(event) = self.read.pop_front() {
+                return Some(event);
+            }
+            // The job first: what it has ended with is in the timeline then.
+            let job = self.server.store.job(self.tenant, self.id).await.ok()??;
+            let window = Window { limit: BATCH, after: Some(self.after) };
+            let page = self.server.store.timeline(self.tenant, self.id, window).await.ok()??;
+            self.read = page.data.into();
+            match self.read.back() {
+                Some(last) => self.after = last.data.sequence,
+                None if job.status.is_final() => return None,
+                None => tokio::select! {
+                    () = self.server.stopping.cancelled() => return None,
+                    _ = tokio::time::timeout(POLL, self.woken.changed()) => {}
+                },
+            }
+        }
+    }
+}
+
+fn sse(event: &TimelineEvent) -> Event {
+    let data = serde_json::to_string(event).expect("an event is JSON");
+    Event::default().id(event.data.sequence.to_string()).event(event.event.as_str()).data(data)
+}
