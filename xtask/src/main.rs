@@ -18,6 +18,7 @@ usage: cargo xtask COMMAND
   update          rewrite the files that are made from code (docs/, spec/)
   bench api       creates per second that are on disk, beside /healthz
   bench join      from dispatch to in_call
+  bench control   from a control verb's call to the bot's act and back
   bench bots      CPU and memory of each bot, and of an idle server";
 
 fn main() -> ExitCode {
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["check"] => check(),
         ["update"] => update(),
-        ["bench", name @ ("api" | "join" | "bots"), rest @ ..] => bench(name, rest),
+        ["bench", name @ ("api" | "join" | "bots" | "control"), rest @ ..] => bench(name, rest),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

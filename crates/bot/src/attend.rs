@@ -239,6 +239,10 @@ impl Bot<'_> {
                 let message = recording.chat(line, now)?;
                 self.reporter.report(BotReport::Chat { message });
             }
+            MeetingEvent::Caption(line) => {
+                let Some(recording) = &mut self.recording else { return Ok(()) };
+                recording.caption(line, now)?;
+            }
             MeetingEvent::Permission(granted) => {
                 (self.granted, self.denied) = (granted, !granted);
                 if granted && let Some(recording) = &mut self.recording {

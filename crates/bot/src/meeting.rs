@@ -24,6 +24,8 @@ pub(crate) enum MeetingEvent {
     Left(String),
     /// Someone wrote into the chat.
     Chat(ChatLine),
+    /// What someone said, as the meeting's captions have it.
+    Caption(CaptionLine),
     /// The host's answer to the request for permission to record.
     Permission(bool),
     /// A frame of someone's media.
@@ -51,4 +53,13 @@ pub(crate) struct ChatLine {
     pub(crate) sender: String,
     pub(crate) text: String,
     pub(crate) private: bool,
+}
+
+/// A line of the meeting's captions.
+#[derive(Debug)]
+pub(crate) struct CaptionLine {
+    pub(crate) speaker_id: String,
+    pub(crate) speaker: String,
+    pub(crate) began_ms_ago: u64,
+    pub(crate) text: String,
 }

@@ -136,6 +136,12 @@ pub const ALL: &[Scenario] = &[
     ),
     scenario("over-quota", 1, "The consumer's quota is used up", "`failed`, `quota_exceeded`"),
     scenario(
+        "beep",
+        9,
+        "Alice's microphone sends a tone of 1 kHz in the second third of the time, and silence before and after it; Bob says nothing",
+        "`completed`, `meeting_ended`",
+    ),
+    scenario(
         "chatty",
         5,
         "Alice and Bob talk and write thirty messages, some of them to the bot alone; Bob changes his name",
@@ -167,6 +173,8 @@ pub(crate) struct Person {
     pub(crate) there: Span,
     /// When they talk.
     pub(crate) talks: Vec<Span>,
+    /// Their microphone sends a tone instead of a voice.
+    pub(crate) tone: bool,
     /// When they change their name, and to what.
     pub(crate) renamed: Option<(Duration, &'static str)>,
 }
@@ -359,6 +367,15 @@ impl Settings {
             "network-lost" => {
                 outage = Some(Span { from: Duration::from_secs(2), to: Duration::MAX });
             }
+            "beep" => {
+                let (from, to) = (self.length / 3, self.length * 2 / 3);
+                for person in &mut people {
+                    person.talks.clear();
+                }
+                people[0].talks.push(Span { from, to });
+                people[0].tone = true;
+                chat.clear();
+            }
             "bot-crashes" => crash_after = Some(Duration::from_secs(1)),
             "over-quota" => {
                 door = Door::Refuses(
@@ -411,6 +428,7 @@ fn person(index: u32, there: Span, talks: Vec<Span>) -> Person {
         is_bot: false,
         there,
         talks,
+        tone: false,
         renamed: None,
     }
 }

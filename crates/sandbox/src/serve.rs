@@ -32,6 +32,8 @@ const MESSAGE_LIMIT: usize = 64 * 1024;
 const FIRST_WORD: Duration = Duration::from_secs(10);
 /// How many packets are sent at once when the sender was held up.
 const CATCH_UP: u64 = 250;
+/// What the meeting's captions make of a turn; the voices say something else, as captions do.
+const CAPTIONS: [&str; 3] = ["Let us begin.", "I see it the same way.", "Could you send me that?"];
 /// The bot's own id in the roster.
 const SELF_ID: &str = "p-meetbot";
 /// RTP units in a packet of 20 ms.
@@ -402,6 +404,17 @@ impl<'a> Call<'a> {
                     let id = script.people[index].id.clone();
                     self.guest.say(&FromMeeting::ParticipantLeft { id }).await?;
                     self.newcomers.retain(|newcomer| *newcomer != index);
+                }
+                Happening::Captions(index, turn) => {
+                    let person = &script.people[index];
+                    let length = person.talks[turn].length();
+                    let caption = FromMeeting::Caption {
+                        speaker_id: person.id.clone(),
+                        speaker: person.participant(now).name,
+                        began_ms_ago: u64::try_from(length.as_millis()).unwrap_or(0),
+                        text: CAPTIONS[turn % CAPTIONS.len()].to_owned(),
+                    };
+                    self.guest.say(&caption).await?;
                 }
                 Happening::Says(index) => {
                     let line = &script.chat[index];

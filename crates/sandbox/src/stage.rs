@@ -6,7 +6,7 @@ use meetbot_types::bot::Participant;
 
 use crate::{
     scenario::{Finale, Person, Script},
-    speech::{Packet, SILENCE, VOICES},
+    speech::{Packet, SILENCE, TONE, VOICES},
 };
 
 /// The time of one packet.
@@ -26,6 +26,8 @@ pub(crate) enum Happening {
     Says(usize),
     /// The person of this index changes their name.
     Renames(usize),
+    /// The person of the first index has just ended the turn of the second.
+    Captions(usize, usize),
     /// The end, for the bot.
     Finale(Finale),
 }
@@ -45,6 +47,8 @@ impl Script {
         for (index, person) in self.people.iter().enumerate() {
             all.push((person.there.from, Happening::Comes(index)));
             all.push((person.there.to, Happening::Goes(index)));
+            let turns = person.talks.iter().enumerate();
+            all.extend(turns.map(|(turn, talk)| (talk.to, Happening::Captions(index, turn))));
             all.extend(person.renamed.map(|(at, _)| (at, Happening::Renames(index))));
         }
         all.extend(
@@ -93,7 +97,7 @@ impl Person {
         // Each turn goes on in the sample where the one before stopped.
         let before: Duration = self.talks[..turn].iter().map(|talk| talk.length()).sum();
         let said = before + at.saturating_sub(self.talks[turn].from);
-        let voice = &VOICES[index % VOICES.len()];
+        let voice = if self.tone { &*TONE } else { &VOICES[index % VOICES.len()] };
         let packet =
             usize::try_from(said.as_millis() / PACKET.as_millis()).unwrap_or(0) % voice.len();
         Some(Sound { data: voice[packet].clone(), level_dbov: TALKING_DBOV, voice: true })
@@ -118,6 +122,7 @@ mod tests {
         let events: Vec<_> = script
             .from(Duration::ZERO)
             .into_iter()
+            .filter(|(_, what)| !matches!(what, Happening::Captions(..)))
             .map(|(at, what)| (at.as_secs(), what))
             .collect();
         let expected = [
@@ -134,7 +139,10 @@ mod tests {
     #[test]
     fn who_comes_late_sees_only_what_is_still_to_come() {
         let script = script("two-speakers?seconds=21");
-        assert_eq!(script.from(seconds(15)), [(seconds(21), Happening::Finale(Finale::Ends))]);
+        let to_come = script.from(seconds(15));
+        let captions = |what: &Happening| matches!(what, Happening::Captions(..));
+        assert!(to_come.iter().all(|(at, what)| captions(what) || *at == seconds(21)));
+        assert_eq!(to_come.last(), Some(&(seconds(21), Happening::Finale(Finale::Ends))));
         assert!(script.from(seconds(21)).is_empty());
     }
 

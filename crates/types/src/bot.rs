@@ -97,6 +97,23 @@ words! {
     }
 }
 
+/// A line of `captions.jsonl`: what someone said, as the meeting's own captions have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Caption {
+    /// Who said it.
+    pub speaker_id: String,
+    /// Their name.
+    pub speaker: String,
+    /// From, in ms from the recording's start.
+    pub start_ms: u64,
+    /// To, in ms.
+    pub end_ms: u64,
+    /// The text.
+    pub text: String,
+}
+
 /// Whether a meeting lets a bot record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

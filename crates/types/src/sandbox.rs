@@ -107,6 +107,17 @@ pub enum FromMeeting {
         /// Whether only the bot was written to.
         private: bool,
     },
+    /// What someone said, as the meeting's own captions have it.
+    Caption {
+        /// Who said it.
+        speaker_id: String,
+        /// Their name.
+        speaker: String,
+        /// How long ago they began to, in ms.
+        began_ms_ago: u64,
+        /// The text.
+        text: String,
+    },
     /// The host's answer to the request for permission.
     Permission {
         /// Whether it was yes.

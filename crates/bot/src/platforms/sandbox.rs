@@ -18,7 +18,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::WebSocketConfig},
 };
 
-use crate::meeting::{ChatLine, MeetingEvent};
+use crate::meeting::{CaptionLine, ChatLine, MeetingEvent};
 
 /// The largest message of the meeting: a session description with many tracks.
 const MESSAGE_LIMIT: usize = 256 * 1024;
@@ -148,6 +148,9 @@ impl SandboxMeeting {
             FromMeeting::ParticipantLeft { id } => MeetingEvent::Left(id),
             FromMeeting::Chat { id, sender_id, sender, text, private } => {
                 MeetingEvent::Chat(ChatLine { id, sender_id, sender, text, private })
+            }
+            FromMeeting::Caption { speaker_id, speaker, began_ms_ago, text } => {
+                MeetingEvent::Caption(CaptionLine { speaker_id, speaker, began_ms_ago, text })
             }
             FromMeeting::Permission { granted } => MeetingEvent::Permission(granted),
             // The one bug that is wanted: it shows what a bot's crash leads to.

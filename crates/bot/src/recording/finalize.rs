@@ -16,7 +16,7 @@ use meetbot_types::{
 use url::Url;
 
 use super::{
-    CHAT, NETWORK_LOSS, folder_of,
+    CAPTIONS, CHAT, NETWORK_LOSS, folder_of,
     journal::{self, Line},
     scan::scan,
     story::{Begun, Story},
@@ -41,7 +41,7 @@ pub(crate) struct Finalized {
 pub(crate) fn carry_forward(order: &BotOrder) -> io::Result<PathBuf> {
     let own = folder_of(order, order.epoch);
     fs::create_dir_all(&own)?;
-    for (name, wanted) in [(journal::FILE, true), (CHAT, false)] {
+    for (name, wanted) in [(journal::FILE, true), (CHAT, false), (CAPTIONS, false)] {
         let target = own.join(name);
         if target.exists() {
             continue;
@@ -99,7 +99,8 @@ pub(crate) fn finalize(
         })
         .collect();
     let chat = own.join(CHAT).exists().then(|| CHAT.to_owned());
-    for name in chat.as_deref().into_iter().chain([journal::FILE]) {
+    let captions = own.join(CAPTIONS).exists().then(|| CAPTIONS.to_owned());
+    for name in [chat.as_deref(), captions.as_deref(), Some(journal::FILE)].into_iter().flatten() {
         let bytes = fs::read(own.join(name))?;
         files.push(File {
             name: name.to_owned(),
@@ -124,7 +125,7 @@ pub(crate) fn finalize(
         participants: story.participants,
         tracks,
         files,
-        captions: None,
+        captions,
         chat,
         pauses: story.pauses,
         attempts,

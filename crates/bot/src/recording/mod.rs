@@ -20,7 +20,7 @@ use std::{
 use meetbot_rtc::Frame;
 use meetbot_types::{
     LeaveReason, Timestamp,
-    bot::{BotOrder, ChatMessage, MediaCounters, Participant},
+    bot::{BotOrder, Caption, ChatMessage, MediaCounters, Participant},
 };
 
 use self::{
@@ -28,12 +28,14 @@ use self::{
     story::Story,
     track::{Packet, TrackFile},
 };
-use crate::meeting::ChatLine;
+use crate::meeting::{CaptionLine, ChatLine};
 
 /// The reason of a gap while the bot was cut off from the meeting.
 const NETWORK_LOSS: &str = "network_loss";
 /// The chat's file.
 const CHAT: &str = "chat.jsonl";
+/// The captions' file.
+const CAPTIONS: &str = "captions.jsonl";
 /// Louder than this is speech, in dBov; noise of a quiet room is below.
 const SPEECH_DBOV: i8 = -50;
 /// A pause in speech that is shorter does not end it.
@@ -86,6 +88,7 @@ pub(crate) struct Recording {
     base_ms: u64,
     journal: LineFile,
     chat: Option<LineFile>,
+    captions: Option<LineFile>,
     /// Participants, and whether they are there.
     people: HashMap<String, (Participant, bool)>,
     speakers: HashMap<String, Speaker>,
@@ -134,6 +137,7 @@ impl Recording {
             base_ms,
             journal,
             chat: None,
+            captions: None,
             people: HashMap::new(),
             speakers: HashMap::new(),
             taken: story.tracks.iter().map(|track| track.file.to_lowercase()).collect(),
@@ -182,7 +186,7 @@ impl Recording {
         here.map(|(id, _)| id.clone()).collect()
     }
 
-    /// A line of chat; answers it with its time.
+    /// A line of chat; answers it with its time. It is kept only while something is recorded.
     pub(crate) fn chat(&mut self, line: ChatLine, at: Instant) -> io::Result<ChatMessage> {
         let message = ChatMessage {
             id: line.id,
@@ -192,6 +196,9 @@ impl Recording {
             private: line.private,
             at_ms: self.at_ms(at),
         };
+        if self.mode != Mode::On {
+            return Ok(message);
+        }
         if self.chat.is_none() {
             self.chat = Some(LineFile::append(&self.folder.join(CHAT))?);
         }
@@ -199,6 +206,30 @@ impl Recording {
             chat.push(&message)?;
         }
         Ok(message)
+    }
+
+    /// A line of captions: what is said while nothing is recorded is in no file.
+    pub(crate) fn caption(&mut self, line: CaptionLine, at: Instant) -> io::Result<()> {
+        let end_ms = self.at_ms(at);
+        let start_ms = end_ms.saturating_sub(line.began_ms_ago);
+        let paused = self.last_pause_end_ms.is_some_and(|end| start_ms < end);
+        if self.mode != Mode::On || paused {
+            return Ok(());
+        }
+        let caption = Caption {
+            speaker_id: line.speaker_id,
+            speaker: line.speaker,
+            start_ms,
+            end_ms,
+            text: line.text,
+        };
+        if self.captions.is_none() {
+            self.captions = Some(LineFile::append(&self.folder.join(CAPTIONS))?);
+        }
+        match &mut self.captions {
+            Some(captions) => captions.push(&caption),
+            None => Ok(()),
+        }
     }
 
     /// The way to the meeting is lost: the gap that follows has a reason.
@@ -215,11 +246,7 @@ impl Recording {
         if frame.codec != "opus" {
             return Ok(Recorded::default());
         }
-        let speech = match (frame.level_dbov, frame.voice) {
-            (Some(level), voice) => level > SPEECH_DBOV && voice != Some(false),
-            // A sender that tells no level sends next to nothing while it is silent.
-            (None, voice) => voice.unwrap_or(frame.data.len() > 10),
-        };
+        let speech = is_speech(frame.level_dbov, frame.voice, frame.data.len());
         if self.mode != Mode::On {
             return Ok(Recorded { first: false, speech });
         }
@@ -377,8 +404,8 @@ impl Recording {
     /// Hands all that was taken to the system: from here on a dead process loses nothing of it.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.journal.flush()?;
-        if let Some(chat) = &mut self.chat {
-            chat.flush()?;
+        for lines in [&mut self.chat, &mut self.captions].into_iter().flatten() {
+            lines.flush()?;
         }
         let mut bytes = 0;
         for speaker in self.speakers.values_mut() {
@@ -401,8 +428,8 @@ impl Recording {
         }
         let left = Line::Left { attempt: self.attempt, at_ms, reason };
         outcome = outcome.and(self.journal.push(&left)).and(self.journal.close());
-        if let Some(chat) = self.chat {
-            outcome = outcome.and(chat.close());
+        for lines in [self.chat, self.captions].into_iter().flatten() {
+            outcome = outcome.and(lines.close());
         }
         outcome
     }
@@ -410,6 +437,15 @@ impl Recording {
     /// Leaves the files as a crash would, but whole: the next attempt goes on.
     pub(crate) fn abandon(mut self) -> io::Result<()> {
         self.flush()
+    }
+}
+
+/// Whether a packet is speech: by the level that its sender measured, not by its being there.
+fn is_speech(level_dbov: Option<i8>, voice: Option<bool>, bytes: usize) -> bool {
+    match (level_dbov, voice) {
+        (Some(level), voice) => level > SPEECH_DBOV && voice != Some(false),
+        // A sender that tells no level sends next to nothing while it is silent.
+        (None, voice) => voice.unwrap_or(bytes > 10),
     }
 }
 
@@ -424,4 +460,24 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::write(&torn, bytes)?;
     fs::File::open(&torn)?.sync_all()?;
     fs::rename(&torn, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_speech;
+
+    #[test]
+    fn noise_is_silence_and_quiet_speech_is_not() {
+        for (level, voice, speech) in [
+            (Some(-60), None, false),
+            (Some(-127), Some(true), false),
+            (Some(-45), None, true),
+            (Some(-45), Some(false), false),
+            (Some(-20), Some(true), true),
+            (None, Some(true), true),
+        ] {
+            assert_eq!(is_speech(level, voice, 80), speech, "{level:?} {voice:?}");
+        }
+        assert!(is_speech(None, None, 80) && !is_speech(None, None, 3));
+    }
 }

@@ -2,7 +2,7 @@
 
 use meetbot_types::{
     CommandId, ControlAction, JobStatus, LeaveReason,
-    bot::{BotCommand, BotReport},
+    bot::{BotCommand, BotReport, Caption},
 };
 
 use crate::orchestrator::{Stage, ended, now};
@@ -45,6 +45,21 @@ async fn a_meeting_is_recorded_by_speaker_and_told_in_order() {
     }
     let spoke: u64 = manifest.participants.iter().map(|person| person.speaking_ms).sum();
     assert!((500..=4_000).contains(&spoke), "they took turns: {manifest:#?}");
+    let captions =
+        std::fs::read_to_string(stage.folder(1).join(manifest.captions.unwrap())).unwrap();
+    let captions: Vec<Caption> =
+        captions.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(captions.len() >= 2, "{captions:?}");
+    for caption in captions {
+        assert!(
+            caption.start_ms < caption.end_ms && caption.end_ms <= manifest.duration_ms,
+            "{caption:?}"
+        );
+        assert!(
+            manifest.participants.iter().any(|person| person.id == caption.speaker_id),
+            "{caption:?}"
+        );
+    }
     let chat = std::fs::read_to_string(stage.folder(1).join(manifest.chat.unwrap())).unwrap();
     let heard = reports.iter().filter(|report| matches!(report, BotReport::Chat { .. })).count();
     assert!(heard > 0 && chat.lines().count() == heard, "{chat}");

@@ -7,6 +7,7 @@ mod deletion;
 mod demo;
 mod disk_full;
 mod kills;
+mod pause;
 mod program;
 mod scenarios;
 mod usage;

@@ -1,0 +1,102 @@
+//! Pausing: what is said meanwhile is in no file, whatever the format says.
+
+use std::{path::Path, process::Command, time::Duration};
+
+use meetbot::{ControlState, Job, Manifest, NewJob, RecordingState, Timestamp, blocking::MeetBot};
+use tempfile::TempDir;
+
+use crate::program::{PATIENCE, client, create_key, serve};
+
+/// The meeting's length; the tone sounds in the second third of it.
+const SECONDS: u64 = 9;
+
+fn dispatch(client: &MeetBot) -> String {
+    let meeting_url = format!("https://sandbox.meetbot.dev/beep?seconds={SECONDS}");
+    client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id.to_string()
+}
+
+/// The loudest there is around 1 kHz in all files, in dB of full scale.
+fn loudest_tone(data: &Path, job: &Job, manifest: &Manifest) -> f64 {
+    let folder = data.join(format!("recordings/{}/e1", job.id));
+    let volumes = manifest.tracks.iter().map(|track| {
+        let measured = Command::new("ffmpeg")
+            .arg("-i")
+            .arg(folder.join(&track.file))
+            .args([
+                "-af",
+                "bandpass=frequency=1000:width_type=h:width=100,volumedetect",
+                "-f",
+                "null",
+                "-",
+            ])
+            .output()
+            .expect("this test needs ffmpeg: apt-get install ffmpeg");
+        let said = String::from_utf8_lossy(&measured.stderr).into_owned();
+        let volume = said.split("max_volume: ").nth(1).unwrap_or_else(|| panic!("{said}"));
+        volume.split(' ').next().unwrap().parse::<f64>().unwrap()
+    });
+    volumes.fold(-200.0, f64::max)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the scenario runs by the clock")]
+fn wait_until(time: Timestamp) {
+    let now = Timestamp::from(std::time::SystemTime::now());
+    std::thread::park_timeout(Duration::from_millis(
+        u64::try_from(time.millis_since(now)).unwrap_or(0),
+    ));
+}
+
+#[test]
+fn a_tone_that_sounds_only_during_the_pause_is_in_no_file() {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = serve(data.path(), None);
+    let (key, _) = create_key(data.path(), &[]);
+    let client = client(&url, &key);
+    let (paused, heard) = (dispatch(&client), dispatch(&client));
+    let started = loop {
+        let job = client.get_bot(&paused).unwrap().unwrap();
+        if let Some(started) = job.recording.started_at {
+            break started;
+        }
+        assert!(!job.status.is_final(), "{job:#?}");
+    };
+    let error = client.resume_recording(&heard).map(|result| result.state);
+    assert_eq!(error.unwrap(), ControlState::Done, "resuming what goes on changes nothing");
+    wait_until(started + Duration::from_millis(SECONDS * 1000 / 3 - 900));
+    let result = client.pause_recording(&paused).unwrap();
+    assert_eq!(
+        (result.state, result.recording.state),
+        (ControlState::Done, RecordingState::Paused)
+    );
+    let again = client.pause_recording(&paused).unwrap();
+    assert_eq!(
+        (again.state, again.recording.state),
+        (ControlState::Done, RecordingState::Paused),
+        "twice is once"
+    );
+    wait_until(started + Duration::from_millis(SECONDS * 2000 / 3 + 900));
+    let result = client.resume_recording(&paused).unwrap();
+    assert_eq!((result.state, result.recording.state), (ControlState::Done, RecordingState::On));
+
+    let end = |id: &str| {
+        let job = client.wait_for_bot(id, Some(PATIENCE)).unwrap();
+        let manifest = client.manifest(id).unwrap();
+        (loudest_tone(data.path(), &job, &manifest), job, manifest)
+    };
+    let (there, ..) = end(&heard);
+    let (gone, job, manifest) = end(&paused);
+    assert!(there > -30.0, "the tone sounds: {there} dB");
+    assert!(gone < there - 40.0, "{gone} dB with the pause, {there} dB without");
+    let [pause] = manifest.pauses.as_slice() else { panic!("{manifest:#?}") };
+    let length = pause.end_ms - pause.start_ms;
+    assert!((4_000..=7_000).contains(&length), "{pause:?}");
+    assert_eq!(job.recording.paused_ms, length);
+    for track in &manifest.tracks {
+        let gap =
+            track.gaps.iter().find(|gap| gap.reason == "paused").expect("the gap has its reason");
+        assert!(
+            gap.start_ms.abs_diff(pause.start_ms) <= 60 && gap.end_ms.abs_diff(pause.end_ms) <= 60,
+            "{gap:?} {pause:?}"
+        );
+    }
+}
