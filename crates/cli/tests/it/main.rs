@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod bad_input;
+mod crowd;
 mod deletion;
 mod demo;
 mod disk_full;

@@ -20,6 +20,8 @@ pub(crate) fn meetbot() -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MEETBOT_")) {
         command.env_remove(name);
     }
+    // A bot that crashes on purpose would have the whole program's symbols read.
+    command.env("RUST_BACKTRACE", "0");
     command
 }
 

@@ -10,21 +10,40 @@ use xtask::ffmpeg::decodes;
 use crate::program::{PATIENCE, client, create_key, listen, meetbot, run, serve};
 
 /// How a scenario has to end.
-struct Case {
-    scenario: &'static str,
+pub(crate) struct Case {
+    pub(crate) scenario: &'static str,
     rules: AutoLeaveConfig,
     /// Status, leave reason, failure code.
-    ending: &'static str,
+    pub(crate) ending: &'static str,
     /// Whether there is a manifest, and whether it says that it is complete.
     manifest: Option<bool>,
     attempts: u32,
+}
+
+impl Case {
+    /// The job that plays it.
+    pub(crate) fn new_job(&self) -> NewJob {
+        NewJob {
+            meeting_url: format!("https://sandbox.meetbot.dev/{}", self.scenario),
+            auto_leave: (self.rules != AutoLeaveConfig::default()).then(|| self.rules.clone()),
+            ..NewJob::default()
+        }
+    }
+}
+
+/// Status, leave reason and failure code of a job.
+pub(crate) fn ending(job: &Job) -> String {
+    let word = |word: Option<String>| word.unwrap_or("-".to_owned());
+    let reason = word(job.leave_reason.as_ref().map(ToString::to_string));
+    let code = word(job.failure_code.as_ref().map(ToString::to_string));
+    format!("{} {reason} {code}", job.status)
 }
 
 fn case(scenario: &'static str, ending: &'static str, manifest: Option<bool>) -> Case {
     Case { scenario, rules: AutoLeaveConfig::default(), ending, manifest, attempts: 1 }
 }
 
-fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let rules = AutoLeaveConfig::default;
     vec![
         case("two-speakers?seconds=3", "completed meeting_ended -", Some(true)),
@@ -105,13 +124,11 @@ fn every_scenario_ends_as_it_says() {
         .into_iter()
         .map(|case| {
             let job = client.dispatch_bot(NewJob {
-                meeting_url: format!("https://sandbox.meetbot.dev/{}", case.scenario),
-                auto_leave: (case.rules != AutoLeaveConfig::default()).then(|| case.rules.clone()),
                 webhooks: Some(Webhooks {
                     on_status_change: Some(webhook.clone()),
                     on_finalize: Some(webhook.clone()),
                 }),
-                ..NewJob::default()
+                ..case.new_job()
             });
             (case, job.unwrap().id.to_string())
         })
@@ -122,15 +139,7 @@ fn every_scenario_ends_as_it_says() {
     }
     for (case, id) in &played {
         let job = client.wait_for_bot(id, Some(PATIENCE)).unwrap();
-        let word = |word: Option<String>| word.unwrap_or("-".to_owned());
-        let reason = word(job.leave_reason.as_ref().map(ToString::to_string));
-        let code = word(job.failure_code.as_ref().map(ToString::to_string));
-        assert_eq!(
-            format!("{} {reason} {code}", job.status),
-            case.ending,
-            "{}: {job:#?}",
-            case.scenario
-        );
+        assert_eq!(ending(&job), case.ending, "{}: {job:#?}", case.scenario);
         assert_eq!(job.attempt, case.attempts, "{}", case.scenario);
         told.judge(case, &job);
         assert_eq!(
