@@ -42,6 +42,9 @@ pub struct Manifest {
     pub tracks: Vec<Track>,
     /// Every file beside the manifest.
     pub files: Vec<File>,
+    /// All speakers in one file.
+    #[serde(default)]
+    pub mixed: Mixed,
     /// The file with the captions, if there were any.
     pub captions: Option<String>,
     /// The file with the chat, if anything was written.
@@ -50,6 +53,17 @@ pub struct Manifest {
     pub pauses: Vec<Span>,
     /// The bots that worked on it, one after the other.
     pub attempts: Vec<Attempt>,
+}
+
+/// The mix of all audio tracks, made after the meeting.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Mixed {
+    /// The file; `None` when there is none.
+    pub file: Option<String>,
+    /// Why there is none, in a sentence.
+    pub missing_because: Option<String>,
 }
 
 /// Someone who was in the meeting.

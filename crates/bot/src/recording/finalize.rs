@@ -18,6 +18,7 @@ use url::Url;
 use super::{
     CAPTIONS, CHAT, NETWORK_LOSS, folder_of,
     journal::{self, Line},
+    mix,
     scan::scan,
     story::{Begun, Story},
     webm, write_whole,
@@ -98,6 +99,16 @@ pub(crate) fn finalize(
             sha256: track.sha256.clone(),
         })
         .collect();
+    let mixed = mix::mix(&own, &tracks);
+    if let Some(name) = &mixed.file {
+        let bytes = fs::read(own.join(name))?;
+        files.push(File {
+            name: name.clone(),
+            media_type: "audio/webm".into(),
+            bytes: bytes.len() as u64,
+            sha256: sha256(&bytes),
+        });
+    }
     let chat = own.join(CHAT).exists().then(|| CHAT.to_owned());
     let captions = own.join(CAPTIONS).exists().then(|| CAPTIONS.to_owned());
     for name in [chat.as_deref(), captions.as_deref(), Some(journal::FILE)].into_iter().flatten() {
@@ -125,6 +136,7 @@ pub(crate) fn finalize(
         participants: story.participants,
         tracks,
         files,
+        mixed,
         captions,
         chat,
         pauses: story.pauses,

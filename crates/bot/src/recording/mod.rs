@@ -3,6 +3,7 @@
 mod filename;
 pub(crate) mod finalize;
 pub(crate) mod journal;
+mod mix;
 mod opus;
 mod scan;
 mod story;
@@ -140,7 +141,13 @@ impl Recording {
             captions: None,
             people: HashMap::new(),
             speakers: HashMap::new(),
-            taken: story.tracks.iter().map(|track| track.file.to_lowercase()).collect(),
+            // Someone may be called "mixed".
+            taken: story
+                .tracks
+                .iter()
+                .map(|track| track.file.to_lowercase())
+                .chain([mix::FILE.to_owned()])
+                .collect(),
             mode: if story.stopped { Mode::Stopped } else { Mode::On },
             paused_ms: 0,
             lost_at_ms: None,

@@ -5,6 +5,8 @@ use meetbot_types::{
     bot::{BotCommand, BotReport, Caption},
 };
 
+use xtask::ffmpeg::length_ms;
+
 use crate::orchestrator::{Stage, ended, now};
 
 #[tokio::test]
@@ -45,6 +47,11 @@ async fn a_meeting_is_recorded_by_speaker_and_told_in_order() {
     }
     let spoke: u64 = manifest.participants.iter().map(|person| person.speaking_ms).sum();
     assert!((500..=4_000).contains(&spoke), "they took turns: {manifest:#?}");
+    assert_eq!(manifest.mixed.file.as_deref(), Some("audio.mixed.webm"), "{:?}", manifest.mixed);
+    let mixed_ms = length_ms(&stage.folder(1).join("audio.mixed.webm"));
+    let last_ms =
+        manifest.tracks.iter().map(|track| track.start_ms + track.duration_ms).max().unwrap();
+    assert!(mixed_ms.abs_diff(last_ms) <= 100, "{mixed_ms} {last_ms}");
     let captions =
         std::fs::read_to_string(stage.folder(1).join(manifest.captions.unwrap())).unwrap();
     let captions: Vec<Caption> =

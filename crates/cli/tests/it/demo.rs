@@ -7,6 +7,21 @@ use xtask::ffmpeg::decodes;
 use crate::program::{meetbot, run};
 
 #[test]
+fn without_ffmpeg_the_manifest_says_so_and_all_else_is_the_same() {
+    let nothing = tempfile::tempdir().unwrap();
+    let said =
+        run(meetbot().args(["demo", "--seconds", "4", "--json"]).env("PATH", nothing.path()));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let shown = said.json();
+    let mixed = &shown["manifest"]["mixed"];
+    assert_eq!(mixed["file"], serde_json::Value::Null);
+    assert!(mixed["missingBecause"].as_str().unwrap().contains("ffmpeg"), "{mixed}");
+    assert_eq!(shown["manifest"]["complete"], true);
+    let folder = Path::new(shown["files"][0]["path"].as_str().unwrap()).ancestors().nth(4).unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn the_demo_shows_the_whole_product() {
     let said = run(meetbot().args(["demo", "--seconds", "15", "--json"]));
     assert_eq!(said.code, Some(0), "{said:?}");

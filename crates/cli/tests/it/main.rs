@@ -11,4 +11,5 @@ mod kills;
 mod pause;
 mod program;
 mod scenarios;
+mod schema;
 mod usage;

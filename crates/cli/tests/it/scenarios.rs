@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use xtask::ffmpeg::decodes;
 
 use crate::program::{PATIENCE, client, create_key, listen, meetbot, run, serve};
+use crate::schema;
 
 /// How a scenario has to end.
 pub(crate) struct Case {
@@ -150,6 +151,9 @@ fn every_scenario_ends_as_it_says() {
         );
         if let Some(complete) = case.manifest {
             let manifest = client.manifest(id).unwrap();
+            schema::fits(
+                &serde_json::from_slice(&client.artifact(id, "manifest.json").unwrap()).unwrap(),
+            );
             assert_eq!(manifest.complete, complete, "{}: {manifest:#?}", case.scenario);
             particulars(case.scenario, &manifest, &told.events[id], &client);
             for track in &manifest.tracks {
