@@ -10,7 +10,8 @@ use std::{
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use meetbot_types::{
-    ControlResult, DeletionReceipt, Delivery, Job, Manifest, NewJob, Page, TimelineEvent,
+    ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Job, Manifest, NewJob, Page,
+    TimelineEvent,
 };
 use tokio::{
     runtime::{self, Runtime},
@@ -218,6 +219,11 @@ impl MeetBot {
     /// See [`crate::MeetBot::delete_recording`].
     pub fn delete_recording(&self, job_id: &str) -> Result<DeletionReceipt, Error> {
         self.call(endpoint::delete_recording(job_id)?)
+    }
+
+    /// See [`crate::MeetBot::erase_consumer`].
+    pub fn erase_consumer(&self, confirm: &str) -> Result<ErasureReceipt, Error> {
+        self.call(endpoint::erase_consumer(confirm))
     }
 
     /// See [`crate::MeetBot::artifact`].

@@ -5,7 +5,8 @@ use std::{path::Path, time::Duration};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use meetbot_types::{
-    ControlResult, DeletionReceipt, Delivery, Job, Manifest, NewJob, Page, TimelineEvent,
+    ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Job, Manifest, NewJob, Page,
+    TimelineEvent,
 };
 use tokio::time::Instant;
 
@@ -167,6 +168,12 @@ impl MeetBot {
     /// Deletes everything that was recorded (`DELETE …/recording`); [`ErrorKind::Conflict`] until the job has ended.
     pub async fn delete_recording(&self, job_id: &str) -> Result<DeletionReceipt, Error> {
         self.transport.call(endpoint::delete_recording(job_id)?).await
+    }
+
+    /// Cancels all bots of the key's consumer and erases everything it has, this key included (`DELETE /api/v1/consumers/me`, scope
+    /// `admin`). `confirm` is the consumer's name. [`ErrorKind::Server`] with 503 while bots are still leaving: ask again.
+    pub async fn erase_consumer(&self, confirm: &str) -> Result<ErasureReceipt, Error> {
+        self.transport.call(endpoint::erase_consumer(confirm)).await
     }
 
     /// A recorded file, in memory.

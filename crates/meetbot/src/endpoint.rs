@@ -1,8 +1,8 @@
 //! Every call of the API as data, so that async and blocking share all but the last line.
 
 use meetbot_types::{
-    ControlResult, DeletionReceipt, Delivery, DeliveryState, Job, JobStatus, Manifest, NewJob,
-    Page, Platform, TimelineEvent, Timestamp,
+    ControlResult, DeletionReceipt, Delivery, DeliveryState, ErasureReceipt, Job, JobStatus,
+    Manifest, NewJob, Page, Platform, TimelineEvent, Timestamp,
 };
 use reqwest::Method;
 use serde_json::json;
@@ -100,6 +100,13 @@ pub(crate) fn cancel_bot(job_id: &str) -> Result<Endpoint<()>, Error> {
 pub(crate) fn delete_recording(job_id: &str) -> Result<Endpoint<DeletionReceipt>, Error> {
     let path = job_path(job_id, "/recording")?;
     Ok(Endpoint { method: Method::DELETE, path, body: None, decode: models::plain })
+}
+
+pub(crate) fn erase_consumer(confirm: &str) -> Endpoint<ErasureReceipt> {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("confirm", confirm);
+    let path = with_query("/api/v1/consumers/me", &query.finish());
+    Endpoint { method: Method::DELETE, path, body: None, decode: models::plain }
 }
 
 /// One of the control verbs, by its place in the path.

@@ -3,8 +3,8 @@
 use std::fs;
 
 use meetbot_types::{
-    ControlResult, DeletionReceipt, Delivery, JobEvent, JobStatus, Manifest, TimelineEvent,
-    Timestamp, WebhookEvent, signature,
+    ControlResult, DeletionReceipt, Delivery, ErasureReceipt, JobEvent, JobStatus, Manifest,
+    TimelineEvent, Timestamp, WebhookEvent, signature,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -151,6 +151,7 @@ fn request(case: &Value) {
             parts(endpoint::send_chat_message(job_id, text(&arguments["message"])).unwrap())
         }
         "manifest" => parts(endpoint::manifest(job_id).unwrap()),
+        "erase_consumer" => parts(endpoint::erase_consumer(text(&arguments["confirm"]))),
         "delete_recording" => parts(endpoint::delete_recording(job_id).unwrap()),
         "events" => parts(endpoint::events(job_id, None).unwrap()),
         "artifact" => (
@@ -197,6 +198,7 @@ fn model(case: &Value) {
         },
         "control_result" => same::<ControlResult>(case, &body),
         "manifest" => same::<Manifest>(case, &body),
+        "erasure_receipt" => same::<ErasureReceipt>(case, &body),
         "deletion_receipt" => same::<DeletionReceipt>(case, &body),
         "delivery" => same::<Delivery>(case, &body),
         "timeline_event" => same::<TimelineEvent>(case, &body),

@@ -40,5 +40,5 @@ pub use link::{MeetingLink, Platform};
 pub use manifest::Manifest;
 pub use metadata::Metadata;
 pub use page::Page;
-pub use receipt::{DeletionReceipt, RemovedObject};
+pub use receipt::{DeletionReceipt, ErasureReceipt, RemovedObject};
 pub use time::Timestamp;

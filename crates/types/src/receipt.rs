@@ -1,4 +1,4 @@
-//! [`DeletionReceipt`]: what a deletion removed.
+//! What a deletion removed.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,4 +27,21 @@ pub struct RemovedObject {
     pub name: String,
     /// Its size.
     pub bytes: u64,
+}
+
+/// What became of a consumer that was to be erased.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct ErasureReceipt {
+    /// The consumer's name.
+    pub consumer: String,
+    /// When it was erased.
+    pub erased_at: Timestamp,
+    /// How many jobs were erased, with their timelines and deliveries, of both worlds.
+    pub jobs: u64,
+    /// How many keys were erased, the one that asked for it included.
+    pub keys: u64,
+    /// What was removed of the recordings, with its job and attempt before it: `job_…/e1/audio.Alice.webm`.
+    pub removed: Vec<RemovedObject>,
 }

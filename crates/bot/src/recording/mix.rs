@@ -5,7 +5,7 @@ use std::{
     fs, io,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, TryLockError},
     time::Duration,
 };
 
@@ -15,6 +15,8 @@ use meetbot_types::manifest::{Mixed, Track};
 pub(crate) const FILE: &str = "audio.mixed.webm";
 /// A mix that takes longer is given up: the manifest must not wait for ever. Four hours of ten speakers take a few minutes.
 const TIME_LIMIT: Duration = Duration::from_mins(20);
+/// How long a recording waits for those before it; its manifest is worth more than its mix.
+const LONGEST_QUEUE: Duration = Duration::from_mins(5);
 /// How often to look whether it is done.
 const LOOK: Duration = Duration::from_millis(50);
 /// What a shell says of a program that is not there.
@@ -25,7 +27,11 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// Mixes the tracks that lie in `folder`.
 pub(crate) fn mix(folder: &Path, tracks: &[Track]) -> Mixed {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(_turn) = turn() else {
+        let why =
+            format!("other recordings were being mixed for {} min", LONGEST_QUEUE.as_secs() / 60);
+        return Mixed { file: None, missing_because: Some(why) };
+    };
     let part = folder.join("audio.mixed.part");
     match run(folder, tracks, &part).and_then(|()| {
         fs::File::open(&part)
@@ -39,6 +45,20 @@ pub(crate) fn mix(folder: &Path, tracks: &[Track]) -> Mixed {
             tracing::warn!(folder = %folder.display(), why, "the speakers are not mixed");
             Mixed { file: None, missing_because: Some(why) }
         }
+    }
+}
+
+/// The turn to mix; `None` when it does not come in time.
+fn turn() -> Option<MutexGuard<'static, ()>> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match TURN.try_lock() {
+            Ok(turn) => return Some(turn),
+            Err(TryLockError::Poisoned(turn)) => return Some(turn.into_inner()),
+            Err(TryLockError::WouldBlock) if waited >= LONGEST_QUEUE => return None,
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
+        }
+        waited += LOOK;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Deleting a recording: nothing of it stays, and the receipt says what there was.
+//! Deleting a recording, and erasing a consumer: nothing of it stays, and the receipt says what there was.
 
 use std::fs;
 
@@ -54,4 +54,40 @@ fn a_deleted_recording_is_gone_and_the_receipt_lists_it() {
         (again.deleted_at, again.removed.len(), again.already_gone.len()),
         (receipt.deleted_at, 0, 0)
     );
+}
+
+#[test]
+fn an_erased_consumer_is_gone_with_its_bots_and_all_it_had_and_nobody_else_is() {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = serve(data.path(), None);
+    let (key, _) = create_key(data.path(), &["--consumer", "acme"]);
+    let (admin, _) = create_key(data.path(), &["--consumer", "acme", "--scope", "admin"]);
+    let (other, _) = create_key(data.path(), &["--consumer", "other"]);
+    let [writer, admin, other] = [key, admin, other].map(|key| client(&url, &key));
+    let dispatch = |client: &meetbot::blocking::MeetBot, seconds: u32| {
+        let meeting_url = format!("https://sandbox.meetbot.dev/two-speakers?seconds={seconds}");
+        client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id.to_string()
+    };
+    let (done, theirs) = (dispatch(&writer, 1), dispatch(&other, 2));
+    writer.wait_for_bot(&done, Some(PATIENCE)).unwrap();
+    let running = dispatch(&writer, 600);
+    while writer.get_bot(&running).unwrap().unwrap().status != JobStatus::Recording {}
+
+    assert_eq!(writer.erase_consumer("acme").unwrap_err().kind(), ErrorKind::Forbidden);
+    assert_eq!(admin.erase_consumer("acme inc").unwrap_err().kind(), ErrorKind::Validation);
+    assert!(admin.get_bot(&running).unwrap().is_some(), "nothing has happened");
+
+    let receipt = admin.erase_consumer("acme").unwrap();
+    assert_eq!((receipt.consumer.as_str(), receipt.jobs, receipt.keys), ("acme", 2, 2));
+    for job in [&done, &running] {
+        let file = format!("{job}/e1/manifest.json");
+        assert!(receipt.removed.iter().any(|object| object.name == file), "{file}: {receipt:#?}");
+        assert!(!data.path().join("recordings").join(job).exists());
+    }
+    for client in [&writer, &admin] {
+        assert_eq!(client.get_bot(&done).unwrap_err().kind(), ErrorKind::Unauthorized);
+    }
+    let job = other.wait_for_bot(&theirs, Some(PATIENCE)).unwrap();
+    assert_eq!(job.status, JobStatus::Completed);
+    assert!(other.manifest(&theirs).is_ok());
 }

@@ -45,15 +45,22 @@ async fn delete_recording(
             format!("the job is {}: its recording can be deleted when it has ended", job.status);
         return Err(ApiError::invalid_state(message));
     };
-    let folder = server.recordings.join(id.to_string());
-    let removed = tokio::task::spawn_blocking(move || remove(&folder)).await;
-    let (removed, already_gone) = match removed {
-        Ok(Ok(removed)) => removed,
-        Ok(Err(error)) => return Err(not_removed(&error)),
-        Err(error) => return Err(not_removed(&error)),
-    };
+    let (removed, already_gone) = remove_recording(&server, id).await?;
     tracing::info!(job = %id, objects = removed.len(), "a recording was deleted");
     Ok(Json(DeletionReceipt { job_id: id, deleted_at, removed, already_gone }))
+}
+
+/// Removes all that is stored of a job; answers it, and what was named but gone already.
+pub(super) async fn remove_recording(
+    server: &Server,
+    id: JobId,
+) -> Result<(Vec<RemovedObject>, Vec<String>), ApiError> {
+    let folder = server.recordings.join(id.to_string());
+    match tokio::task::spawn_blocking(move || remove(&folder)).await {
+        Ok(Ok(removed)) => Ok(removed),
+        Ok(Err(error)) => Err(not_removed(&error)),
+        Err(error) => Err(not_removed(&error)),
+    }
 }
 
 fn not_removed(error: &dyn std::fmt::Display) -> ApiError {

@@ -26,6 +26,11 @@ impl KnownKeys {
         (*until > now.steady).then(|| key.clone())
     }
 
+    /// Forgets all: one of them may be gone.
+    pub(crate) fn forget(&self) {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Remembers one that the store has just shown.
     pub(crate) fn keep(&self, key: Key, now: Now) {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);

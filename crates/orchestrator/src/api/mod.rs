@@ -1,5 +1,6 @@
 //! The HTTP API. The only place that knows axum.
 
+mod consumers;
 mod control;
 mod deletion;
 mod deliveries;
@@ -90,6 +91,7 @@ impl Modify for BearerKey {
     tags(
         (name = "jobs", description = "A job: one bot asked for one meeting"),
         (name = "control", description = "What can be asked of a bot in a meeting"),
+        (name = "consumers", description = "Who uses the server"),
         (name = "recordings", description = "What was recorded"),
         (name = "webhooks", description = "How events were delivered"),
         (name = "operators", description = "For those who run the server"),
@@ -101,6 +103,7 @@ fn routes() -> OpenApiRouter<Server> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(jobs::router())
         .merge(control::router())
+        .merge(consumers::router())
         .merge(deletion::router())
         .merge(events::router())
         .merge(recording::router())

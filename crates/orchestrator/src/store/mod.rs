@@ -287,6 +287,13 @@ pub trait Store: Send + Sync + 'static {
     /// Ends a key; `false` where there is none.
     async fn revoke_key(&self, id: KeyId, now: Now) -> Result<bool>;
 
+    /// A consumer's name.
+    async fn consumer_name(&self, consumer: ConsumerId) -> Result<Option<String>>;
+    /// All jobs of a consumer, of both worlds, and whether each has ended.
+    async fn consumer_jobs(&self, consumer: ConsumerId) -> Result<Vec<(Tenant, JobId, bool)>>;
+    /// Erases a consumer with its jobs and keys; answers how many of each. `None`, and nothing is changed, while a job has not ended.
+    async fn erase_consumer(&self, consumer: ConsumerId) -> Result<Option<(u64, u64)>>;
+
     /// Puts a job into the queue, together with the answer kept for its `Idempotency-Key`.
     async fn create_job(
         &self,

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bots;
+mod consumers;
 mod deliveries;
 mod jobs;
 mod keys;

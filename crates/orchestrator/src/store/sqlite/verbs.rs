@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use meetbot_types::{
-    CommandId, ControlAction, Delivery, DeliveryId, DeliveryTry, Job, JobId, KeyId, MeetingLink,
-    Page, TimelineEvent, Timestamp,
+    CommandId, ConsumerId, ControlAction, Delivery, DeliveryId, DeliveryTry, Job, JobId, KeyId,
+    MeetingLink, Page, TimelineEvent, Timestamp,
     bot::{BotCommand, IngestRequest},
 };
 
-use super::{SqliteStore, answers, bots, deliveries, jobs, keys, timeline};
+use super::{SqliteStore, answers, bots, consumers, deliveries, jobs, keys, timeline};
 use crate::{
     clock::Now,
     store::{
@@ -33,6 +33,18 @@ impl Store for SqliteStore {
 
     async fn revoke_key(&self, id: KeyId, now: Now) -> Result<bool> {
         self.writer.write(move |connection| keys::revoke(connection, id, now.wall)).await
+    }
+
+    async fn consumer_name(&self, consumer: ConsumerId) -> Result<Option<String>> {
+        self.read(move |connection| consumers::name(connection, consumer)).await
+    }
+
+    async fn consumer_jobs(&self, consumer: ConsumerId) -> Result<Vec<(Tenant, JobId, bool)>> {
+        self.read(move |connection| consumers::jobs(connection, consumer)).await
+    }
+
+    async fn erase_consumer(&self, consumer: ConsumerId) -> Result<Option<(u64, u64)>> {
+        self.writer.write(move |connection| consumers::erase(connection, consumer)).await
     }
 
     async fn create_job(
