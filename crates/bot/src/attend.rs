@@ -25,6 +25,8 @@ use crate::{
 
 /// What was taken is handed to the system this often.
 const FLUSH: Duration = Duration::from_millis(500);
+/// People who send nothing at all for this long may be a media path that is broken.
+const STALLED_AFTER: Duration = Duration::from_secs(10);
 /// The waits between tries to join, doubling.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(8);
@@ -56,6 +58,7 @@ pub(crate) async fn attend(
         asked_for_permission: None,
         to_ask: false,
         granted: false,
+        media: Media { last: start, stalled: false },
         denied: false,
     };
     let mut inbox = Inbox::open(order, client);
@@ -80,6 +83,14 @@ struct Bot<'a> {
     /// The host has permitted the recording.
     granted: bool,
     denied: bool,
+    media: Media,
+}
+
+/// Whether anything comes from the people in the call.
+#[derive(Debug)]
+struct Media {
+    last: Instant,
+    stalled: bool,
 }
 
 impl Bot<'_> {
@@ -136,7 +147,10 @@ impl Bot<'_> {
                         heard
                     }
                 },
-                _ = flush.tick() => self.recording.as_mut().map_or(Ok(()), Recording::flush),
+                _ = flush.tick() => {
+                    self.look_at_media(meeting.is_some());
+                    self.recording.as_mut().map_or(Ok(()), Recording::flush)
+                }
                 () = sleep_until(wake) => Ok(()),
             };
             if let Err(error) = written {
@@ -148,6 +162,21 @@ impl Bot<'_> {
             meeting.leave().await;
         }
         cause
+    }
+
+    /// Says when nothing comes although people are there. It is a hint, not an end: they may all have left their desks muted.
+    fn look_at_media(&mut self, in_call: bool) {
+        let now = clock::now();
+        let people =
+            self.recording.as_ref().is_some_and(|recording| !recording.present().is_empty());
+        if !(in_call && people) {
+            self.media.last = now;
+        } else if !self.media.stalled
+            && now.saturating_duration_since(self.media.last) >= STALLED_AFTER
+        {
+            self.media.stalled = true;
+            self.reporter.report(BotReport::MediaStalled);
+        }
     }
 
     /// The way to the meeting is lost: try again soon. The brain says for how long.
@@ -179,6 +208,10 @@ impl Bot<'_> {
         let now = clock::now();
         match event {
             MeetingEvent::Media { participant, frame } => {
+                self.media.last = now;
+                if std::mem::take(&mut self.media.stalled) {
+                    self.reporter.report(BotReport::MediaFlows);
+                }
                 let Some(recording) = &mut self.recording else { return Ok(()) };
                 let recorded = recording.frame(&participant, &frame)?;
                 if recorded.speech {

@@ -117,6 +117,12 @@ pub const ALL: &[Scenario] = &[
         "`completed`, `meeting_ended`, with a gap in the manifest",
     ),
     scenario(
+        "media-stops",
+        18,
+        "Alice and Bob talk; after 2 s nothing comes from anybody for 13 s, though they are there",
+        "`completed`, `meeting_ended`, with `statusDetail` `no_media` meanwhile",
+    ),
+    scenario(
         "network-lost",
         3600,
         "Alice and Bob talk; after 2 s the connection is lost for good",
@@ -229,6 +235,8 @@ pub(crate) struct Script {
     pub(crate) answer: Option<(bool, Duration)>,
     /// When nobody can reach the meeting.
     pub(crate) outage: Option<Span>,
+    /// When no packet comes from anybody.
+    pub(crate) hush: Option<Span>,
     /// How long after it was let in a bot crashes.
     pub(crate) crash_after: Option<Duration>,
 }
@@ -314,7 +322,8 @@ impl Settings {
         let mut length = self.length;
         let mut door = Door::Admits { after: self.admit_after };
         let mut finale = Finale::Ends;
-        let (mut recording, mut outage, mut crash_after) = (RecordingRule::Free, None, None);
+        let (mut recording, mut outage, mut hush) = (RecordingRule::Free, None, None);
+        let mut crash_after = None;
         let mut chat = vec![
             line(self.length / 5, 0, "Welcome! The agenda is in the invitation."),
             line(self.length / 2, self.speakers as usize - 1, "Notes: https://example.com/notes"),
@@ -364,6 +373,10 @@ impl Settings {
                 let from = self.length / 3;
                 outage = Some(Span { from, to: from + Duration::from_secs(2) });
             }
+            "media-stops" => {
+                let from = Duration::from_secs(2);
+                hush = Some(Span { from, to: from + Duration::from_secs(13) });
+            }
             "network-lost" => {
                 outage = Some(Span { from: Duration::from_secs(2), to: Duration::MAX });
             }
@@ -400,7 +413,7 @@ impl Settings {
         }
         chat.retain(|line| people[line.person].there.contains(line.at));
         let answer = self.granted.map(|granted| (granted, self.answer_after));
-        Script { door, people, chat, length, finale, recording, answer, outage, crash_after }
+        Script { door, people, chat, length, finale, recording, answer, outage, hush, crash_after }
     }
 }
 

@@ -347,7 +347,9 @@ impl<'a> Call<'a> {
     /// Sends the packets whose time has come.
     fn send(&mut self) -> Outcome<()> {
         let now = number(self.meeting.elapsed());
-        if !self.peer.is_connected() {
+        let hush =
+            self.meeting.script.hush.is_some_and(|hush| hush.contains(self.meeting.elapsed()));
+        if hush || !self.peer.is_connected() {
             self.next = now;
             return Ok(());
         }

@@ -191,6 +191,10 @@ pub enum BotReport {
     },
     /// It lost the meeting and is on its way back in; the status stays.
     Reconnecting,
+    /// People are in the call, and nothing at all has come from them for a while.
+    MediaStalled,
+    /// Something comes again.
+    MediaFlows,
     /// It is in the call: the roster holds it and the media path is up.
     Admitted,
     /// The first packet is on disk.

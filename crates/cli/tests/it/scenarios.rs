@@ -93,6 +93,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("asks-permission?seconds=3&answer=none", "failed meeting_ended meeting_ended", None),
         case("recording-disabled", "failed - recording_disabled", None),
         case("network-loss", "completed meeting_ended -", Some(false)),
+        case("media-stops", "completed meeting_ended -", Some(true)),
         case("network-lost", "failed - network_loss", Some(false)),
         Case { attempts: 6, ..case("bot-crashes", "failed - internal_error", Some(false)) },
         Case { attempts: 0, ..case("no-worker", "failed - dispatch_timeout", None) },
@@ -112,6 +113,31 @@ fn no_scenario_is_left_out() {
         let name = scenario["url"].as_str().unwrap().rsplit('/').next().unwrap();
         assert!(played.contains(&name), "{name} is in no case");
     }
+}
+
+#[test]
+fn a_bot_to_which_nothing_comes_is_known_within_fifteen_seconds() {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = serve(data.path(), None);
+    let (key, _) = create_key(data.path(), &[]);
+    let client = client(&url, &key);
+    let meeting_url = "https://sandbox.meetbot.dev/media-stops".to_owned();
+    let id =
+        client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id.to_string();
+    let mut details = Vec::new();
+    let job = client.wait_for_bot_with(&id, Some(PATIENCE), |job| {
+        let since = job.recording.started_at.map(|started| job.updated_at.millis_since(started));
+        details.push((job.status_detail.clone(), since));
+    });
+    assert_eq!(job.unwrap().status, meetbot::JobStatus::Completed);
+    let stalled = details.iter().position(|(detail, _)| detail.as_deref() == Some("no_media"));
+    let stalled = stalled.unwrap_or_else(|| panic!("{details:?}"));
+    let since = details[stalled].1.unwrap();
+    assert!(since <= 17_000, "nothing came from the second second on: {details:?}");
+    assert!(
+        details[stalled..].iter().any(|(detail, _)| detail.is_none()),
+        "and it came again: {details:?}"
+    );
 }
 
 #[test]

@@ -8,6 +8,9 @@ use meetbot_types::{
     job::JobEvent,
 };
 
+/// The hint that a bot is in a call from which nothing comes.
+const NO_MEDIA: &str = "no_media";
+
 /// An event to tell: a line of the timeline and a webhook.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Happened {
@@ -215,6 +218,10 @@ fn apply(change: &mut Change<'_>, report: &BotReport) {
                 Lobby::WaitingForHost => "waiting_for_host",
                 _ => "waiting_room",
             }));
+        }
+        BotReport::MediaStalled => change.detail(Some(NO_MEDIA)),
+        BotReport::MediaFlows if change.job.status_detail.as_deref() == Some(NO_MEDIA) => {
+            change.detail(None);
         }
         BotReport::Reconnecting => change.detail(Some("reconnecting")),
         BotReport::Admitted => {
