@@ -12,6 +12,9 @@ const NOTETAKERS: &str = include_str!("notetakers.txt");
 /// How long a bot tries to get back into a meeting that it lost.
 pub(crate) const REJOIN_SECONDS: u64 = 60;
 
+/// No bot waits at a door or sits in a call longer than a week, whatever rules are off: a bot that was forgotten must end.
+const CEILING_SECONDS: u32 = 7 * 86_400;
+
 /// What a brain is told. Times are from the bot's start.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Observed {
@@ -156,14 +159,15 @@ impl Brain {
         });
         let [entry, silence, solo, max] = match self.admitted {
             None => {
-                let entry = after(self.knocked, rules.after_entry_delay_seconds);
+                let entry =
+                    after(self.knocked, rules.after_entry_delay_seconds.or(Some(CEILING_SECONDS)));
                 [entry.map(|at| (at, Cause::Failed(self.not_admitted()))), None, None, None]
             }
             Some(admitted) => {
                 let silence = after(self.last_speech, rules.after_silence_seconds);
                 let solo =
                     self.alone_since.and_then(|since| after(since, rules.after_solo_seconds));
-                let max = after(admitted, rules.after_max_seconds);
+                let max = after(admitted, rules.after_max_seconds.or(Some(CEILING_SECONDS)));
                 [
                     None,
                     silence.map(left(LeaveReason::Silence)),
@@ -177,7 +181,7 @@ impl Brain {
     }
 
     fn not_admitted(&self) -> Failure {
-        let seconds = self.rules.after_entry_delay_seconds.unwrap_or_default();
+        let seconds = self.rules.after_entry_delay_seconds.unwrap_or(CEILING_SECONDS);
         if self.waiting_for_host {
             let detail = format!("the host did not come within {seconds} s");
             Failure::new(FailureCode::WaitingForHost, detail)
