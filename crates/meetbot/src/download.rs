@@ -42,21 +42,21 @@ pub(crate) async fn to_file(
     let mut sink = FileSink { file, part };
     let fetched = fetch(transport, path, &mut sink).await;
     let FileSink { mut file, part } = sink;
-    let size = match fetched {
-        Ok(size) => size,
-        Err(error) => {
-            drop(file);
-            let _ = tokio::fs::remove_file(&part).await;
-            return Err(error);
+    let kept = match fetched {
+        Ok(size) => {
+            let keep = async {
+                file.flush().await?;
+                file.sync_all().await?;
+                tokio::fs::rename(&part, target).await
+            };
+            keep.await.map(|()| size).map_err(|error| unwritable(target, error))
         }
+        Err(error) => Err(error),
     };
-    let kept = async {
-        file.flush().await?;
-        file.sync_all().await?;
-        tokio::fs::rename(&part, target).await
-    };
-    kept.await.map_err(|error| unwritable(target, error))?;
-    Ok(size)
+    if kept.is_err() {
+        let _ = tokio::fs::remove_file(&part).await;
+    }
+    kept
 }
 
 /// `name.part` beside it.
@@ -75,18 +75,15 @@ async fn fetch(transport: &Transport, path: &str, sink: &mut impl Sink) -> Resul
         tried += 1;
         let before = received;
         let (error, outcome) = match transport.open(path, from(received)).await {
-            Ok(response)
-                if response.status() == StatusCode::PARTIAL_CONTENT
-                    && starts_at(&response, received) =>
-            {
-                match pour(response, transport.timeout(), sink, &mut received).await {
-                    Ok(()) => return Ok(received),
-                    Err(error) => (error, Outcome::Broken),
-                }
-            }
             Ok(response) if response.status().is_success() => {
-                sink.restart().await?;
-                received = 0;
+                if response.status() != StatusCode::PARTIAL_CONTENT {
+                    sink.restart().await?;
+                    received = 0;
+                } else if !starts_at(&response, received) {
+                    let message =
+                        format!("{path} was answered with another range than was asked for");
+                    return Err(Error::new(ErrorKind::Decode, message));
+                }
                 match pour(response, transport.timeout(), sink, &mut received).await {
                     Ok(()) => return Ok(received),
                     Err(error) => (error, Outcome::Broken),

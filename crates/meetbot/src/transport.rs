@@ -96,21 +96,18 @@ impl Transport {
         let mut tried = 0;
         loop {
             tried += 1;
-            let answer = match self.answer(endpoint, &headers).await {
+            let (error, outcome) = match self.answer(endpoint, &headers).await {
                 Ok(answer) if (200..300).contains(&answer.status) => {
                     return self.read(endpoint, &answer);
                 }
-                answer => answer,
+                Ok(answer) => {
+                    let outcome = Outcome::Answer(answer.status);
+                    (self.refused(answer), outcome)
+                }
+                Err(error) if error.is_transient() => (error, Outcome::Broken),
+                Err(error) => return Err(error),
             };
-            let (outcome, retry_after) = match &answer {
-                Ok(answer) => (Outcome::Answer(answer.status), answer.retry_after),
-                Err(error) if error.is_transient() => (Outcome::Broken, None),
-                Err(_) => return Err(answer.expect_err("it is an error")),
-            };
-            let error = match answer {
-                Ok(answer) => self.refused(answer),
-                Err(error) => error,
-            };
+            let retry_after = error.retry_after();
             let Some(wait) =
                 retry::decide(tried, self.max_retries(), outcome, retry_after, random())
             else {
@@ -157,7 +154,7 @@ impl Transport {
                 .await?;
             let status = response.status().as_u16();
             let (request_id, retry_after) = (request_id(&response), retry_after(&response));
-            let body = self.body(response, endpoint).await?;
+            let body = self.body(response, &endpoint.method).await?;
             Ok(Answer { status, request_id, retry_after, body })
         };
         match tokio::time::timeout(self.timeout(), sent).await {
@@ -218,15 +215,12 @@ impl Transport {
         ))
     }
 
-    async fn body<T>(
-        &self,
-        mut response: Response,
-        endpoint: &Endpoint<T>,
-    ) -> Result<Bytes, Error> {
+    /// The whole body, if it is of a size that an answer may have.
+    async fn body(&self, mut response: Response, method: &Method) -> Result<Bytes, Error> {
         let mut body = BytesMut::new();
         let url = response.url().clone();
         while let Some(chunk) =
-            response.chunk().await.map_err(|error| connection(error, &endpoint.method, &url))?
+            response.chunk().await.map_err(|error| connection(error, method, &url))?
         {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
                 return Err(Error::new(
@@ -260,7 +254,9 @@ impl Transport {
     pub(crate) async fn refuse(&self, response: Response) -> Error {
         let status = response.status().as_u16();
         let (request_id, retry_after) = (request_id(&response), retry_after(&response));
-        let body = response.bytes().await.unwrap_or_default();
+        let read = tokio::time::timeout(self.timeout(), self.body(response, &Method::GET)).await;
+        // The status says enough when the body cannot be read.
+        let body = read.ok().and_then(Result::ok).unwrap_or_default();
         self.refused(Answer { status, request_id, retry_after, body })
     }
 

@@ -40,6 +40,26 @@ fn a_server_without_ranges_begins_anew() {
     assert_eq!((bytes, std::fs::read(&target).unwrap().as_slice()), (10, &b"0123456789"[..]));
 }
 
+#[tokio::test]
+async fn another_range_than_was_asked_for_is_in_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("audio.webm");
+    let other = answer(206, &[("Content-Range", "bytes 5-9/10")], "56789");
+    let server = FakeServer::start([other]);
+    let error =
+        server.client().download_artifact("job_x", "audio.webm", &target).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Decode);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_huge_refusal_is_not_read_into_memory() {
+    let endless = answer(404, &[], &" ".repeat(70 << 20));
+    let server = FakeServer::start([endless]);
+    let error = server.client().artifact("job_x", "chat.jsonl").await.unwrap_err();
+    assert_eq!((error.kind(), error.body()), (ErrorKind::NotFound, Some("")));
+}
+
 #[test]
 fn what_fails_leaves_the_file_that_was_there() {
     let folder = tempfile::tempdir().unwrap();
