@@ -83,7 +83,7 @@ impl Builder {
 
     /// The client; see [`crate::Builder::build`].
     pub fn build(self) -> Result<MeetBot, Error> {
-        self.0.build_blocking()
+        MeetBot::new(self.0.build()?)
     }
 }
 

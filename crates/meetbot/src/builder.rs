@@ -5,9 +5,7 @@ use std::{env, fmt, time::Duration};
 use reqwest::header::HeaderValue;
 use url::Url;
 
-use crate::{
-    DEFAULT_BASE_URL, Error, MeetBot, blocking, options::CallOptions, transport::Transport,
-};
+use crate::{DEFAULT_BASE_URL, Error, MeetBot, options::CallOptions, transport::Transport};
 
 /// Builds a client; what is not set comes from the environment or has the documented default.
 ///
@@ -77,11 +75,6 @@ impl Builder {
             .or_else(|| variable("MEETBOT_API_BASE_URL"))
             .unwrap_or_else(|| DEFAULT_BASE_URL.to_owned());
         Ok(MeetBot::new(Transport::new(Key::new(&key)?, base_url(&base)?, self.options)?))
-    }
-
-    /// The blocking client; see [`blocking::MeetBot`].
-    pub fn build_blocking(self) -> Result<blocking::MeetBot, Error> {
-        blocking::MeetBot::new(self.build()?)
     }
 }
 
@@ -198,6 +191,9 @@ mod tests {
         let builder = Builder::default().api_key(KEY);
         assert!(!format!("{builder:?}").contains("mb_test"));
         assert!(!format!("{:#?}", builder.clone().build().unwrap()).contains("mb_test"));
-        assert!(!format!("{:#?}", builder.build_blocking().unwrap()).contains("mb_test"));
+        assert!(
+            !format!("{:#?}", crate::blocking::MeetBot::new(builder.build().unwrap()).unwrap())
+                .contains("mb_test")
+        );
     }
 }

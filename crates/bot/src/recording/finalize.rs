@@ -100,22 +100,19 @@ pub(crate) fn finalize(
         })
         .collect();
     let mixed = mix::mix(&own, &tracks);
-    if let Some(name) = &mixed.file {
-        let bytes = fs::read(own.join(name))?;
-        files.push(File {
-            name: name.clone(),
-            media_type: "audio/webm".into(),
-            bytes: bytes.len() as u64,
-            sha256: sha256(&bytes),
-        });
-    }
     let chat = own.join(CHAT).exists().then(|| CHAT.to_owned());
     let captions = own.join(CAPTIONS).exists().then(|| CAPTIONS.to_owned());
-    for name in [chat.as_deref(), captions.as_deref(), Some(journal::FILE)].into_iter().flatten() {
+    for (name, media_type) in [
+        (mixed.file.as_deref(), "audio/webm"),
+        (chat.as_deref(), "application/jsonl"),
+        (captions.as_deref(), "application/jsonl"),
+        (Some(journal::FILE), "application/jsonl"),
+    ] {
+        let Some(name) = name else { continue };
         let bytes = fs::read(own.join(name))?;
         files.push(File {
             name: name.to_owned(),
-            media_type: "application/jsonl".into(),
+            media_type: media_type.to_owned(),
             bytes: bytes.len() as u64,
             sha256: sha256(&bytes),
         });

@@ -101,7 +101,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         recorded: recorded.as_ref().map(|recorded| (&recorded.manifest, recorded.files.as_slice())),
     };
     let missing = judge(&evidence);
-    output.object(&shown(&job, &evidence, recorded.as_ref(), missing.is_empty()))?;
+    output.object(&shown(&job, &evidence, recorded.as_ref()))?;
     if let Some(recorded) = &recorded {
         output.line(tracks(recorded, &evidence.sent));
         output.line(format_args!(
@@ -245,13 +245,13 @@ fn path(folder: &Path, name: &str) -> String {
     folder.join(name).display().to_string()
 }
 
-fn shown(job: &Job, evidence: &Evidence<'_>, recorded: Option<&Recorded>, all_well: bool) -> Value {
+fn shown(job: &Job, evidence: &Evidence<'_>, recorded: Option<&Recorded>) -> Value {
     let told = &evidence.told;
     json!({
         "jobId": job.id,
         "statuses": told.statuses,
         "joinMs": told.in_call_at.map(|at| at.millis_since(job.created_at)),
-        "webhookVerified": told.refused == 0 && (told.finalized == 1 || !all_well && told.failure.is_some()),
+        "webhookVerified": told.refused == 0 && (told.finalized == 1 || told.failure.is_some()),
         "manifest": recorded.map(|recorded| &recorded.manifest),
         "files": recorded.map(|recorded| &recorded.files),
     })
