@@ -6,6 +6,7 @@ mod consumers;
 mod deliveries;
 mod jobs;
 mod keys;
+mod schema;
 mod timeline;
 mod verbs;
 mod writer;
@@ -24,7 +25,6 @@ use super::StoreError;
 
 /// The database's file in the data folder.
 pub(super) const FILE: &str = "meetbot.db";
-const SCHEMA_VERSION: i64 = 1;
 const READERS: usize = 2;
 /// How long a writer of another process (`meetbot keys`) may hold the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,7 +82,7 @@ impl SqliteStore {
         let path = data.join(FILE);
         let opened = || -> Outcome<Self> {
             let connection = connect(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
-            make_schema(&connection)?;
+            schema::bring_up(&connection)?;
             let readers = (0..READERS)
                 .map(|_| connect(&path, OpenFlags::empty()))
                 .collect::<Result<Vec<_>, _>>()?;
@@ -143,23 +143,4 @@ fn connect(path: &Path, more: OpenFlags) -> Outcome<Connection> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
-}
-
-fn make_schema(connection: &Connection) -> Outcome<()> {
-    connection.execute_batch("BEGIN IMMEDIATE")?;
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match version {
-        0 => {
-            connection.execute_batch(include_str!("schema.sql"))?;
-            connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-        }
-        SCHEMA_VERSION => {}
-        newer => {
-            return Err(Problem::Corrupt(format!(
-                "its schema has version {newer}, this program knows {SCHEMA_VERSION}: use a newer meetbot"
-            )));
-        }
-    }
-    connection.execute_batch("COMMIT")?;
-    Ok(())
 }
