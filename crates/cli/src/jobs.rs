@@ -149,7 +149,7 @@ fn row(job: &Job, now: Timestamp) -> Vec<String> {
 }
 
 /// The largest unit alone.
-fn age(ms: i64) -> String {
+pub(crate) fn age(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;
     match seconds {
         0..60 => format!("{seconds} s"),

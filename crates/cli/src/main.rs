@@ -55,7 +55,7 @@ enum Command {
     /// Make, list and revoke API keys of a server on this machine.
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Receive webhooks on this machine, or check a signature.
+    /// What became of each webhook; receive webhooks on this machine; check a signature.
     #[command(subcommand)]
     Webhooks(webhooks::Command),
     /// Run the sandbox in a process of its own, or list its scenarios.
@@ -92,7 +92,7 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Watch(args) => watch::run(args, &connection, output).await,
         Command::Jobs(command) => jobs::run(command, &connection, output).await,
         Command::Keys(command) => keys::run(command, output).await,
-        Command::Webhooks(command) => webhooks::run(command, output).await,
+        Command::Webhooks(command) => webhooks::run(command, &connection, output).await,
         Command::Sandbox(command) => sandbox::run(command, output).await,
         Command::Completions(args) => Ok(completions::run(args)),
     }

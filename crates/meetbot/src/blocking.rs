@@ -283,6 +283,11 @@ impl MeetBot {
         self.call(endpoint::deliveries(list))
     }
 
+    /// See [`crate::MeetBot::get_delivery`].
+    pub fn get_delivery(&self, delivery_id: &str) -> Result<Option<Delivery>, Error> {
+        absent(self.call(endpoint::get_delivery(delivery_id)?))
+    }
+
     /// See [`crate::MeetBot::redeliver`].
     pub fn redeliver(&self, delivery_id: &str) -> Result<Delivery, Error> {
         self.call(endpoint::redeliver(delivery_id)?)

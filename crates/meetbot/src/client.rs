@@ -232,17 +232,23 @@ impl MeetBot {
         self.transport.call(endpoint::deliveries(list)).await
     }
 
-    /// Sends a webhook again, as a new first try of the same delivery.
+    /// A webhook delivery with every try, or `None` when there is none with this id (`GET /api/v1/webhooks/deliveries/{id}`).
+    pub async fn get_delivery(&self, delivery_id: &str) -> Result<Option<Delivery>, Error> {
+        absent(self.transport.call(endpoint::get_delivery(delivery_id)?).await)
+    }
+
+    /// Sends a webhook again at once, whatever became of it, under the same `deliveryId` (`POST …/redeliver`). Should it fail, the waits between
+    /// tries begin anew.
     pub async fn redeliver(&self, delivery_id: &str) -> Result<Delivery, Error> {
         self.transport.call(endpoint::redeliver(delivery_id)?).await
     }
 }
 
-/// `None` for a job that is not there.
-pub(crate) fn absent(answer: Result<Job, Error>) -> Result<Option<Job>, Error> {
+/// `None` for what is not there.
+pub(crate) fn absent<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     match answer {
-        Ok(job) => Ok(Some(job)),
-        // A proxy's 404 is no answer about a job.
+        Ok(found) => Ok(Some(found)),
+        // A proxy's 404 is no answer of the server's.
         Err(error) if error.kind() == ErrorKind::NotFound && error.code().is_some() => Ok(None),
         Err(error) => Err(error),
     }

@@ -154,10 +154,17 @@ pub(crate) fn deliveries(list: &ListDeliveries) -> Endpoint<Page<Delivery>> {
     Endpoint::get(with_query("/api/v1/webhooks/deliveries", &query.finish()), models::plain)
 }
 
+pub(crate) fn get_delivery(delivery_id: &str) -> Result<Endpoint<Delivery>, Error> {
+    Ok(Endpoint::get(delivery_path(delivery_id, "")?, models::plain))
+}
+
 pub(crate) fn redeliver(delivery_id: &str) -> Result<Endpoint<Delivery>, Error> {
-    let id = segment(delivery_id, "the delivery's id")?;
-    let path = format!("/api/v1/webhooks/deliveries/{id}/redeliver");
+    let path = delivery_path(delivery_id, "/redeliver")?;
     Ok(Endpoint { method: Method::POST, path, body: None, decode: models::plain })
+}
+
+fn delivery_path(delivery_id: &str, rest: &str) -> Result<String, Error> {
+    Ok(format!("/api/v1/webhooks/deliveries/{}{rest}", segment(delivery_id, "the delivery's id")?))
 }
 
 fn append(

@@ -165,6 +165,7 @@ fn request(case: &Value) {
             limit,
             cursor: owned("cursor"),
         })),
+        "get_delivery" => parts(endpoint::get_delivery(text(&arguments["deliveryId"])).unwrap()),
         "redeliver" => parts(endpoint::redeliver(text(&arguments["deliveryId"])).unwrap()),
         "leave_bot" => parts(endpoint::control(job_id, "leave-call").unwrap()),
         verb => parts(endpoint::control(job_id, &verb.replace('_', "-")).unwrap()),

@@ -62,10 +62,12 @@ pub struct Delivery {
 pub struct DeliveryTry {
     /// When it began.
     pub at: Timestamp,
-    /// How long it took, in ms.
+    /// How long it took until the answer's status was there, or until it was given up, in ms.
     pub duration_ms: u64,
     /// The HTTP status of the answer; `None` when there was no answer.
     pub status: Option<u16>,
     /// What went wrong; `None` when nothing did.
     pub error: Option<String>,
+    /// The first 4,096 bytes of the answer's body, as text; `None` when it had none.
+    pub answer: Option<String>,
 }

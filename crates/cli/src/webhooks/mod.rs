@@ -1,16 +1,23 @@
-//! `meetbot webhooks listen|verify`.
+//! `meetbot webhooks list|show|redeliver|listen|verify`.
 
+mod deliveries;
 mod listen;
 pub(crate) mod receiver;
 mod verify;
 
 use std::process::ExitCode;
 
-use crate::output::Output;
+use crate::{connection::Connection, output::Output};
 
 /// What to do with webhooks.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    /// List deliveries, newest first: what arrived, what is tried again, what was given up.
+    List(deliveries::ListArgs),
+    /// Show a delivery with every try and what the endpoint answered.
+    Show(deliveries::ShowArgs),
+    /// Send deliveries again.
+    Redeliver(deliveries::RedeliverArgs),
     /// Receive webhooks on this machine, verify and print them.
     Listen(listen::Args),
     /// Check the signature of a body; exit code 0 when it is right, 1 when it is not.
@@ -18,9 +25,19 @@ pub(crate) enum Command {
 }
 
 /// Runs one of them.
-pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    command: Command,
+    connection: &Connection,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Listen(args) => listen::run(args, output).await,
-        Command::Verify(args) => verify::run(args, output),
+        Command::List(args) => deliveries::list(args, &connection.client()?, output).await?,
+        Command::Show(args) => deliveries::show(args, &connection.client()?, output).await?,
+        Command::Redeliver(args) => {
+            deliveries::redeliver(args, &connection.client()?, output).await?;
+        }
+        Command::Listen(args) => return listen::run(args, output).await,
+        Command::Verify(args) => return verify::run(args, output),
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -13,3 +13,4 @@ mod program;
 mod scenarios;
 mod schema;
 mod usage;
+mod webhooks;

@@ -1,4 +1,4 @@
-//! Webhook deliveries: listed, and sent once more.
+//! Webhook deliveries: listed, shown, and sent once more.
 
 use axum::{
     Json,
@@ -16,7 +16,10 @@ use super::{
 use crate::store::{DeliveryFilter, Scope};
 
 pub(super) fn router() -> OpenApiRouter<Server> {
-    OpenApiRouter::new().routes(routes!(list_deliveries)).routes(routes!(redeliver))
+    OpenApiRouter::new()
+        .routes(routes!(list_deliveries))
+        .routes(routes!(get_delivery))
+        .routes(routes!(redeliver))
 }
 
 /// List webhook deliveries with every try, newest first.
@@ -48,6 +51,28 @@ async fn list_deliveries(
     Ok(Json(server.store.deliveries(tenant, filter, window).await?))
 }
 
+/// A delivery with every try.
+#[utoipa::path(get, path = "/api/v1/webhooks/deliveries/{id}", tag = "webhooks", params(("id" = DeliveryId, Path)),
+    responses(
+        (status = 200, description = "The delivery", body = Delivery),
+        (status = 401, description = "unauthorized", body = ErrorBody),
+        (status = 404, description = "not_found", body = ErrorBody),
+    ))]
+async fn get_delivery(
+    State(server): State<Server>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Delivery>, ApiError> {
+    let tenant = caller.may(Scope::Read)?;
+    let none = || none(&id);
+    let parsed = id.parse().map_err(|_| none())?;
+    Ok(Json(server.store.delivery(tenant, parsed).await?.ok_or_else(none)?))
+}
+
+fn none(id: &str) -> ApiError {
+    ApiError::not_found(format!("there is no delivery {id}"))
+}
+
 /// Send a delivery once more, with the same `deliveryId`.
 #[utoipa::path(post, path = "/api/v1/webhooks/deliveries/{id}/redeliver", tag = "webhooks", params(("id" = DeliveryId, Path)),
     responses(
@@ -61,7 +86,7 @@ async fn redeliver(
     Path(id): Path<String>,
 ) -> Result<Json<Delivery>, ApiError> {
     let tenant = caller.may(Scope::Write)?;
-    let none = || ApiError::not_found(format!("there is no delivery {id}"));
+    let none = || none(&id);
     let parsed = id.parse().map_err(|_| none())?;
     let now = server.clock.now();
     let delivery = server.store.redeliver(tenant, parsed, now).await?.ok_or_else(none)?;

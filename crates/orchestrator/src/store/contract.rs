@@ -501,6 +501,7 @@ async fn deliveries_of_a_job_stay_in_order_until_the_oldest_has_failed_four_time
             duration_ms: 1,
             status: Some(500),
             error: Some("500".into()),
+            answer: Some("not today".into()),
         };
         let again = Verdict::Again(at(now + 100).wall);
         fixture.store.tried(taken[0].event.delivery_id, tried, again).await.unwrap();
@@ -536,6 +537,7 @@ async fn one_url_in_both_fields_gets_each_event_once_and_a_dead_delivery_can_be_
         duration_ms: 1,
         status: Some(410),
         error: Some("410".into()),
+        answer: None,
     };
     fixture.store.tried(id, tried, Verdict::Dead).await.unwrap();
     let again = fixture.store.redeliver(fixture.tenant, id, at(5)).await.unwrap().unwrap();

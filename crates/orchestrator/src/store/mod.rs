@@ -246,8 +246,10 @@ pub enum Reported {
 /// A delivery that is to be tried now.
 #[derive(Debug, Clone)]
 pub struct DueDelivery {
-    /// The envelope, its `attempt` included.
+    /// The envelope; its `attempt` counts all tries.
     pub event: WebhookEvent,
+    /// How many tries have failed since it was sent first, or again.
+    pub tries: u32,
     /// The endpoint.
     pub url: String,
     /// The consumer's webhook secret.
@@ -380,6 +382,8 @@ pub trait Store: Send + Sync + 'static {
         filter: DeliveryFilter,
         window: Window<DeliveryId>,
     ) -> Result<Page<Delivery>>;
+    /// A delivery.
+    async fn delivery(&self, tenant: Tenant, id: DeliveryId) -> Result<Option<Delivery>>;
     /// Sends a delivery once more, whatever became of it. `None` where there is none.
     async fn redeliver(&self, tenant: Tenant, id: DeliveryId, now: Now)
     -> Result<Option<Delivery>>;

@@ -163,6 +163,7 @@ async fn a_key_opens_what_it_may_and_nothing_else() {
         (Method::GET, format!("/api/v1/jobs/{job}/manifest")),
         (Method::GET, format!("/api/v1/jobs/{job}/artifacts/a")),
         (Method::GET, "/api/v1/webhooks/deliveries".to_owned()),
+        (Method::GET, "/api/v1/webhooks/deliveries/dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ".to_owned()),
         (Method::DELETE, format!("/api/v1/jobs/{job}")),
         (Method::DELETE, format!("/api/v1/jobs/{job}/recording")),
         (Method::POST, format!("/api/v1/jobs/{job}/leave-call")),

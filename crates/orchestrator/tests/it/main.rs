@@ -6,5 +6,6 @@ mod answers;
 mod bots;
 mod jobs;
 mod receiver;
+mod rude_endpoints;
 mod server;
 mod webhooks;

@@ -16,7 +16,7 @@ const LEASE_MS: i64 = 60_000;
 
 pub(super) fn due(connection: &Connection, limit: u32, now: Now) -> Outcome<Vec<DueDelivery>> {
     let mut statement = connection.prepare_cached(
-        "SELECT d.id, (SELECT count(*) FROM tries WHERE delivery = d.id), d.url, webhook_secret, e.name, e.at, e.data
+        "SELECT d.id, (SELECT count(*) FROM tries WHERE delivery = d.id), d.url, webhook_secret, e.name, e.at, e.data, d.tries
          FROM deliveries d
          JOIN events e ON e.job = d.job AND e.sequence = d.sequence
          JOIN consumers ON consumers.id = d.consumer
@@ -39,6 +39,7 @@ pub(super) fn due(connection: &Connection, limit: u32, now: Now) -> Outcome<Vec<
                 version: ENVELOPE_VERSION,
                 data: read_as(serde_json::from_str(&row.get::<_, String>(6)?), "an event")?,
             },
+            tries: row.get(7)?,
             url: row.get(2)?,
             secret: row.get(3)?,
         });
@@ -91,10 +92,17 @@ pub(super) fn tried(
         .execute(params![id, state, next_at.as_millis()])?;
     connection
         .prepare_cached(
-            "INSERT INTO tries (delivery, number, at, duration_ms, status, error)
-             VALUES (?1, (SELECT count(*) + 1 FROM tries WHERE delivery = ?1), ?2, ?3, ?4, ?5)",
+            "INSERT INTO tries (delivery, number, at, duration_ms, status, error, answer)
+             VALUES (?1, (SELECT count(*) + 1 FROM tries WHERE delivery = ?1), ?2, ?3, ?4, ?5, ?6)",
         )?
-        .execute(params![id, tried.at.as_millis(), tried.duration_ms, tried.status, tried.error])?;
+        .execute(params![
+            id,
+            tried.at.as_millis(),
+            tried.duration_ms,
+            tried.status,
+            tried.error,
+            tried.answer
+        ])?;
     Ok(())
 }
 
@@ -154,6 +162,14 @@ pub(super) fn redeliver(
     if changed == 0 {
         return Ok(None);
     }
+    of_tenant(connection, tenant, id)
+}
+
+pub(super) fn of_tenant(
+    connection: &Connection,
+    tenant: Tenant,
+    id: DeliveryId,
+) -> Outcome<Option<Delivery>> {
     let mut statement = connection.prepare_cached(&format!("{COLUMNS} AND d.id = ?"))?;
     let mut rows =
         statement.query(params![tenant.consumer.to_string(), tenant.live, id.to_string()])?;
@@ -164,7 +180,7 @@ fn delivery(connection: &Connection, row: &Row<'_>) -> Outcome<Delivery> {
     let text = |index| row.get::<_, String>(index);
     let (id, state) = (text(0)?, text(5)?);
     let mut statement = connection.prepare_cached(
-        "SELECT at, duration_ms, status, error FROM tries WHERE delivery = ?1 ORDER BY number",
+        "SELECT at, duration_ms, status, error, answer FROM tries WHERE delivery = ?1 ORDER BY number",
     )?;
     let tries = statement
         .query_map([&id], |row| {
@@ -173,6 +189,7 @@ fn delivery(connection: &Connection, row: &Row<'_>) -> Outcome<Delivery> {
                 duration_ms: row.get(1)?,
                 status: row.get(2)?,
                 error: row.get(3)?,
+                answer: row.get(4)?,
             })
         })?
         .collect::<Result<Vec<_>, _>>()?;

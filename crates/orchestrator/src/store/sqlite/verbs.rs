@@ -199,6 +199,10 @@ impl Store for SqliteStore {
         self.read(move |connection| deliveries::list(connection, tenant, &filter, window)).await
     }
 
+    async fn delivery(&self, tenant: Tenant, id: DeliveryId) -> Result<Option<Delivery>> {
+        self.read(move |connection| deliveries::of_tenant(connection, tenant, id)).await
+    }
+
     async fn redeliver(
         &self,
         tenant: Tenant,

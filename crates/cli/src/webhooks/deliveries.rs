@@ -1,0 +1,214 @@
+//! `meetbot webhooks list|show|redeliver`: what became of each webhook.
+
+use meetbot::{Delivery, DeliveryState, DeliveryTry, ListDeliveries, MeetBot, Timestamp};
+
+use crate::{
+    jobs::age,
+    output::{Output, table},
+    watch,
+};
+
+/// Which deliveries to list.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// Only those of this job.
+    #[arg(long, value_name = "ID")]
+    job: Option<String>,
+    /// Only those in this state.
+    #[arg(long, value_parser = state)]
+    state: Option<DeliveryState>,
+    /// At most this many; 0 lists all.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+}
+
+/// Which delivery to show.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowArgs {
+    /// The delivery's id.
+    delivery: String,
+}
+
+/// Which deliveries to send again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RedeliverArgs {
+    /// Their ids.
+    #[arg(required_unless_present = "dead")]
+    deliveries: Vec<String>,
+    /// All that were given up, as after an endpoint's outage.
+    #[arg(long, conflicts_with = "deliveries")]
+    dead: bool,
+    /// With --dead: only those of this job.
+    #[arg(long, value_name = "ID", requires = "dead")]
+    job: Option<String>,
+}
+
+fn state(word: &str) -> Result<DeliveryState, String> {
+    DeliveryState::known(word).ok_or_else(|| {
+        let words: Vec<&str> = DeliveryState::ALL.iter().map(DeliveryState::as_str).collect();
+        format!("give one of {}", words.join(", "))
+    })
+}
+
+/// Lists deliveries, newest first.
+pub(crate) async fn list(args: ListArgs, client: &MeetBot, output: Output) -> anyhow::Result<()> {
+    let most = if args.limit == 0 { usize::MAX } else { args.limit };
+    let mut pages = Pages::new(ListDeliveries {
+        job_id: args.job,
+        state: args.state,
+        limit: Some(u32::try_from(most).unwrap_or(u32::MAX).min(200)),
+        cursor: None,
+    });
+    let (mut rows, now) = (Vec::new(), watch::now());
+    while let Some(page) = pages.next(client).await? {
+        for delivery in page {
+            if rows.len() == most {
+                break;
+            }
+            output.object(&delivery)?;
+            rows.push(row(&delivery, now));
+        }
+        if rows.len() == most {
+            break;
+        }
+    }
+    output.line(table(
+        &["id", "state", "age", "event", "tries", "last try", "next try", "url"],
+        &rows,
+    ));
+    Ok(())
+}
+
+/// Shows a delivery with every try.
+pub(crate) async fn show(args: ShowArgs, client: &MeetBot, output: Output) -> anyhow::Result<()> {
+    let delivery = client.get_delivery(&args.delivery).await?;
+    let delivery =
+        delivery.ok_or_else(|| anyhow::anyhow!("there is no delivery {}", args.delivery))?;
+    output.object(&delivery)?;
+    output.line(described(&delivery));
+    Ok(())
+}
+
+/// Sends deliveries again.
+pub(crate) async fn redeliver(
+    args: RedeliverArgs,
+    client: &MeetBot,
+    output: Output,
+) -> anyhow::Result<()> {
+    let mut count = 0_usize;
+    let mut again = async |id: &str| -> anyhow::Result<()> {
+        let delivery = client.redeliver(id).await?;
+        count += 1;
+        output.object(&delivery)?;
+        output.line(format_args!("{} is sent again to {}", delivery.id, delivery.url));
+        Ok(())
+    };
+    for id in &args.deliveries {
+        again(id).await?;
+    }
+    if args.dead {
+        let mut pages = Pages::new(ListDeliveries {
+            job_id: args.job,
+            state: Some(DeliveryState::Dead),
+            limit: Some(200),
+            cursor: None,
+        });
+        while let Some(page) = pages.next(client).await? {
+            for delivery in page {
+                again(&delivery.id.to_string()).await?;
+            }
+        }
+    }
+    output.remark(format_args!("{count} deliveries are sent again"));
+    Ok(())
+}
+
+/// A list, page by page.
+struct Pages(Option<ListDeliveries>);
+
+impl Pages {
+    const fn new(list: ListDeliveries) -> Self {
+        Self(Some(list))
+    }
+
+    async fn next(&mut self, client: &MeetBot) -> anyhow::Result<Option<Vec<Delivery>>> {
+        let Some(list) = self.0.take() else { return Ok(None) };
+        let page = client.deliveries(&list).await?;
+        let next = page.next_cursor.filter(|next| list.cursor.as_ref() != Some(next));
+        self.0 = next.map(|next| ListDeliveries { cursor: Some(next), ..list });
+        Ok(Some(page.data))
+    }
+}
+
+fn row(delivery: &Delivery, now: Timestamp) -> Vec<String> {
+    let last = delivery.tries.last().map_or_else(|| "-".to_owned(), outcome);
+    vec![
+        delivery.id.to_string(),
+        delivery.state.to_string(),
+        age(now.millis_since(delivery.created_at)),
+        delivery.event.to_string(),
+        delivery.tries.len().to_string(),
+        last,
+        delivery.next_try_at.map_or_else(|| "-".to_owned(), |at| at.to_string()),
+        delivery.url.clone(),
+    ]
+}
+
+fn outcome(tried: &DeliveryTry) -> String {
+    let status = || tried.status.map(|status| status.to_string());
+    tried.error.clone().or_else(status).unwrap_or_else(|| "-".to_owned())
+}
+
+fn described(delivery: &Delivery) -> String {
+    let Delivery { id, event, job_id, sequence, url, state, created_at, .. } = delivery;
+    let mut lines = vec![
+        format!("{id} {state}"),
+        format!("{event} #{sequence} of {job_id}, {created_at}"),
+        format!("to {url}"),
+    ];
+    for (number, tried) in (1..).zip(&delivery.tries) {
+        let (at, took) = (tried.at, tried.duration_ms);
+        lines.push(format!("{number:>3}. {at}  {took:>5} ms  {}", outcome(tried)));
+        let answer = tried.answer.iter().flat_map(|answer| answer.lines());
+        lines.extend(answer.map(|line| format!("     | {}", plain(line))));
+    }
+    lines.extend(delivery.next_try_at.map(|next| format!("next try at {next}")));
+    lines.join("\n")
+}
+
+/// What an endpoint answered is not to steer the terminal.
+fn plain(line: &str) -> String {
+    line.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_delivery_is_told_with_every_try_and_what_was_answered() {
+        let delivery: Delivery = serde_json::from_value(json!({
+            "id": "dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ", "jobId": "job_01KAB1CDEFGHJKMNPQRSTVWXYZ",
+            "event": "job.finalized", "sequence": 7, "url": "https://a.example/f", "state": "pending",
+            "nextTryAt": "2026-11-23T10:01:35.000Z", "createdAt": "2026-11-23T10:01:00.000Z",
+            "tries": [
+                {"at": "2026-11-23T10:01:00.000Z", "durationMs": 12, "status": 503, "error": "503 Service Unavailable", "answer": "back\n\u{1b}[2Jat ten"},
+                {"at": "2026-11-23T10:01:05.000Z", "durationMs": 10000, "status": null, "error": "no answer within 10 s", "answer": null},
+            ],
+        }))
+        .unwrap();
+        assert_eq!(
+            described(&delivery),
+            "dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ pending\n\
+             job.finalized #7 of job_01KAB1CDEFGHJKMNPQRSTVWXYZ, 2026-11-23T10:01:00.000Z\n\
+             to https://a.example/f\n\
+             \x20 1. 2026-11-23T10:01:00.000Z     12 ms  503 Service Unavailable\n\
+             \x20    | back\n\
+             \x20    | \u{fffd}[2Jat ten\n\
+             \x20 2. 2026-11-23T10:01:05.000Z  10000 ms  no answer within 10 s\n\
+             next try at 2026-11-23T10:01:35.000Z"
+        );
+    }
+}

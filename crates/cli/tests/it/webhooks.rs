@@ -1,0 +1,86 @@
+//! `meetbot webhooks`: the ledger from the command line.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpListener,
+    process::Command,
+    sync::mpsc,
+};
+
+use meetbot::{NewJob, Webhooks};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{PATIENCE, Said, client, create_key, meetbot, run, serve};
+
+/// An endpoint that answers with these statuses in turn, the last one for ever; yields the bodies that came.
+fn endpoint(statuses: &'static [&'static str]) -> (String, mpsc::Receiver<Value>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let (sender, bodies) = mpsc::channel();
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let (mut line, mut length) = (String::new(), 0);
+            while stream.read_line(&mut line).unwrap() > 2 {
+                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).unwrap();
+            let status = statuses[number.min(statuses.len() - 1)];
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: 6\r\nConnection: close\r\n\r\nthanks"
+            );
+            stream.get_mut().write_all(answer.as_bytes()).unwrap();
+            if sender.send(serde_json::from_slice(&body).unwrap()).is_err() {
+                return;
+            }
+        }
+    });
+    (url, bodies)
+}
+
+#[test]
+fn a_delivery_that_was_given_up_is_listed_shown_and_sent_again() {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = serve(data.path(), None);
+    let (key, _) = create_key(data.path(), &[]);
+    let (hook, bodies) = endpoint(&["410 Gone", "200 OK"]);
+    let job = client(&url, &key)
+        .dispatch_bot(NewJob {
+            meeting_url: "https://sandbox.meetbot.dev/no-such-meeting".to_owned(),
+            webhooks: Some(Webhooks { on_status_change: None, on_finalize: Some(hook) }),
+            ..NewJob::default()
+        })
+        .unwrap();
+    let first = bodies.recv_timeout(PATIENCE).unwrap();
+    let webhooks = |arguments: &[&str]| -> Said {
+        let mut command: Command = meetbot();
+        command.env("MEETBOT_API_KEY", &key).args(["--base-url", &url, "--json", "webhooks"]);
+        run(command.args(arguments))
+    };
+    let id = job.id.to_string();
+    let dead = loop {
+        let said = webhooks(&["list", "--job", &id, "--state", "dead"]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        if !said.out.is_empty() {
+            break said.json();
+        }
+    };
+    assert_eq!(dead["id"], first["deliveryId"]);
+    let shown = webhooks(&["show", first["deliveryId"].as_str().unwrap()]).json();
+    assert_eq!(
+        (&shown["tries"][0]["status"], &shown["tries"][0]["answer"]),
+        (&410.into(), &"thanks".into())
+    );
+    let again = webhooks(&["redeliver", "--dead", "--job", &id]);
+    assert_eq!((again.code, &again.json()["id"]), (Some(0), &dead["id"]), "{again:?}");
+    let second = bodies.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((&second["deliveryId"], &second["attempt"]), (&first["deliveryId"], &2.into()));
+    let unknown = webhooks(&["show", "dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ"]);
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.err.contains("there is no delivery"), "{unknown:?}");
+}

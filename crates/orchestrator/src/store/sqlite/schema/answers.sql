@@ -1,0 +1,2 @@
+-- What endpoints answered.
+ALTER TABLE tries ADD COLUMN answer TEXT;

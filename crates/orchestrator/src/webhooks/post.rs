@@ -1,0 +1,182 @@
+//! One try of a delivery: guard, sign, POST, and read no more of the answer than is kept.
+
+use std::{sync::Arc, time::Duration};
+
+use meetbot_types::{
+    DeliveryTry, Timestamp,
+    signature::{self, SIGNATURE_HEADER},
+};
+use reqwest::{Client, Response, header, redirect};
+
+use super::{
+    guard::{Guard, GuardedResolver},
+    schedule::Outcome,
+};
+use crate::{
+    clock::{Clock, Now},
+    store::DueDelivery,
+};
+
+/// An endpoint has to answer within this time.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// How much of this may go into connecting.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How much of an answer is read and kept, in bytes.
+const ANSWER_BYTES: usize = 4096;
+/// How long an answer that has begun may take to come that far. What it says does not change what its status means.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+/// How much an endpoint may send unasked over HTTP/2.
+const WINDOW: u32 = 65_535;
+
+/// Makes tries.
+pub(super) struct Post {
+    client: Client,
+    guard: Arc<Guard>,
+    clock: Clock,
+}
+
+impl Post {
+    /// A client that follows no redirects and reaches only what the guard allows.
+    pub(super) fn new(guard: Arc<Guard>, clock: Clock) -> Result<Self, reqwest::Error> {
+        let client = Client::builder()
+            .tls_backend_preconfigured(crate::tls::config())
+            .user_agent(concat!("meetbot/", env!("CARGO_PKG_VERSION")))
+            .timeout(TIME_LIMIT)
+            .connect_timeout(CONNECT_LIMIT)
+            .http2_initial_stream_window_size(WINDOW)
+            .http2_initial_connection_window_size(WINDOW)
+            .redirect(redirect::Policy::none())
+            .dns_resolver(Arc::new(GuardedResolver(Arc::clone(&guard))))
+            .no_proxy()
+            .build()?;
+        Ok(Self { client, guard, clock })
+    }
+
+    /// Tries a delivery. Whatever the endpoint does, this ends after eleven seconds and has held some kilobytes.
+    pub(super) async fn make(&self, delivery: &DueDelivery) -> (DeliveryTry, Outcome) {
+        let began = self.clock.now();
+        match self.send(delivery, began.wall).await {
+            Ok(answer) => {
+                let ended = self.clock.now();
+                let status = answer.status();
+                let outcome = Outcome {
+                    status: Some(status.as_u16()),
+                    retry_after: retry_after(&answer, ended.wall),
+                };
+                let error = (!status.is_success()).then(|| status.to_string());
+                (tried(began, ended, outcome.status, error, text(answer).await), outcome)
+            }
+            Err(error) => {
+                let outcome = Outcome { status: None, retry_after: None };
+                (tried(began, self.clock.now(), None, Some(error), None), outcome)
+            }
+        }
+    }
+
+    async fn send(&self, delivery: &DueDelivery, now: Timestamp) -> Result<Response, String> {
+        self.guard.check(&delivery.url).map_err(|problem| format!("the URL {problem}"))?;
+        let body = serde_json::to_vec(&delivery.event).map_err(|error| error.to_string())?;
+        let id = delivery.event.delivery_id.to_string();
+        let mut request = self
+            .client
+            .post(&delivery.url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(SIGNATURE_HEADER, signature::sign(&body, &delivery.secret))
+            .header("X-Meetbot-Webhook-Version", delivery.event.version)
+            .header("webhook-id", &id)
+            .header("webhook-timestamp", now.as_seconds());
+        if let Some(standard) = signature::sign_standard(&id, now, &body, &delivery.secret) {
+            request = request.header("webhook-signature", standard);
+        }
+        request.body(body).send().await.map_err(|error| in_words(&error))
+    }
+}
+
+fn tried(
+    began: Now,
+    ended: Now,
+    status: Option<u16>,
+    error: Option<String>,
+    answer: Option<String>,
+) -> DeliveryTry {
+    let took = ended.steady.saturating_sub(began.steady).as_millis();
+    let duration_ms = u64::try_from(took).unwrap_or(u64::MAX);
+    DeliveryTry { at: began.wall, duration_ms, status, error, answer }
+}
+
+/// The beginning of an answer's body; none where it is empty.
+async fn text(mut answer: Response) -> Option<String> {
+    let mut bytes = Vec::new();
+    let reading = async {
+        while bytes.len() < ANSWER_BYTES
+            && let Ok(Some(chunk)) = answer.chunk().await
+        {
+            let room = ANSWER_BYTES - bytes.len();
+            bytes.extend_from_slice(&chunk[..room.min(chunk.len())]);
+        }
+    };
+    // What has come by then is kept.
+    let _ = tokio::time::timeout(ANSWER_LIMIT, reading).await;
+    kept(&bytes)
+}
+
+/// Bytes as the text that is stored: databases take no NUL.
+fn kept(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
+    let cut = text.trim_end_matches('\u{fffd}');
+    // A letter that was cut in two is left out.
+    let text = if bytes.len() == ANSWER_BYTES { cut } else { &text };
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// `Retry-After` of an answer, in either of its forms.
+fn retry_after(answer: &Response, now: Timestamp) -> Option<Duration> {
+    wish(answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?, now)
+}
+
+fn wish(value: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value.trim()).ok()?;
+    u64::try_from(Timestamp::from(date).millis_since(now)).ok().map(Duration::from_millis)
+}
+
+/// The error without the URL (it may hold a secret), down to its cause.
+fn in_words(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        let limit = if error.is_connect() { CONNECT_LIMIT } else { TIME_LIMIT };
+        let what = if error.is_connect() { "connection" } else { "answer" };
+        return format!("no {what} within {} s", limit.as_secs());
+    }
+    let mut words = String::from("no connection");
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        words = error.to_string();
+        cause = error.source();
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_to_wait_is_read_in_both_forms() {
+        let now: Timestamp = "2026-05-15T14:00:00Z".parse().unwrap();
+        assert_eq!(wish("120", now), Some(Duration::from_mins(2)));
+        assert_eq!(wish("Fri, 15 May 2026 14:01:30 GMT", now), Some(Duration::from_secs(90)));
+        assert_eq!(wish("Fri, 15 May 2026 13:00:00 GMT", now), None);
+        assert_eq!(wish("soon", now), None);
+    }
+
+    #[test]
+    fn what_is_kept_of_an_answer_is_text_without_half_letters() {
+        assert_eq!(kept(b""), None);
+        assert_eq!(kept(b"a\0b\xff"), Some("a\u{fffd}b\u{fffd}".to_owned()));
+        let mut long = vec![b'x'; ANSWER_BYTES - 1];
+        long.push(0xc3);
+        assert_eq!(kept(&long), Some("x".repeat(ANSWER_BYTES - 1)));
+    }
+}

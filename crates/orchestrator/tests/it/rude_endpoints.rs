@@ -1,0 +1,175 @@
+//! Endpoints that do what no endpoint should: each costs bounded memory and time, and the ledger says what happened.
+
+use std::{sync::Arc, time::Duration};
+
+use meetbot::{Delivery, DeliveryState, DeliveryTry, ListDeliveries, MeetBot, NewJob, Webhooks};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+
+use crate::server::{PATIENCE, Server, new_job};
+
+/// What an endpoint does with a connection once the request has begun to come.
+type Manners =
+    fn(TcpStream, mpsc::UnboundedSender<u64>) -> futures_util::future::BoxFuture<'static, ()>;
+
+/// Listens, and treats each connection so; what it sends through the channel is the test's to see.
+async fn endpoint(manners: Manners) -> (String, mpsc::UnboundedReceiver<u64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let (sender, seen) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 16_384]).await;
+                manners(stream, sender).await;
+            });
+        }
+    });
+    (url, seen)
+}
+
+async fn send_to(client: &MeetBot, url: &str) -> String {
+    let webhooks = Webhooks { on_status_change: Some(url.to_owned()), on_finalize: None };
+    let job = client.dispatch_bot(NewJob { webhooks: Some(webhooks), ..new_job() }).await.unwrap();
+    job.id.to_string()
+}
+
+/// The job's first delivery once it has been tried.
+async fn tried(client: &MeetBot, job: &str) -> Delivery {
+    let list = ListDeliveries { job_id: Some(job.to_owned()), ..ListDeliveries::default() };
+    let look = async {
+        loop {
+            let found = client.deliveries(&list).await.unwrap().data;
+            if let Some(tried) = found.into_iter().find(|delivery| !delivery.tries.is_empty()) {
+                return tried;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.expect("it is tried")
+}
+
+fn says(tried: &DeliveryTry) -> (Option<u16>, Option<&str>) {
+    (tried.status, tried.error.as_deref())
+}
+
+#[tokio::test]
+async fn a_gigabyte_of_answer_is_read_for_four_kilobytes() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let (url, mut sent) = endpoint(|mut stream, sent| {
+        Box::pin(async move {
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n";
+            let _ = stream.write_all(head).await;
+            let mut total = 0;
+            let block = vec![b'x'; 65_536];
+            while total < 1 << 30 && stream.write_all(&block).await.is_ok() {
+                total += block.len() as u64;
+            }
+            let _ = sent.send(total);
+        })
+    })
+    .await;
+    let client = server.client();
+    let job = send_to(&client, &url).await;
+    let _bot = server.bot().await;
+    let delivery = tried(&client, &job).await;
+    assert_eq!(
+        (delivery.state, says(&delivery.tries[0])),
+        (DeliveryState::Delivered, (Some(200), None))
+    );
+    assert_eq!(delivery.tries[0].answer.as_deref().unwrap(), "x".repeat(4096));
+    let sent = tokio::time::timeout(PATIENCE, sent.recv()).await.expect("it is cut off").unwrap();
+    // What was in the buffers of both sides' systems was sent too.
+    assert!(sent < 64 << 20, "{sent} bytes were taken");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_drips_counts_by_its_status_and_is_kept_as_far_as_it_came() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let (url, _seen) = endpoint(|mut stream, _| {
+        Box::pin(async move {
+            let head = b"HTTP/1.1 500 Oh\r\nContent-Length: 1000\r\n\r\ndrip";
+            let _ = stream.write_all(head).await;
+            // It never says the rest.
+            let _ = stream.read(&mut [0; 1]).await;
+        })
+    })
+    .await;
+    let client = server.client();
+    let job = send_to(&client, &url).await;
+    let _bot = server.bot().await;
+    let delivery = tried(&client, &job).await;
+    let first = &delivery.tries[0];
+    assert_eq!(says(first), (Some(500), Some("500 Internal Server Error")));
+    assert_eq!(first.answer.as_deref(), Some("drip"));
+    assert!(first.duration_ms < 5_000, "the time is that of the status: {first:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_resets_and_one_that_says_nonsense_are_told_apart() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let (resets, _seen) = endpoint(|stream, _| {
+        Box::pin(async move {
+            // Closed with something unread, a connection is reset.
+            stream.set_zero_linger().unwrap();
+        })
+    })
+    .await;
+    let (babbles, _seen) = endpoint(|mut stream, _| {
+        Box::pin(async move {
+            let _ = stream.write_all(b"220 mail.example ESMTP\r\n").await;
+        })
+    })
+    .await;
+    let client = server.client();
+    for (url, expected) in [(resets, "reset"), (babbles, "invalid HTTP")] {
+        let job = send_to(&client, &url).await;
+        let _bot = server.bot().await;
+        let delivery = tried(&client, &job).await;
+        let (status, error) = says(&delivery.tries[0]);
+        assert_eq!(status, None);
+        assert!(error.unwrap().contains(expected), "{error:?}");
+        assert_eq!(delivery.state, DeliveryState::Pending);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_hangs_is_given_ten_seconds_and_its_wish_to_wait_is_honoured_later() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let (hangs, _seen) = endpoint(|mut stream, _| {
+        Box::pin(async move {
+            let _ = stream.read(&mut [0; 1]).await;
+        })
+    })
+    .await;
+    let (waits, _seen) = endpoint(|mut stream, _| {
+        Box::pin(async move {
+            let head = b"HTTP/1.1 429 Slow\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n";
+            let _ = stream.write_all(head).await;
+        })
+    })
+    .await;
+    let client = Arc::new(server.client());
+    let (hanging, waiting) = (send_to(&client, &hangs).await, send_to(&client, &waits).await);
+    let _bots = (server.bot().await, server.bot().await);
+    let waiting = tried(&client, &waiting).await;
+    let asked = waiting.next_try_at.unwrap().millis_since(waiting.tries[0].at);
+    assert!(asked >= 3_600_000, "{asked} ms");
+    let delivery = tried(&client, &hanging).await;
+    assert_eq!(says(&delivery.tries[0]), (None, Some("no answer within 10 s")));
+    let took = Duration::from_millis(delivery.tries[0].duration_ms);
+    assert!((Duration::from_secs(10)..Duration::from_secs(20)).contains(&took), "{took:?}");
+    server.stop().await;
+}
