@@ -3,12 +3,11 @@
 use std::{
     path::Path,
     sync::{Arc, mpsc},
-    thread,
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use meetbot_types::{
     ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Job, Manifest, NewJob, Page,
     TimelineEvent,
@@ -21,11 +20,11 @@ use tokio::{
 use crate::{
     Error, ListBots, ListDeliveries,
     builder::Builder as AsyncBuilder,
-    client::{self, absent, following, show},
+    client::{self, absent, following},
     download,
     endpoint::{self, Endpoint},
     options::CallOptions,
-    wait::{Step, Wait},
+    wait,
 };
 
 /// A client whose calls block. Cheap to clone, and free to use from many threads at once.
@@ -198,17 +197,14 @@ impl MeetBot {
         timeout: Option<Duration>,
         mut on_update: impl FnMut(&Job),
     ) -> Result<Job, Error> {
-        // tokio's clock is the standard one outside of its tests.
-        let (started, mut wait, mut seen) = (tokio::time::Instant::now(), Wait::new(timeout), None);
-        loop {
-            let answer = self.get_bot(job_id);
-            show(&answer, &mut seen, &mut on_update);
-            match wait.step(job_id, answer, started.elapsed()) {
-                Step::Done(job) => return Ok(*job),
-                Step::Again(pause) => thread::sleep(pause),
-                Step::Fail(error) => return Err(error),
-            }
+        let updates = wait::updates(self.client.clone(), job_id.to_owned(), timeout);
+        let mut last = Err(wait::unseen(job_id));
+        for job in self.iterate(updates) {
+            let job = job?;
+            on_update(&job);
+            last = Ok(job);
         }
+        last
     }
 
     /// See [`crate::MeetBot::manifest`].
@@ -256,26 +252,7 @@ impl MeetBot {
         &self,
         job_id: &str,
     ) -> Result<impl Iterator<Item = Result<TimelineEvent, Error>> + use<>, Error> {
-        let mut events = self.client.watch(job_id)?;
-        let (sender, receiver) = mpsc::channel();
-        let (watched, mut dropped) = oneshot::channel::<()>();
-        self.runtime().spawn(async move {
-            loop {
-                let event = tokio::select! {
-                    _ = &mut dropped => return,
-                    event = events.next() => event,
-                };
-                if event.is_none_or(|event| sender.send(event).is_err()) {
-                    return;
-                }
-            }
-        });
-        let client = self.clone();
-        Ok(std::iter::from_fn(move || {
-            // The client's thread lives as long as someone watches.
-            let _alive = (&client, &watched);
-            receiver.recv().ok()
-        }))
+        Ok(self.iterate(self.client.watch(job_id)?))
     }
 
     /// See [`crate::MeetBot::deliveries`].
@@ -291,6 +268,32 @@ impl MeetBot {
     /// See [`crate::MeetBot::redeliver`].
     pub fn redeliver(&self, delivery_id: &str) -> Result<Delivery, Error> {
         self.call(endpoint::redeliver(delivery_id)?)
+    }
+
+    /// The stream as an iterator; dropping it ends the stream.
+    fn iterate<S>(&self, mut stream: S) -> impl Iterator<Item = S::Item> + use<S>
+    where
+        S: Stream<Item: Send> + Send + Unpin + 'static,
+    {
+        let (sender, receiver) = mpsc::channel();
+        let (wanted, mut dropped) = oneshot::channel::<()>();
+        self.runtime().spawn(async move {
+            loop {
+                let item = tokio::select! {
+                    _ = &mut dropped => return,
+                    item = stream.next() => item,
+                };
+                if item.is_none_or(|item| sender.send(item).is_err()) {
+                    return;
+                }
+            }
+        });
+        let client = self.clone();
+        std::iter::from_fn(move || {
+            // The client's thread lives as long as someone listens.
+            let _alive = (&client, &wanted);
+            receiver.recv().ok()
+        })
     }
 
     fn runtime(&self) -> &Runtime {

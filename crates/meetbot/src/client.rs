@@ -8,15 +8,10 @@ use meetbot_types::{
     ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Job, Manifest, NewJob, Page,
     TimelineEvent,
 };
-use tokio::time::Instant;
 
 use crate::{
-    Error, ErrorKind, ListBots, ListDeliveries,
-    builder::Builder,
-    download, endpoint, events,
-    options::CallOptions,
-    transport::Transport,
-    wait::{Step, Wait},
+    Error, ErrorKind, ListBots, ListDeliveries, builder::Builder, download, endpoint, events,
+    options::CallOptions, transport::Transport, wait,
 };
 
 /// A client of a meetbot server. Cheap to clone; clones share their connections.
@@ -129,7 +124,8 @@ impl MeetBot {
         self.transport.call(endpoint::control(job_id, verb)?).await
     }
 
-    /// Waits until the job has ended, by asking for it: often at first, every 5 s later.
+    /// Waits until the job has ended, by listening to its events and by asking for it every 2 to 5 s; where there is no stream of
+    /// events to be had, by asking alone: often at first, every 5 s later.
     ///
     /// With a `timeout` it gives up with [`ErrorKind::Timeout`]; the job goes on. A server that is away for less than five minutes does not
     /// end the wait.
@@ -148,16 +144,13 @@ impl MeetBot {
         timeout: Option<Duration>,
         mut on_update: impl FnMut(&Job),
     ) -> Result<Job, Error> {
-        let (started, mut wait, mut seen) = (Instant::now(), Wait::new(timeout), None);
-        loop {
-            let answer = self.get_bot(job_id).await;
-            show(&answer, &mut seen, &mut on_update);
-            match wait.step(job_id, answer, started.elapsed()) {
-                Step::Done(job) => return Ok(*job),
-                Step::Again(pause) => tokio::time::sleep(pause).await,
-                Step::Fail(error) => return Err(error),
-            }
+        let mut updates = wait::updates(self.clone(), job_id.to_owned(), timeout);
+        let mut last = Err(wait::unseen(job_id));
+        while let Some(job) = updates.try_next().await? {
+            on_update(&job);
+            last = Ok(job);
         }
+        last
     }
 
     /// What was recorded (`GET …/manifest`); [`ErrorKind::NotFound`] until there is one.
@@ -264,18 +257,4 @@ pub(crate) fn following(list: ListBots, page: &Page<Job>) -> Result<Option<ListB
         ));
     }
     Ok(Some(ListBots { cursor: Some(next.clone()), ..list }))
-}
-
-/// Shows a job that changed since it was seen last.
-pub(crate) fn show(
-    answer: &Result<Option<Job>, Error>,
-    seen: &mut Option<Job>,
-    on_update: &mut impl FnMut(&Job),
-) {
-    if let Ok(Some(job)) = answer
-        && seen.as_ref() != Some(job)
-    {
-        on_update(job);
-        *seen = Some(job.clone());
-    }
 }

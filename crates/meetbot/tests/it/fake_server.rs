@@ -17,6 +17,8 @@ pub(crate) const KEY: &str = "mb_test_0123456789abcdef";
 pub(crate) enum Reply {
     /// Answers with these bytes, then closes the connection.
     Raw(Vec<u8>),
+    /// Answers with these bytes and keeps the connection open.
+    Stay(Vec<u8>),
     /// Never answers.
     Hang,
 }
@@ -57,15 +59,27 @@ pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Reply
 impl FakeServer {
     /// Gives these answers in turn, and 599 after the last.
     pub(crate) fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+        Self::with_events(replies, [])
+    }
+
+    /// The same, with answers of their own for those who ask for a stream of events, if there are any.
+    pub(crate) fn with_events(
+        replies: impl IntoIterator<Item = Reply>,
+        events: impl IntoIterator<Item = Reply>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let replies = Arc::new(Mutex::new(replies.into_iter().collect::<VecDeque<_>>()));
+        let events: VecDeque<_> = events.into_iter().collect();
+        let events =
+            if events.is_empty() { Arc::clone(&replies) } else { Arc::new(Mutex::new(events)) };
         let seen = Arc::clone(&requests);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (seen, replies) = (Arc::clone(&seen), Arc::clone(&replies));
-                thread::spawn(move || serve(stream, &seen, &replies));
+                let (seen, replies, events) =
+                    (Arc::clone(&seen), Arc::clone(&replies), Arc::clone(&events));
+                thread::spawn(move || serve(stream, &seen, &replies, &events));
             }
         });
         Self { port, requests }
@@ -88,7 +102,12 @@ impl FakeServer {
     }
 }
 
-fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Request>>, replies: &Mutex<VecDeque<Reply>>) {
+fn serve(
+    mut stream: TcpStream,
+    seen: &Mutex<Vec<Request>>,
+    replies: &Mutex<VecDeque<Reply>>,
+    events: &Mutex<VecDeque<Reply>>,
+) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut line = String::new();
     if reader.read_line(&mut line).unwrap_or(0) == 0 {
@@ -108,7 +127,10 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Request>>, replies: &Mutex<VecD
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let body = String::from_utf8(body).unwrap();
-    seen.lock().unwrap().push(Request { line: line.trim_end().to_owned(), headers, body });
+    let request = Request { line: line.trim_end().to_owned(), headers, body };
+    let replies =
+        if request.header("accept") == Some("text/event-stream") { events } else { replies };
+    seen.lock().unwrap().push(request);
     let reply = replies
         .lock()
         .unwrap()
@@ -117,6 +139,10 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Request>>, replies: &Mutex<VecD
     match reply {
         // The client may hang up before it has read everything.
         Reply::Raw(bytes) => drop(stream.write_all(&bytes)),
+        Reply::Stay(bytes) => {
+            drop(stream.write_all(&bytes));
+            drop(reader.read_to_end(&mut Vec::new()));
+        }
         // Until the client hangs up.
         Reply::Hang => drop(reader.read_to_end(&mut Vec::new())),
     }

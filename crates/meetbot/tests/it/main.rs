@@ -8,4 +8,5 @@ mod download;
 mod fake_server;
 mod lies;
 mod traces;
+mod wait;
 mod watch;

@@ -35,6 +35,9 @@ impl<'a> MakeWriter<'a> for Log {
 #[tokio::test]
 async fn a_call_is_traced_with_every_try_and_without_its_secrets() {
     let log = Log::default();
+    // With one subscriber alone, tracing lets the thread that meets a log line first decide for all whether anybody listens, and that
+    // may be another test's. With two it asks both.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new("trace"))
         .with_writer(log.clone())

@@ -1,0 +1,86 @@
+//! Waiting for a job: by its events where they come, by asking where they do not.
+
+use std::time::Duration;
+
+use meetbot::{CallOptions, ErrorKind};
+
+use crate::fake_server::{FakeServer, Reply, answer, job};
+
+/// Answers a job's questions and its stream of events apart, since they come side by side.
+fn server(jobs: &[&str], events: &[Reply]) -> FakeServer {
+    let jobs = jobs.iter().map(|status| answer(200, &[], &job(1, status)));
+    FakeServer::with_events(jobs, events.iter().cloned())
+}
+
+/// A stream that has told of one change and stays open.
+fn change_then_silence() -> Reply {
+    let vectors = xtask::spec_file::read_json("spec/vectors/models.json");
+    let known =
+        vectors["cases"].as_array().unwrap().iter().find(|case| case["model"] == "timeline_event");
+    let event = &known.unwrap()["json"];
+    Reply::Stay(
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nid: 1\ndata: {event}\n\n"
+        )
+        .into_bytes(),
+    )
+}
+
+#[tokio::test]
+async fn an_event_is_asked_after_at_once_and_seen_states_are_shown_once() {
+    let server = server(&["joining", "completed"], &[change_then_silence()]);
+    let mut shown = Vec::new();
+    let client = server.client();
+    let waited = client.wait_for_bot_with("job_x", None, |job| {
+        shown.push(job.status.to_string());
+    });
+    // Without the event the second question comes after 2 s.
+    let job = tokio::time::timeout(Duration::from_millis(1_900), waited).await.unwrap().unwrap();
+    assert_eq!(
+        (job.status.as_str(), shown.join(" ")),
+        ("completed", "joining completed".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn without_a_stream_of_events_it_asks() {
+    let refusal = answer(404, &[], "<html>a proxy that knows no streams</html>");
+    let server = server(&["queued", "queued", "recording", "failed"], &[refusal]);
+    let mut shown = Vec::new();
+    let job = server
+        .client()
+        .wait_for_bot_with("job_x", None, |job| shown.push(job.status.to_string()))
+        .await
+        .unwrap();
+    assert_eq!(
+        (job.status.as_str(), shown.join(" ")),
+        ("failed", "queued recording failed".to_owned())
+    );
+}
+
+#[test]
+fn the_blocking_wait_is_the_same_and_keeps_its_time() {
+    let finished = server(&["joining", "cancelled"], &[change_then_silence()]);
+    let mut shown = 0;
+    let job = finished.blocking().wait_for_bot_with("job_x", None, |_| shown += 1).unwrap();
+    assert_eq!((job.status.as_str(), shown), ("cancelled", 2));
+
+    let endless = server(&["in_call"; 20], &[change_then_silence()]);
+    let error = endless.blocking().wait_for_bot("job_x", Some(Duration::from_millis(300)));
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.to_string().contains("`in_call`"), "{error}");
+
+    let hanging = FakeServer::with_events([Reply::Hang], [Reply::Hang]);
+    let client = hanging.blocking().with(CallOptions::new().timeout(Duration::from_mins(1)));
+    let error = client.unwrap().wait_for_bot("job_x", Some(Duration::from_millis(10)));
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn a_job_that_is_not_there_is_an_error() {
+    let gone = answer(404, &[], r#"{"error":"not_found","message":"there is no such job"}"#);
+    let server = FakeServer::with_events([gone.clone()], [gone]);
+    let error = server.client().wait_for_bot("job_x", None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
