@@ -114,11 +114,79 @@ async fn a_verb_reaches_the_bot_and_its_answer_the_caller() {
     let result = client.leave_bot(&id).await.unwrap();
     assert_eq!(result.state, ControlState::Pending);
     assert_eq!(bot.commands(seq).await.commands[0].action.as_str(), "leave_call");
-    for message in ["", " ", &"x".repeat(4_001)] {
+    for message in ["", " ", &"x".repeat(4_001), &"x".repeat(100_000)] {
         assert_eq!(
             client.send_chat_message(&id, message).await.unwrap_err().kind(),
             ErrorKind::Validation
         );
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_bot_that_is_leaving_takes_no_verb() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let client = server.client();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let mut bot = server.bot().await;
+    bot.record().await;
+    let leaving = BotReport::Leaving { reason: Some(LeaveReason::MeetingEnded) };
+    assert_eq!(bot.report(leaving).await, StatusCode::OK);
+    for answer in [
+        client.leave_bot(&id).await,
+        client.pause_recording(&id).await,
+        client.stop_recording(&id).await,
+        client.send_chat_message(&id, "hello").await,
+    ] {
+        let error = answer.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert!(error.message().contains("finalizing"), "{error}");
+    }
+    bot.complete("file:///m").await;
+    let error = client.leave_bot(&id).await.unwrap_err();
+    assert_eq!(error.code().unwrap().as_str(), "invalid_state");
+    assert!(error.message().contains("completed"), "{error}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_bot_may_be_lost_in_any_status() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let client = server.client();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let joining = server.bot().await;
+    await_status(&client, &id, JobStatus::Joining).await;
+    drop(joining);
+    let mut in_call = server.bot().await;
+    assert_eq!(in_call.report(BotReport::Admitted).await, StatusCode::OK);
+    drop(in_call);
+    let mut leaving = server.bot().await;
+    leaving.record().await;
+    let reason = Some(LeaveReason::MeetingEnded);
+    assert_eq!(leaving.report(BotReport::Leaving { reason }).await, StatusCode::OK);
+    drop(leaving);
+    // One that says all at once that it has failed.
+    let mut last = server.bot().await;
+    last.record().await;
+    let ending =
+        Cause::Failed(Failure::new(FailureCode::InternalError, "no disk")).ending(true, false);
+    assert_eq!(last.end(ending, Some("file:///m")).await, StatusCode::OK);
+    let job = await_status(&client, &id, JobStatus::Failed).await;
+    assert_eq!(job.attempt, 4);
+    let events = client.events(&id, None).await.unwrap().data;
+    let mut statuses: Vec<String> = vec!["queued".to_owned()];
+    statuses.extend(events.iter().map(|event| event.data.status.to_string()));
+    statuses.dedup();
+    let seen = |from: &str, to: &str| statuses.windows(2).any(|two| two == [from, to]);
+    for (from, to) in [
+        ("joining", "queued"),
+        ("in_call", "queued"),
+        ("finalizing", "queued"),
+        ("recording", "failed"),
+    ] {
+        assert!(seen(from, to), "{from} to {to}: {statuses:?}");
     }
     server.stop().await;
 }
