@@ -56,6 +56,18 @@ pub const ALL: &[Scenario] = &[
     ),
     scenario("silence", 3600, "Alice and Bob are there and say nothing", "`completed`, `silence`"),
     scenario(
+        "quiet-room",
+        3600,
+        "Alice and Bob are there and say nothing; their microphones send the noise of their rooms",
+        "`completed`, `silence`",
+    ),
+    scenario(
+        "quiet-speech",
+        5,
+        "Alice and Bob talk, so quietly that one could take it for noise",
+        "`completed`, `meeting_ended`",
+    ),
+    scenario(
         "another-bot",
         5,
         "Alice and Bob talk; after half of the time a notetaker bot comes",
@@ -179,10 +191,23 @@ pub(crate) struct Person {
     pub(crate) there: Span,
     /// When they talk.
     pub(crate) talks: Vec<Span>,
-    /// Their microphone sends a tone instead of a voice.
-    pub(crate) tone: bool,
+    /// What their microphone sends then.
+    pub(crate) voice: Voice,
     /// When they change their name, and to what.
     pub(crate) renamed: Option<(Duration, &'static str)>,
+}
+
+/// What a microphone sends while its person talks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Voice {
+    /// The person's own voice.
+    Own,
+    /// A tone of 1 kHz.
+    Tone,
+    /// The noise of a room in which nobody speaks.
+    Room,
+    /// Quiet speech.
+    Whisper,
 }
 
 /// From when to when, in the scenario's time.
@@ -348,6 +373,18 @@ impl Settings {
                 }
                 chat.clear();
             }
+            "quiet-room" => {
+                for person in &mut people {
+                    person.voice = Voice::Room;
+                    person.talks = vec![whole];
+                }
+                chat.clear();
+            }
+            "quiet-speech" => {
+                for person in &mut people {
+                    person.voice = Voice::Whisper;
+                }
+            }
             "another-bot" => {
                 let there = Span { from: self.length / 2, to: self.length };
                 people.push(Person {
@@ -386,7 +423,7 @@ impl Settings {
                     person.talks.clear();
                 }
                 people[0].talks.push(Span { from, to });
-                people[0].tone = true;
+                people[0].voice = Voice::Tone;
                 chat.clear();
             }
             "bot-crashes" => crash_after = Some(Duration::from_secs(1)),
@@ -441,7 +478,7 @@ fn person(index: u32, there: Span, talks: Vec<Span>) -> Person {
         is_bot: false,
         there,
         talks,
-        tone: false,
+        voice: Voice::Own,
         renamed: None,
     }
 }

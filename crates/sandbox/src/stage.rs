@@ -5,14 +5,16 @@ use std::time::Duration;
 use meetbot_types::bot::Participant;
 
 use crate::{
-    scenario::{Finale, Person, Script},
-    speech::{Packet, SILENCE, TONE, VOICES},
+    scenario::{Finale, Person, Script, Voice},
+    speech::{Packet, ROOM, SILENCE, TONE, VOICES, WHISPER},
 };
 
 /// The time of one packet.
 pub(crate) const PACKET: Duration = Duration::from_millis(20);
 /// How loud the voices are, in dBov; made by measuring the samples.
 const TALKING_DBOV: i8 = -25;
+const ROOM_DBOV: i8 = -57;
+const WHISPER_DBOV: i8 = -45;
 const SILENT_DBOV: i8 = -127;
 
 /// Something that happens in the meeting.
@@ -97,10 +99,16 @@ impl Person {
         // Each turn goes on in the sample where the one before stopped.
         let before: Duration = self.talks[..turn].iter().map(|talk| talk.length()).sum();
         let said = before + at.saturating_sub(self.talks[turn].from);
-        let voice = if self.tone { &*TONE } else { &VOICES[index % VOICES.len()] };
+        let (voice, level_dbov) = match self.voice {
+            Voice::Own => (&VOICES[index % VOICES.len()], TALKING_DBOV),
+            Voice::Tone => (&*TONE, TALKING_DBOV),
+            Voice::Room => (&*ROOM, ROOM_DBOV),
+            Voice::Whisper => (&*WHISPER, WHISPER_DBOV),
+        };
         let packet =
             usize::try_from(said.as_millis() / PACKET.as_millis()).unwrap_or(0) % voice.len();
-        Some(Sound { data: voice[packet].clone(), level_dbov: TALKING_DBOV, voice: true })
+        // Many senders mark all that they send as voice.
+        Some(Sound { data: voice[packet].clone(), level_dbov, voice: true })
     }
 }
 

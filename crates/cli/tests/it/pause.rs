@@ -53,15 +53,19 @@ fn a_tone_that_sounds_only_during_the_pause_is_in_no_file() {
     let (key, _) = create_key(data.path(), &[]);
     let client = client(&url, &key);
     let (paused, heard) = (dispatch(&client), dispatch(&client));
-    let started = loop {
-        let job = client.get_bot(&paused).unwrap().unwrap();
-        if let Some(started) = job.recording.started_at {
-            break started;
+    let started = |id: &str| {
+        loop {
+            let job = client.get_bot(id).unwrap().unwrap();
+            if let Some(started) = job.recording.started_at {
+                return started;
+            }
+            assert!(!job.status.is_final(), "{job:#?}");
         }
-        assert!(!job.status.is_final(), "{job:#?}");
     };
-    let error = client.resume_recording(&heard).map(|result| result.state);
-    assert_eq!(error.unwrap(), ControlState::Done, "resuming what goes on changes nothing");
+    started(&heard);
+    let result = client.resume_recording(&heard).unwrap();
+    assert_eq!(result.state, ControlState::Done, "resuming what goes on changes nothing");
+    let started = started(&paused);
     wait_until(started + Duration::from_millis(SECONDS * 1000 / 3 - 900));
     let result = client.pause_recording(&paused).unwrap();
     assert_eq!(
