@@ -56,6 +56,7 @@ pub(crate) async fn attend(
         brain: Brain::new(order.auto_leave.clone(), Duration::ZERO),
         recording: None,
         asked_for_permission: None,
+        early: Vec::new(),
         to_ask: false,
         granted: false,
         media: Media { last: start, stalled: false },
@@ -78,6 +79,8 @@ struct Bot<'a> {
     brain: Brain,
     recording: Option<Recording>,
     asked_for_permission: Option<CommandId>,
+    /// What is to be done to the recording once there is one: a lost bot left it undone.
+    early: Vec<BotCommand>,
     /// The host is to be asked for permission now.
     to_ask: bool,
     /// The host has permitted the recording.
@@ -243,6 +246,9 @@ impl Bot<'_> {
                         recording.hold();
                     }
                     self.recording = Some(recording);
+                    for command in std::mem::take(&mut self.early) {
+                        self.record_as_told(command)?;
+                    }
                 }
                 let gone = self.recording.as_ref().map(Recording::present).unwrap_or_default();
                 for id in gone.iter().filter(|id| people.iter().all(|person| person.id != **id)) {
@@ -320,38 +326,48 @@ impl Bot<'_> {
         self.reporter.report(BotReport::CommandDone { command_id, state });
     }
 
+    /// Pauses, resumes or stops the recording.
+    fn record_as_told(&mut self, command: BotCommand) -> io::Result<()> {
+        let now = clock::now();
+        let Some(recording) = &mut self.recording else {
+            self.early.push(command);
+            return Ok(());
+        };
+        match command.action {
+            ControlAction::PauseRecording => {
+                if recording.pause(now)? {
+                    self.reporter.report(BotReport::RecordingPaused);
+                }
+            }
+            ControlAction::ResumeRecording => {
+                if let Some(paused_ms) = recording.resume(now)? {
+                    self.reporter.report(BotReport::RecordingResumed { paused_ms });
+                }
+            }
+            _ => {
+                if recording.stop(now)? && recording.has_begun() {
+                    self.reporter.report(BotReport::RecordingStopped);
+                }
+            }
+        }
+        self.done(command.id, ControlState::Done);
+        Ok(())
+    }
+
     async fn obey(
         &mut self,
         command: BotCommand,
         meeting: Option<&mut SandboxMeeting>,
     ) -> io::Result<()> {
-        let BotCommand { id, action, message, .. } = command;
-        let now = clock::now();
+        let BotCommand { id, seq, action, message } = command;
         let mut state = ControlState::Done;
         match action {
             ControlAction::LeaveCall => self.observe(Observed::Over(Cause::Requested)),
             ControlAction::Cancel => self.observe(Observed::Over(Cause::Cancelled)),
-            ControlAction::PauseRecording => {
-                if let Some(recording) = &mut self.recording
-                    && recording.pause(now)?
-                {
-                    self.reporter.report(BotReport::RecordingPaused);
-                }
-            }
-            ControlAction::ResumeRecording => {
-                if let Some(recording) = &mut self.recording
-                    && let Some(paused_ms) = recording.resume(now)?
-                {
-                    self.reporter.report(BotReport::RecordingResumed { paused_ms });
-                }
-            }
-            ControlAction::StopRecording => {
-                if let Some(recording) = &mut self.recording
-                    && recording.stop(now)?
-                    && recording.has_begun()
-                {
-                    self.reporter.report(BotReport::RecordingStopped);
-                }
+            ControlAction::PauseRecording
+            | ControlAction::ResumeRecording
+            | ControlAction::StopRecording => {
+                return self.record_as_told(BotCommand { id, action, message, seq });
             }
             ControlAction::SendChatMessage => {
                 let sent = match meeting {

@@ -36,6 +36,8 @@ words! {
         Pending = "pending",
         /// Refused by the meeting or its host.
         Denied = "denied",
+        /// Its bot died, or its job ended, before it was done. A chat message or a request to the host may have been sent all the same.
+        Expired = "expired",
     }
 }
 

@@ -70,12 +70,8 @@ pub(crate) struct Recorded {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// The host has not permitted it yet.
-    Held,
     On,
-    Paused {
-        since_ms: u64,
-    },
+    Paused { since_ms: u64 },
     Stopped,
 }
 
@@ -96,6 +92,8 @@ pub(crate) struct Recording {
     /// The names of files, in lower case.
     taken: HashSet<String>,
     mode: Mode,
+    /// The host has not permitted it yet.
+    held: bool,
     paused_ms: u64,
     /// When the way to the meeting was lost, until the first packet after that.
     lost_at_ms: Option<u64>,
@@ -148,8 +146,14 @@ impl Recording {
                 .map(|track| track.file.to_lowercase())
                 .chain([mix::FILE.to_owned()])
                 .collect(),
-            mode: if story.stopped { Mode::Stopped } else { Mode::On },
-            paused_ms: 0,
+            // What was paused or stopped stays so, whichever bot goes on.
+            mode: match story.paused_since {
+                _ if story.stopped => Mode::Stopped,
+                Some(since_ms) => Mode::Paused { since_ms },
+                None => Mode::On,
+            },
+            held: false,
+            paused_ms: story.pauses.iter().map(|pause| pause.end_ms - pause.start_ms).sum(),
             lost_at_ms: None,
             last_pause_end_ms: None,
             counters,
@@ -203,7 +207,7 @@ impl Recording {
             private: line.private,
             at_ms: self.at_ms(at),
         };
-        if self.mode != Mode::On {
+        if !self.writes() {
             return Ok(message);
         }
         if self.chat.is_none() {
@@ -219,8 +223,7 @@ impl Recording {
     pub(crate) fn caption(&mut self, line: CaptionLine, at: Instant) -> io::Result<()> {
         let end_ms = self.at_ms(at);
         let start_ms = end_ms.saturating_sub(line.began_ms_ago);
-        let paused = self.last_pause_end_ms.is_some_and(|end| start_ms < end);
-        if self.mode != Mode::On || paused {
+        if !self.writes() || self.was_paused(start_ms) {
             return Ok(());
         }
         let caption = Caption {
@@ -254,7 +257,8 @@ impl Recording {
             return Ok(Recorded::default());
         }
         let speech = is_speech(frame.level_dbov, frame.voice, frame.data.len());
-        if self.mode != Mode::On {
+        // A frame of the pause may be handled only after it.
+        if !self.writes() || self.was_paused(at_ms) {
             return Ok(Recorded { first: false, speech });
         }
         let first = self.speakers.is_empty();
@@ -353,16 +357,21 @@ impl Recording {
 
     /// Writes nothing until the host permits it.
     pub(crate) fn hold(&mut self) {
-        if self.mode == Mode::On {
-            self.mode = Mode::Held;
-        }
+        self.held = true;
     }
 
     /// The host permits it.
     pub(crate) fn permit(&mut self) {
-        if self.mode == Mode::Held {
-            self.mode = Mode::On;
-        }
+        self.held = false;
+    }
+
+    fn writes(&self) -> bool {
+        self.mode == Mode::On && !self.held
+    }
+
+    /// Whether a moment lies before the end of the last pause.
+    fn was_paused(&self, at_ms: u64) -> bool {
+        self.last_pause_end_ms.is_some_and(|end| at_ms < end)
     }
 
     /// Writes nothing from now on. Answers whether that is a change.

@@ -21,7 +21,8 @@ pub(crate) struct Story {
     pub(crate) stopped: bool,
     /// The time of the last line.
     pub(crate) last_ms: u64,
-    paused_since: Option<u64>,
+    /// The begin of a pause that has not ended.
+    pub(crate) paused_since: Option<u64>,
     speaking: HashMap<String, Vec<Span>>,
 }
 

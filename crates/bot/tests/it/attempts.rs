@@ -1,8 +1,11 @@
 //! Attempts that are cut short, and those that go on after them.
 
-use meetbot_types::{JobStatus, bot::BotReport};
+use meetbot_types::{
+    CommandId, ControlAction, JobStatus,
+    bot::{BotCommand, BotReport},
+};
 
-use crate::orchestrator::{Mood, PATIENCE, Stage, ended};
+use crate::orchestrator::{Mood, PATIENCE, Stage, ended, now};
 
 fn recording(report: &BotReport) -> bool {
     matches!(report, BotReport::RecordingStarted)
@@ -94,6 +97,73 @@ async fn the_next_attempt_goes_on_in_the_same_recording() {
             .iter()
             .all(|track| track.start_ms + track.duration_ms <= manifest.duration_ms + 100)
     );
+}
+
+fn command(seq: u64, action: ControlAction) -> BotCommand {
+    BotCommand { id: CommandId::generate(now()), seq, action, message: None }
+}
+
+#[tokio::test]
+async fn a_pause_outlives_the_bot_that_made_it() {
+    let stage = Stage::set().await;
+    let first = Stage::run(stage.order(1, "two-speakers?seconds=3600"));
+    stage.hears(recording).await;
+    stage.command(command(1, ControlAction::PauseRecording));
+    stage.hears(|report| matches!(report, BotReport::CommandDone { .. })).await;
+    first.stop.cancel();
+    first.ends().await;
+    stage.reports();
+
+    let second = Stage::run(stage.order(2, "two-speakers?seconds=3600"));
+    stage.hears(|report| matches!(report, BotReport::Admitted)).await;
+    let before: u64 = stage.sandbox.inspect(stage.job).sent.iter().map(|sent| sent.packets).sum();
+    let heard = async {
+        while stage.sandbox.inspect(stage.job).sent.iter().map(|sent| sent.packets).sum::<u64>()
+            < before + 100
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, heard).await.expect("the meeting goes on");
+    stage.command(command(2, ControlAction::ResumeRecording));
+    stage.hears(recording).await;
+    stage.command(command(3, ControlAction::LeaveCall));
+    second.ends().await;
+
+    let reports = stage.reports();
+    let place =
+        |wanted: fn(&BotReport) -> bool| reports.iter().position(wanted).expect("it was reported");
+    let resumed = place(|report| matches!(report, BotReport::RecordingResumed { .. }));
+    assert!(resumed < place(recording), "{reports:#?}");
+    let manifest = stage.manifest(2);
+    let [pause] = manifest.pauses.as_slice() else { panic!("{manifest:#?}") };
+    let BotReport::RecordingResumed { paused_ms } = reports[resumed] else { unreachable!() };
+    assert_eq!(paused_ms, pause.end_ms - pause.start_ms);
+    assert!(paused_ms >= 1_000, "two people sent a hundred packets meanwhile: {pause:?}");
+    for track in &manifest.tracks {
+        let within = track.start_ms + track.duration_ms <= pause.start_ms + 40
+            || track.start_ms >= pause.end_ms;
+        assert!(within, "{track:?} is of the pause {pause:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_before_the_bot_is_in_is_done_when_it_is() {
+    let stage = Stage::set().await;
+    let stop = command(1, ControlAction::StopRecording);
+    let id = stop.id;
+    stage.command(stop);
+    let bot = Stage::run(stage.order(1, "two-speakers?seconds=3600&admitAfter=1"));
+    stage.hears(|report| matches!(report, BotReport::CommandDone { .. })).await;
+    stage.command(command(2, ControlAction::LeaveCall));
+    bot.ends().await;
+    let reports = stage.reports();
+    let admitted = reports.iter().position(|report| matches!(report, BotReport::Admitted));
+    let done = reports.iter().position(
+        |report| matches!(report, BotReport::CommandDone { command_id, .. } if *command_id == id),
+    );
+    assert!(admitted.is_some() && admitted < done, "{reports:#?}");
+    assert!(!reports.iter().any(recording), "{reports:#?}");
 }
 
 #[tokio::test]

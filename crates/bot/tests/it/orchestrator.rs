@@ -211,6 +211,9 @@ async fn ingest(State(desk): State<Desk>, Json(request): Json<IngestRequest>) ->
     desk.reports.send_modify(|reports| {
         for report in request.reports {
             acknowledged = report.seq;
+            if let BotReport::CommandDone { command_id, .. } = &report.report {
+                desk.commands.send_modify(|commands| commands.retain(|one| one.id != *command_id));
+            }
             if reports.last().is_none_or(|last| last.seq < report.seq) {
                 reports.push(report);
             }

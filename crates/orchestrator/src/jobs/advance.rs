@@ -225,11 +225,13 @@ fn apply(change: &mut Change<'_>, report: &BotReport) {
         }
         BotReport::Reconnecting => change.detail(Some("reconnecting")),
         BotReport::Admitted => {
+            let paused = change.job.recording.state == RecordingState::Paused;
+            let detail = paused.then_some("paused");
             if change.job.status == JobStatus::Joining {
                 change.job.joined_at.get_or_insert(at);
-                change.step(JobEvent::Admit, None);
+                change.step(JobEvent::Admit, detail);
             } else {
-                change.detail(None);
+                change.detail(detail);
             }
         }
         BotReport::RecordingStarted => {
@@ -414,6 +416,26 @@ mod tests {
         assert_eq!((job.status.as_str(), job.attempt), ("recording", 2));
         assert_eq!(job.recording.started_at, Some(Timestamp::from_millis(2000)));
         assert_eq!(job.joined_at, Some(Timestamp::from_millis(1000)));
+    }
+
+    #[test]
+    fn a_pause_outlives_a_lost_bot() {
+        let reports =
+            [BotReport::Admitted, BotReport::RecordingStarted, BotReport::RecordingPaused];
+        let (_, mut job) = play(&reports);
+        let now = Timestamp::from_millis(9000);
+        lose(&mut job, now);
+        claim(&mut job, 2, false, now);
+        report(&mut job, &BotReport::Admitted, now, now);
+        assert_eq!(
+            (job.status.as_str(), job.status_detail.as_deref(), job.recording.state.as_str()),
+            ("in_call", Some("paused"), "paused")
+        );
+        for one in [BotReport::RecordingResumed { paused_ms: 6000 }, BotReport::RecordingStarted] {
+            report(&mut job, &one, now, now);
+        }
+        assert_eq!((job.status.as_str(), job.recording.state.as_str()), ("recording", "on"));
+        assert_eq!((job.status_detail, job.recording.paused_ms), (None, 6000));
     }
 
     #[test]

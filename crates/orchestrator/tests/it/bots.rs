@@ -124,6 +124,41 @@ async fn a_verb_reaches_the_bot_and_its_answer_the_caller() {
 }
 
 #[tokio::test]
+async fn a_message_that_a_lost_bot_may_have_sent_is_expired_and_a_pause_goes_to_the_next() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let client = server.client();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let mut bot = server.bot().await;
+    bot.record().await;
+    let chat = client.send_chat_message(&id, "hello");
+    let die = async {
+        assert_eq!(bot.commands(0).await.commands.len(), 1);
+        drop(bot);
+    };
+    let (result, ()) = tokio::join!(chat, die);
+    assert_eq!(result.unwrap().state, ControlState::Expired);
+
+    let mut bot = server.bot().await;
+    bot.record().await;
+    let pause = client.pause_recording(&id);
+    let replace = async {
+        let seen = bot.commands(0).await.commands;
+        drop(bot);
+        let mut next = server.bot().await;
+        next.record().await;
+        let again = next.commands(0).await.commands;
+        assert_eq!(again, seen, "the pause and nothing else");
+        let done = BotReport::CommandDone { command_id: again[0].id, state: ControlState::Done };
+        assert_eq!(next.report(done).await, StatusCode::OK);
+        next
+    };
+    let (result, _next) = tokio::join!(pause, replace);
+    assert_eq!(result.unwrap().state, ControlState::Done);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_bot_that_is_leaving_takes_no_verb() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
@@ -167,26 +202,35 @@ async fn a_bot_may_be_lost_in_any_status() {
     let reason = Some(LeaveReason::MeetingEnded);
     assert_eq!(leaving.report(BotReport::Leaving { reason }).await, StatusCode::OK);
     drop(leaving);
-    // One that says all at once that it has failed.
     let mut last = server.bot().await;
-    last.record().await;
+    let ending = last.order.finalize.clone().expect("what was leaving has left");
+    assert_eq!(last.end(ending, Some("file:///m")).await, StatusCode::OK);
+    assert_eq!(await_status(&client, &id, JobStatus::Completed).await.attempt, 4);
+
+    // One that says all at once that it has failed.
+    let failing = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let mut bot = server.bot().await;
+    bot.record().await;
     let ending =
         Cause::Failed(Failure::new(FailureCode::InternalError, "no disk")).ending(true, false);
-    assert_eq!(last.end(ending, Some("file:///m")).await, StatusCode::OK);
-    let job = await_status(&client, &id, JobStatus::Failed).await;
-    assert_eq!(job.attempt, 4);
-    let events = client.events(&id, None).await.unwrap().data;
-    let mut statuses: Vec<String> = vec!["queued".to_owned()];
-    statuses.extend(events.iter().map(|event| event.data.status.to_string()));
-    statuses.dedup();
-    let seen = |from: &str, to: &str| statuses.windows(2).any(|two| two == [from, to]);
-    for (from, to) in [
-        ("joining", "queued"),
-        ("in_call", "queued"),
-        ("finalizing", "queued"),
-        ("recording", "failed"),
+    assert_eq!(bot.end(ending, Some("file:///m")).await, StatusCode::OK);
+    await_status(&client, &failing, JobStatus::Failed).await;
+
+    let mut steps = Vec::new();
+    for id in [id, failing] {
+        let events = client.events(&id, None).await.unwrap().data;
+        let mut statuses: Vec<String> = vec!["queued".to_owned()];
+        statuses.extend(events.iter().map(|event| event.data.status.to_string()));
+        statuses.dedup();
+        steps.extend(statuses.windows(2).map(|two| two.join(" --> ")));
+    }
+    for step in [
+        "joining --> queued",
+        "in_call --> queued",
+        "finalizing --> queued",
+        "recording --> failed",
     ] {
-        assert!(seen(from, to), "{from} to {to}: {statuses:?}");
+        assert!(steps.iter().any(|seen| seen == step), "{step}: {steps:?}");
     }
     server.stop().await;
 }

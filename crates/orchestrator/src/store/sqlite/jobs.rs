@@ -321,8 +321,10 @@ fn takes(job: &Job, action: &ControlAction) -> bool {
         }
         ControlAction::SendChatMessage => in_call,
         ControlAction::RequestRecordingPermission => in_call && !stopped,
+        // A bot that came for one that was lost while it paused is in the call, and records nothing until it is told to.
         ControlAction::PauseRecording | ControlAction::ResumeRecording => {
             job.status == JobStatus::Recording
+                || (in_call && job.recording.state == RecordingState::Paused)
         }
         ControlAction::StopRecording => job.status == JobStatus::Recording || (in_call && stopped),
         _ => false,
