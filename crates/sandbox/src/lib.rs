@@ -2,6 +2,7 @@
 
 mod meeting;
 pub mod scenario;
+mod script;
 mod serve;
 mod speech;
 mod stage;

@@ -11,7 +11,7 @@ use meetbot_types::{
     sandbox::{Inspection, SentPackets},
 };
 
-use crate::scenario::Script;
+use crate::script::Script;
 
 /// How long a meeting is remembered after it began: longer than any scenario.
 const REMEMBERED: Duration = Duration::from_hours(2);

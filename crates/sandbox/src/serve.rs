@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     meeting::{Meeting, Meetings},
-    scenario::{Door, Finale},
+    script::{Door, Finale},
     stage::{Happening, PACKET},
 };
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use meetbot_types::bot::Participant;
 
 use crate::{
-    scenario::{Finale, Person, Script, Voice},
+    script::{Finale, Person, Script, Voice},
     speech::{Packet, ROOM, SILENCE, TONE, VOICES, WHISPER},
 };
 
