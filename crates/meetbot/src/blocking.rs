@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    Error, ListBots, ListDeliveries,
+    Error, ListBots, ListDeliveries, Request, Response,
     builder::Builder as AsyncBuilder,
     client::{self, absent, following},
     download,
@@ -68,6 +68,26 @@ impl Builder {
     /// How long one try of a call may take; 30 s by default.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self(self.0.timeout(timeout))
+    }
+
+    /// How long a whole call may take; see [`CallOptions::deadline`].
+    pub fn deadline(self, deadline: Duration) -> Self {
+        Self(self.0.deadline(deadline))
+    }
+
+    /// Sends every request through this proxy; see [`crate::Builder::proxy`].
+    pub fn proxy(self, url: impl Into<String>) -> Self {
+        Self(self.0.proxy(url))
+    }
+
+    /// Trusts these certificates beside the platform's; see [`crate::Builder::ca_bundle`].
+    pub fn ca_bundle(self, pem: impl Into<Vec<u8>>) -> Self {
+        Self(self.0.ca_bundle(pem))
+    }
+
+    /// What the client calls itself; see [`crate::Builder::user_agent`].
+    pub fn user_agent(self, name: impl Into<String>) -> Self {
+        Self(self.0.user_agent(name))
     }
 
     /// How long connecting may take; 10 s by default.
@@ -294,6 +314,12 @@ impl MeetBot {
             let _alive = (&client, &wanted);
             receiver.recv().ok()
         })
+    }
+
+    /// See [`crate::MeetBot::request`].
+    pub fn request(&self, request: Request) -> Result<Response, Error> {
+        let transport = self.client.transport.clone();
+        self.run(async move { transport.request(request).await })
     }
 
     fn runtime(&self) -> &Runtime {

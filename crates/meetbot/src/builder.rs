@@ -5,7 +5,9 @@ use std::{env, fmt, time::Duration};
 use reqwest::header::HeaderValue;
 use url::Url;
 
-use crate::{DEFAULT_BASE_URL, Error, MeetBot, options::CallOptions, transport::Transport};
+use crate::{
+    DEFAULT_BASE_URL, Error, MeetBot, network::Network, options::CallOptions, transport::Transport,
+};
 
 /// Builds a client; what is not set comes from the environment or has the documented default.
 ///
@@ -26,6 +28,7 @@ use crate::{DEFAULT_BASE_URL, Error, MeetBot, options::CallOptions, transport::T
 pub struct Builder {
     api_key: Option<String>,
     base_url: Option<String>,
+    network: Network,
     options: CallOptions,
 }
 
@@ -48,6 +51,32 @@ impl Builder {
         self
     }
 
+    /// How long a whole call may take, its tries and the pauses between them included; see [`CallOptions::deadline`].
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.options = self.options.deadline(deadline);
+        self
+    }
+
+    /// Sends every request through this proxy (`http://` or `https://`, with a user name and a password where it wants them).
+    ///
+    /// By default `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` of the environment say which one, if any.
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.network.proxy = Some(url.into());
+        self
+    }
+
+    /// Trusts these certificates (PEM, one or more) beside the platform's: those of a company's own authority, or of a server of yours.
+    pub fn ca_bundle(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.network.ca_bundle = Some(pem.into());
+        self
+    }
+
+    /// What the client calls itself in `User-Agent`; `meetbot-rust/` and the version by default.
+    pub fn user_agent(mut self, name: impl Into<String>) -> Self {
+        self.network.user_agent = Some(name.into());
+        self
+    }
+
     /// How long connecting may take; 10 s by default.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options = self.options.connect_timeout(timeout);
@@ -66,15 +95,18 @@ impl Builder {
     pub fn build(self) -> Result<MeetBot, Error> {
         let variable = |name| env::var(name).ok().filter(|value| !value.trim().is_empty());
         let key = self.api_key.or_else(|| variable("MEETBOT_API_KEY")).ok_or_else(|| {
-            Error::configuration(
-                "there is no API key: set MEETBOT_API_KEY or pass one to the builder",
-            )
+            Error::configuration("there is no API key: set MEETBOT_API_KEY or pass an api_key")
         })?;
         let base = self
             .base_url
             .or_else(|| variable("MEETBOT_API_BASE_URL"))
             .unwrap_or_else(|| DEFAULT_BASE_URL.to_owned());
-        Ok(MeetBot::new(Transport::new(Key::new(&key)?, base_url(&base)?, self.options)?))
+        Ok(MeetBot::new(Transport::new(
+            Key::new(&key)?,
+            base_url(&base)?,
+            self.network,
+            self.options,
+        )?))
     }
 }
 
@@ -83,6 +115,7 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("api_key", &self.api_key.as_ref().map(|_| "…"))
             .field("base_url", &self.base_url)
+            .field("network", &self.network)
             .field("options", &self.options)
             .finish()
     }

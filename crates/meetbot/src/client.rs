@@ -10,8 +10,8 @@ use meetbot_types::{
 };
 
 use crate::{
-    Error, ErrorKind, ListBots, ListDeliveries, builder::Builder, download, endpoint, events,
-    options::CallOptions, transport::Transport, wait,
+    Error, ErrorKind, ListBots, ListDeliveries, Request, Response, builder::Builder, download,
+    endpoint, events, options::CallOptions, transport::Transport, wait,
 };
 
 /// A client of a meetbot server. Cheap to clone; clones share their connections.
@@ -223,6 +223,26 @@ impl MeetBot {
     /// One page of webhook deliveries with every try, newest first (`GET /api/v1/webhooks/deliveries`).
     pub async fn deliveries(&self, list: &ListDeliveries) -> Result<Page<Delivery>, Error> {
         self.transport.call(endpoint::deliveries(list)).await
+    }
+
+    /// A call of your own, to any path of the API: with the key, the time limits, the retries and the errors of every other call.
+    ///
+    /// ```no_run
+    /// # async fn example(mb: meetbot::MeetBot) -> Result<(), meetbot::Error> {
+    /// use meetbot::Request;
+    ///
+    /// let answer = mb.request(Request::new("GET", "/api/v1/jobs?limit=1")?).await?;
+    /// println!("{} {:?}", answer.status(), answer.header("x-request-id"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn request(&self, request: Request) -> Result<Response, Error> {
+        self.transport.request(request).await
+    }
+
+    /// Where calls go, without a slash at the end.
+    pub fn base_url(&self) -> &str {
+        self.transport.base_url()
     }
 
     /// A webhook delivery with every try, or `None` when there is none with this id (`GET /api/v1/webhooks/deliveries/{id}`).

@@ -177,7 +177,7 @@ fn append(
     }
 }
 
-fn with_query(path: &str, query: &str) -> String {
+pub(crate) fn with_query(path: &str, query: &str) -> String {
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
@@ -186,7 +186,7 @@ fn job_path(job_id: &str, rest: &str) -> Result<String, Error> {
 }
 
 /// One segment of a path. An empty one would name the list, and dots would climb: neither is sent.
-fn segment(text: &str, what: &str) -> Result<String, Error> {
+pub(crate) fn segment(text: &str, what: &str) -> Result<String, Error> {
     if text.is_empty() || text.bytes().all(|byte| byte == b'.') {
         return Err(Error::configuration(format!("{what} cannot be {text:?}")));
     }

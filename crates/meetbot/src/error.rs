@@ -53,6 +53,8 @@ struct Inner {
     body: Option<String>,
     request_id: Option<String>,
     retry_after: Option<Duration>,
+    attempts: u32,
+    idempotency_key: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -97,6 +99,16 @@ impl Error {
         self.0.retry_after
     }
 
+    /// How many tries the call had; 0 when nothing was sent.
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
+    /// The `Idempotency-Key` that all tries carried: the same call with the same key is never done twice.
+    pub fn idempotency_key(&self) -> Option<&str> {
+        self.0.idempotency_key.as_deref()
+    }
+
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         match self.0.kind {
@@ -118,6 +130,8 @@ impl Error {
             body: None,
             request_id: None,
             retry_after: None,
+            attempts: 0,
+            idempotency_key: None,
             source: None,
         }))
     }
@@ -141,6 +155,12 @@ impl Error {
         self.0.status = Some(status);
         self.0.request_id = self.0.request_id.or(request_id);
         self.0.body = Some(body);
+        self
+    }
+
+    pub(crate) fn with_call(mut self, attempts: u32, idempotency_key: Option<&str>) -> Self {
+        self.0.attempts = attempts;
+        self.0.idempotency_key = idempotency_key.map(ToOwned::to_owned);
         self
     }
 
@@ -224,6 +244,8 @@ impl fmt::Debug for Error {
             .field("issues", &inner.issues)
             .field("request_id", &inner.request_id)
             .field("retry_after", &inner.retry_after)
+            .field("attempts", &inner.attempts)
+            .field("idempotency_key", &inner.idempotency_key)
             .field("body", &inner.body)
             .field("source", &inner.source)
             .finish()

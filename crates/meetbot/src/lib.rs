@@ -33,7 +33,9 @@ mod endpoint;
 mod error;
 mod events;
 mod models;
+mod network;
 mod options;
+mod request;
 mod retry;
 mod transport;
 mod wait;
@@ -56,6 +58,7 @@ pub use crate::{
     endpoint::{ListBots, ListDeliveries},
     error::{Error, ErrorKind},
     options::CallOptions,
+    request::{Request, Response, api_path},
     webhook::verify_webhook_signature,
 };
 

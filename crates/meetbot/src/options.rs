@@ -7,6 +7,7 @@ use std::time::Duration;
 #[must_use]
 pub struct CallOptions {
     pub(crate) timeout: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) max_retries: Option<u32>,
     pub(crate) idempotency_key: Option<String>,
@@ -21,6 +22,15 @@ impl CallOptions {
     /// How long one try may take, from connecting to the last byte of the answer.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// How long the whole call may take, all its tries and the pauses between them included; by default only the tries are limited.
+    ///
+    /// A call that would have to wait beyond it gives up at once, with the error of its last try. A watch, a download and a wait for a bot
+    /// are no calls in this sense: it holds for each of their requests.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
         self
     }
 

@@ -5,26 +5,24 @@ use std::{sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use meetbot_types::Timestamp;
 use reqwest::{
-    Client, Method, Response,
-    header::{
-        ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
-        RETRY_AFTER,
-    },
+    Client, Method,
+    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER},
 };
+use tokio::time::Instant;
 use tracing::Instrument as _;
 use url::Url;
 
 use crate::{
-    Error, ErrorKind,
+    Error, ErrorKind, Request, Response,
     builder::Key,
     endpoint::Endpoint,
     error::shown,
+    network::Network,
     options::CallOptions,
     retry::{self, MAX_RETRIES, Outcome},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(30);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer that is read into memory; the largest list of the server's is a tenth of it.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// How many redirects a GET follows.
@@ -32,30 +30,35 @@ const MAX_REDIRECTS: u32 = 5;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const USER_AGENT: &str = concat!("meetbot-rust/", env!("CARGO_PKG_VERSION"));
 
 /// A client's connections and settings; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Transport {
     key: Arc<Key>,
     base: Arc<Url>,
+    network: Arc<Network>,
     http: Client,
     options: CallOptions,
 }
 
-/// A whole answer.
+/// A whole answer, whatever its status.
 #[derive(Debug)]
 struct Answer {
     status: u16,
-    request_id: Option<String>,
-    retry_after: Option<Duration>,
+    headers: HeaderMap,
     body: Bytes,
 }
 
 impl Transport {
-    pub(crate) fn new(key: Key, base: Url, options: CallOptions) -> Result<Self, Error> {
-        let http = http_client(options.connect_timeout)?;
-        Ok(Self { key: Arc::new(key), base: Arc::new(base), http, options })
+    pub(crate) fn new(
+        key: Key,
+        base: Url,
+        network: Network,
+        options: CallOptions,
+    ) -> Result<Self, Error> {
+        let http = network.client(options.connect_timeout)?;
+        let (key, base, network) = (Arc::new(key), Arc::new(base), Arc::new(network));
+        Ok(Self { key, base, network, http, options })
     }
 
     /// The same with what `options` sets.
@@ -64,10 +67,11 @@ impl Transport {
         if options.connect_timeout.is_some()
             && options.connect_timeout != self.options.connect_timeout
         {
-            changed.http = http_client(options.connect_timeout)?;
+            changed.http = self.network.client(options.connect_timeout)?;
         }
         changed.options = CallOptions {
             timeout: options.timeout.or(changed.options.timeout),
+            deadline: options.deadline.or(changed.options.deadline),
             connect_timeout: options.connect_timeout.or(changed.options.connect_timeout),
             max_retries: options.max_retries.or(changed.options.max_retries),
             idempotency_key: options.idempotency_key.or(changed.options.idempotency_key),
@@ -84,47 +88,70 @@ impl Transport {
         self.options.timeout.unwrap_or(TIMEOUT)
     }
 
-    /// Makes a call and reads its answer.
-    pub(crate) async fn call<T>(&self, endpoint: Endpoint<T>) -> Result<T, Error> {
-        let path = endpoint.path.split('?').next().unwrap_or_default();
-        let span = tracing::debug_span!("meetbot.call", method = %endpoint.method, path);
-        self.send(&endpoint).instrument(span).await
+    pub(crate) fn base_url(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
     }
 
-    async fn send<T>(&self, endpoint: &Endpoint<T>) -> Result<T, Error> {
-        let headers = self.headers(endpoint)?;
-        let mut tried = 0;
+    /// Makes a call and reads its answer.
+    pub(crate) async fn call<T>(&self, endpoint: Endpoint<T>) -> Result<T, Error> {
+        let mut request = Request::new(endpoint.method.as_str(), endpoint.path)?;
+        if let Some(body) = endpoint.body {
+            request = request.json(body);
+        }
+        let path = request.path.clone();
+        let response = self.request(request).await?;
+        (endpoint.decode)(&response.body).map_err(|error| self.unreadable(&path, &response, error))
+    }
+
+    /// Makes a call, and tries it again where that may help.
+    pub(crate) async fn request(&self, request: Request) -> Result<Response, Error> {
+        let path = request.path.split('?').next().unwrap_or_default();
+        let span = tracing::debug_span!("meetbot.call", method = %request.method, path);
+        self.send(&request).instrument(span).await
+    }
+
+    async fn send(&self, request: &Request) -> Result<Response, Error> {
+        let (started, mut attempts) = (Instant::now(), 0);
+        let headers = self.headers(request)?;
+        let key = headers.get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok());
+        let end = |error: Error, attempts| error.with_call(attempts, key);
         loop {
-            tried += 1;
-            let (error, outcome) = match self.answer(endpoint, &headers).await {
-                Ok(answer) if (200..300).contains(&answer.status) => {
-                    return self.read(endpoint, &answer);
+            attempts += 1;
+            let left =
+                self.options.deadline.map(|deadline| deadline.saturating_sub(started.elapsed()));
+            let limit = left.map_or(self.timeout(), |left| left.min(self.timeout()));
+            let (error, outcome) = match self.answer(request, &headers, limit).await {
+                Ok(Answer { status, headers, body }) if (200..300).contains(&status) => {
+                    let response = Response { status, headers, body, attempts };
+                    tracing::debug!(
+                        status,
+                        request_id = response.header("x-request-id"),
+                        "answered"
+                    );
+                    return Ok(response);
                 }
                 Ok(answer) => {
                     let outcome = Outcome::Answer(answer.status);
-                    (self.refused(answer), outcome)
+                    (self.refused(&answer), outcome)
                 }
                 Err(error) if error.is_transient() => (error, Outcome::Broken),
-                Err(error) => return Err(error),
+                Err(error) => return Err(end(error, attempts)),
             };
-            let retry_after = error.retry_after();
-            let Some(wait) =
-                retry::decide(tried, self.max_retries(), outcome, retry_after, random())
-            else {
-                return Err(error);
+            let wait =
+                retry::decide(attempts, self.max_retries(), outcome, error.retry_after(), random());
+            let left =
+                self.options.deadline.map(|deadline| deadline.saturating_sub(started.elapsed()));
+            let Some(wait) = wait.filter(|wait| left.is_none_or(|left| *wait < left)) else {
+                return Err(end(error, attempts));
             };
-            tracing::debug!(tried, wait_ms = wait.as_millis(), %error, "the call is tried again");
+            tracing::debug!(tried = attempts, wait_ms = wait.as_millis(), %error, "the call is tried again");
             tokio::time::sleep(wait).await;
         }
     }
 
-    fn headers<T>(&self, endpoint: &Endpoint<T>) -> Result<HeaderMap, Error> {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        if endpoint.body.is_some() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        if endpoint.method == Method::POST {
+    fn headers(&self, request: &Request) -> Result<HeaderMap, Error> {
+        let mut headers = request.headers.clone();
+        if request.method == Method::POST && !headers.contains_key(IDEMPOTENCY_KEY) {
             let key = match &self.options.idempotency_key {
                 Some(key) => key.clone(),
                 None => random_key(),
@@ -142,33 +169,36 @@ impl Transport {
     }
 
     /// One try: the whole answer, whatever its status.
-    async fn answer<T>(
+    async fn answer(
         &self,
-        endpoint: &Endpoint<T>,
+        request: &Request,
         headers: &HeaderMap,
+        limit: Duration,
     ) -> Result<Answer, Error> {
         let sent = async {
-            let url = self.url(&endpoint.path)?;
-            let response = self
-                .follow(endpoint.method.clone(), url, headers.clone(), endpoint.body.clone())
-                .await?;
-            let status = response.status().as_u16();
-            let (request_id, retry_after) = (request_id(&response), retry_after(&response));
-            let body = self.body(response, &endpoint.method).await?;
-            Ok(Answer { status, request_id, retry_after, body })
+            let url = self.url(&request.path)?;
+            let (method, body) = (request.method.clone(), request.body.clone());
+            let response = self.follow(method, url, headers.clone(), body).await?;
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let body = self.body(response, &request.method).await?;
+            Ok(Answer { status, headers, body })
         };
-        match tokio::time::timeout(self.timeout(), sent).await {
+        match tokio::time::timeout(limit, sent).await {
             Ok(answer) => answer,
-            Err(_) => Err(self.broken_off(&endpoint.method, &endpoint.path)),
+            Err(_) => Err(self.broken_off(&request.method, &request.path, limit)),
         }
     }
 
     /// One try of a GET whose body is read by the caller.
-    pub(crate) async fn open(&self, path: &str, headers: HeaderMap) -> Result<Response, Error> {
+    pub(crate) async fn open(
+        &self,
+        path: &str,
+        headers: HeaderMap,
+    ) -> Result<reqwest::Response, Error> {
         let opened = self.follow(Method::GET, self.url(path)?, headers, None);
         match tokio::time::timeout(self.timeout(), opened).await {
             Ok(response) => response,
-            Err(_) => Err(self.broken_off(&Method::GET, path)),
+            Err(_) => Err(self.broken_off(&Method::GET, path, self.timeout())),
         }
     }
 
@@ -178,8 +208,8 @@ impl Transport {
         method: Method,
         mut url: Url,
         headers: HeaderMap,
-        body: Option<Vec<u8>>,
-    ) -> Result<Response, Error> {
+        body: Option<Bytes>,
+    ) -> Result<reqwest::Response, Error> {
         for _ in 0..=MAX_REDIRECTS {
             let mut request =
                 self.http.request(method.clone(), url.clone()).headers(headers.clone());
@@ -205,7 +235,7 @@ impl Transport {
                         "{method} {url} is redirected to {target:?}: is the base URL right?"
                     );
                     return Err(Error::new(ErrorKind::UnexpectedStatus, self.key.redact(message))
-                        .with_answer(status, request_id(&response), String::new()));
+                        .with_answer(status, request_id(response.headers()), String::new()));
                 }
             }
         }
@@ -216,7 +246,7 @@ impl Transport {
     }
 
     /// The whole body, if it is of a size that an answer may have.
-    async fn body(&self, mut response: Response, method: &Method) -> Result<Bytes, Error> {
+    async fn body(&self, mut response: reqwest::Response, method: &Method) -> Result<Bytes, Error> {
         let mut body = BytesMut::new();
         let url = response.url().clone();
         while let Some(chunk) =
@@ -233,78 +263,44 @@ impl Transport {
         Ok(body.freeze())
     }
 
-    fn read<T>(&self, endpoint: &Endpoint<T>, answer: &Answer) -> Result<T, Error> {
-        tracing::debug!(status = answer.status, request_id = answer.request_id, "answered");
-        (endpoint.decode)(&answer.body).map_err(|error| {
-            let body = self.key.redact(String::from_utf8_lossy(&answer.body).into_owned());
-            let message =
-                format!("the body is not what {} promises: {}", endpoint.path, shown(&body));
-            Error::new(ErrorKind::Decode, message)
-                .with_answer(answer.status, answer.request_id.clone(), body)
-                .with_source(error)
-        })
+    fn unreadable(&self, path: &str, response: &Response, error: serde_json::Error) -> Error {
+        let body = self.key.redact(String::from_utf8_lossy(&response.body).into_owned());
+        let message = format!("the body is not what {path} promises: {}", shown(&body));
+        Error::new(ErrorKind::Decode, message)
+            .with_answer(response.status, request_id(&response.headers), body)
+            .with_call(response.attempts, None)
+            .with_source(error)
     }
 
-    fn refused(&self, answer: Answer) -> Error {
+    fn refused(&self, answer: &Answer) -> Error {
         let body = self.key.redact(String::from_utf8_lossy(&answer.body).into_owned());
-        Error::from_answer(answer.status, answer.request_id, answer.retry_after, body)
+        let (request_id, retry_after) = (request_id(&answer.headers), retry_after(&answer.headers));
+        Error::from_answer(answer.status, request_id, retry_after, body)
     }
 
     /// The error that a response other than 2xx is, its body read.
-    pub(crate) async fn refuse(&self, response: Response) -> Error {
-        let status = response.status().as_u16();
-        let (request_id, retry_after) = (request_id(&response), retry_after(&response));
+    pub(crate) async fn refuse(&self, response: reqwest::Response) -> Error {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let read = tokio::time::timeout(self.timeout(), self.body(response, &Method::GET)).await;
         // The status says enough when the body cannot be read.
         let body = read.ok().and_then(Result::ok).unwrap_or_default();
-        self.refused(Answer { status, request_id, retry_after, body })
+        self.refused(&Answer { status, headers, body })
     }
 
-    fn broken_off(&self, method: &Method, path: &str) -> Error {
-        let url = self.base.as_str().trim_end_matches('/');
-        let seconds = self.timeout().as_secs_f64();
+    fn broken_off(&self, method: &Method, path: &str, limit: Duration) -> Error {
+        let (url, seconds) = (self.base_url(), limit.as_secs_f64());
         Error::new(
             ErrorKind::Timeout,
-            format!("{method} {url}{path}: no whole answer within {seconds} s"),
+            format!("{method} {url}{path}: no whole answer within {seconds:.3} s"),
         )
     }
 
     fn url(&self, path: &str) -> Result<Url, Error> {
-        let url = format!("{}{path}", self.base.as_str().trim_end_matches('/'));
+        let url = format!("{}{path}", self.base_url());
         Url::parse(&url).map_err(|error| {
             Error::configuration(format!("{url:?} is not a URL")).with_source(error)
         })
     }
-}
-
-fn http_client(connect_timeout: Option<Duration>) -> Result<Client, Error> {
-    Client::builder()
-        .tls_backend_preconfigured(tls()?)
-        .user_agent(USER_AGENT)
-        .connect_timeout(connect_timeout.unwrap_or(CONNECT_TIMEOUT))
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| {
-            Error::configuration("there is no HTTP client to be had").with_source(error)
-        })
-}
-
-/// rustls with the platform's roots. The provider is named here, since a process-wide default may be missing or another's.
-fn tls() -> Result<rustls::ClientConfig, Error> {
-    use rustls_platform_verifier::BuilderVerifierExt as _;
-
-    #[cfg(feature = "aws-lc-rs")]
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
-    let provider = rustls::crypto::ring::default_provider();
-    let no_tls =
-        |error| Error::configuration("TLS cannot be set up on this machine").with_source(error);
-    Ok(rustls::ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_safe_default_protocol_versions()
-        .map_err(no_tls)?
-        .with_platform_verifier()
-        .map_err(no_tls)?
-        .with_no_client_auth())
 }
 
 pub(crate) fn connection(error: reqwest::Error, method: &Method, url: &Url) -> Error {
@@ -313,12 +309,12 @@ pub(crate) fn connection(error: reqwest::Error, method: &Method, url: &Url) -> E
     Error::new(kind, format!("{method} {url}: {what}")).with_source(error.without_url())
 }
 
-fn request_id(response: &Response) -> Option<String> {
-    response.headers().get(REQUEST_ID)?.to_str().ok().map(ToOwned::to_owned)
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    headers.get(REQUEST_ID)?.to_str().ok().map(ToOwned::to_owned)
 }
 
-fn retry_after(response: &Response) -> Option<Duration> {
-    retry::retry_after(response.headers().get(RETRY_AFTER)?.to_str().ok()?, now())
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    retry::retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, now())
 }
 
 #[expect(

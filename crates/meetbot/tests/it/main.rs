@@ -7,6 +7,7 @@ mod dependencies;
 mod download;
 mod fake_server;
 mod lies;
+mod settings;
 mod traces;
 mod wait;
 mod watch;

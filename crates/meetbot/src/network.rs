@@ -1,0 +1,103 @@
+//! How a client reaches the network: TLS and its roots, a proxy, and what the client calls itself.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use reqwest::{Client, Proxy};
+use rustls::{
+    ClientConfig,
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+use rustls_platform_verifier::Verifier;
+
+use crate::Error;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const USER_AGENT: &str = concat!("meetbot-rust/", env!("CARGO_PKG_VERSION"));
+
+/// What the builder was told; what is `None` has its default.
+#[derive(Clone, Default)]
+pub(crate) struct Network {
+    pub(crate) user_agent: Option<String>,
+    pub(crate) proxy: Option<String>,
+    /// Certificates in PEM.
+    pub(crate) ca_bundle: Option<Vec<u8>>,
+}
+
+impl Network {
+    /// A pool of connections of its own.
+    pub(crate) fn client(&self, connect_timeout: Option<Duration>) -> Result<Client, Error> {
+        let mut client = Client::builder()
+            .tls_backend_preconfigured(self.tls()?)
+            .user_agent(self.user_agent.as_deref().unwrap_or(USER_AGENT))
+            .connect_timeout(connect_timeout.unwrap_or(CONNECT_TIMEOUT))
+            .redirect(reqwest::redirect::Policy::none());
+        if let Some(proxy) = &self.proxy {
+            // The URL may hold a password, so that no error shows it.
+            let proxy = Proxy::all(proxy)
+                .map_err(|_| Error::configuration("the proxy is not one of http:// or https://"))?;
+            client = client.proxy(proxy);
+        }
+        client.build().map_err(|error| {
+            Error::configuration("there is no HTTP client to be had").with_source(error)
+        })
+    }
+
+    /// rustls with the platform's roots. The provider is named here, since a process-wide default may be missing or another's.
+    fn tls(&self) -> Result<ClientConfig, Error> {
+        #[cfg(feature = "aws-lc-rs")]
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+        let provider = rustls::crypto::ring::default_provider();
+        let provider = Arc::new(provider);
+        let verifier = verifier(&provider, self.own_roots()?)?;
+        Ok(ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(no_tls)?
+            .dangerous() // The platform's own verifier is what the name warns of.
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth())
+    }
+
+    /// The certificates of the bundle.
+    fn own_roots(&self) -> Result<Vec<CertificateDer<'static>>, Error> {
+        let Some(pem) = &self.ca_bundle else { return Ok(Vec::new()) };
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+        let roots = read
+            .map_err(|error| Error::configuration("the CA bundle is not PEM").with_source(error))?;
+        if roots.is_empty() {
+            return Err(Error::configuration("the CA bundle holds no certificate"));
+        }
+        Ok(roots)
+    }
+}
+
+/// Verifies by the platform's roots and these; by Mozilla's where there are none at all (a container of few files).
+fn verifier(
+    provider: &Arc<CryptoProvider>,
+    own: Vec<CertificateDer<'static>>,
+) -> Result<Verifier, Error> {
+    let with = |roots| Verifier::new_with_extra_roots(roots, Arc::clone(provider));
+    if own.is_empty() {
+        let mozillas = || webpki_root_certs::TLS_SERVER_ROOT_CERTS.to_vec();
+        return with(own).or_else(|_| with(mozillas())).map_err(no_tls);
+    }
+    with(own).map_err(|error| {
+        Error::configuration("the CA bundle holds what is no certificate").with_source(error)
+    })
+}
+
+fn no_tls(error: rustls::Error) -> Error {
+    Error::configuration("TLS cannot be set up on this machine").with_source(error)
+}
+
+impl fmt::Debug for Network {
+    /// A proxy's URL may hold its password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network")
+            .field("user_agent", &self.user_agent)
+            .field("proxy", &self.proxy.as_ref().map(|_| "…"))
+            .field("ca_bundle", &self.ca_bundle.as_ref().map(Vec::len))
+            .finish()
+    }
+}

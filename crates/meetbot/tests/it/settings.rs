@@ -1,0 +1,164 @@
+//! Settings of a client: time for the whole call, a proxy, roots of one's own, the user agent; and calls of one's own.
+
+use std::{io::Write as _, net::TcpListener, sync::Arc, thread, time::Duration};
+
+use base64::Engine as _;
+use meetbot::{CallOptions, ErrorKind, MeetBot, Request, blocking};
+use rustls::pki_types::PrivateKeyDer;
+
+use crate::fake_server::{FakeServer, KEY, Reply, answer, job};
+
+fn busy(seconds: &str) -> Reply {
+    answer(503, &[("Retry-After", seconds)], r#"{"error":"unavailable","message":"in a moment"}"#)
+}
+
+#[tokio::test]
+async fn a_deadline_holds_for_all_tries_together() {
+    let server = FakeServer::start([busy("0"), Reply::Hang]);
+    let once = CallOptions::new().deadline(Duration::from_millis(200)).max_retries(9);
+    let error = server.client().with(once).unwrap().get_bot("job_x").await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 2), "{error}");
+}
+
+#[tokio::test]
+async fn a_call_that_would_wait_beyond_its_deadline_gives_up_at_once_with_what_the_server_said() {
+    let server = FakeServer::start([busy("50")]);
+    let mb = server.client().with(CallOptions::new().deadline(Duration::from_secs(40))).unwrap();
+    let error = mb.get_bot("job_x").await.unwrap_err();
+    assert_eq!((error.status(), error.attempts()), (Some(503), 1), "{error}");
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(50)));
+}
+
+#[tokio::test]
+async fn an_error_says_how_often_it_was_tried_and_with_which_key() {
+    let server = FakeServer::start([busy("0"), busy("0")]);
+    let mb = server.client().with(CallOptions::new().max_retries(1)).unwrap();
+    let error = mb.leave_bot("job_x").await.unwrap_err();
+    assert_eq!(error.attempts(), 2);
+    assert_eq!(error.idempotency_key(), server.requests()[1].header("idempotency-key"));
+    assert!(error.idempotency_key().is_some());
+}
+
+#[tokio::test]
+async fn every_request_goes_through_the_proxy_and_no_debug_shows_its_password() {
+    let proxy = FakeServer::start([answer(200, &[], &job(1, "queued"))]);
+    let url = proxy.url().replace("http://", "http://me:s3cret@");
+    let builder = MeetBot::builder().api_key(KEY).base_url("http://api.invalid").proxy(url);
+    let debug = format!("{builder:?}");
+    let mb = builder.build().unwrap();
+    mb.get_bot("job_x").await.unwrap().unwrap();
+    let request = &proxy.requests()[0];
+    assert_eq!(request.line, "GET http://api.invalid/api/v1/jobs/job_x HTTP/1.1");
+    assert!(request.header("proxy-authorization").is_some());
+    assert!(!format!("{debug} {mb:?}").contains("s3cret"), "{debug} {mb:?}");
+    let wrong = MeetBot::builder().api_key(KEY).proxy("not a url:s3cret").build().unwrap_err();
+    assert_eq!(wrong.kind(), ErrorKind::Configuration);
+    assert!(!format!("{wrong:?}").contains("s3cret"), "{wrong:?}");
+}
+
+#[test]
+fn a_client_calls_itself_what_it_was_told() {
+    let server = FakeServer::start((0..2).map(|_| answer(200, &[], &job(1, "queued"))));
+    server.blocking().get_bot("job_x").unwrap();
+    let named =
+        blocking::MeetBot::builder().api_key(KEY).base_url(server.url()).user_agent("acme/2");
+    named.build().unwrap().get_bot("job_x").unwrap();
+    let agents: Vec<_> = server
+        .requests()
+        .iter()
+        .map(|request| request.header("user-agent").unwrap().to_owned())
+        .collect();
+    assert_eq!(agents, [concat!("meetbot-rust/", env!("CARGO_PKG_VERSION")), "acme/2"]);
+}
+
+/// Answers one request over TLS, with a certificate that only `ca_bundle` knows.
+fn tls_server() -> (u16, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let config = Arc::new(config);
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut tls = rustls::StreamOwned::new(connection, stream);
+            // The client that does not trust the certificate hangs up here.
+            let mut request = [0; 4_096];
+            if std::io::Read::read(&mut tls, &mut request).is_ok_and(|read| read > 0) {
+                let Reply::Raw(bytes) = answer(200, &[], &job(1, "queued")) else { return };
+                tls.write_all(&bytes).unwrap();
+                tls.conn.send_close_notify();
+                tls.flush().unwrap();
+            }
+        }
+    });
+    let base64 = base64::engine::general_purpose::STANDARD.encode(made.cert.der());
+    (port, format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n"))
+}
+
+#[tokio::test]
+async fn a_server_of_an_authority_of_ones_own_is_trusted_with_its_bundle_alone() {
+    let (port, pem) = tls_server();
+    let builder = || {
+        MeetBot::builder().api_key(KEY).base_url(format!("https://localhost:{port}")).max_retries(0)
+    };
+    let error = builder().build().unwrap().get_bot("job_x").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connection, "{error:?}");
+    assert!(format!("{error:?}").contains("UnknownIssuer"), "{error:?}");
+    assert!(builder().ca_bundle(pem).build().unwrap().get_bot("job_x").await.unwrap().is_some());
+    for wrong in ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        let error = builder().ca_bundle(wrong).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_of_ones_own_has_the_retries_the_key_and_the_errors_of_all_others() {
+    let server = FakeServer::start([
+        busy("0"),
+        answer(201, &[("X-Request-Id", "req_7")], "whatever it is"),
+        answer(409, &[], r#"{"error":"invalid_state","message":"too late"}"#),
+    ]);
+    let mb = server.client();
+    let path = meetbot::api_path(&["new", "a/b"], &[("q", "x y")]).unwrap();
+    let request = Request::new("POST", path)
+        .unwrap()
+        .header("traceparent", "00-1-2-01")
+        .unwrap()
+        .json(r#"{"n":1}"#);
+    let answer = mb.request(request.clone()).await.unwrap();
+    assert_eq!((answer.status(), answer.attempts()), (201, 2));
+    assert_eq!(
+        (answer.header("x-request-id"), answer.body().as_ref()),
+        (Some("req_7"), &b"whatever it is"[..])
+    );
+    let sent = server.requests();
+    assert_eq!(sent[1].line, "POST /api/v1/new/a%2Fb?q=x+y HTTP/1.1");
+    assert_eq!(
+        (sent[1].header("traceparent"), sent[1].body.as_str()),
+        (Some("00-1-2-01"), r#"{"n":1}"#)
+    );
+    assert_eq!(sent[0].header("idempotency-key"), sent[1].header("idempotency-key"));
+    let error = mb.request(request).await.unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Conflict, "too late"));
+}
+
+#[test]
+fn a_call_that_cannot_be_sent_is_told() {
+    assert!(Request::new("GE T", "/x").is_err());
+    assert!(Request::new("GET", "x").is_err());
+    let request = || Request::new("GET", "/x").unwrap();
+    for (name, value) in
+        [("", "x"), ("a b", "x"), ("x", "line\nbreak"), ("Authorization", "Bearer x")]
+    {
+        let error = request().header(name, value).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{name}");
+    }
+}
