@@ -118,7 +118,9 @@ pub(crate) fn ending(job: &Job) -> String {
     let left = job.leave_reason.as_ref().map(|reason| format!(", left: {reason}"));
     let failure = job.failure_code.as_ref().map(|code| {
         let detail = job.failure_detail.as_deref().unwrap_or_default();
-        format!("\n{code}: {detail}\n{}", code.advice())
+        let billed = if code.billed() { "billed" } else { "not billed" };
+        let retry = if code.retryable() { "a retry may help" } else { "a retry will not help" };
+        format!("\n{code}: {detail} ({billed}, {retry})\n{}", code.advice())
     });
     let manifest = job.manifest_uri.as_ref().map(|uri| format!("\nmanifest: {uri}"));
     let more: String = [left, failure, manifest].into_iter().flatten().collect();
@@ -129,4 +131,35 @@ pub(crate) fn ending(job: &Job) -> String {
 #[expect(clippy::disallowed_methods, reason = "the commands' one reading of the clock")]
 pub(crate) fn now() -> Timestamp {
     Timestamp::from(SystemTime::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use xtask::spec_file;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_job_says_why_who_pays_and_what_to_do() {
+        let vectors = spec_file::read_json("spec/vectors/models.json");
+        let cases = vectors["cases"].as_array().unwrap().iter();
+        let failed = cases
+            .filter(|case| case["model"] == "job")
+            .find(|case| case["json"]["status"] == "failed")
+            .unwrap();
+        let job: Job = serde_json::from_value(failed["json"].clone()).unwrap();
+        let code = job.failure_code.clone().unwrap();
+        let text = ending(&job);
+        for part in [
+            job.id.to_string().as_str(),
+            "failed",
+            code.as_str(),
+            job.failure_detail.as_deref().unwrap(),
+            "billed",
+            "retry",
+            code.advice(),
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
 }
