@@ -46,10 +46,10 @@ mod vectors;
 
 pub use meetbot_types::{
     AutoLeave, AutoLeaveConfig, CommandId, ControlAction, ControlResult, ControlState,
-    DeletionReceipt, Delivery, DeliveryId, DeliveryState, DeliveryTry, ErasureReceipt, ErrorCode,
-    EventId, EventName, FailureCode, Issue, Job, JobId, JobStatus, LeaveReason, Manifest, Metadata,
-    NewJob, Page, Permission, Platform, Recording, RecordingState, RemovedObject, Rule,
-    TimelineEvent, Timestamp, Webhooks, manifest,
+    DeletionReceipt, Delivery, DeliveryId, DeliveryState, DeliveryTry, Endpoint, EndpointState,
+    ErasureReceipt, ErrorCode, EventId, EventName, FailureCode, Issue, Job, JobId, JobStatus,
+    LeaveReason, Manifest, Metadata, NewJob, Page, Permission, Platform, Recording, RecordingState,
+    RemovedObject, Rule, TimelineEvent, Timestamp, Webhooks, manifest,
 };
 
 pub use crate::{

@@ -3,6 +3,7 @@
 mod api;
 pub mod clock;
 pub mod config;
+mod connections;
 mod data_folder;
 mod dispatch;
 mod jobs;

@@ -9,6 +9,7 @@ use crate::{
     api::{self, KnownKeys, Server},
     clock::Clock,
     config::Config,
+    connections,
     data_folder::{DataFolder, DataFolderError},
     dispatch::{self, Dispatch, Launcher},
     store::{SqliteStore, Store, StoreError},
@@ -106,8 +107,13 @@ impl Orchestrator {
         let wakes = Arc::new(Wakes::default());
         let guard = Arc::new(Guard::new(address.ip().is_loopback(), &config.allow_networks));
         let (stop_work, stop_api) = (CancellationToken::new(), CancellationToken::new());
-        let sender =
-            Sender::new(Arc::clone(&store), Arc::clone(&guard), clock, Arc::clone(&outbox))?;
+        let sender = Sender::new(
+            Arc::clone(&store),
+            Arc::clone(&guard),
+            connections::for_webhooks(),
+            clock,
+            Arc::clone(&outbox),
+        )?;
         let server = Server {
             store: Arc::clone(&store),
             clock,

@@ -30,6 +30,33 @@ words! {
     }
 }
 
+words! {
+    /// How an endpoint is.
+    pub enum EndpointState {
+        /// Nothing is wrong with it.
+        Up = "up",
+        /// Its last tries failed.
+        Failing = "failing",
+        /// It has failed so often in a row that it is only probed now and then.
+        Down = "down",
+    }
+}
+
+/// How the endpoint of a delivery is now. An endpoint is a URL without its query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// In a word.
+    pub state: EndpointState,
+    /// How many tries have failed since the last one that did not, over all deliveries.
+    pub failures: u32,
+    /// Since when they fail; `None` when they do not.
+    pub failing_since: Option<Timestamp>,
+    /// Nothing is sent there before; `None` when it does not rest. Sending a delivery again ends the rest.
+    pub rests_until: Option<Timestamp>,
+}
+
 /// One event on its way to one webhook endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -47,10 +74,12 @@ pub struct Delivery {
     pub url: String,
     /// How far it has come.
     pub state: DeliveryState,
-    /// When it is tried next; `None` when it is not.
+    /// When it is tried next, at the earliest; `None` when it is not, while it is on its way, and while it waits for an earlier one of its job.
     pub next_try_at: Option<Timestamp>,
     /// When the event happened.
     pub created_at: Timestamp,
+    /// How the endpoint is now.
+    pub endpoint: Endpoint,
     /// Every try, oldest first.
     pub tries: Vec<DeliveryTry>,
 }

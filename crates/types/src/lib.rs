@@ -27,7 +27,7 @@ pub mod time;
 
 pub use auto_leave::{AutoLeave, AutoLeaveConfig, Rule};
 pub use control::{ControlAction, ControlResult, ControlState};
-pub use delivery::{Delivery, DeliveryState, DeliveryTry, TimelineEvent};
+pub use delivery::{Delivery, DeliveryState, DeliveryTry, Endpoint, EndpointState, TimelineEvent};
 pub use ending::{Cause, Ending};
 pub use error::{ErrorBody, ErrorCode, Issue};
 pub use event::{EventName, WebhookEvent};

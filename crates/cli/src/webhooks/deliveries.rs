@@ -1,6 +1,6 @@
 //! `meetbot webhooks list|show|redeliver`: what became of each webhook.
 
-use meetbot::{Delivery, DeliveryState, DeliveryTry, ListDeliveries, MeetBot, Timestamp};
+use meetbot::{Delivery, DeliveryState, DeliveryTry, Endpoint, ListDeliveries, MeetBot, Timestamp};
 
 use crate::{
     jobs::age,
@@ -165,6 +165,7 @@ fn described(delivery: &Delivery) -> String {
         format!("{id} {state}"),
         format!("{event} #{sequence} of {job_id}, {created_at}"),
         format!("to {url}"),
+        endpoint(&delivery.endpoint),
     ];
     for (number, tried) in (1..).zip(&delivery.tries) {
         let (at, took) = (tried.at, tried.duration_ms);
@@ -174,6 +175,16 @@ fn described(delivery: &Delivery) -> String {
     }
     lines.extend(delivery.next_try_at.map(|next| format!("next try at {next}")));
     lines.join("\n")
+}
+
+fn endpoint(endpoint: &Endpoint) -> String {
+    let Endpoint { state, failures, failing_since, rests_until } = endpoint;
+    let mut text = format!("the endpoint is {state}");
+    text.extend(
+        failing_since.map(|since| format!(" since {since}: {failures} tries failed in a row")),
+    );
+    text.extend(rests_until.map(|until| format!("; nothing is sent there before {until}")));
+    text
 }
 
 /// What an endpoint answered is not to steer the terminal.
@@ -193,6 +204,7 @@ mod tests {
             "id": "dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ", "jobId": "job_01KAB1CDEFGHJKMNPQRSTVWXYZ",
             "event": "job.finalized", "sequence": 7, "url": "https://a.example/f", "state": "pending",
             "nextTryAt": "2026-11-23T10:01:35.000Z", "createdAt": "2026-11-23T10:01:00.000Z",
+            "endpoint": {"state": "failing", "failures": 2, "failingSince": "2026-11-23T10:01:00.012Z", "restsUntil": null},
             "tries": [
                 {"at": "2026-11-23T10:01:00.000Z", "durationMs": 12, "status": 503, "error": "503 Service Unavailable", "answer": "back\n\u{1b}[2Jat ten"},
                 {"at": "2026-11-23T10:01:05.000Z", "durationMs": 10000, "status": null, "error": "no answer within 10 s", "answer": null},
@@ -204,6 +216,7 @@ mod tests {
             "dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ pending\n\
              job.finalized #7 of job_01KAB1CDEFGHJKMNPQRSTVWXYZ, 2026-11-23T10:01:00.000Z\n\
              to https://a.example/f\n\
+             the endpoint is failing since 2026-11-23T10:01:00.012Z: 2 tries failed in a row\n\
              \x20 1. 2026-11-23T10:01:00.000Z     12 ms  503 Service Unavailable\n\
              \x20    | back\n\
              \x20    | \u{fffd}[2Jat ten\n\

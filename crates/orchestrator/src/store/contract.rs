@@ -1,5 +1,7 @@
 //! What every store must do. Run on SQLite; PostgreSQL will run the same.
 
+mod outbox;
+
 use std::{sync::Arc, time::Duration};
 
 use meetbot_types::{
@@ -481,69 +483,6 @@ async fn a_list_is_stable_under_inserts_and_filters() {
     );
     let filter = JobFilter { platform: Some(Platform::ZoomWeb), ..JobFilter::default() };
     assert!(list(filter, None).await.data.is_empty());
-}
-
-#[tokio::test]
-async fn deliveries_of_a_job_stay_in_order_until_the_oldest_has_failed_four_times() {
-    let fixture = fixture().await;
-    let job = fixture.create(|job| job.webhooks.on_finalize = None, at(1)).await;
-    fixture.claim(1, at(2)).await.unwrap();
-    fixture.report(job.id, 1, 1, 1, &[BotReport::Admitted], at(3)).await;
-    let due = async |second| fixture.store.due_deliveries(10, at(second)).await.unwrap();
-    for round in 1..=TRIES_IN_ORDER {
-        let now = 100 * u64::from(round);
-        let taken = due(now).await;
-        assert_eq!(taken.len(), 1, "only the oldest");
-        assert_eq!((taken[0].event.attempt, taken[0].event.data.sequence), (round, 1));
-        assert!(due(now).await.is_empty(), "it is on its way");
-        let tried = DeliveryTry {
-            at: at(now).wall,
-            duration_ms: 1,
-            status: Some(500),
-            error: Some("500".into()),
-            answer: Some("not today".into()),
-        };
-        let again = Verdict::Again(at(now + 100).wall);
-        fixture.store.tried(taken[0].event.delivery_id, tried, again).await.unwrap();
-    }
-    let taken = due(500).await;
-    assert_eq!(taken.iter().map(|due| due.event.data.sequence).collect::<Vec<_>>(), [2, 1]);
-}
-
-#[tokio::test]
-async fn one_url_in_both_fields_gets_each_event_once_and_a_dead_delivery_can_be_sent_again() {
-    let fixture = fixture().await;
-    let url = "http://127.0.0.1:1/all";
-    let both = |job: &mut Job| {
-        job.webhooks.on_status_change = Some(url.into());
-        job.webhooks.on_finalize = Some(url.into());
-    };
-    let job = fixture.create(both, at(1)).await;
-    fixture.claim(1, at(2)).await.unwrap();
-    let failure = Failure::new(FailureCode::HostDeniedAdmission, "no");
-    fixture.report(job.id, 1, 1, 1, &[ended(Cause::Failed(failure), false)], at(3)).await;
-    let list = async || {
-        let filter = DeliveryFilter { job_id: Some(job.id), state: None };
-        let window = Window { limit: 10, after: None };
-        fixture.store.deliveries(fixture.tenant, filter, window).await.unwrap().data
-    };
-    let mut events: Vec<_> = list().await.iter().map(|one| one.event.to_string()).collect();
-    events.sort();
-    assert_eq!(events, ["job.failed", "job.status_changed"]);
-    let taken = fixture.store.due_deliveries(10, at(4)).await.unwrap();
-    let id = taken[0].event.delivery_id;
-    let tried = DeliveryTry {
-        at: at(4).wall,
-        duration_ms: 1,
-        status: Some(410),
-        error: Some("410".into()),
-        answer: None,
-    };
-    fixture.store.tried(id, tried, Verdict::Dead).await.unwrap();
-    let again = fixture.store.redeliver(fixture.tenant, id, at(5)).await.unwrap().unwrap();
-    assert_eq!((again.state, again.tries.len()), (DeliveryState::Pending, 1));
-    let taken = fixture.store.due_deliveries(10, at(6)).await.unwrap();
-    assert!(taken.iter().any(|due| due.event.delivery_id == id && due.event.attempt == 2));
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ mod sqlite;
 #[cfg(test)]
 mod contract;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use meetbot_types::{
     CommandId, ConsumerId, ControlAction, ControlState, Delivery, DeliveryId, DeliveryState,
@@ -14,12 +16,14 @@ use meetbot_types::{
 };
 
 pub use self::sqlite::SqliteStore;
-use crate::clock::Now;
+use crate::{clock::Now, webhooks::breaker::Lane};
 
 /// How often a job's bots are replaced; the attempt after these only finalises what is on disk.
 pub const MAX_ATTEMPTS: u32 = 5;
 /// After so many failed tries of the oldest delivery, later ones of the same job may pass it.
 pub const TRIES_IN_ORDER: u32 = 4;
+/// A delivery that has waited for so long for an endpoint that is down is given up: all its tries would have been made by then.
+pub const KEEP_TRYING_MS: i64 = 36 * 60 * 60 * 1000;
 /// How long an answer is kept for its `Idempotency-Key`.
 pub const KEEP_ANSWERS_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -254,10 +258,43 @@ pub struct DueDelivery {
     pub url: String,
     /// The consumer's webhook secret.
     pub secret: String,
+    /// Where its endpoint queues.
+    pub(crate) lane: Lane,
+}
+
+/// How many tries may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// At endpoints that answer.
+    pub proven: u32,
+    /// At others.
+    pub unproven: u32,
+}
+
+/// Deliveries that were taken to be tried.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// These.
+    pub due: Vec<DueDelivery>,
+    /// When there may be more, as far as there is room for it.
+    pub next: Option<Timestamp>,
+}
+
+/// A try that was made.
+#[derive(Debug, Clone)]
+pub struct Tried {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// What happened.
+    pub tried: DeliveryTry,
+    /// What becomes of the delivery.
+    pub verdict: Verdict,
+    /// How long the endpoint asks to be left alone.
+    pub wish: Option<Duration>,
 }
 
 /// Where a delivery goes from here.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It arrived.
     Delivered,
@@ -369,12 +406,11 @@ pub trait Store: Send + Sync + 'static {
     /// When the next job in the queue wants to start.
     async fn next_start(&self) -> Result<Option<Timestamp>>;
 
-    /// Takes deliveries that are due, in order per job and endpoint; nobody else gets them for a minute.
-    async fn due_deliveries(&self, limit: u32, now: Now) -> Result<Vec<DueDelivery>>;
-    /// When the next delivery wants to be tried.
-    async fn next_delivery(&self) -> Result<Option<Timestamp>>;
-    /// Notes a try and what follows from it.
-    async fn tried(&self, id: DeliveryId, tried: DeliveryTry, verdict: Verdict) -> Result<()>;
+    /// Takes deliveries that are due, in order per job and endpoint; nobody else gets them for a minute. Endpoints that answer come first,
+    /// those that rest not at all, and none gets more at once than its bulkhead lets through.
+    async fn due_deliveries(&self, room: Room, now: Now) -> Result<Taken>;
+    /// Notes a try, and what follows from it for the delivery, those behind it and the endpoint.
+    async fn tried(&self, tried: Tried, now: Now) -> Result<()>;
     /// Deliveries with their tries, newest first.
     async fn deliveries(
         &self,
@@ -388,6 +424,6 @@ pub trait Store: Send + Sync + 'static {
     async fn redeliver(&self, tenant: Tenant, id: DeliveryId, now: Now)
     -> Result<Option<Delivery>>;
 
-    /// Drops answers that were kept long enough, and shows that the store can be written.
+    /// Drops answers that were kept long enough, gives back what a sender never came back from, and shows that the store can be written.
     async fn sweep(&self, now: Now) -> Result<()>;
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
 use url::{Host, Url};
 
 /// The longest webhook URL, in characters.
@@ -159,13 +160,26 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         && segments[0] != 0x3fff
 }
 
+/// How many names are looked up at once: each lookup may hold a thread for as long as a name server keeps silent.
+const LOOKUPS: usize = 64;
+
 /// Resolves names to addresses that the guard allows, so that no name leads around it.
-pub(crate) struct GuardedResolver(pub Arc<Guard>);
+pub(crate) struct GuardedResolver {
+    guard: Arc<Guard>,
+    turns: Arc<Semaphore>,
+}
+
+impl GuardedResolver {
+    pub(crate) fn new(guard: Arc<Guard>) -> Self {
+        Self { guard, turns: Arc::new(Semaphore::new(LOOKUPS)) }
+    }
+}
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let guard = Arc::clone(&self.0);
+        let (guard, turns) = (Arc::clone(&self.guard), Arc::clone(&self.turns));
         Box::pin(async move {
+            let _turn = turns.acquire().await?;
             let host = name.as_str().to_owned();
             let found: Vec<SocketAddr> =
                 tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
@@ -272,7 +286,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_home_is_refused_when_it_is_resolved() {
-        let resolver = GuardedResolver(Arc::new(Guard::new(false, &[])));
+        let resolver = GuardedResolver::new(Arc::new(Guard::new(false, &[])));
         let addresses = resolver.resolve("localhost".parse().unwrap()).await;
         assert!(addresses.err().unwrap().to_string().contains("no public address"));
     }

@@ -9,6 +9,7 @@ use meetbot_types::{
 use reqwest::{Client, Response, header, redirect};
 
 use super::{
+    breaker::Lane,
     guard::{Guard, GuardedResolver},
     schedule::Outcome,
 };
@@ -25,31 +26,40 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const ANSWER_BYTES: usize = 4096;
 /// How long an answer that has begun may take to come that far. What it says does not change what its status means.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+/// How many unused connections are kept for each host, and for how long.
+const KEPT: usize = 8;
+const KEPT_FOR: Duration = Duration::from_secs(15);
 /// How much an endpoint may send unasked over HTTP/2.
 const WINDOW: u32 = 65_535;
 
 /// Makes tries.
 pub(super) struct Post {
-    client: Client,
+    /// For endpoints that answer: their names are not looked up behind those of others, and their connections are kept for a while.
+    proven: Client,
+    /// For all other endpoints.
+    unproven: Client,
     guard: Arc<Guard>,
     clock: Clock,
 }
 
 impl Post {
-    /// A client that follows no redirects and reaches only what the guard allows.
+    /// Clients that follow no redirects and reach only what the guard allows.
     pub(super) fn new(guard: Arc<Guard>, clock: Clock) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .tls_backend_preconfigured(crate::tls::config())
-            .user_agent(concat!("meetbot/", env!("CARGO_PKG_VERSION")))
-            .timeout(TIME_LIMIT)
-            .connect_timeout(CONNECT_LIMIT)
-            .http2_initial_stream_window_size(WINDOW)
-            .http2_initial_connection_window_size(WINDOW)
-            .redirect(redirect::Policy::none())
-            .dns_resolver(Arc::new(GuardedResolver(Arc::clone(&guard))))
-            .no_proxy()
-            .build()?;
-        Ok(Self { client, guard, clock })
+        let client = || {
+            Client::builder()
+                .tls_backend_preconfigured(crate::tls::config())
+                .user_agent(concat!("meetbot/", env!("CARGO_PKG_VERSION")))
+                .timeout(TIME_LIMIT)
+                .connect_timeout(CONNECT_LIMIT)
+                .http2_initial_stream_window_size(WINDOW)
+                .http2_initial_connection_window_size(WINDOW)
+                .redirect(redirect::Policy::none())
+                .dns_resolver(Arc::new(GuardedResolver::new(Arc::clone(&guard))))
+                .no_proxy()
+        };
+        let proven = client().pool_idle_timeout(KEPT_FOR).pool_max_idle_per_host(KEPT).build()?;
+        let unproven = client().pool_max_idle_per_host(0).build()?;
+        Ok(Self { proven, unproven, guard, clock })
     }
 
     /// Tries a delivery. Whatever the endpoint does, this ends after eleven seconds and has held some kilobytes.
@@ -77,8 +87,8 @@ impl Post {
         self.guard.check(&delivery.url).map_err(|problem| format!("the URL {problem}"))?;
         let body = serde_json::to_vec(&delivery.event).map_err(|error| error.to_string())?;
         let id = delivery.event.delivery_id.to_string();
-        let mut request = self
-            .client
+        let client = if delivery.lane == Lane::Proven { &self.proven } else { &self.unproven };
+        let mut request = client
             .post(&delivery.url)
             .header(header::CONTENT_TYPE, "application/json")
             .header(SIGNATURE_HEADER, signature::sign(&body, &delivery.secret))

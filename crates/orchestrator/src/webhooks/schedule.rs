@@ -28,6 +28,13 @@ pub(crate) struct Outcome {
     pub retry_after: Option<Duration>,
 }
 
+impl Outcome {
+    /// How long the endpoint asks to be left alone altogether.
+    pub(crate) fn wish(self) -> Option<Duration> {
+        self.retry_after.filter(|_| matches!(self.status, Some(429 | 503)))
+    }
+}
+
 /// What follows from the try number `attempt` (from 1). `jitter` is random, from 0 to 1: waits are 10 % longer at most.
 pub(crate) fn next(attempt: u32, outcome: Outcome, jitter: f64, now: Timestamp) -> Verdict {
     match outcome.status {

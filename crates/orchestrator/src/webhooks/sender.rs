@@ -1,87 +1,112 @@
-//! Sends what is due in the outbox: sign, POST, note what came of it.
+//! Sends what is due in the outbox: takes it, tries it, notes what came of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use meetbot_types::Timestamp;
+use futures_util::FutureExt as _;
+use meetbot_types::{DeliveryId, Timestamp};
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{guard::Guard, post::Post, schedule};
+use super::{guard::Guard, lanes::Lanes, post::Post, schedule};
 use crate::{
     clock::Clock,
-    store::{DueDelivery, Store, Verdict},
+    store::{DueDelivery, Store, Taken, Tried, Verdict},
 };
 
-/// How many deliveries are on their way at once.
-const AT_ONCE: usize = 32;
 /// How long to wait at most before looking into the outbox again; pokes come sooner.
 const POLL: Duration = Duration::from_secs(5);
+/// The same while every place is taken: a try that takes long makes room without having ended.
+const POLL_FULL: Duration = Duration::from_millis(200);
 
 /// Sends deliveries until it is stopped.
 pub(crate) struct Sender {
     store: Arc<dyn Store>,
     post: Post,
+    lanes: Lanes,
     clock: Clock,
     poke: Arc<Notify>,
 }
 
 impl Sender {
-    /// A sender. `poke` wakes it when there may be something to send.
+    /// A sender with so many connections at once. `poke` wakes it when there may be something to send.
     pub(crate) fn new(
         store: Arc<dyn Store>,
         guard: Arc<Guard>,
+        connections: u32,
         clock: Clock,
         poke: Arc<Notify>,
     ) -> Result<Self, reqwest::Error> {
-        Ok(Self { store, post: Post::new(guard, clock)?, clock, poke })
+        let (post, lanes) = (Post::new(guard, clock)?, Lanes::new(connections));
+        Ok(Self { store, post, lanes, clock, poke })
     }
 
     /// Runs until `stop`; what is on its way then is let arrive.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let sender = Arc::new(self);
-        let mut flying = JoinSet::new();
-        loop {
-            let room = AT_ONCE - flying.len();
-            let now = sender.clock.now();
-            let due = match sender.store.due_deliveries(u32::try_from(room).unwrap_or(0), now).await
-            {
-                Ok(due) => due,
-                Err(error) => {
-                    tracing::warn!(%error, "the outbox cannot be read");
-                    Vec::new()
-                }
-            };
-            let found = due.len();
+        let Self { store, post, mut lanes, clock, poke } = self;
+        let trying = Arc::new(Trying { store: Arc::clone(&store), post, clock });
+        let mut flying: JoinSet<DeliveryId> = JoinSet::new();
+        while !stop.is_cancelled() {
+            while let Some(ended) = flying.try_join_next() {
+                end(&mut lanes, ended);
+            }
+            let now = clock.now();
+            let taken = store.due_deliveries(lanes.room(now.steady), now).await;
+            let Taken { due, next } = taken.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the outbox cannot be read");
+                Taken { due: Vec::new(), next: None }
+            });
             for delivery in due {
-                let sender = Arc::clone(&sender);
-                flying.spawn(async move { sender.deliver(delivery).await });
+                let id = delivery.event.delivery_id;
+                lanes.begin(id, delivery.lane, now.steady);
+                let trying = Arc::clone(&trying);
+                flying.spawn(async move {
+                    // A panic is a bug, which must not cost a place in the lanes too.
+                    if AssertUnwindSafe(trying.deliver(delivery)).catch_unwind().await.is_err() {
+                        tracing::error!(delivery = %id, "a try of a webhook crashed");
+                    }
+                    id
+                });
             }
-            if found > 0 && found == room {
-                flying.join_next().await;
-                continue;
-            }
-            let sleep = sender.until_next(now.wall).await;
+            let full = lanes.is_full(now.steady);
+            let sleep = until(next, now.wall).min(if full { POLL_FULL } else { POLL });
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
-                () = sender.poke.notified() => {}
+                () = poke.notified() => {}
                 // The next delivery of a job may have waited for this one.
-                Some(_) = flying.join_next(), if !flying.is_empty() => {}
+                Some(ended) = flying.join_next() => end(&mut lanes, ended),
                 () = tokio::time::sleep(sleep) => {}
             }
         }
         while flying.join_next().await.is_some() {}
     }
+}
 
-    async fn until_next(&self, now: Timestamp) -> Duration {
-        let next = self.store.next_delivery().await.ok().flatten();
-        let ahead = next.map(|next| next.millis_since(now)).and_then(|ms| u64::try_from(ms).ok());
-        // One that is due but waits its turn is no reason to spin.
-        ahead.filter(|ms| *ms > 0).map_or(POLL, |ms| Duration::from_millis(ms).min(POLL))
+fn end(lanes: &mut Lanes, ended: Result<DeliveryId, tokio::task::JoinError>) {
+    match ended {
+        Ok(delivery) => lanes.end(delivery),
+        Err(error) => tracing::error!(%error, "a try of a webhook was aborted"),
     }
+}
 
+fn until(next: Option<Timestamp>, now: Timestamp) -> Duration {
+    next.map_or(POLL, |next| {
+        Duration::from_millis(u64::try_from(next.millis_since(now)).unwrap_or(0))
+    })
+}
+
+/// What every try needs.
+struct Trying {
+    store: Arc<dyn Store>,
+    post: Post,
+    clock: Clock,
+}
+
+impl Trying {
     async fn deliver(&self, delivery: DueDelivery) {
         let (tried, outcome) = self.post.make(&delivery).await;
-        let verdict = schedule::next(delivery.tries + 1, outcome, random(), self.clock.now().wall);
+        let now = self.clock.now();
+        let verdict = schedule::next(delivery.tries + 1, outcome, random(), now.wall);
         let (id, job) = (delivery.event.delivery_id, delivery.event.data.job_id);
         let error = tried.error.as_deref();
         match &verdict {
@@ -91,7 +116,8 @@ impl Sender {
             }
             Verdict::Dead => tracing::warn!(delivery = %id, %job, error, "a webhook was given up"),
         }
-        if let Err(error) = self.store.tried(id, tried, verdict).await {
+        let tried = Tried { delivery: id, tried, verdict, wish: outcome.wish() };
+        if let Err(error) = self.store.tried(tried, now).await {
             // It stays pending: the endpoint will see the same deliveryId once more.
             tracing::warn!(%error, delivery = %id, "a delivery's try was not noted");
         }

@@ -35,6 +35,7 @@ pub(super) fn erase(connection: &Connection, consumer: ConsumerId) -> Outcome<Op
     let run = |sql: &str| connection.execute(sql, [&id]);
     run("DELETE FROM tries WHERE delivery IN (SELECT id FROM deliveries WHERE consumer = ?1)")?;
     run("DELETE FROM deliveries WHERE consumer = ?1")?;
+    run("DELETE FROM endpoints WHERE consumer = ?1")?;
     run("DELETE FROM events WHERE job IN (SELECT id FROM jobs WHERE consumer = ?1)")?;
     run("DELETE FROM commands WHERE job IN (SELECT id FROM jobs WHERE consumer = ?1)")?;
     run("DELETE FROM answers WHERE consumer = ?1")?;

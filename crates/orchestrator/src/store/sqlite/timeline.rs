@@ -1,11 +1,9 @@
 //! A job's timeline, and the outbox that its webhooks leave from.
 
-use meetbot_types::{
-    DeliveryId, EventId, EventName, Job, Page, TimelineEvent, Timestamp, event::EventData,
-};
+use meetbot_types::{EventId, EventName, Job, Page, TimelineEvent, Timestamp, event::EventData};
 use rusqlite::{Connection, params};
 
-use super::{Outcome, read_as};
+use super::{Outcome, outbox, read_as};
 use crate::{
     jobs::advance::Happened,
     store::{Tenant, Window},
@@ -20,7 +18,7 @@ pub(super) fn write(
     told: Vec<Happened>,
     now: Timestamp,
 ) -> Outcome<u64> {
-    let (id, consumer) = (job.id.to_string(), tenant.consumer.to_string());
+    let id = job.id.to_string();
     for Happened { event, details, status, at } in told {
         sequence += 1;
         let data = EventData {
@@ -40,20 +38,7 @@ pub(super) fn write(
             )?
             .execute(params![id, sequence, event_id, event.as_str(), at.as_millis(), data])?;
         for url in endpoints(job, &event) {
-            connection
-                .prepare_cached(
-                    "INSERT INTO deliveries (id, job, sequence, consumer, live, url, state, next_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'pending', ?7)",
-                )?
-                .execute(params![
-                    DeliveryId::generate(now).to_string(),
-                    id,
-                    sequence,
-                    consumer,
-                    tenant.live,
-                    url,
-                    now.as_millis()
-                ])?;
+            outbox::put(connection, tenant, &id, sequence, url, now)?;
         }
     }
     Ok(sequence)

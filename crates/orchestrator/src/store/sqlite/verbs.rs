@@ -2,17 +2,17 @@
 
 use async_trait::async_trait;
 use meetbot_types::{
-    CommandId, ConsumerId, ControlAction, Delivery, DeliveryId, DeliveryTry, Job, JobId, KeyId,
-    MeetingLink, Page, TimelineEvent, Timestamp,
+    CommandId, ConsumerId, ControlAction, Delivery, DeliveryId, Job, JobId, KeyId, MeetingLink,
+    Page, TimelineEvent, Timestamp,
     bot::{BotCommand, IngestRequest},
 };
 
-use super::{SqliteStore, answers, bots, consumers, deliveries, jobs, keys, timeline};
+use super::{SqliteStore, answers, bots, consumers, deliveries, jobs, keys, outbox, timeline};
 use crate::{
     clock::Now,
     store::{
-        Claimed, Command, Commanded, Creation, DeliveryFilter, DueDelivery, Earlier, JobFilter,
-        KeptAnswer, Key, NewKey, Once, Reported, Result, Start, Store, Tenant, Verdict, Window,
+        Claimed, Command, Commanded, Creation, DeliveryFilter, Earlier, JobFilter, KeptAnswer, Key,
+        NewKey, Once, Reported, Result, Room, Start, Store, Taken, Tenant, Tried, Window,
     },
 };
 
@@ -161,7 +161,7 @@ impl Store for SqliteStore {
     async fn reap(&self, all: bool, now: Now) -> Result<Vec<JobId>> {
         let reap = move |connection: &_| {
             if all {
-                deliveries::forget_leases(connection)?;
+                outbox::forget_leases(connection, true, now)?;
             }
             bots::reap(connection, all, now)
         };
@@ -176,18 +176,12 @@ impl Store for SqliteStore {
         self.read(bots::next_start).await
     }
 
-    async fn due_deliveries(&self, limit: u32, now: Now) -> Result<Vec<DueDelivery>> {
-        self.writer.write(move |connection| deliveries::due(connection, limit, now)).await
+    async fn due_deliveries(&self, room: Room, now: Now) -> Result<Taken> {
+        self.writer.write(move |connection| outbox::take(connection, room, now)).await
     }
 
-    async fn next_delivery(&self) -> Result<Option<Timestamp>> {
-        self.read(deliveries::next).await
-    }
-
-    async fn tried(&self, id: DeliveryId, tried: DeliveryTry, verdict: Verdict) -> Result<()> {
-        self.writer
-            .write(move |connection| deliveries::tried(connection, id, &tried, &verdict))
-            .await
+    async fn tried(&self, tried: Tried, now: Now) -> Result<()> {
+        self.writer.write(move |connection| outbox::note(connection, &tried, now)).await
     }
 
     async fn deliveries(
@@ -215,6 +209,10 @@ impl Store for SqliteStore {
     }
 
     async fn sweep(&self, now: Now) -> Result<()> {
-        self.writer.write(move |connection| answers::sweep(connection, now.wall)).await
+        let sweep = move |connection: &_| {
+            outbox::forget_leases(connection, false, now)?;
+            answers::sweep(connection, now.wall)
+        };
+        self.writer.write(sweep).await
     }
 }

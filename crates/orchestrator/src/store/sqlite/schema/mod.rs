@@ -6,7 +6,8 @@ use super::{Outcome, Problem};
 
 /// Every change of the tables since the first, in order. A database counts in `user_version` those that it has had; a step that was released never
 /// changes again.
-const STEPS: &[&str] = &[include_str!("first.sql"), include_str!("answers.sql")];
+const STEPS: &[&str] =
+    &[include_str!("first.sql"), include_str!("answers.sql"), include_str!("endpoints.sql")];
 
 /// Brings a database to the newest tables, in one transaction.
 pub(super) fn bring_up(connection: &Connection) -> Outcome<()> {
@@ -52,6 +53,36 @@ mod tests {
             bring_up(&older).unwrap();
             assert_eq!(tables(&older), tables(&newest), "from version {known}");
         }
+    }
+
+    /// What the first step knew: one job with two events on their way to one endpoint, and one that arrived.
+    #[test]
+    fn deliveries_on_their_way_keep_their_turn() {
+        let older = Connection::open_in_memory().unwrap();
+        take(&older, &STEPS[..1]).unwrap();
+        older
+            .execute_batch(
+                "INSERT INTO consumers VALUES ('c', 'acme', 'whsec_', 0);
+                 INSERT INTO jobs (id, consumer, live, platform, status, created_at, run_at, start_by, link, job)
+                    VALUES ('j', 'c', 1, 'sandbox', 'queued', 0, 0, 0, '', '');
+                 INSERT INTO events VALUES ('j', 1, 'a', '', 0, ''), ('j', 2, 'b', '', 0, ''), ('j', 3, 'c', '', 0, '');
+                 INSERT INTO deliveries (id, job, sequence, consumer, live, url, state, tries, next_at) VALUES
+                    ('d1', 'j', 1, 'c', 1, 'http://a.example/x?k=1', 'delivered', 1, 5),
+                    ('d2', 'j', 2, 'c', 1, 'http://a.example/x?k=1', 'pending', 2, 70),
+                    ('d3', 'j', 3, 'c', 1, 'http://a.example/x?k=1', 'pending', 0, 60);",
+            )
+            .unwrap();
+        bring_up(&older).unwrap();
+        let all = |sql: &str| -> Vec<String> {
+            let mut statement = older.prepare(sql).unwrap();
+            let rows = statement.query_map([], |row| row.get(0)).unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        let turns = all(
+            "SELECT id || ' ' || coalesce(due_at, '-') || ' ' || holds FROM deliveries ORDER BY id",
+        );
+        assert_eq!(turns, ["d1 - 0", "d2 70 1", "d3 - 1"]);
+        assert_eq!(all("SELECT url || ' ' || due_at FROM endpoints"), ["http://a.example/x 70"]);
     }
 
     #[test]

@@ -1,0 +1,16 @@
+//! How many connections this process may have open.
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// Raises the limit of open files as far as the system lets us, and says how many connections that leaves for webhooks: the rest is for the API, bots and
+/// files. Systems start programs with 1,024 for the sake of an old system call that nothing here uses.
+pub(crate) fn for_webhooks() -> u32 {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum || limit.maximum.is_none() {
+        let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            limit = getrlimit(Resource::Nofile);
+        }
+    }
+    u32::try_from(limit.current.unwrap_or(u64::MAX) / 2).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,282 @@
+//! The outbox: whose turn it is, what an endpoint gets at once, and what becomes of deliveries that do not arrive.
+
+use super::*;
+use meetbot_types::EndpointState;
+
+impl Fixture {
+    async fn due(&self, now: Now) -> Vec<DueDelivery> {
+        let room = Room { proven: 100, unproven: 100 };
+        self.store.due_deliveries(room, now).await.unwrap().due
+    }
+
+    async fn note(&self, due: &DueDelivery, status: u16, verdict: Verdict, now: Now) {
+        let delivered = verdict == Verdict::Delivered;
+        let tried = DeliveryTry {
+            at: now.wall,
+            duration_ms: 1,
+            status: Some(status),
+            error: (!delivered).then(|| status.to_string()),
+            answer: Some("so be it".into()),
+        };
+        let delivery = due.event.delivery_id;
+        self.store.tried(Tried { delivery, tried, verdict, wish: None }, now).await.unwrap();
+    }
+
+    /// A job whose events go to this URL alone, with one event told so far.
+    async fn job_told_to(&self, url: &str, now: Now) -> Job {
+        let job = self
+            .create(
+                |job| {
+                    job.webhooks =
+                        Webhooks { on_status_change: Some(url.into()), on_finalize: None };
+                },
+                now,
+            )
+            .await;
+        assert_eq!(self.claim(1, now).await.unwrap().job.id, job.id);
+        job
+    }
+
+    /// The same, and the endpoint has taken it.
+    async fn proven(&self, url: &str, now: Now) -> Job {
+        let job = self.job_told_to(url, now).await;
+        let due = self.due(now).await;
+        self.note(&due[0], 200, Verdict::Delivered, now).await;
+        job
+    }
+
+    async fn ledger(&self, job: &Job) -> Vec<Delivery> {
+        let filter = DeliveryFilter { job_id: Some(job.id), state: None };
+        let window = Window { limit: 50, after: None };
+        self.store.deliveries(self.tenant, filter, window).await.unwrap().data
+    }
+}
+
+fn url_of(due: &DueDelivery) -> &str {
+    &due.url
+}
+
+#[tokio::test]
+async fn deliveries_of_a_job_stay_in_order_until_the_oldest_has_failed_four_times() {
+    let fixture = fixture().await;
+    let job = fixture.create(|job| job.webhooks.on_finalize = None, at(1)).await;
+    fixture.claim(1, at(2)).await.unwrap();
+    fixture.report(job.id, 1, 1, 1, &[BotReport::Admitted], at(3)).await;
+    let due = async |second| fixture.due(at(second)).await;
+    for round in 1..=TRIES_IN_ORDER {
+        let now = 100 * u64::from(round);
+        let taken = due(now).await;
+        assert_eq!(taken.len(), 1, "only the oldest");
+        assert_eq!((taken[0].event.attempt, taken[0].event.data.sequence), (round, 1));
+        assert!(due(now).await.is_empty(), "it is on its way");
+        fixture.note(&taken[0], 500, Verdict::Again(at(now + 100).wall), at(now)).await;
+    }
+    for sequence in [2, 1] {
+        let taken = due(500).await;
+        assert_eq!(taken.iter().map(|due| due.event.data.sequence).collect::<Vec<_>>(), [sequence]);
+        fixture.note(&taken[0], 200, Verdict::Delivered, at(500)).await;
+    }
+}
+
+#[tokio::test]
+async fn one_url_in_both_fields_gets_each_event_once_and_a_dead_delivery_can_be_sent_again() {
+    let fixture = fixture().await;
+    let url = "http://127.0.0.1:1/all";
+    let both = |job: &mut Job| {
+        job.webhooks.on_status_change = Some(url.into());
+        job.webhooks.on_finalize = Some(url.into());
+    };
+    let job = fixture.create(both, at(1)).await;
+    fixture.claim(1, at(2)).await.unwrap();
+    let failure = Failure::new(FailureCode::HostDeniedAdmission, "no");
+    fixture.report(job.id, 1, 1, 1, &[ended(Cause::Failed(failure), false)], at(3)).await;
+    let list = async || {
+        let filter = DeliveryFilter { job_id: Some(job.id), state: None };
+        let window = Window { limit: 10, after: None };
+        fixture.store.deliveries(fixture.tenant, filter, window).await.unwrap().data
+    };
+    let mut events: Vec<_> = list().await.iter().map(|one| one.event.to_string()).collect();
+    events.sort();
+    assert_eq!(events, ["job.failed", "job.status_changed"]);
+    let taken = fixture.due(at(4)).await;
+    let id = taken[0].event.delivery_id;
+    fixture.note(&taken[0], 410, Verdict::Dead, at(4)).await;
+    let again = fixture.store.redeliver(fixture.tenant, id, at(5)).await.unwrap().unwrap();
+    assert_eq!((again.state, again.tries.len()), (DeliveryState::Pending, 1));
+    // It goes beside the one that waited for it.
+    let mut attempts = Vec::new();
+    while let [due] = fixture.due(at(6)).await.as_slice() {
+        attempts.push((due.event.delivery_id == id, due.event.attempt));
+        fixture.note(due, 200, Verdict::Delivered, at(6)).await;
+    }
+    attempts.sort_unstable();
+    assert_eq!(attempts, [(false, 1), (true, 2)]);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_down_is_probed_one_try_at_a_time_and_opens_when_one_arrives() {
+    let fixture = fixture().await;
+    let down = "http://127.0.0.1:1/down";
+    let mut jobs = Vec::new();
+    for _ in 0..20 {
+        jobs.push(fixture.job_told_to(down, at(1)).await);
+    }
+    // Each failure is another delivery's, whose own next try is far away.
+    let mut now = 2;
+    for failure in 1..=7 {
+        let due = fixture.due(at(now)).await;
+        assert_eq!(due.len(), 1, "one at a time, at {now} s");
+        fixture.note(&due[0], 500, Verdict::Again(at(9_000).wall), at(now)).await;
+        let rest = [0, 0, 0, 0, 5, 10, 20][failure - 1];
+        if rest > 0 {
+            assert!(fixture.due(at(now + rest - 1)).await.is_empty(), "it rests");
+        }
+        now += rest;
+    }
+    let waiting = &fixture.ledger(&jobs[19]).await[0];
+    assert_eq!((&waiting.endpoint.state, waiting.endpoint.failures), (&EndpointState::Down, 7));
+    assert_eq!(waiting.endpoint.rests_until, Some(at(now).wall));
+    assert_eq!((waiting.next_try_at, waiting.tries.len()), (Some(at(now).wall), 0));
+    let probe = fixture.due(at(now)).await;
+    fixture.note(&probe[0], 200, Verdict::Delivered, at(now)).await;
+    assert_eq!(fixture.due(at(now)).await.len(), 12, "all that are due and were not tried");
+    assert_eq!(fixture.ledger(&jobs[19]).await[0].endpoint.state, EndpointState::Up);
+}
+
+#[tokio::test]
+async fn a_new_endpoint_gets_one_try_at_once_and_one_that_answers_as_many_as_its_bulkhead_lets_through()
+ {
+    let fixture = fixture().await;
+    for _ in 0..40 {
+        fixture.job_told_to("http://127.0.0.1:1/busy?a=1", at(1)).await;
+        fixture.job_told_to("http://127.0.0.1:1/busy?b=2", at(1)).await;
+    }
+    fixture.job_told_to("http://127.0.0.1:1/quiet", at(2)).await;
+    let due = fixture.due(at(3)).await;
+    assert_eq!(
+        due.iter().map(url_of).collect::<Vec<_>>(),
+        ["http://127.0.0.1:1/busy?a=1", "http://127.0.0.1:1/quiet"]
+    );
+    assert!(fixture.due(at(3)).await.is_empty());
+    fixture.note(&due[0], 200, Verdict::Delivered, at(3)).await;
+    let taken = fixture.due(at(3)).await;
+    assert_eq!(taken.len(), 32);
+    assert!(fixture.due(at(3)).await.is_empty(), "the bulkhead is full");
+    fixture.note(&taken[0], 200, Verdict::Delivered, at(3)).await;
+    assert_eq!(fixture.due(at(3)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn endpoints_that_answer_have_room_of_their_own_and_share_it() {
+    let fixture = fixture().await;
+    for name in ["one", "two"] {
+        fixture.proven(&format!("http://127.0.0.1:1/{name}"), at(1)).await;
+        for _ in 0..20 {
+            fixture.job_told_to(&format!("http://127.0.0.1:1/{name}"), at(2)).await;
+        }
+    }
+    for number in 0..50 {
+        fixture.job_told_to(&format!("http://127.0.0.1:1/dead/{number}"), at(1)).await;
+    }
+    let take = async |proven, unproven| {
+        fixture.store.due_deliveries(Room { proven, unproven }, at(3)).await.unwrap()
+    };
+    let taken = take(10, 0).await;
+    let of = |name: &str| taken.due.iter().filter(|due| due.url.ends_with(name)).count();
+    assert_eq!((of("one"), of("two"), taken.due.len()), (5, 5, 10));
+    assert_eq!(taken.next, None, "there is no room for what is left");
+    let taken = take(0, 20).await;
+    assert_eq!(taken.due.len(), 20);
+    assert!(taken.due.iter().all(|due| due.url.contains("dead")));
+    assert_eq!(take(0, 100).await.due.len(), 30);
+    let taken = take(100, 100).await;
+    assert_eq!((taken.due.len(), taken.next), (30, None));
+}
+
+#[tokio::test]
+async fn what_an_endpoint_asks_for_is_granted_to_all_its_deliveries() {
+    let fixture = fixture().await;
+    let url = "http://127.0.0.1:1/asks";
+    fixture.proven(url, at(1)).await;
+    for _ in 0..2 {
+        fixture.job_told_to(url, at(2)).await;
+    }
+    let due = fixture.due(at(2)).await;
+    let tried = DeliveryTry {
+        at: at(2).wall,
+        duration_ms: 1,
+        status: Some(429),
+        error: None,
+        answer: None,
+    };
+    let verdict = Verdict::Again(at(62).wall);
+    let wish = Some(Duration::from_mins(1));
+    let delivery = due[0].event.delivery_id;
+    fixture.store.tried(Tried { delivery, tried, verdict, wish }, at(2)).await.unwrap();
+    fixture.note(&due[1], 200, Verdict::Delivered, at(2)).await;
+    fixture.job_told_to(url, at(3)).await;
+    assert!(fixture.due(at(61)).await.is_empty(), "also those that were never tried");
+    assert_eq!(fixture.due(at(62)).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_sent_again_holds_nobody_back_and_ends_the_rest() {
+    let fixture = fixture().await;
+    let url = "http://127.0.0.1:1/again";
+    let job = fixture.job_told_to(url, at(1)).await;
+    let first = fixture.due(at(1)).await.remove(0);
+    fixture.note(&first, 410, Verdict::Dead, at(1)).await;
+    for _ in 0..4 {
+        fixture.job_told_to(url, at(1)).await;
+        let due = fixture.due(at(1)).await;
+        fixture.note(&due[0], 500, Verdict::Again(at(5_000).wall), at(1)).await;
+    }
+    fixture.report(job.id, 1, 1, 1, &[BotReport::Admitted], at(2)).await;
+    assert!(fixture.due(at(2)).await.is_empty(), "it rests");
+    let id = first.event.delivery_id;
+    let again = fixture.store.redeliver(fixture.tenant, id, at(2)).await.unwrap().unwrap();
+    assert_eq!((again.state, again.next_try_at), (DeliveryState::Pending, Some(at(2).wall)));
+    let due = fixture.due(at(2)).await;
+    fixture.note(&due[0], 200, Verdict::Delivered, at(2)).await;
+    assert_eq!(fixture.due(at(2)).await[0].event.data.sequence, 2, "nobody waited for it");
+}
+
+#[tokio::test]
+async fn what_waits_for_an_endpoint_that_stays_down_is_given_up_after_a_day_and_a_half() {
+    let fixture = fixture().await;
+    let url = "http://127.0.0.1:1/gone";
+    let mut jobs = Vec::new();
+    for _ in 0..8 {
+        jobs.push(fixture.job_told_to(url, at(1)).await);
+    }
+    fixture.report(jobs[7].id, 1, 1, 1, &[BotReport::Admitted], at(2)).await;
+    let mut now = 2;
+    while fixture.ledger(&jobs[7]).await.iter().any(|one| one.state == DeliveryState::Pending) {
+        assert!(now < 60 * 3_600, "they are never given up");
+        for due in fixture.due(at(now)).await {
+            // Those that are probed have tries left.
+            fixture.note(&due, 500, Verdict::Again(at(now + 5).wall), at(now)).await;
+        }
+        now += 300;
+    }
+    assert!(now > 36 * 3_600, "{now}");
+    for job in jobs {
+        let ledger = fixture.ledger(&job).await;
+        assert!(ledger.iter().all(|one| one.state == DeliveryState::Dead), "{ledger:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_sender_never_came_back_from_is_taken_again() {
+    let fixture = fixture().await;
+    fixture.job_told_to("http://127.0.0.1:1/lost", at(1)).await;
+    let taken = fixture.due(at(1)).await;
+    fixture.store.sweep(at(50)).await.unwrap();
+    assert!(fixture.due(at(50)).await.is_empty());
+    fixture.store.sweep(at(62)).await.unwrap();
+    let again = fixture.due(at(62)).await;
+    assert_eq!(again[0].event.delivery_id, taken[0].event.delivery_id);
+    // The process dies, and with it whoever sends.
+    fixture.store.reap(true, at(0)).await.unwrap();
+    assert_eq!(fixture.due(at(63)).await.len(), 1);
+}

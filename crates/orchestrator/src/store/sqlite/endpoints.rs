@@ -1,0 +1,142 @@
+//! Endpoints: how each has been, and when something is due there.
+
+use std::time::Duration;
+
+use meetbot_types::Timestamp;
+use rusqlite::{Connection, Row, params};
+
+use super::Outcome;
+use crate::{
+    store::Tenant,
+    webhooks::breaker::{Health, Lane},
+};
+
+/// An endpoint: a consumer's URL without its query.
+pub(super) struct Endpoint {
+    pub(super) id: String,
+    pub(super) consumer: String,
+    pub(super) health: Health,
+}
+
+const COLUMNS: &str =
+    "SELECT failures, failing_since, rest_ms, rests_until, proven, id, consumer FROM endpoints";
+
+fn endpoint(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
+    Ok(Endpoint { health: health(row, 0)?, id: row.get(5)?, consumer: row.get(6)? })
+}
+
+/// The health that stands in a row from this column on.
+pub(super) fn health(row: &Row<'_>, column: usize) -> rusqlite::Result<Health> {
+    let time = |millis: Option<i64>| millis.map(Timestamp::from_millis);
+    Ok(Health {
+        failures: row.get(column)?,
+        failing_since: time(row.get(column + 1)?),
+        rest: Duration::from_millis(row.get(column + 2)?),
+        rests_until: time(row.get(column + 3)?),
+        proven: row.get(column + 4)?,
+    })
+}
+
+const fn number(lane: Lane) -> i64 {
+    match lane {
+        Lane::Proven => 0,
+        Lane::New => 1,
+        Lane::Failing => 2,
+    }
+}
+
+/// The id of the endpoint behind a URL, which is made where it is new.
+pub(super) fn id_of(connection: &Connection, tenant: Tenant, url: &str) -> Outcome<String> {
+    let (consumer, url) = (tenant.consumer.to_string(), url.split('?').next().unwrap_or(url));
+    let mut find = connection.prepare_cached(
+        "SELECT id FROM endpoints WHERE consumer = ?1 AND live = ?2 AND url = ?3",
+    )?;
+    let mut rows = find.query(params![consumer, tenant.live, url])?;
+    if let Some(row) = rows.next()? {
+        return Ok(row.get(0)?);
+    }
+    let id = crate::keys::letters(20);
+    connection
+        .prepare_cached("INSERT INTO endpoints (id, consumer, live, url) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![id, consumer, tenant.live, url])?;
+    Ok(id)
+}
+
+pub(super) fn load(connection: &Connection, id: &str) -> Outcome<Endpoint> {
+    let mut statement = connection.prepare_cached(&format!("{COLUMNS} WHERE id = ?1"))?;
+    Ok(statement.query_row([id], endpoint)?)
+}
+
+/// Endpoints of a lane where something is due, those first that have waited longest.
+pub(super) fn due(
+    connection: &Connection,
+    lane: Lane,
+    limit: u32,
+    now: Timestamp,
+) -> Outcome<Vec<Endpoint>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "{COLUMNS} WHERE lane = ?1 AND due_at IS NOT NULL AND due_at <= ?2 ORDER BY due_at LIMIT ?3"
+    ))?;
+    let found = statement.query_map(params![number(lane), now.as_millis(), limit], endpoint)?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// When something is due next at an endpoint of this lane.
+pub(super) fn next(connection: &Connection, lane: Lane) -> Outcome<Option<Timestamp>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT min(due_at) FROM endpoints WHERE lane = ?1 AND due_at IS NOT NULL",
+    )?;
+    let next: Option<i64> = statement.query_row([number(lane)], |row| row.get(0))?;
+    Ok(next.map(Timestamp::from_millis))
+}
+
+/// Something new is due there. Whether it may be tried at once shows when it is looked at.
+pub(super) fn poke(connection: &Connection, id: &str, now: Timestamp) -> Outcome<()> {
+    connection
+        .prepare_cached(
+            "UPDATE endpoints SET due_at = max(?2, coalesce(rests_until, 0))
+             WHERE id = ?1 AND (due_at IS NULL OR due_at > ?2)",
+        )?
+        .execute(params![id, now.as_millis()])?;
+    Ok(())
+}
+
+/// How many tries are under way there.
+pub(super) fn flying(connection: &Connection, id: &str) -> Outcome<u32> {
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*) FROM deliveries WHERE endpoint = ?1 AND lease_until > 0",
+    )?;
+    Ok(statement.query_row([id], |row| row.get(0))?)
+}
+
+/// Writes how an endpoint has been, and when it is to be looked at next.
+pub(super) fn save(connection: &Connection, endpoint: &Endpoint) -> Outcome<()> {
+    let Endpoint { id, health, .. } = endpoint;
+    let rests_until = health.rests_until.map(Timestamp::as_millis);
+    let due: Option<i64> = if flying(connection, id)? < health.at_once() {
+        let mut first = connection.prepare_cached(
+            "SELECT min(due_at) FROM deliveries WHERE endpoint = ?1 AND due_at IS NOT NULL",
+        )?;
+        let due: Option<i64> = first.query_row([id], |row| row.get(0))?;
+        due.map(|due| due.max(rests_until.unwrap_or(due)))
+    } else {
+        // A try that ends looks again.
+        None
+    };
+    connection
+        .prepare_cached(
+            "UPDATE endpoints SET failures = ?2, failing_since = ?3, rest_ms = ?4, rests_until = ?5, proven = ?6,
+                lane = ?7, due_at = ?8 WHERE id = ?1",
+        )?
+        .execute(params![
+            id,
+            health.failures,
+            health.failing_since.map(Timestamp::as_millis),
+            u64::try_from(health.rest.as_millis()).unwrap_or(u64::MAX),
+            rests_until,
+            health.proven,
+            number(health.lane()),
+            due
+        ])?;
+    Ok(())
+}

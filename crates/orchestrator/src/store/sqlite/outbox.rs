@@ -1,0 +1,258 @@
+//! The outbox: deliveries are put into it, taken when it is their turn, and tried until they are done.
+
+use meetbot_types::{DeliveryId, DeliveryState, Timestamp, WebhookEvent, event::ENVELOPE_VERSION};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{
+    Outcome,
+    endpoints::{self, Endpoint},
+    read_as,
+};
+use crate::{
+    clock::Now,
+    store::{DueDelivery, KEEP_TRYING_MS, Room, TRIES_IN_ORDER, Taken, Tenant, Tried, Verdict},
+    webhooks::breaker::Lane,
+};
+
+/// How long one sender may take over one delivery before another one takes it.
+const LEASE_MS: i64 = 60_000;
+/// How many deliveries of an endpoint that is down are given up at once, at most.
+const GIVEN_UP_AT_ONCE: u32 = 100;
+
+/// Puts an event into the outbox, for one URL.
+pub(super) fn put(
+    connection: &Connection,
+    tenant: Tenant,
+    job: &str,
+    sequence: u64,
+    url: &str,
+    now: Timestamp,
+) -> Outcome<()> {
+    let endpoint = endpoints::id_of(connection, tenant, url)?;
+    let waits: bool = connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM deliveries WHERE endpoint = ?1 AND job = ?2 AND holds)",
+        )?
+        .query_row(params![endpoint, job], |row| row.get(0))?;
+    let due_at = (!waits).then(|| now.as_millis());
+    connection
+        .prepare_cached(
+            "INSERT INTO deliveries (id, job, sequence, consumer, live, url, endpoint, state, since, due_at, holds)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', ?8, ?9, TRUE)",
+        )?
+        .execute(params![
+            DeliveryId::generate(now).to_string(),
+            job,
+            sequence,
+            tenant.consumer.to_string(),
+            tenant.live,
+            url,
+            endpoint,
+            now.as_millis(),
+            due_at
+        ])?;
+    if waits { Ok(()) } else { endpoints::poke(connection, &endpoint, now) }
+}
+
+/// Takes deliveries that are due: endpoints that answer first, and of each no more than it may have at once.
+pub(super) fn take(connection: &Connection, room: Room, now: Now) -> Outcome<Taken> {
+    let Room { mut proven, mut unproven } = room;
+    let mut due = Vec::new();
+    for lane in Lane::ALL {
+        let left = if lane == Lane::Proven { &mut proven } else { &mut unproven };
+        let endpoints = endpoints::due(connection, lane, *left, now.wall)?;
+        let mut behind = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
+        for endpoint in endpoints {
+            let flying = endpoints::flying(connection, &endpoint.id)?;
+            let free = endpoint.health.at_once().saturating_sub(flying);
+            // Each of those behind it gets its share too.
+            let limit = free.min(left.div_ceil(behind));
+            *left -= take_from(connection, &endpoint, limit, now, &mut due)?;
+            behind -= 1;
+        }
+    }
+    let mut next = None;
+    for lane in Lane::ALL {
+        if (if lane == Lane::Proven { proven } else { unproven }) > 0 {
+            next = next.into_iter().chain(endpoints::next(connection, lane)?).min();
+        }
+    }
+    Ok(Taken { due, next })
+}
+
+fn take_from(
+    connection: &Connection,
+    endpoint: &Endpoint,
+    limit: u32,
+    now: Now,
+    taken: &mut Vec<DueDelivery>,
+) -> Outcome<u32> {
+    let secret: String = connection
+        .prepare_cached("SELECT webhook_secret FROM consumers WHERE id = ?1")?
+        .query_row([&endpoint.consumer], |row| row.get(0))?;
+    let mut find = connection.prepare_cached(
+        "SELECT d.id, (SELECT count(*) FROM tries WHERE delivery = d.id), d.url, e.name, e.at, e.data, d.tries
+         FROM deliveries d JOIN events e ON e.job = d.job AND e.sequence = d.sequence
+         WHERE d.endpoint = ?1 AND d.due_at IS NOT NULL AND d.due_at <= ?2 ORDER BY d.due_at LIMIT ?3",
+    )?;
+    let mut rows = find.query(params![endpoint.id, now.wall.as_millis(), limit])?;
+    let before = taken.len();
+    while let Some(row) = rows.next()? {
+        taken.push(DueDelivery {
+            event: WebhookEvent {
+                delivery_id: read_as(row.get::<_, String>(0)?.parse(), "a delivery's id")?,
+                event: row.get::<_, String>(3)?.as_str().into(),
+                emitted_at: Timestamp::from_millis(row.get(4)?),
+                attempt: row.get::<_, u32>(1)? + 1,
+                version: ENVELOPE_VERSION,
+                data: read_as(serde_json::from_str(&row.get::<_, String>(5)?), "an event")?,
+            },
+            tries: row.get(6)?,
+            url: row.get(2)?,
+            secret: secret.clone(),
+            lane: endpoint.health.lane(),
+        });
+    }
+    let mut lease = connection
+        .prepare_cached("UPDATE deliveries SET due_at = NULL, lease_until = ?2 WHERE id = ?1")?;
+    for delivery in &taken[before..] {
+        let until = now.steady_ms() + LEASE_MS;
+        lease.execute(params![delivery.event.delivery_id.to_string(), until])?;
+    }
+    endpoints::save(connection, endpoint)?;
+    Ok(u32::try_from(taken.len() - before).unwrap_or(u32::MAX))
+}
+
+/// Gives deliveries back whose sender has not noted its try in time; with `all`, those of the process before.
+pub(super) fn forget_leases(connection: &Connection, all: bool, now: Now) -> Outcome<()> {
+    let before = if all { i64::MAX } else { now.steady_ms() };
+    let mut find = connection.prepare_cached(
+        "SELECT DISTINCT endpoint FROM deliveries WHERE lease_until > 0 AND lease_until <= ?1",
+    )?;
+    let found = find.query_map([before], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    for id in found {
+        connection
+            .prepare_cached(
+                "UPDATE deliveries SET lease_until = 0, due_at = ?3
+                 WHERE endpoint = ?1 AND lease_until > 0 AND lease_until <= ?2",
+            )?
+            .execute(params![id, before, now.wall.as_millis()])?;
+        endpoints::save(connection, &endpoints::load(connection, &id)?)?;
+    }
+    Ok(())
+}
+
+/// Notes a try, and what follows for the delivery, for those behind it, and for the endpoint.
+pub(super) fn note(connection: &Connection, noted: &Tried, now: Now) -> Outcome<()> {
+    let Tried { delivery, tried, verdict, wish } = noted;
+    let id = delivery.to_string();
+    let mut find = connection.prepare_cached(
+        "SELECT job, endpoint, tries, holds, state FROM deliveries WHERE id = ?1",
+    )?;
+    let found = find
+        .query_row([&id], |row| -> rusqlite::Result<(String, String, u32, bool, String)> {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        })
+        .optional()?;
+    // Its consumer may have been erased meanwhile.
+    let Some((job, endpoint, tries, held, state)) = found else { return Ok(()) };
+    connection
+        .prepare_cached(
+            "INSERT INTO tries (delivery, number, at, duration_ms, status, error, answer)
+             VALUES (?1, (SELECT count(*) + 1 FROM tries WHERE delivery = ?1), ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            id,
+            tried.at.as_millis(),
+            tried.duration_ms,
+            tried.status,
+            tried.error,
+            tried.answer
+        ])?;
+    if DeliveryState::Pending.as_str() == state {
+        let (state, due_at) = match verdict {
+            Verdict::Delivered => (DeliveryState::Delivered, None),
+            Verdict::Again(at) => (DeliveryState::Pending, Some(at.as_millis())),
+            Verdict::Dead => (DeliveryState::Dead, None),
+        };
+        let holds = held && due_at.is_some() && tries + 1 < TRIES_IN_ORDER;
+        connection
+            .prepare_cached(
+                "UPDATE deliveries SET tries = tries + 1, state = ?2, due_at = ?3, lease_until = 0, holds = ?4
+                 WHERE id = ?1",
+            )?
+            .execute(params![id, state.as_str(), due_at, holds])?;
+        if held && !holds {
+            release_next(connection, &endpoint, &job, now.wall)?;
+        }
+    }
+    let mut endpoint = endpoints::load(connection, &endpoint)?;
+    if *verdict == Verdict::Delivered {
+        endpoint.health.succeeded(tried.at);
+    } else {
+        endpoint.health.failed(tried.at, *wish, now.wall);
+        if endpoint.health.is_down() {
+            give_up_the_old(connection, &endpoint.id, now.wall)?;
+        }
+    }
+    endpoints::save(connection, &endpoint)
+}
+
+/// The next delivery of a job at an endpoint has its turn.
+fn release_next(connection: &Connection, endpoint: &str, job: &str, now: Timestamp) -> Outcome<()> {
+    connection
+        .prepare_cached(
+            "UPDATE deliveries SET due_at = ?3 WHERE due_at IS NULL AND lease_until = 0 AND id =
+                (SELECT id FROM deliveries WHERE endpoint = ?1 AND job = ?2 AND holds ORDER BY sequence LIMIT 1)",
+        )?
+        .execute(params![endpoint, job, now.as_millis()])?;
+    Ok(())
+}
+
+/// A rest delays what waits for it; what has waited for longer than all its tries would have taken is dead.
+fn give_up_the_old(connection: &Connection, endpoint: &str, now: Timestamp) -> Outcome<()> {
+    let mut find = connection.prepare_cached(
+        "SELECT id, job FROM deliveries WHERE endpoint = ?1 AND due_at IS NOT NULL AND since <= ?2
+         ORDER BY due_at LIMIT ?3",
+    )?;
+    let before = now.as_millis() - KEEP_TRYING_MS;
+    let old = find
+        .query_map(params![endpoint, before, GIVEN_UP_AT_ONCE], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<Result<Vec<(String, String)>, _>>()?;
+    for (id, job) in old {
+        connection
+            .prepare_cached(
+                "UPDATE deliveries SET state = 'dead', due_at = NULL, holds = FALSE WHERE id = ?1",
+            )?
+            .execute([&id])?;
+        release_next(connection, endpoint, &job, now)?;
+    }
+    Ok(())
+}
+
+/// Sends a delivery once more. One that is done goes beside those that wait, and none waits for it.
+pub(super) fn again(
+    connection: &Connection,
+    tenant: Tenant,
+    id: DeliveryId,
+    now: Now,
+) -> Outcome<bool> {
+    let endpoint: Option<String> = connection
+        .prepare_cached(
+            "UPDATE deliveries SET tries = 0, since = ?4, state = 'pending',
+                due_at = CASE WHEN state <> 'pending' OR due_at IS NOT NULL THEN ?4 END
+             WHERE id = ?1 AND consumer = ?2 AND live = ?3 RETURNING endpoint",
+        )?
+        .query_row(
+            params![id.to_string(), tenant.consumer.to_string(), tenant.live, now.wall.as_millis()],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let Some(endpoint) = endpoint else { return Ok(false) };
+    let mut endpoint = endpoints::load(connection, &endpoint)?;
+    endpoint.health.wake();
+    endpoints::save(connection, &endpoint)?;
+    Ok(true)
+}

@@ -1,0 +1,103 @@
+//! How many tries may be under way in all, and of which kind. Pure.
+
+use std::{collections::HashMap, time::Duration};
+
+use meetbot_types::DeliveryId;
+
+use super::breaker::Lane;
+use crate::store::Room;
+
+/// A try at an endpoint that usually answers stands aside once it takes longer than this: it makes room for another.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// The tries under way. Endpoints that answer have places of their own, which none that hangs can take.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    /// Tries at proven endpoints that are quick, at most; as many again may stand aside.
+    proven: u32,
+    /// Tries at all other endpoints, at most.
+    unproven: u32,
+    flying: HashMap<DeliveryId, (Lane, Duration)>,
+}
+
+impl Lanes {
+    /// Lanes for so many connections in all.
+    pub(super) fn new(connections: u32) -> Self {
+        let proven = (connections / 8).clamp(16, 256);
+        let unproven = connections.saturating_sub(2 * proven).clamp(32, 2048);
+        Self { proven, unproven, flying: HashMap::new() }
+    }
+
+    /// A try begins, at `now` on the steady clock.
+    pub(super) fn begin(&mut self, delivery: DeliveryId, lane: Lane, now: Duration) {
+        self.flying.insert(delivery, (lane, now));
+    }
+
+    /// A try has ended.
+    pub(super) fn end(&mut self, delivery: DeliveryId) {
+        self.flying.remove(&delivery);
+    }
+
+    /// How many tries may begin.
+    pub(super) fn room(&self, now: Duration) -> Room {
+        let (mut quick, mut slow, mut unproven) = (0_u32, 0_u32, 0_u32);
+        for (lane, began) in self.flying.values() {
+            match lane {
+                Lane::Proven if now.saturating_sub(*began) < SLOW => quick += 1,
+                Lane::Proven => slow += 1,
+                Lane::New | Lane::Failing => unproven += 1,
+            }
+        }
+        // Those beyond the places aside stay where they are.
+        let quick = quick + slow.saturating_sub(self.proven);
+        Room {
+            proven: self.proven.saturating_sub(quick),
+            unproven: self.unproven.saturating_sub(unproven),
+        }
+    }
+
+    /// Whether a try may stand aside later, so that it is worth looking again without one having ended.
+    pub(super) fn is_full(&self, now: Duration) -> bool {
+        self.room(now).proven == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meetbot_types::Timestamp;
+
+    use super::*;
+
+    fn filled(lanes: &mut Lanes, lane: Lane, count: u32, now: Duration) {
+        for _ in 0..count {
+            lanes.begin(DeliveryId::generate(Timestamp::UNIX_EPOCH), lane, now);
+        }
+    }
+
+    #[test]
+    fn endpoints_that_hang_take_no_place_of_one_that_answers() {
+        let mut lanes = Lanes::new(1_024);
+        filled(&mut lanes, Lane::New, 768, Duration::ZERO);
+        assert_eq!(lanes.room(Duration::ZERO), Room { proven: 128, unproven: 0 });
+    }
+
+    #[test]
+    fn tries_that_take_long_stand_aside_until_there_are_too_many() {
+        let mut lanes = Lanes::new(1_024);
+        filled(&mut lanes, Lane::Proven, 128, Duration::ZERO);
+        assert!(lanes.is_full(Duration::from_millis(999)));
+        assert_eq!(lanes.room(SLOW).proven, 128);
+        filled(&mut lanes, Lane::Proven, 100, SLOW);
+        assert_eq!(lanes.room(2 * SLOW).proven, 28, "a hundred found no place aside");
+    }
+
+    #[test]
+    fn a_try_that_ends_makes_room() {
+        let mut lanes = Lanes::new(1_024);
+        let id = DeliveryId::generate(Timestamp::UNIX_EPOCH);
+        lanes.begin(id, Lane::Failing, Duration::ZERO);
+        assert_eq!(lanes.room(Duration::ZERO).unproven, 767);
+        lanes.end(id);
+        assert_eq!(lanes.room(Duration::ZERO).unproven, 768);
+    }
+}
