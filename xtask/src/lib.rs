@@ -2,3 +2,4 @@
 
 pub mod ffmpeg;
 pub mod spec_file;
+pub mod standard_webhooks;

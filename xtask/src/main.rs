@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use xtask::standard_webhooks;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -53,6 +54,7 @@ fn check() -> anyhow::Result<()> {
 
 fn test() -> anyhow::Result<()> {
     ffmpeg()?;
+    standard_webhooks::install()?;
     check()?;
     let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
     docs.env("RUSTDOCFLAGS", "--deny warnings");

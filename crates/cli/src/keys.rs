@@ -77,7 +77,8 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
 }
 
 impl FolderArgs {
-    fn store(&self) -> anyhow::Result<SqliteStore> {
+    /// The store in it.
+    pub(crate) fn store(&self) -> anyhow::Result<SqliteStore> {
         prepare(&self.data_dir)?;
         Ok(SqliteStore::open(&self.data_dir)?)
     }

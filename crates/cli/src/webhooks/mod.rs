@@ -1,8 +1,9 @@
-//! `meetbot webhooks list|show|redeliver|listen|verify`.
+//! `meetbot webhooks list|show|redeliver|secret|rotate|listen|verify`.
 
 mod deliveries;
 mod listen;
 pub(crate) mod receiver;
+mod secret;
 mod verify;
 
 use std::process::ExitCode;
@@ -18,6 +19,10 @@ pub(crate) enum Command {
     Show(deliveries::ShowArgs),
     /// Send deliveries again.
     Redeliver(deliveries::RedeliverArgs),
+    /// Show the secret that a consumer's webhooks are signed with.
+    Secret(secret::SecretArgs),
+    /// Give a consumer a new webhook secret; the old one signs along for a while.
+    Rotate(secret::RotateArgs),
     /// Receive webhooks on this machine, verify and print them.
     Listen(listen::Args),
     /// Check the signature of a body; exit code 0 when it is right, 1 when it is not.
@@ -36,6 +41,8 @@ pub(crate) async fn run(
         Command::Redeliver(args) => {
             deliveries::redeliver(args, &connection.client()?, output).await?;
         }
+        Command::Secret(args) => secret::show(args, output).await?,
+        Command::Rotate(args) => secret::rotate(args, output).await?,
         Command::Listen(args) => return listen::run(args, output).await,
         Command::Verify(args) => return verify::run(args, output),
     }

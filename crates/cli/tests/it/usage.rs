@@ -50,6 +50,8 @@ fn every_command_has_help() {
         &["webhooks", "list"],
         &["webhooks", "show"],
         &["webhooks", "redeliver"],
+        &["webhooks", "secret"],
+        &["webhooks", "rotate"],
         &["webhooks", "listen"],
         &["webhooks", "verify"],
         &["sandbox", "serve"],

@@ -84,3 +84,28 @@ fn a_delivery_that_was_given_up_is_listed_shown_and_sent_again() {
     assert_eq!(unknown.code, Some(1));
     assert!(unknown.err.contains("there is no delivery"), "{unknown:?}");
 }
+
+#[test]
+fn a_secret_is_shown_and_rotated_with_an_overlap_and_never_twice_at_once() {
+    let data = TempDir::new().unwrap();
+    let (_, first) = create_key(data.path(), &[]);
+    let webhooks = |arguments: &[&str]| -> Said {
+        run(meetbot()
+            .arg("webhooks")
+            .args(arguments)
+            .arg("--json")
+            .arg("--data-dir")
+            .arg(data.path()))
+    };
+    assert_eq!(webhooks(&["secret"]).json()["webhookSecret"], *first);
+    let rotated = webhooks(&["rotate"]).json();
+    assert_eq!(rotated["previousSecret"], *first);
+    assert_eq!(webhooks(&["secret"]).json(), rotated);
+    let refused = webhooks(&["rotate", "--overlap", "1h"]);
+    assert!(refused.code == Some(1) && refused.err.contains("under way"), "{refused:?}");
+    let cut = webhooks(&["rotate", "--overlap", "0"]).json();
+    assert_eq!(cut["previousSecret"], Value::Null);
+    let secrets = [&first.into(), &rotated["webhookSecret"], &cut["webhookSecret"]];
+    assert!(secrets[0] != secrets[1] && secrets[1] != secrets[2] && secrets[2] != secrets[0]);
+    assert_eq!(webhooks(&["secret", "--consumer", "nobody"]).code, Some(2));
+}

@@ -12,7 +12,7 @@ use meetbot_types::{
     CommandId, ConsumerId, ControlAction, ControlState, Delivery, DeliveryId, DeliveryState,
     DeliveryTry, Ending, Job, JobId, JobStatus, KeyId, MeetingLink, Page, Platform, TimelineEvent,
     Timestamp, WebhookEvent,
-    bot::{BotCommand, IngestAnswer, IngestRequest},
+    bot::{BotCommand, IngestAnswer, IngestRequest, Secret},
 };
 
 pub use self::sqlite::SqliteStore;
@@ -256,10 +256,62 @@ pub struct DueDelivery {
     pub tries: u32,
     /// The endpoint.
     pub url: String,
-    /// The consumer's webhook secret.
-    pub secret: String,
+    /// The consumer's webhook secrets.
+    pub secrets: WebhookSecrets,
     /// Where its endpoint queues.
     pub(crate) lane: Lane,
+}
+
+/// What a consumer's webhooks are signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSecrets {
+    /// The secret.
+    pub current: Secret,
+    /// The one before it, while both are good.
+    pub previous: Option<PreviousSecret>,
+}
+
+/// A webhook secret that was replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviousSecret {
+    /// It signs along
+    pub secret: Secret,
+    /// until then.
+    pub until: Timestamp,
+}
+
+impl WebhookSecrets {
+    /// Those that are good at this moment.
+    #[must_use]
+    pub fn at(self, now: Timestamp) -> Self {
+        Self { previous: self.previous.filter(|previous| previous.until > now), ..self }
+    }
+
+    /// With a new secret; the one before signs along for as long as `overlap` says. While another rotation is under way, that is the error, for receivers
+    /// that know only the oldest secret would be cut off; an overlap of zero cuts off on purpose.
+    pub fn rotated(
+        self,
+        new: Secret,
+        overlap: Duration,
+        now: Timestamp,
+    ) -> std::result::Result<Self, PreviousSecret> {
+        let previous = PreviousSecret { secret: self.current, until: now + overlap };
+        match self.previous.filter(|under_way| under_way.until > now) {
+            Some(under_way) if !overlap.is_zero() => Err(under_way),
+            _ => Ok(Self { current: new, previous: Some(previous) }.at(now)),
+        }
+    }
+}
+
+/// What became of a rotation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotation {
+    /// These are the secrets now.
+    Done(WebhookSecrets),
+    /// Another one is under way until then.
+    UnderWay(Timestamp),
+    /// There is no such consumer.
+    NoConsumer,
 }
 
 /// How many tries may begin.
@@ -325,6 +377,17 @@ pub trait Store: Send + Sync + 'static {
     async fn keys(&self) -> Result<Vec<Key>>;
     /// Ends a key; `false` where there is none.
     async fn revoke_key(&self, id: KeyId, now: Now) -> Result<bool>;
+
+    /// The webhook secrets of the consumer with this name. `None` where there is none.
+    async fn webhook_secrets(&self, consumer: &str, now: Now) -> Result<Option<WebhookSecrets>>;
+    /// Gives the consumer with this name a new webhook secret; the one before it signs along for as long as `overlap` says.
+    async fn rotate_webhook_secret(
+        &self,
+        consumer: &str,
+        new: Secret,
+        overlap: Duration,
+        now: Now,
+    ) -> Result<Rotation>;
 
     /// A consumer's name.
     async fn consumer_name(&self, consumer: ConsumerId) -> Result<Option<String>>;

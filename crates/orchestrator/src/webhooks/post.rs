@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Now},
-    store::DueDelivery,
+    store::{DueDelivery, WebhookSecrets},
 };
 
 /// An endpoint has to answer within this time.
@@ -88,18 +88,32 @@ impl Post {
         let body = serde_json::to_vec(&delivery.event).map_err(|error| error.to_string())?;
         let id = delivery.event.delivery_id.to_string();
         let client = if delivery.lane == Lane::Proven { &self.proven } else { &self.unproven };
-        let mut request = client
+        let request = client
             .post(&delivery.url)
             .header(header::CONTENT_TYPE, "application/json")
-            .header(SIGNATURE_HEADER, signature::sign(&body, &delivery.secret))
+            .header(SIGNATURE_HEADER, sign(&body, &delivery.secrets))
             .header("X-Meetbot-Webhook-Version", delivery.event.version)
             .header("webhook-id", &id)
-            .header("webhook-timestamp", now.as_seconds());
-        if let Some(standard) = signature::sign_standard(&id, now, &body, &delivery.secret) {
-            request = request.header("webhook-signature", standard);
-        }
+            .header("webhook-timestamp", now.as_seconds())
+            .header("webhook-signature", sign_standard(&id, now, &body, &delivery.secrets));
         request.body(body).send().await.map_err(|error| in_words(&error))
     }
+}
+
+/// `X-Meetbot-Signature` has room for one signature: receivers that know the previous secret only are served until the overlap ends.
+fn sign(body: &[u8], secrets: &WebhookSecrets) -> String {
+    let secret = secrets.previous.as_ref().map_or(&secrets.current, |previous| &previous.secret);
+    signature::sign(body, secret.expose())
+}
+
+/// `webhook-signature` carries one of each secret.
+fn sign_standard(id: &str, now: Timestamp, body: &[u8], secrets: &WebhookSecrets) -> String {
+    let previous = secrets.previous.iter().map(|previous| &previous.secret);
+    let signatures: Vec<String> = std::iter::once(&secrets.current)
+        .chain(previous)
+        .filter_map(|secret| signature::sign_standard(id, now, body, secret.expose()))
+        .collect();
+    signatures.join(" ")
 }
 
 fn tried(

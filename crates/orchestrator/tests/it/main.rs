@@ -7,5 +7,6 @@ mod bots;
 mod jobs;
 mod receiver;
 mod rude_endpoints;
+mod secrets;
 mod server;
 mod webhooks;

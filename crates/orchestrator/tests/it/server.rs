@@ -4,10 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use meetbot::{JobStatus, MeetBot, NewJob, Timestamp};
-use meetbot_orchestrator::{Config, Launcher, Orchestrator, SandboxLink, keys, store::Scope, tls};
+use meetbot_orchestrator::{
+    Config, Launcher, Orchestrator, SandboxLink, keys,
+    store::{Rotation, Scope, Store as _},
+    tls,
+};
 use meetbot_types::{
     Cause, Ending, LeaveReason, Platform,
-    bot::{BotOrder, BotReport, Commands, IngestRequest, NumberedReport},
+    bot::{BotOrder, BotReport, Commands, IngestRequest, NumberedReport, Secret},
+    signature,
 };
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
@@ -98,6 +103,15 @@ impl Server {
         let fresh =
             keys::create(self.orchestrator.store(), consumer, live, scope, now).await.unwrap();
         fresh.secret.expose().to_owned()
+    }
+
+    /// Gives the consumer of this server's key a new webhook secret, which it answers.
+    pub(crate) async fn rotate(&self, overlap: Duration) -> String {
+        let new = signature::generate_secret();
+        let (store, now) = (self.orchestrator.store(), self.orchestrator.clock().now());
+        let rotation = store.rotate_webhook_secret("acme", Secret::new(&*new), overlap, now).await;
+        assert!(matches!(rotation.unwrap(), Rotation::Done(_)));
+        new
     }
 
     /// The SDK, with this server's key.

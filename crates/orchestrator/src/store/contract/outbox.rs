@@ -280,3 +280,37 @@ async fn what_a_sender_never_came_back_from_is_taken_again() {
     fixture.store.reap(true, at(0)).await.unwrap();
     assert_eq!(fixture.due(at(63)).await.len(), 1);
 }
+
+#[tokio::test]
+async fn a_secret_that_was_replaced_signs_along_until_its_time_is_over() {
+    let fixture = fixture().await;
+    let secret = |text: &str| Secret::new(format!("whsec_{text}"));
+    let day = Duration::from_hours(24);
+    let rotate = async |new: &str, overlap, now| {
+        fixture.store.rotate_webhook_secret("acme", secret(new), overlap, now).await.unwrap()
+    };
+    let Rotation::Done(secrets) = rotate("BBBB", day, at(10)).await else { panic!() };
+    let previous = PreviousSecret { secret: secret("AAAA"), until: at(10).wall + day };
+    assert_eq!(
+        secrets,
+        WebhookSecrets { current: secret("BBBB"), previous: Some(previous.clone()) }
+    );
+    assert_eq!(rotate("CCCC", day, at(11)).await, Rotation::UnderWay(previous.until));
+    fixture.job_told_to("http://127.0.0.1:1/", at(12)).await;
+    assert_eq!(fixture.due(at(12)).await[0].secrets, secrets);
+
+    let over = at(10 + 24 * 3_600);
+    fixture.job_told_to("http://127.0.0.1:1/later", over).await;
+    let alone = WebhookSecrets { current: secret("BBBB"), previous: None };
+    assert_eq!(fixture.due(over).await[0].secrets, alone);
+    fixture.store.sweep(over).await.unwrap();
+    assert_eq!(fixture.store.webhook_secrets("acme", at(12)).await.unwrap(), Some(alone));
+    assert!(matches!(
+        rotate("CCCC", Duration::ZERO, over).await,
+        Rotation::Done(WebhookSecrets { previous: None, .. })
+    ));
+    assert_eq!(
+        fixture.store.rotate_webhook_secret("nobody", secret("X"), day, over).await.unwrap(),
+        Rotation::NoConsumer
+    );
+}

@@ -9,6 +9,7 @@ mod jobs;
 mod keys;
 mod outbox;
 mod schema;
+mod secrets;
 mod timeline;
 mod verbs;
 mod writer;

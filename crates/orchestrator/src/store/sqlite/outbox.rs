@@ -4,9 +4,9 @@ use meetbot_types::{DeliveryId, DeliveryState, Timestamp, WebhookEvent, event::E
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    Outcome,
+    Outcome, Problem,
     endpoints::{self, Endpoint},
-    read_as,
+    read_as, secrets,
 };
 use crate::{
     clock::Now,
@@ -87,9 +87,9 @@ fn take_from(
     now: Now,
     taken: &mut Vec<DueDelivery>,
 ) -> Outcome<u32> {
-    let secret: String = connection
-        .prepare_cached("SELECT webhook_secret FROM consumers WHERE id = ?1")?
-        .query_row([&endpoint.consumer], |row| row.get(0))?;
+    let consumer = &endpoint.consumer;
+    let secrets = secrets::of_id(connection, consumer, now.wall)?
+        .ok_or_else(|| Problem::Corrupt(format!("there is no consumer {consumer}")))?;
     let mut find = connection.prepare_cached(
         "SELECT d.id, (SELECT count(*) FROM tries WHERE delivery = d.id), d.url, e.name, e.at, e.data, d.tries
          FROM deliveries d JOIN events e ON e.job = d.job AND e.sequence = d.sequence
@@ -109,7 +109,7 @@ fn take_from(
             },
             tries: row.get(6)?,
             url: row.get(2)?,
-            secret: secret.clone(),
+            secrets: secrets.clone(),
             lane: endpoint.health.lane(),
         });
     }

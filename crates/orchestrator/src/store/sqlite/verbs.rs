@@ -1,18 +1,23 @@
 //! The verbs of [`Store`], each handed to the writer or to a reader.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use meetbot_types::{
     CommandId, ConsumerId, ControlAction, Delivery, DeliveryId, Job, JobId, KeyId, MeetingLink,
     Page, TimelineEvent, Timestamp,
-    bot::{BotCommand, IngestRequest},
+    bot::{BotCommand, IngestRequest, Secret},
 };
 
-use super::{SqliteStore, answers, bots, consumers, deliveries, jobs, keys, outbox, timeline};
+use super::{
+    SqliteStore, answers, bots, consumers, deliveries, jobs, keys, outbox, secrets, timeline,
+};
 use crate::{
     clock::Now,
     store::{
         Claimed, Command, Commanded, Creation, DeliveryFilter, Earlier, JobFilter, KeptAnswer, Key,
-        NewKey, Once, Reported, Result, Room, Start, Store, Taken, Tenant, Tried, Window,
+        NewKey, Once, Reported, Result, Room, Rotation, Start, Store, Taken, Tenant, Tried,
+        WebhookSecrets, Window,
     },
 };
 
@@ -33,6 +38,24 @@ impl Store for SqliteStore {
 
     async fn revoke_key(&self, id: KeyId, now: Now) -> Result<bool> {
         self.writer.write(move |connection| keys::revoke(connection, id, now.wall)).await
+    }
+
+    async fn webhook_secrets(&self, consumer: &str, now: Now) -> Result<Option<WebhookSecrets>> {
+        let consumer = consumer.to_owned();
+        self.read(move |connection| secrets::of_name(connection, &consumer, now.wall)).await
+    }
+
+    async fn rotate_webhook_secret(
+        &self,
+        consumer: &str,
+        new: Secret,
+        overlap: Duration,
+        now: Now,
+    ) -> Result<Rotation> {
+        let consumer = consumer.to_owned();
+        let rotate =
+            move |connection: &_| secrets::rotate(connection, &consumer, &new, overlap, now.wall);
+        self.writer.write(rotate).await
     }
 
     async fn consumer_name(&self, consumer: ConsumerId) -> Result<Option<String>> {
@@ -211,6 +234,7 @@ impl Store for SqliteStore {
     async fn sweep(&self, now: Now) -> Result<()> {
         let sweep = move |connection: &_| {
             outbox::forget_leases(connection, false, now)?;
+            secrets::sweep(connection, now.wall)?;
             answers::sweep(connection, now.wall)
         };
         self.writer.write(sweep).await

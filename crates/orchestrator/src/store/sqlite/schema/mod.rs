@@ -6,8 +6,12 @@ use super::{Outcome, Problem};
 
 /// Every change of the tables since the first, in order. A database counts in `user_version` those that it has had; a step that was released never
 /// changes again.
-const STEPS: &[&str] =
-    &[include_str!("first.sql"), include_str!("answers.sql"), include_str!("endpoints.sql")];
+const STEPS: &[&str] = &[
+    include_str!("first.sql"),
+    include_str!("answers.sql"),
+    include_str!("endpoints.sql"),
+    include_str!("rotation.sql"),
+];
 
 /// Brings a database to the newest tables, in one transaction.
 pub(super) fn bring_up(connection: &Connection) -> Outcome<()> {

@@ -1,0 +1,138 @@
+//! `meetbot webhooks secret|rotate`: the secret that a consumer's webhooks are signed with. Works on the store of a data folder, also while a server runs on it.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use meetbot_orchestrator::{
+    clock::Clock,
+    store::{Rotation, Store as _, WebhookSecrets},
+};
+use meetbot_types::{Timestamp, bot::Secret, signature};
+use serde_json::{Value, json};
+
+use crate::{
+    keys::FolderArgs,
+    output::{Output, Usage},
+};
+
+/// Longer than this nobody takes to change a secret.
+const LONGEST_OVERLAP: Duration = Duration::from_hours(24 * 90);
+
+/// Whose secret to show.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SecretArgs {
+    #[command(flatten)]
+    folder: FolderArgs,
+    /// Whose.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    consumer: String,
+}
+
+/// Whose secret to replace.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RotateArgs {
+    #[command(flatten)]
+    of: SecretArgs,
+    /// How long the old secret signs along, as in 90s, 30m, 24h or 7d; 0 when it has leaked.
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = overlap)]
+    overlap: Duration,
+}
+
+fn overlap(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no time: give 0, or a number with s, m, h or d, as in 24h");
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let overlap = Duration::from_secs(number.saturating_mul(seconds));
+    if overlap > LONGEST_OVERLAP { Err("at most 90d".to_owned()) } else { Ok(overlap) }
+}
+
+/// Shows it.
+pub(crate) async fn show(args: SecretArgs, output: Output) -> anyhow::Result<()> {
+    let store = args.folder.store()?;
+    let Some(secrets) = store.webhook_secrets(&args.consumer, Clock::start().now()).await? else {
+        return Err(unknown(&args.consumer));
+    };
+    output.object(&shown(&args.consumer, &secrets))?;
+    output.line(secrets.current.expose());
+    if let Some(previous) = &secrets.previous {
+        output.remark(format_args!(
+            "until {} the one before it signs along: {}",
+            previous.until,
+            previous.secret.expose()
+        ));
+    }
+    Ok(())
+}
+
+/// Replaces it by a new one.
+pub(crate) async fn rotate(args: RotateArgs, output: Output) -> anyhow::Result<()> {
+    let RotateArgs { of: SecretArgs { folder, consumer }, overlap } = args;
+    let new = Secret::new(signature::generate_secret());
+    let now = Clock::start().now();
+    match folder.store()?.rotate_webhook_secret(&consumer, new, overlap, now).await? {
+        Rotation::Done(secrets) => {
+            output.object(&shown(&consumer, &secrets))?;
+            output.line(secrets.current.expose());
+            output.remark(told(secrets.previous.as_ref().map(|previous| previous.until)));
+            Ok(())
+        }
+        Rotation::UnderWay(until) => bail!(
+            "a rotation is under way until {until}: another one would cut off receivers that know only the secret before it; \
+             wait until then, or cut off with --overlap 0"
+        ),
+        Rotation::NoConsumer => Err(unknown(&consumer)),
+    }
+}
+
+fn told(until: Option<Timestamp>) -> String {
+    match until {
+        Some(until) => format!(
+            "give it to your receivers beside the old one; until {until}, X-Meetbot-Signature is made with the old one, webhook-signature with both"
+        ),
+        None => "the old one is good for nothing from now on".to_owned(),
+    }
+}
+
+fn shown(consumer: &str, secrets: &WebhookSecrets) -> Value {
+    let previous = secrets.previous.as_ref();
+    json!({
+        "consumer": consumer,
+        "webhookSecret": secrets.current.expose(),
+        "previousSecret": previous.map(|previous| previous.secret.expose()),
+        "previousUntil": previous.map(|previous| previous.until),
+    })
+}
+
+fn unknown(consumer: &str) -> anyhow::Error {
+    Usage(format!(
+        "there is no consumer {consumer}; `meetbot keys list` shows those that there are"
+    ))
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::overlap;
+
+    #[test]
+    fn an_overlap_has_a_unit_and_a_bound() {
+        let seconds = |text: &str| overlap(text).map(|overlap| overlap.as_secs());
+        assert_eq!(
+            ["0", "90s", "30m", "24h", "7d"].map(seconds),
+            [Ok(0), Ok(90), Ok(1_800), Ok(86_400), Ok(604_800)]
+        );
+        for wrong in ["", "24", "h", "-1h", "1.5h", "1é", "91d", "99999999999999999999d"] {
+            assert!(overlap(wrong).is_err(), "{wrong}");
+        }
+    }
+}

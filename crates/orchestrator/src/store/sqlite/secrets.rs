@@ -1,0 +1,85 @@
+//! Webhook secrets: one for each consumer, and for a while the one before it.
+
+use std::time::Duration;
+
+use meetbot_types::{Timestamp, bot::Secret};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::Outcome;
+use crate::store::{PreviousSecret, Rotation, WebhookSecrets};
+
+const COLUMNS: &str = "SELECT webhook_secret, previous_secret, previous_until FROM consumers";
+
+fn secrets(row: &Row<'_>) -> rusqlite::Result<WebhookSecrets> {
+    let previous: Option<(String, i64)> = row.get::<_, Option<_>>(1)?.zip(row.get(2)?);
+    Ok(WebhookSecrets {
+        current: Secret::new(row.get::<_, String>(0)?),
+        previous: previous.map(|(secret, until)| PreviousSecret {
+            secret: Secret::new(secret),
+            until: Timestamp::from_millis(until),
+        }),
+    })
+}
+
+fn find(
+    connection: &Connection,
+    column: &str,
+    value: &str,
+    now: Timestamp,
+) -> Outcome<Option<WebhookSecrets>> {
+    let mut statement = connection.prepare_cached(&format!("{COLUMNS} WHERE {column} = ?1"))?;
+    let found = statement.query_row([value], secrets).optional()?;
+    Ok(found.map(|found| found.at(now)))
+}
+
+/// Those of the consumer with this id.
+pub(super) fn of_id(
+    connection: &Connection,
+    id: &str,
+    now: Timestamp,
+) -> Outcome<Option<WebhookSecrets>> {
+    find(connection, "id", id, now)
+}
+
+/// Those of the consumer with this name.
+pub(super) fn of_name(
+    connection: &Connection,
+    name: &str,
+    now: Timestamp,
+) -> Outcome<Option<WebhookSecrets>> {
+    find(connection, "name", name, now)
+}
+
+pub(super) fn rotate(
+    connection: &Connection,
+    name: &str,
+    new: &Secret,
+    overlap: Duration,
+    now: Timestamp,
+) -> Outcome<Rotation> {
+    let Some(secrets) = of_name(connection, name, now)? else { return Ok(Rotation::NoConsumer) };
+    let secrets = match secrets.rotated(new.clone(), overlap, now) {
+        Ok(secrets) => secrets,
+        Err(under_way) => return Ok(Rotation::UnderWay(under_way.until)),
+    };
+    let previous = secrets.previous.as_ref();
+    connection.execute(
+        "UPDATE consumers SET webhook_secret = ?2, previous_secret = ?3, previous_until = ?4 WHERE name = ?1",
+        params![
+            name,
+            secrets.current.expose(),
+            previous.map(|previous| previous.secret.expose()),
+            previous.map(|previous| previous.until.as_millis())
+        ],
+    )?;
+    Ok(Rotation::Done(secrets))
+}
+
+/// Forgets secrets whose time is over.
+pub(super) fn sweep(connection: &Connection, now: Timestamp) -> Outcome<()> {
+    connection.execute(
+        "UPDATE consumers SET previous_secret = NULL, previous_until = NULL WHERE previous_until <= ?1",
+        [now.as_millis()],
+    )?;
+    Ok(())
+}

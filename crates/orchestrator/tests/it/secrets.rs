@@ -1,0 +1,95 @@
+//! The secrets that webhooks are signed with: judged by the published verifier of Standard Webhooks, and rotated under way.
+
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use meetbot::{NewJob, Webhooks, verify_webhook_signature};
+use serde_json::json;
+use tempfile::TempDir;
+use xtask::standard_webhooks;
+
+use crate::{
+    receiver::{Receiver, Webhook},
+    server::{Server, new_job},
+};
+
+/// Reads `{secret, headers, body}` and says whether the verifier takes it.
+const JUDGE: &str = "
+import json, sys
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+given = json.load(sys.stdin)
+try:
+    Webhook(given['secret']).verify(given['body'], given['headers'])
+    print('taken')
+except WebhookVerificationError as error:
+    print(error)
+";
+
+/// What the published verifier says of a webhook.
+fn judged(webhook: &Webhook, secret: &str) -> String {
+    let headers: serde_json::Map<_, _> = webhook
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().into()))
+        .collect();
+    let body = std::str::from_utf8(&webhook.body).unwrap();
+    let given = json!({"secret": secret, "headers": headers, "body": body});
+    let mut python = Command::new(standard_webhooks::python())
+        .args(["-c", JUDGE])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this test needs the verifier that `cargo xtask test` installs");
+    python.stdin.take().unwrap().write_all(given.to_string().as_bytes()).unwrap();
+    let said = python.wait_with_output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+    String::from_utf8(said.stdout).unwrap().trim().to_owned()
+}
+
+fn taken_by_ours(webhook: &Webhook, secret: &str) -> bool {
+    verify_webhook_signature(&webhook.body, Some(webhook.header("x-meetbot-signature")), secret)
+}
+
+async fn next_webhook(server: &Server, receiver: &mut Receiver) -> Webhook {
+    let webhooks = Webhooks { on_status_change: Some(receiver.url.clone()), on_finalize: None };
+    let new = NewJob { webhooks: Some(webhooks), ..new_job() };
+    let job = server.client().dispatch_bot(new).await.unwrap();
+    let _bot = server.bot().await;
+    // Its bot is lost at once, which is told too.
+    loop {
+        let webhook = receiver.next().await;
+        if webhook.event.data.job_id == job.id {
+            server.client().cancel_bot(&job.id.to_string()).await.unwrap();
+            return webhook;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_published_verifier_takes_what_is_signed_and_a_rotation_cuts_nobody_off() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let mut receiver = Receiver::start([]).await;
+    let old = server.webhook_secret.clone();
+    let webhook = next_webhook(&server, &mut receiver).await;
+    assert_eq!(judged(&webhook, &old), "taken");
+    assert_eq!(judged(&webhook, "whsec_b3RoZXI="), "No matching signature found");
+    let forged = Webhook { body: [&webhook.body[..], b" "].concat().into(), ..webhook };
+    assert_eq!(judged(&forged, &old), "No matching signature found");
+
+    let new = server.rotate(Duration::from_hours(24)).await;
+    let webhook = next_webhook(&server, &mut receiver).await;
+    assert_eq!((judged(&webhook, &old), judged(&webhook, &new)), ("taken".into(), "taken".into()));
+    assert_eq!((taken_by_ours(&webhook, &old), taken_by_ours(&webhook, &new)), (true, false));
+
+    let last = server.rotate(Duration::ZERO).await;
+    let webhook = next_webhook(&server, &mut receiver).await;
+    for (secret, good) in [(&old, false), (&new, false), (&last, true)] {
+        assert_eq!(judged(&webhook, secret) == "taken", good);
+        assert_eq!(taken_by_ours(&webhook, secret), good);
+    }
+    server.stop().await;
+}
