@@ -6,3 +6,6 @@ mod lanes;
 mod post;
 pub(crate) mod schedule;
 pub(crate) mod sender;
+
+#[cfg(test)]
+mod spellings;

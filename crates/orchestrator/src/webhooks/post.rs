@@ -10,7 +10,7 @@ use reqwest::{Client, Response, header, redirect};
 
 use super::{
     breaker::Lane,
-    guard::{Guard, GuardedResolver},
+    guard::{self, Guard, GuardedResolver, Lookup},
     schedule::Outcome,
 };
 use crate::{
@@ -45,6 +45,16 @@ pub(super) struct Post {
 impl Post {
     /// Clients that follow no redirects and reach only what the guard allows.
     pub(super) fn new(guard: Arc<Guard>, clock: Clock) -> Result<Self, reqwest::Error> {
+        Self::with_lookup(guard, clock, &guard::system_lookup())
+    }
+
+    /// The same, with another way to look names up.
+    pub(super) fn with_lookup(
+        guard: Arc<Guard>,
+        clock: Clock,
+        lookup: &Lookup,
+    ) -> Result<Self, reqwest::Error> {
+        let resolver = || GuardedResolver::new(Arc::clone(&guard), Arc::clone(lookup));
         let client = || {
             Client::builder()
                 .tls_backend_preconfigured(crate::tls::config())
@@ -54,7 +64,7 @@ impl Post {
                 .http2_initial_stream_window_size(WINDOW)
                 .http2_initial_connection_window_size(WINDOW)
                 .redirect(redirect::Policy::none())
-                .dns_resolver(Arc::new(GuardedResolver::new(Arc::clone(&guard))))
+                .dns_resolver(Arc::new(resolver()))
                 .no_proxy()
         };
         let proven = client().pool_idle_timeout(KEPT_FOR).pool_max_idle_per_host(KEPT).build()?;

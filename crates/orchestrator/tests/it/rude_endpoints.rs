@@ -173,3 +173,40 @@ async fn one_that_hangs_is_given_ten_seconds_and_its_wish_to_wait_is_honoured_la
     assert!((Duration::from_secs(10)..Duration::from_secs(20)).contains(&took), "{took:?}");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn one_that_leads_elsewhere_is_not_followed() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let (elsewhere, mut visits) = endpoint(|_, visits| {
+        Box::pin(async move {
+            let _ = visits.send(1);
+        })
+    })
+    .await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for status in [301, 302, 303, 307, 308] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 16_384]).await;
+            let head = format!(
+                "HTTP/1.1 {status} There\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+        }
+    });
+    let client = server.client();
+    for status in [301, 302, 303, 307, 308] {
+        // A URL of its own each time, so that none waits for the one before.
+        let job = send_to(&client, &format!("{url}/{status}")).await;
+        let _bot = server.bot().await;
+        let delivery = tried(&client, &job).await;
+        assert_eq!(
+            (delivery.tries[0].status, delivery.state),
+            (Some(status), DeliveryState::Pending)
+        );
+    }
+    assert!(visits.try_recv().is_err(), "nobody was sent there");
+    server.stop().await;
+}
