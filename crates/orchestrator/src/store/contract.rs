@@ -25,7 +25,7 @@ fn at(seconds: u64) -> Now {
     Now { wall: Timestamp::from_millis(1_800_000_000_000) + steady, steady }
 }
 
-fn key(consumer: &str, live: bool) -> NewKey {
+pub(super) fn key(consumer: &str, live: bool) -> NewKey {
     NewKey {
         id: KeyId::generate(at(0).wall),
         consumer_name: consumer.to_owned(),
@@ -44,7 +44,7 @@ async fn fixture() -> Fixture {
     Fixture { store: Arc::new(store), tenant: key.tenant, _folder: folder }
 }
 
-fn new_job(now: Now) -> Job {
+pub(super) fn new_job(now: Now) -> Job {
     Job {
         id: JobId::generate(now.wall),
         external_id: None,
@@ -74,12 +74,12 @@ fn new_job(now: Now) -> Job {
     }
 }
 
-fn link() -> MeetingLink {
+pub(super) fn link() -> MeetingLink {
     MeetingLink::parse("https://sandbox.meetbot.dev/two-speakers", None).unwrap()
 }
 
 /// A job waits ten minutes for a worker.
-fn start(job: &Job) -> Start {
+pub(super) fn start(job: &Job) -> Start {
     let from = job.join_at.unwrap_or(job.created_at);
     Start { from, by: from + Duration::from_mins(10) }
 }

@@ -4,6 +4,8 @@ mod sqlite;
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod model;
 
 use std::time::Duration;
 

@@ -1,0 +1,207 @@
+//! What bots and the loops that watch them do.
+
+use std::collections::HashSet;
+
+use meetbot_types::{
+    Cause, ControlState, Ending, Failure, FailureCode, JobId, JobStatus, LeaveReason,
+    bot::{BotReport, ChatMessage, IngestRequest, MediaCounters, NumberedReport},
+};
+
+use super::{
+    act::How,
+    job::{End, ModelJob, What},
+    outbox::Sent,
+    world::{World, ms},
+};
+use crate::store::{Reported, Store as _};
+
+/// An attempt at a job, as long as somebody remembers it.
+pub(super) struct Bot {
+    pub(super) job: usize,
+    pub(super) epoch: u32,
+    pub(super) token: [u8; 32],
+    /// What it is told to end with, when it only finalises.
+    ending: Option<Ending>,
+    log: Vec<(u64, What)>,
+}
+
+impl World {
+    pub(super) async fn claim(&mut self, workers: usize) {
+        let tokens: Vec<[u8; 32]> = (0..workers)
+            .map(|worker| {
+                let mut token = [0; 32];
+                token[..8].copy_from_slice(&((self.bots.len() + worker) as u64).to_le_bytes());
+                token
+            })
+            .collect();
+        let claims = tokens.iter().map(|token| self.store.claim(*token, self.now));
+        let claims = futures_util::future::join_all(claims).await;
+        for (token, claimed) in tokens.into_iter().zip(claims) {
+            let wall = ms(self.now.wall);
+            let due = |job: &&mut ModelJob| job.status == JobStatus::Queued && job.run_at <= wall;
+            let first = self.jobs.iter_mut().filter(due).min_by_key(|job| (job.run_at, job.id));
+            let claimed = claimed.unwrap();
+            assert_eq!(claimed.is_some(), first.is_some(), "{claimed:?}");
+            let (Some(first), Some(claimed)) = (first, claimed) else { continue };
+            assert_eq!(claimed.job.id, first.id, "the one that has been due for longest");
+            assert_eq!(first.claim(self.now), claimed.finalize.is_some());
+            assert_eq!(claimed.job.attempt, first.epoch);
+            let job = self.place(claimed.job.id);
+            self.bots.push(Bot {
+                job,
+                epoch: claimed.job.attempt,
+                token,
+                ending: claimed.finalize,
+                log: Vec::new(),
+            });
+        }
+        self.compare_all().await;
+    }
+
+    pub(super) async fn report(&mut self, bot: usize, how: How, said: &[What]) {
+        let Bot { job, epoch, mut token, ref ending, ref mut log } = self.bots[bot];
+        let mut next = log.last().map_or(1, |(seq, _)| seq + 1);
+        let mut said: Vec<(u64, What)> = said
+            .iter()
+            .map(|what| {
+                // A bot that only finalises ends as it was told.
+                let what = match (what, ending) {
+                    (What::Ended(_), Some(ending)) => What::Ended(match ending.status {
+                        JobStatus::Completed => End::Well,
+                        JobStatus::Cancelled => End::CalledOff,
+                        _ => End::Badly,
+                    }),
+                    _ => *what,
+                };
+                next += 1;
+                (next - 1, what)
+            })
+            .collect();
+        match how {
+            How::Next => log.extend(&said),
+            How::Again => said.clone_from(log),
+            How::Ahead => said.iter_mut().for_each(|(seq, _)| *seq += 1),
+            How::Forged => token[31] = 1,
+        }
+        let model = &mut self.jobs[job];
+        let reports = said
+            .iter()
+            .map(|(seq, what)| NumberedReport {
+                seq: *seq,
+                at: self.now.wall,
+                report: report(*what, ending.as_ref(), model),
+            })
+            .collect();
+        let request = IngestRequest { job_id: model.id, epoch, reports };
+        let answer = self.store.report(request, token, self.now).await.unwrap();
+        if epoch < model.epoch {
+            assert_eq!(answer, Reported::Superseded);
+        } else if matches!(how, How::Forged) {
+            assert_eq!(answer, Reported::Unknown);
+        } else if !model.status.is_final() && !model.live(epoch, self.now) {
+            assert_eq!(answer, Reported::Superseded);
+        } else {
+            if !model.status.is_final() {
+                for (seq, what) in said {
+                    if seq == model.applied + 1 {
+                        model.applied = seq;
+                        model.hear(what);
+                    }
+                }
+                model.renew(self.now);
+            }
+            let Reported::Applied(answer) = answer else { panic!("{answer:?}") };
+            assert_eq!((answer.status, answer.acknowledged), (model.status.clone(), model.applied));
+        }
+        self.compare(job).await;
+    }
+
+    /// What a bot is told to do: all that is open, oldest first, to the attempt that has the job and to no other.
+    pub(super) async fn look(&self, bot: usize, after: u64) {
+        let Bot { job, epoch, token, .. } = self.bots[bot];
+        let model = &self.jobs[job];
+        let told = self.store.bot_commands(model.id, epoch, token, after).await.unwrap();
+        let open = (1..)
+            .zip(&model.commands)
+            .filter(|(seq, one)| *seq > after && one.state == ControlState::Pending);
+        let expected = (epoch == model.epoch && model.lease.is_some())
+            .then(|| open.map(|(seq, one)| (seq, one.id)).collect::<Vec<_>>());
+        let told = told.map(|told| told.iter().map(|one| (one.seq, one.id)).collect::<Vec<_>>());
+        assert_eq!(told, expected);
+    }
+
+    pub(super) async fn release(&mut self, bot: usize) {
+        let Bot { job, epoch, .. } = self.bots[bot];
+        let model = &mut self.jobs[job];
+        let had_it = model.epoch == epoch && model.lease.is_some();
+        assert_eq!(self.store.release(model.id, epoch, self.now).await.unwrap(), had_it);
+        if had_it {
+            model.lose(self.now);
+        }
+        self.compare(job).await;
+    }
+
+    pub(super) async fn reap(&mut self, all: bool) {
+        let steady = if all { i64::MAX } else { self.now.steady_ms() };
+        let mut expected = HashSet::new();
+        for job in &mut self.jobs {
+            if job.lease.is_some_and(|until| until <= steady) {
+                job.lose(self.now);
+                expected.insert(job.id);
+            }
+            if all {
+                job.deliveries.iter_mut().for_each(Sent::forget_lease);
+            }
+        }
+        let lost = self.store.reap(all, self.now).await.unwrap();
+        assert_eq!(lost.len(), expected.len());
+        assert_eq!(HashSet::from_iter(lost), expected);
+        self.compare_all().await;
+    }
+
+    pub(super) async fn expire(&mut self) {
+        let now = self.now;
+        let expected: HashSet<JobId> =
+            self.jobs.iter_mut().filter_map(|job| job.expire(now).then_some(job.id)).collect();
+        let expired = self.store.expire(self.now).await.unwrap();
+        assert_eq!(expired.len(), expected.len());
+        assert_eq!(HashSet::from_iter(expired), expected);
+        self.compare_all().await;
+    }
+}
+
+/// The report for what is said.
+fn report(what: What, ending: Option<&Ending>, model: &ModelJob) -> BotReport {
+    match what {
+        What::Beat => BotReport::Heartbeat { media: MediaCounters::default() },
+        What::Admitted => BotReport::Admitted,
+        What::Recording => BotReport::RecordingStarted,
+        What::Paused => BotReport::RecordingPaused,
+        What::Resumed => BotReport::RecordingResumed { paused_ms: 1 },
+        What::Stopped => BotReport::RecordingStopped,
+        What::Chat => BotReport::Chat {
+            message: ChatMessage {
+                id: "1".into(),
+                sender_id: "2".into(),
+                sender: "Ada".into(),
+                text: "hello".into(),
+                private: false,
+                at_ms: 1,
+            },
+        },
+        What::Leaving => BotReport::Leaving { reason: Some(LeaveReason::MeetingEnded) },
+        What::Ended(end) => {
+            let own = if end == End::Well {
+                Cause::Left(LeaveReason::MeetingEnded).ending(true, false)
+            } else {
+                Cause::Failed(Failure::new(FailureCode::NetworkLoss, "gone")).ending(true, false)
+            };
+            let ending = ending.cloned().unwrap_or(own);
+            BotReport::Ended { ending, manifest_uri: Some("file:///m.json".into()), duration_ms: 1 }
+        }
+        What::Did(which) => match model.commands.get(which) {
+            Some(one) => BotReport::CommandDone { command_id: one.id, state: ControlState::Done },
+            None => BotReport::Heartbeat { media: MediaCounters::default() },
+        },
+    }
+}

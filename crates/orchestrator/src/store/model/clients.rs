@@ -1,0 +1,192 @@
+//! What clients do: jobs and verbs, with and without an `Idempotency-Key`.
+
+use std::time::Duration;
+
+use meetbot_types::{ControlAction, ControlState, JobStatus, Webhooks};
+
+use super::{
+    job::{Asked, ModelJob, Tape},
+    world::{World, ms},
+};
+use crate::{
+    jobs::control_result,
+    store::{
+        Commanded, Creation, Earlier, KEEP_ANSWERS_MS, KeptAnswer, Once, Store as _, Tenant,
+        contract::{link, new_job, start},
+    },
+};
+
+/// How long a call with a key may be under way.
+const RUNNING_MS: i64 = 10_000;
+
+pub(super) struct Kept {
+    fingerprint: [u8; 32],
+    at: i64,
+    running_until: i64,
+    answer: KeptAnswer,
+}
+
+fn asked_once(route: u8, key: u8, other: bool) -> Once {
+    Once { key: format!("key-{key}"), fingerprint: [route * 2 + u8::from(other); 32] }
+}
+
+impl World {
+    pub(super) async fn create(
+        &mut self,
+        live: bool,
+        external: Option<u8>,
+        once: Option<(u8, bool)>,
+        urls: u8,
+        ahead: u16,
+    ) {
+        let tenant = Tenant { live, ..self.keys[0].0.tenant };
+        let name = external.map(|name| format!("meeting-{name}"));
+        // One for both, two, either, none.
+        let urls = [
+            [Some("http://a.example/"), Some("http://a.example/")],
+            [Some("http://a.example/"), Some("http://b.example/")],
+            [Some("http://a.example/"), None],
+            [None, Some("http://b.example/")],
+            [None, None],
+        ][usize::from(urls)];
+        let mut new = new_job(self.now);
+        new.external_id.clone_from(&name);
+        new.join_at = (ahead > 0).then(|| self.now.wall + Duration::from_secs(ahead.into()));
+        new.webhooks = Webhooks {
+            on_status_change: urls[0].map(ToOwned::to_owned),
+            on_finalize: urls[1].map(ToOwned::to_owned),
+        };
+        let start = start(&new);
+        let once = once.map(|(key, other)| asked_once(0, key, other));
+        let created = self
+            .store
+            .create_job(tenant, new.clone(), link(), start, once.clone(), self.now)
+            .await
+            .unwrap();
+        if let Some(earlier) = self.earlier(tenant, once.as_ref()) {
+            let Creation::Earlier(answer) = created else { panic!("{created:?}, not {earlier:?}") };
+            assert_eq!(answer, earlier);
+            return;
+        }
+        let known = name.as_ref().and_then(|name| self.names.get(&(tenant, name.clone())).copied());
+        if let (None, Some(name)) = (known, name) {
+            self.names.insert((tenant, name), self.jobs.len());
+        }
+        let (status, job) = match created {
+            Creation::Existing(job) => {
+                assert_eq!(known.map(|known| self.jobs[known].id), Some(job.id));
+                (200, job)
+            }
+            Creation::Created(job) => {
+                assert_eq!((known, job.id), (None, new.id));
+                self.jobs.push(ModelJob {
+                    id: job.id,
+                    tenant,
+                    urls,
+                    status: JobStatus::Queued,
+                    why: None,
+                    called_off: false,
+                    has_media: false,
+                    tape: Tape::Off,
+                    epoch: 0,
+                    lease: None,
+                    applied: 0,
+                    run_at: ms(start.from),
+                    start_by: ms(start.by),
+                    deleted_at: None,
+                    story: Vec::new(),
+                    commands: Vec::new(),
+                    deliveries: Vec::new(),
+                });
+                (201, job)
+            }
+            Creation::Earlier(earlier) => panic!("{earlier:?}"),
+        };
+        if let Some(once) = once {
+            self.keep(tenant, once, status, serde_json::to_string(&job).unwrap(), true);
+        }
+        self.compare_all().await;
+    }
+
+    /// What a key was used for, as long as that is kept.
+    pub(super) fn earlier(&self, tenant: Tenant, once: Option<&Once>) -> Option<Earlier> {
+        let once = once?;
+        let kept = self.answers.get(&(tenant, once.key.clone()))?;
+        let wall = ms(self.now.wall);
+        if kept.at <= wall - KEEP_ANSWERS_MS {
+            None
+        } else if kept.fingerprint != once.fingerprint {
+            Some(Earlier::Different)
+        } else if kept.running_until > wall {
+            Some(Earlier::Running)
+        } else {
+            Some(Earlier::Answered(kept.answer.clone()))
+        }
+    }
+
+    pub(super) fn keep(
+        &mut self,
+        tenant: Tenant,
+        once: Once,
+        status: u16,
+        body: String,
+        last: bool,
+    ) {
+        let at = ms(self.now.wall);
+        let running_until = if last { 0 } else { at + RUNNING_MS };
+        let answer = KeptAnswer { status, body };
+        let kept = Kept { fingerprint: once.fingerprint, at, running_until, answer };
+        self.answers.insert((tenant, once.key), kept);
+    }
+
+    pub(super) async fn cancel(&mut self, job: usize) {
+        let model = &mut self.jobs[job];
+        let bot_is_told = model.cancel(self.now);
+        self.store.cancel(model.tenant, model.id, self.now).await.unwrap().unwrap();
+        if bot_is_told {
+            // Its id is not answered; the bot sees it.
+            let bot = self.bots.iter().rfind(|bot| bot.job == job).unwrap();
+            let commands = self.store.bot_commands(model.id, bot.epoch, bot.token, 0).await;
+            let command = commands.unwrap().unwrap().pop().unwrap();
+            assert_eq!(command.seq, model.commands.len() as u64 + 1);
+            let (id, action) = (command.id, command.action);
+            model.commands.push(Asked { id, action, state: ControlState::Pending });
+        }
+        self.compare(job).await;
+    }
+
+    pub(super) async fn command(
+        &mut self,
+        job: usize,
+        action: ControlAction,
+        once: Option<(u8, bool)>,
+    ) {
+        let ModelJob { id, tenant, .. } = self.jobs[job];
+        let once = once.map(|(key, other)| asked_once(1, key, other));
+        let answer = self
+            .store
+            .command(tenant, id, action.clone(), None, once.clone(), self.now)
+            .await
+            .unwrap();
+        let earlier = self.earlier(tenant, once.as_ref());
+        let model = &mut self.jobs[job];
+        match answer {
+            Commanded::Earlier(answer) => assert_eq!(Some(answer), earlier),
+            Commanded::InvalidState(_) => {
+                assert!(earlier.is_none() && !model.takes(&action), "{} {action}", model.status);
+            }
+            Commanded::Given(command, shown) => {
+                assert!(earlier.is_none() && model.takes(&action), "{} {action}", model.status);
+                assert_eq!(command.state, model.command(&action, self.now));
+                let state = command.state.clone();
+                model.commands.push(Asked { id: command.id, action, state });
+                if let Some(once) = once {
+                    let body = serde_json::to_string(&control_result(&command, &shown)).unwrap();
+                    self.keep(tenant, once, 202, body, false);
+                }
+            }
+            Commanded::NotFound => panic!("it is there"),
+        }
+        self.compare(job).await;
+    }
+}

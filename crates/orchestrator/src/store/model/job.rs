@@ -1,0 +1,278 @@
+//! A job as it should be: what each verb makes of it, said a second time and more simply than the server says it.
+
+use meetbot_types::{CommandId, ControlAction, ControlState, EventName, JobId, JobStatus};
+
+use super::outbox::{Sent, urls_of};
+use crate::{clock::Now, store::Tenant};
+
+use JobStatus::{
+    Cancelled, Completed, Failed, Finalizing, InCall, Joining, Queued, Recording as InRecording,
+};
+
+pub(super) const LEASE_MS: i64 = 30_000;
+
+/// What a bot says, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    Beat,
+    Admitted,
+    Recording,
+    Paused,
+    Resumed,
+    Stopped,
+    Chat,
+    Leaving,
+    Ended(End),
+    /// One of the commands, counted from the oldest.
+    Did(usize),
+}
+
+/// How a bot's work ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Well,
+    Badly,
+    CalledOff,
+}
+
+/// Why a job is on its way to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    Cancelled,
+    Other,
+}
+
+/// Whether anything is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tape {
+    Off,
+    On,
+    Paused,
+    Stopped,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub(super) id: CommandId,
+    pub(super) action: ControlAction,
+    pub(super) state: ControlState,
+}
+
+#[derive(Debug)]
+pub(super) struct ModelJob {
+    pub(super) id: JobId,
+    pub(super) tenant: Tenant,
+    /// `onStatusChange` and `onFinalize`.
+    pub(super) urls: [Option<&'static str>; 2],
+    pub(super) status: JobStatus,
+    pub(super) why: Option<Why>,
+    /// It was cancelled while a bot had it: however that bot ends, it ends as cancelled.
+    pub(super) called_off: bool,
+    pub(super) has_media: bool,
+    pub(super) tape: Tape,
+    pub(super) epoch: u32,
+    /// On the steady clock; the epoch is live while there is one and it is ahead.
+    pub(super) lease: Option<i64>,
+    pub(super) applied: u64,
+    /// On the wall clock.
+    pub(super) run_at: i64,
+    pub(super) start_by: i64,
+    pub(super) deleted_at: Option<i64>,
+    /// The timeline: what was told, and the status it was told with.
+    pub(super) story: Vec<(EventName, JobStatus)>,
+    pub(super) commands: Vec<Asked>,
+    pub(super) deliveries: Vec<Sent>,
+}
+
+impl ModelJob {
+    pub(super) fn live(&self, epoch: u32, now: Now) -> bool {
+        self.epoch == epoch && self.lease.is_some_and(|until| until > now.steady_ms())
+    }
+
+    /// Its live bot was heard.
+    pub(super) fn renew(&mut self, now: Now) {
+        if !self.status.is_final() {
+            self.lease = Some(now.steady_ms() + LEASE_MS);
+        }
+    }
+
+    fn tell(&mut self, event: EventName) {
+        let sequence = self.story.len() as u64 + 1;
+        for url in urls_of(self.urls, &event) {
+            self.deliveries.push(Sent::new(sequence, event.clone(), url));
+        }
+        self.story.push((event, self.status.clone()));
+    }
+
+    fn go(&mut self, to: JobStatus) {
+        self.status = to;
+        self.tell(EventName::StatusChanged);
+    }
+
+    fn with_bot(&self) -> bool {
+        matches!(self.status, Joining | InCall | InRecording)
+    }
+
+    fn leave(&mut self) {
+        if self.with_bot() {
+            self.go(Finalizing);
+        }
+    }
+
+    fn end(&mut self, status: JobStatus) {
+        if status == Failed {
+            self.status = Failed;
+            self.tell(EventName::Failed);
+        } else {
+            self.leave();
+            let completed = status == Completed;
+            self.go(status);
+            if completed {
+                self.tell(EventName::Finalized);
+            }
+        }
+        self.lease = None;
+        for command in self.commands.iter_mut().filter(|one| one.state == ControlState::Pending) {
+            let it_left =
+                matches!(command.action, ControlAction::Cancel | ControlAction::LeaveCall);
+            command.state = if it_left { ControlState::Done } else { ControlState::Expired };
+        }
+    }
+
+    /// A new bot takes it. Answers whether that one only finalises what is on disk.
+    pub(super) fn claim(&mut self, now: Now) -> bool {
+        let finalize = self.why.is_some() || self.epoch >= 5;
+        self.epoch += 1;
+        self.applied = 0;
+        self.lease = Some(now.steady_ms() + LEASE_MS);
+        self.go(Joining);
+        if finalize {
+            self.go(Finalizing);
+        }
+        finalize
+    }
+
+    /// Its bot is gone.
+    pub(super) fn lose(&mut self, now: Now) {
+        self.lease = None;
+        self.run_at = now.wall.as_millis();
+        for command in self.commands.iter_mut().filter(|one| one.state == ControlState::Pending) {
+            let once = matches!(
+                command.action,
+                ControlAction::SendChatMessage | ControlAction::RequestRecordingPermission
+            );
+            if once {
+                command.state = ControlState::Expired;
+            }
+        }
+        self.go(Queued);
+    }
+
+    /// No worker took it in time. Answers whether that was so.
+    pub(super) fn expire(&mut self, now: Now) -> bool {
+        let late =
+            self.status == Queued && self.epoch == 0 && self.start_by <= now.wall.as_millis();
+        if late {
+            self.end(Failed);
+        }
+        late
+    }
+
+    /// What its live bot says.
+    pub(super) fn hear(&mut self, what: What) {
+        match what {
+            _ if self.status.is_final() => {}
+            What::Admitted if self.status == Joining => self.go(InCall),
+            What::Recording => {
+                (self.tape, self.has_media) = (Tape::On, true);
+                if self.status == InCall {
+                    self.go(InRecording);
+                }
+            }
+            What::Paused if self.tape == Tape::On => self.tape = Tape::Paused,
+            What::Resumed if self.tape == Tape::Paused => self.tape = Tape::On,
+            What::Beat | What::Admitted | What::Paused | What::Resumed => {}
+            What::Stopped => {
+                self.tape = Tape::Stopped;
+                if self.status == InRecording {
+                    self.go(InCall);
+                }
+            }
+            What::Chat => self.tell(EventName::ChatMessage),
+            What::Leaving => {
+                self.why.get_or_insert(Why::Other);
+                self.leave();
+            }
+            What::Ended(end) => self.end(match end {
+                _ if self.called_off => Cancelled,
+                End::Well => Completed,
+                End::Badly => Failed,
+                End::CalledOff => Cancelled,
+            }),
+            What::Did(which) => {
+                let pending = |one: &&mut Asked| one.state == ControlState::Pending;
+                if let Some(command) =
+                    self.commands.get_mut(which).as_mut().filter(|one| pending(one))
+                {
+                    command.state = ControlState::Done;
+                }
+            }
+        }
+    }
+
+    /// It is called off. Answers whether its bot is to be told.
+    pub(super) fn cancel(&mut self, now: Now) -> bool {
+        if self.status.is_final() || self.why == Some(Why::Cancelled) {
+            return false;
+        }
+        self.why = Some(Why::Cancelled);
+        match self.status {
+            Queued if self.has_media => self.run_at = now.wall.as_millis(),
+            Queued => self.end(Cancelled),
+            _ => {
+                self.called_off = true;
+                self.leave();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether it takes this verb now.
+    pub(super) fn takes(&self, action: &ControlAction) -> bool {
+        let in_call = matches!(self.status, InCall | InRecording);
+        match action {
+            ControlAction::LeaveCall => self.status == Queued || self.with_bot(),
+            ControlAction::SendChatMessage => in_call,
+            ControlAction::RequestRecordingPermission => in_call && self.tape != Tape::Stopped,
+            ControlAction::StopRecording => {
+                self.status == InRecording || (in_call && self.tape == Tape::Stopped)
+            }
+            _ => self.status == InRecording || (in_call && self.tape == Tape::Paused),
+        }
+    }
+
+    /// A verb that it takes. Answers how far that is at once.
+    pub(super) fn command(&mut self, action: &ControlAction, now: Now) -> ControlState {
+        if *action != ControlAction::LeaveCall {
+            return ControlState::Pending;
+        }
+        self.why.get_or_insert(Why::Other);
+        if self.status != Queued {
+            return ControlState::Pending;
+        }
+        if self.has_media {
+            self.run_at = now.wall.as_millis();
+        } else {
+            self.end(Cancelled);
+        }
+        ControlState::Done
+    }
+
+    /// Its recording is deleted.
+    pub(super) fn delete_recording(&mut self, now: Now) {
+        if self.status.is_final() {
+            self.deleted_at.get_or_insert(now.wall.as_millis());
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The store against a model of it: whatever happens in whatever order, it does what the model does and keeps its promises.
+
+mod act;
+mod bots;
+mod clients;
+mod job;
+mod outbox;
+mod senders;
+mod world;
+
+use proptest::{
+    prelude::*,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+
+use self::{act::act, world::World};
+
+/// Each seed makes the same histories on every machine; one that fails is made as short as it goes, and printed.
+const SEEDS: std::ops::Range<u8> = 0..8;
+const HISTORIES: u32 = 10;
+const LONGEST: usize = 100;
+
+#[test]
+fn the_store_does_what_its_model_does_in_any_history() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for seed in SEEDS {
+        let config = Config {
+            cases: HISTORIES,
+            failure_persistence: None,
+            max_shrink_iters: 2_000,
+            ..Config::default()
+        };
+        let random = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+        let mut runner = TestRunner::new_with_rng(config, random);
+        let played = runner.run(&prop::collection::vec(act(), 1..LONGEST), |history| {
+            runtime.block_on(async {
+                let mut world = World::new().await;
+                for act in history {
+                    world.play(act).await;
+                }
+                world.come_to_rest().await;
+            });
+            Ok(())
+        });
+        if let Err(failure) = played {
+            panic!("seed {seed}: {failure}");
+        }
+    }
+}

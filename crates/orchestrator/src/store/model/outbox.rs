@@ -1,0 +1,98 @@
+//! A delivery as it should be: who gets which event, and when it may be handed to a sender.
+
+use meetbot_types::{DeliveryId, DeliveryState, EventName};
+
+use crate::{
+    clock::Now,
+    store::{TRIES_IN_ORDER, Verdict},
+};
+
+pub(super) const LEASE_MS: i64 = 60_000;
+
+/// Who is told: `onFinalize` how a job ended well or badly, `onStatusChange` all but the good end; a URL once.
+pub(super) fn urls_of(urls: [Option<&'static str>; 2], event: &EventName) -> Vec<&'static str> {
+    let [on_status, on_finalize] = urls;
+    let wanted = match event {
+        EventName::Finalized => [on_finalize, None],
+        EventName::Failed => [on_finalize, on_status],
+        _ => [on_status, None],
+    };
+    let mut told: Vec<_> = wanted.into_iter().flatten().collect();
+    told.dedup();
+    told
+}
+
+#[derive(Debug)]
+pub(super) struct Sent {
+    /// Known once the store has shown it.
+    pub(super) id: Option<DeliveryId>,
+    pub(super) sequence: u64,
+    pub(super) event: EventName,
+    pub(super) url: &'static str,
+    pub(super) state: DeliveryState,
+    /// Since it was sent first, or again.
+    pub(super) tries: u32,
+    pub(super) tries_ever: u32,
+    /// Not before this moment of the wall clock; none for a first try.
+    not_before: Option<i64>,
+    /// On the steady clock.
+    lease: i64,
+    /// Later ones of its job wait for it at its endpoint.
+    pub(super) holds: bool,
+}
+
+impl Sent {
+    pub(super) fn new(sequence: u64, event: EventName, url: &'static str) -> Self {
+        Self {
+            id: None,
+            sequence,
+            event,
+            url,
+            state: DeliveryState::Pending,
+            tries: 0,
+            tries_ever: 0,
+            not_before: None,
+            lease: 0,
+            holds: true,
+        }
+    }
+
+    /// Whether a sender may get it, apart from those it waits for.
+    pub(super) fn free(&self, now: Now) -> bool {
+        self.state == DeliveryState::Pending
+            && self.not_before.is_none_or(|at| at <= now.wall.as_millis())
+            && self.lease <= now.steady_ms()
+    }
+
+    pub(super) fn take(&mut self, now: Now) {
+        self.lease = now.steady_ms() + LEASE_MS;
+    }
+
+    /// What came of a try. One that is told late, after another sender's, is noted, and changes nothing that is done.
+    pub(super) fn note(&mut self, verdict: &Verdict) {
+        self.tries_ever += 1;
+        if self.state != DeliveryState::Pending {
+            return;
+        }
+        self.tries += 1;
+        self.lease = 0;
+        match verdict {
+            Verdict::Delivered => self.state = DeliveryState::Delivered,
+            Verdict::Dead => self.state = DeliveryState::Dead,
+            Verdict::Again(at) => self.not_before = Some(at.as_millis()),
+        }
+        self.holds &= self.state == DeliveryState::Pending && self.tries < TRIES_IN_ORDER;
+    }
+
+    /// It is sent once more. Those that passed it, or waited until it was done, do not wait for it again.
+    pub(super) fn again(&mut self) {
+        self.state = DeliveryState::Pending;
+        self.tries = 0;
+        self.not_before = None;
+    }
+
+    /// The process that had it is gone.
+    pub(super) fn forget_lease(&mut self) {
+        self.lease = 0;
+    }
+}

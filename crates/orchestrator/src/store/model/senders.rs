@@ -1,0 +1,63 @@
+//! What senders of webhooks do.
+
+use std::time::Duration;
+
+use meetbot_types::{DeliveryTry, Timestamp};
+
+use super::{act::Came, world::World};
+use crate::store::{Room, Store as _, Taken, Tried, Verdict};
+
+impl World {
+    /// Takes what is due; answers how many that were, and when there may be more.
+    pub(super) async fn take(&mut self, limit: u32) -> (usize, Option<Timestamp>) {
+        let room = Room { proven: limit, unproven: limit };
+        let Taken { due, next } = self.store.due_deliveries(room, self.now).await.unwrap();
+        let count = due.len();
+        assert!(count <= 2 * limit as usize);
+        for delivery in due {
+            let event = &delivery.event;
+            let job = self.place(event.data.job_id);
+            let now = self.now;
+            let deliveries = &mut self.jobs[job].deliveries;
+            let id = Some(event.delivery_id);
+            let place = deliveries.iter().position(|sent| sent.id == id).unwrap();
+            let waits = deliveries.iter().any(|sent| {
+                sent.holds && sent.url == delivery.url && sent.sequence < event.data.sequence
+            });
+            let sent = &mut deliveries[place];
+            assert!(!waits, "one before it has not arrived: {delivery:?}");
+            assert!(sent.free(now), "it is not due, or on its way: {delivery:?}, {sent:?}");
+            assert_eq!(
+                (&sent.event, sent.sequence, sent.url),
+                (&event.event, event.data.sequence, delivery.url.as_str())
+            );
+            assert_eq!((delivery.tries, event.attempt), (sent.tries, sent.tries_ever + 1));
+            sent.take(now);
+            self.flights.push((job, place, delivery));
+        }
+        (count, next)
+    }
+
+    pub(super) async fn note(&mut self, flight: usize, came: Came) {
+        let (job, place, delivery) = self.flights.swap_remove(flight);
+        let (status, verdict, wish) = match came {
+            Came::Well => (200, Verdict::Delivered, None),
+            Came::Badly { again_in, wish } => {
+                let again = self.now.wall + Duration::from_secs(again_in.into());
+                (500, Verdict::Again(again), wish.map(|wish| Duration::from_secs(wish.into())))
+            }
+            Came::Gone => (410, Verdict::Dead, None),
+        };
+        self.jobs[job].deliveries[place].note(&verdict);
+        let tried = DeliveryTry {
+            at: self.now.wall,
+            duration_ms: 1,
+            status: Some(status),
+            error: None,
+            answer: None,
+        };
+        let delivery = delivery.event.delivery_id;
+        self.store.tried(Tried { delivery, tried, verdict, wish }, self.now).await.unwrap();
+        self.compare(job).await;
+    }
+}

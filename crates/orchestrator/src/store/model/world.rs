@@ -1,0 +1,265 @@
+//! Plays acts on a store and on the model, and holds what each shows against the other.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    time::Duration,
+};
+
+use meetbot_types::{
+    ControlState, DeliveryState, EventName, Job, JobId, JobStatus, RecordingState, Timestamp,
+};
+
+use super::{
+    act::{Act, Came, How, Which},
+    bots::Bot,
+    clients::Kept,
+    job::{End, ModelJob, Tape, What},
+    outbox::Sent,
+};
+use crate::{
+    clock::Now,
+    store::{DeliveryFilter, DueDelivery, Key, SqliteStore, Store, Tenant, Window, contract::key},
+};
+
+/// Enough to show all of a job.
+const ALL: u32 = 10_000;
+
+pub(super) struct World {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) store: SqliteStore,
+    pub(super) now: Now,
+    pub(super) keys: Vec<(Key, Option<Timestamp>)>,
+    pub(super) jobs: Vec<ModelJob>,
+    pub(super) bots: Vec<Bot>,
+    /// Deliveries on their way: the job, and the place among its deliveries.
+    pub(super) flights: Vec<(usize, usize, DueDelivery)>,
+    pub(super) names: HashMap<(Tenant, String), usize>,
+    pub(super) answers: HashMap<(Tenant, String), Kept>,
+}
+
+/// In memory where there is such a place: nothing here is about a power cut.
+fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
+fn pick(which: Which, count: usize) -> Option<usize> {
+    usize::from(which).checked_rem(count)
+}
+
+pub(super) fn ms(time: Timestamp) -> i64 {
+    time.as_millis()
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        let folder = folder();
+        let store = SqliteStore::open(folder.path()).unwrap();
+        let now =
+            Now { wall: Timestamp::from_millis(1_800_000_000_000), steady: Duration::from_secs(1) };
+        let mut keys = Vec::new();
+        for live in [true, false] {
+            keys.push((store.create_key(key("acme", live), now).await.unwrap().0, None));
+        }
+        Self {
+            folder,
+            store,
+            now,
+            keys,
+            jobs: Vec::new(),
+            bots: Vec::new(),
+            flights: Vec::new(),
+            names: HashMap::new(),
+            answers: HashMap::new(),
+        }
+    }
+
+    pub(super) async fn play(&mut self, act: Act) {
+        match act {
+            Act::Create { live, external, once, urls, ahead } => {
+                self.create(live, external, once, urls, ahead).await;
+            }
+            Act::Claim => self.claim(1).await,
+            Act::ClaimTogether => self.claim(3).await,
+            Act::Report { bot, how, said } => {
+                if let Some(bot) = pick(bot, self.bots.len()) {
+                    self.report(bot, how, &said).await;
+                }
+            }
+            Act::Look { bot, after } => {
+                if let Some(bot) = pick(bot, self.bots.len()) {
+                    self.look(bot, after.into()).await;
+                }
+            }
+            Act::Release { bot } => {
+                if let Some(bot) = pick(bot, self.bots.len()) {
+                    self.release(bot).await;
+                }
+            }
+            Act::Reap => self.reap(false).await,
+            Act::Expire => self.expire().await,
+            Act::Sweep => self.store.sweep(self.now).await.unwrap(),
+            Act::Cancel { job } => {
+                if let Some(job) = pick(job, self.jobs.len()) {
+                    self.cancel(job).await;
+                }
+            }
+            Act::Command { job, action, once } => {
+                if let Some(job) = pick(job, self.jobs.len()) {
+                    self.command(job, action, once).await;
+                }
+            }
+            Act::DeleteRecording { job } => {
+                if let Some(job) = pick(job, self.jobs.len()) {
+                    let ModelJob { id, tenant, .. } = self.jobs[job];
+                    self.store.delete_recording(tenant, id, self.now).await.unwrap().unwrap();
+                    self.jobs[job].delete_recording(self.now);
+                    self.compare(job).await;
+                }
+            }
+            Act::Take { limit } => {
+                self.take(limit.into()).await;
+            }
+            Act::Note { flight, came } => {
+                if let Some(flight) = pick(flight, self.flights.len()) {
+                    self.note(flight, came).await;
+                }
+            }
+            Act::Outage => {
+                // Late enough for whoever rests, or waits for the next try; leases stand.
+                self.now.wall = self.now.wall + Duration::from_secs(1_000);
+                let before = self.flights.len();
+                self.take(8).await;
+                while self.flights.len() > before {
+                    self.note(before, Came::Badly { again_in: 5, wish: None }).await;
+                }
+            }
+            Act::Redeliver { job, delivery } => {
+                if let Some(job) = pick(job, self.jobs.len())
+                    && let Some(delivery) = pick(delivery, self.jobs[job].deliveries.len())
+                {
+                    let tenant = self.jobs[job].tenant;
+                    let sent = &mut self.jobs[job].deliveries[delivery];
+                    sent.again();
+                    self.store
+                        .redeliver(tenant, sent.id.unwrap(), self.now)
+                        .await
+                        .unwrap()
+                        .unwrap();
+                    self.compare(job).await;
+                }
+            }
+            Act::Revoke { key } => {
+                let now = self.now;
+                let (key, revoked_at) = &mut self.keys[usize::from(key) % 2];
+                revoked_at.get_or_insert(now.wall);
+                assert!(self.store.revoke_key(key.id, now).await.unwrap());
+                let found = self.store.find_key(&key.prefix).await.unwrap().unwrap();
+                assert_eq!(found.revoked_at, *revoked_at);
+            }
+            Act::Pass(millis) => {
+                let passed = Duration::from_millis(millis.into());
+                self.now = Now { wall: self.now.wall + passed, steady: self.now.steady + passed };
+            }
+            Act::Jump(seconds) => {
+                self.now.wall =
+                    Timestamp::from_millis(ms(self.now.wall) + i64::from(seconds) * 1000);
+            }
+            Act::Restart => {
+                self.store = SqliteStore::open(self.folder.path()).unwrap();
+                self.now.steady = Duration::ZERO;
+                self.reap(true).await;
+            }
+        }
+    }
+
+    pub(super) fn place(&self, id: JobId) -> usize {
+        self.jobs.iter().position(|job| job.id == id).expect("a job that was created")
+    }
+
+    /// From wherever it is, everything comes to its end: each job with a bot that does its work, each delivery with an endpoint that is well.
+    pub(super) async fn come_to_rest(&mut self) {
+        self.flights.clear();
+        self.reap(true).await;
+        while self.jobs.iter().any(|job| !job.status.is_final()) {
+            self.play(Act::Pass(3_600_000)).await;
+            self.claim(1).await;
+            let bot = self.bots.len() - 1;
+            let said = [What::Admitted, What::Recording, What::Ended(End::Well)];
+            self.report(bot, How::Next, &said).await;
+        }
+        loop {
+            let (taken, next) = self.take(8).await;
+            while !self.flights.is_empty() {
+                self.note(0, Came::Well).await;
+            }
+            if taken > 0 {
+                continue;
+            }
+            // A sender sleeps until there may be more: never for ever while something waits, and never not at all.
+            let Some(next) = next else { break };
+            assert!(next > self.now.wall, "it would look again and again");
+            self.now.wall = next;
+        }
+        let open = |sent: &&Sent| sent.state == DeliveryState::Pending;
+        let open: Vec<_> = self.jobs.iter().flat_map(|job| &job.deliveries).filter(open).collect();
+        assert!(open.is_empty(), "nobody would ever send them: {open:?}");
+        self.compare_all().await;
+    }
+
+    pub(super) async fn compare_all(&mut self) {
+        for job in 0..self.jobs.len() {
+            self.compare(job).await;
+        }
+        let queued = self.jobs.iter().filter(|job| job.status == JobStatus::Queued);
+        let next = self.store.next_start().await.unwrap().map(ms);
+        assert_eq!(next, queued.map(|job| job.run_at).min());
+    }
+
+    /// Holds all that the store shows of a job against the model.
+    pub(super) async fn compare(&mut self, job: usize) {
+        let model = &mut self.jobs[job];
+        let (tenant, id) = (model.tenant, model.id);
+        let shown: Job = self.store.job(tenant, id).await.unwrap().unwrap();
+        assert_eq!((&shown.status, shown.attempt), (&model.status, model.epoch));
+        assert_eq!(shown.recording.deleted_at.map(ms), model.deleted_at);
+        assert_eq!(shown.ended_at.is_some(), shown.status.is_final());
+        assert_eq!(shown.failure_code.is_some(), shown.status == JobStatus::Failed);
+        let recording = shown.recording.state == RecordingState::On;
+        assert_eq!(recording, model.tape == Tape::On && !model.status.is_final());
+
+        let window = Window { limit: ALL, after: None };
+        let timeline = self.store.timeline(tenant, id, window).await.unwrap().unwrap().data;
+        let sequences = timeline.iter().map(|event| event.data.sequence);
+        assert!(sequences.eq(1..=model.story.len() as u64), "without holes");
+        let story: Vec<_> =
+            timeline.iter().map(|one| (one.event.clone(), one.data.status.clone())).collect();
+        assert_eq!(story, model.story);
+        // A final status is told last, and once; of a good end there is one more word.
+        let after = story.iter().skip_while(|(_, status)| !status.is_final()).skip(1);
+        assert!(after.map(|(event, _)| event).all(|event| *event == EventName::Finalized));
+
+        let filter = DeliveryFilter { job_id: Some(id), state: None };
+        let window = Window { limit: ALL, after: None };
+        let sent = self.store.deliveries(tenant, filter, window).await.unwrap().data;
+        assert_eq!(sent.len(), model.deliveries.len());
+        let by_place: BTreeMap<_, _> =
+            sent.iter().map(|one| ((one.sequence, one.url.as_str()), one)).collect();
+        for expected in &mut model.deliveries {
+            let one =
+                by_place.get(&(expected.sequence, expected.url)).expect("it is in the outbox");
+            assert_eq!(*expected.id.get_or_insert(one.id), one.id, "it stays the same");
+            assert_eq!(
+                (&one.event, &one.state, one.tries.len()),
+                (&expected.event, &expected.state, expected.tries_ever as usize)
+            );
+        }
+
+        for expected in &model.commands {
+            let (command, _) = self.store.commanded(tenant, expected.id).await.unwrap().unwrap();
+            assert_eq!((&command.action, &command.state), (&expected.action, &expected.state));
+            assert!(command.state != ControlState::Pending || !model.status.is_final());
+        }
+    }
+}
