@@ -25,7 +25,7 @@ use crate::{
     },
     output::{Output, table},
     serve,
-    webhooks::receiver::{Received, Receiver},
+    webhooks::receiver::Receiver,
 };
 
 /// How much longer than the meeting all of it may take.
@@ -72,8 +72,8 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     let sandbox = sandbox.context("the sandbox does not run in this process")?;
     let key =
         keys::create(server.store(), "demo", false, Scope::Write, server.clock().now()).await?;
-    let mut receiver =
-        Receiver::start(([127, 0, 0, 1], 0).into(), key.webhook_secret.expose().to_owned()).await?;
+    let secrets = vec![key.webhook_secret.expose().to_owned()];
+    let mut receiver = Receiver::start(([127, 0, 0, 1], 0).into(), secrets, None).await?;
     let client = MeetBot::builder().api_key(key.secret.expose()).base_url(server.url()).build()?;
 
     let job = client.dispatch_bot(new_job(args.seconds, &receiver.url())).await?;
@@ -141,7 +141,7 @@ fn new_job(seconds: u32, webhook: &str) -> NewJob {
 /// Takes webhooks until one says that the job has ended.
 async fn listen(receiver: &mut Receiver, job: &Job, told: &mut Told, output: Output) {
     while let Some(received) = receiver.next().await {
-        let Received::Verified(event) = received else {
+        let Some(Ok(event)) = received.event else {
             told.refused += 1;
             continue;
         };

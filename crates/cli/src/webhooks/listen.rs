@@ -1,33 +1,57 @@
 //! `meetbot webhooks listen`: a receiver to try webhooks with.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{collections::HashSet, net::SocketAddr, process::ExitCode};
 
-use meetbot::webhook::WebhookEvent;
-use serde_json::json;
+use meetbot::{DeliveryId, webhook::WebhookEvent};
+use serde_json::{Value, json};
 
 use crate::{
-    output::Output,
+    output::{Output, Usage},
+    watch,
     webhooks::receiver::{Received, Receiver},
 };
 
 /// The arguments of `webhooks listen`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "The exit code is 1 when a webhook was refused, and 0 otherwise.")]
 pub(crate) struct Args {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:3012")]
     listen: SocketAddr,
-    /// The consumer's webhook secret, as `keys create` showed it.
-    #[arg(long, value_name = "whsec_…", env = "MEETBOT_WEBHOOK_SECRET", hide_env_values = true)]
-    secret: String,
+    /// The consumer's webhook secret, as `webhooks secret` shows it; during a rotation both, with a comma between them or the option twice.
+    #[arg(
+        long = "secret",
+        value_name = "whsec_…",
+        env = "MEETBOT_WEBHOOK_SECRET",
+        hide_env_values = true,
+        required = true,
+        value_delimiter = ','
+    )]
+    secrets: Vec<String>,
+    /// Hand what is verified to this URL, with its headers, and answer what that answers.
+    #[arg(long, value_name = "URL")]
+    forward_to: Option<String>,
+    /// Print headers and body of each.
+    #[arg(long)]
+    full: bool,
+    /// End after this many, instead of at Ctrl-C.
+    #[arg(long, value_name = "N")]
+    count: Option<usize>,
 }
 
-/// Prints each webhook as it comes, until it is interrupted.
+/// Prints each webhook as it comes, until it is interrupted or has seen enough.
 pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
-    let mut inbox = Receiver::start(args.listen, args.secret).await?;
+    let Args { listen, secrets, forward_to, full, count } = args;
+    if let Some(wrong) = secrets.iter().position(|secret| !secret.trim().starts_with("whsec_")) {
+        return Err(Usage(format!("secret {} does not begin with whsec_", wrong + 1)).into());
+    }
+    let secrets = secrets.iter().map(|secret| secret.trim().to_owned()).collect();
+    let mut inbox = Receiver::start(listen, secrets, forward_to).await?;
     output.object(&json!({"url": inbox.url()}))?;
     output
         .remark(format_args!("listening: give {} as a webhook URL; end with Ctrl-C", inbox.url()));
-    loop {
+    let (mut seen, mut refused) = (HashSet::new(), 0_usize);
+    for _ in 0..count.unwrap_or(usize::MAX) {
         let received = tokio::select! {
             received = inbox.next() => received,
             interrupted = crate::serve::interrupted() => {
@@ -35,42 +59,113 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
                 None
             }
         };
-        match received {
-            Some(received) => print(&received, output)?,
-            None => return Ok(ExitCode::SUCCESS),
-        }
+        let Some(received) = received else { break };
+        refused += usize::from(!received.signatures.are_good());
+        print(&received, &mut seen, full, output)?;
     }
+    inbox.finish().await;
+    Ok(ExitCode::from(u8::from(refused > 0)))
 }
 
-fn print(received: &Received, output: Output) -> anyhow::Result<()> {
-    match received {
-        Received::Verified(event) => {
-            output.object(&json!({"verified": true, "event": event}))?;
-            output.line(describe(event));
+fn print(
+    received: &Received,
+    seen: &mut HashSet<DeliveryId>,
+    full: bool,
+    output: Output,
+) -> anyhow::Result<()> {
+    let mut shown = json!({
+        "verified": received.signatures.are_good(),
+        "signatures": received.signatures,
+        "answered": received.answered.as_u16(),
+    });
+    let line = match &received.event {
+        Some(Ok(event)) => {
+            let again = !seen.insert(event.delivery_id);
+            shown["event"] = serde_json::to_value(event)?;
+            shown["again"] = again.into();
+            let late = watch::now().millis_since(event.emitted_at);
+            format!("{}{} +{late} ms", described(event), if again { " AGAIN" } else { "" })
         }
-        Received::Unreadable(error) => {
-            output.object(&json!({"verified": true, "error": error}))?;
-            output.line(format_args!("verified, but not readable by this version: {error}"));
+        Some(Err(error)) => {
+            shown["error"] = error.to_string().into();
+            format!("verified, but not readable by this version: {error}")
         }
-        Received::Refused => {
-            output.object(&json!({"verified": false}))?;
-            output.line("REFUSED with 401: the signature is not made with this secret");
-        }
+        None => format!("REFUSED with 401: {}", received.signatures.told()),
+    };
+    output.object(&shown)?;
+    output.line(line);
+    if let Some(why) = &received.unreachable {
+        output.line(format_args!("  not forwarded, answered 502: {why}"));
+    } else if !received.answered.is_success() {
+        output.line(format_args!("  answered {}", received.answered));
+    }
+    if full {
+        output.line(whole(received));
     }
     Ok(())
 }
 
-fn describe(event: &WebhookEvent) -> String {
+/// An event in a line.
+fn described(event: &WebhookEvent) -> String {
     let data = &event.data;
-    let details = serde_json::to_string(&data.details).unwrap_or_default();
-    format!(
-        "{} #{} {} {} {} (try {}, {})",
-        event.emitted_at,
-        data.sequence,
-        event.event,
-        data.job_id,
-        details,
-        event.attempt,
-        event.delivery_id
-    )
+    let mut text =
+        format!("{} {} #{} {}", event.emitted_at, event.event, data.sequence, data.job_id);
+    let details = serde_json::to_value(&data.details).unwrap_or_default();
+    match details.get("previousStatus") {
+        Some(Value::String(previous)) => text.extend([" ", previous, " → ", data.status.as_str()]),
+        _ => text.extend([" ", data.status.as_str()]),
+    }
+    for (name, value) in details.as_object().into_iter().flatten() {
+        if name != "previousStatus" && !value.is_null() {
+            text.extend([" ", name, "=", &value.to_string()]);
+        }
+    }
+    text.extend([" (try ", &event.attempt.to_string(), ", ", &event.delivery_id.to_string(), ")"]);
+    text
+}
+
+/// Headers and body, indented; the body as it came where it is no JSON.
+fn whole(received: &Received) -> String {
+    let headers = received.headers.iter();
+    let mut lines: Vec<String> = headers
+        .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+        .collect();
+    let parsed: Result<Value, _> = serde_json::from_slice(&received.body);
+    let body = parsed.and_then(|value| serde_json::to_string_pretty(&value));
+    let body = body.unwrap_or_else(|_| String::from_utf8_lossy(&received.body).into_owned());
+    lines.push(String::new());
+    lines.extend(body.lines().map(ToOwned::to_owned));
+    lines
+        .iter()
+        .map(|line| format!("  {line}").trim_end().to_owned())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_a_line_without_what_is_not_there() {
+        let event = |name: &str, details: &str| -> WebhookEvent {
+            serde_json::from_str(&format!(
+                r#"{{"deliveryId": "dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ", "event": "{name}",
+                    "emittedAt": "2026-11-23T10:01:00.000Z", "attempt": 2, "version": 2, "data": {{
+                    "event": "{name}", "sequence": 3, "jobId": "job_01KAB1CDEFGHJKMNPQRSTVWXYZ",
+                    "externalId": null, "status": "in_call", "metadata": {{}}, {details}}}}}"#
+            ))
+            .unwrap()
+        };
+        let changed =
+            r#""previousStatus": "joining", "statusDetail": "no_media", "leaveReason": null"#;
+        assert_eq!(
+            described(&event("job.status_changed", changed)),
+            "2026-11-23T10:01:00.000Z job.status_changed #3 job_01KAB1CDEFGHJKMNPQRSTVWXYZ joining → in_call \
+             statusDetail=\"no_media\" (try 2, dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ)"
+        );
+        let granted =
+            described(&event("bot.recording_permission_granted", r#""permission": "granted""#));
+        assert!(granted.contains(" in_call permission=\"granted\" (try 2"), "{granted}");
+    }
 }

@@ -4,6 +4,7 @@ mod deliveries;
 mod listen;
 pub(crate) mod receiver;
 mod secret;
+mod signatures;
 mod verify;
 
 use std::process::ExitCode;

@@ -1,34 +1,48 @@
-//! A webhook receiver: verifies what comes, answers 200 or 401, and hands it on.
+//! A webhook receiver: verifies what comes, answers it or lets a program behind it answer, and hands it on.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{
     Router,
     body::Bytes,
     extract::{DefaultBodyLimit, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, header},
     routing::post,
 };
-use meetbot::{verify_webhook_signature, webhook::WebhookEvent};
-use meetbot_types::signature::SIGNATURE_HEADER;
+use meetbot::webhook::WebhookEvent;
+use meetbot_orchestrator::tls;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::signatures::{Signatures, judge};
+use crate::watch;
 
 /// The largest body that is read; the server's events are a few kilobytes.
 const MAX_BODY_BYTES: usize = 1 << 20;
-
 /// How many webhooks may wait to be looked at before senders have to wait.
 const BACKLOG: usize = 256;
+/// How long the program behind may take: as long as the server waits.
+const FORWARD_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the last answers may take.
+const FINISH_LIMIT: Duration = Duration::from_secs(2);
 
 /// A webhook that came.
 #[derive(Debug)]
-pub(crate) enum Received {
-    /// Its signature is right.
-    Verified(Box<WebhookEvent>),
-    /// Its signature is right, but it is no event that this version can read.
-    Unreadable(String),
-    /// Its signature is not right.
-    Refused,
+pub(crate) struct Received {
+    /// Its headers.
+    pub(crate) headers: HeaderMap,
+    /// Its body.
+    pub(crate) body: Bytes,
+    /// What its signatures are worth.
+    pub(crate) signatures: Signatures,
+    /// What it says; `None` when it is not signed with any of the secrets.
+    pub(crate) event: Option<Result<Box<WebhookEvent>, serde_json::Error>>,
+    /// What it was answered.
+    pub(crate) answered: StatusCode,
+    /// Why the program behind it could not be reached.
+    pub(crate) unreachable: Option<String>,
 }
 
 /// A receiver that listens until it is dropped.
@@ -36,34 +50,52 @@ pub(crate) enum Received {
 pub(crate) struct Receiver {
     address: SocketAddr,
     received: mpsc::Receiver<Received>,
+    stop: CancellationToken,
     server: JoinHandle<()>,
 }
 
 #[derive(Clone)]
 struct Inbox {
-    secret: String,
+    secrets: Arc<[String]>,
+    forward: Option<Forward>,
     received: mpsc::Sender<Received>,
 }
 
+/// The program behind the receiver.
+#[derive(Clone)]
+struct Forward {
+    client: reqwest::Client,
+    url: String,
+}
+
 impl Receiver {
-    /// Listens on `listen` for webhooks signed with `secret`, on any path.
-    pub(crate) async fn start(listen: SocketAddr, secret: String) -> anyhow::Result<Self> {
+    /// Listens on `listen` for webhooks signed with one of `secrets`, on any path. What is verified goes to `forward_to` too, whose answer is
+    /// then the receiver's.
+    pub(crate) async fn start(
+        listen: SocketAddr,
+        secrets: Vec<String>,
+        forward_to: Option<String>,
+    ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(listen)
             .await
             .with_context(|| format!("cannot listen on {listen}"))?;
         let address = listener.local_addr()?;
         let (sender, received) = mpsc::channel(BACKLOG);
+        let forward = forward_to.map(Forward::to).transpose()?;
         let routes = Router::new()
             .route("/", post(receive))
             .route("/{*path}", post(receive))
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-            .with_state(Inbox { secret, received: sender });
+            .with_state(Inbox { secrets: secrets.into(), forward, received: sender });
+        let stop = CancellationToken::new();
+        let serving =
+            axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
         let server = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, routes).await {
+            if let Err(error) = serving.await {
                 tracing::error!(%error, "the webhook receiver ended");
             }
         });
-        Ok(Self { address, received, server })
+        Ok(Self { address, received, stop, server })
     }
 
     /// Where it listens.
@@ -75,6 +107,14 @@ impl Receiver {
     pub(crate) async fn next(&mut self) -> Option<Received> {
         self.received.recv().await
     }
+
+    /// Takes nothing more, and lets the answers to what came be sent.
+    pub(crate) async fn finish(mut self) {
+        self.received.close();
+        self.stop.cancel();
+        // A sender that reads its answer slowly is not waited for.
+        let _ = tokio::time::timeout(FINISH_LIMIT, &mut self.server).await;
+    }
 }
 
 impl Drop for Receiver {
@@ -83,51 +123,56 @@ impl Drop for Receiver {
     }
 }
 
-async fn receive(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let (received, answer) = judge(&body, &headers, &inbox.secret);
+async fn receive(
+    State(inbox): State<Inbox>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, String) {
+    let signatures = judge(&body, &headers, &inbox.secrets, watch::now());
+    let mut received = Received {
+        event: signatures.are_good().then(|| serde_json::from_slice(&body)),
+        // What is signed but cannot be read is newer than this program: taken, so that it is not sent again.
+        answered: if signatures.are_good() { StatusCode::OK } else { StatusCode::UNAUTHORIZED },
+        headers,
+        body,
+        signatures,
+        unreachable: None,
+    };
+    let mut answer = String::new();
+    if let Some(forward) = inbox.forward.filter(|_| received.signatures.are_good()) {
+        match forward.send(&received).await {
+            Ok(answered) => (received.answered, answer) = answered,
+            Err(error) => {
+                received.answered = StatusCode::BAD_GATEWAY;
+                received.unreachable = Some(format!("{error:#}"));
+            }
+        }
+    }
+    let answered = received.answered;
     match inbox.received.send(received).await {
-        Ok(()) => answer,
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Ok(()) => (answered, answer),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, String::new()),
     }
 }
 
-fn judge(body: &[u8], headers: &HeaderMap, secret: &str) -> (Received, StatusCode) {
-    let header = headers.get(SIGNATURE_HEADER).and_then(|header| header.to_str().ok());
-    if !verify_webhook_signature(body, header, secret) {
-        return (Received::Refused, StatusCode::UNAUTHORIZED);
-    }
-    match serde_json::from_slice(body) {
-        Ok(event) => (Received::Verified(Box::new(event)), StatusCode::OK),
-        // Signed by the server, so newer than this program: taken, not sent again.
-        Err(error) => (Received::Unreadable(error.to_string()), StatusCode::OK),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use meetbot_types::signature::sign;
-
-    use super::*;
-
-    const SECRET: &str = "whsec_dGVzdA==";
-
-    fn headers(signature: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(SIGNATURE_HEADER, signature.parse().unwrap());
-        headers
+impl Forward {
+    fn to(url: String) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::config())
+            .timeout(FORWARD_LIMIT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy();
+        Ok(Self { client: client.build()?, url })
     }
 
-    #[test]
-    fn a_changed_byte_is_refused() {
-        let signed = headers(&sign(b"{}", SECRET));
-        assert_eq!(judge(b"{ }", &signed, SECRET).1, StatusCode::UNAUTHORIZED);
-        assert_eq!(judge(b"{}", &HeaderMap::new(), SECRET).1, StatusCode::UNAUTHORIZED);
-    }
-
-    #[test]
-    fn what_is_signed_but_not_understood_is_taken() {
-        let (received, answer) = judge(b"{}", &headers(&sign(b"{}", SECRET)), SECRET);
-        assert!(matches!(received, Received::Unreadable(_)));
-        assert_eq!(answer, StatusCode::OK);
+    async fn send(&self, received: &Received) -> anyhow::Result<(StatusCode, String)> {
+        let mut headers = received.headers.clone();
+        // These are of the connection, not of the webhook.
+        for name in [header::HOST, header::CONTENT_LENGTH, header::CONNECTION] {
+            headers.remove(name);
+        }
+        let sent = self.client.post(&self.url).headers(headers).body(received.body.clone());
+        let answer = sent.send().await?;
+        Ok((answer.status(), answer.text().await?))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     process::Command,
     sync::mpsc,
 };
@@ -11,7 +11,7 @@ use meetbot::{NewJob, Webhooks};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::{PATIENCE, Said, client, create_key, meetbot, run, serve};
+use crate::program::{PATIENCE, Running, Said, client, create_key, meetbot, run, serve};
 
 /// An endpoint that answers with these statuses in turn, the last one for ever; yields the bodies that came.
 fn endpoint(statuses: &'static [&'static str]) -> (String, mpsc::Receiver<Value>) {
@@ -108,4 +108,61 @@ fn a_secret_is_shown_and_rotated_with_an_overlap_and_never_twice_at_once() {
     let secrets = [&first.into(), &rotated["webhookSecret"], &cut["webhookSecret"]];
     assert!(secrets[0] != secrets[1] && secrets[1] != secrets[2] && secrets[2] != secrets[0]);
     assert_eq!(webhooks(&["secret", "--consumer", "nobody"]).code, Some(2));
+}
+
+/// Posts to a receiver; answers the head and the body of what it said.
+fn post(url: &str, headers: &str, body: &str) -> (String, String) {
+    let address = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    let head = format!(
+        "POST /webhook HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n"
+    );
+    stream.write_all(format!("{head}{headers}\r\n{body}").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+#[test]
+fn the_receiver_takes_any_of_its_secrets_lets_the_program_behind_it_answer_and_tells_by_its_exit_code()
+ {
+    let (app, bodies) = endpoint(&["422 Unprocessable Entity", "200 OK"]);
+    let mut command = meetbot();
+    command
+        .args([
+            "webhooks",
+            "listen",
+            "--listen",
+            "127.0.0.1:0",
+            "--count",
+            "3",
+            "--forward-to",
+            &app,
+        ])
+        .env("MEETBOT_WEBHOOK_SECRET", "whsec_b2xk,whsec_bmV3");
+    let (mut receiver, started) = Running::start(&mut command);
+    let url = started["url"].as_str().unwrap();
+    let body = r#"{"note":"of a newer server"}"#;
+    for (secret, number, answer) in [
+        ("whsec_bmV3", 2, "HTTP/1.1 422 Unprocessable Entity"),
+        ("whsec_b2xk", 1, "HTTP/1.1 200 OK"),
+    ] {
+        let signature = meetbot_types::signature::sign(body.as_bytes(), secret);
+        let (status, said) = post(url, &format!("X-Meetbot-Signature: {signature}\r\n"), body);
+        assert_eq!((status.as_str(), said.as_str()), (answer, "thanks"));
+        assert_eq!(bodies.recv_timeout(PATIENCE).unwrap()["note"], "of a newer server");
+        let shown = receiver.next();
+        assert_eq!(
+            (&shown["verified"], &shown["signatures"]["meetbot"]["good"]),
+            (&true.into(), &number.into())
+        );
+    }
+    assert_eq!(post(url, "", body).0, "HTTP/1.1 401 Unauthorized");
+    assert!(bodies.try_recv().is_err(), "what is refused is not handed on");
+    assert_eq!(receiver.next()["signatures"]["standard"], "missing");
+    assert_eq!(receiver.child.wait().unwrap().code(), Some(1));
+    let usage = run(meetbot().args(["webhooks", "listen", "--secret", "mb_live_x"]));
+    assert!(usage.code == Some(2) && !usage.err.contains("mb_live_x"), "{usage:?}");
 }
