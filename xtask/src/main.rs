@@ -2,6 +2,8 @@
 
 #![expect(clippy::print_stderr, reason = "the commands say what they do")]
 
+mod python;
+
 use std::{
     env,
     process::{Command, ExitCode, Stdio},
@@ -15,6 +17,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test            everything that CI checks: format, lints, docs, house rules, all tests
+  test python     the part of it that is Python's
   check           the quick part of it: format and lints
   update          rewrite the files that are made from code (docs/, spec/)
   bench api       creates per second that are on disk, beside /healthz
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
         ["test"] => test(),
+        ["test", "python"] => python::test(),
         ["check"] => check(),
         ["update"] => update(),
         ["bench", name @ ("api" | "join" | "bots" | "control"), rest @ ..] => bench(name, rest),
@@ -59,13 +63,16 @@ fn test() -> anyhow::Result<()> {
     let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
     docs.env("RUSTDOCFLAGS", "--deny warnings");
     step("docs", docs)?;
-    step("tests", cargo(&["test", "--workspace", "--locked"]))
+    step("tests", cargo(&["test", "--workspace", "--locked"]))?;
+    python::test_with_server()
 }
 
 fn update() -> anyhow::Result<()> {
-    let mut tests = cargo(&["test", "--workspace", "--lib"]);
+    // There is no Python in a test binary.
+    let mut tests = cargo(&["test", "--workspace", "--exclude", "meetbot-python", "--lib"]);
     tests.env("UPDATE", "1");
-    step("update", tests)
+    step("update", tests)?;
+    python::update()
 }
 
 fn bench(name: &str, rest: &[&str]) -> anyhow::Result<()> {
@@ -76,31 +83,32 @@ fn bench(name: &str, rest: &[&str]) -> anyhow::Result<()> {
 
 /// The tests decode every recording. Root installs what is missing; others are told.
 fn ffmpeg() -> anyhow::Result<()> {
-    let runs = |command: &mut Command| {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
+    let there = || {
+        let mut ffmpeg = Command::new("ffmpeg");
+        succeeds(ffmpeg.arg("-version").stderr(Stdio::null()))
     };
-    let there = || runs(Command::new("ffmpeg").arg("-version").stderr(Stdio::null()));
-    if there() {
-        return Ok(());
-    }
-    let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0");
-    if root {
-        eprintln!("xtask: ffmpeg is missing; it is installed with apt-get");
-        let mut apt = Command::new("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive");
-        if !runs(apt.args(["install", "--yes", "--no-install-recommends", "ffmpeg"])) {
-            runs(Command::new("apt-get").arg("update"));
-            runs(&mut apt);
-        }
-    }
-    if there() {
+    if there() || (apt("ffmpeg") && there()) {
         return Ok(());
     }
     bail!("the tests decode recordings with ffmpeg, and it is not there: apt-get install ffmpeg")
+}
+
+/// Installs a package of Debian's, as root; whether that worked.
+fn apt(package: &str) -> bool {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0");
+    if !root {
+        return false;
+    }
+    eprintln!("xtask: {package} is missing; it is installed with apt-get");
+    let mut apt = Command::new("apt-get");
+    apt.env("DEBIAN_FRONTEND", "noninteractive");
+    apt.args(["install", "--yes", "--no-install-recommends", package]);
+    succeeds(&mut apt) || (succeeds(Command::new("apt-get").arg("update")) && succeeds(&mut apt))
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
 }
 
 fn cargo(arguments: &[&str]) -> Command {

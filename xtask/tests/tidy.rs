@@ -13,9 +13,10 @@ use serde_json::Value;
 use xtask::spec_file;
 
 /// Who may depend on whom: a crate, and what of the workspace it may name.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("meetbot-types", &[]),
     ("meetbot", &["meetbot-types"]),
+    ("meetbot-python", &["meetbot"]),
     ("meetbot-rtc", &[]),
     ("meetbot-bot", &["meetbot-types", "meetbot-rtc"]),
     ("meetbot-sandbox", &["meetbot-types", "meetbot-rtc"]),
@@ -28,11 +29,12 @@ const ARROWS: [(&str, &[&str]); 8] = [
 ];
 
 /// What is named only there.
-const ONLY_UNDER: [(&str, &[&str]); 5] = [
+const ONLY_UNDER: [(&str, &[&str]); 6] = [
     ("axum", &["crates/orchestrator/src/api/", "crates/cli/src/webhooks/receiver.rs"]),
     ("rusqlite", &["crates/orchestrator/src/store/"]),
     ("str0m", &["crates/rtc/"]),
     ("clap", &["crates/cli/"]),
+    ("pyo3", &["sdks/python/src/"]),
     ("utoipa", &["crates/orchestrator/src/api/", "crates/types/src/"]),
 ];
 
@@ -44,21 +46,27 @@ const EMPTY_NAMES: [&str; 7] = ["utils", "util", "helpers", "common", "core", "m
 
 /// The workspace's source files, by their path from the root.
 fn sources() -> BTreeMap<String, String> {
+    let sources = files_under(&["crates", "sdks/python/src", "xtask"], "rs");
+    assert!(sources.len() > 80, "the search finds the sources");
+    sources
+}
+
+/// The files with this extension in these folders, by their path from the root.
+fn files_under(folders: &[&str], extension: &str) -> BTreeMap<String, String> {
     let root = spec_file::path("");
-    let mut folders = vec![root.join("crates"), root.join("xtask")];
+    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
     let mut sources = BTreeMap::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path: PathBuf = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|found| found == extension) {
                 let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
                 sources.insert(name, fs::read_to_string(&path).unwrap());
             }
         }
     }
-    assert!(sources.len() > 80, "the search finds the sources");
     sources
 }
 
@@ -144,6 +152,25 @@ fn nothing_is_ignored_put_off_or_slept_for() {
             &text[without_tests(&text).len()..]
         };
         assert!(!test_code.contains(&sleep), "{name}: a test waits for a signal, not for luck");
+    }
+}
+
+#[test]
+fn python_files_are_short_and_begin_with_what_they_hold() {
+    let files = files_under(&["sdks/python/python", "sdks/python/tests"], "py");
+    assert!(files.len() > 12, "the search finds the files");
+    let put_off = [["TO", "DO"].concat(), ["mark.sk", "ip"].concat(), ["xfa", "il"].concat()];
+    for (name, text) in files {
+        assert!(
+            text.starts_with("\"\"\""),
+            "{name} does not begin with a line that says what it holds"
+        );
+        // Docstrings are every second piece: they are as long as they need to be.
+        let lines: usize = text.split("\"\"\"").step_by(2).map(|code| code.lines().count()).sum();
+        assert!(lines <= MOST_LINES, "{name} has {lines} lines");
+        for word in &put_off {
+            assert!(!text.contains(word.as_str()), "{name} holds {word}");
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`MeetBot`]: the asynchronous client.
 
-use std::{path::Path, time::Duration};
+use std::{error::Error as StdError, path::Path, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
@@ -238,6 +238,28 @@ impl MeetBot {
     /// ```
     pub async fn request(&self, request: Request) -> Result<Response, Error> {
         self.transport.request(request).await
+    }
+
+    /// The error for an answer of [`MeetBot::request`] that does not hold what its path promises, and why: [`ErrorKind::Decode`], with what
+    /// came in its body.
+    ///
+    /// ```no_run
+    /// # async fn example(mb: meetbot::MeetBot, request: meetbot::Request) -> Result<(), meetbot::Error> {
+    /// let answer = mb.request(request).await?;
+    /// let count: u64 = std::str::from_utf8(answer.body())
+    ///     .map_err(|error| mb.unreadable("/api/v1/count", &answer, error))?
+    ///     .parse()
+    ///     .map_err(|error: std::num::ParseIntError| mb.unreadable("/api/v1/count", &answer, error))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn unreadable(
+        &self,
+        path: &str,
+        answer: &Response,
+        why: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Error {
+        self.transport.unreadable(path, answer, why)
     }
 
     /// Where calls go, without a slash at the end.

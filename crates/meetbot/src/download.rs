@@ -1,9 +1,6 @@
 //! Fetches recorded files; a connection that breaks is taken up where it broke.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
@@ -15,7 +12,7 @@ use tokio::{fs::File, io::AsyncWriteExt as _};
 use crate::{
     Error, ErrorKind,
     retry::{self, Outcome},
-    transport::{Transport, connection, random},
+    transport::{Transport, random},
 };
 
 /// Where the bytes go.
@@ -84,7 +81,7 @@ async fn fetch(transport: &Transport, path: &str, sink: &mut impl Sink) -> Resul
                         format!("{path} was answered with another range than was asked for");
                     return Err(Error::new(ErrorKind::Decode, message));
                 }
-                match pour(response, transport.timeout(), sink, &mut received).await {
+                match pour(transport, response, sink, &mut received).await {
                     Ok(()) => return Ok(received),
                     Err(error) => (error, Outcome::Broken),
                 }
@@ -125,19 +122,21 @@ fn starts_at(response: &Response, offset: u64) -> bool {
 }
 
 async fn pour(
+    transport: &Transport,
     mut response: Response,
-    patience: Duration,
     sink: &mut impl Sink,
     received: &mut u64,
 ) -> Result<(), Error> {
-    let url = response.url().clone();
+    let (url, patience) = (response.url().clone(), transport.timeout());
     loop {
         // A file may be large, so the limit of a try holds from one piece to the next.
         let Ok(chunk) = tokio::time::timeout(patience, response.chunk()).await else {
+            let url = transport.shown(&url);
             let message = format!("GET {url}: nothing came for {} s", patience.as_secs_f64());
             return Err(Error::new(ErrorKind::Timeout, message));
         };
-        let Some(chunk) = chunk.map_err(|error| connection(error, &Method::GET, &url))? else {
+        let Some(chunk) = chunk.map_err(|error| transport.broken(error, &Method::GET, &url))?
+        else {
             return Ok(());
         };
         sink.push(&chunk).await?;

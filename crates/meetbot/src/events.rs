@@ -13,7 +13,7 @@ use crate::{
     Error, ErrorKind,
     error::shown,
     retry::{self, Outcome},
-    transport::{Transport, connection, random},
+    transport::{Transport, random},
 };
 
 /// The server shows a sign of life every 15 s; without any for so long the connection is dead.
@@ -165,10 +165,13 @@ impl Watch {
         let Some(response) = &mut self.response else { return Ok(false) };
         let url = response.url().clone();
         let Ok(chunk) = tokio::time::timeout(SILENCE, response.chunk()).await else {
+            let url = self.transport.shown(&url);
             let message = format!("GET {url}: no sign of life for {} s", SILENCE.as_secs());
             return Err(Error::new(ErrorKind::Timeout, message));
         };
-        let Some(chunk) = chunk.map_err(|error| connection(error, &Method::GET, &url))? else {
+        let Some(chunk) =
+            chunk.map_err(|error| self.transport.broken(error, &Method::GET, &url))?
+        else {
             return Ok(false);
         };
         for data in self.parser.feed(&chunk)? {

@@ -1,6 +1,6 @@
 //! Sends a call: the loop over its tries. What to do after each is decided in [`crate::retry`].
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use meetbot_types::Timestamp;
@@ -220,7 +220,7 @@ impl Transport {
                 request = request.body(body.clone());
             }
             let response =
-                request.send().await.map_err(|error| connection(error, &method, &url))?;
+                request.send().await.map_err(|error| self.broken(error, &method, &url))?;
             let target = response.headers().get(LOCATION).and_then(|target| target.to_str().ok());
             let (true, Some(target)) = (response.status().is_redirection(), target) else {
                 return Ok(response);
@@ -241,7 +241,7 @@ impl Transport {
         }
         Err(Error::new(
             ErrorKind::UnexpectedStatus,
-            format!("more than {MAX_REDIRECTS} redirects, the last to {url}"),
+            format!("more than {MAX_REDIRECTS} redirects, the last to {}", self.shown(&url)),
         ))
     }
 
@@ -250,12 +250,16 @@ impl Transport {
         let mut body = BytesMut::new();
         let url = response.url().clone();
         while let Some(chunk) =
-            response.chunk().await.map_err(|error| connection(error, method, &url))?
+            response.chunk().await.map_err(|error| self.broken(error, method, &url))?
         {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
                 return Err(Error::new(
                     ErrorKind::Decode,
-                    format!("the answer of {url} is larger than {} MiB", MAX_ANSWER_BYTES >> 20),
+                    format!(
+                        "the answer of {} is larger than {} MiB",
+                        self.shown(&url),
+                        MAX_ANSWER_BYTES >> 20
+                    ),
                 ));
             }
             body.extend_from_slice(&chunk);
@@ -263,13 +267,19 @@ impl Transport {
         Ok(body.freeze())
     }
 
-    fn unreadable(&self, path: &str, response: &Response, error: serde_json::Error) -> Error {
+    /// The error that an answer is which does not hold what its call promises.
+    pub(crate) fn unreadable(
+        &self,
+        path: &str,
+        response: &Response,
+        why: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Error {
         let body = self.key.redact(String::from_utf8_lossy(&response.body).into_owned());
         let message = format!("the body is not what {path} promises: {}", shown(&body));
         Error::new(ErrorKind::Decode, message)
             .with_answer(response.status, request_id(&response.headers), body)
             .with_call(response.attempts, None)
-            .with_source(error)
+            .with_source(why)
     }
 
     fn refused(&self, answer: &Answer) -> Error {
@@ -295,18 +305,27 @@ impl Transport {
         )
     }
 
+    /// The error of a connection that was not to be had, or broke.
+    pub(crate) fn broken(&self, error: reqwest::Error, method: &Method, url: &Url) -> Error {
+        let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Connection };
+        let what = if error.is_connect() { "cannot connect" } else { "the connection broke" };
+        let message = format!("{method} {}: {what}", self.shown(url));
+        Error::new(kind, message).with_source(error.without_url())
+    }
+
+    /// A URL for people: the server chose it if it is a redirect's, and its query may be a signature.
+    pub(crate) fn shown(&self, url: &Url) -> String {
+        let mut url = url.clone();
+        url.set_query(None);
+        self.key.redact(url.into())
+    }
+
     fn url(&self, path: &str) -> Result<Url, Error> {
         let url = format!("{}{path}", self.base_url());
         Url::parse(&url).map_err(|error| {
             Error::configuration(format!("{url:?} is not a URL")).with_source(error)
         })
     }
-}
-
-pub(crate) fn connection(error: reqwest::Error, method: &Method, url: &Url) -> Error {
-    let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Connection };
-    let what = if error.is_connect() { "cannot connect" } else { "the connection broke" };
-    Error::new(kind, format!("{method} {url}: {what}")).with_source(error.without_url())
 }
 
 fn request_id(headers: &HeaderMap) -> Option<String> {

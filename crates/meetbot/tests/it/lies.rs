@@ -41,6 +41,20 @@ async fn a_key_that_is_sent_back_shows_nowhere() {
 }
 
 #[tokio::test]
+async fn neither_a_key_nor_a_signature_that_a_redirect_carries_shows_in_an_error() {
+    let target = format!("http://127.0.0.1:1/{KEY}?X-Amz-Signature=s3cret");
+    let server = FakeServer::start((0..9).map(|_| answer(302, &[("Location", &target)], "")));
+    let mb = server.client().with(meetbot::CallOptions::new().max_retries(0)).unwrap();
+    for error in
+        [mb.get_bot("job_x").await.unwrap_err(), mb.artifact("job_x", "a").await.unwrap_err()]
+    {
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains("127.0.0.1:1/mb_…"), "{shown}");
+        assert!(!shown.contains(KEY) && !shown.contains("s3cret"), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn an_endless_answer_is_not_read_into_memory() {
     let mut endless = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n".to_vec();
     endless.resize(70 << 20, b' ');

@@ -1,0 +1,142 @@
+"""Every call of the API as data, so that both clients share all but the last line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ._core import api_path
+from ._errors import MeetbotConfigurationError
+
+if TYPE_CHECKING:
+    from ._models import AutoLeaveConfig, Job, JobList, RequestRecordingPermissionResult
+
+T = TypeVar("T")
+
+
+class Call(Generic[T]):
+    """What to send, and the name of the model in the answer; `None` where nothing of the answer is read."""
+
+    __slots__ = ("body", "method", "model", "path")
+
+    def __init__(
+        self, method: str, path: str, model: str | None, body: bytes | None = None
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.model = model
+        self.body = body
+
+
+def dispatch_bot(
+    *,
+    meeting_url: str,
+    external_id: str | None,
+    platform: str | None,
+    display_name: str | None,
+    join_at: datetime | str | None,
+    on_finalize_url: str | None,
+    on_status_change_url: str | None,
+    metadata: Mapping[str, Any] | None,
+    auto_leave: AutoLeaveConfig | Mapping[str, Any] | None,
+) -> Call[Job]:
+    body: dict[str, Any] = {"meetingUrl": meeting_url}
+    if external_id is not None:
+        body["externalId"] = external_id
+    if platform is not None:
+        body["platform"] = platform
+    if display_name is not None:
+        body["displayName"] = display_name
+    if join_at is not None:
+        body["joinAt"] = _time("join_at", join_at)
+    webhooks = {}
+    if on_status_change_url is not None:
+        webhooks["onStatusChange"] = on_status_change_url
+    if on_finalize_url is not None:
+        webhooks["onFinalize"] = on_finalize_url
+    if webhooks:
+        body["webhooks"] = webhooks
+    if metadata is not None:
+        body["metadata"] = dict(metadata)
+    if auto_leave is not None:
+        body["autoLeave"] = _auto_leave(auto_leave)
+    return Call("POST", "/api/v1/jobs", "Job", json_bytes(body))
+
+
+def get_bot(job_id: str) -> Call[Job]:
+    return Call("GET", api_path(("jobs", job_id), ()), "Job")
+
+
+def list_bots(
+    *,
+    status: str | Iterable[str] | None,
+    external_id: str | None,
+    platform: str | None,
+    created_after: datetime | str | None,
+    created_before: datetime | str | None,
+    limit: int | None,
+    cursor: str | None,
+) -> Call[JobList]:
+    words = (status,) if isinstance(status, str) else status or ()
+    query = [("status", str(word)) for word in words]
+    if external_id is not None:
+        query.append(("externalId", external_id))
+    if platform is not None:
+        query.append(("platform", str(platform)))
+    if created_after is not None:
+        query.append(("createdAfter", _time("created_after", created_after)))
+    if created_before is not None:
+        query.append(("createdBefore", _time("created_before", created_before)))
+    if limit is not None:
+        query.append(("limit", str(limit)))
+    if cursor is not None:
+        query.append(("cursor", cursor))
+    return Call("GET", api_path(("jobs",), query), "JobList")
+
+
+def cancel_bot(job_id: str) -> Call[None]:
+    return Call("DELETE", api_path(("jobs", job_id), ()), None)
+
+
+def control(
+    job_id: str, verb: str, body: Mapping[str, Any] | None = None
+) -> Call[RequestRecordingPermissionResult]:
+    """One of the six verbs, by its place in the path."""
+    return Call(
+        "POST",
+        api_path(("jobs", job_id, verb), ()),
+        "RequestRecordingPermissionResult",
+        None if body is None else json_bytes(body),
+    )
+
+
+def json_bytes(value: object) -> bytes:
+    """JSON as the API takes it: what is not JSON is told before anything is sent."""
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as error:
+        raise MeetbotConfigurationError(f"the body cannot be written as JSON: {error}") from error
+
+
+def wire_time(time: datetime) -> str:
+    """UTC with milliseconds and `Z`, as the API writes it."""
+    text = time.astimezone(timezone.utc).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def _time(name: str, value: datetime | str) -> str:
+    if isinstance(value, str):
+        return value
+    if value.tzinfo is None:
+        raise MeetbotConfigurationError(
+            f"{name} has no time zone: datetime(…, tzinfo=timezone.utc) has one"
+        )
+    return wire_time(value)
+
+
+def _auto_leave(config: AutoLeaveConfig | Mapping[str, Any]) -> dict[str, Any]:
+    from ._models import AutoLeaveConfig
+
+    return AutoLeaveConfig.read(config).to_wire()

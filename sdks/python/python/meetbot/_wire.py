@@ -1,0 +1,97 @@
+"""How calls are sent: through the Rust core, from a thread or from an asyncio loop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TypedDict, TypeVar, cast
+
+from . import _core
+from ._calls import Call
+from ._errors import MeetbotConfigurationError
+
+T = TypeVar("T")
+
+
+class Settings(TypedDict):
+    """What a client is told once."""
+
+    api_key: str | None
+    base_url: str | None
+    user_agent: str
+    proxy: str | None
+    ca_bundle: bytes | None
+
+
+class Options(TypedDict):
+    """What holds for all calls of a client, or for those of one made by `with_options`; times in seconds."""
+
+    timeout: float | None
+    connect_timeout: float | None
+    deadline: float | None
+    max_retries: int | None
+
+
+USER_AGENT = (
+    f"meetbot-python/{_core.VERSION}"
+    f" {sys.implementation.name}/{'.'.join(map(str, sys.version_info[:3]))}"
+)
+
+
+def core(
+    *,
+    api_key: str | None,
+    base_url: str | None,
+    timeout: float | None,
+    connect_timeout: float | None,
+    deadline: float | None,
+    max_retries: int | None,
+    proxy: str | None,
+    ca_bundle: str | os.PathLike[str] | bytes | None,
+) -> tuple[_core.Core, Options]:
+    """The core of a new client, and the options it has."""
+    options: Options = {
+        "timeout": timeout,
+        "connect_timeout": connect_timeout,
+        "deadline": deadline,
+        "max_retries": max_retries,
+    }
+    settings: Settings = {
+        "api_key": api_key,
+        "base_url": base_url,
+        "user_agent": USER_AGENT,
+        "proxy": proxy,
+        "ca_bundle": _pem(ca_bundle),
+    }
+    return _core.Core(settings, options), options
+
+
+def _pem(bundle: str | os.PathLike[str] | bytes | None) -> bytes | None:
+    if bundle is None or isinstance(bundle, bytes):
+        return bundle
+    try:
+        with open(bundle, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise MeetbotConfigurationError(f"the CA bundle cannot be read: {error}") from error
+
+
+def send(
+    core: _core.Core, call: Call[T], timeout: float | None, idempotency_key: str | None
+) -> _core.Answer:
+    """Makes a call and waits for its answer; other threads run meanwhile, and Ctrl-C ends it."""
+    return core.call((call.method, call.path, call.body, (), timeout, idempotency_key))
+
+
+def read(core: _core.Core, call: Call[T], answer: _core.Answer) -> T:
+    """The answer as the call promises it."""
+    if call.model is None:
+        return cast("T", None)
+    # Imported with the first answer: the models bring pydantic, which takes its time.
+    from ._models import Unreadable, read_model
+
+    try:
+        return cast("T", read_model(call.model, answer.body))
+    except Unreadable as error:
+        why = str(error)
+    raise core.unreadable(call.path, answer, why)

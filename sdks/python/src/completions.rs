@@ -1,0 +1,145 @@
+//! How answers reach an asyncio loop: a queue that the runtime's thread fills without ever taking the GIL, and that the loop's thread empties.
+
+use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(unix)]
+use std::{
+    io::{Read as _, Write as _},
+    os::{fd::AsRawFd as _, unix::net::UnixStream},
+};
+
+use meetbot::{Error, Response};
+use pyo3::{exceptions::PyNotImplementedError, intern, prelude::*};
+
+use crate::convert::{Answer, exception};
+
+/// A call that has ended, and the `asyncio.Future` that waits for it.
+pub(crate) struct Done {
+    pub(crate) future: Py<PyAny>,
+    pub(crate) result: Result<Response, Error>,
+}
+
+/// The calls of one loop that have ended.
+pub(crate) struct Queue {
+    done: Mutex<Vec<Done>>,
+    wake: Wake,
+}
+
+/// How the loop is told that there is something in the queue.
+enum Wake {
+    /// The loop watches `reader`. Both ends live as long as anybody refers to the queue, the loop or a call in flight: a number that
+    /// is watched or written to is never another file's.
+    #[cfg(unix)]
+    Pipe { reader: UnixStream, writer: UnixStream },
+    /// A weak reference to a loop that cannot watch files (Windows' proactor).
+    Threadsafe(Py<PyAny>),
+}
+
+impl Queue {
+    /// Called on the runtime's thread.
+    pub(crate) fn push(self: &Arc<Self>, done: Done) {
+        let first = {
+            let mut queue = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.push(done);
+            queue.len() == 1
+        };
+        // Whoever empties the queue takes all of it: only the first of a batch has to tell.
+        if first {
+            self.tell();
+        }
+    }
+
+    fn tell(self: &Arc<Self>) {
+        match &self.wake {
+            #[cfg(unix)]
+            Wake::Pipe { writer, .. } => {
+                // Never full, since it holds a byte or two.
+                let _ = (&mut &*writer).write(&[1]);
+            }
+            Wake::Threadsafe(weak) => {
+                // An interpreter that is shutting down has no loop to tell.
+                Python::try_attach(|py| self.call_soon(py, weak));
+            }
+        }
+    }
+
+    fn call_soon(self: &Arc<Self>, py: Python<'_>, weak: &Py<PyAny>) {
+        let told = weak.call0(py).and_then(|target| {
+            if target.is_none(py) {
+                return Ok(());
+            }
+            let drain =
+                Bound::new(py, Completions(Arc::clone(self)))?.getattr(intern!(py, "drain"))?;
+            target.call_method1(py, intern!(py, "call_soon_threadsafe"), (drain,)).map(drop)
+        });
+        // The loop was closed with this call in flight: nobody waits for it.
+        drop(told);
+    }
+}
+
+/// The completions of one loop.
+#[pyclass(frozen, weakref)]
+pub(crate) struct Completions(pub(crate) Arc<Queue>);
+
+#[pymethods]
+impl Completions {
+    /// Completions of a loop that is to watch `fileno()` and to call `drain` when there is something to read.
+    #[staticmethod]
+    fn watched() -> PyResult<Self> {
+        #[cfg(unix)]
+        {
+            let (reader, writer) = UnixStream::pair()?;
+            reader.set_nonblocking(true)?;
+            writer.set_nonblocking(true)?;
+            Ok(Self::new(Wake::Pipe { reader, writer }))
+        }
+        #[cfg(not(unix))]
+        Err(PyNotImplementedError::new_err("there is no file to watch on this system"))
+    }
+
+    /// Completions of a loop, given as a weak reference, that is told by `call_soon_threadsafe`.
+    #[staticmethod]
+    fn threadsafe(weak_loop: Py<PyAny>) -> Self {
+        Self::new(Wake::Threadsafe(weak_loop))
+    }
+
+    fn fileno(&self) -> PyResult<i32> {
+        match &self.0.wake {
+            #[cfg(unix)]
+            Wake::Pipe { reader, .. } => Ok(reader.as_raw_fd()),
+            Wake::Threadsafe(_) => Err(PyNotImplementedError::new_err("there is no file to watch")),
+        }
+    }
+
+    /// Hands every answer to its future. Runs on the loop's thread.
+    fn drain(&self, py: Python<'_>) -> PyResult<()> {
+        // Read first: what is pushed from here on writes a byte of its own, or is taken below.
+        #[cfg(unix)]
+        if let Wake::Pipe { reader, .. } = &self.0.wake {
+            let _ = (&mut &*reader).read(&mut [0; 16]);
+        }
+        let all = std::mem::take(&mut *self.0.done.lock().unwrap_or_else(PoisonError::into_inner));
+        for Done { future, result } in all {
+            let future = future.bind(py);
+            // A cancelled future takes nothing any more.
+            if future.call_method0(intern!(py, "done"))?.is_truthy()? {
+                continue;
+            }
+            match result {
+                Ok(response) => {
+                    future.call_method1(intern!(py, "set_result"), (Answer(response),))?
+                }
+                Err(error) => future.call_method1(
+                    intern!(py, "set_exception"),
+                    (exception(py, &error).into_value(py),),
+                )?,
+            };
+        }
+        Ok(())
+    }
+}
+
+impl Completions {
+    fn new(wake: Wake) -> Self {
+        Self(Arc::new(Queue { done: Mutex::default(), wake }))
+    }
+}

@@ -1,0 +1,103 @@
+//! What comes out of the Rust SDK, as Python objects: answers and exceptions.
+
+use std::error::Error as _;
+
+use meetbot::{Error, ErrorKind, Response};
+use pyo3::{
+    prelude::*,
+    sync::PyOnceLock,
+    types::{PyBytes, PyDict},
+};
+
+/// A successful answer. Nothing of it is copied to Python before it is asked for.
+#[pyclass(frozen)]
+pub(crate) struct Answer(pub(crate) Response);
+
+#[pymethods]
+impl Answer {
+    #[getter]
+    fn status(&self) -> u16 {
+        self.0.status()
+    }
+
+    #[getter]
+    fn body<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.0.body())
+    }
+
+    #[getter]
+    fn headers(&self) -> Vec<(&str, &str)> {
+        self.0.headers().collect()
+    }
+
+    #[getter]
+    fn attempts(&self) -> u32 {
+        self.0.attempts()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.0.header(name)
+    }
+}
+
+/// The exception that an error is; its class is chosen in `meetbot._errors`, by the kind.
+pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
+    let fields = || {
+        let fields = PyDict::new(py);
+        fields.set_item("status", error.status())?;
+        fields.set_item("code", error.code().map(ToString::to_string))?;
+        fields.set_item("message", error.message())?;
+        fields.set_item("request_id", error.request_id())?;
+        fields.set_item("retry_after", error.retry_after().map(|wait| wait.as_secs_f64()))?;
+        fields.set_item("attempts", error.attempts())?;
+        fields.set_item("idempotency_key", error.idempotency_key())?;
+        Ok(fields)
+    };
+    fields()
+        .and_then(|fields| make(py, kind(error.kind()), &text(error), error.body(), fields))
+        .unwrap_or_else(|broken| broken)
+}
+
+/// The exception for a setting or an argument that cannot be used.
+pub(crate) fn configuration(py: Python<'_>, text: &str) -> PyErr {
+    make(py, "configuration", text, None, PyDict::new(py)).unwrap_or_else(|broken| broken)
+}
+
+fn make<'py>(
+    py: Python<'py>,
+    kind: &str,
+    text: &str,
+    body: Option<&str>,
+    fields: Bound<'py, PyDict>,
+) -> PyResult<PyErr> {
+    static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let make = MAKE.import(py, "meetbot._errors", "from_core")?;
+    Ok(PyErr::from_value(make.call1((kind, text, body, fields))?))
+}
+
+fn kind(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Validation => "validation",
+        ErrorKind::Unauthorized => "unauthorized",
+        ErrorKind::Forbidden => "forbidden",
+        ErrorKind::NotFound => "not_found",
+        ErrorKind::Conflict => "conflict",
+        ErrorKind::RateLimit => "rate_limit",
+        ErrorKind::Server => "server",
+        ErrorKind::Connection => "connection",
+        ErrorKind::Timeout => "timeout",
+        ErrorKind::Decode => "decode",
+        ErrorKind::Configuration => "configuration",
+        ErrorKind::File => "file",
+        _ => "unexpected_status",
+    }
+}
+
+/// The error's line, and what lies at its bottom: "connection refused" is what people look for.
+fn text(error: &Error) -> String {
+    let mut bottom = error.source();
+    while let Some(deeper) = bottom.and_then(|error| error.source()) {
+        bottom = Some(deeper);
+    }
+    bottom.map_or_else(|| error.to_string(), |bottom| format!("{error}: {bottom}"))
+}

@@ -1,0 +1,20 @@
+//! `meetbot._core`: the Rust SDK as Python sees it. It extracts arguments, calls, and converts; what decides lives in `crates/meetbot` or in Python.
+
+mod client;
+mod completions;
+mod convert;
+mod local;
+mod runtime;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<client::Core>()?;
+    module.add_class::<client::Task>()?;
+    module.add_class::<completions::Completions>()?;
+    module.add_class::<convert::Answer>()?;
+    module.add_function(wrap_pyfunction!(local::api_path, module)?)?;
+    module.add_function(wrap_pyfunction!(local::verify_signature, module)?)
+}

@@ -1,0 +1,109 @@
+"""What the tests share: lying servers, the real server, and clients of both kinds behind one face."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lying_server import KEY, LyingServer, Reply
+
+from meetbot import AsyncMeetBot, MeetBot
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_the_callers_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("MEETBOT_API_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def lying() -> Iterator[Callable[..., LyingServer]]:
+    """Starts a lying server with these replies."""
+    started: list[LyingServer] = []
+
+    def start(*replies: Reply) -> LyingServer:
+        started.append(LyingServer(replies))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
+
+
+class Waiting:
+    """An asynchronous client behind the face of the blocking one: each call runs the loop until it is done."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, mb: AsyncMeetBot) -> None:
+        self._loop, self._mb = loop, mb
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._mb, name)
+        if not callable(found):
+            return found
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self._loop.run_until_complete(found(*args, **kwargs))
+
+        return call
+
+
+@pytest.fixture(params=["sync", "async"])
+def client(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
+    """Makes a client of the server at this URL: each test runs with the blocking and with the asynchronous one."""
+    if request.param == "sync":
+        yield lambda url, **settings: MeetBot(settings.pop("api_key", KEY), url, **settings)
+        return
+    loop = asyncio.new_event_loop()
+    yield lambda url, **settings: Waiting(
+        loop, AsyncMeetBot(settings.pop("api_key", KEY), url, **settings)
+    )
+    loop.close()
+
+
+@dataclass
+class Server:
+    """A running `meetbot serve`."""
+
+    url: str
+    key: str
+    secret: str
+    data: Path
+    pid: int
+
+
+def program() -> str:
+    """The server's program: `$MEETBOT_PROGRAM`, or what `cargo build` made."""
+    found = os.environ.get("MEETBOT_PROGRAM", str(ROOT / "target" / "debug" / "meetbot"))
+    assert Path(found).exists(), f"{found} is not there: cargo build --bin meetbot"
+    return found
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The real server with its sandbox, in a folder of its own."""
+    data = tmp_path_factory.mktemp("server")
+    with open(data / "log", "wb") as log:
+        process = subprocess.Popen(
+            [program(), "serve", "--listen", "127.0.0.1:0", "--data-dir", data / "data", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    assert process.stdout
+    try:
+        line = process.stdout.readline()
+        assert line, (data / "log").read_text()
+        started = json.loads(line)
+        key = started["key"]
+        yield Server(started["url"], key["key"], key["webhookSecret"], data / "data", process.pid)
+    finally:
+        process.terminate()
+        process.communicate()

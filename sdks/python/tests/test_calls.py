@@ -1,0 +1,239 @@
+"""What calls send, what they read, and how often they are tried."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from lying_server import HANG, KEY, a_job, a_result, answer, refusal
+
+import meetbot
+from meetbot import (
+    AutoLeaveConfig,
+    JobStatus,
+    MeetbotConfigurationError,
+    MeetbotNotFoundError,
+    MeetbotServerError,
+    MeetbotTimeoutError,
+)
+
+ID = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ"
+
+
+def busy(seconds: str = "0") -> Any:
+    return refusal(503, "unavailable", "in a moment", Retry_After=seconds)
+
+
+def test_every_argument_of_a_dispatch_goes_where_the_api_wants_it(client: Any, lying: Any) -> None:
+    server = lying(answer(a_job(), 201))
+    job = client(server.url).dispatch_bot(
+        external_id="q2-board-meeting-acme",
+        meeting_url="https://meet.google.com/xyz-abcd-efg",
+        platform="google-meet",
+        join_at=datetime(2026, 5, 15, 16, 0, tzinfo=timezone(timedelta(hours=2))),
+        display_name="Acme Notetaker",
+        on_finalize_url="https://api.acme.example/finalize",
+        on_status_change_url="https://api.acme.example/status",
+        metadata={"customer_id": "cust_4711", "n": 12345678901234567890123, "deep": [None, 1.5]},
+        auto_leave=AutoLeaveConfig(after_entry_delay_seconds=300, after_silence_seconds=None),
+    )
+    assert (job.id, job.status) == (ID, "queued")
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", "/api/v1/jobs")
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["user-agent"].startswith(f"meetbot-python/{meetbot.__version__} cpython/3.")
+    assert request.json() == {
+        "externalId": "q2-board-meeting-acme",
+        "meetingUrl": "https://meet.google.com/xyz-abcd-efg",
+        "platform": "google-meet",
+        "joinAt": "2026-05-15T14:00:00.000Z",
+        "displayName": "Acme Notetaker",
+        "webhooks": {
+            "onFinalize": "https://api.acme.example/finalize",
+            "onStatusChange": "https://api.acme.example/status",
+        },
+        "metadata": {"customer_id": "cust_4711", "n": 12345678901234567890123, "deep": [None, 1.5]},
+        "autoLeave": {"afterEntryDelaySeconds": 300, "afterSilenceSeconds": None},
+    }
+
+
+def test_only_what_was_set_is_sent(client: Any, lying: Any) -> None:
+    server = lying(answer(a_job(), 201))
+    client(server.url).dispatch_bot(meeting_url="https://x.example", auto_leave={"after_solo_seconds": 9})
+    assert server.requests[0].json() == {
+        "meetingUrl": "https://x.example",
+        "autoLeave": {"afterSoloSeconds": 9},
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"join_at": datetime(2026, 5, 15, 14, 0)},
+        {"metadata": {"x": float("nan")}},
+        {"metadata": {"x": object()}},
+        {"auto_leave": {"after_soolo_seconds": 9}},
+        {"idempotency_key": "line\nbreak"},
+        {"timeout": -1.0},
+    ],
+    ids=str,
+)
+def test_an_argument_that_cannot_be_sent_is_told_and_nothing_is_sent(
+    client: Any, lying: Any, wrong: dict[str, Any]
+) -> None:
+    server = lying(answer(a_job(), 201))
+    with pytest.raises(MeetbotConfigurationError) as told:
+        client(server.url).dispatch_bot(meeting_url="https://x.example", **wrong)
+    assert isinstance(told.value, ValueError)
+    assert server.requests == []
+
+
+def test_every_verb_has_its_path_and_its_result(client: Any, lying: Any) -> None:
+    server = lying(answer(a_result()))
+    mb = client(server.url)
+    for verb in ["request_recording_permission", "pause_recording", "resume_recording", "stop_recording"]:
+        result = getattr(mb, verb)(ID)
+        assert isinstance(result, meetbot.RequestRecordingPermissionResult)
+    mb.leave_bot(ID)
+    mb.send_chat_message(ID, "hello\n\u2713")
+    base = f"/api/v1/jobs/{ID}"
+    assert [request.path.removeprefix(base) for request in server.requests] == [
+        "/request-recording-permission",
+        "/pause-recording",
+        "/resume-recording",
+        "/stop-recording",
+        "/leave-call",
+        "/send-chat-message",
+    ]
+    assert {request.method for request in server.requests} == {"POST"}
+    assert server.requests[-1].json() == {"message": "hello\n\u2713"}
+    assert server.requests[0].body == b""
+
+
+def test_a_job_that_is_not_there_is_none_but_a_proxys_404_is_an_error(client: Any, lying: Any) -> None:
+    server = lying(refusal(404, "not_found"), answer(b"<html>nginx</html>", 404))
+    mb = client(server.url)
+    assert mb.get_bot(ID) is None
+    with pytest.raises(MeetbotNotFoundError, match="nginx"):
+        mb.get_bot(ID)
+
+
+def test_a_list_is_a_list_and_knows_where_the_next_page_begins(client: Any, lying: Any) -> None:
+    page = {"data": [a_job("recording"), a_job()], "nextCursor": "b"}
+    server = lying(answer(page), answer({"data": [], "nextCursor": None}))
+    mb = client(server.url)
+    jobs = mb.list_bots(
+        status=[JobStatus.RECORDING, "queued"],
+        external_id="a&b",
+        platform="zoom-web",
+        created_after=datetime(2026, 1, 1, tzinfo=timezone.utc),
+        created_before="2027-01-01T00:00:00Z",
+        limit=2,
+        cursor="a",
+    )
+    assert isinstance(jobs, list) and isinstance(jobs, meetbot.JobList)
+    assert [job.status for job in jobs] == ["recording", "queued"]
+    assert jobs.next_cursor == "b"
+    assert server.requests[0].path == (
+        "/api/v1/jobs?status=recording&status=queued&externalId=a%26b&platform=zoom-web"
+        "&createdAfter=2026-01-01T00%3A00%3A00.000Z&createdBefore=2027-01-01T00%3A00%3A00Z&limit=2&cursor=a"
+    )
+    assert mb.list_bots(status="queued") == [] and server.requests[1].path == "/api/v1/jobs?status=queued"
+
+
+def test_cancelling_is_a_delete_that_gives_nothing(client: Any, lying: Any) -> None:
+    server = lying(answer(b"", 204))
+    assert client(server.url).cancel_bot(ID) is None
+    assert (server.requests[0].method, server.requests[0].path) == ("DELETE", f"/api/v1/jobs/{ID}")
+
+
+@pytest.mark.parametrize("job_id", ["", ".", ".."])
+def test_no_id_leaves_its_place_in_the_path(client: Any, lying: Any, job_id: str) -> None:
+    server = lying(answer(b"", 204))
+    with pytest.raises(MeetbotConfigurationError):
+        client(server.url).cancel_bot(job_id)
+    client(server.url).cancel_bot("../a b?c#d")
+    assert [request.path for request in server.requests] == ["/api/v1/jobs/..%2Fa%20b%3Fc%23d"]
+
+
+def test_every_try_of_a_call_carries_the_same_idempotency_key_and_every_call_another(
+    client: Any, lying: Any
+) -> None:
+    server = lying(busy(), busy(), answer(a_job(), 201))
+    mb = client(server.url)
+    mb.dispatch_bot(meeting_url="https://x.example")
+    mb.dispatch_bot(meeting_url="https://x.example")
+    mb.dispatch_bot(meeting_url="https://x.example", idempotency_key="order-4711")
+    keys = [request.headers["idempotency-key"] for request in server.requests]
+    assert keys[0] == keys[1] == keys[2] != keys[3]
+    assert keys[4] == "order-4711"
+
+
+def test_max_retries_says_how_often_a_call_is_tried_again(client: Any, lying: Any) -> None:
+    for retries in [0, 2]:
+        server = lying(busy())
+        with pytest.raises(MeetbotServerError) as told:
+            client(server.url, max_retries=retries).get_bot(ID)
+        assert len(server.requests) == told.value.attempts == retries + 1
+
+
+def test_a_time_limit_holds_for_each_try_and_for_one_call(client: Any, lying: Any) -> None:
+    server = lying(HANG)
+    for mb, once in [
+        (client(server.url, timeout=0.05, max_retries=1), {}),
+        (client(server.url, max_retries=1), {"timeout": 0.05}),
+    ]:
+        with pytest.raises(MeetbotTimeoutError) as told:
+            mb.get_bot(ID, **once)
+        assert told.value.attempts == 2
+        assert isinstance(told.value, meetbot.MeetbotConnectionError)
+
+
+def test_a_deadline_holds_for_all_tries_together(client: Any, lying: Any) -> None:
+    server = lying(busy(), HANG)
+    with pytest.raises(MeetbotTimeoutError) as told:
+        client(server.url, deadline=0.2, max_retries=9).get_bot(ID)
+    assert told.value.attempts == 2
+
+
+def test_the_environment_says_what_the_arguments_do_not(
+    client: Any, lying: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = lying(answer(b"", 204))
+    monkeypatch.setenv("MEETBOT_API_KEY", "mb_test_from_the_environment")
+    monkeypatch.setenv("MEETBOT_API_BASE_URL", server.url)
+    client(None, api_key=None).cancel_bot(ID)
+    client(server.url + "/", api_key="mb_test_explicit").cancel_bot(ID)
+    assert [request.headers["authorization"] for request in server.requests] == [
+        "Bearer mb_test_from_the_environment",
+        "Bearer mb_test_explicit",
+    ]
+    monkeypatch.delenv("MEETBOT_API_BASE_URL")
+    assert client(None, api_key=None).base_url == "https://api.meetbot.dev"
+
+
+def test_a_missing_or_impossible_setting_is_told_at_once_and_without_the_key(client: Any) -> None:
+    with pytest.raises(MeetbotConfigurationError, match="MEETBOT_API_KEY"):
+        client(None, api_key=None)
+    for key, url in [("mb_test_secret and more", None), (KEY, "ftp://x"), (KEY, "nonsense")]:
+        with pytest.raises(MeetbotConfigurationError) as told:
+            client(url, api_key=key)
+        assert "secret" not in repr(told.value)
+
+
+def test_a_client_works_without_a_context_manager_and_no_more_when_closed(lying: Any) -> None:
+    server = lying(answer(b"", 204))
+    with meetbot.MeetBot(KEY, server.url) as mb:
+        mb.cancel_bot(ID)
+    with pytest.raises(MeetbotConfigurationError, match="closed"):
+        mb.cancel_bot(ID)
+    meetbot.MeetBot(KEY, server.url).cancel_bot(ID)
+    assert len(server.requests) == 2
+
+
+def test_a_client_shows_where_it_calls_and_never_its_key(client: Any) -> None:
+    assert "http://x.example" in repr(meetbot.MeetBot(KEY, "http://x.example"))
+    assert KEY not in repr(meetbot.MeetBot(KEY, "http://x.example"))
+    assert KEY not in repr(vars(meetbot.AsyncMeetBot(KEY, "http://x.example")))

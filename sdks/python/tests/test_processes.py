@@ -1,0 +1,273 @@
+"""Signals, cancelled tasks, loops that end, forks and threads: what clients of other SDKs hang or leak on."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import multiprocessing
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from lying_server import HANG, KEY, a_job, answer, refusal
+
+from meetbot import AsyncMeetBot, Job, MeetBot
+
+ID = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ"
+PATIENCE = 30.0
+
+
+def python(program: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(program), *arguments],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("retrying", [False, True], ids=["a hang", "a pause before the next try"])
+def test_ctrl_c_ends_a_blocked_call_within_150_ms(lying: Any, retrying: bool) -> None:
+    # The pause of a minute is the longest that a client waits by itself.
+    server = lying(refusal(429, "rate_limited", Retry_After="60") if retrying else HANG)
+    child = python(
+        """
+        import os, signal, sys, threading, time
+        from meetbot import MeetBot
+
+        mb = MeetBot("mb_test_x", sys.argv[1])
+        sent = []
+        def interrupt():
+            sys.stdin.readline()
+            sent.append(time.perf_counter())
+            os.kill(os.getpid(), signal.SIGINT)
+        threading.Thread(target=interrupt, daemon=True).start()
+        try:
+            mb.get_bot("job_1")
+        except KeyboardInterrupt:
+            print(time.perf_counter() - sent[0])
+        """,
+        server.url,
+        stdin=subprocess.PIPE,
+    )
+    assert server.came.acquire(timeout=PATIENCE)
+    out, err = child.communicate("now\n", timeout=PATIENCE)
+    assert err == "" and float(out) < 0.15, (out, err)
+    assert retrying or server.hung_up.acquire(timeout=PATIENCE), "the socket is closed"
+
+
+def test_cancelling_a_task_closes_its_socket(lying: Any) -> None:
+    server = lying(HANG)
+
+    async def main() -> None:
+        mb = AsyncMeetBot(KEY, server.url)
+        task = asyncio.create_task(mb.get_bot(ID))
+        assert await asyncio.to_thread(server.came.acquire, True, PATIENCE)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(server.hung_up.acquire, True, PATIENCE)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(mb.get_bot(ID), 0.05)
+
+    asyncio.run(main())
+
+
+def test_cancelling_a_task_between_two_tries_ends_the_tries(lying: Any) -> None:
+    server = lying(refusal(503, "unavailable", Retry_After="1"))
+
+    async def main() -> None:
+        task = asyncio.create_task(AsyncMeetBot(KEY, server.url).get_bot(ID))
+        assert await asyncio.to_thread(server.came.acquire, True, PATIENCE)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        # Longer than the pause: a try that was still to come would have come.
+        assert not await asyncio.to_thread(server.came.acquire, True, 1.5)
+
+    asyncio.run(main())
+
+
+def test_one_client_serves_one_loop_after_the_other_and_two_at_a_time(lying: Any) -> None:
+    server = lying(answer(a_job()))
+    mb = AsyncMeetBot(KEY, server.url)
+
+    async def main() -> list[Job | None]:
+        return await asyncio.gather(*(mb.get_bot(ID) for _ in range(10)))
+
+    for _ in range(3):
+        assert len(asyncio.run(main())) == 10
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: asyncio.run(main()), range(8)))
+    assert all(job is not None and job.id == ID for jobs in results for job in jobs)
+
+
+def test_a_loop_that_closes_with_calls_in_flight_says_nothing_and_leaks_nothing(lying: Any) -> None:
+    server = lying(HANG)
+    child = python(
+        """
+        import asyncio, gc, os, sys
+        from meetbot import AsyncMeetBot
+
+        mb = AsyncMeetBot("mb_test_x", sys.argv[1], timeout=0.2, max_retries=0)
+
+        def once():
+            loop = asyncio.new_event_loop()
+            calls = [mb.get_bot("job_1") for _ in range(5)]
+            async def begin():
+                for call in calls:
+                    asyncio.ensure_future(call)
+                await asyncio.sleep(0.05)
+            loop.run_until_complete(begin())
+            for task in asyncio.all_tasks(loop):
+                task._log_destroy_pending = False  # What asyncio itself says about such tasks.
+            loop.close()
+
+        once()
+        sys.stdin.readline()
+        gc.collect()
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            once()
+        sys.stdin.readline()
+        gc.collect()
+        async def fine():
+            try:
+                await mb.get_bot("job_1")
+            except Exception as error:
+                print(type(error).__name__)
+        asyncio.run(fine())
+        gc.collect()
+        print(len(os.listdir("/proc/self/fd")) - before)
+        """,
+        server.url,
+        stdin=subprocess.PIPE,
+    )
+    assert child.stdin
+    for calls in [5, 25]:
+        for _ in range(calls):
+            assert server.hung_up.acquire(timeout=PATIENCE)
+        child.stdin.write("\n")
+        child.stdin.flush()
+    out, err = child.communicate(timeout=PATIENCE)
+    assert err == ""
+    assert out.split()[0] == "MeetbotTimeoutError" and int(out.split()[1]) <= 1, out
+
+
+def test_a_loop_that_cannot_watch_files_is_told_by_call_soon_threadsafe(lying: Any) -> None:
+    server = lying(answer(a_job()))
+
+    def cannot_watch(fd: Any, callback: Any, *args: Any) -> None:
+        raise NotImplementedError
+
+    async def main() -> list[Job | None]:
+        mb = AsyncMeetBot(KEY, server.url)
+        return await asyncio.gather(*(mb.get_bot(ID) for _ in range(20)))
+
+    loop = asyncio.new_event_loop()
+    # As Windows' loop is in this.
+    loop.add_reader = cannot_watch  # type: ignore[method-assign,assignment]
+    try:
+        assert len(loop.run_until_complete(main())) == 20
+    finally:
+        loop.close()
+
+
+def test_a_loop_is_freed_with_all_that_belongs_to_it(lying: Any) -> None:
+    import weakref
+
+    server = lying(answer(a_job()))
+    mb = AsyncMeetBot(KEY, server.url)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(mb.get_bot(ID))
+    loop.close()
+    gone = weakref.ref(loop)
+    del loop
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_call_in_a_forked_child_works_and_the_parents_client_too(lying: Any) -> None:
+    server = lying(answer(a_job()))
+    mb, amb = MeetBot(KEY, server.url), AsyncMeetBot(KEY, server.url)
+    assert mb.get_bot(ID) is not None
+    assert asyncio.run(amb.get_bot(ID)) is not None
+    with warnings.catch_warnings():
+        # Python warns of forks while threads run; ours is such a thread, and made for it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        done = 1
+        try:
+            job, again = mb.get_bot(ID), asyncio.run(amb.get_bot(ID))
+            del mb, amb
+            gc.collect()
+            done = 0 if job == again and job is not None else 2
+        finally:
+            os._exit(done)
+    waited = threading.Thread(target=lambda: status.append(os.waitpid(pid, 0)[1]))
+    status: list[int] = []
+    waited.start()
+    waited.join(PATIENCE)
+    assert status == [0], "the child hung" if not status else status
+    assert mb.get_bot(ID) is not None and asyncio.run(amb.get_bot(ID)) is not None
+
+
+def in_another_process(mb_url: str) -> str:
+    job = MeetBot(KEY, mb_url).get_bot(ID)
+    assert job is not None
+    return job.id
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_calls_work_in_multiprocessing(lying: Any, method: str) -> None:
+    server = lying(answer(a_job()))
+    assert in_another_process(server.url) == ID
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with multiprocessing.get_context(method).Pool(2) as pool:
+            answers = pool.map_async(in_another_process, [server.url] * 4).get(PATIENCE)
+    assert answers == [ID] * 4
+
+
+def test_sixteen_threads_share_one_client(lying: Any) -> None:
+    server = lying(answer(a_job()))
+    mb = MeetBot(KEY, server.url)
+    with ThreadPoolExecutor(16) as pool:
+        jobs = list(pool.map(lambda _: mb.get_bot(ID), range(160)))
+    assert len(jobs) == 160 and all(job is not None and job.id == ID for job in jobs)
+
+
+def test_a_program_that_ends_with_a_call_in_flight_ends_at_once(lying: Any) -> None:
+    server = lying(HANG)
+    child = python(
+        """
+        import sys, threading
+        from meetbot import MeetBot
+
+        mb = MeetBot("mb_test_x", sys.argv[1])
+        threading.Thread(target=mb.get_bot, args=("job_1",), daemon=True).start()
+        sys.stdin.readline()
+        """,
+        server.url,
+        stdin=subprocess.PIPE,
+    )
+    assert server.came.acquire(timeout=PATIENCE)
+    out, err = child.communicate("\n", timeout=PATIENCE)
+    assert (out, err, child.returncode) == ("", "", 0)
+
+
+def test_a_machine_without_root_certificates_still_makes_a_client(tmp_path: Any) -> None:
+    child = python(
+        'import meetbot; print(meetbot.MeetBot("mb_test_x", "https://x.example"))',
+        env={**os.environ, "SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": str(tmp_path)},
+    )
+    out, err = child.communicate(timeout=PATIENCE)
+    assert (out, err) == ("MeetBot(base_url='https://x.example')\n", "")

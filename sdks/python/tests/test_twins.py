@@ -1,0 +1,100 @@
+"""The two clients are twins, and every public method is explained with an example that works."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import meetbot
+from conftest import Server
+from meetbot import AsyncMeetBot, MeetBot
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+import write_sync_client
+
+
+def test_the_blocking_client_is_made_from_the_asynchronous_one() -> None:
+    path, text = write_sync_client.twin()
+    if os.environ.get("UPDATE"):
+        path.write_text(text)
+    assert path.read_text() == text, f"{path.name} is not up to date: cargo xtask update"
+    assert "await" not in text and "sync " not in text
+
+
+def public(kind: type) -> dict[str, Any]:
+    return {name: value for name, value in vars(kind).items() if not name.startswith("_")}
+
+
+def test_both_clients_have_the_same_methods_with_the_same_arguments_and_results() -> None:
+    ours, theirs = public(MeetBot), public(AsyncMeetBot)
+    assert list(ours) == list(theirs)
+    for name, method in ours.items():
+        if callable(method):
+            assert inspect.signature(method) == inspect.signature(theirs[name]), name
+            assert inspect.iscoroutinefunction(theirs[name]) or inspect.isasyncgenfunction(theirs[name]), name
+
+
+def explained() -> dict[str, Any]:
+    """Everything public of the package that a docstring with an example belongs to."""
+    found: dict[str, Any] = {}
+    for name in meetbot.__all__:
+        value = getattr(meetbot, name)
+        if inspect.isfunction(value):
+            found[name] = value
+        if not inspect.isclass(value):
+            continue
+        if value in (MeetBot, AsyncMeetBot):
+            found[name] = value
+        for member, method in public(value).items():
+            if isinstance(method, property):
+                found[f"{name}.{member}"] = method
+            elif inspect.isroutine(method) and inspect.getmodule(value) is not None:
+                found[f"{name}.{member}"] = getattr(value, member)
+    return found
+
+
+def test_everything_public_has_a_docstring_with_an_example() -> None:
+    found = explained()
+    assert len(found) > 20, "the search finds the methods"
+    for name, value in found.items():
+        assert ">>>" in (inspect.getdoc(value) or ""), f"{name} has no example"
+
+
+@pytest.mark.parametrize("name", [name for name in explained() if not name.startswith("Async")])
+def test_the_example_works(name: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEETBOT_API_KEY", server.key)
+    monkeypatch.setenv("MEETBOT_API_BASE_URL", server.url)
+    mb = MeetBot()
+    names: dict[str, Any] = {"mb": mb}
+    text = inspect.getdoc(explained()[name]) or ""
+    if "recording_job_id" in text:
+        names["recording_job_id"] = a_recording_job(mb)
+    elif "job_id" in text:
+        names["job_id"] = mb.dispatch_bot(meeting_url="https://sandbox.meetbot.dev/silence").id
+    example = doctest.DocTestParser().get_doctest(text, names, name, None, None)
+    said: list[str] = []
+    runner = doctest.DocTestRunner()
+    runner.run(example, out=said.append)
+    assert runner.summarize(verbose=False).failed == 0, "".join(said)
+    for job in ["recording_job_id", "job_id"]:
+        if job in names:
+            mb.cancel_bot(names[job])
+
+
+def a_recording_job(mb: MeetBot) -> str:
+    job = mb.dispatch_bot(meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=60")
+    deadline = time.monotonic() + 60
+    while True:
+        snapshot = mb.get_bot(job.id)
+        assert snapshot is not None and time.monotonic() < deadline
+        if snapshot.status == "recording":
+            return job.id
+        time.sleep(0.02)

@@ -1,0 +1,199 @@
+//! The Python SDK's tests: one wheel, installed and tested with every `CPython` that the machine has.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, bail};
+use xtask::spec_file;
+
+use crate::{apt, cargo, step};
+
+/// The oldest that the wheel is for.
+const OLDEST: u32 = 10;
+const REQUIREMENTS: &str = "sdks/python/tests/requirements.txt";
+const CHECKERS: &str = "sdks/python/tests/checkers.txt";
+const MATURIN: &str = "maturin==1.16.0";
+
+/// Builds the server and the wheel, and tests it.
+pub(crate) fn test() -> anyhow::Result<()> {
+    step("server", cargo(&["build", "--package", "meetbot-cli", "--locked"]))?;
+    test_with_server()
+}
+
+/// [`test`] where the server is built already.
+pub(crate) fn test_with_server() -> anyhow::Result<()> {
+    let interpreters = interpreters()?;
+    let wheel = wheel(&interpreters)?;
+    for (minor, interpreter) in &interpreters {
+        let python = Venv::new(&format!("3.{minor}"), interpreter)?;
+        python.install(REQUIREMENTS)?;
+        let mut pip = python.run(&["-m", "pip", "install", "--quiet", "--no-deps"]);
+        pip.arg("--force-reinstall").arg(&wheel);
+        step(&format!("wheel for Python 3.{minor}"), pip)?;
+        let mut pytest = python.run(&["-m", "pytest", "--quiet"]);
+        pytest.env("MEETBOT_PROGRAM", target().join("debug").join("meetbot"));
+        step(&format!("tests with Python 3.{minor}"), pytest)?;
+    }
+    let (newest, interpreter) = interpreters.last_key_value().context("no interpreter")?;
+    types(&Venv::new(&format!("3.{newest}"), interpreter)?)
+}
+
+/// Writes the files that are made from others.
+pub(crate) fn update() -> anyhow::Result<()> {
+    let interpreters = interpreters()?;
+    let (_, python) = interpreters.last_key_value().context("no interpreter")?;
+    let mut write = Command::new(python);
+    write.arg(spec_file::path("sdks/python/write_sync_client.py"));
+    step("the blocking Python client", write)
+}
+
+/// The package, its tests and its stub, by three checkers.
+fn types(python: &Venv) -> anyhow::Result<()> {
+    python.install(CHECKERS)?;
+    step("mypy", python.run(&["-m", "mypy", "--strict", "--package", "meetbot"]))?;
+    step("mypy of the tests", python.run(&["-m", "mypy", "--strict", "tests"]))?;
+    step("stubtest", python.run(&["-m", "mypy.stubtest", "meetbot._core"]))?;
+    let mut pyright = python.run(&["-m", "pyright", "tests", "python"]);
+    pyright.arg("--pythonpath").arg(python.program());
+    step("pyright", pyright)
+}
+
+/// One wheel for all: quick to build, with the TLS provider that the workspace has built already.
+fn wheel(interpreters: &BTreeMap<u32, PathBuf>) -> anyhow::Result<PathBuf> {
+    let (_, interpreter) = interpreters.first_key_value().context("no interpreter")?;
+    let tools = Venv::new("tools", interpreter)?;
+    step("maturin", tools.run(&["-m", "pip", "install", "--quiet", MATURIN]))?;
+    let wheels = folder().join("wheels");
+    if wheels.exists() {
+        fs::remove_dir_all(&wheels)?;
+    }
+    let mut build = tools.run(&["-m", "maturin", "build", "--quiet", "--locked"]);
+    build.args(["--profile", "dev", "--features", "aws-lc-rs"]);
+    build.arg("--interpreter").arg(interpreter).arg("--out").arg(&wheels);
+    build.env("CARGO_TARGET_DIR", target());
+    step("wheel", build)?;
+    let made = fs::read_dir(&wheels)?.next();
+    Ok(made.context("maturin built no wheel")??.path())
+}
+
+/// A virtual environment under `target/python`.
+struct Venv(PathBuf);
+
+impl Venv {
+    /// The one of this name, made at its first use.
+    fn new(name: &str, interpreter: &Path) -> anyhow::Result<Self> {
+        let venv = Self(folder().join(name));
+        // pip is copied last.
+        if venv.run(&["-m", "pip", "--version"]).output().is_ok_and(|pip| pip.status.success()) {
+            return Ok(venv);
+        }
+        let make = || {
+            let mut make = Command::new(interpreter);
+            make.args(["-m", "venv", "--clear"]).arg(&venv.0);
+            make
+        };
+        let name = format!("environment {name}");
+        // Debian keeps half of the standard library in a package of its own.
+        if step(&name, make()).is_err() && apt("python3-venv") {
+            step(&name, make())?;
+        }
+        Ok(venv)
+    }
+
+    fn program(&self) -> PathBuf {
+        let folder = if cfg!(windows) { "Scripts" } else { "bin" };
+        self.0.join(folder).join("python")
+    }
+
+    /// Its Python, in the SDK's folder.
+    fn run(&self, arguments: &[&str]) -> Command {
+        let mut python = Command::new(self.program());
+        python.args(arguments).current_dir(spec_file::path("sdks/python"));
+        python.env("PIP_DISABLE_PIP_VERSION_CHECK", "1");
+        python
+    }
+
+    /// Installs what a file of the repository lists, unless it has been.
+    fn install(&self, requirements: &str) -> anyhow::Result<()> {
+        let list = spec_file::path(requirements);
+        let stamp = self.0.join(list.file_name().unwrap_or_default());
+        let wanted = fs::read(&list)?;
+        if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
+            return Ok(());
+        }
+        let mut pip = self.run(&["-m", "pip", "install", "--quiet", "--requirement"]);
+        pip.arg(list);
+        step("packages of PyPI", pip)?;
+        Ok(fs::write(stamp, wanted)?)
+    }
+}
+
+/// Every `CPython` from 3.10 on, by its minor version; one is installed where there is none and that can be done.
+fn interpreters() -> anyhow::Result<BTreeMap<u32, PathBuf>> {
+    let mut found = search();
+    if found.is_empty() && apt("python3") {
+        found = search();
+    }
+    if found.is_empty() {
+        bail!("the Python SDK is tested with CPython 3.{OLDEST} or newer, and there is none");
+    }
+    Ok(found)
+}
+
+fn search() -> BTreeMap<u32, PathBuf> {
+    let mut found = BTreeMap::new();
+    for candidate in candidates() {
+        if let Some((minor, program)) = asked(&candidate) {
+            found.entry(minor).or_insert(program);
+        }
+    }
+    found
+}
+
+/// What may be an interpreter: those on the path, then those that pyenv and uv keep.
+fn candidates() -> Vec<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = env::split_paths(&path).collect();
+    let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let pyenv = env::var_os("PYENV_ROOT").map_or_else(|| home.join(".pyenv"), PathBuf::from);
+    for kept in [pyenv.join("versions"), home.join(".local/share/uv/python")] {
+        let versions = fs::read_dir(kept).into_iter().flatten().flatten();
+        folders.extend(versions.map(|version| version.path().join("bin")));
+    }
+    let mut names = vec![OsString::from("python3")];
+    names.extend((OLDEST..OLDEST + 10).map(|minor| format!("python3.{minor}").into()));
+    folders
+        .iter()
+        .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
+        .filter(|program| program.is_file())
+        .collect()
+}
+
+/// The minor version and the place of an interpreter that will do. A shim that leads nowhere, a free-threaded build (which needs a wheel of
+/// its own) and one older than the wheel will not.
+fn asked(program: &Path) -> Option<(u32, PathBuf)> {
+    const QUESTION: &str = "import sys, sysconfig; print(sys.implementation.name, sys.version_info[1], bool(sysconfig.get_config_var('Py_GIL_DISABLED')), sys.executable)";
+    let said = Command::new(program).args(["-I", "-c", QUESTION]).output().ok()?;
+    let said = String::from_utf8(said.stdout).ok()?;
+    let mut words = said.trim_end().splitn(4, ' ');
+    let (name, minor) = (words.next()?, words.next()?.parse().ok()?);
+    let (free_threaded, place) = (words.next()?, words.next()?);
+    let fits = name == "cpython" && free_threaded == "False" && minor >= OLDEST;
+    fits.then(|| (minor, place.into()))
+}
+
+/// Where builds go: this program lies in it.
+fn target() -> PathBuf {
+    let program = env::current_exe().unwrap_or_default();
+    program.ancestors().nth(2).map_or_else(|| spec_file::path("target"), Path::to_owned)
+}
+
+fn folder() -> PathBuf {
+    target().join("python")
+}
