@@ -35,3 +35,42 @@ pub fn length_ms(path: &Path) -> u64 {
         .unwrap_or_else(|error| panic!("{}: {error}: {probed:?}", path.display()));
     std::time::Duration::from_secs_f64(seconds).as_millis().try_into().unwrap_or(u64::MAX)
 }
+
+/// The sound of a file, as one channel of 48,000 samples a second between -1 and 1.
+///
+/// # Panics
+/// When it cannot be decoded, or when there is no ffmpeg on this machine.
+#[track_caller]
+pub fn samples(path: &Path) -> Vec<f32> {
+    let decoded = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-i"])
+        .arg(path)
+        .args(["-f", "f32le", "-ac", "1", "-ar", "48000", "-"])
+        .output()
+        .expect("this test needs ffmpeg: apt-get install ffmpeg");
+    assert!(decoded.status.success(), "{}: {decoded:?}", path.display());
+    let (whole, _) = decoded.stdout.as_chunks::<4>();
+    whole.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+/// How loud each tone (in Hz) is in a file, in dB, by Goertzel's algorithm.
+///
+/// # Panics
+/// As [`samples`].
+#[track_caller]
+pub fn tones_db(path: &Path, tones: &[f64]) -> Vec<f64> {
+    let samples = samples(path);
+    let power = |hz: &f64| {
+        let turn = 2.0 * (std::f64::consts::TAU * hz / 48_000.0).cos();
+        let (mut one, mut two) = (0.0, 0.0);
+        for (index, sample) in samples.iter().enumerate() {
+            // A window, since the tone begins and ends somewhere: its edges must not be heard as other tones.
+            let place = index as f64 / samples.len() as f64;
+            let window = 0.5 - 0.5 * (std::f64::consts::TAU * place).cos();
+            let now = f64::from(*sample) * window + turn * one - two;
+            (two, one) = (one, now);
+        }
+        10.0 * (one * one + two * two - turn * one * two + f64::MIN_POSITIVE).log10()
+    };
+    tones.iter().map(power).collect()
+}

@@ -57,8 +57,15 @@ fn check() -> anyhow::Result<()> {
 }
 
 fn test() -> anyhow::Result<()> {
-    ffmpeg()?;
+    installed("ffmpeg", "ffmpeg", "the tests decode recordings with it")?;
     standard_webhooks::install()?;
+    if xtask::is_root() {
+        for (program, package) in [("janus", "janus"), ("ip", "iproute2"), ("openssl", "openssl")] {
+            installed(program, package, "tests meet in a real Janus in a network of its own")?;
+        }
+    } else {
+        eprintln!("xtask: *** not root: the tests that meet in a real Janus do not run ***");
+    }
     check()?;
     let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
     docs.env("RUSTDOCFLAGS", "--deny warnings");
@@ -81,22 +88,21 @@ fn bench(name: &str, rest: &[&str]) -> anyhow::Result<()> {
     step(name, bench)
 }
 
-/// The tests decode every recording. Root installs what is missing; others are told.
-fn ffmpeg() -> anyhow::Result<()> {
+/// What the tests need. Root installs what is missing; others are told.
+fn installed(program: &str, package: &str, why: &str) -> anyhow::Result<()> {
     let there = || {
-        let mut ffmpeg = Command::new("ffmpeg");
-        succeeds(ffmpeg.arg("-version").stderr(Stdio::null()))
+        let mut which = Command::new("which");
+        succeeds(which.arg(program).stderr(Stdio::null()))
     };
-    if there() || (apt("ffmpeg") && there()) {
+    if there() || (apt(package) && there()) {
         return Ok(());
     }
-    bail!("the tests decode recordings with ffmpeg, and it is not there: apt-get install ffmpeg")
+    bail!("{program} is not there, and {why}: apt-get install {package}")
 }
 
 /// Installs a package of Debian's, as root; whether that worked.
 fn apt(package: &str) -> bool {
-    let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0");
-    if !root {
+    if !xtask::is_root() {
         return false;
     }
     eprintln!("xtask: {package} is missing; it is installed with apt-get");

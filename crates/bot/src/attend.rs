@@ -9,18 +9,17 @@ use meetbot_types::{
     Cause, CommandId, ControlAction, ControlState, Failure, FailureCode, LeaveReason,
     bot::{BotCommand, BotOrder, BotReport, RecordingRule},
 };
-use reqwest::Client;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     brain::{Brain, Decision, Observed},
     clock,
     commands::Inbox,
-    meeting::MeetingEvent,
-    platforms::sandbox::SandboxMeeting,
+    meeting::{Lost, Meeting, MeetingEvent, Source},
+    platforms,
     recording::{Counters, Recording},
     reporter::Reporter,
-    run::cannot_write,
+    run::{Connect, cannot_write},
 };
 
 /// What was taken is handed to the system this often.
@@ -42,7 +41,7 @@ pub(crate) enum Attended {
 /// Attends the meeting until it is time to leave.
 pub(crate) async fn attend(
     order: &BotOrder,
-    client: Client,
+    connect: &Connect,
     reporter: &Reporter,
     counters: Counters,
     stop: &CancellationToken,
@@ -50,6 +49,7 @@ pub(crate) async fn attend(
     let start = clock::now();
     let mut bot = Bot {
         order,
+        connect,
         reporter,
         counters,
         start,
@@ -62,7 +62,7 @@ pub(crate) async fn attend(
         media: Media { last: start, stalled: false },
         denied: false,
     };
-    let mut inbox = Inbox::open(order, client);
+    let mut inbox = Inbox::open(order, connect.http.clone());
     let cause = bot.stay(&mut inbox, stop).await;
     let recording = bot.recording.map(Box::new);
     match cause {
@@ -73,6 +73,7 @@ pub(crate) async fn attend(
 
 struct Bot<'a> {
     order: &'a BotOrder,
+    connect: &'a Connect,
     reporter: &'a Reporter,
     counters: Counters,
     start: Instant,
@@ -108,7 +109,7 @@ impl Bot<'_> {
 
     /// Stays until the brain says why to leave; `None` when the bot is stopped.
     async fn stay(&mut self, inbox: &mut Inbox, stop: &CancellationToken) -> Option<Cause> {
-        let mut meeting: Option<SandboxMeeting> = None;
+        let mut meeting: Option<Box<dyn Meeting>> = None;
         let mut retry = FIRST_RETRY;
         let mut joining = Some(self.join_after(Duration::ZERO));
         let mut flush = tokio::time::interval(FLUSH);
@@ -188,7 +189,7 @@ impl Bot<'_> {
         if let Some(recording) = &mut self.recording {
             recording.connection_lost(clock::now());
         }
-        self.observe(Observed::Lost);
+        self.observe(Observed::Lost(why.to_owned()));
         self.reporter.report(BotReport::Reconnecting);
         let wait = *retry;
         *retry = (wait * 2).min(LONGEST_RETRY);
@@ -197,23 +198,24 @@ impl Bot<'_> {
 
     /// Joins in a task of its own: nothing that happens meanwhile makes the bot knock twice.
     fn join_after(&self, wait: Duration) -> Joining {
-        let order = self.order.clone();
+        let (order, connect) = (self.order.clone(), self.connect.clone());
         AbortOnDropHandle::new(tokio::spawn(async move {
             tokio::time::sleep(wait).await;
-            match &order.sandbox {
-                Some(seat) => SandboxMeeting::join(&order, seat).await,
-                None => Err(format!("no bot can join {} yet", order.link.platform)),
-            }
+            platforms::join(&order, &connect).await
         }))
     }
 
     fn hear(&mut self, event: MeetingEvent) -> io::Result<()> {
         let now = clock::now();
         match event {
-            MeetingEvent::Media { participant, frame } => {
+            MeetingEvent::Media { participant, source, frame } => {
                 self.media.last = now;
                 if std::mem::take(&mut self.media.stalled) {
                     self.reporter.report(BotReport::MediaFlows);
+                }
+                // Pictures and the sound of screens are not recorded yet.
+                if source != Source::Microphone {
+                    return Ok(());
                 }
                 let Some(recording) = &mut self.recording else { return Ok(()) };
                 let recorded = recording.frame(&participant, &frame)?;
@@ -295,12 +297,18 @@ impl Bot<'_> {
                     );
                 }
             }
+            // Who was in once and finds no meeting any more was there to its end.
+            MeetingEvent::Refused(failure)
+                if failure.code == FailureCode::MeetingNotFound && self.has_been_in() =>
+            {
+                self.observe(Observed::Over(Cause::Left(LeaveReason::MeetingEnded)));
+            }
             MeetingEvent::Refused(failure) => {
                 self.observe(Observed::Over(Cause::Failed(failure)));
             }
             MeetingEvent::Removed => self.observe(Observed::Over(Cause::Removed)),
             MeetingEvent::Ended => {
-                let over = if self.recording.is_some() || self.order.epoch > 1 {
+                let over = if self.has_been_in() {
                     Cause::Left(LeaveReason::MeetingEnded)
                 } else {
                     let detail = "the meeting was over before the bot came";
@@ -313,8 +321,13 @@ impl Bot<'_> {
         Ok(())
     }
 
+    /// Whether this attempt was in the meeting, or one before it may have been.
+    const fn has_been_in(&self) -> bool {
+        self.recording.is_some() || self.order.epoch > 1
+    }
+
     /// Asks the host for permission to record; answers whether the question is on its way.
-    async fn ask(&mut self, meeting: &mut SandboxMeeting) -> bool {
+    async fn ask(&mut self, meeting: &mut Box<dyn Meeting>) -> bool {
         let asked = meeting.request_permission().await.is_ok();
         if asked {
             self.reporter.report(BotReport::PermissionRequested);
@@ -357,7 +370,7 @@ impl Bot<'_> {
     async fn obey(
         &mut self,
         command: BotCommand,
-        meeting: Option<&mut SandboxMeeting>,
+        meeting: Option<&mut Box<dyn Meeting>>,
     ) -> io::Result<()> {
         let BotCommand { id, seq, action, message } = command;
         let mut state = ControlState::Done;
@@ -396,16 +409,16 @@ impl Bot<'_> {
 }
 
 /// A bot on its way in.
-type Joining = AbortOnDropHandle<Result<SandboxMeeting, String>>;
+type Joining = AbortOnDropHandle<Result<Box<dyn Meeting>, Lost>>;
 
-async fn joined(joining: Option<&mut Joining>) -> Result<SandboxMeeting, String> {
+async fn joined(joining: Option<&mut Joining>) -> Result<Box<dyn Meeting>, Lost> {
     match joining {
         Some(joining) => joining.await.unwrap_or_else(|error| Err(error.to_string())),
         None => std::future::pending().await,
     }
 }
 
-async fn next(meeting: Option<&mut SandboxMeeting>) -> MeetingEvent {
+async fn next(meeting: Option<&mut Box<dyn Meeting>>) -> MeetingEvent {
     match meeting {
         Some(meeting) => meeting.next().await,
         None => std::future::pending().await,

@@ -28,8 +28,8 @@ pub(crate) enum Observed {
     Left(String),
     /// Someone speaks.
     Speech,
-    /// The way to the meeting is lost.
-    Lost,
+    /// The way to the meeting is lost, for this reason.
+    Lost(String),
     /// Something that ends it, whatever the rules say.
     Over(Cause),
 }
@@ -53,6 +53,7 @@ pub(crate) struct Brain {
     last_speech: Duration,
     alone_since: Option<Duration>,
     lost_since: Option<Duration>,
+    lost_why: String,
     /// Who is there, and whether they are a bot.
     people: HashMap<String, bool>,
     over: Option<Cause>,
@@ -69,6 +70,7 @@ impl Brain {
             last_speech: now,
             alone_since: None,
             lost_since: None,
+            lost_why: String::new(),
             people: HashMap::new(),
             over: None,
         }
@@ -107,7 +109,8 @@ impl Brain {
                 self.count_humans(now);
             }
             Observed::Speech => self.last_speech = now,
-            Observed::Lost => {
+            Observed::Lost(why) => {
+                self.lost_why = why;
                 self.lost_since.get_or_insert(now);
             }
             // What ended it first stays the cause.
@@ -152,7 +155,8 @@ impl Brain {
         let left = |reason| move |at| (at, Cause::Left(reason));
         let lost = self.lost_since.map(|since| {
             let detail = format!(
-                "the meeting was lost and could not be joined again within {REJOIN_SECONDS} s"
+                "the meeting was lost and could not be joined again within {REJOIN_SECONDS} s: {}",
+                self.lost_why
             );
             let failure = Failure::new(FailureCode::NetworkLoss, detail);
             (since + Duration::from_secs(REJOIN_SECONDS), Cause::Failed(failure))
@@ -241,7 +245,7 @@ mod tests {
             "bot_joined" => Observed::Joined(person(with, true)),
             "left" => Observed::Left(with.into()),
             "speech" => Observed::Speech,
-            "lost" => Observed::Lost,
+            "lost" => Observed::Lost(String::new()),
             "ended" => Observed::Over(Cause::Left(LeaveReason::MeetingEnded)),
             "removed" => Observed::Over(Cause::Removed),
             "leave_call" => Observed::Over(Cause::Requested),

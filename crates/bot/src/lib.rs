@@ -10,4 +10,7 @@ mod recording;
 mod reporter;
 mod run;
 
-pub use self::{platforms::PLATFORMS, run::run};
+pub use self::{
+    platforms::PLATFORMS,
+    run::{Connect, run},
+};

@@ -1,10 +1,41 @@
 //! What a meeting tells its bot, whatever the platform.
 
+use async_trait::async_trait;
 use meetbot_rtc::Frame;
 use meetbot_types::{
     Failure,
     bot::{Lobby, Participant, RecordingRule},
 };
+
+/// Why the way to a meeting is lost, in words. They are shown and logged: no passcode stands in them.
+pub(crate) type Lost = String;
+
+/// A meeting that a bot has knocked at, until the bot drops it.
+#[async_trait]
+pub(crate) trait Meeting: Send {
+    /// What happens next. This call moves the meeting, its media included; dropping it before it answers loses nothing.
+    async fn next(&mut self) -> MeetingEvent;
+
+    /// Writes into the chat.
+    async fn send_chat(&mut self, text: String) -> Result<(), Lost>;
+
+    /// Asks the host for permission to record; the answer is an event.
+    async fn request_permission(&mut self) -> Result<(), Lost>;
+
+    /// Leaves, and waits for nobody.
+    async fn leave(self: Box<Self>);
+}
+
+/// What a track shows or lets hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    /// A person's voice.
+    Microphone,
+    /// A person's face.
+    Camera,
+    /// What a person shares; its sound too.
+    Screen,
+}
 
 /// Something that happened in the meeting.
 #[derive(Debug)]
@@ -32,6 +63,8 @@ pub(crate) enum MeetingEvent {
     Media {
         /// Whose.
         participant: String,
+        /// Of what.
+        source: Source,
         /// What.
         frame: Frame,
     },

@@ -1,10 +1,13 @@
 //! One bot, one attempt: attends the meeting, finishes the recording, says how it ended.
 
+use std::sync::Arc;
+
 use meetbot_types::{
     Cause, Failure, FailureCode, LeaveReason,
     bot::{BotOrder, BotReport},
 };
 use reqwest::Client;
+use rustls::ClientConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -14,18 +17,27 @@ use crate::{
     reporter::Reporter,
 };
 
+/// What bots connect with; all bots of a process may share it.
+#[derive(Debug, Clone)]
+pub struct Connect {
+    /// To the orchestrator.
+    pub http: Client,
+    /// To meetings.
+    pub tls: Arc<ClientConfig>,
+}
+
 /// Runs one bot to its end.
 ///
-/// It speaks to the orchestrator over HTTP only, with `client`. When the answer comes, either the job's end is acknowledged, or another attempt has
+/// It speaks to the orchestrator over HTTP only. When the answer comes, either the job's end is acknowledged, or another attempt has
 /// the job, or `stop` was asked for: then the bot leaves its files whole and its job unended, and the next attempt goes on.
-pub async fn run(order: BotOrder, client: Client, stop: CancellationToken) {
+pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
     let counters = Counters::default();
-    let reporter = Reporter::start(&order, client.clone(), counters.clone());
+    let reporter = Reporter::start(&order, connect.http.clone(), counters.clone());
     let (cause, denied) = if let Some(ending) = order.finalize.clone() {
         finish(&order, reporter, move |_| ending).await;
         return;
     } else {
-        match attend(&order, client, &reporter, counters, &stop).await {
+        match attend(&order, &connect, &reporter, counters, &stop).await {
             Attended::Left { cause, recording, denied } => {
                 (leave(&reporter, cause, recording.map(|recording| *recording)), denied)
             }

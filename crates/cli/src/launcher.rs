@@ -1,6 +1,9 @@
 //! Native bots as tasks of this process.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use meetbot_bot::Connect;
 use meetbot_orchestrator::{Launcher, tls};
 use meetbot_types::{Platform, bot::BotOrder};
 use reqwest::Client;
@@ -9,15 +12,14 @@ use tokio_util::sync::CancellationToken;
 /// Runs each bot as a task; all share one HTTP client.
 #[derive(Debug)]
 pub(crate) struct Tasks {
-    client: Client,
+    connect: Connect,
 }
 
 impl Tasks {
     pub(crate) fn new() -> reqwest::Result<Self> {
         // Only ever to the server that launched them: no proxy of the environment stands in between.
-        let client =
-            Client::builder().tls_backend_preconfigured(tls::config()).no_proxy().build()?;
-        Ok(Self { client })
+        let http = Client::builder().tls_backend_preconfigured(tls::config()).no_proxy().build()?;
+        Ok(Self { connect: Connect { http, tls: Arc::new(tls::config()) } })
     }
 }
 
@@ -28,6 +30,6 @@ impl Launcher for Tasks {
     }
 
     async fn run(&self, order: BotOrder, stop: CancellationToken) {
-        meetbot_bot::run(order, self.client.clone(), stop).await;
+        meetbot_bot::run(order, self.connect.clone(), stop).await;
     }
 }

@@ -2,10 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use meetbot_types::reach::{Network, NotANetwork};
 use serde::Deserialize;
 use toml::{Table, Value};
-
-use crate::webhooks::guard::Network;
 
 /// The annotated defaults.
 pub const DEFAULT: &str = include_str!("default.toml");
@@ -21,6 +20,10 @@ pub struct Config {
     pub max_bots: usize,
     /// How long a job may wait for a bot before it fails.
     pub start_within: Duration,
+    /// Networks in which bots may meet although they are not public.
+    pub meeting_networks: Vec<Network>,
+    /// STUN servers that tell bots their public address, as in `stun.example.com:3478`.
+    pub stun_servers: Vec<String>,
     /// Networks that webhooks may go to although they are not public.
     pub allow_networks: Vec<Network>,
 }
@@ -62,6 +65,8 @@ struct Server {
 struct Bots {
     max: u32,
     start_within_seconds: u32,
+    allow_networks: Vec<String>,
+    stun_servers: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -105,13 +110,19 @@ impl Config {
             })?;
         let listen = parse_listen(&settings.server.listen)
             .map_err(|problem| invalid("server.listen", problem))?;
-        let allow_networks = settings
-            .webhooks
-            .allow_networks
-            .iter()
-            .map(|network| network.parse())
-            .collect::<Result<_, _>>()
-            .map_err(|error| invalid("webhooks.allow_networks", format!("{error}")))?;
+        let networks = |setting: &str, networks: &[String]| -> Result<Vec<Network>, ConfigError> {
+            let parsed: Result<_, _> = networks.iter().map(|network| network.parse()).collect();
+            parsed.map_err(|error: NotANetwork| invalid(setting, error.to_string()))
+        };
+        let allow_networks =
+            networks("webhooks.allow_networks", &settings.webhooks.allow_networks)?;
+        let meeting_networks = networks("bots.allow_networks", &settings.bots.allow_networks)?;
+        let stun_servers = settings.bots.stun_servers;
+        if let Some(server) = stun_servers.iter().find(|server| !is_host_and_port(server)) {
+            let problem =
+                format!("{server:?} is not a host and a port, as in stun.example.com:3478");
+            return Err(invalid("bots.stun_servers", problem));
+        }
         let max_bots = settings.bots.max as usize;
         if max_bots == 0 {
             return Err(invalid("bots.max", "must be at least 1".to_owned()));
@@ -125,6 +136,8 @@ impl Config {
             data_dir: settings.server.data_dir,
             max_bots,
             start_within,
+            meeting_networks,
+            stun_servers,
             allow_networks,
         })
     }
@@ -136,6 +149,11 @@ pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     address.as_deref().unwrap_or(text).parse().map_err(|_| {
         format!("{text:?} is not an address and a port, as in 127.0.0.1:3010 or [::]:3010")
     })
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 fn table(text: &str) -> Result<Table, ConfigError> {
@@ -218,6 +236,8 @@ mod tests {
         assert!(problem("[server]\nlisten = \"nowhere\"").contains("as in 127.0.0.1:3010"));
         assert!(problem("[bots]\nmax = 0").contains("at least 1"));
         assert!(problem("[webhooks]\nallow_networks = [\"x\"]").contains("not a network"));
+        assert!(problem("[bots]\nallow_networks = [\"x\"]").contains("bots.allow_networks"));
+        assert!(problem("[bots]\nstun_servers = [\"x\"]").contains("stun.example.com:3478"));
         assert!(problem("[").contains("not TOML"));
         let odd = |_: &str| Some("many".to_owned());
         assert!(Config::load(None, odd).unwrap_err().to_string().contains("MEETBOT_BOTS_MAX"));

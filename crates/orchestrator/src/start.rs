@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
+use meetbot_types::Reach;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -105,7 +106,9 @@ impl Orchestrator {
 
         let (queue, outbox) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let wakes = Arc::new(Wakes::default());
-        let guard = Arc::new(Guard::new(address.ip().is_loopback(), &config.allow_networks));
+        let reach = |networks| Reach { loopback: address.ip().is_loopback(), networks };
+        let guard = Arc::new(Guard::new(reach(config.allow_networks)));
+        let meetings = Arc::new(reach(config.meeting_networks));
         let (stop_work, stop_api) = (CancellationToken::new(), CancellationToken::new());
         let sender = Sender::new(
             Arc::clone(&store),
@@ -121,6 +124,7 @@ impl Orchestrator {
             queue: Arc::clone(&queue),
             outbox: Arc::clone(&outbox),
             guard,
+            meetings: Arc::clone(&meetings),
             platforms: launcher.platforms().into(),
             scenario: sandbox.check,
             recordings: folder.recordings(),
@@ -139,6 +143,8 @@ impl Orchestrator {
             url: url_of(address),
             sandbox: sandbox.address,
             recordings: folder.recordings(),
+            meetings,
+            stun_servers: config.stun_servers,
         };
         let reaper = dispatch::reap(store, clock, wakes, queue, outbox, stop_work.clone());
         let router = api::router(server);

@@ -7,6 +7,7 @@
 mod error;
 mod event;
 mod peer;
+mod stun;
 
 pub use error::Error;
 pub use event::{Event, Frame, Kind, SenderReport};

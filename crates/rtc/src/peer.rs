@@ -1,5 +1,7 @@
 //! [`Peer`]: one UDP socket and one WebRTC session.
 
+mod send;
+
 use std::{
     collections::VecDeque,
     fmt,
@@ -14,12 +16,13 @@ use str0m::{
     channel::ChannelId,
     config::CryptoProvider,
     format::Codec,
-    media::{Direction, KeyframeRequestKind, MediaData, MediaKind, MediaTime, Mid, Pt},
+    media::{Direction, KeyframeRequestKind, MediaData, MediaKind, Mid},
     net::{DatagramRecv, Protocol, Receive},
 };
 use tokio::net::UdpSocket;
 
-use crate::{Error, Event, Frame, Kind, SenderReport};
+pub use self::send::AudioPacket;
+use crate::{Error, Event, Frame, Kind, SenderReport, stun};
 
 /// No datagram of WebRTC is larger than an Ethernet frame.
 const DATAGRAM_BYTES: usize = 1_600;
@@ -33,6 +36,11 @@ const AUDIO_REORDERING_WAIT: Duration = Duration::from_millis(200);
 /// A connected peer hears something at least every few seconds (consent checks, RTCP): silence for this long means
 /// that the other side is gone.
 const SILENCE_IS_DISCONNECTED: Duration = Duration::from_secs(6);
+
+/// A STUN server answers within this time or not at all; a meeting does not wait longer for an address that it may not need.
+const STUN_PATIENCE: Duration = Duration::from_millis(800);
+/// A request that is lost is sent again after this time.
+const STUN_AGAIN: Duration = Duration::from_millis(200);
 
 /// A track of a session: its `mid` in the session description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,19 +62,6 @@ impl fmt::Display for TrackId {
 /// A data channel of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Channel(ChannelId);
-
-/// One Opus packet to send.
-#[derive(Debug, Clone)]
-pub struct AudioPacket {
-    /// When it plays, in units of 1/48000 s.
-    pub rtp_time: u64,
-    /// How loud it is in dBov (0 loudest, −127 silence).
-    pub level_dbov: i8,
-    /// Whether there is a voice in it.
-    pub voice: bool,
-    /// The packet.
-    pub data: Arc<[u8]>,
-}
 
 /// One side of a WebRTC session, over one UDP socket. It takes Opus, VP8 and H.264, and decodes nothing.
 pub struct Peer {
@@ -136,21 +131,71 @@ impl Peer {
         })
     }
 
+    /// Asks STUN servers (`stun.example.com:3478`) under which address the internet sees this peer, and offers that one
+    /// too. Answers it; `None` when no server does. To be called before descriptions are exchanged.
+    pub async fn discover(&mut self, stun_servers: &[String]) -> Result<Option<SocketAddr>, Error> {
+        let mut servers = Vec::new();
+        for server in stun_servers {
+            match tokio::net::lookup_host(server).await {
+                Ok(found) => servers.extend(
+                    found.filter(|found| found.is_ipv4() == self.address.is_ipv4()).take(1),
+                ),
+                Err(error) => tracing::warn!(server, %error, "a STUN server's name leads nowhere"),
+            }
+        }
+        if servers.is_empty() {
+            return Ok(None);
+        }
+        let mut transaction = stun::Transaction::default();
+        getrandom::fill(&mut transaction).map_err(std::io::Error::from)?;
+        let found = tokio::time::timeout(STUN_PATIENCE, self.ask(&servers, &transaction)).await;
+        let Ok(found) = found else { return Ok(None) };
+        let found = found?;
+        let candidate = Candidate::server_reflexive(found, self.address, "udp")
+            .map_err(|error| Error::Description(error.to_string()))?;
+        self.rtc.add_local_candidate(candidate);
+        Ok(Some(found))
+    }
+
+    async fn ask(
+        &mut self,
+        servers: &[SocketAddr],
+        transaction: &stun::Transaction,
+    ) -> Result<SocketAddr, Error> {
+        let request = stun::request(transaction);
+        loop {
+            for server in servers {
+                // One that cannot be reached is like one that does not answer.
+                let _ = self.socket.send_to(&request, server).await;
+            }
+            let heard = self.socket.recv_from(self.datagram.as_mut_slice());
+            if let Ok(heard) = tokio::time::timeout(STUN_AGAIN, heard).await {
+                let (length, _) = heard?;
+                if let Some(found) = stun::answer(&self.datagram[..length], transaction) {
+                    return Ok(found);
+                }
+            }
+        }
+    }
+
     /// Whether the media path is up.
     pub const fn is_connected(&self) -> bool {
         self.connected
     }
 
-    /// Adds tracks to send audio on, and makes the offer that tells the other side; candidates are inside.
+    /// Adds tracks to send on, and makes the offer that tells the other side; candidates are inside.
     ///
     /// Also with no new track at all: the offer then opens the session for a data channel. A second offer before the
     /// first was answered takes its place.
-    pub fn offer_audio(&mut self, stream_ids: &[String]) -> Result<(Vec<TrackId>, String), Error> {
+    pub fn offer(&mut self, new: &[(Kind, String)]) -> Result<(Vec<TrackId>, String), Error> {
         let mut changes = self.rtc.sdp_api();
-        let mut tracks = Vec::with_capacity(stream_ids.len());
-        for stream_id in stream_ids {
+        let mut tracks = Vec::with_capacity(new.len());
+        for (kind, stream_id) in new {
             let mid = changes.add_media(
-                MediaKind::Audio,
+                match kind {
+                    Kind::Audio => MediaKind::Audio,
+                    Kind::Video => MediaKind::Video,
+                },
                 Direction::SendOnly,
                 Some(stream_id.clone()),
                 None,
@@ -158,7 +203,7 @@ impl Peer {
             );
             tracks.push(TrackId(mid));
         }
-        if stream_ids.is_empty() && !changes.has_changes() {
+        if new.is_empty() && !changes.has_changes() {
             changes.add_channel("data".to_owned());
         }
         let (offer, pending) =
@@ -205,25 +250,13 @@ impl Peer {
         Ok(answer.to_sdp_string())
     }
 
-    /// Sends one Opus packet; it leaves with the next [`Peer::next`]. Before the media path is up it is dropped.
-    pub fn send_audio(&mut self, track: TrackId, packet: &AudioPacket) -> Result<(), Error> {
-        let no_track = || Error::NoTrack(track.to_string());
-        let payload_type = self.opus(track).ok_or_else(no_track)?;
-        let writer = self.rtc.writer(track.0).ok_or_else(no_track)?;
-        let time = MediaTime::new(packet.rtp_time, str0m::media::Frequency::FORTY_EIGHT_KHZ);
+    /// Takes a candidate of the other side that was not in its description.
+    pub fn add_remote_candidate(&mut self, candidate: &str) -> Result<(), Error> {
+        let candidate = Candidate::from_sdp_string(candidate)
+            .map_err(|error| Error::Description(error.to_string()))?;
         self.stirred = true;
-        writer
-            .audio_level(packet.level_dbov, packet.voice)
-            .write(payload_type, now(), time, Arc::clone(&packet.data))
-            .map_err(Error::from)
-    }
-
-    fn opus(&mut self, track: TrackId) -> Option<Pt> {
-        let writer = self.rtc.writer(track.0)?;
-        writer
-            .payload_params()
-            .find(|params| params.spec().codec == Codec::Opus)
-            .map(str0m::format::PayloadParams::pt)
+        self.rtc.add_remote_candidate(candidate);
+        Ok(())
     }
 
     /// Sends a text message on a data channel; it leaves with the next [`Peer::next`].

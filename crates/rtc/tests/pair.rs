@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use meetbot_rtc::{AudioPacket, Error, Event, Frame, Peer, TrackId};
+use meetbot_rtc::{AudioPacket, Error, Event, Frame, Kind, Peer, TrackId};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Reached only when something is wrong.
@@ -33,8 +33,9 @@ impl Pair {
     }
 
     fn offer(&mut self, streams: &[&str]) -> Vec<TrackId> {
-        let streams: Vec<String> = streams.iter().map(ToString::to_string).collect();
-        let (tracks, offer) = self.sender.offer_audio(&streams).unwrap();
+        let streams: Vec<_> =
+            streams.iter().map(|stream| (Kind::Audio, (*stream).to_owned())).collect();
+        let (tracks, offer) = self.sender.offer(&streams).unwrap();
         let answer = self.receiver.accept_offer(&offer).unwrap();
         self.sender.accept_answer(&answer).unwrap();
         tracks
@@ -218,4 +219,32 @@ async fn dropping_a_call_in_the_middle_loses_nothing() {
             got += 1;
         }
     }
+}
+
+#[tokio::test]
+async fn a_stun_server_tells_the_address_and_one_that_is_silent_holds_nobody_up() {
+    let server = tokio::net::UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        let mut request = [0; 100];
+        let (length, from) = server.recv_from(&mut request).await.unwrap();
+        // A success with one attribute: 203.0.113.7:1000, hidden behind the magic cookie.
+        let mut answer = vec![0x01, 0x01, 0, 12];
+        answer.extend(&request[4..length]);
+        answer.extend([0, 0x20, 0, 8, 0, 1]);
+        let hidden =
+            [0x03, 0xE8, 203, 0, 113, 7].into_iter().zip([0x21, 0x12, 0x21, 0x12, 0xA4, 0x42]);
+        answer.extend(hidden.map(|(byte, mask): (u8, u8)| byte ^ mask));
+        server.send_to(&answer, from).await.unwrap();
+    });
+    let mut peer = Peer::bind(LOOPBACK).await.unwrap();
+    let found = peer.discover(&[address]).await.unwrap();
+    assert_eq!(found, Some("203.0.113.7:1000".parse().unwrap()));
+    let (_, offer) = peer.offer(&[(Kind::Audio, "a".to_owned())]).unwrap();
+    assert!(offer.contains("203.0.113.7 1000 typ srflx"), "{offer}");
+
+    let silent = tokio::net::UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let found = Peer::bind(LOOPBACK).await.unwrap().discover(&[address]).await.unwrap();
+    assert_eq!(found, None);
 }

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use meetbot_rtc::{AudioPacket, Event, Peer, TrackId};
+use meetbot_rtc::{AudioPacket, Event, Kind, Peer, TrackId};
 use meetbot_types::{
     FailureCode, JobId,
     bot::{Lobby, Participant},
@@ -332,9 +332,10 @@ impl<'a> Call<'a> {
     /// Offers tracks for all who came since the last offer.
     async fn offer(&mut self) -> Outcome<()> {
         let people: Vec<usize> = self.newcomers.drain(..).collect();
-        let ids: Vec<String> =
-            people.iter().map(|index| self.meeting.script.people[*index].id.clone()).collect();
-        let (tracks, sdp) = self.peer.offer_audio(&ids)?;
+        let microphone =
+            |index: &usize| (Kind::Audio, self.meeting.script.people[*index].id.clone());
+        let microphones: Vec<_> = people.iter().map(microphone).collect();
+        let (tracks, sdp) = self.peer.offer(&microphones)?;
         self.offered = people.into_iter().zip(tracks).collect();
         let owners = self.tracks.iter().chain(&self.offered).map(|(index, track)| TrackOwner {
             mid: track.to_string(),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AutoLeave, CommandId, ControlAction, ControlState, Ending, JobId, JobStatus, LeaveReason,
-    MeetingLink, Timestamp,
+    MeetingLink, Reach, Timestamp,
 };
 
 /// How long a bot's lease lasts; any accepted report renews it.
@@ -61,6 +61,10 @@ pub struct BotOrder {
     pub auto_leave: AutoLeave,
     /// The sandbox that plays the meeting (`ws://…`), where it is played.
     pub sandbox: Option<SandboxSeat>,
+    /// Where the meeting's server may be.
+    pub reach: Reach,
+    /// STUN servers that tell the bot its public address, as in `stun.example.com:3478`.
+    pub stun_servers: Vec<String>,
     /// The job's folder; this attempt writes into `e<epoch>` in it.
     pub folder: PathBuf,
     /// Join nothing: finalise what is on disk, and end so.

@@ -1,7 +1,9 @@
 //! Meeting links: which product a URL belongs to, which meeting it names, and its passcode.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
-use url::Url;
+use url::{Host, Url};
 
 use crate::sandbox;
 
@@ -31,7 +33,7 @@ words! {
 }
 
 /// A meeting's URL, taken apart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MeetingLink {
     /// The product.
@@ -42,6 +44,16 @@ pub struct MeetingLink {
     pub meeting_id: String,
     /// The passcode, if the URL carries one.
     pub passcode: Option<String>,
+}
+
+/// Without the URL and the passcode, which lets whoever reads it in.
+impl fmt::Debug for MeetingLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MeetingLink")
+            .field("platform", &self.platform)
+            .field("meeting_id", &self.meeting_id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The text is not the link of a meeting.
@@ -108,6 +120,7 @@ impl MeetingLink {
         }
         let host =
             url.host_str().ok_or(LinkError::NotAUrl)?.trim_end_matches('.').to_ascii_lowercase();
+        host_of(url.as_str()).ok_or(LinkError::NotAUrl)?;
         let found = platform_of(&url, &host);
         let platform =
             found.or_else(|| platform.cloned()).ok_or(LinkError::UnknownHost { host })?;
@@ -116,6 +129,17 @@ impl MeetingLink {
         })?;
         Ok(Self { platform, url: url.into(), meeting_id, passcode })
     }
+
+    /// The server's host. An address is one in whatever way it is written (`2130706433`), and whatever the scheme.
+    pub fn host(&self) -> Option<Host> {
+        host_of(&self.url)
+    }
+}
+
+/// `Url` reads hosts as browsers do only in the schemes that browsers know.
+fn host_of(url: &str) -> Option<Host> {
+    let web = url.replacen("janus+ws", "http", 1);
+    Url::parse(&web).ok()?.host().map(|host| host.to_owned())
 }
 
 /// The link inside a wrapper that mail programs put around it.
@@ -292,6 +316,26 @@ mod tests {
                 Err(error) => assert_eq!(Some(error.code()), text("error"), "{case}: {error}"),
             }
         }
+    }
+
+    #[test]
+    fn a_host_is_an_address_however_it_is_written() {
+        for (url, host) in [
+            ("janus+ws://2130706433:8188/?room=1", "127.0.0.1"),
+            ("janus+wss://0x7f.1/?room=1", "127.0.0.1"),
+            ("janus+ws://Janus.Example.org/?room=1", "janus.example.org"),
+            ("https://zoom.us/j/91234567890", "zoom.us"),
+        ] {
+            let link = MeetingLink::parse(url, None).unwrap();
+            assert_eq!(link.host().unwrap().to_string(), host, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_of_a_link_lets_nobody_in() {
+        let url = "janus+wss://janus.example.org/?room=1234&pin=s3cret";
+        let printed = format!("{:?}", MeetingLink::parse(url, None).unwrap());
+        assert!(printed.contains("1234") && !printed.contains("s3cret"), "{printed}");
     }
 
     #[test]

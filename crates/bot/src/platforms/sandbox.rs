@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
+use async_trait::async_trait;
 use futures_util::{SinkExt as _, StreamExt as _};
 use meetbot_rtc::{Event, Peer, TrackId};
 use meetbot_types::{
@@ -18,7 +19,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::WebSocketConfig},
 };
 
-use crate::meeting::{CaptionLine, ChatLine, MeetingEvent};
+use crate::meeting::{CaptionLine, ChatLine, Lost, Meeting, MeetingEvent, Source};
 
 /// The largest message of the meeting: a session description with many tracks.
 const MESSAGE_LIMIT: usize = 256 * 1024;
@@ -34,9 +35,6 @@ pub(crate) struct SandboxMeeting {
     /// Told already, and not asked for yet.
     events: VecDeque<MeetingEvent>,
 }
-
-/// Why the way to the meeting is lost, in words.
-type Lost = String;
 
 impl SandboxMeeting {
     /// Knocks.
@@ -71,46 +69,6 @@ impl SandboxMeeting {
     async fn say(&mut self, word: &FromBot) -> Result<(), Lost> {
         let text = serde_json::to_string(word).map_err(|error| error.to_string())?;
         self.socket.send(Message::text(text)).await.map_err(|error| error.to_string())
-    }
-
-    /// Writes into the chat.
-    pub(crate) async fn send_chat(&mut self, text: String) -> Result<(), Lost> {
-        self.say(&FromBot::Chat { text }).await
-    }
-
-    /// Asks the host for permission to record.
-    pub(crate) async fn request_permission(&mut self) -> Result<(), Lost> {
-        self.say(&FromBot::RequestPermission).await
-    }
-
-    /// Leaves, and does not wait for anybody.
-    pub(crate) async fn leave(mut self) {
-        let _ = self.say(&FromBot::Leave).await;
-        let _ = self.socket.close(None).await;
-        self.peer.close();
-    }
-
-    /// What happens next. Dropping the call loses nothing.
-    pub(crate) async fn next(&mut self) -> MeetingEvent {
-        loop {
-            if let Some(event) = self.events.pop_front() {
-                return event;
-            }
-            let outcome = tokio::select! {
-                message = self.socket.next() => match message {
-                    Some(Ok(message)) => self.heed(message).await,
-                    Some(Err(error)) => Err(error.to_string()),
-                    None => Err("the meeting closed the connection".to_owned()),
-                },
-                event = self.peer.next() => match event {
-                    Ok(event) => self.media(event),
-                    Err(error) => Err(error.to_string()),
-                },
-            };
-            if let Err(lost) = outcome {
-                return MeetingEvent::Lost(lost);
-            }
-        }
     }
 
     async fn heed(&mut self, message: Message) -> Result<(), Lost> {
@@ -170,8 +128,8 @@ impl SandboxMeeting {
             Event::Disconnected => return Err("the media path is down".to_owned()),
             Event::Frame(frame) => {
                 if let Some(participant) = self.owners.get(&frame.track) {
-                    let participant = participant.clone();
-                    self.events.push_back(MeetingEvent::Media { participant, frame });
+                    let (participant, source) = (participant.clone(), Source::Microphone);
+                    self.events.push_back(MeetingEvent::Media { participant, source, frame });
                 }
             }
             _ => {}
@@ -185,5 +143,44 @@ impl SandboxMeeting {
         {
             self.events.push_back(MeetingEvent::Admitted { people, recording });
         }
+    }
+}
+
+#[async_trait]
+impl Meeting for SandboxMeeting {
+    async fn next(&mut self) -> MeetingEvent {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            let outcome = tokio::select! {
+                message = self.socket.next() => match message {
+                    Some(Ok(message)) => self.heed(message).await,
+                    Some(Err(error)) => Err(error.to_string()),
+                    None => Err("the meeting closed the connection".to_owned()),
+                },
+                event = self.peer.next() => match event {
+                    Ok(event) => self.media(event),
+                    Err(error) => Err(error.to_string()),
+                },
+            };
+            if let Err(lost) = outcome {
+                return MeetingEvent::Lost(lost);
+            }
+        }
+    }
+
+    async fn send_chat(&mut self, text: String) -> Result<(), Lost> {
+        self.say(&FromBot::Chat { text }).await
+    }
+
+    async fn request_permission(&mut self) -> Result<(), Lost> {
+        self.say(&FromBot::RequestPermission).await
+    }
+
+    async fn leave(mut self: Box<Self>) {
+        let _ = self.say(&FromBot::Leave).await;
+        let _ = self.socket.close(None).await;
+        self.peer.close();
     }
 }

@@ -13,9 +13,10 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
+use meetbot_bot::Connect;
 use meetbot_sandbox::Sandbox;
 use meetbot_types::{
-    AutoLeave, Ending, JobId, JobStatus, Manifest, MeetingLink, Timestamp,
+    AutoLeave, Ending, JobId, JobStatus, Manifest, MeetingLink, Reach, Timestamp,
     bot::{
         BotCommand, BotOrder, BotReport, Commands, IngestAnswer, IngestRequest, NumberedReport,
         SandboxSeat, Secret,
@@ -81,21 +82,27 @@ impl Stage {
     }
 
     pub(crate) fn order(&self, epoch: u32, scenario: &str) -> BotOrder {
+        let sandbox =
+            SandboxSeat { address: self.sandbox.address(), scenario: scenario.to_owned() };
         let meeting_url = format!("https://sandbox.meetbot.dev/{scenario}");
+        BotOrder { sandbox: Some(sandbox), ..self.order_for(epoch, &meeting_url) }
+    }
+
+    /// An order for a meeting that the sandbox does not play.
+    pub(crate) fn order_for(&self, epoch: u32, meeting_url: &str) -> BotOrder {
         BotOrder {
             job_id: self.job,
             epoch,
             token: Secret::new("a token"),
             orchestrator_url: format!("http://{}", self.address),
-            link: MeetingLink::parse(&meeting_url, None).unwrap(),
-            meeting_url,
+            link: MeetingLink::parse(meeting_url, None).unwrap(),
+            meeting_url: meeting_url.to_owned(),
             external_id: Some("lesson-7".to_owned()),
             display_name: "meetbot".to_owned(),
             auto_leave: AutoLeave::default(),
-            sandbox: Some(SandboxSeat {
-                address: self.sandbox.address(),
-                scenario: scenario.to_owned(),
-            }),
+            sandbox: None,
+            reach: Reach { loopback: true, networks: vec!["10.213.0.0/16".parse().unwrap()] },
+            stun_servers: Vec::new(),
             folder: self.folder.path().join(self.job.to_string()),
             finalize: None,
         }
@@ -103,15 +110,22 @@ impl Stage {
 
     /// Starts a bot.
     pub(crate) fn run(order: BotOrder) -> Running {
+        Self::run_trusting(order, rustls::RootCertStore::empty())
+    }
+
+    /// Starts a bot that trusts these certificates only.
+    pub(crate) fn run_trusting(order: BotOrder, roots: rustls::RootCertStore) -> Running {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_root_certificates(roots)
             .with_no_client_auth();
-        let client = Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap();
+        let http =
+            Client::builder().tls_backend_preconfigured(tls.clone()).no_proxy().build().unwrap();
+        let connect = Connect { http, tls: Arc::new(tls) };
         let stop = CancellationToken::new();
-        Running { bot: tokio::spawn(meetbot_bot::run(order, client, stop.clone())), stop }
+        Running { bot: tokio::spawn(meetbot_bot::run(order, connect, stop.clone())), stop }
     }
 
     pub(crate) fn be(&self, mood: Mood) {
@@ -129,9 +143,16 @@ impl Stage {
 
     /// Waits for a report that `wanted` knows.
     pub(crate) async fn hears(&self, wanted: impl Fn(&BotReport) -> bool) {
+        self.hears_all(|reports| reports.iter().any(&wanted)).await;
+    }
+
+    /// Waits until `wanted` knows the reports so far.
+    pub(crate) async fn hears_all(&self, wanted: impl Fn(&[BotReport]) -> bool) {
         let mut reports = self.desk.reports.subscribe();
-        let heard =
-            reports.wait_for(|reports| reports.iter().any(|numbered| wanted(&numbered.report)));
+        let heard = reports.wait_for(|numbered| {
+            let reports: Vec<_> = numbered.iter().map(|one| one.report.clone()).collect();
+            wanted(&reports)
+        });
         let heard = tokio::time::timeout(PATIENCE, heard).await;
         assert!(heard.is_ok(), "it was not reported: {:#?}", self.reports());
     }

@@ -62,6 +62,7 @@ async fn create_job(
         platforms: &server.platforms,
         scenario: server.scenario,
         guard: &server.guard,
+        meetings: &server.meetings,
         start_within: server.start_within,
         now: now.wall,
     };

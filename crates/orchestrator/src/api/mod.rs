@@ -25,7 +25,7 @@ use axum::{
     middleware::{self, Next},
     routing::get,
 };
-use meetbot_types::{JobId, Platform, RequestId};
+use meetbot_types::{JobId, Platform, Reach, RequestId};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -52,6 +52,8 @@ pub(crate) struct Server {
     /// Wakes the webhook sender.
     pub(crate) outbox: Arc<Notify>,
     pub(crate) guard: Arc<Guard>,
+    /// Where meetings may be.
+    pub(crate) meetings: Arc<Reach>,
     pub(crate) platforms: Arc<[Platform]>,
     pub(crate) scenario: fn(&str) -> Result<(), String>,
     pub(crate) recordings: PathBuf,

@@ -6,7 +6,7 @@ mod reaper;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use meetbot_types::{
-    JobId,
+    JobId, Reach,
     bot::{BotOrder, SandboxSeat, Secret},
 };
 use tokio::{sync::Notify, task::JoinSet};
@@ -40,6 +40,9 @@ pub(crate) struct Dispatch {
     /// Where the sandbox plays.
     pub(crate) sandbox: String,
     pub(crate) recordings: PathBuf,
+    /// Where meetings may be.
+    pub(crate) meetings: Arc<Reach>,
+    pub(crate) stun_servers: Vec<String>,
 }
 
 impl Dispatch {
@@ -94,6 +97,8 @@ impl Dispatch {
             auto_leave: job.auto_leave,
             sandbox: scenario
                 .map(|scenario| SandboxSeat { address: self.sandbox.clone(), scenario }),
+            reach: Reach::clone(&self.meetings),
+            stun_servers: self.stun_servers.clone(),
             folder: self.recordings.join(job.id.to_string()),
             finalize,
         };

@@ -4,10 +4,10 @@ use std::{net::IpAddr, time::Duration};
 
 use meetbot_types::{
     AutoLeave, AutoLeaveConfig, Issue, Job, JobId, JobStatus, MeetingLink, Metadata, Platform,
-    Recording, Rule, Timestamp, Webhooks, auto_leave::MAX_SECONDS, sandbox,
+    Reach, Recording, Rule, Timestamp, Webhooks, auto_leave::MAX_SECONDS, sandbox,
 };
 use serde_json::{Map, Value, value::RawValue};
-use url::{Host, Url};
+use url::Host;
 
 use crate::{store::Start, webhooks::guard::Guard};
 
@@ -27,8 +27,10 @@ pub(crate) struct Terms<'a> {
     pub platforms: &'a [Platform],
     /// Whether the sandbox can play a scenario.
     pub scenario: fn(&str) -> Result<(), String>,
-    /// Which addresses may be reached.
+    /// Which addresses webhooks may go to.
     pub guard: &'a Guard,
+    /// Where meetings may be.
+    pub meetings: &'a Reach,
     /// How long a job may wait for a worker.
     pub start_within: Duration,
     /// Now.
@@ -217,17 +219,19 @@ fn meeting(
             link.platform
         );
         issues.add(FIELD, "platform_not_available", message);
-    } else if let Ok(parsed) = Url::parse(&link.url)
-        && let Some(address) = literal(&parsed)
-        && !terms.guard.allows(address)
+    } else if let Some(address) = literal(&link)
+        && !terms.meetings.allows(address)
     {
-        issues.add(FIELD, "address_not_allowed", format!("{address} is not a public address"));
+        let message = format!(
+            "{address} is not a public address; an operator can allow it in `bots.allow_networks`"
+        );
+        issues.add(FIELD, "address_not_allowed", message);
     }
     Some((link, url))
 }
 
-fn literal(url: &Url) -> Option<IpAddr> {
-    match url.host()? {
+fn literal(link: &MeetingLink) -> Option<IpAddr> {
+    match link.host()? {
         Host::Ipv4(address) => Some(address.into()),
         Host::Ipv6(address) => Some(address.into()),
         Host::Domain(_) => None,
@@ -349,12 +353,12 @@ mod tests {
     }
 
     fn read(live: bool, body: &str) -> Result<New, Vec<String>> {
-        let guard = Guard::new(false, &[]);
         let terms = Terms {
             live,
-            platforms: &[Platform::Sandbox],
+            platforms: &[Platform::Sandbox, Platform::Janus],
             scenario,
-            guard: &guard,
+            guard: &Guard::new(Reach::default()),
+            meetings: &Reach { loopback: false, networks: vec!["10.1.0.0/16".parse().unwrap()] },
             start_within: Duration::from_mins(10),
             now: Timestamp::from_millis(NOW),
         };
@@ -414,6 +418,25 @@ mod tests {
         assert_eq!(read(false, body).unwrap().job.platform, Platform::GoogleMeet);
         let body = r#"{"meetingUrl":"https://example.com/room"}"#;
         assert_eq!(read(false, body).unwrap_err(), ["meetingUrl unknown_platform"]);
+    }
+
+    #[test]
+    fn a_meeting_is_public_or_in_a_network_that_is_listed() {
+        for (host, allowed) in [
+            ("janus.example.com", true),
+            ("93.184.216.34", true),
+            ("10.1.2.3:8188", true),
+            ("10.2.0.1", false),
+            ("2130706433", false),
+            ("0x7f.1", false),
+            ("[::1]", false),
+            ("[::ffff:10.2.0.1]", false),
+        ] {
+            let body = json!({"meetingUrl": format!("janus+ws://{host}/?room=1")}).to_string();
+            let read = read(true, &body).map(|_| ());
+            let refused = Err(vec!["meetingUrl address_not_allowed".to_owned()]);
+            assert_eq!(read, if allowed { Ok(()) } else { refused }, "{host}");
+        }
     }
 
     #[test]

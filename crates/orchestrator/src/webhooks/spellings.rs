@@ -9,7 +9,7 @@ use std::{
 };
 
 use meetbot_types::{
-    DeliveryId, EventName, JobId, JobStatus, Metadata, Timestamp, WebhookEvent,
+    DeliveryId, EventName, JobId, JobStatus, Metadata, Reach, Timestamp, WebhookEvent,
     bot::Secret,
     event::{ENVELOPE_VERSION, EventData, EventDetails},
 };
@@ -204,8 +204,8 @@ const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 fn guard(allowed: &[&str]) -> Arc<Guard> {
-    let allowed: Vec<_> = allowed.iter().map(|network| network.parse().unwrap()).collect();
-    Arc::new(Guard::new(false, &allowed))
+    let networks = allowed.iter().map(|network| network.parse().unwrap()).collect();
+    Arc::new(Guard::new(Reach { loopback: false, networks }))
 }
 
 #[tokio::test]

@@ -1,0 +1,143 @@
+//! What Janus says, as far as a bot listens. Unknown words and fields are passed over: servers of many versions are met.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The id of a person in a `VideoRoom`: a number, or a name where the server's `string_ids` is on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Id {
+    /// A number.
+    Number(u64),
+    /// A name.
+    Name(String),
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+/// A message on the WebSocket.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Message {
+    pub(crate) janus: String,
+    pub(crate) transaction: Option<String>,
+    /// The handle it is about.
+    pub(crate) sender: Option<u64>,
+    pub(crate) data: Option<Created>,
+    pub(crate) plugindata: Option<PluginData>,
+    pub(crate) jsep: Option<Jsep>,
+    pub(crate) candidate: Option<Candidate>,
+    pub(crate) error: Option<Refusal>,
+    pub(crate) reason: Option<String>,
+}
+
+/// A new session or handle.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Created {
+    pub(crate) id: u64,
+}
+
+/// Why Janus itself refuses.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Refusal {
+    pub(crate) code: u32,
+    #[serde(default)]
+    pub(crate) reason: String,
+}
+
+/// A session description.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Jsep {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) sdp: String,
+}
+
+/// A candidate of the server, where it tells them one by one; without text it was the last.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Candidate {
+    pub(crate) candidate: Option<String>,
+}
+
+/// What a plugin says.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PluginData {
+    pub(crate) data: RoomEvent,
+}
+
+/// What the `VideoRoom` says; all its answers and events in one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct RoomEvent {
+    pub(crate) videoroom: Option<String>,
+    pub(crate) error_code: Option<u32>,
+    pub(crate) error: Option<String>,
+    /// Whom it is about; in the answer to a join the bot itself.
+    pub(crate) id: Option<Id>,
+    pub(crate) display: Option<String>,
+    pub(crate) publishers: Vec<Person>,
+    pub(crate) attendees: Vec<Person>,
+    pub(crate) joining: Option<Person>,
+    /// Who leaves; `ok` is the bot itself.
+    pub(crate) leaving: Option<Id>,
+    pub(crate) kicked: Option<Id>,
+    pub(crate) unpublished: Option<Id>,
+    pub(crate) reason: Option<String>,
+    pub(crate) streams: Vec<Subscribed>,
+    /// `ok` once the session description that was answered is in use.
+    pub(crate) started: Option<String>,
+}
+
+/// Someone in the room.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Person {
+    pub(crate) id: Id,
+    #[serde(default)]
+    pub(crate) display: Option<String>,
+    #[serde(default)]
+    pub(crate) streams: Vec<Stream>,
+}
+
+/// A stream that someone sends.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Stream {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) mid: String,
+    #[serde(default)]
+    pub(crate) codec: Option<String>,
+    #[serde(default)]
+    pub(crate) description: Option<String>,
+    #[serde(default)]
+    pub(crate) disabled: bool,
+    #[serde(default, deserialize_with = "flag")]
+    pub(crate) simulcast: bool,
+}
+
+/// A stream as the bot gets it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Subscribed {
+    /// In the bot's session.
+    #[serde(default)]
+    pub(crate) mid: Option<String>,
+    /// Whose.
+    #[serde(default)]
+    pub(crate) feed_id: Option<Id>,
+    /// Which of theirs.
+    #[serde(default)]
+    pub(crate) feed_mid: Option<String>,
+}
+
+/// True, or "true": the documentation has it both ways.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(value == true || value == "true")
+}

@@ -1,0 +1,309 @@
+//! Janus: its `VideoRoom` as someone who never sends, its `TextRoom` for the chat. `docs/platforms/janus.md` tells users about it.
+
+mod address;
+mod chat;
+mod dial;
+mod message;
+mod refusal;
+mod roster;
+mod session;
+
+use std::{collections::VecDeque, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::{
+    SinkExt as _, StreamExt as _,
+    stream::{SplitSink, SplitStream},
+};
+use meetbot_rtc::{Channel, Event, Frame, Peer};
+use meetbot_types::{Failure, FailureCode, bot::BotOrder};
+use tokio_tungstenite::{WebSocketStream, tungstenite::Message as Packet};
+
+use self::{
+    address::Address,
+    chat::{CHANNEL, Chat, Heard},
+    dial::{DialError, Wire, dial},
+    session::{Act, Handle, Session},
+};
+use crate::{
+    clock,
+    meeting::{Lost, Meeting, MeetingEvent},
+    run::Connect,
+};
+
+/// How long the last words may take.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The WebSocket subprotocol that Janus speaks.
+const PROTOCOL: &str = "janus-protocol";
+
+type Socket = WebSocketStream<Box<dyn Wire>>;
+
+/// A room that the bot has knocked at, or that turned it away.
+pub(crate) struct JanusMeeting {
+    /// `None` where there was nobody to talk to: the only event says why.
+    call: Option<Call>,
+    /// Told already, and not asked for yet.
+    events: VecDeque<MeetingEvent>,
+}
+
+/// The bot's side of a room.
+struct Call {
+    sink: SplitSink<Socket, Packet>,
+    stream: SplitStream<Socket>,
+    /// Words to Janus that are not sent yet.
+    outbox: VecDeque<String>,
+    session: Session,
+    media: Box<Peer>,
+    chat: Option<Box<ChatPeer>>,
+}
+
+struct ChatPeer {
+    peer: Peer,
+    channel: Option<Channel>,
+    room: Chat,
+    pin: Option<String>,
+    display: String,
+}
+
+impl JanusMeeting {
+    /// Connects, and begins the conversation.
+    pub(crate) async fn join(order: &BotOrder, connect: &Connect) -> Result<Self, Lost> {
+        let refused = |code, detail: String| Self {
+            call: None,
+            events: [MeetingEvent::Refused(Failure::new(code, detail))].into(),
+        };
+        let Some(address) = Address::of(&order.link) else {
+            return Ok(refused(FailureCode::MeetingNotFound, "no link of Janus".to_owned()));
+        };
+        let dialled = match dial(&address.server, PROTOCOL, &order.reach, &connect.tls).await {
+            Ok(dialled) => dialled,
+            Err(DialError::Never(why)) => return Ok(refused(FailureCode::MeetingNotFound, why)),
+            Err(DialError::Away(why)) => return Err(why),
+        };
+        let peer = || async {
+            let mut peer = Peer::bind(dialled.local).await?;
+            peer.discover(&order.stun_servers).await?;
+            Ok::<_, meetbot_rtc::Error>(peer)
+        };
+        let socket_error = |error: meetbot_rtc::Error| error.to_string();
+        let media = Box::new(peer().await.map_err(socket_error)?);
+        let chat = match &address.text_room {
+            None => None,
+            Some(room) => Some(Box::new(ChatPeer {
+                peer: peer().await.map_err(socket_error)?,
+                channel: None,
+                // Another attempt's ghost may still be in the room.
+                room: Chat::new(room.clone(), format!("{}-{}", order.job_id, order.epoch)),
+                pin: address.pin.clone(),
+                display: order.display_name.clone(),
+            })),
+        };
+        let (session, first) = Session::begin(&address, order.display_name.clone(), clock::now());
+        let (sink, stream) = dialled.socket.split();
+        let outbox = [first.to_string()].into();
+        let call = Call { sink, stream, outbox, session, media, chat };
+        Ok(Self { call: Some(call), events: VecDeque::new() })
+    }
+}
+
+impl Call {
+    /// Moves the call until something happened; what is worth telling goes into `events`.
+    async fn step(&mut self, events: &mut VecDeque<MeetingEvent>) -> Result<(), Lost> {
+        let wake = self.session.wake();
+        tokio::select! {
+            sent = send(&mut self.sink, &mut self.outbox), if !self.outbox.is_empty() => sent,
+            heard = self.stream.next() => {
+                let text = match heard {
+                    Some(Ok(Packet::Text(text))) => text,
+                    Some(Ok(Packet::Close(_))) | None => {
+                        return Err("the server closed the connection".to_owned());
+                    }
+                    Some(Ok(_)) => return Ok(()),
+                    Some(Err(error)) => return Err(format!("the connection broke: {error}")),
+                };
+                match serde_json::from_str(&text) {
+                    Ok(message) => {
+                        let acts = self.session.hear(message, clock::now())?;
+                        self.act(acts, events)
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "Janus said something unknown");
+                        Ok(())
+                    }
+                }
+            }
+            event = self.media.next() => self.media(event.map_err(|error| error.to_string())?, events),
+            event = next(self.chat.as_deref_mut()) => {
+                self.chat(event, events);
+                Ok(())
+            }
+            () = tokio::time::sleep_until(wake.into()) => {
+                let acts = self.session.poll(clock::now())?;
+                self.act(acts, events)
+            }
+        }
+    }
+
+    fn act(&mut self, acts: Vec<Act>, events: &mut VecDeque<MeetingEvent>) -> Result<(), Lost> {
+        for act in acts {
+            match act {
+                Act::Send(message) => self.outbox.push_back(message.to_string()),
+                Act::Answer { handle: Handle::Chat, sdp } => {
+                    let Some(chat) = &mut self.chat else { continue };
+                    match chat.peer.accept_offer(&sdp) {
+                        Ok(answer) => {
+                            // The channel is opened from this side, once the session is up.
+                            let _ = chat.peer.open_channel(CHANNEL);
+                            let answer = self.session.answered(Handle::Chat, &answer);
+                            self.outbox.push_back(answer.to_string());
+                        }
+                        Err(error) => self.without_chat(&error.to_string()),
+                    }
+                }
+                Act::Answer { handle, sdp } => {
+                    let answer =
+                        self.media.accept_offer(&sdp).map_err(|error| error.to_string())?;
+                    let answer = self.session.answered(handle, &answer);
+                    self.outbox.push_back(answer.to_string());
+                }
+                Act::Candidate { handle, candidate } => {
+                    let peer = match (handle, &mut self.chat) {
+                        (Handle::Chat, Some(chat)) => &mut chat.peer,
+                        (Handle::Media, _) => &mut self.media,
+                        _ => continue,
+                    };
+                    // One of a kind that is not known here (TCP, mDNS): another may do.
+                    if let Err(error) = peer.add_remote_candidate(&candidate) {
+                        tracing::debug!(%error, "a candidate is passed over");
+                    }
+                }
+                Act::Tell(event) => events.push_back(event),
+                Act::NoChat(why) => self.without_chat(&why),
+            }
+        }
+        Ok(())
+    }
+
+    /// A meeting goes on without its chat.
+    fn without_chat(&mut self, why: &str) {
+        if self.chat.take().is_some() {
+            tracing::warn!(why, "the meeting's chat cannot be read or written");
+        }
+    }
+
+    fn media(&mut self, event: Event, events: &mut VecDeque<MeetingEvent>) -> Result<(), Lost> {
+        match event {
+            Event::Connected => {
+                let admitted = self.session.media_is_up();
+                self.act(admitted.into_iter().collect(), events)
+            }
+            Event::Disconnected => {
+                self.session.media_is_down("the media path is down".to_owned(), clock::now());
+                Ok(())
+            }
+            Event::Frame(frame) => {
+                events.extend(self.frame(frame));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn frame(&self, mut frame: Frame) -> Option<MeetingEvent> {
+        let mid = frame.track.to_string();
+        let (participant, source) = self.session.owner(&mid)?;
+        if frame.level_dbov.is_none() && frame.voice.is_none() {
+            // Where senders tell no level, the room may tell who talks.
+            frame.voice = self.session.talks(&mid);
+        }
+        Some(MeetingEvent::Media { participant, source, frame })
+    }
+
+    fn chat(&mut self, event: Result<Event, Lost>, events: &mut VecDeque<MeetingEvent>) {
+        let Some(chat) = &mut self.chat else { return };
+        let broken = match event {
+            Ok(Event::ChannelOpen { channel, .. }) => {
+                chat.channel = Some(channel);
+                let join = chat.room.join(chat.pin.as_deref(), &chat.display);
+                chat.peer.send_text(channel, &join).err().map(|error| error.to_string())
+            }
+            Ok(Event::ChannelData { data, .. }) => match chat.room.hear(&data) {
+                Heard::Line(line) => {
+                    events.push_back(MeetingEvent::Chat(line));
+                    None
+                }
+                Heard::Refused(why) => Some(why),
+                Heard::Nothing => None,
+            },
+            Ok(Event::Disconnected | Event::ChannelClosed { .. }) => {
+                Some("its data channel is down".to_owned())
+            }
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
+        if let Some(why) = broken {
+            self.without_chat(&why);
+        }
+    }
+}
+
+/// Sends what is in the outbox. Dropping the call loses nothing: a word stays until the socket has taken it.
+async fn send(
+    sink: &mut SplitSink<Socket, Packet>,
+    outbox: &mut VecDeque<String>,
+) -> Result<(), Lost> {
+    let broken = |error| format!("the connection broke: {error}");
+    while let Some(text) = outbox.front() {
+        sink.feed(Packet::text(text.as_str())).await.map_err(broken)?;
+        outbox.pop_front();
+    }
+    sink.flush().await.map_err(broken)
+}
+
+async fn next(chat: Option<&mut ChatPeer>) -> Result<Event, Lost> {
+    match chat {
+        Some(chat) => chat.peer.next().await.map_err(|error| error.to_string()),
+        None => std::future::pending().await,
+    }
+}
+
+#[async_trait]
+impl Meeting for JanusMeeting {
+    async fn next(&mut self) -> MeetingEvent {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            let Some(call) = &mut self.call else { return std::future::pending().await };
+            if let Err(lost) = call.step(&mut self.events).await {
+                return MeetingEvent::Lost(lost);
+            }
+        }
+    }
+
+    async fn send_chat(&mut self, text: String) -> Result<(), Lost> {
+        let chat = self.call.as_mut().and_then(|call| call.chat.as_deref_mut());
+        let chat = chat.ok_or("the meeting has no chat: its link names no text room")?;
+        let message = chat.room.say(&text).ok_or("the bot is not in the chat yet")?;
+        let channel = chat.channel.ok_or("the chat's data channel is not open")?;
+        chat.peer.send_text(channel, &message).map_err(|error| error.to_string())
+    }
+
+    async fn request_permission(&mut self) -> Result<(), Lost> {
+        Err("nobody in a Janus room decides about recordings".to_owned())
+    }
+
+    async fn leave(mut self: Box<Self>) {
+        let Some(mut call) = self.call.take() else { return };
+        call.outbox.extend(call.session.leave().map(|word| word.to_string()));
+        let last_words = async {
+            let _ = send(&mut call.sink, &mut call.outbox).await;
+            let _ = call.sink.close().await;
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
+        call.media.close();
+        if let Some(chat) = call.chat {
+            chat.peer.close();
+        }
+    }
+}

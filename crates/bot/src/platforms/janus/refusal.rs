@@ -1,0 +1,38 @@
+//! What the error codes of Janus mean for a bot that wants in.
+
+use meetbot_types::{Failure, FailureCode};
+
+/// Janus itself refuses: before any room is asked.
+pub(super) fn by_server(code: u32, why: &str) -> Failure {
+    let (code, detail) = match code {
+        // 403: a key of the whole server is wanted; 405 to 407: a token.
+        403 | 405..=407 => {
+            (FailureCode::AuthFailure, "the Janus server wants a key or token".to_owned())
+        }
+        460 => {
+            (FailureCode::MeetingNotFound, "the Janus server has no VideoRoom plugin".to_owned())
+        }
+        code => (FailureCode::InternalError, format!("Janus refuses: {why} ({code})")),
+    };
+    Failure::new(code, detail)
+}
+
+/// What a room's refusal means.
+pub(super) fn by_room(code: u32, why: &str, has_pin: bool) -> Failure {
+    let (code, detail) = match code {
+        426 => (FailureCode::MeetingNotFound, format!("there is no such room: {why}")),
+        // What is missing is the pin: everything else is in the request.
+        429 => (
+            FailureCode::AuthFailure,
+            "the room wants a pin: add `pin=` to the meeting's URL".to_owned(),
+        ),
+        433 if has_pin => (FailureCode::AuthFailure, "the room does not accept the pin".to_owned()),
+        433 => (FailureCode::AuthFailure, format!("the room does not accept the bot: {why}")),
+        432 => (FailureCode::HostDeniedAdmission, "the room is full".to_owned()),
+        430 => {
+            (FailureCode::MeetingNotFound, format!("the server does not take this room id: {why}"))
+        }
+        code => (FailureCode::InternalError, format!("the room refuses the bot: {why} ({code})")),
+    };
+    Failure::new(code, detail)
+}

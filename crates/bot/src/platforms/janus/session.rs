@@ -1,0 +1,635 @@
+//! The conversation with Janus: what it says, and what follows from that. Pure; `mod.rs` does what this file decides.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use meetbot_types::bot::RecordingRule;
+use serde_json::{Value, json};
+
+use super::{
+    address::Address,
+    message::{Id, Message, RoomEvent},
+    refusal,
+    roster::{Roster, StreamId},
+};
+use crate::meeting::{Lost, MeetingEvent, Source};
+
+/// Janus forgets a session that says nothing for 60 s (its default).
+const KEEPALIVE: Duration = Duration::from_secs(25);
+/// A server that answers nothing for this long is gone, also where the connection does not say so.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// How long the media path may take to come up.
+const MEDIA_PATIENCE: Duration = Duration::from_secs(15);
+/// How long the room has to say why the media path went down: a room that is closed or a bot that is kicked loses its media first.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long to wait before streams that were refused are asked for again: their owner may just have left.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// How often at most, for the same streams.
+const MOST_TRIES: u32 = 5;
+
+/// The layer of a stream that is sent in several: the best, for the whole meeting. Janus goes down by itself where it stops coming.
+const BEST_LAYER: u32 = 2;
+
+/// What each of the bot's handles is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handle {
+    /// In the room, as someone who could send and never does: the roster.
+    Roster,
+    /// Gets what the others send.
+    Media,
+    /// The text room.
+    Chat,
+}
+
+/// Something to do.
+#[derive(Debug)]
+pub(crate) enum Act {
+    /// Send this.
+    Send(Value),
+    /// Accept this offer for a handle, then call [`Session::answered`].
+    Answer { handle: Handle, sdp: String },
+    /// A candidate of the server.
+    Candidate { handle: Handle, candidate: String },
+    /// Tell the bot.
+    Tell(MeetingEvent),
+    /// The chat does not work, for this reason.
+    NoChat(String),
+}
+
+/// One session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    room: Value,
+    pin: Option<String>,
+    display: String,
+    has_chat: bool,
+    id: Option<u64>,
+    handles: [Option<u64>; 3],
+    own_id: Option<Id>,
+    roster: Roster,
+    /// Of what each stream is: it stays what it was when it was first seen.
+    sources: HashMap<StreamId, Source>,
+    /// Streams that were asked for, or that the bot gets.
+    asked: HashSet<StreamId>,
+    /// Whose stream comes on which track of the bot's session.
+    tracks: HashMap<String, StreamId>,
+    talking: HashMap<Id, bool>,
+    /// The bot is in the subscriber's room already: later streams are added.
+    subscribed: bool,
+    /// An answer is awaited; these were asked for.
+    asking: Option<Vec<StreamId>>,
+    refused: Option<Refused>,
+    admitted: bool,
+    path: Path,
+    next_keepalive: Instant,
+    heard: Instant,
+}
+
+/// The way that media take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Path {
+    /// Nothing was asked for yet.
+    None,
+    /// It is to be up by then.
+    Due(Instant),
+    Up,
+    /// It is down, for this reason, and given up then.
+    Down(Instant, Lost),
+}
+
+/// Streams that Janus did not give.
+#[derive(Debug)]
+struct Refused {
+    tries: u32,
+    again: Instant,
+}
+
+impl Session {
+    /// A session that begins, and its first word.
+    pub(crate) fn begin(address: &Address, display: String, now: Instant) -> (Self, Value) {
+        let session = Self {
+            room: address.room.clone(),
+            pin: address.pin.clone(),
+            display,
+            has_chat: address.text_room.is_some(),
+            id: None,
+            handles: [None; 3],
+            own_id: None,
+            roster: Roster::default(),
+            sources: HashMap::new(),
+            asked: HashSet::new(),
+            tracks: HashMap::new(),
+            talking: HashMap::new(),
+            subscribed: false,
+            asking: None,
+            refused: None,
+            admitted: false,
+            path: Path::None,
+            next_keepalive: now + KEEPALIVE,
+            heard: now,
+        };
+        (session, json!({"janus": "create", "transaction": "create"}))
+    }
+
+    fn request(&self, handle: Handle, transaction: &str, body: &Value) -> Value {
+        json!({
+            "janus": "message", "session_id": self.id, "handle_id": self.handles[handle as usize],
+            "transaction": transaction, "body": body,
+        })
+    }
+
+    /// Janus says something.
+    pub(crate) fn hear(&mut self, message: Message, now: Instant) -> Result<Vec<Act>, Lost> {
+        self.heard = now;
+        let handle = self.handle_of(message.sender);
+        match (message.janus.as_str(), handle) {
+            ("success", _) => Ok(self.created(&message)),
+            ("error", _) => Ok(self.refused_by_janus(&message)),
+            ("event", Some(Handle::Roster)) => {
+                let joins = message.transaction.as_deref() == Some("join");
+                Ok(message.plugindata.map_or_else(Vec::new, |room| {
+                    let mut acts = self.in_the_room(room.data, joins);
+                    acts.extend(self.ask(now));
+                    acts.extend(self.admit());
+                    acts
+                }))
+            }
+            ("event", Some(Handle::Media)) => Ok(self.subscription(message, now)),
+            ("event", Some(Handle::Chat)) => Ok(message.jsep.map_or_else(Vec::new, |jsep| {
+                vec![Act::Answer { handle: Handle::Chat, sdp: jsep.sdp }]
+            })),
+            ("trickle", Some(handle)) => {
+                let candidate = message.candidate.and_then(|candidate| candidate.candidate);
+                Ok(candidate
+                    .map(|candidate| Act::Candidate { handle, candidate })
+                    .into_iter()
+                    .collect())
+            }
+            ("hangup" | "detached", Some(Handle::Chat)) => {
+                Ok(vec![Act::NoChat(message.reason.unwrap_or_default())])
+            }
+            ("hangup" | "detached", Some(Handle::Media)) => {
+                let why = message.reason.unwrap_or_default();
+                self.media_is_down(format!("Janus ended the media session: {why}"), now);
+                Ok(Vec::new())
+            }
+            ("detached", Some(Handle::Roster)) => Err("Janus ended the bot's handle".to_owned()),
+            ("timeout", _) => {
+                Err("Janus ended the session: it heard nothing from the bot".to_owned())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn handle_of(&self, sender: Option<u64>) -> Option<Handle> {
+        let all = [Handle::Roster, Handle::Media, Handle::Chat];
+        all.into_iter().find(|handle| sender.is_some() && self.handles[*handle as usize] == sender)
+    }
+
+    /// A session or a handle is there: the next step.
+    fn created(&mut self, message: &Message) -> Vec<Act> {
+        let (Some(created), Some(transaction)) = (&message.data, &message.transaction) else {
+            return Vec::new();
+        };
+        let attach = |plugin: &str, transaction: &str| {
+            let plugin = format!("janus.plugin.{plugin}");
+            Act::Send(json!({
+                "janus": "attach", "session_id": self.id.or(Some(created.id)),
+                "plugin": plugin, "transaction": transaction,
+            }))
+        };
+        match transaction.as_str() {
+            "create" => {
+                let mut acts =
+                    vec![attach("videoroom", "attach-roster"), attach("videoroom", "attach-media")];
+                acts.extend(self.has_chat.then(|| attach("textroom", "attach-chat")));
+                self.id = Some(created.id);
+                acts
+            }
+            "attach-roster" => {
+                self.handles[Handle::Roster as usize] = Some(created.id);
+                let mut join = json!({"request": "join", "ptype": "publisher", "room": self.room, "display": self.display});
+                if let Some(pin) = &self.pin {
+                    join["pin"] = pin.as_str().into();
+                }
+                vec![Act::Send(self.request(Handle::Roster, "join", &join))]
+            }
+            "attach-media" => {
+                self.handles[Handle::Media as usize] = Some(created.id);
+                Vec::new()
+            }
+            "attach-chat" => {
+                self.handles[Handle::Chat as usize] = Some(created.id);
+                vec![Act::Send(self.request(Handle::Chat, "setup", &json!({"request": "setup"})))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Janus itself refuses: before any room is asked.
+    fn refused_by_janus(&self, message: &Message) -> Vec<Act> {
+        let Some(error) = &message.error else { return Vec::new() };
+        if message.transaction.as_deref() == Some("attach-chat") {
+            return vec![Act::NoChat(error.reason.clone())];
+        }
+        if self.admitted {
+            tracing::debug!(code = error.code, reason = error.reason, "Janus refuses a request");
+            return Vec::new();
+        }
+        vec![Act::Tell(MeetingEvent::Refused(refusal::by_server(error.code, &error.reason)))]
+    }
+
+    /// An answer or event of the room.
+    fn in_the_room(&mut self, event: RoomEvent, joins: bool) -> Vec<Act> {
+        let tell = |event| vec![Act::Tell(event)];
+        match event.videoroom.as_deref() {
+            Some("joined") => {
+                self.own_id = event.id;
+                for person in event.publishers.into_iter().chain(event.attendees) {
+                    self.roster.see(person);
+                }
+                return Vec::new();
+            }
+            Some(word @ ("talking" | "stopped-talking")) => {
+                if let Some(id) = event.id {
+                    self.talking.insert(id, word == "talking");
+                }
+                return Vec::new();
+            }
+            Some("destroyed") => return tell(MeetingEvent::Ended),
+            _ => {}
+        }
+        if let Some(code) = event.error_code {
+            let why = event.error.unwrap_or_default();
+            if joins {
+                return tell(MeetingEvent::Refused(refusal::by_room(
+                    code,
+                    &why,
+                    self.pin.is_some(),
+                )));
+            }
+            tracing::debug!(code, why, "the room refuses a request");
+            return Vec::new();
+        }
+        let mut news = Vec::new();
+        if let Some(reason) = event.reason.filter(|_| event.leaving.is_some()) {
+            // It is told so only to whom it happens.
+            if reason == "kicked" {
+                return tell(MeetingEvent::Removed);
+            }
+        }
+        for person in event.publishers.into_iter().chain(event.joining) {
+            if Some(&person.id) != self.own_id.as_ref() {
+                news.extend(self.roster.see(person).map(MeetingEvent::Joined));
+            }
+        }
+        if let (Some(id), Some(name)) = (&event.id, event.display) {
+            news.extend(self.roster.rename(id, name).map(MeetingEvent::Joined));
+        }
+        if let Some(id) = event.unpublished {
+            self.roster.fall_silent(&id);
+            self.forget_streams(&id);
+        }
+        for id in event.leaving.into_iter().chain(event.kicked) {
+            self.forget_streams(&id);
+            self.talking.remove(&id);
+            if self.roster.lose(&id) {
+                news.push(MeetingEvent::Left(id.to_string()));
+            }
+        }
+        // Before the bot is in, the roster alone keeps the news.
+        if self.admitted { news.into_iter().map(Act::Tell).collect() } else { Vec::new() }
+    }
+
+    fn forget_streams(&mut self, id: &Id) {
+        self.asked.retain(|stream| stream.feed != *id);
+        self.sources.retain(|stream, _| stream.feed != *id);
+    }
+
+    /// Asks for streams that are there and were not asked for yet.
+    fn ask(&mut self, now: Instant) -> Option<Act> {
+        let ready = self.own_id.is_some() && self.handles[Handle::Media as usize].is_some();
+        let held = self.refused.as_ref().is_some_and(|refused| now < refused.again);
+        if !ready || held || self.asking.is_some() {
+            return None;
+        }
+        let wanted: Vec<_> =
+            self.roster.streams().filter(|(stream, _)| !self.asked.contains(stream)).collect();
+        if wanted.is_empty() {
+            return None;
+        }
+        let mut streams = Vec::with_capacity(wanted.len());
+        for (stream, layered) in &wanted {
+            let mut asked = json!({"feed": stream.feed, "mid": stream.mid});
+            if *layered {
+                asked["substream"] = BEST_LAYER.into();
+                asked["temporal"] = BEST_LAYER.into();
+            }
+            streams.push(asked);
+            if let Some(source) = self.roster.source(stream) {
+                self.sources.entry(stream.clone()).or_insert(source);
+            }
+        }
+        let body = if self.subscribed {
+            json!({"request": "subscribe", "streams": streams})
+        } else {
+            let mut join = json!({"request": "join", "ptype": "subscriber", "room": self.room, "streams": streams});
+            if let Some(pin) = &self.pin {
+                join["pin"] = pin.as_str().into();
+            }
+            join
+        };
+        let wanted: Vec<StreamId> = wanted.into_iter().map(|(stream, _)| stream).collect();
+        self.asked.extend(wanted.iter().cloned());
+        self.asking = Some(wanted);
+        if self.path == Path::None {
+            self.path = Path::Due(now + MEDIA_PATIENCE);
+        }
+        Some(Act::Send(self.request(Handle::Media, "subscribe", &body)))
+    }
+
+    /// An answer or event of the subscription.
+    fn subscription(&mut self, message: Message, now: Instant) -> Vec<Act> {
+        let mut acts = Vec::new();
+        let event = message.plugindata.map(|room| room.data).unwrap_or_default();
+        if let Some(code) = event.error_code {
+            let tries = self.refused.as_ref().map_or(0, |refused| refused.tries) + 1;
+            tracing::debug!(code, why = event.error, tries, "streams are refused");
+            if let Some(asked) = self.asking.take()
+                && tries < MOST_TRIES
+            {
+                self.asked.retain(|stream| !asked.contains(stream));
+            }
+            self.refused = Some(Refused { tries, again: now + ASK_AGAIN });
+            return acts;
+        }
+        for stream in event.streams {
+            if let (Some(mid), Some(feed), Some(feed_mid)) =
+                (stream.mid, stream.feed_id, stream.feed_mid)
+            {
+                self.tracks.insert(mid, StreamId { feed, mid: feed_mid });
+            }
+        }
+        if let Some(jsep) = message.jsep.filter(|jsep| jsep.kind == "offer") {
+            self.subscribed = true;
+            acts.push(Act::Answer { handle: Handle::Media, sdp: jsep.sdp });
+        }
+        if event.started.is_some()
+            || event.videoroom.as_deref() == Some("updated") && acts.is_empty()
+        {
+            self.asking = None;
+            self.refused = None;
+            acts.extend(self.ask(now));
+        }
+        acts
+    }
+
+    /// The answer to an offer of Janus, to be sent.
+    pub(crate) fn answered(&self, handle: Handle, sdp: &str) -> Value {
+        let request = if handle == Handle::Chat { "ack" } else { "start" };
+        let mut message = self.request(handle, request, &json!({"request": request}));
+        message["jsep"] = json!({"type": "answer", "sdp": sdp});
+        message
+    }
+
+    /// The media path is up.
+    pub(crate) fn media_is_up(&mut self) -> Option<Act> {
+        self.path = Path::Up;
+        self.admit()
+    }
+
+    /// The media path is down.
+    pub(crate) fn media_is_down(&mut self, why: Lost, now: Instant) {
+        if !matches!(self.path, Path::Down(..)) {
+            self.path = Path::Down(now + LAST_WORDS, why);
+        }
+    }
+
+    /// In the call is whose name stands in the roster, and who gets what is sent, if anything is.
+    fn admit(&mut self) -> Option<Act> {
+        let silent = self.asked.is_empty() && self.asking.is_none();
+        if self.admitted || self.own_id.is_none() || !(self.path == Path::Up || silent) {
+            return None;
+        }
+        self.admitted = true;
+        let people = self.roster.people();
+        Some(Act::Tell(MeetingEvent::Admitted { people, recording: RecordingRule::Free }))
+    }
+
+    /// Whose frames come on a track, and of what.
+    pub(crate) fn owner(&self, mid: &str) -> Option<(String, Source)> {
+        let stream = self.tracks.get(mid)?;
+        Some((stream.feed.to_string(), *self.sources.get(stream)?))
+    }
+
+    /// Whether the owner of a track talks, where the room tells.
+    pub(crate) fn talks(&self, mid: &str) -> Option<bool> {
+        self.talking.get(&self.tracks.get(mid)?.feed).copied()
+    }
+
+    /// What is due by now.
+    pub(crate) fn poll(&mut self, now: Instant) -> Result<Vec<Act>, Lost> {
+        if now >= self.heard + PATIENCE {
+            return Err("the Janus server has fallen silent".to_owned());
+        }
+        match &self.path {
+            Path::Down(due, why) if *due <= now => return Err(why.clone()),
+            Path::Due(due) if *due <= now => {
+                return Err(format!(
+                    "no media path came up within {} s: UDP between this machine and the server is blocked",
+                    MEDIA_PATIENCE.as_secs()
+                ));
+            }
+            _ => {}
+        }
+        let mut acts: Vec<Act> = self.ask(now).into_iter().collect();
+        if self.next_keepalive <= now {
+            self.next_keepalive = now + KEEPALIVE;
+            acts.push(Act::Send(
+                json!({"janus": "keepalive", "session_id": self.id, "transaction": "keepalive"}),
+            ));
+        }
+        Ok(acts)
+    }
+
+    /// When something is due.
+    pub(crate) fn wake(&self) -> Instant {
+        let again = self.refused.as_ref().map(|refused| refused.again);
+        let again = again.filter(|again| *again > self.heard);
+        let path = match &self.path {
+            Path::Due(due) | Path::Down(due, _) => Some(*due),
+            Path::None | Path::Up => None,
+        };
+        let times = [Some(self.next_keepalive), Some(self.heard + PATIENCE), path, again];
+        times.into_iter().flatten().min().unwrap_or(self.next_keepalive)
+    }
+
+    /// The last words.
+    pub(crate) fn leave(&self) -> [Value; 2] {
+        [
+            self.request(Handle::Roster, "leave", &json!({"request": "leave"})),
+            json!({"janus": "destroy", "session_id": self.id, "transaction": "destroy"}),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meetbot_types::{FailureCode, MeetingLink};
+
+    use super::*;
+
+    /// A session whose handles are 1, 2 and 3, at the moment when it asks to join.
+    fn session(now: Instant) -> Session {
+        let link = MeetingLink::parse("janus+ws://h/?room=7&pin=p&textroom=9", None).unwrap();
+        let (mut session, first) =
+            Session::begin(&Address::of(&link).unwrap(), "Notes".to_owned(), now);
+        assert_eq!(first["janus"], "create");
+        let created = |transaction: &str, id: u64| json!({"janus": "success", "transaction": transaction, "data": {"id": id}});
+        assert_eq!(hear(&mut session, created("create", 50), now).len(), 3);
+        let join = hear(&mut session, created("attach-roster", 1), now);
+        let [Act::Send(join)] = join.as_slice() else { panic!("{join:?}") };
+        assert_eq!((&join["body"]["room"], &join["body"]["pin"]), (&json!(7), &json!("p")));
+        hear(&mut session, created("attach-media", 2), now);
+        hear(&mut session, created("attach-chat", 3), now);
+        session
+    }
+
+    fn hear(session: &mut Session, message: Value, now: Instant) -> Vec<Act> {
+        session.hear(serde_json::from_value(message).unwrap(), now).unwrap()
+    }
+
+    fn event(handle: u64, transaction: &str, data: &Value) -> Value {
+        json!({"janus": "event", "sender": handle, "transaction": transaction, "plugindata": {"data": data}})
+    }
+
+    fn joined(publishers: &Value) -> Value {
+        event(
+            1,
+            "join",
+            &json!({"videoroom": "joined", "id": 100, "publishers": publishers, "attendees": []}),
+        )
+    }
+
+    fn ann() -> Value {
+        json!([{"id": 5, "display": "Ann", "streams": [{"type": "audio", "mid": "0", "codec": "opus"}]}])
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test needs some moment to begin with")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn the_bot_is_in_when_the_roster_holds_it_and_what_is_sent_comes() {
+        let now = start();
+        let mut session = session(now);
+        let acts = hear(&mut session, joined(&ann()), now);
+        let [Act::Send(subscribe)] = acts.as_slice() else { panic!("{acts:?}") };
+        assert_eq!(subscribe["body"]["streams"], json!([{"feed": 5, "mid": "0"}]));
+        let mut offer = event(
+            2,
+            "subscribe",
+            &json!({"videoroom": "attached", "streams": [{"mid": "a", "feed_id": 5, "feed_mid": "0"}]}),
+        );
+        offer["jsep"] = json!({"type": "offer", "sdp": "v=0"});
+        let acts = hear(&mut session, offer, now);
+        assert!(matches!(acts.as_slice(), [Act::Answer { handle: Handle::Media, .. }]), "{acts:?}");
+        assert!(
+            matches!(session.media_is_up(), Some(Act::Tell(MeetingEvent::Admitted { people, .. })) if people.len() == 1)
+        );
+        assert_eq!(session.owner("a"), Some(("5".to_owned(), Source::Microphone)));
+        assert_eq!(session.talks("a"), None);
+        hear(&mut session, event(1, "", &json!({"videoroom": "talking", "id": 5})), now);
+        assert_eq!(session.talks("a"), Some(true));
+        let acts =
+            hear(&mut session, event(1, "", &json!({"videoroom": "event", "leaving": 5})), now);
+        assert!(
+            matches!(acts.as_slice(), [Act::Tell(MeetingEvent::Left(id))] if id == "5"),
+            "{acts:?}"
+        );
+    }
+
+    #[test]
+    fn an_empty_room_needs_no_media_path() {
+        let now = start();
+        let acts = hear(&mut session(now), joined(&json!([])), now);
+        assert!(matches!(acts.as_slice(), [Act::Tell(MeetingEvent::Admitted { .. })]), "{acts:?}");
+    }
+
+    #[test]
+    fn streams_that_are_refused_are_asked_for_again_but_not_for_ever() {
+        let now = start();
+        let mut session = session(now);
+        hear(&mut session, joined(&ann()), now);
+        let refused =
+            || event(2, "subscribe", &json!({"error_code": 428, "error": "no such feed"}));
+        let mut at = now;
+        for _ in 1..MOST_TRIES {
+            assert!(hear(&mut session, refused(), at).is_empty());
+            assert!(session.poll(at).unwrap().is_empty(), "not at once");
+            at = session.wake();
+            assert_eq!(at - session.heard, ASK_AGAIN);
+            assert_eq!(session.poll(at).unwrap().len(), 1);
+            session.heard = at;
+        }
+        hear(&mut session, refused(), at);
+        assert!(session.poll(at + ASK_AGAIN).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_media_path_that_does_not_come_up_is_said_with_what_to_look_at() {
+        let now = start();
+        let mut session = session(now);
+        hear(&mut session, joined(&ann()), now);
+        let lost = session.poll(now + MEDIA_PATIENCE).unwrap_err();
+        assert!(lost.contains("UDP"), "{lost}");
+    }
+
+    #[test]
+    fn the_session_is_kept_alive_and_a_silent_server_is_given_up() {
+        let now = start();
+        let mut session = session(now);
+        assert_eq!(session.wake(), now + KEEPALIVE);
+        let acts = session.poll(now + KEEPALIVE).unwrap();
+        assert!(matches!(acts.as_slice(), [Act::Send(word)] if word["janus"] == "keepalive"));
+        assert!(session.poll(now + PATIENCE).unwrap_err().contains("silent"));
+    }
+
+    #[test]
+    fn a_room_that_closes_says_so_before_its_media_path_is_missed() {
+        let now = start();
+        let mut session = session(now);
+        hear(&mut session, joined(&json!([])), now);
+        hear(&mut session, json!({"janus": "hangup", "sender": 2, "reason": "Close PC"}), now);
+        let acts = hear(&mut session, event(1, "", &json!({"videoroom": "destroyed"})), now);
+        assert!(matches!(acts.as_slice(), [Act::Tell(MeetingEvent::Ended)]), "{acts:?}");
+        assert!(session.poll(now + LAST_WORDS).unwrap_err().contains("Close PC"));
+    }
+
+    #[test]
+    fn every_refusal_has_its_code() {
+        for (code, expected) in [
+            (426, FailureCode::MeetingNotFound),
+            (429, FailureCode::AuthFailure),
+            (430, FailureCode::MeetingNotFound),
+            (432, FailureCode::HostDeniedAdmission),
+            (433, FailureCode::AuthFailure),
+            (499, FailureCode::InternalError),
+        ] {
+            let now = start();
+            let refused = event(
+                1,
+                "join",
+                &json!({"videoroom": "event", "error_code": code, "error": "why"}),
+            );
+            let acts = hear(&mut session(now), refused, now);
+            let [Act::Tell(MeetingEvent::Refused(failure))] = acts.as_slice() else {
+                panic!("{acts:?}")
+            };
+            assert_eq!(failure.code, expected, "{code}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Meetings from the door to the files, judged by what is to be heard in them.
+
+use std::sync::atomic::Ordering;
+
+use meetbot_types::{
+    CommandId, ControlAction, JobStatus, LeaveReason, Manifest,
+    bot::{BotCommand, BotReport},
+    manifest::Track,
+};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use xtask::{
+    ffmpeg::{length_ms, tones_db},
+    janus::{Janus, ROOM},
+};
+
+use super::{
+    media::tone,
+    person::{Person, Sends, Writer, present},
+    proxy::Proxy,
+};
+use crate::orchestrator::{PATIENCE, Stage, ended, now};
+
+/// Waits until so many packets were sent.
+async fn sent(person: &Person, packets: u64) {
+    let enough = async {
+        while person.packets.load(Ordering::Relaxed) < packets {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, enough).await.expect("they send");
+}
+
+fn track<'a>(manifest: &'a Manifest, name: &str) -> &'a Track {
+    let person = manifest.participants.iter().find(|person| person.name == name);
+    let person = person.unwrap_or_else(|| panic!("{name} was there: {manifest:#?}"));
+    let track = manifest.tracks.iter().find(|track| track.participant_id == person.id);
+    track.unwrap_or_else(|| panic!("{name} is recorded: {manifest:#?}"))
+}
+
+fn voice(hz: u32) -> Sends {
+    Sends { voice: Some(tone(hz)) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everyone_has_their_own_voice_in_their_own_file() {
+    let Some(janus) = Janus::start() else { return };
+    let alice = Person::join(&janus, ROOM, "Alice", voice(440)).await;
+    let bob = Person::join(&janus, ROOM, "Bob", voice(880)).await;
+    let mut writer = Writer::join(&janus, "Alice").await;
+
+    let stage = Stage::set().await;
+    let mut order = stage.order_for(1, &janus.link(ROOM, &format!("&textroom={ROOM}")));
+    order.auto_leave.after_solo_seconds = Some(1);
+    let bot = Stage::run(order);
+    stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+    let before = alice.packets.load(Ordering::Relaxed);
+
+    writer.say("hello bot");
+    stage.hears(|report| matches!(report, BotReport::Chat { .. })).await;
+    stage.command(BotCommand {
+        id: CommandId::generate(now()),
+        seq: 1,
+        action: ControlAction::SendChatMessage,
+        message: Some("hello people".to_owned()),
+    });
+    writer.reads("hello people").await;
+
+    // Someone who comes later is asked for by a new negotiation.
+    let carol = Person::join(&janus, ROOM, "Carol", voice(1760)).await;
+    sent(&carol, 100).await;
+    carol.leave().await;
+    sent(&alice, before + 250).await;
+    let alices = alice.packets.load(Ordering::Relaxed) - before;
+    alice.leave().await;
+    bob.leave().await;
+    bot.ends().await;
+
+    let reports = stage.reports();
+    let (ending, _) = ended(&reports);
+    assert_eq!(
+        (ending.status, ending.leave_reason),
+        (JobStatus::Completed, Some(LeaveReason::Solo))
+    );
+    let manifest = stage.manifest(1);
+    assert!(manifest.complete, "{manifest:#?}");
+    assert_eq!(manifest.participants.len(), 3, "{manifest:#?}");
+    let all = [440.0, 880.0, 1760.0];
+    for (name, own) in [("Alice", 0), ("Bob", 1), ("Carol", 2)] {
+        let track = track(&manifest, name);
+        assert_eq!(track.file, format!("audio.{name}.webm"));
+        let heard = tones_db(&stage.folder(1).join(&track.file), &all);
+        for (index, level) in heard.iter().enumerate().filter(|(index, _)| *index != own) {
+            assert!(heard[own] - level >= 40.0, "{name}: {heard:?}, {index}");
+        }
+        assert_eq!(track.lost_packets, 0, "{track:#?}");
+        assert!(length_ms(&stage.folder(1).join(&track.file)).abs_diff(track.duration_ms) <= 20);
+        let person = manifest.participants.iter().find(|person| person.name == name).unwrap();
+        assert!(
+            person.left_at.is_some() && person.speaking_ms + 500 >= track.duration_ms,
+            "{person:?}"
+        );
+    }
+    let alice = track(&manifest, "Alice");
+    assert!(alice.packets >= alices && alice.packets <= alices + 60, "{alices} {alice:#?}");
+
+    let chat = std::fs::read_to_string(stage.folder(1).join(manifest.chat.unwrap())).unwrap();
+    assert_eq!(chat.lines().count(), 1, "the bot's own words are not others': {chat}");
+    assert!(chat.contains("\"sender\":\"Alice\"") && chat.contains("hello bot"), "{chat}");
+}
+
+#[tokio::test]
+async fn a_line_that_is_cut_is_picked_up_again_in_the_same_files() {
+    let Some(janus) = Janus::start() else { return };
+    let proxy = Proxy::start(&janus).await;
+    let alice = Person::join(&janus, ROOM, "Alice", voice(440)).await;
+    let stage = Stage::set().await;
+    let bot = Stage::run(stage.order_for(1, &proxy.link(ROOM)));
+    stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+    sent(&alice, 100).await;
+    proxy.cut();
+    let admitted = |reports: &[BotReport]| {
+        reports.iter().filter(|report| matches!(report, BotReport::Admitted)).count()
+    };
+    stage.hears_all(|reports| admitted(reports) == 2).await;
+    sent(&alice, alice.packets.load(Ordering::Relaxed) + 100).await;
+    assert_eq!(present(&janus, ROOM).await.len(), 2, "the bot is there once");
+    super::person::close(&janus, ROOM).await;
+    bot.ends().await;
+    alice.vanish().await;
+
+    let reports = stage.reports();
+    assert!(reports.iter().any(|report| matches!(report, BotReport::Reconnecting)), "{reports:#?}");
+    assert_eq!(ended(&reports).0.leave_reason, Some(LeaveReason::MeetingEnded));
+    let manifest = stage.manifest(1);
+    assert!(!manifest.complete, "there is a hole: {manifest:#?}");
+    assert_eq!((manifest.participants.len(), manifest.tracks.len()), (1, 1), "{manifest:#?}");
+    let track = track(&manifest, "Alice");
+    assert!(track.gaps.iter().any(|gap| gap.reason == "network_loss"), "{track:#?}");
+    assert_eq!(length_ms(&stage.folder(1).join(&track.file)), track.duration_ms);
+}
+
+#[tokio::test]
+async fn a_meeting_over_tls_is_joined_by_its_certificate_only() {
+    let Some(janus) = Janus::start() else { return };
+    let alice = Person::join(&janus, ROOM, "Alice", voice(440)).await;
+    let stage = Stage::set().await;
+    let mut roots = rustls::RootCertStore::empty();
+    let pem = std::fs::read(janus.certificate()).unwrap();
+    roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
+    let bot = Stage::run_trusting(stage.order_for(1, &janus.tls_link(ROOM)), roots);
+    stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+    bot.stop.cancel();
+    bot.ends().await;
+
+    let stage = Stage::set().await;
+    let bot = Stage::run(stage.order_for(1, &janus.tls_link(ROOM)));
+    stage.hears(|report| matches!(report, BotReport::Reconnecting)).await;
+    bot.stop.cancel();
+    bot.ends().await;
+    assert!(!stage.reports().iter().any(|report| matches!(report, BotReport::Admitted)));
+    alice.leave().await;
+}

@@ -1,0 +1,7 @@
+//! A whole bot against a real Janus server, with people made of our own `rtc`.
+
+mod doors;
+mod media;
+mod meetings;
+mod person;
+mod proxy;

@@ -1,0 +1,295 @@
+//! People in a Janus room: each sends with our own `rtc`, as a browser would.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use meetbot_rtc::{AudioPacket, Channel, Event, Kind, Peer, TrackId};
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{ClientRequestBuilder, Message},
+};
+use xtask::janus::{Janus, ROOM, SECRET};
+
+use super::media::Frames;
+
+/// Reached only when something is wrong.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The least that is sent at once.
+const PACKET: Duration = Duration::from_millis(20);
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A conversation with Janus.
+pub(crate) struct Line {
+    socket: Socket,
+    session: Option<u64>,
+    next: u32,
+}
+
+impl Line {
+    pub(crate) async fn open(address: &str) -> Self {
+        let request = ClientRequestBuilder::new(format!("ws://{address}/").parse().unwrap())
+            .with_sub_protocol("janus-protocol");
+        let (socket, _) = connect_async(request).await.unwrap();
+        let mut line = Self { socket, session: None, next: 0 };
+        line.session = line.ask(json!({"janus": "create"})).await["data"]["id"].as_u64();
+        line
+    }
+
+    pub(crate) async fn attach(&mut self, plugin: &str) -> u64 {
+        let plugin = format!("janus.plugin.{plugin}");
+        self.ask(json!({"janus": "attach", "plugin": plugin})).await["data"]["id"].as_u64().unwrap()
+    }
+
+    pub(crate) async fn request(&mut self, handle: u64, body: Value, jsep: Option<Value>) -> Value {
+        let mut message = json!({"janus": "message", "handle_id": handle, "body": body});
+        if let Some(jsep) = jsep {
+            message["jsep"] = jsep;
+        }
+        self.ask(message).await
+    }
+
+    /// Asks, and waits for the answer; what comes meanwhile is not heeded.
+    async fn ask(&mut self, mut message: Value) -> Value {
+        self.next += 1;
+        let transaction = format!("t{}", self.next);
+        message["transaction"] = transaction.as_str().into();
+        if let Some(session) = self.session {
+            message["session_id"] = session.into();
+        }
+        self.socket.send(Message::text(message.to_string())).await.unwrap();
+        let answered = async {
+            loop {
+                let heard = self.hear().await.expect("Janus answers");
+                if heard["transaction"] == transaction.as_str() && heard["janus"] != "ack" {
+                    return heard;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, answered).await.expect("Janus answers in time")
+    }
+
+    async fn hear(&mut self) -> Option<Value> {
+        while let Some(Ok(message)) = self.socket.next().await {
+            if let Message::Text(text) = message {
+                return Some(serde_json::from_str(&text).unwrap());
+            }
+        }
+        None
+    }
+
+    async fn keep_alive(&mut self) {
+        let message = json!({"janus": "keepalive", "session_id": self.session, "transaction": "k"});
+        self.socket.send(Message::text(message.to_string())).await.unwrap();
+    }
+}
+
+/// What someone sends.
+#[derive(Clone, Default)]
+pub(crate) struct Sends {
+    pub(crate) voice: Option<Frames>,
+}
+
+enum Do {
+    Leave,
+    Vanish,
+}
+
+/// Someone who is in the room and sends.
+pub(crate) struct Person {
+    /// Packets sent so far.
+    pub(crate) packets: Arc<AtomicU64>,
+    orders: mpsc::UnboundedSender<Do>,
+    task: JoinHandle<()>,
+}
+
+impl Person {
+    /// Joins and sends; once this answers, the media path is up.
+    pub(crate) async fn join(janus: &Janus, room: u64, name: &str, sends: Sends) -> Self {
+        let mut line = Line::open(&janus.address()).await;
+        let handle = line.attach("videoroom").await;
+        let mut peer = Peer::bind(janus.near().parse().unwrap()).await.unwrap();
+        let join = json!({"request": "join", "ptype": "publisher", "room": room, "display": name, "pin": xtask::janus::PIN});
+        let joined = line.request(handle, join, None).await;
+        assert_eq!(joined["plugindata"]["data"]["videoroom"], "joined", "{joined}");
+        let (tracks, offer) = peer.offer(&[(Kind::Audio, name.to_owned())]).unwrap();
+        let publish = json!({"request": "publish"});
+        let jsep = json!({"type": "offer", "sdp": offer});
+        let answer = line.request(handle, publish, Some(jsep)).await;
+        let answer = answer["jsep"]["sdp"].as_str().unwrap_or_else(|| panic!("{answer}"));
+        peer.accept_answer(answer).unwrap();
+        while !peer.is_connected() {
+            tokio::time::timeout(PATIENCE, peer.next()).await.expect("the path comes up").unwrap();
+        }
+        let (orders, heard) = mpsc::unbounded_channel();
+        let packets = Arc::new(AtomicU64::new(0));
+        let sending =
+            Sending { line, handle, peer, voice: tracks[0], sends, packets: Arc::clone(&packets) };
+        Self { packets, orders, task: tokio::spawn(sending.run(heard)) }
+    }
+
+    /// Leaves as one does.
+    pub(crate) async fn leave(self) {
+        self.orders.send(Do::Leave).unwrap();
+        self.task.await.unwrap();
+    }
+
+    /// Is gone without a word.
+    pub(crate) async fn vanish(self) {
+        // The meeting may have ended for them already.
+        let _ = self.orders.send(Do::Vanish);
+        self.task.await.unwrap();
+    }
+}
+
+struct Sending {
+    line: Line,
+    handle: u64,
+    peer: Peer,
+    voice: TrackId,
+    sends: Sends,
+    packets: Arc<AtomicU64>,
+}
+
+impl Sending {
+    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Do>) {
+        let mut ticks = tokio::time::interval(PACKET);
+        let mut keepalive = tokio::time::interval(Duration::from_secs(20));
+        let mut number = 0;
+        loop {
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(Do::Leave) => {
+                        self.line.request(self.handle, json!({"request": "leave"}), None).await;
+                        self.peer.close();
+                        return;
+                    }
+                    Some(Do::Vanish) | None => return,
+                },
+                event = self.peer.next() => { event.unwrap(); }
+                _ = ticks.tick() => {
+                    self.send(number);
+                    number += 1;
+                }
+                _ = keepalive.tick() => self.line.keep_alive().await,
+                heard = self.line.hear() => if heard.is_none() { return },
+            }
+        }
+    }
+
+    fn send(&mut self, number: u64) {
+        if !self.peer.is_connected() {
+            return;
+        }
+        let Some(voice) = self.sends.voice.as_ref() else { return };
+        let data = Arc::clone(&voice[usize::try_from(number).unwrap() % voice.len()]);
+        let packet =
+            AudioPacket { rtp_time: 48_000 + number * 960, level_dbov: -20, voice: true, data };
+        self.peer.send_audio(self.voice, &packet).unwrap();
+        self.packets.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Someone in the chat.
+pub(crate) struct Writer {
+    said: mpsc::UnboundedSender<String>,
+    heard: watch::Receiver<Vec<Value>>,
+}
+
+impl Writer {
+    /// Joins; once this answers, they can write.
+    pub(crate) async fn join(janus: &Janus, name: &str) -> Self {
+        let mut line = Line::open(&janus.address()).await;
+        let handle = line.attach("textroom").await;
+        let mut peer = Peer::bind(janus.near().parse().unwrap()).await.unwrap();
+        let offer = line.request(handle, json!({"request": "setup"}), None).await;
+        let answer = peer.accept_offer(offer["jsep"]["sdp"].as_str().unwrap()).unwrap();
+        let _ = peer.open_channel("JanusDataChannel");
+        let jsep = json!({"type": "answer", "sdp": answer});
+        line.request(handle, json!({"request": "ack"}), Some(jsep)).await;
+        let (said, to_say) = mpsc::unbounded_channel();
+        let (note, mut heard) = watch::channel(Vec::new());
+        let join = json!({"textroom": "join", "transaction": "j", "room": ROOM, "username": format!("u-{name}"), "display": name});
+        tokio::spawn(chat(line, peer, join, to_say, note));
+        let inside = heard.wait_for(|words| words.iter().any(|word| word["textroom"] == "success"));
+        tokio::time::timeout(PATIENCE, inside).await.expect("the chat opens").unwrap();
+        Self { said, heard }
+    }
+
+    pub(crate) fn say(&self, text: &str) {
+        let message =
+            json!({"textroom": "message", "transaction": "m", "room": ROOM, "text": text});
+        self.said.send(message.to_string()).unwrap();
+    }
+
+    /// Waits until someone wrote `text`; answers what they call themselves in the chat.
+    pub(crate) async fn reads(&mut self, text: &str) -> String {
+        let wanted = |word: &Value| word["textroom"] == "message" && word["text"] == text;
+        let read = self.heard.wait_for(|words| words.iter().any(wanted));
+        let words = tokio::time::timeout(PATIENCE, read).await.expect("it is written").unwrap();
+        words.iter().find(|word| wanted(word)).unwrap()["from"].as_str().unwrap().to_owned()
+    }
+}
+
+async fn chat(
+    _line: Line,
+    mut peer: Peer,
+    join: Value,
+    mut to_say: mpsc::UnboundedReceiver<String>,
+    note: watch::Sender<Vec<Value>>,
+) {
+    let mut open: Option<Channel> = None;
+    loop {
+        tokio::select! {
+            event = peer.next() => match event.unwrap() {
+                Event::ChannelOpen { channel, .. } => {
+                    open = Some(channel);
+                    peer.send_text(channel, &join.to_string()).unwrap();
+                }
+                Event::ChannelData { data, .. } => {
+                    note.send_modify(|words| words.push(serde_json::from_slice(&data).unwrap()));
+                }
+                _ => {}
+            },
+            said = to_say.recv() => match (said, open) {
+                (Some(text), Some(channel)) => peer.send_text(channel, &text).unwrap(),
+                _ => return,
+            },
+        }
+    }
+}
+
+/// The room's owner takes someone out.
+pub(crate) async fn kick(janus: &Janus, room: u64, id: &Value) {
+    owner(janus, json!({"request": "kick", "room": room, "id": id, "secret": SECRET})).await;
+}
+
+/// The room's owner ends it for all.
+pub(crate) async fn close(janus: &Janus, room: u64) {
+    owner(janus, json!({"request": "destroy", "room": room, "secret": SECRET})).await;
+}
+
+/// Who is in the room, by the room's own word.
+pub(crate) async fn present(janus: &Janus, room: u64) -> Vec<Value> {
+    let listed = owner(janus, json!({"request": "listparticipants", "room": room})).await;
+    listed["plugindata"]["data"]["participants"].as_array().unwrap().clone()
+}
+
+async fn owner(janus: &Janus, request: Value) -> Value {
+    let mut line = Line::open(&janus.address()).await;
+    let handle = line.attach("videoroom").await;
+    line.request(handle, request, None).await
+}

@@ -1,0 +1,61 @@
+//! What a peer sends on its tracks.
+
+use std::sync::Arc;
+
+use str0m::{
+    format::{Codec, PayloadParams},
+    media::{Frequency, MediaTime, Pt},
+};
+
+use super::{Peer, TrackId, now};
+use crate::Error;
+
+/// One Opus packet to send.
+#[derive(Debug, Clone)]
+pub struct AudioPacket {
+    /// When it plays, in units of 1/48000 s.
+    pub rtp_time: u64,
+    /// How loud it is in dBov (0 loudest, −127 silence).
+    pub level_dbov: i8,
+    /// Whether there is a voice in it.
+    pub voice: bool,
+    /// The packet.
+    pub data: Arc<[u8]>,
+}
+
+impl Peer {
+    /// Sends one Opus packet; it leaves with the next [`Peer::next`]. Before the media path is up it is dropped.
+    pub fn send_audio(&mut self, track: TrackId, packet: &AudioPacket) -> Result<(), Error> {
+        let no_track = || Error::NoTrack(track.to_string());
+        let payload_type = self.payload_type(track, Codec::Opus).ok_or_else(no_track)?;
+        let writer = self.rtc.writer(track.0).ok_or_else(no_track)?;
+        let time = MediaTime::new(packet.rtp_time, Frequency::FORTY_EIGHT_KHZ);
+        self.stirred = true;
+        writer
+            .audio_level(packet.level_dbov, packet.voice)
+            .write(payload_type, now(), time, Arc::clone(&packet.data))
+            .map_err(Error::from)
+    }
+
+    /// Sends one picture, in VP8 or, where that was not agreed on, in H.264 (its units after start codes); `rtp_time` is in
+    /// units of 1/90000 s. It leaves with the next [`Peer::next`]. Before the media path is up it is dropped.
+    pub fn send_picture(
+        &mut self,
+        track: TrackId,
+        rtp_time: u64,
+        picture: Arc<[u8]>,
+    ) -> Result<(), Error> {
+        let no_track = || Error::NoTrack(track.to_string());
+        let vp8 = self.payload_type(track, Codec::Vp8);
+        let payload_type = vp8.or_else(|| self.payload_type(track, Codec::H264));
+        let writer = self.rtc.writer(track.0).ok_or_else(no_track)?;
+        let time = MediaTime::new(rtp_time, Frequency::NINETY_KHZ);
+        self.stirred = true;
+        writer.write(payload_type.ok_or_else(no_track)?, now(), time, picture).map_err(Error::from)
+    }
+
+    fn payload_type(&mut self, track: TrackId, codec: Codec) -> Option<Pt> {
+        let writer = self.rtc.writer(track.0)?;
+        writer.payload_params().find(|params| params.spec().codec == codec).map(PayloadParams::pt)
+    }
+}
