@@ -13,7 +13,10 @@ use meetbot::{Job, JobStatus, Manifest, NewJob, blocking::MeetBot};
 use tempfile::TempDir;
 use xtask::ffmpeg::decodes;
 
-use crate::program::{PATIENCE, client, create_key, sandbox, serve};
+use crate::{
+    program::{PATIENCE, client, create_key, sandbox, serve},
+    storm::survive,
+};
 
 /// Asks again until `wanted` says so.
 #[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
@@ -181,4 +184,17 @@ fn far_ahead() -> NewJob {
         join_at: Some(now + Duration::from_hours(24)),
         ..NewJob::default()
     }
+}
+
+/// As many as fit into the time of a test; `cargo xtask bench kills` is for those who have more of it.
+const KILLS_OF_ALL: usize = 30;
+
+#[test]
+fn whatever_was_promised_is_kept_when_the_server_is_killed_again_and_again_under_load() {
+    let survived = survive(KILLS_OF_ALL);
+    println!("{survived}");
+    // Had nothing been lost on the way, nothing would have been shown.
+    assert_eq!(survived.jobs, 8 * KILLS_OF_ALL);
+    assert!(survived.asked_again > 0 && survived.lost_bots > 0 && survived.doubled > 0);
+    assert!(survived.continued > 0);
 }

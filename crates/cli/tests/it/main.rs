@@ -12,5 +12,6 @@ mod pause;
 mod program;
 mod scenarios;
 mod schema;
+mod storm;
 mod usage;
 mod webhooks;

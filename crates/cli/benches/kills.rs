@@ -1,0 +1,24 @@
+//! `cargo xtask bench kills [COUNT]`: kills the server under load, 200 times unless told otherwise, and judges what is left. It measures no time.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and stops where it cannot go on"
+)]
+
+#[expect(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../tests/it/program.rs"]
+mod program;
+#[path = "../tests/it/schema.rs"]
+mod schema;
+#[path = "../tests/it/storm.rs"]
+mod storm;
+
+/// The number that the project promises to survive.
+const KILLS: usize = 200;
+
+fn main() {
+    // `cargo bench` says `--bench` to whatever it runs.
+    let count = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    println!("{}", storm::survive(count.map_or(KILLS, |count| count.parse().unwrap())));
+}

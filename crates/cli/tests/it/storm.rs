@@ -1,0 +1,458 @@
+//! A server that is killed again and again while clients, bots and senders are at work; and what is left of it all.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt::{self, Write as _},
+    fs,
+    path::Path,
+    sync::{Arc, Barrier, Mutex},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri},
+    routing::post,
+};
+use meetbot::{
+    CallOptions, EventName, Job, JobStatus, ListBots, ListDeliveries, Manifest, NewJob, Timestamp,
+    Webhooks, blocking::MeetBot, verify_webhook_signature,
+};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+use xtask::ffmpeg::{decodes, length_ms};
+
+use crate::program::{PATIENCE, client, create_key, sandbox, serve};
+
+/// How many clients dispatch at the same time, each over a connection of its own.
+const CLIENTS: usize = 4;
+/// How long after a burst begins the server may be killed, in ms.
+const SOON: u64 = 300;
+/// In every tenth round the server lives longer, so that recordings grow.
+const LATER: u64 = 3_000;
+
+/// What a client wants, until it has been acknowledged.
+#[derive(Clone)]
+struct Wish {
+    key: String,
+    job: NewJob,
+}
+
+/// What a client knows.
+#[derive(Default)]
+struct Client {
+    open: Vec<Wish>,
+    /// What was acknowledged, and the job's id in the answer.
+    acknowledged: Vec<(Wish, String)>,
+    /// Jobs that are to be cancelled, as long as that has not been acknowledged.
+    unwanted: Vec<String>,
+}
+
+/// A webhook as it came.
+#[derive(Debug)]
+struct Arrival {
+    endpoint: String,
+    body: Value,
+}
+
+#[derive(Clone)]
+struct Inbox {
+    secret: Arc<str>,
+    arrivals: Arc<Mutex<Vec<Arrival>>>,
+}
+
+/// A receiver that is always well, and notes all that comes in the order in which it comes.
+struct Receiver {
+    url: String,
+    arrivals: Arc<Mutex<Vec<Arrival>>>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Receiver {
+    fn start(secret: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let arrivals = Arc::<Mutex<Vec<Arrival>>>::default();
+        let inbox = Inbox { secret: secret.into(), arrivals: Arc::clone(&arrivals) };
+        let routes = Router::new().route("/{endpoint}", post(receive)).with_state(inbox);
+        runtime.spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        Self { url, arrivals, _runtime: runtime }
+    }
+
+    /// One URL for all events, or one for each kind.
+    fn webhooks(&self, both: bool) -> Webhooks {
+        let url = |path: &str| Some(format!("{}/{path}", self.url));
+        if both {
+            Webhooks { on_status_change: url("all"), on_finalize: url("all") }
+        } else {
+            Webhooks { on_status_change: url("status"), on_finalize: url("final") }
+        }
+    }
+}
+
+async fn receive(
+    State(inbox): State<Inbox>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    let signature = headers.get("x-meetbot-signature").and_then(|header| header.to_str().ok());
+    if !verify_webhook_signature(&body, signature, &inbox.secret) {
+        return StatusCode::UNAUTHORIZED;
+    }
+    let arrival =
+        Arrival { endpoint: uri.path().to_owned(), body: serde_json::from_slice(&body).unwrap() };
+    inbox.arrivals.lock().unwrap().push(arrival);
+    StatusCode::OK
+}
+
+/// What was seen in the end. Whether all that was promised was kept has been judged by then.
+#[derive(Debug)]
+pub(crate) struct Survived {
+    pub(crate) kills: usize,
+    /// Jobs, all of them acknowledged.
+    pub(crate) jobs: usize,
+    /// How often a client asked again because it had got no answer.
+    pub(crate) asked_again: usize,
+    /// Bots that died with the server and were replaced.
+    pub(crate) lost_bots: u32,
+    pub(crate) by_status: BTreeMap<String, usize>,
+    pub(crate) deliveries: usize,
+    /// Those that came once more, the same.
+    pub(crate) doubled: usize,
+    pub(crate) recordings: usize,
+    /// Those that more than one bot worked on.
+    pub(crate) continued: usize,
+}
+
+impl fmt::Display for Survived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kills, jobs, asked_again, lost_bots, by_status, .. } = self;
+        let Self { deliveries, doubled, recordings, continued, .. } = self;
+        writeln!(
+            f,
+            "{kills} kills: {jobs} jobs acknowledged, none lost, none doubled ({asked_again} calls had no answer and were repeated)"
+        )?;
+        writeln!(f, "{lost_bots} bots lost and replaced; every job ended: {by_status:?}")?;
+        writeln!(
+            f,
+            "{deliveries} deliveries, all arrived, in order; {doubled} came once more, the same"
+        )?;
+        write!(
+            f,
+            "{recordings} recordings, {continued} of them by more than one bot: all play and are what their manifests say"
+        )
+    }
+}
+
+/// Kills the server so often, and judges what is left.
+pub(crate) fn survive(kills: usize) -> Survived {
+    let data = TempDir::new().unwrap();
+    let (_sandbox, meetings) = sandbox();
+    let (first, _) = serve(data.path(), Some(&meetings));
+    let (key, secret) = create_key(data.path(), &[]);
+    first.kill();
+    let receiver = Receiver::start(&secret);
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::default()).collect();
+    let mut asked_again = 0;
+    for round in 0..kills {
+        let (server, url) = serve(data.path(), Some(&meetings));
+        let all_ready = Barrier::new(CLIENTS + 1);
+        std::thread::scope(|scope| {
+            for (number, mind) in clients.iter_mut().enumerate() {
+                asked_again += mind.open.len();
+                mind.wish(number, round, &receiver);
+                let (all_ready, url, key) = (&all_ready, &url, &key);
+                scope.spawn(move || {
+                    let server = MeetBot::builder()
+                        .api_key(key)
+                        .base_url(url)
+                        .max_retries(0)
+                        .build()
+                        .unwrap();
+                    all_ready.wait();
+                    let _ = mind.work(&server);
+                });
+            }
+            all_ready.wait();
+            let longest = if round % 10 == 9 { LATER } else { SOON };
+            std::thread::park_timeout(Duration::from_millis(random(longest)));
+            server.kill();
+        });
+    }
+    let (_server, url) = serve(data.path(), Some(&meetings));
+    let server = client(&url, &key);
+    for mind in &mut clients {
+        // The second time for what the first time has made unwanted.
+        mind.work(&server).unwrap();
+        mind.work(&server).unwrap();
+    }
+    let jobs = all_ended(&server);
+    all_delivered(&server);
+    nothing_lost_or_doubled(&clients, &jobs, &server);
+    let arrivals = receiver.arrivals.lock().unwrap();
+    let (deliveries, doubled) = every_event_came(&jobs, &arrivals, &server);
+    let (recordings, continued) = recordings_tell_the_truth(data.path(), &jobs, &server);
+    let mut by_status = BTreeMap::new();
+    for job in &jobs {
+        *by_status.entry(job.status.to_string()).or_default() += 1;
+    }
+    Survived {
+        kills,
+        jobs: jobs.len(),
+        asked_again,
+        lost_bots: jobs.iter().map(|job| job.attempt.saturating_sub(1)).sum(),
+        by_status,
+        deliveries,
+        doubled,
+        recordings,
+        continued,
+    }
+}
+
+/// From 0 up to this.
+fn random(up_to: u64) -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0) % (up_to + 1)
+}
+
+impl Client {
+    /// Two jobs more: short meetings, meetings that nobody gets into, and jobs that are called off again.
+    fn wish(&mut self, number: usize, round: usize, receiver: &Receiver) {
+        for place in 0..2 {
+            let kind = (2 * number + place + round) % 8;
+            let scenario = match kind {
+                0 => "two-speakers?seconds=2",
+                1 => "no-such-meeting",
+                2 => "host-denies",
+                3 => "already-ended",
+                _ => "two-speakers",
+            };
+            #[expect(clippy::disallowed_methods, reason = "a time ahead of the server's clock")]
+            let now = Timestamp::from(std::time::SystemTime::now());
+            let name = format!("{number}-{round}-{place}");
+            let job = NewJob {
+                meeting_url: format!("https://sandbox.meetbot.dev/{scenario}"),
+                external_id: Some(format!("meeting {name}")),
+                join_at: (kind > 3).then(|| now + Duration::from_hours(24)),
+                webhooks: Some(receiver.webhooks((kind + round / 8).is_multiple_of(2))),
+                ..NewJob::default()
+            };
+            self.open.push(Wish { key: format!("key-{name}"), job });
+        }
+    }
+
+    /// Asks for everything that is open. What is not acknowledged is asked for again the next time, as it was; answers with why.
+    fn work(&mut self, server: &MeetBot) -> Result<(), meetbot::Error> {
+        let mut answer = Ok(());
+        for id in std::mem::take(&mut self.unwanted) {
+            if let Err(error) = server.cancel_bot(&id) {
+                self.unwanted.push(id);
+                answer = Err(error);
+            }
+        }
+        for wish in std::mem::take(&mut self.open) {
+            match dispatch(server, &wish, true) {
+                Ok(job) => {
+                    let id = job.id.to_string();
+                    if job.join_at.is_some() {
+                        self.unwanted.push(id.clone());
+                    }
+                    self.acknowledged.push((wish, id));
+                }
+                Err(error) => {
+                    self.open.push(wish);
+                    answer = Err(error);
+                }
+            }
+        }
+        // Whoever asks for the same thing once more gets the same job: by its key, and by its own id.
+        let place = random(self.acknowledged.len().saturating_sub(1) as u64);
+        if let Some((wish, id)) = self.acknowledged.get(usize::try_from(place).unwrap()) {
+            for by_key in [true, false] {
+                if let Ok(job) = dispatch(server, wish, by_key) {
+                    assert_eq!(job.id.to_string(), *id);
+                }
+            }
+        }
+        answer
+    }
+}
+
+fn dispatch(server: &MeetBot, wish: &Wish, by_key: bool) -> Result<Job, meetbot::Error> {
+    let options = CallOptions::new();
+    let options = if by_key { options.idempotency_key(&wish.key) } else { options };
+    server.with(options)?.dispatch_bot(wish.job.clone())
+}
+
+fn all_jobs(server: &MeetBot) -> Vec<Job> {
+    let list = ListBots { limit: Some(200), ..ListBots::default() };
+    server.bots(&list).map(Result::unwrap).collect()
+}
+
+/// Asks again until `done` says so.
+#[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
+fn wait_until(mut done: impl FnMut() -> Result<(), String>) {
+    let deadline = Instant::now() + PATIENCE * 10;
+    while let Err(missing) = done() {
+        assert!(Instant::now() < deadline, "{missing}");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+}
+
+fn all_ended(server: &MeetBot) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    wait_until(|| {
+        jobs = all_jobs(server);
+        match jobs.iter().find(|job| !job.status.is_final()) {
+            Some(job) => Err(format!("a job never ends: {job:#?}")),
+            None => Ok(()),
+        }
+    });
+    jobs
+}
+
+fn all_delivered(server: &MeetBot) {
+    for state in [meetbot::DeliveryState::Pending, meetbot::DeliveryState::Dead] {
+        let list = ListDeliveries { state: Some(state), ..ListDeliveries::default() };
+        wait_until(|| match server.deliveries(&list).unwrap().data.first() {
+            Some(delivery) => Err(format!("it never arrives: {delivery:#?}")),
+            None => Ok(()),
+        });
+    }
+}
+
+/// Each acknowledged job is there, and each that was asked for is there once.
+fn nothing_lost_or_doubled(clients: &[Client], jobs: &[Job], server: &MeetBot) {
+    let mut by_name: HashMap<&str, Vec<String>> = HashMap::new();
+    for job in jobs {
+        by_name.entry(job.external_id.as_deref().unwrap()).or_default().push(job.id.to_string());
+    }
+    for (wish, id) in clients.iter().flat_map(|client| &client.acknowledged) {
+        let name = wish.job.external_id.as_deref().unwrap();
+        assert_eq!(by_name.remove(name).as_ref(), Some(&vec![id.clone()]), "{name}");
+        assert_eq!(dispatch(server, wish, true).unwrap().id.to_string(), *id, "{name}");
+    }
+    assert!(by_name.is_empty(), "nobody asked for them: {by_name:?}");
+}
+
+/// Each line of each timeline came to whoever wants it; to each endpoint in order; and what came twice was the same.
+/// Answers how many deliveries there are, and how often one came again.
+fn every_event_came(jobs: &[Job], arrivals: &[Arrival], server: &MeetBot) -> (usize, usize) {
+    let mut came: HashMap<(&str, &str), Vec<(u64, &str)>> = HashMap::new();
+    let mut first: HashMap<&str, &Arrival> = HashMap::new();
+    let mut duplicates = 0;
+    for arrival in arrivals {
+        let id = arrival.body["deliveryId"].as_str().unwrap();
+        if let Some(first) = first.insert(id, arrival) {
+            let without_attempt = |arrival: &Arrival| {
+                let mut body = arrival.body.clone();
+                body.as_object_mut().unwrap().remove("attempt").unwrap();
+                (arrival.endpoint.clone(), body)
+            };
+            assert_eq!(
+                without_attempt(first),
+                without_attempt(arrival),
+                "the same but for its try"
+            );
+            duplicates += 1;
+            continue;
+        }
+        let data = &arrival.body["data"];
+        let lane = (data["jobId"].as_str().unwrap(), arrival.endpoint.as_str());
+        let event = (data["sequence"].as_u64().unwrap(), data["event"].as_str().unwrap());
+        let lane = came.entry(lane).or_default();
+        assert!(lane.last().is_none_or(|(last, _)| *last < event.0), "out of order: {arrival:#?}");
+        lane.push(event);
+    }
+    let mut deliveries = 0;
+    for job in jobs {
+        let id = job.id.to_string();
+        let mut events = server.events(&id, None).unwrap();
+        while let Some(cursor) = events.next_cursor.take() {
+            let page = server.events(&id, Some(&cursor)).unwrap();
+            events.data.extend(page.data);
+            events.next_cursor = page.next_cursor;
+        }
+        let Webhooks { on_status_change, on_finalize } = &job.webhooks;
+        let mut expected: BTreeMap<&str, Vec<(u64, &str)>> = BTreeMap::new();
+        for (place, event) in (1..).zip(&events.data) {
+            assert_eq!(event.data.sequence, place, "a timeline without holes: {id}");
+            let endpoints = match event.event {
+                EventName::Finalized => HashSet::from([on_finalize]),
+                EventName::Failed => HashSet::from([on_status_change, on_finalize]),
+                _ => HashSet::from([on_status_change]),
+            };
+            for endpoint in endpoints.into_iter().flatten() {
+                expected.entry(endpoint).or_default().push((place, event.event.as_str()));
+                deliveries += 1;
+            }
+        }
+        for (endpoint, events) in expected {
+            let path = &endpoint[endpoint.rfind('/').unwrap()..];
+            assert_eq!(came.get(&(id.as_str(), path)), Some(&events), "{id} at {endpoint}");
+        }
+    }
+    let there: usize = came.values().map(Vec::len).sum();
+    assert_eq!(there, deliveries, "some are of no timeline");
+    (deliveries, duplicates)
+}
+
+/// What is on disk plays, and is what the manifests say. Answers how many recordings there are, and on how many of them more than one bot worked.
+fn recordings_tell_the_truth(data: &Path, jobs: &[Job], server: &MeetBot) -> (usize, usize) {
+    let (mut recordings, mut continued) = (0, 0);
+    for job in jobs {
+        let Some(uri) = &job.manifest_uri else { continue };
+        let id = job.id.to_string();
+        let manifest: Manifest = server.manifest(&id).unwrap();
+        crate::schema::fits(
+            &serde_json::from_slice(&server.artifact(&id, "manifest.json").unwrap()).unwrap(),
+        );
+        let folder = Path::new(uri.strip_prefix("file://").unwrap()).parent().unwrap();
+        assert!(folder.starts_with(data.canonicalize().unwrap()));
+        for file in &manifest.files {
+            let path = folder.join(&file.name);
+            let bytes = fs::read(&path).unwrap();
+            let sha256 = Sha256::digest(&bytes).iter().fold(String::new(), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            });
+            assert_eq!(
+                (bytes.len() as u64, &sha256),
+                (file.bytes, &file.sha256),
+                "{}",
+                path.display()
+            );
+            if file.media_type.ends_with("/webm") {
+                decodes(&path);
+            }
+        }
+        for track in &manifest.tracks {
+            assert!(track.packets > 0, "{id}: {track:#?}");
+            let plays = length_ms(&folder.join(&track.file));
+            assert!(plays.abs_diff(track.duration_ms) <= 100, "{id}: {plays} ms, {track:#?}");
+            let end = track.start_ms + track.duration_ms;
+            assert!(end <= manifest.duration_ms, "{id}: {track:#?} {manifest:#?}");
+        }
+        assert_eq!(
+            (&manifest.failure_code, &manifest.leave_reason),
+            (&job.failure_code, &job.leave_reason),
+            "{id}"
+        );
+        // Whoever lost a bot in the middle of it is told so.
+        let whole = job.status == JobStatus::Completed && job.attempt == 1;
+        assert_eq!(manifest.complete, whole, "{id}: {job:#?} {manifest:#?}");
+        assert!(manifest.attempts.len() <= job.attempt as usize, "{id}: {manifest:#?}");
+        recordings += 1;
+        continued += usize::from(job.attempt > 1);
+    }
+    (recordings, continued)
+}
