@@ -1,7 +1,9 @@
 //! The outbox: deliveries are put into it, taken when it is their turn, and tried until they are done.
 
-use meetbot_types::{DeliveryId, DeliveryState, Timestamp, WebhookEvent, event::ENVELOPE_VERSION};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use meetbot_types::{
+    DeliveryId, DeliveryState, DeliveryTry, Timestamp, WebhookEvent, event::ENVELOPE_VERSION,
+};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
     Outcome, Problem,
@@ -10,7 +12,10 @@ use super::{
 };
 use crate::{
     clock::Now,
-    store::{DueDelivery, KEEP_TRYING_MS, Room, TRIES_IN_ORDER, Taken, Tenant, Tried, Verdict},
+    store::{
+        DueDelivery, KEEP_TRYING_MS, Room, StoreError, TRIES_IN_ORDER, Taken, Tenant, Tried,
+        Verdict,
+    },
     webhooks::breaker::Lane,
 };
 
@@ -96,22 +101,21 @@ fn take_from(
          WHERE d.endpoint = ?1 AND d.due_at IS NOT NULL AND d.due_at <= ?2 ORDER BY d.due_at LIMIT ?3",
     )?;
     let mut rows = find.query(params![endpoint.id, now.wall.as_millis(), limit])?;
-    let before = taken.len();
+    let (before, mut unreadable) = (taken.len(), Vec::new());
     while let Some(row) = rows.next()? {
-        taken.push(DueDelivery {
-            event: WebhookEvent {
-                delivery_id: read_as(row.get::<_, String>(0)?.parse(), "a delivery's id")?,
-                event: row.get::<_, String>(3)?.as_str().into(),
-                emitted_at: Timestamp::from_millis(row.get(4)?),
-                attempt: row.get::<_, u32>(1)? + 1,
-                version: ENVELOPE_VERSION,
-                data: read_as(serde_json::from_str(&row.get::<_, String>(5)?), "an event")?,
-            },
-            tries: row.get(6)?,
-            url: row.get(2)?,
-            secrets: secrets.clone(),
-            lane: endpoint.health.lane(),
-        });
+        match event(row) {
+            Ok(event) => taken.push(DueDelivery {
+                event,
+                tries: row.get(6)?,
+                url: row.get(2)?,
+                secrets: secrets.clone(),
+                lane: endpoint.health.lane(),
+            }),
+            // One that cannot be read must not hold up all the others.
+            Err(problem) => {
+                unreadable.push((row.get::<_, String>(0)?, StoreError::from(problem).to_string()));
+            }
+        }
     }
     let mut lease = connection
         .prepare_cached("UPDATE deliveries SET due_at = NULL, lease_until = ?2 WHERE id = ?1")?;
@@ -119,8 +123,63 @@ fn take_from(
         let until = now.steady_ms() + LEASE_MS;
         lease.execute(params![delivery.event.delivery_id.to_string(), until])?;
     }
+    for (id, error) in unreadable {
+        give_up_unread(connection, &endpoint.id, &id, error, now.wall)?;
+    }
     endpoints::save(connection, endpoint)?;
     Ok(u32::try_from(taken.len() - before).unwrap_or(u32::MAX))
+}
+
+/// The envelope, from a row of `take_from`.
+fn event(row: &Row<'_>) -> Outcome<WebhookEvent> {
+    Ok(WebhookEvent {
+        delivery_id: read_as(row.get::<_, String>(0)?.parse(), "a delivery's id")?,
+        event: row.get::<_, String>(3)?.as_str().into(),
+        emitted_at: Timestamp::from_millis(row.get(4)?),
+        attempt: row.get::<_, u32>(1)? + 1,
+        version: ENVELOPE_VERSION,
+        data: read_as(serde_json::from_str(&row.get::<_, String>(5)?), "an event")?,
+    })
+}
+
+fn give_up_unread(
+    connection: &Connection,
+    endpoint: &str,
+    id: &str,
+    error: String,
+    now: Timestamp,
+) -> Outcome<()> {
+    tracing::error!(delivery = id, error, "a webhook was given up");
+    let tried =
+        DeliveryTry { at: now, duration_ms: 0, status: None, error: Some(error), answer: None };
+    write_try(connection, id, &tried)?;
+    give_up(connection, endpoint, id, now)
+}
+
+fn give_up(connection: &Connection, endpoint: &str, id: &str, now: Timestamp) -> Outcome<()> {
+    let job: String = connection
+        .prepare_cached(
+            "UPDATE deliveries SET state = 'dead', due_at = NULL, holds = FALSE WHERE id = ?1 RETURNING job",
+        )?
+        .query_row([id], |row| row.get(0))?;
+    release_next(connection, endpoint, &job, now)
+}
+
+fn write_try(connection: &Connection, id: &str, tried: &DeliveryTry) -> Outcome<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO tries (delivery, number, at, duration_ms, status, error, answer)
+             VALUES (?1, (SELECT count(*) + 1 FROM tries WHERE delivery = ?1), ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            id,
+            tried.at.as_millis(),
+            tried.duration_ms,
+            tried.status,
+            tried.error,
+            tried.answer
+        ])?;
+    Ok(())
 }
 
 /// Gives deliveries back whose sender has not noted its try in time; with `all`, those of the process before.
@@ -156,19 +215,7 @@ pub(super) fn note(connection: &Connection, noted: &Tried, now: Now) -> Outcome<
         .optional()?;
     // Its consumer may have been erased meanwhile.
     let Some((job, endpoint, tries, held, state)) = found else { return Ok(()) };
-    connection
-        .prepare_cached(
-            "INSERT INTO tries (delivery, number, at, duration_ms, status, error, answer)
-             VALUES (?1, (SELECT count(*) + 1 FROM tries WHERE delivery = ?1), ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![
-            id,
-            tried.at.as_millis(),
-            tried.duration_ms,
-            tried.status,
-            tried.error,
-            tried.answer
-        ])?;
+    write_try(connection, &id, tried)?;
     if DeliveryState::Pending.as_str() == state {
         let (state, due_at) = match verdict {
             Verdict::Delivered => (DeliveryState::Delivered, None),
@@ -212,22 +259,15 @@ fn release_next(connection: &Connection, endpoint: &str, job: &str, now: Timesta
 /// A rest delays what waits for it; what has waited for longer than all its tries would have taken is dead.
 fn give_up_the_old(connection: &Connection, endpoint: &str, now: Timestamp) -> Outcome<()> {
     let mut find = connection.prepare_cached(
-        "SELECT id, job FROM deliveries WHERE endpoint = ?1 AND due_at IS NOT NULL AND since <= ?2
+        "SELECT id FROM deliveries WHERE endpoint = ?1 AND due_at IS NOT NULL AND since <= ?2
          ORDER BY due_at LIMIT ?3",
     )?;
     let before = now.as_millis() - KEEP_TRYING_MS;
     let old = find
-        .query_map(params![endpoint, before, GIVEN_UP_AT_ONCE], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?
-        .collect::<Result<Vec<(String, String)>, _>>()?;
-    for (id, job) in old {
-        connection
-            .prepare_cached(
-                "UPDATE deliveries SET state = 'dead', due_at = NULL, holds = FALSE WHERE id = ?1",
-            )?
-            .execute([&id])?;
-        release_next(connection, endpoint, &job, now)?;
+        .query_map(params![endpoint, before, GIVEN_UP_AT_ONCE], |row| row.get(0))?
+        .collect::<Result<Vec<String>, _>>()?;
+    for id in old {
+        give_up(connection, endpoint, &id, now)?;
     }
     Ok(())
 }
@@ -255,4 +295,50 @@ pub(super) fn again(
     endpoint.health.wake();
     endpoints::save(connection, &endpoint)?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use meetbot_types::{ConsumerId, JobId};
+
+    use super::*;
+    use crate::store::sqlite::schema;
+
+    #[test]
+    fn an_event_that_cannot_be_read_holds_up_no_other() {
+        let connection = Connection::open_in_memory().unwrap();
+        schema::bring_up(&connection).unwrap();
+        let now = Now { wall: Timestamp::from_millis(1_000), steady: Duration::ZERO };
+        let (job, consumer) = (JobId::generate(now.wall), ConsumerId::generate(now.wall));
+        let data = |sequence| {
+            format!(
+                r#"{{"event": "job.status_changed", "sequence": {sequence}, "jobId": "{job}", "externalId": null,
+                "status": "joining", "metadata": {{}}, "previousStatus": null, "statusDetail": null, "leaveReason": null}}"#
+            )
+        };
+        let sql = format!(
+            "INSERT INTO consumers (id, name, webhook_secret, created_at) VALUES ('{consumer}', 'acme', 'whsec_', 0);
+             INSERT INTO jobs (id, consumer, live, platform, status, created_at, run_at, start_by, link, job)
+                VALUES ('{job}', '{consumer}', 1, 'sandbox', 'queued', 0, 0, 0, '', '');
+             INSERT INTO events VALUES ('{job}', 1, 'a', 'job.status_changed', 0, 'torn'),
+                ('{job}', 2, 'b', 'job.status_changed', 0, '{}');",
+            data(2)
+        );
+        connection.execute_batch(&sql).unwrap();
+        let tenant = Tenant { consumer, live: true };
+        for sequence in [1, 2] {
+            put(&connection, tenant, &job.to_string(), sequence, "http://a.example/", now.wall)
+                .unwrap();
+        }
+        let room = Room { proven: 10, unproven: 10 };
+        let taken = take(&connection, room, now).unwrap();
+        assert_eq!((taken.due.len(), taken.next), (0, Some(now.wall)));
+        let taken = take(&connection, room, now).unwrap();
+        assert_eq!(taken.due[0].event.data.sequence, 2);
+        let told: String =
+            connection.query_row("SELECT error FROM tries", [], |row| row.get(0)).unwrap();
+        assert!(told.contains("an event"), "{told}");
+    }
 }
