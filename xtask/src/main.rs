@@ -23,6 +23,7 @@ usage: cargo xtask COMMAND
   bench api       creates per second that are on disk, beside /healthz
   bench join      from dispatch to in_call
   bench control   from a control verb's call to the bot's act and back
+  bench webhooks  from the transition to the receiver, and beside ten thousand endpoints that do not answer
   bench bots      CPU and memory of each bot, and of an idle server
   bench kills     200 kills of the server under load, and whether all that was promised was kept";
 
@@ -34,9 +35,11 @@ fn main() -> ExitCode {
         ["test", "python"] => python::test(),
         ["check"] => check(),
         ["update"] => update(),
-        ["bench", name @ ("api" | "join" | "bots" | "control" | "kills"), rest @ ..] => {
-            bench(name, rest)
-        }
+        [
+            "bench",
+            name @ ("api" | "join" | "bots" | "control" | "webhooks" | "kills"),
+            rest @ ..,
+        ] => bench(name, rest),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
