@@ -29,6 +29,22 @@ pub fn check(file: &str, content: &str) {
     assert!(found == content, "{file} is not what the code says: run `cargo xtask update`");
 }
 
+/// [`check`] for a part of a document that people write: what stands between `<!-- PART: made by a test -->` and `<!-- end of PART -->`.
+///
+/// # Panics
+/// As [`check`], and when the document has no such part.
+#[track_caller]
+pub fn check_part(file: &str, part: &str, content: &str) {
+    let found = fs::read_to_string(path(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let (begin, end) =
+        (format!("<!-- {part}: made by a test -->\n"), format!("<!-- end of {part} -->"));
+    let around = found
+        .split_once(&begin)
+        .and_then(|(before, rest)| rest.split_once(&end).map(|(_, after)| (before, after)));
+    let Some((before, after)) = around else { panic!("{file} has no part {part}") };
+    check(file, &format!("{before}{begin}\n{content}\n{end}{after}"));
+}
+
 /// [`check`] for JSON, printed with indentation.
 ///
 /// # Panics

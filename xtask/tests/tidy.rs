@@ -29,9 +29,10 @@ const ARROWS: [(&str, &[&str]); 9] = [
 ];
 
 /// What is named only there.
-const ONLY_UNDER: [(&str, &[&str]); 6] = [
+const ONLY_UNDER: [(&str, &[&str]); 7] = [
     ("axum", &["crates/orchestrator/src/api/", "crates/cli/src/webhooks/receiver.rs"]),
     ("rusqlite", &["crates/orchestrator/src/store/"]),
+    ("prometheus_client", &["crates/orchestrator/src/metrics/"]),
     ("str0m", &["crates/rtc/"]),
     ("clap", &["crates/cli/"]),
     ("pyo3", &["sdks/python/src/"]),

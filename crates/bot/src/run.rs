@@ -37,8 +37,10 @@ pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
         finish(&order, reporter, move |_| ending).await;
         return;
     } else {
-        match attend(&order, &connect, &reporter, counters, &stop).await {
+        match attend(&order, &connect, &reporter, counters.clone(), &stop).await {
             Attended::Left { cause, recording, denied } => {
+                // The last one, so that what is counted of all bots is whole.
+                reporter.report(BotReport::Heartbeat { media: counters.get() });
                 (leave(&reporter, cause, recording.map(|recording| *recording)), denied)
             }
             Attended::Stopped { recording } => {

@@ -13,6 +13,7 @@ use crate::{
     connections,
     data_folder::{DataFolder, DataFolderError},
     dispatch::{self, Dispatch, Launcher},
+    metrics::Metrics,
     store::{SqliteStore, Store, StoreError},
     wake::Wakes,
     webhooks::{guard::Guard, sender::Sender},
@@ -95,6 +96,7 @@ impl Orchestrator {
         let sqlite = SqliteStore::open(folder.path())?;
         let store: Arc<dyn Store> = Arc::new(sqlite.clone());
         let clock = Clock::start();
+        let metrics = Arc::new(Metrics::new(clock.now().wall, config.max_bots, sqlite.times()));
         // The bots of the process before were its tasks, and died with it.
         let lost = store.reap(true, clock.now()).await?;
         if !lost.is_empty() {
@@ -116,6 +118,7 @@ impl Orchestrator {
             connections::for_webhooks(),
             clock,
             Arc::clone(&outbox),
+            Arc::clone(&metrics),
         )?;
         let server = Server {
             store: Arc::clone(&store),
@@ -131,6 +134,7 @@ impl Orchestrator {
             start_within: config.start_within,
             stopping: stop_work.clone(),
             known_keys: Arc::new(KnownKeys::default()),
+            metrics: Arc::clone(&metrics),
         };
         let dispatch = Dispatch {
             store: Arc::clone(&store),
@@ -139,6 +143,7 @@ impl Orchestrator {
             poke: Arc::clone(&queue),
             outbox: Arc::clone(&outbox),
             wakes: Arc::clone(&wakes),
+            metrics,
             max_bots: config.max_bots,
             url: url_of(address),
             sandbox: sandbox.address,

@@ -34,6 +34,11 @@ macro_rules! id {
                 let millis = u64::try_from(now.as_millis()).unwrap_or(0);
                 Self(Ulid::from_parts(millis, u128::from_le_bytes(random)))
             }
+
+            /// The moment for which it was generated.
+            pub fn created_at(&self) -> Timestamp {
+                Timestamp::from_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
+            }
         }
 
         impl fmt::Display for $name {

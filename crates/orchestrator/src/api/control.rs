@@ -201,6 +201,8 @@ impl Call {
         if let Ok(answered) = tokio::time::timeout(PATIENCE, answered).await {
             answered?;
         }
+        let took = self.server.clock.now().steady.saturating_sub(now.steady);
+        self.server.metrics.controlled(&result.action, &result.state, took);
         let status = if result.state == ControlState::Pending { 202 } else { 200 };
         let body = serde_json::to_string(&result).map_err(|_| ApiError::internal())?;
         if let Some(key) = key {

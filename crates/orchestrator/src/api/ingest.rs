@@ -19,7 +19,7 @@ use super::{
     query::Query,
     request::{INGEST_LIMIT, JsonBody, bearer, not_json},
 };
-use crate::{keys, store::Reported};
+use crate::{keys, metrics::Heard, store::Reported};
 
 /// The longest a bot's question for commands is held.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -45,9 +45,11 @@ async fn report(
 ) -> Result<Json<IngestAnswer>, ApiError> {
     let token_hash = keys::hash(bearer(&headers)?);
     let request: IngestRequest = serde_json::from_str(&body).map_err(not_json)?;
-    let job = request.job_id;
-    match server.store.report(request, token_hash, server.clock.now()).await? {
+    let (job, heard) = (request.job_id, Heard::from(&request));
+    let now = server.clock.now();
+    match server.store.report(request, token_hash, now).await? {
         Reported::Applied(answer) => {
+            server.metrics.attempts.heard(&heard, now.steady);
             server.happened(job);
             Ok(Json(answer))
         }

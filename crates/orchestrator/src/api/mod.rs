@@ -10,6 +10,7 @@ mod health;
 mod ingest;
 mod jobs;
 mod known_keys;
+mod metrics;
 mod query;
 mod recording;
 mod request;
@@ -20,7 +21,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     body::Body,
-    extract::Request,
+    extract::{MatchedPath, Request, State},
     http::{HeaderValue, Method, Response, Uri},
     middleware::{self, Next},
     routing::get,
@@ -37,7 +38,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use self::error::ApiError;
 pub(crate) use self::known_keys::KnownKeys;
-use crate::{clock::Clock, store::Store, wake::Wakes, webhooks::guard::Guard};
+use crate::{clock::Clock, metrics::Metrics, store::Store, wake::Wakes, webhooks::guard::Guard};
 
 const REQUEST_ID: &str = "x-request-id";
 
@@ -61,6 +62,7 @@ pub(crate) struct Server {
     pub(crate) start_within: Duration,
     pub(crate) stopping: CancellationToken,
     pub(crate) known_keys: Arc<KnownKeys>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Server {
@@ -111,6 +113,7 @@ fn routes() -> OpenApiRouter<Server> {
         .merge(recording::router())
         .merge(deliveries::router())
         .merge(health::router())
+        .merge(metrics::router())
 }
 
 /// The whole API.
@@ -127,7 +130,7 @@ pub(crate) fn router(server: Server) -> Router {
             ApiError::method_not_allowed(method.as_str(), uri.path())
         })
         .layer(CatchPanicLayer::custom(crashed))
-        .layer(middleware::from_fn_with_state(server.clock, answer))
+        .layer(middleware::from_fn_with_state(server.clone(), answer))
         .with_state(server)
 }
 
@@ -136,20 +139,20 @@ fn crashed(_: Box<dyn std::any::Any + Send>) -> Response<Body> {
     axum::response::IntoResponse::into_response(ApiError::internal())
 }
 
-/// The outermost layer: gives each request its id, and each error its body.
-async fn answer(
-    axum::extract::State(clock): axum::extract::State<Clock>,
-    request: Request,
-    next: Next,
-) -> Response<Body> {
-    let id = error::request_id(request.headers().get(REQUEST_ID), || {
-        RequestId::generate(clock.now().wall)
-    });
+/// The outermost layer: gives each request its id, each error its body, and counts them.
+async fn answer(State(server): State<Server>, request: Request, next: Next) -> Response<Body> {
+    let began = server.clock.now();
+    let id =
+        error::request_id(request.headers().get(REQUEST_ID), || RequestId::generate(began.wall));
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let mut response = next.run(request).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         response = error.answer(&id);
     }
+    let took = server.clock.now().steady.saturating_sub(began.steady);
+    let route = route.as_ref().map(MatchedPath::as_str);
+    server.metrics.answered(method.as_str(), route, response.status().as_u16(), took);
     tracing::debug!(request = id, %method, path, status = response.status().as_u16(), "answered");
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);

@@ -18,6 +18,7 @@ use crate::{
     clock::Clock,
     jobs::create,
     keys,
+    metrics::Metrics,
     store::{Claimed, Store},
     wake::Wakes,
 };
@@ -34,6 +35,7 @@ pub(crate) struct Dispatch {
     pub(crate) poke: Arc<Notify>,
     pub(crate) outbox: Arc<Notify>,
     pub(crate) wakes: Arc<Wakes>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) max_bots: usize,
     /// Where the bots report.
     pub(crate) url: String,
@@ -84,6 +86,8 @@ impl Dispatch {
         let Claimed { job, tenant, link, finalize } = claimed;
         self.wakes.poke(job.id);
         self.outbox.notify_one();
+        let now = self.clock.now().steady;
+        self.metrics.attempts.launched(job.id, job.attempt, &job.platform, now);
         let scenario = create::scenario(&link, tenant.live);
         let order = BotOrder {
             job_id: job.id,
@@ -118,7 +122,9 @@ impl Dispatch {
     /// A bot that went without having ended its job is a lost bot, and known to be so at once.
     async fn take_back(&self, ended: Result<(JobId, u32), tokio::task::JoinError>) {
         let Ok((job, epoch)) = ended else { return };
-        match self.store.release(job, epoch, self.clock.now()).await {
+        let released = self.store.release(job, epoch, self.clock.now()).await;
+        self.metrics.attempts.ended(job, epoch, matches!(released, Ok(true)));
+        match released {
             Ok(true) => {
                 tracing::warn!(%job, attempt = epoch, "a bot was lost");
                 self.wakes.poke(job);

@@ -1,6 +1,8 @@
 //! What the server remembers. Every verb is one transaction: a job's change and all that follows from it are one verb.
 
+mod bots;
 mod sqlite;
+mod tally;
 
 #[cfg(test)]
 mod contract;
@@ -12,12 +14,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use meetbot_types::{
     CommandId, ConsumerId, ControlAction, ControlState, Delivery, DeliveryId, DeliveryState,
-    DeliveryTry, Ending, Job, JobId, JobStatus, KeyId, MeetingLink, Page, Platform, TimelineEvent,
+    DeliveryTry, Job, JobId, JobStatus, KeyId, MeetingLink, Page, Platform, TimelineEvent,
     Timestamp, WebhookEvent,
-    bot::{BotCommand, IngestAnswer, IngestRequest, Secret},
+    bot::{BotCommand, IngestRequest, Secret},
 };
 
-pub use self::sqlite::SqliteStore;
+pub use self::{
+    bots::{Claimed, Reported},
+    sqlite::SqliteStore,
+    tally::{Ended, Tally},
+};
 use crate::{clock::Now, webhooks::breaker::Lane};
 
 /// How often a job's bots are replaced; the attempt after these only finalises what is on disk.
@@ -223,30 +229,6 @@ pub struct Command {
     pub requested_at: Timestamp,
     /// When its state last changed.
     pub updated_at: Timestamp,
-}
-
-/// A job that was handed to a new bot.
-#[derive(Debug, Clone)]
-pub struct Claimed {
-    /// The job; `attempt` is the attempt and the epoch.
-    pub job: Job,
-    /// Whose it is.
-    pub tenant: Tenant,
-    /// Its meeting.
-    pub link: MeetingLink,
-    /// Join nothing; finalise what is on disk, and end so.
-    pub finalize: Option<Ending>,
-}
-
-/// What became of a bot's report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reported {
-    /// Applied, each report once.
-    Applied(IngestAnswer),
-    /// A newer attempt has the job, or this one's lease ran out.
-    Superseded,
-    /// No bot of this token is known.
-    Unknown,
 }
 
 /// A delivery that is to be tried now.
@@ -491,4 +473,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Drops answers that were kept long enough, gives back what a sender never came back from, and shows that the store can be written.
     async fn sweep(&self, now: Now) -> Result<()>;
+    /// Counts jobs and deliveries, at a cost that does not grow with the jobs that have ended.
+    async fn tally(&self) -> Result<Tally>;
 }

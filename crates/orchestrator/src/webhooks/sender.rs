@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{guard::Guard, lanes::Lanes, post::Post, schedule};
 use crate::{
     clock::Clock,
+    metrics::Metrics,
     store::{DueDelivery, Store, Taken, Tried, Verdict},
 };
 
@@ -25,6 +26,7 @@ pub(crate) struct Sender {
     lanes: Lanes,
     clock: Clock,
     poke: Arc<Notify>,
+    metrics: Arc<Metrics>,
 }
 
 impl Sender {
@@ -35,15 +37,16 @@ impl Sender {
         connections: u32,
         clock: Clock,
         poke: Arc<Notify>,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, reqwest::Error> {
         let (post, lanes) = (Post::new(guard, clock)?, Lanes::new(connections));
-        Ok(Self { store, post, lanes, clock, poke })
+        Ok(Self { store, post, lanes, clock, poke, metrics })
     }
 
     /// Runs until `stop`; what is on its way then is let arrive.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let Self { store, post, mut lanes, clock, poke } = self;
-        let trying = Arc::new(Trying { store: Arc::clone(&store), post, clock });
+        let Self { store, post, mut lanes, clock, poke, metrics } = self;
+        let trying = Arc::new(Trying { store: Arc::clone(&store), post, clock, metrics });
         let mut flying: JoinSet<DeliveryId> = JoinSet::new();
         while !stop.is_cancelled() {
             while let Some(ended) = flying.try_join_next() {
@@ -100,6 +103,7 @@ struct Trying {
     store: Arc<dyn Store>,
     post: Post,
     clock: Clock,
+    metrics: Arc<Metrics>,
 }
 
 impl Trying {
@@ -108,6 +112,14 @@ impl Trying {
         let now = self.clock.now();
         let verdict = schedule::next(delivery.tries + 1, outcome, random(), now.wall);
         let (id, job) = (delivery.event.delivery_id, delivery.event.data.job_id);
+        // One that is sent again by hand would tell how long somebody waited with that.
+        let first = delivery.event.attempt == delivery.tries + 1;
+        let latency = first.then(|| {
+            Duration::from_millis(
+                u64::try_from(now.wall.millis_since(delivery.event.emitted_at)).unwrap_or(0),
+            )
+        });
+        self.metrics.tried(verdict, Duration::from_millis(tried.duration_ms), latency);
         let error = tried.error.as_deref();
         match &verdict {
             Verdict::Delivered => tracing::debug!(delivery = %id, %job, "a webhook was delivered"),

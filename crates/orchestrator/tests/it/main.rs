@@ -5,6 +5,7 @@
 mod answers;
 mod bots;
 mod jobs;
+mod metrics;
 mod receiver;
 mod rude_endpoints;
 mod secrets;

@@ -130,9 +130,17 @@ impl Server {
 
     /// A bare request with this server's key.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.http
-            .request(method, format!("{}{path}", self.orchestrator.url()))
-            .bearer_auth(&self.key)
+        self.request_as(&self.key, method, path)
+    }
+
+    pub(crate) fn request_as(
+        &self,
+        key: &str,
+        method: Method,
+        path: &str,
+    ) -> reqwest::RequestBuilder {
+        let url = format!("{}{path}", self.orchestrator.url());
+        self.http.request(method, url).bearer_auth(key)
     }
 
     /// The next bot that the server launches.

@@ -6,7 +6,7 @@ use meetbot_types::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
-use super::{Outcome, answers, read_as, timeline};
+use super::{Outcome, answers, read_as, tally, timeline};
 use crate::{
     clock::Now,
     jobs::advance::{self, Happened},
@@ -86,6 +86,10 @@ pub(super) fn save(
     now: Now,
 ) -> Outcome<()> {
     let Stored { tenant, job, sequence, .. } = stored;
+    // Nothing is told of a job after its end, so that it ends once.
+    if told.iter().any(|happened| happened.status.is_final()) {
+        tally::count_end(connection, job)?;
+    }
     *sequence = timeline::write(connection, *tenant, job, *sequence, told, now.wall)?;
     if stored.job.status.is_final() {
         stored.lease_until = None;

@@ -10,6 +10,7 @@ mod keys;
 mod outbox;
 mod schema;
 mod secrets;
+mod tally;
 mod timeline;
 mod verbs;
 mod writer;
@@ -25,6 +26,7 @@ use tokio::sync::Semaphore;
 
 use self::writer::Writer;
 use super::StoreError;
+use crate::{clock::Clock, metrics::StoreTimes};
 
 /// The database's file in the data folder.
 pub(super) const FILE: &str = "meetbot.db";
@@ -72,6 +74,7 @@ fn read_as<T, E: std::fmt::Display>(read: Result<T, E>, what: &str) -> Outcome<T
 pub struct SqliteStore {
     writer: Writer,
     readers: Arc<Readers>,
+    times: StoreTimes,
 }
 
 struct Readers {
@@ -89,12 +92,13 @@ impl SqliteStore {
             let readers = (0..READERS)
                 .map(|_| connect(&path, OpenFlags::empty()))
                 .collect::<Result<Vec<_>, _>>()?;
-            let writer = Writer::start(connection).map_err(|error| {
+            let times = StoreTimes::new(Clock::start());
+            let writer = Writer::start(connection, times.clone()).map_err(|error| {
                 Problem::Told(StoreError::Unavailable(format!("no thread for its writer: {error}")))
             })?;
             let readers =
                 Readers { free: Semaphore::new(READERS), connections: Mutex::new(readers) };
-            Ok(Self { writer, readers: Arc::new(readers) })
+            Ok(Self { writer, readers: Arc::new(readers), times })
         };
         opened().map_err(|problem| match StoreError::from(problem) {
             StoreError::Unavailable(why) => {
@@ -104,21 +108,28 @@ impl SqliteStore {
         })
     }
 
+    /// How long its transactions take.
+    pub(crate) const fn times(&self) -> &StoreTimes {
+        &self.times
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let closed = || StoreError::Unavailable("its readers have ended".into());
         let _turn = self.readers.free.acquire().await.map_err(|_| closed())?;
-        let readers = Arc::clone(&self.readers);
+        let (readers, times) = (Arc::clone(&self.readers), self.times.clone());
         let reading = tokio::task::spawn_blocking(move || {
             let connection = readers.take().ok_or_else(closed)?;
+            let begun = times.begin();
             // A transaction, so that several statements see one moment.
             let outcome = connection
                 .execute_batch("BEGIN")
                 .map_err(Problem::from)
                 .and_then(|()| work(&connection));
             let _ = connection.execute_batch("COMMIT");
+            times.end("read", begun, outcome.is_ok());
             readers.give_back(connection);
             outcome.map_err(StoreError::from)
         });

@@ -10,13 +10,13 @@ use meetbot_types::{
 };
 
 use super::{
-    SqliteStore, answers, bots, consumers, deliveries, jobs, keys, outbox, secrets, timeline,
+    SqliteStore, answers, bots, consumers, deliveries, jobs, keys, outbox, secrets, tally, timeline,
 };
 use crate::{
     clock::Now,
     store::{
         Claimed, Command, Commanded, Creation, DeliveryFilter, Earlier, JobFilter, KeptAnswer, Key,
-        NewKey, Once, Reported, Result, Room, Rotation, Start, Store, Taken, Tenant, Tried,
+        NewKey, Once, Reported, Result, Room, Rotation, Start, Store, Taken, Tally, Tenant, Tried,
         WebhookSecrets, Window,
     },
 };
@@ -238,5 +238,9 @@ impl Store for SqliteStore {
             answers::sweep(connection, now.wall)
         };
         self.writer.write(sweep).await
+    }
+
+    async fn tally(&self) -> Result<Tally> {
+        self.read(tally::count).await
     }
 }

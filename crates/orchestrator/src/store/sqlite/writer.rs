@@ -4,7 +4,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Outcome, Problem};
-use crate::store::StoreError;
+use crate::{metrics::StoreTimes, store::StoreError};
 
 /// The most that go into one transaction.
 const BATCH: usize = 256;
@@ -23,11 +23,11 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the writer on its own thread.
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    pub(super) fn start(connection: Connection, times: StoreTimes) -> std::io::Result<Self> {
         let (queue, work) = mpsc::channel(QUEUE);
         std::thread::Builder::new()
             .name("meetbot-store".into())
-            .spawn(move || run(&connection, work))?;
+            .spawn(move || run(&connection, &times, work))?;
         Ok(Self { queue })
     }
 
@@ -64,7 +64,7 @@ fn in_savepoint<T>(
     outcome
 }
 
-fn run(connection: &Connection, mut queue: mpsc::Receiver<Work>) {
+fn run(connection: &Connection, times: &StoreTimes, mut queue: mpsc::Receiver<Work>) {
     while let Some(first) = queue.blocking_recv() {
         let mut batch = vec![first];
         while batch.len() < BATCH {
@@ -72,7 +72,9 @@ fn run(connection: &Connection, mut queue: mpsc::Receiver<Work>) {
             batch.push(work);
         }
         let mut answers = Vec::with_capacity(batch.len());
+        let begun = times.begin();
         let committed = commit(connection, batch, &mut answers).map_err(StoreError::from);
+        times.end("write", begun, committed.is_ok());
         if let Err(error) = &committed {
             tracing::error!(%error, batch = answers.len(), "a batch of writes was undone");
         }

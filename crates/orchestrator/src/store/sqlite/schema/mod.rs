@@ -11,6 +11,7 @@ const STEPS: &[&str] = &[
     include_str!("answers.sql"),
     include_str!("endpoints.sql"),
     include_str!("rotation.sql"),
+    include_str!("tally.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.
@@ -87,6 +88,31 @@ mod tests {
         );
         assert_eq!(turns, ["d1 - 0", "d2 70 1", "d3 - 1"]);
         assert_eq!(all("SELECT url || ' ' || due_at FROM endpoints"), ["http://a.example/x 70"]);
+    }
+
+    #[test]
+    fn jobs_that_ended_before_they_were_counted_are_counted() {
+        let older = Connection::open_in_memory().unwrap();
+        take(&older, &STEPS[..1]).unwrap();
+        older
+            .execute_batch(
+                "INSERT INTO consumers VALUES ('c', 'acme', 'whsec_', 0);
+                 INSERT INTO jobs (id, consumer, live, platform, status, created_at, run_at, start_by, link, job) VALUES
+                    ('1', 'c', 1, 'sandbox', 'queued', 0, 0, 0, '', '{\"failureCode\":null}'),
+                    ('2', 'c', 1, 'sandbox', 'completed', 0, 0, 0, '', '{\"failureCode\":null}'),
+                    ('3', 'c', 1, 'sandbox', 'failed', 0, 0, 0, '', '{\"failureCode\":\"lobby_timeout\"}'),
+                    ('4', 'c', 1, 'sandbox', 'failed', 0, 0, 0, '', '{\"failureCode\":\"lobby_timeout\"}');",
+            )
+            .unwrap();
+        bring_up(&older).unwrap();
+        let counted: String = older
+            .query_row(
+                "SELECT group_concat(status || ' ' || failure_code || ' ' || jobs, ', ') FROM endings",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(counted, "completed  1, failed lobby_timeout 2");
     }
 
     #[test]

@@ -1,0 +1,42 @@
+//! What a Prometheus server reads.
+
+use std::time::Duration;
+
+use axum::{
+    extract::State,
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse as _, Response},
+};
+use meetbot_types::ErrorBody;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Server, error::ApiError, request::Caller};
+use crate::{metrics, store::Scope};
+
+/// How long the store may take to count; without its counts the others are told all the same.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+pub(super) fn router() -> OpenApiRouter<Server> {
+    OpenApiRouter::new().routes(routes!(get_metrics))
+}
+
+/// Read the server's metrics, in Prometheus' text format. They hold nothing of any consumer.
+#[utoipa::path(get, path = "/metrics", tag = "operators",
+    responses(
+        (status = 200, description = "The metrics; `docs/operations.md` lists them", body = String, content_type = "text/plain"),
+        (status = 401, description = "unauthorized", body = ErrorBody),
+        (status = 403, description = "forbidden: this needs the scope admin", body = ErrorBody),
+    ))]
+async fn get_metrics(State(server): State<Server>, caller: Caller) -> Result<Response, ApiError> {
+    caller.may(Scope::Admin)?;
+    let tally = match tokio::time::timeout(PATIENCE, server.store.tally()).await {
+        Ok(Ok(tally)) => Some(tally),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the store does not count");
+            None
+        }
+        Err(_) => None,
+    };
+    let text = server.metrics.text(tally.as_ref(), server.clock.now().wall);
+    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
+}

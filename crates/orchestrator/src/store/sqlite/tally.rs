@@ -1,0 +1,49 @@
+//! Counts for those who run the server.
+
+use meetbot_types::{DeliveryId, FailureCode, Job};
+use rusqlite::{Connection, params};
+
+use super::{Outcome, read_as};
+use crate::store::{Ended, Tally};
+
+pub(super) fn count(connection: &Connection) -> Outcome<Tally> {
+    let mut open = connection.prepare_cached(
+        "SELECT status, count(*) FROM jobs WHERE status NOT IN ('completed', 'failed', 'cancelled') GROUP BY status",
+    )?;
+    let open = open
+        .query_map([], |row| Ok((row.get::<_, String>(0)?.as_str().into(), row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut ended = connection
+        .prepare_cached("SELECT status, failure_code, jobs FROM endings ORDER BY 1, 2")?;
+    let ended = ended
+        .query_map([], |row| {
+            let code: String = row.get(1)?;
+            Ok(Ended {
+                status: row.get::<_, String>(0)?.as_str().into(),
+                failure_code: (!code.is_empty()).then(|| FailureCode::from(code.as_str())),
+                jobs: row.get(2)?,
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    // Only what the index of undelivered ones holds is read: an id says when it was made.
+    let (backlog, oldest): (u64, Option<String>) = connection
+        .prepare_cached(
+            "SELECT count(*), min(id) FROM deliveries WHERE state <> 'delivered' AND state = 'pending'",
+        )?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let oldest: Option<DeliveryId> =
+        oldest.map(|id| read_as(id.parse(), "a delivery's id")).transpose()?;
+    Ok(Tally { open, ended, backlog, oldest: oldest.map(|id| id.created_at()) })
+}
+
+/// A job has ended.
+pub(super) fn count_end(connection: &Connection, job: &Job) -> Outcome<()> {
+    let code = job.failure_code.as_ref().map_or("", FailureCode::as_str);
+    connection
+        .prepare_cached(
+            "INSERT INTO endings (status, failure_code, jobs) VALUES (?1, ?2, 1)
+             ON CONFLICT (status, failure_code) DO UPDATE SET jobs = jobs + 1",
+        )?
+        .execute(params![job.status.as_str(), code])?;
+    Ok(())
+}
