@@ -17,6 +17,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// The waits between tries, while the orchestrator is away.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long a bot that stops tries to be heard once more.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Where a bot says what happens.
 pub(crate) struct Reporter {
@@ -54,6 +56,14 @@ impl Reporter {
     pub(crate) async fn finish(self) {
         drop(self.reports);
         let _ = self.sending.await;
+    }
+
+    /// Waits until everything is acknowledged, but not for long: what is not told stands in the journal.
+    pub(crate) async fn last_words(mut self) {
+        drop(self.reports);
+        if tokio::time::timeout(LAST_WORDS, &mut self.sending).await.is_err() {
+            self.sending.abort();
+        }
     }
 
     /// Says no more.

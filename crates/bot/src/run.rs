@@ -49,7 +49,8 @@ pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
                 {
                     tracing::error!(job = %order.job_id, %error, "files were not left whole");
                 }
-                reporter.fall_silent();
+                reporter.report(BotReport::Heartbeat { media: counters.get() });
+                reporter.last_words().await;
                 return;
             }
         }

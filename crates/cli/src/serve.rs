@@ -61,7 +61,7 @@ impl Args {
     }
 }
 
-/// Serves until it is interrupted, then lets every bot leave its files in order.
+/// Serves until it is interrupted, then stops in order; interrupted again it ends at once, with exit code 1.
 pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
     if args.print_config {
         output.object(&json!({"config": config::DEFAULT}))?;
@@ -70,6 +70,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     }
     log("info");
     let config = args.config()?;
+    let drain = config.drain.as_secs();
     let (server, sandbox) = start(config, args.sandbox).await?;
     let key = first_key(&server).await?;
     output.object(&json!({"url": server.url(), "key": key.as_ref().map(crate::keys::shown)}))?;
@@ -82,7 +83,14 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         output.line(welcome(&server, key));
     }
     interrupted().await?;
-    output.remark("stopping: bots leave their files in order (interrupt again to end at once)");
+    let bots = if drain == 0 {
+        "bots leave their files in order".to_owned()
+    } else {
+        format!(
+            "bots stay in their meetings for {drain} s at most, then leave their files in order"
+        )
+    };
+    output.remark(format_args!("stopping: {bots} (interrupt again to end at once)"));
     tokio::spawn(async {
         if interrupted().await.is_ok() {
             std::process::exit(1);

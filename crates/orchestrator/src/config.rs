@@ -16,6 +16,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The folder that holds everything.
     pub data_dir: PathBuf,
+    /// How long bots may stay in their meetings once the server is to stop.
+    pub drain: Duration,
     /// How many bots run at once.
     pub max_bots: usize,
     /// How long a job may wait for a bot before it fails.
@@ -59,6 +61,7 @@ struct Settings {
 struct Server {
     listen: String,
     data_dir: PathBuf,
+    drain_seconds: u32,
 }
 
 #[derive(Deserialize)]
@@ -134,6 +137,7 @@ impl Config {
         Ok(Self {
             listen,
             data_dir: settings.server.data_dir,
+            drain: Duration::from_secs(settings.server.drain_seconds.into()),
             max_bots,
             start_within,
             meeting_networks,

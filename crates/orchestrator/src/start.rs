@@ -1,6 +1,6 @@
 //! Puts the server together, and takes it apart again.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use meetbot_types::Reach;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
@@ -72,6 +72,8 @@ pub struct Orchestrator {
     folder: DataFolder,
     store: SqliteStore,
     clock: Clock,
+    drain: CancellationToken,
+    drain_for: Duration,
     stop_work: CancellationToken,
     stop_api: CancellationToken,
     dispatch: JoinHandle<()>,
@@ -111,7 +113,7 @@ impl Orchestrator {
         let reach = |networks| Reach { loopback: address.ip().is_loopback(), networks };
         let guard = Arc::new(Guard::new(reach(config.allow_networks)));
         let meetings = Arc::new(reach(config.meeting_networks));
-        let (stop_work, stop_api) = (CancellationToken::new(), CancellationToken::new());
+        let [drain, stop_work, stop_api] = [(); 3].map(|()| CancellationToken::new());
         let sender = Sender::new(
             Arc::clone(&store),
             Arc::clone(&guard),
@@ -132,6 +134,7 @@ impl Orchestrator {
             scenario: sandbox.check,
             recordings: folder.recordings(),
             start_within: config.start_within,
+            draining: drain.clone(),
             stopping: stop_work.clone(),
             known_keys: Arc::new(KnownKeys::default()),
             metrics: Arc::clone(&metrics),
@@ -158,9 +161,11 @@ impl Orchestrator {
             folder,
             store: sqlite,
             clock,
-            dispatch: tokio::spawn(dispatch.run(stop_work.clone())),
+            dispatch: tokio::spawn(dispatch.run(drain.clone(), stop_work.clone())),
             work: vec![tokio::spawn(sender.run(stop_work.clone())), tokio::spawn(reaper)],
             api: tokio::spawn(api::serve::serve(listener, router, stop_api.clone())),
+            drain,
+            drain_for: config.drain,
             stop_work,
             stop_api,
         })
@@ -191,10 +196,16 @@ impl Orchestrator {
         self.clock
     }
 
-    /// Stops in order: the bots leave their files whole while the API still hears them, then the API ends.
-    pub async fn stop(self) {
+    /// Stops in order. No more jobs are claimed, and bots stay in their meetings until these end or [`Config::drain`] is over. Then they leave their files
+    /// whole, while the API still hears them, and their jobs go back to the queue for the next server on this data folder. Webhooks that are under way
+    /// arrive, and the API ends last.
+    pub async fn stop(mut self) {
+        self.drain.cancel();
+        if tokio::time::timeout(self.drain_for, &mut self.dispatch).await.is_err() {
+            self.stop_work.cancel();
+            let _ = self.dispatch.await;
+        }
         self.stop_work.cancel();
-        let _ = self.dispatch.await;
         for work in self.work {
             let _ = work.await;
         }

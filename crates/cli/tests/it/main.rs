@@ -7,6 +7,7 @@ mod crowd;
 mod deletion;
 mod demo;
 mod disk_full;
+mod drain;
 mod kills;
 mod pause;
 mod program;

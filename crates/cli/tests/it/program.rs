@@ -100,11 +100,21 @@ impl Running {
         self.end();
     }
 
-    /// SIGTERM, and its exit code.
-    pub(crate) fn terminate(mut self) -> Option<i32> {
+    /// SIGTERM.
+    pub(crate) fn signal(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// Its exit code, once it has ended by itself.
+    pub(crate) fn ended(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
+    }
+
+    /// SIGTERM, and its exit code.
+    pub(crate) fn terminate(self) -> Option<i32> {
+        self.signal();
+        self.ended()
     }
 
     fn end(&mut self) {
@@ -121,7 +131,17 @@ impl Drop for Running {
 
 /// A server on a free port, with the sandbox that it starts itself or the one at `sandbox`.
 pub(crate) fn serve(data_dir: &Path, sandbox: Option<&str>) -> (Running, String) {
+    serve_with(data_dir, sandbox, &[])
+}
+
+/// The same, with settings in its environment.
+pub(crate) fn serve_with(
+    data_dir: &Path,
+    sandbox: Option<&str>,
+    settings: &[(&str, &str)],
+) -> (Running, String) {
     let mut command = meetbot();
+    command.envs(settings.iter().copied());
     command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
     if let Some(address) = sandbox {
         command.args(["--sandbox", address]);

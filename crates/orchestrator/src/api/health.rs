@@ -22,15 +22,16 @@ async fn healthz() -> Json<Value> {
     Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
-/// The store can be written.
+/// The store can be written, and jobs are taken.
 #[utoipa::path(get, path = "/readyz", tag = "operators",
     responses(
         (status = 200, description = "It can", body = Object),
         (status = 503, description = "unavailable", body = ErrorBody),
     ))]
 async fn readyz(State(server): State<Server>) -> Result<Json<Value>, ApiError> {
-    if server.stopping.is_cancelled() {
-        return Err(ApiError::unavailable("the server is stopping"));
+    if server.draining.is_cancelled() {
+        let message = "the server is stopping: it takes no more jobs, and ends when its bots have";
+        return Err(ApiError::unavailable(message));
     }
     let swept = server.store.sweep(server.clock.now());
     match tokio::time::timeout(PATIENCE, swept).await {

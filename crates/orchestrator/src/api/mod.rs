@@ -60,6 +60,9 @@ pub(crate) struct Server {
     pub(crate) recordings: PathBuf,
     /// How long a job may wait for a worker.
     pub(crate) start_within: Duration,
+    /// No more jobs are claimed.
+    pub(crate) draining: CancellationToken,
+    /// Nobody may wait any longer.
     pub(crate) stopping: CancellationToken,
     pub(crate) known_keys: Arc<KnownKeys>,
     pub(crate) metrics: Arc<Metrics>,

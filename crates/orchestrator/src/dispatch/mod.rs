@@ -48,11 +48,11 @@ pub(crate) struct Dispatch {
 }
 
 impl Dispatch {
-    /// Runs until `stop`, then waits for its bots to leave their files in order.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    /// Claims until it is to drain, and ends when its last bot has. On `stop` bots leave their meetings, their files whole and their jobs unended.
+    pub(crate) async fn run(self, drain: CancellationToken, stop: CancellationToken) {
         let mut bots: JoinSet<(JobId, u32)> = JoinSet::new();
         loop {
-            while bots.len() < self.max_bots && !stop.is_cancelled() {
+            while bots.len() < self.max_bots && !drain.is_cancelled() {
                 let token = keys::letters(TOKEN_LETTERS);
                 match self.store.claim(keys::hash(&token), self.clock.now()).await {
                     Ok(Some(claimed)) => self.launch(claimed, token, &mut bots, &stop),
@@ -65,14 +65,15 @@ impl Dispatch {
             }
             let sleep = self.until_next().await;
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = drain.cancelled() => break,
                 () = self.poke.notified() => {}
-                Some(ended) = bots.join_next() => self.take_back(ended).await,
+                Some(ended) = bots.join_next() => self.take_back(ended, &stop).await,
                 () = tokio::time::sleep(sleep) => {}
             }
         }
+        tracing::info!(bots = bots.len(), "no more jobs are taken");
         while let Some(ended) = bots.join_next().await {
-            self.take_back(ended).await;
+            self.take_back(ended, &stop).await;
         }
     }
 
@@ -119,20 +120,32 @@ impl Dispatch {
         });
     }
 
-    /// A bot that went without having ended its job is a lost bot, and known to be so at once.
-    async fn take_back(&self, ended: Result<(JobId, u32), tokio::task::JoinError>) {
+    /// A bot that went without having ended its job is a lost bot, and known to be so at once; unless it was told to.
+    async fn take_back(
+        &self,
+        ended: Result<(JobId, u32), tokio::task::JoinError>,
+        stop: &CancellationToken,
+    ) {
         let Ok((job, epoch)) = ended else { return };
-        let released = self.store.release(job, epoch, self.clock.now()).await;
-        self.metrics.attempts.ended(job, epoch, matches!(released, Ok(true)));
+        let (told, now) = (stop.is_cancelled(), self.clock.now());
+        let released = if told {
+            self.store.hand_over(job, epoch, now).await
+        } else {
+            self.store.release(job, epoch, now).await
+        };
+        let unended = matches!(released, Ok(true));
+        self.metrics.attempts.ended(job, epoch, unended && !told);
         match released {
-            Ok(true) => {
-                tracing::warn!(%job, attempt = epoch, "a bot was lost");
-                self.wakes.poke(job);
-                self.outbox.notify_one();
+            Ok(false) => return,
+            Ok(true) if told => tracing::info!(%job, attempt = epoch, "a job was handed over"),
+            Ok(true) => tracing::warn!(%job, attempt = epoch, "a bot was lost"),
+            Err(error) => {
+                tracing::warn!(%error, %job, "a lease was not released; it will run out");
+                return;
             }
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, %job, "a lease was not released; it will run out"),
         }
+        self.wakes.poke(job);
+        self.outbox.notify_one();
     }
 
     async fn until_next(&self) -> Duration {

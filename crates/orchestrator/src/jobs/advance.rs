@@ -171,11 +171,16 @@ pub(crate) fn leave_the_queue(job: &mut Job, now: Timestamp) -> Vec<Happened> {
 }
 
 /// What the job's next bot has to end with, instead of joining: it was leaving already, or too many were lost.
-pub(crate) fn finalize_only(job: &Job, cause: Option<Cause>, max_attempts: u32) -> Option<Ending> {
+pub(crate) fn finalize_only(
+    job: &Job,
+    cause: Option<Cause>,
+    lost: u32,
+    max_attempts: u32,
+) -> Option<Ending> {
     let has_media = job.recording.started_at.is_some();
     let denied = job.recording.permission == Permission::Denied;
     let exhausted = || {
-        (job.attempt >= max_attempts).then(|| {
+        (lost >= max_attempts).then(|| {
             Cause::Failed(Failure::new(
                 FailureCode::InternalError,
                 format!("{max_attempts} bots were lost one after the other"),
@@ -467,11 +472,11 @@ mod tests {
     #[test]
     fn after_the_last_attempt_only_the_disk_is_finalised() {
         let (_, mut job) = play(&[BotReport::Admitted, BotReport::RecordingStarted]);
-        assert_eq!(finalize_only(&job, None, 5), None);
+        assert_eq!(finalize_only(&job, None, 4, 5), None);
         job.attempt = 5;
-        let ending = finalize_only(&job, None, 5).unwrap();
+        let ending = finalize_only(&job, None, 5, 5).unwrap();
         assert_eq!(ending.status, JobStatus::Failed);
-        let ending = finalize_only(&job, Some(Cause::Requested), 5).unwrap();
+        let ending = finalize_only(&job, Some(Cause::Requested), 0, 5).unwrap();
         assert_eq!(ending.status, JobStatus::Completed);
     }
 

@@ -257,6 +257,29 @@ async fn after_five_lost_bots_the_sixth_only_finalises() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_handed_over_has_lost_no_bot() {
+    let fixture = fixture().await;
+    let job = fixture.create(|_| {}, at(1)).await;
+    for attempt in 1..=MAX_ATTEMPTS + 3 {
+        let claimed = fixture.claim(1, at(3)).await.unwrap();
+        assert_eq!((claimed.job.attempt, claimed.finalize), (attempt, None));
+        assert!(fixture.store.hand_over(job.id, attempt, at(3)).await.unwrap());
+        assert!(!fixture.store.hand_over(job.id, attempt, at(3)).await.unwrap());
+    }
+    let job = fixture.job(job.id).await;
+    assert_eq!(
+        (job.status, job.status_detail.as_deref()),
+        (JobStatus::Queued, Some("reconnecting"))
+    );
+    for _ in 0..MAX_ATTEMPTS {
+        let claimed = fixture.claim(1, at(3)).await.unwrap();
+        assert_eq!(claimed.finalize, None, "{claimed:?}");
+        fixture.store.release(job.id, claimed.job.attempt, at(3)).await.unwrap();
+    }
+    assert!(fixture.claim(1, at(3)).await.unwrap().finalize.is_some());
+}
+
+#[tokio::test]
 async fn cancel_ends_a_queued_job_at_once_and_others_through_their_bot() {
     let fixture = fixture().await;
     let queued = fixture.create(|_| {}, at(1)).await;

@@ -446,6 +446,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<Vec<BotCommand>>>;
     /// Ends an attempt's lease at once, because its bot is known to be gone. Answers whether it still had the job.
     async fn release(&self, job: JobId, epoch: u32, now: Now) -> Result<bool>;
+    /// [`Store::release`] of a bot that left its files whole because its server stops: it does not count as lost.
+    async fn hand_over(&self, job: JobId, epoch: u32, now: Now) -> Result<bool>;
     /// Takes the jobs back whose bots' leases ran out; answers them. With `all`, every lease: the bots died with the process before.
     async fn reap(&self, all: bool, now: Now) -> Result<Vec<JobId>>;
     /// Fails the jobs that no worker has taken in time; answers them.

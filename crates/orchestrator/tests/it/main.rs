@@ -4,6 +4,7 @@
 
 mod answers;
 mod bots;
+mod drain;
 mod jobs;
 mod metrics;
 mod receiver;

@@ -34,7 +34,8 @@ pub(super) fn claim(
         &[&due],
     )?;
     let Some(mut stored) = found else { return Ok(None) };
-    let finalize = advance::finalize_only(&stored.job, stored.cause.clone(), MAX_ATTEMPTS);
+    let lost = stored.epoch.saturating_sub(stored.handovers);
+    let finalize = advance::finalize_only(&stored.job, stored.cause.clone(), lost, MAX_ATTEMPTS);
     stored.epoch += 1;
     stored.token_hash = Some(token_hash);
     stored.lease_until = Some(lease_from(now));
@@ -143,13 +144,25 @@ pub(super) fn commands(
     Ok(Some(commands))
 }
 
+fn of_attempt(connection: &Connection, job: JobId, epoch: u32) -> Outcome<Option<Stored>> {
+    let leased = "id = ?1 AND epoch = ?2 AND lease_until IS NOT NULL";
+    jobs::load(connection, leased, &[&job.to_string(), &epoch])
+}
+
 pub(super) fn release(connection: &Connection, job: JobId, epoch: u32, now: Now) -> Outcome<bool> {
-    let found = jobs::load(
-        connection,
-        "id = ?1 AND epoch = ?2 AND lease_until IS NOT NULL",
-        &[&job.to_string(), &epoch],
-    )?;
-    let Some(stored) = found else { return Ok(false) };
+    let Some(stored) = of_attempt(connection, job, epoch)? else { return Ok(false) };
+    lose(connection, stored, now)?;
+    Ok(true)
+}
+
+pub(super) fn hand_over(
+    connection: &Connection,
+    job: JobId,
+    epoch: u32,
+    now: Now,
+) -> Outcome<bool> {
+    let Some(mut stored) = of_attempt(connection, job, epoch)? else { return Ok(false) };
+    stored.handovers += 1;
     lose(connection, stored, now)?;
     Ok(true)
 }

@@ -29,9 +29,11 @@ pub(super) struct Stored {
     pub(super) cause: Option<Cause>,
     /// When a bot may start.
     pub(super) run_at: Timestamp,
+    /// How many of its bots were not lost, but left because their server stopped.
+    pub(super) handovers: u32,
 }
 
-const COLUMNS: &str = "SELECT consumer, live, job, link, epoch, token_hash, lease_until, applied, sequence, cause, run_at FROM jobs";
+const COLUMNS: &str = "SELECT consumer, live, job, link, epoch, token_hash, lease_until, applied, sequence, cause, run_at, handovers FROM jobs";
 
 fn stored(row: &Row<'_>) -> Outcome<Stored> {
     let text = |index| row.get::<_, String>(index);
@@ -52,6 +54,7 @@ fn stored(row: &Row<'_>) -> Outcome<Stored> {
             .map(|cause| read_as(serde_json::from_str(&cause), "a job's cause"))
             .transpose()?,
         run_at: Timestamp::from_millis(row.get(10)?),
+        handovers: row.get(11)?,
     })
 }
 
@@ -105,7 +108,7 @@ pub(super) fn save(
     connection
         .prepare_cached(
             "UPDATE jobs SET status = ?2, job = ?3, epoch = ?4, token_hash = ?5, lease_until = ?6,
-                applied = ?7, sequence = ?8, cause = ?9, run_at = ?10 WHERE id = ?1",
+                applied = ?7, sequence = ?8, cause = ?9, run_at = ?10, handovers = ?11 WHERE id = ?1",
         )?
         .execute(params![
             stored.job.id.to_string(),
@@ -117,7 +120,8 @@ pub(super) fn save(
             stored.applied,
             stored.sequence,
             read_as(cause, "a job's cause")?,
-            stored.run_at.as_millis()
+            stored.run_at.as_millis(),
+            stored.handovers
         ])?;
     Ok(())
 }

@@ -181,6 +181,10 @@ impl Store for SqliteStore {
         self.writer.write(move |connection| bots::release(connection, job, epoch, now)).await
     }
 
+    async fn hand_over(&self, job: JobId, epoch: u32, now: Now) -> Result<bool> {
+        self.writer.write(move |connection| bots::hand_over(connection, job, epoch, now)).await
+    }
+
     async fn reap(&self, all: bool, now: Now) -> Result<Vec<JobId>> {
         let reap = move |connection: &_| {
             if all {

@@ -12,6 +12,7 @@ const STEPS: &[&str] = &[
     include_str!("endpoints.sql"),
     include_str!("rotation.sql"),
     include_str!("tally.sql"),
+    include_str!("handovers.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.

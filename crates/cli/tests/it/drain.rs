@@ -1,0 +1,128 @@
+//! SIGTERM: no new jobs, meetings to their end or handed over whole, and a second one that does not wait.
+
+use std::time::{Duration, Instant};
+
+use meetbot::{Job, JobStatus, Manifest, NewJob, Request, blocking::MeetBot};
+use tempfile::TempDir;
+use xtask::ffmpeg::decodes;
+
+use crate::program::{PATIENCE, client, create_key, sandbox, serve, serve_with};
+
+const DRAIN: &str = "MEETBOT_SERVER_DRAIN_SECONDS";
+
+/// Asks again until `wanted` answers.
+#[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
+fn awaited<T>(what: &str, mut wanted: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE * 2;
+    loop {
+        if let Some(found) = wanted() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what} never comes");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+fn await_job(client: &MeetBot, id: &str, wanted: impl Fn(&Job) -> bool) -> Job {
+    awaited(id, || client.get_bot(id).unwrap().filter(|job| wanted(job)))
+}
+
+fn dispatch(client: &MeetBot, seconds: u32) -> String {
+    let meeting_url = format!("https://sandbox.meetbot.dev/two-speakers?seconds={seconds}");
+    client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id.to_string()
+}
+
+/// Waits until the server says that it takes no more jobs.
+fn await_draining(url: &str, key: &str) {
+    let client = MeetBot::builder().api_key(key).base_url(url).max_retries(0).build().unwrap();
+    let refusal =
+        awaited("the refusal", || client.request(Request::new("GET", "/readyz").unwrap()).err());
+    assert_eq!(refusal.status(), Some(503), "{refusal}");
+    assert!(refusal.to_string().contains("takes no more jobs"), "{refusal}");
+}
+
+#[test]
+fn meetings_end_by_themselves_while_new_jobs_wait_for_the_next_server() {
+    let data = TempDir::new().unwrap();
+    let (server, url) = serve_with(data.path(), None, &[(DRAIN, "300")]);
+    let (key, _) = create_key(data.path(), &[]);
+    let one = client(&url, &key);
+    let first = dispatch(&one, 6);
+    await_job(&one, &first, |job| job.status == JobStatus::Recording);
+    server.signal();
+    await_draining(&url, &key);
+    // The API serves on: a job is taken on, and a bot still obeys.
+    let second = dispatch(&one, 2);
+    one.send_chat_message(&first, "still here").unwrap();
+    assert_eq!(server.ended(), Some(0));
+
+    let (_server, url) = serve(data.path(), None);
+    let next = client(&url, &key);
+    let job = next.get_bot(&first).unwrap().unwrap();
+    assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 1), "{job:#?}");
+    assert!(next.manifest(&first).unwrap().complete);
+    let job = await_job(&next, &second, |job| job.status.is_final());
+    assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 1), "{job:#?}");
+}
+
+#[test]
+fn a_meeting_that_takes_too_long_is_handed_over_with_whole_files() {
+    let data = TempDir::new().unwrap();
+    let (_sandbox, address) = sandbox();
+    let (server, url) = serve_with(data.path(), Some(&address), &[(DRAIN, "1")]);
+    let (key, _) = create_key(data.path(), &[]);
+    let one = client(&url, &key);
+    let id = dispatch(&one, 15);
+    await_job(&one, &id, |job| job.status == JobStatus::Recording);
+    assert_eq!(server.terminate(), Some(0));
+    let first = data.path().join(format!("recordings/{id}/e1"));
+    let left: Vec<_> = std::fs::read_dir(&first)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "webm"))
+        .collect();
+    assert!(left.len() >= 2, "{left:?}");
+    for file in &left {
+        decodes(file);
+    }
+
+    let (_server, url) = serve(data.path(), Some(&address));
+    let next = client(&url, &key);
+    let job = await_job(&next, &id, |job| job.status.is_final());
+    assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 2), "{job:#?}");
+    let manifest: Manifest = next.manifest(&id).unwrap();
+    assert_eq!(manifest.attempts.len(), 2, "{manifest:#?}");
+    let statuses: Vec<String> = next
+        .events(&id, None)
+        .unwrap()
+        .data
+        .into_iter()
+        .filter(|event| event.event == "job.status_changed")
+        .map(|event| event.data.status.to_string())
+        .collect();
+    let expected = [
+        "joining",
+        "in_call",
+        "recording",
+        "queued",
+        "joining",
+        "in_call",
+        "recording",
+        "finalizing",
+        "completed",
+    ];
+    assert_eq!(statuses, expected);
+}
+
+#[test]
+fn a_second_signal_does_not_wait() {
+    let data = TempDir::new().unwrap();
+    let (server, url) = serve_with(data.path(), None, &[(DRAIN, "3600")]);
+    let (key, _) = create_key(data.path(), &[]);
+    let client = client(&url, &key);
+    let id = dispatch(&client, 600);
+    await_job(&client, &id, |job| job.status == JobStatus::Recording);
+    server.signal();
+    await_draining(&url, &key);
+    assert_eq!(server.terminate(), Some(1));
+}
