@@ -1,6 +1,9 @@
 //! `meetbot keys create|list|revoke`: works on the store of a data folder, also while a server runs on it.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use meetbot_orchestrator::{
     clock::{Clock, Now},
@@ -77,6 +80,11 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
 }
 
 impl FolderArgs {
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.data_dir
+    }
+
     /// The store in it.
     pub(crate) fn store(&self) -> anyhow::Result<SqliteStore> {
         prepare(&self.data_dir)?;

@@ -1,5 +1,6 @@
 //! `meetbot`: the one binary. Parses the command line, runs one command, and turns its outcome into an exit code.
 
+mod backup;
 mod completions;
 mod connection;
 mod demo;
@@ -58,6 +59,8 @@ enum Command {
     /// What became of each webhook; receive webhooks on this machine; check a signature.
     #[command(subcommand)]
     Webhooks(webhooks::Command),
+    /// Copy a server's database into a file, also while the server runs.
+    Backup(backup::Args),
     /// Run the sandbox in a process of its own, or list its scenarios.
     #[command(subcommand)]
     Sandbox(sandbox::Command),
@@ -93,6 +96,7 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Jobs(command) => jobs::run(command, &connection, output).await,
         Command::Keys(command) => keys::run(command, output).await,
         Command::Webhooks(command) => webhooks::run(command, &connection, output).await,
+        Command::Backup(args) => backup::run(&args, output),
         Command::Sandbox(command) => sandbox::run(command, output).await,
         Command::Completions(args) => Ok(completions::run(args)),
     }

@@ -54,6 +54,7 @@ fn every_command_has_help() {
         &["webhooks", "rotate"],
         &["webhooks", "listen"],
         &["webhooks", "verify"],
+        &["backup"],
         &["sandbox", "serve"],
         &["sandbox", "list"],
         &["completions"],

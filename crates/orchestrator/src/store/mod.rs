@@ -21,7 +21,7 @@ use meetbot_types::{
 
 pub use self::{
     bots::{Claimed, Reported},
-    sqlite::SqliteStore,
+    sqlite::{Backup, BackupError, SqliteStore, backup},
     tally::{Ended, Tally},
 };
 use crate::{clock::Now, webhooks::breaker::Lane};

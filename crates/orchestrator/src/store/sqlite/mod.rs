@@ -1,6 +1,7 @@
 //! The store on SQLite: one writer with group commit, a few readers, every answer on disk.
 
 mod answers;
+mod backup;
 mod bots;
 mod consumers;
 mod deliveries;
@@ -24,6 +25,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
+pub use self::backup::{Backup, BackupError, backup};
 use self::writer::Writer;
 use super::StoreError;
 use crate::{clock::Clock, metrics::StoreTimes};

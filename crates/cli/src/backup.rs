@@ -1,0 +1,42 @@
+//! `meetbot backup`: a copy of a server's database, also while it runs.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use meetbot_orchestrator::store;
+use serde_json::json;
+
+use crate::{keys::FolderArgs, output::Output};
+
+/// The arguments of `backup`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    folder: FolderArgs,
+    /// The new file; one that is there already is not overwritten.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// Makes the copy, and says what is not in it.
+pub(crate) fn run(args: &Args, output: Output) -> anyhow::Result<ExitCode> {
+    let data = args.folder.path();
+    let backup = store::backup(data, &args.file)?;
+    let recordings = data.join("recordings");
+    output.object(&json!({
+        "file": args.file,
+        "bytes": backup.bytes,
+        "jobs": backup.jobs,
+        "notIncluded": [recordings],
+    }))?;
+    output.line(format_args!(
+        "{}: {} jobs, {} bytes; it holds webhook secrets, so keep it as you keep those",
+        args.file.display(),
+        backup.jobs,
+        backup.bytes
+    ));
+    output.remark(format_args!(
+        "not in it: the recordings, in {}; copy them after this backup, so that every manifest it names is there",
+        recordings.display()
+    ));
+    Ok(ExitCode::SUCCESS)
+}

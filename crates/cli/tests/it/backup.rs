@@ -1,0 +1,92 @@
+//! `meetbot backup`: taken from a server that works, and served by another.
+
+use std::{
+    collections::HashSet,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use meetbot::{JobStatus, ListBots, NewJob};
+use tempfile::TempDir;
+
+use crate::program::{Said, client, create_key, meetbot, run, serve};
+
+fn backup(data_dir: &Path, file: &Path) -> Said {
+    run(meetbot().args(["backup", "--json", "--data-dir"]).arg(data_dir).arg(file))
+}
+
+#[test]
+fn a_backup_of_a_busy_server_holds_all_that_was_acknowledged_and_another_server_goes_on_from_it() {
+    let data = TempDir::new().unwrap();
+    let (server, url) = serve(data.path(), None);
+    let (key, _) = create_key(data.path(), &[]);
+    let first = client(&url, &key);
+    let recorded = first
+        .dispatch_bot(NewJob {
+            meeting_url: "https://sandbox.meetbot.dev/two-speakers?seconds=1".to_owned(),
+            ..NewJob::default()
+        })
+        .unwrap();
+    let recorded = first.wait_for_bot(&recorded.id.to_string(), None).unwrap();
+    assert_eq!(recorded.status, JobStatus::Completed);
+    let ahead = || NewJob {
+        meeting_url: "https://sandbox.meetbot.dev/two-speakers".to_owned(),
+        join_at: Some(recorded.created_at + std::time::Duration::from_hours(24)),
+        ..NewJob::default()
+    };
+    let copy = data.path().join("copy.db");
+    let (taken, mut acknowledged) = (AtomicBool::new(false), HashSet::new());
+    let said = std::thread::scope(|scope| {
+        let busy = scope.spawn(|| {
+            while !taken.load(Ordering::Relaxed) {
+                first.dispatch_bot(ahead()).unwrap();
+            }
+        });
+        for _ in 0..20 {
+            acknowledged.insert(first.dispatch_bot(ahead()).unwrap().id);
+        }
+        let said = backup(data.path(), &copy);
+        taken.store(true, Ordering::Relaxed);
+        busy.join().unwrap();
+        said
+    });
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let told = said.json();
+    assert!(told["jobs"].as_u64().unwrap() > 20, "{told}");
+    assert!(told["notIncluded"][0].as_str().unwrap().ends_with("/recordings"), "{told}");
+    assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    server.kill();
+
+    // As after a lost disk: the folder is new, the recordings come from elsewhere.
+    let kept = TempDir::new().unwrap();
+    fs::rename(&copy, kept.path().join("meetbot.db")).unwrap();
+    fs::rename(data.path().join("recordings"), kept.path().join("recordings")).unwrap();
+    fs::remove_dir_all(data.path()).unwrap();
+    fs::create_dir(data.path()).unwrap();
+    for part in ["meetbot.db", "recordings"] {
+        fs::rename(kept.path().join(part), data.path().join(part)).unwrap();
+    }
+    let (_server, url) = serve(data.path(), None);
+    let next = client(&url, &key);
+    let there: HashSet<_> = next.bots(&ListBots::default()).map(|job| job.unwrap().id).collect();
+    assert_eq!(acknowledged.difference(&there).collect::<Vec<_>>(), Vec::<&meetbot::JobId>::new());
+    assert_eq!(there.len() as u64, told["jobs"].as_u64().unwrap());
+    assert_eq!(next.manifest(&recorded.id.to_string()).unwrap().tracks.len(), 2);
+}
+
+#[test]
+fn a_backup_overwrites_nothing_and_needs_a_database() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("kept");
+    fs::write(&file, b"mine").unwrap();
+    let said = backup(data.path(), &data.path().join("copy.db"));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("--data-dir"), "{said:?}");
+    create_key(data.path(), &[]);
+    let said = backup(data.path(), &file);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("overwrites nothing"), "{said:?}");
+    assert_eq!(fs::read(&file).unwrap(), b"mine");
+}
