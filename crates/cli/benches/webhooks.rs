@@ -346,9 +346,8 @@ async fn alive(bots: &mut [Bot], work: impl Future<Output = ()>) {
         tokio::select! {
             () = &mut work => return,
             _ = beats.tick() => {
-                for bot in &mut *bots {
-                    bot.report(vec![BotReport::Heartbeat { media: MediaCounters::default() }]).await;
-                }
+                let beat = || vec![BotReport::Heartbeat { media: MediaCounters::default() }];
+                futures_util::future::join_all(bots.iter_mut().map(|bot| bot.report(beat()))).await;
             }
         }
     }

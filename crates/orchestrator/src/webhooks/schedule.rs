@@ -73,6 +73,18 @@ mod tests {
     }
 
     #[test]
+    fn the_document_gives_the_waits() {
+        let told = |wait: &Duration| match wait.as_secs() {
+            seconds @ 0..60 => format!("{seconds} s"),
+            seconds @ 60..3_600 => format!("{} min", seconds / 60),
+            seconds => format!("{} h", seconds / 3_600),
+        };
+        let waits = WAITS.iter().map(told).collect::<Vec<_>>().join(", ");
+        let document = std::fs::read_to_string(xtask::spec_file::path("docs/webhooks.md")).unwrap();
+        assert!(document.contains(&format!("after {waits},")), "docs/webhooks.md: {waits}");
+    }
+
+    #[test]
     fn success_and_gone_end_it() {
         assert_eq!(after(1, 204, None), Verdict::Delivered);
         assert_eq!(after(1, 410, None), Verdict::Dead);
