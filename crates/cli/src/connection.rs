@@ -19,6 +19,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Where it is, if that was said.
+    pub(crate) fn base_url(&self) -> Option<&str> {
+        self.base_url.as_deref()
+    }
+
     /// The SDK's client for it.
     pub(crate) fn client(&self) -> anyhow::Result<MeetBot> {
         let builder = self.base_url.iter().fold(MeetBot::builder(), meetbot::Builder::base_url);

@@ -5,6 +5,7 @@ mod completions;
 mod connection;
 mod demo;
 mod dispatch;
+mod doctor;
 mod jobs;
 mod keys;
 mod launcher;
@@ -59,6 +60,8 @@ enum Command {
     /// What became of each webhook; receive webhooks on this machine; check a signature.
     #[command(subcommand)]
     Webhooks(webhooks::Command),
+    /// Look whether this machine and its server are well, and say what to do where they are not.
+    Doctor(doctor::Args),
     /// Copy a server's database into a file, also while the server runs.
     Backup(backup::Args),
     /// Run the sandbox in a process of its own, or list its scenarios.
@@ -96,6 +99,7 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Jobs(command) => jobs::run(command, &connection, output).await,
         Command::Keys(command) => keys::run(command, output).await,
         Command::Webhooks(command) => webhooks::run(command, &connection, output).await,
+        Command::Doctor(args) => doctor::run(&args, &connection, output).await,
         Command::Backup(args) => backup::run(&args, output),
         Command::Sandbox(command) => sandbox::run(command, output).await,
         Command::Completions(args) => Ok(completions::run(args)),

@@ -18,9 +18,9 @@ use crate::{
     output::{Output, Usage},
 };
 
-/// The arguments of `serve`. They win over the environment, which wins over the file.
+/// Where a server's settings come from. These win over the environment, which wins over the file.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct Settings {
     /// Where the API listens; port 0 takes a free one [default: 127.0.0.1:3010]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
@@ -30,6 +30,13 @@ pub(crate) struct Args {
     /// A file with settings, like the one that --print-config prints.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+/// The arguments of `serve`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    settings: Settings,
     /// Print the annotated default settings and exit.
     #[arg(long)]
     print_config: bool,
@@ -38,8 +45,9 @@ pub(crate) struct Args {
     sandbox: Option<String>,
 }
 
-impl Args {
-    fn config(&self) -> anyhow::Result<Config> {
+impl Settings {
+    /// The settings, complete and checked.
+    pub(crate) fn config(&self) -> anyhow::Result<Config> {
         let file = match &self.config {
             Some(path) => Some(
                 std::fs::read_to_string(path)
@@ -69,7 +77,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         return Ok(ExitCode::SUCCESS);
     }
     log("info");
-    let config = args.config()?;
+    let config = args.settings.config()?;
     let drain = config.drain.as_secs();
     let (server, sandbox) = start(config, args.sandbox).await?;
     let key = first_key(&server).await?;

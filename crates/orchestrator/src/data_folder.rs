@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -61,6 +61,54 @@ impl DataFolder {
     }
 }
 
+/// A data folder as it is found, without touching it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundFolder {
+    /// The user whose it is.
+    pub owner: u32,
+    /// Who may do what in it, as in 0o700.
+    pub mode: u32,
+    /// A server runs on it.
+    pub in_use: bool,
+}
+
+impl FoundFolder {
+    /// Looks at it; `None` where there is nothing.
+    pub fn look(path: &Path) -> io::Result<Option<Self>> {
+        let found = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            found => found?,
+        };
+        if !found.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is not a folder"));
+        }
+        let in_use = match File::open(path.join("lock")) {
+            Ok(lock) => matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+        Ok(Some(Self { owner: found.uid(), mode: found.mode() & 0o777, in_use }))
+    }
+}
+
+/// Room on the disk that holds something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes that this program may still write.
+    pub free: u64,
+}
+
+impl Space {
+    /// Of the disk that holds this path.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        let disk = rustix::fs::statvfs(path)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+        Ok(Self { total: bytes(disk.f_blocks), free: bytes(disk.f_bavail) })
+    }
+}
+
 /// Makes the folder where there is none, without locking it: for what may happen while a server runs on it.
 pub fn prepare(path: &Path) -> Result<(), DataFolderError> {
     make(path).map_err(|error| DataFolderError::Unusable { path: path.to_owned(), error })
@@ -83,7 +131,11 @@ mod tests {
         let folder = DataFolder::open(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         assert!(matches!(DataFolder::open(&path), Err(DataFolderError::InUse(_))));
+        let found = FoundFolder::look(&path).unwrap().unwrap();
+        assert_eq!((found.mode, found.in_use), (0o700, true));
         drop(folder);
+        assert!(!FoundFolder::look(&path).unwrap().unwrap().in_use);
+        assert_eq!(FoundFolder::look(&parent.path().join("b")).unwrap(), None);
         assert!(DataFolder::open(&path).is_ok());
     }
 

@@ -17,7 +17,7 @@ mod webhooks;
 
 pub use self::{
     config::Config,
-    data_folder::{DataFolder, DataFolderError, prepare},
+    data_folder::{DataFolder, DataFolderError, FoundFolder, Space, prepare},
     dispatch::Launcher,
     start::{Orchestrator, SandboxLink, StartError},
 };

@@ -55,6 +55,7 @@ fn every_command_has_help() {
         &["webhooks", "listen"],
         &["webhooks", "verify"],
         &["backup"],
+        &["doctor"],
         &["sandbox", "serve"],
         &["sandbox", "list"],
         &["completions"],

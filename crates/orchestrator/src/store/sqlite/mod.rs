@@ -110,6 +110,22 @@ impl SqliteStore {
         })
     }
 
+    /// Whether this program can work on the database in the data folder, without changing it. `false` where there is none yet.
+    pub fn check(data: &Path) -> Result<bool, StoreError> {
+        let path = data.join(FILE);
+        if !path.exists() {
+            return Ok(false);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let checked = || -> Outcome<()> {
+            let connection = Connection::open_with_flags(&path, flags)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            schema::check(&connection)
+        };
+        checked()?;
+        Ok(true)
+    }
+
     /// How long its transactions take.
     pub(crate) const fn times(&self) -> &StoreTimes {
         &self.times

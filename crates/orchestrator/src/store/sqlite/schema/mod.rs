@@ -23,15 +23,23 @@ pub(super) fn bring_up(connection: &Connection) -> Outcome<()> {
     Ok(())
 }
 
-fn take(connection: &Connection, steps: &[&str]) -> Outcome<()> {
+/// Refuses a database that a newer program has changed.
+pub(super) fn check(connection: &Connection) -> Outcome<()> {
+    missing(connection, STEPS).map(|_| ())
+}
+
+fn missing<'a>(connection: &Connection, steps: &'a [&'a str]) -> Outcome<&'a [&'a str]> {
     let version: usize = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let Some(missing) = steps.get(version..) else {
-        return Err(Problem::Corrupt(format!(
+    steps.get(version..).ok_or_else(|| {
+        Problem::Corrupt(format!(
             "its schema has version {version}, this program knows {}: use a newer meetbot",
             steps.len()
-        )));
-    };
-    for step in missing {
+        ))
+    })
+}
+
+fn take(connection: &Connection, steps: &[&str]) -> Outcome<()> {
+    for step in missing(connection, steps)? {
         connection.execute_batch(step)?;
     }
     connection.pragma_update(None, "user_version", steps.len())?;

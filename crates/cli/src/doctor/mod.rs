@@ -1,0 +1,103 @@
+//! `meetbot doctor`: looks at everything a server needs, and says what to do about what is missing.
+
+mod folder;
+mod machine;
+mod programs;
+mod server;
+
+use std::process::ExitCode;
+
+use meetbot_orchestrator::clock::Clock;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{connection::Connection, output::Output, serve::Settings};
+
+/// The arguments of `doctor`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The exit code is 1 when something fails, and 0 otherwise; a warning fails nothing."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// As it should be.
+    Ok,
+    /// A server runs, but not as well as it could.
+    Warn,
+    /// No server runs like this.
+    Fail,
+}
+
+/// What was found where it was looked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Finding {
+    check: &'static str,
+    state: State,
+    found: String,
+    #[serde(rename = "do")]
+    remedy: Option<String>,
+}
+
+impl Finding {
+    fn ok(check: &'static str, found: impl Into<String>) -> Self {
+        Self { check, state: State::Ok, found: found.into(), remedy: None }
+    }
+
+    fn warn(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let (found, remedy) = (found.into(), Some(remedy.into()));
+        Self { check, state: State::Warn, found, remedy }
+    }
+
+    fn fail(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { state: State::Fail, ..Self::warn(check, found, remedy) }
+    }
+}
+
+/// Looks at everything, and prints each finding.
+pub(crate) async fn run(
+    args: &Args,
+    connection: &Connection,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let now = Clock::start().now().wall;
+    let mut findings = Vec::new();
+    match args.settings.config() {
+        Ok(config) => {
+            findings.push(Finding::ok("config", "every setting can be used"));
+            let (in_use, found) = folder::look(&config.data_dir);
+            findings.extend(found);
+            findings.push(machine::listen(config.listen, in_use));
+            findings.push(machine::udp());
+            findings.push(machine::open_files(config.max_bots));
+            findings.extend(server::look(connection.base_url(), config.listen, in_use, now).await);
+        }
+        Err(error) => {
+            let remedy = "`meetbot serve --print-config` prints all settings with what they mean";
+            findings.push(Finding::fail("config", format!("{error:#}"), remedy));
+        }
+    }
+    findings.push(machine::clock(now));
+    findings.extend(programs::look());
+
+    let well = findings.iter().all(|finding| finding.state != State::Fail);
+    output.object(&json!({"ok": well, "checks": findings}))?;
+    for Finding { check, state, found, remedy } in &findings {
+        let state = match state {
+            State::Ok => "ok",
+            State::Warn => "warn",
+            State::Fail => "FAIL",
+        };
+        output.line(format_args!("{state:<4}  {check:<12}  {found}"));
+        if let Some(remedy) = remedy {
+            output.line(format_args!("{:20}→ {remedy}", ""));
+        }
+    }
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

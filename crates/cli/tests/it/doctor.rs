@@ -1,0 +1,101 @@
+//! `meetbot doctor`: on a machine without a server, beside one that runs, and on settings and folders that do not fit.
+
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{Said, create_key, meetbot, run, serve};
+
+/// A port that nobody listens on.
+fn free_port() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+fn doctor(data_dir: &Path, more: &[&str]) -> Said {
+    let mut command = meetbot();
+    command.args(["doctor", "--json", "--data-dir"]).arg(data_dir).args(more);
+    run(&mut command)
+}
+
+/// The state of a check, what was found, and what to do.
+#[track_caller]
+fn check(said: &Said, name: &str) -> (String, String, Value) {
+    let report = said.json();
+    let checks = report["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["check"] == name);
+    let check = check.unwrap_or_else(|| panic!("{name} is not checked: {report}"));
+    let text = |field: &str| check[field].as_str().unwrap().to_owned();
+    (text("state"), text("found"), check["do"].clone())
+}
+
+#[test]
+fn a_machine_without_a_server_is_well_and_left_as_it_was() {
+    let parent = TempDir::new().unwrap();
+    let data = parent.path().join("data");
+    let said = doctor(&data, &["--listen", &free_port()]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(said.json()["ok"], true);
+    for name in ["config", "data folder", "port", "udp", "server", "chromium"] {
+        assert_eq!(check(&said, name).0, "ok", "{name}: {said:?}");
+    }
+    for name in ["disk space", "open files", "clock", "ffmpeg"] {
+        assert_ne!(check(&said, name).0, "fail", "{name}: {said:?}");
+    }
+    assert!(!data.exists());
+    // The same for people: a line for each.
+    let said = run(meetbot().args(["doctor", "--listen", &free_port(), "--data-dir"]).arg(&data));
+    assert!(said.out.contains("ok    data folder "), "{said:?}");
+}
+
+#[test]
+fn a_server_that_runs_is_asked_how_it_is() {
+    let data = TempDir::new().unwrap();
+    let (server, url) = serve(data.path(), None);
+    let listen = url.strip_prefix("http://").unwrap();
+    let (key, _) = create_key(data.path(), &[]);
+    let with_key = |key: &str| {
+        let mut command = meetbot();
+        command.args(["doctor", "--json", "--listen", listen, "--data-dir"]).arg(data.path());
+        run(command.env("MEETBOT_API_KEY", key))
+    };
+    let said = with_key(&key);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(check(&said, "data folder").1.contains("a server runs on it"), "{said:?}");
+    assert!(check(&said, "port").1.contains("the running server's"), "{said:?}");
+    for name in ["server", "ready", "key", "database"] {
+        assert_eq!(check(&said, name).0, "ok", "{name}: {said:?}");
+    }
+    let said = with_key("mb_test_nobody");
+    assert_eq!((said.code, check(&said, "key").0.as_str()), (Some(1), "fail"), "{said:?}");
+    assert!(!said.out.contains("mb_test_nobody"), "the key shows: {said:?}");
+    server.kill();
+    let said = doctor(data.path(), &["--listen", listen, "--base-url", &url]);
+    assert_eq!((said.code, check(&said, "server").0.as_str()), (Some(1), "fail"), "{said:?}");
+}
+
+#[test]
+fn what_does_not_fit_fails_and_says_what_to_do() {
+    let data = TempDir::new().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let said = doctor(data.path(), &["--listen", &listen]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let (state, found, remedy) = check(&said, "port");
+    assert_eq!(state, "fail");
+    assert!(found.contains(&listen) && remedy.as_str().unwrap().contains("server.listen"));
+
+    let config = data.path().join("config.toml");
+    fs::write(&config, "[server]\nlissten = \"x\"").unwrap();
+    let said = doctor(data.path(), &["--config", config.to_str().unwrap()]);
+    let (state, found, _) = check(&said, "config");
+    assert_eq!((said.code, state.as_str()), (Some(1), "fail"));
+    assert!(found.contains("server.lissten"), "{found}");
+
+    fs::set_permissions(data.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(data.path().join("meetbot.db"), b"not a database at all, only some text").unwrap();
+    let said = doctor(data.path(), &["--listen", &free_port()]);
+    assert_eq!(check(&said, "data folder").0, "warn", "{said:?}");
+    assert_eq!(check(&said, "database").0, "fail", "{said:?}");
+    assert_eq!(said.code, Some(1));
+}
