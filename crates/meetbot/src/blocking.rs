@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use meetbot_types::{
-    ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Job, Manifest, NewJob, Page,
+    ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job, Manifest, NewJob, Page,
     TimelineEvent,
 };
 use tokio::{
@@ -278,6 +278,11 @@ impl MeetBot {
     /// See [`crate::MeetBot::deliveries`].
     pub fn deliveries(&self, list: &ListDeliveries) -> Result<Page<Delivery>, Error> {
         self.call(endpoint::deliveries(list))
+    }
+
+    /// See [`crate::MeetBot::host`].
+    pub fn host(&self) -> Result<Host, Error> {
+        self.call(endpoint::host())
     }
 
     /// See [`crate::MeetBot::get_delivery`].

@@ -5,7 +5,7 @@ use std::{error::Error as StdError, path::Path, time::Duration};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use meetbot_types::{
-    ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Job, Manifest, NewJob, Page,
+    ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job, Manifest, NewJob, Page,
     TimelineEvent,
 };
 
@@ -265,6 +265,12 @@ impl MeetBot {
     /// Where calls go, without a slash at the end.
     pub fn base_url(&self) -> &str {
         self.transport.base_url()
+    }
+
+    /// How the server's machine is, and how much the server does (`GET /api/v1/admin/host`). It needs a key with the scope `admin`, and takes a fifth of a second,
+    /// for which the processors are watched.
+    pub async fn host(&self) -> Result<Host, Error> {
+        self.transport.call(endpoint::host()).await
     }
 
     /// A webhook delivery with every try, or `None` when there is none with this id (`GET /api/v1/webhooks/deliveries/{id}`).

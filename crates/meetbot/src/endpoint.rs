@@ -1,7 +1,7 @@
 //! Every call of the API as data, so that async and blocking share all but the last line.
 
 use meetbot_types::{
-    ControlResult, DeletionReceipt, Delivery, DeliveryState, ErasureReceipt, Job, JobStatus,
+    ControlResult, DeletionReceipt, Delivery, DeliveryState, ErasureReceipt, Host, Job, JobStatus,
     Manifest, NewJob, Page, Platform, TimelineEvent, Timestamp,
 };
 use reqwest::Method;
@@ -152,6 +152,10 @@ pub(crate) fn deliveries(list: &ListDeliveries) -> Endpoint<Page<Delivery>> {
     append(&mut query, "limit", list.limit.as_ref());
     append(&mut query, "cursor", list.cursor.as_ref());
     Endpoint::get(with_query("/api/v1/webhooks/deliveries", &query.finish()), models::plain)
+}
+
+pub(crate) fn host() -> Endpoint<Host> {
+    Endpoint::get("/api/v1/admin/host".to_owned(), models::plain)
 }
 
 pub(crate) fn get_delivery(delivery_id: &str) -> Result<Endpoint<Delivery>, Error> {

@@ -47,9 +47,9 @@ mod vectors;
 pub use meetbot_types::{
     AutoLeave, AutoLeaveConfig, CommandId, ControlAction, ControlResult, ControlState,
     DeletionReceipt, Delivery, DeliveryId, DeliveryState, DeliveryTry, Endpoint, EndpointState,
-    ErasureReceipt, ErrorCode, EventId, EventName, FailureCode, Issue, Job, JobId, JobStatus,
+    ErasureReceipt, ErrorCode, EventId, EventName, FailureCode, Host, Issue, Job, JobId, JobStatus,
     LeaveReason, Manifest, Metadata, NewJob, Page, Permission, Platform, Recording, RecordingState,
-    RemovedObject, Rule, TimelineEvent, Timestamp, Webhooks, manifest,
+    RemovedObject, Rule, TimelineEvent, Timestamp, Webhooks, host, manifest,
 };
 
 pub use crate::{

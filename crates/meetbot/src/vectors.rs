@@ -3,7 +3,7 @@
 use std::fs;
 
 use meetbot_types::{
-    ControlResult, DeletionReceipt, Delivery, ErasureReceipt, JobEvent, JobStatus, Manifest,
+    ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, JobEvent, JobStatus, Manifest,
     TimelineEvent, Timestamp, WebhookEvent, signature,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -165,6 +165,7 @@ fn request(case: &Value) {
             limit,
             cursor: owned("cursor"),
         })),
+        "host" => parts(endpoint::host()),
         "get_delivery" => parts(endpoint::get_delivery(text(&arguments["deliveryId"])).unwrap()),
         "redeliver" => parts(endpoint::redeliver(text(&arguments["deliveryId"])).unwrap()),
         "leave_bot" => parts(endpoint::control(job_id, "leave-call").unwrap()),
@@ -202,6 +203,7 @@ fn model(case: &Value) {
         "erasure_receipt" => same::<ErasureReceipt>(case, &body),
         "deletion_receipt" => same::<DeletionReceipt>(case, &body),
         "delivery" => same::<Delivery>(case, &body),
+        "host" => same::<Host>(case, &body),
         "timeline_event" => same::<TimelineEvent>(case, &body),
         "webhook_event" => same::<WebhookEvent>(case, &body),
         model => panic!("no SDK knows the model {model:?}"),

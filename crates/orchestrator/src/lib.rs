@@ -8,6 +8,7 @@ mod data_folder;
 mod dispatch;
 mod jobs;
 pub mod keys;
+mod machine;
 mod metrics;
 mod start;
 pub mod store;

@@ -138,6 +138,7 @@ impl Orchestrator {
             stopping: stop_work.clone(),
             known_keys: Arc::new(KnownKeys::default()),
             metrics: Arc::clone(&metrics),
+            max_bots: config.max_bots,
         };
         let dispatch = Dispatch {
             store: Arc::clone(&store),

@@ -14,6 +14,7 @@ pub mod ending;
 pub mod error;
 pub mod event;
 pub mod failure;
+pub mod host;
 pub mod id;
 pub mod job;
 pub mod link;
@@ -33,6 +34,7 @@ pub use ending::{Cause, Ending};
 pub use error::{ErrorBody, ErrorCode, Issue};
 pub use event::{EventName, WebhookEvent};
 pub use failure::{Failure, FailureCode};
+pub use host::Host;
 pub use id::{CommandId, ConsumerId, DeliveryId, EventId, JobId, KeyId, RequestId};
 pub use job::{
     Job, JobEvent, JobStatus, LeaveReason, NewJob, Permission, Recording, RecordingState, Webhooks,

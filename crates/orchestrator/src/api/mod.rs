@@ -7,6 +7,7 @@ mod deliveries;
 mod error;
 mod events;
 mod health;
+mod host;
 mod ingest;
 mod jobs;
 mod known_keys;
@@ -66,6 +67,8 @@ pub(crate) struct Server {
     pub(crate) stopping: CancellationToken,
     pub(crate) known_keys: Arc<KnownKeys>,
     pub(crate) metrics: Arc<Metrics>,
+    /// How many bots may run.
+    pub(crate) max_bots: usize,
 }
 
 impl Server {
@@ -116,6 +119,7 @@ fn routes() -> OpenApiRouter<Server> {
         .merge(recording::router())
         .merge(deliveries::router())
         .merge(health::router())
+        .merge(host::router())
         .merge(metrics::router())
 }
 

@@ -134,6 +134,11 @@ impl Attempts {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(job, attempt);
     }
 
+    /// How many bots run.
+    pub(crate) fn running(&self) -> u64 {
+        u64::try_from(self.running.get()).unwrap_or(0)
+    }
+
     /// Reports of a bot were applied.
     pub(crate) fn heard(&self, heard: &Heard, now: Duration) {
         if !heard.admitted && heard.media.is_none() {

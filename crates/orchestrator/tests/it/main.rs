@@ -5,6 +5,7 @@
 mod answers;
 mod bots;
 mod drain;
+mod host;
 mod jobs;
 mod metrics;
 mod receiver;

@@ -1,0 +1,57 @@
+//! The machine, for those who run the server.
+
+use std::path::Path;
+
+use axum::{Json, extract::State};
+use meetbot_types::{ErrorBody, Host, JobStatus, host::HostBots};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Server, error::ApiError, request::Caller};
+use crate::{
+    machine,
+    store::{Scope, Tally},
+};
+
+pub(super) fn router() -> OpenApiRouter<Server> {
+    OpenApiRouter::new().routes(routes!(get_host))
+}
+
+/// Read how the server's machine is, and how much the server does.
+#[utoipa::path(get, path = "/api/v1/admin/host", tag = "operators",
+    responses(
+        (status = 200, description = "The machine", body = Host),
+        (status = 401, description = "unauthorized", body = ErrorBody),
+        (status = 403, description = "forbidden: this needs the scope admin", body = ErrorBody),
+        (status = 503, description = "unavailable", body = ErrorBody),
+    ))]
+async fn get_host(State(server): State<Server>, caller: Caller) -> Result<Json<Host>, ApiError> {
+    caller.may(Scope::Admin)?;
+    let tally = server.store.tally().await?;
+    let folder = server.recordings.parent().unwrap_or(Path::new("."));
+    let disk = machine::disk(folder).map_err(|error| silent("disk", &error))?;
+    Ok(Json(Host {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime_seconds: server.clock.now().steady.as_secs(),
+        draining: server.draining.is_cancelled(),
+        cpu: machine::cpu().await.map_err(|error| silent("processor", &error))?,
+        memory: machine::memory().map_err(|error| silent("memory", &error))?,
+        disk,
+        bots: HostBots { running: server.metrics.attempts.running(), max: server.max_bots as u64 },
+        jobs: JobStatus::ALL
+            .iter()
+            .map(|status| (status.to_string(), jobs_in(&tally, status)))
+            .collect(),
+        webhook_backlog: tally.backlog,
+    }))
+}
+
+fn silent(part: &str, error: &dyn std::fmt::Display) -> ApiError {
+    tracing::error!(%error, part, "the machine does not say how it is");
+    ApiError::unavailable(format!("the machine does not say how its {part} is"))
+}
+
+fn jobs_in(tally: &Tally, status: &JobStatus) -> u64 {
+    let open = tally.open.iter().filter(|(open, _)| open == status).map(|(_, jobs)| *jobs);
+    let ended = tally.ended.iter().filter(|ended| ended.status == *status).map(|ended| ended.jobs);
+    open.chain(ended).sum()
+}
