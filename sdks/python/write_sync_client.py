@@ -16,8 +16,8 @@ RULES = [
     (r"number of tasks, loops and threads, also\n    one loop after the other, and works", "number of threads,\n    and works"),
     (r" Cancelling the task that awaits a call\n    closes its socket\.", " Ctrl-C ends a call\n    within a tenth of a second."),
     (r"`MeetBot` in `_client.py` is made from this file by `write_sync_client.py`\.", "Made from `_async_client.py` by `write_sync_client.py`: change it there."),
-    (r"from \._loops import asend", "from ._wire import send"),
-    (r"\basend\b", "send"),
+    (r"from \._loops import anext_event, asend, asleep", "from ._wire import next_event, send, sleep"),
+    (r"\ba(next_event|send|sleep)\b", r"\1"),
     (r"\bAsyncIterator\b", "Iterator"),
     (r"\bAsyncMeetBot\b", "MeetBot"),
     (r"\bAsync([A-Z]\w+)", r"\1"),
@@ -25,8 +25,6 @@ RULES = [
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),
     (r"\basync with\b", "with"),
-    (r"\baiter_", "iter_"),
-    (r"StopAsyncIteration", "StopIteration"),
 ]
 
 

@@ -64,22 +64,56 @@ fn types(python: &Venv) -> anyhow::Result<()> {
     step("pyright", pyright)
 }
 
-/// One wheel for all: quick to build, with the TLS provider that the workspace has built already.
+/// One wheel for all, built from the source distribution, so that this is known to be whole: quickly, with the TLS provider that the
+/// workspace has built already.
 fn wheel(interpreters: &BTreeMap<u32, PathBuf>) -> anyhow::Result<PathBuf> {
     let (_, interpreter) = interpreters.first_key_value().context("no interpreter")?;
     let tools = Venv::new("tools", interpreter)?;
     step("maturin", tools.run(&["-m", "pip", "install", "--quiet", MATURIN]))?;
-    let wheels = folder().join("wheels");
-    if wheels.exists() {
-        fs::remove_dir_all(&wheels)?;
-    }
-    let mut build = tools.run(&["-m", "maturin", "build", "--quiet", "--locked"]);
-    build.args(["--profile", "dev", "--features", "aws-lc-rs"]);
-    build.arg("--interpreter").arg(interpreter).arg("--out").arg(&wheels);
+    let (sources, wheels) = (emptied("sdist")?, emptied("wheels")?);
+    let mut pack = tools.run(&["-m", "maturin", "sdist", "--quiet", "--out"]);
+    pack.arg(&sources);
+    step("source distribution", pack)?;
+    let mut unpack = tools.run(&["-m", "tarfile", "--extract"]);
+    unpack.arg(only_entry(&sources)?).arg(&sources);
+    step("unpacking it", unpack)?;
+    let unpacked = fs::read_dir(&sources)?.flatten().find(|entry| entry.path().is_dir());
+    let unpacked = unpacked.context("the source distribution holds no folder")?.path();
+    renew(&unpacked)?;
+    let mut build = tools.run(&["-m", "maturin", "build", "--quiet"]);
+    build.args(["--profile", "dev", "--features", "aws-lc-rs", "--interpreter"]);
+    build.arg(interpreter).arg("--out").arg(&wheels).current_dir(&unpacked);
     build.env("CARGO_TARGET_DIR", target());
     step("wheel", build)?;
-    let made = fs::read_dir(&wheels)?.next();
-    Ok(made.context("maturin built no wheel")??.path())
+    only_entry(&wheels)
+}
+
+/// The archive keeps no times, and cargo goes by them: as it is, it would take the last build for this one.
+fn renew(folder: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            renew(&path)?;
+        } else {
+            fs::write(&path, fs::read(&path)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// A folder of this name with nothing in it.
+fn emptied(name: &str) -> anyhow::Result<PathBuf> {
+    let emptied = folder().join(name);
+    if emptied.exists() {
+        fs::remove_dir_all(&emptied)?;
+    }
+    fs::create_dir_all(&emptied)?;
+    Ok(emptied)
+}
+
+fn only_entry(folder: &Path) -> anyhow::Result<PathBuf> {
+    let entry = fs::read_dir(folder)?.next();
+    Ok(entry.with_context(|| format!("{} is empty", folder.display()))??.path())
 }
 
 /// A virtual environment under `target/python`.

@@ -10,8 +10,8 @@ use meetbot_types::{
 };
 
 use crate::{
-    Error, ErrorKind, ListBots, ListDeliveries, Request, Response, builder::Builder, download,
-    endpoint, events, options::CallOptions, transport::Transport, wait,
+    Error, ErrorKind, Exchange, ListBots, ListDeliveries, Request, Response, builder::Builder,
+    download, endpoint, events, options::CallOptions, transport::Transport, wait,
 };
 
 /// A client of a meetbot server. Cheap to clone; clones share their connections.
@@ -49,6 +49,15 @@ impl MeetBot {
     /// ```
     pub fn with(&self, options: CallOptions) -> Result<Self, Error> {
         Ok(Self { transport: self.transport.with(options)? })
+    }
+
+    /// Each of the job's events as the JSON that it came as, for who keeps the fields that this version does not know; else like
+    /// [`MeetBot::watch`].
+    pub fn watch_json(
+        &self,
+        job_id: &str,
+    ) -> Result<impl Stream<Item = Result<String, Error>> + Send + Unpin + use<>, Error> {
+        Ok(events::watch(self.transport.clone(), endpoint::events_path(job_id)?, |json, _| json))
     }
 
     /// Sends a bot to a meeting (`POST /api/v1/jobs`). With an `external_id` that was used before, the job of that time is the answer.
@@ -217,7 +226,7 @@ impl MeetBot {
         job_id: &str,
     ) -> Result<impl Stream<Item = Result<TimelineEvent, Error>> + Send + Unpin + use<>, Error>
     {
-        Ok(events::watch(self.transport.clone(), endpoint::events_path(job_id)?))
+        Ok(events::watch(self.transport.clone(), endpoint::events_path(job_id)?, |_, event| event))
     }
 
     /// One page of webhook deliveries with every try, newest first (`GET /api/v1/webhooks/deliveries`).
@@ -238,6 +247,11 @@ impl MeetBot {
     /// ```
     pub async fn request(&self, request: Request) -> Result<Response, Error> {
         self.transport.request(request).await
+    }
+
+    /// A call of your own that you send by means of your own; see [`Exchange`].
+    pub fn exchange(&self, request: Request) -> Result<Exchange, Error> {
+        Exchange::new(self.transport.clone(), request)
     }
 
     /// The error for an answer of [`MeetBot::request`] that does not hold what its path promises, and why: [`ErrorKind::Decode`], with what

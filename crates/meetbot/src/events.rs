@@ -78,7 +78,8 @@ struct Watch {
     path: String,
     response: Option<Response>,
     parser: Parser,
-    read: VecDeque<TimelineEvent>,
+    /// Each with the JSON that it came as.
+    read: VecDeque<(String, TimelineEvent)>,
     /// Tries since the last event came.
     tried: u32,
     /// The last event that came was the job's end.
@@ -87,10 +88,13 @@ struct Watch {
 }
 
 /// The events of a job from its first, each as it happens; ends after the job's last event, or with an error.
-pub(crate) fn watch(
+///
+/// `take` says what of an event is wanted, the JSON that it came as or what was read of it.
+pub(crate) fn watch<T: Send + 'static>(
     transport: Transport,
     path: String,
-) -> impl Stream<Item = Result<TimelineEvent, Error>> + Send + Unpin + use<> {
+    take: fn(String, TimelineEvent) -> T,
+) -> impl Stream<Item = Result<T, Error>> + Send + Unpin + use<T> {
     let watch = Watch {
         transport,
         path,
@@ -101,21 +105,21 @@ pub(crate) fn watch(
         over: false,
         failed: false,
     };
-    stream::unfold(watch, async |mut watch| {
+    stream::unfold(watch, move |mut watch| async move {
         let event = watch.next().await?;
         watch.failed = event.is_err();
-        Some((event, watch))
+        Some((event.map(|(json, event)| take(json, event)), watch))
     })
     .boxed()
 }
 
 impl Watch {
-    async fn next(&mut self) -> Option<Result<TimelineEvent, Error>> {
+    async fn next(&mut self) -> Option<Result<(String, TimelineEvent), Error>> {
         while !self.failed {
-            if let Some(event) = self.read.pop_front() {
-                self.over = event.data.status.is_final();
+            if let Some(read) = self.read.pop_front() {
+                self.over = read.1.data.status.is_final();
                 self.tried = 0;
-                return Some(Ok(event));
+                return Some(Ok(read));
             }
             match self.receive().await {
                 Ok(true) => {}
@@ -179,7 +183,7 @@ impl Watch {
                 let message = format!("an event of the stream cannot be read: {}", shown(&data));
                 Error::new(ErrorKind::Decode, message).with_source(error)
             })?;
-            self.read.push_back(event);
+            self.read.push_back((data, event));
         }
         Ok(true)
     }

@@ -32,6 +32,7 @@ mod download;
 mod endpoint;
 mod error;
 mod events;
+mod exchange;
 mod models;
 mod network;
 mod options;
@@ -57,6 +58,7 @@ pub use crate::{
     client::MeetBot,
     endpoint::{ListBots, ListDeliveries},
     error::{Error, ErrorKind},
+    exchange::{Exchange, Verdict},
     options::CallOptions,
     request::{Request, Response, api_path},
     webhook::verify_webhook_signature,

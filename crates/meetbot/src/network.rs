@@ -29,7 +29,7 @@ impl Network {
     pub(crate) fn client(&self, connect_timeout: Option<Duration>) -> Result<Client, Error> {
         let mut client = Client::builder()
             .tls_backend_preconfigured(self.tls()?)
-            .user_agent(self.user_agent.as_deref().unwrap_or(USER_AGENT))
+            .user_agent(self.user_agent())
             .connect_timeout(connect_timeout.unwrap_or(CONNECT_TIMEOUT))
             .redirect(reqwest::redirect::Policy::none());
         if let Some(proxy) = &self.proxy {
@@ -41,6 +41,10 @@ impl Network {
         client.build().map_err(|error| {
             Error::configuration("there is no HTTP client to be had").with_source(error)
         })
+    }
+
+    pub(crate) fn user_agent(&self) -> &str {
+        self.user_agent.as_deref().unwrap_or(USER_AGENT)
     }
 
     /// rustls with the platform's roots. The provider is named here, since a process-wide default may be missing or another's.

@@ -6,20 +6,20 @@ use bytes::{Bytes, BytesMut};
 use meetbot_types::Timestamp;
 use reqwest::{
     Client, Method,
-    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER},
+    header::{AUTHORIZATION, HeaderMap, HeaderName, LOCATION, RETRY_AFTER},
 };
-use tokio::time::Instant;
 use tracing::Instrument as _;
 use url::Url;
 
 use crate::{
-    Error, ErrorKind, Request, Response,
+    Error, ErrorKind, Request, Response, Verdict,
     builder::Key,
     endpoint::Endpoint,
     error::shown,
+    exchange::Exchange,
     network::Network,
     options::CallOptions,
-    retry::{self, MAX_RETRIES, Outcome},
+    retry::{self, MAX_RETRIES},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,25 +28,25 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// How many redirects a GET follows.
 const MAX_REDIRECTS: u32 = 5;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A client's connections and settings; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Transport {
-    key: Arc<Key>,
+    pub(crate) key: Arc<Key>,
     base: Arc<Url>,
-    network: Arc<Network>,
+    pub(crate) network: Arc<Network>,
     http: Client,
-    options: CallOptions,
+    pub(crate) options: CallOptions,
 }
 
 /// A whole answer, whatever its status.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Transport {
@@ -107,78 +107,26 @@ impl Transport {
     pub(crate) async fn request(&self, request: Request) -> Result<Response, Error> {
         let path = request.path.split('?').next().unwrap_or_default();
         let span = tracing::debug_span!("meetbot.call", method = %request.method, path);
-        self.send(&request).instrument(span).await
+        self.send(request).instrument(span).await
     }
 
-    async fn send(&self, request: &Request) -> Result<Response, Error> {
-        let (started, mut attempts) = (Instant::now(), 0);
-        let headers = self.headers(request)?;
-        let key = headers.get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok());
-        let end = |error: Error, attempts| error.with_call(attempts, key);
+    async fn send(&self, request: Request) -> Result<Response, Error> {
+        let mut exchange = Exchange::new(self.clone(), request)?;
         loop {
-            attempts += 1;
-            let left =
-                self.options.deadline.map(|deadline| deadline.saturating_sub(started.elapsed()));
-            let limit = left.map_or(self.timeout(), |left| left.min(self.timeout()));
-            let (error, outcome) = match self.answer(request, &headers, limit).await {
-                Ok(Answer { status, headers, body }) if (200..300).contains(&status) => {
-                    let response = Response { status, headers, body, attempts };
-                    tracing::debug!(
-                        status,
-                        request_id = response.header("x-request-id"),
-                        "answered"
-                    );
-                    return Ok(response);
-                }
-                Ok(answer) => {
-                    let outcome = Outcome::Answer(answer.status);
-                    (self.refused(&answer), outcome)
-                }
-                Err(error) if error.is_transient() => (error, Outcome::Broken),
-                Err(error) => return Err(end(error, attempts)),
-            };
-            let wait =
-                retry::decide(attempts, self.max_retries(), outcome, error.retry_after(), random());
-            let left =
-                self.options.deadline.map(|deadline| deadline.saturating_sub(started.elapsed()));
-            let Some(wait) = wait.filter(|wait| left.is_none_or(|left| *wait < left)) else {
-                return Err(end(error, attempts));
-            };
-            tracing::debug!(tried = attempts, wait_ms = wait.as_millis(), %error, "the call is tried again");
-            tokio::time::sleep(wait).await;
+            let answer = self.answer(&exchange.request, exchange.limit()).await;
+            match exchange.ended(answer)? {
+                Verdict::Done(response) => return Ok(response),
+                Verdict::Again(wait) => tokio::time::sleep(wait).await,
+            }
         }
-    }
-
-    fn headers(&self, request: &Request) -> Result<HeaderMap, Error> {
-        let mut headers = request.headers.clone();
-        if request.method == Method::POST && !headers.contains_key(IDEMPOTENCY_KEY) {
-            let key = match &self.options.idempotency_key {
-                Some(key) => key.clone(),
-                None => random_key(),
-            };
-            let usable = !key.is_empty()
-                && key.len() <= 255
-                && key.bytes().all(|byte| byte.is_ascii_graphic());
-            let value =
-                usable.then(|| HeaderValue::from_str(&key).ok()).flatten().ok_or_else(|| {
-                    Error::configuration("an idempotency key is 1 to 255 visible ASCII characters")
-                })?;
-            headers.insert(IDEMPOTENCY_KEY, value);
-        }
-        Ok(headers)
     }
 
     /// One try: the whole answer, whatever its status.
-    async fn answer(
-        &self,
-        request: &Request,
-        headers: &HeaderMap,
-        limit: Duration,
-    ) -> Result<Answer, Error> {
+    async fn answer(&self, request: &Request, limit: Duration) -> Result<Answer, Error> {
         let sent = async {
             let url = self.url(&request.path)?;
-            let (method, body) = (request.method.clone(), request.body.clone());
-            let response = self.follow(method, url, headers.clone(), body).await?;
+            let (method, headers) = (request.method.clone(), request.headers.clone());
+            let response = self.follow(method, url, headers, request.body.clone()).await?;
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             let body = self.body(response, &request.method).await?;
             Ok(Answer { status, headers, body })
@@ -282,7 +230,7 @@ impl Transport {
             .with_source(why)
     }
 
-    fn refused(&self, answer: &Answer) -> Error {
+    pub(crate) fn refused(&self, answer: &Answer) -> Error {
         let body = self.key.redact(String::from_utf8_lossy(&answer.body).into_owned());
         let (request_id, retry_after) = (request_id(&answer.headers), retry_after(&answer.headers));
         Error::from_answer(answer.status, request_id, retry_after, body)
@@ -320,6 +268,11 @@ impl Transport {
         self.key.redact(url.into())
     }
 
+    /// A text for people without the API key.
+    pub(crate) fn redact(&self, text: String) -> String {
+        self.key.redact(text)
+    }
+
     fn url(&self, path: &str) -> Result<Url, Error> {
         let url = format!("{}{path}", self.base_url());
         Url::parse(&url).map_err(|error| {
@@ -350,7 +303,7 @@ pub(crate) fn random() -> f64 {
 }
 
 /// 128 random bits in hex.
-fn random_key() -> String {
+pub(crate) fn random_key() -> String {
     let mut bits = [0; 16];
     getrandom::fill(&mut bits).expect("the operating system gives randomness");
     format!("{:032x}", u128::from_le_bytes(bits))

@@ -5,7 +5,7 @@ use meetbot_types::signature;
 pub use meetbot_types::{
     EventName,
     event::{EventData, EventDetails, WebhookEvent},
-    signature::SIGNATURE_HEADER,
+    signature::{SIGNATURE_HEADER, sign, sign_standard, verify_standard},
 };
 
 /// Whether `header` (the value of `X-Meetbot-Signature`) is the signature of exactly these bytes with this secret.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use meetbot::{Builder, CallOptions, Error, MeetBot, Request, Response};
+use meetbot::{Builder, CallOptions, Error, MeetBot, Request};
 use pyo3::{
     exceptions::PyRuntimeError,
     prelude::*,
@@ -19,8 +19,10 @@ use pyo3::{
 use tokio::task::AbortHandle;
 
 use crate::{
-    completions::{Completions, Done},
+    completions::{Completions, Done, Outcome},
     convert::{Answer, configuration, exception},
+    events::Events,
+    exchange::Exchange,
     runtime,
 };
 
@@ -104,30 +106,8 @@ impl Core {
     /// Makes a call and waits for its answer, without the GIL. A signal ends it within a tick.
     fn call(&self, py: Python<'_>, parts: Parts) -> PyResult<Answer> {
         let (client, request) = self.prepare(py, parts)?;
-        let (sender, answer) = mpsc::sync_channel::<Result<Response, Error>>(1);
-        let task = runtime::get()?.spawn(async move {
-            // Nobody waits any more only when a signal ended the wait.
-            let _ = sender.send(client.request(request).await);
-        });
-        let waited = py.detach(move || {
-            loop {
-                match answer.recv_timeout(TICK) {
-                    Ok(result) => return Ok(result),
-                    Err(RecvTimeoutError::Timeout) => {
-                        if let Some(signal) = Python::attach(|py| py.check_signals().err()) {
-                            return Err(signal);
-                        }
-                    }
-                    Err(RecvTimeoutError::Disconnected) => {
-                        return Err(PyRuntimeError::new_err("the call panicked"));
-                    }
-                }
-            }
-        });
-        if waited.is_err() {
-            task.abort();
-        }
-        waited?.map(Answer).map_err(|error| exception(py, &error))
+        let result = wait(py, async move { client.request(request).await })?;
+        result.map(Answer).map_err(|error| exception(py, &error))
     }
 
     /// Begins a call whose answer goes to `future`, an `asyncio.Future` of the loop that `completions` belongs to.
@@ -141,10 +121,23 @@ impl Core {
         let (client, request) = self.prepare(py, parts)?;
         let queue = Arc::clone(&completions.0);
         let task = runtime::get()?.spawn(async move {
-            let result = client.request(request).await;
+            let result = client.request(request).await.map(Outcome::Answer);
             queue.push(Done { future, result });
         });
         Ok(Task(task.abort_handle()))
+    }
+
+    /// A call that Python sends by means of its own.
+    fn exchange(&self, py: Python<'_>, parts: Parts) -> PyResult<Exchange> {
+        let (client, request) = self.prepare(py, parts)?;
+        let exchange = client.exchange(request).map_err(|error| exception(py, &error))?;
+        Ok(Exchange(Mutex::new(exchange)))
+    }
+
+    /// The events of a job from its first, each as it happens.
+    fn watch(&self, py: Python<'_>, job_id: &str) -> PyResult<Events> {
+        let events = self.client(py)?.watch_json(job_id);
+        events.map(Events::new).map_err(|error| exception(py, &error))
     }
 
     /// The exception for an answer that does not hold what its path promises.
@@ -256,9 +249,40 @@ fn seconds(py: Python<'_>, seconds: Option<f64>) -> PyResult<Option<Duration>> {
     read.map_err(|_| configuration(py, "a time limit is a number of seconds, not below 0"))
 }
 
+/// Runs it on the runtime's thread and waits here, without the GIL. A signal ends the wait within a tick, and it with it.
+pub(crate) fn wait<T: Send + 'static>(
+    py: Python<'_>,
+    call: impl Future<Output = T> + Send + 'static,
+) -> PyResult<T> {
+    let (sender, answer) = mpsc::sync_channel(1);
+    let task = runtime::get()?.spawn(async move {
+        // Nobody waits any more only when a signal ended the wait.
+        let _ = sender.send(call.await);
+    });
+    let waited = py.detach(move || {
+        loop {
+            match answer.recv_timeout(TICK) {
+                Ok(result) => return Ok(result),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(signal) = Python::attach(|py| py.check_signals().err()) {
+                        return Err(signal);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(PyRuntimeError::new_err("the call panicked"));
+                }
+            }
+        }
+    });
+    if waited.is_err() {
+        task.abort();
+    }
+    waited
+}
+
 /// A call in flight.
 #[pyclass(frozen)]
-pub(crate) struct Task(AbortHandle);
+pub(crate) struct Task(pub(crate) AbortHandle);
 
 #[pymethods]
 impl Task {

@@ -15,7 +15,14 @@ use crate::convert::{Answer, exception};
 /// A call that has ended, and the `asyncio.Future` that waits for it.
 pub(crate) struct Done {
     pub(crate) future: Py<PyAny>,
-    pub(crate) result: Result<Response, Error>,
+    pub(crate) result: Result<Outcome, Error>,
+}
+
+/// What a call gives when it succeeds.
+pub(crate) enum Outcome {
+    Answer(Response),
+    /// The next event of a job; `None` after the last.
+    Event(Option<String>),
 }
 
 /// The calls of one loop that have ended.
@@ -125,8 +132,11 @@ impl Completions {
                 continue;
             }
             match result {
-                Ok(response) => {
+                Ok(Outcome::Answer(response)) => {
                     future.call_method1(intern!(py, "set_result"), (Answer(response),))?
+                }
+                Ok(Outcome::Event(event)) => {
+                    future.call_method1(intern!(py, "set_result"), (event,))?
                 }
                 Err(error) => future.call_method1(
                     intern!(py, "set_exception"),

@@ -3,6 +3,8 @@
 mod client;
 mod completions;
 mod convert;
+mod events;
+mod exchange;
 mod local;
 mod runtime;
 
@@ -15,6 +17,11 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<client::Task>()?;
     module.add_class::<completions::Completions>()?;
     module.add_class::<convert::Answer>()?;
+    module.add_class::<events::Events>()?;
+    module.add_class::<exchange::Exchange>()?;
     module.add_function(wrap_pyfunction!(local::api_path, module)?)?;
+    module.add_function(wrap_pyfunction!(local::sign, module)?)?;
+    module.add_function(wrap_pyfunction!(local::sign_standard, module)?)?;
+    module.add_function(wrap_pyfunction!(local::verify_standard, module)?)?;
     module.add_function(wrap_pyfunction!(local::verify_signature, module)?)
 }

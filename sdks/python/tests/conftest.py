@@ -46,12 +46,11 @@ class Waiting:
         self._loop, self._mb = loop, mb
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._mb, name)
-        if not callable(found):
-            return found
+        if name == "base_url":
+            return self._mb.base_url
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            return self._loop.run_until_complete(found(*args, **kwargs))
+            return self._loop.run_until_complete(getattr(self._mb, name)(*args, **kwargs))
 
         return call
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ._client import MeetBot
 from ._core import VERSION as __version__
+from ._core import Answer
 from ._errors import (
     Issue,
     MeetbotConfigurationError,
@@ -30,7 +31,10 @@ from ._errors import (
 from ._signature import verify_webhook_signature
 
 if TYPE_CHECKING:
+    from . import testing, webhooks
     from ._async_client import AsyncMeetBot
+    from ._downloads import Progress
+    from ._httpx import AsyncHttpxTransport, HttpxTransport
     from ._models import (
         AutoLeave,
         AutoLeaveConfig,
@@ -40,9 +44,24 @@ if TYPE_CHECKING:
         RequestRecordingPermissionResult,
         Webhooks,
     )
+    from ._observe import CallEnded, CallStarted
+    from ._records import (
+        Delivery,
+        DeliveryPage,
+        DeletionReceipt,
+        ErasureReceipt,
+        Manifest,
+        TimelineEvent,
+        Track,
+        WebhookEvent,
+    )
+    from ._transport import AsyncTransport, Request, Response, Transport
     from ._words import (
         ControlAction,
         ControlState,
+        DeliveryState,
+        EndpointState,
+        EventName,
         FailureCode,
         JobStatus,
         LeaveReason,
@@ -52,17 +71,31 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Answer",
+    "AsyncHttpxTransport",
     "AsyncMeetBot",
+    "AsyncTransport",
     "AutoLeave",
     "AutoLeaveConfig",
+    "CallEnded",
+    "CallStarted",
     "ControlAction",
     "ControlState",
+    "DeletionReceipt",
+    "Delivery",
+    "DeliveryPage",
+    "DeliveryState",
+    "EndpointState",
+    "ErasureReceipt",
+    "EventName",
     "FailureCode",
+    "HttpxTransport",
     "Issue",
     "Job",
     "JobList",
     "JobStatus",
     "LeaveReason",
+    "Manifest",
     "MeetBot",
     "MeetbotConfigurationError",
     "MeetbotConflictError",
@@ -80,16 +113,45 @@ __all__ = [
     "MeetbotValidationError",
     "Permission",
     "Platform",
+    "Progress",
     "Recording",
     "RecordingState",
+    "Request",
     "RequestRecordingPermissionResult",
+    "Response",
+    "TimelineEvent",
+    "Track",
+    "Transport",
+    "WebhookEvent",
     "Webhooks",
     "__version__",
+    "testing",
     "verify_webhook_signature",
+    "webhooks",
 ]
 
 # Imported when they are first asked for: the models bring pydantic, the asynchronous client asyncio.
 _LATER = {
+    "Delivery": "_records",
+    "DeliveryPage": "_records",
+    "DeletionReceipt": "_records",
+    "ErasureReceipt": "_records",
+    "Manifest": "_records",
+    "TimelineEvent": "_records",
+    "Track": "_records",
+    "WebhookEvent": "_records",
+    "AsyncTransport": "_transport",
+    "Request": "_transport",
+    "Response": "_transport",
+    "Transport": "_transport",
+    "DeliveryState": "_words",
+    "EndpointState": "_words",
+    "EventName": "_words",
+    "AsyncHttpxTransport": "_httpx",
+    "HttpxTransport": "_httpx",
+    "Progress": "_downloads",
+    "CallEnded": "_observe",
+    "CallStarted": "_observe",
     "AsyncMeetBot": "_async_client",
     "AutoLeave": "_models",
     "AutoLeaveConfig": "_models",
@@ -110,12 +172,14 @@ _LATER = {
 
 
 def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name in ("testing", "webhooks"):
+        return import_module(f".{name}", __name__)
     try:
         module = _LATER[name]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    from importlib import import_module
-
     found = globals()[name] = getattr(import_module(f".{module}", __name__), name)
     return found
 

@@ -12,6 +12,14 @@ from ._errors import MeetbotConfigurationError
 
 if TYPE_CHECKING:
     from ._models import AutoLeaveConfig, Job, JobList, RequestRecordingPermissionResult
+    from ._records import (
+        Delivery,
+        DeliveryPage,
+        DeletionReceipt,
+        ErasureReceipt,
+        EventPage,
+        Manifest,
+    )
 
 T = TypeVar("T")
 
@@ -110,6 +118,52 @@ def control(
         "RequestRecordingPermissionResult",
         None if body is None else json_bytes(body),
     )
+
+
+def manifest(job_id: str) -> Call[Manifest]:
+    return Call("GET", api_path(("jobs", job_id, "manifest"), ()), "Manifest")
+
+
+def artifact(job_id: str, name: str) -> Call[None]:
+    return Call("GET", api_path(("jobs", job_id, "artifacts", name), ()), None)
+
+
+def delete_recording(job_id: str) -> Call[DeletionReceipt]:
+    return Call("DELETE", api_path(("jobs", job_id, "recording"), ()), "DeletionReceipt")
+
+
+def erase_consumer(confirm: str) -> Call[ErasureReceipt]:
+    path = api_path(("consumers", "me"), (("confirm", confirm),))
+    return Call("DELETE", path, "ErasureReceipt")
+
+
+def events(job_id: str, cursor: str | None = None) -> Call[EventPage]:
+    query = [] if cursor is None else [("cursor", cursor)]
+    return Call("GET", api_path(("jobs", job_id, "events"), query), "EventPage")
+
+
+def deliveries(
+    *, job_id: str | None, state: str | None, limit: int | None, cursor: str | None
+) -> Call[DeliveryPage]:
+    query = []
+    if job_id is not None:
+        query.append(("jobId", job_id))
+    if state is not None:
+        query.append(("state", str(state)))
+    if limit is not None:
+        query.append(("limit", str(limit)))
+    if cursor is not None:
+        query.append(("cursor", cursor))
+    return Call("GET", api_path(("webhooks", "deliveries"), query), "DeliveryPage")
+
+
+def get_delivery(delivery_id: str) -> Call[Delivery]:
+    return Call("GET", api_path(("webhooks", "deliveries", delivery_id), ()), "Delivery")
+
+
+def redeliver(delivery_id: str) -> Call[Delivery]:
+    path = api_path(("webhooks", "deliveries", delivery_id, "redeliver"), ())
+    return Call("POST", path, "Delivery")
 
 
 def json_bytes(value: object) -> bytes:

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterator, Callable, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import _calls, _wire
-from ._errors import MeetbotNotFoundError
-from ._wire import send
+from . import _calls, _core, _observe, _wire
+from ._errors import MeetbotDecodeError, MeetbotError, MeetbotNotFoundError
+from ._wire import next_event, send, sleep
+from ._waiting import Wait
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ._downloads import Progress
     from ._models import AutoLeaveConfig, Job, JobList, RequestRecordingPermissionResult
+    from ._observe import CallEnded, CallStarted
+    from ._records import (
+        Delivery,
+        DeliveryPage,
+        DeletionReceipt,
+        ErasureReceipt,
+        Manifest,
+        ManifestFile,
+        TimelineEvent,
+    )
+    from ._transport import Transport
 
 T = TypeVar("T")
 
@@ -39,6 +55,9 @@ class MeetBot:
         proxy: Sends everything through this proxy, `http://user:password@host:port`; by default `$HTTPS_PROXY`, `$HTTP_PROXY` and
             `$NO_PROXY` say which one, if any.
         ca_bundle: Trusts these certificates beside the platform's: the path of a PEM file, or its bytes.
+        on_request: Called before each call, and may add headers to it.
+        on_response: Called after each call, failed ones included, with how it ended.
+        transport: Sends the requests in place of the Rust core; see `Transport` and `HttpxTransport`.
 
     Raises:
         MeetbotConfigurationError: A key or a setting is missing or cannot be used.
@@ -60,6 +79,9 @@ class MeetBot:
         max_retries: int | None = None,
         proxy: str | None = None,
         ca_bundle: str | os.PathLike[str] | bytes | None = None,
+        on_request: Callable[[CallStarted], None] | None = None,
+        on_response: Callable[[CallEnded], None] | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self._core, self._options = _wire.core(
             api_key=api_key,
@@ -72,6 +94,35 @@ class MeetBot:
             ca_bundle=ca_bundle,
         )
         self._base_url = self._core.base_url
+        self._transport = transport
+        hooked = on_request is not None or on_response is not None
+        self._hooks = _observe.Hooks(on_request, on_response) if hooked else None
+
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        connect_timeout: float | None = None,
+        deadline: float | None = None,
+        max_retries: int | None = None,
+    ) -> MeetBot:
+        """The same client, its connections shared, with other options; what is not given stays as it is.
+
+        Example:
+            >>> patient = mb.with_options(deadline=120, max_retries=10)
+            >>> page = patient.list_bots(limit=1)
+        """
+        given = {
+            "timeout": timeout,
+            "connect_timeout": connect_timeout,
+            "deadline": deadline,
+            "max_retries": max_retries,
+        }
+        changed = object.__new__(type(self))
+        changed.__dict__.update(self.__dict__)
+        changed._options = _wire.merged(self._options, given)
+        changed._core = self._core.with_options(changed._options)
+        return changed
 
     @property
     def base_url(self) -> str:
@@ -150,13 +201,7 @@ class MeetBot:
             >>> print(job.id == job_id, mb.get_bot("job_00000000000000000000000000"))
             True None
         """
-        try:
-            return self._call(_calls.get_bot(job_id), timeout)
-        except MeetbotNotFoundError as error:
-            # A proxy's 404 is no answer about a job.
-            if error.code is None:
-                raise
-            return None
+        return self._or_none(_calls.get_bot(job_id), timeout)
 
     def list_bots(
         self,
@@ -197,6 +242,43 @@ class MeetBot:
             cursor=cursor,
         )
         return self._call(call, timeout)
+
+    def iter_bots(
+        self,
+        *,
+        status: str | Iterable[str] | None = None,
+        external_id: str | None = None,
+        platform: str | None = None,
+        created_after: datetime | str | None = None,
+        created_before: datetime | str | None = None,
+        page_size: int | None = None,
+    ) -> Iterator[Job]:
+        """All jobs that `list_bots` would list, newest first, page by page as they are asked for.
+
+        Example:
+            >>> for job in mb.iter_bots(status="failed"):
+            ...     print(job.id, job.failure_code, job.failure_detail)
+        """
+        cursor = None
+        while True:
+            page = self.list_bots(
+                status=status,
+                external_id=external_id,
+                platform=platform,
+                created_after=created_after,
+                created_before=created_before,
+                limit=page_size,
+                cursor=cursor,
+            )
+            for job in page:
+                yield job
+            if page.next_cursor is None:
+                return
+            if page.next_cursor == cursor:
+                raise MeetbotDecodeError(
+                    "the list goes in circles: a page names itself as the next"
+                )
+            cursor = page.next_cursor
 
     def cancel_bot(self, job_id: str, *, timeout: float | None = None) -> None:
         """Calls a job off (`DELETE /api/v1/jobs/{id}`). What was recorded is kept. No error when it had ended already.
@@ -305,6 +387,279 @@ class MeetBot:
         call = _calls.control(job_id, "send-chat-message", {"message": message})
         return self._call(call, timeout, idempotency_key)
 
+    def wait_for_bot(
+        self,
+        job_id: str,
+        *,
+        timeout: float | None = None,
+        on_update: Callable[[Job], None] | None = None,
+    ) -> Job:
+        """Waits until the job has ended, by asking for it: often at first, every 5 s later.
+
+        A server that is away for less than five minutes does not end the wait.
+
+        Args:
+            job_id: The job.
+            timeout: Gives up after so many seconds; the job goes on.
+            on_update: Called with the job each time it is seen to have changed.
+
+        Raises:
+            MeetbotTimeoutError: The job has not ended in time.
+
+        Example:
+            >>> job = mb.dispatch_bot(meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=1")
+            >>> job = mb.wait_for_bot(job.id, timeout=60, on_update=lambda job: None)
+            >>> print(job.status)
+            completed
+        """
+        wait, started = Wait(job_id, timeout), time.monotonic()
+        while True:
+            try:
+                job = self.get_bot(job_id)
+            except MeetbotError as error:
+                pause: float | None = wait.failed(error, time.monotonic() - started)
+            else:
+                if on_update is not None and job is not None and wait.changed(job):
+                    on_update(job)
+                pause = wait.seen(job, time.monotonic() - started)
+                if job is not None and pause is None:
+                    return job
+            sleep(pause or 0)
+
+    def watch(self, job_id: str) -> Iterator[TimelineEvent]:
+        """The job's events from its first, each as it happens; ends after the job's last event.
+
+        A connection that breaks is taken up where it broke, so that no event is missed or comes twice.
+
+        Example:
+            >>> job = mb.dispatch_bot(meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=1")
+            >>> for event in mb.watch(job.id):
+            ...     last = event
+            >>> print(last.event, last.data.status)
+            job.finalized completed
+        """
+        from ._records import TimelineEvent
+
+        if self._transport is None:
+            stream = self._core.watch(job_id)
+            while (text := next_event(stream)) is not None:
+                yield TimelineEvent.model_validate_json(text)
+            return
+        # A transport of one's own gives whole answers only: the timeline is asked for again and again.
+        cursor, sequence, over = None, 0, False
+        while not over:
+            page = self._call(_calls.events(job_id, cursor), None)
+            for event in page.data:
+                if event.data.sequence > sequence:
+                    sequence, over = event.data.sequence, event.data.status.is_final
+                    yield event
+            if page.next_cursor is not None:
+                cursor = page.next_cursor
+            elif not over:
+                sleep(1)
+
+    def manifest(self, job_id: str, *, timeout: float | None = None) -> Manifest:
+        """What was recorded (`GET …/manifest`).
+
+        Raises:
+            MeetbotNotFoundError: There is no manifest yet.
+
+        Example:
+            >>> manifest = mb.manifest(ended_job_id)
+            >>> print(sorted(person.name for person in manifest.participants))
+            ['Alice', 'Bob']
+        """
+        return self._call(_calls.manifest(job_id), timeout)
+
+    def artifact(self, job_id: str, name: str, *, timeout: float | None = None) -> bytes:
+        """A recorded file, in memory (at most 64 MiB; `download_artifact` has no limit).
+
+        Example:
+            >>> chat = mb.artifact(ended_job_id, "events.jsonl")
+            >>> print(chat[:1])
+            b'{'
+        """
+        call = _calls.artifact(job_id, name)
+        return (self._send(call.method, call.path, None, timeout, None)).body
+
+    def download_artifact(
+        self,
+        job_id: str,
+        name: str,
+        target: str | os.PathLike[str],
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+        expected: ManifestFile | None = None,
+    ) -> Path:
+        """A recorded file, written to `target`, over a file that was there.
+
+        It is fetched in pieces, each tried again by the rules of every call; written beside its place, and moved there when it is whole.
+
+        Args:
+            job_id: The job.
+            name: The file, as the manifest names it.
+            target: Where to write it.
+            on_progress: Called after each piece.
+            expected: The file's entry in the manifest: its SHA-256 is checked.
+
+        Raises:
+            MeetbotFileError: It cannot be written.
+            MeetbotDecodeError: It is not what the manifest says.
+
+        Example:
+            >>> path = mb.download_artifact(ended_job_id, "audio.Alice.webm", folder / "alice.webm")
+            >>> print(path.name)
+            alice.webm
+        """
+        from ._downloads import Download
+
+        path = _calls.artifact(job_id, name).path
+        download = Download(name, target, expected, on_progress)
+        try:
+            while (headers := download.wanted()) is not None:
+                download.take(self._send("GET", path, None, None, None, headers))
+            return download.finished()
+        except BaseException:
+            download.discard()
+            raise
+
+    def download_artifacts(
+        self,
+        job: Job | str,
+        folder: str | os.PathLike[str],
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> list[Path]:
+        """Everything that was recorded, written into the folder: the files of the manifest, each checked by its SHA-256, then the manifest.
+
+        Args:
+            job: The job, or its id.
+            folder: Where to write; made where it is missing.
+            on_progress: Called after each piece of a file.
+
+        Example:
+            >>> paths = mb.download_artifacts(ended_job_id, folder)
+            >>> print("audio.Alice.webm" in [path.name for path in paths], paths[-1].name)
+            True manifest.json
+        """
+        from ._downloads import flat
+        from ._downloads import folder as made
+
+        job_id = job if isinstance(job, str) else job.id
+        into = made(folder)
+        paths = [
+            self.download_artifact(
+                job_id, file.name, into / flat(file.name), on_progress=on_progress, expected=file
+            )
+            for file in (self.manifest(job_id)).files
+        ]
+        last = into / "manifest.json"
+        return [*paths, self.download_artifact(job_id, "manifest.json", last)]
+
+    def delete_recording(
+        self, job_id: str, *, timeout: float | None = None
+    ) -> DeletionReceipt:
+        """Deletes everything that was recorded (`DELETE …/recording`), and says what that was.
+
+        Raises:
+            MeetbotConflictError: The job has not ended.
+
+        Example:
+            >>> receipt = mb.delete_recording(ended_job_id)
+            >>> print(len(receipt.removed) > 2, receipt.already_gone)
+            True []
+        """
+        return self._call(_calls.delete_recording(job_id), timeout)
+
+    def erase_consumer(
+        self, confirm: str, *, timeout: float | None = None
+    ) -> ErasureReceipt:
+        """Cancels all bots of the key's consumer and erases everything it has, this key included (scope `admin`).
+
+        Args:
+            confirm: The consumer's name.
+            timeout: How many seconds one try may take, for this call alone.
+
+        Example:
+            >>> from meetbot import MeetbotForbiddenError
+            >>> try:
+            ...     mb.erase_consumer("acme")
+            ... except MeetbotForbiddenError as error:
+            ...     print(error.code)
+            forbidden
+        """
+        return self._call(_calls.erase_consumer(confirm), timeout)
+
+    def deliveries(
+        self,
+        *,
+        job_id: str | None = None,
+        state: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        timeout: float | None = None,
+    ) -> DeliveryPage:
+        """One page of webhook deliveries with every try, newest first: `data`, and `next_cursor` for the next page.
+
+        Example:
+            >>> page = mb.deliveries(state="dead")
+            >>> for delivery in page.data:
+            ...     delivery = mb.redeliver(delivery.id)
+        """
+        call = _calls.deliveries(job_id=job_id, state=state, limit=limit, cursor=cursor)
+        return self._call(call, timeout)
+
+    def get_delivery(
+        self, delivery_id: str, *, timeout: float | None = None
+    ) -> Delivery | None:
+        """A webhook delivery with every try, or `None` when there is none with this id.
+
+        Example:
+            >>> print(mb.get_delivery("dlv_00000000000000000000000000"))
+            None
+        """
+        return self._or_none(_calls.get_delivery(delivery_id), timeout)
+
+    def redeliver(
+        self, delivery_id: str, *, idempotency_key: str | None = None, timeout: float | None = None
+    ) -> Delivery:
+        """Sends a webhook again at once, whatever became of it, under the same `deliveryId`.
+
+        Example:
+            >>> for delivery in (mb.deliveries(state="dead")).data:
+            ...     delivery = mb.redeliver(delivery.id)
+        """
+        return self._call(_calls.redeliver(delivery_id), timeout, idempotency_key)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> _core.Answer:
+        """A call of your own to any path of the API, with the key, the retries and the errors of every other; its answer as it came.
+
+        Args:
+            method: The method.
+            path: From `/` on, with its query, percent-encoded.
+            json: The body.
+            headers: Headers to send beside those of the SDK.
+            idempotency_key: Instead of one made for this call.
+            timeout: How many seconds one try may take, for this call alone.
+
+        Example:
+            >>> answer = mb.request("GET", "/api/v1/jobs?limit=1")
+            >>> print(answer.status, answer.header("content-type"), answer.attempts)
+            200 application/json 1
+        """
+        body = None if json is None else _calls.json_bytes(json)
+        more = tuple((headers or {}).items())
+        return self._send(method, path, body, timeout, idempotency_key, more)
+
     def close(self) -> None:
         """Gives the connections up; calls after it fail. Leaving `with` does it too, and nobody has to.
 
@@ -328,8 +683,39 @@ class MeetBot:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._base_url!r})"
 
+    def _or_none(self, call: _calls.Call[T], timeout: float | None) -> T | None:
+        try:
+            return self._call(call, timeout)
+        except MeetbotNotFoundError as error:
+            # A proxy's 404 is no answer about a job.
+            if error.code is None:
+                raise
+            return None
+
     def _call(
         self, call: _calls.Call[T], timeout: float | None, idempotency_key: str | None = None
     ) -> T:
-        answer = send(self._core, call, timeout, idempotency_key)
+        answer = self._send(call.method, call.path, call.body, timeout, idempotency_key)
         return _wire.read(self._core, call, answer)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        timeout: float | None,
+        idempotency_key: str | None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> _core.Answer:
+        observed = _observe.begin(self._hooks, method, path)
+        if observed is None:
+            parts = (method, path, body, headers, timeout, idempotency_key)
+            return send(self._core, self._transport, parts)
+        parts = (method, path, body, headers + observed.headers, timeout, idempotency_key)
+        try:
+            answer = send(self._core, self._transport, parts)
+        except BaseException as error:
+            observed.failed(error)
+            raise
+        observed.answered(answer)
+        return answer

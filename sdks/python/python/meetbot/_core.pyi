@@ -6,24 +6,24 @@ from collections.abc import Sequence
 from typing import Any, final
 
 from ._errors import MeetbotError
-from ._wire import Options, Settings
+from ._wire import Options, Parts, Settings
 
 __all__ = [
     "VERSION",
     "Answer",
     "Completions",
     "Core",
+    "Events",
+    "Exchange",
     "Task",
     "api_path",
+    "sign",
+    "sign_standard",
     "verify_signature",
+    "verify_standard",
 ]
 
 VERSION: str
-
-# Method, path, JSON, headers; then the time limit and the idempotency key of this call alone.
-_Parts = tuple[
-    str, str, bytes | None, Sequence[tuple[str, str]], float | None, str | None
-]
 
 @final
 class Answer:
@@ -43,16 +43,42 @@ class Core:
     def with_options(self, options: Options) -> Core: ...
     @property
     def base_url(self) -> str: ...
-    def call(self, parts: _Parts) -> Answer: ...
+    def call(self, parts: Parts) -> Answer: ...
     def start(
-        self, completions: Completions, future: asyncio.Future[Any], parts: _Parts
+        self, completions: Completions, future: asyncio.Future[Any], parts: Parts
     ) -> Task: ...
+    def exchange(self, parts: Parts) -> Exchange: ...
+    def watch(self, job_id: str) -> Events: ...
     def unreadable(self, path: str, answer: Answer, why: str) -> MeetbotError: ...
     def close(self) -> None: ...
 
 @final
 class Task:
     def abort(self) -> None: ...
+
+@final
+class Events:
+    def next(self) -> str | None: ...
+    def start(
+        self, completions: Completions, future: asyncio.Future[str | None]
+    ) -> Task: ...
+
+@final
+class Exchange:
+    @property
+    def method(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def headers(self) -> list[tuple[str, str]]: ...
+    @property
+    def body(self) -> bytes | None: ...
+    @property
+    def limit(self) -> float: ...
+    def answered(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> Answer | float: ...
+    def broken(self, why: str, timed_out: bool) -> float: ...
 
 @final
 class Completions:
@@ -65,3 +91,8 @@ class Completions:
 
 def api_path(segments: Sequence[str], query: Sequence[tuple[str, str]]) -> str: ...
 def verify_signature(body: bytes, header: str | None, secret: str) -> bool: ...
+def verify_standard(
+    id: str, timestamp: str, body: bytes, header: str, secret: str
+) -> bool: ...
+def sign(body: bytes, secret: str) -> str: ...
+def sign_standard(id: str, seconds: int, body: bytes, secret: str) -> str | None: ...

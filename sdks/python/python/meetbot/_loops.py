@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from typing import TypeVar
+from asyncio import sleep as asleep
+from typing import TYPE_CHECKING
 
 from . import _core
-from ._calls import Call
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from ._transport import AsyncTransport
+    from ._wire import Parts
+
+__all__ = ["anext_event", "asend", "asleep"]
 
 # Owned by the loop, which watches them, and gone when it closes: an answer that nobody fetched any more must not keep its loop alive.
 _by_loop: weakref.WeakKeyDictionary[
@@ -23,17 +27,29 @@ if hasattr(os, "register_at_fork"):
 
 
 async def asend(
-    core: _core.Core, call: Call[T], timeout: float | None, idempotency_key: str | None
+    core: _core.Core, transport: AsyncTransport | None, parts: Parts
 ) -> _core.Answer:
     """Makes a call; cancelling the task that awaits it closes its socket."""
+    if transport is not None:
+        from ._transport import athrough
+
+        return await athrough(core, transport, parts)
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_core.Answer] = loop.create_future()
-    # Not kept in a variable: they may hold this very future, and no collector sees through them.
-    task = core.start(
-        _completions(loop),
-        future,
-        (call.method, call.path, call.body, (), timeout, idempotency_key),
-    )
+    # The completions are not kept in a variable: they may hold this very future, and no collector sees through them.
+    task = core.start(_completions(loop), future, parts)
+    try:
+        return await future
+    except BaseException:
+        task.abort()
+        raise
+
+
+async def anext_event(events: _core.Events) -> str | None:
+    """The next event, as JSON; `None` after the last."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[str | None] = loop.create_future()
+    task = events.start(_completions(loop), future)
     try:
         return await future
     except BaseException:

@@ -238,8 +238,14 @@ def read_model(model: str, body: bytes) -> Any:
     Raises:
         Unreadable: The body does not hold one.
     """
+    reader = _READERS.get(model)
+    if reader is None:
+        # Most programs never need these.
+        from . import _records
+
+        reader = _READERS[model] = getattr(_records, model).model_validate_json
     try:
-        return _READERS[model](body)
+        return reader(body)
     except ValidationError as error:
         why = problems(error)
     # Outside of the handler: the error of pydantic shows what came, the API key included should it be in there.

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TypedDict, TypeVar, cast
+from collections.abc import Mapping
+from time import sleep
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 from . import _core
 from ._calls import Call
 from ._errors import MeetbotConfigurationError
+
+if TYPE_CHECKING:
+    from ._transport import Transport
+
+__all__ = ["Options", "Parts", "Settings", "core", "merged", "next_event", "read", "send", "sleep"]
 
 T = TypeVar("T")
 
@@ -66,6 +73,12 @@ def core(
     return _core.Core(settings, options), options
 
 
+def merged(options: Options, given: Mapping[str, Any]) -> Options:
+    """The options with those that are given."""
+    changes = {name: value for name, value in given.items() if value is not None}
+    return cast("Options", {**options, **changes})
+
+
 def _pem(bundle: str | os.PathLike[str] | bytes | None) -> bytes | None:
     if bundle is None or isinstance(bundle, bytes):
         return bundle
@@ -76,11 +89,24 @@ def _pem(bundle: str | os.PathLike[str] | bytes | None) -> bytes | None:
         raise MeetbotConfigurationError(f"the CA bundle cannot be read: {error}") from error
 
 
-def send(
-    core: _core.Core, call: Call[T], timeout: float | None, idempotency_key: str | None
-) -> _core.Answer:
+#: Method, path, JSON, headers; then the time limit and the idempotency key of this call alone.
+Parts = tuple[
+    str, str, "bytes | None", tuple[tuple[str, str], ...], "float | None", "str | None"
+]
+
+
+def send(core: _core.Core, transport: Transport | None, parts: Parts) -> _core.Answer:
     """Makes a call and waits for its answer; other threads run meanwhile, and Ctrl-C ends it."""
-    return core.call((call.method, call.path, call.body, (), timeout, idempotency_key))
+    if transport is None:
+        return core.call(parts)
+    from ._transport import through
+
+    return through(core, transport, parts)
+
+
+def next_event(events: _core.Events) -> str | None:
+    """The next event, as JSON; `None` after the last."""
+    return events.next()
 
 
 def read(core: _core.Core, call: Call[T], answer: _core.Answer) -> T:

@@ -142,3 +142,33 @@ class ControlState(Word):
     PENDING = "pending"
     DENIED = "denied"
     EXPIRED = "expired"
+
+
+class EventName(Word):
+    """The name of an event."""
+
+    STATUS_CHANGED = "job.status_changed"
+    FINALIZED = "job.finalized"
+    FAILED = "job.failed"
+    PERMISSION_REQUESTED = "bot.recording_permission_requested"
+    PERMISSION_GRANTED = "bot.recording_permission_granted"
+    PERMISSION_DENIED = "bot.recording_permission_denied"
+    CHAT_MESSAGE = "bot.chat_message"
+    PARTICIPANT_JOINED = "bot.participant_joined"
+    PARTICIPANT_LEFT = "bot.participant_left"
+
+
+class DeliveryState(Word):
+    """How far a delivery has come."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+
+class EndpointState(Word):
+    """How a webhook endpoint is."""
+
+    UP = "up"
+    FAILING = "failing"
+    DOWN = "down"

@@ -1,0 +1,165 @@
+//! [`Exchange`]: a call from its first try to its end, whoever sends it.
+
+use std::{error::Error as StdError, time::Duration};
+
+use bytes::Bytes;
+use reqwest::{
+    Method,
+    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
+};
+use tokio::time::Instant;
+
+use crate::{
+    Error, ErrorKind, Request, Response,
+    retry::{self, Outcome},
+    transport::{Answer, IDEMPOTENCY_KEY, Transport, random, random_key},
+};
+
+/// A call that is sent by means of your own: a client of another library, or a test that plays the server.
+///
+/// It says what to send, and after each try what follows from its outcome, by the same rules as every other call: idempotency key, retries,
+/// time limits, errors.
+///
+/// ```
+/// use bytes::Bytes;
+/// use meetbot::{MeetBot, Request, Verdict};
+///
+/// # fn main() -> Result<(), meetbot::Error> {
+/// let mb = MeetBot::builder().api_key("mb_test_0123456789").build()?;
+/// let mut exchange = mb.exchange(Request::new("GET", "/api/v1/jobs")?)?;
+/// assert_eq!(exchange.url(), "https://api.meetbot.dev/api/v1/jobs");
+/// assert!(matches!(exchange.answered(503, [("Retry-After", "1")], Bytes::new())?, Verdict::Again(_)));
+/// let Verdict::Done(answer) = exchange.answered(200, [], Bytes::from_static(b"{}"))? else { panic!() };
+/// assert_eq!(answer.attempts(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Exchange {
+    transport: Transport,
+    pub(crate) request: Request,
+    attempts: u32,
+    started: Instant,
+}
+
+/// What follows from a try.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The call has succeeded.
+    Done(Response),
+    /// Try again after this long.
+    Again(Duration),
+}
+
+impl Exchange {
+    pub(crate) fn new(transport: Transport, mut request: Request) -> Result<Self, Error> {
+        if request.method == Method::POST && !request.headers.contains_key(IDEMPOTENCY_KEY) {
+            let key = transport.options.idempotency_key.clone().unwrap_or_else(random_key);
+            let usable = !key.is_empty()
+                && key.len() <= 255
+                && key.bytes().all(|byte| byte.is_ascii_graphic());
+            let value = usable.then(|| HeaderValue::from_str(&key).ok()).flatten();
+            let value = value.ok_or_else(|| {
+                Error::configuration("an idempotency key is 1 to 255 visible ASCII characters")
+            })?;
+            request.headers.insert(IDEMPOTENCY_KEY, value);
+        }
+        Ok(Self { transport, request, attempts: 0, started: Instant::now() })
+    }
+
+    /// The method.
+    pub fn method(&self) -> &str {
+        self.request.method.as_str()
+    }
+
+    /// Where to send it.
+    pub fn url(&self) -> String {
+        format!("{}{}", self.transport.base_url(), self.request.path)
+    }
+
+    /// The headers to send, the API key among them; the same for all tries.
+    pub fn headers(&self) -> Vec<(String, String)> {
+        let mut headers = self.request.headers.clone();
+        headers.insert(AUTHORIZATION, self.transport.key.header());
+        let agent = self.transport.network.user_agent();
+        headers.extend(HeaderValue::from_str(agent).ok().map(|agent| (USER_AGENT, agent)));
+        let texts = headers.iter().filter_map(|(name, value)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        });
+        texts.collect()
+    }
+
+    /// The body to send.
+    pub fn body(&self) -> Option<&Bytes> {
+        self.request.body.as_ref()
+    }
+
+    /// How long the next try may take.
+    pub fn limit(&self) -> Duration {
+        self.left().map_or(self.transport.timeout(), |left| left.min(self.transport.timeout()))
+    }
+
+    /// What follows from an answer.
+    pub fn answered<'a>(
+        &mut self,
+        status: u16,
+        headers: impl IntoIterator<Item = (&'a str, &'a str)>,
+        body: Bytes,
+    ) -> Result<Verdict, Error> {
+        let headers = headers.into_iter().filter_map(|(name, value)| {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            Some((name, HeaderValue::from_str(value).ok()?))
+        });
+        let headers: HeaderMap = headers.collect();
+        self.ended(Ok(Answer { status, headers, body }))
+    }
+
+    /// What follows from a connection that was not to be had or broke, or from a try that took too long.
+    pub fn broken(
+        &mut self,
+        why: impl Into<Box<dyn StdError + Send + Sync>>,
+        timed_out: bool,
+    ) -> Result<Verdict, Error> {
+        let kind = if timed_out { ErrorKind::Timeout } else { ErrorKind::Connection };
+        let message =
+            self.transport.redact(format!("{} {}: {}", self.method(), self.url(), why.into()));
+        self.ended(Err(Error::new(kind, message)))
+    }
+
+    /// What follows from a try.
+    pub(crate) fn ended(&mut self, tried: Result<Answer, Error>) -> Result<Verdict, Error> {
+        self.attempts += 1;
+        let (error, outcome) = match tried {
+            Ok(Answer { status, headers, body }) if (200..300).contains(&status) => {
+                let response = Response { status, headers, body, attempts: self.attempts };
+                tracing::debug!(status, request_id = response.header("x-request-id"), "answered");
+                return Ok(Verdict::Done(response));
+            }
+            Ok(answer) => {
+                let outcome = Outcome::Answer(answer.status);
+                (self.transport.refused(&answer), outcome)
+            }
+            Err(error) if error.is_transient() => (error, Outcome::Broken),
+            Err(error) => return Err(self.failed(error)),
+        };
+        let (retries, tried) = (self.transport.max_retries(), self.attempts);
+        let wait = retry::decide(tried, retries, outcome, error.retry_after(), random());
+        let left = self.left();
+        let Some(wait) = wait.filter(|wait| left.is_none_or(|left| *wait < left)) else {
+            return Err(self.failed(error));
+        };
+        tracing::debug!(tried, wait_ms = wait.as_millis(), %error, "the call is tried again");
+        Ok(Verdict::Again(wait))
+    }
+
+    /// What is left of the time for the whole call.
+    fn left(&self) -> Option<Duration> {
+        let deadline = self.transport.options.deadline?;
+        Some(deadline.saturating_sub(self.started.elapsed()))
+    }
+
+    fn failed(&self, error: Error) -> Error {
+        let key = self.request.headers.get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok());
+        error.with_call(self.attempts, key)
+    }
+}

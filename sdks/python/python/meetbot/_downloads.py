@@ -1,0 +1,135 @@
+"""Writes a recorded file piece by piece, beside its place first, and moves it there when it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._errors import MeetbotConfigurationError, MeetbotDecodeError, MeetbotFileError
+
+if TYPE_CHECKING:
+    from . import _core
+    from ._records import ManifestFile
+
+#: How many bytes are asked for at a time: what a broken connection costs at most.
+PIECE = 8 << 20
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the download of a file has come; what `on_progress` gets after each piece."""
+
+    name: str
+    """The file."""
+    received: int
+    """How many bytes are there."""
+    total: int | None
+    """How many there will be; `None` while that is not known."""
+
+
+class Download:
+    """One file on its way to `target`."""
+
+    def __init__(
+        self,
+        name: str,
+        target: str | os.PathLike[str],
+        expected: ManifestFile | None,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self._name = name
+        self._target = Path(target)
+        self._part = self._target.with_name(self._target.name + ".part")
+        self._expected = expected
+        self._on_progress = on_progress
+        self._received = 0
+        self._total = expected.bytes if expected is not None else None
+        self._hash = hashlib.sha256()
+        self._done = False
+        try:
+            self._file = self._part.open("wb")
+        except OSError as error:
+            raise MeetbotFileError(f"{self._part} cannot be written: {error}") from error
+
+    def wanted(self) -> tuple[tuple[str, str], ...] | None:
+        """The headers of the next request; `None` when the file is whole."""
+        if self._done:
+            return None
+        if self._total == 0:
+            return ()
+        return (("range", f"bytes={self._received}-{self._received + PIECE - 1}"),)
+
+    def take(self, answer: _core.Answer) -> None:
+        """Writes the next piece."""
+        body = answer.body
+        if answer.status == 206:
+            self._total = self._after(answer.header("content-range") or "")
+        elif self._received == 0:
+            # A server without ranges gives all at once.
+            self._total = len(body)
+        else:
+            raise MeetbotDecodeError(f"{self._name}: a piece was asked for, and all of it came")
+        try:
+            self._file.write(body)
+        except OSError as error:
+            raise MeetbotFileError(f"{self._part} cannot be written: {error}") from error
+        self._hash.update(body)
+        self._received += len(body)
+        self._done = self._received >= self._total
+        if not body and not self._done:
+            raise MeetbotDecodeError(f"{self._name}: an empty piece came")
+        if self._on_progress:
+            self._on_progress(Progress(self._name, self._received, self._total))
+
+    def finished(self) -> Path:
+        """Checks the file against the manifest and moves it to its place."""
+        found = self._hash.hexdigest()
+        if self._expected is not None and found != self._expected.sha256:
+            raise MeetbotDecodeError(
+                f"{self._name} is not what the manifest says: SHA-256 {found}, not {self._expected.sha256}"
+            )
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            os.replace(self._part, self._target)
+        except OSError as error:
+            raise MeetbotFileError(f"{self._target} cannot be written: {error}") from error
+        return self._target
+
+    def discard(self) -> None:
+        """Leaves nothing behind."""
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    def _after(self, content_range: str) -> int:
+        """The size of the whole, when the piece begins where the last one ended."""
+        unit, _, rest = content_range.partition(" ")
+        span, _, total = rest.partition("/")
+        start = span.partition("-")[0]
+        if unit != "bytes" or start != str(self._received) or not total.isdigit():
+            raise MeetbotDecodeError(
+                f"{self._name}: the piece from {self._received} was asked for, and {content_range!r} came"
+            )
+        return int(total)
+
+
+def flat(name: str) -> str:
+    """The name of a file in a folder: one that leads elsewhere is refused."""
+    if not name or name in (".", "..") or any(letter in name for letter in "/\\\0"):
+        raise MeetbotDecodeError(f"the manifest names a file {name!r}, which is no file's name")
+    return name
+
+
+def folder(path: str | os.PathLike[str]) -> Path:
+    """The folder, made where it is missing."""
+    made = Path(path)
+    try:
+        made.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MeetbotConfigurationError(f"{made} is no folder to write to: {error}") from error
+    return made

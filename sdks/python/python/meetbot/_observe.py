@@ -1,0 +1,120 @@
+"""What others may see of a call: hooks, the log, and the trace that it belongs to. Never its secrets."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from . import _core
+from ._errors import MeetbotError
+
+logger = logging.getLogger("meetbot")
+
+#: What of an OpenTelemetry context goes to the server. Baggage stays: it may hold what is nobody else's business.
+_TRACE = ("traceparent", "tracestate")
+
+
+@dataclass
+class CallStarted:
+    """A call that is about to be sent; what `on_request` gets. It may add headers."""
+
+    method: str
+    path: str
+    """From `/api` on, without its query."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Headers to send beside those of the SDK."""
+
+
+@dataclass(frozen=True)
+class CallEnded:
+    """A call that has ended; what `on_response` gets."""
+
+    method: str
+    path: str
+    """From `/api` on, without its query."""
+    seconds: float
+    """How long it took, all tries and the pauses between them included."""
+    attempts: int
+    """How often it was tried."""
+    status: int | None
+    """The HTTP status of the last try; `None` when there was no answer."""
+    request_id: str | None
+    """The request's id, to quote when asking for help."""
+    error: BaseException | None
+    """Why it failed; `None` when it succeeded."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Who is told of a client's calls."""
+
+    on_request: Callable[[CallStarted], None] | None
+    on_response: Callable[[CallEnded], None] | None
+
+
+class Observed:
+    """One call, as it is seen from outside."""
+
+    def __init__(self, hooks: Hooks, method: str, path: str) -> None:
+        self._hooks = hooks
+        self._call = CallStarted(method, path.partition("?")[0])
+        self._started = time.perf_counter()
+        if "opentelemetry" in sys.modules:
+            self._call.headers.update(_trace())
+        if hooks.on_request:
+            hooks.on_request(self._call)
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What to send beside the SDK's own headers."""
+        return tuple(self._call.headers.items())
+
+    def answered(self, answer: _core.Answer) -> None:
+        """The call has succeeded."""
+        self._ended(answer.attempts, answer.status, answer.header("x-request-id"), None)
+
+    def failed(self, error: BaseException) -> None:
+        """The call has failed, or was given up."""
+        if isinstance(error, MeetbotError):
+            self._ended(error.attempts, error.status, error.request_id, error)
+        else:
+            self._ended(0, None, None, error)
+
+    def _ended(
+        self, attempts: int, status: int | None, request_id: str | None, error: BaseException | None
+    ) -> None:
+        call, seconds = self._call, time.perf_counter() - self._started
+        ended = CallEnded(call.method, call.path, seconds, attempts, status, request_id, error)
+        logger.debug(
+            "%s %s: %s after %.1f ms and %d tries (request %s)",
+            call.method,
+            call.path,
+            status if error is None else error or type(error).__name__,
+            seconds * 1000,
+            attempts,
+            request_id,
+        )
+        if self._hooks.on_response:
+            self._hooks.on_response(ended)
+
+
+def begin(hooks: Hooks | None, method: str, path: str) -> Observed | None:
+    """The call as it will be seen; `None` when nobody looks."""
+    if hooks is None:
+        if not logger.isEnabledFor(logging.DEBUG) and "opentelemetry" not in sys.modules:
+            return None
+        hooks = Hooks(None, None)
+    return Observed(hooks, method, path)
+
+
+def _trace() -> dict[str, str]:
+    try:
+        from opentelemetry.propagate import inject
+    except ImportError:
+        return {}
+    context: dict[str, str] = {}
+    inject(context)
+    return {name: value for name, value in context.items() if name in _TRACE}

@@ -1,0 +1,184 @@
+"""Following jobs to their end: waiting, watching, listing all, fetching what was recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lying_server import HANG, KEY, RESET, VECTORS, a_job, answer, refusal
+
+from conftest import Server
+from meetbot import (
+    AsyncMeetBot,
+    MeetBot,
+    MeetbotDecodeError,
+    MeetbotFileError,
+    MeetbotNotFoundError,
+    MeetbotTimeoutError,
+    MeetbotUnauthorizedError,
+    testing,
+)
+from meetbot._waiting import Wait
+from meetbot.webhooks import StatusChanged
+
+ID = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ"
+SHORT = "https://sandbox.meetbot.dev/two-speakers?seconds=1"
+
+
+def test_waiting_shows_each_state_once_and_outlives_errors_that_pass(client: Any, lying: Any) -> None:
+    states = ["queued", "queued", "recording", "completed"]
+    server = lying(*(answer(a_job(state)) for state in states[:2]), RESET, *(answer(a_job(state)) for state in states[2:]))
+    seen: list[str] = []
+    job = client(server.url, max_retries=0).wait_for_bot(ID, on_update=lambda job: seen.append(job.status))
+    assert job.status == "completed" and seen == ["queued", "recording", "completed"]
+
+
+def test_waiting_ends_in_time_and_for_what_does_not_pass(client: Any, lying: Any) -> None:
+    with pytest.raises(MeetbotTimeoutError, match="`recording` after 0.1 s; it goes on"):
+        client(lying(answer(a_job("recording"))).url).wait_for_bot(ID, timeout=0.1)
+    with pytest.raises(MeetbotNotFoundError):
+        client(lying(refusal(404, "not_found")).url).wait_for_bot(ID)
+    with pytest.raises(MeetbotUnauthorizedError):
+        client(lying(refusal(401, "unauthorized")).url).wait_for_bot(ID)
+
+
+def test_pauses_grow_with_the_wait_and_patience_ends() -> None:
+    wait = Wait(ID, 1000)
+    assert [wait.failed(MeetbotTimeoutError("away"), now) for now in (0, 10, 290)] == [0.2, 1, 5]
+    with pytest.raises(MeetbotTimeoutError, match="away"):
+        wait.failed(MeetbotTimeoutError("away"), 301)
+
+
+def test_the_real_servers_jobs_are_watched_to_their_end(server: Server) -> None:
+    mb, amb = MeetBot(server.key, server.url), AsyncMeetBot(server.key, server.url)
+    job = mb.dispatch_bot(meeting_url=SHORT)
+    events = list(mb.watch(job.id))
+    assert [event.data.sequence for event in events] == list(range(1, len(events) + 1))
+    statuses = [e.data.status for e in events if isinstance(e.data, StatusChanged)]
+    assert {"joining", "in_call", "recording", "finalizing"} <= {str(status) for status in statuses}
+
+    async def watched() -> list[str]:
+        return [event.id async for event in amb.watch(job.id)]
+
+    assert asyncio.run(watched()) == [event.id for event in events]
+
+
+def test_a_watch_that_is_left_closes_its_connection(lying: Any) -> None:
+    server = lying(HANG)
+
+    async def main() -> None:
+        async for _ in AsyncMeetBot(KEY, server.url).watch(ID):
+            raise AssertionError("nothing ever comes")
+
+    async def gives_up() -> None:
+        task = asyncio.create_task(main())
+        assert await asyncio.to_thread(server.came.acquire, True, 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        del task
+        assert await asyncio.to_thread(server.hung_up.acquire, True, 30)
+
+    asyncio.run(gives_up())
+
+
+def test_an_iterator_goes_over_all_pages_and_not_in_circles(lying: Any) -> None:
+    pages = [{"data": [a_job()], "nextCursor": cursor} for cursor in ("a", "b", None)]
+    server = lying(*map(answer, pages))
+    assert len(list(MeetBot(KEY, server.url).iter_bots(status="queued"))) == 3
+    assert [request.path for request in server.requests] == [
+        f"/api/v1/jobs?status=queued{cursor}" for cursor in ("", "&cursor=a", "&cursor=b")
+    ]
+
+    async def circle() -> int:
+        endless = lying(answer(pages[0]))
+        return len([job async for job in AsyncMeetBot(KEY, endless.url).iter_bots()])
+
+    with pytest.raises(MeetbotDecodeError, match="circles"):
+        asyncio.run(circle())
+
+
+def a_manifest(content: bytes, name: str = "audio.Alice.webm", digest: str | None = None) -> dict[str, Any]:
+    import json
+
+    cases = json.loads((VECTORS / "models.json").read_text())["cases"]
+    manifest: dict[str, Any] = next(case["json"] for case in cases if case["model"] == "manifest")
+    file = {
+        "name": name,
+        "mediaType": "audio/webm",
+        "bytes": len(content),
+        "sha256": digest or hashlib.sha256(content).hexdigest(),
+    }
+    return {**manifest, "files": [file]}
+
+
+def a_piece(content: bytes, start: int, end: int) -> Any:
+    span = f"bytes {start}-{end - 1}/{len(content)}"
+    return answer(content[start:end], 206, Content_Range=span)
+
+
+def test_a_file_is_fetched_in_pieces_and_taken_up_where_a_connection_broke(
+    client: Any, lying: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meetbot._downloads.PIECE", 4)
+    content = b"0123456789"
+    pieces = [a_piece(content, 0, 4), RESET, a_piece(content, 4, 8), a_piece(content, 8, 10)]
+    server = lying(answer(a_manifest(content)), *pieces, answer(b"{}"))
+    seen: list[tuple[int, int]] = []
+    paths = client(server.url).download_artifacts(
+        ID, tmp_path / "new", on_progress=lambda at: seen.append((at.received, at.total))
+    )
+    assert [path.name for path in paths] == ["audio.Alice.webm", "manifest.json"]
+    assert paths[0].read_bytes() == content and seen == [(4, 10), (8, 10), (10, 10)]
+    ranges = [request.headers.get("range") for request in server.requests[1:5]]
+    assert ranges == ["bytes=0-3", "bytes=4-7", "bytes=4-7", "bytes=8-11"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["audio.Alice.webm", "manifest.json"]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "piece", "told"),
+    [
+        (a_manifest(b"0123", digest="0" * 64), a_piece(b"0123", 0, 4), "SHA-256"),
+        (a_manifest(b"0123"), answer(b"x", 206, Content_Range="bytes 3-3/4"), "bytes 3-3/4"),
+        (a_manifest(b"0123"), answer(b"", 206, Content_Range="bytes 0-0/4"), "empty"),
+        (a_manifest(b"0123", name="../evil"), answer(b""), "no file's name"),
+    ],
+    ids=["another hash", "another range", "nothing", "a name that leads elsewhere"],
+)
+def test_what_is_not_the_file_leaves_nothing_behind(
+    client: Any, lying: Any, tmp_path: Path, manifest: Any, piece: Any, told: str
+) -> None:
+    with pytest.raises(MeetbotDecodeError, match=told):
+        client(lying(answer(manifest), piece).url).download_artifacts(ID, tmp_path / "files")
+    assert list((tmp_path / "files").iterdir()) == [] and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_that_cannot_be_written_is_told(client: Any, lying: Any, tmp_path: Path) -> None:
+    with pytest.raises(MeetbotFileError, match="nowhere"):
+        client(lying(answer(b"")).url).download_artifact(ID, "a", tmp_path / "nowhere" / "a")
+
+
+def test_the_real_servers_recording_comes_whole(server: Server, tmp_path: Path) -> None:
+    mb = MeetBot(server.key, server.url)
+    job = mb.wait_for_bot(mb.dispatch_bot(meeting_url=SHORT).id, timeout=60)
+    paths = mb.download_artifacts(job, tmp_path)
+    assert job.manifest_uri is not None
+    stored = Path(job.manifest_uri.removeprefix("file://")).parent
+    for path in paths:
+        assert path.read_bytes() == (stored / path.name).read_bytes()
+    assert {"audio.Alice.webm", "audio.Bob.webm"} <= {path.name for path in paths}
+
+
+def test_a_mocks_jobs_are_watched_by_asking() -> None:
+    mock = testing.MockServer()
+    event = {
+        "id": "evt_1",
+        "event": "job.finalized",
+        "emittedAt": "2026-01-01T00:00:00.000Z",
+        "data": {"event": "job.finalized", "sequence": 1, "jobId": ID, "status": "completed"},
+    }
+    mock.answer_next(200, {"data": [event], "nextCursor": None})
+    assert [event.id for event in mock.client().watch(ID)] == ["evt_1"]

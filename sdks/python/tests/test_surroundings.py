@@ -1,0 +1,153 @@
+"""What surrounds a call: options, hooks, the log, traces, transports of one's own, calls of one's own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+import pytest
+from lying_server import CUT, HANG, KEY, a_job, answer, refusal
+from opentelemetry.sdk.trace import TracerProvider
+
+from conftest import Server
+from meetbot import (
+    AsyncHttpxTransport,
+    AsyncMeetBot,
+    CallEnded,
+    CallStarted,
+    HttpxTransport,
+    MeetBot,
+    MeetbotConflictError,
+    MeetbotConnectionError,
+    MeetbotServerError,
+    MeetbotTimeoutError,
+    testing,
+)
+
+ID = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ"
+
+
+def busy() -> Any:
+    return refusal(503, "unavailable", "in a moment", Retry_After="0")
+
+
+def test_options_hold_for_the_client_they_were_made_for(lying: Any) -> None:
+    server = lying(busy())
+    mb = MeetBot(KEY, server.url, max_retries=2)
+    for one, attempts in [(mb.with_options(max_retries=0), 1), (mb, 3), (mb.with_options(timeout=5), 3)]:
+        with pytest.raises(MeetbotServerError) as told:
+            one.get_bot(ID)
+        assert told.value.attempts == attempts
+
+
+def test_hooks_see_every_call_and_may_add_headers(lying: Any) -> None:
+    server = lying(busy(), answer(a_job(), X_Request_Id="req_7"), refusal(409, "invalid_state"))
+    ended: list[CallEnded] = []
+
+    def mark(call: CallStarted) -> None:
+        call.headers["x-tenant"] = f"acme {call.method}"
+
+    mb = MeetBot(KEY, server.url, on_request=mark, on_response=ended.append)
+    mb.get_bot(ID)
+    with pytest.raises(MeetbotConflictError) as told:
+        mb.leave_bot(ID)
+    assert [request.headers["x-tenant"] for request in server.requests] == ["acme GET", "acme GET", "acme POST"]
+    first, second = ended
+    assert (first.method, first.path, first.status, first.attempts) == ("GET", f"/api/v1/jobs/{ID}", 200, 2)
+    assert (first.request_id, first.error) == ("req_7", None) and first.seconds > 0
+    assert (second.status, second.error) == (409, told.value)
+
+
+def test_the_log_tells_each_call_and_no_secret(client: Any, lying: Any, caplog: pytest.LogCaptureFixture) -> None:
+    server = lying(busy(), answer(a_job(), 201), answer({"error": "forbidden", "message": f"{KEY}?"}, 403))
+    mb = client(server.url)
+    with caplog.at_level(logging.DEBUG, "meetbot"):
+        mb.dispatch_bot(meeting_url="https://zoom.us/j/9?pwd=s3cret", metadata={"patient": "Jane Doe"})
+        with pytest.raises(Exception, match="mb_…"):
+            mb.list_bots(external_id="s3cret")
+    first, second = (record.getMessage() for record in caplog.records)
+    assert "POST /api/v1/jobs: 201" in first and "2 tries" in first
+    assert "GET /api/v1/jobs: 403 forbidden" in second
+    for secret in [KEY, "s3cret", "Jane Doe"]:
+        assert secret not in caplog.text
+
+
+def test_a_call_within_a_trace_carries_it_along(client: Any, lying: Any) -> None:
+    server = lying(answer(b"", 204))
+    tracer = TracerProvider().get_tracer("test")
+    with tracer.start_as_current_span("outer") as span:
+        client(server.url).cancel_bot(ID)
+    trace = format(span.get_span_context().trace_id, "032x")
+    assert server.requests[0].headers["traceparent"].split("-")[1] == trace
+    client(server.url).cancel_bot(ID)
+    assert "traceparent" not in server.requests[1].headers
+
+
+def test_a_call_of_ones_own_has_the_rules_of_all_others(client: Any, lying: Any) -> None:
+    server = lying(busy(), answer(b"whatever", 202, X_New="1"))
+    mb = client(server.url)
+    found = mb.request("POST", "/api/v1/new?a=1", json={"n": 1}, headers={"x-mine": "2"}, idempotency_key="k")
+    assert (found.status, found.body, found.attempts, found.header("x-new")) == (202, b"whatever", 2, "1")
+    for sent in server.requests:
+        assert (sent.method, sent.path, sent.json()) == ("POST", "/api/v1/new?a=1", {"n": 1})
+        assert (sent.headers["x-mine"], sent.headers["idempotency-key"]) == ("2", "k")
+        assert sent.headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_httpx_carries_calls_by_the_rules_of_all_others(kind: str, lying: Any, server: Server) -> None:
+    def called(url: str, key: str, name: str, *arguments: Any, **settings: Any) -> Any:
+        if kind == "sync":
+            with httpx.Client() as inner:
+                return getattr(MeetBot(key, url, transport=HttpxTransport(inner), **settings), name)(*arguments)
+
+        async def main() -> Any:
+            async with httpx.AsyncClient() as inner:
+                mb = AsyncMeetBot(key, url, transport=AsyncHttpxTransport(inner), **settings)
+                return await getattr(mb, name)(*arguments)
+
+        return asyncio.run(main())
+
+    assert called(server.url, server.key, "get_bot", "job_00000000000000000000000000") is None
+    flaky = lying(CUT, busy(), answer(a_job("recording")))
+    assert called(flaky.url, KEY, "get_bot", ID).status == "recording"
+    assert len(flaky.requests) == 3
+    assert flaky.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    assert flaky.requests[0].headers["user-agent"].startswith("meetbot-python/")
+    with pytest.raises(MeetbotTimeoutError) as slow:
+        called(lying(HANG).url, KEY, "get_bot", ID, timeout=0.05, max_retries=1)
+    assert slow.value.attempts == 2
+    with pytest.raises(MeetbotConnectionError) as gone:
+        called("http://127.0.0.1:1", KEY, "get_bot", ID, max_retries=0)
+    assert "ConnectError" in str(gone.value) and KEY not in str(gone.value)
+
+
+def test_a_post_through_a_transport_keeps_its_idempotency_key_over_its_tries() -> None:
+    mock = testing.MockServer()
+    mock.fail_next(ConnectionResetError("gone"))
+    mock.answer_next(503, {"error": "unavailable"}, Retry_After="0")
+    mock.client().dispatch_bot(meeting_url="https://meet.example/a")
+    keys = {request.headers["idempotency-key"] for request in mock.requests}
+    assert len(mock.requests) == 3 and len(keys) == 1
+
+
+def test_the_module_as_a_program_says_whether_the_server_takes_the_key(server: Server) -> None:
+    def ran(key: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "MEETBOT_API_KEY": key, "MEETBOT_API_BASE_URL": server.url}
+        return subprocess.run([sys.executable, "-m", "meetbot"], env=environment, capture_output=True, text=True)
+
+    good, bad = ran(server.key), ran("mb_test_" + "0" * 40)
+    assert (good.returncode, good.stderr) == (0, "") and "takes the key" in good.stdout
+    assert bad.returncode == 1 and "401 unauthorized" in bad.stderr
+    assert server.key not in good.stdout
+
+
+def test_importing_the_package_brings_neither_pydantic_nor_asyncio() -> None:
+    program = "import sys, meetbot; print([name for name in ('pydantic', 'asyncio', 'httpx', 'pytest') if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"

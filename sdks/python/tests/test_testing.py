@@ -1,0 +1,68 @@
+"""`meetbot.testing`, as the tests of a program that uses this SDK see it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lying_server import a_job, a_result
+
+from meetbot import MeetbotConfigurationError, MeetbotServerError, testing
+
+
+def test_the_mocks_job_is_the_servers() -> None:
+    assert testing.job().keys() == a_job().keys()
+    assert testing.job()["recording"].keys() == a_job()["recording"].keys()
+    assert testing.job()["autoLeave"] == a_job()["autoLeave"]
+    with pytest.raises(MeetbotConfigurationError, match="stauts"):
+        testing.job(stauts="queued")
+
+
+def test_jobs_go_their_way_in_the_mock() -> None:
+    mock = testing.MockServer()
+    mb = mock.client()
+    first = mb.dispatch_bot(
+        meeting_url="https://a.example", external_id="one", metadata={"n": 1}, auto_leave={"after_solo_seconds": 9}
+    )
+    assert mb.dispatch_bot(meeting_url="https://b.example", external_id="one").id == first.id
+    second = mb.dispatch_bot(meeting_url="https://b.example", on_finalize_url="https://c.example")
+    assert second.id != first.id and second.webhooks.on_finalize == "https://c.example"
+    assert (first.metadata, first.auto_leave.after_solo_seconds) == ({"n": 1}, 9)
+    assert first.auto_leave.after_max_seconds == 14400
+    mock.set_job(first.id, status="recording")
+    assert [job.id for job in mb.list_bots(status="recording")] == [first.id]
+    assert [job.id for job in mb.iter_bots(page_size=1)] == [second.id, first.id]
+    result = mb.pause_recording(first.id)
+    assert (result.action, result.state, result.status) == ("pause_recording", "done", "recording")
+    assert result.model_dump(by_alias=True).keys() == a_result().keys()
+    mb.cancel_bot(first.id)
+    cancelled = mb.get_bot(first.id)
+    assert cancelled is not None and cancelled.status == "cancelled"
+    assert mb.get_bot("job_of_nobody") is None
+    assert asyncio.run(mock.async_client().get_bot(second.id)) == mb.get_bot(second.id)
+
+
+def test_what_the_mock_does_not_play_says_so() -> None:
+    mock = testing.MockServer()
+    mb = mock.client(max_retries=0)
+    job = mb.dispatch_bot(meeting_url="https://a.example")
+    with pytest.raises(MeetbotServerError, match="answer_next"):
+        mb.manifest(job.id)
+
+
+def test_the_fixture_is_there_for_pytest(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["meetbot.testing"]\n')
+    (tmp_path / "test_mine.py").write_text(
+        "def test_mine(meetbot_mock):\n"
+        "    assert meetbot_mock.client().list_bots() == []\n"
+        "def test_new_for_each(meetbot_mock):\n"
+        "    assert meetbot_mock.requests == []\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )
+    assert "2 passed" in ran.stdout, ran.stdout + ran.stderr
