@@ -26,6 +26,8 @@ pub struct Config {
     pub meeting_networks: Vec<Network>,
     /// STUN servers that tell bots their public address, as in `stun.example.com:3478`.
     pub stun_servers: Vec<String>,
+    /// How long recordings are kept after their job has ended; `None` for ever.
+    pub keep_recordings: Option<Duration>,
     /// Networks that webhooks may go to although they are not public.
     pub allow_networks: Vec<Network>,
 }
@@ -54,6 +56,7 @@ pub enum ConfigError {
 struct Settings {
     server: Server,
     bots: Bots,
+    recordings: Recordings,
     webhooks: Webhooks,
 }
 
@@ -70,6 +73,11 @@ struct Bots {
     start_within_seconds: u32,
     allow_networks: Vec<String>,
     stun_servers: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Recordings {
+    keep_days: u32,
 }
 
 #[derive(Deserialize)]
@@ -142,6 +150,8 @@ impl Config {
             start_within,
             meeting_networks,
             stun_servers,
+            keep_recordings: (settings.recordings.keep_days > 0)
+                .then(|| Duration::from_hours(24 * u64::from(settings.recordings.keep_days))),
             allow_networks,
         })
     }
@@ -214,6 +224,7 @@ mod tests {
         let config = Config::load(None, nothing).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:3010");
         assert_eq!(config.data_dir, PathBuf::from("meetbot-data"));
+        assert_eq!((config.drain, config.keep_recordings), (Duration::ZERO, None));
     }
 
     #[test]
@@ -221,6 +232,7 @@ mod tests {
         let file = "[server]\nlisten = \"0.0.0.0:80\"\n[bots]\nmax = 7";
         let variable = |name: &str| match name {
             "MEETBOT_BOTS_MAX" => Some("9".to_owned()),
+            "MEETBOT_RECORDINGS_KEEP_DAYS" => Some("30".to_owned()),
             "MEETBOT_WEBHOOKS_ALLOW_NETWORKS" => Some("10.0.0.0/8, fd00::/8".to_owned()),
             _ => None,
         };
@@ -229,6 +241,7 @@ mod tests {
             (config.listen.port(), config.max_bots, config.allow_networks.len()),
             (80, 9, 2)
         );
+        assert_eq!(config.keep_recordings, Some(Duration::from_hours(720)));
     }
 
     #[test]

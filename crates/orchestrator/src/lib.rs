@@ -10,6 +10,8 @@ mod jobs;
 pub mod keys;
 mod machine;
 mod metrics;
+mod recordings;
+mod retention;
 mod start;
 pub mod store;
 pub mod tls;

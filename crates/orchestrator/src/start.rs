@@ -14,6 +14,7 @@ use crate::{
     data_folder::{DataFolder, DataFolderError},
     dispatch::{self, Dispatch, Launcher},
     metrics::Metrics,
+    retention,
     store::{SqliteStore, Store, StoreError},
     wake::Wakes,
     webhooks::{guard::Guard, sender::Sender},
@@ -155,7 +156,13 @@ impl Orchestrator {
             meetings,
             stun_servers: config.stun_servers,
         };
+        let mut work = vec![tokio::spawn(sender.run(stop_work.clone()))];
+        if let Some(keep) = config.keep_recordings {
+            let (store, folder) = (Arc::clone(&store), folder.recordings());
+            work.push(tokio::spawn(retention::run(store, folder, keep, clock, stop_work.clone())));
+        }
         let reaper = dispatch::reap(store, clock, wakes, queue, outbox, stop_work.clone());
+        work.push(tokio::spawn(reaper));
         let router = api::router(server);
         Ok(Self {
             address,
@@ -163,7 +170,7 @@ impl Orchestrator {
             store: sqlite,
             clock,
             dispatch: tokio::spawn(dispatch.run(drain.clone(), stop_work.clone())),
-            work: vec![tokio::spawn(sender.run(stop_work.clone())), tokio::spawn(reaper)],
+            work,
             api: tokio::spawn(api::serve::serve(listener, router, stop_api.clone())),
             drain,
             drain_for: config.drain,

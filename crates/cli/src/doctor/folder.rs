@@ -80,7 +80,7 @@ fn folder(path: &Path, found: FoundFolder, user: u32, writable: bool) -> Finding
 fn room(space: Space) -> Finding {
     let found =
         format!("{:.1} of {:.1} GB are free", gigabytes(space.free), gigabytes(space.total));
-    let remedy = "make room, as with `meetbot jobs delete-recording`";
+    let remedy = "make room, as with `meetbot jobs delete-recording`, or set recordings.keep_days";
     match space.free {
         ..TOO_LITTLE => Finding::fail(SPACE, found, remedy),
         TOO_LITTLE..LITTLE => Finding::warn(SPACE, found, remedy),

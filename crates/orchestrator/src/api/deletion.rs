@@ -1,13 +1,7 @@
 //! Deleting what was recorded.
 
-use std::{
-    collections::BTreeSet,
-    fs, io,
-    path::{Path, PathBuf},
-};
-
 use axum::{Json, extract, extract::State};
-use meetbot_types::{DeletionReceipt, ErrorBody, JobId, Manifest, RemovedObject};
+use meetbot_types::{DeletionReceipt, ErrorBody, JobId, RemovedObject};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -16,7 +10,7 @@ use super::{
     jobs::{job_id, no_job},
     request::Caller,
 };
-use crate::store::Scope;
+use crate::{recordings, store::Scope};
 
 pub(super) fn router() -> OpenApiRouter<Server> {
     OpenApiRouter::new().routes(routes!(delete_recording))
@@ -46,6 +40,7 @@ async fn delete_recording(
         return Err(ApiError::invalid_state(message));
     };
     let (removed, already_gone) = remove_recording(&server, id).await?;
+    server.store.recording_removed(id).await?;
     tracing::info!(job = %id, objects = removed.len(), "a recording was deleted");
     Ok(Json(DeletionReceipt { job_id: id, deleted_at, removed, already_gone }))
 }
@@ -55,59 +50,8 @@ pub(super) async fn remove_recording(
     server: &Server,
     id: JobId,
 ) -> Result<(Vec<RemovedObject>, Vec<String>), ApiError> {
-    let folder = server.recordings.join(id.to_string());
-    match tokio::task::spawn_blocking(move || remove(&folder)).await {
-        Ok(Ok(removed)) => Ok(removed),
-        Ok(Err(error)) => Err(not_removed(&error)),
-        Err(error) => Err(not_removed(&error)),
-    }
-}
-
-fn not_removed(error: &dyn std::fmt::Display) -> ApiError {
-    tracing::error!(%error, "a recording cannot be removed");
-    ApiError::unavailable("not every object could be removed; ask again")
-}
-
-/// Removes a job's folder; answers what was in it, and what its manifests name besides.
-fn remove(folder: &Path) -> io::Result<(Vec<RemovedObject>, Vec<String>)> {
-    let (mut removed, mut named) = (Vec::new(), BTreeSet::new());
-    for attempt in entries(folder)? {
-        let name = attempt.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if let Ok(text) = fs::read(attempt.join("manifest.json"))
-            && let Ok(manifest) = serde_json::from_slice::<Manifest>(&text)
-        {
-            named.extend(manifest.files.into_iter().map(|file| format!("{name}/{}", file.name)));
-        }
-        // The manifest last: while it is there, a deletion that was cut short still knows what there was.
-        let mut files = entries(&attempt)?;
-        files.sort_by_key(|file| file.ends_with("manifest.json"));
-        for file in files {
-            let bytes = fs::symlink_metadata(&file)?.len();
-            fs::remove_file(&file)?;
-            let file = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            removed.push(RemovedObject { name: format!("{name}/{file}"), bytes });
-        }
-        fs::remove_dir(&attempt)?;
-    }
-    if folder.exists() {
-        fs::remove_dir(folder)?;
-        if let Some(parent) = folder.parent() {
-            fs::File::open(parent)?.sync_all()?;
-        }
-    }
-    let gone = named.into_iter().filter(|name| removed.iter().all(|object| object.name != *name));
-    let gone = gone.collect();
-    Ok((removed, gone))
-}
-
-/// What is in a folder, by name; nothing when it is not there.
-fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let listed = match fs::read_dir(folder) {
-        Ok(listed) => listed,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut paths = listed.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    paths.sort();
-    Ok(paths)
+    recordings::remove(&server.recordings, id).await.map_err(|error| {
+        tracing::error!(job = %id, %error, "a recording cannot be removed");
+        ApiError::unavailable("not every object could be removed; ask again")
+    })
 }

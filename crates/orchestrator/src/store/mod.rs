@@ -408,6 +408,10 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<Page<TimelineEvent>>>;
     /// Marks the recording of a job that has ended as deleted; the first time counts. `None` where there is no such job.
     async fn delete_recording(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>>;
+    /// Jobs that ended before this moment and may still have files, those that have ended for longest first.
+    async fn old_recordings(&self, before: Timestamp, limit: u32) -> Result<Vec<(Tenant, JobId)>>;
+    /// Nothing of the job's recording is on disk any more.
+    async fn recording_removed(&self, id: JobId) -> Result<()>;
     /// Cancels a job: at once in the queue, by a command to the bot elsewhere. `None` where there is no such job.
     async fn cancel(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>>;
     /// Gives a command to a job's bot, together with a first answer kept for its `Idempotency-Key`.

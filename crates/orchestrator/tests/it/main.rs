@@ -9,6 +9,7 @@ mod host;
 mod jobs;
 mod metrics;
 mod receiver;
+mod retention;
 mod rude_endpoints;
 mod secrets;
 mod server;

@@ -6,7 +6,7 @@ use meetbot_types::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
-use super::{Outcome, answers, read_as, tally, timeline};
+use super::{Outcome, answers, read_as, recordings, tally, timeline};
 use crate::{
     clock::Now,
     jobs::advance::{self, Happened},
@@ -92,6 +92,9 @@ pub(super) fn save(
     // Nothing is told of a job after its end, so that it ends once.
     if told.iter().any(|happened| happened.status.is_final()) {
         tally::count_end(connection, job)?;
+        if stored.epoch > 0 {
+            recordings::may_have_files(connection, job, now.wall)?;
+        }
     }
     *sequence = timeline::write(connection, *tenant, job, *sequence, told, now.wall)?;
     if stored.job.status.is_final() {

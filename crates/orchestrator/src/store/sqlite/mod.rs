@@ -9,6 +9,7 @@ mod endpoints;
 mod jobs;
 mod keys;
 mod outbox;
+mod recordings;
 mod schema;
 mod secrets;
 mod tally;

@@ -10,7 +10,8 @@ use meetbot_types::{
 };
 
 use super::{
-    SqliteStore, answers, bots, consumers, deliveries, jobs, keys, outbox, secrets, tally, timeline,
+    SqliteStore, answers, bots, consumers, deliveries, jobs, keys, outbox, recordings, secrets,
+    tally, timeline,
 };
 use crate::{
     clock::Now,
@@ -116,6 +117,14 @@ impl Store for SqliteStore {
         self.writer
             .write(move |connection| jobs::delete_recording(connection, tenant, id, now))
             .await
+    }
+
+    async fn old_recordings(&self, before: Timestamp, limit: u32) -> Result<Vec<(Tenant, JobId)>> {
+        self.read(move |connection| recordings::old(connection, before, limit)).await
+    }
+
+    async fn recording_removed(&self, id: JobId) -> Result<()> {
+        self.writer.write(move |connection| recordings::removed(connection, id)).await
     }
 
     async fn cancel(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>> {

@@ -13,6 +13,7 @@ const STEPS: &[&str] = &[
     include_str!("rotation.sql"),
     include_str!("tally.sql"),
     include_str!("handovers.sql"),
+    include_str!("retention.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.

@@ -1,0 +1,102 @@
+//! Old recordings: deleted where that is wanted, shown to be gone, and never those of a job that has not ended.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use meetbot::{Job, JobStatus, MeetBot};
+use rusqlite::{Connection, params};
+use tempfile::TempDir;
+
+use crate::server::{Bot, PATIENCE, Server, await_status, new_job};
+
+/// Some files of the bot's attempt; answers their folder.
+fn record_files(bot: &Bot) -> PathBuf {
+    let folder = bot.order.folder.join("e1");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("audio.Alice.webm"), b"voice").unwrap();
+    fs::write(folder.join("manifest.json"), b"{}").unwrap();
+    bot.order.folder.clone()
+}
+
+/// A job that has ended, with files.
+async fn recorded(server: &Server, client: &MeetBot) -> (String, PathBuf) {
+    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let mut bot = server.bot().await;
+    let folder = record_files(&bot);
+    bot.record().await;
+    let manifest = format!("file://{}", folder.join("e1/manifest.json").display());
+    bot.complete(&manifest).await;
+    (id, folder)
+}
+
+/// As if these jobs had ended a month ago.
+fn age(data: &Path, jobs: &[&String]) {
+    let database = Connection::open(data.join("meetbot.db")).unwrap();
+    let ago = 31_i64 * 24 * 60 * 60 * 1000;
+    for job in jobs {
+        let aged = database.execute(
+            "UPDATE jobs SET files_since = CAST(strftime('%s', 'now') AS INTEGER) * 1000 - ?2 WHERE id = ?1",
+            params![job, ago],
+        );
+        assert_eq!(aged.unwrap(), 1);
+    }
+}
+
+async fn await_deleted(client: &MeetBot, id: &str, folder: &Path) -> Job {
+    let look = async {
+        loop {
+            let job = client.get_bot(id).await.unwrap().unwrap();
+            if job.recording.deleted_at.is_some() && !folder.exists() {
+                return job;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("{id} is kept"))
+}
+
+#[tokio::test]
+async fn recordings_of_jobs_that_ended_long_ago_go_and_no_others() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let client = server.client();
+    let (old, old_folder) = recorded(&server, &client).await;
+    let (young, young_folder) = recorded(&server, &client).await;
+    // Deleted, but a crash came before its files went.
+    let (half, half_folder) = recorded(&server, &client).await;
+    client.delete_recording(&half).await.unwrap();
+    fs::create_dir_all(half_folder.join("e1")).unwrap();
+    let running = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let mut bot = server.bot().await;
+    let running_folder = record_files(&bot);
+    bot.record().await;
+    server.stop().await;
+    age(data.path(), &[&old, &half, &running]);
+
+    let keep = |name: &str| (name == "MEETBOT_RECORDINGS_KEEP_DAYS").then(|| "30".to_owned());
+    let server = Server::start_with(&data, keep).await;
+    let client = server.client();
+    let job = await_deleted(&client, &old, &old_folder).await;
+    assert_eq!((job.status, job.manifest_uri), (JobStatus::Completed, None));
+    assert!(client.manifest(&old).await.is_err());
+    await_deleted(&client, &half, &half_folder).await;
+    let job = client.get_bot(&young).await.unwrap().unwrap();
+    assert_eq!(job.recording.deleted_at, None);
+    assert!(job.manifest_uri.is_some() && young_folder.join("e1/manifest.json").exists());
+    let job = await_status(&client, &running, JobStatus::Joining).await;
+    assert_eq!(job.recording.deleted_at, None);
+    assert!(running_folder.join("e1/audio.Alice.webm").exists());
+    server.stop().await;
+
+    // What is gone is not looked for again.
+    let database = Connection::open(data.path().join("meetbot.db")).unwrap();
+    let left: Vec<String> = {
+        let mut left = database
+            .prepare("SELECT id FROM jobs WHERE files_since IS NOT NULL ORDER BY id")
+            .unwrap();
+        left.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    assert_eq!(left, [young, running]);
+}
