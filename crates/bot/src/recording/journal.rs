@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write as _},
+    io,
     path::Path,
 };
 
@@ -61,11 +61,7 @@ impl LineFile {
 
     /// Hands the lines to the system.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        if !self.buffer.is_empty() {
-            self.file.write_all(&self.buffer)?;
-            self.buffer.clear();
-        }
-        Ok(())
+        super::write_all(&mut self.file, &mut self.buffer)
     }
 
     /// Ends the file; it is on disk after this.

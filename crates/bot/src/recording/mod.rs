@@ -12,7 +12,8 @@ mod webm;
 
 use std::{
     collections::{HashMap, HashSet},
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
@@ -470,6 +471,19 @@ fn folder_of(order: &BotOrder, epoch: u32) -> PathBuf {
     order.folder.join(format!("e{epoch}"))
 }
 
+/// Writes what is in the buffer. What was taken before an error is in it no more: a disk that is full may take the rest later, and nothing twice.
+fn write_all(file: &mut impl Write, buffer: &mut Vec<u8>) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match file.write(buffer) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(taken) => drop(buffer.drain(..taken)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// Writes a file that is either whole or not there.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let torn = path.with_extension("part");
@@ -480,7 +494,35 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_speech;
+    use std::io;
+
+    use super::{is_speech, write_all};
+
+    /// Has room for so many bytes.
+    struct Disk(Vec<u8>, usize);
+
+    impl io::Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.1 - self.0.len());
+            self.0.extend(&bytes[..taken]);
+            if taken == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_full_disk_has_taken_is_not_written_again_when_there_is_room() {
+        let (mut disk, mut buffer) = (Disk(Vec::new(), 3), b"hello".to_vec());
+        let full = write_all(&mut disk, &mut buffer).unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+        disk.1 = 100;
+        buffer.extend(b", world");
+        write_all(&mut disk, &mut buffer).unwrap();
+        assert_eq!(disk.0, b"hello, world");
+    }
 
     #[test]
     fn noise_is_silence_and_quiet_speech_is_not() {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write as _},
+    io,
     path::Path,
 };
 
@@ -113,10 +113,7 @@ impl TrackFile {
     /// Hands what was taken to the system; answers how many bytes.
     pub(crate) fn flush(&mut self) -> io::Result<u64> {
         let bytes = self.buffer.len() as u64;
-        if bytes > 0 {
-            self.file.write_all(&self.buffer)?;
-            self.buffer.clear();
-        }
+        super::write_all(&mut self.file, &mut self.buffer)?;
         Ok(bytes)
     }
 

@@ -3,14 +3,20 @@
 use std::{
     fs::{self, OpenOptions},
     io::Write as _,
+    mem::replace,
     path::Path,
     process::Command,
+    time::Duration,
 };
 
-use meetbot::{ErrorKind, JobStatus, ListBots, NewJob};
+use meetbot::{CallOptions, ErrorKind, JobStatus, ListBots, NewJob, Request, blocking::MeetBot};
 use tempfile::TempDir;
 
-use crate::program::{PATIENCE, client, create_key, serve};
+use crate::{
+    kills::{grown, webm_files},
+    program::{PATIENCE, client, create_key, serve},
+    storm::{Receiver, all_delivered, every_event_came, recordings_tell_the_truth, wait_until},
+};
 
 /// A file system of 4 MB that is gone with the test.
 struct SmallDisk(TempDir);
@@ -46,15 +52,21 @@ fn fill(path: &Path) {
     }
 }
 
+/// The small disk, or words about what is not tested without it.
+fn small_disk(test: &str) -> Option<SmallDisk> {
+    let disk = SmallDisk::mount();
+    if disk.is_none() {
+        // Written past the capture of the test harness, so that it is seen.
+        let words =
+            format!("\nNOT TESTED: {test} needs root, to mount a small file system. CI runs it.\n");
+        let _ = std::io::stderr().write_all(words.as_bytes());
+    }
+    disk
+}
+
 #[test]
 fn nothing_is_lost_when_the_disk_is_full() {
-    let Some(disk) = SmallDisk::mount() else {
-        // Written past the capture of the test harness, so that it is seen.
-        let _ = std::io::stderr().write_all(
-            b"\nNOT TESTED: nothing_is_lost_when_the_disk_is_full needs root, to mount a small file system. CI runs it.\n",
-        );
-        return;
-    };
+    let Some(disk) = small_disk("nothing_is_lost_when_the_disk_is_full") else { return };
     let (_server, url) = serve(&disk.path().join("data"), None);
     let (key, _) = create_key(&disk.path().join("data"), &[]);
     let client = client(&url, &key);
@@ -67,7 +79,7 @@ fn nothing_is_lost_when_the_disk_is_full() {
     let filler = disk.path().join("filler");
     fill(&filler);
     let refused = client
-        .with(meetbot::CallOptions::new().max_retries(0))
+        .with(CallOptions::new().max_retries(0))
         .unwrap()
         .dispatch_bot(meeting(2))
         .unwrap_err();
@@ -82,4 +94,68 @@ fn nothing_is_lost_when_the_disk_is_full() {
     let job = client.wait_for_bot(&job.id.to_string(), Some(PATIENCE)).unwrap();
     assert_eq!(job.status, JobStatus::Completed);
     assert_eq!(client.list_bots(&ListBots::default()).unwrap().data.len(), 2);
+}
+
+/// What `/readyz` has against it, told once.
+pub(crate) fn ready(client: &MeetBot) -> Result<(), String> {
+    let once = client.with(CallOptions::new().max_retries(0)).unwrap();
+    match once.request(Request::new("GET", "/readyz").unwrap()) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            assert_eq!(error.status(), Some(503), "{error}");
+            Err(error.message().to_owned())
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_during_a_meeting_costs_a_gap_and_no_more() {
+    let test = "a_disk_that_fills_up_during_a_meeting_costs_a_gap_and_no_more";
+    let Some(disk) = small_disk(test) else { return };
+    let data = disk.path().join("data");
+    let (_server, url) = serve(&data, None);
+    let (key, secret) = create_key(&data, &[]);
+    let client = client(&url, &key);
+    let receiver = Receiver::start(&secret);
+    let new = NewJob {
+        meeting_url: "https://sandbox.meetbot.dev/two-speakers?seconds=30".to_owned(),
+        webhooks: Some(receiver.webhooks(true)),
+        ..NewJob::default()
+    };
+    let id = client.dispatch_bot(new).unwrap().id.to_string();
+    let first = data.join(format!("recordings/{id}/e1"));
+    grown(&first, 8_000);
+    let filler = disk.path().join("filler");
+    fill(&filler);
+    wait_until(|| match ready(&client) {
+        Err(why) if why.contains("disk is full") => Ok(()),
+        ready => Err(format!("it says {ready:?}")),
+    });
+    // What is there is still read; and the bot has given up once its files grow no more.
+    assert_eq!(client.get_bot(&id).unwrap().unwrap().status, JobStatus::Recording);
+    let sizes = || -> Vec<u64> {
+        webm_files(&first).iter().map(|path| fs::metadata(path).unwrap().len()).collect()
+    };
+    let mut before = sizes();
+    wait_until(|| {
+        std::thread::park_timeout(Duration::from_secs(2));
+        let now = sizes();
+        if now == before {
+            Ok(())
+        } else {
+            Err(format!("{before:?}, then {:?}", replace(&mut before, now)))
+        }
+    });
+    fs::remove_file(&filler).unwrap();
+    wait_until(|| ready(&client));
+
+    let job = client.wait_for_bot(&id, Some(PATIENCE * 2)).unwrap();
+    assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 2), "{job:#?}");
+    let manifest = client.manifest(&id).unwrap();
+    assert!(!manifest.complete && manifest.attempts[1].gap_ms.unwrap() > 0, "{manifest:#?}");
+    let of_first = manifest.tracks.iter().filter(|track| !track.file.contains(".a2."));
+    assert!(of_first.map(|track| track.duration_ms).min().unwrap() > 1_000, "{manifest:#?}");
+    assert_eq!(recordings_tell_the_truth(&data, std::slice::from_ref(&job), &client), (1, 1));
+    all_delivered(&client);
+    every_event_came(&[job], &receiver.arrivals.lock().unwrap(), &client);
 }

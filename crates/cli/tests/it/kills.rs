@@ -20,7 +20,7 @@ use crate::{
 
 /// Asks again until `wanted` says so.
 #[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
-fn await_job(client: &MeetBot, id: &str, wanted: impl Fn(&Job) -> bool) -> Job {
+pub(crate) fn await_job(client: &MeetBot, id: &str, wanted: impl Fn(&Job) -> bool) -> Job {
     let deadline = Instant::now() + PATIENCE * 2;
     loop {
         let job = client.get_bot(id).unwrap().unwrap();
@@ -92,7 +92,7 @@ fn a_meeting_goes_on_in_the_same_manifest_after_the_server_was_killed() {
 }
 
 /// What a killed bot leaves may end in the middle of a packet; everything before it plays.
-fn decodes_up_to_its_torn_end(path: &std::path::Path) {
+pub(crate) fn decodes_up_to_its_torn_end(path: &std::path::Path) {
     let probe = std::process::Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
         .arg(path)
@@ -102,7 +102,7 @@ fn decodes_up_to_its_torn_end(path: &std::path::Path) {
     assert!(probe.success(), "{}", path.display());
 }
 
-fn webm_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn webm_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .map(|entry| entry.path())
@@ -112,7 +112,7 @@ fn webm_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
 
 /// Waits until two speakers' files are larger than `bytes` each.
 #[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
-fn grown(folder: &std::path::Path, bytes: u64) {
+pub(crate) fn grown(folder: &std::path::Path, bytes: u64) {
     let deadline = Instant::now() + PATIENCE;
     let large =
         |path: &std::path::PathBuf| std::fs::metadata(path).is_ok_and(|file| file.len() > bytes);

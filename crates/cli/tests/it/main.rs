@@ -8,6 +8,7 @@ mod crowd;
 mod deletion;
 mod demo;
 mod disk_full;
+mod disk_lost;
 mod doctor;
 mod drain;
 mod kills;

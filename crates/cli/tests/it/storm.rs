@@ -53,9 +53,9 @@ struct Client {
 
 /// A webhook as it came.
 #[derive(Debug)]
-struct Arrival {
-    endpoint: String,
-    body: Value,
+pub(crate) struct Arrival {
+    pub(crate) endpoint: String,
+    pub(crate) body: Value,
 }
 
 #[derive(Clone)]
@@ -65,14 +65,14 @@ struct Inbox {
 }
 
 /// A receiver that is always well, and notes all that comes in the order in which it comes.
-struct Receiver {
+pub(crate) struct Receiver {
     url: String,
-    arrivals: Arc<Mutex<Vec<Arrival>>>,
+    pub(crate) arrivals: Arc<Mutex<Vec<Arrival>>>,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Receiver {
-    fn start(secret: &str) -> Self {
+    pub(crate) fn start(secret: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -88,7 +88,7 @@ impl Receiver {
     }
 
     /// One URL for all events, or one for each kind.
-    fn webhooks(&self, both: bool) -> Webhooks {
+    pub(crate) fn webhooks(&self, both: bool) -> Webhooks {
         let url = |path: &str| Some(format!("{}/{path}", self.url));
         if both {
             Webhooks { on_status_change: url("all"), on_finalize: url("all") }
@@ -300,7 +300,7 @@ fn all_jobs(server: &MeetBot) -> Vec<Job> {
 
 /// Asks again until `done` says so.
 #[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
-fn wait_until(mut done: impl FnMut() -> Result<(), String>) {
+pub(crate) fn wait_until(mut done: impl FnMut() -> Result<(), String>) {
     let deadline = Instant::now() + PATIENCE * 10;
     while let Err(missing) = done() {
         assert!(Instant::now() < deadline, "{missing}");
@@ -320,7 +320,7 @@ fn all_ended(server: &MeetBot) -> Vec<Job> {
     jobs
 }
 
-fn all_delivered(server: &MeetBot) {
+pub(crate) fn all_delivered(server: &MeetBot) {
     for state in [meetbot::DeliveryState::Pending, meetbot::DeliveryState::Dead] {
         let list = ListDeliveries { state: Some(state), ..ListDeliveries::default() };
         wait_until(|| match server.deliveries(&list).unwrap().data.first() {
@@ -346,7 +346,11 @@ fn nothing_lost_or_doubled(clients: &[Client], jobs: &[Job], server: &MeetBot) {
 
 /// Each line of each timeline came to whoever wants it; to each endpoint in order; and what came twice was the same.
 /// Answers how many deliveries there are, and how often one came again.
-fn every_event_came(jobs: &[Job], arrivals: &[Arrival], server: &MeetBot) -> (usize, usize) {
+pub(crate) fn every_event_came(
+    jobs: &[Job],
+    arrivals: &[Arrival],
+    server: &MeetBot,
+) -> (usize, usize) {
     let mut came: HashMap<(&str, &str), Vec<(u64, &str)>> = HashMap::new();
     let mut first: HashMap<&str, &Arrival> = HashMap::new();
     let mut duplicates = 0;
@@ -407,7 +411,11 @@ fn every_event_came(jobs: &[Job], arrivals: &[Arrival], server: &MeetBot) -> (us
 }
 
 /// What is on disk plays, and is what the manifests say. Answers how many recordings there are, and on how many of them more than one bot worked.
-fn recordings_tell_the_truth(data: &Path, jobs: &[Job], server: &MeetBot) -> (usize, usize) {
+pub(crate) fn recordings_tell_the_truth(
+    data: &Path,
+    jobs: &[Job],
+    server: &MeetBot,
+) -> (usize, usize) {
     let (mut recordings, mut continued) = (0, 0);
     for job in jobs {
         let Some(uri) = &job.manifest_uri else { continue };

@@ -27,6 +27,9 @@ use crate::{
 const POLL: Duration = Duration::from_secs(5);
 const TOKEN_LETTERS: usize = 43;
 
+/// One of the bots of a job: its epoch.
+type Attempt = (JobId, u32);
+
 /// Claims jobs for this server's bots.
 pub(crate) struct Dispatch {
     pub(crate) store: Arc<dyn Store>,
@@ -50,8 +53,13 @@ pub(crate) struct Dispatch {
 impl Dispatch {
     /// Claims until it is to drain, and ends when its last bot has. On `stop` bots leave their meetings, their files whole and their jobs unended.
     pub(crate) async fn run(self, drain: CancellationToken, stop: CancellationToken) {
-        let mut bots: JoinSet<(JobId, u32)> = JoinSet::new();
+        let mut bots: JoinSet<Attempt> = JoinSet::new();
+        // Bots that are gone, whose jobs the store could not take back yet.
+        let mut unreleased: Vec<Attempt> = Vec::new();
         loop {
+            for attempt in std::mem::take(&mut unreleased) {
+                unreleased.extend(self.take_back(attempt, &stop).await);
+            }
             while bots.len() < self.max_bots && !drain.is_cancelled() {
                 let token = keys::letters(TOKEN_LETTERS);
                 match self.store.claim(keys::hash(&token), self.clock.now()).await {
@@ -67,13 +75,17 @@ impl Dispatch {
             tokio::select! {
                 () = drain.cancelled() => break,
                 () = self.poke.notified() => {}
-                Some(ended) = bots.join_next() => self.take_back(ended, &stop).await,
+                Some(Ok(ended)) = bots.join_next() => {
+                    unreleased.extend(self.take_back(ended, &stop).await);
+                }
                 () = tokio::time::sleep(sleep) => {}
             }
         }
         tracing::info!(bots = bots.len(), "no more jobs are taken");
         while let Some(ended) = bots.join_next().await {
-            self.take_back(ended, &stop).await;
+            if let Ok(attempt) = ended {
+                self.take_back(attempt, &stop).await;
+            }
         }
     }
 
@@ -81,7 +93,7 @@ impl Dispatch {
         &self,
         claimed: Claimed,
         token: String,
-        bots: &mut JoinSet<(JobId, u32)>,
+        bots: &mut JoinSet<Attempt>,
         stop: &CancellationToken,
     ) {
         let Claimed { job, tenant, link, finalize } = claimed;
@@ -120,32 +132,33 @@ impl Dispatch {
         });
     }
 
-    /// A bot that went without having ended its job is a lost bot, and known to be so at once; unless it was told to.
-    async fn take_back(
-        &self,
-        ended: Result<(JobId, u32), tokio::task::JoinError>,
-        stop: &CancellationToken,
-    ) {
-        let Ok((job, epoch)) = ended else { return };
+    /// A bot that went without having ended its job is a lost bot, and known to be so at once; unless it was told to. Answers it where the store
+    /// did not take that.
+    async fn take_back(&self, (job, epoch): Attempt, stop: &CancellationToken) -> Option<Attempt> {
         let (told, now) = (stop.is_cancelled(), self.clock.now());
         let released = if told {
             self.store.hand_over(job, epoch, now).await
         } else {
             self.store.release(job, epoch, now).await
         };
-        let unended = matches!(released, Ok(true));
-        self.metrics.attempts.ended(job, epoch, unended && !told);
-        match released {
-            Ok(false) => return,
-            Ok(true) if told => tracing::info!(%job, attempt = epoch, "a job was handed over"),
-            Ok(true) => tracing::warn!(%job, attempt = epoch, "a bot was lost"),
+        let unended = match released {
+            Ok(unended) => unended,
             Err(error) => {
-                tracing::warn!(%error, %job, "a lease was not released; it will run out");
-                return;
+                tracing::warn!(%error, %job, "a lease was not released yet; it runs out in any case");
+                return Some((job, epoch));
             }
+        };
+        self.metrics.attempts.ended(job, epoch, unended && !told);
+        if unended {
+            if told {
+                tracing::info!(%job, attempt = epoch, "a job was handed over");
+            } else {
+                tracing::warn!(%job, attempt = epoch, "a bot was lost");
+            }
+            self.wakes.poke(job);
+            self.outbox.notify_one();
         }
-        self.wakes.poke(job);
-        self.outbox.notify_one();
+        None
     }
 
     async fn until_next(&self) -> Duration {

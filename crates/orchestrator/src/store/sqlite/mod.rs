@@ -9,6 +9,7 @@ mod endpoints;
 mod jobs;
 mod keys;
 mod outbox;
+mod place;
 mod recordings;
 mod schema;
 mod secrets;
@@ -27,7 +28,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
 pub use self::backup::{Backup, BackupError, backup};
-use self::writer::Writer;
+use self::{place::Place, writer::Writer};
 use super::StoreError;
 use crate::{clock::Clock, metrics::StoreTimes};
 
@@ -95,10 +96,13 @@ impl SqliteStore {
             let readers = (0..READERS)
                 .map(|_| connect(&path, OpenFlags::empty()))
                 .collect::<Result<Vec<_>, _>>()?;
+            let told = |what| {
+                move |error| Problem::Told(StoreError::Unavailable(format!("{what}: {error}")))
+            };
+            let place = Place::of(&path).map_err(told("it is not there any more"))?;
             let times = StoreTimes::new(Clock::start());
-            let writer = Writer::start(connection, times.clone()).map_err(|error| {
-                Problem::Told(StoreError::Unavailable(format!("no thread for its writer: {error}")))
-            })?;
+            let writer = Writer::start(connection, place, times.clone())
+                .map_err(told("no thread for its writer"))?;
             let readers =
                 Readers { free: Semaphore::new(READERS), connections: Mutex::new(readers) };
             Ok(Self { writer, readers: Arc::new(readers), times })
@@ -176,4 +180,38 @@ fn connect(path: &Path, more: OpenFlags) -> Outcome<Connection> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use meetbot_types::Timestamp;
+
+    use super::*;
+    use crate::{clock::Now, store::Store as _};
+
+    #[tokio::test]
+    async fn a_database_whose_file_is_gone_takes_no_writes_until_it_is_back() {
+        let parent = tempfile::tempdir().unwrap();
+        let (data, elsewhere) = (parent.path().join("data"), parent.path().join("elsewhere"));
+        fs::create_dir(&data).unwrap();
+        let store = SqliteStore::open(&data).unwrap();
+        let now = Now { wall: Timestamp::UNIX_EPOCH, steady: Duration::ZERO };
+        store.sweep(now).await.unwrap();
+        fs::rename(&data, &elsewhere).unwrap();
+        // Asked for at the same time: all are told why.
+        let (one, other) = tokio::join!(store.sweep(now), store.sweep(now));
+        for refused in [one, other] {
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains("deleted or moved"), "{refused}");
+        }
+        fs::create_dir(&data).unwrap();
+        fs::copy(elsewhere.join(FILE), data.join(FILE)).unwrap();
+        let refused = store.sweep(now).await.unwrap_err().to_string();
+        assert!(refused.contains("was replaced"), "{refused}");
+        fs::remove_dir_all(&data).unwrap();
+        fs::rename(&elsewhere, &data).unwrap();
+        store.sweep(now).await.unwrap();
+    }
 }

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Outcome, Problem};
+use super::{Outcome, Problem, place::Place};
 use crate::{metrics::StoreTimes, store::StoreError};
 
 /// The most that go into one transaction.
@@ -11,8 +11,8 @@ const BATCH: usize = 256;
 /// How many may wait before callers wait themselves.
 const QUEUE: usize = 1024;
 
-/// Work on the database; gives back how to answer it, once it is known whether the transaction was committed.
-type Work = Box<dyn FnOnce(&Connection) -> Answer + Send>;
+/// Work on the database, or none of it where there is no transaction; gives back how to answer it, once it is known whether that was committed.
+type Work = Box<dyn FnOnce(Option<&Connection>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// The way to the writer. When the last one is dropped, the writer ends.
@@ -23,11 +23,15 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the writer on its own thread.
-    pub(super) fn start(connection: Connection, times: StoreTimes) -> std::io::Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        place: Place,
+        times: StoreTimes,
+    ) -> std::io::Result<Self> {
         let (queue, work) = mpsc::channel(QUEUE);
         std::thread::Builder::new()
             .name("meetbot-store".into())
-            .spawn(move || run(&connection, &times, work))?;
+            .spawn(move || run(&connection, &place, &times, work))?;
         Ok(Self { queue })
     }
 
@@ -37,14 +41,14 @@ impl Writer {
         work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, answer) = oneshot::channel();
+        let gone = || StoreError::Unavailable("its writer has ended".into());
         let work: Work = Box::new(move |connection| {
-            let outcome = in_savepoint(connection, work).map_err(StoreError::from);
+            let done = connection.map(|it| in_savepoint(it, work).map_err(StoreError::from));
             Box::new(move |committed| {
                 // Whoever asked may have gone; the work is done all the same.
-                let _ = sender.send(committed.and(outcome));
+                let _ = sender.send(committed.and_then(|()| done.unwrap_or_else(|| Err(gone()))));
             })
         });
-        let gone = || StoreError::Unavailable("its writer has ended".into());
         self.queue.send(work).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
@@ -64,7 +68,12 @@ fn in_savepoint<T>(
     outcome
 }
 
-fn run(connection: &Connection, times: &StoreTimes, mut queue: mpsc::Receiver<Work>) {
+fn run(
+    connection: &Connection,
+    place: &Place,
+    times: &StoreTimes,
+    mut queue: mpsc::Receiver<Work>,
+) {
     while let Some(first) = queue.blocking_recv() {
         let mut batch = vec![first];
         while batch.len() < BATCH {
@@ -73,7 +82,7 @@ fn run(connection: &Connection, times: &StoreTimes, mut queue: mpsc::Receiver<Wo
         }
         let mut answers = Vec::with_capacity(batch.len());
         let begun = times.begin();
-        let committed = commit(connection, batch, &mut answers).map_err(StoreError::from);
+        let committed = commit(connection, place, batch, &mut answers).map_err(StoreError::from);
         times.end("write", begun, committed.is_ok());
         if let Err(error) = &committed {
             tracing::error!(%error, batch = answers.len(), "a batch of writes was undone");
@@ -86,18 +95,27 @@ fn run(connection: &Connection, times: &StoreTimes, mut queue: mpsc::Receiver<Wo
 
 fn commit(
     connection: &Connection,
+    place: &Place,
     batch: Vec<Work>,
     answers: &mut Vec<Answer>,
 ) -> Result<(), Problem> {
-    let begun = connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]);
-    if let Err(error) = begun {
-        let told = StoreError::from(Problem::from(error));
-        // Run outside of a transaction nothing may happen: only the answer is wanted.
-        drop(batch);
-        return Err(Problem::Told(told));
-    }
+    let mut batch = batch.into_iter();
+    let committed = transact(connection, place, &mut batch, answers);
+    // What was not begun by then is told the same.
+    answers.extend(batch.map(|work| work(None)));
+    committed
+}
+
+fn transact(
+    connection: &Connection,
+    place: &Place,
+    batch: &mut impl Iterator<Item = Work>,
+    answers: &mut Vec<Answer>,
+) -> Result<(), Problem> {
+    place.check().map_err(Problem::Told)?;
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     for work in batch {
-        answers.push(work(connection));
+        answers.push(work(Some(connection)));
         // Some errors, a full disk among them, end the whole transaction.
         if connection.is_autocommit() {
             return Err(Problem::Told(StoreError::Unavailable(

@@ -1,0 +1,103 @@
+//! Files that cannot be written any more, or are gone: nothing is acknowledged that nobody would find again, and all goes on when they are back.
+
+use std::{fs, io::Write as _, path::Path, process::Command};
+
+use meetbot::{CallOptions, ErrorKind, Job, JobStatus, ListBots, NewJob, blocking::MeetBot};
+use tempfile::TempDir;
+
+use crate::{
+    disk_full::ready,
+    kills::grown,
+    program::{PATIENCE, client, create_key, serve},
+    storm::{Receiver, all_delivered, every_event_came, recordings_tell_the_truth, wait_until},
+};
+
+/// A job whose meeting is long enough for something to happen in it.
+fn meeting(receiver: &Receiver) -> NewJob {
+    NewJob {
+        meeting_url: "https://sandbox.meetbot.dev/two-speakers?seconds=10".to_owned(),
+        webhooks: Some(receiver.webhooks(true)),
+        ..NewJob::default()
+    }
+}
+
+/// Says that it cannot, and nothing is changed by it.
+fn refuses(client: &MeetBot, receiver: &Receiver) {
+    assert!(ready(client).unwrap_err().contains("not available"));
+    let once = client.with(CallOptions::new().max_retries(0)).unwrap();
+    let refused = once.dispatch_bot(meeting(receiver)).unwrap_err();
+    assert_eq!((refused.kind(), refused.status()), (ErrorKind::Server, Some(503)), "{refused}");
+    assert!(refused.message().contains("nothing was changed"), "{refused}");
+    // What is there is still read.
+    assert_eq!(client.list_bots(&ListBots::default()).unwrap().data.len(), 1);
+}
+
+/// The meeting that was under way ends with all that was promised, and new ones come.
+fn goes_on(data: &Path, client: &MeetBot, receiver: &Receiver, id: &str) -> Job {
+    wait_until(|| ready(client));
+    let job = client.wait_for_bot(id, Some(PATIENCE * 2)).unwrap();
+    assert_eq!(job.status, JobStatus::Completed, "{job:#?}");
+    recordings_tell_the_truth(data, std::slice::from_ref(&job), client);
+    let next = client.dispatch_bot(meeting(receiver)).unwrap();
+    let next = client.wait_for_bot(&next.id.to_string(), Some(PATIENCE * 2)).unwrap();
+    assert_eq!(next.status, JobStatus::Completed, "{next:#?}");
+    all_delivered(client);
+    every_event_came(&[job.clone(), next], &receiver.arrivals.lock().unwrap(), client);
+    job
+}
+
+/// Lets nobody write a file any more, or again; not even those who have it open. Answers whether that could be done.
+fn set_immutable(path: &Path, immutable: bool) -> bool {
+    let flag = if immutable { "+i" } else { "-i" };
+    Command::new("chattr").arg(flag).arg(path).output().is_ok_and(|done| done.status.success())
+}
+
+#[test]
+fn a_meeting_outlives_a_database_that_is_read_only_for_a_while() {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = serve(data.path(), None);
+    let (key, secret) = create_key(data.path(), &[]);
+    let client = client(&url, &key);
+    let receiver = Receiver::start(&secret);
+    let id = client.dispatch_bot(meeting(&receiver)).unwrap().id.to_string();
+    grown(&data.path().join(format!("recordings/{id}/e1")), 2_000);
+    let files = ["meetbot.db", "meetbot.db-wal"].map(|name| data.path().join(name));
+    if !files.iter().all(|path| set_immutable(path, true)) {
+        for path in &files {
+            set_immutable(path, false);
+        }
+        // Written past the capture of the test harness, so that it is seen.
+        let _ = std::io::stderr().write_all(
+            b"\nNOT TESTED: a_meeting_outlives_a_database_that_is_read_only_for_a_while needs root and a file system that knows chattr +i.\n",
+        );
+        return;
+    }
+    wait_until(|| if ready(&client).is_err() { Ok(()) } else { Err("it is ready".to_owned()) });
+    refuses(&client, &receiver);
+    for path in &files {
+        assert!(set_immutable(path, false));
+    }
+    let job = goes_on(data.path(), &client, &receiver, &id);
+    assert_eq!(job.attempt, 1, "its bot went on all the while");
+    assert!(client.manifest(&id).unwrap().complete);
+}
+
+#[test]
+fn nothing_is_acknowledged_while_the_data_folder_is_gone() {
+    let parent = TempDir::new().unwrap();
+    let (data, elsewhere) = (parent.path().join("data"), parent.path().join("elsewhere"));
+    let (_server, url) = serve(&data, None);
+    let (key, secret) = create_key(&data, &[]);
+    let client = client(&url, &key);
+    let receiver = Receiver::start(&secret);
+    let id = client.dispatch_bot(meeting(&receiver)).unwrap().id.to_string();
+    grown(&data.join(format!("recordings/{id}/e1")), 2_000);
+    fs::rename(&data, &elsewhere).unwrap();
+    refuses(&client, &receiver);
+    // Someone puts an empty folder there: not even then.
+    fs::create_dir(&data).unwrap();
+    refuses(&client, &receiver);
+    fs::remove_dir(&data).unwrap();
+    fs::rename(&elsewhere, &data).unwrap();
+    goes_on(&data, &client, &receiver, &id);
+}
