@@ -10,6 +10,7 @@ use meetbot_types::{
     bot::{BotCommand, BotOrder, BotReport, RecordingRule},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tracing::Instrument as _;
 
 use crate::{
     brain::{Brain, Decision, Observed},
@@ -199,10 +200,13 @@ impl Bot<'_> {
     /// Joins in a task of its own: nothing that happens meanwhile makes the bot knock twice.
     fn join_after(&self, wait: Duration) -> Joining {
         let (order, connect) = (self.order.clone(), self.connect.clone());
-        AbortOnDropHandle::new(tokio::spawn(async move {
-            tokio::time::sleep(wait).await;
-            platforms::join(&order, &connect).await
-        }))
+        AbortOnDropHandle::new(tokio::spawn(
+            async move {
+                tokio::time::sleep(wait).await;
+                platforms::join(&order, &connect).await
+            }
+            .in_current_span(),
+        ))
     }
 
     fn hear(&mut self, event: MeetingEvent) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use meetbot_types::bot::{BotCommand, BotOrder, Commands};
 use reqwest::{Client, StatusCode};
 use tokio::{sync::mpsc, task::JoinHandle};
+use tracing::Instrument as _;
 
 /// How long the orchestrator may hold a question.
 const WAIT_SECONDS: u64 = 25;
@@ -22,7 +23,8 @@ impl Inbox {
     pub(crate) fn open(order: &BotOrder, client: Client) -> Self {
         let (sender, commands) = mpsc::channel(16);
         let order = order.clone();
-        let asking = tokio::spawn(async move { ask(&order, &client, &sender).await });
+        let asking =
+            tokio::spawn(async move { ask(&order, &client, &sender).await }.in_current_span());
         Self { commands, asking }
     }
 

@@ -8,6 +8,7 @@ use meetbot_types::bot::{
 use reqwest::{Client, StatusCode};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::{clock, recording::Counters};
 
@@ -43,7 +44,7 @@ impl Reporter {
             counters,
             superseded: superseded.clone(),
         };
-        Self { reports, superseded, sending: tokio::spawn(sender.run()) }
+        Self { reports, superseded, sending: tokio::spawn(sender.run().in_current_span()) }
     }
 
     /// Reports something.

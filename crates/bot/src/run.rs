@@ -97,7 +97,9 @@ async fn finish(
         return;
     }
     let work = order.clone();
-    let finalized = tokio::task::spawn_blocking(move || finalize(&work, end)).await;
+    let span = tracing::Span::current();
+    let finalized =
+        tokio::task::spawn_blocking(move || span.in_scope(|| finalize(&work, end))).await;
     let ended = match finalized {
         Ok(Ok(finalized)) => BotReport::Ended {
             ending: finalized.ending,

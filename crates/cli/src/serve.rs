@@ -4,7 +4,8 @@ use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use meetbot_orchestrator::{
-    Config, Orchestrator, SandboxLink, config,
+    Config, Orchestrator, SandboxLink,
+    config::{self, LogFormat},
     keys::{self, FreshKey},
     store::{Scope, Store as _},
 };
@@ -37,6 +38,9 @@ pub(crate) struct Settings {
 pub(crate) struct Args {
     #[command(flatten)]
     settings: Settings,
+    /// How log lines are written: text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
     /// Print the annotated default settings and exit.
     #[arg(long)]
     print_config: bool,
@@ -76,8 +80,8 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         output.line(config::DEFAULT.trim_end());
         return Ok(ExitCode::SUCCESS);
     }
-    log("info");
     let config = args.settings.config()?;
+    log("info", args.log_format.unwrap_or(config.log_format));
     let drain = config.drain.as_secs();
     let (server, sandbox) = start(config, args.sandbox).await?;
     let key = first_key(&server).await?;
@@ -155,15 +159,19 @@ fn welcome(server: &Orchestrator, key: &FreshKey) -> String {
 }
 
 /// Logs go to standard error; `MEETBOT_LOG` says how much of them (`debug`, `meetbot_orchestrator=debug,warn`).
-pub(crate) fn log(default: &str) {
+pub(crate) fn log(default: &str, format: LogFormat) {
     let filter = EnvFilter::builder().with_env_var("MEETBOT_LOG").try_from_env();
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(default));
+    let to = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second logger in one process is refused; the first one goes on.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .try_init();
+    let _ = match format {
+        LogFormat::Text => to.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => {
+            // Rust's own words about a panic are no JSON.
+            std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a bug")));
+            to.json().flatten_event(true).with_span_list(false).try_init()
+        }
+    };
 }
 
 /// Waits for Ctrl-C or SIGTERM.

@@ -1,6 +1,6 @@
 //! The server's settings. `default.toml` is the manual and the source of every default.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use meetbot_types::reach::{Network, NotANetwork};
 use serde::Deserialize;
@@ -8,6 +8,27 @@ use toml::{Table, Value};
 
 /// The annotated defaults.
 pub const DEFAULT: &str = include_str!("default.toml");
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("{text:?} is neither text nor json")),
+        }
+    }
+}
 
 /// The settings, complete and checked.
 #[derive(Debug, Clone)]
@@ -18,6 +39,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// How long bots may stay in their meetings once the server is to stop.
     pub drain: Duration,
+    /// How log lines are written.
+    pub log_format: LogFormat,
     /// How many bots run at once.
     pub max_bots: usize,
     /// How long a job may wait for a bot before it fails.
@@ -56,6 +79,7 @@ pub enum ConfigError {
 struct Settings {
     server: Server,
     bots: Bots,
+    log: Log,
     recordings: Recordings,
     webhooks: Webhooks,
 }
@@ -73,6 +97,11 @@ struct Bots {
     start_within_seconds: u32,
     allow_networks: Vec<String>,
     stun_servers: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Log {
+    format: String,
 }
 
 #[derive(Deserialize)]
@@ -146,6 +175,11 @@ impl Config {
             listen,
             data_dir: settings.server.data_dir,
             drain: Duration::from_secs(settings.server.drain_seconds.into()),
+            log_format: settings
+                .log
+                .format
+                .parse()
+                .map_err(|problem| invalid("log.format", problem))?,
             max_bots,
             start_within,
             meeting_networks,
@@ -255,6 +289,7 @@ mod tests {
         assert!(problem("[webhooks]\nallow_networks = [\"x\"]").contains("not a network"));
         assert!(problem("[bots]\nallow_networks = [\"x\"]").contains("bots.allow_networks"));
         assert!(problem("[bots]\nstun_servers = [\"x\"]").contains("stun.example.com:3478"));
+        assert!(problem("[log]\nformat = \"xml\"").contains("neither text nor json"));
         assert!(problem("[").contains("not TOML"));
         let odd = |_: &str| Some("many".to_owned());
         assert!(Config::load(None, odd).unwrap_err().to_string().contains("MEETBOT_BOTS_MAX"));

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use meetbot::{
     EventName, Job, Manifest, MeetBot, NewJob, Timestamp, Webhooks, webhook::WebhookEvent,
 };
-use meetbot_orchestrator::{Config, keys, store::Scope};
+use meetbot_orchestrator::{Config, config::LogFormat, keys, store::Scope};
 use meetbot_types::sandbox::{HOST, Inspection};
 use serde_json::{Value, json};
 use url::Url;
@@ -59,7 +59,7 @@ pub(crate) struct Told {
 
 /// Plays it.
 pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
-    serve::log("warn");
+    serve::log("warn", LogFormat::Text);
     let folder = tempfile::Builder::new()
         .prefix("meetbot-demo-")
         .tempdir()

@@ -12,6 +12,7 @@ mod disk_lost;
 mod doctor;
 mod drain;
 mod kills;
+mod logs;
 mod pause;
 mod program;
 mod scenarios;

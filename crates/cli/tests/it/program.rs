@@ -54,6 +54,8 @@ pub(crate) struct Running {
     pub(crate) child: Child,
     /// What it prints after the first line.
     lines: mpsc::Receiver<String>,
+    /// What it logs.
+    log: Option<std::thread::JoinHandle<String>>,
 }
 
 impl Running {
@@ -86,7 +88,7 @@ impl Running {
             panic!("it did not start: {}", log.join().unwrap());
         };
         let object = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        (Self { child, lines: first }, object)
+        (Self { child, lines: first, log: Some(log) }, object)
     }
 
     /// The next JSON object it prints.
@@ -115,6 +117,13 @@ impl Running {
     pub(crate) fn terminate(self) -> Option<i32> {
         self.signal();
         self.ended()
+    }
+
+    /// SIGTERM, its exit code, and all that it logged.
+    pub(crate) fn terminate_with_log(mut self) -> (Option<i32>, String) {
+        self.signal();
+        let log = self.log.take().unwrap();
+        (self.ended(), log.join().unwrap())
     }
 
     fn end(&mut self) {

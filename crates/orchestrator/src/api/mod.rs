@@ -31,6 +31,7 @@ use meetbot_types::{JobId, Platform, Reach, RequestId};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument as _;
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -153,14 +154,17 @@ async fn answer(State(server): State<Server>, request: Request, next: Next) -> R
         error::request_id(request.headers().get(REQUEST_ID), || RequestId::generate(began.wall));
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = next.run(request).await;
+    // At the highest level, so that no filter takes it from the lines within.
+    let span = tracing::error_span!("request", request = id);
+    let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         response = error.answer(&id);
     }
     let took = server.clock.now().steady.saturating_sub(began.steady);
     let route = route.as_ref().map(MatchedPath::as_str);
     server.metrics.answered(method.as_str(), route, response.status().as_u16(), took);
-    tracing::debug!(request = id, %method, path, status = response.status().as_u16(), "answered");
+    let status = response.status().as_u16();
+    span.in_scope(|| tracing::debug!(%method, path, status, ms = took.as_millis(), "answered"));
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -11,6 +11,7 @@ use meetbot_types::{
 };
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 pub use self::launcher::Launcher;
 pub(crate) use self::reaper::reap;
@@ -124,7 +125,8 @@ impl Dispatch {
         let attempt = (job.id, job.attempt);
         bots.spawn(async move {
             // A task of its own, so that a bot's panic ends here.
-            let bot = tokio::spawn(async move { launcher.run(order, stop).await });
+            let span = tracing::error_span!("bot", job = %attempt.0, attempt = attempt.1);
+            let bot = tokio::spawn(async move { launcher.run(order, stop).await }.instrument(span));
             if let Err(error) = bot.await {
                 tracing::error!(job = %attempt.0, %error, "a bot crashed");
             }

@@ -59,13 +59,13 @@ impl Sender {
                 Taken { due: Vec::new(), next: None }
             });
             for delivery in due {
-                let id = delivery.event.delivery_id;
+                let (id, job) = (delivery.event.delivery_id, delivery.event.data.job_id);
                 lanes.begin(id, delivery.lane, now.steady);
                 let trying = Arc::clone(&trying);
                 flying.spawn(async move {
                     // A panic is a bug, which must not cost a place in the lanes too.
                     if AssertUnwindSafe(trying.deliver(delivery)).catch_unwind().await.is_err() {
-                        tracing::error!(delivery = %id, "a try of a webhook crashed");
+                        tracing::error!(delivery = %id, %job, "a try of a webhook crashed");
                     }
                     id
                 });
@@ -131,7 +131,7 @@ impl Trying {
         let tried = Tried { delivery: id, tried, verdict, wish: outcome.wish() };
         if let Err(error) = self.store.tried(tried, now).await {
             // It stays pending: the endpoint will see the same deliveryId once more.
-            tracing::warn!(%error, delivery = %id, "a delivery's try was not noted");
+            tracing::warn!(%error, delivery = %id, %job, "a delivery's try was not noted");
         }
     }
 }
