@@ -54,7 +54,11 @@ pub(crate) async fn attend(
         reporter,
         counters,
         start,
-        brain: Brain::new(order.auto_leave.clone(), Duration::ZERO),
+        brain: Brain::new(
+            order.auto_leave.clone(),
+            order.joined_ms_ago.map(Duration::from_millis),
+            Duration::ZERO,
+        ),
         recording: None,
         asked_for_permission: None,
         early: Vec::new(),

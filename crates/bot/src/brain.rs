@@ -50,6 +50,8 @@ pub(crate) struct Brain {
     knocked: Duration,
     waiting_for_host: bool,
     admitted: Option<Duration>,
+    /// How long before 0 a bot of the same job was in the call.
+    joined_ago: Option<Duration>,
     last_speech: Duration,
     alone_since: Option<Duration>,
     lost_since: Option<Duration>,
@@ -60,13 +62,14 @@ pub(crate) struct Brain {
 }
 
 impl Brain {
-    /// A bot that knocks now.
-    pub(crate) fn new(rules: AutoLeave, now: Duration) -> Self {
+    /// A bot that knocks now. `joined_ago` is how long ago the first bot of its job was in the call, where another was there before.
+    pub(crate) fn new(rules: AutoLeave, joined_ago: Option<Duration>, now: Duration) -> Self {
         Self {
             rules,
             knocked: now,
             waiting_for_host: false,
             admitted: None,
+            joined_ago,
             last_speech: now,
             alone_since: None,
             lost_since: None,
@@ -171,7 +174,11 @@ impl Brain {
                 let silence = after(self.last_speech, rules.after_silence_seconds);
                 let solo =
                     self.alone_since.and_then(|since| after(since, rules.after_solo_seconds));
-                let max = after(admitted, rules.after_max_seconds.or(Some(CEILING_SECONDS)));
+                let longest = rules.after_max_seconds.or(Some(CEILING_SECONDS));
+                let max = match self.joined_ago {
+                    Some(ago) => after(Duration::ZERO, longest).map(|at| at.saturating_sub(ago)),
+                    None => after(admitted, longest),
+                };
                 [
                     None,
                     silence.map(left(LeaveReason::Silence)),
@@ -209,6 +216,8 @@ mod tests {
         name: String,
         #[serde(default)]
         auto_leave: meetbot_types::AutoLeaveConfig,
+        /// Seconds since the first bot of the job was in the call.
+        joined_ago: Option<u64>,
         events: Vec<(u64, Value)>,
         /// `SECOND leave CAUSE`, or `waits`.
         expected: String,
@@ -267,7 +276,11 @@ mod tests {
     /// Plays a timeline: the brain is asked after each event and whenever it wanted to be.
     fn play(case: &Case) -> String {
         let second = Duration::from_secs;
-        let mut brain = Brain::new(case.auto_leave.or(&AutoLeave::default()), Duration::ZERO);
+        let mut brain = Brain::new(
+            case.auto_leave.or(&AutoLeave::default()),
+            case.joined_ago.map(second),
+            Duration::ZERO,
+        );
         let mut events = case.events.iter().peekable();
         let mut now = Duration::ZERO;
         loop {

@@ -59,6 +59,8 @@ pub struct BotOrder {
     pub display_name: String,
     /// When to leave.
     pub auto_leave: AutoLeave,
+    /// How long ago the job's first bot was in the call, in milliseconds; `None` for the first. The longest stay counts from there.
+    pub joined_ms_ago: Option<u64>,
     /// The sandbox that plays the meeting (`ws://…`), where it is played.
     pub sandbox: Option<SandboxSeat>,
     /// Where the meeting's server may be.

@@ -100,6 +100,7 @@ impl Stage {
             external_id: Some("lesson-7".to_owned()),
             display_name: "meetbot".to_owned(),
             auto_leave: AutoLeave::default(),
+            joined_ms_ago: None,
             sandbox: None,
             reach: Reach { loopback: true, networks: vec!["10.213.0.0/16".parse().unwrap()] },
             stun_servers: Vec::new(),

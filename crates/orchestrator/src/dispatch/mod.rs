@@ -113,6 +113,10 @@ impl Dispatch {
             external_id: job.external_id,
             display_name: job.display_name,
             auto_leave: job.auto_leave,
+            joined_ms_ago: job.joined_at.map(|joined| {
+                let ago = self.clock.now().wall.millis_since(joined);
+                u64::try_from(ago).unwrap_or(0)
+            }),
             sandbox: scenario
                 .map(|scenario| SandboxSeat { address: self.sandbox.clone(), scenario }),
             reach: Reach::clone(&self.meetings),
