@@ -43,9 +43,9 @@ def test_a_changed_byte_and_a_missing_header_are_refused_in_both_schemes() -> No
     ours = {"X-Meetbot-Signature": headers["x-meetbot-signature"]}
     standard = {name: value for name, value in headers.items() if name.startswith("webhook-")}
     for some in [ours, standard]:
-        assert webhooks.unwrap(body, some, SECRET).attempt == 1
+        assert webhooks.unwrap(body, some, SECRET, tolerance=None).attempt == 1
         with pytest.raises(webhooks.MeetbotSignatureError):
-            webhooks.unwrap(body.replace(b"completed", b"Completed"), some, SECRET)
+            webhooks.unwrap(body.replace(b"completed", b"Completed"), some, SECRET, tolerance=None)
     for other in [{}, {**standard, "webhook-id": "dlv_other"}, {**standard, "webhook-timestamp": "1"}]:
         with pytest.raises(webhooks.MeetbotSignatureError):
             webhooks.unwrap(body, other, SECRET)
@@ -59,6 +59,13 @@ def test_an_old_webhook_that_is_sent_again_is_refused() -> None:
             assert taken, age
         except webhooks.MeetbotSignatureError as error:
             assert not taken and "clock" in str(error)
+
+
+def test_leaving_the_signed_time_out_makes_no_webhook_fresh() -> None:
+    body, headers = testing.sign_webhook({}, SECRET, sent_at=time.time() - 9999)
+    stripped = {"X-Meetbot-Signature": headers["x-meetbot-signature"]}
+    with pytest.raises(webhooks.MeetbotSignatureError, match="tolerance=None"):
+        webhooks.unwrap(body, stripped, SECRET)
 
 
 def test_what_is_signed_but_no_event_is_told_apart() -> None:

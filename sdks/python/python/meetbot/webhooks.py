@@ -55,14 +55,14 @@ def unwrap(
 ) -> WebhookEvent:
     """Verifies a webhook and reads it.
 
-    The headers of Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`) are taken where they are there, since they also bound
-    the age; else `X-Meetbot-Signature`, which signs no time.
+    By the headers of Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`), which sign the time too. `X-Meetbot-Signature` signs none:
+    it is taken only where the age does not matter, or whoever has an old webhook could leave those headers out.
 
     Args:
         body: The raw body. One that was parsed and printed again is another body.
         headers: The request's headers, in any spelling of their names.
         secret: The webhook secret, `whsec_…`; several during a rotation, and any of them will do.
-        tolerance: How many seconds old the webhook may be. Given as `None`, its age does not matter.
+        tolerance: How many seconds old the webhook may be, five minutes by default. Given as `None`, its age does not matter.
 
     Raises:
         MeetbotSignatureError: It is not signed with any of the secrets, or too old: answer 401.
@@ -81,6 +81,8 @@ def unwrap(
     secrets = (secret,) if isinstance(secret, str) else tuple(secret)
     if "webhook-signature" in found:
         _verify_standard(raw, found, secrets, tolerance)
+    elif tolerance is not None:
+        raise _refused("nothing in it says when it was sent; with tolerance=None its age does not matter")
     elif not verify_webhook_signature(
         body=raw, header=found.get("x-meetbot-signature"), secret=secrets
     ):
