@@ -25,7 +25,8 @@ usage: cargo xtask COMMAND
   bench control   from a control verb's call to the bot's act and back
   bench webhooks  from the transition to the receiver, and beside ten thousand endpoints that do not answer
   bench bots      CPU and memory of each bot, and of an idle server
-  bench kills     200 kills of the server under load, and whether all that was promised was kept";
+  bench kills     200 kills of the server under load, and whether all that was promised was kept
+  bench python    what a call of the Python SDK costs, beside other HTTP clients";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         ["test", "python"] => python::test(),
         ["check"] => check(),
         ["update"] => update(),
+        ["bench", "python", rest @ ..] => python::bench(rest),
         [
             "bench",
             name @ ("api" | "join" | "bots" | "control" | "webhooks" | "kills"),

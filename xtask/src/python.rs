@@ -12,12 +12,18 @@ use std::{
 use anyhow::{Context as _, bail};
 use xtask::spec_file;
 
-use crate::{apt, cargo, step};
+use crate::{apt, cargo, installed, step};
 
 /// The oldest that the wheel is for.
 const OLDEST: u32 = 10;
 const REQUIREMENTS: &str = "sdks/python/tests/requirements.txt";
 const CHECKERS: &str = "sdks/python/tests/checkers.txt";
+const DOCUMENTS: &str = "sdks/python/tests/documents/requirements.txt";
+const BENCH: &str = "sdks/python/bench/requirements.txt";
+/// Quick to build, with the TLS provider that the workspace has built already.
+const FOR_TESTS: &[&str] = &["--profile", "dev", "--features", "aws-lc-rs"];
+/// As it is published.
+const FOR_USE: &[&str] = &["--release"];
 const MATURIN: &str = "maturin==1.16.0";
 
 /// Builds the server and the wheel, and tests it.
@@ -29,19 +35,40 @@ pub(crate) fn test() -> anyhow::Result<()> {
 /// [`test`] where the server is built already.
 pub(crate) fn test_with_server() -> anyhow::Result<()> {
     let interpreters = interpreters()?;
-    let wheel = wheel(&interpreters)?;
+    let wheel = wheel(&interpreters, FOR_TESTS)?;
     for (minor, interpreter) in &interpreters {
         let python = Venv::new(&format!("3.{minor}"), interpreter)?;
         python.install(REQUIREMENTS)?;
-        let mut pip = python.run(&["-m", "pip", "install", "--quiet", "--no-deps"]);
-        pip.arg("--force-reinstall").arg(&wheel);
-        step(&format!("wheel for Python 3.{minor}"), pip)?;
-        let mut pytest = python.run(&["-m", "pytest", "--quiet"]);
-        pytest.env("MEETBOT_PROGRAM", target().join("debug").join("meetbot"));
+        python.install_wheel(&wheel)?;
+        let pytest = python.pytest(&["--ignore", "tests/documents"]);
         step(&format!("tests with Python 3.{minor}"), pytest)?;
     }
     let (newest, interpreter) = interpreters.last_key_value().context("no interpreter")?;
-    types(&Venv::new(&format!("3.{newest}"), interpreter)?)
+    let python = Venv::new(&format!("3.{newest}"), interpreter)?;
+    documents(&python)?;
+    types(&python)
+}
+
+/// The documents' snippets and the receivers: they hold for every version, or for none.
+fn documents(python: &Venv) -> anyhow::Result<()> {
+    installed("node", "nodejs", "the documents' JavaScript is run with it")?;
+    python.install(DOCUMENTS)?;
+    step("documents", python.pytest(&["tests/documents"]))
+}
+
+/// Measures the wheel as it is published beside other HTTP clients.
+pub(crate) fn bench(rest: &[&str]) -> anyhow::Result<()> {
+    step("server", cargo(&["build", "--package", "meetbot-cli", "--release", "--locked"]))?;
+    let interpreters = interpreters()?;
+    let wheel = wheel(&interpreters, FOR_USE)?;
+    let (newest, interpreter) = interpreters.last_key_value().context("no interpreter")?;
+    let python = Venv::new(&format!("bench-3.{newest}"), interpreter)?;
+    python.install(REQUIREMENTS)?;
+    python.install(BENCH)?;
+    python.install_wheel(&wheel)?;
+    let mut bench = python.run(&["bench", "--program"]);
+    bench.arg(target().join("release").join("meetbot")).args(rest);
+    step("bench", bench)
 }
 
 /// Writes the files that are made from others.
@@ -64,9 +91,8 @@ fn types(python: &Venv) -> anyhow::Result<()> {
     step("pyright", pyright)
 }
 
-/// One wheel for all, built from the source distribution, so that this is known to be whole: quickly, with the TLS provider that the
-/// workspace has built already.
-fn wheel(interpreters: &BTreeMap<u32, PathBuf>) -> anyhow::Result<PathBuf> {
+/// One wheel for all, built from the source distribution, so that this is known to be whole.
+fn wheel(interpreters: &BTreeMap<u32, PathBuf>, flags: &[&str]) -> anyhow::Result<PathBuf> {
     let (_, interpreter) = interpreters.first_key_value().context("no interpreter")?;
     let tools = Venv::new("tools", interpreter)?;
     step("maturin", tools.run(&["-m", "pip", "install", "--quiet", MATURIN]))?;
@@ -81,8 +107,8 @@ fn wheel(interpreters: &BTreeMap<u32, PathBuf>) -> anyhow::Result<PathBuf> {
     let unpacked = unpacked.context("the source distribution holds no folder")?.path();
     renew(&unpacked)?;
     let mut build = tools.run(&["-m", "maturin", "build", "--quiet"]);
-    build.args(["--profile", "dev", "--features", "aws-lc-rs", "--interpreter"]);
-    build.arg(interpreter).arg("--out").arg(&wheels).current_dir(&unpacked);
+    build.args(flags).arg("--interpreter").arg(interpreter).arg("--out").arg(&wheels);
+    build.current_dir(&unpacked);
     build.env("CARGO_TARGET_DIR", target());
     step("wheel", build)?;
     only_entry(&wheels)
@@ -153,10 +179,23 @@ impl Venv {
         python
     }
 
+    fn pytest(&self, arguments: &[&str]) -> Command {
+        let mut pytest = self.run(&["-m", "pytest", "--quiet"]);
+        pytest.args(arguments);
+        pytest.env("MEETBOT_PROGRAM", target().join("debug").join("meetbot"));
+        pytest
+    }
+
+    fn install_wheel(&self, wheel: &Path) -> anyhow::Result<()> {
+        let mut pip = self.run(&["-m", "pip", "install", "--quiet", "--no-deps"]);
+        pip.arg("--force-reinstall").arg(wheel);
+        step("wheel", pip)
+    }
+
     /// Installs what a file of the repository lists, unless it has been.
     fn install(&self, requirements: &str) -> anyhow::Result<()> {
         let list = spec_file::path(requirements);
-        let stamp = self.0.join(list.file_name().unwrap_or_default());
+        let stamp = self.0.join(requirements.replace('/', "-"));
         let wanted = fs::read(&list)?;
         if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
             return Ok(());
