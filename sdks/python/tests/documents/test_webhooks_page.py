@@ -1,0 +1,161 @@
+"""docs/webhooks.md: each of its verifiers judges the vectors that every SDK's does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snippets import ROOT, snippets
+
+from meetbot import testing
+
+DOCUMENT = "docs/webhooks.md"
+SECRET = "whsec_dGVzdA=="
+VECTORS = ROOT / "spec" / "vectors" / "webhook_signatures.json"
+
+
+def vectors(kind: str) -> list[dict[str, Any]]:
+    cases: list[dict[str, Any]] = json.loads(VECTORS.read_text())[kind]
+    assert len(cases) >= 8
+    return cases
+
+
+def function(snippet: str, name: str) -> Any:
+    """A function that a Python snippet defines."""
+    scope: dict[str, Any] = {}
+    exec(compile(snippet, DOCUMENT, "exec"), scope)
+    return scope[name]
+
+
+def test_python_verifies_as_the_vectors_say() -> None:
+    plain, bounded, rotating = snippets(DOCUMENT, "python")
+    is_from_meetbot = function(plain, "is_from_meetbot")
+    during_a_rotation = function(rotating, "is_from_meetbot_during_a_rotation")
+    for case in vectors("cases"):
+        headers = {"X-Meetbot-Signature": case["header"]} if case["header"] else {}
+        body, secret = case["body"].encode(), case["secret"]
+        assert is_from_meetbot(body, headers, secret) is case["valid"], case["name"]
+        assert during_a_rotation(body, headers, ["whsec_b3RoZXI=", secret]) is case["valid"]
+
+    says = function(bounded, "what_meetbot_says")
+    data = {"event": "job.finalized", "manifestUri": "file:///m.json"}
+    body, headers = testing.sign_webhook(data, SECRET)
+    assert says(body, headers, SECRET) == "recorded: file:///m.json"
+    assert says(body + b" ", headers, SECRET).startswith("401 ")
+    body, headers = testing.sign_webhook(data, SECRET, sent_at=time.time() - 301)
+    assert says(body, headers, SECRET).startswith("401 ")
+
+
+JUDGE_IN_JAVASCRIPT = """
+import { readFileSync } from "node:fs";
+import { verifyWebhookSignature } from "./plain.mjs";
+import { verifyStandardWebhook } from "./standard.mjs";
+
+const vectors = JSON.parse(readFileSync(process.argv[2]));
+const wrong = [];
+for (const { name, body, header, secret, valid } of vectors.cases) {
+  if (verifyWebhookSignature({ body: Buffer.from(body), header: header ?? undefined, secret }) !== valid) wrong.push(name);
+}
+for (const { name, id, timestamp, body, header, secret, valid } of vectors.standard) {
+  const headers = { "webhook-id": id, "webhook-timestamp": timestamp, "webhook-signature": header };
+  const at = (seconds) => verifyStandardWebhook({ body, headers, secret, now: Number(timestamp) + seconds });
+  if (at(299) !== valid || at(301) || at(-301)) wrong.push(name);
+}
+console.log(JSON.stringify(wrong));
+"""
+
+
+def test_javascript_verifies_as_the_vectors_say(tmp_path: Path) -> None:
+    plain, standard = snippets(DOCUMENT, "js")
+    (tmp_path / "plain.mjs").write_text(plain)
+    (tmp_path / "standard.mjs").write_text(standard)
+    (tmp_path / "judge.mjs").write_text(JUDGE_IN_JAVASCRIPT)
+    said = subprocess.check_output(["node", "judge.mjs", VECTORS], cwd=tmp_path, text=True)
+    assert json.loads(said) == []
+
+
+JUDGE_IN_GO = """
+package meetbot
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+func TestVectors(t *testing.T) {
+	text, err := os.ReadFile(os.Getenv("VECTORS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors struct {
+		Cases []struct {
+			Name, Body, Secret string
+			Header             *string
+			Valid              bool
+		}
+		Standard []struct {
+			Name, Id, Timestamp, Body, Header, Secret string
+			Valid                                     bool
+		}
+	}
+	if err := json.Unmarshal(text, &vectors); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range vectors.Cases {
+		header := ""
+		if c.Header != nil {
+			header = *c.Header
+		}
+		if VerifyWebhookSignature([]byte(c.Body), header, c.Secret) != c.Valid {
+			t.Error(c.Name)
+		}
+	}
+	for _, c := range vectors.Standard {
+		header := http.Header{}
+		header.Set("webhook-id", c.Id)
+		header.Set("webhook-timestamp", c.Timestamp)
+		header.Set("webhook-signature", c.Header)
+		seconds, _ := strconv.ParseInt(c.Timestamp, 10, 64)
+		at := func(later int64) bool {
+			return VerifyStandardWebhook([]byte(c.Body), header, c.Secret, 5*time.Minute, time.Unix(seconds+later, 0))
+		}
+		if at(299) != c.Valid || at(301) || at(-301) {
+			t.Error(c.Name)
+		}
+	}
+}
+"""
+
+
+def test_go_verifies_as_the_vectors_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, standard = snippets(DOCUMENT, "go")
+    (tmp_path / "plain.go").write_text(plain)
+    (tmp_path / "standard.go").write_text(standard)
+    (tmp_path / "judge_test.go").write_text(JUDGE_IN_GO)
+    (tmp_path / "go.mod").write_text("module meetbot\n\ngo 1.22\n")
+    go = Path(sys.prefix) / "bin" / "go"
+    # Beside the environment, so that the next run has the standard library built.
+    for name, value in {
+        "GOCACHE": Path(sys.prefix) / "go-cache",
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-mod=mod",
+        "VECTORS": VECTORS,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    tested = subprocess.run(
+        [go, "test", "-count=1", "./..."], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    vetted = subprocess.run([go, "vet", "./..."], cwd=tmp_path, check=False)
+    assert vetted.returncode == 0
