@@ -3,14 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use meetbot::{Delivery, DeliveryState, DeliveryTry, ListDeliveries, MeetBot, NewJob, Webhooks};
+use meetbot_types::bot::{BotReport, ChatMessage};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::mpsc,
+    task::JoinSet,
 };
 
-use crate::server::{PATIENCE, Server, new_job};
+use crate::{
+    receiver::Receiver,
+    server::{PATIENCE, Server, new_job, now},
+};
 
 /// What an endpoint does with a connection once the request has begun to come.
 type Manners =
@@ -208,5 +213,98 @@ async fn one_that_leads_elsewhere_is_not_followed() {
         );
     }
     assert!(visits.try_recv().is_err(), "nobody was sent there");
+    server.stop().await;
+}
+
+/// How many endpoints there are of each kind.
+const OF_EACH: usize = 8;
+/// How much happens in each meeting.
+const MESSAGES: u64 = 12;
+
+/// Takes all events of a job: they have to come in order, and none of them as late as if it had waited for somebody's time limit.
+async fn takes_all(mut receiver: Receiver) {
+    // Joining, in the call, then the messages.
+    for sequence in 1..=MESSAGES + 2 {
+        let webhook = receiver.next().await;
+        assert_eq!(webhook.event.data.sequence, sequence, "in order, each once");
+        let late = now().millis_since(webhook.event.emitted_at);
+        assert!(late < 10_000, "event {sequence} came {late} ms late");
+    }
+    assert!(receiver.so_far().is_empty());
+}
+
+#[tokio::test]
+async fn those_that_are_well_get_all_in_order_and_in_time_while_others_misbehave() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let client = server.client();
+    let hangs: Manners = |mut stream, _| {
+        Box::pin(async move {
+            let _ = stream.read(&mut [0; 1]).await;
+        })
+    };
+    let resets: Manners = |stream, _| {
+        Box::pin(async move {
+            stream.set_zero_linger().unwrap();
+        })
+    };
+    let drips: Manners = |mut stream, _| {
+        Box::pin(async move {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\ndrip").await;
+            let _ = stream.read(&mut [0; 1]).await;
+        })
+    };
+    let floods: Manners = |mut stream, _| {
+        Box::pin(async move {
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n";
+            let mut taken = stream.write_all(head).await;
+            while taken.is_ok() {
+                taken = stream.write_all(&[b'x'; 8_192]).await;
+            }
+        })
+    };
+    let mut hanging = String::new();
+    for manners in [hangs, resets, drips, floods] {
+        let (url, _seen) = endpoint(manners).await;
+        for path in 0..OF_EACH {
+            let job = send_to(&client, &format!("{url}/{path}")).await;
+            if hanging.is_empty() {
+                hanging = job;
+            }
+        }
+    }
+    let mut well = JoinSet::new();
+    for _ in 0..OF_EACH {
+        let receiver = Receiver::start([]).await;
+        send_to(&client, &receiver.url).await;
+        well.spawn(takes_all(receiver));
+    }
+    let mut bots = Vec::new();
+    for _ in 0..5 * OF_EACH {
+        bots.push(server.bot().await);
+    }
+    for bot in &mut bots {
+        bot.report(BotReport::Admitted).await;
+    }
+    for number in 0..MESSAGES {
+        let message = ChatMessage {
+            id: number.to_string(),
+            sender_id: "alice".to_owned(),
+            sender: "Alice".to_owned(),
+            text: "hello".to_owned(),
+            private: false,
+            at_ms: number,
+        };
+        for bot in &mut bots {
+            bot.report(BotReport::Chat { message: message.clone() }).await;
+        }
+    }
+    while let Some(taken) = well.join_next().await {
+        taken.unwrap();
+    }
+    // The others were there all the while: the first of them has been tried, or still is.
+    let list = ListDeliveries { job_id: Some(hanging), ..ListDeliveries::default() };
+    let page = client.deliveries(&list).await.unwrap().data;
+    assert!(page.iter().all(|delivery| delivery.state == DeliveryState::Pending), "{page:#?}");
     server.stop().await;
 }
