@@ -57,6 +57,10 @@ pub(super) enum Act {
     Release {
         bot: Which,
     },
+    /// Its server stops, and it leaves its files whole.
+    HandOver {
+        bot: Which,
+    },
     Reap,
     Expire,
     Sweep,
@@ -157,6 +161,7 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(bot, how, said)| Act::Report { bot, how, said }),
         2 => (which(), 0..3_u8).prop_map(|(bot, after)| Act::Look { bot, after }),
         2 => which().prop_map(|bot| Act::Release { bot }),
+        1 => which().prop_map(|bot| Act::HandOver { bot }),
         2 => Just(Act::Reap),
         1 => Just(Act::Expire),
         1 => Just(Act::Sweep),

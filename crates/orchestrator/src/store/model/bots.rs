@@ -130,13 +130,19 @@ impl World {
         assert_eq!(told, expected);
     }
 
-    pub(super) async fn release(&mut self, bot: usize) {
+    pub(super) async fn release(&mut self, bot: usize, handed_over: bool) {
         let Bot { job, epoch, .. } = self.bots[bot];
         let model = &mut self.jobs[job];
         let had_it = model.epoch == epoch && model.lease.is_some();
-        assert_eq!(self.store.release(model.id, epoch, self.now).await.unwrap(), had_it);
+        let released = if handed_over {
+            self.store.hand_over(model.id, epoch, self.now).await
+        } else {
+            self.store.release(model.id, epoch, self.now).await
+        };
+        assert_eq!(released.unwrap(), had_it);
         if had_it {
             model.lose(self.now);
+            model.handed_over += u32::from(handed_over);
         }
         self.compare(job).await;
     }

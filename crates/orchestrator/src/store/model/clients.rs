@@ -89,6 +89,7 @@ impl World {
                     has_media: false,
                     tape: Tape::Off,
                     epoch: 0,
+                    handed_over: 0,
                     lease: None,
                     applied: 0,
                     run_at: ms(start.from),

@@ -71,6 +71,8 @@ pub(super) struct ModelJob {
     pub(super) has_media: bool,
     pub(super) tape: Tape,
     pub(super) epoch: u32,
+    /// How many of its bots were not lost, but left because their server stopped.
+    pub(super) handed_over: u32,
     /// On the steady clock; the epoch is live while there is one and it is ahead.
     pub(super) lease: Option<i64>,
     pub(super) applied: u64,
@@ -141,7 +143,7 @@ impl ModelJob {
 
     /// A new bot takes it. Answers whether that one only finalises what is on disk.
     pub(super) fn claim(&mut self, now: Now) -> bool {
-        let finalize = self.why.is_some() || self.epoch >= 5;
+        let finalize = self.why.is_some() || self.epoch - self.handed_over >= 5;
         self.epoch += 1;
         self.applied = 0;
         self.lease = Some(now.steady_ms() + LEASE_MS);

@@ -94,7 +94,12 @@ impl World {
             }
             Act::Release { bot } => {
                 if let Some(bot) = pick(bot, self.bots.len()) {
-                    self.release(bot).await;
+                    self.release(bot, false).await;
+                }
+            }
+            Act::HandOver { bot } => {
+                if let Some(bot) = pick(bot, self.bots.len()) {
+                    self.release(bot, true).await;
                 }
             }
             Act::Reap => self.reap(false).await,
