@@ -11,7 +11,7 @@ use meetbot_orchestrator::{
 };
 use meetbot_sandbox::{Sandbox, scenario};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -83,6 +83,8 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     let config = args.settings.config()?;
     log("info", args.log_format.unwrap_or(config.log_format));
     let drain = config.drain.as_secs();
+    // Before it is said that the server serves: whoever reads that may stop it at once.
+    let mut signals = Signals::listen()?;
     let (server, sandbox) = start(config, args.sandbox).await?;
     let key = first_key(&server).await?;
     output.object(&json!({"url": server.url(), "key": key.as_ref().map(crate::keys::shown)}))?;
@@ -94,7 +96,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     if let Some(key) = &key {
         output.line(welcome(&server, key));
     }
-    interrupted().await?;
+    signals.next().await;
     let bots = if drain == 0 {
         "bots leave their files in order".to_owned()
     } else {
@@ -103,10 +105,9 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         )
     };
     output.remark(format_args!("stopping: {bots} (interrupt again to end at once)"));
-    tokio::spawn(async {
-        if interrupted().await.is_ok() {
-            std::process::exit(1);
-        }
+    tokio::spawn(async move {
+        signals.next().await;
+        std::process::exit(1);
     });
     server.stop().await;
     if let Some(sandbox) = sandbox {
@@ -174,11 +175,30 @@ pub(crate) fn log(default: &str, format: LogFormat) {
     };
 }
 
+/// Ctrl-C and SIGTERM, from the moment on from which they are listened for: one that comes before somebody waits is not lost.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?,
+            terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
 /// Waits for Ctrl-C or SIGTERM.
 pub(crate) async fn interrupted() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot wait for Ctrl-C"),
-        _ = terminate.recv() => Ok(()),
-    }
+    Signals::listen()?.next().await;
+    Ok(())
 }
