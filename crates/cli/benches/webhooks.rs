@@ -18,7 +18,12 @@ use std::{
 
 use async_trait::async_trait;
 use meetbot::{MeetBot, NewJob, Platform, Timestamp, Webhooks};
-use meetbot_orchestrator::{Config, Launcher, Orchestrator, SandboxLink, keys, store::Scope, tls};
+use meetbot_orchestrator::{
+    Config, Launcher, Orchestrator, SandboxLink,
+    keys::{self, Wanted},
+    store::Scope,
+    tls,
+};
 use meetbot_types::bot::{
     BotOrder, BotReport, ChatMessage, IngestRequest, MediaCounters, NumberedReport,
 };
@@ -107,7 +112,8 @@ async fn start(data: &TempDir, orders: mpsc::UnboundedSender<BotOrder>) -> (Orch
     let sandbox = SandboxLink { address: "ws://127.0.0.1:1".to_owned(), check: |_| Ok(()) };
     let server = Orchestrator::start(config, Arc::new(Stage(orders)), sandbox).await.unwrap();
     let now = server.clock().now();
-    let key = keys::create(server.store(), "bench", false, Scope::Write, now).await.unwrap();
+    let wanted = Wanted { consumer: "bench", live: false, scope: Scope::Write, expires_at: None };
+    let key = keys::create(server.store(), wanted, now).await.unwrap();
     (server, key.secret.expose().to_owned())
 }
 

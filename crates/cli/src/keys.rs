@@ -1,4 +1,4 @@
-//! `meetbot keys create|list|revoke`: works on the store of a data folder, also while a server runs on it.
+//! `meetbot keys create|list|revoke|audit`: works on the store of a data folder, also while a server runs on it.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,14 +7,17 @@ use std::{
 
 use meetbot_orchestrator::{
     clock::{Clock, Now},
-    keys::{self, FreshKey},
+    keys::{self, FreshKey, Wanted},
     prepare,
-    store::{Scope, SqliteStore, Store as _},
+    store::{Scope, SqliteStore, Store as _, UseFilter},
 };
-use meetbot_types::KeyId;
+use meetbot_types::{JobId, KeyId, Timestamp};
 use serde_json::{Value, json};
 
-use crate::output::{Output, Usage, table};
+use crate::{
+    output::{Output, Usage, table},
+    span::span,
+};
 
 /// What to do with keys.
 #[derive(Debug, clap::Subcommand)]
@@ -25,6 +28,8 @@ pub(crate) enum Command {
     List(FolderArgs),
     /// Revoke a key: no new calls with it; bots in flight keep running.
     Revoke(RevokeArgs),
+    /// What keys changed or were refused, newest first: the server's audit log.
+    Audit(AuditArgs),
 }
 
 /// Which server.
@@ -57,6 +62,9 @@ pub(crate) struct CreateArgs {
     /// What the key may do; each includes the one before: look, make and change jobs, run the server.
     #[arg(long, default_value = "write", value_parser = ["read", "write", "admin"])]
     scope: String,
+    /// When the key ends: a time from now (90d, 12h), a day (its first moment in UTC) or a moment (2027-01-31T18:00:00Z)
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<String>,
 }
 
 /// The arguments of `keys revoke`.
@@ -68,13 +76,33 @@ pub(crate) struct RevokeArgs {
     id: String,
 }
 
+/// The arguments of `keys audit`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AuditArgs {
+    #[command(flatten)]
+    folder: FolderArgs,
+    /// Of this key.
+    #[arg(long, value_name = "ID")]
+    key: Option<KeyId>,
+    /// About this job.
+    #[arg(long, value_name = "ID")]
+    job: Option<JobId>,
+    /// Only what was refused.
+    #[arg(long)]
+    refused: bool,
+    /// How many lines at most.
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    limit: u32,
+}
+
 /// Runs one of them.
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
     let now = Clock::start().now();
     match command {
         Command::Create(args) => create(args, now, output).await?,
-        Command::List(args) => list(&args.store()?, output).await?,
+        Command::List(args) => list(&args.store()?, now.wall, output).await?,
         Command::Revoke(args) => revoke(&args, now, output).await?,
+        Command::Audit(args) => audit(&args, output).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -105,8 +133,15 @@ async fn create(args: CreateArgs, now: Now, output: Output) -> anyhow::Result<()
     }
     let scope = Scope::known(&args.scope)
         .ok_or_else(|| Usage(format!("--scope: there is no {}", args.scope)))?;
+    let expires_at = match &args.expires {
+        Some(text) => {
+            Some(expiry(text, now.wall).map_err(|why| Usage(format!("--expires: {why}")))?)
+        }
+        None => None,
+    };
     let store = args.folder.store()?;
-    let fresh = keys::create(&store, consumer, args.live, scope, now).await?;
+    let wanted = Wanted { consumer, live: args.live, scope, expires_at };
+    let fresh = keys::create(&store, wanted, now).await?;
     output.object(&shown(&fresh))?;
     output.line(format_args!("{}", fresh.secret.expose()));
     output.remark(format_args!(
@@ -115,7 +150,23 @@ async fn create(args: CreateArgs, now: Now, output: Output) -> anyhow::Result<()
         fresh.key.consumer_name,
         fresh.webhook_secret.expose()
     ));
+    if let Some(at) = fresh.key.expires_at {
+        output.remark(format_args!("it opens nothing from {at} on"));
+    }
     Ok(())
+}
+
+/// When a key ends that is made now.
+fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let day = || format!("{text}T00:00:00Z").parse::<Timestamp>();
+    let at = text.parse().or_else(|_| day()).or_else(|_| span(text).map(|span| now + span));
+    match at {
+        Ok(at) if at > now => Ok(at),
+        Ok(at) => Err(format!("{at} is over")),
+        Err(_) => Err(format!(
+            "{text:?} is neither a time from now, as in 90d, nor a day, as in 2027-01-31, nor a moment, as in 2027-01-31T18:00:00Z"
+        )),
+    }
 }
 
 /// A fresh key as JSON: the only time that the key itself is shown.
@@ -127,10 +178,11 @@ pub(crate) fn shown(fresh: &FreshKey) -> Value {
         "consumer": fresh.key.consumer_name,
         "live": fresh.key.tenant.live,
         "scope": fresh.key.scope.as_str(),
+        "expiresAt": fresh.key.expires_at,
     })
 }
 
-async fn list(store: &SqliteStore, output: Output) -> anyhow::Result<()> {
+async fn list(store: &SqliteStore, now: Timestamp, output: Output) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for key in store.keys().await? {
         output.object(&json!({
@@ -140,20 +192,52 @@ async fn list(store: &SqliteStore, output: Output) -> anyhow::Result<()> {
             "scope": key.scope.as_str(),
             "prefix": key.prefix,
             "createdAt": key.created_at,
+            "expiresAt": key.expires_at,
             "revokedAt": key.revoked_at,
+            "lastUsedAt": key.last_used_at,
         }))?;
-        let revoked = key.revoked_at.map_or("-".to_owned(), |at| at.to_string());
-        let (id, created) = (key.id.to_string(), key.created_at.to_string());
+        let ends = match (key.revoked_at, key.expires_at) {
+            (Some(at), _) => format!("revoked {at}"),
+            (None, Some(at)) if at <= now => format!("expired {at}"),
+            (None, Some(at)) => at.to_string(),
+            (None, None) => "-".to_owned(),
+        };
+        let used = key.last_used_at.map_or("-".to_owned(), |at| at.to_string());
         rows.push(vec![
-            id,
+            key.id.to_string(),
             key.consumer_name,
             format!("{}…", key.prefix),
             key.scope.to_string(),
-            created,
-            revoked,
+            key.created_at.to_string(),
+            ends,
+            used,
         ]);
     }
-    output.line(table(&["id", "consumer", "key", "scope", "created", "revoked"], &rows));
+    output.line(table(&["id", "consumer", "key", "scope", "created", "ends", "last used"], &rows));
+    Ok(())
+}
+
+async fn audit(args: &AuditArgs, output: Output) -> anyhow::Result<()> {
+    let filter = UseFilter { key: args.key, job: args.job, refused: args.refused };
+    let mut rows = Vec::new();
+    for used in args.folder.store()?.key_uses(filter, args.limit).await? {
+        output.object(&used)?;
+        let answer = match &used.error {
+            Some(error) => format!("{} {error}", used.status),
+            None if used.status == 499 => "the caller had gone".to_owned(),
+            None => used.status.to_string(),
+        };
+        rows.push(vec![
+            used.at.to_string(),
+            used.key.to_string(),
+            used.address.to_string(),
+            format!("{} {}", used.method, used.path),
+            answer,
+            used.job.map_or("-".to_owned(), |job| job.to_string()),
+            used.request,
+        ]);
+    }
+    output.line(table(&["at", "key", "from", "call", "answer", "job", "request"], &rows));
     Ok(())
 }
 
@@ -167,4 +251,26 @@ async fn revoke(args: &RevokeArgs, now: Now, output: Output) -> anyhow::Result<(
         "{id} is revoked: calls with it fail within a second, and bots in flight go on"
     ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_ends_after_a_time_on_a_day_or_at_a_moment() {
+        let now: Timestamp = "2026-11-25T12:00:00Z".parse().unwrap();
+        let read = |text: &str| expiry(text, now).map(|at| at.to_string());
+        for (text, at) in [
+            ("90d", "2027-02-23T12:00:00.000Z"),
+            ("12h", "2026-11-26T00:00:00.000Z"),
+            ("2027-01-31", "2027-01-31T00:00:00.000Z"),
+            ("2027-01-31T18:00:00+02:00", "2027-01-31T16:00:00.000Z"),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(at), "{text}");
+        }
+        for wrong in ["", "90", "soon", "2027-02-30", "0s", "2026-11-25", "2020-01-01T00:00:00Z"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
 }

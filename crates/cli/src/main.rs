@@ -12,6 +12,7 @@ mod launcher;
 mod output;
 mod sandbox;
 mod serve;
+mod span;
 mod watch;
 mod webhooks;
 
@@ -54,7 +55,7 @@ enum Command {
     /// Look at jobs, call them off, or let their bots leave.
     #[command(subcommand)]
     Jobs(jobs::Command),
-    /// Make, list and revoke API keys of a server on this machine.
+    /// Make, list and revoke API keys of a server on this machine; see what they were used for.
     #[command(subcommand)]
     Keys(keys::Command),
     /// What became of each webhook; receive webhooks on this machine; check a signature.

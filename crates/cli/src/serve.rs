@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use meetbot_orchestrator::{
     Config, Orchestrator, SandboxLink,
     config::{self, LogFormat},
-    keys::{self, FreshKey},
+    keys::{self, FreshKey, Wanted},
     store::{Scope, Store as _},
 };
 use meetbot_sandbox::{Sandbox, scenario};
@@ -140,9 +140,8 @@ async fn first_key(server: &Orchestrator) -> anyhow::Result<Option<FreshKey>> {
     if !server.store().keys().await?.is_empty() {
         return Ok(None);
     }
-    Ok(Some(
-        keys::create(server.store(), "default", false, Scope::Write, server.clock().now()).await?,
-    ))
+    let wanted = Wanted { consumer: "default", live: false, scope: Scope::Write, expires_at: None };
+    Ok(Some(keys::create(server.store(), wanted, server.clock().now()).await?))
 }
 
 fn welcome(server: &Orchestrator, key: &FreshKey) -> String {

@@ -53,6 +53,8 @@ pub struct Config {
     pub keep_recordings: Option<Duration>,
     /// Networks that webhooks may go to although they are not public.
     pub allow_networks: Vec<Network>,
+    /// How long the audit log of key use is kept.
+    pub keep_audit: Duration,
 }
 
 /// A setting that cannot be used.
@@ -82,6 +84,7 @@ struct Settings {
     log: Log,
     recordings: Recordings,
     webhooks: Webhooks,
+    audit: Audit,
 }
 
 #[derive(Deserialize)]
@@ -112,6 +115,11 @@ struct Recordings {
 #[derive(Deserialize)]
 struct Webhooks {
     allow_networks: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Audit {
+    keep_days: u32,
 }
 
 impl Config {
@@ -187,6 +195,7 @@ impl Config {
             keep_recordings: (settings.recordings.keep_days > 0)
                 .then(|| Duration::from_hours(24 * u64::from(settings.recordings.keep_days))),
             allow_networks,
+            keep_audit: Duration::from_hours(24 * u64::from(settings.audit.keep_days)),
         })
     }
 }
@@ -291,7 +300,7 @@ mod tests {
         assert!(problem("[bots]\nstun_servers = [\"x\"]").contains("stun.example.com:3478"));
         assert!(problem("[log]\nformat = \"xml\"").contains("neither text nor json"));
         assert!(problem("[").contains("not TOML"));
-        let odd = |_: &str| Some("many".to_owned());
+        let odd = |name: &str| (name == "MEETBOT_BOTS_MAX").then(|| "many".to_owned());
         assert!(Config::load(None, odd).unwrap_err().to_string().contains("MEETBOT_BOTS_MAX"));
     }
 }

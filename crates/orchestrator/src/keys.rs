@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use meetbot_types::{KeyId, bot::Secret, signature};
+use meetbot_types::{KeyId, Timestamp, bot::Secret, signature};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -28,14 +28,26 @@ pub struct FreshKey {
     pub webhook_secret: Secret,
 }
 
-/// Makes a key for a consumer, who is made too when new.
+/// A key that is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The consumer's name; one that is new is made.
+    pub consumer: &'a str,
+    /// For real meetings, or for the sandbox.
+    pub live: bool,
+    /// What it may do.
+    pub scope: Scope,
+    /// From when on it opens nothing. `None`: never.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Makes a key.
 pub async fn create(
     store: &dyn Store,
-    consumer: &str,
-    live: bool,
-    scope: Scope,
+    wanted: Wanted<'_>,
     now: Now,
 ) -> Result<FreshKey, StoreError> {
+    let Wanted { consumer, live, scope, expires_at } = wanted;
     let prefix = format!("mb_{}_{}", if live { "live" } else { "test" }, letters(PREFIX_LENGTH));
     let secret = format!("{prefix}{}", letters(SECRET_LENGTH));
     let new = NewKey {
@@ -43,6 +55,7 @@ pub async fn create(
         consumer_name: consumer.to_owned(),
         live,
         scope,
+        expires_at,
         prefix,
         hash: hash(&secret),
         webhook_secret: signature::generate_secret(),
@@ -51,12 +64,12 @@ pub async fn create(
     Ok(FreshKey { key, secret: Secret::new(secret), webhook_secret: Secret::new(webhook_secret) })
 }
 
-/// The key of a token, if it is one and opens something still.
+/// The key of a token, if it is one; it may have [ended](Key::ended).
 pub async fn find(store: &dyn Store, token: &str) -> Result<Option<Key>, StoreError> {
     let Some(prefix) = prefix_of(token) else { return Ok(None) };
     let key = store.find_key(prefix).await?;
     let hash = hash(token);
-    Ok(key.filter(|key| key.revoked_at.is_none() && key.hash.ct_eq(&hash).into()))
+    Ok(key.filter(|key| key.hash.ct_eq(&hash).into()))
 }
 
 fn prefix_of(token: &str) -> Option<&str> {

@@ -1,6 +1,7 @@
 //! The server: jobs, store, dispatch, webhooks.
 
 mod api;
+mod audit;
 pub mod clock;
 pub mod config;
 mod connections;

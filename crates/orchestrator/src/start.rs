@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{self, KnownKeys, Server},
+    audit::Audit,
     clock::Clock,
     config::Config,
     connections,
@@ -77,9 +78,11 @@ pub struct Orchestrator {
     drain_for: Duration,
     stop_work: CancellationToken,
     stop_api: CancellationToken,
+    stop_audit: CancellationToken,
     dispatch: JoinHandle<()>,
     work: Vec<JoinHandle<()>>,
     api: JoinHandle<()>,
+    audit: JoinHandle<()>,
 }
 
 impl Orchestrator {
@@ -114,7 +117,8 @@ impl Orchestrator {
         let reach = |networks| Reach { loopback: address.ip().is_loopback(), networks };
         let guard = Arc::new(Guard::new(reach(config.allow_networks)));
         let meetings = Arc::new(reach(config.meeting_networks));
-        let [drain, stop_work, stop_api] = [(); 3].map(|()| CancellationToken::new());
+        let [drain, stop_work, stop_api, stop_audit] = [(); 4].map(|()| CancellationToken::new());
+        let audit = Arc::new(Audit::default());
         let sender = Sender::new(
             Arc::clone(&store),
             Arc::clone(&guard),
@@ -140,6 +144,7 @@ impl Orchestrator {
             known_keys: Arc::new(KnownKeys::default()),
             metrics: Arc::clone(&metrics),
             max_bots: config.max_bots,
+            audit: Arc::clone(&audit),
         };
         let dispatch = Dispatch {
             store: Arc::clone(&store),
@@ -161,6 +166,7 @@ impl Orchestrator {
             let (store, folder) = (Arc::clone(&store), folder.recordings());
             work.push(tokio::spawn(retention::run(store, folder, keep, clock, stop_work.clone())));
         }
+        let auditing = audit.run(Arc::clone(&store), clock, config.keep_audit, stop_audit.clone());
         let reaper = dispatch::reap(store, clock, wakes, queue, outbox, stop_work.clone());
         work.push(tokio::spawn(reaper));
         let router = api::router(server);
@@ -176,6 +182,8 @@ impl Orchestrator {
             drain_for: config.drain,
             stop_work,
             stop_api,
+            audit: tokio::spawn(auditing),
+            stop_audit,
         })
     }
 
@@ -219,6 +227,8 @@ impl Orchestrator {
         }
         self.stop_api.cancel();
         let _ = self.api.await;
+        self.stop_audit.cancel();
+        let _ = self.audit.await;
     }
 }
 

@@ -117,6 +117,10 @@ id!(
     KeyId, "key_"
 );
 id!(
+    /// One use of a key: a line of the server's audit log.
+    UseId, "use_"
+);
+id!(
     /// One consumer: a tenant of the server.
     ConsumerId, "con_"
 );

@@ -35,7 +35,7 @@ pub use error::{ErrorBody, ErrorCode, Issue};
 pub use event::{EventName, WebhookEvent};
 pub use failure::{Failure, FailureCode};
 pub use host::Host;
-pub use id::{CommandId, ConsumerId, DeliveryId, EventId, JobId, KeyId, RequestId};
+pub use id::{CommandId, ConsumerId, DeliveryId, EventId, JobId, KeyId, RequestId, UseId};
 pub use job::{
     Job, JobEvent, JobStatus, LeaveReason, NewJob, Permission, Recording, RecordingState, Webhooks,
 };

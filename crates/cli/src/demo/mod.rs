@@ -13,7 +13,12 @@ use anyhow::Context as _;
 use meetbot::{
     EventName, Job, Manifest, MeetBot, NewJob, Timestamp, Webhooks, webhook::WebhookEvent,
 };
-use meetbot_orchestrator::{Config, config::LogFormat, keys, store::Scope};
+use meetbot_orchestrator::{
+    Config,
+    config::LogFormat,
+    keys::{self, Wanted},
+    store::Scope,
+};
 use meetbot_types::sandbox::{HOST, Inspection};
 use serde_json::{Value, json};
 use url::Url;
@@ -70,8 +75,8 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     config.data_dir.clone_from(&folder);
     let (server, sandbox) = serve::start(config, None).await?;
     let sandbox = sandbox.context("the sandbox does not run in this process")?;
-    let key =
-        keys::create(server.store(), "demo", false, Scope::Write, server.clock().now()).await?;
+    let wanted = Wanted { consumer: "demo", live: false, scope: Scope::Write, expires_at: None };
+    let key = keys::create(server.store(), wanted, server.clock().now()).await?;
     let secrets = vec![key.webhook_secret.expose().to_owned()];
     let mut receiver = Receiver::start(([127, 0, 0, 1], 0).into(), secrets, None).await?;
     let client = MeetBot::builder().api_key(key.secret.expose()).base_url(server.url()).build()?;

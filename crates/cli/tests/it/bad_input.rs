@@ -89,6 +89,17 @@ fn a_key_works_at_once_and_not_after_it_is_revoked() {
     let refused =
         refused.into_iter().find(|said| said.code == Some(1)).expect("a revoked key still works");
     assert!(refused.err.contains("unauthorized"), "{refused:?}");
+
+    // The key is named in the audit log, and not shown.
+    let audit = || {
+        run(meetbot()
+            .args(["keys", "audit", "--refused", "--json", "--key", &id, "--data-dir"])
+            .arg(data.path()))
+    };
+    let told = (0..600).map(|_| audit()).find(|said| !said.out.is_empty()).expect("a line");
+    assert!(!told.out.contains(&key), "the key shows: {told:?}");
+    let line: serde_json::Value = serde_json::from_str(told.out.lines().next().unwrap()).unwrap();
+    assert_eq!((&line["path"], &line["error"]), (&"/api/v1/jobs".into(), &"unauthorized".into()));
 }
 
 #[test]
@@ -111,4 +122,23 @@ fn a_meeting_that_cannot_be_joined_is_refused_with_what_would_be_right() {
         assert_eq!(said.code, Some(1), "{said:?}");
         assert!(said.err.contains(word) && said.err.contains("meetingUrl"), "{said:?}");
     }
+}
+
+#[test]
+fn a_key_says_when_it_ends() {
+    let data = TempDir::new().unwrap();
+    let create = |when: &str| {
+        run(meetbot()
+            .args(["keys", "create", "--test", "--json", "--expires", when, "--data-dir"])
+            .arg(data.path()))
+    };
+    for wrong in ["soon", "0d", "2001-01-01"] {
+        let said = create(wrong);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.err.contains("--expires"), "{said:?}");
+    }
+    let made = create("2999-12-31");
+    assert_eq!(made.json()["expiresAt"], "2999-12-31T00:00:00.000Z", "{made:?}");
+    let listed = run(meetbot().args(["keys", "list", "--data-dir"]).arg(data.path()));
+    assert!(listed.out.contains("2999-12-31"), "{listed:?}");
 }

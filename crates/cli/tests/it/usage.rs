@@ -47,6 +47,7 @@ fn every_command_has_help() {
         &["keys", "create"],
         &["keys", "list"],
         &["keys", "revoke"],
+        &["keys", "audit"],
         &["webhooks", "list"],
         &["webhooks", "show"],
         &["webhooks", "redeliver"],

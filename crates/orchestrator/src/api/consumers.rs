@@ -9,8 +9,7 @@ use axum::{
 use meetbot_types::{ErasureReceipt, ErrorBody, RemovedObject};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Server, deletion, error::ApiError, query::Query, request::Caller};
-use crate::store::Scope;
+use super::{Server, caller::Caller, deletion, error::ApiError, query::Query};
 
 /// How long the call waits for bots to leave their meetings.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -33,10 +32,10 @@ pub(super) fn router() -> OpenApiRouter<Server> {
     ))]
 async fn erase_consumer(
     State(server): State<Server>,
-    caller: Caller,
+    Caller { tenant, .. }: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Json<ErasureReceipt>, ApiError> {
-    let consumer = caller.may(Scope::Admin)?.consumer;
+    let consumer = tenant.consumer;
     let gone = || ApiError::unauthorized("the consumer of this key is erased");
     let name = server.store.consumer_name(consumer).await?.ok_or_else(gone)?;
     let query = Query::new(query.as_deref());

@@ -95,6 +95,11 @@ impl ApiError {
         Self { retry_after: Some(2), ..Self::new(ErrorCode::Unavailable, message) }
     }
 
+    /// What it says to a machine.
+    pub(crate) fn code(&self) -> ErrorCode {
+        self.code.clone()
+    }
+
     /// The answer, for the request of this id.
     pub(crate) fn answer(self, request_id: &str) -> Response<Body> {
         let status =

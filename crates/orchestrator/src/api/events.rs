@@ -18,12 +18,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Server,
+    caller::Caller,
     error::ApiError,
     jobs::{job_id, no_job},
     query::Query,
-    request::Caller,
 };
-use crate::store::{Scope, Tenant, Window};
+use crate::store::Window;
 
 /// A sign of life is sent this often, so that a connection that is dead is known to be.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -56,13 +56,13 @@ async fn list_events(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let tenant = caller.may(Scope::Read)?;
+    let tenant = caller.tenant;
     let id = job_id(&id)?;
     if wants_stream(&headers) {
         let after = last_event_id(&headers)?;
         server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
         let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-        return Ok(Sse::new(live(server, tenant, id, after))
+        return Ok(Sse::new(live(server, caller, id, after))
             .keep_alive(keep_alive)
             .into_response());
     }
@@ -88,7 +88,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<u64, ApiError> {
 /// Where a stream stands.
 struct Live {
     server: Server,
-    tenant: Tenant,
+    caller: Caller,
     id: JobId,
     /// The last event that was read.
     after: u64,
@@ -96,15 +96,15 @@ struct Live {
     woken: watch::Receiver<()>,
 }
 
-/// The events after `after`, each as it happens; ends with the job, with the server, and when the store does not answer: clients come back.
+/// The events after `after`, each as it happens; ends with the job, with the server, with the key, and when the store does not answer: clients come back.
 fn live(
     server: Server,
-    tenant: Tenant,
+    caller: Caller,
     id: JobId,
     after: u64,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
     let woken = server.wakes.subscribe(id);
-    let live = Live { server, tenant, id, after, read: VecDeque::new(), woken };
+    let live = Live { server, caller, id, after, read: VecDeque::new(), woken };
     stream::unfold(live, async |mut live| {
         let event = live.next().await?;
         Some((Ok(sse(&event)), live))
@@ -117,16 +117,21 @@ impl Live {
             if let Some(event) = self.read.pop_front() {
                 return Some(event);
             }
+            if !self.caller.is_still_admitted(&self.server).await {
+                return None;
+            }
+            let tenant = self.caller.tenant;
             // The job first: what it has ended with is in the timeline then.
-            let job = self.server.store.job(self.tenant, self.id).await.ok()??;
+            let job = self.server.store.job(tenant, self.id).await.ok()??;
             let window = Window { limit: BATCH, after: Some(self.after) };
-            let page = self.server.store.timeline(self.tenant, self.id, window).await.ok()??;
+            let page = self.server.store.timeline(tenant, self.id, window).await.ok()??;
             self.read = page.data.into();
             match self.read.back() {
                 Some(last) => self.after = last.data.sequence,
                 None if job.status.is_final() => return None,
                 None => tokio::select! {
                     () = self.server.stopping.cancelled() => return None,
+                    () = self.caller.ends(&self.server) => return None,
                     _ = tokio::time::timeout(POLL, self.woken.changed()) => {}
                 },
             }

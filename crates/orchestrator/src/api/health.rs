@@ -16,14 +16,14 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 }
 
 /// The process lives.
-#[utoipa::path(get, path = "/healthz", tag = "operators",
+#[utoipa::path(get, path = "/healthz", tag = "operators", security(()),
     responses((status = 200, description = "It does", body = Object)))]
 async fn healthz() -> Json<Value> {
     Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
 /// The store can be written, and jobs are taken.
-#[utoipa::path(get, path = "/readyz", tag = "operators",
+#[utoipa::path(get, path = "/readyz", tag = "operators", security(()),
     responses(
         (status = 200, description = "It can", body = Object),
         (status = 503, description = "unavailable", body = ErrorBody),

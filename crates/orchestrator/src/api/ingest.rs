@@ -15,9 +15,10 @@ use meetbot_types::{
 
 use super::{
     Server,
+    caller::bearer,
     error::ApiError,
     query::Query,
-    request::{INGEST_LIMIT, JsonBody, bearer, not_json},
+    request::{INGEST_LIMIT, JsonBody, not_json},
 };
 use crate::{keys, metrics::Heard, store::Reported};
 
@@ -77,13 +78,19 @@ async fn commands(
     let look = async || {
         server.store.bot_commands(job, epoch, token_hash, after).await?.ok_or_else(superseded)
     };
+    // Before any wait, so that whoever has no right to ask is told so.
+    let commands = look().await?;
+    if !commands.is_empty() {
+        return Ok(Json(Commands { commands }));
+    }
     let found = async {
-        loop {
+        while woken.changed().await.is_ok() {
             let commands = look().await?;
-            if !commands.is_empty() || woken.changed().await.is_err() {
-                return Ok::<_, ApiError>(commands);
+            if !commands.is_empty() {
+                return Ok(commands);
             }
         }
+        Ok::<_, ApiError>(Vec::new())
     };
     let wait = Duration::from_secs(wait).min(LONGEST_WAIT);
     let stopping = server.stopping.clone();

@@ -1,7 +1,7 @@
 //! Jobs: created, read, listed, cancelled.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, RawQuery, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
@@ -11,13 +11,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Server,
+    caller::{About, Caller},
     error::ApiError,
     query::{Query, listed},
-    request::{BODY_LIMIT, Caller, JsonBody, again, once},
+    request::{BODY_LIMIT, JsonBody, again, once},
 };
 use crate::{
     jobs::create::{self, Terms},
-    store::{Creation, JobFilter, Scope},
+    store::{Creation, JobFilter},
 };
 
 pub(super) fn router() -> OpenApiRouter<Server> {
@@ -50,11 +51,10 @@ pub(super) fn no_job(id: impl std::fmt::Display) -> ApiError {
     ))]
 async fn create_job(
     State(server): State<Server>,
-    caller: Caller,
+    Caller { tenant, .. }: Caller,
     headers: HeaderMap,
     JsonBody(body): JsonBody<BODY_LIMIT>,
 ) -> Result<Response, ApiError> {
-    let tenant = caller.may(Scope::Write)?;
     let once = once(&headers, "POST", "/api/v1/jobs", &body)?;
     let now = server.clock.now();
     let terms = Terms {
@@ -72,9 +72,9 @@ async fn create_job(
             if job.join_at.is_none_or(|at| at <= now.wall) {
                 server.queue.notify_one();
             }
-            Ok((StatusCode::CREATED, Json(job)).into_response())
+            Ok((StatusCode::CREATED, Extension(About(job.id)), Json(job)).into_response())
         }
-        Creation::Existing(job) => Ok(Json(job).into_response()),
+        Creation::Existing(job) => Ok((Extension(About(job.id)), Json(job)).into_response()),
         Creation::Earlier(earlier) => again(earlier),
     }
 }
@@ -97,10 +97,9 @@ async fn create_job(
     ))]
 async fn list_jobs(
     State(server): State<Server>,
-    caller: Caller,
+    Caller { tenant, .. }: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Page<Job>>, ApiError> {
-    let tenant = caller.may(Scope::Read)?;
     let mut query = Query::new(query.as_deref());
     let time = "an RFC 3339 time with an offset";
     let filter = JobFilter {
@@ -124,10 +123,9 @@ async fn list_jobs(
     ))]
 async fn get_job(
     State(server): State<Server>,
-    caller: Caller,
+    Caller { tenant, .. }: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Job>, ApiError> {
-    let tenant = caller.may(Scope::Read)?;
     let id = job_id(&id)?;
     server.store.job(tenant, id).await?.map(Json).ok_or_else(|| no_job(id))
 }
@@ -142,10 +140,9 @@ async fn get_job(
     ))]
 async fn cancel_job(
     State(server): State<Server>,
-    caller: Caller,
+    Caller { tenant, .. }: Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    let tenant = caller.may(Scope::Write)?;
     let id = job_id(&id)?;
     server.store.cancel(tenant, id, server.clock.now()).await?.ok_or_else(|| no_job(id))?;
     server.happened(id);

@@ -2,28 +2,36 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use crate::{clock::Now, keys, store::Key};
+use crate::{clock::Now, store::Key};
 
-/// How long a key is believed; a revoked one opens nothing after this time.
+/// How long a key is believed; one that was revoked, also by another process, opens nothing after this time.
 const KEEP: Duration = Duration::from_millis(800);
 const AT_MOST: usize = 4096;
+
+/// A key as the store has shown it.
+#[derive(Debug)]
+struct Known {
+    key: Arc<Key>,
+    /// On the steady clock.
+    until: Duration,
+}
 
 /// The keys, by their hash: the memory of the process holds none.
 #[derive(Debug, Default)]
 pub(crate) struct KnownKeys {
-    keys: Mutex<HashMap<[u8; 32], (Key, Duration)>>,
+    keys: Mutex<HashMap<[u8; 32], Known>>,
 }
 
 impl KnownKeys {
-    /// The key, when it was looked up a moment ago.
-    pub(crate) fn get(&self, token: &str, now: Now) -> Option<Key> {
+    /// The key with this hash, when it was looked up a moment ago.
+    pub(crate) fn get(&self, hash: &[u8; 32], now: Now) -> Option<Arc<Key>> {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let (key, until) = keys.get(&keys::hash(token))?;
-        (*until > now.steady).then(|| key.clone())
+        let known = keys.get(hash).filter(|known| known.until > now.steady)?;
+        Some(Arc::clone(&known.key))
     }
 
     /// Forgets all: one of them may be gone.
@@ -31,12 +39,14 @@ impl KnownKeys {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Remembers one that the store has just shown.
-    pub(crate) fn keep(&self, key: Key, now: Now) {
+    /// Remembers one that the store has shown when asked at `now`.
+    pub(crate) fn keep(&self, key: Key, now: Now) -> Arc<Key> {
+        let key = Arc::new(key);
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.len() >= AT_MOST {
             keys.clear();
         }
-        keys.insert(key.hash, (key, now.steady + KEEP));
+        keys.insert(key.hash, Known { key: Arc::clone(&key), until: now.steady + KEEP });
+        key
     }
 }

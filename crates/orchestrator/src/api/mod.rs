@@ -1,5 +1,6 @@
 //! The HTTP API. The only place that knows axum.
 
+mod caller;
 mod consumers;
 mod control;
 mod deletion;
@@ -38,9 +39,11 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use self::error::ApiError;
 pub(crate) use self::known_keys::KnownKeys;
-use crate::{clock::Clock, metrics::Metrics, store::Store, wake::Wakes, webhooks::guard::Guard};
+use self::{caller::RequestName, error::ApiError};
+use crate::{
+    audit::Audit, clock::Clock, metrics::Metrics, store::Store, wake::Wakes, webhooks::guard::Guard,
+};
 
 const REQUEST_ID: &str = "x-request-id";
 
@@ -70,6 +73,7 @@ pub(crate) struct Server {
     pub(crate) metrics: Arc<Metrics>,
     /// How many bots may run.
     pub(crate) max_bots: usize,
+    pub(crate) audit: Arc<Audit>,
 }
 
 impl Server {
@@ -87,7 +91,7 @@ impl Modify for BearerKey {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("An API key: mb_live_… or mb_test_…"))
+            .description(Some("An API key: mb_live_… or mb_test_…. Its scope is read, write or admin, each of which includes those before it; each call says which it needs."))
             .build();
         let components = document.components.get_or_insert_with(Default::default);
         components.add_security_scheme("apiKey", SecurityScheme::Http(scheme));
@@ -110,8 +114,9 @@ impl Modify for BearerKey {
 )]
 struct Document;
 
-fn routes() -> OpenApiRouter<Server> {
-    OpenApiRouter::with_openapi(Document::openapi())
+/// What needs a key, and says which.
+fn keyed() -> OpenApiRouter<Server> {
+    let mut keyed = OpenApiRouter::new()
         .merge(jobs::router())
         .merge(control::router())
         .merge(consumers::router())
@@ -119,14 +124,21 @@ fn routes() -> OpenApiRouter<Server> {
         .merge(events::router())
         .merge(recording::router())
         .merge(deliveries::router())
-        .merge(health::router())
         .merge(host::router())
-        .merge(metrics::router())
+        .merge(metrics::router());
+    caller::say_scopes(keyed.get_openapi_mut());
+    keyed
+}
+
+/// What is documented, with these calls that need a key.
+fn routes(keyed: OpenApiRouter<Server>) -> OpenApiRouter<Server> {
+    OpenApiRouter::with_openapi(Document::openapi()).merge(keyed).merge(health::router())
 }
 
 /// The whole API.
 pub(crate) fn router(server: Server) -> Router {
-    let (router, document) = routes().split_for_parts();
+    let keyed = keyed().route_layer(middleware::from_fn_with_state(server.clone(), caller::admit));
+    let (router, document) = routes(keyed).split_for_parts();
     let document = Arc::new(document);
     router
         .merge(ingest::router())
@@ -148,10 +160,11 @@ fn crashed(_: Box<dyn std::any::Any + Send>) -> Response<Body> {
 }
 
 /// The outermost layer: gives each request its id, each error its body, and counts them.
-async fn answer(State(server): State<Server>, request: Request, next: Next) -> Response<Body> {
+async fn answer(State(server): State<Server>, mut request: Request, next: Next) -> Response<Body> {
     let began = server.clock.now();
     let id =
         error::request_id(request.headers().get(REQUEST_ID), || RequestId::generate(began.wall));
+    request.extensions_mut().insert(RequestName(id.as_str().into()));
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let route = request.extensions().get::<MatchedPath>().cloned();
     // At the highest level, so that no filter takes it from the lines within.
@@ -180,14 +193,14 @@ mod tests {
 
     #[test]
     fn the_document_is_up_to_date() {
-        let document = routes().to_openapi();
+        let document = routes(keyed()).to_openapi();
         spec_file::check_json("spec/openapi.json", &serde_json::to_value(document).unwrap());
     }
 
     /// The schemas of OpenAPI 3.1 are JSON Schema, but for where they lie.
     #[test]
     fn the_manifests_schema_is_up_to_date() {
-        let document = serde_json::to_string(&routes().to_openapi()).unwrap();
+        let document = serde_json::to_string(&routes(keyed()).to_openapi()).unwrap();
         let document: Value =
             serde_json::from_str(&document.replace("#/components/schemas/", "#/$defs/")).unwrap();
         let all = &document["components"]["schemas"];

@@ -15,11 +15,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Server,
+    caller::Caller,
     error::ApiError,
     jobs::{job_id, no_job},
-    request::Caller,
 };
-use crate::store::Scope;
+use crate::store::Tenant;
 
 const MANIFEST: &str = "manifest.json";
 
@@ -35,11 +35,11 @@ pub(super) fn router() -> OpenApiRouter<Server> {
     ))]
 async fn get_manifest(
     State(server): State<Server>,
-    caller: Caller,
+    Caller { tenant, .. }: Caller,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let folder = folder(&server, caller, &id).await?;
+    let folder = folder(&server, tenant, &id).await?;
     serve(folder.join(MANIFEST), "application/json", request).await
 }
 
@@ -58,11 +58,11 @@ async fn get_manifest(
     ))]
 async fn get_artifact(
     State(server): State<Server>,
-    caller: Caller,
+    Caller { tenant, .. }: Caller,
     Path((id, name)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let folder = folder(&server, caller, &id).await?;
+    let folder = folder(&server, tenant, &id).await?;
     if name == MANIFEST {
         return serve(folder.join(MANIFEST), "application/json", request).await;
     }
@@ -77,8 +77,7 @@ async fn get_artifact(
 }
 
 /// The folder of a job's manifest.
-async fn folder(server: &Server, caller: Caller, id: &str) -> Result<PathBuf, ApiError> {
-    let tenant = caller.may(Scope::Read)?;
+async fn folder(server: &Server, tenant: Tenant, id: &str) -> Result<PathBuf, ApiError> {
     let id = job_id(id)?;
     let job = server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
     let path = manifest_path(&job).filter(|path| path.starts_with(&server.recordings));

@@ -1,71 +1,22 @@
-//! What every request brings: who asks, a body, and perhaps an `Idempotency-Key`.
+//! What every request brings beside its key: a body, and perhaps an `Idempotency-Key`.
 
 use axum::{
     body::Body,
-    extract::{FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, header, request::Parts},
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
     response::{IntoResponse as _, Response},
 };
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use meetbot_types::Issue;
 use sha2::{Digest as _, Sha256};
 
-use super::{Server, error::ApiError};
-use crate::{
-    keys,
-    store::{Earlier, KeptAnswer, Once, Scope, Tenant},
-};
+use super::error::ApiError;
+use crate::store::{Earlier, KeptAnswer, Once};
 
 /// The largest body, in bytes: sixteen times the largest metadata.
 pub(crate) const BODY_LIMIT: usize = 256 * 1024;
 /// The largest body of a bot's reports.
 pub(crate) const INGEST_LIMIT: usize = 1024 * 1024;
-
-/// Who asks.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Caller {
-    pub(crate) tenant: Tenant,
-    scope: Scope,
-}
-
-impl Caller {
-    /// Asks for a scope.
-    pub(crate) fn may(self, scope: Scope) -> Result<Tenant, ApiError> {
-        if self.scope >= scope {
-            return Ok(self.tenant);
-        }
-        let message = format!("the key has the scope `{}`; this needs `{scope}`", self.scope);
-        Err(ApiError::forbidden(message))
-    }
-}
-
-impl FromRequestParts<Server> for Caller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, ApiError> {
-        let token = bearer(&parts.headers)?;
-        let now = server.clock.now();
-        if let Some(key) = server.known_keys.get(token, now) {
-            return Ok(Self { tenant: key.tenant, scope: key.scope });
-        }
-        let key = keys::find(server.store.as_ref(), token)
-            .await?
-            .ok_or_else(|| ApiError::unauthorized("the API key is not known, or was revoked"))?;
-        let caller = Self { tenant: key.tenant, scope: key.scope };
-        server.known_keys.keep(key, now);
-        Ok(caller)
-    }
-}
-
-/// The token of `Authorization: Bearer …`.
-pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
-    let missing =
-        || ApiError::unauthorized("an API key is needed, as in `Authorization: Bearer mb_live_…`");
-    let value = headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
-    let (scheme, token) =
-        value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(missing)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(missing()) }
-}
 
 /// A request with a JSON body, read as text.
 pub(crate) struct JsonBody<const LIMIT: usize>(pub(crate) String);

@@ -1,5 +1,6 @@
 //! What every store must do. Run on SQLite; PostgreSQL will run the same.
 
+mod audit;
 mod outbox;
 mod recordings;
 mod tally;
@@ -33,6 +34,7 @@ pub(super) fn key(consumer: &str, live: bool) -> NewKey {
         consumer_name: consumer.to_owned(),
         live,
         scope: Scope::Write,
+        expires_at: None,
         prefix: crate::keys::letters(8),
         hash: [7; 32],
         webhook_secret: "whsec_AAAA".to_owned(),

@@ -1,6 +1,7 @@
 //! What the server remembers. Every verb is one transaction: a job's change and all that follows from it are one verb.
 
 mod bots;
+mod keys;
 mod sqlite;
 mod tally;
 
@@ -21,6 +22,7 @@ use meetbot_types::{
 
 pub use self::{
     bots::{Claimed, Reported},
+    keys::{Key, KeyEnd, KeyUse, NewKey, Scope, UseFilter},
     sqlite::{Backup, BackupError, SqliteStore, backup},
     tally::{Ended, Tally},
 };
@@ -59,73 +61,6 @@ pub struct Tenant {
     pub consumer: ConsumerId,
     /// The live world, or the one of `mb_test_` keys.
     pub live: bool,
-}
-
-/// What a key may do. Each includes those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// Look.
-    Read,
-    /// Make and change jobs.
-    Write,
-    /// Run the server.
-    Admin,
-}
-
-impl Scope {
-    /// Its word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// The scope of a word.
-    pub fn known(word: &str) -> Option<Self> {
-        [Self::Read, Self::Write, Self::Admin].into_iter().find(|scope| scope.as_str() == word)
-    }
-}
-
-/// An API key as it is stored: its secret only as a hash.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    /// Its id.
-    pub id: KeyId,
-    /// Whose it is.
-    pub tenant: Tenant,
-    /// Their name.
-    pub consumer_name: String,
-    /// What it may do.
-    pub scope: Scope,
-    /// The public part, by which it is found.
-    pub prefix: String,
-    /// The SHA-256 of the whole key.
-    pub hash: [u8; 32],
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// Since when it opens nothing any more.
-    pub revoked_at: Option<Timestamp>,
-}
-
-/// A key to be stored.
-#[derive(Debug, Clone)]
-pub struct NewKey {
-    /// Its id.
-    pub id: KeyId,
-    /// The consumer's name; a name that is new makes a new consumer.
-    pub consumer_name: String,
-    /// For the live world, or the one of tests.
-    pub live: bool,
-    /// What it may do.
-    pub scope: Scope,
-    /// The public part.
-    pub prefix: String,
-    /// The SHA-256 of the whole key.
-    pub hash: [u8; 32],
-    /// The webhook secret of the consumer, should it be new.
-    pub webhook_secret: String,
 }
 
 /// When a job's first bot is to start.
@@ -361,6 +296,15 @@ pub trait Store: Send + Sync + 'static {
     async fn keys(&self) -> Result<Vec<Key>>;
     /// Ends a key; `false` where there is none.
     async fn revoke_key(&self, id: KeyId, now: Now) -> Result<bool>;
+    /// Writes what keys were used for into the audit log, and when each was used last; drops what is older than `keep_from`.
+    async fn note_uses(
+        &self,
+        uses: Vec<KeyUse>,
+        last_used: Vec<(KeyId, Timestamp)>,
+        keep_from: Timestamp,
+    ) -> Result<()>;
+    /// What keys were used for, newest first.
+    async fn key_uses(&self, filter: UseFilter, limit: u32) -> Result<Vec<KeyUse>>;
 
     /// The webhook secrets of the consumer with this name. `None` where there is none.
     async fn webhook_secrets(&self, consumer: &str, now: Now) -> Result<Option<WebhookSecrets>>;

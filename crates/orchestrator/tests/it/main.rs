@@ -7,6 +7,8 @@ mod bots;
 mod drain;
 mod host;
 mod jobs;
+mod keys;
+mod matrix;
 mod metrics;
 mod receiver;
 mod retention;

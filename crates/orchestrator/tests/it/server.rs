@@ -5,8 +5,10 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use meetbot::{JobStatus, MeetBot, NewJob, Timestamp};
 use meetbot_orchestrator::{
-    Config, Launcher, Orchestrator, SandboxLink, keys,
-    store::{Rotation, Scope, Store as _},
+    Config, Launcher, Orchestrator, SandboxLink,
+    clock::Clock,
+    keys::{self, FreshKey, Wanted},
+    store::{Rotation, Scope, SqliteStore, Store as _},
     tls,
 };
 use meetbot_types::{
@@ -82,8 +84,9 @@ impl Server {
         let orchestrator =
             Orchestrator::start(config, Arc::new(Stage(sender)), sandbox).await.unwrap();
         let now = orchestrator.clock().now();
-        let fresh =
-            keys::create(orchestrator.store(), "acme", false, Scope::Write, now).await.unwrap();
+        let wanted =
+            Wanted { consumer: "acme", live: false, scope: Scope::Write, expires_at: None };
+        let fresh = keys::create(orchestrator.store(), wanted, now).await.unwrap();
         Self {
             orchestrator,
             orders: Mutex::new(orders),
@@ -99,10 +102,29 @@ impl Server {
 
     /// One more key.
     pub(crate) async fn key(&self, consumer: &str, live: bool, scope: Scope) -> String {
+        let wanted = Wanted { consumer, live, scope, expires_at: None };
+        self.fresh_key(wanted).await.secret.expose().to_owned()
+    }
+
+    /// One more key, with all that is known of it.
+    pub(crate) async fn fresh_key(&self, wanted: Wanted<'_>) -> FreshKey {
         let now = self.orchestrator.clock().now();
-        let fresh =
-            keys::create(self.orchestrator.store(), consumer, live, scope, now).await.unwrap();
-        fresh.secret.expose().to_owned()
+        keys::create(self.orchestrator.store(), wanted, now).await.unwrap()
+    }
+
+    /// The store of this server.
+    pub(crate) fn store(&self) -> &SqliteStore {
+        self.orchestrator.store()
+    }
+
+    /// The server's clocks.
+    pub(crate) fn clock(&self) -> Clock {
+        self.orchestrator.clock()
+    }
+
+    /// The base URL.
+    pub(crate) fn url(&self) -> String {
+        self.orchestrator.url()
     }
 
     /// Gives the consumer of this server's key a new webhook secret, which it answers.

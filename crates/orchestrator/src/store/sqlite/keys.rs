@@ -7,7 +7,7 @@ use super::{Outcome, read_as};
 use crate::store::{Key, NewKey, Scope, Tenant};
 
 const COLUMNS: &str =
-    "SELECT keys.id, consumer, name, live, scope, prefix, hash, keys.created_at, revoked_at
+    "SELECT keys.id, consumer, name, live, scope, prefix, hash, keys.created_at, expires_at, revoked_at, last_used_at
     FROM keys JOIN consumers ON consumers.id = consumer";
 
 pub(super) fn create(
@@ -33,8 +33,8 @@ pub(super) fn create(
         (id, new.webhook_secret)
     };
     connection.execute(
-        "INSERT INTO keys (id, consumer, live, scope, prefix, hash, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO keys (id, consumer, live, scope, prefix, hash, created_at, expires_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             new.id.to_string(),
             consumer.to_string(),
@@ -42,7 +42,8 @@ pub(super) fn create(
             new.scope.as_str(),
             new.prefix,
             new.hash,
-            now.as_millis()
+            now.as_millis(),
+            new.expires_at.map(Timestamp::as_millis)
         ],
     )?;
     let key = Key {
@@ -53,7 +54,9 @@ pub(super) fn create(
         prefix: new.prefix,
         hash: new.hash,
         created_at: now,
+        expires_at: new.expires_at,
         revoked_at: None,
+        last_used_at: None,
     };
     Ok((key, secret))
 }
@@ -84,6 +87,9 @@ pub(super) fn revoke(connection: &Connection, id: KeyId, now: Timestamp) -> Outc
 
 fn key(row: &Row<'_>) -> Outcome<Key> {
     let text = |index| row.get::<_, String>(index);
+    let time = |index| -> rusqlite::Result<_> {
+        Ok(row.get::<_, Option<i64>>(index)?.map(Timestamp::from_millis))
+    };
     let scope = text(4)?;
     Ok(Key {
         id: read_as(text(0)?.parse(), "a key's id")?,
@@ -96,6 +102,8 @@ fn key(row: &Row<'_>) -> Outcome<Key> {
         prefix: text(5)?,
         hash: row.get(6)?,
         created_at: Timestamp::from_millis(row.get(7)?),
-        revoked_at: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_millis),
+        expires_at: time(8)?,
+        revoked_at: time(9)?,
+        last_used_at: time(10)?,
     })
 }

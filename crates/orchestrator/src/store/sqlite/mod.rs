@@ -1,6 +1,7 @@
 //! The store on SQLite: one writer with group commit, a few readers, every answer on disk.
 
 mod answers;
+mod audit;
 mod backup;
 mod bots;
 mod consumers;

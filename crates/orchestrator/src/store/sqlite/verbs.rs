@@ -10,15 +10,15 @@ use meetbot_types::{
 };
 
 use super::{
-    SqliteStore, answers, bots, consumers, deliveries, jobs, keys, outbox, recordings, secrets,
-    tally, timeline,
+    SqliteStore, answers, audit, bots, consumers, deliveries, jobs, keys, outbox, recordings,
+    secrets, tally, timeline,
 };
 use crate::{
     clock::Now,
     store::{
         Claimed, Command, Commanded, Creation, DeliveryFilter, Earlier, JobFilter, KeptAnswer, Key,
-        NewKey, Once, Reported, Result, Room, Rotation, Start, Store, Taken, Tally, Tenant, Tried,
-        WebhookSecrets, Window,
+        KeyUse, NewKey, Once, Reported, Result, Room, Rotation, Start, Store, Taken, Tally, Tenant,
+        Tried, UseFilter, WebhookSecrets, Window,
     },
 };
 
@@ -39,6 +39,20 @@ impl Store for SqliteStore {
 
     async fn revoke_key(&self, id: KeyId, now: Now) -> Result<bool> {
         self.writer.write(move |connection| keys::revoke(connection, id, now.wall)).await
+    }
+
+    async fn note_uses(
+        &self,
+        uses: Vec<KeyUse>,
+        last_used: Vec<(KeyId, Timestamp)>,
+        keep_from: Timestamp,
+    ) -> Result<()> {
+        let note = move |connection: &_| audit::note(connection, &uses, &last_used, keep_from);
+        self.writer.write(note).await
+    }
+
+    async fn key_uses(&self, filter: UseFilter, limit: u32) -> Result<Vec<KeyUse>> {
+        self.read(move |connection| audit::list(connection, &filter, limit)).await
     }
 
     async fn webhook_secrets(&self, consumer: &str, now: Now) -> Result<Option<WebhookSecrets>> {

@@ -14,6 +14,7 @@ const STEPS: &[&str] = &[
     include_str!("tally.sql"),
     include_str!("handovers.sql"),
     include_str!("retention.sql"),
+    include_str!("audit.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.

@@ -1,0 +1,62 @@
+//! The audit log of key use.
+
+use meetbot_types::{ErrorCode, UseId};
+
+use super::*;
+
+fn used(key: &Key, job: Option<JobId>, status: u16, now: Now) -> KeyUse {
+    KeyUse {
+        id: UseId::generate(now.wall),
+        at: now.wall,
+        key: key.id,
+        consumer: key.tenant.consumer,
+        address: [127, 0, 0, 1].into(),
+        method: "POST".to_owned(),
+        path: "/api/v1/jobs".to_owned(),
+        job,
+        status,
+        error: (status >= 400).then_some(ErrorCode::Forbidden),
+        request: "req_1".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn lines_are_kept_as_they_are_found_by_what_they_say_and_dropped_with_age() {
+    let store = fixture().await.store;
+    let (one, _) = store.create_key(key("acme", true), at(0)).await.unwrap();
+    let (two, _) = store.create_key(key("acme", true), at(0)).await.unwrap();
+    let job = Some(JobId::generate(at(0).wall));
+    let lines =
+        [used(&one, job, 201, at(1)), used(&one, None, 403, at(2)), used(&two, job, 403, at(4))];
+    store.note_uses(lines.to_vec(), vec![(one.id, at(2).wall)], at(0).wall).await.unwrap();
+    let list = async |filter: UseFilter, limit| store.key_uses(filter, limit).await.unwrap();
+    let [first, second, third] = lines;
+    let all = UseFilter::default();
+    assert_eq!(list(all.clone(), 9).await, [third.clone(), second.clone(), first.clone()]);
+    assert_eq!(list(all.clone(), 1).await[0], third);
+    let of_key = UseFilter { key: Some(one.id), ..all.clone() };
+    assert_eq!(list(of_key, 9).await, [second.clone(), first.clone()]);
+    assert_eq!(list(UseFilter { job, ..all.clone() }, 9).await, [third.clone(), first]);
+    let refused = UseFilter { refused: true, ..all.clone() };
+    assert_eq!(list(refused, 9).await, [third.clone(), second]);
+    let last_used = async |id| {
+        let keys = store.keys().await.unwrap();
+        keys.into_iter().find(|key| key.id == id).unwrap().last_used_at
+    };
+    assert_eq!((last_used(one.id).await, last_used(two.id).await), (Some(at(2).wall), None));
+    store.note_uses(Vec::new(), Vec::new(), at(3).wall).await.unwrap();
+    assert_eq!(list(all, 9).await, [third]);
+}
+
+#[tokio::test]
+async fn a_key_says_why_it_opens_nothing() {
+    let store = fixture().await.store;
+    let ends = NewKey { expires_at: Some(at(10).wall), ..key("acme", true) };
+    let (made, _) = store.create_key(ends.clone(), at(1)).await.unwrap();
+    let kept = store.find_key(&ends.prefix).await.unwrap().unwrap();
+    assert_eq!(kept, made);
+    assert_eq!((kept.ended(at(9).wall), kept.ended(at(10).wall)), (None, Some(KeyEnd::Expired)));
+    assert!(store.revoke_key(made.id, at(20)).await.unwrap());
+    let kept = store.find_key(&ends.prefix).await.unwrap().unwrap();
+    assert_eq!(kept.ended(at(20).wall), Some(KeyEnd::Revoked));
+}

@@ -1,0 +1,96 @@
+//! The audit log: what keys were used for.
+
+use meetbot_types::{ErrorCode, KeyId, Timestamp, UseId};
+use rusqlite::{Connection, Row, ToSql, params, params_from_iter};
+
+use super::{Outcome, read_as};
+use crate::store::{KeyUse, UseFilter};
+
+/// The most old lines that go at once, so that a log that was cut shorter holds nobody up.
+const SWEPT_AT_ONCE: u32 = 1_000;
+
+pub(super) fn note(
+    connection: &Connection,
+    uses: &[KeyUse],
+    last_used: &[(KeyId, Timestamp)],
+    keep_from: Timestamp,
+) -> Outcome<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO key_uses (id, at, key, consumer, address, method, path, job, status, error, request)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?;
+    for used in uses {
+        insert.execute(params![
+            used.id.to_string(),
+            used.at.as_millis(),
+            used.key.to_string(),
+            used.consumer.to_string(),
+            used.address.to_string(),
+            used.method,
+            used.path,
+            used.job.map(|job| job.to_string()),
+            used.status,
+            used.error.as_ref().map(ErrorCode::as_str),
+            used.request
+        ])?;
+    }
+    let mut touch = connection.prepare_cached("UPDATE keys SET last_used_at = ?2 WHERE id = ?1")?;
+    for (key, at) in last_used {
+        touch.execute(params![key.to_string(), at.as_millis()])?;
+    }
+    // An id made for that moment sorts behind all that are older.
+    connection
+        .prepare_cached(
+            "DELETE FROM key_uses WHERE id IN (SELECT id FROM key_uses WHERE id < ?1 ORDER BY id LIMIT ?2)",
+        )?
+        .execute(params![UseId::generate(keep_from).to_string(), SWEPT_AT_ONCE])?;
+    Ok(())
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    filter: &UseFilter,
+    limit: u32,
+) -> Outcome<Vec<KeyUse>> {
+    let mut sql = "SELECT id, at, key, consumer, address, method, path, job, status, error, request FROM key_uses WHERE true".to_owned();
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    if let Some(key) = filter.key {
+        sql.push_str(" AND key = ?");
+        values.push(Box::new(key.to_string()));
+    }
+    if let Some(job) = filter.job {
+        sql.push_str(" AND job = ?");
+        values.push(Box::new(job.to_string()));
+    }
+    if filter.refused {
+        sql.push_str(" AND status >= 400");
+    }
+    sql.push_str(" ORDER BY id DESC LIMIT ?");
+    values.push(Box::new(limit));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut uses = Vec::new();
+    while let Some(row) = rows.next()? {
+        uses.push(line(row)?);
+    }
+    Ok(uses)
+}
+
+fn line(row: &Row<'_>) -> Outcome<KeyUse> {
+    let text = |index| row.get::<_, String>(index);
+    let job: Option<String> = row.get(7)?;
+    let error: Option<String> = row.get(9)?;
+    Ok(KeyUse {
+        id: read_as(text(0)?.parse(), "a key use's id")?,
+        at: Timestamp::from_millis(row.get(1)?),
+        key: read_as(text(2)?.parse(), "a key use's key")?,
+        consumer: read_as(text(3)?.parse(), "a key use's consumer")?,
+        address: read_as(text(4)?.parse(), "a key use's address")?,
+        method: text(5)?,
+        path: text(6)?,
+        job: job.map(|job| read_as(job.parse(), "a key use's job")).transpose()?,
+        status: row.get(8)?,
+        error: error.as_deref().map(ErrorCode::from),
+        request: text(10)?,
+    })
+}

@@ -1,0 +1,200 @@
+//! Keys end in time, and leave a line of all they change.
+
+use std::time::Duration;
+
+use meetbot::{JobStatus, NewJob};
+use meetbot_orchestrator::{
+    keys::Wanted,
+    store::{KeyUse, Scope, SqliteStore, Store as _, UseFilter},
+};
+use meetbot_types::bot::BotReport;
+use reqwest::Method;
+use tempfile::TempDir;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+
+use crate::server::{PATIENCE, Server, answered, await_status, new_job, now};
+
+const WANTED: Wanted<'static> =
+    Wanted { consumer: "acme", live: false, scope: Scope::Write, expires_at: None };
+
+/// Lines of the audit log, newest first, once there are so many.
+async fn lines(store: &SqliteStore, filter: &UseFilter, count: usize) -> Vec<KeyUse> {
+    let look = async {
+        loop {
+            let lines = store.key_uses(filter.clone(), 100).await.unwrap();
+            if lines.len() >= count {
+                return lines;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.expect("the lines are written")
+}
+
+#[tokio::test]
+async fn a_key_that_another_process_revokes_opens_nothing_after_a_second_and_its_bots_go_on() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let fresh = server.fresh_key(WANTED).await;
+    let client = server.client_of(fresh.secret.expose());
+    let job = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let mut bot = server.bot().await;
+    bot.record().await;
+    let url = format!("{}/api/v1/jobs/{job}/events", server.url());
+    let stream = server
+        .http
+        .get(url)
+        .bearer_auth(fresh.secret.expose())
+        .header("accept", "text/event-stream")
+        .send();
+    let mut stream = stream.await.unwrap();
+    assert_eq!(stream.status(), 200);
+
+    // A store of its own on the same folder is what another process has.
+    let elsewhere = SqliteStore::open(data.path()).unwrap();
+    assert!(elsewhere.revoke_key(fresh.key.id, server.clock().now()).await.unwrap());
+    let revoked = server.clock().now().steady;
+    let mut last_let_in = revoked;
+    loop {
+        let asked = server.clock().now().steady;
+        match client.get_bot(&job).await {
+            Ok(_) => last_let_in = asked,
+            Err(error) => {
+                assert_eq!(error.status(), Some(401), "{error}");
+                break;
+            }
+        }
+    }
+    let took = last_let_in.saturating_sub(revoked);
+    assert!(took < Duration::from_secs(1), "it opened for {took:?}");
+
+    // What is open ends too, and says nothing of what happens from now on.
+    let leaving = bot.report(BotReport::Leaving { reason: None });
+    assert_eq!(leaving.await, 200, "the bot is heard");
+    let mut told = String::new();
+    let read = async {
+        while let Some(chunk) = stream.chunk().await.unwrap() {
+            told.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("the stream ends");
+    assert!(told.contains("recording") && !told.contains("finalizing"), "{told}");
+    bot.complete("file:///m.json").await;
+    await_status(&server.client(), &job, JobStatus::Completed).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_opens_until_it_expires_and_not_after() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let end = now() + Duration::from_millis(400);
+    let fresh = server.fresh_key(Wanted { expires_at: Some(end), ..WANTED }).await;
+    let client = server.client_of(fresh.secret.expose());
+    loop {
+        let asked = now();
+        match client.get_bot("job_01KAB1CDEFGHJKMNPQRSTVWXYZ").await {
+            Ok(_) => assert!(asked < end, "let in at {asked}, after {end}"),
+            Err(error) => {
+                assert_eq!(error.status(), Some(401), "{error}");
+                assert!(now() >= end, "refused before {end}");
+                assert!(error.to_string().contains("expired"), "{error}");
+                break;
+            }
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn every_change_and_every_refusal_leaves_a_line() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let (writer, reader) = (
+        server.fresh_key(WANTED).await,
+        server.fresh_key(Wanted { scope: Scope::Read, ..WANTED }).await,
+    );
+    let client = server.client_of(writer.secret.expose());
+    let named = NewJob { external_id: Some("a".into()), ..new_job() };
+    let job = client.dispatch_bot(named.clone()).await.unwrap().id;
+    client.dispatch_bot(named).await.unwrap();
+    client.get_bot(&job.to_string()).await.unwrap();
+    let pause = format!("/api/v1/jobs/{job}/pause-recording?x=secret");
+    let ask = |method: Method, path: &str, key: &str, name: &str| {
+        let request = server.http.request(method, format!("{}{path}", server.url()));
+        answered(request.bearer_auth(key).header("x-request-id", name))
+    };
+    ask(Method::POST, &pause, writer.secret.expose(), "too-early").await;
+    ask(Method::POST, &pause, reader.secret.expose(), "may-not").await;
+    assert!(server.store().revoke_key(reader.key.id, server.clock().now()).await.unwrap());
+    let seen = lines(server.store(), &UseFilter::default(), 4).await;
+    let path = format!("/api/v1/jobs/{job}");
+    let shown = |line: &KeyUse| {
+        let whose = if line.key == writer.key.id { "writer" } else { "reader" };
+        let error = line.error.as_ref().map_or("-".to_owned(), ToString::to_string);
+        let path = line.path.replace(&path, "JOB");
+        format!("{whose} {} {path} {} {error} {}", line.method, line.status, line.request)
+    };
+    // Lines of one millisecond stand in no order.
+    let mut told: Vec<String> = seen.iter().map(shown).collect();
+    told.sort();
+    let (created, existing) = (&told[2], &told[1]);
+    assert!(created.starts_with("writer POST /api/v1/jobs 201 - req_"), "{told:#?}");
+    assert!(existing.starts_with("writer POST /api/v1/jobs 200 - req_"), "{told:#?}");
+    assert_eq!(told[0], "reader POST JOB/pause-recording 403 forbidden may-not");
+    assert_eq!(told[3], "writer POST JOB/pause-recording 409 invalid_state too-early");
+    assert!(
+        seen.iter().all(|line| line.address.is_loopback() && line.job == Some(job)),
+        "{seen:?}"
+    );
+
+    // An ended key is known still, also when it only looks.
+    let look = async {
+        loop {
+            if ask(Method::GET, &path, reader.secret.expose(), "ended").await.0 == 401 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.unwrap();
+    let refused = UseFilter { key: Some(reader.key.id), refused: true, ..UseFilter::default() };
+    let last = &lines(server.store(), &refused, 2).await[0];
+    assert_eq!((last.method.as_str(), last.status), ("GET", 401));
+    let of_job = UseFilter { job: Some(job), refused: true, ..UseFilter::default() };
+    assert_eq!(lines(server.store(), &of_job, 3).await.len(), 3);
+
+    // The lines of the last moment are written before the server is gone, and so is when each key was used last.
+    client.cancel_bot(&job.to_string()).await.unwrap();
+    server.stop().await;
+    let store = SqliteStore::open(data.path()).unwrap();
+    let last = &store.key_uses(UseFilter::default(), 1).await.unwrap()[0];
+    assert_eq!((last.method.as_str(), last.status, last.job), ("DELETE", 204, Some(job)));
+    let keys = store.keys().await.unwrap();
+    let used = |id| keys.iter().find(|key| key.id == id).unwrap().last_used_at;
+    assert_eq!(used(writer.key.id), Some(last.at));
+    assert!(used(reader.key.id).is_some_and(|at| at <= last.at));
+}
+
+#[tokio::test]
+async fn who_hangs_up_before_the_answer_leaves_a_line_too() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let job = server.client().dispatch_bot(new_job()).await.unwrap().id;
+    let mut bot = server.bot().await;
+    bot.record().await;
+    let address = server.url().replace("http://", "");
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/jobs/{job}/stop-recording HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
+        server.key
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The bot is told, so the call is under way; it does not answer, and the caller hangs up.
+    assert_eq!(bot.commands(0).await.commands.len(), 1);
+    stream.shutdown().await.unwrap();
+    drop(stream);
+    let filter = UseFilter { refused: true, ..UseFilter::default() };
+    let line = &lines(server.store(), &filter, 1).await[0];
+    assert_eq!((line.status, line.job, line.method.as_str()), (499, Some(job), "POST"));
+    server.stop().await;
+}

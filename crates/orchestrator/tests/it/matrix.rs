@@ -1,0 +1,222 @@
+//! Every call of the served document, with every key that must not open it: the contract's error each time, and never a 500.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use meetbot::{ListBots, Webhooks};
+use meetbot_orchestrator::{
+    keys::Wanted,
+    store::{Scope, Store as _},
+};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    answers::is_error,
+    server::{Server, answered, new_job, now},
+};
+
+/// What a call is about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Of {
+    Nothing,
+    Job,
+    Delivery,
+}
+
+/// The calls that this test knows how to make: a new one has to come here. The body is one that an owner's call would be taken with.
+const CALLS: [(&str, &str, Of, Option<&str>); 22] = [
+    ("get", "/healthz", Of::Nothing, None),
+    ("get", "/readyz", Of::Nothing, None),
+    ("get", "/metrics", Of::Nothing, None),
+    ("get", "/api/v1/admin/host", Of::Nothing, None),
+    ("delete", "/api/v1/consumers/me", Of::Nothing, None),
+    ("get", "/api/v1/jobs", Of::Nothing, None),
+    (
+        "post",
+        "/api/v1/jobs",
+        Of::Nothing,
+        Some(r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers"}"#),
+    ),
+    ("get", "/api/v1/jobs/{id}", Of::Job, None),
+    ("delete", "/api/v1/jobs/{id}", Of::Job, None),
+    ("get", "/api/v1/jobs/{id}/artifacts/{name}", Of::Job, None),
+    ("get", "/api/v1/jobs/{id}/events", Of::Job, None),
+    ("get", "/api/v1/jobs/{id}/manifest", Of::Job, None),
+    ("delete", "/api/v1/jobs/{id}/recording", Of::Job, None),
+    ("post", "/api/v1/jobs/{id}/leave-call", Of::Job, Some("{}")),
+    ("post", "/api/v1/jobs/{id}/pause-recording", Of::Job, Some("{}")),
+    ("post", "/api/v1/jobs/{id}/request-recording-permission", Of::Job, Some("{}")),
+    ("post", "/api/v1/jobs/{id}/resume-recording", Of::Job, Some("{}")),
+    ("post", "/api/v1/jobs/{id}/send-chat-message", Of::Job, Some(r#"{"message":"hi"}"#)),
+    ("post", "/api/v1/jobs/{id}/stop-recording", Of::Job, Some("{}")),
+    ("get", "/api/v1/webhooks/deliveries", Of::Nothing, None),
+    ("get", "/api/v1/webhooks/deliveries/{id}", Of::Delivery, None),
+    ("post", "/api/v1/webhooks/deliveries/{id}/redeliver", Of::Delivery, None),
+];
+
+/// What the document says a call needs; `None` where anybody may ask.
+fn needed(operation: &Value) -> Option<Scope> {
+    let requirement = &operation["security"][0];
+    let word = requirement.as_object()?.get("apiKey")?[0].as_str();
+    Some(Scope::known(word.unwrap()).unwrap())
+}
+
+/// Asks with this `Authorization`, if any.
+async fn ask(
+    server: &Server,
+    method: &Method,
+    path: &str,
+    authorization: Option<&str>,
+    body: Option<&str>,
+) -> (StatusCode, Value) {
+    let mut request = server.http.request(method.clone(), format!("{}{path}", server.url()));
+    if let Some(value) = authorization {
+        request = request.header("authorization", value);
+    }
+    if let Some(body) = body {
+        request = request.header("content-type", "application/json").body(body.to_owned());
+    }
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    (status, response.json().await.unwrap_or(Value::Null))
+}
+
+#[tokio::test]
+async fn no_call_opens_to_a_key_that_may_not() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let webhooks =
+        Webhooks { on_status_change: Some("http://127.0.0.1:1/".to_owned()), on_finalize: None };
+    let job = server
+        .client()
+        .dispatch_bot(meetbot::NewJob { webhooks: Some(webhooks), ..new_job() })
+        .await
+        .unwrap()
+        .id
+        .to_string();
+    let _bot = server.bot().await;
+    let deliveries = server.request(Method::GET, "/api/v1/webhooks/deliveries");
+    let delivery =
+        answered(deliveries).await.1["data"][0]["id"].as_str().expect("a delivery").to_owned();
+
+    let (_, document) = answered(server.request(Method::GET, "/openapi.json")).await;
+    let documented: BTreeSet<(&str, &str)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| {
+            let methods = item.as_object().unwrap().keys();
+            methods.map(move |method| (method.as_str(), path.as_str()))
+        })
+        .collect();
+    let known = CALLS.iter().map(|(method, path, ..)| (*method, *path)).collect();
+    assert_eq!(documented, known, "the calls of the document, and those that this test makes");
+
+    let scopes = [Scope::Read, Scope::Write, Scope::Admin];
+    let (mut keys, mut ended) = (Vec::new(), Vec::new());
+    for scope in scopes {
+        keys.push((scope, server.key("acme", false, scope).await));
+        let wanted = Wanted { consumer: "acme", live: false, scope, expires_at: None };
+        let revoked = server.fresh_key(wanted).await;
+        assert!(server.store().revoke_key(revoked.key.id, server.clock().now()).await.unwrap());
+        let expired = Wanted { expires_at: Some(now() - Duration::from_secs(1)), ..wanted };
+        ended.push(revoked.secret.expose().to_owned());
+        ended.push(server.fresh_key(expired).await.secret.expose().to_owned());
+    }
+    let strangers = [
+        server.key("other", false, Scope::Admin).await,
+        server.key("acme", true, Scope::Admin).await,
+    ];
+    let wrong = [
+        None,
+        Some("Bearer".to_owned()),
+        Some("Basic eDp5".to_owned()),
+        Some("Bearer mb_test_wrong".to_owned()),
+        Some(format!("Bearer mb_live_{}", "x".repeat(48))),
+        Some(format!("Bearer {}x", server.key)),
+        // The public part of a good key, with another secret behind it.
+        Some(format!("Bearer {}{}", &server.key[..16], "x".repeat(40))),
+    ];
+    let wrong: Vec<_> =
+        wrong.into_iter().chain(ended.iter().map(|key| Some(format!("Bearer {key}")))).collect();
+
+    for (method, path, of, body) in CALLS {
+        let operation = &document["paths"][path][method];
+        let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+        let id = if of == Of::Delivery { &delivery } else { &job };
+        let at = path.replace("{id}", id).replace("{name}", "manifest.json");
+        let Some(needed) = needed(operation) else {
+            assert!(!path.starts_with("/api/"), "{path} is open to everybody");
+            assert_eq!(ask(&server, &method, &at, None, None).await.0, 200, "{path}");
+            continue;
+        };
+        // A body that cannot be read: who may not ask learns nothing else.
+        let unreadable = body.map(|_| "{");
+        for authorization in &wrong {
+            let answer = ask(&server, &method, &at, authorization.as_deref(), unreadable).await;
+            is_error(&answer, 401, "unauthorized");
+            if method == Method::GET {
+                let head = ask(&server, &Method::HEAD, &at, authorization.as_deref(), None).await;
+                assert_eq!(head.0, 401, "HEAD {path}");
+            }
+        }
+        for (_, key) in keys.iter().filter(|(scope, _)| *scope < needed) {
+            let answer =
+                ask(&server, &method, &at, Some(&format!("Bearer {key}")), unreadable).await;
+            is_error(&answer, 403, "forbidden");
+        }
+        if of != Of::Nothing {
+            for key in &strangers {
+                let answer = ask(&server, &method, &at, Some(&format!("Bearer {key}")), body).await;
+                is_error(&answer, 404, "not_found");
+            }
+        }
+    }
+    // What all these calls asked for has not happened, and shows to nobody else.
+    let found = server.client().get_bot(&job).await.unwrap().unwrap();
+    assert_eq!((found.status.as_str(), found.recording.deleted_at), ("joining", None));
+    for key in &strangers {
+        let theirs = server.client_of(key).list_bots(&ListBots::default()).await.unwrap();
+        assert!(theirs.data.is_empty(), "{theirs:?}");
+    }
+    let mine = server.client().list_bots(&ListBots::default()).await.unwrap();
+    assert_eq!(mine.data.len(), 1, "{mine:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_bots_side_opens_to_no_other_token() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    server.client().dispatch_bot(new_job()).await.unwrap();
+    let bot = server.bot().await;
+    let job = bot.order.job_id;
+    let report = json!({"jobId": job, "epoch": 1, "reports": []}).to_string();
+    let commands = format!("/api/v1/ingest/commands?jobId={job}&epoch=1&after=0&wait=0");
+    let wrong = [
+        None,
+        Some("Bearer".to_owned()),
+        Some(format!("Bearer {}x", bot.order.token.expose())),
+        // An API key is no bot's token.
+        Some(format!("Bearer {}", server.key)),
+    ];
+    for authorization in wrong {
+        let authorization = authorization.as_deref();
+        let told =
+            ask(&server, &Method::POST, "/api/v1/ingest", authorization, Some(&report)).await;
+        is_error(&told, 401, "unauthorized");
+        let asked = ask(&server, &Method::GET, &commands, authorization, None).await;
+        // A token that was right once gets the same answer as one that never was: leave.
+        let answers = [(401, "unauthorized"), (409, "conflict")];
+        let (status, code) = answers[usize::from(authorization.is_some_and(|a| a.len() > 6))];
+        is_error(&asked, status, code);
+    }
+    let token = format!("Bearer {}", bot.order.token.expose());
+    let told = ask(&server, &Method::POST, "/api/v1/ingest", Some(&token), Some(&report)).await;
+    assert_eq!(told.0, 200, "{told:?}");
+    // A bot's token opens its own side only.
+    let told = ask(&server, &Method::GET, "/api/v1/jobs", Some(&token), None).await;
+    is_error(&told, 401, "unauthorized");
+    server.stop().await;
+}
