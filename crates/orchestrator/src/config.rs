@@ -1,10 +1,12 @@
 //! The server's settings. `default.toml` is the manual and the source of every default.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, str::FromStr, time::Duration};
 
 use meetbot_types::reach::{Network, NotANetwork};
 use serde::Deserialize;
 use toml::{Table, Value};
+
+use crate::limits::Limits;
 
 /// The annotated defaults.
 pub const DEFAULT: &str = include_str!("default.toml");
@@ -55,6 +57,8 @@ pub struct Config {
     pub allow_networks: Vec<Network>,
     /// How long the audit log of key use is kept.
     pub keep_audit: Duration,
+    /// How much of the server one caller gets.
+    pub limits: Limits,
 }
 
 /// A setting that cannot be used.
@@ -85,6 +89,7 @@ struct Settings {
     recordings: Recordings,
     webhooks: Webhooks,
     audit: Audit,
+    limits: LimitSettings,
 }
 
 #[derive(Deserialize)]
@@ -120,6 +125,40 @@ struct Webhooks {
 #[derive(Deserialize)]
 struct Audit {
     keep_days: u32,
+}
+
+#[derive(Deserialize)]
+struct LimitSettings {
+    requests_per_minute: u32,
+    unknown_keys_per_minute: u32,
+    requests_at_once: u32,
+    connections: u32,
+    head_seconds: u32,
+    body_seconds: u32,
+}
+
+impl LimitSettings {
+    /// Names the setting that cannot be.
+    fn limits(&self) -> Result<Limits, &'static str> {
+        for (value, setting) in [
+            (self.requests_at_once, "limits.requests_at_once"),
+            (self.connections, "limits.connections"),
+            (self.head_seconds, "limits.head_seconds"),
+            (self.body_seconds, "limits.body_seconds"),
+        ] {
+            if value == 0 {
+                return Err(setting);
+            }
+        }
+        Ok(Limits {
+            requests_per_minute: NonZeroU32::new(self.requests_per_minute),
+            unknown_keys_per_minute: NonZeroU32::new(self.unknown_keys_per_minute),
+            requests_at_once: self.requests_at_once as usize,
+            connections: self.connections as usize,
+            head: Duration::from_secs(self.head_seconds.into()),
+            body: Duration::from_secs(self.body_seconds.into()),
+        })
+    }
 }
 
 impl Config {
@@ -195,6 +234,10 @@ impl Config {
             keep_recordings: (settings.recordings.keep_days > 0)
                 .then(|| Duration::from_hours(24 * u64::from(settings.recordings.keep_days))),
             allow_networks,
+            limits: settings
+                .limits
+                .limits()
+                .map_err(|setting| invalid(setting, "must be at least 1".to_owned()))?,
             keep_audit: Duration::from_hours(24 * u64::from(settings.audit.keep_days)),
         })
     }
@@ -295,6 +338,7 @@ mod tests {
         assert!(problem("[server]\nlisten = 5").contains("must be a string"));
         assert!(problem("[server]\nlisten = \"nowhere\"").contains("as in 127.0.0.1:3010"));
         assert!(problem("[bots]\nmax = 0").contains("at least 1"));
+        assert!(problem("[limits]\nhead_seconds = 0").contains("limits.head_seconds"));
         assert!(problem("[webhooks]\nallow_networks = [\"x\"]").contains("not a network"));
         assert!(problem("[bots]\nallow_networks = [\"x\"]").contains("bots.allow_networks"));
         assert!(problem("[bots]\nstun_servers = [\"x\"]").contains("stun.example.com:3478"));

@@ -72,6 +72,11 @@ pub async fn find(store: &dyn Store, token: &str) -> Result<Option<Key>, StoreEr
     Ok(key.filter(|key| key.hash.ct_eq(&hash).into()))
 }
 
+/// Whether a token looks like a key.
+pub(crate) fn is_shaped(token: &str) -> bool {
+    prefix_of(token).is_some()
+}
+
 fn prefix_of(token: &str) -> Option<&str> {
     let random = token.strip_prefix("mb_live_").or_else(|| token.strip_prefix("mb_test_"))?;
     let shaped = random.len() == PREFIX_LENGTH + SECRET_LENGTH

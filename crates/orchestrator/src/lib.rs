@@ -9,6 +9,7 @@ mod data_folder;
 mod dispatch;
 mod jobs;
 pub mod keys;
+mod limits;
 mod machine;
 mod metrics;
 mod recordings;
@@ -23,5 +24,6 @@ pub use self::{
     config::Config,
     data_folder::{DataFolder, DataFolderError, FoundFolder, Space, prepare},
     dispatch::Launcher,
+    limits::Limits,
     start::{Orchestrator, SandboxLink, StartError},
 };

@@ -3,7 +3,11 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use meetbot_types::Reach;
-use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, Semaphore},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -14,6 +18,7 @@ use crate::{
     connections,
     data_folder::{DataFolder, DataFolderError},
     dispatch::{self, Dispatch, Launcher},
+    limits::{Allowance, Limits},
     metrics::Metrics,
     retention,
     store::{SqliteStore, Store, StoreError},
@@ -119,6 +124,8 @@ impl Orchestrator {
         let meetings = Arc::new(reach(config.meeting_networks));
         let [drain, stop_work, stop_api, stop_audit] = [(); 4].map(|()| CancellationToken::new());
         let audit = Arc::new(Audit::default());
+        let connections = connections::for_api(config.limits.connections);
+        let limits = Limits { connections, ..config.limits };
         let sender = Sender::new(
             Arc::clone(&store),
             Arc::clone(&guard),
@@ -145,6 +152,10 @@ impl Orchestrator {
             metrics: Arc::clone(&metrics),
             max_bots: config.max_bots,
             audit: Arc::clone(&audit),
+            limits,
+            requests: Arc::new(Allowance::new(limits.requests_per_minute)),
+            unknown_keys: Arc::new(Allowance::new(limits.unknown_keys_per_minute)),
+            room: Arc::new(Semaphore::new(limits.requests_at_once)),
         };
         let dispatch = Dispatch {
             store: Arc::clone(&store),
@@ -153,7 +164,7 @@ impl Orchestrator {
             poke: Arc::clone(&queue),
             outbox: Arc::clone(&outbox),
             wakes: Arc::clone(&wakes),
-            metrics,
+            metrics: Arc::clone(&metrics),
             max_bots: config.max_bots,
             url: url_of(address),
             sandbox: sandbox.address,
@@ -177,7 +188,13 @@ impl Orchestrator {
             clock,
             dispatch: tokio::spawn(dispatch.run(drain.clone(), stop_work.clone())),
             work,
-            api: tokio::spawn(api::serve::serve(listener, router, stop_api.clone())),
+            api: tokio::spawn(api::serve::serve(
+                listener,
+                router,
+                limits,
+                metrics,
+                stop_api.clone(),
+            )),
             drain,
             drain_for: config.drain,
             stop_work,

@@ -1,7 +1,7 @@
 //! Who asks: the key of a request, whether it may, and the line that its use leaves in the audit log.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
     time::Duration,
 };
@@ -20,9 +20,12 @@ use crate::{
     audit::Audit,
     clock::Now,
     keys,
+    limits::Left,
     store::{Key, KeyEnd, KeyUse, Scope, Tenant},
 };
 
+/// Of a request that came by no connection: there is none.
+const NOWHERE: Peer = Peer(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
 /// Longer paths are cut in the audit log.
 const LONGEST_PATH: usize = 200;
 /// How often what goes on for long asks whether its key is still good: with the time for which a key is believed, within a second of its end.
@@ -33,6 +36,19 @@ const CALLER_GONE: u16 = 499;
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
+
+impl Peer {
+    /// What stands for one caller: an IPv6 network of 64 bits is one.
+    fn network(self) -> IpAddr {
+        match self.0 {
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+            }
+            address @ IpAddr::V4(_) => address,
+        }
+    }
+}
 
 /// The id of a request.
 #[derive(Debug, Clone)]
@@ -118,10 +134,18 @@ pub(super) async fn admit(
     next: Next,
 ) -> Response {
     let now = server.clock.now();
-    let key = match shown_key(&server, request.headers(), now).await {
+    let peer = request.extensions().get::<Peer>().copied().unwrap_or(NOWHERE);
+    let key = match shown_key(&server, request.headers(), peer, now).await {
         Ok(key) => key,
         Err(refusal) => return refusal.into_response(),
     };
+    let left = server.requests.take(key.id, now.steady);
+    if let Some(Left { limit, wait: Some(wait), .. }) = left {
+        // Not told in the audit log, which would grow by what is not done.
+        server.metrics.refused("requests_per_minute");
+        let message = format!("the key has {limit} requests a minute, and they are used up");
+        return say_left(ApiError::rate_limited(message, wait).into_response(), left);
+    }
     server.audit.shown(key.id, now.wall);
     let route = request.extensions().get::<MatchedPath>();
     let needed = needed(request.method(), route.map_or("", MatchedPath::as_str));
@@ -138,18 +162,50 @@ pub(super) async fn admit(
     if let Some(line) = line {
         line.end(&response);
     }
+    say_left(response, left)
+}
+
+fn say_left(mut response: Response, left: Option<Left>) -> Response {
+    if let Some(Left { limit, remaining, reset, .. }) = left {
+        let headers = response.headers_mut();
+        headers.insert("ratelimit-limit", limit.into());
+        headers.insert("ratelimit-remaining", remaining.into());
+        let seconds = reset.as_secs() + u64::from(reset.subsec_nanos() > 0);
+        headers.insert("ratelimit-reset", seconds.into());
+    }
     response
 }
 
 /// The key that a request shows, good or ended.
-async fn shown_key(server: &Server, headers: &HeaderMap, now: Now) -> Result<Arc<Key>, ApiError> {
+async fn shown_key(
+    server: &Server,
+    headers: &HeaderMap,
+    peer: Peer,
+    now: Now,
+) -> Result<Arc<Key>, ApiError> {
     let token = bearer(headers)?;
-    if let Some(key) = server.known_keys.get(&keys::hash(token), now) {
+    let hash = keys::hash(token);
+    if let Some(key) = server.known_keys.get(&hash, now) {
         return Ok(key);
     }
-    let key = keys::find(server.store.as_ref(), token).await?;
-    let key = key.ok_or_else(|| ApiError::unauthorized("the API key is not known"))?;
-    Ok(server.known_keys.keep(key, now))
+    let unknown = || ApiError::unauthorized("the API key is not known");
+    // What cannot be a key is not looked up, and not counted.
+    if !keys::is_shaped(token) {
+        return Err(unknown());
+    }
+    let network = peer.network();
+    if let Some(wait) = server.unknown_keys.wait(&network, now.steady)
+        && !server.known_keys.has_seen(&hash)
+    {
+        server.metrics.refused("unknown_keys_per_minute");
+        let message = "too many keys that nobody knows come from this address";
+        return Err(ApiError::rate_limited(message, wait));
+    }
+    if let Some(key) = keys::find(server.store.as_ref(), token).await? {
+        return Ok(server.known_keys.keep(key, now));
+    }
+    server.unknown_keys.take(network, now.steady);
+    Err(unknown())
 }
 
 fn check(key: &Key, needed: Scope, now: Now) -> Result<(), ApiError> {
@@ -183,14 +239,14 @@ struct Line {
 impl Line {
     fn begin(server: &Server, key: &Key, request: &Request, now: Now) -> Self {
         let path = request.uri().path();
-        let peer = request.extensions().get::<Peer>();
+        let peer = request.extensions().get::<Peer>().copied().unwrap_or(NOWHERE);
         let name = request.extensions().get::<RequestName>();
         let used = KeyUse {
             id: UseId::generate(now.wall),
             at: now.wall,
             key: key.id,
             consumer: key.tenant.consumer,
-            address: peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0),
+            address: peer.0,
             method: request.method().to_string(),
             path: path.chars().take(LONGEST_PATH).collect(),
             job: path.split('/').find_map(|part| part.parse().ok()),

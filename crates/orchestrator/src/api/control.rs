@@ -160,7 +160,7 @@ impl axum::extract::FromRequestParts<Server> for Call {
 impl Call {
     /// A verb whose body says nothing; SDKs send `{}` or none at all.
     async fn plain(self, action: ControlAction, body: Body) -> Result<Response, ApiError> {
-        let body = read_body(body, BODY_LIMIT).await?;
+        let body = read_body(&self.server, body, BODY_LIMIT).await?;
         let body = String::from_utf8_lossy(&body).into_owned();
         self.give(action, None, &body).await
     }

@@ -1,6 +1,6 @@
 //! The one form of every answer that is an error.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use axum::{
     body::Body,
@@ -17,7 +17,8 @@ pub(crate) struct ApiError {
     code: ErrorCode,
     message: String,
     issues: Option<Vec<Issue>>,
-    retry_after: Option<u8>,
+    /// In seconds.
+    retry_after: Option<u64>,
 }
 
 impl ApiError {
@@ -85,6 +86,12 @@ impl ApiError {
         Self::new(ErrorCode::IdempotencyMismatch, message)
     }
 
+    pub(crate) fn rate_limited(message: impl Into<String>, wait: Duration) -> Self {
+        let seconds = wait.as_millis().div_ceil(1000).max(1);
+        let retry_after = u64::try_from(seconds).ok();
+        Self { retry_after, ..Self::new(ErrorCode::RateLimited, message) }
+    }
+
     pub(crate) fn internal() -> Self {
         let message =
             "something went wrong in the server; its log says what, under this request's id";
@@ -112,9 +119,7 @@ impl ApiError {
         };
         let mut response = (status, axum::Json(body)).into_response();
         if let Some(seconds) = self.retry_after {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(u16::from(seconds)));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");

@@ -25,10 +25,11 @@ use crate::{keys, metrics::Heard, store::Reported};
 /// The longest a bot's question for commands is held.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// Where bots report and ask.
+pub(super) const PATH: &str = "/api/v1/ingest";
+
 pub(super) fn router() -> Router<Server> {
-    Router::new()
-        .route("/api/v1/ingest", post(report))
-        .route("/api/v1/ingest/commands", get(commands))
+    Router::new().route(PATH, post(report)).route("/api/v1/ingest/commands", get(commands))
 }
 
 fn unknown() -> ApiError {

@@ -34,6 +34,11 @@ impl KnownKeys {
         Some(Arc::clone(&known.key))
     }
 
+    /// Whether the store has ever shown a key with this hash, as far as is remembered.
+    pub(crate) fn has_seen(&self, hash: &[u8; 32]) -> bool {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).contains_key(hash)
+    }
+
     /// Forgets all: one of them may be gone.
     pub(crate) fn forget(&self) {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).clear();

@@ -18,18 +18,19 @@ mod recording;
 mod request;
 pub(crate) mod serve;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{mem, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     body::Body,
     extract::{MatchedPath, Request, State},
-    http::{HeaderValue, Method, Response, Uri},
+    http::{HeaderValue, Method, Response, Uri, header},
     middleware::{self, Next},
+    response::IntoResponse as _,
     routing::get,
 };
-use meetbot_types::{JobId, Platform, Reach, RequestId};
-use tokio::sync::Notify;
+use meetbot_types::{JobId, KeyId, Platform, Reach, RequestId};
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
@@ -42,7 +43,13 @@ use utoipa_axum::router::OpenApiRouter;
 pub(crate) use self::known_keys::KnownKeys;
 use self::{caller::RequestName, error::ApiError};
 use crate::{
-    audit::Audit, clock::Clock, metrics::Metrics, store::Store, wake::Wakes, webhooks::guard::Guard,
+    audit::Audit,
+    clock::Clock,
+    limits::{Allowance, Limits},
+    metrics::Metrics,
+    store::Store,
+    wake::Wakes,
+    webhooks::guard::Guard,
 };
 
 const REQUEST_ID: &str = "x-request-id";
@@ -74,6 +81,13 @@ pub(crate) struct Server {
     /// How many bots may run.
     pub(crate) max_bots: usize,
     pub(crate) audit: Arc<Audit>,
+    pub(crate) limits: Limits,
+    /// Requests of each key.
+    pub(crate) requests: Arc<Allowance<KeyId>>,
+    /// Keys that nobody knows, from each address.
+    pub(crate) unknown_keys: Arc<Allowance<IpAddr>>,
+    /// Room for requests that are worked on.
+    pub(crate) room: Arc<Semaphore>,
 }
 
 impl Server {
@@ -150,13 +164,37 @@ pub(crate) fn router(server: Server) -> Router {
             ApiError::method_not_allowed(method.as_str(), uri.path())
         })
         .layer(CatchPanicLayer::custom(crashed))
+        .layer(middleware::from_fn_with_state(server.clone(), shed))
         .layer(middleware::from_fn_with_state(server.clone(), answer))
         .with_state(server)
 }
 
 fn crashed(_: Box<dyn std::any::Any + Send>) -> Response<Body> {
     tracing::error!("a request met a bug");
-    axum::response::IntoResponse::into_response(ApiError::internal())
+    ApiError::internal().into_response()
+}
+
+/// A connection beyond those that the settings allow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Crowded;
+
+/// Refuses what is too much before anything is done for it. Bots are spared, and whoever asks whether the process lives.
+async fn shed(State(server): State<Server>, request: Request, next: Next) -> Response<Body> {
+    let path = request.uri().path();
+    if path.starts_with(ingest::PATH) || path == "/healthz" {
+        return next.run(request).await;
+    }
+    if request.extensions().get::<Crowded>().is_some() {
+        server.metrics.refused("connections");
+        let mut response = ApiError::unavailable("too many connections are open").into_response();
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return response;
+    }
+    let Ok(_turn) = server.room.try_acquire() else {
+        server.metrics.refused("requests_at_once");
+        return ApiError::unavailable("the server has too much to do").into_response();
+    };
+    next.run(request).await
 }
 
 /// The outermost layer: gives each request its id, each error its body, and counts them.
@@ -171,7 +209,9 @@ async fn answer(State(server): State<Server>, mut request: Request, next: Next) 
     let span = tracing::error_span!("request", request = id);
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        let headers = mem::take(response.headers_mut());
         response = error.answer(&id);
+        response.headers_mut().extend(headers);
     }
     let took = server.clock.now().steady.saturating_sub(began.steady);
     let route = route.as_ref().map(MatchedPath::as_str);

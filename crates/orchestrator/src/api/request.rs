@@ -10,7 +10,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use meetbot_types::Issue;
 use sha2::{Digest as _, Sha256};
 
-use super::error::ApiError;
+use super::{Server, error::ApiError};
 use crate::store::{Earlier, KeptAnswer, Once};
 
 /// The largest body, in bytes: sixteen times the largest metadata.
@@ -21,10 +21,10 @@ pub(crate) const INGEST_LIMIT: usize = 1024 * 1024;
 /// A request with a JSON body, read as text.
 pub(crate) struct JsonBody<const LIMIT: usize>(pub(crate) String);
 
-impl<const LIMIT: usize, S: Sync> FromRequest<S> for JsonBody<LIMIT> {
+impl<const LIMIT: usize> FromRequest<Server> for JsonBody<LIMIT> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, server: &Server) -> Result<Self, ApiError> {
         let json = request
             .headers()
             .get(header::CONTENT_TYPE)
@@ -37,18 +37,27 @@ impl<const LIMIT: usize, S: Sync> FromRequest<S> for JsonBody<LIMIT> {
         if !json {
             return Err(ApiError::unsupported_media_type());
         }
-        let bytes = read_body(request.into_body(), LIMIT).await?;
+        let bytes = read_body(server, request.into_body(), LIMIT).await?;
         let text = String::from_utf8(bytes).map_err(|_| not_json("it is not UTF-8"))?;
         Ok(Self(text))
     }
 }
 
-/// Reads a body of at most `limit` bytes.
-pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
-    match Limited::new(body, limit).collect().await {
-        Ok(body) => Ok(body.to_bytes().into()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::payload_too_large(limit)),
-        Err(_) => Err(not_json("it ended early")),
+/// Reads a body of at most `limit` bytes, for as long as the settings say.
+pub(super) async fn read_body(
+    server: &Server,
+    body: Body,
+    limit: usize,
+) -> Result<Vec<u8>, ApiError> {
+    let patience = server.limits.body;
+    match tokio::time::timeout(patience, Limited::new(body, limit).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes().into()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::payload_too_large(limit)),
+        Ok(Err(_)) => Err(not_json("it ended early")),
+        Err(_) => {
+            server.metrics.refused("body_seconds");
+            Err(not_json(format_args!("it did not come within {} s", patience.as_secs())))
+        }
     }
 }
 

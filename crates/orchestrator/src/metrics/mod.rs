@@ -32,6 +32,16 @@ const BUCKETS: [f64; 19] = [
     600.0, 3600.0, 21_600.0, 86_400.0,
 ];
 
+/// The settings whose refusals are counted.
+const LIMITS: [&str; 6] = [
+    "requests_per_minute",
+    "unknown_keys_per_minute",
+    "requests_at_once",
+    "connections",
+    "head_seconds",
+    "body_seconds",
+];
+
 /// A histogram of seconds for each set of labels.
 type Times<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -83,12 +93,18 @@ struct OutcomeLabel {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabel {
+    limit: &'static str,
+}
+
 /// All metrics of a server.
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     request_times: Times<RouteLabels>,
     control: Times<ControlLabels>,
+    refused: Family<LimitLabel, Counter>,
     jobs: Family<StatusLabel, Gauge>,
     ended: Family<EndingLabels, Counter>,
     /// The bots of this process.
@@ -135,6 +151,16 @@ impl Metrics {
             "From a control call to what the bot did; `state` is `pending` where it took longer than the call waits",
             Unit::Seconds,
             control.clone(),
+        );
+
+        let refused = Family::<LimitLabel, Counter>::default();
+        for limit in LIMITS {
+            drop(refused.get_or_create(&LimitLabel { limit }));
+        }
+        registry.register(
+            "refused",
+            "Requests and connections that a limit refused, by the setting that holds it",
+            refused.clone(),
         );
 
         let jobs = Family::default();
@@ -195,6 +221,7 @@ impl Metrics {
             requests,
             request_times,
             control,
+            refused,
             jobs,
             ended,
             attempts,
@@ -216,6 +243,11 @@ impl Metrics {
         self.request_times
             .get_or_create(&RouteLabels { method, route })
             .observe(took.as_secs_f64());
+    }
+
+    /// A limit refused something.
+    pub(crate) fn refused(&self, limit: &'static str) {
+        self.refused.get_or_create(&LimitLabel { limit }).inc();
     }
 
     /// A control call was answered.

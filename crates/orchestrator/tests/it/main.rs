@@ -8,6 +8,7 @@ mod drain;
 mod host;
 mod jobs;
 mod keys;
+mod limits;
 mod matrix;
 mod metrics;
 mod receiver;

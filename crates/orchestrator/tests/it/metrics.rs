@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Waits until the metrics hold all these lines.
-async fn await_lines(server: &Server, key: &str, lines: &[&str]) -> String {
+pub(crate) async fn await_lines(server: &Server, key: &str, lines: &[&str]) -> String {
     let mut text = String::new();
     let look = async {
         while !lines.iter().all(|line| text.contains(line)) {

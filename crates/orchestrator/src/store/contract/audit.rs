@@ -22,7 +22,8 @@ fn used(key: &Key, job: Option<JobId>, status: u16, now: Now) -> KeyUse {
 
 #[tokio::test]
 async fn lines_are_kept_as_they_are_found_by_what_they_say_and_dropped_with_age() {
-    let store = fixture().await.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     let (one, _) = store.create_key(key("acme", true), at(0)).await.unwrap();
     let (two, _) = store.create_key(key("acme", true), at(0)).await.unwrap();
     let job = Some(JobId::generate(at(0).wall));
@@ -50,7 +51,8 @@ async fn lines_are_kept_as_they_are_found_by_what_they_say_and_dropped_with_age(
 
 #[tokio::test]
 async fn a_key_says_why_it_opens_nothing() {
-    let store = fixture().await.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     let ends = NewKey { expires_at: Some(at(10).wall), ..key("acme", true) };
     let (made, _) = store.create_key(ends.clone(), at(1)).await.unwrap();
     let kept = store.find_key(&ends.prefix).await.unwrap().unwrap();

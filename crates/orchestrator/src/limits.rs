@@ -1,0 +1,147 @@
+//! How much of the server one caller gets. The rule is pure and takes `now`; who has used how much is kept beside it.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    num::NonZeroU32,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+const WINDOW: Duration = Duration::from_mins(1);
+
+/// What a caller may do at once; the settings say more of each.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Requests of one key in a minute.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Keys that nobody knows, shown from one address in a minute.
+    pub unknown_keys_per_minute: Option<NonZeroU32>,
+    /// Requests that are worked on at the same time.
+    pub requests_at_once: usize,
+    /// Connections that are open at the same time.
+    pub connections: usize,
+    /// How long the head of a request may take.
+    pub head: Duration,
+    /// How long the body of a request may take.
+    pub body: Duration,
+}
+
+/// What is left of an allowance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) limit: u32,
+    pub(crate) remaining: u32,
+    /// Until all of it is back.
+    pub(crate) reset: Duration,
+    /// How long to wait where nothing is left.
+    pub(crate) wait: Option<Duration>,
+}
+
+/// Takes one of `limit` in a minute, which may all be taken at once; what was taken comes back evenly. `all_back` is when nothing is missing any more.
+fn take(limit: NonZeroU32, all_back: &mut Duration, now: Duration) -> Left {
+    let each = WINDOW / limit.get();
+    let missing = all_back.saturating_sub(now);
+    let wait = (missing + each).checked_sub(WINDOW).filter(|wait| !wait.is_zero());
+    let missing = if wait.is_none() { missing + each } else { missing };
+    *all_back = now + missing;
+    let remaining = WINDOW.saturating_sub(missing).as_nanos() / each.as_nanos().max(1);
+    let remaining = u32::try_from(remaining).unwrap_or(u32::MAX).min(limit.get());
+    Left { limit: limit.get(), remaining, reset: missing, wait }
+}
+
+/// The same allowance for each of many.
+#[derive(Debug)]
+pub(crate) struct Allowance<K> {
+    limit: Option<NonZeroU32>,
+    all_back: Mutex<HashMap<K, Duration>>,
+}
+
+impl<K: Eq + Hash> Allowance<K> {
+    /// So much for each; without a limit there is nothing to take from.
+    pub(crate) fn new(limit: Option<NonZeroU32>) -> Self {
+        Self { limit, all_back: Mutex::default() }
+    }
+
+    /// Takes one for this one.
+    pub(crate) fn take(&self, key: K, now: Duration) -> Option<Left> {
+        let limit = self.limit?;
+        let mut all_back = self.all_back.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that have all of theirs go when their number would grow.
+        if all_back.len() == all_back.capacity() {
+            all_back.retain(|_, at| *at > now);
+        }
+        Some(take(limit, all_back.entry(key).or_default(), now))
+    }
+
+    /// How long this one has to wait, if it must; takes nothing.
+    pub(crate) fn wait(&self, key: &K, now: Duration) -> Option<Duration> {
+        let limit = self.limit?;
+        let all_back = self.all_back.lock().unwrap_or_else(PoisonError::into_inner);
+        take(limit, &mut all_back.get(key).copied()?, now).wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(number: u32) -> NonZeroU32 {
+        NonZeroU32::new(number).unwrap()
+    }
+
+    #[test]
+    fn all_may_be_taken_at_once_and_comes_back_evenly() {
+        let mut all_back = Duration::ZERO;
+        let mut at = |ms| {
+            let left = take(limit(3), &mut all_back, Duration::from_millis(ms));
+            let ms = |time: Duration| time.as_millis();
+            (left.remaining, ms(left.reset), left.wait.map(ms))
+        };
+        let timeline = [
+            (1_000, (2, 20_000, None)),
+            (1_000, (1, 40_000, None)),
+            (1_000, (0, 60_000, None)),
+            (1_000, (0, 60_000, Some(20_000))),
+            // Being refused costs nothing.
+            (11_000, (0, 50_000, Some(10_000))),
+            (21_000, (0, 60_000, None)),
+            (61_000, (1, 40_000, None)),
+            (900_000, (2, 20_000, None)),
+        ];
+        for (ms, expected) in timeline {
+            assert_eq!(at(ms), expected, "at {ms}");
+        }
+    }
+
+    #[test]
+    fn no_more_than_the_limit_and_what_came_back_is_ever_let_through() {
+        for number in [1, 7, 60, 999, 60_000, 4_000_000_000] {
+            let mut all_back = Duration::ZERO;
+            let tries = 3 * number.min(100_000);
+            let through = (0..tries)
+                .filter(|_| {
+                    take(limit(number), &mut all_back, Duration::from_secs(9)).wait.is_none()
+                })
+                .count();
+            assert_eq!(through, tries.min(number) as usize, "{number} a minute");
+        }
+    }
+
+    #[test]
+    fn each_has_its_own_and_none_is_kept_for_ever() {
+        let allowance = Allowance::new(Some(limit(1)));
+        let now = Duration::from_secs(1);
+        assert_eq!(allowance.wait(&1, now), None);
+        assert_eq!(allowance.take(1, now).unwrap().wait, None);
+        assert!(
+            allowance.take(1, now).unwrap().wait.is_some() && allowance.wait(&1, now).is_some()
+        );
+        assert_eq!(allowance.take(2, now).unwrap().wait, None);
+        for key in 3..10_000_u64 {
+            allowance.take(key, Duration::from_secs(60 * key)).unwrap();
+        }
+        assert!(allowance.all_back.lock().unwrap().len() < 10);
+        assert_eq!(Allowance::new(None).take(1, now), None);
+    }
+}

@@ -1,0 +1,213 @@
+//! What is too much is refused and counted, and running bots are spared.
+
+use std::time::Duration;
+
+use meetbot_orchestrator::store::Scope;
+use meetbot_types::bot::BotReport;
+use reqwest::{Method, StatusCode};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::{
+    answers::is_error,
+    metrics::await_lines,
+    server::{PATIENCE, Server, answered, new_job},
+};
+
+/// A server with these limits.
+async fn limited(data: &TempDir, limits: &[(&str, &str)]) -> Server {
+    let variable = |name: &str| {
+        let name = name.strip_prefix("MEETBOT_LIMITS_")?;
+        let limit = limits.iter().find(|(limit, _)| name == limit.to_uppercase())?;
+        Some(limit.1.to_owned())
+    };
+    Server::start_with(data, variable).await
+}
+
+/// What this limit has refused.
+async fn refused(server: &Server, limit: &str, times: u32) {
+    let admin = server.key("watcher", true, Scope::Admin).await;
+    let line = format!("meetbot_refused_total{{limit=\"{limit}\"}} {times}\n");
+    await_lines(server, &admin, &[&line]).await;
+}
+
+/// A connection of its own, over which this has been sent.
+async fn send(server: &Server, text: &str) -> TcpStream {
+    let address = server.url().replace("http://", "");
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    // A server that has closed already takes nothing.
+    let _ = stream.write_all(text.as_bytes()).await;
+    stream
+}
+
+/// Reads until the connection is closed.
+async fn to_the_end(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let read = async {
+        // A reset is an end, too.
+        let _ = stream.read_to_end(&mut bytes).await;
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("the connection is closed");
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Reads the head of the first answer; nothing when the connection is closed.
+async fn head(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let read = async {
+        while !bytes.windows(4).any(|four| four == b"\r\n\r\n") {
+            if !stream.read_buf(&mut bytes).await.is_ok_and(|count| count > 0) {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("an answer, or an end");
+    String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn a_key_has_so_many_requests_a_minute_and_each_answer_says_how_many_are_left() {
+    let data = TempDir::new().unwrap();
+    let server = limited(&data, &[("requests_per_minute", "3")]).await;
+    let other = server.key("other", false, Scope::Write).await;
+    let get = |path: &str| server.request(Method::GET, path).send();
+    // An error is an answer as well.
+    for (path, left) in [("/api/v1/jobs", "2"), ("/api/v1/jobs/x", "1"), ("/api/v1/jobs", "0")] {
+        let response = get(path).await.unwrap();
+        let header = |name: &str| response.headers()[name].to_str().unwrap();
+        assert_eq!((header("ratelimit-limit"), header("ratelimit-remaining")), ("3", left));
+        let reset: u32 = header("ratelimit-reset").parse().unwrap();
+        assert!((1..=60).contains(&reset), "{reset}");
+    }
+    let response = get("/api/v1/jobs").await.unwrap();
+    assert_eq!(response.headers()["ratelimit-remaining"], "0");
+    let wait: u32 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=20).contains(&wait), "{wait}");
+    is_error(&(response.status(), response.json().await.unwrap()), 429, "rate_limited");
+    let theirs = server.request_as(&other, Method::GET, "/api/v1/jobs");
+    assert_eq!(answered(theirs).await.0, 200, "another key has its own");
+    refused(&server, "requests_per_minute", 1).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_tries_keys_is_not_looked_up_any_more_and_keys_that_worked_go_on_working() {
+    let data = TempDir::new().unwrap();
+    let server = limited(&data, &[("unknown_keys_per_minute", "2")]).await;
+    let ask = |key: &str| answered(server.request_as(key, Method::GET, "/api/v1/jobs"));
+    assert_eq!(ask(&server.key).await.0, 200);
+    let guess = |letter: &str| format!("mb_live_{}", letter.repeat(48));
+    // What cannot be a key costs nobody anything.
+    for _ in 0..5 {
+        is_error(&ask("mb_live_short").await, 401, "unauthorized");
+    }
+    for letter in ["a", "b"] {
+        is_error(&ask(&guess(letter)).await, 401, "unauthorized");
+    }
+    let late = server.key("late", false, Scope::Read).await;
+    for key in [guess("c"), late] {
+        is_error(&ask(&key).await, 429, "rate_limited");
+    }
+    is_error(&ask("mb_live_short").await, 401, "unauthorized");
+    assert_eq!(ask(&server.key).await.0, 200, "a key that has worked");
+    let metrics = server.request(Method::GET, "/metrics");
+    assert_eq!(answered(metrics).await.0, 403, "and is known still");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_with_too_much_to_do_refuses_callers_and_hears_its_bots() {
+    let data = TempDir::new().unwrap();
+    let server = limited(&data, &[("requests_at_once", "1")]).await;
+    let client = server.client();
+    let job = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let mut bot = server.bot().await;
+    bot.record().await;
+    // A verb takes the only place while the bot does not answer it.
+    let verb = tokio::spawn({
+        let (client, job) = (client.clone(), job.clone());
+        async move { client.stop_recording(&job).await }
+    });
+    let command = bot.commands(0).await.commands.remove(0);
+    let response = server.request(Method::GET, "/api/v1/jobs").send().await.unwrap();
+    assert_eq!(response.headers()["retry-after"], "2");
+    is_error(&(response.status(), response.json().await.unwrap()), 503, "unavailable");
+    assert_eq!(answered(server.request(Method::GET, "/healthz")).await.0, 200);
+    let done = BotReport::CommandDone { command_id: command.id, state: "done".into() };
+    assert_eq!(bot.report(done).await, StatusCode::OK);
+    verb.await.unwrap().unwrap();
+    assert!(client.get_bot(&job).await.unwrap().is_some());
+    refused(&server, "requests_at_once", 1).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn beyond_its_connections_a_server_serves_bots_only_and_then_nobody() {
+    let data = TempDir::new().unwrap();
+    let server = limited(&data, &[("connections", "8")]).await;
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        let mut stream = send(&server, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(head(&mut stream).await.starts_with("HTTP/1.1 200"));
+        held.push(stream);
+    }
+    let mut caller = send(&server, "GET /api/v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let answer = to_the_end(&mut caller).await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 2"), "{answer}");
+    assert!(answer.contains("\"error\":\"unavailable\""), "{answer}");
+    let ask = "GET /api/v1/ingest/commands HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut bot = send(&server, ask).await;
+    let answer = head(&mut bot).await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "a bot is heard, and this one is none: {answer}");
+    held.push(bot);
+    let mut closed = 0;
+    for _ in 0..4 {
+        let mut stream = send(&server, ask).await;
+        if head(&mut stream).await.is_empty() {
+            closed += 1;
+        }
+        held.push(stream);
+    }
+    assert!(closed >= 3, "{closed} of 4 were closed");
+    // They go, and everybody is served again.
+    drop(held);
+    let again = async {
+        loop {
+            let asked = server.request(Method::GET, "/api/v1/jobs").send().await;
+            if asked.is_ok_and(|response| response.status() == 200) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("the server serves again");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_slow_or_sends_too_much_is_cut_off() {
+    let data = TempDir::new().unwrap();
+    let server = limited(&data, &[("head_seconds", "1"), ("body_seconds", "1")]).await;
+    let began = server.clock().now().steady;
+    let mut slow = send(&server, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ").await;
+    to_the_end(&mut slow).await;
+    assert!(server.clock().now().steady.saturating_sub(began) >= Duration::from_secs(1));
+    let mut slow = send(
+        &server,
+        &format!(
+            "POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+            server.key
+        ),
+    )
+    .await;
+    let answer = to_the_end(&mut slow).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains("did not come within 1 s"), "{answer}");
+    let large = format!("GET /healthz HTTP/1.1\r\nX-Large: {}\r\n\r\n", "x".repeat(300_000));
+    let answer = head(&mut send(&server, &large).await).await;
+    assert!(answer.starts_with("HTTP/1.1 431") || answer.is_empty(), "{answer}");
+    refused(&server, "body_seconds", 1).await;
+    server.stop().await;
+}
