@@ -4,8 +4,11 @@ use std::process::Command;
 
 pub mod ffmpeg;
 pub mod janus;
+pub mod nasty;
 pub mod spec_file;
 pub mod standard_webhooks;
+pub mod test_log;
+pub mod venv;
 
 /// Whether this process may do everything on this machine.
 pub fn is_root() -> bool {

@@ -1,17 +1,19 @@
-//! The project's own commands: `cargo xtask test|check|update|bench`.
+//! The project's own commands: `cargo xtask test|check|update|attack|bench`.
 
 #![expect(clippy::print_stderr, reason = "the commands say what they do")]
 
+mod leaks;
 mod python;
+mod schemathesis;
 
 use std::{
-    env,
+    env, fs,
     process::{Command, ExitCode, Stdio},
     time::Instant,
 };
 
 use anyhow::{Context as _, bail};
-use xtask::standard_webhooks;
+use xtask::{standard_webhooks, test_log};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -20,6 +22,7 @@ usage: cargo xtask COMMAND
   test python     the part of it that is Python's
   check           the quick part of it: format and lints
   update          rewrite the files that are made from code (docs/, spec/)
+  attack [SEED]   the API against its own document, with thousands of generated requests
   bench api       creates per second that are on disk, beside /healthz
   bench join      from dispatch to in_call
   bench control   from a control verb's call to the bot's act and back
@@ -37,6 +40,8 @@ fn main() -> ExitCode {
         ["check"] => check(),
         ["update"] => update(),
         ["bench", "python", rest @ ..] => python::bench(rest),
+        ["attack"] => attack(schemathesis::SEED),
+        ["attack", seed] => attack(seed),
         [
             "bench",
             name @ ("api" | "join" | "bots" | "control" | "webhooks" | "kills"),
@@ -65,6 +70,8 @@ fn check() -> anyhow::Result<()> {
 }
 
 fn test() -> anyhow::Result<()> {
+    // The logs of earlier runs are none of this one.
+    let _ = fs::remove_dir_all(test_log::folder());
     installed("ffmpeg", "ffmpeg", "the tests decode recordings with it")?;
     standard_webhooks::install()?;
     if xtask::is_root() {
@@ -79,7 +86,15 @@ fn test() -> anyhow::Result<()> {
     docs.env("RUSTDOCFLAGS", "--deny warnings");
     step("docs", docs)?;
     step("tests", cargo(&["test", "--workspace", "--locked"]))?;
-    python::test_with_server()
+    attack(schemathesis::SEED)?;
+    python::test_with_server()?;
+    timed("secrets", leaks::search)
+}
+
+/// What the API's document promises, tried with generated requests.
+fn attack(seed: &str) -> anyhow::Result<()> {
+    schemathesis::install()?;
+    timed("schemathesis", || schemathesis::run(seed))
 }
 
 fn update() -> anyhow::Result<()> {
@@ -135,13 +150,21 @@ fn cargo(arguments: &[&str]) -> Command {
 }
 
 fn step(name: &str, mut command: Command) -> anyhow::Result<()> {
+    timed(name, || {
+        let status =
+            command.status().with_context(|| format!("{name}: {command:?} does not start"))?;
+        if !status.success() {
+            bail!("{name} failed");
+        }
+        Ok(())
+    })
+}
+
+fn timed(name: &str, act: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "a step says how long it took")]
     let started = Instant::now();
     eprintln!("xtask: {name}");
-    let status = command.status().with_context(|| format!("{name}: {command:?} does not start"))?;
-    if !status.success() {
-        bail!("{name} failed");
-    }
+    act()?;
     eprintln!("xtask: {name} took {:.0} s", started.elapsed().as_secs_f64());
     Ok(())
 }

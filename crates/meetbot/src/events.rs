@@ -238,4 +238,21 @@ mod tests {
         assert!(parser.feed(&piece).is_ok());
         assert_eq!(parser.feed(&piece).unwrap_err().kind(), ErrorKind::Decode);
     }
+
+    #[test]
+    fn a_nasty_stream_gives_events_or_an_error() {
+        let corpus = [
+            "id: 1\nevent: a\ndata: {}\n\n",
+            ": \n\r\n\rdata\ndata:\n\nid\n\n",
+            "retry: 18446744073709551616\n",
+        ];
+        xtask::nasty::feed(&corpus, |stream| {
+            let mut parser = Parser::default();
+            for piece in stream.as_bytes().chunks(4_096) {
+                if parser.feed(piece).is_err() {
+                    break;
+                }
+            }
+        });
+    }
 }

@@ -77,7 +77,7 @@ pub(crate) fn is_shaped(token: &str) -> bool {
     prefix_of(token).is_some()
 }
 
-fn prefix_of(token: &str) -> Option<&str> {
+pub(crate) fn prefix_of(token: &str) -> Option<&str> {
     let random = token.strip_prefix("mb_live_").or_else(|| token.strip_prefix("mb_test_"))?;
     let shaped = random.len() == PREFIX_LENGTH + SECRET_LENGTH
         && random.bytes().all(|letter| letter.is_ascii_alphanumeric());

@@ -413,6 +413,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nasty_parameters_are_played_within_bounds_or_refused() {
+        let corpus: Vec<String> = ALL
+            .iter()
+            .map(|scenario| {
+                format!(
+                    "{}?seconds=3&speakers=20&admitAfter=1&answer=deny&answerAfter=2",
+                    scenario.name
+                )
+            })
+            .collect();
+        let corpus: Vec<&str> = corpus.iter().map(String::as_str).collect();
+        xtask::nasty::feed(&corpus, |text| match text.parse::<Script>() {
+            Ok(script) => {
+                assert!(script.people.len() <= 24 && script.length <= Duration::from_hours(2));
+            }
+            Err(problem) => assert!(problem.len() > 20),
+        });
+    }
+
+    #[test]
     fn every_scenario_can_be_played() {
         for scenario in ALL {
             let script: Script = scenario.name.parse().unwrap();

@@ -199,8 +199,10 @@ impl Default for Recording {
 #[serde(rename_all = "camelCase", default)]
 pub struct Webhooks {
     /// Gets every event but `job.finalized`.
+    #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub on_status_change: Option<String>,
     /// Gets `job.finalized` and `job.failed`.
+    #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub on_finalize: Option<String>,
 }
 
@@ -262,15 +264,30 @@ pub struct Job {
 #[serde(rename_all = "camelCase")]
 pub struct NewJob {
     /// The meeting's URL (at most 2,048 characters).
+    #[cfg_attr(feature = "openapi", schema(format = "meeting-url"))]
     pub meeting_url: String,
     /// Your own id (1 to 255 characters); sent twice, the second call gives the job of the first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(
+            max_length = 255,
+            pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$"
+        )
+    )]
     pub external_id: Option<String>,
     /// The meeting's product, where the URL does not tell (a self-hosted server).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// The name the bot shows in the meeting (1 to 100 characters; the server's default is `meetbot`).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(
+            max_length = 100,
+            pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$"
+        )
+    )]
     pub display_name: Option<String>,
     /// When to join; the past or nothing means now, at most a year ahead.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -109,7 +109,8 @@ impl MeetingLink {
             return Err(LinkError::TooLong);
         }
         let mut url = Url::parse(text.trim()).map_err(|_| LinkError::NotAUrl)?;
-        if let Some(inner) = unwrap_mail_link(&url) {
+        // Mail that was forwarded has wrappers around wrappers.
+        while let Some(inner) = unwrap_mail_link(&url) {
             url = inner;
         }
         if !matches!(url.scheme(), "https" | "http" | "janus+ws" | "janus+wss") {

@@ -17,6 +17,7 @@ mod pause;
 mod program;
 mod scenarios;
 mod schema;
+mod stopped;
 mod storm;
 mod usage;
 mod webhooks;

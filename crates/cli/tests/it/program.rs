@@ -1,7 +1,7 @@
 //! Runs the binary: once to its end, or as a server that is killed.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
+    io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
@@ -55,17 +55,21 @@ pub(crate) struct Running {
     /// What it prints after the first line.
     lines: mpsc::Receiver<String>,
     /// What it logs.
-    log: Option<std::thread::JoinHandle<String>>,
+    log: std::path::PathBuf,
 }
 
 impl Running {
     /// Starts it and waits for the first JSON object it prints.
     pub(crate) fn start(command: &mut Command) -> (Self, Value) {
+        let (log, path) = xtask::test_log::create("program");
+        if command.get_envs().all(|(name, _)| name != "MEETBOT_LOG") {
+            command.env("MEETBOT_LOG", "debug");
+        }
         let mut child = command
             .arg("--json")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
         let (sender, first) = mpsc::channel();
@@ -76,19 +80,13 @@ impl Running {
                 let _ = sender.send(line);
             }
         });
-        let mut stderr = child.stderr.take().unwrap();
-        let log = std::thread::spawn(move || {
-            let mut log = String::new();
-            let _ = stderr.read_to_string(&mut log);
-            log
-        });
         let Ok(line) = first.recv_timeout(PATIENCE) else {
             let _ = child.kill();
             let _ = child.wait();
-            panic!("it did not start: {}", log.join().unwrap());
+            panic!("it did not start: {}", std::fs::read_to_string(&path).unwrap());
         };
         let object = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        (Self { child, lines: first, log: Some(log) }, object)
+        (Self { child, lines: first, log: path }, object)
     }
 
     /// The next JSON object it prints.
@@ -120,10 +118,9 @@ impl Running {
     }
 
     /// SIGTERM, its exit code, and all that it logged.
-    pub(crate) fn terminate_with_log(mut self) -> (Option<i32>, String) {
-        self.signal();
-        let log = self.log.take().unwrap();
-        (self.ended(), log.join().unwrap())
+    pub(crate) fn terminate_with_log(self) -> (Option<i32>, String) {
+        let log = self.log.clone();
+        (self.terminate(), std::fs::read_to_string(log).unwrap())
     }
 
     fn end(&mut self) {

@@ -26,7 +26,6 @@ pub(super) fn router() -> OpenApiRouter<Server> {
     responses(
         (status = 200, description = "What was erased", body = ErasureReceipt),
         (status = 400, description = "invalid_input: confirm is not the consumer's name", body = ErrorBody),
-        (status = 401, description = "unauthorized", body = ErrorBody),
         (status = 403, description = "forbidden: this needs the scope admin", body = ErrorBody),
         (status = 503, description = "unavailable: bots are still leaving; ask again", body = ErrorBody),
     ))]

@@ -100,7 +100,8 @@ async fn leave_call(call: Call, body: Body) -> Result<Response, ApiError> {
 /// What to write into the chat.
 #[derive(Deserialize, utoipa::ToSchema)]
 struct ChatRequest {
-    /// 1 to 4000 characters.
+    /// 1 to 4000 characters, not all of them blank.
+    #[schema(max_length = 4000, pattern = r"\S")]
     message: String,
 }
 

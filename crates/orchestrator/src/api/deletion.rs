@@ -20,7 +20,6 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 #[utoipa::path(delete, path = "/api/v1/jobs/{id}/recording", tag = "recordings", params(("id" = JobId, Path)),
     responses(
         (status = 200, description = "What was removed, and what was gone already", body = DeletionReceipt),
-        (status = 403, description = "forbidden", body = ErrorBody),
         (status = 404, description = "not_found", body = ErrorBody),
         (status = 409, description = "invalid_state: the job has not ended", body = ErrorBody),
     ))]

@@ -27,13 +27,12 @@ pub(super) fn router() -> OpenApiRouter<Server> {
     params(
         ("jobId" = Option<JobId>, Query, description = "Of this job"),
         ("state" = Option<DeliveryState>, Query, description = "In this state"),
-        ("limit" = Option<u32>, Query, description = "1 to 200, by default 50"),
-        ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "1 to 200, by default 50"),
+        ("cursor" = Option<DeliveryId>, Query, description = "nextCursor of the page before"),
     ),
     responses(
         (status = 200, description = "A page", body = Page<Delivery>),
         (status = 400, description = "invalid_input", body = ErrorBody),
-        (status = 401, description = "unauthorized", body = ErrorBody),
     ))]
 async fn list_deliveries(
     State(server): State<Server>,
@@ -54,7 +53,6 @@ async fn list_deliveries(
 #[utoipa::path(get, path = "/api/v1/webhooks/deliveries/{id}", tag = "webhooks", params(("id" = DeliveryId, Path)),
     responses(
         (status = 200, description = "The delivery", body = Delivery),
-        (status = 401, description = "unauthorized", body = ErrorBody),
         (status = 404, description = "not_found", body = ErrorBody),
     ))]
 async fn get_delivery(
@@ -75,7 +73,6 @@ fn none(id: &str) -> ApiError {
 #[utoipa::path(post, path = "/api/v1/webhooks/deliveries/{id}/redeliver", tag = "webhooks", params(("id" = DeliveryId, Path)),
     responses(
         (status = 200, description = "It is pending again", body = Delivery),
-        (status = 401, description = "unauthorized", body = ErrorBody),
         (status = 404, description = "not_found", body = ErrorBody),
     ))]
 async fn redeliver(

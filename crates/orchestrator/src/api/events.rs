@@ -1,6 +1,6 @@
 //! A job's timeline: as a list, and live.
 
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, str::FromStr, time::Duration};
 
 use axum::{
     Json,
@@ -21,7 +21,7 @@ use super::{
     caller::Caller,
     error::ApiError,
     jobs::{job_id, no_job},
-    query::Query,
+    query::{Query, digits},
 };
 use crate::store::Window;
 
@@ -40,9 +40,9 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 #[utoipa::path(get, path = "/api/v1/jobs/{id}/events", tag = "jobs",
     params(
         ("id" = JobId, Path),
-        ("limit" = Option<u32>, Query, description = "1 to 200, by default 50 (of the list)"),
-        ("cursor" = Option<String>, Query, description = "nextCursor of the page before (of the list)"),
-        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen (of the stream)"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "1 to 200, by default 50 (of the list)"),
+        ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$", description = "nextCursor of the page before (of the list)"),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, pattern = "^[0-9]{1,18}$", description = "The id of the last event that was seen (of the stream)"),
     ),
     responses(
         (status = 200, description = "A page: data[] of {id, event, emittedAt, data}, and nextCursor; or a stream of the same events", body = Object),
@@ -58,8 +58,8 @@ async fn list_events(
 ) -> Result<Response, ApiError> {
     let tenant = caller.tenant;
     let id = job_id(&id)?;
+    let after = last_event_id(&headers)?;
     if wants_stream(&headers) {
-        let after = last_event_id(&headers)?;
         server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
         let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
         return Ok(Sse::new(live(server, caller, id, after))
@@ -67,10 +67,22 @@ async fn list_events(
             .into_response());
     }
     let mut query = Query::new(query.as_deref());
-    let window = query.window();
+    let Window { limit, after } = query.window::<Sequence>();
     query.finish()?;
+    let window = Window { limit, after: after.map(|Sequence(after)| after) };
     let page = server.store.timeline(tenant, id, window).await?.ok_or_else(|| no_job(id))?;
     Ok(Json(page).into_response())
+}
+
+/// A place in the timeline.
+struct Sequence(u64);
+
+impl FromStr for Sequence {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        digits(text).map(Self).ok_or(())
+    }
 }
 
 fn wants_stream(headers: &HeaderMap) -> bool {
@@ -80,7 +92,7 @@ fn wants_stream(headers: &HeaderMap) -> bool {
 
 fn last_event_id(headers: &HeaderMap) -> Result<u64, ApiError> {
     let Some(id) = headers.get("last-event-id") else { return Ok(0) };
-    id.to_str().ok().and_then(|id| id.trim().parse().ok()).ok_or_else(|| {
+    id.to_str().ok().and_then(|id| digits(id.trim())).ok_or_else(|| {
         ApiError::invalid("Last-Event-ID", "invalid_header", "is not an id that this stream gave")
     })
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::{Json, extract::State};
-use meetbot_types::ErrorBody;
 use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -26,7 +25,6 @@ async fn healthz() -> Json<Value> {
 #[utoipa::path(get, path = "/readyz", tag = "operators", security(()),
     responses(
         (status = 200, description = "It can", body = Object),
-        (status = 503, description = "unavailable", body = ErrorBody),
     ))]
 async fn readyz(State(server): State<Server>) -> Result<Json<Value>, ApiError> {
     if server.draining.is_cancelled() {

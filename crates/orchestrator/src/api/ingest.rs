@@ -69,8 +69,8 @@ async fn commands(
     let mut query = Query::new(query.as_deref());
     let job: Option<JobId> = query.one("jobId", "a job's id");
     let epoch: Option<u32> = query.one("epoch", "a number");
-    let after: u64 = query.one("after", "a number").unwrap_or(0);
-    let wait: u64 = query.one("wait", "a number of seconds").unwrap_or(0);
+    let after = query.number("after").unwrap_or(0);
+    let wait = query.number("wait").unwrap_or(0);
     query.finish()?;
     let (Some(job), Some(epoch)) = (job, epoch) else {
         return Err(ApiError::invalid("jobId", "required", "jobId and epoch are required"));

@@ -36,18 +36,10 @@ pub(super) fn no_job(id: impl std::fmt::Display) -> ApiError {
 
 /// Ask for a bot in a meeting.
 #[utoipa::path(post, path = "/api/v1/jobs", tag = "jobs", request_body = NewJob,
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; the same key gets the same answer for 24 h")),
     responses(
         (status = 201, description = "The new job", body = Job),
         (status = 200, description = "The job that this externalId already names", body = Job),
         (status = 400, description = "invalid_input: every problem of the body", body = ErrorBody),
-        (status = 401, description = "unauthorized", body = ErrorBody),
-        (status = 403, description = "forbidden", body = ErrorBody),
-        (status = 409, description = "conflict: a request with this Idempotency-Key is still running", body = ErrorBody),
-        (status = 413, description = "payload_too_large", body = ErrorBody),
-        (status = 415, description = "unsupported_media_type", body = ErrorBody),
-        (status = 422, description = "idempotency_mismatch", body = ErrorBody),
-        (status = 503, description = "unavailable", body = ErrorBody),
     ))]
 async fn create_job(
     State(server): State<Server>,
@@ -83,17 +75,16 @@ async fn create_job(
 #[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs",
     params(
         ("status" = Option<Vec<JobStatus>>, Query, description = "Any of these; repeatable"),
-        ("externalId" = Option<String>, Query, description = "The caller's own id"),
+        ("externalId" = Option<String>, Query, min_length = 1, max_length = 255, description = "The caller's own id"),
         ("platform" = Option<Platform>, Query, description = "The platform"),
         ("createdAfter" = Option<meetbot_types::Timestamp>, Query, description = "Created then or later"),
         ("createdBefore" = Option<meetbot_types::Timestamp>, Query, description = "Created before"),
-        ("limit" = Option<u32>, Query, description = "1 to 200, by default 50"),
-        ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "1 to 200, by default 50"),
+        ("cursor" = Option<JobId>, Query, description = "nextCursor of the page before"),
     ),
     responses(
         (status = 200, description = "A page", body = Page<Job>),
         (status = 400, description = "invalid_input", body = ErrorBody),
-        (status = 401, description = "unauthorized", body = ErrorBody),
     ))]
 async fn list_jobs(
     State(server): State<Server>,
@@ -104,7 +95,7 @@ async fn list_jobs(
     let time = "an RFC 3339 time with an offset";
     let filter = JobFilter {
         statuses: query.words("status", JobStatus::known, &listed(JobStatus::ALL)),
-        external_id: query.text("externalId").map(str::to_owned),
+        external_id: query.external_id(),
         platform: query.word("platform", Platform::known, &listed(Platform::ALL)),
         created_after: query.one("createdAfter", time),
         created_before: query.one("createdBefore", time),
@@ -118,7 +109,6 @@ async fn list_jobs(
 #[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = JobId, Path)),
     responses(
         (status = 200, description = "The job", body = Job),
-        (status = 401, description = "unauthorized", body = ErrorBody),
         (status = 404, description = "not_found", body = ErrorBody),
     ))]
 async fn get_job(
@@ -134,8 +124,6 @@ async fn get_job(
 #[utoipa::path(delete, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = JobId, Path)),
     responses(
         (status = 204, description = "Cancelled, or ended before"),
-        (status = 401, description = "unauthorized", body = ErrorBody),
-        (status = 403, description = "forbidden", body = ErrorBody),
         (status = 404, description = "not_found", body = ErrorBody),
     ))]
 async fn cancel_job(

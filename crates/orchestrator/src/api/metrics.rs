@@ -24,7 +24,6 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 #[utoipa::path(get, path = "/metrics", tag = "operators",
     responses(
         (status = 200, description = "The metrics; `docs/operations.md` lists them", body = String, content_type = "text/plain"),
-        (status = 401, description = "unauthorized", body = ErrorBody),
         (status = 403, description = "forbidden: this needs the scope admin", body = ErrorBody),
     ))]
 async fn get_metrics(State(server): State<Server>) -> Result<Response, ApiError> {

@@ -5,6 +5,7 @@ mod consumers;
 mod control;
 mod deletion;
 mod deliveries;
+mod document;
 mod error;
 mod events;
 mod health;
@@ -13,6 +14,8 @@ mod ingest;
 mod jobs;
 mod known_keys;
 mod metrics;
+#[cfg(test)]
+mod outside;
 mod query;
 mod recording;
 mod request;
@@ -34,14 +37,14 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
-use utoipa::{
-    Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-};
+use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
 pub(crate) use self::known_keys::KnownKeys;
-use self::{caller::RequestName, error::ApiError};
+use self::{
+    caller::RequestName,
+    error::{ApiError, request_id},
+};
 use crate::{
     audit::Audit,
     clock::Clock,
@@ -99,35 +102,6 @@ impl Server {
     }
 }
 
-struct BearerKey;
-
-impl Modify for BearerKey {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some("An API key: mb_live_… or mb_test_…. Its scope is read, write or admin, each of which includes those before it; each call says which it needs."))
-            .build();
-        let components = document.components.get_or_insert_with(Default::default);
-        components.add_security_scheme("apiKey", SecurityScheme::Http(scheme));
-    }
-}
-
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "meetbot", description = "Bots that join video meetings, record each speaker, and leave by themselves.", license(name = "MIT", identifier = "MIT")),
-    modifiers(&BearerKey),
-    security(("apiKey" = [])),
-    tags(
-        (name = "jobs", description = "A job: one bot asked for one meeting"),
-        (name = "control", description = "What can be asked of a bot in a meeting"),
-        (name = "consumers", description = "Who uses the server"),
-        (name = "recordings", description = "What was recorded"),
-        (name = "webhooks", description = "How events were delivered"),
-        (name = "operators", description = "For those who run the server"),
-    )
-)]
-struct Document;
-
 /// What needs a key, and says which.
 fn keyed() -> OpenApiRouter<Server> {
     let mut keyed = OpenApiRouter::new()
@@ -146,13 +120,14 @@ fn keyed() -> OpenApiRouter<Server> {
 
 /// What is documented, with these calls that need a key.
 fn routes(keyed: OpenApiRouter<Server>) -> OpenApiRouter<Server> {
-    OpenApiRouter::with_openapi(Document::openapi()).merge(keyed).merge(health::router())
+    OpenApiRouter::with_openapi(document::Document::openapi()).merge(keyed).merge(health::router())
 }
 
 /// The whole API.
 pub(crate) fn router(server: Server) -> Router {
     let keyed = keyed().route_layer(middleware::from_fn_with_state(server.clone(), caller::admit));
-    let (router, document) = routes(keyed).split_for_parts();
+    let (router, mut document) = routes(keyed).split_for_parts();
+    document::complete(&mut document);
     let document = Arc::new(document);
     router
         .merge(ingest::router())
@@ -200,8 +175,7 @@ async fn shed(State(server): State<Server>, request: Request, next: Next) -> Res
 /// The outermost layer: gives each request its id, each error its body, and counts them.
 async fn answer(State(server): State<Server>, mut request: Request, next: Next) -> Response<Body> {
     let began = server.clock.now();
-    let id =
-        error::request_id(request.headers().get(REQUEST_ID), || RequestId::generate(began.wall));
+    let id = request_id(request.headers().get(REQUEST_ID), || RequestId::generate(began.wall));
     request.extensions_mut().insert(RequestName(id.as_str().into()));
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -231,16 +205,22 @@ mod tests {
 
     use super::*;
 
+    fn document() -> utoipa::openapi::OpenApi {
+        let mut document = routes(keyed()).to_openapi();
+        document::complete(&mut document);
+        document
+    }
+
     #[test]
     fn the_document_is_up_to_date() {
-        let document = routes(keyed()).to_openapi();
+        let document = document();
         spec_file::check_json("spec/openapi.json", &serde_json::to_value(document).unwrap());
     }
 
     /// The schemas of OpenAPI 3.1 are JSON Schema, but for where they lie.
     #[test]
     fn the_manifests_schema_is_up_to_date() {
-        let document = serde_json::to_string(&routes(keyed()).to_openapi()).unwrap();
+        let document = serde_json::to_string(&document()).unwrap();
         let document: Value =
             serde_json::from_str(&document.replace("#/components/schemas/", "#/$defs/")).unwrap();
         let all = &document["components"]["schemas"];

@@ -5,7 +5,7 @@ use std::{borrow::Cow, str::FromStr};
 use meetbot_types::Issue;
 
 use super::error::ApiError;
-use crate::store::Window;
+use crate::{jobs::create::MAX_EXTERNAL_ID, store::Window};
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
@@ -19,8 +19,7 @@ pub(crate) struct Query<'a> {
 impl<'a> Query<'a> {
     pub(crate) fn new(query: Option<&'a str>) -> Self {
         let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-        let pairs = pairs.filter(|(_, value)| !value.is_empty()).collect();
-        Self { pairs, issues: Vec::new() }
+        Self { pairs: pairs.collect(), issues: Vec::new() }
     }
 
     fn wrong(&mut self, name: &str, message: String) {
@@ -40,6 +39,26 @@ impl<'a> Query<'a> {
             self.wrong(name, format!("{text:?} is not {wanted}"));
         }
         value
+    }
+
+    /// An `externalId`, which is as long as one can be.
+    pub(crate) fn external_id(&mut self) -> Option<String> {
+        const NAME: &str = "externalId";
+        let text = self.text(NAME)?.to_owned();
+        if !(1..=MAX_EXTERNAL_ID).contains(&text.chars().count()) {
+            self.wrong(NAME, format!("must have 1 to {MAX_EXTERNAL_ID} characters"));
+        }
+        Some(text)
+    }
+
+    /// The value as a plain number.
+    pub(crate) fn number(&mut self, name: &str) -> Option<u64> {
+        let text = self.text(name)?.to_owned();
+        let number = digits(&text);
+        if number.is_none() {
+            self.wrong(name, format!("{text:?} is not a number of at most 18 digits"));
+        }
+        number
     }
 
     /// The value as one of some words.
@@ -74,9 +93,10 @@ impl<'a> Query<'a> {
 
     /// Which part of the list; the cursor is what the answer before gave.
     pub(crate) fn window<C: FromStr>(&mut self) -> Window<C> {
-        let limit = match self.text("limit").map(str::parse::<u32>) {
+        let number = |text: &str| digits(text).and_then(|limit| u32::try_from(limit).ok());
+        let limit = match self.text("limit").map(number) {
             None => DEFAULT_LIMIT,
-            Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
+            Some(Some(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
             Some(_) => {
                 self.wrong("limit", format!("must be a number from 1 to {MAX_LIMIT}"));
                 DEFAULT_LIMIT
@@ -88,6 +108,12 @@ impl<'a> Query<'a> {
     pub(crate) fn finish(self) -> Result<(), ApiError> {
         if self.issues.is_empty() { Ok(()) } else { Err(ApiError::invalid_input(self.issues)) }
     }
+}
+
+/// A number of at most 18 digits, without a sign: what the store can count up to.
+pub(crate) fn digits(text: &str) -> Option<u64> {
+    let plain = (1..=18).contains(&text.len()) && text.bytes().all(|digit| digit.is_ascii_digit());
+    plain.then(|| text.parse().ok()).flatten()
 }
 
 /// Words with commas between them.

@@ -47,12 +47,16 @@ async fn get_manifest(
 #[utoipa::path(get, path = "/api/v1/jobs/{id}/artifacts/{name}", tag = "recordings",
     params(
         ("id" = JobId, Path),
-        ("name" = String, Path, description = "The file's name in the manifest"),
+        ("name" = String, Path, example = "manifest.json", description = "The file's name in the manifest"),
         ("Range" = Option<String>, Header, description = "As in bytes=0-1023"),
     ),
     responses(
-        (status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = 206, description = "Some of the bytes", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "The bytes", content(
+            (Vec<u8> = "audio/webm"), (Vec<u8> = "application/jsonl"), (Manifest = "application/json"),
+        )),
+        (status = 206, description = "Some of the bytes", content(
+            (Vec<u8> = "audio/webm"), (Vec<u8> = "application/jsonl"), (Manifest = "application/json"),
+        )),
         (status = 404, description = "not_found", body = ErrorBody),
         (status = 416, description = "The range is outside of the file"),
     ))]

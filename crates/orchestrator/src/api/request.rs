@@ -81,7 +81,7 @@ pub(crate) fn once(
     let key = value
         .to_str()
         .ok()
-        .filter(|key| (1..=255).contains(&key.len()))
+        .filter(|key| (1..=255).contains(&key.len()) && !key.contains('\t'))
         .ok_or_else(|| {
             let message = "must be 1 to 255 printable characters";
             ApiError::invalid("Idempotency-Key", "invalid_header", message)

@@ -11,7 +11,7 @@ use url::Host;
 
 use crate::{store::Start, webhooks::guard::Guard};
 
-const MAX_EXTERNAL_ID: usize = 255;
+pub(crate) const MAX_EXTERNAL_ID: usize = 255;
 const MAX_DISPLAY_NAME: usize = 100;
 const MAX_METADATA_BYTES: usize = 16 * 1024;
 const YEAR_MS: i64 = 366 * 24 * 60 * 60 * 1000;
@@ -139,14 +139,19 @@ pub(crate) fn scenario(link: &MeetingLink, live: bool) -> Option<String> {
 
 type Fields<'a> = std::collections::HashMap<String, &'a RawValue>;
 
-/// The field's value; `None` when it is absent or `null`.
-fn value(fields: &Fields<'_>, name: &str) -> Option<Value> {
-    let raw = fields.get(name)?;
-    serde_json::from_str::<Value>(raw.get()).ok().filter(|value| !value.is_null())
+/// The field's value; `None` when it is absent or `null`, or cannot be read (a number beyond all bounds, a hundred brackets deep).
+fn value(fields: &Fields<'_>, name: &str, issues: &mut Issues) -> Option<Value> {
+    match serde_json::from_str::<Value>(fields.get(name)?.get()) {
+        Ok(value) => Some(value).filter(|value| !value.is_null()),
+        Err(error) => {
+            issues.add(&[name], "invalid_type", format!("cannot be read: {error}"));
+            None
+        }
+    }
 }
 
 fn text(fields: &Fields<'_>, name: &str, longest: usize, issues: &mut Issues) -> Option<String> {
-    match value(fields, name)? {
+    match value(fields, name, issues)? {
         Value::String(text) if text.trim().is_empty() => {
             issues.add(&[name], "too_short", "must not be empty");
             None
@@ -169,7 +174,7 @@ fn text(fields: &Fields<'_>, name: &str, longest: usize, issues: &mut Issues) ->
 
 fn platform(fields: &Fields<'_>, issues: &mut Issues) -> Option<Platform> {
     let known = || Platform::ALL.iter().map(Platform::as_str).collect::<Vec<_>>().join(", ");
-    if let Value::String(word) = value(fields, "platform")? {
+    if let Value::String(word) = value(fields, "platform", issues)? {
         let platform = Platform::known(&word);
         if platform.is_none() {
             let message = format!("is no platform known here; known are {}", known());
@@ -189,8 +194,9 @@ fn meeting(
     issues: &mut Issues,
 ) -> Option<(MeetingLink, String)> {
     const FIELD: &[&str] = &["meetingUrl"];
-    let url = match value(fields, "meetingUrl") {
+    let url = match value(fields, "meetingUrl", issues) {
         Some(Value::String(url)) => url,
+        None if fields.get("meetingUrl").is_some_and(|raw| raw.get() != "null") => return None,
         None => {
             issues.add(FIELD, "required", "is required: the meeting's full link");
             return None;
@@ -240,7 +246,7 @@ fn literal(link: &MeetingLink) -> Option<IpAddr> {
 
 fn join_at(fields: &Fields<'_>, now: Timestamp, issues: &mut Issues) -> Option<Timestamp> {
     const FIELD: &[&str] = &["joinAt"];
-    let Value::String(text) = value(fields, "joinAt")? else {
+    let Value::String(text) = value(fields, "joinAt", issues)? else {
         issues.wrong_type(FIELD, "a string with an RFC 3339 time");
         return None;
     };
@@ -259,7 +265,7 @@ fn join_at(fields: &Fields<'_>, now: Timestamp, issues: &mut Issues) -> Option<T
 
 fn webhooks(fields: &Fields<'_>, guard: &Guard, issues: &mut Issues) -> Webhooks {
     let mut webhooks = Webhooks::default();
-    let Some(given) = value(fields, "webhooks") else { return webhooks };
+    let Some(given) = value(fields, "webhooks", issues) else { return webhooks };
     let Value::Object(given) = given else {
         issues.wrong_type(&["webhooks"], "an object");
         return webhooks;
@@ -302,7 +308,7 @@ fn metadata(fields: &Fields<'_>, issues: &mut Issues) -> Metadata {
 fn auto_leave(fields: &Fields<'_>, issues: &mut Issues) -> AutoLeave {
     let mut config = AutoLeaveConfig::default();
     let defaults = AutoLeave::default();
-    let Some(given) = value(fields, "autoLeave") else { return defaults };
+    let Some(given) = value(fields, "autoLeave", issues) else { return defaults };
     let Value::Object(given) = given else {
         issues.wrong_type(&["autoLeave"], "an object");
         return defaults;
@@ -313,15 +319,11 @@ fn auto_leave(fields: &Fields<'_>, issues: &mut Issues) -> AutoLeave {
         ("afterSoloSeconds", &mut config.after_solo_seconds),
         ("afterMaxSeconds", &mut config.after_max_seconds),
     ] {
-        let seconds =
-            |number: &Value| number.as_u64().and_then(|number| u32::try_from(number).ok());
         match given.get(name) {
             None => {}
             Some(Value::Null) => *rule = Rule::Off,
             Some(number) => {
-                if let Some(seconds) =
-                    seconds(number).filter(|number| (1..=MAX_SECONDS).contains(number))
-                {
+                if let Some(seconds) = rule_seconds(number) {
                     *rule = Rule::After(seconds);
                 } else {
                     let message = format!(
@@ -338,6 +340,13 @@ fn auto_leave(fields: &Fields<'_>, issues: &mut Issues) -> AutoLeave {
         Some(_) => issues.wrong_type(&["autoLeave", "onBotDetected"], "true or false"),
     }
     config.or(&defaults)
+}
+
+/// A number of seconds that a rule can take. JSON does not tell 60 from 60.0.
+fn rule_seconds(number: &Value) -> Option<u32> {
+    let number = number.as_f64().filter(|number| number.fract() == 0.0)?;
+    let within = (1.0..=f64::from(MAX_SECONDS)).contains(&number);
+    within.then(|| number.to_string().parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -402,6 +411,36 @@ mod tests {
             "autoLeave.onBotDetected invalid_type",
         ];
         assert_eq!(problems, expected);
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_fraction() {
+        let with = |seconds: &str| {
+            read(
+                true,
+                &format!(
+                    r#"{{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers","autoLeave":{{"afterSoloSeconds":{seconds}}}}}"#
+                ),
+            )
+        };
+        for (seconds, read) in [("60", 60), ("60.0", 60), ("8.64e4", 86_400)] {
+            assert_eq!(with(seconds).unwrap().job.auto_leave.after_solo_seconds, Some(read));
+        }
+        for seconds in ["0", "-0.0", "60.5", "86401", "1e300", "18446744073709551615"] {
+            assert_eq!(with(seconds).unwrap_err(), ["autoLeave.afterSoloSeconds out_of_range"]);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_absent_field() {
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        for unreadable in ["1e400", deep.as_str()] {
+            let fields = ["meetingUrl", "externalId", "joinAt", "webhooks", "autoLeave"];
+            let body: Vec<_> =
+                fields.iter().map(|field| format!("{field:?}:{unreadable}")).collect();
+            let problems = read(true, &format!("{{{}}}", body.join(","))).unwrap_err();
+            assert_eq!(problems, fields.map(|field| format!("{field} invalid_type")));
+        }
     }
 
     #[test]

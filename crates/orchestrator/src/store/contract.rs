@@ -1,6 +1,7 @@
 //! What every store must do. Run on SQLite; PostgreSQL will run the same.
 
 mod audit;
+mod clocks;
 mod outbox;
 mod recordings;
 mod tally;

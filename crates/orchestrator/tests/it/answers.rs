@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::server::{MEETING, Server, answered};
+use crate::server::{MEETING, Server, answered, new_job};
 
 /// An error as the contract has it.
 #[track_caller]
@@ -172,5 +172,37 @@ async fn what_anyone_may_ask_needs_no_key() {
         .await
         .unwrap();
     assert!(odd.headers()["x-request-id"].to_str().unwrap().starts_with("req_"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_url_or_a_header_says_is_read_strictly() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let job = server.client().dispatch_bot(new_job()).await.unwrap();
+    let events = format!("/api/v1/jobs/{}/events", job.id);
+    for query in [
+        "/api/v1/jobs?cursor=",
+        "/api/v1/jobs?externalId=",
+        "/api/v1/jobs?createdBefore=",
+        "/api/v1/jobs?limit=%2B5",
+        "/api/v1/jobs?limit=5e0",
+        "/api/v1/webhooks/deliveries?jobId=",
+        // Beyond what the store can count to.
+        &format!("{events}?cursor=18446744073709551615"),
+        &format!("{events}?cursor=-1"),
+    ] {
+        let answer = answered(server.request(Method::GET, query)).await;
+        is_error(&answer, 400, "invalid_input");
+    }
+    for id in ["", "null", "18446744073709551615", "1 2"] {
+        let asked = server.request(Method::GET, &events).header("last-event-id", id);
+        is_error(&answered(asked).await, 400, "invalid_input");
+    }
+    for key in ["", "a\tb", &"x".repeat(256)] {
+        let asked =
+            server.request(Method::POST, "/api/v1/jobs").json(&json!({"meetingUrl": MEETING}));
+        is_error(&answered(asked.header("idempotency-key", key)).await, 400, "invalid_input");
+    }
     server.stop().await;
 }

@@ -76,6 +76,7 @@ impl Server {
         data: &TempDir,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Self {
+        log();
         let mut config = Config::load(None, variable).unwrap();
         config.listen = ([127, 0, 0, 1], 0).into();
         config.data_dir = data.path().to_owned();
@@ -176,6 +177,16 @@ impl Server {
     pub(crate) async fn has_launched_none(&self) -> bool {
         self.orders.lock().await.is_empty()
     }
+}
+
+/// All that the servers of this process have to say goes into one log, which is searched for secrets.
+fn log() {
+    static BEGUN: std::sync::Once = std::sync::Once::new();
+    BEGUN.call_once(|| {
+        let log = std::sync::Mutex::new(xtask::test_log::create("orchestrator").0);
+        let debug = tracing_subscriber::EnvFilter::new("debug");
+        tracing_subscriber::fmt().with_env_filter(debug).with_ansi(false).with_writer(log).init();
+    });
 }
 
 /// Status and JSON of an answer.

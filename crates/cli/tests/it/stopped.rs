@@ -1,0 +1,67 @@
+//! A server that is stopped (SIGSTOP) for longer than a lease lasts, and then goes on as if nothing had happened.
+
+use std::time::{Duration, Instant};
+
+use meetbot::{JobStatus, NewJob};
+use meetbot_sandbox::Sandbox;
+use meetbot_types::bot::LEASE_SECONDS;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use xtask::ffmpeg::decodes;
+
+use crate::{
+    kills::await_job,
+    program::{PATIENCE, client, create_key, serve},
+};
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a lease is measured by the clock, and here it has to run out"
+)]
+fn a_server_that_was_stopped_past_a_lease_wakes_to_one_live_bot() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // In this process: the meeting goes on while the server is stopped.
+    let sandbox = runtime.block_on(Sandbox::start(([127, 0, 0, 1], 0).into())).unwrap();
+    let data = TempDir::new().unwrap();
+    let (server, url) = serve(data.path(), Some(&sandbox.address()));
+    let (key, _) = create_key(data.path(), &[]);
+    let client = client(&url, &key);
+    let job = client
+        .dispatch_bot(NewJob {
+            meeting_url: "https://sandbox.meetbot.dev/two-speakers?seconds=600".to_owned(),
+            ..NewJob::default()
+        })
+        .unwrap();
+    let id = job.id.to_string();
+    await_job(&client, &id, |job| job.status == JobStatus::Recording);
+
+    let pid = Pid::from_child(&server.child);
+    kill_process(pid, Signal::STOP).unwrap();
+    let woken = Instant::now() + Duration::from_secs(u64::from(LEASE_SECONDS) + 2);
+    while let Some(left) = woken.checked_duration_since(Instant::now()) {
+        std::thread::park_timeout(left);
+    }
+    kill_process(pid, Signal::CONT).unwrap();
+
+    // The lease is over: what the first bot still reports is refused, it leaves, and the next attempt has the job.
+    let job = await_job(&client, &id, |job| job.attempt == 2 && job.status == JobStatus::Recording);
+    let deadline = Instant::now() + PATIENCE;
+    while sandbox.inspect(job.id).present != 1 {
+        assert!(Instant::now() < deadline, "{:?}", sandbox.inspect(job.id));
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    let seen = sandbox.inspect(job.id);
+    assert_eq!((seen.joins, seen.present), (2, 1), "{seen:?}");
+
+    client.leave_bot(&id).unwrap();
+    let job = await_job(&client, &id, |job| job.status.is_final());
+    assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 2), "{job:#?}");
+    let manifest = client.manifest(&id).unwrap();
+    assert!(!manifest.complete);
+    assert_eq!(manifest.attempts.len(), 2, "{manifest:#?}");
+    for file in manifest.files.iter().filter(|file| file.media_type == "audio/webm") {
+        decodes(&data.path().join(format!("recordings/{id}/e2")).join(&file.name));
+    }
+    runtime.block_on(sandbox.stop());
+}

@@ -1,0 +1,60 @@
+//! A wall clock that jumps: leases do not care, and what people have set by the wall clock follows it.
+
+use super::*;
+
+/// A moment whose wall clock is off by so many hours.
+fn off(seconds: u64, hours: i64) -> Now {
+    let now = at(seconds);
+    Now { wall: Timestamp::from_millis(now.wall.as_millis() + hours * 3_600_000), ..now }
+}
+
+#[tokio::test]
+async fn no_jump_of_the_wall_clock_takes_a_bots_lease_or_lengthens_it() {
+    for hours in [-1, 1] {
+        let fixture = fixture().await;
+        let job = fixture.create(|_| {}, at(1)).await;
+        fixture.claim(1, at(2)).await.unwrap();
+        let lease = u64::from(LEASE_SECONDS);
+        assert_eq!(fixture.store.reap(false, off(1 + lease, hours)).await.unwrap(), []);
+        let admitted = [BotReport::Admitted];
+        acknowledged(&fixture.report(job.id, 1, 1, 1, &admitted, off(1 + lease, hours)).await);
+        assert_eq!(fixture.store.reap(false, off(2 * lease, hours)).await.unwrap(), []);
+        assert_eq!(fixture.store.reap(false, off(2 + 2 * lease, hours)).await.unwrap(), [job.id]);
+    }
+}
+
+#[tokio::test]
+async fn a_scheduled_job_follows_the_wall_clock() {
+    let fixture = fixture().await;
+    fixture.create(|job| job.join_at = Some(at(1_800).wall), at(1)).await;
+    assert!(fixture.claim(1, off(2, -1)).await.is_none());
+    assert!(fixture.claim(1, at(3)).await.is_none());
+    // Half an hour too early by any other clock: `joinAt` is a time of the wall clock, whatever it shows.
+    assert!(fixture.claim(1, off(4, 1)).await.is_some());
+}
+
+#[tokio::test]
+async fn a_queued_job_waits_out_a_wall_clock_that_was_set_back() {
+    let fixture = fixture().await;
+    fixture.create(|_| {}, at(1)).await;
+    assert!(fixture.claim(1, off(2, -1)).await.is_none());
+    assert!(fixture.claim(1, at(3)).await.is_some());
+}
+
+#[tokio::test]
+async fn kept_answers_live_for_a_day_of_the_wall_clock() {
+    let fixture = fixture().await;
+    let once = || Once { key: "a".to_owned(), fingerprint: [1; 32] };
+    let job = new_job(at(1));
+    let create = |now| {
+        let (store, tenant, job) = (&fixture.store, fixture.tenant, job.clone());
+        async move {
+            store.create_job(tenant, job.clone(), link(), start(&job), Some(once()), now).await
+        }
+    };
+    assert!(matches!(create(at(1)).await.unwrap(), Creation::Created(_)));
+    for hours in [-1, 1, 23] {
+        assert!(matches!(create(off(2, hours)).await.unwrap(), Creation::Earlier(_)), "{hours}");
+    }
+    assert!(!matches!(create(off(2, 25)).await, Ok(Creation::Earlier(_))));
+}

@@ -1,0 +1,25 @@
+"""What the document's formats mean where a schema cannot say it, so that what is generated as right is right."""
+
+from datetime import datetime
+
+import schemathesis
+from hypothesis import strategies as st
+
+# The sandbox's meetings, and others that a test key plays: nobody is met. Most end by themselves at once.
+MEETINGS = [
+    "https://sandbox.meetbot.dev/no-such-meeting",
+    "https://sandbox.meetbot.dev/already-ended",
+    "https://sandbox.meetbot.dev/host-denies",
+    "https://sandbox.meetbot.dev/bad-passcode?pwd=secret",
+    "https://sandbox.meetbot.dev/two-speakers?seconds=1",
+]
+schemathesis.openapi.format("meeting-url", st.sampled_from(MEETINGS))
+
+# A closed door on this machine.
+schemathesis.openapi.format("uri", st.sampled_from(["http://127.0.0.1:9/hook", "http://localhost:9/?a=b"]))
+
+# `joinAt` is at most a year ahead, and the past means now.
+schemathesis.openapi.format(
+    "date-time",
+    st.datetimes(max_value=datetime(2026, 1, 1)).map(lambda moment: moment.isoformat() + "Z"),
+)
