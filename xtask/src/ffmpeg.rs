@@ -74,3 +74,58 @@ pub fn tones_db(path: &Path, tones: &[f64]) -> Vec<f64> {
     };
     tones.iter().map(power).collect()
 }
+
+/// When a sound begins after silence, in ms of the file.
+///
+/// # Panics
+/// As [`samples`].
+#[track_caller]
+pub fn beeps_ms(path: &Path) -> Vec<u64> {
+    const LOUD: f32 = 0.1;
+    const SILENCE: usize = 48_000 / 4;
+    let mut found = Vec::new();
+    let mut last_loud = None;
+    for (index, _) in samples(path).iter().enumerate().filter(|(_, sample)| sample.abs() > LOUD) {
+        // One that the file begins in the middle of has no beginning.
+        if last_loud.map_or(index, |last| index - last) > SILENCE {
+            found.push(index as u64 / 48);
+        }
+        last_loud = Some(index);
+    }
+    found
+}
+
+/// When a picture lights up after darkness, in ms of the file.
+///
+/// # Panics
+/// When it cannot be decoded, or when there is no ffmpeg on this machine.
+#[track_caller]
+pub fn flashes_ms(path: &Path) -> Vec<u64> {
+    const BRIGHT: f64 = 120.0;
+    let shown = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-i"])
+        .arg(path)
+        .args(["-vf", "signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-"])
+        .args(["-fps_mode", "passthrough", "-f", "null", "-"])
+        .output()
+        .expect("this test needs ffmpeg: apt-get install ffmpeg");
+    assert!(shown.status.success(), "{}: {shown:?}", path.display());
+    let text = String::from_utf8_lossy(&shown.stdout);
+    let after = |line: &str, word: &str| {
+        line.split(word).nth(1)?.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    let mut found = Vec::new();
+    let (mut seconds, mut was_bright) = (0.0, true);
+    for line in text.lines() {
+        if let Some(time) = after(line, "pts_time:") {
+            seconds = time;
+        } else if let Some(brightness) = after(line, "YAVG=") {
+            if brightness > BRIGHT && !was_bright {
+                let time = std::time::Duration::from_secs_f64(seconds);
+                found.push(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+            }
+            was_bright = brightness > BRIGHT;
+        }
+    }
+    found
+}

@@ -84,6 +84,7 @@ impl Janus {
             // A test that is killed takes its server with it.
             .args(["--pdeathsig", "KILL", "ip", "netns", "exec", &namespace, "janus", "-F"])
             .arg(&folder)
+            .current_dir(&folder)
             .stdin(Stdio::null())
             .stderr(log.try_clone().expect("a file can be opened twice"))
             .stdout(log)
@@ -154,7 +155,14 @@ impl Janus {
 }
 
 impl Drop for Janus {
+    #[expect(clippy::print_stderr, reason = "a test that failed says what the server saw")]
     fn drop(&mut self) {
+        if thread::panicking() {
+            let log = self.log();
+            let last: Vec<&str> = log.lines().rev().take(40).collect();
+            let last: Vec<&str> = last.into_iter().rev().collect();
+            eprintln!("Janus ({:?}) wrote:\n{}", self.server.try_wait(), last.join("\n"));
+        }
         let _ = self.server.kill();
         let _ = self.server.wait();
         // The cable goes with the namespace.

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use meetbot_rtc::TrackId;
 use meetbot_types::{
     Cause, CommandId, ControlAction, ControlState, Failure, FailureCode, LeaveReason,
     bot::{BotCommand, BotOrder, BotReport, RecordingRule},
@@ -16,7 +17,7 @@ use crate::{
     brain::{Brain, Decision, Observed},
     clock,
     commands::Inbox,
-    meeting::{Lost, Meeting, MeetingEvent, Source},
+    meeting::{Lost, Meeting, MeetingEvent},
     platforms,
     recording::{Counters, Recording},
     reporter::Reporter,
@@ -63,6 +64,7 @@ pub(crate) async fn attend(
         asked_for_permission: None,
         early: Vec::new(),
         to_ask: false,
+        keyframe_of: None,
         granted: false,
         media: Media { last: start, stalled: false },
         denied: false,
@@ -89,6 +91,8 @@ struct Bot<'a> {
     early: Vec<BotCommand>,
     /// The host is to be asked for permission now.
     to_ask: bool,
+    /// A keyframe of this track is to be asked for now.
+    keyframe_of: Option<TrackId>,
     /// The host has permitted the recording.
     granted: bool,
     denied: bool,
@@ -152,6 +156,11 @@ impl Bot<'_> {
                             && let Some(meeting) = meeting.as_mut()
                         {
                             self.ask(meeting).await;
+                        }
+                        if let Some(track) = self.keyframe_of.take()
+                            && let Some(meeting) = meeting.as_mut()
+                        {
+                            meeting.request_keyframe(track);
                         }
                         heard
                     }
@@ -221,14 +230,13 @@ impl Bot<'_> {
                 if std::mem::take(&mut self.media.stalled) {
                     self.reporter.report(BotReport::MediaFlows);
                 }
-                // Pictures and the sound of screens are not recorded yet.
-                if source != Source::Microphone {
-                    return Ok(());
-                }
                 let Some(recording) = &mut self.recording else { return Ok(()) };
-                let recorded = recording.frame(&participant, &frame)?;
+                let recorded = recording.frame(&participant, source, &frame)?;
                 if recorded.speech {
                     self.observe(Observed::Speech);
+                }
+                if recorded.keyframe_wanted {
+                    self.keyframe_of = Some(frame.track);
                 }
                 if recorded.first {
                     self.reporter.report(BotReport::RecordingStarted);
@@ -272,7 +280,7 @@ impl Bot<'_> {
                 participant.is_bot = Brain::is_bot(&participant);
                 self.observe(Observed::Joined(participant.clone()));
                 let Some(recording) = &mut self.recording else { return Ok(()) };
-                if recording.joined(&participant, now)? {
+                if let Some(participant) = recording.joined(&participant, now)? {
                     self.reporter.report(BotReport::ParticipantJoined { participant });
                 }
             }

@@ -1,7 +1,7 @@
 //! What a meeting tells its bot, whatever the platform.
 
 use async_trait::async_trait;
-use meetbot_rtc::Frame;
+use meetbot_rtc::{Frame, TrackId};
 use meetbot_types::{
     Failure,
     bot::{Lobby, Participant, RecordingRule},
@@ -22,6 +22,9 @@ pub(crate) trait Meeting: Send {
     /// Asks the host for permission to record; the answer is an event.
     async fn request_permission(&mut self) -> Result<(), Lost>;
 
+    /// Asks a sender for a picture that a decoder can start with.
+    fn request_keyframe(&mut self, track: TrackId);
+
     /// Leaves, and waits for nobody.
     async fn leave(self: Box<Self>);
 }
@@ -35,6 +38,17 @@ pub(crate) enum Source {
     Camera,
     /// What a person shares; its sound too.
     Screen,
+}
+
+impl Source {
+    /// The word in manifests.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Microphone => "microphone",
+            Self::Camera => "camera",
+            Self::Screen => "screen",
+        }
+    }
 }
 
 /// Something that happened in the meeting.

@@ -104,13 +104,13 @@ pub struct Track {
     pub source: String,
     /// `opus`, `vp8` or `h264`.
     pub codec: String,
-    /// `webm`.
+    /// `webm`; `matroska` for H.264, which WebM does not know.
     pub container: String,
     /// When the file's time 0 is, in ms.
     pub start_ms: u64,
     /// How long the file plays, in ms.
     pub duration_ms: u64,
-    /// Packets as they were received, silence that fills gaps not counted.
+    /// Opus packets, or pictures, as they were received; silence that fills gaps is not counted.
     pub packets: u64,
     /// Packets that were sent but never came.
     pub lost_packets: u64,
@@ -131,7 +131,7 @@ pub struct Gap {
     pub start_ms: u64,
     /// To, in ms.
     pub end_ms: u64,
-    /// `packet_loss`, `muted`, `paused` or `bot_lost`. The set is open.
+    /// `packet_loss`, `muted`, `paused`, `absent` (they had left) or `network_loss` (the bot was cut off). The set is open.
     pub reason: String,
 }
 

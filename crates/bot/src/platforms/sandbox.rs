@@ -178,6 +178,11 @@ impl Meeting for SandboxMeeting {
         self.say(&FromBot::RequestPermission).await
     }
 
+    fn request_keyframe(&mut self, track: TrackId) {
+        // Nobody sends pictures in the sandbox; a track that went away needs none.
+        let _ = self.peer.request_keyframe(track);
+    }
+
     async fn leave(mut self: Box<Self>) {
         let _ = self.say(&FromBot::Leave).await;
         let _ = self.socket.close(None).await;

@@ -3,13 +3,13 @@
 const MAX_CHARACTERS: usize = 60;
 const NAMELESS: &str = "participant";
 
-/// A name for a file, which is not among those `taken` (on file systems that tell no case either).
-pub(crate) fn unique(name: &str, attempt: u32, taken: impl Fn(&str) -> bool) -> String {
+/// A name for a file of a `kind` (`audio`, `video`, `screen`), which is not among those `taken` (on file systems that tell no case either).
+pub(crate) fn unique(kind: &str, name: &str, attempt: u32, taken: impl Fn(&str) -> bool) -> String {
     let speaker = safe(name);
     let attempt = if attempt > 1 { format!(".a{attempt}") } else { String::new() };
     let numbered = (1..).map(|number| match number {
-        1 => format!("audio.{speaker}{attempt}.webm"),
-        _ => format!("audio.{speaker}-{number}{attempt}.webm"),
+        1 => format!("{kind}.{speaker}{attempt}.webm"),
+        _ => format!("{kind}.{speaker}-{number}{attempt}.webm"),
     });
     let mut free = numbered.skip_while(|file| taken(&file.to_lowercase()));
     free.next().unwrap_or_else(|| unreachable!("there are more numbers than files"))
@@ -56,10 +56,10 @@ mod tests {
         let mut taken: Vec<String> = Vec::new();
         for expected in ["audio.Ann.webm", "audio.ann-2.webm", "audio.ANN-3.webm"] {
             let name = expected.split('.').nth(1).unwrap().split('-').next().unwrap();
-            let file = unique(name, 1, |file| taken.contains(&file.to_owned()));
+            let file = unique("audio", name, 1, |file| taken.contains(&file.to_owned()));
             assert_eq!(file, expected);
             taken.push(file.to_lowercase());
         }
-        assert_eq!(unique("Ann", 2, |_| false), "audio.Ann.a2.webm");
+        assert_eq!(unique("screen", "Ann", 2, |_| false), "screen.Ann.a2.webm");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io,
+    io::{self, BufReader, Read as _, Seek as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
@@ -11,19 +11,21 @@ use meetbot_types::{
     Ending, JobStatus, Manifest,
     bot::{BotOrder, MediaKind},
     manifest::{self, Attempt, File, Track},
-    signature::sha256,
+    signature::{Digest, sha256},
 };
 use url::Url;
 
 use super::{
     CAPTIONS, CHAT, NETWORK_LOSS, folder_of,
-    journal::{self, Line},
+    journal::{self, Content, Line},
     mix,
-    scan::scan,
+    scan::{Scan, scan},
     story::{Begun, Story},
     webm, write_whole,
 };
 
+/// How much of a media file is in memory at once.
+const READ_AT_ONCE: usize = 64 * 1024;
 /// The manifest's file.
 const MANIFEST: &str = "manifest.json";
 
@@ -94,12 +96,14 @@ pub(crate) fn finalize(
         .iter()
         .map(|track| File {
             name: track.file.clone(),
-            media_type: "audio/webm".into(),
+            media_type: media_type(track),
             bytes: track.bytes,
             sha256: track.sha256.clone(),
         })
         .collect();
-    let mixed = mix::mix(&own, &tracks);
+    let voices: Vec<Track> =
+        tracks.iter().filter(|track| track.kind == MediaKind::Audio).cloned().collect();
+    let mixed = mix::mix(&own, &voices);
     let chat = own.join(CHAT).exists().then(|| CHAT.to_owned());
     let captions = own.join(CAPTIONS).exists().then(|| CAPTIONS.to_owned());
     for (name, media_type) in [
@@ -153,46 +157,70 @@ fn bring_in(order: &BotOrder, own: &Path, track: Begun) -> io::Result<Option<Tra
     let target = own.join(&track.file);
     let source = folder_of(order, track.attempt).join(&track.file);
     let source = if target.exists() { &target } else { &source };
-    let mut bytes = match fs::read(source) {
-        Ok(bytes) => bytes,
+    let mut file = match fs::File::open(source) {
+        Ok(file) => BufReader::with_capacity(READ_AT_ONCE, file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let scan = scan(&bytes);
+    let scan = scan(&mut file, &track.content.kind)?;
     if scan.packets == 0 {
         return Ok(None);
     }
-    bytes.truncate(usize::try_from(scan.whole).unwrap_or(usize::MAX));
     let duration = webm::duration(scan.duration_ms);
-    if let Some(at) = scan.duration_at {
-        bytes[at..at + duration.len()].copy_from_slice(&duration);
-    }
     if *source == target {
         // A crash in between leaves a file that is as good as before; the next attempt does the same again.
-        let file = OpenOptions::new().write(true).open(&target)?;
-        file.set_len(scan.whole)?;
-        if let Some(at) = scan.duration_at {
-            file.write_all_at(&duration, at as u64)?;
-        }
-        file.sync_all()?;
+        finish(&OpenOptions::new().write(true).open(&target)?, &scan, &duration)?;
     } else {
-        write_whole(&target, &bytes)?;
+        let torn = target.with_extension("part");
+        file.rewind()?;
+        let mut part = fs::File::create(&torn)?;
+        io::copy(&mut file.take(scan.whole), &mut part)?;
+        finish(&part, &scan, &duration)?;
+        fs::rename(&torn, &target)?;
     }
+    let Content { kind, source, codec } = track.content;
     Ok(Some(Track {
+        sha256: hash(&target)?,
         file: track.file,
         participant_id: track.participant_id,
-        kind: MediaKind::Audio,
-        source: "microphone".into(),
-        codec: "opus".into(),
-        container: "webm".into(),
+        container: webm::container(&codec).into(),
+        kind,
+        source,
+        codec,
         start_ms: track.start_ms,
         duration_ms: scan.duration_ms,
         packets: scan.packets,
         lost_packets: track.lost,
         bytes: scan.whole,
-        sha256: sha256(&bytes),
         gaps: track.gaps,
     }))
+}
+
+fn media_type(track: &Track) -> String {
+    let container = if track.container == "webm" { "webm" } else { "x-matroska" };
+    format!("{}/{container}", track.kind)
+}
+
+/// Cuts a torn end off, and writes how long the file plays.
+fn finish(file: &fs::File, scan: &Scan, duration: &[u8]) -> io::Result<()> {
+    file.set_len(scan.whole)?;
+    if let Some(at) = scan.duration_at {
+        file.write_all_at(duration, at)?;
+    }
+    file.sync_all()
+}
+
+/// The SHA-256 of a file, which may be larger than the memory.
+fn hash(path: &Path) -> io::Result<String> {
+    let mut file = fs::File::open(path)?;
+    let mut hash = Digest::default();
+    let mut bytes = vec![0; READ_AT_ONCE];
+    loop {
+        match file.read(&mut bytes)? {
+            0 => return Ok(hash.finish()),
+            read => hash.add(&bytes[..read]),
+        }
+    }
 }
 
 /// All attempts, those too that never were in the call.

@@ -6,7 +6,10 @@ use std::{
     path::Path,
 };
 
-use meetbot_types::{LeaveReason, Timestamp, bot::Participant};
+use meetbot_types::{
+    LeaveReason, Timestamp,
+    bot::{MediaKind, Participant},
+};
 use serde::{Deserialize, Serialize};
 
 /// The file's name.
@@ -23,7 +26,14 @@ pub(crate) enum Line {
     /// Someone is not.
     ParticipantLeft { at_ms: u64, id: String },
     /// A file begins.
-    Track { attempt: u32, at_ms: u64, file: String, participant_id: String },
+    Track {
+        attempt: u32,
+        at_ms: u64,
+        file: String,
+        participant_id: String,
+        #[serde(flatten, default)]
+        content: Content,
+    },
     /// Nothing was received for a file.
     Gap { file: String, start_ms: u64, end_ms: u64, reason: String, lost: u64 },
     /// Someone spoke.
@@ -36,6 +46,22 @@ pub(crate) enum Line {
     Stopped { at_ms: u64 },
     /// The bot left.
     Left { attempt: u32, at_ms: u64, reason: Option<LeaveReason> },
+}
+
+/// What is in a media file. Journals of the first version held voices only, and did not say so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Content {
+    pub(crate) kind: MediaKind,
+    /// `microphone`, `camera` or `screen`.
+    pub(crate) source: String,
+    pub(crate) codec: String,
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self { kind: MediaKind::Audio, source: "microphone".to_owned(), codec: "opus".to_owned() }
+    }
 }
 
 /// A file of lines that is being written.
@@ -106,5 +132,13 @@ mod tests {
             assert!(lines.starts_with(&read), "cut at {cut}: {read:?}");
         }
         assert!(read::<Line>(&folder.path().join("none")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_track_of_the_first_version_is_a_voice() {
+        let line =
+            r#"{"type":"track","attempt":1,"atMs":5,"file":"audio.A.webm","participantId":"a"}"#;
+        let Line::Track { content, .. } = serde_json::from_str(line).unwrap() else { panic!() };
+        assert_eq!(content, Content::default());
     }
 }

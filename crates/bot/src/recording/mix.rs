@@ -27,6 +27,10 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// Mixes the tracks that lie in `folder`.
 pub(crate) fn mix(folder: &Path, tracks: &[Track]) -> Mixed {
+    if tracks.is_empty() {
+        let why = "nobody was heard".to_owned();
+        return Mixed { file: None, missing_because: Some(why) };
+    }
     let Some(_turn) = turn() else {
         let why =
             format!("other recordings were being mixed for {} min", LONGEST_QUEUE.as_secs() / 60);

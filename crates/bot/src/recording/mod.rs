@@ -1,13 +1,18 @@
 //! What is written to disk while a bot is in a meeting: packets as they come, nothing decoded, nothing that a crash could take back.
 
+mod clock;
 mod filename;
 pub(crate) mod finalize;
+mod intake;
 pub(crate) mod journal;
 mod mix;
 mod opus;
+mod people;
+mod picture;
 mod scan;
 mod story;
 mod track;
+mod video;
 mod webm;
 
 use std::{
@@ -19,16 +24,16 @@ use std::{
     time::Instant,
 };
 
-use meetbot_rtc::Frame;
 use meetbot_types::{
     LeaveReason, Timestamp,
     bot::{BotOrder, Caption, ChatMessage, MediaCounters, Participant},
 };
 
 use self::{
+    intake::{Key, Writing},
     journal::{Line, LineFile},
+    people::People,
     story::Story,
-    track::{Packet, TrackFile},
 };
 use crate::meeting::{CaptionLine, ChatLine};
 
@@ -38,12 +43,6 @@ const NETWORK_LOSS: &str = "network_loss";
 const CHAT: &str = "chat.jsonl";
 /// The captions' file.
 const CAPTIONS: &str = "captions.jsonl";
-/// Louder than this is speech, in dBov; noise of a quiet room is below.
-const SPEECH_DBOV: i8 = -50;
-/// A pause in speech that is shorter does not end it.
-const SPEECH_GAP_MS: u64 = 500;
-/// More lost packets at once are a sender that began to count anew.
-const MAX_LOST: u64 = 3000;
 
 /// Numbers for the heartbeat, shared with the reporter.
 #[derive(Debug, Clone, Default)]
@@ -58,15 +57,6 @@ impl Counters {
     fn add(&self, add: impl FnOnce(&mut MediaCounters)) {
         add(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
-}
-
-/// What became of a frame.
-#[derive(Debug, Default)]
-pub(crate) struct Recorded {
-    /// It is the first of this attempt, and on disk.
-    pub(crate) first: bool,
-    /// Someone speaks in it.
-    pub(crate) speech: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,9 +77,9 @@ pub(crate) struct Recording {
     journal: LineFile,
     chat: Option<LineFile>,
     captions: Option<LineFile>,
-    /// Participants, and whether they are there.
-    people: HashMap<String, (Participant, bool)>,
-    speakers: HashMap<String, Speaker>,
+    people: People,
+    tracks: HashMap<Key, Writing>,
+    speech: HashMap<String, (u64, u64)>,
     /// The names of files, in lower case.
     taken: HashSet<String>,
     mode: Mode,
@@ -100,16 +90,6 @@ pub(crate) struct Recording {
     lost_at_ms: Option<u64>,
     last_pause_end_ms: Option<u64>,
     counters: Counters,
-}
-
-#[derive(Debug)]
-struct Speaker {
-    file: TrackFile,
-    name: String,
-    last_sequence: u64,
-    speaking: Option<(u64, u64)>,
-    /// The end of what is written, in the recording's time.
-    end_ms: u64,
 }
 
 impl Recording {
@@ -138,8 +118,9 @@ impl Recording {
             journal,
             chat: None,
             captions: None,
-            people: HashMap::new(),
-            speakers: HashMap::new(),
+            people: People::after(&story.participants),
+            tracks: HashMap::new(),
+            speech: HashMap::new(),
             // Someone may be called "mixed".
             taken: story
                 .tracks
@@ -167,35 +148,35 @@ impl Recording {
         self.base_ms + u64::try_from(since).unwrap_or(u64::MAX)
     }
 
-    /// Someone is there. Answers whether that is news.
-    pub(crate) fn joined(&mut self, participant: &Participant, at: Instant) -> io::Result<bool> {
-        let here = (participant.clone(), true);
-        if self.people.insert(participant.id.clone(), here.clone()) == Some(here) {
-            return Ok(false);
-        }
+    /// Someone is there. Answers them, as the recording knows them, if that is news.
+    pub(crate) fn joined(
+        &mut self,
+        participant: &Participant,
+        at: Instant,
+    ) -> io::Result<Option<Participant>> {
         let at_ms = self.at_ms(at);
-        let participant = participant.clone();
-        self.journal.push(&Line::ParticipantJoined { at_ms, participant })?;
-        Ok(true)
+        let news = self.people.join(participant);
+        if let Some(participant) = news.clone() {
+            self.journal.push(&Line::ParticipantJoined { at_ms, participant })?;
+        }
+        Ok(news)
     }
 
     /// Someone is not. Answers who.
     pub(crate) fn left(&mut self, id: &str, at: Instant) -> io::Result<Option<Participant>> {
         let at_ms = self.at_ms(at);
-        let Some((participant, here)) = self.people.get_mut(id) else { return Ok(None) };
-        if !std::mem::take(here) {
-            return Ok(None);
+        let Some(participant) = self.people.leave(id) else { return Ok(None) };
+        self.end_speech(&participant.id)?;
+        for (_, track) in self.tracks.iter_mut().filter(|(key, _)| key.person == participant.id) {
+            track.absent = true;
         }
-        let participant = participant.clone();
-        self.end_speech(id)?;
-        self.journal.push(&Line::ParticipantLeft { at_ms, id: id.to_owned() })?;
+        self.journal.push(&Line::ParticipantLeft { at_ms, id: participant.id.clone() })?;
         Ok(Some(participant))
     }
 
-    /// Who is there.
+    /// The meeting's ids of all who are there.
     pub(crate) fn present(&self) -> Vec<String> {
-        let here = self.people.iter().filter(|(_, (_, here))| *here);
-        here.map(|(id, _)| id.clone()).collect()
+        self.people.present()
     }
 
     /// A line of chat; answers it with its time. It is kept only while something is recorded.
@@ -249,113 +230,6 @@ impl Recording {
         self.lost_at_ms.get_or_insert(at_ms);
     }
 
-    /// Writes a frame.
-    pub(crate) fn frame(&mut self, participant: &str, frame: &Frame) -> io::Result<Recorded> {
-        self.counters.add(|counters| counters.packets_received += 1);
-        let at_ms = self.at_ms(frame.arrived);
-        // Video is not recorded yet.
-        if frame.codec != "opus" {
-            return Ok(Recorded::default());
-        }
-        let speech = is_speech(frame.level_dbov, frame.voice, frame.data.len());
-        // A frame of the pause may be handled only after it.
-        if !self.writes() || self.was_paused(at_ms) {
-            return Ok(Recorded { first: false, speech });
-        }
-        let first = self.speakers.is_empty();
-        let mut packet = Packet { rtp_time: frame.rtp_time, at_ms, lost: 0, data: &frame.data };
-        if !self.speakers.contains_key(participant) {
-            if opus::ticks(packet.data).is_none() {
-                return Ok(Recorded::default());
-            }
-            self.begin(participant, &packet, *frame.sequence.start())?;
-        }
-        let Some(speaker) = self.speakers.get_mut(participant) else {
-            return Ok(Recorded::default());
-        };
-        let lost = frame.sequence.start().saturating_sub(speaker.last_sequence + 1);
-        packet.lost = if lost > MAX_LOST { 0 } else { lost };
-        let Some(written) = speaker.file.write(&packet) else {
-            return Ok(Recorded { first: false, speech });
-        };
-        speaker.last_sequence = *frame.sequence.end();
-        speaker.end_ms = at_ms + written.duration_ms;
-        if written.filled.is_some() || packet.lost > 0 {
-            let (start_ms, end_ms) = written.filled.unwrap_or((at_ms, at_ms));
-            let within = |moment: Option<u64>| {
-                moment.is_some_and(|at| at + 20 >= start_ms && at <= end_ms + 20)
-            };
-            let reason = if within(self.last_pause_end_ms) {
-                "paused"
-            } else if within(self.lost_at_ms) {
-                NETWORK_LOSS
-            } else if packet.lost > 0 {
-                "packet_loss"
-            } else {
-                "muted"
-            };
-            self.journal.push(&Line::Gap {
-                file: speaker.name.clone(),
-                start_ms,
-                end_ms,
-                reason: reason.to_owned(),
-                lost: packet.lost,
-            })?;
-        }
-        self.counters.add(|counters| {
-            counters.packets_written += 1;
-            counters.packets_lost += packet.lost;
-        });
-        if speech {
-            self.speech(participant, at_ms, at_ms + written.duration_ms)?;
-        }
-        if first {
-            self.flush()?;
-        }
-        Ok(Recorded { first, speech })
-    }
-
-    fn begin(&mut self, id: &str, packet: &Packet<'_>, sequence: u64) -> io::Result<()> {
-        let known = self.people.get(id).map_or("", |(participant, _)| participant.name.as_str());
-        let name = filename::unique(known, self.attempt, |file| self.taken.contains(file));
-        let file = TrackFile::create(&self.folder.join(&name), packet)?;
-        self.taken.insert(name.to_lowercase());
-        self.journal.push(&Line::Track {
-            attempt: self.attempt,
-            at_ms: file.start_ms(),
-            file: name.clone(),
-            participant_id: id.to_owned(),
-        })?;
-        // Before the file's first byte, so that no file is ever without its line.
-        self.journal.flush()?;
-        let last_sequence = sequence.saturating_sub(1);
-        let speaker = Speaker { file, name, last_sequence, speaking: None, end_ms: packet.at_ms };
-        self.speakers.insert(id.to_owned(), speaker);
-        Ok(())
-    }
-
-    fn speech(&mut self, id: &str, start_ms: u64, end_ms: u64) -> io::Result<()> {
-        let Some(speaker) = self.speakers.get_mut(id) else { return Ok(()) };
-        match &mut speaker.speaking {
-            Some((_, end)) if start_ms <= *end + SPEECH_GAP_MS => *end = end_ms,
-            _ => {
-                self.end_speech(id)?;
-                if let Some(speaker) = self.speakers.get_mut(id) {
-                    speaker.speaking = Some((start_ms, end_ms));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn end_speech(&mut self, id: &str) -> io::Result<()> {
-        let speaking = self.speakers.get_mut(id).and_then(|speaker| speaker.speaking.take());
-        if let Some((start_ms, end_ms)) = speaking {
-            self.journal.push(&Line::Speaking { id: id.to_owned(), start_ms, end_ms })?;
-        }
-        Ok(())
-    }
-
     /// Writes nothing until the host permits it.
     pub(crate) fn hold(&mut self) {
         self.held = true;
@@ -382,6 +256,7 @@ impl Recording {
         }
         let at_ms = self.at_ms(at);
         self.mode = Mode::Paused { since_ms: at_ms };
+        self.tracks.values_mut().for_each(Writing::interrupt);
         self.journal.push(&Line::Paused { at_ms })?;
         self.flush()?;
         Ok(true)
@@ -415,7 +290,7 @@ impl Recording {
 
     /// Whether this attempt has written anything.
     pub(crate) fn has_begun(&self) -> bool {
-        !self.speakers.is_empty()
+        self.tracks.values().any(Writing::has_file)
     }
 
     /// Hands all that was taken to the system: from here on a dead process loses nothing of it.
@@ -425,8 +300,8 @@ impl Recording {
             lines.flush()?;
         }
         let mut bytes = 0;
-        for speaker in self.speakers.values_mut() {
-            bytes += speaker.file.flush()?;
+        for track in self.tracks.values_mut() {
+            bytes += track.flush()?;
         }
         self.counters.add(|counters| counters.bytes_written += bytes);
         Ok(())
@@ -436,12 +311,12 @@ impl Recording {
     pub(crate) fn close(mut self, at: Instant, reason: Option<LeaveReason>) -> io::Result<()> {
         let at_ms = self.at_ms(at);
         let mut outcome = Ok(());
-        let ids: Vec<String> = self.speakers.keys().cloned().collect();
+        let ids: Vec<String> = self.speech.keys().cloned().collect();
         for id in ids {
             outcome = outcome.and(self.end_speech(&id));
         }
-        for (_, speaker) in self.speakers.drain() {
-            outcome = outcome.and(speaker.file.close().map(|_| ()));
+        for (_, track) in self.tracks.drain() {
+            outcome = outcome.and(track.close());
         }
         let left = Line::Left { attempt: self.attempt, at_ms, reason };
         outcome = outcome.and(self.journal.push(&left)).and(self.journal.close());
@@ -454,15 +329,6 @@ impl Recording {
     /// Leaves the files as a crash would, but whole: the next attempt goes on.
     pub(crate) fn abandon(mut self) -> io::Result<()> {
         self.flush()
-    }
-}
-
-/// Whether a packet is speech: by the level that its sender measured, not by its being there.
-fn is_speech(level_dbov: Option<i8>, voice: Option<bool>, bytes: usize) -> bool {
-    match (level_dbov, voice) {
-        (Some(level), voice) => level > SPEECH_DBOV && voice != Some(false),
-        // A sender that tells no level sends next to nothing while it is silent.
-        (None, voice) => voice.unwrap_or(bytes > 10),
     }
 }
 
@@ -496,7 +362,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use std::io;
 
-    use super::{is_speech, write_all};
+    use super::write_all;
 
     /// Has room for so many bytes.
     struct Disk(Vec<u8>, usize);
@@ -522,20 +388,5 @@ mod tests {
         buffer.extend(b", world");
         write_all(&mut disk, &mut buffer).unwrap();
         assert_eq!(disk.0, b"hello, world");
-    }
-
-    #[test]
-    fn noise_is_silence_and_quiet_speech_is_not() {
-        for (level, voice, speech) in [
-            (Some(-60), None, false),
-            (Some(-127), Some(true), false),
-            (Some(-45), None, true),
-            (Some(-45), Some(false), false),
-            (Some(-20), Some(true), true),
-            (None, Some(true), true),
-        ] {
-            assert_eq!(is_speech(level, voice, 80), speech, "{level:?} {voice:?}");
-        }
-        assert!(is_speech(None, None, 80) && !is_speech(None, None, 3));
     }
 }

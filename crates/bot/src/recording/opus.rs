@@ -2,6 +2,8 @@
 
 /// Ticks of 1/48000 s in a millisecond.
 pub(crate) const TICKS_PER_MS: u64 = 48;
+/// Ticks in a second.
+pub(crate) const TICKS_PER_SECOND: u32 = 48_000;
 /// 20 ms of silence: full band, mono, nothing coded.
 pub(crate) const SILENCE: [u8; 3] = [0xF8, 0xFF, 0xFE];
 /// How long [`SILENCE`] is.

@@ -1,5 +1,9 @@
 //! Reads a WebM file back: how much of it is whole, and what is in it. Made for files that a dead bot left behind.
 
+use std::io::{self, BufRead};
+
+use meetbot_types::bot::MediaKind;
+
 use super::{
     opus,
     webm::{self, DISCARDABLE, UNKNOWN_SIZE, id},
@@ -15,63 +19,123 @@ pub(crate) struct Scan {
     /// How long it plays, in ms, filling included.
     pub(crate) duration_ms: u64,
     /// Where the room for the duration is, if there is any.
-    pub(crate) duration_at: Option<usize>,
+    pub(crate) duration_at: Option<u64>,
 }
 
-/// Scans the bytes of a file that this program wrote.
-pub(crate) fn scan(file: &[u8]) -> Scan {
+/// Scans a file that this program wrote, without holding it in memory.
+pub(crate) fn scan(file: &mut impl BufRead, kind: &MediaKind) -> io::Result<Scan> {
+    let mut file = Reader { file, at: 0 };
     let mut scan = Scan::default();
     let mut cluster_ms = 0;
-    let mut at = 0;
-    while let Some((element, content, length)) = head(file, at) {
-        let end = match element {
+    let mut last_ms = None;
+    while let Some((element, length)) = file.head()? {
+        match element {
             // What is inside comes next.
-            id::SEGMENT | id::CLUSTER => content,
-            _ => {
-                match usize::try_from(length).ok().and_then(|length| content.checked_add(length)) {
-                    Some(end) if length != UNKNOWN_SIZE && end <= file.len() => end,
-                    _ => break,
+            id::SEGMENT | id::CLUSTER => {}
+            _ if length == UNKNOWN_SIZE => break,
+            id::CLUSTER_TIME if length <= 8 => {
+                let Some(bytes) = file.take::<8>(length)? else { break };
+                cluster_ms = number(&bytes);
+            }
+            id::SIMPLE_BLOCK => {
+                let Some(start) = file.take::<BLOCK_START>(length.min(BLOCK_START as u64))? else {
+                    break;
+                };
+                let [_, high, low, flags, packet @ ..] = start.as_slice() else { break };
+                if !file.skip(length - start.len() as u64)? {
+                    break;
+                }
+                let at_ms = cluster_ms + u64::from(u16::from_be_bytes([*high, *low]));
+                let lasts = match (kind, last_ms) {
+                    (MediaKind::Audio, _) => {
+                        opus::ticks(packet).unwrap_or(opus::SILENCE_TICKS) / opus::TICKS_PER_MS
+                    }
+                    // The last picture stands as long as the one before it did.
+                    (_, Some(last)) => at_ms.saturating_sub(last).min(LONGEST_PICTURE_MS),
+                    (_, None) => 0,
+                };
+                last_ms = Some(at_ms);
+                scan.duration_ms = scan.duration_ms.max(at_ms + lasts);
+                scan.packets += u64::from(flags & DISCARDABLE == 0);
+                scan.whole = file.at;
+            }
+            id::EBML | id::INFO | id::TRACKS => {
+                if element == id::INFO && length >= webm::DURATION_BYTES as u64 {
+                    scan.duration_at = Some(file.at);
+                }
+                if !file.skip(length)? {
+                    break;
                 }
             }
-        };
-        let bytes = &file[content..end];
-        match element {
-            id::CLUSTER_TIME => cluster_ms = number(bytes),
-            id::SIMPLE_BLOCK => {
-                let [_, high, low, flags, packet @ ..] = bytes else { break };
-                let at_ms = cluster_ms + u64::from(u16::from_be_bytes([*high, *low]));
-                let ticks = opus::ticks(packet).unwrap_or(opus::SILENCE_TICKS);
-                scan.duration_ms = scan.duration_ms.max(at_ms + ticks / opus::TICKS_PER_MS);
-                scan.packets += u64::from(flags & DISCARDABLE == 0);
-                scan.whole = end as u64;
-            }
-            id::INFO if bytes.len() >= webm::DURATION_BYTES => {
-                scan.duration_at = Some(content);
-            }
-            id::EBML | id::SEGMENT | id::INFO | id::TRACKS | id::CLUSTER => {}
             _ => break,
         }
-        at = end;
     }
-    scan
+    Ok(scan)
 }
 
-/// An element's id, where its content begins, and its size.
-fn head(file: &[u8], at: usize) -> Option<(u32, usize, u64)> {
-    let first = *file.get(at)?;
-    let id_length = first.leading_zeros() as usize + 1;
-    if id_length > 4 {
-        return None;
+/// What of a block tells all about it: track, time, flags, and the first bytes of Opus.
+const BLOCK_START: usize = 6;
+/// A picture is not said to stand longer than this.
+const LONGEST_PICTURE_MS: u64 = 1_000;
+
+struct Reader<'a, R> {
+    file: &'a mut R,
+    at: u64,
+}
+
+impl<R: BufRead> Reader<'_, R> {
+    fn byte(&mut self) -> io::Result<Option<u8>> {
+        let byte = self.file.fill_buf()?.first().copied();
+        if byte.is_some() {
+            self.file.consume(1);
+            self.at += 1;
+        }
+        Ok(byte)
     }
-    let id = file.get(at..at + id_length)?.iter().fold(0, |id, byte| id << 8 | u32::from(*byte));
-    let at = at + id_length;
-    let first = *file.get(at)?;
-    let size_length = first.leading_zeros() as usize + 1;
-    if size_length > 8 {
-        return None;
+
+    /// The next `length` bytes, which are at most `N`; `None` when the file ends before.
+    fn take<const N: usize>(&mut self, length: u64) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::with_capacity(N);
+        for _ in 0..length {
+            let Some(byte) = self.byte()? else { return Ok(None) };
+            bytes.push(byte);
+        }
+        Ok(Some(bytes))
     }
-    let marked = number(file.get(at..at + size_length)?);
-    Some((id, at + size_length, marked & !(1 << (7 * size_length))))
+
+    /// Whether there were so many bytes.
+    fn skip(&mut self, mut length: u64) -> io::Result<bool> {
+        while length > 0 {
+            let there = self.file.fill_buf()?.len();
+            if there == 0 {
+                return Ok(false);
+            }
+            let step = there.min(usize::try_from(length).unwrap_or(usize::MAX));
+            self.file.consume(step);
+            self.at += step as u64;
+            length -= step as u64;
+        }
+        Ok(true)
+    }
+
+    /// An element's id and its size.
+    fn head(&mut self) -> io::Result<Option<(u32, u64)>> {
+        let Some(first) = self.byte()? else { return Ok(None) };
+        let more = u64::from(first.leading_zeros());
+        if more > 3 {
+            return Ok(None);
+        }
+        let Some(rest) = self.take::<3>(more)? else { return Ok(None) };
+        let id = rest.iter().fold(u32::from(first), |id, byte| id << 8 | u32::from(*byte));
+        let Some(first) = self.byte()? else { return Ok(None) };
+        let more = first.leading_zeros();
+        if more > 7 {
+            return Ok(None);
+        }
+        let Some(rest) = self.take::<7>(u64::from(more))? else { return Ok(None) };
+        let marked = number(&[&[first], rest.as_slice()].concat());
+        Ok(Some((id, marked & !(1 << (7 * (more + 1))))))
+    }
 }
 
 fn number(bytes: &[u8]) -> u64 {
@@ -82,6 +146,10 @@ fn number(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
     use crate::recording::webm::{Blocks, KEYFRAME};
+
+    fn scan(bytes: &[u8]) -> Scan {
+        super::scan(&mut &*bytes, &MediaKind::Audio).unwrap()
+    }
 
     /// A file of `packets`, every tenth of them filling, and where each block ends.
     fn file(packets: u64) -> (Vec<u8>, Vec<u64>) {
@@ -112,7 +180,7 @@ mod tests {
         let (mut bytes, _) = file(50);
         let before = scan(&bytes);
         let duration = webm::duration(before.duration_ms);
-        let start = before.duration_at.unwrap();
+        let start = usize::try_from(before.duration_at.unwrap()).unwrap();
         let room = start..start + duration.len();
         assert_eq!(bytes[room.clone()], [&[0xEC, 0x89][..], &[0; 9]].concat());
         bytes[room].copy_from_slice(&duration);
@@ -129,6 +197,19 @@ mod tests {
             let blocks = whole.map_or(0, |index| index as u64 + 1);
             assert_eq!(scanned.duration_ms, blocks * 20, "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn pictures_last_as_long_as_the_one_before() {
+        let start = crate::recording::picture::Start { width: 4, height: 4, private: vec![] };
+        let mut out = webm::video_header("vp8", &start);
+        let mut blocks = Blocks::default();
+        for number in 0..50 {
+            // A picture may look like an Opus packet of any length.
+            blocks.push(&mut out, number * 40, 0, &[0xFB, 40, 0]);
+        }
+        let scan = super::scan(&mut out.as_slice(), &MediaKind::Video).unwrap();
+        assert_eq!((scan.whole, scan.packets, scan.duration_ms), (out.len() as u64, 50, 2_000));
     }
 
     #[test]

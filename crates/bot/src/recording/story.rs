@@ -7,7 +7,7 @@ use meetbot_types::{
     manifest::{Gap, ManifestParticipant, Span},
 };
 
-use super::journal::Line;
+use super::journal::{Content, Line};
 
 /// What a journal tells.
 #[derive(Debug, Default)]
@@ -42,6 +42,7 @@ pub(crate) struct Begun {
     pub(crate) start_ms: u64,
     pub(crate) file: String,
     pub(crate) participant_id: String,
+    pub(crate) content: Content,
     pub(crate) gaps: Vec<Gap>,
     pub(crate) lost: u64,
 }
@@ -98,11 +99,12 @@ impl Story {
                     person.left_at.get_or_insert(at);
                 }
             }
-            Line::Track { attempt, file, participant_id, .. } => self.tracks.push(Begun {
+            Line::Track { attempt, file, participant_id, content, .. } => self.tracks.push(Begun {
                 attempt,
                 start_ms: at,
                 file,
                 participant_id,
+                content,
                 gaps: Vec::new(),
                 lost: 0,
             }),
@@ -226,8 +228,13 @@ mod tests {
             reason: "packet_loss".into(),
             lost: 1,
         };
-        let track =
-            Line::Track { attempt: 1, at_ms: 0, file: "f".into(), participant_id: "a".into() };
+        let track = Line::Track {
+            attempt: 1,
+            at_ms: 0,
+            file: "f".into(),
+            participant_id: "a".into(),
+            content: Content::default(),
+        };
         let story = Story::read([started(1, 0), track, gap(20, 40), gap(40, 60), gap(100, 120)]);
         assert_eq!((story.tracks[0].gaps.len(), story.tracks[0].lost), (2, 3));
     }

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// When the sender's clock and ours are further apart than this, ours is right.
-const MAX_DRIFT_MS: u64 = 2000;
+pub(crate) const MAX_DRIFT_MS: u64 = 2000;
 
 /// A packet to write.
 pub(crate) struct Packet<'a> {
@@ -20,8 +20,6 @@ pub(crate) struct Packet<'a> {
     pub(crate) rtp_time: u64,
     /// When it came, in ms of the recording's clock.
     pub(crate) at_ms: u64,
-    /// How many packets before it never came.
-    pub(crate) lost: u64,
     /// It.
     pub(crate) data: &'a [u8],
 }
@@ -67,6 +65,12 @@ impl TrackFile {
     /// When the file begins, in ms of the recording.
     pub(crate) const fn start_ms(&self) -> u64 {
         self.start_ms
+    }
+
+    /// An RTP time and the recording's time, in ms, of the same moment.
+    pub(crate) fn anchor(&self) -> (u64, f64) {
+        let (rtp, file) = self.anchor;
+        (rtp, self.start_ms as f64 + file as f64 / TICKS_PER_MS as f64)
     }
 
     /// Takes a packet. What is no Opus, or comes too late to be in order, is refused with `None`.
@@ -128,12 +132,14 @@ impl TrackFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use meetbot_types::bot::MediaKind;
+
     use crate::recording::scan::scan;
 
     const SOUND: &[u8] = &[0x08, 1, 2, 3];
 
     fn packet(number: u64, at_ms: u64) -> Packet<'static> {
-        Packet { rtp_time: 1_000_000 + number * 960, at_ms, lost: 0, data: SOUND }
+        Packet { rtp_time: 1_000_000 + number * 960, at_ms, data: SOUND }
     }
 
     /// Writes packets; answers what was filled, and the file's packets and duration.
@@ -143,7 +149,8 @@ mod tests {
         let mut file = TrackFile::create(&path, &packets[0]).unwrap();
         let filled = packets.iter().filter_map(|packet| file.write(packet)?.filled).collect();
         file.close().unwrap();
-        let scan = scan(&std::fs::read(path).unwrap());
+        let bytes = std::fs::read(path).unwrap();
+        let scan = scan(&mut bytes.as_slice(), &MediaKind::Audio).unwrap();
         (filled, scan.packets, scan.duration_ms)
     }
 

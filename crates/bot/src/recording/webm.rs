@@ -1,6 +1,6 @@
 //! WebM, written so that a file that was cut off anywhere still plays: sizes that are not known yet are never needed.
 
-use super::opus;
+use super::{opus, picture::Start};
 
 /// A cluster lasts at most this long; a reader can start at each.
 pub(crate) const CLUSTER_MS: u64 = 1000;
@@ -18,6 +18,8 @@ pub(crate) mod id {
 
 /// "The size is not known": read on until something comes that cannot be inside.
 pub(crate) const UNKNOWN_SIZE: u64 = 0x00FF_FFFF_FFFF_FFFF;
+/// Ticks of a video track in a millisecond.
+pub(crate) const VIDEO_TICKS_PER_MS: u64 = 90;
 /// How long the Duration element is, and the room for it.
 pub(crate) const DURATION_BYTES: usize = 11;
 /// Flags of a block: a decoder can start here; and the block is filling, which may be dropped.
@@ -57,21 +59,6 @@ fn number(out: &mut Vec<u8>, id: u32, number: u64) {
 /// What stands before the first cluster, for one track of Opus at 48 kHz.
 pub(crate) fn opus_header(stereo: bool) -> Vec<u8> {
     let channels: u8 = if stereo { 2 } else { 1 };
-    let mut ebml = Vec::new();
-    number(&mut ebml, 0x4286, 1); // EBMLVersion
-    number(&mut ebml, 0x42F7, 1); // EBMLReadVersion
-    number(&mut ebml, 0x42F2, 4); // EBMLMaxIDLength
-    number(&mut ebml, 0x42F3, 8); // EBMLMaxSizeLength
-    element(&mut ebml, 0x4282, b"webm"); // DocType
-    number(&mut ebml, 0x4287, 4); // DocTypeVersion
-    number(&mut ebml, 0x4285, 2); // DocTypeReadVersion
-
-    let mut info = Vec::new();
-    element(&mut info, 0xEC, &[0; 9]); // Void: room for the duration, the first of all
-    number(&mut info, 0x002A_D7B1, 1_000_000); // TimestampScale: milliseconds
-    element(&mut info, 0x4D80, b"meetbot"); // MuxingApp
-    element(&mut info, 0x5741, b"meetbot"); // WritingApp
-
     // RFC 7845, 5.1. No pre-skip: these packets come out of the middle of a stream, and time 0 is the first one's.
     let mut head = b"OpusHead".to_vec();
     head.extend([1, channels, 0, 0]);
@@ -83,16 +70,60 @@ pub(crate) fn opus_header(stereo: bool) -> Vec<u8> {
     number(&mut audio, 0x9F, u64::from(channels)); // Channels
 
     let mut entry = Vec::new();
-    number(&mut entry, 0xD7, 1); // TrackNumber
-    number(&mut entry, 0x73C5, 1); // TrackUID
     number(&mut entry, 0x83, 2); // TrackType: audio
-    number(&mut entry, 0x9C, 0); // FlagLacing
     element(&mut entry, 0x86, b"A_OPUS"); // CodecID
     element(&mut entry, 0x63A2, &head); // CodecPrivate
     number(&mut entry, 0x56BB, 80_000_000); // SeekPreRoll: 80 ms, as Opus wants
     element(&mut entry, 0xE1, &audio);
+    header("webm", &entry)
+}
+
+/// The same for one track of pictures; H.264 makes it Matroska, since WebM does not know that codec.
+pub(crate) fn video_header(codec: &str, start: &Start) -> Vec<u8> {
+    let mut video = Vec::new();
+    number(&mut video, 0xB0, u64::from(start.width)); // PixelWidth
+    number(&mut video, 0xBA, u64::from(start.height)); // PixelHeight
+
+    let mut entry = Vec::new();
+    number(&mut entry, 0x83, 1); // TrackType: video
+    let id: &[u8] = if codec == "h264" { b"V_MPEG4/ISO/AVC" } else { b"V_VP8" };
+    element(&mut entry, 0x86, id); // CodecID
+    if !start.private.is_empty() {
+        element(&mut entry, 0x63A2, &start.private); // CodecPrivate
+    }
+    element(&mut entry, 0xE0, &video);
+    header(container(codec), &entry)
+}
+
+/// The container of a codec.
+pub(crate) fn container(codec: &str) -> &'static str {
+    if codec == "h264" { "matroska" } else { "webm" }
+}
+
+/// `entry` is what is particular about the only track.
+fn header(doc_type: &str, entry: &[u8]) -> Vec<u8> {
+    let mut ebml = Vec::new();
+    number(&mut ebml, 0x4286, 1); // EBMLVersion
+    number(&mut ebml, 0x42F7, 1); // EBMLReadVersion
+    number(&mut ebml, 0x42F2, 4); // EBMLMaxIDLength
+    number(&mut ebml, 0x42F3, 8); // EBMLMaxSizeLength
+    element(&mut ebml, 0x4282, doc_type.as_bytes()); // DocType
+    number(&mut ebml, 0x4287, 4); // DocTypeVersion
+    number(&mut ebml, 0x4285, 2); // DocTypeReadVersion
+
+    let mut info = Vec::new();
+    element(&mut info, 0xEC, &[0; 9]); // Void: room for the duration, the first of all
+    number(&mut info, 0x002A_D7B1, 1_000_000); // TimestampScale: milliseconds
+    element(&mut info, 0x4D80, b"meetbot"); // MuxingApp
+    element(&mut info, 0x5741, b"meetbot"); // WritingApp
+
+    let mut track = Vec::new();
+    number(&mut track, 0xD7, 1); // TrackNumber
+    number(&mut track, 0x73C5, 1); // TrackUID
+    number(&mut track, 0x9C, 0); // FlagLacing
+    track.extend_from_slice(entry);
     let mut tracks = Vec::new();
-    element(&mut tracks, 0xAE, &entry);
+    element(&mut tracks, 0xAE, &track);
 
     let mut out = Vec::new();
     element(&mut out, id::EBML, &ebml);
@@ -102,7 +133,7 @@ pub(crate) fn opus_header(stereo: bool) -> Vec<u8> {
     out
 }
 
-/// The Duration element, which takes exactly the room that [`opus_header`] left for it at the beginning of Info.
+/// The Duration element, which takes exactly the room that the header left for it at the beginning of Info.
 pub(crate) fn duration(ms: u64) -> Vec<u8> {
     let mut out = Vec::new();
     element(&mut out, 0x4489, &(ms as f64).to_be_bytes());

@@ -15,7 +15,7 @@ use futures_util::{
     SinkExt as _, StreamExt as _,
     stream::{SplitSink, SplitStream},
 };
-use meetbot_rtc::{Channel, Event, Frame, Peer};
+use meetbot_rtc::{Channel, Event, Frame, Peer, TrackId};
 use meetbot_types::{Failure, FailureCode, bot::BotOrder};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message as Packet};
 
@@ -291,6 +291,13 @@ impl Meeting for JanusMeeting {
 
     async fn request_permission(&mut self) -> Result<(), Lost> {
         Err("nobody in a Janus room decides about recordings".to_owned())
+    }
+
+    fn request_keyframe(&mut self, track: TrackId) {
+        if let Some(call) = &mut self.call {
+            let request = call.session.keyframe(&track.to_string());
+            call.outbox.push_back(request.to_string());
+        }
     }
 
     async fn leave(mut self: Box<Self>) {

@@ -355,6 +355,10 @@ impl Session {
         let mut acts = Vec::new();
         let event = message.plugindata.map(|room| room.data).unwrap_or_default();
         if let Some(code) = event.error_code {
+            if message.transaction.as_deref() != Some("subscribe") {
+                tracing::debug!(code, why = event.error, "a request about streams is refused");
+                return acts;
+            }
             let tries = self.refused.as_ref().map_or(0, |refused| refused.tries) + 1;
             tracing::debug!(code, why = event.error, tries, "streams are refused");
             if let Some(asked) = self.asking.take()
@@ -384,6 +388,15 @@ impl Session {
             acts.extend(self.ask(now));
         }
         acts
+    }
+
+    /// Asks for a keyframe of a track.
+    ///
+    /// In words, not in RTCP: Janus 1.1.2 looks up whose feedback it is by the first receiver report or RTP feedback in a packet, and throws a
+    /// picture loss indication away that comes alone or behind another track's. Sending that is on already and switched on again asks too.
+    pub(crate) fn keyframe(&self, mid: &str) -> Value {
+        let body = json!({"request": "configure", "streams": [{"mid": mid, "send": true}]});
+        self.request(Handle::Media, "keyframe", &body)
     }
 
     /// The answer to an offer of Janus, to be sent.

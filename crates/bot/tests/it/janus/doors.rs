@@ -15,7 +15,7 @@ use super::{
 use crate::orchestrator::{Stage, ended};
 
 fn sends(hz: u32) -> Sends {
-    Sends { voice: Some(tone(hz)) }
+    Sends { voice: Some(tone(hz)), ..Sends::default() }
 }
 
 fn recording(report: &BotReport) -> bool {

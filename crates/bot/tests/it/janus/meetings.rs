@@ -21,7 +21,7 @@ use super::{
 use crate::orchestrator::{PATIENCE, Stage, ended, now};
 
 /// Waits until so many packets were sent.
-async fn sent(person: &Person, packets: u64) {
+pub(crate) async fn sent(person: &Person, packets: u64) {
     let enough = async {
         while person.packets.load(Ordering::Relaxed) < packets {
             tokio::task::yield_now().await;
@@ -30,7 +30,7 @@ async fn sent(person: &Person, packets: u64) {
     tokio::time::timeout(PATIENCE, enough).await.expect("they send");
 }
 
-fn track<'a>(manifest: &'a Manifest, name: &str) -> &'a Track {
+pub(crate) fn track<'a>(manifest: &'a Manifest, name: &str) -> &'a Track {
     let person = manifest.participants.iter().find(|person| person.name == name);
     let person = person.unwrap_or_else(|| panic!("{name} was there: {manifest:#?}"));
     let track = manifest.tracks.iter().find(|track| track.participant_id == person.id);
@@ -38,7 +38,7 @@ fn track<'a>(manifest: &'a Manifest, name: &str) -> &'a Track {
 }
 
 fn voice(hz: u32) -> Sends {
-    Sends { voice: Some(tone(hz)) }
+    Sends { voice: Some(tone(hz)), ..Sends::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,10 +111,12 @@ async fn everyone_has_their_own_voice_in_their_own_file() {
 #[tokio::test]
 async fn a_line_that_is_cut_is_picked_up_again_in_the_same_files() {
     let Some(janus) = Janus::start() else { return };
-    let proxy = Proxy::start(&janus).await;
+    let proxy = Proxy::start(&janus, 0).await;
     let alice = Person::join(&janus, ROOM, "Alice", voice(440)).await;
     let stage = Stage::set().await;
-    let bot = Stage::run(stage.order_for(1, &proxy.link(ROOM)));
+    let mut order = stage.order_for(1, &proxy.link(ROOM));
+    order.auto_leave.after_solo_seconds = Some(1);
+    let bot = Stage::run(order);
     stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
     sent(&alice, 100).await;
     proxy.cut();
@@ -124,13 +126,12 @@ async fn a_line_that_is_cut_is_picked_up_again_in_the_same_files() {
     stage.hears_all(|reports| admitted(reports) == 2).await;
     sent(&alice, alice.packets.load(Ordering::Relaxed) + 100).await;
     assert_eq!(present(&janus, ROOM).await.len(), 2, "the bot is there once");
-    super::person::close(&janus, ROOM).await;
+    alice.leave().await;
     bot.ends().await;
-    alice.vanish().await;
 
     let reports = stage.reports();
     assert!(reports.iter().any(|report| matches!(report, BotReport::Reconnecting)), "{reports:#?}");
-    assert_eq!(ended(&reports).0.leave_reason, Some(LeaveReason::MeetingEnded));
+    assert_eq!(ended(&reports).0.leave_reason, Some(LeaveReason::Solo));
     let manifest = stage.manifest(1);
     assert!(!manifest.complete, "there is a hole: {manifest:#?}");
     assert_eq!((manifest.participants.len(), manifest.tracks.len()), (1, 1), "{manifest:#?}");
@@ -159,4 +160,48 @@ async fn a_meeting_over_tls_is_joined_by_its_certificate_only() {
     bot.ends().await;
     assert!(!stage.reports().iter().any(|report| matches!(report, BotReport::Admitted)));
     alice.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_muted_or_drops_out_and_comes_back_is_one_person_in_the_manifest() {
+    let Some(janus) = Janus::start() else { return };
+    let alice = Person::join(&janus, ROOM, "Alice", voice(440)).await;
+    let bob = Person::join(&janus, ROOM, "Bob", voice(880)).await;
+    let stage = Stage::set().await;
+    let mut order = stage.order_for(1, &janus.link(ROOM, ""));
+    order.auto_leave.after_solo_seconds = Some(1);
+    let bot = Stage::run(order);
+    stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+    let left = |report: &BotReport| matches!(report, BotReport::ParticipantLeft { .. });
+
+    sent(&bob, 100).await;
+    bob.mute(true);
+    sent(&alice, alice.packets.load(Ordering::Relaxed) + 50).await;
+    bob.mute(false);
+    sent(&bob, 150).await;
+    alice.vanish().await;
+    stage.hears(left).await;
+    let alice = Person::join(&janus, ROOM, "Alice", voice(440)).await;
+    sent(&alice, 100).await;
+    alice.leave().await;
+    bob.leave().await;
+    bot.ends().await;
+
+    let manifest = stage.manifest(1);
+    assert_eq!(manifest.participants.len(), 2, "{manifest:#?}");
+    assert_eq!(manifest.tracks.len(), 2, "{manifest:#?}");
+    let gap =
+        |name: &str| track(&manifest, name).gaps.iter().map(|gap| gap.end_ms - gap.start_ms).max();
+    assert!(gap("Bob").is_some_and(|gap| (900..2_000).contains(&gap)), "{manifest:#?}");
+    assert!(gap("Alice").is_some(), "{manifest:#?}");
+    let reasons = |name: &str| {
+        let gaps = &track(&manifest, name).gaps;
+        gaps.iter().map(|gap| gap.reason.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (reasons("Alice"), reasons("Bob")),
+        (vec!["absent".to_owned()], vec!["muted".to_owned()])
+    );
+    let alice = track(&manifest, "Alice");
+    assert!(length_ms(&stage.folder(1).join(&alice.file)).abs_diff(alice.duration_ms) < 40);
 }

@@ -5,3 +5,4 @@ mod media;
 mod meetings;
 mod person;
 mod proxy;
+mod video;

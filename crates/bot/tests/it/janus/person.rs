@@ -22,7 +22,7 @@ use tokio_tungstenite::{
 };
 use xtask::janus::{Janus, ROOM, SECRET};
 
-use super::media::Frames;
+use super::media::{Frames, Pictures};
 
 /// Reached only when something is wrong.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -72,7 +72,7 @@ impl Line {
         self.socket.send(Message::text(message.to_string())).await.unwrap();
         let answered = async {
             loop {
-                let heard = self.hear().await.expect("Janus answers");
+                let heard = self.hear().await.unwrap_or_else(|| panic!("no answer to {message}"));
                 if heard["transaction"] == transaction.as_str() && heard["janus"] != "ack" {
                     return heard;
                 }
@@ -100,9 +100,12 @@ impl Line {
 #[derive(Clone, Default)]
 pub(crate) struct Sends {
     pub(crate) voice: Option<Frames>,
+    pub(crate) camera: Option<Pictures>,
+    pub(crate) screen: Option<Pictures>,
 }
 
 enum Do {
+    Mute(bool),
     Leave,
     Vanish,
 }
@@ -124,8 +127,16 @@ impl Person {
         let join = json!({"request": "join", "ptype": "publisher", "room": room, "display": name, "pin": xtask::janus::PIN});
         let joined = line.request(handle, join, None).await;
         assert_eq!(joined["plugindata"]["data"]["videoroom"], "joined", "{joined}");
-        let (tracks, offer) = peer.offer(&[(Kind::Audio, name.to_owned())]).unwrap();
-        let publish = json!({"request": "publish"});
+        let mut kinds = vec![(Kind::Audio, name.to_owned())];
+        kinds.extend(sends.camera.iter().map(|_| (Kind::Video, format!("{name}-camera"))));
+        kinds.extend(sends.screen.iter().map(|_| (Kind::Video, format!("{name}-screen"))));
+        let (tracks, offer) = peer.offer(&kinds).unwrap();
+        let mut descriptions = Vec::new();
+        if sends.screen.is_some() {
+            let mid = tracks.last().unwrap().to_string();
+            descriptions.push(json!({"mid": mid, "description": "shared screen"}));
+        }
+        let publish = json!({"request": "publish", "descriptions": descriptions});
         let jsep = json!({"type": "offer", "sdp": offer});
         let answer = line.request(handle, publish, Some(jsep)).await;
         let answer = answer["jsep"]["sdp"].as_str().unwrap_or_else(|| panic!("{answer}"));
@@ -135,9 +146,23 @@ impl Person {
         }
         let (orders, heard) = mpsc::unbounded_channel();
         let packets = Arc::new(AtomicU64::new(0));
-        let sending =
-            Sending { line, handle, peer, voice: tracks[0], sends, packets: Arc::clone(&packets) };
+        let films = sends.camera.into_iter().chain(sends.screen);
+        let sending = Sending {
+            line,
+            handle,
+            peer,
+            voice: tracks[0],
+            films: tracks[1..].iter().copied().zip(films).map(Film::new).collect(),
+            sound: sends.voice,
+            packets: Arc::clone(&packets),
+            muted: false,
+        };
         Self { packets, orders, task: tokio::spawn(sending.run(heard)) }
+    }
+
+    /// Sends no sound, or some again.
+    pub(crate) fn mute(&self, mute: bool) {
+        self.orders.send(Do::Mute(mute)).unwrap();
     }
 
     /// Leaves as one does.
@@ -159,8 +184,23 @@ struct Sending {
     handle: u64,
     peer: Peer,
     voice: TrackId,
-    sends: Sends,
+    sound: Option<Frames>,
+    films: Vec<Film>,
     packets: Arc<AtomicU64>,
+    muted: bool,
+}
+
+/// A film that is shown.
+struct Film {
+    track: TrackId,
+    pictures: Pictures,
+    next: usize,
+}
+
+impl Film {
+    fn new((track, pictures): (TrackId, Pictures)) -> Self {
+        Self { track, pictures, next: 0 }
+    }
 }
 
 impl Sending {
@@ -172,6 +212,7 @@ impl Sending {
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
+                    Some(Do::Mute(mute)) => self.muted = mute,
                     Some(Do::Leave) => {
                         self.line.request(self.handle, json!({"request": "leave"}), None).await;
                         self.peer.close();
@@ -179,7 +220,12 @@ impl Sending {
                     }
                     Some(Do::Vanish) | None => return,
                 },
-                event = self.peer.next() => { event.unwrap(); }
+                event = self.peer.next() => if let Event::KeyframeWanted { track } = event.unwrap() {
+                    let film = self.films.iter_mut().find(|film| film.track == track).unwrap();
+                    if film.pictures.restarts {
+                        film.next = 0;
+                    }
+                },
                 _ = ticks.tick() => {
                     self.send(number);
                     number += 1;
@@ -190,11 +236,18 @@ impl Sending {
         }
     }
 
+    /// What is due at the `number`th step of 20 ms.
     fn send(&mut self, number: u64) {
         if !self.peer.is_connected() {
             return;
         }
-        let Some(voice) = self.sends.voice.as_ref() else { return };
+        for film in self.films.iter_mut().filter(|_| number.is_multiple_of(2)) {
+            let frames = &film.pictures.frames;
+            let picture = Arc::clone(&frames[film.next % frames.len()]);
+            film.next += 1;
+            self.peer.send_picture(film.track, 90_000 + number * 1_800, picture).unwrap();
+        }
+        let Some(voice) = self.sound.as_ref().filter(|_| !self.muted) else { return };
         let data = Arc::clone(&voice[usize::try_from(number).unwrap() % voice.len()]);
         let packet =
             AudioPacket { rtp_time: 48_000 + number * 960, level_dbov: -20, voice: true, data };

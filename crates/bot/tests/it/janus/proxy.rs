@@ -1,10 +1,24 @@
-//! What stands between a bot and its meeting: a proxy that can cut the line.
+//! What stands between a bot and its meeting: a proxy that can cut the line, and lose packets.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     sync::watch,
+};
+use tokio_tungstenite::{
+    accept_hdr_async, connect_async,
+    tungstenite::{
+        ClientRequestBuilder,
+        handshake::server::{Request, Response},
+    },
 };
 use xtask::janus::Janus;
 
@@ -13,20 +27,24 @@ pub(crate) struct Proxy {
     address: SocketAddr,
     /// Counts up with every cut.
     cuts: watch::Sender<u32>,
+    /// Datagrams that went lost on their way to the bot.
+    pub(crate) lost: Arc<AtomicU64>,
 }
 
 impl Proxy {
-    pub(crate) async fn start(janus: &Janus) -> Self {
+    /// Loses `percent` of the datagrams that go to the bot.
+    pub(crate) async fn start(janus: &Janus, percent: u64) -> Self {
         let listener = TcpListener::bind((janus.near(), 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (cuts, cut) = watch::channel(0);
-        let janus = janus.address();
+        let lost = Arc::new(AtomicU64::new(0));
+        let way = Way { janus: janus.address(), percent, lost: Arc::clone(&lost) };
         tokio::spawn(async move {
             while let Ok((bot, _)) = listener.accept().await {
-                tokio::spawn(pass(bot, janus.clone(), cut.clone()));
+                tokio::spawn(pass(bot, way.clone(), cut.clone()));
             }
         });
-        Self { address, cuts }
+        Self { address, cuts, lost }
     }
 
     /// The link of a meeting, through the proxy.
@@ -40,11 +58,83 @@ impl Proxy {
     }
 }
 
-async fn pass(mut bot: TcpStream, janus: String, mut cut: watch::Receiver<u32>) {
+#[derive(Clone)]
+struct Way {
+    janus: String,
+    percent: u64,
+    lost: Arc<AtomicU64>,
+}
+
+async fn pass(bot: TcpStream, way: Way, mut cut: watch::Receiver<u32>) {
     cut.mark_unchanged();
-    let mut janus = TcpStream::connect(janus).await.unwrap();
-    tokio::select! {
-        _ = cut.changed() => {}
-        _ = tokio::io::copy_bidirectional(&mut bot, &mut janus) => {}
+    #[expect(clippy::result_large_err, reason = "the callback's type is given")]
+    let protocol = |_: &Request, mut response: Response| {
+        response.headers_mut().insert("Sec-WebSocket-Protocol", "janus-protocol".parse().unwrap());
+        Ok(response)
+    };
+    let mut bot = accept_hdr_async(bot, protocol).await.unwrap();
+    let request = ClientRequestBuilder::new(format!("ws://{}/", way.janus).parse().unwrap())
+        .with_sub_protocol("janus-protocol");
+    let (mut janus, _) = connect_async(request).await.unwrap();
+    loop {
+        tokio::select! {
+            _ = cut.changed() => return,
+            said = bot.next() => match said {
+                Some(Ok(word)) => janus.send(word).await.unwrap(),
+                _ => return,
+            },
+            said = janus.next() => match said {
+                Some(Ok(word)) => {
+                    let word = match word.to_text() {
+                        Ok(text) if text.contains(" typ host") => detour(text, &way).await.into(),
+                        _ => word,
+                    };
+                    if bot.send(word).await.is_err() { return }
+                }
+                _ => return,
+            },
+        }
+    }
+}
+
+/// The description with its candidates replaced by relays to them.
+async fn detour(text: &str, way: &Way) -> String {
+    let ip = way.janus.split(':').next().unwrap();
+    let mut out = text.to_owned();
+    for part in text.split(" typ host").filter(|part| part.contains("candidate:")) {
+        let port: u16 = part.rsplit(' ').next().unwrap().parse().unwrap();
+        let near = ip
+            .rsplit_once('.')
+            .map(|(net, host)| format!("{net}.{}", host.parse::<u8>().unwrap() - 1));
+        let relay = UdpSocket::bind((near.unwrap(), 0)).await.unwrap();
+        let here = relay.local_addr().unwrap();
+        out = out.replace(
+            &format!("{ip} {port} typ host"),
+            &format!("{} {} typ host", here.ip(), here.port()),
+        );
+        let there: SocketAddr = format!("{ip}:{port}").parse().unwrap();
+        tokio::spawn(relay_datagrams(relay, there, way.clone()));
+    }
+    out
+}
+
+async fn relay_datagrams(relay: UdpSocket, there: SocketAddr, way: Way) {
+    let mut datagram = vec![0; 2_000];
+    let mut bot = None;
+    let mut dice = 42_u64;
+    while let Ok((length, from)) = relay.recv_from(&mut datagram).await {
+        if from != there {
+            bot = Some(from);
+            let _ = relay.send_to(&datagram[..length], there).await;
+        } else if let Some(bot) = bot {
+            dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            if (dice >> 33) % 100 < way.percent {
+                way.lost.fetch_add(1, Ordering::Relaxed);
+            } else {
+                let _ = relay.send_to(&datagram[..length], bot).await;
+            }
+        }
     }
 }

@@ -1,0 +1,332 @@
+//! Frames on their way into files: which file, in which order of time, and what is missing before them.
+
+use std::{collections::hash_map::Entry, io};
+
+use meetbot_rtc::{Frame, Kind, TrackId};
+use meetbot_types::bot::MediaKind;
+
+use super::{
+    NETWORK_LOSS, Recording,
+    clock::SenderClock,
+    filename,
+    journal::{Content, Line},
+    opus,
+    track::{Packet, TrackFile, Written},
+    video::VideoFile,
+};
+use crate::meeting::Source;
+
+/// Louder than this is speech, in dBov; noise of a quiet room is below.
+const SPEECH_DBOV: i8 = -50;
+/// A pause in speech that is shorter does not end it.
+const SPEECH_GAP_MS: u64 = 500;
+/// More lost packets at once are a sender that began to count anew.
+const MAX_LOST: u64 = 3000;
+/// A keyframe is asked for this often, until one is written.
+const ASK_EVERY_MS: u64 = 1_000;
+
+/// What became of a frame.
+#[derive(Debug, Default)]
+pub(crate) struct Recorded {
+    /// It is the first of this attempt, and on disk.
+    pub(crate) first: bool,
+    /// Someone speaks in it.
+    pub(crate) speech: bool,
+    /// Its sender is to be asked for a keyframe.
+    pub(crate) keyframe_wanted: bool,
+}
+
+/// Which file a frame belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    /// By the first id.
+    pub(super) person: String,
+    video: bool,
+    source: Source,
+}
+
+/// Something that someone sends, and its file.
+#[derive(Debug)]
+pub(super) struct Writing {
+    /// `None` before there is something that a file can begin with.
+    file: Option<Media>,
+    name: String,
+    /// The meeting's track it comes on.
+    on: TrackId,
+    last_sequence: u64,
+    clock: SenderClock,
+    /// When a keyframe was asked for last.
+    asked_ms: Option<u64>,
+    /// They left since the last frame.
+    pub(super) absent: bool,
+}
+
+#[derive(Debug)]
+enum Media {
+    Sound(TrackFile),
+    Pictures(VideoFile),
+}
+
+impl Writing {
+    fn new(frame: &Frame) -> Self {
+        Self {
+            file: None,
+            name: String::new(),
+            on: frame.track,
+            last_sequence: frame.sequence.start().saturating_sub(1),
+            clock: SenderClock::default(),
+            asked_ms: None,
+            absent: false,
+        }
+    }
+
+    /// Whether anything of it is in a file.
+    pub(super) const fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Frames will be missing.
+    pub(super) fn interrupt(&mut self) {
+        if let Some(Media::Pictures(file)) = &mut self.file {
+            file.interrupt();
+        }
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<u64> {
+        match &mut self.file {
+            Some(Media::Sound(file)) => file.flush(),
+            Some(Media::Pictures(file)) => file.flush(),
+            None => Ok(0),
+        }
+    }
+
+    pub(super) fn close(self) -> io::Result<()> {
+        match self.file {
+            Some(Media::Sound(file)) => file.close().map(|_| ()),
+            Some(Media::Pictures(file)) => file.close().map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// How many packets before this frame never came.
+    fn lost_before(&mut self, frame: &Frame) -> u64 {
+        if self.on != frame.track {
+            self.on = frame.track;
+            self.clock = SenderClock::default();
+            self.interrupt();
+            return 0;
+        }
+        let lost = frame.sequence.start().saturating_sub(self.last_sequence + 1);
+        if lost > MAX_LOST { 0 } else { lost }
+    }
+
+    /// Whether to ask for a keyframe now.
+    fn ask(&mut self, at_ms: u64) -> bool {
+        let due = self.asked_ms.is_none_or(|asked| at_ms >= asked + ASK_EVERY_MS);
+        if due {
+            self.asked_ms = Some(at_ms);
+        }
+        due
+    }
+}
+
+impl Recording {
+    /// Writes a frame of what someone sends.
+    pub(crate) fn frame(
+        &mut self,
+        participant: &str,
+        source: Source,
+        frame: &Frame,
+    ) -> io::Result<Recorded> {
+        let packets = frame.sequence.end() - frame.sequence.start() + 1;
+        self.counters.add(|counters| counters.packets_received += packets);
+        let at_ms = self.at_ms(frame.arrived);
+        let video = frame.kind == Kind::Video;
+        let speech = source == Source::Microphone
+            && !video
+            && is_speech(frame.level_dbov, frame.voice, frame.data.len());
+        // A frame of the pause may be handled only after it.
+        if !self.writes() || self.was_paused(at_ms) {
+            return Ok(Recorded { speech, ..Recorded::default() });
+        }
+        let (person, name) = self.people.of(participant);
+        let (person, name) = (person.to_owned(), name.to_owned());
+        let key = Key { person: person.clone(), video, source };
+        let aligned_ms = self.aligned(&key, frame);
+        let first = !self.has_begun();
+        if !self.begin(&key, &name, frame, at_ms)? {
+            let writing = self.tracks.get_mut(&key);
+            let keyframe_wanted = video && writing.is_some_and(|writing| writing.ask(at_ms));
+            return Ok(Recorded { speech, keyframe_wanted, first: false });
+        }
+        let Some(writing) = self.tracks.get_mut(&key) else { return Ok(Recorded::default()) };
+        let lost = writing.lost_before(frame);
+        let written = match &mut writing.file {
+            Some(Media::Sound(file)) => {
+                file.write(&Packet { rtp_time: frame.rtp_time, at_ms, data: &frame.data })
+            }
+            Some(Media::Pictures(file)) => file.write(frame, at_ms, aligned_ms),
+            None => None,
+        };
+        let Some(written) = written else {
+            let keyframe_wanted = video && writing.ask(at_ms);
+            return Ok(Recorded { speech, keyframe_wanted, first: false });
+        };
+        writing.last_sequence = *frame.sequence.end();
+        let absent = std::mem::take(&mut writing.absent);
+        let file = writing.name.clone();
+        self.note_gap(file, at_ms, &written, lost, absent)?;
+        self.counters.add(|counters| {
+            counters.packets_written += packets;
+            counters.packets_lost += lost;
+        });
+        if speech {
+            self.speech(&person, at_ms, at_ms + written.duration_ms)?;
+        }
+        if first {
+            self.flush()?;
+        }
+        Ok(Recorded { first, speech, keyframe_wanted: false })
+    }
+
+    /// Where in the recording a picture belongs by its sender's clock, put beside the same person's voice, in ms.
+    fn aligned(&mut self, key: &Key, frame: &Frame) -> Option<f64> {
+        let writing = self.tracks.get_mut(key)?;
+        writing.clock.hear(frame.sender_report, frame.clock_rate);
+        let moment = writing.clock.at(frame.rtp_time, frame.clock_rate)?;
+        let voice = Key { person: key.person.clone(), video: false, source: Source::Microphone };
+        let voice = self.tracks.get(&voice).filter(|_| key.video)?;
+        let Some(Media::Sound(file)) = &voice.file else { return None };
+        let (rtp_time, recorded_ms) = file.anchor();
+        Some(recorded_ms + voice.clock.since(rtp_time, moment, opus::TICKS_PER_SECOND)?)
+    }
+
+    /// Begins a file where there is none for this codec yet. Answers whether there is one.
+    fn begin(&mut self, key: &Key, name: &str, frame: &Frame, at_ms: u64) -> io::Result<bool> {
+        let writing = match self.tracks.entry(key.clone()) {
+            Entry::Occupied(writing) => writing.into_mut(),
+            Entry::Vacant(place) => place.insert(Writing::new(frame)),
+        };
+        match &writing.file {
+            Some(Media::Sound(_)) => return Ok(true),
+            Some(Media::Pictures(file)) if file.codec() == frame.codec => return Ok(true),
+            _ => {}
+        }
+        let prefix = match (key.video, key.source) {
+            (false, _) => "audio",
+            (true, Source::Screen) => "screen",
+            (true, _) => "video",
+        };
+        let file = filename::unique(prefix, name, self.attempt, |file| self.taken.contains(file));
+        let path = self.folder.join(&file);
+        let (media, start_ms) = if key.video {
+            let Some(pictures) = VideoFile::create(&path, frame, at_ms)? else { return Ok(false) };
+            let start_ms = pictures.start_ms();
+            (Media::Pictures(pictures), start_ms)
+        } else {
+            let packet = Packet { rtp_time: frame.rtp_time, at_ms, data: &frame.data };
+            if frame.codec != "opus" || opus::ticks(packet.data).is_none() {
+                return Ok(false);
+            }
+            let sound = TrackFile::create(&path, &packet)?;
+            let start_ms = sound.start_ms();
+            (Media::Sound(sound), start_ms)
+        };
+        self.taken.insert(file.to_lowercase());
+        let content = Content {
+            kind: if key.video { MediaKind::Video } else { MediaKind::Audio },
+            source: key.source.word().to_owned(),
+            codec: frame.codec.to_owned(),
+        };
+        self.journal.push(&Line::Track {
+            attempt: self.attempt,
+            at_ms: start_ms,
+            file: file.clone(),
+            participant_id: key.person.clone(),
+            content,
+        })?;
+        // Before the file's first byte, so that no file is ever without its line.
+        self.journal.flush()?;
+        writing.name = file;
+        // A sender that took another codec: the file before is whole as it is.
+        match writing.file.replace(media) {
+            Some(Media::Pictures(before)) => before.close().map(|_| true),
+            _ => Ok(true),
+        }
+    }
+
+    fn note_gap(
+        &mut self,
+        file: String,
+        at_ms: u64,
+        written: &Written,
+        lost: u64,
+        absent: bool,
+    ) -> io::Result<()> {
+        if written.filled.is_none() && lost == 0 {
+            return Ok(());
+        }
+        let (start_ms, end_ms) = written.filled.unwrap_or((at_ms, at_ms));
+        let within =
+            |moment: Option<u64>| moment.is_some_and(|at| at + 20 >= start_ms && at <= end_ms + 20);
+        let reason = if within(self.last_pause_end_ms) {
+            "paused"
+        } else if within(self.lost_at_ms) {
+            NETWORK_LOSS
+        } else if absent {
+            "absent"
+        } else if lost > 0 {
+            "packet_loss"
+        } else {
+            "muted"
+        };
+        self.journal.push(&Line::Gap { file, start_ms, end_ms, reason: reason.to_owned(), lost })
+    }
+
+    fn speech(&mut self, id: &str, start_ms: u64, end_ms: u64) -> io::Result<()> {
+        match self.speech.get_mut(id) {
+            Some((_, end)) if start_ms <= *end + SPEECH_GAP_MS => *end = end_ms,
+            _ => {
+                self.end_speech(id)?;
+                self.speech.insert(id.to_owned(), (start_ms, end_ms));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn end_speech(&mut self, id: &str) -> io::Result<()> {
+        if let Some((start_ms, end_ms)) = self.speech.remove(id) {
+            self.journal.push(&Line::Speaking { id: id.to_owned(), start_ms, end_ms })?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a packet is speech: by the level that its sender measured, not by its being there.
+fn is_speech(level_dbov: Option<i8>, voice: Option<bool>, bytes: usize) -> bool {
+    match (level_dbov, voice) {
+        (Some(level), voice) => level > SPEECH_DBOV && voice != Some(false),
+        // A sender that tells no level sends next to nothing while it is silent.
+        (None, voice) => voice.unwrap_or(bytes > 10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_speech;
+
+    #[test]
+    fn noise_is_silence_and_quiet_speech_is_not() {
+        for (level, voice, speech) in [
+            (Some(-60), None, false),
+            (Some(-127), Some(true), false),
+            (Some(-45), None, true),
+            (Some(-45), Some(false), false),
+            (Some(-20), Some(true), true),
+            (None, Some(true), true),
+        ] {
+            assert_eq!(is_speech(level, voice, 80), speech, "{level:?} {voice:?}");
+        }
+        assert!(is_speech(None, None, 80) && !is_speech(None, None, 3));
+    }
+}

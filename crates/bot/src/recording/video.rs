@@ -1,0 +1,138 @@
+//! A file of pictures: as they were received, from one that a decoder can start with, and without any that it could not show.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    path::Path,
+};
+
+use meetbot_rtc::Frame;
+
+use super::{
+    picture::{self, Start},
+    track::{MAX_DRIFT_MS, Written},
+    webm::{self, Blocks, KEYFRAME},
+};
+
+/// A picture is shown at least this long when nothing says more.
+const LEAST_MS: u64 = 33;
+/// Without a picture for this long, nothing was sent: a still screen sends seldom, but it sends.
+const SILENT_MS: u64 = 5_000;
+
+/// A file that is being written.
+#[derive(Debug)]
+pub(crate) struct VideoFile {
+    file: File,
+    buffer: Vec<u8>,
+    blocks: Blocks,
+    codec: &'static str,
+    start_ms: u64,
+    /// The sender's time (in ticks) and the file's time (in ms) of the same moment.
+    anchor: (u64, u64),
+    /// The file's time of the last picture.
+    last_ms: Option<u64>,
+    /// Pictures are missing: what follows shows nothing right before the next keyframe.
+    broken: bool,
+}
+
+impl VideoFile {
+    /// Begins a file, if a decoder could start with this frame.
+    pub(crate) fn create(path: &Path, frame: &Frame, at_ms: u64) -> io::Result<Option<Self>> {
+        let Some(start) = Self::start(frame) else { return Ok(None) };
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        Ok(Some(Self {
+            file,
+            buffer: webm::video_header(frame.codec, &start),
+            blocks: Blocks::default(),
+            codec: frame.codec,
+            start_ms: at_ms,
+            anchor: (frame.rtp_time, 0),
+            last_ms: None,
+            broken: false,
+        }))
+    }
+
+    fn start(frame: &Frame) -> Option<Start> {
+        frame.keyframe.then(|| picture::start(frame.codec, &frame.data)).flatten()
+    }
+
+    /// When the file begins, in ms of the recording.
+    pub(crate) const fn start_ms(&self) -> u64 {
+        self.start_ms
+    }
+
+    /// The codec of its pictures.
+    pub(crate) const fn codec(&self) -> &'static str {
+        self.codec
+    }
+
+    /// Pictures will be missing: the next that is written is a keyframe.
+    pub(crate) const fn interrupt(&mut self) {
+        self.broken = true;
+    }
+
+    /// Takes a picture that came at `at_ms` of the recording. `aligned_ms` is where it belongs by the sender's clock, where that is known.
+    /// `None`: it could not be shown, and a keyframe is needed.
+    pub(crate) fn write(
+        &mut self,
+        frame: &Frame,
+        at_ms: u64,
+        aligned_ms: Option<f64>,
+    ) -> Option<Written> {
+        self.broken |= !frame.contiguous && !frame.keyframe;
+        let restarts = self.broken;
+        if self.broken && Self::start(frame).is_none() {
+            return None;
+        }
+        self.broken = false;
+        let at = self.place(frame.rtp_time, at_ms, aligned_ms);
+        let at = self.last_ms.map_or(at, |last| at.max(last + 1));
+        let mut written = Written { filled: None, duration_ms: LEAST_MS };
+        if let Some(last) = self.last_ms
+            && (restarts || at > last + SILENT_MS)
+        {
+            written.filled = Some((self.start_ms + last, self.start_ms + at));
+        }
+        let flags = if frame.keyframe { KEYFRAME } else { 0 };
+        self.blocks.push(&mut self.buffer, at, flags, &picture::stored(self.codec, &frame.data));
+        self.last_ms = Some(at);
+        Some(written)
+    }
+
+    /// Where in the file a picture belongs: by the sender's clock, as long as that agrees with ours.
+    fn place(&mut self, rtp_time: u64, at_ms: u64, aligned_ms: Option<f64>) -> u64 {
+        let ours = at_ms.saturating_sub(self.start_ms);
+        let (rtp, file) = self.anchor;
+        let agrees = |theirs: &u64| theirs.abs_diff(ours) <= MAX_DRIFT_MS;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is rounded, and not below 0"
+        )]
+        let aligned =
+            aligned_ms.map(|ms| (ms - self.start_ms as f64).round().max(0.0) as u64).filter(agrees);
+        let by_rtp = || {
+            let since = rtp_time.checked_sub(rtp)?;
+            Some(file.saturating_add(since / webm::VIDEO_TICKS_PER_MS)).filter(agrees)
+        };
+        aligned.or_else(by_rtp).unwrap_or_else(|| {
+            // The sender began to count anew, or lies.
+            self.anchor = (rtp_time, ours);
+            ours
+        })
+    }
+
+    /// Hands what was taken to the system; answers how many bytes.
+    pub(crate) fn flush(&mut self) -> io::Result<u64> {
+        let bytes = self.buffer.len() as u64;
+        super::write_all(&mut self.file, &mut self.buffer)?;
+        Ok(bytes)
+    }
+
+    /// Ends the file; it is on disk after this.
+    pub(crate) fn close(mut self) -> io::Result<u64> {
+        let bytes = self.flush()?;
+        self.file.sync_all()?;
+        Ok(bytes)
+    }
+}
