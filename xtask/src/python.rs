@@ -97,7 +97,7 @@ fn wheel(interpreters: &BTreeMap<u32, PathBuf>, flags: &[&str]) -> anyhow::Resul
     let tools = Venv::new("tools", interpreter)?;
     step("maturin", tools.run(&["-m", "pip", "install", "--quiet", MATURIN]))?;
     let (sources, wheels) = (emptied("sdist")?, emptied("wheels")?);
-    let mut pack = tools.run(&["-m", "maturin", "sdist", "--quiet", "--out"]);
+    let mut pack = tools.run(&["-m", "maturin", "sdist", "--out"]);
     pack.arg(&sources);
     step("source distribution", pack)?;
     let mut unpack = tools.run(&["-m", "tarfile", "--extract"]);

@@ -168,6 +168,7 @@ MODELS = {
     "deletion_receipt": "DeletionReceipt",
     "erasure_receipt": "ErasureReceipt",
     "delivery": "Delivery",
+    "host": "Host",
     "timeline_event": "TimelineEvent",
     "webhook_event": "WebhookEvent",
 }

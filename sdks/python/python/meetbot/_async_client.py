@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         DeliveryPage,
         DeletionReceipt,
         ErasureReceipt,
+        Host,
         Manifest,
         ManifestFile,
         TimelineEvent,
@@ -589,6 +590,19 @@ class AsyncMeetBot:
             forbidden
         """
         return await self._call(_calls.erase_consumer(confirm), timeout)
+
+    async def host(self, *, timeout: float | None = None) -> Host:
+        """The machine of the server, and how much the server does on it (`GET /api/v1/admin/host`, scope `admin`).
+
+        Example:
+            >>> from meetbot import MeetbotForbiddenError
+            >>> try:
+            ...     print((await mb.host()).bots.running)
+            ... except MeetbotForbiddenError as error:
+            ...     print(error.code)
+            forbidden
+        """
+        return await self._call(_calls.host(), timeout)
 
     async def deliveries(
         self,

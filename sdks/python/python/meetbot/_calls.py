@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         DeletionReceipt,
         ErasureReceipt,
         EventPage,
+        Host,
         Manifest,
     )
 
@@ -135,6 +136,10 @@ def delete_recording(job_id: str) -> Call[DeletionReceipt]:
 def erase_consumer(confirm: str) -> Call[ErasureReceipt]:
     path = api_path(("consumers", "me"), (("confirm", confirm),))
     return Call("DELETE", path, "ErasureReceipt")
+
+
+def host() -> Call[Host]:
+    return Call("GET", "/api/v1/admin/host", "Host")
 
 
 def events(job_id: str, cursor: str | None = None) -> Call[EventPage]:

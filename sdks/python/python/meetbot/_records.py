@@ -151,6 +151,57 @@ class ErasureReceipt(Model):
     removed: list[RemovedObject]
 
 
+class HostCpu(Model):
+    """The processors of a server's machine."""
+
+    cores: int
+    used_percent: float
+    """How busy all of them are together, from 0 to 100."""
+    load1: float
+    load5: float
+    load15: float
+
+
+class HostMemory(Model):
+    """The memory of a server's machine."""
+
+    total_bytes: int
+    used_bytes: int
+    server_bytes: int
+    """What the server uses of it, with its bots."""
+
+
+class HostDisk(Model):
+    """The disk that holds the server's data."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+class HostBots(Model):
+    """The bots of a server."""
+
+    running: int
+    max: int
+
+
+class Host(Model):
+    """The machine of a server, and what the server does on it."""
+
+    version: str
+    uptime_seconds: int
+    draining: bool
+    """Whether it is stopping: it takes no more jobs then."""
+    cpu: HostCpu
+    memory: HostMemory
+    disk: HostDisk
+    bots: HostBots
+    jobs: dict[str, int]
+    """How many jobs there are in each status, all consumers' together."""
+    webhook_backlog: int
+    """How many webhooks have neither arrived nor been given up."""
+
+
 class Participant(Model):
     """Someone in the meeting."""
 
