@@ -479,6 +479,14 @@ mod tests {
     }
 
     #[test]
+    fn no_spelling_of_an_address_that_is_not_public_is_a_meetings_host() {
+        for host in crate::webhooks::spellings::LITERALS {
+            let body = json!({"meetingUrl": format!("janus+ws://{host}/?room=1")}).to_string();
+            assert!(read(true, &body).is_err(), "{host:?}");
+        }
+    }
+
+    #[test]
     fn metadata_is_kept_to_the_letter_and_bounded() {
         let body =
             r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers","metadata":{"n": 1e400}}"#;

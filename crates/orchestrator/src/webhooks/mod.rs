@@ -8,4 +8,4 @@ pub(crate) mod schedule;
 pub(crate) mod sender;
 
 #[cfg(test)]
-mod spellings;
+pub(crate) mod spellings;

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Hosts that are an address, in every spelling: refused when a job is created.
-const LITERALS: &[&str] = &[
+pub(crate) const LITERALS: &[&str] = &[
     // Loopback: plain, decimal, octal, hexadecimal, short and mixed.
     "127.0.0.1",
     "127.255.255.254",
