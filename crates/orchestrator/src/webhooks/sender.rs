@@ -18,6 +18,8 @@ use crate::{
 const POLL: Duration = Duration::from_secs(5);
 /// The same while every place is taken: a try that takes long makes room without having ended.
 const POLL_FULL: Duration = Duration::from_millis(200);
+/// How many endpoints that may not answer are taken in one transaction: the store is not to be held up by many of them.
+const UNPROVEN_AT_A_TIME: u32 = 32;
 
 /// Sends deliveries until it is stopped.
 pub(crate) struct Sender {
@@ -53,7 +55,9 @@ impl Sender {
                 end(&mut lanes, ended);
             }
             let now = clock.now();
-            let taken = store.due_deliveries(lanes.room(now.steady), now).await;
+            let mut room = lanes.room(now.steady);
+            room.unproven = room.unproven.min(UNPROVEN_AT_A_TIME);
+            let taken = store.due_deliveries(room, now).await;
             let Taken { due, next } = taken.unwrap_or_else(|error| {
                 tracing::warn!(%error, "the outbox cannot be read");
                 Taken { due: Vec::new(), next: None }
