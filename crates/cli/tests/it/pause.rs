@@ -98,9 +98,10 @@ fn a_tone_that_sounds_only_during_the_pause_is_in_no_file() {
     for track in &manifest.tracks {
         let gap =
             track.gaps.iter().find(|gap| gap.reason == "paused").expect("the gap has its reason");
-        assert!(
-            gap.start_ms.abs_diff(pause.start_ms) <= 60 && gap.end_ms.abs_diff(pause.end_ms) <= 60,
-            "{gap:?} {pause:?}"
-        );
+        // What waits in the socket when the pause begins or ends is left out too: the gap may be wider than the pause, never narrower.
+        let begins =
+            (pause.start_ms.saturating_sub(500)..=pause.start_ms + 20).contains(&gap.start_ms);
+        let ends = (pause.end_ms - 20..=pause.end_ms + 500).contains(&gap.end_ms);
+        assert!(begins && ends, "{gap:?} {pause:?}");
     }
 }
