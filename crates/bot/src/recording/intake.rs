@@ -22,6 +22,8 @@ const SPEECH_DBOV: i8 = -50;
 const SPEECH_GAP_MS: u64 = 500;
 /// More lost packets at once are a sender that began to count anew.
 const MAX_LOST: u64 = 3000;
+/// A file's time begins with its first packet, which may have come this late on a busy machine: so far beside a gap its reason is looked for.
+const LATE_MS: u64 = 250;
 /// A keyframe is asked for this often, until one is written.
 const ASK_EVERY_MS: u64 = 1_000;
 
@@ -141,6 +143,7 @@ impl Recording {
         let packets = frame.sequence.end() - frame.sequence.start() + 1;
         self.counters.add(|counters| counters.packets_received += packets);
         let at_ms = self.at_ms(frame.arrived);
+        self.heard_ms = self.heard_ms.max(at_ms);
         let video = frame.kind == Kind::Video;
         let speech = source == Source::Microphone
             && !video
@@ -267,19 +270,13 @@ impl Recording {
             return Ok(());
         }
         let (start_ms, end_ms) = written.filled.unwrap_or((at_ms, at_ms));
-        let within =
-            |moment: Option<u64>| moment.is_some_and(|at| at + 20 >= start_ms && at <= end_ms + 20);
-        let reason = if within(self.last_pause_end_ms) {
-            "paused"
-        } else if within(self.lost_at_ms) {
-            NETWORK_LOSS
-        } else if absent {
-            "absent"
-        } else if lost > 0 {
-            "packet_loss"
-        } else {
-            "muted"
+        let happened = Happened {
+            pause_ended_ms: self.last_pause_end_ms,
+            way_lost_ms: self.lost_at_ms,
+            absent,
+            lost,
         };
+        let reason = happened.reason_of(start_ms, end_ms);
         self.journal.push(&Line::Gap { file, start_ms, end_ms, reason: reason.to_owned(), lost })
     }
 
@@ -302,6 +299,33 @@ impl Recording {
     }
 }
 
+/// What may explain a gap; times are of the recording's clock.
+struct Happened {
+    pause_ended_ms: Option<u64>,
+    way_lost_ms: Option<u64>,
+    absent: bool,
+    lost: u64,
+}
+
+impl Happened {
+    fn reason_of(&self, start_ms: u64, end_ms: u64) -> &'static str {
+        let within = |moment: Option<u64>| {
+            moment.is_some_and(|at| at + LATE_MS >= start_ms && at <= end_ms + LATE_MS)
+        };
+        if within(self.pause_ended_ms) {
+            "paused"
+        } else if within(self.way_lost_ms) {
+            NETWORK_LOSS
+        } else if self.absent {
+            "absent"
+        } else if self.lost > 0 {
+            "packet_loss"
+        } else {
+            "muted"
+        }
+    }
+}
+
 /// Whether a packet is speech: by the level that its sender measured, not by its being there.
 fn is_speech(level_dbov: Option<i8>, voice: Option<bool>, bytes: usize) -> bool {
     match (level_dbov, voice) {
@@ -313,7 +337,22 @@ fn is_speech(level_dbov: Option<i8>, voice: Option<bool>, bytes: usize) -> bool 
 
 #[cfg(test)]
 mod tests {
-    use super::is_speech;
+    use super::{Happened, is_speech};
+
+    #[test]
+    fn a_gap_has_the_reason_of_what_happened_beside_it() {
+        let quiet = Happened { pause_ended_ms: None, way_lost_ms: None, absent: false, lost: 0 };
+        assert_eq!(quiet.reason_of(2_979, 6_759), "muted");
+        // The file's first packet came a tenth of a second late, and so does all of its time.
+        let cut_off = Happened { way_lost_ms: Some(2_880), ..quiet };
+        assert_eq!(cut_off.reason_of(2_979, 6_759), "network_loss");
+        assert_eq!(cut_off.reason_of(9_000, 9_500), "muted", "that was long ago");
+        let both = Happened { pause_ended_ms: Some(6_700), ..cut_off };
+        assert_eq!(both.reason_of(2_979, 6_759), "paused");
+        let gone = Happened { pause_ended_ms: None, way_lost_ms: None, absent: true, lost: 3 };
+        assert_eq!(gone.reason_of(0, 500), "absent");
+        assert_eq!(Happened { absent: false, ..gone }.reason_of(0, 500), "packet_loss");
+    }
 
     #[test]
     fn noise_is_silence_and_quiet_speech_is_not() {

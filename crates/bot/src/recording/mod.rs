@@ -86,8 +86,10 @@ pub(crate) struct Recording {
     /// The host has not permitted it yet.
     held: bool,
     paused_ms: u64,
-    /// When the way to the meeting was lost, until the first packet after that.
+    /// When the way to the meeting was lost last.
     lost_at_ms: Option<u64>,
+    /// When the last frame came.
+    heard_ms: u64,
     last_pause_end_ms: Option<u64>,
     counters: Counters,
 }
@@ -137,6 +139,7 @@ impl Recording {
             held: false,
             paused_ms: story.pauses.iter().map(|pause| pause.end_ms - pause.start_ms).sum(),
             lost_at_ms: None,
+            heard_ms: 0,
             last_pause_end_ms: None,
             counters,
         })
@@ -227,7 +230,10 @@ impl Recording {
     /// The way to the meeting is lost: the gap that follows has a reason.
     pub(crate) fn connection_lost(&mut self, at: Instant) {
         let at_ms = self.at_ms(at);
-        self.lost_at_ms.get_or_insert(at_ms);
+        // A try to join again that fails is the same loss.
+        if self.lost_at_ms.is_none_or(|before| before < self.heard_ms) {
+            self.lost_at_ms = Some(at_ms);
+        }
     }
 
     /// Writes nothing until the host permits it.
