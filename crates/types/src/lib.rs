@@ -41,7 +41,7 @@ pub use job::{
 };
 pub use link::{MeetingLink, Platform};
 pub use manifest::Manifest;
-pub use metadata::Metadata;
+pub use metadata::{InvalidMetadata, Metadata};
 pub use page::Page;
 pub use reach::Reach;
 pub use receipt::{DeletionReceipt, ErasureReceipt, RemovedObject};

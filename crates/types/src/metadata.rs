@@ -3,20 +3,29 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value, value::RawValue};
 
-/// A JSON object that is given back exactly as it was sent: numbers of any size, order and spelling included.
+/// A JSON object that is given back exactly as it was sent: numbers of many digits, order and spelling included.
 #[derive(Debug, Clone)]
 pub struct Metadata(Box<RawValue>);
 
-/// The text is not a JSON object.
+/// Why a text cannot be metadata.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a JSON object")]
-pub struct NotAnObject;
+pub enum InvalidMetadata {
+    /// It is something else than an object.
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// It is no JSON, or JSON that many readers refuse.
+    #[error("cannot be read as JSON: {0}")]
+    Unreadable(String),
+}
 
 impl Metadata {
-    /// Reads the text of a JSON object.
-    pub fn from_json(text: &str) -> Result<Self, NotAnObject> {
-        let raw: Box<RawValue> = serde_json::from_str(text).map_err(|_| NotAnObject)?;
-        if raw.get().starts_with('{') { Ok(Self(raw)) } else { Err(NotAnObject) }
+    /// Reads the text of a JSON object. Refused is also what the standard's grammar allows and common readers do not take (127 brackets deep, a number
+    /// beyond a double, half of a surrogate pair): one such job would spoil every list that it is in.
+    pub fn from_json(text: &str) -> Result<Self, InvalidMetadata> {
+        let unreadable = |error: serde_json::Error| InvalidMetadata::Unreadable(error.to_string());
+        serde_json::from_str::<Value>(text).map_err(unreadable)?;
+        let raw: Box<RawValue> = serde_json::from_str(text).map_err(unreadable)?;
+        if raw.get().starts_with('{') { Ok(Self(raw)) } else { Err(InvalidMetadata::NotAnObject) }
     }
 
     /// The JSON text.
@@ -65,7 +74,11 @@ impl Serialize for Metadata {
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <Box<RawValue>>::deserialize(deserializer)?;
-        if raw.get().starts_with('{') { Ok(Self(raw)) } else { Err(de::Error::custom(NotAnObject)) }
+        if raw.get().starts_with('{') {
+            Ok(Self(raw))
+        } else {
+            Err(de::Error::custom(InvalidMetadata::NotAnObject))
+        }
     }
 }
 
@@ -96,8 +109,23 @@ mod tests {
 
     #[test]
     fn only_an_object_will_do() {
-        for text in ["[]", "1", "null", "\"{}\"", "{", ""] {
-            assert_eq!(Metadata::from_json(text), Err(NotAnObject), "{text}");
+        for text in ["[]", "1", "null", "\"{}\""] {
+            assert_eq!(Metadata::from_json(text), Err(InvalidMetadata::NotAnObject), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_common_readers_refuse_is_refused_with_its_place() {
+        let nested = |depth: usize| format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+        let metadata = Metadata::from_json(&nested(127)).unwrap();
+        assert_eq!(metadata.to_map().len(), 1);
+        let texts = [nested(128), r#"{"a":1e400}"#.into(), r#"{"a":"\ud800"}"#.into(), "{".into()];
+        for text in texts {
+            let error = Metadata::from_json(&text).unwrap_err().to_string();
+            assert!(
+                error.contains("cannot be read as JSON") && error.contains("line 1"),
+                "{error}"
+            );
         }
     }
 }

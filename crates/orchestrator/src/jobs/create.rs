@@ -3,8 +3,9 @@
 use std::{net::IpAddr, time::Duration};
 
 use meetbot_types::{
-    AutoLeave, AutoLeaveConfig, Issue, Job, JobId, JobStatus, MeetingLink, Metadata, Platform,
-    Reach, Recording, Rule, Timestamp, Webhooks, auto_leave::MAX_SECONDS, sandbox,
+    AutoLeave, AutoLeaveConfig, InvalidMetadata, Issue, Job, JobId, JobStatus, MeetingLink,
+    Metadata, Platform, Reach, Recording, Rule, Timestamp, Webhooks, auto_leave::MAX_SECONDS,
+    sandbox,
 };
 use serde_json::{Map, Value, value::RawValue};
 use url::Host;
@@ -299,8 +300,11 @@ fn metadata(fields: &Fields<'_>, issues: &mut Issues) -> Metadata {
         issues.add(FIELD, "too_large", message);
         return Metadata::default();
     }
-    Metadata::from_json(raw.get()).unwrap_or_else(|_| {
-        issues.wrong_type(FIELD, "a JSON object");
+    Metadata::from_json(raw.get()).unwrap_or_else(|error| {
+        match error {
+            InvalidMetadata::NotAnObject => issues.wrong_type(FIELD, "a JSON object"),
+            InvalidMetadata::Unreadable(_) => issues.add(FIELD, "invalid_type", error.to_string()),
+        }
         Metadata::default()
     })
 }
@@ -435,7 +439,8 @@ mod tests {
     fn what_cannot_be_read_is_no_absent_field() {
         let deep = "[".repeat(200) + &"]".repeat(200);
         for unreadable in ["1e400", deep.as_str()] {
-            let fields = ["meetingUrl", "externalId", "joinAt", "webhooks", "autoLeave"];
+            let fields =
+                ["meetingUrl", "externalId", "joinAt", "webhooks", "metadata", "autoLeave"];
             let body: Vec<_> =
                 fields.iter().map(|field| format!("{field:?}:{unreadable}")).collect();
             let problems = read(true, &format!("{{{}}}", body.join(","))).unwrap_err();
@@ -488,9 +493,11 @@ mod tests {
 
     #[test]
     fn metadata_is_kept_to_the_letter_and_bounded() {
-        let body =
-            r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers","metadata":{"n": 1e400}}"#;
-        assert_eq!(read(true, body).unwrap().job.metadata.as_json(), r#"{"n": 1e400}"#);
+        let metadata = r#"{"n": 12345678901234567890123, "f": 1.50}"#;
+        let body = format!(
+            r#"{{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers","metadata":{metadata}}}"#
+        );
+        assert_eq!(read(true, &body).unwrap().job.metadata.as_json(), metadata);
         let large = json!({"meetingUrl": "https://sandbox.meetbot.dev/two-speakers", "metadata": {"x": "y".repeat(20_000)}});
         assert_eq!(read(true, &large.to_string()).unwrap_err(), ["metadata too_large"]);
     }
