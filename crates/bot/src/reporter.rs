@@ -36,7 +36,10 @@ impl Reporter {
         let superseded = CancellationToken::new();
         let sender = Sender {
             client,
-            url: format!("{}/api/v1/ingest", order.orchestrator_url),
+            url: format!(
+                "{}/api/v1/ingest?jobId={}&epoch={}",
+                order.orchestrator_url, order.job_id, order.epoch
+            ),
             order: order.clone(),
             queue,
             unacknowledged: VecDeque::new(),

@@ -12,6 +12,7 @@ mod launcher;
 mod output;
 mod sandbox;
 mod serve;
+mod signals;
 mod span;
 mod watch;
 mod webhooks;

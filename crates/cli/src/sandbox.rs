@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use meetbot_sandbox::{Sandbox, scenario};
 use serde_json::json;
 
-use crate::output::{Output, table};
+use crate::{
+    output::{Output, table},
+    signals::Signals,
+};
 
 /// What to do with the sandbox.
 #[derive(Debug, clap::Subcommand)]
@@ -34,6 +37,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
 }
 
 async fn serve(args: ServeArgs, output: Output) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen()?;
     let sandbox = Sandbox::start(args.listen).await.with_context(|| {
         format!(
             "cannot listen on {}: if the port is taken, give another with --listen",
@@ -45,7 +49,7 @@ async fn serve(args: ServeArgs, output: Output) -> anyhow::Result<ExitCode> {
         "the sandbox plays at {0}: meetbot serve --sandbox {0}",
         sandbox.address()
     ));
-    crate::serve::interrupted().await?;
+    signals.next().await;
     sandbox.stop().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,12 +11,12 @@ use meetbot_orchestrator::{
 };
 use meetbot_sandbox::{Sandbox, scenario};
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
     launcher::Tasks,
     output::{Output, Usage},
+    signals::Signals,
 };
 
 /// Where a server's settings come from. These win over the environment, which wins over the file.
@@ -172,32 +172,4 @@ pub(crate) fn log(default: &str, format: LogFormat) {
             to.json().flatten_event(true).with_span_list(false).try_init()
         }
     };
-}
-
-/// Ctrl-C and SIGTERM, from the moment on from which they are listened for: one that comes before somebody waits is not lost.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn listen() -> anyhow::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?,
-            terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-/// Waits for Ctrl-C or SIGTERM.
-pub(crate) async fn interrupted() -> anyhow::Result<()> {
-    Signals::listen()?.next().await;
-    Ok(())
 }

@@ -6,6 +6,7 @@ use crate::{DeliveryId, EventId, EventName, JobId, Timestamp, event::EventData};
 
 /// One line of a job's timeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TimelineEvent {
     /// Its id.

@@ -55,6 +55,7 @@ pub struct WebhookEvent {
 
 /// What an event says.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct EventData {
     /// The event's name once more.
@@ -71,6 +72,7 @@ pub struct EventData {
     pub metadata: Metadata,
     /// What is particular to the event.
     #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub details: EventDetails,
 }
 

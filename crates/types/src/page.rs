@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One page of a list, newest first.
+/// One page of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]

@@ -30,6 +30,7 @@ use crate::{
     },
     output::{Output, table},
     serve,
+    signals::Signals,
     webhooks::receiver::Receiver,
 };
 
@@ -116,12 +117,13 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     }
     output.line(format_args!("The files stay in {}", folder.display()));
     if args.keep {
+        let mut signals = Signals::listen()?;
         output.remark(format_args!(
             "The server goes on; end it with Ctrl-C.\n  export MEETBOT_API_KEY={}\n  export MEETBOT_API_BASE_URL={}",
             key.secret.expose(),
             server.url()
         ));
-        serve::interrupted().await?;
+        signals.next().await;
     }
     server.stop().await;
     sandbox.stop().await;

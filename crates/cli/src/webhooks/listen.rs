@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     output::{Output, Usage},
+    signals::Signals,
     watch,
     webhooks::receiver::{Received, Receiver},
 };
@@ -46,6 +47,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         return Err(Usage(format!("secret {} does not begin with whsec_", wrong + 1)).into());
     }
     let secrets = secrets.iter().map(|secret| secret.trim().to_owned()).collect();
+    let mut signals = Signals::listen()?;
     let mut inbox = Receiver::start(listen, secrets, forward_to).await?;
     output.object(&json!({"url": inbox.url()}))?;
     output
@@ -54,10 +56,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     for _ in 0..count.unwrap_or(usize::MAX) {
         let received = tokio::select! {
             received = inbox.next() => received,
-            interrupted = crate::serve::interrupted() => {
-                interrupted?;
-                None
-            }
+            () = signals.next() => None,
         };
         let Some(received) = received else { break };
         refused += usize::from(!received.signatures.are_good());

@@ -12,7 +12,7 @@ use axum::{
     },
 };
 use futures_util::{Stream, stream};
-use meetbot_types::{ErrorBody, JobId, TimelineEvent};
+use meetbot_types::{ErrorBody, JobId, Page, TimelineEvent};
 use tokio::sync::watch;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -45,7 +45,10 @@ pub(super) fn router() -> OpenApiRouter<Server> {
         ("Last-Event-ID" = Option<String>, Header, nullable = false, pattern = "^[0-9]{1,18}$", description = "The id of the last event that was seen (of the stream)"),
     ),
     responses(
-        (status = 200, description = "A page: data[] of {id, event, emittedAt, data}, and nextCursor; or a stream of the same events", body = Object),
+        (status = 200, description = "A page; or a stream of the same events, each with its id, its name and its JSON", content(
+            (Page<TimelineEvent> = "application/json"),
+            (String = "text/event-stream"),
+        )),
         (status = 400, description = "invalid_input", body = ErrorBody),
         (status = 404, description = "not_found", body = ErrorBody),
     ))]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::{
     Json, Router,
-    extract::{RawQuery, State},
+    body::HttpBody as _,
+    extract::{FromRequest as _, RawQuery, Request, State},
     http::HeaderMap,
     routing::{get, post},
 };
@@ -25,6 +26,10 @@ use crate::{keys, metrics::Heard, store::Reported};
 /// The longest a bot's question for commands is held.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// The largest body, in bytes, that is read before it is known whose it is; a larger one has to say its attempt in the query, too. Bots are under no limit
+/// of connections, so that strangers could fill the memory with bodies that never end.
+const FROM_ANYONE: u64 = 16 * 1024;
+
 /// Where bots report and ask.
 pub(super) const PATH: &str = "/api/v1/ingest";
 
@@ -42,22 +47,43 @@ fn superseded() -> ApiError {
 
 async fn report(
     State(server): State<Server>,
-    headers: HeaderMap,
-    JsonBody(body): JsonBody<INGEST_LIMIT>,
+    request: Request,
 ) -> Result<Json<IngestAnswer>, ApiError> {
-    let token_hash = keys::hash(bearer(&headers)?);
+    let token_hash = keys::hash(bearer(request.headers())?);
+    if request.body().size_hint().upper().is_none_or(|most| most > FROM_ANYONE) {
+        let mut query = Query::new(request.uri().query());
+        let (job_id, epoch) = attempt(&mut query)?;
+        query.finish()?;
+        let sign_of_life = IngestRequest { job_id, epoch, reports: Vec::new() };
+        heard(&server, sign_of_life, token_hash).await?;
+    }
+    let JsonBody(body) = JsonBody::<INGEST_LIMIT>::from_request(request, &server).await?;
     let request: IngestRequest = serde_json::from_str(&body).map_err(not_json)?;
-    let (job, heard) = (request.job_id, Heard::from(&request));
-    let now = server.clock.now();
-    match server.store.report(request, token_hash, now).await? {
-        Reported::Applied(answer) => {
-            server.metrics.attempts.heard(&heard, now.steady);
-            server.happened(job);
-            Ok(Json(answer))
-        }
+    let (job, counted) = (request.job_id, Heard::from(&request));
+    let answer = heard(&server, request, token_hash).await?;
+    server.metrics.attempts.heard(&counted, server.clock.now().steady);
+    server.happened(job);
+    Ok(Json(answer))
+}
+
+async fn heard(
+    server: &Server,
+    request: IngestRequest,
+    token_hash: [u8; 32],
+) -> Result<IngestAnswer, ApiError> {
+    match server.store.report(request, token_hash, server.clock.now()).await? {
+        Reported::Applied(answer) => Ok(answer),
         Reported::Superseded => Err(superseded()),
         Reported::Unknown => Err(unknown()),
     }
+}
+
+/// Which attempt asks.
+fn attempt(query: &mut Query<'_>) -> Result<(JobId, u32), ApiError> {
+    let job: Option<JobId> = query.one("jobId", "a job's id");
+    let epoch: Option<u32> = query.one("epoch", "a number");
+    job.zip(epoch)
+        .ok_or_else(|| ApiError::invalid("jobId", "required", "jobId and epoch are required"))
 }
 
 async fn commands(
@@ -67,14 +93,10 @@ async fn commands(
 ) -> Result<Json<Commands>, ApiError> {
     let token_hash = keys::hash(bearer(&headers)?);
     let mut query = Query::new(query.as_deref());
-    let job: Option<JobId> = query.one("jobId", "a job's id");
-    let epoch: Option<u32> = query.one("epoch", "a number");
     let after = query.number("after").unwrap_or(0);
     let wait = query.number("wait").unwrap_or(0);
+    let (job, epoch) = attempt(&mut query)?;
     query.finish()?;
-    let (Some(job), Some(epoch)) = (job, epoch) else {
-        return Err(ApiError::invalid("jobId", "required", "jobId and epoch are required"));
-    };
     let mut woken = server.wakes.subscribe(job);
     let look = async || {
         server.store.bot_commands(job, epoch, token_hash, after).await?.ok_or_else(superseded)

@@ -1,6 +1,14 @@
 //! Listens and serves, with limits on slow and idle callers that a plain server does not set.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
 use hyper::{Request, body::Incoming, server::conn::http1};
@@ -8,7 +16,10 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -54,8 +65,12 @@ pub(crate) async fn serve(
             continue;
         }
         let _ = stream.set_nodelay(true);
+        end_when_not_read(&stream, limits.body);
         let peer = Peer(peer.ip().to_canonical());
+        let asked = Arc::new(AtomicBool::new(false));
+        let ask = Arc::clone(&asked);
         let service = router.clone().map_request(move |mut request: Request<Incoming>| {
+            ask.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(peer);
             if crowded {
                 request.extensions_mut().insert(Crowded);
@@ -75,8 +90,11 @@ pub(crate) async fn serve(
             // A caller that goes away in the middle is no news.
             tokio::select! {
                 ended = connection.as_mut() => {
-                    if ended.is_err_and(|error| error.is_timeout()) {
-                        metrics.refused("head_seconds");
+                    let asked = asked.load(Ordering::Relaxed);
+                    if let Err(error) = ended
+                        && let Some(limit) = exceeded(&error, asked)
+                    {
+                        metrics.refused(limit);
                     }
                 }
                 () = stop.cancelled() => {
@@ -91,4 +109,25 @@ pub(crate) async fn serve(
     if tokio::time::timeout(LAST_WORDS, all).await.is_err() {
         tracing::warn!("requests that did not end were cut off");
     }
+}
+
+/// A caller that asks and takes nothing of the answer holds memory and a connection. The system ends the connection when nothing was taken for so long,
+/// which also ends those whose caller vanished.
+fn end_when_not_read(stream: &TcpStream, patience: Duration) {
+    #[cfg(target_os = "linux")]
+    {
+        let ms = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, ms);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, patience);
+}
+
+/// The limit that ended a connection, if it was one. That a connection on which something was asked is idle exceeds none.
+fn exceeded(error: &hyper::Error, asked: bool) -> Option<&'static str> {
+    if error.is_timeout() {
+        return (!asked).then_some("head_seconds");
+    }
+    let source = error.source()?.downcast_ref::<io::Error>()?;
+    (source.kind() == io::ErrorKind::TimedOut).then_some("body_seconds")
 }

@@ -277,6 +277,17 @@ async fn a_bot_without_the_right_token_is_nobody() {
     ] {
         assert_eq!(request.send().await.unwrap().status(), status);
     }
+    // What is large is read from bots only; they say who they are in the query.
+    let large = serde_json::json!({"jobId": bot.order.job_id, "epoch": 1, "reports": [], "x": "y".repeat(20_000)});
+    let path = format!("/api/v1/ingest?jobId={}&epoch=1", bot.order.job_id);
+    for (path, key, status) in [
+        (path.as_str(), server.key.as_str(), 401),
+        ("/api/v1/ingest", bot.order.token.expose(), 400),
+        (path.as_str(), bot.order.token.expose(), 200),
+    ] {
+        let request = server.request_as(key, Method::POST, path).json(&large);
+        assert_eq!(request.send().await.unwrap().status(), status, "{path}");
+    }
     // A bot's token opens nothing else.
     let jobs = server.http.get(format!("{}/api/v1/jobs", bot.order.orchestrator_url));
     assert_eq!(jobs.bearer_auth(bot.order.token.expose()).send().await.unwrap().status(), 401);

@@ -6,19 +6,16 @@ use meetbot_orchestrator::store::Scope;
 use meetbot_types::bot::BotReport;
 use reqwest::{Method, StatusCode};
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
 
 use crate::{
     answers::is_error,
     metrics::await_lines,
     server::{PATIENCE, Server, answered, new_job},
+    socket::{head, send, to_the_end},
 };
 
 /// A server with these limits.
-async fn limited(data: &TempDir, limits: &[(&str, &str)]) -> Server {
+pub(crate) async fn limited(data: &TempDir, limits: &[(&str, &str)]) -> Server {
     let variable = |name: &str| {
         let name = name.strip_prefix("MEETBOT_LIMITS_")?;
         let limit = limits.iter().find(|(limit, _)| name == limit.to_uppercase())?;
@@ -28,44 +25,10 @@ async fn limited(data: &TempDir, limits: &[(&str, &str)]) -> Server {
 }
 
 /// What this limit has refused.
-async fn refused(server: &Server, limit: &str, times: u32) {
+pub(crate) async fn refused(server: &Server, limit: &str, times: u32) {
     let admin = server.key("watcher", true, Scope::Admin).await;
     let line = format!("meetbot_refused_total{{limit=\"{limit}\"}} {times}\n");
     await_lines(server, &admin, &[&line]).await;
-}
-
-/// A connection of its own, over which this has been sent.
-async fn send(server: &Server, text: &str) -> TcpStream {
-    let address = server.url().replace("http://", "");
-    let mut stream = TcpStream::connect(&address).await.unwrap();
-    // A server that has closed already takes nothing.
-    let _ = stream.write_all(text.as_bytes()).await;
-    stream
-}
-
-/// Reads until the connection is closed.
-async fn to_the_end(stream: &mut TcpStream) -> String {
-    let mut bytes = Vec::new();
-    let read = async {
-        // A reset is an end, too.
-        let _ = stream.read_to_end(&mut bytes).await;
-    };
-    tokio::time::timeout(PATIENCE, read).await.expect("the connection is closed");
-    String::from_utf8(bytes).unwrap()
-}
-
-/// Reads the head of the first answer; nothing when the connection is closed.
-async fn head(stream: &mut TcpStream) -> String {
-    let mut bytes = Vec::new();
-    let read = async {
-        while !bytes.windows(4).any(|four| four == b"\r\n\r\n") {
-            if !stream.read_buf(&mut bytes).await.is_ok_and(|count| count > 0) {
-                break;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, read).await.expect("an answer, or an end");
-    String::from_utf8(bytes).unwrap()
 }
 
 #[tokio::test]
@@ -206,7 +169,7 @@ async fn who_is_slow_or_sends_too_much_is_cut_off() {
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     assert!(answer.contains("did not come within 1 s"), "{answer}");
     let large = format!("GET /healthz HTTP/1.1\r\nX-Large: {}\r\n\r\n", "x".repeat(300_000));
-    let answer = head(&mut send(&server, &large).await).await;
+    let answer = head(&mut send(&server, large).await).await;
     assert!(answer.starts_with("HTTP/1.1 431") || answer.is_empty(), "{answer}");
     refused(&server, "body_seconds", 1).await;
     server.stop().await;

@@ -1,0 +1,42 @@
+//! Callers with a bare socket, which say what no library would.
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::server::{PATIENCE, Server};
+
+/// A connection of its own, over which this has been sent.
+pub(crate) async fn send(server: &Server, bytes: impl AsRef<[u8]>) -> TcpStream {
+    let address = server.url().replace("http://", "");
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    // A server that has closed already takes nothing.
+    let _ = stream.write_all(bytes.as_ref()).await;
+    stream
+}
+
+/// Reads until the connection is closed.
+pub(crate) async fn to_the_end(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let read = async {
+        // A reset is an end, too.
+        let _ = stream.read_to_end(&mut bytes).await;
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("the connection is closed");
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Reads the head of the first answer; nothing when the connection is closed.
+pub(crate) async fn head(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let read = async {
+        while !bytes.windows(4).any(|four| four == b"\r\n\r\n") {
+            if !stream.read_buf(&mut bytes).await.is_ok_and(|count| count > 0) {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("an answer, or an end");
+    String::from_utf8(bytes).unwrap()
+}
