@@ -11,7 +11,8 @@ pub fn decodes(path: &Path) {
     let decoded = Command::new("ffmpeg")
         .args(["-v", "error", "-xerror", "-i"])
         .arg(path)
-        .args(["-f", "null", "-"])
+        // Times as the file has them, in ms: by its guess of the rate, ffmpeg would take two pictures that are near for one.
+        .args(["-enc_time_base:v", "1:1000", "-f", "null", "-"])
         .output()
         .expect("this test needs ffmpeg: apt-get install ffmpeg");
     let words = String::from_utf8_lossy(&decoded.stderr);
@@ -128,4 +129,21 @@ pub fn flashes_ms(path: &Path) -> Vec<u64> {
         }
     }
     found
+}
+
+/// The mean colour of each picture of a file: red, green and blue.
+///
+/// # Panics
+/// When it cannot be decoded, or when there is no ffmpeg on this machine.
+#[track_caller]
+pub fn colours(path: &Path) -> Vec<[u8; 3]> {
+    let shown = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-i"])
+        .arg(path)
+        .args(["-vf", "scale=1:1:flags=area", "-fps_mode", "passthrough"])
+        .args(["-pix_fmt", "rgb24", "-f", "rawvideo", "-"])
+        .output()
+        .expect("this test needs ffmpeg: apt-get install ffmpeg");
+    assert!(shown.status.success(), "{}: {shown:?}", path.display());
+    shown.stdout.as_chunks::<3>().0.to_vec()
 }

@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PORT: u16 = 8188;
 const TLS_PORT: u16 = 8989;
 
+/// Where Debian's `janus-demos` puts Janus' own web pages.
+pub const DEMO_PAGES: &str = "/usr/share/janus/demos";
 /// An open room with a roster and chat, and the text room of the same number.
 pub const ROOM: u64 = 1234;
 /// A room with the pin [`PIN`].

@@ -8,12 +8,13 @@ mod schemathesis;
 
 use std::{
     env, fs,
+    path::Path,
     process::{Command, ExitCode, Stdio},
     time::Instant,
 };
 
 use anyhow::{Context as _, bail};
-use xtask::{standard_webhooks, test_log};
+use xtask::{janus::DEMO_PAGES, standard_webhooks, test_log};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -78,6 +79,13 @@ fn test() -> anyhow::Result<()> {
         for (program, package) in [("janus", "janus"), ("ip", "iproute2"), ("openssl", "openssl")] {
             installed(program, package, "tests meet in a real Janus in a network of its own")?;
         }
+        for (there, package) in [("chromium", "chromium"), (DEMO_PAGES, "janus-demos")] {
+            installed(
+                there,
+                package,
+                "people of a test sit at real browsers, on Janus' own pages",
+            )?;
+        }
     } else {
         eprintln!("xtask: *** not root: the tests that meet in a real Janus do not run ***");
     }
@@ -114,16 +122,16 @@ fn bench(name: &str, rest: &[&str]) -> anyhow::Result<()> {
     step(name, bench)
 }
 
-/// What the tests need. Root installs what is missing; others are told.
-fn installed(program: &str, package: &str, why: &str) -> anyhow::Result<()> {
+/// What the tests need: a program, or a folder by its path. Root installs what is missing; others are told.
+fn installed(what: &str, package: &str, why: &str) -> anyhow::Result<()> {
     let there = || {
         let mut which = Command::new("which");
-        succeeds(which.arg(program).stderr(Stdio::null()))
+        Path::new(what).is_dir() || succeeds(which.arg(what).stderr(Stdio::null()))
     };
     if there() || (apt(package) && there()) {
         return Ok(());
     }
-    bail!("{program} is not there, and {why}: apt-get install {package}")
+    bail!("{what} is not there, and {why}: apt-get install {package}")
 }
 
 /// Installs a package of Debian's, as root; whether that worked.

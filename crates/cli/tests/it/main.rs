@@ -4,6 +4,7 @@
 
 mod backup;
 mod bad_input;
+mod browsers;
 mod crowd;
 mod deletion;
 mod demo;
