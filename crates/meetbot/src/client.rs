@@ -10,8 +10,8 @@ use meetbot_types::{
 };
 
 use crate::{
-    Error, ErrorKind, Exchange, ListBots, ListDeliveries, Request, Response, builder::Builder,
-    download, endpoint, events, options::CallOptions, transport::Transport, wait,
+    Error, ErrorKind, Exchange, ListBots, ListDeliveries, Request, Response, Wait,
+    builder::Builder, download, endpoint, events, options::CallOptions, transport::Transport, wait,
 };
 
 /// A client of a meetbot server. Cheap to clone; clones share their connections.
@@ -136,8 +136,8 @@ impl MeetBot {
     /// Waits until the job has ended, by listening to its events and by asking for it every 2 to 5 s; where there is no stream of
     /// events to be had, by asking alone: often at first, every 5 s later.
     ///
-    /// With a `timeout` it gives up with [`ErrorKind::Timeout`]; the job goes on. A server that is away for less than five minutes does not
-    /// end the wait.
+    /// With a `timeout` it gives up with [`ErrorKind::Timeout`], also when a request hangs; the job goes on. A server that is away for less
+    /// than five minutes does not end the wait.
     pub async fn wait_for_bot(
         &self,
         job_id: &str,
@@ -160,6 +160,11 @@ impl MeetBot {
             last = Ok(job);
         }
         last
+    }
+
+    /// A wait for the job's end that listens to its events, and whose questions you ask by means of your own; see [`Wait`].
+    pub fn wait(&self, job_id: &str, timeout: Option<Duration>) -> Wait {
+        Wait::new(job_id, timeout).listening(self)
     }
 
     /// What was recorded (`GET …/manifest`); [`ErrorKind::NotFound`] until there is one.

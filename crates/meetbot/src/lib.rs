@@ -61,6 +61,7 @@ pub use crate::{
     exchange::{Exchange, Verdict},
     options::CallOptions,
     request::{Request, Response, api_path},
+    wait::Wait,
     webhook::verify_webhook_signature,
 };
 

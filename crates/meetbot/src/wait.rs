@@ -1,6 +1,6 @@
 //! Waiting for a job's end: when to ask again, and when to give up.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use futures_util::{FutureExt as _, Stream, StreamExt, stream};
 use meetbot_types::{EventName, Job, JobStatus, TimelineEvent};
@@ -11,33 +11,22 @@ use crate::{Error, ErrorKind, MeetBot};
 /// How long the server may be away, or answer with errors that pass, before waiting gives up.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// How long an answer may take when the time of the wait is over.
-const LAST_QUESTION: Duration = Duration::from_secs(1);
-/// The shortest pause between two questions while events come.
+/// The shortest pause between two questions, and that while events come.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 const LIVE_PAUSE: Duration = Duration::from_secs(2);
 /// The longest pause between two questions.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long before the end of its time a wait asks for the last time: as much as an answer may take.
+const LAST_QUESTION: Duration = Duration::from_secs(1);
 
 /// The job each time it is seen to have changed, until it has ended; or until there is an error.
-///
-/// It asks when the job's events say that something happened, and now and then besides: what is not an event changes too, and the
-/// stream of events may be kept away by a proxy. Then asking is all.
 pub(crate) fn updates(
     mb: MeetBot,
     job_id: String,
     timeout: Option<Duration>,
 ) -> impl Stream<Item = Result<Job, Error>> + Send + Unpin + use<> {
-    let events = mb.watch(&job_id).ok().map(StreamExt::boxed);
-    let updates = Updates {
-        mb,
-        job_id,
-        started: Instant::now(),
-        wait: Wait::new(timeout),
-        seen: None,
-        events,
-        pause: None,
-        over: false,
-    };
+    let wait = mb.wait(&job_id, timeout);
+    let updates = Updates { mb, job_id, wait, seen: None, pause: None, over: false };
     stream::unfold(updates, async |mut updates| {
         let job = updates.next().await?;
         Some((job, updates))
@@ -53,11 +42,8 @@ pub(crate) fn unseen(job_id: &str) -> Error {
 struct Updates {
     mb: MeetBot,
     job_id: String,
-    started: Instant,
     wait: Wait,
     seen: Option<Job>,
-    /// `None` once it has failed.
-    events: Option<stream::BoxStream<'static, Result<TimelineEvent, Error>>>,
     /// Before the next question.
     pause: Option<Duration>,
     over: bool,
@@ -67,37 +53,115 @@ impl Updates {
     async fn next(&mut self) -> Option<Result<Job, Error>> {
         while !self.over {
             if let Some(pause) = self.pause.take() {
-                self.news(pause).await;
+                self.wait.news(pause).await;
             }
-            let until = self.wait.timeout.map(|timeout| self.started + timeout);
-            let answer = ask(&self.mb, &self.job_id, until).await;
-            let changed = match &answer {
-                Ok(Some(job)) if self.seen.as_ref() != Some(job) => Some(job.clone()),
-                _ => None,
+            let answer = match self.wait.left() {
+                Ok(left) => ask(&self.mb, &self.job_id, left).await,
+                Err(error) => Err(error),
             };
-            let (now, live) = (self.started.elapsed(), self.events.is_some());
-            match self.wait.step(&self.job_id, answer, now, live) {
-                Step::Done => self.over = true,
-                Step::Again(pause) => self.pause = Some(pause),
-                Step::Fail(error) => {
+            let (job, next) = match answer {
+                Ok(job) => {
+                    let next = self.wait.answered(job.as_ref().map(|job| &job.status));
+                    (job, next)
+                }
+                Err(error) => match self.wait.failed(error.is_transient()) {
+                    Ok(None) => (None, Err(error)),
+                    next => (None, next),
+                },
+            };
+            match next {
+                Ok(Some(pause)) => self.pause = Some(pause),
+                Ok(None) => self.over = true,
+                Err(error) => {
                     self.over = true;
                     return Some(Err(error));
                 }
             }
-            if let Some(job) = changed {
-                self.seen = Some(job.clone());
-                return Some(Ok(job));
+            if job.is_some() && job != self.seen {
+                self.seen.clone_from(&job);
+                return job.map(Ok);
             }
         }
         None
     }
+}
 
-    /// Returns when something may have happened to the job, or after the pause.
-    async fn news(&mut self, pause: Duration) {
+/// The job, asked for no longer than the wait has time.
+async fn ask(mb: &MeetBot, job_id: &str, left: Option<Duration>) -> Result<Option<Job>, Error> {
+    let question = mb.get_bot(job_id);
+    let Some(left) = left else { return question.await };
+    match tokio::time::timeout(left, question).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Error::new(ErrorKind::Timeout, "no answer within the time of the wait")),
+    }
+}
+
+/// A wait for a job's end whose questions you ask by means of your own, by the rules of [`MeetBot::wait_for_bot`].
+///
+/// Ask for the job, tell the wait what came, and ask again after [`Wait::news`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use meetbot::{JobStatus, Wait};
+///
+/// # fn main() -> Result<(), meetbot::Error> {
+/// let mut wait = Wait::new("job_1", Some(Duration::from_secs(60)));
+/// assert_eq!(wait.answered(Some(&JobStatus::Queued))?, Some(Duration::from_millis(200)));
+/// assert_eq!(wait.answered(Some(&JobStatus::Completed))?, None);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Wait {
+    rules: Rules,
+    started: Instant,
+    /// `None` where there is nothing to listen to, or no more.
+    events: Option<stream::BoxStream<'static, Result<TimelineEvent, Error>>>,
+    /// Whether an event has come: a proxy may hold back a stream that it has let begin.
+    heard: bool,
+}
+
+impl Wait {
+    /// A wait that begins now and listens to nothing; [`MeetBot::wait`] makes one that listens to the job's events.
+    pub fn new(job_id: impl Into<String>, timeout: Option<Duration>) -> Self {
+        let rules = Rules::new(job_id.into(), timeout);
+        Self { rules, started: Instant::now(), events: None, heard: false }
+    }
+
+    pub(crate) fn listening(mut self, mb: &MeetBot) -> Self {
+        self.events = mb.watch(&self.rules.job_id).ok().map(StreamExt::boxed);
+        self
+    }
+
+    /// How long the next question may take; `None` where the wait has no end.
+    ///
+    /// Fails with [`ErrorKind::Timeout`] when the time is over.
+    pub fn left(&self) -> Result<Option<Duration>, Error> {
+        self.rules.left(self.started.elapsed())
+    }
+
+    /// How long to wait for news before the next question, after the job was seen in this status; `None` when it has ended.
+    ///
+    /// Fails with [`ErrorKind::NotFound`] where there is no such job (no status), and with [`ErrorKind::Timeout`] when the time is over.
+    pub fn answered(&mut self, status: Option<&JobStatus>) -> Result<Option<Duration>, Error> {
+        self.rules.answered(status, self.started.elapsed(), self.live())
+    }
+
+    /// How long to wait for news before the next question, after one that failed; `None` when its error is to end the wait: it is not
+    /// [transient](Error::is_transient), or the server has been away for five minutes.
+    ///
+    /// Fails with [`ErrorKind::Timeout`] when the time is over.
+    pub fn failed(&mut self, transient: bool) -> Result<Option<Duration>, Error> {
+        self.rules.failed(transient, self.started.elapsed(), self.live())
+    }
+
+    /// Returns when the job's events say that something happened to it, and after the pause at the latest. It may be dropped.
+    pub async fn news(&mut self, pause: Duration) {
         let until = Instant::now() + pause;
         while let Some(events) = &mut self.events {
             match tokio::time::timeout_at(until, events.next()).await {
                 Ok(Some(Ok(event))) => {
+                    self.heard = true;
                     let mut told = tells(&event);
                     // One question answers all that have come together.
                     while let Some(Some(Ok(event))) = events.next().now_or_never() {
@@ -116,15 +180,15 @@ impl Updates {
         }
         tokio::time::sleep_until(until).await;
     }
+
+    const fn live(&self) -> bool {
+        self.events.is_some() && self.heard
+    }
 }
 
-/// The job. A server that hangs holds up no wait for longer than its time and [`LAST_QUESTION`].
-async fn ask(mb: &MeetBot, job_id: &str, until: Option<Instant>) -> Result<Option<Job>, Error> {
-    let Some(until) = until else { return mb.get_bot(job_id).await };
-    let until = until.max(Instant::now() + LAST_QUESTION);
-    match tokio::time::timeout_at(until, mb.get_bot(job_id)).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Error::new(ErrorKind::Timeout, "no answer within the time of the wait")),
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait").field("rules", &self.rules).finish_non_exhaustive()
     }
 }
 
@@ -134,130 +198,132 @@ fn tells(event: &TimelineEvent) -> bool {
     !apart.contains(&event.event)
 }
 
-/// What to do next.
+/// What follows from each answer. All times are since the wait began; `live` says whether events come.
 #[derive(Debug)]
-enum Step {
-    /// It is over.
-    Done,
-    /// Ask again after this long.
-    Again(Duration),
-    /// Give up.
-    Fail(Error),
-}
-
-/// A wait that began at 0; all times are since then.
-#[derive(Debug)]
-struct Wait {
+struct Rules {
+    job_id: String,
     timeout: Option<Duration>,
+    /// When the job was last seen, and in which status.
     answered: Duration,
     last: Option<JobStatus>,
 }
 
-impl Wait {
-    const fn new(timeout: Option<Duration>) -> Self {
-        Self { timeout, answered: Duration::ZERO, last: None }
+impl Rules {
+    const fn new(job_id: String, timeout: Option<Duration>) -> Self {
+        Self { job_id, timeout, answered: Duration::ZERO, last: None }
     }
 
-    /// What follows from an answer at `now`. `answer` is `None` when there is no such job; `live` when its events are listened to.
-    fn step(
+    fn left(&self, now: Duration) -> Result<Option<Duration>, Error> {
+        let Some(timeout) = self.timeout else { return Ok(None) };
+        match timeout.saturating_sub(now) {
+            Duration::ZERO => Err(self.too_late(timeout)),
+            left => Ok(Some(left)),
+        }
+    }
+
+    fn answered(
         &mut self,
-        job_id: &str,
-        answer: Result<Option<Job>, Error>,
+        status: Option<&JobStatus>,
         now: Duration,
         live: bool,
-    ) -> Step {
-        match answer {
-            Ok(Some(job)) if job.status.is_final() => return Step::Done,
-            Ok(Some(job)) => {
-                self.answered = now;
-                self.last = Some(job.status);
-            }
-            Ok(None) => {
-                return Step::Fail(Error::new(
-                    ErrorKind::NotFound,
-                    format!("there is no job {job_id}"),
-                ));
-            }
-            Err(error) if error.is_transient() && now.saturating_sub(self.answered) < PATIENCE => {}
-            Err(error) => return Step::Fail(error),
+    ) -> Result<Option<Duration>, Error> {
+        let status = status.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("there is no job {}", self.job_id))
+        })?;
+        (self.answered, self.last) = (now, Some(status.clone()));
+        if status.is_final() { Ok(None) } else { self.pause(now, live).map(Some) }
+    }
+
+    fn failed(
+        &self,
+        transient: bool,
+        now: Duration,
+        live: bool,
+    ) -> Result<Option<Duration>, Error> {
+        if !transient || now.saturating_sub(self.answered) >= PATIENCE {
+            return Ok(None);
         }
-        let pause = pause(now, live);
-        match self.timeout {
-            Some(timeout) if now >= timeout => {
-                let seen = self
-                    .last
-                    .as_ref()
-                    .map_or("not seen yet".to_owned(), |status| format!("`{status}`"));
-                let message = format!(
-                    "the job {job_id} is {seen} after {} s; it goes on",
-                    timeout.as_secs_f64()
-                );
-                Step::Fail(Error::new(ErrorKind::Timeout, message))
-            }
-            Some(timeout) => Step::Again(pause.min(timeout.saturating_sub(now))),
-            None => Step::Again(pause),
+        self.pause(now, live).map(Some)
+    }
+
+    /// A tenth of the time waited so far: what is short is noticed at once, what is long costs little. Events tell most of it sooner.
+    fn pause(&self, now: Duration, live: bool) -> Result<Duration, Error> {
+        let least = if live { LIVE_PAUSE } else { SHORTEST_PAUSE };
+        let pause = (now / 10).clamp(least, LONGEST_PAUSE);
+        let Some(left) = self.left(now)? else { return Ok(pause) };
+        match left.saturating_sub(LAST_QUESTION) {
+            Duration::ZERO => Ok(pause.min(left)),
+            until_the_last => Ok(pause.min(until_the_last)),
         }
     }
-}
 
-/// A tenth of the time waited so far: what is short is noticed at once, what is long costs little. Events tell most of it sooner.
-fn pause(waited: Duration, live: bool) -> Duration {
-    let least = if live { LIVE_PAUSE } else { Duration::from_millis(200) };
-    (waited / 10).clamp(least, LONGEST_PAUSE)
+    fn too_late(&self, timeout: Duration) -> Error {
+        let seen = self.last.as_ref().map_or("not seen yet".to_owned(), |last| format!("`{last}`"));
+        let seconds = timeout.as_secs_f64();
+        let message = format!("the job {} is {seen} after {seconds} s; it goes on", self.job_id);
+        Error::new(ErrorKind::Timeout, message)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn away() -> Error {
-        Error::new(ErrorKind::Connection, "away")
-    }
-
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
 
+    fn rules(timeout: Option<Duration>) -> Rules {
+        Rules::new("j".to_owned(), timeout)
+    }
+
     #[test]
     fn asks_often_at_first_and_seldom_later() {
-        let waits =
-            |live| [0, 10, 30, 3_600].map(|waited| pause(seconds(waited), live).as_millis());
+        let waits = |live| {
+            [0, 10, 30, 3_600]
+                .map(|waited| rules(None).pause(seconds(waited), live).unwrap().as_millis())
+        };
         assert_eq!(waits(false), [200, 1_000, 3_000, 5_000]);
         assert_eq!(waits(true), [2_000, 2_000, 3_000, 5_000]);
     }
 
     #[test]
     fn a_server_that_restarts_does_not_end_the_wait_but_one_that_is_gone_does() {
-        let mut wait = Wait::new(None);
-        assert!(matches!(wait.step("j", Err(away()), seconds(299), false), Step::Again(_)));
-        assert!(
-            matches!(wait.step("j", Err(away()), seconds(301), false), Step::Fail(error) if error.kind() == ErrorKind::Connection)
-        );
-        let unauthorized = Error::from_answer(401, None, None, String::new());
-        assert!(matches!(
-            Wait::new(None).step("j", Err(unauthorized), seconds(0), false),
-            Step::Fail(_)
-        ));
+        assert_eq!(rules(None).failed(true, seconds(299), false).unwrap(), Some(seconds(5)));
+        assert_eq!(rules(None).failed(true, seconds(301), false).unwrap(), None);
+        assert_eq!(rules(None).failed(false, seconds(0), false).unwrap(), None);
+        let mut seen = rules(None);
+        seen.answered(Some(&JobStatus::Recording), seconds(100), false).unwrap();
+        assert!(seen.failed(true, seconds(399), false).unwrap().is_some());
     }
 
     #[test]
     fn a_time_limit_is_kept_to_the_end_and_told() {
-        let mut wait = Wait::new(Some(seconds(10)));
-        let Step::Again(pause) = wait.step("j", Err(away()), Duration::from_millis(9_900), true)
-        else {
-            panic!("too early")
-        };
-        assert_eq!(pause.as_millis(), 100);
-        let Step::Fail(error) = wait.step("j", Err(away()), seconds(10), true) else {
-            panic!("too late")
-        };
+        let mut wait = rules(Some(seconds(10)));
+        let at = Duration::from_millis;
+        let pauses = [7_500, 8_500, 9_000, 9_900].map(|now| wait.failed(true, at(now), true));
+        // The last question before the end has a second.
+        let expected = [1_500, 500, 1_000, 100].map(|pause| Some(at(pause)));
+        assert_eq!(pauses.map(Result::unwrap), expected);
+        assert_eq!(wait.left(at(9_900)).unwrap(), Some(at(100)));
+        assert_eq!(wait.left(at(10_000)).unwrap_err().kind(), ErrorKind::Timeout);
+        let error = wait.failed(true, seconds(10), true).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert_eq!(error.message(), "the job j is not seen yet after 10 s; it goes on");
+        let error = wait.answered(Some(&JobStatus::Queued), seconds(11), true).unwrap_err();
+        assert_eq!(error.message(), "the job j is `queued` after 10 s; it goes on");
+    }
+
+    #[test]
+    fn what_has_ended_has_ended_also_when_the_time_is_over() {
+        let mut wait = rules(Some(seconds(10)));
+        let ended = wait.answered(Some(&JobStatus::Failed), seconds(11), false);
+        assert_eq!(ended.unwrap(), None);
     }
 
     #[test]
     fn a_job_that_is_not_there_is_not_waited_for() {
-        assert!(
-            matches!(Wait::new(None).step("j", Ok(None), seconds(0), false), Step::Fail(error) if error.kind() == ErrorKind::NotFound)
-        );
+        let error = rules(None).answered(None, seconds(0), false).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
     }
 }

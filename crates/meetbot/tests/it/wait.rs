@@ -70,11 +70,19 @@ fn the_blocking_wait_is_the_same_and_keeps_its_time() {
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.to_string().contains("`in_call`"), "{error}");
+}
 
-    let hanging = FakeServer::with_events([Reply::Hang], [Reply::Hang]);
-    let client = hanging.blocking().with(CallOptions::new().timeout(Duration::from_mins(1)));
-    let error = client.unwrap().wait_for_bot("job_x", Some(Duration::from_millis(10)));
-    assert_eq!(error.unwrap_err().kind(), ErrorKind::Timeout);
+#[tokio::test]
+async fn a_request_that_hangs_does_not_outlive_the_wait() {
+    let seen_once = answer(200, &[], &job(1, "in_call"));
+    let server = FakeServer::with_events([seen_once, Reply::Hang], [Reply::Hang]);
+    let client = server.client().with(CallOptions::new().timeout(Duration::from_mins(1))).unwrap();
+    let waited = client.wait_for_bot("job_x", Some(Duration::from_millis(600)));
+    // A second more would be what a last question of its own has taken.
+    let error = tokio::time::timeout(Duration::from_millis(1_500), waited).await.unwrap();
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(error.message(), "the job job_x is `in_call` after 0.6 s; it goes on");
 }
 
 #[tokio::test]
