@@ -85,6 +85,11 @@ impl Builder {
         Self(self.0.ca_bundle(pem))
     }
 
+    /// Shows this certificate to a server that demands one; see [`crate::Builder::client_cert`].
+    pub fn client_cert(self, pem: impl Into<Vec<u8>>) -> Self {
+        Self(self.0.client_cert(pem))
+    }
+
     /// What the client calls itself; see [`crate::Builder::user_agent`].
     pub fn user_agent(self, name: impl Into<String>) -> Self {
         Self(self.0.user_agent(name))

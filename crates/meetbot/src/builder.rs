@@ -71,6 +71,13 @@ impl Builder {
         self
     }
 
+    /// Shows this certificate to a server or a proxy of yours that demands one: PEM with the certificate, the chain to its authority where
+    /// there is one, and the private key (PKCS #8, PKCS #1 or SEC 1, not encrypted).
+    pub fn client_cert(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.network.client_cert = Some(pem.into());
+        self
+    }
+
     /// What the client calls itself in `User-Agent`; `meetbot-rust/` and the version by default.
     pub fn user_agent(mut self, name: impl Into<String>) -> Self {
         self.network.user_agent = Some(name.into());

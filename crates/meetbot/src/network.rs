@@ -6,7 +6,7 @@ use reqwest::{Client, Proxy};
 use rustls::{
     ClientConfig,
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 use rustls_platform_verifier::Verifier;
 
@@ -22,6 +22,8 @@ pub(crate) struct Network {
     pub(crate) proxy: Option<String>,
     /// Certificates in PEM.
     pub(crate) ca_bundle: Option<Vec<u8>>,
+    /// A certificate, its chain and its private key in PEM.
+    pub(crate) client_cert: Option<Vec<u8>>,
 }
 
 impl Network {
@@ -55,25 +57,48 @@ impl Network {
         let provider = rustls::crypto::ring::default_provider();
         let provider = Arc::new(provider);
         let verifier = verifier(&provider, self.own_roots()?)?;
-        Ok(ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(no_tls)?
             .dangerous() // The platform's own verifier is what the name warns of.
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth())
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let Some(pem) = &self.client_cert else { return Ok(config.with_no_client_auth()) };
+        let (chain, key) = identity(pem)?;
+        config.with_client_auth_cert(chain, key).map_err(|error| {
+            let message = "the client certificate and its private key cannot be used together";
+            Error::configuration(message).with_source(error)
+        })
     }
 
     /// The certificates of the bundle.
     fn own_roots(&self) -> Result<Vec<CertificateDer<'static>>, Error> {
-        let Some(pem) = &self.ca_bundle else { return Ok(Vec::new()) };
-        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-        let roots = read
-            .map_err(|error| Error::configuration("the CA bundle is not PEM").with_source(error))?;
-        if roots.is_empty() {
-            return Err(Error::configuration("the CA bundle holds no certificate"));
-        }
-        Ok(roots)
+        self.ca_bundle.as_ref().map_or(Ok(Vec::new()), |pem| certificates(pem, "the CA bundle"))
     }
+}
+
+/// At least one certificate.
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let found = read
+        .map_err(|error| Error::configuration(format!("{what} is not PEM")).with_source(error))?;
+    if found.is_empty() {
+        return Err(Error::configuration(format!("{what} holds no certificate")));
+    }
+    Ok(found)
+}
+
+/// The chain of a client certificate, and its private key, which no error shows.
+fn identity(pem: &[u8]) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
+    let chain = certificates(pem, "the client certificate")?;
+    let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+        let text = String::from_utf8_lossy(pem);
+        Error::configuration(if text.contains("ENCRYPTED") {
+            "the private key of the client certificate is encrypted: it is needed as `openssl pkey` decrypts it"
+        } else {
+            "the client certificate comes without its private key: both are needed in PEM"
+        })
+    })?;
+    Ok((chain, key))
 }
 
 /// Verifies by the platform's roots and these; by Mozilla's where there are none at all (a container of few files).
@@ -102,6 +127,7 @@ impl fmt::Debug for Network {
             .field("user_agent", &self.user_agent)
             .field("proxy", &self.proxy.as_ref().map(|_| "…"))
             .field("ca_bundle", &self.ca_bundle.as_ref().map(Vec::len))
+            .field("client_cert", &self.client_cert.as_ref().map(|_| "…"))
             .finish()
     }
 }

@@ -4,7 +4,8 @@ use std::{io::Write as _, net::TcpListener, sync::Arc, thread, time::Duration};
 
 use base64::Engine as _;
 use meetbot::{CallOptions, ErrorKind, MeetBot, Request, blocking};
-use rustls::pki_types::PrivateKeyDer;
+use rcgen::{CertifiedKey, KeyPair};
+use rustls::{RootCertStore, pki_types::PrivateKeyDer, server::WebPkiClientVerifier};
 
 use crate::fake_server::{FakeServer, KEY, Reply, answer, job};
 
@@ -71,17 +72,34 @@ fn a_client_calls_itself_what_it_was_told() {
     assert_eq!(agents, [concat!("meetbot-rust/", env!("CARGO_PKG_VERSION")), "acme/2"]);
 }
 
-/// Answers one request over TLS, with a certificate that only `ca_bundle` knows.
-fn tls_server() -> (u16, String) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+fn self_signed() -> CertifiedKey<KeyPair> {
+    rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap()
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let base64 = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----\n")
+}
+
+/// Answers requests over TLS, with a certificate that only `ca_bundle` knows; where it is given a client's, to that client alone.
+fn tls_server(client: Option<&CertifiedKey<KeyPair>>) -> (u16, String) {
+    let made = self_signed();
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
+    let config = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
+    let config = match client {
+        None => config.with_no_client_auth(),
+        Some(client) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(client.cert.der().clone()).unwrap();
+            let demands =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            config.with_client_cert_verifier(demands.unwrap())
+        }
+    };
+    let config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let config = Arc::new(config);
@@ -99,13 +117,12 @@ fn tls_server() -> (u16, String) {
             }
         }
     });
-    let base64 = base64::engine::general_purpose::STANDARD.encode(made.cert.der());
-    (port, format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n"))
+    (port, pem("CERTIFICATE", made.cert.der()))
 }
 
 #[tokio::test]
 async fn a_server_of_an_authority_of_ones_own_is_trusted_with_its_bundle_alone() {
-    let (port, pem) = tls_server();
+    let (port, pem) = tls_server(None);
     let builder = || {
         MeetBot::builder().api_key(KEY).base_url(format!("https://localhost:{port}")).max_retries(0)
     };
@@ -116,6 +133,37 @@ async fn a_server_of_an_authority_of_ones_own_is_trusted_with_its_bundle_alone()
     for wrong in ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         let error = builder().ca_bundle(wrong).build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_demands_a_certificate_gets_it_and_what_is_none_is_told() {
+    let mine = self_signed();
+    let (port, roots) = tls_server(Some(&mine));
+    let builder = || {
+        let url = format!("https://localhost:{port}");
+        MeetBot::builder().api_key(KEY).base_url(url).ca_bundle(roots.clone()).max_retries(0)
+    };
+    let error = builder().build().unwrap().get_bot("job_x").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connection, "{error:?}");
+    let certificate = pem("CERTIFICATE", mine.cert.der());
+    let key = pem("PRIVATE KEY", &mine.signing_key.serialize_der());
+    let shown = builder().client_cert(format!("{certificate}{key}"));
+    assert!(!format!("{shown:?}").contains("PRIVATE"), "{shown:?}");
+    assert!(shown.build().unwrap().get_bot("job_x").await.unwrap().is_some());
+
+    let anothers = pem("PRIVATE KEY", &self_signed().signing_key.serialize_der());
+    let encrypted = pem("ENCRYPTED PRIVATE KEY", b"who knows");
+    for (wrong, told) in [
+        ("no PEM".to_owned(), "holds no certificate"),
+        (key, "holds no certificate"),
+        (certificate.clone(), "without its private key"),
+        (format!("{certificate}{encrypted}"), "encrypted"),
+        (format!("{certificate}{anothers}"), "cannot be used together"),
+    ] {
+        let error = builder().client_cert(wrong).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert!(error.message().contains(told), "{error}");
     }
 }
 
