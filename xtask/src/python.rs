@@ -23,7 +23,7 @@ const BENCH: &str = "sdks/python/bench/requirements.txt";
 /// Quick to build, with the TLS provider that the workspace has built already.
 const FOR_TESTS: &[&str] = &["--profile", "dev", "--features", "aws-lc-rs"];
 /// As it is published.
-const FOR_USE: &[&str] = &["--release"];
+const FOR_USE: &[&str] = &["--profile", "wheel"];
 const MATURIN: &str = "maturin==1.16.0";
 
 /// Builds the server and the wheel, and tests it.
