@@ -24,6 +24,7 @@ use crate::{
     events::Events,
     exchange::Exchange,
     runtime,
+    waiting::Wait,
 };
 
 /// How often a blocked call looks for signals, Ctrl-C above all.
@@ -47,6 +48,7 @@ pub(crate) struct Settings {
     user_agent: String,
     proxy: Option<String>,
     ca_bundle: Option<PyBackedBytes>,
+    client_cert: Option<PyBackedBytes>,
 }
 
 /// What holds for all calls of a client, or for those of one made by `with_options`; times in seconds.
@@ -86,6 +88,9 @@ impl Core {
         }
         if let Some(pem) = settings.ca_bundle {
             builder = builder.ca_bundle(pem.to_vec());
+        }
+        if let Some(pem) = settings.client_cert {
+            builder = builder.client_cert(pem.to_vec());
         }
         Self::build(py, builder, options.read(py)?)
     }
@@ -138,6 +143,12 @@ impl Core {
     fn watch(&self, py: Python<'_>, job_id: &str) -> PyResult<Events> {
         let events = self.client(py)?.watch_json(job_id);
         events.map(Events::new).map_err(|error| exception(py, &error))
+    }
+
+    /// A wait for the job's end that listens to its events.
+    fn wait(&self, py: Python<'_>, job_id: &str, timeout: Option<f64>) -> PyResult<Wait> {
+        let timeout = seconds(py, timeout)?;
+        Ok(Wait::new(self.client(py)?.wait(job_id, timeout)))
     }
 
     /// The exception for an answer that does not hold what its path promises.
@@ -244,7 +255,7 @@ impl Options {
     }
 }
 
-fn seconds(py: Python<'_>, seconds: Option<f64>) -> PyResult<Option<Duration>> {
+pub(crate) fn seconds(py: Python<'_>, seconds: Option<f64>) -> PyResult<Option<Duration>> {
     let read = seconds.map(Duration::try_from_secs_f64).transpose();
     read.map_err(|_| configuration(py, "a time limit is a number of seconds, not below 0"))
 }

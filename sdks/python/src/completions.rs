@@ -23,6 +23,8 @@ pub(crate) enum Outcome {
     Answer(Response),
     /// The next event of a job; `None` after the last.
     Event(Option<String>),
+    /// The time to ask for a job again.
+    Nothing,
 }
 
 /// The calls of one loop that have ended.
@@ -137,6 +139,9 @@ impl Completions {
                 }
                 Ok(Outcome::Event(event)) => {
                     future.call_method1(intern!(py, "set_result"), (event,))?
+                }
+                Ok(Outcome::Nothing) => {
+                    future.call_method1(intern!(py, "set_result"), (py.None(),))?
                 }
                 Err(error) => future.call_method1(
                     intern!(py, "set_exception"),

@@ -50,6 +50,7 @@ pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
         fields.set_item("request_id", error.request_id())?;
         fields.set_item("retry_after", error.retry_after().map(|wait| wait.as_secs_f64()))?;
         fields.set_item("attempts", error.attempts())?;
+        fields.set_item("transient", error.is_transient())?;
         fields.set_item("idempotency_key", error.idempotency_key())?;
         Ok(fields)
     };

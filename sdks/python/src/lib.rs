@@ -7,6 +7,7 @@ mod events;
 mod exchange;
 mod local;
 mod runtime;
+mod waiting;
 
 use pyo3::prelude::*;
 
@@ -19,6 +20,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<convert::Answer>()?;
     module.add_class::<events::Events>()?;
     module.add_class::<exchange::Exchange>()?;
+    module.add_class::<waiting::Wait>()?;
     module.add_function(wrap_pyfunction!(local::api_path, module)?)?;
     module.add_function(wrap_pyfunction!(local::sign, module)?)?;
     module.add_function(wrap_pyfunction!(local::sign_standard, module)?)?;

@@ -18,6 +18,9 @@ from meetbot import AsyncMeetBot, MeetBot
 
 ROOT = Path(__file__).parents[3]
 
+#: Where servers write all they have to say; `cargo xtask test` searches it for secrets.
+LOGS = ROOT / "target" / "test-logs"
+
 
 @pytest.fixture(autouse=True)
 def nothing_of_the_callers_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,8 +33,8 @@ def lying() -> Iterator[Callable[..., LyingServer]]:
     """Starts a lying server with these replies."""
     started: list[LyingServer] = []
 
-    def start(*replies: Reply) -> LyingServer:
-        started.append(LyingServer(replies))
+    def start(*replies: Reply, events: Reply | None = None) -> LyingServer:
+        started.append(LyingServer(replies, events))
         return started[-1]
 
     yield start
@@ -79,6 +82,14 @@ class Server:
     pid: int
 
 
+def until(server: Server, job_id: str, status: str) -> None:
+    """Returns when the job is in this status."""
+    for event in MeetBot(server.key, server.url).watch(job_id):
+        if event.data.status == status:
+            return
+    raise AssertionError(f"{job_id} has ended and was never {status}")
+
+
 def program() -> str:
     """The server's program: `$MEETBOT_PROGRAM`, or what `cargo build` made."""
     found = os.environ.get("MEETBOT_PROGRAM", str(ROOT / "target" / "debug" / "meetbot"))
@@ -90,16 +101,18 @@ def program() -> str:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The real server with its sandbox, in a folder of its own."""
     data = tmp_path_factory.mktemp("server")
-    with open(data / "log", "wb") as log:
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with open(LOGS / f"python-{os.getpid()}.log", "wb") as log:
         process = subprocess.Popen(
             [program(), "serve", "--listen", "127.0.0.1:0", "--data-dir", data / "data", "--json"],
             stdout=subprocess.PIPE,
             stderr=log,
+            env={"MEETBOT_LOG": "debug", **os.environ},
         )
     assert process.stdout
     try:
         line = process.stdout.readline()
-        assert line, (data / "log").read_text()
+        assert line, Path(log.name).read_text()
         started = json.loads(line)
         key = started["key"]
         yield Server(started["url"], key["key"], key["webhookSecret"], data / "data", process.pid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import socket
 import struct
 import threading
@@ -48,6 +49,8 @@ class Reply:
 
     raw: bytes | None
     reset: bool = False
+    #: What is sent after them, each piece as it is put there.
+    more: queue.SimpleQueue[bytes] | None = None
 
 
 def answer(body: Any = b"", status: int = 200, **headers: str) -> Reply:
@@ -62,16 +65,30 @@ def refusal(status: int, code: str, message: str = "no", **headers: str) -> Repl
     return answer({"error": code, "message": message}, status, **headers)
 
 
+def stream(more: queue.SimpleQueue[bytes]) -> Reply:
+    """A stream of events that stays open."""
+    return Reply(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", more=more)
+
+
+def an_event(sequence: int) -> bytes:
+    """An event of the stream that tells of a change."""
+    cases = json.loads((VECTORS / "models.json").read_text())["cases"]
+    event: dict[str, Any] = next(c["json"] for c in cases if c["model"] == "timeline_event")
+    event["data"]["sequence"] = sequence
+    return f"id: {sequence}\ndata: {json.dumps(event)}\n\n".encode()
+
+
 HANG = Reply(None)
 RESET = Reply(b"", reset=True)
 CUT = Reply(b'HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{"id":')
 
 
 class LyingServer:
-    """Gives these answers in turn, then the last one for ever."""
+    """Gives these answers in turn, then the last one for ever; to who asks for a stream of events, `events` if there is one."""
 
-    def __init__(self, replies: Iterable[Reply]) -> None:
+    def __init__(self, replies: Iterable[Reply], events: Reply | None = None) -> None:
         self.replies = list(replies)
+        self.events = events
         self.requests: list[Request] = []
         #: Released once for each request that has come.
         self.came = threading.Semaphore(0)
@@ -110,7 +127,10 @@ class LyingServer:
             body = stream.read(int(headers.get("content-length", 0)))
             with self._lock:
                 self.requests.append(Request(line[0], line[1], headers, body))
-                reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+                if self.events is not None and headers.get("accept") == "text/event-stream":
+                    reply = self.events
+                else:
+                    reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
             self.came.release()
             if reply.raw is None:
                 try:
@@ -125,5 +145,7 @@ class LyingServer:
                 return
             try:
                 connection.sendall(reply.raw)
+                while reply.more is not None:
+                    connection.sendall(reply.more.get())
             except OSError:
                 pass

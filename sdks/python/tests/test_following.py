@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import queue
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lying_server import HANG, KEY, RESET, VECTORS, a_job, answer, refusal
+from lying_server import HANG, KEY, RESET, VECTORS, a_job, an_event, answer, refusal, stream
 
 from conftest import Server
 from meetbot import (
@@ -21,35 +23,86 @@ from meetbot import (
     MeetbotUnauthorizedError,
     testing,
 )
-from meetbot._waiting import Wait
 from meetbot.webhooks import StatusChanged
 
 ID = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ"
 SHORT = "https://sandbox.meetbot.dev/two-speakers?seconds=1"
+NO_STREAM = refusal(404, "not_found")
 
 
 def test_waiting_shows_each_state_once_and_outlives_errors_that_pass(client: Any, lying: Any) -> None:
     states = ["queued", "queued", "recording", "completed"]
-    server = lying(*(answer(a_job(state)) for state in states[:2]), RESET, *(answer(a_job(state)) for state in states[2:]))
+    jobs = [answer(a_job(state)) for state in states]
+    server = lying(*jobs[:2], RESET, *jobs[2:], events=NO_STREAM)
     seen: list[str] = []
     job = client(server.url, max_retries=0).wait_for_bot(ID, on_update=lambda job: seen.append(job.status))
     assert job.status == "completed" and seen == ["queued", "recording", "completed"]
 
 
 def test_waiting_ends_in_time_and_for_what_does_not_pass(client: Any, lying: Any) -> None:
-    with pytest.raises(MeetbotTimeoutError, match="`recording` after 0.1 s; it goes on"):
-        client(lying(answer(a_job("recording"))).url).wait_for_bot(ID, timeout=0.1)
+    with pytest.raises(MeetbotTimeoutError, match="`recording` after 0.5 s; it goes on"):
+        client(lying(answer(a_job("recording")), events=NO_STREAM).url).wait_for_bot(ID, timeout=0.5)
     with pytest.raises(MeetbotNotFoundError):
         client(lying(refusal(404, "not_found")).url).wait_for_bot(ID)
     with pytest.raises(MeetbotUnauthorizedError):
         client(lying(refusal(401, "unauthorized")).url).wait_for_bot(ID)
+    with pytest.raises(MeetbotTimeoutError, match="not seen yet after 0 s"):
+        client("http://127.0.0.1:1").wait_for_bot(ID, timeout=0)
 
 
-def test_pauses_grow_with_the_wait_and_patience_ends() -> None:
-    wait = Wait(ID, 1000)
-    assert [wait.failed(MeetbotTimeoutError("away"), now) for now in (0, 10, 290)] == [0.2, 1, 5]
-    with pytest.raises(MeetbotTimeoutError, match="away"):
-        wait.failed(MeetbotTimeoutError("away"), 301)
+@pytest.mark.parametrize("events", [HANG, stream(queue.SimpleQueue()), NO_STREAM], ids=["hang", "silence", "none"])
+def test_a_request_that_hangs_does_not_outlive_the_wait(client: Any, lying: Any, events: Any) -> None:
+    server = lying(answer(a_job("recording")), HANG, events=events)
+    started = time.monotonic()
+    with pytest.raises(MeetbotTimeoutError, match="`recording` after 0.6 s; it goes on"):
+        client(server.url, timeout=60).wait_for_bot(ID, timeout=0.6)
+    assert 0.6 <= time.monotonic() - started < 1.5
+
+
+def test_an_event_is_asked_after_at_once(client: Any, lying: Any) -> None:
+    told: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    told.put(an_event(1))
+    jobs = [answer(a_job(state)) for state in ("joining", "recording", "completed")]
+    server = lying(*jobs, events=stream(told))
+    seen: list[str] = []
+
+    def on_update(job: Any) -> None:
+        seen.append(job.status)
+        if job.status == "recording":
+            told.put(an_event(2))
+
+    started = time.monotonic()
+    client(server.url).wait_for_bot(ID, on_update=on_update)
+    assert seen == ["joining", "recording", "completed"]
+    assert time.monotonic() - started < 1.9, "without the second event it asks 2 s after the first"
+
+
+def test_a_wait_that_is_given_up_closes_its_connections(lying: Any) -> None:
+    server = lying(answer(a_job("recording")), events=HANG)
+
+    async def main() -> None:
+        task = asyncio.create_task(AsyncMeetBot(KEY, server.url).wait_for_bot(ID))
+        for _ in ("the job", "its events"):
+            assert await asyncio.to_thread(server.came.acquire, True, 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        del task
+        assert await asyncio.to_thread(server.hung_up.acquire, True, 30)
+
+    asyncio.run(main())
+
+
+def test_the_real_server_tells_a_wait_of_every_change(client: Any, server: Server) -> None:
+    asked: list[str] = []
+    mb = client(server.url, api_key=server.key, on_request=lambda call: asked.append(call.path))
+    job = mb.dispatch_bot(meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=4")
+    seen: list[Any] = []
+    ended = mb.wait_for_bot(job.id, timeout=60, on_update=seen.append)
+    assert ended.status == "completed" and seen[-1] == ended
+    assert all(one != other for one, other in zip(seen, seen[1:], strict=False))
+    # By asking alone it would have taken a question every 200 ms.
+    assert len(asked) < 16, asked
 
 
 def test_the_real_servers_jobs_are_watched_to_their_end(server: Server) -> None:

@@ -33,10 +33,20 @@ def python(program: str, *arguments: str, **options: Any) -> subprocess.Popen[st
     )
 
 
-@pytest.mark.parametrize("retrying", [False, True], ids=["a hang", "a pause before the next try"])
-def test_ctrl_c_ends_a_blocked_call_within_150_ms(lying: Any, retrying: bool) -> None:
-    # The pause of a minute is the longest that a client waits by itself.
-    server = lying(refusal(429, "rate_limited", Retry_After="60") if retrying else HANG)
+@pytest.mark.parametrize(
+    ("call", "reply", "requests", "hangs"),
+    [
+        ("get_bot", HANG, 1, True),
+        # The longest that a client waits by itself.
+        ("get_bot", refusal(429, "rate_limited", Retry_After="60"), 1, False),
+        ("wait_for_bot", answer(a_job("recording")), 2, True),
+    ],
+    ids=["a hang", "a pause before the next try", "a wait for events"],
+)
+def test_ctrl_c_ends_a_blocked_call_within_150_ms(
+    lying: Any, call: str, reply: Any, requests: int, hangs: bool
+) -> None:
+    server = lying(reply, events=HANG)
     child = python(
         """
         import os, signal, sys, threading, time
@@ -50,17 +60,19 @@ def test_ctrl_c_ends_a_blocked_call_within_150_ms(lying: Any, retrying: bool) ->
             os.kill(os.getpid(), signal.SIGINT)
         threading.Thread(target=interrupt, daemon=True).start()
         try:
-            mb.get_bot("job_1")
+            getattr(mb, sys.argv[2])("job_1")
         except KeyboardInterrupt:
             print(time.perf_counter() - sent[0])
         """,
         server.url,
+        call,
         stdin=subprocess.PIPE,
     )
-    assert server.came.acquire(timeout=PATIENCE)
+    for _ in range(requests):
+        assert server.came.acquire(timeout=PATIENCE)
     out, err = child.communicate("now\n", timeout=PATIENCE)
     assert err == "" and float(out) < 0.15, (out, err)
-    assert retrying or server.hung_up.acquire(timeout=PATIENCE), "the socket is closed"
+    assert not hangs or server.hung_up.acquire(timeout=PATIENCE), "the socket is closed"
 
 
 def test_cancelling_a_task_closes_its_socket(lying: Any) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from conftest import Server
+from conftest import Server, until
 from meetbot import (
     AutoLeaveConfig,
-    Job,
     MeetbotConflictError,
     MeetbotUnauthorizedError,
     MeetbotValidationError,
@@ -25,23 +23,11 @@ def mb(client: Any, server: Server) -> Any:
     return client(server.url, api_key=server.key)
 
 
-def until(mb: Any, job: Job, true: Callable[[Job], bool]) -> Job:
-    """Asks for the job until it is so."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        snapshot: Job | None = mb.get_bot(job.id)
-        assert snapshot is not None
-        if true(snapshot):
-            return snapshot
-        assert time.monotonic() < deadline and not snapshot.status.is_final, snapshot
-        time.sleep(0.02)
-
-
 def sandbox(scenario: str = "two-speakers?seconds=60") -> str:
     return f"https://sandbox.meetbot.dev/{scenario}"
 
 
-def test_a_job_goes_its_way_and_each_verb_does_what_it_says(mb: Any) -> None:
+def test_a_job_goes_its_way_and_each_verb_does_what_it_says(mb: Any, server: Server) -> None:
     job = mb.dispatch_bot(
         meeting_url=sandbox(),
         external_id=f"lesson-{time.time_ns()}",
@@ -54,14 +40,14 @@ def test_a_job_goes_its_way_and_each_verb_does_what_it_says(mb: Any) -> None:
     assert job.metadata == {"n": 12345678901234567890123}
     assert (job.auto_leave.after_solo_seconds, job.auto_leave.after_silence_seconds) == (30, None)
     assert job.auto_leave.after_max_seconds == 14400, "what is not set has the server's default"
-    until(mb, job, lambda job: job.status == "recording")
+    until(server, job.id, "recording")
     assert mb.send_chat_message(job.id, "hello").state == "done"
     assert mb.request_recording_permission(job.id).action == "request_recording_permission"
     assert mb.pause_recording(job.id).recording.state == "paused"
     assert mb.resume_recording(job.id).recording.state == "on"
     assert mb.stop_recording(job.id).recording.state == "stopped"
     assert mb.leave_bot(job.id).action == "leave_call"
-    ended = until(mb, job, lambda job: job.status.is_final)
+    ended = mb.wait_for_bot(job.id, timeout=PATIENCE)
     assert (ended.status, ended.leave_reason) == ("completed", "requested")
     assert ended.manifest_uri and ended.manifest_uri.startswith("file://")
     with pytest.raises(MeetbotConflictError) as told:

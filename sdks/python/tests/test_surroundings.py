@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -21,11 +24,18 @@ from meetbot import (
     CallEnded,
     CallStarted,
     HttpxTransport,
+    Job,
+    JobList,
     MeetBot,
     MeetbotConflictError,
     MeetbotConnectionError,
+    MeetbotDecodeError,
+    MeetbotNotFoundError,
     MeetbotServerError,
     MeetbotTimeoutError,
+    RawResponse,
+    Request,
+    Response,
     testing,
 )
 
@@ -99,32 +109,100 @@ def test_a_call_of_ones_own_has_the_rules_of_all_others(client: Any, lying: Any)
         assert sent.headers["authorization"] == f"Bearer {KEY}"
 
 
+def through_httpx(kind: str, url: str, key: str, act: Callable[[Any], Any], **settings: Any) -> Any:
+    """What `act` gives for a client of this kind that sends everything through httpx."""
+    if kind == "sync":
+        with httpx.Client() as inner:
+            return act(MeetBot(key, url, transport=HttpxTransport(inner), **settings))
+
+    async def main() -> Any:
+        async with httpx.AsyncClient() as inner:
+            return await act(AsyncMeetBot(key, url, transport=AsyncHttpxTransport(inner), **settings))
+
+    return asyncio.run(main())
+
+
+def test_a_raw_response_shows_the_answer_as_it_came_and_parses_it(lying: Any) -> None:
+    server = lying(busy(), answer(a_job("recording"), X_Request_Id="req_7", X_New="1"))
+    raw = MeetBot(KEY, server.url).with_raw_response.get_bot(ID)
+    assert (raw.status, raw.request_id, raw.attempts) == (200, "req_7", 2)
+    assert raw.headers["X-New"] == raw.headers["x-new"] == "1" and "x-old" not in raw.headers
+    assert json.loads(raw.body) == a_job("recording")
+    job: Job = raw.parse()
+    assert job.status == "recording"
+
+    async def called() -> tuple[RawResponse[JobList], RawResponse[None]]:
+        listed = lying(answer({"data": [a_job()], "nextCursor": None}), answer(b"", 204))
+        calls = AsyncMeetBot(KEY, listed.url).with_raw_response
+        return await calls.list_bots(status="queued"), await calls.cancel_bot(ID)
+
+    listed, cancelled = asyncio.run(called())
+    assert [job.status for job in listed.parse()] == ["queued"]
+    assert (cancelled.status, cancelled.body, cancelled.parse()) == (204, b"", None)
+
+
+def test_a_raw_response_that_is_none_is_told_as_ever(lying: Any) -> None:
+    mb = MeetBot(KEY, lying(refusal(404, "not_found"), answer({"id": "x"})).url)
+    with pytest.raises(MeetbotNotFoundError) as told:
+        mb.with_raw_response.get_bot(ID)
+    assert told.value.code == "not_found"
+    raw = mb.with_raw_response.get_bot(ID)
+    with pytest.raises(MeetbotDecodeError):
+        raw.parse()
+
+
+def test_every_call_that_gives_a_model_has_its_raw_response() -> None:
+    mb = MeetBot(KEY)
+    beside = {"base_url", "close", "request", "with_options", "with_raw_response", "artifact"}
+    beside |= {"iter_bots", "watch", "wait_for_bot", "download_artifact", "download_artifacts"}
+    expected = {name for name in vars(MeetBot) if not name.startswith("_")} - beside
+    for calls in (mb.with_raw_response, AsyncMeetBot(KEY).with_raw_response):
+        assert set(vars(calls)) == expected
+
+
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_httpx_carries_calls_by_the_rules_of_all_others(kind: str, lying: Any, server: Server) -> None:
-    def called(url: str, key: str, name: str, *arguments: Any, **settings: Any) -> Any:
-        if kind == "sync":
-            with httpx.Client() as inner:
-                return getattr(MeetBot(key, url, transport=HttpxTransport(inner), **settings), name)(*arguments)
+    def asked(url: str, key: str = KEY, job_id: str = ID, **settings: Any) -> Any:
+        return through_httpx(kind, url, key, lambda mb: mb.get_bot(job_id), **settings)
 
-        async def main() -> Any:
-            async with httpx.AsyncClient() as inner:
-                mb = AsyncMeetBot(key, url, transport=AsyncHttpxTransport(inner), **settings)
-                return await getattr(mb, name)(*arguments)
-
-        return asyncio.run(main())
-
-    assert called(server.url, server.key, "get_bot", "job_00000000000000000000000000") is None
+    assert asked(server.url, server.key, "job_00000000000000000000000000") is None
     flaky = lying(CUT, busy(), answer(a_job("recording")))
-    assert called(flaky.url, KEY, "get_bot", ID).status == "recording"
+    assert asked(flaky.url).status == "recording"
     assert len(flaky.requests) == 3
     assert flaky.requests[0].headers["authorization"] == f"Bearer {KEY}"
     assert flaky.requests[0].headers["user-agent"].startswith("meetbot-python/")
     with pytest.raises(MeetbotTimeoutError) as slow:
-        called(lying(HANG).url, KEY, "get_bot", ID, timeout=0.05, max_retries=1)
+        asked(lying(HANG).url, timeout=0.05, max_retries=1)
     assert slow.value.attempts == 2
     with pytest.raises(MeetbotConnectionError) as gone:
-        called("http://127.0.0.1:1", KEY, "get_bot", ID, max_retries=0)
+        asked("http://127.0.0.1:1", max_retries=0)
     assert "ConnectError" in str(gone.value) and KEY not in str(gone.value)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_wait_through_httpx_asks_and_keeps_its_time(kind: str, lying: Any, server: Server) -> None:
+    short = "https://sandbox.meetbot.dev/two-speakers?seconds=1"
+    job = MeetBot(server.key, server.url).dispatch_bot(meeting_url=short)
+    ended = through_httpx(kind, server.url, server.key, lambda mb: mb.wait_for_bot(job.id, timeout=60))
+    assert ended.status == "completed"
+    hanging = lying(answer(a_job("recording")), HANG)
+    started = time.monotonic()
+    with pytest.raises(MeetbotTimeoutError, match="`recording` after 0.6 s"):
+        through_httpx(kind, hanging.url, KEY, lambda mb: mb.wait_for_bot(ID, timeout=0.6), timeout=60)
+    assert 0.6 <= time.monotonic() - started < 1.5
+
+
+def test_a_transport_that_hangs_is_given_up_in_time() -> None:
+    async def hangs(request: Request) -> Response:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("nothing ever comes")
+
+    async def main() -> None:
+        await AsyncMeetBot(KEY, transport=hangs, timeout=0.05, max_retries=1).get_bot(ID)
+
+    with pytest.raises(MeetbotTimeoutError) as slow:
+        asyncio.run(main())
+    assert slow.value.attempts == 2
 
 
 def test_a_post_through_a_transport_keeps_its_idempotency_key_over_its_tries() -> None:

@@ -6,14 +6,13 @@ import doctest
 import inspect
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import meetbot
-from conftest import Server
+from conftest import Server, until
 from meetbot import AsyncMeetBot, MeetBot, testing, webhooks
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -82,7 +81,9 @@ def test_the_example_works(
     names: dict[str, Any] = {"mb": mb, "folder": tmp_path}
     text = inspect.getdoc(explained()[name]) or ""
     if "recording_job_id" in text:
-        names["recording_job_id"] = a_recording_job(mb)
+        job = mb.dispatch_bot(meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=60")
+        until(server, job.id, "recording")
+        names["recording_job_id"] = job.id
     elif "ended_job_id" in text:
         job = mb.dispatch_bot(meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=1")
         names["ended_job_id"] = mb.wait_for_bot(job.id, timeout=60).id
@@ -96,14 +97,3 @@ def test_the_example_works(
     for used in ["recording_job_id", "job_id"]:
         if used in names:
             mb.cancel_bot(names[used])
-
-
-def a_recording_job(mb: MeetBot) -> str:
-    job = mb.dispatch_bot(meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=60")
-    deadline = time.monotonic() + 60
-    while True:
-        snapshot = mb.get_bot(job.id)
-        assert snapshot is not None and time.monotonic() < deadline
-        if snapshot.status == "recording":
-            return job.id
-        time.sleep(0.02)

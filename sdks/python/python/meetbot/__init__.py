@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Webhooks,
     )
     from ._observe import CallEnded, CallStarted
+    from ._raw import RawResponse
     from ._records import (
         Delivery,
         DeliveryPage,
@@ -116,6 +117,7 @@ __all__ = [
     "Permission",
     "Platform",
     "Progress",
+    "RawResponse",
     "Recording",
     "RecordingState",
     "Request",
@@ -153,6 +155,7 @@ _LATER = {
     "AsyncHttpxTransport": "_httpx",
     "HttpxTransport": "_httpx",
     "Progress": "_downloads",
+    "RawResponse": "_raw",
     "CallEnded": "_observe",
     "CallStarted": "_observe",
     "AsyncMeetBot": "_async_client",

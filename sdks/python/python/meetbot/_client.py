@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Callable, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _calls, _core, _observe, _wire
 from ._errors import MeetbotDecodeError, MeetbotError, MeetbotNotFoundError
-from ._wire import next_event, send, sleep
-from ._waiting import Wait
+from ._wire import news, next_event, send, sleep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from ._downloads import Progress
     from ._models import AutoLeaveConfig, Job, JobList, RequestRecordingPermissionResult
     from ._observe import CallEnded, CallStarted
+    from ._raw import RawCalls
     from ._records import (
         Delivery,
         DeliveryPage,
@@ -56,6 +55,8 @@ class MeetBot:
         proxy: Sends everything through this proxy, `http://user:password@host:port`; by default `$HTTPS_PROXY`, `$HTTP_PROXY` and
             `$NO_PROXY` say which one, if any.
         ca_bundle: Trusts these certificates beside the platform's: the path of a PEM file, or its bytes.
+        client_cert: Shows this certificate to a server that demands one: the path of a PEM file that holds it and its private key (not
+            encrypted), or the file's bytes; or a pair, the certificate's and the key's.
         on_request: Called before each call, and may add headers to it.
         on_response: Called after each call, failed ones included, with how it ended.
         transport: Sends the requests in place of the Rust core; see `Transport` and `HttpxTransport`.
@@ -79,7 +80,8 @@ class MeetBot:
         deadline: float | None = None,
         max_retries: int | None = None,
         proxy: str | None = None,
-        ca_bundle: str | os.PathLike[str] | bytes | None = None,
+        ca_bundle: _wire.Pem | None = None,
+        client_cert: _wire.Pem | tuple[_wire.Pem, _wire.Pem] | None = None,
         on_request: Callable[[CallStarted], None] | None = None,
         on_response: Callable[[CallEnded], None] | None = None,
         transport: Transport | None = None,
@@ -93,8 +95,11 @@ class MeetBot:
             max_retries=max_retries,
             proxy=proxy,
             ca_bundle=ca_bundle,
+            client_cert=client_cert,
         )
         self._base_url = self._core.base_url
+        #: What a call gives for its answer.
+        self._read: Callable[[_core.Core, _calls.Call[Any], _core.Answer], Any] = _wire.read
         self._transport = transport
         hooked = on_request is not None or on_response is not None
         self._hooks = _observe.Hooks(on_request, on_response) if hooked else None
@@ -119,11 +124,27 @@ class MeetBot:
             "deadline": deadline,
             "max_retries": max_retries,
         }
-        changed = object.__new__(type(self))
-        changed.__dict__.update(self.__dict__)
+        changed = self._copy()
         changed._options = _wire.merged(self._options, given)
         changed._core = self._core.with_options(changed._options)
         return changed
+
+    @property
+    def with_raw_response(self) -> RawCalls:
+        """The same calls, each giving its answer as it came: a `RawResponse` with status, headers, request id and body, and `parse()`.
+
+        An answer that is an error is raised as ever; so is that there is no such job, where `get_bot` gives `None`.
+
+        Example:
+            >>> raw = mb.with_raw_response.get_bot(job_id)
+            >>> print(raw.status, raw.headers["content-type"], raw.parse().id == job_id)
+            200 application/json True
+        """
+        from ._raw import RawCalls, RawResponse
+
+        raw = self._copy()
+        raw._read = RawResponse
+        return RawCalls(raw)
 
     @property
     def base_url(self) -> str:
@@ -287,7 +308,7 @@ class MeetBot:
         Example:
             >>> mb.cancel_bot(job_id)
         """
-        self._call(_calls.cancel_bot(job_id), timeout)
+        return self._call(_calls.cancel_bot(job_id), timeout)
 
     def request_recording_permission(
         self, job_id: str, *, idempotency_key: str | None = None, timeout: float | None = None
@@ -395,13 +416,14 @@ class MeetBot:
         timeout: float | None = None,
         on_update: Callable[[Job], None] | None = None,
     ) -> Job:
-        """Waits until the job has ended, by asking for it: often at first, every 5 s later.
+        """Waits until the job has ended, by listening to its events and by asking for it every 2 to 5 s; where there is no stream of
+        events to be had, or with a `transport=`, by asking alone: often at first, every 5 s later.
 
         A server that is away for less than five minutes does not end the wait.
 
         Args:
             job_id: The job.
-            timeout: Gives up after so many seconds; the job goes on.
+            timeout: Gives up after so many seconds, also when a request hangs; the job goes on.
             on_update: Called with the job each time it is seen to have changed.
 
         Raises:
@@ -413,19 +435,27 @@ class MeetBot:
             >>> print(job.status)
             completed
         """
-        wait, started = Wait(job_id, timeout), time.monotonic()
+        if self._transport is None:
+            wait = self._core.wait(job_id, timeout)
+        else:
+            wait = _core.Wait(job_id, timeout)
+        seen: Job | None = None
         while True:
+            asking = self._within(wait.left())
             try:
-                job = self.get_bot(job_id)
+                job = asking.get_bot(job_id)
             except MeetbotError as error:
-                pause: float | None = wait.failed(error, time.monotonic() - started)
+                pause = wait.failed(error.transient)
+                if pause is None:
+                    raise
             else:
-                if on_update is not None and job is not None and wait.changed(job):
+                if on_update is not None and job is not None and job != seen:
                     on_update(job)
-                pause = wait.seen(job, time.monotonic() - started)
+                seen = job
+                pause = wait.answered(None if job is None else job.status)
                 if job is not None and pause is None:
                     return job
-            sleep(pause or 0)
+            news(wait, pause or 0)
 
     def watch(self, job_id: str) -> Iterator[TimelineEvent]:
         """The job's events from its first, each as it happens; ends after the job's last event.
@@ -697,12 +727,24 @@ class MeetBot:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._base_url!r})"
 
+    def _within(self, seconds: float | None) -> MeetBot:
+        """The same client with no more than this time for a whole call."""
+        own = self._options["deadline"]
+        if seconds is None or (own is not None and own <= seconds):
+            return self
+        return self.with_options(deadline=seconds)
+
+    def _copy(self) -> MeetBot:
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        return copy
+
     def _or_none(self, call: _calls.Call[T], timeout: float | None) -> T | None:
         try:
             return self._call(call, timeout)
         except MeetbotNotFoundError as error:
-            # A proxy's 404 is no answer about a job.
-            if error.code is None:
+            # A proxy's 404 is no answer about a job; and who wants answers as they came wants this one too.
+            if error.code is None or self._read is not _wire.read:
                 raise
             return None
 
@@ -710,7 +752,7 @@ class MeetBot:
         self, call: _calls.Call[T], timeout: float | None, idempotency_key: str | None = None
     ) -> T:
         answer = self._send(call.method, call.path, call.body, timeout, idempotency_key)
-        return _wire.read(self._core, call, answer)
+        return cast("T", self._read(self._core, call, answer))
 
     def _send(
         self,

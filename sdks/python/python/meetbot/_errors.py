@@ -79,6 +79,8 @@ class MeetbotError(Exception):
     """How many seconds the server asks to wait before the next try."""
     attempts: int
     """How often the call was tried; 0 when nothing was sent."""
+    transient: bool
+    """Whether the same call may succeed later without anybody changing anything."""
     idempotency_key: str | None
     """The `Idempotency-Key` that all tries carried: give it to the next call, and the work is never done twice."""
 
@@ -93,6 +95,7 @@ class MeetbotError(Exception):
         request_id: str | None = None,
         retry_after: float | None = None,
         attempts: int = 0,
+        transient: bool = False,
         idempotency_key: str | None = None,
     ) -> None:
         super().__init__(text)
@@ -103,6 +106,7 @@ class MeetbotError(Exception):
         self.request_id = request_id
         self.retry_after = retry_after
         self.attempts = attempts
+        self.transient = transient
         self.idempotency_key = idempotency_key
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 
 from ._errors import MeetbotConnectionError, MeetbotTimeoutError
@@ -10,6 +12,8 @@ from ._transport import Request, Response
 
 class HttpxTransport:
     """Sends everything through an `httpx.Client`. Its `httpx.TransportError` is tried again like any broken connection.
+
+    httpx limits each step of a try, connecting and every read, and not the whole: who sends a byte now and then holds it up for longer.
 
     Example:
         >>> import httpx
@@ -26,21 +30,13 @@ class HttpxTransport:
     def __call__(self, request: Request, /) -> Response:
         """Sends it and reads the whole response."""
         try:
-            response = self._client.request(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                content=request.content,
-                timeout=request.timeout,
-                follow_redirects=False,
-            )
+            return _received(self._client.request(**_sent(request)))
         except httpx.TransportError as error:
             raise _ours(error) from error
-        return Response(response.status_code, dict(response.headers), response.content)
 
 
 class AsyncHttpxTransport:
-    """Sends everything through an `httpx.AsyncClient`; see `HttpxTransport`."""
+    """Sends everything through an `httpx.AsyncClient`, each try limited as a whole; else like `HttpxTransport`."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -48,17 +44,24 @@ class AsyncHttpxTransport:
     async def __call__(self, request: Request, /) -> Response:
         """Sends it and reads the whole response."""
         try:
-            response = await self._client.request(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                content=request.content,
-                timeout=request.timeout,
-                follow_redirects=False,
-            )
+            return _received(await self._client.request(**_sent(request)))
         except httpx.TransportError as error:
             raise _ours(error) from error
-        return Response(response.status_code, dict(response.headers), response.content)
+
+
+def _sent(request: Request) -> dict[str, Any]:
+    return {
+        "method": request.method,
+        "url": request.url,
+        "headers": dict(request.headers),
+        "content": request.content,
+        "timeout": request.timeout,
+        "follow_redirects": False,
+    }
+
+
+def _received(response: httpx.Response) -> Response:
+    return Response(response.status_code, dict(response.headers), response.content)
 
 
 def _ours(error: httpx.TransportError) -> MeetbotConnectionError:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ._transport import AsyncTransport
     from ._wire import Parts
 
-__all__ = ["anext_event", "asend", "asleep"]
+__all__ = ["anews", "anext_event", "asend", "asleep"]
 
 # Owned by the loop, which watches them, and gone when it closes: an answer that nobody fetched any more must not keep its loop alive.
 _by_loop: weakref.WeakKeyDictionary[
@@ -52,6 +52,18 @@ async def anext_event(events: _core.Events) -> str | None:
     task = events.start(_completions(loop), future)
     try:
         return await future
+    except BaseException:
+        task.abort()
+        raise
+
+
+async def anews(wait: _core.Wait, pause: float) -> None:
+    """Returns when something may have happened to the job, and after the pause at the latest."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    task = wait.start(_completions(loop), future, pause)
+    try:
+        await future
     except BaseException:
         task.abort()
         raise

@@ -81,7 +81,9 @@ async def athrough(core: _core.Core, transport: AsyncTransport, parts: Parts) ->
     exchange = core.exchange(parts)
     while True:
         try:
-            verdict = _answered(exchange, await transport(_request(exchange)))
+            request = _request(exchange)
+            response = await asyncio.wait_for(transport(request), request.timeout)
+            verdict = _answered(exchange, response)
         except (MeetbotConnectionError, OSError, asyncio.TimeoutError) as error:
             verdict = _broken(exchange, error)
         if isinstance(verdict, _core.Answer):

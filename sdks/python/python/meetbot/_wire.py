@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from time import sleep
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Union, cast
 
 from . import _core
 from ._calls import Call
@@ -15,9 +15,24 @@ from ._errors import MeetbotConfigurationError
 if TYPE_CHECKING:
     from ._transport import Transport
 
-__all__ = ["Options", "Parts", "Settings", "core", "merged", "next_event", "read", "send", "sleep"]
+__all__ = [
+    "Options",
+    "Parts",
+    "Pem",
+    "Settings",
+    "core",
+    "merged",
+    "news",
+    "next_event",
+    "read",
+    "send",
+    "sleep",
+]
 
 T = TypeVar("T")
+
+#: The path of a PEM file, or its bytes.
+Pem = Union[str, "os.PathLike[str]", bytes]
 
 
 class Settings(TypedDict):
@@ -28,6 +43,7 @@ class Settings(TypedDict):
     user_agent: str
     proxy: str | None
     ca_bundle: bytes | None
+    client_cert: bytes | None
 
 
 class Options(TypedDict):
@@ -54,7 +70,8 @@ def core(
     deadline: float | None,
     max_retries: int | None,
     proxy: str | None,
-    ca_bundle: str | os.PathLike[str] | bytes | None,
+    ca_bundle: Pem | None,
+    client_cert: Pem | tuple[Pem, Pem] | None,
 ) -> tuple[_core.Core, Options]:
     """The core of a new client, and the options it has."""
     options: Options = {
@@ -68,7 +85,8 @@ def core(
         "base_url": base_url,
         "user_agent": USER_AGENT,
         "proxy": proxy,
-        "ca_bundle": _pem(ca_bundle),
+        "ca_bundle": None if ca_bundle is None else _read(ca_bundle, "the CA bundle"),
+        "client_cert": None if client_cert is None else _identity(client_cert),
     }
     return _core.Core(settings, options), options
 
@@ -79,14 +97,21 @@ def merged(options: Options, given: Mapping[str, Any]) -> Options:
     return cast("Options", {**options, **changes})
 
 
-def _pem(bundle: str | os.PathLike[str] | bytes | None) -> bytes | None:
-    if bundle is None or isinstance(bundle, bytes):
-        return bundle
+def _identity(given: Pem | tuple[Pem, Pem]) -> bytes:
+    if not isinstance(given, tuple):
+        return _read(given, "the client certificate")
+    certificate, key = given
+    return _read(certificate, "the client certificate") + b"\n" + _read(key, "the client's key")
+
+
+def _read(pem: Pem, what: str) -> bytes:
+    if isinstance(pem, bytes):
+        return pem
     try:
-        with open(bundle, "rb") as file:
+        with open(pem, "rb") as file:
             return file.read()
     except OSError as error:
-        raise MeetbotConfigurationError(f"the CA bundle cannot be read: {error}") from error
+        raise MeetbotConfigurationError(f"{what} cannot be read: {error}") from error
 
 
 #: Method, path, JSON, headers; then the time limit and the idempotency key of this call alone.
@@ -107,6 +132,11 @@ def send(core: _core.Core, transport: Transport | None, parts: Parts) -> _core.A
 def next_event(events: _core.Events) -> str | None:
     """The next event, as JSON; `None` after the last."""
     return events.next()
+
+
+def news(wait: _core.Wait, pause: float) -> None:
+    """Returns when something may have happened to the job, and after the pause at the latest."""
+    wait.news(pause)
 
 
 def read(core: _core.Core, call: Call[T], answer: _core.Answer) -> T:
