@@ -18,6 +18,7 @@ use str0m::{
     format::Codec,
     media::{Direction, KeyframeRequestKind, MediaData, MediaKind, Mid},
     net::{DatagramRecv, Protocol, Receive},
+    rtp::Ssrc,
 };
 use tokio::net::UdpSocket;
 
@@ -32,6 +33,9 @@ const AUDIO_REORDERING: usize = 5;
 
 /// How long a packet waits for one that is late.
 const AUDIO_REORDERING_WAIT: Duration = Duration::from_millis(200);
+
+/// How often the senders of video are told what came. A server may keep nothing to send again before it has heard that (Janus does so).
+const VIDEO_REPORTS: Duration = Duration::from_millis(250);
 
 /// A connected peer hears something at least every few seconds (consent checks, RTCP): silence for this long means
 /// that the other side is gone.
@@ -113,6 +117,7 @@ impl Peer {
             .enable_h264(true)
             .set_reordering_size_audio(AUDIO_REORDERING)
             .set_reordering_timeout_audio(Some(AUDIO_REORDERING_WAIT))
+            .set_rtcp_report_interval_video(VIDEO_REPORTS)
             .build(start);
         let candidate = Candidate::host(address, "udp")
             .map_err(|error| Error::Description(error.to_string()))?;
@@ -241,13 +246,42 @@ impl Peer {
     pub fn accept_offer(&mut self, sdp: &str) -> Result<String, Error> {
         let offer = SdpOffer::from_sdp_string(sdp)
             .map_err(|error| Error::Description(error.to_string()))?;
+        let mids: Vec<Mid> = sdp
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("a=mid:"))
+            .map(Mid::from)
+            .collect();
+        let known: Vec<_> = mids.iter().filter_map(|mid| self.repaired(*mid)).collect();
         self.stirred = true;
         let answer = self
             .rtc
             .sdp_api()
             .accept_offer(offer)
             .map_err(|error| Error::Description(error.to_string()))?;
+        for mid in mids {
+            if let Some(stream) = self.repaired(mid)
+                && !known.contains(&stream)
+            {
+                self.report_apart(mid, stream)?;
+            }
+        }
         Ok(answer.to_sdp_string())
+    }
+
+    /// The SSRC of what comes on a track, and that of what is sent again, where both were told beforehand.
+    fn repaired(&mut self, mid: Mid) -> Option<(Ssrc, Ssrc)> {
+        let mut direct = self.rtc.direct_api();
+        let stream = direct.stream_rx_by_mid(mid, None)?;
+        Some((stream.ssrc(), stream.rtx()?))
+    }
+
+    /// Lets a new stream begin to be reported on at a moment of its own. Those of one offer would be reported on together for ever, and servers
+    /// read such a report as being about its first stream only: Janus would then send nothing again of all the others.
+    fn report_apart(&mut self, mid: Mid, (ssrc, again): (Ssrc, Ssrc)) -> Result<(), Error> {
+        let mut direct = self.rtc.direct_api();
+        direct.remove_stream_rx(ssrc);
+        direct.expect_stream_rx(ssrc, Some(again), mid, None);
+        self.advance(now())
     }
 
     /// Takes a candidate of the other side that was not in its description.
@@ -282,8 +316,7 @@ impl Peer {
         loop {
             if self.stirred {
                 self.stirred = false;
-                self.rtc.handle_input(Input::Timeout(now()))?;
-                self.drain()?;
+                self.advance(now())?;
             }
             if let Some(event) = self.events.pop_front() {
                 return Ok(event);
@@ -298,8 +331,7 @@ impl Peer {
                 }
                 () = tokio::time::sleep_until(wake.into()) => {
                     let now = now();
-                    self.rtc.handle_input(Input::Timeout(now))?;
-                    self.drain()?;
+                    self.advance(now)?;
                     if self.connected && lost <= now {
                         self.set_connected(false);
                     }
@@ -316,9 +348,28 @@ impl Peer {
         }
     }
 
+    /// Moves the session to `now`, from one moment at which something is due to the next, as if it had been woken at each in time: what is due
+    /// at different moments is then said in different packets.
+    fn advance(&mut self, now: Instant) -> Result<(), Error> {
+        while self.wake < now {
+            let due = self.wake;
+            self.rtc.handle_input(Input::Timeout(due))?;
+            self.drain()?;
+            if self.wake <= due {
+                break;
+            }
+        }
+        self.rtc.handle_input(Input::Timeout(now))?;
+        self.drain()
+    }
+
     /// Takes everything that lies in the socket.
     fn receive(&mut self) -> Result<(), Error> {
         loop {
+            let now = now();
+            if self.wake < now {
+                self.advance(now)?;
+            }
             let (length, source) = match self.socket.try_recv_from(self.datagram.as_mut_slice()) {
                 Ok(received) => received,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
@@ -327,7 +378,6 @@ impl Peer {
                 Err(error) => return Err(error.into()),
             };
             let Ok(contents) = DatagramRecv::try_from(&self.datagram[..length]) else { continue };
-            let now = now();
             let receive =
                 Receive { proto: Protocol::Udp, source, destination: self.address, contents };
             let input = Input::Receive(now, receive);

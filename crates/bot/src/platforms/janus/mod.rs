@@ -4,6 +4,7 @@ mod address;
 mod chat;
 mod dial;
 mod message;
+mod opening;
 mod refusal;
 mod roster;
 mod session;
@@ -15,7 +16,7 @@ use futures_util::{
     SinkExt as _, StreamExt as _,
     stream::{SplitSink, SplitStream},
 };
-use meetbot_rtc::{Channel, Event, Frame, Peer, TrackId};
+use meetbot_rtc::{Channel, Event, Frame, Kind, Peer, TrackId};
 use meetbot_types::{Failure, FailureCode, bot::BotOrder};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message as Packet};
 
@@ -194,11 +195,15 @@ impl Call {
     fn media(&mut self, event: Event, events: &mut VecDeque<MeetingEvent>) -> Result<(), Lost> {
         match event {
             Event::Connected => {
-                let admitted = self.session.media_is_up();
+                let admitted = self.session.media_is_up(clock::now());
                 self.act(admitted.into_iter().collect(), events)
             }
             Event::Disconnected => {
                 self.session.media_is_down("the media path is down".to_owned(), clock::now());
+                Ok(())
+            }
+            Event::TrackAdded { track, kind: Kind::Video } => {
+                self.session.openings.begin(&track.to_string(), clock::now());
                 Ok(())
             }
             Event::Frame(frame) => {
@@ -209,8 +214,11 @@ impl Call {
         }
     }
 
-    fn frame(&self, mut frame: Frame) -> Option<MeetingEvent> {
+    fn frame(&mut self, mut frame: Frame) -> Option<MeetingEvent> {
         let mid = frame.track.to_string();
+        if frame.kind == Kind::Video {
+            self.session.openings.picture(&mid, clock::now());
+        }
         let (participant, source) = self.session.owner(&mid)?;
         if frame.level_dbov.is_none() && frame.voice.is_none() {
             // Where senders tell no level, the room may tell who talks.

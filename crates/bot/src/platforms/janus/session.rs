@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     address::Address,
     message::{Id, Message, RoomEvent},
+    opening::Openings,
     refusal,
     roster::{Roster, StreamId},
 };
@@ -75,6 +76,8 @@ pub(crate) struct Session {
     asked: HashSet<StreamId>,
     /// Whose stream comes on which track of the bot's session.
     tracks: HashMap<String, StreamId>,
+    /// Videos that begin.
+    pub(crate) openings: Openings,
     talking: HashMap<Id, bool>,
     /// The bot is in the subscriber's room already: later streams are added.
     subscribed: bool,
@@ -121,6 +124,7 @@ impl Session {
             sources: HashMap::new(),
             asked: HashSet::new(),
             tracks: HashMap::new(),
+            openings: Openings::default(),
             talking: HashMap::new(),
             subscribed: false,
             asking: None,
@@ -408,8 +412,9 @@ impl Session {
     }
 
     /// The media path is up.
-    pub(crate) fn media_is_up(&mut self) -> Option<Act> {
+    pub(crate) fn media_is_up(&mut self, now: Instant) -> Option<Act> {
         self.path = Path::Up;
+        self.openings.restart(now);
         self.admit()
     }
 
@@ -458,6 +463,10 @@ impl Session {
             _ => {}
         }
         let mut acts: Vec<Act> = self.ask(now).into_iter().collect();
+        if self.path == Path::Up {
+            let due = self.openings.due(now);
+            acts.extend(due.iter().map(|mid| Act::Send(self.keyframe(mid))));
+        }
         if self.next_keepalive <= now {
             self.next_keepalive = now + KEEPALIVE;
             acts.push(Act::Send(
@@ -475,7 +484,8 @@ impl Session {
             Path::Due(due) | Path::Down(due, _) => Some(*due),
             Path::None | Path::Up => None,
         };
-        let times = [Some(self.next_keepalive), Some(self.heard + PATIENCE), path, again];
+        let opening = self.openings.wake().filter(|_| self.path == Path::Up);
+        let times = [Some(self.next_keepalive), Some(self.heard + PATIENCE), path, again, opening];
         times.into_iter().flatten().min().unwrap_or(self.next_keepalive)
     }
 
@@ -551,7 +561,7 @@ mod tests {
         let acts = hear(&mut session, offer, now);
         assert!(matches!(acts.as_slice(), [Act::Answer { handle: Handle::Media, .. }]), "{acts:?}");
         assert!(
-            matches!(session.media_is_up(), Some(Act::Tell(MeetingEvent::Admitted { people, .. })) if people.len() == 1)
+            matches!(session.media_is_up(now), Some(Act::Tell(MeetingEvent::Admitted { people, .. })) if people.len() == 1)
         );
         assert_eq!(session.owner("a"), Some(("5".to_owned(), Source::Microphone)));
         assert_eq!(session.talks("a"), None);

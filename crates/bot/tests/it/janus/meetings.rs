@@ -1,7 +1,5 @@
 //! Meetings from the door to the files, judged by what is to be heard in them.
 
-use std::sync::atomic::Ordering;
-
 use meetbot_types::{
     CommandId, ControlAction, JobStatus, LeaveReason, Manifest,
     bot::{BotCommand, BotReport},
@@ -18,17 +16,7 @@ use super::{
     person::{Person, Sends, Writer, present},
     proxy::Proxy,
 };
-use crate::orchestrator::{PATIENCE, Stage, ended, now};
-
-/// Waits until so many packets were sent.
-pub(crate) async fn sent(person: &Person, packets: u64) {
-    let enough = async {
-        while person.packets.load(Ordering::Relaxed) < packets {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, enough).await.expect("they send");
-}
+use crate::orchestrator::{Stage, ended, now};
 
 pub(crate) fn track<'a>(manifest: &'a Manifest, name: &str) -> &'a Track {
     let person = manifest.participants.iter().find(|person| person.name == name);
@@ -53,7 +41,7 @@ async fn everyone_has_their_own_voice_in_their_own_file() {
     order.auto_leave.after_solo_seconds = Some(1);
     let bot = Stage::run(order);
     stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
-    let before = alice.packets.load(Ordering::Relaxed);
+    let before = alice.packets();
 
     writer.say("hello bot");
     stage.hears(|report| matches!(report, BotReport::Chat { .. })).await;
@@ -67,10 +55,10 @@ async fn everyone_has_their_own_voice_in_their_own_file() {
 
     // Someone who comes later is asked for by a new negotiation.
     let carol = Person::join(&janus, ROOM, "Carol", voice(1760)).await;
-    sent(&carol, 100).await;
+    carol.sent(100).await;
     carol.leave().await;
-    sent(&alice, before + 250).await;
-    let alices = alice.packets.load(Ordering::Relaxed) - before;
+    alice.sent(before + 250).await;
+    let alices = alice.packets() - before;
     alice.leave().await;
     bob.leave().await;
     bot.ends().await;
@@ -118,13 +106,13 @@ async fn a_line_that_is_cut_is_picked_up_again_in_the_same_files() {
     order.auto_leave.after_solo_seconds = Some(1);
     let bot = Stage::run(order);
     stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
-    sent(&alice, 100).await;
+    alice.sent(100).await;
     proxy.cut();
     let admitted = |reports: &[BotReport]| {
         reports.iter().filter(|report| matches!(report, BotReport::Admitted)).count()
     };
     stage.hears_all(|reports| admitted(reports) == 2).await;
-    sent(&alice, alice.packets.load(Ordering::Relaxed) + 100).await;
+    alice.sent(alice.packets() + 100).await;
     assert_eq!(present(&janus, ROOM).await.len(), 2, "the bot is there once");
     alice.leave().await;
     bot.ends().await;
@@ -174,15 +162,15 @@ async fn who_is_muted_or_drops_out_and_comes_back_is_one_person_in_the_manifest(
     stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
     let left = |report: &BotReport| matches!(report, BotReport::ParticipantLeft { .. });
 
-    sent(&bob, 100).await;
+    bob.sent(100).await;
     bob.mute(true);
-    sent(&alice, alice.packets.load(Ordering::Relaxed) + 50).await;
+    alice.sent(alice.packets() + 50).await;
     bob.mute(false);
-    sent(&bob, 150).await;
+    bob.sent(150).await;
     alice.vanish().await;
     stage.hears(left).await;
     let alice = Person::join(&janus, ROOM, "Alice", voice(440)).await;
-    sent(&alice, 100).await;
+    alice.sent(100).await;
     alice.leave().await;
     bob.leave().await;
     bot.ends().await;

@@ -1,12 +1,6 @@
 //! People in a Janus room: each sends with our own `rtc`, as a browser would.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use meetbot_rtc::{AudioPacket, Channel, Event, Kind, Peer, TrackId};
@@ -112,8 +106,8 @@ enum Do {
 
 /// Someone who is in the room and sends.
 pub(crate) struct Person {
-    /// Packets sent so far.
-    pub(crate) packets: Arc<AtomicU64>,
+    /// Packets of their voice that were sent so far.
+    packets: watch::Receiver<u64>,
     orders: mpsc::UnboundedSender<Do>,
     task: JoinHandle<()>,
 }
@@ -145,7 +139,7 @@ impl Person {
             tokio::time::timeout(PATIENCE, peer.next()).await.expect("the path comes up").unwrap();
         }
         let (orders, heard) = mpsc::unbounded_channel();
-        let packets = Arc::new(AtomicU64::new(0));
+        let (count, packets) = watch::channel(0);
         let films = sends.camera.into_iter().chain(sends.screen);
         let sending = Sending {
             line,
@@ -154,10 +148,22 @@ impl Person {
             voice: tracks[0],
             films: tracks[1..].iter().copied().zip(films).map(Film::new).collect(),
             sound: sends.voice,
-            packets: Arc::clone(&packets),
+            count,
             muted: false,
         };
         Self { packets, orders, task: tokio::spawn(sending.run(heard)) }
+    }
+
+    /// How many packets of their voice were sent so far.
+    pub(crate) fn packets(&self) -> u64 {
+        *self.packets.borrow()
+    }
+
+    /// Waits until so many packets of their voice were sent.
+    pub(crate) async fn sent(&self, packets: u64) {
+        let mut counted = self.packets.clone();
+        let enough = counted.wait_for(|count| *count >= packets);
+        tokio::time::timeout(PATIENCE, enough).await.expect("they send").unwrap();
     }
 
     /// Sends no sound, or some again.
@@ -186,7 +192,7 @@ struct Sending {
     voice: TrackId,
     sound: Option<Frames>,
     films: Vec<Film>,
-    packets: Arc<AtomicU64>,
+    count: watch::Sender<u64>,
     muted: bool,
 }
 
@@ -252,7 +258,7 @@ impl Sending {
         let packet =
             AudioPacket { rtp_time: 48_000 + number * 960, level_dbov: -20, voice: true, data };
         self.peer.send_audio(self.voice, &packet).unwrap();
-        self.packets.fetch_add(1, Ordering::Relaxed);
+        self.count.send_modify(|count| *count += 1);
     }
 }
 

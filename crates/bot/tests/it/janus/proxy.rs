@@ -6,12 +6,14 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
-    sync::watch,
+    sync::{mpsc, watch},
+    time::Instant,
 };
 use tokio_tungstenite::{
     accept_hdr_async, connect_async,
@@ -21,6 +23,10 @@ use tokio_tungstenite::{
     },
 };
 use xtask::janus::Janus;
+
+/// How long a datagram to the bot is under way. Janus keeps nothing to send again before it has measured that its packets and their
+/// reports take a millisecond at least: a way that loses packets has a length.
+const LATENCY: Duration = Duration::from_millis(10);
 
 /// A running proxy.
 pub(crate) struct Proxy {
@@ -119,6 +125,9 @@ async fn detour(text: &str, way: &Way) -> String {
 }
 
 async fn relay_datagrams(relay: UdpSocket, there: SocketAddr, way: Way) {
+    let relay = Arc::new(relay);
+    let (under_way, arrivals) = mpsc::unbounded_channel();
+    tokio::spawn(deliver(Arc::clone(&relay), arrivals));
     let mut datagram = vec![0; 2_000];
     let mut bot = None;
     let mut dice = 42_u64;
@@ -133,8 +142,20 @@ async fn relay_datagrams(relay: UdpSocket, there: SocketAddr, way: Way) {
             if (dice >> 33) % 100 < way.percent {
                 way.lost.fetch_add(1, Ordering::Relaxed);
             } else {
-                let _ = relay.send_to(&datagram[..length], bot).await;
+                let arrives = Instant::now() + LATENCY;
+                let _ = under_way.send((arrives, bot, datagram[..length].to_vec()));
             }
         }
+    }
+}
+
+/// Hands datagrams to the bot when they arrive.
+async fn deliver(
+    relay: Arc<UdpSocket>,
+    mut arrivals: mpsc::UnboundedReceiver<(Instant, SocketAddr, Vec<u8>)>,
+) {
+    while let Some((arrives, bot, datagram)) = arrivals.recv().await {
+        tokio::time::sleep_until(arrives).await;
+        let _ = relay.send_to(&datagram, bot).await;
     }
 }
