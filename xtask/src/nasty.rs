@@ -112,6 +112,19 @@ pub fn feed(corpus: &[&str], mut parse: impl FnMut(&str)) {
     }
 }
 
+/// [`feed`], for a parser of bytes.
+pub fn feed_bytes(corpus: &[&[u8]], mut parse: impl FnMut(&[u8])) {
+    // For the time of the changes each byte is a character; of others the low byte is taken.
+    let as_text = |bytes: &&[u8]| bytes.iter().copied().map(char::from).collect::<String>();
+    let corpus: Vec<String> = corpus.iter().map(as_text).collect();
+    let corpus: Vec<&str> = corpus.iter().map(String::as_str).collect();
+    feed(&corpus, |input| {
+        let bytes: Vec<u8> =
+            input.chars().map(|character| u32::from(character).to_le_bytes()[0]).collect();
+        parse(&bytes);
+    });
+}
+
 #[expect(clippy::print_stderr, reason = "a test that fails says with what")]
 fn show(input: &str) {
     let start: String = input.chars().take(2_000).collect();

@@ -14,3 +14,9 @@ pub use self::{
     platforms::PLATFORMS,
     run::{Connect, run},
 };
+
+/// What `fuzz/` feeds.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::{platforms::janus::outside::*, recording::outside::*};
+}

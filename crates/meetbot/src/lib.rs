@@ -36,6 +36,8 @@ mod exchange;
 mod models;
 mod network;
 mod options;
+#[cfg(any(test, fuzzing))]
+mod outside;
 mod request;
 mod retry;
 mod transport;
@@ -67,3 +69,9 @@ pub use crate::{
 
 /// Where calls go when neither the builder nor `MEETBOT_API_BASE_URL` says otherwise.
 pub const DEFAULT_BASE_URL: &str = "https://api.meetbot.dev";
+
+/// What `fuzz/` feeds.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::outside::*;
+}

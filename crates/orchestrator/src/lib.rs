@@ -27,3 +27,9 @@ pub use self::{
     limits::Limits,
     start::{Orchestrator, SandboxLink, StartError},
 };
+
+/// What `fuzz/` feeds.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::api::outside::*;
+}

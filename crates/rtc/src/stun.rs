@@ -90,4 +90,13 @@ mod tests {
             assert_eq!(answer(&V4[..cut], &TRANSACTION), None, "{cut}");
         }
     }
+
+    #[test]
+    fn a_nasty_answer_is_an_address_or_none() {
+        xtask::nasty::feed_bytes(&[V4, V6], |datagram| {
+            if answer(datagram, &TRANSACTION).is_some() {
+                assert!(datagram.len() >= HEADER_BYTES + 12);
+            }
+        });
+    }
 }

@@ -20,6 +20,8 @@ pub mod job;
 pub mod link;
 pub mod manifest;
 pub mod metadata;
+#[cfg(any(test, fuzzing))]
+mod outside;
 pub mod page;
 pub mod reach;
 pub mod receipt;
@@ -46,3 +48,9 @@ pub use page::Page;
 pub use reach::Reach;
 pub use receipt::{DeletionReceipt, ErasureReceipt, RemovedObject};
 pub use time::Timestamp;
+
+/// What `fuzz/` feeds.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::outside::*;
+}

@@ -1,6 +1,6 @@
 //! The platforms that a bot can join, a folder or file each.
 
-mod janus;
+pub(crate) mod janus;
 mod sandbox;
 
 use meetbot_types::{Platform, bot::BotOrder};

@@ -7,6 +7,8 @@ mod intake;
 pub(crate) mod journal;
 mod mix;
 mod opus;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod outside;
 mod people;
 mod picture;
 mod scan;

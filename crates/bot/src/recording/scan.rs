@@ -45,7 +45,7 @@ pub(crate) fn scan(file: &mut impl BufRead, kind: &MediaKind) -> io::Result<Scan
                 if !file.skip(length - start.len() as u64)? {
                     break;
                 }
-                let at_ms = cluster_ms + u64::from(u16::from_be_bytes([*high, *low]));
+                let at_ms = cluster_ms.saturating_add(u16::from_be_bytes([*high, *low]).into());
                 let lasts = match (kind, last_ms) {
                     (MediaKind::Audio, _) => {
                         opus::ticks(packet).unwrap_or(opus::SILENCE_TICKS) / opus::TICKS_PER_MS
@@ -55,7 +55,7 @@ pub(crate) fn scan(file: &mut impl BufRead, kind: &MediaKind) -> io::Result<Scan
                     (_, None) => 0,
                 };
                 last_ms = Some(at_ms);
-                scan.duration_ms = scan.duration_ms.max(at_ms + lasts);
+                scan.duration_ms = scan.duration_ms.max(at_ms.saturating_add(lasts));
                 scan.packets += u64::from(flags & DISCARDABLE == 0);
                 scan.whole = file.at;
             }

@@ -110,7 +110,7 @@ impl Story {
             }),
             Line::Gap { file, start_ms, end_ms, reason, lost } => {
                 if let Some(track) = self.tracks.iter_mut().find(|track| track.file == file) {
-                    track.lost += lost;
+                    track.lost = track.lost.saturating_add(lost);
                     match track.gaps.last_mut() {
                         _ if start_ms == end_ms => {}
                         Some(last) if last.end_ms == start_ms && last.reason == reason => {
@@ -149,7 +149,9 @@ impl Story {
         self.end_pause(end_ms);
         for person in &mut self.participants {
             let spoke = self.speaking.get(&person.id).into_iter().flatten();
-            person.speaking_ms = spoke.map(|span| span.end_ms - span.start_ms).sum();
+            person.speaking_ms = spoke
+                .map(|span| span.end_ms.saturating_sub(span.start_ms))
+                .fold(0, u64::saturating_add);
         }
     }
 }

@@ -14,8 +14,8 @@ mod ingest;
 mod jobs;
 mod known_keys;
 mod metrics;
-#[cfg(test)]
-mod outside;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod outside;
 mod query;
 mod recording;
 mod request;

@@ -1,4 +1,7 @@
-//! What meets the outside: nasty inputs for every parser of the server.
+//! What meets the outside, and what has to hold whatever it is: the tests feed nasty inputs, the targets in `fuzz/` feed others for as long as one likes.
+
+#![expect(clippy::unwrap_used, reason = "what does not hold says where")]
+#![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
 
 use std::time::Duration;
 
@@ -7,7 +10,6 @@ use meetbot_types::{
     DeliveryId, JobId, JobStatus, Platform, RequestId, Timestamp,
     reach::{Network, Reach},
 };
-use xtask::nasty;
 
 use super::{
     caller::bearer,
@@ -29,169 +31,198 @@ fn scenario(scenario: &str) -> Result<(), String> {
     if scenario.starts_with("two-speakers") { Ok(()) } else { Err("no such scenario".into()) }
 }
 
-#[test]
-fn bodies_of_new_jobs_become_jobs_or_are_told_every_problem() {
+/// The body of a new job: it becomes one, or every problem is told. Answers whether it became one.
+pub fn new_job(body: &str, live: bool) -> bool {
     let reach = Reach { loopback: true, networks: vec![] };
     let guard = Guard::new(reach.clone());
-    let whole = r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers?seconds=5","externalId":"a-1","platform":"sandbox","displayName":"Notes","joinAt":"1970-01-01T00:00:00Z","webhooks":{"onFinalize":"https://example.com/a","onStatusChange":null},"metadata":{"n":[1,2.5e3,"x"]},"autoLeave":{"afterSoloSeconds":60,"afterMaxSeconds":null,"onBotDetected":true}}"#;
-    let corpus = [
-        whole,
-        r#"{"meetingUrl":"https://meet.google.com/abc-defg-hij"}"#,
-        r#"{"meetingUrl":1,"meetingUrl":2,"__proto__":{"a":1}}"#,
-        "[]",
-    ];
-    let (mut made, mut refused) = (0, 0);
-    for live in [true, false] {
-        nasty::feed(&corpus, |body| {
-            let terms = Terms {
-                live,
-                platforms: &[Platform::Sandbox],
-                scenario,
-                guard: &guard,
-                meetings: &reach,
-                start_within: Duration::from_mins(10),
-                now: NOW,
-            };
-            match create::create(body, &terms) {
-                Ok(new) => {
-                    made += 1;
-                    let printed = serde_json::to_string(&new.job).unwrap();
-                    let read: meetbot_types::Job = serde_json::from_str(&printed).unwrap();
-                    assert_eq!(read, new.job);
-                }
-                Err(issues) => {
-                    refused += 1;
-                    assert!(!issues.is_empty() && issues.len() < 20);
-                    for issue in issues {
-                        assert!(!issue.code.is_empty() && issue.message.len() > 5, "{issue:?}");
-                    }
-                }
+    let terms = Terms {
+        live,
+        platforms: &[Platform::Sandbox],
+        scenario,
+        guard: &guard,
+        meetings: &reach,
+        start_within: Duration::from_mins(10),
+        now: NOW,
+    };
+    match create::create(body, &terms) {
+        Ok(new) => {
+            let printed = serde_json::to_string(&new.job).unwrap();
+            let read: meetbot_types::Job = serde_json::from_str(&printed).unwrap();
+            assert_eq!(read, new.job);
+            true
+        }
+        Err(issues) => {
+            assert!(!issues.is_empty() && issues.len() < 20);
+            for issue in issues {
+                assert!(!issue.code.is_empty() && issue.message.len() > 5, "{issue:?}");
             }
-        });
+            false
+        }
     }
-    assert!(made > 500 && refused > 500, "{made} jobs, {refused} refusals");
 }
 
-#[test]
-fn queries_are_read_strictly_or_refused() {
-    let corpus = [
-        "status=queued&status=failed&platform=jitsi&limit=200&cursor=job_01KAB1CDEFGHJKMNPQRSTVWXYZ",
-        "createdAfter=2026-05-15T14%3A00%3A00%2B02%3A00&externalId=a%20b",
-        "limit=0&limit=1&&=&%",
-    ];
-    nasty::feed(&corpus, |text| {
-        let mut query = Query::new(Some(text));
-        let _ = query.words("status", JobStatus::known, "a status");
-        let _ = query.word("platform", Platform::known, "a platform");
-        let _: Option<Timestamp> = query.one("createdAfter", "a time");
-        let id: Option<JobId> = query.one("jobId", "a job's id");
-        let after = query.number("after");
-        let Window { limit, after: cursor }: Window<DeliveryId> = query.window();
-        let _ = query.external_id();
-        assert!(
-            (1..=200).contains(&limit) && after.is_none_or(|after| i64::try_from(after).is_ok())
+/// A query is read strictly or refused.
+pub fn query(text: &str) {
+    let mut query = Query::new(Some(text));
+    let _ = query.words("status", JobStatus::known, "a status");
+    let _ = query.word("platform", Platform::known, "a platform");
+    let _: Option<Timestamp> = query.one("createdAfter", "a time");
+    let id: Option<JobId> = query.one("jobId", "a job's id");
+    let after = query.number("after");
+    let Window { limit, after: cursor }: Window<DeliveryId> = query.window();
+    let _ = query.external_id();
+    assert!((1..=200).contains(&limit) && after.is_none_or(|after| i64::try_from(after).is_ok()));
+    assert!(id.is_none_or(|id| text.contains("jobId") && id.to_string().len() == 30));
+    assert!(cursor.is_none_or(|cursor| cursor.to_string().len() == 30));
+    let _ = query.finish();
+    if let Some(number) = digits(text) {
+        assert_eq!(
+            number.to_string(),
+            text.trim_start_matches('0').to_owned() + if number == 0 { "0" } else { "" }
         );
-        assert!(id.is_none_or(|id| text.contains("jobId") && id.to_string().len() == 30));
-        assert!(cursor.is_none_or(|cursor| cursor.to_string().len() == 30));
-        let _ = query.finish();
-        if let Some(number) = digits(text) {
-            assert_eq!(
-                number.to_string(),
-                text.trim_start_matches('0').to_owned() + if number == 0 { "0" } else { "" }
-            );
-        }
-    });
+    }
 }
 
-#[test]
-fn headers_are_taken_as_they_are_meant_or_refused() {
-    let key = format!("mb_test_{}", "a1B2c3D4".repeat(6));
-    let corpus =
-        [key.as_str(), "Bearer mb_live_", "bearer  x", "Basic dXNlcjpwYXNz", "idem-1", "req_1.a-B"];
-    nasty::feed(&corpus, |text| {
-        assert!(!keys::is_shaped(text) || (text.len() == 56 && text.is_ascii()));
-        let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) else { return };
-        let mut headers = HeaderMap::new();
-        headers.insert(header::AUTHORIZATION, value.clone());
-        if let Ok(token) = bearer(&headers) {
-            assert!(text.ends_with(token) || text.trim_end().ends_with(token), "{token}");
-        }
-        headers.insert("idempotency-key", value.clone());
-        if let Ok(Some(once)) = once(&headers, "POST", "/api/v1/jobs", "{}") {
-            assert!(
-                (1..=255).contains(&once.key.len())
-                    && once.key.bytes().all(|byte| (b' '..=b'~').contains(&byte))
-            );
-        }
-        let id = request_id(Some(&value), || RequestId::generate(NOW));
-        assert!(id == text || id.starts_with("req_"));
-        assert!(id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_graphic()));
-    });
+/// A header is taken as it is meant, or refused.
+pub fn header(text: &str) {
+    assert!(!keys::is_shaped(text) || (text.len() == 56 && text.is_ascii()));
+    let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) else { return };
+    let mut headers = HeaderMap::new();
+    headers.insert(header::AUTHORIZATION, value.clone());
+    if let Ok(token) = bearer(&headers) {
+        assert!(text.ends_with(token) || text.trim_end().ends_with(token), "{token}");
+    }
+    headers.insert("idempotency-key", value.clone());
+    if let Ok(Some(once)) = once(&headers, "POST", "/api/v1/jobs", "{}") {
+        assert!(
+            (1..=255).contains(&once.key.len())
+                && once.key.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+        );
+    }
+    let id = request_id(Some(&value), || RequestId::generate(NOW));
+    assert!(id == text || id.starts_with("req_"));
+    assert!(id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_graphic()));
 }
 
-#[test]
-fn no_spelling_of_a_private_address_passes_the_guard() {
+/// No spelling of a private address passes the guard. Answers whether the URL passed.
+pub fn webhook_url(text: &str) -> bool {
     let reach = Reach::default();
-    let guard = Guard::new(reach.clone());
-    let corpus = [
-        "http://127.0.0.1/",
-        "http://2130706433",
-        "http://0x7f.1",
-        "http://0177.0.0.1",
-        "http://[::ffff:127.0.0.1]",
-        "http://[::ffff:7f00:1]:80/x",
-        "https://169.254.169.254/latest/meta-data",
-        "http://10.0.0.1#@example.com",
-        "http://example.com@10.0.0.1/",
-        "http://[fd00::1]/",
-        "http://0/",
-        "https://example.com/hook?a=b",
-    ];
-    let mut passed = 0;
-    nasty::feed(&corpus, |text| {
-        if guard.check(text).is_ok() {
-            passed += 1;
-            let url = url::Url::parse(text).unwrap();
-            assert!(matches!(url.scheme(), "http" | "https") && url.username().is_empty());
-            let address = url.host_str().unwrap().trim_matches(['[', ']']).parse();
-            assert!(address.is_err() || reach.allows(address.unwrap()), "{url}");
-        }
-    });
-    assert!(passed > 50, "{passed}");
-    nasty::feed(
-        &["10.0.0.0/8", "fd00::/8", "::/0", "0.0.0.0/0", "1.2.3.4/33", "1.2.3.4/+8"],
-        |text| {
-            if let Ok(network) = text.parse::<Network>() {
-                let _ =
-                    Reach { loopback: false, networks: vec![network] }.allows([10, 0, 0, 1].into());
-            }
-        },
-    );
+    let passes = Guard::new(reach.clone()).check(text).is_ok();
+    if passes {
+        let url = url::Url::parse(text).unwrap();
+        assert!(matches!(url.scheme(), "http" | "https") && url.username().is_empty());
+        let address = url.host_str().unwrap().trim_matches(['[', ']']).parse();
+        assert!(address.is_err() || reach.allows(address.unwrap()), "{url}");
+    }
+    passes
 }
 
-#[test]
-fn settings_are_read_or_said_to_be_wrong() {
-    let corpus = [
-        crate::config::DEFAULT,
-        "[server]\nlisten = \"127.0.0.1:0\"\n[bots]\nmax = 7\nstart_within_seconds = 9\n[webhooks]\nallow_networks = [\"10.0.0.0/8\"]",
-        "[bots]\nmax = -1",
-        "server = 1",
-        "[server.listen]\n",
-        "[bots]\nmax = 99999999999999999999",
-    ];
-    nasty::feed(&corpus, |text| {
-        if let Err(error) = Config::load(Some(text), |_| None) {
-            assert!(error.to_string().len() > 10);
+/// A network of the settings.
+pub fn network(text: &str) {
+    if let Ok(network) = text.parse::<Network>() {
+        let _ = Reach { loopback: false, networks: vec![network] }.allows([10, 0, 0, 1].into());
+    }
+}
+
+/// Settings are read or said to be wrong.
+pub fn settings(text: &str) {
+    if let Err(error) = Config::load(Some(text), |_| None) {
+        assert!(error.to_string().len() > 10);
+    }
+    if let Err(error) =
+        Config::load(None, |name| (name != "MEETBOT_SERVER_DATA_DIR").then(|| text.to_owned()))
+    {
+        assert!(error.to_string().len() > 10);
+    }
+}
+
+/// Where to listen prints as it was read.
+pub fn listen(text: &str) {
+    if let Ok(address) = parse_listen(text) {
+        assert_eq!(parse_listen(&address.to_string()), Ok(address));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xtask::nasty;
+
+    use super::*;
+
+    #[test]
+    fn bodies_of_new_jobs_become_jobs_or_are_told_every_problem() {
+        let whole = r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers?seconds=5","externalId":"a-1","platform":"sandbox","displayName":"Notes","joinAt":"1970-01-01T00:00:00Z","webhooks":{"onFinalize":"https://example.com/a","onStatusChange":null},"metadata":{"n":[1,2.5e3,"x"]},"autoLeave":{"afterSoloSeconds":60,"afterMaxSeconds":null,"onBotDetected":true}}"#;
+        let corpus = [
+            whole,
+            r#"{"meetingUrl":"https://meet.google.com/abc-defg-hij"}"#,
+            r#"{"meetingUrl":1,"meetingUrl":2,"__proto__":{"a":1}}"#,
+            "[]",
+        ];
+        let (mut made, mut refused) = (0, 0);
+        for live in [true, false] {
+            nasty::feed(&corpus, |body| {
+                if new_job(body, live) {
+                    made += 1;
+                } else {
+                    refused += 1;
+                }
+            });
         }
-        if let Err(error) =
-            Config::load(None, |name| (name != "MEETBOT_SERVER_DATA_DIR").then(|| text.to_owned()))
-        {
-            assert!(error.to_string().len() > 10);
-        }
-    });
-    nasty::feed(&["127.0.0.1:3010", "[::]:3010", "localhost:0", "localhost:65536"], |text| {
-        if let Ok(address) = parse_listen(text) {
-            assert_eq!(parse_listen(&address.to_string()), Ok(address));
-        }
-    });
+        assert!(made > 500 && refused > 500, "{made} jobs, {refused} refusals");
+    }
+
+    #[test]
+    fn queries_are_read_strictly_or_refused() {
+        let corpus = [
+            "status=queued&status=failed&platform=jitsi&limit=200&cursor=job_01KAB1CDEFGHJKMNPQRSTVWXYZ",
+            "createdAfter=2026-05-15T14%3A00%3A00%2B02%3A00&externalId=a%20b",
+            "limit=0&limit=1&&=&%",
+        ];
+        nasty::feed(&corpus, query);
+    }
+
+    #[test]
+    fn headers_are_taken_as_they_are_meant_or_refused() {
+        let key = format!("mb_test_{}", "a1B2c3D4".repeat(6));
+        let corpus =
+            [&*key, "Bearer mb_live_", "bearer  x", "Basic dXNlcjpwYXNz", "idem-1", "req_1.a-B"];
+        nasty::feed(&corpus, header);
+    }
+
+    #[test]
+    fn no_spelling_of_a_private_address_passes_the_guard() {
+        let corpus = [
+            "http://127.0.0.1/",
+            "http://2130706433",
+            "http://0x7f.1",
+            "http://0177.0.0.1",
+            "http://[::ffff:127.0.0.1]",
+            "http://[::ffff:7f00:1]:80/x",
+            "https://169.254.169.254/latest/meta-data",
+            "http://10.0.0.1#@example.com",
+            "http://example.com@10.0.0.1/",
+            "http://[fd00::1]/",
+            "http://0/",
+            "https://example.com/hook?a=b",
+        ];
+        let mut passed = 0;
+        nasty::feed(&corpus, |text| passed += usize::from(webhook_url(text)));
+        assert!(passed > 50, "{passed}");
+        let networks = ["10.0.0.0/8", "fd00::/8", "::/0", "0.0.0.0/0", "1.2.3.4/33", "1.2.3.4/+8"];
+        nasty::feed(&networks, network);
+    }
+
+    #[test]
+    fn settings_are_read_or_said_to_be_wrong() {
+        let corpus = [
+            crate::config::DEFAULT,
+            "[server]\nlisten = \"127.0.0.1:0\"\n[bots]\nmax = 7\nstart_within_seconds = 9\n[webhooks]\nallow_networks = [\"10.0.0.0/8\"]",
+            "[bots]\nmax = -1",
+            "server = 1",
+            "[server.listen]\n",
+            "[bots]\nmax = 99999999999999999999",
+        ];
+        nasty::feed(&corpus, settings);
+        nasty::feed(&["127.0.0.1:3010", "[::]:3010", "localhost:0", "localhost:65536"], listen);
+    }
 }

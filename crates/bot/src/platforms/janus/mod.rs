@@ -5,6 +5,8 @@ mod chat;
 mod dial;
 mod message;
 mod opening;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod outside;
 mod refusal;
 mod roster;
 mod session;

@@ -1,0 +1,85 @@
+//! What a Janus server says, and what has to hold whatever it is: the tests feed nasty inputs, the targets in `fuzz/` feed others for as long as one likes.
+
+#![expect(clippy::unwrap_used, reason = "what does not hold says where")]
+#![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
+
+use std::time::Duration;
+
+use meetbot_types::MeetingLink;
+use serde_json::json;
+
+use super::{
+    address::Address,
+    chat::Chat,
+    message::Message,
+    session::{Act, Session},
+};
+use crate::clock;
+
+/// A conversation with a Janus server, a message a line: each line has few consequences.
+pub fn conversation(words: &str) {
+    let link = "janus+wss://janus.example.com/?room=1234&textroom=1234";
+    let address = Address::of(&MeetingLink::parse(link, None).unwrap()).unwrap();
+    let mut now = clock::now();
+    let (mut session, _) = Session::begin(&address, "meetbot".to_owned(), now);
+    for line in words.lines() {
+        now += Duration::from_millis(500);
+        let Ok(message) = serde_json::from_str::<Message>(line) else { continue };
+        let Ok(acts) = session.hear(message, now) else { return };
+        for act in &acts {
+            if let Act::Answer { handle, sdp } = act {
+                let _ = session.answered(*handle, sdp);
+                let _ = session.media_is_up(now);
+            }
+        }
+        assert!(acts.len() <= 8 + line.len() / 8, "{} acts", acts.len());
+        let Ok(due) = session.poll(now) else { return };
+        assert!(due.len() <= 2, "{due:?}");
+        let _ = (session.owner("0"), session.talks("0"), session.keyframe("0"));
+    }
+}
+
+/// What is said on the channel of a text room.
+pub fn text_room(words: &[u8]) {
+    let mut chat = Chat::new(json!(1234), "bot".to_owned());
+    for word in words.split(|byte| *byte == b'\n') {
+        let _ = chat.hear(word);
+        let _ = chat.say("hello");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xtask::nasty;
+
+    use super::*;
+
+    #[test]
+    fn a_nasty_janus_is_heard_and_has_few_consequences() {
+        let whole = [
+            r#"{"janus":"success","transaction":"create","data":{"id":1}}"#,
+            r#"{"janus":"success","transaction":"attach-roster","data":{"id":2}}"#,
+            r#"{"janus":"success","transaction":"attach-media","data":{"id":3}}"#,
+            r#"{"janus":"event","sender":2,"transaction":"join","plugindata":{"data":{"videoroom":"joined","id":9,"publishers":[{"id":7,"display":"Ann","streams":[{"type":"audio","mid":"0","codec":"opus"},{"type":"video","mid":"1","codec":"vp8","simulcast":"true"}]}]}}}"#,
+            r#"{"janus":"event","sender":3,"transaction":"subscribe","plugindata":{"data":{"videoroom":"attached","streams":[{"mid":"0","feed_id":7,"feed_mid":"0"}]}},"jsep":{"type":"offer","sdp":"v=0"}}"#,
+            r#"{"janus":"event","sender":2,"plugindata":{"data":{"videoroom":"event","leaving":"ok","reason":"kicked"}}}"#,
+            r#"{"janus":"event","sender":2,"plugindata":{"data":{"videoroom":"event","error_code":426,"error":"No such room"}}}"#,
+            r#"{"janus":"trickle","sender":3,"candidate":{"candidate":"candidate:1 1 udp 1 192.0.2.1 9 typ host"}}"#,
+            r#"{"janus":"hangup","sender":3,"reason":"ICE failed"}"#,
+        ];
+        let all = whole.join("\n");
+        let corpus: Vec<&str> = whole.into_iter().chain([all.as_str()]).collect();
+        nasty::feed(&corpus, conversation);
+    }
+
+    #[test]
+    fn a_nasty_text_room_is_heard() {
+        let corpus = [
+            r#"{"textroom":"success","transaction":"join","participants":[{"username":"u1","display":"Ann"}]}"#,
+            r#"{"textroom":"message","from":"u1","text":"hi","whisper":true}"#,
+            r#"{"textroom":"error","transaction":"join","error":"No such room"}"#,
+            r#"{"textroom":"kicked","username":"bot"}"#,
+        ];
+        nasty::feed(&corpus, |words| text_room(words.as_bytes()));
+    }
+}

@@ -1,0 +1,90 @@
+//! What comes from senders and from dead bots, and what has to hold whatever it is: the tests feed nasty inputs, the targets in `fuzz/` feed others for as long as one likes.
+
+#![expect(clippy::unwrap_used, reason = "what does not hold says where")]
+#![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
+
+use meetbot_types::bot::MediaKind;
+
+use super::{journal::Line, opus, scan, story::Story};
+
+/// A picture: a file's header is made only of one with a size, and what is stored of H.264 is whole units.
+pub fn picture(bytes: &[u8]) {
+    if let Some(start) = super::picture::start("vp8", bytes) {
+        assert!(start.width > 0 && start.height > 0 && start.private.is_empty());
+    }
+    if let Some(start) = super::picture::start("h264", bytes) {
+        assert!(start.private.len() > 8);
+    }
+    let stored = super::picture::stored("h264", bytes);
+    let mut rest = stored.as_slice();
+    while let Some((length, more)) = rest.split_first_chunk::<4>() {
+        let length = u32::from_be_bytes(*length) as usize;
+        assert!(length > 0);
+        rest = &more[length..];
+    }
+    assert!(rest.is_empty());
+}
+
+/// A packet of Opus: none lasts longer than 120 ms (RFC 6716).
+pub fn voice(packet: &[u8]) {
+    let _ = opus::is_stereo(packet);
+    assert!(opus::ticks(packet).is_none_or(|ticks| ticks <= 120 * opus::TICKS_PER_MS));
+}
+
+/// A file that a dead bot left behind: what is whole of it reads the same again.
+pub fn recording(bytes: &[u8]) {
+    for kind in [MediaKind::Audio, MediaKind::Video] {
+        let found = scan::scan(&mut &*bytes, &kind).unwrap();
+        let whole = usize::try_from(found.whole).unwrap();
+        let again = scan::scan(&mut &bytes[..whole], &kind).unwrap();
+        assert_eq!((again.whole, again.packets), (found.whole, found.packets));
+        assert_eq!(again.duration_ms, found.duration_ms);
+    }
+}
+
+/// A journal that a dead bot left behind.
+pub fn journal(text: &str) {
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+    let mut story = Story::read(lines);
+    story.finish(story.last_ms);
+}
+
+#[cfg(test)]
+mod tests {
+    use xtask::nasty;
+
+    use super::*;
+    use crate::recording::webm::{self, Blocks, KEYFRAME};
+
+    #[test]
+    fn nasty_media_are_read_or_refused() {
+        let vp8 = [0x10, 0, 0, 0x9D, 0x01, 0x2A, 0x80, 0x42, 0xE0, 0x01, 7];
+        let sps = b"\0\0\0\x01\x67\x42\xC0\x1F\xD9\0\xA0\x2F\xF9\x70\x11\0\0\x03\0\x01\0\0\x03\0\x32\x0F\x18\x32\x48";
+        let h264 = [&sps[..], b"\0\0\0\x01\x68\xCB\x8C\xB2\0\0\x01\x65\x88\x84"].concat();
+        nasty::feed_bytes(&[&vp8, &h264, sps], picture);
+        nasty::feed_bytes(&[&[0xFC, 0xFF, 0xFE], &[0xFB, 3], &[0x1B, 0x83]], voice);
+    }
+
+    #[test]
+    fn nasty_files_of_a_dead_bot_are_read_as_far_as_they_are_whole() {
+        let mut file = webm::opus_header(false);
+        let mut blocks = Blocks::default();
+        for number in 0..20 {
+            blocks.push(&mut file, number * 400, KEYFRAME, &[0x08; 60]);
+        }
+        nasty::feed_bytes(&[&file, &file[..200]], recording);
+        let lines = [
+            r#"{"type":"started","attempt":1,"atMs":0,"startedAt":"2026-05-15T14:00:00Z"}"#,
+            r#"{"type":"participant_joined","atMs":18446744073709551615,"participant":{"id":"a","name":"A","isHost":false,"isBot":false}}"#,
+            r#"{"type":"track","attempt":1,"atMs":5,"file":"audio.A.webm","participantId":"a"}"#,
+            r#"{"type":"gap","file":"audio.A.webm","startMs":5,"endMs":18446744073709551615,"reason":"muted","lost":18446744073709551615}"#,
+            r#"{"type":"speaking","id":"a","startMs":9,"endMs":7}"#,
+            r#"{"type":"paused","atMs":9}"#,
+            r#"{"type":"resumed","atMs":7}"#,
+            r#"{"type":"left","attempt":1,"atMs":3,"reason":"meeting_ended"}"#,
+        ];
+        let all = lines.join("\n");
+        let corpus: Vec<&str> = lines.into_iter().chain([all.as_str()]).collect();
+        nasty::feed(&corpus, journal);
+    }
+}

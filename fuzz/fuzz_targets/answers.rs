@@ -1,0 +1,12 @@
+//! What a server answers the SDK.
+
+#![no_main]
+
+use meetbot::fuzzing;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    fuzzing::stream(bytes);
+    if let Ok(header) = std::str::from_utf8(bytes) {
+        fuzzing::wait(header);
+    }
+});

@@ -1,0 +1,9 @@
+//! What a Janus server says.
+
+#![no_main]
+
+use meetbot_bot::fuzzing;
+
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    fuzzing::conversation(text);
+});

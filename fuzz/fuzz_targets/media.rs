@@ -1,0 +1,11 @@
+//! Pictures, voices, and answers of STUN servers.
+
+#![no_main]
+
+use meetbot_bot::fuzzing;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    fuzzing::picture(bytes);
+    fuzzing::voice(bytes);
+    meetbot_rtc::fuzzing::stun(bytes);
+});

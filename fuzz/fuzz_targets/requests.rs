@@ -1,0 +1,12 @@
+//! What callers of the API send.
+
+#![no_main]
+
+use meetbot_orchestrator::fuzzing;
+
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    let _ = fuzzing::new_job(text, true);
+    let _ = fuzzing::new_job(text, false);
+    fuzzing::query(text);
+    fuzzing::header(text);
+});
