@@ -435,10 +435,7 @@ class MeetBot:
             >>> print(job.status)
             completed
         """
-        if self._transport is None:
-            wait = self._core.wait(job_id, timeout)
-        else:
-            wait = _core.Wait(job_id, timeout)
+        wait = _wire.wait(self._core, job_id, timeout, listen=self._transport is None)
         seen: Job | None = None
         while True:
             asking = self._within(wait.left())

@@ -27,6 +27,7 @@ __all__ = [
     "read",
     "send",
     "sleep",
+    "wait",
 ]
 
 T = TypeVar("T")
@@ -132,6 +133,11 @@ def send(core: _core.Core, transport: Transport | None, parts: Parts) -> _core.A
 def next_event(events: _core.Events) -> str | None:
     """The next event, as JSON; `None` after the last."""
     return events.next()
+
+
+def wait(core: _core.Core, job_id: str, timeout: float | None, *, listen: bool) -> _core.Wait:
+    """A wait for a job's end; through a transport of one's own there is nothing to listen to."""
+    return core.wait(job_id, timeout) if listen else _core.Wait(job_id, timeout)
 
 
 def news(wait: _core.Wait, pause: float) -> None:
