@@ -147,3 +147,24 @@ pub fn colours(path: &Path) -> Vec<[u8; 3]> {
     assert!(shown.status.success(), "{}: {shown:?}", path.display());
     shown.stdout.as_chunks::<3>().0.to_vec()
 }
+
+/// When the last frame begins that can be decoded, in ms of the file; `None` when there is none. The file's end may be torn.
+///
+/// # Panics
+/// When a frame before the end cannot be decoded, or when there is no ffprobe on this machine.
+#[track_caller]
+pub fn plays_to_ms(path: &Path) -> Option<u64> {
+    let probed = Command::new("ffprobe")
+        .args(["-v", "error", "-show_entries", "frame=pts_time", "-of", "csv=p=0"])
+        .arg(path)
+        .output()
+        .expect("this test needs ffprobe: apt-get install ffmpeg");
+    let words = String::from_utf8_lossy(&probed.stderr);
+    // Of the container only the end may be missing; a decoder has no reason to complain.
+    let decoders = ["[opus ", "[vp8 ", "[h264 "];
+    assert!(!decoders.iter().any(|name| words.contains(name)), "{}: {words}", path.display());
+    let text = String::from_utf8_lossy(&probed.stdout);
+    let seconds = text.lines().filter_map(|line| line.trim_matches(',').trim().parse::<f64>().ok());
+    let last = std::time::Duration::try_from_secs_f64(seconds.reduce(f64::max)?).ok()?;
+    last.as_millis().try_into().ok()
+}

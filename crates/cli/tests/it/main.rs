@@ -12,6 +12,7 @@ mod disk_full;
 mod disk_lost;
 mod doctor;
 mod drain;
+mod janus;
 mod kills;
 mod logs;
 mod pause;

@@ -1,0 +1,203 @@
+//! kill −9 of the server in a meeting of others: what was recorded plays up to the kill, and the manifest tells the truth about the hole.
+
+#[expect(dead_code, reason = "shared with the tests of the bot, which use all of it")]
+#[path = "../../../bot/tests/it/janus/media.rs"]
+mod media;
+#[expect(dead_code, reason = "shared with the tests of the bot, which use all of it")]
+#[path = "../../../bot/tests/it/janus/person.rs"]
+mod person;
+
+use std::{
+    hash::BuildHasher as _,
+    path::Path,
+    time::{Duration, Instant, SystemTime},
+};
+
+use meetbot::{Job, JobStatus, Manifest, NewJob, Timestamp, blocking::MeetBot};
+use meetbot_types::bot::MediaKind;
+use serde_json::Value;
+use tempfile::TempDir;
+use xtask::{
+    ffmpeg::{decodes, plays_to_ms, tones_db},
+    janus::{Janus, ROOM},
+};
+
+use self::person::{Person, Sends};
+use crate::program::{PATIENCE, Running, client, meetbot, run, serve_with};
+
+/// How many kills of the server each job lives through: a job has five attempts.
+const KILLS: [u64; 3] = [4, 3, 3];
+/// A server is killed within this time after its bot has joined, in ms.
+const LONGEST: u64 = 3_000;
+/// What a kill may cost, in ms.
+const MOST_LOST: u64 = 1_000;
+/// After this time in the call a bot records everyone, in ms.
+const ALL_ARE_HEARD: u64 = 2_000;
+
+/// Moments that a seed decides.
+struct Dice(u64);
+
+impl Dice {
+    /// With the seed in `MEETBOT_TEST_SEED`, or a new one.
+    #[expect(clippy::print_stderr, reason = "a test that failed can be repeated")]
+    fn new() -> Self {
+        let told = std::env::var("MEETBOT_TEST_SEED").ok();
+        let seed = told.map_or_else(
+            || std::hash::RandomState::new().hash_one(0),
+            |told| told.parse().expect("MEETBOT_TEST_SEED is a number"),
+        );
+        eprintln!("MEETBOT_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+fn serve(data: &Path) -> (Running, String) {
+    serve_with(data, None, &[("MEETBOT_BOTS_ALLOW_NETWORKS", "10.213.0.0/16")])
+}
+
+#[expect(clippy::disallowed_methods, reason = "a moment on the recording's own clock")]
+fn wall() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}
+
+/// Looks again and again until there is something.
+#[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "it never came: {what}");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+fn job_that(client: &MeetBot, id: &str, what: &str, wanted: impl Fn(&Job) -> bool) -> Job {
+    until(what, || client.get_bot(id).unwrap().filter(|job| wanted(job)))
+}
+
+/// The lines of an attempt's journal, but for one that is not whole; none before there is a journal.
+fn journal(folder: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(folder.join("events.jsonl")).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// The lines that tell about `attempt` alone.
+fn of_attempt<'a>(lines: &'a [Value], kind: &'a str, attempt: u64) -> Vec<&'a Value> {
+    lines.iter().filter(|line| line["type"] == kind && line["attempt"] == attempt).collect()
+}
+
+/// Looks at what an attempt left that was killed at `killed`; answers that moment in the recording's time.
+fn left_by(folder: &Path, attempt: u64, killed: Timestamp) -> u64 {
+    let lines = journal(folder);
+    let first = lines.iter().find(|line| line["type"] == "started").unwrap();
+    let began: Timestamp = first["startedAt"].as_str().unwrap().parse().unwrap();
+    let killed_ms = u64::try_from(killed.millis_since(began)).unwrap();
+    let joined_ms = of_attempt(&lines, "started", attempt)[0]["atMs"].as_u64().unwrap();
+    let tracks = of_attempt(&lines, "track", attempt);
+    for track in &tracks {
+        let path = folder.join(track["file"].as_str().unwrap());
+        let ends_ms = track["atMs"].as_u64().unwrap() + plays_to_ms(&path).unwrap_or(0);
+        assert!(
+            ends_ms + MOST_LOST >= killed_ms,
+            "{} plays to {ends_ms} ms, and the kill was at {killed_ms} ms",
+            path.display()
+        );
+    }
+    let everyone = tracks.len() == 4;
+    assert!(
+        everyone || killed_ms < joined_ms + ALL_ARE_HEARD,
+        "two voices and two faces: {lines:#?}"
+    );
+    killed_ms
+}
+
+#[test]
+fn over_ten_kills_at_random_moments_everything_plays_up_to_the_kill_and_the_next_attempt_goes_on() {
+    let Some(janus) = Janus::start() else { return };
+    let mut dice = Dice::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // One face has a keyframe each second, the other only when it is asked for one.
+    let people = [("Ann", 440, media::moving()), ("Bob", 880, media::flashes())];
+    let people = people.map(|(name, hz, camera)| {
+        let voice = Some(media::tone(hz));
+        let sends = Sends { voice, camera: Some(camera), ..Sends::default() };
+        runtime.block_on(Person::join(&janus, ROOM, name, sends))
+    });
+    let data = TempDir::new().unwrap();
+    let (mut server, mut url) = serve(data.path());
+    let said =
+        run(meetbot().args(["keys", "create", "--live", "--json", "--data-dir"]).arg(data.path()));
+    let key = said.json()["key"].as_str().unwrap().to_owned();
+    for kills in KILLS {
+        let order = NewJob { meeting_url: janus.link(ROOM, ""), ..NewJob::default() };
+        let id = client(&url, &key).dispatch_bot(order).unwrap().id.to_string();
+        let folder = |attempt: u64| data.path().join(format!("recordings/{id}/e{attempt}"));
+        let mut killed_ms = Vec::new();
+        for attempt in 1..=kills {
+            let folder = folder(attempt);
+            until("the bot joins", || {
+                (!of_attempt(&journal(&folder), "started", attempt).is_empty()).then_some(())
+            });
+            std::thread::park_timeout(Duration::from_millis(dice.below(LONGEST)));
+            let killed = wall();
+            server.kill();
+            killed_ms.push(left_by(&folder, attempt, killed));
+            (server, url) = serve(data.path());
+        }
+        let client = client(&url, &key);
+        let goes_on =
+            |job: &Job| u64::from(job.attempt) > kills && job.status == JobStatus::Recording;
+        job_that(&client, &id, "the next attempt records", goes_on);
+        client.leave_bot(&id).unwrap();
+        let job = job_that(&client, &id, "the end", |job| job.status.is_final());
+        assert_eq!(job.status, JobStatus::Completed, "{job:#?}");
+        let manifest = client.manifest(&id).unwrap();
+        tells_the_truth(&manifest, &killed_ms);
+        holds_what_was_sent(&manifest, &folder(kills + 1));
+    }
+    for person in people {
+        runtime.block_on(person.leave());
+    }
+}
+
+/// The manifest says when each attempt ended, and how long nobody recorded.
+fn tells_the_truth(manifest: &Manifest, killed_ms: &[u64]) {
+    assert!(!manifest.complete);
+    assert_eq!(manifest.participants.len(), 2, "{manifest:#?}");
+    assert_eq!(manifest.attempts.len(), killed_ms.len() + 1, "{manifest:#?}");
+    for (two, killed_ms) in manifest.attempts.windows(2).zip(killed_ms) {
+        let [before, next] = two else { unreachable!("windows of two") };
+        assert_eq!((before.outcome.as_str(), before.joined_ms.is_some()), ("lost", true));
+        let (ended, joined) = (before.ended_ms.unwrap(), next.joined_ms.unwrap());
+        assert_eq!(next.gap_ms, Some(joined - ended), "{manifest:#?}");
+        // The last packet that is in a file lasts a little.
+        let true_end = killed_ms.saturating_sub(MOST_LOST)..=killed_ms + 100;
+        assert!(true_end.contains(&ended) && joined >= *killed_ms, "{killed_ms}: {manifest:#?}");
+    }
+    assert_eq!(manifest.attempts.last().unwrap().outcome, "left", "{manifest:#?}");
+}
+
+/// Every file plays whole, and each voice is the voice of its person.
+fn holds_what_was_sent(manifest: &Manifest, folder: &Path) {
+    let name_of = |id: &str| {
+        manifest.participants.iter().find(|person| person.id == id).map(|person| &*person.name)
+    };
+    for track in &manifest.tracks {
+        let path = folder.join(&track.file);
+        decodes(&path);
+        if track.kind == MediaKind::Audio && track.duration_ms > 200 {
+            let heard = tones_db(&path, &[440.0, 880.0]);
+            let own = heard[0] - heard[1];
+            let own = if name_of(&track.participant_id) == Some("Ann") { own } else { -own };
+            assert!(own >= 40.0, "{}: {heard:?}", track.file);
+        }
+    }
+}
