@@ -28,6 +28,7 @@ usage: cargo xtask COMMAND
   bench join      from dispatch to in_call
   bench control   from a control verb's call to the bot's act and back
   bench webhooks  from the transition to the receiver, and beside ten thousand endpoints that do not answer
+  bench claims    what it costs to give a job its bot while ten thousand others wait
   bench bots      CPU and memory of each bot, and of an idle server
   bench kills     200 kills of the server under load, and whether all that was promised was kept
   bench python    what a call of the Python SDK costs, beside other HTTP clients";
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
         ["attack", seed] => attack(seed),
         [
             "bench",
-            name @ ("api" | "join" | "bots" | "control" | "webhooks" | "kills"),
+            name @ ("api" | "join" | "bots" | "control" | "webhooks" | "claims" | "kills"),
             rest @ ..,
         ] => bench(name, rest),
         _ => {

@@ -3,6 +3,7 @@
 mod backup;
 mod completions;
 mod connection;
+mod consumers;
 mod demo;
 mod dispatch;
 mod doctor;
@@ -14,6 +15,7 @@ mod sandbox;
 mod serve;
 mod signals;
 mod span;
+mod usage;
 mod watch;
 mod webhooks;
 
@@ -59,6 +61,11 @@ enum Command {
     /// Make, list and revoke API keys of a server on this machine; see what they were used for.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// What the consumers of a server on this machine have used, and what they may use.
+    #[command(subcommand)]
+    Consumers(consumers::Command),
+    /// What you have used this month, and what you may use.
+    Usage,
     /// What became of each webhook; receive webhooks on this machine; check a signature.
     #[command(subcommand)]
     Webhooks(webhooks::Command),
@@ -100,6 +107,8 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Watch(args) => watch::run(args, &connection, output).await,
         Command::Jobs(command) => jobs::run(command, &connection, output).await,
         Command::Keys(command) => keys::run(command, output).await,
+        Command::Consumers(command) => consumers::run(command, output).await,
+        Command::Usage => usage::run(&connection, output).await,
         Command::Webhooks(command) => webhooks::run(command, &connection, output).await,
         Command::Doctor(args) => doctor::run(&args, &connection, output).await,
         Command::Backup(args) => backup::run(&args, output),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use meetbot_types::{
     ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job, Manifest, NewJob, Page,
-    TimelineEvent,
+    TimelineEvent, Usage,
 };
 use tokio::{
     runtime::{self, Runtime},
@@ -288,6 +288,11 @@ impl MeetBot {
     /// See [`crate::MeetBot::host`].
     pub fn host(&self) -> Result<Host, Error> {
         self.call(endpoint::host())
+    }
+
+    /// See [`crate::MeetBot::usage`].
+    pub fn usage(&self) -> Result<Usage, Error> {
+        self.call(endpoint::usage())
     }
 
     /// See [`crate::MeetBot::get_delivery`].

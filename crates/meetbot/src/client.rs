@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use meetbot_types::{
     ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job, Manifest, NewJob, Page,
-    TimelineEvent,
+    TimelineEvent, Usage,
 };
 
 use crate::{
@@ -290,6 +290,11 @@ impl MeetBot {
     /// for which the processors are watched.
     pub async fn host(&self) -> Result<Host, Error> {
         self.transport.call(endpoint::host()).await
+    }
+
+    /// What the key's consumer has used this month in the key's world, and what it may use (`GET /api/v1/usage`).
+    pub async fn usage(&self) -> Result<Usage, Error> {
+        self.transport.call(endpoint::usage()).await
     }
 
     /// A webhook delivery with every try, or `None` when there is none with this id (`GET /api/v1/webhooks/deliveries/{id}`).

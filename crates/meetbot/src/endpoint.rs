@@ -2,7 +2,7 @@
 
 use meetbot_types::{
     ControlResult, DeletionReceipt, Delivery, DeliveryState, ErasureReceipt, Host, Job, JobStatus,
-    Manifest, NewJob, Page, Platform, TimelineEvent, Timestamp,
+    Manifest, NewJob, Page, Platform, TimelineEvent, Timestamp, Usage,
 };
 use reqwest::Method;
 use serde_json::json;
@@ -156,6 +156,10 @@ pub(crate) fn deliveries(list: &ListDeliveries) -> Endpoint<Page<Delivery>> {
 
 pub(crate) fn host() -> Endpoint<Host> {
     Endpoint::get("/api/v1/admin/host".to_owned(), models::plain)
+}
+
+pub(crate) fn usage() -> Endpoint<Usage> {
+    Endpoint::get("/api/v1/usage".to_owned(), models::plain)
 }
 
 pub(crate) fn get_delivery(delivery_id: &str) -> Result<Endpoint<Delivery>, Error> {

@@ -52,7 +52,7 @@ pub use meetbot_types::{
     DeletionReceipt, Delivery, DeliveryId, DeliveryState, DeliveryTry, Endpoint, EndpointState,
     ErasureReceipt, ErrorCode, EventId, EventName, FailureCode, Host, Issue, Job, JobId, JobStatus,
     LeaveReason, Manifest, Metadata, NewJob, Page, Permission, Platform, Recording, RecordingState,
-    RemovedObject, Rule, TimelineEvent, Timestamp, Webhooks, host, manifest,
+    RemovedObject, Rule, TimelineEvent, Timestamp, Usage, Webhooks, host, manifest,
 };
 
 pub use crate::{

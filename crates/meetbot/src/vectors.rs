@@ -4,7 +4,7 @@ use std::fs;
 
 use meetbot_types::{
     ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, JobEvent, JobStatus, Manifest,
-    TimelineEvent, Timestamp, WebhookEvent, signature,
+    TimelineEvent, Timestamp, Usage, WebhookEvent, signature,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -166,6 +166,7 @@ fn request(case: &Value) {
             cursor: owned("cursor"),
         })),
         "host" => parts(endpoint::host()),
+        "usage" => parts(endpoint::usage()),
         "get_delivery" => parts(endpoint::get_delivery(text(&arguments["deliveryId"])).unwrap()),
         "redeliver" => parts(endpoint::redeliver(text(&arguments["deliveryId"])).unwrap()),
         "leave_bot" => parts(endpoint::control(job_id, "leave-call").unwrap()),
@@ -204,6 +205,7 @@ fn model(case: &Value) {
         "deletion_receipt" => same::<DeletionReceipt>(case, &body),
         "delivery" => same::<Delivery>(case, &body),
         "host" => same::<Host>(case, &body),
+        "usage" => same::<Usage>(case, &body),
         "timeline_event" => same::<TimelineEvent>(case, &body),
         "webhook_event" => same::<WebhookEvent>(case, &body),
         model => panic!("no SDK knows the model {model:?}"),

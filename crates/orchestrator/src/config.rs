@@ -6,7 +6,7 @@ use meetbot_types::reach::{Network, NotANetwork};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::limits::Limits;
+use crate::{limits::Limits, store::Quota};
 
 /// The annotated defaults.
 pub const DEFAULT: &str = include_str!("default.toml");
@@ -59,6 +59,8 @@ pub struct Config {
     pub keep_audit: Duration,
     /// How much of the server one caller gets.
     pub limits: Limits,
+    /// What each consumer may use in each of its worlds.
+    pub quota: Quota,
 }
 
 /// A setting that cannot be used.
@@ -129,6 +131,8 @@ struct Audit {
 
 #[derive(Deserialize)]
 struct LimitSettings {
+    bots_per_consumer: u32,
+    minutes_per_month: u32,
     requests_per_minute: u32,
     unknown_keys_per_minute: u32,
     requests_at_once: u32,
@@ -234,6 +238,10 @@ impl Config {
             keep_recordings: (settings.recordings.keep_days > 0)
                 .then(|| Duration::from_hours(24 * u64::from(settings.recordings.keep_days))),
             allow_networks,
+            quota: Quota {
+                bots: NonZeroU32::new(settings.limits.bots_per_consumer),
+                minutes: NonZeroU32::new(settings.limits.minutes_per_month),
+            },
             limits: settings
                 .limits
                 .limits()

@@ -108,6 +108,7 @@ impl Orchestrator {
         let store: Arc<dyn Store> = Arc::new(sqlite.clone());
         let clock = Clock::start();
         let metrics = Arc::new(Metrics::new(clock.now().wall, config.max_bots, sqlite.times()));
+        store.set_default_quota(config.quota).await?;
         // The bots of the process before were its tasks, and died with it.
         let lost = store.reap(true, clock.now()).await?;
         if !lost.is_empty() {
@@ -178,7 +179,15 @@ impl Orchestrator {
             work.push(tokio::spawn(retention::run(store, folder, keep, clock, stop_work.clone())));
         }
         let auditing = audit.run(Arc::clone(&store), clock, config.keep_audit, stop_audit.clone());
-        let reaper = dispatch::reap(store, clock, wakes, queue, outbox, stop_work.clone());
+        let reaper = dispatch::reap(
+            store,
+            clock,
+            wakes,
+            Arc::clone(&metrics),
+            queue,
+            outbox,
+            stop_work.clone(),
+        );
         work.push(tokio::spawn(reaper));
         let router = api::router(server);
         Ok(Self {

@@ -28,6 +28,7 @@ pub mod receipt;
 pub mod sandbox;
 pub mod signature;
 pub mod time;
+pub mod usage;
 
 pub use auto_leave::{AutoLeave, AutoLeaveConfig, Rule};
 pub use control::{ControlAction, ControlResult, ControlState};
@@ -48,6 +49,7 @@ pub use page::Page;
 pub use reach::Reach;
 pub use receipt::{DeletionReceipt, ErasureReceipt, RemovedObject};
 pub use time::Timestamp;
+pub use usage::Usage;
 
 /// What `fuzz/` feeds.
 #[cfg(fuzzing)]

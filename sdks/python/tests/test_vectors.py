@@ -169,6 +169,7 @@ MODELS = {
     "erasure_receipt": "ErasureReceipt",
     "delivery": "Delivery",
     "host": "Host",
+    "usage": "Usage",
     "timeline_event": "TimelineEvent",
     "webhook_event": "WebhookEvent",
 }

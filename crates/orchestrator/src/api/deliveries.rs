@@ -2,7 +2,10 @@
 
 use axum::{
     Json,
+    body::Body,
     extract::{Path, RawQuery, State},
+    http::{HeaderMap, Uri},
+    response::{IntoResponse as _, Response},
 };
 use meetbot_types::{Delivery, DeliveryId, DeliveryState, ErrorBody, JobId, Page};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -12,8 +15,9 @@ use super::{
     caller::Caller,
     error::ApiError,
     query::{Query, listed},
+    request::{BODY_LIMIT, again, once, read_body},
 };
-use crate::store::DeliveryFilter;
+use crate::store::{DeliveryFilter, Redelivery};
 
 pub(super) fn router() -> OpenApiRouter<Server> {
     OpenApiRouter::new()
@@ -79,11 +83,20 @@ async fn redeliver(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
     Path(id): Path<String>,
-) -> Result<Json<Delivery>, ApiError> {
-    let none = || none(&id);
-    let parsed = id.parse().map_err(|_| none())?;
-    let now = server.clock.now();
-    let delivery = server.store.redeliver(tenant, parsed, now).await?.ok_or_else(none)?;
-    server.outbox.notify_one();
-    Ok(Json(delivery))
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let parsed = id.parse().map_err(|_| none(&id))?;
+    // The body says nothing; SDKs send `{}` or none at all.
+    let body = read_body(&server, body, BODY_LIMIT).await?;
+    let once = once(&headers, "POST", uri.path(), &String::from_utf8_lossy(&body))?;
+    match server.store.redeliver(tenant, parsed, once, server.clock.now()).await? {
+        Redelivery::Sent(delivery) => {
+            server.outbox.notify_one();
+            Ok(Json(delivery).into_response())
+        }
+        Redelivery::NotFound => Err(none(&id)),
+        Redelivery::Earlier(earlier) => again(earlier),
+    }
 }

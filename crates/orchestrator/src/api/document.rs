@@ -40,9 +40,6 @@ impl Modify for BearerKey {
     }
 }
 
-/// Where a POST may carry an `Idempotency-Key`.
-const IDEMPOTENT: &str = "/api/v1/jobs";
-
 const REQUEST_ID: &str = "X-Request-Id";
 
 /// The refusals that do not depend on the call.
@@ -61,8 +58,8 @@ const REFUSALS: [(&str, &str); 10] = [
 
 /// Adds to each call what any call may be answered.
 pub(super) fn complete(document: &mut utoipa::openapi::OpenApi) {
-    for (path, item) in &mut document.paths.paths {
-        if let Some(post) = item.post.as_mut().filter(|_| path.starts_with(IDEMPOTENT)) {
+    for item in document.paths.paths.values_mut() {
+        if let Some(post) = &mut item.post {
             take_idempotency_key(post);
         }
         for operation in operations(item) {

@@ -92,6 +92,11 @@ impl ApiError {
         Self { retry_after, ..Self::new(ErrorCode::RateLimited, message) }
     }
 
+    pub(crate) fn quota_exceeded(message: impl Into<String>, wait_ms: i64) -> Self {
+        let retry_after = u64::try_from(wait_ms).ok().map(|ms| ms.div_ceil(1000).max(1));
+        Self { retry_after, ..Self::new(ErrorCode::QuotaExceeded, message) }
+    }
+
     pub(crate) fn internal() -> Self {
         let message =
             "something went wrong in the server; its log says what, under this request's id";

@@ -17,8 +17,13 @@ use super::{
     request::{BODY_LIMIT, JsonBody, again, once},
 };
 use crate::{
-    jobs::create::{self, Terms},
-    store::{Creation, JobFilter},
+    clock::Now,
+    jobs::{
+        advance,
+        create::{self, Terms},
+        quota,
+    },
+    store::{Creation, JobFilter, Tenant},
 };
 
 pub(super) fn router() -> OpenApiRouter<Server> {
@@ -68,6 +73,11 @@ async fn create_job(
         }
         Creation::Existing(job) => Ok((Extension(About(job.id)), Json(job)).into_response()),
         Creation::Earlier(earlier) => again(earlier),
+        Creation::NoMinutes(minutes) => {
+            server.metrics.refused("minutes_per_month");
+            let wait = quota::next_month(now.wall).millis_since(now.wall);
+            Err(ApiError::quota_exceeded(advance::minutes_are_used_up(minutes, now.wall), wait))
+        }
     }
 }
 
@@ -102,7 +112,9 @@ async fn list_jobs(
     };
     let window = query.window();
     query.finish()?;
-    Ok(Json(server.store.jobs(tenant, filter, window).await?))
+    let mut page = server.store.jobs(tenant, filter, window).await?;
+    show_who_waits(&server, tenant, &mut page.data, server.clock.now()).await?;
+    Ok(Json(page))
 }
 
 /// Read a job.
@@ -117,7 +129,25 @@ async fn get_job(
     Path(id): Path<String>,
 ) -> Result<Json<Job>, ApiError> {
     let id = job_id(&id)?;
-    server.store.job(tenant, id).await?.map(Json).ok_or_else(|| no_job(id))
+    let mut job = server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
+    show_who_waits(&server, tenant, std::slice::from_mut(&mut job), server.clock.now()).await?;
+    Ok(Json(job))
+}
+
+/// Says on jobs whose time has come that they wait for a place among their consumer's bots, where that is so.
+async fn show_who_waits(
+    server: &Server,
+    tenant: Tenant,
+    jobs: &mut [Job],
+    now: Now,
+) -> Result<(), ApiError> {
+    let wants = |job: &Job| quota::wants_a_place(job, now.wall);
+    if jobs.iter().any(wants) && server.store.at_bot_limit(tenant).await? {
+        for job in jobs.iter_mut().filter(|job| wants(job)) {
+            quota::show_that_it_waits(job);
+        }
+    }
+    Ok(())
 }
 
 /// Cancel a job. A bot in the meeting leaves, and what it recorded is kept.

@@ -20,6 +20,7 @@ mod query;
 mod recording;
 mod request;
 pub(crate) mod serve;
+mod usage;
 
 use std::{mem, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -113,7 +114,8 @@ fn keyed() -> OpenApiRouter<Server> {
         .merge(recording::router())
         .merge(deliveries::router())
         .merge(host::router())
-        .merge(metrics::router());
+        .merge(metrics::router())
+        .merge(usage::router());
     caller::say_scopes(keyed.get_openapi_mut());
     keyed
 }

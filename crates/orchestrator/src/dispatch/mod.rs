@@ -20,7 +20,7 @@ use crate::{
     jobs::create,
     keys,
     metrics::Metrics,
-    store::{Claimed, Store},
+    store::{Claim, Claimed, Store},
     wake::Wakes,
 };
 
@@ -64,8 +64,14 @@ impl Dispatch {
             while bots.len() < self.max_bots && !drain.is_cancelled() {
                 let token = keys::letters(TOKEN_LETTERS);
                 match self.store.claim(keys::hash(&token), self.clock.now()).await {
-                    Ok(Some(claimed)) => self.launch(claimed, token, &mut bots, &stop),
-                    Ok(None) => break,
+                    Ok(Claim::Bot(claimed)) => self.launch(*claimed, token, &mut bots, &stop),
+                    Ok(Claim::NoMinutes(job)) => {
+                        tracing::info!(%job, "a job met a consumer without minutes");
+                        self.metrics.refused("minutes_per_month");
+                        self.wakes.poke(job);
+                        self.outbox.notify_one();
+                    }
+                    Ok(Claim::Nothing) => break,
                     Err(error) => {
                         tracing::warn!(%error, "the queue cannot be read");
                         break;

@@ -6,7 +6,12 @@ use meetbot_types::bot::LEASE_SECONDS;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Clock, store::Store, wake::Wakes};
+use crate::{
+    clock::Clock,
+    metrics::Metrics,
+    store::{Expired, Store},
+    wake::Wakes,
+};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// How often the store is swept, and shown to be writable.
@@ -17,6 +22,7 @@ pub(crate) async fn reap(
     store: Arc<dyn Store>,
     clock: Clock,
     wakes: Arc<Wakes>,
+    metrics: Arc<Metrics>,
     queue: Arc<Notify>,
     outbox: Arc<Notify>,
     stop: CancellationToken,
@@ -45,7 +51,10 @@ pub(crate) async fn reap(
             Ok(expired) if expired.is_empty() => {}
             Ok(expired) => {
                 tracing::warn!(jobs = expired.len(), "no bot was started in time");
-                for job in expired {
+                for Expired { job, at_bot_limit } in expired {
+                    if at_bot_limit {
+                        metrics.refused("bots_per_consumer");
+                    }
                     wakes.poke(job);
                 }
                 outbox.notify_one();

@@ -1,5 +1,7 @@
 //! What follows when something happens to a job: its new state, and the events to tell. Pure; the store writes both in one transaction.
 
+use std::num::NonZeroU32;
+
 use meetbot_types::{
     Cause, Ending, EventName, Failure, FailureCode, Job, JobStatus, LeaveReason, Permission,
     RecordingState, Timestamp,
@@ -7,6 +9,8 @@ use meetbot_types::{
     event::EventDetails,
     job::JobEvent,
 };
+
+use super::quota;
 
 /// The hint that a bot is in a call from which nothing comes.
 const NO_MEDIA: &str = "no_media";
@@ -146,11 +150,33 @@ pub(crate) fn delete_recording(job: &mut Job, now: Timestamp) -> Vec<Happened> {
     })
 }
 
-/// No worker could start a bot in time.
-pub(crate) fn expire(job: &mut Job, now: Timestamp) -> Vec<Happened> {
-    let detail = "no worker could start a bot in time";
+/// No worker could start a bot in time, or its consumer had as many as it may have.
+pub(crate) fn expire(job: &mut Job, at_bot_limit: bool, now: Timestamp) -> Vec<Happened> {
+    let detail = if at_bot_limit {
+        "its consumer had as many bots in meetings as it may have, until it was too late"
+    } else {
+        "no worker could start a bot in time"
+    };
     let failure = Failure::new(FailureCode::DispatchTimeout, detail);
     change(job, now, |change| change.end(&Cause::Failed(failure).ending(false, false), None, 0))
+}
+
+/// Its time has come, and its consumer has had all minutes of the month.
+pub(crate) fn refuse_for_minutes(
+    job: &mut Job,
+    minutes: NonZeroU32,
+    now: Timestamp,
+) -> Vec<Happened> {
+    let failure = Failure::new(FailureCode::QuotaExceeded, minutes_are_used_up(minutes, now));
+    change(job, now, |change| change.end(&Cause::Failed(failure).ending(false, false), None, 0))
+}
+
+/// Says so to whoever wants another bot.
+pub(crate) fn minutes_are_used_up(minutes: NonZeroU32, now: Timestamp) -> String {
+    let next = quota::next_month(now);
+    format!(
+        "the {minutes} minutes that the consumer has in a month are used up; the next month begins at {next}"
+    )
 }
 
 /// The job is cancelled: at once where there is no bot and nothing was recorded, else when its bot has left.

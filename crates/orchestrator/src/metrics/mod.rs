@@ -33,7 +33,9 @@ const BUCKETS: [f64; 19] = [
 ];
 
 /// The settings whose refusals are counted.
-const LIMITS: [&str; 6] = [
+const LIMITS: [&str; 8] = [
+    "bots_per_consumer",
+    "minutes_per_month",
     "requests_per_minute",
     "unknown_keys_per_minute",
     "requests_at_once",
@@ -159,7 +161,7 @@ impl Metrics {
         }
         registry.register(
             "refused",
-            "Requests and connections that a limit refused, by the setting that holds it",
+            "Requests, connections and jobs that a limit refused, by the setting that holds it",
             refused.clone(),
         );
 

@@ -1,8 +1,28 @@
 //! What the store answers to and about bots.
 
-use meetbot_types::{Ending, Job, MeetingLink, bot::IngestAnswer};
+use meetbot_types::{Ending, Job, JobId, MeetingLink, bot::IngestAnswer};
 
 use super::Tenant;
+
+/// What is done with the job whose turn it is.
+#[derive(Debug, Clone)]
+pub enum Claim {
+    /// It gets a bot.
+    Bot(Box<Claimed>),
+    /// It has failed: its consumer's minutes are used up. Another one may be due.
+    NoMinutes(JobId),
+    /// No job is due.
+    Nothing,
+}
+
+/// A job that was not started in time, and has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expired {
+    /// Which.
+    pub job: JobId,
+    /// Its consumer had as many bots as it may have.
+    pub at_bot_limit: bool,
+}
 
 /// A job that was handed to a new bot.
 #[derive(Debug, Clone)]

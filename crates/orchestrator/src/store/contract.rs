@@ -3,6 +3,7 @@
 mod audit;
 mod clocks;
 mod outbox;
+mod quotas;
 mod recordings;
 mod tally;
 
@@ -24,7 +25,7 @@ struct Fixture {
     _folder: tempfile::TempDir,
 }
 
-fn at(seconds: u64) -> Now {
+pub(crate) fn at(seconds: u64) -> Now {
     let steady = Duration::from_secs(seconds);
     Now { wall: Timestamp::from_millis(1_800_000_000_000) + steady, steady }
 }
@@ -49,7 +50,7 @@ async fn fixture() -> Fixture {
     Fixture { store: Arc::new(store), tenant: key.tenant, _folder: folder }
 }
 
-pub(super) fn new_job(now: Now) -> Job {
+pub(crate) fn new_job(now: Now) -> Job {
     Job {
         id: JobId::generate(now.wall),
         external_id: None,
@@ -105,7 +106,11 @@ impl Fixture {
     }
 
     async fn claim(&self, token: u8, now: Now) -> Option<Claimed> {
-        self.store.claim([token; 32], now).await.unwrap()
+        match self.store.claim([token; 32], now).await.unwrap() {
+            Claim::Bot(claimed) => Some(*claimed),
+            Claim::Nothing => None,
+            Claim::NoMinutes(job) => panic!("{job} finds no minutes"),
+        }
     }
 
     async fn report(
@@ -537,7 +542,8 @@ async fn a_job_that_no_worker_takes_in_time_fails_and_one_that_was_taken_never_d
     let job = fixture.create(|_| (), at(1)).await;
     let late = at(11 * 60);
     assert_eq!(fixture.store.expire(at(9 * 60)).await.unwrap(), []);
-    assert_eq!(fixture.store.expire(late).await.unwrap(), [job.id]);
+    let expired = Expired { job: job.id, at_bot_limit: false };
+    assert_eq!(fixture.store.expire(late).await.unwrap(), [expired]);
     assert_eq!(fixture.store.expire(late).await.unwrap(), []);
     let job = fixture.store.job(fixture.tenant, job.id).await.unwrap().unwrap();
     assert_eq!(

@@ -2,15 +2,16 @@
 
 mod bots;
 mod keys;
+mod quotas;
 mod sqlite;
 mod tally;
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 #[cfg(test)]
 mod model;
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use async_trait::async_trait;
 use meetbot_types::{
@@ -21,8 +22,9 @@ use meetbot_types::{
 };
 
 pub use self::{
-    bots::{Claimed, Reported},
+    bots::{Claim, Claimed, Expired, Reported},
     keys::{Key, KeyEnd, KeyUse, NewKey, Scope, UseFilter},
+    quotas::{ConsumerUse, Own, Quota, QuotaChange, Used},
     sqlite::{Backup, BackupError, SqliteStore, backup},
     tally::{Ended, Tally},
 };
@@ -110,6 +112,8 @@ pub enum Creation {
     Existing(Box<Job>),
     /// The request came before.
     Earlier(Earlier),
+    /// The consumer has used up so many minutes, which are all it has in this month.
+    NoMinutes(NonZeroU32),
 }
 
 /// Which jobs to list. An empty field asks for all.
@@ -275,6 +279,17 @@ pub enum Verdict {
     Dead,
 }
 
+/// What became of a delivery that was to be sent once more.
+#[derive(Debug, Clone)]
+pub enum Redelivery {
+    /// It waits for its next try.
+    Sent(Box<Delivery>),
+    /// There is no such delivery.
+    NotFound,
+    /// The request came before.
+    Earlier(Earlier),
+}
+
 /// Which deliveries to list.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {
@@ -321,6 +336,17 @@ pub trait Store: Send + Sync + 'static {
     async fn consumer_name(&self, consumer: ConsumerId) -> Result<Option<String>>;
     /// All jobs of a consumer, of both worlds, and whether each has ended.
     async fn consumer_jobs(&self, consumer: ConsumerId) -> Result<Vec<(Tenant, JobId, bool)>>;
+    /// What a consumer may use and has used in a world.
+    async fn used(&self, tenant: Tenant, now: Now) -> Result<Used>;
+    /// The same of all consumers, by name.
+    async fn consumers(&self, now: Now) -> Result<Vec<ConsumerUse>>;
+    /// Says what consumers may use that have no quota of their own.
+    async fn set_default_quota(&self, quota: Quota) -> Result<()>;
+    /// Changes what the consumer with this name may use, from now on; `false` where there is none.
+    async fn change_quota(&self, consumer: &str, change: QuotaChange) -> Result<bool>;
+    /// Whether a consumer has as many bots as it may have, so that its other jobs wait.
+    async fn at_bot_limit(&self, tenant: Tenant) -> Result<bool>;
+
     /// Erases a consumer with its jobs and keys; answers how many of each. `None`, and nothing is changed, while a job has not ended.
     async fn erase_consumer(&self, consumer: ConsumerId) -> Result<Option<(u64, u64)>>;
 
@@ -375,8 +401,9 @@ pub trait Store: Send + Sync + 'static {
     /// Replaces the answer that is kept for a key.
     async fn keep_answer(&self, tenant: Tenant, key: String, answer: KeptAnswer) -> Result<()>;
 
-    /// Hands the job that has been due for longest to a new bot, which shows the token with this SHA-256.
-    async fn claim(&self, token_hash: [u8; 32], now: Now) -> Result<Option<Claimed>>;
+    /// Hands a job that is due to a new bot, which shows the token with this SHA-256. Jobs whose bot was lost come first. The others wait for a place
+    /// of their consumer's in their world: whoever has the fewest bots is next, and of a consumer's jobs the one that has been due for longest.
+    async fn claim(&self, token_hash: [u8; 32], now: Now) -> Result<Claim>;
     /// Applies a bot's reports and renews its lease.
     async fn report(
         &self,
@@ -399,8 +426,8 @@ pub trait Store: Send + Sync + 'static {
     /// Takes the jobs back whose bots' leases ran out; answers them. With `all`, every lease: the bots died with the process before.
     async fn reap(&self, all: bool, now: Now) -> Result<Vec<JobId>>;
     /// Fails the jobs that no worker has taken in time; answers them.
-    async fn expire(&self, now: Now) -> Result<Vec<JobId>>;
-    /// When the next job in the queue wants to start.
+    async fn expire(&self, now: Now) -> Result<Vec<Expired>>;
+    /// When the next job in the queue wants to start for which there is a place.
     async fn next_start(&self) -> Result<Option<Timestamp>>;
 
     /// Takes deliveries that are due, in order per job and endpoint; nobody else gets them for a minute. Endpoints that answer come first,
@@ -417,9 +444,14 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Page<Delivery>>;
     /// A delivery.
     async fn delivery(&self, tenant: Tenant, id: DeliveryId) -> Result<Option<Delivery>>;
-    /// Sends a delivery once more, whatever became of it. `None` where there is none.
-    async fn redeliver(&self, tenant: Tenant, id: DeliveryId, now: Now)
-    -> Result<Option<Delivery>>;
+    /// Sends a delivery once more, whatever became of it, together with the answer kept for its `Idempotency-Key`.
+    async fn redeliver(
+        &self,
+        tenant: Tenant,
+        id: DeliveryId,
+        once: Option<Once>,
+        now: Now,
+    ) -> Result<Redelivery>;
 
     /// Drops answers that were kept long enough, gives back what a sender never came back from, and shows that the store can be written.
     async fn sweep(&self, now: Now) -> Result<()>;

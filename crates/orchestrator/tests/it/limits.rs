@@ -27,8 +27,13 @@ pub(crate) async fn limited(data: &TempDir, limits: &[(&str, &str)]) -> Server {
 /// What this limit has refused.
 pub(crate) async fn refused(server: &Server, limit: &str, times: u32) {
     let admin = server.key("watcher", true, Scope::Admin).await;
+    refused_by(server, &admin, limit, times).await;
+}
+
+/// The same, as this key is told.
+async fn refused_by(server: &Server, admin: &str, limit: &str, times: u32) {
     let line = format!("meetbot_refused_total{{limit=\"{limit}\"}} {times}\n");
-    await_lines(server, &admin, &[&line]).await;
+    await_lines(server, admin, &[&line]).await;
 }
 
 #[tokio::test]
@@ -62,6 +67,8 @@ async fn who_tries_keys_is_not_looked_up_any_more_and_keys_that_worked_go_on_wor
     let server = limited(&data, &[("unknown_keys_per_minute", "2")]).await;
     let ask = |key: &str| answered(server.request_as(key, Method::GET, "/api/v1/jobs"));
     assert_eq!(ask(&server.key).await.0, 200);
+    let watcher = server.key("watcher", true, Scope::Admin).await;
+    assert_eq!(ask(&watcher).await.0, 200);
     let guess = |letter: &str| format!("mb_live_{}", letter.repeat(48));
     // What cannot be a key costs nobody anything.
     for _ in 0..5 {
@@ -78,6 +85,7 @@ async fn who_tries_keys_is_not_looked_up_any_more_and_keys_that_worked_go_on_wor
     assert_eq!(ask(&server.key).await.0, 200, "a key that has worked");
     let metrics = server.request(Method::GET, "/metrics");
     assert_eq!(answered(metrics).await.0, 403, "and is known still");
+    refused_by(&server, &watcher, "unknown_keys_per_minute", 2).await;
     server.stop().await;
 }
 
@@ -146,6 +154,14 @@ async fn beyond_its_connections_a_server_serves_bots_only_and_then_nobody() {
         }
     };
     tokio::time::timeout(PATIENCE, again).await.expect("the server serves again");
+    let admin = server.key("watcher", true, Scope::Admin).await;
+    let metrics = server.request_as(&admin, Method::GET, "/metrics").send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let count = metrics.lines().find_map(|line| {
+        line.strip_prefix("meetbot_refused_total{limit=\"connections\"} ")?.parse::<u32>().ok()
+    });
+    // Whoever asked again too early was turned away as well.
+    assert!(count > Some(closed), "{count:?}: {closed} were closed, and one was answered");
     server.stop().await;
 }
 

@@ -11,6 +11,7 @@ mod keys;
 mod limits;
 mod matrix;
 mod metrics;
+mod quotas;
 mod receiver;
 mod retention;
 mod rude_callers;

@@ -25,12 +25,13 @@ enum Of {
 }
 
 /// The calls that this test knows how to make: a new one has to come here. The body is one that an owner's call would be taken with.
-const CALLS: [(&str, &str, Of, Option<&str>); 22] = [
+const CALLS: [(&str, &str, Of, Option<&str>); 23] = [
     ("get", "/healthz", Of::Nothing, None),
     ("get", "/readyz", Of::Nothing, None),
     ("get", "/metrics", Of::Nothing, None),
     ("get", "/api/v1/admin/host", Of::Nothing, None),
     ("delete", "/api/v1/consumers/me", Of::Nothing, None),
+    ("get", "/api/v1/usage", Of::Nothing, None),
     ("get", "/api/v1/jobs", Of::Nothing, None),
     (
         "post",

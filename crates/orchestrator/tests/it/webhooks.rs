@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use meetbot::{DeliveryState, ListDeliveries, NewJob, Webhooks, verify_webhook_signature};
 use meetbot_types::signature::verify_standard;
+use reqwest::Method;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
@@ -160,5 +162,44 @@ async fn what_was_not_delivered_before_a_restart_is_delivered_after_it() {
     let server = Server::start(&data).await;
     let again = receiver.next().await.event;
     assert_eq!(again.delivery_id, refused.delivery_id);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_sent_again_twice_under_one_idempotency_key_is_sent_once() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let mut receiver = Receiver::start([200]).await;
+    server.client().dispatch_bot(to(&receiver.url, "")).await.unwrap();
+    let _bot = server.bot().await;
+    let id = receiver.next().await.event.delivery_id;
+    // What is sent again while it is on its way arrives once.
+    let noted = async |tries| {
+        loop {
+            let delivery = server.client().get_delivery(&id.to_string()).await.unwrap().unwrap();
+            if delivery.tries.len() == tries {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    noted(1).await;
+    let path = format!("/api/v1/webhooks/deliveries/{id}/redeliver");
+    let ask = async |key: &'static str, body: &'static str| {
+        let request = server.request(Method::POST, &path).header("idempotency-key", key).body(body);
+        let response = request.send().await.unwrap();
+        let replayed = response.headers().get("idempotent-replayed").is_some();
+        (response.status().as_u16(), replayed, response.json::<Value>().await.unwrap())
+    };
+    let calls = futures_util::future::join_all((0..8).map(|_| ask("k-1", "{}"))).await;
+    assert!(calls.iter().all(|(status, _, body)| *status == 200 && *body == calls[0].2));
+    assert_eq!(calls.iter().filter(|(_, replayed, _)| !replayed).count(), 1, "{calls:?}");
+    assert_eq!(receiver.next().await.event.delivery_id, id);
+    noted(2).await;
+    assert_eq!(ask("k-1", r#"{"other":1}"#).await.0, 422);
+    // Under another key it is sent once more: had the calls before sent it more than once, this would not be the third.
+    assert_eq!(ask("k-2", "").await.0, 200);
+    let third = receiver.next().await.event;
+    assert_eq!((third.delivery_id, third.attempt), (id, 3));
     server.stop().await;
 }

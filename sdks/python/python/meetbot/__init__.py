@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         Manifest,
         TimelineEvent,
         Track,
+        Usage,
         WebhookEvent,
     )
     from ._transport import AsyncTransport, Request, Response, Transport
@@ -126,6 +127,7 @@ __all__ = [
     "TimelineEvent",
     "Track",
     "Transport",
+    "Usage",
     "WebhookEvent",
     "Webhooks",
     "__version__",
@@ -144,6 +146,7 @@ _LATER = {
     "Manifest": "_records",
     "TimelineEvent": "_records",
     "Track": "_records",
+    "Usage": "_records",
     "WebhookEvent": "_records",
     "AsyncTransport": "_transport",
     "Request": "_transport",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Manifest,
         ManifestFile,
         TimelineEvent,
+        Usage,
     )
     from ._transport import AsyncTransport
 
@@ -630,6 +631,16 @@ class AsyncMeetBot:
             forbidden
         """
         return await self._call(_calls.host(), timeout)
+
+    async def usage(self, *, timeout: float | None = None) -> Usage:
+        """What the key's consumer has used this month, in the key's world (live or test), and what it may use (`GET /api/v1/usage`).
+
+        Example:
+            >>> usage = await mb.usage()
+            >>> print(usage.max_bots)
+            None
+        """
+        return await self._call(_calls.usage(), timeout)
 
     async def deliveries(
         self,

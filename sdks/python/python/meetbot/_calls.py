@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         EventPage,
         Host,
         Manifest,
+        Usage,
     )
 
 T = TypeVar("T")
@@ -140,6 +141,10 @@ def erase_consumer(confirm: str) -> Call[ErasureReceipt]:
 
 def host() -> Call[Host]:
     return Call("GET", "/api/v1/admin/host", "Host")
+
+
+def usage() -> Call[Usage]:
+    return Call("GET", "/api/v1/usage", "Usage")
 
 
 def events(job_id: str, cursor: str | None = None) -> Call[EventPage]:

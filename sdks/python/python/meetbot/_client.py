@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Manifest,
         ManifestFile,
         TimelineEvent,
+        Usage,
     )
     from ._transport import Transport
 
@@ -630,6 +631,16 @@ class MeetBot:
             forbidden
         """
         return self._call(_calls.host(), timeout)
+
+    def usage(self, *, timeout: float | None = None) -> Usage:
+        """What the key's consumer has used this month, in the key's world (live or test), and what it may use (`GET /api/v1/usage`).
+
+        Example:
+            >>> usage = mb.usage()
+            >>> print(usage.max_bots)
+            None
+        """
+        return self._call(_calls.usage(), timeout)
 
     def deliveries(
         self,

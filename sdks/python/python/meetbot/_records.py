@@ -202,6 +202,21 @@ class Host(Model):
     """How many webhooks have neither arrived nor been given up."""
 
 
+class Usage(Model):
+    """What a key's consumer has used, in the key's world (live or test)."""
+
+    month: str
+    """In UTC, as in `2026-11`."""
+    minutes: int
+    """Started minutes in meetings: of jobs that ended in this month, but for failures that are not billed, and of bots in a meeting now."""
+    max_minutes: int | None
+    """How many there may be before new jobs are refused with `quota_exceeded`; `None`: no limit."""
+    bots: int
+    """Jobs with a bot, or with one to come for one that was lost."""
+    max_bots: int | None
+    """How many there may be before further jobs wait in the queue; `None`: no limit of this consumer's."""
+
+
 class Participant(Model):
     """Someone in the meeting."""
 

@@ -4,6 +4,14 @@ use super::*;
 use meetbot_types::EndpointState;
 
 impl Fixture {
+    /// A delivery is sent once more.
+    async fn again(&self, id: DeliveryId, now: Now) -> Delivery {
+        match self.store.redeliver(self.tenant, id, None, now).await.unwrap() {
+            Redelivery::Sent(delivery) => *delivery,
+            other => panic!("{other:?}"),
+        }
+    }
+
     async fn due(&self, now: Now) -> Vec<DueDelivery> {
         let room = Room { proven: 100, unproven: 100 };
         self.store.due_deliveries(room, now).await.unwrap().due
@@ -101,7 +109,7 @@ async fn one_url_in_both_fields_gets_each_event_once_and_a_dead_delivery_can_be_
     let taken = fixture.due(at(4)).await;
     let id = taken[0].event.delivery_id;
     fixture.note(&taken[0], 410, Verdict::Dead, at(4)).await;
-    let again = fixture.store.redeliver(fixture.tenant, id, at(5)).await.unwrap().unwrap();
+    let again = fixture.again(id, at(5)).await;
     assert_eq!((again.state, again.tries.len()), (DeliveryState::Pending, 1));
     // It goes beside the one that waited for it.
     let mut attempts = Vec::new();
@@ -234,7 +242,7 @@ async fn a_delivery_that_is_sent_again_holds_nobody_back_and_ends_the_rest() {
     fixture.report(job.id, 1, 1, 1, &[BotReport::Admitted], at(2)).await;
     assert!(fixture.due(at(2)).await.is_empty(), "it rests");
     let id = first.event.delivery_id;
-    let again = fixture.store.redeliver(fixture.tenant, id, at(2)).await.unwrap().unwrap();
+    let again = fixture.again(id, at(2)).await;
     assert_eq!((again.state, again.next_try_at), (DeliveryState::Pending, Some(at(2).wall)));
     let due = fixture.due(at(2)).await;
     fixture.note(&due[0], 200, Verdict::Delivered, at(2)).await;
@@ -313,4 +321,32 @@ async fn a_secret_that_was_replaced_signs_along_until_its_time_is_over() {
         fixture.store.rotate_webhook_secret("nobody", secret("X"), day, over).await.unwrap(),
         Rotation::NoConsumer
     );
+}
+
+#[tokio::test]
+async fn a_redelivery_of_an_idempotency_key_happens_once() {
+    let fixture = fixture().await;
+    let job = fixture.job_told_to("http://127.0.0.1:1/", at(1)).await;
+    let due = fixture.due(at(2)).await.remove(0);
+    fixture.note(&due, 200, Verdict::Delivered, at(3)).await;
+    let id = due.event.delivery_id;
+    let once = Once { key: "again".into(), fingerprint: [1; 32] };
+    let ask = async |once: &Once, now| {
+        fixture.store.redeliver(fixture.tenant, id, Some(once.clone()), now).await.unwrap()
+    };
+    let Redelivery::Sent(sent) = ask(&once, at(4)).await else { panic!() };
+    let due = fixture.due(at(5)).await.remove(0);
+    assert_eq!((due.event.delivery_id, due.event.data.job_id), (id, job.id));
+    fixture.note(&due, 200, Verdict::Delivered, at(6)).await;
+    let Redelivery::Earlier(Earlier::Answered(answer)) = ask(&once, at(7)).await else { panic!() };
+    assert_eq!((answer.status, answer.body), (200, serde_json::to_string(&sent).unwrap()));
+    assert!(fixture.due(at(8)).await.is_empty(), "it arrived once for that key");
+    let other = Once { fingerprint: [2; 32], ..once };
+    assert!(matches!(ask(&other, at(9)).await, Redelivery::Earlier(Earlier::Different)));
+    // What is not there is not kept as an answer.
+    let (nothing, key) = (DeliveryId::generate(at(9).wall), Once { key: "none".into(), ..other });
+    let store = &fixture.store;
+    let answer = store.redeliver(fixture.tenant, nothing, Some(key.clone()), at(9)).await.unwrap();
+    assert!(matches!(answer, Redelivery::NotFound), "{answer:?}");
+    assert!(store.earlier(fixture.tenant, key, at(9)).await.unwrap().is_none());
 }

@@ -87,6 +87,7 @@ pub(super) enum Act {
     Redeliver {
         job: Which,
         delivery: Which,
+        once: Option<(u8, bool)>,
     },
     Revoke {
         key: Which,
@@ -95,6 +96,11 @@ pub(super) enum Act {
     Pass(u32),
     /// The wall clock is set; in seconds.
     Jump(i16),
+    /// The consumer may have so many bots, and minutes in a month; 0 is no limit.
+    Limit {
+        bots: u8,
+        minutes: u8,
+    },
     /// The server ends and starts again on the same data.
     Restart,
 }
@@ -171,10 +177,13 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         6 => (1..6_u8).prop_map(|limit| Act::Take { limit }),
         6 => (which(), came()).prop_map(|(flight, came)| Act::Note { flight, came }),
         5 => Just(Act::Outage),
-        1 => (which(), which()).prop_map(|(job, delivery)| Act::Redeliver { job, delivery }),
+        2 => (which(), which(), once())
+            .prop_map(|(job, delivery, once)| Act::Redeliver { job, delivery, once }),
         1 => which().prop_map(|key| Act::Revoke { key }),
         8 => prop_oneof![4 => 1..20_000_u32, 1 => 20_000..200_000_u32].prop_map(Act::Pass),
         1 => (-3600..=3600_i16).prop_map(Act::Jump),
+        2 => (0..4_u8, prop_oneof![3 => Just(0), 1 => 1..4_u8])
+            .prop_map(|(bots, minutes)| Act::Limit { bots, minutes }),
         1 => Just(Act::Restart),
     ]
 }

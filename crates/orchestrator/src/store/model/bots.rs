@@ -13,7 +13,7 @@ use super::{
     outbox::Sent,
     world::{World, ms},
 };
-use crate::store::{Reported, Store as _};
+use crate::store::{Claim, Expired, Reported, Store as _};
 
 /// An attempt at a job, as long as somebody remembers it.
 pub(super) struct Bot {
@@ -37,13 +37,21 @@ impl World {
         let claims = tokens.iter().map(|token| self.store.claim(*token, self.now));
         let claims = futures_util::future::join_all(claims).await;
         for (token, claimed) in tokens.into_iter().zip(claims) {
-            let wall = ms(self.now.wall);
-            let due = |job: &&mut ModelJob| job.status == JobStatus::Queued && job.run_at <= wall;
-            let first = self.jobs.iter_mut().filter(due).min_by_key(|job| (job.run_at, job.id));
             let claimed = claimed.unwrap();
-            assert_eq!(claimed.is_some(), first.is_some(), "{claimed:?}");
-            let (Some(first), Some(claimed)) = (first, claimed) else { continue };
-            assert_eq!(claimed.job.id, first.id, "the one that has been due for longest");
+            let Some(first) = self.next_job() else {
+                assert!(matches!(claimed, Claim::Nothing), "{claimed:?}");
+                continue;
+            };
+            let refused = !self.jobs[first].has_place()
+                && self.refuses(self.jobs[first].tenant, ms(self.now.wall));
+            let first = &mut self.jobs[first];
+            if refused {
+                assert!(matches!(claimed, Claim::NoMinutes(job) if job == first.id), "{claimed:?}");
+                first.refuse();
+                continue;
+            }
+            let Claim::Bot(claimed) = claimed else { panic!("{claimed:?}, not {}", first.id) };
+            assert_eq!(claimed.job.id, first.id, "the one whose turn it is");
             assert_eq!(first.claim(self.now), claimed.finalize.is_some());
             assert_eq!(claimed.job.attempt, first.epoch);
             let job = self.place(claimed.job.id);
@@ -56,6 +64,29 @@ impl World {
             });
         }
         self.compare_all().await;
+    }
+
+    /// Whose turn it is: first whoever had a bot; then of each tenant that has room its oldest, and of these that of the tenant with the fewest bots.
+    fn next_job(&self) -> Option<usize> {
+        let wall = ms(self.now.wall);
+        let due = |place: &usize| {
+            let job = &self.jobs[*place];
+            job.status == JobStatus::Queued && job.run_at <= wall
+        };
+        let age = |place: &usize| (self.jobs[*place].run_at, self.jobs[*place].id);
+        let all = || (0..self.jobs.len()).filter(due);
+        let lost = all().filter(|place| self.jobs[*place].has_place()).min_by_key(age);
+        let firsts = [false, true].into_iter().filter_map(|live| {
+            let theirs = |place: &usize| self.jobs[*place].tenant.live == live;
+            let first =
+                all().filter(|place| self.jobs[*place].waits()).filter(theirs).min_by_key(age)?;
+            self.has_room(self.jobs[first].tenant).then_some(first)
+        });
+        let order = |place: &usize| {
+            let job = &self.jobs[*place];
+            (self.bots_of(job.tenant), job.run_at, job.tenant.live)
+        };
+        lost.or_else(|| firsts.min_by_key(order))
     }
 
     pub(super) async fn report(&mut self, bot: usize, how: How, said: &[What]) {
@@ -108,6 +139,7 @@ impl World {
                         model.hear(what);
                     }
                 }
+                model.stay(self.now);
                 model.renew(self.now);
             }
             let Reported::Applied(answer) = answer else { panic!("{answer:?}") };
@@ -170,6 +202,11 @@ impl World {
         let expected: HashSet<JobId> =
             self.jobs.iter_mut().filter_map(|job| job.expire(now).then_some(job.id)).collect();
         let expired = self.store.expire(self.now).await.unwrap();
+        for Expired { job, at_bot_limit } in &expired {
+            let tenant = self.jobs[self.place(*job)].tenant;
+            assert_eq!(*at_bot_limit, !self.has_room(tenant));
+        }
+        let expired = expired.iter().map(|one| one.job).collect::<Vec<_>>();
         assert_eq!(expired.len(), expected.len());
         assert_eq!(HashSet::from_iter(expired), expected);
         self.compare_all().await;

@@ -11,7 +11,8 @@ use super::{
 use crate::{
     jobs::control_result,
     store::{
-        Commanded, Creation, Earlier, KEEP_ANSWERS_MS, KeptAnswer, Once, Store as _, Tenant,
+        Commanded, Creation, Earlier, KEEP_ANSWERS_MS, KeptAnswer, Once, Redelivery, Store as _,
+        Tenant,
         contract::{link, new_job, start},
     },
 };
@@ -69,8 +70,9 @@ impl World {
             return;
         }
         let known = name.as_ref().and_then(|name| self.names.get(&(tenant, name.clone())).copied());
-        if let (None, Some(name)) = (known, name) {
-            self.names.insert((tenant, name), self.jobs.len());
+        if known.is_none() && self.refuses(tenant, ms(start.from)) {
+            assert!(matches!(created, Creation::NoMinutes(_)), "{created:?}");
+            return;
         }
         let (status, job) = match created {
             Creation::Existing(job) => {
@@ -79,6 +81,9 @@ impl World {
             }
             Creation::Created(job) => {
                 assert_eq!((known, job.id), (None, new.id));
+                if let Some(name) = name {
+                    self.names.insert((tenant, name), self.jobs.len());
+                }
                 self.jobs.push(ModelJob {
                     id: job.id,
                     tenant,
@@ -95,13 +100,16 @@ impl World {
                     run_at: ms(start.from),
                     start_by: ms(start.by),
                     deleted_at: None,
+                    stay_ms: None,
+                    in_meeting_at: None,
+                    counted: false,
                     story: Vec::new(),
                     commands: Vec::new(),
                     deliveries: Vec::new(),
                 });
                 (201, job)
             }
-            Creation::Earlier(earlier) => panic!("{earlier:?}"),
+            other => panic!("{other:?}"),
         };
         if let Some(once) = once {
             self.keep(tenant, once, status, serde_json::to_string(&job).unwrap(), true);
@@ -187,6 +195,30 @@ impl World {
                 }
             }
             Commanded::NotFound => panic!("it is there"),
+        }
+        self.compare(job).await;
+    }
+
+    pub(super) async fn redeliver(
+        &mut self,
+        job: usize,
+        delivery: usize,
+        once: Option<(u8, bool)>,
+    ) {
+        let tenant = self.jobs[job].tenant;
+        let id = self.jobs[job].deliveries[delivery].id.unwrap();
+        let once = once.map(|(key, other)| asked_once(2, key, other));
+        let answer = self.store.redeliver(tenant, id, once.clone(), self.now).await.unwrap();
+        match (answer, self.earlier(tenant, once.as_ref())) {
+            (Redelivery::Earlier(answer), Some(earlier)) => assert_eq!(answer, earlier),
+            (Redelivery::Sent(shown), None) => {
+                self.jobs[job].deliveries[delivery].again();
+                if let Some(once) = once {
+                    let body = serde_json::to_string(&shown).unwrap();
+                    self.keep(tenant, once, 200, body, true);
+                }
+            }
+            (answer, earlier) => panic!("{answer:?}, not {earlier:?}"),
         }
         self.compare(job).await;
     }

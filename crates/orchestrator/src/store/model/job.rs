@@ -80,6 +80,12 @@ pub(super) struct ModelJob {
     pub(super) run_at: i64,
     pub(super) start_by: i64,
     pub(super) deleted_at: Option<i64>,
+    /// How long its bots were in the meeting, once one was let in.
+    pub(super) stay_ms: Option<i64>,
+    /// When one was last heard there, on the steady clock.
+    pub(super) in_meeting_at: Option<i64>,
+    /// Its minutes stand in the ledger.
+    pub(super) counted: bool,
     /// The timeline: what was told, and the status it was told with.
     pub(super) story: Vec<(EventName, JobStatus)>,
     pub(super) commands: Vec<Asked>,
@@ -89,6 +95,34 @@ pub(super) struct ModelJob {
 impl ModelJob {
     pub(super) fn live(&self, epoch: u32, now: Now) -> bool {
         self.epoch == epoch && self.lease.is_some_and(|until| until > now.steady_ms())
+    }
+
+    /// It has a place: it has had a bot, and has not ended.
+    pub(super) fn has_place(&self) -> bool {
+        self.epoch > 0 && !self.status.is_final()
+    }
+
+    pub(super) fn waits(&self) -> bool {
+        self.epoch == 0 && self.status == Queued
+    }
+
+    pub(super) fn minutes(&self) -> u64 {
+        self.stay_ms.map_or(0, |ms| ms.max(1).cast_unsigned().div_ceil(60_000))
+    }
+
+    /// Its live bot was heard, and this is how the job is now.
+    pub(super) fn stay(&mut self, now: Now) {
+        let steady = now.steady_ms();
+        if let (Some(ms), Some(before)) = (self.stay_ms.as_mut(), self.in_meeting_at) {
+            *ms += steady - before;
+        }
+        let in_meeting = matches!(self.status, InCall | InRecording);
+        self.in_meeting_at = in_meeting.then_some(steady);
+    }
+
+    /// Its time came when its consumer had no minutes.
+    pub(super) fn refuse(&mut self) {
+        self.end(Failed);
     }
 
     /// Its live bot was heard.
@@ -156,7 +190,7 @@ impl ModelJob {
 
     /// Its bot is gone.
     pub(super) fn lose(&mut self, now: Now) {
-        self.lease = None;
+        (self.lease, self.in_meeting_at) = (None, None);
         self.run_at = now.wall.as_millis();
         for command in self.commands.iter_mut().filter(|one| one.state == ControlState::Pending) {
             let once = matches!(
@@ -184,7 +218,10 @@ impl ModelJob {
     pub(super) fn hear(&mut self, what: What) {
         match what {
             _ if self.status.is_final() => {}
-            What::Admitted if self.status == Joining => self.go(InCall),
+            What::Admitted if self.status == Joining => {
+                self.stay_ms.get_or_insert(0);
+                self.go(InCall);
+            }
             What::Recording => {
                 (self.tape, self.has_media) = (Tape::On, true);
                 if self.status == InCall {

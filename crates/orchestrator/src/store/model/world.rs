@@ -2,12 +2,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    num::NonZeroU32,
     path::Path,
     time::Duration,
 };
 
 use meetbot_types::{
-    ControlState, DeliveryState, EventName, Job, JobId, JobStatus, RecordingState, Timestamp,
+    ControlState, DeliveryState, EventName, FailureCode, Job, JobId, JobStatus, RecordingState,
+    Timestamp,
 };
 
 use super::{
@@ -19,7 +21,11 @@ use super::{
 };
 use crate::{
     clock::Now,
-    store::{DeliveryFilter, DueDelivery, Key, SqliteStore, Store, Tenant, Window, contract::key},
+    jobs::quota,
+    store::{
+        DeliveryFilter, DueDelivery, Key, Own, QuotaChange, SqliteStore, Store, Tenant, Window,
+        contract::key,
+    },
 };
 
 /// Enough to show all of a job.
@@ -36,6 +42,10 @@ pub(super) struct World {
     pub(super) flights: Vec<(usize, usize, DueDelivery)>,
     pub(super) names: HashMap<(Tenant, String), usize>,
     pub(super) answers: HashMap<(Tenant, String), Kept>,
+    /// Bots, and minutes in a month, that the consumer may have.
+    limits: [Option<NonZeroU32>; 2],
+    /// Minutes of jobs that have ended, by the month of their end.
+    ledger: HashMap<(Tenant, String), u64>,
 }
 
 /// In memory where there is such a place: nothing here is about a power cut.
@@ -57,7 +67,8 @@ impl World {
         let folder = folder();
         let store = SqliteStore::open(folder.path()).unwrap();
         let now =
-            Now { wall: Timestamp::from_millis(1_800_000_000_000), steady: Duration::from_secs(1) };
+            // Half an hour before a month ends.
+            Now { wall: "2027-01-31T23:30:00Z".parse().unwrap(), steady: Duration::from_secs(1) };
         let mut keys = Vec::new();
         for live in [true, false] {
             keys.push((store.create_key(key("acme", live), now).await.unwrap().0, None));
@@ -72,6 +83,8 @@ impl World {
             flights: Vec::new(),
             names: HashMap::new(),
             answers: HashMap::new(),
+            limits: [None, None],
+            ledger: HashMap::new(),
         }
     }
 
@@ -140,19 +153,11 @@ impl World {
                     self.note(before, Came::Badly { again_in: 5, wish: None }).await;
                 }
             }
-            Act::Redeliver { job, delivery } => {
+            Act::Redeliver { job, delivery, once } => {
                 if let Some(job) = pick(job, self.jobs.len())
                     && let Some(delivery) = pick(delivery, self.jobs[job].deliveries.len())
                 {
-                    let tenant = self.jobs[job].tenant;
-                    let sent = &mut self.jobs[job].deliveries[delivery];
-                    sent.again();
-                    self.store
-                        .redeliver(tenant, sent.id.unwrap(), self.now)
-                        .await
-                        .unwrap()
-                        .unwrap();
-                    self.compare(job).await;
+                    self.redeliver(job, delivery, once).await;
                 }
             }
             Act::Revoke { key } => {
@@ -171,12 +176,42 @@ impl World {
                 self.now.wall =
                     Timestamp::from_millis(ms(self.now.wall) + i64::from(seconds) * 1000);
             }
+            Act::Limit { bots, minutes } => self.limit(bots, minutes).await,
             Act::Restart => {
                 self.store = SqliteStore::open(self.folder.path()).unwrap();
                 self.now.steady = Duration::ZERO;
                 self.reap(true).await;
             }
         }
+    }
+
+    async fn limit(&mut self, bots: u8, minutes: u8) {
+        let own = |limit: Option<NonZeroU32>| Some(limit.map_or(Own::Unlimited, Own::Limit));
+        self.limits = [bots, minutes].map(|limit| NonZeroU32::new(limit.into()));
+        let change = QuotaChange { bots: own(self.limits[0]), minutes: own(self.limits[1]) };
+        assert!(self.store.change_quota("acme", change).await.unwrap());
+        self.compare_all().await;
+    }
+
+    pub(super) fn bots_of(&self, tenant: Tenant) -> usize {
+        self.jobs.iter().filter(|job| job.tenant == tenant && job.has_place()).count()
+    }
+
+    pub(super) fn has_room(&self, tenant: Tenant) -> bool {
+        self.limits[0].is_none_or(|limit| self.bots_of(tenant) < limit.get() as usize)
+    }
+
+    fn minutes_of(&self, tenant: Tenant) -> u64 {
+        let month = (tenant, quota::month(self.now.wall));
+        let running = self.jobs.iter().filter(|job| job.tenant == tenant && job.has_place());
+        self.ledger.get(&month).copied().unwrap_or(0) + running.map(ModelJob::minutes).sum::<u64>()
+    }
+
+    /// Whether there are no minutes for a meeting that starts then.
+    pub(super) fn refuses(&self, tenant: Tenant, from: i64) -> bool {
+        let this_month = quota::month(Timestamp::from_millis(from)) == quota::month(self.now.wall);
+        let none_left = |limit: NonZeroU32| self.minutes_of(tenant) >= limit.get().into();
+        tenant.live && this_month && self.limits[1].is_some_and(none_left)
     }
 
     pub(super) fn place(&self, id: JobId) -> usize {
@@ -186,6 +221,7 @@ impl World {
     /// From wherever it is, everything comes to its end: each job with a bot that does its work, each delivery with an endpoint that is well.
     pub(super) async fn come_to_rest(&mut self) {
         self.flights.clear();
+        self.limit(1, 0).await;
         self.reap(true).await;
         while self.jobs.iter().any(|job| !job.status.is_final()) {
             self.play(Act::Pass(3_600_000)).await;
@@ -217,9 +253,18 @@ impl World {
         for job in 0..self.jobs.len() {
             self.compare(job).await;
         }
-        let queued = self.jobs.iter().filter(|job| job.status == JobStatus::Queued);
+        let startable = |job: &&ModelJob| {
+            job.status == JobStatus::Queued && (job.has_place() || self.has_room(job.tenant))
+        };
+        let queued = self.jobs.iter().filter(startable);
         let next = self.store.next_start().await.unwrap().map(ms);
         assert_eq!(next, queued.map(|job| job.run_at).min());
+        for (key, _) in &self.keys {
+            let used = self.store.used(key.tenant, self.now).await.unwrap();
+            let bots = self.bots_of(key.tenant);
+            assert_eq!((used.bots as usize, used.minutes), (bots, self.minutes_of(key.tenant)));
+            assert_eq!([used.quota.bots, used.quota.minutes], self.limits);
+        }
     }
 
     /// Holds all that the store shows of a job against the model.
@@ -231,6 +276,11 @@ impl World {
         assert_eq!(shown.recording.deleted_at.map(ms), model.deleted_at);
         assert_eq!(shown.ended_at.is_some(), shown.status.is_final());
         assert_eq!(shown.failure_code.is_some(), shown.status == JobStatus::Failed);
+        if model.status.is_final() && !std::mem::replace(&mut model.counted, true) {
+            let billed = shown.failure_code.as_ref().is_none_or(FailureCode::billed);
+            let month = (tenant, quota::month(self.now.wall));
+            *self.ledger.entry(month).or_default() += if billed { model.minutes() } else { 0 };
+        }
         let recording = shown.recording.state == RecordingState::On;
         assert_eq!(recording, model.tape == Tape::On && !model.status.is_final());
 

@@ -10,30 +10,37 @@ use subtle::ConstantTimeEq as _;
 use super::{
     Outcome,
     jobs::{self, Stored},
-    read_as,
+    quotas, read_as,
 };
 use crate::{
     clock::Now,
     jobs::advance,
-    store::{Claimed, MAX_ATTEMPTS, Reported},
+    store::{Claim, Claimed, Expired, MAX_ATTEMPTS, Reported},
 };
 
 fn lease_from(now: Now) -> i64 {
     now.steady_ms() + i64::from(LEASE_SECONDS) * 1000
 }
 
-pub(super) fn claim(
-    connection: &Connection,
-    token_hash: [u8; 32],
-    now: Now,
-) -> Outcome<Option<Claimed>> {
+pub(super) fn claim(connection: &Connection, token_hash: [u8; 32], now: Now) -> Outcome<Claim> {
     let due = now.wall.as_millis();
-    let found = jobs::load(
-        connection,
-        "status = 'queued' AND run_at <= ?1 ORDER BY run_at, id LIMIT 1",
-        &[&due],
-    )?;
-    let Some(mut stored) = found else { return Ok(None) };
+    let lost = "status = 'queued' AND epoch > 0 AND run_at <= ?1 ORDER BY run_at, id LIMIT 1";
+    let mut found = jobs::load(connection, lost, &[&due])?;
+    if found.is_none()
+        && let Some((consumer, live)) = quotas::next_tenant(connection, due)?
+    {
+        let first = "consumer = ?1 AND live = ?2 AND status = 'queued' AND epoch = 0 ORDER BY run_at, id LIMIT 1";
+        found = jobs::load(connection, first, &[&consumer, &live])?;
+    }
+    let Some(mut stored) = found else { return Ok(Claim::Nothing) };
+    // Who is in a meeting stays there.
+    if stored.epoch == 0
+        && let Some(minutes) = quotas::used_up(connection, stored.tenant, now.wall, now.wall)?
+    {
+        let told = advance::refuse_for_minutes(&mut stored.job, minutes, now.wall);
+        jobs::save(connection, &mut stored, told, now)?;
+        return Ok(Claim::NoMinutes(stored.job.id));
+    }
     let lost = stored.epoch.saturating_sub(stored.handovers);
     let finalize = advance::finalize_only(&stored.job, stored.cause.clone(), lost, MAX_ATTEMPTS);
     stored.epoch += 1;
@@ -43,7 +50,7 @@ pub(super) fn claim(
     let told = advance::claim(&mut stored.job, stored.epoch, finalize.is_some(), now.wall);
     jobs::save(connection, &mut stored, told, now)?;
     let Stored { job, tenant, link, .. } = stored;
-    Ok(Some(Claimed { job, tenant, link, finalize }))
+    Ok(Claim::Bot(Box::new(Claimed { job, tenant, link, finalize })))
 }
 
 fn of_bot(connection: &Connection, id: JobId, token_hash: &[u8; 32]) -> Outcome<Option<Stored>> {
@@ -113,6 +120,7 @@ fn apply(
             _ => {}
         }
     }
+    stored.stay.heard(&stored.job, now.steady_ms());
     jobs::save(connection, stored, told, now)
 }
 
@@ -177,13 +185,14 @@ pub(super) fn reap(connection: &Connection, all: bool, now: Now) -> Outcome<Vec<
     Ok(lost)
 }
 
-pub(super) fn expire(connection: &Connection, now: Now) -> Outcome<Vec<JobId>> {
+pub(super) fn expire(connection: &Connection, now: Now) -> Outcome<Vec<Expired>> {
     let mut expired = Vec::new();
     let due = now.wall.as_millis();
     let next = "status = 'queued' AND epoch = 0 AND start_by <= ?1 LIMIT 1";
     while let Some(mut stored) = jobs::load(connection, next, &[&due])? {
-        expired.push(stored.job.id);
-        let told = advance::expire(&mut stored.job, now.wall);
+        let at_bot_limit = quotas::at_bot_limit(connection, stored.tenant)?;
+        expired.push(Expired { job: stored.job.id, at_bot_limit });
+        let told = advance::expire(&mut stored.job, at_bot_limit, now.wall);
         jobs::save(connection, &mut stored, told, now)?;
     }
     Ok(expired)
@@ -191,6 +200,7 @@ pub(super) fn expire(connection: &Connection, now: Now) -> Outcome<Vec<JobId>> {
 
 fn lose(connection: &Connection, mut stored: Stored, now: Now) -> Outcome<()> {
     stored.lease_until = None;
+    stored.stay.lost();
     stored.run_at = now.wall;
     // What may have been done must not be done twice; the others do no harm.
     connection.execute(
@@ -204,7 +214,11 @@ fn lose(connection: &Connection, mut stored: Stored, now: Now) -> Outcome<()> {
 
 pub(super) fn next_start(connection: &Connection) -> Outcome<Option<Timestamp>> {
     let next: Option<i64> = connection
-        .prepare_cached("SELECT min(run_at) FROM jobs WHERE status = 'queued'")?
+        .prepare_cached(
+            "SELECT min(at) FROM (
+                SELECT min(run_at) AS at FROM jobs WHERE status = 'queued' AND epoch > 0
+                UNION ALL SELECT min(due_at) FROM tenants WHERE due_at IS NOT NULL)",
+        )?
         .query_row([], |row| row.get(0))
         .optional()?
         .flatten();

@@ -41,6 +41,8 @@ pub(super) fn erase(connection: &Connection, consumer: ConsumerId) -> Outcome<Op
     run("DELETE FROM answers WHERE consumer = ?1")?;
     let jobs = run("DELETE FROM jobs WHERE consumer = ?1")?;
     let keys = run("DELETE FROM keys WHERE consumer = ?1")?;
+    run("DELETE FROM minutes WHERE consumer = ?1")?;
+    run("DELETE FROM tenants WHERE consumer = ?1")?;
     run("DELETE FROM key_uses WHERE consumer = ?1")?;
     run("DELETE FROM consumers WHERE id = ?1")?;
     Ok(Some((jobs as u64, keys as u64)))

@@ -3,10 +3,10 @@
 use meetbot_types::{Delivery, DeliveryId, DeliveryState, DeliveryTry, Page, Timestamp};
 use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
 
-use super::{Outcome, endpoints, outbox, read_as};
+use super::{Outcome, answers, endpoints, outbox, read_as};
 use crate::{
     clock::Now,
-    store::{DeliveryFilter, Tenant, Window},
+    store::{DeliveryFilter, KeptAnswer, Once, Redelivery, Tenant, Window},
 };
 
 const COLUMNS: &str = "SELECT d.id, d.job, e.name, d.sequence, d.url, d.state, d.due_at, e.at,
@@ -58,12 +58,24 @@ pub(super) fn redeliver(
     connection: &Connection,
     tenant: Tenant,
     id: DeliveryId,
+    once: Option<&Once>,
     now: Now,
-) -> Outcome<Option<Delivery>> {
-    if !outbox::again(connection, tenant, id, now)? {
-        return Ok(None);
+) -> Outcome<Redelivery> {
+    if let Some(once) = once
+        && let Some(earlier) = answers::earlier(connection, tenant, once, now.wall)?
+    {
+        return Ok(Redelivery::Earlier(earlier));
     }
-    of_tenant(connection, tenant, id)
+    outbox::again(connection, tenant, id, now)?;
+    let Some(delivery) = of_tenant(connection, tenant, id)? else {
+        return Ok(Redelivery::NotFound);
+    };
+    if let Some(once) = once {
+        let body = read_as(serde_json::to_string(&delivery), "a delivery")?;
+        let answer = KeptAnswer { status: 200, body };
+        answers::keep(connection, tenant, once, &answer, true, now.wall)?;
+    }
+    Ok(Redelivery::Sent(Box::new(delivery)))
 }
 
 pub(super) fn of_tenant(

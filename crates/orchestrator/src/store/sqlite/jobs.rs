@@ -6,10 +6,13 @@ use meetbot_types::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
-use super::{Outcome, answers, read_as, recordings, tally, timeline};
+use super::{Outcome, answers, quotas, read_as, recordings, tally, timeline};
 use crate::{
     clock::Now,
-    jobs::advance::{self, Happened},
+    jobs::{
+        advance::{self, Happened},
+        quota::{self, Place, Stay},
+    },
     store::{Command, Commanded, Creation, JobFilter, KeptAnswer, Once, Start, Tenant, Window},
 };
 
@@ -31,21 +34,27 @@ pub(super) struct Stored {
     pub(super) run_at: Timestamp,
     /// How many of its bots were not lost, but left because their server stopped.
     pub(super) handovers: u32,
+    /// How long its bots were in the meeting.
+    pub(super) stay: Stay,
+    /// Its place when it was read, or last written.
+    place: Place,
 }
 
-const COLUMNS: &str = "SELECT consumer, live, job, link, epoch, token_hash, lease_until, applied, sequence, cause, run_at, handovers FROM jobs";
+const COLUMNS: &str = "SELECT consumer, live, job, link, epoch, token_hash, lease_until, applied, sequence, cause, run_at, handovers, stay_ms, stay_since FROM jobs";
 
 fn stored(row: &Row<'_>) -> Outcome<Stored> {
     let text = |index| row.get::<_, String>(index);
     let cause: Option<String> = row.get(9)?;
+    let (job, epoch) = (job(&text(2)?)?, row.get(4)?);
     Ok(Stored {
+        place: quota::place(&job.status, epoch),
         tenant: Tenant {
             consumer: read_as(text(0)?.parse(), "a job's consumer")?,
             live: row.get(1)?,
         },
-        job: job(&text(2)?)?,
+        job,
         link: read_as(serde_json::from_str(&text(3)?), "a job's link")?,
-        epoch: row.get(4)?,
+        epoch,
         token_hash: row.get(5)?,
         lease_until: row.get(6)?,
         applied: row.get(7)?,
@@ -55,6 +64,7 @@ fn stored(row: &Row<'_>) -> Outcome<Stored> {
             .transpose()?,
         run_at: Timestamp::from_millis(row.get(10)?),
         handovers: row.get(11)?,
+        stay: Stay { ms: row.get(12)?, since: row.get(13)? },
     })
 }
 
@@ -92,6 +102,7 @@ pub(super) fn save(
     // Nothing is told of a job after its end, so that it ends once.
     if told.iter().any(|happened| happened.status.is_final()) {
         tally::count_end(connection, job)?;
+        quotas::count_minutes(connection, *tenant, job, stored.stay, now.wall)?;
         if stored.epoch > 0 {
             recordings::may_have_files(connection, job, now.wall)?;
         }
@@ -111,7 +122,8 @@ pub(super) fn save(
     connection
         .prepare_cached(
             "UPDATE jobs SET status = ?2, job = ?3, epoch = ?4, token_hash = ?5, lease_until = ?6,
-                applied = ?7, sequence = ?8, cause = ?9, run_at = ?10, handovers = ?11 WHERE id = ?1",
+                applied = ?7, sequence = ?8, cause = ?9, run_at = ?10, handovers = ?11,
+                stay_ms = ?12, stay_since = ?13 WHERE id = ?1",
         )?
         .execute(params![
             stored.job.id.to_string(),
@@ -124,9 +136,13 @@ pub(super) fn save(
             stored.sequence,
             read_as(cause, "a job's cause")?,
             stored.run_at.as_millis(),
-            stored.handovers
+            stored.handovers,
+            stored.stay.ms,
+            stored.stay.since
         ])?;
-    Ok(())
+    let before =
+        std::mem::replace(&mut stored.place, quota::place(&stored.job.status, stored.epoch));
+    quotas::moved(connection, stored.tenant, before, stored.place)
 }
 
 pub(super) fn create(
@@ -152,6 +168,11 @@ pub(super) fn create(
         )?,
         None => None,
     };
+    if existing.is_none()
+        && let Some(minutes) = quotas::used_up(connection, tenant, start.from, now.wall)?
+    {
+        return Ok(Creation::NoMinutes(minutes));
+    }
     let (status, creation) = match existing {
         Some(existing) => (200, Creation::Existing(Box::new(existing.job))),
         None => (201, Creation::Created(Box::new(job))),
@@ -179,6 +200,7 @@ pub(super) fn create(
                 read_as(serde_json::to_string(link), "a link")?,
                 body
             ])?;
+        quotas::moved(connection, tenant, Place::None, Place::Waits)?;
     }
     if let Some(once) = once {
         answers::keep(connection, tenant, once, &KeptAnswer { status, body }, true, now.wall)?;

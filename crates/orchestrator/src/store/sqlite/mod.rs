@@ -11,6 +11,7 @@ mod jobs;
 mod keys;
 mod outbox;
 mod place;
+mod quotas;
 mod recordings;
 mod schema;
 mod secrets;

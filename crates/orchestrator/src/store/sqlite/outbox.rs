@@ -278,7 +278,7 @@ pub(super) fn again(
     tenant: Tenant,
     id: DeliveryId,
     now: Now,
-) -> Outcome<bool> {
+) -> Outcome<()> {
     let endpoint: Option<String> = connection
         .prepare_cached(
             "UPDATE deliveries SET tries = 0, since = ?4, state = 'pending',
@@ -290,11 +290,10 @@ pub(super) fn again(
             |row| row.get(0),
         )
         .optional()?;
-    let Some(endpoint) = endpoint else { return Ok(false) };
+    let Some(endpoint) = endpoint else { return Ok(()) };
     let mut endpoint = endpoints::load(connection, &endpoint)?;
     endpoint.health.wake();
-    endpoints::save(connection, &endpoint)?;
-    Ok(true)
+    endpoints::save(connection, &endpoint)
 }
 
 #[cfg(test)]

@@ -10,15 +10,16 @@ use meetbot_types::{
 };
 
 use super::{
-    SqliteStore, answers, audit, bots, consumers, deliveries, jobs, keys, outbox, recordings,
-    secrets, tally, timeline,
+    SqliteStore, answers, audit, bots, consumers, deliveries, jobs, keys, outbox, quotas,
+    recordings, secrets, tally, timeline,
 };
 use crate::{
     clock::Now,
     store::{
-        Claimed, Command, Commanded, Creation, DeliveryFilter, Earlier, JobFilter, KeptAnswer, Key,
-        KeyUse, NewKey, Once, Reported, Result, Room, Rotation, Start, Store, Taken, Tally, Tenant,
-        Tried, UseFilter, WebhookSecrets, Window,
+        Claim, Command, Commanded, ConsumerUse, Creation, DeliveryFilter, Earlier, Expired,
+        JobFilter, KeptAnswer, Key, KeyUse, NewKey, Once, Quota, QuotaChange, Redelivery, Reported,
+        Result, Room, Rotation, Start, Store, Taken, Tally, Tenant, Tried, UseFilter, Used,
+        WebhookSecrets, Window,
     },
 };
 
@@ -79,6 +80,27 @@ impl Store for SqliteStore {
 
     async fn consumer_jobs(&self, consumer: ConsumerId) -> Result<Vec<(Tenant, JobId, bool)>> {
         self.read(move |connection| consumers::jobs(connection, consumer)).await
+    }
+
+    async fn used(&self, tenant: Tenant, now: Now) -> Result<Used> {
+        self.read(move |connection| quotas::used(connection, tenant, now.wall)).await
+    }
+
+    async fn consumers(&self, now: Now) -> Result<Vec<ConsumerUse>> {
+        self.read(move |connection| quotas::list(connection, now.wall)).await
+    }
+
+    async fn set_default_quota(&self, quota: Quota) -> Result<()> {
+        self.writer.write(move |connection| quotas::set_default(connection, quota)).await
+    }
+
+    async fn change_quota(&self, consumer: &str, change: QuotaChange) -> Result<bool> {
+        let consumer = consumer.to_owned();
+        self.writer.write(move |connection| quotas::change(connection, &consumer, change)).await
+    }
+
+    async fn at_bot_limit(&self, tenant: Tenant) -> Result<bool> {
+        self.read(move |connection| quotas::at_bot_limit(connection, tenant)).await
     }
 
     async fn erase_consumer(&self, consumer: ConsumerId) -> Result<Option<(u64, u64)>> {
@@ -175,7 +197,7 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn claim(&self, token_hash: [u8; 32], now: Now) -> Result<Option<Claimed>> {
+    async fn claim(&self, token_hash: [u8; 32], now: Now) -> Result<Claim> {
         self.writer.write(move |connection| bots::claim(connection, token_hash, now)).await
     }
 
@@ -218,7 +240,7 @@ impl Store for SqliteStore {
         self.writer.write(reap).await
     }
 
-    async fn expire(&self, now: Now) -> Result<Vec<JobId>> {
+    async fn expire(&self, now: Now) -> Result<Vec<Expired>> {
         self.writer.write(move |connection| bots::expire(connection, now)).await
     }
 
@@ -251,11 +273,12 @@ impl Store for SqliteStore {
         &self,
         tenant: Tenant,
         id: DeliveryId,
+        once: Option<Once>,
         now: Now,
-    ) -> Result<Option<Delivery>> {
-        self.writer
-            .write(move |connection| deliveries::redeliver(connection, tenant, id, now))
-            .await
+    ) -> Result<Redelivery> {
+        let redeliver =
+            move |connection: &_| deliveries::redeliver(connection, tenant, id, once.as_ref(), now);
+        self.writer.write(redeliver).await
     }
 
     async fn sweep(&self, now: Now) -> Result<()> {

@@ -15,6 +15,7 @@ const STEPS: &[&str] = &[
     include_str!("handovers.sql"),
     include_str!("retention.sql"),
     include_str!("audit.sql"),
+    include_str!("quotas.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.

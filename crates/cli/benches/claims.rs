@@ -1,0 +1,128 @@
+//! `cargo xtask bench claims`: what it costs to give a job its bot while others wait for places: none, ten thousand of one consumer, ten of each of a thousand.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and stops where it cannot go on"
+)]
+
+use std::{
+    num::NonZeroU32,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use meetbot_orchestrator::{
+    clock::{Clock, Now},
+    keys::{self, Wanted},
+    store::{
+        Claim, Creation, Own, Quota, QuotaChange, Scope, SqliteStore, Start, Store as _, Tenant,
+    },
+};
+use meetbot_types::{Job, JobId, MeetingLink};
+use serde_json::json;
+use tempfile::TempDir;
+
+const URL: &str = "https://sandbox.meetbot.dev/two-speakers";
+/// How many claims of each kind are measured, one after the other.
+const ROUNDS: usize = 400;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut queues = Vec::new();
+        for (what, consumers, each) in [
+            ("nobody waits", 0, 0),
+            ("10,000 jobs of one consumer", 1, 10_000),
+            ("10 jobs of each of 1,000 consumers", 1_000, 10),
+        ] {
+            queues.push((what, Queue::new(consumers, each).await, Vec::<Duration>::new()));
+        }
+        for _ in 0..ROUNDS {
+            for (_, queue, times) in &mut queues {
+                times.push(queue.claim().await);
+            }
+        }
+        println!("in front of the job                 p50 µs  p99 µs   to nobody's");
+        let mut nobody = None;
+        for (what, _, mut times) in queues {
+            times.sort();
+            let at = |share: usize| times[times.len() * share / 100].as_secs_f64() * 1e6;
+            let base = *nobody.get_or_insert(at(50));
+            println!("{what:<34}  {:>6.0}  {:>6.0}   {:.2}", at(50), at(99), at(50) / base);
+        }
+    });
+}
+
+/// A store whose consumers have one bot each, and jobs that wait for it; and one consumer that has no limit.
+struct Queue {
+    store: SqliteStore,
+    clock: Clock,
+    other: Tenant,
+    _folder: TempDir,
+}
+
+impl Queue {
+    async fn new(consumers: usize, each: usize) -> Self {
+        // In memory where there is such a place: not the disk is measured.
+        let memory = Path::new("/dev/shm");
+        let folder =
+            if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let folder = folder.unwrap();
+        let store = SqliteStore::open(folder.path()).unwrap();
+        let clock = Clock::start();
+        let one = Quota { bots: Some(NonZeroU32::MIN), minutes: None };
+        store.set_default_quota(one).await.unwrap();
+        for number in 0..consumers {
+            let tenant = tenant(&store, &format!("flood {number}"), clock.now()).await;
+            let jobs = (0..=each).map(|_| create(&store, tenant, clock.now()));
+            futures_util::future::join_all(jobs).await;
+            claim(&store, clock.now(), tenant).await;
+        }
+        let other = tenant(&store, "other", clock.now()).await;
+        let unlimited = QuotaChange { bots: Some(Own::Unlimited), minutes: None };
+        assert!(store.change_quota("other", unlimited).await.unwrap());
+        Self { store, clock, other, _folder: folder }
+    }
+
+    async fn claim(&self) -> Duration {
+        create(&self.store, self.other, self.clock.now()).await;
+        let (now, began) = (self.clock.now(), instant());
+        claim(&self.store, now, self.other).await;
+        began.elapsed()
+    }
+}
+
+async fn tenant(store: &SqliteStore, consumer: &str, now: Now) -> Tenant {
+    let wanted = Wanted { consumer, live: true, scope: Scope::Write, expires_at: None };
+    keys::create(store, wanted, now).await.unwrap().key.tenant
+}
+
+async fn create(store: &SqliteStore, tenant: Tenant, now: Now) {
+    let job = json!({
+        "id": JobId::generate(now.wall), "externalId": null, "meetingUrl": URL, "platform": "sandbox", "displayName": "meetbot",
+        "status": "queued", "statusDetail": null, "joinAt": null, "metadata": {}, "attempt": 0, "leaveReason": null,
+        "recording": {"state": "off", "permission": "not_required", "startedAt": null, "pausedMs": 0, "deletedAt": null},
+        "webhooks": {"onStatusChange": null, "onFinalize": null}, "autoLeave": meetbot_types::AutoLeave::default(),
+        "failureCode": null, "failureDetail": null, "manifestUri": null, "createdAt": now.wall, "updatedAt": now.wall,
+        "joinedAt": null, "endedAt": null,
+    });
+    let job: Job = serde_json::from_value(job).unwrap();
+    let link = MeetingLink::parse(URL, None).unwrap();
+    let start = Start { from: now.wall, by: now.wall + Duration::from_hours(1) };
+    let created = store.create_job(tenant, job, link, start, None, now).await.unwrap();
+    assert!(matches!(created, Creation::Created(_)), "{created:?}");
+}
+
+/// The next job that gets a bot is one of this tenant.
+async fn claim(store: &SqliteStore, now: Now, tenant: Tenant) {
+    match store.claim([7; 32], now).await.unwrap() {
+        Claim::Bot(claimed) => assert_eq!(claimed.tenant, tenant),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+fn instant() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,136 @@
+//! `meetbot consumers list|limit`: works on the store of a data folder, also while a server runs on it.
+
+use std::{num::NonZeroU32, process::ExitCode};
+
+use meetbot_orchestrator::{
+    clock::Clock,
+    store::{ConsumerUse, Own, QuotaChange, Store as _, Used},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    keys::FolderArgs,
+    output::{Output, Usage, table},
+};
+
+/// What to do with consumers.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List the consumers: bots and minutes of this month (UTC), and what each may use.
+    List(FolderArgs),
+    /// Give a consumer a limit of its own; a running server keeps to it at once. No bot leaves its meeting for that.
+    Limit(LimitArgs),
+}
+
+/// The arguments of `consumers limit`.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").args(["bots", "minutes"]).required(true).multiple(true))]
+pub(crate) struct LimitArgs {
+    #[command(flatten)]
+    folder: FolderArgs,
+    /// The consumer's name.
+    consumer: String,
+    /// Bots at the same time, in each world: a number, none (no limit) or default (what the settings say).
+    #[arg(long, value_name = "COUNT", value_parser = own)]
+    bots: Option<Own>,
+    /// Minutes in meetings in a month, with live keys: a number, none (no limit) or default (what the settings say).
+    #[arg(long, value_name = "COUNT", value_parser = own)]
+    minutes: Option<Own>,
+}
+
+fn own(text: &str) -> Result<Own, String> {
+    match text {
+        "default" => Ok(Own::Default),
+        "none" => Ok(Own::Unlimited),
+        number => number
+            .parse::<NonZeroU32>()
+            .map(Own::Limit)
+            .map_err(|_| "a limit is a number from 1 on, none or default".to_owned()),
+    }
+}
+
+/// Runs one of them.
+pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::List(args) => list(&args, output).await?,
+        Command::Limit(args) => limit(&args, output).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(args: &FolderArgs, output: Output) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    for ConsumerUse { consumer, live, test } in
+        args.store()?.consumers(Clock::start().now()).await?
+    {
+        output.object(&json!({
+            "consumer": consumer,
+            "live": shown(live),
+            "test": shown(test),
+            "maxBots": live.quota.bots,
+            "maxMinutes": live.quota.minutes,
+        }))?;
+        rows.push(vec![
+            consumer,
+            of(live.bots.into(), live.quota.bots),
+            of(test.bots.into(), live.quota.bots),
+            of(live.minutes, live.quota.minutes),
+            test.minutes.to_string(),
+        ]);
+    }
+    let columns = ["consumer", "bots", "test bots", "minutes this month", "test minutes"];
+    output.line(table(&columns, &rows));
+    Ok(())
+}
+
+fn shown(used: Used) -> Value {
+    json!({"bots": used.bots, "minutes": used.minutes})
+}
+
+fn of(used: u64, limit: Option<NonZeroU32>) -> String {
+    limit.map_or_else(|| used.to_string(), |limit| format!("{used} of {limit}"))
+}
+
+async fn limit(args: &LimitArgs, output: Output) -> anyhow::Result<()> {
+    let store = args.folder.store()?;
+    let change = QuotaChange { bots: args.bots, minutes: args.minutes };
+    if !store.change_quota(&args.consumer, change).await? {
+        let message = format!(
+            "there is no consumer {:?}; `meetbot consumers list` shows them",
+            args.consumer
+        );
+        return Err(Usage(message).into());
+    }
+    let all = store.consumers(Clock::start().now()).await?;
+    let Some(changed) = all.into_iter().find(|one| one.consumer == args.consumer) else {
+        anyhow::bail!("the consumer {:?} was erased meanwhile", args.consumer);
+    };
+    let quota = changed.live.quota;
+    output.object(&json!({
+        "consumer": changed.consumer, "maxBots": quota.bots, "maxMinutes": quota.minutes,
+    }))?;
+    let number = |limit: Option<NonZeroU32>| {
+        limit.map_or("any number of".to_owned(), |limit| limit.to_string())
+    };
+    output.line(format_args!(
+        "{} may have {} bots at the same time and {} minutes in a month",
+        changed.consumer,
+        number(quota.bots),
+        number(quota.minutes)
+    ));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_a_number_none_or_the_default() {
+        assert_eq!(own("7"), Ok(Own::Limit(NonZeroU32::new(7).unwrap())));
+        assert_eq!((own("none"), own("default")), (Ok(Own::Unlimited), Ok(Own::Default)));
+        for wrong in ["", "0", "-1", "many", "1.5", "4294967296"] {
+            assert!(own(wrong).is_err(), "{wrong}");
+        }
+    }
+}

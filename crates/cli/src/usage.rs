@@ -1,0 +1,24 @@
+//! `meetbot usage`: what the key's consumer has used.
+
+use std::process::ExitCode;
+
+use meetbot::Usage;
+
+use crate::{connection::Connection, output::Output};
+
+/// Shows it.
+pub(crate) async fn run(connection: &Connection, output: Output) -> anyhow::Result<ExitCode> {
+    let usage: Usage = connection.client()?.usage().await?;
+    output.object(&usage)?;
+    let of = |used: u64, limit: Option<u64>| match limit {
+        Some(limit) => format!("{used} of {limit}"),
+        None => format!("{used}, without a limit"),
+    };
+    output.line(format_args!(
+        "bots now: {}\nminutes in {}: {}",
+        of(usage.bots, usage.max_bots),
+        usage.month,
+        of(usage.minutes, usage.max_minutes)
+    ));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,82 @@
+//! `meetbot consumers` and `meetbot usage`: limits are given and shown while the server runs.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use meetbot::{Job, JobStatus, NewJob, blocking::MeetBot};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::program::{PATIENCE, Said, client, create_key, meetbot, run, serve};
+
+/// `meetbot consumers …` on this data folder.
+fn consumers(data: &Path, arguments: &[&str]) -> Said {
+    run(meetbot().arg("consumers").args(arguments).arg("--data-dir").arg(data))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
+fn await_job(client: &MeetBot, id: &str, wanted: impl Fn(&Job) -> bool) -> Job {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let job = client.get_bot(id).unwrap().unwrap();
+        if wanted(&job) {
+            return job;
+        }
+        assert!(Instant::now() < deadline, "{job:?}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_limit_holds_at_once_on_a_running_server_and_is_shown() {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = serve(data.path(), None);
+    let (key, _) = create_key(data.path(), &["--consumer", "acme"]);
+    let mb = client(&url, &key);
+    let said =
+        consumers(data.path(), &["limit", "acme", "--bots", "1", "--minutes", "60", "--json"]);
+    assert_eq!(said.json(), json!({"consumer": "acme", "maxBots": 1, "maxMinutes": 60}));
+    let dispatch = || {
+        let meeting_url = "https://sandbox.meetbot.dev/two-speakers?seconds=600".to_owned();
+        mb.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id.to_string()
+    };
+    let first = dispatch();
+    await_job(&mb, &first, |job| job.status == JobStatus::Recording);
+    let second = dispatch();
+    await_job(&mb, &second, |job| job.status_detail.as_deref() == Some("at_bot_limit"));
+
+    let said = run(meetbot()
+        .args(["usage", "--json"])
+        .env("MEETBOT_API_KEY", &key)
+        .env("MEETBOT_API_BASE_URL", &url));
+    let usage = said.json();
+    assert_eq!(usage["bots"], 1, "{usage}");
+    assert_eq!((&usage["maxBots"], &usage["maxMinutes"]), (&json!(1), &Value::Null), "{usage}");
+    let listed = consumers(data.path(), &["list", "--json"]).out;
+    let acme = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let acme = acme.into_iter().find(|one| one["consumer"] == "acme").unwrap();
+    let expected = json!({
+        "consumer": "acme", "maxBots": 1, "maxMinutes": 60,
+        "live": {"bots": 0, "minutes": 0}, "test": {"bots": 1, "minutes": 1},
+    });
+    assert_eq!(acme, expected);
+    let said = consumers(data.path(), &["list"]);
+    assert!(said.out.contains("0 of 60") && said.out.contains("1 of 1"), "{said:?}");
+
+    let said = consumers(data.path(), &["limit", "acme", "--bots", "none"]);
+    assert!(said.out.contains("any number of bots at the same time and 60 minutes"), "{said:?}");
+    await_job(&mb, &second, |job| job.status == JobStatus::Recording);
+}
+
+#[test]
+fn a_limit_that_cannot_be_is_a_wrong_command_line() {
+    let data = TempDir::new().unwrap();
+    for wrong in
+        [&["limit", "nobody", "--bots", "1"][..], &["limit", "x"], &["limit", "x", "--bots", "0"]]
+    {
+        let said = consumers(data.path(), wrong);
+        assert_eq!(said.code, Some(2), "{wrong:?}: {said:?}");
+    }
+}

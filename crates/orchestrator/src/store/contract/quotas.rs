@@ -1,0 +1,303 @@
+//! Who gets the next bot, and who has had all of theirs.
+
+use std::num::NonZeroU32;
+
+use super::*;
+
+const NOVEMBER: &str = "2026-11-30T22:00:00Z";
+
+/// So many seconds after `NOVEMBER`, on both clocks.
+fn since(seconds: u64) -> Now {
+    let steady = Duration::from_secs(seconds);
+    Now { wall: NOVEMBER.parse::<Timestamp>().unwrap() + steady, steady }
+}
+
+impl Fixture {
+    async fn limit(&self, bots: u32, minutes: u32) {
+        let own = |limit| Some(NonZeroU32::new(limit).map_or(Own::Unlimited, Own::Limit));
+        let change = QuotaChange { bots: own(bots), minutes: own(minutes) };
+        assert!(self.store.change_quota("acme", change).await.unwrap());
+    }
+
+    /// A job of this tenant.
+    async fn job_of(&self, tenant: Tenant, now: Now) -> JobId {
+        let job = new_job(now);
+        let (id, start) = (job.id, start(&job));
+        let created = self.store.create_job(tenant, job, link(), start, None, now).await.unwrap();
+        assert!(matches!(created, Creation::Created(_)), "{created:?}");
+        id
+    }
+
+    async fn tenant(&self, name: &str) -> Tenant {
+        self.store.create_key(key(name, true), at(0)).await.unwrap().0.tenant
+    }
+
+    /// The job that the next bot gets.
+    async fn next(&self, now: Now) -> Option<JobId> {
+        self.claim(1, now).await.map(|claimed| claimed.job.id)
+    }
+
+    /// The attempt's bot is in the meeting for so many seconds, and says so every five.
+    async fn meet(&self, job: JobId, epoch: u32, from: u64, seconds: u64) -> u64 {
+        let mut seq = 1;
+        for second in (0..=seconds).step_by(5) {
+            let beat = BotReport::Heartbeat { media: MediaCounters::default() };
+            let said = if second == 0 { BotReport::Admitted } else { beat };
+            self.report(job, epoch, 1, seq, &[said], since(from + second)).await;
+            seq += 1;
+        }
+        seq
+    }
+
+    async fn minutes(&self, now: Now) -> u64 {
+        self.store.used(self.tenant, now).await.unwrap().minutes
+    }
+}
+
+fn over() -> [BotReport; 1] {
+    [ended(Cause::Left(LeaveReason::MeetingEnded), true)]
+}
+
+#[tokio::test]
+async fn a_consumer_with_all_its_bots_waits_and_holds_nobody_up() {
+    let fixture = fixture().await;
+    fixture.limit(2, 0).await;
+    let other = fixture.tenant("other").await;
+    let mut flood = Vec::new();
+    for second in 1..=4 {
+        flood.push(fixture.job_of(fixture.tenant, at(second)).await);
+    }
+    let theirs = fixture.job_of(other, at(9)).await;
+    let test = Tenant { live: false, ..fixture.tenant };
+    let in_test = fixture.job_of(test, at(10)).await;
+    for expected in [flood[0], theirs, in_test, flood[1]] {
+        assert_eq!(fixture.next(at(20)).await, Some(expected));
+    }
+    assert_eq!(
+        (fixture.next(at(20)).await, fixture.store.next_start().await.unwrap()),
+        (None, None)
+    );
+    assert!(fixture.store.at_bot_limit(fixture.tenant).await.unwrap());
+    assert!(!fixture.store.at_bot_limit(test).await.unwrap(), "worlds are counted apart");
+    // What is scheduled is not hidden behind those that wait for a place.
+    let later = at(100).wall;
+    let mut job = new_job(at(20));
+    job.join_at = Some(later);
+    let at_later = start(&job);
+    fixture.store.create_job(other, job, link(), at_later, None, at(20)).await.unwrap();
+    assert_eq!(fixture.store.next_start().await.unwrap(), Some(later));
+    fixture.report(flood[0], 1, 1, 1, &over(), at(21)).await;
+    assert_eq!(fixture.next(at(22)).await, Some(flood[2]));
+    assert_eq!(fixture.next(at(22)).await, None);
+    let used = fixture.store.used(fixture.tenant, at(22)).await.unwrap();
+    assert_eq!((used.bots, used.quota.bots), (2, NonZeroU32::new(2)));
+}
+
+#[tokio::test]
+async fn without_limits_too_the_next_bot_goes_to_whoever_has_the_fewest() {
+    let fixture = fixture().await;
+    let other = fixture.tenant("other").await;
+    let mut flood = Vec::new();
+    for second in 1..=3 {
+        flood.push(fixture.job_of(fixture.tenant, at(second)).await);
+    }
+    let theirs = [fixture.job_of(other, at(4)).await, fixture.job_of(other, at(5)).await];
+    for expected in [flood[0], theirs[0], flood[1], theirs[1], flood[2]] {
+        assert_eq!(fixture.next(at(9)).await, Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn a_meeting_that_lost_its_bot_keeps_its_place_and_comes_first() {
+    let fixture = fixture().await;
+    let other = fixture.tenant("other").await;
+    let jobs = [
+        fixture.job_of(fixture.tenant, at(1)).await,
+        fixture.job_of(fixture.tenant, at(2)).await,
+        fixture.job_of(fixture.tenant, at(3)).await,
+    ];
+    for expected in &jobs[..2] {
+        assert_eq!(fixture.next(at(4)).await, Some(*expected));
+    }
+    let theirs = fixture.job_of(other, at(4)).await;
+    // Lowered, the limit throws nobody out of a meeting.
+    fixture.limit(1, 0).await;
+    for job in &jobs[..2] {
+        assert!(fixture.store.release(*job, 1, at(5)).await.unwrap());
+    }
+    assert!(fixture.store.at_bot_limit(fixture.tenant).await.unwrap());
+    for expected in [jobs[0], jobs[1], theirs] {
+        assert_eq!(fixture.next(at(6)).await, Some(expected));
+    }
+    for job in &jobs[..2] {
+        assert_eq!(fixture.next(at(7)).await, None);
+        fixture.report(*job, 2, 1, 1, &over(), at(8)).await;
+    }
+    assert_eq!(fixture.next(at(9)).await, Some(jobs[2]));
+}
+
+#[tokio::test]
+async fn a_job_that_found_no_place_in_time_says_so() {
+    let fixture = fixture().await;
+    fixture.limit(1, 0).await;
+    fixture.job_of(fixture.tenant, at(1)).await;
+    let waits = fixture.job_of(fixture.tenant, at(2)).await;
+    fixture.next(at(3)).await.unwrap();
+    let expired = fixture.store.expire(at(20 * 60)).await.unwrap();
+    assert_eq!(expired, [Expired { job: waits, at_bot_limit: true }]);
+    let job = fixture.job(waits).await;
+    assert_eq!(job.failure_code, Some(FailureCode::DispatchTimeout));
+    assert!(job.failure_detail.unwrap().contains("as many bots"));
+}
+
+#[tokio::test]
+async fn limits_of_ones_own_win_over_the_settings_and_either_can_change() {
+    let fixture = fixture().await;
+    let limits =
+        |bots, minutes| Quota { bots: NonZeroU32::new(bots), minutes: NonZeroU32::new(minutes) };
+    let quota = async || fixture.store.used(fixture.tenant, at(9)).await.unwrap().quota;
+    assert_eq!(quota().await, Quota::default());
+    fixture.store.set_default_quota(limits(1, 60)).await.unwrap();
+    assert_eq!(quota().await, limits(1, 60));
+    for second in 1..=3 {
+        fixture.job_of(fixture.tenant, at(second)).await;
+    }
+    assert!(fixture.next(at(4)).await.is_some());
+    assert_eq!(fixture.next(at(4)).await, None);
+    let change =
+        QuotaChange { bots: Some(Own::Limit(NonZeroU32::MIN.saturating_add(1))), minutes: None };
+    assert!(fixture.store.change_quota("acme", change).await.unwrap());
+    assert_eq!(quota().await, limits(2, 60));
+    assert!(fixture.next(at(5)).await.is_some());
+    assert_eq!(fixture.next(at(5)).await, None);
+    fixture.limit(0, 0).await;
+    assert_eq!(quota().await, Quota::default());
+    let back = QuotaChange { bots: Some(Own::Default), minutes: Some(Own::Default) };
+    assert!(fixture.store.change_quota("acme", back).await.unwrap());
+    assert_eq!(fixture.next(at(6)).await, None);
+    fixture.store.set_default_quota(limits(3, 0)).await.unwrap();
+    assert!(fixture.next(at(7)).await.is_some(), "the settings were raised");
+    assert!(!fixture.store.change_quota("nobody", back).await.unwrap());
+}
+
+#[tokio::test]
+async fn minutes_are_counted_once_in_the_month_in_which_the_job_ends() {
+    let fixture = fixture().await;
+    let job = fixture.create(|_| {}, since(117 * 60)).await;
+    fixture.next(since(117 * 60)).await.unwrap();
+    assert_eq!(fixture.minutes(since(117 * 60)).await, 0);
+    // From 23:57 to 00:07, with a bot that was lost at 23:59 and replaced at 00:05.
+    fixture.meet(job.id, 1, 117 * 60, 120).await;
+    assert_eq!(fixture.minutes(since(119 * 60)).await, 2, "while it goes on");
+    assert_eq!(fixture.store.reap(false, since(125 * 60)).await.unwrap(), [job.id]);
+    fixture.next(since(125 * 60)).await.unwrap();
+    let seq = fixture.meet(job.id, 2, 125 * 60, 125).await;
+    assert_eq!(fixture.minutes(since(128 * 60)).await, 5, "120 s and 125 s");
+    for _ in 0..2 {
+        // The second time because its answer was lost.
+        fixture.report(job.id, 2, 1, seq, &over(), since(125 * 60 + 125)).await;
+    }
+    assert_eq!(fixture.job(job.id).await.status, JobStatus::Completed);
+    assert_eq!(fixture.minutes(since(130 * 60)).await, 5);
+    assert_eq!(fixture.minutes(since(60)).await, 0, "November is over and closed");
+    // What is deleted or called off afterwards gives no minutes back.
+    let (store, tenant) = (&fixture.store, fixture.tenant);
+    store.delete_recording(tenant, job.id, since(9000)).await.unwrap().unwrap();
+    store.cancel(tenant, job.id, since(9000)).await.unwrap().unwrap();
+    assert_eq!(fixture.minutes(since(9000)).await, 5);
+    let test = Tenant { live: false, ..tenant };
+    assert_eq!(store.used(test, since(9000)).await.unwrap().minutes, 0);
+}
+
+#[tokio::test]
+async fn a_bot_that_is_called_off_has_cost_its_minutes_and_a_failure_of_ours_costs_none() {
+    let fixture = fixture().await;
+    let (called_off, failed) =
+        (fixture.create(|_| {}, at(1)).await, fixture.create(|_| {}, at(2)).await);
+    for job in [&called_off, &failed] {
+        fixture.next(at(3)).await.unwrap();
+        fixture.report(job.id, 1, 1, 1, &[BotReport::Admitted], at(3)).await;
+    }
+    assert_eq!(fixture.minutes(at(3)).await, 2);
+    fixture.store.cancel(fixture.tenant, called_off.id, at(4)).await.unwrap();
+    fixture.report(called_off.id, 1, 1, 2, &[ended(Cause::Cancelled, true)], at(5)).await;
+    let broken = Cause::Failed(Failure::new(FailureCode::InternalError, "a bug"));
+    fixture.report(failed.id, 1, 1, 2, &[ended(broken, true)], at(5)).await;
+    assert_eq!(fixture.minutes(at(6)).await, 1);
+}
+
+#[tokio::test]
+async fn no_jump_of_the_wall_clock_makes_minutes_or_takes_any() {
+    let fixture = fixture().await;
+    let job = fixture.create(|_| {}, since(0)).await;
+    fixture.next(since(0)).await.unwrap();
+    for (seq, hours) in [(1, 0), (2, 1), (3, -1), (4, 0)] {
+        let mut now = since(10 * seq);
+        now.wall = Timestamp::from_millis(now.wall.as_millis() + hours * 3_600_000);
+        let beat = BotReport::Heartbeat { media: MediaCounters::default() };
+        let said = if seq == 1 { BotReport::Admitted } else { beat };
+        fixture.report(job.id, 1, 1, seq, &[said], now).await;
+    }
+    fixture.report(job.id, 1, 1, 5, &over(), since(55)).await;
+    assert_eq!(fixture.minutes(since(60)).await, 1, "45 s");
+}
+
+#[tokio::test]
+async fn without_minutes_no_meeting_begins_and_none_is_broken_off() {
+    let fixture = fixture().await;
+    fixture.limit(0, 2).await;
+    let (store, tenant) = (&fixture.store, fixture.tenant);
+    let running = fixture.create(|job| job.external_id = Some("known".into()), since(0)).await;
+    let waits = fixture.create(|job| job.join_at = Some(since(600).wall), since(0)).await;
+    assert_eq!(fixture.next(since(0)).await, Some(running.id));
+    fixture.meet(running.id, 1, 0, 70).await;
+    assert_eq!(fixture.minutes(since(70)).await, 2);
+    let ask = async |change: &dyn Fn(&mut Job), tenant, once: Option<Once>, now: Now| {
+        let mut job = new_job(now);
+        change(&mut job);
+        let start = start(&job);
+        store.create_job(tenant, job, link(), start, once, now).await.unwrap()
+    };
+    let once = Once { key: "again".into(), fingerprint: [1; 32] };
+    let refused = ask(&|_| {}, tenant, Some(once.clone()), since(71)).await;
+    assert!(matches!(refused, Creation::NoMinutes(minutes) if minutes.get() == 2), "{refused:?}");
+    // The refusal is not kept, and what is known or costs nothing is not refused.
+    assert!(store.earlier(tenant, once, since(72)).await.unwrap().is_none());
+    let known = ask(&|job| job.external_id = Some("known".into()), tenant, None, since(72)).await;
+    assert!(matches!(known, Creation::Existing(_)), "{known:?}");
+    let test = Tenant { live: false, ..tenant };
+    assert!(matches!(ask(&|_| {}, test, None, since(72)).await, Creation::Created(_)));
+    let next_month = |job: &mut Job| job.join_at = Some("2026-12-01T09:00:00Z".parse().unwrap());
+    assert!(matches!(ask(&next_month, tenant, None, since(72)).await, Creation::Created(_)));
+    // Its bot is lost: another one goes on.
+    assert!(store.release(running.id, 1, since(75)).await.unwrap());
+    assert_eq!(fixture.next(since(75)).await, Some(running.id));
+    fixture.report(running.id, 2, 1, 1, &over(), since(80)).await;
+    // What was accepted before fails when its time comes.
+    assert!(fixture.next(since(600)).await.is_some(), "the job of the test world");
+    let refused = store.claim([1; 32], since(600)).await.unwrap();
+    assert!(matches!(refused, Claim::NoMinutes(job) if job == waits.id), "{refused:?}");
+    let job = fixture.job(waits.id).await;
+    assert_eq!(
+        (job.status, job.failure_code),
+        (JobStatus::Failed, Some(FailureCode::QuotaExceeded))
+    );
+    assert_eq!(fixture.told(waits.id).await, ["job.failed"]);
+    assert_eq!(fixture.next(since(600)).await, None);
+    // December is as good as new.
+    assert!(fixture.next(since(12 * 3600)).await.is_some());
+}
+
+#[tokio::test]
+async fn an_erased_consumer_leaves_no_counts() {
+    let fixture = fixture().await;
+    let job = fixture.create(|_| {}, at(1)).await;
+    fixture.next(at(2)).await.unwrap();
+    fixture.report(job.id, 1, 1, 1, &[BotReport::Admitted], at(3)).await;
+    fixture.report(job.id, 1, 1, 2, &over(), at(4)).await;
+    assert_eq!(fixture.minutes(at(5)).await, 1);
+    let consumer = fixture.tenant.consumer;
+    fixture.store.erase_consumer(consumer).await.unwrap().unwrap();
+    assert_eq!(fixture.minutes(at(5)).await, 0);
+    assert_eq!(fixture.store.consumers(at(5)).await.unwrap(), []);
+}

@@ -1,0 +1,214 @@
+//! Quotas: who has how many bots and minutes, and whose turn it is for another bot.
+
+use std::num::NonZeroU32;
+
+use meetbot_types::{ConsumerId, Job, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::{Outcome, read_as};
+use crate::{
+    jobs::quota::{self, Place, Quota, Stay},
+    store::{ConsumerUse, Own, QuotaChange, Tenant, Used},
+};
+
+const QUOTA: &str = "coalesce(c.max_bots, d.max_bots), coalesce(c.max_minutes, d.max_minutes)
+    FROM consumers c, default_quota d";
+
+fn quota_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Quota> {
+    let limit = |index| row.get(index).map(NonZeroU32::new);
+    Ok(Quota { bots: limit(first)?, minutes: limit(first + 1)? })
+}
+
+fn quota(connection: &Connection, consumer: &str) -> Outcome<Quota> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {QUOTA} WHERE c.id = ?1"))?;
+    let quota = statement.query_row([consumer], |row| quota_at(row, 0)).optional()?;
+    Ok(quota.unwrap_or_default())
+}
+
+/// A job of this tenant has another place than before, or none.
+pub(super) fn moved(
+    connection: &Connection,
+    tenant: Tenant,
+    before: Place,
+    after: Place,
+) -> Outcome<()> {
+    if before == after {
+        return Ok(());
+    }
+    let change = i64::from(after == Place::Has) - i64::from(before == Place::Has);
+    settle(connection, &tenant.consumer.to_string(), tenant.live, change)
+}
+
+/// Counts so many places more, and says when the first job that waits may start.
+fn settle(connection: &Connection, consumer: &str, live: bool, change: i64) -> Outcome<()> {
+    let first: Option<i64> = connection
+        .prepare_cached(
+            "SELECT min(run_at) FROM jobs WHERE consumer = ?1 AND live = ?2 AND status = 'queued' AND epoch = 0",
+        )?
+        .query_row(params![consumer, live], |row| row.get(0))?;
+    let bots = i64::from(bots(connection, consumer, live)?) + change;
+    let bots = read_as(u32::try_from(bots), "a consumer's number of bots")?;
+    let due = quota::due(bots, quota(connection, consumer)?.bots, first);
+    connection
+        .prepare_cached(
+            "INSERT INTO tenants (consumer, live, bots, due_at) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (consumer, live) DO UPDATE SET bots = ?3, due_at = ?4",
+        )?
+        .execute(params![consumer, live, bots, due])?;
+    Ok(())
+}
+
+fn bots(connection: &Connection, consumer: &str, live: bool) -> Outcome<u32> {
+    let mut statement =
+        connection.prepare_cached("SELECT bots FROM tenants WHERE consumer = ?1 AND live = ?2")?;
+    let bots = statement.query_row(params![consumer, live], |row| row.get(0)).optional()?;
+    Ok(bots.unwrap_or(0))
+}
+
+/// Whose job gets the next bot: of those that have a job that is due and a place for it, who has the fewest bots, and of these whose job has been due for longest.
+/// Each number of bots that somebody has costs one look, however many consumers and jobs wait.
+pub(super) fn next_tenant(connection: &Connection, due: i64) -> Outcome<Option<(String, bool)>> {
+    let mut numbers = connection
+        .prepare_cached("SELECT min(bots) FROM tenants WHERE due_at IS NOT NULL AND bots > ?1")?;
+    let mut with_so_many = connection.prepare_cached(
+        "SELECT consumer, live FROM tenants WHERE bots = ?1 AND due_at <= ?2 ORDER BY due_at, consumer, live LIMIT 1",
+    )?;
+    let mut number = -1_i64;
+    while let Some(next) = numbers.query_row([number], |row| row.get::<_, Option<i64>>(0))? {
+        number = next;
+        let found = with_so_many
+            .query_row([number, due], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// Whether jobs of this tenant wait for a place.
+pub(super) fn at_bot_limit(connection: &Connection, tenant: Tenant) -> Outcome<bool> {
+    let consumer = tenant.consumer.to_string();
+    let limit = quota(connection, &consumer)?.bots;
+    Ok(quota::due(bots(connection, &consumer, tenant.live)?, limit, Some(0)).is_none())
+}
+
+/// A job has ended, in the month of this moment.
+pub(super) fn count_minutes(
+    connection: &Connection,
+    tenant: Tenant,
+    job: &Job,
+    stay: Stay,
+    now: Timestamp,
+) -> Outcome<()> {
+    let cost = quota::cost(job, stay);
+    if cost > 0 {
+        connection
+            .prepare_cached(
+                "INSERT INTO minutes (consumer, live, month, minutes) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (consumer, live, month) DO UPDATE SET minutes = minutes + ?4",
+            )?
+            .execute(params![tenant.consumer.to_string(), tenant.live, quota::month(now), cost])?;
+    }
+    Ok(())
+}
+
+/// The minutes that a tenant had, where there are none left for a meeting in the month of `at`. Of months to come nothing is used yet.
+pub(super) fn used_up(
+    connection: &Connection,
+    tenant: Tenant,
+    at: Timestamp,
+    now: Timestamp,
+) -> Outcome<Option<NonZeroU32>> {
+    let consumer = tenant.consumer.to_string();
+    let quota = quota(connection, &consumer)?;
+    let limited = quota::used_up(quota, tenant.live, u64::MAX).is_some();
+    if !limited || quota::month(at) != quota::month(now) {
+        return Ok(None);
+    }
+    let used = minutes(connection, &consumer, tenant.live, now)?;
+    Ok(quota::used_up(quota, tenant.live, used))
+}
+
+/// What is counted for the month, and what those have had that are in meetings.
+fn minutes(connection: &Connection, consumer: &str, live: bool, now: Timestamp) -> Outcome<u64> {
+    let ended: Option<u64> = connection
+        .prepare_cached(
+            "SELECT minutes FROM minutes WHERE consumer = ?1 AND live = ?2 AND month = ?3",
+        )?
+        .query_row(params![consumer, live, quota::month(now)], |row| row.get(0))
+        .optional()?;
+    let mut statement = connection.prepare_cached(
+        "SELECT stay_ms FROM jobs WHERE consumer = ?1 AND live = ?2
+            AND epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled')",
+    )?;
+    let mut rows = statement.query(params![consumer, live])?;
+    let mut minutes = ended.unwrap_or(0);
+    while let Some(row) = rows.next()? {
+        minutes += Stay { ms: row.get(0)?, since: None }.minutes();
+    }
+    Ok(minutes)
+}
+
+pub(super) fn used(connection: &Connection, tenant: Tenant, now: Timestamp) -> Outcome<Used> {
+    let consumer = tenant.consumer.to_string();
+    Ok(Used {
+        quota: quota(connection, &consumer)?,
+        bots: bots(connection, &consumer, tenant.live)?,
+        minutes: minutes(connection, &consumer, tenant.live, now)?,
+    })
+}
+
+pub(super) fn list(connection: &Connection, now: Timestamp) -> Outcome<Vec<ConsumerUse>> {
+    let mut statement =
+        connection.prepare_cached("SELECT id, name FROM consumers ORDER BY name")?;
+    let rows =
+        statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    let mut consumers = Vec::new();
+    for row in rows {
+        let (id, consumer) = row?;
+        let id: ConsumerId = read_as(id.parse(), "a consumer's id")?;
+        let of = |live| used(connection, Tenant { consumer: id, live }, now);
+        consumers.push(ConsumerUse { consumer, live: of(true)?, test: of(false)? });
+    }
+    Ok(consumers)
+}
+
+/// As a column: no limit is 0.
+fn number(limit: Option<NonZeroU32>) -> u32 {
+    limit.map_or(0, NonZeroU32::get)
+}
+
+pub(super) fn set_default(connection: &Connection, quota: Quota) -> Outcome<()> {
+    connection.execute(
+        "UPDATE default_quota SET max_bots = ?1, max_minutes = ?2",
+        [number(quota.bots), number(quota.minutes)],
+    )?;
+    let mut tenants = connection.prepare("SELECT consumer, live FROM tenants")?;
+    let tenants = tenants.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for tenant in tenants.collect::<Result<Vec<(String, bool)>, _>>()? {
+        settle(connection, &tenant.0, tenant.1, 0)?;
+    }
+    Ok(())
+}
+
+pub(super) fn change(connection: &Connection, name: &str, change: QuotaChange) -> Outcome<bool> {
+    let id: Option<String> = connection
+        .query_row("SELECT id FROM consumers WHERE name = ?1", [name], |row| row.get(0))
+        .optional()?;
+    let Some(id) = id else { return Ok(false) };
+    for (own, column) in [(change.bots, "max_bots"), (change.minutes, "max_minutes")] {
+        let number = match own {
+            None => continue,
+            Some(Own::Default) => None,
+            Some(Own::Unlimited) => Some(0),
+            Some(Own::Limit(limit)) => Some(limit.get()),
+        };
+        let set = format!("UPDATE consumers SET {column} = ?2 WHERE id = ?1");
+        connection.execute(&set, params![id, number])?;
+    }
+    for live in [true, false] {
+        settle(connection, &id, live, 0)?;
+    }
+    Ok(true)
+}
