@@ -168,3 +168,22 @@ pub fn plays_to_ms(path: &Path) -> Option<u64> {
     let last = std::time::Duration::try_from_secs_f64(seconds.reduce(f64::max)?).ok()?;
     last.as_millis().try_into().ok()
 }
+
+/// How wide and high each picture of a file is, when it is decoded.
+///
+/// # Panics
+/// When it cannot be, or when there is no ffprobe on this machine.
+#[track_caller]
+pub fn sizes(path: &Path) -> Vec<(u32, u32)> {
+    let probed = Command::new("ffprobe")
+        .args(["-v", "error", "-show_entries", "frame=width,height", "-of", "csv=p=0"])
+        .arg(path)
+        .output()
+        .expect("this test needs ffprobe: apt-get install ffmpeg");
+    assert!(probed.status.success(), "{}: {probed:?}", path.display());
+    let size = |line: &str| {
+        let (width, height) = line.trim_matches(',').split_once(',')?;
+        Some((width.parse().ok()?, height.parse().ok()?))
+    };
+    String::from_utf8_lossy(&probed.stdout).lines().filter_map(size).collect()
+}

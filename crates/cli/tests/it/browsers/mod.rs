@@ -1,6 +1,7 @@
 //! A meeting of two people who sit at real browsers, on the pages that Janus brings along.
 
 mod chromium;
+mod layers;
 mod pages;
 
 use std::{path::PathBuf, process::Command};
@@ -104,7 +105,7 @@ fn two_people_at_chromium_talk_and_each_is_in_files_of_their_own() {
     assert_eq!(written.state, ControlState::Done);
     alices.until(&chat, "$('#chatroom').text().includes('Notes: hello people')");
 
-    talk(alices, room);
+    talk(alices, room, SECONDS);
     stop(alices, &chat);
     stop(alices, room);
     stop(bobs, bobs_room);
@@ -140,13 +141,13 @@ fn two_people_at_chromium_talk_and_each_is_in_files_of_their_own() {
     }
 }
 
-/// Waits until the camera has been on for [`SECONDS`] more, by its own clock.
-fn talk(browser: &mut Chromium, room: &Tab) {
+/// Waits until the camera has been on for so many seconds more, by its own clock.
+fn talk(browser: &mut Chromium, room: &Tab, seconds: u64) {
     browser.value(
         room,
         &format!(
             "new Promise(done => {{
-                const camera = $('#videolocal video').get(0), end = camera.currentTime + {SECONDS};
+                const camera = $('#videolocal video').get(0), end = camera.currentTime + {seconds};
                 camera.ontimeupdate = () => camera.currentTime >= end && done();
             }})"
         ),
