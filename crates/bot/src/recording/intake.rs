@@ -56,6 +56,8 @@ pub(super) struct Writing {
     /// The meeting's track it comes on.
     on: TrackId,
     last_sequence: u64,
+    /// Packets that never came, since the last that is in the file.
+    lost: u64,
     clock: SenderClock,
     /// When a keyframe was asked for last.
     asked_ms: Option<u64>,
@@ -76,6 +78,7 @@ impl Writing {
             name: String::new(),
             on: frame.track,
             last_sequence: frame.sequence.start().saturating_sub(1),
+            lost: 0,
             clock: SenderClock::default(),
             asked_ms: None,
             absent: false,
@@ -110,15 +113,16 @@ impl Writing {
         }
     }
 
-    /// How many packets before this frame never came.
+    /// How many packets between the frame before, written or not, and this one never came.
     fn lost_before(&mut self, frame: &Frame) -> u64 {
+        let due = std::mem::replace(&mut self.last_sequence, *frame.sequence.end()) + 1;
         if self.on != frame.track {
             self.on = frame.track;
             self.clock = SenderClock::default();
             self.interrupt();
             return 0;
         }
-        let lost = frame.sequence.start().saturating_sub(self.last_sequence + 1);
+        let lost = frame.sequence.start().saturating_sub(due);
         if lost > MAX_LOST { 0 } else { lost }
     }
 
@@ -148,34 +152,33 @@ impl Recording {
         let speech = source == Source::Microphone
             && !video
             && is_speech(frame.level_dbov, frame.voice, frame.data.len());
-        // A frame of the pause may be handled only after it.
-        if !self.writes() || self.was_paused(at_ms) {
-            return Ok(Recorded { speech, ..Recorded::default() });
-        }
         let (person, name) = self.people.of(participant);
         let (person, name) = (person.to_owned(), name.to_owned());
         let key = Key { person: person.clone(), video, source };
+        // A frame of the pause may be handled only after it.
+        if !self.writes() || self.was_paused(at_ms) {
+            if let Some(writing) = self.tracks.get_mut(&key) {
+                writing.lost_before(frame);
+            }
+            return Ok(Recorded { speech, ..Recorded::default() });
+        }
         let aligned_ms = self.aligned(&key, frame);
         let first = !self.has_begun();
-        if !self.begin(&key, &name, frame, at_ms)? {
-            let writing = self.tracks.get_mut(&key);
-            let keyframe_wanted = video && writing.is_some_and(|writing| writing.ask(at_ms));
-            return Ok(Recorded { speech, keyframe_wanted, first: false });
-        }
+        let begun = self.begin(&key, &name, frame, at_ms)?;
         let Some(writing) = self.tracks.get_mut(&key) else { return Ok(Recorded::default()) };
-        let lost = writing.lost_before(frame);
+        writing.lost += writing.lost_before(frame);
         let written = match &mut writing.file {
-            Some(Media::Sound(file)) => {
+            Some(Media::Sound(file)) if begun => {
                 file.write(&Packet { rtp_time: frame.rtp_time, at_ms, data: &frame.data })
             }
-            Some(Media::Pictures(file)) => file.write(frame, at_ms, aligned_ms),
-            None => None,
+            Some(Media::Pictures(file)) if begun => file.write(frame, at_ms, aligned_ms),
+            _ => None,
         };
         let Some(written) = written else {
             let keyframe_wanted = video && writing.ask(at_ms);
             return Ok(Recorded { speech, keyframe_wanted, first: false });
         };
-        writing.last_sequence = *frame.sequence.end();
+        let lost = std::mem::take(&mut writing.lost);
         let absent = std::mem::take(&mut writing.absent);
         let file = writing.name.clone();
         self.note_gap(file, at_ms, &written, lost, absent)?;

@@ -103,5 +103,6 @@ fn a_tone_that_sounds_only_during_the_pause_is_in_no_file() {
             (pause.start_ms.saturating_sub(500)..=pause.start_ms + 20).contains(&gap.start_ms);
         let ends = (pause.end_ms - 20..=pause.end_ms + 500).contains(&gap.end_ms);
         assert!(begins && ends, "{gap:?} {pause:?}");
+        assert_eq!(track.lost_packets, 0, "what came in the pause is not lost: {track:?}");
     }
 }

@@ -36,6 +36,12 @@ const FLASHES: &str =
 /// Something that moves, small enough for a keyframe of a few packets.
 const MOVING: &str = "testsrc2=s=160x90:r=25:d=10";
 
+/// What a camera shows in a meeting: 640 × 360, half a megabit a second.
+pub(crate) fn scene() -> Pictures {
+    const SCENE: &str = "testsrc2=s=640x360:r=25:d=10";
+    Pictures { frames: ivf(&vp8(SCENE, "25", "512k")), restarts: false }
+}
+
 /// Flashes in VP8.
 pub(crate) fn flashes() -> Pictures {
     Pictures { frames: ivf(&vp8(FLASHES, "25", "200k")), restarts: false }

@@ -1,8 +1,10 @@
 //! A whole bot against a real Janus server, with people made of our own `rtc`.
 
 mod doors;
+mod many;
 mod media;
 mod meetings;
+mod missing;
 mod person;
 mod proxy;
 mod video;
