@@ -28,6 +28,10 @@ use crate::{Error, Event, Frame, Kind, SenderReport, stun};
 /// No datagram of WebRTC is larger than an Ethernet frame.
 const DATAGRAM_BYTES: usize = 1_600;
 
+/// What the system holds for a peer that is held up, by a slow disk, say: seconds of a meeting of a few people. Without asking
+/// it would be a fraction of one.
+const SOCKET_BYTES: usize = 1 << 20;
+
 /// Audio packets held back for one that is late. Opus is not sent again, so waiting longer gains little.
 const AUDIO_REORDERING: usize = 5;
 
@@ -107,6 +111,8 @@ impl Peer {
     /// A peer on a free UDP port of `ip`, which is its only candidate.
     pub async fn bind(ip: IpAddr) -> Result<Self, Error> {
         let socket = UdpSocket::bind((ip, 0)).await?;
+        // A system that grants less (`net.core.rmem_max`) gives what it has.
+        let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BYTES);
         let address = socket.local_addr()?;
         let start = now();
         let mut rtc = Rtc::builder()

@@ -102,6 +102,24 @@ async fn audio_arrives_in_order_as_it_was_sent() {
 }
 
 #[tokio::test]
+async fn what_comes_while_a_peer_is_held_up_waits_for_it() {
+    const PACKETS: u64 = 150;
+    let mut pair = Pair::new().await;
+    let tracks = pair.offer(&["alice"]);
+    pair.connect().await;
+    for number in 0..PACKETS {
+        let packet = AudioPacket { data: Arc::from([0xF8; 1_000]), ..packet(number) };
+        pair.sender.send_audio(tracks[0], &packet).unwrap();
+        // Only the sender moves.
+        let _ = tokio::time::timeout(Duration::ZERO, pair.sender.next()).await;
+    }
+    for number in 0..PACKETS {
+        let frame = pair.frame().await;
+        assert!(frame.contiguous, "packets before {number} are lost");
+    }
+}
+
+#[tokio::test]
 async fn a_track_added_later_is_heard() {
     let mut pair = Pair::new().await;
     let early = pair.offer(&["alice"]);
