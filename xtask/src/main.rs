@@ -30,6 +30,7 @@ usage: cargo xtask COMMAND
   bench webhooks  from the transition to the receiver, and beside ten thousand endpoints that do not answer
   bench claims    what it costs to give a job its bot while ten thousand others wait
   bench bots      CPU and memory of each bot, and of an idle server
+  bench bots --janus  the same in a real Janus, beside a browser there, and how many bots lose nothing
   bench kills     200 kills of the server under load, and whether all that was promised was kept
   bench python    what a call of the Python SDK costs, beside other HTTP clients";
 
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         ["check"] => check(),
         ["update"] => update(),
         ["bench", "python", rest @ ..] => python::bench(rest),
+        ["bench", "bots", "--janus", rest @ ..] => bench("janus", rest),
         ["attack"] => attack(schemathesis::SEED),
         ["attack", seed] => attack(seed),
         [

@@ -6,22 +6,17 @@
     reason = "a benchmark prints, and stops where it cannot go on"
 )]
 
+mod cost;
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../tests/it/program.rs"]
 mod program;
 
-use std::{
-    fs, thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Duration};
 
 use meetbot::{JobStatus, ListBots, NewJob, blocking::MeetBot};
 use tempfile::TempDir;
 
-/// How long CPU time is measured.
-const WINDOW: Duration = Duration::from_secs(15);
-/// Clock ticks of `/proc` in a second: 100 on every Linux that Rust's std runs on.
-const TICKS: f64 = 100.0;
+use self::cost::costs;
 
 fn main() {
     let data = TempDir::new().unwrap();
@@ -32,12 +27,12 @@ fn main() {
     // The first bot fills caches and pools that stay.
     meet(&client, 1);
     end(&client);
-    let idle = cost(server.child.id());
+    let [idle] = costs([&[server.child.id()]]);
     println!("idle server: {:.1} MB, {:.2} % of a core", idle.megabytes, idle.core_percent);
     println!("bots  server MB  MB per bot  % of a core per bot   sandbox: % of a core per meeting");
     for count in [1, 10, 50] {
         meet(&client, count);
-        let (cost, other) = (cost(server.child.id()), cost(sandbox.child.id()));
+        let [cost, other] = costs([&[server.child.id()], &[sandbox.child.id()]]);
         println!(
             "{count:>4}  {:>9.1}  {:>10.2}  {:>19.2}   {:>32.2}",
             cost.megabytes,
@@ -74,32 +69,4 @@ fn end(client: &MeetBot) {
         let job = client.wait_for_bot(&job.id.to_string(), Some(program::PATIENCE)).unwrap();
         assert_eq!(job.status, JobStatus::Completed, "{job:?}");
     }
-}
-
-struct Cost {
-    megabytes: f64,
-    core_percent: f64,
-}
-
-/// The memory a process has now, and the CPU time it takes from now on.
-fn cost(pid: u32) -> Cost {
-    // What has just begun or ended settles first.
-    thread::sleep(Duration::from_secs(2));
-    #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
-    let started = Instant::now();
-    let before = cpu_ticks(pid);
-    thread::sleep(WINDOW);
-    let ticks = cpu_ticks(pid) - before;
-    let core_percent = ticks / TICKS / started.elapsed().as_secs_f64() * 100.0;
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-    Cost { megabytes: kilobytes / 1024.0, core_percent }
-}
-
-/// User and system time since the process began.
-fn cpu_ticks(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-    fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()
 }

@@ -175,8 +175,17 @@ pub(crate) fn listen(secret: &str) -> (Running, String) {
 
 /// A new test key of the data folder: the key and the webhook secret.
 pub(crate) fn create_key(data_dir: &Path, more: &[&str]) -> (String, String) {
+    create("--test", data_dir, more)
+}
+
+/// A new key of the data folder for real meetings.
+pub(crate) fn create_live_key(data_dir: &Path) -> String {
+    create("--live", data_dir, &[]).0
+}
+
+fn create(kind: &str, data_dir: &Path, more: &[&str]) -> (String, String) {
     let said = run(meetbot()
-        .args(["keys", "create", "--test", "--json", "--data-dir"])
+        .args(["keys", "create", kind, "--json", "--data-dir"])
         .arg(data_dir)
         .args(more));
     assert_eq!(said.code, Some(0), "{said:?}");

@@ -20,7 +20,7 @@ use self::{
     chromium::{Chromium, Tab, hears, sees},
     pages::{Pages, join_chat, join_video, stop},
 };
-use crate::program::{PATIENCE, client, meetbot, run, serve_with};
+use crate::program::{PATIENCE, client, create_live_key, serve_with};
 
 /// How long they talk while they are recorded, in seconds.
 const SECONDS: u64 = 30;
@@ -75,9 +75,7 @@ fn two_people_at_chromium_talk_and_each_is_in_files_of_their_own() {
     let data = TempDir::new().unwrap();
     let settings = [("MEETBOT_BOTS_ALLOW_NETWORKS", "10.213.0.0/16")];
     let (_server, url) = serve_with(data.path(), None, &settings);
-    let said =
-        run(meetbot().args(["keys", "create", "--live", "--json", "--data-dir"]).arg(data.path()));
-    let client = client(&url, said.json()["key"].as_str().unwrap());
+    let client = client(&url, &create_live_key(data.path()));
     let job = client
         .dispatch_bot(NewJob {
             meeting_url: janus.link(ROOM, &format!("&textroom={ROOM}")),
