@@ -92,6 +92,10 @@ pub(crate) struct RoomEvent {
     pub(crate) unpublished: Option<Id>,
     pub(crate) reason: Option<String>,
     pub(crate) streams: Vec<Subscribed>,
+    /// The track of the bot's session that it is about.
+    pub(crate) mid: Option<String>,
+    /// The layer that Janus sends on it from now on.
+    pub(crate) substream: Option<u32>,
     /// `ok` once the session description that was answered is in use.
     pub(crate) started: Option<String>,
 }

@@ -3,6 +3,7 @@
 mod address;
 mod chat;
 mod dial;
+mod layers;
 mod message;
 mod opening;
 #[cfg(any(test, fuzzing))]
@@ -10,6 +11,7 @@ pub(crate) mod outside;
 mod refusal;
 mod roster;
 mod session;
+mod subscription;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -205,7 +207,7 @@ impl Call {
                 Ok(())
             }
             Event::TrackAdded { track, kind: Kind::Video } => {
-                self.session.openings.begin(&track.to_string(), clock::now());
+                self.session.streams.openings.begin(&track.to_string(), clock::now());
                 Ok(())
             }
             Event::Frame(frame) => {
@@ -218,8 +220,8 @@ impl Call {
 
     fn frame(&mut self, mut frame: Frame) -> Option<MeetingEvent> {
         let mid = frame.track.to_string();
-        if frame.kind == Kind::Video {
-            self.session.openings.picture(&mid, clock::now());
+        if frame.kind == Kind::Video && !self.session.streams.picture(&mid, clock::now()) {
+            return None;
         }
         let (participant, source) = self.session.owner(&mid)?;
         if frame.level_dbov.is_none() && frame.voice.is_none() {

@@ -1,7 +1,7 @@
 //! The conversation with Janus: what it says, and what follows from that. Pure; `mod.rs` does what this file decides.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     time::{Duration, Instant},
 };
 
@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::{
     address::Address,
     message::{Id, Message, RoomEvent},
-    opening::Openings,
     refusal,
-    roster::{Roster, StreamId},
+    roster::Roster,
+    subscription::Subscription,
 };
 use crate::meeting::{Lost, MeetingEvent, Source};
 
@@ -25,14 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(40);
 const MEDIA_PATIENCE: Duration = Duration::from_secs(15);
 /// How long the room has to say why the media path went down: a room that is closed or a bot that is kicked loses its media first.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How long to wait before streams that were refused are asked for again: their owner may just have left.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// How often at most, for the same streams.
-const MOST_TRIES: u32 = 5;
-
-/// The layer of a stream that is sent in several: the best, for the whole meeting. Janus goes down by itself where it stops coming.
-const BEST_LAYER: u32 = 2;
-
 /// What each of the bot's handles is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handle {
@@ -70,20 +62,9 @@ pub(crate) struct Session {
     handles: [Option<u64>; 3],
     own_id: Option<Id>,
     roster: Roster,
-    /// Of what each stream is: it stays what it was when it was first seen.
-    sources: HashMap<StreamId, Source>,
-    /// Streams that were asked for, or that the bot gets.
-    asked: HashSet<StreamId>,
-    /// Whose stream comes on which track of the bot's session.
-    tracks: HashMap<String, StreamId>,
-    /// Videos that begin.
-    pub(crate) openings: Openings,
+    /// What the bot gets of what they send.
+    pub(crate) streams: Subscription,
     talking: HashMap<Id, bool>,
-    /// The bot is in the subscriber's room already: later streams are added.
-    subscribed: bool,
-    /// An answer is awaited; these were asked for.
-    asking: Option<Vec<StreamId>>,
-    refused: Option<Refused>,
     admitted: bool,
     path: Path,
     next_keepalive: Instant,
@@ -102,13 +83,6 @@ enum Path {
     Down(Instant, Lost),
 }
 
-/// Streams that Janus did not give.
-#[derive(Debug)]
-struct Refused {
-    tries: u32,
-    again: Instant,
-}
-
 impl Session {
     /// A session that begins, and its first word.
     pub(crate) fn begin(address: &Address, display: String, now: Instant) -> (Self, Value) {
@@ -121,14 +95,8 @@ impl Session {
             handles: [None; 3],
             own_id: None,
             roster: Roster::default(),
-            sources: HashMap::new(),
-            asked: HashSet::new(),
-            tracks: HashMap::new(),
-            openings: Openings::default(),
+            streams: Subscription::default(),
             talking: HashMap::new(),
-            subscribed: false,
-            asking: None,
-            refused: None,
             admitted: false,
             path: Path::None,
             next_keepalive: now + KEEPALIVE,
@@ -294,10 +262,10 @@ impl Session {
         }
         if let Some(id) = event.unpublished {
             self.roster.fall_silent(&id);
-            self.forget_streams(&id);
+            self.streams.forget(&id);
         }
         for id in event.leaving.into_iter().chain(event.kicked) {
-            self.forget_streams(&id);
+            self.streams.forget(&id);
             self.talking.remove(&id);
             if self.roster.lose(&id) {
                 news.push(MeetingEvent::Left(id.to_string()));
@@ -307,47 +275,16 @@ impl Session {
         if self.admitted { news.into_iter().map(Act::Tell).collect() } else { Vec::new() }
     }
 
-    fn forget_streams(&mut self, id: &Id) {
-        self.asked.retain(|stream| stream.feed != *id);
-        self.sources.retain(|stream, _| stream.feed != *id);
-    }
-
     /// Asks for streams that are there and were not asked for yet.
     fn ask(&mut self, now: Instant) -> Option<Act> {
-        let ready = self.own_id.is_some() && self.handles[Handle::Media as usize].is_some();
-        let held = self.refused.as_ref().is_some_and(|refused| now < refused.again);
-        if !ready || held || self.asking.is_some() {
+        if self.own_id.is_none() || self.handles[Handle::Media as usize].is_none() {
             return None;
         }
-        let wanted: Vec<_> =
-            self.roster.streams().filter(|(stream, _)| !self.asked.contains(stream)).collect();
-        if wanted.is_empty() {
-            return None;
+        let mut join = json!({"request": "join", "ptype": "subscriber", "room": self.room});
+        if let Some(pin) = &self.pin {
+            join["pin"] = pin.as_str().into();
         }
-        let mut streams = Vec::with_capacity(wanted.len());
-        for (stream, layered) in &wanted {
-            let mut asked = json!({"feed": stream.feed, "mid": stream.mid});
-            if *layered {
-                asked["substream"] = BEST_LAYER.into();
-                asked["temporal"] = BEST_LAYER.into();
-            }
-            streams.push(asked);
-            if let Some(source) = self.roster.source(stream) {
-                self.sources.entry(stream.clone()).or_insert(source);
-            }
-        }
-        let body = if self.subscribed {
-            json!({"request": "subscribe", "streams": streams})
-        } else {
-            let mut join = json!({"request": "join", "ptype": "subscriber", "room": self.room, "streams": streams});
-            if let Some(pin) = &self.pin {
-                join["pin"] = pin.as_str().into();
-            }
-            join
-        };
-        let wanted: Vec<StreamId> = wanted.into_iter().map(|(stream, _)| stream).collect();
-        self.asked.extend(wanted.iter().cloned());
-        self.asking = Some(wanted);
+        let body = self.streams.ask(&self.roster, join, now)?;
         if self.path == Path::None {
             self.path = Path::Due(now + MEDIA_PATIENCE);
         }
@@ -356,42 +293,19 @@ impl Session {
 
     /// An answer or event of the subscription.
     fn subscription(&mut self, message: Message, now: Instant) -> Vec<Act> {
-        let mut acts = Vec::new();
         let event = message.plugindata.map(|room| room.data).unwrap_or_default();
         if let Some(code) = event.error_code {
-            if message.transaction.as_deref() != Some("subscribe") {
-                tracing::debug!(code, why = event.error, "a request about streams is refused");
-                return acts;
+            tracing::debug!(code, why = event.error, "a request about streams is refused");
+            if message.transaction.as_deref() == Some("subscribe") {
+                self.streams.refuse(now);
             }
-            let tries = self.refused.as_ref().map_or(0, |refused| refused.tries) + 1;
-            tracing::debug!(code, why = event.error, tries, "streams are refused");
-            if let Some(asked) = self.asking.take()
-                && tries < MOST_TRIES
-            {
-                self.asked.retain(|stream| !asked.contains(stream));
-            }
-            self.refused = Some(Refused { tries, again: now + ASK_AGAIN });
-            return acts;
+            return Vec::new();
         }
-        for stream in event.streams {
-            if let (Some(mid), Some(feed), Some(feed_mid)) =
-                (stream.mid, stream.feed_id, stream.feed_mid)
-            {
-                self.tracks.insert(mid, StreamId { feed, mid: feed_mid });
-            }
-        }
-        if let Some(jsep) = message.jsep.filter(|jsep| jsep.kind == "offer") {
-            self.subscribed = true;
-            acts.push(Act::Answer { handle: Handle::Media, sdp: jsep.sdp });
-        }
-        if event.started.is_some()
-            || event.videoroom.as_deref() == Some("updated") && acts.is_empty()
-        {
-            self.asking = None;
-            self.refused = None;
-            acts.extend(self.ask(now));
-        }
-        acts
+        let offer = message.jsep.filter(|jsep| jsep.kind == "offer");
+        let settled = self.streams.hear(event, offer.is_some(), &self.roster, now);
+        let answer = offer.map(|jsep| Act::Answer { handle: Handle::Media, sdp: jsep.sdp });
+        let more = if settled { self.ask(now) } else { None };
+        answer.into_iter().chain(more).collect()
     }
 
     /// Asks for a keyframe of a track.
@@ -414,7 +328,7 @@ impl Session {
     /// The media path is up.
     pub(crate) fn media_is_up(&mut self, now: Instant) -> Option<Act> {
         self.path = Path::Up;
-        self.openings.restart(now);
+        self.streams.openings.restart(now);
         self.admit()
     }
 
@@ -427,8 +341,8 @@ impl Session {
 
     /// In the call is whose name stands in the roster, and who gets what is sent, if anything is.
     fn admit(&mut self) -> Option<Act> {
-        let silent = self.asked.is_empty() && self.asking.is_none();
-        if self.admitted || self.own_id.is_none() || !(self.path == Path::Up || silent) {
+        let nothing_comes = self.streams.is_empty();
+        if self.admitted || self.own_id.is_none() || !(self.path == Path::Up || nothing_comes) {
             return None;
         }
         self.admitted = true;
@@ -438,13 +352,12 @@ impl Session {
 
     /// Whose frames come on a track, and of what.
     pub(crate) fn owner(&self, mid: &str) -> Option<(String, Source)> {
-        let stream = self.tracks.get(mid)?;
-        Some((stream.feed.to_string(), *self.sources.get(stream)?))
+        Some((self.streams.feed(mid)?.to_string(), self.streams.source(mid)?))
     }
 
     /// Whether the owner of a track talks, where the room tells.
     pub(crate) fn talks(&self, mid: &str) -> Option<bool> {
-        self.talking.get(&self.tracks.get(mid)?.feed).copied()
+        self.talking.get(self.streams.feed(mid)?).copied()
     }
 
     /// What is due by now.
@@ -464,7 +377,7 @@ impl Session {
         }
         let mut acts: Vec<Act> = self.ask(now).into_iter().collect();
         if self.path == Path::Up {
-            let due = self.openings.due(now);
+            let due = self.streams.openings.due(now);
             acts.extend(due.iter().map(|mid| Act::Send(self.keyframe(mid))));
         }
         if self.next_keepalive <= now {
@@ -478,13 +391,12 @@ impl Session {
 
     /// When something is due.
     pub(crate) fn wake(&self) -> Instant {
-        let again = self.refused.as_ref().map(|refused| refused.again);
-        let again = again.filter(|again| *again > self.heard);
+        let again = self.streams.again().filter(|again| *again > self.heard);
         let path = match &self.path {
             Path::Due(due) | Path::Down(due, _) => Some(*due),
             Path::None | Path::Up => None,
         };
-        let opening = self.openings.wake().filter(|_| self.path == Path::Up);
+        let opening = self.streams.openings.wake().filter(|_| self.path == Path::Up);
         let times = [Some(self.next_keepalive), Some(self.heard + PATIENCE), path, again, opening];
         times.into_iter().flatten().min().unwrap_or(self.next_keepalive)
     }
@@ -503,6 +415,7 @@ mod tests {
     use meetbot_types::{FailureCode, MeetingLink};
 
     use super::*;
+    use crate::platforms::janus::subscription::{ASK_AGAIN, MOST_TRIES};
 
     /// A session whose handles are 1, 2 and 3, at the moment when it asks to join.
     fn session(now: Instant) -> Session {
@@ -573,6 +486,32 @@ mod tests {
             matches!(acts.as_slice(), [Act::Tell(MeetingEvent::Left(id))] if id == "5"),
             "{acts:?}"
         );
+    }
+
+    #[test]
+    fn of_a_video_in_several_layers_the_best_is_asked_for_and_awaited() {
+        let now = start();
+        let mut session = session(now);
+        let camera = json!([{"id": 5, "display": "Ann", "streams": [
+            {"type": "video", "mid": "0", "codec": "vp8", "simulcast": true},
+        ]}]);
+        let acts = hear(&mut session, joined(&camera), now);
+        let [Act::Send(subscribe)] = acts.as_slice() else { panic!("{acts:?}") };
+        let best = json!([{"feed": 5, "mid": "0", "substream": 2, "temporal": 2}]);
+        assert_eq!(subscribe["body"]["streams"], best);
+        let streams = json!([{"mid": "a", "feed_id": 5, "feed_mid": "0"}]);
+        let attached = json!({"videoroom": "attached", "streams": streams});
+        hear(&mut session, event(2, "subscribe", &attached), now);
+        let switched = |layer: u32| {
+            event(2, "", &json!({"videoroom": "event", "mid": "a", "substream": layer}))
+        };
+        hear(&mut session, switched(0), now);
+        assert!(!session.streams.picture("a", now));
+        hear(&mut session, switched(2), now);
+        assert!(session.streams.picture("a", now));
+        let updated = json!({"videoroom": "updated", "streams": streams});
+        hear(&mut session, event(2, "", &updated), now);
+        assert!(session.streams.picture("a", now), "it is the same video still");
     }
 
     #[test]
