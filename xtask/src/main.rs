@@ -1,8 +1,9 @@
-//! The project's own commands: `cargo xtask test|check|update|attack|bench`.
+//! The project's own commands: `cargo xtask test|check|update|attack|wheels|bench`.
 
 #![expect(clippy::print_stderr, reason = "the commands say what they do")]
 
 mod leaks;
+mod packaging;
 mod python;
 mod schemathesis;
 
@@ -21,6 +22,7 @@ usage: cargo xtask COMMAND
 
   test            everything that CI checks: format, lints, docs, house rules, all tests
   test python     the part of it that is Python's
+  wheels          the Python package as it is published, installed with pip, uv and poetry
   check           the quick part of it: format and lints
   update          rewrite the files that are made from code (docs/, spec/)
   attack [SEED]   the API against its own document, with thousands of generated requests
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         ["test"] => test(),
         ["test", "python"] => python::test(),
+        ["wheels"] => packaging::wheels(),
         ["check"] => check(),
         ["update"] => update(),
         ["bench", "python", rest @ ..] => python::bench(rest),

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use xtask::spec_file;
 
-use crate::{apt, cargo, installed, step};
+use crate::{apt, cargo, installed, packaging, step};
 
 /// The oldest that the wheel is for.
 const OLDEST: u32 = 10;
@@ -23,7 +23,7 @@ const BENCH: &str = "sdks/python/bench/requirements.txt";
 /// Quick to build, with the TLS provider that the workspace has built already.
 const FOR_TESTS: &[&str] = &["--profile", "dev", "--features", "aws-lc-rs"];
 /// As it is published.
-const FOR_USE: &[&str] = &["--profile", "wheel"];
+pub(crate) const FOR_USE: &[&str] = &["--profile", "wheel"];
 const MATURIN: &str = "maturin==1.16.0";
 
 /// Builds the server and the wheel, and tests it.
@@ -46,7 +46,8 @@ pub(crate) fn test_with_server() -> anyhow::Result<()> {
     let (newest, interpreter) = interpreters.last_key_value().context("no interpreter")?;
     let python = Venv::new(&format!("3.{newest}"), interpreter)?;
     documents(&python)?;
-    types(&python)
+    types(&python)?;
+    packaging::added(interpreter, &wheel)
 }
 
 /// The documents' snippets and the receivers: they hold for every version, or for none.
@@ -92,7 +93,10 @@ fn types(python: &Venv) -> anyhow::Result<()> {
 }
 
 /// One wheel for all, built from the source distribution, so that this is known to be whole.
-fn wheel(interpreters: &BTreeMap<u32, PathBuf>, flags: &[&str]) -> anyhow::Result<PathBuf> {
+pub(crate) fn wheel(
+    interpreters: &BTreeMap<u32, PathBuf>,
+    flags: &[&str],
+) -> anyhow::Result<PathBuf> {
     let (_, interpreter) = interpreters.first_key_value().context("no interpreter")?;
     let tools = Venv::new("tools", interpreter)?;
     step("maturin", tools.run(&["-m", "pip", "install", "--quiet", MATURIN]))?;
@@ -110,6 +114,7 @@ fn wheel(interpreters: &BTreeMap<u32, PathBuf>, flags: &[&str]) -> anyhow::Resul
     build.args(flags).arg("--interpreter").arg(interpreter).arg("--out").arg(&wheels);
     build.current_dir(&unpacked);
     build.env("CARGO_TARGET_DIR", target());
+    build.env("PATH", tools.first_on_path()?);
     step("wheel", build)?;
     only_entry(&wheels)
 }
@@ -128,7 +133,7 @@ fn renew(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// A folder of this name with nothing in it.
-fn emptied(name: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn emptied(name: &str) -> anyhow::Result<PathBuf> {
     let emptied = folder().join(name);
     if emptied.exists() {
         fs::remove_dir_all(&emptied)?;
@@ -143,11 +148,11 @@ fn only_entry(folder: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// A virtual environment under `target/python`.
-struct Venv(PathBuf);
+pub(crate) struct Venv(PathBuf);
 
 impl Venv {
     /// The one of this name, made at its first use.
-    fn new(name: &str, interpreter: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(name: &str, interpreter: &Path) -> anyhow::Result<Self> {
         let venv = Self(folder().join(name));
         // pip is copied last.
         if venv.run(&["-m", "pip", "--version"]).output().is_ok_and(|pip| pip.status.success()) {
@@ -166,13 +171,20 @@ impl Venv {
         Ok(venv)
     }
 
-    fn program(&self) -> PathBuf {
+    /// `PATH` with this environment's programs before all others: maturin looks there for the Python that has zig.
+    fn first_on_path(&self) -> anyhow::Result<OsString> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let own = self.program().parent().map(Path::to_owned);
+        Ok(env::join_paths(own.into_iter().chain(env::split_paths(&path)))?)
+    }
+
+    pub(crate) fn program(&self) -> PathBuf {
         let folder = if cfg!(windows) { "Scripts" } else { "bin" };
         self.0.join(folder).join("python")
     }
 
     /// Its Python, in the SDK's folder.
-    fn run(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Command {
         let mut python = Command::new(self.program());
         python.args(arguments).current_dir(spec_file::path("sdks/python"));
         python.env("PIP_DISABLE_PIP_VERSION_CHECK", "1");
@@ -193,7 +205,7 @@ impl Venv {
     }
 
     /// Installs what a file of the repository lists, unless it has been.
-    fn install(&self, requirements: &str) -> anyhow::Result<()> {
+    pub(crate) fn install(&self, requirements: &str) -> anyhow::Result<()> {
         let list = spec_file::path(requirements);
         let stamp = self.0.join(requirements.replace('/', "-"));
         let wanted = fs::read(&list)?;
@@ -208,7 +220,7 @@ impl Venv {
 }
 
 /// Every `CPython` from 3.10 on, by its minor version; one is installed where there is none and that can be done.
-fn interpreters() -> anyhow::Result<BTreeMap<u32, PathBuf>> {
+pub(crate) fn interpreters() -> anyhow::Result<BTreeMap<u32, PathBuf>> {
     let mut found = search();
     if found.is_empty() && apt("python3") {
         found = search();
@@ -262,7 +274,7 @@ fn asked(program: &Path) -> Option<(u32, PathBuf)> {
 }
 
 /// Where builds go: this program lies in it.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let program = env::current_exe().unwrap_or_default();
     program.ancestors().nth(2).map_or_else(|| spec_file::path("target"), Path::to_owned)
 }

@@ -5,14 +5,10 @@ Prints one line of JSON. CPU time is the whole process's, user and system, all t
 
 from __future__ import annotations
 
-import asyncio
-import json
+# Little, and the rest where it is needed: what is imported here, no start would seem to pay for.
 import resource
 import sys
-import threading
 import time
-
-import clients
 
 
 def cpu() -> float:
@@ -27,12 +23,21 @@ def memory_mb() -> float:
         return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
 
 
-def report(calls: int, cpu_seconds: float, wall_seconds: float) -> None:
-    figures = {"cpu_us": cpu_seconds / calls * 1e6, "per_second": calls / wall_seconds}
+def report(**figures: float) -> None:
+    import json
+
     print(json.dumps(figures))
 
 
+def report_calls(calls: int, cpu_seconds: float, wall_seconds: float) -> None:
+    report(cpu_us=cpu_seconds / calls * 1e6, per_second=calls / wall_seconds)
+
+
 def measure_sync(client: str, callers: int, calls: int, job_id: str) -> None:
+    import threading
+
+    import clients
+
     get = clients.SYNC[client]()
     ready = threading.Barrier(callers + 1)
 
@@ -51,10 +56,14 @@ def measure_sync(client: str, callers: int, calls: int, job_id: str) -> None:
     ready.wait()
     for thread in threads:
         thread.join()
-    report(calls // callers * callers, cpu() - used, time.perf_counter() - began)
+    report_calls(calls // callers * callers, cpu() - used, time.perf_counter() - began)
 
 
 async def measure_async(client: str, callers: int, calls: int, job_id: str) -> None:
+    import asyncio
+
+    import clients
+
     get = clients.ASYNC[client]()
     await asyncio.gather(*(get(job_id) for _ in range(callers)))
 
@@ -64,7 +73,7 @@ async def measure_async(client: str, callers: int, calls: int, job_id: str) -> N
 
     used, began = cpu(), time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(callers)))
-    report(calls // callers * callers, cpu() - used, time.perf_counter() - began)
+    report_calls(calls // callers * callers, cpu() - used, time.perf_counter() - began)
 
 
 def measure_start(client: str, job_id: str) -> None:
@@ -72,18 +81,20 @@ def measure_start(client: str, job_id: str) -> None:
     before, bare_mb = cpu(), memory_mb()
     __import__(client)
     imported = cpu()
+    import clients
+
+    ready = cpu()
     get = clients.SYNC[client]()
     made = cpu()
     get(job_id)
     called = cpu()
-    figures = {
-        "import_ms": imported - before,
-        "client_ms": made - imported,
-        "call_ms": called - made,
-        "total_ms": called - before,
-    }
-    figures = {name: seconds * 1e3 for name, seconds in figures.items()}
-    print(json.dumps(figures | {"memory_mb": memory_mb() - bare_mb}))
+    report(
+        import_ms=(imported - before) * 1e3,
+        client_ms=(made - ready) * 1e3,
+        call_ms=(called - made) * 1e3,
+        total_ms=(called - before - (ready - imported)) * 1e3,
+        memory_mb=memory_mb() - bare_mb,
+    )
 
 
 if __name__ == "__main__":
@@ -91,6 +102,8 @@ if __name__ == "__main__":
         case ["sync", client, callers, calls, job_id]:
             measure_sync(client, int(callers), int(calls), job_id)
         case ["async", client, callers, calls, job_id]:
+            import asyncio
+
             asyncio.run(measure_async(client, int(callers), int(calls), job_id))
         case ["start", client, job_id]:
             measure_start(client, job_id)
