@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Callable, Iterable, Mapping
+from copy import copy
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -102,8 +103,7 @@ class MeetBot:
         #: What a call gives for its answer.
         self._read: Callable[[_core.Core, _calls.Call[Any], _core.Answer], Any] = _wire.read
         self._transport = transport
-        hooked = on_request is not None or on_response is not None
-        self._hooks = _observe.Hooks(on_request, on_response) if hooked else None
+        self._hooks = _observe.hooks(on_request, on_response)
 
     def with_options(
         self,
@@ -125,7 +125,7 @@ class MeetBot:
             "deadline": deadline,
             "max_retries": max_retries,
         }
-        changed = self._copy()
+        changed = copy(self)
         changed._options = _wire.merged(self._options, given)
         changed._core = self._core.with_options(changed._options)
         return changed
@@ -143,7 +143,7 @@ class MeetBot:
         """
         from ._raw import RawCalls, RawResponse
 
-        raw = self._copy()
+        raw = copy(self)
         raw._read = RawResponse
         return RawCalls(raw)
 
@@ -741,11 +741,6 @@ class MeetBot:
         if seconds is None or (own is not None and own <= seconds):
             return self
         return self.with_options(deadline=seconds)
-
-    def _copy(self) -> MeetBot:
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__)
-        return copy
 
     def _or_none(self, call: _calls.Call[T], timeout: float | None) -> T | None:
         try:

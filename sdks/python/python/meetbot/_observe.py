@@ -55,6 +55,14 @@ class Hooks:
     on_response: Callable[[CallEnded], None] | None
 
 
+def hooks(
+    on_request: Callable[[CallStarted], None] | None,
+    on_response: Callable[[CallEnded], None] | None,
+) -> Hooks | None:
+    """The hooks, if there are any."""
+    return Hooks(on_request, on_response) if on_request or on_response else None
+
+
 class Observed:
     """One call, as it is seen from outside."""
 
