@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::Value;
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
     sync::{mpsc, watch},
@@ -18,7 +19,7 @@ use tokio::{
 use tokio_tungstenite::{
     accept_hdr_async, connect_async,
     tungstenite::{
-        ClientRequestBuilder,
+        ClientRequestBuilder, Message,
         handshake::server::{Request, Response},
     },
 };
@@ -33,12 +34,12 @@ pub(crate) struct Proxy {
     address: SocketAddr,
     /// Counts up with every cut.
     cuts: watch::Sender<u32>,
-    /// Datagrams that went lost on their way to the bot.
+    /// Datagrams that went lost, on their way to the bot or from it.
     pub(crate) lost: Arc<AtomicU64>,
 }
 
 impl Proxy {
-    /// Loses `percent` of the datagrams that go to the bot.
+    /// Loses `percent` of the datagrams, both ways.
     pub(crate) async fn start(janus: &Janus, percent: u64) -> Self {
         let listener = TcpListener::bind((janus.near(), 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -86,7 +87,7 @@ async fn pass(bot: TcpStream, way: Way, mut cut: watch::Receiver<u32>) {
         tokio::select! {
             _ = cut.changed() => return,
             said = bot.next() => match said {
-                Some(Ok(word)) => janus.send(word).await.unwrap(),
+                Some(Ok(word)) => janus.send(hidden(word)).await.unwrap(),
                 _ => return,
             },
             said = janus.next() => match said {
@@ -101,6 +102,15 @@ async fn pass(bot: TcpStream, way: Way, mut cut: watch::Receiver<u32>) {
             },
         }
     }
+}
+
+/// What a bot says, without where it is: Janus would find a way to it past the relays.
+fn hidden(word: Message) -> Message {
+    let Ok(text) = word.to_text() else { return word };
+    let Ok(mut said) = serde_json::from_str::<Value>(text) else { return word };
+    let Some(Value::String(sdp)) = said.pointer_mut("/jsep/sdp") else { return word };
+    *sdp = sdp.split_inclusive('\n').filter(|line| !line.starts_with("a=candidate:")).collect();
+    Message::text(said.to_string())
 }
 
 /// The description with its candidates replaced by relays to them.
@@ -134,17 +144,14 @@ async fn relay_datagrams(relay: UdpSocket, there: SocketAddr, way: Way) {
     while let Ok((length, from)) = relay.recv_from(&mut datagram).await {
         if from != there {
             bot = Some(from);
+        }
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        if (dice >> 33) % 100 < way.percent {
+            way.lost.fetch_add(1, Ordering::Relaxed);
+        } else if from != there {
             let _ = relay.send_to(&datagram[..length], there).await;
         } else if let Some(bot) = bot {
-            dice = dice
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            if (dice >> 33) % 100 < way.percent {
-                way.lost.fetch_add(1, Ordering::Relaxed);
-            } else {
-                let arrives = Instant::now() + LATENCY;
-                let _ = under_way.send((arrives, bot, datagram[..length].to_vec()));
-            }
+            let _ = under_way.send((Instant::now() + LATENCY, bot, datagram[..length].to_vec()));
         }
     }
 }
