@@ -1,4 +1,4 @@
-//! `cargo xtask bench api`: how many creates per second are on disk, beside `/healthz` of the same server in the same run.
+//! `cargo xtask bench api`: how many creates per second are on disk, with the audit log and without it, beside `/healthz` of the same server in the same run.
 
 #![expect(
     clippy::unwrap_used,
@@ -25,51 +25,86 @@ const WINDOW: Duration = Duration::from_secs(4);
 const ROUNDS: usize = 3;
 
 fn main() {
-    let data = TempDir::new().unwrap();
-    let (_server, started) = program::Running::start(
-        program::meetbot()
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(data.path())
-            // What is measured is the server, not what it grants a key.
-            .env("MEETBOT_LIMITS_REQUESTS_PER_MINUTE", "0"),
-    );
-    let url = started["url"].as_str().unwrap();
-    let (key, _) = program::create_key(data.path(), &[]);
-    let address = url.trim_start_matches("http://").to_owned();
-    let body = r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers","joinAt":"JOIN_AT","metadata":{"order":4711}}"#
-        .replace("JOIN_AT", &(now() + Duration::from_hours(24)).to_string());
-    let create = format!(
-        "POST /api/v1/jobs HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let health = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let with = Server::start("90");
+    let without = Server::start("0");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     println!(
-        "connections  creates/s  p50 ms  p99 ms   healthz/s  p50 ms  p99 ms   creates : healthz"
+        "connections  creates/s  p50 ms  p99 ms   no audit log  p50 ms  p99 ms   with : without   healthz/s   creates : healthz"
     );
     for connections in [1, 16, 64] {
-        let mut rounds: Vec<(Load, Load)> = (0..ROUNDS)
+        let load = |server: &Server, request: &str, status| {
+            runtime.block_on(load(&server.address, request, status, connections))
+        };
+        let mut rounds: Vec<[Load; 3]> = (0..ROUNDS)
             .map(|_| {
-                let load = |request: &str, status| {
-                    runtime.block_on(load(&address, request, status, connections))
-                };
-                (load(&create, 201), load(&health, 200))
+                [
+                    load(&with, &with.create, 201),
+                    load(&without, &without.create, 201),
+                    load(&with, &with.health, 200),
+                ]
             })
             .collect();
-        rounds.sort_by(|a, b| a.0.per_second.total_cmp(&b.0.per_second));
-        let (create, health) = &rounds[ROUNDS / 2];
+        // The median of each, and of their ratio in one round.
+        let mut median = |of: &dyn Fn(&[Load; 3]) -> f64| {
+            rounds.sort_by(|a, b| of(a).total_cmp(&of(b)));
+            of(&rounds[ROUNDS / 2])
+        };
+        let [create, bare] = [0, 1].map(|kind| {
+            [
+                median(&|round| round[kind].per_second),
+                median(&|round| round[kind].p50),
+                median(&|round| round[kind].p99),
+            ]
+        });
+        let health = median(&|round| round[2].per_second);
         println!(
-            "{connections:>11}  {:>9.0}  {:>6.2}  {:>6.2}   {:>9.0}  {:>6.2}  {:>6.2}   1 : {:.1}",
-            create.per_second,
-            create.p50,
-            create.p99,
-            health.per_second,
-            health.p50,
-            health.p99,
-            health.per_second / create.per_second
+            "{connections:>11}  {:>9.0}  {:>6.2}  {:>6.2}   {:>12.0}  {:>6.2}  {:>6.2}   {:>14.2}   {health:>9.0}   1 : {:.1}",
+            create[0],
+            create[1],
+            create[2],
+            bare[0],
+            bare[1],
+            bare[2],
+            median(&|[with, without, _]| with.per_second / without.per_second),
+            median(&|[create, _, health]| health.per_second / create.per_second),
         );
     }
     runtime.shutdown_background();
+}
+
+/// A server, and what it is asked.
+struct Server {
+    address: String,
+    create: String,
+    health: String,
+    _data: TempDir,
+    _running: program::Running,
+}
+
+impl Server {
+    /// One that keeps its audit log for so many days.
+    fn start(keep_audit: &str) -> Self {
+        let data = TempDir::new().unwrap();
+        let (running, started) = program::Running::start(
+            program::meetbot()
+                .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+                .arg(data.path())
+                // What is measured is the server, not what it grants a key, and not its log.
+                .env("MEETBOT_LIMITS_REQUESTS_PER_MINUTE", "0")
+                .env("MEETBOT_LOG", "info")
+                .env("MEETBOT_AUDIT_KEEP_DAYS", keep_audit),
+        );
+        let (key, _) = program::create_key(data.path(), &[]);
+        let address = started["url"].as_str().unwrap().trim_start_matches("http://").to_owned();
+        let body = r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers","joinAt":"JOIN_AT","metadata":{"order":4711}}"#
+            .replace("JOIN_AT", &(now() + Duration::from_hours(24)).to_string());
+        let create = format!(
+            "POST /api/v1/jobs HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let health = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        Self { address, create, health, _data: data, _running: running }
+    }
 }
 
 /// What was measured; times in ms.

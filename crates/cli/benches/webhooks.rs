@@ -42,8 +42,8 @@ use tokio_util::sync::CancellationToken;
 /// How many bots report.
 const BOTS: usize = 50;
 const BOTS_U32: u32 = 50;
-/// How many events there are each second while throughput is measured.
-const LOAD: u32 = 1_500;
+/// How many events there are each second while throughput is measured: about what a server delivers, and far more.
+const LOADS: [u32; 2] = [1_500, 10_000];
 /// How many of their events there are each second while latency is measured.
 const PER_SECOND: u32 = 100;
 /// How long each part is measured.
@@ -97,7 +97,10 @@ fn main() {
                 println!("    ({tried} connections to them meanwhile)");
             }
         }
-        throughput(&mut bots, &mut receiver).await;
+        println!();
+        for load in LOADS {
+            throughput(&mut bots, &mut receiver, load).await;
+        }
     });
     servers.block_on(server.stop());
     exit(outside, servers);
@@ -298,20 +301,20 @@ async fn latency(what: &str, bots: &mut Vec<Bot>, receiver: &mut Receiver) {
 }
 
 /// More events than a server has to bear, each report with twenty of them.
-async fn throughput(bots: &mut Vec<Bot>, receiver: &mut Receiver) {
+async fn throughput(bots: &mut Vec<Bot>, receiver: &mut Receiver, load: u32) {
     receiver.settle().await;
     let stop = CancellationToken::new();
     let mut talking = JoinSet::new();
     for mut bot in bots.drain(..) {
         let stop = stop.clone();
         talking.spawn(async move {
-            let mut turns = tokio::time::interval(Duration::from_secs(1) * 20 * BOTS_U32 / LOAD);
+            let mut turns = tokio::time::interval(Duration::from_secs(1) * 20 * BOTS_U32 / load);
             let mut count = 0;
             while !stop.is_cancelled() {
                 turns.tick().await;
                 count += bot.chat(20).await.len();
             }
-            count
+            (bot, count)
         });
     }
     let began = steady();
@@ -326,11 +329,13 @@ async fn throughput(bots: &mut Vec<Bot>, receiver: &mut Receiver) {
     let window = began.elapsed().as_secs_f64();
     stop.cancel();
     let mut told = 0;
-    while let Some(count) = talking.join_next().await {
-        told += count.unwrap();
+    while let Some(talked) = talking.join_next().await {
+        let (bot, count) = talked.unwrap();
+        told += count;
+        bots.push(bot);
     }
     println!(
-        "\n{:.0} deliveries/s to one endpoint, while {:.0} events/s were reported",
+        "{:.0} deliveries/s to one endpoint, while {:.0} events/s were reported",
         arrived as f64 / window,
         told as f64 / window
     );

@@ -34,13 +34,20 @@ struct Gathered {
 }
 
 /// Takes what keys are used for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Audit {
+    /// How long lines are kept; zero where none is written.
+    keep: Duration,
     gathered: Mutex<Gathered>,
     some: Notify,
 }
 
 impl Audit {
+    /// A log whose lines are kept for so long; with zero there is none, and only when each key was used last is noted.
+    pub(crate) fn new(keep: Duration) -> Self {
+        Self { keep, gathered: Mutex::default(), some: Notify::new() }
+    }
+
     fn gathered(&self) -> MutexGuard<'_, Gathered> {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -52,6 +59,9 @@ impl Audit {
 
     /// A key was used for something that is told.
     pub(crate) fn note(&self, used: KeyUse) {
+        if self.keep.is_zero() {
+            return;
+        }
         let mut gathered = self.gathered();
         if gathered.uses.len() < AT_MOST {
             gathered.uses.push(used);
@@ -62,12 +72,11 @@ impl Audit {
         self.some.notify_one();
     }
 
-    /// Writes what is gathered until `stop`, and what is left then. Lines are kept for `keep`.
+    /// Writes what is gathered until `stop`, and what is left then.
     pub(crate) async fn run(
         self: Arc<Self>,
         store: Arc<dyn Store>,
         clock: Clock,
-        keep: Duration,
         stop: CancellationToken,
     ) {
         loop {
@@ -81,9 +90,9 @@ impl Audit {
                     }
                 }
             }
-            self.write(store.as_ref(), clock.now().wall - keep).await;
+            self.write(store.as_ref(), clock.now().wall - self.keep).await;
         }
-        self.write(store.as_ref(), clock.now().wall - keep).await;
+        self.write(store.as_ref(), clock.now().wall - self.keep).await;
     }
 
     async fn write(&self, store: &dyn Store, keep_from: Timestamp) {

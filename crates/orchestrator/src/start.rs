@@ -124,7 +124,7 @@ impl Orchestrator {
         let guard = Arc::new(Guard::new(reach(config.allow_networks)));
         let meetings = Arc::new(reach(config.meeting_networks));
         let [drain, stop_work, stop_api, stop_audit] = [(); 4].map(|()| CancellationToken::new());
-        let audit = Arc::new(Audit::default());
+        let audit = Arc::new(Audit::new(config.keep_audit));
         let connections = connections::for_api(config.limits.connections);
         let limits = Limits { connections, ..config.limits };
         let sender = Sender::new(
@@ -178,7 +178,7 @@ impl Orchestrator {
             let (store, folder) = (Arc::clone(&store), folder.recordings());
             work.push(tokio::spawn(retention::run(store, folder, keep, clock, stop_work.clone())));
         }
-        let auditing = audit.run(Arc::clone(&store), clock, config.keep_audit, stop_audit.clone());
+        let auditing = audit.run(Arc::clone(&store), clock, stop_audit.clone());
         let reaper = dispatch::reap(
             store,
             clock,

@@ -31,9 +31,14 @@ impl StoreTimes {
         self.clock.now()
     }
 
+    /// For how long a transaction that began at `begun` has been worked on.
+    pub(crate) fn since(&self, begun: Now) -> Duration {
+        self.clock.now().steady.saturating_sub(begun.steady)
+    }
+
     /// A transaction that began at `begun` has ended.
     pub(crate) fn end(&self, kind: &'static str, begun: Now, ok: bool) {
-        self.took(kind, ok, self.clock.now().steady.saturating_sub(begun.steady));
+        self.took(kind, ok, self.since(begun));
     }
 
     pub(super) fn took(&self, kind: &'static str, ok: bool, took: Duration) {

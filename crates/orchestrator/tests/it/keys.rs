@@ -198,3 +198,16 @@ async fn who_hangs_up_before_the_answer_leaves_a_line_too() {
     assert_eq!((line.status, line.job, line.method.as_str()), (499, Some(job), "POST"));
     server.stop().await;
 }
+
+#[tokio::test]
+async fn an_audit_log_that_is_kept_for_no_day_is_not_written() {
+    let data = TempDir::new().unwrap();
+    let variable = |name: &str| (name == "MEETBOT_AUDIT_KEEP_DAYS").then(|| "0".to_owned());
+    let server = Server::start_with(&data, variable).await;
+    server.client().dispatch_bot(new_job()).await.unwrap();
+    server.stop().await;
+    // A stop writes what is left.
+    let store = SqliteStore::open(data.path()).unwrap();
+    assert_eq!(store.key_uses(UseFilter::default(), 1).await.unwrap(), []);
+    assert!(store.keys().await.unwrap()[0].last_used_at.is_some());
+}

@@ -11,7 +11,7 @@ use meetbot_types::{
 
 use super::{
     SqliteStore, answers, audit, bots, consumers, deliveries, jobs, keys, outbox, quotas,
-    recordings, secrets, tally, timeline,
+    recordings, secrets, tally, timeline, writer::Asker,
 };
 use crate::{
     clock::Now,
@@ -249,11 +249,13 @@ impl Store for SqliteStore {
     }
 
     async fn due_deliveries(&self, room: Room, now: Now) -> Result<Taken> {
-        self.writer.write(move |connection| outbox::take(connection, room, now)).await
+        let take = move |connection: &_| outbox::take(connection, room, now);
+        self.writer.write_for(Asker::Sender, take).await
     }
 
     async fn tried(&self, tried: Tried, now: Now) -> Result<()> {
-        self.writer.write(move |connection| outbox::note(connection, &tried, now)).await
+        let note = move |connection: &_| outbox::note(connection, &tried, now);
+        self.writer.write_for(Asker::Sender, note).await
     }
 
     async fn deliveries(

@@ -1,5 +1,7 @@
 //! The one writer: a thread that puts what is asked at the same time into one transaction, so that many answers cost one sync to disk.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -8,17 +10,59 @@ use crate::{metrics::StoreTimes, store::StoreError};
 
 /// The most that go into one transaction.
 const BATCH: usize = 256;
-/// How many may wait before callers wait themselves.
+/// How long a transaction may be worked on before it is committed, so that whoever asks meanwhile does not wait for all that waited before.
+const BUDGET: Duration = Duration::from_millis(20);
+/// How much of it belongs to the senders of webhooks while others wait too.
+const SENDERS_SHARE: Duration = Duration::from_millis(10);
+/// How many of each kind may wait before callers wait themselves.
 const QUEUE: usize = 1024;
 
 /// Work on the database, or none of it where there is no transaction; gives back how to answer it, once it is known whether that was committed.
 type Work = Box<dyn FnOnce(Option<&Connection>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
+/// Who asks. Senders ask once for each delivery, and those who report ask with all that they have: in one line, a flood of events would let none of them be
+/// delivered.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asker {
+    /// A sender of webhooks.
+    Sender,
+    /// Anybody else.
+    Other,
+}
+
 /// The way to the writer. When the last one is dropped, the writer ends.
 #[derive(Clone)]
 pub(super) struct Writer {
-    queue: mpsc::Sender<Work>,
+    senders: mpsc::Sender<Work>,
+    others: mpsc::Sender<Work>,
+}
+
+/// What waits for the writer.
+struct Waiting {
+    senders: mpsc::Receiver<Work>,
+    others: mpsc::Receiver<Work>,
+}
+
+impl Waiting {
+    /// The next one, once there is one; `None` when there will be none.
+    async fn first(&mut self) -> Option<Work> {
+        tokio::select! {
+            biased;
+            Some(work) = self.senders.recv() => Some(work),
+            work = self.others.recv() => work,
+        }
+    }
+
+    /// The next one that is there already, for a transaction that has taken so long.
+    fn next(&mut self, spent: Duration) -> Option<Work> {
+        let (first, second) = if spent < SENDERS_SHARE {
+            (&mut self.senders, &mut self.others)
+        } else {
+            (&mut self.others, &mut self.senders)
+        };
+        first.try_recv().or_else(|_| second.try_recv()).ok()
+    }
 }
 
 impl Writer {
@@ -28,16 +72,28 @@ impl Writer {
         place: Place,
         times: StoreTimes,
     ) -> std::io::Result<Self> {
-        let (queue, work) = mpsc::channel(QUEUE);
+        let ((senders, from_senders), (others, from_others)) =
+            (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
+        let waiting = Waiting { senders: from_senders, others: from_others };
+        let waits = tokio::runtime::Builder::new_current_thread().build()?;
         std::thread::Builder::new()
             .name("meetbot-store".into())
-            .spawn(move || run(&connection, &place, &times, work))?;
-        Ok(Self { queue })
+            .spawn(move || run(&connection, &place, &times, waiting, &waits))?;
+        Ok(Self { senders, others })
     }
 
     /// Does `work` in a transaction and answers once that is on disk. An error undoes this work alone; one of the commit undoes all of the batch.
     pub(super) async fn write<T: Send + 'static>(
         &self,
+        work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.write_for(Asker::Other, work).await
+    }
+
+    /// [`Writer::write`], in the line of whoever asks.
+    pub(super) async fn write_for<T: Send + 'static>(
+        &self,
+        asker: Asker,
         work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, answer) = oneshot::channel();
@@ -49,7 +105,11 @@ impl Writer {
                 let _ = sender.send(committed.and_then(|()| done.unwrap_or_else(|| Err(gone()))));
             })
         });
-        self.queue.send(work).await.map_err(|_| gone())?;
+        let line = match asker {
+            Asker::Sender => &self.senders,
+            Asker::Other => &self.others,
+        };
+        line.send(work).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -72,17 +132,15 @@ fn run(
     connection: &Connection,
     place: &Place,
     times: &StoreTimes,
-    mut queue: mpsc::Receiver<Work>,
+    mut waiting: Waiting,
+    waits: &tokio::runtime::Runtime,
 ) {
-    while let Some(first) = queue.blocking_recv() {
-        let mut batch = vec![first];
-        while batch.len() < BATCH {
-            let Ok(work) = queue.try_recv() else { break };
-            batch.push(work);
-        }
-        let mut answers = Vec::with_capacity(batch.len());
+    while let Some(first) = waits.block_on(waiting.first()) {
+        let mut answers = Vec::new();
         let begun = times.begin();
-        let committed = commit(connection, place, batch, &mut answers).map_err(StoreError::from);
+        let spent = || times.since(begun);
+        let committed = commit(connection, place, first, &mut waiting, spent, &mut answers);
+        let committed = committed.map_err(StoreError::from);
         times.end("write", begun, committed.is_ok());
         if let Err(error) = &committed {
             tracing::error!(%error, batch = answers.len(), "a batch of writes was undone");
@@ -96,13 +154,18 @@ fn run(
 fn commit(
     connection: &Connection,
     place: &Place,
-    batch: Vec<Work>,
+    first: Work,
+    waiting: &mut Waiting,
+    spent: impl Fn() -> Duration,
     answers: &mut Vec<Answer>,
 ) -> Result<(), Problem> {
-    let mut batch = batch.into_iter();
-    let committed = transact(connection, place, &mut batch, answers);
-    // What was not begun by then is told the same.
-    answers.extend(batch.map(|work| work(None)));
+    let mut first = Some(first);
+    let mut batch = std::iter::from_fn(|| first.take().or_else(|| waiting.next(spent())));
+    let committed = transact(connection, place, &mut batch, &spent, answers);
+    if committed.is_err() && answers.is_empty() {
+        // Nothing could be begun: all who wait are told the same.
+        answers.extend(batch.take(BATCH).map(|work| work(None)));
+    }
     committed
 }
 
@@ -110,11 +173,13 @@ fn transact(
     connection: &Connection,
     place: &Place,
     batch: &mut impl Iterator<Item = Work>,
+    spent: impl Fn() -> Duration,
     answers: &mut Vec<Answer>,
 ) -> Result<(), Problem> {
     place.check().map_err(Problem::Told)?;
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    for work in batch {
+    while answers.len() < BATCH && (answers.is_empty() || spent() < BUDGET) {
+        let Some(work) = batch.next() else { break };
         answers.push(work(Some(connection)));
         // Some errors, a full disk among them, end the whole transaction.
         if connection.is_autocommit() {
@@ -129,4 +194,35 @@ fn transact(
     }
     committed?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[test]
+    fn neither_senders_nor_others_wait_for_all_of_the_others() {
+        let ((senders, from_senders), (others, from_others)) =
+            (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
+        let mut waiting = Waiting { senders: from_senders, others: from_others };
+        let order = Arc::new(Mutex::new(String::new()));
+        for (line, letter) in [(&senders, 's'), (&others, 'o')] {
+            for _ in 0..3 {
+                let order = Arc::clone(&order);
+                let work: Work = Box::new(move |_| {
+                    order.lock().unwrap().push(letter);
+                    Box::new(|_| ())
+                });
+                assert!(line.try_send(work).is_ok());
+            }
+        }
+        for spent in [0, 0, 15, 15, 0, 0] {
+            let work = waiting.next(Duration::from_millis(spent));
+            work.map(|work| work(None)(Ok(()))).expect("one waits");
+        }
+        assert!(waiting.next(Duration::ZERO).is_none());
+        assert_eq!(*order.lock().unwrap(), "ssooso");
+    }
 }
