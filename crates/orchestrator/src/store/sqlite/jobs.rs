@@ -200,7 +200,7 @@ pub(super) fn create(
                 read_as(serde_json::to_string(link), "a link")?,
                 body
             ])?;
-        quotas::moved(connection, tenant, Place::None, Place::Waits)?;
+        quotas::joined(connection, tenant, start.from)?;
     }
     if let Some(once) = once {
         answers::keep(connection, tenant, once, &KeptAnswer { status, body }, true, now.wall)?;

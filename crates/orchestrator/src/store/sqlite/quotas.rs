@@ -25,6 +25,20 @@ fn quota(connection: &Connection, consumer: &str) -> Outcome<Quota> {
     Ok(quota.unwrap_or_default())
 }
 
+/// A new job of this tenant waits, from this moment on. Behind one that is due before it, it changes nothing.
+pub(super) fn joined(connection: &Connection, tenant: Tenant, from: Timestamp) -> Outcome<()> {
+    let consumer = tenant.consumer.to_string();
+    let due: Option<i64> = connection
+        .prepare_cached("SELECT due_at FROM tenants WHERE consumer = ?1 AND live = ?2")?
+        .query_row(params![consumer, tenant.live], |row| row.get(0))
+        .optional()?
+        .flatten();
+    if due.is_some_and(|due| due <= from.as_millis()) {
+        return Ok(());
+    }
+    settle(connection, &consumer, tenant.live, 0)
+}
+
 /// A job of this tenant has another place than before, or none.
 pub(super) fn moved(
     connection: &Connection,
