@@ -98,9 +98,11 @@ fn a_tone_that_sounds_only_during_the_pause_is_in_no_file() {
     for track in &manifest.tracks {
         let gap =
             track.gaps.iter().find(|gap| gap.reason == "paused").expect("the gap has its reason");
-        // What waits in the socket when the pause begins or ends is left out too: the gap may be wider than the pause, never narrower.
+        // What waits in the socket when the pause begins or ends is left out too: the gap may be wider than the pause, and narrower only by a packet at
+        // each end. A file's time begins with its first packet, which comes late on a busy machine: by that much the gap stands later than the pause.
+        assert!(gap.end_ms - gap.start_ms + 40 >= length, "{gap:?} {pause:?}");
         let begins =
-            (pause.start_ms.saturating_sub(500)..=pause.start_ms + 20).contains(&gap.start_ms);
+            (pause.start_ms.saturating_sub(500)..=pause.start_ms + 150).contains(&gap.start_ms);
         let ends = (pause.end_ms - 20..=pause.end_ms + 500).contains(&gap.end_ms);
         assert!(begins && ends, "{gap:?} {pause:?}");
         assert_eq!(track.lost_packets, 0, "what came in the pause is not lost: {track:?}");
