@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use axum::{
     body::Body,
     extract::{Path, Request, State},
+    http::header,
     response::Response,
 };
 use meetbot_types::{ErrorBody, Job, JobId, Manifest};
@@ -94,7 +95,17 @@ fn manifest_path(job: &Job) -> Option<PathBuf> {
     uri.to_file_path().ok()
 }
 
-async fn serve(path: PathBuf, media_type: &str, request: Request) -> Result<Response, ApiError> {
+async fn serve(
+    path: PathBuf,
+    media_type: &str,
+    mut request: Request,
+) -> Result<Response, ApiError> {
+    // RFC 9110, 14.2: what is no range that is served here is passed over, and the whole file is the answer.
+    let range =
+        request.headers().get(header::RANGE).map(|range| range.to_str().unwrap_or_default());
+    if range.is_some_and(|range| !is_one_range(range)) {
+        request.headers_mut().remove(header::RANGE);
+    }
     let media_type = media_type.parse().map_err(|_| ApiError::internal())?;
     let served = ServeFile::new_with_mime(&path, &media_type).oneshot(request).await;
     let response = served.unwrap_or_else(|never| match never {});
@@ -107,4 +118,43 @@ async fn serve(path: PathBuf, media_type: &str, request: Request) -> Result<Resp
 fn unreadable(error: &dyn std::fmt::Display) -> ApiError {
     tracing::error!(%error, "a manifest cannot be read");
     ApiError::internal()
+}
+
+/// One range of bytes: from one to another, from one on, or so many of the last.
+fn is_one_range(range: &str) -> bool {
+    let number = |text: &str| text.parse::<u64>().ok().filter(|_| !text.starts_with('+'));
+    let ends = range.strip_prefix("bytes=").and_then(|range| range.split_once('-'));
+    ends.is_some_and(|(first, last)| match (first, last) {
+        ("", last) => number(last).is_some(),
+        (first, "") => number(first).is_some(),
+        (first, last) => number(first).zip(number(last)).is_some_and(|(first, last)| first <= last),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_one_range;
+
+    #[test]
+    fn only_one_range_of_bytes_is_a_range() {
+        for range in ["bytes=0-0", "bytes=5-", "bytes=-5", "bytes=0-18446744073709551615"] {
+            assert!(is_one_range(range), "{range}");
+        }
+        for range in [
+            "",
+            "Q",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=5-2",
+            "bytes=0-1,3-4",
+            "bytes=+1-2",
+            "bytes=1-+2",
+            "items=0-1",
+            "bytes= 0-1",
+            "bytes=0--1",
+        ] {
+            assert!(!is_one_range(range), "{range:?}");
+        }
+    }
 }
