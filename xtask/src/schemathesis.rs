@@ -21,7 +21,7 @@ pub(crate) const SEED: &str = "6";
 /// Fewer cases than this show too little.
 const LEAST_CASES: u32 = 5_000;
 /// How many cases each call gets in each phase.
-const EXAMPLES: &str = "240";
+const EXAMPLES: &str = "250";
 /// What the server's log says of a request that panicked.
 const BUG: &str = "a request met a bug";
 
