@@ -107,8 +107,8 @@ impl Writing {
 
     pub(super) fn close(self) -> io::Result<()> {
         match self.file {
-            Some(Media::Sound(file)) => file.close().map(|_| ()),
-            Some(Media::Pictures(file)) => file.close().map(|_| ()),
+            Some(Media::Sound(file)) => file.close(),
+            Some(Media::Pictures(file)) => file.close(),
             None => Ok(()),
         }
     }
@@ -256,7 +256,7 @@ impl Recording {
         writing.name = file;
         // A sender that took another codec: the file before is whole as it is.
         match writing.file.replace(media) {
-            Some(Media::Pictures(before)) => before.close().map(|_| true),
+            Some(Media::Pictures(before)) => before.close().map(|()| true),
             _ => Ok(true),
         }
     }

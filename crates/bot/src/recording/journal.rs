@@ -1,16 +1,14 @@
 //! `events.jsonl`: what happened, a line each, written as it happens. The manifest is made of it, for living and for dead attempts alike.
 
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    path::Path,
-};
+use std::{io, path::Path};
 
 use meetbot_types::{
     LeaveReason, Timestamp,
     bot::{MediaKind, Participant},
 };
 use serde::{Deserialize, Serialize};
+
+use super::output::Output;
 
 /// The file's name.
 pub(crate) const FILE: &str = "events.jsonl";
@@ -66,34 +64,29 @@ impl Default for Content {
 
 /// A file of lines that is being written.
 #[derive(Debug)]
-pub(crate) struct LineFile {
-    file: File,
-    buffer: Vec<u8>,
-}
+pub(crate) struct LineFile(Output);
 
 impl LineFile {
     /// Opens the file behind what is in it.
     pub(crate) fn append(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self { file, buffer: Vec::new() })
+        Output::append(path).map(Self)
     }
 
     /// Adds a line.
     pub(crate) fn push(&mut self, line: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut self.buffer, line)?;
-        self.buffer.push(b'\n');
+        serde_json::to_writer(&mut self.0.buffer, line)?;
+        self.0.buffer.push(b'\n');
         Ok(())
     }
 
     /// Hands the lines to the system.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        super::write_all(&mut self.file, &mut self.buffer)
+        self.0.flush().map(|_| ())
     }
 
     /// Ends the file; it is on disk after this.
-    pub(crate) fn close(mut self) -> io::Result<()> {
-        self.flush()?;
-        self.file.sync_all()
+    pub(crate) fn close(self) -> io::Result<()> {
+        self.0.close()
     }
 }
 

@@ -7,6 +7,7 @@ mod intake;
 pub(crate) mod journal;
 mod mix;
 mod opus;
+mod output;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod outside;
 mod people;
@@ -19,8 +20,7 @@ mod webm;
 
 use std::{
     collections::{HashMap, HashSet},
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
@@ -345,56 +345,10 @@ fn folder_of(order: &BotOrder, epoch: u32) -> PathBuf {
     order.folder.join(format!("e{epoch}"))
 }
 
-/// Writes what is in the buffer. What was taken before an error is in it no more: a disk that is full may take the rest later, and nothing twice.
-fn write_all(file: &mut impl Write, buffer: &mut Vec<u8>) -> io::Result<()> {
-    while !buffer.is_empty() {
-        match file.write(buffer) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(taken) => drop(buffer.drain(..taken)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
 /// Writes a file that is either whole or not there.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let torn = path.with_extension("part");
     fs::write(&torn, bytes)?;
     fs::File::open(&torn)?.sync_all()?;
     fs::rename(&torn, path)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use super::write_all;
-
-    /// Has room for so many bytes.
-    struct Disk(Vec<u8>, usize);
-
-    impl io::Write for Disk {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let taken = bytes.len().min(self.1 - self.0.len());
-            self.0.extend(&bytes[..taken]);
-            if taken == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn what_a_full_disk_has_taken_is_not_written_again_when_there_is_room() {
-        let (mut disk, mut buffer) = (Disk(Vec::new(), 3), b"hello".to_vec());
-        let full = write_all(&mut disk, &mut buffer).unwrap_err();
-        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
-        disk.1 = 100;
-        buffer.extend(b", world");
-        write_all(&mut disk, &mut buffer).unwrap();
-        assert_eq!(disk.0, b"hello, world");
-    }
 }

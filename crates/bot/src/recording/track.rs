@@ -1,13 +1,10 @@
 //! One speaker's file: packets as they were received, on a timeline without holes.
 
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    path::Path,
-};
+use std::{io, path::Path};
 
 use super::{
     opus::{self, SILENCE_TICKS, TICKS_PER_MS},
+    output::Output,
     webm::{self, Blocks, KEYFRAME},
 };
 
@@ -27,8 +24,7 @@ pub(crate) struct Packet<'a> {
 /// A file that is being written.
 #[derive(Debug)]
 pub(crate) struct TrackFile {
-    file: File,
-    buffer: Vec<u8>,
+    output: Output,
     blocks: Blocks,
     /// The recording's time at which the file begins.
     start_ms: u64,
@@ -50,11 +46,9 @@ pub(crate) struct Written {
 impl TrackFile {
     /// Begins a file with its first packet.
     pub(crate) fn create(path: &Path, first: &Packet<'_>) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        let buffer = webm::opus_header(opus::is_stereo(first.data));
+        let header = webm::opus_header(opus::is_stereo(first.data));
         Ok(Self {
-            file,
-            buffer,
+            output: Output::create(path, header)?,
             blocks: Blocks::default(),
             start_ms: first.at_ms,
             anchor: (first.rtp_time, 0),
@@ -81,13 +75,17 @@ impl TrackFile {
         if at >= self.next + SILENCE_TICKS {
             let from = self.ms(self.next);
             while self.next + SILENCE_TICKS <= at {
-                webm::push_filling(&mut self.blocks, &mut self.buffer, self.next / TICKS_PER_MS);
+                webm::push_filling(
+                    &mut self.blocks,
+                    &mut self.output.buffer,
+                    self.next / TICKS_PER_MS,
+                );
                 self.next += SILENCE_TICKS;
             }
             written.filled = Some((from, self.ms(at)));
         }
         let at = at.max(self.next);
-        self.blocks.push(&mut self.buffer, at / TICKS_PER_MS, KEYFRAME, packet.data);
+        self.blocks.push(&mut self.output.buffer, at / TICKS_PER_MS, KEYFRAME, packet.data);
         self.next = at + ticks;
         Some(written)
     }
@@ -116,16 +114,12 @@ impl TrackFile {
 
     /// Hands what was taken to the system; answers how many bytes.
     pub(crate) fn flush(&mut self) -> io::Result<u64> {
-        let bytes = self.buffer.len() as u64;
-        super::write_all(&mut self.file, &mut self.buffer)?;
-        Ok(bytes)
+        self.output.flush()
     }
 
     /// Ends the file; it is on disk after this.
-    pub(crate) fn close(mut self) -> io::Result<u64> {
-        let bytes = self.flush()?;
-        self.file.sync_all()?;
-        Ok(bytes)
+    pub(crate) fn close(self) -> io::Result<()> {
+        self.output.close()
     }
 }
 

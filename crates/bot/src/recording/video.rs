@@ -1,14 +1,11 @@
 //! A file of pictures: as they were received, from one that a decoder can start with, and without any that it could not show.
 
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    path::Path,
-};
+use std::{io, path::Path};
 
 use meetbot_rtc::Frame;
 
 use super::{
+    output::Output,
     picture::{self, Start},
     track::{MAX_DRIFT_MS, Written},
     webm::{self, Blocks, KEYFRAME},
@@ -22,8 +19,7 @@ const SILENT_MS: u64 = 5_000;
 /// A file that is being written.
 #[derive(Debug)]
 pub(crate) struct VideoFile {
-    file: File,
-    buffer: Vec<u8>,
+    output: Output,
     blocks: Blocks,
     codec: &'static str,
     start_ms: u64,
@@ -39,10 +35,8 @@ impl VideoFile {
     /// Begins a file, if a decoder could start with this frame.
     pub(crate) fn create(path: &Path, frame: &Frame, at_ms: u64) -> io::Result<Option<Self>> {
         let Some(start) = Self::start(frame) else { return Ok(None) };
-        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
         Ok(Some(Self {
-            file,
-            buffer: webm::video_header(frame.codec, &start),
+            output: Output::create(path, webm::video_header(frame.codec, &start))?,
             blocks: Blocks::default(),
             codec: frame.codec,
             start_ms: at_ms,
@@ -94,7 +88,12 @@ impl VideoFile {
             written.filled = Some((self.start_ms + last, self.start_ms + at));
         }
         let flags = if frame.keyframe { KEYFRAME } else { 0 };
-        self.blocks.push(&mut self.buffer, at, flags, &picture::stored(self.codec, &frame.data));
+        self.blocks.push(
+            &mut self.output.buffer,
+            at,
+            flags,
+            &picture::stored(self.codec, &frame.data),
+        );
         self.last_ms = Some(at);
         Some(written)
     }
@@ -124,15 +123,11 @@ impl VideoFile {
 
     /// Hands what was taken to the system; answers how many bytes.
     pub(crate) fn flush(&mut self) -> io::Result<u64> {
-        let bytes = self.buffer.len() as u64;
-        super::write_all(&mut self.file, &mut self.buffer)?;
-        Ok(bytes)
+        self.output.flush()
     }
 
     /// Ends the file; it is on disk after this.
-    pub(crate) fn close(mut self) -> io::Result<u64> {
-        let bytes = self.flush()?;
-        self.file.sync_all()?;
-        Ok(bytes)
+    pub(crate) fn close(self) -> io::Result<()> {
+        self.output.close()
     }
 }

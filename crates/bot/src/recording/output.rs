@@ -1,0 +1,87 @@
+//! A file that is being written: what it takes is held until it is handed to the system.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::Path,
+};
+
+/// A file, and what was not handed to the system yet.
+#[derive(Debug)]
+pub(crate) struct Output {
+    file: File,
+    pub(crate) buffer: Vec<u8>,
+}
+
+impl Output {
+    /// Begins a file that was not there, with its header.
+    pub(crate) fn create(path: &Path, header: Vec<u8>) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        Ok(Self { file, buffer: header })
+    }
+
+    /// Opens a file behind what is in it, if it is there.
+    pub(crate) fn append(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Self { file, buffer: Vec::new() })
+    }
+
+    /// Hands what was taken to the system; answers how many bytes.
+    pub(crate) fn flush(&mut self) -> io::Result<u64> {
+        let bytes = self.buffer.len() as u64;
+        write_all(&mut self.file, &mut self.buffer)?;
+        Ok(bytes)
+    }
+
+    /// Ends the file; it is on disk after this.
+    pub(crate) fn close(mut self) -> io::Result<()> {
+        self.flush()?;
+        self.file.sync_all()
+    }
+}
+
+/// Writes what is in the buffer. What was taken before an error is in it no more: a disk that is full may take the rest later, and nothing twice.
+fn write_all(file: &mut impl Write, buffer: &mut Vec<u8>) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match file.write(buffer) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(taken) => drop(buffer.drain(..taken)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::write_all;
+
+    /// Has room for so many bytes.
+    struct Disk(Vec<u8>, usize);
+
+    impl io::Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.1 - self.0.len());
+            self.0.extend(&bytes[..taken]);
+            if taken == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_full_disk_has_taken_is_not_written_again_when_there_is_room() {
+        let (mut disk, mut buffer) = (Disk(Vec::new(), 3), b"hello".to_vec());
+        let full = write_all(&mut disk, &mut buffer).unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+        disk.1 = 100;
+        buffer.extend(b", world");
+        write_all(&mut disk, &mut buffer).unwrap();
+        assert_eq!(disk.0, b"hello, world");
+    }
+}
