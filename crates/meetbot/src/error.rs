@@ -39,6 +39,27 @@ pub enum ErrorKind {
     File,
 }
 
+impl ErrorKind {
+    /// Its word, the same in every SDK: `validation`, `not_found`, …
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Validation => "validation",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::RateLimit => "rate_limit",
+            Self::Server => "server",
+            Self::UnexpectedStatus => "unexpected_status",
+            Self::Connection => "connection",
+            Self::Timeout => "timeout",
+            Self::Decode => "decode",
+            Self::Configuration => "configuration",
+            Self::File => "file",
+        }
+    }
+}
+
 /// Why a call failed.
 ///
 /// Its text is one line for people and never holds the API key. [`Error::kind`] is for programs.

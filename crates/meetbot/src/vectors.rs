@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use xtask::spec_file;
 
 use crate::{
-    Error, ErrorKind, ListBots, ListDeliveries, NewJob,
+    Error, ListBots, ListDeliveries, NewJob,
     client::following,
     endpoint, models,
     retry::{self, Outcome},
@@ -77,20 +77,9 @@ fn error(case: &Value) {
     let status = u16::try_from(case["status"].as_u64().unwrap()).unwrap();
     let request_id = header("X-Request-Id").map(ToOwned::to_owned);
     let error = Error::from_answer(status, request_id, retry_after, text(&case["body"]).to_owned());
-    let kind = match error.kind() {
-        ErrorKind::Validation => "validation",
-        ErrorKind::Unauthorized => "unauthorized",
-        ErrorKind::Forbidden => "forbidden",
-        ErrorKind::NotFound => "not_found",
-        ErrorKind::Conflict => "conflict",
-        ErrorKind::RateLimit => "rate_limit",
-        ErrorKind::Server => "server",
-        ErrorKind::UnexpectedStatus => "unexpected_status",
-        other => panic!("no answer is {other:?}"),
-    };
     let expect = &case["expect"];
     let found = json!({
-        "kind": kind,
+        "kind": error.kind().as_str(),
         "code": error.code(),
         "message": expect["message"].as_str().map(|_| error.message()),
         "issues": error.issues().len(),

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use meetbot::{Error, ErrorKind, Response};
+use meetbot::{Error, Response};
 use pyo3::{
     prelude::*,
     sync::PyOnceLock,
@@ -55,7 +55,7 @@ pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
         Ok(fields)
     };
     fields()
-        .and_then(|fields| make(py, kind(error.kind()), &text(error), error.body(), fields))
+        .and_then(|fields| make(py, error.kind().as_str(), &text(error), error.body(), fields))
         .unwrap_or_else(|broken| broken)
 }
 
@@ -74,24 +74,6 @@ fn make<'py>(
     static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let make = MAKE.import(py, "meetbot._errors", "from_core")?;
     Ok(PyErr::from_value(make.call1((kind, text, body, fields))?))
-}
-
-fn kind(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::Validation => "validation",
-        ErrorKind::Unauthorized => "unauthorized",
-        ErrorKind::Forbidden => "forbidden",
-        ErrorKind::NotFound => "not_found",
-        ErrorKind::Conflict => "conflict",
-        ErrorKind::RateLimit => "rate_limit",
-        ErrorKind::Server => "server",
-        ErrorKind::Connection => "connection",
-        ErrorKind::Timeout => "timeout",
-        ErrorKind::Decode => "decode",
-        ErrorKind::Configuration => "configuration",
-        ErrorKind::File => "file",
-        _ => "unexpected_status",
-    }
 }
 
 /// The error's line, and what lies at its bottom: "connection refused" is what people look for.
