@@ -15,7 +15,7 @@ use super::{
     caller::Caller,
     error::ApiError,
     jobs::{job_id, no_job},
-    request::{BODY_LIMIT, JsonBody, again, json, not_json, once, read_body},
+    request::{BODY_LIMIT, JsonBody, again, json, not_json, once, read_idle_body},
 };
 use crate::{
     jobs::control_result,
@@ -159,10 +159,9 @@ impl axum::extract::FromRequestParts<Server> for Call {
 }
 
 impl Call {
-    /// A verb whose body says nothing; SDKs send `{}` or none at all.
+    /// A verb whose body says nothing.
     async fn plain(self, action: ControlAction, body: Body) -> Result<Response, ApiError> {
-        let body = read_body(&self.server, body, BODY_LIMIT).await?;
-        let body = String::from_utf8_lossy(&body).into_owned();
+        let body = read_idle_body(&self.server, body).await?;
         self.give(action, None, &body).await
     }
 

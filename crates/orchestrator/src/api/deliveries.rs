@@ -15,7 +15,7 @@ use super::{
     caller::Caller,
     error::ApiError,
     query::{Query, listed},
-    request::{BODY_LIMIT, again, once, read_body},
+    request::{again, once, read_idle_body},
 };
 use crate::store::{DeliveryFilter, Redelivery};
 
@@ -88,9 +88,8 @@ async fn redeliver(
     body: Body,
 ) -> Result<Response, ApiError> {
     let parsed = id.parse().map_err(|_| none(&id))?;
-    // The body says nothing; SDKs send `{}` or none at all.
-    let body = read_body(&server, body, BODY_LIMIT).await?;
-    let once = once(&headers, "POST", uri.path(), &String::from_utf8_lossy(&body))?;
+    let body = read_idle_body(&server, body).await?;
+    let once = once(&headers, "POST", uri.path(), &body)?;
     match server.store.redeliver(tenant, parsed, once, server.clock.now()).await? {
         Redelivery::Sent(delivery) => {
             server.outbox.notify_one();
