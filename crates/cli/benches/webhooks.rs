@@ -384,19 +384,11 @@ struct Dead {
 
 /// They take the request and say nothing.
 async fn hanging() -> Dead {
-    let (listener, dead) = listening("hang").await;
-    let tried = Arc::clone(&dead.tried);
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            tried.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(async move {
-                let mut buffer = [0; 1_024];
-                while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
-            });
-        }
-    });
-    dead
+    treating("hang", async |mut stream| {
+        let mut buffer = [0; 1_024];
+        while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+    })
+    .await
 }
 
 /// Nobody listens there.
@@ -406,16 +398,28 @@ async fn refusing() -> Dead {
 
 /// They reset the connection once the request has come.
 async fn resetting() -> Dead {
-    let (listener, dead) = listening("reset").await;
+    treating("reset", async |mut stream| {
+        let _ = stream.read(&mut [0; 1]).await;
+        let _ = stream.set_zero_linger();
+    })
+    .await
+}
+
+/// They treat each connection so.
+async fn treating<Treated>(
+    path: &str,
+    treat: impl Fn(TcpStream) -> Treated + Send + 'static,
+) -> Dead
+where
+    Treated: Future<Output = ()> + Send + 'static,
+{
+    let (listener, dead) = listening(path).await;
     let tried = Arc::clone(&dead.tried);
     tokio::spawn(async move {
         loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
             tried.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(async move {
-                let _ = stream.read(&mut [0; 1]).await;
-                let _ = stream.set_zero_linger();
-            });
+            tokio::spawn(treat(stream));
         }
     });
     dead
