@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 const MEDIA_PATIENCE: Duration = Duration::from_secs(15);
 /// How long the room has to say why the media path went down: a room that is closed or a bot that is kicked loses its media first.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// What each of the bot's handles is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handle {
