@@ -2,17 +2,13 @@
 
 use std::{
     mem, process,
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{self, RecvTimeoutError},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
 use meetbot::{Builder, CallOptions, Error, MeetBot, Request};
 use pyo3::{
-    exceptions::PyRuntimeError,
     prelude::*,
     pybacked::{PyBackedBytes, PyBackedStr},
 };
@@ -26,9 +22,6 @@ use crate::{
     runtime,
     waiting::Wait,
 };
-
-/// How often a blocked call looks for signals, Ctrl-C above all.
-const TICK: Duration = Duration::from_millis(100);
 
 /// The settings of a client, and its connections in this process.
 #[pyclass(frozen)]
@@ -129,7 +122,7 @@ impl Core {
             let result = client.request(request).await.map(Outcome::Answer);
             queue.push(Done { future, result });
         });
-        Ok(Task(task.abort_handle()))
+        Ok(Task(task))
     }
 
     /// A call that Python sends by means of its own.
@@ -260,35 +253,10 @@ pub(crate) fn seconds(py: Python<'_>, seconds: Option<f64>) -> PyResult<Option<D
     read.map_err(|_| configuration(py, "a time limit is a number of seconds, not below 0"))
 }
 
-/// Runs it on the runtime's thread and waits here, without the GIL. A signal ends the wait within a tick, and it with it.
-pub(crate) fn wait<T: Send + 'static>(
-    py: Python<'_>,
-    call: impl Future<Output = T> + Send + 'static,
-) -> PyResult<T> {
-    let (sender, answer) = mpsc::sync_channel(1);
-    let task = runtime::get()?.spawn(async move {
-        // Nobody waits any more only when a signal ended the wait.
-        let _ = sender.send(call.await);
-    });
-    let waited = py.detach(move || {
-        loop {
-            match answer.recv_timeout(TICK) {
-                Ok(result) => return Ok(result),
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Some(signal) = Python::attach(|py| py.check_signals().err()) {
-                        return Err(signal);
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(PyRuntimeError::new_err("the call panicked"));
-                }
-            }
-        }
-    });
-    if waited.is_err() {
-        task.abort();
-    }
-    waited
+/// Waits for the end of a call, without the GIL. A signal ends it within a tick.
+pub(crate) fn wait<T: Send>(py: Python<'_>, call: impl Future<Output = T> + Send) -> PyResult<T> {
+    let driver = runtime::get()?;
+    py.detach(|| driver.block_on(call, || Python::attach(|py| py.check_signals().err())))
 }
 
 /// A call in flight.

@@ -1,4 +1,4 @@
-//! How answers reach an asyncio loop: a queue that the runtime's thread fills without ever taking the GIL, and that the loop's thread empties.
+//! How answers reach an asyncio loop: a queue that whoever drives the runtime fills without ever taking the GIL, and that the loop's thread empties.
 
 use std::sync::{Arc, Mutex, PoisonError};
 #[cfg(unix)]
@@ -44,7 +44,7 @@ enum Wake {
 }
 
 impl Queue {
-    /// Called on the runtime's thread.
+    /// Called by whoever drives the runtime.
     pub(crate) fn push(self: &Arc<Self>, done: Done) {
         let first = {
             let mut queue = self.done.lock().unwrap_or_else(PoisonError::into_inner);

@@ -36,7 +36,7 @@ impl Events {
             let next = stream.lock().await.next().await.transpose();
             queue.push(Done { future, result: next.map(Outcome::Event) });
         });
-        Ok(Task(task.abort_handle()))
+        Ok(Task(task))
     }
 }
 

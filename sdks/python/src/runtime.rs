@@ -1,52 +1,192 @@
-//! The one thread that sends and receives, for all clients of a process.
+//! The runtime of all clients of a process, and who drives it.
+//!
+//! A blocking call drives it on the thread that makes the call: no other thread has to be woken, which would cost about as much as all the
+//! rest of the call. What goes on beside such calls (those of asyncio loops, connections that a server closes while nobody calls) is driven
+//! by a thread of the runtime's own, which steps back while blocking calls alone are made.
 
 use std::{
+    mem,
+    pin::pin,
     process,
-    sync::{Mutex, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
 
 use pyo3::{PyErr, PyResult, exceptions::PyRuntimeError};
-use tokio::runtime::{Builder, Handle};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::Notify,
+    task::AbortHandle,
+    time,
+};
 
-/// Shorter than what calls are given by default.
+/// How often a blocking call looks for signals, Ctrl-C above all; and how long after the last one the runtime's thread drives again.
+const TICK: Duration = Duration::from_millis(100);
+/// Shorter than what calls are given by default. A timer that is due before all others makes the runtime wake itself to take note of it:
+/// beside one of this length that of a call never is, which saves every call two system calls.
 const BEAT: Duration = Duration::from_secs(10);
 
 /// The runtime of this process, with the process's id.
 ///
 /// Locked only by threads that hold the GIL, as whoever forks does: a child never inherits it locked.
-static RUNTIME: Mutex<Option<(u32, &'static Handle)>> = Mutex::new(None);
+static DRIVER: Mutex<Option<(u32, &'static Driver)>> = Mutex::new(None);
 
 /// The runtime of this process.
 ///
 /// A forked child gets one of its own. The parent's is leaked there: its thread does not exist in the child, and waiting for it would take for ever.
-pub(crate) fn get() -> PyResult<&'static Handle> {
-    let mut kept = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
+pub(crate) fn get() -> PyResult<&'static Driver> {
+    let mut kept = DRIVER.lock().unwrap_or_else(PoisonError::into_inner);
     match *kept {
-        Some((pid, runtime)) if pid == process::id() => Ok(runtime),
+        Some((pid, driver)) if pid == process::id() => Ok(driver),
         _ => {
-            let runtime: &'static Handle = Box::leak(Box::new(begin()?));
-            *kept = Some((process::id(), runtime));
-            Ok(runtime)
+            let failed =
+                |error: std::io::Error| -> PyErr { PyRuntimeError::new_err(error.to_string()) };
+            let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+            let driver: &'static Driver = Box::leak(Box::new(Driver::new(runtime)));
+            let thread = thread::Builder::new().name("meetbot".to_owned());
+            thread.spawn(|| driver.run()).map_err(failed)?;
+            *kept = Some((process::id(), driver));
+            Ok(driver)
         }
     }
 }
 
-/// A runtime on a thread of its own, for as long as the process lives.
-fn begin() -> PyResult<Handle> {
-    let failed = |error: std::io::Error| -> PyErr { PyRuntimeError::new_err(error.to_string()) };
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let handle = runtime.handle().clone();
-    let thread = thread::Builder::new().name("meetbot".to_owned());
-    thread.spawn(move || runtime.block_on(beat())).map_err(failed)?;
-    Ok(handle)
+/// A runtime for as long as the process lives.
+pub(crate) struct Driver {
+    runtime: Runtime,
+    work: Mutex<Work>,
+    /// Tells the runtime's thread that there is a task.
+    begun: Condvar,
+    /// Makes the runtime's thread stop driving, and look again whether it has to.
+    look: Notify,
 }
 
-/// Wakes now and then, for ever. A timer that is due before all others makes the runtime wake itself to take note of it; beside this one
-/// that of a call never is, which saves every call two system calls.
-async fn beat() {
-    loop {
-        tokio::time::sleep(BEAT).await;
+/// What there is to drive.
+#[derive(Default)]
+struct Work {
+    /// Tasks in flight, which wait for nobody's thread.
+    tasks: usize,
+    /// Blocking calls in flight, each on the thread that made it.
+    blocking: usize,
+    /// Whether a blocking call began since the runtime's thread last looked.
+    called: bool,
+    /// Whether the runtime's thread drives.
+    driven: bool,
+}
+
+impl Driver {
+    fn new(runtime: Runtime) -> Self {
+        let work = Work { called: true, ..Work::default() };
+        Self { runtime, work: Mutex::new(work), begun: Condvar::new(), look: Notify::new() }
+    }
+
+    /// Begins a task, which the runtime's thread sees to.
+    pub(crate) fn spawn(
+        &'static self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> AbortHandle {
+        let counted = Task::begin(self);
+        let task = async move {
+            let _until_its_end = counted;
+            task.await;
+        };
+        self.runtime.spawn(task).abort_handle()
+    }
+
+    /// Drives until the call has ended. Each tick it asks whether the call was interrupted, and then ends it with that error.
+    pub(crate) fn block_on<T, E>(
+        &'static self,
+        call: impl Future<Output = T>,
+        interrupted: impl Fn() -> Option<E>,
+    ) -> Result<T, E> {
+        let _until_its_end = Blocking::begin(self);
+        // A call that is given up may still need the runtime: it has to be gone before this is.
+        let _context = self.runtime.enter();
+        let call = async {
+            // First the runtime sees to what came while nobody drove: a connection that the server has closed is not to be taken.
+            for _ in 0..2 {
+                tokio::task::yield_now().await;
+            }
+            call.await
+        };
+        let mut call = pin!(call);
+        loop {
+            let tick = async { time::timeout(TICK, call.as_mut()).await };
+            if let Ok(result) = self.runtime.block_on(tick) {
+                return Ok(result);
+            }
+            // Others may drive meanwhile.
+            if let Some(error) = interrupted() {
+                // Its connection is not closed before somebody drives.
+                self.spawn(async {});
+                return Err(error);
+            }
+        }
+    }
+
+    /// What the runtime's thread does.
+    fn run(&self) {
+        let mut work = self.work();
+        loop {
+            let others_drive = work.blocking > 0 || mem::take(&mut work.called);
+            if work.tasks == 0 && others_drive {
+                let waited = self.begun.wait_timeout(work, TICK);
+                work = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            work.driven = true;
+            drop(work);
+            self.runtime.block_on(async {
+                while time::timeout(BEAT, self.look.notified()).await.is_err() {}
+            });
+            work = self.work();
+            work.driven = false;
+        }
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A task in flight.
+struct Task(&'static Driver);
+
+impl Task {
+    fn begin(driver: &'static Driver) -> Self {
+        let mut work = driver.work();
+        work.tasks += 1;
+        if !work.driven {
+            driver.begun.notify_one();
+        }
+        Self(driver)
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.work().tasks -= 1;
+    }
+}
+
+/// A blocking call in flight.
+struct Blocking(&'static Driver);
+
+impl Blocking {
+    fn begin(driver: &'static Driver) -> Self {
+        let mut work = driver.work();
+        work.blocking += 1;
+        work.called = true;
+        if work.driven && work.tasks == 0 {
+            driver.look.notify_one();
+        }
+        Self(driver)
+    }
+}
+
+impl Drop for Blocking {
+    fn drop(&mut self) {
+        self.0.work().blocking -= 1;
     }
 }

@@ -61,7 +61,7 @@ impl Wait {
             listening.lock().await.news(pause).await;
             queue.push(Done { future, result: Ok(Outcome::Nothing) });
         });
-        Ok(Task(task.abort_handle()))
+        Ok(Task(task))
     }
 }
 

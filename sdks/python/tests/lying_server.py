@@ -54,9 +54,13 @@ class Reply:
 
 
 def answer(body: Any = b"", status: int = 200, **headers: str) -> Reply:
-    """An answer; a body that is not bytes is sent as JSON. `Retry_After="1"` is the header `Retry-After`."""
+    """An answer; a body that is not bytes is sent as JSON. `Retry_After="1"` is the header `Retry-After`.
+
+    The connection is closed after it, which `Connection` says unless it is given.
+    """
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status} As Scripted", f"Content-Length: {len(raw)}", "Connection: close"]
+    lines = [f"HTTP/1.1 {status} As Scripted", f"Content-Length: {len(raw)}"]
+    headers = {"Connection": "close", **headers}
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return Reply("\r\n".join([*lines, "", ""]).encode() + raw)
 
@@ -94,6 +98,8 @@ class LyingServer:
         self.came = threading.Semaphore(0)
         #: Released each time a client hangs up on a request that is never answered.
         self.hung_up = threading.Semaphore(0)
+        #: Released each time the server has closed a connection.
+        self.closed = threading.Semaphore(0)
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -113,7 +119,11 @@ class LyingServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._run, args=(connection,), daemon=True).start()
+
+    def _run(self, connection: socket.socket) -> None:
+        self._serve(connection)
+        self.closed.release()
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as stream:
