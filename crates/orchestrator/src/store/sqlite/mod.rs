@@ -27,7 +27,7 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::backup::{Backup, BackupError, backup};
 use self::{place::Place, writer::Writer};
@@ -84,8 +84,15 @@ pub struct SqliteStore {
 }
 
 struct Readers {
-    free: Semaphore,
+    free: Arc<Semaphore>,
     connections: Mutex<Vec<Connection>>,
+}
+
+/// A reader and the turn to use it. Both come back together, when the read has ended, in whichever way: a read goes on when whoever asked for it is gone.
+struct Reader {
+    connection: Option<Connection>,
+    readers: Arc<Readers>,
+    _turn: OwnedSemaphorePermit,
 }
 
 impl SqliteStore {
@@ -96,8 +103,12 @@ impl SqliteStore {
             let connection = connect(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
             schema::bring_up(&connection)?;
             let readers = (0..READERS)
-                .map(|_| connect(&path, OpenFlags::empty()))
-                .collect::<Result<Vec<_>, _>>()?;
+                .map(|_| {
+                    let connection = connect(&path, OpenFlags::empty())?;
+                    connection.pragma_update(None, "query_only", true)?;
+                    Ok(connection)
+                })
+                .collect::<Outcome<Vec<_>>>()?;
             let told = |what| {
                 move |error| Problem::Told(StoreError::Unavailable(format!("{what}: {error}")))
             };
@@ -105,8 +116,8 @@ impl SqliteStore {
             let times = StoreTimes::new(Clock::start());
             let writer = Writer::start(connection, place, times.clone())
                 .map_err(told("no thread for its writer"))?;
-            let readers =
-                Readers { free: Semaphore::new(READERS), connections: Mutex::new(readers) };
+            let free = Arc::new(Semaphore::new(READERS));
+            let readers = Readers { free, connections: Mutex::new(readers) };
             Ok(Self { writer, readers: Arc::new(readers), times })
         };
         opened().map_err(|problem| match StoreError::from(problem) {
@@ -143,19 +154,20 @@ impl SqliteStore {
         work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let closed = || StoreError::Unavailable("its readers have ended".into());
-        let _turn = self.readers.free.acquire().await.map_err(|_| closed())?;
-        let (readers, times) = (Arc::clone(&self.readers), self.times.clone());
+        let turn = Arc::clone(&self.readers.free).acquire_owned().await.map_err(|_| closed())?;
+        let reader = Reader {
+            connection: self.readers.take(),
+            readers: Arc::clone(&self.readers),
+            _turn: turn,
+        };
+        let times = self.times.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            let connection = readers.take().ok_or_else(closed)?;
             let begun = times.begin();
-            // A transaction, so that several statements see one moment.
-            let outcome = connection
-                .execute_batch("BEGIN")
-                .map_err(Problem::from)
-                .and_then(|()| work(&connection));
-            let _ = connection.execute_batch("COMMIT");
+            // A transaction, so that several statements see one moment; it ends with the work, also where that panics.
+            let seen = |connection: &Connection| work(&*connection.unchecked_transaction()?);
+            let outcome =
+                reader.connection.as_ref().ok_or_else(|| Problem::Told(closed())).and_then(seen);
             times.end("read", begun, outcome.is_ok());
-            readers.give_back(connection);
             outcome.map_err(StoreError::from)
         });
         reading.await.map_err(|error| StoreError::Unavailable(error.to_string()))?
@@ -166,9 +178,12 @@ impl Readers {
     fn take(&self) -> Option<Connection> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
+}
 
-    fn give_back(&self, connection: Connection) {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut free = self.readers.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        free.extend(self.connection.take());
     }
 }
 
@@ -215,5 +230,53 @@ mod tests {
         fs::remove_dir_all(&data).unwrap();
         fs::rename(&elsewhere, &data).unwrap();
         store.sweep(now).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_read_that_nobody_waits_for_any_more_keeps_its_turn_until_it_ends() {
+        let data = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(data.path()).unwrap();
+        let (begins, begun) = tokio::sync::oneshot::channel();
+        let (open, gate) = std::sync::mpsc::channel::<()>();
+        let held = store.read(move |_| {
+            let _ = begins.send(());
+            let _ = gate.recv();
+            Ok(())
+        });
+        tokio::select! {
+            biased;
+            _ = held => panic!("its gate is shut"),
+            begun = begun => begun.unwrap(),
+        }
+        // Whoever asked has hung up; the read is still under way.
+        let count = |connection: &Connection| -> Outcome<u32> {
+            let slow = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) SELECT count(*) FROM n";
+            Ok(connection.query_row(slow, [], |row| row.get(0))?)
+        };
+        let answers = futures_util::future::join_all((0..64).map(|_| store.read(count))).await;
+        drop(open);
+        assert_eq!(answers.into_iter().collect::<Result<Vec<_>, _>>().unwrap(), [10_000; 64]);
+    }
+
+    #[tokio::test]
+    async fn a_read_that_panics_costs_no_reader() {
+        let data = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(data.path()).unwrap();
+        for _ in 0..READERS {
+            let told = store.read(|_| -> Outcome<()> { panic!("a bug in a read") }).await;
+            assert!(told.unwrap_err().to_string().contains("panic"));
+        }
+        for _ in 0..READERS {
+            assert!(!store.read(|it| Ok(it.is_autocommit())).await.unwrap(), "it sees one moment");
+        }
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write() {
+        let data = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(data.path()).unwrap();
+        let refused = store.read(|it| Ok(it.execute("DELETE FROM signs_of_life", [])?)).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("readonly"), "{refused}");
     }
 }
