@@ -6,6 +6,7 @@ use meetbot_types::bot::{
     BotOrder, BotReport, HEARTBEAT_SECONDS, IngestAnswer, IngestRequest, NumberedReport,
 };
 use reqwest::{Client, StatusCode};
+use serde_json::Value;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -14,6 +15,13 @@ use crate::{clock, recording::Counters};
 
 /// How many reports go into one request.
 const BATCH: usize = 50;
+/// How many bytes of them, as JSON, unless one alone has more: half of what the orchestrator reads at once.
+const BATCH_BYTES: usize = 512 * 1024;
+/// The largest that one report is, as JSON. Its words come from strangers, and one that the orchestrator cannot read would hold up all that come
+/// after it.
+const REPORT_BYTES: usize = 64 * 1024;
+/// How many characters stay of each text of a report that is larger.
+const CUT_CHARACTERS: usize = 4096;
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// The waits between tries, while the orchestrator is away.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -81,7 +89,8 @@ struct Sender {
     url: String,
     order: BotOrder,
     queue: mpsc::UnboundedReceiver<BotReport>,
-    unacknowledged: VecDeque<NumberedReport>,
+    /// Each with its size as JSON.
+    unacknowledged: VecDeque<(NumberedReport, usize)>,
     last_seq: u64,
     counters: Counters,
     superseded: CancellationToken,
@@ -114,7 +123,7 @@ impl Sender {
             }
             match self.send().await {
                 Answer::Acknowledged(seq) => {
-                    self.unacknowledged.retain(|report| report.seq > seq);
+                    self.unacknowledged.retain(|(report, _)| report.seq > seq);
                     wait = FIRST_WAIT;
                 }
                 Answer::Superseded => {
@@ -132,15 +141,16 @@ impl Sender {
 
     fn take(&mut self, report: BotReport) {
         self.last_seq += 1;
+        let (report, bytes) = cut(report);
         let numbered = NumberedReport { seq: self.last_seq, at: clock::wall(), report };
-        self.unacknowledged.push_back(numbered);
+        self.unacknowledged.push_back((numbered, bytes));
     }
 
     async fn send(&self) -> Answer {
         let request = IngestRequest {
             job_id: self.order.job_id,
             epoch: self.order.epoch,
-            reports: self.unacknowledged.iter().take(BATCH).cloned().collect(),
+            reports: batch(&self.unacknowledged),
         };
         let sent = self
             .client
@@ -163,5 +173,103 @@ impl Sender {
             StatusCode::CONFLICT | StatusCode::UNAUTHORIZED => Answer::Superseded,
             status => Answer::Away(format!("it answers {status}")),
         }
+    }
+}
+
+/// What goes into the next request: at least one, if there is one.
+fn batch(reports: &VecDeque<(NumberedReport, usize)>) -> Vec<NumberedReport> {
+    let mut room = BATCH_BYTES;
+    let fits = |(first, (_, bytes)): &(usize, &(NumberedReport, usize))| {
+        let fits = *first == 0 || *bytes <= room;
+        room = room.saturating_sub(*bytes);
+        fits
+    };
+    reports
+        .iter()
+        .take(BATCH)
+        .enumerate()
+        .take_while(fits)
+        .map(|(_, (report, _))| report.clone())
+        .collect()
+}
+
+/// The report with its size as JSON; with its texts cut where it is too large. The files have them whole.
+fn cut(report: BotReport) -> (BotReport, usize) {
+    let json = match serde_json::to_value(&report) {
+        Ok(json) => json,
+        Err(error) => unreachable!("a report is JSON: {error}"),
+    };
+    let bytes = json.to_string().len();
+    if bytes <= REPORT_BYTES {
+        return (report, bytes);
+    }
+    let cut = cut_texts(json);
+    let bytes = cut.to_string().len();
+    (serde_json::from_value(cut).unwrap_or(report), bytes)
+}
+
+fn cut_texts(json: Value) -> Value {
+    match json {
+        Value::String(text) => Value::String(text.chars().take(CUT_CHARACTERS).collect()),
+        Value::Array(values) => values.into_iter().map(cut_texts).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (name, cut_texts(value))).collect()
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meetbot_types::bot::ChatMessage;
+
+    use super::*;
+
+    fn chat(text: &str) -> BotReport {
+        BotReport::Chat {
+            message: ChatMessage {
+                id: "1".to_owned(),
+                sender_id: "p1".to_owned(),
+                sender: text.to_owned(),
+                text: text.to_owned(),
+                private: false,
+                at_ms: 0,
+            },
+        }
+    }
+
+    fn queued(reports: impl IntoIterator<Item = BotReport>) -> VecDeque<(NumberedReport, usize)> {
+        let numbered = |(seq, report)| {
+            let (report, bytes) = cut(report);
+            (NumberedReport { seq, at: clock::wall(), report }, bytes)
+        };
+        (1..).zip(reports).map(numbered).collect()
+    }
+
+    #[test]
+    fn whatever_strangers_write_the_orchestrator_can_read_every_request() {
+        // As long as a report may be, and each character as long as it can be in JSON; longer than any request; and short ones.
+        let texts = ["\u{1}".repeat(5_000), "\u{1}".repeat(2_000_000), "hello".to_owned()];
+        let mut reports = queued((0..300).map(|number| chat(&texts[number % texts.len()])));
+        let mut sent = Vec::new();
+        while !reports.is_empty() {
+            let batch = batch(&reports);
+            assert!(!batch.is_empty() && batch.len() <= BATCH);
+            assert!(
+                serde_json::to_vec(&batch).unwrap().len() < 1 << 20,
+                "what the orchestrator reads at once"
+            );
+            sent.extend(batch.iter().map(|report| report.seq));
+            reports.drain(..batch.len());
+        }
+        assert_eq!(sent, (1..=300).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_text_of_a_usual_length_is_reported_whole() {
+        let long = "ä".repeat(4_000);
+        assert_eq!(cut(chat(&long)).0, chat(&long));
+        let BotReport::Chat { message } = cut(chat(&"ä".repeat(40_000))).0 else { panic!() };
+        assert_eq!(message.text, "ä".repeat(CUT_CHARACTERS));
     }
 }
