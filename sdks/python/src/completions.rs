@@ -64,14 +64,18 @@ impl Queue {
                 // Never full, since it holds a byte or two.
                 let _ = (&mut &*writer).write(&[1]);
             }
-            Wake::Threadsafe(weak) => {
-                // An interpreter that is shutting down has no loop to tell.
-                Python::try_attach(|py| self.call_soon(py, weak));
+            Wake::Threadsafe(_) => {
+                // This runs Python. On a thread of its own, since a blocking call may drive on the main thread, where Python would also run
+                // the handlers of signals, and what these raise would be lost here.
+                let queue = Arc::clone(self);
+                tokio::task::spawn_blocking(move || Python::try_attach(|py| queue.call_soon(py)));
             }
         }
     }
 
-    fn call_soon(self: &Arc<Self>, py: Python<'_>, weak: &Py<PyAny>) {
+    fn call_soon(self: &Arc<Self>, py: Python<'_>) {
+        #[cfg_attr(not(unix), expect(irrefutable_let_patterns, reason = "there is no other there"))]
+        let Wake::Threadsafe(weak) = &self.wake else { return };
         let told = weak.call0(py).and_then(|target| {
             if target.is_none(py) {
                 return Ok(());

@@ -116,8 +116,11 @@ impl Driver {
             if let Ok(result) = self.runtime.block_on(tick) {
                 return Ok(result);
             }
-            // Others may drive meanwhile.
-            if let Some(error) = interrupted() {
+            // That takes as long as another thread keeps the GIL: an answer that comes meanwhile is not to look late.
+            let driven = Task::begin(self);
+            let interrupted = interrupted();
+            drop(driven);
+            if let Some(error) = interrupted {
                 // Its connection is not closed before somebody drives.
                 self.spawn(async {});
                 return Err(error);

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -19,7 +20,7 @@ from typing import Any
 
 import pytest
 from conftest import Server
-from lying_server import HANG, KEY, a_job, an_event, answer, refusal, stream
+from lying_server import HANG, KEY, Reply, a_job, an_event, answer, refusal, stream
 
 from meetbot import AsyncMeetBot, Job, MeetBot
 
@@ -295,6 +296,43 @@ def test_a_connection_that_the_server_has_closed_is_not_taken_for_the_next_call(
     for _ in range(50):
         assert mb.get_bot(ID) is not None
         assert server.closed.acquire(timeout=PATIENCE)
+
+
+def test_an_answer_that_comes_while_another_thread_keeps_the_gil_is_in_time(lying: Any) -> None:
+    more: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    server = lying(Reply(b"", more=more))
+    child = python(
+        """
+        import sys, threading, time
+        from meetbot import MeetBot
+
+        mb = MeetBot("mb_test_x", sys.argv[1], timeout=1.5, max_retries=0)
+        calling = threading.Thread(target=lambda: print(type(mb.get_bot("job_1")).__name__))
+        calling.start()
+        sys.stdin.readline()
+        sys.setswitchinterval(60)  # The GIL is not asked for before that.
+        print("keeping it", flush=True)
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            pass
+        sys.setswitchinterval(0.005)
+        calling.join()
+        """,
+        server.url,
+        stdin=subprocess.PIPE,
+    )
+    assert child.stdin and child.stdout
+    assert server.came.acquire(timeout=PATIENCE)
+    child.stdin.write("\n")
+    child.stdin.flush()
+    assert child.stdout.readline() == "keeping it\n"
+    # By then the call has looked for signals at least once, and waits for the GIL.
+    time.sleep(0.3)
+    raw = answer(a_job()).raw
+    assert raw is not None
+    more.put(raw)
+    out, err = child.communicate(timeout=PATIENCE)
+    assert (out, err) == ("Job\n", "")
 
 
 def test_blocking_calls_loops_and_streams_drive_one_another(lying: Any) -> None:
