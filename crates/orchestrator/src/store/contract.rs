@@ -30,7 +30,7 @@ pub(crate) fn at(seconds: u64) -> Now {
     Now { wall: Timestamp::from_millis(1_800_000_000_000) + steady, steady }
 }
 
-pub(super) fn key(consumer: &str, live: bool) -> NewKey {
+pub(crate) fn key(consumer: &str, live: bool) -> NewKey {
     NewKey {
         id: KeyId::generate(at(0).wall),
         consumer_name: consumer.to_owned(),
@@ -80,12 +80,12 @@ pub(crate) fn new_job(now: Now) -> Job {
     }
 }
 
-pub(super) fn link() -> MeetingLink {
+pub(crate) fn link() -> MeetingLink {
     MeetingLink::parse("https://sandbox.meetbot.dev/two-speakers", None).unwrap()
 }
 
 /// A job waits ten minutes for a worker.
-pub(super) fn start(job: &Job) -> Start {
+pub(crate) fn start(job: &Job) -> Start {
     let from = job.join_at.unwrap_or(job.created_at);
     Start { from, by: from + Duration::from_mins(10) }
 }

@@ -7,7 +7,7 @@ use meetbot_types::{DeliveryId, Timestamp};
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{guard::Guard, lanes::Lanes, post::Post, schedule};
+use super::{breaker::Lane, guard::Guard, lanes::Lanes, post::Post, schedule};
 use crate::{
     clock::Clock,
     metrics::Metrics,
@@ -56,12 +56,14 @@ impl Sender {
             }
             let now = clock.now();
             let mut room = lanes.room(now.steady);
-            room.unproven = room.unproven.min(UNPROVEN_AT_A_TIME);
+            let places = room.unproven;
+            room.unproven = places.min(UNPROVEN_AT_A_TIME);
             let taken = store.due_deliveries(room, now).await;
             let Taken { due, next } = taken.unwrap_or_else(|error| {
                 tracing::warn!(%error, "the outbox cannot be read");
                 Taken { due: Vec::new(), next: None }
             });
+            let unproven = due.iter().filter(|one| one.lane != Lane::Proven).count();
             for delivery in due {
                 let (id, job) = (delivery.event.delivery_id, delivery.event.data.job_id);
                 lanes.begin(id, delivery.lane, now.steady);
@@ -73,6 +75,10 @@ impl Sender {
                     }
                     id
                 });
+            }
+            // Where only the cap ended it, there may be more, of which the store has not said when.
+            if unproven == UNPROVEN_AT_A_TIME as usize && places > UNPROVEN_AT_A_TIME {
+                continue;
             }
             let full = lanes.is_full(now.steady);
             let sleep = until(next, now.wall).min(if full { POLL_FULL } else { POLL });
@@ -144,4 +150,53 @@ fn random() -> f64 {
     let mut bytes = [0; 4];
     getrandom::fill(&mut bytes).expect("the operating system gives randomness");
     f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use meetbot_types::{Reach, Webhooks};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::store::{
+        SqliteStore,
+        contract::{key, link, new_job, start},
+    };
+
+    /// They fill more than one transaction, and nothing that happens wakes the sender for the rest.
+    #[tokio::test]
+    async fn new_endpoints_that_hang_are_all_tried_before_the_next_poll() {
+        let endpoints = 2 * UNPROVEN_AT_A_TIME + 6;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let (sqlite, clock) = (SqliteStore::open(data.path()).unwrap(), Clock::start());
+        let metrics = Arc::new(Metrics::new(clock.now().wall, 0, sqlite.times()));
+        let store: Arc<dyn Store> = Arc::new(sqlite);
+        let (key, _) = store.create_key(key("acme", true), clock.now()).await.unwrap();
+        for number in 0..endpoints {
+            let (now, url) = (clock.now(), format!("http://{address}/{number}"));
+            let mut job = new_job(now);
+            job.webhooks = Webhooks { on_status_change: Some(url), on_finalize: None };
+            let start = start(&job);
+            store.create_job(key.tenant, job, link(), start, None, now).await.unwrap();
+            store.claim([1; 32], now).await.unwrap();
+        }
+        let reach = Reach { loopback: true, networks: Vec::new() };
+        let (guard, poke) = (Arc::new(Guard::new(reach)), Arc::default());
+        let sender = Sender::new(store, guard, 1_024, clock, poke, metrics).unwrap();
+        let mut hanging = Vec::new();
+        let all = async {
+            while hanging.len() < endpoints as usize {
+                hanging.push(listener.accept().await.unwrap());
+            }
+        };
+        let trying = async {
+            tokio::select! {
+                () = sender.run(CancellationToken::new()) => panic!("nobody stopped it"),
+                () = all => {}
+            }
+        };
+        tokio::time::timeout(POLL, trying).await.expect("it sleeps while there are places");
+    }
 }
