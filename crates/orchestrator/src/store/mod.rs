@@ -177,6 +177,8 @@ pub struct DueDelivery {
     pub event: WebhookEvent,
     /// How many tries have failed since it was sent first, or again.
     pub tries: u32,
+    /// When it was sent first, or last asked for again.
+    pub since: Timestamp,
     /// The endpoint.
     pub url: String,
     /// The consumer's webhook secrets.
@@ -260,9 +262,11 @@ pub struct Taken {
 pub struct Tried {
     /// The delivery.
     pub delivery: DeliveryId,
+    /// [`DueDelivery::since`], as the try saw it.
+    pub since: Timestamp,
     /// What happened.
     pub tried: DeliveryTry,
-    /// What becomes of the delivery.
+    /// What becomes of the delivery. One that was asked for again during the try, and did not arrive, is tried again at once instead.
     pub verdict: Verdict,
     /// How long the endpoint asks to be left alone.
     pub wish: Option<Duration>,

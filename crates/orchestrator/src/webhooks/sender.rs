@@ -138,7 +138,8 @@ impl Trying {
             }
             Verdict::Dead => tracing::warn!(delivery = %id, %job, error, "a webhook was given up"),
         }
-        let tried = Tried { delivery: id, tried, verdict, wish: outcome.wish() };
+        let since = delivery.since;
+        let tried = Tried { delivery: id, since, tried, verdict, wish: outcome.wish() };
         if let Err(error) = self.store.tried(tried, now).await {
             // It stays pending: the endpoint will see the same deliveryId once more.
             tracing::warn!(%error, delivery = %id, %job, "a delivery's try was not noted");

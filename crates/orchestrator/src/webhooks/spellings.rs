@@ -177,6 +177,7 @@ fn due(url: String) -> DueDelivery {
             },
         },
         tries: 0,
+        since: now,
         url,
         secrets: WebhookSecrets { current: Secret::new("whsec_AAAA"), previous: None },
         lane: Lane::New,

@@ -26,8 +26,8 @@ impl Fixture {
             error: (!delivered).then(|| status.to_string()),
             answer: Some("so be it".into()),
         };
-        let delivery = due.event.delivery_id;
-        self.store.tried(Tried { delivery, tried, verdict, wish: None }, now).await.unwrap();
+        let (delivery, since) = (due.event.delivery_id, due.since);
+        self.store.tried(Tried { delivery, since, tried, verdict, wish: None }, now).await.unwrap();
     }
 
     /// A job whose events go to this URL alone, with one event told so far.
@@ -219,8 +219,8 @@ async fn what_an_endpoint_asks_for_is_granted_to_all_its_deliveries() {
     };
     let verdict = Verdict::Again(at(62).wall);
     let wish = Some(Duration::from_mins(1));
-    let delivery = due[0].event.delivery_id;
-    fixture.store.tried(Tried { delivery, tried, verdict, wish }, at(2)).await.unwrap();
+    let (delivery, since) = (due[0].event.delivery_id, due[0].since);
+    fixture.store.tried(Tried { delivery, since, tried, verdict, wish }, at(2)).await.unwrap();
     fixture.note(&due[1], 200, Verdict::Delivered, at(2)).await;
     fixture.job_told_to(url, at(3)).await;
     assert!(fixture.due(at(61)).await.is_empty(), "also those that were never tried");
@@ -349,4 +349,40 @@ async fn a_redelivery_of_an_idempotency_key_happens_once() {
     let answer = store.redeliver(fixture.tenant, nothing, Some(key.clone()), at(9)).await.unwrap();
     assert!(matches!(answer, Redelivery::NotFound), "{answer:?}");
     assert!(store.earlier(fixture.tenant, key, at(9)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_redelivery_that_is_asked_for_during_a_try_follows_it_unless_that_arrives() {
+    let fixture = fixture().await;
+    let far = Verdict::Again(at(90_000).wall);
+    // Also during a first try, which has counted none yet.
+    for (name, tries) in [("first", 0), ("seventh", 6)] {
+        for verdict in [Verdict::Dead, far, Verdict::Delivered] {
+            let url = format!("http://127.0.0.1:1/{name}/{verdict:?}");
+            let job = fixture.job_told_to(&url, at(1)).await;
+            for number in 0..tries {
+                let due = fixture.due(at(1_000 * number + 1)).await.remove(0);
+                let next = Verdict::Again(at(1_000 * number + 1_001).wall);
+                fixture.note(&due, 500, next, at(1_000 * number + 1)).await;
+            }
+            let due = fixture.due(at(7_000)).await.remove(0);
+            assert_eq!((&due.url, u64::from(due.tries)), (&url, tries));
+            fixture.again(due.event.delivery_id, at(7_001)).await;
+            assert!(fixture.due(at(7_001)).await.is_empty(), "it is on its way");
+            let status = if verdict == Verdict::Delivered { 200 } else { 500 };
+            fixture.note(&due, status, verdict, at(7_002)).await;
+            let shown = fixture.ledger(&job).await.remove(0);
+            if verdict == Verdict::Delivered {
+                assert_eq!((shown.state, shown.next_try_at), (DeliveryState::Delivered, None));
+                continue;
+            }
+            assert_eq!(shown.state, DeliveryState::Pending, "{url}");
+            // An endpoint that fails as often as this rests first.
+            let now = shown.next_try_at.expect("it waits for its try").millis_since(at(0).wall);
+            assert!(now < 7_002_000 + 60_000, "{url}: {now}");
+            let due = fixture.due(at(now.unsigned_abs().div_ceil(1_000))).await.remove(0);
+            assert_eq!((&due.url, due.tries), (&url, 0));
+            fixture.note(&due, 200, Verdict::Delivered, at(7_100)).await;
+        }
+    }
 }

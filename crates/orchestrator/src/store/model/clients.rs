@@ -212,7 +212,7 @@ impl World {
         match (answer, self.earlier(tenant, once.as_ref())) {
             (Redelivery::Earlier(answer), Some(earlier)) => assert_eq!(answer, earlier),
             (Redelivery::Sent(shown), None) => {
-                self.jobs[job].deliveries[delivery].again();
+                self.jobs[job].deliveries[delivery].again(self.now);
                 if let Some(once) = once {
                     let body = serde_json::to_string(&shown).unwrap();
                     self.keep(tenant, once, 200, body, true);

@@ -1,6 +1,6 @@
 //! A delivery as it should be: who gets which event, and when it may be handed to a sender.
 
-use meetbot_types::{DeliveryId, DeliveryState, EventName};
+use meetbot_types::{DeliveryId, DeliveryState, EventName, Timestamp};
 
 use crate::{
     clock::Now,
@@ -33,6 +33,8 @@ pub(super) struct Sent {
     /// Since it was sent first, or again.
     pub(super) tries: u32,
     pub(super) tries_ever: u32,
+    /// When it was last asked for again.
+    pub(super) again_at: Option<Timestamp>,
     /// Not before this moment of the wall clock; none for a first try.
     not_before: Option<i64>,
     /// On the steady clock.
@@ -51,6 +53,7 @@ impl Sent {
             state: DeliveryState::Pending,
             tries: 0,
             tries_ever: 0,
+            again_at: None,
             not_before: None,
             lease: 0,
             holds: true,
@@ -69,15 +72,18 @@ impl Sent {
     }
 
     /// What came of a try. One that is told late, after another sender's, is noted, and changes nothing that is done.
-    pub(super) fn note(&mut self, verdict: &Verdict) {
+    /// What failed while it was asked for again is as if it had not been tried.
+    pub(super) fn note(&mut self, verdict: &Verdict, since: Timestamp, now: Now) {
         self.tries_ever += 1;
         if self.state != DeliveryState::Pending {
             return;
         }
-        self.tries += 1;
+        let anew = self.again_at.is_some_and(|at| at != since);
+        self.tries += u32::from(!anew);
         self.lease = 0;
         match verdict {
             Verdict::Delivered => self.state = DeliveryState::Delivered,
+            _ if anew => self.not_before = Some(now.wall.as_millis()),
             Verdict::Dead => self.state = DeliveryState::Dead,
             Verdict::Again(at) => self.not_before = Some(at.as_millis()),
         }
@@ -85,7 +91,8 @@ impl Sent {
     }
 
     /// It is sent once more. Those that passed it, or waited until it was done, do not wait for it again.
-    pub(super) fn again(&mut self) {
+    pub(super) fn again(&mut self, now: Now) {
+        self.again_at = Some(now.wall);
         self.state = DeliveryState::Pending;
         self.tries = 0;
         self.not_before = None;

@@ -32,6 +32,7 @@ impl World {
                 (&event.event, event.data.sequence, delivery.url.as_str())
             );
             assert_eq!((delivery.tries, event.attempt), (sent.tries, sent.tries_ever + 1));
+            assert!(sent.again_at.is_none_or(|at| at == delivery.since), "{delivery:?}, {sent:?}");
             sent.take(now);
             self.flights.push((job, place, delivery));
         }
@@ -48,7 +49,7 @@ impl World {
             }
             Came::Gone => (410, Verdict::Dead, None),
         };
-        self.jobs[job].deliveries[place].note(&verdict);
+        self.jobs[job].deliveries[place].note(&verdict, delivery.since, self.now);
         let tried = DeliveryTry {
             at: self.now.wall,
             duration_ms: 1,
@@ -56,8 +57,8 @@ impl World {
             error: None,
             answer: None,
         };
-        let delivery = delivery.event.delivery_id;
-        self.store.tried(Tried { delivery, tried, verdict, wish }, self.now).await.unwrap();
+        let (delivery, since) = (delivery.event.delivery_id, delivery.since);
+        self.store.tried(Tried { delivery, since, tried, verdict, wish }, self.now).await.unwrap();
         self.compare(job).await;
     }
 }

@@ -96,7 +96,7 @@ fn take_from(
     let secrets = secrets::of_id(connection, consumer, now.wall)?
         .ok_or_else(|| Problem::Corrupt(format!("there is no consumer {consumer}")))?;
     let mut find = connection.prepare_cached(
-        "SELECT d.id, (SELECT count(*) FROM tries WHERE delivery = d.id), d.url, e.name, e.at, e.data, d.tries
+        "SELECT d.id, (SELECT count(*) FROM tries WHERE delivery = d.id), d.url, e.name, e.at, e.data, d.tries, d.since
          FROM deliveries d JOIN events e ON e.job = d.job AND e.sequence = d.sequence
          WHERE d.endpoint = ?1 AND d.due_at IS NOT NULL AND d.due_at <= ?2 ORDER BY d.due_at LIMIT ?3",
     )?;
@@ -107,6 +107,7 @@ fn take_from(
             Ok(event) => taken.push(DueDelivery {
                 event,
                 tries: row.get(6)?,
+                since: Timestamp::from_millis(row.get(7)?),
                 url: row.get(2)?,
                 secrets: secrets.clone(),
                 lane: endpoint.health.lane(),
@@ -203,32 +204,38 @@ pub(super) fn forget_leases(connection: &Connection, all: bool, now: Now) -> Out
 
 /// Notes a try, and what follows for the delivery, for those behind it, and for the endpoint.
 pub(super) fn note(connection: &Connection, noted: &Tried, now: Now) -> Outcome<()> {
-    let Tried { delivery, tried, verdict, wish } = noted;
+    let Tried { delivery, since, tried, verdict, wish } = noted;
     let id = delivery.to_string();
     let mut find = connection.prepare_cached(
-        "SELECT job, endpoint, tries, holds, state FROM deliveries WHERE id = ?1",
+        "SELECT job, endpoint, tries, holds, state, since <> ?2 FROM deliveries WHERE id = ?1",
     )?;
     let found = find
-        .query_row([&id], |row| -> rusqlite::Result<(String, String, u32, bool, String)> {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-        })
+        .query_row(
+            params![id, since.as_millis()],
+            |row| -> rusqlite::Result<(String, String, u32, bool, String, bool)> {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+            },
+        )
         .optional()?;
     // Its consumer may have been erased meanwhile.
-    let Some((job, endpoint, tries, held, state)) = found else { return Ok(()) };
+    let Some((job, endpoint, tries, held, state, anew)) = found else { return Ok(()) };
     write_try(connection, &id, tried)?;
     if DeliveryState::Pending.as_str() == state {
         let (state, due_at) = match verdict {
             Verdict::Delivered => (DeliveryState::Delivered, None),
+            // The verdict counts tries of before it was asked for again.
+            _ if anew => (DeliveryState::Pending, Some(now.wall.as_millis())),
             Verdict::Again(at) => (DeliveryState::Pending, Some(at.as_millis())),
             Verdict::Dead => (DeliveryState::Dead, None),
         };
-        let holds = held && due_at.is_some() && tries + 1 < TRIES_IN_ORDER;
+        let tries = if anew { tries } else { tries + 1 };
+        let holds = held && due_at.is_some() && tries < TRIES_IN_ORDER;
         connection
             .prepare_cached(
-                "UPDATE deliveries SET tries = tries + 1, state = ?2, due_at = ?3, lease_until = 0, holds = ?4
+                "UPDATE deliveries SET tries = ?5, state = ?2, due_at = ?3, lease_until = 0, holds = ?4
                  WHERE id = ?1",
             )?
-            .execute(params![id, state.as_str(), due_at, holds])?;
+            .execute(params![id, state.as_str(), due_at, holds, tries])?;
         if held && !holds {
             release_next(connection, &endpoint, &job, now.wall)?;
         }
