@@ -16,6 +16,7 @@ const STEPS: &[&str] = &[
     include_str!("retention.sql"),
     include_str!("audit.sql"),
     include_str!("quotas.sql"),
+    include_str!("pending.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.
