@@ -191,6 +191,29 @@ def test_a_file_is_fetched_in_pieces_and_taken_up_where_a_connection_broke(
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["audio.Alice.webm", "manifest.json"]
 
 
+def test_a_file_comes_over_a_slow_line_in_smaller_pieces_and_what_came_is_kept(
+    client: Any, lying: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meetbot._downloads.PIECE", 8)
+    monkeypatch.setattr("meetbot._downloads.LEAST", 2)
+    content = b"0123456789"
+    server = lying(a_piece(content, 0, 8), HANG, a_piece(content, 8, 10))
+    slow = client(server.url, timeout=0.2, max_retries=0)
+    path = slow.download_artifact(ID, "audio.Alice.webm", tmp_path / "alice.webm")
+    assert path.read_bytes() == content
+    ranges = [request.headers.get("range") for request in server.requests]
+    assert ranges == ["bytes=0-7", "bytes=8-15", "bytes=8-9"]
+
+
+def test_a_file_whose_smallest_piece_takes_too_long_is_given_up(client: Any, lying: Any, tmp_path: Path) -> None:
+    server = lying(HANG)
+    with pytest.raises(MeetbotTimeoutError):
+        client(server.url, timeout=0.05, max_retries=0).download_artifact(ID, "a", tmp_path / "a")
+    ranges = [request.headers["range"] for request in server.requests]
+    assert ranges == ["bytes=0-1048575", "bytes=0-262143", "bytes=0-65535"]
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("manifest", "piece", "told"),
     [

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _calls, _core, _observe, _wire
-from ._errors import MeetbotDecodeError, MeetbotError, MeetbotNotFoundError
+from ._errors import MeetbotDecodeError, MeetbotError, MeetbotNotFoundError, MeetbotTimeoutError
 from ._loops import anews, anext_event, asend, asleep
 
 if TYPE_CHECKING:
@@ -522,7 +522,8 @@ class AsyncMeetBot:
     ) -> Path:
         """A recorded file, written to `target`, over a file that was there.
 
-        It is fetched in pieces, each tried again by the rules of every call; written beside its place, and moved there when it is whole.
+        It is fetched in pieces of 1 MiB, each tried again by the rules of every call, and in smaller ones, down to 64 KiB, where a piece
+        takes too long; written beside its place, and moved there when it is whole.
 
         Args:
             job_id: The job.
@@ -543,14 +544,15 @@ class AsyncMeetBot:
         from ._downloads import Download
 
         path = _calls.artifact(job_id, name).path
-        download = Download(name, target, expected, on_progress)
-        try:
+        with Download(name, target, expected, on_progress) as download:
             while (headers := download.wanted()) is not None:
-                download.take(await self._send("GET", path, None, None, None, headers))
+                try:
+                    answer = await self._send("GET", path, None, None, None, headers)
+                except MeetbotTimeoutError as error:
+                    download.slow_down(error)
+                else:
+                    download.take(answer)
             return download.finished()
-        except BaseException:
-            download.discard()
-            raise
 
     async def download_artifacts(
         self,
@@ -571,19 +573,16 @@ class AsyncMeetBot:
             >>> print("audio.Alice.webm" in [path.name for path in paths], paths[-1].name)
             True manifest.json
         """
-        from ._downloads import flat
-        from ._downloads import folder as made
+        from . import _downloads
 
         job_id = job if isinstance(job, str) else job.id
-        into = made(folder)
-        paths = [
-            await self.download_artifact(
-                job_id, file.name, into / flat(file.name), on_progress=on_progress, expected=file
-            )
-            for file in (await self.manifest(job_id)).files
-        ]
-        last = into / "manifest.json"
-        return [*paths, await self.download_artifact(job_id, "manifest.json", last)]
+        into, fetch = _downloads.folder(folder), self.download_artifact
+        paths = []
+        for file in (await self.manifest(job_id)).files:
+            to = into / _downloads.flat(file.name)
+            paths.append(await fetch(job_id, file.name, to, on_progress=on_progress, expected=file))
+        paths.append(await fetch(job_id, "manifest.json", into / "manifest.json"))
+        return paths
 
     async def delete_recording(
         self, job_id: str, *, timeout: float | None = None

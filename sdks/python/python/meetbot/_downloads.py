@@ -7,16 +7,24 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ._errors import MeetbotConfigurationError, MeetbotDecodeError, MeetbotFileError
+from ._errors import (
+    MeetbotConfigurationError,
+    MeetbotDecodeError,
+    MeetbotFileError,
+    MeetbotTimeoutError,
+)
 
 if TYPE_CHECKING:
     from . import _core
     from ._records import ManifestFile
 
-#: How many bytes are asked for at a time: what a broken connection costs at most.
-PIECE = 8 << 20
+#: How many bytes are asked for at a time: what a broken connection costs at most. A piece has to come within the time of one try.
+PIECE = 1 << 20
+#: How many are asked for at least, where larger pieces take too long.
+LEAST = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Progress:
 
 
 class Download:
-    """One file on its way to `target`."""
+    """One file on its way to `target`. Leaving it with an error leaves nothing behind."""
 
     def __init__(
         self,
@@ -46,6 +54,7 @@ class Download:
         self._part = self._target.with_name(self._target.name + ".part")
         self._expected = expected
         self._on_progress = on_progress
+        self._piece = PIECE
         self._received = 0
         self._total = expected.bytes if expected is not None else None
         self._hash = hashlib.sha256()
@@ -61,7 +70,13 @@ class Download:
             return None
         if self._total == 0:
             return ()
-        return (("range", f"bytes={self._received}-{self._received + PIECE - 1}"),)
+        return (("range", f"bytes={self._received}-{self._received + self._piece - 1}"),)
+
+    def slow_down(self, error: MeetbotTimeoutError) -> None:
+        """The last piece took too long: the next ones are a quarter of it, and the error is raised when they are as small as can be."""
+        if self._piece <= LEAST:
+            raise error
+        self._piece = max(self._piece // 4, LEAST)
 
     def take(self, answer: _core.Answer) -> None:
         """Writes the next piece."""
@@ -101,10 +116,18 @@ class Download:
             raise MeetbotFileError(f"{self._target} cannot be written: {error}") from error
         return self._target
 
-    def discard(self) -> None:
-        """Leaves nothing behind."""
-        self._file.close()
-        self._part.unlink(missing_ok=True)
+    def __enter__(self) -> Download:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._file.close()
+            self._part.unlink(missing_ok=True)
 
     def _after(self, content_range: str) -> int:
         """The size of the whole, when the piece begins where the last one ended."""
