@@ -160,6 +160,18 @@ def test_every_call_that_gives_a_model_has_its_raw_response() -> None:
         assert set(vars(calls)) == expected
 
 
+def test_a_request_shows_its_headers_to_its_transport_alone() -> None:
+    sent: list[Request] = []
+
+    def kept(request: Request) -> Response:
+        sent.append(request)
+        return Response(204, {}, b"")
+
+    MeetBot(KEY, transport=kept).cancel_bot(ID)
+    assert sent[0].headers["authorization"] == f"Bearer {KEY}"
+    assert KEY not in repr(sent) and f"/api/v1/jobs/{ID}" in repr(sent)
+
+
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_httpx_carries_calls_by_the_rules_of_all_others(kind: str, lying: Any, server: Server) -> None:
     def asked(url: str, key: str = KEY, job_id: str = ID, **settings: Any) -> Any:
