@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     connection::Connection,
-    output::{Output, table},
+    output::{Output, plain, table},
     watch,
 };
 
@@ -143,8 +143,8 @@ fn row(job: &Job, now: Timestamp) -> Vec<String> {
         format!("{}{outcome}", job.status),
         age(now.millis_since(job.created_at)),
         job.platform.to_string(),
-        job.external_id.clone().unwrap_or_else(|| "-".to_owned()),
-        job.meeting_url.clone(),
+        plain(job.external_id.as_deref().unwrap_or("-")),
+        plain(&job.meeting_url),
     ]
 }
 

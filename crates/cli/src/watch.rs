@@ -11,7 +11,10 @@ use meetbot::{
     EventName, Job, JobStatus, MeetBot, TimelineEvent, Timestamp, webhook::EventDetails,
 };
 
-use crate::{connection::Connection, output::Output};
+use crate::{
+    connection::Connection,
+    output::{Output, plain},
+};
 
 /// The arguments of `watch`.
 #[derive(Debug, clap::Args)]
@@ -88,11 +91,11 @@ fn told(event: &TimelineEvent) -> Option<String> {
         }
         EventDetails::StatusChanged { .. } => Some(event.data.status.to_string()),
         EventDetails::Chat { message } => {
-            Some(format!("{} wrote: {}", message.sender, message.text))
+            Some(format!("{} wrote: {}", plain(&message.sender), plain(&message.text)))
         }
         EventDetails::Participant { participant } => {
             let did = if event.event == EventName::ParticipantJoined { "joined" } else { "left" };
-            Some(format!("{} {did}", participant.name))
+            Some(format!("{} {did}", plain(&participant.name)))
         }
         EventDetails::Permission { permission } => {
             Some(format!("permission to record: {permission}"))
@@ -138,6 +141,26 @@ mod tests {
     use xtask::spec_file;
 
     use super::*;
+
+    #[test]
+    fn what_strangers_wrote_stays_in_its_line_and_steers_no_terminal() {
+        let vectors = spec_file::read_json("spec/vectors/models.json");
+        let cases = vectors["cases"].as_array().unwrap().iter();
+        let mut event = cases
+            .filter(|case| case["model"] == "timeline_event")
+            .map(|case| case["json"].clone())
+            .next()
+            .unwrap();
+        event["event"] = "bot.chat_message".into();
+        event["data"]["event"] = event["event"].clone();
+        event["data"]["message"] = serde_json::json!({
+            "id": "1", "senderId": "p1", "sender": "Ann\nBob", "text": "\u{1b}[2Jhi\r\njob completed", "private": false, "atMs": 0,
+        });
+        let event: TimelineEvent = serde_json::from_value(event).unwrap();
+        let line = told(&event).unwrap();
+        assert!(line.contains("wrote: ") && line.contains("hi"), "{line}");
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
 
     #[test]
     fn a_failed_job_says_why_who_pays_and_what_to_do() {

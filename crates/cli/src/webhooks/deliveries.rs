@@ -4,7 +4,7 @@ use meetbot::{Delivery, DeliveryState, DeliveryTry, Endpoint, ListDeliveries, Me
 
 use crate::{
     jobs::age,
-    output::{Output, table},
+    output::{Output, plain, table},
     watch,
 };
 
@@ -185,11 +185,6 @@ fn endpoint(endpoint: &Endpoint) -> String {
     );
     text.extend(rests_until.map(|until| format!("; nothing is sent there before {until}")));
     text
-}
-
-/// What an endpoint answered is not to steer the terminal.
-fn plain(line: &str) -> String {
-    line.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 
 #[cfg(test)]

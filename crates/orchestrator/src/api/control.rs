@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{body::Body, extract::Path, http::HeaderMap, response::Response};
+use axum::{body::Body, http::HeaderMap, response::Response};
 use meetbot_types::{
     CommandId, ControlAction, ControlResult, ControlState, ErrorBody, Issue, JobId,
     control::MAX_CHAT_CHARACTERS,
@@ -15,7 +15,7 @@ use super::{
     caller::Caller,
     error::ApiError,
     jobs::{job_id, no_job},
-    request::{BODY_LIMIT, JsonBody, again, json, not_json, once, read_idle_body},
+    request::{BODY_LIMIT, JsonBody, Named, again, json, not_json, once, read_idle_body},
 };
 use crate::{
     jobs::control_result,
@@ -145,9 +145,7 @@ impl axum::extract::FromRequestParts<Server> for Call {
         server: &Server,
     ) -> Result<Self, ApiError> {
         let Caller { tenant, .. } = Caller::from_request_parts(parts, server).await?;
-        let unreadable = |_| ApiError::not_found("the path cannot be read");
-        let Path(id) =
-            Path::<String>::from_request_parts(parts, server).await.map_err(unreadable)?;
+        let Named(id) = Named::<String>::from_request_parts(parts, server).await?;
         Ok(Self {
             server: server.clone(),
             tenant,

@@ -1,6 +1,6 @@
 //! Deleting what was recorded.
 
-use axum::{Json, extract, extract::State};
+use axum::{Json, extract::State};
 use meetbot_types::{DeletionReceipt, ErrorBody, JobId, RemovedObject};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -9,6 +9,7 @@ use super::{
     caller::Caller,
     error::ApiError,
     jobs::{job_id, no_job},
+    request::Named,
 };
 use crate::recordings;
 
@@ -26,7 +27,7 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 async fn delete_recording(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    extract::Path(id): extract::Path<String>,
+    Named(id): Named<String>,
 ) -> Result<Json<DeletionReceipt>, ApiError> {
     let id = job_id(&id)?;
     // First the mark, so that nobody is shown a manifest whose files go; a crash in between is mended by asking again.

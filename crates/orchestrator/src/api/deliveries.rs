@@ -3,7 +3,7 @@
 use axum::{
     Json,
     body::Body,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::{HeaderMap, Uri},
     response::{IntoResponse as _, Response},
 };
@@ -15,7 +15,7 @@ use super::{
     caller::Caller,
     error::ApiError,
     query::{Query, listed},
-    request::{again, once, read_idle_body},
+    request::{Named, again, once, read_idle_body},
 };
 use crate::store::{DeliveryFilter, Redelivery};
 
@@ -62,7 +62,7 @@ async fn list_deliveries(
 async fn get_delivery(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<Json<Delivery>, ApiError> {
     let none = || none(&id);
     let parsed = id.parse().map_err(|_| none())?;
@@ -82,7 +82,7 @@ fn none(id: &str) -> ApiError {
 async fn redeliver(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     uri: Uri,
     headers: HeaderMap,
     body: Body,

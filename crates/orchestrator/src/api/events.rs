@@ -4,7 +4,7 @@ use std::{collections::VecDeque, convert::Infallible, str::FromStr, time::Durati
 
 use axum::{
     Json,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::{HeaderMap, header},
     response::{
         IntoResponse as _, Response,
@@ -22,6 +22,7 @@ use super::{
     error::ApiError,
     jobs::{job_id, no_job},
     query::{Query, digits},
+    request::Named,
 };
 use crate::store::Window;
 
@@ -55,7 +56,7 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 async fn list_events(
     State(server): State<Server>,
     caller: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {

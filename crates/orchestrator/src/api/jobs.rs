@@ -2,7 +2,7 @@
 
 use axum::{
     Extension, Json,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
@@ -14,7 +14,7 @@ use super::{
     caller::{About, Caller},
     error::ApiError,
     query::{Query, listed},
-    request::{BODY_LIMIT, JsonBody, again, once},
+    request::{BODY_LIMIT, JsonBody, Named, again, once},
 };
 use crate::{
     clock::Now,
@@ -66,9 +66,8 @@ async fn create_job(
     let new = create::create(&body, &terms).map_err(ApiError::invalid_input)?;
     match server.store.create_job(tenant, new.job, new.link, new.start, once, now).await? {
         Creation::Created(job) => {
-            if job.join_at.is_none_or(|at| at <= now.wall) {
-                server.queue.notify_one();
-            }
+            // Also for one whose time comes later: whoever waits for the next has to know how soon.
+            server.queue.notify_one();
             Ok((StatusCode::CREATED, Extension(About(job.id)), Json(job)).into_response())
         }
         Creation::Existing(job) => Ok((Extension(About(job.id)), Json(job)).into_response()),
@@ -126,7 +125,7 @@ async fn list_jobs(
 async fn get_job(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<Json<Job>, ApiError> {
     let id = job_id(&id)?;
     let mut job = server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
@@ -159,7 +158,7 @@ async fn show_who_waits(
 async fn cancel_job(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<StatusCode, ApiError> {
     let id = job_id(&id)?;
     server.store.cancel(tenant, id, server.clock.now()).await?.ok_or_else(|| no_job(id))?;

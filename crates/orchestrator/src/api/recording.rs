@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use axum::{
     body::Body,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::header,
     response::Response,
 };
@@ -19,6 +19,7 @@ use super::{
     caller::Caller,
     error::ApiError,
     jobs::{job_id, no_job},
+    request::Named,
 };
 use crate::store::Tenant;
 
@@ -37,7 +38,7 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 async fn get_manifest(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let folder = folder(&server, tenant, &id).await?;
@@ -64,7 +65,7 @@ async fn get_manifest(
 async fn get_artifact(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    Path((id, name)): Path<(String, String)>,
+    Named((id, name)): Named<(String, String)>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let folder = folder(&server, tenant, &id).await?;

@@ -1,13 +1,14 @@
-//! What every request brings beside its key: a body, and perhaps an `Idempotency-Key`.
+//! What every request brings beside its key: the names in its path, a body, and perhaps an `Idempotency-Key`.
 
 use axum::{
     body::Body,
-    extract::{FromRequest, Request},
-    http::{HeaderMap, header},
+    extract::{FromRequest, FromRequestParts, Path, Request},
+    http::{HeaderMap, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use meetbot_types::Issue;
+use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::{Server, error::ApiError};
@@ -17,6 +18,20 @@ use crate::store::{Earlier, KeptAnswer, Once};
 pub(crate) const BODY_LIMIT: usize = 256 * 1024;
 /// The largest body of a bot's reports.
 pub(crate) const INGEST_LIMIT: usize = 1024 * 1024;
+
+/// The names in a path. One that is not even a text names nothing.
+pub(crate) struct Named<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Server> for Named<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, ApiError> {
+        let named = Path::from_request_parts(parts, server).await;
+        named
+            .map(|Path(names)| Self(names))
+            .map_err(|_| ApiError::not_found("the path cannot be read"))
+    }
+}
 
 /// A request with a JSON body, read as text.
 pub(crate) struct JsonBody<const LIMIT: usize>(pub(crate) String);

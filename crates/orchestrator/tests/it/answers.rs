@@ -34,12 +34,22 @@ async fn the_routers_own_answers_are_the_contracts() {
     is_error(&answered(text).await, 415, "unsupported_media_type");
     let huge = json!({"meetingUrl": MEETING, "metadata": {"text": "x".repeat(1 << 20)}});
     is_error(&answered(post("/api/v1/jobs").json(&huge)).await, 413, "payload_too_large");
-    for id in ["nonsense", "job_01KAB1CDEFGHJKMNPQRSTVWXYZ", "%F0%9F%92%A9"] {
-        is_error(
-            &answered(server.request(Method::GET, &format!("/api/v1/jobs/{id}"))).await,
-            404,
-            "not_found",
-        );
+    // The last is no text at all.
+    for id in ["nonsense", "job_01KAB1CDEFGHJKMNPQRSTVWXYZ", "%F0%9F%92%A9", "%FF"] {
+        for path in ["", "/manifest", "/events", "/artifacts/chat.jsonl"] {
+            let path = format!("/api/v1/jobs/{id}{path}");
+            is_error(&answered(server.request(Method::GET, &path)).await, 404, "not_found");
+        }
+        let path = format!("/api/v1/webhooks/deliveries/{id}");
+        is_error(&answered(server.request(Method::GET, &path)).await, 404, "not_found");
+        for (method, path) in [
+            (Method::DELETE, ""),
+            (Method::DELETE, "/recording"),
+            (Method::POST, "/pause-recording"),
+        ] {
+            let path = format!("/api/v1/jobs/{id}{path}");
+            is_error(&answered(server.request(method, &path)).await, 404, "not_found");
+        }
     }
     server.stop().await;
 }
