@@ -114,15 +114,45 @@ pub fn prepare(path: &Path) -> Result<(), DataFolderError> {
     make(path).map_err(|error| DataFolderError::Unusable { path: path.to_owned(), error })
 }
 
-/// Makes the folder with the rights 0700, whatever the umask.
+/// Makes the folder with the rights 0700, whatever the umask. One that holds something already keeps its rights: it may be others' too.
 fn make(path: &Path) -> io::Result<()> {
+    if path.is_dir() && !is_empty(path)? {
+        let mode = fs::metadata(path)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            tracing::warn!(path = %path.display(), "others on this machine may look into the data folder: chmod 700 it");
+        }
+        return Ok(());
+    }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+/// Whether there is nothing in the folder but what a new disk brings.
+fn is_empty(path: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(path)? {
+        if entry?.file_name() != "lost+found" {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_holds_something_keeps_its_rights() {
+        let parent = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for (name, expected) in [("lost+found", 0o700), ("of others", 0o755)] {
+            let path = parent.path().join(name);
+            fs::create_dir_all(path.join(name)).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            prepare(&path).unwrap();
+            assert_eq!(mode(&path), expected, "{name}");
+        }
+    }
 
     #[test]
     fn a_folder_is_for_one_server_and_for_its_owner_only() {

@@ -27,17 +27,8 @@ fn remove_folder(folder: &Path) -> io::Result<(Vec<RemovedObject>, Vec<String>)>
         {
             named.extend(manifest.files.into_iter().map(|file| format!("{name}/{}", file.name)));
         }
-        // The manifest last: while it is there, a deletion that was cut short still knows what there was.
-        let mut files = entries(&attempt)?;
-        files.sort_by_key(|file| file.ends_with("manifest.json"));
-        for file in files {
-            let bytes = fs::symlink_metadata(&file)?.len();
-            fs::remove_file(&file)?;
-            let file = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            removed.push(RemovedObject { name: format!("{name}/{file}"), bytes });
-        }
-        fs::remove_dir(&attempt)?;
     }
+    remove_all(folder, "", &mut removed)?;
     if folder.exists() {
         fs::remove_dir(folder)?;
         if let Some(parent) = folder.parent() {
@@ -47,6 +38,26 @@ fn remove_folder(folder: &Path) -> io::Result<(Vec<RemovedObject>, Vec<String>)>
     let gone = named.into_iter().filter(|name| removed.iter().all(|object| object.name != *name));
     let gone = gone.collect();
     Ok((removed, gone))
+}
+
+/// Empties a folder, of whatever is in it.
+fn remove_all(folder: &Path, within: &str, removed: &mut Vec<RemovedObject>) -> io::Result<()> {
+    // The manifest last: while it is there, a deletion that was cut short still knows what there was.
+    let mut paths = entries(folder)?;
+    paths.sort_by_key(|path| path.ends_with("manifest.json"));
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = format!("{within}{name}");
+        let found = fs::symlink_metadata(&path)?;
+        if found.is_dir() {
+            remove_all(&path, &format!("{name}/"), removed)?;
+            fs::remove_dir(&path)?;
+        } else {
+            fs::remove_file(&path)?;
+            removed.push(RemovedObject { name, bytes: found.len() });
+        }
+    }
+    Ok(())
 }
 
 /// What is in a folder, by name; nothing when it is not there.
@@ -59,4 +70,29 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = listed.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     paths.sort();
     Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_somebody_put_beside_a_recording_goes_with_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("job");
+        fs::create_dir_all(folder.join("1/of mine/deeper")).unwrap();
+        for (file, bytes) in
+            [(".DS_Store", 3), ("1/a.webm", 5), ("1/manifest.json", 2), ("1/of mine/deeper/x", 1)]
+        {
+            fs::write(folder.join(file), vec![0; bytes]).unwrap();
+        }
+        let (removed, gone) = remove_folder(&folder).unwrap();
+        let removed: Vec<_> = removed.iter().map(|object| (&*object.name, object.bytes)).collect();
+        assert_eq!(
+            removed,
+            [(".DS_Store", 3), ("1/a.webm", 5), ("1/of mine/deeper/x", 1), ("1/manifest.json", 2)]
+        );
+        assert!(gone.is_empty() && !folder.exists());
+        assert!(remove_folder(&folder).unwrap().0.is_empty(), "a second time there is nothing");
+    }
 }

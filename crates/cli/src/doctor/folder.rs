@@ -71,7 +71,7 @@ fn folder(path: &Path, found: FoundFolder, user: u32, writable: bool) -> Finding
     }
     if found.mode & 0o077 != 0 {
         let what = format!("{place} has mode {:04o}, and secrets lie in it", found.mode);
-        return Finding::warn(FOLDER, what, "chmod 0700; `meetbot serve` does so at its start");
+        return Finding::warn(FOLDER, what, "chmod 0700: it is for the server alone");
     }
     let server = if found.in_use { "a server runs on it" } else { "no server runs on it" };
     Finding::ok(FOLDER, format!("{place}, mode 0700, {server}"))
