@@ -72,6 +72,46 @@ impl Parser {
     }
 }
 
+/// When a watch connects again, and when it gives up: pure.
+///
+/// A stream that gives anything, a keep-alive too, was no connection in vain: only those since are counted against `max_retries`. The
+/// pauses grow until an event comes, so that a server that answers and cuts at once for ever is not asked all the time.
+#[derive(Debug)]
+struct Patience {
+    max_retries: u32,
+    /// Connections that have ended since the last event.
+    tried: u32,
+    /// How many of them may.
+    most: u32,
+}
+
+impl Patience {
+    fn new(max_retries: u32) -> Self {
+        Self { max_retries, tried: 0, most: max_retries }
+    }
+
+    /// The stream has given something.
+    fn alive(&mut self) {
+        self.most = self.tried.saturating_add(self.max_retries);
+    }
+
+    /// An event has come.
+    fn event(&mut self) {
+        *self = Self::new(self.max_retries);
+    }
+
+    /// How long to wait before the next connection; `None` when there have been enough.
+    fn again(
+        &mut self,
+        outcome: Outcome,
+        retry_after: Option<Duration>,
+        jitter: f64,
+    ) -> Option<Duration> {
+        self.tried = self.tried.saturating_add(1);
+        retry::decide(self.tried, self.most, outcome, retry_after, jitter)
+    }
+}
+
 /// Where a watch stands.
 struct Watch {
     transport: Transport,
@@ -80,8 +120,7 @@ struct Watch {
     parser: Parser,
     /// Each with the JSON that it came as.
     read: VecDeque<(String, TimelineEvent)>,
-    /// Tries since the last event came.
-    tried: u32,
+    patience: Patience,
     /// The last event that came was the job's end.
     over: bool,
     failed: bool,
@@ -96,12 +135,12 @@ pub(crate) fn watch<T: Send + 'static>(
     take: fn(String, TimelineEvent) -> T,
 ) -> impl Stream<Item = Result<T, Error>> + Send + Unpin + use<T> {
     let watch = Watch {
+        patience: Patience::new(transport.max_retries()),
         transport,
         path,
         response: None,
         parser: Parser::default(),
         read: VecDeque::new(),
-        tried: 0,
         over: false,
         failed: false,
     };
@@ -118,7 +157,7 @@ impl Watch {
         while !self.failed {
             if let Some(read) = self.read.pop_front() {
                 self.over = read.1.data.status.is_final();
-                self.tried = 0;
+                self.patience.event();
                 return Some(Ok(read));
             }
             match self.receive().await {
@@ -149,10 +188,7 @@ impl Watch {
     /// Waits before the next connection; `false` when there have been enough.
     async fn again(&mut self, outcome: Outcome, retry_after: Option<Duration>) -> bool {
         self.response = None;
-        self.tried += 1;
-        let wait =
-            retry::decide(self.tried, self.transport.max_retries(), outcome, retry_after, random());
-        match wait {
+        match self.patience.again(outcome, retry_after, random()) {
             Some(wait) => {
                 tokio::time::sleep(wait).await;
                 true
@@ -178,6 +214,7 @@ impl Watch {
         else {
             return Ok(false);
         };
+        self.patience.alive();
         for data in self.parser.feed(&chunk)? {
             let event = serde_json::from_str(&data).map_err(|error| {
                 let message = format!("an event of the stream cannot be read: {}", shown(&data));
@@ -229,6 +266,22 @@ mod tests {
             assert_eq!(events, ["{\"x\":\n1}", "two"], "in pieces of {size}");
             assert_eq!(parser.last_id, "2");
         }
+    }
+
+    #[test]
+    fn a_stream_that_lives_is_taken_up_for_ever_and_never_in_a_hurry() {
+        let mut patience = Patience::new(1);
+        let mut cut = |alive: bool| {
+            if alive {
+                patience.alive();
+            }
+            patience.again(Outcome::Broken, None, 1.0).map(|wait| wait.as_millis())
+        };
+        let waits: Vec<_> = (0..6).map(|_| cut(true).unwrap()).collect();
+        assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 8_000]);
+        assert_eq!(cut(false), None, "a connection in vain");
+        patience.event();
+        assert_eq!(patience.again(Outcome::Broken, None, 1.0), Some(Duration::from_millis(500)));
     }
 
     #[test]

@@ -47,6 +47,27 @@ async fn a_stream_that_breaks_goes_on_after_the_last_whole_event() {
     assert!(requests.iter().all(|request| request.header("accept") == Some("text/event-stream")));
 }
 
+#[tokio::test]
+async fn a_quiet_stream_may_break_as_often_as_it_likes_while_it_lives() {
+    let server = FakeServer::start([
+        torn(": alive\n\n"),
+        whole(": alive\n\n"),
+        torn(": alive\n\n"),
+        whole(&event(1, "completed")),
+    ]);
+    let client = server.client().with(CallOptions::new().max_retries(1)).unwrap();
+    let events: Vec<_> = client.watch("job_x").unwrap().try_collect().await.unwrap();
+    assert_eq!((events.len(), server.requests().len()), (1, 4));
+}
+
+#[tokio::test]
+async fn streams_that_give_nothing_are_given_up() {
+    let server = FakeServer::start([torn(": alive\n\n"), whole(""), whole("")]);
+    let client = server.client().with(CallOptions::new().max_retries(1)).unwrap();
+    let error = client.watch("job_x").unwrap().try_next().await.unwrap_err();
+    assert_eq!((error.kind(), server.requests().len()), (ErrorKind::Connection, 2));
+}
+
 #[test]
 fn a_watch_that_fails_says_so_once_and_ends() {
     for (reply, kind) in [
