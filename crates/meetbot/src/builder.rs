@@ -96,24 +96,27 @@ impl Builder {
         self
     }
 
+    /// Takes from the environment now what is not set, and not when a client is built: all clients of this builder have one key and one
+    /// server, whatever becomes of the environment meanwhile.
+    pub fn with_environment(mut self) -> Self {
+        self.api_key = self.api_key.or_else(|| variable("MEETBOT_API_KEY"));
+        self.base_url = self
+            .base_url
+            .or_else(|| variable("MEETBOT_API_BASE_URL"))
+            .or_else(|| Some(DEFAULT_BASE_URL.to_owned()));
+        self
+    }
+
     /// The asynchronous client.
     ///
     /// Fails with [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) for a key or a URL that is missing or cannot be used.
     pub fn build(self) -> Result<MeetBot, Error> {
-        let variable = |name| env::var(name).ok().filter(|value| !value.trim().is_empty());
-        let key = self.api_key.or_else(|| variable("MEETBOT_API_KEY")).ok_or_else(|| {
+        let known = self.with_environment();
+        let key = known.api_key.ok_or_else(|| {
             Error::configuration("there is no API key: set MEETBOT_API_KEY or pass an api_key")
         })?;
-        let base = self
-            .base_url
-            .or_else(|| variable("MEETBOT_API_BASE_URL"))
-            .unwrap_or_else(|| DEFAULT_BASE_URL.to_owned());
-        Ok(MeetBot::new(Transport::new(
-            Key::new(&key)?,
-            base_url(&base)?,
-            self.network,
-            self.options,
-        )?))
+        let base = base_url(&known.base_url.unwrap_or_default())?;
+        Ok(MeetBot::new(Transport::new(Key::new(&key)?, base, known.network, known.options)?))
     }
 }
 
@@ -126,6 +129,11 @@ impl fmt::Debug for Builder {
             .field("options", &self.options)
             .finish()
     }
+}
+
+/// A variable of the environment that says something.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
 /// An API key that shows itself to nobody.
@@ -224,6 +232,15 @@ mod tests {
         for url in ["https://x", "http://127.0.0.1:3010/", "https://x/behind/a/proxy/"] {
             assert!(build(url).is_ok(), "{url}");
         }
+    }
+
+    #[test]
+    fn what_is_set_is_no_matter_of_the_environment_and_a_server_is_always_known() {
+        let known = Builder::default().api_key(KEY).base_url("http://127.0.0.1:3010");
+        let known = known.with_environment();
+        assert_eq!(known.api_key.as_deref(), Some(KEY));
+        assert_eq!(known.base_url.as_deref(), Some("http://127.0.0.1:3010"));
+        assert!(Builder::default().with_environment().base_url.is_some());
     }
 
     #[test]

@@ -85,7 +85,8 @@ impl Core {
         if let Some(pem) = settings.client_cert {
             builder = builder.client_cert(pem.to_vec());
         }
-        Self::build(py, builder, options.read(py)?)
+        // Now and once: a forked child is the same client, whatever the environment says by then.
+        Self::build(py, builder.with_environment(), options.read(py)?)
     }
 
     /// The same connections with these options.

@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -215,11 +216,7 @@ def test_a_loop_is_freed_with_all_that_belongs_to_it(lying: Any) -> None:
     assert gone() is None
 
 
-def test_a_call_in_a_forked_child_works_and_the_parents_client_too(lying: Any) -> None:
-    server = lying(answer(a_job()))
-    mb, amb = MeetBot(KEY, server.url), AsyncMeetBot(KEY, server.url)
-    assert mb.get_bot(ID) is not None
-    assert asyncio.run(amb.get_bot(ID)) is not None
+def holds_in_a_forked_child(check: Callable[[], bool]) -> None:
     with warnings.catch_warnings():
         # Python warns of forks while threads run; ours is such a thread, and made for it.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -227,10 +224,7 @@ def test_a_call_in_a_forked_child_works_and_the_parents_client_too(lying: Any) -
     if pid == 0:
         done = 1
         try:
-            job, again = mb.get_bot(ID), asyncio.run(amb.get_bot(ID))
-            del mb, amb
-            gc.collect()
-            done = 0 if job == again and job is not None else 2
+            done = 0 if check() else 2
         finally:
             os._exit(done)
     waited = threading.Thread(target=lambda: status.append(os.waitpid(pid, 0)[1]))
@@ -238,7 +232,42 @@ def test_a_call_in_a_forked_child_works_and_the_parents_client_too(lying: Any) -
     waited.start()
     waited.join(PATIENCE)
     assert status == [0], "the child hung" if not status else status
-    assert mb.get_bot(ID) is not None and asyncio.run(amb.get_bot(ID)) is not None
+
+
+def test_a_call_in_a_forked_child_works_and_the_parents_client_too(lying: Any) -> None:
+    server = lying(answer(a_job()))
+    clients = [MeetBot(KEY, server.url)]
+    aclients = [AsyncMeetBot(KEY, server.url)]
+
+    def called() -> bool:
+        job, again = clients[0].get_bot(ID), asyncio.run(aclients[0].get_bot(ID))
+        return job == again and job is not None
+
+    def called_and_dropped() -> bool:
+        equal = called()
+        clients.clear()
+        aclients.clear()
+        gc.collect()
+        return equal
+
+    assert called()
+    holds_in_a_forked_child(called_and_dropped)
+    assert called()
+
+
+def test_a_client_in_a_forked_child_is_who_it_was_whatever_the_environment_says_by_then(
+    lying: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = lying(answer(a_job()))
+    monkeypatch.setenv("MEETBOT_API_KEY", KEY)
+    monkeypatch.setenv("MEETBOT_API_BASE_URL", server.url)
+    mb = MeetBot()
+    monkeypatch.setenv("MEETBOT_API_KEY", "mb_test_another")
+    monkeypatch.setenv("MEETBOT_API_BASE_URL", "http://127.0.0.1:1")
+    holds_in_a_forked_child(lambda: mb.get_bot(ID) is not None)
+    monkeypatch.delenv("MEETBOT_API_KEY")
+    holds_in_a_forked_child(lambda: mb.get_bot(ID) is not None)
+    assert [request.headers["authorization"] for request in server.requests] == [f"Bearer {KEY}"] * 2
 
 
 def in_another_process(mb_url: str) -> str:
