@@ -115,6 +115,23 @@ impl FolderArgs {
 
     /// The store in it.
     pub(crate) fn store(&self) -> anyhow::Result<SqliteStore> {
+        if !SqliteStore::check(&self.data_dir)? {
+            anyhow::bail!(
+                "there is no server's data in {}: --data-dir is the folder that `meetbot serve` works in",
+                self.data_dir.display()
+            );
+        }
+        Ok(SqliteStore::open(&self.data_dir)?)
+    }
+
+    /// The store in it, which is made where there is none, so that a key can be there before the server is.
+    fn store_or_new(&self, output: Output) -> anyhow::Result<SqliteStore> {
+        if !SqliteStore::check(&self.data_dir)? {
+            output.remark(format_args!(
+                "there was no server's data in {}: it begins with this key",
+                self.data_dir.display()
+            ));
+        }
         prepare(&self.data_dir)?;
         Ok(SqliteStore::open(&self.data_dir)?)
     }
@@ -139,7 +156,7 @@ async fn create(args: CreateArgs, now: Now, output: Output) -> anyhow::Result<()
         }
         None => None,
     };
-    let store = args.folder.store()?;
+    let store = args.folder.store_or_new(output)?;
     let wanted = Wanted { consumer, live: args.live, scope, expires_at };
     let fresh = keys::create(&store, wanted, now).await?;
     output.object(&shown(&fresh))?;

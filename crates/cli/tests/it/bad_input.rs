@@ -56,6 +56,28 @@ fn an_empty_data_folder_gets_a_key_once() {
 }
 
 #[test]
+fn a_folder_without_a_servers_data_is_named_and_stays_as_it_is() {
+    let data = TempDir::new().unwrap();
+    let id = "key_01KAB1CDEFGHJKMNPQRSTVWXYZ";
+    for command in [
+        &["keys", "list"] as &[&str],
+        &["keys", "revoke", id],
+        &["keys", "audit"],
+        &["consumers", "list"],
+        &["consumers", "limit", "default", "--bots", "1"],
+    ] {
+        let said = run(meetbot().args(command).arg("--data-dir").arg(data.path()));
+        assert_eq!(said.code, Some(1), "{command:?}: {said:?}");
+        assert!(said.err.contains(data.path().to_str().unwrap()), "{command:?}: {said:?}");
+    }
+    assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0);
+    // A key may be there before its server.
+    let said = run(meetbot().args(["keys", "create", "--test", "--data-dir"]).arg(data.path()));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.err.contains("there was no server's data"), "{said:?}");
+}
+
+#[test]
 fn a_key_works_at_once_and_not_after_it_is_revoked() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);

@@ -73,6 +73,7 @@ fn a_limit_holds_at_once_on_a_running_server_and_is_shown() {
 #[test]
 fn a_limit_that_cannot_be_is_a_wrong_command_line() {
     let data = TempDir::new().unwrap();
+    create_key(data.path(), &[]);
     for wrong in
         [&["limit", "nobody", "--bots", "1"][..], &["limit", "x"], &["limit", "x", "--bots", "0"]]
     {
