@@ -7,7 +7,7 @@ use meetbot_types::{bot::Participant, manifest::ManifestParticipant};
 /// Everyone who was seen.
 ///
 /// A meeting may give someone who drops out and comes back another id. They stay one person for the recording: whoever comes with the name
-/// of someone who has left is that one, and is known by the first id.
+/// of someone who has left is that one, and is known by the first id. Whoever is there keeps that id: no other is taken for them.
 #[derive(Debug, Default)]
 pub(crate) struct People {
     /// By the meeting's ids: the person under their first id, and whether they are there.
@@ -30,10 +30,10 @@ impl People {
 
     /// Someone is there. Answers them, under their first id, if that is news.
     pub(crate) fn join(&mut self, participant: &Participant) -> Option<Participant> {
-        let first_id = match self.seen.get(&participant.id) {
-            Some((known, _)) => known.id.clone(),
-            None => self.first_id(participant),
-        };
+        let known = self.seen.get(&participant.id).map(|(known, _)| known.id.clone());
+        let first_id = known
+            .filter(|first_id| !self.is_another(first_id, &participant.id))
+            .unwrap_or_else(|| self.first_id(participant));
         self.former.retain(|former| former.id != first_id);
         let person = Participant { id: first_id, ..participant.clone() };
         let here = (person.clone(), true);
@@ -43,19 +43,35 @@ impl People {
 
     fn first_id(&self, participant: &Participant) -> String {
         let gone = self.seen.values().filter(|(_, here)| !here).map(|(person, _)| person);
-        let gone: Vec<_> = gone.chain(&self.former).collect();
+        let gone: Vec<_> = gone
+            .chain(&self.former)
+            .filter(|person| !self.is_another(&person.id, &participant.id))
+            .collect();
         let same_id = gone.iter().find(|person| person.id == participant.id);
         let same_name = || {
             let named = gone.iter().find(|person| person.name == participant.name);
-            named.filter(|person| !person.name.is_empty() && !self.is_here(&person.id))
+            named.filter(|person| !person.name.is_empty())
         };
         same_id
             .or_else(same_name)
-            .map_or_else(|| participant.id.clone(), |person| person.id.clone())
+            .map_or_else(|| self.unused(&participant.id), |person| person.id.clone())
     }
 
-    fn is_here(&self, first_id: &str) -> bool {
-        self.seen.values().any(|(person, here)| *here && person.id == first_id)
+    /// An id that nobody has had: the meeting's own, if it is free.
+    fn unused(&self, id: &str) -> String {
+        let taken = |first_id: &str| {
+            let mut people = self.seen.values().map(|(person, _)| person).chain(&self.former);
+            people.any(|person| person.id == first_id)
+        };
+        let numbered = (2..).map(|number| format!("{id}-{number}"));
+        let mut ids = std::iter::once(id.to_owned()).chain(numbered);
+        ids.find(|first_id| !taken(first_id)).unwrap_or_else(|| id.to_owned())
+    }
+
+    /// Whether someone else who is there has this first id.
+    fn is_another(&self, first_id: &str, id: &str) -> bool {
+        let mut others = self.seen.iter().filter(|(other, _)| *other != id);
+        others.any(|(_, (person, here))| *here && person.id == first_id)
     }
 
     /// Someone with this id of the meeting's is not there. Answers them, if that is news.
@@ -106,6 +122,20 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_back_is_not_taken_for_whoever_has_their_place() {
+        let mut people = People::default();
+        people.join(&person("5", "Guest"));
+        people.leave("5");
+        assert_eq!(people.join(&person("6", "Guest")).unwrap().id, "5");
+        assert_eq!(people.join(&person("5", "Guest")).unwrap().id, "5-2");
+        assert_eq!(people.join(&person("5", "Guest")), None, "and stays that one");
+        people.leave("5");
+        people.leave("6");
+        assert_eq!(people.join(&person("5", "Guest")).unwrap().id, "5-2");
+        assert_eq!(people.join(&person("6", "Guest")).unwrap().id, "5");
+    }
+
+    #[test]
     fn the_nameless_are_never_taken_for_each_other() {
         let mut people = People::default();
         people.join(&person("1", ""));
@@ -128,5 +158,6 @@ mod tests {
         let mut people = People::after(&[story]);
         assert_eq!(people.join(&person("9", "Ann")).unwrap().id, "1");
         assert_eq!(people.join(&person("10", "Ann")).unwrap().id, "10");
+        assert_eq!(people.join(&person("1", "Ann")).unwrap().id, "1-2", "9 has that place");
     }
 }
