@@ -51,13 +51,18 @@ impl MeetBot {
         Ok(Self { transport: self.transport.with(options)? })
     }
 
-    /// Each of the job's events as the JSON that it came as, for who keeps the fields that this version does not know; else like
-    /// [`MeetBot::watch`].
+    /// Each of the job's events as the JSON that it came as, for who keeps the fields that this version does not know, asked for with these
+    /// headers beside the SDK's own; else like [`MeetBot::watch`].
     pub fn watch_json(
         &self,
         job_id: &str,
+        headers: &[(&str, &str)],
     ) -> Result<impl Stream<Item = Result<String, Error>> + Send + Unpin + use<>, Error> {
-        Ok(events::watch(self.transport.clone(), endpoint::events_path(job_id)?, |json, _| json))
+        let mut request = Request::new("GET", endpoint::events_path(job_id)?)?;
+        for (name, value) in headers {
+            request = request.header(name, value)?;
+        }
+        Ok(events::watch(self.transport.clone(), request, |json, _| json))
     }
 
     /// Sends a bot to a meeting (`POST /api/v1/jobs`). With an `external_id` that was used before, the job of that time is the answer.
@@ -231,7 +236,8 @@ impl MeetBot {
         job_id: &str,
     ) -> Result<impl Stream<Item = Result<TimelineEvent, Error>> + Send + Unpin + use<>, Error>
     {
-        Ok(events::watch(self.transport.clone(), endpoint::events_path(job_id)?, |_, event| event))
+        let request = Request::new("GET", endpoint::events_path(job_id)?)?;
+        Ok(events::watch(self.transport.clone(), request, |_, event| event))
     }
 
     /// One page of webhook deliveries with every try, newest first (`GET /api/v1/webhooks/deliveries`).

@@ -6,11 +6,11 @@ use futures_util::{Stream, StreamExt as _, stream};
 use meetbot_types::TimelineEvent;
 use reqwest::{
     Method, Response,
-    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
+    header::{ACCEPT, CONTENT_TYPE, HeaderValue},
 };
 
 use crate::{
-    Error, ErrorKind,
+    Error, ErrorKind, Request,
     error::shown,
     retry::{self, Outcome},
     transport::{Transport, random},
@@ -115,7 +115,7 @@ impl Patience {
 /// Where a watch stands.
 struct Watch {
     transport: Transport,
-    path: String,
+    request: Request,
     response: Option<Response>,
     parser: Parser,
     /// Each with the JSON that it came as.
@@ -131,13 +131,13 @@ struct Watch {
 /// `take` says what of an event is wanted, the JSON that it came as or what was read of it.
 pub(crate) fn watch<T: Send + 'static>(
     transport: Transport,
-    path: String,
+    request: Request,
     take: fn(String, TimelineEvent) -> T,
 ) -> impl Stream<Item = Result<T, Error>> + Send + Unpin + use<T> {
     let watch = Watch {
         patience: Patience::new(transport.max_retries()),
         transport,
-        path,
+        request,
         response: None,
         parser: Parser::default(),
         read: VecDeque::new(),
@@ -166,7 +166,7 @@ impl Watch {
                 // A stream that ends before the job does is one that broke.
                 Ok(false) => {
                     if !self.again(Outcome::Broken, None).await {
-                        let message = format!("{} ends before its job does", self.path);
+                        let message = format!("{} ends before its job does", self.request.path);
                         return Some(Err(Error::new(ErrorKind::Connection, message)));
                     }
                 }
@@ -226,7 +226,7 @@ impl Watch {
     }
 
     async fn open(&mut self) -> Result<Response, Error> {
-        let mut headers = HeaderMap::new();
+        let mut headers = self.request.headers.clone();
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         if let Ok(id) = HeaderValue::from_str(&self.parser.last_id)
             && !id.is_empty()
@@ -236,13 +236,14 @@ impl Watch {
         // Half an event of the connection before is none.
         self.parser =
             Parser { last_id: std::mem::take(&mut self.parser.last_id), ..Parser::default() };
-        let response = self.transport.open(&self.path, headers).await?;
+        let response = self.transport.open(&self.request.path, headers).await?;
         if !response.status().is_success() {
             return Err(self.transport.refuse(response).await);
         }
         let media_type = response.headers().get(CONTENT_TYPE).and_then(|media| media.to_str().ok());
         if media_type.is_none_or(|media| !media.starts_with("text/event-stream")) {
-            let message = format!("{} is no stream of events but {media_type:?}", self.path);
+            let message =
+                format!("{} is no stream of events but {media_type:?}", self.request.path);
             return Err(Error::new(ErrorKind::Decode, message));
         }
         Ok(response)

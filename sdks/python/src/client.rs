@@ -133,9 +133,17 @@ impl Core {
         Ok(Exchange(Mutex::new(exchange)))
     }
 
-    /// The events of a job from its first, each as it happens.
-    fn watch(&self, py: Python<'_>, job_id: &str) -> PyResult<Events> {
-        let events = self.client(py)?.watch_json(job_id);
+    /// The events of a job from its first, each as it happens, asked for with these headers too.
+    #[expect(clippy::needless_pass_by_value, reason = "Python hands over its arguments")]
+    fn watch(
+        &self,
+        py: Python<'_>,
+        job_id: &str,
+        headers: Vec<(PyBackedStr, PyBackedStr)>,
+    ) -> PyResult<Events> {
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let events = self.client(py)?.watch_json(job_id, &headers);
         events.map(Events::new).map_err(|error| exception(py, &error))
     }
 

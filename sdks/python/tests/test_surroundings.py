@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from lying_server import CUT, HANG, KEY, a_job, answer, refusal
+from lying_server import CUT, HANG, KEY, a_job, an_event, answer, refusal
 from opentelemetry.sdk.trace import TracerProvider
 
 from conftest import Server
@@ -71,6 +71,30 @@ def test_hooks_see_every_call_and_may_add_headers(lying: Any) -> None:
     assert (first.method, first.path, first.status, first.attempts) == ("GET", f"/api/v1/jobs/{ID}", 200, 2)
     assert (first.request_id, first.error) == ("req_7", None) and first.seconds > 0
     assert (second.status, second.error) == (409, told.value)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_watch_runs_the_hook_once_and_each_of_its_streams_has_the_headers(kind: str, lying: Any) -> None:
+    page = answer(an_event(1), Content_Type="text/event-stream")
+    server = lying(page, refusal(404, "not_found"))
+    seen: list[tuple[str, str]] = []
+
+    def mark(call: CallStarted) -> None:
+        seen.append((call.method, call.path))
+        call.headers["x-tenant"] = "acme"
+
+    async def watched() -> None:
+        async for _ in AsyncMeetBot(KEY, server.url, on_request=mark).watch(ID):
+            pass
+
+    with pytest.raises(MeetbotNotFoundError):
+        if kind == "sync":
+            list(MeetBot(KEY, server.url, on_request=mark).watch(ID))
+        else:
+            asyncio.run(watched())
+    assert seen == [("GET", f"/api/v1/jobs/{ID}/events")]
+    sent = [(r.headers["x-tenant"], r.headers["accept"], r.headers.get("last-event-id")) for r in server.requests]
+    assert sent == [("acme", "text/event-stream", None), ("acme", "text/event-stream", "1")]
 
 
 def test_the_log_tells_each_call_and_no_secret(client: Any, lying: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -59,8 +59,8 @@ class AsyncMeetBot:
         ca_bundle: Trusts these certificates beside the platform's: the path of a PEM file, or its bytes.
         client_cert: Shows this certificate to a server that demands one: the path of a PEM file that holds it and its private key (not
             encrypted), or the file's bytes; or a pair, the certificate's and the key's.
-        on_request: Called before each call, and may add headers to it.
-        on_response: Called after each call, failed ones included, with how it ended.
+        on_request: Called before each call, and may add headers to it; for `watch` once, for all its connections.
+        on_response: Called after each call, failed ones included, with how it ended; not after the stream of `watch`.
         transport: Sends the requests in place of the Rust core; see `AsyncTransport` and `AsyncHttpxTransport`.
 
     Raises:
@@ -470,7 +470,8 @@ class AsyncMeetBot:
         from ._records import TimelineEvent
 
         if self._transport is None:
-            stream = self._core.watch(job_id)
+            observed = _observe.begin(self._hooks, "GET", _calls.events(job_id).path)
+            stream = self._core.watch(job_id, observed.headers if observed else ())
             while (text := await anext_event(stream)) is not None:
                 yield TimelineEvent.model_validate_json(text)
             return
