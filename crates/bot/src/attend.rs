@@ -136,16 +136,21 @@ impl Bot<'_> {
                 joined = joined(joining.as_mut()) => {
                     joining = None;
                     match joined {
-                        Ok(joined) => meeting = Some(joined),
-                        Err(lost) => joining = Some(self.lost(&lost, &mut retry)),
+                        Ok(joined) => {
+                            meeting = Some(joined);
+                            Ok(())
+                        }
+                        Err(lost) => {
+                            joining = Some(self.join_again(&lost, &mut retry));
+                            self.note_loss()
+                        }
                     }
-                    Ok(())
                 }
                 event = next(meeting.as_mut()) => match event {
                     MeetingEvent::Lost(lost) => {
                         meeting = None;
-                        joining = Some(self.lost(&lost, &mut retry));
-                        Ok(())
+                        joining = Some(self.join_again(&lost, &mut retry));
+                        self.note_loss()
                     }
                     event => {
                         if matches!(event, MeetingEvent::Admitted { .. }) {
@@ -198,16 +203,19 @@ impl Bot<'_> {
     }
 
     /// The way to the meeting is lost: try again soon. The brain says for how long.
-    fn lost(&mut self, why: &str, retry: &mut Duration) -> Joining {
+    fn join_again(&mut self, why: &str, retry: &mut Duration) -> Joining {
         tracing::info!(job = %self.order.job_id, why, "the meeting is lost; the bot tries to join again");
-        if let Some(recording) = &mut self.recording {
-            recording.connection_lost(clock::now());
-        }
         self.observe(Observed::Lost(why.to_owned()));
         self.reporter.report(BotReport::Reconnecting);
         let wait = *retry;
         *retry = (wait * 2).min(LONGEST_RETRY);
         self.join_after(wait)
+    }
+
+    /// The recording has to say that it is cut.
+    fn note_loss(&mut self) -> io::Result<()> {
+        let recording = self.recording.as_mut();
+        recording.map_or(Ok(()), |recording| recording.connection_lost(clock::now()))
     }
 
     /// Joins in a task of its own: nothing that happens meanwhile makes the bot knock twice.

@@ -89,7 +89,9 @@ pub(crate) fn finalize(
     let duration_ms = left.unwrap_or(0).max(story.last_ms).max(last_sound.unwrap_or(0));
     story.finish(duration_ms);
     let attempts = attempts(order, &story, &tracks, duration_ms);
-    let cut_off = tracks.iter().flat_map(|track| &track.gaps).any(|gap| gap.reason == NETWORK_LOSS);
+    // Journals of the first version tell of a loss only by the gaps that it made.
+    let cut_off = story.cut_off
+        || tracks.iter().flat_map(|track| &track.gaps).any(|gap| gap.reason == NETWORK_LOSS);
     let one_stay = attempts.len() == 1 && attempts.iter().all(|attempt| attempt.outcome == "left");
     let unbroken = one_stay && !cut_off;
     let mut files: Vec<File> = tracks
@@ -256,4 +258,83 @@ fn attempts(order: &BotOrder, story: &Story, tracks: &[Track], end_ms: u64) -> V
         recorded_until = Some(ended_ms);
     }
     attempts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use meetbot_types::{
+        AutoLeave, Cause, JobId, LeaveReason, MeetingLink, Reach, Timestamp, bot::Secret,
+    };
+
+    use super::*;
+    use crate::recording::{
+        Counters, Recording,
+        track::{Packet, TrackFile},
+    };
+
+    fn order(folder: &Path, epoch: u32) -> BotOrder {
+        let meeting_url = "https://sandbox.meetbot.dev/two-speakers";
+        BotOrder {
+            job_id: JobId::generate(Timestamp::UNIX_EPOCH),
+            epoch,
+            token: Secret::new("a token"),
+            orchestrator_url: "http://127.0.0.1".to_owned(),
+            link: MeetingLink::parse(meeting_url, None).unwrap(),
+            meeting_url: meeting_url.to_owned(),
+            external_id: None,
+            display_name: "meetbot".to_owned(),
+            auto_leave: AutoLeave::default(),
+            joined_ms_ago: None,
+            sandbox: None,
+            reach: Reach { loopback: true, networks: Vec::new() },
+            stun_servers: Vec::new(),
+            folder: folder.to_owned(),
+            finalize: None,
+        }
+    }
+
+    /// An attempt that recorded a second of Ann's voice, and lost the meeting or not; it leaves when the meeting is over.
+    fn attempt(order: &BotOrder, at: Instant, loses: bool) -> Manifest {
+        let wall = Timestamp::UNIX_EPOCH;
+        let mut recording = Recording::open(order, (at, wall), Counters::default()).unwrap();
+        let file = "audio.Ann.webm".to_owned();
+        let path = folder_of(order, order.epoch).join(&file);
+        let packet =
+            |number: u64| Packet { rtp_time: number * 960, at_ms: number * 20, data: &[0x08; 60] };
+        let mut voice = TrackFile::create(&path, &packet(0)).unwrap();
+        for number in 0..50 {
+            voice.write(&packet(number)).unwrap();
+        }
+        voice.close().unwrap();
+        let track = Line::Track {
+            attempt: order.epoch,
+            at_ms: 0,
+            file,
+            participant_id: "1".to_owned(),
+            content: Content::default(),
+        };
+        recording.journal.push(&track).unwrap();
+        if loses {
+            recording.connection_lost(at + Duration::from_secs(2)).unwrap();
+        }
+        let reason = LeaveReason::MeetingEnded;
+        recording.close(at + Duration::from_secs(40), Some(reason.clone())).unwrap();
+        let end = |has_media| Cause::Left(reason).ending(has_media, false);
+        finalize(order, end).unwrap();
+        let manifest = folder_of(order, order.epoch).join(MANIFEST);
+        serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_meeting_that_ended_while_the_way_to_it_was_lost_is_not_recorded_whole() {
+        for loses in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let order = order(&folder.path().join("job"), 1);
+            let manifest = attempt(&order, crate::clock::now(), loses);
+            assert_eq!(manifest.leave_reason, Some(LeaveReason::MeetingEnded));
+            assert_eq!(manifest.complete, !loses, "{manifest:#?}");
+        }
+    }
 }

@@ -42,6 +42,8 @@ pub(crate) enum Line {
     Resumed { at_ms: u64 },
     /// Stopped for good.
     Stopped { at_ms: u64 },
+    /// The way to the meeting is lost.
+    ConnectionLost { at_ms: u64 },
     /// The bot left.
     Left { attempt: u32, at_ms: u64, reason: Option<LeaveReason> },
 }

@@ -81,6 +81,7 @@ mod tests {
             r#"{"type":"speaking","id":"a","startMs":9,"endMs":7}"#,
             r#"{"type":"paused","atMs":9}"#,
             r#"{"type":"resumed","atMs":7}"#,
+            r#"{"type":"connection_lost","atMs":8}"#,
             r#"{"type":"left","attempt":1,"atMs":3,"reason":"meeting_ended"}"#,
         ];
         let all = lines.join("\n");

@@ -19,6 +19,8 @@ pub(crate) struct Story {
     pub(crate) tracks: Vec<Begun>,
     pub(crate) pauses: Vec<Span>,
     pub(crate) stopped: bool,
+    /// The way to the meeting was lost while there was something to record.
+    pub(crate) cut_off: bool,
     /// The time of the last line.
     pub(crate) last_ms: u64,
     /// The begin of a pause that has not ended.
@@ -128,6 +130,7 @@ impl Story {
             }
             Line::Resumed { .. } => self.end_pause(at),
             Line::Stopped { .. } => self.stopped = true,
+            Line::ConnectionLost { .. } => self.cut_off |= !self.stopped,
             Line::Left { attempt, .. } => {
                 self.end_pause(at);
                 let stay = self.attempts.iter_mut().find(|stay| stay.attempt == attempt);
@@ -166,6 +169,7 @@ impl Line {
             | Self::Paused { at_ms }
             | Self::Resumed { at_ms }
             | Self::Stopped { at_ms }
+            | Self::ConnectionLost { at_ms }
             | Self::Left { at_ms, .. } => *at_ms,
             Self::Gap { end_ms, .. } | Self::Speaking { end_ms, .. } => *end_ms,
         }
