@@ -132,7 +132,6 @@ impl Story {
             Line::Stopped { .. } => self.stopped = true,
             Line::ConnectionLost { .. } => self.cut_off |= !self.stopped,
             Line::Left { attempt, .. } => {
-                self.end_pause(at);
                 let stay = self.attempts.iter_mut().find(|stay| stay.attempt == attempt);
                 if let Some(stay) = stay {
                     stay.left_ms = Some(at);
@@ -223,6 +222,21 @@ mod tests {
         assert_eq!(story.participants[0].speaking_ms, 500);
         let expected = [Span { start_ms: 500, end_ms: 700 }, Span { start_ms: 1100, end_ms: 2000 }];
         assert_eq!(story.pauses, expected);
+    }
+
+    #[test]
+    fn a_pause_lasts_until_someone_resumes_whichever_bot_leaves_in_it() {
+        let left = |attempt, at_ms| Line::Left { attempt, at_ms, reason: None };
+        let lines = [started(1, 0), Line::Paused { at_ms: 500 }, left(1, 900)];
+        let mut story = Story::read(lines.clone());
+        assert_eq!(story.paused_since, Some(500), "the next bot goes on with it");
+        story.finish(900);
+        assert_eq!(story.pauses, [Span { start_ms: 500, end_ms: 900 }]);
+
+        let next = [started(2, 4000), Line::Resumed { at_ms: 5000 }, left(2, 6000)];
+        let mut story = Story::read(lines.into_iter().chain(next));
+        story.finish(6000);
+        assert_eq!(story.pauses, [Span { start_ms: 500, end_ms: 5000 }]);
     }
 
     #[test]
