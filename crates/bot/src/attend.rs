@@ -152,6 +152,11 @@ impl Bot<'_> {
                         joining = Some(self.join_again(&lost, &mut retry));
                         self.note_loss()
                     }
+                    MeetingEvent::Unreachable(failure) if self.has_been_in() => {
+                        meeting = None;
+                        joining = Some(self.join_again(&failure.detail, &mut retry));
+                        self.note_loss()
+                    }
                     event => {
                         if matches!(event, MeetingEvent::Admitted { .. }) {
                             retry = FIRST_RETRY;
@@ -327,7 +332,7 @@ impl Bot<'_> {
             {
                 self.observe(Observed::Over(Cause::Left(LeaveReason::MeetingEnded)));
             }
-            MeetingEvent::Refused(failure) => {
+            MeetingEvent::Refused(failure) | MeetingEvent::Unreachable(failure) => {
                 self.observe(Observed::Over(Cause::Failed(failure)));
             }
             MeetingEvent::Removed => self.observe(Observed::Over(Cause::Removed)),

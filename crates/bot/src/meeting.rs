@@ -82,6 +82,9 @@ pub(crate) enum MeetingEvent {
         /// What.
         frame: Frame,
     },
+    /// The bot does not get as far as the meeting, which says nothing about the meeting itself: for good where the bot never was in, else
+    /// joining again may help.
+    Unreachable(Failure),
     /// The bot is not let in, for good.
     Refused(Failure),
     /// The host took the bot out.

@@ -11,7 +11,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
-    tungstenite::{self, ClientRequestBuilder, protocol::WebSocketConfig},
+    tungstenite::{self, ClientRequestBuilder, http::StatusCode, protocol::WebSocketConfig},
 };
 use url::{Host, Url};
 
@@ -81,12 +81,19 @@ async fn connect(
         .max_frame_size(Some(MESSAGE_LIMIT));
     match client_async_with_config(request, wire, Some(config)).await {
         Ok((socket, _)) => Ok(Dialled { socket, local }),
-        Err(tungstenite::Error::Http(answer)) if answer.status().is_client_error() => {
+        Err(tungstenite::Error::Http(answer)) if refuses(answer.status()) => {
             let status = answer.status();
             Err(DialError::Never(format!("there is no WebSocket at this address: HTTP {status}")))
         }
         Err(error) => Err(DialError::Away(format!("the server does not answer: {error}"))),
     }
+}
+
+/// Whether an answer is there to stay. 408, 425 and 429 are of this moment, as the server's own errors are.
+fn refuses(status: StatusCode) -> bool {
+    let passes =
+        [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
+    status.is_client_error() && !passes.contains(&status)
 }
 
 /// Opens TCP to the first address of the host that may be reached and answers.

@@ -73,16 +73,16 @@ struct ChatPeer {
 impl JanusMeeting {
     /// Connects, and begins the conversation.
     pub(crate) async fn join(order: &BotOrder, connect: &Connect) -> Result<Self, Lost> {
-        let refused = |code, detail: String| Self {
-            call: None,
-            events: [MeetingEvent::Refused(Failure::new(code, detail))].into(),
+        let unreachable = |why: String| {
+            let failure = Failure::new(FailureCode::MeetingNotFound, why);
+            Self { call: None, events: [MeetingEvent::Unreachable(failure)].into() }
         };
         let Some(address) = Address::of(&order.link) else {
-            return Ok(refused(FailureCode::MeetingNotFound, "no link of Janus".to_owned()));
+            return Ok(unreachable("no link of Janus".to_owned()));
         };
         let dialled = match dial(&address.server, PROTOCOL, &order.reach, &connect.tls).await {
             Ok(dialled) => dialled,
-            Err(DialError::Never(why)) => return Ok(refused(FailureCode::MeetingNotFound, why)),
+            Err(DialError::Never(why)) => return Ok(unreachable(why)),
             Err(DialError::Away(why)) => return Err(why),
         };
         let peer = || async {

@@ -211,7 +211,7 @@ impl Session {
             tracing::debug!(code = error.code, reason = error.reason, "Janus refuses a request");
             return Vec::new();
         }
-        vec![Act::Tell(MeetingEvent::Refused(refusal::by_server(error.code, &error.reason)))]
+        vec![Act::Tell(MeetingEvent::Unreachable(refusal::by_server(error.code, &error.reason)))]
     }
 
     /// An answer or event of the room.

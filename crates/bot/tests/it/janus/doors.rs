@@ -6,13 +6,18 @@ use std::{
 };
 
 use meetbot_types::{FailureCode, JobStatus, LeaveReason, bot::BotReport};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    sync::mpsc,
+};
 use xtask::janus::{Janus, PIN, PIN_ROOM, ROOM, SMALL_ROOM};
 
 use super::{
     media::tone,
     person::{Person, Sends, close, kick, present},
 };
-use crate::orchestrator::{Stage, ended};
+use crate::orchestrator::{PATIENCE, Stage, ended};
 
 fn sends(hz: u32) -> Sends {
     Sends { voice: Some(tone(hz)), ..Sends::default() }
@@ -38,6 +43,63 @@ async fn each_closed_door_has_its_code() {
         let failure = ending.failure.unwrap();
         assert_eq!((&failure.code, has_manifest), (&code, false), "{link}: {failure:?}");
         assert!(failure.detail.contains(word), "{link}: {failure:?}");
+    }
+}
+
+/// A proxy whose server is away: it answers each knock with this status, and says so.
+async fn answers_with(status: &'static str) -> (String, mpsc::UnboundedReceiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let link = format!("janus+ws://{}/?room=7", listener.local_addr().unwrap());
+    let (knocks, knocked) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut bot, _)) = listener.accept().await {
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                asked.push(bot.read_u8().await.unwrap());
+            }
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+            bot.write_all(answer.as_bytes()).await.unwrap();
+            let _ = knocks.send(());
+        }
+    });
+    (link, knocked)
+}
+
+#[tokio::test]
+async fn an_address_without_a_server_of_meetings_is_none_for_a_bot_that_comes_first() {
+    let (link, _knocked) = answers_with("404 Not Found").await;
+    let stage = Stage::set().await;
+    Stage::run(stage.order_for(1, &link)).ends().await;
+    let failure = ended(&stage.reports()).0.failure.unwrap();
+    assert_eq!(failure.code, FailureCode::MeetingNotFound);
+    assert!(failure.detail.contains("404"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_proxy_whose_server_is_away_ends_no_meeting_that_a_bot_was_in() {
+    for (epoch, status) in [
+        (2, "404 Not Found"),
+        (2, "403 Forbidden"),
+        // Never a word about the meeting.
+        (1, "408 Request Timeout"),
+        (1, "425 Too Early"),
+        (1, "429 Too Many Requests"),
+    ] {
+        let (link, mut knocked) = answers_with(status).await;
+        let stage = Stage::set().await;
+        let bot = Stage::run(stage.order_for(epoch, &link));
+        for _ in 0..2 {
+            let knock = tokio::time::timeout(PATIENCE, knocked.recv()).await;
+            knock.unwrap_or_else(|_| panic!("after {status} the bot tries again"));
+        }
+        bot.stop.cancel();
+        bot.ends().await;
+        let reports = stage.reports();
+        assert!(reports.contains(&BotReport::Reconnecting), "{status}: {reports:#?}");
+        assert!(
+            !reports.iter().any(|report| matches!(report, BotReport::Ended { .. })),
+            "{status}"
+        );
     }
 }
 
