@@ -392,13 +392,18 @@ impl Session {
 
     /// When something is due.
     pub(crate) fn wake(&self) -> Instant {
-        let again = self.streams.again().filter(|again| *again > self.heard);
         let path = match &self.path {
             Path::Due(due) | Path::Down(due, _) => Some(*due),
             Path::None | Path::Up => None,
         };
         let opening = self.streams.openings.wake().filter(|_| self.path == Path::Up);
-        let times = [Some(self.next_keepalive), Some(self.heard + PATIENCE), path, again, opening];
+        let times = [
+            Some(self.next_keepalive),
+            Some(self.heard + PATIENCE),
+            path,
+            self.streams.again(),
+            opening,
+        ];
         times.into_iter().flatten().min().unwrap_or(self.next_keepalive)
     }
 
@@ -536,10 +541,26 @@ mod tests {
             at = session.wake();
             assert_eq!(at - session.heard, ASK_AGAIN);
             assert_eq!(session.poll(at).unwrap().len(), 1);
+            assert!(session.wake() > at, "an answer is awaited");
             session.heard = at;
         }
         hear(&mut session, refused(), at);
         assert!(session.poll(at + ASK_AGAIN).unwrap().is_empty());
+        assert!(session.wake() > at + ASK_AGAIN, "nothing is due any more");
+    }
+
+    #[test]
+    fn streams_that_were_refused_are_forgotten_when_their_sender_is_gone() {
+        let now = start();
+        let mut session = session(now);
+        hear(&mut session, joined(&ann()), now);
+        let refused = json!({"error_code": 428, "error": "no such feed"});
+        hear(&mut session, event(2, "subscribe", &refused), now);
+        hear(&mut session, event(1, "", &json!({"videoroom": "event", "leaving": 5})), now);
+        let at = session.wake();
+        assert_eq!(at, now + ASK_AGAIN);
+        assert!(session.poll(at).unwrap().is_empty());
+        assert!(session.wake() > at, "nothing is due any more");
     }
 
     #[test]

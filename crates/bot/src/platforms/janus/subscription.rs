@@ -61,6 +61,8 @@ impl Subscription {
         let wanted: Vec<_> =
             roster.streams().filter(|(stream, _)| !self.asked.contains(stream)).collect();
         if wanted.is_empty() {
+            // Their owner is gone, or they were asked for often enough: nothing is due any more.
+            self.refused = None;
             return None;
         }
         let mut streams = Vec::with_capacity(wanted.len());
@@ -158,8 +160,8 @@ impl Subscription {
         self.sources.get(self.tracks.get(mid)?).copied()
     }
 
-    /// When streams that were refused are asked for again.
+    /// When streams that were refused are asked for again, unless an answer is awaited.
     pub(crate) fn again(&self) -> Option<Instant> {
-        self.refused.as_ref().map(|refused| refused.again)
+        self.refused.as_ref().filter(|_| self.asking.is_none()).map(|refused| refused.again)
     }
 }
