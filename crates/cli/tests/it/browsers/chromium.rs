@@ -133,15 +133,16 @@ impl Chromium {
             ),
         );
         self.on(tab, "Page.bringToFront", &json!({}));
-        let place = self.value(
-            tab,
-            &format!(
-                "(() => {{ const found = document.querySelector('{selector}');
-                    found.scrollIntoView({{ block: 'center' }});
-                    const box = found.getBoundingClientRect();
-                    return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
-            ),
+        // A page that is still being laid out moves what it shows: a click has to hit.
+        let middle = format!(
+            "(() => {{ const found = document.querySelector('{selector}');
+                found.scrollIntoView({{ block: 'center', behavior: 'instant' }});
+                const box = found.getBoundingClientRect();
+                const place = [box.x + box.width / 2, box.y + box.height / 2];
+                return found.contains(document.elementFromPoint(...place)) ? place : null; }})()"
         );
+        self.until(tab, &middle);
+        let place = self.value(tab, &middle);
         for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
             let button = if kind == "mouseMoved" { "none" } else { "left" };
             let mouse = json!({ "type": kind, "x": place[0], "y": place[1], "button": button, "clickCount": 1 });

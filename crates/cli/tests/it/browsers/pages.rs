@@ -91,6 +91,8 @@ pub(crate) fn join_chat(browser: &mut Chromium, name: &str) -> Tab {
 /// Opens a page, starts it, and gives a name.
 pub(crate) fn join(browser: &mut Chromium, page: &str, name: &str, more: &str) -> Tab {
     let tab = browser.open(&format!("{AT}/{page}?room={ROOM}{more}"));
+    // The button is there before the page listens to it.
+    browser.until(&tab, "$._data($('#start').get(0), 'events')?.click");
     browser.click(&tab, "#start");
     browser.write(&tab, "#username", name);
     tab
