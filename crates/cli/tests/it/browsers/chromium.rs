@@ -7,6 +7,7 @@ use std::{
     process::{Child, ChildStdin, Stdio},
     sync::mpsc,
     thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -166,8 +167,15 @@ impl Chromium {
     /// Waits until the expression holds in the page.
     #[track_caller]
     pub(crate) fn until(&mut self, tab: &Tab, holds: &str) {
+        let waited = self.wait(tab, holds, PATIENCE / 2);
+        assert_eq!(waited, true, "it never came: {holds}");
+    }
+
+    /// Waits until the expression holds in the page, but not longer than this; answers what the page shows then.
+    #[track_caller]
+    pub(crate) fn wait(&mut self, tab: &Tab, holds: &str, patience: Duration) -> Value {
         // Looked at ten times a second: not everything that a page shows tells when it changes.
-        let waited = self.value(
+        self.value(
             tab,
             &format!(
                 "new Promise(done => {{
@@ -175,10 +183,9 @@ impl Chromium {
                     const look = () => ({holds}) ? done(true) : Date.now() > deadline ? done(document.body.innerText) : setTimeout(look, 100);
                     look();
                 }})",
-                PATIENCE.as_millis() / 2
+                patience.as_millis()
             ),
-        );
-        assert_eq!(waited, true, "it never came: {holds}");
+        )
     }
 
     /// What the expression is in the page.

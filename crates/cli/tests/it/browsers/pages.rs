@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::symlink,
     path::Path,
     process::{Child, Stdio},
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -90,9 +91,17 @@ pub(crate) fn join_chat(browser: &mut Chromium, name: &str) -> Tab {
 
 /// Opens a page, starts it, and gives a name.
 pub(crate) fn join(browser: &mut Chromium, page: &str, name: &str, more: &str) -> Tab {
-    let tab = browser.open(&format!("{AT}/{page}?room={ROOM}{more}"));
-    // The button is there before the page listens to it.
-    browser.until(&tab, "$._data($('#start').get(0), 'events')?.click");
+    let url = format!("{AT}/{page}?room={ROOM}{more}");
+    // The button is there before the page listens to it. On a busy machine a page now and then never does: a person opens it anew.
+    let listens = "$._data($('#start').get(0), 'events')?.click";
+    let mut tab = browser.open(&url);
+    for _ in 0..2 {
+        if browser.wait(&tab, listens, Duration::from_secs(10)) == true {
+            break;
+        }
+        tab = browser.open(&url);
+    }
+    browser.until(&tab, listens);
     browser.click(&tab, "#start");
     browser.write(&tab, "#username", name);
     tab
