@@ -195,10 +195,7 @@ fn batch(reports: &VecDeque<(NumberedReport, usize)>) -> Vec<NumberedReport> {
 
 /// The report with its size as JSON; with its texts cut where it is too large. The files have them whole.
 fn cut(report: BotReport) -> (BotReport, usize) {
-    let json = match serde_json::to_value(&report) {
-        Ok(json) => json,
-        Err(error) => unreachable!("a report is JSON: {error}"),
-    };
+    let json = serde_json::to_value(&report).expect("a report is JSON");
     let bytes = json.to_string().len();
     if bytes <= REPORT_BYTES {
         return (report, bytes);
