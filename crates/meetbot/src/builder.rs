@@ -1,12 +1,14 @@
 //! [`Builder`]: a client with settings of its own.
 
-use std::{env, fmt, time::Duration};
+use std::{env, fmt, pin::Pin, sync::Arc, time::Duration};
 
-use reqwest::header::HeaderValue;
+use http::HeaderValue;
+use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
 
 use crate::{
-    DEFAULT_BASE_URL, Error, MeetBot, network::Network, options::CallOptions, transport::Transport,
+    DEFAULT_BASE_URL, Error, MeetBot, connections::Spawn, network::Network, options::CallOptions,
+    transport::Transport,
 };
 
 /// Builds a client; what is not set comes from the environment or has the documented default.
@@ -84,6 +86,17 @@ impl Builder {
         self
     }
 
+    /// Runs by this what a client does beside its calls, which is to see to its connections; by default [`tokio::spawn`] does.
+    ///
+    /// A task has to be polled within a tokio runtime that has files and timers.
+    pub fn spawn_with(
+        mut self,
+        spawn: impl Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync + 'static,
+    ) -> Self {
+        self.network.spawn = Spawn(Arc::new(spawn));
+        self
+    }
+
     /// How long connecting may take; 10 s by default.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options = self.options.connect_timeout(timeout);
@@ -96,14 +109,15 @@ impl Builder {
         self
     }
 
-    /// Takes from the environment now what is not set, and not when a client is built: all clients of this builder have one key and one
-    /// server, whatever becomes of the environment meanwhile.
+    /// Takes from the environment now what is not set, and not when a client is built: all clients of this builder have one key, one
+    /// server and one way to it, whatever becomes of the environment meanwhile.
     pub fn with_environment(mut self) -> Self {
         self.api_key = self.api_key.or_else(|| variable("MEETBOT_API_KEY"));
         self.base_url = self
             .base_url
             .or_else(|| variable("MEETBOT_API_BASE_URL"))
             .or_else(|| Some(DEFAULT_BASE_URL.to_owned()));
+        self.network.proxies = self.network.proxies.or_else(|| Some(Arc::new(Matcher::from_env())));
         self
     }
 

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{
-    Method, Response, StatusCode,
-    header::{HeaderMap, HeaderValue, RANGE},
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header::RANGE};
+use tokio::{
+    fs::File,
+    io::{AsyncSeekExt as _, AsyncWriteExt as _},
 };
-use tokio::{fs::File, io::AsyncWriteExt as _};
 
 use crate::{
     Error, ErrorKind,
+    connections::Received,
     retry::{self, Outcome},
-    transport::{Transport, random},
+    transport::{Transport, random, random_key},
 };
 
 /// Where the bytes go.
@@ -35,34 +36,25 @@ pub(crate) async fn to_file(
     target: &Path,
 ) -> Result<u64, Error> {
     let part = part_of(target)?;
-    let file = File::create(&part).await.map_err(|error| unwritable(&part, error))?;
-    let mut sink = FileSink { file, part };
-    let fetched = fetch(transport, path, &mut sink).await;
-    let FileSink { mut file, part } = sink;
-    let kept = match fetched {
-        Ok(size) => {
-            let keep = async {
-                file.flush().await?;
-                file.sync_all().await?;
-                tokio::fs::rename(&part, target).await
-            };
-            keep.await.map(|()| size).map_err(|error| unwritable(target, error))
-        }
-        Err(error) => Err(error),
+    // Of its own: two downloads of one file do not write into each other's, and nobody's file is lost.
+    let file = File::create_new(&part).await.map_err(|error| unwritable(&part, error))?;
+    let mut sink = FileSink { file, part: Part(part) };
+    let size = fetch(transport, path, &mut sink).await?;
+    let keep = async {
+        sink.file.flush().await?;
+        sink.file.sync_all().await?;
+        tokio::fs::rename(&sink.part.0, target).await
     };
-    if kept.is_err() {
-        let _ = tokio::fs::remove_file(&part).await;
-    }
-    kept
+    keep.await.map(|()| size).map_err(|error| unwritable(target, error))
 }
 
-/// `name.part` beside it.
+/// `name.`, random characters, `.part` beside it.
 fn part_of(target: &Path) -> Result<PathBuf, Error> {
     let name = target.file_name().ok_or_else(|| {
         Error::configuration(format!("{} is not the name of a file", target.display()))
     })?;
     let mut part = name.to_owned();
-    part.push(".part");
+    part.push(format!(".{}.part", &random_key()[..8]));
     Ok(target.with_file_name(part))
 }
 
@@ -116,14 +108,14 @@ fn from(offset: u64) -> HeaderMap {
 }
 
 /// Whether the answer goes on exactly where the last one broke.
-fn starts_at(response: &Response, offset: u64) -> bool {
+fn starts_at(response: &Received, offset: u64) -> bool {
     let range = response.headers().get("content-range").and_then(|range| range.to_str().ok());
     range.is_some_and(|range| range.starts_with(&format!("bytes {offset}-")))
 }
 
 async fn pour(
     transport: &Transport,
-    mut response: Response,
+    mut response: Received,
     sink: &mut impl Sink,
     received: &mut u64,
 ) -> Result<(), Error> {
@@ -158,18 +150,30 @@ impl Sink for BytesMut {
 
 struct FileSink {
     file: File,
-    part: PathBuf,
+    part: Part,
+}
+
+/// A file that is gone with this, unless it was moved to its place: an error and a caller that gives up leave nothing behind.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 impl Sink for FileSink {
     async fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.file.write_all(bytes).await.map_err(|error| unwritable(&self.part, error))
+        self.file.write_all(bytes).await.map_err(|error| unwritable(&self.part.0, error))
     }
 
     async fn restart(&mut self) -> Result<(), Error> {
-        self.file =
-            File::create(&self.part).await.map_err(|error| unwritable(&self.part, error))?;
-        Ok(())
+        let begin_anew = async {
+            self.file.flush().await?;
+            self.file.set_len(0).await?;
+            self.file.rewind().await
+        };
+        begin_anew.await.map(drop).map_err(|error| unwritable(&self.part.0, error))
     }
 }
 

@@ -1,10 +1,10 @@
 //! Every call of the API as data, so that async and blocking share all but the last line.
 
+use http::Method;
 use meetbot_types::{
     ControlResult, DeletionReceipt, Delivery, DeliveryState, ErasureReceipt, Host, Job, JobStatus,
     Manifest, NewJob, Page, Platform, TimelineEvent, Timestamp, Usage,
 };
-use reqwest::Method;
 use serde_json::json;
 use url::form_urlencoded;
 

@@ -3,14 +3,15 @@
 use std::{collections::VecDeque, time::Duration};
 
 use futures_util::{Stream, StreamExt as _, stream};
-use meetbot_types::TimelineEvent;
-use reqwest::{
-    Method, Response,
-    header::{ACCEPT, CONTENT_TYPE, HeaderValue},
+use http::{
+    HeaderValue, Method,
+    header::{ACCEPT, CONTENT_TYPE},
 };
+use meetbot_types::TimelineEvent;
 
 use crate::{
     Error, ErrorKind, Request,
+    connections::Received,
     error::shown,
     retry::{self, Outcome},
     transport::{Transport, random},
@@ -116,7 +117,7 @@ impl Patience {
 struct Watch {
     transport: Transport,
     request: Request,
-    response: Option<Response>,
+    response: Option<Received>,
     parser: Parser,
     /// Each with the JSON that it came as.
     read: VecDeque<(String, TimelineEvent)>,
@@ -167,22 +168,30 @@ impl Watch {
                 Ok(false) => {
                     if !self.again(Outcome::Broken, None).await {
                         let message = format!("{} ends before its job does", self.request.path);
-                        return Some(Err(Error::new(ErrorKind::Connection, message)));
+                        return Some(Err(self.failed(Error::new(ErrorKind::Connection, message))));
                     }
                 }
                 Err(error) => {
                     let outcome = match error.status() {
                         Some(status) => Outcome::Answer(status),
                         None if error.is_transient() => Outcome::Broken,
-                        None => return Some(Err(error)),
+                        None => {
+                            self.patience.tried += 1;
+                            return Some(Err(self.failed(error)));
+                        }
                     };
                     if !self.again(outcome, error.retry_after()).await {
-                        return Some(Err(error));
+                        return Some(Err(self.failed(error)));
                     }
                 }
             }
         }
         None
+    }
+
+    /// With how many connections were tried since the last event.
+    fn failed(&self, error: Error) -> Error {
+        error.with_call(self.patience.tried, None)
     }
 
     /// Waits before the next connection; `false` when there have been enough.
@@ -225,7 +234,7 @@ impl Watch {
         Ok(true)
     }
 
-    async fn open(&mut self) -> Result<Response, Error> {
+    async fn open(&mut self) -> Result<Received, Error> {
         let mut headers = self.request.headers.clone();
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         if let Ok(id) = HeaderValue::from_str(&self.parser.last_id)

@@ -3,9 +3,9 @@
 use std::{error::Error as StdError, time::Duration};
 
 use bytes::Bytes;
-use reqwest::{
-    Method,
-    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{AUTHORIZATION, USER_AGENT},
 };
 use tokio::time::Instant;
 

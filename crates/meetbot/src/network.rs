@@ -2,7 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use reqwest::{Client, Proxy};
+use http::HeaderValue;
+use hyper_util::client::proxy::matcher::Matcher;
 use rustls::{
     ClientConfig,
     crypto::CryptoProvider,
@@ -10,7 +11,12 @@ use rustls::{
 };
 use rustls_platform_verifier::Verifier;
 
-use crate::Error;
+use url::Url;
+
+use crate::{
+    Error,
+    connections::{Connections, Spawn},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const USER_AGENT: &str = concat!("meetbot-rust/", env!("CARGO_PKG_VERSION"));
@@ -20,29 +26,39 @@ const USER_AGENT: &str = concat!("meetbot-rust/", env!("CARGO_PKG_VERSION"));
 pub(crate) struct Network {
     pub(crate) user_agent: Option<String>,
     pub(crate) proxy: Option<String>,
+    /// The proxies of the environment, once they were looked for.
+    pub(crate) proxies: Option<Arc<Matcher>>,
     /// Certificates in PEM.
     pub(crate) ca_bundle: Option<Vec<u8>>,
     /// A certificate, its chain and its private key in PEM.
     pub(crate) client_cert: Option<Vec<u8>>,
+    pub(crate) spawn: Spawn,
 }
 
 impl Network {
     /// A pool of connections of its own.
-    pub(crate) fn client(&self, connect_timeout: Option<Duration>) -> Result<Client, Error> {
-        let mut client = Client::builder()
-            .tls_backend_preconfigured(self.tls()?)
-            .user_agent(self.user_agent())
-            .connect_timeout(connect_timeout.unwrap_or(CONNECT_TIMEOUT))
-            .redirect(reqwest::redirect::Policy::none());
-        if let Some(proxy) = &self.proxy {
-            // The URL may hold a password, so that no error shows it.
-            let proxy = Proxy::all(proxy)
-                .map_err(|_| Error::configuration("the proxy is not one of http:// or https://"))?;
-            client = client.proxy(proxy);
-        }
-        client.build().map_err(|error| {
-            Error::configuration("there is no HTTP client to be had").with_source(error)
-        })
+    pub(crate) fn connections(
+        &self,
+        connect_timeout: Option<Duration>,
+    ) -> Result<Connections, Error> {
+        let user_agent = HeaderValue::from_str(self.user_agent()).map_err(|_| {
+            Error::configuration("the user agent holds a character that no header can")
+        })?;
+        let (tls, proxies) = (self.tls()?, self.proxies()?);
+        let limit = connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        Ok(Connections::new(tls, proxies, user_agent, limit, self.spawn.clone()))
+    }
+
+    fn proxies(&self) -> Result<Arc<Matcher>, Error> {
+        let Some(proxy) = &self.proxy else {
+            return Ok(self.proxies.clone().unwrap_or_else(|| Arc::new(Matcher::from_env())));
+        };
+        let usable = Url::parse(proxy)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        // The URL may hold a password, so that no error shows it.
+        usable
+            .then(|| Arc::new(Matcher::builder().all(proxy.as_str()).build()))
+            .ok_or_else(|| Error::configuration("the proxy is not one of http:// or https://"))
     }
 
     pub(crate) fn user_agent(&self) -> &str {
@@ -128,6 +144,6 @@ impl fmt::Debug for Network {
             .field("proxy", &self.proxy.as_ref().map(|_| "…"))
             .field("ca_bundle", &self.ca_bundle.as_ref().map(Vec::len))
             .field("client_cert", &self.client_cert.as_ref().map(|_| "…"))
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -1,9 +1,9 @@
 //! [`Request`] and [`Response`]: a call of the caller's own, and its answer as it came.
 
 use bytes::Bytes;
-use reqwest::{
-    Method,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
 use url::form_urlencoded;
 

@@ -3,17 +3,18 @@
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use meetbot_types::Timestamp;
-use reqwest::{
-    Client, Method,
-    header::{AUTHORIZATION, HeaderMap, HeaderName, LOCATION, RETRY_AFTER},
+use http::{
+    HeaderMap, HeaderName, Method,
+    header::{AUTHORIZATION, LOCATION, RETRY_AFTER},
 };
+use meetbot_types::Timestamp;
 use tracing::Instrument as _;
 use url::Url;
 
 use crate::{
     Error, ErrorKind, Request, Response, Verdict,
     builder::Key,
+    connections::{Broken, Connections, Received},
     endpoint::Endpoint,
     error::shown,
     exchange::Exchange,
@@ -37,7 +38,7 @@ pub(crate) struct Transport {
     pub(crate) key: Arc<Key>,
     base: Arc<Url>,
     pub(crate) network: Arc<Network>,
-    http: Client,
+    http: Connections,
     pub(crate) options: CallOptions,
 }
 
@@ -56,7 +57,7 @@ impl Transport {
         network: Network,
         options: CallOptions,
     ) -> Result<Self, Error> {
-        let http = network.client(options.connect_timeout)?;
+        let http = network.connections(options.connect_timeout)?;
         let (key, base, network) = (Arc::new(key), Arc::new(base), Arc::new(network));
         Ok(Self { key, base, network, http, options })
     }
@@ -67,7 +68,7 @@ impl Transport {
         if options.connect_timeout.is_some()
             && options.connect_timeout != self.options.connect_timeout
         {
-            changed.http = self.network.client(options.connect_timeout)?;
+            changed.http = self.network.connections(options.connect_timeout)?;
         }
         changed.options = CallOptions {
             timeout: options.timeout.or(changed.options.timeout),
@@ -138,11 +139,7 @@ impl Transport {
     }
 
     /// One try of a GET whose body is read by the caller.
-    pub(crate) async fn open(
-        &self,
-        path: &str,
-        headers: HeaderMap,
-    ) -> Result<reqwest::Response, Error> {
+    pub(crate) async fn open(&self, path: &str, headers: HeaderMap) -> Result<Received, Error> {
         let opened = self.follow(Method::GET, self.url(path)?, headers, None);
         match tokio::time::timeout(self.timeout(), opened).await {
             Ok(response) => response,
@@ -157,18 +154,14 @@ impl Transport {
         mut url: Url,
         headers: HeaderMap,
         body: Option<Bytes>,
-    ) -> Result<reqwest::Response, Error> {
+    ) -> Result<Received, Error> {
         for _ in 0..=MAX_REDIRECTS {
-            let mut request =
-                self.http.request(method.clone(), url.clone()).headers(headers.clone());
+            let mut headers = headers.clone();
             if url.origin() == self.base.origin() {
-                request = request.header(AUTHORIZATION, self.key.header());
+                headers.insert(AUTHORIZATION, self.key.header());
             }
-            if let Some(body) = &body {
-                request = request.body(body.clone());
-            }
-            let response =
-                request.send().await.map_err(|error| self.broken(error, &method, &url))?;
+            let sent = self.http.send(&method, &url, headers, body.clone());
+            let response = sent.await.map_err(|error| self.broken(error, &method, &url))?;
             let target = response.headers().get(LOCATION).and_then(|target| target.to_str().ok());
             let (true, Some(target)) = (response.status().is_redirection(), target) else {
                 return Ok(response);
@@ -194,7 +187,7 @@ impl Transport {
     }
 
     /// The whole body, if it is of a size that an answer may have.
-    async fn body(&self, mut response: reqwest::Response, method: &Method) -> Result<Bytes, Error> {
+    async fn body(&self, mut response: Received, method: &Method) -> Result<Bytes, Error> {
         let mut body = BytesMut::new();
         let url = response.url().clone();
         while let Some(chunk) =
@@ -237,7 +230,7 @@ impl Transport {
     }
 
     /// The error that a response other than 2xx is, its body read.
-    pub(crate) async fn refuse(&self, response: reqwest::Response) -> Error {
+    pub(crate) async fn refuse(&self, response: Received) -> Error {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let read = tokio::time::timeout(self.timeout(), self.body(response, &Method::GET)).await;
         // The status says enough when the body cannot be read.
@@ -254,11 +247,11 @@ impl Transport {
     }
 
     /// The error of a connection that was not to be had, or broke.
-    pub(crate) fn broken(&self, error: reqwest::Error, method: &Method, url: &Url) -> Error {
-        let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Connection };
-        let what = if error.is_connect() { "cannot connect" } else { "the connection broke" };
+    pub(crate) fn broken(&self, error: Broken, method: &Method, url: &Url) -> Error {
+        let kind = if error.timed_out { ErrorKind::Timeout } else { ErrorKind::Connection };
+        let what = if error.connecting { "cannot connect" } else { "the connection broke" };
         let message = format!("{method} {}: {what}", self.shown(url));
-        Error::new(kind, message).with_source(error.without_url())
+        Error::new(kind, message).with_source(error.why)
     }
 
     /// A URL for people: the server chose it if it is a redirect's, and its query may be a signature.

@@ -6,7 +6,7 @@ use futures_util::{FutureExt as _, Stream, StreamExt, stream};
 use meetbot_types::{EventName, Job, JobStatus, TimelineEvent};
 use tokio::time::Instant;
 
-use crate::{Error, ErrorKind, MeetBot};
+use crate::{Error, ErrorKind, MeetBot, endpoint};
 
 /// How long the server may be away, or answer with errors that pass, before waiting gives up.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -61,8 +61,8 @@ impl Updates {
             };
             let (job, next) = match answer {
                 Ok(job) => {
-                    let next = self.wait.answered(job.as_ref().map(|job| &job.status));
-                    (job, next)
+                    let next = self.wait.answered(Some(&job.status));
+                    (Some(job), next)
                 }
                 Err(error) => match self.wait.failed(error.is_transient()) {
                     Ok(None) => (None, Err(error)),
@@ -87,8 +87,8 @@ impl Updates {
 }
 
 /// The job, asked for no longer than the wait has time.
-async fn ask(mb: &MeetBot, job_id: &str, left: Option<Duration>) -> Result<Option<Job>, Error> {
-    let question = mb.get_bot(job_id);
+async fn ask(mb: &MeetBot, job_id: &str, left: Option<Duration>) -> Result<Job, Error> {
+    let question = mb.transport.call(endpoint::get_bot(job_id)?);
     let Some(left) = left else { return question.await };
     match tokio::time::timeout(left, question).await {
         Ok(answer) => answer,

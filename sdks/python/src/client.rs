@@ -7,12 +7,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::AbortHandle;
 use meetbot::{Builder, CallOptions, Error, MeetBot, Request};
 use pyo3::{
     prelude::*,
     pybacked::{PyBackedBytes, PyBackedStr},
 };
-use tokio::task::AbortHandle;
 
 use crate::{
     completions::{Completions, Done, Outcome},
@@ -173,8 +173,16 @@ impl Core {
 
 impl Core {
     fn build(py: Python<'_>, builder: Builder, options: CallOptions) -> PyResult<Self> {
-        let client = builder.clone().build().and_then(|client| client.with(options.clone()));
-        Ok(Self::of(builder, options, client.map_err(|error| exception(py, &error))?))
+        let client = Self::connected(py, &builder, &options)?;
+        Ok(Self::of(builder, options, client))
+    }
+
+    /// A client whose connections are this process's.
+    fn connected(py: Python<'_>, builder: &Builder, options: &CallOptions) -> PyResult<MeetBot> {
+        let driver = runtime::made()?;
+        let builder = builder.clone().spawn_with(|task| driver.connection(task));
+        let client = builder.build().and_then(|client| client.with(options.clone()));
+        client.map_err(|error| exception(py, &error))
     }
 
     fn of(builder: Builder, options: CallOptions, client: MeetBot) -> Self {
@@ -191,8 +199,7 @@ impl Core {
         if *pid == process::id() {
             return Ok(client.clone());
         }
-        let own = self.builder.clone().build().and_then(|client| client.with(self.options.clone()));
-        let own = own.map_err(|error| exception(py, &error))?;
+        let own = Self::connected(py, &self.builder, &self.options)?;
         mem::forget(kept.replace((process::id(), own.clone())));
         Ok(own)
     }

@@ -7,6 +7,7 @@ mod events;
 mod exchange;
 mod local;
 mod runtime;
+mod tasks;
 mod waiting;
 
 use pyo3::prelude::*;

@@ -5,7 +5,8 @@
 //! by a thread of the runtime's own, which steps back while blocking calls alone are made.
 
 use std::{
-    mem,
+    future::poll_fn,
+    io, mem,
     pin::pin,
     process,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
@@ -13,13 +14,18 @@ use std::{
     time::Duration,
 };
 
-use pyo3::{PyErr, PyResult, exceptions::PyRuntimeError};
+use futures_util::{
+    FutureExt as _,
+    future::{AbortHandle, abortable},
+};
+use pyo3::{PyResult, exceptions::PyRuntimeError};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::Notify,
-    task::AbortHandle,
     time,
 };
+
+use crate::tasks::Tasks;
 
 /// How often a blocking call looks for signals, Ctrl-C above all; and how long after the last one the runtime's thread drives again.
 const TICK: Duration = Duration::from_millis(100);
@@ -27,34 +33,55 @@ const TICK: Duration = Duration::from_millis(100);
 /// beside one of this length that of a call never is, which saves every call two system calls.
 const BEAT: Duration = Duration::from_secs(10);
 
-/// The runtime of this process, with the process's id.
+/// The runtime of this process, once it was asked for.
 ///
 /// Locked only by threads that hold the GIL, as whoever forks does: a child never inherits it locked.
-static DRIVER: Mutex<Option<(u32, &'static Driver)>> = Mutex::new(None);
+static DRIVER: Mutex<Option<Kept>> = Mutex::new(None);
 
-/// The runtime of this process.
-///
-/// A forked child gets one of its own. The parent's is leaked there: its thread does not exist in the child, and waiting for it would take for ever.
+struct Kept {
+    pid: u32,
+    driver: &'static Driver,
+    /// Whether its thread has begun.
+    begun: bool,
+}
+
+/// The runtime of this process, its thread begun.
 pub(crate) fn get() -> PyResult<&'static Driver> {
-    let mut kept = DRIVER.lock().unwrap_or_else(PoisonError::into_inner);
-    match *kept {
-        Some((pid, driver)) if pid == process::id() => Ok(driver),
+    kept(true)
+}
+
+/// The runtime of this process; perhaps without its thread: a process that makes a client and forks then has no other threads.
+pub(crate) fn made() -> PyResult<&'static Driver> {
+    kept(false)
+}
+
+/// A forked child gets a runtime of its own. The parent's is leaked there: its thread does not exist in the child, and waiting for it would
+/// take for ever.
+fn kept(begun: bool) -> PyResult<&'static Driver> {
+    let failed = |error: io::Error| PyRuntimeError::new_err(error.to_string());
+    let mut known = DRIVER.lock().unwrap_or_else(PoisonError::into_inner);
+    let kept = match &mut *known {
+        Some(kept) if kept.pid == process::id() => kept,
         _ => {
-            let failed =
-                |error: std::io::Error| -> PyErr { PyRuntimeError::new_err(error.to_string()) };
             let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
             let driver: &'static Driver = Box::leak(Box::new(Driver::new(runtime)));
-            let thread = thread::Builder::new().name("meetbot".to_owned());
-            thread.spawn(|| driver.run()).map_err(failed)?;
-            *kept = Some((process::id(), driver));
-            Ok(driver)
+            driver.runtime.spawn(driver.tasks.run());
+            known.insert(Kept { pid: process::id(), driver, begun: false })
         }
+    };
+    if begun && !kept.begun {
+        let (driver, thread) = (kept.driver, thread::Builder::new().name("meetbot".to_owned()));
+        thread.spawn(|| driver.run()).map_err(failed)?;
+        kept.begun = true;
     }
+    Ok(kept.driver)
 }
 
 /// A runtime for as long as the process lives.
 pub(crate) struct Driver {
     runtime: Runtime,
+    /// The calls of asyncio loops, and the connections of all clients.
+    tasks: Tasks,
     work: Mutex<Work>,
     /// Tells the runtime's thread that there is a task.
     begun: Condvar,
@@ -78,10 +105,16 @@ struct Work {
 impl Driver {
     fn new(runtime: Runtime) -> Self {
         let work = Work { called: true, ..Work::default() };
-        Self { runtime, work: Mutex::new(work), begun: Condvar::new(), look: Notify::new() }
+        Self {
+            runtime,
+            tasks: Tasks::default(),
+            work: Mutex::new(work),
+            begun: Condvar::new(),
+            look: Notify::new(),
+        }
     }
 
-    /// Begins a task, which the runtime's thread sees to.
+    /// Begins a task on this thread, and leaves what is left of it to the runtime's.
     pub(crate) fn spawn(
         &'static self,
         task: impl Future<Output = ()> + Send + 'static,
@@ -91,7 +124,16 @@ impl Driver {
             let _until_its_end = counted;
             task.await;
         };
-        self.runtime.spawn(task).abort_handle()
+        let (task, abort) = abortable(task);
+        let _context = self.runtime.enter();
+        // Given up or done: nobody asks which.
+        self.tasks.here(|| self.tasks.spawn(task.map(drop)));
+        abort
+    }
+
+    /// Runs a connection, which nobody waits for.
+    pub(crate) fn connection(&'static self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
     }
 
     /// Drives until the call has ended. Each tick it asks whether the call was interrupted, and then ends it with that error.
@@ -111,8 +153,9 @@ impl Driver {
             call.await
         };
         let mut call = pin!(call);
+        let mut call = poll_fn(|context| self.tasks.here(|| call.as_mut().poll(context)));
         loop {
-            let tick = async { time::timeout(TICK, call.as_mut()).await };
+            let tick = async { time::timeout(TICK, &mut call).await };
             if let Ok(result) = self.runtime.block_on(tick) {
                 return Ok(result);
             }
@@ -122,7 +165,8 @@ impl Driver {
             drop(driven);
             if let Some(error) = interrupted {
                 // Its connection is not closed before somebody drives.
-                self.spawn(async {});
+                let until_driven = Task::begin(self);
+                self.runtime.spawn(async move { drop(until_driven) });
                 return Err(error);
             }
         }

@@ -264,10 +264,24 @@ def test_a_client_in_a_forked_child_is_who_it_was_whatever_the_environment_says_
     mb = MeetBot()
     monkeypatch.setenv("MEETBOT_API_KEY", "mb_test_another")
     monkeypatch.setenv("MEETBOT_API_BASE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     holds_in_a_forked_child(lambda: mb.get_bot(ID) is not None)
     monkeypatch.delenv("MEETBOT_API_KEY")
     holds_in_a_forked_child(lambda: mb.get_bot(ID) is not None)
     assert [request.headers["authorization"] for request in server.requests] == [f"Bearer {KEY}"] * 2
+
+
+def test_a_client_alone_begins_no_thread_since_forks_come_before_calls() -> None:
+    child = python(
+        """
+        import os
+        from meetbot import AsyncMeetBot, MeetBot
+
+        MeetBot("mb_test_x"), AsyncMeetBot("mb_test_x", max_retries=0)
+        print(len(os.listdir("/proc/self/task")))
+        """
+    )
+    assert child.communicate(timeout=PATIENCE) == ("1\n", "")
 
 
 def in_another_process(mb_url: str) -> str:
@@ -295,19 +309,19 @@ def test_sixteen_threads_share_one_client(lying: Any) -> None:
     assert len(jobs) == 160 and all(job is not None and job.id == ID for job in jobs)
 
 
+def switches() -> int:
+    """How often the runtime's thread has gone to sleep."""
+    counted = []
+    for task in Path("/proc/self/task").iterdir():
+        if (task / "comm").read_text().strip() == "meetbot":
+            status = (task / "status").read_text().split()
+            counted.append(int(status[status.index("voluntary_ctxt_switches:") + 1]))
+    assert len(counted) == 1
+    return counted[0]
+
+
 def test_a_blocking_call_wakes_no_other_thread(server: Server) -> None:
     mb = MeetBot(server.key, server.url)
-
-    def switches() -> int:
-        """How often the runtime's thread has gone to sleep."""
-        counted = []
-        for task in Path("/proc/self/task").iterdir():
-            if (task / "comm").read_text().strip() == "meetbot":
-                status = (task / "status").read_text().split()
-                counted.append(int(status[status.index("voluntary_ctxt_switches:") + 1]))
-        assert len(counted) == 1
-        return counted[0]
-
     # The first ones find the runtime's thread at work.
     for _ in range(20):
         mb.list_bots(limit=1)
@@ -316,6 +330,20 @@ def test_a_blocking_call_wakes_no_other_thread(server: Server) -> None:
         mb.list_bots(limit=1)
     # It looks ten times a second whether it is needed, and a busy machine may take seconds; each call would wake it twice.
     assert switches() - before < 250
+
+
+def test_a_call_of_a_loop_is_sent_by_the_loops_own_thread(server: Server) -> None:
+    async def main() -> int:
+        mb = AsyncMeetBot(server.key, server.url)
+        for _ in range(20):
+            await mb.list_bots(limit=1)
+        before = switches()
+        for _ in range(500):
+            await mb.list_bots(limit=1)
+        return switches() - before
+
+    # Each answer wakes the runtime's thread once; the call would wake it before.
+    assert asyncio.run(main()) < 750
 
 
 def test_a_connection_that_the_server_has_closed_is_not_taken_for_the_next_call(lying: Any) -> None:

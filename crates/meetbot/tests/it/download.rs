@@ -31,6 +31,34 @@ async fn a_connection_that_breaks_is_taken_up_where_it_broke() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
 }
 
+#[tokio::test]
+async fn two_downloads_of_one_file_do_not_write_into_each_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("audio.webm");
+    std::fs::write(folder.path().join("audio.webm.part"), "somebody's").unwrap();
+    let server = FakeServer::start([
+        Reply::Stay(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234".to_vec()),
+        answer(200, &[], "0123456789"),
+    ]);
+    let (client, into) = (server.client(), target.clone());
+    let cut_off =
+        tokio::spawn(async move { client.download_artifact("job_x", "audio.webm", into).await });
+    while server.requests().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    server.client().download_artifact("job_x", "audio.webm", &target).await.unwrap();
+    cut_off.abort();
+    assert!(cut_off.await.is_err());
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), "0123456789");
+    let theirs = std::fs::read_to_string(folder.path().join("audio.webm.part")).unwrap();
+    assert_eq!(theirs, "somebody's");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        2,
+        "nothing is left of the other"
+    );
+}
+
 #[test]
 fn a_server_without_ranges_begins_anew() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,12 @@
 //! Settings of a client: time for the whole call, a proxy, roots of one's own, the user agent; and calls of one's own.
 
-use std::{io::Write as _, net::TcpListener, sync::Arc, thread, time::Duration};
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::{TcpListener, TcpStream},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use base64::Engine as _;
 use meetbot::{CallOptions, ErrorKind, MeetBot, Request, blocking};
@@ -55,6 +61,75 @@ async fn every_request_goes_through_the_proxy_and_no_debug_shows_its_password() 
     let wrong = MeetBot::builder().api_key(KEY).proxy("not a url:s3cret").build().unwrap_err();
     assert_eq!(wrong.kind(), ErrorKind::Configuration);
     assert!(!format!("{wrong:?}").contains("s3cret"), "{wrong:?}");
+}
+
+/// Opens a tunnel to the server for one client, and answers with what it was told.
+fn tunnel(server: u16) -> (u16, thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let proxy = thread::spawn(move || {
+        let (client, _) = listener.accept().unwrap();
+        let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
+        let mut told = String::new();
+        let mut lines = BufReader::new(client.try_clone().unwrap());
+        while !told.ends_with("\r\n\r\n") {
+            lines.read_line(&mut told).unwrap();
+        }
+        (&client).write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        let (mut up, mut down) = (server.try_clone().unwrap(), client);
+        thread::spawn(move || std::io::copy(&mut lines, &mut up));
+        let _ = std::io::copy(&mut &server, &mut down);
+        told
+    });
+    (port, proxy)
+}
+
+#[tokio::test]
+async fn a_proxy_opens_a_tunnel_to_a_server_of_https_and_sees_no_key() {
+    let (port, pem) = tls_server(None);
+    let (proxy, told) = tunnel(port);
+    let client = MeetBot::builder()
+        .api_key(KEY)
+        .base_url(format!("https://localhost:{port}"))
+        .proxy(format!("http://me:s3cret@127.0.0.1:{proxy}"))
+        .ca_bundle(pem)
+        .build()
+        .unwrap();
+    assert!(client.get_bot("job_x").await.unwrap().is_some());
+    drop(client);
+    let told = told.join().unwrap();
+    assert!(told.starts_with(&format!("CONNECT localhost:{port} HTTP/1.1\r\n")), "{told}");
+    assert!(told.contains("roxy-authorization: Basic bWU6czNjcmV0\r\n"), "{told}");
+    assert!(told.contains("meetbot-rust/") && !told.contains(KEY), "{told}");
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_says_nothing_is_given_up_within_the_time_for_connecting() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = MeetBot::builder()
+        .api_key(KEY)
+        .base_url(format!("https://{}", silent.local_addr().unwrap()))
+        .connect_timeout(Duration::from_millis(50))
+        .max_retries(0);
+    let error = client.build().unwrap().get_bot("job_x").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.message().contains("cannot connect"), "{error}");
+}
+
+#[tokio::test]
+async fn what_runs_a_clients_tasks_may_be_ones_own() {
+    let server = FakeServer::start([answer(200, &[], &job(1, "queued"))]);
+    let (begun, mut tasks) = tokio::sync::mpsc::unbounded_channel();
+    let builder = MeetBot::builder().api_key(KEY).base_url(server.url());
+    let client = builder.spawn_with(move |task| drop(begun.send(task))).build().unwrap();
+    let running = tokio::spawn(async move {
+        while let Some(task) = tasks.recv().await {
+            tokio::spawn(task);
+        }
+    });
+    assert!(client.get_bot("job_x").await.unwrap().is_some());
+    drop(client);
+    running.await.unwrap();
 }
 
 #[test]

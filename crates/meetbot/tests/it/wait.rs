@@ -90,5 +90,9 @@ async fn a_job_that_is_not_there_is_an_error() {
     let gone = answer(404, &[], r#"{"error":"not_found","message":"there is no such job"}"#);
     let server = FakeServer::with_events([gone.clone()], [gone]);
     let error = server.client().wait_for_bot("job_x", None).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(
+        (error.kind(), error.status(), error.attempts()),
+        (ErrorKind::NotFound, Some(404), 1)
+    );
+    assert_eq!(error.message(), "there is no such job");
 }

@@ -66,6 +66,7 @@ async fn streams_that_give_nothing_are_given_up() {
     let client = server.client().with(CallOptions::new().max_retries(1)).unwrap();
     let error = client.watch("job_x").unwrap().try_next().await.unwrap_err();
     assert_eq!((error.kind(), server.requests().len()), (ErrorKind::Connection, 2));
+    assert_eq!(error.attempts(), 2);
 }
 
 #[test]
@@ -82,7 +83,8 @@ fn a_watch_that_fails_says_so_once_and_ends() {
         let server = FakeServer::start([reply]);
         let client = server.blocking().with(CallOptions::new().max_retries(0)).unwrap();
         let mut events = client.watch("job_x").unwrap();
-        assert_eq!(events.next().unwrap().unwrap_err().kind(), kind);
+        let error = events.next().unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (kind, 1));
         assert!(events.next().is_none());
     }
 }

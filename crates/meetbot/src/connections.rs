@@ -1,0 +1,325 @@
+//! The connections of a client: a pool of them, and the way to a server, through a proxy where there is one.
+
+use std::{
+    error::Error as StdError,
+    fmt,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
+    header::{PROXY_AUTHORIZATION, USER_AGENT},
+    response,
+    uri::Scheme,
+};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{body::Incoming, rt};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::{
+    client::{
+        legacy::{
+            self,
+            connect::{Connected, Connection, HttpConnector, proxy::Tunnel},
+        },
+        proxy::matcher::{Intercept, Matcher},
+    },
+    rt::{TokioIo, TokioTimer},
+};
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
+use tower_service::Service;
+use url::Url;
+
+/// How long a connection is kept that nobody uses. Servers and what stands in front of them mostly keep theirs for 60 s or longer.
+const IDLE: Duration = Duration::from_secs(90);
+/// How soon and how often a quiet connection is probed, so that what stands in between does not forget it, and how many probes may go lost.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+const KEEPALIVE_RETRIES: u32 = 3;
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
+/// A task of the client's own: a connection above all.
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What runs the tasks of a client.
+#[derive(Clone)]
+pub(crate) struct Spawn(pub(crate) Arc<dyn Fn(Task) + Send + Sync>);
+
+/// A pool of connections; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    client: legacy::Client<Connector, Full<Bytes>>,
+    proxies: Arc<Matcher>,
+    user_agent: HeaderValue,
+}
+
+impl Connections {
+    pub(crate) fn new(
+        tls: ClientConfig,
+        proxies: Arc<Matcher>,
+        user_agent: HeaderValue,
+        connect_timeout: Duration,
+        spawn: Spawn,
+    ) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEPALIVE));
+        tcp.set_keepalive_interval(Some(KEEPALIVE));
+        tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+        let tls = Arc::new(tls);
+        let way = Way {
+            hop: HttpsConnector::from((tcp.clone(), Arc::clone(&tls))),
+            tcp,
+            proxies: Arc::clone(&proxies),
+            user_agent: user_agent.clone(),
+        };
+        let connector =
+            Connector { https: HttpsConnector::from((way, tls)), limit: connect_timeout };
+        let client = legacy::Client::builder(spawn)
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .build(connector);
+        Self { client, proxies, user_agent }
+    }
+
+    /// Sends a request; the answer's body is still to be read.
+    pub(crate) async fn send(
+        &self,
+        method: &Method,
+        url: &Url,
+        mut headers: HeaderMap,
+        body: Option<Bytes>,
+    ) -> Result<Received, Broken> {
+        let uri = Uri::try_from(url.as_str()).map_err(Broken::of)?;
+        headers.entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
+        // To a server of HTTPS the proxy only opens a tunnel: that is where it reads the password.
+        if uri.scheme() == Some(&Scheme::HTTP)
+            && let Some(password) = self.proxies.intercept(&uri).as_ref().and_then(password)
+        {
+            headers.insert(PROXY_AUTHORIZATION, password);
+        }
+        let mut request = Request::new(body.map(Full::new).unwrap_or_default());
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        let response = self
+            .client
+            .request(request)
+            .await
+            .map_err(|error| Broken { connecting: error.is_connect(), ..Broken::of(error) })?;
+        let (head, body) = response.into_parts();
+        Ok(Received { url: url.clone(), head, body })
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connections(…)")
+    }
+}
+
+impl Default for Spawn {
+    fn default() -> Self {
+        Self(Arc::new(|task| drop(tokio::spawn(task))))
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> rt::Executor<F> for Spawn {
+    fn execute(&self, task: F) {
+        (self.0)(Box::pin(task));
+    }
+}
+
+/// An answer whose body is still to be read.
+#[derive(Debug)]
+pub(crate) struct Received {
+    url: Url,
+    head: response::Parts,
+    body: Incoming,
+}
+
+impl Received {
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.head.status
+    }
+
+    pub(crate) const fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    /// What was asked for: after redirects, the last of them.
+    pub(crate) const fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The next bytes of the body; `None` at its end.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Broken> {
+        while let Some(frame) = self.body.frame().await {
+            if let Ok(bytes) = frame.map_err(Broken::of)?.into_data() {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A connection that was not to be had, or broke.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    /// Whether it was never there.
+    pub(crate) connecting: bool,
+    pub(crate) timed_out: bool,
+    pub(crate) why: BoxError,
+}
+
+impl Broken {
+    fn of(why: impl StdError + Send + Sync + 'static) -> Self {
+        let mut below: Option<&(dyn StdError + 'static)> = Some(&why);
+        let mut timed_out = false;
+        while let Some(error) = below {
+            timed_out |= error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+            below = error.source();
+        }
+        Self { connecting: false, timed_out, why: Box::new(why) }
+    }
+}
+
+/// Connects within the time limit, and speaks TLS with a server of HTTPS.
+#[derive(Clone)]
+struct Connector {
+    https: HttpsConnector<Way>,
+    limit: Duration,
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<Hop>;
+    type Error = BoxError;
+    type Future = Connecting<Self::Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.https.poll_ready(context)
+    }
+
+    fn call(&mut self, server: Uri) -> Self::Future {
+        let (connecting, limit) = (self.https.call(server), self.limit);
+        Box::pin(async move {
+            tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| {
+                let why = format!("no connection within {} s", limit.as_secs_f64());
+                Err(io::Error::new(io::ErrorKind::TimedOut, why).into())
+            })
+        })
+    }
+}
+
+/// Connects to a server, or to the proxy in front of it.
+#[derive(Clone)]
+struct Way {
+    tcp: HttpConnector,
+    /// To a proxy, which may speak TLS itself.
+    hop: HttpsConnector<HttpConnector>,
+    proxies: Arc<Matcher>,
+    user_agent: HeaderValue,
+}
+
+impl Way {
+    async fn to(mut self, server: Uri) -> Result<Hop, BoxError> {
+        let Some(proxy) = self.proxies.intercept(&server) else {
+            poll_fn(|context| self.tcp.poll_ready(context)).await?;
+            let stream = MaybeHttpsStream::Http(self.tcp.call(server).await?);
+            return Ok(Hop { stream, forwards: false });
+        };
+        if server.scheme() != Some(&Scheme::HTTPS) {
+            poll_fn(|context| self.hop.poll_ready(context)).await?;
+            return Ok(Hop { stream: self.hop.call(proxy.uri().clone()).await?, forwards: true });
+        }
+        let mut tunnel = Tunnel::new(proxy.uri().clone(), self.hop)
+            .with_headers([(USER_AGENT, self.user_agent)].into_iter().collect());
+        if let Some(password) = password(&proxy) {
+            tunnel = tunnel.with_auth(password);
+        }
+        poll_fn(|context| tunnel.poll_ready(context)).await?;
+        Ok(Hop { stream: tunnel.call(server).await?, forwards: false })
+    }
+}
+
+impl Service<Uri> for Way {
+    type Response = Hop;
+    type Error = BoxError;
+    type Future = Connecting<Hop>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, server: Uri) -> Self::Future {
+        Box::pin(self.clone().to(server))
+    }
+}
+
+fn password(proxy: &Intercept) -> Option<HeaderValue> {
+    let mut password = proxy.basic_auth()?.clone();
+    password.set_sensitive(true);
+    Some(password)
+}
+
+/// A connection to the server or to a proxy.
+struct Hop {
+    stream: MaybeHttpsStream<TokioIo<TcpStream>>,
+    /// Whether a proxy is at its other end that has to be told the whole URL.
+    forwards: bool,
+}
+
+impl Connection for Hop {
+    fn connected(&self) -> Connected {
+        self.stream.connected().proxy(self.forwards)
+    }
+}
+
+impl rt::Read for Hop {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl rt::Write for Hop {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
