@@ -69,7 +69,7 @@ impl Tasks {
             context.waker().wake_by_ref();
             Poll::Pending
         })
-        .await
+        .await;
     }
 
     fn woken(&self, task: Runnable) {
