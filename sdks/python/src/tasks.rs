@@ -59,7 +59,7 @@ impl Tasks {
 
     /// Runs for ever what is ready, for whoever drives.
     pub(crate) async fn run(&self) {
-        poll_fn(|context| {
+        poll_fn(|context| -> Poll<()> {
             self.driver.register(context.waker());
             for _ in 0..STEPS {
                 let Some(task) = self.ready().pop_front() else { return Poll::Pending };
