@@ -69,7 +69,7 @@ fn leave(reporter: &Reporter, cause: Cause, recording: Option<Recording>) -> Cau
     };
     // A bot that never was in has nothing to finalise: its end says it all.
     if recording.is_some() || !matches!(cause, Cause::Failed(_)) {
-        reporter.report(BotReport::Leaving { reason: reason.clone() });
+        reporter.report(BotReport::Leaving { reason: reason.clone(), failure: None });
     }
     match recording.map(|recording| recording.close(clock::now(), reason)) {
         Some(Err(error)) if !matches!(cause, Cause::Failed(_)) => cannot_write(&error),

@@ -5,8 +5,8 @@ use std::{fmt, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AutoLeave, CommandId, ControlAction, ControlState, Ending, JobId, JobStatus, LeaveReason,
-    MeetingLink, Reach, Timestamp,
+    AutoLeave, CommandId, ControlAction, ControlState, Ending, Failure, JobId, JobStatus,
+    LeaveReason, MeetingLink, Reach, Timestamp,
 };
 
 /// How long a bot's lease lasts; any accepted report renews it.
@@ -240,6 +240,9 @@ pub enum BotReport {
     Leaving {
         /// Why.
         reason: Option<LeaveReason>,
+        /// A failure that the next bot could not mend by joining again: if this one does not come to its end, that one only finalises.
+        #[serde(default)]
+        failure: Option<Failure>,
     },
     /// A command is done.
     CommandDone {

@@ -20,7 +20,7 @@ async fn a_meeting_is_recorded_by_speaker_and_told_in_order() {
         place(|report| matches!(report, BotReport::Admitted)),
         place(|report| matches!(report, BotReport::RecordingStarted)),
         place(|report| {
-            matches!(report, BotReport::Leaving { reason: Some(LeaveReason::MeetingEnded) })
+            matches!(report, BotReport::Leaving { reason: Some(LeaveReason::MeetingEnded), .. })
         }),
         place(|report| matches!(report, BotReport::Ended { .. })),
     ];

@@ -217,7 +217,13 @@ pub(crate) fn finalize_only(
 }
 
 /// Why the job will have ended, once a bot said that it is leaving.
-pub(crate) fn cause_of_leaving(reason: Option<&LeaveReason>) -> Option<Cause> {
+pub(crate) fn cause_of_leaving(
+    reason: Option<&LeaveReason>,
+    failure: Option<&Failure>,
+) -> Option<Cause> {
+    if let Some(failure) = failure {
+        return Some(Cause::Failed(failure.clone()));
+    }
     match reason? {
         LeaveReason::Cancelled => Some(Cause::Cancelled),
         LeaveReason::Requested => Some(Cause::Requested),
@@ -316,7 +322,7 @@ fn apply(change: &mut Change<'_>, report: &BotReport) {
         BotReport::Chat { message } => {
             change.tell(EventName::ChatMessage, EventDetails::Chat { message: message.clone() });
         }
-        BotReport::Leaving { reason } => {
+        BotReport::Leaving { reason, .. } => {
             // A cancelled job stays cancelled, whatever made its bot leave.
             if change.job.leave_reason.is_none() {
                 change.job.leave_reason.clone_from(reason);
@@ -399,7 +405,7 @@ mod tests {
             BotReport::Waiting { lobby: Lobby::WaitingRoom },
             BotReport::Admitted,
             BotReport::RecordingStarted,
-            BotReport::Leaving { reason: Some(LeaveReason::MeetingEnded) },
+            BotReport::Leaving { reason: Some(LeaveReason::MeetingEnded), failure: None },
             ended(Cause::Left(LeaveReason::MeetingEnded), true),
         ]);
         let expected =

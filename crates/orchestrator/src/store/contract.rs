@@ -2,6 +2,7 @@
 
 mod audit;
 mod clocks;
+mod lost;
 mod outbox;
 mod quotas;
 mod recordings;
@@ -173,7 +174,7 @@ async fn a_job_goes_its_way_and_everything_is_told_once() {
     let reports = [
         BotReport::Admitted,
         BotReport::RecordingStarted,
-        BotReport::Leaving { reason: Some(LeaveReason::MeetingEnded) },
+        BotReport::Leaving { reason: Some(LeaveReason::MeetingEnded), failure: None },
         ended(Cause::Left(LeaveReason::MeetingEnded), true),
     ];
     assert_eq!(acknowledged(&fixture.report(job.id, 1, 1, 1, &reports, at(3)).await), 4);

@@ -166,7 +166,7 @@ async fn a_bot_that_is_leaving_takes_no_verb() {
     let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
     let mut bot = server.bot().await;
     bot.record().await;
-    let leaving = BotReport::Leaving { reason: Some(LeaveReason::MeetingEnded) };
+    let leaving = BotReport::Leaving { reason: Some(LeaveReason::MeetingEnded), failure: None };
     assert_eq!(bot.report(leaving).await, StatusCode::OK);
     for answer in [
         client.leave_bot(&id).await,
@@ -200,7 +200,7 @@ async fn a_bot_may_be_lost_in_any_status() {
     let mut leaving = server.bot().await;
     leaving.record().await;
     let reason = Some(LeaveReason::MeetingEnded);
-    assert_eq!(leaving.report(BotReport::Leaving { reason }).await, StatusCode::OK);
+    assert_eq!(leaving.report(BotReport::Leaving { reason, failure: None }).await, StatusCode::OK);
     drop(leaving);
     let mut last = server.bot().await;
     let ending = last.order.finalize.clone().expect("what was leaving has left");

@@ -69,7 +69,10 @@ async fn while_it_drains_bots_are_heard_and_lost_ones_wait_for_the_next_server()
     drop(lost_bot);
     await_status(&client, &lost, JobStatus::Queued).await;
     bot.record().await;
-    assert_eq!(bot.report(BotReport::Leaving { reason: None }).await, StatusCode::OK);
+    assert_eq!(
+        bot.report(BotReport::Leaving { reason: None, failure: None }).await,
+        StatusCode::OK
+    );
     assert!(!stopped.is_finished());
     bot.complete("file:///m").await;
     await_status(&client, &kept, JobStatus::Completed).await;

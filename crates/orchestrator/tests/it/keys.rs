@@ -69,7 +69,7 @@ async fn a_key_that_another_process_revokes_opens_nothing_after_a_second_and_its
     assert!(took < Duration::from_secs(1), "it opened for {took:?}");
 
     // What is open ends too, and says nothing of what happens from now on.
-    let leaving = bot.report(BotReport::Leaving { reason: None });
+    let leaving = bot.report(BotReport::Leaving { reason: None, failure: None });
     assert_eq!(leaving.await, 200, "the bot is heard");
     let mut told = String::new();
     let read = async {

@@ -232,7 +232,9 @@ fn report(what: What, ending: Option<&Ending>, model: &ModelJob) -> BotReport {
                 at_ms: 1,
             },
         },
-        What::Leaving => BotReport::Leaving { reason: Some(LeaveReason::MeetingEnded) },
+        What::Leaving => {
+            BotReport::Leaving { reason: Some(LeaveReason::MeetingEnded), failure: None }
+        }
         What::Ended(end) => {
             let own = if end == End::Well {
                 Cause::Left(LeaveReason::MeetingEnded).ending(true, false)

@@ -101,8 +101,8 @@ fn apply(
         stored.applied = numbered.seq;
         told.extend(advance::report(&mut stored.job, &numbered.report, numbered.at, now.wall));
         match &numbered.report {
-            BotReport::Leaving { reason } if stored.cause.is_none() => {
-                stored.cause = advance::cause_of_leaving(reason.as_ref());
+            BotReport::Leaving { reason, failure } if stored.cause.is_none() => {
+                stored.cause = advance::cause_of_leaving(reason.as_ref(), failure.as_ref());
             }
             BotReport::CommandDone { command_id, state } => {
                 connection
