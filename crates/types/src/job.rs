@@ -356,7 +356,7 @@ mod tests {
         page.push_str("```\n\n`Lose` is a bot whose lease ran out: its job goes back to `queued` (`statusDetail` `reconnecting`) and the next attempt continues the same recording.\n\n\
              No status but the final ones lasts for ever:\n\n\
              | status | what ends it, when nothing else does |\n| --- | --- |\n\
-             | `queued` | before the first bot: `dispatch_timeout` after `bots.start_within_seconds` (600) from the job's time, or `quota_exceeded` at that time where the month's minutes are used up; after a lost bot: the next one, as soon as there is room |\n\
+             | `queued` | before the first bot: `dispatch_timeout` after `bots.start_within_seconds` (600) from the job's time, or `quota_exceeded` at that time where the month's minutes are used up; after a lost bot: the next one, as soon as there is room; the third and later ones also wait until the one before is 5 s, 10 s, … at most 10 min old |\n\
              | `joining` | `autoLeave.afterEntryDelaySeconds`, at most a week; a meeting that cannot be reached: `network_loss` after 60 s |\n\
              | `in_call`, `recording` | the rules of `autoLeave`; the longest stay is a week, also with every rule off |\n\
              | `finalizing` | the files are closed; a mix that takes longer than 20 minutes, or waits 5 for others, is left out |\n\

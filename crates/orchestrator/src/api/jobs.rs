@@ -152,7 +152,7 @@ async fn show_who_waits(
 /// Cancel a job. A bot in the meeting leaves, and what it recorded is kept.
 #[utoipa::path(delete, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = JobId, Path)),
     responses(
-        (status = 204, description = "Cancelled, or ended before"),
+        (status = 204, description = "Cancelled, or ended before; a job whose bot has left already ends as it would have"),
         (status = 404, description = "not_found", body = ErrorBody),
     ))]
 async fn cancel_job(

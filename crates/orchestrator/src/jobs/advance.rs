@@ -1,6 +1,6 @@
 //! What follows when something happens to a job: its new state, and the events to tell. Pure; the store writes both in one transaction.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use meetbot_types::{
     Cause, Ending, EventName, Failure, FailureCode, Job, JobStatus, LeaveReason, Permission,
@@ -137,6 +137,23 @@ pub(crate) fn lose(job: &mut Job, now: Timestamp) -> Vec<Happened> {
     change(job, now, |change| {
         change.step(JobEvent::Lose, Some("reconnecting"));
     })
+}
+
+/// How long a job waits at most for its next bot, after so many were lost: the first is replaced at once, and those that are lost again and again come ever
+/// more slowly.
+fn longest_wait(lost: u32) -> Duration {
+    const LONGEST: Duration = Duration::from_mins(10);
+    match lost.checked_sub(2) {
+        None => Duration::ZERO,
+        Some(doublings) => Duration::from_secs(5 << doublings.min(10)).min(LONGEST),
+    }
+}
+
+/// When the next bot may come, after so many were lost, of which the last could start at `before`: the wait counts from there, so that one that lived for
+/// longer is replaced at once, too.
+pub(crate) fn next_start(before: Timestamp, lost: u32, now: Timestamp) -> Timestamp {
+    let wait = longest_wait(lost);
+    (before + wait).clamp(now, now + wait)
 }
 
 /// The recording of a job that has ended is deleted; before that nothing happens.

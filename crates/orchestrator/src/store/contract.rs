@@ -254,15 +254,16 @@ async fn after_five_lost_bots_the_sixth_only_finalises() {
     let fixture = fixture().await;
     let job = fixture.create(|_| {}, at(1)).await;
     for attempt in 1..=MAX_ATTEMPTS {
-        let claimed = fixture.claim(1, at(3)).await.unwrap();
+        let now = at(u64::from(attempt) * 60);
+        let claimed = fixture.claim(1, now).await.unwrap();
         assert_eq!((claimed.job.attempt, claimed.finalize), (attempt, None));
-        fixture.store.release(job.id, attempt, at(3)).await.unwrap();
+        fixture.store.release(job.id, attempt, now).await.unwrap();
     }
-    let claimed = fixture.claim(1, at(4)).await.unwrap();
+    let claimed = fixture.claim(1, at(400)).await.unwrap();
     let ending = claimed.finalize.unwrap();
     assert_eq!((ending.status, claimed.job.status), (JobStatus::Failed, JobStatus::Finalizing));
     let failure = Failure::new(FailureCode::InternalError, "bots were lost");
-    fixture.report(job.id, 6, 1, 1, &[ended(Cause::Failed(failure), false)], at(5)).await;
+    fixture.report(job.id, 6, 1, 1, &[ended(Cause::Failed(failure), false)], at(401)).await;
     assert_eq!(fixture.job(job.id).await.failure_code, Some(FailureCode::InternalError));
 }
 
@@ -281,12 +282,12 @@ async fn a_job_that_is_handed_over_has_lost_no_bot() {
         (job.status, job.status_detail.as_deref()),
         (JobStatus::Queued, Some("reconnecting"))
     );
-    for _ in 0..MAX_ATTEMPTS {
-        let claimed = fixture.claim(1, at(3)).await.unwrap();
+    for minute in 1..=u64::from(MAX_ATTEMPTS) {
+        let claimed = fixture.claim(1, at(minute * 60)).await.unwrap();
         assert_eq!(claimed.finalize, None, "{claimed:?}");
-        fixture.store.release(job.id, claimed.job.attempt, at(3)).await.unwrap();
+        fixture.store.release(job.id, claimed.job.attempt, at(minute * 60)).await.unwrap();
     }
-    assert!(fixture.claim(1, at(3)).await.unwrap().finalize.is_some());
+    assert!(fixture.claim(1, at(400)).await.unwrap().finalize.is_some());
 }
 
 #[tokio::test]

@@ -12,6 +12,81 @@ async fn recorded(fixture: &Fixture) -> JobId {
 }
 
 #[tokio::test]
+async fn bots_that_are_lost_one_after_the_other_come_ever_more_slowly() {
+    let fixture = fixture().await;
+    let job = recorded(&fixture).await;
+    let mut now = 4;
+    // The first one is replaced at once: nobody records meanwhile.
+    for (epoch, wait) in (1..).zip([0, 5, 10, 20, 40, 80, 160, 320, 600, 600]) {
+        assert!(fixture.store.release(job, epoch, at(now)).await.unwrap());
+        if wait > 0 {
+            assert!(fixture.claim(1, at(now)).await.is_none(), "{epoch}");
+            assert!(fixture.claim(1, at(now + wait - 1)).await.is_none(), "{epoch}");
+        }
+        assert_eq!(fixture.store.next_start().await.unwrap(), Some(at(now + wait).wall));
+        now += wait;
+        let claimed = fixture.claim(1, at(now)).await.unwrap();
+        assert_eq!(claimed.job.attempt, epoch + 1);
+        assert_eq!(claimed.finalize.is_some(), epoch >= MAX_ATTEMPTS);
+    }
+}
+
+#[tokio::test]
+async fn a_bot_that_lived_for_long_is_replaced_at_once_and_so_is_one_whose_server_stopped() {
+    let fixture = fixture().await;
+    let job = recorded(&fixture).await;
+    for epoch in 1..MAX_ATTEMPTS {
+        let hours = at(u64::from(epoch) * 3_600);
+        assert!(fixture.store.release(job, epoch, hours).await.unwrap());
+        assert!(fixture.claim(1, hours).await.is_some(), "{epoch}");
+    }
+    let now = at(u64::from(MAX_ATTEMPTS) * 3_600 - 3_599);
+    assert!(fixture.store.hand_over(job, MAX_ATTEMPTS, now).await.unwrap());
+    assert_eq!(fixture.claim(1, now).await.unwrap().finalize, None);
+    assert_eq!(fixture.store.reap(true, now).await.unwrap(), [job]);
+    assert!(fixture.claim(1, now).await.is_some());
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_was_set_back_makes_no_lost_job_wait_longer() {
+    let fixture = fixture().await;
+    let job = recorded(&fixture).await;
+    for epoch in 1..=2 {
+        assert!(fixture.store.release(job, epoch, at(4)).await.unwrap());
+        if epoch == 1 {
+            fixture.claim(1, at(4)).await.unwrap();
+        }
+    }
+    fixture.claim(1, at(9)).await.unwrap();
+    let back = |seconds| Now {
+        wall: Timestamp::from_millis(at(seconds).wall.as_millis() - 3_600_000),
+        ..at(seconds)
+    };
+    assert!(fixture.store.release(job, 3, back(10)).await.unwrap());
+    assert!(fixture.claim(1, back(19)).await.is_none());
+    assert!(fixture.claim(1, back(20)).await.is_some());
+}
+
+#[tokio::test]
+async fn whoever_wants_the_job_to_end_does_not_wait_for_its_turn() {
+    for cancelled in [true, false] {
+        let fixture = fixture().await;
+        let job = recorded(&fixture).await;
+        fixture.store.release(job, 1, at(4)).await.unwrap();
+        fixture.claim(1, at(4)).await.unwrap();
+        fixture.store.release(job, 2, at(4)).await.unwrap();
+        assert!(fixture.claim(1, at(5)).await.is_none());
+        if cancelled {
+            fixture.store.cancel(fixture.tenant, job, at(5)).await.unwrap().unwrap();
+        } else {
+            let leave = ControlAction::LeaveCall;
+            fixture.store.command(fixture.tenant, job, leave, None, None, at(5)).await.unwrap();
+        }
+        assert!(fixture.claim(1, at(5)).await.unwrap().finalize.is_some(), "{cancelled}");
+    }
+}
+
+#[tokio::test]
 async fn after_a_failure_that_joining_again_cannot_mend_the_next_bot_only_finalises() {
     let fixture = fixture().await;
     let job = recorded(&fixture).await;
@@ -21,4 +96,59 @@ async fn after_a_failure_that_joining_again_cannot_mend_the_next_bot_only_finali
     fixture.store.release(job, 1, at(5)).await.unwrap();
     let ending = fixture.claim(2, at(5)).await.unwrap().finalize.unwrap();
     assert_eq!(ending, Cause::Failed(failure).ending(true, false));
+}
+
+#[tokio::test]
+async fn the_recording_of_a_job_whose_next_bot_is_not_recording_yet_can_be_stopped() {
+    let given = |commanded: &Commanded| matches!(commanded, Commanded::Given(..));
+    for paused in [true, false] {
+        for action in [
+            ControlAction::StopRecording,
+            ControlAction::PauseRecording,
+            ControlAction::ResumeRecording,
+        ] {
+            let fixture = fixture().await;
+            let job = recorded(&fixture).await;
+            if paused {
+                fixture.report(job, 1, 1, 3, &[BotReport::RecordingPaused], at(4)).await;
+            }
+            fixture.store.release(job, 1, at(5)).await.unwrap();
+            fixture.claim(2, at(5)).await.unwrap();
+            let command = async |now| {
+                let action = action.clone();
+                fixture.store.command(fixture.tenant, job, action, None, None, now).await.unwrap()
+            };
+            assert!(!given(&command(at(6)).await), "nobody is in the call");
+            fixture.report(job, 2, 2, 1, &[BotReport::Admitted], at(7)).await;
+            let commanded = command(at(8)).await;
+            assert!(given(&commanded), "{commanded:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_is_ending_already_ends_as_it_would_have() {
+    let removed = Failure::new(FailureCode::RemovedFromMeeting, "someone took the bot out");
+    for (reason, cause, told) in [
+        (
+            LeaveReason::MeetingEnded,
+            Cause::Left(LeaveReason::MeetingEnded),
+            &["completed", "job.finalized"][..],
+        ),
+        (LeaveReason::Removed, Cause::Removed, &["job.failed"]),
+        (LeaveReason::Removed, Cause::Failed(removed), &["job.failed"]),
+    ] {
+        let fixture = fixture().await;
+        let job = recorded(&fixture).await;
+        let leaving = BotReport::Leaving { reason: Some(reason.clone()), failure: None };
+        fixture.report(job, 1, 1, 3, &[leaving], at(4)).await;
+        let shown = fixture.store.cancel(fixture.tenant, job, at(5)).await.unwrap().unwrap();
+        assert_eq!((shown.status, shown.leave_reason), (JobStatus::Finalizing, Some(reason)));
+        let commands = fixture.store.bot_commands(job, 1, [1; 32], 0).await.unwrap().unwrap();
+        assert_eq!(commands, []);
+        fixture.report(job, 1, 1, 4, &[ended(cause, true)], at(6)).await;
+        let all = fixture.told(job).await;
+        assert_eq!(&all[..4], ["joining", "in_call", "recording", "finalizing"]);
+        assert_eq!(&all[4..], told);
+    }
 }

@@ -172,9 +172,11 @@ impl World {
             self.store.release(model.id, epoch, self.now).await
         };
         assert_eq!(released.unwrap(), had_it);
-        if had_it {
+        if had_it && handed_over {
             model.lose(self.now);
-            model.handed_over += u32::from(handed_over);
+            model.handed_over += 1;
+        } else if had_it {
+            model.lose_one(self.now);
         }
         self.compare(job).await;
     }
@@ -184,7 +186,11 @@ impl World {
         let mut expected = HashSet::new();
         for job in &mut self.jobs {
             if job.lease.is_some_and(|until| until <= steady) {
-                job.lose(self.now);
+                if all {
+                    job.lose(self.now);
+                } else {
+                    job.lose_one(self.now);
+                }
                 expected.insert(job.id);
             }
             if all {

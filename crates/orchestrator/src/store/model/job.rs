@@ -188,7 +188,19 @@ impl ModelJob {
         finalize
     }
 
-    /// Its bot is gone.
+    /// Its bot is gone, and after this one it is the next one's turn: bots that are lost one after the other begin ever later after each other.
+    pub(super) fn lose_one(&mut self, now: Now) {
+        let wall = now.wall.as_millis();
+        let wait = match self.epoch - self.handed_over {
+            0 | 1 => 0,
+            lost => (5_000 * 2_i64.pow(lost - 2)).min(600_000),
+        };
+        let run_at = wall.max(self.run_at + wait).min(wall + wait);
+        self.lose(now);
+        self.run_at = run_at;
+    }
+
+    /// Its bot is gone, through no fault of its own.
     pub(super) fn lose(&mut self, now: Now) {
         (self.lease, self.in_meeting_at) = (None, None);
         self.run_at = now.wall.as_millis();
@@ -261,7 +273,8 @@ impl ModelJob {
 
     /// It is called off. Answers whether its bot is to be told.
     pub(super) fn cancel(&mut self, now: Now) -> bool {
-        if self.status.is_final() || self.why == Some(Why::Cancelled) {
+        let is_ending = self.status == Finalizing && self.why.is_some();
+        if self.status.is_final() || is_ending || self.why == Some(Why::Cancelled) {
             return false;
         }
         self.why = Some(Why::Cancelled);
@@ -284,10 +297,8 @@ impl ModelJob {
             ControlAction::LeaveCall => self.status == Queued || self.with_bot(),
             ControlAction::SendChatMessage => in_call,
             ControlAction::RequestRecordingPermission => in_call && self.tape != Tape::Stopped,
-            ControlAction::StopRecording => {
-                self.status == InRecording || (in_call && self.tape == Tape::Stopped)
-            }
-            _ => self.status == InRecording || (in_call && self.tape == Tape::Paused),
+            ControlAction::StopRecording => in_call && self.tape != Tape::Off,
+            _ => in_call && matches!(self.tape, Tape::On | Tape::Paused),
         }
     }
 

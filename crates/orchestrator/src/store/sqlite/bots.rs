@@ -41,8 +41,8 @@ pub(super) fn claim(connection: &Connection, token_hash: [u8; 32], now: Now) -> 
         jobs::save(connection, &mut stored, told, now)?;
         return Ok(Claim::NoMinutes(stored.job.id));
     }
-    let lost = stored.epoch.saturating_sub(stored.handovers);
-    let finalize = advance::finalize_only(&stored.job, stored.cause.clone(), lost, MAX_ATTEMPTS);
+    let (cause, lost) = (stored.cause.clone(), stored.lost());
+    let finalize = advance::finalize_only(&stored.job, cause, lost, MAX_ATTEMPTS);
     stored.epoch += 1;
     stored.token_hash = Some(token_hash);
     stored.lease_until = Some(lease_from(now));
@@ -158,9 +158,14 @@ fn of_attempt(connection: &Connection, job: JobId, epoch: u32) -> Outcome<Option
 }
 
 pub(super) fn release(connection: &Connection, job: JobId, epoch: u32, now: Now) -> Outcome<bool> {
-    let Some(stored) = of_attempt(connection, job, epoch)? else { return Ok(false) };
+    let Some(mut stored) = of_attempt(connection, job, epoch)? else { return Ok(false) };
+    stored.run_at = next_start(&stored, now);
     lose(connection, stored, now)?;
     Ok(true)
+}
+
+fn next_start(stored: &Stored, now: Now) -> Timestamp {
+    advance::next_start(stored.run_at, stored.lost(), now.wall)
 }
 
 pub(super) fn hand_over(
@@ -171,6 +176,7 @@ pub(super) fn hand_over(
 ) -> Outcome<bool> {
     let Some(mut stored) = of_attempt(connection, job, epoch)? else { return Ok(false) };
     stored.handovers += 1;
+    stored.run_at = now.wall;
     lose(connection, stored, now)?;
     Ok(true)
 }
@@ -178,8 +184,10 @@ pub(super) fn hand_over(
 pub(super) fn reap(connection: &Connection, all: bool, now: Now) -> Outcome<Vec<JobId>> {
     let before = if all { i64::MAX } else { now.steady_ms() };
     let mut lost = Vec::new();
-    while let Some(stored) = jobs::load(connection, "lease_until <= ?1 LIMIT 1", &[&before])? {
+    while let Some(mut stored) = jobs::load(connection, "lease_until <= ?1 LIMIT 1", &[&before])? {
         lost.push(stored.job.id);
+        // Bots that died with their server were not at fault.
+        stored.run_at = if all { now.wall } else { next_start(&stored, now) };
         lose(connection, stored, now)?;
     }
     Ok(lost)
@@ -201,7 +209,6 @@ pub(super) fn expire(connection: &Connection, now: Now) -> Outcome<Vec<Expired>>
 fn lose(connection: &Connection, mut stored: Stored, now: Now) -> Outcome<()> {
     stored.lease_until = None;
     stored.stay.lost();
-    stored.run_at = now.wall;
     // What may have been done must not be done twice; the others do no harm.
     connection.execute(
         "UPDATE commands SET state = 'expired', updated_at = ?2 WHERE job = ?1 AND state = 'pending'
@@ -212,7 +219,7 @@ fn lose(connection: &Connection, mut stored: Stored, now: Now) -> Outcome<()> {
     jobs::save(connection, &mut stored, told, now)
 }
 
-pub(super) fn next_start(connection: &Connection) -> Outcome<Option<Timestamp>> {
+pub(super) fn first_start(connection: &Connection) -> Outcome<Option<Timestamp>> {
     let next: Option<i64> = connection
         .prepare_cached(
             "SELECT min(at) FROM (

@@ -40,6 +40,13 @@ pub(super) struct Stored {
     place: Place,
 }
 
+impl Stored {
+    /// How many of its bots were lost, if none is at work.
+    pub(super) fn lost(&self) -> u32 {
+        self.epoch.saturating_sub(self.handovers)
+    }
+}
+
 const COLUMNS: &str = "SELECT consumer, live, job, link, epoch, token_hash, lease_until, applied, sequence, cause, run_at, handovers, stay_ms, stay_since FROM jobs";
 
 fn stored(row: &Row<'_>) -> Outcome<Stored> {
@@ -276,7 +283,9 @@ pub(super) fn cancel(
     now: Now,
 ) -> Outcome<Option<Job>> {
     let Some(mut stored) = of_tenant(connection, tenant, id)? else { return Ok(None) };
-    if stored.job.status.is_final() || stored.cause == Some(Cause::Cancelled) {
+    // What a bot has said about the end as it left holds: it writes its manifest by it.
+    let is_ending = stored.job.status == JobStatus::Finalizing && stored.cause.is_some();
+    if stored.job.status.is_final() || is_ending || stored.cause == Some(Cause::Cancelled) {
         return Ok(Some(stored.job));
     }
     stored.cause = Some(Cause::Cancelled);
@@ -348,18 +357,16 @@ pub(super) fn command(
 fn takes(job: &Job, action: &ControlAction) -> bool {
     let in_call = matches!(job.status, JobStatus::InCall | JobStatus::Recording);
     let stopped = job.recording.state == RecordingState::Stopped;
+    // A bot that came for one that was lost is in the call before it records; after a pause it records nothing until it is told to.
+    let goes_on = matches!(job.recording.state, RecordingState::On | RecordingState::Paused);
     match action {
         ControlAction::LeaveCall => {
             matches!(job.status, JobStatus::Queued | JobStatus::Joining) || in_call
         }
         ControlAction::SendChatMessage => in_call,
         ControlAction::RequestRecordingPermission => in_call && !stopped,
-        // A bot that came for one that was lost while it paused is in the call, and records nothing until it is told to.
-        ControlAction::PauseRecording | ControlAction::ResumeRecording => {
-            job.status == JobStatus::Recording
-                || (in_call && job.recording.state == RecordingState::Paused)
-        }
-        ControlAction::StopRecording => job.status == JobStatus::Recording || (in_call && stopped),
+        ControlAction::PauseRecording | ControlAction::ResumeRecording => in_call && goes_on,
+        ControlAction::StopRecording => in_call && (goes_on || stopped),
         _ => false,
     }
 }

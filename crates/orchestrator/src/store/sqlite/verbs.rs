@@ -245,7 +245,7 @@ impl Store for SqliteStore {
     }
 
     async fn next_start(&self) -> Result<Option<Timestamp>> {
-        self.read(bots::next_start).await
+        self.read(bots::first_start).await
     }
 
     async fn due_deliveries(&self, room: Room, now: Now) -> Result<Taken> {
