@@ -4,7 +4,7 @@ mod discover;
 mod send;
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fmt,
     net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
@@ -12,7 +12,7 @@ use std::{
 };
 
 use str0m::{
-    Candidate, IceConnectionState, Input, Output, Rtc,
+    Candidate, IceConnectionState, Input, Output, Rtc, RtcError,
     change::{SdpAnswer, SdpOffer, SdpPendingOffer},
     channel::ChannelId,
     config::CryptoProvider,
@@ -74,6 +74,8 @@ pub struct Peer {
     address: SocketAddr,
     datagram: Box<[u8; DATAGRAM_BYTES]>,
     events: VecDeque<Event>,
+    /// Tracks of which a frame was left out since the last that was told.
+    torn: HashSet<Mid>,
     /// When the session wants to be woken.
     wake: Instant,
     /// Something was asked of the session since it last spoke.
@@ -130,6 +132,7 @@ impl Peer {
             address,
             datagram: Box::new([0; DATAGRAM_BYTES]),
             events: VecDeque::new(),
+            torn: HashSet::new(),
             wake: start,
             stirred: true,
             connected: false,
@@ -347,7 +350,16 @@ impl Peer {
     /// Sends and notes what the session has to say, until it wants to wait.
     fn drain(&mut self) -> Result<(), Error> {
         loop {
-            match self.rtc.poll_output()? {
+            let output = match self.rtc.poll_output() {
+                // What somebody sent is no frame of its codec. The session has thrown it away already, and knows the next.
+                Err(RtcError::Packet(mid, _, error)) => {
+                    tracing::debug!(%mid, %error, "a frame is left out");
+                    self.torn.insert(mid);
+                    continue;
+                }
+                output => output?,
+            };
+            match output {
                 Output::Timeout(wake) => {
                     self.wake = wake;
                     return Ok(());
@@ -389,7 +401,10 @@ impl Peer {
                     });
                 }
             }
-            Happening::MediaData(data) => self.events.extend(frame(data).map(Event::Frame)),
+            Happening::MediaData(mut data) => {
+                data.contiguous &= !self.torn.remove(&data.mid);
+                self.events.extend(frame(data).map(Event::Frame));
+            }
             Happening::KeyframeRequest(request) => {
                 self.events.push_back(Event::KeyframeWanted { track: TrackId(request.mid) });
             }

@@ -138,6 +138,31 @@ async fn a_track_added_later_is_heard() {
 }
 
 #[tokio::test]
+async fn a_picture_that_no_codec_knows_is_left_out_and_all_else_goes_on() {
+    let mut pair = Pair::new().await;
+    let kinds = [(Kind::Audio, "voice".to_owned()), (Kind::Video, "face".to_owned())];
+    let (tracks, offer) = pair.sender.offer(&kinds).unwrap();
+    // Without VP8 it is H.264, of which the sender names the units.
+    let answer = pair.receiver.accept_offer(&offer.replace(" VP8/", " VP0/")).unwrap();
+    pair.sender.accept_answer(&answer).unwrap();
+    pair.connect().await;
+    let picture = |unit: u8| Arc::from([unit, 0, 1]);
+    for (number, unit, contiguous) in [(0, 0x65, true), (1, 0x41, false), (2, 0x41, true)] {
+        if !contiguous {
+            // There are no units of type 30.
+            pair.sender.send_picture(tracks[1], number * 3_000 - 9, picture(0x1E)).unwrap();
+            pair.sender.send_audio(tracks[0], &packet(number)).unwrap();
+            let frame = pair.frame().await;
+            assert_eq!((frame.kind, frame.data), (Kind::Audio, packet(number).data));
+        }
+        pair.sender.send_picture(tracks[1], number * 3_000, picture(unit)).unwrap();
+        let frame = pair.frame().await;
+        assert_eq!((frame.track, frame.codec), (tracks[1], "h264"));
+        assert_eq!((frame.data[4], frame.contiguous), (unit, contiguous), "{number}");
+    }
+}
+
+#[tokio::test]
 async fn text_goes_both_ways_over_a_data_channel() {
     let mut pair = Pair::new().await;
     let (_, offer) = pair.sender.open_channel("chat");
