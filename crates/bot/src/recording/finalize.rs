@@ -261,7 +261,7 @@ fn attempts(order: &BotOrder, story: &Story, tracks: &[Track], end_ms: u64) -> V
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::{Duration, Instant};
 
     use meetbot_types::{
@@ -274,7 +274,7 @@ mod tests {
         track::{Packet, TrackFile},
     };
 
-    fn order(folder: &Path, epoch: u32) -> BotOrder {
+    pub(crate) fn order(folder: &Path, epoch: u32) -> BotOrder {
         let meeting_url = "https://sandbox.meetbot.dev/two-speakers";
         BotOrder {
             job_id: JobId::generate(Timestamp::UNIX_EPOCH),

@@ -53,8 +53,8 @@ pub(super) struct Writing {
     /// `None` before there is something that a file can begin with.
     file: Option<Media>,
     name: String,
-    /// The meeting's track it comes on.
-    on: TrackId,
+    /// The meeting's track it comes on; `None` while the way to the meeting is lost. After that a track of the same name is another.
+    on: Option<TrackId>,
     last_sequence: u64,
     /// Packets that never came, since the last that is in the file.
     lost: u64,
@@ -76,7 +76,7 @@ impl Writing {
         Self {
             file: None,
             name: String::new(),
-            on: frame.track,
+            on: Some(frame.track),
             last_sequence: frame.sequence.start().saturating_sub(1),
             lost: 0,
             clock: SenderClock::default(),
@@ -95,6 +95,13 @@ impl Writing {
         if let Some(Media::Pictures(file)) = &mut self.file {
             file.interrupt();
         }
+    }
+
+    /// What comes from now on comes another way: its numbers and its clock begin anew.
+    pub(super) fn lose_way(&mut self) {
+        self.on = None;
+        self.clock = SenderClock::default();
+        self.interrupt();
     }
 
     pub(super) fn flush(&mut self) -> io::Result<u64> {
@@ -116,10 +123,9 @@ impl Writing {
     /// How many packets between the frame before, written or not, and this one never came.
     fn lost_before(&mut self, frame: &Frame) -> u64 {
         let due = std::mem::replace(&mut self.last_sequence, *frame.sequence.end()) + 1;
-        if self.on != frame.track {
-            self.on = frame.track;
-            self.clock = SenderClock::default();
-            self.interrupt();
+        if self.on != Some(frame.track) {
+            self.lose_way();
+            self.on = Some(frame.track);
             return 0;
         }
         let lost = frame.sequence.start().saturating_sub(due);
@@ -340,7 +346,80 @@ fn is_speech(level_dbov: Option<i8>, voice: Option<bool>, bytes: usize) -> bool 
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::Arc,
+        time::{Duration, Instant},
+    };
+
+    use meetbot_rtc::{Frame, Kind, TrackId};
+    use meetbot_types::{Timestamp, bot::Participant};
+
     use super::{Happened, is_speech};
+    use crate::{
+        meeting::Source,
+        recording::{
+            Counters, Recording, finalize::tests::order, folder_of, journal, journal::Line,
+        },
+    };
+
+    /// A picture of 640 × 480 in VP8, or what follows it.
+    fn picture(number: u64, keyframe: bool, arrived: Instant) -> Frame {
+        let data = [if keyframe { 0x10 } else { 0x11 }, 0, 0, 0x9D, 1, 0x2A, 0x80, 2, 0xE0, 1, 7];
+        Frame {
+            track: TrackId::from_mid("0"),
+            kind: Kind::Video,
+            codec: "vp8",
+            rtp_time: number * 3_600,
+            clock_rate: 90_000,
+            sequence: number..=number,
+            arrived,
+            level_dbov: None,
+            voice: None,
+            keyframe,
+            contiguous: true,
+            sender_report: None,
+            data: Arc::from(data),
+        }
+    }
+
+    #[test]
+    fn after_a_loss_of_the_way_a_video_goes_on_with_a_picture_that_shows_something() {
+        let folder = tempfile::tempdir().unwrap();
+        let order = order(&folder.path().join("job"), 1);
+        let start = crate::clock::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let admitted = (start, Timestamp::UNIX_EPOCH);
+        let mut recording = Recording::open(&order, admitted, Counters::default()).unwrap();
+        let ann = Participant { id: "5".into(), name: "Ann".into(), is_host: false, is_bot: false };
+        recording.joined(&ann, start).unwrap();
+        // The session after the loss begins to count anew, on a track of the same name.
+        for (ms, number, keyframe, wanted) in [
+            (100, 1, true, false),
+            (140, 2, false, false),
+            (3_000, 1, false, true),
+            (3_040, 2, false, false),
+            (3_080, 3, true, false),
+        ] {
+            if ms == 3_000 {
+                recording.connection_lost(at(1_000)).unwrap();
+            }
+            let picture = picture(number, keyframe, at(ms));
+            let recorded = recording.frame("5", Source::Camera, &picture).unwrap();
+            assert_eq!(recorded.keyframe_wanted, wanted, "{ms}");
+        }
+        recording.close(at(3_100), None).unwrap();
+        let lines = journal::read::<Line>(&folder_of(&order, 1).join(journal::FILE)).unwrap();
+        let gaps: Vec<_> = lines
+            .into_iter()
+            .filter_map(|(_, line)| match line {
+                Line::Gap { start_ms, end_ms, reason, lost, .. } => {
+                    Some((start_ms, end_ms, reason, lost))
+                }
+                _ => None,
+            })
+            .collect();
+        assert_eq!(gaps, [(140, 3_080, "network_loss".to_owned(), 0)]);
+    }
 
     #[test]
     fn a_gap_has_the_reason_of_what_happened_beside_it() {

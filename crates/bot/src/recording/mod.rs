@@ -232,6 +232,7 @@ impl Recording {
     /// The way to the meeting is lost: the gap that follows has a reason, and the recording is not whole, also when nothing follows.
     pub(crate) fn connection_lost(&mut self, at: Instant) -> io::Result<()> {
         let at_ms = self.at_ms(at);
+        self.tracks.values_mut().for_each(Writing::lose_way);
         // A try to join again that fails is the same loss.
         if self.lost_at_ms.is_none_or(|before| before < self.heard_ms) {
             self.lost_at_ms = Some(at_ms);
