@@ -95,10 +95,25 @@ impl Roster {
         })
     }
 
-    /// Of what a stream is.
+    /// Of what a stream is, as far as it and those beside it tell.
     pub(crate) fn source(&self, stream: &StreamId) -> Option<Source> {
+        let (entry, stream) = self.find(stream)?;
+        entry.source(stream)
+    }
+
+    /// Whether a stream is there and can be recorded now: one that is switched off stays in the list.
+    pub(crate) fn is_sent(&self, stream: &StreamId) -> bool {
+        self.find(stream).is_some_and(|(_, stream)| is_recordable(stream))
+    }
+
+    /// Whether it is video.
+    pub(crate) fn is_video(&self, stream: &StreamId) -> bool {
+        self.find(stream).is_some_and(|(_, stream)| stream.kind == "video")
+    }
+
+    fn find(&self, stream: &StreamId) -> Option<(&Entry, &Stream)> {
         let entry = self.0.get(&stream.feed)?;
-        entry.source(entry.streams.iter().find(|known| known.mid == stream.mid)?)
+        Some((entry, entry.streams.iter().find(|known| known.mid == stream.mid)?))
     }
 }
 
@@ -106,12 +121,8 @@ impl Entry {
     /// Of what a stream is: by its description, and where there is none by its place, since people have one face and one
     /// voice. `None` when it cannot be recorded.
     fn source(&self, stream: &Stream) -> Option<Source> {
-        let recordable = |stream: &&Stream| {
-            let codec = stream.codec.as_deref().unwrap_or_default();
-            !stream.disabled && CODECS.contains(&codec)
-        };
-        let of_kind =
-            self.streams.iter().filter(recordable).filter(|other| other.kind == stream.kind);
+        let recordable = self.streams.iter().filter(|stream| is_recordable(stream));
+        let of_kind = recordable.filter(|other| other.kind == stream.kind);
         let (screens, others): (Vec<_>, Vec<_>) = of_kind.partition(|stream| is_screen(stream));
         let own = if stream.kind == "audio" { Source::Microphone } else { Source::Camera };
         let mut places = others.iter().map(|stream| &stream.mid);
@@ -121,6 +132,11 @@ impl Entry {
         let mut shared = screens.iter().map(|stream| &stream.mid).chain(places);
         (shared.next() == Some(&stream.mid)).then_some(Source::Screen)
     }
+}
+
+fn is_recordable(stream: &Stream) -> bool {
+    let codec = stream.codec.as_deref().unwrap_or_default();
+    !stream.disabled && CODECS.contains(&codec)
 }
 
 fn is_screen(stream: &Stream) -> bool {

@@ -219,7 +219,7 @@ impl Session {
         let tell = |event| vec![Act::Tell(event)];
         match event.videoroom.as_deref() {
             Some("joined") => {
-                self.own_id = event.id;
+                self.own_id = event.id.or(self.own_id.take());
                 for person in event.publishers.into_iter().chain(event.attendees) {
                     self.roster.see(person);
                 }
@@ -263,10 +263,8 @@ impl Session {
         }
         if let Some(id) = event.unpublished {
             self.roster.fall_silent(&id);
-            self.streams.forget(&id);
         }
         for id in event.leaving.into_iter().chain(event.kicked) {
-            self.streams.forget(&id);
             self.talking.remove(&id);
             if self.roster.lose(&id) {
                 news.push(MeetingEvent::Left(id.to_string()));
@@ -299,8 +297,12 @@ impl Session {
             tracing::debug!(code, why = event.error, "a request about streams is refused");
             if message.transaction.as_deref() == Some("subscribe") {
                 self.streams.refuse(now);
+                // No media path comes up for what is not given.
+                if !self.streams.is_open() && matches!(self.path, Path::Due(_)) {
+                    self.path = Path::None;
+                }
             }
-            return Vec::new();
+            return self.ask(now).into_iter().chain(self.admit()).collect();
         }
         let offer = message.jsep.filter(|jsep| jsep.kind == "offer");
         let settled = self.streams.hear(event, offer.is_some(), &self.roster, now);
@@ -536,7 +538,7 @@ mod tests {
             || event(2, "subscribe", &json!({"error_code": 428, "error": "no such feed"}));
         let mut at = now;
         for _ in 1..MOST_TRIES {
-            assert!(hear(&mut session, refused(), at).is_empty());
+            assert!(hear(&mut session, refused(), at).is_empty(), "nothing yet, and not in yet");
             assert!(session.poll(at).unwrap().is_empty(), "not at once");
             at = session.wake();
             assert_eq!(at - session.heard, ASK_AGAIN);
@@ -544,9 +546,11 @@ mod tests {
             assert!(session.wake() > at, "an answer is awaited");
             session.heard = at;
         }
-        hear(&mut session, refused(), at);
+        let acts = hear(&mut session, refused(), at);
+        assert!(matches!(acts.as_slice(), [Act::Tell(MeetingEvent::Admitted { .. })]), "{acts:?}");
         assert!(session.poll(at + ASK_AGAIN).unwrap().is_empty());
         assert!(session.wake() > at + ASK_AGAIN, "nothing is due any more");
+        assert!(session.poll(at + MEDIA_PATIENCE).is_ok(), "no media path is missed");
     }
 
     #[test]
@@ -557,10 +561,8 @@ mod tests {
         let refused = json!({"error_code": 428, "error": "no such feed"});
         hear(&mut session, event(2, "subscribe", &refused), now);
         hear(&mut session, event(1, "", &json!({"videoroom": "event", "leaving": 5})), now);
-        let at = session.wake();
-        assert_eq!(at, now + ASK_AGAIN);
-        assert!(session.poll(at).unwrap().is_empty());
-        assert!(session.wake() > at, "nothing is due any more");
+        assert_eq!(session.wake(), now + KEEPALIVE, "nothing is due any more");
+        assert!(session.poll(now + MEDIA_PATIENCE).unwrap().is_empty(), "no media path is missed");
     }
 
     #[test]
