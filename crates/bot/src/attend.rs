@@ -18,7 +18,7 @@ use crate::{
     clock,
     commands::Inbox,
     meeting::{Lost, Meeting, MeetingEvent},
-    platforms,
+    platforms::{self, Joins},
     recording::{Counters, Recording},
     reporter::Reporter,
     run::{Connect, cannot_write},
@@ -54,6 +54,7 @@ pub(crate) async fn attend(
         connect,
         reporter,
         counters,
+        joins: Joins::default(),
         start,
         brain: Brain::new(
             order.auto_leave.clone(),
@@ -83,6 +84,7 @@ struct Bot<'a> {
     connect: &'a Connect,
     reporter: &'a Reporter,
     counters: Counters,
+    joins: Joins,
     start: Instant,
     brain: Brain,
     recording: Option<Recording>,
@@ -225,11 +227,12 @@ impl Bot<'_> {
 
     /// Joins in a task of its own: nothing that happens meanwhile makes the bot knock twice.
     fn join_after(&self, wait: Duration) -> Joining {
-        let (order, connect) = (self.order.clone(), self.connect.clone());
+        let (order, connect, joins) =
+            (self.order.clone(), self.connect.clone(), self.joins.clone());
         AbortOnDropHandle::new(tokio::spawn(
             async move {
                 tokio::time::sleep(wait).await;
-                platforms::join(&order, &connect).await
+                platforms::join(&order, &connect, &joins).await
             }
             .in_current_span(),
         ))

@@ -3,6 +3,8 @@
 pub(crate) mod janus;
 mod sandbox;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use meetbot_types::{Platform, bot::BotOrder};
 
 use self::{janus::JanusMeeting, sandbox::SandboxMeeting};
@@ -14,12 +16,40 @@ use crate::{
 /// What a bot can join.
 pub const PLATFORMS: &[Platform] = &[Platform::Sandbox, Platform::Janus];
 
+/// What the joins of one attempt have to know of each other: a server may keep who has lost their way to it in the room for a while.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Joins(Arc<Mutex<Former>>);
+
+#[derive(Debug, Clone, Default)]
+struct Former {
+    joins: u32,
+    own_ids: Vec<String>,
+}
+
+impl Joins {
+    /// One more. Answers which one it is, and under which ids the bot was in the meeting before.
+    fn begin(&self) -> (u32, Vec<String>) {
+        let mut former = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        former.joins += 1;
+        (former.joins, former.own_ids.clone())
+    }
+
+    /// The bot was in the meeting under this id.
+    fn end(&self, own_id: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).own_ids.push(own_id);
+    }
+}
+
 /// Knocks at the order's meeting. An error is worth another try; a refusal comes as an event.
-pub(crate) async fn join(order: &BotOrder, connect: &Connect) -> Result<Box<dyn Meeting>, Lost> {
+pub(crate) async fn join(
+    order: &BotOrder,
+    connect: &Connect,
+    joins: &Joins,
+) -> Result<Box<dyn Meeting>, Lost> {
     Ok(match (&order.sandbox, &order.link.platform) {
         // With a test key the sandbox plays the meetings of every platform.
         (Some(seat), _) => Box::new(SandboxMeeting::join(order, seat).await?),
-        (None, Platform::Janus) => Box::new(JanusMeeting::join(order, connect).await?),
+        (None, Platform::Janus) => Box::new(JanusMeeting::join(order, connect, joins).await?),
         (None, platform) => return Err(format!("no bot can join {platform} yet")),
     })
 }

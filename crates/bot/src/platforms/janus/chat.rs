@@ -16,6 +16,8 @@ pub(crate) struct Chat {
     room: Value,
     /// The bot's own name in the room: nobody else's.
     username: String,
+    /// Which of the bot's joins this is.
+    join: String,
     /// What people call themselves, by their names in the room.
     names: HashMap<String, String>,
     heard: u64,
@@ -59,9 +61,11 @@ struct Member {
 const JOIN: &str = "join";
 
 impl Chat {
-    /// A room that the bot is not in yet. `username` must be nobody else's.
-    pub(crate) fn new(room: Value, username: String) -> Self {
-        Self { room, username, names: HashMap::new(), heard: 0, said: 0, inside: false }
+    /// A room that `bot` is not in yet. No two of its joins have the same name: from the one before it may still be in the room, and what it
+    /// heard then is not what it hears now.
+    pub(crate) fn new(room: Value, bot: &str, join: String) -> Self {
+        let username = format!("{bot}-{join}");
+        Self { room, username, join, names: HashMap::new(), heard: 0, said: 0, inside: false }
     }
 
     /// The bot comes in. What was written before it came is not asked for: it was not there.
@@ -107,7 +111,7 @@ impl Chat {
                 if from != self.username {
                     self.heard += 1;
                     return Heard::Line(ChatLine {
-                        id: format!("chat-{}", self.heard),
+                        id: format!("chat-{}-{}", self.join, self.heard),
                         sender: self.names.get(&from).unwrap_or(&from).clone(),
                         sender_id: from,
                         text: word.text.unwrap_or_default(),
@@ -143,7 +147,7 @@ mod tests {
     use super::*;
 
     fn chat() -> Chat {
-        Chat::new(json!(99), "bot-1".to_owned())
+        Chat::new(json!(99), "bot", "2.1".to_owned())
     }
 
     #[test]
@@ -174,14 +178,27 @@ mod tests {
         let own = |text: &str| text.to_owned();
         assert_eq!(
             line(r#"{"textroom":"message","from":"u1","text":"hi"}"#),
-            Some((own("chat-1"), own("u1"), own("Ann"), own("hi"), false))
+            Some((own("chat-2.1-1"), own("u1"), own("Ann"), own("hi"), false))
         );
         assert_eq!(
             line(r#"{"textroom":"message","from":"u2","text":"psst","whisper":true}"#),
-            Some((own("chat-2"), own("u2"), own("Bob"), own("psst"), true))
+            Some((own("chat-2.1-2"), own("u2"), own("Bob"), own("psst"), true))
         );
-        assert_eq!(line(r#"{"textroom":"message","from":"bot-1","text":"mine"}"#), None);
+        assert_eq!(line(r#"{"textroom":"message","from":"bot-2.1","text":"mine"}"#), None);
         assert_eq!(line("no JSON"), None);
+    }
+
+    #[test]
+    fn no_two_joins_share_a_name_or_a_line() {
+        let names = |join: &str| {
+            let mut chat = Chat::new(json!(99), "bot", join.to_owned());
+            let asked: Value = serde_json::from_str(&chat.join(None, "Notes")).unwrap();
+            let heard = chat.hear(br#"{"textroom":"message","from":"u1","text":"hi"}"#);
+            let Heard::Line(line) = heard else { panic!("{heard:?}") };
+            (asked["username"].clone(), line.id)
+        };
+        let ((one, line), (other, another)) = (names("1.1"), names("1.2"));
+        assert!(one != other && line != another, "{one} {other} {line} {another}");
     }
 
     #[test]

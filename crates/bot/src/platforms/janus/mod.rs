@@ -33,6 +33,7 @@ use self::{
 use crate::{
     clock,
     meeting::{Lost, Meeting, MeetingEvent},
+    platforms::Joins,
     run::Connect,
 };
 
@@ -49,6 +50,7 @@ pub(crate) struct JanusMeeting {
     call: Option<Call>,
     /// Told already, and not asked for yet.
     events: VecDeque<MeetingEvent>,
+    joins: Joins,
 }
 
 /// The bot's side of a room.
@@ -72,10 +74,15 @@ struct ChatPeer {
 
 impl JanusMeeting {
     /// Connects, and begins the conversation.
-    pub(crate) async fn join(order: &BotOrder, connect: &Connect) -> Result<Self, Lost> {
+    pub(crate) async fn join(
+        order: &BotOrder,
+        connect: &Connect,
+        joins: &Joins,
+    ) -> Result<Self, Lost> {
         let unreachable = |why: String| {
             let failure = Failure::new(FailureCode::MeetingNotFound, why);
-            Self { call: None, events: [MeetingEvent::Unreachable(failure)].into() }
+            let events = [MeetingEvent::Unreachable(failure)].into();
+            Self { call: None, events, joins: joins.clone() }
         };
         let Some(address) = Address::of(&order.link) else {
             return Ok(unreachable("no link of Janus".to_owned()));
@@ -92,22 +99,27 @@ impl JanusMeeting {
         };
         let socket_error = |error: meetbot_rtc::Error| error.to_string();
         let media = Box::new(peer().await.map_err(socket_error)?);
+        let (join, former_ids) = joins.begin();
         let chat = match &address.text_room {
             None => None,
             Some(room) => Some(Box::new(ChatPeer {
                 peer: peer().await.map_err(socket_error)?,
                 channel: None,
-                // Another attempt's ghost may still be in the room.
-                room: Chat::new(room.clone(), format!("{}-{}", order.job_id, order.epoch)),
+                room: Chat::new(
+                    room.clone(),
+                    &order.job_id.to_string(),
+                    format!("{}.{join}", order.epoch),
+                ),
                 pin: address.pin.clone(),
                 display: order.display_name.clone(),
             })),
         };
-        let (session, first) = Session::begin(&address, order.display_name.clone(), clock::now());
+        let (session, first) =
+            Session::begin(&address, order.display_name.clone(), former_ids, clock::now());
         let (sink, stream) = dialled.socket.split();
         let outbox = [first.to_string()].into();
         let call = Call { sink, stream, outbox, session, media, chat };
-        Ok(Self { call: Some(call), events: VecDeque::new() })
+        Ok(Self { call: Some(call), events: VecDeque::new(), joins: joins.clone() })
     }
 }
 
@@ -288,6 +300,9 @@ impl Meeting for JanusMeeting {
             }
             let Some(call) = &mut self.call else { return std::future::pending().await };
             if let Err(lost) = call.step(&mut self.events).await {
+                if let Some(own_id) = call.session.own_id() {
+                    self.joins.end(own_id);
+                }
                 return MeetingEvent::Lost(lost);
             }
         }

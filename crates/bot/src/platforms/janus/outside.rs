@@ -21,7 +21,7 @@ pub fn conversation(words: &str) {
     let link = "janus+wss://janus.example.com/?room=1234&textroom=1234";
     let address = Address::of(&MeetingLink::parse(link, None).unwrap()).unwrap();
     let mut now = clock::now();
-    let (mut session, _) = Session::begin(&address, "meetbot".to_owned(), now);
+    let (mut session, _) = Session::begin(&address, "meetbot".to_owned(), Vec::new(), now);
     for line in words.lines() {
         now += Duration::from_millis(500);
         let Ok(message) = serde_json::from_str::<Message>(line) else { continue };
@@ -41,7 +41,7 @@ pub fn conversation(words: &str) {
 
 /// What is said on the channel of a text room.
 pub fn text_room(words: &[u8]) {
-    let mut chat = Chat::new(json!(1234), "bot".to_owned());
+    let mut chat = Chat::new(json!(1234), "bot", "1.1".to_owned());
     for word in words.split(|byte| *byte == b'\n') {
         let _ = chat.hear(word);
         let _ = chat.say("hello");
@@ -78,7 +78,7 @@ mod tests {
             r#"{"textroom":"success","transaction":"join","participants":[{"username":"u1","display":"Ann"}]}"#,
             r#"{"textroom":"message","from":"u1","text":"hi","whisper":true}"#,
             r#"{"textroom":"error","transaction":"join","error":"No such room"}"#,
-            r#"{"textroom":"kicked","username":"bot"}"#,
+            r#"{"textroom":"kicked","username":"bot-1.1"}"#,
         ];
         nasty::feed(&corpus, |words| text_room(words.as_bytes()));
     }

@@ -62,6 +62,8 @@ pub(crate) struct Session {
     id: Option<u64>,
     handles: [Option<u64>; 3],
     own_id: Option<Id>,
+    /// Under these ids the bot was in the room before. A Janus that has not missed it yet has them in its roster.
+    former_ids: Vec<String>,
     roster: Roster,
     /// What the bot gets of what they send.
     pub(crate) streams: Subscription,
@@ -86,7 +88,12 @@ enum Path {
 
 impl Session {
     /// A session that begins, and its first word.
-    pub(crate) fn begin(address: &Address, display: String, now: Instant) -> (Self, Value) {
+    pub(crate) fn begin(
+        address: &Address,
+        display: String,
+        former_ids: Vec<String>,
+        now: Instant,
+    ) -> (Self, Value) {
         let session = Self {
             room: address.room.clone(),
             pin: address.pin.clone(),
@@ -95,6 +102,7 @@ impl Session {
             id: None,
             handles: [None; 3],
             own_id: None,
+            former_ids,
             roster: Roster::default(),
             streams: Subscription::default(),
             talking: HashMap::new(),
@@ -154,6 +162,15 @@ impl Session {
             }
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// The id of the bot in the room.
+    pub(crate) fn own_id(&self) -> Option<String> {
+        self.own_id.as_ref().map(Id::to_string)
+    }
+
+    fn is_own(&self, id: &Id) -> bool {
+        self.own_id.as_ref() == Some(id) || self.former_ids.contains(&id.to_string())
     }
 
     fn handle_of(&self, sender: Option<u64>) -> Option<Handle> {
@@ -221,7 +238,9 @@ impl Session {
             Some("joined") => {
                 self.own_id = event.id.or(self.own_id.take());
                 for person in event.publishers.into_iter().chain(event.attendees) {
-                    self.roster.see(person);
+                    if !self.is_own(&person.id) {
+                        self.roster.see(person);
+                    }
                 }
                 return Vec::new();
             }
@@ -254,7 +273,7 @@ impl Session {
             }
         }
         for person in event.publishers.into_iter().chain(event.joining) {
-            if Some(&person.id) != self.own_id.as_ref() {
+            if !self.is_own(&person.id) {
                 news.extend(self.roster.see(person).map(MeetingEvent::Joined));
             }
         }
@@ -427,9 +446,14 @@ mod tests {
 
     /// A session whose handles are 1, 2 and 3, at the moment when it asks to join.
     fn session(now: Instant) -> Session {
+        session_after(Vec::new(), now)
+    }
+
+    /// The same, of a bot that was in the room before under these ids.
+    fn session_after(former: Vec<String>, now: Instant) -> Session {
         let link = MeetingLink::parse("janus+ws://h/?room=7&pin=p&textroom=9", None).unwrap();
         let (mut session, first) =
-            Session::begin(&Address::of(&link).unwrap(), "Notes".to_owned(), now);
+            Session::begin(&Address::of(&link).unwrap(), "Notes".to_owned(), former, now);
         assert_eq!(first["janus"], "create");
         let created = |transaction: &str, id: u64| json!({"janus": "success", "transaction": transaction, "data": {"id": id}});
         assert_eq!(hear(&mut session, created("create", 50), now).len(), 3);
@@ -527,6 +551,26 @@ mod tests {
         let now = start();
         let acts = hear(&mut session(now), joined(&json!([])), now);
         assert!(matches!(acts.as_slice(), [Act::Tell(MeetingEvent::Admitted { .. })]), "{acts:?}");
+    }
+
+    #[test]
+    fn a_ghost_of_the_bot_itself_is_nobody() {
+        let now = start();
+        let first = &mut session(now);
+        assert_eq!(first.own_id(), None);
+        hear(first, joined(&json!([])), now);
+        let mut second = session_after(first.own_id().into_iter().collect(), now);
+        let ghost = json!([{"id": 100, "display": "meetbot"}]);
+        let back = json!({"videoroom": "joined", "id": 101, "publishers": [], "attendees": ghost});
+        let acts = hear(&mut second, event(1, "join", &back), now);
+        let nobody = |acts: &[Act]| matches!(acts, [Act::Tell(MeetingEvent::Admitted { people, .. })] if people.is_empty());
+        assert!(nobody(&acts), "{acts:?}");
+        for word in [json!({"joining": ghost[0]}), json!({"leaving": 100})] {
+            let mut word = word;
+            word["videoroom"] = "event".into();
+            let acts = hear(&mut second, event(1, "", &word), now);
+            assert!(acts.is_empty(), "{acts:?}");
+        }
     }
 
     #[test]
