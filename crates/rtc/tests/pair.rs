@@ -9,6 +9,7 @@ use std::{
 };
 
 use meetbot_rtc::{AudioPacket, Error, Event, Frame, Kind, Peer, TrackId};
+use tokio::{net::UdpSocket, sync::watch};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Reached only when something is wrong.
@@ -198,6 +199,64 @@ async fn text_goes_both_ways_over_a_data_channel() {
     assert_eq!(heard, ["good day", "hello"]);
 }
 
+/// Passes on what comes from one end to the other; loses everything until so many checks of the offer's taker are lost.
+async fn relay(way: UdpSocket, there: u16, lose: watch::Sender<u32>) {
+    let there = (LOOPBACK, there).into();
+    let mut taker = None;
+    let mut datagram = [0; 2_000];
+    loop {
+        let (length, from) = way.recv_from(&mut datagram).await.unwrap();
+        if from != there {
+            taker = Some(from);
+        }
+        let is_check = from != there && datagram[..2] == [0, 1];
+        if *lose.borrow() > 0 {
+            lose.send_if_modified(|left| {
+                *left -= u32::from(is_check);
+                is_check
+            });
+        } else if let Some(to) = if from == there { taker } else { Some(there) } {
+            way.send_to(&datagram[..length], to).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_few_checks_that_go_lost_end_nothing() {
+    let mut pair = Pair::new().await;
+    let way = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
+    let (ours, offer) = pair.sender.open_channel("chat");
+    let offer = offer.unwrap();
+    let address = offer.split(" typ host").next().unwrap().rsplit(' ').next().unwrap();
+    let here = format!("{} typ host", way.local_addr().unwrap().port());
+    let offer = offer.replace(&format!("{address} typ host"), &here);
+    let answer = pair.receiver.accept_offer(&offer).unwrap();
+    // The only way leads over the relay.
+    let known = answer.split_inclusive('\n').filter(|line| !line.starts_with("a=candidate:"));
+    pair.sender.accept_answer(&known.collect::<String>()).unwrap();
+    let (lose, mut left) = watch::channel(0);
+    tokio::spawn(relay(way, address.parse().unwrap(), lose.clone()));
+    let open = |side| matches!(side, Side::Sender(Event::ChannelOpen { .. })).then_some(());
+    pair.until(open).await;
+
+    lose.send_replace(5);
+    let missed = |side| {
+        let down =
+            matches!(side, Side::Sender(Event::Disconnected) | Side::Receiver(Event::Disconnected));
+        down.then_some(())
+    };
+    tokio::select! {
+        () = pair.until(missed) => panic!("a side is given up"),
+        all = left.wait_for(|left| *left == 0) => drop(all.unwrap()),
+    }
+    pair.sender.send_text(ours, "still here").unwrap();
+    let text = pair.until(|side| match side {
+        Side::Receiver(Event::ChannelData { data, .. }) => Some(data),
+        side => missed(side).map(|()| Vec::new()),
+    });
+    assert_eq!(text.await, b"still here");
+}
+
 #[tokio::test]
 async fn a_closed_peer_is_missed() {
     let mut pair = Pair::new().await;
@@ -266,7 +325,7 @@ async fn dropping_a_call_in_the_middle_loses_nothing() {
 
 #[tokio::test]
 async fn a_stun_server_tells_the_address_and_one_that_is_silent_holds_nobody_up() {
-    let server = tokio::net::UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
+    let server = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
     let address = server.local_addr().unwrap().to_string();
     tokio::spawn(async move {
         let mut request = [0; 100];
@@ -286,7 +345,7 @@ async fn a_stun_server_tells_the_address_and_one_that_is_silent_holds_nobody_up(
     let (_, offer) = peer.offer(&[(Kind::Audio, "a".to_owned())]).unwrap();
     assert!(offer.contains("203.0.113.7 1000 typ srflx"), "{offer}");
 
-    let silent = tokio::net::UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
+    let silent = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let found = Peer::bind(LOOPBACK).await.unwrap().discover(&[address]).await.unwrap();
     assert_eq!(found, None);
