@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -51,7 +52,12 @@ class Download:
     ) -> None:
         self._name = name
         self._target = Path(target)
-        self._part = self._target.with_name(self._target.name + ".part")
+        if os.path.isdir(self._target):
+            raise MeetbotConfigurationError(
+                f"the target is the file to write, and {str(self._target)!r} is a folder"
+            )
+        # A name of its own: what another download or somebody else has there stays as it is.
+        self._part = self._target.with_name(f"{self._target.name}.{os.urandom(4).hex()}.part")
         self._expected = expected
         self._on_progress = on_progress
         self._piece = PIECE
@@ -60,9 +66,13 @@ class Download:
         self._hash = hashlib.sha256()
         self._done = False
         try:
-            self._file = self._part.open("wb")
+            self._file = self._part.open("xb")
         except OSError as error:
             raise MeetbotFileError(f"{self._part} cannot be written: {error}") from error
+        except ValueError as error:
+            raise MeetbotConfigurationError(
+                f"{str(self._target)!r} is no file's name: {error}"
+            ) from error
 
     def wanted(self) -> tuple[tuple[str, str], ...] | None:
         """The headers of the next request; `None` when the file is whole."""
@@ -126,8 +136,11 @@ class Download:
         traceback: TracebackType | None,
     ) -> None:
         if kind is not None:
-            self._file.close()
-            self._part.unlink(missing_ok=True)
+            # On a full disk closing fails too, for what is still to be written.
+            with suppress(OSError):
+                self._file.close()
+            with suppress(OSError):
+                self._part.unlink()
 
     def _after(self, content_range: str) -> int:
         """The size of the whole, when the piece begins where the last one ended."""

@@ -1,0 +1,98 @@
+"""Downloads that meet one another, other files, and a full disk."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lying_server import KEY, answer, refusal
+
+from meetbot import MeetBot, MeetbotConfigurationError, MeetbotFileError, MeetbotNotFoundError
+from meetbot._records import ManifestFile
+
+ID = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ"
+
+
+def pieces(content: bytes, size: int) -> list[Any]:
+    """The file in its pieces, as a server gives them."""
+    return [
+        answer(
+            content[start : start + size],
+            206,
+            Content_Range=f"bytes {start}-{min(start + size, len(content)) - 1}/{len(content)}",
+        )
+        for start in range(0, len(content), size)
+    ]
+
+
+def entry(content: bytes) -> ManifestFile:
+    """The file's entry in a manifest."""
+    digest = hashlib.sha256(content).hexdigest()
+    return ManifestFile(name="a", media_type="audio/webm", bytes=len(content), sha256=digest)
+
+
+def test_two_downloads_of_one_target_do_not_write_into_one_another(
+    client: Any, lying: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meetbot._downloads.PIECE", 4)
+    first, second, target = b"0123456789", b"abcdefghij", tmp_path / "a"
+    other = MeetBot(KEY, lying(*pieces(second, 4)).url)
+    between: list[bytes] = []
+
+    def on_progress(at: Any) -> None:
+        if at.received == 4:
+            other.download_artifact(ID, "a", target, expected=entry(second))
+            between.append(target.read_bytes())
+
+    mb = client(lying(*pieces(first, 4)).url)
+    mb.download_artifact(ID, "a", target, on_progress=on_progress, expected=entry(first))
+    assert between == [second] and target.read_bytes() == first
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_that_somebody_put_beside_the_target_stays(client: Any, lying: Any, tmp_path: Path) -> None:
+    own = tmp_path / "a.part"
+    own.write_text("mine")
+    with pytest.raises(MeetbotNotFoundError):
+        client(lying(refusal(404, "not_found")).url).download_artifact(ID, "a", tmp_path / "a")
+    client(lying(*pieces(b"0123", 4)).url).download_artifact(ID, "a", tmp_path / "a")
+    assert own.read_text() == "mine" and (tmp_path / "a").read_bytes() == b"0123"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a.part"]
+
+
+@contextmanager
+def full_after(size: int) -> Iterator[None]:
+    """No file grows beyond this size: what a write answers then is what a full disk answers."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [6_000, 300_000], ids=["all at once at its end", "on the way"])
+def test_a_disk_that_is_full_is_told_and_nothing_is_left(
+    client: Any, lying: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr("meetbot._downloads.PIECE", 100_000)
+    mb = client(lying(*pieces(bytes(size), 100_000)).url)
+    with full_after(4_096), pytest.raises(MeetbotFileError, match="alice"):
+        mb.download_artifact(ID, "a", tmp_path / "alice")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", [".", "..", "/", "", "a\0b", "a\ud800"], ids=ascii)
+def test_a_target_that_is_no_file_is_told_before_anything_is_asked(
+    client: Any, lying: Any, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    server = lying(*pieces(b"0123", 4))
+    with pytest.raises(MeetbotConfigurationError):
+        client(server.url).download_artifact(ID, "a", target)
+    assert server.requests == [] and list(tmp_path.iterdir()) == []
