@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import time
 from typing import Any
 
@@ -79,3 +81,36 @@ def test_the_body_may_be_anything_that_holds_bytes() -> None:
     bodies: list[Any] = [body, bytearray(body), memoryview(body), body.decode()]
     for one in bodies:
         assert webhooks.unwrap(one, headers, SECRET).version == 2
+
+
+def test_a_header_or_a_body_that_is_no_text_is_refused() -> None:
+    # As servers give them that decode headers with surrogateescape.
+    stranger = b"sha256=\xff".decode(errors="surrogateescape")
+    assert not verify_webhook_signature(body=b"{}", header=stranger, secret=SECRET)
+    assert not verify_webhook_signature(body="\ud800", header="sha256=00", secret=SECRET)
+    body, headers = testing.sign_webhook({}, SECRET)
+    ours = {"x-meetbot-signature": stranger}
+    cases: list[tuple[Any, dict[str, str]]] = [(body, ours), ("\ud800", headers)]
+    cases += [(body, {**headers, f"webhook-{name}": stranger}) for name in ("id", "timestamp", "signature")]
+    for content, given in cases:
+        with pytest.raises(webhooks.MeetbotSignatureError):
+            webhooks.unwrap(content, given, SECRET, tolerance=None if given is ours else 300)
+
+
+def test_no_tolerance_but_none_lets_every_age_pass() -> None:
+    body, headers = testing.sign_webhook({}, SECRET, sent_at=time.time() - 9999)
+    with pytest.raises(webhooks.MeetbotSignatureError, match="clock"):
+        webhooks.unwrap(body, headers, SECRET, tolerance=float("nan"))
+
+
+@pytest.mark.parametrize("sent", ["abc", "1e3", "", "1" * 400, "1" * 5000])
+def test_a_time_that_is_none_is_refused_however_well_it_is_signed(sent: str) -> None:
+    key = base64.b64decode(SECRET.removeprefix("whsec_"))
+    digest = hmac.digest(key, f"dlv_1.{sent}.{{}}".encode(), "sha256")
+    headers = {
+        "webhook-id": "dlv_1",
+        "webhook-timestamp": sent,
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
+    with pytest.raises(webhooks.MeetbotSignatureError):
+        webhooks.unwrap(b"{}", headers, SECRET)

@@ -76,7 +76,10 @@ def unwrap(
         ...     print(event.data.manifest_uri)
         file:///m.json
     """
-    raw = body.encode() if isinstance(body, str) else bytes(body)
+    try:
+        raw = body.encode() if isinstance(body, str) else bytes(body)
+    except UnicodeEncodeError:
+        raise _refused("its body is no text that can be sent") from None
     found = {name.lower(): value for name, value in headers.items()}
     secrets = (secret,) if isinstance(secret, str) else tuple(secret)
     if "webhook-signature" in found:
@@ -102,11 +105,21 @@ def _verify_standard(
 ) -> None:
     identity, sent = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     signatures = headers["webhook-signature"]
-    # All are tried, so that the time taken does not tell which one fits.
-    fits = [_core.verify_standard(identity, sent, raw, signatures, one) for one in secrets]
+    try:
+        # All are tried, so that the time taken does not tell which one fits.
+        fits = [_core.verify_standard(identity, sent, raw, signatures, one) for one in secrets]
+    except UnicodeEncodeError:
+        raise _refused("a header of it is no text that can be sent") from None
     if not any(fits):
         raise _refused("the signature is not made with this secret")
-    if tolerance is not None and abs(time.time() - int(sent)) > tolerance:
+    if tolerance is None:
+        return
+    try:
+        age = abs(time.time() - int(sent))
+    except (ValueError, OverflowError):
+        raise _refused("its timestamp is no time") from None
+    # The right way round for NaN, which is neither more nor less than anything.
+    if not age <= tolerance:
         raise _refused(f"it was sent more than {tolerance:g} s ago or ahead: is the clock right?")
 
 
