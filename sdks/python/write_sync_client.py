@@ -1,6 +1,6 @@
-"""Writes `_client.py`, the blocking twin of `_async_client.py`: the same text without its `async` and `await`.
+"""Writes `_client.py` and `_following.py`, the blocking twins of `_async_client.py` and `_async_following.py`: the same text without its `async` and `await`.
 
-Run it by hand, or let `cargo xtask update` do it; a test fails while the two are not twins.
+Run it by hand, or let `cargo xtask update` do it; a test fails while two are not twins.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ RULES = [
     (r"number of tasks, loops and threads, also\n    one loop after the other, and works", "number of threads,\n    and works"),
     (r" Cancelling the task that awaits a call\n    closes its socket\.", " Ctrl-C ends a call\n    within a tenth of a second."),
     (r"`MeetBot` in `_client.py` is made from this file by `write_sync_client.py`\.", "Made from `_async_client.py` by `write_sync_client.py`: change it there."),
-    (r"from \._loops import anews, anext_event, asend, asleep", "from ._wire import news, next_event, send, sleep"),
-    (r"\ba(news|next_event|send|sleep)\b", r"\1"),
+    (r"`_following.py` is made from this file by `write_sync_client.py`\.", "Made from `_async_following.py` by `write_sync_client.py`: change it there."),
+    (r" \(`asyncio\.wait_for\(anext\(events\), 5\)`\)", " with Ctrl-C"),
+    (r"from \._async_(client|following) import", r"from ._\1 import"),
+    (r"from \._loops import", "from ._wire import"),
+    (r"\ba(news|send|sleep|close)\b", r"\1"),
+    (r"\bStopAsyncIteration\b", "StopIteration"),
     (r"\bAsyncIterator\b", "Iterator"),
     (r"\bAsyncMeetBot\b", "MeetBot"),
     (r"\bAsync([A-Z]\w+)", r"\1"),
@@ -35,11 +39,14 @@ def sync(text: str) -> str:
     return text
 
 
-def twin() -> tuple[Path, str]:
-    """Where the blocking client is, and what it has to be."""
-    return PACKAGE / "_client.py", sync((PACKAGE / "_async_client.py").read_text())
+def twins() -> list[tuple[Path, str]]:
+    """Where the blocking twins are, and what they have to be."""
+    return [
+        (PACKAGE / f"_{name}.py", sync((PACKAGE / f"_async_{name}.py").read_text()))
+        for name in ("client", "following")
+    ]
 
 
 if __name__ == "__main__":
-    path, text = twin()
-    path.write_text(text)
+    for path, text in twins():
+        path.write_text(text)

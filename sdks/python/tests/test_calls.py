@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -77,8 +79,18 @@ def test_only_what_was_set_is_sent(client: Any, lying: Any) -> None:
         {"auto_leave": {"after_soolo_seconds": 9}},
         {"idempotency_key": "line\nbreak"},
         {"timeout": -1.0},
+        {"timeout": float("inf")},
+        {"timeout": float("nan")},
+        {"timeout": "5"},
+        {"join_at": date(2026, 1, 1)},
+        {"join_at": 5},
+        {"join_at": datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))},
+        {"join_at": datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))},
+        {"metadata": [1]},
+        {"metadata": "x"},
+        {"idempotency_key": "\ud800"},
     ],
-    ids=str,
+    ids=lambda wrong: ascii(wrong)[:60],
 )
 def test_an_argument_that_cannot_be_sent_is_told_and_nothing_is_sent(
     client: Any, lying: Any, wrong: dict[str, Any]
@@ -88,6 +100,60 @@ def test_an_argument_that_cannot_be_sent_is_told_and_nothing_is_sent(
         client(server.url).dispatch_bot(meeting_url="https://x.example", **wrong)
     assert isinstance(told.value, ValueError)
     assert server.requests == []
+
+
+def test_metadata_that_is_nested_without_end_is_told(client: Any) -> None:
+    nested: dict[str, Any] = {}
+    for _ in range(100_000):
+        nested = {"x": nested}
+    with pytest.raises(MeetbotConfigurationError, match="JSON"):
+        client("http://x.example").dispatch_bot(meeting_url="https://x.example", metadata=nested)
+
+
+@pytest.mark.parametrize("job_id", ["job_\ud800", None, 5], ids=ascii)
+def test_an_id_that_is_no_text_is_told(client: Any, lying: Any, job_id: Any) -> None:
+    server = lying(answer(a_job()))
+    for call in (client(server.url).get_bot, client(server.url).cancel_bot, client(server.url).wait_for_bot):
+        with pytest.raises(MeetbotConfigurationError, match="no text"):
+            call(job_id)
+    with pytest.raises(MeetbotConfigurationError, match="no text"):
+        client(server.url).list_bots(external_id="\ud800")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"max_retries": -1}, "max_retries"),
+        ({"max_retries": 1.5}, "max_retries"),
+        ({"max_retries": 1 << 32}, "max_retries"),
+        ({"timeout": float("inf")}, "timeout is a number of seconds"),
+        ({"connect_timeout": -1}, "connect_timeout"),
+        ({"deadline": float("nan")}, "deadline"),
+        ({"deadline": 1e300}, "deadline"),
+        ({"api_key": "mb_test_secret\ud800"}, "no text"),
+    ],
+    ids=ascii,
+)
+def test_a_setting_that_is_none_is_told_by_its_name(client: Any, setting: dict[str, Any], told: str) -> None:
+    with pytest.raises(MeetbotConfigurationError, match=told) as error:
+        client("http://x.example", **setting)
+    assert "secret" not in repr(vars(error.value)) and error.value.__context__ is None
+    if "api_key" not in setting:
+        with pytest.raises(MeetbotConfigurationError, match=told):
+            meetbot.MeetBot(KEY, "http://x.example").with_options(**setting)
+
+
+def test_a_number_of_any_kind_is_one(client: Any, lying: Any) -> None:
+    server = lying(answer(a_job()))
+    mb = client(server.url, timeout=Fraction(30), deadline=Decimal(30), max_retries=True)
+    assert mb.get_bot(ID, timeout=Decimal("2.5")).id == ID
+
+
+def test_a_wait_with_a_time_that_is_none_is_told(client: Any) -> None:
+    for timeout in (float("inf"), -1, "5"):
+        with pytest.raises(MeetbotConfigurationError, match="timeout is a number of seconds"):
+            client("http://x.example").wait_for_bot(ID, timeout=timeout)
 
 
 def test_every_verb_has_its_path_and_its_result(client: Any, lying: Any) -> None:

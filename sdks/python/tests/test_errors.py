@@ -72,6 +72,25 @@ def test_the_body_of_a_validation_error_is_what_the_server_said(client: Any, lyi
 
 
 @pytest.mark.parametrize(
+    ("path", "read"),
+    [(5, ()), ("meetingUrl", ()), (None, ()), ({"a": 1}, ()), (["a", 1], ("a", "1"))],
+    ids=str,
+)
+def test_the_path_of_an_issue_is_read_only_where_it_is_one(
+    client: Any, lying: Any, path: Any, read: tuple[str, ...]
+) -> None:
+    body = {"error": "invalid_input", "issues": [{"path": path, "code": "c"}, 7]}
+    assert caught(client(lying(answer(body, 400)).url)).issues == [meetbot.Issue(read, "c", "")]
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_body_that_is_nested_without_end_is_an_error_of_ours(client: Any, lying: Any, status: int) -> None:
+    body = b"[" * 200_000
+    error = caught(client(lying(answer(body, status)).url))
+    assert error.status == status and str(error.body).startswith("[[[") and error.issues == []
+
+
+@pytest.mark.parametrize(
     "body", [b"<html>hello</html>", b"", b"[]", b'{"id":"job_1"}', b"\xff\xfe"], ids=repr
 )
 def test_what_is_not_the_promised_json_is_shown_as_it_came(client: Any, lying: Any, body: bytes) -> None:

@@ -42,8 +42,10 @@ def test_waiting_shows_each_state_once_and_outlives_errors_that_pass(client: Any
 def test_waiting_ends_in_time_and_for_what_does_not_pass(client: Any, lying: Any) -> None:
     with pytest.raises(MeetbotTimeoutError, match="`recording` after 0.5 s; it goes on"):
         client(lying(answer(a_job("recording")), events=NO_STREAM).url).wait_for_bot(ID, timeout=0.5)
-    with pytest.raises(MeetbotNotFoundError):
-        client(lying(refusal(404, "not_found")).url).wait_for_bot(ID)
+    with pytest.raises(MeetbotNotFoundError) as gone:
+        client(lying(refusal(404, "not_found", X_Request_Id="req_7")).url).wait_for_bot(ID)
+    assert (gone.value.status, gone.value.code, gone.value.attempts) == (404, "not_found", 1)
+    assert gone.value.request_id == "req_7"
     with pytest.raises(MeetbotUnauthorizedError):
         client(lying(refusal(401, "unauthorized")).url).wait_for_bot(ID)
     with pytest.raises(MeetbotTimeoutError, match="not seen yet after 0 s"):

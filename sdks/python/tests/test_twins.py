@@ -20,8 +20,8 @@ sys.path.append(str(Path(__file__).parents[1]))
 import write_sync_client
 
 
-def test_the_blocking_client_is_made_from_the_asynchronous_one() -> None:
-    path, text = write_sync_client.twin()
+@pytest.mark.parametrize(("path", "text"), write_sync_client.twins(), ids=["client", "following"])
+def test_the_blocking_client_is_made_from_the_asynchronous_one(path: Path, text: str) -> None:
     if os.environ.get("UPDATE"):
         path.write_text(text)
     assert path.read_text() == text, f"{path.name} is not up to date: cargo xtask update"
@@ -39,8 +39,8 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments_and_results(
         if callable(method):
             asynchronous = str(inspect.signature(theirs[name])).replace("Async", "")
             assert str(inspect.signature(method)) == asynchronous, name
-            waits = inspect.iscoroutinefunction(theirs[name]) or inspect.isasyncgenfunction(theirs[name])
-            assert waits == (name != "with_options"), name
+            waits = inspect.iscoroutinefunction(theirs[name])
+            assert waits == (name not in ("with_options", "watch", "iter_bots")), name
 
 
 def explained() -> dict[str, Any]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _calls, _core, _observe, _wire
-from ._errors import MeetbotDecodeError, MeetbotError, MeetbotNotFoundError, MeetbotTimeoutError
-from ._loops import anews, anext_event, asend, asleep
+from ._async_following import AsyncEvents, AsyncJobs, AsyncTimeline
+from ._errors import MeetbotError, MeetbotNotFoundError, MeetbotTimeoutError
+from ._loops import anews, asend
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from typing_extensions import Self
+
+    from ._async_following import AsyncStream
     from ._downloads import Progress
     from ._models import AutoLeaveConfig, Job, JobList, RequestRecordingPermissionResult
     from ._observe import CallEnded, CallStarted
@@ -112,7 +116,7 @@ class AsyncMeetBot:
         connect_timeout: float | None = None,
         deadline: float | None = None,
         max_retries: int | None = None,
-    ) -> AsyncMeetBot:
+    ) -> Self:
         """The same client, its connections shared, with other options; what is not given stays as it is.
 
         Example:
@@ -266,7 +270,7 @@ class AsyncMeetBot:
         )
         return await self._call(call, timeout)
 
-    async def iter_bots(
+    def iter_bots(
         self,
         *,
         status: str | Iterable[str] | None = None,
@@ -275,33 +279,24 @@ class AsyncMeetBot:
         created_after: datetime | str | None = None,
         created_before: datetime | str | None = None,
         page_size: int | None = None,
-    ) -> AsyncIterator[Job]:
+    ) -> AsyncStream[Job]:
         """All jobs that `list_bots` would list, newest first, page by page as they are asked for.
+
+        A page that fails may be asked for again: the next job comes from it.
 
         Example:
             >>> async for job in mb.iter_bots(status="failed"):
             ...     print(job.id, job.failure_code, job.failure_detail)
         """
-        cursor = None
-        while True:
-            page = await self.list_bots(
-                status=status,
-                external_id=external_id,
-                platform=platform,
-                created_after=created_after,
-                created_before=created_before,
-                limit=page_size,
-                cursor=cursor,
-            )
-            for job in page:
-                yield job
-            if page.next_cursor is None:
-                return
-            if page.next_cursor == cursor:
-                raise MeetbotDecodeError(
-                    "the list goes in circles: a page names itself as the next"
-                )
-            cursor = page.next_cursor
+        wanted = {
+            "status": status if status is None or isinstance(status, str) else tuple(status),
+            "external_id": external_id,
+            "platform": platform,
+            "created_after": created_after,
+            "created_before": created_before,
+            "limit": page_size,
+        }
+        return AsyncJobs(self, wanted)
 
     async def cancel_bot(self, job_id: str, *, timeout: float | None = None) -> None:
         """Calls a job off (`DELETE /api/v1/jobs/{id}`). What was recorded is kept. No error when it had ended already.
@@ -436,29 +431,32 @@ class AsyncMeetBot:
             >>> print(job.status)
             completed
         """
+        # Not `get_bot`: that there is no such job is an error here, with the answer that said so.
+        call = _calls.get_bot(job_id)
         wait = _wire.wait(self._core, job_id, timeout, listen=self._transport is None)
         seen: Job | None = None
         while True:
             asking = self._within(wait.left())
             try:
-                job = await asking.get_bot(job_id)
+                job = await asking._call(call, None)
             except MeetbotError as error:
                 pause = wait.failed(error.transient)
                 if pause is None:
                     raise
             else:
-                if on_update is not None and job is not None and job != seen:
+                if on_update is not None and job != seen:
                     on_update(job)
                 seen = job
-                pause = wait.answered(None if job is None else job.status)
-                if job is not None and pause is None:
+                pause = wait.answered(job.status)
+                if pause is None:
                     return job
             await anews(wait, pause or 0)
 
-    async def watch(self, job_id: str) -> AsyncIterator[TimelineEvent]:
+    def watch(self, job_id: str) -> AsyncStream[TimelineEvent]:
         """The job's events from its first, each as it happens; ends after the job's last event.
 
-        A connection that breaks is taken up where it broke, so that no event is missed or comes twice.
+        A connection that breaks is taken up where it broke, so that no event is missed or comes twice; also after an error, and after
+        a wait for the next event that was given up, it goes on where it was.
 
         Example:
             >>> job = await mb.dispatch_bot(meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=1")
@@ -467,26 +465,7 @@ class AsyncMeetBot:
             >>> print(last.event, last.data.status)
             job.finalized completed
         """
-        from ._records import TimelineEvent
-
-        if self._transport is None:
-            observed = _observe.begin(self._hooks, "GET", _calls.events(job_id).path)
-            stream = self._core.watch(job_id, observed.headers if observed else ())
-            while (text := await anext_event(stream)) is not None:
-                yield TimelineEvent.model_validate_json(text)
-            return
-        # A transport of one's own gives whole answers only: the timeline is asked for again and again.
-        cursor, sequence, over = None, 0, False
-        while not over:
-            page = await self._call(_calls.events(job_id, cursor), None)
-            for event in page.data:
-                if event.data.sequence > sequence:
-                    sequence, over = event.data.sequence, event.data.status.is_final
-                    yield event
-            if page.next_cursor is not None:
-                cursor = page.next_cursor
-            elif not over:
-                await asleep(1)
+        return (AsyncEvents if self._transport is None else AsyncTimeline)(self, job_id)
 
     async def manifest(self, job_id: str, *, timeout: float | None = None) -> Manifest:
         """What was recorded (`GET …/manifest`).
@@ -721,7 +700,7 @@ class AsyncMeetBot:
         """
         self._core.close()
 
-    async def __aenter__(self) -> AsyncMeetBot:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -735,12 +714,16 @@ class AsyncMeetBot:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._base_url!r})"
 
-    def _within(self, seconds: float | None) -> AsyncMeetBot:
+    def _within(self, seconds: float | None) -> Self:
         """The same client with no more than this time for a whole call."""
         own = self._options["deadline"]
         if seconds is None or (own is not None and own <= seconds):
             return self
         return self.with_options(deadline=seconds)
+
+    def _stream(self, job_id: str) -> _core.Events:
+        observed = _observe.begin(self._hooks, "GET", _calls.events(job_id).path)
+        return self._core.watch(job_id, observed.headers if observed else ())
 
     async def _or_none(self, call: _calls.Call[T], timeout: float | None) -> T | None:
         try:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ._core import api_path
-from ._errors import MeetbotConfigurationError
+from . import _core
+from ._errors import MeetbotConfigurationError, MeetbotDecodeError
 
 if TYPE_CHECKING:
     from ._models import AutoLeaveConfig, Job, JobList, RequestRecordingPermissionResult
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         EventPage,
         Host,
         Manifest,
+        TimelineEvent,
         Usage,
     )
 
@@ -69,6 +70,8 @@ def dispatch_bot(
     if webhooks:
         body["webhooks"] = webhooks
     if metadata is not None:
+        if not isinstance(metadata, Mapping):
+            raise MeetbotConfigurationError(f"metadata is a mapping: {metadata!r} is none")
         body["metadata"] = dict(metadata)
     if auto_leave is not None:
         body["autoLeave"] = _auto_leave(auto_leave)
@@ -76,7 +79,7 @@ def dispatch_bot(
 
 
 def get_bot(job_id: str) -> Call[Job]:
-    return Call("GET", api_path(("jobs", job_id), ()), "Job")
+    return Call("GET", _path(("jobs", job_id), ()), "Job")
 
 
 def list_bots(
@@ -103,11 +106,11 @@ def list_bots(
         query.append(("limit", str(limit)))
     if cursor is not None:
         query.append(("cursor", cursor))
-    return Call("GET", api_path(("jobs",), query), "JobList")
+    return Call("GET", _path(("jobs",), query), "JobList")
 
 
 def cancel_bot(job_id: str) -> Call[None]:
-    return Call("DELETE", api_path(("jobs", job_id), ()), None)
+    return Call("DELETE", _path(("jobs", job_id), ()), None)
 
 
 def control(
@@ -116,26 +119,26 @@ def control(
     """One of the six verbs, by its place in the path."""
     return Call(
         "POST",
-        api_path(("jobs", job_id, verb), ()),
+        _path(("jobs", job_id, verb), ()),
         "RequestRecordingPermissionResult",
         None if body is None else json_bytes(body),
     )
 
 
 def manifest(job_id: str) -> Call[Manifest]:
-    return Call("GET", api_path(("jobs", job_id, "manifest"), ()), "Manifest")
+    return Call("GET", _path(("jobs", job_id, "manifest"), ()), "Manifest")
 
 
 def artifact(job_id: str, name: str) -> Call[None]:
-    return Call("GET", api_path(("jobs", job_id, "artifacts", name), ()), None)
+    return Call("GET", _path(("jobs", job_id, "artifacts", name), ()), None)
 
 
 def delete_recording(job_id: str) -> Call[DeletionReceipt]:
-    return Call("DELETE", api_path(("jobs", job_id, "recording"), ()), "DeletionReceipt")
+    return Call("DELETE", _path(("jobs", job_id, "recording"), ()), "DeletionReceipt")
 
 
 def erase_consumer(confirm: str) -> Call[ErasureReceipt]:
-    path = api_path(("consumers", "me"), (("confirm", confirm),))
+    path = _path(("consumers", "me"), (("confirm", confirm),))
     return Call("DELETE", path, "ErasureReceipt")
 
 
@@ -149,7 +152,19 @@ def usage() -> Call[Usage]:
 
 def events(job_id: str, cursor: str | None = None) -> Call[EventPage]:
     query = [] if cursor is None else [("cursor", cursor)]
-    return Call("GET", api_path(("jobs", job_id, "events"), query), "EventPage")
+    return Call("GET", _path(("jobs", job_id, "events"), query), "EventPage")
+
+
+def read_event(text: str) -> TimelineEvent:
+    """An event of a stream."""
+    from ._models import Unreadable, read_model
+
+    try:
+        event: TimelineEvent = read_model("TimelineEvent", text.encode())
+        return event
+    except Unreadable as error:
+        why = str(error)
+    raise MeetbotDecodeError(f"an event of the stream cannot be read: {why}", body=text)
 
 
 def deliveries(
@@ -164,15 +179,15 @@ def deliveries(
         query.append(("limit", str(limit)))
     if cursor is not None:
         query.append(("cursor", cursor))
-    return Call("GET", api_path(("webhooks", "deliveries"), query), "DeliveryPage")
+    return Call("GET", _path(("webhooks", "deliveries"), query), "DeliveryPage")
 
 
 def get_delivery(delivery_id: str) -> Call[Delivery]:
-    return Call("GET", api_path(("webhooks", "deliveries", delivery_id), ()), "Delivery")
+    return Call("GET", _path(("webhooks", "deliveries", delivery_id), ()), "Delivery")
 
 
 def redeliver(delivery_id: str) -> Call[Delivery]:
-    path = api_path(("webhooks", "deliveries", delivery_id, "redeliver"), ())
+    path = _path(("webhooks", "deliveries", delivery_id, "redeliver"), ())
     return Call("POST", path, "Delivery")
 
 
@@ -180,7 +195,7 @@ def json_bytes(value: object) -> bytes:
     """JSON as the API takes it: what is not JSON is told before anything is sent."""
     try:
         return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise MeetbotConfigurationError(f"the body cannot be written as JSON: {error}") from error
 
 
@@ -193,11 +208,34 @@ def wire_time(time: datetime) -> str:
 def _time(name: str, value: datetime | str) -> str:
     if isinstance(value, str):
         return value
-    if value.tzinfo is None:
+    if getattr(value, "tzinfo", None) is None:
         raise MeetbotConfigurationError(
-            f"{name} has no time zone: datetime(…, tzinfo=timezone.utc) has one"
+            f"{name} is no time with a time zone: {value!r}; datetime(…, tzinfo=timezone.utc) is one"
         )
-    return wire_time(value)
+    try:
+        return wire_time(value)
+    except OverflowError as error:
+        raise MeetbotConfigurationError(f"{name} is beyond all dates in UTC: {value!r}") from error
+
+
+def _path(segments: tuple[str, ...], query: Sequence[tuple[str, str]]) -> str:
+    """The path of a call, each segment escaped."""
+    try:
+        return _core.api_path(segments, query)
+    except (TypeError, UnicodeEncodeError):
+        given = [*segments, *(value for _, value in query)]
+        wrong = next((one for one in given if not _is_text(one)), given)
+        raise MeetbotConfigurationError(f"{wrong!r} is no text that can be sent") from None
+
+
+def _is_text(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _auto_leave(config: AutoLeaveConfig | Mapping[str, Any]) -> dict[str, Any]:

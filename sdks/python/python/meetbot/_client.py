@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _calls, _core, _observe, _wire
-from ._errors import MeetbotDecodeError, MeetbotError, MeetbotNotFoundError, MeetbotTimeoutError
-from ._wire import news, next_event, send, sleep
+from ._following import Events, Jobs, Timeline
+from ._errors import MeetbotError, MeetbotNotFoundError, MeetbotTimeoutError
+from ._wire import news, send
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from typing_extensions import Self
+
+    from ._following import Stream
     from ._downloads import Progress
     from ._models import AutoLeaveConfig, Job, JobList, RequestRecordingPermissionResult
     from ._observe import CallEnded, CallStarted
@@ -112,7 +116,7 @@ class MeetBot:
         connect_timeout: float | None = None,
         deadline: float | None = None,
         max_retries: int | None = None,
-    ) -> MeetBot:
+    ) -> Self:
         """The same client, its connections shared, with other options; what is not given stays as it is.
 
         Example:
@@ -275,33 +279,24 @@ class MeetBot:
         created_after: datetime | str | None = None,
         created_before: datetime | str | None = None,
         page_size: int | None = None,
-    ) -> Iterator[Job]:
+    ) -> Stream[Job]:
         """All jobs that `list_bots` would list, newest first, page by page as they are asked for.
+
+        A page that fails may be asked for again: the next job comes from it.
 
         Example:
             >>> for job in mb.iter_bots(status="failed"):
             ...     print(job.id, job.failure_code, job.failure_detail)
         """
-        cursor = None
-        while True:
-            page = self.list_bots(
-                status=status,
-                external_id=external_id,
-                platform=platform,
-                created_after=created_after,
-                created_before=created_before,
-                limit=page_size,
-                cursor=cursor,
-            )
-            for job in page:
-                yield job
-            if page.next_cursor is None:
-                return
-            if page.next_cursor == cursor:
-                raise MeetbotDecodeError(
-                    "the list goes in circles: a page names itself as the next"
-                )
-            cursor = page.next_cursor
+        wanted = {
+            "status": status if status is None or isinstance(status, str) else tuple(status),
+            "external_id": external_id,
+            "platform": platform,
+            "created_after": created_after,
+            "created_before": created_before,
+            "limit": page_size,
+        }
+        return Jobs(self, wanted)
 
     def cancel_bot(self, job_id: str, *, timeout: float | None = None) -> None:
         """Calls a job off (`DELETE /api/v1/jobs/{id}`). What was recorded is kept. No error when it had ended already.
@@ -436,29 +431,32 @@ class MeetBot:
             >>> print(job.status)
             completed
         """
+        # Not `get_bot`: that there is no such job is an error here, with the answer that said so.
+        call = _calls.get_bot(job_id)
         wait = _wire.wait(self._core, job_id, timeout, listen=self._transport is None)
         seen: Job | None = None
         while True:
             asking = self._within(wait.left())
             try:
-                job = asking.get_bot(job_id)
+                job = asking._call(call, None)
             except MeetbotError as error:
                 pause = wait.failed(error.transient)
                 if pause is None:
                     raise
             else:
-                if on_update is not None and job is not None and job != seen:
+                if on_update is not None and job != seen:
                     on_update(job)
                 seen = job
-                pause = wait.answered(None if job is None else job.status)
-                if job is not None and pause is None:
+                pause = wait.answered(job.status)
+                if pause is None:
                     return job
             news(wait, pause or 0)
 
-    def watch(self, job_id: str) -> Iterator[TimelineEvent]:
+    def watch(self, job_id: str) -> Stream[TimelineEvent]:
         """The job's events from its first, each as it happens; ends after the job's last event.
 
-        A connection that breaks is taken up where it broke, so that no event is missed or comes twice.
+        A connection that breaks is taken up where it broke, so that no event is missed or comes twice; also after an error, and after
+        a wait for the next event that was given up, it goes on where it was.
 
         Example:
             >>> job = mb.dispatch_bot(meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=1")
@@ -467,26 +465,7 @@ class MeetBot:
             >>> print(last.event, last.data.status)
             job.finalized completed
         """
-        from ._records import TimelineEvent
-
-        if self._transport is None:
-            observed = _observe.begin(self._hooks, "GET", _calls.events(job_id).path)
-            stream = self._core.watch(job_id, observed.headers if observed else ())
-            while (text := next_event(stream)) is not None:
-                yield TimelineEvent.model_validate_json(text)
-            return
-        # A transport of one's own gives whole answers only: the timeline is asked for again and again.
-        cursor, sequence, over = None, 0, False
-        while not over:
-            page = self._call(_calls.events(job_id, cursor), None)
-            for event in page.data:
-                if event.data.sequence > sequence:
-                    sequence, over = event.data.sequence, event.data.status.is_final
-                    yield event
-            if page.next_cursor is not None:
-                cursor = page.next_cursor
-            elif not over:
-                sleep(1)
+        return (Events if self._transport is None else Timeline)(self, job_id)
 
     def manifest(self, job_id: str, *, timeout: float | None = None) -> Manifest:
         """What was recorded (`GET …/manifest`).
@@ -721,7 +700,7 @@ class MeetBot:
         """
         self._core.close()
 
-    def __enter__(self) -> MeetBot:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -735,12 +714,16 @@ class MeetBot:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._base_url!r})"
 
-    def _within(self, seconds: float | None) -> MeetBot:
+    def _within(self, seconds: float | None) -> Self:
         """The same client with no more than this time for a whole call."""
         own = self._options["deadline"]
         if seconds is None or (own is not None and own <= seconds):
             return self
         return self.with_options(deadline=seconds)
+
+    def _stream(self, job_id: str) -> _core.Events:
+        observed = _observe.begin(self._hooks, "GET", _calls.events(job_id).path)
+        return self._core.watch(job_id, observed.headers if observed else ())
 
     def _or_none(self, call: _calls.Call[T], timeout: float | None) -> T | None:
         try:

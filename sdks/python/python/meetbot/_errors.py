@@ -126,7 +126,7 @@ class MeetbotError(Exception):
         found = self.body.get("issues") if isinstance(self.body, dict) else None
         return [
             Issue(
-                tuple(str(name) for name in issue.get("path") or ()),
+                tuple(map(str, path)) if isinstance(path := issue.get("path"), list) else (),
                 str(issue.get("code", "")),
                 str(issue.get("message", "")),
             )
@@ -217,7 +217,8 @@ def _parsed(body: str | None) -> Any:
         return None
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
+        # The second for what is nested more deeply than anybody means it.
         return body
 
 

@@ -9,12 +9,13 @@ from asyncio import sleep as asleep
 from typing import TYPE_CHECKING
 
 from . import _core
+from ._wire import sendable
 
 if TYPE_CHECKING:
     from ._transport import AsyncTransport
     from ._wire import Parts
 
-__all__ = ["anews", "anext_event", "asend", "asleep"]
+__all__ = ["AsyncListening", "anews", "asend", "asleep"]
 
 # Owned by the loop, which watches them, and gone when it closes: an answer that nobody fetched any more must not keep its loop alive.
 _by_loop: weakref.WeakKeyDictionary[
@@ -30,6 +31,7 @@ async def asend(
     core: _core.Core, transport: AsyncTransport | None, parts: Parts
 ) -> _core.Answer:
     """Makes a call; cancelling the task that awaits it closes its socket."""
+    sendable(parts)
     if transport is not None:
         from ._transport import athrough
 
@@ -45,16 +47,40 @@ async def asend(
         raise
 
 
-async def anext_event(events: _core.Events) -> str | None:
-    """The next event, as JSON; `None` after the last."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[str | None] = loop.create_future()
-    task = events.start(_completions(loop), future)
-    try:
-        return await future
-    except BaseException:
-        task.abort()
-        raise
+class AsyncListening:
+    """Waits for a stream's events. A wait that is given up goes on, so that an event that is on its way by then is not lost."""
+
+    def __init__(self, events: _core.Events) -> None:
+        self._future: asyncio.Future[str | None] | None = None
+        self._task: _core.Task | None = None
+        self._events = events
+
+    def is_here(self) -> bool:
+        """Whether the loop that runs can go on: another one's wait would tell that one."""
+        return self._future is None or self._future.get_loop() is asyncio.get_running_loop()
+
+    async def next(self) -> str | None:
+        """The next event, as JSON; `None` after the last."""
+        if (future := self._future) is None:
+            loop = asyncio.get_running_loop()
+            future = self._future = loop.create_future()
+            self._task = self._events.start(_completions(loop), future)
+        # Unlike awaiting it, this does not cancel it.
+        await asyncio.wait([future])
+        self._future = None
+        return None if future.cancelled() else future.result()
+
+    def close(self) -> None:
+        """Gives the wait up and closes its socket."""
+        if self._task is not None:
+            self._task.abort()
+        if self._future is not None and not self._future.cancel() and not self._future.cancelled():
+            # Nobody wants to hear of it any more, and asyncio is to know that.
+            self._future.exception()
+        self._future = None
+
+    def __del__(self) -> None:
+        self.close()
 
 
 async def anews(wait: _core.Wait, pause: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from operator import index
 from time import sleep
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Union, cast
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ._transport import Transport
 
 __all__ = [
+    "Listening",
     "Options",
     "Parts",
     "Pem",
@@ -23,7 +25,6 @@ __all__ = [
     "core",
     "merged",
     "news",
-    "next_event",
     "read",
     "send",
     "sleep",
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+#: No time limit is as long: 30,000 years.
+MOST_SECONDS = 1e12
 
 #: The path of a PEM file, or its bytes.
 Pem = Union[str, "os.PathLike[str]", bytes]
@@ -89,13 +93,44 @@ def core(
         "ca_bundle": None if ca_bundle is None else _read(ca_bundle, "the CA bundle"),
         "client_cert": None if client_cert is None else _identity(client_cert),
     }
-    return _core.Core(settings, options), options
+    try:
+        return _core.Core(settings, checked(options)), options
+    except (TypeError, UnicodeEncodeError):
+        why = "the API key, the base URL or the proxy is no text that can be sent"
+    # Outside of the handler: what the core says may hold the key.
+    raise MeetbotConfigurationError(why)
+
+
+def checked(options: Options) -> Options:
+    """The options, where the core can take them."""
+    for name in ("timeout", "connect_timeout", "deadline"):
+        _seconds(name, options[name])
+    retries = options["max_retries"]
+    try:
+        if retries is None or 0 <= index(retries) < 1 << 32:
+            return options
+    except TypeError:
+        pass
+    raise MeetbotConfigurationError(
+        f"max_retries is a whole number, not below 0: {retries!r} is none"
+    )
+
+
+def _seconds(name: str, value: float | None) -> None:
+    try:
+        if value is None or 0 <= value < MOST_SECONDS:
+            return
+    except TypeError:
+        pass
+    raise MeetbotConfigurationError(
+        f"{name} is a number of seconds, not below 0 and with an end: {value!r} is none"
+    )
 
 
 def merged(options: Options, given: Mapping[str, Any]) -> Options:
     """The options with those that are given."""
     changes = {name: value for name, value in given.items() if value is not None}
-    return cast("Options", {**options, **changes})
+    return checked(cast("Options", {**options, **changes}))
 
 
 def _identity(given: Pem | tuple[Pem, Pem]) -> bytes:
@@ -121,8 +156,18 @@ Parts = tuple[
 ]
 
 
+def sendable(parts: Parts) -> Parts:
+    """The parts, where what a caller gave for this call alone can be sent."""
+    _, _, _, _, timeout, idempotency_key = parts
+    _seconds("timeout", timeout)
+    if idempotency_key is not None and not idempotency_key.isascii():
+        raise MeetbotConfigurationError("an idempotency key is 1 to 255 visible ASCII characters")
+    return parts
+
+
 def send(core: _core.Core, transport: Transport | None, parts: Parts) -> _core.Answer:
     """Makes a call and waits for its answer; other threads run meanwhile, and Ctrl-C ends it."""
+    sendable(parts)
     if transport is None:
         return core.call(parts)
     from ._transport import through
@@ -130,13 +175,27 @@ def send(core: _core.Core, transport: Transport | None, parts: Parts) -> _core.A
     return through(core, transport, parts)
 
 
-def next_event(events: _core.Events) -> str | None:
-    """The next event, as JSON; `None` after the last."""
-    return events.next()
+class Listening:
+    """Waits for a stream's events; an interrupted wait loses none."""
+
+    def __init__(self, events: _core.Events) -> None:
+        self._events = events
+
+    def is_here(self) -> bool:
+        """Every thread may wait for them."""
+        return True
+
+    def next(self) -> str | None:
+        """The next event, as JSON; `None` after the last."""
+        return self._events.next()
+
+    def close(self) -> None:
+        """The stream is closed when nobody refers to it."""
 
 
 def wait(core: _core.Core, job_id: str, timeout: float | None, *, listen: bool) -> _core.Wait:
     """A wait for a job's end; through a transport of one's own there is nothing to listen to."""
+    _seconds("timeout", timeout)
     return core.wait(job_id, timeout) if listen else _core.Wait(job_id, timeout)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from . import _core
 from ._errors import MeetbotDecodeError, MeetbotError
@@ -28,6 +29,7 @@ __all__ = [
     "EventData",
     "Failed",
     "Finalized",
+    "Headers",
     "MeetbotSignatureError",
     "Participant",
     "ParticipantChanged",
@@ -46,9 +48,17 @@ class MeetbotSignatureError(MeetbotError):
     """The webhook is not the server's, or it is an old one that was sent again: answer 401."""
 
 
+class Headers(Protocol):
+    """A request's headers as frameworks give them: a mapping, or whatever else has such `items`, like Flask's."""
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Their names and values."""
+        ...
+
+
 def unwrap(
     body: bytes | bytearray | memoryview | str,
-    headers: Mapping[str, str],
+    headers: Headers,
     secret: str | Iterable[str],
     *,
     tolerance: float | None = TOLERANCE,
