@@ -216,6 +216,38 @@ def test_httpx_carries_calls_by_the_rules_of_all_others(kind: str, lying: Any, s
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
+def test_what_httpx_cannot_decode_is_an_error_of_ours_and_not_tried_again(kind: str, lying: Any) -> None:
+    server = lying(busy(), answer(b"no gzip", Content_Encoding="gzip"))
+    with pytest.raises(MeetbotDecodeError, match="DecodingError") as told:
+        through_httpx(kind, server.url, KEY, lambda mb: mb.get_bot(ID))
+    assert len(server.requests) == told.value.attempts == 2
+
+
+@pytest.mark.parametrize("missing", ["httpx", "pytest"])
+def test_without_an_extra_all_of_the_package_can_be_looked_at(missing: str) -> None:
+    program = f"""if True:
+        import inspect, pydoc, sys
+        sys.modules[{missing!r}] = None
+        import meetbot, meetbot.testing
+        from meetbot import *
+        for module in (meetbot, meetbot.testing):
+            inspect.getmembers(module)
+            pydoc.plain(pydoc.render_doc(module))
+        assert hasattr(meetbot, "HttpxTransport")
+        for transport in (HttpxTransport, AsyncHttpxTransport):
+            try:
+                transport(None)
+                print("made")
+            except MeetbotConfigurationError as error:
+                print(error)
+    """
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.stderr == ""
+    wanted = "made" if missing == "pytest" else "this transport needs httpx: pip install 'meetbot-sdk[httpx]'"
+    assert ran.stdout.splitlines() == [wanted] * 2
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_wait_through_httpx_asks_and_keeps_its_time(kind: str, lying: Any, server: Server) -> None:
     short = "https://sandbox.meetbot.dev/two-speakers?seconds=1"
     job = MeetBot(server.key, server.url).dispatch_bot(meeting_url=short)

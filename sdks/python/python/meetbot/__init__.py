@@ -33,7 +33,9 @@ from ._signature import verify_webhook_signature
 if TYPE_CHECKING:
     from . import testing, webhooks
     from ._async_client import AsyncMeetBot
+    from ._async_following import AsyncStream
     from ._downloads import Progress
+    from ._following import Stream
     from ._httpx import AsyncHttpxTransport, HttpxTransport
     from ._models import (
         AutoLeave,
@@ -47,12 +49,25 @@ if TYPE_CHECKING:
     from ._observe import CallEnded, CallStarted
     from ._raw import RawResponse
     from ._records import (
+        Attempt,
+        DeletionReceipt,
         Delivery,
         DeliveryPage,
-        DeletionReceipt,
+        DeliveryTry,
+        Endpoint,
         ErasureReceipt,
+        Gap,
         Host,
+        HostBots,
+        HostCpu,
+        HostDisk,
+        HostMemory,
         Manifest,
+        ManifestFile,
+        ManifestParticipant,
+        Mixed,
+        RemovedObject,
+        Span,
         TimelineEvent,
         Track,
         Usage,
@@ -77,7 +92,9 @@ __all__ = [
     "Answer",
     "AsyncHttpxTransport",
     "AsyncMeetBot",
+    "AsyncStream",
     "AsyncTransport",
+    "Attempt",
     "AutoLeave",
     "AutoLeaveConfig",
     "CallEnded",
@@ -88,11 +105,18 @@ __all__ = [
     "Delivery",
     "DeliveryPage",
     "DeliveryState",
+    "DeliveryTry",
+    "Endpoint",
     "EndpointState",
     "ErasureReceipt",
     "EventName",
     "FailureCode",
+    "Gap",
     "Host",
+    "HostBots",
+    "HostCpu",
+    "HostDisk",
+    "HostMemory",
     "HttpxTransport",
     "Issue",
     "Job",
@@ -100,6 +124,8 @@ __all__ = [
     "JobStatus",
     "LeaveReason",
     "Manifest",
+    "ManifestFile",
+    "ManifestParticipant",
     "MeetBot",
     "MeetbotConfigurationError",
     "MeetbotConflictError",
@@ -115,15 +141,19 @@ __all__ = [
     "MeetbotUnauthorizedError",
     "MeetbotUnexpectedStatusError",
     "MeetbotValidationError",
+    "Mixed",
     "Permission",
     "Platform",
     "Progress",
     "RawResponse",
     "Recording",
     "RecordingState",
+    "RemovedObject",
     "Request",
     "RequestRecordingPermissionResult",
     "Response",
+    "Span",
+    "Stream",
     "TimelineEvent",
     "Track",
     "Transport",
@@ -138,6 +168,21 @@ __all__ = [
 
 # Imported when they are first asked for: the models bring pydantic, the asynchronous client asyncio.
 _LATER = {
+    "Attempt": "_records",
+    "Endpoint": "_records",
+    "DeliveryTry": "_records",
+    "Gap": "_records",
+    "HostBots": "_records",
+    "HostCpu": "_records",
+    "HostDisk": "_records",
+    "HostMemory": "_records",
+    "ManifestFile": "_records",
+    "ManifestParticipant": "_records",
+    "Mixed": "_records",
+    "RemovedObject": "_records",
+    "Span": "_records",
+    "AsyncStream": "_async_following",
+    "Stream": "_following",
     "Delivery": "_records",
     "DeliveryPage": "_records",
     "DeletionReceipt": "_records",
@@ -180,17 +225,19 @@ _LATER = {
 }
 
 
-def __getattr__(name: str) -> object:
-    from importlib import import_module
+if not TYPE_CHECKING:
+    # Type checkers would take it as saying that there is every name.
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
 
-    if name in ("testing", "webhooks"):
-        return import_module(f".{name}", __name__)
-    try:
-        module = _LATER[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    found = globals()[name] = getattr(import_module(f".{module}", __name__), name)
-    return found
+        if name in ("testing", "webhooks"):
+            return import_module(f".{name}", __name__)
+        try:
+            module = _LATER[name]
+        except KeyError:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+        found = globals()[name] = getattr(import_module(f".{module}", __name__), name)
+        return found
 
 
 def __dir__() -> list[str]:

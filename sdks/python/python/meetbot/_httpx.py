@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from ._errors import MeetbotConnectionError, MeetbotTimeoutError
+from ._errors import (
+    MeetbotConfigurationError,
+    MeetbotConnectionError,
+    MeetbotDecodeError,
+    MeetbotError,
+    MeetbotTimeoutError,
+)
 from ._transport import Request, Response
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    # These classes are looked at also where the extra is not installed: by `from meetbot import *`, by `help`.
+    try:
+        import httpx
+    except ImportError:
+        httpx = None
 
 
 class HttpxTransport:
@@ -25,13 +38,14 @@ class HttpxTransport:
     """
 
     def __init__(self, client: httpx.Client) -> None:
+        _needed()
         self._client = client
 
     def __call__(self, request: Request, /) -> Response:
         """Sends it and reads the whole response."""
         try:
             return _received(self._client.request(**_sent(request)))
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise _ours(error) from error
 
 
@@ -39,13 +53,14 @@ class AsyncHttpxTransport:
     """Sends everything through an `httpx.AsyncClient`, each try limited as a whole; else like `HttpxTransport`."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
+        _needed()
         self._client = client
 
     async def __call__(self, request: Request, /) -> Response:
         """Sends it and reads the whole response."""
         try:
             return _received(await self._client.request(**_sent(request)))
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise _ours(error) from error
 
 
@@ -64,6 +79,17 @@ def _received(response: httpx.Response) -> Response:
     return Response(response.status_code, dict(response.headers), response.content)
 
 
-def _ours(error: httpx.TransportError) -> MeetbotConnectionError:
-    kind = MeetbotTimeoutError if isinstance(error, httpx.TimeoutException) else MeetbotConnectionError
-    return kind(f"{type(error).__name__}: {error}")
+def _needed() -> None:
+    if httpx is None:
+        raise MeetbotConfigurationError(
+            "this transport needs httpx: pip install 'meetbot-sdk[httpx]'"
+        )
+
+
+def _ours(error: httpx.RequestError) -> MeetbotError:
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, httpx.DecodingError):
+        return MeetbotDecodeError(text)
+    if isinstance(error, httpx.TimeoutException):
+        return MeetbotTimeoutError(text)
+    return MeetbotConnectionError(text)

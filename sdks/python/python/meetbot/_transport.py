@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from . import _core
-from ._errors import MeetbotConnectionError, MeetbotTimeoutError
+from ._errors import MeetbotConnectionError, MeetbotError, MeetbotTimeoutError
 
 if TYPE_CHECKING:
     from ._wire import Parts
@@ -66,11 +66,17 @@ class AsyncTransport(Protocol):
 def through(core: _core.Core, transport: Transport, parts: Parts) -> _core.Answer:
     """Makes a call through a transport, by the rules of every call."""
     exchange = core.exchange(parts)
+    attempts = 0
     while True:
+        attempts += 1
         try:
             verdict = _answered(exchange, transport(_request(exchange)))
         except (MeetbotConnectionError, OSError) as error:
             verdict = _broken(exchange, error)
+        except MeetbotError as error:
+            # One of the transport's own knows nothing of the tries before.
+            error.attempts = error.attempts or attempts
+            raise
         if isinstance(verdict, _core.Answer):
             return verdict
         time.sleep(verdict)
@@ -79,13 +85,19 @@ def through(core: _core.Core, transport: Transport, parts: Parts) -> _core.Answe
 async def athrough(core: _core.Core, transport: AsyncTransport, parts: Parts) -> _core.Answer:
     """Makes a call through a transport, by the rules of every call."""
     exchange = core.exchange(parts)
+    attempts = 0
     while True:
+        attempts += 1
         try:
             request = _request(exchange)
             response = await asyncio.wait_for(transport(request), request.timeout)
             verdict = _answered(exchange, response)
         except (MeetbotConnectionError, OSError, asyncio.TimeoutError) as error:
             verdict = _broken(exchange, error)
+        except MeetbotError as error:
+            # One of the transport's own knows nothing of the tries before.
+            error.attempts = error.attempts or attempts
+            raise
         if isinstance(verdict, _core.Answer):
             return verdict
         await asyncio.sleep(verdict)

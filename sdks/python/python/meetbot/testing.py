@@ -295,10 +295,17 @@ def _said(status: int, body: object) -> Response:
     return Response(status, {"content-type": "application/json"}, json.dumps(body).encode())
 
 
-def __getattr__(name: str) -> Callable[[], Iterator[MockServer]]:
-    # pytest is imported by pytest alone.
-    if name == "meetbot_mock":
-        import pytest
+if TYPE_CHECKING:
+    meetbot_mock: Callable[[], Iterator[MockServer]]
+else:
+    # pytest is imported by pytest alone; and type checkers would take this as saying that there is every name.
+    def __getattr__(name: str) -> Callable[[], Iterator[MockServer]]:
+        if name != "meetbot_mock":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            import pytest
+        except ImportError:
+            raise AttributeError("meetbot_mock is a fixture of pytest, which is not installed") from None
 
         @pytest.fixture(name="meetbot_mock")
         def mock() -> Iterator[MockServer]:
@@ -307,7 +314,6 @@ def __getattr__(name: str) -> Callable[[], Iterator[MockServer]]:
 
         globals()[name] = mock
         return mock
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

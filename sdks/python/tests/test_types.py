@@ -1,0 +1,80 @@
+"""What type checkers say of the package: `cargo xtask test python` runs mypy and pyright over this, and what is wrong in it has to be."""
+
+from __future__ import annotations
+
+from contextlib import aclosing, closing
+from typing import TYPE_CHECKING
+
+from lying_server import KEY
+from werkzeug.datastructures import Headers
+
+import meetbot
+from meetbot import AsyncMeetBot, Job, MeetBot, TimelineEvent, testing, webhooks
+from meetbot import _models, _records
+
+if TYPE_CHECKING:
+    from typing_extensions import assert_type
+
+    # A name that is not there is told; where it was not, mypy would say of these comments that nobody needs them.
+    from meetbot import Jobb  # type: ignore[attr-defined] # noqa: F401
+    from meetbot.testing import MockSever  # type: ignore[attr-defined] # noqa: F401
+
+SECRET = "whsec_dGVzdA=="
+
+
+class Ours(MeetBot):
+    """A client of a program's own."""
+
+
+class AsyncOurs(AsyncMeetBot):
+    """The same for asyncio."""
+
+
+def test_a_subclass_stays_what_it_is() -> None:
+    with Ours(KEY, "http://x.example") as ours:
+        again = ours.with_options(timeout=1)
+        if TYPE_CHECKING:
+            assert_type(ours, Ours)
+            assert_type(again, Ours)
+        assert type(again) is Ours
+
+
+async def a_subclass_for_asyncio_too() -> None:
+    async with AsyncOurs(KEY) as ours:
+        if TYPE_CHECKING:
+            assert_type(ours, AsyncOurs)
+            assert_type(ours.with_options(timeout=1), AsyncOurs)
+
+
+async def streams_can_be_closed(mb: MeetBot, amb: AsyncMeetBot) -> None:
+    with closing(mb.watch("job_1")) as events, closing(mb.iter_bots()) as jobs:
+        if TYPE_CHECKING:
+            assert_type(next(events), TimelineEvent)
+            assert_type(next(jobs), Job)
+    async with aclosing(amb.watch("job_1")) as aevents, aclosing(amb.iter_bots()) as ajobs:
+        if TYPE_CHECKING:
+            assert_type(await anext(aevents), TimelineEvent)
+            assert_type(await anext(ajobs), Job)
+    for event in mb.watch("job_1"):
+        print(event.id)
+
+
+def test_unwrap_takes_the_headers_that_frameworks_give() -> None:
+    body, headers = testing.sign_webhook({}, SECRET)
+    assert webhooks.unwrap(body, headers, SECRET).version == 2
+    # Flask's are no mapping.
+    assert webhooks.unwrap(body, Headers(headers), SECRET).version == 2
+
+
+def test_every_model_of_an_answer_can_be_imported() -> None:
+    kinds = {
+        name
+        for module in (_models, _records)
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, _models.Model)
+    }
+    # Pages that the client takes apart.
+    inner = {"Model", "JobPage", "EventPage"}
+    assert kinds - inner <= set(meetbot.__all__) | set(webhooks.__all__)
+    for name in meetbot.__all__:
+        assert getattr(meetbot, name) is not None
