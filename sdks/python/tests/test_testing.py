@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from lying_server import a_job, a_result
 
-from meetbot import MeetbotConfigurationError, MeetbotServerError, testing
+from meetbot import (
+    MeetbotConfigurationError,
+    MeetbotNotFoundError,
+    MeetbotServerError,
+    MeetbotValidationError,
+    testing,
+)
 
 
 def test_the_mocks_job_is_the_servers() -> None:
@@ -51,6 +58,44 @@ def test_what_the_mock_does_not_play_says_so() -> None:
     job = mb.dispatch_bot(meeting_url="https://a.example")
     with pytest.raises(MeetbotServerError, match="answer_next"):
         mb.manifest(job.id)
+    for call in (mb.usage, mb.deliveries, mb.host, lambda: mb.request("GET", "/api/v1/nothing")):
+        with pytest.raises(MeetbotServerError, match="answer_next"):
+            call()
+    with pytest.raises(MeetbotServerError, match="answer_next"):
+        mb.request("POST", f"/api/v1/jobs/{job.id}/dance")
+    with pytest.raises(MeetbotNotFoundError, match="no such job"):
+        mb.manifest("job_of_nobody")
+
+
+def test_the_mocks_list_holds_what_was_asked_for() -> None:
+    mock = testing.MockServer()
+    mb = mock.client()
+    old, new = (mb.dispatch_bot(meeting_url="https://a.example", platform=name) for name in ("zoom-web", "janus"))
+    mock.set_job(new.id, createdAt="2026-01-02T00:00:00.000Z")
+    second = datetime(2026, 1, 2, tzinfo=timezone.utc)
+    for wanted, found in [
+        ({"platform": "janus"}, [new]),
+        ({"created_after": second}, [new]),
+        ({"created_after": second + timedelta(milliseconds=1)}, []),
+        ({"created_before": second}, [old]),
+        ({"created_before": "2026-01-02T02:00:00+02:00"}, [old]),
+        ({"created_after": old.created_at, "created_before": "2027-01-01T00:00:00Z"}, [new, old]),
+    ]:
+        listed = mb.list_bots(**wanted)  # type: ignore[arg-type]
+        assert [job.id for job in listed] == [job.id for job in found], wanted
+    for time in ("tomorrow", "2026-01-01"):
+        with pytest.raises(MeetbotValidationError):
+            mb.list_bots(created_after=time)
+
+
+def test_the_mock_knows_an_idempotency_key_again() -> None:
+    mb = testing.MockServer().client()
+    first = mb.dispatch_bot(meeting_url="https://a.example", idempotency_key="order-4711")
+    assert mb.dispatch_bot(meeting_url="https://a.example", idempotency_key="order-4711") == first
+    assert mb.dispatch_bot(meeting_url="https://a.example").id != first.id
+    with pytest.raises(MeetbotValidationError) as told:
+        mb.dispatch_bot(meeting_url="https://b.example", idempotency_key="order-4711")
+    assert told.value.code == "idempotency_mismatch"
 
 
 def test_the_fixture_is_there_for_pytest(tmp_path: Path) -> None:

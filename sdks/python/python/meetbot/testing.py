@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 
 #: The key of the clients that a mock makes.
 KEY = "mb_test_0123456789abcdefghijklmnopqrstuvwxyz"
+
+_VERBS = (
+    "request-recording-permission",
+    "pause-recording",
+    "resume-recording",
+    "stop-recording",
+    "leave-call",
+    "send-chat-message",
+)
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -145,6 +155,8 @@ class MockServer:
         self.requests: list[Request] = []
         """What came, oldest first."""
         self._answers: list[Response | BaseException] = []
+        #: What was asked for with an idempotency key, and the answer.
+        self._dispatches: dict[str, tuple[bytes | None, Response]] = {}
 
     def client(self, **settings: Any) -> MeetBot:
         """A blocking client of this server.
@@ -228,22 +240,39 @@ class MockServer:
         url = urlsplit(request.url)
         parts = url.path.split("/api/v1/", 1)[-1].split("/")
         if parts == ["jobs"] and request.method == "POST":
-            return self._dispatched(json.loads(request.content or b"{}"))
+            return self._dispatched_once(request)
         if parts == ["jobs"] and request.method == "GET":
-            return self._listed(parse_qs(url.query))
-        found = self.jobs.get(parts[1]) if len(parts) > 1 and parts[0] == "jobs" else None
-        if found is None:
-            return _said(404, {"error": "not_found", "message": "there is no such job"})
-        if len(parts) == 2 and request.method == "GET":
-            return _said(200, found)
-        if len(parts) == 2 and request.method == "DELETE":
-            if found["status"] not in ("completed", "failed", "cancelled"):
-                self.set_job(found["id"], status="cancelled", leaveReason="cancelled")
-            return Response(204, {}, b"")
-        if len(parts) == 3 and request.method == "POST":
-            return _said(200, _result(found, parts[2]))
+            try:
+                return self._listed(parse_qs(url.query))
+            except (TypeError, ValueError) as error:
+                return _said(400, {"error": "invalid_input", "message": str(error)})
+        if parts[0] == "jobs" and len(parts) > 1:
+            found = self.jobs.get(parts[1])
+            if found is None:
+                return _said(404, {"error": "not_found", "message": "there is no such job"})
+            if len(parts) == 2 and request.method == "GET":
+                return _said(200, found)
+            if len(parts) == 2 and request.method == "DELETE":
+                if found["status"] not in ("completed", "failed", "cancelled"):
+                    self.set_job(found["id"], status="cancelled", leaveReason="cancelled")
+                return Response(204, {}, b"")
+            if len(parts) == 3 and request.method == "POST" and parts[2] in _VERBS:
+                return _said(200, _result(found, parts[2]))
         message = f"the mock does not play {request.method} {url.path}: answer_next() can"
         return _said(501, {"error": "not_played", "message": message})
+
+    def _dispatched_once(self, request: Request) -> Response:
+        key = {name.lower(): value for name, value in request.headers.items()}.get("idempotency-key")
+        if key is None:
+            return self._dispatched(json.loads(request.content or b"{}"))
+        if key not in self._dispatches:
+            answer = self._dispatched(json.loads(request.content or b"{}"))
+            self._dispatches[key] = (request.content, answer)
+        content, answer = self._dispatches[key]
+        if content != request.content:
+            message = "this Idempotency-Key was used for another request; use a new one"
+            return _said(422, {"error": "idempotency_mismatch", "message": message})
+        return answer
 
     def _dispatched(self, body: dict[str, Any]) -> Response:
         known = [
@@ -271,11 +300,19 @@ class MockServer:
             for one in newest_first
             if one["status"] in query.get("status", [one["status"]])
             and one["externalId"] in query.get("externalId", [one["externalId"]])
+            and one["platform"] in query.get("platform", [one["platform"]])
+            and all(_at(one["createdAt"]) >= _at(after) for after in query.get("createdAfter", []))
+            and all(_at(one["createdAt"]) < _at(before) for before in query.get("createdBefore", []))
         ]
         start = int(query.get("cursor", ["0"])[0])
         end = start + int(query.get("limit", ["50"])[0])
         following = str(end) if end < len(found) else None
         return _said(200, {"data": found[start:end], "nextCursor": following})
+
+
+def _at(time: str) -> datetime:
+    # CPython 3.10 does not read `Z`.
+    return datetime.fromisoformat(time.replace("Z", "+00:00"))
 
 
 def _result(found: dict[str, Any], verb: str) -> dict[str, Any]:
