@@ -31,8 +31,11 @@ NO_STREAM = refusal(404, "not_found")
 
 
 def test_waiting_shows_each_state_once_and_outlives_errors_that_pass(client: Any, lying: Any) -> None:
-    states = ["queued", "queued", "recording", "completed"]
-    jobs = [answer(a_job(state)) for state in states]
+    states = ["queued", "queued", "recording", "recording", "completed"]
+    jobs = [
+        answer(a_job(state, updatedAt=f"2026-01-01T00:00:0{second}.000Z"))
+        for second, state in enumerate(states)
+    ]
     server = lying(*jobs[:2], RESET, *jobs[2:], events=NO_STREAM)
     seen: list[str] = []
     job = client(server.url, max_retries=0).wait_for_bot(ID, on_update=lambda job: seen.append(job.status))

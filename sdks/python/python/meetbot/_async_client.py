@@ -420,7 +420,7 @@ class AsyncMeetBot:
         Args:
             job_id: The job.
             timeout: Gives up after so many seconds, also when a request hangs; the job goes on.
-            on_update: Called with the job each time it is seen to have changed.
+            on_update: Called with the job each time something else in it than `updated_at` is seen to have changed.
 
         Raises:
             MeetbotTimeoutError: The job has not ended in time.
@@ -444,7 +444,7 @@ class AsyncMeetBot:
                 if pause is None:
                     raise
             else:
-                if on_update is not None and job != seen:
+                if on_update is not None and _calls.differs(job, seen):
                     on_update(job)
                 seen = job
                 pause = wait.answered(job.status)

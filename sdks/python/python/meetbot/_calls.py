@@ -82,6 +82,11 @@ def get_bot(job_id: str) -> Call[Job]:
     return Call("GET", _path(("jobs", job_id), ()), "Job")
 
 
+def differs(job: Job, seen: Job | None) -> bool:
+    """Whether something has changed: chat and comings and goings leave no more in a job than the time of its last change."""
+    return seen is None or job != seen.model_copy(update={"updated_at": job.updated_at})
+
+
 def list_bots(
     *,
     status: str | Iterable[str] | None,
