@@ -2,71 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from queue import Queue
-from typing import IO
 
 import pytest
 from conftest import Server
-from snippets import ROOT, snippets
+from snippets import PATIENCE_SECONDS, ROOT, free_port, heard, running, snippets
 
 from meetbot import MeetBot, testing
 
 EXAMPLES = ROOT / "sdks" / "python" / "examples"
-PATIENCE_SECONDS = 60
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
-def put_lines(stream: IO[str], lines: Queue[str]) -> None:
-    with stream:
-        for line in stream:
-            lines.put(line.rstrip())
-    lines.put("the receiver has ended")
-
-
-@contextmanager
-def running(arguments: list[str], folder: Path, secret: str) -> Iterator[Queue[str]]:
-    """A receiver, and what it prints."""
-    process = subprocess.Popen(
-        [sys.executable, "-u", *arguments],
-        cwd=folder,
-        env=os.environ | {"MEETBOT_WEBHOOK_SECRET": secret},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    lines: Queue[str] = Queue()
-    reader = threading.Thread(target=put_lines, args=(process.stdout, lines))
-    reader.start()
-    try:
-        yield lines
-    finally:
-        process.terminate()
-        process.wait()
-        reader.join()
-
-
-def heard(lines: Queue[str], word: str) -> str:
-    """The first line that holds the word."""
-    said: list[str] = []
-    while not said or word not in said[-1]:
-        said.append(lines.get(timeout=PATIENCE_SECONDS))
-        assert "has ended" not in said[-1], said
-    return said[-1]
 
 
 def answer(url: str, body: bytes, headers: dict[str, str]) -> int:
@@ -78,24 +25,26 @@ def answer(url: str, body: bytes, headers: dict[str, str]) -> int:
         return refused.code
 
 
-@pytest.mark.parametrize("name", ["quickstart", "fastapi", "django"])
+@pytest.mark.parametrize("name", ["quickstart", "flask", "fastapi", "django"])
 def test_a_receiver_takes_what_the_server_sends_and_nothing_else(
     name: str, server: Server, tmp_path: Path
 ) -> None:
     port = str(free_port())
     commands = {
         "quickstart": ["-m", "flask", "--app", "receiver", "run", "--port", port],
+        "flask": ["-m", "flask", "--app", "receiver_flask", "run", "--port", port],
         "fastapi": ["-m", "uvicorn", "receiver_fastapi:app", "--port", port],
         "django": ["receiver_django.py", "runserver", "--noreload", port],
     }
-    started = {"quickstart": "Running on", "fastapi": "running on", "django": "CONTROL-C"}
+    started = {"quickstart": "Running on", "flask": "Running on", "fastapi": "running on", "django": "CONTROL-C"}
     folder = EXAMPLES
     if name == "quickstart":
         (receiver,) = (code for code in snippets("docs/quickstart.md", "python") if "Flask" in code)
         (tmp_path / "receiver.py").write_text(receiver)
         folder = tmp_path
     url = f"http://127.0.0.1:{port}/webhook/meetbot"
-    with running(commands[name], folder, server.secret) as lines:
+    secret = {"MEETBOT_WEBHOOK_SECRET": server.secret}
+    with running([sys.executable, "-u", *commands[name]], folder, secret) as lines:
         heard(lines, started[name])
         with MeetBot(server.key, server.url) as mb:
             job = mb.dispatch_bot(

@@ -1,22 +1,64 @@
-"""docs/webhooks.md: each of its verifiers judges the vectors that every SDK's does."""
+"""docs/webhooks.md: each of its verifiers judges the vectors that every SDK's does, and its commands are typed."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytest
-from snippets import ROOT, snippets
+from snippets import ROOT, heard, programs, running, snippets
 
-from meetbot import testing
+from meetbot import MeetBot, testing
 
 DOCUMENT = "docs/webhooks.md"
 SECRET = "whsec_dGVzdA=="
 VECTORS = ROOT / "spec" / "vectors" / "webhook_signatures.json"
+
+
+def test_its_commands_do_what_they_say(tmp_path: Path) -> None:
+    first, ledger, rotate = snippets(DOCUMENT, "sh")
+    export, listen, forward = (line.partition(" #")[0] for line in first.splitlines())
+    assert [line.split()[:3] for line in (listen, forward)] == [["meetbot", "webhooks", "listen"]] * 2
+    environment = {"PATH": programs(tmp_path / "bin", {}), "MEETBOT_SERVER_LISTEN": "127.0.0.1:0"}
+
+    def typed(block: str) -> str:
+        ran = subprocess.run(
+            ["sh", "-ec", block], cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    @contextmanager
+    def listening(line: str) -> Iterator[tuple[Queue[str], str]]:
+        command = ["sh", "-ec", f"{export}\n{line} --listen 127.0.0.1:0"]
+        with running(command, tmp_path, environment) as lines:
+            yield lines, heard(lines, "listening: ").split()[2]
+
+    with running(["meetbot", "serve"], tmp_path, environment) as server:
+        environment["MEETBOT_API_BASE_URL"] = heard(server, "serves at").split()[3]
+        environment["MEETBOT_API_KEY"] = heard(server, "MEETBOT_API_KEY").partition("=")[2]
+        mb = MeetBot(environment["MEETBOT_API_KEY"], environment["MEETBOT_API_BASE_URL"])
+        with listening(listen) as (came, last), listening(forward.replace("http://localhost:8000/webhook/meetbot", last)) as (passed_on, url):
+            job = mb.dispatch_bot(
+                meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=1", on_finalize_url=url
+            )
+            for lines in (passed_on, came):
+                heard(lines, "job.finalized")
+            (delivery,) = mb.deliveries(job_id=job.id).data
+            said = typed(ledger.replace("dlv_…", delivery.id))
+            assert delivery.id in said
+            for lines in (passed_on, came):
+                heard(lines, "job.finalized")
+        (secret,) = typed(rotate).split()
+        assert typed("meetbot webhooks secret").split() == [secret]
 
 
 def vectors(kind: str) -> list[dict[str, Any]]:
