@@ -59,6 +59,9 @@ pub(crate) struct Jsep {
     #[serde(rename = "type")]
     pub(crate) kind: String,
     pub(crate) sdp: String,
+    /// What it offers is encrypted by those who send it, also from the server.
+    #[serde(default)]
+    pub(crate) e2ee: bool,
 }
 
 /// A candidate of the server, where it tells them one by one; without text it was the last.

@@ -126,7 +126,10 @@ impl Session {
         self.heard = now;
         let handle = self.handle_of(message.sender);
         match (message.janus.as_str(), handle) {
-            ("success", _) => Ok(self.created(&message)),
+            ("success", _) => {
+                let next = self.created(&message);
+                Ok(next.into_iter().chain(self.ask(now)).collect())
+            }
             ("error", _) => Ok(self.refused_by_janus(&message)),
             ("event", Some(Handle::Roster)) => {
                 let joins = message.transaction.as_deref() == Some("join");
@@ -183,20 +186,13 @@ impl Session {
         let (Some(created), Some(transaction)) = (&message.data, &message.transaction) else {
             return Vec::new();
         };
-        let attach = |plugin: &str, transaction: &str| {
-            let plugin = format!("janus.plugin.{plugin}");
-            Act::Send(json!({
-                "janus": "attach", "session_id": self.id.or(Some(created.id)),
-                "plugin": plugin, "transaction": transaction,
-            }))
-        };
         match transaction.as_str() {
             "create" => {
-                let mut acts =
-                    vec![attach("videoroom", "attach-roster"), attach("videoroom", "attach-media")];
-                acts.extend(self.has_chat.then(|| attach("textroom", "attach-chat")));
                 self.id = Some(created.id);
-                acts
+                let plugins = [("videoroom", "attach-roster"), ("videoroom", "attach-media")];
+                let chat = self.has_chat.then_some(("textroom", "attach-chat"));
+                let plugins = plugins.into_iter().chain(chat);
+                plugins.map(|(plugin, handle)| attach(self.id, plugin, handle)).collect()
             }
             "attach-roster" => {
                 self.handles[Handle::Roster as usize] = Some(created.id);
@@ -316,18 +312,37 @@ impl Session {
             tracing::debug!(code, why = event.error, "a request about streams is refused");
             if message.transaction.as_deref() == Some("subscribe") {
                 self.streams.refuse(now);
-                // No media path comes up for what is not given.
-                if !self.streams.is_open() && matches!(self.path, Path::Due(_)) {
-                    self.path = Path::None;
-                }
+                self.expect_no_path();
             }
             return self.ask(now).into_iter().chain(self.admit()).collect();
         }
         let offer = message.jsep.filter(|jsep| jsep.kind == "offer");
+        if !self.streams.is_open() && offer.as_ref().is_some_and(|offer| offer.e2ee) {
+            return self.without_encrypted();
+        }
         let settled = self.streams.hear(event, offer.is_some(), &self.roster, now);
         let answer = offer.map(|jsep| Act::Answer { handle: Handle::Media, sdp: jsep.sdp });
         let more = if settled { self.ask(now) } else { None };
         answer.into_iter().chain(more).collect()
+    }
+
+    /// No media path comes up for what is not given.
+    fn expect_no_path(&mut self) {
+        if !self.streams.is_open() && matches!(self.path, Path::Due(_)) {
+            self.path = Path::None;
+        }
+    }
+
+    /// A subscription that begins with what is encrypted end to end gets nothing else ever: the bot begins another, without.
+    fn without_encrypted(&mut self) -> Vec<Act> {
+        self.streams.give_up();
+        self.expect_no_path();
+        let handle = self.handles[Handle::Media as usize].take();
+        let detach = json!({
+            "janus": "detach", "session_id": self.id, "handle_id": handle, "transaction": "detach",
+        });
+        let attach = attach(self.id, "videoroom", "attach-media");
+        [Act::Send(detach), attach].into_iter().chain(self.admit()).collect()
     }
 
     /// Asks for a keyframe of a track.
@@ -435,6 +450,13 @@ impl Session {
             json!({"janus": "destroy", "session_id": self.id, "transaction": "destroy"}),
         ]
     }
+}
+
+fn attach(session: Option<u64>, plugin: &str, transaction: &str) -> Act {
+    let plugin = format!("janus.plugin.{plugin}");
+    Act::Send(json!({
+        "janus": "attach", "session_id": session, "plugin": plugin, "transaction": transaction,
+    }))
 }
 
 #[cfg(test)]
@@ -551,6 +573,36 @@ mod tests {
         let now = start();
         let acts = hear(&mut session(now), joined(&json!([])), now);
         assert!(matches!(acts.as_slice(), [Act::Tell(MeetingEvent::Admitted { .. })]), "{acts:?}");
+    }
+
+    #[test]
+    fn what_is_encrypted_end_to_end_keeps_nothing_else_away() {
+        let now = start();
+        let mut session = session(now);
+        let eve = json!([{"id": 6, "display": "Eve", "streams": [{"type": "audio", "mid": "0", "codec": "opus"}]}]);
+        hear(&mut session, joined(&eve), now);
+        let mut offer = event(2, "subscribe", &json!({"videoroom": "attached", "streams": []}));
+        offer["jsep"] = json!({"type": "offer", "sdp": "v=0", "e2ee": true});
+        let acts = hear(&mut session, offer, now);
+        let [Act::Send(detach), Act::Send(attach), Act::Tell(MeetingEvent::Admitted { .. })] =
+            acts.as_slice()
+        else {
+            panic!("{acts:?}")
+        };
+        assert_eq!((&detach["janus"], &detach["handle_id"]), (&json!("detach"), &json!(2)));
+        assert_eq!(attach["plugin"], "janus.plugin.videoroom");
+        let acts = hear(&mut session, json!({"janus": "detached", "sender": 2}), now);
+        assert!(acts.is_empty(), "{acts:?}");
+        let came = json!({"videoroom": "event", "publishers": ann()});
+        let acts = hear(&mut session, event(1, "", &came), now);
+        assert!(matches!(acts.as_slice(), [Act::Tell(MeetingEvent::Joined(_))]), "{acts:?}");
+        let attached =
+            json!({"janus": "success", "transaction": "attach-media", "data": {"id": 4}});
+        let acts = hear(&mut session, attached, now);
+        let [Act::Send(subscribe)] = acts.as_slice() else { panic!("{acts:?}") };
+        assert_eq!(subscribe["handle_id"], 4);
+        assert_eq!(subscribe["body"]["request"], "join");
+        assert_eq!(subscribe["body"]["streams"], json!([{"feed": 5, "mid": "0"}]));
     }
 
     #[test]

@@ -139,6 +139,15 @@ impl Subscription {
         }
     }
 
+    /// What was asked for is of no use.
+    pub(crate) fn give_up(&mut self) {
+        for stream in self.asking.take().into_iter().flatten() {
+            self.asked.remove(&stream);
+            self.sources.remove(&stream);
+            self.refused.insert(stream, Refused { tries: MOST_TRIES, again: None });
+        }
+    }
+
     /// An answer or event of the subscription that is no refusal; `offer` when a session description came with it. Answers whether what was
     /// asked for is settled.
     pub(crate) fn hear(
