@@ -19,7 +19,7 @@ use crate::{
     commands::Inbox,
     meeting::{Lost, Meeting, MeetingEvent},
     platforms::{self, Joins},
-    recording::{Counters, Recording},
+    recording::{Counters, Mode, Recording},
     reporter::Reporter,
     run::{Connect, cannot_write},
 };
@@ -279,6 +279,10 @@ impl Bot<'_> {
                     if self.to_ask {
                         recording.hold();
                     }
+                    // What the bot before did, and was not heard to do.
+                    if recording.mode() != Mode::On {
+                        report_mode(self.reporter, &recording);
+                    }
                     self.recording = Some(recording);
                     for command in std::mem::take(&mut self.early) {
                         self.record_as_told(command)?;
@@ -379,22 +383,12 @@ impl Bot<'_> {
             return Ok(());
         };
         match command.action {
-            ControlAction::PauseRecording => {
-                if recording.pause(now)? {
-                    self.reporter.report(BotReport::RecordingPaused);
-                }
-            }
-            ControlAction::ResumeRecording => {
-                if let Some(paused_ms) = recording.resume(now)? {
-                    self.reporter.report(BotReport::RecordingResumed { paused_ms });
-                }
-            }
-            _ => {
-                if recording.stop(now)? && recording.has_begun() {
-                    self.reporter.report(BotReport::RecordingStopped);
-                }
-            }
+            ControlAction::PauseRecording => recording.pause(now)?,
+            ControlAction::ResumeRecording => recording.resume(now)?,
+            _ => recording.stop(now)?,
         }
+        // Also where it was so already: the bot that made it so may have died before it was heard.
+        report_mode(self.reporter, recording);
         self.done(command.id, ControlState::Done);
         Ok(())
     }
@@ -442,6 +436,16 @@ impl Bot<'_> {
 
 /// A bot on its way in.
 type Joining = AbortOnDropHandle<Result<Box<dyn Meeting>, Lost>>;
+
+/// Says whether what comes is written.
+fn report_mode(reporter: &Reporter, recording: &Recording) {
+    let paused_ms = recording.paused_ms();
+    reporter.report(match recording.mode() {
+        Mode::On => BotReport::RecordingResumed { paused_ms },
+        Mode::Paused { .. } => BotReport::RecordingPaused,
+        Mode::Stopped => BotReport::RecordingStopped { paused_ms },
+    });
+}
 
 async fn joined(joining: Option<&mut Joining>) -> Result<Box<dyn Meeting>, Lost> {
     match joining {

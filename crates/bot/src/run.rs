@@ -105,6 +105,7 @@ async fn finish(
             ending: finalized.ending,
             manifest_uri: finalized.manifest_uri,
             duration_ms: finalized.duration_ms,
+            paused_ms: finalized.paused_ms,
         },
         failed => {
             let error = match failed {
@@ -119,7 +120,7 @@ async fn finish(
                 return;
             }
             let ending = cannot_write(&error).ending(true, false);
-            BotReport::Ended { ending, manifest_uri: None, duration_ms: 0 }
+            BotReport::Ended { ending, manifest_uri: None, duration_ms: 0, paused_ms: 0 }
         }
     };
     reporter.report(ended);

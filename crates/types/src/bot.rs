@@ -209,11 +209,14 @@ pub enum BotReport {
     RecordingPaused,
     /// Writing again.
     RecordingResumed {
-        /// How long this attempt has been paused in all, in ms.
+        /// How long the recording was paused in all, in ms.
         paused_ms: u64,
     },
     /// Stopped for good; the bot stays.
-    RecordingStopped,
+    RecordingStopped {
+        /// How long the recording was paused in all, in ms.
+        paused_ms: u64,
+    },
     /// The host was asked for permission.
     PermissionRequested,
     /// The host's answer.
@@ -259,6 +262,8 @@ pub enum BotReport {
         manifest_uri: Option<String>,
         /// How long the recording is, in ms.
         duration_ms: u64,
+        /// How long it was paused in all, in ms.
+        paused_ms: u64,
     },
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Finalized {
     pub(crate) manifest_uri: Option<String>,
     /// How long the recording is.
     pub(crate) duration_ms: u64,
+    /// How long it was paused in all.
+    pub(crate) paused_ms: u64,
 }
 
 /// Makes this attempt's folder and puts the journal and the chat of those before into it. Answers the folder.
@@ -69,8 +71,9 @@ pub(crate) fn finalize(
     end: impl FnOnce(bool) -> Ending,
 ) -> io::Result<Finalized> {
     let before_the_call = !order.folder.exists();
+    let nothing = |ending| Finalized { ending, manifest_uri: None, duration_ms: 0, paused_ms: 0 };
     if before_the_call {
-        return Ok(Finalized { ending: end(false), manifest_uri: None, duration_ms: 0 });
+        return Ok(nothing(end(false)));
     }
     let own = carry_forward(order)?;
     let lines = journal::read::<Line>(&own.join(journal::FILE))?;
@@ -81,13 +84,14 @@ pub(crate) fn finalize(
         tracks.extend(bring_in(order, &own, track)?);
     }
     let Some(started_at) = story.started_at.filter(|_| !tracks.is_empty()) else {
-        return Ok(Finalized { ending: end(false), manifest_uri: None, duration_ms: 0 });
+        return Ok(nothing(end(false)));
     };
     let ending = end(true);
     let last_sound = tracks.iter().map(|track| track.start_ms + track.duration_ms).max();
     let left = story.attempts.last().and_then(|stay| stay.left_ms);
     let duration_ms = left.unwrap_or(0).max(story.last_ms).max(last_sound.unwrap_or(0));
     story.finish(duration_ms);
+    let paused_ms = story.pauses.iter().map(|pause| pause.end_ms - pause.start_ms).sum();
     let attempts = attempts(order, &story, &tracks, duration_ms);
     // Journals of the first version tell of a loss only by the gaps that it made.
     let cut_off = story.cut_off
@@ -151,7 +155,7 @@ pub(crate) fn finalize(
     let path = path.canonicalize()?;
     let uri = Url::from_file_path(&path)
         .map_err(|()| io::Error::other(format!("{} is no file URL", path.display())))?;
-    Ok(Finalized { ending, manifest_uri: Some(uri.into()), duration_ms })
+    Ok(Finalized { ending, manifest_uri: Some(uri.into()), duration_ms, paused_ms })
 }
 
 /// Brings a track's file into this attempt's folder, whole. `None` when nothing is in it.
@@ -270,7 +274,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::recording::{
-        Counters, Recording,
+        Counters, Mode, Recording,
         track::{Packet, TrackFile},
     };
 
@@ -325,6 +329,33 @@ pub(super) mod tests {
         finalize(order, end).unwrap();
         let manifest = folder_of(order, order.epoch).join(MANIFEST);
         serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap()
+    }
+
+    /// What the next bot finds, when the one before it dies at once after it has done something.
+    fn found_after(act: fn(&mut Recording, Instant)) -> Mode {
+        let folder = tempfile::tempdir().unwrap();
+        let (at, wall) = (crate::clock::now(), Timestamp::UNIX_EPOCH);
+        let open = |epoch| {
+            let order = order(&folder.path().join("job"), epoch);
+            Recording::open(&order, (at, wall), Counters::default()).unwrap()
+        };
+        let mut recording = open(1);
+        act(&mut recording, at);
+        drop(recording);
+        open(2).mode()
+    }
+
+    #[test]
+    fn what_a_recording_was_told_is_on_disk_before_it_is_said_to_be_done() {
+        assert_eq!(found_after(|_, _| ()), Mode::On);
+        let paused = found_after(|recording, at| recording.pause(at).unwrap());
+        assert_eq!(paused, Mode::Paused { since_ms: 0 });
+        let resumed = found_after(|recording, at| {
+            recording.pause(at).unwrap();
+            recording.resume(at).unwrap();
+        });
+        assert_eq!(resumed, Mode::On);
+        assert_eq!(found_after(|recording, at| recording.stop(at).unwrap()), Mode::Stopped);
     }
 
     #[test]

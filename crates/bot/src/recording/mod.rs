@@ -61,10 +61,17 @@ impl Counters {
     }
 }
 
+/// Whether what comes is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(crate) enum Mode {
+    /// It is.
     On,
-    Paused { since_ms: u64 },
+    /// Not now.
+    Paused {
+        /// From when on.
+        since_ms: u64,
+    },
+    /// Never again.
     Stopped,
 }
 
@@ -260,47 +267,60 @@ impl Recording {
         self.last_pause_end_ms.is_some_and(|end| at_ms < end)
     }
 
-    /// Writes nothing from now on. Answers whether that is a change.
-    pub(crate) fn pause(&mut self, at: Instant) -> io::Result<bool> {
+    /// Whether what comes is written, once the host permits it.
+    pub(crate) const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// How long the pauses that are over were in all.
+    pub(crate) const fn paused_ms(&self) -> u64 {
+        self.paused_ms
+    }
+
+    /// Writes nothing from now on.
+    pub(crate) fn pause(&mut self, at: Instant) -> io::Result<()> {
         if self.mode != Mode::On {
-            return Ok(false);
+            return Ok(());
         }
         let at_ms = self.at_ms(at);
         self.mode = Mode::Paused { since_ms: at_ms };
         self.tracks.values_mut().for_each(Writing::interrupt);
         self.journal.push(&Line::Paused { at_ms })?;
-        self.flush()?;
-        Ok(true)
+        self.flush()
     }
 
-    /// Goes on. Answers how long it was paused in all, if that is a change.
-    pub(crate) fn resume(&mut self, at: Instant) -> io::Result<Option<u64>> {
-        let Mode::Paused { since_ms } = self.mode else { return Ok(None) };
-        let at_ms = self.at_ms(at);
+    /// Goes on.
+    pub(crate) fn resume(&mut self, at: Instant) -> io::Result<()> {
+        if !matches!(self.mode, Mode::Paused { .. }) {
+            return Ok(());
+        }
+        self.end_pause(self.at_ms(at))?;
         self.mode = Mode::On;
-        self.paused_ms += at_ms - since_ms;
-        self.last_pause_end_ms = Some(at_ms);
-        self.journal.push(&Line::Resumed { at_ms })?;
-        Ok(Some(self.paused_ms))
+        self.flush()
     }
 
-    /// Stops for good. Answers whether that is a change.
-    pub(crate) fn stop(&mut self, at: Instant) -> io::Result<bool> {
+    /// Stops for good.
+    pub(crate) fn stop(&mut self, at: Instant) -> io::Result<()> {
         if self.mode == Mode::Stopped {
-            return Ok(false);
+            return Ok(());
         }
         let at_ms = self.at_ms(at);
-        if let Mode::Paused { .. } = self.mode {
-            self.journal.push(&Line::Resumed { at_ms })?;
-        }
+        self.end_pause(at_ms)?;
         self.mode = Mode::Stopped;
         self.journal.push(&Line::Stopped { at_ms })?;
-        self.flush()?;
-        Ok(true)
+        self.flush()
+    }
+
+    /// The pause is over, if there is one.
+    fn end_pause(&mut self, at_ms: u64) -> io::Result<()> {
+        let Mode::Paused { since_ms } = self.mode else { return Ok(()) };
+        self.paused_ms += at_ms - since_ms;
+        self.last_pause_end_ms = Some(at_ms);
+        self.journal.push(&Line::Resumed { at_ms })
     }
 
     /// Whether this attempt has written anything.
-    pub(crate) fn has_begun(&self) -> bool {
+    fn has_begun(&self) -> bool {
         self.tracks.values().any(Writing::has_file)
     }
 

@@ -147,6 +147,61 @@ async fn a_pause_outlives_the_bot_that_made_it() {
     }
 }
 
+/// A bot that does something, and dies before anybody has heard of it.
+async fn dies_unheard(stage: &Stage, told: BotCommand, line: &str) {
+    let first = Stage::run(stage.order(1, "two-speakers?seconds=3600"));
+    stage.hears(recording).await;
+    stage.be(Mood::Away);
+    stage.command(told);
+    let journal = stage.folder(1).join("events.jsonl");
+    let done = async {
+        while !std::fs::read_to_string(&journal).unwrap().contains(line) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, done).await.expect("it is done");
+    first.stop.cancel();
+    first.ends().await;
+    stage.reports();
+    stage.be(Mood::Listens);
+}
+
+fn paused(report: &BotReport) -> bool {
+    matches!(report, BotReport::RecordingPaused)
+}
+
+#[tokio::test]
+async fn a_pause_that_nobody_heard_of_is_told_by_the_next_bot() {
+    let stage = Stage::set().await;
+    dies_unheard(&stage, command(1, ControlAction::PauseRecording), r#""type":"paused""#).await;
+    let second = Stage::run(stage.order(2, "two-speakers?seconds=3600"));
+    stage.hears(|report| matches!(report, BotReport::CommandDone { .. })).await;
+    stage.command(command(2, ControlAction::ResumeRecording));
+    stage.hears(recording).await;
+    stage.command(command(3, ControlAction::LeaveCall));
+    second.ends().await;
+    let reports = stage.reports();
+    let place =
+        |wanted: fn(&BotReport) -> bool| reports.iter().position(wanted).expect("it was reported");
+    let done = place(|report| matches!(report, BotReport::CommandDone { .. }));
+    let resumed = place(|report| matches!(report, BotReport::RecordingResumed { .. }));
+    assert!(place(paused) < done && done < resumed, "{reports:#?}");
+}
+
+#[tokio::test]
+async fn a_stop_that_nobody_heard_of_is_told_by_the_next_bot() {
+    let stage = Stage::set().await;
+    dies_unheard(&stage, command(1, ControlAction::StopRecording), r#""type":"stopped""#).await;
+    let second = Stage::run(stage.order(2, "two-speakers?seconds=3600"));
+    stage.hears(|report| matches!(report, BotReport::CommandDone { .. })).await;
+    stage.command(command(2, ControlAction::LeaveCall));
+    second.ends().await;
+    let reports = stage.reports();
+    let stopped = |report: &BotReport| matches!(report, BotReport::RecordingStopped { .. });
+    assert!(reports.iter().any(stopped), "{reports:#?}");
+    assert!(!reports.iter().any(recording), "{reports:#?}");
+}
+
 #[tokio::test]
 async fn what_comes_before_the_bot_is_in_is_done_when_it_is() {
     let stage = Stage::set().await;

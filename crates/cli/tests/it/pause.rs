@@ -2,10 +2,15 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use meetbot::{ControlState, Job, Manifest, NewJob, RecordingState, Timestamp, blocking::MeetBot};
+use meetbot::{
+    ControlState, Job, JobStatus, Manifest, NewJob, RecordingState, Timestamp, blocking::MeetBot,
+};
 use tempfile::TempDir;
 
-use crate::program::{PATIENCE, client, create_key, serve};
+use crate::{
+    kills::await_job,
+    program::{PATIENCE, client, create_key, serve},
+};
 
 /// The meeting's length; the tone sounds in the second third of it.
 const SECONDS: u64 = 9;
@@ -106,5 +111,39 @@ fn a_tone_that_sounds_only_during_the_pause_is_in_no_file() {
         let ends = (pause.end_ms - 20..=pause.end_ms + 500).contains(&gap.end_ms);
         assert!(begins && ends, "{gap:?} {pause:?}");
         assert_eq!(track.lost_packets, 0, "what came in the pause is not lost: {track:?}");
+    }
+}
+
+#[test]
+fn a_pause_counts_also_when_it_ends_by_stopping_or_leaving() {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = serve(data.path(), None);
+    let (key, _) = create_key(data.path(), &[]);
+    let client = client(&url, &key);
+    let ids = [(); 2].map(|()| {
+        let meeting_url = "https://sandbox.meetbot.dev/two-speakers?seconds=600".to_owned();
+        client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id.to_string()
+    });
+    for id in &ids {
+        await_job(&client, id, |job| job.status == JobStatus::Recording);
+        let result = client.pause_recording(id).unwrap();
+        assert_eq!(result.recording.state, RecordingState::Paused);
+    }
+    std::thread::park_timeout(Duration::from_millis(300));
+    let [stopped, left] = &ids;
+    let result = client.stop_recording(stopped).unwrap();
+    assert_eq!(
+        (result.state, &result.recording.state),
+        (ControlState::Done, &RecordingState::Stopped)
+    );
+    let counted = result.recording.paused_ms;
+    for id in &ids {
+        client.leave_bot(id).unwrap();
+        let job = client.wait_for_bot(id, Some(PATIENCE)).unwrap();
+        let pauses = client.manifest(id).unwrap().pauses;
+        let [pause] = pauses.as_slice() else { panic!("{pauses:?}") };
+        assert!(pause.end_ms - pause.start_ms >= 300, "{pause:?}");
+        assert_eq!(job.recording.paused_ms, pause.end_ms - pause.start_ms, "{job:#?}");
+        assert!(id == left || job.recording.paused_ms == counted, "{counted} ms, {job:#?}");
     }
 }

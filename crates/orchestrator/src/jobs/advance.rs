@@ -304,8 +304,9 @@ fn apply(change: &mut Change<'_>, report: &BotReport) {
             change.job.recording.paused_ms = *paused_ms;
             change.detail(None);
         }
-        BotReport::RecordingStopped => {
+        BotReport::RecordingStopped { paused_ms } => {
             change.job.recording.state = RecordingState::Stopped;
+            change.job.recording.paused_ms = *paused_ms;
             change.step(JobEvent::StopRecording, None);
         }
         BotReport::PermissionRequested => {
@@ -346,7 +347,11 @@ fn apply(change: &mut Change<'_>, report: &BotReport) {
             }
             change.step(JobEvent::Leave, None);
         }
-        BotReport::Ended { ending, manifest_uri, duration_ms } => {
+        BotReport::Ended { ending, manifest_uri, duration_ms, paused_ms } => {
+            // Without a manifest nobody has counted.
+            if manifest_uri.is_some() {
+                change.job.recording.paused_ms = *paused_ms;
+            }
             let cancelled = Cause::Cancelled.ending(false, false);
             let was_cancelled = change.job.leave_reason == Some(LeaveReason::Cancelled);
             let ending = if was_cancelled { &cancelled } else { ending };
@@ -413,6 +418,7 @@ mod tests {
             ending: cause.ending(has_media, false),
             manifest_uri: has_media.then(|| "file:///m.json".into()),
             duration_ms: 20_000,
+            paused_ms: 0,
         }
     }
 
@@ -490,6 +496,24 @@ mod tests {
         }
         assert_eq!((job.status.as_str(), job.recording.state.as_str()), ("recording", "on"));
         assert_eq!((job.status_detail, job.recording.paused_ms), (None, 6000));
+    }
+
+    #[test]
+    fn a_pause_counts_however_it_ends() {
+        let paused = [BotReport::Admitted, BotReport::RecordingStarted, BotReport::RecordingPaused];
+        let stopped = BotReport::RecordingStopped { paused_ms: 700 };
+        let (told, job) = play(&[&paused[..], &[stopped]].concat());
+        assert_eq!(told, ["joining", "in_call", "recording", "in_call"]);
+        assert_eq!((job.recording.state, job.recording.paused_ms), (RecordingState::Stopped, 700));
+
+        let reason = LeaveReason::Requested;
+        let mut end = ended(Cause::Left(reason.clone()), true);
+        if let BotReport::Ended { paused_ms, .. } = &mut end {
+            *paused_ms = 900;
+        }
+        let leaves = [BotReport::Leaving { reason: Some(reason), failure: None }, end];
+        let (_, job) = play(&[&paused[..], &leaves].concat());
+        assert_eq!(job.recording.paused_ms, 900);
     }
 
     #[test]

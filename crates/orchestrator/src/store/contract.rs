@@ -162,6 +162,7 @@ fn ended(cause: Cause, has_media: bool) -> BotReport {
         ending: cause.ending(has_media, false),
         manifest_uri: has_media.then(|| "file:///m.json".into()),
         duration_ms: 1000,
+        paused_ms: 0,
     }
 }
 

@@ -50,7 +50,10 @@ async fn a_bot_that_is_gone_is_replaced_and_its_late_reports_are_refused() {
     let mut second = server.bot().await;
     assert_eq!((second.order.job_id, second.order.epoch, lost.epoch), (lost.job_id, 2, 1));
     assert_ne!(second.order.token.expose(), lost.token.expose());
-    assert_eq!(ghost.report(BotReport::RecordingStopped).await, StatusCode::CONFLICT);
+    assert_eq!(
+        ghost.report(BotReport::RecordingStopped { paused_ms: 0 }).await,
+        StatusCode::CONFLICT
+    );
     let ending = Cause::Removed.ending(true, false);
     assert_eq!(ghost.end(ending, None).await, StatusCode::CONFLICT);
     let job = client.get_bot(&id).await.unwrap().unwrap();

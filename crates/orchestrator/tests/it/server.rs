@@ -242,7 +242,8 @@ impl Bot {
 
     pub(crate) async fn end(&mut self, ending: Ending, manifest_uri: Option<&str>) -> StatusCode {
         let manifest_uri = manifest_uri.map(ToOwned::to_owned);
-        self.report(BotReport::Ended { ending, manifest_uri, duration_ms: 1_000 }).await
+        let (duration_ms, paused_ms) = (1_000, 0);
+        self.report(BotReport::Ended { ending, manifest_uri, duration_ms, paused_ms }).await
     }
 
     /// What it is told, waiting until there is something.

@@ -227,7 +227,7 @@ fn report(what: What, ending: Option<&Ending>, model: &ModelJob) -> BotReport {
         What::Recording => BotReport::RecordingStarted,
         What::Paused => BotReport::RecordingPaused,
         What::Resumed => BotReport::RecordingResumed { paused_ms: 1 },
-        What::Stopped => BotReport::RecordingStopped,
+        What::Stopped => BotReport::RecordingStopped { paused_ms: 2 },
         What::Chat => BotReport::Chat {
             message: ChatMessage {
                 id: "1".into(),
@@ -248,7 +248,8 @@ fn report(what: What, ending: Option<&Ending>, model: &ModelJob) -> BotReport {
                 Cause::Failed(Failure::new(FailureCode::NetworkLoss, "gone")).ending(true, false)
             };
             let ending = ending.cloned().unwrap_or(own);
-            BotReport::Ended { ending, manifest_uri: Some("file:///m.json".into()), duration_ms: 1 }
+            let manifest_uri = Some("file:///m.json".into());
+            BotReport::Ended { ending, manifest_uri, duration_ms: 1, paused_ms: 3 }
         }
         What::Did(which) => match model.commands.get(which) {
             Some(one) => BotReport::CommandDone { command_id: one.id, state: ControlState::Done },
