@@ -288,7 +288,8 @@ impl Bot<'_> {
                         self.record_as_told(command)?;
                     }
                 }
-                let gone = self.recording.as_ref().map(Recording::present).unwrap_or_default();
+                let Some(recording) = &self.recording else { return Ok(()) };
+                let (people, gone) = (recording.in_order(people), recording.present());
                 for id in gone.iter().filter(|id| people.iter().all(|person| person.id != **id)) {
                     self.hear(MeetingEvent::Left(id.clone()))?;
                 }

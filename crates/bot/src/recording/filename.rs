@@ -1,6 +1,8 @@
 //! File names made of what people call themselves.
 
 const MAX_CHARACTERS: usize = 60;
+/// File systems take 255 bytes for a whole file name.
+const MAX_BYTES: usize = 180;
 const NAMELESS: &str = "participant";
 
 /// A name for a file of a `kind` (`audio`, `video`, `screen`), which is not among those `taken` (on file systems that tell no case either).
@@ -19,6 +21,9 @@ pub(crate) fn unique(kind: &str, name: &str, attempt: u32, taken: impl Fn(&str) 
 fn safe(name: &str) -> String {
     let mut safe = String::new();
     for character in name.chars().take(MAX_CHARACTERS) {
+        if safe.len() + character.len_utf8() > MAX_BYTES {
+            break;
+        }
         if character.is_alphanumeric() || character == '_' {
             safe.push(character);
         } else if !safe.ends_with('-') {
@@ -49,6 +54,21 @@ mod tests {
             assert_eq!(safe(name), expected, "{name:?}");
         }
         assert_eq!(safe(&"x".repeat(500)).len(), MAX_CHARACTERS);
+    }
+
+    #[test]
+    fn a_file_system_takes_the_longest_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for letter in ["\u{1D400}", "田", "é", "x"] {
+            let name = letter.repeat(MAX_CHARACTERS);
+            let first = unique("screen", &name, 99, |_| false);
+            let second = unique("screen", &name, 99, |file| *file == first.to_lowercase());
+            for file in [first, second] {
+                let path = folder.path().join(file);
+                std::fs::write(&path, b"").unwrap_or_else(|error| panic!("{path:?}: {error}"));
+            }
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 8);
     }
 
     #[test]

@@ -160,6 +160,11 @@ impl Recording {
         self.base_ms + u64::try_from(since).unwrap_or(u64::MAX)
     }
 
+    /// A roster in the order in which its people are to join.
+    pub(crate) fn in_order(&self, roster: Vec<Participant>) -> Vec<Participant> {
+        self.people.in_order(roster)
+    }
+
     /// Someone is there. Answers them, as the recording knows them, if that is news.
     pub(crate) fn joined(
         &mut self,

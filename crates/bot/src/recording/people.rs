@@ -41,6 +41,15 @@ impl People {
         (before != Some(here)).then_some(person)
     }
 
+    /// The people of a roster in the order in which they are to join: whoever kept a known id, before somebody new of the same name can be taken for them.
+    pub(crate) fn in_order(&self, mut roster: Vec<Participant>) -> Vec<Participant> {
+        let known = |id: &str| {
+            self.seen.contains_key(id) || self.former.iter().any(|person| person.id == id)
+        };
+        roster.sort_by_key(|person| !known(&person.id));
+        roster
+    }
+
     fn first_id(&self, participant: &Participant) -> String {
         let gone = self.seen.values().filter(|(_, here)| !here).map(|(person, _)| person);
         let gone: Vec<_> = gone
@@ -143,19 +152,32 @@ mod tests {
         assert_eq!(people.join(&person("2", "")).unwrap().id, "2");
     }
 
-    #[test]
-    fn people_of_an_attempt_before_are_known() {
-        let story = ManifestParticipant {
-            id: "1".into(),
-            name: "Ann".into(),
+    fn former(id: &str, name: &str) -> ManifestParticipant {
+        ManifestParticipant {
+            id: id.into(),
+            name: name.into(),
             is_bot: false,
             is_host: false,
             joined_at: 0,
             left_at: None,
             speaking_ms: 0,
-            names: vec!["Ann".into()],
-        };
-        let mut people = People::after(&[story]);
+            names: vec![name.into()],
+        }
+    }
+
+    #[test]
+    fn of_two_of_one_name_the_one_who_kept_the_id_stays_that_one() {
+        let mut people = People::after(&[former("1", "Guest"), former("2", "Guest")]);
+        let roster = people.in_order(vec![person("5", "Guest"), person("1", "Guest")]);
+        for person in &roster {
+            people.join(person);
+        }
+        assert_eq!((people.of("1").0, people.of("5").0), ("1", "2"));
+    }
+
+    #[test]
+    fn people_of_an_attempt_before_are_known() {
+        let mut people = People::after(&[former("1", "Ann")]);
         assert_eq!(people.join(&person("9", "Ann")).unwrap().id, "1");
         assert_eq!(people.join(&person("10", "Ann")).unwrap().id, "10");
         assert_eq!(people.join(&person("1", "Ann")).unwrap().id, "1-2", "9 has that place");

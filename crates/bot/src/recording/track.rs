@@ -94,13 +94,21 @@ impl TrackFile {
     fn place(&mut self, packet: &Packet<'_>) -> Option<u64> {
         let ours = packet.at_ms.saturating_sub(self.start_ms) * TICKS_PER_MS;
         let (rtp, file) = self.anchor;
-        let theirs = packet.rtp_time.checked_sub(rtp).map(|since| file.saturating_add(since));
+        let theirs = match packet.rtp_time.checked_sub(rtp) {
+            Some(since) => file.checked_add(since),
+            None => file.checked_sub(rtp - packet.rtp_time),
+        };
         let drift = MAX_DRIFT_MS * TICKS_PER_MS;
         if let Some(theirs) = theirs
             && theirs.abs_diff(ours) <= drift
         {
             // A packet that was sent before one that is written already: its time is taken.
-            return (theirs + SILENCE_TICKS / 2 >= self.next).then_some(theirs);
+            if theirs + SILENCE_TICKS / 2 < self.next {
+                return None;
+            }
+            // Along with the packets: times that are half a day apart cannot be compared.
+            self.anchor = (packet.rtp_time, theirs);
+            return Some(theirs);
         }
         // The sender began to count anew, or lies.
         let at = ours.max(self.next);
@@ -128,7 +136,9 @@ mod tests {
     use super::*;
     use meetbot_types::bot::MediaKind;
 
-    use crate::recording::scan::scan;
+    use meetbot_rtc::SenderReport;
+
+    use crate::recording::{clock::SenderClock, scan::scan};
 
     const SOUND: &[u8] = &[0x08, 1, 2, 3];
 
@@ -189,6 +199,31 @@ mod tests {
             Packet { rtp_time: 0, ..packet(0, 60) },
         ];
         assert_eq!(write(&packets), (vec![], 4, 80));
+    }
+
+    #[test]
+    fn a_packet_that_was_overtaken_is_left_out_and_moves_nothing() {
+        let packets = [packet(0, 0), packet(2, 40), packet(1, 45), packet(3, 60)];
+        assert_eq!(write(&packets), (vec![(20, 40)], 3, 80));
+    }
+
+    #[test]
+    fn after_half_a_day_the_voice_still_tells_the_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = TrackFile::create(&folder.path().join("a.webm"), &packet(0, 0)).unwrap();
+        let mut clock = SenderClock::default();
+        for hour in 0..=13 {
+            let at_ms = hour * 3_600_000;
+            let packet = packet(hour * 180_000, at_ms);
+            assert!(file.place(&packet).is_some());
+            let ntp = std::time::UNIX_EPOCH + std::time::Duration::from_millis(at_ms);
+            let report = SenderReport { ntp, rtp_time: packet.rtp_time };
+            clock.hear(Some(report), opus::TICKS_PER_SECOND);
+            let (rtp_time, recorded_ms) = file.anchor();
+            let moment = at_ms as f64 + 20.0;
+            let since = clock.since(rtp_time, moment, opus::TICKS_PER_SECOND).unwrap();
+            assert!((recorded_ms + since - moment).abs() < 1.0, "after {hour} h: {since}");
+        }
     }
 
     #[test]
