@@ -64,17 +64,16 @@ impl Reporter {
         let _ = self.reports.send(report);
     }
 
-    /// Waits until everything is acknowledged.
-    pub(crate) async fn finish(self) {
+    /// Waits until everything is acknowledged; once it is stopped, not for long any more: what is not told stands in the journal.
+    pub(crate) async fn finish(self, stop: &CancellationToken) {
         drop(self.reports);
-        let _ = self.sending.await;
-    }
-
-    /// Waits until everything is acknowledged, but not for long: what is not told stands in the journal.
-    pub(crate) async fn last_words(mut self) {
-        drop(self.reports);
-        if tokio::time::timeout(LAST_WORDS, &mut self.sending).await.is_err() {
-            self.sending.abort();
+        let mut sending = self.sending;
+        tokio::select! {
+            _ = &mut sending => return,
+            () = stop.cancelled() => {}
+        }
+        if tokio::time::timeout(LAST_WORDS, &mut sending).await.is_err() {
+            sending.abort();
         }
     }
 

@@ -33,15 +33,16 @@ pub struct Connect {
 pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
     let counters = Counters::default();
     let reporter = Reporter::start(&order, connect.http.clone(), counters.clone());
-    let (cause, denied) = if let Some(ending) = order.finalize.clone() {
-        finish(&order, reporter, move |_| ending).await;
+    let (cause, begun, denied) = if let Some(ending) = order.finalize.clone() {
+        finish(&order, false, reporter, &stop, move |_| ending).await;
         return;
     } else {
         match attend(&order, &connect, &reporter, counters.clone(), &stop).await {
             Attended::Left { cause, recording, denied } => {
                 // The last one, so that what is counted of all bots is whole.
                 reporter.report(BotReport::Heartbeat { media: counters.get() });
-                (leave(&reporter, cause, recording.map(|recording| *recording)), denied)
+                let begun = recording.is_some();
+                (leave(&reporter, cause, recording.map(|recording| *recording)), begun, denied)
             }
             Attended::Stopped { recording } => {
                 if let Some(recording) = recording
@@ -50,12 +51,12 @@ pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
                     tracing::error!(job = %order.job_id, %error, "files were not left whole");
                 }
                 reporter.report(BotReport::Heartbeat { media: counters.get() });
-                reporter.last_words().await;
+                reporter.finish(&stop).await;
                 return;
             }
         }
     };
-    finish(&order, reporter, move |has_media| cause.ending(has_media, denied)).await;
+    finish(&order, begun, reporter, &stop, move |has_media| cause.ending(has_media, denied)).await;
 }
 
 /// Says that the bot leaves, and ends its files. A file that cannot be ended is a failure, unless there was one already.
@@ -90,18 +91,23 @@ pub(crate) fn cannot_write(error: &std::io::Error) -> Cause {
 
 async fn finish(
     order: &BotOrder,
+    begun: bool,
     reporter: Reporter,
+    stop: &CancellationToken,
     end: impl FnOnce(bool) -> meetbot_types::Ending + Send + 'static,
 ) {
     if reporter.superseded.is_cancelled() {
         return;
     }
-    let work = order.clone();
+    let (work, until) = (order.clone(), stop.clone());
     let span = tracing::Span::current();
     let finalized =
-        tokio::task::spawn_blocking(move || span.in_scope(|| finalize(&work, end))).await;
+        tokio::task::spawn_blocking(move || span.in_scope(|| finalize(&work, begun, &until, end)))
+            .await;
     let ended = match finalized {
-        Ok(Ok(finalized)) => BotReport::Ended {
+        // The next server's bot does it: this one has said that it leaves.
+        Ok(Ok(None)) => return reporter.finish(stop).await,
+        Ok(Ok(Some(finalized))) => BotReport::Ended {
             ending: finalized.ending,
             manifest_uri: finalized.manifest_uri,
             duration_ms: finalized.duration_ms,
@@ -124,5 +130,5 @@ async fn finish(
         }
     };
     reporter.report(ended);
-    reporter.finish().await;
+    reporter.finish(stop).await;
 }

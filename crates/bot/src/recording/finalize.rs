@@ -13,6 +13,7 @@ use meetbot_types::{
     manifest::{self, Attempt, File, Track},
     signature::{Digest, sha256},
 };
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
@@ -65,14 +66,21 @@ pub(crate) fn carry_forward(order: &BotOrder) -> io::Result<PathBuf> {
     Ok(own)
 }
 
-/// Finishes the recording. `end` says how the job ends, from whether anything was recorded.
+/// Finishes the recording, which this attempt may have `begun`. `end` says how the job ends, from whether anything was recorded. `None` when it was stopped: the
+/// next attempt does it anew.
 pub(crate) fn finalize(
     order: &BotOrder,
+    begun: bool,
+    stop: &CancellationToken,
     end: impl FnOnce(bool) -> Ending,
-) -> io::Result<Finalized> {
+) -> io::Result<Option<Finalized>> {
     let before_the_call = !order.folder.exists();
-    let nothing = |ending| Finalized { ending, manifest_uri: None, duration_ms: 0, paused_ms: 0 };
+    let nothing =
+        |ending| Some(Finalized { ending, manifest_uri: None, duration_ms: 0, paused_ms: 0 });
     if before_the_call {
+        if begun {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the recording's folder is gone"));
+        }
         return Ok(nothing(end(false)));
     }
     let own = carry_forward(order)?;
@@ -81,6 +89,9 @@ pub(crate) fn finalize(
     let begun = std::mem::take(&mut story.tracks);
     let mut tracks = Vec::new();
     for track in begun {
+        if stop.is_cancelled() {
+            return Ok(None);
+        }
         tracks.extend(bring_in(order, &own, track)?);
     }
     let Some(started_at) = story.started_at.filter(|_| !tracks.is_empty()) else {
@@ -109,7 +120,7 @@ pub(crate) fn finalize(
         .collect();
     let voices: Vec<Track> =
         tracks.iter().filter(|track| track.kind == MediaKind::Audio).cloned().collect();
-    let mixed = mix::mix(&own, &voices);
+    let Some(mixed) = mix::mix(&own, &voices, stop) else { return Ok(None) };
     let chat = own.join(CHAT).exists().then(|| CHAT.to_owned());
     let captions = own.join(CAPTIONS).exists().then(|| CAPTIONS.to_owned());
     for (name, media_type) in [
@@ -155,7 +166,7 @@ pub(crate) fn finalize(
     let path = path.canonicalize()?;
     let uri = Url::from_file_path(&path)
         .map_err(|()| io::Error::other(format!("{} is no file URL", path.display())))?;
-    Ok(Finalized { ending, manifest_uri: Some(uri.into()), duration_ms, paused_ms })
+    Ok(Some(Finalized { ending, manifest_uri: Some(uri.into()), duration_ms, paused_ms }))
 }
 
 /// Brings a track's file into this attempt's folder, whole. `None` when nothing is in it.
@@ -326,7 +337,7 @@ pub(super) mod tests {
         let reason = LeaveReason::MeetingEnded;
         recording.close(at + Duration::from_secs(40), Some(reason.clone())).unwrap();
         let end = |has_media| Cause::Left(reason).ending(has_media, false);
-        finalize(order, end).unwrap();
+        finalize(order, true, &CancellationToken::new(), end).unwrap().unwrap();
         let manifest = folder_of(order, order.epoch).join(MANIFEST);
         serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap()
     }

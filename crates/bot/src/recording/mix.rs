@@ -10,6 +10,7 @@ use std::{
 };
 
 use meetbot_types::manifest::{Mixed, Track};
+use tokio_util::sync::CancellationToken;
 
 /// The mix's file.
 pub(crate) const FILE: &str = "audio.mixed.webm";
@@ -25,48 +26,61 @@ const NOT_FOUND: i32 = 127;
 /// One mix at a time: bots in meetings come first.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Mixes the tracks that lie in `folder`.
-pub(crate) fn mix(folder: &Path, tracks: &[Track]) -> Mixed {
+/// Mixes the tracks that lie in `folder`. `None` when it was stopped: then nothing of it is left.
+pub(crate) fn mix(folder: &Path, tracks: &[Track], stop: &CancellationToken) -> Option<Mixed> {
+    let missing = |why| Some(Mixed { file: None, missing_because: Some(why) });
     if tracks.is_empty() {
-        let why = "nobody was heard".to_owned();
-        return Mixed { file: None, missing_because: Some(why) };
+        return missing("nobody was heard".to_owned());
     }
-    let Some(_turn) = turn() else {
-        let why =
-            format!("other recordings were being mixed for {} min", LONGEST_QUEUE.as_secs() / 60);
-        return Mixed { file: None, missing_because: Some(why) };
+    let turn = turn(stop);
+    if stop.is_cancelled() {
+        return None;
+    }
+    let Some(_turn) = turn else {
+        let minutes = LONGEST_QUEUE.as_secs() / 60;
+        return missing(format!("other recordings were being mixed for {minutes} min"));
     };
     let part = folder.join("audio.mixed.part");
-    match run(folder, tracks, &part).and_then(|()| {
+    match run(folder, tracks, &part, stop).and_then(|()| {
         fs::File::open(&part)
             .and_then(|file| file.sync_all())
             .map_err(|error| error.to_string())?;
         fs::rename(&part, folder.join(FILE)).map_err(|error| error.to_string())
     }) {
-        Ok(()) => Mixed { file: Some(FILE.to_owned()), missing_because: None },
+        Ok(()) => Some(Mixed { file: Some(FILE.to_owned()), missing_because: None }),
         Err(why) => {
             let _ = fs::remove_file(&part);
+            if stop.is_cancelled() {
+                return None;
+            }
             tracing::warn!(folder = %folder.display(), why, "the speakers are not mixed");
-            Mixed { file: None, missing_because: Some(why) }
+            missing(why)
         }
     }
 }
 
-/// The turn to mix; `None` when it does not come in time.
-fn turn() -> Option<MutexGuard<'static, ()>> {
+/// The turn to mix; `None` when it does not come in time, or before the stop.
+fn turn(stop: &CancellationToken) -> Option<MutexGuard<'static, ()>> {
     let mut waited = Duration::ZERO;
     loop {
         match TURN.try_lock() {
             Ok(turn) => return Some(turn),
             Err(TryLockError::Poisoned(turn)) => return Some(turn.into_inner()),
-            Err(TryLockError::WouldBlock) if waited >= LONGEST_QUEUE => return None,
+            Err(TryLockError::WouldBlock) if waited >= LONGEST_QUEUE || stop.is_cancelled() => {
+                return None;
+            }
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
         }
         waited += LOOK;
     }
 }
 
-fn run(folder: &Path, tracks: &[Track], part: &Path) -> Result<(), String> {
+fn run(
+    folder: &Path,
+    tracks: &[Track],
+    part: &Path,
+    stop: &CancellationToken,
+) -> Result<(), String> {
     let mut ffmpeg = Command::new("nice");
     ffmpeg.args(["-n", "19", "ffmpeg", "-nostdin", "-y", "-v", "error"]).current_dir(folder);
     for track in tracks {
@@ -88,7 +102,7 @@ fn run(folder: &Path, tracks: &[Track], part: &Path) -> Result<(), String> {
     ffmpeg.arg(part).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let missing = "ffmpeg is not on the machine that recorded";
     let status = match ffmpeg.spawn() {
-        Ok(child) => wait(child).map_err(|error| error.to_string())?,
+        Ok(child) => wait(child, stop).map_err(|error| error.to_string())?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing.to_owned()),
         Err(error) => return Err(format!("ffmpeg does not start: {error}")),
     };
@@ -117,14 +131,14 @@ fn filter(tracks: &[Track]) -> String {
     filter
 }
 
-/// Waits for its end; `None` when it was killed because it took too long.
-fn wait(mut child: Child) -> io::Result<Option<ExitStatus>> {
+/// Waits for its end; `None` when it was killed because it took too long, or was stopped.
+fn wait(mut child: Child, stop: &CancellationToken) -> io::Result<Option<ExitStatus>> {
     let mut waited = Duration::ZERO;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if waited >= TIME_LIMIT {
+        if waited >= TIME_LIMIT || stop.is_cancelled() {
             child.kill()?;
             child.wait()?;
             return Ok(None);
@@ -170,7 +184,8 @@ mod tests {
     fn what_cannot_be_mixed_leaves_nothing_behind_and_says_why() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("audio.a.webm"), b"no WebM").unwrap();
-        let mixed = mix(folder.path(), &[track("audio.a.webm", 0)]);
+        let stop = CancellationToken::new();
+        let mixed = mix(folder.path(), &[track("audio.a.webm", 0)], &stop).unwrap();
         assert!(mixed.file.is_none() && mixed.missing_because.is_some(), "{mixed:?}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

@@ -35,6 +35,22 @@ async fn an_orchestrator_that_is_away_ends_no_meeting_and_hears_everything_later
 }
 
 #[tokio::test]
+async fn a_bot_that_is_told_to_stop_waits_for_no_orchestrator() {
+    let stage = Stage::set().await;
+    stage.be(Mood::Away);
+    let bot = Stage::run(stage.order(1, "two-speakers?seconds=3"));
+    let manifest = stage.folder(1).join("manifest.json");
+    let written = async {
+        while !manifest.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.expect("the meeting is recorded");
+    bot.stop.cancel();
+    bot.ends().await;
+}
+
+#[tokio::test]
 async fn a_superseded_bot_leaves_at_once_and_says_nothing_more() {
     let stage = Stage::set().await;
     let bot = Stage::run(stage.order(1, "two-speakers?seconds=3600"));

@@ -101,3 +101,40 @@ fn nothing_is_acknowledged_while_the_data_folder_is_gone() {
     fs::rename(&elsewhere, &data).unwrap();
     goes_on(&data, &client, &receiver, &id);
 }
+
+#[test]
+fn a_server_stops_also_while_its_data_folder_is_gone() {
+    let parent = TempDir::new().unwrap();
+    let (data, elsewhere) = (parent.path().join("data"), parent.path().join("elsewhere"));
+    let (mut server, url) = serve(&data, None);
+    let (key, _) = create_key(&data, &[]);
+    let new = NewJob {
+        meeting_url: "https://sandbox.meetbot.dev/two-speakers?seconds=3".to_owned(),
+        ..NewJob::default()
+    };
+    let id = client(&url, &key).dispatch_bot(new).unwrap().id.to_string();
+    let journal = format!("recordings/{id}/e1/events.jsonl");
+    let says = |path: &Path, line: &str| match fs::read_to_string(path) {
+        Ok(lines) if lines.contains(line) => Ok(()),
+        lines => Err(format!("{line} is not said: {lines:?}")),
+    };
+    wait_until(|| says(&data.join(&journal), r#""type":"track""#));
+    fs::rename(&data, &elsewhere).unwrap();
+    wait_until(|| says(&elsewhere.join(&journal), r#""type":"left""#));
+    server.signal();
+    let mut ended = None;
+    wait_until(|| {
+        ended = server.child.try_wait().unwrap();
+        if ended.is_some() { Ok(()) } else { Err("the server does not end".to_owned()) }
+    });
+    assert_eq!(ended.unwrap().code(), Some(0));
+    assert!(!data.exists(), "nothing is made in the place of what is gone");
+
+    fs::rename(&elsewhere, &data).unwrap();
+    let (_server, url) = serve(&data, None);
+    let client = client(&url, &key);
+    let job = client.wait_for_bot(&id, Some(PATIENCE)).unwrap();
+    assert_eq!(job.status, JobStatus::Completed, "{job:#?}");
+    let of_first = client.manifest(&id).unwrap().tracks;
+    assert!(of_first.iter().any(|track| !track.file.contains(".a2.")), "{of_first:#?}");
+}

@@ -1,6 +1,11 @@
 //! SIGTERM: no new jobs, meetings to their end or handed over whole, and a second one that does not wait.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use meetbot::{Job, JobStatus, Manifest, NewJob, Request, blocking::MeetBot};
 use tempfile::TempDir;
@@ -112,6 +117,41 @@ fn a_meeting_that_takes_too_long_is_handed_over_with_whole_files() {
         "completed",
     ];
     assert_eq!(statuses, expected);
+}
+
+/// An ffmpeg that is never done, and writes down who it is; answers the search path that leads to it.
+fn endless_ffmpeg(folder: &Path) -> String {
+    let (program, pid) = (folder.join("ffmpeg"), folder.join("pid"));
+    let script = format!("#!/bin/sh\necho $$ > {}\nexec sleep 3600\n", pid.display());
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())
+}
+
+#[test]
+fn a_server_that_stops_waits_for_no_mix_and_leaves_no_ffmpeg_behind() {
+    let (data, tools) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let path = endless_ffmpeg(tools.path());
+    let (mut server, url) = serve_with(data.path(), None, &[("PATH", &path)]);
+    let (key, _) = create_key(data.path(), &[]);
+    let one = client(&url, &key);
+    let id = dispatch(&one, 3);
+    let pid: u32 = awaited("the mix", || {
+        fs::read_to_string(tools.path().join("pid")).ok()?.trim().parse().ok()
+    });
+    await_job(&one, &id, |job| job.status == JobStatus::Finalizing);
+    server.signal();
+    let ended = awaited("the end", || server.child.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(0));
+    assert!(!Path::new(&format!("/proc/{pid}")).exists(), "ffmpeg is ended");
+
+    let (_server, url) = serve(data.path(), None);
+    let next = client(&url, &key);
+    let job = await_job(&next, &id, |job| job.status.is_final());
+    assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 2), "{job:#?}");
+    let manifest: Manifest = next.manifest(&id).unwrap();
+    assert!(manifest.complete, "{manifest:#?}");
+    assert!(manifest.mixed.file.is_some(), "this test needs ffmpeg: {:?}", manifest.mixed);
 }
 
 #[test]
