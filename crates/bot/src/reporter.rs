@@ -69,17 +69,21 @@ impl Reporter {
         drop(self.reports);
         let mut sending = self.sending;
         tokio::select! {
-            _ = &mut sending => return,
-            () = stop.cancelled() => {}
-        }
-        if tokio::time::timeout(LAST_WORDS, &mut sending).await.is_err() {
-            sending.abort();
+            _ = &mut sending => {}
+            () = stop.cancelled() => last_words(sending).await,
         }
     }
 
-    /// Says no more.
-    pub(crate) fn fall_silent(self) {
-        self.sending.abort();
+    /// Tries for a moment to have everything acknowledged, and says no more.
+    pub(crate) async fn last_words(self) {
+        drop(self.reports);
+        last_words(self.sending).await;
+    }
+}
+
+async fn last_words(mut sending: JoinHandle<()>) {
+    if tokio::time::timeout(LAST_WORDS, &mut sending).await.is_err() {
+        sending.abort();
     }
 }
 

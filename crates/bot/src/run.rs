@@ -17,6 +17,9 @@ use crate::{
     reporter::Reporter,
 };
 
+/// The attempt that gives a recording up which cannot be finalised. The server puts ten minutes between them before long, so that this is about a day.
+const LAST_TRY: u32 = 150;
+
 /// What bots connect with; all bots of a process may share it.
 #[derive(Debug, Clone)]
 pub struct Connect {
@@ -33,7 +36,7 @@ pub struct Connect {
 pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
     let counters = Counters::default();
     let reporter = Reporter::start(&order, connect.http.clone(), counters.clone());
-    let (cause, begun, denied) = if let Some(ending) = order.finalize.clone() {
+    let (cause, was_in, denied) = if let Some(ending) = order.finalize.clone() {
         finish(&order, false, reporter, &stop, move |_| ending).await;
         return;
     } else {
@@ -41,8 +44,8 @@ pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
             Attended::Left { cause, recording, denied } => {
                 // The last one, so that what is counted of all bots is whole.
                 reporter.report(BotReport::Heartbeat { media: counters.get() });
-                let begun = recording.is_some();
-                (leave(&reporter, cause, recording.map(|recording| *recording)), begun, denied)
+                let was_in = recording.is_some();
+                (leave(&reporter, cause, recording.map(|recording| *recording)), was_in, denied)
             }
             Attended::Stopped { recording } => {
                 if let Some(recording) = recording
@@ -56,21 +59,21 @@ pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
             }
         }
     };
-    finish(&order, begun, reporter, &stop, move |has_media| cause.ending(has_media, denied)).await;
+    finish(&order, was_in, reporter, &stop, move |has_media| cause.ending(has_media, denied)).await;
 }
 
 /// Says that the bot leaves, and ends its files. A file that cannot be ended is a failure, unless there was one already.
 fn leave(reporter: &Reporter, cause: Cause, recording: Option<Recording>) -> Cause {
-    let reason = match &cause {
-        Cause::Left(reason) => Some(reason.clone()),
-        Cause::Requested => Some(LeaveReason::Requested),
-        Cause::Cancelled => Some(LeaveReason::Cancelled),
-        Cause::Removed => Some(LeaveReason::Removed),
-        Cause::Failed(_) => None,
+    let (reason, failure) = match &cause {
+        Cause::Left(reason) => (Some(reason.clone()), None),
+        Cause::Requested => (Some(LeaveReason::Requested), None),
+        Cause::Cancelled => (Some(LeaveReason::Cancelled), None),
+        Cause::Removed => (Some(LeaveReason::Removed), None),
+        Cause::Failed(failure) => (None, Some(failure.clone())),
     };
     // A bot that never was in has nothing to finalise: its end says it all.
-    if recording.is_some() || !matches!(cause, Cause::Failed(_)) {
-        reporter.report(BotReport::Leaving { reason: reason.clone(), failure: None });
+    if recording.is_some() || failure.is_none() {
+        reporter.report(BotReport::Leaving { reason: reason.clone(), failure });
     }
     match recording.map(|recording| recording.close(clock::now(), reason)) {
         Some(Err(error)) if !matches!(cause, Cause::Failed(_)) => cannot_write(&error),
@@ -91,7 +94,7 @@ pub(crate) fn cannot_write(error: &std::io::Error) -> Cause {
 
 async fn finish(
     order: &BotOrder,
-    begun: bool,
+    was_in: bool,
     reporter: Reporter,
     stop: &CancellationToken,
     end: impl FnOnce(bool) -> meetbot_types::Ending + Send + 'static,
@@ -102,7 +105,7 @@ async fn finish(
     let (work, until) = (order.clone(), stop.clone());
     let span = tracing::Span::current();
     let finalized =
-        tokio::task::spawn_blocking(move || span.in_scope(|| finalize(&work, begun, &until, end)))
+        tokio::task::spawn_blocking(move || span.in_scope(|| finalize(&work, was_in, &until, end)))
             .await;
     let ended = match finalized {
         // The next server's bot does it: this one has said that it leaves.
@@ -120,10 +123,9 @@ async fn finish(
                 Ok(Ok(_)) => unreachable!("handled above"),
             };
             tracing::error!(job = %order.job_id, %error, "a recording cannot be finalised");
-            // The next attempt tries once more; the last one's end is the server's matter.
-            if order.finalize.is_none() {
-                reporter.fall_silent();
-                return;
+            // The next attempt tries again: a disk that is full may have room tomorrow.
+            if order.epoch < LAST_TRY {
+                return reporter.last_words().await;
             }
             let ending = cannot_write(&error).ending(true, false);
             BotReport::Ended { ending, manifest_uri: None, duration_ms: 0, paused_ms: 0 }

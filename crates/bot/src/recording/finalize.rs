@@ -66,11 +66,25 @@ pub(crate) fn carry_forward(order: &BotOrder) -> io::Result<PathBuf> {
     Ok(own)
 }
 
-/// Finishes the recording, which this attempt may have `begun`. `end` says how the job ends, from whether anything was recorded. `None` when it was stopped: the
-/// next attempt does it anew.
+/// Finishes the recording; `was_in` is whether this attempt has a part in it. `end` says how the job ends, from whether anything was recorded. `None` when it was
+/// stopped: the next attempt does it anew.
 pub(crate) fn finalize(
     order: &BotOrder,
-    begun: bool,
+    was_in: bool,
+    stop: &CancellationToken,
+    end: impl FnOnce(bool) -> Ending,
+) -> io::Result<Option<Finalized>> {
+    let finalized = put_together(order, was_in, stop, end);
+    if !was_in && !matches!(finalized, Ok(Some(_))) {
+        // Nothing but copies is in it, and on a full disk each attempt would leave more of them.
+        let _ = fs::remove_dir_all(folder_of(order, order.epoch));
+    }
+    finalized
+}
+
+fn put_together(
+    order: &BotOrder,
+    was_in: bool,
     stop: &CancellationToken,
     end: impl FnOnce(bool) -> Ending,
 ) -> io::Result<Option<Finalized>> {
@@ -78,7 +92,7 @@ pub(crate) fn finalize(
     let nothing =
         |ending| Some(Finalized { ending, manifest_uri: None, duration_ms: 0, paused_ms: 0 });
     if before_the_call {
-        if begun {
+        if was_in {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the recording's folder is gone"));
         }
         return Ok(nothing(end(false)));
@@ -190,10 +204,15 @@ fn bring_in(order: &BotOrder, own: &Path, track: Begun) -> io::Result<Option<Tra
     } else {
         let torn = target.with_extension("part");
         file.rewind()?;
-        let mut part = fs::File::create(&torn)?;
-        io::copy(&mut file.take(scan.whole), &mut part)?;
-        finish(&part, &scan, &duration)?;
-        fs::rename(&torn, &target)?;
+        let copied = fs::File::create(&torn).and_then(|mut part| {
+            io::copy(&mut file.take(scan.whole), &mut part)?;
+            finish(&part, &scan, &duration)?;
+            fs::rename(&torn, &target)
+        });
+        if let Err(error) = copied {
+            let _ = fs::remove_file(&torn);
+            return Err(error);
+        }
     }
     let Content { kind, source, codec } = track.content;
     Ok(Some(Track {

@@ -237,6 +237,62 @@ async fn what_comes_before_the_bot_is_in_is_done_when_it_is() {
     assert!(!reports.iter().any(recording), "{reports:#?}");
 }
 
+fn end(report: &BotReport) -> bool {
+    matches!(report, BotReport::Ended { .. })
+}
+
+#[tokio::test]
+async fn a_recording_that_cannot_be_written_is_not_joined_again_but_finalised() {
+    let stage = Stage::set().await;
+    // What the bot hears first in the chat cannot be written.
+    std::fs::create_dir_all(stage.folder(1).join("chat.jsonl")).unwrap();
+    Stage::run(stage.order(1, "two-speakers?seconds=14")).ends().await;
+    let reports = stage.reports();
+    let failures: Vec<_> = reports
+        .iter()
+        .filter_map(|report| match report {
+            BotReport::Leaving { reason: None, failure } => failure.as_ref(),
+            _ => None,
+        })
+        .collect();
+    let [failure] = failures.as_slice() else { panic!("{reports:#?}") };
+    assert!(failure.detail.contains("cannot be written"), "{failure:?}");
+    assert!(!reports.iter().any(end), "another attempt tries: {reports:#?}");
+
+    // Neither can the next one finalise it; and it leaves nothing that would fill a disk.
+    let finalize = |epoch| {
+        let ending = meetbot_types::Cause::Failed((*failure).clone()).ending(true, false);
+        let mut order = stage.order(epoch, "two-speakers?seconds=14");
+        order.finalize = Some(ending);
+        Stage::run(order).ends()
+    };
+    finalize(2).await;
+    assert_eq!((stage.reports().iter().any(end), stage.folder(2).exists()), (false, false));
+    std::fs::remove_dir(stage.folder(1).join("chat.jsonl")).unwrap();
+    finalize(3).await;
+    let (ending, has_manifest) = ended(&stage.reports());
+    assert_eq!((ending.status, has_manifest), (JobStatus::Failed, true));
+    assert!(!stage.manifest(3).tracks.is_empty());
+}
+
+#[tokio::test]
+async fn a_recording_that_cannot_be_finalised_for_a_day_is_given_up() {
+    let stage = Stage::set().await;
+    let first = Stage::run(stage.order(1, "two-speakers?seconds=3600"));
+    stage.hears(recording).await;
+    first.stop.cancel();
+    first.ends().await;
+    stage.reports();
+    let journal = stage.folder(1).join("events.jsonl");
+    std::fs::remove_file(&journal).unwrap();
+    std::fs::create_dir(&journal).unwrap();
+    let mut order = stage.order(150, "two-speakers?seconds=3600");
+    order.finalize = Some(meetbot_types::Cause::Requested.ending(true, false));
+    Stage::run(order).ends().await;
+    let (ending, has_manifest) = ended(&stage.reports());
+    assert_eq!((ending.status, has_manifest), (JobStatus::Failed, false));
+}
+
 #[tokio::test]
 async fn an_attempt_that_only_finalises_makes_the_manifest_of_what_is_there() {
     let stage = Stage::set().await;

@@ -81,7 +81,7 @@ fn a_meeting_that_takes_too_long_is_handed_over_with_whole_files() {
     await_job(&one, &id, |job| job.status == JobStatus::Recording);
     assert_eq!(server.terminate(), Some(0));
     let first = data.path().join(format!("recordings/{id}/e1"));
-    let left: Vec<_> = std::fs::read_dir(&first)
+    let left: Vec<_> = fs::read_dir(&first)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|end| end == "webm"))

@@ -551,6 +551,10 @@ mod tests {
         assert_eq!(ending.status, JobStatus::Failed);
         let ending = finalize_only(&job, Some(Cause::Requested), 0, 5).unwrap();
         assert_eq!(ending.status, JobStatus::Completed);
+        let full = Failure::new(FailureCode::InternalError, "the disk is full");
+        let cause = cause_of_leaving(None, Some(&full));
+        let ending = finalize_only(&job, cause, 1, 5).unwrap();
+        assert_eq!((ending.status, ending.failure), (JobStatus::Failed, Some(full)));
     }
 
     #[test]
