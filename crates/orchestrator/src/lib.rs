@@ -2,6 +2,7 @@
 
 mod api;
 mod audit;
+mod away;
 pub mod clock;
 pub mod config;
 mod connections;

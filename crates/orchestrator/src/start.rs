@@ -13,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{self, KnownKeys, Server},
     audit::Audit,
+    away::Away,
     clock::Clock,
     config::Config,
     connections,
     data_folder::{DataFolder, DataFolderError},
-    dispatch::{self, Dispatch, Launcher},
+    dispatch::{Dispatch, Launcher, Reaper},
     limits::{Allowance, Limits},
     metrics::Metrics,
     retention,
@@ -119,7 +120,7 @@ impl Orchestrator {
         }
 
         let (queue, outbox) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let wakes = Arc::new(Wakes::default());
+        let (wakes, away) = (Arc::new(Wakes::default()), Arc::new(Away::default()));
         let reach = |networks| Reach { loopback: address.ip().is_loopback(), networks };
         let guard = Arc::new(Guard::new(reach(config.allow_networks)));
         let meetings = Arc::new(reach(config.meeting_networks));
@@ -138,6 +139,7 @@ impl Orchestrator {
         let server = Server {
             store: Arc::clone(&store),
             clock,
+            away: Arc::clone(&away),
             wakes: Arc::clone(&wakes),
             queue: Arc::clone(&queue),
             outbox: Arc::clone(&outbox),
@@ -179,16 +181,9 @@ impl Orchestrator {
             work.push(tokio::spawn(retention::run(store, folder, keep, clock, stop_work.clone())));
         }
         let auditing = audit.run(Arc::clone(&store), clock, stop_audit.clone());
-        let reaper = dispatch::reap(
-            store,
-            clock,
-            wakes,
-            Arc::clone(&metrics),
-            queue,
-            outbox,
-            stop_work.clone(),
-        );
-        work.push(tokio::spawn(reaper));
+        let reaper =
+            Reaper { store, clock, away, wakes, metrics: Arc::clone(&metrics), queue, outbox };
+        work.push(tokio::spawn(reaper.run(stop_work.clone())));
         let router = api::router(server);
         Ok(Self {
             address,

@@ -1,8 +1,17 @@
 //! Files that cannot be written any more, or are gone: nothing is acknowledged that nobody would find again, and all goes on when they are back.
 
-use std::{fs, io::Write as _, path::Path, process::Command};
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
-use meetbot::{CallOptions, ErrorKind, Job, JobStatus, ListBots, NewJob, blocking::MeetBot};
+use meetbot::{
+    CallOptions, ErrorKind, EventName, Job, JobStatus, ListBots, NewJob, blocking::MeetBot,
+};
+use meetbot_types::bot::LEASE_SECONDS;
 use tempfile::TempDir;
 
 use crate::{
@@ -137,4 +146,38 @@ fn a_server_stops_also_while_its_data_folder_is_gone() {
     assert_eq!(job.status, JobStatus::Completed, "{job:#?}");
     let of_first = client.manifest(&id).unwrap().tracks;
     assert!(of_first.iter().any(|track| !track.file.contains(".a2.")), "{of_first:#?}");
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a lease is measured by the clock, and here it would have to run out"
+)]
+fn no_bot_is_given_up_for_a_database_that_is_away_for_longer_than_a_lease() {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = serve(data.path(), None);
+    let (key, secret) = create_key(data.path(), &[]);
+    let client = client(&url, &key);
+    let receiver = Receiver::start(&secret);
+    let new = NewJob {
+        meeting_url: "https://sandbox.meetbot.dev/two-speakers?seconds=45".to_owned(),
+        ..meeting(&receiver)
+    };
+    let id = client.dispatch_bot(new).unwrap().id.to_string();
+    grown(&data.path().join(format!("recordings/{id}/e1")), 2_000);
+    let (database, elsewhere) = (data.path().join("meetbot.db"), data.path().join("elsewhere"));
+    fs::rename(&database, &elsewhere).unwrap();
+    let back = Instant::now() + Duration::from_secs(u64::from(LEASE_SECONDS) + 5);
+    while let Some(left) = back.checked_duration_since(Instant::now()) {
+        std::thread::park_timeout(left);
+    }
+    fs::rename(&elsewhere, &database).unwrap();
+    let job = goes_on(data.path(), &client, &receiver, &id);
+    assert_eq!(job.attempt, 1, "its bot went on all the while");
+    assert!(client.manifest(&id).unwrap().complete);
+    let events = client.events(&id, None).unwrap().data;
+    let chat = events.iter().filter(|event| event.event == EventName::ChatMessage).count();
+    let lines = client.artifact(&id, "chat.jsonl").unwrap().to_vec();
+    let lines = String::from_utf8(lines).unwrap();
+    assert_eq!((chat, lines.lines().count()), (2, 2), "{events:#?}");
 }

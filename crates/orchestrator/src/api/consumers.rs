@@ -6,13 +6,15 @@ use axum::{
     Json,
     extract::{RawQuery, State},
 };
-use meetbot_types::{ErasureReceipt, ErrorBody, RemovedObject};
+use meetbot_types::{ErasureReceipt, ErrorBody, JobId, RemovedObject};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Server, caller::Caller, deletion, error::ApiError, query::Query};
 
 /// How long the call waits for bots to leave their meetings.
 const PATIENCE: Duration = Duration::from_secs(25);
+/// How many jobs are erased in one transaction: between two of them bots are heard.
+const PORTION: usize = 20;
 /// How often to look.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -43,30 +45,34 @@ async fn erase_consumer(
         return Err(ApiError::invalid("confirm", "not_confirmed", message));
     }
     query.finish()?;
-    let (mut removed, mut waited) = (Vec::new(), Duration::ZERO);
+    let (mut removed, mut erased, mut waited) = (Vec::new(), 0, Duration::ZERO);
     loop {
         let jobs = server.store.consumer_jobs(consumer).await?;
-        let mut leaving = 0;
-        for (tenant, job, ended) in jobs {
-            if ended {
-                // Before the rows, so that a crash in between leaves what can be asked for again.
-                removed.extend(recordings(&server, job).await?);
-            } else {
-                leaving += 1;
-                server.store.cancel(tenant, job, server.clock.now()).await?;
-                server.happened(job);
-            }
+        let (ended, leaving): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(.., ended)| *ended);
+        for (tenant, job, _) in &leaving {
+            server.store.cancel(*tenant, *job, server.clock.now()).await?;
+            server.happened(*job);
         }
-        if leaving == 0
-            && let Some((jobs, keys)) = server.store.erase_consumer(consumer).await?
+        for portion in ended.chunks(PORTION) {
+            let jobs: Vec<JobId> = portion.iter().map(|(_, job, _)| *job).collect();
+            for job in &jobs {
+                // Before the rows, so that a crash in between leaves what can be asked for again.
+                removed.extend(recordings(&server, *job).await?);
+            }
+            erased += server.store.erase_jobs(consumer, jobs).await?;
+        }
+        // Jobs that were made meanwhile have files of their own.
+        if leaving.is_empty()
+            && let Some(keys) = server.store.erase_consumer(consumer).await?
         {
             server.known_keys.forget();
-            tracing::info!(consumer = %consumer, jobs, "a consumer was erased");
-            let erased_at = server.clock.now().wall;
-            return Ok(Json(ErasureReceipt { consumer: name, erased_at, jobs, keys, removed }));
+            tracing::info!(consumer = %consumer, jobs = erased, "a consumer was erased");
+            let (consumer, erased_at) = (name, server.clock.now().wall);
+            return Ok(Json(ErasureReceipt { consumer, erased_at, jobs: erased, keys, removed }));
         }
         if waited >= PATIENCE {
-            let message = format!("{leaving} bots are still leaving their meetings; ask again");
+            let message =
+                format!("{} bots are still leaving their meetings; ask again", leaving.len());
             return Err(ApiError::unavailable(message));
         }
         tokio::time::sleep(LOOK).await;
@@ -74,10 +80,7 @@ async fn erase_consumer(
     }
 }
 
-async fn recordings(
-    server: &Server,
-    job: meetbot_types::JobId,
-) -> Result<Vec<RemovedObject>, ApiError> {
+async fn recordings(server: &Server, job: JobId) -> Result<Vec<RemovedObject>, ApiError> {
     let (removed, _) = deletion::remove_recording(server, job).await?;
     let named =
         |object: RemovedObject| RemovedObject { name: format!("{job}/{}", object.name), ..object };

@@ -71,7 +71,9 @@ async fn heard(
     request: IngestRequest,
     token_hash: [u8; 32],
 ) -> Result<IngestAnswer, ApiError> {
-    match server.store.report(request, token_hash, server.clock.now()).await? {
+    let (away, now) = (server.away.last(), server.clock.now());
+    let reported = server.store.report(request, token_hash, away, now).await;
+    match server.away.note(reported, server.clock.now())? {
         Reported::Applied(answer) => Ok(answer),
         Reported::Superseded => Err(superseded()),
         Reported::Unknown => Err(unknown()),

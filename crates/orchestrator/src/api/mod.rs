@@ -48,6 +48,7 @@ use self::{
 };
 use crate::{
     audit::Audit,
+    away::Away,
     clock::Clock,
     limits::{Allowance, Limits},
     metrics::Metrics,
@@ -63,6 +64,7 @@ const REQUEST_ID: &str = "x-request-id";
 pub(crate) struct Server {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
+    pub(crate) away: Arc<Away>,
     pub(crate) wakes: Arc<Wakes>,
     /// Wakes the dispatch.
     pub(crate) queue: Arc<Notify>,

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 pub use self::launcher::Launcher;
-pub(crate) use self::reaper::reap;
+pub(crate) use self::reaper::Reaper;
 use crate::{
     clock::Clock,
     jobs::create,

@@ -2,14 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use meetbot_types::bot::LEASE_SECONDS;
+use meetbot_types::{JobId, bot::LEASE_SECONDS};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    away::Away,
     clock::Clock,
     metrics::Metrics,
-    store::{Expired, Store},
+    store::{Expired, Result, Store},
     wake::Wakes,
 };
 
@@ -17,66 +18,79 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How often the store is swept, and shown to be writable.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
-/// Runs until `stop`. After the store was away, bots get a full lease to be heard again before any is given up.
-pub(crate) async fn reap(
-    store: Arc<dyn Store>,
-    clock: Clock,
-    wakes: Arc<Wakes>,
-    metrics: Arc<Metrics>,
-    queue: Arc<Notify>,
-    outbox: Arc<Notify>,
-    stop: CancellationToken,
-) {
-    let lease = Duration::from_secs(u64::from(LEASE_SECONDS));
-    let mut in_touch_since = Some(clock.now().steady);
-    let mut swept = None;
-    let mut ticks = tokio::time::interval(EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        let now = clock.now();
-        if swept.is_none_or(|at| now.steady.saturating_sub(at) >= SWEEP_EVERY) {
-            swept = Some(now.steady);
-            if let Err(error) = store.sweep(now).await {
-                tracing::error!(%error, "the store cannot be written");
-                in_touch_since = None;
-                swept = None;
+/// Takes jobs back.
+pub(crate) struct Reaper {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Clock,
+    pub(crate) away: Arc<Away>,
+    pub(crate) wakes: Arc<Wakes>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Wakes the dispatch.
+    pub(crate) queue: Arc<Notify>,
+    /// Wakes the webhook sender.
+    pub(crate) outbox: Arc<Notify>,
+}
+
+impl Reaper {
+    /// Runs until `stop`. After the store was away, bots get a full lease to be heard again before any is given up.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let lease = Duration::from_secs(u64::from(LEASE_SECONDS));
+        let mut swept = None;
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let now = self.clock.now();
+            if swept.is_none_or(|at| now.steady.saturating_sub(at) >= SWEEP_EVERY) {
+                swept = Some(now.steady);
+                if let Err(error) = self.noted(self.store.sweep(now).await) {
+                    tracing::error!(%error, "the store cannot be written");
+                    swept = None;
+                    continue;
+                }
+            }
+            if let Ok(expired) = self.noted(self.store.expire(now).await) {
+                self.tell_expired(&expired);
+            }
+            let away = self.away.last();
+            if away.is_some_and(|away| now.steady.saturating_sub(away.steady) < lease) {
                 continue;
             }
-        }
-        match store.expire(now).await {
-            Ok(expired) if expired.is_empty() => {}
-            Ok(expired) => {
-                tracing::warn!(jobs = expired.len(), "no bot was started in time");
-                for Expired { job, at_bot_limit } in expired {
-                    if at_bot_limit {
-                        metrics.refused("bots_per_consumer");
-                    }
-                    wakes.poke(job);
-                }
-                outbox.notify_one();
+            if let Ok(lost) = self.noted(self.store.reap(false, now).await) {
+                self.tell_lost(&lost);
             }
-            Err(_) => in_touch_since = None,
         }
-        let since = *in_touch_since.get_or_insert(now.steady);
-        if now.steady.saturating_sub(since) < lease {
-            continue;
+    }
+
+    fn noted<T>(&self, answered: Result<T>) -> Result<T> {
+        self.away.note(answered, self.clock.now())
+    }
+
+    fn tell_expired(&self, expired: &[Expired]) {
+        if expired.is_empty() {
+            return;
         }
-        match store.reap(false, now).await {
-            Ok(lost) => {
-                for job in &lost {
-                    tracing::warn!(%job, "a bot's lease ran out");
-                    wakes.poke(*job);
-                }
-                if !lost.is_empty() {
-                    queue.notify_one();
-                    outbox.notify_one();
-                }
+        tracing::warn!(jobs = expired.len(), "no bot was started in time");
+        for Expired { job, at_bot_limit } in expired {
+            if *at_bot_limit {
+                self.metrics.refused("bots_per_consumer");
             }
-            Err(_) => in_touch_since = None,
+            self.wakes.poke(*job);
+        }
+        self.outbox.notify_one();
+    }
+
+    fn tell_lost(&self, lost: &[JobId]) {
+        for job in lost {
+            tracing::warn!(%job, "a bot's lease ran out");
+            self.wakes.poke(*job);
+        }
+        if !lost.is_empty() {
+            self.queue.notify_one();
+            self.outbox.notify_one();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod clocks;
+mod erasure;
 mod lost;
 mod outbox;
 mod quotas;
@@ -128,7 +129,7 @@ impl Fixture {
             .map(|(seq, report)| NumberedReport { seq, at: now.wall, report: report.clone() })
             .collect();
         let request = IngestRequest { job_id: job, epoch, reports };
-        self.store.report(request, [token; 32], now).await.unwrap()
+        self.store.report(request, [token; 32], None, now).await.unwrap()
     }
 
     async fn job(&self, id: JobId) -> Job {

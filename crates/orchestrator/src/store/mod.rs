@@ -351,8 +351,11 @@ pub trait Store: Send + Sync + 'static {
     /// Whether a consumer has as many bots as it may have, so that its other jobs wait.
     async fn at_bot_limit(&self, tenant: Tenant) -> Result<bool>;
 
-    /// Erases a consumer with its jobs and keys; answers how many of each. `None`, and nothing is changed, while a job has not ended.
-    async fn erase_consumer(&self, consumer: ConsumerId) -> Result<Option<(u64, u64)>>;
+    /// Erases these jobs of a consumer, whose files are gone already; answers how many. Those that have not ended stay. What else is to be written waits for
+    /// all of them.
+    async fn erase_jobs(&self, consumer: ConsumerId, jobs: Vec<JobId>) -> Result<u64>;
+    /// Erases a consumer with its keys; answers how many of these there were. `None`, and nothing is changed, while it has a job.
+    async fn erase_consumer(&self, consumer: ConsumerId) -> Result<Option<u64>>;
 
     /// Puts a job into the queue, together with the answer kept for its `Idempotency-Key`.
     async fn create_job(
@@ -408,11 +411,12 @@ pub trait Store: Send + Sync + 'static {
     /// Hands a job that is due to a new bot, which shows the token with this SHA-256. Jobs whose bot was lost come first. The others wait for a place
     /// of their consumer's in their world: whoever has the fewest bots is next, and of a consumer's jobs the one that has been due for longest.
     async fn claim(&self, token_hash: [u8; 32], now: Now) -> Result<Claim>;
-    /// Applies a bot's reports and renews its lease.
+    /// Applies a bot's reports and renews its lease. A lease is over only when the store was there for all of one: `away` is when it last was not.
     async fn report(
         &self,
         request: IngestRequest,
         token_hash: [u8; 32],
+        away: Option<Now>,
         now: Now,
     ) -> Result<Reported>;
     /// What a bot is to do, after the command `after`. `None` when it is superseded or unknown.

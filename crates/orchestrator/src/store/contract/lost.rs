@@ -152,3 +152,24 @@ async fn a_job_that_is_ending_already_ends_as_it_would_have() {
         assert_eq!(&all[4..], told);
     }
 }
+
+#[tokio::test]
+async fn a_bot_that_could_not_be_heard_while_the_store_was_away_is_not_late() {
+    let fixture = fixture().await;
+    let job = recorded(&fixture).await;
+    let lease = u64::from(LEASE_SECONDS);
+    let report = async |away: Option<u64>, now: u64| {
+        let request = IngestRequest { job_id: job, epoch: 1, reports: Vec::new() };
+        let reported = fixture.store.report(request, [1; 32], away.map(at), at(now)).await.unwrap();
+        reported != Reported::Superseded
+    };
+    // It was heard last in second 3.
+    assert!(!report(None, 3 + lease).await);
+    assert!(!report(Some(3), 3 + lease).await, "the store was back for a whole lease");
+    assert!(report(Some(3 + lease), 2 + 2 * lease).await);
+    assert!(report(Some(3 + lease), 1 + 3 * lease).await);
+    assert!(!report(Some(3 + lease), 1 + 4 * lease).await);
+    // Whose lease was ended does not get it back.
+    assert!(fixture.store.release(job, 1, at(2 + 4 * lease)).await.unwrap());
+    assert!(!report(Some(2 + 4 * lease), 3 + 4 * lease).await);
+}

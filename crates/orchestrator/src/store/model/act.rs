@@ -84,6 +84,8 @@ pub(super) enum Act {
     },
     /// The endpoints take nothing of all that is due.
     Outage,
+    /// The store was away until now.
+    Away,
     Redeliver {
         job: Which,
         delivery: Which,
@@ -177,6 +179,7 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         6 => (1..6_u8).prop_map(|limit| Act::Take { limit }),
         6 => (which(), came()).prop_map(|(flight, came)| Act::Note { flight, came }),
         5 => Just(Act::Outage),
+        1 => Just(Act::Away),
         2 => (which(), which(), once())
             .prop_map(|(job, delivery, once)| Act::Redeliver { job, delivery, once }),
         1 => which().prop_map(|key| Act::Revoke { key }),

@@ -124,12 +124,12 @@ impl World {
             })
             .collect();
         let request = IngestRequest { job_id: model.id, epoch, reports };
-        let answer = self.store.report(request, token, self.now).await.unwrap();
+        let answer = self.store.report(request, token, self.away, self.now).await.unwrap();
         if epoch < model.epoch {
             assert_eq!(answer, Reported::Superseded);
         } else if matches!(how, How::Forged) {
             assert_eq!(answer, Reported::Unknown);
-        } else if !model.status.is_final() && !model.live(epoch, self.now) {
+        } else if !model.status.is_final() && !model.live(epoch, self.away, self.now) {
             assert_eq!(answer, Reported::Superseded);
         } else {
             if !model.status.is_final() {

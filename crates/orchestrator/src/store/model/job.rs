@@ -93,8 +93,11 @@ pub(super) struct ModelJob {
 }
 
 impl ModelJob {
-    pub(super) fn live(&self, epoch: u32, now: Now) -> bool {
-        self.epoch == epoch && self.lease.is_some_and(|until| until > now.steady_ms())
+    /// Its lease is not over, also because the store was away a moment ago.
+    pub(super) fn live(&self, epoch: u32, away: Option<Now>, now: Now) -> bool {
+        let spared = away.is_some_and(|away| away.steady_ms() + LEASE_MS > now.steady_ms());
+        let live = |until| spared || until > now.steady_ms();
+        self.epoch == epoch && self.lease.is_some_and(live)
     }
 
     /// It has a place: it has had a bot, and has not ended.

@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) folder: tempfile::TempDir,
     pub(super) store: SqliteStore,
     pub(super) now: Now,
+    /// When the store was last away.
+    pub(super) away: Option<Now>,
     pub(super) keys: Vec<(Key, Option<Timestamp>)>,
     pub(super) jobs: Vec<ModelJob>,
     pub(super) bots: Vec<Bot>,
@@ -77,6 +79,7 @@ impl World {
             folder,
             store,
             now,
+            away: None,
             keys,
             jobs: Vec::new(),
             bots: Vec::new(),
@@ -153,6 +156,7 @@ impl World {
                     self.note(before, Came::Badly { again_in: 5, wish: None }).await;
                 }
             }
+            Act::Away => self.away = Some(self.now),
             Act::Redeliver { job, delivery, once } => {
                 if let Some(job) = pick(job, self.jobs.len())
                     && let Some(delivery) = pick(delivery, self.jobs[job].deliveries.len())
@@ -179,7 +183,7 @@ impl World {
             Act::Limit { bots, minutes } => self.limit(bots, minutes).await,
             Act::Restart => {
                 self.store = SqliteStore::open(self.folder.path()).unwrap();
-                self.now.steady = Duration::ZERO;
+                (self.now.steady, self.away) = (Duration::ZERO, None);
                 self.reap(true).await;
             }
         }

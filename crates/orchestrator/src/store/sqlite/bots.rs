@@ -58,10 +58,17 @@ fn of_bot(connection: &Connection, id: JobId, token_hash: &[u8; 32]) -> Outcome<
         .filter(|stored| stored.token_hash.is_some_and(|hash| hash.ct_eq(token_hash).into())))
 }
 
+/// Whether a lease is over. Nobody was heard while the store was away: whoever has not been given up since has a lease from then on.
+fn is_over(until: Option<i64>, away: Option<Now>, now: Now) -> bool {
+    let until = until.max(until.and(away.map(lease_from)));
+    until.is_none_or(|until| until <= now.steady_ms())
+}
+
 pub(super) fn report(
     connection: &Connection,
     request: IngestRequest,
     token_hash: [u8; 32],
+    away: Option<Now>,
     now: Now,
 ) -> Outcome<Reported> {
     let Some(mut stored) = jobs::load(connection, "id = ?1", &[&request.job_id.to_string()])?
@@ -78,7 +85,7 @@ pub(super) fn report(
     }
     if !stored.job.status.is_final() {
         // A late sign of life does not revive a lease.
-        if stored.lease_until.is_none_or(|until| until <= now.steady_ms()) {
+        if is_over(stored.lease_until, away, now) {
             return Ok(Reported::Superseded);
         }
         stored.lease_until = Some(lease_from(now));

@@ -3,7 +3,7 @@
 use meetbot_types::{ConsumerId, JobId, JobStatus};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{Outcome, read_as};
+use super::{Outcome, endpoints, read_as};
 use crate::store::Tenant;
 
 pub(super) fn name(connection: &Connection, consumer: ConsumerId) -> Outcome<Option<String>> {
@@ -27,23 +27,55 @@ pub(super) fn jobs(
     Ok(jobs)
 }
 
-pub(super) fn erase(connection: &Connection, consumer: ConsumerId) -> Outcome<Option<(u64, u64)>> {
-    if jobs(connection, consumer)?.iter().any(|(.., ended)| !ended) {
+pub(super) fn erase_jobs(
+    connection: &Connection,
+    consumer: ConsumerId,
+    jobs: &[JobId],
+) -> Outcome<u64> {
+    let mut erased = 0;
+    for job in jobs {
+        let (job, consumer) = (job.to_string(), consumer.to_string());
+        let ended: bool = connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND consumer = ?2
+                    AND status IN ('completed', 'failed', 'cancelled'))",
+            )?
+            .query_row([&job, &consumer], |row| row.get(0))?;
+        if !ended {
+            continue;
+        }
+        let endpoints = endpoints::of_job(connection, &job)?;
+        for table in [
+            "tries WHERE delivery IN (SELECT id FROM deliveries WHERE job = ?1)",
+            "deliveries WHERE job = ?1",
+            "events WHERE job = ?1",
+            "commands WHERE job = ?1",
+            "jobs WHERE id = ?1",
+        ] {
+            connection.prepare_cached(&format!("DELETE FROM {table}"))?.execute([&job])?;
+        }
+        // Other jobs' deliveries may have waited for these.
+        for endpoint in endpoints {
+            endpoints::save(connection, &endpoints::load(connection, &endpoint)?)?;
+        }
+        erased += 1;
+    }
+    Ok(erased)
+}
+
+pub(super) fn erase(connection: &Connection, consumer: ConsumerId) -> Outcome<Option<u64>> {
+    let id = consumer.to_string();
+    let has_jobs = "SELECT EXISTS (SELECT 1 FROM jobs WHERE consumer = ?1)";
+    if connection.query_row(has_jobs, [&id], |row| row.get(0))? {
         return Ok(None);
     }
-    let id = consumer.to_string();
     let run = |sql: &str| connection.execute(sql, [&id]);
-    run("DELETE FROM tries WHERE delivery IN (SELECT id FROM deliveries WHERE consumer = ?1)")?;
-    run("DELETE FROM deliveries WHERE consumer = ?1")?;
     run("DELETE FROM endpoints WHERE consumer = ?1")?;
-    run("DELETE FROM events WHERE job IN (SELECT id FROM jobs WHERE consumer = ?1)")?;
-    run("DELETE FROM commands WHERE job IN (SELECT id FROM jobs WHERE consumer = ?1)")?;
     run("DELETE FROM answers WHERE consumer = ?1")?;
-    let jobs = run("DELETE FROM jobs WHERE consumer = ?1")?;
     let keys = run("DELETE FROM keys WHERE consumer = ?1")?;
     run("DELETE FROM minutes WHERE consumer = ?1")?;
     run("DELETE FROM tenants WHERE consumer = ?1")?;
     run("DELETE FROM key_uses WHERE consumer = ?1")?;
     run("DELETE FROM consumers WHERE id = ?1")?;
-    Ok(Some((jobs as u64, keys as u64)))
+    Ok(Some(keys as u64))
 }

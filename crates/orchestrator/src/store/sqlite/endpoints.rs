@@ -67,6 +67,15 @@ pub(super) fn load(connection: &Connection, id: &str) -> Outcome<Endpoint> {
     Ok(statement.query_row([id], endpoint)?)
 }
 
+/// The ids of the endpoints of a job's deliveries.
+pub(super) fn of_job(connection: &Connection, job: &str) -> Outcome<Vec<String>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT endpoint FROM deliveries WHERE job = ?1 AND endpoint IS NOT NULL",
+    )?;
+    let found = statement.query_map([job], |row| row.get(0))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
 /// Endpoints of a lane where something is due, those first that have waited longest.
 pub(super) fn due(
     connection: &Connection,

@@ -103,7 +103,13 @@ impl Store for SqliteStore {
         self.read(move |connection| quotas::at_bot_limit(connection, tenant)).await
     }
 
-    async fn erase_consumer(&self, consumer: ConsumerId) -> Result<Option<(u64, u64)>> {
+    async fn erase_jobs(&self, consumer: ConsumerId, jobs: Vec<JobId>) -> Result<u64> {
+        self.writer
+            .write(move |connection| consumers::erase_jobs(connection, consumer, &jobs))
+            .await
+    }
+
+    async fn erase_consumer(&self, consumer: ConsumerId) -> Result<Option<u64>> {
         self.writer.write(move |connection| consumers::erase(connection, consumer)).await
     }
 
@@ -205,10 +211,11 @@ impl Store for SqliteStore {
         &self,
         request: IngestRequest,
         token_hash: [u8; 32],
+        away: Option<Now>,
         now: Now,
     ) -> Result<Reported> {
         self.writer
-            .write(move |connection| bots::report(connection, request, token_hash, now))
+            .write(move |connection| bots::report(connection, request, token_hash, away, now))
             .await
     }
 

@@ -1,0 +1,43 @@
+//! Consumers are erased piece by piece, and nothing of theirs that nobody has looked at.
+
+use super::*;
+
+#[tokio::test]
+async fn a_consumer_is_erased_once_each_of_its_jobs_was() {
+    let fixture = fixture().await;
+    let consumer = fixture.tenant.consumer;
+    let other = fixture.store.create_key(key("other", true), at(0)).await.unwrap().0.tenant;
+    let [first, second] = [1, 2].map(|second| fixture.create(|_| {}, at(second)));
+    let (first, second) = (first.await, second.await);
+    fixture.claim(1, at(3)).await.unwrap();
+    let completed = [
+        BotReport::Admitted,
+        BotReport::RecordingStarted,
+        ended(Cause::Left(LeaveReason::MeetingEnded), true),
+    ];
+    fixture.report(first.id, 1, 1, 1, &completed, at(4)).await;
+    let erase = async |of: ConsumerId, jobs: &[JobId]| {
+        fixture.store.erase_jobs(of, jobs.to_vec()).await.unwrap()
+    };
+    let listed = fixture.store.consumer_jobs(consumer).await.unwrap();
+    assert_eq!(listed.len(), 2);
+    // One comes and ends while the files of the others are removed.
+    let third = fixture.create(|_| {}, at(5)).await;
+    fixture.store.cancel(fixture.tenant, third.id, at(6)).await.unwrap();
+    assert_eq!(erase(other.consumer, &[first.id]).await, 0, "it is another's");
+    assert_eq!(erase(consumer, &[first.id, second.id]).await, 1, "one has not ended");
+    assert_eq!(erase(consumer, &[first.id]).await, 0, "it is gone");
+    assert!(fixture.store.job(fixture.tenant, first.id).await.unwrap().is_none());
+    fixture.store.cancel(fixture.tenant, second.id, at(7)).await.unwrap();
+    assert_eq!(erase(consumer, &[second.id]).await, 1);
+    assert_eq!(fixture.store.erase_consumer(consumer).await.unwrap(), None);
+    let left = fixture.store.consumer_jobs(consumer).await.unwrap();
+    assert_eq!(left, [(fixture.tenant, third.id, true)]);
+    assert_eq!(erase(consumer, &[third.id]).await, 1);
+    assert_eq!(fixture.store.erase_consumer(consumer).await.unwrap(), Some(1));
+    assert_eq!(fixture.store.consumer_name(consumer).await.unwrap(), None);
+    assert!(fixture.store.consumer_name(other.consumer).await.unwrap().is_some());
+    let room = Room { proven: 9, unproven: 9 };
+    let taken = fixture.store.due_deliveries(room, at(8)).await.unwrap();
+    assert!(taken.due.is_empty() && taken.next.is_none(), "{taken:?}");
+}
