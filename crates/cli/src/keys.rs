@@ -5,11 +5,13 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use meetbot_orchestrator::{
+    FoundFolder,
     clock::{Clock, Now},
     keys::{self, FreshKey, Wanted},
     prepare,
-    store::{Scope, SqliteStore, Store as _, UseFilter},
+    store::{Found, Scope, SqliteStore, Store as _, UseFilter},
 };
 use meetbot_types::{JobId, KeyId, Timestamp};
 use serde_json::{Value, json};
@@ -113,9 +115,22 @@ impl FolderArgs {
         &self.data_dir
     }
 
+    /// What is in it. An older server that runs on it must not find newer tables under it.
+    fn look(&self) -> anyhow::Result<Found> {
+        let found = SqliteStore::check(&self.data_dir)?;
+        let folder = FoundFolder::look(&self.data_dir).context("the data folder")?;
+        if found == Found::Older && folder.is_some_and(|folder| folder.in_use) {
+            anyhow::bail!(
+                "an older meetbot runs on {}: restart the server with this program first",
+                self.data_dir.display()
+            );
+        }
+        Ok(found)
+    }
+
     /// The store in it.
     pub(crate) fn store(&self) -> anyhow::Result<SqliteStore> {
-        if !SqliteStore::check(&self.data_dir)? {
+        if self.look()? == Found::Nothing {
             anyhow::bail!(
                 "there is no server's data in {}: --data-dir is the folder that `meetbot serve` works in",
                 self.data_dir.display()
@@ -126,7 +141,7 @@ impl FolderArgs {
 
     /// The store in it, which is made where there is none, so that a key can be there before the server is.
     fn store_or_new(&self, output: Output) -> anyhow::Result<SqliteStore> {
-        if !SqliteStore::check(&self.data_dir)? {
+        if self.look()? == Found::Nothing {
             output.remark(format_args!(
                 "there was no server's data in {}: it begins with this key",
                 self.data_dir.display()

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use meetbot_orchestrator::{FoundFolder, Space, store::SqliteStore};
+use meetbot_orchestrator::{
+    FoundFolder, Space,
+    store::{Found, SqliteStore},
+};
 
 use super::Finding;
 
@@ -94,8 +97,8 @@ fn gigabytes(bytes: u64) -> f64 {
 
 fn database(path: &Path) -> Finding {
     match SqliteStore::check(path) {
-        Ok(true) => Finding::ok(DATABASE, "this program can work on it"),
-        Ok(false) => Finding::ok(DATABASE, "it is made at the first start"),
+        Ok(Found::Newest | Found::Older) => Finding::ok(DATABASE, "this program can work on it"),
+        Ok(Found::Nothing) => Finding::ok(DATABASE, "it is made at the first start"),
         Err(error) => {
             let remedy = "if it is broken, restore a backup (docs/operations.md)";
             Finding::fail(DATABASE, error.to_string(), remedy)

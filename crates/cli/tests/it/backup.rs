@@ -9,6 +9,7 @@ use std::{
 };
 
 use meetbot::{JobStatus, ListBots, NewJob};
+use meetbot_orchestrator::DataFolder;
 use tempfile::TempDir;
 
 use crate::program::{Said, client, create_key, meetbot, run, serve};
@@ -89,4 +90,34 @@ fn a_backup_overwrites_nothing_and_needs_a_database() {
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.err.contains("overwrites nothing"), "{said:?}");
     assert_eq!(fs::read(&file).unwrap(), b"mine");
+}
+
+/// Where SQLite keeps `user_version` in a file.
+const VERSION: std::ops::Range<usize> = 60..64;
+
+#[test]
+fn an_older_servers_database_is_left_alone_while_that_server_runs() {
+    let data = TempDir::new().unwrap();
+    create_key(data.path(), &[]);
+    let older = TempDir::new().unwrap();
+    // A copy is one file, in which a number can be changed.
+    let file = older.path().join("meetbot.db");
+    assert_eq!(backup(data.path(), &file).code, Some(0));
+    let mut bytes = fs::read(&file).unwrap();
+    let version = u32::from_be_bytes(bytes[VERSION].try_into().unwrap()) - 1;
+    bytes[VERSION].copy_from_slice(&version.to_be_bytes());
+    fs::write(&file, bytes).unwrap();
+    let _server = DataFolder::open(older.path()).unwrap();
+    for command in [
+        &["keys", "list"][..],
+        &["keys", "create", "--test"],
+        &["consumers", "list"],
+        &["webhooks", "secret"],
+    ] {
+        let said = run(meetbot().args(command).arg("--data-dir").arg(older.path()));
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.err.contains("restart the server with this program first"), "{said:?}");
+    }
+    let bytes = fs::read(&file).unwrap();
+    assert_eq!(u32::from_be_bytes(bytes[VERSION].try_into().unwrap()), version);
 }

@@ -25,7 +25,7 @@ pub use self::{
     bots::{Claim, Claimed, Expired, Reported},
     keys::{Key, KeyEnd, KeyUse, NewKey, Scope, UseFilter},
     quotas::{ConsumerUse, Own, Quota, QuotaChange, Used},
-    sqlite::{Backup, BackupError, SqliteStore, backup},
+    sqlite::{Backup, BackupError, Found, SqliteStore, backup},
     tally::{Ended, Tally},
 };
 use crate::{clock::Now, webhooks::breaker::Lane};
@@ -427,7 +427,8 @@ pub trait Store: Send + Sync + 'static {
         token_hash: [u8; 32],
         after: u64,
     ) -> Result<Option<Vec<BotCommand>>>;
-    /// Ends an attempt's lease at once, because its bot is known to be gone. Answers whether it still had the job.
+    /// Ends an attempt's lease at once, because its bot is known to be gone. Answers whether it still had the job. The more of its bots were lost one soon
+    /// after the other, the later it is due again.
     async fn release(&self, job: JobId, epoch: u32, now: Now) -> Result<bool>;
     /// [`Store::release`] of a bot that left its files whole because its server stops: it does not count as lost.
     async fn hand_over(&self, job: JobId, epoch: u32, now: Now) -> Result<bool>;

@@ -75,6 +75,17 @@ fn read_as<T, E: std::fmt::Display>(read: Result<T, E>, what: &str) -> Outcome<T
     read.map_err(|error| Problem::Corrupt(format!("{what}: {error}")))
 }
 
+/// The database in a data folder, as it is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// There is none yet.
+    Nothing,
+    /// An older program's: opening it gives it this program's tables, on which that one cannot go on.
+    Older,
+    /// This program's.
+    Newest,
+}
+
 /// The store of one machine.
 #[derive(Clone)]
 pub struct SqliteStore {
@@ -128,20 +139,19 @@ impl SqliteStore {
         })
     }
 
-    /// Whether this program can work on the database in the data folder, without changing it. `false` where there is none yet.
-    pub fn check(data: &Path) -> Result<bool, StoreError> {
+    /// Whether this program can work on the database in the data folder, without changing it.
+    pub fn check(data: &Path) -> Result<Found, StoreError> {
         let path = data.join(FILE);
         if !path.exists() {
-            return Ok(false);
+            return Ok(Found::Nothing);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let checked = || -> Outcome<()> {
+        let newest = || -> Outcome<bool> {
             let connection = Connection::open_with_flags(&path, flags)?;
             connection.busy_timeout(BUSY_TIMEOUT)?;
-            schema::check(&connection)
+            schema::is_newest(&connection)
         };
-        checked()?;
-        Ok(true)
+        Ok(if newest()? { Found::Newest } else { Found::Older })
     }
 
     /// How long its transactions take.
@@ -203,10 +213,19 @@ fn connect(path: &Path, more: OpenFlags) -> Outcome<Connection> {
 mod tests {
     use std::fs;
 
-    use meetbot_types::Timestamp;
+    use meetbot_types::{
+        Cause, LeaveReason, Timestamp,
+        bot::{BotReport, IngestRequest, NumberedReport},
+    };
 
     use super::*;
-    use crate::{clock::Now, store::Store as _};
+    use crate::{
+        clock::Now,
+        store::{
+            Claim, Quota, Reported, Store as _,
+            contract::{self, at},
+        },
+    };
 
     #[tokio::test]
     async fn a_database_whose_file_is_gone_takes_no_writes_until_it_is_back() {
@@ -269,6 +288,40 @@ mod tests {
         for _ in 0..READERS {
             assert!(!store.read(|it| Ok(it.is_autocommit())).await.unwrap(), "it sees one moment");
         }
+    }
+
+    /// As after a program that did not know of these counts.
+    #[tokio::test]
+    async fn counts_of_bots_that_are_wrong_are_right_after_the_next_start() {
+        let data = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(data.path()).unwrap();
+        let tenant = store.create_key(contract::key("acme", true), at(0)).await.unwrap().0.tenant;
+        let create = async |now| {
+            let job = contract::new_job(now);
+            let start = contract::start(&job);
+            store.create_job(tenant, job, contract::link(), start, None, now).await.unwrap();
+        };
+        let spoil = async |sql: &'static str| {
+            store.writer.write(move |it| Ok(it.execute(sql, [])?)).await.unwrap();
+        };
+        create(at(1)).await;
+        let Claim::Bot(claimed) = store.claim([1; 32], at(2)).await.unwrap() else { panic!() };
+        spoil("UPDATE tenants SET bots = 0").await;
+        let ending = Cause::Left(LeaveReason::MeetingEnded).ending(true, false);
+        let report = BotReport::Ended { ending, manifest_uri: None, duration_ms: 1, paused_ms: 0 };
+        let reports = vec![NumberedReport { seq: 1, at: at(3).wall, report }];
+        let request = IngestRequest { job_id: claimed.job.id, epoch: 1, reports };
+        let end = async || store.report(request.clone(), [1; 32], None, at(3)).await;
+        assert!(end().await.is_err());
+        store.set_default_quota(Quota::default()).await.unwrap();
+        assert!(matches!(end().await.unwrap(), Reported::Applied(_)));
+        assert_eq!(store.used(tenant, at(4)).await.unwrap().bots, 0);
+
+        create(at(5)).await;
+        spoil("DELETE FROM tenants").await;
+        assert!(matches!(store.claim([2; 32], at(6)).await.unwrap(), Claim::Nothing));
+        store.set_default_quota(Quota::default()).await.unwrap();
+        assert!(matches!(store.claim([2; 32], at(6)).await.unwrap(), Claim::Bot(_)));
     }
 
     #[tokio::test]

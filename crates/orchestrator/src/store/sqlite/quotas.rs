@@ -14,6 +14,9 @@ use crate::{
 const QUOTA: &str = "coalesce(c.max_bots, d.max_bots), coalesce(c.max_minutes, d.max_minutes)
     FROM consumers c, default_quota d";
 
+/// Which jobs have a place.
+const PLACED: &str = "epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled')";
+
 fn quota_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Quota> {
     let limit = |index| row.get(index).map(NonZeroU32::new);
     Ok(Quota { bots: limit(first)?, minutes: limit(first + 1)? })
@@ -55,13 +58,16 @@ pub(super) fn moved(
 
 /// Counts so many places more, and says when the first job that waits may start.
 fn settle(connection: &Connection, consumer: &str, live: bool, change: i64) -> Outcome<()> {
+    let bots = i64::from(bots(connection, consumer, live)?) + change;
+    set(connection, consumer, live, read_as(u32::try_from(bots), "a consumer's number of bots")?)
+}
+
+fn set(connection: &Connection, consumer: &str, live: bool, bots: u32) -> Outcome<()> {
     let first: Option<i64> = connection
         .prepare_cached(
             "SELECT min(run_at) FROM jobs WHERE consumer = ?1 AND live = ?2 AND status = 'queued' AND epoch = 0",
         )?
         .query_row(params![consumer, live], |row| row.get(0))?;
-    let bots = i64::from(bots(connection, consumer, live)?) + change;
-    let bots = read_as(u32::try_from(bots), "a consumer's number of bots")?;
     let due = quota::due(bots, quota(connection, consumer)?.bots, first);
     connection
         .prepare_cached(
@@ -198,10 +204,19 @@ pub(super) fn set_default(connection: &Connection, quota: Quota) -> Outcome<()> 
         "UPDATE default_quota SET max_bots = ?1, max_minutes = ?2",
         [number(quota.bots), number(quota.minutes)],
     )?;
-    let mut tenants = connection.prepare("SELECT consumer, live FROM tenants")?;
+    // All is counted anew: a program that does not know of these counts may have been here.
+    let mut tenants = connection.prepare(&format!(
+        "SELECT consumer, live FROM tenants
+         UNION SELECT consumer, live FROM jobs WHERE {PLACED}
+         UNION SELECT consumer, live FROM jobs WHERE status = 'queued' AND epoch = 0"
+    ))?;
+    let mut placed = connection.prepare(&format!(
+        "SELECT count(*) FROM jobs WHERE consumer = ?1 AND live = ?2 AND {PLACED}"
+    ))?;
     let tenants = tenants.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    for tenant in tenants.collect::<Result<Vec<(String, bool)>, _>>()? {
-        settle(connection, &tenant.0, tenant.1, 0)?;
+    for (consumer, live) in tenants.collect::<Result<Vec<(String, bool)>, _>>()? {
+        let bots = placed.query_row(params![consumer, live], |row| row.get(0))?;
+        set(connection, &consumer, live, bots)?;
     }
     Ok(())
 }

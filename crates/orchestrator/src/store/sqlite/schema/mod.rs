@@ -27,9 +27,9 @@ pub(super) fn bring_up(connection: &Connection) -> Outcome<()> {
     Ok(())
 }
 
-/// Refuses a database that a newer program has changed.
-pub(super) fn check(connection: &Connection) -> Outcome<()> {
-    missing(connection, STEPS).map(|_| ())
+/// Whether a database has the newest tables. One that a newer program has changed is refused.
+pub(super) fn is_newest(connection: &Connection) -> Outcome<bool> {
+    missing(connection, STEPS).map(<[_]>::is_empty)
 }
 
 fn missing<'a>(connection: &Connection, steps: &'a [&'a str]) -> Outcome<&'a [&'a str]> {
