@@ -200,7 +200,7 @@ class AsyncMeetBot:
 
         Example:
             >>> job = await mb.dispatch_bot(
-            ...     external_id="lesson-2026-05-09-pavel",
+            ...     external_id="lesson-2026-05-10-anna",
             ...     meeting_url="https://meet.google.com/abc-defg-hij",
             ...     display_name="Acme Notetaker",
             ... )
