@@ -10,10 +10,11 @@ use std::{
 };
 
 use meetbot::{CallOptions, ErrorKind, JobStatus, ListBots, NewJob, Request, blocking::MeetBot};
+use meetbot_sandbox::Sandbox;
 use tempfile::TempDir;
 
 use crate::{
-    kills::{grown, webm_files},
+    kills::{await_job, grown, webm_files},
     program::{PATIENCE, client, create_key, serve},
     storm::{Receiver, all_delivered, every_event_came, recordings_tell_the_truth, wait_until},
 };
@@ -40,7 +41,16 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+        drop(Unmounted(self.0.path()));
+    }
+}
+
+/// What is mounted there is so no longer when this is dropped.
+struct Unmounted<'a>(&'a Path);
+
+impl Drop for Unmounted<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
     }
 }
 
@@ -158,4 +168,42 @@ fn a_disk_that_fills_up_during_a_meeting_costs_a_gap_and_no_more() {
     assert_eq!(recordings_tell_the_truth(&data, std::slice::from_ref(&job), &client), (1, 1));
     all_delivered(&client);
     every_event_came(&[job], &receiver.arrivals.lock().unwrap(), &client);
+}
+
+#[test]
+fn a_full_disk_of_recordings_costs_no_manifest_and_brings_no_crowd_of_bots() {
+    let test = "a_full_disk_of_recordings_costs_no_manifest_and_brings_no_crowd_of_bots";
+    let Some(disk) = small_disk(test) else { return };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let sandbox = runtime.block_on(Sandbox::start(([127, 0, 0, 1], 0).into())).unwrap();
+    // The database stays writable: its folder is beside the small disk, which is bound to where the recordings go.
+    let data = TempDir::new().unwrap();
+    let recordings = data.path().join("recordings");
+    fs::create_dir(&recordings).unwrap();
+    let bound = Command::new("mount").arg("--bind").args([disk.path(), &recordings]).status();
+    assert!(bound.unwrap().success());
+    let _bound = Unmounted(&recordings);
+    let (_server, url) = serve(data.path(), Some(&sandbox.address()));
+    let (key, _) = create_key(data.path(), &[]);
+    let client = client(&url, &key);
+    let new = NewJob {
+        meeting_url: "https://sandbox.meetbot.dev/two-speakers?seconds=600".to_owned(),
+        ..NewJob::default()
+    };
+    let job = client.dispatch_bot(new).unwrap();
+    let id = job.id.to_string();
+    grown(&disk.path().join(format!("{id}/e1")), 8_000);
+    let filler = disk.path().join("filler");
+    fill(&filler);
+    await_job(&client, &id, |job| job.attempt >= 3);
+    assert!(!client.get_bot(&id).unwrap().unwrap().status.is_final());
+    fs::remove_file(&filler).unwrap();
+
+    let job = client.wait_for_bot(&id, Some(PATIENCE * 2)).unwrap();
+    assert_eq!(job.status, JobStatus::Failed, "{job:#?}");
+    assert!(job.failure_detail.as_ref().unwrap().contains("disk is full"), "{job:#?}");
+    let manifest = client.manifest(&id).unwrap();
+    assert!(!manifest.complete && manifest.tracks[0].duration_ms > 1_000, "{manifest:#?}");
+    let seen = sandbox.inspect(job.id);
+    assert_eq!((seen.joins, seen.present), (1, 0), "{seen:?}");
 }
