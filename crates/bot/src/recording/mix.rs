@@ -41,12 +41,9 @@ pub(crate) fn mix(folder: &Path, tracks: &[Track], stop: &CancellationToken) -> 
         return missing(format!("other recordings were being mixed for {minutes} min"));
     };
     let part = folder.join("audio.mixed.part");
-    match run(folder, tracks, &part, stop).and_then(|()| {
-        fs::File::open(&part)
-            .and_then(|file| file.sync_all())
-            .map_err(|error| error.to_string())?;
-        fs::rename(&part, folder.join(FILE)).map_err(|error| error.to_string())
-    }) {
+    match run(folder, tracks, &part, stop)
+        .and_then(|()| keep(&part, &folder.join(FILE)).map_err(|error| error.to_string()))
+    {
         Ok(()) => Some(Mixed { file: Some(FILE.to_owned()), missing_because: None }),
         Err(why) => {
             let _ = fs::remove_file(&part);
@@ -57,6 +54,16 @@ pub(crate) fn mix(folder: &Path, tracks: &[Track], stop: &CancellationToken) -> 
             missing(why)
         }
     }
+}
+
+/// Moves it to its place, if there is anything in it: ffmpeg says nothing of a disk that was full from the beginning.
+fn keep(part: &Path, place: &Path) -> io::Result<()> {
+    let file = fs::File::open(part)?;
+    if file.metadata()?.len() == 0 {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "ffmpeg wrote nothing"));
+    }
+    file.sync_all()?;
+    fs::rename(part, place)
 }
 
 /// The turn to mix; `None` when it does not come in time, or before the stop.
@@ -188,5 +195,16 @@ mod tests {
         let mixed = mix(folder.path(), &[track("audio.a.webm", 0)], &stop).unwrap();
         assert!(mixed.file.is_none() && mixed.missing_because.is_some(), "{mixed:?}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_mix_of_nothing_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (part, place) = (folder.path().join("part"), folder.path().join(FILE));
+        fs::write(&part, b"").unwrap();
+        assert_eq!(keep(&part, &place).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        fs::write(&part, b"sound").unwrap();
+        keep(&part, &place).unwrap();
+        assert_eq!(fs::read(&place).unwrap(), b"sound");
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -60,21 +60,21 @@ fn a_backup_of_a_busy_server_holds_all_that_was_acknowledged_and_another_server_
     assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     server.kill();
 
-    // As after a lost disk: the folder is new, the recordings come from elsewhere.
-    let kept = TempDir::new().unwrap();
-    fs::rename(&copy, kept.path().join("meetbot.db")).unwrap();
-    fs::rename(data.path().join("recordings"), kept.path().join("recordings")).unwrap();
-    fs::remove_dir_all(data.path()).unwrap();
-    fs::create_dir(data.path()).unwrap();
-    for part in ["meetbot.db", "recordings"] {
-        fs::rename(kept.path().join(part), data.path().join(part)).unwrap();
-    }
-    let (_server, url) = serve(data.path(), None);
+    // As after a lost disk: the folder is new and elsewhere, and the recordings are on a disk of their own.
+    let (moved, disk) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    fs::rename(&copy, moved.path().join("meetbot.db")).unwrap();
+    fs::rename(data.path().join("recordings"), disk.path().join("recordings")).unwrap();
+    symlink(disk.path().join("recordings"), moved.path().join("recordings")).unwrap();
+    drop(data);
+    let (_server, url) = serve(moved.path(), None);
     let next = client(&url, &key);
     let there: HashSet<_> = next.bots(&ListBots::default()).map(|job| job.unwrap().id).collect();
     assert_eq!(acknowledged.difference(&there).collect::<Vec<_>>(), Vec::<&meetbot::JobId>::new());
     assert_eq!(there.len() as u64, told["jobs"].as_u64().unwrap());
-    assert_eq!(next.manifest(&recorded.id.to_string()).unwrap().tracks.len(), 2);
+    let manifest = next.manifest(&recorded.id.to_string()).unwrap();
+    assert_eq!(manifest.tracks.len(), 2);
+    let file = next.artifact(&recorded.id.to_string(), &manifest.tracks[0].file).unwrap();
+    assert_eq!(file.len() as u64, manifest.tracks[0].bytes);
 }
 
 #[test]

@@ -86,8 +86,11 @@ async fn get_artifact(
 async fn folder(server: &Server, tenant: Tenant, id: &str) -> Result<PathBuf, ApiError> {
     let id = job_id(id)?;
     let job = server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
-    let path = manifest_path(&job).filter(|path| path.starts_with(&server.recordings));
-    path.and_then(|path| path.parent().map(PathBuf::from))
+    let recorded = server.recordings.join(id.to_string());
+    // The manifest's own place may be told by another path: of a disk behind a link, or of where the data folder was before it was moved.
+    let attempt = manifest_path(&job).and_then(|path| Some(path.parent()?.file_name()?.to_owned()));
+    attempt
+        .map(|attempt| recorded.join(attempt))
         .ok_or_else(|| ApiError::not_found(format!("{id} is {} and has no manifest", job.status)))
 }
 
