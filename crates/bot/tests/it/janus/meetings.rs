@@ -43,6 +43,7 @@ async fn everyone_has_their_own_voice_in_their_own_file() {
     stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
     let before = alice.packets();
 
+    writer.meets_someone().await;
     writer.say("hello bot");
     stage.hears(|report| matches!(report, BotReport::Chat { .. })).await;
     stage.command(BotCommand {
