@@ -22,6 +22,7 @@ use crate::{
     recording::{Counters, Mode, Recording},
     reporter::Reporter,
     run::{Connect, cannot_write},
+    unsaid::Unsaid,
 };
 
 /// What was taken is handed to the system this often.
@@ -64,6 +65,7 @@ pub(crate) async fn attend(
         recording: None,
         asked_for_permission: None,
         early: Vec::new(),
+        unsaid: Unsaid::default(),
         to_ask: false,
         keyframe_of: None,
         granted: false,
@@ -91,6 +93,7 @@ struct Bot<'a> {
     asked_for_permission: Option<CommandId>,
     /// What is to be done to the recording once there is one: a lost bot left it undone.
     early: Vec<BotCommand>,
+    unsaid: Unsaid,
     /// The host is to be asked for permission now.
     to_ask: bool,
     /// A keyframe of this track is to be asked for now.
@@ -179,6 +182,7 @@ impl Bot<'_> {
                 },
                 _ = flush.tick() => {
                     self.look_at_media(meeting.is_some());
+                    self.say(meeting.as_mut()).await;
                     self.recording.as_mut().map_or(Ok(()), Recording::flush)
                 }
                 () = sleep_until(wake) => Ok(()),
@@ -394,6 +398,13 @@ impl Bot<'_> {
         Ok(())
     }
 
+    /// Writes what is to be written into the chat.
+    async fn say(&mut self, meeting: Option<&mut Box<dyn Meeting>>) {
+        for (id, state) in self.unsaid.say(meeting, clock::now()).await {
+            self.done(id, state);
+        }
+    }
+
     async fn obey(
         &mut self,
         command: BotCommand,
@@ -410,13 +421,9 @@ impl Bot<'_> {
                 return self.record_as_told(BotCommand { id, action, message, seq });
             }
             ControlAction::SendChatMessage => {
-                let sent = match meeting {
-                    Some(meeting) => meeting.send_chat(message.unwrap_or_default()).await,
-                    None => Err("the meeting is lost".to_owned()),
-                };
-                if sent.is_err() {
-                    state = ControlState::Denied;
-                }
+                self.unsaid.add(id, message.unwrap_or_default(), clock::now());
+                self.say(meeting).await;
+                return Ok(());
             }
             ControlAction::RequestRecordingPermission => {
                 if let Some(meeting) = meeting

@@ -9,6 +9,7 @@ mod platforms;
 mod recording;
 mod reporter;
 mod run;
+mod unsaid;
 
 pub use self::{
     platforms::PLATFORMS,

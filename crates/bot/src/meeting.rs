@@ -16,8 +16,8 @@ pub(crate) trait Meeting: Send {
     /// What happens next. This call moves the meeting, its media included; dropping it before it answers loses nothing.
     async fn next(&mut self) -> MeetingEvent;
 
-    /// Writes into the chat.
-    async fn send_chat(&mut self, text: String) -> Result<(), Lost>;
+    /// Writes into the chat. `false` where the bot is still on its way into it: nothing is written, and may be soon.
+    async fn send_chat(&mut self, text: &str) -> Result<bool, Lost>;
 
     /// Asks the host for permission to record; the answer is an event.
     async fn request_permission(&mut self) -> Result<(), Lost>;

@@ -170,8 +170,8 @@ impl Meeting for SandboxMeeting {
         }
     }
 
-    async fn send_chat(&mut self, text: String) -> Result<(), Lost> {
-        self.say(&FromBot::Chat { text }).await
+    async fn send_chat(&mut self, text: &str) -> Result<bool, Lost> {
+        self.say(&FromBot::Chat { text: text.to_owned() }).await.map(|()| true)
     }
 
     async fn request_permission(&mut self) -> Result<(), Lost> {

@@ -308,12 +308,14 @@ impl Meeting for JanusMeeting {
         }
     }
 
-    async fn send_chat(&mut self, text: String) -> Result<(), Lost> {
+    async fn send_chat(&mut self, text: &str) -> Result<bool, Lost> {
         let chat = self.call.as_mut().and_then(|call| call.chat.as_deref_mut());
         let chat = chat.ok_or("the meeting has no chat: its link names no text room")?;
-        let message = chat.room.say(&text).ok_or("the bot is not in the chat yet")?;
-        let channel = chat.channel.ok_or("the chat's data channel is not open")?;
-        chat.peer.send_text(channel, &message).map_err(|error| error.to_string())
+        let (Some(channel), Some(message)) = (chat.channel, chat.room.say(text)) else {
+            return Ok(false);
+        };
+        chat.peer.send_text(channel, &message).map_err(|error| error.to_string())?;
+        Ok(true)
     }
 
     async fn request_permission(&mut self) -> Result<(), Lost> {

@@ -40,18 +40,24 @@ async fn everyone_has_their_own_voice_in_their_own_file() {
     let mut order = stage.order_for(1, &janus.link(ROOM, &format!("&textroom={ROOM}")));
     order.auto_leave.after_solo_seconds = Some(1);
     let bot = Stage::run(order);
+    let say = |seq, text: &str| {
+        stage.command(BotCommand {
+            id: CommandId::generate(now()),
+            seq,
+            action: ControlAction::SendChatMessage,
+            message: Some(text.to_owned()),
+        });
+    };
+    // The bot may not be in the text room yet.
+    stage.hears(|report| matches!(report, BotReport::Admitted)).await;
+    say(1, "this is recorded");
     stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
     let before = alice.packets();
 
-    writer.meets_someone().await;
+    writer.reads("this is recorded").await;
     writer.say("hello bot");
     stage.hears(|report| matches!(report, BotReport::Chat { .. })).await;
-    stage.command(BotCommand {
-        id: CommandId::generate(now()),
-        seq: 1,
-        action: ControlAction::SendChatMessage,
-        message: Some("hello people".to_owned()),
-    });
+    say(2, "hello people");
     writer.reads("hello people").await;
 
     // Someone who comes later is asked for by a new negotiation.

@@ -288,12 +288,6 @@ impl Writer {
         Self { said, heard }
     }
 
-    /// Waits until someone has come who came after them: the room tells nobody what was written before.
-    pub(crate) async fn meets_someone(&mut self) {
-        let met = self.heard.wait_for(|words| words.iter().any(|word| word["textroom"] == "join"));
-        tokio::time::timeout(PATIENCE, met).await.expect("someone comes").unwrap();
-    }
-
     pub(crate) fn say(&self, text: &str) {
         let message =
             json!({"textroom": "message", "transaction": "m", "room": ROOM, "text": text});
