@@ -11,20 +11,23 @@ fn recording(report: &BotReport) -> bool {
     matches!(report, BotReport::RecordingStarted)
 }
 
-#[tokio::test]
-async fn an_orchestrator_that_is_away_ends_no_meeting_and_hears_everything_later() {
-    let stage = Stage::set().await;
-    stage.be(Mood::Away);
-    let bot = Stage::run(stage.order(1, "two-speakers?seconds=3"));
+/// Waits until the first attempt has written its manifest.
+async fn written(stage: &Stage) {
     let manifest = stage.folder(1).join("manifest.json");
     let written = async {
         while !manifest.exists() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, written)
-        .await
-        .expect("the whole meeting is recorded without it");
+    tokio::time::timeout(PATIENCE, written).await.expect("the whole meeting is recorded");
+}
+
+#[tokio::test]
+async fn an_orchestrator_that_is_away_ends_no_meeting_and_hears_everything_later() {
+    let stage = Stage::set().await;
+    stage.be(Mood::Away);
+    let bot = Stage::run(stage.order(1, "two-speakers?seconds=3"));
+    written(&stage).await;
     assert!(stage.refused() > 1);
     stage.be(Mood::Listens);
     bot.ends().await;
@@ -39,13 +42,7 @@ async fn a_bot_that_is_told_to_stop_waits_for_no_orchestrator() {
     let stage = Stage::set().await;
     stage.be(Mood::Away);
     let bot = Stage::run(stage.order(1, "two-speakers?seconds=3"));
-    let manifest = stage.folder(1).join("manifest.json");
-    let written = async {
-        while !manifest.exists() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, written).await.expect("the meeting is recorded");
+    written(&stage).await;
     bot.stop.cancel();
     bot.ends().await;
 }
