@@ -156,13 +156,12 @@ Parts = tuple[
 ]
 
 
-def sendable(parts: Parts) -> Parts:
-    """The parts, where what a caller gave for this call alone can be sent."""
+def sendable(parts: Parts) -> None:
+    """Refuses what a caller gave for this call alone and cannot be sent."""
     _, _, _, _, timeout, idempotency_key = parts
     _seconds("timeout", timeout)
     if idempotency_key is not None and not idempotency_key.isascii():
         raise MeetbotConfigurationError("an idempotency key is 1 to 255 visible ASCII characters")
-    return parts
 
 
 def send(core: _core.Core, transport: Transport | None, parts: Parts) -> _core.Answer:
