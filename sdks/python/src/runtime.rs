@@ -1,8 +1,9 @@
 //! The runtime of all clients of a process, and who drives it.
 //!
 //! A blocking call drives it on the thread that makes the call: no other thread has to be woken, which would cost a third of the rest of the
-//! call again. What goes on beside such calls (those of asyncio loops, connections that a server closes while nobody calls) is driven
-//! by a thread of the runtime's own, which steps back while blocking calls alone are made.
+//! call again. A call of an asyncio loop begins on the loop's thread ([`crate::tasks`]). Its answer, and what else goes on beside blocking calls
+//! (connections that a server closes while nobody calls), is driven by a thread of the runtime's own, which steps back while those alone
+//! are made.
 
 use std::{
     future::poll_fn,
