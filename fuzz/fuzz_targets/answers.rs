@@ -6,6 +6,7 @@ use meetbot::fuzzing;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     fuzzing::stream(bytes);
+    fuzzing::answer(bytes);
     if let Ok(header) = std::str::from_utf8(bytes) {
         fuzzing::wait(header);
     }

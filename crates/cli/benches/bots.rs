@@ -65,8 +65,8 @@ fn end(client: &MeetBot) {
     let list = ListBots { status: vec![JobStatus::Recording], ..ListBots::default() };
     let jobs: Vec<_> = client.bots(&list).map(|job| job.unwrap()).collect();
     for job in jobs {
-        client.leave_bot(&job.id.to_string()).unwrap();
-        let job = client.wait_for_bot(&job.id.to_string(), Some(program::PATIENCE)).unwrap();
+        client.leave_bot(&job.id).unwrap();
+        let job = client.wait_for_bot(&job.id, Some(program::PATIENCE)).unwrap();
         assert_eq!(job.status, JobStatus::Completed, "{job:?}");
     }
 }

@@ -24,8 +24,7 @@ fn main() {
     let (key, _) = program::create_key(data.path(), &[]);
     let client = program::client(&url, &key);
     let meeting_url = "https://sandbox.meetbot.dev/two-speakers?seconds=3600".to_owned();
-    let id =
-        client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id.to_string();
+    let id = client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id;
     while client.get_bot(&id).unwrap().unwrap().status != JobStatus::Recording {}
     let mut times = Vec::new();
     let mut call_timed = |call: &dyn Fn() -> ControlResult| {

@@ -192,7 +192,7 @@ impl Meeting {
 
     /// The same, and how many packets and pictures are in them.
     fn end_and_count(&self) -> (u64, u64) {
-        let jobs: Vec<String> = self.recording().iter().map(|job| job.id.to_string()).collect();
+        let jobs: Vec<String> = self.recording().iter().map(|job| job.id.clone()).collect();
         for job in &jobs {
             self.client.leave_bot(job).unwrap();
         }
@@ -200,7 +200,7 @@ impl Meeting {
         for job in &jobs {
             let ended = self.client.wait_for_bot(job, Some(program::PATIENCE)).unwrap();
             assert_eq!(ended.status, JobStatus::Completed, "{ended:?}");
-            let manifest = self.client.manifest(job).unwrap();
+            let manifest = program::manifest_of(&self.client, job);
             let window = u64::try_from(WINDOW.as_millis()).unwrap();
             assert!(manifest.duration_ms > window, "{manifest:#?}");
             not_there += missing(&manifest, PEOPLE.len());

@@ -28,8 +28,8 @@ fn main() {
                 ..NewJob::default()
             };
             let job = client.dispatch_bot(new).unwrap();
-            let job = client.wait_for_bot(&job.id.to_string(), Some(program::PATIENCE)).unwrap();
-            job.joined_at.unwrap().millis_since(job.created_at)
+            let job = client.wait_for_bot(&job.id, Some(program::PATIENCE)).unwrap();
+            job.joined_at.unwrap().millis_since(job.created_at.unwrap())
         })
         .collect();
     times.sort_unstable();

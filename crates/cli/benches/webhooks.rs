@@ -368,7 +368,7 @@ async fn dead(client: &MeetBot, url: &str) {
         calls.spawn(async move {
             // A job that is called off is told.
             let job = client.dispatch_bot(job(&url, join_at)).await.unwrap();
-            client.cancel_bot(&job.id.to_string()).await.unwrap();
+            client.cancel_bot(&job.id).await.unwrap();
         });
     }
     while let Some(done) = calls.join_next().await {

@@ -101,11 +101,11 @@ pub(crate) async fn run(
     let watched = args.watch;
     let job = client.dispatch_bot(args.new_job()).await?;
     if watched {
-        output.line(job.id);
-        return watch::follow(&client, &job.id.to_string(), None, output).await;
+        output.line(&job.id);
+        return watch::follow(&client, &job.id, None, output).await;
     }
     output.object(&job)?;
-    output.line(job.id);
+    output.line(&job.id);
     output.remark(format_args!("{}; follow it with: meetbot watch {}", job.status, job.id));
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     connection::Connection,
-    output::{Output, plain, table},
+    output::{Output, known, plain, table},
     watch,
 };
 
@@ -92,14 +92,17 @@ pub(crate) async fn run(
             output.object(&result)?;
             output.line(format_args!(
                 "{} {}: the job is {}",
-                result.action, result.state, result.status
+                known(result.action.as_ref()),
+                result.state,
+                known(result.status.as_ref())
             ));
         }
         Command::DeleteRecording(args) => {
             let receipt = client.delete_recording(&args.job).await?;
             output.object(&receipt)?;
             for object in &receipt.removed {
-                output.line(format_args!("removed {} ({} bytes)", object.name, object.bytes));
+                let name = known(object.name.as_ref());
+                output.line(format_args!("removed {name} ({} bytes)", object.bytes));
             }
             for name in &receipt.already_gone {
                 output.line(format_args!("was gone already: {name}"));
@@ -139,12 +142,12 @@ async fn list(args: ListArgs, client: &meetbot::MeetBot, output: Output) -> anyh
 fn row(job: &Job, now: Timestamp) -> Vec<String> {
     let outcome = job.failure_code.as_ref().map_or(String::new(), |code| format!(" {code}"));
     vec![
-        job.id.to_string(),
+        job.id.clone(),
         format!("{}{outcome}", job.status),
-        age(now.millis_since(job.created_at)),
-        job.platform.to_string(),
-        plain(job.external_id.as_deref().unwrap_or("-")),
-        plain(&job.meeting_url),
+        known(job.created_at.map(|created| age(now.millis_since(created)))),
+        known(job.platform.as_ref()),
+        plain(&known(job.external_id.as_ref())),
+        plain(&known(job.meeting_url.as_ref())),
     ]
 }
 
@@ -161,7 +164,14 @@ pub(crate) fn age(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::age;
+    use super::*;
+
+    #[test]
+    fn a_job_of_which_little_is_known_has_dashes_in_the_list() {
+        let job: Job = serde_json::from_value(json!({"id": "job_1", "status": "resting"})).unwrap();
+        let shown = row(&job, Timestamp::UNIX_EPOCH);
+        assert_eq!(shown, ["job_1", "resting", "-", "-", "-", "-"]);
+    }
 
     #[test]
     fn an_age_is_told_in_its_largest_unit() {

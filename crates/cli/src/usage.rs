@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use meetbot::Usage;
 
-use crate::{connection::Connection, output::Output};
+use crate::{
+    connection::Connection,
+    output::{Output, known},
+};
 
 /// Shows it.
 pub(crate) async fn run(connection: &Connection, output: Output) -> anyhow::Result<ExitCode> {
@@ -17,7 +20,7 @@ pub(crate) async fn run(connection: &Connection, output: Output) -> anyhow::Resu
     output.line(format_args!(
         "bots now: {}\nminutes in {}: {}",
         of(usage.bots, usage.max_bots),
-        usage.month,
+        known(usage.month.as_ref()),
         of(usage.minutes, usage.max_minutes)
     ));
     Ok(ExitCode::SUCCESS)

@@ -13,7 +13,7 @@ use meetbot::{
 
 use crate::{
     connection::Connection,
-    output::{Output, plain},
+    output::{Output, known, plain},
 };
 
 /// The arguments of `watch`.
@@ -73,10 +73,11 @@ async fn show(
     while let Some(event) = events.try_next().await? {
         output.object(&event)?;
         if event.event == EventName::StatusChanged {
-            spinner.set_message(event.data.status.to_string());
+            spinner.set_message(known(event.data.status.as_ref()));
         }
         if let Some(text) = told(&event) {
-            spinner.suspend(|| output.line(format_args!("{} {text}", event.emitted_at)));
+            let at = known(event.emitted_at);
+            spinner.suspend(|| output.line(format_args!("{at} {text}")));
         }
     }
     Ok(())
@@ -85,20 +86,22 @@ async fn show(
 /// An event in a line; the end is told with the job.
 fn told(event: &TimelineEvent) -> Option<String> {
     let name = event.event.as_str();
+    let status = known(event.data.status.as_ref());
+    let text = |text: &Option<String>| plain(&known(text.as_ref()));
     match &event.data.details {
         EventDetails::StatusChanged { status_detail: Some(detail), .. } => {
-            Some(format!("{} ({detail})", event.data.status))
+            Some(format!("{status} ({detail})"))
         }
-        EventDetails::StatusChanged { .. } => Some(event.data.status.to_string()),
+        EventDetails::StatusChanged { .. } => Some(status),
         EventDetails::Chat { message } => {
-            Some(format!("{} wrote: {}", plain(&message.sender), plain(&message.text)))
+            Some(format!("{} wrote: {}", text(&message.sender), text(&message.text)))
         }
         EventDetails::Participant { participant } => {
             let did = if event.event == EventName::ParticipantJoined { "joined" } else { "left" };
-            Some(format!("{} {did}", plain(&participant.name)))
+            Some(format!("{} {did}", text(&participant.name)))
         }
         EventDetails::Permission { permission } => {
-            Some(format!("permission to record: {permission}"))
+            Some(format!("permission to record: {}", known(permission.as_ref())))
         }
         EventDetails::Other(_) => Some(name.to_owned()),
         _ => None,
@@ -174,7 +177,7 @@ mod tests {
         let code = job.failure_code.clone().unwrap();
         let text = ending(&job);
         for part in [
-            job.id.to_string().as_str(),
+            job.id.as_str(),
             "failed",
             code.as_str(),
             job.failure_detail.as_deref().unwrap(),

@@ -10,8 +10,8 @@ fn main() -> Result<(), Error> {
     let list = ListBots { status: vec![JobStatus::Failed], ..ListBots::default() };
     for job in MeetBot::from_env()?.bots(&list) {
         let job = job?;
-        let code = job.failure_code.as_ref();
-        println!("{} {}: {}", job.id, job.meeting_url, code.map_or("?", |code| code.advice()));
+        let advice = job.failure_code.as_ref().map_or("?", |code| code.advice());
+        println!("{} {}: {advice}", job.id, job.meeting_url.as_deref().unwrap_or("?"));
     }
     Ok(())
 }

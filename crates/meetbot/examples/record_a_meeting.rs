@@ -19,15 +19,16 @@ async fn main() -> Result<(), Error> {
             ..NewJob::default()
         })
         .await?;
-    let id = job.id.to_string();
+    let id = job.id;
     let job = mb.wait_for_bot_with(&id, None, |job| println!("{id} {}", job.status)).await?;
     if job.manifest_uri.is_none() {
         println!("nothing was recorded: {:?} {:?}", job.failure_code, job.failure_detail);
         return Ok(());
     }
     for track in mb.manifest(&id).await?.tracks {
-        let bytes = mb.download_artifact(&id, &track.file, &track.file).await?;
-        println!("{} ({bytes} bytes, {} s)", track.file, track.duration_ms / 1000);
+        let Some(file) = track.file else { continue };
+        let bytes = mb.download_artifact(&id, &file, &file).await?;
+        println!("{file} ({bytes} bytes, {} s)", track.duration_ms / 1000);
     }
     Ok(())
 }

@@ -8,10 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
-use meetbot_types::{
-    ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job, Manifest, NewJob, Page,
-    TimelineEvent, Usage,
-};
+use meetbot_types::{NewJob, Page};
 use tokio::{
     runtime::{self, Runtime},
     sync::oneshot,
@@ -23,6 +20,10 @@ use crate::{
     client::{self, absent, following},
     download,
     endpoint::{self, Endpoint},
+    models::{
+        ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job, Manifest,
+        TimelineEvent, Usage,
+    },
     options::CallOptions,
     wait,
 };

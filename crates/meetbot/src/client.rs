@@ -4,14 +4,19 @@ use std::{error::Error as StdError, path::Path, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use meetbot_types::{
-    ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job, Manifest, NewJob, Page,
-    TimelineEvent, Usage,
-};
+use meetbot_types::{NewJob, Page};
 
 use crate::{
     Error, ErrorKind, Exchange, ListBots, ListDeliveries, Request, Response, Wait,
-    builder::Builder, download, endpoint, events, options::CallOptions, transport::Transport, wait,
+    builder::Builder,
+    download, endpoint, events,
+    models::{
+        ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job, Manifest,
+        TimelineEvent, Usage,
+    },
+    options::CallOptions,
+    transport::Transport,
+    wait,
 };
 
 /// A client of a meetbot server. Cheap to clone; clones share their connections.
@@ -226,7 +231,7 @@ impl MeetBot {
     ///
     /// let mut events = mb.watch(id)?;
     /// while let Some(event) = events.try_next().await? {
-    ///     println!("{} {}", event.event, event.data.status);
+    ///     println!("{} {:?}", event.event, event.data.status);
     /// }
     /// # Ok(())
     /// # }

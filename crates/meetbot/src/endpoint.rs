@@ -1,14 +1,17 @@
 //! Every call of the API as data, so that async and blocking share all but the last line.
 
 use http::Method;
-use meetbot_types::{
-    ControlResult, DeletionReceipt, Delivery, DeliveryState, ErasureReceipt, Host, Job, JobStatus,
-    Manifest, NewJob, Page, Platform, TimelineEvent, Timestamp, Usage,
-};
+use meetbot_types::{DeliveryState, JobStatus, NewJob, Page, Platform, Timestamp};
 use serde_json::json;
 use url::form_urlencoded;
 
-use crate::{Error, models};
+use crate::{
+    Error,
+    models::{
+        self, ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job, Manifest,
+        TimelineEvent, Usage,
+    },
+};
 
 /// One call: what to send, and how to read the answer.
 #[derive(Debug, Clone)]
@@ -138,7 +141,7 @@ pub(crate) fn events(
 ) -> Result<Endpoint<Page<TimelineEvent>>, Error> {
     let mut query = form_urlencoded::Serializer::new(String::new());
     append(&mut query, "cursor", cursor.as_ref());
-    Ok(Endpoint::get(with_query(&events_path(job_id)?, &query.finish()), models::plain))
+    Ok(Endpoint::get(with_query(&events_path(job_id)?, &query.finish()), models::page))
 }
 
 pub(crate) fn events_path(job_id: &str) -> Result<String, Error> {
@@ -151,7 +154,7 @@ pub(crate) fn deliveries(list: &ListDeliveries) -> Endpoint<Page<Delivery>> {
     append(&mut query, "state", list.state.as_ref());
     append(&mut query, "limit", list.limit.as_ref());
     append(&mut query, "cursor", list.cursor.as_ref());
-    Endpoint::get(with_query("/api/v1/webhooks/deliveries", &query.finish()), models::plain)
+    Endpoint::get(with_query("/api/v1/webhooks/deliveries", &query.finish()), models::page)
 }
 
 pub(crate) fn host() -> Endpoint<Host> {

@@ -2,7 +2,8 @@
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
-use meetbot_types::{ErrorBody, ErrorCode, Issue};
+use meetbot_types::{ErrorCode, Issue};
+use serde::Deserialize;
 
 /// How much of a body an error shows in its text; [`Error::body`] has all that was read.
 const SHOWN_BODY_BYTES: usize = 300;
@@ -205,9 +206,9 @@ impl Error {
             500..=599 => ErrorKind::Server,
             _ => ErrorKind::UnexpectedStatus,
         };
-        let said: Option<ErrorBody> = serde_json::from_str(&body).ok();
+        let said: Option<Said> = serde_json::from_str(&body).ok();
         let message = match &said {
-            Some(said) if !said.message.is_empty() => said.message.clone(),
+            Some(Said { message: Some(message), .. }) if !message.is_empty() => message.clone(),
             Some(said) => said.error.to_string(),
             None if body.trim().is_empty() => "the answer has no body".to_owned(),
             None => format!("the answer is not meetbot's: {}", shown(&body)),
@@ -215,12 +216,36 @@ impl Error {
         let mut error = Self::new(kind, message);
         if let Some(said) = said {
             error.0.code = Some(said.error);
-            error.0.issues = said.issues.unwrap_or_default();
+            let issues = said.issues.unwrap_or_default().into_iter();
+            error.0.issues = issues
+                .map(|issue| Issue {
+                    path: issue.path.unwrap_or_default(),
+                    code: issue.code.unwrap_or_default(),
+                    message: issue.message.unwrap_or_default(),
+                })
+                .collect();
             error.0.request_id = said.request_id;
         }
         error.0.retry_after = retry_after;
         error.with_answer(status, request_id, body)
     }
+}
+
+/// The body of an error answer, of which only the code is required.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Said {
+    error: ErrorCode,
+    message: Option<String>,
+    issues: Option<Vec<SaidIssue>>,
+    request_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct SaidIssue {
+    path: Option<Vec<String>>,
+    code: Option<String>,
+    message: Option<String>,
 }
 
 /// The beginning of a body, on one line.

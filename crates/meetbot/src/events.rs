@@ -7,12 +7,13 @@ use http::{
     HeaderValue, Method,
     header::{ACCEPT, CONTENT_TYPE},
 };
-use meetbot_types::TimelineEvent;
+use meetbot_types::{EventName, JobStatus};
 
 use crate::{
     Error, ErrorKind, Request,
     connections::Received,
     error::shown,
+    models::{self, TimelineEvent},
     retry::{self, Outcome},
     transport::{Transport, random},
 };
@@ -157,7 +158,7 @@ impl Watch {
     async fn next(&mut self) -> Option<Result<(String, TimelineEvent), Error>> {
         while !self.failed {
             if let Some(read) = self.read.pop_front() {
-                self.over = read.1.data.status.is_final();
+                self.over = ends(&read.1);
                 self.patience.event();
                 return Some(Ok(read));
             }
@@ -225,7 +226,7 @@ impl Watch {
         };
         self.patience.alive();
         for data in self.parser.feed(&chunk)? {
-            let event = serde_json::from_str(&data).map_err(|error| {
+            let event = models::plain(data.as_bytes()).map_err(|error| {
                 let message = format!("an event of the stream cannot be read: {}", shown(&data));
                 Error::new(ErrorKind::Decode, message).with_source(error)
             })?;
@@ -257,6 +258,12 @@ impl Watch {
         }
         Ok(response)
     }
+}
+
+/// Whether it is the last event of its job: those of the end say so in their name too.
+fn ends(event: &TimelineEvent) -> bool {
+    event.data.status.as_ref().is_some_and(JobStatus::is_final)
+        || matches!(event.event, EventName::Finalized | EventName::Failed)
 }
 
 #[cfg(test)]

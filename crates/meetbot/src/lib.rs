@@ -11,7 +11,7 @@
 //!         ..NewJob::default()
 //!     })
 //!     .await?;
-//! let job = mb.wait_for_bot(&job.id.to_string(), None).await?;
+//! let job = mb.wait_for_bot(&job.id, None).await?;
 //! println!("{}: {:?}", job.status, job.manifest_uri);
 //! # Ok(())
 //! # }
@@ -46,14 +46,14 @@ mod wait;
 pub mod webhook;
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod vectors;
 
 pub use meetbot_types::{
-    AutoLeave, AutoLeaveConfig, CommandId, ControlAction, ControlResult, ControlState,
-    DeletionReceipt, Delivery, DeliveryId, DeliveryState, DeliveryTry, Endpoint, EndpointState,
-    ErasureReceipt, ErrorCode, EventId, EventName, FailureCode, Host, Issue, Job, JobId, JobStatus,
-    LeaveReason, Manifest, Metadata, NewJob, Page, Permission, Platform, Recording, RecordingState,
-    RemovedObject, Rule, TimelineEvent, Timestamp, Usage, Webhooks, host, manifest,
+    AutoLeaveConfig, ControlAction, ControlState, DeliveryState, EndpointState, ErrorCode,
+    EventName, FailureCode, Issue, JobStatus, LeaveReason, Metadata, NewJob, Page, Permission,
+    Platform, RecordingState, Rule, Timestamp, Webhooks,
 };
 
 pub use crate::{
@@ -62,6 +62,10 @@ pub use crate::{
     endpoint::{ListBots, ListDeliveries},
     error::{Error, ErrorKind},
     exchange::{Exchange, Verdict},
+    models::{
+        AutoLeave, ControlResult, DeletionReceipt, Delivery, DeliveryTry, Endpoint, ErasureReceipt,
+        Host, Job, Manifest, Recording, RemovedObject, TimelineEvent, Usage, host, manifest,
+    },
     options::CallOptions,
     request::{Request, Response, api_path},
     wait::Wait,

@@ -3,9 +3,11 @@
 #![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
 
 use meetbot_types::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     events::Parser,
+    models::{self, Delivery, Job, Manifest, TimelineEvent, WebhookEvent},
     retry::{Outcome, decide, retry_after},
 };
 
@@ -29,6 +31,23 @@ pub fn wait(header: &str) {
     let now = Timestamp::from_millis(1_800_000_000_000);
     let wait = retry_after(header, now);
     let _ = decide(1, 3, Outcome::Answer(429), wait, 1.0);
+}
+
+/// An answer reads as what it writes again, or not at all. Answers whether it was read.
+pub fn answer(body: &[u8]) -> bool {
+    fn survives<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(
+        body: &[u8],
+    ) -> bool {
+        let Ok(value) = models::plain::<T>(body) else { return false };
+        let written = serde_json::to_vec(&value).expect("an answer is written as JSON");
+        assert_eq!(models::plain::<T>(&written).expect("it is read again"), value);
+        true
+    }
+    survives::<Job>(body)
+        | survives::<Manifest>(body)
+        | survives::<Delivery>(body)
+        | survives::<TimelineEvent>(body)
+        | survives::<WebhookEvent>(body)
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use std::{fmt, time::Duration};
 
 use futures_util::{FutureExt as _, Stream, StreamExt, stream};
-use meetbot_types::{EventName, Job, JobStatus, TimelineEvent};
+use meetbot_types::{EventName, JobStatus};
 use tokio::time::Instant;
 
-use crate::{Error, ErrorKind, MeetBot, endpoint};
+use crate::{Error, ErrorKind, Job, MeetBot, TimelineEvent, endpoint};
 
 /// How long the server may be away, or answer with errors that pass, before waiting gives up.
 const PATIENCE: Duration = Duration::from_mins(5);

@@ -2,9 +2,11 @@
 
 use meetbot_types::signature;
 
+use crate::{error::shown, models};
+
+pub use crate::models::{ChatMessage, EventData, EventDetails, Participant, WebhookEvent};
 pub use meetbot_types::{
     EventName,
-    event::{EventData, EventDetails, WebhookEvent},
     signature::{SIGNATURE_HEADER, sign, sign_standard, verify_standard},
 };
 
@@ -35,8 +37,16 @@ pub enum UnwrapError {
     )]
     Signature,
     /// The body is signed but cannot be read: the server is newer than this version. Answer 2xx, or it is sent again.
-    #[error("the body is signed but is no event that this version can read: {0}")]
-    Body(#[source] serde_json::Error),
+    #[error(
+        "the body is signed but is no event that this version can read: {source}: {}",
+        shown(body)
+    )]
+    Body {
+        /// The body as it came.
+        body: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
 }
 
 /// Verifies a webhook and reads it. During a rotation of the secret give the old one and the new one; any of them will do.
@@ -55,9 +65,11 @@ pub fn unwrap(
     // All are tried, so that the time taken does not tell which one fits.
     let fits =
         secrets.iter().fold(false, |fits, secret| signature::verify(body, header, secret) | fits);
-    if fits {
-        serde_json::from_slice(body).map_err(UnwrapError::Body)
-    } else {
-        Err(UnwrapError::Signature)
+    if !fits {
+        return Err(UnwrapError::Signature);
     }
+    models::plain(body).map_err(|source| UnwrapError::Body {
+        body: String::from_utf8_lossy(body).into_owned(),
+        source,
+    })
 }

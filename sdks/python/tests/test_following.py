@@ -118,7 +118,7 @@ def test_the_real_servers_jobs_are_watched_to_their_end(server: Server) -> None:
     statuses = [e.data.status for e in events if isinstance(e.data, StatusChanged)]
     assert {"joining", "in_call", "recording", "finalizing"} <= {str(status) for status in statuses}
 
-    async def watched() -> list[str]:
+    async def watched() -> list[str | None]:
         return [event.id async for event in amb.watch(job.id)]
 
     assert asyncio.run(watched()) == [event.id for event in events]

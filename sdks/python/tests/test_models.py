@@ -54,7 +54,7 @@ def test_a_job_is_a_value() -> None:
     assert json.loads(job.model_dump_json(by_alias=True)) == a_job(
         "recording", metadata={"a": [1, None]}, newField=1
     )
-    assert job.created_at.utcoffset() is not None
+    assert job.created_at is not None and job.created_at.utcoffset() is not None
 
 
 def test_models_nest_in_models_of_ones_own() -> None:

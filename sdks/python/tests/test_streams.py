@@ -153,7 +153,7 @@ def test_a_timeline_through_a_transport_survives_a_time_limit_too() -> None:
     mock.answer_next(200, {"data": [event], "nextCursor": None})
     mock.answer_next(200, {"data": [event, last], "nextCursor": None})
 
-    async def main() -> list[str]:
+    async def main() -> list[str | None]:
         watched = mock.async_client().watch(ID)
         seen = [(await anext(watched)).id]
         with pytest.raises(asyncio.TimeoutError):

@@ -10,7 +10,7 @@ from werkzeug.datastructures import Headers
 
 import meetbot
 from meetbot import AsyncMeetBot, Job, MeetBot, TimelineEvent, testing, webhooks
-from meetbot import _models, _records
+from meetbot import _events, _models, _records
 
 if TYPE_CHECKING:
     from typing_extensions import assert_type
@@ -69,7 +69,7 @@ def test_unwrap_takes_the_headers_that_frameworks_give() -> None:
 def test_every_model_of_an_answer_can_be_imported() -> None:
     kinds = {
         name
-        for module in (_models, _records)
+        for module in (_events, _models, _records)
         for name, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, _models.Model)
     }

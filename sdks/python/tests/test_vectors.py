@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import email.utils
 import json
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -12,8 +13,8 @@ import pytest
 from lying_server import VECTORS
 
 import meetbot
-from meetbot import AutoLeaveConfig, JobStatus, MeetBot, MeetbotError, Request, Response
-from meetbot import _calls, _core, _models
+from meetbot import AutoLeaveConfig, JobList, JobStatus, MeetBot, MeetbotError, Request, Response
+from meetbot import _calls, _core, _models, testing, webhooks
 
 Case = dict[str, Any]
 
@@ -26,9 +27,9 @@ def cases() -> list[Any]:
         run = KINDS[vectors["kind"]]
         if run is None:
             continue
-        for part in ("cases", "standard", "statuses"):
+        for part in ("cases", "standard", "statuses", "answers"):
             for case in vectors.get(part, []):
-                name = case.get("name", case.get("status"))
+                name = case.get("name", case.get("status", case.get("model")))
                 found.append(pytest.param(run, case, id=f"{vectors['kind']}: {name}"))
     return found
 
@@ -188,6 +189,37 @@ def model(case: Case) -> None:
         assert read.model_extra == case["extra"]
 
 
+def written(model: str, body: bytes) -> Any:
+    """An answer as it is read, written as JSON again."""
+    if model == "job_page":
+        jobs: JobList = _models.read_model("JobList", body)
+        data = [json.loads(job.model_dump_json(by_alias=True)) for job in jobs]
+        return {"data": data, "nextCursor": jobs.next_cursor}
+    name = {"event_page": "EventPage", "delivery_page": "DeliveryPage"}.get(model) or MODELS[model]
+    return json.loads(_models.read_model(name, body).model_dump_json(by_alias=True))
+
+
+def holds(found: Any, expected: Any) -> bool:
+    """Whether all that is expected is there; objects may hold more."""
+    if isinstance(expected, dict):
+        return isinstance(found, dict) and all(
+            name in found and holds(found[name], value) for name, value in expected.items()
+        )
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(holds, found, expected))
+    return bool(found == expected and type(found) is type(expected))
+
+
+def answered(case: Case) -> None:
+    body = json.dumps(case["json"]).encode()
+    if case.get("error"):
+        with pytest.raises(_models.Unreadable):
+            written(case["model"], body)
+        return
+    # What was recorded reads as it is.
+    assert holds(written(case["model"], body), case.get("reads", case["json"]))
+
+
 def page(case: Case) -> None:
     raw = Response(200, {}, json.dumps(case["json"]).encode())
     mb, requests = played(raw)
@@ -211,6 +243,8 @@ KINDS: dict[str, Callable[[Case], None] | None] = {
     "retries": retried,
     "requests": request,
     "models": model,
+    "answers": answered,
+    "recorded_answers": answered,
     "pages": page,
     "job_transitions": status,
     # The server's and the bot's: an SDK neither parses links nor leaves meetings.
@@ -222,3 +256,69 @@ KINDS: dict[str, Callable[[Case], None] | None] = {
 @pytest.mark.parametrize(("run", "case"), cases())
 def test_every_vector_holds(run: Callable[[Case], None], case: Case) -> None:
     run(case)
+
+
+def shown() -> list[tuple[str, Any]]:
+    """Every answer that the vectors show, and pages of them."""
+    cases = json.loads((VECTORS / "models.json").read_text())["cases"]
+    cases += json.loads((VECTORS / "recorded_answers.json").read_text())["answers"]
+    found = [(case["model"], case["json"]) for case in cases if not case.get("error")]
+    for of, page in (("job", "job_page"), ("timeline_event", "event_page"), ("delivery", "delivery_page")):
+        found.append((page, {"data": [one for model, one in found if model == of][:3], "nextCursor": "next"}))
+    return found
+
+
+def without(value: Any, path: str, required: set[str], fates: Iterator[str], lacks: list[str]) -> Any:
+    """What is left of an answer when each of its fields in turn is kept, removed or null; `lacks` gets what is required of the others."""
+    if isinstance(value, list):
+        return [without(one, f"{path}[]", required, fates, lacks) for one in value]
+    if not isinstance(value, dict) or path.endswith("metadata"):
+        return value
+    left = {}
+    for name, inner in value.items():
+        inside = f"{path}.{name}" if path else name
+        fate = next(fates, "kept")
+        if fate == "kept":
+            left[name] = without(inner, inside, required, fates, lacks)
+            continue
+        if fate == "null":
+            left[name] = None
+        if inside in required:
+            lacks.append(inside)
+    return left
+
+
+@pytest.mark.parametrize(("model", "answer"), shown())
+def test_any_answer_reads_without_any_of_its_fields_but_those_that_are_required(model: str, answer: Any) -> None:
+    required = set(json.loads((VECTORS / "answers.json").read_text())["required"][model])
+    seeded, count = random.Random(17), json.dumps(answer).count('":')
+    alone = [["kept"] * index + [fate] for index in range(count) for fate in ("removed", "null")]
+    together = [
+        seeded.choices(("kept", "removed", "null"), weights=(seeded.randint(1, 20), 1, 1), k=count)
+        for _ in range(300)
+    ]
+    outcomes = {"read": 0, "refused": 0}
+    for fates in alone + together:
+        lacks: list[str] = []
+        left = json.dumps(without(answer, "", required, iter(fates), lacks)).encode()
+        try:
+            written(model, left)
+        except _models.Unreadable as error:
+            assert lacks, f"{error}: {left!r}"
+            outcomes["refused"] += 1
+        else:
+            assert not lacks, f"read without {lacks}: {left!r}"
+            outcomes["read"] += 1
+    assert outcomes["read"] > 50 and (outcomes["refused"] > 0) == bool(required), outcomes
+
+
+def test_an_answer_without_what_is_required_is_an_error_that_shows_it() -> None:
+    body = b'{"id": "job_1", "displayName": "shown"}'
+    mb, _ = played(Response(200, {}, body))
+    with pytest.raises(meetbot.MeetbotDecodeError) as told:
+        mb.get_bot("job_1")
+    assert told.value.body == json.loads(body) and "shown" in str(told.value)
+    body, headers = testing.sign_webhook({"event": "job.failed", "jobId": None}, "whsec_dGVzdA==")
+    with pytest.raises(meetbot.MeetbotDecodeError) as told:
+        webhooks.unwrap(body, headers, "whsec_dGVzdA==")
+    assert told.value.body is not None and "data.jobId" in str(told.value)

@@ -96,8 +96,8 @@ fn judge_recording(
     let meeting_ms = u64::from(evidence.seconds) * 1000;
     for sent in &evidence.sent.sent {
         let name = &sent.name;
-        let tracks =
-            || manifest.tracks.iter().filter(|track| track.participant_id == sent.participant_id);
+        let theirs = |id: &Option<String>| id.as_ref() == Some(&sent.participant_id);
+        let tracks = || manifest.tracks.iter().filter(|track| theirs(&track.participant_id));
         let packets = tracks().map(|track| track.packets).sum::<u64>();
         if packets * 100 < sent.packets * 99 || packets > sent.packets {
             missing.push(format!(
@@ -106,7 +106,7 @@ fn judge_recording(
             ));
         }
         // Someone who comes later or leaves earlier has a shorter file.
-        let person = manifest.participants.iter().find(|person| person.id == sent.participant_id);
+        let person = manifest.participants.iter().find(|person| theirs(&person.id));
         let there_ms = person.map_or(0, |person| {
             person.left_at.unwrap_or(manifest.duration_ms).saturating_sub(person.joined_at)
         });
@@ -127,10 +127,12 @@ fn judge_recording(
         ));
     }
     for file in &manifest.files {
-        let stored = files.iter().find(|stored| stored.path.ends_with(&file.name));
-        if !stored.is_some_and(|stored| stored.bytes == file.bytes && stored.sha256 == file.sha256)
-        {
-            missing.push(format!("{} is not on disk as the manifest says", file.name));
+        let name = file.name.as_deref().unwrap_or_default();
+        let stored = files.iter().find(|stored| stored.path.ends_with(name));
+        if !stored.is_some_and(|stored| {
+            Some(stored.bytes) == file.bytes && Some(&stored.sha256) == file.sha256.as_ref()
+        }) {
+            missing.push(format!("{name} is not on disk as the manifest says"));
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::{
         judge::{Evidence, StoredFile, judge, look_at},
         timeline::Speaker,
     },
-    output::{Output, table},
+    output::{Output, known, table},
     serve,
     signals::Signals,
     webhooks::receiver::Receiver,
@@ -87,14 +87,14 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         "server   {}\nfolder   {}\nmeeting  {}\njob      {}\n",
         server.url(),
         folder.display(),
-        job.meeting_url,
+        known(job.meeting_url.as_ref()),
         job.id
     ));
     let limit = Duration::from_secs(args.seconds.into()) + PATIENCE;
     output.line(format_args!("{:>7.3} s  {}", 0.0, job.status));
     let mut told = Told { statuses: vec![job.status.to_string()], ..Told::default() };
     let heard = tokio::time::timeout(limit, listen(&mut receiver, &job, &mut told, output)).await;
-    let job = client.get_bot(&job.id.to_string()).await?.context("the job is gone")?;
+    let job = client.get_bot(&job.id).await?.context("the job is gone")?;
     let recorded = match job.manifest_uri.as_deref() {
         Some(uri) => Some(fetch(&client, &job, uri).await?),
         None => None,
@@ -103,7 +103,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         seconds: args.seconds,
         in_time: heard.is_ok(),
         told,
-        sent: sandbox.inspect(job.id),
+        sent: sandbox.inspect(job.id.parse()?),
         recorded: recorded.as_ref().map(|recorded| (&recorded.manifest, recorded.files.as_slice())),
     };
     let missing = judge(&evidence);
@@ -153,13 +153,18 @@ async fn listen(receiver: &mut Receiver, job: &Job, told: &mut Told, output: Out
             continue;
         };
         if let Some(line) = told.hear(&event) {
-            let seconds = event.emitted_at.millis_since(job.created_at) as f64 / 1000.0;
-            output.line(format_args!("{seconds:>7.3} s  {line}"));
+            let ms = since(event.emitted_at, job.created_at).unwrap_or_default();
+            output.line(format_args!("{:>7.3} s  {line}", ms as f64 / 1000.0));
         }
         if told.finalized > 0 || told.failure.is_some() {
             return;
         }
     }
+}
+
+/// How long after `from` it was, in ms, where both are known.
+fn since(at: Option<Timestamp>, from: Option<Timestamp>) -> Option<i64> {
+    Some(at?.millis_since(from?))
 }
 
 impl Told {
@@ -168,11 +173,12 @@ impl Told {
         let data = &event.data;
         match &event.event {
             EventName::StatusChanged => {
-                self.statuses.push(data.status.to_string());
-                if data.status == meetbot::JobStatus::InCall {
-                    self.in_call_at = Some(event.emitted_at);
+                let status = known(data.status.as_ref());
+                if data.status == Some(meetbot::JobStatus::InCall) {
+                    self.in_call_at = event.emitted_at;
                 }
-                Some(data.status.to_string())
+                self.statuses.push(status.clone());
+                Some(status)
             }
             EventName::Finalized => {
                 self.finalized += 1;
@@ -196,14 +202,14 @@ struct Recorded {
 }
 
 async fn fetch(client: &MeetBot, job: &Job, uri: &str) -> anyhow::Result<Recorded> {
-    let id = job.id.to_string();
-    let manifest = client.manifest(&id).await?;
+    let manifest = client.manifest(&job.id).await?;
     let path = Url::parse(uri).ok().and_then(|uri| uri.to_file_path().ok());
     let path = path.with_context(|| format!("{uri} is not a file's"))?;
     let folder = path.parent().context("a manifest lies in a folder")?.to_owned();
-    let names = manifest.files.iter().map(|file| file.name.as_str()).chain(["manifest.json"]);
+    let names = manifest.files.iter().filter_map(|file| file.name.as_deref());
+    let names = names.chain(["manifest.json"]);
     let files = names.map(|name| look_at(&folder.join(name))).collect::<anyhow::Result<_>>()?;
-    let events = client.artifact(&id, "events.jsonl").await?;
+    let events = client.artifact(&job.id, "events.jsonl").await?;
     let speakers = speakers(&manifest, &String::from_utf8_lossy(&events));
     Ok(Recorded { folder, manifest, files, speakers })
 }
@@ -217,7 +223,12 @@ fn speakers(manifest: &Manifest, events: &str) -> Vec<Speaker> {
         own.filter_map(|line| Some((line["startMs"].as_u64()?, line["endMs"].as_u64()?))).collect()
     };
     let people = manifest.participants.iter();
-    people.map(|person| Speaker { name: person.name.clone(), spoke: spoke(&person.id) }).collect()
+    people
+        .map(|person| Speaker {
+            name: known(person.name.as_ref()),
+            spoke: person.id.as_deref().map_or_else(Vec::new, spoke),
+        })
+        .collect()
 }
 
 fn tracks(recorded: &Recorded, sent: &Inspection) -> String {
@@ -225,8 +236,9 @@ fn tracks(recorded: &Recorded, sent: &Inspection) -> String {
         let people = &recorded.manifest.participants;
         people
             .iter()
-            .find(|person| person.id == id)
-            .map_or_else(|| id.to_owned(), |person| person.name.clone())
+            .find(|person| person.id.as_deref() == Some(id))
+            .and_then(|person| person.name.clone())
+            .unwrap_or_else(|| id.to_owned())
     };
     let sent = |id: &str| {
         sent.sent.iter().find(|sent| sent.participant_id == id).map_or(0, |sent| sent.packets)
@@ -236,12 +248,13 @@ fn tracks(recorded: &Recorded, sent: &Inspection) -> String {
         .tracks
         .iter()
         .map(|track| {
+            let id = track.participant_id.as_deref().unwrap_or_default();
             vec![
-                name(&track.participant_id),
+                name(id),
                 format!("{:.1}", track.duration_ms as f64 / 1000.0),
-                format!("{} of {}", track.packets, sent(&track.participant_id)),
+                format!("{} of {}", track.packets, sent(id)),
                 format!("{} kB", track.bytes / 1000),
-                path(&recorded.folder, &track.file),
+                path(&recorded.folder, track.file.as_deref().unwrap_or_default()),
             ]
         })
         .collect();
@@ -257,7 +270,7 @@ fn shown(job: &Job, evidence: &Evidence<'_>, recorded: Option<&Recorded>) -> Val
     json!({
         "jobId": job.id,
         "statuses": told.statuses,
-        "joinMs": told.in_call_at.map(|at| at.millis_since(job.created_at)),
+        "joinMs": since(told.in_call_at, job.created_at),
         "webhookVerified": told.refused == 0 && (told.finalized == 1 || told.failure.is_some()),
         "manifest": recorded.map(|recorded| &recorded.manifest),
         "files": recorded.map(|recorded| &recorded.files),

@@ -4,7 +4,7 @@ use meetbot::{Delivery, DeliveryState, DeliveryTry, Endpoint, ListDeliveries, Me
 
 use crate::{
     jobs::age,
-    output::{Output, plain, table},
+    output::{Output, known, plain, table},
     watch,
 };
 
@@ -100,7 +100,8 @@ pub(crate) async fn redeliver(
         let delivery = client.redeliver(id).await?;
         count += 1;
         output.object(&delivery)?;
-        output.line(format_args!("{} is sent again to {}", delivery.id, delivery.url));
+        let url = known(delivery.url.as_ref());
+        output.line(format_args!("{} is sent again to {url}", delivery.id));
         Ok(())
     };
     for id in &args.deliveries {
@@ -115,7 +116,7 @@ pub(crate) async fn redeliver(
         });
         while let Some(page) = pages.next(client).await? {
             for delivery in page {
-                again(&delivery.id.to_string()).await?;
+                again(&delivery.id).await?;
             }
         }
     }
@@ -143,32 +144,32 @@ impl Pages {
 fn row(delivery: &Delivery, now: Timestamp) -> Vec<String> {
     let last = delivery.tries.last().map_or_else(|| "-".to_owned(), outcome);
     vec![
-        delivery.id.to_string(),
+        delivery.id.clone(),
         delivery.state.to_string(),
-        age(now.millis_since(delivery.created_at)),
-        delivery.event.to_string(),
+        known(delivery.created_at.map(|created| age(now.millis_since(created)))),
+        known(delivery.event.as_ref()),
         delivery.tries.len().to_string(),
         last,
-        delivery.next_try_at.map_or_else(|| "-".to_owned(), |at| at.to_string()),
-        delivery.url.clone(),
+        known(delivery.next_try_at),
+        known(delivery.url.as_ref()),
     ]
 }
 
 fn outcome(tried: &DeliveryTry) -> String {
-    let status = || tried.status.map(|status| status.to_string());
-    tried.error.clone().or_else(status).unwrap_or_else(|| "-".to_owned())
+    tried.error.clone().unwrap_or_else(|| known(tried.status))
 }
 
 fn described(delivery: &Delivery) -> String {
-    let Delivery { id, event, job_id, sequence, url, state, created_at, .. } = delivery;
+    let Delivery { id, sequence, state, .. } = delivery;
+    let (event, job_id) = (known(delivery.event.as_ref()), known(delivery.job_id.as_ref()));
     let mut lines = vec![
         format!("{id} {state}"),
-        format!("{event} #{sequence} of {job_id}, {created_at}"),
-        format!("to {url}"),
+        format!("{event} #{sequence} of {job_id}, {}", known(delivery.created_at)),
+        format!("to {}", known(delivery.url.as_ref())),
         endpoint(&delivery.endpoint),
     ];
     for (number, tried) in (1..).zip(&delivery.tries) {
-        let (at, took) = (tried.at, tried.duration_ms);
+        let (at, took) = (known(tried.at), tried.duration_ms);
         lines.push(format!("{number:>3}. {at}  {took:>5} ms  {}", outcome(tried)));
         let answer = tried.answer.iter().flat_map(|answer| answer.lines());
         lines.extend(answer.map(|line| format!("     | {}", plain(line))));
@@ -179,7 +180,7 @@ fn described(delivery: &Delivery) -> String {
 
 fn endpoint(endpoint: &Endpoint) -> String {
     let Endpoint { state, failures, failing_since, rests_until } = endpoint;
-    let mut text = format!("the endpoint is {state}");
+    let mut text = format!("the endpoint is {}", known(state.as_ref()));
     text.extend(
         failing_since.map(|since| format!(" since {since}: {failures} tries failed in a row")),
     );
@@ -218,5 +219,18 @@ mod tests {
              \x20 2. 2026-11-23T10:01:05.000Z  10000 ms  no answer within 10 s\n\
              next try at 2026-11-23T10:01:35.000Z"
         );
+    }
+
+    #[test]
+    fn a_delivery_of_which_little_is_known_is_told_with_dashes() {
+        let delivery: Delivery =
+            serde_json::from_value(json!({"id": "dlv_1", "state": "resting", "tries": [{}]}))
+                .unwrap();
+        assert_eq!(
+            described(&delivery),
+            "dlv_1 resting\n- #0 of -, -\nto -\nthe endpoint is -\n  1. -      0 ms  -"
+        );
+        let shown = row(&delivery, Timestamp::UNIX_EPOCH);
+        assert_eq!(shown, ["dlv_1", "resting", "-", "-", "1", "-", "-", "-"]);
     }
 }

@@ -2,11 +2,11 @@
 
 use std::{collections::HashSet, net::SocketAddr, process::ExitCode};
 
-use meetbot::{DeliveryId, webhook::WebhookEvent};
+use meetbot::webhook::WebhookEvent;
 use serde_json::{Value, json};
 
 use crate::{
-    output::{Output, Usage},
+    output::{Output, Usage, known},
     signals::Signals,
     watch,
     webhooks::receiver::{Received, Receiver},
@@ -68,7 +68,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
 
 fn print(
     received: &Received,
-    seen: &mut HashSet<DeliveryId>,
+    seen: &mut HashSet<String>,
     full: bool,
     output: Output,
 ) -> anyhow::Result<()> {
@@ -79,11 +79,12 @@ fn print(
     });
     let line = match &received.event {
         Some(Ok(event)) => {
-            let again = !seen.insert(event.delivery_id);
+            let again = event.delivery_id.clone().is_some_and(|id| !seen.insert(id));
             shown["event"] = serde_json::to_value(event)?;
             shown["again"] = again.into();
-            let late = watch::now().millis_since(event.emitted_at);
-            format!("{}{} +{late} ms", described(event), if again { " AGAIN" } else { "" })
+            let late = event.emitted_at.map(|at| watch::now().millis_since(at));
+            let again = if again { " AGAIN" } else { "" };
+            format!("{}{again} +{} ms", described(event), known(late))
         }
         Some(Err(error)) => {
             shown["error"] = error.to_string().into();
@@ -107,19 +108,20 @@ fn print(
 /// An event in a line.
 fn described(event: &WebhookEvent) -> String {
     let data = &event.data;
-    let mut text =
-        format!("{} {} #{} {}", event.emitted_at, event.event, data.sequence, data.job_id);
+    let (at, status) = (known(event.emitted_at), known(data.status.as_ref()));
+    let mut text = format!("{at} {} #{} {}", event.event, data.sequence, data.job_id);
     let details = serde_json::to_value(&data.details).unwrap_or_default();
     match details.get("previousStatus") {
-        Some(Value::String(previous)) => text.extend([" ", previous, " → ", data.status.as_str()]),
-        _ => text.extend([" ", data.status.as_str()]),
+        Some(Value::String(previous)) => text.extend([" ", previous, " → ", &status]),
+        _ => text.extend([" ", &status]),
     }
     for (name, value) in details.as_object().into_iter().flatten() {
         if name != "previousStatus" && !value.is_null() {
             text.extend([" ", name, "=", &value.to_string()]);
         }
     }
-    text.extend([" (try ", &event.attempt.to_string(), ", ", &event.delivery_id.to_string(), ")"]);
+    let delivery = known(event.delivery_id.as_ref());
+    text.extend([" (try ", &event.attempt.to_string(), ", ", &delivery, ")"]);
     text
 }
 

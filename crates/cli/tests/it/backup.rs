@@ -12,7 +12,7 @@ use meetbot::{JobStatus, ListBots, NewJob};
 use meetbot_orchestrator::DataFolder;
 use tempfile::TempDir;
 
-use crate::program::{Said, client, create_key, meetbot, run, serve};
+use crate::program::{Said, client, create_key, manifest_of, meetbot, run, serve};
 
 fn backup(data_dir: &Path, file: &Path) -> Said {
     run(meetbot().args(["backup", "--json", "--data-dir"]).arg(data_dir).arg(file))
@@ -30,11 +30,11 @@ fn a_backup_of_a_busy_server_holds_all_that_was_acknowledged_and_another_server_
             ..NewJob::default()
         })
         .unwrap();
-    let recorded = first.wait_for_bot(&recorded.id.to_string(), None).unwrap();
+    let recorded = first.wait_for_bot(&recorded.id, None).unwrap();
     assert_eq!(recorded.status, JobStatus::Completed);
     let ahead = || NewJob {
         meeting_url: "https://sandbox.meetbot.dev/two-speakers".to_owned(),
-        join_at: Some(recorded.created_at + std::time::Duration::from_hours(24)),
+        join_at: recorded.created_at.map(|at| at + std::time::Duration::from_hours(24)),
         ..NewJob::default()
     };
     let copy = data.path().join("copy.db");
@@ -69,11 +69,11 @@ fn a_backup_of_a_busy_server_holds_all_that_was_acknowledged_and_another_server_
     let (_server, url) = serve(moved.path(), None);
     let next = client(&url, &key);
     let there: HashSet<_> = next.bots(&ListBots::default()).map(|job| job.unwrap().id).collect();
-    assert_eq!(acknowledged.difference(&there).collect::<Vec<_>>(), Vec::<&meetbot::JobId>::new());
+    assert_eq!(acknowledged.difference(&there).collect::<Vec<_>>(), Vec::<&String>::new());
     assert_eq!(there.len() as u64, told["jobs"].as_u64().unwrap());
-    let manifest = next.manifest(&recorded.id.to_string()).unwrap();
+    let manifest = manifest_of(&next, &recorded.id);
     assert_eq!(manifest.tracks.len(), 2);
-    let file = next.artifact(&recorded.id.to_string(), &manifest.tracks[0].file).unwrap();
+    let file = next.artifact(&recorded.id, &manifest.tracks[0].file).unwrap();
     assert_eq!(file.len() as u64, manifest.tracks[0].bytes);
 }
 

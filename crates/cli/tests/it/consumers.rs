@@ -40,7 +40,7 @@ fn a_limit_holds_at_once_on_a_running_server_and_is_shown() {
     assert_eq!(said.json(), json!({"consumer": "acme", "maxBots": 1, "maxMinutes": 60}));
     let dispatch = || {
         let meeting_url = "https://sandbox.meetbot.dev/two-speakers?seconds=600".to_owned();
-        mb.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id.to_string()
+        mb.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id
     };
     let first = dispatch();
     await_job(&mb, &first, |job| job.status == JobStatus::Recording);

@@ -39,7 +39,7 @@ fn a_hundred_meetings_at_once_end_as_they_should_and_leave_nothing_behind() {
         let crowd: Vec<_> = (0..CROWD)
             .map(|index| {
                 let case = &cases[index % cases.len()];
-                (case, client.dispatch_bot(case.new_job()).unwrap().id.to_string())
+                (case, client.dispatch_bot(case.new_job()).unwrap().id)
             })
             .collect();
         for (case, id) in crowd {

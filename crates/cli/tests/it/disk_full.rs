@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::{
     kills::{await_job, grown, webm_files},
-    program::{PATIENCE, client, create_key, serve},
+    program::{PATIENCE, client, create_key, manifest_of, serve},
     storm::{Receiver, all_delivered, every_event_came, recordings_tell_the_truth, wait_until},
 };
 
@@ -84,7 +84,7 @@ fn nothing_is_lost_when_the_disk_is_full() {
         meeting_url: format!("https://sandbox.meetbot.dev/two-speakers?seconds={seconds}"),
         ..NewJob::default()
     };
-    let recorded = client.dispatch_bot(meeting(2)).unwrap().id.to_string();
+    let recorded = client.dispatch_bot(meeting(2)).unwrap().id;
     client.wait_for_bot(&recorded, Some(PATIENCE)).unwrap();
     let filler = disk.path().join("filler");
     fill(&filler);
@@ -97,11 +97,11 @@ fn nothing_is_lost_when_the_disk_is_full() {
     assert!(refused.message().contains("disk is full"), "{refused}");
     // What is there is still read.
     assert_eq!(client.list_bots(&ListBots::default()).unwrap().data.len(), 1);
-    let manifest = client.manifest(&recorded).unwrap();
+    let manifest = manifest_of(&client, &recorded);
     assert!(!client.artifact(&recorded, &manifest.tracks[0].file).unwrap().is_empty());
     fs::remove_file(&filler).unwrap();
     let job = client.dispatch_bot(meeting(2)).unwrap();
-    let job = client.wait_for_bot(&job.id.to_string(), Some(PATIENCE)).unwrap();
+    let job = client.wait_for_bot(&job.id, Some(PATIENCE)).unwrap();
     assert_eq!(job.status, JobStatus::Completed);
     assert_eq!(client.list_bots(&ListBots::default()).unwrap().data.len(), 2);
 }
@@ -132,7 +132,7 @@ fn a_disk_that_fills_up_during_a_meeting_costs_a_gap_and_no_more() {
         webhooks: Some(receiver.webhooks(true)),
         ..NewJob::default()
     };
-    let id = client.dispatch_bot(new).unwrap().id.to_string();
+    let id = client.dispatch_bot(new).unwrap().id;
     let first = data.join(format!("recordings/{id}/e1"));
     grown(&first, 8_000);
     let filler = disk.path().join("filler");
@@ -161,7 +161,7 @@ fn a_disk_that_fills_up_during_a_meeting_costs_a_gap_and_no_more() {
 
     let job = client.wait_for_bot(&id, Some(PATIENCE * 2)).unwrap();
     assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 2), "{job:#?}");
-    let manifest = client.manifest(&id).unwrap();
+    let manifest = manifest_of(&client, &id);
     assert!(!manifest.complete && manifest.attempts[1].gap_ms.unwrap() > 0, "{manifest:#?}");
     let of_first = manifest.tracks.iter().filter(|track| !track.file.contains(".a2."));
     assert!(of_first.map(|track| track.duration_ms).min().unwrap() > 1_000, "{manifest:#?}");
@@ -191,7 +191,7 @@ fn a_full_disk_of_recordings_costs_no_manifest_and_brings_no_crowd_of_bots() {
         ..NewJob::default()
     };
     let job = client.dispatch_bot(new).unwrap();
-    let id = job.id.to_string();
+    let id = job.id.clone();
     grown(&disk.path().join(format!("{id}/e1")), 8_000);
     let filler = disk.path().join("filler");
     fill(&filler);
@@ -202,8 +202,8 @@ fn a_full_disk_of_recordings_costs_no_manifest_and_brings_no_crowd_of_bots() {
     let job = client.wait_for_bot(&id, Some(PATIENCE * 2)).unwrap();
     assert_eq!(job.status, JobStatus::Failed, "{job:#?}");
     assert!(job.failure_detail.as_ref().unwrap().contains("disk is full"), "{job:#?}");
-    let manifest = client.manifest(&id).unwrap();
+    let manifest = manifest_of(&client, &id);
     assert!(!manifest.complete && manifest.tracks[0].duration_ms > 1_000, "{manifest:#?}");
-    let seen = sandbox.inspect(job.id);
+    let seen = sandbox.inspect(job.id.parse().unwrap());
     assert_eq!((seen.joins, seen.present), (1, 0), "{seen:?}");
 }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::{
     disk_full::ready,
     kills::grown,
-    program::{PATIENCE, client, create_key, serve},
+    program::{PATIENCE, client, create_key, manifest_of, serve},
     storm::{Receiver, all_delivered, every_event_came, recordings_tell_the_truth, wait_until},
 };
 
@@ -48,7 +48,7 @@ fn goes_on(data: &Path, client: &MeetBot, receiver: &Receiver, id: &str) -> Job 
     assert_eq!(job.status, JobStatus::Completed, "{job:#?}");
     recordings_tell_the_truth(data, std::slice::from_ref(&job), client);
     let next = client.dispatch_bot(meeting(receiver)).unwrap();
-    let next = client.wait_for_bot(&next.id.to_string(), Some(PATIENCE * 2)).unwrap();
+    let next = client.wait_for_bot(&next.id, Some(PATIENCE * 2)).unwrap();
     assert_eq!(next.status, JobStatus::Completed, "{next:#?}");
     all_delivered(client);
     every_event_came(&[job.clone(), next], &receiver.arrivals.lock().unwrap(), client);
@@ -68,7 +68,7 @@ fn a_meeting_outlives_a_database_that_is_read_only_for_a_while() {
     let (key, secret) = create_key(data.path(), &[]);
     let client = client(&url, &key);
     let receiver = Receiver::start(&secret);
-    let id = client.dispatch_bot(meeting(&receiver)).unwrap().id.to_string();
+    let id = client.dispatch_bot(meeting(&receiver)).unwrap().id;
     grown(&data.path().join(format!("recordings/{id}/e1")), 2_000);
     let files = ["meetbot.db", "meetbot.db-wal"].map(|name| data.path().join(name));
     if !files.iter().all(|path| set_immutable(path, true)) {
@@ -88,7 +88,7 @@ fn a_meeting_outlives_a_database_that_is_read_only_for_a_while() {
     }
     let job = goes_on(data.path(), &client, &receiver, &id);
     assert_eq!(job.attempt, 1, "its bot went on all the while");
-    assert!(client.manifest(&id).unwrap().complete);
+    assert!(manifest_of(&client, &id).complete);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn nothing_is_acknowledged_while_the_data_folder_is_gone() {
     let (key, secret) = create_key(&data, &[]);
     let client = client(&url, &key);
     let receiver = Receiver::start(&secret);
-    let id = client.dispatch_bot(meeting(&receiver)).unwrap().id.to_string();
+    let id = client.dispatch_bot(meeting(&receiver)).unwrap().id;
     grown(&data.join(format!("recordings/{id}/e1")), 2_000);
     fs::rename(&data, &elsewhere).unwrap();
     refuses(&client, &receiver);
@@ -121,7 +121,7 @@ fn a_server_stops_also_while_its_data_folder_is_gone() {
         meeting_url: "https://sandbox.meetbot.dev/two-speakers?seconds=3".to_owned(),
         ..NewJob::default()
     };
-    let id = client(&url, &key).dispatch_bot(new).unwrap().id.to_string();
+    let id = client(&url, &key).dispatch_bot(new).unwrap().id;
     let journal = format!("recordings/{id}/e1/events.jsonl");
     let says = |path: &Path, line: &str| match fs::read_to_string(path) {
         Ok(lines) if lines.contains(line) => Ok(()),
@@ -144,7 +144,7 @@ fn a_server_stops_also_while_its_data_folder_is_gone() {
     let client = client(&url, &key);
     let job = client.wait_for_bot(&id, Some(PATIENCE)).unwrap();
     assert_eq!(job.status, JobStatus::Completed, "{job:#?}");
-    let of_first = client.manifest(&id).unwrap().tracks;
+    let of_first = manifest_of(&client, &id).tracks;
     assert!(of_first.iter().any(|track| !track.file.contains(".a2.")), "{of_first:#?}");
 }
 
@@ -163,7 +163,7 @@ fn no_bot_is_given_up_for_a_database_that_is_away_for_longer_than_a_lease() {
         meeting_url: "https://sandbox.meetbot.dev/two-speakers?seconds=45".to_owned(),
         ..meeting(&receiver)
     };
-    let id = client.dispatch_bot(new).unwrap().id.to_string();
+    let id = client.dispatch_bot(new).unwrap().id;
     grown(&data.path().join(format!("recordings/{id}/e1")), 2_000);
     let (database, elsewhere) = (data.path().join("meetbot.db"), data.path().join("elsewhere"));
     fs::rename(&database, &elsewhere).unwrap();
@@ -174,7 +174,7 @@ fn no_bot_is_given_up_for_a_database_that_is_away_for_longer_than_a_lease() {
     fs::rename(&elsewhere, &database).unwrap();
     let job = goes_on(data.path(), &client, &receiver, &id);
     assert_eq!(job.attempt, 1, "its bot went on all the while");
-    assert!(client.manifest(&id).unwrap().complete);
+    assert!(manifest_of(&client, &id).complete);
     let events = client.events(&id, None).unwrap().data;
     let chat = events.iter().filter(|event| event.event == EventName::ChatMessage).count();
     let lines = client.artifact(&id, "chat.jsonl").unwrap().to_vec();

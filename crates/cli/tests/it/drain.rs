@@ -7,11 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meetbot::{Job, JobStatus, Manifest, NewJob, Request, blocking::MeetBot};
+use meetbot::{Job, JobStatus, NewJob, Request, blocking::MeetBot};
 use tempfile::TempDir;
 use xtask::ffmpeg::decodes;
 
-use crate::program::{PATIENCE, client, create_key, sandbox, serve, serve_with};
+use crate::program::{PATIENCE, client, create_key, manifest_of, sandbox, serve, serve_with};
 
 const DRAIN: &str = "MEETBOT_SERVER_DRAIN_SECONDS";
 
@@ -34,7 +34,7 @@ fn await_job(client: &MeetBot, id: &str, wanted: impl Fn(&Job) -> bool) -> Job {
 
 fn dispatch(client: &MeetBot, seconds: u32) -> String {
     let meeting_url = format!("https://sandbox.meetbot.dev/two-speakers?seconds={seconds}");
-    client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id.to_string()
+    client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id
 }
 
 /// Waits until the server says that it takes no more jobs.
@@ -65,7 +65,7 @@ fn meetings_end_by_themselves_while_new_jobs_wait_for_the_next_server() {
     let next = client(&url, &key);
     let job = next.get_bot(&first).unwrap().unwrap();
     assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 1), "{job:#?}");
-    assert!(next.manifest(&first).unwrap().complete);
+    assert!(manifest_of(&next, &first).complete);
     let job = await_job(&next, &second, |job| job.status.is_final());
     assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 1), "{job:#?}");
 }
@@ -95,7 +95,7 @@ fn a_meeting_that_takes_too_long_is_handed_over_with_whole_files() {
     let next = client(&url, &key);
     let job = await_job(&next, &id, |job| job.status.is_final());
     assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 2), "{job:#?}");
-    let manifest: Manifest = next.manifest(&id).unwrap();
+    let manifest = manifest_of(&next, &id);
     assert_eq!(manifest.attempts.len(), 2, "{manifest:#?}");
     let statuses: Vec<String> = next
         .events(&id, None)
@@ -103,7 +103,7 @@ fn a_meeting_that_takes_too_long_is_handed_over_with_whole_files() {
         .data
         .into_iter()
         .filter(|event| event.event == "job.status_changed")
-        .map(|event| event.data.status.to_string())
+        .map(|event| event.data.status.unwrap().to_string())
         .collect();
     let expected = [
         "joining",
@@ -149,7 +149,7 @@ fn a_server_that_stops_waits_for_no_mix_and_leaves_no_ffmpeg_behind() {
     let next = client(&url, &key);
     let job = await_job(&next, &id, |job| job.status.is_final());
     assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 2), "{job:#?}");
-    let manifest: Manifest = next.manifest(&id).unwrap();
+    let manifest = manifest_of(&next, &id);
     assert!(manifest.complete, "{manifest:#?}");
     assert!(manifest.mixed.file.is_some(), "this test needs ffmpeg: {:?}", manifest.mixed);
 }

@@ -13,8 +13,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use meetbot::{Job, JobStatus, Manifest, NewJob, Timestamp, blocking::MeetBot};
-use meetbot_types::bot::MediaKind;
+use meetbot::{Job, JobStatus, NewJob, Timestamp, blocking::MeetBot};
+use meetbot_types::{Manifest, bot::MediaKind};
 use serde_json::Value;
 use tempfile::TempDir;
 use xtask::{
@@ -23,7 +23,7 @@ use xtask::{
 };
 
 use self::person::{Person, Sends};
-use crate::program::{PATIENCE, Running, client, meetbot, run, serve_with};
+use crate::program::{PATIENCE, Running, client, manifest_of, meetbot, run, serve_with};
 
 /// How many kills of the server each job lives through: a job has five attempts.
 const KILLS: [u64; 3] = [4, 3, 3];
@@ -138,7 +138,7 @@ fn over_ten_kills_at_random_moments_everything_plays_up_to_the_kill_and_the_next
     let key = said.json()["key"].as_str().unwrap().to_owned();
     for kills in KILLS {
         let order = NewJob { meeting_url: janus.link(ROOM, ""), ..NewJob::default() };
-        let id = client(&url, &key).dispatch_bot(order).unwrap().id.to_string();
+        let id = client(&url, &key).dispatch_bot(order).unwrap().id;
         let folder = |attempt: u64| data.path().join(format!("recordings/{id}/e{attempt}"));
         let mut killed_ms = Vec::new();
         for attempt in 1..=kills {
@@ -159,7 +159,7 @@ fn over_ten_kills_at_random_moments_everything_plays_up_to_the_kill_and_the_next
         client.leave_bot(&id).unwrap();
         let job = job_that(&client, &id, "the end", |job| job.status.is_final());
         assert_eq!(job.status, JobStatus::Completed, "{job:#?}");
-        let manifest = client.manifest(&id).unwrap();
+        let manifest = manifest_of(&client, &id);
         tells_the_truth(&manifest, &killed_ms);
         holds_what_was_sent(&manifest, &folder(kills + 1));
     }

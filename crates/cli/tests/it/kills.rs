@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meetbot::{Job, JobStatus, Manifest, NewJob, blocking::MeetBot};
+use meetbot::{Job, JobStatus, NewJob, blocking::MeetBot};
 use tempfile::TempDir;
 use xtask::ffmpeg::decodes;
 
 use crate::{
-    program::{PATIENCE, client, create_key, sandbox, serve},
+    program::{PATIENCE, client, create_key, manifest_of, sandbox, serve},
     storm::survive,
 };
 
@@ -44,7 +44,7 @@ fn a_meeting_goes_on_in_the_same_manifest_after_the_server_was_killed() {
             ..NewJob::default()
         })
         .unwrap();
-    let id = job.id.to_string();
+    let id = job.id.clone();
     await_job(&client(&url, &key), &id, |job| job.status == JobStatus::Recording);
     // Long enough into the recording that there is something to lose.
     let first = data.path().join(format!("recordings/{id}/e1"));
@@ -60,7 +60,7 @@ fn a_meeting_goes_on_in_the_same_manifest_after_the_server_was_killed() {
     let client = client(&url, &key);
     let job = await_job(&client, &id, |job| job.status.is_final());
     assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 2), "{job:#?}");
-    let manifest: Manifest = client.manifest(&id).unwrap();
+    let manifest = manifest_of(&client, &id);
     crate::schema::fits(
         &serde_json::from_slice(&client.artifact(&id, "manifest.json").unwrap()).unwrap(),
     );
@@ -70,7 +70,7 @@ fn a_meeting_goes_on_in_the_same_manifest_after_the_server_was_killed() {
     assert!((1..60_000).contains(&gap), "{gap}");
     let folder = data.path().join(format!("recordings/{id}/e2"));
     for attempt in ["webm", "a2.webm"] {
-        let of_attempt = |track: &&meetbot::manifest::Track| {
+        let of_attempt = |track: &&meetbot_types::manifest::Track| {
             track.file.contains(".a2.") == (attempt == "a2.webm")
         };
         assert!(manifest.tracks.iter().filter(of_attempt).count() >= 2, "{attempt}: {manifest:#?}");
@@ -147,7 +147,7 @@ fn no_acknowledged_job_is_lost_over_fifty_kills() {
                         .unwrap();
                     while !killed.load(Ordering::Relaxed) {
                         if let Ok(job) = client.dispatch_bot(far_ahead()) {
-                            acknowledged.lock().unwrap().insert(job.id.to_string());
+                            acknowledged.lock().unwrap().insert(job.id.clone());
                         }
                     }
                 });
@@ -163,7 +163,7 @@ fn no_acknowledged_job_is_lost_over_fifty_kills() {
     let (_server, url) = serve(data.path(), None);
     let client = client(&url, &key);
     let stored: HashSet<String> =
-        client.bots(&meetbot::ListBots::default()).map(|job| job.unwrap().id.to_string()).collect();
+        client.bots(&meetbot::ListBots::default()).map(|job| job.unwrap().id).collect();
     let acknowledged = acknowledged.into_inner().unwrap();
     assert!(acknowledged.len() >= KILLS);
     let lost: Vec<_> = acknowledged.difference(&stored).collect();

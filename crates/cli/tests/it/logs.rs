@@ -28,7 +28,7 @@ fn every_line_is_json_with_the_request_or_the_job_that_it_is_of() {
     // One whose bot loses its meeting on the way, and one whose bot crashes.
     let jobs = ["network-loss?seconds=3", "bot-crashes?seconds=3"].map(|scenario| {
         let meeting_url = format!("https://sandbox.meetbot.dev/{scenario}");
-        client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id.to_string()
+        client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id
     });
     for job in &jobs {
         let ended = client.wait_for_bot(job, None).unwrap();

@@ -18,6 +18,7 @@ mod kills;
 mod logs;
 mod pause;
 mod program;
+mod recorded;
 mod scenarios;
 mod schema;
 mod stopped;

@@ -2,14 +2,13 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use meetbot::{
-    ControlState, Job, JobStatus, Manifest, NewJob, RecordingState, Timestamp, blocking::MeetBot,
-};
+use meetbot::{ControlState, Job, JobStatus, NewJob, RecordingState, Timestamp, blocking::MeetBot};
+use meetbot_types::Manifest;
 use tempfile::TempDir;
 
 use crate::{
     kills::await_job,
-    program::{PATIENCE, client, create_key, serve},
+    program::{PATIENCE, client, create_key, manifest_of, serve},
 };
 
 /// The meeting's length; the tone sounds in the second third of it.
@@ -17,7 +16,7 @@ const SECONDS: u64 = 9;
 
 fn dispatch(client: &MeetBot) -> String {
     let meeting_url = format!("https://sandbox.meetbot.dev/beep?seconds={SECONDS}");
-    client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id.to_string()
+    client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id
 }
 
 /// The loudest there is around 1 kHz in all files, in dB of full scale.
@@ -75,21 +74,24 @@ fn a_tone_that_sounds_only_during_the_pause_is_in_no_file() {
     let result = client.pause_recording(&paused).unwrap();
     assert_eq!(
         (result.state, result.recording.state),
-        (ControlState::Done, RecordingState::Paused)
+        (ControlState::Done, Some(RecordingState::Paused))
     );
     let again = client.pause_recording(&paused).unwrap();
     assert_eq!(
         (again.state, again.recording.state),
-        (ControlState::Done, RecordingState::Paused),
+        (ControlState::Done, Some(RecordingState::Paused)),
         "twice is once"
     );
     wait_until(started + Duration::from_millis(SECONDS * 2000 / 3 + 900));
     let result = client.resume_recording(&paused).unwrap();
-    assert_eq!((result.state, result.recording.state), (ControlState::Done, RecordingState::On));
+    assert_eq!(
+        (result.state, result.recording.state),
+        (ControlState::Done, Some(RecordingState::On))
+    );
 
     let end = |id: &str| {
         let job = client.wait_for_bot(id, Some(PATIENCE)).unwrap();
-        let manifest = client.manifest(id).unwrap();
+        let manifest = manifest_of(&client, id);
         (loudest_tone(data.path(), &job, &manifest), job, manifest)
     };
     let (there, ..) = end(&heard);
@@ -122,25 +124,25 @@ fn a_pause_counts_also_when_it_ends_by_stopping_or_leaving() {
     let client = client(&url, &key);
     let ids = [(); 2].map(|()| {
         let meeting_url = "https://sandbox.meetbot.dev/two-speakers?seconds=600".to_owned();
-        client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id.to_string()
+        client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id
     });
     for id in &ids {
         await_job(&client, id, |job| job.status == JobStatus::Recording);
         let result = client.pause_recording(id).unwrap();
-        assert_eq!(result.recording.state, RecordingState::Paused);
+        assert_eq!(result.recording.state, Some(RecordingState::Paused));
     }
     std::thread::park_timeout(Duration::from_millis(300));
     let [stopped, left] = &ids;
     let result = client.stop_recording(stopped).unwrap();
     assert_eq!(
-        (result.state, &result.recording.state),
-        (ControlState::Done, &RecordingState::Stopped)
+        (result.state, result.recording.state),
+        (ControlState::Done, Some(RecordingState::Stopped))
     );
     let counted = result.recording.paused_ms;
     for id in &ids {
         client.leave_bot(id).unwrap();
         let job = client.wait_for_bot(id, Some(PATIENCE)).unwrap();
-        let pauses = client.manifest(id).unwrap().pauses;
+        let pauses = manifest_of(&client, id).pauses;
         let [pause] = pauses.as_slice() else { panic!("{pauses:?}") };
         assert!(pause.end_ms - pause.start_ms >= 300, "{pause:?}");
         assert_eq!(job.recording.paused_ms, pause.end_ms - pause.start_ms, "{job:#?}");

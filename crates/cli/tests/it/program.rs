@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use meetbot::blocking::MeetBot;
+use meetbot::{Request, blocking::MeetBot};
+use meetbot_types::Manifest;
 use serde_json::Value;
 
 /// Long enough for a busy machine; reached only when something is wrong.
@@ -191,6 +192,13 @@ fn create(kind: &str, data_dir: &Path, more: &[&str]) -> (String, String) {
     assert_eq!(said.code, Some(0), "{said:?}");
     let key = said.json();
     (key["key"].as_str().unwrap().to_owned(), key["webhookSecret"].as_str().unwrap().to_owned())
+}
+
+/// A job's manifest with all that the server promises of one; the SDK reads those that hold less, too.
+pub(crate) fn manifest_of(client: &MeetBot, job_id: &str) -> Manifest {
+    let path = format!("/api/v1/jobs/{job_id}/manifest");
+    let answer = client.request(Request::new("GET", path).unwrap()).unwrap();
+    serde_json::from_slice(answer.body()).unwrap()
 }
 
 /// The SDK against a server.

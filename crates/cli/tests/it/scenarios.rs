@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use meetbot::{AutoLeaveConfig, Job, Manifest, NewJob, Rule, Webhooks, blocking::MeetBot};
+use meetbot::{AutoLeaveConfig, Job, NewJob, Rule, Webhooks, blocking::MeetBot};
+use meetbot_types::Manifest;
 use serde_json::Value;
 use tempfile::TempDir;
 use xtask::{ffmpeg::decodes, spec_file};
 
-use crate::program::{PATIENCE, client, create_key, listen, meetbot, run, serve};
+use crate::program::{PATIENCE, client, create_key, listen, manifest_of, meetbot, run, serve};
 use crate::schema;
 
 /// How a scenario has to end.
@@ -174,11 +175,11 @@ fn a_bot_to_which_nothing_comes_is_known_within_fifteen_seconds() {
     let (key, _) = create_key(data.path(), &[]);
     let client = client(&url, &key);
     let meeting_url = "https://sandbox.meetbot.dev/media-stops".to_owned();
-    let id =
-        client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id.to_string();
+    let id = client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id;
     let mut details = Vec::new();
     let job = client.wait_for_bot_with(&id, Some(PATIENCE), |job| {
-        let since = job.recording.started_at.map(|started| job.updated_at.millis_since(started));
+        let since =
+            job.recording.started_at.map(|started| job.updated_at.unwrap().millis_since(started));
         details.push((job.status_detail.clone(), since));
     });
     assert_eq!(job.unwrap().status, meetbot::JobStatus::Completed);
@@ -210,7 +211,7 @@ fn every_scenario_ends_as_it_says() {
                 }),
                 ..case.new_job()
             });
-            (case, job.unwrap().id.to_string())
+            (case, job.unwrap().id)
         })
         .collect();
     let mut told = Told::default();
@@ -243,7 +244,7 @@ fn every_scenario_ends_as_it_says() {
             case.scenario
         );
         if let Some(complete) = case.manifest {
-            let manifest = client.manifest(id).unwrap();
+            let manifest = manifest_of(&client, id);
             schema::fits(
                 &serde_json::from_slice(&client.artifact(id, "manifest.json").unwrap()).unwrap(),
             );
@@ -306,7 +307,7 @@ impl Told {
 
     /// Each event once, in order, without holes; one end, and it is the last.
     fn judge(&self, case: &Case, job: &Job) {
-        let events = &self.events[&job.id.to_string()];
+        let events = &self.events[&job.id];
         let sequences: Vec<u64> =
             events.iter().map(|event| event["sequence"].as_u64().unwrap()).collect();
         let expected: Vec<u64> = (1..=events.len() as u64).collect();
@@ -345,7 +346,7 @@ fn particulars(scenario: &str, manifest: &Manifest, events: &[Value], client: &M
                 (1, 1)
             );
             let job = client.get_bot(&id).unwrap().unwrap();
-            assert_eq!(job.recording.permission, "granted");
+            assert_eq!(job.recording.permission.unwrap(), "granted");
             // Nothing of the first second, in which it was not permitted, is in a file.
             assert!(manifest.tracks.iter().all(|track| track.start_ms >= 900), "{manifest:#?}");
         }

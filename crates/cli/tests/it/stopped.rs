@@ -11,7 +11,7 @@ use xtask::ffmpeg::decodes;
 
 use crate::{
     kills::await_job,
-    program::{PATIENCE, client, create_key, serve},
+    program::{PATIENCE, client, create_key, manifest_of, serve},
 };
 
 #[test]
@@ -33,7 +33,7 @@ fn a_server_that_was_stopped_past_a_lease_wakes_to_one_live_bot() {
             ..NewJob::default()
         })
         .unwrap();
-    let id = job.id.to_string();
+    let id = job.id.clone();
     await_job(&client, &id, |job| job.status == JobStatus::Recording);
 
     let pid = Pid::from_child(&server.child);
@@ -46,18 +46,19 @@ fn a_server_that_was_stopped_past_a_lease_wakes_to_one_live_bot() {
 
     // The lease is over: what the first bot still reports is refused, it leaves, and the next attempt has the job.
     let job = await_job(&client, &id, |job| job.attempt == 2 && job.status == JobStatus::Recording);
+    let seen = || sandbox.inspect(job.id.parse().unwrap());
     let deadline = Instant::now() + PATIENCE;
-    while sandbox.inspect(job.id).present != 1 {
-        assert!(Instant::now() < deadline, "{:?}", sandbox.inspect(job.id));
+    while seen().present != 1 {
+        assert!(Instant::now() < deadline, "{:?}", seen());
         std::thread::park_timeout(Duration::from_millis(20));
     }
-    let seen = sandbox.inspect(job.id);
+    let seen = seen();
     assert_eq!((seen.joins, seen.present), (2, 1), "{seen:?}");
 
     client.leave_bot(&id).unwrap();
     let job = await_job(&client, &id, |job| job.status.is_final());
     assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 2), "{job:#?}");
-    let manifest = client.manifest(&id).unwrap();
+    let manifest = manifest_of(&client, &id);
     assert!(!manifest.complete);
     assert_eq!(manifest.attempts.len(), 2, "{manifest:#?}");
     for file in manifest.files.iter().filter(|file| file.media_type == "audio/webm") {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::program::{PATIENCE, Running, Said, client, create_key, meetbot, run, serve};
 
 /// An endpoint that answers with these statuses in turn, the last one for ever; yields the bodies that came.
-fn endpoint(statuses: &'static [&'static str]) -> (String, mpsc::Receiver<Value>) {
+pub(crate) fn endpoint(statuses: &'static [&'static str]) -> (String, mpsc::Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let (sender, bodies) = mpsc::channel();
@@ -62,7 +62,7 @@ fn a_delivery_that_was_given_up_is_listed_shown_and_sent_again() {
         command.env("MEETBOT_API_KEY", &key).args(["--base-url", &url, "--json", "webhooks"]);
         run(command.args(arguments))
     };
-    let id = job.id.to_string();
+    let id = job.id.clone();
     let dead = loop {
         let said = webhooks(&["list", "--job", &id, "--state", "dead"]);
         assert_eq!(said.code, Some(0), "{said:?}");

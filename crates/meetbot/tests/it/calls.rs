@@ -102,7 +102,7 @@ fn pages() -> [crate::fake_server::Reply; 3] {
 }
 
 fn last_digits<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> String {
-    jobs.into_iter().map(|job| job.id.to_string().pop().unwrap()).collect()
+    jobs.into_iter().map(|job| job.id.clone().pop().unwrap()).collect()
 }
 
 #[tokio::test]

@@ -38,13 +38,23 @@ async fn a_stream_that_breaks_goes_on_after_the_last_whole_event() {
     let events: Vec<_> = server.client().watch("job_x").unwrap().try_collect().await.unwrap();
     let seen: Vec<String> = events
         .iter()
-        .map(|event| format!("{} {}", event.data.sequence, event.data.status))
+        .map(|event| format!("{} {}", event.data.sequence, event.data.status.as_ref().unwrap()))
         .collect();
     assert_eq!(seen, ["1 joining", "2 in_call", "3 completed"]);
     let requests = server.requests();
     let ids: Vec<_> = requests.iter().map(|request| request.header("last-event-id")).collect();
     assert_eq!(ids, [None, Some("1"), Some("1"), Some("2")]);
     assert!(requests.iter().all(|request| request.header("accept") == Some("text/event-stream")));
+}
+
+#[tokio::test]
+async fn a_stream_whose_events_tell_no_status_ends_with_the_event_of_the_end() {
+    let server = FakeServer::start([whole(
+        "data: {\"event\":\"job.status_changed\",\"data\":{\"sequence\":1}}\n\ndata: {\"event\":\"job.finalized\",\"data\":{\"sequence\":2}}\n\n",
+    )]);
+    let events: Vec<_> = server.client().watch("job_x").unwrap().try_collect().await.unwrap();
+    assert!(events.iter().all(|event| event.data.status.is_none()), "{events:?}");
+    assert_eq!((events.len(), server.requests().len()), (2, 1));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ async fn a_bots_reports_move_its_job_and_are_applied_once() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
-    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     await_status(&client, &id, JobStatus::Joining).await;
     bot.record().await;
@@ -25,7 +25,8 @@ async fn a_bots_reports_move_its_job_and_are_applied_once() {
     let job = await_status(&client, &id, JobStatus::Completed).await;
     assert_eq!(job.manifest_uri.as_deref(), Some("file:///nowhere/manifest.json"));
     let events = client.events(&id, None).await.unwrap().data;
-    let statuses: Vec<&str> = events.iter().map(|event| event.data.status.as_str()).collect();
+    let statuses: Vec<_> =
+        events.iter().filter_map(|event| Some(event.data.status.as_ref()?.as_str())).collect();
     assert_eq!(
         statuses,
         ["joining", "in_call", "recording", "finalizing", "completed", "completed"]
@@ -41,7 +42,7 @@ async fn a_bot_that_is_gone_is_replaced_and_its_late_reports_are_refused() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
-    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut first = server.bot().await;
     first.record().await;
     let lost = first.order.clone();
@@ -69,7 +70,7 @@ async fn a_bot_that_is_lost_as_it_leaves_is_followed_by_one_that_only_finalises(
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
-    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     assert_eq!((bot.order.epoch, bot.order.finalize.clone()), (1, None));
     bot.record().await;
@@ -91,7 +92,7 @@ async fn a_verb_reaches_the_bot_and_its_answer_the_caller() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
-    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id;
     let error = client.pause_recording(&id).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.code().unwrap().as_str()),
@@ -113,7 +114,7 @@ async fn a_verb_reaches_the_bot_and_its_answer_the_caller() {
     };
     let (result, seq) = tokio::join!(asked, obey);
     let result = result.unwrap();
-    assert_eq!((result.state, result.status), (ControlState::Done, JobStatus::Recording));
+    assert_eq!((result.state, result.status), (ControlState::Done, Some(JobStatus::Recording)));
     // A bot that says nothing: the answer is `pending` after 5 s, and the command stands.
     let result = client.leave_bot(&id).await.unwrap();
     assert_eq!(result.state, ControlState::Pending);
@@ -132,7 +133,7 @@ async fn a_message_that_a_lost_bot_may_have_sent_is_expired_and_a_pause_goes_to_
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
-    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
     let (chat, pause) = (client.send_chat_message(&id, "hello"), client.pause_recording(&id));
@@ -161,7 +162,7 @@ async fn a_bot_that_is_leaving_takes_no_verb() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
-    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
     let leaving = BotReport::Leaving { reason: Some(LeaveReason::MeetingEnded), failure: None };
@@ -188,7 +189,7 @@ async fn a_bot_may_be_lost_in_any_status() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
-    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id;
     let joining = server.bot().await;
     await_status(&client, &id, JobStatus::Joining).await;
     drop(joining);
@@ -206,7 +207,7 @@ async fn a_bot_may_be_lost_in_any_status() {
     assert_eq!(await_status(&client, &id, JobStatus::Completed).await.attempt, 4);
 
     // One that says all at once that it has failed.
-    let failing = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let failing = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
     let ending =
@@ -218,7 +219,7 @@ async fn a_bot_may_be_lost_in_any_status() {
     for id in [id, failing] {
         let events = client.events(&id, None).await.unwrap().data;
         let mut statuses: Vec<String> = vec!["queued".to_owned()];
-        statuses.extend(events.iter().map(|event| event.data.status.to_string()));
+        statuses.extend(events.iter().map(|event| event.data.status.as_ref().unwrap().to_string()));
         statuses.dedup();
         steps.extend(statuses.windows(2).map(|two| two.join(" --> ")));
     }
@@ -238,7 +239,7 @@ async fn a_cancelled_job_ends_when_its_bot_has_left_even_if_that_bot_is_lost() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
-    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
     client.cancel_bot(&id).await.unwrap();
@@ -297,13 +298,13 @@ async fn a_restart_loses_no_job_and_replaces_the_bots_of_before() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let (client, key) = (server.client(), server.key.clone());
-    let failed = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let failed = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     let ending = Cause::Failed(Failure::new(FailureCode::MeetingNotFound, "there is none"))
         .ending(false, false);
     bot.end(ending, None).await;
     drop(bot);
-    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
     server.stop().await;

@@ -28,7 +28,7 @@ async fn a_webhook_under_way_arrives_and_is_noted_before_the_server_ends() {
     tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
     let webhooks = Webhooks { on_status_change: None, on_finalize: Some(url) };
     let job = NewJob { webhooks: Some(webhooks), ..new_job() };
-    let id = server.client().dispatch_bot(job).await.unwrap().id.to_string();
+    let id = server.client().dispatch_bot(job).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
     bot.complete("file:///m").await;
@@ -53,9 +53,9 @@ async fn while_it_drains_bots_are_heard_and_lost_ones_wait_for_the_next_server()
     let drain = |name: &str| (name == "MEETBOT_SERVER_DRAIN_SECONDS").then(|| "600".to_owned());
     let server = Server::start_with(&data, drain).await;
     let client = server.client();
-    let lost = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let lost = client.dispatch_bot(new_job()).await.unwrap().id;
     let lost_bot = server.bot().await;
-    let kept = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let kept = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     let (ready, http) = (server.request(Method::GET, "/readyz"), server.http.clone());
     let ready = ready.build().unwrap();

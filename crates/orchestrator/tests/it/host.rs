@@ -20,7 +20,7 @@ async fn an_admin_sees_the_machine_and_what_the_server_does_on_it() {
     done.record().await;
     done.complete("file:///m").await;
     let host = admin.host().await.unwrap();
-    assert_eq!(host.version, env!("CARGO_PKG_VERSION"));
+    assert_eq!(host.version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
     assert!(!host.draining && host.uptime_seconds < 3600);
     assert!(host.cpu.cores > 0 && (0.0..=100.0).contains(&host.cpu.used_percent), "{host:?}");
     assert!(host.cpu.load1 >= 0.0 && host.cpu.load5 >= 0.0 && host.cpu.load15 >= 0.0, "{host:?}");

@@ -7,7 +7,7 @@ use meetbot_orchestrator::{
     keys::Wanted,
     store::{KeyUse, Scope, SqliteStore, Store as _, UseFilter},
 };
-use meetbot_types::bot::BotReport;
+use meetbot_types::{JobId, bot::BotReport};
 use reqwest::Method;
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
@@ -37,7 +37,7 @@ async fn a_key_that_another_process_revokes_opens_nothing_after_a_second_and_its
     let server = Server::start(&data).await;
     let fresh = server.fresh_key(WANTED).await;
     let client = server.client_of(fresh.secret.expose());
-    let job = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let job = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
     let url = format!("{}/api/v1/jobs/{job}/events", server.url());
@@ -117,6 +117,7 @@ async fn every_change_and_every_refusal_leaves_a_line() {
     let client = server.client_of(writer.secret.expose());
     let named = NewJob { external_id: Some("a".into()), ..new_job() };
     let job = client.dispatch_bot(named.clone()).await.unwrap().id;
+    let job: JobId = job.parse().unwrap();
     client.dispatch_bot(named).await.unwrap();
     client.get_bot(&job.to_string()).await.unwrap();
     let pause = format!("/api/v1/jobs/{job}/pause-recording?x=secret");
@@ -179,7 +180,7 @@ async fn every_change_and_every_refusal_leaves_a_line() {
 async fn who_hangs_up_before_the_answer_leaves_a_line_too() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
-    let job = server.client().dispatch_bot(new_job()).await.unwrap().id;
+    let job: JobId = server.client().dispatch_bot(new_job()).await.unwrap().id.parse().unwrap();
     let mut bot = server.bot().await;
     bot.record().await;
     let address = server.url().replace("http://", "");

@@ -94,7 +94,7 @@ async fn a_server_with_too_much_to_do_refuses_callers_and_hears_its_bots() {
     let data = TempDir::new().unwrap();
     let server = limited(&data, &[("requests_at_once", "1")]).await;
     let client = server.client();
-    let job = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let job = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
     // A verb takes the only place while the bot does not answer it.

@@ -94,8 +94,7 @@ async fn no_call_opens_to_a_key_that_may_not() {
         .dispatch_bot(meetbot::NewJob { webhooks: Some(webhooks), ..new_job() })
         .await
         .unwrap()
-        .id
-        .to_string();
+        .id;
     let _bot = server.bot().await;
     let deliveries = server.request(Method::GET, "/api/v1/webhooks/deliveries");
     let delivery =

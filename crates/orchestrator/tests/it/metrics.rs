@@ -41,7 +41,7 @@ async fn a_job_leaves_its_numbers_and_nothing_that_names_it() {
         webhooks: Some(webhooks),
         ..new_job()
     };
-    let id = client.dispatch_bot(job).await.unwrap().id.to_string();
+    let id = client.dispatch_bot(job).await.unwrap().id;
     let mut bot = server.bot().await;
     await_lines(&server, &admin, &["meetbot_bots_running 1\n", "{status=\"joining\"} 1\n"]).await;
     bot.record().await;

@@ -18,11 +18,11 @@ async fn a_job_without_a_place_says_so_and_starts_when_a_meeting_ends() {
     let data = TempDir::new().unwrap();
     let server = limited(&data, &[("bots_per_consumer", "1")]).await;
     let client = server.client();
-    let first = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let first = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
     let waits = client.dispatch_bot(new_job()).await.unwrap();
-    let shown = client.get_bot(&waits.id.to_string()).await.unwrap().unwrap();
+    let shown = client.get_bot(&waits.id).await.unwrap().unwrap();
     assert_eq!(
         (shown.status, shown.status_detail.as_deref()),
         (JobStatus::Queued, Some("at_bot_limit"))
@@ -34,13 +34,13 @@ async fn a_job_without_a_place_says_so_and_starts_when_a_meeting_ends() {
     // What is for later waits for its time, not for a place.
     let join_at = Some("2027-06-01T10:00:00Z".parse::<Timestamp>().unwrap());
     let later = client.dispatch_bot(NewJob { join_at, ..new_job() }).await.unwrap();
-    let later = client.get_bot(&later.id.to_string()).await.unwrap().unwrap();
+    let later = client.get_bot(&later.id).await.unwrap().unwrap();
     assert_eq!(later.status_detail.as_deref(), Some("scheduled"));
     // Another consumer is not held up.
     let other = server.key("other", false, Scope::Write).await;
     let theirs = server.client_of(&other).dispatch_bot(new_job()).await.unwrap();
     let elsewhere = server.bot().await;
-    assert_eq!(elsewhere.order.job_id, theirs.id);
+    assert_eq!(elsewhere.order.job_id.to_string(), theirs.id);
 
     let usage = client.usage().await.unwrap();
     assert_eq!((usage.bots, usage.max_bots), (1, Some(1)));
@@ -48,8 +48,8 @@ async fn a_job_without_a_place_says_so_and_starts_when_a_meeting_ends() {
     bot.complete("file:///m.json").await;
     await_status(&client, &first, JobStatus::Completed).await;
     let next = server.bot().await;
-    assert_eq!(next.order.job_id, waits.id);
-    let shown = client.get_bot(&waits.id.to_string()).await.unwrap().unwrap();
+    assert_eq!(next.order.job_id.to_string(), waits.id);
+    let shown = client.get_bot(&waits.id).await.unwrap().unwrap();
     assert_eq!(shown.status_detail.as_deref(), Some("launching"));
     server.stop().await;
 }
@@ -67,7 +67,7 @@ async fn a_job_that_finds_no_place_in_time_fails_and_is_counted() {
     client.dispatch_bot(new_job()).await.unwrap();
     let mut bot = server.bot().await;
     bot.record().await;
-    let waits = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let waits = client.dispatch_bot(new_job()).await.unwrap().id;
     let failed = await_status(&client, &waits, JobStatus::Failed).await;
     assert_eq!(failed.failure_code, Some(FailureCode::DispatchTimeout));
     assert!(failed.failure_detail.unwrap().contains("as many bots in meetings as it may have"));
@@ -83,7 +83,7 @@ async fn without_minutes_new_jobs_are_refused_until_the_next_month() {
     let client = server.client_of(&live);
     client.dispatch_bot(new_job()).await.unwrap();
     let mut bot = server.bot().await;
-    let late = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let late = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut second = server.bot().await;
     assert_eq!(bot.report(BotReport::Admitted).await, 200);
 
@@ -126,7 +126,7 @@ async fn a_job_that_was_accepted_fails_when_its_time_comes_without_minutes() {
     let server = limited(&data, &limits).await;
     let client = server.client_of(&server.key("acme", true, Scope::Write).await);
     client.dispatch_bot(new_job()).await.unwrap();
-    let waits = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let waits = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
     bot.complete("file:///m.json").await;

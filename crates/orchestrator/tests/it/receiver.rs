@@ -12,7 +12,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::post,
 };
-use meetbot::webhook::WebhookEvent;
+use meetbot_types::WebhookEvent;
 use tokio::sync::mpsc;
 
 use crate::server::PATIENCE;

@@ -22,7 +22,7 @@ fn record_files(bot: &Bot) -> PathBuf {
 
 /// A job that has ended, with files.
 async fn recorded(server: &Server, client: &MeetBot) -> (String, PathBuf) {
-    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     let folder = record_files(&bot);
     bot.record().await;
@@ -68,7 +68,7 @@ async fn recordings_of_jobs_that_ended_long_ago_go_and_no_others() {
     let (half, half_folder) = recorded(&server, &client).await;
     client.delete_recording(&half).await.unwrap();
     fs::create_dir_all(half_folder.join("e1")).unwrap();
-    let running = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let running = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     let running_folder = record_files(&bot);
     bot.record().await;

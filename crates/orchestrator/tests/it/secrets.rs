@@ -61,8 +61,8 @@ async fn next_webhook(server: &Server, receiver: &mut Receiver) -> Webhook {
     // Its bot is lost at once, which is told too.
     loop {
         let webhook = receiver.next().await;
-        if webhook.event.data.job_id == job.id {
-            server.client().cancel_bot(&job.id.to_string()).await.unwrap();
+        if webhook.event.data.job_id.to_string() == job.id {
+            server.client().cancel_bot(&job.id).await.unwrap();
             return webhook;
         }
     }

@@ -34,8 +34,8 @@ async fn one_endpoint_for_both_gets_each_event_once_in_order_and_signed_twice() 
         let webhook = receiver.next().await;
         let event = &webhook.event;
         assert_eq!(
-            (event.data.sequence, event.data.job_id, event.attempt, event.version),
-            (sequence, id, 1, 2)
+            (event.data.sequence, event.data.job_id.to_string(), event.attempt, event.version),
+            (sequence, id.clone(), 1, 2)
         );
         assert!(verify_webhook_signature(
             &webhook.body,
@@ -77,7 +77,7 @@ async fn two_endpoints_get_what_they_asked_for() {
     let server = Server::start(&data).await;
     let (mut status, mut finalize) = (Receiver::start([]).await, Receiver::start([]).await);
     let client = server.client();
-    let id = client.dispatch_bot(to(&status.url, &finalize.url)).await.unwrap().id.to_string();
+    let id = client.dispatch_bot(to(&status.url, &finalize.url)).await.unwrap().id;
     let mut bot = server.bot().await;
     let ending = meetbot_types::Cause::Removed.ending(false, false);
     bot.end(ending, None).await;
@@ -103,7 +103,7 @@ async fn what_is_not_taken_is_sent_again_under_the_same_id_and_keeps_its_place()
     let server = Server::start(&data).await;
     let mut receiver = Receiver::start([503]).await;
     let client = server.client();
-    let id = client.dispatch_bot(to(&receiver.url, "")).await.unwrap().id.to_string();
+    let id = client.dispatch_bot(to(&receiver.url, "")).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
     let refused = receiver.next().await.event;
@@ -117,7 +117,8 @@ async fn what_is_not_taken_is_sent_again_under_the_same_id_and_keeps_its_place()
     );
     let list = ListDeliveries { job_id: Some(id), ..ListDeliveries::default() };
     let deliveries = client.deliveries(&list).await.unwrap().data;
-    let first = deliveries.iter().find(|delivery| delivery.id == refused.delivery_id).unwrap();
+    let first =
+        deliveries.iter().find(|delivery| delivery.id == refused.delivery_id.to_string()).unwrap();
     assert_eq!(
         (first.state.clone(), first.tries.len(), first.tries[0].status),
         (DeliveryState::Delivered, 2, Some(503))
@@ -142,8 +143,8 @@ async fn an_endpoint_that_is_gone_is_left_alone_until_someone_sends_again() {
         }
         tokio::task::yield_now().await;
     };
-    assert_eq!((delivery.id, delivery.next_try_at), (gone.delivery_id, None));
-    client.redeliver(&delivery.id.to_string()).await.unwrap();
+    assert_eq!((&delivery.id, delivery.next_try_at), (&gone.delivery_id.to_string(), None));
+    client.redeliver(&delivery.id).await.unwrap();
     let again = receiver.next().await.event;
     assert_eq!((again.delivery_id, again.attempt), (gone.delivery_id, 2));
     server.stop().await;

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ._async_client import AsyncMeetBot
     from ._async_following import AsyncStream
     from ._downloads import Progress
+    from ._events import TimelineEvent, WebhookEvent
     from ._following import Stream
     from ._httpx import AsyncHttpxTransport, HttpxTransport
     from ._models import (
@@ -68,10 +69,8 @@ if TYPE_CHECKING:
         Mixed,
         RemovedObject,
         Span,
-        TimelineEvent,
         Track,
         Usage,
-        WebhookEvent,
     )
     from ._transport import AsyncTransport, Request, Response, Transport
     from ._words import (
@@ -189,10 +188,10 @@ _LATER = {
     "ErasureReceipt": "_records",
     "Host": "_records",
     "Manifest": "_records",
-    "TimelineEvent": "_records",
+    "TimelineEvent": "_events",
     "Track": "_records",
     "Usage": "_records",
-    "WebhookEvent": "_records",
+    "WebhookEvent": "_events",
     "AsyncTransport": "_transport",
     "Request": "_transport",
     "Response": "_transport",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ._async_following import AsyncStream
     from ._downloads import Progress
+    from ._events import TimelineEvent
     from ._models import AutoLeaveConfig, Job, JobList, RequestRecordingPermissionResult
     from ._observe import CallEnded, CallStarted
     from ._raw import AsyncRawCalls
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
         Host,
         Manifest,
         ManifestFile,
-        TimelineEvent,
         Usage,
     )
     from ._transport import AsyncTransport
@@ -559,8 +559,8 @@ class AsyncMeetBot:
         into, fetch = _downloads.folder(folder), self.download_artifact
         paths = []
         for file in (await self.manifest(job_id)).files:
-            to = into / _downloads.flat(file.name)
-            paths.append(await fetch(job_id, file.name, to, on_progress=on_progress, expected=file))
+            name = _downloads.flat(file.name)
+            paths.append(await fetch(job_id, name, into / name, on_progress=on_progress, expected=file))
         paths.append(await fetch(job_id, "manifest.json", into / "manifest.json"))
         return paths
 

@@ -12,15 +12,14 @@ from ._errors import MeetbotConfigurationError, MeetbotDecodeError
 
 if TYPE_CHECKING:
     from ._models import AutoLeaveConfig, Job, JobList, RequestRecordingPermissionResult
+    from ._events import EventPage, TimelineEvent
     from ._records import (
         Delivery,
         DeliveryPage,
         DeletionReceipt,
         ErasureReceipt,
-        EventPage,
         Host,
         Manifest,
-        TimelineEvent,
         Usage,
     )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ._following import Stream
     from ._downloads import Progress
+    from ._events import TimelineEvent
     from ._models import AutoLeaveConfig, Job, JobList, RequestRecordingPermissionResult
     from ._observe import CallEnded, CallStarted
     from ._raw import RawCalls
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
         Host,
         Manifest,
         ManifestFile,
-        TimelineEvent,
         Usage,
     )
     from ._transport import Transport
@@ -559,8 +559,8 @@ class MeetBot:
         into, fetch = _downloads.folder(folder), self.download_artifact
         paths = []
         for file in (self.manifest(job_id)).files:
-            to = into / _downloads.flat(file.name)
-            paths.append(fetch(job_id, file.name, to, on_progress=on_progress, expected=file))
+            name = _downloads.flat(file.name)
+            paths.append(fetch(job_id, name, into / name, on_progress=on_progress, expected=file))
         paths.append(fetch(job_id, "manifest.json", into / "manifest.json"))
         return paths
 

@@ -113,9 +113,10 @@ class Download:
     def finished(self) -> Path:
         """Checks the file against the manifest and moves it to its place."""
         found = self._hash.hexdigest()
-        if self._expected is not None and found != self._expected.sha256:
+        promised = None if self._expected is None else self._expected.sha256
+        if promised is not None and found != promised:
             raise MeetbotDecodeError(
-                f"{self._name} is not what the manifest says: SHA-256 {found}, not {self._expected.sha256}"
+                f"{self._name} is not what the manifest says: SHA-256 {found}, not {promised}"
             )
         try:
             self._file.flush()
@@ -154,8 +155,8 @@ class Download:
         return int(total)
 
 
-def flat(name: str) -> str:
-    """The name of a file in a folder: one that leads elsewhere is refused."""
+def flat(name: str | None) -> str:
+    """The name of a file in a folder: one that leads elsewhere is refused, as is none."""
     if not name or name in (".", "..") or any(letter in name for letter in "/\\\0"):
         raise MeetbotDecodeError(f"the manifest names a file {name!r}, which is no file's name")
     return name

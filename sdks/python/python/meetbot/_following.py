@@ -14,7 +14,7 @@ from ._wire import Listening, sleep
 if TYPE_CHECKING:
     from ._client import MeetBot
     from ._models import Job
-    from ._records import TimelineEvent
+    from ._events import TimelineEvent
 
 T = TypeVar("T")
 
@@ -124,6 +124,12 @@ class Events(Stream["TimelineEvent"]):
             self._listening = None
 
 
+def ends(event: TimelineEvent) -> bool:
+    """Whether it is the last event of its job: those of the end say so in their name too."""
+    status = event.data.status
+    return (status is not None and status.is_final) or event.event in ("job.finalized", "job.failed")
+
+
 class Timeline(Events):
     """A job's events through a transport of one's own, which gives whole answers only: they are asked for again and again."""
 
@@ -138,7 +144,7 @@ class Timeline(Events):
         page = self._mb._call(_calls.events(self._job_id, self._cursor), None)
         for event in page.data:
             self._take(event)
-        self._over = bool(self._ready) and self._ready[-1].data.status.is_final
+        self._over = bool(self._ready) and ends(self._ready[-1])
         if page.next_cursor is not None:
             self._cursor = page.next_cursor
         else:

@@ -1,13 +1,28 @@
-"""What the API answers with, as pydantic models."""
+"""What the API answers with, as pydantic models.
+
+Required of an answer is what gives it meaning; a server that is older or newer than this SDK may leave out the rest, send `null`, words that are not known
+here, and more fields. What is missing or `null` reads as `None`, 0, `False`, empty, or a model of which nothing is known. A value of another type
+is an error (`spec/README.md` has the rule, `spec/vectors/answers.json` the cases).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    Strict,
+    ValidationError,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, core_schema
 
 from ._calls import wire_time
 from ._errors import MeetbotConfigurationError
@@ -33,7 +48,52 @@ __all__ = [
 ]
 
 
-Timestamp = Annotated[datetime, PlainSerializer(wire_time, return_type=str, when_used="json")]
+T = TypeVar("T")
+
+
+class OrPlain:
+    """Reads `null` as what a missing field reads as."""
+
+    def __init__(self, plain: Callable[[], Any]) -> None:
+        self._plain = plain
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        nullable = core_schema.nullable_schema(handler(source))
+        return core_schema.no_info_after_validator_function(self._filled, nullable)
+
+    def _filled(self, value: Any) -> Any:
+        return self._plain() if value is None else value
+
+
+class Moment:
+    """Reads RFC 3339 with an offset, and a `datetime`. pydantic alone takes numbers too, as seconds since 1970."""
+
+    _PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        text = core_schema.chain_schema(
+            [core_schema.str_schema(pattern=self._PATTERN), core_schema.datetime_schema()]
+        )
+        either = core_schema.union_schema([core_schema.datetime_schema(strict=True), text])
+        return core_schema.json_or_python_schema(json_schema=text, python_schema=either)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "format": "date-time"}
+
+
+Timestamp = Annotated[
+    datetime, Moment(), PlainSerializer(wire_time, return_type=str, when_used="json")
+]
+Id = Annotated[str, Field(min_length=1)]
+Whole = Annotated[int, Strict()]
+#: What reads as 0, `False` or empty where it is missing.
+Count = Annotated[int, Strict(), OrPlain(int)]
+Ratio = Annotated[float, Strict(), OrPlain(float)]
+Flag = Annotated[bool, Strict(), OrPlain(bool)]
+Many = Annotated[list[T], OrPlain(list)]
+Metadata = Annotated[dict[str, Any], OrPlain(dict)]
 
 
 class Model(BaseModel):
@@ -47,13 +107,13 @@ class Model(BaseModel):
 class Recording(Model):
     """The recording of a job."""
 
-    state: RecordingState
+    state: RecordingState | None = None
     """Whether the bot records."""
-    permission: Permission
+    permission: Permission | None = None
     """Whether the meeting allows it."""
     started_at: Timestamp | None = None
     """When the first packet was on disk."""
-    paused_ms: int
+    paused_ms: Count = 0
     """How long it was paused so far, in milliseconds."""
     deleted_at: Timestamp | None = None
     """When the recording was deleted."""
@@ -71,11 +131,11 @@ class Webhooks(Model):
 class AutoLeave(Model):
     """When the bot leaves by itself: what was set, and the server's defaults for the rest. `None`: the rule is off."""
 
-    after_entry_delay_seconds: int | None = None
-    after_silence_seconds: int | None = None
-    after_solo_seconds: int | None = None
-    after_max_seconds: int | None = None
-    on_bot_detected: bool = False
+    after_entry_delay_seconds: Whole | None = None
+    after_silence_seconds: Whole | None = None
+    after_solo_seconds: Whole | None = None
+    after_max_seconds: Whole | None = None
+    on_bot_detected: Flag = False
 
 
 class AutoLeaveConfig(BaseModel):
@@ -133,31 +193,31 @@ class AutoLeaveConfig(BaseModel):
 class Job(Model):
     """A bot asked for a meeting, and what became of it: a snapshot of the moment of the call."""
 
-    id: str
+    id: Id
     """Its id, `job_…`."""
     external_id: str | None = None
     """Your own id for it, if you gave one."""
-    meeting_url: str
+    meeting_url: str | None = None
     """The meeting's URL as it was given."""
-    platform: Platform
+    platform: Platform | None = None
     """The meeting's product."""
-    display_name: str
+    display_name: str | None = None
     """The name the bot shows in the meeting."""
     status: JobStatus
-    """Where it stands."""
+    """Where it stands. A word that this version does not know is not final."""
     status_detail: str | None = None
     """A hint about what the status is busy with: `scheduled`, `waiting_room`, `reconnecting`… The set is open."""
-    recording: Recording
+    recording: Annotated[Recording, OrPlain(Recording)] = Field(default_factory=Recording)
     """The recording."""
     join_at: Timestamp | None = None
     """When the bot is to join; `None` means at once."""
-    webhooks: Webhooks
+    webhooks: Annotated[Webhooks, OrPlain(Webhooks)] = Field(default_factory=Webhooks)
     """Where its webhooks go."""
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
     """Your own data, given back as it was sent."""
-    auto_leave: AutoLeave
+    auto_leave: Annotated[AutoLeave, OrPlain(AutoLeave)] = Field(default_factory=AutoLeave)
     """When the bot leaves by itself."""
-    attempt: int
+    attempt: Count = 0
     """Which bot this is: 1 for the first, one more each time a lost bot is replaced; 0 before the first."""
     leave_reason: LeaveReason | None = None
     """Why the bot left."""
@@ -167,9 +227,9 @@ class Job(Model):
     """The failure in a sentence."""
     manifest_uri: str | None = None
     """Where the manifest is: `file://…` or `s3://…`. Set as soon as there is one, whatever the final status."""
-    created_at: Timestamp
+    created_at: Timestamp | None = None
     """When it was created."""
-    updated_at: Timestamp
+    updated_at: Timestamp | None = None
     """When it last changed."""
     joined_at: Timestamp | None = None
     """When the first bot was in the call."""
@@ -198,21 +258,21 @@ class JobPage(Model):
 class RequestRecordingPermissionResult(Model):
     """What became of something that a bot was asked to do: the answer to all six verbs."""
 
-    job_id: str
-    """The job."""
-    command_id: str
-    """The command."""
-    action: ControlAction
+    job_id: Id
+    """The job's id."""
+    command_id: str | None = None
+    """The command's id."""
+    action: ControlAction | None = None
     """What was asked."""
     state: ControlState
     """How far it has come: `done`, `denied`, or `pending` when the bot had not answered within 5 s."""
-    status: JobStatus
+    status: JobStatus | None = None
     """The job's status now."""
-    recording: Recording
+    recording: Annotated[Recording, OrPlain(Recording)] = Field(default_factory=Recording)
     """The job's recording now."""
-    requested_at: Timestamp
+    requested_at: Timestamp | None = None
     """When it was asked."""
-    updated_at: Timestamp
+    updated_at: Timestamp | None = None
     """When its state last changed."""
 
 
@@ -241,9 +301,10 @@ def read_model(model: str, body: bytes) -> Any:
     reader = _READERS.get(model)
     if reader is None:
         # Most programs never need these.
-        from . import _records
+        from . import _events, _records
 
-        reader = _READERS[model] = getattr(_records, model).model_validate_json
+        module = _events if hasattr(_events, model) else _records
+        reader = _READERS[model] = getattr(module, model).model_validate_json
     try:
         return reader(body)
     except ValidationError as error:

@@ -1,76 +1,101 @@
-"""What else the API tells of jobs: manifests, events, deliveries, receipts."""
+"""What else the API answers with: manifests, deliveries, receipts, a server's host."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Union
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
-from ._models import Model, Timestamp
+from ._models import (
+    Count,
+    Flag,
+    Id,
+    Many,
+    Model,
+    OrPlain,
+    Ratio,
+    Timestamp,
+    Whole,
+)
 from ._words import (
     DeliveryState,
     EndpointState,
     EventName,
     FailureCode,
-    JobStatus,
     LeaveReason,
-    Permission,
     Platform,
 )
+
+
+class Counted:
+    """Reads numbers by name; a name whose number is `null` is missing."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        counts = handler.generate_schema(dict[str, Union[Whole, None]])
+        return core_schema.no_info_after_validator_function(self._known, counts)
+
+    @staticmethod
+    def _known(counts: dict[str, int | None]) -> dict[str, int]:
+        return {name: count for name, count in counts.items() if count is not None}
+
+
+Counts = Annotated[dict[str, int], Counted(), OrPlain(dict)]
 
 
 class ManifestParticipant(Model):
     """Someone who was in the meeting. Times are milliseconds from the manifest's `started_at`."""
 
-    id: str
-    name: str
-    is_bot: bool
-    is_host: bool
-    joined_at: int
-    left_at: int | None = None
+    id: str | None = None
+    name: str | None = None
+    is_bot: Flag = False
+    is_host: Flag = False
+    joined_at: Count = 0
+    left_at: Whole | None = None
     """`None` when they were there to the end."""
-    speaking_ms: int
+    speaking_ms: Count = 0
     """How long they spoke, by audio level."""
-    names: list[str]
+    names: Many[str] = Field(default_factory=list)
     """Every name they had."""
 
 
 class Gap(Model):
     """A time without media."""
 
-    start_ms: int
-    end_ms: int
-    reason: str
+    start_ms: Count = 0
+    end_ms: Count = 0
+    reason: str | None = None
     """`packet_loss`, `muted`, `paused` or `bot_lost`. The set is open."""
 
 
 class Track(Model):
     """One media file."""
 
-    file: str
-    participant_id: str
-    kind: str
+    file: str | None = None
+    participant_id: str | None = None
+    kind: str | None = None
     """`audio` or `video`."""
-    source: str
+    source: str | None = None
     """`microphone`, `camera` or `screen`."""
-    codec: str
-    container: str
-    start_ms: int
-    duration_ms: int
-    packets: int
-    lost_packets: int
-    bytes: int
-    sha256: str
-    gaps: list[Gap]
+    codec: str | None = None
+    container: str | None = None
+    start_ms: Count = 0
+    duration_ms: Count = 0
+    packets: Count = 0
+    lost_packets: Count = 0
+    bytes: Count = 0
+    sha256: str | None = None
+    gaps: Many[Gap] = Field(default_factory=list)
 
 
 class ManifestFile(Model):
     """A file beside the manifest."""
 
-    name: str
-    media_type: str
-    bytes: int
-    sha256: str
+    name: str | None = None
+    media_type: str | None = None
+    bytes: Whole | None = None
+    """`None` where it is not said: 0 is a size."""
+    sha256: str | None = None
 
 
 class Mixed(Model):
@@ -83,285 +108,146 @@ class Mixed(Model):
 class Span(Model):
     """From when to when, in milliseconds."""
 
-    start_ms: int
-    end_ms: int
+    start_ms: Count = 0
+    end_ms: Count = 0
 
 
 class Attempt(Model):
     """One bot that worked on a recording."""
 
-    attempt: int
-    joined_ms: int | None = None
-    ended_ms: int | None = None
-    outcome: str
+    attempt: Count = 0
+    joined_ms: Whole | None = None
+    ended_ms: Whole | None = None
+    outcome: str | None = None
     """`left`, `lost` or `never_joined`."""
-    gap_ms: int | None = None
+    gap_ms: Whole | None = None
 
 
 class Manifest(Model):
     """What was recorded, by whom, when, and in which files."""
 
-    schema_version: int
-    job_id: str
+    schema_version: Count = 0
+    job_id: Id
     external_id: str | None = None
-    meeting_url: str
-    platform: Platform
-    display_name: str
-    complete: bool
+    meeting_url: str | None = None
+    platform: Platform | None = None
+    display_name: str | None = None
+    complete: Flag = False
     """Whether the recording has no break."""
-    started_at: Timestamp
-    ended_at: Timestamp
-    duration_ms: int
+    started_at: Timestamp | None = None
+    ended_at: Timestamp | None = None
+    duration_ms: Count = 0
     leave_reason: LeaveReason | None = None
     failure_code: FailureCode | None = None
-    participants: list[ManifestParticipant]
-    tracks: list[Track]
-    files: list[ManifestFile]
+    participants: Many[ManifestParticipant] = Field(default_factory=list)
+    tracks: Many[Track] = Field(default_factory=list)
+    files: Many[ManifestFile] = Field(default_factory=list)
     """Every file beside the manifest."""
-    mixed: Mixed = Field(default_factory=Mixed)
+    mixed: Annotated[Mixed, OrPlain(Mixed)] = Field(default_factory=Mixed)
     captions: str | None = None
     chat: str | None = None
-    pauses: list[Span]
-    attempts: list[Attempt]
+    pauses: Many[Span] = Field(default_factory=list)
+    attempts: Many[Attempt] = Field(default_factory=list)
 
 
 class RemovedObject(Model):
     """A stored object that was removed."""
 
-    name: str
-    bytes: int
+    name: str | None = None
+    bytes: Count = 0
 
 
 class DeletionReceipt(Model):
     """What became of a recording that was to be deleted."""
 
-    job_id: str
-    deleted_at: Timestamp
-    removed: list[RemovedObject]
-    already_gone: list[str]
+    job_id: str | None = None
+    deleted_at: Timestamp | None = None
+    removed: Many[RemovedObject] = Field(default_factory=list)
+    already_gone: Many[str] = Field(default_factory=list)
 
 
 class ErasureReceipt(Model):
     """What became of a consumer that was to be erased."""
 
-    consumer: str
-    erased_at: Timestamp
-    jobs: int
-    keys: int
-    removed: list[RemovedObject]
+    consumer: str | None = None
+    erased_at: Timestamp | None = None
+    jobs: Count = 0
+    keys: Count = 0
+    removed: Many[RemovedObject] = Field(default_factory=list)
 
 
 class HostCpu(Model):
     """The processors of a server's machine."""
 
-    cores: int
-    used_percent: float
+    cores: Count = 0
+    used_percent: Ratio = 0.0
     """How busy all of them are together, from 0 to 100."""
-    load1: float
-    load5: float
-    load15: float
+    load1: Ratio = 0.0
+    load5: Ratio = 0.0
+    load15: Ratio = 0.0
 
 
 class HostMemory(Model):
     """The memory of a server's machine."""
 
-    total_bytes: int
-    used_bytes: int
-    server_bytes: int
+    total_bytes: Count = 0
+    used_bytes: Count = 0
+    server_bytes: Count = 0
     """What the server uses of it, with its bots."""
 
 
 class HostDisk(Model):
     """The disk that holds the server's data."""
 
-    total_bytes: int
-    free_bytes: int
+    total_bytes: Count = 0
+    free_bytes: Count = 0
 
 
 class HostBots(Model):
     """The bots of a server."""
 
-    running: int
-    max: int
+    running: Count = 0
+    max: Count = 0
 
 
 class Host(Model):
     """The machine of a server, and what the server does on it."""
 
-    version: str
-    uptime_seconds: int
-    draining: bool
+    version: str | None = None
+    uptime_seconds: Count = 0
+    draining: Flag = False
     """Whether it is stopping: it takes no more jobs then."""
-    cpu: HostCpu
-    memory: HostMemory
-    disk: HostDisk
-    bots: HostBots
-    jobs: dict[str, int]
+    cpu: Annotated[HostCpu, OrPlain(HostCpu)] = Field(default_factory=HostCpu)
+    memory: Annotated[HostMemory, OrPlain(HostMemory)] = Field(default_factory=HostMemory)
+    disk: Annotated[HostDisk, OrPlain(HostDisk)] = Field(default_factory=HostDisk)
+    bots: Annotated[HostBots, OrPlain(HostBots)] = Field(default_factory=HostBots)
+    jobs: Counts = Field(default_factory=dict)
     """How many jobs there are in each status, all consumers' together."""
-    webhook_backlog: int
+    webhook_backlog: Count = 0
     """How many webhooks have neither arrived nor been given up."""
 
 
 class Usage(Model):
     """What a key's consumer has used, in the key's world (live or test)."""
 
-    month: str
+    month: str | None = None
     """In UTC, as in `2026-11`."""
-    minutes: int
+    minutes: Count = 0
     """Started minutes in meetings: of jobs that ended in this month, but for failures that are not billed, and of bots in a meeting now."""
-    max_minutes: int | None
+    max_minutes: Whole | None = None
     """How many there may be before new jobs are refused with `quota_exceeded`; `None`: no limit."""
-    bots: int
+    bots: Count = 0
     """Jobs with a bot, or with one to come for one that was lost."""
-    max_bots: int | None
+    max_bots: Whole | None = None
     """How many there may be before further jobs wait in the queue; `None`: no limit of this consumer's."""
-
-
-class Participant(Model):
-    """Someone in the meeting."""
-
-    id: str
-    name: str
-    is_host: bool
-    is_bot: bool
-
-
-class ChatMessage(Model):
-    """A message of the meeting's chat."""
-
-    id: str
-    sender_id: str
-    sender: str
-    text: str
-    private: bool
-    """Whether only the bot was written to."""
-    at_ms: int
-    """Milliseconds from the recording's start."""
-
-
-class EventData(Model):
-    """What every event says; of an event that this version does not know, the rest is in the extra fields."""
-
-    event: EventName
-    sequence: int
-    """Counts a job's events up from 1."""
-    job_id: str
-    external_id: str | None = None
-    status: JobStatus
-    metadata: dict[str, Any] = Field(default_factory=dict)
-
-
-class StatusChanged(EventData):
-    """Of `job.status_changed`."""
-
-    previous_status: JobStatus | None = None
-    status_detail: str | None = None
-    leave_reason: LeaveReason | None = None
-
-
-class Finalized(EventData):
-    """Of `job.finalized`."""
-
-    manifest_uri: str | None = None
-    leave_reason: LeaveReason | None = None
-    duration_ms: int = 0
-
-
-class Failed(EventData):
-    """Of `job.failed`."""
-
-    failure_code: FailureCode | None = Field(None, alias="failure_code")
-    failure_detail: str | None = Field(None, alias="failure_detail")
-    failure_reason: str | None = Field(None, alias="failure_reason")
-    """The detail again, for receivers of version 1."""
-    manifest_uri: str | None = None
-
-
-class PermissionChanged(EventData):
-    """Of the three `bot.recording_permission_*`."""
-
-    permission: Permission
-
-
-class ChatWritten(EventData):
-    """Of `bot.chat_message`."""
-
-    message: ChatMessage
-
-
-class ParticipantChanged(EventData):
-    """Of `bot.participant_joined` and `bot.participant_left`."""
-
-    participant: Participant
-
-
-_KINDS = {
-    "job.status_changed": "status",
-    "job.finalized": "finalized",
-    "job.failed": "failed",
-    "bot.recording_permission_requested": "permission",
-    "bot.recording_permission_granted": "permission",
-    "bot.recording_permission_denied": "permission",
-    "bot.chat_message": "chat",
-    "bot.participant_joined": "participant",
-    "bot.participant_left": "participant",
-}
-
-
-def _kind(data: Any) -> str:
-    name = data.get("event") if isinstance(data, dict) else getattr(data, "event", None)
-    return _KINDS.get(str(name), "other")
-
-
-AnyEventData = Annotated[
-    Union[
-        Annotated[StatusChanged, Tag("status")],
-        Annotated[Finalized, Tag("finalized")],
-        Annotated[Failed, Tag("failed")],
-        Annotated[PermissionChanged, Tag("permission")],
-        Annotated[ChatWritten, Tag("chat")],
-        Annotated[ParticipantChanged, Tag("participant")],
-        Annotated[EventData, Tag("other")],
-    ],
-    Discriminator(_kind),
-]
-
-
-class TimelineEvent(Model):
-    """One line of a job's timeline; `isinstance(event.data, StatusChanged)` tells what it carries."""
-
-    id: str
-    event: EventName
-    emitted_at: Timestamp
-    data: AnyEventData
-
-
-class EventPage(Model):
-    """A page of a job's timeline, oldest first."""
-
-    data: list[TimelineEvent]
-    next_cursor: str | None = None
-
-
-class WebhookEvent(Model):
-    """A webhook as it was sent; `isinstance(event.data, Finalized)` tells what it carries."""
-
-    delivery_id: str
-    """The same over all tries: keep it, to take each delivery once."""
-    event: EventName
-    emitted_at: Timestamp
-    attempt: int
-    """Which try this is, from 1."""
-    version: int
-    data: AnyEventData
 
 
 class DeliveryTry(Model):
     """One try of a delivery."""
 
-    at: Timestamp
-    duration_ms: int
-    status: int | None = None
+    at: Timestamp | None = None
+    duration_ms: Count = 0
+    status: Whole | None = None
     error: str | None = None
     answer: str | None = None
 
@@ -369,8 +255,8 @@ class DeliveryTry(Model):
 class Endpoint(Model):
     """How the endpoint of a delivery is now."""
 
-    state: EndpointState
-    failures: int
+    state: EndpointState | None = None
+    failures: Count = 0
     failing_since: Timestamp | None = None
     rests_until: Timestamp | None = None
 
@@ -378,16 +264,16 @@ class Endpoint(Model):
 class Delivery(Model):
     """One event on its way to one webhook endpoint."""
 
-    id: str
-    job_id: str
-    event: EventName
-    sequence: int
-    url: str
+    id: Id
+    job_id: str | None = None
+    event: EventName | None = None
+    sequence: Count = 0
+    url: str | None = None
     state: DeliveryState
     next_try_at: Timestamp | None = None
-    created_at: Timestamp
-    endpoint: Endpoint | None = None
-    tries: list[DeliveryTry]
+    created_at: Timestamp | None = None
+    endpoint: Annotated[Endpoint, OrPlain(Endpoint)] = Field(default_factory=Endpoint)
+    tries: Many[DeliveryTry] = Field(default_factory=list)
 
 
 class DeliveryPage(Model):

@@ -8,8 +8,7 @@ from typing import Protocol
 
 from . import _core
 from ._errors import MeetbotDecodeError, MeetbotError
-from ._models import Unreadable, read_model
-from ._records import (
+from ._events import (
     ChatMessage,
     ChatWritten,
     EventData,
@@ -21,6 +20,7 @@ from ._records import (
     StatusChanged,
     WebhookEvent,
 )
+from ._models import Unreadable, read_model
 from ._signature import verify_webhook_signature
 
 __all__ = [

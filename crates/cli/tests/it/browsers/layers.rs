@@ -16,7 +16,7 @@ use super::{
     pages::{Pages, join_video, stop},
     talk, tone, track,
 };
-use crate::program::{PATIENCE, client, meetbot, run, serve_with};
+use crate::program::{PATIENCE, client, manifest_of, meetbot, run, serve_with};
 
 /// How many sizes the browser sends by now, the largest among them.
 const SENT_IN_FULL: &str = "(sfutest.webrtcStuff.pc.getStats().then(stats => {
@@ -49,14 +49,14 @@ fn of_a_camera_that_is_sent_in_several_sizes_the_largest_is_recorded_and_no_othe
         auto_leave: Some(auto_leave),
         ..NewJob::default()
     };
-    let id = client.dispatch_bot(order).unwrap().id.to_string();
+    let id = client.dispatch_bot(order).unwrap().id;
     let mut events = client.watch(&id).unwrap().map(Result::unwrap);
-    events.find(|event| event.data.status == JobStatus::Recording).expect("it records");
+    events.find(|event| event.data.status == Some(JobStatus::Recording)).expect("it records");
     talk(&mut browser, &room, 8);
     stop(&mut browser, &room);
     let job = client.wait_for_bot(&id, Some(PATIENCE)).unwrap();
     assert_eq!(job.status, JobStatus::Completed, "{job:#?}");
-    let manifest = client.manifest(&id).unwrap();
+    let manifest = manifest_of(&client, &id);
     let face = track(&manifest, "Alice", &MediaKind::Video);
     let path = data.path().join(format!("recordings/{id}/e1/{}", face.file));
     decodes(&path);

@@ -7,9 +7,9 @@ mod pages;
 use std::{path::PathBuf, process::Command};
 
 use meetbot::{
-    AutoLeaveConfig, ControlState, JobStatus, LeaveReason, Manifest, NewJob, Rule, manifest::Track,
+    AutoLeaveConfig, ControlState, JobStatus, LeaveReason, NewJob, Rule, webhook::EventDetails,
 };
-use meetbot_types::{bot::MediaKind, event::EventDetails};
+use meetbot_types::{Manifest, bot::MediaKind, manifest::Track};
 use tempfile::TempDir;
 use xtask::{
     ffmpeg::{colours, decodes, tones_db},
@@ -20,7 +20,7 @@ use self::{
     chromium::{Chromium, Tab, hears, sees},
     pages::{Pages, join_chat, join_video, stop},
 };
-use crate::program::{PATIENCE, client, create_live_key, serve_with};
+use crate::program::{PATIENCE, client, create_live_key, manifest_of, serve_with};
 
 /// How long they talk while they are recorded, in seconds.
 const SECONDS: u64 = 30;
@@ -87,14 +87,14 @@ fn two_people_at_chromium_talk_and_each_is_in_files_of_their_own() {
             ..NewJob::default()
         })
         .unwrap();
-    let id = job.id.to_string();
+    let id = job.id.clone();
 
     let mut events = client.watch(&id).unwrap().map(Result::unwrap);
-    events.find(|event| event.data.status == JobStatus::Recording).expect("it records");
+    events.find(|event| event.data.status == Some(JobStatus::Recording)).expect("it records");
     alices.until(&chat, "$('#list').text().includes('Notes')");
     alices.write(&chat, "#datasend", "hello bot");
     let read = |details| match details {
-        EventDetails::Chat { message } => Some((message.sender, message.text)),
+        EventDetails::Chat { message } => message.sender.zip(message.text),
         _ => None,
     };
     let message = events.find_map(|event| read(event.data.details));
@@ -109,7 +109,7 @@ fn two_people_at_chromium_talk_and_each_is_in_files_of_their_own() {
     stop(bobs, bobs_room);
     let job = client.wait_for_bot(&id, Some(PATIENCE)).unwrap();
     assert_eq!((job.status, job.leave_reason), (JobStatus::Completed, Some(LeaveReason::Solo)));
-    let manifest = client.manifest(&id).unwrap();
+    let manifest = manifest_of(&client, &id);
     assert!(manifest.complete, "{manifest:#?}");
     let mut names: Vec<_> = manifest.participants.iter().map(|person| &*person.name).collect();
     names.sort_unstable();

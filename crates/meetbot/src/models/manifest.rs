@@ -1,0 +1,194 @@
+//! The manifest: what was recorded, by whom, when, and in which files.
+
+use meetbot_types::{FailureCode, LeaveReason, Platform, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{id, object, objects, or_default};
+
+/// `manifest.json`. All times named `…_ms` are milliseconds from `started_at`, on one clock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// The version of its form: 1; 0 where it is not said.
+    #[serde(default, deserialize_with = "or_default")]
+    pub schema_version: u32,
+    /// The job's id.
+    #[serde(deserialize_with = "id")]
+    pub job_id: String,
+    /// Your own id for it.
+    pub external_id: Option<String>,
+    /// The meeting's URL as it was given.
+    pub meeting_url: Option<String>,
+    /// The meeting's product.
+    pub platform: Option<Platform>,
+    /// The name the bot showed.
+    pub display_name: Option<String>,
+    /// Whether the recording goes from the bot's first admission to the end of its work without a break.
+    #[serde(default, deserialize_with = "or_default")]
+    pub complete: bool,
+    /// When the first bot was in the call.
+    pub started_at: Option<Timestamp>,
+    /// When the last bot left it.
+    pub ended_at: Option<Timestamp>,
+    /// `ended_at` less `started_at`.
+    #[serde(default, deserialize_with = "or_default")]
+    pub duration_ms: u64,
+    /// Why the bot left.
+    pub leave_reason: Option<LeaveReason>,
+    /// Why the job failed, where it did.
+    pub failure_code: Option<FailureCode>,
+    /// Everyone who was in the meeting, the bot itself left out.
+    #[serde(default, deserialize_with = "objects")]
+    pub participants: Vec<ManifestParticipant>,
+    /// The media.
+    #[serde(default, deserialize_with = "objects")]
+    pub tracks: Vec<Track>,
+    /// Every file beside the manifest.
+    #[serde(default, deserialize_with = "objects")]
+    pub files: Vec<File>,
+    /// All speakers in one file.
+    #[serde(default, deserialize_with = "object")]
+    pub mixed: Mixed,
+    /// The file with the captions, if there were any.
+    pub captions: Option<String>,
+    /// The file with the chat, if anything was written.
+    pub chat: Option<String>,
+    /// When the recording was paused.
+    #[serde(default, deserialize_with = "objects")]
+    pub pauses: Vec<Span>,
+    /// The bots that worked on it, one after the other.
+    #[serde(default, deserialize_with = "objects")]
+    pub attempts: Vec<Attempt>,
+}
+
+/// The mix of all audio tracks, made after the meeting.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mixed {
+    /// The file; `None` when there is none.
+    pub file: Option<String>,
+    /// Why there is none, in a sentence.
+    pub missing_because: Option<String>,
+}
+
+/// Someone who was in the meeting.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManifestParticipant {
+    /// The meeting's id for them.
+    pub id: Option<String>,
+    /// Their name, as it was last.
+    pub name: Option<String>,
+    /// Whether it is another bot.
+    #[serde(default, deserialize_with = "or_default")]
+    pub is_bot: bool,
+    /// Whether they are a host.
+    #[serde(default, deserialize_with = "or_default")]
+    pub is_host: bool,
+    /// When they came, in ms; 0 when they were there before the bot.
+    #[serde(default, deserialize_with = "or_default")]
+    pub joined_at: u64,
+    /// When they left, in ms; `None` when they were there to the end.
+    pub left_at: Option<u64>,
+    /// How long they spoke, in ms, by audio level.
+    #[serde(default, deserialize_with = "or_default")]
+    pub speaking_ms: u64,
+    /// Every name they had.
+    #[serde(default, deserialize_with = "or_default")]
+    pub names: Vec<String>,
+}
+
+/// One media file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Track {
+    /// The file's name.
+    pub file: Option<String>,
+    /// Whose it is.
+    pub participant_id: Option<String>,
+    /// `audio` or `video`.
+    pub kind: Option<String>,
+    /// `microphone`, `camera` or `screen`.
+    pub source: Option<String>,
+    /// `opus`, `vp8` or `h264`.
+    pub codec: Option<String>,
+    /// `webm`; `matroska` for H.264, which WebM does not know.
+    pub container: Option<String>,
+    /// When the file's time 0 is, in ms.
+    #[serde(default, deserialize_with = "or_default")]
+    pub start_ms: u64,
+    /// How long the file plays, in ms.
+    #[serde(default, deserialize_with = "or_default")]
+    pub duration_ms: u64,
+    /// Opus packets, or pictures, as they were received; silence that fills gaps is not counted.
+    #[serde(default, deserialize_with = "or_default")]
+    pub packets: u64,
+    /// Packets that were sent but never came.
+    #[serde(default, deserialize_with = "or_default")]
+    pub lost_packets: u64,
+    /// The file's size.
+    #[serde(default, deserialize_with = "or_default")]
+    pub bytes: u64,
+    /// The file's SHA-256, in hex.
+    pub sha256: Option<String>,
+    /// Where nothing was received.
+    #[serde(default, deserialize_with = "objects")]
+    pub gaps: Vec<Gap>,
+}
+
+/// A time without media.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gap {
+    /// From, in ms.
+    #[serde(default, deserialize_with = "or_default")]
+    pub start_ms: u64,
+    /// To, in ms.
+    #[serde(default, deserialize_with = "or_default")]
+    pub end_ms: u64,
+    /// `packet_loss`, `muted`, `paused`, `absent` (they had left) or `network_loss` (the bot was cut off). The set is open.
+    pub reason: Option<String>,
+}
+
+/// From when to when, in ms.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Span {
+    /// From, in ms.
+    #[serde(default, deserialize_with = "or_default")]
+    pub start_ms: u64,
+    /// To, in ms.
+    #[serde(default, deserialize_with = "or_default")]
+    pub end_ms: u64,
+}
+
+/// One bot's time on the job.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// Which, from 1.
+    #[serde(default, deserialize_with = "or_default")]
+    pub attempt: u32,
+    /// When it was in the call, in ms; `None` when it never was.
+    pub joined_ms: Option<u64>,
+    /// When it left or was last known to record, in ms.
+    pub ended_ms: Option<u64>,
+    /// How it ended: `left`, `lost` (the process died), or `never_joined`.
+    pub outcome: Option<String>,
+    /// How long nothing was recorded between the attempt before and this one, in ms.
+    pub gap_ms: Option<u64>,
+}
+
+/// One file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct File {
+    /// Its name, flat.
+    pub name: Option<String>,
+    /// Its media type.
+    pub media_type: Option<String>,
+    /// Its size; `None` where it is not said, since 0 is a size.
+    pub bytes: Option<u64>,
+    /// Its SHA-256, in hex.
+    pub sha256: Option<String>,
+}

@@ -1,0 +1,187 @@
+"""Events of jobs: lines of a timeline, and webhooks."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import Annotated, Any, Union
+
+from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
+
+from ._models import Count, Flag, Metadata, Model, OrPlain, Timestamp, problems
+from ._words import EventName, FailureCode, JobStatus, LeaveReason, Permission
+
+
+class Participant(Model):
+    """Someone in the meeting."""
+
+    id: str | None = None
+    name: str | None = None
+    is_host: Flag = False
+    is_bot: Flag = False
+
+
+class ChatMessage(Model):
+    """A message of the meeting's chat."""
+
+    id: str | None = None
+    sender_id: str | None = None
+    sender: str | None = None
+    text: str | None = None
+    private: Flag = False
+    """Whether only the bot was written to."""
+    at_ms: Count = 0
+    """Milliseconds from the recording's start."""
+
+
+_UNNAMED = partial(EventName, "")
+
+
+class EventData(Model):
+    """What every event says; of an event that this version does not know, the rest is in the extra fields."""
+
+    event: Annotated[EventName, OrPlain(_UNNAMED)] = Field(default_factory=_UNNAMED)
+    sequence: Count = 0
+    """Counts a job's events up from 1; 0 in a webhook that does not say it."""
+    job_id: Annotated[str, OrPlain(str)] = ""
+    """Empty in a timeline that does not repeat it."""
+    external_id: str | None = None
+    status: JobStatus | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class StatusChanged(EventData):
+    """Of `job.status_changed`."""
+
+    previous_status: JobStatus | None = None
+    status_detail: str | None = None
+    leave_reason: LeaveReason | None = None
+
+
+class Finalized(EventData):
+    """Of `job.finalized`."""
+
+    manifest_uri: str | None = None
+    leave_reason: LeaveReason | None = None
+    duration_ms: Count = 0
+
+
+class Failed(EventData):
+    """Of `job.failed`."""
+
+    failure_code: FailureCode | None = Field(None, alias="failure_code")
+    failure_detail: str | None = Field(None, alias="failure_detail")
+    failure_reason: str | None = Field(None, alias="failure_reason")
+    """The detail again, for receivers of version 1."""
+    manifest_uri: str | None = None
+
+
+class PermissionChanged(EventData):
+    """Of the three `bot.recording_permission_*`."""
+
+    permission: Permission | None = None
+
+
+class ChatWritten(EventData):
+    """Of `bot.chat_message`."""
+
+    message: Annotated[ChatMessage, OrPlain(ChatMessage)] = Field(default_factory=ChatMessage)
+
+
+class ParticipantChanged(EventData):
+    """Of `bot.participant_joined` and `bot.participant_left`."""
+
+    participant: Annotated[Participant, OrPlain(Participant)] = Field(default_factory=Participant)
+
+
+_KINDS = {
+    "job.status_changed": "status",
+    "job.finalized": "finalized",
+    "job.failed": "failed",
+    "bot.recording_permission_requested": "permission",
+    "bot.recording_permission_granted": "permission",
+    "bot.recording_permission_denied": "permission",
+    "bot.chat_message": "chat",
+    "bot.participant_joined": "participant",
+    "bot.participant_left": "participant",
+}
+
+
+def _kind(data: Any) -> str:
+    name = data.get("event") if isinstance(data, dict) else getattr(data, "event", None)
+    return _KINDS.get(str(name), "other")
+
+
+AnyEventData = Annotated[
+    Union[
+        Annotated[StatusChanged, Tag("status")],
+        Annotated[Finalized, Tag("finalized")],
+        Annotated[Failed, Tag("failed")],
+        Annotated[PermissionChanged, Tag("permission")],
+        Annotated[ChatWritten, Tag("chat")],
+        Annotated[ParticipantChanged, Tag("participant")],
+        Annotated[EventData, Tag("other")],
+    ],
+    Discriminator(_kind),
+]
+
+
+def _named(event: EventName, data: EventData) -> EventData:
+    """The data with the envelope's name, where it does not repeat it."""
+    if data.event:
+        return data
+    try:
+        return _any_event_data().validate_python(
+            {**data.model_dump(by_alias=True), "event": str(event)}
+        )
+    except ValidationError as error:
+        why = problems(error)
+    # Outside of the handler: the error of pydantic shows what came.
+    raise ValueError(why)
+
+
+@cache
+def _any_event_data() -> TypeAdapter[EventData]:
+    return TypeAdapter(AnyEventData)
+
+
+class TimelineEvent(Model):
+    """One line of a job's timeline; `isinstance(event.data, StatusChanged)` tells what it carries."""
+
+    id: str | None = None
+    event: EventName
+    emitted_at: Timestamp | None = None
+    data: AnyEventData
+
+    @model_validator(mode="after")
+    def _whole(self) -> TimelineEvent:
+        self.data = _named(self.event, self.data)
+        if self.data.sequence == 0:
+            raise ValueError("data.sequence is missing")
+        return self
+
+
+class EventPage(Model):
+    """A page of a job's timeline, oldest first."""
+
+    data: list[TimelineEvent]
+    next_cursor: str | None = None
+
+
+class WebhookEvent(Model):
+    """A webhook as it was sent; `isinstance(event.data, Finalized)` tells what it carries."""
+
+    delivery_id: str | None = None
+    """The same over all tries: keep it, to take each delivery once."""
+    event: EventName
+    emitted_at: Timestamp | None = None
+    attempt: Count = 0
+    """Which try this is, from 1."""
+    version: Count = 0
+    data: AnyEventData
+
+    @model_validator(mode="after")
+    def _whole(self) -> WebhookEvent:
+        self.data = _named(self.event, self.data)
+        if not self.data.job_id:
+            raise ValueError("data.jobId is missing")
+        return self
