@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -310,6 +311,27 @@ def test_any_answer_reads_without_any_of_its_fields_but_those_that_are_required(
             assert not lacks, f"read without {lacks}: {left!r}"
             outcomes["read"] += 1
     assert outcomes["read"] > 50 and (outcomes["refused"] > 0) == bool(required), outcomes
+
+
+def test_a_job_of_which_only_the_required_is_known_is_waited_for_and_downloaded(tmp_path: Path) -> None:
+    def said(body: Any) -> Response:
+        return Response(200, {}, json.dumps(body).encode())
+
+    resting, ended = {"id": "job_1", "status": "resting"}, {"id": "job_1", "status": "completed"}
+    mb, requests = played(said(resting), said(ended))
+    seen: list[str] = []
+    job = mb.wait_for_bot("job_1", timeout=30, on_update=lambda job: seen.append(job.status))
+    assert (job.status, job.created_at, job.recording.state) == ("completed", None, None)
+    assert seen == ["resting", "completed"] and len(requests) == 2
+    events = {"data": [{"event": "job.status_changed", "data": {"sequence": 1}}, {"event": "job.failed", "data": {"sequence": 2}}]}
+    mb, requests = played(said(events))
+    assert [event.data.status for event in mb.watch("job_1")] == [None, None] and len(requests) == 1
+    # A file of which neither size nor hash is said is taken as it comes, one without a name not at all.
+    mb, _ = played(said({"jobId": "job_1", "files": [{"name": "a.webm"}]}), Response(200, {}, b"abc"))
+    assert [path.name for path in mb.download_artifacts("job_1", tmp_path)] == ["a.webm", "manifest.json"]
+    mb, _ = played(said({"jobId": "job_1", "files": [{}]}))
+    with pytest.raises(meetbot.MeetbotDecodeError, match="no file's name"):
+        mb.download_artifacts("job_1", tmp_path)
 
 
 def test_an_answer_without_what_is_required_is_an_error_that_shows_it() -> None:

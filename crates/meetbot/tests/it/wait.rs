@@ -43,6 +43,21 @@ async fn an_event_is_asked_after_at_once_and_seen_states_are_shown_once() {
 }
 
 #[tokio::test]
+async fn a_job_of_which_only_the_required_is_known_is_waited_for() {
+    let little = |status: &str| {
+        answer(200, &[], &format!(r#"{{"id":"job_x","status":"{status}","recording":null}}"#))
+    };
+    let refusal = answer(404, &[], "<html>a proxy that knows no streams</html>");
+    let server = FakeServer::with_events([little("resting"), little("completed")], [refusal]);
+    let job = server.client().wait_for_bot("job_x", None).await.unwrap();
+    assert_eq!(
+        (job.status.as_str(), job.created_at, job.recording.state),
+        ("completed", None, None)
+    );
+    assert_eq!(server.requests().len(), 3, "a status that is not known is not final");
+}
+
+#[tokio::test]
 async fn without_a_stream_of_events_it_asks() {
     let refusal = answer(404, &[], "<html>a proxy that knows no streams</html>");
     let server = server(&["queued", "queued", "recording", "failed"], &[refusal]);
