@@ -27,7 +27,7 @@ usage: cargo xtask COMMAND
   update          rewrite the files that are made from code (docs/, spec/)
   attack [SEED]   the API against its own document, with thousands of generated requests
   bench api       creates per second that are on disk, beside /healthz
-  bench join      from dispatch to in_call
+  bench join      from dispatch to in_call; with --scheduled, from `joinAt` on
   bench control   from a control verb's call to the bot's act and back
   bench webhooks  from the transition to the receiver, and beside ten thousand endpoints that do not answer
   bench claims    what it costs to give a job its bot while ten thousand others wait
@@ -174,8 +174,8 @@ fn step(name: &str, mut command: Command) -> anyhow::Result<()> {
     })
 }
 
+#[expect(clippy::disallowed_methods, reason = "a step says how long it took")]
 fn timed(name: &str, act: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "a step says how long it took")]
     let started = Instant::now();
     eprintln!("xtask: {name}");
     act()?;

@@ -6,7 +6,7 @@ mod reaper;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use meetbot_types::{
-    JobId, Reach,
+    JobId, Reach, Timestamp,
     bot::{BotOrder, SandboxSeat, Secret},
 };
 use tokio::{sync::Notify, task::JoinSet};
@@ -20,16 +20,28 @@ use crate::{
     jobs::create,
     keys,
     metrics::Metrics,
-    store::{Claim, Claimed, Store},
+    store::{Claim, Claimed as ClaimedJob, Store},
     wake::Wakes,
 };
 
 /// How long to wait at most before looking into the queue again; pokes and `joinAt` come sooner.
 const POLL: Duration = Duration::from_secs(5);
+/// At least this long between two looks: a store that contradicts itself costs a thousand looks a second, not a whole core.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const TOKEN_LETTERS: usize = 43;
 
 /// One of the bots of a job: its epoch.
 type Attempt = (JobId, u32);
+
+/// Why the dispatcher stopped claiming.
+enum Claimed {
+    /// No job is due.
+    AllDue,
+    /// `bots.max` bots run, or the server drains: a bot that ends wakes the dispatcher.
+    AllPlaces,
+    /// The store did not answer.
+    Unread,
+}
 
 /// Claims jobs for this server's bots.
 pub(crate) struct Dispatch {
@@ -61,24 +73,10 @@ impl Dispatch {
             for attempt in std::mem::take(&mut unreleased) {
                 unreleased.extend(self.take_back(attempt, &stop).await);
             }
-            while bots.len() < self.max_bots && !drain.is_cancelled() {
-                let token = keys::letters(TOKEN_LETTERS);
-                match self.store.claim(keys::hash(&token), self.clock.now()).await {
-                    Ok(Claim::Bot(claimed)) => self.launch(*claimed, token, &mut bots, &stop),
-                    Ok(Claim::NoMinutes(job)) => {
-                        tracing::info!(%job, "a job met a consumer without minutes");
-                        self.metrics.refused("minutes_per_month");
-                        self.wakes.poke(job);
-                        self.outbox.notify_one();
-                    }
-                    Ok(Claim::Nothing) => break,
-                    Err(error) => {
-                        tracing::warn!(%error, "the queue cannot be read");
-                        break;
-                    }
-                }
-            }
-            let sleep = self.until_next().await;
+            let sleep = match self.claim_due(&mut bots, &drain, &stop).await {
+                Claimed::AllDue => self.until_next().await,
+                Claimed::AllPlaces | Claimed::Unread => POLL,
+            };
             tokio::select! {
                 () = drain.cancelled() => break,
                 () = self.poke.notified() => {}
@@ -96,14 +94,41 @@ impl Dispatch {
         }
     }
 
+    /// Claims until no job is due, or no place is left.
+    async fn claim_due(
+        &self,
+        bots: &mut JoinSet<Attempt>,
+        drain: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Claimed {
+        while bots.len() < self.max_bots && !drain.is_cancelled() {
+            let token = keys::letters(TOKEN_LETTERS);
+            match self.store.claim(keys::hash(&token), self.clock.now()).await {
+                Ok(Claim::Bot(claimed)) => self.launch(*claimed, token, bots, stop),
+                Ok(Claim::NoMinutes(job)) => {
+                    tracing::info!(%job, "a job met a consumer without minutes");
+                    self.metrics.refused("minutes_per_month");
+                    self.wakes.poke(job);
+                    self.outbox.notify_one();
+                }
+                Ok(Claim::Nothing) => return Claimed::AllDue,
+                Err(error) => {
+                    tracing::warn!(%error, "the queue cannot be read");
+                    return Claimed::Unread;
+                }
+            }
+        }
+        Claimed::AllPlaces
+    }
+
     fn launch(
         &self,
-        claimed: Claimed,
+        claimed: ClaimedJob,
         token: String,
         bots: &mut JoinSet<Attempt>,
         stop: &CancellationToken,
     ) {
-        let Claimed { job, tenant, link, finalize } = claimed;
+        let ClaimedJob { job, tenant, link, finalize } = claimed;
         self.wakes.poke(job.id);
         self.outbox.notify_one();
         let now = self.clock.now().steady;
@@ -173,10 +198,37 @@ impl Dispatch {
         None
     }
 
+    /// How long until a job is due.
     async fn until_next(&self) -> Duration {
         let next = self.store.next_start().await.ok().flatten();
-        let ahead = next.map(|next| next.millis_since(self.clock.now().wall));
-        let ahead = ahead.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
-        ahead.map_or(POLL, |ms| Duration::from_millis(ms).min(POLL))
+        pause_before(next, self.clock.now().wall)
+    }
+}
+
+/// How long to wait for the next job that may start. One that became due after the last claim is claimed at once: without this it would wait for
+/// the next poll.
+fn pause_before(next: Option<Timestamp>, now: Timestamp) -> Duration {
+    let ahead = next.map(|next| u64::try_from(next.millis_since(now)).unwrap_or(0));
+    ahead.map_or(POLL, |ms| Duration::from_millis(ms).clamp(SHORTEST_PAUSE, POLL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_becomes_due_behind_a_claim_waits_for_no_poll() {
+        let at = Timestamp::from_millis;
+        let now = at(1_800_000_000_000);
+        for (next, pause) in [
+            (None, POLL),
+            (Some(now + Duration::from_hours(1)), POLL),
+            (Some(now + Duration::from_millis(700)), Duration::from_millis(700)),
+            (Some(now), SHORTEST_PAUSE),
+            (Some(at(now.as_millis() - 1)), SHORTEST_PAUSE),
+            (Some(at(0)), SHORTEST_PAUSE),
+        ] {
+            assert_eq!(pause_before(next, now), pause, "{next:?}");
+        }
     }
 }
