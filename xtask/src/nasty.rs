@@ -80,12 +80,9 @@ const PIECES: &[&str] = &[
 ///
 /// # Panics
 /// When `parse` does, after printing the input; and when it takes more than linear time.
+#[expect(clippy::disallowed_methods, reason = "a parser's patience is counted on the clock")]
 pub fn feed(corpus: &[&str], mut parse: impl FnMut(&str)) {
     let mut give = |input: &str| {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a parser's patience is counted on the clock"
-        )]
         let started = Instant::now();
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| parse(input))) {
             show(input);

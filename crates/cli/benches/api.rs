@@ -1,9 +1,10 @@
 //! `cargo xtask bench api`: how many creates per second are on disk, with the audit log and without it, beside `/healthz` of the same server in the same run.
 
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and stops where it cannot go on"
+    reason = "a benchmark measures time, prints, and stops where it cannot go on"
 )]
 
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
@@ -156,12 +157,10 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> u16 {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 fn instant() -> Instant {
     Instant::now()
 }
 
-#[expect(clippy::disallowed_methods, reason = "jobs that do not start while it runs")]
 fn now() -> meetbot::Timestamp {
     meetbot::Timestamp::from(std::time::SystemTime::now())
 }

@@ -1,9 +1,10 @@
 //! `cargo xtask bench control`: how long from the HTTP call of a control verb to its answer, which comes when the bot has done it.
 
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and stops where it cannot go on"
+    reason = "a benchmark measures time, prints, and stops where it cannot go on"
 )]
 
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
@@ -28,7 +29,6 @@ fn main() {
     while client.get_bot(&id).unwrap().unwrap().status != JobStatus::Recording {}
     let mut times = Vec::new();
     let mut call_timed = |call: &dyn Fn() -> ControlResult| {
-        #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
         let started = Instant::now();
         assert_eq!(call().state, ControlState::Done);
         times.push(started.elapsed().as_secs_f64() * 1000.0);

@@ -3,9 +3,10 @@
 //! Two people send voice and camera. They are of this process, so that what they cost is nobody's; bots are all of one server's process.
 
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and stops where it cannot go on"
+    reason = "a benchmark measures time, prints, and stops where it cannot go on"
 )]
 
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
@@ -124,7 +125,6 @@ fn beside_a_browser(janus: &Janus, meeting: &Meeting) {
 }
 
 /// How many bots have everything that was sent in their files.
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 fn how_many(janus: &Janus, meeting: &Meeting) {
     let started = Instant::now();
     let mut most = None;

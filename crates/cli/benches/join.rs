@@ -61,7 +61,8 @@ fn scheduled(client: &MeetBot, apart: Duration) {
     for job in jobs {
         let job = await_end(client, &job);
         let events = client.events(&job.id, None).unwrap().data;
-        let claim = events.iter().find(|event| event.data.status == Some(JobStatus::Joining)).unwrap();
+        let claim =
+            events.iter().find(|event| event.data.status == Some(JobStatus::Joining)).unwrap();
         let join_at = job.join_at.unwrap();
         claimed.push(claim.emitted_at.unwrap().millis_since(join_at));
         joined.push(job.joined_at.unwrap().millis_since(join_at));

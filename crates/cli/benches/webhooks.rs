@@ -2,9 +2,10 @@
 //! endpoints that do not answer change about it.
 
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and stops where it cannot go on"
+    reason = "a benchmark measures time, prints, and stops where it cannot go on"
 )]
 
 use std::{
@@ -431,12 +432,10 @@ async fn listening(path: &str) -> (TcpListener, Dead) {
     (listener, Dead { url, tried: Arc::default() })
 }
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 fn steady() -> Instant {
     Instant::now()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a bot says when something happened")]
 fn wall() -> SystemTime {
     SystemTime::now()
 }

@@ -10,7 +10,7 @@ use http::{
 use tokio::time::Instant;
 
 use crate::{
-    Error, ErrorKind, Request, Response,
+    Error, ErrorKind, Request, Response, clock,
     retry::{self, Outcome},
     transport::{Answer, IDEMPOTENCY_KEY, Transport, random, random_key},
 };
@@ -64,7 +64,7 @@ impl Exchange {
             })?;
             request.headers.insert(IDEMPOTENCY_KEY, value);
         }
-        Ok(Self { transport, request, attempts: 0, started: Instant::now() })
+        Ok(Self { transport, request, attempts: 0, started: clock::now() })
     }
 
     /// The method.
@@ -155,7 +155,7 @@ impl Exchange {
     /// What is left of the time for the whole call.
     fn left(&self) -> Option<Duration> {
         let deadline = self.transport.options.deadline?;
-        Some(deadline.saturating_sub(self.started.elapsed()))
+        Some(deadline.saturating_sub(clock::now() - self.started))
     }
 
     fn failed(&self, error: Error) -> Error {

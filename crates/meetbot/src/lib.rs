@@ -28,6 +28,7 @@ compile_error!("meetbot needs a crypto provider for TLS: enable the feature `aws
 pub mod blocking;
 mod builder;
 mod client;
+mod clock;
 mod connections;
 mod download;
 mod endpoint;

@@ -7,13 +7,13 @@ use http::{
     HeaderMap, HeaderName, Method,
     header::{AUTHORIZATION, LOCATION, RETRY_AFTER},
 };
-use meetbot_types::Timestamp;
 use tracing::Instrument as _;
 use url::Url;
 
 use crate::{
     Error, ErrorKind, Request, Response, Verdict,
     builder::Key,
+    clock,
     connections::{Broken, Connections, Received},
     endpoint::Endpoint,
     error::shown,
@@ -279,15 +279,7 @@ fn request_id(headers: &HeaderMap) -> Option<String> {
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    retry::retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, now())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the only place of the SDK that reads the wall clock"
-)]
-fn now() -> Timestamp {
-    Timestamp::from(std::time::SystemTime::now())
+    retry::retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, clock::wall())
 }
 
 /// A number from 0 to 1. Without randomness from the operating system it is 1: waiting longest is safe.

@@ -6,7 +6,7 @@ use futures_util::{FutureExt as _, Stream, StreamExt, stream};
 use meetbot_types::{EventName, JobStatus};
 use tokio::time::Instant;
 
-use crate::{Error, ErrorKind, Job, MeetBot, TimelineEvent, endpoint};
+use crate::{Error, ErrorKind, Job, MeetBot, TimelineEvent, clock, endpoint};
 
 /// How long the server may be away, or answer with errors that pass, before waiting gives up.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -125,7 +125,7 @@ impl Wait {
     /// A wait that begins now and listens to nothing; [`MeetBot::wait`] makes one that listens to the job's events.
     pub fn new(job_id: impl Into<String>, timeout: Option<Duration>) -> Self {
         let rules = Rules::new(job_id.into(), timeout);
-        Self { rules, started: Instant::now(), events: None, heard: false }
+        Self { rules, started: clock::now(), events: None, heard: false }
     }
 
     pub(crate) fn listening(mut self, mb: &MeetBot) -> Self {
@@ -133,18 +133,22 @@ impl Wait {
         self
     }
 
+    fn elapsed(&self) -> Duration {
+        clock::now() - self.started
+    }
+
     /// How long the next question may take; `None` where the wait has no end.
     ///
     /// Fails with [`ErrorKind::Timeout`] when the time is over.
     pub fn left(&self) -> Result<Option<Duration>, Error> {
-        self.rules.left(self.started.elapsed())
+        self.rules.left(self.elapsed())
     }
 
     /// How long to wait for news before the next question, after the job was seen in this status; `None` when it has ended.
     ///
     /// Fails with [`ErrorKind::NotFound`] where there is no such job (no status), and with [`ErrorKind::Timeout`] when the time is over.
     pub fn answered(&mut self, status: Option<&JobStatus>) -> Result<Option<Duration>, Error> {
-        self.rules.answered(status, self.started.elapsed(), self.live())
+        self.rules.answered(status, self.elapsed(), self.live())
     }
 
     /// How long to wait for news before the next question, after one that failed; `None` when its error is to end the wait: it is not
@@ -152,12 +156,12 @@ impl Wait {
     ///
     /// Fails with [`ErrorKind::Timeout`] when the time is over.
     pub fn failed(&mut self, transient: bool) -> Result<Option<Duration>, Error> {
-        self.rules.failed(transient, self.started.elapsed(), self.live())
+        self.rules.failed(transient, self.elapsed(), self.live())
     }
 
     /// Returns when the job's events say that something happened to it, and after the pause at the latest. It may be dropped.
     pub async fn news(&mut self, pause: Duration) {
-        let until = Instant::now() + pause;
+        let until = clock::now() + pause;
         while let Some(events) = &mut self.events {
             match tokio::time::timeout_at(until, events.next()).await {
                 Ok(Some(Ok(event))) => {

@@ -53,6 +53,8 @@ pub struct Config {
     pub stun_servers: Vec<String>,
     /// How long recordings are kept after their job has ended; `None` for ever.
     pub keep_recordings: Option<Duration>,
+    /// How long jobs are kept after their end; `None` keeps them without end.
+    pub keep_jobs: Option<Duration>,
     /// Networks that webhooks may go to although they are not public.
     pub allow_networks: Vec<Network>,
     /// How long the audit log of key use is kept.
@@ -89,6 +91,7 @@ struct Settings {
     bots: Bots,
     log: Log,
     recordings: Recordings,
+    jobs: Jobs,
     webhooks: Webhooks,
     audit: Audit,
     limits: LimitSettings,
@@ -116,6 +119,11 @@ struct Log {
 
 #[derive(Deserialize)]
 struct Recordings {
+    keep_days: u32,
+}
+
+#[derive(Deserialize)]
+struct Jobs {
     keep_days: u32,
 }
 
@@ -235,8 +243,8 @@ impl Config {
             start_within,
             meeting_networks,
             stun_servers,
-            keep_recordings: (settings.recordings.keep_days > 0)
-                .then(|| Duration::from_hours(24 * u64::from(settings.recordings.keep_days))),
+            keep_recordings: days(settings.recordings.keep_days),
+            keep_jobs: days(settings.jobs.keep_days),
             allow_networks,
             quota: Quota {
                 bots: NonZeroU32::new(settings.limits.bots_per_consumer),
@@ -249,6 +257,11 @@ impl Config {
             keep_audit: Duration::from_hours(24 * u64::from(settings.audit.keep_days)),
         })
     }
+}
+
+/// So many days; `None` for 0, which keeps without end.
+fn days(days: u32) -> Option<Duration> {
+    (days > 0).then(|| Duration::from_hours(24 * u64::from(days)))
 }
 
 /// Reads `HOST:PORT`, where the host is an address or `localhost`.
@@ -318,7 +331,8 @@ mod tests {
         let config = Config::load(None, nothing).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:3010");
         assert_eq!(config.data_dir, PathBuf::from("meetbot-data"));
-        assert_eq!((config.drain, config.keep_recordings), (Duration::ZERO, None));
+        let keep = (config.keep_recordings, config.keep_jobs);
+        assert_eq!((config.drain, keep), (Duration::ZERO, (None, None)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Old recordings are deleted, where that is wanted.
+//! Old recordings and old jobs are deleted, where the settings say so.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,19 +12,37 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{Clock, Now},
     recordings,
-    store::{Store, StoreError, Tenant},
+    store::{OldRecording, Store, StoreError, Tenant},
 };
 
 /// How often to look.
 const EVERY: Duration = Duration::from_hours(1);
-/// How many are looked up at once.
+/// How many recordings are looked up at once.
 const BATCH: u32 = 200;
+/// How many jobs are deleted in one transaction: with thousands of events each, more would hold up all other writes.
+const PORTION: u32 = 20;
 
-/// Deletes recordings of jobs that ended longer ago than `keep`, until it is stopped.
+/// For how long what belongs to a job is kept after its end; `None` keeps it without end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep {
+    /// Its recording.
+    pub(crate) recordings: Option<Duration>,
+    /// The job itself.
+    pub(crate) jobs: Option<Duration>,
+}
+
+impl Keep {
+    /// Whether anything is ever deleted.
+    pub(crate) const fn has_an_end(&self) -> bool {
+        self.recordings.is_some() || self.jobs.is_some()
+    }
+}
+
+/// Deletes what is older than `keep` says, until it is stopped.
 pub(crate) async fn run(
     store: Arc<dyn Store>,
     recordings: PathBuf,
-    keep: Duration,
+    keep: Keep,
     clock: Clock,
     stop: CancellationToken,
 ) {
@@ -36,16 +54,19 @@ pub(crate) async fn run(
             _ = ticks.tick() => {}
         }
         let now = clock.now();
-        let before = before(now.wall, keep);
-        loop {
-            match pass(store.as_ref(), &recordings, before, now, &stop).await {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "old recordings cannot be looked up");
-                    break;
-                }
-            }
+        // Recordings first: a job goes only after its recording.
+        if let Some(keep) = keep.recordings
+            && let Err(error) =
+                delete_recordings(store.as_ref(), &recordings, before(now.wall, keep), now, &stop)
+                    .await
+        {
+            tracing::warn!(%error, "old recordings cannot be looked up");
+        }
+        if let Some(keep) = keep.jobs
+            && let Err(error) =
+                prune_jobs(store.as_ref(), &recordings, before(now.wall, keep), &stop).await
+        {
+            tracing::warn!(%error, "old jobs cannot be deleted");
         }
     }
 }
@@ -55,25 +76,76 @@ fn before(now: Timestamp, keep: Duration) -> Timestamp {
     Timestamp::from_millis(now.as_millis().saturating_sub(keep))
 }
 
-/// Deletes some; answers whether there may be more that can be deleted.
-async fn pass(
+/// Deletes all recordings of jobs that ended before this moment.
+async fn delete_recordings(
     store: &dyn Store,
     recordings: &Path,
     before: Timestamp,
     now: Now,
     stop: &CancellationToken,
-) -> Result<bool, StoreError> {
-    let old = store.old_recordings(before, BATCH).await?;
-    let full = old.len() == BATCH as usize;
-    let mut deleted = false;
-    for (tenant, job) in old {
-        if stop.is_cancelled() {
-            return Ok(false);
+) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let old = store.old_recordings(before, after, BATCH).await?;
+        for OldRecording { tenant, job, .. } in &old {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            delete(store, recordings, *tenant, *job, now).await?;
         }
-        deleted |= delete(store, recordings, tenant, job, now).await?;
+        after = old.last().copied();
+        if old.len() < BATCH as usize {
+            return Ok(());
+        }
     }
-    // A batch of which nothing could be deleted would only come again.
-    Ok(full && deleted)
+}
+
+/// Deletes all jobs that ended before this moment and have no files.
+async fn prune_jobs(
+    store: &dyn Store,
+    recordings: &Path,
+    before: Timestamp,
+    stop: &CancellationToken,
+) -> Result<(), StoreError> {
+    note_without_files(store, recordings, before, stop).await?;
+    let mut pruned = 0;
+    while !stop.is_cancelled() {
+        let jobs = store.prune_jobs(before, PORTION).await?;
+        pruned += jobs.len();
+        if jobs.len() < PORTION as usize {
+            break;
+        }
+    }
+    if pruned > 0 {
+        tracing::info!(jobs = pruned, "old jobs were deleted");
+    }
+    Ok(())
+}
+
+/// A job whose bot was never in its meeting has no folder, and nothing that a job must be kept for.
+async fn note_without_files(
+    store: &dyn Store,
+    recordings: &Path,
+    before: Timestamp,
+    stop: &CancellationToken,
+) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let old = store.old_recordings(before, after, BATCH).await?;
+        for OldRecording { job, .. } in &old {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            let folder = recordings.join(job.to_string());
+            if let Ok(false) = tokio::fs::try_exists(folder).await {
+                store.recording_removed(*job).await?;
+            }
+        }
+        after = old.last().copied();
+        if old.len() < BATCH as usize {
+            return Ok(());
+        }
+    }
 }
 
 /// Deletes one: first the mark, so that nobody is shown a manifest whose files go; it is looked up until its files are gone.
@@ -83,11 +155,11 @@ async fn delete(
     tenant: Tenant,
     job: JobId,
     now: Now,
-) -> Result<bool, StoreError> {
+) -> Result<(), StoreError> {
     let marked = store.delete_recording(tenant, job, now).await?;
     if marked.is_none_or(|job| job.recording.deleted_at.is_none()) {
         tracing::error!(%job, "a recording that is old belongs to no job that has ended; it is kept");
-        return Ok(false);
+        return Ok(());
     }
     match recordings::remove(recordings, job).await {
         Ok((removed, already_gone)) => {
@@ -95,11 +167,10 @@ async fn delete(
             let bytes: u64 = removed.iter().map(|object| object.bytes).sum();
             let names: Vec<&str> = removed.iter().map(|object| object.name.as_str()).collect();
             tracing::info!(%job, bytes, removed = ?names, ?already_gone, "an old recording was deleted");
-            Ok(true)
         }
         Err(error) => {
             tracing::error!(%job, %error, "an old recording cannot be removed; it is tried again in an hour");
-            Ok(false)
         }
     }
+    Ok(())
 }

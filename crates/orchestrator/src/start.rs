@@ -21,7 +21,7 @@ use crate::{
     dispatch::{Dispatch, Launcher, Reaper},
     limits::{Allowance, Limits},
     metrics::Metrics,
-    retention,
+    retention::{self, Keep},
     store::{SqliteStore, Store, StoreError},
     wake::Wakes,
     webhooks::{guard::Guard, sender::Sender},
@@ -176,7 +176,8 @@ impl Orchestrator {
             stun_servers: config.stun_servers,
         };
         let mut work = vec![tokio::spawn(sender.run(stop_work.clone()))];
-        if let Some(keep) = config.keep_recordings {
+        let keep = Keep { recordings: config.keep_recordings, jobs: config.keep_jobs };
+        if keep.has_an_end() {
             let (store, folder) = (Arc::clone(&store), folder.recordings());
             work.push(tokio::spawn(retention::run(store, folder, keep, clock, stop_work.clone())));
         }

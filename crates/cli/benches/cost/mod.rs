@@ -1,5 +1,7 @@
 //! What processes cost: memory that is theirs, and CPU time.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+
 use std::{
     fs, thread,
     time::{Duration, Instant},
@@ -23,7 +25,6 @@ pub(crate) struct Cost {
 pub(crate) fn costs<const N: usize>(programs: [&[u32]; N]) -> [Cost; N] {
     // What has just begun or ended settles first.
     thread::sleep(Duration::from_secs(2));
-    #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
     let started = Instant::now();
     let ticks = || programs.map(|processes| processes.iter().map(|pid| cpu_ticks(*pid)).sum());
     let before: [f64; N] = ticks();

@@ -5,6 +5,7 @@ mod clocks;
 mod erasure;
 mod lost;
 mod outbox;
+mod pruning;
 mod quotas;
 mod recordings;
 mod tally;

@@ -65,6 +65,17 @@ pub struct Tenant {
     pub live: bool,
 }
 
+/// A job that has ended and may still have files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OldRecording {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// The job.
+    pub job: JobId,
+    /// When it ended.
+    pub since: Timestamp,
+}
+
 /// When a job's first bot is to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {
@@ -385,10 +396,18 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<Page<TimelineEvent>>>;
     /// Marks the recording of a job that has ended as deleted; the first time counts. `None` where there is no such job.
     async fn delete_recording(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>>;
-    /// Jobs that ended before this moment and may still have files, those that have ended for longest first.
-    async fn old_recordings(&self, before: Timestamp, limit: u32) -> Result<Vec<(Tenant, JobId)>>;
+    /// Jobs that ended before this moment and may still have files, behind `after`; those that have ended for longest first.
+    async fn old_recordings(
+        &self,
+        before: Timestamp,
+        after: Option<OldRecording>,
+        limit: u32,
+    ) -> Result<Vec<OldRecording>>;
     /// Nothing of the job's recording is on disk any more.
     async fn recording_removed(&self, id: JobId) -> Result<()>;
+    /// Deletes up to `limit` jobs that ended before this moment, with all that belongs to them; answers which. A job that may have files, or has a
+    /// delivery that is still to be tried, is kept.
+    async fn prune_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<JobId>>;
     /// Cancels a job: at once in the queue, by a command to the bot elsewhere. `None` where there is no such job.
     async fn cancel(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>>;
     /// Gives a command to a job's bot, together with a first answer kept for its `Idempotency-Key`.

@@ -3,13 +3,16 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use meetbot::{Job, JobStatus, MeetBot};
+use meetbot::{FailureCode, Job, JobStatus, MeetBot, NewJob};
+use meetbot_types::{Cause, Failure};
+use reqwest::StatusCode;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-use crate::server::{Bot, PATIENCE, Server, await_status, new_job};
+use crate::server::{Bot, PATIENCE, Server, await_status, new_job, now};
 
 /// Some files of the bot's attempt; answers their folder.
 fn record_files(bot: &Bot) -> PathBuf {
@@ -31,13 +34,15 @@ async fn recorded(server: &Server, client: &MeetBot) -> (String, PathBuf) {
     (id, folder)
 }
 
-/// As if these jobs had ended a month ago.
+/// As if these jobs had ended a month ago, and their files were as old.
 fn age(data: &Path, jobs: &[&String]) {
     let database = Connection::open(data.join("meetbot.db")).unwrap();
     let ago = 31_i64 * 24 * 60 * 60 * 1000;
     for job in jobs {
         let aged = database.execute(
-            "UPDATE jobs SET files_since = CAST(strftime('%s', 'now') AS INTEGER) * 1000 - ?2 WHERE id = ?1",
+            "UPDATE jobs SET files_since = CAST(strftime('%s', 'now') AS INTEGER) * 1000 - ?2,
+                ended_at = CASE WHEN ended_at IS NOT NULL THEN CAST(strftime('%s', 'now') AS INTEGER) * 1000 - ?2 END
+             WHERE id = ?1",
             params![job, ago],
         );
         assert_eq!(aged.unwrap(), 1);
@@ -99,4 +104,58 @@ async fn recordings_of_jobs_that_ended_long_ago_go_and_no_others() {
         left.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     };
     assert_eq!(left, [young, running]);
+}
+
+#[tokio::test]
+async fn jobs_that_ended_long_ago_go_after_their_recordings_and_their_external_ids_are_free() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let client = server.client();
+    let (recorded, folder) = recorded(&server, &client).await;
+    let named = || NewJob { external_id: Some("lesson-1".to_owned()), ..new_job() };
+    let never_in = client.dispatch_bot(named()).await.unwrap().id;
+    let mut bot = server.bot().await;
+    let failure = Failure::new(FailureCode::LobbyTimeout, "nobody admitted the bot");
+    assert_eq!(bot.end(Cause::Failed(failure).ending(false, false), None).await, StatusCode::OK);
+    let cancelled = client.dispatch_bot(later()).await.unwrap().id;
+    client.cancel_bot(&cancelled).await.unwrap();
+    let young = client.dispatch_bot(later()).await.unwrap().id;
+    client.cancel_bot(&young).await.unwrap();
+    server.stop().await;
+    age(data.path(), &[&recorded, &never_in, &cancelled]);
+
+    let jobs_only = |name: &str| (name == "MEETBOT_JOBS_KEEP_DAYS").then(|| "30".to_owned());
+    let server = Server::start_with(&data, jobs_only).await;
+    let client = server.client();
+    await_gone(&client, &never_in).await;
+    await_gone(&client, &cancelled).await;
+    assert!(client.get_bot(&young).await.unwrap().is_some());
+    assert!(client.get_bot(&recorded).await.unwrap().is_some(), "its recording is still there");
+    assert!(folder.join("e1/audio.Alice.webm").exists());
+    let again = client.dispatch_bot(named()).await.unwrap();
+    assert_ne!(again.id, never_in, "the external id makes a new job");
+    server.stop().await;
+
+    let both = |name: &str| match name {
+        "MEETBOT_JOBS_KEEP_DAYS" | "MEETBOT_RECORDINGS_KEEP_DAYS" => Some("30".to_owned()),
+        _ => None,
+    };
+    let server = Server::start_with(&data, both).await;
+    await_gone(&server.client(), &recorded).await;
+    assert!(!folder.exists(), "the recording went first");
+    server.stop().await;
+}
+
+/// A job for tomorrow.
+fn later() -> NewJob {
+    NewJob { join_at: Some(now() + Duration::from_hours(24)), ..new_job() }
+}
+
+async fn await_gone(client: &MeetBot, id: &str) {
+    let look = async {
+        while client.get_bot(id).await.unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("{id} is kept"));
 }

@@ -12,12 +12,12 @@ impl Fixture {
         }
     }
 
-    async fn due(&self, now: Now) -> Vec<DueDelivery> {
+    pub(super) async fn due(&self, now: Now) -> Vec<DueDelivery> {
         let room = Room { proven: 100, unproven: 100 };
         self.store.due_deliveries(room, now).await.unwrap().due
     }
 
-    async fn note(&self, due: &DueDelivery, status: u16, verdict: Verdict, now: Now) {
+    pub(super) async fn note(&self, due: &DueDelivery, status: u16, verdict: Verdict, now: Now) {
         let delivered = verdict == Verdict::Delivered;
         let tried = DeliveryTry {
             at: now.wall,

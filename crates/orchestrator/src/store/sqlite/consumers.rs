@@ -3,7 +3,7 @@
 use meetbot_types::{ConsumerId, JobId, JobStatus};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{Outcome, endpoints, read_as};
+use super::{Outcome, erasure, read_as};
 use crate::store::Tenant;
 
 pub(super) fn name(connection: &Connection, consumer: ConsumerId) -> Outcome<Option<String>> {
@@ -44,20 +44,7 @@ pub(super) fn erase_jobs(
         if !ended {
             continue;
         }
-        let endpoints = endpoints::of_job(connection, &job)?;
-        for table in [
-            "tries WHERE delivery IN (SELECT id FROM deliveries WHERE job = ?1)",
-            "deliveries WHERE job = ?1",
-            "events WHERE job = ?1",
-            "commands WHERE job = ?1",
-            "jobs WHERE id = ?1",
-        ] {
-            connection.prepare_cached(&format!("DELETE FROM {table}"))?.execute([&job])?;
-        }
-        // Other jobs' deliveries may have waited for these.
-        for endpoint in endpoints {
-            endpoints::save(connection, &endpoints::load(connection, &endpoint)?)?;
-        }
+        erasure::job(connection, &job)?;
         erased += 1;
     }
     Ok(erased)

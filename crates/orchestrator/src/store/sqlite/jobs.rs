@@ -130,7 +130,7 @@ pub(super) fn save(
         .prepare_cached(
             "UPDATE jobs SET status = ?2, job = ?3, epoch = ?4, token_hash = ?5, lease_until = ?6,
                 applied = ?7, sequence = ?8, cause = ?9, run_at = ?10, handovers = ?11,
-                stay_ms = ?12, stay_since = ?13 WHERE id = ?1",
+                stay_ms = ?12, stay_since = ?13, ended_at = ?14 WHERE id = ?1",
         )?
         .execute(params![
             stored.job.id.to_string(),
@@ -145,7 +145,8 @@ pub(super) fn save(
             stored.run_at.as_millis(),
             stored.handovers,
             stored.stay.ms,
-            stored.stay.since
+            stored.stay.since,
+            stored.job.ended_at.map(Timestamp::as_millis)
         ])?;
     let before =
         std::mem::replace(&mut stored.place, quota::place(&stored.job.status, stored.epoch));

@@ -7,6 +7,7 @@ mod bots;
 mod consumers;
 mod deliveries;
 mod endpoints;
+mod erasure;
 mod jobs;
 mod keys;
 mod outbox;

@@ -4,7 +4,7 @@ use meetbot_types::{Job, JobId, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::{Outcome, read_as};
-use crate::store::Tenant;
+use crate::store::{OldRecording, Tenant};
 
 /// A job that had a bot has ended.
 pub(super) fn may_have_files(connection: &Connection, job: &Job, now: Timestamp) -> Outcome<()> {
@@ -17,17 +17,25 @@ pub(super) fn may_have_files(connection: &Connection, job: &Job, now: Timestamp)
 pub(super) fn old(
     connection: &Connection,
     before: Timestamp,
+    after: Option<OldRecording>,
     limit: u32,
-) -> Outcome<Vec<(Tenant, JobId)>> {
+) -> Outcome<Vec<OldRecording>> {
+    let (since, id) = after.map_or((i64::MIN, String::new()), |after| {
+        (after.since.as_millis(), after.job.to_string())
+    });
     let mut statement = connection.prepare_cached(
-        "SELECT consumer, live, id FROM jobs WHERE files_since < ?1 ORDER BY files_since LIMIT ?2",
+        "SELECT consumer, live, id, files_since FROM jobs
+         WHERE files_since < ?1 AND (files_since, id) > (?2, ?3) ORDER BY files_since, id LIMIT ?4",
     )?;
-    let mut rows = statement.query(params![before.as_millis(), limit])?;
+    let mut rows = statement.query(params![before.as_millis(), since, id, limit])?;
     let mut old = Vec::new();
     while let Some(row) = rows.next()? {
         let consumer = read_as(row.get::<_, String>(0)?.parse(), "a job's consumer")?;
-        let id = read_as(row.get::<_, String>(2)?.parse(), "a job's id")?;
-        old.push((Tenant { consumer, live: row.get(1)? }, id));
+        old.push(OldRecording {
+            tenant: Tenant { consumer, live: row.get(1)? },
+            job: read_as(row.get::<_, String>(2)?.parse(), "a job's id")?,
+            since: Timestamp::from_millis(row.get(3)?),
+        });
     }
     Ok(old)
 }

@@ -10,16 +10,16 @@ use meetbot_types::{
 };
 
 use super::{
-    SqliteStore, answers, audit, bots, consumers, deliveries, jobs, keys, outbox, quotas,
+    SqliteStore, answers, audit, bots, consumers, deliveries, erasure, jobs, keys, outbox, quotas,
     recordings, secrets, tally, timeline, writer::Asker,
 };
 use crate::{
     clock::Now,
     store::{
         Claim, Command, Commanded, ConsumerUse, Creation, DeliveryFilter, Earlier, Expired,
-        JobFilter, KeptAnswer, Key, KeyUse, NewKey, Once, Quota, QuotaChange, Redelivery, Reported,
-        Result, Room, Rotation, Start, Store, Taken, Tally, Tenant, Tried, UseFilter, Used,
-        WebhookSecrets, Window,
+        JobFilter, KeptAnswer, Key, KeyUse, NewKey, OldRecording, Once, Quota, QuotaChange,
+        Redelivery, Reported, Result, Room, Rotation, Start, Store, Taken, Tally, Tenant, Tried,
+        UseFilter, Used, WebhookSecrets, Window,
     },
 };
 
@@ -161,12 +161,21 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn old_recordings(&self, before: Timestamp, limit: u32) -> Result<Vec<(Tenant, JobId)>> {
-        self.read(move |connection| recordings::old(connection, before, limit)).await
+    async fn old_recordings(
+        &self,
+        before: Timestamp,
+        after: Option<OldRecording>,
+        limit: u32,
+    ) -> Result<Vec<OldRecording>> {
+        self.read(move |connection| recordings::old(connection, before, after, limit)).await
     }
 
     async fn recording_removed(&self, id: JobId) -> Result<()> {
         self.writer.write(move |connection| recordings::removed(connection, id)).await
+    }
+
+    async fn prune_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<JobId>> {
+        self.writer.write(move |connection| erasure::prune(connection, before, limit)).await
     }
 
     async fn cancel(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>> {

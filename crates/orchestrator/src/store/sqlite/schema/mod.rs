@@ -17,6 +17,7 @@ const STEPS: &[&str] = &[
     include_str!("audit.sql"),
     include_str!("quotas.sql"),
     include_str!("pending.sql"),
+    include_str!("pruning.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.
