@@ -41,7 +41,9 @@ fn age(data: &Path, jobs: &[&String]) {
     for job in jobs {
         let aged = database.execute(
             "UPDATE jobs SET files_since = CAST(strftime('%s', 'now') AS INTEGER) * 1000 - ?2,
-                ended_at = CASE WHEN ended_at IS NOT NULL THEN CAST(strftime('%s', 'now') AS INTEGER) * 1000 - ?2 END
+                ended_at = CASE WHEN ended_at IS NOT NULL THEN CAST(strftime('%s', 'now') AS INTEGER) * 1000 - ?2 END,
+                job = CASE WHEN ended_at IS NULL THEN job
+                    ELSE json_set(job, '$.endedAt', strftime('%Y-%m-%dT%H:%M:%S.000Z', 'now', '-31 days')) END
              WHERE id = ?1",
             params![job, ago],
         );
