@@ -78,19 +78,26 @@ pub fn signature(header: &str) {
     let right = signature::sign(BODY, SECRET);
     let found = signature::verify(BODY, Some(header), SECRET);
     let same = header.trim().eq_ignore_ascii_case(&right) && header.trim().starts_with("sha256=");
-    assert_eq!(found, same, "{header}");
-    assert!(!signature::verify(BODY, Some(header), ""));
+    assert_eq!(found, Ok(same), "{header}");
+    assert!(signature::verify(BODY, Some(header), "").is_err());
     let right = signature::sign_standard("dlv_1", AT, BODY, SECRET).unwrap();
     let stamp = AT.as_seconds().to_string();
     let found = signature::verify_standard("dlv_1", &stamp, BODY, header, SECRET);
-    assert_eq!(found, header.split_ascii_whitespace().any(|one| one == right), "{header}");
+    let same = header.split_ascii_whitespace().any(|one| one == right);
+    assert_eq!(found, Ok(same), "{header}");
 }
 
-/// No other secret verifies what one signed.
+/// No other secret verifies what one signed, and what cannot be a secret is an error everywhere.
 pub fn secret(other: &str) {
-    let _ = signature::sign_standard("dlv_1", AT, BODY, other);
     let found = signature::verify(BODY, Some(&signature::sign(BODY, SECRET)), other);
-    assert_eq!(found, other == SECRET);
+    match signature::check_secret(other) {
+        Ok(()) => assert_eq!(found, Ok(other.trim() == SECRET)),
+        Err(error) => {
+            tells(&error.to_string());
+            assert_eq!(found, Err(error));
+            assert_eq!(signature::sign_standard("dlv_1", AT, BODY, other), Err(error));
+        }
+    }
 }
 
 /// What is read prints, and reads the same again. Answers whether it was read.

@@ -12,6 +12,45 @@ pub const SECRET_PREFIX: &str = "whsec_";
 /// The header of [`sign`].
 pub const SIGNATURE_HEADER: &str = "X-Meetbot-Signature";
 
+/// Why a text cannot be a webhook secret. It shows nothing of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// Nothing, or white space.
+    #[error("the webhook secret is empty: is the variable or the file that should hold it there?")]
+    Empty,
+    /// It begins otherwise than with `whsec_`.
+    #[error("the webhook secret does not begin with whsec_: is it an API key, or in quotes?")]
+    Prefix,
+    /// What follows `whsec_` is not the base64 of at least one byte.
+    #[error(
+        "what follows whsec_ in the webhook secret is not base64: was it copied whole, and is it a single secret?"
+    )]
+    Base64,
+}
+
+/// A secret as its two schemes use it.
+struct Keys<'secret> {
+    /// Without the white space at its ends, which a file or a variable adds.
+    whole: &'secret str,
+    /// What the base64 stands for.
+    standard: Vec<u8>,
+}
+
+fn keys(secret: &str) -> Result<Keys<'_>, SecretError> {
+    let whole = secret.trim();
+    if whole.is_empty() {
+        return Err(SecretError::Empty);
+    }
+    let digits = whole.strip_prefix(SECRET_PREFIX).ok_or(SecretError::Prefix)?;
+    let standard = STANDARD.decode(digits).map_err(|_| SecretError::Base64)?;
+    if standard.is_empty() { Err(SecretError::Base64) } else { Ok(Keys { whole, standard }) }
+}
+
+/// Whether this can be a webhook secret: `whsec_` and the base64 of at least one byte, with or without white space at its ends.
+pub fn check_secret(secret: &str) -> Result<(), SecretError> {
+    keys(secret).map(drop)
+}
+
 /// A new webhook secret: `whsec_` and the base64 of 32 random bytes.
 ///
 /// # Panics
@@ -32,9 +71,10 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
 
 /// The value of `X-Meetbot-Signature`: `sha256=` and the hex HMAC-SHA256 of the raw body.
 ///
-/// The key is the whole secret string, its `whsec_` included.
+/// The key is the whole secret string, its `whsec_` included, without white space at its ends. A text that cannot be a secret signs too;
+/// [`verify`] refuses it.
 pub fn sign(body: &[u8], secret: &str) -> String {
-    format!("sha256={}", hex(&hmac(secret.as_bytes(), &[body]).finalize().into_bytes()))
+    format!("sha256={}", hex(&hmac(secret.trim().as_bytes(), &[body]).finalize().into_bytes()))
 }
 
 /// The SHA-256 of these bytes, in hex, as manifests have it.
@@ -69,16 +109,14 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Whether `header` is the signature of exactly these bytes, in constant time.
 ///
-/// False for a missing header, an empty secret or any other form than `sha256=<64 hex digits>`.
-pub fn verify(body: &[u8], header: Option<&str>, secret: &str) -> bool {
-    let Some(hex) = header.and_then(|header| header.trim().strip_prefix("sha256=")) else {
-        return false;
-    };
-    if secret.is_empty() {
-        return false;
-    }
-    let Some(signature) = decode_hex(hex) else { return false };
-    hmac(secret.as_bytes(), &[body]).verify_slice(&signature).is_ok()
+/// False for a missing header or any other form than `sha256=<64 hex digits>`. An error for a text that cannot be a secret: no webhook would
+/// ever be right.
+pub fn verify(body: &[u8], header: Option<&str>, secret: &str) -> Result<bool, SecretError> {
+    let key = keys(secret)?.whole;
+    let signature =
+        header.and_then(|header| header.trim().strip_prefix("sha256=")).and_then(decode_hex);
+    Ok(signature
+        .is_some_and(|signature| hmac(key.as_bytes(), &[body]).verify_slice(&signature).is_ok()))
 }
 
 fn decode_hex(hex: &str) -> Option<[u8; 32]> {
@@ -94,27 +132,32 @@ fn decode_hex(hex: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// The key of the Standard Webhooks scheme: the bytes behind `whsec_`.
-fn standard_key(secret: &str) -> Option<Vec<u8>> {
-    STANDARD.decode(secret.strip_prefix(SECRET_PREFIX)?).ok().filter(|key| !key.is_empty())
-}
-
 /// One signature of the `webhook-signature` header of Standard Webhooks: `v1,` and the base64 HMAC-SHA256 of
-/// `<id>.<timestamp in seconds>.<body>`.
-///
-/// `None` for a secret that is not `whsec_` and base64.
-pub fn sign_standard(id: &str, sent_at: Timestamp, body: &[u8], secret: &str) -> Option<String> {
+/// `<id>.<timestamp in seconds>.<body>`, keyed with the bytes whose base64 follows `whsec_`.
+pub fn sign_standard(
+    id: &str,
+    sent_at: Timestamp,
+    body: &[u8],
+    secret: &str,
+) -> Result<String, SecretError> {
     let seconds = sent_at.as_seconds().to_string();
-    let mac = hmac(&standard_key(secret)?, &[id.as_bytes(), b".", seconds.as_bytes(), b".", body]);
-    Some(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+    let key = keys(secret)?.standard;
+    let mac = hmac(&key, &[id.as_bytes(), b".", seconds.as_bytes(), b".", body]);
+    Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
 }
 
 /// Whether one of the signatures in a `webhook-signature` header is right for this id, timestamp and body.
 ///
-/// Only the signature: whoever calls it bounds the age of `timestamp` (seconds, as in the header `webhook-timestamp`).
-pub fn verify_standard(id: &str, timestamp: &str, body: &[u8], header: &str, secret: &str) -> bool {
-    let Some(key) = standard_key(secret) else { return false };
-    header.split_ascii_whitespace().any(|signature| {
+/// Only the signature: the caller bounds the age of `timestamp` (seconds, as in the header `webhook-timestamp`).
+pub fn verify_standard(
+    id: &str,
+    timestamp: &str,
+    body: &[u8],
+    header: &str,
+    secret: &str,
+) -> Result<bool, SecretError> {
+    let key = keys(secret)?.standard;
+    Ok(header.split_ascii_whitespace().any(|signature| {
         signature.strip_prefix("v1,").and_then(|base64| STANDARD.decode(base64).ok()).is_some_and(
             |signature| {
                 hmac(&key, &[id.as_bytes(), b".", timestamp.as_bytes(), b".", body])
@@ -122,5 +165,5 @@ pub fn verify_standard(id: &str, timestamp: &str, body: &[u8], header: &str, sec
                     .is_ok()
             },
         )
-    })
+    }))
 }

@@ -23,6 +23,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<exchange::Exchange>()?;
     module.add_class::<waiting::Wait>()?;
     module.add_function(wrap_pyfunction!(local::api_path, module)?)?;
+    module.add_function(wrap_pyfunction!(local::check_secret, module)?)?;
     module.add_function(wrap_pyfunction!(local::sign, module)?)?;
     module.add_function(wrap_pyfunction!(local::sign_standard, module)?)?;
     module.add_function(wrap_pyfunction!(local::verify_standard, module)?)?;

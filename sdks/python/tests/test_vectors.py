@@ -36,15 +36,21 @@ def cases() -> list[Any]:
 
 
 def signature(case: Case) -> None:
-    if "timestamp" in case:
-        valid = _core.verify_standard(
-            case["id"], case["timestamp"], case["body"].encode(), case["header"], case["secret"]
-        )
-    else:
-        valid = meetbot.verify_webhook_signature(
+    def verified() -> bool:
+        if "timestamp" in case:
+            return _core.verify_standard(
+                case["id"], case["timestamp"], case["body"].encode(), case["header"], case["secret"]
+            )
+        return meetbot.verify_webhook_signature(
             body=case["body"].encode(), header=case["header"], secret=case["secret"]
         )
-    assert valid == case["valid"]
+
+    if case.get("error"):
+        # The secret cannot be one, whatever the webhook.
+        with pytest.raises(meetbot.MeetbotConfigurationError, match="secret"):
+            verified()
+    else:
+        assert verified() == case["valid"]
 
 
 def played(*responses: Response, **settings: Any) -> tuple[MeetBot, list[Request]]:

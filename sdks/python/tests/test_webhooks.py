@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from meetbot import MeetbotDecodeError, MeetbotError, testing, verify_webhook_signature, webhooks
+from meetbot import (
+    MeetbotConfigurationError,
+    MeetbotDecodeError,
+    MeetbotError,
+    testing,
+    verify_webhook_signature,
+    webhooks,
+)
 
 SECRET, OLD = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "whsec_dGVzdA=="
 
@@ -114,3 +121,59 @@ def test_a_time_that_is_none_is_refused_however_well_it_is_signed(sent: str) -> 
     }
     with pytest.raises(webhooks.MeetbotSignatureError):
         webhooks.unwrap(b"{}", headers, SECRET)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \t\n", "\u00a0"])
+def test_a_secret_from_a_file_is_the_same_secret(end: str) -> None:
+    secrets: list[Any] = [SECRET + end, f"\n{SECRET}{end}", [OLD, SECRET + end]]
+    if end.isascii():
+        secrets += [(SECRET + end).encode(), [OLD.encode(), (SECRET + end).encode()]]
+    for secret in secrets:
+        body, headers = testing.sign_webhook({"event": "job.finalized"}, SECRET)
+        assert webhooks.unwrap(body, headers, secret).event == "job.finalized"
+        assert verify_webhook_signature(body=body, header=headers["x-meetbot-signature"], secret=secret)
+        assert not verify_webhook_signature(body=body + b" ", header=headers["x-meetbot-signature"], secret=secret)
+    assert testing.sign_webhook({}, SECRET + end) == testing.sign_webhook({}, SECRET)
+
+
+#: What people have in the place of a secret, by mistake.
+NO_SECRETS: list[Any] = [
+    None, "", " \n", b"", "mb_live_abc", SECRET.removeprefix("whsec_"), f'"{SECRET}"', "whsec_", SECRET[:-1], f"{SECRET},{OLD}",
+    "whsec_\ud800", "whsec_ä", b"\xff\xfe", 7, object(), {"secret": SECRET}, [], (), [None], [SECRET, None], [SECRET, ""], [[SECRET]], bytearray(b"x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("secret", NO_SECRETS, ids=repr)
+def test_what_cannot_be_a_secret_is_no_wrong_signature(secret: Any) -> None:
+    body, headers = testing.sign_webhook({"event": "job.finalized"}, SECRET)
+    for header in (headers["x-meetbot-signature"], "sha256=00", None):
+        with pytest.raises(MeetbotConfigurationError, match="secret") as told:
+            verify_webhook_signature(body=body, header=header, secret=secret)
+        assert SECRET.removeprefix("whsec_") not in str(told.value) and "mb_live" not in str(told.value)
+    for given in (headers, {}):
+        with pytest.raises(MeetbotConfigurationError, match="secret"):
+            webhooks.unwrap(body, given, secret, tolerance=None)
+    if not isinstance(secret, (list, tuple)):
+        with pytest.raises(MeetbotConfigurationError, match="secret"):
+            testing.sign_webhook({}, secret)
+
+
+@pytest.mark.parametrize("body", [{"event": "x"}, None, 7, ["x"], object()], ids=repr)
+def test_a_body_that_was_parsed_is_no_wrong_signature(body: Any) -> None:
+    _, headers = testing.sign_webhook({}, SECRET)
+    with pytest.raises(MeetbotConfigurationError, match=f"body is of the type {type(body).__name__}"):
+        verify_webhook_signature(body=body, header=headers["x-meetbot-signature"], secret=SECRET)
+    with pytest.raises(MeetbotConfigurationError, match="body"):
+        webhooks.unwrap(body, headers, SECRET)
+
+
+def test_headers_of_another_kind_are_no_wrong_signature() -> None:
+    body, headers = testing.sign_webhook({}, SECRET)
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    wrong: list[Any] = [None, raw, dict(raw), "x"]
+    for one in wrong:
+        with pytest.raises(MeetbotConfigurationError, match="headers"):
+            webhooks.unwrap(body, one, SECRET)
+    header: Any = headers["x-meetbot-signature"].encode()
+    with pytest.raises(MeetbotConfigurationError, match="header"):
+        verify_webhook_signature(body=body, header=header, secret=SECRET)

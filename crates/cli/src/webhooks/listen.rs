@@ -3,6 +3,7 @@
 use std::{collections::HashSet, net::SocketAddr, process::ExitCode};
 
 use meetbot::webhook::WebhookEvent;
+use meetbot_types::signature::check_secret;
 use serde_json::{Value, json};
 
 use crate::{
@@ -43,10 +44,9 @@ pub(crate) struct Args {
 /// Prints each webhook as it comes, until it is interrupted or has seen enough.
 pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
     let Args { listen, secrets, forward_to, full, count } = args;
-    if let Some(wrong) = secrets.iter().position(|secret| !secret.trim().starts_with("whsec_")) {
-        return Err(Usage(format!("secret {} does not begin with whsec_", wrong + 1)).into());
+    for (number, secret) in secrets.iter().enumerate() {
+        check_secret(secret).map_err(|error| Usage(format!("secret {}: {error}", number + 1)))?;
     }
-    let secrets = secrets.iter().map(|secret| secret.trim().to_owned()).collect();
     let mut signals = Signals::listen()?;
     let mut inbox = Receiver::start(listen, secrets, forward_to).await?;
     output.object(&json!({"url": inbox.url()}))?;

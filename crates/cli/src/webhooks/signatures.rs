@@ -1,7 +1,7 @@
 //! What the signatures of a webhook are worth, and why. Pure.
 
 use meetbot::{Timestamp, verify_webhook_signature};
-use meetbot_types::signature::{SIGNATURE_HEADER, verify_standard};
+use meetbot_types::signature::{SIGNATURE_HEADER, SecretError, verify_standard};
 use reqwest::header::HeaderMap;
 use serde::Serialize;
 
@@ -58,7 +58,7 @@ impl Signatures {
     }
 }
 
-/// Judges the signatures of a webhook by all of the secrets.
+/// Judges the signatures of a webhook by all of the secrets. With a text that cannot be a secret nothing is signed.
 pub(crate) fn judge(
     body: &[u8],
     headers: &HeaderMap,
@@ -66,10 +66,10 @@ pub(crate) fn judge(
     now: Timestamp,
 ) -> Signatures {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let found = |verifies: &dyn Fn(&str) -> bool| {
+    let found = |verifies: &dyn Fn(&str) -> Result<bool, SecretError>| {
         secrets
             .iter()
-            .position(|secret| verifies(secret))
+            .position(|secret| verifies(secret) == Ok(true))
             .map_or(Signature::Wrong, |index| Signature::Good(index + 1))
     };
     let meetbot = header(SIGNATURE_HEADER);

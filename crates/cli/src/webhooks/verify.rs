@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use meetbot::verify_webhook_signature;
 use serde_json::json;
 
-use crate::output::Output;
+use crate::output::{Output, Usage};
 
 /// The arguments of `webhooks verify`.
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,8 @@ pub(crate) fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
         body = std::fs::read(&args.body)
             .with_context(|| format!("cannot read {}", args.body.display()))?;
     }
-    let valid = verify_webhook_signature(&body, Some(&args.header), &args.secret);
+    let valid = verify_webhook_signature(&body, Some(&args.header), &args.secret)
+        .map_err(|error| Usage(error.to_string()))?;
     output.object(&json!({"valid": valid, "bytes": body.len()}))?;
     output.line(if valid {
         "the signature is right"

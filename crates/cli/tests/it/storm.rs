@@ -105,7 +105,7 @@ async fn receive(
     body: Bytes,
 ) -> StatusCode {
     let signature = headers.get("x-meetbot-signature").and_then(|header| header.to_str().ok());
-    if !verify_webhook_signature(&body, signature, &inbox.secret) {
+    if verify_webhook_signature(&body, signature, &inbox.secret) != Ok(true) {
         return StatusCode::UNAUTHORIZED;
     }
     let arrival =

@@ -141,7 +141,7 @@ fn the_receiver_takes_any_of_its_secrets_lets_the_program_behind_it_answer_and_t
             "--forward-to",
             &app,
         ])
-        .env("MEETBOT_WEBHOOK_SECRET", "whsec_b2xk,whsec_bmV3");
+        .env("MEETBOT_WEBHOOK_SECRET", "whsec_b2xk,whsec_bmV3\n");
     let (mut receiver, started) = Running::start(&mut command);
     let url = started["url"].as_str().unwrap();
     let body = r#"{"note":"of a newer server"}"#;
@@ -163,6 +163,8 @@ fn the_receiver_takes_any_of_its_secrets_lets_the_program_behind_it_answer_and_t
     assert!(bodies.try_recv().is_err(), "what is refused is not handed on");
     assert_eq!(receiver.next()["signatures"]["standard"], "missing");
     assert_eq!(receiver.child.wait().unwrap().code(), Some(1));
-    let usage = run(meetbot().args(["webhooks", "listen", "--secret", "mb_live_x"]));
-    assert!(usage.code == Some(2) && !usage.err.contains("mb_live_x"), "{usage:?}");
+    for wrong in ["mb_live_x", "whsec_b2xk,", "whsec_b2xk,whsec_mb_live_x"] {
+        let usage = run(meetbot().args(["webhooks", "listen", "--secret", wrong]));
+        assert!(usage.code == Some(2) && !usage.err.contains("mb_live_x"), "{usage:?}");
+    }
 }

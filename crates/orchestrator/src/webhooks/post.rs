@@ -121,7 +121,7 @@ fn sign_standard(id: &str, now: Timestamp, body: &[u8], secrets: &WebhookSecrets
     let previous = secrets.previous.iter().map(|previous| &previous.secret);
     let signatures: Vec<String> = std::iter::once(&secrets.current)
         .chain(previous)
-        .filter_map(|secret| signature::sign_standard(id, now, body, secret.expose()))
+        .filter_map(|secret| signature::sign_standard(id, now, body, secret.expose()).ok())
         .collect();
     signatures.join(" ")
 }

@@ -50,7 +50,8 @@ fn judged(webhook: &Webhook, secret: &str) -> String {
 }
 
 fn taken_by_ours(webhook: &Webhook, secret: &str) -> bool {
-    verify_webhook_signature(&webhook.body, Some(webhook.header("x-meetbot-signature")), secret)
+    let header = webhook.header("x-meetbot-signature");
+    verify_webhook_signature(&webhook.body, Some(header), secret).unwrap()
 }
 
 async fn next_webhook(server: &Server, receiver: &mut Receiver) -> Webhook {

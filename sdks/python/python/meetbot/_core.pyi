@@ -3,7 +3,7 @@
 import asyncio
 import weakref
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any, Protocol, final
 
 from ._errors import MeetbotError
 from ._wire import Options, Parts, Settings
@@ -18,6 +18,7 @@ __all__ = [
     "Task",
     "Wait",
     "api_path",
+    "check_secret",
     "sign",
     "sign_standard",
     "verify_signature",
@@ -25,6 +26,13 @@ __all__ = [
 ]
 
 VERSION: str
+
+class _Future(Protocol):
+    """What is told of the end: an `asyncio.Future`, or an `AsyncResult` of gevent's."""
+
+    def done(self) -> bool: ...
+    def set_result(self, value: Any, /) -> object: ...
+    def set_exception(self, error: Any, /) -> object: ...
 
 @final
 class Answer:
@@ -46,7 +54,7 @@ class Core:
     def base_url(self) -> str: ...
     def call(self, parts: Parts) -> Answer: ...
     def start(
-        self, completions: Completions, future: asyncio.Future[Any], parts: Parts
+        self, completions: Completions, future: _Future, parts: Parts
     ) -> Task: ...
     def exchange(self, parts: Parts) -> Exchange: ...
     def watch(self, job_id: str, headers: tuple[tuple[str, str], ...]) -> Events: ...
@@ -62,7 +70,7 @@ class Task:
 class Events:
     def next(self) -> str | None: ...
     def start(
-        self, completions: Completions, future: asyncio.Future[str | None]
+        self, completions: Completions, future: _Future
     ) -> Task: ...
 
 @final
@@ -73,7 +81,7 @@ class Wait:
     def failed(self, transient: bool) -> float | None: ...
     def news(self, pause: float) -> None: ...
     def start(
-        self, completions: Completions, future: asyncio.Future[None], pause: float
+        self, completions: Completions, future: _Future, pause: float
     ) -> Task: ...
 
 @final
@@ -107,5 +115,6 @@ def verify_signature(body: bytes, header: str | None, secret: str) -> bool: ...
 def verify_standard(
     id: str, timestamp: str, body: bytes, header: str, secret: str
 ) -> bool: ...
+def check_secret(secret: str) -> None: ...
 def sign(body: bytes, secret: str) -> str: ...
-def sign_standard(id: str, seconds: int, body: bytes, secret: str) -> str | None: ...
+def sign_standard(id: str, seconds: int, body: bytes, secret: str) -> str: ...

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from . import _core
 from ._errors import MeetbotConfigurationError
+from ._signature import texts
 from ._transport import Request, Response
 
 if TYPE_CHECKING:
@@ -94,12 +95,16 @@ def sign_webhook(
         secret: The webhook secret, `whsec_…`.
         sent_at: When, in seconds since 1970; now by default.
 
+    Raises:
+        MeetbotConfigurationError: The secret is missing or cannot be one.
+
     Example:
         >>> from meetbot import testing, webhooks
         >>> body, headers = testing.sign_webhook({"event": "job.failed", "failure_code": "network_loss"}, "whsec_dGVzdA==")
         >>> print(webhooks.unwrap(body, headers, "whsec_dGVzdA==").data.failure_code)
         network_loss
     """
+    [secret] = texts(secret)
     seconds = int(time.time() if sent_at is None else sent_at)
     body = data if isinstance(data, bytes) else json.dumps(_envelope(data)).encode()
     headers = {
@@ -109,9 +114,7 @@ def sign_webhook(
         "webhook-id": "dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ",
         "webhook-timestamp": str(seconds),
     }
-    standard = _core.sign_standard(headers["webhook-id"], seconds, body, secret)
-    if standard is not None:
-        headers["webhook-signature"] = standard
+    headers["webhook-signature"] = _core.sign_standard(headers["webhook-id"], seconds, body, secret)
     return body, headers
 
 

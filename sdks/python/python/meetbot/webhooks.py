@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from . import _core
-from ._errors import MeetbotDecodeError, MeetbotError
+from ._errors import MeetbotConfigurationError, MeetbotDecodeError, MeetbotError
 from ._events import (
     ChatMessage,
     ChatWritten,
@@ -21,7 +21,7 @@ from ._events import (
     WebhookEvent,
 )
 from ._models import Unreadable, read_model
-from ._signature import verify_webhook_signature
+from ._signature import Body, Secrets, raw_body, texts, verify_webhook_signature
 
 __all__ = [
     "ChatMessage",
@@ -57,9 +57,9 @@ class Headers(Protocol):
 
 
 def unwrap(
-    body: bytes | bytearray | memoryview | str,
+    body: Body,
     headers: Headers,
-    secret: str | Iterable[str],
+    secret: Secrets,
     *,
     tolerance: float | None = TOLERANCE,
 ) -> WebhookEvent:
@@ -71,12 +71,15 @@ def unwrap(
     Args:
         body: The raw body. One that was parsed and printed again is another body.
         headers: The request's headers, in any spelling of their names.
-        secret: The webhook secret, `whsec_…`; several during a rotation, and any of them will do.
+        secret: The webhook secret, `whsec_…`; several during a rotation, and any of them will do. White space at its ends, as files have
+            it, is passed over.
         tolerance: How many seconds old the webhook may be, five minutes by default. Given as `None`, its age does not matter.
 
     Raises:
         MeetbotSignatureError: It is not signed with any of the secrets, or too old: answer 401.
         MeetbotDecodeError: It is signed, but no event that this version can read: answer 200, or it is sent again.
+        MeetbotConfigurationError: A secret is missing or cannot be one (empty, without `whsec_`, not base64), the body was parsed, or the
+            headers are no mapping: every webhook would be refused. Answer 500.
 
     Example:
         >>> from meetbot import testing, webhooks
@@ -86,12 +89,12 @@ def unwrap(
         ...     print(event.data.manifest_uri)
         file:///m.json
     """
+    secrets = texts(secret)
+    found = _lower(headers)
     try:
-        raw = body.encode() if isinstance(body, str) else bytes(body)
+        raw = raw_body(body)
     except UnicodeEncodeError:
         raise _refused("its body is no text that can be sent") from None
-    found = {name.lower(): value for name, value in headers.items()}
-    secrets = (secret,) if isinstance(secret, str) else tuple(secret)
     if "webhook-signature" in found:
         _verify_standard(raw, found, secrets, tolerance)
     elif tolerance is not None:
@@ -108,6 +111,23 @@ def unwrap(
             body=raw.decode(errors="replace"),
         ) from None
     return event
+
+
+def _lower(headers: Headers) -> dict[str, str]:
+    """The headers by their names in small letters."""
+    if not hasattr(headers, "items"):
+        raise MeetbotConfigurationError(
+            f"the headers are a mapping, not of the type {type(headers).__name__}"
+        )
+    found = {}
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise MeetbotConfigurationError(
+                "the headers are a mapping of texts, and not of"
+                f" {type(name).__name__} to {type(value).__name__}"
+            )
+        found[name.lower()] = value
+    return found
 
 
 def _verify_standard(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from snippets import ROOT, heard, programs, running, snippets
 
-from meetbot import MeetBot, testing
+from meetbot import MeetBot, MeetbotConfigurationError, testing
 
 DOCUMENT = "docs/webhooks.md"
 SECRET = "whsec_dGVzdA=="
@@ -81,6 +81,10 @@ def test_python_verifies_as_the_vectors_say() -> None:
     for case in vectors("cases"):
         headers = {"X-Meetbot-Signature": case["header"]} if case["header"] else {}
         body, secret = case["body"].encode(), case["secret"]
+        if case.get("error"):
+            with pytest.raises(MeetbotConfigurationError):
+                is_from_meetbot(body, headers, secret)
+            continue
         assert is_from_meetbot(body, headers, secret) is case["valid"], case["name"]
         assert during_a_rotation(body, headers, ["whsec_b3RoZXI=", secret]) is case["valid"]
 
@@ -100,13 +104,30 @@ import { verifyStandardWebhook } from "./standard.mjs";
 
 const vectors = JSON.parse(readFileSync(process.argv[2]));
 const wrong = [];
+const judged = (verify, argument) => {
+  try {
+    return verify(argument);
+  } catch (error) {
+    return error.message.split(":")[0];
+  }
+};
 for (const { name, body, header, secret, valid } of vectors.cases) {
-  if (verifyWebhookSignature({ body: Buffer.from(body), header: header ?? undefined, secret }) !== valid) wrong.push(name);
+  const found = judged(verifyWebhookSignature, { body: Buffer.from(body), header: header ?? undefined, secret });
+  if (found !== (valid ?? "secret")) wrong.push(name);
 }
 for (const { name, id, timestamp, body, header, secret, valid } of vectors.standard) {
   const headers = { "webhook-id": id, "webhook-timestamp": timestamp, "webhook-signature": header };
-  const at = (seconds) => verifyStandardWebhook({ body, headers, secret, now: Number(timestamp) + seconds });
-  if (at(299) !== valid || at(301) || at(-301)) wrong.push(name);
+  const at = (seconds) => judged(verifyStandardWebhook, { body, headers, secret, now: Number(timestamp) + seconds });
+  if (at(299) !== (valid ?? "secret") || (valid !== undefined && (at(301) || at(-301)))) wrong.push(name);
+}
+const { body, header, secret } = vectors.cases[0];
+for (const verify of [verifyWebhookSignature, verifyStandardWebhook]) {
+  for (const none of [undefined, null, 7, {}, [secret]]) {
+    if (judged(verify, { body, header, headers: {}, secret: none }) !== "secret") wrong.push(`${verify.name} ${none}`);
+  }
+  for (const parsed of [undefined, null, {}, [1]]) {
+    if (judged(verify, { body: parsed, header, headers: {}, secret }) !== "body") wrong.push(`${verify.name} ${parsed}`);
+  }
 }
 console.log(JSON.stringify(wrong));
 """
@@ -142,11 +163,11 @@ func TestVectors(t *testing.T) {
 		Cases []struct {
 			Name, Body, Secret string
 			Header             *string
-			Valid              bool
+			Valid, Error       bool
 		}
 		Standard []struct {
 			Name, Id, Timestamp, Body, Header, Secret string
-			Valid                                     bool
+			Valid, Error                              bool
 		}
 	}
 	if err := json.Unmarshal(text, &vectors); err != nil {
@@ -157,7 +178,8 @@ func TestVectors(t *testing.T) {
 		if c.Header != nil {
 			header = *c.Header
 		}
-		if VerifyWebhookSignature([]byte(c.Body), header, c.Secret) != c.Valid {
+		valid, err := VerifyWebhookSignature([]byte(c.Body), header, c.Secret)
+		if valid != c.Valid || (err != nil) != c.Error {
 			t.Error(c.Name)
 		}
 	}
@@ -168,7 +190,11 @@ func TestVectors(t *testing.T) {
 		header.Set("webhook-signature", c.Header)
 		seconds, _ := strconv.ParseInt(c.Timestamp, 10, 64)
 		at := func(later int64) bool {
-			return VerifyStandardWebhook([]byte(c.Body), header, c.Secret, 5*time.Minute, time.Unix(seconds+later, 0))
+			valid, err := VerifyStandardWebhook([]byte(c.Body), header, c.Secret, 5*time.Minute, time.Unix(seconds+later, 0))
+			if (err != nil) != c.Error {
+				t.Error(c.Name)
+			}
+			return valid
 		}
 		if at(299) != c.Valid || at(301) || at(-301) {
 			t.Error(c.Name)
