@@ -3,12 +3,11 @@
 use std::{env, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use http::HeaderValue;
-use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
 
 use crate::{
     DEFAULT_BASE_URL, Error, MeetBot, connections::Spawn, network::Network, options::CallOptions,
-    transport::Transport,
+    proxy::Proxies, transport::Transport,
 };
 
 /// Builds a client; what is not set comes from the environment or has the documented default.
@@ -41,7 +40,7 @@ impl Builder {
         self
     }
 
-    /// Where the server is; by default `MEETBOT_API_BASE_URL`, or else [`DEFAULT_BASE_URL`].
+    /// Where the server is; by default `MEETBOT_API_BASE_URL`, or else [`DEFAULT_BASE_URL`]. A trailing `/api/v1` is taken off.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());
         self
@@ -59,9 +58,12 @@ impl Builder {
         self
     }
 
-    /// Sends every request through this proxy (`http://` or `https://`, with a user name and a password where it wants them).
+    /// Sends every request through this proxy: `http://user:password@host:port`, or `https://…`; `http://` where there is no scheme.
     ///
-    /// By default `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` of the environment say which one, if any.
+    /// By default `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy` of the environment say which one, if any; those in capitals where
+    /// these say nothing. `no_proxy` is `*`, or names, addresses, networks (`10.0.0.0/8`) and `host:port`, with commas or white space between.
+    ///
+    /// A proxy that cannot be used (a SOCKS proxy, for example) fails [`build`](Self::build): no request goes past a proxy that was asked for.
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.network.proxy = Some(url.into());
         self
@@ -117,7 +119,8 @@ impl Builder {
             .base_url
             .or_else(|| variable("MEETBOT_API_BASE_URL"))
             .or_else(|| Some(DEFAULT_BASE_URL.to_owned()));
-        self.network.proxies = self.network.proxies.or_else(|| Some(Arc::new(Matcher::from_env())));
+        self.network.proxies =
+            self.network.proxies.or_else(|| Some(Arc::new(Proxies::of_environment())));
         self
     }
 
@@ -189,14 +192,21 @@ impl fmt::Debug for Key {
     }
 }
 
+/// The server that a base URL names, without a slash at its end. Many APIs count their version to it, so a trailing `/api/v1` is taken off.
 fn base_url(text: &str) -> Result<Url, Error> {
     let wrong = |problem: &str| {
+        // A password may stand before an `@`.
+        let shown = if text.contains('@') { String::new() } else { format!(" {text:?}") };
         Error::configuration(format!(
-            "the base URL {text:?} {problem}: give one like {DEFAULT_BASE_URL}"
+            "the base URL{shown} {problem}: give one like {DEFAULT_BASE_URL}"
         ))
     };
-    let url = Url::parse(text.trim().trim_end_matches('/'))
-        .map_err(|error| wrong("is not a URL").with_source(error))?;
+    let trimmed = text.trim().trim_end_matches('/');
+    // The parser of URLs would leave some of it out.
+    if trimmed.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+        return Err(wrong("holds white space"));
+    }
+    let mut url = Url::parse(trimmed).map_err(|error| wrong("is not a URL").with_source(error))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
         return Err(wrong("is not one of http or https"));
     }
@@ -208,6 +218,9 @@ fn base_url(text: &str) -> Result<Url, Error> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong("has a query or a fragment"));
     }
+    let path = url.path().trim_end_matches('/');
+    let path = path.strip_suffix("/api/v1").unwrap_or(path).trim_end_matches('/').to_owned();
+    url.set_path(&path);
     Ok(url)
 }
 
@@ -239,12 +252,29 @@ mod tests {
             "http://",
             "https://user:pass@x",
             "https://x?y=1",
+            "https://x/?",
+            "https://x/api/v1?y=1",
             "https://x#y",
+            "https://a b",
+            "https://x/a b",
+            "https://x:\n3010",
+            "https://x/a\tb",
         ] {
             assert_eq!(build(url).unwrap_err().kind(), ErrorKind::Configuration, "{url}");
         }
-        for url in ["https://x", "http://127.0.0.1:3010/", "https://x/behind/a/proxy/"] {
-            assert!(build(url).is_ok(), "{url}");
+        for (url, base) in [
+            ("https://x", "https://x"),
+            (" http://127.0.0.1:3010/\n", "http://127.0.0.1:3010"),
+            ("https://x/behind/a/proxy/", "https://x/behind/a/proxy"),
+            ("https://x/api/v1", "https://x"),
+            ("https://x/api/v1/", "https://x"),
+            ("https://x//api/v1//", "https://x"),
+            ("https://x/behind/api/v1", "https://x/behind"),
+            ("https://x/my-api/v1", "https://x/my-api/v1"),
+            ("https://x/api/v1/jobs", "https://x/api/v1/jobs"),
+            ("https://x/api", "https://x/api"),
+        ] {
+            assert_eq!(build(url).unwrap().base_url(), base, "{url}");
         }
     }
 

@@ -324,8 +324,7 @@ impl MeetBot {
 pub(crate) fn absent<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     match answer {
         Ok(found) => Ok(Some(found)),
-        // A proxy's 404 is no answer of the server's.
-        Err(error) if error.kind() == ErrorKind::NotFound && error.code().is_some() => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -22,12 +22,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, rt};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{
-    client::{
-        legacy::{
-            self,
-            connect::{Connected, Connection, HttpConnector, proxy::Tunnel},
-        },
-        proxy::matcher::{Intercept, Matcher},
+    client::legacy::{
+        self,
+        connect::{Connected, Connection, HttpConnector, proxy::Tunnel},
     },
     rt::{TokioIo, TokioTimer},
 };
@@ -35,6 +32,11 @@ use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tower_service::Service;
 use url::Url;
+
+use crate::{
+    Error,
+    proxy::{Proxies, Proxy},
+};
 
 /// How long a connection is kept that nobody uses. Servers and what stands in front of them mostly keep theirs for 60 s or longer.
 const IDLE: Duration = Duration::from_secs(90);
@@ -55,14 +57,14 @@ pub(crate) struct Spawn(pub(crate) Arc<dyn Fn(Task) + Send + Sync>);
 #[derive(Clone)]
 pub(crate) struct Connections {
     client: legacy::Client<Connector, Full<Bytes>>,
-    proxies: Arc<Matcher>,
+    proxies: Arc<Proxies>,
     user_agent: HeaderValue,
 }
 
 impl Connections {
     pub(crate) fn new(
         tls: ClientConfig,
-        proxies: Arc<Matcher>,
+        proxies: Arc<Proxies>,
         user_agent: HeaderValue,
         connect_timeout: Duration,
         spawn: Spawn,
@@ -89,6 +91,11 @@ impl Connections {
         Self { client, proxies, user_agent }
     }
 
+    /// The proxy on the way to this server, if there is one; an error where the one that was asked for cannot be used.
+    pub(crate) fn proxy_before(&self, server: &Url) -> Result<Option<&Proxy>, Error> {
+        self.proxies.before_url(server).map_err(Error::configuration)
+    }
+
     /// Sends a request; the answer's body is still to be read.
     pub(crate) async fn send(
         &self,
@@ -101,9 +108,9 @@ impl Connections {
         headers.entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
         // To a server of HTTPS the proxy only opens a tunnel: that is where it reads the password.
         if uri.scheme() == Some(&Scheme::HTTP)
-            && let Some(password) = self.proxies.intercept(&uri).as_ref().and_then(password)
+            && let Ok(Some(Proxy { password: Some(password), .. })) = self.proxies.before_uri(&uri)
         {
-            headers.insert(PROXY_AUTHORIZATION, password);
+            headers.insert(PROXY_AUTHORIZATION, password.clone());
         }
         let mut request = Request::new(body.map(Full::new).unwrap_or_default());
         *request.method_mut() = method.clone();
@@ -176,21 +183,58 @@ pub(crate) struct Broken {
     /// Whether it was never there.
     pub(crate) connecting: bool,
     pub(crate) timed_out: bool,
+    pub(crate) clue: Option<Clue>,
     pub(crate) why: BoxError,
+}
+
+/// What a broken connection says of the one at its other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clue {
+    /// It was spoken to in TLS and answered otherwise.
+    NoTls,
+    /// It was spoken to in TLS and hung up.
+    SilentToTls,
+    /// It was spoken to in HTTP and answered otherwise.
+    NoHttp,
+    /// It was spoken to in HTTP and hung up.
+    SilentToHttp,
 }
 
 impl Broken {
     fn of(why: impl StdError + Send + Sync + 'static) -> Self {
+        let mut broken = Self { connecting: false, timed_out: false, clue: None, why: "".into() };
         let mut below: Option<&(dyn StdError + 'static)> = Some(&why);
-        let mut timed_out = false;
         while let Some(error) = below {
-            timed_out |= error
-                .downcast_ref::<io::Error>()
-                .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
-            below = error.source();
+            broken.timed_out |= is_io(error, io::ErrorKind::TimedOut);
+            broken.clue = broken.clue.or_else(|| clue(error));
+            // An `io::Error` names what it wraps in no other way.
+            below = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+                Some(wrapped) => Some(wrapped),
+                None => error.source(),
+            };
         }
-        Self { connecting: false, timed_out, why: Box::new(why) }
+        broken.why = Box::new(why);
+        broken
     }
+}
+
+fn is_io(error: &(dyn StdError + 'static), kind: io::ErrorKind) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == kind)
+}
+
+fn clue(error: &(dyn StdError + 'static)) -> Option<Clue> {
+    if let Some(rustls::Error::InvalidMessage(_)) = error.downcast_ref() {
+        return Some(Clue::NoTls);
+    }
+    // Said of a handshake alone, and of no connection that has carried anything.
+    if is_io(error, io::ErrorKind::UnexpectedEof) && error.to_string().contains("tls handshake") {
+        return Some(Clue::SilentToTls);
+    }
+    let error: &hyper::Error = error.downcast_ref()?;
+    if error.is_parse() {
+        return Some(Clue::NoHttp);
+    }
+    error.is_incomplete_message().then_some(Clue::SilentToHttp)
 }
 
 /// Connects within the time limit, and speaks TLS with a server of HTTPS.
@@ -226,24 +270,24 @@ struct Way {
     tcp: HttpConnector,
     /// To a proxy, which may speak TLS itself.
     hop: HttpsConnector<HttpConnector>,
-    proxies: Arc<Matcher>,
+    proxies: Arc<Proxies>,
     user_agent: HeaderValue,
 }
 
 impl Way {
     async fn to(mut self, server: Uri) -> Result<Hop, BoxError> {
-        let Some(proxy) = self.proxies.intercept(&server) else {
+        let Some(proxy) = self.proxies.before_uri(&server)?.cloned() else {
             poll_fn(|context| self.tcp.poll_ready(context)).await?;
             let stream = MaybeHttpsStream::Http(self.tcp.call(server).await?);
             return Ok(Hop { stream, forwards: false });
         };
         if server.scheme() != Some(&Scheme::HTTPS) {
             poll_fn(|context| self.hop.poll_ready(context)).await?;
-            return Ok(Hop { stream: self.hop.call(proxy.uri().clone()).await?, forwards: true });
+            return Ok(Hop { stream: self.hop.call(proxy.uri).await?, forwards: true });
         }
-        let mut tunnel = Tunnel::new(proxy.uri().clone(), self.hop)
+        let mut tunnel = Tunnel::new(proxy.uri, self.hop)
             .with_headers([(USER_AGENT, self.user_agent)].into_iter().collect());
-        if let Some(password) = password(&proxy) {
+        if let Some(password) = proxy.password {
             tunnel = tunnel.with_auth(password);
         }
         poll_fn(|context| tunnel.poll_ready(context)).await?;
@@ -263,12 +307,6 @@ impl Service<Uri> for Way {
     fn call(&mut self, server: Uri) -> Self::Future {
         Box::pin(self.clone().to(server))
     }
-}
-
-fn password(proxy: &Intercept) -> Option<HeaderValue> {
-    let mut password = proxy.basic_auth()?.clone();
-    password.set_sensitive(true);
-    Some(password)
 }
 
 /// A connection to the server or to a proxy.

@@ -18,7 +18,7 @@ pub enum ErrorKind {
     Unauthorized,
     /// 403: the key may not do this.
     Forbidden,
-    /// 404: there is no such thing, or it is another consumer's.
+    /// 404 `not_found`: there is no such thing, or it is another consumer's.
     NotFound,
     /// 409: the job cannot take this in its state, or it collides with something else.
     Conflict,
@@ -26,7 +26,7 @@ pub enum ErrorKind {
     RateLimit,
     /// 5xx: something broke on the server's side.
     Server,
-    /// Any other answer that is not a success.
+    /// Any other answer that is not a success; a 404 of another code too: the path is not there, or the server is not meetbot's.
     UnexpectedStatus,
     /// No answer: the server cannot be reached, or the connection broke.
     Connection,
@@ -163,6 +163,12 @@ impl Error {
         Self::new(ErrorKind::Configuration, message)
     }
 
+    /// Adds to the message what may be the reason.
+    pub(crate) fn with_hint(mut self, hint: &str) -> Self {
+        self.0.message = format!("{}; {hint}", self.0.message);
+        self
+    }
+
     pub(crate) fn with_source(
         mut self,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
@@ -200,13 +206,15 @@ impl Error {
             400 | 422 => ErrorKind::Validation,
             401 => ErrorKind::Unauthorized,
             403 => ErrorKind::Forbidden,
-            404 => ErrorKind::NotFound,
             409 => ErrorKind::Conflict,
             429 => ErrorKind::RateLimit,
             500..=599 => ErrorKind::Server,
             _ => ErrorKind::UnexpectedStatus,
         };
         let said: Option<Said> = serde_json::from_str(&body).ok();
+        // Any other 404 is of a path that is not there, or of a server that is not meetbot's.
+        let absent = said.as_ref().is_some_and(|said| said.error == ErrorCode::NotFound);
+        let kind = if status == 404 && absent { ErrorKind::NotFound } else { kind };
         let message = match &said {
             Some(Said { message: Some(message), .. }) if !message.is_empty() => message.clone(),
             Some(said) => said.error.to_string(),
@@ -225,6 +233,9 @@ impl Error {
                 })
                 .collect();
             error.0.request_id = said.request_id;
+        }
+        if status == 404 && !absent {
+            error = error.with_hint("is the base URL right?");
         }
         error.0.retry_after = retry_after;
         error.with_answer(status, request_id, body)

@@ -37,9 +37,11 @@ mod events;
 mod exchange;
 mod models;
 mod network;
+mod no_proxy;
 mod options;
 #[cfg(any(test, fuzzing))]
 mod outside;
+mod proxy;
 mod request;
 mod retry;
 mod transport;

@@ -3,7 +3,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::HeaderValue;
-use hyper_util::client::proxy::matcher::Matcher;
 use rustls::{
     ClientConfig,
     crypto::CryptoProvider,
@@ -11,11 +10,10 @@ use rustls::{
 };
 use rustls_platform_verifier::Verifier;
 
-use url::Url;
-
 use crate::{
     Error,
     connections::{Connections, Spawn},
+    proxy::{Proxies, Proxy},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,7 +25,7 @@ pub(crate) struct Network {
     pub(crate) user_agent: Option<String>,
     pub(crate) proxy: Option<String>,
     /// The proxies of the environment, once they were looked for.
-    pub(crate) proxies: Option<Arc<Matcher>>,
+    pub(crate) proxies: Option<Arc<Proxies>>,
     /// Certificates in PEM.
     pub(crate) ca_bundle: Option<Vec<u8>>,
     /// A certificate, its chain and its private key in PEM.
@@ -49,16 +47,13 @@ impl Network {
         Ok(Connections::new(tls, proxies, user_agent, limit, self.spawn.clone()))
     }
 
-    fn proxies(&self) -> Result<Arc<Matcher>, Error> {
+    fn proxies(&self) -> Result<Arc<Proxies>, Error> {
         let Some(proxy) = &self.proxy else {
-            return Ok(self.proxies.clone().unwrap_or_else(|| Arc::new(Matcher::from_env())));
+            return Ok(self.proxies.clone().unwrap_or_else(|| Arc::new(Proxies::of_environment())));
         };
-        let usable = Url::parse(proxy)
-            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        // The URL may hold a password, so that no error shows it.
-        usable
-            .then(|| Arc::new(Matcher::builder().all(proxy.as_str()).build()))
-            .ok_or_else(|| Error::configuration("the proxy is not one of http:// or https://"))
+        let proxy =
+            Proxy::parse(proxy).map_err(|why| Error::configuration(format!("the proxy {why}")))?;
+        Ok(Arc::new(Proxies::of(proxy)))
     }
 
     pub(crate) fn user_agent(&self) -> &str {

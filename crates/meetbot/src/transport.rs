@@ -14,7 +14,7 @@ use crate::{
     Error, ErrorKind, Request, Response, Verdict,
     builder::Key,
     clock,
-    connections::{Broken, Connections, Received},
+    connections::{Broken, Clue, Connections, Received},
     endpoint::Endpoint,
     error::shown,
     exchange::Exchange,
@@ -28,6 +28,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// How many redirects a GET follows.
 const MAX_REDIRECTS: u32 = 5;
+
+const REACHED_WITH_HTTP: &str =
+    "the server does not speak TLS there: is it reached with http://, and not with https://?";
+const REACHED_WITH_HTTPS: &str = "the server does not speak plain HTTP there: is it reached with https://, and not with http://?";
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -58,6 +62,7 @@ impl Transport {
         options: CallOptions,
     ) -> Result<Self, Error> {
         let http = network.connections(options.connect_timeout)?;
+        http.proxy_before(&base)?;
         let (key, base, network) = (Arc::new(key), Arc::new(base), Arc::new(network));
         Ok(Self { key, base, network, http, options })
     }
@@ -169,7 +174,10 @@ impl Transport {
             let next =
                 url.join(target).ok().filter(|next| matches!(next.scheme(), "http" | "https"));
             match next {
-                Some(next) if method == Method::GET => url = next,
+                Some(next) if method == Method::GET && !is_upgrade(&url, &next) => {
+                    self.http.proxy_before(&next)?;
+                    url = next;
+                }
                 _ => {
                     let status = response.status().as_u16();
                     let message = format!(
@@ -226,7 +234,14 @@ impl Transport {
     pub(crate) fn refused(&self, answer: &Answer) -> Error {
         let body = self.key.redact(String::from_utf8_lossy(&answer.body).into_owned());
         let (request_id, retry_after) = (request_id(&answer.headers), retry_after(&answer.headers));
-        Error::from_answer(answer.status, request_id, retry_after, body)
+        // How servers of HTTPS answer who speaks plain HTTP to them (nginx, Apache, Go).
+        let speaks_tls = answer.status == 400
+            && self.base.scheme() == "http"
+            && ["HTTPS port", "HTTPS server", "SSL-enabled"]
+                .iter()
+                .any(|words| body.contains(words));
+        let error = Error::from_answer(answer.status, request_id, retry_after, body);
+        if speaks_tls { error.with_hint(REACHED_WITH_HTTPS) } else { error }
     }
 
     /// The error that a response other than 2xx is, its body read.
@@ -250,8 +265,30 @@ impl Transport {
     pub(crate) fn broken(&self, error: Broken, method: &Method, url: &Url) -> Error {
         let kind = if error.timed_out { ErrorKind::Timeout } else { ErrorKind::Connection };
         let what = if error.connecting { "cannot connect" } else { "the connection broke" };
-        let message = format!("{method} {}: {what}", self.shown(url));
-        Error::new(kind, message).with_source(error.why)
+        let mut message = format!("{method} {}: {what}", self.shown(url));
+        let proxy = self.http.proxy_before(url).ok().flatten();
+        if let Some(proxy) = proxy {
+            message = format!("{message} through the proxy {}", proxy.uri);
+        }
+        let told = Error::new(kind, message).with_source(error.why);
+        // Through a proxy, both that and the server may be at the other end.
+        match error.clue {
+            Some(Clue::NoTls) if proxy.is_some() => {
+                told.with_hint("the proxy or the server does not speak TLS there: is one of them reached with http://?")
+            }
+            Some(Clue::NoTls) => told.with_hint(REACHED_WITH_HTTP),
+            Some(Clue::SilentToTls) => {
+                told.with_hint("it was hung up in the TLS handshake: does TLS have another port, or is the server reached with http://?")
+            }
+            Some(Clue::NoHttp) if proxy.is_some() => {
+                told.with_hint("what answers is not HTTP: is the proxy reached with https://?")
+            }
+            Some(Clue::NoHttp) if url.scheme() == "http" => told.with_hint(REACHED_WITH_HTTPS),
+            Some(Clue::SilentToHttp) if url.scheme() == "http" && proxy.is_none() => {
+                told.with_hint("a server that is reached with https:// hangs up like this too")
+            }
+            _ => told,
+        }
     }
 
     /// A URL for people: the server chose it if it is a redirect's, and its query may be a signature.
@@ -272,6 +309,13 @@ impl Transport {
             Error::configuration(format!("{url:?} is not a URL")).with_source(error)
         })
     }
+}
+
+/// Whether a redirect only leads from `http://` to `https://`: what is asked there without the key is refused, and with words that mislead.
+fn is_upgrade(from: &Url, to: &Url) -> bool {
+    (from.scheme(), to.scheme()) == ("http", "https")
+        && from.host() == to.host()
+        && from.path() == to.path()
 }
 
 fn request_id(headers: &HeaderMap) -> Option<String> {

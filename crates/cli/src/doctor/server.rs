@@ -2,9 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use meetbot_orchestrator::tls;
-use meetbot_types::Timestamp;
-use reqwest::{Client, Response, StatusCode, header};
+use meetbot::{Error, ErrorKind, MeetBot, Request, Response, Timestamp};
 use serde_json::Value;
 
 use super::Finding;
@@ -12,6 +10,8 @@ use super::Finding;
 const SERVER: &str = "server";
 const READY: &str = "ready";
 const KEY: &str = "key";
+/// For what needs no key.
+const NO_KEY: &str = "mb_none";
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// Clocks further apart than this, in seconds, confuse those who compare their times.
 const APART: i64 = 5;
@@ -23,34 +23,41 @@ pub(super) async fn look(
     in_use: bool,
     now: Timestamp,
 ) -> Vec<Finding> {
-    let url = named.map_or_else(|| url_of(listen), |url| url.trim_end_matches('/').to_owned());
-    let client = Client::builder().tls_backend_preconfigured(tls::config()).timeout(TIME_LIMIT);
-    let client = match client.build() {
+    let url = named.map_or_else(|| url_of(listen), ToOwned::to_owned);
+    // The SDK's client: what doctor finds is what every other command meets, proxies included.
+    let client = |key: &str| {
+        let builder = MeetBot::builder().base_url(&url).api_key(key).timeout(TIME_LIMIT);
+        builder.max_retries(0).build()
+    };
+    let asked = match client(NO_KEY) {
         Ok(client) => client,
         Err(error) => {
-            return vec![Finding::fail(SERVER, error.to_string(), "this is a bug: report it")];
+            let remedy = "give --base-url the server's URL, and mend the setting that is named";
+            return vec![Finding::fail(SERVER, error.to_string(), remedy)];
         }
     };
-    let answer = match client.get(format!("{url}/healthz")).send().await {
-        Ok(answer) => answer,
+    let url = asked.base_url();
+    let answer = match get(&asked, "/healthz").await {
+        Ok(answer) => Some(answer),
+        // An answer, but none of a server that is well.
+        Err(error) if error.status().is_some() => None,
         Err(_) if named.is_none() && !in_use => {
             return vec![Finding::ok(SERVER, "none runs here; `meetbot serve` starts one")];
         }
         Err(error) => {
-            let found = format!("{url} does not answer: {}", error.without_url());
             let remedy = "start it, or give --base-url where it is reached";
-            return vec![Finding::fail(SERVER, found, remedy)];
+            return vec![Finding::fail(SERVER, said(error), remedy)];
         }
     };
-    let apart = clock_apart(&answer, now);
-    let version = match answer.json::<Value>().await {
-        Ok(health) => health["version"].as_str().map(str::to_owned),
-        Err(_) => None,
-    };
-    let mut findings = vec![judge_version(&url, version.as_deref())];
+    let version = answer.as_ref().and_then(|answer| {
+        let health: Value = serde_json::from_slice(answer.body()).ok()?;
+        health["version"].as_str().map(str::to_owned)
+    });
+    let mut findings = vec![judge_version(url, version.as_deref())];
     if version.is_none() {
         return findings;
     }
+    let apart = answer.and_then(|answer| clock_apart(answer.header("date")?, now));
     if let Some(apart) = apart.filter(|apart| apart.abs() > APART) {
         findings.push(Finding::warn(
             "clocks",
@@ -58,35 +65,41 @@ pub(super) async fn look(
             "let chrony or systemd-timesyncd set both",
         ));
     }
-    findings.push(match client.get(format!("{url}/readyz")).send().await {
-        Ok(answer) if answer.status().is_success() => {
-            Finding::ok(READY, "its store can be written, and it takes jobs")
-        }
-        Ok(answer) => {
-            let remedy = "its log says why; look at disk space first";
-            Finding::fail(READY, said(answer).await, remedy)
-        }
+    findings.push(match get(&asked, "/readyz").await {
+        Ok(_) => Finding::ok(READY, "its store can be written, and it takes jobs"),
         Err(error) => {
-            let remedy = "its log says why";
-            Finding::fail(READY, error.without_url().to_string(), remedy)
+            Finding::fail(READY, said(error), "its log says why; look at disk space first")
         }
     });
-    if let Some(key) = std::env::var("MEETBOT_API_KEY").ok().filter(|key| !key.is_empty()) {
-        let asked = client.get(format!("{url}/api/v1/jobs?limit=1")).bearer_auth(key).send().await;
-        findings.push(match asked {
-            Ok(answer) if answer.status().is_success() => Finding::ok(KEY, "the server knows it"),
-            Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => Finding::fail(
-                KEY,
-                said(answer).await,
-                "set MEETBOT_API_KEY to a key of this server: `meetbot keys create` makes one",
-            ),
-            Ok(answer) => {
-                Finding::warn(KEY, said(answer).await, "ask again; the server's log says more")
+    if let Some(key) = std::env::var("MEETBOT_API_KEY").ok().filter(|key| !key.trim().is_empty()) {
+        let known = match client(&key) {
+            Ok(client) => get(&client, "/api/v1/jobs?limit=1").await,
+            Err(error) => Err(error),
+        };
+        findings.push(match known {
+            Ok(_) => Finding::ok(KEY, "the server knows it"),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Configuration) =>
+            {
+                Finding::fail(
+                    KEY,
+                    said(error),
+                    "set MEETBOT_API_KEY to a key of this server: `meetbot keys create` makes one",
+                )
             }
-            Err(error) => Finding::warn(KEY, error.without_url().to_string(), "ask again"),
+            Err(error) => Finding::warn(KEY, said(error), "ask again; the server's log says more"),
         });
     }
     findings
+}
+
+async fn get(client: &MeetBot, path: &str) -> Result<Response, Error> {
+    client.request(Request::new("GET", path)?).await
+}
+
+/// An error with all that lies below it.
+fn said(error: Error) -> String {
+    format!("{:#}", anyhow::Error::from(error))
 }
 
 fn url_of(listen: SocketAddr) -> String {
@@ -97,9 +110,8 @@ fn url_of(listen: SocketAddr) -> String {
     }
 }
 
-/// How many seconds the server's clock is ahead.
-fn clock_apart(answer: &Response, now: Timestamp) -> Option<i64> {
-    let date = answer.headers().get(header::DATE)?.to_str().ok()?;
+/// How many seconds the server's clock is ahead, by the `Date` of an answer.
+fn clock_apart(date: &str, now: Timestamp) -> Option<i64> {
     let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
     Some(Timestamp::from(date).millis_since(now) / 1000)
 }
@@ -118,16 +130,6 @@ fn judge_version(url: &str, version: Option<&str>) -> Finding {
             format!("{url} answers, but not as a meetbot server does"),
             "give --base-url the server's URL, without a path",
         ),
-    }
-}
-
-/// The status and the message of a refusal.
-async fn said(answer: Response) -> String {
-    let status = answer.status();
-    let body: Value = answer.json().await.unwrap_or_default();
-    match body["message"].as_str() {
-        Some(message) => format!("{}: {message}", status.as_u16()),
-        None => status.to_string(),
     }
 }
 

@@ -66,6 +66,19 @@ fn a_server_that_runs_is_asked_how_it_is() {
     for name in ["server", "ready", "key", "database"] {
         assert_eq!(check(&said, name).0, "ok", "{name}: {said:?}");
     }
+    // It goes the way of every other command: through the proxy of the environment, whatever its password holds, or nowhere.
+    let beside = |proxy: &str| {
+        let mut command = meetbot();
+        command.args(["doctor", "--json", "--listen", listen, "--data-dir"]).arg(data.path());
+        let said = run(command.env("MEETBOT_API_KEY", &key).env("http_proxy", proxy));
+        assert_eq!(check(&said, "server").0, "fail", "{said:?}");
+        assert!(!said.out.contains("s3cret"), "{said:?}");
+        check(&said, "server").1
+    };
+    assert!(
+        beside("http://me:s3cret|@127.0.0.1:1").contains("through the proxy http://127.0.0.1:1/")
+    );
+    assert!(beside("socks5://me:s3cret@127.0.0.1:1").contains("http_proxy"));
     let said = with_key("mb_test_nobody");
     assert_eq!((said.code, check(&said, "key").0.as_str()), (Some(1), "fail"), "{said:?}");
     assert!(!said.out.contains("mb_test_nobody"), "the key shows: {said:?}");

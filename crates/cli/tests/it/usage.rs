@@ -83,5 +83,23 @@ fn a_signature_is_judged_by_the_exit_code() {
         .code
     };
     assert_eq!(verify("whsec_dGVzdA=="), Some(0));
+    assert_eq!(verify("whsec_dGVzdA==\n"), Some(0));
     assert_eq!(verify("whsec_b3RoZXI="), Some(1));
+    // What cannot be a secret is no matter of the signature.
+    for wrong in ["", "dGVzdA==", "whsec_", "whsec_no base64"] {
+        assert_eq!(verify(wrong), Some(2), "{wrong}");
+    }
+}
+
+#[test]
+fn a_proxy_of_the_environment_that_cannot_be_used_is_named_and_not_passed_by() {
+    for command in [&["jobs", "list"][..], &["usage"]] {
+        let said = run(meetbot()
+            .args(command)
+            .env("MEETBOT_API_KEY", "mb_test_0123456789")
+            .env("MEETBOT_API_BASE_URL", "http://127.0.0.1:1")
+            .env("http_proxy", "socks5://me:s3cret@127.0.0.1:1"));
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.err.contains("http_proxy") && !said.err.contains("s3cret"), "{said:?}");
+    }
 }

@@ -82,15 +82,34 @@ async fn no_answer_in_time_is_a_timeout_and_no_server_a_connection_error() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_not_there_is_none_but_a_proxys_404_is_an_error() {
+async fn a_job_that_is_not_there_is_none_but_any_other_404_is_an_error() {
     let server = FakeServer::start([
         answer(404, &[], r#"{"error":"not_found","message":"there is no such job"}"#),
         answer(404, &[], "<html>nginx</html>"),
+        answer(404, &[], r#"{"error":"no_such_path","message":"there is nothing at /x"}"#),
+        answer(404, &[], r#"{"detail":"Not Found"}"#),
+        answer(404, &[], ""),
     ]);
     let mb = server.client();
     assert_eq!(mb.get_bot("job_x").await.unwrap(), None);
-    let error = mb.get_bot("job_x").await.unwrap_err();
-    assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains("nginx"), "{error}");
+    for told in ["nginx", "there is nothing at /x", "Not Found", "no body"] {
+        let error = mb.get_bot("job_x").await.unwrap_err();
+        assert_eq!((error.kind(), error.status()), (ErrorKind::UnexpectedStatus, Some(404)));
+        assert!(error.to_string().contains(told), "{error}");
+        assert!(error.message().contains("is the base URL right?"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_base_url_that_ends_in_the_version_reaches_the_same_server() {
+    let server = FakeServer::start((0..3).map(|_| answer(200, &[], &job(1, "queued"))));
+    for end in ["/api/v1", "/api/v1/", "/prefix/api/v1\n"] {
+        let builder = MeetBot::builder().api_key(KEY).base_url(server.url() + end);
+        assert!(builder.build().unwrap().get_bot("job_x").await.unwrap().is_some());
+    }
+    let lines: Vec<_> = server.requests().into_iter().map(|request| request.line).collect();
+    let path = "/api/v1/jobs/job_x HTTP/1.1";
+    assert_eq!(lines, [format!("GET {path}"), format!("GET {path}"), format!("GET /prefix{path}")]);
 }
 
 fn pages() -> [crate::fake_server::Reply; 3] {

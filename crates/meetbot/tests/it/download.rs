@@ -85,7 +85,7 @@ async fn a_huge_refusal_is_not_read_into_memory() {
     let endless = answer(404, &[], &" ".repeat(70 << 20));
     let server = FakeServer::start([endless]);
     let error = server.client().artifact("job_x", "chat.jsonl").await.unwrap_err();
-    assert_eq!((error.kind(), error.body()), (ErrorKind::NotFound, Some("")));
+    assert_eq!((error.kind(), error.body()), (ErrorKind::UnexpectedStatus, Some("")));
 }
 
 #[test]

@@ -58,9 +58,119 @@ async fn every_request_goes_through_the_proxy_and_no_debug_shows_its_password() 
     assert_eq!(request.line, "GET http://api.invalid/api/v1/jobs/job_x HTTP/1.1");
     assert!(request.header("proxy-authorization").is_some());
     assert!(!format!("{debug} {mb:?}").contains("s3cret"), "{debug} {mb:?}");
-    let wrong = MeetBot::builder().api_key(KEY).proxy("not a url:s3cret").build().unwrap_err();
-    assert_eq!(wrong.kind(), ErrorKind::Configuration);
-    assert!(!format!("{wrong:?}").contains("s3cret"), "{wrong:?}");
+    for wrong in ["not a url:s3cret", "", "socks5://me:s3cret@127.0.0.1:1", "http://me:s3cret#@x"] {
+        let told = MeetBot::builder().api_key(KEY).proxy(wrong).build().unwrap_err();
+        assert_eq!(told.kind(), ErrorKind::Configuration, "{wrong}");
+        assert!(told.message().starts_with("the proxy "), "{told}");
+        assert!(!format!("{told:?} {told}").contains("s3cret"), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_of_any_spelling_is_used_and_gets_the_whole_password() {
+    for (user, password) in [
+        ("user:a|b@", Some("user:a|b")),
+        ("user:a b@", Some("user:a b")),
+        ("user:ä@", Some("user:ä")),
+        ("user:p@ss@", Some("user:p@ss")),
+        ("user:^\"{}[]@", Some("user:^\"{}[]")),
+        ("", None),
+    ] {
+        for (before, after) in [("http://", "\n"), ("", ""), (" HTTP://", "/\r\n")] {
+            let proxy = FakeServer::start([answer(200, &[], &job(1, "queued"))]);
+            let address = proxy.url().replace("http://", "");
+            let url = format!("{before}{user}{address}{after}");
+            let builder = MeetBot::builder().api_key(KEY).base_url("http://127.0.0.1:1");
+            let mb = builder.proxy(&url).max_retries(0).build().unwrap();
+            mb.get_bot("job_x").await.unwrap().unwrap();
+            let request = &proxy.requests()[0];
+            assert_eq!(
+                request.line, "GET http://127.0.0.1:1/api/v1/jobs/job_x HTTP/1.1",
+                "{url:?}"
+            );
+            let sent = password.map(|plain| {
+                format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(plain))
+            });
+            assert_eq!(request.header("proxy-authorization"), sent.as_deref(), "{url:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_a_connection_names_the_proxy_without_its_password() {
+    let client = MeetBot::builder()
+        .api_key(KEY)
+        .base_url("http://api.invalid")
+        .proxy("http://me:s3cret@127.0.0.1:1")
+        .max_retries(0)
+        .build()
+        .unwrap();
+    let error = client.get_bot("job_x").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connection);
+    assert!(error.message().contains("through the proxy http://127.0.0.1:1/"), "{error}");
+    assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+}
+
+/// The error of a client of this URL, which trusts these certificates.
+async fn refused(url: &str, roots: Option<&str>) -> meetbot::Error {
+    let builder = MeetBot::builder().api_key(KEY).base_url(url).max_retries(0);
+    let builder = roots.into_iter().fold(builder, meetbot::Builder::ca_bundle);
+    builder.build().unwrap().get_bot("job_x").await.unwrap_err()
+}
+
+/// Waits until a client has spoken, says this, and hangs up.
+fn says(bytes: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = std::io::Read::read(&mut stream, &mut [0; 16_384]);
+            let _ = stream.write_all(bytes);
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn https_to_a_server_of_plain_http_says_so_and_the_other_way_round() {
+    let (tls, pem) = tls_server(None);
+    let nginx = "<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>";
+    let nginx = FakeServer::start([answer(400, &[], nginx)]);
+    let go =
+        FakeServer::start([answer(400, &[], "Client sent an HTTP request to an HTTPS server.\n")]);
+    let upgrade = FakeServer::start([answer(
+        301,
+        &[("Location", "https://127.0.0.1/api/v1/jobs/job_x")],
+        "",
+    )]);
+    for (url, kind, told) in [
+        (
+            format!("https://127.0.0.1:{}", says(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
+            ErrorKind::Connection,
+            "with http://",
+        ),
+        (format!("https://127.0.0.1:{}", says(b"")), ErrorKind::Connection, "with http://"),
+        // An alert: no version of TLS that both know.
+        (
+            format!("http://127.0.0.1:{}", says(b"\x15\x03\x03\x00\x02\x02\x46")),
+            ErrorKind::Connection,
+            "with https://",
+        ),
+        (format!("http://127.0.0.1:{}", says(b"")), ErrorKind::Connection, "with https://"),
+        (format!("http://localhost:{tls}"), ErrorKind::Connection, "with https://"),
+        (nginx.url(), ErrorKind::Validation, "with https://"),
+        (go.url(), ErrorKind::Validation, "with https://"),
+        (upgrade.url(), ErrorKind::UnexpectedStatus, "is the base URL right?"),
+    ] {
+        let error = refused(&url, Some(&pem)).await;
+        assert_eq!(error.kind(), kind, "{url} {error:?}");
+        assert!(error.message().contains(told), "{url} {error}");
+    }
+    // What is wrong with a certificate, or who is not there, is no matter of the scheme.
+    for url in [format!("https://127.0.0.1:{tls}"), "https://127.0.0.1:1".to_owned()] {
+        let error = refused(&url, None).await;
+        assert!(!error.message().contains("http://?"), "{error}");
+    }
 }
 
 /// Opens a tunnel to the server for one client, and answers with what it was told.
