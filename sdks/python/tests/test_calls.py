@@ -15,7 +15,6 @@ from meetbot import (
     AutoLeaveConfig,
     JobStatus,
     MeetbotConfigurationError,
-    MeetbotNotFoundError,
     MeetbotServerError,
     MeetbotTimeoutError,
 )
@@ -176,14 +175,6 @@ def test_every_verb_has_its_path_and_its_result(client: Any, lying: Any) -> None
     assert {request.method for request in server.requests} == {"POST"}
     assert server.requests[-1].json() == {"message": "hello\n\u2713"}
     assert server.requests[0].body == b""
-
-
-def test_a_job_that_is_not_there_is_none_but_a_proxys_404_is_an_error(client: Any, lying: Any) -> None:
-    server = lying(refusal(404, "not_found"), answer(b"<html>nginx</html>", 404))
-    mb = client(server.url)
-    assert mb.get_bot(ID) is None
-    with pytest.raises(MeetbotNotFoundError, match="nginx"):
-        mb.get_bot(ID)
 
 
 def test_a_list_is_a_list_and_knows_where_the_next_page_begins(client: Any, lying: Any) -> None:

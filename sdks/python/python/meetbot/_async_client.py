@@ -52,14 +52,15 @@ class AsyncMeetBot:
 
     Args:
         api_key: The API key; by default `$MEETBOT_API_KEY`.
-        base_url: Where the server is; by default `$MEETBOT_API_BASE_URL`, or else `https://api.meetbot.dev`.
+        base_url: Where the server is; by default `$MEETBOT_API_BASE_URL`, or else `https://api.meetbot.dev`. A trailing `/api/v1` is taken off.
         timeout: How many seconds one try of a call may take; 30 by default.
         connect_timeout: How many seconds connecting may take; 10 by default.
         deadline: How many seconds a whole call may take, all its tries and the pauses between them included; by default only the tries
             are limited.
         max_retries: How often a call is tried again after its first try; 3 by default.
-        proxy: Sends everything through this proxy, `http://user:password@host:port`; by default `$HTTPS_PROXY`, `$HTTP_PROXY` and
-            `$NO_PROXY` say which one, if any.
+        proxy: Sends everything through this proxy, `http://user:password@host:port`; by default `$https_proxy`, `$http_proxy`,
+            `$all_proxy` and `$no_proxy` (or the same in capitals) say which one, if any. One that cannot be used is an error, from the
+            environment too: no request goes past a proxy that was asked for.
         ca_bundle: Trusts these certificates beside the platform's: the path of a PEM file, or its bytes.
         client_cert: Shows this certificate to a server that demands one: the path of a PEM file that holds it and its private key (not
             encrypted), or the file's bytes; or a pair, the certificate's and the key's.
@@ -102,6 +103,7 @@ class AsyncMeetBot:
             proxy=proxy,
             ca_bundle=ca_bundle,
             client_cert=client_cert,
+            transport=transport,
         )
         self._base_url = self._core.base_url
         #: What a call gives for its answer.
@@ -728,9 +730,9 @@ class AsyncMeetBot:
     async def _or_none(self, call: _calls.Call[T], timeout: float | None) -> T | None:
         try:
             return await self._call(call, timeout)
-        except MeetbotNotFoundError as error:
-            # A proxy's 404 is no answer about a job; and who wants answers as they came wants this one too.
-            if error.code is None or self._read is not _wire.read:
+        except MeetbotNotFoundError:
+            # Who wants answers as they came wants this one too.
+            if self._read is not _wire.read:
                 raise
             return None
 

@@ -151,7 +151,7 @@ class MeetbotForbiddenError(MeetbotError):
 
 
 class MeetbotNotFoundError(MeetbotError):
-    """404: there is no such thing, or it is another consumer's."""
+    """404 `not_found`: there is no such thing, or it is another consumer's."""
 
 
 class MeetbotConflictError(MeetbotError):
@@ -167,7 +167,7 @@ class MeetbotServerError(MeetbotError):
 
 
 class MeetbotUnexpectedStatusError(MeetbotError):
-    """Any other answer that is not a success, a redirect for example: is the base URL right?"""
+    """Any other answer that is not a success, a redirect or a 404 of another code for example: is the base URL right?"""
 
 
 class MeetbotConnectionError(MeetbotError):

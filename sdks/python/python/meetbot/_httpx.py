@@ -46,7 +46,7 @@ class HttpxTransport:
         try:
             return _received(self._client.request(**_sent(request)))
         except httpx.RequestError as error:
-            raise _ours(error) from error
+            raise _ours(error, request) from error
 
 
 class AsyncHttpxTransport:
@@ -61,7 +61,7 @@ class AsyncHttpxTransport:
         try:
             return _received(await self._client.request(**_sent(request)))
         except httpx.RequestError as error:
-            raise _ours(error) from error
+            raise _ours(error, request) from error
 
 
 def _sent(request: Request) -> dict[str, Any]:
@@ -86,8 +86,17 @@ def _needed() -> None:
         )
 
 
-def _ours(error: httpx.RequestError) -> MeetbotError:
+#: What OpenSSL says of who answers it otherwise than in TLS, and httpx of who answers it otherwise than in HTTP.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure", "PACKET_LENGTH_TOO_LONG")
+_NO_HTTP = ("illegal status line", "illegal request line")
+
+
+def _ours(error: httpx.RequestError, request: Request) -> MeetbotError:
     text = f"{type(error).__name__}: {error}"
+    if any(words in text for words in _NO_TLS):
+        text += "; the server does not speak TLS there: is it reached with http://, and not with https://?"
+    elif request.url.startswith("http:") and any(words in text for words in _NO_HTTP):
+        text += "; the server does not speak plain HTTP there: is it reached with https://, and not with http://?"
     if isinstance(error, httpx.DecodingError):
         return MeetbotDecodeError(text)
     if isinstance(error, httpx.TimeoutException):

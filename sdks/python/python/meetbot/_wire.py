@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Mapping
 from operator import index
-from time import sleep
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Union, cast
 
 from . import _core
@@ -14,6 +14,7 @@ from ._calls import Call
 from ._errors import MeetbotConfigurationError
 
 if TYPE_CHECKING:
+    from . import _gevent
     from ._transport import Transport
 
 __all__ = [
@@ -77,8 +78,16 @@ def core(
     proxy: str | None,
     ca_bundle: Pem | None,
     client_cert: Pem | tuple[Pem, Pem] | None,
+    transport: object,
 ) -> tuple[_core.Core, Options]:
     """The core of a new client, and the options it has."""
+    given = {"proxy": proxy, "ca_bundle": ca_bundle, "client_cert": client_cert}
+    ignored = [name for name, value in given.items() if value is not None]
+    if transport is not None and ignored:
+        raise MeetbotConfigurationError(
+            f"a transport of your own does not use {', '.join(ignored)}: set it up there"
+            " (httpx.Client(proxy=…, verify=…, cert=…))"
+        )
     options: Options = {
         "timeout": timeout,
         "connect_timeout": connect_timeout,
@@ -164,10 +173,30 @@ def sendable(parts: Parts) -> None:
         raise MeetbotConfigurationError("an idempotency key is 1 to 255 visible ASCII characters")
 
 
+def _is_patched() -> bool:
+    """Whether gevent has put its sockets in the place of Python's: then no thread is to wait, since its greenlets would wait with it."""
+    monkey = sys.modules.get("gevent.monkey")
+    return (
+        monkey is not None
+        and bool(monkey.is_module_patched("socket"))
+        # Elsewhere there is no pipe that a hub could watch.
+        and os.name == "posix"
+    )
+
+
+def sleep(seconds: float) -> None:
+    """Sleeps; in a program that gevent has patched after this was imported, too, only the greenlet does."""
+    time.sleep(seconds)
+
+
 def send(core: _core.Core, transport: Transport | None, parts: Parts) -> _core.Answer:
     """Makes a call and waits for its answer; other threads run meanwhile, and Ctrl-C ends it."""
     sendable(parts)
     if transport is None:
+        if _is_patched():
+            from . import _gevent
+
+            return _gevent.call(core, parts)
         return core.call(parts)
     from ._transport import through
 
@@ -179,17 +208,27 @@ class Listening:
 
     def __init__(self, events: _core.Events) -> None:
         self._events = events
+        #: What listens in its place, once it was asked in a program that gevent has patched.
+        self._green: _gevent.Listening | None = None
 
     def is_here(self) -> bool:
-        """Every thread may wait for them."""
-        return True
+        """Whether the thread that asks may wait for them: without gevent, every thread."""
+        return self._green is None or self._green.is_here()
 
     def next(self) -> str | None:
         """The next event, as JSON; `None` after the last."""
-        return self._events.next()
+        if self._green is None:
+            if not _is_patched():
+                return self._events.next()
+            from . import _gevent
+
+            self._green = _gevent.Listening(self._events)
+        return self._green.next()
 
     def close(self) -> None:
-        """The stream is closed when nobody refers to it."""
+        """Gives a wait up; the stream is closed when nobody refers to it."""
+        if self._green is not None:
+            self._green.close()
 
 
 def wait(core: _core.Core, job_id: str, timeout: float | None, *, listen: bool) -> _core.Wait:
@@ -200,7 +239,12 @@ def wait(core: _core.Core, job_id: str, timeout: float | None, *, listen: bool) 
 
 def news(wait: _core.Wait, pause: float) -> None:
     """Returns when something may have happened to the job, and after the pause at the latest."""
-    wait.news(pause)
+    if _is_patched():
+        from . import _gevent
+
+        _gevent.news(wait, pause)
+    else:
+        wait.news(pause)
 
 
 def read(core: _core.Core, call: Call[T], answer: _core.Answer) -> T:

@@ -1,0 +1,110 @@
+"""How blocking calls wait in a program that gevent has patched: their greenlet waits, and all others go on.
+
+Waiting in the core would hold up the thread, and every greenlet with it. So a call is begun as one of an asyncio loop is: the core's own thread
+sends and receives, and gevent's hub is told of the end through a pipe. Unlike gevent's pool of threads, that takes any number of calls.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar, cast
+
+from gevent import get_hub
+from gevent.event import AsyncResult
+from gevent.hub import Hub
+
+from . import _core
+from ._wire import Parts
+
+T = TypeVar("T")
+
+#: Says that there is something to read, to a watcher of gevent's loops.
+READ = 1
+
+#: Each thread that runs greenlets has a hub of its own.
+_by_hub: weakref.WeakKeyDictionary[Hub, _core.Completions] = weakref.WeakKeyDictionary()
+
+if hasattr(os, "register_at_fork"):
+    # A forked child has a runtime that knows nothing of the parent's.
+    os.register_at_fork(after_in_child=_by_hub.clear)
+
+
+def call(core: _core.Core, parts: Parts) -> _core.Answer:
+    """Makes a call; killing the greenlet that waits for it closes its socket."""
+    return _waited(lambda completions, result: core.start(completions, result, parts))
+
+
+def news(wait: _core.Wait, pause: float) -> None:
+    """Returns when something may have happened to the job, and after the pause at the latest."""
+    _waited(lambda completions, result: wait.start(completions, result, pause))
+
+
+class Listening:
+    """Waits for a stream's events. A wait that is given up goes on, so that an event that is on its way by then is not lost."""
+
+    def __init__(self, events: _core.Events) -> None:
+        self._events = events
+        self._result: AsyncResult[str | None] | None = None
+        self._task: _core.Task | None = None
+        self._hub: Hub | None = None
+
+    def is_here(self) -> bool:
+        """Whether this thread's hub can go on: the wait of another would tell that one."""
+        return self._result is None or self._hub is get_hub()
+
+    def next(self) -> str | None:
+        """The next event, as JSON; `None` after the last."""
+        hub = get_hub()
+        completions = _completions(hub)
+        if (result := self._result) is None:
+            result = self._result = AsyncResult()
+            self._hub = hub
+            self._task = self._events.start(completions, result)
+        with _watched(hub, completions):
+            result.wait()
+        self._result = None
+        return result.get()
+
+    def close(self) -> None:
+        """Gives the wait up and closes its socket."""
+        if self._task is not None:
+            self._task.abort()
+        self._result = self._task = None
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _waited(begin: Callable[[_core.Completions, AsyncResult[T]], _core.Task]) -> T:
+    hub = get_hub()
+    completions = _completions(hub)
+    result: AsyncResult[T] = AsyncResult()
+    with _watched(hub, completions):
+        task = begin(completions, result)
+        try:
+            return cast("T", result.get())
+        except BaseException:
+            task.abort()
+            raise
+
+
+def _completions(hub: Hub) -> _core.Completions:
+    found = _by_hub.get(hub)
+    if found is None:
+        found = _by_hub[hub] = _core.Completions.watched()
+    return found
+
+
+@contextmanager
+def _watched(hub: Hub, completions: _core.Completions) -> Iterator[None]:
+    # One for each wait: a watcher that stayed would keep gevent's loop from ever being at its end.
+    watcher = hub.loop.io(completions.fileno(), READ)
+    watcher.start(completions.drain)
+    try:
+        yield
+    finally:
+        watcher.stop()
+        watcher.close()

@@ -1,0 +1,158 @@
+"""Blocking calls in a program that gevent has patched: its other greenlets go on. Each test runs a program of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+from lying_server import HANG, KEY, a_job, an_event, answer, refusal, stream
+
+from conftest import Server
+
+ID = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ"
+
+#: Counts in `n` how often another greenlet had its turn, each hundredth of a second.
+BEGIN = """
+import json, sys, time
+from gevent import monkey
+monkey.patch_all()
+import gevent, meetbot
+
+n = [0]
+def tick():
+    while True:
+        n[0] += 1
+        gevent.sleep(0.01)
+ticking = gevent.spawn(tick)
+"""
+
+
+def ran(program: str, *arguments: str, begin: str = BEGIN) -> Any:
+    """What the program says in its last line."""
+    text = begin + textwrap.dedent(program)
+    said = subprocess.run(
+        [sys.executable, "-c", text, *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert said.returncode == 0, said.stderr
+    return json.loads(said.stdout.splitlines()[-1])
+
+
+def test_greenlets_go_on_while_one_waits_for_a_bot(server: Server) -> None:
+    waited = """
+    mb = meetbot.MeetBot(*sys.argv[1:3], **settings)
+    job = mb.dispatch_bot(meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=2")
+    n[0], began = 0, time.monotonic()
+    job = mb.wait_for_bot(job.id)
+    print(json.dumps([job.status, n[0], time.monotonic() - began]))
+    """
+    through_httpx = "import httpx\nsettings = {'transport': meetbot.HttpxTransport(httpx.Client())}\n"
+    # As its documentation does not want it, yet as it happens.
+    late = BEGIN.replace("monkey.patch_all()\nimport gevent, meetbot", "import gevent, meetbot\nmeetbot.MeetBot\nmonkey.patch_all()")
+    for begin in (BEGIN + "settings = {}\n", late + "settings = {}\n", BEGIN + through_httpx):
+        status, ticks, seconds = ran(waited, server.key, server.url, begin=begin)
+        assert status == "completed" and seconds > 1
+        # A hundred in a second, and half of them on a busy machine.
+        assert ticks > seconds * 50, begin
+
+
+def test_any_number_of_calls_wait_and_each_gets_what_is_its_own(lying: Any) -> None:
+    hanging, well, ill = lying(HANG), lying(answer(a_job("recording"))), lying(refusal(404, "no_such_path"))
+    found = ran(
+        """
+        key, hanging, well, ill, job = sys.argv[1:]
+        mb = meetbot.MeetBot(key, hanging, timeout=50)
+        waiting = [gevent.spawn(mb.get_bot, job) for _ in range(50)]
+        gevent.sleep(0.2)
+        answered = [gevent.spawn(meetbot.MeetBot(key, well).get_bot, job) for _ in range(20)]
+        said = [one.status for one in map(gevent.Greenlet.get, answered)]
+        try:
+            meetbot.MeetBot(key, ill).get_bot(job)
+        except meetbot.MeetbotUnexpectedStatusError as error:
+            said.append(error.code)
+        try:
+            with gevent.Timeout(0.05):
+                mb.get_bot(job)
+        except gevent.Timeout:
+            said.append("timeout")
+        gevent.killall(waiting)
+        ticking.kill()
+        # Nothing is left that gevent would wait for.
+        gevent.wait(timeout=20)
+        print(json.dumps([said, gevent.get_hub().loop.activecnt]))
+        """,
+        KEY,
+        hanging.url,
+        well.url,
+        ill.url,
+        ID,
+    )
+    said, left = found
+    assert said == ["recording"] * 20 + ["no_such_path", "timeout"]
+    assert left <= 1
+    for _ in range(51):
+        assert hanging.hung_up.acquire(timeout=20), "what is given up is hung up"
+
+
+def test_a_watch_that_is_given_up_for_a_while_loses_no_event(lying: Any) -> None:
+    import queue
+    import threading
+
+    more: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    server = lying(stream(more))
+    program = """
+    mb = meetbot.MeetBot(*sys.argv[1:3])
+    events, seen, given_up = mb.watch(sys.argv[3]), [], 0
+    while len(seen) < 5:
+        try:
+            with gevent.Timeout(0.05):
+                seen.append(next(events).data.sequence)
+        except gevent.Timeout:
+            given_up += 1
+    events.close()
+    print(json.dumps([seen, given_up > 0, n[0] > 10]))
+    """
+
+    def tell() -> None:
+        assert server.came.acquire(timeout=20)
+        for sequence in range(1, 6):
+            # Longer than the program waits at a time.
+            threading.Event().wait(0.12)
+            more.put(an_event(sequence))
+
+    threading.Thread(target=tell, daemon=True).start()
+    assert ran(program, KEY, server.url, ID) == [[1, 2, 3, 4, 5], True, True]
+    assert len(server.requests) == 1
+
+
+def test_calls_of_a_forked_child_and_of_threads_wait_in_their_own_hub(lying: Any) -> None:
+    server = lying(answer(a_job("recording")))
+    program = """
+    import os
+    key, url, job = sys.argv[1:]
+    mb = meetbot.MeetBot(key, url)
+    said = [mb.get_bot(job).status]
+    pool = gevent.get_hub().threadpool
+    said += [pool.apply(lambda: mb.get_bot(job).status) for _ in range(3)]
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if mb.get_bot(job).status == "recording" else 1)
+    said.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    print(json.dumps(said))
+    """
+    assert ran(program, KEY, server.url, ID) == ["recording"] * 4 + [0]
+
+
+@pytest.mark.parametrize("patched", ["", "import gevent.monkey\ngevent.monkey.patch_time()\n"])
+def test_nothing_of_gevent_is_used_where_its_sockets_are_not_pythons(patched: str, lying: Any) -> None:
+    server = lying(answer(a_job("recording")))
+    program = """
+    import json, sys, meetbot
+    meetbot.MeetBot(*sys.argv[1:3]).get_bot(sys.argv[3])
+    print(json.dumps([name for name in sys.modules if name in ("gevent.event", "meetbot._gevent")]))
+    """
+    used = ran(program, KEY, server.url, ID, begin=patched)
+    assert "meetbot._gevent" not in used and (patched or not used)

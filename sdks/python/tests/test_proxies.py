@@ -1,0 +1,242 @@
+"""The way to a server: proxies that are set and those of the environment, base URLs, and servers that speak otherwise than they are spoken to."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import socket
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from lying_server import KEY, LyingServer, a_job, answer, refusal
+
+from meetbot import (
+    AsyncMeetBot,
+    HttpxTransport,
+    MeetBot,
+    MeetbotConfigurationError,
+    MeetbotConnectionError,
+    MeetbotUnexpectedStatusError,
+)
+
+ID = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ"
+
+VARIABLES = [
+    name
+    for lower in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "request_method")
+    for name in (lower, lower.upper())
+]
+
+#: Passwords as they are made and as they are read from files, and the user's part as the proxy is to get it.
+SPELLINGS = [
+    ("http://user:a|b@{}", "user:a|b"),
+    ("http://{}\n", None),
+    ("{}", None),
+    ("http://user:a b@{}", "user:a b"),
+    ("http://user:ä@{}", "user:ä"),
+    ('http://user:^"{{}}[]@{}', 'user:^"{}[]'),
+    ("http://user:p@ss@{}", "user:p@ss"),
+    ("http://user:p%40ss@{}/\r\n", "user:p@ss"),
+]
+
+#: What no proxy can be.
+UNUSABLE = ["socks5://127.0.0.1:1", "http://me:s3cret#w@127.0.0.1:1", "http://127.0.0.1:s3cret", "ftp://s3cret@127.0.0.1", "http://me:s3\ncret@127.0.0.1:1"]
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def proxy(lying: Any) -> LyingServer:
+    found: LyingServer = lying(answer(a_job("recording")))
+    return found
+
+
+def asked(proxy: LyingServer) -> list[tuple[str, str | None]]:
+    return [(request.path, request.headers.get("proxy-authorization")) for request in proxy.requests]
+
+
+@pytest.mark.parametrize(("spelling", "plain"), SPELLINGS)
+def test_a_proxy_is_used_however_it_is_spelt(
+    spelling: str, plain: str | None, proxy: LyingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = proxy.url.removeprefix("http://")
+    url = spelling.format(address)
+    # Nothing listens there.
+    server = "http://127.0.0.1:1"
+    assert MeetBot(KEY, server, proxy=url).get_bot(ID)
+    monkeypatch.setenv("HTTP_PROXY", url)
+    assert MeetBot(KEY, server).get_bot(ID)
+    expected = None if plain is None else "Basic " + base64.b64encode(plain.encode()).decode()
+    assert asked(proxy) == [(f"{server}/api/v1/jobs/{ID}", expected)] * 2
+
+
+@pytest.mark.parametrize("url", [*UNUSABLE, "", " \n"])
+@pytest.mark.parametrize("kind", [MeetBot, AsyncMeetBot])
+def test_a_proxy_that_cannot_be_used_is_an_error_that_shows_no_password(
+    url: str, kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(MeetbotConfigurationError, match="^the proxy ") as told:
+        kind(KEY, "http://127.0.0.1:1", proxy=url)
+    assert "s3" not in str(told.value)
+    for name, server in [("HTTP_PROXY", "http://127.0.0.1:1"), ("https_proxy", "https://x"), ("ALL_PROXY", "https://x")]:
+        monkeypatch.setenv(name, url)
+        if not url.strip():
+            kind(KEY, server)
+        else:
+            with pytest.raises(MeetbotConfigurationError, match=name) as told:
+                kind(KEY, server)
+            assert "s3" not in str(told.value)
+        monkeypatch.delenv(name)
+
+
+def test_a_transport_of_ones_own_is_not_to_be_set_up_here() -> None:
+    with httpx.Client() as client:
+        for given in ({"proxy": "http://127.0.0.1:1"}, {"ca_bundle": b"x"}, {"client_cert": b"x"}):
+            settings: dict[str, Any] = given
+            with pytest.raises(MeetbotConfigurationError, match=next(iter(given))):
+                MeetBot(KEY, transport=HttpxTransport(client), **settings)
+
+
+@pytest.mark.parametrize("exception", ["*", "127.0.0.1:{port}", "127.0.0.1", "127.0.0.0/8", "other\n127.0.0.1"])
+def test_a_server_that_is_excepted_is_reached_directly(
+    exception: str, proxy: LyingServer, lying: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = lying(answer(a_job("recording")))
+    port = server.url.rpartition(":")[2]
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    monkeypatch.setenv("NO_PROXY", exception.format(port=port))
+    assert MeetBot(KEY, server.url).get_bot(ID)
+    assert (len(proxy.requests), len(server.requests)) == (0, 1)
+
+
+#: No checker knows it.
+bypassed: Callable[..., Any] = getattr(urllib.request, "proxy_bypass_environment")
+
+#: Exceptions that Python reads otherwise, and for which servers. It knows neither networks nor ports that are not written out, and takes white
+#: space for part of a name and an address for a name with others below it.
+OTHERWISE = {
+    "other.example *": True,
+    "other.example,*": True,
+    "::1": True,
+    "10.0.0.0/8": True,
+    "*.example.com": True,
+    "a.example b.example": True,
+    "bücher.example": True,
+    "example.com:80": True,
+    "0.0.1": False,
+}
+
+
+@pytest.mark.parametrize(
+    "exceptions",
+    [
+        "", "*", "localhost", "LOCALHOST", "localhost,127.0.0.1", " localhost , 127.0.0.1 ", "127.0.0.1:3010", "localhost:3010",
+        "[::1]", "[::1]:3010", "example.com", ".example.com", "..example.com", "xample.com", "com", "a.example.com", "example.com:3010",
+        "10.1.2.3", "10.1.2.3:1", ",,", *OTHERWISE,
+    ],
+)  # fmt: skip
+def test_no_proxy_is_read_as_pythons_own_urllib_reads_it(exceptions: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A proxy that cannot be used says whether it would be.
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", exceptions)
+    hosts = ["localhost", "127.0.0.1", "[::1]", "10.1.2.3", "example.com", "a.example.com", "badexample.com", "b.example", "xn--bcher-kva.example"]
+    differ = set()
+    for host, port in itertools.product(hosts, ["", ":3010", ":1"]):
+        try:
+            MeetBot(KEY, f"http://{host}{port}")
+            ours = True
+        except MeetbotConfigurationError:
+            ours = False
+        if ours != bool(bypassed(host + port, {"no": exceptions} if exceptions else {})):
+            differ.add(ours)
+    expected = {OTHERWISE[exceptions]} if exceptions in OTHERWISE else set()
+    assert differ == expected
+
+
+def test_what_only_cgi_programs_are_told_by_strangers_is_no_proxy(
+    proxy: LyingServer, lying: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = lying(answer(a_job("recording")))
+    monkeypatch.setenv("REQUEST_METHOD", "GET")
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    assert MeetBot(KEY, server.url).get_bot(ID)
+    monkeypatch.setenv("http_proxy", proxy.url)
+    assert MeetBot(KEY, server.url).get_bot(ID)
+    assert (len(server.requests), len(proxy.requests)) == (1, 1)
+
+
+@pytest.mark.parametrize("end", ["/api/v1", "/api/v1/", "/api/v1\n"])
+def test_a_base_url_may_end_in_the_version(end: str, client: Any, lying: Any) -> None:
+    server = lying(answer(a_job("recording")))
+    mb = client(server.url + end)
+    assert mb.get_bot(ID).status == "recording" and mb.base_url == server.url
+    assert server.requests[0].path == f"/api/v1/jobs/{ID}"
+    behind = client(f"{server.url}/behind{end}")
+    assert behind.get_bot(ID) and behind.base_url == f"{server.url}/behind"
+
+
+@pytest.mark.parametrize("wrong", ["?x=1", "#x", " x", "/a b", "/a\tb"])
+def test_a_base_url_that_cannot_be_one_is_told(wrong: str) -> None:
+    with pytest.raises(MeetbotConfigurationError, match="base URL"):
+        MeetBot(KEY, f"http://127.0.0.1:3010{wrong}")
+
+
+def test_only_the_servers_own_no_such_job_is_none(client: Any, lying: Any) -> None:
+    others = [refusal(404, "no_such_path"), answer(b"<html>nginx</html>", 404), answer({"detail": "Not Found"}, 404)]
+    for other in others:
+        mb = client(lying(other).url)
+        for call in (mb.get_bot, mb.get_delivery):
+            with pytest.raises(MeetbotUnexpectedStatusError, match="base URL") as told:
+                call(ID)
+            assert told.value.status == 404
+    mb = client(lying(refusal(404, "not_found")).url)
+    assert mb.get_bot(ID) is None and mb.get_delivery("dlv_1") is None
+
+
+@contextmanager
+def speaking(said: bytes) -> Iterator[int]:
+    """The port of a server that says this to who has spoken, whatever that was, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def speak() -> None:
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    if not connection.recv(16_384):
+                        return
+                    connection.sendall(said)
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        port = listener.getsockname()[1]
+        yield port
+        # Who says nothing ends it.
+        socket.create_connection(("127.0.0.1", port)).close()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said", "right"),
+    [
+        ("https", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "with http://"),
+        ("http", b"\x15\x03\x03\x00\x02\x02\x46", "with https://"),
+    ],
+)
+def test_https_to_a_server_of_plain_http_says_so_and_the_other_way_round(
+    scheme: str, said: bytes, right: str, client: Any
+) -> None:
+    with speaking(said) as port:
+        url = f"{scheme}://127.0.0.1:{port}"
+        with pytest.raises(MeetbotConnectionError, match=right):
+            client(url, max_retries=0).get_bot(ID)
+        with httpx.Client() as inner, pytest.raises(MeetbotConnectionError, match=right):
+            MeetBot(KEY, url, max_retries=0, transport=HttpxTransport(inner)).get_bot(ID)
