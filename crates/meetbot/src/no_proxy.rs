@@ -42,11 +42,10 @@ impl NoProxy {
         let server = name(host);
         self.0.iter().any(|entry| match (entry, &server) {
             (Entry::Everything, _) => true,
-            (_, None) => false,
+            (_, None) | (Entry::Network(..), Some(Name::Domain(_))) => false,
             (Entry::Network(network, bits), Some(Name::Address(address))) => {
                 within(*address, *network, *bits)
             }
-            (Entry::Network(..), Some(Name::Domain(_))) => false,
             (Entry::Server(excepted, only), Some(server)) => {
                 only.is_none_or(|only| only == port) && covers(excepted, server)
             }
