@@ -8,7 +8,7 @@ use std::{
 use meetbot_rtc::TrackId;
 use meetbot_types::{
     Cause, CommandId, ControlAction, ControlState, Failure, FailureCode, LeaveReason,
-    bot::{BotCommand, BotOrder, BotReport, RecordingRule},
+    bot::{BotCommand, BotOrder, BotReport, Participant, RecordingRule},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::Instrument as _;
@@ -163,10 +163,13 @@ impl Bot<'_> {
                         self.note_loss()
                     }
                     event => {
-                        if matches!(event, MeetingEvent::Admitted { .. }) {
-                            retry = FIRST_RETRY;
-                        }
-                        let heard = self.hear(event);
+                        let heard = match event {
+                            MeetingEvent::Admitted { people, recording } => {
+                                retry = FIRST_RETRY;
+                                self.admitted(people, recording).await
+                            }
+                            event => self.hear(event),
+                        };
                         if std::mem::take(&mut self.to_ask)
                             && let Some(meeting) = meeting.as_mut()
                         {
@@ -242,6 +245,51 @@ impl Bot<'_> {
         ))
     }
 
+    /// The meeting has let the bot in.
+    async fn admitted(&mut self, people: Vec<Participant>, rule: RecordingRule) -> io::Result<()> {
+        self.observe(Observed::Admitted);
+        self.reporter.report(BotReport::Admitted);
+        if rule == RecordingRule::Forbidden {
+            let detail = "nobody may record this meeting";
+            let failure = Failure::new(FailureCode::RecordingDisabled, detail);
+            self.observe(Observed::Over(Cause::Failed(failure)));
+            return Ok(());
+        }
+        self.to_ask = rule == RecordingRule::AskHost && !self.granted;
+        if self.recording.is_none() {
+            let mut recording = self.open().await?;
+            if self.to_ask {
+                recording.hold();
+            }
+            // What the bot before did, and was not heard to do.
+            if recording.mode() != Mode::On {
+                report_mode(self.reporter, &recording);
+            }
+            self.recording = Some(recording);
+            for command in std::mem::take(&mut self.early) {
+                self.record_as_told(command)?;
+            }
+        }
+        let Some(recording) = &self.recording else { return Ok(()) };
+        let (people, gone) = (recording.in_order(people), recording.present());
+        for id in gone.iter().filter(|id| people.iter().all(|person| person.id != **id)) {
+            self.hear(MeetingEvent::Left(id.clone()))?;
+        }
+        for person in people {
+            self.hear(MeetingEvent::Joined(person))?;
+        }
+        Ok(())
+    }
+
+    /// Opens the recording on a thread that no other bot waits for: what the bots before left is read there, and written to disk.
+    async fn open(&self) -> io::Result<Recording> {
+        let (order, counters) = (self.order.clone(), self.counters.clone());
+        let admitted = (clock::now(), clock::wall());
+        let span = tracing::Span::current();
+        let open = move || span.in_scope(|| Recording::open(&order, admitted, counters));
+        tokio::task::spawn_blocking(open).await.map_err(io::Error::other)?
+    }
+
     fn hear(&mut self, event: MeetingEvent) -> io::Result<()> {
         let now = clock::now();
         match event {
@@ -265,41 +313,6 @@ impl Bot<'_> {
             MeetingEvent::Lobby(lobby) => {
                 self.observe(Observed::Waiting(lobby.clone()));
                 self.reporter.report(BotReport::Waiting { lobby });
-            }
-            MeetingEvent::Admitted { people, recording: rule } => {
-                self.observe(Observed::Admitted);
-                self.reporter.report(BotReport::Admitted);
-                if rule == RecordingRule::Forbidden {
-                    let detail = "nobody may record this meeting";
-                    let failure = Failure::new(FailureCode::RecordingDisabled, detail);
-                    self.observe(Observed::Over(Cause::Failed(failure)));
-                    return Ok(());
-                }
-                self.to_ask = rule == RecordingRule::AskHost && !self.granted;
-                if self.recording.is_none() {
-                    let admitted = (now, clock::wall());
-                    let mut recording =
-                        Recording::open(self.order, admitted, self.counters.clone())?;
-                    if self.to_ask {
-                        recording.hold();
-                    }
-                    // What the bot before did, and was not heard to do.
-                    if recording.mode() != Mode::On {
-                        report_mode(self.reporter, &recording);
-                    }
-                    self.recording = Some(recording);
-                    for command in std::mem::take(&mut self.early) {
-                        self.record_as_told(command)?;
-                    }
-                }
-                let Some(recording) = &self.recording else { return Ok(()) };
-                let (people, gone) = (recording.in_order(people), recording.present());
-                for id in gone.iter().filter(|id| people.iter().all(|person| person.id != **id)) {
-                    self.hear(MeetingEvent::Left(id.clone()))?;
-                }
-                for person in people {
-                    self.hear(MeetingEvent::Joined(person))?;
-                }
             }
             MeetingEvent::Joined(mut participant) => {
                 participant.is_bot = Brain::is_bot(&participant);
@@ -357,7 +370,8 @@ impl Bot<'_> {
                 };
                 self.observe(Observed::Over(over));
             }
-            MeetingEvent::Lost(_) => {}
+            // The loop hears these itself.
+            MeetingEvent::Admitted { .. } | MeetingEvent::Lost(_) => {}
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ mod unsaid;
 
 pub use self::{
     platforms::PLATFORMS,
+    recording::mix::mix,
     run::{Connect, run},
 };
 

@@ -1,6 +1,6 @@
 //! One bot, one attempt: attends the meeting, finishes the recording, says how it ended.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use meetbot_types::{
     Cause, Failure, FailureCode, LeaveReason,
@@ -8,6 +8,7 @@ use meetbot_types::{
 };
 use reqwest::Client;
 use rustls::ClientConfig;
+use tokio::{sync::Semaphore, task::JoinError};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -19,6 +20,10 @@ use crate::{
 
 /// The attempt that gives a recording up which cannot be finalised. The server puts ten minutes between them before long, so that this is about a day.
 const LAST_TRY: u32 = 150;
+
+/// How many recordings are finished at the same time, all bots of the process together: of two hundred meetings that end at the full hour, the first are
+/// done at once, the disk is not asked for everything at the same time, and threads for other work are left.
+static FINISHING: Semaphore = Semaphore::const_new(8);
 
 /// What bots connect with; all bots of a process may share it.
 #[derive(Debug, Clone)]
@@ -45,11 +50,16 @@ pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
                 // The last one, so that what is counted of all bots is whole.
                 reporter.report(BotReport::Heartbeat { media: counters.get() });
                 let was_in = recording.is_some();
-                (leave(&reporter, cause, recording.map(|recording| *recording)), was_in, denied)
+                (
+                    leave(&reporter, cause, recording.map(|recording| *recording)).await,
+                    was_in,
+                    denied,
+                )
             }
             Attended::Stopped { recording } => {
                 if let Some(recording) = recording
-                    && let Err(error) = recording.abandon()
+                    && let Err(error) =
+                        on_disk(|| recording.abandon()).await.unwrap_or_else(panicked)
                 {
                     tracing::error!(job = %order.job_id, %error, "files were not left whole");
                 }
@@ -63,7 +73,7 @@ pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
 }
 
 /// Says that the bot leaves, and ends its files. A file that cannot be ended is a failure, unless there was one already.
-fn leave(reporter: &Reporter, cause: Cause, recording: Option<Recording>) -> Cause {
+async fn leave(reporter: &Reporter, cause: Cause, recording: Option<Recording>) -> Cause {
     let (reason, failure) = match &cause {
         Cause::Left(reason) => (Some(reason.clone()), None),
         Cause::Requested => (Some(LeaveReason::Requested), None),
@@ -75,16 +85,32 @@ fn leave(reporter: &Reporter, cause: Cause, recording: Option<Recording>) -> Cau
     if recording.is_some() || failure.is_none() {
         reporter.report(BotReport::Leaving { reason: reason.clone(), failure });
     }
-    match recording.map(|recording| recording.close(clock::now(), reason)) {
-        Some(Err(error)) if !matches!(cause, Cause::Failed(_)) => cannot_write(&error),
+    let Some(recording) = recording else { return cause };
+    let now = clock::now();
+    match on_disk(move || recording.close(now, reason)).await.unwrap_or_else(panicked) {
+        Err(error) if !matches!(cause, Cause::Failed(_)) => cannot_write(&error),
         _ => cause,
     }
 }
 
+/// Ends files on a thread that no other bot waits for, when it is this bot's turn.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    // The semaphore is never closed.
+    let _turn = FINISHING.acquire().await;
+    let span = tracing::Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work)).await
+}
+
+fn panicked<T>(error: JoinError) -> io::Result<T> {
+    Err(io::Error::other(error))
+}
+
 /// The recording cannot be written.
-pub(crate) fn cannot_write(error: &std::io::Error) -> Cause {
+pub(crate) fn cannot_write(error: &io::Error) -> Cause {
     let detail = match error.kind() {
-        std::io::ErrorKind::StorageFull => {
+        io::ErrorKind::StorageFull => {
             "the disk is full; what was recorded until then is kept".to_owned()
         }
         _ => format!("the recording cannot be written: {error}"),
@@ -103,25 +129,17 @@ async fn finish(
         return;
     }
     let (work, until) = (order.clone(), stop.clone());
-    let span = tracing::Span::current();
-    let finalized =
-        tokio::task::spawn_blocking(move || span.in_scope(|| finalize(&work, was_in, &until, end)))
-            .await;
-    let ended = match finalized {
+    let finalized = on_disk(move || finalize(&work, was_in, &until, end)).await;
+    let ended = match finalized.unwrap_or_else(panicked) {
         // The next server's bot does it: this one has said that it leaves.
-        Ok(Ok(None)) => return reporter.finish(stop).await,
-        Ok(Ok(Some(finalized))) => BotReport::Ended {
+        Ok(None) => return reporter.finish(stop).await,
+        Ok(Some(finalized)) => BotReport::Ended {
             ending: finalized.ending,
             manifest_uri: finalized.manifest_uri,
             duration_ms: finalized.duration_ms,
             paused_ms: finalized.paused_ms,
         },
-        failed => {
-            let error = match failed {
-                Ok(Err(error)) => error,
-                Err(error) => std::io::Error::other(error),
-                Ok(Ok(_)) => unreachable!("handled above"),
-            };
+        Err(error) => {
             tracing::error!(job = %order.job_id, %error, "a recording cannot be finalised");
             // The next attempt tries again: a disk that is full may have room tomorrow.
             if order.epoch < LAST_TRY {
@@ -133,4 +151,38 @@ async fn finish(
     };
     reporter.report(ended);
     reporter.finish(stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_recordings_that_take_long_to_finish_leave_threads_for_other_work() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(16)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (open, gate) = std::sync::mpsc::channel::<()>();
+        let gate = Arc::new(std::sync::Mutex::new(gate));
+        let finishing: Vec<_> = (0..200)
+            .map(|_| {
+                let gate = Arc::clone(&gate);
+                runtime.spawn(on_disk(move || gate.lock().unwrap().recv()))
+            })
+            .collect();
+        runtime.block_on(async {
+            let other = tokio::task::spawn_blocking(|| "done");
+            let patience = std::time::Duration::from_secs(20);
+            let answered = tokio::time::timeout(patience, other).await;
+            // Before anything can fail: the runtime waits for its threads.
+            drop(open);
+            assert_eq!(answered.expect("a thread is left").unwrap(), "done");
+            for one in finishing {
+                let _ = one.await.unwrap().unwrap();
+            }
+        });
+    }
 }

@@ -10,6 +10,7 @@
 
 use std::{
     collections::HashMap,
+    io,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -25,8 +26,11 @@ use meetbot_orchestrator::{
     store::Scope,
     tls,
 };
-use meetbot_types::bot::{
-    BotOrder, BotReport, ChatMessage, IngestRequest, MediaCounters, NumberedReport,
+use meetbot_types::{
+    Manifest,
+    bot::{
+        BotOrder, BotReport, ChatMessage, IngestRequest, MediaCounters, MixOrder, NumberedReport,
+    },
 };
 use reqwest::Client;
 use serde_json::Value;
@@ -64,6 +68,10 @@ impl Launcher for Stage {
     async fn run(&self, order: BotOrder, stop: CancellationToken) {
         self.0.send(order).unwrap();
         stop.cancelled().await;
+    }
+
+    async fn mix(&self, _: MixOrder, _: CancellationToken) -> io::Result<Option<Manifest>> {
+        Err(io::ErrorKind::NotFound.into())
     }
 }
 

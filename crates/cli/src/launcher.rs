@@ -1,11 +1,14 @@
 //! Native bots as tasks of this process.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use async_trait::async_trait;
 use meetbot_bot::Connect;
 use meetbot_orchestrator::{Launcher, tls};
-use meetbot_types::{Platform, bot::BotOrder};
+use meetbot_types::{
+    Manifest, Platform,
+    bot::{BotOrder, MixOrder},
+};
 use reqwest::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -31,5 +34,9 @@ impl Launcher for Tasks {
 
     async fn run(&self, order: BotOrder, stop: CancellationToken) {
         meetbot_bot::run(order, self.connect.clone(), stop).await;
+    }
+
+    async fn mix(&self, order: MixOrder, stop: CancellationToken) -> io::Result<Option<Manifest>> {
+        meetbot_bot::mix(&order, &stop).await
     }
 }

@@ -1,7 +1,7 @@
 //! [`MeetBot`]: the blocking client, the same calls without `await`.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
     time::Duration,
 };
@@ -266,6 +266,18 @@ impl MeetBot {
             (self.client.transport.clone(), endpoint::artifact_path(job_id, name)?);
         let target = target.as_ref().to_owned();
         self.run(async move { download::to_file(&transport, &path, &target).await })
+    }
+
+    /// See [`crate::MeetBot::download_artifacts`].
+    pub fn download_artifacts(
+        &self,
+        job_id: &str,
+        folder: impl AsRef<Path>,
+        wait_for_mix: bool,
+    ) -> Result<Vec<PathBuf>, Error> {
+        let transport = self.client.transport.clone();
+        let (job_id, folder) = (job_id.to_owned(), folder.as_ref().to_owned());
+        self.run(async move { download::all(&transport, &job_id, &folder, wait_for_mix).await })
     }
 
     /// See [`crate::MeetBot::events`].

@@ -1,6 +1,10 @@
 //! [`MeetBot`]: the asynchronous client.
 
-use std::{error::Error as StdError, path::Path, time::Duration};
+use std::{
+    error::Error as StdError,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
@@ -210,6 +214,32 @@ impl MeetBot {
     ) -> Result<u64, Error> {
         download::to_file(&self.transport, &endpoint::artifact_path(job_id, name)?, target.as_ref())
             .await
+    }
+
+    /// Everything that was recorded, written into the folder (made where it is missing): the files of the manifest, each checked by its SHA-256, then
+    /// `manifest.json`. Answers where they are.
+    ///
+    /// A job ends before its mix is made. With `wait_for_mix`, and while the manifest says that the mix is pending, this waits for it, for ten minutes at most;
+    /// without, and after that time, it takes the files that there are.
+    ///
+    /// [`ErrorKind::NotFound`] until there is a manifest, [`ErrorKind::File`] for a file that cannot be written, [`ErrorKind::Decode`] for one that is not what
+    /// the manifest says.
+    ///
+    /// ```no_run
+    /// # async fn example(mb: meetbot::MeetBot, id: &str) -> Result<(), meetbot::Error> {
+    /// for path in mb.download_artifacts(id, "recording", true).await? {
+    ///     println!("{}", path.display());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn download_artifacts(
+        &self,
+        job_id: &str,
+        folder: impl AsRef<Path>,
+        wait_for_mix: bool,
+    ) -> Result<Vec<PathBuf>, Error> {
+        download::all(&self.transport, job_id, folder.as_ref(), wait_for_mix).await
     }
 
     /// One page of the job's timeline, oldest first (`GET …/events`).

@@ -1,20 +1,32 @@
 //! Fetches recorded files; a connection that breaks is taken up where it broke.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header::RANGE};
+use meetbot_types::signature::Digest;
 use tokio::{
     fs::File,
     io::{AsyncSeekExt as _, AsyncWriteExt as _},
+    time::Instant,
 };
 
 use crate::{
     Error, ErrorKind,
     connections::Received,
+    endpoint,
+    models::{Manifest, manifest},
     retry::{self, Outcome},
     transport::{Transport, random, random_key},
 };
+
+/// How long a download waits at most for a mix that is still to be made.
+const LONGEST_MIX: Duration = Duration::from_mins(10);
+/// The shortest and the longest pause between two looks whether it is.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// Where the bytes go.
 trait Sink {
@@ -30,16 +42,91 @@ pub(crate) async fn to_memory(transport: &Transport, path: &str) -> Result<Bytes
     Ok(bytes.freeze())
 }
 
+/// All files of a recording into a folder, the manifest last; answers where they are.
+pub(crate) async fn all(
+    transport: &Transport,
+    job_id: &str,
+    folder: &Path,
+    wait_for_mix: bool,
+) -> Result<Vec<PathBuf>, Error> {
+    let manifest = manifest(transport, job_id, wait_for_mix).await?;
+    tokio::fs::create_dir_all(folder).await.map_err(|error| unwritable(folder, error))?;
+    let mut paths = Vec::new();
+    for file in &manifest.files {
+        let Some(name) = file.name.as_deref().filter(|name| is_flat(name)) else {
+            let message =
+                format!("the manifest names a file {:?}, which is no file's name", file.name);
+            return Err(Error::new(ErrorKind::Decode, message));
+        };
+        let target = folder.join(name);
+        let path = endpoint::artifact_path(job_id, name)?;
+        fetch_file(transport, &path, &target, Some(file)).await?;
+        paths.push(target);
+    }
+    let target = folder.join("manifest.json");
+    to_file(transport, &endpoint::artifact_path(job_id, "manifest.json")?, &target).await?;
+    paths.push(target);
+    Ok(paths)
+}
+
+/// The manifest; where that is wanted, once its mix is pending no more, or has been for too long.
+async fn manifest(
+    transport: &Transport,
+    job_id: &str,
+    wait_for_mix: bool,
+) -> Result<Manifest, Error> {
+    let began = Instant::now();
+    loop {
+        let manifest = transport.call(endpoint::manifest(job_id)?).await?;
+        let waits = wait_for_mix && manifest.mixed.is_pending();
+        let Some(pause) = waits.then(|| mix_pause(began.elapsed())).flatten() else {
+            return Ok(manifest);
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// How long to wait before the manifest of a pending mix is asked for again, after having waited for so long: a tenth of that. `None` after the longest time.
+pub(crate) fn mix_pause(waited: Duration) -> Option<Duration> {
+    let left = LONGEST_MIX.saturating_sub(waited);
+    (!left.is_zero()).then(|| (waited / 10).clamp(PAUSES.0, PAUSES.1).min(left))
+}
+
+/// Whether it is the name of a file in a folder, and leads nowhere else.
+fn is_flat(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', '\0'])
+}
+
 pub(crate) async fn to_file(
     transport: &Transport,
     path: &str,
     target: &Path,
 ) -> Result<u64, Error> {
+    fetch_file(transport, path, target, None).await
+}
+
+/// A file; where it is known what it should be, that is checked before it is moved to its place.
+async fn fetch_file(
+    transport: &Transport,
+    path: &str,
+    target: &Path,
+    expected: Option<&manifest::File>,
+) -> Result<u64, Error> {
     let part = part_of(target)?;
     // Of its own: two downloads of one file do not write into each other's, and nobody's file is lost.
     let file = File::create_new(&part).await.map_err(|error| unwritable(&part, error))?;
-    let mut sink = FileSink { file, part: Part(part) };
+    let mut sink = FileSink { file, part: Part(part), digest: Digest::default() };
     let size = fetch(transport, path, &mut sink).await?;
+    if let Some(expected) = expected.and_then(|expected| expected.sha256.as_deref()) {
+        let found = std::mem::take(&mut sink.digest).finish();
+        if found != expected {
+            let message = format!(
+                "{} is not what the manifest says: SHA-256 {found}, not {expected}",
+                target.display()
+            );
+            return Err(Error::new(ErrorKind::Decode, message));
+        }
+    }
     let keep = async {
         sink.file.flush().await?;
         sink.file.sync_all().await?;
@@ -151,6 +238,7 @@ impl Sink for BytesMut {
 struct FileSink {
     file: File,
     part: Part,
+    digest: Digest,
 }
 
 /// A file that is gone with this, unless it was moved to its place: an error and a caller that gives up leave nothing behind.
@@ -164,10 +252,12 @@ impl Drop for Part {
 
 impl Sink for FileSink {
     async fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.digest.add(bytes);
         self.file.write_all(bytes).await.map_err(|error| unwritable(&self.part.0, error))
     }
 
     async fn restart(&mut self) -> Result<(), Error> {
+        self.digest = Digest::default();
         let begin_anew = async {
             self.file.flush().await?;
             self.file.set_len(0).await?;
@@ -179,4 +269,17 @@ impl Sink for FileSink {
 
 fn unwritable(path: &Path, error: std::io::Error) -> Error {
     Error::new(ErrorKind::File, format!("{} cannot be written", path.display())).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_leads_out_of_the_folder_is_none() {
+        for name in ["", ".", "..", "../a", "a/b", "a\\b", "/a", "a\0"] {
+            assert!(!is_flat(name), "{name:?}");
+        }
+        assert!(is_flat("audio.Alice.webm") && is_flat("..a"));
+    }
 }

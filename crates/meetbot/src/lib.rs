@@ -56,7 +56,7 @@ mod vectors;
 pub use meetbot_types::{
     AutoLeaveConfig, ControlAction, ControlState, DeliveryState, EndpointState, ErrorCode,
     EventName, FailureCode, Issue, JobStatus, LeaveReason, Metadata, NewJob, Page, Permission,
-    Platform, RecordingState, Rule, Timestamp, Webhooks,
+    Platform, RecordingState, Rule, Timestamp, Webhooks, manifest::MixState,
 };
 
 pub use crate::{

@@ -1,6 +1,6 @@
 //! Runs `spec/vectors` against the SDK. A file or a kind that is not known here fails.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use meetbot_types::{JobEvent, JobStatus, Timestamp, signature};
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use xtask::spec_file;
 use crate::{
     Error, ListBots, ListDeliveries, NewJob, answers,
     client::following,
+    download::mix_pause,
     endpoint, models,
     retry::{self, Outcome},
     verify_webhook_signature,
@@ -31,6 +32,7 @@ fn every_vector_holds() {
             "webhook_signatures" => signatures(&vectors),
             "errors" => cases(&vectors).for_each(error),
             "retries" => cases(&vectors).for_each(retried),
+            "downloads" => cases(&vectors).for_each(download),
             "requests" => cases(&vectors).for_each(request),
             "models" => cases(&vectors).for_each(model),
             "answers" => answers::hold(&vectors),
@@ -67,6 +69,11 @@ fn signatures(vectors: &Value) {
             ["id", "timestamp", "body", "header", "secret"].map(|name| text(&case[name]));
         judged(case, signature::verify_standard(id, timestamp, body.as_bytes(), header, secret));
     }
+}
+
+fn download(case: &Value) {
+    let ms = |name: &str| case[name].as_u64().map(Duration::from_millis);
+    assert_eq!(mix_pause(ms("waitedMs").unwrap()), ms("pauseMs"), "{}", case["name"]);
 }
 
 fn error(case: &Value) {

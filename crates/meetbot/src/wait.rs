@@ -196,9 +196,14 @@ impl fmt::Debug for Wait {
     }
 }
 
-/// Whether a job differs after this event. Chat and comings and goings are not part of it.
+/// Whether a job differs after this event. Chat, comings and goings, and files that are made after its end are not part of it.
 fn tells(event: &TimelineEvent) -> bool {
-    let apart = [EventName::ChatMessage, EventName::ParticipantJoined, EventName::ParticipantLeft];
+    let apart = [
+        EventName::ChatMessage,
+        EventName::ParticipantJoined,
+        EventName::ParticipantLeft,
+        EventName::ArtifactReady,
+    ];
     !apart.contains(&event.event)
 }
 

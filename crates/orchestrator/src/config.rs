@@ -1,6 +1,12 @@
 //! The server's settings. `default.toml` is the manual and the source of every default.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 use meetbot_types::reach::{Network, NotANetwork};
 use serde::Deserialize;
@@ -55,6 +61,8 @@ pub struct Config {
     pub keep_recordings: Option<Duration>,
     /// How long jobs are kept after their end; `None` keeps them without end.
     pub keep_jobs: Option<Duration>,
+    /// How many mixes are made at the same time; 0: none is ever made.
+    pub mix_at_once: usize,
     /// Networks that webhooks may go to although they are not public.
     pub allow_networks: Vec<Network>,
     /// How long the audit log of key use is kept.
@@ -120,6 +128,7 @@ struct Log {
 #[derive(Deserialize)]
 struct Recordings {
     keep_days: u32,
+    mix_at_once: i32,
 }
 
 #[derive(Deserialize)]
@@ -226,6 +235,12 @@ impl Config {
         if max_bots == 0 {
             return Err(invalid("bots.max", "must be at least 1".to_owned()));
         }
+        let mix_at_once = match settings.recordings.mix_at_once {
+            -1 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get).max(2) - 1,
+            at_once => usize::try_from(at_once).map_err(|_| {
+                invalid("recordings.mix_at_once", "must be -1, 0 or more".to_owned())
+            })?,
+        };
         let start_within = Duration::from_secs(settings.bots.start_within_seconds.into());
         if start_within.is_zero() {
             return Err(invalid("bots.start_within_seconds", "must be at least 1".to_owned()));
@@ -245,6 +260,7 @@ impl Config {
             stun_servers,
             keep_recordings: days(settings.recordings.keep_days),
             keep_jobs: days(settings.jobs.keep_days),
+            mix_at_once,
             allow_networks,
             quota: Quota {
                 bots: NonZeroU32::new(settings.limits.bots_per_consumer),
@@ -333,6 +349,7 @@ mod tests {
         assert_eq!(config.data_dir, PathBuf::from("meetbot-data"));
         let keep = (config.keep_recordings, config.keep_jobs);
         assert_eq!((config.drain, keep), (Duration::ZERO, (None, None)));
+        assert!(config.mix_at_once >= 1);
     }
 
     #[test]
@@ -364,6 +381,7 @@ mod tests {
         assert!(problem("[webhooks]\nallow_networks = [\"x\"]").contains("not a network"));
         assert!(problem("[bots]\nallow_networks = [\"x\"]").contains("bots.allow_networks"));
         assert!(problem("[bots]\nstun_servers = [\"x\"]").contains("stun.example.com:3478"));
+        assert!(problem("[recordings]\nmix_at_once = -2").contains("-1, 0 or more"));
         assert!(problem("[log]\nformat = \"xml\"").contains("neither text nor json"));
         assert!(problem("[").contains("not TOML"));
         let odd = |name: &str| (name == "MEETBOT_BOTS_MAX").then(|| "many".to_owned());

@@ -13,6 +13,7 @@ pub mod keys;
 mod limits;
 mod machine;
 mod metrics;
+mod mixes;
 mod recordings;
 mod retention;
 mod start;

@@ -1,20 +1,42 @@
-//! Recordings on disk: removed, and shown to be gone.
+//! Recordings on disk: where they lie, removed, and shown to be gone.
 
 use std::{
     collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use meetbot_types::{JobId, Manifest, RemovedObject};
+use meetbot_types::{Job, JobId, Manifest, RemovedObject};
+use url::Url;
 
-/// Removes all that is stored of a job in this folder of recordings; answers it, and what was named but gone already. Once this answers, nothing of it is there.
-pub(crate) async fn remove(
-    recordings: &Path,
-    job: JobId,
-) -> io::Result<(Vec<RemovedObject>, Vec<String>)> {
-    let folder = recordings.join(job.to_string());
-    tokio::task::spawn_blocking(move || remove_folder(&folder)).await.map_err(io::Error::other)?
+use crate::mixes::UnderWay;
+
+/// The folder of all recordings.
+#[derive(Debug, Clone)]
+pub(crate) struct Recordings {
+    pub(crate) folder: PathBuf,
+    /// The mixes that are being made in it.
+    pub(crate) mixes: Arc<UnderWay>,
+}
+
+impl Recordings {
+    /// The folder of a job's manifest and of the files that it lists; `None` where the job has none.
+    pub(crate) fn of(&self, job: &Job) -> Option<PathBuf> {
+        let uri = Url::parse(job.manifest_uri.as_deref()?).ok()?;
+        // The URI may lead there by another path: of a disk behind a link, or of where the data folder was before it was moved.
+        let attempt = uri.to_file_path().ok()?.parent()?.file_name()?.to_owned();
+        Some(self.folder.join(job.id.to_string()).join(attempt))
+    }
+
+    /// Removes all that is stored of a job, once a mix of it that is under way has ended; answers it, and what was named but gone already. Once this answers,
+    /// nothing of it is there. The store has dropped the job's mix before, so that none begins meanwhile.
+    pub(crate) async fn remove(&self, job: JobId) -> io::Result<(Vec<RemovedObject>, Vec<String>)> {
+        self.mixes.end(job).await;
+        let folder = self.folder.join(job.to_string());
+        let removed = tokio::task::spawn_blocking(move || remove_folder(&folder)).await;
+        removed.map_err(io::Error::other)?
+    }
 }
 
 /// Removes a job's folder; answers what was in it, and what its manifests name besides.

@@ -1,17 +1,13 @@
 //! Old recordings and old jobs are deleted, where the settings say so.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use meetbot_types::{JobId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{Clock, Now},
-    recordings,
+    recordings::Recordings,
     store::{OldRecording, Store, StoreError, Tenant},
 };
 
@@ -41,7 +37,7 @@ impl Keep {
 /// Deletes what is older than `keep` says, until it is stopped.
 pub(crate) async fn run(
     store: Arc<dyn Store>,
-    recordings: PathBuf,
+    recordings: Recordings,
     keep: Keep,
     clock: Clock,
     stop: CancellationToken,
@@ -79,7 +75,7 @@ fn before(now: Timestamp, keep: Duration) -> Timestamp {
 /// Deletes all recordings of jobs that ended before this moment.
 async fn delete_recordings(
     store: &dyn Store,
-    recordings: &Path,
+    recordings: &Recordings,
     before: Timestamp,
     now: Now,
     stop: &CancellationToken,
@@ -103,7 +99,7 @@ async fn delete_recordings(
 /// Deletes all jobs that ended before this moment and have no files.
 async fn prune_jobs(
     store: &dyn Store,
-    recordings: &Path,
+    recordings: &Recordings,
     before: Timestamp,
     stop: &CancellationToken,
 ) -> Result<(), StoreError> {
@@ -125,7 +121,7 @@ async fn prune_jobs(
 /// A job whose bot was never in its meeting has no folder, and nothing that a job must be kept for.
 async fn note_without_files(
     store: &dyn Store,
-    recordings: &Path,
+    recordings: &Recordings,
     before: Timestamp,
     stop: &CancellationToken,
 ) -> Result<(), StoreError> {
@@ -136,7 +132,7 @@ async fn note_without_files(
             if stop.is_cancelled() {
                 return Ok(());
             }
-            let folder = recordings.join(job.to_string());
+            let folder = recordings.folder.join(job.to_string());
             if let Ok(false) = tokio::fs::try_exists(folder).await {
                 store.recording_removed(*job).await?;
             }
@@ -151,7 +147,7 @@ async fn note_without_files(
 /// Deletes one: first the mark, so that nobody is shown a manifest whose files go; it is looked up until its files are gone.
 async fn delete(
     store: &dyn Store,
-    recordings: &Path,
+    recordings: &Recordings,
     tenant: Tenant,
     job: JobId,
     now: Now,
@@ -161,7 +157,7 @@ async fn delete(
         tracing::error!(%job, "a recording that is old belongs to no job that has ended; it is kept");
         return Ok(());
     }
-    match recordings::remove(recordings, job).await {
+    match recordings.remove(job).await {
         Ok((removed, already_gone)) => {
             store.recording_removed(job).await?;
             let bytes: u64 = removed.iter().map(|object| object.bytes).sum();

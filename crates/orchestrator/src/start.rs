@@ -21,6 +21,8 @@ use crate::{
     dispatch::{Dispatch, Launcher, Reaper},
     limits::{Allowance, Limits},
     metrics::Metrics,
+    mixes::{Mixes, UnderWay},
+    recordings::Recordings,
     retention::{self, Keep},
     store::{SqliteStore, Store, StoreError},
     wake::Wakes,
@@ -119,7 +121,9 @@ impl Orchestrator {
             );
         }
 
-        let (queue, outbox) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let [queue, outbox, mixes] = [(); 3].map(|()| Arc::new(Notify::new()));
+        let recordings =
+            Recordings { folder: folder.recordings(), mixes: Arc::new(UnderWay::default()) };
         let (wakes, away) = (Arc::new(Wakes::default()), Arc::new(Away::default()));
         let reach = |networks| Reach { loopback: address.ip().is_loopback(), networks };
         let guard = Arc::new(Guard::new(reach(config.allow_networks)));
@@ -143,11 +147,12 @@ impl Orchestrator {
             wakes: Arc::clone(&wakes),
             queue: Arc::clone(&queue),
             outbox: Arc::clone(&outbox),
+            mixes: Arc::clone(&mixes),
             guard,
             meetings: Arc::clone(&meetings),
             platforms: launcher.platforms().into(),
             scenario: sandbox.check,
-            recordings: folder.recordings(),
+            recordings: recordings.clone(),
             start_within: config.start_within,
             draining: drain.clone(),
             stopping: stop_work.clone(),
@@ -162,7 +167,7 @@ impl Orchestrator {
         };
         let dispatch = Dispatch {
             store: Arc::clone(&store),
-            launcher,
+            launcher: Arc::clone(&launcher),
             clock,
             poke: Arc::clone(&queue),
             outbox: Arc::clone(&outbox),
@@ -175,11 +180,24 @@ impl Orchestrator {
             meetings,
             stun_servers: config.stun_servers,
         };
-        let mut work = vec![tokio::spawn(sender.run(stop_work.clone()))];
+        let mixes = Mixes {
+            store: Arc::clone(&store),
+            launcher,
+            clock,
+            recordings: recordings.clone(),
+            at_once: config.mix_at_once,
+            poke: mixes,
+            outbox: Arc::clone(&outbox),
+            wakes: Arc::clone(&wakes),
+        };
+        let mut work = vec![
+            tokio::spawn(sender.run(stop_work.clone())),
+            tokio::spawn(mixes.run(stop_work.clone())),
+        ];
         let keep = Keep { recordings: config.keep_recordings, jobs: config.keep_jobs };
         if keep.has_an_end() {
-            let (store, folder) = (Arc::clone(&store), folder.recordings());
-            work.push(tokio::spawn(retention::run(store, folder, keep, clock, stop_work.clone())));
+            let (store, stop) = (Arc::clone(&store), stop_work.clone());
+            work.push(tokio::spawn(retention::run(store, recordings, keep, clock, stop)));
         }
         let auditing = audit.run(Arc::clone(&store), clock, stop_audit.clone());
         let reaper =

@@ -73,6 +73,16 @@ pub struct BotOrder {
     pub finalize: Option<Ending>,
 }
 
+/// A mix that is to be made of a recording whose job has ended, or given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MixOrder {
+    /// The folder of the manifest, with the files that it lists.
+    pub folder: PathBuf,
+    /// Why none is to be made; `None` where one is.
+    pub unwanted: Option<String>,
+}
+
 /// Where the sandbox plays a job's meeting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, value::RawValue};
 use crate::{
     DeliveryId, FailureCode, JobId, JobStatus, LeaveReason, Metadata, Permission, Timestamp,
     bot::{ChatMessage, Participant},
+    manifest::File,
 };
 
 /// The version of the envelope.
@@ -20,6 +21,8 @@ words! {
         Finalized = "job.finalized",
         /// A job failed.
         Failed = "job.failed",
+        /// A file that is made after the job has ended (the mix) is there; once per file.
+        ArtifactReady = "job.artifact_ready",
         /// The bot asked the host for permission to record.
         PermissionRequested = "bot.recording_permission_requested",
         /// The host permits the recording.
@@ -112,6 +115,13 @@ pub enum EventDetails {
         #[serde(rename = "manifestUri")]
         manifest_uri: Option<String>,
     },
+    /// Of `job.artifact_ready`.
+    ArtifactReady {
+        /// The file, as the manifest lists it from now on.
+        artifact: File,
+        /// Where the manifest is; the same as when the job ended.
+        manifest_uri: Option<String>,
+    },
     /// Of the three `bot.recording_permission_*`.
     Permission {
         /// Whether the meeting allows the recording.
@@ -172,6 +182,12 @@ impl<'de> Deserialize<'de> for EventData {
             manifest_uri: Option<String>,
         }
         #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct ArtifactReady {
+            artifact: File,
+            manifest_uri: Option<String>,
+        }
+        #[derive(Deserialize)]
         struct WithPermission {
             permission: Permission,
         }
@@ -203,6 +219,10 @@ impl<'de> Deserialize<'de> for EventData {
                 let Failed { failure_code, failure_detail, failure_reason, manifest_uri } =
                     read(&raw)?;
                 EventDetails::Failed { failure_code, failure_detail, failure_reason, manifest_uri }
+            }
+            EventName::ArtifactReady => {
+                let ArtifactReady { artifact, manifest_uri } = read(&raw)?;
+                EventDetails::ArtifactReady { artifact, manifest_uri }
             }
             EventName::PermissionRequested
             | EventName::PermissionGranted
@@ -254,6 +274,10 @@ mod tests {
             envelope(
                 "job.failed",
                 r#""failure_code":"network_loss","failure_detail":"gone","failure_reason":"gone","manifestUri":null"#,
+            ),
+            envelope(
+                "job.artifact_ready",
+                r#""artifact":{"name":"audio.mixed.webm","mediaType":"audio/webm","bytes":7,"sha256":"ab"},"manifestUri":"file:///m.json""#,
             ),
             envelope("bot.recording_permission_denied", r#""permission":"denied""#),
             envelope("job.some_new_event", r#""answer":42"#),

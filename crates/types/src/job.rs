@@ -198,10 +198,10 @@ impl Default for Recording {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Webhooks {
-    /// Gets every event but `job.finalized`.
+    /// Gets every event but `job.finalized` and `job.artifact_ready`.
     #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub on_status_change: Option<String>,
-    /// Gets `job.finalized` and `job.failed`.
+    /// Gets `job.finalized`, `job.failed` and `job.artifact_ready`.
     #[cfg_attr(feature = "openapi", schema(format = "uri"))]
     pub on_finalize: Option<String>,
 }
@@ -359,7 +359,7 @@ mod tests {
              | `queued` | before the first bot: `dispatch_timeout` after `bots.start_within_seconds` (600) from the job's time, or `quota_exceeded` at that time where the month's minutes are used up; after a lost bot: the next one, as soon as there is room; the third and later ones also wait until the one before is 5 s, 10 s, … at most 10 min old |\n\
              | `joining` | `autoLeave.afterEntryDelaySeconds`, at most a week; a meeting that cannot be reached: `network_loss` after 60 s |\n\
              | `in_call`, `recording` | the rules of `autoLeave`; the longest stay is a week, also with every rule off |\n\
-             | `finalizing` | the files are closed; a mix that takes longer than 20 minutes, or waits 5 for others, is left out |\n\
+             | `finalizing` | the files are closed and the manifest is written; the mix comes after the end |\n\
              | any with a bot | a bot that gives no sign of life for 30 s is lost; after five lost bots the job fails |\n");
         spec_file::check("docs/job-lifecycle.md", &page);
     }

@@ -7,7 +7,7 @@ use crate::{FailureCode, JobId, LeaveReason, Platform, Timestamp, bot::MediaKind
 /// The version of the manifest's form.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// `manifest.json`, written last. All times named `…Ms` are milliseconds from `startedAt`, on one clock.
+/// `manifest.json`, written last, and once more when the mix is made or given up. All times named `…Ms` are milliseconds from `startedAt`, on one clock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
@@ -55,15 +55,37 @@ pub struct Manifest {
     pub attempts: Vec<Attempt>,
 }
 
-/// The mix of all audio tracks, made after the meeting.
+/// The mix of all audio tracks, made after the job has ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Mixed {
-    /// The file; `None` when there is none.
+    /// Whether it is still to be made; `None` in manifests of servers that made it before they wrote the manifest.
+    #[serde(default)]
+    pub state: Option<MixState>,
+    /// The file; `None` when there is none (yet).
     pub file: Option<String>,
-    /// Why there is none, in a sentence.
+    /// Why there is none, in a sentence; `None` while it is still to be made.
     pub missing_because: Option<String>,
+}
+
+words! {
+    /// How far the mix is.
+    pub enum MixState {
+        /// It is still to be made: the manifest is replaced when it is there, or when there will be none.
+        Pending = "pending",
+        /// It is there, and one of the manifest's files.
+        Made = "made",
+        /// There is none, and there will be none.
+        Unavailable = "unavailable",
+    }
+}
+
+impl Mixed {
+    /// Whether it is still to be made.
+    pub fn is_pending(&self) -> bool {
+        self.state == Some(MixState::Pending)
+    }
 }
 
 /// Someone who was in the meeting.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import queue
 import time
 from pathlib import Path
@@ -160,8 +161,6 @@ def test_an_iterator_goes_over_all_pages_and_not_in_circles(lying: Any) -> None:
 
 
 def a_manifest(content: bytes, name: str = "audio.Alice.webm", digest: str | None = None) -> dict[str, Any]:
-    import json
-
     cases = json.loads((VECTORS / "models.json").read_text())["cases"]
     manifest: dict[str, Any] = next(case["json"] for case in cases if case["model"] == "manifest")
     file = {
@@ -237,6 +236,31 @@ def test_what_is_not_the_file_leaves_nothing_behind(
     assert list((tmp_path / "files").iterdir()) == [] and len(list(tmp_path.iterdir())) == 1
 
 
+def with_mix(manifest: dict[str, Any], state: str | None) -> Any:
+    return answer({**manifest, "mixed": {"state": state, "file": None, "missingBecause": None}})
+
+
+def test_a_download_waits_for_a_mix_that_is_still_to_be_made(client: Any, lying: Any, tmp_path: Path) -> None:
+    content = b"0123"
+    whole = a_manifest(content, name="audio.mixed.webm")
+    early = {**whole, "files": []}
+    piece, last = a_piece(content, 0, 4), answer(b"{}")
+    server = lying(with_mix(early, "pending"), with_mix(early, "pending"), with_mix(whole, "made"), piece, last)
+    paths = client(server.url).download_artifacts(ID, tmp_path / "all")
+    assert [path.name for path in paths] == ["audio.mixed.webm", "manifest.json"]
+    for waits, state in ((False, "pending"), (True, "unavailable"), (True, None), (True, "a new word")):
+        server = lying(with_mix(early, state), last)
+        paths = client(server.url).download_artifacts(ID, tmp_path / "some", wait_for_mix=waits)
+        assert [path.name for path in paths] == ["manifest.json"] and len(server.requests) == 2
+
+
+def test_a_download_of_asyncio_waits_for_a_mix_too(lying: Any, tmp_path: Path) -> None:
+    early = {**a_manifest(b""), "files": []}
+    server = lying(with_mix(early, "pending"), with_mix(early, "unavailable"), answer(b"{}"))
+    paths = asyncio.run(AsyncMeetBot(KEY, server.url).download_artifacts(ID, tmp_path))
+    assert [path.name for path in paths] == ["manifest.json"] and len(server.requests) == 3
+
+
 def test_a_file_that_cannot_be_written_is_told(client: Any, lying: Any, tmp_path: Path) -> None:
     with pytest.raises(MeetbotFileError, match="nowhere"):
         client(lying(answer(b"")).url).download_artifact(ID, "a", tmp_path / "nowhere" / "a")
@@ -250,7 +274,8 @@ def test_the_real_servers_recording_comes_whole(server: Server, tmp_path: Path) 
     stored = Path(job.manifest_uri.removeprefix("file://")).parent
     for path in paths:
         assert path.read_bytes() == (stored / path.name).read_bytes()
-    assert {"audio.Alice.webm", "audio.Bob.webm"} <= {path.name for path in paths}
+    # The mix is made after the job has ended, and waited for.
+    assert {"audio.Alice.webm", "audio.Bob.webm", "audio.mixed.webm"} <= {path.name for path in paths}
 
 
 def test_a_mocks_jobs_are_watched_by_asking() -> None:

@@ -15,7 +15,7 @@ from lying_server import VECTORS
 
 import meetbot
 from meetbot import AutoLeaveConfig, JobList, JobStatus, MeetBot, MeetbotError, Request, Response
-from meetbot import _calls, _core, _models, testing, webhooks
+from meetbot import _calls, _core, _downloads, _models, testing, webhooks
 
 Case = dict[str, Any]
 
@@ -145,6 +145,11 @@ SNAKE = {
 }
 
 
+def download(case: Case) -> None:
+    pause = _downloads.mix_pause(case["waitedMs"] / 1000)
+    assert pause == pytest.approx(case["pauseMs"] and case["pauseMs"] / 1000)
+
+
 def request(case: Case) -> None:
     arguments: dict[str, Any] = {}
     for name, value in case["arguments"].items():
@@ -248,6 +253,7 @@ KINDS: dict[str, Callable[[Case], None] | None] = {
     "webhook_signatures": signature,
     "errors": error,
     "retries": retried,
+    "downloads": download,
     "requests": request,
     "models": model,
     "answers": answered,

@@ -1,4 +1,4 @@
-//! The end of a recording: what every attempt left on disk becomes one folder with a manifest, which is written last.
+//! The end of a recording: what every attempt left on disk becomes one folder with a manifest, which is written last. Only the mix comes later.
 
 use std::{
     fs::{self, OpenOptions},
@@ -10,14 +10,14 @@ use std::{
 use meetbot_types::{
     Ending, JobStatus, Manifest,
     bot::{BotOrder, MediaKind},
-    manifest::{self, Attempt, File, Track},
-    signature::{Digest, sha256},
+    manifest::{self, Attempt, File, MixState, Mixed, Track},
+    signature::sha256,
 };
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
-    CAPTIONS, CHAT, NETWORK_LOSS, folder_of,
+    CAPTIONS, CHAT, NETWORK_LOSS, READ_AT_ONCE, folder_of, hash,
     journal::{self, Content, Line},
     mix,
     scan::{Scan, scan},
@@ -25,10 +25,8 @@ use super::{
     webm, write_whole,
 };
 
-/// How much of a media file is in memory at once.
-const READ_AT_ONCE: usize = 64 * 1024;
 /// The manifest's file.
-const MANIFEST: &str = "manifest.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
 
 /// A recording that is finished.
 #[derive(Debug)]
@@ -132,19 +130,22 @@ fn put_together(
             sha256: track.sha256.clone(),
         })
         .collect();
-    let voices: Vec<Track> =
-        tracks.iter().filter(|track| track.kind == MediaKind::Audio).cloned().collect();
-    let Some(mixed) = mix::mix(&own, &voices, stop) else { return Ok(None) };
+    let mixed = if tracks.iter().any(|track| track.kind == MediaKind::Audio) {
+        Mixed { state: Some(MixState::Pending), file: None, missing_because: None }
+    } else {
+        mix::unavailable("nobody was heard")
+    };
     let chat = own.join(CHAT).exists().then(|| CHAT.to_owned());
     let captions = own.join(CAPTIONS).exists().then(|| CAPTIONS.to_owned());
     for (name, media_type) in [
-        (mixed.file.as_deref(), "audio/webm"),
         (chat.as_deref(), "application/jsonl"),
         (captions.as_deref(), "application/jsonl"),
         (Some(journal::FILE), "application/jsonl"),
     ] {
         let Some(name) = name else { continue };
-        let bytes = fs::read(own.join(name))?;
+        let path = own.join(name);
+        fs::File::open(&path)?.sync_all()?;
+        let bytes = fs::read(path)?;
         files.push(File {
             name: name.to_owned(),
             media_type: media_type.to_owned(),
@@ -244,19 +245,6 @@ fn finish(file: &fs::File, scan: &Scan, duration: &[u8]) -> io::Result<()> {
         file.write_all_at(duration, at)?;
     }
     file.sync_all()
-}
-
-/// The SHA-256 of a file, which may be larger than the memory.
-fn hash(path: &Path) -> io::Result<String> {
-    let mut file = fs::File::open(path)?;
-    let mut hash = Digest::default();
-    let mut bytes = vec![0; READ_AT_ONCE];
-    loop {
-        match file.read(&mut bytes)? {
-            0 => return Ok(hash.finish()),
-            read => hash.add(&bytes[..read]),
-        }
-    }
 }
 
 /// All attempts, those too that never were in the call.

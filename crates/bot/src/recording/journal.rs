@@ -86,7 +86,7 @@ impl LineFile {
         self.0.flush().map(|_| ())
     }
 
-    /// Ends the file; it is on disk after this.
+    /// Ends the file.
     pub(crate) fn close(self) -> io::Result<()> {
         self.0.close()
     }

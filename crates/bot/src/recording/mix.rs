@@ -1,102 +1,162 @@
-//! All speakers in one file, made by ffmpeg after the meeting, where there is one. The speakers' own files stay as they are.
+//! All speakers in one file, made by ffmpeg after the job has ended, where there is one. The speakers' own files stay as they are.
 
 use std::{
     fmt::Write as _,
     fs, io,
-    path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{Mutex, MutexGuard, TryLockError},
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
-use meetbot_types::manifest::{Mixed, Track};
+use meetbot_types::{
+    Manifest,
+    bot::{MediaKind, MixOrder},
+    manifest::{File, MixState, Mixed, Track},
+};
+use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
+
+use super::{finalize::MANIFEST, hash, write_whole};
 
 /// The mix's file.
 pub(crate) const FILE: &str = "audio.mixed.webm";
-/// A mix that takes longer is given up: the manifest must not wait for ever. Half an hour of three speakers takes 23 s on one core.
+/// Where it grows: between these stands a number.
+const PART: (&str, &str) = ("audio.mixed.", ".part");
+/// A mix that takes as long as the meeting and so much longer is given up: an ffmpeg that hangs must not hold up those that wait. Half an hour of three
+/// speakers takes 23 s on one core that has nothing else to do.
 const TIME_LIMIT: Duration = Duration::from_mins(20);
-/// How long a recording waits for those before it; its manifest is worth more than its mix.
-const LONGEST_QUEUE: Duration = Duration::from_mins(5);
-/// How often to look whether it is done.
-const LOOK: Duration = Duration::from_millis(50);
-/// What a shell says of a program that is not there.
+/// What `nice` says of a program that is not there.
 const NOT_FOUND: i32 = 127;
 
-/// One mix at a time: bots in meetings come first.
-static TURN: Mutex<()> = Mutex::new(());
-
-/// Mixes the tracks that lie in `folder`. `None` when it was stopped: then nothing of it is left.
-pub(crate) fn mix(folder: &Path, tracks: &[Track], stop: &CancellationToken) -> Option<Mixed> {
-    let missing = |why| Some(Mixed { file: None, missing_because: Some(why) });
-    if tracks.is_empty() {
-        return missing("nobody was heard".to_owned());
+/// Makes the mix of a recording and replaces the recording's manifest by one that lists it, or that says why there is none. Answers the manifest as it is
+/// then; one whose mix is not pending is answered as it is. `None` when it was stopped: ffmpeg has ended then, and the manifest is as it was.
+///
+/// Fails where the manifest cannot be read or written; the same call may work later.
+pub async fn mix(order: &MixOrder, stop: &CancellationToken) -> io::Result<Option<Manifest>> {
+    let folder = &order.folder;
+    let mut manifest: Manifest =
+        serde_json::from_slice(&tokio::fs::read(folder.join(MANIFEST)).await?)?;
+    if !manifest.mixed.is_pending() {
+        return Ok(Some(manifest));
     }
-    let turn = turn(stop);
-    if stop.is_cancelled() {
-        return None;
-    }
-    let Some(_turn) = turn else {
-        let minutes = LONGEST_QUEUE.as_secs() / 60;
-        return missing(format!("other recordings were being mixed for {minutes} min"));
+    let made = match &order.unwanted {
+        Some(why) => Err(why.clone()),
+        None => make(folder, &manifest, stop).await,
     };
-    let part = folder.join("audio.mixed.part");
-    match run(folder, tracks, &part, stop)
-        .and_then(|()| keep(&part, &folder.join(FILE)).map_err(|error| error.to_string()))
-    {
-        Ok(()) => Some(Mixed { file: Some(FILE.to_owned()), missing_because: None }),
-        Err(why) => {
-            let _ = fs::remove_file(&part);
-            if stop.is_cancelled() {
-                return None;
-            }
-            tracing::warn!(folder = %folder.display(), why, "the speakers are not mixed");
-            missing(why)
+    manifest.mixed = match made {
+        Ok(file) => {
+            let name = file.name.clone();
+            manifest.files.push(file);
+            Mixed { state: Some(MixState::Made), file: Some(name), missing_because: None }
         }
+        Err(_) if stop.is_cancelled() => return Ok(None),
+        Err(why) => {
+            tracing::warn!(job = %manifest.job_id, why, "the speakers are not mixed");
+            unavailable(why)
+        }
+    };
+    let (folder, text) = (folder.clone(), serde_json::to_vec_pretty(&manifest)?);
+    let replace = move || {
+        remove_parts(&folder)?;
+        write_whole(&folder.join(MANIFEST), &text)?;
+        fs::File::open(&folder)?.sync_all()
+    };
+    tokio::task::spawn_blocking(replace).await.map_err(io::Error::other)??;
+    Ok(Some(manifest))
+}
+
+/// There is no mix, and there will be none.
+pub(crate) fn unavailable(why: impl Into<String>) -> Mixed {
+    Mixed { state: Some(MixState::Unavailable), file: None, missing_because: Some(why.into()) }
+}
+
+/// Mixes the voices that lie in `folder`; where it fails, nothing of it is left.
+async fn make(
+    folder: &Path,
+    manifest: &Manifest,
+    stop: &CancellationToken,
+) -> Result<File, String> {
+    let voices: Vec<&Track> =
+        manifest.tracks.iter().filter(|track| track.kind == MediaKind::Audio).collect();
+    let part = reserve(folder).map_err(|error| format!("it cannot be written: {error}"))?;
+    let limit = TIME_LIMIT + Duration::from_millis(manifest.duration_ms);
+    let made = match run(folder, &voices, &part, limit, stop).await {
+        Ok(()) => {
+            let (part, place) = (part.clone(), folder.join(FILE));
+            let kept = tokio::task::spawn_blocking(move || keep(&part, &place)).await;
+            kept.map_err(io::Error::other).flatten().map_err(|error| error.to_string())
+        }
+        Err(why) => Err(why),
+    };
+    if made.is_err() {
+        remove(&part);
+    }
+    made
+}
+
+/// Makes an empty file that no other ffmpeg writes into: a server that was killed may have left one that goes on, or that has yet to open its file.
+fn reserve(folder: &Path) -> io::Result<PathBuf> {
+    let mut number = 1;
+    loop {
+        let part = folder.join(format!("{}{number}{}", PART.0, PART.1));
+        match fs::File::create_new(&part) {
+            Ok(_) => return Ok(part),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Removes what servers that were killed left of their mixes.
+fn remove_parts(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with(PART.0) && name.ends_with(PART.1) {
+            remove(&path);
+        }
+    }
+    Ok(())
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "a part of a mix cannot be removed");
     }
 }
 
 /// Moves it to its place, if there is anything in it: ffmpeg says nothing of a disk that was full from the beginning.
-fn keep(part: &Path, place: &Path) -> io::Result<()> {
+fn keep(part: &Path, place: &Path) -> io::Result<File> {
     let file = fs::File::open(part)?;
-    if file.metadata()?.len() == 0 {
+    let bytes = file.metadata()?.len();
+    if bytes == 0 {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "ffmpeg wrote nothing"));
     }
     file.sync_all()?;
-    fs::rename(part, place)
+    let sha256 = hash(part)?;
+    fs::rename(part, place)?;
+    Ok(File { name: FILE.to_owned(), media_type: "audio/webm".to_owned(), bytes, sha256 })
 }
 
-/// The turn to mix; `None` when it does not come in time, or before the stop.
-fn turn(stop: &CancellationToken) -> Option<MutexGuard<'static, ()>> {
-    let mut waited = Duration::ZERO;
-    loop {
-        match TURN.try_lock() {
-            Ok(turn) => return Some(turn),
-            Err(TryLockError::Poisoned(turn)) => return Some(turn.into_inner()),
-            Err(TryLockError::WouldBlock) if waited >= LONGEST_QUEUE || stop.is_cancelled() => {
-                return None;
-            }
-            Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
-        }
-        waited += LOOK;
-    }
-}
-
-fn run(
+async fn run(
     folder: &Path,
-    tracks: &[Track],
+    voices: &[&Track],
     part: &Path,
+    limit: Duration,
     stop: &CancellationToken,
 ) -> Result<(), String> {
     let mut ffmpeg = Command::new("nice");
     ffmpeg.args(["-n", "19", "ffmpeg", "-nostdin", "-y", "-v", "error"]).current_dir(folder);
-    for track in tracks {
+    for track in voices {
         // As a URL of the file protocol, so that no name is taken for an option or another protocol.
         ffmpeg.args(["-threads", "1", "-i"]).arg(format!("file:{}", track.file));
     }
     ffmpeg.args([
         "-filter_complex",
-        &filter(tracks),
+        &filter(voices),
         "-map",
         "[mix]",
         "-c:a",
@@ -106,23 +166,37 @@ fn run(
         "-f",
         "webm",
     ]);
-    ffmpeg.arg(part).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    ffmpeg.arg(part);
+    ffmpeg.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let missing = "ffmpeg is not on the machine that recorded";
-    let status = match ffmpeg.spawn() {
-        Ok(child) => wait(child, stop).map_err(|error| error.to_string())?,
+    let mut child = match ffmpeg.spawn() {
+        Ok(child) => child,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing.to_owned()),
         Err(error) => return Err(format!("ffmpeg does not start: {error}")),
     };
-    match status {
-        None => Err(format!("ffmpeg was not done after {} min", TIME_LIMIT.as_secs() / 60)),
-        Some(status) if status.success() => Ok(()),
-        Some(status) if status.code() == Some(NOT_FOUND) => Err(missing.to_owned()),
-        Some(status) => Err(format!("ffmpeg failed with {status}")),
+    let failed = tokio::select! {
+        status = child.wait() => return status
+            .map_err(|error| error.to_string())
+            .and_then(|status| outcome(status, missing)),
+        () = tokio::time::sleep(limit) => {
+            format!("ffmpeg was not done after {} min", limit.as_secs() / 60)
+        }
+        () = stop.cancelled() => "the mix was stopped".to_owned(),
+    };
+    child.kill().await.map_err(|error| format!("ffmpeg cannot be ended: {error}"))?;
+    Err(failed)
+}
+
+fn outcome(status: ExitStatus, missing: &str) -> Result<(), String> {
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(NOT_FOUND) => Err(missing.to_owned()),
+        _ => Err(format!("ffmpeg failed with {status}")),
     }
 }
 
 /// Each track at its time, and all of them together.
-fn filter(tracks: &[Track]) -> String {
+fn filter(tracks: &[&Track]) -> String {
     let mut filter = String::new();
     for (index, track) in tracks.iter().enumerate() {
         let _ = write!(filter, "[{index}:a]adelay={}:all=1[t{index}];", track.start_ms);
@@ -138,28 +212,12 @@ fn filter(tracks: &[Track]) -> String {
     filter
 }
 
-/// Waits for its end; `None` when it was killed because it took too long, or was stopped.
-fn wait(mut child: Child, stop: &CancellationToken) -> io::Result<Option<ExitStatus>> {
-    let mut waited = Duration::ZERO;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if waited >= TIME_LIMIT || stop.is_cancelled() {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        std::thread::sleep(LOOK);
-        waited += LOOK;
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use meetbot_types::bot::MediaKind;
+    use meetbot_types::Timestamp;
 
     use super::*;
+    use crate::recording::finalize::tests::order;
 
     fn track(file: &str, start_ms: u64) -> Track {
         Track {
@@ -182,29 +240,130 @@ mod tests {
     #[test]
     fn every_track_comes_at_its_time() {
         assert_eq!(
-            filter(&[track("a", 0), track("b", 1_500)]),
+            filter(&[&track("a", 0), &track("b", 1_500)]),
             "[0:a]adelay=0:all=1[t0];[1:a]adelay=1500:all=1[t1];[t0][t1]amix=inputs=2:duration=longest:normalize=0,alimiter=limit=0.95[mix]"
         );
     }
 
-    #[test]
-    fn what_cannot_be_mixed_leaves_nothing_behind_and_says_why() {
+    /// Writes a manifest with a mix in this state, of one track.
+    fn manifest(folder: &Path, mixed: Mixed) -> Manifest {
+        let order = order(folder, 1);
+        let manifest = Manifest {
+            schema_version: 1,
+            job_id: order.job_id,
+            external_id: None,
+            meeting_url: order.meeting_url,
+            platform: order.link.platform,
+            display_name: order.display_name,
+            complete: true,
+            started_at: Timestamp::UNIX_EPOCH,
+            ended_at: Timestamp::UNIX_EPOCH,
+            duration_ms: 1,
+            leave_reason: None,
+            failure_code: None,
+            participants: Vec::new(),
+            tracks: vec![track("audio.a.webm", 0)],
+            files: Vec::new(),
+            mixed,
+            captions: None,
+            chat: None,
+            pauses: Vec::new(),
+            attempts: Vec::new(),
+        };
+        fs::write(folder.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+        manifest
+    }
+
+    fn on_disk(folder: &Path) -> Manifest {
+        serde_json::from_slice(&fs::read(folder.join(MANIFEST)).unwrap()).unwrap()
+    }
+
+    fn pending() -> Mixed {
+        Mixed { state: Some(MixState::Pending), ..Mixed::default() }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_mixed_leaves_nothing_behind_and_the_manifest_says_why() {
         let folder = tempfile::tempdir().unwrap();
+        manifest(folder.path(), pending());
         fs::write(folder.path().join("audio.a.webm"), b"no WebM").unwrap();
+        let order = MixOrder { folder: folder.path().to_owned(), unwanted: None };
+        let answered = mix(&order, &CancellationToken::new()).await.unwrap().unwrap();
+        let mixed = &answered.mixed;
+        assert_eq!((&mixed.state, &mixed.file), (&Some(MixState::Unavailable), &None));
+        assert!(mixed.missing_because.as_deref().unwrap().contains("ffmpeg"), "{mixed:?}");
+        assert_eq!(on_disk(folder.path()), answered);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_mix_that_nobody_wants_is_given_up_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        manifest(folder.path(), pending());
+        let order = MixOrder {
+            folder: folder.path().to_owned(),
+            unwanted: Some("it is switched off".to_owned()),
+        };
+        let answered = mix(&order, &CancellationToken::new()).await.unwrap().unwrap();
+        assert_eq!(answered.mixed, unavailable("it is switched off"));
+        assert_eq!(on_disk(folder.path()), answered);
+    }
+
+    #[tokio::test]
+    async fn a_mix_that_is_stopped_leaves_the_manifest_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = manifest(folder.path(), pending());
+        let order = MixOrder { folder: folder.path().to_owned(), unwanted: None };
         let stop = CancellationToken::new();
-        let mixed = mix(folder.path(), &[track("audio.a.webm", 0)], &stop).unwrap();
-        assert!(mixed.file.is_none() && mixed.missing_because.is_some(), "{mixed:?}");
+        stop.cancel();
+        assert_eq!(mix(&order, &stop).await.unwrap(), None);
+        assert_eq!(on_disk(folder.path()), before);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    /// As after a crash between the manifest and the word of it: nothing is made twice.
+    #[tokio::test]
+    async fn a_mix_that_is_made_or_was_never_pending_is_answered_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = Mixed {
+            state: Some(MixState::Made),
+            file: Some(FILE.to_owned()),
+            missing_because: None,
+        };
+        let order = MixOrder { folder: folder.path().to_owned(), unwanted: None };
+        for mixed in [made, unavailable("nobody was heard"), Mixed::default()] {
+            let before = manifest(folder.path(), mixed);
+            assert_eq!(mix(&order, &CancellationToken::new()).await.unwrap(), Some(before));
+        }
+        fs::remove_file(folder.path().join(MANIFEST)).unwrap();
+        let gone = mix(&order, &CancellationToken::new()).await.unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
     fn a_mix_of_nothing_is_none() {
         let folder = tempfile::tempdir().unwrap();
-        let (part, place) = (folder.path().join("part"), folder.path().join(FILE));
-        fs::write(&part, b"").unwrap();
+        let (part, place) = (reserve(folder.path()).unwrap(), folder.path().join(FILE));
         assert_eq!(keep(&part, &place).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         fs::write(&part, b"sound").unwrap();
-        keep(&part, &place).unwrap();
+        let file = keep(&part, &place).unwrap();
+        assert_eq!((file.bytes, file.name.as_str()), (5, FILE));
         assert_eq!(fs::read(&place).unwrap(), b"sound");
+        assert!(!part.exists());
+    }
+
+    /// An ffmpeg outlives its server when that is killed, and may open its file when the next one is at work already.
+    #[test]
+    fn an_ffmpeg_that_a_killed_server_left_writes_into_no_other_mix() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = reserve(folder.path()).unwrap();
+        let own = reserve(folder.path()).unwrap();
+        assert_ne!(left, own);
+        fs::write(&own, b"ours").unwrap();
+        fs::write(&left, b"theirs").unwrap();
+        keep(&own, &folder.path().join(FILE)).unwrap();
+        remove_parts(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read(folder.path().join(FILE)).unwrap(), b"ours");
     }
 }

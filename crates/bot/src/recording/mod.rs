@@ -5,7 +5,7 @@ mod filename;
 pub(crate) mod finalize;
 mod intake;
 pub(crate) mod journal;
-mod mix;
+pub(crate) mod mix;
 mod opus;
 mod output;
 #[cfg(any(test, fuzzing))]
@@ -20,7 +20,8 @@ mod webm;
 
 use std::{
     collections::{HashMap, HashSet},
-    fs, io,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
@@ -29,6 +30,7 @@ use std::{
 use meetbot_types::{
     LeaveReason, Timestamp,
     bot::{BotOrder, Caption, ChatMessage, MediaCounters, Participant},
+    signature::Digest,
 };
 
 use self::{
@@ -45,6 +47,8 @@ const NETWORK_LOSS: &str = "network_loss";
 const CHAT: &str = "chat.jsonl";
 /// The captions' file.
 const CAPTIONS: &str = "captions.jsonl";
+/// How much of a media file is in memory at once.
+const READ_AT_ONCE: usize = 64 * 1024;
 
 /// Numbers for the heartbeat, shared with the reporter.
 #[derive(Debug, Clone, Default)]
@@ -343,7 +347,8 @@ impl Recording {
         Ok(())
     }
 
-    /// Ends every file. Errors leave the others whole; the first is answered.
+    /// Ends every file and hands it to the system, which [`finalize`](finalize::finalize) lets write it to disk. Errors leave the others whole; the first is
+    /// answered.
     pub(crate) fn close(mut self, at: Instant, reason: Option<LeaveReason>) -> io::Result<()> {
         let at_ms = self.at_ms(at);
         let mut outcome = Ok(());
@@ -371,6 +376,19 @@ impl Recording {
 /// The folder of an attempt.
 fn folder_of(order: &BotOrder, epoch: u32) -> PathBuf {
     order.folder.join(format!("e{epoch}"))
+}
+
+/// The SHA-256 of a file, which may be larger than the memory.
+fn hash(path: &Path) -> io::Result<String> {
+    let mut file = fs::File::open(path)?;
+    let mut hash = Digest::default();
+    let mut bytes = vec![0; READ_AT_ONCE];
+    loop {
+        match file.read(&mut bytes)? {
+            0 => return Ok(hash.finish()),
+            read => hash.add(&bytes[..read]),
+        }
+    }
 }
 
 /// Writes a file that is either whole or not there.

@@ -2,8 +2,9 @@
 
 use meetbot_types::{
     CommandId, ControlAction, JobStatus, LeaveReason,
-    bot::{BotCommand, BotReport, Caption},
+    bot::{BotCommand, BotReport, Caption, MixOrder},
 };
+use tokio_util::sync::CancellationToken;
 
 use xtask::ffmpeg::length_ms;
 
@@ -47,7 +48,13 @@ async fn a_meeting_is_recorded_by_speaker_and_told_in_order() {
     }
     let spoke: u64 = manifest.participants.iter().map(|person| person.speaking_ms).sum();
     assert!((500..=4_000).contains(&spoke), "they took turns: {manifest:#?}");
-    assert_eq!(manifest.mixed.file.as_deref(), Some("audio.mixed.webm"), "{:?}", manifest.mixed);
+    assert!(manifest.mixed.is_pending(), "{:?}", manifest.mixed);
+    let order = MixOrder { folder: stage.folder(1), unwanted: None };
+    let mixed = meetbot_bot::mix(&order, &CancellationToken::new()).await.unwrap().unwrap();
+    assert_eq!(mixed, stage.manifest(1));
+    assert_eq!(mixed.mixed.file.as_deref(), Some("audio.mixed.webm"), "{:?}", mixed.mixed);
+    assert_eq!(mixed.files.last().unwrap().name, "audio.mixed.webm");
+    assert_eq!(mixed.files.len(), manifest.files.len() + 1);
     let mixed_ms = length_ms(&stage.folder(1).join("audio.mixed.webm"));
     let last_ms =
         manifest.tracks.iter().map(|track| track.start_ms + track.duration_ms).max().unwrap();

@@ -36,6 +36,9 @@ use crate::{
 
 /// How much longer than the meeting all of it may take.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How long the mix may take, and how often to look whether it is made.
+const LONGEST_MIX: Duration = Duration::from_mins(10);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The arguments of `demo`.
 #[derive(Debug, clap::Args)]
@@ -202,7 +205,7 @@ struct Recorded {
 }
 
 async fn fetch(client: &MeetBot, job: &Job, uri: &str) -> anyhow::Result<Recorded> {
-    let manifest = client.manifest(&job.id).await?;
+    let manifest = manifest(client, &job.id).await?;
     let path = Url::parse(uri).ok().and_then(|uri| uri.to_file_path().ok());
     let path = path.with_context(|| format!("{uri} is not a file's"))?;
     let folder = path.parent().context("a manifest lies in a folder")?.to_owned();
@@ -212,6 +215,20 @@ async fn fetch(client: &MeetBot, job: &Job, uri: &str) -> anyhow::Result<Recorde
     let events = client.artifact(&job.id, "events.jsonl").await?;
     let speakers = speakers(&manifest, &String::from_utf8_lossy(&events));
     Ok(Recorded { folder, manifest, files, speakers })
+}
+
+/// The manifest, once it says what became of the mix, which is made after the job has ended.
+async fn manifest(client: &MeetBot, id: &str) -> anyhow::Result<Manifest> {
+    let settled = async {
+        loop {
+            let manifest = client.manifest(id).await?;
+            if !manifest.mixed.is_pending() {
+                return Ok(manifest);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(LONGEST_MIX, settled).await.context("the mix is not made in time")?
 }
 
 /// Who spoke when, from the recording's own journal.

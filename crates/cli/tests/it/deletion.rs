@@ -5,7 +5,7 @@ use std::fs;
 use meetbot::{ErrorKind, JobStatus, NewJob};
 use tempfile::TempDir;
 
-use crate::program::{PATIENCE, client, create_key, manifest_of, serve};
+use crate::program::{PATIENCE, client, create_key, mixed, serve};
 
 #[test]
 fn a_deleted_recording_is_gone_and_the_receipt_lists_it() {
@@ -23,7 +23,7 @@ fn a_deleted_recording_is_gone_and_the_receipt_lists_it() {
     );
     let job = client.wait_for_bot(&id, Some(PATIENCE)).unwrap();
     assert_eq!(job.status, JobStatus::Completed);
-    let manifest = manifest_of(&client, &id);
+    let manifest = mixed(&client, &id);
     let folder = data.path().join(format!("recordings/{id}"));
     fs::remove_file(folder.join("e1/chat.jsonl")).unwrap();
 

@@ -11,7 +11,9 @@ use meetbot::{Job, JobStatus, NewJob, Request, blocking::MeetBot};
 use tempfile::TempDir;
 use xtask::ffmpeg::decodes;
 
-use crate::program::{PATIENCE, client, create_key, manifest_of, sandbox, serve, serve_with};
+use crate::program::{
+    PATIENCE, client, create_key, manifest_of, mixed, sandbox, serve, serve_with,
+};
 
 const DRAIN: &str = "MEETBOT_SERVER_DRAIN_SECONDS";
 
@@ -128,18 +130,23 @@ fn endless_ffmpeg(folder: &Path) -> String {
     format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())
 }
 
+/// The process id of the ffmpeg that is never done, once it runs.
+fn ffmpeg_of(folder: &Path) -> u32 {
+    awaited("the mix", || fs::read_to_string(folder.join("pid")).ok()?.trim().parse().ok())
+}
+
 #[test]
-fn a_server_that_stops_waits_for_no_mix_and_leaves_no_ffmpeg_behind() {
+fn a_server_that_stops_waits_for_no_mix_leaves_no_ffmpeg_behind_and_the_next_one_makes_it() {
     let (data, tools) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let path = endless_ffmpeg(tools.path());
     let (mut server, url) = serve_with(data.path(), None, &[("PATH", &path)]);
     let (key, _) = create_key(data.path(), &[]);
     let one = client(&url, &key);
     let id = dispatch(&one, 3);
-    let pid: u32 = awaited("the mix", || {
-        fs::read_to_string(tools.path().join("pid")).ok()?.trim().parse().ok()
-    });
-    await_job(&one, &id, |job| job.status == JobStatus::Finalizing);
+    let pid = ffmpeg_of(tools.path());
+    // The job waits for no mix either.
+    await_job(&one, &id, |job| job.status == JobStatus::Completed);
+    assert!(one.manifest(&id).unwrap().mixed.is_pending());
     server.signal();
     let ended = awaited("the end", || server.child.try_wait().unwrap());
     assert_eq!(ended.code(), Some(0));
@@ -147,11 +154,29 @@ fn a_server_that_stops_waits_for_no_mix_and_leaves_no_ffmpeg_behind() {
 
     let (_server, url) = serve(data.path(), None);
     let next = client(&url, &key);
-    let job = await_job(&next, &id, |job| job.status.is_final());
-    assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 2), "{job:#?}");
-    let manifest = manifest_of(&next, &id);
+    let manifest = mixed(&next, &id);
     assert!(manifest.complete, "{manifest:#?}");
     assert!(manifest.mixed.file.is_some(), "this test needs ffmpeg: {:?}", manifest.mixed);
+    decodes(&data.path().join(format!("recordings/{id}/e1/audio.mixed.webm")));
+    let job = next.get_bot(&id).unwrap().unwrap();
+    assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 1), "{job:#?}");
+}
+
+#[test]
+fn a_recording_is_deleted_although_ffmpeg_hangs_over_its_mix() {
+    let (data, tools) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let path = endless_ffmpeg(tools.path());
+    let (_server, url) = serve_with(data.path(), None, &[("PATH", &path)]);
+    let (key, _) = create_key(data.path(), &[]);
+    let client = client(&url, &key);
+    let id = dispatch(&client, 2);
+    let pid = ffmpeg_of(tools.path());
+    await_job(&client, &id, |job| job.status == JobStatus::Completed);
+    let folder = data.path().join(format!("recordings/{id}"));
+    assert!(folder.exists());
+    client.delete_recording(&id).unwrap();
+    assert!(!Path::new(&format!("/proc/{pid}")).exists(), "ffmpeg is ended");
+    assert!(!folder.exists());
 }
 
 #[test]

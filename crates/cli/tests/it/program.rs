@@ -5,7 +5,7 @@ use std::{
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use meetbot::{Request, blocking::MeetBot};
@@ -204,4 +204,18 @@ pub(crate) fn manifest_of(client: &MeetBot, job_id: &str) -> Manifest {
 /// The SDK against a server.
 pub(crate) fn client(url: &str, key: &str) -> MeetBot {
     MeetBot::builder().api_key(key).base_url(url).build().unwrap()
+}
+
+/// The manifest, once it says what became of the mix, which is made after the job has ended.
+#[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
+pub(crate) fn mixed(client: &MeetBot, id: &str) -> Manifest {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let manifest = manifest_of(client, id);
+        if !manifest.mixed.is_pending() {
+            return manifest;
+        }
+        assert!(Instant::now() < deadline, "the mix is never made: {manifest:#?}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
 }

@@ -17,8 +17,8 @@ use axum::{
     routing::post,
 };
 use meetbot::{
-    CallOptions, EventName, Job, JobStatus, ListBots, ListDeliveries, NewJob, Timestamp, Webhooks,
-    blocking::MeetBot, verify_webhook_signature,
+    CallOptions, EventName, Job, JobStatus, ListBots, ListDeliveries, MixState, NewJob, Timestamp,
+    Webhooks, blocking::MeetBot, verify_webhook_signature,
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -196,6 +196,7 @@ pub(crate) fn survive(kills: usize) -> Survived {
         mind.work(&server).unwrap();
     }
     let jobs = all_ended(&server);
+    all_mixed(&server, &jobs);
     all_delivered(&server);
     nothing_lost_or_doubled(&clients, &jobs, &server);
     let arrivals = receiver.arrivals.lock().unwrap();
@@ -320,6 +321,33 @@ fn all_ended(server: &MeetBot) -> Vec<Job> {
     jobs
 }
 
+/// Waits until each mix is made and reported, or given up.
+fn all_mixed(server: &MeetBot, jobs: &[Job]) {
+    for job in jobs.iter().filter(|job| job.manifest_uri.is_some()) {
+        wait_until(|| {
+            let mixed = server.manifest(&job.id).unwrap().mixed;
+            let reported = count(server, &job.id, &EventName::ArtifactReady);
+            match (mixed.state, reported) {
+                (Some(MixState::Made), 1) | (Some(MixState::Unavailable), 0) => Ok(()),
+                (state, _) => Err(format!("{}: {state:?}, reported {reported} times", job.id)),
+            }
+        });
+    }
+}
+
+/// How many events of this name a job has.
+fn count(server: &MeetBot, id: &str, name: &EventName) -> usize {
+    let (mut found, mut cursor) = (0, None);
+    loop {
+        let page = server.events(id, cursor.as_deref()).unwrap();
+        found += page.data.iter().filter(|event| event.event == *name).count();
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return found;
+        }
+    }
+}
+
 pub(crate) fn all_delivered(server: &MeetBot) {
     for state in [meetbot::DeliveryState::Pending, meetbot::DeliveryState::Dead] {
         let list = ListDeliveries { state: Some(state), ..ListDeliveries::default() };
@@ -391,7 +419,7 @@ pub(crate) fn every_event_came(
         for (place, event) in (1..).zip(&events.data) {
             assert_eq!(event.data.sequence, place, "a timeline without holes: {id}");
             let endpoints = match event.event {
-                EventName::Finalized => HashSet::from([on_finalize]),
+                EventName::Finalized | EventName::ArtifactReady => HashSet::from([on_finalize]),
                 EventName::Failed => HashSet::from([on_status_change, on_finalize]),
                 _ => HashSet::from([on_status_change]),
             };

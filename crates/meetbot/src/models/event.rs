@@ -8,7 +8,7 @@ use meetbot_types::{
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value, value::RawValue};
 
-use super::{Object, or_default};
+use super::{Object, manifest::File, or_default};
 
 /// One line of a job's timeline.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -97,6 +97,13 @@ pub enum EventDetails {
         failure_reason: Option<String>,
         /// Where the manifest is, when something was recorded.
         #[serde(rename = "manifestUri")]
+        manifest_uri: Option<String>,
+    },
+    /// Of `job.artifact_ready`.
+    ArtifactReady {
+        /// The file, as the manifest lists it from now on.
+        artifact: File,
+        /// Where the manifest is; the same as when the job ended.
         manifest_uri: Option<String>,
     },
     /// Of the three `bot.recording_permission_*`.
@@ -231,6 +238,10 @@ impl EventDetails {
                 failure_code: fields.take("failure_code")?,
                 failure_detail: fields.take("failure_detail")?,
                 failure_reason: fields.take("failure_reason")?,
+                manifest_uri: fields.take("manifestUri")?,
+            },
+            EventName::ArtifactReady => Self::ArtifactReady {
+                artifact: fields.object("artifact")?,
                 manifest_uri: fields.take("manifestUri")?,
             },
             EventName::PermissionRequested

@@ -1,6 +1,6 @@
 //! The manifest: what was recorded, by whom, when, and in which files.
 
-use meetbot_types::{FailureCode, LeaveReason, Platform, Timestamp};
+use meetbot_types::{FailureCode, LeaveReason, Platform, Timestamp, manifest::MixState};
 use serde::{Deserialize, Serialize};
 
 use super::{id, object, objects, or_default};
@@ -61,14 +61,23 @@ pub struct Manifest {
     pub attempts: Vec<Attempt>,
 }
 
-/// The mix of all audio tracks, made after the meeting.
+/// The mix of all audio tracks, made after the job has ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mixed {
-    /// The file; `None` when there is none.
+    /// Whether it is still to be made; `None` in manifests of servers that made it before they wrote the manifest.
+    pub state: Option<MixState>,
+    /// The file; `None` when there is none (yet).
     pub file: Option<String>,
-    /// Why there is none, in a sentence.
+    /// Why there is none, in a sentence; `None` while it is still to be made.
     pub missing_because: Option<String>,
+}
+
+impl Mixed {
+    /// Whether it is still to be made.
+    pub fn is_pending(&self) -> bool {
+        self.state == Some(MixState::Pending)
+    }
 }
 
 /// Someone who was in the meeting.

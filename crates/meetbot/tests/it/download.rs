@@ -80,6 +80,62 @@ async fn another_range_than_was_asked_for_is_in_no_file() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
+/// A manifest with this one file, and a mix in this state.
+fn manifest(state: &str, file: Option<(&str, &str)>) -> Reply {
+    let vectors = xtask::spec_file::read_json("spec/vectors/models.json");
+    let cases = vectors["cases"].as_array().unwrap();
+    let mut manifest =
+        cases.iter().find(|case| case["model"] == "manifest").unwrap()["json"].clone();
+    manifest["mixed"] = serde_json::json!({"state": state, "file": null, "missingBecause": null});
+    let entry = |(name, sha256)| serde_json::json!({"name": name, "mediaType": "audio/webm", "bytes": 4, "sha256": sha256});
+    manifest["files"] = file.into_iter().map(entry).collect();
+    answer(200, &[], &manifest.to_string())
+}
+
+/// The SHA-256 of `0123`.
+const HASH: &str = "1be2e452b46d7a0d9656bbb1f768e8248eba1b75baed65f5d99eafa948899a6a";
+
+#[tokio::test]
+async fn all_files_are_waited_for_that_are_still_to_be_made_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let into = folder.path().join("new/folder");
+    let mix = Some(("audio.mixed.webm", HASH));
+    let server = FakeServer::start([
+        manifest("pending", None),
+        manifest("pending", None),
+        manifest("made", mix),
+        answer(200, &[], "0123"),
+        answer(200, &[], "{}"),
+    ]);
+    let paths = server.client().download_artifacts("job_x", &into, true).await.unwrap();
+    assert_eq!(paths, ["audio.mixed.webm", "manifest.json"].map(|name| into.join(name)));
+    assert_eq!(std::fs::read_to_string(&paths[0]).unwrap(), "0123");
+
+    for (state, waits) in [("pending", false), ("unavailable", true), ("a new word", true)] {
+        let server = FakeServer::start([manifest(state, None), answer(200, &[], "{}")]);
+        let paths = server.client().download_artifacts("job_x", &into, waits).await.unwrap();
+        assert_eq!(paths.len(), 1, "{state}");
+    }
+}
+
+#[test]
+fn what_is_not_the_file_of_the_manifest_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, sent, said) in [
+        ("audio.webm", "4567", "SHA-256"),
+        ("../evil", "0123", "no file's name"),
+        ("a\\b", "0123", "no file's name"),
+    ] {
+        let server =
+            FakeServer::start([manifest("made", Some((name, HASH))), answer(200, &[], sent)]);
+        let refused =
+            server.blocking().download_artifacts("job_x", folder.path(), true).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Decode);
+        assert!(refused.to_string().contains(said), "{refused}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
+
 #[tokio::test]
 async fn a_huge_refusal_is_not_read_into_memory() {
     let endless = answer(404, &[], &" ".repeat(70 << 20));

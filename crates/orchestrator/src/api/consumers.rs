@@ -55,6 +55,7 @@ async fn erase_consumer(
         }
         for portion in ended.chunks(PORTION) {
             let jobs: Vec<JobId> = portion.iter().map(|(_, job, _)| *job).collect();
+            server.store.drop_mixes(jobs.clone()).await?;
             for job in &jobs {
                 // Before the rows, so that a crash in between leaves what can be asked for again.
                 removed.extend(recordings(&server, *job).await?);

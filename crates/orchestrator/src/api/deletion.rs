@@ -11,7 +11,6 @@ use super::{
     jobs::{job_id, no_job},
     request::Named,
 };
-use crate::recordings;
 
 pub(super) fn router() -> OpenApiRouter<Server> {
     OpenApiRouter::new().routes(routes!(delete_recording))
@@ -49,7 +48,7 @@ pub(super) async fn remove_recording(
     server: &Server,
     id: JobId,
 ) -> Result<(Vec<RemovedObject>, Vec<String>), ApiError> {
-    recordings::remove(&server.recordings, id).await.map_err(|error| {
+    server.recordings.remove(id).await.map_err(|error| {
         tracing::error!(job = %id, %error, "a recording cannot be removed");
         ApiError::unavailable("not every object could be removed; ask again")
     })

@@ -23,7 +23,7 @@ pub(super) fn router() -> OpenApiRouter<Server> {
     ))]
 async fn get_host(State(server): State<Server>) -> Result<Json<Host>, ApiError> {
     let tally = server.store.tally().await?;
-    let folder = server.recordings.parent().unwrap_or(Path::new("."));
+    let folder = server.recordings.folder.parent().unwrap_or(Path::new("."));
     let disk = machine::disk(folder).map_err(|error| silent("disk", &error))?;
     Ok(Json(Host {
         version: env!("CARGO_PKG_VERSION").to_owned(),

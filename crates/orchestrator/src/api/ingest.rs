@@ -63,6 +63,9 @@ async fn report(
     let answer = heard(&server, request, token_hash).await?;
     server.metrics.attempts.heard(&counted, server.clock.now().steady);
     server.happened(job);
+    if answer.status.is_final() {
+        server.mixes.notify_one();
+    }
     Ok(Json(answer))
 }
 

@@ -22,7 +22,7 @@ mod request;
 pub(crate) mod serve;
 mod usage;
 
-use std::{mem, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{mem, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -52,6 +52,7 @@ use crate::{
     clock::Clock,
     limits::{Allowance, Limits},
     metrics::Metrics,
+    recordings::Recordings,
     store::Store,
     wake::Wakes,
     webhooks::guard::Guard,
@@ -70,12 +71,14 @@ pub(crate) struct Server {
     pub(crate) queue: Arc<Notify>,
     /// Wakes the webhook sender.
     pub(crate) outbox: Arc<Notify>,
+    /// Wakes whoever makes mixes.
+    pub(crate) mixes: Arc<Notify>,
     pub(crate) guard: Arc<Guard>,
     /// Where meetings may be.
     pub(crate) meetings: Arc<Reach>,
     pub(crate) platforms: Arc<[Platform]>,
     pub(crate) scenario: fn(&str) -> Result<(), String>,
-    pub(crate) recordings: PathBuf,
+    pub(crate) recordings: Recordings,
     /// How long a job may wait for a worker.
     pub(crate) start_within: Duration,
     /// No more jobs are claimed.

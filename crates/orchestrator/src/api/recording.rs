@@ -8,10 +8,9 @@ use axum::{
     http::header,
     response::Response,
 };
-use meetbot_types::{ErrorBody, Job, JobId, Manifest};
+use meetbot_types::{ErrorBody, JobId, Manifest};
 use tower::ServiceExt as _;
 use tower_http::services::ServeFile;
-use url::Url;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -86,17 +85,10 @@ async fn get_artifact(
 async fn folder(server: &Server, tenant: Tenant, id: &str) -> Result<PathBuf, ApiError> {
     let id = job_id(id)?;
     let job = server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
-    let recorded = server.recordings.join(id.to_string());
-    // The manifest's own place may be told by another path: of a disk behind a link, or of where the data folder was before it was moved.
-    let attempt = manifest_path(&job).and_then(|path| Some(path.parent()?.file_name()?.to_owned()));
-    attempt
-        .map(|attempt| recorded.join(attempt))
+    server
+        .recordings
+        .of(&job)
         .ok_or_else(|| ApiError::not_found(format!("{id} is {} and has no manifest", job.status)))
-}
-
-fn manifest_path(job: &Job) -> Option<PathBuf> {
-    let uri = Url::parse(job.manifest_uri.as_deref()?).ok()?;
-    uri.to_file_path().ok()
 }
 
 async fn serve(

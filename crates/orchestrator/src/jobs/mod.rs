@@ -2,6 +2,7 @@
 
 pub(crate) mod advance;
 pub(crate) mod create;
+pub(crate) mod derive;
 pub(crate) mod quota;
 
 use meetbot_types::{ControlResult, Job};

@@ -114,6 +114,7 @@ pub(crate) struct Metrics {
     tries: Family<OutcomeLabel, Counter>,
     try_times: Histogram,
     webhook_latency: Histogram,
+    mixes: Gauge,
     backlog: Gauge,
     backlog_age: Gauge<f64, AtomicU64>,
     store_up: Gauge,
@@ -195,6 +196,12 @@ impl Metrics {
             Unit::Seconds,
             webhook_latency.clone(),
         );
+        let mixes = Gauge::default();
+        registry.register(
+            "mixes_waiting",
+            "Mixes that are still to be made, those that are being made included, when asked",
+            mixes.clone(),
+        );
         let backlog = Gauge::default();
         registry.register(
             "webhook_backlog",
@@ -230,6 +237,7 @@ impl Metrics {
             tries,
             try_times,
             webhook_latency,
+            mixes,
             backlog,
             backlog_age,
             store_up,
@@ -305,6 +313,7 @@ impl Metrics {
             };
             self.ended.get_or_create(&labels).inner().store(ended.jobs, Ordering::Relaxed);
         }
+        self.mixes.set(i64::try_from(tally.mixes).unwrap_or(i64::MAX));
         self.backlog.set(i64::try_from(tally.backlog).unwrap_or(i64::MAX));
         let age = tally.oldest.map_or(0, |oldest| now.millis_since(oldest).max(0));
         self.backlog_age.set(age as f64 / 1000.0);
@@ -350,6 +359,7 @@ mod tests {
                 failure_code: Some(FailureCode::LobbyTimeout),
                 jobs: 7,
             }],
+            mixes: 3,
             backlog: 2,
             oldest: Some(Timestamp::from_millis(1_500)),
         }
@@ -368,6 +378,7 @@ mod tests {
             "meetbot_jobs{status=\"queued\"} 3\n",
             "meetbot_jobs{status=\"recording\"} 0\n",
             "meetbot_jobs_ended_total{status=\"failed\",failure_code=\"lobby_timeout\"} 7\n",
+            "meetbot_mixes_waiting 3\n",
             "meetbot_webhook_backlog 2\n",
             "meetbot_webhook_backlog_age_seconds 2.5\n",
             "meetbot_store_up 1\n",

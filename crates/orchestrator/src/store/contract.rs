@@ -4,6 +4,7 @@ mod audit;
 mod clocks;
 mod erasure;
 mod lost;
+mod mixes;
 mod outbox;
 mod pruning;
 mod quotas;

@@ -19,6 +19,7 @@ use meetbot_types::{
     DeliveryTry, Job, JobId, JobStatus, KeyId, MeetingLink, Page, Platform, TimelineEvent,
     Timestamp, WebhookEvent,
     bot::{BotCommand, IngestRequest, Secret},
+    manifest::File,
 };
 
 pub use self::{
@@ -305,6 +306,15 @@ pub enum Redelivery {
     Earlier(Earlier),
 }
 
+/// Mixes that are still to be made, or reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingMixes {
+    /// The jobs of those whose time has come, those first that wait for their first try.
+    pub due: Vec<JobId>,
+    /// When the next one is due, where all that are due are listed.
+    pub next: Option<Timestamp>,
+}
+
 /// Which deliveries to list.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {
@@ -394,7 +404,7 @@ pub trait Store: Send + Sync + 'static {
         id: JobId,
         window: Window<u64>,
     ) -> Result<Option<Page<TimelineEvent>>>;
-    /// Marks the recording of a job that has ended as deleted; the first time counts. `None` where there is no such job.
+    /// Marks the recording of a job that has ended as deleted, and drops its mix; the first time counts. `None` where there is no such job.
     async fn delete_recording(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>>;
     /// Jobs that ended before this moment and may still have files, behind `after`; those that have ended for longest first.
     async fn old_recordings(
@@ -408,6 +418,17 @@ pub trait Store: Send + Sync + 'static {
     /// Deletes up to `limit` jobs that ended before this moment, with all that belongs to them; answers which. A job that may have files, or has a
     /// delivery that is still to be tried, is kept.
     async fn prune_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<JobId>>;
+    /// Mixes that are still to be made. A mix waits from the transaction that ends its job with a manifest until [`Store::end_mix`], and is dropped with
+    /// the recording.
+    async fn waiting_mixes(&self, limit: u32, now: Now) -> Result<WaitingMixes>;
+    /// The job whose mix waits; `None` where none does.
+    async fn waiting_mix(&self, id: JobId) -> Result<Option<Job>>;
+    /// A mix waits no longer, and where it was made that is reported, in the same transaction. `false` where none waits: then nothing is reported.
+    async fn end_mix(&self, id: JobId, made: Option<File>, now: Now) -> Result<bool>;
+    /// A mix could not be made for a reason that may pass: it is due again later. Answers when; `None` where it was given up, or none waits.
+    async fn put_off_mix(&self, id: JobId, now: Now) -> Result<Option<Timestamp>>;
+    /// The mixes of these jobs are not to be made any more.
+    async fn drop_mixes(&self, jobs: Vec<JobId>) -> Result<()>;
     /// Cancels a job: at once in the queue, by a command to the bot elsewhere. `None` where there is no such job.
     async fn cancel(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>>;
     /// Gives a command to a job's bot, together with a first answer kept for its `Idempotency-Key`.

@@ -13,6 +13,8 @@ pub struct Tally {
     pub backlog: u64,
     /// Since when the oldest of them waits.
     pub oldest: Option<Timestamp>,
+    /// Mixes that are still to be made.
+    pub mixes: u64,
 }
 
 /// How many jobs have ended so.

@@ -11,6 +11,7 @@ mod keys;
 mod limits;
 mod matrix;
 mod metrics;
+mod mixes;
 mod quotas;
 mod receiver;
 mod retention;

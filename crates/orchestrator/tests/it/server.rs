@@ -1,6 +1,6 @@
 //! A server of the test's own, and the bots that it believes to have launched.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use meetbot::{JobStatus, MeetBot, NewJob, Timestamp};
@@ -12,8 +12,8 @@ use meetbot_orchestrator::{
     tls,
 };
 use meetbot_types::{
-    Cause, Ending, LeaveReason, Platform,
-    bot::{BotOrder, BotReport, Commands, IngestRequest, NumberedReport, Secret},
+    Cause, Ending, LeaveReason, Manifest, Platform,
+    bot::{BotOrder, BotReport, Commands, IngestRequest, MixOrder, NumberedReport, Secret},
     signature,
 };
 use reqwest::{Client, Method, StatusCode};
@@ -28,7 +28,24 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const MEETING: &str = "https://sandbox.meetbot.dev/two-speakers";
 
 /// Hands every order to the test; the bot's task lives until the test lets it go.
-struct Stage(mpsc::UnboundedSender<(BotOrder, oneshot::Sender<()>)>);
+struct Stage {
+    bots: mpsc::UnboundedSender<(BotOrder, oneshot::Sender<()>)>,
+    mixes: mpsc::UnboundedSender<Mixing>,
+}
+
+/// A mix that is to be made.
+pub(crate) struct Mixing {
+    pub(crate) order: MixOrder,
+    pub(crate) stop: CancellationToken,
+    answer: oneshot::Sender<io::Result<Option<Manifest>>>,
+}
+
+impl Mixing {
+    /// Answers what became of it.
+    pub(crate) fn answer(self, answer: io::Result<Option<Manifest>>) {
+        let _ = self.answer.send(answer);
+    }
+}
 
 #[async_trait]
 impl Launcher for Stage {
@@ -38,11 +55,24 @@ impl Launcher for Stage {
 
     async fn run(&self, order: BotOrder, stop: CancellationToken) {
         let (life, mut end) = oneshot::channel();
-        if self.0.send((order, life)).is_ok() {
+        if self.bots.send((order, life)).is_ok() {
             tokio::select! {
                 () = life_ends(&mut end) => {}
                 () = stop.cancelled() => {}
             }
+        }
+    }
+
+    async fn mix(&self, order: MixOrder, stop: CancellationToken) -> io::Result<Option<Manifest>> {
+        let (answer, answered) = oneshot::channel();
+        let stopped = stop.clone();
+        if self.mixes.send(Mixing { order, stop, answer }).is_err() {
+            return Ok(None);
+        }
+        tokio::select! {
+            biased;
+            Ok(answer) = answered => answer,
+            () = stopped.cancelled() => Ok(None),
         }
     }
 }
@@ -55,6 +85,7 @@ async fn life_ends(end: &mut oneshot::Receiver<()>) {
 pub(crate) struct Server {
     orchestrator: Orchestrator,
     orders: Mutex<mpsc::UnboundedReceiver<(BotOrder, oneshot::Sender<()>)>>,
+    mixes: Mutex<mpsc::UnboundedReceiver<Mixing>>,
     pub(crate) http: Client,
     pub(crate) key: String,
     pub(crate) webhook_secret: String,
@@ -80,10 +111,11 @@ impl Server {
         let mut config = Config::load(None, variable).unwrap();
         config.listen = ([127, 0, 0, 1], 0).into();
         config.data_dir = data.path().to_owned();
-        let (sender, orders) = mpsc::unbounded_channel();
+        let ((bots, orders), (mixing, mixes)) =
+            (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let stage = Stage { bots, mixes: mixing };
         let sandbox = SandboxLink { address: "ws://127.0.0.1:1".to_owned(), check: |_| Ok(()) };
-        let orchestrator =
-            Orchestrator::start(config, Arc::new(Stage(sender)), sandbox).await.unwrap();
+        let orchestrator = Orchestrator::start(config, Arc::new(stage), sandbox).await.unwrap();
         let now = orchestrator.clock().now();
         let wanted =
             Wanted { consumer: "acme", live: false, scope: Scope::Write, expires_at: None };
@@ -91,6 +123,7 @@ impl Server {
         Self {
             orchestrator,
             orders: Mutex::new(orders),
+            mixes: Mutex::new(mixes),
             http: http(),
             key: fresh.secret.expose().to_owned(),
             webhook_secret: fresh.webhook_secret.expose().to_owned(),
@@ -171,6 +204,12 @@ impl Server {
         let next = async { self.orders.lock().await.recv().await.unwrap() };
         let (order, life) = tokio::time::timeout(PATIENCE, next).await.expect("a bot is launched");
         Bot { http: self.http.clone(), order, seq: 0, _life: Some(life) }
+    }
+
+    /// The next mix that the server wants to be made.
+    pub(crate) async fn mix(&self) -> Mixing {
+        let next = async { self.mixes.lock().await.recv().await.unwrap() };
+        tokio::time::timeout(PATIENCE, next).await.expect("a mix is wanted")
     }
 
     /// Whether no bot has been launched up to now.

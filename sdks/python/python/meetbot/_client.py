@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from datetime import datetime
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import _calls, _core, _observe, _wire
 from ._following import Events, Jobs, Timeline
 from ._errors import MeetbotError, MeetbotNotFoundError, MeetbotTimeoutError
-from ._wire import news, send
+from ._wire import news, send, sleep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -542,13 +543,18 @@ class MeetBot:
         folder: str | os.PathLike[str],
         *,
         on_progress: Callable[[Progress], None] | None = None,
+        wait_for_mix: bool = True,
     ) -> list[Path]:
         """Everything that was recorded, written into the folder: the files of the manifest, each checked by its SHA-256, then the manifest.
+
+        A job ends before its mix is made. While the manifest says that the mix is pending, this waits for it, for ten minutes at most; after
+        that, and with `wait_for_mix=False` at once, it takes the files that there are.
 
         Args:
             job: The job, or its id.
             folder: Where to write; made where it is missing.
             on_progress: Called after each piece of a file.
+            wait_for_mix: Whether to wait for a mix that is still to be made.
 
         Example:
             >>> paths = mb.download_artifacts(ended_job_id, folder)
@@ -559,8 +565,15 @@ class MeetBot:
 
         job_id = job if isinstance(job, str) else job.id
         into, fetch = _downloads.folder(folder), self.download_artifact
-        paths = []
-        for file in (self.manifest(job_id)).files:
+        paths, began = [], monotonic()
+        manifest = self.manifest(job_id)
+        while wait_for_mix and manifest.mixed.state == "pending":
+            pause = _downloads.mix_pause(monotonic() - began)
+            if pause is None:
+                break
+            sleep(pause)
+            manifest = self.manifest(job_id)
+        for file in manifest.files:
             name = _downloads.flat(file.name)
             paths.append(fetch(job_id, name, into / name, on_progress=on_progress, expected=file))
         paths.append(fetch(job_id, "manifest.json", into / "manifest.json"))

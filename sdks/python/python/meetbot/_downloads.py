@@ -28,6 +28,17 @@ PIECE = 1 << 20
 LEAST = 64 << 10
 
 
+#: How many seconds a download waits at most for a mix that is still to be made.
+LONGEST_MIX = 600.0
+
+
+def mix_pause(waited: float) -> float | None:
+    """How many seconds to wait before the manifest of a pending mix is asked for again, after having waited for so long: a tenth of that. `None` after
+    the longest time."""
+    left = LONGEST_MIX - waited
+    return min(max(waited / 10, 0.2), 5.0, left) if left > 0 else None
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far the download of a file has come; what `on_progress` gets after each piece."""

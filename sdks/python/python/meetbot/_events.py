@@ -8,6 +8,7 @@ from typing import Annotated, Any, Union
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
 
 from ._models import Count, Flag, Metadata, Model, OrPlain, Timestamp, problems
+from ._records import ManifestFile
 from ._words import EventName, FailureCode, JobStatus, LeaveReason, Permission
 
 
@@ -65,6 +66,14 @@ class Finalized(EventData):
     duration_ms: Count = 0
 
 
+class ArtifactReady(EventData):
+    """Of `job.artifact_ready`: a file that is made after the job has ended (the mix) is there."""
+
+    artifact: Annotated[ManifestFile, OrPlain(ManifestFile)] = Field(default_factory=ManifestFile)
+    """The file, as the manifest lists it from now on."""
+    manifest_uri: str | None = None
+
+
 class Failed(EventData):
     """Of `job.failed`."""
 
@@ -97,6 +106,7 @@ _KINDS = {
     "job.status_changed": "status",
     "job.finalized": "finalized",
     "job.failed": "failed",
+    "job.artifact_ready": "artifact",
     "bot.recording_permission_requested": "permission",
     "bot.recording_permission_granted": "permission",
     "bot.recording_permission_denied": "permission",
@@ -116,6 +126,7 @@ AnyEventData = Annotated[
         Annotated[StatusChanged, Tag("status")],
         Annotated[Finalized, Tag("finalized")],
         Annotated[Failed, Tag("failed")],
+        Annotated[ArtifactReady, Tag("artifact")],
         Annotated[PermissionChanged, Tag("permission")],
         Annotated[ChatWritten, Tag("chat")],
         Annotated[ParticipantChanged, Tag("participant")],

@@ -123,9 +123,9 @@ class Webhooks(Model):
     """Where webhooks of a job go."""
 
     on_status_change: str | None = None
-    """Gets every event but `job.finalized`."""
+    """Gets every event but `job.finalized` and `job.artifact_ready`."""
     on_finalize: str | None = None
-    """Gets `job.finalized` and `job.failed`."""
+    """Gets `job.finalized`, `job.failed` and `job.artifact_ready`."""
 
 
 class AutoLeave(Model):

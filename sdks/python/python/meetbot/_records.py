@@ -24,6 +24,7 @@ from ._words import (
     EventName,
     FailureCode,
     LeaveReason,
+    MixState,
     Platform,
 )
 
@@ -99,10 +100,14 @@ class ManifestFile(Model):
 
 
 class Mixed(Model):
-    """The mix of all audio tracks."""
+    """The mix of all audio tracks, made after the job has ended."""
 
+    state: MixState | None = None
+    """`None` in manifests of servers that made it before they wrote the manifest."""
     file: str | None = None
+    """The file; `None` when there is none (yet)."""
     missing_because: str | None = None
+    """Why there is none; `None` while it is still to be made."""
 
 
 class Span(Model):

@@ -84,6 +84,14 @@ class RecordingState(Word):
     STOPPED = "stopped"
 
 
+class MixState(Word):
+    """How far a recording's mix is."""
+
+    PENDING = "pending"
+    MADE = "made"
+    UNAVAILABLE = "unavailable"
+
+
 class Permission(Word):
     """Whether the meeting allows the recording."""
 
@@ -150,6 +158,7 @@ class EventName(Word):
     STATUS_CHANGED = "job.status_changed"
     FINALIZED = "job.finalized"
     FAILED = "job.failed"
+    ARTIFACT_READY = "job.artifact_ready"
     PERMISSION_REQUESTED = "bot.recording_permission_requested"
     PERMISSION_GRANTED = "bot.recording_permission_granted"
     PERMISSION_DENIED = "bot.recording_permission_denied"

@@ -120,7 +120,8 @@ def sign_webhook(
 
 def _envelope(data: Mapping[str, Any]) -> dict[str, Any]:
     name = str(data.get("event", "job.status_changed"))
-    statuses = {"job.finalized": "completed", "job.failed": "failed"}
+    completed = ("job.finalized", "job.artifact_ready")
+    statuses = {"job.failed": "failed", **dict.fromkeys(completed, "completed")}
     return {
         "deliveryId": "dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ",
         "event": name,

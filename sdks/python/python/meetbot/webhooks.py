@@ -9,6 +9,7 @@ from typing import Protocol
 from . import _core
 from ._errors import MeetbotConfigurationError, MeetbotDecodeError, MeetbotError
 from ._events import (
+    ArtifactReady,
     ChatMessage,
     ChatWritten,
     EventData,
@@ -24,6 +25,7 @@ from ._models import Unreadable, read_model
 from ._signature import Body, Secrets, raw_body, texts, verify_webhook_signature
 
 __all__ = [
+    "ArtifactReady",
     "ChatMessage",
     "ChatWritten",
     "EventData",

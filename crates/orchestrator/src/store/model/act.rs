@@ -33,6 +33,16 @@ pub(super) enum Came {
     Gone,
 }
 
+/// What becomes of a mix.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mixed {
+    Made,
+    Unavailable,
+    /// It cannot be made now.
+    PutOff,
+    Dropped,
+}
+
 #[derive(Debug, Clone)]
 pub(super) enum Act {
     Create {
@@ -74,6 +84,10 @@ pub(super) enum Act {
     },
     DeleteRecording {
         job: Which,
+    },
+    Mix {
+        job: Which,
+        mixed: Mixed,
     },
     Take {
         limit: u8,
@@ -140,6 +154,17 @@ fn came() -> impl Strategy<Value = Came> {
     ]
 }
 
+fn mixed() -> impl Strategy<Value = Mixed> {
+    prop::sample::select(vec![
+        Mixed::Made,
+        Mixed::Made,
+        Mixed::Unavailable,
+        Mixed::PutOff,
+        Mixed::PutOff,
+        Mixed::Dropped,
+    ])
+}
+
 fn action() -> impl Strategy<Value = ControlAction> {
     prop::sample::select(vec![
         ControlAction::LeaveCall,
@@ -176,6 +201,7 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         2 => which().prop_map(|job| Act::Cancel { job }),
         4 => (which(), action(), once()).prop_map(|(job, action, once)| Act::Command { job, action, once }),
         1 => which().prop_map(|job| Act::DeleteRecording { job }),
+        3 => (which(), mixed()).prop_map(|(job, mixed)| Act::Mix { job, mixed }),
         6 => (1..6_u8).prop_map(|limit| Act::Take { limit }),
         6 => (which(), came()).prop_map(|(flight, came)| Act::Note { flight, came }),
         5 => Just(Act::Outage),

@@ -104,6 +104,7 @@ impl World {
                     in_meeting_at: None,
                     counted: false,
                     story: Vec::new(),
+                    mix: None,
                     commands: Vec::new(),
                     deliveries: Vec::new(),
                 });

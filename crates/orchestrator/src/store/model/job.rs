@@ -58,6 +58,14 @@ pub(super) struct Asked {
     pub(super) state: ControlState,
 }
 
+/// A mix that is still to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct WaitingMix {
+    /// On the wall clock; 0 until it was put off.
+    pub(super) due_at: i64,
+    pub(super) tries: u32,
+}
+
 #[derive(Debug)]
 pub(super) struct ModelJob {
     pub(super) id: JobId,
@@ -88,6 +96,7 @@ pub(super) struct ModelJob {
     pub(super) counted: bool,
     /// The timeline: what was told, and the status it was told with.
     pub(super) story: Vec<(EventName, JobStatus)>,
+    pub(super) mix: Option<WaitingMix>,
     pub(super) commands: Vec<Asked>,
     pub(super) deliveries: Vec<Sent>,
 }
@@ -257,12 +266,15 @@ impl ModelJob {
                 self.why.get_or_insert(Why::Other);
                 self.leave();
             }
-            What::Ended(end) => self.end(match end {
-                _ if self.called_off => Cancelled,
-                End::Well => Completed,
-                End::Badly => Failed,
-                End::CalledOff => Cancelled,
-            }),
+            What::Ended(end) => {
+                self.end(match end {
+                    _ if self.called_off => Cancelled,
+                    End::Well => Completed,
+                    End::Badly => Failed,
+                    End::CalledOff => Cancelled,
+                });
+                self.mix = Some(WaitingMix { due_at: 0, tries: 0 });
+            }
             What::Did(which) => {
                 let pending = |one: &&mut Asked| one.state == ControlState::Pending;
                 if let Some(command) =
@@ -322,9 +334,26 @@ impl ModelJob {
         ControlState::Done
     }
 
+    /// What becomes of its mix is known.
+    pub(super) fn end_mix(&mut self, made: bool) {
+        if self.mix.take().is_some() && made {
+            self.tell(EventName::ArtifactReady);
+        }
+    }
+
+    /// Its mix cannot be made now. Answers when it is due again.
+    pub(super) fn put_off_mix(&mut self, now: Now) -> Option<i64> {
+        let tries = self.mix?.tries + 1;
+        let wait = (5_000 * 2_i64.pow(tries.min(9) - 1)).min(600_000);
+        let due_at = now.wall.as_millis() + wait;
+        self.mix = Some(WaitingMix { due_at, tries });
+        Some(due_at)
+    }
+
     /// Its recording is deleted.
     pub(super) fn delete_recording(&mut self, now: Now) {
         if self.status.is_final() {
+            self.mix = None;
             self.deleted_at.get_or_insert(now.wall.as_millis());
         }
     }

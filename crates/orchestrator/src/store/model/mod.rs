@@ -4,6 +4,7 @@ mod act;
 mod bots;
 mod clients;
 mod job;
+mod mixes;
 mod outbox;
 mod senders;
 mod world;

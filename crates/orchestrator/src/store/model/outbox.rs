@@ -9,11 +9,11 @@ use crate::{
 
 pub(super) const LEASE_MS: i64 = 60_000;
 
-/// Who is told: `onFinalize` how a job ended well or badly, `onStatusChange` all but the good end; a URL once.
+/// Who is told: `onFinalize` how a job ended well or badly and what was made after that, `onStatusChange` all but the good end and what comes after; a URL once.
 pub(super) fn urls_of(urls: [Option<&'static str>; 2], event: &EventName) -> Vec<&'static str> {
     let [on_status, on_finalize] = urls;
     let wanted = match event {
-        EventName::Finalized => [on_finalize, None],
+        EventName::Finalized | EventName::ArtifactReady => [on_finalize, None],
         EventName::Failed => [on_finalize, on_status],
         _ => [on_status, None],
     };

@@ -13,7 +13,7 @@ use meetbot_types::{
 };
 
 use super::{
-    act::{Act, Came, How, Which},
+    act::{Act, Came, How, Mixed, Which},
     bots::Bot,
     clients::Kept,
     job::{End, ModelJob, Tape, What},
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Enough to show all of a job.
-const ALL: u32 = 10_000;
+pub(super) const ALL: u32 = 10_000;
 
 pub(super) struct World {
     pub(super) folder: tempfile::TempDir,
@@ -139,6 +139,11 @@ impl World {
                     self.compare(job).await;
                 }
             }
+            Act::Mix { job, mixed } => {
+                if let Some(job) = pick(job, self.jobs.len()) {
+                    self.mix(job, mixed).await;
+                }
+            }
             Act::Take { limit } => {
                 self.take(limit.into()).await;
             }
@@ -234,6 +239,10 @@ impl World {
             let said = [What::Admitted, What::Recording, What::Ended(End::Well)];
             self.report(bot, How::Next, &said).await;
         }
+        for job in 0..self.jobs.len() {
+            self.mix(job, Mixed::Made).await;
+        }
+        assert!(self.jobs.iter().all(|job| job.mix.is_none()));
         loop {
             let (taken, next) = self.take(8).await;
             while !self.flights.is_empty() {
@@ -295,9 +304,11 @@ impl World {
         let story: Vec<_> =
             timeline.iter().map(|one| (one.event.clone(), one.data.status.clone())).collect();
         assert_eq!(story, model.story);
-        // A final status is told last, and once; of a good end there is one more word.
+        // A final status is reported once, and after it only a good end, and a file that was made of the recording.
         let after = story.iter().skip_while(|(_, status)| !status.is_final()).skip(1);
-        assert!(after.map(|(event, _)| event).all(|event| *event == EventName::Finalized));
+        let after: Vec<_> = after.map(|(event, _)| event.clone()).collect();
+        let both = [EventName::Finalized, EventName::ArtifactReady];
+        assert!([&both[..0], &both[..1], &both[1..], &both].contains(&&*after), "{after:?}");
 
         let filter = DeliveryFilter { job_id: Some(id), state: None };
         let window = Window { limit: ALL, after: None };
@@ -320,5 +331,6 @@ impl World {
             assert_eq!((&command.action, &command.state), (&expected.action, &expected.state));
             assert!(command.state != ControlState::Pending || !model.status.is_final());
         }
+        self.compare_mixes().await;
     }
 }

@@ -11,6 +11,7 @@ const OF_A_JOB: &[&str] = &[
     "deliveries WHERE job = ?1",
     "events WHERE job = ?1",
     "commands WHERE job = ?1",
+    "mixes WHERE job = ?1",
     "jobs WHERE id = ?1",
 ];
 

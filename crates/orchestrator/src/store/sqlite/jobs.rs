@@ -6,7 +6,7 @@ use meetbot_types::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
-use super::{Outcome, answers, quotas, read_as, recordings, tally, timeline};
+use super::{Outcome, answers, mixes, quotas, read_as, recordings, tally, timeline};
 use crate::{
     clock::Now,
     jobs::{
@@ -112,6 +112,9 @@ pub(super) fn save(
         quotas::count_minutes(connection, *tenant, job, stored.stay, now.wall)?;
         if stored.epoch > 0 {
             recordings::may_have_files(connection, job, now.wall)?;
+        }
+        if job.manifest_uri.is_some() {
+            mixes::wait(connection, job)?;
         }
     }
     *sequence = timeline::write(connection, *tenant, job, *sequence, told, now.wall)?;
@@ -273,6 +276,7 @@ pub(super) fn delete_recording(
 ) -> Outcome<Option<Job>> {
     let Some(mut stored) = of_tenant(connection, tenant, id)? else { return Ok(None) };
     let told = advance::delete_recording(&mut stored.job, now.wall);
+    mixes::drop(connection, &[id])?;
     save(connection, &mut stored, told, now)?;
     Ok(Some(stored.job))
 }

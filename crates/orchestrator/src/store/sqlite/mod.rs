@@ -10,9 +10,11 @@ mod endpoints;
 mod erasure;
 mod jobs;
 mod keys;
+mod mixes;
 mod outbox;
 mod place;
 mod quotas;
+mod readers;
 mod recordings;
 mod schema;
 mod secrets;
@@ -21,17 +23,12 @@ mod timeline;
 mod verbs;
 mod writer;
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::backup::{Backup, BackupError, backup};
-use self::{place::Place, writer::Writer};
+use self::{place::Place, readers::Readers, writer::Writer};
 use super::StoreError;
 use crate::{clock::Clock, metrics::StoreTimes};
 
@@ -91,20 +88,8 @@ pub enum Found {
 #[derive(Clone)]
 pub struct SqliteStore {
     writer: Writer,
-    readers: Arc<Readers>,
+    readers: Readers,
     times: StoreTimes,
-}
-
-struct Readers {
-    free: Arc<Semaphore>,
-    connections: Mutex<Vec<Connection>>,
-}
-
-/// A reader and the turn to use it. Both come back together, when the read has ended, in whichever way: a read goes on when whoever asked for it is gone.
-struct Reader {
-    connection: Option<Connection>,
-    readers: Arc<Readers>,
-    _turn: OwnedSemaphorePermit,
 }
 
 impl SqliteStore {
@@ -128,9 +113,9 @@ impl SqliteStore {
             let times = StoreTimes::new(Clock::start());
             let writer = Writer::start(connection, place, times.clone())
                 .map_err(told("no thread for its writer"))?;
-            let free = Arc::new(Semaphore::new(READERS));
-            let readers = Readers { free, connections: Mutex::new(readers) };
-            Ok(Self { writer, readers: Arc::new(readers), times })
+            let readers =
+                Readers::start(readers, &times).map_err(told("no threads for its readers"))?;
+            Ok(Self { writer, readers, times })
         };
         opened().map_err(|problem| match StoreError::from(problem) {
             StoreError::Unavailable(why) => {
@@ -164,37 +149,7 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let closed = || StoreError::Unavailable("its readers have ended".into());
-        let turn = Arc::clone(&self.readers.free).acquire_owned().await.map_err(|_| closed())?;
-        let reader = Reader {
-            connection: self.readers.take(),
-            readers: Arc::clone(&self.readers),
-            _turn: turn,
-        };
-        let times = self.times.clone();
-        let reading = tokio::task::spawn_blocking(move || {
-            let begun = times.begin();
-            // A transaction, so that several statements see one moment; it ends with the work, also where that panics.
-            let seen = |connection: &Connection| work(&*connection.unchecked_transaction()?);
-            let outcome =
-                reader.connection.as_ref().ok_or_else(|| Problem::Told(closed())).and_then(seen);
-            times.end("read", begun, outcome.is_ok());
-            outcome.map_err(StoreError::from)
-        });
-        reading.await.map_err(|error| StoreError::Unavailable(error.to_string()))?
-    }
-}
-
-impl Readers {
-    fn take(&self) -> Option<Connection> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner).pop()
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let mut free = self.readers.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        free.extend(self.connection.take());
+        self.readers.read(work).await
     }
 }
 
@@ -252,8 +207,32 @@ mod tests {
         store.sweep(now).await.unwrap();
     }
 
+    /// Work that blocks a thread of the runtime (a recording that is finished, a file that is served) holds up no read.
+    #[test]
+    fn a_read_answers_while_all_blocking_threads_of_the_runtime_are_busy() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(data.path()).unwrap();
+        let (open, gate) = std::sync::mpsc::channel::<()>();
+        let gate = std::sync::Arc::new(std::sync::Mutex::new(gate));
+        for _ in 0..200 {
+            let gate = std::sync::Arc::clone(&gate);
+            runtime.spawn_blocking(move || gate.lock().unwrap().recv());
+        }
+        let read = async { tokio::time::timeout(Duration::from_secs(20), store.keys()).await };
+        let answered = runtime.block_on(read);
+        // Before anything can fail: the runtime waits for its threads.
+        drop(open);
+        assert_eq!(answered.expect("it has threads of its own").unwrap().len(), 0);
+    }
+
     #[tokio::test]
-    async fn a_read_that_nobody_waits_for_any_more_keeps_its_turn_until_it_ends() {
+    async fn a_read_that_nobody_waits_for_any_more_ends_before_its_reader_takes_another() {
         let data = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(data.path()).unwrap();
         let (begins, begun) = tokio::sync::oneshot::channel();

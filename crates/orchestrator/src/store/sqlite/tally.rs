@@ -32,7 +32,9 @@ pub(super) fn count(connection: &Connection) -> Outcome<Tally> {
         connection.prepare_cached(BACKLOG)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let oldest: Option<DeliveryId> =
         oldest.map(|id| read_as(id.parse(), "a delivery's id")).transpose()?;
-    Ok(Tally { open, ended, backlog, oldest: oldest.map(|id| id.created_at()) })
+    let mixes =
+        connection.prepare_cached("SELECT count(*) FROM mixes")?.query_row([], |row| row.get(0))?;
+    Ok(Tally { open, ended, backlog, oldest: oldest.map(|id| id.created_at()), mixes })
 }
 
 /// A job has ended.

@@ -7,11 +7,12 @@ use meetbot_types::{
     CommandId, ConsumerId, ControlAction, Delivery, DeliveryId, Job, JobId, KeyId, MeetingLink,
     Page, TimelineEvent, Timestamp,
     bot::{BotCommand, IngestRequest, Secret},
+    manifest::File,
 };
 
 use super::{
-    SqliteStore, answers, audit, bots, consumers, deliveries, erasure, jobs, keys, outbox, quotas,
-    recordings, secrets, tally, timeline, writer::Asker,
+    SqliteStore, answers, audit, bots, consumers, deliveries, erasure, jobs, keys, mixes, outbox,
+    quotas, recordings, secrets, tally, timeline, writer::Asker,
 };
 use crate::{
     clock::Now,
@@ -19,7 +20,7 @@ use crate::{
         Claim, Command, Commanded, ConsumerUse, Creation, DeliveryFilter, Earlier, Expired,
         JobFilter, KeptAnswer, Key, KeyUse, NewKey, OldRecording, Once, Quota, QuotaChange,
         Redelivery, Reported, Result, Room, Rotation, Start, Store, Taken, Tally, Tenant, Tried,
-        UseFilter, Used, WebhookSecrets, Window,
+        UseFilter, Used, WaitingMixes, WebhookSecrets, Window,
     },
 };
 
@@ -176,6 +177,26 @@ impl Store for SqliteStore {
 
     async fn prune_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<JobId>> {
         self.writer.write(move |connection| erasure::prune(connection, before, limit)).await
+    }
+
+    async fn waiting_mixes(&self, limit: u32, now: Now) -> Result<WaitingMixes> {
+        self.read(move |connection| mixes::waiting(connection, limit, now.wall)).await
+    }
+
+    async fn waiting_mix(&self, id: JobId) -> Result<Option<Job>> {
+        self.read(move |connection| mixes::job(connection, id)).await
+    }
+
+    async fn end_mix(&self, id: JobId, made: Option<File>, now: Now) -> Result<bool> {
+        self.writer.write(move |connection| mixes::end(connection, id, made, now)).await
+    }
+
+    async fn put_off_mix(&self, id: JobId, now: Now) -> Result<Option<Timestamp>> {
+        self.writer.write(move |connection| mixes::put_off(connection, id, now)).await
+    }
+
+    async fn drop_mixes(&self, jobs: Vec<JobId>) -> Result<()> {
+        self.writer.write(move |connection| mixes::drop(connection, &jobs)).await
     }
 
     async fn cancel(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>> {

@@ -18,6 +18,7 @@ const STEPS: &[&str] = &[
     include_str!("quotas.sql"),
     include_str!("pending.sql"),
     include_str!("pruning.sql"),
+    include_str!("mixes.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.

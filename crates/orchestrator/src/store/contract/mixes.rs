@@ -1,0 +1,125 @@
+//! Mixes wait from their jobs' ends until they are reported, each once.
+
+use super::*;
+
+/// A job of this fixture that has ended.
+async fn job_that_ended(fixture: &Fixture, token: u8, cause: Cause, has_media: bool) -> Job {
+    let job = fixture.create(|_| {}, at(token.into())).await;
+    fixture.claim(token, at(token.into())).await.unwrap();
+    let reports = [BotReport::Admitted, BotReport::RecordingStarted, ended(cause, has_media)];
+    fixture.report(job.id, 1, token, 1, &reports, at(token.into())).await;
+    fixture.job(job.id).await
+}
+
+fn mix() -> File {
+    File {
+        name: "audio.mixed.webm".to_owned(),
+        media_type: "audio/webm".to_owned(),
+        bytes: 7,
+        sha256: "ab".to_owned(),
+    }
+}
+
+fn failure() -> Cause {
+    Cause::Failed(Failure::new(FailureCode::NetworkLoss, "gone"))
+}
+
+async fn due(fixture: &Fixture, now: Now) -> Vec<JobId> {
+    fixture.store.waiting_mixes(9, now).await.unwrap().due
+}
+
+#[tokio::test]
+async fn a_mix_waits_for_each_job_that_ends_with_a_manifest_however_it_ends() {
+    let fixture = fixture().await;
+    let left = || Cause::Left(LeaveReason::MeetingEnded);
+    let completed = job_that_ended(&fixture, 1, left(), true).await;
+    let failed = job_that_ended(&fixture, 2, failure(), true).await;
+    let cancelled = job_that_ended(&fixture, 3, Cause::Cancelled, true).await;
+    let nothing = job_that_ended(&fixture, 4, failure(), false).await;
+    let with_media = [completed.id, failed.id, cancelled.id];
+    assert_eq!(due(&fixture, at(0)).await, with_media);
+    assert_eq!(fixture.store.tally().await.unwrap().mixes, 3);
+    assert_eq!(fixture.store.waiting_mixes(2, at(0)).await.unwrap().due, with_media[..2]);
+    assert_eq!(fixture.store.waiting_mix(nothing.id).await.unwrap(), None);
+    for job in [completed, failed, cancelled] {
+        assert_eq!(fixture.store.waiting_mix(job.id).await.unwrap().as_ref(), Some(&job));
+        let told = fixture.told(job.id).await;
+        assert!(fixture.store.end_mix(job.id, Some(mix()), at(9)).await.unwrap());
+        assert_eq!(
+            fixture.told(job.id).await.strip_prefix(&*told).unwrap(),
+            ["job.artifact_ready"]
+        );
+        // The answer was lost.
+        assert!(!fixture.store.end_mix(job.id, Some(mix()), at(9)).await.unwrap());
+        assert_eq!(fixture.told(job.id).await.len(), told.len() + 1);
+        assert_eq!(fixture.store.waiting_mix(job.id).await.unwrap(), None);
+        assert_eq!(fixture.job(job.id).await, job, "the job is as it ended");
+    }
+    assert_eq!(due(&fixture, at(99)).await, []);
+    // Each end was counted once.
+    let ends: u64 = fixture.store.tally().await.unwrap().ended.iter().map(|end| end.jobs).sum();
+    assert_eq!(ends, 4);
+}
+
+#[tokio::test]
+async fn a_mix_is_reported_to_on_finalize_with_the_file_and_the_manifest() {
+    let fixture = fixture().await;
+    let job = job_that_ended(&fixture, 1, failure(), true).await;
+    fixture.store.end_mix(job.id, Some(mix()), at(9)).await.unwrap();
+    let filter = DeliveryFilter { job_id: Some(job.id), state: None };
+    let window = Window { limit: 200, after: None };
+    let sent = fixture.store.deliveries(fixture.tenant, filter, window).await.unwrap().data;
+    let sent: Vec<_> = sent
+        .iter()
+        .filter(|one| one.event == EventName::ArtifactReady)
+        .map(|one| &*one.url)
+        .collect();
+    assert_eq!(sent, ["http://127.0.0.1:1/final"]);
+    let window = Window { limit: 200, after: None };
+    let timeline = fixture.store.timeline(fixture.tenant, job.id, window).await.unwrap().unwrap();
+    let last = timeline.data.last().unwrap();
+    assert_eq!((&last.data.status, last.emitted_at), (&JobStatus::Failed, at(9).wall));
+    let data = serde_json::to_value(&last.data).unwrap();
+    assert_eq!(data["artifact"], serde_json::to_value(mix()).unwrap());
+    assert_eq!(data["manifestUri"], "file:///m.json");
+}
+
+#[tokio::test]
+async fn a_mix_that_is_not_made_or_whose_recording_is_deleted_is_not_reported() {
+    let fixture = fixture().await;
+    let jobs = [1, 2, 3].map(|token| job_that_ended(&fixture, token, failure(), true));
+    let [unavailable, deleted, dropped] = jobs;
+    let (unavailable, deleted, dropped) = (unavailable.await, deleted.await, dropped.await);
+    assert!(fixture.store.end_mix(unavailable.id, None, at(9)).await.unwrap());
+    fixture.store.delete_recording(fixture.tenant, deleted.id, at(9)).await.unwrap().unwrap();
+    fixture.store.drop_mixes(vec![dropped.id]).await.unwrap();
+    assert_eq!(due(&fixture, at(99)).await, []);
+    for job in [&unavailable, &deleted, &dropped] {
+        // It was under way meanwhile.
+        assert!(!fixture.store.end_mix(job.id, Some(mix()), at(10)).await.unwrap());
+        assert_eq!(fixture.store.put_off_mix(job.id, at(10)).await.unwrap(), None);
+        assert!(!fixture.told(job.id).await.contains(&"job.artifact_ready".to_owned()));
+    }
+    let erased = fixture.store.erase_jobs(fixture.tenant.consumer, vec![dropped.id]).await;
+    assert_eq!(erased.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_mix_that_cannot_be_made_now_is_due_later_behind_those_that_were_never_tried() {
+    let fixture = fixture().await;
+    let first = job_that_ended(&fixture, 1, failure(), true).await;
+    let second = job_that_ended(&fixture, 2, failure(), true).await;
+    let next = fixture.store.put_off_mix(first.id, at(10)).await.unwrap().unwrap();
+    assert!(next > at(10).wall);
+    let waiting = fixture.store.waiting_mixes(9, at(10)).await.unwrap();
+    assert_eq!(waiting, WaitingMixes { due: vec![second.id], next: Some(next) });
+    assert_eq!(due(&fixture, at(10_000)).await, [second.id, first.id]);
+    let later = fixture.store.put_off_mix(first.id, at(10)).await.unwrap().unwrap();
+    assert!(later > next);
+    let mut tries = 2;
+    while fixture.store.put_off_mix(first.id, at(10)).await.unwrap().is_some() {
+        tries += 1;
+    }
+    assert!((100..200).contains(&tries), "{tries}");
+    assert_eq!(fixture.store.waiting_mix(first.id).await.unwrap(), None);
+}

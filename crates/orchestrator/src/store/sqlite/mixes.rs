@@ -1,0 +1,92 @@
+//! Mixes that are still to be made: a row for each, from the transaction that ends its job to the one that reports the mix.
+
+use meetbot_types::{Job, JobId, Timestamp, manifest::File};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{Outcome, jobs, jobs::Stored, read_as, timeline};
+use crate::{clock::Now, jobs::derive, store::WaitingMixes};
+
+/// A job has ended with a manifest.
+pub(super) fn wait(connection: &Connection, job: &Job) -> Outcome<()> {
+    connection
+        .prepare_cached("INSERT INTO mixes (job) VALUES (?1) ON CONFLICT DO NOTHING")?
+        .execute([job.id.to_string()])?;
+    Ok(())
+}
+
+/// Nothing is to be made of these jobs any more.
+pub(super) fn drop(connection: &Connection, jobs: &[JobId]) -> Outcome<()> {
+    let mut statement = connection.prepare_cached("DELETE FROM mixes WHERE job = ?1")?;
+    for job in jobs {
+        statement.execute([job.to_string()])?;
+    }
+    Ok(())
+}
+
+pub(super) fn waiting(
+    connection: &Connection,
+    limit: u32,
+    now: Timestamp,
+) -> Outcome<WaitingMixes> {
+    let mut statement =
+        connection.prepare_cached("SELECT job, due_at FROM mixes ORDER BY due_at, job LIMIT ?1")?;
+    let mut rows = statement.query([limit])?;
+    let mut waiting = WaitingMixes { due: Vec::new(), next: None };
+    while let Some(row) = rows.next()? {
+        let due_at = Timestamp::from_millis(row.get(1)?);
+        if due_at > now {
+            waiting.next = Some(due_at);
+            break;
+        }
+        waiting.due.push(read_as(row.get::<_, String>(0)?.parse(), "a mix's job")?);
+    }
+    Ok(waiting)
+}
+
+fn tries(connection: &Connection, id: JobId) -> Outcome<Option<u32>> {
+    let mut statement = connection.prepare_cached("SELECT tries FROM mixes WHERE job = ?1")?;
+    Ok(statement.query_row([id.to_string()], |row| row.get(0)).optional()?)
+}
+
+/// The job whose mix waits.
+fn stored(connection: &Connection, id: JobId) -> Outcome<Option<(Stored, u32)>> {
+    let Some(tries) = tries(connection, id)? else { return Ok(None) };
+    let stored = jobs::load(connection, "id = ?1", &[&id.to_string()])?;
+    Ok(stored.map(|stored| (stored, tries)))
+}
+
+pub(super) fn job(connection: &Connection, id: JobId) -> Outcome<Option<Job>> {
+    Ok(stored(connection, id)?.map(|(stored, _)| stored.job))
+}
+
+pub(super) fn end(
+    connection: &Connection,
+    id: JobId,
+    made: Option<File>,
+    now: Now,
+) -> Outcome<bool> {
+    let Some((stored, _)) = stored(connection, id)? else { return Ok(false) };
+    drop(connection, &[id])?;
+    if let Some(file) = made {
+        let told = vec![derive::made(&stored.job, file, now.wall)];
+        let Stored { tenant, job, sequence, .. } = stored;
+        let sequence = timeline::write(connection, tenant, &job, sequence, told, now.wall)?;
+        connection
+            .prepare_cached("UPDATE jobs SET sequence = ?2 WHERE id = ?1")?
+            .execute(params![id.to_string(), sequence])?;
+    }
+    Ok(true)
+}
+
+pub(super) fn put_off(connection: &Connection, id: JobId, now: Now) -> Outcome<Option<Timestamp>> {
+    let Some(tries) = tries(connection, id)? else { return Ok(None) };
+    let next = derive::next_try(tries + 1, now.wall);
+    match next {
+        Some(next) => connection
+            .prepare_cached("UPDATE mixes SET due_at = ?2, tries = ?3 WHERE job = ?1")?
+            .execute(params![id.to_string(), next.as_millis(), tries + 1])
+            .map(|_| ())?,
+        None => drop(connection, &[id])?,
+    }
+    Ok(next)
+}

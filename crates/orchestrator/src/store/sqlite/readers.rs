@@ -1,0 +1,65 @@
+//! The readers: threads of their own, each with a connection, so that no other work can keep a read waiting.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::Outcome;
+use crate::{metrics::StoreTimes, store::StoreError};
+
+/// Reads something and answers it.
+type Work = Box<dyn FnOnce(&Connection, &StoreTimes) + Send>;
+
+/// The way to the readers. When the last one is dropped, they end.
+#[derive(Clone)]
+pub(super) struct Readers {
+    work: mpsc::Sender<Work>,
+}
+
+impl Readers {
+    /// Starts a thread for each connection.
+    pub(super) fn start(connections: Vec<Connection>, times: &StoreTimes) -> std::io::Result<Self> {
+        let (work, waiting) = mpsc::channel::<Work>();
+        let waiting = Arc::new(Mutex::new(waiting));
+        for connection in connections {
+            let (waiting, times) = (Arc::clone(&waiting), times.clone());
+            std::thread::Builder::new().name("meetbot-reads".into()).spawn(move || {
+                // One reader at a time waits for work, and the others for their turn to wait.
+                let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                while let Ok(work) = next() {
+                    work(&connection, &times);
+                }
+            })?;
+        }
+        Ok(Self { work })
+    }
+
+    /// Reads in a transaction, so that several statements see one moment.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (sender, answer) = oneshot::channel();
+        let work: Work = Box::new(move |connection, times| {
+            // Nobody waits for it any more.
+            if sender.is_closed() {
+                return;
+            }
+            let begun = times.begin();
+            // The transaction ends with the read, also where that panics.
+            let seen = || -> Outcome<T> { read(&*connection.unchecked_transaction()?) };
+            let outcome = catch_unwind(AssertUnwindSafe(seen))
+                .map_err(|_| StoreError::Unavailable("a read panicked".into()))
+                .and_then(|outcome| outcome.map_err(StoreError::from));
+            times.end("read", begun, outcome.is_ok());
+            let _ = sender.send(outcome);
+        });
+        let closed = || StoreError::Unavailable("its readers have ended".into());
+        self.work.send(work).map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+}
