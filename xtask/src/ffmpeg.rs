@@ -54,6 +54,49 @@ pub fn samples(path: &Path) -> Vec<f32> {
     whole.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 
+/// The loudest sample of each channel of a file, from 0 to 1.
+///
+/// # Panics
+/// When it cannot be decoded, or when there is no ffmpeg on this machine.
+#[track_caller]
+pub fn loudest(path: &Path) -> Vec<f32> {
+    let channels: usize = probed(path, "stream=channels").parse().expect("it has a track of sound");
+    let decoded = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-i"])
+        .arg(path)
+        .args(["-f", "f32le", "-"])
+        .output()
+        .expect("this test needs ffmpeg: apt-get install ffmpeg");
+    assert!(decoded.status.success(), "{}: {decoded:?}", path.display());
+    let (samples, _) = decoded.stdout.as_chunks::<4>();
+    let mut loudest = vec![0.0_f32; channels];
+    for (index, sample) in samples.iter().enumerate() {
+        let level = &mut loudest[index % channels];
+        *level = level.max(f32::from_le_bytes(*sample).abs());
+    }
+    loudest
+}
+
+/// The language that the file's first track names; empty where it is undetermined.
+///
+/// # Panics
+/// When there is no ffprobe on this machine.
+#[track_caller]
+pub fn language(path: &Path) -> String {
+    probed(path, "stream_tags=language")
+}
+
+/// What ffprobe says of an entry of a file.
+fn probed(path: &Path, entry: &str) -> String {
+    let probed = Command::new("ffprobe")
+        .args(["-v", "error", "-of", "csv=p=0", "-show_entries", entry])
+        .arg(path)
+        .output()
+        .expect("this test needs ffprobe: apt-get install ffmpeg");
+    assert!(probed.status.success(), "{}: {probed:?}", path.display());
+    String::from_utf8_lossy(&probed.stdout).trim().to_owned()
+}
+
 /// How loud each tone (in Hz) is in a file, in dB, by Goertzel's algorithm.
 ///
 /// # Panics

@@ -1,11 +1,16 @@
 //! File names made of what people call themselves.
 
+use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_properties::{CodePointMapData, props::GeneralCategory};
+
 const MAX_CHARACTERS: usize = 60;
 /// File systems take 255 bytes for a whole file name.
 const MAX_BYTES: usize = 180;
+/// Marks on one letter. Scripts need up to four (a Hebrew letter with its points); hundreds are decoration that no file manager can show.
+const MAX_MARKS: usize = 8;
 const NAMELESS: &str = "participant";
 
-/// A name for a file of a `kind` (`audio`, `video`, `screen`), which is not among those `taken` (on file systems that tell no case either).
+/// A name for a file of a `kind` (`audio`, `video`, `screen`). `taken` says of a [`folded`] name whether there is a file of that name already.
 pub(crate) fn unique(kind: &str, name: &str, attempt: u32, taken: impl Fn(&str) -> bool) -> String {
     let speaker = safe(name);
     let attempt = if attempt > 1 { format!(".a{attempt}") } else { String::new() };
@@ -13,19 +18,53 @@ pub(crate) fn unique(kind: &str, name: &str, attempt: u32, taken: impl Fn(&str) 
         1 => format!("{kind}.{speaker}{attempt}.webm"),
         _ => format!("{kind}.{speaker}-{number}{attempt}.webm"),
     });
-    let mut free = numbered.skip_while(|file| taken(&file.to_lowercase()));
+    let mut free = numbered.skip_while(|file| taken(&folded(file)));
     free.next().unwrap_or_else(|| unreachable!("there are more numbers than files"))
 }
 
-/// Letters and digits of any script stay; all else becomes a dash.
+/// The form in which two file names are compared: names of one form are one file on file systems that ignore case and normal forms (APFS, HFS+, NTFS).
+pub(crate) fn folded(file: &str) -> String {
+    // By way of capitals, as Unicode's full case folding: `ß` equals `ss`, and both small sigmas are one.
+    composed(&file.to_uppercase().to_lowercase())
+}
+
+/// Normal form C: one letter with its accent is one character, however it was typed.
+fn composed(text: &str) -> String {
+    ComposingNormalizerBorrowed::new_nfc().normalize(text).into_owned()
+}
+
+/// Letters and digits of any script stay, with the marks that follow them; all else becomes a dash.
 fn safe(name: &str) -> String {
+    let categories = CodePointMapData::<GeneralCategory>::new();
     let mut safe = String::new();
-    for character in name.chars().take(MAX_CHARACTERS) {
+    let mut marks = 0;
+    // Bounded before the work on it: a name may be as long as a message.
+    let name: String = name.chars().take(MAX_CHARACTERS * (1 + MAX_MARKS)).collect();
+    for character in composed(&name).chars().take(MAX_CHARACTERS) {
+        let category = categories.get(character);
+        let is_mark = matches!(
+            category,
+            GeneralCategory::NonspacingMark
+                | GeneralCategory::SpacingMark
+                | GeneralCategory::EnclosingMark
+        );
         if safe.len() + character.len_utf8() > MAX_BYTES {
             break;
         }
+        if is_mark {
+            // A mark belongs to the letter before it (UAX #29); where there is none, it has nothing to stand on.
+            let follows_a_letter = !safe.is_empty() && !safe.ends_with('-');
+            if follows_a_letter && marks < MAX_MARKS {
+                safe.push(character);
+                marks += 1;
+            }
+            continue;
+        }
+        marks = 0;
         if character.is_alphanumeric() || character == '_' {
             safe.push(character);
+        } else if category == GeneralCategory::Format {
+            // Joiners and direction marks are invisible: a word with one in it stays one word.
         } else if !safe.ends_with('-') {
             safe.push('-');
         }
@@ -57,12 +96,58 @@ mod tests {
     }
 
     #[test]
+    fn words_of_every_script_stay_whole() {
+        for word in [
+            "हिन्दी",
+            "मराठी",
+            "বাংলা",
+            "தமிழ்",
+            "తెలుగు",
+            "ಕನ್ನಡ",
+            "മലയാളം",
+            "සිංහල",
+            "ភាសាខ្មែរ",
+            "ที่รัก",
+            "مُحَمَّد",
+            "שָׁלוֹם",
+            "ລາວ",
+            "မြန်မာ",
+            "བོད་ཡིག",
+        ] {
+            let whole = composed(word).replace('་', "-");
+            assert_eq!(safe(word), whole, "{word}");
+        }
+        assert_eq!(safe("हिन्दी वक्ता"), "हिन्दी-वक्ता");
+        assert_eq!(safe("Jose\u{301}"), "José");
+        let decomposed = "\u{1100}\u{1161}\u{1102}\u{1161}\u{1103}\u{1161}";
+        assert_eq!(safe(decomposed), "가나다");
+        assert_eq!(safe("می\u{200C}خواهم"), "میخواهم");
+        assert_eq!(safe("\u{301}\u{302}Ann \u{301}"), "Ann", "marks without a letter");
+        let zalgo = format!("Z{}oe", "\u{336}".repeat(1_000));
+        assert!(safe(&zalgo).len() <= 1 + 2 * MAX_MARKS + 2, "{}", safe(&zalgo));
+    }
+
+    #[test]
+    fn names_that_a_file_system_may_take_for_one_get_two_files() {
+        for (first, second) in [
+            ("가나다", "\u{1100}\u{1161}\u{1102}\u{1161}\u{1103}\u{1161}"),
+            ("José", "JOSE\u{301}"),
+            ("Weiß", "WEISS"),
+            ("ΟΔΥΣΣΕΥΣ", "Οδυσσευς"),
+        ] {
+            let file = unique("audio", first, 1, |_| false);
+            let other = unique("audio", second, 1, |taken| *taken == folded(&file));
+            assert!(other.ends_with("-2.webm"), "{file} {other}");
+        }
+    }
+
+    #[test]
     fn a_file_system_takes_the_longest_name() {
         let folder = tempfile::tempdir().unwrap();
         for letter in ["\u{1D400}", "田", "é", "x"] {
             let name = letter.repeat(MAX_CHARACTERS);
             let first = unique("screen", &name, 99, |_| false);
-            let second = unique("screen", &name, 99, |file| *file == first.to_lowercase());
+            let second = unique("screen", &name, 99, |file| *file == folded(&first));
             for file in [first, second] {
                 let path = folder.path().join(file);
                 std::fs::write(&path, b"").unwrap_or_else(|error| panic!("{path:?}: {error}"));
@@ -78,7 +163,7 @@ mod tests {
             let name = expected.split('.').nth(1).unwrap().split('-').next().unwrap();
             let file = unique("audio", name, 1, |file| taken.contains(&file.to_owned()));
             assert_eq!(file, expected);
-            taken.push(file.to_lowercase());
+            taken.push(folded(&file));
         }
         assert_eq!(unique("screen", "Ann", 2, |_| false), "screen.Ann.a2.webm");
     }

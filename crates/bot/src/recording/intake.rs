@@ -244,7 +244,7 @@ impl Recording {
             let start_ms = sound.start_ms();
             (Media::Sound(sound), start_ms)
         };
-        self.taken.insert(file.to_lowercase());
+        self.taken.insert(filename::folded(&file));
         let content = Content {
             kind: if key.video { MediaKind::Video } else { MediaKind::Audio },
             source: key.source.word().to_owned(),

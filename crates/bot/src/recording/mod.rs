@@ -93,7 +93,7 @@ pub(crate) struct Recording {
     people: People,
     tracks: HashMap<Key, Writing>,
     speech: HashMap<String, (u64, u64)>,
-    /// The names of files, in lower case.
+    /// The names of files, folded.
     taken: HashSet<String>,
     mode: Mode,
     /// The host has not permitted it yet.
@@ -140,7 +140,7 @@ impl Recording {
             taken: story
                 .tracks
                 .iter()
-                .map(|track| track.file.to_lowercase())
+                .map(|track| filename::folded(&track.file))
                 .chain([mix::FILE.to_owned()])
                 .collect(),
             // What was paused or stopped stays so, whichever bot goes on.

@@ -29,11 +29,6 @@ pub(crate) fn ticks(packet: &[u8]) -> Option<u64> {
     (1..=MAX_TICKS).contains(&ticks).then_some(ticks)
 }
 
-/// Whether a packet is coded in stereo.
-pub(crate) fn is_stereo(packet: &[u8]) -> bool {
-    packet.first().is_some_and(|toc| toc & 4 != 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,10 +48,5 @@ mod tests {
         ] {
             assert_eq!(ticks(packet), expected, "{packet:?}");
         }
-    }
-
-    #[test]
-    fn stereo_is_a_bit() {
-        assert!(is_stereo(&[0xFC]) && !is_stereo(&[0xF8]) && !is_stereo(&[]));
     }
 }

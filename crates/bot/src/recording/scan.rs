@@ -153,7 +153,7 @@ mod tests {
 
     /// A file of `packets`, every tenth of them filling, and where each block ends.
     fn file(packets: u64) -> (Vec<u8>, Vec<u64>) {
-        let mut out = webm::opus_header(false);
+        let mut out = webm::opus_header();
         let mut blocks = Blocks::default();
         let mut ends = Vec::new();
         for number in 0..packets {

@@ -46,7 +46,7 @@ pub(crate) struct Written {
 impl TrackFile {
     /// Begins a file with its first packet.
     pub(crate) fn create(path: &Path, first: &Packet<'_>) -> io::Result<Self> {
-        let header = webm::opus_header(opus::is_stereo(first.data));
+        let header = webm::opus_header();
         Ok(Self {
             output: Output::create(path, header)?,
             blocks: Blocks::default(),

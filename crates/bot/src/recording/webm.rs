@@ -56,18 +56,21 @@ fn number(out: &mut Vec<u8>, id: u32, number: u64) {
     element(out, id, &bytes[first..]);
 }
 
+/// The channels of every voice. The RTP payload is always `opus/48000/2` (RFC 7587, section 6.1), and mono and stereo may change from packet to packet
+/// (RFC 6716, section 3.1), so the first packet says nothing of those that follow. A packet coded in mono plays on both channels.
+const OPUS_CHANNELS: u8 = 2;
+
 /// What stands before the first cluster, for one track of Opus at 48 kHz.
-pub(crate) fn opus_header(stereo: bool) -> Vec<u8> {
-    let channels: u8 = if stereo { 2 } else { 1 };
+pub(crate) fn opus_header() -> Vec<u8> {
     // RFC 7845, 5.1. No pre-skip: these packets come out of the middle of a stream, and time 0 is the first one's.
     let mut head = b"OpusHead".to_vec();
-    head.extend([1, channels, 0, 0]);
+    head.extend([1, OPUS_CHANNELS, 0, 0]);
     head.extend(48_000_u32.to_le_bytes());
     head.extend([0, 0, 0]);
 
     let mut audio = Vec::new();
     element(&mut audio, 0xB5, &48_000_f64.to_be_bytes()); // SamplingFrequency
-    number(&mut audio, 0x9F, u64::from(channels)); // Channels
+    number(&mut audio, 0x9F, u64::from(OPUS_CHANNELS)); // Channels
 
     let mut entry = Vec::new();
     number(&mut entry, 0x83, 2); // TrackType: audio
@@ -121,6 +124,7 @@ fn header(doc_type: &str, entry: &[u8]) -> Vec<u8> {
     number(&mut track, 0xD7, 1); // TrackNumber
     number(&mut track, 0x73C5, 1); // TrackUID
     number(&mut track, 0x9C, 0); // FlagLacing
+    element(&mut track, 0x0022_B59C, b"und"); // Language: without it players say English
     track.extend_from_slice(entry);
     let mut tracks = Vec::new();
     element(&mut tracks, 0xAE, &track);
@@ -171,4 +175,49 @@ impl Blocks {
 /// Appends 20 ms of silence that was never received.
 pub(crate) fn push_filling(blocks: &mut Blocks, out: &mut Vec<u8>, at_ms: u64) {
     blocks.push(out, at_ms, KEYFRAME | DISCARDABLE, &opus::SILENCE);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path, process::Command};
+
+    use xtask::ffmpeg;
+
+    use super::*;
+
+    /// 1 s of Opus in packets of 20 ms, from an expression of ffmpeg's for each channel.
+    fn opus(folder: &Path, channels: &str) -> Vec<Vec<u8>> {
+        let path = folder.join("sound.ogg");
+        let made = Command::new("ffmpeg")
+            .args(["-v", "error", "-y", "-f", "lavfi", "-i"])
+            .arg(format!("aevalsrc={channels}:s=48000:d=1"))
+            .args(["-c:a", "libopus", "-b:a", "96k", "-frame_duration", "20"])
+            .arg(&path)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        let mut packets = ogg::PacketReader::new(fs::File::open(path).unwrap());
+        // The first two are headers.
+        std::iter::from_fn(|| packets.read_packet().unwrap())
+            .skip(2)
+            .map(|packet| packet.data)
+            .collect()
+    }
+
+    #[test]
+    fn a_voice_that_begins_in_mono_keeps_left_and_right_and_claims_no_language() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut packets = opus(folder.path(), "0");
+        packets.extend(opus(folder.path(), "0|0.5*sin(2*PI*440*t)"));
+        let (mut file, mut blocks) = (opus_header(), Blocks::default());
+        for (number, packet) in (0..).zip(&packets) {
+            blocks.push(&mut file, number * 20, KEYFRAME, packet);
+        }
+        let path = folder.path().join("voice.webm");
+        fs::write(&path, file).unwrap();
+        ffmpeg::decodes(&path);
+        let [left, right] = ffmpeg::loudest(&path)[..] else { panic!("it has two channels") };
+        assert!(left < 0.02 && right > 0.45, "{left} {right}");
+        assert_eq!(ffmpeg::language(&path), "", "ffprobe names none for und");
+    }
 }
