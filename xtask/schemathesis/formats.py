@@ -18,6 +18,12 @@ schemathesis.openapi.format("meeting-url", st.sampled_from(MEETINGS))
 # A closed door on this machine.
 schemathesis.openapi.format("uri", st.sampled_from(["http://127.0.0.1:9/hook", "http://localhost:9/?a=b"]))
 
+# At least one character is visible.
+letters = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=49)
+schemathesis.openapi.format(
+    "visible-text", st.tuples(letters, st.sampled_from("aß字😀."), letters).map("".join)
+)
+
 # `joinAt` is at most a year ahead, and the past means now.
 schemathesis.openapi.format(
     "date-time",

@@ -5,6 +5,7 @@
 mod leaks;
 mod packaging;
 mod python;
+mod redocly;
 mod schemathesis;
 
 use std::{
@@ -22,6 +23,7 @@ usage: cargo xtask COMMAND
 
   test            everything that CI checks: format, lints, docs, house rules, all tests
   test python     the part of it that is Python's
+  test document   the part of it that judges spec/openapi.json
   wheels          the Python package as it is published, installed with pip, uv and poetry
   check           the quick part of it: format and lints
   update          rewrite the files that are made from code (docs/, spec/)
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         ["test"] => test(),
         ["test", "python"] => python::test(),
+        ["test", "document"] => document(),
         ["wheels"] => packaging::wheels(),
         ["check"] => check(),
         ["update"] => update(),
@@ -97,6 +100,7 @@ fn test() -> anyhow::Result<()> {
         eprintln!("xtask: *** not root: the tests that meet in a real Janus do not run ***");
     }
     check()?;
+    document()?;
     let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
     docs.env("RUSTDOCFLAGS", "--deny warnings");
     step("docs", docs)?;
@@ -104,6 +108,12 @@ fn test() -> anyhow::Result<()> {
     attack(schemathesis::SEED)?;
     python::test_with_server()?;
     timed("secrets", leaks::search)
+}
+
+/// The API's document, by the rules for such documents.
+fn document() -> anyhow::Result<()> {
+    redocly::install()?;
+    timed("document", redocly::lint)
 }
 
 /// What the API's document promises, tried with generated requests.

@@ -22,6 +22,7 @@ mod webhooks;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use meetbot_orchestrator::config::LogFormat;
 
 use crate::{connection::Connection, output::Output};
 
@@ -100,6 +101,11 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
     let Cli { command, connection, .. } = cli;
+    // Those that run a server or a sandbox say themselves what of it is logged.
+    if !matches!(command, Command::Serve(_) | Command::Demo(_) | Command::Sandbox(_)) {
+        let format = if output.is_json() { LogFormat::Json } else { LogFormat::Text };
+        serve::log("meetbot=warn", format);
+    }
     match command {
         Command::Demo(args) => demo::run(args, output).await,
         Command::Serve(args) => serve::run(args, output).await,

@@ -15,6 +15,9 @@ use crate::{
     transport::{Answer, IDEMPOTENCY_KEY, Transport, random, random_key},
 };
 
+/// What the server passed over: names, percent-encoded, with commas between them.
+const IGNORED: &str = "x-meetbot-ignored";
+
 /// A call that is sent by means of your own: a client of another library, or a test that plays the server.
 ///
 /// It says what to send, and after each try what follows from its outcome, by the same rules as every other call: idempotency key, retries,
@@ -132,6 +135,14 @@ impl Exchange {
         let (error, outcome) = match tried {
             Ok(Answer { status, headers, body }) if (200..300).contains(&status) => {
                 let response = Response { status, headers, body, attempts: self.attempts };
+                if let Some(names) = response.header(IGNORED) {
+                    let path = self.request.path.split('?').next();
+                    tracing::warn!(
+                        names,
+                        path,
+                        "the server does not know these fields and passed them over"
+                    );
+                }
                 tracing::debug!(status, request_id = response.header("x-request-id"), "answered");
                 return Ok(Verdict::Done(response));
             }

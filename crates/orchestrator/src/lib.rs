@@ -8,6 +8,7 @@ pub mod config;
 mod connections;
 mod data_folder;
 mod dispatch;
+mod fields;
 mod jobs;
 pub mod keys;
 mod limits;

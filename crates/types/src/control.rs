@@ -41,6 +41,18 @@ words! {
     }
 }
 
+/// What to write into the chat: the body of `POST …/send-chat-message`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ChatRequest {
+    /// 1 to 4000 characters, at least one of them visible.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(max_length = 4000, pattern = r"\S", format = "visible-text")
+    )]
+    pub message: String,
+}
+
 /// The answer to a control call (`RequestRecordingPermissionResult` in the SDKs).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -13,6 +13,8 @@ words! {
         Forbidden = "forbidden",
         /// 404: there is no such thing, or it is another consumer's.
         NotFound = "not_found",
+        /// 404: no call has this path. (A path of the API whose id or name leads to nothing is `not_found`.)
+        NoSuchPath = "no_such_path",
         /// 405: the path does not take this method.
         MethodNotAllowed = "method_not_allowed",
         /// 409: it collides with something else.
@@ -21,7 +23,7 @@ words! {
         InvalidState = "invalid_state",
         /// 413: the body is too large.
         PayloadTooLarge = "payload_too_large",
-        /// 415: the body is not JSON.
+        /// 415: the body is not JSON, or is compressed.
         UnsupportedMediaType = "unsupported_media_type",
         /// 422: the `Idempotency-Key` was used with another request.
         IdempotencyMismatch = "idempotency_mismatch",
@@ -43,7 +45,7 @@ impl ErrorCode {
             Self::InvalidInput => 400,
             Self::Unauthorized => 401,
             Self::Forbidden => 403,
-            Self::NotFound => 404,
+            Self::NotFound | Self::NoSuchPath => 404,
             Self::MethodNotAllowed => 405,
             Self::Conflict | Self::InvalidState => 409,
             Self::PayloadTooLarge => 413,
@@ -62,7 +64,7 @@ impl ErrorCode {
 pub struct Issue {
     /// Where: the names of the fields on the way to it, `["autoLeave", "afterSoloSeconds"]`.
     pub path: Vec<String>,
-    /// What, for a machine: `required`, `invalid_type`, `invalid_url`, `too_long`… The set is open.
+    /// What, for a machine: `required`, `invalid_type`, `unknown_field`, `too_long`… The set is open.
     pub code: String,
     /// What, and what would be right, for a person.
     pub message: String,

@@ -279,11 +279,12 @@ pub struct NewJob {
     /// The meeting's product, where the URL does not tell (a self-hosted server).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
-    /// The name the bot shows in the meeting (1 to 100 characters; the server's default is `meetbot`).
+    /// The name the bot shows in the meeting (1 to 100 characters, at least one of them visible; the server's default is `meetbot`).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "openapi",
         schema(
+            format = "visible-text",
             max_length = 100,
             pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$"
         )

@@ -2,19 +2,32 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use jiff::{SignedDuration, civil};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A moment in UTC with millisecond precision; on the wire RFC 3339 with `Z`, as in `2026-05-15T14:00:00.000Z`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// The text is not a moment in time.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not an RFC 3339 time with an offset, as in 2026-05-15T14:00:00Z")]
-pub struct InvalidTimestamp;
+/// Why a text is not a [`Timestamp`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTimestamp {
+    /// It is not written as RFC 3339 has it, or names a day or an hour that does not exist.
+    #[error("not an RFC 3339 time with an offset, as in 2026-05-15T14:00:00Z")]
+    Malformed,
+    /// It is before the year 0000 in UTC.
+    #[error("before the year 0000 in UTC, the first that RFC 3339 can write")]
+    TooEarly,
+    /// It is after the year 9999 in UTC.
+    #[error("after the year 9999 in UTC, the last that RFC 3339 can write")]
+    TooLate,
+}
 
 /// The years that RFC 3339 can write: 0000 to 9999.
 const RANGE_MS: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
+
+/// 1970-01-01T00:00:00 in UTC.
+const EPOCH: civil::DateTime = civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
@@ -86,36 +99,68 @@ impl From<Timestamp> for jiff::Timestamp {
 impl FromStr for Timestamp {
     type Err = InvalidTimestamp;
 
-    /// Reads RFC 3339; an offset is required, and a finer precision than milliseconds is cut.
+    /// Reads RFC 3339; an offset is required, a finer precision than milliseconds is cut, and a leap second is the second before it.
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
-        // jiff also reads forms that RFC 3339 does not have (`20260515T14Z`, a zone in brackets).
-        let bytes = text.as_bytes();
-        let date = bytes.len() >= 20
-            && bytes[4] == b'-'
-            && bytes[7] == b'-'
-            && bytes[13] == b':'
-            && bytes[16] == b':';
-        let separator = matches!(bytes.get(10), Some(b'T' | b't' | b' '));
-        let offset = match bytes.last() {
-            Some(b'Z' | b'z') => true,
-            _ => {
-                bytes.len() >= 25
-                    && matches!(bytes[bytes.len() - 6], b'+' | b'-')
-                    && bytes[bytes.len() - 3] == b':'
-            }
-        };
-        if !(date && separator && offset) {
-            return Err(InvalidTimestamp);
+        if has_long_year(text) {
+            return Err(InvalidTimestamp::TooLate);
         }
-        let time: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp)?;
-        let millis = time.as_millisecond();
-        if RANGE_MS.contains(&millis) { Ok(Self(millis)) } else { Err(InvalidTimestamp) }
+        let (local, offset_minutes) = split(text).ok_or(InvalidTimestamp::Malformed)?;
+        let local: civil::DateTime = local.parse().map_err(|_| InvalidTimestamp::Malformed)?;
+        let millis = local.duration_since(EPOCH).as_nanos().div_euclid(1_000_000);
+        let utc = i64::try_from(millis).map_err(|_| InvalidTimestamp::Malformed)?;
+        let utc = utc - offset_minutes * 60_000;
+        match utc {
+            _ if utc < *RANGE_MS.start() => Err(InvalidTimestamp::TooEarly),
+            _ if utc > *RANGE_MS.end() => Err(InvalidTimestamp::TooLate),
+            _ => Ok(Self(utc)),
+        }
     }
+}
+
+/// The local date and time of a text in RFC 3339's form, and its offset from UTC in minutes.
+fn split(text: &str) -> Option<(&str, i64)> {
+    let bytes = text.as_bytes();
+    let (local, offset) = match bytes.last()? {
+        b'Z' | b'z' => (bytes.len() - 1, 0),
+        _ => {
+            let local = bytes.len().checked_sub(6)?;
+            let [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] = &bytes[local..] else { return None };
+            let number = |tens: &u8, ones: &u8| {
+                let digits = tens.is_ascii_digit() && ones.is_ascii_digit();
+                digits.then(|| i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
+            };
+            let hours = number(h1, h2).filter(|hours| *hours < 24)?;
+            let minutes = number(m1, m2).filter(|minutes| *minutes < 60)?;
+            let ahead = hours * 60 + minutes;
+            (local, if *sign == b'-' { -ahead } else { ahead })
+        }
+    };
+    // jiff also reads forms that RFC 3339 does not have: `20260515T14`, an offset before ours.
+    let form = b"dddd-dd-ddTdd:dd:dd";
+    let in_form = |(byte, form): (&u8, &u8)| match form {
+        b'd' => byte.is_ascii_digit(),
+        b'T' => matches!(byte, b'T' | b't' | b' '),
+        _ => byte == form,
+    };
+    let fraction = bytes.get(form.len()..local)?;
+    let plain = bytes.iter().zip(form).all(in_form)
+        && fraction.iter().all(|byte| matches!(byte, b'.' | b',' | b'0'..=b'9'));
+    plain.then(|| (&text[..local], offset))
+}
+
+/// Whether a text begins with a year of more than four digits, as ISO 8601 and JavaScript write those after 9999.
+fn has_long_year(text: &str) -> bool {
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let is_date = matches!(text.as_bytes()[digits..], [b'-', m1, m2, b'-', d1, d2, ..]
+        if [m1, m2, d1, d2].iter().all(u8::is_ascii_digit));
+    is_date && text[..digits].trim_start_matches('0').len() > 4
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", jiff::Timestamp::from(*self))
+        let utc = EPOCH.saturating_add(SignedDuration::from_millis(self.0));
+        write!(f, "{utc:.3}Z")
     }
 }
 
@@ -165,6 +210,12 @@ mod tests {
             ("2026-05-15 14:00:00.123456Z", "2026-05-15T14:00:00.123Z"),
             ("2026-05-15t14:00:00.1-00:30", "2026-05-15T14:30:00.100Z"),
             ("1969-12-31T23:59:59.5Z", "1969-12-31T23:59:59.500Z"),
+            ("1969-12-31T23:59:59.9999Z", "1969-12-31T23:59:59.999Z"),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.000Z"),
+            ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00.000Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.000Z"),
+            ("9999-12-31T23:59:60.999Z", "9999-12-31T23:59:59.999Z"),
+            ("9999-12-31T23:59:59+23:59", "9999-12-31T00:00:59.000Z"),
         ];
         for (text, printed) in cases {
             assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), printed, "{text}");
@@ -183,8 +234,42 @@ mod tests {
             "2026-13-15T14:00:00Z",
             "2026-05-15T14:00:00[Europe/Berlin]",
             "1778853600",
+            "1778853600000-",
+            "2026-02-29T14:00:00Z",
+            "2026-05-15T24:00:00Z",
+            "2026-05-15T14:00:61Z",
+            "2026-05-15T14:00:00+24:00",
+            "2026-05-15T14:00:00+02:60",
+            "2026-05-15T14:00:00+0200",
+            "2026-05-15T14:00:00+01:00+02:00",
+            "-000001-01-01T00:00:00Z",
+            "2026-05-15T14:00:00é+02:00",
+            "é",
         ] {
-            assert_eq!(text.parse::<Timestamp>(), Err(InvalidTimestamp), "{text}");
+            assert_eq!(text.parse::<Timestamp>(), Err(InvalidTimestamp::Malformed), "{text}");
+        }
+    }
+
+    #[test]
+    fn says_which_times_are_beyond_those_that_can_be_written() {
+        for text in [
+            "9999-12-31T23:59:59-00:01",
+            "9999-12-31T23:59:59-23:59",
+            "10000-01-01T00:00:00Z",
+            "+010000-01-01T00:00:00.000Z",
+            "275760-09-13T00:00:00Z",
+        ] {
+            assert_eq!(text.parse::<Timestamp>(), Err(InvalidTimestamp::TooLate), "{text}");
+        }
+        let early = "0000-01-01T00:00:00+00:01";
+        assert_eq!(early.parse::<Timestamp>(), Err(InvalidTimestamp::TooEarly));
+    }
+
+    #[test]
+    fn every_millisecond_from_the_year_0000_to_9999_prints_and_reads_the_same() {
+        for millis in [i64::MIN, -62_167_219_199_999, -1, 0, 1, 253_402_207_201_000, i64::MAX] {
+            let time = Timestamp::from_millis(millis);
+            assert_eq!(time.to_string().parse(), Ok(time), "{millis}");
         }
     }
 }

@@ -111,6 +111,23 @@ def test_the_log_tells_each_call_and_no_secret(client: Any, lying: Any, caplog: 
         assert secret not in caplog.text
 
 
+def test_what_the_server_passed_over_is_a_warning(
+    client: Any, lying: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    named = {"X_Meetbot_Ignored": "recordVideo,autoLeave.afterLunch"}
+    server = lying(answer(a_job(), 201), answer(a_job(), 201, **named), answer(a_job(), 201, **named))
+    for level, expected in ((logging.WARNING, 1), (logging.DEBUG, 1)):
+        mb = client(server.url)
+        with caplog.at_level(level, "meetbot"):
+            if level == logging.WARNING:
+                mb.dispatch_bot(meeting_url="https://zoom.us/j/91234567890")
+                assert caplog.records == []
+            mb.dispatch_bot(meeting_url="https://zoom.us/j/91234567890")
+        warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        assert len(warnings) == expected and "recordVideo,autoLeave.afterLunch" in warnings[0]
+        caplog.clear()
+
+
 def test_a_call_within_a_trace_carries_it_along(client: Any, lying: Any) -> None:
     server = lying(answer(b"", 204))
     tracer = TracerProvider().get_tracer("test")

@@ -16,6 +16,7 @@ mod drain;
 mod janus;
 mod kills;
 mod logs;
+mod passed_over;
 mod pause;
 mod program;
 mod recorded;

@@ -6,12 +6,19 @@ use std::{
 };
 
 use meetbot::{Metadata, NewJob};
+use tracing::{Dispatch, subscriber::DefaultGuard};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 use crate::fake_server::{FakeServer, KEY, answer, job};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -32,18 +39,41 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-#[tokio::test]
-async fn a_call_is_traced_with_every_try_and_without_its_secrets() {
+/// The log of this thread, until the guards are dropped.
+fn logged(level: &str) -> (Log, (DefaultGuard, Dispatch)) {
     let log = Log::default();
     // With one subscriber alone, tracing lets the thread that meets a log line first decide for all whether anybody listens, and that
     // may be another test's. With two it asks both.
-    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let second = Dispatch::new(tracing_subscriber::registry());
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new("trace"))
+        .with_env_filter(EnvFilter::new(level))
         .with_writer(log.clone())
         .with_ansi(false)
         .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    (log, (tracing::subscriber::set_default(subscriber), second))
+}
+
+#[tokio::test]
+async fn what_the_server_passed_over_is_a_warning() {
+    let (log, guards) = logged("meetbot=warn");
+    let ignored = [("X-Meetbot-Ignored", "recordVideo,autoLeave.afterLunch")];
+    let server = FakeServer::start([
+        answer(201, &[], &job(1, "queued")),
+        answer(201, &ignored, &job(1, "queued")),
+    ]);
+    let client = server.client();
+    client.dispatch_bot(NewJob::default()).await.unwrap();
+    assert_eq!(log.text(), "", "nothing was passed over");
+    client.dispatch_bot(NewJob::default()).await.unwrap();
+    drop(guards);
+    for word in ["WARN", "recordVideo,autoLeave.afterLunch", "/api/v1/jobs"] {
+        assert!(log.text().contains(word), "{word} is not in the log: {}", log.text());
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_traced_with_every_try_and_without_its_secrets() {
+    let (log, guards) = logged("trace");
     let busy =
         answer(503, &[("Retry-After", "0")], r#"{"error":"unavailable","message":"in a moment"}"#);
     let server =
@@ -55,8 +85,8 @@ async fn a_call_is_traced_with_every_try_and_without_its_secrets() {
         ..NewJob::default()
     };
     server.client().dispatch_bot(new).await.unwrap();
-    drop(guard);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    drop(guards);
+    let log = log.text();
     for word in ["meetbot.call", "POST", "/api/v1/jobs", "tried again", "in a moment", "req_7"] {
         assert!(log.contains(word), "{word} is not in the log: {log}");
     }

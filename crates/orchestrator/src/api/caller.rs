@@ -15,7 +15,7 @@ use axum::{
 use meetbot_types::{ErrorCode, JobId, UseId};
 use utoipa::openapi::{OpenApi, security::SecurityRequirement};
 
-use super::{Server, error::ApiError};
+use super::{Server, document::operations, error::ApiError};
 use crate::{
     audit::Audit,
     clock::Now,
@@ -73,17 +73,9 @@ pub(super) fn needed(method: &Method, route: &str) -> Scope {
 /// Says in the document what each of its calls needs.
 pub(super) fn say_scopes(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
-        for (method, operation) in [
-            (Method::GET, &mut item.get),
-            (Method::PUT, &mut item.put),
-            (Method::POST, &mut item.post),
-            (Method::PATCH, &mut item.patch),
-            (Method::DELETE, &mut item.delete),
-        ] {
-            if let Some(operation) = operation {
-                let scope = needed(&method, path).as_str();
-                operation.security = Some(vec![SecurityRequirement::new("apiKey", [scope])]);
-            }
+        for (method, operation) in operations(item) {
+            let scope = needed(&method, path).as_str();
+            operation.security = Some(vec![SecurityRequirement::new("apiKey", [scope])]);
         }
     }
 }

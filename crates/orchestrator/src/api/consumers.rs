@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{
-    Json,
-    extract::{RawQuery, State},
-};
+use axum::{Json, extract::State};
 use meetbot_types::{ErasureReceipt, ErrorBody, JobId, RemovedObject};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -34,15 +31,14 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 async fn erase_consumer(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    RawQuery(query): RawQuery,
+    mut query: Query,
 ) -> Result<Json<ErasureReceipt>, ApiError> {
     let consumer = tenant.consumer;
     let gone = || ApiError::unauthorized("the consumer of this key is erased");
     let name = server.store.consumer_name(consumer).await?.ok_or_else(gone)?;
-    let query = Query::new(query.as_deref());
     if query.text("confirm") != Some(name.as_str()) {
         let message = "must be the name of this key's consumer: everything it has is erased";
-        return Err(ApiError::invalid("confirm", "not_confirmed", message));
+        query.refuse("confirm", "not_confirmed", message);
     }
     query.finish()?;
     let (mut removed, mut erased, mut waited) = (Vec::new(), 0, Duration::ZERO);

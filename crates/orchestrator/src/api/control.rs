@@ -5,9 +5,9 @@ use std::time::Duration;
 use axum::{body::Body, http::HeaderMap, response::Response};
 use meetbot_types::{
     CommandId, ControlAction, ControlResult, ControlState, ErrorBody, Issue, JobId,
-    control::MAX_CHAT_CHARACTERS,
+    control::{ChatRequest, MAX_CHAT_CHARACTERS},
 };
-use serde::Deserialize;
+use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -15,9 +15,10 @@ use super::{
     caller::Caller,
     error::ApiError,
     jobs::{job_id, no_job},
-    request::{BODY_LIMIT, JsonBody, Named, again, json, not_json, once, read_idle_body},
+    request::{BODY_LIMIT, JsonBody, Named, again, json, once, read_idle_body},
 };
 use crate::{
+    fields::{CHAT_MESSAGE, Fields, Ignored, Issues, all_ignored, is_blank},
     jobs::control_result,
     store::{Commanded, KeptAnswer, Tenant},
 };
@@ -97,14 +98,6 @@ async fn leave_call(call: Call, body: Body) -> Result<Response, ApiError> {
     call.plain(ControlAction::LeaveCall, body).await
 }
 
-/// What to write into the chat.
-#[derive(Deserialize, utoipa::ToSchema)]
-struct ChatRequest {
-    /// 1 to 4000 characters, not all of them blank.
-    #[schema(max_length = 4000, pattern = r"\S")]
-    message: String,
-}
-
 /// Write into the meeting's chat.
 #[utoipa::path(post, path = "/api/v1/jobs/{id}/send-chat-message", tag = "control", params(("id" = JobId, Path)), request_body = ChatRequest,
     responses(
@@ -118,14 +111,38 @@ async fn send_chat_message(
     call: Call,
     JsonBody(body): JsonBody<BODY_LIMIT>,
 ) -> Result<Response, ApiError> {
-    let ChatRequest { message } = serde_json::from_str(&body).map_err(not_json)?;
+    let (message, ignored) = chat_message(&body).map_err(ApiError::invalid_input)?;
+    call.give(ControlAction::SendChatMessage, Some(message), &body, ignored).await
+}
+
+/// What is to be written into the chat, and the fields that were passed over.
+fn chat_message(body: &str) -> Result<(String, Ignored), Vec<Issue>> {
+    const FIELD: &[&str] = &["message"];
+    let fields = Fields::read(body).map_err(Issues::into_vec)?;
+    let (mut issues, mut ignored) = (Issues::default(), Ignored::default());
+    CHAT_MESSAGE.judge(&fields, &mut issues, &mut ignored);
+    let message = match fields.value("message", &mut issues) {
+        Some(Value::String(message)) => Some(message),
+        Some(_) => {
+            issues.wrong_type(FIELD, "a string");
+            None
+        }
+        None => {
+            if fields.raw("message").is_none() {
+                issues.add(FIELD, "required", "is required: the text to write");
+            }
+            None
+        }
+    };
+    let message = message.unwrap_or_default();
     let length = message.chars().count();
-    if message.trim().is_empty() || length > MAX_CHAT_CHARACTERS {
-        let message = format!("must have 1 to {MAX_CHAT_CHARACTERS} characters; it has {length}");
-        let issue = Issue { path: vec!["message".into()], code: "invalid_length".into(), message };
-        return Err(ApiError::invalid_input(vec![issue]));
+    if length > MAX_CHAT_CHARACTERS || (issues.is_empty() && is_blank(&message)) {
+        let problem = format!(
+            "must have 1 to {MAX_CHAT_CHARACTERS} characters, at least one of them visible; it has {length}"
+        );
+        issues.add(FIELD, "invalid_length", problem);
     }
-    call.give(ControlAction::SendChatMessage, Some(message), &body).await
+    if issues.is_empty() { Ok((message, ignored)) } else { Err(issues.into_vec()) }
 }
 
 /// One call to one job's bot.
@@ -160,7 +177,8 @@ impl Call {
     /// A verb whose body says nothing.
     async fn plain(self, action: ControlAction, body: Body) -> Result<Response, ApiError> {
         let body = read_idle_body(&self.server, body).await?;
-        self.give(action, None, &body).await
+        let ignored = all_ignored(&body);
+        self.give(action, None, &body, ignored).await
     }
 
     async fn give(
@@ -168,8 +186,9 @@ impl Call {
         action: ControlAction,
         message: Option<String>,
         body: &str,
+        ignored: Ignored,
     ) -> Result<Response, ApiError> {
-        let once = once(&self.headers, "POST", &self.path, body)?;
+        let once = once(&self.headers, "POST", &self.path, body, &ignored)?;
         let key = once.as_ref().map(|once| once.key.clone());
         let mut woken = self.server.wakes.subscribe(self.job);
         let now = self.server.clock.now();
@@ -205,15 +224,48 @@ impl Call {
         let status = if result.state == ControlState::Pending { 202 } else { 200 };
         let body = serde_json::to_string(&result).map_err(|_| ApiError::internal())?;
         if let Some(key) = key {
-            let answer = KeptAnswer { status, body: body.clone() };
+            let ignored = ignored.clone().into_header();
+            let answer = KeptAnswer { status, body: body.clone(), ignored };
             store.keep_answer(self.tenant, key, answer).await?;
         }
-        Ok(json(status, body))
+        let mut response = json(status, body);
+        response.extensions_mut().insert(ignored);
+        Ok(response)
     }
 
     async fn look(&self, command: CommandId) -> Result<ControlResult, ApiError> {
         let found = self.server.store.commanded(self.tenant, command).await?;
         let (command, job) = found.ok_or_else(|| no_job(self.job))?;
         Ok(control_result(&command, &job))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chat_message;
+
+    #[test]
+    fn all_that_is_wrong_with_a_message_is_said_at_once() {
+        let told = |body: &str| -> Vec<String> {
+            let issues = chat_message(body).unwrap_err().into_iter();
+            issues.map(|issue| format!("{} {}", issue.path.join("."), issue.code)).collect()
+        };
+        assert_eq!(told("[]"), [" invalid_json"]);
+        assert_eq!(told("{}"), ["message required"]);
+        assert_eq!(told(r#"{"message":null}"#), ["message required"]);
+        assert_eq!(told(r#"{"message":5}"#), ["message invalid_type"]);
+        assert_eq!(
+            told(r#"{"Message":"hi","text":"hi"}"#),
+            ["Message unknown_field", "text unknown_field", "message required",]
+        );
+        assert_eq!(told(r#"{"message":"a","message":"b"}"#), ["message duplicate_field"]);
+        for blank in ["", " \n", "\u{200b}\u{3164}"] {
+            let body = serde_json::json!({ "message": blank }).to_string();
+            assert_eq!(told(&body), ["message invalid_length"], "{blank:?}");
+        }
+        let long = serde_json::json!({"message": "é".repeat(4_001), "text": 1}).to_string();
+        assert_eq!(told(&long), ["text unknown_field", "message invalid_length"]);
+        let (message, ignored) = chat_message(r#"{"message":"hi","to":"host"}"#).unwrap();
+        assert_eq!((message.as_str(), ignored.header()), ("hi", Some("to")));
     }
 }

@@ -1,9 +1,9 @@
 //! Webhook deliveries: listed, shown, and sent once more.
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Body,
-    extract::{RawQuery, State},
+    extract::State,
     http::{HeaderMap, Uri},
     response::{IntoResponse as _, Response},
 };
@@ -17,7 +17,10 @@ use super::{
     query::{Query, listed},
     request::{Named, again, once, read_idle_body},
 };
-use crate::store::{DeliveryFilter, Redelivery};
+use crate::{
+    fields::all_ignored,
+    store::{DeliveryFilter, Redelivery},
+};
 
 pub(super) fn router() -> OpenApiRouter<Server> {
     OpenApiRouter::new()
@@ -41,9 +44,8 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 async fn list_deliveries(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    RawQuery(query): RawQuery,
+    mut query: Query,
 ) -> Result<Json<Page<Delivery>>, ApiError> {
-    let mut query = Query::new(query.as_deref());
     let filter = DeliveryFilter {
         job_id: query.one("jobId", "a job's id"),
         state: query.word("state", DeliveryState::known, &listed(DeliveryState::ALL)),
@@ -89,11 +91,12 @@ async fn redeliver(
 ) -> Result<Response, ApiError> {
     let parsed = id.parse().map_err(|_| none(&id))?;
     let body = read_idle_body(&server, body).await?;
-    let once = once(&headers, "POST", uri.path(), &body)?;
+    let ignored = all_ignored(&body);
+    let once = once(&headers, "POST", uri.path(), &body, &ignored)?;
     match server.store.redeliver(tenant, parsed, once, server.clock.now()).await? {
         Redelivery::Sent(delivery) => {
             server.outbox.notify_one();
-            Ok(Json(delivery).into_response())
+            Ok((Extension(ignored), Json(delivery)).into_response())
         }
         Redelivery::NotFound => Err(none(&id)),
         Redelivery::Earlier(earlier) => again(earlier),

@@ -1,19 +1,22 @@
 //! The OpenAPI document, and what holds of every call: said here, once, and not at each of them.
 
+use axum::http::Method;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        Content, Header, ObjectBuilder, Ref, RefOr, Required, Response, Type,
+        Content, Header, ObjectBuilder, Ref, RefOr, Required, Response, Schema, Type,
         header::HeaderBuilder,
         path::{Operation, ParameterBuilder, ParameterIn, PathItem},
         response::ResponseBuilder,
+        schema::ArrayItems,
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "meetbot", description = "Bots that join video meetings, record each speaker, and leave by themselves.", license(name = "MIT", identifier = "MIT")),
+    info(title = "meetbot", description = DESCRIPTION, license(name = "MIT", identifier = "MIT")),
+    servers((url = "https://api.meetbot.dev")),
     modifiers(&BearerKey),
     security(("apiKey" = [])),
     tags(
@@ -26,6 +29,12 @@ use utoipa::{
     )
 )]
 pub(super) struct Document;
+
+const DESCRIPTION: &str = "Bots that join video meetings, record each speaker, and leave by themselves.\n\n\
+    A field or query parameter whose name is a known one misspelt (other case, underscores, hyphens, or one letter that is wrong, missing, too many or swapped with its neighbour), or \
+    what other products call it, is refused: 400 with the issue code `unknown_field` and the right name. Other unknown ones are passed over and named in `X-Meetbot-Ignored`. \
+    `metadata` is not looked into. A field that stands twice in one object is refused (`duplicate_field`).\n\n\
+    A path that no call has is answered 404 `no_such_path`; `not_found` means that there is no such job, delivery or file.";
 
 struct BearerKey;
 
@@ -41,17 +50,19 @@ impl Modify for BearerKey {
 }
 
 const REQUEST_ID: &str = "X-Request-Id";
+const IGNORED: &str = "X-Meetbot-Ignored";
 
 /// The refusals that do not depend on the call.
-const REFUSALS: [(&str, &str); 10] = [
+const REFUSALS: [(&str, &str); 11] = [
     ("400", "invalid_input: every problem of the request"),
     ("401", "unauthorized: no key, or none that is known"),
     ("403", "forbidden: the key's scope does not reach this"),
     ("409", "conflict: a request with this Idempotency-Key is still running"),
     ("413", "payload_too_large"),
-    ("415", "unsupported_media_type: the body must be JSON"),
+    ("415", "unsupported_media_type: the body must be JSON, and not compressed"),
     ("422", "idempotency_mismatch: this Idempotency-Key was used for another request"),
     ("429", "rate_limited or quota_exceeded: ask again after Retry-After"),
+    ("431", "The request's line and headers are larger than 64 KiB; the answer has no body"),
     ("500", "internal_error: a bug, which the server's log explains"),
     ("503", "unavailable: ask again after Retry-After"),
 ];
@@ -62,39 +73,69 @@ pub(super) fn complete(document: &mut utoipa::openapi::OpenApi) {
         if let Some(post) = &mut item.post {
             take_idempotency_key(post);
         }
-        for operation in operations(item) {
+        for (_, operation) in operations(item) {
             answer(operation);
         }
     }
     let components = document.components.get_or_insert_with(Default::default);
+    for (name, schema) in &mut components.schemas {
+        if let Some(element) = name.strip_prefix("Page_") {
+            refer_to_element(schema, element);
+        }
+    }
     let id = header("The request's id: the one that was sent, when it is short and plain");
     components.headers.insert(REQUEST_ID.to_owned(), id.into());
+    let ignored = header(
+        "The request's fields and query parameters that are not known here and were passed over: at most 20 names, percent-encoded, with commas between them; one of an object in the body with its path, as in autoLeave.afterLunch. Missing when there are none.",
+    );
+    components.headers.insert(IGNORED.to_owned(), ignored.into());
     for (status, description) in REFUSALS {
         components.responses.insert(status.to_owned(), refusal(status, description).into());
     }
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+/// utoipa writes the elements of a generic list out in place; they have a schema of their own.
+fn refer_to_element(page: &mut RefOr<Schema>, element: &str) {
+    if let RefOr::T(Schema::Object(page)) = page
+        && let Some(RefOr::T(Schema::Array(data))) = page.properties.get_mut("data")
+    {
+        data.items = ArrayItems::RefOrSchema(Box::new(Ref::from_schema_name(element).into()));
+    }
+}
+
+/// The calls of a path.
+pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     let PathItem { get, put, post, delete, patch, .. } = item;
-    [get, put, post, delete, patch].into_iter().flatten()
+    let all = [
+        (Method::GET, get),
+        (Method::PUT, put),
+        (Method::POST, post),
+        (Method::DELETE, delete),
+        (Method::PATCH, patch),
+    ];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 /// What every call may be answered.
 fn answer(operation: &mut Operation) {
-    for response in operation.responses.responses.values_mut() {
-        if let RefOr::T(response) = response {
-            let id = Ref::new(format!("#/components/headers/{REQUEST_ID}"));
-            response.headers.insert(REQUEST_ID.to_owned(), RefOr::Ref(id));
+    let open = [SecurityRequirement::default()];
+    let is_keyed = operation.security.as_deref().is_none_or(|needs| needs != open);
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        let names = [REQUEST_ID, IGNORED];
+        let names = if is_keyed && status.starts_with('2') { &names[..] } else { &names[..1] };
+        for name in names {
+            let header = Ref::new(format!("#/components/headers/{name}"));
+            response.headers.insert((*name).to_owned(), RefOr::Ref(header));
         }
     }
-    let open = [SecurityRequirement::default()];
-    if operation.security.as_deref().is_none_or(|needs| needs != open) {
+    if is_keyed {
         refuses(operation, &["401", "403", "429"]);
     }
     if operation.request_body.is_some() {
         refuses(operation, &["400", "413", "415"]);
     }
-    refuses(operation, &["500", "503"]);
+    refuses(operation, &["431", "500", "503"]);
 }
 
 /// Refers to the refusals that the call does not describe itself.
@@ -106,6 +147,10 @@ fn refuses(operation: &mut Operation, statuses: &[&str]) {
 }
 
 fn refusal(status: &str, description: &str) -> Response {
+    if status == "431" {
+        // Not the API's own answer: nothing of the request is known yet.
+        return ResponseBuilder::new().description(description).build();
+    }
     let body = Content::new(Some(Ref::from_schema_name("ErrorBody")));
     let id = header("The request's id, which the body has too");
     let response = ResponseBuilder::new()

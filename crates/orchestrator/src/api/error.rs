@@ -54,6 +54,10 @@ impl ApiError {
         Self::new(ErrorCode::NotFound, what)
     }
 
+    pub(crate) fn no_such_path(path: &str) -> Self {
+        Self::new(ErrorCode::NoSuchPath, format!("there is nothing at {path}"))
+    }
+
     pub(crate) fn method_not_allowed(method: &str, path: &str) -> Self {
         Self::new(ErrorCode::MethodNotAllowed, format!("{path} does not take {method}"))
     }
@@ -76,8 +80,7 @@ impl ApiError {
         Self::new(ErrorCode::PayloadTooLarge, message)
     }
 
-    pub(crate) fn unsupported_media_type() -> Self {
-        let message = "the body must be JSON, with Content-Type: application/json";
+    pub(crate) fn unsupported_media_type(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::UnsupportedMediaType, message)
     }
 

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, convert::Infallible, str::FromStr, time::Durati
 
 use axum::{
     Json,
-    extract::{RawQuery, State},
+    extract::State,
     http::{HeaderMap, header},
     response::{
         IntoResponse as _, Response,
@@ -58,11 +58,13 @@ async fn list_events(
     caller: Caller,
     Named(id): Named<String>,
     headers: HeaderMap,
-    RawQuery(query): RawQuery,
+    mut query: Query,
 ) -> Result<Response, ApiError> {
     let tenant = caller.tenant;
     let id = job_id(&id)?;
     let after = last_event_id(&headers)?;
+    let window = query.window::<Sequence>();
+    query.finish()?;
     if wants_stream(&headers) {
         server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
         let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
@@ -70,10 +72,7 @@ async fn list_events(
             .keep_alive(keep_alive)
             .into_response());
     }
-    let mut query = Query::new(query.as_deref());
-    let Window { limit, after } = query.window::<Sequence>();
-    query.finish()?;
-    let window = Window { limit, after: after.map(|Sequence(after)| after) };
+    let window = Window { limit: window.limit, after: window.after.map(|Sequence(after)| after) };
     let page = server.store.timeline(tenant, id, window).await?.ok_or_else(|| no_job(id))?;
     Ok(Json(page).into_response())
 }

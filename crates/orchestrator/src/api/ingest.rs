@@ -84,7 +84,7 @@ async fn heard(
 }
 
 /// Which attempt asks.
-fn attempt(query: &mut Query<'_>) -> Result<(JobId, u32), ApiError> {
+fn attempt(query: &mut Query) -> Result<(JobId, u32), ApiError> {
     let job: Option<JobId> = query.one("jobId", "a job's id");
     let epoch: Option<u32> = query.one("epoch", "a number");
     job.zip(epoch)

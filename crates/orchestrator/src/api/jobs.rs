@@ -2,7 +2,7 @@
 
 use axum::{
     Extension, Json,
-    extract::{RawQuery, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
@@ -20,7 +20,7 @@ use crate::{
     clock::Now,
     jobs::{
         advance,
-        create::{self, Terms},
+        create::{self, New, Terms},
         quota,
     },
     store::{Creation, JobFilter, Tenant},
@@ -39,7 +39,7 @@ pub(super) fn no_job(id: impl std::fmt::Display) -> ApiError {
     ApiError::not_found(format!("there is no job {id}"))
 }
 
-/// Ask for a bot in a meeting.
+/// Ask for a bot in a meeting. A field that is misspelt, or called otherwise elsewhere, is refused with its right name; others that are not known are passed over.
 #[utoipa::path(post, path = "/api/v1/jobs", tag = "jobs", request_body = NewJob,
     responses(
         (status = 201, description = "The new job", body = Job),
@@ -52,7 +52,6 @@ async fn create_job(
     headers: HeaderMap,
     JsonBody(body): JsonBody<BODY_LIMIT>,
 ) -> Result<Response, ApiError> {
-    let once = once(&headers, "POST", "/api/v1/jobs", &body)?;
     let now = server.clock.now();
     let terms = Terms {
         live: tenant.live,
@@ -63,14 +62,17 @@ async fn create_job(
         start_within: server.start_within,
         now: now.wall,
     };
-    let new = create::create(&body, &terms).map_err(ApiError::invalid_input)?;
-    match server.store.create_job(tenant, new.job, new.link, new.start, once, now).await? {
+    let New { job, link, start, ignored } =
+        create::create(&body, &terms).map_err(ApiError::invalid_input)?;
+    let once = once(&headers, "POST", "/api/v1/jobs", &body, &ignored)?;
+    let extensions = |job| (Extension(About(job)), Extension(ignored));
+    match server.store.create_job(tenant, job, link, start, once, now).await? {
         Creation::Created(job) => {
             // Also for one whose time comes later: whoever waits for the next has to know how soon.
             server.queue.notify_one();
-            Ok((StatusCode::CREATED, Extension(About(job.id)), Json(job)).into_response())
+            Ok((StatusCode::CREATED, extensions(job.id), Json(job)).into_response())
         }
-        Creation::Existing(job) => Ok((Extension(About(job.id)), Json(job)).into_response()),
+        Creation::Existing(job) => Ok((extensions(job.id), Json(job)).into_response()),
         Creation::Earlier(earlier) => again(earlier),
         Creation::NoMinutes(minutes) => {
             server.metrics.refused("minutes_per_month");
@@ -98,9 +100,8 @@ async fn create_job(
 async fn list_jobs(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    RawQuery(query): RawQuery,
+    mut query: Query,
 ) -> Result<Json<Page<Job>>, ApiError> {
-    let mut query = Query::new(query.as_deref());
     let time = "an RFC 3339 time with an offset";
     let filter = JobFilter {
         statuses: query.words("status", JobStatus::known, &listed(JobStatus::ALL)),

@@ -16,6 +16,7 @@ mod known_keys;
 mod metrics;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod outside;
+mod parameters;
 mod query;
 mod recording;
 mod request;
@@ -45,6 +46,7 @@ pub(crate) use self::known_keys::KnownKeys;
 use self::{
     caller::RequestName,
     error::{ApiError, request_id},
+    parameters::Parameters,
 };
 use crate::{
     audit::Audit,
@@ -132,16 +134,21 @@ fn routes(keyed: OpenApiRouter<Server>) -> OpenApiRouter<Server> {
 
 /// The whole API.
 pub(crate) fn router(server: Server) -> Router {
-    let keyed = keyed().route_layer(middleware::from_fn_with_state(server.clone(), caller::admit));
+    let mut keyed = keyed();
+    let parameters = Arc::new(Parameters::of(keyed.get_openapi_mut()));
+    // The last one is asked first.
+    let keyed = keyed
+        .route_layer(middleware::from_fn_with_state(parameters, parameters::judge))
+        .route_layer(middleware::from_fn_with_state(server.clone(), caller::admit));
     let (router, mut document) = routes(keyed).split_for_parts();
     document::complete(&mut document);
+    // It is at the server that serves it.
+    document.servers = Some(vec![utoipa::openapi::Server::new("/")]);
     let document = Arc::new(document);
     router
         .merge(ingest::router())
         .route("/openapi.json", get(async move || Json(document.as_ref().clone())))
-        .fallback(async |uri: Uri| {
-            ApiError::not_found(format!("there is nothing at {}", uri.path()))
-        })
+        .fallback(async |uri: Uri| ApiError::no_such_path(uri.path()))
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {
             ApiError::method_not_allowed(method.as_str(), uri.path())
         })
@@ -216,6 +223,46 @@ mod tests {
         let mut document = routes(keyed()).to_openapi();
         document::complete(&mut document);
         document
+    }
+
+    /// The names of a schema's properties, those of the objects among them included, in their order.
+    fn paths(document: &Value, schema: &Value) -> Vec<String> {
+        if let Some(reference) = schema["$ref"].as_str() {
+            return paths(document, document.pointer(&reference[1..]).unwrap());
+        }
+        let choices = schema["oneOf"].as_array().into_iter().flatten();
+        let mut found: Vec<String> = choices.flat_map(|choice| paths(document, choice)).collect();
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            found.push(name.clone());
+            let within = paths(document, property).into_iter();
+            found.extend(within.map(|inner| format!("{name}.{inner}")));
+        }
+        found
+    }
+
+    #[test]
+    fn the_fields_of_every_body_are_those_that_the_document_names() {
+        let document = serde_json::to_value(document()).unwrap();
+        let mut bodies = Vec::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for operation in item.as_object().unwrap().values() {
+                let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+                if schema.is_null() {
+                    continue;
+                }
+                let shape = match path.as_str() {
+                    "/api/v1/jobs" => &*crate::fields::NEW_JOB,
+                    "/api/v1/jobs/{id}/send-chat-message" => &*crate::fields::CHAT_MESSAGE,
+                    _ => panic!("the body of {path} has no shape"),
+                };
+                let (mut known, mut named) = (shape.paths(), paths(&document, schema));
+                known.sort();
+                named.sort();
+                assert_eq!(known, named, "{path}");
+                bodies.push(path);
+            }
+        }
+        assert_eq!(bodies.len(), 2);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     config::{Config, parse_listen},
+    fields::Ignored,
     jobs::create::{self, Terms},
     keys,
     store::Window,
@@ -49,10 +50,15 @@ pub fn new_job(body: &str, live: bool) -> bool {
             let printed = serde_json::to_string(&new.job).unwrap();
             let read: meetbot_types::Job = serde_json::from_str(&printed).unwrap();
             assert_eq!(read, new.job);
+            let passed_over = new.ignored.header().unwrap_or_default();
+            assert!(
+                passed_over.len() <= 1024
+                    && passed_over.bytes().all(|byte| byte.is_ascii_graphic())
+            );
             true
         }
         Err(issues) => {
-            assert!(!issues.is_empty() && issues.len() < 20);
+            assert!(!issues.is_empty() && issues.len() < 60);
             for issue in issues {
                 assert!(!issue.code.is_empty() && issue.message.len() > 5, "{issue:?}");
             }
@@ -93,7 +99,7 @@ pub fn header(text: &str) {
         assert!(text.ends_with(token) || text.trim_end().ends_with(token), "{token}");
     }
     headers.insert("idempotency-key", value.clone());
-    if let Ok(Some(once)) = once(&headers, "POST", "/api/v1/jobs", "{}") {
+    if let Ok(Some(once)) = once(&headers, "POST", "/api/v1/jobs", "{}", &Ignored::default()) {
         assert!(
             (1..=255).contains(&once.key.len())
                 && once.key.bytes().all(|byte| (b' '..=b'~').contains(&byte))
@@ -155,6 +161,7 @@ mod tests {
         let corpus = [
             whole,
             r#"{"meetingUrl":"https://meet.google.com/abc-defg-hij"}"#,
+            r#"{"a colour":"any","metadata":{"note":"long enough that most changes of one place are here","more":[[[1.5,2,3,4]],{"join_at":1}]},"meetingUrl":"https://sandbox.meetbot.dev/two-speakers"}"#,
             r#"{"meetingUrl":1,"meetingUrl":2,"__proto__":{"a":1}}"#,
             "[]",
         ];

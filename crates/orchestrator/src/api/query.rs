@@ -1,34 +1,52 @@
 //! What a URL asks for, read strictly: all that is wrong with it is said at once.
 
-use std::{borrow::Cow, str::FromStr};
+use std::{convert::Infallible, str::FromStr};
 
-use meetbot_types::Issue;
+use axum::{extract::FromRequestParts, http::request::Parts};
 
-use super::error::ApiError;
-use crate::{jobs::create::MAX_EXTERNAL_ID, store::Window};
+use super::{Server, error::ApiError, parameters::Misspelt};
+use crate::{fields::Issues, jobs::create::MAX_EXTERNAL_ID, store::Window};
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
 
 /// A URL's query and what is wrong with it.
-pub(crate) struct Query<'a> {
-    pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    issues: Vec<Issue>,
+pub(crate) struct Query {
+    pairs: Vec<(String, String)>,
+    issues: Issues,
 }
 
-impl<'a> Query<'a> {
-    pub(crate) fn new(query: Option<&'a str>) -> Self {
+impl FromRequestParts<Server> for Query {
+    type Rejection = Infallible;
+
+    /// With what [`super::parameters`] found.
+    async fn from_request_parts(parts: &mut Parts, _: &Server) -> Result<Self, Infallible> {
+        let mut query = Self::new(parts.uri.query());
+        if let Some(Misspelt(names)) = parts.extensions.get() {
+            for (name, right) in names {
+                query.issues.misspelt(&[name], right);
+            }
+        }
+        Ok(query)
+    }
+}
+
+impl Query {
+    pub(crate) fn new(query: Option<&str>) -> Self {
         let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-        Self { pairs: pairs.collect(), issues: Vec::new() }
+        Self { pairs: pairs.into_owned().collect(), issues: Issues::default() }
     }
 
     fn wrong(&mut self, name: &str, message: String) {
-        let code = "invalid_parameter".to_owned();
-        self.issues.push(Issue { path: vec![name.to_owned()], code, message });
+        self.refuse(name, "invalid_parameter", message);
+    }
+
+    pub(crate) fn refuse(&mut self, name: &str, code: &str, message: impl Into<String>) {
+        self.issues.add(&[name], code, message);
     }
 
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
+        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The value, read as what it stands for.
@@ -106,7 +124,11 @@ impl<'a> Query<'a> {
     }
 
     pub(crate) fn finish(self) -> Result<(), ApiError> {
-        if self.issues.is_empty() { Ok(()) } else { Err(ApiError::invalid_input(self.issues)) }
+        if self.issues.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::invalid_input(self.issues.into_vec()))
+        }
     }
 }
 

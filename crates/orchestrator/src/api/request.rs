@@ -12,7 +12,10 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::{Server, error::ApiError};
-use crate::store::{Earlier, KeptAnswer, Once};
+use crate::{
+    fields::Ignored,
+    store::{Earlier, KeptAnswer, Once},
+};
 
 /// The largest body, in bytes: sixteen times the largest metadata.
 pub(crate) const BODY_LIMIT: usize = 256 * 1024;
@@ -50,11 +53,47 @@ impl<const LIMIT: usize> FromRequest<Server> for JsonBody<LIMIT> {
                 media == "application/json" || media.ends_with("+json")
             });
         if !json {
-            return Err(ApiError::unsupported_media_type());
+            let message = "the body must be JSON, with Content-Type: application/json";
+            return Err(ApiError::unsupported_media_type(message));
+        }
+        let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter();
+        if let Some(coding) =
+            codings.find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+        {
+            let coding = String::from_utf8_lossy(coding.as_bytes());
+            let message =
+                format!("the body must not be compressed; its Content-Encoding is {coding:?}");
+            return Err(ApiError::unsupported_media_type(message));
         }
         let bytes = read_body(server, request.into_body(), LIMIT).await?;
-        let text = String::from_utf8(bytes).map_err(|_| not_json("it is not UTF-8"))?;
+        if let Some(what) = other_than_plain_text(&bytes) {
+            return Err(not_json(what));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            not_json(format_args!("it is not UTF-8, from byte {at} on"))
+        })?;
         Ok(Self(text))
+    }
+}
+
+/// What a body is by its first bytes, where that explains why it cannot be read as JSON.
+fn other_than_plain_text(body: &[u8]) -> Option<&'static str> {
+    match body {
+        [0xef, 0xbb, 0xbf, ..] => Some(
+            "it begins with a byte order mark (BOM), which JSON has not: write it as UTF-8 without",
+        ),
+        // JSON begins with an ASCII character, so that one of two or four bytes has zeros beside it.
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, ..] | [_, 0, ..] => {
+            Some("it is UTF-16 or UTF-32, or binary; JSON is written as UTF-8")
+        }
+        [0x1f, 0x8b, ..] => Some("it is compressed with gzip: send it as it is"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("it is compressed with zstd: send it as it is"),
+        // RFC 1950: deflate with 32 KiB of window, and a check sum of the two bytes.
+        [0x78, flags, ..] if (0x7800 + u16::from(*flags)).is_multiple_of(31) => {
+            Some("it is compressed with deflate (zlib): send it as it is")
+        }
+        _ => None,
     }
 }
 
@@ -93,6 +132,7 @@ pub(crate) fn once(
     method: &str,
     path: &str,
     body: &str,
+    ignored: &Ignored,
 ) -> Result<Option<Once>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value
@@ -109,14 +149,16 @@ pub(crate) fn once(
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }
-    Ok(Some(Once { key, fingerprint: hash.finalize().into() }))
+    let ignored = ignored.clone().into_header();
+    Ok(Some(Once { key, fingerprint: hash.finalize().into(), ignored }))
 }
 
 /// Answers a request that came before.
 pub(crate) fn again(earlier: Earlier) -> Result<Response, ApiError> {
     match earlier {
-        Earlier::Answered(KeptAnswer { status, body }) => {
+        Earlier::Answered(KeptAnswer { status, body, ignored }) => {
             let mut response = json(status, body);
+            response.extensions_mut().insert(Ignored::kept(ignored));
             response
                 .headers_mut()
                 .insert("idempotent-replayed", header::HeaderValue::from_static("true"));
@@ -132,4 +174,36 @@ pub(crate) fn json(status: u16, body: String) -> Response {
     let status = axum::http::StatusCode::from_u16(status)
         .unwrap_or(axum::http::StatusCode::INTERNAL_SERVER_ERROR);
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::other_than_plain_text;
+
+    #[test]
+    fn what_is_no_plain_text_is_named_by_its_first_bytes() {
+        let utf16 = |little: bool| -> Vec<u8> {
+            let units = "{\"a\":1}".encode_utf16();
+            units
+                .flat_map(|unit| if little { unit.to_le_bytes() } else { unit.to_be_bytes() })
+                .collect()
+        };
+        for (body, word) in [
+            (b"\xef\xbb\xbf{}".to_vec(), "BOM"),
+            (utf16(true), "UTF-16"),
+            (utf16(false), "UTF-16"),
+            ([&b"\xff\xfe"[..], &utf16(true)].concat(), "UTF-16"),
+            ([&b"\xfe\xff"[..], &utf16(false)].concat(), "UTF-16"),
+            (b"\0\0\0{\0\0\0}".to_vec(), "UTF-32"),
+            (b"\x1f\x8b\x08\0".to_vec(), "gzip"),
+            (b"\x28\xb5\x2f\xfd\x24".to_vec(), "zstd"),
+            (b"\x78\x9c\xab\x56".to_vec(), "deflate"),
+            (b"\x78\x01".to_vec(), "deflate"),
+        ] {
+            assert!(other_than_plain_text(&body).is_some_and(|what| what.contains(word)), "{word}");
+        }
+        for body in ["", "{}", " {\"\u{feff}\":1}", "x", "x=1", "\u{1f}"] {
+            assert_eq!(other_than_plain_text(body.as_bytes()), None, "{body:?}");
+        }
+    }
 }

@@ -1,21 +1,21 @@
 //! What the body of `POST /api/v1/jobs` asks for. Pure; all that is wrong with it is said at once.
 
-use std::{net::IpAddr, time::Duration};
+mod values;
+
+use std::time::Duration;
 
 use meetbot_types::{
-    AutoLeave, AutoLeaveConfig, InvalidMetadata, Issue, Job, JobId, JobStatus, MeetingLink,
-    Metadata, Platform, Reach, Recording, Rule, Timestamp, Webhooks, auto_leave::MAX_SECONDS,
-    sandbox,
+    Issue, Job, JobId, JobStatus, MeetingLink, Platform, Reach, Recording, Timestamp, sandbox,
 };
-use serde_json::{Map, Value, value::RawValue};
-use url::Host;
+use serde_json::Map;
 
-use crate::{store::Start, webhooks::guard::Guard};
+use crate::{
+    fields::{Fields, Ignored, Issues, NEW_JOB},
+    store::Start,
+    webhooks::guard::Guard,
+};
 
 pub(crate) const MAX_EXTERNAL_ID: usize = 255;
-const MAX_DISPLAY_NAME: usize = 100;
-const MAX_METADATA_BYTES: usize = 16 * 1024;
-const YEAR_MS: i64 = 366 * 24 * 60 * 60 * 1000;
 /// How long the scenario without workers takes to fail.
 const NO_WORKER_WAIT: Duration = Duration::from_secs(1);
 const DEFAULT_NAME: &str = "meetbot";
@@ -47,47 +47,25 @@ pub(crate) struct New {
     pub link: MeetingLink,
     /// When its bot is to start.
     pub start: Start,
+    /// The fields that were passed over.
+    pub ignored: Ignored,
 }
 
-/// Collects what is wrong.
-#[derive(Default)]
-struct Issues(Vec<Issue>);
-
-impl Issues {
-    fn add(&mut self, path: &[&str], code: &str, message: impl Into<String>) {
-        let path = path.iter().map(ToString::to_string).collect();
-        self.0.push(Issue { path, code: code.to_owned(), message: message.into() });
-    }
-
-    fn wrong_type(&mut self, path: &[&str], wanted: &str) {
-        self.add(path, "invalid_type", format!("must be {wanted}"));
-    }
-}
-
-/// Reads a body into a job. Unknown fields are ignored, `null` is the same as absent (but in `autoLeave`).
+/// Reads a body into a job. `null` is the same as absent (but in `autoLeave`).
 pub(crate) fn create(body: &str, terms: &Terms<'_>) -> Result<New, Vec<Issue>> {
-    let fields: Fields<'_> = match serde_json::from_str(body) {
-        Ok(fields) => fields,
-        Err(error) => {
-            let issue = Issue {
-                path: Vec::new(),
-                code: "invalid_json".into(),
-                message: format!("the body is not a JSON object: {error}"),
-            };
-            return Err(vec![issue]);
-        }
-    };
-    let mut issues = Issues::default();
-    let platform = platform(&fields, &mut issues);
-    let link = meeting(&fields, platform.as_ref(), terms, &mut issues);
-    let external_id = text(&fields, "externalId", MAX_EXTERNAL_ID, &mut issues);
-    let display_name = text(&fields, "displayName", MAX_DISPLAY_NAME, &mut issues);
-    let join_at = join_at(&fields, terms.now, &mut issues);
-    let webhooks = webhooks(&fields, terms.guard, &mut issues);
-    let metadata = metadata(&fields, &mut issues);
-    let auto_leave = auto_leave(&fields, &mut issues);
-    let (Some((link, meeting_url)), []) = (link, issues.0.as_slice()) else {
-        return Err(issues.0);
+    let fields = Fields::read(body).map_err(Issues::into_vec)?;
+    let (mut issues, mut ignored) = (Issues::default(), Ignored::default());
+    let platform = values::platform(&fields, &mut issues);
+    let link = values::meeting(&fields, platform.as_ref(), terms, &mut issues);
+    let external_id = values::external_id(&fields, &mut issues);
+    let display_name = values::display_name(&fields, &mut issues);
+    let join_at = values::join_at(&fields, terms.now, &mut issues);
+    let webhooks = values::webhooks(&fields, terms.guard, &mut issues);
+    let metadata = values::metadata(&fields, &mut issues);
+    let auto_leave = values::auto_leave(&fields, &mut issues);
+    NEW_JOB.judge(&fields, &mut issues, &mut ignored);
+    let (Some((link, meeting_url)), true) = (link, issues.is_empty()) else {
+        return Err(issues.into_vec());
     };
     let now = terms.now;
     let scheduled = join_at.is_some_and(|at| at > now);
@@ -116,7 +94,7 @@ pub(crate) fn create(body: &str, terms: &Terms<'_>) -> Result<New, Vec<Issue>> {
         extra: Map::new(),
     };
     let start = start(&job, &link, terms);
-    Ok(New { job, link, start })
+    Ok(New { job, link, start, ignored })
 }
 
 /// A job is due at its time; the scenario without workers never is, and fails soon.
@@ -138,223 +116,9 @@ pub(crate) fn scenario(link: &MeetingLink, live: bool) -> Option<String> {
     }
 }
 
-type Fields<'a> = std::collections::HashMap<String, &'a RawValue>;
-
-/// The field's value; `None` when it is absent or `null`, or cannot be read (a number beyond all bounds, a hundred brackets deep).
-fn value(fields: &Fields<'_>, name: &str, issues: &mut Issues) -> Option<Value> {
-    match serde_json::from_str::<Value>(fields.get(name)?.get()) {
-        Ok(value) => Some(value).filter(|value| !value.is_null()),
-        Err(error) => {
-            issues.add(&[name], "invalid_type", format!("cannot be read: {error}"));
-            None
-        }
-    }
-}
-
-fn text(fields: &Fields<'_>, name: &str, longest: usize, issues: &mut Issues) -> Option<String> {
-    match value(fields, name, issues)? {
-        Value::String(text) if text.trim().is_empty() => {
-            issues.add(&[name], "too_short", "must not be empty");
-            None
-        }
-        Value::String(text) if text.chars().count() > longest => {
-            issues.add(&[name], "too_long", format!("must have at most {longest} characters"));
-            None
-        }
-        Value::String(text) if text.chars().any(char::is_control) => {
-            issues.add(&[name], "invalid_characters", "must not hold control characters");
-            None
-        }
-        Value::String(text) => Some(text),
-        _ => {
-            issues.wrong_type(&[name], "a string");
-            None
-        }
-    }
-}
-
-fn platform(fields: &Fields<'_>, issues: &mut Issues) -> Option<Platform> {
-    let known = || Platform::ALL.iter().map(Platform::as_str).collect::<Vec<_>>().join(", ");
-    if let Value::String(word) = value(fields, "platform", issues)? {
-        let platform = Platform::known(&word);
-        if platform.is_none() {
-            let message = format!("is no platform known here; known are {}", known());
-            issues.add(&["platform"], "unknown_platform", message);
-        }
-        platform
-    } else {
-        issues.wrong_type(&["platform"], "a string");
-        None
-    }
-}
-
-fn meeting(
-    fields: &Fields<'_>,
-    platform: Option<&Platform>,
-    terms: &Terms<'_>,
-    issues: &mut Issues,
-) -> Option<(MeetingLink, String)> {
-    const FIELD: &[&str] = &["meetingUrl"];
-    let url = match value(fields, "meetingUrl", issues) {
-        Some(Value::String(url)) => url,
-        None if fields.get("meetingUrl").is_some_and(|raw| raw.get() != "null") => return None,
-        None => {
-            issues.add(FIELD, "required", "is required: the meeting's full link");
-            return None;
-        }
-        Some(_) => {
-            issues.wrong_type(FIELD, "a string");
-            return None;
-        }
-    };
-    let link = match MeetingLink::parse(&url, platform) {
-        Ok(link) => link,
-        Err(error) => {
-            issues.add(FIELD, error.code(), error.to_string());
-            return None;
-        }
-    };
-    let played = scenario(&link, terms.live);
-    if let Some(scenario) = &played {
-        if let Err(problem) = (terms.scenario)(scenario) {
-            issues.add(FIELD, "invalid_scenario", problem);
-        }
-    } else if !terms.platforms.contains(&link.platform) {
-        let able = terms.platforms.iter().map(Platform::as_str).collect::<Vec<_>>().join(", ");
-        let message = format!(
-            "{} is recognised, but no bot of this server can join it; it can join {able}",
-            link.platform
-        );
-        issues.add(FIELD, "platform_not_available", message);
-    } else if let Some(address) = literal(&link)
-        && !terms.meetings.allows(address)
-    {
-        let message = format!(
-            "{address} is not a public address; an operator can allow it in `bots.allow_networks`"
-        );
-        issues.add(FIELD, "address_not_allowed", message);
-    }
-    Some((link, url))
-}
-
-fn literal(link: &MeetingLink) -> Option<IpAddr> {
-    match link.host()? {
-        Host::Ipv4(address) => Some(address.into()),
-        Host::Ipv6(address) => Some(address.into()),
-        Host::Domain(_) => None,
-    }
-}
-
-fn join_at(fields: &Fields<'_>, now: Timestamp, issues: &mut Issues) -> Option<Timestamp> {
-    const FIELD: &[&str] = &["joinAt"];
-    let Value::String(text) = value(fields, "joinAt", issues)? else {
-        issues.wrong_type(FIELD, "a string with an RFC 3339 time");
-        return None;
-    };
-    match text.parse::<Timestamp>() {
-        Ok(at) if at.millis_since(now) > YEAR_MS => {
-            issues.add(FIELD, "too_far", "must be at most a year ahead");
-            None
-        }
-        Ok(at) => Some(at),
-        Err(error) => {
-            issues.add(FIELD, "invalid_time", format!("is {error}; the offset is required"));
-            None
-        }
-    }
-}
-
-fn webhooks(fields: &Fields<'_>, guard: &Guard, issues: &mut Issues) -> Webhooks {
-    let mut webhooks = Webhooks::default();
-    let Some(given) = value(fields, "webhooks", issues) else { return webhooks };
-    let Value::Object(given) = given else {
-        issues.wrong_type(&["webhooks"], "an object");
-        return webhooks;
-    };
-    for (name, place) in [
-        ("onStatusChange", &mut webhooks.on_status_change),
-        ("onFinalize", &mut webhooks.on_finalize),
-    ] {
-        match given.get(name) {
-            None | Some(Value::Null) => {}
-            Some(Value::String(url)) => match guard.check(url) {
-                Ok(()) => *place = Some(url.clone()),
-                Err(problem) => {
-                    issues.add(&["webhooks", name], problem.code(), problem.to_string());
-                }
-            },
-            Some(_) => issues.wrong_type(&["webhooks", name], "a string with a URL"),
-        }
-    }
-    webhooks
-}
-
-fn metadata(fields: &Fields<'_>, issues: &mut Issues) -> Metadata {
-    const FIELD: &[&str] = &["metadata"];
-    let Some(raw) = fields.get("metadata").filter(|raw| raw.get() != "null") else {
-        return Metadata::default();
-    };
-    let size = raw.get().len();
-    if size > MAX_METADATA_BYTES {
-        let message = format!("has {size} bytes of JSON; at most {MAX_METADATA_BYTES} are taken");
-        issues.add(FIELD, "too_large", message);
-        return Metadata::default();
-    }
-    Metadata::from_json(raw.get()).unwrap_or_else(|error| {
-        match error {
-            InvalidMetadata::NotAnObject => issues.wrong_type(FIELD, "a JSON object"),
-            InvalidMetadata::Unreadable(_) => issues.add(FIELD, "invalid_type", error.to_string()),
-        }
-        Metadata::default()
-    })
-}
-
-fn auto_leave(fields: &Fields<'_>, issues: &mut Issues) -> AutoLeave {
-    let mut config = AutoLeaveConfig::default();
-    let defaults = AutoLeave::default();
-    let Some(given) = value(fields, "autoLeave", issues) else { return defaults };
-    let Value::Object(given) = given else {
-        issues.wrong_type(&["autoLeave"], "an object");
-        return defaults;
-    };
-    for (name, rule) in [
-        ("afterEntryDelaySeconds", &mut config.after_entry_delay_seconds),
-        ("afterSilenceSeconds", &mut config.after_silence_seconds),
-        ("afterSoloSeconds", &mut config.after_solo_seconds),
-        ("afterMaxSeconds", &mut config.after_max_seconds),
-    ] {
-        match given.get(name) {
-            None => {}
-            Some(Value::Null) => *rule = Rule::Off,
-            Some(number) => {
-                if let Some(seconds) = rule_seconds(number) {
-                    *rule = Rule::After(seconds);
-                } else {
-                    let message = format!(
-                        "must be a whole number of seconds from 1 to {MAX_SECONDS}, or null to switch the rule off"
-                    );
-                    issues.add(&["autoLeave", name], "out_of_range", message);
-                }
-            }
-        }
-    }
-    match given.get("onBotDetected") {
-        None | Some(Value::Null) => {}
-        Some(Value::Bool(leave)) => config.on_bot_detected = Some(*leave),
-        Some(_) => issues.wrong_type(&["autoLeave", "onBotDetected"], "true or false"),
-    }
-    config.or(&defaults)
-}
-
-/// A number of seconds that a rule can take. JSON does not tell 60 from 60.0.
-fn rule_seconds(number: &Value) -> Option<u32> {
-    let number = number.as_f64().filter(|number| number.fract() == 0.0)?;
-    let within = (1.0..=f64::from(MAX_SECONDS)).contains(&number);
-    within.then(|| number.to_string().parse().ok()).flatten()
-}
-
 #[cfg(test)]
 mod tests {
+    use meetbot_types::AutoLeave;
     use serde_json::json;
 
     use super::*;

@@ -398,7 +398,7 @@ async fn an_external_id_names_one_job_in_each_world() {
 #[tokio::test]
 async fn an_idempotency_key_gets_its_first_answer_for_a_day() {
     let fixture = fixture().await;
-    let once = Once { key: "k".into(), fingerprint: [1; 32] };
+    let once = Once { key: "k".into(), fingerprint: [1; 32], ignored: "a.b".into() };
     let create = async |once: &Once, now| {
         fixture
             .store
@@ -416,6 +416,7 @@ async fn an_idempotency_key_gets_its_first_answer_for_a_day() {
     let Creation::Created(job) = create(&once, at(1)).await else { panic!() };
     let Creation::Earlier(Earlier::Answered(answer)) = create(&once, at(2)).await else { panic!() };
     assert_eq!((answer.status, answer.body), (201, serde_json::to_string(&job).unwrap()));
+    assert_eq!(answer.ignored, once.ignored);
     let other = Once { fingerprint: [2; 32], ..once.clone() };
     assert!(matches!(create(&other, at(3)).await, Creation::Earlier(Earlier::Different)));
     let tomorrow = at(1 + 24 * HOUR.as_secs());
@@ -428,7 +429,7 @@ async fn a_command_of_an_idempotency_key_is_given_once() {
     let job = fixture.create(|_| {}, at(1)).await;
     fixture.claim(1, at(2)).await.unwrap();
     fixture.report(job.id, 1, 1, 1, &[BotReport::Admitted], at(3)).await;
-    let once = Once { key: "say".into(), fingerprint: [1; 32] };
+    let once = Once { key: "say".into(), fingerprint: [1; 32], ignored: "a.b".into() };
     let say = async |now| {
         fixture
             .store
@@ -448,7 +449,8 @@ async fn a_command_of_an_idempotency_key_is_given_once() {
     // The server died before the last answer: the first one is given.
     let Commanded::Earlier(Earlier::Answered(answer)) = say(at(30)).await else { panic!() };
     assert_eq!(answer.status, 202);
-    let last = KeptAnswer { status: 200, body: "{}".into() };
+    assert_eq!(answer.ignored, once.ignored);
+    let last = KeptAnswer { status: 200, body: "{}".into(), ignored: "a.b".into() };
     fixture.store.keep_answer(fixture.tenant, "say".into(), last.clone()).await.unwrap();
     let Commanded::Earlier(Earlier::Answered(answer)) = say(at(31)).await else { panic!() };
     assert_eq!(answer, last);

@@ -93,6 +93,8 @@ pub struct Once {
     pub key: String,
     /// The SHA-256 of what was asked.
     pub fingerprint: [u8; 32],
+    /// The names that were passed over in it, as the answer's header has them.
+    pub ignored: String,
 }
 
 /// An answer kept for its `Idempotency-Key`.
@@ -102,6 +104,8 @@ pub struct KeptAnswer {
     pub status: u16,
     /// The body.
     pub body: String,
+    /// The names that were passed over in the request, as the header has them.
+    pub ignored: String,
 }
 
 /// What an `Idempotency-Key` was used for before.

@@ -22,8 +22,21 @@ async fn the_routers_own_answers_are_the_contracts() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let post = |path: &str| server.request(Method::POST, path);
-    is_error(&answered(server.request(Method::GET, "/api/v2/jobs")).await, 404, "not_found");
-    is_error(&answered(server.request(Method::GET, "/")).await, 404, "not_found");
+    let job = "/api/v1/jobs/job_01KAB1CDEFGHJKMNPQRSTVWXYZ";
+    for path in [
+        "/api/v2/jobs",
+        "/",
+        "/api/v1/api/v1/jobs",
+        &format!("/api/v1{job}"),
+        "/api/v1/jobs/",
+        &format!("{job}/"),
+        &format!("{job}/recordings"),
+        "/api/v1/%FF",
+    ] {
+        let answer = answered(server.request(Method::GET, path)).await;
+        is_error(&answer, 404, "no_such_path");
+        assert!(answer.1["message"].as_str().unwrap().ends_with(path), "{answer:?}");
+    }
     is_error(
         &answered(server.request(Method::PATCH, "/api/v1/jobs")).await,
         405,

@@ -5,6 +5,7 @@
 mod answers;
 mod bots;
 mod drain;
+mod fields;
 mod host;
 mod jobs;
 mod keys;

@@ -767,7 +767,7 @@ class AsyncMeetBot:
         observed = _observe.begin(self._hooks, method, path)
         if observed is None:
             parts = (method, path, body, headers, timeout, idempotency_key)
-            return await asend(self._core, self._transport, parts)
+            return _observe.warned(await asend(self._core, self._transport, parts))
         parts = (method, path, body, headers + observed.headers, timeout, idempotency_key)
         try:
             answer = await asend(self._core, self._transport, parts)
@@ -775,4 +775,4 @@ class AsyncMeetBot:
             observed.failed(error)
             raise
         observed.answered(answer)
-        return answer
+        return _observe.warned(answer)

@@ -118,6 +118,14 @@ def begin(hooks: Hooks | None, method: str, path: str) -> Observed | None:
     return Observed(hooks, method, path)
 
 
+def warned(answer: _core.Answer) -> _core.Answer:
+    """The answer; what the server passed over of the request is a warning in the log."""
+    names = answer.header("x-meetbot-ignored")
+    if names is not None:
+        logger.warning("the server does not know these fields and passed them over: %s", names)
+    return answer
+
+
 def _trace() -> dict[str, str]:
     try:
         from opentelemetry.propagate import inject

@@ -44,7 +44,7 @@ async fn a_queued_job_waits_out_a_wall_clock_that_was_set_back() {
 #[tokio::test]
 async fn kept_answers_live_for_a_day_of_the_wall_clock() {
     let fixture = fixture().await;
-    let once = || Once { key: "a".to_owned(), fingerprint: [1; 32] };
+    let once = || Once { key: "a".to_owned(), fingerprint: [1; 32], ignored: "a.b".into() };
     let job = new_job(at(1));
     let create = |now| {
         let (store, tenant, job) = (&fixture.store, fixture.tenant, job.clone());

@@ -330,7 +330,7 @@ async fn a_redelivery_of_an_idempotency_key_happens_once() {
     let due = fixture.due(at(2)).await.remove(0);
     fixture.note(&due, 200, Verdict::Delivered, at(3)).await;
     let id = due.event.delivery_id;
-    let once = Once { key: "again".into(), fingerprint: [1; 32] };
+    let once = Once { key: "again".into(), fingerprint: [1; 32], ignored: "a.b".into() };
     let ask = async |once: &Once, now| {
         fixture.store.redeliver(fixture.tenant, id, Some(once.clone()), now).await.unwrap()
     };
@@ -340,6 +340,7 @@ async fn a_redelivery_of_an_idempotency_key_happens_once() {
     fixture.note(&due, 200, Verdict::Delivered, at(6)).await;
     let Redelivery::Earlier(Earlier::Answered(answer)) = ask(&once, at(7)).await else { panic!() };
     assert_eq!((answer.status, answer.body), (200, serde_json::to_string(&sent).unwrap()));
+    assert_eq!(answer.ignored, once.ignored);
     assert!(fixture.due(at(8)).await.is_empty(), "it arrived once for that key");
     let other = Once { fingerprint: [2; 32], ..once };
     assert!(matches!(ask(&other, at(9)).await, Redelivery::Earlier(Earlier::Different)));

@@ -258,7 +258,7 @@ async fn without_minutes_no_meeting_begins_and_none_is_broken_off() {
         let start = start(&job);
         store.create_job(tenant, job, link(), start, once, now).await.unwrap()
     };
-    let once = Once { key: "again".into(), fingerprint: [1; 32] };
+    let once = Once { key: "again".into(), fingerprint: [1; 32], ignored: "a.b".into() };
     let refused = ask(&|_| {}, tenant, Some(once.clone()), since(71)).await;
     assert!(matches!(refused, Creation::NoMinutes(minutes) if minutes.get() == 2), "{refused:?}");
     // The refusal is not kept, and what is known or costs nothing is not refused.

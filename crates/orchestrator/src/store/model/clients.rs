@@ -28,7 +28,8 @@ pub(super) struct Kept {
 }
 
 fn asked_once(route: u8, key: u8, other: bool) -> Once {
-    Once { key: format!("key-{key}"), fingerprint: [route * 2 + u8::from(other); 32] }
+    let ignored = format!("field-{}", u8::from(other));
+    Once { key: format!("key-{key}"), fingerprint: [route * 2 + u8::from(other); 32], ignored }
 }
 
 impl World {
@@ -144,7 +145,7 @@ impl World {
     ) {
         let at = ms(self.now.wall);
         let running_until = if last { 0 } else { at + RUNNING_MS };
-        let answer = KeptAnswer { status, body };
+        let answer = KeptAnswer { status, body, ignored: once.ignored };
         let kept = Kept { fingerprint: once.fingerprint, at, running_until, answer };
         self.answers.insert((tenant, once.key), kept);
     }

@@ -17,25 +17,26 @@ pub(super) fn earlier(
     now: Timestamp,
 ) -> Outcome<Option<Earlier>> {
     let mut statement = connection.prepare_cached(
-        "SELECT fingerprint, status, body, running_until FROM answers
+        "SELECT fingerprint, status, body, ignored, running_until FROM answers
          WHERE consumer = ?1 AND live = ?2 AND key = ?3 AND created_at > ?4",
     )?;
     let oldest = now.as_millis() - KEEP_ANSWERS_MS;
     let found = statement
         .query_row(
             params![tenant.consumer.to_string(), tenant.live, once.key, oldest],
-            |row| -> rusqlite::Result<([u8; 32], u16, String, i64)> {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            |row| -> rusqlite::Result<([u8; 32], KeptAnswer, i64)> {
+                let (status, body, ignored) = (row.get(1)?, row.get(2)?, row.get(3)?);
+                Ok((row.get(0)?, KeptAnswer { status, body, ignored }, row.get(4)?))
             },
         )
         .optional()?;
-    Ok(found.map(|(fingerprint, status, body, running_until)| {
+    Ok(found.map(|(fingerprint, answer, running_until)| {
         if fingerprint != once.fingerprint {
             Earlier::Different
         } else if running_until > now.as_millis() {
             Earlier::Running
         } else {
-            Earlier::Answered(KeptAnswer { status, body })
+            Earlier::Answered(answer)
         }
     }))
 }
@@ -53,8 +54,8 @@ pub(super) fn keep(
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO answers
-                (consumer, live, key, fingerprint, status, body, running_until, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                (consumer, live, key, fingerprint, status, body, ignored, running_until, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             tenant.consumer.to_string(),
@@ -63,6 +64,7 @@ pub(super) fn keep(
             once.fingerprint,
             answer.status,
             answer.body,
+            answer.ignored,
             running_until,
             now.as_millis()
         ])?;
@@ -77,9 +79,16 @@ pub(super) fn replace(
     answer: &KeptAnswer,
 ) -> Outcome<()> {
     connection.execute(
-        "UPDATE answers SET status = ?4, body = ?5, running_until = 0
+        "UPDATE answers SET status = ?4, body = ?5, ignored = ?6, running_until = 0
          WHERE consumer = ?1 AND live = ?2 AND key = ?3",
-        params![tenant.consumer.to_string(), tenant.live, key, answer.status, answer.body],
+        params![
+            tenant.consumer.to_string(),
+            tenant.live,
+            key,
+            answer.status,
+            answer.body,
+            answer.ignored
+        ],
     )?;
     Ok(())
 }

@@ -72,7 +72,7 @@ pub(super) fn redeliver(
     };
     if let Some(once) = once {
         let body = read_as(serde_json::to_string(&delivery), "a delivery")?;
-        let answer = KeptAnswer { status: 200, body };
+        let answer = KeptAnswer { status: 200, body, ignored: once.ignored.clone() };
         answers::keep(connection, tenant, once, &answer, true, now.wall)?;
     }
     Ok(Redelivery::Sent(Box::new(delivery)))

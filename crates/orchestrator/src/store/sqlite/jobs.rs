@@ -214,7 +214,8 @@ pub(super) fn create(
         quotas::joined(connection, tenant, start.from)?;
     }
     if let Some(once) = once {
-        answers::keep(connection, tenant, once, &KeptAnswer { status, body }, true, now.wall)?;
+        let answer = KeptAnswer { status, body, ignored: once.ignored.clone() };
+        answers::keep(connection, tenant, once, &answer, true, now.wall)?;
     }
     Ok(creation)
 }
@@ -352,7 +353,7 @@ pub(super) fn command(
     if let Some(once) = once {
         let result = crate::jobs::control_result(&command, &stored.job);
         let body = read_as(serde_json::to_string(&result), "a control result")?;
-        let answer = KeptAnswer { status: 202, body };
+        let answer = KeptAnswer { status: 202, body, ignored: once.ignored.clone() };
         answers::keep(connection, tenant, once, &answer, false, now.wall)?;
     }
     Ok(Commanded::Given(command, Box::new(stored.job)))

@@ -19,6 +19,7 @@ const STEPS: &[&str] = &[
     include_str!("pending.sql"),
     include_str!("pruning.sql"),
     include_str!("mixes.sql"),
+    include_str!("ignored.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.

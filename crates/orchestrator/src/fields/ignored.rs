@@ -1,0 +1,91 @@
+//! The names of what a call passed over, as the header `X-Meetbot-Ignored` has them.
+
+use std::fmt::Write as _;
+
+/// No more names than this.
+const MOST_NAMES: usize = 20;
+/// No more bytes than this, commas included.
+const MOST_BYTES: usize = 1024;
+
+/// Names, percent-encoded, with commas between them; those that do not fit are left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Ignored(String);
+
+impl Ignored {
+    /// What was kept with an answer.
+    pub(crate) fn kept(header: String) -> Self {
+        Self(header)
+    }
+
+    /// Adds a name by the way to it, unless it is there.
+    pub(crate) fn add(&mut self, path: &[&str]) {
+        let longest = path.iter().map(|name| name.len() + 1).sum::<usize>();
+        if longest > MOST_BYTES || self.names().count() == MOST_NAMES {
+            return;
+        }
+        let name: Vec<String> = path.iter().map(|name| encoded(name)).collect();
+        let name = name.join(".");
+        let comma = usize::from(!self.0.is_empty());
+        let fits = self.0.len() + comma + name.len() <= MOST_BYTES;
+        if name.is_empty() || !fits || self.names().any(|known| known == name) {
+            return;
+        }
+        if comma > 0 {
+            self.0.push(',');
+        }
+        self.0.push_str(&name);
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.split(',').filter(|name| !name.is_empty())
+    }
+
+    /// The header's value; `None` when nothing was passed over.
+    pub(crate) fn header(&self) -> Option<&str> {
+        Some(self.0.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// What is kept with an answer.
+    pub(crate) fn into_header(self) -> String {
+        self.0
+    }
+}
+
+/// A name without dots, commas, and what a header cannot hold.
+fn encoded(name: &str) -> String {
+    let mut encoded = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'~' => {
+                encoded.push(byte.into())
+            }
+            _ => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_at_most_twenty_names_and_a_kibibyte() {
+        let mut ignored = Ignored::default();
+        for number in 0..100 {
+            ignored.add(&[&format!("name-{number}")]);
+            ignored.add(&["name-0"]);
+        }
+        assert_eq!(ignored.names().count(), 20);
+        assert!(ignored.header().unwrap().ends_with(",name-19"));
+        let mut ignored = Ignored::default();
+        for name in ["\u{1f600}".repeat(80), "a".repeat(100_000), "\0".repeat(30), "b".repeat(30)] {
+            ignored.add(&["autoLeave", &name]);
+        }
+        let header = ignored.header().unwrap();
+        assert!(header.len() <= 1024 && header.ends_with("b"), "{header}");
+        assert!(header.bytes().all(|byte| byte.is_ascii_graphic()), "{header}");
+    }
+}

@@ -1,0 +1,126 @@
+//! The fields of a request's body: which of them a call knows, which are known ones misspelt, and which are passed over.
+
+mod ignored;
+mod known;
+mod other_names;
+mod shape;
+pub(crate) mod spelling;
+mod visible;
+
+use meetbot_types::Issue;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::{Value, value::RawValue};
+
+pub(crate) use self::{
+    ignored::Ignored,
+    shape::{CHAT_MESSAGE, NEW_JOB, Shape},
+    visible::is_blank,
+};
+
+/// More issues of one code would make an answer larger than its request.
+const MOST_ISSUES: usize = 20;
+
+/// What is wrong with a request, in the order in which it was found.
+#[derive(Debug, Default)]
+pub(crate) struct Issues(Vec<Issue>);
+
+impl Issues {
+    pub(crate) fn add(&mut self, path: &[&str], code: &str, message: impl Into<String>) {
+        let path = path.iter().map(ToString::to_string).collect();
+        self.0.push(Issue { path, code: code.to_owned(), message: message.into() });
+    }
+
+    pub(crate) fn wrong_type(&mut self, path: &[&str], wanted: &str) {
+        self.add(path, "invalid_type", format!("must be {wanted}"));
+    }
+
+    /// Adds an issue of a kind that a request can have any number of; of those beyond the first twenty it says only that there are more.
+    fn add_one_of_many(&mut self, path: &[&str], code: &str, message: impl Into<String>) {
+        match self.0.iter().filter(|issue| issue.code == code).count() {
+            0..MOST_ISSUES => self.add(path, code, message),
+            MOST_ISSUES => self.add(&[], code, "there are more of these than are listed here"),
+            _ => {}
+        }
+    }
+
+    /// A field or query parameter that has another name here.
+    pub(crate) fn misspelt(&mut self, path: &[&str], right: &str) {
+        let message = format!("is not known here; did you mean {right}?");
+        self.add_one_of_many(path, "unknown_field", message);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<Issue> {
+        self.0
+    }
+}
+
+/// The fields of a JSON object, in their order. A name may stand more than once.
+pub(crate) struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Fields<'a> {
+    /// Reads the text of an object; what is wrong with another text is the one issue.
+    pub(crate) fn read(body: &'a str) -> Result<Self, Issues> {
+        serde_json::from_str(body).map_err(|error| {
+            let mut issues = Issues::default();
+            issues.add(&[], "invalid_json", format!("the body is not a JSON object: {error}"));
+            issues
+        })
+    }
+
+    /// The JSON text of a field that stands there and is not `null`.
+    pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
+        let (_, raw) = self.0.iter().find(|(known, _)| known == name)?;
+        Some(raw.get()).filter(|raw| *raw != "null")
+    }
+
+    /// The value of a field; `None` when it is absent or `null`, or cannot be read (a number beyond all bounds, a hundred brackets deep).
+    pub(crate) fn value(&self, name: &str, issues: &mut Issues) -> Option<Value> {
+        match serde_json::from_str::<Value>(self.raw(name)?) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                issues.add(&[name], "invalid_type", format!("cannot be read: {error}"));
+                None
+            }
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(pairs)
+            }
+        }
+
+        deserializer.deserialize_map(Pairs).map(Self)
+    }
+}
+
+/// What a call passes over that takes no field at all.
+pub(crate) fn all_ignored(body: &str) -> Ignored {
+    let (mut issues, mut ignored) = (Issues::default(), Ignored::default());
+    if let Ok(fields) = Fields::read(body) {
+        Shape::default().judge(&fields, &mut issues, &mut ignored);
+    }
+    ignored
+}

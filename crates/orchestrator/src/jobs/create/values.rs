@@ -1,0 +1,247 @@
+//! The values of a new job's fields: each read, or said what is wrong with it.
+
+use std::net::IpAddr;
+
+use meetbot_types::{
+    AutoLeave, AutoLeaveConfig, InvalidMetadata, MeetingLink, Metadata, Platform, Rule, Timestamp,
+    Webhooks, auto_leave::MAX_SECONDS, time::InvalidTimestamp,
+};
+use serde_json::Value;
+use url::Host;
+
+use super::{MAX_EXTERNAL_ID, Terms, scenario};
+use crate::{
+    fields::{Fields, Issues, is_blank},
+    webhooks::guard::Guard,
+};
+
+const MAX_DISPLAY_NAME: usize = 100;
+const MAX_METADATA_BYTES: usize = 16 * 1024;
+const YEAR_MS: i64 = 366 * 24 * 60 * 60 * 1000;
+
+pub(super) fn external_id(fields: &Fields<'_>, issues: &mut Issues) -> Option<String> {
+    text(fields, "externalId", MAX_EXTERNAL_ID, issues)
+}
+
+pub(super) fn display_name(fields: &Fields<'_>, issues: &mut Issues) -> Option<String> {
+    let name = text(fields, "displayName", MAX_DISPLAY_NAME, issues)?;
+    if is_blank(&name) {
+        let message =
+            "must hold at least one visible character: people in the meeting see this name";
+        issues.add(&["displayName"], "too_short", message);
+        return None;
+    }
+    Some(name)
+}
+
+fn text(fields: &Fields<'_>, name: &str, longest: usize, issues: &mut Issues) -> Option<String> {
+    match fields.value(name, issues)? {
+        Value::String(text) if text.trim().is_empty() => {
+            issues.add(&[name], "too_short", "must not be empty");
+            None
+        }
+        Value::String(text) if text.chars().count() > longest => {
+            issues.add(&[name], "too_long", format!("must have at most {longest} characters"));
+            None
+        }
+        Value::String(text) if text.chars().any(char::is_control) => {
+            issues.add(&[name], "invalid_characters", "must not hold control characters");
+            None
+        }
+        Value::String(text) => Some(text),
+        _ => {
+            issues.wrong_type(&[name], "a string");
+            None
+        }
+    }
+}
+
+pub(super) fn platform(fields: &Fields<'_>, issues: &mut Issues) -> Option<Platform> {
+    let known = || Platform::ALL.iter().map(Platform::as_str).collect::<Vec<_>>().join(", ");
+    if let Value::String(word) = fields.value("platform", issues)? {
+        let platform = Platform::known(&word);
+        if platform.is_none() {
+            let message = format!("is no platform known here; known are {}", known());
+            issues.add(&["platform"], "unknown_platform", message);
+        }
+        platform
+    } else {
+        issues.wrong_type(&["platform"], "a string");
+        None
+    }
+}
+
+pub(super) fn meeting(
+    fields: &Fields<'_>,
+    platform: Option<&Platform>,
+    terms: &Terms<'_>,
+    issues: &mut Issues,
+) -> Option<(MeetingLink, String)> {
+    const FIELD: &[&str] = &["meetingUrl"];
+    let url = match fields.value("meetingUrl", issues) {
+        Some(Value::String(url)) => url,
+        None if fields.raw("meetingUrl").is_some() => return None,
+        None => {
+            issues.add(FIELD, "required", "is required: the meeting's full link");
+            return None;
+        }
+        Some(_) => {
+            issues.wrong_type(FIELD, "a string");
+            return None;
+        }
+    };
+    let link = match MeetingLink::parse(&url, platform) {
+        Ok(link) => link,
+        Err(error) => {
+            issues.add(FIELD, error.code(), error.to_string());
+            return None;
+        }
+    };
+    let played = scenario(&link, terms.live);
+    if let Some(scenario) = &played {
+        if let Err(problem) = (terms.scenario)(scenario) {
+            issues.add(FIELD, "invalid_scenario", problem);
+        }
+    } else if !terms.platforms.contains(&link.platform) {
+        let able = terms.platforms.iter().map(Platform::as_str).collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "{} is recognised, but no bot of this server can join it; it can join {able}",
+            link.platform
+        );
+        issues.add(FIELD, "platform_not_available", message);
+    } else if let Some(address) = literal(&link)
+        && !terms.meetings.allows(address)
+    {
+        let message = format!(
+            "{address} is not a public address; an operator can allow it in `bots.allow_networks`"
+        );
+        issues.add(FIELD, "address_not_allowed", message);
+    }
+    Some((link, url))
+}
+
+fn literal(link: &MeetingLink) -> Option<IpAddr> {
+    match link.host()? {
+        Host::Ipv4(address) => Some(address.into()),
+        Host::Ipv6(address) => Some(address.into()),
+        Host::Domain(_) => None,
+    }
+}
+
+pub(super) fn join_at(
+    fields: &Fields<'_>,
+    now: Timestamp,
+    issues: &mut Issues,
+) -> Option<Timestamp> {
+    const FIELD: &[&str] = &["joinAt"];
+    const TOO_FAR: &str = "must be at most a year ahead";
+    let Value::String(text) = fields.value("joinAt", issues)? else {
+        issues.wrong_type(FIELD, "a string with an RFC 3339 time");
+        return None;
+    };
+    match text.parse::<Timestamp>() {
+        Ok(at) if at.millis_since(now) > YEAR_MS => {
+            issues.add(FIELD, "too_far", TOO_FAR);
+            None
+        }
+        Ok(at) => Some(at),
+        Err(error) => {
+            let (code, message) = match error {
+                InvalidTimestamp::TooLate => ("too_far", TOO_FAR.to_owned()),
+                InvalidTimestamp::TooEarly => ("invalid_time", format!("is {error}")),
+                InvalidTimestamp::Malformed => {
+                    ("invalid_time", format!("is {error}; the offset is required"))
+                }
+            };
+            issues.add(FIELD, code, message);
+            None
+        }
+    }
+}
+
+pub(super) fn webhooks(fields: &Fields<'_>, guard: &Guard, issues: &mut Issues) -> Webhooks {
+    let mut webhooks = Webhooks::default();
+    let Some(given) = fields.value("webhooks", issues) else { return webhooks };
+    let Value::Object(given) = given else {
+        issues.wrong_type(&["webhooks"], "an object");
+        return webhooks;
+    };
+    for (name, place) in [
+        ("onStatusChange", &mut webhooks.on_status_change),
+        ("onFinalize", &mut webhooks.on_finalize),
+    ] {
+        match given.get(name) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(url)) => match guard.check(url) {
+                Ok(()) => *place = Some(url.clone()),
+                Err(problem) => {
+                    issues.add(&["webhooks", name], problem.code(), problem.to_string());
+                }
+            },
+            Some(_) => issues.wrong_type(&["webhooks", name], "a string with a URL"),
+        }
+    }
+    webhooks
+}
+
+pub(super) fn metadata(fields: &Fields<'_>, issues: &mut Issues) -> Metadata {
+    const FIELD: &[&str] = &["metadata"];
+    let Some(raw) = fields.raw("metadata") else { return Metadata::default() };
+    let size = raw.len();
+    if size > MAX_METADATA_BYTES {
+        let message = format!("has {size} bytes of JSON; at most {MAX_METADATA_BYTES} are taken");
+        issues.add(FIELD, "too_large", message);
+        return Metadata::default();
+    }
+    Metadata::from_json(raw).unwrap_or_else(|error| {
+        match error {
+            InvalidMetadata::NotAnObject => issues.wrong_type(FIELD, "a JSON object"),
+            InvalidMetadata::Unreadable(_) => issues.add(FIELD, "invalid_type", error.to_string()),
+        }
+        Metadata::default()
+    })
+}
+
+pub(super) fn auto_leave(fields: &Fields<'_>, issues: &mut Issues) -> AutoLeave {
+    let mut config = AutoLeaveConfig::default();
+    let defaults = AutoLeave::default();
+    let Some(given) = fields.value("autoLeave", issues) else { return defaults };
+    let Value::Object(given) = given else {
+        issues.wrong_type(&["autoLeave"], "an object");
+        return defaults;
+    };
+    for (name, rule) in [
+        ("afterEntryDelaySeconds", &mut config.after_entry_delay_seconds),
+        ("afterSilenceSeconds", &mut config.after_silence_seconds),
+        ("afterSoloSeconds", &mut config.after_solo_seconds),
+        ("afterMaxSeconds", &mut config.after_max_seconds),
+    ] {
+        match given.get(name) {
+            None => {}
+            Some(Value::Null) => *rule = Rule::Off,
+            Some(number) => {
+                if let Some(seconds) = rule_seconds(number) {
+                    *rule = Rule::After(seconds);
+                } else {
+                    let message = format!(
+                        "must be a whole number of seconds from 1 to {MAX_SECONDS}, or null to switch the rule off"
+                    );
+                    issues.add(&["autoLeave", name], "out_of_range", message);
+                }
+            }
+        }
+    }
+    match given.get("onBotDetected") {
+        None | Some(Value::Null) => {}
+        Some(Value::Bool(leave)) => config.on_bot_detected = Some(*leave),
+        Some(_) => issues.wrong_type(&["autoLeave", "onBotDetected"], "true or false"),
+    }
+    config.or(&defaults)
+}
+
+/// A number of seconds that a rule can take. JSON does not tell 60 from 60.0.
+fn rule_seconds(number: &Value) -> Option<u32> {
+    let number = number.as_f64().filter(|number| number.fract() == 0.0)?;
+    let within = (1.0..=f64::from(MAX_SECONDS)).contains(&number);
+    within.then(|| number.to_string().parse().ok()).flatten()
+}

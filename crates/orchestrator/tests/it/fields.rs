@@ -1,0 +1,253 @@
+//! What a request is called wrongly, or not called at all: refused with the right name, or passed over and named.
+
+use meetbot::ListBots;
+use meetbot_orchestrator::store::Scope;
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    answers::is_error,
+    server::{MEETING, Server, answered, new_job},
+};
+
+/// Each issue of an answer: its path, its code.
+#[track_caller]
+fn issues(answer: &(StatusCode, Value)) -> Vec<String> {
+    is_error(answer, 400, "invalid_input");
+    let issues = answer.1["issues"].as_array().unwrap().iter();
+    issues
+        .map(|issue| {
+            let path: Vec<&str> = issue["path"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|name| name.as_str().unwrap())
+                .collect();
+            format!("{} {}", path.join("."), issue["code"].as_str().unwrap())
+        })
+        .collect()
+}
+
+/// The status of an answer, whether it is one that was given before, and what it names as passed over.
+async fn passed_over(request: RequestBuilder) -> (u16, bool, Option<String>) {
+    let response = request.send().await.unwrap();
+    let header =
+        |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let replayed = header("idempotent-replayed").is_some();
+    (response.status().as_u16(), replayed, header("x-meetbot-ignored"))
+}
+
+#[tokio::test]
+async fn a_misspelt_field_is_refused_with_its_right_name_and_no_bot_joins() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let body = json!({
+        "meetingUrl": MEETING, "join_at": "2027-01-01T00:00:00Z", "bot_name": "Acme", "auto_leave": {"after_solo_seconds": 9},
+        "autoLeave": {"afterSolo": 9, "afterSilenceSeconds": 0}, "webhook": "https://example.com/hook", "externalId": 5, "colour": "red",
+    });
+    let answer = answered(server.request(Method::POST, "/api/v1/jobs").json(&body)).await;
+    let mut found = issues(&answer);
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "autoLeave.afterSilenceSeconds out_of_range",
+            "autoLeave.afterSolo unknown_field",
+            "auto_leave unknown_field",
+            "bot_name unknown_field",
+            "externalId invalid_type",
+            "join_at unknown_field",
+            "webhook unknown_field",
+        ]
+    );
+    let message = answer.1["message"].as_str().unwrap();
+    for right in ["joinAt?", "displayName?", "autoLeave?", "afterSoloSeconds?", "webhooks?"] {
+        assert!(message.contains(&format!("did you mean {right}")), "{message}");
+    }
+    let jobs = server.client().list_bots(&ListBots::default()).await.unwrap();
+    assert!(jobs.data.is_empty() && server.has_launched_none().await);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn other_fields_are_passed_over_and_named_on_replayed_answers_too() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let create = |key: &str, query: &str, body: &str| {
+        let path = format!("/api/v1/jobs{query}");
+        let request = server.request(Method::POST, &path).header("idempotency-key", key);
+        passed_over(request.header("content-type", "application/json").body(body.to_owned()))
+    };
+    // As text: what is passed over is named in its order.
+    let named = format!(
+        r#"{{"meetingUrl":"{MEETING}","externalId":"lesson","colour, é":1,"autoLeave":{{"afterLunch":1}},
+            "metadata":{{"join_at":1,"anything":{{"display_name":2}}}}}}"#
+    );
+    let header = Some("colour%2C%20%C3%A9,autoLeave.afterLunch".to_owned());
+    assert_eq!(create("a", "", &named).await, (201, false, header.clone()));
+    assert_eq!(create("a", "", &named).await, (201, true, header.clone()));
+    // A job that is there already, under another key.
+    assert_eq!(create("b", "", &named).await, (200, false, header.clone()));
+    assert_eq!(create("b", "", &named).await, (200, true, header.clone()));
+    let both = Some("colour%2C%20%C3%A9,autoLeave.afterLunch,utm_source".to_owned());
+    assert_eq!(create("a", "?utm_source=x", &named).await, (201, true, both));
+    assert_eq!(
+        create("c", "", &json!({"meetingUrl": MEETING}).to_string()).await,
+        (201, false, None)
+    );
+    let many: serde_json::Map<_, _> =
+        (0..50).map(|number| (format!("{number}{}", "x".repeat(60)), Value::Null)).collect();
+    let mut many = Value::Object(many);
+    many["meetingUrl"] = MEETING.into();
+    let (status, _, header) = create("d", "", &many.to_string()).await;
+    let header = header.unwrap();
+    assert!(status == 201 && header.len() <= 1024 && header.split(',').count() <= 20, "{header}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn verbs_name_what_they_pass_over_and_a_message_in_another_field_is_refused() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let id = server.client().dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let mut bot = server.bot().await;
+    bot.record().await;
+    let post = |verb: &str| server.request(Method::POST, &format!("/api/v1/jobs/{id}/{verb}"));
+    let told = answered(post("send-chat-message").json(&json!({"text": "hi", "to": "host"}))).await;
+    assert_eq!(issues(&told), ["text unknown_field", "message required"]);
+    // The bot of this test answers nothing: 202, and the same again.
+    let leave =
+        || post("leave-call").header("idempotency-key", "leave").json(&json!({"reason": "lunch"}));
+    let named = Some("reason".to_owned());
+    assert_eq!(passed_over(leave()).await, (202, false, named.clone()));
+    assert_eq!(passed_over(leave()).await, (202, true, named));
+    assert_eq!(passed_over(post("leave-call").body("no JSON")).await.2, None);
+    server.stop().await;
+}
+
+/// Every documented call, with every query parameter that it takes.
+#[tokio::test]
+async fn a_misspelt_query_parameter_is_refused_and_others_are_named() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let admin = server.key("acme", false, Scope::Admin).await;
+    let id = server.client().dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let (_, document) = answered(server.request(Method::GET, "/openapi.json")).await;
+    assert_eq!(document["servers"], json!([{"url": "/"}]));
+    let mut tried = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            for parameter in parameters.filter(|one| one["in"] == "query") {
+                let name = parameter["name"].as_str().unwrap();
+                let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+                let other = format!("{}_{}", name[..1].to_uppercase(), &name[1..]);
+                let at = format!("{}?{other}=x&limit=0", path.replace("{id}", &id));
+                let stream = ["application/json", "text/event-stream"];
+                for accept in stream {
+                    let request = server.request_as(&admin, method.clone(), &at);
+                    let told = issues(&answered(request.header("accept", accept)).await);
+                    assert!(told.contains(&format!("{other} unknown_field")), "{at}: {told:?}");
+                }
+                tried.push(name.to_owned());
+            }
+        }
+    }
+    for name in ["externalId", "createdAfter", "jobId", "state", "confirm", "limit", "cursor"] {
+        assert!(tried.iter().any(|tried| tried == name), "{name} is not in {tried:?}");
+    }
+    // All at once.
+    let path = "/api/v1/jobs?external_id=a&stauts=queued&limit=0&page=2";
+    let told = issues(&answered(server.request(Method::GET, path)).await);
+    assert_eq!(
+        told,
+        ["external_id unknown_field", "stauts unknown_field", "limit invalid_parameter"]
+    );
+    for (path, named) in [
+        ("/api/v1/jobs?page=2&limit=1&page=3&a.b=", "page,a%2Eb".to_owned()),
+        ("/api/v1/usage?month=2026-01", "month".to_owned()),
+        (&*format!("/api/v1/jobs/{id}?expand=manifest"), "expand".to_owned()),
+    ] {
+        let get = passed_over(server.request(Method::GET, path)).await;
+        assert_eq!(get, (200, false, Some(named.clone())), "{path}");
+        assert_eq!(
+            passed_over(server.request(Method::HEAD, path)).await,
+            (200, false, Some(named))
+        );
+    }
+    // Of whoever has no key nothing is judged.
+    let stranger = server.http.get(format!("{}/api/v1/jobs?external_id=a", server.url()));
+    is_error(&answered(stranger).await, 401, "unauthorized");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_plain_utf_8_is_told_what_it_is() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let whole = json!({"meetingUrl": MEETING}).to_string();
+    let post = |path: &str, body: Vec<u8>| {
+        server.request(Method::POST, path).header("content-type", "application/json").body(body)
+    };
+    let utf16: Vec<u8> = whole.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let gzip = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], whole.as_bytes()].concat();
+    let latin = b"{\"meetingUrl\":\"\xe9\"}".to_vec();
+    let chat = "/api/v1/jobs/job_01KAB1CDEFGHJKMNPQRSTVWXYZ/send-chat-message";
+    for path in ["/api/v1/jobs", chat] {
+        for (body, word) in [
+            (format!("\u{feff}{whole}").into_bytes(), "byte order mark"),
+            (utf16.clone(), "UTF-16"),
+            ([b"\xff\xfe", &*utf16].concat(), "UTF-16"),
+            (gzip.clone(), "gzip"),
+            (latin.clone(), "not UTF-8, from byte 15"),
+        ] {
+            let answer = answered(post(path, body)).await;
+            assert_eq!(issues(&answer), [" invalid_json"]);
+            assert!(answer.1["message"].as_str().unwrap().contains(word), "{word}: {answer:?}");
+        }
+        for coding in ["gzip", "br", "identity, gzip"] {
+            let sent = post(path, gzip.clone()).header("content-encoding", coding);
+            let answer = answered(sent).await;
+            is_error(&answer, 415, "unsupported_media_type");
+            assert!(answer.1["message"].as_str().unwrap().contains(coding), "{answer:?}");
+        }
+    }
+    let plain = post("/api/v1/jobs", whole.into_bytes()).header("content-encoding", "identity");
+    assert_eq!(answered(plain).await.0, 201);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_shows_something_and_a_time_after_all_others_is_too_far() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let with = async |name: &str, value: &str| {
+        let body = json!({"meetingUrl": MEETING, name: value});
+        answered(server.request(Method::POST, "/api/v1/jobs").json(&body)).await
+    };
+    for blank in ["\u{200b}", "\u{3164}", " \u{2800}\u{202e}", "\u{e0041}\u{fe0f}", "\u{feff}"] {
+        assert_eq!(
+            issues(&with("displayName", blank).await),
+            ["displayName too_short"],
+            "{blank:?}"
+        );
+    }
+    assert_eq!(with("displayName", "\u{200b}❤\u{fe0f}").await.0, 201);
+    for far in [
+        "9999-12-31T23:59:59Z",
+        "9999-12-31T23:59:60Z",
+        "9999-12-31T23:59:59-23:59",
+        "10000-01-01T00:00:00Z",
+        "+275760-09-13T00:00:00.000Z",
+    ] {
+        assert_eq!(issues(&with("joinAt", far).await), ["joinAt too_far"], "{far}");
+    }
+    for wrong in ["9999-12-31T23:59:61Z", "9999-12-32T00:00:00Z", "1e9", "-000001-01-01T00:00:00Z"]
+    {
+        assert_eq!(issues(&with("joinAt", wrong).await), ["joinAt invalid_time"], "{wrong}");
+    }
+    let list = "/api/v1/jobs?createdBefore=9999-12-31T23:59:59Z";
+    assert_eq!(answered(server.request(Method::GET, list)).await.0, 200);
+    server.stop().await;
+}
