@@ -33,7 +33,7 @@ pub(super) struct Document;
 const DESCRIPTION: &str = "Bots that join video meetings, record each speaker, and leave by themselves.\n\n\
     A field or query parameter whose name is a known one misspelt (other case, underscores, hyphens, or one letter that is wrong, missing, too many or swapped with its neighbour), or \
     what other products call it, is refused: 400 with the issue code `unknown_field` and the right name. Other unknown ones are passed over and named in `X-Meetbot-Ignored`. \
-    `metadata` is not looked into. A field that stands twice in one object is refused (`duplicate_field`).\n\n\
+    `metadata` is not looked into. A field that stands twice in one object is refused (`duplicate_field`), and so is a query parameter that cannot be repeated.\n\n\
     A path that no call has is answered 404 `no_such_path`; `not_found` means that there is no such job, delivery or file.";
 
 struct BearerKey;

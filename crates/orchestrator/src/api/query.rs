@@ -45,13 +45,19 @@ impl Query {
         self.issues.add(&[name], code, message);
     }
 
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    /// The value of a parameter that stands once.
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        let mut values = self.pairs.iter().filter(|(key, _)| key == name);
+        let (first, second) = (values.next()?.1.clone(), values.next());
+        if second.is_some() {
+            self.refuse(name, "duplicate_field", "stands more than once; which one counts?");
+        }
+        Some(first)
     }
 
     /// The value, read as what it stands for.
     pub(crate) fn one<T: FromStr>(&mut self, name: &str, wanted: &str) -> Option<T> {
-        let text = self.text(name)?.to_owned();
+        let text = self.text(name)?;
         let value = text.parse().ok();
         if value.is_none() {
             self.wrong(name, format!("{text:?} is not {wanted}"));
@@ -62,7 +68,7 @@ impl Query {
     /// An `externalId`, which is as long as one can be.
     pub(crate) fn external_id(&mut self) -> Option<String> {
         const NAME: &str = "externalId";
-        let text = self.text(NAME)?.to_owned();
+        let text = self.text(NAME)?;
         if !(1..=MAX_EXTERNAL_ID).contains(&text.chars().count()) {
             self.wrong(NAME, format!("must have 1 to {MAX_EXTERNAL_ID} characters"));
         }
@@ -71,7 +77,7 @@ impl Query {
 
     /// The value as a plain number.
     pub(crate) fn number(&mut self, name: &str) -> Option<u64> {
-        let text = self.text(name)?.to_owned();
+        let text = self.text(name)?;
         let number = digits(&text);
         if number.is_none() {
             self.wrong(name, format!("{text:?} is not a number of at most 18 digits"));
@@ -86,7 +92,12 @@ impl Query {
         known: impl Fn(&str) -> Option<T>,
         all: &str,
     ) -> Option<T> {
-        self.words(name, known, all).into_iter().next()
+        let text = self.text(name)?;
+        let word = known(&text);
+        if word.is_none() {
+            self.wrong(name, format!("{text:?} is none of {all}"));
+        }
+        word
     }
 
     /// All values as some words.
@@ -112,7 +123,7 @@ impl Query {
     /// Which part of the list; the cursor is what the answer before gave.
     pub(crate) fn window<C: FromStr>(&mut self) -> Window<C> {
         let number = |text: &str| digits(text).and_then(|limit| u32::try_from(limit).ok());
-        let limit = match self.text("limit").map(number) {
+        let limit = match self.text("limit").as_deref().map(number) {
             None => DEFAULT_LIMIT,
             Some(Some(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
             Some(_) => {

@@ -164,6 +164,12 @@ async fn a_misspelt_query_parameter_is_refused_and_others_are_named() {
         told,
         ["external_id unknown_field", "stauts unknown_field", "limit invalid_parameter"]
     );
+    let path = "/api/v1/jobs?externalId=a&externalId=b&platform=zoom-web&platform=teams&status=failed&status=queued&limit=1&limit=1";
+    let told = issues(&answered(server.request(Method::GET, path)).await);
+    assert_eq!(
+        told,
+        ["externalId", "platform", "limit"].map(|name| format!("{name} duplicate_field"))
+    );
     for (path, named) in [
         ("/api/v1/jobs?page=2&limit=1&page=3&a.b=", "page,a%2Eb".to_owned()),
         ("/api/v1/usage?month=2026-01", "month".to_owned()),
