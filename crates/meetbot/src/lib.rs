@@ -20,6 +20,8 @@
 //! [`blocking::MeetBot`] has the same methods without `await`. Every call retries what may pass (429, 500, 502, 503, 504 and
 //! lost connections; 3 times, with the same `Idempotency-Key`), and every error is an [`Error`] with a [`kind`](Error::kind).
 //!
+//! Calls are traced (`tracing`, target `meetbot`); a warning names the fields that the server did not know and passed over.
+//!
 //! TLS is rustls with the platform's roots. Its crypto provider is the feature `aws-lc-rs` (the default) or `ring`.
 
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
