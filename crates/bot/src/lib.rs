@@ -7,6 +7,7 @@ mod commands;
 mod meeting;
 mod platforms;
 mod recording;
+mod refusal;
 mod reporter;
 mod run;
 mod unsaid;

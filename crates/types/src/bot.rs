@@ -2,7 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::Value;
 
 use crate::{
     AutoLeave, CommandId, ControlAction, ControlState, Ending, Failure, JobId, JobStatus,
@@ -249,6 +250,13 @@ pub enum BotReport {
         /// The message.
         message: ChatMessage,
     },
+    /// Chat or captions came while nothing may be recorded: what they say stays in the bot.
+    Withheld {
+        /// How many messages, since the last such report.
+        messages: u64,
+        /// How many captions.
+        captions: u64,
+    },
     /// It is leaving, or has left: files are being closed.
     Leaving {
         /// Why.
@@ -269,16 +277,44 @@ pub enum BotReport {
         /// How the job ends.
         ending: Ending,
         /// Where the manifest is.
+        #[serde(default)]
         manifest_uri: Option<String>,
         /// How long the recording is, in ms.
+        #[serde(default)]
         duration_ms: u64,
         /// How long it was paused in all, in ms.
+        #[serde(default)]
         paused_ms: u64,
+    },
+    /// A report of another version that this one cannot read. It only comes of reading; it cannot be written.
+    #[serde(skip)]
+    Unreadable {
+        /// Its `type`, as far as it has one; of strange length cut.
+        kind: String,
     },
 }
 
+impl BotReport {
+    /// Its `type`, as in `recording_started`.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Unreadable { kind } => kind.clone(),
+            known => serde_json::to_value(known)
+                .map_or_else(|_| kind_of(&Value::Null), |json| kind_of(&json)),
+        }
+    }
+}
+
+/// The most characters of a `type` that are kept.
+const KIND_CHARACTERS: usize = 64;
+
+fn kind_of(report: &Value) -> String {
+    let kind = report.get("type").and_then(Value::as_str).unwrap_or("?");
+    kind.chars().take(KIND_CHARACTERS).collect()
+}
+
 /// A report with its place in the attempt's sequence.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NumberedReport {
     /// From 1, without holes; the orchestrator applies each once.
@@ -287,6 +323,33 @@ pub struct NumberedReport {
     pub at: Timestamp,
     /// What.
     pub report: BotReport,
+}
+
+impl<'de> Deserialize<'de> for NumberedReport {
+    /// A report that cannot be read is [`BotReport::Unreadable`], so that it costs none of those that were sent with it. Only for the job's end that
+    /// is an error: a bot that was told that its end is applied would leave a job that never ends.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Frame {
+            seq: u64,
+            #[serde(default)]
+            at: Value,
+            #[serde(default)]
+            report: Value,
+        }
+        let Frame { seq, at, report } = Frame::deserialize(deserializer)?;
+        let kind = kind_of(&report);
+        let read = Timestamp::deserialize(at)
+            .and_then(|at| BotReport::deserialize(report).map(|report| (at, report)));
+        match read {
+            Ok((at, report)) => Ok(Self { seq, at, report }),
+            Err(error) if kind == "ended" => Err(D::Error::custom(error)),
+            Err(_) => {
+                let report = BotReport::Unreadable { kind };
+                Ok(Self { seq, at: Timestamp::UNIX_EPOCH, report })
+            }
+        }
+    }
 }
 
 /// The body of `POST /api/v1/ingest`.
@@ -312,7 +375,7 @@ pub struct IngestAnswer {
 }
 
 /// Something a bot is to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BotCommand {
     /// Its id.
@@ -325,9 +388,43 @@ pub struct BotCommand {
     pub message: Option<String>,
 }
 
+/// The action of a command whose other fields cannot be read.
+const UNREADABLE: &str = "unreadable";
+
+impl<'de> Deserialize<'de> for BotCommand {
+    /// What has an id and a place is read, so that the bot can refuse it; its action is then one that no bot knows.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Frame {
+            id: CommandId,
+            seq: u64,
+            #[serde(default)]
+            action: Value,
+            #[serde(default)]
+            message: Option<Value>,
+        }
+        let Frame { id, seq, action, message } = Frame::deserialize(deserializer)?;
+        let message = message.map(String::deserialize).transpose();
+        let (action, message) = match (ControlAction::deserialize(action), message) {
+            (Ok(action), Ok(message)) => (action, message),
+            _ => (ControlAction::Other(UNREADABLE.into()), None),
+        };
+        Ok(Self { id, seq, action, message })
+    }
+}
+
 /// The answer to `GET /api/v1/ingest/commands`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commands {
-    /// In the order in which they were given.
+    /// In the order in which they were given. What is no command at all is passed over, so that it keeps none of the others from the bot.
+    #[serde(deserialize_with = "commands")]
     pub commands: Vec<BotCommand>,
 }
+
+fn commands<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<BotCommand>, D::Error> {
+    let commands = Vec::<Value>::deserialize(deserializer)?;
+    Ok(commands.into_iter().filter_map(|command| BotCommand::deserialize(command).ok()).collect())
+}
+
+#[cfg(test)]
+mod wire;

@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     DeliveryId, JobId, Manifest, MeetingLink, Metadata, Platform, Timestamp, WebhookEvent,
-    bot::IngestRequest,
+    bot::{BotReport, Commands, IngestRequest, NumberedReport},
     link,
     sandbox::{FromBot, FromMeeting},
     signature,
@@ -120,9 +120,13 @@ pub fn sandbox(text: &str) -> bool {
     survives::<FromBot>(text) | survives::<FromMeeting>(text)
 }
 
-/// What a bot reports.
+/// What a bot reports, or is told to do. A report that cannot be read cannot be printed either.
 pub fn reports(text: &str) -> bool {
-    survives::<IngestRequest>(text)
+    let unreadable =
+        |report: &NumberedReport| matches!(report.report, BotReport::Unreadable { .. });
+    let strange = serde_json::from_str::<IngestRequest>(text)
+        .is_ok_and(|request| request.reports.iter().any(unreadable));
+    strange || survives::<IngestRequest>(text) | survives::<Commands>(text)
 }
 
 /// A manifest.
@@ -245,6 +249,7 @@ mod tests {
         feed(
             &[
                 r#"{"jobId":"job_01KAB1CDEFGHJKMNPQRSTVWXYZ","epoch":1,"reports":[]}"#,
+                r#"{"commands":[{"id":"cmd_01KAB1CDEFGHJKMNPQRSTVWXYZ","seq":1,"action":"send_chat_message","message":"hi"}]}"#,
                 r#"{"jobId":"job_01KAB1CDEFGHJKMNPQRSTVWXYZ","epoch":4294967295,"reports":[{"seq":18446744073709551615,"at":"2026-05-15T14:00:00Z","report":{"type":"admitted"}}]}"#,
             ],
             reports,

@@ -11,7 +11,7 @@ use axum::{
 };
 use meetbot_types::{
     JobId,
-    bot::{Commands, IngestAnswer, IngestRequest},
+    bot::{BotReport, Commands, IngestAnswer, IngestRequest, NumberedReport},
 };
 
 use super::{
@@ -59,6 +59,11 @@ async fn report(
     }
     let JsonBody(body) = JsonBody::<INGEST_LIMIT>::from_request(request, &server).await?;
     let request: IngestRequest = serde_json::from_str(&body).map_err(not_json)?;
+    for NumberedReport { seq, report, .. } in &request.reports {
+        if let BotReport::Unreadable { kind } = report {
+            tracing::warn!(job = %request.job_id, seq, kind, "a report cannot be read and is passed over: is the bot of another version?");
+        }
+    }
     let (job, counted) = (request.job_id, Heard::from(&request));
     let answer = heard(&server, request, token_hash).await?;
     server.metrics.attempts.heard(&counted, server.clock.now().steady);
