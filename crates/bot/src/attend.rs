@@ -1,5 +1,7 @@
 //! The loop of a bot in its meeting: hears, writes, asks the brain, obeys.
 
+mod stall;
+
 use std::{
     io,
     time::{Duration, Instant},
@@ -13,6 +15,7 @@ use meetbot_types::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::Instrument as _;
 
+use self::stall::Media;
 use crate::{
     brain::{Brain, Decision, Observed},
     clock,
@@ -27,8 +30,6 @@ use crate::{
 
 /// What was taken is handed to the system this often.
 const FLUSH: Duration = Duration::from_millis(500);
-/// People who send nothing at all for this long may be a media path that is broken.
-const STALLED_AFTER: Duration = Duration::from_secs(10);
 /// The waits between tries to join, doubling.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(8);
@@ -49,31 +50,10 @@ pub(crate) async fn attend(
     counters: Counters,
     stop: &CancellationToken,
 ) -> Attended {
-    let start = clock::now();
-    let mut bot = Bot {
-        order,
-        connect,
-        reporter,
-        counters,
-        joins: Joins::default(),
-        start,
-        brain: Brain::new(
-            order.auto_leave.clone(),
-            order.joined_ms_ago.map(Duration::from_millis),
-            Duration::ZERO,
-        ),
-        recording: None,
-        asked_for_permission: None,
-        early: Vec::new(),
-        unsaid: Unsaid::default(),
-        to_ask: false,
-        keyframe_of: None,
-        granted: false,
-        media: Media { last: start, stalled: false },
-        denied: false,
-    };
+    let mut bot = Bot::new(order, connect, reporter, counters);
     let mut inbox = Inbox::open(order, connect.http.clone());
-    let cause = bot.stay(&mut inbox, stop).await;
+    let joining = bot.join_after(Duration::ZERO);
+    let cause = bot.stay(joining, &mut inbox, stop).await;
     let recording = bot.recording.map(Box::new);
     match cause {
         Some(cause) => Attended::Left { cause, recording, denied: bot.denied },
@@ -104,14 +84,38 @@ struct Bot<'a> {
     media: Media,
 }
 
-/// Whether anything comes from the people in the call.
-#[derive(Debug)]
-struct Media {
-    last: Instant,
-    stalled: bool,
-}
+impl<'a> Bot<'a> {
+    fn new(
+        order: &'a BotOrder,
+        connect: &'a Connect,
+        reporter: &'a Reporter,
+        counters: Counters,
+    ) -> Self {
+        let start = clock::now();
+        Self {
+            order,
+            connect,
+            reporter,
+            counters,
+            joins: Joins::default(),
+            start,
+            brain: Brain::new(
+                order.auto_leave.clone(),
+                order.joined_ms_ago.map(Duration::from_millis),
+                Duration::ZERO,
+            ),
+            recording: None,
+            asked_for_permission: None,
+            early: Vec::new(),
+            unsaid: Unsaid::default(),
+            to_ask: false,
+            keyframe_of: None,
+            granted: false,
+            media: Media::new(start),
+            denied: false,
+        }
+    }
 
-impl Bot<'_> {
     fn since_start(&self) -> Duration {
         clock::now().saturating_duration_since(self.start)
     }
@@ -122,10 +126,15 @@ impl Bot<'_> {
     }
 
     /// Stays until the brain says why to leave; `None` when the bot is stopped.
-    async fn stay(&mut self, inbox: &mut Inbox, stop: &CancellationToken) -> Option<Cause> {
+    async fn stay(
+        &mut self,
+        joining: Joining,
+        inbox: &mut Inbox,
+        stop: &CancellationToken,
+    ) -> Option<Cause> {
         let mut meeting: Option<Box<dyn Meeting>> = None;
         let mut retry = FIRST_RETRY;
-        let mut joining = Some(self.join_after(Duration::ZERO));
+        let mut joining = Some(joining);
         let mut flush = tokio::time::interval(FLUSH);
         flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let cause = loop {
@@ -137,6 +146,13 @@ impl Bot<'_> {
                 biased;
                 () = stop.cancelled() => break None,
                 () = self.reporter.superseded.cancelled() => break None,
+                // Before what happens in the meeting: there may always be more of that.
+                _ = flush.tick() => {
+                    let flushed = self.recording.as_mut().map_or(Ok(()), Recording::flush);
+                    self.look_at_media(meeting.is_some());
+                    self.say(meeting.as_mut()).await;
+                    flushed
+                }
                 command = inbox.next() => self.obey(command, meeting.as_mut()).await,
                 joined = joined(joining.as_mut()) => {
                     joining = None;
@@ -183,17 +199,14 @@ impl Bot<'_> {
                         heard
                     }
                 },
-                _ = flush.tick() => {
-                    self.look_at_media(meeting.is_some());
-                    self.say(meeting.as_mut()).await;
-                    self.recording.as_mut().map_or(Ok(()), Recording::flush)
-                }
                 () = sleep_until(wake) => Ok(()),
             };
             if let Err(error) = written {
                 tracing::error!(job = %self.order.job_id, %error, "the recording cannot be written");
                 self.observe(Observed::Over(cannot_write(&error)));
             }
+            // A meeting that always has another event would leave the thread to nothing else, not even to the timers.
+            tokio::task::consume_budget().await;
         };
         if let Some(meeting) = meeting {
             meeting.leave().await;
@@ -203,15 +216,9 @@ impl Bot<'_> {
 
     /// Says when nothing comes although people are there. It is a hint, not an end: they may all have left their desks muted.
     fn look_at_media(&mut self, in_call: bool) {
-        let now = clock::now();
         let people =
             self.recording.as_ref().is_some_and(|recording| !recording.present().is_empty());
-        if !(in_call && people) {
-            self.media.last = now;
-        } else if !self.media.stalled
-            && now.saturating_duration_since(self.media.last) >= STALLED_AFTER
-        {
-            self.media.stalled = true;
+        if self.media.look(in_call && people, clock::now()) {
             self.reporter.report(BotReport::MediaStalled);
         }
     }
@@ -294,8 +301,7 @@ impl Bot<'_> {
         let now = clock::now();
         match event {
             MeetingEvent::Media { participant, source, frame } => {
-                self.media.last = now;
-                if std::mem::take(&mut self.media.stalled) {
+                if self.media.came(now) {
                     self.reporter.report(BotReport::MediaFlows);
                 }
                 let Some(recording) = &mut self.recording else { return Ok(()) };
@@ -489,3 +495,6 @@ async fn sleep_until(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod flood;

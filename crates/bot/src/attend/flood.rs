@@ -1,0 +1,204 @@
+//! A meeting that always has another event, so that the loop is never idle.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use meetbot_rtc::{Frame, Kind};
+use meetbot_types::{
+    AutoLeave, JobId, MeetingLink, Reach, Timestamp,
+    bot::{Participant, Secret},
+};
+use reqwest::Client;
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use tempfile::TempDir;
+use tokio::sync::{Notify, mpsc};
+
+use super::*;
+use crate::meeting::Source;
+
+/// How long the file may stay as it is, once there is more for it: what is promised, and as much again for a busy machine.
+const PROMISED: Duration = Duration::from_secs(1);
+const FRAME: Duration = Duration::from_millis(20);
+
+/// Ann speaks, and somebody who is not there leaves all the time.
+struct Flood {
+    folder: PathBuf,
+    start: Instant,
+    frames: u32,
+    admitted: bool,
+    /// The size of Ann's file when it last grew, and when that was.
+    grown: (u64, Instant),
+    /// The longest that it did not grow.
+    longest: Arc<Mutex<Duration>>,
+    /// A frame was handed over.
+    began: Arc<Notify>,
+}
+
+impl Flood {
+    fn look_at_file(&mut self) {
+        let now = clock::now();
+        let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let voice = files.filter(|file| file.path().extension().is_some_and(|end| end == "webm"));
+        let size = voice.map(|file| file.metadata().unwrap().len()).sum();
+        if size > self.grown.0 {
+            self.grown = (size, now);
+        }
+        let mut longest = self.longest.lock().unwrap();
+        *longest = (*longest).max(now - self.grown.1);
+    }
+}
+
+#[async_trait]
+impl Meeting for Flood {
+    async fn next(&mut self) -> MeetingEvent {
+        if !std::mem::replace(&mut self.admitted, true) {
+            let ann = Participant {
+                id: "p1".to_owned(),
+                name: "Ann".to_owned(),
+                is_host: false,
+                is_bot: false,
+            };
+            return MeetingEvent::Admitted { people: vec![ann], recording: RecordingRule::Free };
+        }
+        if clock::now() < self.start + FRAME * self.frames {
+            return MeetingEvent::Left("nobody".to_owned());
+        }
+        self.look_at_file();
+        if self.frames == 1 {
+            self.began.notify_one();
+        }
+        self.frames += 1;
+        let number = u64::from(self.frames);
+        let frame = Frame {
+            track: TrackId::from_mid("0"),
+            kind: Kind::Audio,
+            codec: "opus",
+            rtp_time: number * 960,
+            clock_rate: 48_000,
+            sequence: number..=number,
+            arrived: clock::now(),
+            level_dbov: Some(-20),
+            voice: Some(true),
+            keyframe: true,
+            contiguous: true,
+            sender_report: None,
+            data: Arc::from([0x08; 60]),
+        };
+        MeetingEvent::Media { participant: "p1".to_owned(), source: Source::Microphone, frame }
+    }
+
+    async fn send_chat(&mut self, _: &str) -> Result<bool, Lost> {
+        Ok(true)
+    }
+
+    async fn request_permission(&mut self) -> Result<(), Lost> {
+        Ok(())
+    }
+
+    fn request_keyframe(&mut self, _: TrackId) {}
+
+    async fn leave(self: Box<Self>) {}
+}
+
+fn order(folder: PathBuf, auto_leave: AutoLeave) -> BotOrder {
+    let meeting_url = "https://sandbox.meetbot.dev/two-speakers";
+    BotOrder {
+        job_id: JobId::generate(Timestamp::UNIX_EPOCH),
+        epoch: 1,
+        token: Secret::new("a token"),
+        orchestrator_url: "http://127.0.0.1:9".to_owned(),
+        link: MeetingLink::parse(meeting_url, None).unwrap(),
+        meeting_url: meeting_url.to_owned(),
+        external_id: None,
+        display_name: "meetbot".to_owned(),
+        auto_leave,
+        joined_ms_ago: None,
+        sandbox: None,
+        reach: Reach { loopback: true, networks: Vec::new() },
+        stun_servers: Vec::new(),
+        folder,
+        finalize: None,
+    }
+}
+
+fn connect() -> Connect {
+    let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let http = Client::builder().tls_backend_preconfigured(tls.clone()).no_proxy().build().unwrap();
+    Connect { http, tls: Arc::new(tls) }
+}
+
+/// Attends the flood by these rules, on one thread; `meanwhile` gets the bot's commands, its stop, and the news that it records.
+/// Answers why the bot left, whether it still recorded then, and the longest that the file did not grow.
+async fn attend_flood(
+    auto_leave: AutoLeave,
+    meanwhile: impl AsyncFnOnce(mpsc::Sender<BotCommand>, CancellationToken, Arc<Notify>),
+) -> (Option<Cause>, Mode, Duration) {
+    let folder = TempDir::new().unwrap();
+    let order = order(folder.path().join("job"), auto_leave);
+    let (connect, counters) = (connect(), Counters::default());
+    let reporter = Reporter::start(&order, connect.http.clone(), counters.clone());
+    let mut bot = Bot::new(&order, &connect, &reporter, counters);
+    let (longest, began) = (Arc::default(), Arc::new(Notify::new()));
+    let now = clock::now();
+    let flood = Flood {
+        folder: order.folder.join("e1"),
+        start: now,
+        frames: 0,
+        admitted: false,
+        grown: (0, now),
+        longest: Arc::clone(&longest),
+        began: Arc::clone(&began),
+    };
+    let joining =
+        AbortOnDropHandle::new(tokio::spawn(async { Ok(Box::new(flood) as Box<dyn Meeting>) }));
+    let (commands, given) = mpsc::channel(16);
+    let mut inbox = Inbox::of(given);
+    let stop = CancellationToken::new();
+    let (cause, ()) = tokio::join!(
+        bot.stay(joining, &mut inbox, &stop),
+        meanwhile(commands, stop.clone(), began)
+    );
+    let longest = *longest.lock().unwrap();
+    (cause, bot.recording.unwrap().mode(), longest)
+}
+
+fn leave_after(seconds: u32) -> AutoLeave {
+    AutoLeave { after_max_seconds: Some(seconds), ..AutoLeave::default() }
+}
+
+#[tokio::test]
+async fn what_came_is_on_disk_in_time_also_when_there_is_always_more() {
+    let (cause, mode, longest) = attend_flood(leave_after(3), async |_, _, _| ()).await;
+    assert_eq!(cause, Some(Cause::Left(LeaveReason::MaxDuration)), "the rules hold too");
+    assert_eq!(mode, Mode::On);
+    assert!(longest <= PROMISED, "the file did not grow for {longest:?}");
+}
+
+#[tokio::test]
+async fn commands_and_a_stop_are_heard_also_when_there_is_always_more() {
+    let (cause, mode, _) = attend_flood(leave_after(600), async |commands, stop, began| {
+        began.notified().await;
+        let pause = BotCommand {
+            id: CommandId::generate(Timestamp::UNIX_EPOCH),
+            seq: 1,
+            action: ControlAction::PauseRecording,
+            message: None,
+        };
+        commands.send(pause).await.unwrap();
+        // A pause is carried out in the same turn in which it is taken.
+        while commands.capacity() < commands.max_capacity() {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    })
+    .await;
+    assert_eq!((cause, matches!(mode, Mode::Paused { .. })), (None, true));
+}
