@@ -337,12 +337,16 @@ impl<'a> Bot<'a> {
             }
             MeetingEvent::Chat(line) => {
                 let Some(recording) = &mut self.recording else { return Ok(()) };
-                let message = recording.chat(line, now)?;
-                self.reporter.report(BotReport::Chat { message });
+                self.reporter.report(match recording.chat(line, now)? {
+                    Some(message) => BotReport::Chat { message },
+                    None => BotReport::Withheld { messages: 1, captions: 0 },
+                });
             }
             MeetingEvent::Caption(line) => {
                 let Some(recording) = &mut self.recording else { return Ok(()) };
-                recording.caption(line, now)?;
+                if !recording.caption(line, now)? {
+                    self.reporter.report(BotReport::Withheld { messages: 0, captions: 1 });
+                }
             }
             MeetingEvent::Permission(granted) => {
                 (self.granted, self.denied) = (granted, !granted);

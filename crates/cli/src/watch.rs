@@ -96,6 +96,9 @@ fn told(event: &TimelineEvent) -> Option<String> {
         EventDetails::Chat { message } => {
             Some(format!("{} wrote: {}", text(&message.sender), text(&message.text)))
         }
+        EventDetails::ChatWithheld { messages, captions } => Some(format!(
+            "kept nowhere while nothing was recorded: {messages} messages, {captions} captions"
+        )),
         EventDetails::Participant { participant } => {
             let did = if event.event == EventName::ParticipantJoined { "joined" } else { "left" };
             Some(format!("{} {did}", text(&participant.name)))

@@ -200,6 +200,7 @@ impl fmt::Debug for Wait {
 fn tells(event: &TimelineEvent) -> bool {
     let apart = [
         EventName::ChatMessage,
+        EventName::ChatWithheld,
         EventName::ParticipantJoined,
         EventName::ParticipantLeft,
         EventName::ArtifactReady,

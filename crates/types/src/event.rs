@@ -31,6 +31,8 @@ words! {
         PermissionDenied = "bot.recording_permission_denied",
         /// Someone wrote into the meeting's chat.
         ChatMessage = "bot.chat_message",
+        /// Nothing was to be recorded for a while, which is over: how much chat and how many captions came meanwhile. In the timeline only.
+        ChatWithheld = "bot.chat_withheld",
         /// Someone joined the meeting.
         ParticipantJoined = "bot.participant_joined",
         /// Someone left the meeting.
@@ -132,6 +134,13 @@ pub enum EventDetails {
         /// The message.
         message: ChatMessage,
     },
+    /// Of `bot.chat_withheld`.
+    ChatWithheld {
+        /// How many messages of the chat are in no file and no event.
+        messages: u64,
+        /// How many captions are in no file.
+        captions: u64,
+    },
     /// Of `bot.participant_joined` and `bot.participant_left`.
     Participant {
         /// Who.
@@ -195,6 +204,12 @@ impl<'de> Deserialize<'de> for EventData {
         struct WithMessage {
             message: ChatMessage,
         }
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Withheld {
+            messages: u64,
+            captions: u64,
+        }
         #[derive(Deserialize)]
         struct WithParticipant {
             participant: Participant,
@@ -231,6 +246,10 @@ impl<'de> Deserialize<'de> for EventData {
             }
             EventName::ChatMessage => {
                 EventDetails::Chat { message: read::<WithMessage, _>(&raw)?.message }
+            }
+            EventName::ChatWithheld => {
+                let Withheld { messages, captions } = read(&raw)?;
+                EventDetails::ChatWithheld { messages, captions }
             }
             EventName::ParticipantJoined | EventName::ParticipantLeft => {
                 EventDetails::Participant {
@@ -280,6 +299,7 @@ mod tests {
                 r#""artifact":{"name":"audio.mixed.webm","mediaType":"audio/webm","bytes":7,"sha256":"ab"},"manifestUri":"file:///m.json""#,
             ),
             envelope("bot.recording_permission_denied", r#""permission":"denied""#),
+            envelope("bot.chat_withheld", r#""messages":2,"captions":0"#),
             envelope("job.some_new_event", r#""answer":42"#),
         ];
         for text in cases {

@@ -200,8 +200,11 @@ impl Recording {
         self.people.present()
     }
 
-    /// A line of chat; answers it with its time. It is kept only while something is recorded.
-    pub(crate) fn chat(&mut self, line: ChatLine, at: Instant) -> io::Result<ChatMessage> {
+    /// A line of chat; answers it with its time. `None` while nothing may be recorded: then it is kept nowhere.
+    pub(crate) fn chat(&mut self, line: ChatLine, at: Instant) -> io::Result<Option<ChatMessage>> {
+        if !self.writes() {
+            return Ok(None);
+        }
         let message = ChatMessage {
             id: line.id,
             sender_id: line.sender_id,
@@ -210,24 +213,24 @@ impl Recording {
             private: line.private,
             at_ms: self.at_ms(at),
         };
-        if !self.writes() {
-            return Ok(message);
-        }
         if self.chat.is_none() {
             self.chat = Some(LineFile::append(&self.folder.join(CHAT))?);
         }
         if let Some(chat) = &mut self.chat {
             chat.push(&message)?;
         }
-        Ok(message)
+        Ok(Some(message))
     }
 
-    /// A line of captions: what is said while nothing is recorded is in no file.
-    pub(crate) fn caption(&mut self, line: CaptionLine, at: Instant) -> io::Result<()> {
+    /// A line of captions: what is said while nothing is recorded is in no file. Answers whether something may be recorded now.
+    pub(crate) fn caption(&mut self, line: CaptionLine, at: Instant) -> io::Result<bool> {
+        if !self.writes() {
+            return Ok(false);
+        }
         let end_ms = self.at_ms(at);
         let start_ms = end_ms.saturating_sub(line.began_ms_ago);
-        if !self.writes() || self.was_paused(start_ms) {
-            return Ok(());
+        if self.was_paused(start_ms) {
+            return Ok(true);
         }
         let caption = Caption {
             speaker_id: line.speaker_id,
@@ -239,10 +242,10 @@ impl Recording {
         if self.captions.is_none() {
             self.captions = Some(LineFile::append(&self.folder.join(CAPTIONS))?);
         }
-        match &mut self.captions {
-            Some(captions) => captions.push(&caption),
-            None => Ok(()),
+        if let Some(captions) = &mut self.captions {
+            captions.push(&caption)?;
         }
+        Ok(true)
     }
 
     /// The way to the meeting is lost: the gap that follows has a reason, and the recording is not whole, also when nothing follows.

@@ -6,3 +6,5 @@ mod attempts;
 mod janus;
 mod meetings;
 mod orchestrator;
+mod versions;
+mod withheld;

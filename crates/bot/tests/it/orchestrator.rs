@@ -10,13 +10,14 @@ use axum::{
     Json, Router,
     extract::State,
     http::StatusCode,
-    response::{IntoResponse as _, Response},
+    response::{Html, IntoResponse as _, Response},
     routing::{get, post},
 };
 use meetbot_bot::Connect;
 use meetbot_sandbox::Sandbox;
 use meetbot_types::{
-    AutoLeave, Ending, JobId, JobStatus, Manifest, MeetingLink, Reach, Timestamp,
+    AutoLeave, Ending, ErrorBody, ErrorCode, JobId, JobStatus, Manifest, MeetingLink, Reach,
+    Timestamp,
     bot::{
         BotCommand, BotOrder, BotReport, Commands, IngestAnswer, IngestRequest, NumberedReport,
         SandboxSeat, Secret,
@@ -38,6 +39,10 @@ pub(crate) enum Mood {
     Listens,
     Away,
     Superseded,
+    /// A proxy in between answers with a page of this status.
+    Proxy(u16),
+    /// It is of the first version, and refuses requests with reports that came later.
+    Older,
 }
 
 #[derive(Clone)]
@@ -218,16 +223,37 @@ pub(crate) fn ended(reports: &[BotReport]) -> (Ending, bool) {
     ends.into_iter().next().unwrap()
 }
 
+/// What the first version could read.
+const FIRST_VERSION: &str = include_str!("../../../types/src/bot/wire.json");
+
+/// The orchestrator's own refusal.
+fn refusal(error: ErrorCode) -> Response {
+    let status = StatusCode::from_u16(error.status()).unwrap();
+    let (message, request_id) = ("no".to_owned(), Some("req_1".to_owned()));
+    (status, Json(ErrorBody { error, message, issues: None, request_id })).into_response()
+}
+
+fn of_the_first_version(report: &NumberedReport) -> bool {
+    FIRST_VERSION.contains(&format!("\"type\": \"{}\"", report.report.kind()))
+}
+
 async fn ingest(State(desk): State<Desk>, Json(request): Json<IngestRequest>) -> Response {
-    let refuse = |status: StatusCode| {
+    let refuse = |answer: Response| {
         *desk.refused.lock().unwrap() += 1;
-        status.into_response()
+        answer
     };
     let mood = *desk.mood.borrow();
     match mood {
-        Mood::Away => return refuse(StatusCode::SERVICE_UNAVAILABLE),
-        Mood::Superseded => return refuse(StatusCode::CONFLICT),
-        Mood::Listens => {}
+        Mood::Away => return refuse(StatusCode::SERVICE_UNAVAILABLE.into_response()),
+        Mood::Superseded => return refuse(refusal(ErrorCode::Conflict)),
+        Mood::Proxy(status) => {
+            let page = Html("<html><h1>A proxy</h1></html>");
+            return refuse((StatusCode::from_u16(status).unwrap(), page).into_response());
+        }
+        Mood::Older if !request.reports.iter().all(of_the_first_version) => {
+            return refuse(refusal(ErrorCode::InvalidInput));
+        }
+        Mood::Listens | Mood::Older => {}
     }
     let mut acknowledged = 0;
     desk.reports.send_modify(|reports| {

@@ -2,7 +2,10 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use meetbot::{ControlState, Job, JobStatus, NewJob, RecordingState, Timestamp, blocking::MeetBot};
+use meetbot::{
+    ControlState, EventName, Job, JobStatus, NewJob, RecordingState, Timestamp, blocking::MeetBot,
+    webhook::EventDetails,
+};
 use meetbot_types::Manifest;
 use tempfile::TempDir;
 
@@ -148,4 +151,38 @@ fn a_pause_counts_also_when_it_ends_by_stopping_or_leaving() {
         assert_eq!(job.recording.paused_ms, pause.end_ms - pause.start_ms, "{job:#?}");
         assert!(id == left || job.recording.paused_ms == counted, "{counted} ms, {job:#?}");
     }
+}
+
+#[test]
+fn chat_of_a_pause_is_in_no_file_and_no_event_and_is_counted_once() {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = serve(data.path(), None);
+    let (key, _) = create_key(data.path(), &[]);
+    let client = client(&url, &key);
+    let meeting_url = "https://sandbox.meetbot.dev/chatty?seconds=12".to_owned();
+    let id = client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id;
+    await_job(&client, &id, |job| job.status == JobStatus::Recording);
+    let started = client.get_bot(&id).unwrap().unwrap().recording.started_at.unwrap();
+    wait_until(started + Duration::from_secs(2));
+    let paused = client.pause_recording(&id).unwrap();
+    assert_eq!(paused.recording.state, Some(RecordingState::Paused));
+    assert_eq!(client.send_chat_message(&id, "still here").unwrap().state, ControlState::Done);
+    wait_until(started + Duration::from_secs(7));
+    client.resume_recording(&id).unwrap();
+    client.wait_for_bot(&id, Some(PATIENCE)).unwrap();
+
+    let events = client.events(&id, None).unwrap().data;
+    let heard = events.iter().filter(|event| event.event == EventName::ChatMessage).count();
+    let counts: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event.data.details {
+            EventDetails::ChatWithheld { messages, captions } => Some((messages, captions)),
+            _ => None,
+        })
+        .collect();
+    let [(messages, captions)] = counts[..] else { panic!("{counts:?}") };
+    assert!(messages >= 5 && captions >= 1, "{counts:?}");
+    assert_eq!(heard as u64 + messages, 30, "each message is told or counted");
+    let chat = data.path().join(format!("recordings/{id}/e1/chat.jsonl"));
+    assert_eq!(std::fs::read_to_string(chat).unwrap().lines().count(), heard);
 }

@@ -116,6 +116,13 @@ pub enum EventDetails {
         /// The message.
         message: ChatMessage,
     },
+    /// Of `bot.chat_withheld`, which only the timeline has: nothing was to be recorded for a while, and that is over.
+    ChatWithheld {
+        /// How many messages of the chat are in no file and no event.
+        messages: u64,
+        /// How many captions are in no file.
+        captions: u64,
+    },
     /// Of `bot.participant_joined` and `bot.participant_left`.
     Participant {
         /// Who.
@@ -250,6 +257,10 @@ impl EventDetails {
                 Self::Permission { permission: fields.take("permission")? }
             }
             EventName::ChatMessage => Self::Chat { message: fields.object("message")? },
+            EventName::ChatWithheld => Self::ChatWithheld {
+                messages: fields.take("messages")?,
+                captions: fields.take("captions")?,
+            },
             EventName::ParticipantJoined | EventName::ParticipantLeft => {
                 Self::Participant { participant: fields.object("participant")? }
             }

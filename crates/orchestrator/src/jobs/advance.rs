@@ -10,12 +10,15 @@ use meetbot_types::{
     job::JobEvent,
 };
 
-use super::quota;
+use super::{
+    quota,
+    withheld::{Withheld, withholds},
+};
 
 /// The hint that a bot is in a call from which nothing comes.
 const NO_MEDIA: &str = "no_media";
 
-/// An event to tell: a line of the timeline and a webhook.
+/// An event to tell: a line of the timeline, and for most a webhook.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Happened {
     /// Its name.
@@ -31,6 +34,7 @@ pub(crate) struct Happened {
 /// A job while something happens to it.
 struct Change<'a> {
     job: &'a mut Job,
+    withheld: &'a mut Withheld,
     at: Timestamp,
     told: Vec<Happened>,
 }
@@ -64,10 +68,18 @@ impl Change<'_> {
         self.job.status_detail = detail.map(str::to_owned);
     }
 
+    /// That something was withheld is told once it is over, and before the job's end.
+    fn tell_withheld(&mut self) {
+        if let Some(Withheld { messages, captions }) = self.withheld.take() {
+            self.tell(EventName::ChatWithheld, EventDetails::ChatWithheld { messages, captions });
+        }
+    }
+
     fn end(&mut self, ending: &Ending, manifest_uri: Option<&str>, duration_ms: u64) {
         if self.job.status.is_final() {
             return;
         }
+        self.tell_withheld();
         self.job.leave_reason.clone_from(&ending.leave_reason);
         let failed = ending.status == JobStatus::Failed;
         if !failed {
@@ -113,8 +125,18 @@ impl Change<'_> {
     }
 }
 
+/// Changes a job from which nothing is withheld, or which goes on as it was.
 fn change(job: &mut Job, at: Timestamp, act: impl FnOnce(&mut Change<'_>)) -> Vec<Happened> {
-    let mut change = Change { job, at, told: Vec::new() };
+    change_with(job, &mut Withheld::default(), at, act)
+}
+
+fn change_with(
+    job: &mut Job,
+    withheld: &mut Withheld,
+    at: Timestamp,
+    act: impl FnOnce(&mut Change<'_>),
+) -> Vec<Happened> {
+    let mut change = Change { job, withheld, at, told: Vec::new() };
     act(&mut change);
     let Change { job, told, .. } = change;
     job.updated_at = at;
@@ -197,8 +219,8 @@ pub(crate) fn minutes_are_used_up(minutes: NonZeroU32, now: Timestamp) -> String
 }
 
 /// The job is cancelled: at once where there is no bot and nothing was recorded, else when its bot has left.
-pub(crate) fn cancel(job: &mut Job, now: Timestamp) -> Vec<Happened> {
-    change(job, now, |change| {
+pub(crate) fn cancel(job: &mut Job, withheld: &mut Withheld, now: Timestamp) -> Vec<Happened> {
+    change_with(job, withheld, now, |change| {
         if change.job.status == JobStatus::Queued {
             change.end(&Cause::Cancelled.ending(false, false), None, 0);
         } else {
@@ -209,8 +231,13 @@ pub(crate) fn cancel(job: &mut Job, now: Timestamp) -> Vec<Happened> {
 }
 
 /// Leave-call on a job that is still in the queue.
-pub(crate) fn leave_the_queue(job: &mut Job, now: Timestamp) -> Vec<Happened> {
-    change(job, now, |change| change.end(&Cause::Requested.ending(false, false), None, 0))
+pub(crate) fn leave_the_queue(
+    job: &mut Job,
+    withheld: &mut Withheld,
+    now: Timestamp,
+) -> Vec<Happened> {
+    let ending = Cause::Requested.ending(false, false);
+    change_with(job, withheld, now, |change| change.end(&ending, None, 0))
 }
 
 /// What the job's next bot has to end with, instead of joining: it was leaving already, or too many were lost.
@@ -253,15 +280,22 @@ pub(crate) fn cause_of_leaving(
 /// Applies one report of the job's bot. `at` is when the bot says it happened.
 pub(crate) fn report(
     job: &mut Job,
+    withheld: &mut Withheld,
     report: &BotReport,
     at: Timestamp,
     now: Timestamp,
 ) -> Vec<Happened> {
     let at = at.min(now);
-    if job.status.is_final() || matches!(report, BotReport::Heartbeat { .. }) {
+    let idle = matches!(report, BotReport::Heartbeat { .. } | BotReport::Unreadable { .. });
+    if job.status.is_final() || idle {
         return Vec::new();
     }
-    change(job, at, |change| apply(change, report))
+    change_with(job, withheld, at, |change| {
+        apply(change, report);
+        if !withholds(&change.job.recording) {
+            change.tell_withheld();
+        }
+    })
 }
 
 fn apply(change: &mut Change<'_>, report: &BotReport) {
@@ -340,6 +374,7 @@ fn apply(change: &mut Change<'_>, report: &BotReport) {
         BotReport::Chat { message } => {
             change.tell(EventName::ChatMessage, EventDetails::Chat { message: message.clone() });
         }
+        BotReport::Withheld { messages, captions } => change.withheld.add(*messages, *captions),
         BotReport::Leaving { reason, .. } => {
             // A cancelled job stays cancelled, whatever made its bot leave.
             if change.job.leave_reason.is_none() {
@@ -399,14 +434,21 @@ mod tests {
     fn play(reports: &[BotReport]) -> (Vec<String>, Job) {
         let mut job = queued();
         let mut told = claim(&mut job, 1, false, Timestamp::from_millis(1));
+        let mut withheld = Withheld::default();
         for (second, one) in (1_i64..).zip(reports) {
             let at = Timestamp::from_millis(second * 1000);
-            told.extend(report(&mut job, one, at, at));
+            told.extend(report(&mut job, &mut withheld, one, at, at));
         }
         let told = told
             .iter()
             .map(|happened| match happened.event {
                 EventName::StatusChanged => happened.status.to_string(),
+                EventName::ChatWithheld => {
+                    let EventDetails::ChatWithheld { messages, captions } = happened.details else {
+                        panic!("{happened:?}")
+                    };
+                    format!("withheld {messages} {captions}")
+                }
                 ref event => event.to_string(),
             })
             .collect();
@@ -471,7 +513,7 @@ mod tests {
         );
         claim(&mut job, 2, false, now);
         for one in [BotReport::Admitted, BotReport::RecordingStarted] {
-            report(&mut job, &one, now, now);
+            report(&mut job, &mut Withheld::default(), &one, now, now);
         }
         assert_eq!((job.status.as_str(), job.attempt), ("recording", 2));
         assert_eq!(job.recording.started_at, Some(Timestamp::from_millis(2000)));
@@ -486,13 +528,13 @@ mod tests {
         let now = Timestamp::from_millis(9000);
         lose(&mut job, now);
         claim(&mut job, 2, false, now);
-        report(&mut job, &BotReport::Admitted, now, now);
+        report(&mut job, &mut Withheld::default(), &BotReport::Admitted, now, now);
         assert_eq!(
             (job.status.as_str(), job.status_detail.as_deref(), job.recording.state.as_str()),
             ("in_call", Some("paused"), "paused")
         );
         for one in [BotReport::RecordingResumed { paused_ms: 6000 }, BotReport::RecordingStarted] {
-            report(&mut job, &one, now, now);
+            report(&mut job, &mut Withheld::default(), &one, now, now);
         }
         assert_eq!((job.status.as_str(), job.recording.state.as_str()), ("recording", "on"));
         assert_eq!((job.status_detail, job.recording.paused_ms), (None, 6000));
@@ -520,9 +562,15 @@ mod tests {
     fn a_cancelled_job_ends_cancelled_whatever_its_bot_says() {
         let (_, mut job) = play(&[BotReport::Admitted, BotReport::RecordingStarted]);
         let now = Timestamp::from_millis(9000);
-        cancel(&mut job, now);
+        cancel(&mut job, &mut Withheld::default(), now);
         assert_eq!(job.status, JobStatus::Finalizing);
-        let told = report(&mut job, &ended(Cause::Left(LeaveReason::MeetingEnded), true), now, now);
+        let told = report(
+            &mut job,
+            &mut Withheld::default(),
+            &ended(Cause::Left(LeaveReason::MeetingEnded), true),
+            now,
+            now,
+        );
         assert_eq!(told.len(), 1);
         assert_eq!(
             (job.status.as_str(), job.leave_reason),
@@ -535,8 +583,8 @@ mod tests {
     fn in_the_queue_cancel_and_leave_end_at_once() {
         let now = Timestamp::from_millis(5);
         let (mut cancelled, mut left) = (queued(), queued());
-        cancel(&mut cancelled, now);
-        leave_the_queue(&mut left, now);
+        cancel(&mut cancelled, &mut Withheld::default(), now);
+        leave_the_queue(&mut left, &mut Withheld::default(), now);
         assert_eq!(cancelled.leave_reason, Some(LeaveReason::Cancelled));
         assert_eq!(left.leave_reason, Some(LeaveReason::Requested));
         assert!([cancelled, left].iter().all(|job| job.status == JobStatus::Cancelled));
@@ -562,7 +610,76 @@ mod tests {
         let mut job = queued();
         let now = Timestamp::from_millis(1000);
         claim(&mut job, 1, false, now);
-        report(&mut job, &BotReport::Admitted, Timestamp::from_millis(99_000), now);
+        report(
+            &mut job,
+            &mut Withheld::default(),
+            &BotReport::Admitted,
+            Timestamp::from_millis(99_000),
+            now,
+        );
         assert_eq!(job.joined_at, Some(now));
+    }
+
+    fn chat(messages: u64) -> BotReport {
+        BotReport::Withheld { messages, captions: 1 }
+    }
+
+    #[test]
+    fn what_a_pause_withholds_is_told_once_when_it_ends() {
+        let paused = [BotReport::Admitted, BotReport::RecordingStarted, BotReport::RecordingPaused];
+        let resumed = BotReport::RecordingResumed { paused_ms: 5 };
+        let twice = [&paused[..], &[chat(1), chat(2), resumed.clone()]].concat();
+        let (told, _) = play(&[&twice[..], &[BotReport::RecordingPaused, resumed]].concat());
+        let quiet = "nothing came in the second pause";
+        assert_eq!(told, ["joining", "in_call", "recording", "withheld 3 2"], "{quiet}");
+        let stopped = BotReport::RecordingStopped { paused_ms: 5 };
+        let end = ended(Cause::Left(LeaveReason::MeetingEnded), true);
+        let (told, _) = play(&[&paused[..], &[chat(1), stopped, chat(1), end]].concat());
+        let expected = ["withheld 2 2", "finalizing", "completed", "job.finalized"];
+        assert_eq!(told[4..], expected, "a stop has no end but the job's: {told:?}");
+    }
+
+    #[test]
+    fn what_is_withheld_before_permission_is_told_with_the_answer_or_at_the_end() {
+        let asked = [BotReport::Admitted, BotReport::PermissionRequested, chat(4)];
+        let granted = BotReport::PermissionAnswered { granted: true };
+        let denied = BotReport::PermissionAnswered { granted: false };
+        let end = ended(Cause::Left(LeaveReason::MeetingEnded), false);
+        let (told, _) = play(&[&asked[..], &[granted.clone(), end.clone()]].concat());
+        assert_eq!(told[3..5], ["bot.recording_permission_granted", "withheld 4 1"], "{told:?}");
+        let (told, _) = play(&[&asked[..], &[denied, chat(1), end]].concat());
+        let expected = ["bot.recording_permission_denied", "withheld 5 2", "job.failed"];
+        assert_eq!(told[3..], expected, "{told:?}");
+        // The host permits it during a pause: nothing may be recorded yet.
+        let paused = [BotReport::Admitted, BotReport::RecordingStarted, BotReport::RecordingPaused];
+        let resumed = BotReport::RecordingResumed { paused_ms: 5 };
+        let both = [BotReport::PermissionRequested, chat(1), granted, chat(1), resumed];
+        let (told, _) = play(&[&paused[..], &both].concat());
+        assert_eq!(told.last().unwrap(), "withheld 2 2");
+        assert_eq!(told.iter().filter(|told| told.starts_with("withheld")).count(), 1);
+    }
+
+    #[test]
+    fn what_is_withheld_outlives_a_lost_bot_and_is_told_of_a_job_that_ends_in_the_queue() {
+        let now = Timestamp::from_millis(9000);
+        let (_, mut job) = play(&[BotReport::Admitted, BotReport::PermissionRequested]);
+        let mut withheld = Withheld::default();
+        report(&mut job, &mut withheld, &chat(2), now, now);
+        lose(&mut job, now);
+        let names = |told: Vec<Happened>| told.into_iter().map(|one| one.event).collect::<Vec<_>>();
+        let mut left = (job.clone(), withheld);
+        let told = names(leave_the_queue(&mut left.0, &mut left.1, now));
+        assert_eq!(told[0], EventName::ChatWithheld);
+        let told = names(cancel(&mut job, &mut withheld, now));
+        assert_eq!(told[0], EventName::ChatWithheld);
+        assert_eq!((withheld, left.1), (Withheld::default(), Withheld::default()));
+    }
+
+    #[test]
+    fn a_report_of_another_version_changes_nothing() {
+        let unknown = BotReport::Unreadable { kind: "moved".into() };
+        let (told, job) = play(&[BotReport::Admitted, unknown]);
+        assert_eq!(told, ["joining", "in_call"]);
+        assert_eq!(job.updated_at, Timestamp::from_millis(1000));
     }
 }

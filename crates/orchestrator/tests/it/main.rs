@@ -21,4 +21,6 @@ mod rude_endpoints;
 mod secrets;
 mod server;
 mod socket;
+mod versions;
 mod webhooks;
+mod withheld;

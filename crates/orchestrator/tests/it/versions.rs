@@ -22,7 +22,7 @@ async fn a_bot_of_the_first_version_brings_its_job_to_its_end() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
-    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id;
     let bot = server.bot().await;
     let first: Value = serde_json::from_str(FIRST).unwrap();
     let (status, answer) = post(&server, &bot, first["reports"].clone()).await;
@@ -50,7 +50,7 @@ async fn what_a_newer_bot_says_costs_only_itself() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
-    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id;
     let bot = server.bot().await;
     let at = "2026-11-23T10:00:00.000Z";
     let ended = |ending: Value| json!({"type": "ended", "ending": ending, "newer": true});
@@ -90,7 +90,7 @@ async fn a_command_that_an_older_bot_denies_is_denied() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
-    let id = client.dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let id = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
     let deny = async {

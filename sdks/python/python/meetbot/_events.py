@@ -96,6 +96,15 @@ class ChatWritten(EventData):
     message: Annotated[ChatMessage, OrPlain(ChatMessage)] = Field(default_factory=ChatMessage)
 
 
+class ChatWithheld(EventData):
+    """Of `bot.chat_withheld`, which only the timeline has: nothing was to be recorded for a while, and that is over."""
+
+    messages: Count = 0
+    """How many messages of the chat are in no file and no event."""
+    captions: Count = 0
+    """How many captions are in no file."""
+
+
 class ParticipantChanged(EventData):
     """Of `bot.participant_joined` and `bot.participant_left`."""
 
@@ -111,6 +120,7 @@ _KINDS = {
     "bot.recording_permission_granted": "permission",
     "bot.recording_permission_denied": "permission",
     "bot.chat_message": "chat",
+    "bot.chat_withheld": "withheld",
     "bot.participant_joined": "participant",
     "bot.participant_left": "participant",
 }
@@ -129,6 +139,7 @@ AnyEventData = Annotated[
         Annotated[ArtifactReady, Tag("artifact")],
         Annotated[PermissionChanged, Tag("permission")],
         Annotated[ChatWritten, Tag("chat")],
+        Annotated[ChatWithheld, Tag("withheld")],
         Annotated[ParticipantChanged, Tag("participant")],
         Annotated[EventData, Tag("other")],
     ],

@@ -163,6 +163,7 @@ class EventName(Word):
     PERMISSION_GRANTED = "bot.recording_permission_granted"
     PERMISSION_DENIED = "bot.recording_permission_denied"
     CHAT_MESSAGE = "bot.chat_message"
+    CHAT_WITHHELD = "bot.chat_withheld"
     PARTICIPANT_JOINED = "bot.participant_joined"
     PARTICIPANT_LEFT = "bot.participant_left"
 

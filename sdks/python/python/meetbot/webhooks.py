@@ -11,6 +11,7 @@ from ._errors import MeetbotConfigurationError, MeetbotDecodeError, MeetbotError
 from ._events import (
     ArtifactReady,
     ChatMessage,
+    ChatWithheld,
     ChatWritten,
     EventData,
     Failed,
@@ -27,6 +28,7 @@ from ._signature import Body, Secrets, raw_body, texts, verify_webhook_signature
 __all__ = [
     "ArtifactReady",
     "ChatMessage",
+    "ChatWithheld",
     "ChatWritten",
     "EventData",
     "Failed",

@@ -130,6 +130,7 @@ fn said() -> impl Strategy<Value = What> {
         1 => Just(What::Resumed),
         1 => Just(What::Stopped),
         2 => Just(What::Chat),
+        1 => Just(What::Withheld),
         1 => Just(What::Leaving),
         1 => prop::bool::ANY.prop_map(|well| What::Ended(if well { End::Well } else { End::Badly })),
         2 => (0..6_usize).prop_map(What::Did),

@@ -238,6 +238,7 @@ fn report(what: What, ending: Option<&Ending>, model: &ModelJob) -> BotReport {
                 at_ms: 1,
             },
         },
+        What::Withheld => BotReport::Withheld { messages: 1, captions: 1 },
         What::Leaving => {
             BotReport::Leaving { reason: Some(LeaveReason::MeetingEnded), failure: None }
         }

@@ -94,6 +94,7 @@ impl World {
                     called_off: false,
                     has_media: false,
                     tape: Tape::Off,
+                    withheld: 0,
                     epoch: 0,
                     handed_over: 0,
                     lease: None,

@@ -21,6 +21,7 @@ pub(super) enum What {
     Resumed,
     Stopped,
     Chat,
+    Withheld,
     Leaving,
     Ended(End),
     /// One of the commands, counted from the oldest.
@@ -78,6 +79,8 @@ pub(super) struct ModelJob {
     pub(super) called_off: bool,
     pub(super) has_media: bool,
     pub(super) tape: Tape,
+    /// How often something came while nothing was to be recorded, and was not told of yet.
+    pub(super) withheld: u32,
     pub(super) epoch: u32,
     /// How many of its bots were not lost, but left because their server stopped.
     pub(super) handed_over: u32,
@@ -167,7 +170,14 @@ impl ModelJob {
         }
     }
 
+    fn tell_withheld(&mut self) {
+        if std::mem::take(&mut self.withheld) > 0 {
+            self.tell(EventName::ChatWithheld);
+        }
+    }
+
     fn end(&mut self, status: JobStatus) {
+        self.tell_withheld();
         if status == Failed {
             self.status = Failed;
             self.tell(EventName::Failed);
@@ -240,6 +250,13 @@ impl ModelJob {
 
     /// What its live bot says.
     pub(super) fn hear(&mut self, what: What) {
+        self.apply(what);
+        if matches!(self.tape, Tape::Off | Tape::On) {
+            self.tell_withheld();
+        }
+    }
+
+    fn apply(&mut self, what: What) {
         match what {
             _ if self.status.is_final() => {}
             What::Admitted if self.status == Joining => {
@@ -262,6 +279,7 @@ impl ModelJob {
                 }
             }
             What::Chat => self.tell(EventName::ChatMessage),
+            What::Withheld => self.withheld += 1,
             What::Leaving => {
                 self.why.get_or_insert(Why::Other);
                 self.leave();

@@ -106,7 +106,8 @@ fn apply(
             continue;
         }
         stored.applied = numbered.seq;
-        told.extend(advance::report(&mut stored.job, &numbered.report, numbered.at, now.wall));
+        let (job, withheld) = (&mut stored.job, &mut stored.withheld);
+        told.extend(advance::report(job, withheld, &numbered.report, numbered.at, now.wall));
         match &numbered.report {
             BotReport::Leaving { reason, failure } if stored.cause.is_none() => {
                 stored.cause = advance::cause_of_leaving(reason.as_ref(), failure.as_ref());

@@ -12,6 +12,7 @@ use crate::{
     jobs::{
         advance::{self, Happened},
         quota::{self, Place, Stay},
+        withheld::Withheld,
     },
     store::{Command, Commanded, Creation, JobFilter, KeptAnswer, Once, Start, Tenant, Window},
 };
@@ -36,6 +37,8 @@ pub(super) struct Stored {
     pub(super) handovers: u32,
     /// How long its bots were in the meeting.
     pub(super) stay: Stay,
+    /// What they kept to themselves, and the timeline has not told of yet.
+    pub(super) withheld: Withheld,
     /// Its place when it was read, or last written.
     place: Place,
 }
@@ -47,7 +50,7 @@ impl Stored {
     }
 }
 
-const COLUMNS: &str = "SELECT consumer, live, job, link, epoch, token_hash, lease_until, applied, sequence, cause, run_at, handovers, stay_ms, stay_since FROM jobs";
+const COLUMNS: &str = "SELECT consumer, live, job, link, epoch, token_hash, lease_until, applied, sequence, cause, run_at, handovers, stay_ms, stay_since, withheld_messages, withheld_captions FROM jobs";
 
 fn stored(row: &Row<'_>) -> Outcome<Stored> {
     let text = |index| row.get::<_, String>(index);
@@ -72,6 +75,7 @@ fn stored(row: &Row<'_>) -> Outcome<Stored> {
         run_at: Timestamp::from_millis(row.get(10)?),
         handovers: row.get(11)?,
         stay: Stay { ms: row.get(12)?, since: row.get(13)? },
+        withheld: Withheld { messages: row.get(14)?, captions: row.get(15)? },
     })
 }
 
@@ -133,7 +137,8 @@ pub(super) fn save(
         .prepare_cached(
             "UPDATE jobs SET status = ?2, job = ?3, epoch = ?4, token_hash = ?5, lease_until = ?6,
                 applied = ?7, sequence = ?8, cause = ?9, run_at = ?10, handovers = ?11,
-                stay_ms = ?12, stay_since = ?13, ended_at = ?14 WHERE id = ?1",
+                stay_ms = ?12, stay_since = ?13, ended_at = ?14, withheld_messages = ?15,
+                withheld_captions = ?16 WHERE id = ?1",
         )?
         .execute(params![
             stored.job.id.to_string(),
@@ -149,7 +154,9 @@ pub(super) fn save(
             stored.handovers,
             stored.stay.ms,
             stored.stay.since,
-            stored.job.ended_at.map(Timestamp::as_millis)
+            stored.job.ended_at.map(Timestamp::as_millis),
+            stored.withheld.messages,
+            stored.withheld.captions
         ])?;
     let before =
         std::mem::replace(&mut stored.place, quota::place(&stored.job.status, stored.epoch));
@@ -305,7 +312,7 @@ pub(super) fn cancel(
     if stored.job.status != JobStatus::Queued {
         give(connection, id, ControlAction::Cancel, None, now.wall)?;
     }
-    let told = advance::cancel(&mut stored.job, now.wall);
+    let told = advance::cancel(&mut stored.job, &mut stored.withheld, now.wall);
     save(connection, &mut stored, told, now)?;
     Ok(Some(stored.job))
 }
@@ -338,7 +345,8 @@ pub(super) fn command(
                 stored.run_at = now.wall;
                 save(connection, &mut stored, Vec::new(), now)?;
             } else {
-                let told = advance::leave_the_queue(&mut stored.job, now.wall);
+                let told =
+                    advance::leave_the_queue(&mut stored.job, &mut stored.withheld, now.wall);
                 save(connection, &mut stored, told, now)?;
             }
             command.state = ControlState::Done;

@@ -20,6 +20,7 @@ const STEPS: &[&str] = &[
     include_str!("pruning.sql"),
     include_str!("mixes.sql"),
     include_str!("ignored.sql"),
+    include_str!("withheld.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.
