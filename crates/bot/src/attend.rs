@@ -19,7 +19,7 @@ use self::stall::Media;
 use crate::{
     brain::{Brain, Decision, Observed},
     clock,
-    commands::Inbox,
+    commands::{Inbox, Told},
     meeting::{Lost, Meeting, MeetingEvent},
     platforms::{self, Joins},
     recording::{Counters, Mode, Recording},
@@ -82,6 +82,8 @@ struct Bot<'a> {
     granted: bool,
     denied: bool,
     media: Media,
+    /// Under which id it is in the meeting, or on its way in.
+    own_id: Option<String>,
 }
 
 impl<'a> Bot<'a> {
@@ -113,6 +115,7 @@ impl<'a> Bot<'a> {
             granted: false,
             media: Media::new(start),
             denied: false,
+            own_id: None,
         }
     }
 
@@ -153,7 +156,10 @@ impl<'a> Bot<'a> {
                     self.say(meeting.as_mut()).await;
                     flushed
                 }
-                command = inbox.next() => self.obey(command, meeting.as_mut()).await,
+                told = inbox.next() => match told {
+                    Told::Command(command) => self.obey(command, meeting.as_mut()).await,
+                    Told::OwnBots(ids) => self.know_own_bots(ids),
+                },
                 joined = joined(joining.as_mut()) => {
                     joining = None;
                     match joined {
@@ -316,13 +322,19 @@ impl<'a> Bot<'a> {
                     self.reporter.report(BotReport::RecordingStarted);
                 }
             }
+            MeetingEvent::JoiningAs { platform, room, own_id } => {
+                self.own_id = Some(own_id.clone());
+                let participant_id = own_id;
+                self.reporter.report(BotReport::JoiningAs { platform, room, participant_id });
+            }
             MeetingEvent::Lobby(lobby) => {
                 self.observe(Observed::Waiting(lobby.clone()));
                 self.reporter.report(BotReport::Waiting { lobby });
             }
             MeetingEvent::Joined(mut participant) => {
-                participant.is_bot = Brain::is_bot(&participant);
+                let is_bot = self.brain.is_bot(&participant);
                 self.observe(Observed::Joined(participant.clone()));
+                participant.is_bot = is_bot;
                 let Some(recording) = &mut self.recording else { return Ok(()) };
                 if let Some(participant) = recording.joined(&participant, now)? {
                     self.reporter.report(BotReport::ParticipantJoined { participant });
@@ -384,6 +396,14 @@ impl<'a> Bot<'a> {
             MeetingEvent::Admitted { .. } | MeetingEvent::Lost(_) => {}
         }
         Ok(())
+    }
+
+    /// Under these ids bots of this server are in the room: who was taken for a person may be one.
+    fn know_own_bots(&mut self, ids: Vec<String>) -> io::Result<()> {
+        let present =
+            self.recording.as_ref().map_or_else(Vec::new, |recording| recording.present_of(&ids));
+        self.observe(Observed::OwnBots { ids, own_id: self.own_id.clone() });
+        present.into_iter().try_for_each(|bot| self.hear(MeetingEvent::Joined(bot)))
     }
 
     /// Whether this attempt was in the meeting, or one before it may have been.

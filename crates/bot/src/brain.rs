@@ -1,19 +1,25 @@
 //! When a bot leaves, and why. Pure: it is told what happens and when, and says what to do.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use meetbot_types::{
     AutoLeave, Cause, Failure, FailureCode, LeaveReason,
-    bot::{Lobby, Participant},
+    bot::{HEARTBEAT_SECONDS, Lobby, Participant},
 };
 
-/// Names of other notetaker bots, a pattern each line.
-const NOTETAKERS: &str = include_str!("notetakers.txt");
+use crate::notetakers;
+
 /// How long a bot tries to get back into a meeting that it lost.
 pub(crate) const REJOIN_SECONDS: u64 = 60;
 
 /// No bot waits at a door or sits in a call longer than a week, whatever rules are off: a bot that was forgotten must end.
 const CEILING_SECONDS: u32 = 7 * 86_400;
+
+/// How long `onBotDetected` waits for the server's word about somebody with the name of a bot: one of its own may be the one to leave.
+const NAMED_BOT_SECONDS: u64 = HEARTBEAT_SECONDS as u64;
 
 /// What a brain is told. Times are from the bot's start.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +32,13 @@ pub(crate) enum Observed {
     Joined(Participant),
     /// Someone is not.
     Left(String),
+    /// Under these ids bots of this server are or were in the room, as [`meetbot_types::bot::OwnBots`] orders them.
+    OwnBots {
+        /// All of them.
+        ids: Vec<String>,
+        /// The one under which this bot is there now.
+        own_id: Option<String>,
+    },
     /// Someone speaks.
     Speech,
     /// The way to the meeting is lost, for this reason.
@@ -56,9 +69,22 @@ pub(crate) struct Brain {
     alone_since: Option<Duration>,
     lost_since: Option<Duration>,
     lost_why: String,
-    /// Who is there, and whether they are a bot.
-    people: HashMap<String, bool>,
+    /// Who is there.
+    people: HashMap<String, Present>,
+    /// Ids of this server's bots in the room.
+    own_bots: HashSet<String>,
+    /// Those of them that this one gives way to.
+    ahead: HashSet<String>,
     over: Option<Cause>,
+}
+
+/// Someone who is there.
+#[derive(Debug, Clone, Copy)]
+struct Present {
+    /// By the meeting's word.
+    is_bot: bool,
+    /// Since when they have had the name of a bot.
+    named: Option<Duration>,
 }
 
 impl Brain {
@@ -75,18 +101,17 @@ impl Brain {
             lost_since: None,
             lost_why: String::new(),
             people: HashMap::new(),
+            own_bots: HashSet::new(),
+            ahead: HashSet::new(),
             over: None,
         }
     }
 
-    /// Whether someone counts as another bot: by the meeting's word, or by name.
-    pub(crate) fn is_bot(person: &Participant) -> bool {
-        let name = person.name.to_lowercase();
-        let mut patterns = NOTETAKERS
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'));
-        person.is_bot || patterns.any(|pattern| name.contains(pattern))
+    /// Whether someone is another bot: by the meeting's word, by name, or since this server has sent it.
+    pub(crate) fn is_bot(&self, person: &Participant) -> bool {
+        person.is_bot
+            || self.own_bots.contains(&person.id)
+            || notetakers::is_bots_name(&person.name)
     }
 
     /// Something happened.
@@ -103,13 +128,22 @@ impl Brain {
                 self.count_humans(now);
             }
             Observed::Joined(person) => {
-                let is_bot = Self::is_bot(&person);
-                self.people.insert(person.id, is_bot);
+                let before = self.people.get(&person.id).and_then(|before| before.named);
+                let named = notetakers::is_bots_name(&person.name).then(|| before.unwrap_or(now));
+                self.people.insert(person.id, Present { is_bot: person.is_bot, named });
                 self.count_humans(now);
             }
             Observed::Left(id) => {
                 self.people.remove(&id);
                 self.count_humans(now);
+            }
+            Observed::OwnBots { ids, own_id } => {
+                let own_place = ids.iter().position(|id| Some(id) == own_id.as_ref());
+                self.ahead = ids[..own_place.unwrap_or(0)].iter().cloned().collect();
+                self.own_bots = ids.into_iter().collect();
+                if self.admitted.is_some() {
+                    self.count_humans(now);
+                }
             }
             Observed::Speech => self.last_speech = now,
             Observed::Lost(why) => {
@@ -124,21 +158,32 @@ impl Brain {
     }
 
     fn count_humans(&mut self, now: Duration) {
-        if self.people.values().all(|is_bot| *is_bot) {
+        let is_bot = |(id, present): (&String, &Present)| {
+            present.is_bot || present.named.is_some() || self.own_bots.contains(id)
+        };
+        if self.people.iter().all(is_bot) {
             self.alone_since.get_or_insert(now);
         } else {
             self.alone_since = None;
         }
     }
 
+    /// From when on another bot's presence is a reason to leave: of this server's own bots all but the first leave, or none would record.
+    fn bot_detected(&self) -> Option<Duration> {
+        let since = |(id, present): (&String, &Present)| {
+            if self.own_bots.contains(id) {
+                return self.ahead.contains(id).then_some(Duration::ZERO);
+            }
+            let named = present.named.map(|since| since + Duration::from_secs(NAMED_BOT_SECONDS));
+            if present.is_bot { Some(Duration::ZERO) } else { named }
+        };
+        self.people.iter().filter_map(since).min()
+    }
+
     /// What to do now.
     pub(crate) fn poll(&self, now: Duration) -> Decision {
         if let Some(cause) = &self.over {
             return Decision::Leave(cause.clone());
-        }
-        let another_bot = self.people.values().any(|is_bot| *is_bot);
-        if self.rules.on_bot_detected && another_bot && self.admitted.is_some() {
-            return Decision::Leave(Cause::Left(LeaveReason::BotDetected));
         }
         let mut next = None;
         for (deadline, cause) in self.deadlines() {
@@ -164,11 +209,11 @@ impl Brain {
             let failure = Failure::new(FailureCode::NetworkLoss, detail);
             (since + Duration::from_secs(REJOIN_SECONDS), Cause::Failed(failure))
         });
-        let [entry, silence, solo, max] = match self.admitted {
+        let [entry, detected, silence, solo, max] = match self.admitted {
             None => {
                 let entry =
                     after(self.knocked, rules.after_entry_delay_seconds.or(Some(CEILING_SECONDS)));
-                [entry.map(|at| (at, Cause::Failed(self.not_admitted()))), None, None, None]
+                [entry.map(|at| (at, Cause::Failed(self.not_admitted()))), None, None, None, None]
             }
             Some(admitted) => {
                 let silence = after(self.last_speech, rules.after_silence_seconds);
@@ -179,8 +224,10 @@ impl Brain {
                     Some(ago) => after(Duration::ZERO, longest).map(|at| at.saturating_sub(ago)),
                     None => after(admitted, longest),
                 };
+                let detected = self.bot_detected().filter(|_| rules.on_bot_detected);
                 [
                     None,
+                    detected.map(left(LeaveReason::BotDetected)),
                     silence.map(left(LeaveReason::Silence)),
                     solo.map(left(LeaveReason::Solo)),
                     max.map(left(LeaveReason::MaxDuration)),
@@ -188,7 +235,7 @@ impl Brain {
             }
         };
         // The most telling reason first, where several are due at once.
-        [entry, max, solo, silence, lost].into_iter().flatten()
+        [entry, detected, max, solo, silence, lost].into_iter().flatten()
     }
 
     fn not_admitted(&self) -> Failure {
@@ -253,6 +300,10 @@ mod tests {
             "joined" => Observed::Joined(person(with, false)),
             "bot_joined" => Observed::Joined(person(with, true)),
             "left" => Observed::Left(with.into()),
+            "own_bots" => Observed::OwnBots {
+                ids: with.split(", ").map(str::to_owned).collect(),
+                own_id: Some("me".into()),
+            },
             "speech" => Observed::Speech,
             "lost" => Observed::Lost(String::new()),
             "ended" => Observed::Over(Cause::Left(LeaveReason::MeetingEnded)),
@@ -312,22 +363,6 @@ mod tests {
         assert!(!file.about.is_empty() && file.cases.len() > 20);
         for case in &file.cases {
             assert_eq!(play(case), case.expected, "{}", case.name);
-        }
-    }
-
-    #[test]
-    fn notetakers_are_known_by_name() {
-        let named = |name: &str| Participant {
-            id: "x".into(),
-            name: name.into(),
-            is_host: false,
-            is_bot: false,
-        };
-        for name in ["Otter.ai", "Ann's Fireflies.ai Notetaker", "Fathom Notetaker", "MEETBOT"] {
-            assert!(Brain::is_bot(&named(name)), "{name}");
-        }
-        for name in ["Ann Otterman", "Bob", "Robot Chicken", ""] {
-            assert!(!Brain::is_bot(&named(name)), "{name}");
         }
     }
 }

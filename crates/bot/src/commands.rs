@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meetbot_types::bot::{BotCommand, BotOrder, Commands};
+use meetbot_types::bot::{BotCommand, BotOrder, Commands, OwnBots};
 use reqwest::{Client, StatusCode};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tracing::Instrument as _;
@@ -19,32 +19,41 @@ const WAIT_AFTER_ERROR: Duration = Duration::from_secs(1);
 /// An orchestrator that stops, or that only has commands of another version, answers at once with none: it is asked again this long after the question.
 const WAIT_AFTER_NOTHING: Duration = Duration::from_secs(1);
 
-/// The commands that come in. Dropping it ends the asking.
+/// What the orchestrator answers.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// Something to do.
+    Command(BotCommand),
+    /// Under these ids this server's bots are in the room, in the order of [`OwnBots`].
+    OwnBots(Vec<String>),
+}
+
+/// What comes in. Dropping it ends the asking.
 pub(crate) struct Inbox {
-    commands: mpsc::Receiver<BotCommand>,
+    told: mpsc::Receiver<Told>,
     asking: JoinHandle<()>,
 }
 
 impl Inbox {
     /// Starts to ask.
     pub(crate) fn open(order: &BotOrder, client: Client) -> Self {
-        let (sender, commands) = mpsc::channel(16);
+        let (sender, told) = mpsc::channel(16);
         let order = order.clone();
         let asking =
             tokio::spawn(async move { ask(&order, &client, &sender).await }.in_current_span());
-        Self { commands, asking }
+        Self { told, asking }
     }
 
-    /// Commands that a test gives.
+    /// What a test tells.
     #[cfg(test)]
-    pub(crate) fn of(commands: mpsc::Receiver<BotCommand>) -> Self {
-        Self { commands, asking: tokio::spawn(std::future::ready(())) }
+    pub(crate) fn of(told: mpsc::Receiver<Told>) -> Self {
+        Self { told, asking: tokio::spawn(std::future::ready(())) }
     }
 
-    /// The next command. Dropping the call loses none. Never answers once no more can come.
-    pub(crate) async fn next(&mut self) -> BotCommand {
-        match self.commands.recv().await {
-            Some(command) => command,
+    /// What is told next. Dropping the call loses nothing. Never answers once no more can come.
+    pub(crate) async fn next(&mut self) -> Told {
+        match self.told.recv().await {
+            Some(told) => told,
             None => std::future::pending().await,
         }
     }
@@ -56,11 +65,12 @@ impl Drop for Inbox {
     }
 }
 
-async fn ask(order: &BotOrder, client: &Client, inbox: &mpsc::Sender<BotCommand>) {
+async fn ask(order: &BotOrder, client: &Client, inbox: &mpsc::Sender<Told>) {
     let mut after = 0;
+    let mut known_bots = OwnBots::default().version();
     loop {
         let url = format!(
-            "{}/api/v1/ingest/commands?jobId={}&epoch={}&after={after}&wait={WAIT_SECONDS}",
+            "{}/api/v1/ingest/commands?jobId={}&epoch={}&after={after}&knownBots={known_bots}&wait={WAIT_SECONDS}",
             order.orchestrator_url, order.job_id, order.epoch
         );
         let again = clock::now() + WAIT_AFTER_NOTHING;
@@ -75,16 +85,25 @@ async fn ask(order: &BotOrder, client: &Client, inbox: &mpsc::Sender<BotCommand>
             },
             Err(_) => None,
         };
-        let Some(Commands { commands }) = commands else {
+        let Some(Commands { commands, own_bots }) = commands else {
             tokio::time::sleep(WAIT_AFTER_ERROR).await;
             continue;
         };
-        if commands.is_empty() {
+        let news = own_bots.filter(|own_bots| own_bots.version() != known_bots);
+        if commands.is_empty() && news.is_none() {
             tokio::time::sleep_until(again.into()).await;
+        }
+        let mut told = Vec::new();
+        if let Some(own_bots) = news {
+            known_bots = own_bots.version();
+            told.push(Told::OwnBots(own_bots.ids));
         }
         for command in commands {
             after = after.max(command.seq);
-            if inbox.send(command).await.is_err() {
+            told.push(Told::Command(command));
+        }
+        for told in told {
+            if inbox.send(told).await.is_err() {
                 return;
             }
         }

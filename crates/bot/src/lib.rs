@@ -5,6 +5,7 @@ mod brain;
 mod clock;
 mod commands;
 mod meeting;
+mod notetakers;
 mod platforms;
 mod recording;
 mod refusal;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use meetbot_rtc::{Frame, TrackId};
 use meetbot_types::{
-    Failure,
+    Failure, Platform,
     bot::{Lobby, Participant, RecordingRule},
 };
 
@@ -54,6 +54,15 @@ impl Source {
 /// Something that happened in the meeting.
 #[derive(Debug)]
 pub(crate) enum MeetingEvent {
+    /// The bot joins under this id, which others see.
+    JoiningAs {
+        /// The platform whose rooms and ids these are.
+        platform: Platform,
+        /// Its name for the room, the same whatever link leads there.
+        room: String,
+        /// The id.
+        own_id: String,
+    },
     /// The bot waits at the door.
     Lobby(Lobby),
     /// The bot is in: the roster holds it and the media path is up.

@@ -8,13 +8,24 @@ use std::{
 use meetbot_types::JobId;
 use tokio::sync::watch;
 
-/// Who waits for which job.
+/// Who waits for which job, and who for bots in rooms.
 #[derive(Debug, Default)]
 pub(crate) struct Wakes {
     jobs: Mutex<HashMap<JobId, watch::Sender<()>>>,
+    rooms: watch::Sender<()>,
 }
 
 impl Wakes {
+    /// Waits for bots that join a room, whichever.
+    pub(crate) fn subscribe_to_rooms(&self) -> watch::Receiver<()> {
+        self.rooms.subscribe()
+    }
+
+    /// A bot joins a room.
+    pub(crate) fn poke_rooms(&self) {
+        self.rooms.send_replace(());
+    }
+
     /// Waits for the job from now on: pokes from here on are not missed.
     pub(crate) fn subscribe(&self, job: JobId) -> watch::Receiver<()> {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);

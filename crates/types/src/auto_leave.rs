@@ -20,7 +20,7 @@ pub struct AutoLeave {
     pub after_solo_seconds: Option<u32>,
     /// Leave after this long in the call.
     pub after_max_seconds: Option<u32>,
-    /// Leave when another notetaker bot is in the meeting.
+    /// Leave when another notetaker bot is in the meeting; of several bots of one server the first stays.
     pub on_bot_detected: bool,
 }
 
@@ -113,7 +113,7 @@ pub struct AutoLeaveConfig {
     /// Leave after this long in the call.
     #[serde(skip_serializing_if = "Rule::is_default")]
     pub after_max_seconds: Rule,
-    /// Leave when another notetaker bot is in the meeting.
+    /// Leave when another notetaker bot is in the meeting; of several bots of one server the first stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_bot_detected: Option<bool>,
 }

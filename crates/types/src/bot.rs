@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     AutoLeave, CommandId, ControlAction, ControlState, Ending, Failure, JobId, JobStatus,
-    LeaveReason, MeetingLink, Reach, Timestamp,
+    LeaveReason, MeetingLink, Platform, Reach, Timestamp, signature,
 };
 
 /// How long a bot's lease lasts; any accepted report renews it.
@@ -200,6 +200,15 @@ pub enum BotReport {
     Heartbeat {
         /// What it has recorded.
         media: MediaCounters,
+    },
+    /// It joins a meeting's room under this id, so that other bots of the server there know that it is one. A bot that joins again has another id.
+    JoiningAs {
+        /// The platform, which says what a room and an id are.
+        platform: Platform,
+        /// The platform's name for the room, whatever link leads there.
+        room: String,
+        /// The id that others in the room see.
+        participant_id: String,
     },
     /// It stands at the door.
     Waiting {
@@ -415,10 +424,35 @@ impl<'de> Deserialize<'de> for BotCommand {
 
 /// The answer to `GET /api/v1/ingest/commands`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Commands {
     /// In the order in which they were given. What is no command at all is passed over, so that it keeps none of the others from the bot.
     #[serde(deserialize_with = "commands")]
     pub commands: Vec<BotCommand>,
+    /// Who in the room is a bot of this server, where that is not what the bot said that it knows (`knownBots` in the query).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_bots: Option<OwnBots>,
+}
+
+/// The bots of this server in one room.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnBots {
+    /// The ids under which they joined, the asking bot's own among them, and nothing else about them: they may be other consumers'.
+    ///
+    /// First the bots that are there, in the order in which they give way to each other under `onBotDetected`: those that have the rule off, then
+    /// those that have it on, each in the order in which their jobs first came to the room. Last the ids that are no longer used, which the
+    /// meeting may show for a while.
+    pub ids: Vec<String>,
+}
+
+impl OwnBots {
+    /// What tells two lists apart, as 16 hexadecimal digits.
+    pub fn version(&self) -> String {
+        let text = serde_json::to_string(&self.ids).expect("a list of texts is JSON");
+        let mut version = signature::sha256(text.as_bytes());
+        version.truncate(16);
+        version
+    }
 }
 
 fn commands<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<BotCommand>, D::Error> {

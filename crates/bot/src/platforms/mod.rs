@@ -27,16 +27,13 @@ struct Former {
 }
 
 impl Joins {
-    /// One more. Answers which one it is, and under which ids the bot was in the meeting before.
-    fn begin(&self) -> (u32, Vec<String>) {
+    /// One more, under this id. Answers which one it is, and the ids of those before.
+    fn begin(&self, own_id: String) -> (u32, Vec<String>) {
         let mut former = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let former_ids = former.own_ids.clone();
         former.joins += 1;
-        (former.joins, former.own_ids.clone())
-    }
-
-    /// The bot was in the meeting under this id.
-    fn end(&self, own_id: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).own_ids.push(own_id);
+        former.own_ids.push(own_id);
+        (former.joins, former_ids)
     }
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_util::{SinkExt as _, StreamExt as _};
 use meetbot_rtc::{Event, Peer, TrackId};
 use meetbot_types::{
-    Failure,
+    Failure, JobId, Platform,
     bot::{BotOrder, Participant, RecordingRule, SandboxSeat},
     sandbox::{FromBot, FromMeeting},
 };
@@ -29,6 +29,8 @@ pub(crate) struct SandboxMeeting {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     peer: Box<Peer>,
     owners: HashMap<TrackId, String>,
+    /// The sandbox has a room for each job.
+    job: JobId,
     /// The roster and whether the bot may record, until the media path is up too.
     admitted: Option<(Vec<Participant>, RecordingRule)>,
     connected: bool,
@@ -53,6 +55,7 @@ impl SandboxMeeting {
             socket,
             peer: Box::new(peer),
             owners: HashMap::new(),
+            job: order.job_id,
             admitted: None,
             connected: false,
             events: VecDeque::new(),
@@ -91,6 +94,11 @@ impl SandboxMeeting {
                 if roster.iter().any(|person| person.id == self_id) {
                     roster.retain(|person| person.id != self_id);
                     self.admitted = Some((roster, recording));
+                    self.events.push_back(MeetingEvent::JoiningAs {
+                        platform: Platform::Sandbox,
+                        room: self.job.to_string(),
+                        own_id: self_id,
+                    });
                     self.admit();
                 }
                 return Ok(());

@@ -200,6 +200,11 @@ impl Recording {
         self.people.present()
     }
 
+    /// Who is there of those with these ids of the meeting's.
+    pub(crate) fn present_of(&self, ids: &[String]) -> Vec<Participant> {
+        self.people.present_of(ids)
+    }
+
     /// A line of chat; answers it with its time. `None` while nothing may be recorded: then it is kept nowhere.
     pub(crate) fn chat(&mut self, line: ChatLine, at: Instant) -> io::Result<Option<ChatMessage>> {
         if !self.writes() {

@@ -95,6 +95,13 @@ impl People {
         here.map(|(id, _)| id.clone()).collect()
     }
 
+    /// Who is there of those with these ids of the meeting's, under those ids.
+    pub(crate) fn present_of(&self, ids: &[String]) -> Vec<Participant> {
+        let present = ids.iter().filter_map(|id| Some((id, self.seen.get(id)?)));
+        let here = present.filter(|(_, (_, here))| *here);
+        here.map(|(id, (person, _))| Participant { id: id.clone(), ..person.clone() }).collect()
+    }
+
     /// Someone's first id and name, by the meeting's id.
     pub(crate) fn of<'a>(&'a self, id: &'a str) -> (&'a str, &'a str) {
         self.seen.get(id).map_or((id, ""), |(person, _)| (&person.id, &person.name))
@@ -142,6 +149,20 @@ mod tests {
         people.leave("6");
         assert_eq!(people.join(&person("5", "Guest")).unwrap().id, "5-2");
         assert_eq!(people.join(&person("6", "Guest")).unwrap().id, "5");
+    }
+
+    #[test]
+    fn who_turns_out_to_be_a_bot_is_news() {
+        let mut people = People::default();
+        people.join(&person("1", "Recorder"));
+        people.leave("1");
+        people.join(&person("2", "Recorder"));
+        let ids = ["1", "2", "3"].map(str::to_owned);
+        let present = people.present_of(&ids);
+        assert_eq!(present, [person("2", "Recorder")]);
+        let bot = Participant { is_bot: true, ..present[0].clone() };
+        let news = Participant { id: "1".to_owned(), ..bot.clone() };
+        assert_eq!((people.join(&bot), people.join(&bot)), (Some(news), None));
     }
 
     #[test]

@@ -83,6 +83,9 @@ impl Story {
                         known.names.push(participant.name.clone());
                     }
                     known.name = participant.name;
+                    // A bot may be known as one only after it has come.
+                    known.is_bot = participant.is_bot;
+                    known.is_host = participant.is_host;
                 } else {
                     self.participants.push(ManifestParticipant {
                         id: participant.id,
@@ -204,6 +207,20 @@ mod tests {
         assert_eq!((story.participants[0].left_at, story.participants[0].names.len()), (None, 2));
         assert_eq!(story.participants[1].left_at, Some(9000));
         assert_eq!((story.attempts.len(), story.attempts[0].left_ms), (2, None));
+    }
+
+    #[test]
+    fn who_turns_out_to_be_a_bot_is_one_in_the_manifest() {
+        let bot = |at_ms| {
+            let Line::ParticipantJoined { participant, .. } = joined(at_ms, "a", "Recorder") else {
+                unreachable!("`joined` says so")
+            };
+            let participant = Participant { is_bot: true, ..participant };
+            Line::ParticipantJoined { at_ms, participant }
+        };
+        let story = Story::read([started(1, 0), joined(0, "a", "Recorder"), bot(700)]);
+        let [recorder] = story.participants.as_slice() else { panic!("{story:?}") };
+        assert_eq!((recorder.is_bot, recorder.joined_at, recorder.names.len()), (true, 0, 1));
     }
 
     #[test]

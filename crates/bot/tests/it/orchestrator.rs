@@ -20,7 +20,7 @@ use meetbot_types::{
     Timestamp,
     bot::{
         BotCommand, BotOrder, BotReport, Commands, IngestAnswer, IngestRequest, NumberedReport,
-        SandboxSeat, Secret,
+        OwnBots, SandboxSeat, Secret,
     },
 };
 use reqwest::Client;
@@ -50,6 +50,7 @@ struct Desk {
     mood: watch::Sender<Mood>,
     reports: watch::Sender<Vec<NumberedReport>>,
     commands: watch::Sender<Vec<BotCommand>>,
+    own_bots: watch::Sender<OwnBots>,
     refused: Arc<Mutex<usize>>,
 }
 
@@ -70,6 +71,7 @@ impl Stage {
             mood: watch::Sender::new(Mood::Listens),
             reports: watch::Sender::new(Vec::new()),
             commands: watch::Sender::new(Vec::new()),
+            own_bots: watch::Sender::new(OwnBots::default()),
             refused: Arc::default(),
         };
         let routes = Router::new()
@@ -147,6 +149,11 @@ impl Stage {
         self.desk.commands.send_modify(|commands| commands.push(command));
     }
 
+    /// These are the server's bots in the room.
+    pub(crate) fn own_bots(&self, ids: Vec<String>) {
+        self.desk.own_bots.send_replace(OwnBots { ids });
+    }
+
     /// Waits for a report that `wanted` knows.
     pub(crate) async fn hears(&self, wanted: impl Fn(&BotReport) -> bool) {
         self.hears_all(|reports| reports.iter().any(&wanted)).await;
@@ -161,6 +168,11 @@ impl Stage {
         });
         let heard = tokio::time::timeout(PATIENCE, heard).await;
         assert!(heard.is_ok(), "it was not reported: {:#?}", self.reports());
+    }
+
+    /// What was reported since the last time, which is kept.
+    pub(crate) fn so_far(&self) -> Vec<BotReport> {
+        self.desk.reports.borrow().iter().map(|one| one.report.clone()).collect()
     }
 
     /// What was reported since the last time, in order.
@@ -272,14 +284,20 @@ async fn ingest(State(desk): State<Desk>, Json(request): Json<IngestRequest>) ->
 
 async fn commands(State(desk): State<Desk>, uri: axum::http::Uri) -> Json<Commands> {
     let query = uri.query().unwrap_or_default();
-    let after =
-        query.split('&').find_map(|pair| pair.strip_prefix("after=")).unwrap().parse().unwrap();
+    let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)).unwrap();
+    let (after, known) = (value("after=").parse().unwrap(), value("knownBots="));
     let newer = |commands: &Vec<BotCommand>| -> Vec<BotCommand> {
         commands.iter().filter(|command| command.seq > after).cloned().collect()
     };
-    let mut given = desk.commands.subscribe();
-    let commands = given.wait_for(|commands| !newer(commands).is_empty()).await.unwrap();
-    Json(Commands { commands: newer(&commands) })
+    let (mut given, mut bots) = (desk.commands.subscribe(), desk.own_bots.subscribe());
+    tokio::select! {
+        commands = given.wait_for(|commands| !newer(commands).is_empty()) => {
+            Json(Commands { commands: newer(&commands.unwrap()), own_bots: None })
+        }
+        bots = bots.wait_for(|bots| bots.version() != known) => {
+            Json(Commands { commands: Vec::new(), own_bots: Some(bots.unwrap().clone()) })
+        }
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a job of now")]

@@ -5,7 +5,7 @@
 mod media;
 #[expect(dead_code, reason = "shared with the tests of the bot, which use all of it")]
 #[path = "../../../bot/tests/it/janus/person.rs"]
-mod person;
+pub(crate) mod person;
 
 use std::{
     hash::BuildHasher as _,
@@ -57,7 +57,7 @@ impl Dice {
     }
 }
 
-fn serve(data: &Path) -> (Running, String) {
+pub(crate) fn serve(data: &Path) -> (Running, String) {
     serve_with(data, None, &[("MEETBOT_BOTS_ALLOW_NETWORKS", "10.213.0.0/16")])
 }
 
@@ -68,7 +68,7 @@ fn wall() -> Timestamp {
 
 /// Looks again and again until there is something.
 #[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
@@ -79,7 +79,12 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn job_that(client: &MeetBot, id: &str, what: &str, wanted: impl Fn(&Job) -> bool) -> Job {
+pub(crate) fn job_that(
+    client: &MeetBot,
+    id: &str,
+    what: &str,
+    wanted: impl Fn(&Job) -> bool,
+) -> Job {
     until(what, || client.get_bot(id).unwrap().filter(|job| wanted(job)))
 }
 

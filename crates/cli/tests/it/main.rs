@@ -5,6 +5,7 @@
 mod backup;
 mod bad_input;
 mod browsers;
+mod company;
 mod consumers;
 mod crowd;
 mod deletion;

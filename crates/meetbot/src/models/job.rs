@@ -134,7 +134,7 @@ pub struct AutoLeave {
     pub after_solo_seconds: Option<u32>,
     /// Leave after this long in the call.
     pub after_max_seconds: Option<u32>,
-    /// Leave when another notetaker bot is in the meeting.
+    /// Leave when another notetaker bot is in the meeting; of several bots of one server the first stays.
     #[serde(default, deserialize_with = "or_default")]
     pub on_bot_detected: bool,
 }

@@ -11,8 +11,12 @@ use axum::{
 };
 use meetbot_types::{
     JobId,
-    bot::{BotReport, Commands, IngestAnswer, IngestRequest, NumberedReport},
+    bot::{
+        BotReport, Commands, HEARTBEAT_SECONDS, IngestAnswer, IngestRequest, NumberedReport,
+        OwnBots,
+    },
 };
+use tokio::sync::watch;
 
 use super::{
     Server,
@@ -25,6 +29,12 @@ use crate::{keys, metrics::Heard, store::Reported};
 
 /// The longest a bot's question for commands is held.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// A question that is held looks this often at least for bots in the room: they may have come through another server.
+const LOOK_AGAIN: Duration = Duration::from_secs(HEARTBEAT_SECONDS as u64);
+
+/// Bots that come within this time are told of at once, or a crowd that comes to one room would cost the square of its number.
+const CROWD: Duration = Duration::from_millis(250);
 
 /// The largest body, in bytes, that is read before it is known whose it is; a larger one has to say its attempt in the query, too. Bots are under no limit
 /// of connections, so that strangers could fill the memory with bodies that never end.
@@ -65,7 +75,11 @@ async fn report(
         }
     }
     let (job, counted) = (request.job_id, Heard::from(&request));
+    let joins = request.reports.iter().any(|one| matches!(one.report, BotReport::JoiningAs { .. }));
     let answer = heard(&server, request, token_hash).await?;
+    if joins {
+        server.wakes.poke_rooms();
+    }
     server.metrics.attempts.heard(&counted, server.clock.now().steady);
     server.happened(job);
     if answer.status.is_final() {
@@ -105,33 +119,51 @@ async fn commands(
     let mut query = Query::new(query.as_deref());
     let after = query.number("after").unwrap_or(0);
     let wait = query.number("wait").unwrap_or(0);
+    let known_bots = query.text("knownBots").map(str::to_owned);
     let (job, epoch) = attempt(&mut query)?;
     query.finish()?;
     let mut woken = server.wakes.subscribe(job);
+    let mut rooms = server.wakes.subscribe_to_rooms();
     let look = async || {
-        server.store.bot_commands(job, epoch, token_hash, after).await?.ok_or_else(superseded)
+        let store = &server.store;
+        let told = store.bot_commands(job, epoch, token_hash, after).await?;
+        let mut told = Commands { commands: told.ok_or_else(superseded)?, own_bots: None };
+        // A bot that does not say what it knows does not ask.
+        if let Some(known) = &known_bots {
+            let own_bots = OwnBots { ids: store.own_bots(job, epoch).await? };
+            told.own_bots = Some(own_bots).filter(|own_bots| own_bots.version() != *known);
+        }
+        Ok::<_, ApiError>(told)
     };
     // Before any wait, so that whoever has no right to ask is told so.
-    let commands = look().await?;
-    if !commands.is_empty() {
-        return Ok(Json(Commands { commands }));
-    }
+    let mut told = look().await?;
+    let is_nothing = |told: &Commands| told.commands.is_empty() && told.own_bots.is_none();
     let found = async {
-        while woken.changed().await.is_ok() {
-            let commands = look().await?;
-            if !commands.is_empty() {
-                return Ok(commands);
+        while is_nothing(&told) {
+            tokio::select! {
+                woken = woken.changed() => if woken.is_err() { break },
+                () = joined(&mut rooms) => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
+            told = look().await?;
         }
-        Ok::<_, ApiError>(Vec::new())
+        Ok::<_, ApiError>(())
     };
     let wait = Duration::from_secs(wait).min(LONGEST_WAIT);
     let stopping = server.stopping.clone();
-    let commands = tokio::select! {
+    tokio::select! {
         biased;
         found = found => found?,
-        () = tokio::time::sleep(wait) => Vec::new(),
-        () = stopping.cancelled() => Vec::new(),
-    };
-    Ok(Json(Commands { commands }))
+        () = tokio::time::sleep(wait) => {}
+        () = stopping.cancelled() => {}
+    }
+    Ok(Json(told))
+}
+
+/// Waits until bots have joined rooms, and for those that join at the same time.
+async fn joined(rooms: &mut watch::Receiver<()>) {
+    if rooms.changed().await.is_err() {
+        return std::future::pending().await;
+    }
+    tokio::time::sleep(CROWD).await;
 }

@@ -9,6 +9,7 @@ mod outbox;
 mod pruning;
 mod quotas;
 mod recordings;
+mod room_bots;
 mod tally;
 
 use std::{sync::Arc, time::Duration};

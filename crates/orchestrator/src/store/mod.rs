@@ -471,6 +471,9 @@ pub trait Store: Send + Sync + 'static {
         token_hash: [u8; 32],
         after: u64,
     ) -> Result<Option<Vec<BotCommand>>>;
+    /// The ids of all bots, of whichever consumer, in the room in which the attempt's bot is, as [`meetbot_types::bot::OwnBots`] has them; none before it
+    /// has said where it is.
+    async fn own_bots(&self, job: JobId, epoch: u32) -> Result<Vec<String>>;
     /// Ends an attempt's lease at once, because its bot is known to be gone. Answers whether it still had the job. The more of its bots were lost one soon
     /// after the other, the later it is due again.
     async fn release(&self, job: JobId, epoch: u32, now: Now) -> Result<bool>;

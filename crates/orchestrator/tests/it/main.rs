@@ -16,6 +16,7 @@ mod mixes;
 mod quotas;
 mod receiver;
 mod retention;
+mod room_bots;
 mod rude_callers;
 mod rude_endpoints;
 mod secrets;

@@ -17,6 +17,7 @@ use meetbot_types::{
     signature,
 };
 use reqwest::{Client, Method, StatusCode};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -287,9 +288,14 @@ impl Bot {
 
     /// What it is told, waiting until there is something.
     pub(crate) async fn commands(&self, after: u64) -> Commands {
+        self.asks(&format!("after={after}&wait=30")).await
+    }
+
+    /// What it is told when it asks so.
+    pub(crate) async fn asks<T: DeserializeOwned>(&self, how: &str) -> T {
         let (job, epoch) = (self.order.job_id, self.order.epoch);
         let url = format!(
-            "{}/api/v1/ingest/commands?jobId={job}&epoch={epoch}&after={after}&wait=30",
+            "{}/api/v1/ingest/commands?jobId={job}&epoch={epoch}&{how}",
             self.order.orchestrator_url
         );
         let sent = self.http.get(url).bearer_auth(self.order.token.expose()).send();

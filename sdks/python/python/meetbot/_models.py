@@ -160,7 +160,7 @@ class AutoLeaveConfig(BaseModel):
     after_max_seconds: int | None = None
     """Leave after this long in the call (default 14400)."""
     on_bot_detected: bool = False
-    """Leave when another notetaker bot is in the meeting (default off)."""
+    """Leave when another notetaker bot is in the meeting; of several bots of one server the first stays (default off)."""
 
     @classmethod
     def read(cls, config: AutoLeaveConfig | Mapping[str, Any]) -> AutoLeaveConfig:

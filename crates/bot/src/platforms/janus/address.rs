@@ -37,6 +37,11 @@ impl Address {
             pin: link.passcode.clone(),
         })
     }
+
+    /// The room's name in words: the same for all links that lead there.
+    pub(crate) fn room_name(&self) -> String {
+        self.room.as_str().map_or_else(|| self.room.to_string(), str::to_owned)
+    }
 }
 
 /// Rooms have numbers, unless the server's `string_ids` is on: then they have names.
@@ -49,6 +54,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_room_has_one_name_whatever_link_leads_there() {
+        for (url, name) in [
+            ("janus+ws://192.0.2.2:8188/?room=1234", "1234"),
+            ("janus+wss://janus.example.org/janus?pin=1&room=01234&textroom=9", "1234"),
+            ("janus+ws://h?room=stand%20up", "stand up"),
+            ("janus+ws://h/?x=1&room=stand+up", "stand up"),
+        ] {
+            let address = Address::of(&MeetingLink::parse(url, None).unwrap()).unwrap();
+            assert_eq!(address.room_name(), name, "{url}");
+        }
+    }
 
     #[test]
     fn a_link_names_the_server_and_the_rooms() {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 /// The id of a person in a `VideoRoom`: a number, or a name where the server's `string_ids` is on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -12,6 +13,26 @@ pub(crate) enum Id {
     Number(u64),
     /// A name.
     Name(String),
+}
+
+impl Id {
+    /// An id that nobody else has, of the kind that a server with this room knows: a number as large as a browser can hold, or a text.
+    ///
+    /// The bot chooses it, and not the server: so no server can make this one take a person's id, there or elsewhere, for that of one of its bots.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness to give.
+    pub(crate) fn random(room: &Value) -> Self {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).expect("the operating system gives randomness");
+        let random = u128::from_le_bytes(random);
+        if room.is_number() {
+            const BITS: u32 = 53;
+            Self::Number(u64::try_from(random >> (u128::BITS - BITS)).unwrap_or(0).max(1))
+        } else {
+            Self::Name(format!("{random:032x}"))
+        }
+    }
 }
 
 impl fmt::Display for Id {
@@ -145,6 +166,27 @@ pub(crate) struct Subscribed {
 
 /// True, or "true": the documentation has it both ways.
 fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    let value = serde_json::Value::deserialize(deserializer)?;
+    let value = Value::deserialize(deserializer)?;
     Ok(value == true || value == "true")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_id_is_one_that_the_server_and_browsers_can_hold_and_that_nobody_has() {
+        let of = |room: &Value| json!(Id::random(room));
+        let numbers: HashSet<u64> = (0..1000).map(|_| of(&json!(7)).as_u64().unwrap()).collect();
+        assert_eq!(numbers.len(), 1000);
+        assert!(numbers.iter().all(|number| (1..1 << 53).contains(number)));
+        assert!(numbers.iter().any(|number| *number > 1 << 48));
+        let text = of(&json!("stand up"));
+        assert_eq!(text.as_str().unwrap().len(), 32);
+        assert_ne!(of(&json!("stand up")), text);
+    }
 }

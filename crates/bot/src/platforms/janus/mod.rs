@@ -21,13 +21,14 @@ use futures_util::{
     stream::{SplitSink, SplitStream},
 };
 use meetbot_rtc::{Channel, Event, Frame, Kind, Peer, TrackId};
-use meetbot_types::{Failure, FailureCode, bot::BotOrder};
+use meetbot_types::{Failure, FailureCode, Platform, bot::BotOrder};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message as Packet};
 
 use self::{
     address::Address,
     chat::{CHANNEL, Chat, Heard},
     dial::{DialError, Wire, dial},
+    message::Id,
     session::{Act, Handle, Session},
 };
 use crate::{
@@ -50,7 +51,6 @@ pub(crate) struct JanusMeeting {
     call: Option<Call>,
     /// Told already, and not asked for yet.
     events: VecDeque<MeetingEvent>,
-    joins: Joins,
 }
 
 /// The bot's side of a room.
@@ -81,8 +81,7 @@ impl JanusMeeting {
     ) -> Result<Self, Lost> {
         let unreachable = |why: String| {
             let failure = Failure::new(FailureCode::MeetingNotFound, why);
-            let events = [MeetingEvent::Unreachable(failure)].into();
-            Self { call: None, events, joins: joins.clone() }
+            Self { call: None, events: [MeetingEvent::Unreachable(failure)].into() }
         };
         let Some(address) = Address::of(&order.link) else {
             return Ok(unreachable("no link of Janus".to_owned()));
@@ -99,7 +98,8 @@ impl JanusMeeting {
         };
         let socket_error = |error: meetbot_rtc::Error| error.to_string();
         let media = Box::new(peer().await.map_err(socket_error)?);
-        let (join, former_ids) = joins.begin();
+        let own_id = Id::random(&address.room);
+        let (join, former_ids) = joins.begin(own_id.to_string());
         let chat = match &address.text_room {
             None => None,
             Some(room) => Some(Box::new(ChatPeer {
@@ -114,12 +114,17 @@ impl JanusMeeting {
                 display: order.display_name.clone(),
             })),
         };
+        let joining = MeetingEvent::JoiningAs {
+            platform: Platform::Janus,
+            room: address.room_name(),
+            own_id: own_id.to_string(),
+        };
         let (session, first) =
-            Session::begin(&address, order.display_name.clone(), former_ids, clock::now());
+            Session::begin(&address, order.display_name.clone(), own_id, former_ids, clock::now());
         let (sink, stream) = dialled.socket.split();
         let outbox = [first.to_string()].into();
         let call = Call { sink, stream, outbox, session, media, chat };
-        Ok(Self { call: Some(call), events: VecDeque::new(), joins: joins.clone() })
+        Ok(Self { call: Some(call), events: [joining].into() })
     }
 }
 
@@ -300,9 +305,6 @@ impl Meeting for JanusMeeting {
             }
             let Some(call) = &mut self.call else { return std::future::pending().await };
             if let Err(lost) = call.step(&mut self.events).await {
-                if let Some(own_id) = call.session.own_id() {
-                    self.joins.end(own_id);
-                }
                 return MeetingEvent::Lost(lost);
             }
         }

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{
     address::Address,
     chat::Chat,
-    message::Message,
+    message::{Id, Message},
     session::{Act, Session},
 };
 use crate::clock;
@@ -21,7 +21,8 @@ pub fn conversation(words: &str) {
     let link = "janus+wss://janus.example.com/?room=1234&textroom=1234";
     let address = Address::of(&MeetingLink::parse(link, None).unwrap()).unwrap();
     let mut now = clock::now();
-    let (mut session, _) = Session::begin(&address, "meetbot".to_owned(), Vec::new(), now);
+    let (mut session, _) =
+        Session::begin(&address, "meetbot".to_owned(), Id::Number(1), Vec::new(), now);
     for line in words.lines() {
         now += Duration::from_millis(500);
         let Ok(message) = serde_json::from_str::<Message>(line) else { continue };

@@ -61,6 +61,9 @@ pub(crate) struct Session {
     has_chat: bool,
     id: Option<u64>,
     handles: [Option<u64>; 3],
+    /// What the bot asks to be called.
+    chosen_id: Id,
+    /// What the room calls it, once it is in.
     own_id: Option<Id>,
     /// Under these ids the bot was in the room before. A Janus that has not missed it yet has them in its roster.
     former_ids: Vec<String>,
@@ -91,6 +94,7 @@ impl Session {
     pub(crate) fn begin(
         address: &Address,
         display: String,
+        chosen_id: Id,
         former_ids: Vec<String>,
         now: Instant,
     ) -> (Self, Value) {
@@ -101,6 +105,7 @@ impl Session {
             has_chat: address.text_room.is_some(),
             id: None,
             handles: [None; 3],
+            chosen_id,
             own_id: None,
             former_ids,
             roster: Roster::default(),
@@ -167,11 +172,6 @@ impl Session {
         }
     }
 
-    /// The id of the bot in the room.
-    pub(crate) fn own_id(&self) -> Option<String> {
-        self.own_id.as_ref().map(Id::to_string)
-    }
-
     fn is_own(&self, id: &Id) -> bool {
         self.own_id.as_ref() == Some(id) || self.former_ids.contains(&id.to_string())
     }
@@ -196,7 +196,7 @@ impl Session {
             }
             "attach-roster" => {
                 self.handles[Handle::Roster as usize] = Some(created.id);
-                let mut join = json!({"request": "join", "ptype": "publisher", "room": self.room, "display": self.display});
+                let mut join = json!({"request": "join", "ptype": "publisher", "room": self.room, "id": self.chosen_id, "display": self.display});
                 if let Some(pin) = &self.pin {
                     join["pin"] = pin.as_str().into();
                 }
@@ -474,14 +474,23 @@ mod tests {
     /// The same, of a bot that was in the room before under these ids.
     fn session_after(former: Vec<String>, now: Instant) -> Session {
         let link = MeetingLink::parse("janus+ws://h/?room=7&pin=p&textroom=9", None).unwrap();
-        let (mut session, first) =
-            Session::begin(&Address::of(&link).unwrap(), "Notes".to_owned(), former, now);
+        let (mut session, first) = Session::begin(
+            &Address::of(&link).unwrap(),
+            "Notes".to_owned(),
+            Id::Number(100),
+            former,
+            now,
+        );
         assert_eq!(first["janus"], "create");
         let created = |transaction: &str, id: u64| json!({"janus": "success", "transaction": transaction, "data": {"id": id}});
         assert_eq!(hear(&mut session, created("create", 50), now).len(), 3);
         let join = hear(&mut session, created("attach-roster", 1), now);
         let [Act::Send(join)] = join.as_slice() else { panic!("{join:?}") };
-        assert_eq!((&join["body"]["room"], &join["body"]["pin"]), (&json!(7), &json!("p")));
+        let body = &join["body"];
+        assert_eq!(
+            (&body["room"], &body["id"], &body["pin"]),
+            (&json!(7), &json!(100), &json!("p"))
+        );
         hear(&mut session, created("attach-media", 2), now);
         hear(&mut session, created("attach-chat", 3), now);
         session
@@ -608,10 +617,7 @@ mod tests {
     #[test]
     fn a_ghost_of_the_bot_itself_is_nobody() {
         let now = start();
-        let first = &mut session(now);
-        assert_eq!(first.own_id(), None);
-        hear(first, joined(&json!([])), now);
-        let mut second = session_after(first.own_id().into_iter().collect(), now);
+        let mut second = session_after(vec!["100".to_owned()], now);
         let ghost = json!([{"id": 100, "display": "meetbot"}]);
         let back = json!({"videoroom": "joined", "id": 101, "publishers": [], "attendees": ghost});
         let acts = hear(&mut second, event(1, "join", &back), now);

@@ -5,6 +5,7 @@ mod many;
 mod media;
 mod meetings;
 mod missing;
+mod own_bots;
 mod person;
 mod proxy;
 mod video;

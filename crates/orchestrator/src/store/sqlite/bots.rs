@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 use super::{
     Outcome,
     jobs::{self, Stored},
-    quotas, read_as,
+    quotas, read_as, room_bots,
 };
 use crate::{
     clock::Now,
@@ -111,6 +111,9 @@ fn apply(
         match &numbered.report {
             BotReport::Leaving { reason, failure } if stored.cause.is_none() => {
                 stored.cause = advance::cause_of_leaving(reason.as_ref(), failure.as_ref());
+            }
+            BotReport::JoiningAs { platform, room, participant_id } => {
+                room_bots::join(connection, stored, platform, room, participant_id, now.wall)?;
             }
             BotReport::CommandDone { command_id, state } => {
                 connection
@@ -217,6 +220,7 @@ pub(super) fn expire(connection: &Connection, now: Now) -> Outcome<Vec<Expired>>
 fn lose(connection: &Connection, mut stored: Stored, now: Now) -> Outcome<()> {
     stored.lease_until = None;
     stored.stay.lost();
+    room_bots::leave(connection, stored.job.id, now.wall)?;
     // What may have been done must not be done twice; the others do no harm.
     connection.execute(
         "UPDATE commands SET state = 'expired', updated_at = ?2 WHERE job = ?1 AND state = 'pending'

@@ -6,7 +6,7 @@ use meetbot_types::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
-use super::{Outcome, answers, mixes, quotas, read_as, recordings, tally, timeline};
+use super::{Outcome, answers, mixes, quotas, read_as, recordings, room_bots, tally, timeline};
 use crate::{
     clock::Now,
     jobs::{
@@ -124,6 +124,7 @@ pub(super) fn save(
     *sequence = timeline::write(connection, *tenant, job, *sequence, told, now.wall)?;
     if stored.job.status.is_final() {
         stored.lease_until = None;
+        room_bots::leave(connection, stored.job.id, now.wall)?;
         connection
             .prepare_cached(
                 "UPDATE commands SET updated_at = ?2,

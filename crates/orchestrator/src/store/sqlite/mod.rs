@@ -16,6 +16,7 @@ mod place;
 mod quotas;
 mod readers;
 mod recordings;
+mod room_bots;
 mod schema;
 mod secrets;
 mod tally;

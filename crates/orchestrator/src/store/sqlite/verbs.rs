@@ -12,7 +12,7 @@ use meetbot_types::{
 
 use super::{
     SqliteStore, answers, audit, bots, consumers, deliveries, erasure, jobs, keys, mixes, outbox,
-    quotas, recordings, secrets, tally, timeline, writer::Asker,
+    quotas, recordings, room_bots, secrets, tally, timeline, writer::Asker,
 };
 use crate::{
     clock::Now,
@@ -259,6 +259,10 @@ impl Store for SqliteStore {
         self.read(move |connection| bots::commands(connection, job, epoch, token_hash, after)).await
     }
 
+    async fn own_bots(&self, job: JobId, epoch: u32) -> Result<Vec<String>> {
+        self.read(move |connection| room_bots::beside(connection, job, epoch)).await
+    }
+
     async fn release(&self, job: JobId, epoch: u32, now: Now) -> Result<bool> {
         self.writer.write(move |connection| bots::release(connection, job, epoch, now)).await
     }
@@ -324,6 +328,7 @@ impl Store for SqliteStore {
         let sweep = move |connection: &_| {
             outbox::forget_leases(connection, false, now)?;
             secrets::sweep(connection, now.wall)?;
+            room_bots::sweep(connection, now.wall)?;
             answers::sweep(connection, now.wall)
         };
         self.writer.write(sweep).await

@@ -21,6 +21,7 @@ const STEPS: &[&str] = &[
     include_str!("mixes.sql"),
     include_str!("ignored.sql"),
     include_str!("withheld.sql"),
+    include_str!("room_bots.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.

@@ -1,0 +1,69 @@
+//! Bots in the rooms of meetings, whosever they are: how bots in one room learn of each other.
+
+use meetbot_types::{JobId, Platform, Timestamp};
+use rusqlite::{Connection, params};
+
+use super::{Outcome, jobs::Stored};
+
+/// For how long an id is known whose bot is gone: servers of meetings show somebody who dropped out for minutes at most.
+const KEEP_MS: i64 = 60 * 60 * 1000;
+/// How many ids a bot is told at most; those that are in the room come first.
+const MOST: u32 = 1000;
+
+/// A bot of the job joins a room under a new id; the one before, if any, is no longer used.
+pub(super) fn join(
+    connection: &Connection,
+    stored: &Stored,
+    platform: &Platform,
+    room: &str,
+    participant: &str,
+    now: Timestamp,
+) -> Outcome<()> {
+    leave(connection, stored.job.id, now)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO room_bots (platform, room, participant, job, epoch, gives_way, since)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, coalesce((SELECT min(since) FROM room_bots WHERE job = ?4), ?7))
+             ON CONFLICT (platform, room, participant) DO UPDATE SET job = excluded.job, epoch = excluded.epoch,
+                gives_way = excluded.gives_way, since = excluded.since, gone_at = NULL",
+        )?
+        .execute(params![
+            platform.as_str(),
+            room,
+            participant,
+            stored.job.id.to_string(),
+            stored.epoch,
+            stored.job.auto_leave.on_bot_detected,
+            now.as_millis()
+        ])?;
+    Ok(())
+}
+
+/// The job has no bot in a room any more.
+pub(super) fn leave(connection: &Connection, job: JobId, now: Timestamp) -> Outcome<()> {
+    connection
+        .prepare_cached("UPDATE room_bots SET gone_at = ?2 WHERE job = ?1 AND gone_at IS NULL")?
+        .execute(params![job.to_string(), now.as_millis()])?;
+    Ok(())
+}
+
+/// The ids of all bots in the room in which the attempt's bot is, in the order of [`meetbot_types::bot::OwnBots`].
+pub(super) fn beside(connection: &Connection, job: JobId, epoch: u32) -> Outcome<Vec<String>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT other.participant FROM room_bots own
+         JOIN room_bots other ON other.platform = own.platform AND other.room = own.room
+         WHERE own.job = ?1 AND own.epoch = ?2 AND own.gone_at IS NULL
+         ORDER BY other.gone_at IS NOT NULL, other.gives_way, other.since, other.job, other.participant
+         LIMIT ?3",
+    )?;
+    let rows = statement.query_map(params![job.to_string(), epoch, MOST], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Forgets ids that no meeting shows any more.
+pub(super) fn sweep(connection: &Connection, now: Timestamp) -> Outcome<()> {
+    connection
+        .prepare_cached("DELETE FROM room_bots WHERE gone_at <= ?1")?
+        .execute([now.as_millis() - KEEP_MS])?;
+    Ok(())
+}
