@@ -55,7 +55,7 @@ fn dispatch(client: &MeetBot, meeting_url: String, name: &str, on_bot_detected: 
     let order = NewJob {
         meeting_url,
         display_name: Some(name.to_owned()),
-        auto_leave,
+        auto_leave: Some(auto_leave),
         ..NewJob::default()
     };
     client.dispatch_bot(order).unwrap().id.to_string()
