@@ -1,5 +1,6 @@
 //! The loop of a bot in its meeting: hears, writes, asks the brain, obeys.
 
+mod people;
 mod stall;
 
 use std::{
@@ -283,15 +284,7 @@ impl<'a> Bot<'a> {
                 self.record_as_told(command)?;
             }
         }
-        let Some(recording) = &self.recording else { return Ok(()) };
-        let (people, gone) = (recording.in_order(people), recording.present());
-        for id in gone.iter().filter(|id| people.iter().all(|person| person.id != **id)) {
-            self.hear(MeetingEvent::Left(id.clone()))?;
-        }
-        for person in people {
-            self.hear(MeetingEvent::Joined(person))?;
-        }
-        Ok(())
+        self.take_roster(people)
     }
 
     /// Opens the recording on a thread that no other bot waits for: what the bots before left is read there, and written to disk.
@@ -331,22 +324,8 @@ impl<'a> Bot<'a> {
                 self.observe(Observed::Waiting(lobby.clone()));
                 self.reporter.report(BotReport::Waiting { lobby });
             }
-            MeetingEvent::Joined(mut participant) => {
-                let is_bot = self.brain.is_bot(&participant);
-                self.observe(Observed::Joined(participant.clone()));
-                participant.is_bot = is_bot;
-                let Some(recording) = &mut self.recording else { return Ok(()) };
-                if let Some(participant) = recording.joined(&participant, now)? {
-                    self.reporter.report(BotReport::ParticipantJoined { participant });
-                }
-            }
-            MeetingEvent::Left(id) => {
-                let Some(recording) = &mut self.recording else { return Ok(()) };
-                if let Some(participant) = recording.left(&id, now)? {
-                    self.reporter.report(BotReport::ParticipantLeft { participant });
-                }
-                self.observe(Observed::Left(id));
-            }
+            MeetingEvent::Joined(participant) => self.joined(participant)?,
+            MeetingEvent::Left(id) => self.left(id)?,
             MeetingEvent::Chat(line) => {
                 let Some(recording) = &mut self.recording else { return Ok(()) };
                 self.reporter.report(match recording.chat(line, now)? {
@@ -396,14 +375,6 @@ impl<'a> Bot<'a> {
             MeetingEvent::Admitted { .. } | MeetingEvent::Lost(_) => {}
         }
         Ok(())
-    }
-
-    /// Under these ids bots of this server are in the room: who was taken for a person may be one.
-    fn know_own_bots(&mut self, ids: Vec<String>) -> io::Result<()> {
-        let present =
-            self.recording.as_ref().map_or_else(Vec::new, |recording| recording.present_of(&ids));
-        self.observe(Observed::OwnBots { ids, own_id: self.own_id.clone() });
-        present.into_iter().try_for_each(|bot| self.hear(MeetingEvent::Joined(bot)))
     }
 
     /// Whether this attempt was in the meeting, or one before it may have been.
