@@ -1,6 +1,7 @@
 //! What the server remembers. Every verb is one transaction: a job's change and all that follows from it are one verb.
 
 mod bots;
+mod deliveries;
 mod keys;
 mod quotas;
 mod sqlite;
@@ -15,21 +16,21 @@ use std::{num::NonZeroU32, time::Duration};
 
 use async_trait::async_trait;
 use meetbot_types::{
-    CommandId, ConsumerId, ControlAction, ControlState, Delivery, DeliveryId, DeliveryState,
-    DeliveryTry, Job, JobId, JobStatus, KeyId, MeetingLink, Page, Platform, TimelineEvent,
-    Timestamp, WebhookEvent,
+    CommandId, ConsumerId, ControlAction, ControlState, Delivery, DeliveryId, Job, JobId,
+    JobStatus, KeyId, MeetingLink, Page, Platform, TimelineEvent, Timestamp,
     bot::{BotCommand, IngestRequest, Secret},
     manifest::File,
 };
 
 pub use self::{
     bots::{Claim, Claimed, Expired, Reported},
+    deliveries::{DeliveryFilter, DueDelivery, Redelivery, Room, Taken, Tried, Verdict},
     keys::{Key, KeyEnd, KeyUse, NewKey, Scope, UseFilter},
     quotas::{ConsumerUse, Own, Quota, QuotaChange, Used},
     sqlite::{Backup, BackupError, Found, SqliteStore, backup},
     tally::{Ended, Tally},
 };
-use crate::{clock::Now, webhooks::breaker::Lane};
+use crate::clock::Now;
 
 /// How often a job's bots are replaced; the attempt after these only finalises what is on disk.
 pub const MAX_ATTEMPTS: u32 = 5;
@@ -186,23 +187,6 @@ pub struct Command {
     pub updated_at: Timestamp,
 }
 
-/// A delivery that is to be tried now.
-#[derive(Debug, Clone)]
-pub struct DueDelivery {
-    /// The envelope; its `attempt` counts all tries.
-    pub event: WebhookEvent,
-    /// How many tries have failed since it was sent first, or again.
-    pub tries: u32,
-    /// When it was sent first, or last asked for again.
-    pub since: Timestamp,
-    /// The endpoint.
-    pub url: String,
-    /// The consumer's webhook secrets.
-    pub secrets: WebhookSecrets,
-    /// Where its endpoint queues.
-    pub(crate) lane: Lane,
-}
-
 /// What a consumer's webhooks are signed with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSecrets {
@@ -255,61 +239,6 @@ pub enum Rotation {
     NoConsumer,
 }
 
-/// How many tries may begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// At endpoints that answer.
-    pub proven: u32,
-    /// At others.
-    pub unproven: u32,
-}
-
-/// Deliveries that were taken to be tried.
-#[derive(Debug, Clone)]
-pub struct Taken {
-    /// These.
-    pub due: Vec<DueDelivery>,
-    /// When there may be more, as far as there is room for it.
-    pub next: Option<Timestamp>,
-}
-
-/// A try that was made.
-#[derive(Debug, Clone)]
-pub struct Tried {
-    /// The delivery.
-    pub delivery: DeliveryId,
-    /// [`DueDelivery::since`], as the try saw it.
-    pub since: Timestamp,
-    /// What happened.
-    pub tried: DeliveryTry,
-    /// What becomes of the delivery. One that was asked for again during the try, and did not arrive, is tried again at once instead.
-    pub verdict: Verdict,
-    /// How long the endpoint asks to be left alone.
-    pub wish: Option<Duration>,
-}
-
-/// Where a delivery goes from here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It arrived.
-    Delivered,
-    /// Try again then.
-    Again(Timestamp),
-    /// Give up.
-    Dead,
-}
-
-/// What became of a delivery that was to be sent once more.
-#[derive(Debug, Clone)]
-pub enum Redelivery {
-    /// It waits for its next try.
-    Sent(Box<Delivery>),
-    /// There is no such delivery.
-    NotFound,
-    /// The request came before.
-    Earlier(Earlier),
-}
-
 /// Mixes that are still to be made, or reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitingMixes {
@@ -317,15 +246,6 @@ pub struct WaitingMixes {
     pub due: Vec<JobId>,
     /// When the next one is due, where all that are due are listed.
     pub next: Option<Timestamp>,
-}
-
-/// Which deliveries to list.
-#[derive(Debug, Clone, Default)]
-pub struct DeliveryFilter {
-    /// Of this job.
-    pub job_id: Option<JobId>,
-    /// In this state.
-    pub state: Option<DeliveryState>,
 }
 
 /// The store. Verbs answer only once the change is on disk; a refusal that the domain knows is a value.
