@@ -4,7 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use meetbot_rtc::SenderReport;
 
-/// Reports that differ more are of a sender that began anew.
+/// Reports that differ more are of a sender that began anew, or of a relay that was held up: the next one says which.
 const ANEW_MS: f64 = 500.0;
 /// How much a report that came later than the best one moves the clock: slowly, for drift.
 const DRIFT: f64 = 0.02;
@@ -15,6 +15,7 @@ pub(crate) struct SenderClock {
     last: Option<SenderReport>,
     /// An RTP time, and what the sender's clock showed then, in ms.
     pair: Option<(u64, f64)>,
+    doubted: Option<(u64, f64)>,
 }
 
 impl SenderClock {
@@ -22,31 +23,89 @@ impl SenderClock {
     pub(crate) fn hear(&mut self, report: Option<SenderReport>, rate: u32) {
         let Some(report) = report.filter(|report| self.last != Some(*report)) else { return };
         self.last = Some(report);
-        let Ok(ntp) = report.ntp.duration_since(UNIX_EPOCH) else { return };
-        let told = ntp.as_secs_f64() * 1000.0;
-        let ours = self.at(report.rtp_time, rate).filter(|ours| (told - ours).abs() < ANEW_MS);
-        // A relay writes down when a packet came to it: the earliest is nearest to the truth, all others were held up.
-        let now =
-            ours.map_or(told, |ours| if told < ours { told } else { ours + (told - ours) * DRIFT });
-        self.pair = Some((report.rtp_time, now));
+        let Some(told) = wall_ms(&report) else { return };
+        let rtp_time = report.rtp_time;
+        let now = match self.at(rtp_time, rate) {
+            Some(ours) => nearer(ours, told).or_else(|| {
+                let doubted = shown(self.doubted.take()?, rtp_time, rate);
+                nearer(doubted, told)
+            }),
+            None => Some(told),
+        };
+        match now {
+            Some(now) => (self.pair, self.doubted) = (Some((rtp_time, now)), None),
+            None => self.doubted = Some((rtp_time, told)),
+        }
     }
 
     /// What the sender's clock showed at an RTP time, in ms; `None` before the first report.
     pub(crate) fn at(&self, rtp_time: u64, rate: u32) -> Option<f64> {
-        let (rtp, ms) = self.pair?;
-        Some(ms + ticks_between(rtp, rtp_time) * 1000.0 / f64::from(rate))
+        Some(shown(self.pair?, rtp_time, rate))
+    }
+}
+
+/// How far a sender's clock is ahead of the recording's, by the reports about its voice. It stays the same when the voice's RTP clock stands still and
+/// when packets are held up, so that pictures keep their places meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct SenderLead {
+    last: Option<SenderReport>,
+    ms: Option<f64>,
+    doubted: Option<f64>,
+}
+
+impl SenderLead {
+    /// Hears of a report; `voice` is an RTP time and the recording's time, in ms, of the same moment.
+    pub(crate) fn hear(
+        &mut self,
+        report: Option<SenderReport>,
+        (rtp_time, recorded_ms): (u64, f64),
+        rate: u32,
+    ) {
+        let Some(report) = report.filter(|report| self.last != Some(*report)) else { return };
+        self.last = Some(report);
+        let Some(wall) = wall_ms(&report) else { return };
+        let told = wall - shown((rtp_time, recorded_ms), report.rtp_time, rate);
+        let now = match self.ms {
+            Some(ours) => nearer(ours, told).or_else(|| nearer(self.doubted.take()?, told)),
+            None => Some(told),
+        };
+        match now {
+            Some(now) => (self.ms, self.doubted) = (Some(now), None),
+            None => self.doubted = Some(told),
+        }
     }
 
-    /// By how many ms a moment of the sender's clock, in ms, lies after an RTP time.
-    pub(crate) fn since(&self, rtp_time: u64, moment: f64, rate: u32) -> Option<f64> {
-        Some(moment - self.at(rtp_time, rate)?)
+    /// In ms; `None` before the first report.
+    pub(crate) const fn ms(&self) -> Option<f64> {
+        self.ms
     }
+}
+
+fn wall_ms(report: &SenderReport) -> Option<f64> {
+    Some(report.ntp.duration_since(UNIX_EPOCH).ok()?.as_secs_f64() * 1000.0)
+}
+
+/// What we hold, after a report. A relay writes down when a packet came to it: the earliest is nearest to the truth, all others were held up. `None`: they do
+/// not go together.
+fn nearer(ours: f64, told: f64) -> Option<f64> {
+    if (told - ours).abs() >= ANEW_MS {
+        None
+    } else if told < ours {
+        Some(told)
+    } else {
+        Some(ours + (told - ours) * DRIFT)
+    }
+}
+
+/// What a clock shows at an RTP time that showed `ms` at another.
+fn shown((rtp, ms): (u64, f64), rtp_time: u64, rate: u32) -> f64 {
+    ms + ticks_between(rtp, rtp_time) as f64 * 1000.0 / f64::from(rate)
 }
 
 /// RTP times wrap at 32 bits, and who extends them may begin to count at different wraps.
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "they wrap")]
-fn ticks_between(from: u64, to: u64) -> f64 {
-    f64::from((to as u32).wrapping_sub(from as u32) as i32)
+pub(crate) fn ticks_between(from: u64, to: u64) -> i64 {
+    i64::from((to as u32).wrapping_sub(from as u32) as i32)
 }
 
 #[cfg(test)]
@@ -71,7 +130,6 @@ mod tests {
         hear(&mut clock, 10_000, 90_000, 90_000);
         near(clock.at(90_000 + 45_000, 90_000), 10_500.0);
         near(clock.at(0, 90_000), 9_000.0);
-        near(clock.since(90_000, 10_020.0, 90_000), 20.0);
     }
 
     #[test]
@@ -83,7 +141,34 @@ mod tests {
         hear(&mut clock, 12_100, 144_000, 48_000);
         near(clock.at(144_000, 48_000), 12_002.0);
         hear(&mut clock, 50_000, 0, 48_000);
+        near(clock.at(144_000, 48_000), 12_002.0);
+        hear(&mut clock, 51_000, 48_000, 48_000);
         near(clock.at(0, 48_000), 50_000.0);
+    }
+
+    #[test]
+    fn a_report_of_a_relay_that_is_held_up_moves_nothing() {
+        let mut clock = SenderClock::default();
+        for second in 0..20 {
+            // In the tenth second the relay has not yet what the sender sent 1.6 s before.
+            let late = if second == 10 { 1_600 } else { 0 };
+            hear(&mut clock, second * 1_000 + late, second * 48_000, 48_000);
+            near(clock.at(0, 48_000), 0.0);
+        }
+    }
+
+    #[test]
+    fn the_lead_of_a_sender_stays_when_its_voice_stands_still() {
+        let mut lead = SenderLead::default();
+        for second in 0..20 {
+            // In the tenth second the RTP clock stands still for 1.6 s, which the recording has learnt by the next report.
+            let (stood, known) = (if second >= 10 { 1_600 } else { 0 }, second >= 11);
+            let rtp_time = second * 48_000;
+            let ntp = UNIX_EPOCH + Duration::from_millis(second * 1_000 + 500 + stood);
+            let recorded_ms = (second * 1_000 + if known { stood } else { 0 }) as f64;
+            lead.hear(Some(SenderReport { ntp, rtp_time }), (rtp_time, recorded_ms), 48_000);
+            near(lead.ms(), 500.0);
+        }
     }
 
     #[test]

@@ -291,10 +291,7 @@ pub(super) mod tests {
     };
 
     use super::*;
-    use crate::recording::{
-        Counters, Mode, Recording,
-        track::{Packet, TrackFile},
-    };
+    use crate::recording::{Counters, Mode, Recording, track::tests::write_voice};
 
     pub(crate) fn order(folder: &Path, epoch: u32) -> BotOrder {
         let meeting_url = "https://sandbox.meetbot.dev/two-speakers";
@@ -322,14 +319,7 @@ pub(super) mod tests {
         let wall = Timestamp::UNIX_EPOCH;
         let mut recording = Recording::open(order, (at, wall), Counters::default()).unwrap();
         let file = "audio.Ann.webm".to_owned();
-        let path = folder_of(order, order.epoch).join(&file);
-        let packet =
-            |number: u64| Packet { rtp_time: number * 960, at_ms: number * 20, data: &[0x08; 60] };
-        let mut voice = TrackFile::create(&path, &packet(0)).unwrap();
-        for number in 0..50 {
-            voice.write(&packet(number)).unwrap();
-        }
-        voice.close().unwrap();
+        write_voice(&folder_of(order, order.epoch).join(&file), 50);
         let track = Line::Track {
             attempt: order.epoch,
             at_ms: 0,

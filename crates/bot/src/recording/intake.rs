@@ -1,16 +1,17 @@
 //! Frames on their way into files: which file, in which order of time, and what is missing before them.
 
-use std::{collections::hash_map::Entry, io};
+use std::{io, sync::Arc};
 
 use meetbot_rtc::{Frame, Kind, TrackId};
 use meetbot_types::bot::MediaKind;
 
 use super::{
     NETWORK_LOSS, Recording,
-    clock::SenderClock,
+    clock::{SenderClock, SenderLead},
     filename,
     journal::{Content, Line},
     opus,
+    stream_clock::{Heard, Seen, StreamClock},
     track::{Packet, TrackFile, Written},
     video::VideoFile,
 };
@@ -20,8 +21,8 @@ use crate::meeting::Source;
 const SPEECH_DBOV: i8 = -50;
 /// A pause in speech that is shorter does not end it.
 const SPEECH_GAP_MS: u64 = 500;
-/// More lost packets at once are a sender that began to count anew.
-const MAX_LOST: u64 = 3000;
+/// When a picture's place by its own clock and by its sender's are further apart than this, its own is right.
+const MOST_APART_MS: f64 = 2_000.0;
 /// A file's time begins with its first packet, which may have come this late on a busy machine: so far beside a gap its reason is looked for.
 const LATE_MS: u64 = 250;
 /// A keyframe is asked for this often, until one is written.
@@ -55,10 +56,15 @@ pub(super) struct Writing {
     name: String,
     /// The meeting's track it comes on; `None` while the way to the meeting is lost. After that a track of the same name is another.
     on: Option<TrackId>,
-    last_sequence: u64,
-    /// Packets that never came, since the last that is in the file.
+    /// Packets of a video that never came, since the last that is in the file.
     lost: u64,
-    clock: SenderClock,
+    stream: StreamClock,
+    /// The sender's clock by the reports of this track.
+    sender: SenderClock,
+    /// How far that is ahead of the recording's, where this is a voice.
+    lead: SenderLead,
+    /// When the file began, as the journal has it.
+    journaled_start_ms: u64,
     /// When a keyframe was asked for last.
     asked_ms: Option<u64>,
     /// They left since the last frame.
@@ -77,17 +83,14 @@ impl Writing {
             file: None,
             name: String::new(),
             on: Some(frame.track),
-            last_sequence: frame.sequence.start().saturating_sub(1),
             lost: 0,
-            clock: SenderClock::default(),
+            stream: StreamClock::new(frame.clock_rate, frame.kind == Kind::Audio),
+            sender: SenderClock::default(),
+            lead: SenderLead::default(),
+            journaled_start_ms: 0,
             asked_ms: None,
             absent: false,
         }
-    }
-
-    /// Whether anything of it is in a file.
-    pub(super) const fn has_file(&self) -> bool {
-        self.file.is_some()
     }
 
     /// Frames will be missing.
@@ -100,7 +103,9 @@ impl Writing {
     /// What comes from now on comes another way: its numbers and its clock begin anew.
     pub(super) fn lose_way(&mut self) {
         self.on = None;
-        self.clock = SenderClock::default();
+        self.stream.begin_anew();
+        self.sender = SenderClock::default();
+        self.lead = SenderLead::default();
         self.interrupt();
     }
 
@@ -120,16 +125,29 @@ impl Writing {
         }
     }
 
-    /// How many packets between the frame before, written or not, and this one never came.
-    fn lost_before(&mut self, frame: &Frame) -> u64 {
-        let due = std::mem::replace(&mut self.last_sequence, *frame.sequence.end()) + 1;
+    /// Hears when a frame came; `None` when it is doubled or too late to be in order.
+    fn hear(&mut self, frame: &Frame, at_ms: u64) -> Option<Heard> {
         if self.on != Some(frame.track) {
             self.lose_way();
             self.on = Some(frame.track);
-            return 0;
         }
-        let lost = frame.sequence.start().saturating_sub(due);
-        if lost > MAX_LOST { 0 } else { lost }
+        let is_sound = frame.kind == Kind::Audio;
+        self.stream.hear(&Seen {
+            sequence: frame.sequence.clone(),
+            rtp_time: frame.rtp_time,
+            lasts: opus::ticks(&frame.data).filter(|_| is_sound).unwrap_or(0),
+            at_ms,
+            report: frame.sender_report,
+        })
+    }
+
+    /// Writes what is held back.
+    fn settle(&mut self) -> Vec<Written> {
+        let ticks = self.stream.settle();
+        match &mut self.file {
+            Some(Media::Sound(file)) => file.release(ticks),
+            _ => Vec::new(),
+        }
     }
 
     /// Whether to ask for a keyframe now.
@@ -160,65 +178,121 @@ impl Recording {
             && is_speech(frame.level_dbov, frame.voice, frame.data.len());
         let (person, name) = self.people.of(participant);
         let (person, name) = (person.to_owned(), name.to_owned());
-        let key = Key { person: person.clone(), video, source };
-        // A frame of the pause may be handled only after it.
-        if !self.writes() || self.was_paused(at_ms) {
-            if let Some(writing) = self.tracks.get_mut(&key) {
-                writing.lost_before(frame);
-            }
+        let key = Key { person, video, source };
+        let writing = self.tracks.entry(key.clone()).or_insert_with(|| Writing::new(frame));
+        let Some(heard) = writing.hear(frame, at_ms) else {
             return Ok(Recorded { speech, ..Recorded::default() });
+        };
+        // A frame of the pause may be handled only after it.
+        let writes = self.writes() && !self.was_paused(at_ms);
+        if video {
+            self.picture(&key, &name, frame, &heard, writes)
+        } else {
+            let recorded = self.sound(&key, &name, frame, &heard, writes)?;
+            Ok(Recorded { speech, ..recorded })
         }
-        let aligned_ms = self.aligned(&key, frame);
-        let first = !self.has_begun();
-        let begun = self.begin(&key, &name, frame, at_ms)?;
-        let Some(writing) = self.tracks.get_mut(&key) else { return Ok(Recorded::default()) };
-        writing.lost += writing.lost_before(frame);
-        let written = match &mut writing.file {
-            Some(Media::Sound(file)) if begun => {
-                file.write(&Packet { rtp_time: frame.rtp_time, at_ms, data: &frame.data })
-            }
-            Some(Media::Pictures(file)) if begun => file.write(frame, at_ms, aligned_ms),
-            _ => None,
-        };
-        let Some(written) = written else {
-            let keyframe_wanted = video && writing.ask(at_ms);
-            return Ok(Recorded { speech, keyframe_wanted, first: false });
-        };
-        let lost = std::mem::take(&mut writing.lost);
-        let absent = std::mem::take(&mut writing.absent);
-        let file = writing.name.clone();
-        self.note_gap(file, at_ms, &written, lost, absent)?;
-        self.counters.add(|counters| {
-            counters.packets_written += packets;
-            counters.packets_lost += lost;
+    }
+
+    fn sound(
+        &mut self,
+        key: &Key,
+        name: &str,
+        frame: &Frame,
+        heard: &Heard,
+        writes: bool,
+    ) -> io::Result<Recorded> {
+        let first = !self.begun;
+        let begun = writes && self.begin(key, name, frame, heard, None)?;
+        let not_before_ms = self.last_pause_end_ms.unwrap_or(0);
+        let Some(writing) = self.tracks.get_mut(key) else { return Ok(Recorded::default()) };
+        let base = writing.stream.base();
+        let Some(Media::Sound(file)) = &mut writing.file else { return Ok(Recorded::default()) };
+        let packet = begun.then(|| Packet {
+            rtp_time: frame.rtp_time,
+            speech: is_speech(frame.level_dbov, frame.voice, frame.data.len()),
+            not_before_ms,
+            lost: heard.lost,
+            data: Arc::clone(&frame.data),
         });
-        if speech {
-            self.speech(&person, at_ms, at_ms + written.duration_ms)?;
+        let written = file.take(heard, base, packet);
+        if !writing.stream.doubts() {
+            writing.lead.hear(frame.sender_report, file.anchor(), frame.clock_rate);
         }
+        let moved = file.start_ms() != writing.journaled_start_ms && writing.stream.has_learnt();
+        if moved {
+            self.note_start(key)?;
+        }
+        self.note(key, &written)?;
+        let first = first && !written.is_empty();
         if first {
             self.flush()?;
         }
-        Ok(Recorded { first, speech, keyframe_wanted: false })
+        Ok(Recorded { first, ..Recorded::default() })
     }
 
-    /// Where in the recording a picture belongs by its sender's clock, put beside the same person's voice, in ms.
-    fn aligned(&mut self, key: &Key, frame: &Frame) -> Option<f64> {
-        let writing = self.tracks.get_mut(key)?;
-        writing.clock.hear(frame.sender_report, frame.clock_rate);
-        let moment = writing.clock.at(frame.rtp_time, frame.clock_rate)?;
-        let voice = Key { person: key.person.clone(), video: false, source: Source::Microphone };
-        let voice = self.tracks.get(&voice).filter(|_| key.video)?;
-        let Some(Media::Sound(file)) = &voice.file else { return None };
-        let (rtp_time, recorded_ms) = file.anchor();
-        Some(recorded_ms + voice.clock.since(rtp_time, moment, opus::TICKS_PER_SECOND)?)
-    }
-
-    /// Begins a file where there is none for this codec yet. Answers whether there is one.
-    fn begin(&mut self, key: &Key, name: &str, frame: &Frame, at_ms: u64) -> io::Result<bool> {
-        let writing = match self.tracks.entry(key.clone()) {
-            Entry::Occupied(writing) => writing.into_mut(),
-            Entry::Vacant(place) => place.insert(Writing::new(frame)),
+    fn picture(
+        &mut self,
+        key: &Key,
+        name: &str,
+        frame: &Frame,
+        heard: &Heard,
+        writes: bool,
+    ) -> io::Result<Recorded> {
+        let at_ms = self.picture_ms(key, frame, heard);
+        if !writes {
+            return Ok(Recorded::default());
+        }
+        let first = !self.begun;
+        let begun = self.begin(key, name, frame, heard, Some(at_ms))?;
+        let Some(writing) = self.tracks.get_mut(key) else { return Ok(Recorded::default()) };
+        writing.lost += heard.lost;
+        let written = match &mut writing.file {
+            Some(Media::Pictures(file)) if begun => file.write(frame, at_ms),
+            _ => None,
         };
+        let Some(written) = written else {
+            let asks = self.at_ms(frame.arrived);
+            let keyframe_wanted = self.tracks.get_mut(key).is_some_and(|video| video.ask(asks));
+            return Ok(Recorded { keyframe_wanted, ..Recorded::default() });
+        };
+        let lost = std::mem::take(&mut writing.lost);
+        let packets = frame.sequence.end() - frame.sequence.start() + 1;
+        self.note(key, &[Written { lost, packets, ..written }])?;
+        if first {
+            self.flush()?;
+        }
+        Ok(Recorded { first, ..Recorded::default() })
+    }
+
+    /// Where in the recording a picture belongs, in ms: by its sender's clock, put beside the same person's voice; where that is not known, by its own.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is rounded, and not below 0"
+    )]
+    fn picture_ms(&mut self, key: &Key, frame: &Frame, heard: &Heard) -> u64 {
+        let voice = Key { person: key.person.clone(), video: false, source: Source::Microphone };
+        let lead = self.tracks.get(&voice).and_then(|voice| voice.lead.ms());
+        let Some(writing) = self.tracks.get_mut(key) else { return 0 };
+        writing.sender.hear(frame.sender_report, frame.clock_rate);
+        let own =
+            (heard.place + writing.stream.base()) as f64 * 1000.0 / f64::from(frame.clock_rate);
+        let moment = writing.sender.at(frame.rtp_time, frame.clock_rate);
+        let aligned = lead.zip(moment).map(|(lead, moment)| moment - lead);
+        let at = aligned.filter(|aligned| (aligned - own).abs() <= MOST_APART_MS).unwrap_or(own);
+        at.round().max(0.0) as u64
+    }
+
+    /// Begins a file where there is none for this codec yet; pictures belong at `picture_ms`. Answers whether there is one.
+    fn begin(
+        &mut self,
+        key: &Key,
+        name: &str,
+        frame: &Frame,
+        heard: &Heard,
+        picture_ms: Option<u64>,
+    ) -> io::Result<bool> {
+        let Some(writing) = self.tracks.get_mut(key) else { return Ok(false) };
         match &writing.file {
             Some(Media::Sound(_)) => return Ok(true),
             Some(Media::Pictures(file)) if file.codec() == frame.codec => return Ok(true),
@@ -231,16 +305,15 @@ impl Recording {
         };
         let file = filename::unique(prefix, name, self.attempt, |file| self.taken.contains(file));
         let path = self.folder.join(&file);
-        let (media, start_ms) = if key.video {
+        let (media, start_ms) = if let Some(at_ms) = picture_ms {
             let Some(pictures) = VideoFile::create(&path, frame, at_ms)? else { return Ok(false) };
             let start_ms = pictures.start_ms();
             (Media::Pictures(pictures), start_ms)
         } else {
-            let packet = Packet { rtp_time: frame.rtp_time, at_ms, data: &frame.data };
-            if frame.codec != "opus" || opus::ticks(packet.data).is_none() {
+            if frame.codec != "opus" || opus::ticks(&frame.data).is_none() {
                 return Ok(false);
             }
-            let sound = TrackFile::create(&path, &packet)?;
+            let sound = TrackFile::create(&path, &frame.data, heard, writing.stream.base())?;
             let start_ms = sound.start_ms();
             (Media::Sound(sound), start_ms)
         };
@@ -259,7 +332,7 @@ impl Recording {
         })?;
         // Before the file's first byte, so that no file is ever without its line.
         self.journal.flush()?;
-        writing.name = file;
+        (writing.name, writing.journaled_start_ms) = (file, start_ms);
         // A sender that took another codec: the file before is whole as it is.
         match writing.file.replace(media) {
             Some(Media::Pictures(before)) => before.close().map(|()| true),
@@ -267,18 +340,54 @@ impl Recording {
         }
     }
 
-    fn note_gap(
-        &mut self,
-        file: String,
-        at_ms: u64,
-        written: &Written,
-        lost: u64,
-        absent: bool,
-    ) -> io::Result<()> {
-        if written.filled.is_none() && lost == 0 {
+    /// Writes what is held back of everyone's voice, or of one person's.
+    pub(super) fn settle(&mut self, person: Option<&str>) -> io::Result<()> {
+        let is_theirs = |key: &&Key| person.is_none_or(|person| key.person == person);
+        let keys: Vec<Key> = self.tracks.keys().filter(is_theirs).cloned().collect();
+        for key in keys {
+            let Some(writing) = self.tracks.get_mut(&key) else { continue };
+            let written = writing.settle();
+            self.note(&key, &written)?;
+            self.note_start(&key)?;
+        }
+        Ok(())
+    }
+
+    /// Says when a voice's file begins, where its first packet turned out to have been late.
+    fn note_start(&mut self, key: &Key) -> io::Result<()> {
+        let Some(writing) = self.tracks.get_mut(key) else { return Ok(()) };
+        let Some(Media::Sound(file)) = &writing.file else { return Ok(()) };
+        let at_ms = file.start_ms();
+        if std::mem::replace(&mut writing.journaled_start_ms, at_ms) == at_ms {
             return Ok(());
         }
-        let (start_ms, end_ms) = written.filled.unwrap_or((at_ms, at_ms));
+        self.journal.push(&Line::TrackStart { at_ms, file: writing.name.clone() })
+    }
+
+    /// Notes what was written of a track: what is missing before it, and who spoke.
+    fn note(&mut self, key: &Key, written: &[Written]) -> io::Result<()> {
+        for written in written {
+            let Some(writing) = self.tracks.get_mut(key) else { return Ok(()) };
+            let absent = std::mem::take(&mut writing.absent);
+            if written.filled.is_some() || written.lost > 0 {
+                let file = writing.name.clone();
+                self.note_gap(file, written, absent)?;
+            }
+            self.begun = true;
+            self.counters.add(|counters| {
+                counters.packets_written += written.packets;
+                counters.packets_lost += written.lost;
+            });
+            if written.speech && key.source == Source::Microphone {
+                self.speech(&key.person, written.at_ms, written.at_ms + written.duration_ms)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_gap(&mut self, file: String, written: &Written, absent: bool) -> io::Result<()> {
+        let lost = written.lost;
+        let (start_ms, end_ms) = written.filled.unwrap_or((written.at_ms, written.at_ms));
         let happened = Happened {
             pause_ended_ms: self.last_pause_end_ms,
             way_lost_ms: self.lost_at_ms,

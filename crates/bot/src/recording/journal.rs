@@ -32,6 +32,8 @@ pub(crate) enum Line {
         #[serde(flatten, default)]
         content: Content,
     },
+    /// A file begins at another time than its line says: its first packet had been held up.
+    TrackStart { at_ms: u64, file: String },
     /// Nothing was received for a file.
     Gap { file: String, start_ms: u64, end_ms: u64, reason: String, lost: u64 },
     /// Someone spoke.

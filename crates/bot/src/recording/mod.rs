@@ -3,6 +3,7 @@
 mod clock;
 mod filename;
 pub(crate) mod finalize;
+mod floor;
 mod intake;
 pub(crate) mod journal;
 pub(crate) mod mix;
@@ -14,6 +15,7 @@ mod people;
 mod picture;
 mod scan;
 mod story;
+mod stream_clock;
 mod track;
 mod video;
 mod webm;
@@ -96,6 +98,8 @@ pub(crate) struct Recording {
     /// The names of files, folded.
     taken: HashSet<String>,
     mode: Mode,
+    /// This attempt has written something.
+    begun: bool,
     /// The host has not permitted it yet.
     held: bool,
     paused_ms: u64,
@@ -149,6 +153,7 @@ impl Recording {
                 Some(since_ms) => Mode::Paused { since_ms },
                 None => Mode::On,
             },
+            begun: false,
             held: false,
             paused_ms: story.pauses.iter().map(|pause| pause.end_ms - pause.start_ms).sum(),
             lost_at_ms: None,
@@ -187,6 +192,7 @@ impl Recording {
     pub(crate) fn left(&mut self, id: &str, at: Instant) -> io::Result<Option<Participant>> {
         let at_ms = self.at_ms(at);
         let Some(participant) = self.people.leave(id) else { return Ok(None) };
+        self.settle(Some(&participant.id))?;
         self.end_speech(&participant.id)?;
         for (_, track) in self.tracks.iter_mut().filter(|(key, _)| key.person == participant.id) {
             track.absent = true;
@@ -256,6 +262,7 @@ impl Recording {
     /// The way to the meeting is lost: the gap that follows has a reason, and the recording is not whole, also when nothing follows.
     pub(crate) fn connection_lost(&mut self, at: Instant) -> io::Result<()> {
         let at_ms = self.at_ms(at);
+        self.settle(None)?;
         self.tracks.values_mut().for_each(Writing::lose_way);
         // A try to join again that fails is the same loss.
         if self.lost_at_ms.is_none_or(|before| before < self.heard_ms) {
@@ -336,11 +343,6 @@ impl Recording {
         self.journal.push(&Line::Resumed { at_ms })
     }
 
-    /// Whether this attempt has written anything.
-    fn has_begun(&self) -> bool {
-        self.tracks.values().any(Writing::has_file)
-    }
-
     /// Hands all that was taken to the system: from here on a dead process loses nothing of it.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.journal.flush()?;
@@ -359,7 +361,7 @@ impl Recording {
     /// answered.
     pub(crate) fn close(mut self, at: Instant, reason: Option<LeaveReason>) -> io::Result<()> {
         let at_ms = self.at_ms(at);
-        let mut outcome = Ok(());
+        let mut outcome = self.settle(None);
         let ids: Vec<String> = self.speech.keys().cloned().collect();
         for id in ids {
             outcome = outcome.and(self.end_speech(&id));
@@ -377,6 +379,7 @@ impl Recording {
 
     /// Leaves the files as a crash would, but whole: the next attempt goes on.
     pub(crate) fn abandon(mut self) -> io::Result<()> {
+        self.settle(None)?;
         self.flush()
     }
 }

@@ -2,12 +2,10 @@
 
 /// Ticks of 1/48000 s in a millisecond.
 pub(crate) const TICKS_PER_MS: u64 = 48;
-/// Ticks in a second.
-pub(crate) const TICKS_PER_SECOND: u32 = 48_000;
-/// 20 ms of silence: full band, mono, nothing coded.
-pub(crate) const SILENCE: [u8; 3] = [0xF8, 0xFF, 0xFE];
-/// How long [`SILENCE`] is.
+/// How long 20 ms are: the longest packet of silence.
 pub(crate) const SILENCE_TICKS: u64 = 960;
+/// The shortest packet is 2.5 ms.
+pub(crate) const SHORTEST_TICKS: u64 = 120;
 /// The longest packet is 120 ms.
 const MAX_TICKS: u64 = 5760;
 
@@ -29,6 +27,17 @@ pub(crate) fn ticks(packet: &[u8]) -> Option<u64> {
     (1..=MAX_TICKS).contains(&ticks).then_some(ticks)
 }
 
+/// The longest packet of silence that is not longer than `ticks`, and how long it is: full band, mono, nothing coded.
+pub(crate) const fn silence(ticks: u64) -> ([u8; 3], u64) {
+    let (toc, lasts) = match ticks {
+        SILENCE_TICKS.. => (0xF8, SILENCE_TICKS),
+        480.. => (0xF0, 480),
+        240.. => (0xE8, 240),
+        _ => (0xE0, SHORTEST_TICKS),
+    };
+    ([toc, 0xFF, 0xFE], lasts)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +56,14 @@ mod tests {
             (&[], None),
         ] {
             assert_eq!(ticks(packet), expected, "{packet:?}");
+        }
+    }
+
+    #[test]
+    fn silence_is_as_long_as_it_says() {
+        for (wanted, expected) in [(5_000, 960), (960, 960), (959, 480), (479, 240), (239, 120)] {
+            let (packet, lasts) = silence(wanted);
+            assert_eq!((lasts, ticks(&packet)), (expected, Some(expected)), "{wanted}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io::{self, Seek as _, SeekFrom, Write},
     path::Path,
 };
 
@@ -11,26 +11,47 @@ use std::{
 pub(crate) struct Output {
     file: File,
     pub(crate) buffer: Vec<u8>,
+    /// How much was handed to the system. Of a file that is appended to, since it was opened.
+    length: u64,
+    /// How much of what lies behind that is only in the file for now.
+    ahead: u64,
 }
 
 impl Output {
     /// Begins a file that was not there, with its header.
     pub(crate) fn create(path: &Path, header: Vec<u8>) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        Ok(Self { file, buffer: header })
+        Ok(Self { file, buffer: header, length: 0, ahead: 0 })
     }
 
     /// Opens a file behind what is in it, if it is there.
     pub(crate) fn append(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self { file, buffer: Vec::new() })
+        Ok(Self { file, buffer: Vec::new(), length: 0, ahead: 0 })
     }
 
     /// Hands what was taken to the system; answers how many bytes.
     pub(crate) fn flush(&mut self) -> io::Result<u64> {
-        let bytes = self.buffer.len() as u64;
-        write_all(&mut self.file, &mut self.buffer)?;
+        let before = self.buffer.len() as u64;
+        let written = write_all(&mut self.file, &mut self.buffer);
+        let bytes = before - self.buffer.len() as u64;
+        self.length += bytes;
+        self.ahead = self.ahead.saturating_sub(bytes);
+        written?;
+        if self.ahead > 0 {
+            self.file.set_len(self.length)?;
+            self.ahead = 0;
+        }
         Ok(bytes)
+    }
+
+    /// Writes bytes behind the end of a file that was made with [`Output::create`], in case the process dies: what is handed to the system next takes
+    /// their place.
+    pub(crate) fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.ahead = self.ahead.max(bytes.len() as u64);
+        let written = self.file.write_all(bytes);
+        self.file.seek(SeekFrom::Start(self.length))?;
+        written
     }
 
     /// Ends the file. It is on disk once the recording is finalised, which does not happen on a thread that bots wait for.
@@ -56,7 +77,7 @@ fn write_all(file: &mut impl Write, buffer: &mut Vec<u8>) -> io::Result<()> {
 mod tests {
     use std::io;
 
-    use super::write_all;
+    use super::{Output, write_all};
 
     /// Has room for so many bytes.
     struct Disk(Vec<u8>, usize);
@@ -71,6 +92,25 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn what_is_written_ahead_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let read = || std::fs::read(&path).unwrap();
+        let mut output = Output::create(&path, b"head".to_vec()).unwrap();
+        output.flush().unwrap();
+        output.write_ahead(b"uncertain").unwrap();
+        assert_eq!(read(), b"headuncertain");
+        output.write_ahead(b"uncertain, and more").unwrap();
+        output.buffer.extend(b" and ");
+        output.flush().unwrap();
+        assert_eq!(read(), b"head and ", "nothing of it is left");
+        output.write_ahead(b"tai").unwrap();
+        output.buffer.extend(b"tail");
+        output.close().unwrap();
+        assert_eq!(read(), b"head and tail");
     }
 
     #[test]

@@ -158,7 +158,7 @@ mod tests {
         let mut ends = Vec::new();
         for number in 0..packets {
             if number % 10 == 9 {
-                webm::push_filling(&mut blocks, &mut out, number * 20);
+                webm::push_filling(&mut blocks, &mut out, number * 20, 960);
             } else {
                 let size = 60 + usize::try_from(number).unwrap() % 150;
                 blocks.push(&mut out, number * 20, KEYFRAME, &vec![0x08; size]);

@@ -113,6 +113,11 @@ impl Story {
                 gaps: Vec::new(),
                 lost: 0,
             }),
+            Line::TrackStart { file, .. } => {
+                if let Some(track) = self.tracks.iter_mut().find(|track| track.file == file) {
+                    track.start_ms = at;
+                }
+            }
             Line::Gap { file, start_ms, end_ms, reason, lost } => {
                 if let Some(track) = self.tracks.iter_mut().find(|track| track.file == file) {
                     track.lost = track.lost.saturating_add(lost);
@@ -168,6 +173,7 @@ impl Line {
             | Self::ParticipantJoined { at_ms, .. }
             | Self::ParticipantLeft { at_ms, .. }
             | Self::Track { at_ms, .. }
+            | Self::TrackStart { at_ms, .. }
             | Self::Paused { at_ms }
             | Self::Resumed { at_ms }
             | Self::Stopped { at_ms }
@@ -274,5 +280,19 @@ mod tests {
         };
         let story = Story::read([started(1, 0), track, gap(20, 40), gap(40, 60), gap(100, 120)]);
         assert_eq!((story.tracks[0].gaps.len(), story.tracks[0].lost), (2, 3));
+    }
+
+    #[test]
+    fn a_file_begins_when_its_last_line_says() {
+        let track = |at_ms| Line::Track {
+            attempt: 1,
+            at_ms,
+            file: "f".into(),
+            participant_id: "a".into(),
+            content: Content::default(),
+        };
+        let moved = |file: &str| Line::TrackStart { at_ms: 500, file: file.into() };
+        let story = Story::read([started(1, 0), track(900), moved("f"), moved("g")]);
+        assert_eq!((story.tracks.len(), story.tracks[0].start_ms), (1, 500));
     }
 }

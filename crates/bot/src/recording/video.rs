@@ -7,7 +7,7 @@ use meetbot_rtc::Frame;
 use super::{
     output::Output,
     picture::{self, Start},
-    track::{MAX_DRIFT_MS, Written},
+    track::Written,
     webm::{self, Blocks, KEYFRAME},
 };
 
@@ -23,8 +23,6 @@ pub(crate) struct VideoFile {
     blocks: Blocks,
     codec: &'static str,
     start_ms: u64,
-    /// The sender's time (in ticks) and the file's time (in ms) of the same moment.
-    anchor: (u64, u64),
     /// The file's time of the last picture.
     last_ms: Option<u64>,
     /// Pictures are missing: what follows shows nothing right before the next keyframe.
@@ -32,7 +30,7 @@ pub(crate) struct VideoFile {
 }
 
 impl VideoFile {
-    /// Begins a file, if a decoder could start with this frame.
+    /// Begins a file, if a decoder could start with this frame, which belongs at `at_ms` of the recording.
     pub(crate) fn create(path: &Path, frame: &Frame, at_ms: u64) -> io::Result<Option<Self>> {
         let Some(start) = Self::start(frame) else { return Ok(None) };
         Ok(Some(Self {
@@ -40,7 +38,6 @@ impl VideoFile {
             blocks: Blocks::default(),
             codec: frame.codec,
             start_ms: at_ms,
-            anchor: (frame.rtp_time, 0),
             last_ms: None,
             broken: false,
         }))
@@ -65,23 +62,18 @@ impl VideoFile {
         self.broken = true;
     }
 
-    /// Takes a picture that came at `at_ms` of the recording. `aligned_ms` is where it belongs by the sender's clock, where that is known.
-    /// `None`: it could not be shown, and a keyframe is needed.
-    pub(crate) fn write(
-        &mut self,
-        frame: &Frame,
-        at_ms: u64,
-        aligned_ms: Option<f64>,
-    ) -> Option<Written> {
+    /// Takes a picture that belongs at `at_ms` of the recording. `None`: it could not be shown, and a keyframe is needed.
+    pub(crate) fn write(&mut self, frame: &Frame, at_ms: u64) -> Option<Written> {
         self.broken |= !frame.contiguous && !frame.keyframe;
         let restarts = self.broken;
         if self.broken && Self::start(frame).is_none() {
             return None;
         }
         self.broken = false;
-        let at = self.place(frame.rtp_time, at_ms, aligned_ms);
+        let at = at_ms.saturating_sub(self.start_ms);
         let at = self.last_ms.map_or(at, |last| at.max(last + 1));
-        let mut written = Written { filled: None, duration_ms: LEAST_MS };
+        let mut written =
+            Written { at_ms: self.start_ms + at, duration_ms: LEAST_MS, ..Written::default() };
         if let Some(last) = self.last_ms
             && (restarts || at > last + SILENT_MS)
         {
@@ -96,29 +88,6 @@ impl VideoFile {
         );
         self.last_ms = Some(at);
         Some(written)
-    }
-
-    /// Where in the file a picture belongs: by the sender's clock, as long as that agrees with ours.
-    fn place(&mut self, rtp_time: u64, at_ms: u64, aligned_ms: Option<f64>) -> u64 {
-        let ours = at_ms.saturating_sub(self.start_ms);
-        let (rtp, file) = self.anchor;
-        let agrees = |theirs: &u64| theirs.abs_diff(ours) <= MAX_DRIFT_MS;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "it is rounded, and not below 0"
-        )]
-        let aligned =
-            aligned_ms.map(|ms| (ms - self.start_ms as f64).round().max(0.0) as u64).filter(agrees);
-        let by_rtp = || {
-            let since = rtp_time.checked_sub(rtp)?;
-            Some(file.saturating_add(since / webm::VIDEO_TICKS_PER_MS)).filter(agrees)
-        };
-        aligned.or_else(by_rtp).unwrap_or_else(|| {
-            // The sender began to count anew, or lies.
-            self.anchor = (rtp_time, ours);
-            ours
-        })
     }
 
     /// Hands what was taken to the system; answers how many bytes.

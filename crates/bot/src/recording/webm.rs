@@ -18,8 +18,6 @@ pub(crate) mod id {
 
 /// "The size is not known": read on until something comes that cannot be inside.
 pub(crate) const UNKNOWN_SIZE: u64 = 0x00FF_FFFF_FFFF_FFFF;
-/// Ticks of a video track in a millisecond.
-pub(crate) const VIDEO_TICKS_PER_MS: u64 = 90;
 /// How long the Duration element is, and the room for it.
 pub(crate) const DURATION_BYTES: usize = 11;
 /// Flags of a block: a decoder can start here; and the block is filling, which may be dropped.
@@ -145,7 +143,7 @@ pub(crate) fn duration(ms: u64) -> Vec<u8> {
 }
 
 /// Writes blocks into clusters.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Blocks {
     cluster: Option<u64>,
 }
@@ -172,9 +170,11 @@ impl Blocks {
     }
 }
 
-/// Appends 20 ms of silence that was never received.
-pub(crate) fn push_filling(blocks: &mut Blocks, out: &mut Vec<u8>, at_ms: u64) {
-    blocks.push(out, at_ms, KEYFRAME | DISCARDABLE, &opus::SILENCE);
+/// Appends silence that was never received; it is at least [`opus::SHORTEST_TICKS`] long. Answers how long.
+pub(crate) fn push_filling(blocks: &mut Blocks, out: &mut Vec<u8>, at_ms: u64, ticks: u64) -> u64 {
+    let (silence, lasts) = opus::silence(ticks);
+    blocks.push(out, at_ms, KEYFRAME | DISCARDABLE, &silence);
+    lasts
 }
 
 #[cfg(test)]

@@ -1,0 +1,360 @@
+//! Timelines of senders, networks and bots, and where each packet has to be in the end.
+
+use std::time::{Duration, SystemTime};
+
+use super::*;
+
+/// Where packets are in the end, in ms, by their numbers.
+type Places = Vec<(u64, i64)>;
+
+/// Hears a timeline; answers where the packets are placed, and how many are lost.
+fn hear_all(clock: &mut StreamClock, seen: impl IntoIterator<Item = Seen>) -> (Places, u64) {
+    let (mut places, mut held, mut lost) = (Vec::new(), Vec::new(), 0);
+    let per_ms = i64::from(clock.rate) / 1_000;
+    for seen in seen {
+        let Some(heard) = clock.hear(&seen) else { continue };
+        lost += heard.lost;
+        held.push((*seen.sequence.start(), heard.place, seen.at_ms));
+        let oldest = held.first().map_or(0, |(_, _, at_ms)| *at_ms);
+        match heard.verdict {
+            Verdict::Hold => assert!(seen.at_ms < oldest + 300, "held too long"),
+            Verdict::Move(ticks) => {
+                let moved = held.drain(..).map(|(number, place, _)| (number, place + ticks));
+                places.extend(moved);
+            }
+        }
+    }
+    let ticks = clock.settle();
+    places.extend(held.drain(..).map(|(number, place, _)| (number, place + ticks)));
+    let base = clock.base();
+    let in_ms = places.into_iter().map(|(number, place)| (number, (place + base) / per_ms));
+    (in_ms.collect(), lost)
+}
+
+fn place_all(seen: impl IntoIterator<Item = Seen>) -> Places {
+    hear_all(&mut StreamClock::new(48_000, true), seen).0
+}
+
+/// A packet of 20 ms of a stream without pauses.
+fn packet(number: u64, at_ms: u64) -> Seen {
+    let report = None;
+    Seen { sequence: number..=number, rtp_time: 7 + number * 960, lasts: 960, at_ms, report }
+}
+
+/// How long a packet is under way, in ms: mostly little, at times 30.
+fn jitter(number: u64) -> u64 {
+    let dice = number.wrapping_mul(6_364_136_223_846_793_005).rotate_left(23) % 100;
+    if dice < 60 { dice / 15 } else { (dice - 60) * 3 / 4 }
+}
+
+fn is_lost(number: u64) -> bool {
+    number > 0 && number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32 & 0xFF < 13
+}
+
+#[track_caller]
+fn near(places: &Places, within: u64, truth: impl Fn(u64) -> u64) {
+    for (number, place) in places {
+        let truth = i64::try_from(truth(*number)).unwrap();
+        assert!(place.abs_diff(truth) <= within, "packet {number} is at {place}, not at {truth}");
+    }
+}
+
+/// The lengths of stalls, in ms.
+const STALLS: [u64; 6] = [200, 500, 1_600, 2_600, 10_000, 40_000];
+
+#[test]
+fn packets_that_were_held_up_stay_where_their_rtp_time_says() {
+    for stall in STALLS {
+        // What belongs to the time from 3 s on comes when the stall is over.
+        let at = |number: u64| {
+            let made = number * 20;
+            if (3_000..3_000 + stall).contains(&made) { 3_000 + stall } else { made }
+        };
+        let whole = (0..3_000).map(|number| packet(number, at(number)));
+        near(&place_all(whole.clone()), 0, |number| number * 20);
+        let rough = (0..3_000).filter(|number| !is_lost(*number));
+        let rough = rough.map(|number| packet(number, at(number) + jitter(number)));
+        // Packets go through a network in their order.
+        let mut latest = 0;
+        let ordered = rough.map(|seen| {
+            latest = latest.max(seen.at_ms);
+            Seen { at_ms: latest, ..seen }
+        });
+        near(&place_all(ordered), 15, |number| number * 20);
+    }
+}
+
+#[test]
+fn a_clock_that_stood_still_moves_what_follows_and_nothing_before() {
+    for stall in STALLS {
+        let truth = |number: u64| number * 20 + if number >= 150 { stall } else { 0 };
+        let whole = (0..3_000).map(|number| packet(number, truth(number)));
+        near(&place_all(whole), 0, truth);
+        let rough = (0..3_000).filter(|number| !is_lost(*number));
+        let rough = rough.map(|number| packet(number, truth(number) + jitter(number)));
+        near(&place_all(rough), 35, truth);
+    }
+}
+
+#[test]
+fn short_stalls_of_the_clock_add_up_to_no_lasting_offset() {
+    // 60 ms after each 5 s: none of them is certain at once.
+    let truth = |number: u64| number * 20 + number / 250 * 60;
+    near(&place_all((0..15_000).map(|number| packet(number, truth(number)))), 65, truth);
+}
+
+#[test]
+fn a_queue_that_fills_and_empties_moves_nothing() {
+    // A second of delay comes within five and goes within five.
+    let late = |made: u64| match made {
+        10_000..15_000 => (made - 10_000) / 5,
+        15_000..20_000 => (20_000 - made) / 5,
+        _ => 0,
+    };
+    let seen = (0..2_000).map(|number| packet(number, number * 20 + late(number * 20)));
+    near(&place_all(seen), 0, |number| number * 20);
+}
+
+#[test]
+fn packets_that_were_held_up_and_come_faster_than_they_were_made_stay() {
+    // In ms that pass for 20 ms of sound: the way drains at 5, 2, 1.25 and 1.1 times the pace of the voice.
+    for pace in [4, 10, 16, 18] {
+        let seen = (0..4_000).map(|number: u64| {
+            let drained = 4_600 + number.saturating_sub(150) * pace;
+            packet(number, if number < 150 { number * 20 } else { drained.max(number * 20) })
+        });
+        near(&place_all(seen), 0, |number| number * 20);
+    }
+}
+
+#[test]
+fn one_packet_that_comes_through_in_a_stall_proves_nothing() {
+    let at = |number| match number {
+        150 => 4_000,
+        151..=229 => 4_600,
+        _ => number * 20,
+    };
+    near(&place_all((0..500).map(|number| packet(number, at(number)))), 0, |number| number * 20);
+}
+
+#[test]
+fn of_a_stall_of_which_the_clock_stood_still_for_a_part_that_part_moves() {
+    // 3 s without a packet: 1.4 s are held up, and the clock stood still for 1.6 s.
+    let truth = |number: u64| number * 20 + if number >= 150 { 1_600 } else { 0 };
+    let at = |number| if number >= 150 { truth(number).max(6_000) } else { truth(number) };
+    let places = place_all((0..800).map(|number| packet(number, at(number))));
+    near(&places[..150].to_vec(), 0, truth);
+    near(&places[230..].to_vec(), 10, truth);
+}
+
+#[test]
+fn clocks_that_drift_are_followed_for_a_day_and_longer() {
+    for ppm in [-100_i64, 100] {
+        // The sender's clock against ours; every tenth packet, so that a day takes no minute.
+        let at = |number: i64| number * 200 + number * 200 * ppm / 1_000_000;
+        let seen = (0..450_000_i64).map(|number| {
+            let unsigned = number.unsigned_abs();
+            let at_ms = at(number).unsigned_abs() + jitter(unsigned) / 3;
+            Seen {
+                sequence: unsigned..=unsigned,
+                rtp_time: unsigned * 9_600,
+                lasts: 9_600,
+                at_ms,
+                report: None,
+            }
+        });
+        near(&place_all(seen), 15, |number| at(i64::try_from(number).unwrap()).unsigned_abs());
+    }
+}
+
+#[test]
+fn a_clock_that_drifted_in_two_hours_of_silence_is_found_again() {
+    for ppm in [-100_i64, 100] {
+        let at = |number: u64| {
+            let made = if number < 500 { number * 20 } else { number * 20 + 7_200_000 };
+            made.checked_add_signed(i64::try_from(made).unwrap() * ppm / 1_000_000).unwrap()
+        };
+        let seen = (0..1_000).map(|number| {
+            let quiet = if number < 500 { 0 } else { 7_200_000 * 48 };
+            Seen { rtp_time: number * 960 + quiet, ..packet(number, at(number)) }
+        });
+        let mut clock = StreamClock::new(48_000, true);
+        let (places, lost) = hear_all(&mut clock, seen);
+        near(&places, 10, at);
+        assert_eq!(lost, 0);
+    }
+}
+
+#[test]
+fn pauses_of_a_sender_that_sends_nothing_while_it_is_silent_stay_as_long_as_they_were() {
+    // A second of speech, two of silence with a packet each 0.4 s; the second pause ends in a stall.
+    let made = |number: u64| {
+        number / 55 * 3_000 + (number % 55).min(50) * 20 + (number % 55).saturating_sub(50) * 400
+    };
+    let at = |number: u64| match made(number) {
+        5_000..8_000 => 8_000,
+        made => made,
+    };
+    let seen =
+        (0..1_000).map(|number| Seen { rtp_time: made(number) * 48, ..packet(number, at(number)) });
+    near(&place_all(seen), 0, made);
+}
+
+#[test]
+fn a_sender_that_begins_anew_is_placed_by_its_arrival() {
+    // Another count from packet 200 on, after 3 s in which nothing came; its first 25 packets were held up.
+    let truth = |number: u64| number * 20 + if number >= 200 { 3_000 } else { 0 };
+    let at = |number: u64| truth(number).max(if (200..225).contains(&number) { 7_500 } else { 0 });
+    for (sequence, rtp_time) in [(0, 0), (200, 0), (9_000, 1 << 31), (0, 123_456_789)] {
+        let seen = (0..500).map(|number: u64| {
+            let anew = number.checked_sub(200);
+            Seen {
+                sequence: anew.map_or(number..=number, |since| since + sequence..=since + sequence),
+                rtp_time: anew.map_or(5_000_000 + number * 960, |since| rtp_time + since * 960),
+                ..packet(number, at(number))
+            }
+        });
+        let mut clock = StreamClock::new(48_000, true);
+        let (places, lost) = hear_all(&mut clock, seen);
+        assert_eq!((places.len(), lost), (500, 0), "{sequence} {rtp_time}");
+        for (index, (_, place)) in (0..).zip(&places) {
+            let truth = i64::try_from(truth(index)).unwrap();
+            assert!(place.abs_diff(truth) <= 10, "{index} is at {place}, not at {truth}");
+        }
+    }
+}
+
+#[test]
+fn rtp_times_that_leap_between_two_packets_move_nothing() {
+    for leap in
+        [48_000 * 5, 48_000 * 3_600, -48_000 * 5, -48_000 * 3_600, -960, i64::from(i32::MAX)]
+    {
+        let seen = (0..500).map(|number: u64| {
+            let leapt = if number >= 200 { leap } else { 0 };
+            let rtp_time = (1_u64 << 40) + number * 960;
+            Seen { rtp_time: rtp_time.wrapping_add_signed(leapt), ..packet(number, number * 20) }
+        });
+        near(&place_all(seen), 0, |number| number * 20);
+    }
+}
+
+#[test]
+fn who_comes_while_packets_are_held_up_is_placed_by_those_that_come_in_time() {
+    // The first 60 packets come at once.
+    let seen = (0..500).map(|number| packet(number, 9_000 + (number * 20).max(1_180)));
+    let mut clock = StreamClock::new(48_000, true);
+    let (places, _) = hear_all(&mut clock, seen);
+    assert!(clock.has_learnt());
+    near(&places, 0, |number| 9_000 + number * 20);
+}
+
+#[test]
+fn what_a_stopped_bots_socket_did_not_hold_is_lost_and_as_long_as_it_was() {
+    // Stopped from 3 s to 23 s: 8 s of packets lay in the socket, what came then was thrown away.
+    let seen = (0..2_000).filter(|number| !(550..1_150).contains(number)).map(|number| {
+        packet(number, if (150..550).contains(&number) { 23_000 } else { number * 20 })
+    });
+    let mut clock = StreamClock::new(48_000, true);
+    let (places, lost) = hear_all(&mut clock, seen);
+    near(&places, 0, |number| number * 20);
+    assert_eq!(lost, 600);
+}
+
+#[test]
+fn packets_that_are_doubled_or_overtaken_are_refused_and_lost_ones_are_counted() {
+    let mut clock = StreamClock::new(48_000, true);
+    let order = [0, 1, 1, 4, 3, 2, 5, 0, 9];
+    let (places, lost) =
+        hear_all(&mut clock, order.into_iter().map(|number| packet(number, number * 20)));
+    assert_eq!(places, [(0, 0), (1, 20), (4, 80), (5, 100), (9, 180)]);
+    assert_eq!(lost, 5);
+}
+
+#[test]
+fn a_sender_report_that_shows_no_pause_keeps_voices_where_they_are() {
+    // From 5 s on everything comes 1.6 s later: for 6 s, since the way to us is full, or for good, since the clock stood still. A relay reports twice a second.
+    for (late_until, stood) in [(11_000, false), (u64::MAX, true)] {
+        let truth = |number: u64| number * 20 + if stood && number >= 250 { 1_600 } else { 0 };
+        let seen = (0..1_000).map(|number| {
+            let made = truth(number);
+            let is_late = !stood && (5_000..late_until).contains(&made);
+            let at_ms = if is_late {
+                (made + 1_600).min(late_until + 1_600)
+            } else {
+                made.max(if stood { 0 } else { 12_600.min(made) })
+            };
+            // The relay has the sender's packets in time.
+            let reported_ms = made / 500 * 500;
+            let stood_ms = if stood && reported_ms > 6_600 { 1_600 } else { 0 };
+            let ntp = SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_000 + reported_ms);
+            let rtp_time = 7 + (reported_ms - stood_ms) * 48;
+            Seen { report: Some(SenderReport { ntp, rtp_time }), ..packet(number, at_ms) }
+        });
+        let places = place_all(seen);
+        // Packets that are held back are certain before the first report of after the stall; it then says that nothing stood still.
+        near(&places, if stood { 0 } else { 1_600 }, truth);
+        near(&places[700..].to_vec(), 0, truth);
+    }
+}
+
+#[test]
+fn pictures_are_never_held_back_and_stay_where_their_clock_says() {
+    let seen = (0..1_000).map(|number| {
+        let at_ms = if (125..200).contains(&number) { 8_000 } else { number * 40 };
+        Seen { rtp_time: number * 3_600, lasts: 0, ..packet(number, at_ms) }
+    });
+    let mut clock = StreamClock::new(90_000, false);
+    for seen in seen.clone() {
+        assert_eq!(clock.hear(&seen).unwrap().verdict, Verdict::Move(0));
+    }
+    let (places, lost) = hear_all(&mut StreamClock::new(90_000, false), seen);
+    near(&places, 0, |number| number * 40);
+    assert_eq!(lost, 0);
+}
+
+/// What has to hold whatever a sender does: nothing is placed after its arrival, and nothing is held back for long.
+pub(crate) fn holds(packets: impl IntoIterator<Item = Seen>) {
+    let mut clock = StreamClock::new(48_000, true);
+    let (mut at_ms, mut held) = (0_u64, Vec::new());
+    for seen in packets {
+        at_ms = at_ms.max(seen.at_ms);
+        let Some(heard) = clock.hear(&Seen { at_ms, ..seen }) else { continue };
+        held.push((heard.place, i64::try_from(at_ms).unwrap()));
+        assert!(held.len() <= MOST_HELD + 1);
+        if let Verdict::Move(ticks) = heard.verdict {
+            for (place, at_ms) in held.drain(..) {
+                let place = (place + ticks + clock.base()) / 48;
+                assert!(place <= at_ms + 6, "{place} at {at_ms}");
+            }
+        }
+        assert!(heard.lost <= 1 << 16 && clock.base() >= -48 * MOST_LATE_START_MS);
+    }
+}
+
+#[test]
+fn hostile_clocks_place_nothing_after_its_arrival() {
+    for seed in 0..200_u64 {
+        let mut dice = seed;
+        let mut roll = |below: u64| {
+            dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 33) % below
+        };
+        let (mut sequence, mut rtp_time, mut at_ms) = (0_u64, 0_u64, 0_u64);
+        holds((0..2_000).map(|_| {
+            sequence = sequence.wrapping_add(
+                [1, 1, 1, 2, 0, 90, 40_000, u64::MAX / 2][usize::try_from(roll(8)).unwrap()],
+            );
+            rtp_time = rtp_time.wrapping_add(
+                [960, 960, 960, 9_600, 0, 1 << 31, u64::MAX / 3, u64::MAX - 959]
+                    [usize::try_from(roll(8)).unwrap()],
+            );
+            at_ms += [20, 20, 20, 0, 0, 3, 500, 3_000][usize::try_from(roll(8)).unwrap()];
+            let lasts = [960, 960, 120, 5_760, 0][usize::try_from(roll(5)).unwrap()];
+            let ntp = SystemTime::UNIX_EPOCH + Duration::from_millis(roll(1 << 30));
+            let report = (roll(3) == 0).then_some(SenderReport { ntp, rtp_time: roll(1 << 31) });
+            Seen { sequence: sequence..=sequence, rtp_time, lasts, at_ms, report }
+        }));
+    }
+}
