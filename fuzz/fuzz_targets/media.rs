@@ -1,4 +1,4 @@
-//! Pictures, voices, and answers of STUN servers.
+//! Pictures, voices and when they come, and answers of STUN servers.
 
 #![no_main]
 
@@ -7,5 +7,6 @@ use meetbot_bot::fuzzing;
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     fuzzing::picture(bytes);
     fuzzing::voice(bytes);
+    fuzzing::timeline(bytes);
     meetbot_rtc::fuzzing::stun(bytes);
 });

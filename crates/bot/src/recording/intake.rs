@@ -2,18 +2,18 @@
 
 use std::{io, sync::Arc};
 
-use meetbot_rtc::{Frame, Kind, TrackId};
+use meetbot_rtc::{Frame, Kind};
 use meetbot_types::bot::MediaKind;
 
 use super::{
-    NETWORK_LOSS, Recording,
-    clock::{SenderClock, SenderLead},
-    filename,
+    Recording, filename,
+    gap::Happened,
     journal::{Content, Line},
     opus,
-    stream_clock::{Heard, Seen, StreamClock},
+    stream_clock::Heard,
     track::{Packet, TrackFile, Written},
     video::VideoFile,
+    writing::{Key, Media, Writing},
 };
 use crate::meeting::Source;
 
@@ -23,10 +23,6 @@ const SPEECH_DBOV: i8 = -50;
 const SPEECH_GAP_MS: u64 = 500;
 /// When a picture's place by its own clock and by its sender's are further apart than this, its own is right.
 const MOST_APART_MS: f64 = 2_000.0;
-/// A file's time begins with its first packet, which may have come this late on a busy machine: so far beside a gap its reason is looked for.
-const LATE_MS: u64 = 250;
-/// A keyframe is asked for this often, until one is written.
-const ASK_EVERY_MS: u64 = 1_000;
 
 /// What became of a frame.
 #[derive(Debug, Default)]
@@ -37,127 +33,6 @@ pub(crate) struct Recorded {
     pub(crate) speech: bool,
     /// Its sender is to be asked for a keyframe.
     pub(crate) keyframe_wanted: bool,
-}
-
-/// Which file a frame belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    /// By the first id.
-    pub(super) person: String,
-    video: bool,
-    source: Source,
-}
-
-/// Something that someone sends, and its file.
-#[derive(Debug)]
-pub(super) struct Writing {
-    /// `None` before there is something that a file can begin with.
-    file: Option<Media>,
-    name: String,
-    /// The meeting's track it comes on; `None` while the way to the meeting is lost. After that a track of the same name is another.
-    on: Option<TrackId>,
-    /// Packets of a video that never came, since the last that is in the file.
-    lost: u64,
-    stream: StreamClock,
-    /// The sender's clock by the reports of this track.
-    sender: SenderClock,
-    /// How far that is ahead of the recording's, where this is a voice.
-    lead: SenderLead,
-    /// When the file began, as the journal has it.
-    journaled_start_ms: u64,
-    /// When a keyframe was asked for last.
-    asked_ms: Option<u64>,
-    /// They left since the last frame.
-    pub(super) absent: bool,
-}
-
-#[derive(Debug)]
-enum Media {
-    Sound(TrackFile),
-    Pictures(VideoFile),
-}
-
-impl Writing {
-    fn new(frame: &Frame) -> Self {
-        Self {
-            file: None,
-            name: String::new(),
-            on: Some(frame.track),
-            lost: 0,
-            stream: StreamClock::new(frame.clock_rate, frame.kind == Kind::Audio),
-            sender: SenderClock::default(),
-            lead: SenderLead::default(),
-            journaled_start_ms: 0,
-            asked_ms: None,
-            absent: false,
-        }
-    }
-
-    /// Frames will be missing.
-    pub(super) fn interrupt(&mut self) {
-        if let Some(Media::Pictures(file)) = &mut self.file {
-            file.interrupt();
-        }
-    }
-
-    /// What comes from now on comes another way: its numbers and its clock begin anew.
-    pub(super) fn lose_way(&mut self) {
-        self.on = None;
-        self.stream.begin_anew();
-        self.sender = SenderClock::default();
-        self.lead = SenderLead::default();
-        self.interrupt();
-    }
-
-    pub(super) fn flush(&mut self) -> io::Result<u64> {
-        match &mut self.file {
-            Some(Media::Sound(file)) => file.flush(),
-            Some(Media::Pictures(file)) => file.flush(),
-            None => Ok(0),
-        }
-    }
-
-    pub(super) fn close(self) -> io::Result<()> {
-        match self.file {
-            Some(Media::Sound(file)) => file.close(),
-            Some(Media::Pictures(file)) => file.close(),
-            None => Ok(()),
-        }
-    }
-
-    /// Hears when a frame came; `None` when it is doubled or too late to be in order.
-    fn hear(&mut self, frame: &Frame, at_ms: u64) -> Option<Heard> {
-        if self.on != Some(frame.track) {
-            self.lose_way();
-            self.on = Some(frame.track);
-        }
-        let is_sound = frame.kind == Kind::Audio;
-        self.stream.hear(&Seen {
-            sequence: frame.sequence.clone(),
-            rtp_time: frame.rtp_time,
-            lasts: opus::ticks(&frame.data).filter(|_| is_sound).unwrap_or(0),
-            at_ms,
-            report: frame.sender_report,
-        })
-    }
-
-    /// Writes what is held back.
-    fn settle(&mut self) -> Vec<Written> {
-        let ticks = self.stream.settle();
-        match &mut self.file {
-            Some(Media::Sound(file)) => file.release(ticks),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Whether to ask for a keyframe now.
-    fn ask(&mut self, at_ms: u64) -> bool {
-        let due = self.asked_ms.is_none_or(|asked| at_ms >= asked + ASK_EVERY_MS);
-        if due {
-            self.asked_ms = Some(at_ms);
-        }
-        due
-    }
 }
 
 impl Recording {
@@ -417,33 +292,6 @@ impl Recording {
     }
 }
 
-/// What may explain a gap; times are of the recording's clock.
-struct Happened {
-    pause_ended_ms: Option<u64>,
-    way_lost_ms: Option<u64>,
-    absent: bool,
-    lost: u64,
-}
-
-impl Happened {
-    fn reason_of(&self, start_ms: u64, end_ms: u64) -> &'static str {
-        let within = |moment: Option<u64>| {
-            moment.is_some_and(|at| at + LATE_MS >= start_ms && at <= end_ms + LATE_MS)
-        };
-        if within(self.pause_ended_ms) {
-            "paused"
-        } else if within(self.way_lost_ms) {
-            NETWORK_LOSS
-        } else if self.absent {
-            "absent"
-        } else if self.lost > 0 {
-            "packet_loss"
-        } else {
-            "muted"
-        }
-    }
-}
-
 /// Whether a packet is speech: by the level that its sender measured, not by its being there.
 fn is_speech(level_dbov: Option<i8>, voice: Option<bool>, bytes: usize) -> bool {
     match (level_dbov, voice) {
@@ -463,7 +311,7 @@ mod tests {
     use meetbot_rtc::{Frame, Kind, TrackId};
     use meetbot_types::{Timestamp, bot::Participant};
 
-    use super::{Happened, is_speech};
+    use super::is_speech;
     use crate::{
         meeting::Source,
         recording::{
@@ -528,21 +376,6 @@ mod tests {
             })
             .collect();
         assert_eq!(gaps, [(140, 3_080, "network_loss".to_owned(), 0)]);
-    }
-
-    #[test]
-    fn a_gap_has_the_reason_of_what_happened_beside_it() {
-        let quiet = Happened { pause_ended_ms: None, way_lost_ms: None, absent: false, lost: 0 };
-        assert_eq!(quiet.reason_of(2_979, 6_759), "muted");
-        // The file's first packet came a tenth of a second late, and so does all of its time.
-        let cut_off = Happened { way_lost_ms: Some(2_880), ..quiet };
-        assert_eq!(cut_off.reason_of(2_979, 6_759), "network_loss");
-        assert_eq!(cut_off.reason_of(9_000, 9_500), "muted", "that was long ago");
-        let both = Happened { pause_ended_ms: Some(6_700), ..cut_off };
-        assert_eq!(both.reason_of(2_979, 6_759), "paused");
-        let gone = Happened { pause_ended_ms: None, way_lost_ms: None, absent: true, lost: 3 };
-        assert_eq!(gone.reason_of(0, 500), "absent");
-        assert_eq!(Happened { absent: false, ..gone }.reason_of(0, 500), "packet_loss");
     }
 
     #[test]

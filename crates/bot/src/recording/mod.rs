@@ -4,6 +4,7 @@ mod clock;
 mod filename;
 pub(crate) mod finalize;
 mod floor;
+mod gap;
 mod intake;
 pub(crate) mod journal;
 pub(crate) mod mix;
@@ -19,6 +20,7 @@ mod stream_clock;
 mod track;
 mod video;
 mod webm;
+mod writing;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -36,10 +38,10 @@ use meetbot_types::{
 };
 
 use self::{
-    intake::{Key, Writing},
     journal::{Line, LineFile},
     people::People,
     story::Story,
+    writing::{Key, Writing},
 };
 use crate::meeting::{CaptionLine, ChatLine};
 

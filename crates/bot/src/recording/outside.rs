@@ -3,9 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "what does not hold says where")]
 #![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
 
+use std::time::{Duration, SystemTime};
+
+use meetbot_rtc::SenderReport;
 use meetbot_types::bot::MediaKind;
 
-use super::{journal::Line, opus, scan, story::Story};
+use super::{
+    journal::Line,
+    opus, scan,
+    story::Story,
+    stream_clock::{Seen, StreamClock, Verdict},
+};
 
 /// A picture: a file's header is made only of one with a size, and what is stored of H.264 is whole units.
 pub fn picture(bytes: &[u8]) {
@@ -28,6 +36,44 @@ pub fn picture(bytes: &[u8]) {
 /// A packet of Opus: none lasts longer than 120 ms (RFC 6716).
 pub fn voice(packet: &[u8]) {
     assert!(opus::ticks(packet).is_none_or(|ticks| ticks <= 120 * opus::TICKS_PER_MS));
+}
+
+/// The packets of a voice, each with a sequence number, an RTP time, a Sender Report and an arrival as a sender likes: none is placed after its arrival, so
+/// that no sender makes a file longer than the meeting is.
+pub fn timeline(bytes: &[u8]) {
+    let mut clock = StreamClock::new(48_000, true);
+    let (mut sequence, mut rtp_time, mut at_ms, mut held) = (0_u64, 0_u64, 0_u64, Vec::new());
+    for [number, ticks, passes, lasts, reported] in bytes.as_chunks::<5>().0 {
+        sequence = sequence.wrapping_add(match number {
+            0..200 => 1,
+            200..240 => u64::from(number - 200),
+            _ => u64::MAX / u64::from(256 - u16::from(*number)),
+        });
+        rtp_time = rtp_time.wrapping_add(match ticks {
+            0..200 => u64::from(ticks % 4 + 1) * 480,
+            200..240 => u64::from(ticks - 200) * 48_000,
+            _ => u64::MAX / u64::from(256 - u16::from(*ticks)),
+        });
+        at_ms += if *passes < 250 { u64::from(passes % 50) } else { 3_000 };
+        let ntp = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::from(*reported) << 12);
+        let report = SenderReport { ntp, rtp_time: rtp_time.wrapping_add(u64::from(*reported)) };
+        let seen = Seen {
+            sequence: sequence..=sequence,
+            rtp_time,
+            lasts: u64::from(lasts % 49) * 120,
+            at_ms,
+            report: (*reported > 200).then_some(report),
+        };
+        let Some(heard) = clock.hear(&seen) else { continue };
+        held.push((heard.place, i64::try_from(at_ms).unwrap()));
+        assert!(held.len() <= 1_501 && heard.lost <= 1 << 16);
+        if let Verdict::Move(ticks) = heard.verdict {
+            for (place, at_ms) in held.drain(..) {
+                let place = (place + ticks + clock.base()) / 48;
+                assert!(place <= at_ms + 6, "{place} at {at_ms}");
+            }
+        }
+    }
 }
 
 /// A file that a dead bot left behind: what is whole of it reads the same again.

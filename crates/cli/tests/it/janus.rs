@@ -2,7 +2,7 @@
 
 #[expect(dead_code, reason = "shared with the tests of the bot, which use all of it")]
 #[path = "../../../bot/tests/it/janus/media.rs"]
-mod media;
+pub(crate) mod media;
 #[expect(dead_code, reason = "shared with the tests of the bot, which use all of it")]
 #[path = "../../../bot/tests/it/janus/person.rs"]
 pub(crate) mod person;

@@ -14,6 +14,7 @@ mod disk_full;
 mod disk_lost;
 mod doctor;
 mod drain;
+mod held_up;
 mod janus;
 mod kills;
 mod logs;

@@ -8,4 +8,5 @@ mod missing;
 mod own_bots;
 mod person;
 mod proxy;
+mod stalls;
 mod video;

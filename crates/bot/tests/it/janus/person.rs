@@ -1,6 +1,6 @@
 //! People in a Janus room: each sends with our own `rtc`, as a browser would.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use meetbot_rtc::{AudioPacket, Channel, Event, Kind, Peer, TrackId};
@@ -22,6 +22,8 @@ use super::media::{Frames, Pictures};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The least that is sent at once.
 const PACKET: Duration = Duration::from_millis(20);
+/// What was held up leaves in portions of so many steps, so that no socket of the test overflows.
+const PORTION: usize = 40;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -96,10 +98,15 @@ pub(crate) struct Sends {
     pub(crate) voice: Option<Frames>,
     pub(crate) camera: Option<Pictures>,
     pub(crate) screen: Option<Pictures>,
+    /// Where Janus records it: the path without its end.
+    pub(crate) record: Option<PathBuf>,
 }
 
 enum Do {
     Mute(bool),
+    /// For so many steps.
+    HoldUp(u64),
+    StandStill(u64),
     Leave,
     Vanish,
 }
@@ -130,7 +137,11 @@ impl Person {
             let mid = tracks.last().unwrap().to_string();
             descriptions.push(json!({"mid": mid, "description": "shared screen"}));
         }
-        let publish = json!({"request": "publish", "descriptions": descriptions});
+        let mut publish = json!({"request": "publish", "descriptions": descriptions});
+        if let Some(path) = &sends.record {
+            publish["record"] = true.into();
+            publish["filename"] = path.to_str().into();
+        }
         let jsep = json!({"type": "offer", "sdp": offer});
         let answer = line.request(handle, publish, Some(jsep)).await;
         let answer = answer["jsep"]["sdp"].as_str().unwrap_or_else(|| panic!("{answer}"));
@@ -150,6 +161,10 @@ impl Person {
             sound: sends.voice,
             count,
             muted: false,
+            due: VecDeque::new(),
+            held_until: 0,
+            stands_until: 0,
+            stood: 0,
         };
         Self { packets, orders, task: tokio::spawn(sending.run(heard)) }
     }
@@ -171,6 +186,16 @@ impl Person {
         self.orders.send(Do::Mute(mute)).unwrap();
     }
 
+    /// Goes on, but what they send waits for so long, and then goes out at once.
+    pub(crate) fn hold_up(&self, time: Duration) {
+        self.orders.send(Do::HoldUp(steps(time))).unwrap();
+    }
+
+    /// Their microphone stands still, and its clock with it; the cameras go on.
+    pub(crate) fn stand_still(&self, time: Duration) {
+        self.orders.send(Do::StandStill(steps(time))).unwrap();
+    }
+
     /// Leaves as one does.
     pub(crate) async fn leave(self) {
         self.orders.send(Do::Leave).unwrap();
@@ -185,6 +210,10 @@ impl Person {
     }
 }
 
+fn steps(time: Duration) -> u64 {
+    (time.as_millis() / PACKET.as_millis()).try_into().unwrap()
+}
+
 struct Sending {
     line: Line,
     handle: u64,
@@ -194,6 +223,12 @@ struct Sending {
     films: Vec<Film>,
     count: watch::Sender<u64>,
     muted: bool,
+    /// Steps that are held up, and up to which.
+    due: VecDeque<u64>,
+    held_until: u64,
+    /// Up to which step the microphone stands still, and for how many it did.
+    stands_until: u64,
+    stood: u64,
 }
 
 /// A film that is shown.
@@ -219,6 +254,8 @@ impl Sending {
                 biased;
                 order = orders.recv() => match order {
                     Some(Do::Mute(mute)) => self.muted = mute,
+                    Some(Do::HoldUp(steps)) => self.held_until = number + steps,
+                    Some(Do::StandStill(steps)) => self.stands_until = number + steps,
                     Some(Do::Leave) => {
                         self.line.request(self.handle, json!({"request": "leave"}), None).await;
                         self.peer.close();
@@ -233,8 +270,13 @@ impl Sending {
                     }
                 },
                 _ = ticks.tick() => {
-                    self.send(number);
+                    self.due.push_back(number);
                     number += 1;
+                    let portion = if number > self.held_until { PORTION } else { 0 };
+                    for _ in 0..portion.min(self.due.len()) {
+                        let due = self.due.pop_front().unwrap();
+                        self.send(due);
+                    }
                 }
                 _ = keepalive.tick() => self.line.keep_alive().await,
                 heard = self.line.hear() => if heard.is_none() { return },
@@ -253,6 +295,11 @@ impl Sending {
             film.next += 1;
             self.peer.send_picture(film.track, 90_000 + number * 1_800, picture).unwrap();
         }
+        if number < self.stands_until {
+            self.stood += 1;
+            return;
+        }
+        let number = number - self.stood;
         let Some(voice) = self.sound.as_ref().filter(|_| !self.muted) else { return };
         let data = Arc::clone(&voice[usize::try_from(number).unwrap() % voice.len()]);
         let packet =

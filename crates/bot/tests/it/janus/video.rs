@@ -28,14 +28,14 @@ fn of<'a>(manifest: &'a Manifest, kind: &MediaKind, source: &str) -> &'a Track {
 }
 
 /// When each mark is, in the recording's time.
-fn marks(folder: &Path, track: &Track) -> Vec<u64> {
+pub(super) fn marks(folder: &Path, track: &Track) -> Vec<u64> {
     let path = folder.join(&track.file);
     let found = if track.kind == MediaKind::Audio { beeps_ms(&path) } else { flashes_ms(&path) };
     found.into_iter().map(|ms| ms + track.start_ms).collect()
 }
 
 /// How far a mark is from the nearest of others, in ms.
-fn apart(mark: u64, others: &[u64]) -> u64 {
+pub(super) fn apart(mark: u64, others: &[u64]) -> u64 {
     others.iter().map(|other| mark.abs_diff(*other)).min().unwrap()
 }
 
@@ -54,7 +54,8 @@ async fn recorded(stage: &Stage, link: &str, person: Person, packets: u64) -> Ma
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn face_and_screen_are_files_apart_and_in_step_with_the_voice() {
     let Some(janus) = Janus::start() else { return };
-    let sends = Sends { voice: Some(beeps()), camera: Some(flashes()), screen: Some(flashes()) };
+    let (voice, camera) = (Some(beeps()), Some(flashes()));
+    let sends = Sends { voice, camera, screen: Some(flashes()), ..Sends::default() };
     let ann = Person::join(&janus, ROOM, "Ann", sends).await;
     let stage = Stage::set().await;
     let manifest = recorded(&stage, &janus.link(ROOM, ""), ann, 400).await;

@@ -1,0 +1,140 @@
+//! What one person sends on one track, on its way into a file.
+
+use std::io;
+
+use meetbot_rtc::{Frame, Kind, TrackId};
+
+use super::{
+    clock::{SenderClock, SenderLead},
+    opus,
+    stream_clock::{Heard, Seen, StreamClock},
+    track::{TrackFile, Written},
+    video::VideoFile,
+};
+use crate::meeting::Source;
+
+/// A keyframe is asked for this often, until one is written.
+const ASK_EVERY_MS: u64 = 1_000;
+
+/// Which file a frame belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    /// By the first id.
+    pub(super) person: String,
+    pub(super) video: bool,
+    pub(super) source: Source,
+}
+
+/// Something that someone sends, and its file.
+#[derive(Debug)]
+pub(super) struct Writing {
+    /// `None` before there is something that a file can begin with.
+    pub(super) file: Option<Media>,
+    pub(super) name: String,
+    /// The meeting's track it comes on; `None` while the way to the meeting is lost. After that a track of the same name is another.
+    on: Option<TrackId>,
+    /// Packets of a video that never came, since the last that is in the file.
+    pub(super) lost: u64,
+    pub(super) stream: StreamClock,
+    /// The sender's clock by the reports of this track.
+    pub(super) sender: SenderClock,
+    /// How far that is ahead of the recording's, where this is a voice.
+    pub(super) lead: SenderLead,
+    /// When the file began, as the journal has it.
+    pub(super) journaled_start_ms: u64,
+    /// When a keyframe was asked for last.
+    asked_ms: Option<u64>,
+    /// They left since the last frame.
+    pub(super) absent: bool,
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub(super) enum Media {
+    Sound(TrackFile),
+    Pictures(VideoFile),
+}
+
+impl Writing {
+    /// Before its first frame.
+    pub(super) fn new(frame: &Frame) -> Self {
+        Self {
+            file: None,
+            name: String::new(),
+            on: Some(frame.track),
+            lost: 0,
+            stream: StreamClock::new(frame.clock_rate, frame.kind == Kind::Audio),
+            sender: SenderClock::default(),
+            lead: SenderLead::default(),
+            journaled_start_ms: 0,
+            asked_ms: None,
+            absent: false,
+        }
+    }
+
+    /// Frames will be missing.
+    pub(super) fn interrupt(&mut self) {
+        if let Some(Media::Pictures(file)) = &mut self.file {
+            file.interrupt();
+        }
+    }
+
+    /// What comes from now on comes another way: its numbers and its clock begin anew.
+    pub(super) fn lose_way(&mut self) {
+        self.on = None;
+        self.stream.begin_anew();
+        self.sender = SenderClock::default();
+        self.lead = SenderLead::default();
+        self.interrupt();
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<u64> {
+        match &mut self.file {
+            Some(Media::Sound(file)) => file.flush(),
+            Some(Media::Pictures(file)) => file.flush(),
+            None => Ok(0),
+        }
+    }
+
+    pub(super) fn close(self) -> io::Result<()> {
+        match self.file {
+            Some(Media::Sound(file)) => file.close(),
+            Some(Media::Pictures(file)) => file.close(),
+            None => Ok(()),
+        }
+    }
+
+    /// Hears when a frame came; `None` when it is doubled or too late to be in order.
+    pub(super) fn hear(&mut self, frame: &Frame, at_ms: u64) -> Option<Heard> {
+        if self.on != Some(frame.track) {
+            self.lose_way();
+            self.on = Some(frame.track);
+        }
+        let is_sound = frame.kind == Kind::Audio;
+        self.stream.hear(&Seen {
+            sequence: frame.sequence.clone(),
+            rtp_time: frame.rtp_time,
+            lasts: opus::ticks(&frame.data).filter(|_| is_sound).unwrap_or(0),
+            at_ms,
+            report: frame.sender_report,
+        })
+    }
+
+    /// Writes what is held back.
+    pub(super) fn settle(&mut self) -> Vec<Written> {
+        let ticks = self.stream.settle();
+        match &mut self.file {
+            Some(Media::Sound(file)) => file.release(ticks),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether to ask for a keyframe now.
+    pub(super) fn ask(&mut self, at_ms: u64) -> bool {
+        let due = self.asked_ms.is_none_or(|asked| at_ms >= asked + ASK_EVERY_MS);
+        if due {
+            self.asked_ms = Some(at_ms);
+        }
+        due
+    }
+}

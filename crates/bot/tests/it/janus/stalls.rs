@@ -1,0 +1,162 @@
+//! Packets that are held up and clocks that stand still: every voice is where it was said, and every face beside it.
+
+use std::{path::Path, process::Command, time::Duration};
+
+use meetbot_types::{
+    Manifest,
+    bot::{BotReport, MediaKind},
+    manifest::Track,
+};
+use tempfile::TempDir;
+use xtask::{
+    ffmpeg::beeps_ms,
+    janus::{Janus, ROOM},
+};
+
+use super::{
+    media::{beeps, flashes},
+    person::{Person, Sends},
+    proxy::Proxy,
+    video::{apart, marks},
+};
+use crate::orchestrator::Stage;
+
+/// How far a beep may be from its place, in ms.
+const NEAR: u64 = 40;
+/// For how long whose packets are held up, in ms.
+const HELD_UP: [(&str, u64); 5] =
+    [("Ann", 0), ("Bob", 500), ("Cy", 1_600), ("Dee", 2_600), ("Eli", 10_000)];
+/// Whose microphone stands still, and for how long, in ms.
+const STANDS_STILL: (&str, u64) = ("Fay", 1_600);
+
+fn of<'a>(manifest: &'a Manifest, name: &str, kind: &MediaKind) -> &'a Track {
+    let person = manifest.participants.iter().find(|person| person.name == name).unwrap();
+    let mut theirs = manifest.tracks.iter().filter(|track| track.participant_id == person.id);
+    theirs.find(|track| track.kind == *kind).unwrap()
+}
+
+/// The times of marks that nothing is missing beside.
+fn whole(track: &Track, marks: Vec<u64>) -> Vec<u64> {
+    let touched = |mark: &u64| {
+        let begins = mark.saturating_sub(120)..*mark + 20;
+        track.gaps.iter().any(|gap| gap.start_ms < begins.end && gap.end_ms > begins.start)
+    };
+    marks.into_iter().filter(|mark| !touched(mark)).collect()
+}
+
+/// Fails where beeps are not at whole seconds after the first.
+#[track_caller]
+fn keeps_time(beeps: &[u64]) {
+    for beep in beeps {
+        let since = beep - beeps[0];
+        assert!(since.abs_diff((since + 500) / 1_000 * 1_000) <= NEAR, "{beeps:?}");
+    }
+}
+
+/// Fails unless all is where it was said. `loses` packets.
+fn judge(folder: &Path, manifest: &Manifest, loses: bool) {
+    let end_of = |track: &Track| track.start_ms + track.duration_ms;
+    let end_ms = end_of(of(manifest, "Ann", &MediaKind::Audio));
+    for (name, _) in HELD_UP {
+        let voice = of(manifest, name, &MediaKind::Audio);
+        let all = marks(folder, voice);
+        keeps_time(&whole(voice, all.clone()));
+        assert!(end_of(voice).abs_diff(end_ms) <= 150, "{voice:#?}");
+        if loses {
+            assert!(voice.gaps.iter().all(|gap| gap.reason == "packet_loss"), "{voice:#?}");
+        } else {
+            assert!(voice.gaps.is_empty() && voice.lost_packets == 0, "{voice:#?}");
+            assert!(all.len() as u64 + 1 >= voice.duration_ms / 1_000, "{name}: {all:?}");
+        }
+        let face = of(manifest, name, &MediaKind::Video);
+        let flashes = whole(face, marks(folder, face));
+        assert!(flashes.len() >= 5, "{name}: {flashes:?}");
+        // One whose first picture came after a loss is seen late.
+        let off = flashes.iter().filter(|flash| apart(**flash, &all) > NEAR).count();
+        assert!(off <= if loses { flashes.len() / 3 } else { 0 }, "{name}: {flashes:?} {all:?}");
+    }
+
+    let (name, stood_ms) = STANDS_STILL;
+    let voice = of(manifest, name, &MediaKind::Audio);
+    let all = marks(folder, voice);
+    let beeps = whole(voice, all);
+    let still = |two: &[u64]| (two[1] - two[0]) % 1_000 > 300 && (two[1] - two[0]) % 1_000 < 700;
+    let at = beeps.windows(2).position(still).unwrap_or_else(|| panic!("{beeps:?}")) + 1;
+    keeps_time(&beeps[..at]);
+    keeps_time(&beeps[at..]);
+    let stood = (beeps[at] - beeps[at - 1]) % 1_000;
+    assert!(stood.abs_diff(stood_ms % 1_000) <= NEAR, "{beeps:?}");
+    assert!(end_of(voice).abs_diff(end_ms) <= 150, "{voice:#?}");
+    if !loses {
+        let [gap] = voice.gaps.as_slice() else { panic!("{voice:#?}") };
+        assert_eq!(gap.reason, "muted");
+        assert!((gap.end_ms - gap.start_ms).abs_diff(stood_ms) <= NEAR, "{gap:?}");
+        // The face goes on: after the stall, its flashes are where the beeps would be.
+        let face = of(manifest, name, &MediaKind::Video);
+        let last = beeps[beeps.len() - 1];
+        for flash in marks(folder, face) {
+            if flash <= gap.start_ms {
+                assert!(apart(flash, &beeps[..at]) <= NEAR, "{flash} {beeps:?}");
+            } else if flash >= gap.end_ms + 1_000 && flash + stood < last + NEAR {
+                assert!(apart(flash + stood, &beeps[at..]) <= NEAR, "{flash} {beeps:?}");
+            }
+        }
+    }
+}
+
+/// When beeps are in what `janus-pp-rec` makes of Janus' own recording, where it is installed.
+fn beeps_by_janus(recorded: &Path) -> Option<Vec<u64>> {
+    let (from, to) = (recorded.with_extension("mjr"), recorded.with_extension("opus"));
+    let made = Command::new("janus-pp-rec").args([&from, &to]).output().ok()?;
+    assert!(made.status.success(), "{made:?}");
+    Some(beeps_ms(&to))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn voices_and_faces_stay_at_their_time_through_stalls_of_the_network_and_of_clocks() {
+    let Some(janus) = Janus::start() else { return };
+    let proxy = Proxy::start(&janus, 5).await;
+    let folder = TempDir::new().unwrap();
+    let record = folder.path().join("dee");
+    let (voice, camera) = (Some(beeps()), Some(flashes()));
+    let sends = Sends { voice, camera, ..Sends::default() };
+    let mut people = Vec::new();
+    for (name, _) in HELD_UP.iter().chain([&STANDS_STILL]) {
+        let record = (*name == "Dee").then(|| record.clone());
+        people.push(Person::join(&janus, ROOM, name, Sends { record, ..sends.clone() }).await);
+    }
+    let (near, far) = (Stage::set().await, Stage::set().await);
+    let mut bots = Vec::new();
+    for (stage, link) in [(&near, janus.link(ROOM, "")), (&far, proxy.link(ROOM))] {
+        let mut order = stage.order_for(1, &link);
+        order.auto_leave.after_solo_seconds = Some(1);
+        bots.push(Stage::run(order));
+        stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+    }
+    people[0].sent(people[0].packets() + 120).await;
+    for (person, (_, ms)) in people.iter().zip(HELD_UP) {
+        person.hold_up(Duration::from_millis(ms));
+    }
+    people[HELD_UP.len()].stand_still(Duration::from_millis(STANDS_STILL.1));
+    people[0].sent(people[0].packets() + 700).await;
+    for person in people {
+        person.leave().await;
+    }
+    for bot in bots {
+        bot.ends().await;
+    }
+    judge(&near.folder(1), &near.manifest(1), false);
+    judge(&far.folder(1), &far.manifest(1), true);
+
+    let recorded = folder.path().join("dee-audio-0");
+    if let Some(theirs) = beeps_by_janus(&recorded) {
+        let ours =
+            beeps_ms(&near.folder(1).join(&of(&near.manifest(1), "Dee", &MediaKind::Audio).file));
+        let since_last = |beeps: &[u64]| -> Vec<u64> {
+            beeps.iter().rev().take(ours.len()).map(|beep| beeps[beeps.len() - 1] - beep).collect()
+        };
+        for (ours, theirs) in since_last(&ours).into_iter().zip(since_last(&theirs)) {
+            assert!(ours.abs_diff(theirs) <= NEAR, "{ours:?} {theirs:?}");
+        }
+    }
+}
