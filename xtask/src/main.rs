@@ -89,6 +89,7 @@ fn test() -> anyhow::Result<()> {
         for (program, package) in [("janus", "janus"), ("ip", "iproute2"), ("openssl", "openssl")] {
             installed(program, package, "tests meet in a real Janus in a network of its own")?;
         }
+        installed("janus-pp-rec", "janus-tools", "recordings are compared with those of Janus")?;
         for (there, package) in [("chromium", "chromium"), (DEMO_PAGES, "janus-demos")] {
             installed(
                 there,

@@ -69,13 +69,15 @@ pub struct Frame {
     pub kind: Kind,
     /// The codec's name in lower case: `opus`, `vp8`, `h264`.
     pub codec: &'static str,
-    /// The RTP time in units of `clock_rate`, extended so that it does not wrap.
+    /// The RTP time in units of `clock_rate`, extended so that it does not wrap: when the frame was sampled, by the sender's clock.
     pub rtp_time: u64,
     /// Units of `rtp_time` per second.
     pub clock_rate: u32,
-    /// The sequence numbers of its packets, extended so that they do not wrap.
+    /// The sequence numbers of its packets, extended so that they do not wrap. A frame comes after all with lower numbers; a sender that changes its SSRC
+    /// counts anew, from any number.
     pub sequence: RangeInclusive<u64>,
-    /// When its first packet came out of the socket.
+    /// When its first packet came out of the socket. It may have been held up at the sender, on its way, or in the socket while this process did not run:
+    /// it is never earlier than the frame was made, and says no more than that.
     pub arrived: Instant,
     /// How loud it is in dBov (0 loudest, −127 silence), where the sender says so (RFC 6464).
     pub level_dbov: Option<i8>,
@@ -85,7 +87,7 @@ pub struct Frame {
     pub keyframe: bool,
     /// False when packets before it never came.
     pub contiguous: bool,
-    /// The sender's last word on how its RTP time and its clock go together.
+    /// The last Sender Report that came before its first packet. A relay may write reports of its own: those of Janus say when the last packet came to it.
     pub sender_report: Option<SenderReport>,
     /// The frame itself.
     pub data: Arc<[u8]>,

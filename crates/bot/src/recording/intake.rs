@@ -77,8 +77,12 @@ impl Recording {
         writes: bool,
     ) -> io::Result<Recorded> {
         let first = !self.begun;
-        let begun = writes && self.begin(key, name, frame, heard, None)?;
         let not_before_ms = self.last_pause_end_ms.unwrap_or(0);
+        let writing = self.tracks.get(key);
+        // A file begins with nothing that was said in the pause and arrives after it.
+        let writes = writes
+            && writing.is_some_and(|it| it.file.is_some() || it.ms(heard) >= not_before_ms as f64);
+        let begun = writes && self.begin(key, name, frame, heard, None)?;
         let Some(writing) = self.tracks.get_mut(key) else { return Ok(Recorded::default()) };
         let base = writing.stream.base();
         let Some(Media::Sound(file)) = &mut writing.file else { return Ok(Recorded::default()) };
@@ -114,7 +118,7 @@ impl Recording {
         writes: bool,
     ) -> io::Result<Recorded> {
         let at_ms = self.picture_ms(key, frame, heard);
-        if !writes {
+        if !writes || self.was_paused(at_ms) {
             return Ok(Recorded::default());
         }
         let first = !self.begun;
@@ -132,7 +136,7 @@ impl Recording {
         };
         let lost = std::mem::take(&mut writing.lost);
         let packets = frame.sequence.end() - frame.sequence.start() + 1;
-        self.note(key, &[Written { lost, packets, ..written }])?;
+        self.note(key, &[Written { packets, lost, ..written }])?;
         if first {
             self.flush()?;
         }
@@ -150,8 +154,7 @@ impl Recording {
         let lead = self.tracks.get(&voice).and_then(|voice| voice.lead.ms());
         let Some(writing) = self.tracks.get_mut(key) else { return 0 };
         writing.sender.hear(frame.sender_report, frame.clock_rate);
-        let own =
-            (heard.place + writing.stream.base()) as f64 * 1000.0 / f64::from(frame.clock_rate);
+        let own = writing.ms(heard);
         let moment = writing.sender.at(frame.rtp_time, frame.clock_rate);
         let aligned = lead.zip(moment).map(|(lead, moment)| moment - lead);
         let at = aligned.filter(|aligned| (aligned - own).abs() <= MOST_APART_MS).unwrap_or(own);

@@ -148,6 +148,11 @@ impl StreamClock {
         }
     }
 
+    /// Ticks a second.
+    pub(crate) const fn rate(&self) -> u32 {
+        self.rate
+    }
+
     /// What comes from now on counts anew.
     pub(crate) const fn begin_anew(&mut self) {
         self.anew = true;
@@ -235,9 +240,9 @@ impl StreamClock {
         // Packets that are lost lasted: where no time passes, it is the sender that counts in leaps.
         let most = if last.lasts > 0 { MOST_LOST_OF_VOICE } else { MOST_LOST };
         let are_lost = ahead <= most && step.saturating_mul(2) >= expected && !is_early;
-        let lost = if are_lost { ahead.unsigned_abs() - 1 } else { 0 };
+        let missing = if are_lost { ahead.unsigned_abs() - 1 } else { 0 };
         let pause = step - last.lasts >= self.ticks(5) / 2;
-        Some(Heard { place, lost, pause, verdict })
+        Some(Heard { place, lost: missing, pause, verdict })
     }
 
     fn go_on(&mut self, seen: &Seen, lasts: i64, place: i64, late: i64) {

@@ -120,6 +120,11 @@ impl Writing {
         })
     }
 
+    /// When in the recording something belongs, by its own clock, in ms.
+    pub(super) fn ms(&self, heard: &Heard) -> f64 {
+        (heard.place + self.stream.base()) as f64 * 1000.0 / f64::from(self.stream.rate())
+    }
+
     /// Writes what is held back.
     pub(super) fn settle(&mut self) -> Vec<Written> {
         let ticks = self.stream.settle();
