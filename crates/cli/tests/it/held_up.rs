@@ -18,7 +18,7 @@ use crate::{
         person::{Person, Sends},
         serve,
     },
-    program::{client, meetbot, run},
+    program::{client, manifest_of, meetbot, run},
 };
 
 /// For how long the server is stopped.
@@ -44,7 +44,7 @@ fn what_was_said_while_the_server_was_stopped_is_where_it_was_said() {
         run(meetbot().args(["keys", "create", "--live", "--json", "--data-dir"]).arg(data.path()));
     let client = client(&url, said.json()["key"].as_str().unwrap());
     let order = NewJob { meeting_url: janus.link(ROOM, ""), ..NewJob::default() };
-    let id = client.dispatch_bot(order).unwrap().id.to_string();
+    let id = client.dispatch_bot(order).unwrap().id;
     job_that(&client, &id, "it records", |job| job.status == JobStatus::Recording);
     let speak = |packets| runtime.block_on(people[0].sent(people[0].packets() + packets));
     speak(150);
@@ -64,7 +64,7 @@ fn what_was_said_while_the_server_was_stopped_is_where_it_was_said() {
         runtime.block_on(person.leave());
     }
 
-    let manifest = client.manifest(&id).unwrap();
+    let manifest = manifest_of(&client, &id);
     let folder = data.path().join(format!("recordings/{id}/e1"));
     let marks = |track: &Track| -> Vec<u64> {
         let path = folder.join(&track.file);
