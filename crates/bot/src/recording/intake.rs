@@ -97,10 +97,6 @@ impl Recording {
         if !writing.stream.doubts() {
             writing.lead.hear(frame.sender_report, file.anchor(), frame.clock_rate);
         }
-        let moved = file.start_ms() != writing.journaled_start_ms && writing.stream.has_learnt();
-        if moved {
-            self.note_start(key)?;
-        }
         self.note(key, &written)?;
         let first = first && !written.is_empty();
         if first {
@@ -226,20 +222,20 @@ impl Recording {
             let Some(writing) = self.tracks.get_mut(&key) else { continue };
             let written = writing.settle();
             self.note(&key, &written)?;
-            self.note_start(&key)?;
         }
         Ok(())
     }
 
-    /// Says when a voice's file begins, where its first packet turned out to have been late.
-    fn note_start(&mut self, key: &Key) -> io::Result<()> {
-        let Some(writing) = self.tracks.get_mut(key) else { return Ok(()) };
-        let Some(Media::Sound(file)) = &writing.file else { return Ok(()) };
-        let at_ms = file.start_ms();
-        if std::mem::replace(&mut writing.journaled_start_ms, at_ms) == at_ms {
-            return Ok(());
+    /// Says when files of voices begin, where their first packets turned out to have been late.
+    pub(super) fn note_starts(&mut self) -> io::Result<()> {
+        for writing in self.tracks.values_mut() {
+            let Some(Media::Sound(file)) = &writing.file else { continue };
+            let at_ms = file.start_ms();
+            if std::mem::replace(&mut writing.journaled_start_ms, at_ms) != at_ms {
+                self.journal.push(&Line::TrackStart { at_ms, file: writing.name.clone() })?;
+            }
         }
-        self.journal.push(&Line::TrackStart { at_ms, file: writing.name.clone() })
+        Ok(())
     }
 
     /// Notes what was written of a track: what is missing before it, and who spoke.
@@ -379,6 +375,69 @@ mod tests {
             })
             .collect();
         assert_eq!(gaps, [(140, 3_080, "network_loss".to_owned(), 0)]);
+    }
+
+    /// 20 ms of speech.
+    fn sound(number: u64, arrived: Instant) -> Frame {
+        Frame {
+            kind: Kind::Audio,
+            codec: "opus",
+            rtp_time: number * 960,
+            clock_rate: 48_000,
+            level_dbov: Some(-20),
+            data: Arc::from([0x08, 1, 2, 3]),
+            ..picture(number, false, arrived)
+        }
+    }
+
+    /// The journal of a recording of Ann, of whom packets come at these times, in ms, and are flushed twice a second.
+    fn recorded(arrivals: impl Iterator<Item = u64>) -> Vec<Line> {
+        let folder = tempfile::tempdir().unwrap();
+        let order = order(&folder.path().join("job"), 1);
+        let start = crate::clock::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let admitted = (start, Timestamp::UNIX_EPOCH);
+        let mut recording = Recording::open(&order, admitted, Counters::default()).unwrap();
+        let ann = Participant { id: "5".into(), name: "Ann".into(), is_host: false, is_bot: false };
+        recording.joined(&ann, start).unwrap();
+        let mut last_ms = 0;
+        for (number, at_ms) in (0..).zip(arrivals) {
+            recording.frame("5", Source::Microphone, &sound(number, at(at_ms))).unwrap();
+            if at_ms >= last_ms + 500 {
+                recording.flush().unwrap();
+                last_ms = at_ms;
+            }
+        }
+        recording.close(at(last_ms + 500), None).unwrap();
+        let lines = journal::read::<Line>(&folder_of(&order, 1).join(journal::FILE)).unwrap();
+        lines.into_iter().map(|(_, line)| line).collect()
+    }
+
+    #[test]
+    fn who_speaks_while_packets_are_held_up_speaks_when_they_were_said() {
+        let stalled = |number: u64| match number * 20 {
+            made @ 3_000..5_600 => made.max(5_600),
+            made => made,
+        };
+        let lines = recorded((0..500).map(stalled));
+        assert!(
+            !lines.iter().any(|line| matches!(line, Line::Gap { .. } | Line::TrackStart { .. })),
+            "{lines:#?}"
+        );
+        let spoke =
+            |line: &Line| matches!(line, Line::Speaking { start_ms: 0, end_ms: 10_000, .. });
+        assert!(lines.iter().any(spoke), "{lines:#?}");
+    }
+
+    #[test]
+    fn a_file_whose_first_packets_were_held_up_begins_when_they_were_said() {
+        let lines = recorded((0..500).map(|number| 2_000 + (number * 20).max(1_600)));
+        let starts = lines.iter().filter_map(|line| match line {
+            Line::Track { at_ms, .. } | Line::TrackStart { at_ms, .. } => Some(*at_ms),
+            _ => None,
+        });
+        let starts: Vec<u64> = starts.collect();
+        assert_eq!((starts.first(), starts.last()), (Some(&3_600), Some(&2_000)), "{starts:?}");
     }
 
     #[test]

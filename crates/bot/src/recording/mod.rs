@@ -347,6 +347,7 @@ impl Recording {
 
     /// Hands all that was taken to the system: from here on a dead process loses nothing of it.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.note_starts()?;
         self.journal.flush()?;
         for lines in [&mut self.chat, &mut self.captions].into_iter().flatten() {
             lines.flush()?;
@@ -363,7 +364,7 @@ impl Recording {
     /// answered.
     pub(crate) fn close(mut self, at: Instant, reason: Option<LeaveReason>) -> io::Result<()> {
         let at_ms = self.at_ms(at);
-        let mut outcome = self.settle(None);
+        let mut outcome = self.settle(None).and(self.note_starts());
         let ids: Vec<String> = self.speech.keys().cloned().collect();
         for id in ids {
             outcome = outcome.and(self.end_speech(&id));

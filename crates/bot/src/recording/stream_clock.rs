@@ -176,11 +176,6 @@ impl StreamClock {
         self.base
     }
 
-    /// Whether [`StreamClock::base`] is final.
-    pub(crate) fn has_learnt(&self) -> bool {
-        self.last.is_some_and(|last| self.learnt_at(last.place + self.base + last.late))
-    }
-
     /// Hears of a packet, in the order of sequence numbers. `None`: it is doubled, or too late to be in order.
     pub(crate) fn hear(&mut self, seen: &Seen) -> Option<Heard> {
         let at = self.ticks(i64::try_from(seen.at_ms).unwrap_or(i64::MAX / 1_000_000));
