@@ -448,7 +448,7 @@ pub struct OwnBots {
 impl OwnBots {
     /// What tells two lists apart, as 16 hexadecimal digits.
     pub fn version(&self) -> String {
-        let text = serde_json::to_string(&self.ids).expect("a list of texts is JSON");
+        let text = serde_json::to_string(&self.ids).unwrap_or_default();
         let mut version = signature::sha256(text.as_bytes());
         version.truncate(16);
         version

@@ -187,7 +187,7 @@ impl Recording {
             if frame.codec != "opus" || opus::ticks(&frame.data).is_none() {
                 return Ok(false);
             }
-            let sound = TrackFile::create(&path, &frame.data, heard, writing.stream.base())?;
+            let sound = TrackFile::create(&path, heard, writing.stream.base())?;
             let start_ms = sound.start_ms();
             (Media::Sound(sound), start_ms)
         };

@@ -299,9 +299,8 @@ pub(super) mod tests {
                 report: None,
             };
             let Some(heard) = self.clock.hear(&seen) else { return };
-            let file = self
-                .file
-                .get_or_insert_with(|| TrackFile::create(&self.path, data, &heard, 0).unwrap());
+            let file =
+                self.file.get_or_insert_with(|| TrackFile::create(&self.path, &heard, 0).unwrap());
             let packet = Packet {
                 rtp_time: *rtp_time,
                 speech,
