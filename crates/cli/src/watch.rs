@@ -103,9 +103,6 @@ fn told(event: &TimelineEvent) -> Option<String> {
             let did = if event.event == EventName::ParticipantJoined { "joined" } else { "left" };
             Some(format!("{} {did}", text(&participant.name)))
         }
-        EventDetails::ArtifactReady { artifact, .. } => {
-            Some(format!("{} is made", plain(artifact.name.as_deref().unwrap_or("a file"))))
-        }
         EventDetails::Permission { permission } => {
             Some(format!("permission to record: {}", known(permission.as_ref())))
         }

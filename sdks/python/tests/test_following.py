@@ -280,11 +280,14 @@ def test_the_real_servers_recording_comes_whole(server: Server, tmp_path: Path) 
 
 def test_a_mocks_jobs_are_watched_by_asking() -> None:
     mock = testing.MockServer()
-    event = {
+    event: dict[str, Any] = {
         "id": "evt_1",
         "event": "job.finalized",
         "emittedAt": "2026-01-01T00:00:00.000Z",
         "data": {"event": "job.finalized", "sequence": 1, "jobId": ID, "status": "completed"},
     }
-    mock.answer_next(200, {"data": [event], "nextCursor": None})
+    # A file that is made after the end is none of the job's life.
+    data = {**event["data"], "event": "job.artifact_ready", "sequence": 2}
+    later = {**event, "id": "evt_2", "event": "job.artifact_ready", "data": data}
+    mock.answer_next(200, {"data": [event, later], "nextCursor": None})
     assert [event.id for event in mock.client().watch(ID)] == ["evt_1"]

@@ -55,9 +55,14 @@ pub async fn mix(order: &MixOrder, stop: &CancellationToken) -> io::Result<Optio
             unavailable(why)
         }
     };
+    let is_unavailable = manifest.mixed.file.is_none();
     let (folder, text) = (folder.clone(), serde_json::to_vec_pretty(&manifest)?);
     let replace = move || {
         remove_parts(&folder)?;
+        if is_unavailable {
+            // One that was made before a crash, and that no manifest lists.
+            remove(&folder.join(FILE));
+        }
         write_whole(&folder.join(MANIFEST), &text)?;
         fs::File::open(&folder)?.sync_all()
     };
@@ -287,6 +292,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         manifest(folder.path(), pending());
         fs::write(folder.path().join("audio.a.webm"), b"no WebM").unwrap();
+        fs::write(folder.path().join(FILE), b"made before a crash, and not listed").unwrap();
         let order = MixOrder { folder: folder.path().to_owned(), unwanted: None };
         let answered = mix(&order, &CancellationToken::new()).await.unwrap().unwrap();
         let mixed = &answered.mixed;

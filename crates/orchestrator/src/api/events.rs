@@ -12,7 +12,7 @@ use axum::{
     },
 };
 use futures_util::{Stream, stream};
-use meetbot_types::{ErrorBody, JobId, Page, TimelineEvent};
+use meetbot_types::{ErrorBody, EventName, JobId, Page, TimelineEvent};
 use tokio::sync::watch;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -37,7 +37,7 @@ pub(super) fn router() -> OpenApiRouter<Server> {
     OpenApiRouter::new().routes(routes!(list_events))
 }
 
-/// List a job's events, oldest first; with `Accept: text/event-stream` they come live, until the job has ended.
+/// List a job's events, oldest first; with `Accept: text/event-stream` they come live, until the job has ended: `job.artifact_ready`, which comes after that, is in the list alone.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}/events", tag = "jobs",
     params(
         ("id" = JobId, Path),
@@ -140,9 +140,12 @@ impl Live {
             let job = self.server.store.job(tenant, self.id).await.ok()??;
             let window = Window { limit: BATCH, after: Some(self.after) };
             let page = self.server.store.timeline(tenant, self.id, window).await.ok()??;
-            self.read = page.data.into();
-            match self.read.back() {
-                Some(last) => self.after = last.data.sequence,
+            let last = page.data.last().map(|event| event.data.sequence);
+            // The stream is of the job's life, and ends with it: a file that is made later is none of it, also for whoever comes late.
+            let events = page.data.into_iter();
+            self.read = events.filter(|event| event.event != EventName::ArtifactReady).collect();
+            match last {
+                Some(last) => self.after = last,
                 None if job.status.is_final() => return None,
                 None => tokio::select! {
                     () = self.server.stopping.cancelled() => return None,

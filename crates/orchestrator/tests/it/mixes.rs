@@ -112,6 +112,8 @@ async fn a_job_ends_before_its_mix_is_made_and_leaves_its_place_to_the_next_bot(
         assert_eq!(webhook["data"]["manifestUri"].as_str(), job.manifest_uri.as_deref());
         let events = client.events(&id, None).await.unwrap().data;
         assert_eq!(events.last().unwrap().event, EventName::ArtifactReady);
+        let late: Vec<_> = client.watch(&id).unwrap().try_collect().await.unwrap();
+        assert_eq!(late, watched, "the stream ends with the job");
     }
     server.stop().await;
 }

@@ -143,7 +143,9 @@ class AsyncTimeline(AsyncEvents):
             await asleep(early)
         page = await self._mb._call(_calls.events(self._job_id, self._cursor), None)
         for event in page.data:
-            self._take(event)
+            # As in the stream, which ends with the job.
+            if event.event != "job.artifact_ready":
+                self._take(event)
         self._over = bool(self._ready) and ends(self._ready[-1])
         if page.next_cursor is not None:
             self._cursor = page.next_cursor
