@@ -15,7 +15,7 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| Words::read(include_str!("notet
 /// What is in `notetakers.txt`, as [`parts`] writes it.
 struct Words {
     names: Vec<String>,
-    words: Vec<String>,
+    common_words: Vec<String>,
     roles: Vec<String>,
     more_roles: Vec<String>,
     phrases: Vec<String>,
@@ -33,7 +33,7 @@ impl Words {
         };
         Self {
             names: section("names"),
-            words: section("words"),
+            common_words: section("words"),
             roles: section("roles"),
             more_roles: section("more roles"),
             phrases: section("phrases"),
@@ -53,7 +53,7 @@ impl Words {
         });
         // "Wei Gong Assistant" is a person: a product that is a word has to begin the part, or to be somebody's.
         let begins = |at: &usize| *at == 0 || owned(&part[..*at]) == Some("");
-        let word_at_work = self.words.iter().any(|word| {
+        let word_at_work = self.common_words.iter().any(|word| {
             whole(part, word)
                 .filter(begins)
                 .any(|at| self.roles.iter().any(|role| is_role(&part[at + word.len()..], role)))
@@ -80,7 +80,7 @@ impl Words {
 pub(crate) fn is_bots_name(name: &str) -> bool {
     let mut parts = parts(name);
     parts.retain(|part| {
-        !WORDS.ignored.contains(part) && !part.chars().all(|letter| letter.is_numeric())
+        !WORDS.ignored.contains(part) && !part.chars().all(char::is_numeric)
     });
     if parts.iter().any(|part| WORDS.tells(part)) {
         return true;
@@ -160,7 +160,7 @@ fn whole(text: &str, wanted: &str) -> impl Iterator<Item = usize> {
     text.match_indices(wanted).map(|(at, _)| at).filter(is_whole)
 }
 
-/// Whether two letters belong to one word, as UAX #29 has it; and words of two scripts are two, as in "OtterPilotの会議".
+/// Whether two letters belong to one word, as UAX #29 has it; and words of two scripts are two, as in `OtterPilotの会議`.
 fn is_joined(left: Option<char>, right: Option<char>) -> bool {
     let (Some(left), Some(right)) = (left, right) else { return false };
     let word = |letter| is_word(letter) && !is_ideograph(letter);

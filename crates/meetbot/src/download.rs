@@ -11,11 +11,10 @@ use meetbot_types::signature::Digest;
 use tokio::{
     fs::File,
     io::{AsyncSeekExt as _, AsyncWriteExt as _},
-    time::Instant,
 };
 
 use crate::{
-    Error, ErrorKind,
+    Error, ErrorKind, clock,
     connections::Received,
     endpoint,
     models::{Manifest, manifest},
@@ -75,11 +74,11 @@ async fn manifest(
     job_id: &str,
     wait_for_mix: bool,
 ) -> Result<Manifest, Error> {
-    let began = Instant::now();
+    let began = clock::now();
     loop {
         let manifest = transport.call(endpoint::manifest(job_id)?).await?;
         let waits = wait_for_mix && manifest.mixed.is_pending();
-        let Some(pause) = waits.then(|| mix_pause(began.elapsed())).flatten() else {
+        let Some(pause) = waits.then(|| mix_pause(clock::now() - began)).flatten() else {
             return Ok(manifest);
         };
         tokio::time::sleep(pause).await;

@@ -119,7 +119,7 @@ async fn commands(
     let mut query = Query::new(query.as_deref());
     let after = query.number("after").unwrap_or(0);
     let wait = query.number("wait").unwrap_or(0);
-    let known_bots = query.text("knownBots").map(str::to_owned);
+    let known_bots = query.text("knownBots");
     let (job, epoch) = attempt(&mut query)?;
     query.finish()?;
     let mut woken = server.wakes.subscribe(job);
