@@ -15,7 +15,7 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| Words::read(include_str!("notet
 /// What is in `notetakers.txt`, as [`parts`] writes it.
 struct Words {
     names: Vec<String>,
-    common_words: Vec<String>,
+    everyday: Vec<String>,
     roles: Vec<String>,
     more_roles: Vec<String>,
     phrases: Vec<String>,
@@ -33,7 +33,7 @@ impl Words {
         };
         Self {
             names: section("names"),
-            common_words: section("words"),
+            everyday: section("words"),
             roles: section("roles"),
             more_roles: section("more roles"),
             phrases: section("phrases"),
@@ -53,7 +53,7 @@ impl Words {
         });
         // "Wei Gong Assistant" is a person: a product that is a word has to begin the part, or to be somebody's.
         let begins = |at: &usize| *at == 0 || owned(&part[..*at]) == Some("");
-        let word_at_work = self.common_words.iter().any(|word| {
+        let word_at_work = self.everyday.iter().any(|word| {
             whole(part, word)
                 .filter(begins)
                 .any(|at| self.roles.iter().any(|role| is_role(&part[at + word.len()..], role)))
@@ -79,9 +79,7 @@ impl Words {
 /// Whether a name is one of a bot.
 pub(crate) fn is_bots_name(name: &str) -> bool {
     let mut parts = parts(name);
-    parts.retain(|part| {
-        !WORDS.ignored.contains(part) && !part.chars().all(char::is_numeric)
-    });
+    parts.retain(|part| !WORDS.ignored.contains(part) && !part.chars().all(char::is_numeric));
     if parts.iter().any(|part| WORDS.tells(part)) {
         return true;
     }
@@ -384,12 +382,12 @@ mod tests {
 
     #[test]
     fn every_line_is_known_by_the_rule_of_its_section() {
-        let all = [&WORDS.names, &WORDS.words, &WORDS.roles, &WORDS.more_roles, &WORDS.phrases];
+        let all = [&WORDS.names, &WORDS.everyday, &WORDS.roles, &WORDS.more_roles, &WORDS.phrases];
         assert!(all.iter().all(|section| section.len() > 4));
         for name in WORDS.names.iter().chain(&WORDS.phrases).chain(&WORDS.endings) {
             assert!(is_bots_name(name), "{name}");
         }
-        for word in &WORDS.words {
+        for word in &WORDS.everyday {
             assert!(!is_bots_name(word), "{word}");
             assert!(WORDS.roles.iter().all(|role| is_bots_name(&format!("{word} {role}"))));
         }

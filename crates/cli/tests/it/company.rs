@@ -58,7 +58,7 @@ fn dispatch(client: &MeetBot, meeting_url: String, name: &str, on_bot_detected: 
         auto_leave: Some(auto_leave),
         ..NewJob::default()
     };
-    client.dispatch_bot(order).unwrap().id.to_string()
+    client.dispatch_bot(order).unwrap().id
 }
 
 fn in_call(client: &MeetBot, id: &str) -> Job {

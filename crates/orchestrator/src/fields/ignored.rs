@@ -57,7 +57,7 @@ fn encoded(name: &str) -> String {
     for byte in name.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'~' => {
-                encoded.push(byte.into())
+                encoded.push(byte.into());
             }
             _ => {
                 let _ = write!(encoded, "%{byte:02X}");
@@ -85,7 +85,7 @@ mod tests {
             ignored.add(&["autoLeave", &name]);
         }
         let header = ignored.header().unwrap();
-        assert!(header.len() <= 1024 && header.ends_with("b"), "{header}");
+        assert!(header.len() <= 1024 && header.ends_with('b'), "{header}");
         assert!(header.bytes().all(|byte| byte.is_ascii_graphic()), "{header}");
     }
 }

@@ -92,7 +92,7 @@ impl Shape {
         };
         let elsewhere = || {
             let mut all = self.other_names.iter();
-            Some(all.find(|(_, others)| others.iter().any(|other| is(other)))?.0.to_owned())
+            Some(all.find(|(_, others)| others.iter().any(&is))?.0.to_owned())
         };
         elsewhere()
             .or_else(misplaced)

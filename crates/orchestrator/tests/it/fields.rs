@@ -110,7 +110,7 @@ async fn other_fields_are_passed_over_and_named_on_replayed_answers_too() {
 async fn verbs_name_what_they_pass_over_and_a_message_in_another_field_is_refused() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
-    let id = server.client().dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let id = server.client().dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
     let post = |verb: &str| server.request(Method::POST, &format!("/api/v1/jobs/{id}/{verb}"));
@@ -132,7 +132,7 @@ async fn a_misspelt_query_parameter_is_refused_and_others_are_named() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let admin = server.key("acme", false, Scope::Admin).await;
-    let id = server.client().dispatch_bot(new_job()).await.unwrap().id.to_string();
+    let id = server.client().dispatch_bot(new_job()).await.unwrap().id;
     let (_, document) = answered(server.request(Method::GET, "/openapi.json")).await;
     assert_eq!(document["servers"], json!([{"url": "/"}]));
     let mut tried = Vec::new();

@@ -40,7 +40,8 @@ fn what_the_first_version_said_is_read() {
     let request: IngestRequest = reads(&request);
     assert!((1..).zip(&request.reports).all(|(seq, report)| report.seq == seq));
     reads::<IngestAnswer>(&first["answer"]);
-    let Commands { commands } = reads(&first["commands"]);
+    let Commands { commands, own_bots } = reads(&first["commands"]);
+    assert_eq!(own_bots, None, "the first version knew none");
     for command in commands {
         assert!(!matches!(command.action, ControlAction::Other(_)), "{command:?}");
     }
@@ -105,7 +106,7 @@ fn a_command_that_cannot_be_read_is_one_that_no_bot_knows() {
         "leave_call",
         {"id": id, "seq": 5, "action": "pause_recording", "since": "a field of a later version"},
     ]});
-    let Commands { commands } = serde_json::from_value(commands).unwrap();
+    let Commands { commands, .. } = serde_json::from_value(commands).unwrap();
     let read: Vec<_> = commands.iter().map(|one| (one.seq, one.action.as_str())).collect();
     let expected =
         [(1, "raise_hand"), (2, "unreadable"), (3, "unreadable"), (5, "pause_recording")];
