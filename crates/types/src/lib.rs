@@ -42,7 +42,7 @@ pub use id::{CommandId, ConsumerId, DeliveryId, EventId, JobId, KeyId, RequestId
 pub use job::{
     Job, JobEvent, JobStatus, LeaveReason, NewJob, Permission, Recording, RecordingState, Webhooks,
 };
-pub use link::{MeetingLink, Platform};
+pub use link::{JanusLink, MeetingLink, Platform};
 pub use manifest::Manifest;
 pub use metadata::{InvalidMetadata, Metadata};
 pub use page::Page;

@@ -1,11 +1,20 @@
 //! Meeting links: which product a URL belongs to, which meeting it names, and its passcode.
 
+mod janus;
+mod products;
+mod text;
+mod wrappers;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use crate::sandbox;
+pub use self::janus::JanusLink;
+use self::{
+    products::{example, meeting_of, platform_of},
+    wrappers::Inside,
+};
 
 /// The longest meeting URL, in characters.
 pub const MAX_URL_CHARACTERS: usize = 2_048;
@@ -38,7 +47,7 @@ words! {
 pub struct MeetingLink {
     /// The product.
     pub platform: Platform,
-    /// The URL, normalised; wrappers of mail programs are taken off.
+    /// The URL, normalised: without the links of mail programs and the like around it, and without what stood around it in a text.
     pub url: String,
     /// The meeting's id in the product: a code, a number, a room's name; for the sandbox the scenario with its query.
     pub meeting_id: String,
@@ -60,8 +69,8 @@ impl fmt::Debug for MeetingLink {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
-    /// It is not a URL.
-    #[error("not a URL: give the meeting's full link, as in https://meet.google.com/abc-defg-hij")]
+    /// It is not a URL that a meeting can have.
+    #[error("not a meeting's URL: give its full link, as in https://meet.google.com/abc-defg-hij")]
     NotAUrl,
     /// It is too long.
     #[error("longer than {MAX_URL_CHARACTERS} characters")]
@@ -75,8 +84,16 @@ pub enum LinkError {
         /// The host.
         host: String,
     },
-    /// The product is known, but the URL names no meeting.
-    #[error("a {platform} URL, but it names no meeting; expected is {expected}")]
+    /// The link is inside one of a service that alone knows where it leads.
+    #[error(
+        "{host} does not say in its links where they lead: open it in a browser, and give the meeting's link that comes up"
+    )]
+    HiddenLink {
+        /// The service's host.
+        host: String,
+    },
+    /// The product is known, but the URL names no meeting of it.
+    #[error("this URL names no meeting of {platform}; expected is {expected}")]
     NoMeeting {
         /// The product.
         platform: Platform,
@@ -91,7 +108,7 @@ impl LinkError {
         match self {
             Self::NotAUrl | Self::Userinfo => "invalid_url",
             Self::TooLong => "too_long",
-            Self::UnknownHost { .. } => "unknown_platform",
+            Self::UnknownHost { .. } | Self::HiddenLink { .. } => "unknown_platform",
             Self::NoMeeting { .. } => "no_meeting_in_url",
         }
     }
@@ -102,18 +119,16 @@ fn supported() -> String {
 }
 
 impl MeetingLink {
-    /// Takes a meeting's URL apart. `platform` says whose server it is where the host does not (self-hosted Jitsi,
-    /// `LiveKit`, Galène); it is not needed otherwise.
+    /// Takes a meeting's URL apart, in whatever wrapper and from whatever text it was copied. `platform` says whose server it is where the
+    /// host does not (Jitsi, `LiveKit` and Galène on servers of their users); it is not needed otherwise, and no other host is
+    /// taken for one of a product that has its own.
     pub fn parse(text: &str, platform: Option<&Platform>) -> Result<Self, LinkError> {
         if text.chars().count() > MAX_URL_CHARACTERS {
             return Err(LinkError::TooLong);
         }
-        let mut url = Url::parse(text.trim()).map_err(|_| LinkError::NotAUrl)?;
-        // Mail that was forwarded has wrappers around wrappers.
-        while let Some(inner) = unwrap_mail_link(&url) {
-            url = inner;
-        }
-        if !matches!(url.scheme(), "https" | "http" | "janus+ws" | "janus+wss") {
+        let url = unwrapped(text)?;
+        let web = matches!(url.scheme(), "https" | "http");
+        if !web && !matches!(url.scheme(), "janus+ws" | "janus+wss" | "ws" | "wss") {
             return Err(LinkError::NotAUrl);
         }
         if !url.username().is_empty() || url.password().is_some() {
@@ -123,11 +138,25 @@ impl MeetingLink {
             url.host_str().ok_or(LinkError::NotAUrl)?.trim_end_matches('.').to_ascii_lowercase();
         host_of(url.as_str()).ok_or(LinkError::NotAUrl)?;
         let found = platform_of(&url, &host);
-        let platform =
-            found.or_else(|| platform.cloned()).ok_or(LinkError::UnknownHost { host })?;
-        let (meeting_id, passcode) = meeting_of(&platform, &url).ok_or_else(|| {
-            LinkError::NoMeeting { expected: example(&platform), platform: platform.clone() }
-        })?;
+        let ours = found.is_some();
+        let platform = match (found, platform) {
+            (Some(found), _) => found,
+            (None, Some(given)) => given.clone(),
+            // The URL of a WebSocket: of whose, nobody says.
+            (None, None) if matches!(url.scheme(), "ws" | "wss") => return Err(LinkError::NotAUrl),
+            (None, None) => return Err(LinkError::UnknownHost { host }),
+        };
+        let no_meeting =
+            || LinkError::NoMeeting { expected: example(&platform), platform: platform.clone() };
+        if matches!(url.scheme(), "ws" | "wss") || !(ours || products::has_own_servers(&platform)) {
+            return Err(no_meeting());
+        }
+        let url = if products::ends_with_password(&platform, &url) {
+            url
+        } else {
+            text::without_sentence_end(url).ok_or(LinkError::NotAUrl)?
+        };
+        let (meeting_id, passcode) = meeting_of(&platform, &url).ok_or_else(no_meeting)?;
         Ok(Self { platform, url: url.into(), meeting_id, passcode })
     }
 
@@ -137,144 +166,24 @@ impl MeetingLink {
     }
 }
 
+/// The URL in a text, out of all its wrappers.
+fn unwrapped(text: &str) -> Result<Url, LinkError> {
+    let read = |text: &str| Url::parse(&text::copied(text)).map_err(|_| LinkError::NotAUrl);
+    let mut url = read(text)?;
+    for _ in 0..wrappers::MOST {
+        match wrappers::unwrap(&url) {
+            None => return Ok(url),
+            Some(Inside::Link(link)) => url = read(&link)?,
+            Some(Inside::Hidden) => break,
+        }
+    }
+    Err(LinkError::HiddenLink { host: url.host_str().unwrap_or_default().to_owned() })
+}
+
 /// `Url` reads hosts as browsers do only in the schemes that browsers know.
 fn host_of(url: &str) -> Option<Host> {
     let web = url.replacen("janus+ws", "http", 1);
     Url::parse(&web).ok()?.host().map(|host| host.to_owned())
-}
-
-/// The link inside a wrapper that mail programs put around it.
-fn unwrap_mail_link(url: &Url) -> Option<Url> {
-    let host = url.host_str()?;
-    let parameter = if host.ends_with(".safelinks.protection.outlook.com") {
-        "url"
-    } else if matches!(host, "www.google.com" | "google.com") && url.path() == "/url" {
-        "q"
-    } else {
-        return None;
-    };
-    Url::parse(&query(url, parameter)?).ok()
-}
-
-fn platform_of(url: &Url, host: &str) -> Option<Platform> {
-    let under = |domain: &str| {
-        host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
-    };
-    if url.scheme().starts_with("janus+") {
-        return Some(Platform::Janus);
-    }
-    if host == sandbox::HOST {
-        Some(Platform::Sandbox)
-    } else if host == "meet.google.com" {
-        Some(Platform::GoogleMeet)
-    } else if under("teams.microsoft.com")
-        || under("teams.live.com")
-        || under("teams.microsoft.us")
-        || under("teams.cloud.microsoft")
-    {
-        Some(Platform::Teams)
-    } else if under("zoom.us") || under("zoomgov.com") || under("zoom.com") {
-        Some(Platform::ZoomWeb)
-    } else if under("meet.jit.si") || under("8x8.vc") {
-        Some(Platform::Jitsi)
-    } else if under("livekit.io") || under("livekit.cloud") {
-        Some(Platform::Livekit)
-    } else if under("galene.org") {
-        Some(Platform::Galene)
-    } else {
-        None
-    }
-}
-
-/// What a meeting's URL of the product looks like.
-const fn example(platform: &Platform) -> &'static str {
-    match platform {
-        Platform::GoogleMeet => "https://meet.google.com/abc-defg-hij",
-        Platform::Teams => {
-            "https://teams.microsoft.com/l/meetup-join/19%3ameeting_…/0 or https://teams.live.com/meet/9312345678901?p=…"
-        }
-        Platform::ZoomWeb => "https://zoom.us/j/91234567890?pwd=…",
-        Platform::Jitsi => "https://meet.jit.si/RoomName",
-        Platform::Livekit => "https://meet.livekit.io/rooms/room-name",
-        Platform::Galene => "https://galene.org:8443/group/name/",
-        Platform::Janus => "janus+wss://host/path?room=1234",
-        Platform::Sandbox => "https://sandbox.meetbot.dev/two-speakers?seconds=20",
-        Platform::Other(_) => "a URL that this version does not know",
-    }
-}
-
-/// The meeting's id and passcode in a URL of `platform`; `None` where the URL names no meeting.
-fn meeting_of(platform: &Platform, url: &Url) -> Option<(String, Option<String>)> {
-    let path: Vec<String> = url
-        .path_segments()
-        .into_iter()
-        .flatten()
-        .filter(|part| !part.is_empty())
-        .map(decode)
-        .collect();
-    let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    let plain = |id: &str| Some((id.to_owned(), None));
-    match platform {
-        Platform::GoogleMeet => match path.as_slice() {
-            ["lookup", id, ..] => plain(id),
-            ["_", "meet", id] | [id] => google_code(id).map(|code| (code, None)),
-            _ => None,
-        },
-        Platform::Teams => match path.as_slice() {
-            ["l", "meetup-join", thread, ..] if thread.starts_with("19:") => plain(thread),
-            ["meet", id, ..] | ["v2", "meet", id, ..] => Some(((*id).to_owned(), query(url, "p"))),
-            _ => None,
-        },
-        Platform::ZoomWeb => {
-            let id = match path.as_slice() {
-                ["wc", "join", id] | ["j" | "w" | "s" | "wc", id, ..] => {
-                    let id = id.replace([' ', '-'], "");
-                    ((9..=11).contains(&id.len()) && id.bytes().all(|digit| digit.is_ascii_digit()))
-                        .then_some(id)?
-                }
-                ["my", name, ..] => format!("my/{name}"),
-                _ => return None,
-            };
-            Some((id, query(url, "pwd")))
-        }
-        // 8x8.vc has the tenant before the room: `/vpaas-magic-cookie-…/room`.
-        Platform::Jitsi => (!path.is_empty()).then(|| (path.join("/"), None)),
-        Platform::Livekit => match path.as_slice() {
-            ["rooms", room] | [room] => {
-                Some(((*room).to_owned(), url.fragment().map(decode).filter(|key| !key.is_empty())))
-            }
-            _ => None,
-        },
-        Platform::Galene => match path.as_slice() {
-            ["group", group @ ..] if !group.is_empty() => {
-                Some((group.join("/"), query(url, "password")))
-            }
-            _ => None,
-        },
-        Platform::Janus => {
-            let room = query(url, "room")?;
-            Some((room, query(url, "pin")))
-        }
-        Platform::Sandbox => match path.as_slice() {
-            [scenario] => {
-                let parameters = url.query().map_or(String::new(), |query| format!("?{query}"));
-                Some((format!("{scenario}{parameters}"), None))
-            }
-            _ => None,
-        },
-        Platform::Other(_) => None,
-    }
-}
-
-/// `abc-defg-hij`, however its dashes and case were written.
-fn google_code(text: &str) -> Option<String> {
-    let letters: String = text
-        .chars()
-        .filter(|character| *character != '-')
-        .map(|c| c.to_ascii_lowercase())
-        .collect();
-    (letters.len() == 10 && letters.bytes().all(|letter| letter.is_ascii_lowercase()))
-        .then(|| format!("{}-{}-{}", &letters[..3], &letters[3..7], &letters[7..]))
 }
 
 /// The first value of a query parameter; empty is none.
@@ -313,6 +222,7 @@ mod tests {
                         text("passcode"),
                     );
                     assert_eq!(found, expected, "{case}");
+                    assert_eq!(text("link").unwrap_or(&link.url), link.url, "{case}");
                 }
                 Err(error) => assert_eq!(Some(error.code()), text("error"), "{case}: {error}"),
             }
@@ -347,6 +257,38 @@ mod tests {
                     .unwrap_or_else(|error| panic!("{url}: {error}"));
                 assert_eq!(&link.platform, platform, "{url}");
             }
+        }
+    }
+
+    #[test]
+    fn wrappers_around_wrappers_are_taken_off_and_not_without_end() {
+        let wrap = |link: &str, times: usize| {
+            (0..times).fold(link.to_owned(), |link, _| {
+                let mut url = Url::parse("https://slack-redir.net/link").unwrap();
+                url.query_pairs_mut().append_pair("url", &link);
+                url.into()
+            })
+        };
+        let link = "https://zoom.us/j/91234567890?pwd=ab";
+        let found = MeetingLink::parse(&wrap(link, 5), None).unwrap();
+        assert_eq!((found.url.as_str(), found.passcode.as_deref()), (link, Some("ab")));
+        let endless = wrap("https://x.us", wrappers::MOST + 1);
+        let error = MeetingLink::parse(&endless, Some(&Platform::Jitsi)).unwrap_err();
+        assert!(matches!(error, LinkError::HiddenLink { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_refusal_names_the_form_that_the_named_product_expects() {
+        for (url, platform, form) in [
+            ("https://h.example/janus?room=1", Platform::Janus, "janus+wss://host/path?room=1234"),
+            ("wss://h.example/?room=1", Platform::Janus, "janus+wss://host/path?room=1234"),
+            ("wss://x.example", Platform::Livekit, "https://meet.livekit.io/rooms/room-name"),
+            ("https://h.example/two-speakers", Platform::Sandbox, "https://sandbox.meetbot.dev/"),
+            ("https://h.example/abc-defg-hij", Platform::GoogleMeet, "https://meet.google.com/"),
+        ] {
+            let error = MeetingLink::parse(url, Some(&platform)).unwrap_err();
+            assert_eq!(error.code(), "no_meeting_in_url", "{url}");
+            assert!(error.to_string().contains(form), "{url}: {error}");
         }
     }
 }
