@@ -6,12 +6,15 @@ use std::{
     fs,
     io::Write as _,
     net::{SocketAddr, TcpStream},
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread,
     time::Duration,
 };
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Reached only when something is wrong.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,12 +47,20 @@ pub struct Janus {
 }
 
 impl Janus {
-    /// Starts a server; `None`, with a loud word, where that takes rights that this user has not.
+    /// Starts a server that offers one address; `None`, with a loud word, where that takes rights that this user has not.
+    ///
+    /// # Panics
+    /// When root cannot start one.
+    pub fn start() -> Option<Self> {
+        Self::start_with("ice_enforce_list = \"{ip}\"")
+    }
+
+    /// The same, with these settings in the section `nat`, which is empty by default; `{ip}` is the server's end of the cable.
     ///
     /// # Panics
     /// When root cannot start one.
     #[expect(clippy::print_stderr, reason = "a test that does not run must be seen")]
-    pub fn start() -> Option<Self> {
+    pub fn start_with(nat: &str) -> Option<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         if !crate::is_root() {
             eprintln!(
@@ -80,7 +91,7 @@ impl Janus {
         ip_command(&["-n", &namespace, "link", "set", "lo", "up"]);
         let folder = std::env::temp_dir().join(format!("meetbot-{namespace}"));
         fs::create_dir_all(&folder).expect("a folder can be made");
-        configure(&folder, &ip);
+        configure(&folder, &ip, &nat.replace("{ip}", &ip));
         let log = fs::File::create(folder.join("log")).expect("a file can be made");
         let server = Command::new("setpriv")
             // A test that is killed takes its server with it.
@@ -133,6 +144,11 @@ impl Janus {
         self.folder.join("cert.pem")
     }
 
+    /// Its address.
+    pub fn ip(&self) -> &str {
+        &self.ip
+    }
+
     /// The address of this end of the cable.
     pub fn near(&self) -> &str {
         &self.near
@@ -148,6 +164,25 @@ impl Janus {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "ip", "netns", "exec", &self.namespace, program]);
         command
+    }
+
+    /// Does some work on a thread in the server's namespace, as a program on the same machine would. Sockets that are opened there, and threads that
+    /// are begun there, stay there.
+    ///
+    /// # Panics
+    /// When the work does.
+    pub fn beside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let namespace = fs::File::open(Path::new("/run/netns").join(&self.namespace));
+        let namespace = namespace.expect("the namespace is there");
+        let kind = Some(LinkNameSpaceType::Network);
+        let done = thread::scope(|scope| {
+            let work = || {
+                move_into_link_name_space(namespace.as_fd(), kind).expect("root may enter it");
+                work()
+            };
+            scope.spawn(work).join()
+        });
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// What it wrote.
@@ -197,7 +232,7 @@ fn ip_command(arguments: &[&str]) {
     assert!(done.status.success() || thread::panicking(), "ip {}: {said}", arguments.join(" "));
 }
 
-fn configure(folder: &Path, ip: &str) {
+fn configure(folder: &Path, ip: &str, nat: &str) {
     let write = |name: &str, text: &str| {
         let mut file = fs::File::create(folder.join(name)).expect("a file can be made");
         file.write_all(text.as_bytes()).expect("a file can be written");
@@ -228,7 +263,7 @@ fn configure(folder: &Path, ip: &str) {
              loggers_folder = \"{loaded}/loggers\"
              debug_level = 4 }}
              media: {{ rtp_port_range = \"20000-40000\" }}
-             nat: {{ ice_enforce_list = \"{ip}\" full_trickle = false ice_lite = false }}
+             nat: {{ {nat} }}
              plugins: {{ disable = \"libjanus_audiobridge.so,libjanus_echotest.so,libjanus_recordplay.so,libjanus_sip.so,libjanus_nosip.so,libjanus_streaming.so,libjanus_voicemail.so,libjanus_videocall.so,libjanus_duktape.so,libjanus_lua.so\" }}
              transports: {{ disable = \"libjanus_mqtt.so,libjanus_rabbitmq.so,libjanus_nanomsg.so,libjanus_pfunix.so,libjanus_http.so\" }}
              events: {{ broadcast = false }}\n"

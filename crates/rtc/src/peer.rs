@@ -1,18 +1,21 @@
-//! [`Peer`]: one UDP socket and one WebRTC session.
+//! [`Peer`]: one WebRTC session and its UDP sockets.
 
+mod candidates;
 mod discover;
+mod path;
 mod send;
+mod sockets;
 
 use std::{
     collections::{HashSet, VecDeque},
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use str0m::{
-    Candidate, IceConnectionState, Input, Output, Rtc, RtcError,
+    IceConnectionState, Input, Output, Rtc, RtcError,
     change::{SdpAnswer, SdpOffer, SdpPendingOffer},
     channel::ChannelId,
     config::CryptoProvider,
@@ -21,17 +24,13 @@ use str0m::{
     net::{DatagramRecv, Protocol, Receive},
     rtp::Ssrc,
 };
-use tokio::net::UdpSocket;
 
 pub use self::send::AudioPacket;
+use self::{path::Path, sockets::Sockets};
 use crate::{Error, Event, Frame, Kind, SenderReport};
 
 /// No datagram of WebRTC is larger than an Ethernet frame.
 const DATAGRAM_BYTES: usize = 1_600;
-
-/// What the system holds for a peer that is held up, by a slow disk, say: seconds of a meeting of a few people. Without asking
-/// it would be a fraction of one.
-const SOCKET_BYTES: usize = 1 << 20;
 
 /// Audio packets held back for one that is late. Opus is not sent again, so waiting longer gains little.
 const AUDIO_REORDERING: usize = 5;
@@ -67,11 +66,13 @@ impl fmt::Display for TrackId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Channel(ChannelId);
 
-/// One side of a WebRTC session, over one UDP socket. It takes Opus, VP8 and H.264, and decodes nothing.
+/// One side of a WebRTC session. It takes Opus, VP8 and H.264, and decodes nothing.
 pub struct Peer {
     rtc: Rtc,
-    socket: UdpSocket,
-    address: SocketAddr,
+    sockets: Sockets,
+    /// Bound where the other side's offer leads to no other address.
+    fallback: Option<IpAddr>,
+    path: Path,
     datagram: Box<[u8; DATAGRAM_BYTES]>,
     events: VecDeque<Event>,
     /// Tracks of which a frame was left out since the last that was told.
@@ -88,7 +89,7 @@ pub struct Peer {
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Peer")
-            .field("address", &self.address)
+            .field("addresses", &self.sockets.addresses().collect::<Vec<_>>())
             .field("connected", &self.connected)
             .finish_non_exhaustive()
     }
@@ -106,14 +107,22 @@ fn crypto() -> Arc<CryptoProvider> {
 }
 
 impl Peer {
-    /// A peer on a free UDP port of `ip`, which is its only candidate.
-    pub async fn bind(ip: IpAddr) -> Result<Self, Error> {
-        let socket = UdpSocket::bind((ip, 0)).await?;
-        // A system that grants less (`net.core.rmem_max`) gives what it has.
-        let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BYTES);
-        let address = socket.local_addr()?;
+    /// A peer on a free UDP port of `ip`, which is the candidate in its offers.
+    pub fn bind(ip: IpAddr) -> Result<Self, Error> {
+        let mut peer = Self::new(None);
+        peer.add_socket(ip)?;
+        Ok(peer)
+    }
+
+    /// A peer that takes offers: it binds a port of each address from which it reaches the other side's candidates (at most four), and
+    /// of `fallback` where the offer names no candidate that it reaches. Signalling may come by another address than media does.
+    pub fn answering(fallback: IpAddr) -> Self {
+        Self::new(Some(fallback))
+    }
+
+    fn new(fallback: Option<IpAddr>) -> Self {
         let start = now();
-        let mut rtc = Rtc::builder()
+        let rtc = Rtc::builder()
             .set_crypto_provider(crypto())
             .clear_codecs()
             .enable_opus(true, false)
@@ -123,13 +132,11 @@ impl Peer {
             .set_reordering_timeout_audio(Some(AUDIO_REORDERING_WAIT))
             .set_rtcp_report_interval_video(VIDEO_REPORTS)
             .build(start);
-        let candidate = Candidate::host(address, "udp")
-            .map_err(|error| Error::Description(error.to_string()))?;
-        rtc.add_local_candidate(candidate);
-        Ok(Self {
+        Self {
             rtc,
-            socket,
-            address,
+            sockets: Sockets::default(),
+            fallback,
+            path: Path::default(),
             datagram: Box::new([0; DATAGRAM_BYTES]),
             events: VecDeque::new(),
             torn: HashSet::new(),
@@ -138,12 +145,17 @@ impl Peer {
             connected: false,
             heard: start,
             pending_offer: None,
-        })
+        }
     }
 
     /// Whether the media path is up.
     pub const fn is_connected(&self) -> bool {
         self.connected
+    }
+
+    /// What is known of the reason why no media path has come up, to be shown to an operator.
+    pub fn path(&self) -> impl fmt::Display {
+        &self.path
     }
 
     /// Adds tracks to send on, and makes the offer that tells the other side; candidates are inside.
@@ -204,6 +216,7 @@ impl Peer {
     pub fn accept_offer(&mut self, sdp: &str) -> Result<String, Error> {
         let offer = SdpOffer::from_sdp_string(sdp)
             .map_err(|error| Error::Description(error.to_string()))?;
+        self.bind_towards(sdp);
         let mids: Vec<Mid> = sdp
             .lines()
             .filter_map(|line| line.trim().strip_prefix("a=mid:"))
@@ -242,15 +255,6 @@ impl Peer {
         self.advance(now())
     }
 
-    /// Takes a candidate of the other side that was not in its description.
-    pub fn add_remote_candidate(&mut self, candidate: &str) -> Result<(), Error> {
-        let candidate = Candidate::from_sdp_string(candidate)
-            .map_err(|error| Error::Description(error.to_string()))?;
-        self.stirred = true;
-        self.rtc.add_remote_candidate(candidate);
-        Ok(())
-    }
-
     /// Sends a text message on a data channel; it leaves with the next [`Peer::next`].
     pub fn send_text(&mut self, channel: Channel, text: &str) -> Result<(), Error> {
         self.stirred = true;
@@ -283,7 +287,7 @@ impl Peer {
             let wake = if self.connected { self.wake.min(lost) } else { self.wake };
             tokio::select! {
                 biased;
-                readable = self.socket.readable() => {
+                readable = self.sockets.readable() => {
                     readable?;
                     self.receive()?;
                 }
@@ -321,26 +325,23 @@ impl Peer {
         self.drain()
     }
 
-    /// Takes everything that lies in the socket.
+    /// Takes everything that lies in the sockets.
     fn receive(&mut self) -> Result<(), Error> {
         loop {
             let now = now();
             if self.wake < now {
                 self.advance(now)?;
             }
-            let (length, source) = match self.socket.try_recv_from(self.datagram.as_mut_slice()) {
-                Ok(received) => received,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
-                // An ICMP answer to a packet of ours: the other side's socket is gone. Its silence will tell.
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => continue,
-                Err(error) => return Err(error.into()),
-            };
+            let received = self.sockets.receive(self.datagram.as_mut_slice())?;
+            let Some((length, source, destination)) = received else { return Ok(()) };
             let Ok(contents) = DatagramRecv::try_from(&self.datagram[..length]) else { continue };
-            let receive =
-                Receive { proto: Protocol::Udp, source, destination: self.address, contents };
+            let receive = Receive { proto: Protocol::Udp, source, destination, contents };
             let input = Input::Receive(now, receive);
             if self.rtc.accepts(&input) {
                 self.heard = now;
+                if !self.connected {
+                    self.path.heard(source);
+                }
                 self.rtc.handle_input(input)?;
                 self.drain()?;
             }
@@ -366,10 +367,13 @@ impl Peer {
                 }
                 Output::Transmit(datagram) => {
                     // UDP may lose it anyway; a full socket is no reason to end the meeting.
-                    if let Err(error) =
-                        self.socket.try_send_to(&datagram.contents, datagram.destination)
-                    {
+                    let to = datagram.destination;
+                    let sent = self.sockets.send(&datagram.contents, datagram.source, to);
+                    if let Err(error) = &sent {
                         tracing::trace!(%error, "a datagram was not sent");
+                    }
+                    if !self.connected {
+                        self.path.sent(to, sent.as_ref().map(drop));
                     }
                 }
                 Output::Event(event) => self.note(event),

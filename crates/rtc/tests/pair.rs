@@ -27,10 +27,7 @@ enum Side {
 
 impl Pair {
     async fn new() -> Self {
-        Self {
-            sender: Peer::bind(LOOPBACK).await.unwrap(),
-            receiver: Peer::bind(LOOPBACK).await.unwrap(),
-        }
+        Self { sender: Peer::bind(LOOPBACK).unwrap(), receiver: Peer::bind(LOOPBACK).unwrap() }
     }
 
     fn offer(&mut self, streams: &[&str]) -> Vec<TrackId> {
@@ -339,7 +336,7 @@ async fn a_stun_server_tells_the_address_and_one_that_is_silent_holds_nobody_up(
         answer.extend(hidden.map(|(byte, mask): (u8, u8)| byte ^ mask));
         server.send_to(&answer, from).await.unwrap();
     });
-    let mut peer = Peer::bind(LOOPBACK).await.unwrap();
+    let mut peer = Peer::bind(LOOPBACK).unwrap();
     let found = peer.discover(&[address]).await.unwrap();
     assert_eq!(found, Some("203.0.113.7:1000".parse().unwrap()));
     let (_, offer) = peer.offer(&[(Kind::Audio, "a".to_owned())]).unwrap();
@@ -347,6 +344,101 @@ async fn a_stun_server_tells_the_address_and_one_that_is_silent_holds_nobody_up(
 
     let silent = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
     let address = silent.local_addr().unwrap().to_string();
-    let found = Peer::bind(LOOPBACK).await.unwrap().discover(&[address]).await.unwrap();
+    let found = Peer::bind(LOOPBACK).unwrap().discover(&[address]).await.unwrap();
     assert_eq!(found, None);
+}
+
+/// An offer whose candidates are these instead of the sender's own.
+fn with_candidates(offer: &str, candidates: &[&str]) -> String {
+    let others = offer.split_inclusive("\r\n").filter(|line| !line.starts_with("a=candidate:"));
+    let added = candidates.iter().map(|candidate| format!("a={candidate}\r\n"));
+    others.map(str::to_owned).chain(added).collect()
+}
+
+fn an_offer() -> String {
+    let mut sender = Peer::bind(LOOPBACK).unwrap();
+    sender.offer(&[(Kind::Audio, "a".to_owned())]).unwrap().1
+}
+
+fn candidates(sdp: &str) -> Vec<&str> {
+    sdp.lines().filter_map(|line| line.strip_prefix("a=candidate:")).collect()
+}
+
+/// Moves a peer for a while.
+async fn move_on(peer: &mut Peer) {
+    let moved = async {
+        loop {
+            peer.next().await.unwrap();
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_millis(300), moved).await;
+}
+
+#[tokio::test]
+async fn a_peer_binds_the_addresses_from_which_it_reaches_the_candidates_of_an_offer() {
+    let elsewhere: IpAddr = "127.0.0.9".parse().unwrap();
+    let offered = with_candidates(
+        &an_offer(),
+        &[
+            "candidate:1 1 udp 2130706175 127.0.0.1 40000 typ host",
+            "candidate:2 1 udp 2130706174 127.0.0.5 40000 typ host",
+            // Ways that there are not: over TCP, to no host, to a link that is not named.
+            "candidate:3 1 tcp 2130706173 127.0.0.6 9 typ host tcptype passive",
+            "candidate:4 1 udp 2130706172 fe80::1 40000 typ host",
+        ],
+    );
+    let mut peer = Peer::answering(elsewhere);
+    let answer = peer.accept_offer(&offered).unwrap();
+    let found = candidates(&answer);
+    assert_eq!(found.len(), 1, "{answer}");
+    assert!(found[0].contains(" 127.0.0.1 "), "{answer}");
+
+    // Where the offer names none that is reached, it is the address that signalling takes; what is trickled adds to it.
+    let nowhere = with_candidates(&an_offer(), &[]);
+    let mut peer = Peer::answering(elsewhere);
+    let answer = peer.accept_offer(&nowhere).unwrap();
+    assert!(candidates(&answer)[0].contains(" 127.0.0.9 "), "{answer}");
+    let trickled = "candidate:1 1 udp 2130706175 127.0.0.1 40000 typ host";
+    let added = peer.add_remote_candidate(trickled).unwrap().unwrap();
+    assert!(added.starts_with("candidate:") && added.contains(" 127.0.0.1 "), "{added}");
+    assert_eq!(peer.add_remote_candidate(trickled).unwrap(), None, "it is bound");
+}
+
+#[tokio::test]
+async fn sound_takes_the_way_that_the_candidates_name_and_not_that_of_signalling() {
+    let mut sender = Peer::bind(LOOPBACK).unwrap();
+    let mut receiver = Peer::answering("127.0.0.9".parse().unwrap());
+    let (_, offer) = sender.offer(&[(Kind::Audio, "a".to_owned())]).unwrap();
+    // The candidates come one by one, as a server with full trickle sends them.
+    let candidates: Vec<String> = candidates(&offer).into_iter().map(str::to_owned).collect();
+    let answer = receiver.accept_offer(&with_candidates(&offer, &[])).unwrap();
+    sender.accept_answer(&with_candidates(&answer, &[])).unwrap();
+    for candidate in candidates {
+        let own = receiver.add_remote_candidate(&format!("candidate:{candidate}")).unwrap();
+        sender.add_remote_candidate(&own.unwrap()).unwrap();
+    }
+    let mut pair = Pair { sender, receiver };
+    pair.until(|side| matches!(side, Side::Receiver(Event::Connected)).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_peer_says_what_it_knows_of_a_path_that_does_not_come_up() {
+    let silent = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let candidate = format!("candidate:1 1 udp 2130706175 127.0.0.1 {port} typ host");
+    let mut peer = Peer::answering(LOOPBACK);
+    peer.accept_offer(&with_candidates(&an_offer(), &[&candidate])).unwrap();
+    move_on(&mut peer).await;
+    let said = peer.path().to_string();
+    assert_eq!(said, format!("no UDP packet came back from 127.0.0.1:{port}"));
+
+    let mut peer = Peer::answering(LOOPBACK);
+    peer.accept_offer(&with_candidates(&an_offer(), &["candidate:4 1 udp 1 fe80::1 4 typ host"]))
+        .unwrap();
+    move_on(&mut peer).await;
+    let said = peer.path().to_string();
+    assert!(
+        said.contains("IPv6 addresses only (fe80::1)") && said.contains("no way to them"),
+        "{said}"
+    );
 }

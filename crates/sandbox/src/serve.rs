@@ -266,7 +266,7 @@ impl<'a> Call<'a> {
         let mut call = Self {
             guest,
             meeting,
-            peer: Peer::bind(local.ip()).await?,
+            peer: Peer::bind(local.ip())?,
             tracks: Vec::new(),
             newcomers: present.into(),
             offered: Vec::new(),

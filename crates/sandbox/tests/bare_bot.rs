@@ -64,7 +64,7 @@ impl Bot {
 
     /// Takes part until the meeting says something final; answers that and the packets it got by participant.
     async fn attend(&mut self) -> (FromMeeting, HashMap<String, u64>) {
-        let mut peer = Peer::bind(Ipv4Addr::LOCALHOST.into()).await.unwrap();
+        let mut peer = Peer::bind(Ipv4Addr::LOCALHOST.into()).unwrap();
         let mut owners = HashMap::new();
         let mut heard: HashMap<String, u64> = HashMap::new();
         loop {

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use str0m::Candidate;
 
-use super::Peer;
+use super::{Peer, sockets::source_towards};
 use crate::{Error, stun};
 
 /// A STUN server answers within this time or not at all; a meeting does not wait longer for an address that it may not need.
@@ -15,25 +15,30 @@ const STUN_AGAIN: Duration = Duration::from_millis(200);
 impl Peer {
     /// Asks STUN servers (`stun.example.com:3478`) under which address the internet sees this peer, and offers that one
     /// too. Answers it; `None` when no server does. To be called before descriptions are exchanged.
+    ///
+    /// It asks from the address from which it reaches the first of the servers, and over IPv4 only: IPv6 addresses are not translated, and an
+    /// address that leads to no STUN server is not the one behind a NAT.
     pub async fn discover(&mut self, stun_servers: &[String]) -> Result<Option<SocketAddr>, Error> {
         let mut servers = Vec::new();
         for server in stun_servers {
             match tokio::net::lookup_host(server).await {
-                Ok(found) => servers.extend(
-                    found.filter(|found| found.is_ipv4() == self.address.is_ipv4()).take(1),
-                ),
+                Ok(mut found) => servers.extend(found.find(SocketAddr::is_ipv4)),
                 Err(error) => tracing::warn!(server, %error, "a STUN server's name leads nowhere"),
             }
         }
-        if servers.is_empty() {
+        let source = servers.iter().find_map(|server| source_towards(server.ip()).ok());
+        let Some(source) = source else { return Ok(None) };
+        self.add_socket(source)?;
+        let Some(base) = self.sockets.addresses().find(|bound| bound.ip() == source) else {
             return Ok(None);
-        }
+        };
         let mut transaction = stun::Transaction::default();
         getrandom::fill(&mut transaction).map_err(std::io::Error::from)?;
-        let found = tokio::time::timeout(STUN_PATIENCE, self.ask(&servers, &transaction)).await;
+        let found =
+            tokio::time::timeout(STUN_PATIENCE, self.ask(base, &servers, &transaction)).await;
         let Ok(found) = found else { return Ok(None) };
         let found = found?;
-        let candidate = Candidate::server_reflexive(found, self.address, "udp")
+        let candidate = Candidate::server_reflexive(found, base, "udp")
             .map_err(|error| Error::Description(error.to_string()))?;
         self.rtc.add_local_candidate(candidate);
         Ok(Some(found))
@@ -41,6 +46,7 @@ impl Peer {
 
     async fn ask(
         &mut self,
+        base: SocketAddr,
         servers: &[SocketAddr],
         transaction: &stun::Transaction,
     ) -> Result<SocketAddr, Error> {
@@ -48,13 +54,19 @@ impl Peer {
         loop {
             for server in servers {
                 // One that cannot be reached is like one that does not answer.
-                let _ = self.socket.send_to(&request, server).await;
+                let _ = self.sockets.send(&request, base, *server);
             }
-            let heard = self.socket.recv_from(self.datagram.as_mut_slice());
-            if let Ok(heard) = tokio::time::timeout(STUN_AGAIN, heard).await {
-                let (length, _) = heard?;
-                if let Some(found) = stun::answer(&self.datagram[..length], transaction) {
-                    return Ok(found);
+            let again = tokio::time::sleep(STUN_AGAIN);
+            tokio::pin!(again);
+            loop {
+                tokio::select! {
+                    readable = self.sockets.readable() => readable?,
+                    () = &mut again => break,
+                }
+                while let Some((length, ..)) = self.sockets.receive(self.datagram.as_mut_slice())? {
+                    if let Some(found) = stun::answer(&self.datagram[..length], transaction) {
+                        return Ok(found);
+                    }
                 }
             }
         }

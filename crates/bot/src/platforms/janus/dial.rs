@@ -24,7 +24,7 @@ const MESSAGE_LIMIT: usize = 1024 * 1024;
 pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
-/// A WebSocket, and the address of this machine that it goes out from.
+/// A WebSocket, and the address of this machine that it goes out from (media may take another).
 pub(crate) struct Dialled {
     pub(crate) socket: WebSocketStream<Box<dyn Wire>>,
     pub(crate) local: IpAddr,

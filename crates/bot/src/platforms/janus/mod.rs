@@ -29,7 +29,7 @@ use self::{
     chat::{CHANNEL, Chat, Heard},
     dial::{DialError, Wire, dial},
     message::Id,
-    session::{Act, Handle, Session},
+    session::{Act, Handle, MEDIA_PATIENCE, Session},
 };
 use crate::{
     clock,
@@ -92,7 +92,7 @@ impl JanusMeeting {
             Err(DialError::Away(why)) => return Err(why),
         };
         let peer = || async {
-            let mut peer = Peer::bind(dialled.local).await?;
+            let mut peer = Peer::answering(dialled.local);
             peer.discover(&order.stun_servers).await?;
             Ok::<_, meetbot_rtc::Error>(peer)
         };
@@ -160,7 +160,13 @@ impl Call {
                 Ok(())
             }
             () = tokio::time::sleep_until(wake.into()) => {
-                let acts = self.session.poll(clock::now())?;
+                let now = clock::now();
+                if self.session.misses_media(now) {
+                    let patience = MEDIA_PATIENCE.as_secs();
+                    let why = self.media.path();
+                    return Err(format!("no media path came up within {patience} s: {why}"));
+                }
+                let acts = self.session.poll(now)?;
                 self.act(acts, events)
             }
         }
@@ -194,9 +200,13 @@ impl Call {
                         (Handle::Media, _) => &mut self.media,
                         _ => continue,
                     };
-                    // One of a kind that is not known here (TCP, mDNS): another may do.
-                    if let Err(error) = peer.add_remote_candidate(&candidate) {
-                        tracing::debug!(%error, "a candidate is passed over");
+                    match peer.add_remote_candidate(&candidate) {
+                        Ok(own) => {
+                            let own = own.map(|own| self.session.candidate(handle, &own));
+                            self.outbox.extend(own.map(|own| own.to_string()));
+                        }
+                        // One of a kind that is not known here (TCP, mDNS): another may do.
+                        Err(error) => tracing::debug!(%error, "a candidate is passed over"),
                     }
                 }
                 Act::Tell(event) => events.push_back(event),

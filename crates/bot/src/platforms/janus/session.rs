@@ -22,9 +22,12 @@ const KEEPALIVE: Duration = Duration::from_secs(25);
 /// A server that answers nothing for this long is gone, also where the connection does not say so.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// How long the media path may take to come up.
-const MEDIA_PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const MEDIA_PATIENCE: Duration = Duration::from_secs(15);
 /// How long the room has to say why the media path went down: a room that is closed or a bot that is kicked loses its media first.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The transaction of the bot's own candidates.
+const TRICKLE: &str = "trickle";
 
 /// What each of the bot's handles is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,7 +223,8 @@ impl Session {
         if message.transaction.as_deref() == Some("attach-chat") {
             return vec![Act::NoChat(error.reason.clone())];
         }
-        if self.admitted {
+        // A candidate that is not taken is one way less, and no word about the meeting.
+        if self.admitted || message.transaction.as_deref() == Some(TRICKLE) {
             tracing::debug!(code = error.code, reason = error.reason, "Janus refuses a request");
             return Vec::new();
         }
@@ -362,6 +366,14 @@ impl Session {
         message
     }
 
+    /// A candidate of the bot's that the answer did not hold.
+    pub(crate) fn candidate(&self, handle: Handle, candidate: &str) -> Value {
+        json!({
+            "janus": "trickle", "session_id": self.id, "handle_id": self.handles[handle as usize],
+            "transaction": TRICKLE, "candidate": {"candidate": candidate, "sdpMLineIndex": 0},
+        })
+    }
+
     /// The media path is up.
     pub(crate) fn media_is_up(&mut self, now: Instant) -> Option<Act> {
         self.path = Path::Up;
@@ -397,20 +409,20 @@ impl Session {
         self.talking.get(self.streams.feed(mid)?).copied()
     }
 
+    /// Whether the media path is not up although it should be by now.
+    pub(crate) fn misses_media(&self, now: Instant) -> bool {
+        matches!(self.path, Path::Due(due) if due <= now)
+    }
+
     /// What is due by now.
     pub(crate) fn poll(&mut self, now: Instant) -> Result<Vec<Act>, Lost> {
         if now >= self.heard + PATIENCE {
             return Err("the Janus server has fallen silent".to_owned());
         }
-        match &self.path {
-            Path::Down(due, why) if *due <= now => return Err(why.clone()),
-            Path::Due(due) if *due <= now => {
-                return Err(format!(
-                    "no media path came up within {} s: UDP between this machine and the server is blocked",
-                    MEDIA_PATIENCE.as_secs()
-                ));
-            }
-            _ => {}
+        if let Path::Down(due, why) = &self.path
+            && *due <= now
+        {
+            return Err(why.clone());
         }
         let mut acts: Vec<Act> = self.ask(now).into_iter().collect();
         if self.path == Path::Up {
@@ -652,7 +664,7 @@ mod tests {
         assert!(matches!(acts.as_slice(), [Act::Tell(MeetingEvent::Admitted { .. })]), "{acts:?}");
         assert!(session.poll(at + ASK_AGAIN).unwrap().is_empty());
         assert!(session.wake() > at + ASK_AGAIN, "nothing is due any more");
-        assert!(session.poll(at + MEDIA_PATIENCE).is_ok(), "no media path is missed");
+        assert!(!session.misses_media(at + MEDIA_PATIENCE), "no media path is missed");
     }
 
     #[test]
@@ -664,16 +676,33 @@ mod tests {
         hear(&mut session, event(2, "subscribe", &refused), now);
         hear(&mut session, event(1, "", &json!({"videoroom": "event", "leaving": 5})), now);
         assert_eq!(session.wake(), now + KEEPALIVE, "nothing is due any more");
-        assert!(session.poll(now + MEDIA_PATIENCE).unwrap().is_empty(), "no media path is missed");
+        assert!(!session.misses_media(now + MEDIA_PATIENCE), "no media path is missed");
     }
 
     #[test]
-    fn a_media_path_that_does_not_come_up_is_said_with_what_to_look_at() {
+    fn a_media_path_is_missed_when_it_is_late() {
         let now = start();
         let mut session = session(now);
         hear(&mut session, joined(&ann()), now);
-        let lost = session.poll(now + MEDIA_PATIENCE).unwrap_err();
-        assert!(lost.contains("UDP"), "{lost}");
+        assert!(!session.misses_media(session.wake() - Duration::from_millis(1)));
+        assert!(session.misses_media(now + MEDIA_PATIENCE));
+        assert_eq!(session.wake(), now + MEDIA_PATIENCE, "it is looked at in time");
+        session.media_is_up(now);
+        assert!(!session.misses_media(now + MEDIA_PATIENCE));
+    }
+
+    #[test]
+    fn a_candidate_that_janus_does_not_take_ends_nothing() {
+        let now = start();
+        let mut session = session(now);
+        hear(&mut session, joined(&ann()), now);
+        let told = session.candidate(Handle::Media, "candidate:1 1 udp 1 192.0.2.1 9 typ host");
+        assert_eq!((&told["janus"], &told["handle_id"]), (&json!("trickle"), &json!(2)));
+        let refused = json!({
+            "janus": "error", "transaction": told["transaction"],
+            "error": {"code": 466, "reason": "no"},
+        });
+        assert!(hear(&mut session, refused, now).is_empty());
     }
 
     #[test]

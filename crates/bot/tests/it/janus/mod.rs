@@ -1,5 +1,6 @@
 //! A whole bot against a real Janus server, with people made of our own `rtc`.
 
+mod addresses;
 mod doors;
 mod many;
 mod media;

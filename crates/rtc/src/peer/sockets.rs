@@ -1,0 +1,183 @@
+//! The UDP sockets of a peer: one for each address of this machine from which it reaches the other side.
+//!
+//! Which addresses these are is asked of the routing table, an address of the other side at a time, instead of binding every address of every
+//! interface: what no route leads out from (a bridge of containers, a link-local address, an interface that is down) can reach nobody, and
+//! a server with hundreds of bots would have sockets by the thousand.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    task::Poll,
+};
+
+use rustix::net::SendFlags;
+use tokio::net::UdpSocket;
+
+/// What the system holds for a peer that is held up, by a slow disk, say: seconds of a meeting of a few people. Without asking
+/// it would be a fraction of one.
+const SOCKET_BYTES: usize = 1 << 20;
+
+/// A server whose candidates are reached from more addresses than this is reached from the first ones.
+const MOST_SOCKETS: usize = 4;
+
+/// Any port: looking a route up sends nothing.
+const ANY_PORT: u16 = 9;
+
+#[derive(Default)]
+pub(super) struct Sockets(Vec<Socket>);
+
+struct Socket {
+    udp: UdpSocket,
+    address: SocketAddr,
+}
+
+impl Sockets {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.iter().map(|socket| socket.address)
+    }
+
+    /// Binds a free port of `ip`. Answers its address; `None` where a socket has `ip` already, or there are [`MOST_SOCKETS`].
+    pub(super) fn bind(&mut self, ip: IpAddr) -> io::Result<Option<SocketAddr>> {
+        if self.0.len() == MOST_SOCKETS || self.addresses().any(|bound| bound.ip() == ip) {
+            return Ok(None);
+        }
+        let udp = std::net::UdpSocket::bind((ip, 0))?;
+        udp.set_nonblocking(true)?;
+        // A system that grants less (`net.core.rmem_max`) gives what it has.
+        let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&udp, SOCKET_BYTES);
+        let address = udp.local_addr()?;
+        self.0.push(Socket { udp: UdpSocket::from_std(udp)?, address });
+        Ok(Some(address))
+    }
+
+    /// Waits until a datagram lies in one of them.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        poll_fn(|context| {
+            let mut readable = Poll::Pending;
+            for socket in &self.0 {
+                // Each is asked, so that each wakes this task.
+                match socket.udp.poll_recv_ready(context) {
+                    Poll::Ready(Ok(())) => readable = Poll::Ready(Ok(())),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {}
+                }
+            }
+            readable
+        })
+        .await
+    }
+
+    /// The next datagram of any of them: its length, where it came from, and to which of our addresses.
+    pub(super) fn receive(
+        &self,
+        datagram: &mut [u8],
+    ) -> io::Result<Option<(usize, SocketAddr, SocketAddr)>> {
+        for socket in &self.0 {
+            loop {
+                match socket.udp.try_recv_from(datagram) {
+                    Ok((length, source)) => return Ok(Some((length, source, socket.address))),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // An ICMP answer to a packet of ours: the other side's socket is gone. Its silence will tell.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends a datagram from one of our addresses. Not by way of tokio, which takes a socket for full until it has been looked at once.
+    pub(super) fn send(
+        &self,
+        datagram: &[u8],
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> io::Result<()> {
+        let socket = self.0.iter().find(|socket| socket.address == source);
+        let socket = socket.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        rustix::net::sendto(&socket.udp, datagram, SendFlags::DONTWAIT, &destination)?;
+        Ok(())
+    }
+}
+
+/// The address of this machine from which `destination` is reached, by its routing table.
+pub(super) fn source_towards(destination: IpAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = match destination {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // The system takes 0.0.0.0 for this machine.
+    if destination == any || destination.is_multicast() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is the address of no host"));
+    }
+    let socket = std::net::UdpSocket::bind((any, 0))?;
+    socket.connect((destination, ANY_PORT))?;
+    let source = socket.local_addr()?.ip();
+    // Such an address means something on its own link only, and the candidate would not say which.
+    let link_local = match source {
+        IpAddr::V4(source) => source.is_link_local(),
+        IpAddr::V6(source) => source.is_unicast_link_local(),
+    };
+    if link_local {
+        let why = format!("{source} is a link-local address");
+        return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, why));
+    }
+    Ok(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn this_machine_is_reached_from_itself_and_no_host_from_nowhere() {
+        assert_eq!(source_towards(ip("127.0.0.1")).unwrap(), ip("127.0.0.1"));
+        assert_eq!(source_towards(ip("127.0.0.7")).unwrap(), ip("127.0.0.1"));
+        for no_host in ["0.0.0.0", "::", "224.0.0.251", "ff02::fb"] {
+            assert!(source_towards(ip(no_host)).is_err(), "{no_host}");
+        }
+        // Without its interface it leads nowhere.
+        assert!(source_towards(ip("fe80::1")).is_err());
+    }
+
+    #[tokio::test]
+    async fn an_address_has_one_socket_and_a_peer_has_few() {
+        let mut sockets = Sockets::default();
+        assert!(sockets.bind(ip("127.0.0.1")).unwrap().is_some());
+        assert!(sockets.bind(ip("127.0.0.1")).unwrap().is_none());
+        for host in 2..20 {
+            let _ = sockets.bind(ip(&format!("127.0.0.{host}"))).unwrap();
+        }
+        assert_eq!(sockets.addresses().count(), MOST_SOCKETS);
+    }
+
+    #[tokio::test]
+    async fn each_socket_is_read_and_wakes_whoever_waits() {
+        let mut sockets = Sockets::default();
+        let first = sockets.bind(ip("127.0.0.1")).unwrap().unwrap();
+        let second = sockets.bind(ip("127.0.0.2")).unwrap().unwrap();
+        let mut datagram = [0; 10];
+        for (word, to) in [(b"one", first), (b"two", second)] {
+            assert!(sockets.receive(&mut datagram).unwrap().is_none());
+            let sender = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let sent = async { sender.send_to(word, to).await.unwrap() };
+            let (readable, _) = tokio::join!(sockets.readable(), sent);
+            readable.unwrap();
+            let (length, source, destination) = sockets.receive(&mut datagram).unwrap().unwrap();
+            assert_eq!(&datagram[..length], word);
+            assert_eq!((source, destination), (sender.local_addr().unwrap(), to));
+            sockets.send(b"back", destination, source).unwrap();
+            let (_, from) = sender.recv_from(&mut datagram).await.unwrap();
+            assert_eq!(from, to, "the answer comes from the address that was written to");
+        }
+    }
+}
