@@ -26,7 +26,7 @@ enum Side {
 }
 
 impl Pair {
-    async fn new() -> Self {
+    fn new() -> Self {
         Self { sender: Peer::bind(LOOPBACK).unwrap(), receiver: Peer::bind(LOOPBACK).unwrap() }
     }
 
@@ -83,7 +83,7 @@ fn packet(number: u64) -> AudioPacket {
 
 #[tokio::test]
 async fn audio_arrives_in_order_as_it_was_sent() {
-    let mut pair = Pair::new().await;
+    let mut pair = Pair::new();
     let tracks = pair.offer(&["alice"]);
     pair.connect().await;
     let mut first = None;
@@ -102,7 +102,7 @@ async fn audio_arrives_in_order_as_it_was_sent() {
 #[tokio::test]
 async fn what_comes_while_a_peer_is_held_up_waits_for_it() {
     const PACKETS: u64 = 150;
-    let mut pair = Pair::new().await;
+    let mut pair = Pair::new();
     let tracks = pair.offer(&["alice"]);
     pair.connect().await;
     for number in 0..PACKETS {
@@ -119,7 +119,7 @@ async fn what_comes_while_a_peer_is_held_up_waits_for_it() {
 
 #[tokio::test]
 async fn a_track_added_later_is_heard() {
-    let mut pair = Pair::new().await;
+    let mut pair = Pair::new();
     let early = pair.offer(&["alice"]);
     pair.connect().await;
     let late = pair.offer(&["bob"]);
@@ -137,7 +137,7 @@ async fn a_track_added_later_is_heard() {
 
 #[tokio::test]
 async fn a_picture_that_no_codec_knows_is_left_out_and_all_else_goes_on() {
-    let mut pair = Pair::new().await;
+    let mut pair = Pair::new();
     let kinds = [(Kind::Audio, "voice".to_owned()), (Kind::Video, "face".to_owned())];
     let (tracks, offer) = pair.sender.offer(&kinds).unwrap();
     // Without VP8 it is H.264, of which the sender names the units.
@@ -162,7 +162,7 @@ async fn a_picture_that_no_codec_knows_is_left_out_and_all_else_goes_on() {
 
 #[tokio::test]
 async fn text_goes_both_ways_over_a_data_channel() {
-    let mut pair = Pair::new().await;
+    let mut pair = Pair::new();
     let (_, offer) = pair.sender.open_channel("chat");
     let answer = pair.receiver.accept_offer(&offer.unwrap()).unwrap();
     pair.sender.accept_answer(&answer).unwrap();
@@ -220,7 +220,7 @@ async fn relay(way: UdpSocket, there: u16, lose: watch::Sender<u32>) {
 
 #[tokio::test]
 async fn a_few_checks_that_go_lost_end_nothing() {
-    let mut pair = Pair::new().await;
+    let mut pair = Pair::new();
     let way = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
     let (ours, offer) = pair.sender.open_channel("chat");
     let offer = offer.unwrap();
@@ -256,7 +256,7 @@ async fn a_few_checks_that_go_lost_end_nothing() {
 
 #[tokio::test]
 async fn a_closed_peer_is_missed() {
-    let mut pair = Pair::new().await;
+    let mut pair = Pair::new();
     pair.offer(&["alice"]);
     pair.connect().await;
     let Pair { sender, mut receiver } = pair;
@@ -273,7 +273,7 @@ async fn a_closed_peer_is_missed() {
 
 #[tokio::test]
 async fn a_peer_that_vanishes_is_missed() {
-    let mut pair = Pair::new().await;
+    let mut pair = Pair::new();
     pair.offer(&["alice"]);
     pair.connect().await;
     let Pair { sender, mut receiver } = pair;
@@ -284,7 +284,7 @@ async fn a_peer_that_vanishes_is_missed() {
 
 #[tokio::test]
 async fn a_bad_description_is_an_error_and_the_peer_lives_on() {
-    let mut pair = Pair::new().await;
+    let mut pair = Pair::new();
     for bad in
         ["", "v=0", "hello", "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9 X 1\r\n"]
     {
@@ -299,7 +299,7 @@ async fn a_bad_description_is_an_error_and_the_peer_lives_on() {
 
 #[tokio::test]
 async fn dropping_a_call_in_the_middle_loses_nothing() {
-    let mut pair = Pair::new().await;
+    let mut pair = Pair::new();
     let tracks = pair.offer(&["alice"]);
     pair.connect().await;
     for number in 0..20 {

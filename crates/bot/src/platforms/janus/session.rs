@@ -684,7 +684,9 @@ mod tests {
         let now = start();
         let mut session = session(now);
         hear(&mut session, joined(&ann()), now);
-        assert!(!session.misses_media(session.wake() - Duration::from_millis(1)));
+        assert!(
+            !session.misses_media(session.wake().checked_sub(Duration::from_millis(1)).unwrap())
+        );
         assert!(session.misses_media(now + MEDIA_PATIENCE));
         assert_eq!(session.wake(), now + MEDIA_PATIENCE, "it is looked at in time");
         session.media_is_up(now);
