@@ -1,8 +1,9 @@
 //! WebRTC over UDP: a [`Peer`], its tracks, its data channels. Knows no platform.
 //!
-//! A peer is one session and its UDP sockets, one for each address of this machine from which it reaches the other side. Whoever owns it awaits [`Peer::next`] in a `select!` loop: that call
-//! moves everything (ICE, DTLS, RTP, timers) and returns what happened. Nothing runs between calls, so an owner
-//! that stops calling it for more than a few hundred milliseconds loses packets to the socket's buffer.
+//! A peer is one session and its UDP sockets, one for each address of this machine from which it reaches the other
+//! side. Whoever owns it awaits [`Peer::next`] in a `select!` loop: that call moves everything (ICE, DTLS, RTP, timers)
+//! and returns what happened. Nothing runs between calls, so an owner that stops calling it for more than a few hundred
+//! milliseconds loses packets to the sockets' buffers.
 
 mod error;
 mod event;
