@@ -20,7 +20,7 @@ use self::stall::Media;
 use crate::{
     brain::{Brain, Decision, Observed},
     clock,
-    commands::{Inbox, Told},
+    commands::{Inbox, Incoming},
     meeting::{Lost, Meeting, MeetingEvent},
     platforms::{self, Joins},
     recording::{Counters, Mode, Recording},
@@ -157,9 +157,9 @@ impl<'a> Bot<'a> {
                     self.say(meeting.as_mut()).await;
                     flushed
                 }
-                told = inbox.next() => match told {
-                    Told::Command(command) => self.obey(command, meeting.as_mut()).await,
-                    Told::OwnBots(ids) => self.know_own_bots(ids),
+                incoming = inbox.next() => match incoming {
+                    Incoming::Command(command) => self.obey(command, meeting.as_mut()).await,
+                    Incoming::OwnBots(ids) => self.know_own_bots(ids),
                 },
                 joined = joined(joining.as_mut()) => {
                     joining = None;

@@ -21,7 +21,7 @@ const WAIT_AFTER_NOTHING: Duration = Duration::from_secs(1);
 
 /// What the orchestrator answers.
 #[derive(Debug)]
-pub(crate) enum Told {
+pub(crate) enum Incoming {
     /// Something to do.
     Command(BotCommand),
     /// Under these ids this server's bots are in the room, in the order of [`OwnBots`].
@@ -30,30 +30,30 @@ pub(crate) enum Told {
 
 /// What comes in. Dropping it ends the asking.
 pub(crate) struct Inbox {
-    told: mpsc::Receiver<Told>,
+    incoming: mpsc::Receiver<Incoming>,
     asking: JoinHandle<()>,
 }
 
 impl Inbox {
     /// Starts to ask.
     pub(crate) fn open(order: &BotOrder, client: Client) -> Self {
-        let (sender, told) = mpsc::channel(16);
+        let (sender, incoming) = mpsc::channel(16);
         let order = order.clone();
         let asking =
             tokio::spawn(async move { ask(&order, &client, &sender).await }.in_current_span());
-        Self { told, asking }
+        Self { incoming, asking }
     }
 
-    /// What a test tells.
+    /// What a test sends.
     #[cfg(test)]
-    pub(crate) fn of(told: mpsc::Receiver<Told>) -> Self {
-        Self { told, asking: tokio::spawn(std::future::ready(())) }
+    pub(crate) fn of(incoming: mpsc::Receiver<Incoming>) -> Self {
+        Self { incoming, asking: tokio::spawn(std::future::ready(())) }
     }
 
-    /// What is told next. Dropping the call loses nothing. Never answers once no more can come.
-    pub(crate) async fn next(&mut self) -> Told {
-        match self.told.recv().await {
-            Some(told) => told,
+    /// What comes in next. Dropping the call loses nothing. Never answers once no more can come.
+    pub(crate) async fn next(&mut self) -> Incoming {
+        match self.incoming.recv().await {
+            Some(incoming) => incoming,
             None => std::future::pending().await,
         }
     }
@@ -65,7 +65,7 @@ impl Drop for Inbox {
     }
 }
 
-async fn ask(order: &BotOrder, client: &Client, inbox: &mpsc::Sender<Told>) {
+async fn ask(order: &BotOrder, client: &Client, inbox: &mpsc::Sender<Incoming>) {
     let mut after = 0;
     let mut known_bots = OwnBots::default().version();
     loop {
@@ -93,17 +93,17 @@ async fn ask(order: &BotOrder, client: &Client, inbox: &mpsc::Sender<Told>) {
         if commands.is_empty() && news.is_none() {
             tokio::time::sleep_until(again.into()).await;
         }
-        let mut told = Vec::new();
+        let mut incoming = Vec::new();
         if let Some(own_bots) = news {
             known_bots = own_bots.version();
-            told.push(Told::OwnBots(own_bots.ids));
+            incoming.push(Incoming::OwnBots(own_bots.ids));
         }
         for command in commands {
             after = after.max(command.seq);
-            told.push(Told::Command(command));
+            incoming.push(Incoming::Command(command));
         }
-        for told in told {
-            if inbox.send(told).await.is_err() {
+        for one in incoming {
+            if inbox.send(one).await.is_err() {
                 return;
             }
         }

@@ -123,7 +123,7 @@ fn parts(name: &str) -> Vec<String> {
     parts.filter(|part| !part.is_empty()).collect()
 }
 
-/// A letter without its case, width and shape; nothing for what nobody sees.
+/// A letter without its case, width and shape; nothing for an invisible one.
 fn plain(letter: char) -> impl Iterator<Item = char> {
     let letter = match letter {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(letter) - 0xfee0).unwrap_or(letter),
@@ -354,7 +354,7 @@ mod tests {
             "議事録",
             "記録係",
             "секретарь",
-            // Nobody knows.
+            // It may be either.
             "Acme Notetaker",
             "Acme Recorder",
             "Acme Recorder 1",

@@ -139,7 +139,7 @@ fn connect() -> Connect {
 /// Answers why the bot left, whether it still recorded then, and the longest that the file did not grow.
 async fn attend_flood(
     auto_leave: AutoLeave,
-    meanwhile: impl AsyncFnOnce(mpsc::Sender<Told>, CancellationToken, Arc<Notify>),
+    meanwhile: impl AsyncFnOnce(mpsc::Sender<Incoming>, CancellationToken, Arc<Notify>),
 ) -> (Option<Cause>, Mode, Duration) {
     let folder = TempDir::new().unwrap();
     let order = order(folder.path().join("job"), auto_leave);
@@ -192,7 +192,7 @@ async fn commands_and_a_stop_are_heard_also_when_there_is_always_more() {
             action: ControlAction::PauseRecording,
             message: None,
         };
-        commands.send(Told::Command(pause)).await.unwrap();
+        commands.send(Incoming::Command(pause)).await.unwrap();
         // A pause is carried out in the same turn in which it is taken.
         while commands.capacity() < commands.max_capacity() {
             tokio::task::yield_now().await;

@@ -33,7 +33,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// A question that is held looks this often at least for bots in the room: they may have come through another server.
 const LOOK_AGAIN: Duration = Duration::from_secs(HEARTBEAT_SECONDS as u64);
 
-/// Bots that come within this time are told of at once, or a crowd that comes to one room would cost the square of its number.
+/// Bots that join within this time go into one answer; otherwise the answers for a crowd that comes to one room would grow with the square of its number.
 const CROWD: Duration = Duration::from_millis(250);
 
 /// The largest body, in bytes, that is read before it is known whose it is; a larger one has to say its attempt in the query, too. Bots are under no limit
@@ -126,26 +126,26 @@ async fn commands(
     let mut rooms = server.wakes.subscribe_to_rooms();
     let look = async || {
         let store = &server.store;
-        let told = store.bot_commands(job, epoch, token_hash, after).await?;
-        let mut told = Commands { commands: told.ok_or_else(superseded)?, own_bots: None };
+        let commands = store.bot_commands(job, epoch, token_hash, after).await?;
+        let mut answer = Commands { commands: commands.ok_or_else(superseded)?, own_bots: None };
         // A bot that does not say what it knows does not ask.
         if let Some(known) = &known_bots {
             let own_bots = OwnBots { ids: store.own_bots(job, epoch).await? };
-            told.own_bots = Some(own_bots).filter(|own_bots| own_bots.version() != *known);
+            answer.own_bots = Some(own_bots).filter(|own_bots| own_bots.version() != *known);
         }
-        Ok::<_, ApiError>(told)
+        Ok::<_, ApiError>(answer)
     };
     // Before any wait, so that whoever has no right to ask is told so.
-    let mut told = look().await?;
-    let is_nothing = |told: &Commands| told.commands.is_empty() && told.own_bots.is_none();
+    let mut answer = look().await?;
+    let is_nothing = |answer: &Commands| answer.commands.is_empty() && answer.own_bots.is_none();
     let found = async {
-        while is_nothing(&told) {
+        while is_nothing(&answer) {
             tokio::select! {
                 woken = woken.changed() => if woken.is_err() { break },
                 () = joined(&mut rooms) => {}
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
-            told = look().await?;
+            answer = look().await?;
         }
         Ok::<_, ApiError>(())
     };
@@ -157,7 +157,7 @@ async fn commands(
         () = tokio::time::sleep(wait) => {}
         () = stopping.cancelled() => {}
     }
-    Ok(Json(told))
+    Ok(Json(answer))
 }
 
 /// Waits until bots have joined rooms, and for those that join at the same time.

@@ -34,8 +34,7 @@ fn version(ids: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn a_bot_in_a_room_is_told_of_another_consumers_bot_there_at_once_and_of_nothing_but_its_id()
-{
+async fn a_bot_learns_at_once_of_another_consumers_bot_in_its_room_and_no_more_than_its_id() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -43,7 +42,7 @@ async fn a_bot_in_a_room_is_told_of_another_consumers_bot_there_at_once_and_of_n
     let mut first = server.bot().await;
     let mut second = of_another(&server).await;
 
-    // Before it has said where it is, a bot is told of nobody.
+    // Before it has said where it is, a bot learns of no other.
     let nothing: Value = first.asks(&format!("knownBots={}", version(&[]))).await;
     assert_eq!(nothing, json!({"commands": []}));
     assert_eq!(first.report(joining_as("1234", "17")).await, StatusCode::OK);
@@ -56,10 +55,11 @@ async fn a_bot_in_a_room_is_told_of_another_consumers_bot_there_at_once_and_of_n
         assert_eq!(second.report(joining_as("1234", "18")).await, StatusCode::OK);
     };
     let both = async { tokio::join!(held, comes).0 };
-    let told = tokio::time::timeout(PATIENCE / 2, both).await.expect("it is told while it asks");
+    let told =
+        tokio::time::timeout(PATIENCE / 2, both).await.expect("it is answered while it asks");
     assert_eq!(told, json!({"commands": [], "ownBots": {"ids": ["17", "18"]}}));
 
-    // Each is told the same, and what it knows it is not told again.
+    // Both get the same, and none gets again what it knows.
     let other: Commands = second.asks(&format!("knownBots={}", version(&["18"]))).await;
     assert_eq!(other.own_bots.unwrap().ids, ["17", "18"]);
     let known: Value = second.asks(&format!("knownBots={}", version(&["17", "18"]))).await;

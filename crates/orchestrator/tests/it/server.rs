@@ -291,7 +291,7 @@ impl Bot {
         self.asks(&format!("after={after}&wait=30")).await
     }
 
-    /// What it is told when it asks so.
+    /// What is answered when it asks so.
     pub(crate) async fn asks<T: DeserializeOwned>(&self, how: &str) -> T {
         let (job, epoch) = (self.order.job_id, self.order.epoch);
         let url = format!(

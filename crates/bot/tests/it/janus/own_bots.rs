@@ -37,7 +37,7 @@ fn joined(reports: &[BotReport], name: &str) -> Vec<Participant> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_turns_out_to_be_a_bot_of_the_same_server_is_no_company_any_more() {
+async fn a_participant_that_turns_out_to_be_a_bot_of_the_same_server_is_no_company_any_more() {
     let Some(janus) = Janus::start() else { return };
     let voice = Sends { voice: Some(tone(440)), ..Sends::default() };
     let alice = Person::join(&janus, ROOM, "Alice", voice).await;

@@ -1,4 +1,4 @@
-//! Bots in one room know each other, whosever they are, and nobody else learns of them.
+//! Bots in one room know each other, of all consumers; bots elsewhere do not learn of them.
 
 use super::*;
 
@@ -38,7 +38,7 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn bots_of_all_consumers_in_one_room_are_known_to_each_other_and_to_nobody_else() {
+async fn bots_of_all_consumers_in_one_room_are_known_to_each_other_and_to_no_others() {
     let fixture = fixture().await;
     let other = fixture.store.create_key(key("other", true), at(0)).await.unwrap().0.tenant;
     let first = fixture.in_room(fixture.tenant, "1234", "a", false, 1).await;
@@ -83,7 +83,7 @@ async fn a_bot_that_joins_again_is_known_by_both_ids_and_keeps_its_place() {
 }
 
 #[tokio::test]
-async fn whoever_stays_beside_other_bots_comes_before_those_that_give_way() {
+async fn bots_that_stay_beside_others_come_before_those_that_give_way() {
     let fixture = fixture().await;
     fixture.in_room(fixture.tenant, "1234", "a", true, 1).await;
     fixture.in_room(fixture.tenant, "1234", "b", false, 2).await;

@@ -1,13 +1,13 @@
-//! Bots in the rooms of meetings, whosever they are: how bots in one room learn of each other.
+//! Bots in the rooms of meetings, of all consumers: how bots in one room learn of each other.
 
 use meetbot_types::{JobId, Platform, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::{Outcome, jobs::Stored};
 
-/// For how long an id is known whose bot is gone: servers of meetings show somebody who dropped out for minutes at most.
+/// How long an id is kept after its bot has gone: servers of meetings show somebody who dropped out for minutes at most.
 const KEEP_MS: i64 = 60 * 60 * 1000;
-/// How many ids a bot is told at most; those that are in the room come first.
+/// How many ids an answer holds at most; those that are in the room come first.
 const MOST: u32 = 1000;
 
 /// A bot of the job joins a room under a new id; the one before, if any, is no longer used.
