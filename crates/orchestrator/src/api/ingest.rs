@@ -135,7 +135,7 @@ async fn commands(
         }
         Ok::<_, ApiError>(answer)
     };
-    // Before any wait, so that whoever has no right to ask is told so.
+    // Before any wait, so that a bot without the right to ask is refused at once.
     let mut answer = look().await?;
     let is_nothing = |answer: &Commands| answer.commands.is_empty() && answer.own_bots.is_none();
     let found = async {
