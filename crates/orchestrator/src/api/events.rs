@@ -141,7 +141,7 @@ impl Live {
             let window = Window { limit: BATCH, after: Some(self.after) };
             let page = self.server.store.timeline(tenant, self.id, window).await.ok()??;
             let last = page.data.last().map(|event| event.data.sequence);
-            // The stream is of the job's life, and ends with it: a file that is made later is none of it, also for whoever comes late.
+            // The stream ends with the job's final status: what happens later, as the making of the mix, is not part of it, also for a client that connects late.
             let events = page.data.into_iter();
             self.read = events.filter(|event| event.event != EventName::ArtifactReady).collect();
             match last {

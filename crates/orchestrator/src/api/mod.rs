@@ -73,7 +73,7 @@ pub(crate) struct Server {
     pub(crate) queue: Arc<Notify>,
     /// Wakes the webhook sender.
     pub(crate) outbox: Arc<Notify>,
-    /// Wakes whoever makes mixes.
+    /// Wakes the task that has mixes made.
     pub(crate) mixes: Arc<Notify>,
     pub(crate) guard: Arc<Guard>,
     /// Where meetings may be.

@@ -182,7 +182,7 @@ async fn a_misspelt_query_parameter_is_refused_and_others_are_named() {
             (200, false, Some(named))
         );
     }
-    // Of whoever has no key nothing is judged.
+    // A request without a valid key is refused before its fields are looked at.
     let stranger = server.http.get(format!("{}/api/v1/jobs?external_id=a", server.url()));
     is_error(&answered(stranger).await, 401, "unauthorized");
     server.stop().await;

@@ -50,7 +50,7 @@ pub(super) fn platform_of(url: &Url, host: &str) -> Option<Platform> {
     }
 }
 
-/// Whether whoever wants to can run a server of the product, whose URLs then look like those of the product's own.
+/// Whether the product can be self-hosted: the URLs of such servers look like those of the product's own.
 pub(super) const fn has_own_servers(platform: &Platform) -> bool {
     matches!(platform, Platform::Jitsi | Platform::Livekit | Platform::Galene)
 }

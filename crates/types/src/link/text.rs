@@ -25,7 +25,7 @@ pub(super) fn copied(text: &str) -> String {
     {
         link.truncate(query + blank);
     }
-    // URLs hold no tabs: whoever reads one passes over them.
+    // URLs hold no tabs: parsers of URLs skip them.
     link = link.replace('\t', "");
     while link.contains("&amp;") {
         link = link.replace("&amp;", "&");
