@@ -223,6 +223,80 @@ fn every_property_of_the_api_is_in_a_vector() {
     );
 }
 
+/// Every text that describes something in the document, with the place where it stands.
+fn descriptions(value: &Value, place: &str, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if name == "description" || name == "summary" => {
+                        found.push((place.to_owned(), text.clone()));
+                    }
+                    value => descriptions(value, &format!("{place}/{name}"), found),
+                }
+            }
+        }
+        Value::Array(values) => {
+            for (index, value) in values.iter().enumerate() {
+                descriptions(value, &format!("{place}/{index}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn the_apis_document_is_fit_for_generators() {
+    let document = spec_file::read_json("spec/openapi.json");
+    let schemas = &document["components"]["schemas"];
+    for (name, page) in schemas.as_object().unwrap() {
+        if let Some(element) = name.strip_prefix("Page_") {
+            let reference = format!("#/components/schemas/{element}");
+            assert_eq!(page["properties"]["data"]["items"]["$ref"], reference, "{name}");
+        }
+    }
+    assert!(
+        !schemas["EventData"]["additionalProperties"].is_null(),
+        "what is particular to an event is no field of EventData: a generated reader would drop it"
+    );
+    let rules = schemas["AutoLeaveConfig"]["properties"].as_object().unwrap();
+    assert!(
+        rules.values().all(|rule| rule.get("default").is_none()),
+        "a rule that is not sent keeps the server's default; null would switch it off"
+    );
+    let mut found = Vec::new();
+    descriptions(&document, "", &mut found);
+    assert!(found.len() > 200, "the search finds the descriptions");
+    for (place, text) in found {
+        for word in ["`None`", "`Some", "```", "::", "`True`", "`False`", "Option<", "Vec<"] {
+            assert!(!text.contains(word), "{place} speaks {word}, a word of one language: {text}");
+        }
+    }
+}
+
+#[test]
+fn every_call_of_the_api_has_its_method_in_every_sdk() {
+    let document = spec_file::read_json("spec/openapi.json");
+    let methods = |file: &str, method: &dyn Fn(&str) -> String| {
+        let text = fs::read_to_string(spec_file::path(file)).unwrap();
+        let missing: Vec<String> = document["paths"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|item| item.as_object().unwrap().values())
+            .filter_map(|operation| {
+                let name = operation.get("x-sdk-name");
+                let name = name.unwrap_or_else(|| panic!("no x-sdk-name in {operation:#}"));
+                let method = method(name.as_str()?);
+                (!text.contains(&method)).then_some(method)
+            })
+            .collect();
+        assert!(missing.is_empty(), "{file} lacks {missing:?}");
+    };
+    methods("crates/meetbot/src/client.rs", &|name| format!(" fn {name}("));
+    methods("sdks/python/python/meetbot/_client.py", &|name| format!("    def {name}("));
+}
+
 #[test]
 fn links_between_the_documents_lead_somewhere() {
     let root = spec_file::path("");

@@ -7,7 +7,7 @@ pub const MAX_SECONDS: u32 = 86_400;
 
 /// The rules of a job, complete: what the caller set and the server's defaults for the rest.
 ///
-/// `None` means that a rule is off.
+/// `null` means that a rule is off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
@@ -38,6 +38,13 @@ impl Default for AutoLeave {
 }
 
 /// One rule as a caller sets it.
+///
+/// ```
+/// use meetbot_types::{AutoLeaveConfig, Rule};
+///
+/// let config = AutoLeaveConfig { after_solo_seconds: Rule::Off, after_max_seconds: Rule::After(7200), ..AutoLeaveConfig::default() };
+/// assert_eq!(serde_json::to_string(&config).unwrap(), r#"{"afterSoloSeconds":null,"afterMaxSeconds":7200}"#);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Rule {
     /// Not sent: the server's default holds.
@@ -90,31 +97,24 @@ impl<'de> Deserialize<'de> for Rule {
 }
 
 /// The rules that a caller sets when dispatching a bot; what is not set keeps the server's default.
-///
-/// ```
-/// use meetbot_types::{AutoLeaveConfig, Rule};
-///
-/// let config = AutoLeaveConfig { after_solo_seconds: Rule::Off, after_max_seconds: Rule::After(7200), ..AutoLeaveConfig::default() };
-/// assert_eq!(serde_json::to_string(&config).unwrap(), r#"{"afterSoloSeconds":null,"afterMaxSeconds":7200}"#);
-/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct AutoLeaveConfig {
     /// Give up when not admitted this long after knocking.
-    #[serde(skip_serializing_if = "Rule::is_default")]
+    #[serde(default, skip_serializing_if = "Rule::is_default")]
     pub after_entry_delay_seconds: Rule,
     /// Leave when nobody has spoken for this long.
-    #[serde(skip_serializing_if = "Rule::is_default")]
+    #[serde(default, skip_serializing_if = "Rule::is_default")]
     pub after_silence_seconds: Rule,
     /// Leave when no other human has been there for this long.
-    #[serde(skip_serializing_if = "Rule::is_default")]
+    #[serde(default, skip_serializing_if = "Rule::is_default")]
     pub after_solo_seconds: Rule,
     /// Leave after this long in the call.
-    #[serde(skip_serializing_if = "Rule::is_default")]
+    #[serde(default, skip_serializing_if = "Rule::is_default")]
     pub after_max_seconds: Rule,
     /// Leave when another notetaker bot is in the meeting; of several bots of one server the first stays.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_bot_detected: Option<bool>,
 }
 

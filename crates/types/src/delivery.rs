@@ -52,9 +52,9 @@ pub struct Endpoint {
     pub state: EndpointState,
     /// How many tries have failed since the last one that did not, over all deliveries.
     pub failures: u32,
-    /// Since when they fail; `None` when they do not.
+    /// Since when they fail; `null` when they do not.
     pub failing_since: Option<Timestamp>,
-    /// Nothing is sent there before; `None` when it does not rest. Sending a delivery again ends the rest.
+    /// Nothing is sent there before; `null` when it does not rest. Sending a delivery again ends the rest.
     pub rests_until: Option<Timestamp>,
 }
 
@@ -75,7 +75,7 @@ pub struct Delivery {
     pub url: String,
     /// How far it has come.
     pub state: DeliveryState,
-    /// When it is tried next, at the earliest; `None` when it is not, while it is on its way, and while it waits for an earlier one of its job.
+    /// When it is tried next, at the earliest; `null` when it is not, while it is on its way, and while it waits for an earlier one of its job.
     pub next_try_at: Option<Timestamp>,
     /// When the event happened.
     pub created_at: Timestamp,
@@ -94,10 +94,10 @@ pub struct DeliveryTry {
     pub at: Timestamp,
     /// How long it took until the answer's status was there, or until it was given up, in ms.
     pub duration_ms: u64,
-    /// The HTTP status of the answer; `None` when there was no answer.
+    /// The HTTP status of the answer; `null` when there was no answer.
     pub status: Option<u16>,
-    /// What went wrong; `None` when nothing did.
+    /// What went wrong; `null` when nothing did.
     pub error: Option<String>,
-    /// The first 4,096 bytes of the answer's body, as text; `None` when it had none.
+    /// The first 4,096 bytes of the answer's body, as text; `null` when it had none.
     pub answer: Option<String>,
 }

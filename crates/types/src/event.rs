@@ -77,7 +77,7 @@ pub struct EventData {
     pub metadata: Metadata,
     /// What is particular to the event.
     #[serde(flatten)]
-    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::HashMap<String, Value>))]
     pub details: EventDetails,
 }
 

@@ -258,7 +258,7 @@ pub struct Job {
     pub extra: Map<String, Value>,
 }
 
-/// A bot to dispatch: the body of `POST /api/v1/jobs`. What is `None` is not sent, and the server fills its default.
+/// A bot to dispatch: the body of `POST /api/v1/jobs`. For what is missing or `null` the server fills in its default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]

@@ -60,12 +60,12 @@ pub struct Manifest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Mixed {
-    /// Whether it is still to be made; `None` in manifests of servers that made it before they wrote the manifest.
+    /// Whether it is still to be made; `null` in manifests of servers that made it before they wrote the manifest.
     #[serde(default)]
     pub state: Option<MixState>,
-    /// The file; `None` when there is none (yet).
+    /// The file; `null` when there is none (yet).
     pub file: Option<String>,
-    /// Why there is none, in a sentence; `None` while it is still to be made.
+    /// Why there is none, in a sentence; `null` while it is still to be made.
     pub missing_because: Option<String>,
 }
 
@@ -103,7 +103,7 @@ pub struct ManifestParticipant {
     pub is_host: bool,
     /// When they came, in ms; 0 when they were there before the bot.
     pub joined_at: u64,
-    /// When they left, in ms; `None` when they were there to the end.
+    /// When they left, in ms; `null` when they were there to the end.
     pub left_at: Option<u64>,
     /// How long they spoke, in ms, by audio level.
     pub speaking_ms: u64,
@@ -175,7 +175,7 @@ pub struct Span {
 pub struct Attempt {
     /// Which, from 1.
     pub attempt: u32,
-    /// When it was in the call, in ms; `None` when it never was.
+    /// When it was in the call, in ms; `null` when it never was.
     pub joined_ms: Option<u64>,
     /// When it left or was last known to record, in ms.
     pub ended_ms: Option<u64>,

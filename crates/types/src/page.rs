@@ -9,6 +9,6 @@ use serde::{Deserialize, Serialize};
 pub struct Page<T> {
     /// What is on this page.
     pub data: Vec<T>,
-    /// What to pass as `cursor` for the next page; `None` on the last.
+    /// What to pass as `cursor` for the next page; `null` on the last.
     pub next_cursor: Option<String>,
 }

@@ -12,10 +12,10 @@ pub struct Usage {
     pub month: String,
     /// Started minutes in meetings: of jobs that ended in this month, but for failures that are not billed, and of bots that are in a meeting now.
     pub minutes: u64,
-    /// How many there may be before new jobs are refused with `quota_exceeded`. `None`: no limit; so it is in the test world.
+    /// How many there may be before new jobs are refused with `quota_exceeded`. `null`: no limit; so it is in the test world.
     pub max_minutes: Option<u64>,
     /// Jobs with a bot, or with one to come for one that was lost.
     pub bots: u64,
-    /// How many there may be before further jobs wait in the queue. `None`: no limit of this consumer's.
+    /// How many there may be before further jobs wait in the queue. `null`: no limit of this consumer's.
     pub max_bots: Option<u64>,
 }

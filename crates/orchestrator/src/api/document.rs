@@ -5,6 +5,7 @@ use utoipa::{
     Modify, OpenApi,
     openapi::{
         Content, Header, ObjectBuilder, Ref, RefOr, Required, Response, Schema, Type,
+        extensions::Extensions,
         header::HeaderBuilder,
         path::{Operation, ParameterBuilder, ParameterIn, PathItem},
         response::ResponseBuilder,
@@ -67,7 +68,35 @@ const REFUSALS: [(&str, &str); 11] = [
     ("503", "unavailable: ask again after Retry-After"),
 ];
 
-/// Adds to each call what any call may be answered.
+/// What the SDKs name each call, by its operation: in snake case, which each language writes in its own (`dispatch_bot`, `dispatchBot`, `DispatchBot`).
+/// `None` where they have no method for it.
+const SDK_NAMES: [(&str, Option<&str>); 23] = [
+    ("cancel_job", Some("cancel_bot")),
+    ("create_job", Some("dispatch_bot")),
+    ("delete_recording", Some("delete_recording")),
+    ("erase_consumer", Some("erase_consumer")),
+    ("get_artifact", Some("artifact")),
+    ("get_delivery", Some("get_delivery")),
+    ("get_host", Some("host")),
+    ("get_job", Some("get_bot")),
+    ("get_manifest", Some("manifest")),
+    ("get_metrics", None),
+    ("get_usage", Some("usage")),
+    ("healthz", None),
+    ("leave_call", Some("leave_bot")),
+    ("list_deliveries", Some("deliveries")),
+    ("list_events", Some("watch")),
+    ("list_jobs", Some("list_bots")),
+    ("pause_recording", Some("pause_recording")),
+    ("readyz", None),
+    ("redeliver", Some("redeliver")),
+    ("request_recording_permission", Some("request_recording_permission")),
+    ("resume_recording", Some("resume_recording")),
+    ("send_chat_message", Some("send_chat_message")),
+    ("stop_recording", Some("stop_recording")),
+];
+
+/// Adds to each call what any call may be answered, and its name in the SDKs.
 pub(super) fn complete(document: &mut utoipa::openapi::OpenApi) {
     for item in document.paths.paths.values_mut() {
         if let Some(post) = &mut item.post {
@@ -75,6 +104,7 @@ pub(super) fn complete(document: &mut utoipa::openapi::OpenApi) {
         }
         for (_, operation) in operations(item) {
             answer(operation);
+            say_sdk_name(operation);
         }
     }
     let components = document.components.get_or_insert_with(Default::default);
@@ -114,6 +144,15 @@ pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &
         (Method::PATCH, patch),
     ];
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// Names the call's method in the SDKs.
+fn say_sdk_name(operation: &mut Operation) {
+    let id = operation.operation_id.as_deref();
+    if let Some((_, name)) = SDK_NAMES.iter().find(|(known, _)| Some(*known) == id) {
+        let named = Extensions::from_iter([("x-sdk-name", *name)]);
+        operation.extensions.get_or_insert_default().merge(named);
+    }
 }
 
 /// What every call may be answered.
