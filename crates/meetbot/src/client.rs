@@ -192,7 +192,8 @@ impl MeetBot {
     }
 
     /// Cancels all bots of the key's consumer and erases everything it has, this key included (`DELETE /api/v1/consumers/me`, scope
-    /// `admin`). `confirm` is the consumer's name. [`ErrorKind::Server`] with 503 while bots are still leaving: ask again.
+    /// `admin`). A live key erases both worlds, a test key the test world alone. `confirm` is the consumer's name. [`ErrorKind::Server`] with 503 while
+    /// bots are still leaving: ask again.
     pub async fn erase_consumer(&self, confirm: &str) -> Result<ErasureReceipt, Error> {
         self.transport.call(endpoint::erase_consumer(confirm)).await
     }

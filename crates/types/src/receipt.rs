@@ -38,7 +38,7 @@ pub struct ErasureReceipt {
     pub consumer: String,
     /// When it was erased.
     pub erased_at: Timestamp,
-    /// How many jobs were erased, with their timelines and deliveries, of both worlds.
+    /// How many jobs were erased, with their timelines and deliveries: of both worlds, or with a test key of the test world.
     pub jobs: u64,
     /// How many keys were erased, the one that asked for it included.
     pub keys: u64,

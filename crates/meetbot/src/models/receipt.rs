@@ -39,7 +39,7 @@ pub struct ErasureReceipt {
     pub consumer: Option<String>,
     /// When it was erased.
     pub erased_at: Option<Timestamp>,
-    /// How many jobs were erased, with their timelines and deliveries, of both worlds.
+    /// How many jobs were erased, with their timelines and deliveries: of both worlds, or with a test key of the test world.
     #[serde(default, deserialize_with = "or_default")]
     pub jobs: u64,
     /// How many keys were erased, the one that asked for it included.

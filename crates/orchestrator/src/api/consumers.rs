@@ -19,9 +19,11 @@ pub(super) fn router() -> OpenApiRouter<Server> {
     OpenApiRouter::new().routes(routes!(erase_consumer))
 }
 
-/// Cancel all bots of the key's consumer and erase everything it has: jobs, recordings, webhooks and keys, of both worlds.
+/// Cancel all bots of the key's consumer and erase everything it has: jobs, recordings, webhooks and keys.
+///
+/// A live key erases both worlds, a test key the test world alone: live jobs, recordings and keys stay, with the consumer and its webhook secret.
 #[utoipa::path(delete, path = "/api/v1/consumers/me", tag = "consumers",
-    params(("confirm" = String, Query, description = "The consumer's name, so that nobody erases by mistake")),
+    params(("confirm" = String, Query, description = "The name of the key's consumer, so that nobody erases by mistake")),
     responses(
         (status = 200, description = "What was erased", body = ErasureReceipt),
         (status = 400, description = "invalid_input: confirm is not the consumer's name", body = ErrorBody),
@@ -43,10 +45,10 @@ async fn erase_consumer(
     query.finish()?;
     let (mut removed, mut erased, mut waited) = (Vec::new(), 0, Duration::ZERO);
     loop {
-        let jobs = server.store.consumer_jobs(consumer).await?;
+        let jobs = server.store.consumer_jobs(tenant).await?;
         let (ended, leaving): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(.., ended)| *ended);
-        for (tenant, job, _) in &leaving {
-            server.store.cancel(*tenant, *job, server.clock.now()).await?;
+        for (of, job, _) in &leaving {
+            server.store.cancel(*of, *job, server.clock.now()).await?;
             server.happened(*job);
         }
         for portion in ended.chunks(PORTION) {
@@ -60,10 +62,10 @@ async fn erase_consumer(
         }
         // Jobs that were made meanwhile have files of their own.
         if leaving.is_empty()
-            && let Some(keys) = server.store.erase_consumer(consumer).await?
+            && let Some(keys) = server.store.erase_consumer(tenant).await?
         {
             server.known_keys.forget();
-            tracing::info!(consumer = %consumer, jobs = erased, "a consumer was erased");
+            tracing::info!(%consumer, live = tenant.live, jobs = erased, "a consumer was erased");
             let (consumer, erased_at) = (name, server.clock.now().wall);
             return Ok(Json(ErasureReceipt { consumer, erased_at, jobs: erased, keys, removed }));
         }

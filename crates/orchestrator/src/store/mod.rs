@@ -283,8 +283,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// A consumer's name.
     async fn consumer_name(&self, consumer: ConsumerId) -> Result<Option<String>>;
-    /// All jobs of a consumer, of both worlds, and whether each has ended.
-    async fn consumer_jobs(&self, consumer: ConsumerId) -> Result<Vec<(Tenant, JobId, bool)>>;
+    /// All jobs that a key of this tenant may erase, and whether each has ended: with a live key those of both worlds of its consumer, with a test key
+    /// those of the test world.
+    async fn consumer_jobs(&self, asking: Tenant) -> Result<Vec<(Tenant, JobId, bool)>>;
     /// What a consumer may use and has used in a world.
     async fn used(&self, tenant: Tenant, now: Now) -> Result<Used>;
     /// The same of all consumers, by name.
@@ -299,8 +300,9 @@ pub trait Store: Send + Sync + 'static {
     /// Erases these jobs of a consumer, whose files are gone already; answers how many. Those that have not ended stay. What else is to be written waits for
     /// all of them.
     async fn erase_jobs(&self, consumer: ConsumerId, jobs: Vec<JobId>) -> Result<u64>;
-    /// Erases a consumer with its keys; answers how many of these there were. `None`, and nothing is changed, while it has a job.
-    async fn erase_consumer(&self, consumer: ConsumerId) -> Result<Option<u64>>;
+    /// Erases all that a key of this tenant may: with a live key the consumer, with a test key its test world (and the consumer, where it has no
+    /// other). Answers how many keys were erased. `None`, and nothing is changed, while there is a job there.
+    async fn erase_consumer(&self, asking: Tenant) -> Result<Option<u64>>;
 
     /// Puts a job into the queue, together with the answer kept for its `Idempotency-Key`.
     async fn create_job(

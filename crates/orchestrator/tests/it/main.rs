@@ -25,3 +25,4 @@ mod socket;
 mod versions;
 mod webhooks;
 mod withheld;
+mod worlds;

@@ -599,6 +599,8 @@ class AsyncMeetBot:
     ) -> ErasureReceipt:
         """Cancels all bots of the key's consumer and erases everything it has, this key included (scope `admin`).
 
+        A live key erases both worlds, a test key the test world alone.
+
         Args:
             confirm: The consumer's name.
             timeout: How many seconds one try may take, for this call alone.

@@ -298,7 +298,7 @@ async fn an_erased_consumer_leaves_no_counts() {
     assert_eq!(fixture.minutes(at(5)).await, 1);
     let consumer = fixture.tenant.consumer;
     assert_eq!(fixture.store.erase_jobs(consumer, vec![job.id]).await.unwrap(), 1);
-    fixture.store.erase_consumer(consumer).await.unwrap().unwrap();
+    fixture.store.erase_consumer(fixture.tenant).await.unwrap().unwrap();
     assert_eq!(fixture.minutes(at(5)).await, 0);
     assert_eq!(fixture.store.consumers(at(5)).await.unwrap(), []);
 }

@@ -38,10 +38,10 @@ async fn each_end_is_counted_once_and_stays_counted() {
 
     fixture.store.expire(at(3000)).await.unwrap();
     let consumer = fixture.tenant.consumer;
-    let jobs = fixture.store.consumer_jobs(consumer).await.unwrap();
+    let jobs = fixture.store.consumer_jobs(fixture.tenant).await.unwrap();
     let jobs = jobs.into_iter().map(|(_, job, _)| job).collect();
     fixture.store.erase_jobs(consumer, jobs).await.unwrap();
-    fixture.store.erase_consumer(consumer).await.unwrap().unwrap();
+    fixture.store.erase_consumer(fixture.tenant).await.unwrap().unwrap();
     let tally = fixture.store.tally().await.unwrap();
     assert_eq!((tally.open.len(), tally.backlog, tally.oldest), (0, 0, None));
     assert_eq!(tally.ended.iter().map(|ended| ended.jobs).sum::<u64>(), 3);

@@ -1,7 +1,7 @@
 //! Consumers: what they have, and their erasure.
 
 use meetbot_types::{ConsumerId, JobId, JobStatus};
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Outcome, erasure, read_as};
 use crate::store::Tenant;
@@ -13,11 +13,11 @@ pub(super) fn name(connection: &Connection, consumer: ConsumerId) -> Outcome<Opt
 
 pub(super) fn jobs(
     connection: &Connection,
-    consumer: ConsumerId,
+    Tenant { consumer, live }: Tenant,
 ) -> Outcome<Vec<(Tenant, JobId, bool)>> {
-    let mut statement =
-        connection.prepare_cached("SELECT id, live, status FROM jobs WHERE consumer = ?1")?;
-    let mut rows = statement.query([consumer.to_string()])?;
+    let mut statement = connection
+        .prepare_cached("SELECT id, live, status FROM jobs WHERE consumer = ?1 AND live <= ?2")?;
+    let mut rows = statement.query(params![consumer.to_string(), live])?;
     let mut jobs = Vec::new();
     while let Some(row) = rows.next()? {
         let id = read_as(row.get::<_, String>(0)?.parse(), "a job's id")?;
@@ -50,19 +50,32 @@ pub(super) fn erase_jobs(
     Ok(erased)
 }
 
-pub(super) fn erase(connection: &Connection, consumer: ConsumerId) -> Outcome<Option<u64>> {
+pub(super) fn erase(
+    connection: &Connection,
+    Tenant { consumer, live }: Tenant,
+) -> Outcome<Option<u64>> {
     let id = consumer.to_string();
-    let has_jobs = "SELECT EXISTS (SELECT 1 FROM jobs WHERE consumer = ?1)";
-    if connection.query_row(has_jobs, [&id], |row| row.get(0))? {
+    // What a test key reaches is less than what a live key does.
+    let reached = "consumer = ?1 AND live <= ?2";
+    let has_jobs = format!("SELECT EXISTS (SELECT 1 FROM jobs WHERE {reached})");
+    if connection.query_row(&has_jobs, params![id, live], |row| row.get(0))? {
         return Ok(None);
     }
-    let run = |sql: &str| connection.execute(sql, [&id]);
-    run("DELETE FROM endpoints WHERE consumer = ?1")?;
-    run("DELETE FROM answers WHERE consumer = ?1")?;
-    let keys = run("DELETE FROM keys WHERE consumer = ?1")?;
-    run("DELETE FROM minutes WHERE consumer = ?1")?;
-    run("DELETE FROM tenants WHERE consumer = ?1")?;
-    run("DELETE FROM key_uses WHERE consumer = ?1")?;
-    run("DELETE FROM consumers WHERE id = ?1")?;
+    let run = |sql: &str| connection.execute(sql, params![id, live]);
+    run(&format!("DELETE FROM endpoints WHERE {reached}"))?;
+    run(&format!("DELETE FROM answers WHERE {reached}"))?;
+    run(&format!(
+        "DELETE FROM key_uses WHERE consumer = ?1 AND key IN (SELECT id FROM keys WHERE {reached})"
+    ))?;
+    let keys = run(&format!("DELETE FROM keys WHERE {reached}"))?;
+    run(&format!("DELETE FROM minutes WHERE {reached}"))?;
+    run(&format!("DELETE FROM tenants WHERE {reached}"))?;
+    connection.execute(
+        "DELETE FROM consumers WHERE id = ?1
+            AND NOT EXISTS (SELECT 1 FROM keys WHERE consumer = ?1)
+            AND NOT EXISTS (SELECT 1 FROM jobs WHERE consumer = ?1)
+            AND NOT EXISTS (SELECT 1 FROM minutes WHERE consumer = ?1)",
+        [&id],
+    )?;
     Ok(Some(keys as u64))
 }

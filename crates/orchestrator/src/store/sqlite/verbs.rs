@@ -79,8 +79,8 @@ impl Store for SqliteStore {
         self.read(move |connection| consumers::name(connection, consumer)).await
     }
 
-    async fn consumer_jobs(&self, consumer: ConsumerId) -> Result<Vec<(Tenant, JobId, bool)>> {
-        self.read(move |connection| consumers::jobs(connection, consumer)).await
+    async fn consumer_jobs(&self, asking: Tenant) -> Result<Vec<(Tenant, JobId, bool)>> {
+        self.read(move |connection| consumers::jobs(connection, asking)).await
     }
 
     async fn used(&self, tenant: Tenant, now: Now) -> Result<Used> {
@@ -110,8 +110,8 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn erase_consumer(&self, consumer: ConsumerId) -> Result<Option<u64>> {
-        self.writer.write(move |connection| consumers::erase(connection, consumer)).await
+    async fn erase_consumer(&self, asking: Tenant) -> Result<Option<u64>> {
+        self.writer.write(move |connection| consumers::erase(connection, asking)).await
     }
 
     async fn create_job(
