@@ -30,6 +30,7 @@ use meetbot_types::{
     Manifest,
     bot::{
         BotOrder, BotReport, ChatMessage, IngestRequest, MediaCounters, MixOrder, NumberedReport,
+        Secret,
     },
 };
 use reqwest::Client;
@@ -124,7 +125,10 @@ async fn start(data: &TempDir, orders: mpsc::UnboundedSender<BotOrder>) -> (Orch
     let mut config = Config::load(None, |_| None).unwrap();
     config.listen = ([127, 0, 0, 1], 0).into();
     config.data_dir = data.path().to_owned();
-    let sandbox = SandboxLink { address: "ws://127.0.0.1:1".to_owned(), check: |_| Ok(()) };
+    // The receivers are on loopback.
+    config.development = true;
+    let (address, token) = ("ws://127.0.0.1:1".to_owned(), Secret::random());
+    let sandbox = SandboxLink { address, token, check: |_| Ok(()) };
     let server = Orchestrator::start(config, Arc::new(Stage(orders)), sandbox).await.unwrap();
     let now = server.clock().now();
     let wanted = Wanted { consumer: "bench", live: false, scope: Scope::Write, expires_at: None };

@@ -7,7 +7,8 @@ use meetbot_sandbox::{Sandbox, scenario};
 use serde_json::json;
 
 use crate::{
-    output::{Output, table},
+    output::{Output, Usage, table},
+    serve::SandboxToken,
     signals::Signals,
 };
 
@@ -26,6 +27,8 @@ pub(crate) struct ServeArgs {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:3011")]
     listen: SocketAddr,
+    #[command(flatten)]
+    token: SandboxToken,
 }
 
 /// Runs one of them.
@@ -37,8 +40,11 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
 }
 
 async fn serve(args: ServeArgs, output: Output) -> anyhow::Result<ExitCode> {
+    let token = args.token.token.ok_or_else(|| {
+        Usage("set MEETBOT_SANDBOX_TOKEN: bots of a server that has the same are let in".to_owned())
+    })?;
     let mut signals = Signals::listen()?;
-    let sandbox = Sandbox::start(args.listen).await.with_context(|| {
+    let sandbox = Sandbox::start(args.listen, token).await.with_context(|| {
         format!(
             "cannot listen on {}: if the port is taken, give another with --listen",
             args.listen
@@ -46,7 +52,7 @@ async fn serve(args: ServeArgs, output: Output) -> anyhow::Result<ExitCode> {
     })?;
     output.object(&json!({"address": sandbox.address()}))?;
     output.line(format_args!(
-        "the sandbox plays at {0}: meetbot serve --sandbox {0}",
+        "the sandbox plays at {0}: with the same MEETBOT_SANDBOX_TOKEN, meetbot serve --sandbox {0}",
         sandbox.address()
     ));
     signals.next().await;

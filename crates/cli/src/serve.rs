@@ -10,6 +10,7 @@ use meetbot_orchestrator::{
     store::{Scope, Store as _},
 };
 use meetbot_sandbox::{Sandbox, scenario};
+use meetbot_types::bot::Secret;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
@@ -28,6 +29,9 @@ pub(crate) struct Settings {
     /// The folder that holds everything; made where there is none [default: meetbot-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// For development: webhooks and meetings may lead to this machine too; only where the API listens on loopback
+    #[arg(long)]
+    dev: bool,
     /// A file with settings, like the one that --print-config prints.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -44,9 +48,35 @@ pub(crate) struct Args {
     /// Print the annotated default settings and exit.
     #[arg(long)]
     print_config: bool,
-    /// A sandbox that runs already (`meetbot sandbox serve`), instead of one in this process.
-    #[arg(long, value_name = "ws://HOST:PORT")]
+    /// A sandbox that runs already (`meetbot sandbox serve`, with the same token), instead of one in this process.
+    #[arg(long, value_name = "ws://HOST:PORT", requires = "sandbox_token")]
     sandbox: Option<String>,
+    #[command(flatten)]
+    sandbox_token: SandboxToken,
+}
+
+/// What bots show a sandbox in a process of its own.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SandboxToken {
+    /// What bots show the sandbox: the same text for `serve --sandbox` and `sandbox serve`, as `openssl rand -hex 16` makes one.
+    #[arg(
+        long = "sandbox-token",
+        id = "sandbox_token",
+        value_name = "TEXT",
+        env = "MEETBOT_SANDBOX_TOKEN",
+        hide_env_values = true,
+        value_parser = sandbox_token
+    )]
+    pub(crate) token: Option<Secret>,
+}
+
+/// Short ones can be guessed, and others do not fit into a header.
+fn sandbox_token(text: &str) -> Result<Secret, String> {
+    if text.len() >= 16 && text.bytes().all(|letter| letter.is_ascii_graphic()) {
+        Ok(Secret::new(text))
+    } else {
+        Err("must be 16 or more ASCII letters, digits or signs, without spaces".to_owned())
+    }
 }
 
 impl Settings {
@@ -69,6 +99,8 @@ impl Settings {
         if let Some(data_dir) = &self.data_dir {
             config.data_dir.clone_from(data_dir);
         }
+        config.development |= self.dev;
+        config.check_development().map_err(|error| usage(error.to_string()))?;
         Ok(config)
     }
 }
@@ -82,19 +114,33 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     }
     let config = args.settings.config()?;
     log("info", args.log_format.unwrap_or(config.log_format));
-    let drain = config.drain.as_secs();
+    let (drain, development) = (config.drain.as_secs(), config.development);
     // Before it is said that the server serves: whoever reads that may stop it at once.
     let mut signals = Signals::listen()?;
-    let (server, sandbox) = start(config, args.sandbox).await?;
-    let key = first_key(&server).await?;
+    let (server, sandbox) = start(config, args.sandbox.zip(args.sandbox_token.token)).await?;
+    let is_new = server.store().keys().await?.is_empty();
+    // What goes into a journal or a file is read by others, and kept.
+    let key = if is_new && std::io::stdout().is_terminal() {
+        Some(first_key(&server).await?)
+    } else {
+        None
+    };
     output.object(&json!({"url": server.url(), "key": key.as_ref().map(crate::keys::shown)}))?;
     output.line(format_args!(
         "meetbot serves at {} (data: {})",
         server.url(),
         server.folder().path().display()
     ));
+    if development {
+        output.line("For development: webhooks and meetings may lead to this machine.");
+    }
     if let Some(key) = &key {
         output.line(welcome(&server, key));
+    } else if is_new {
+        output.line(format_args!(
+            "This server has no key yet: `meetbot keys create --test --data-dir {0}` makes one whose bots meet the sandbox only, `--live` in place of `--test` one for real meetings",
+            server.folder().path().display()
+        ));
     }
     signals.next().await;
     let bots = if drain == 0 {
@@ -116,32 +162,30 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts a server, and a sandbox beside it unless one is given.
+/// Starts a server, and a sandbox beside it unless one is given, with its token.
 pub(crate) async fn start(
     config: Config,
-    sandbox: Option<String>,
+    sandbox: Option<(String, Secret)>,
 ) -> anyhow::Result<(Orchestrator, Option<Sandbox>)> {
-    let (own, address) = if let Some(address) = sandbox {
-        (None, address)
+    let (own, address, token) = if let Some((address, token)) = sandbox {
+        (None, address, token)
     } else {
-        let own = Sandbox::start(([127, 0, 0, 1], 0).into())
+        let token = Secret::random();
+        let own = Sandbox::start(([127, 0, 0, 1], 0).into(), token.clone())
             .await
             .context("the sandbox does not start")?;
         let address = own.address();
-        (Some(own), address)
+        (Some(own), address, token)
     };
     let launcher = Arc::new(Tasks::new().context("there is no HTTP client for bots")?);
-    let link = SandboxLink { address, check: scenario::check };
+    let link = SandboxLink { address, token, check: scenario::check };
     Ok((Orchestrator::start(config, launcher, link).await?, own))
 }
 
 /// A test key for a server that has none yet.
-async fn first_key(server: &Orchestrator) -> anyhow::Result<Option<FreshKey>> {
-    if !server.store().keys().await?.is_empty() {
-        return Ok(None);
-    }
+async fn first_key(server: &Orchestrator) -> anyhow::Result<FreshKey> {
     let wanted = Wanted { consumer: "default", live: false, scope: Scope::Write, expires_at: None };
-    Ok(Some(keys::create(server.store(), wanted, server.clock().now()).await?))
+    Ok(keys::create(server.store(), wanted, server.clock().now()).await?)
 }
 
 fn welcome(server: &Orchestrator, key: &FreshKey) -> String {

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use meetbot_types::reach::{Network, NotANetwork};
+use meetbot_types::{
+    Reach,
+    reach::{Network, NotANetwork},
+};
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -45,6 +48,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The folder that holds everything.
     pub data_dir: PathBuf,
+    /// Whether webhooks and meetings may lead to loopback; see [`Config::check_development`].
+    pub development: bool,
     /// How long bots may stay in their meetings once the server is to stop.
     pub drain: Duration,
     /// How log lines are written.
@@ -109,6 +114,7 @@ struct Settings {
 struct Server {
     listen: String,
     data_dir: PathBuf,
+    development: bool,
     drain_seconds: u32,
 }
 
@@ -207,6 +213,43 @@ impl Config {
         Self::check(settings)
     }
 
+    /// Development is for one machine: an error where the server would listen on an address that others can reach.
+    pub fn check_development(&self) -> Result<(), ConfigError> {
+        if !self.development || self.listen.ip().to_canonical().is_loopback() {
+            return Ok(());
+        }
+        Err(ConfigError::Invalid {
+            setting: "server.development".to_owned(),
+            problem: format!(
+                "with --dev a server listens on loopback only, as on 127.0.0.1:3010, and not on {}",
+                self.listen
+            ),
+        })
+    }
+
+    /// Where webhooks may go.
+    pub(crate) fn webhook_reach(&self) -> Reach {
+        Reach { loopback: self.development, networks: self.allow_networks.clone() }
+    }
+
+    /// Where meetings may be.
+    pub(crate) fn meeting_reach(&self) -> Reach {
+        Reach { loopback: self.development, networks: self.meeting_networks.clone() }
+    }
+
+    /// The settings by which whoever has a key may make the server or its bots call programs on loopback.
+    pub fn open_loopback(&self) -> Vec<&'static str> {
+        let networks = |networks: &[Network]| {
+            Reach { loopback: false, networks: networks.to_vec() }.opens_loopback()
+        };
+        let settings = [
+            ("server.development", self.development),
+            ("webhooks.allow_networks", networks(&self.allow_networks)),
+            ("bots.allow_networks", networks(&self.meeting_networks)),
+        ];
+        settings.into_iter().filter(|(_, opens)| *opens).map(|(setting, _)| setting).collect()
+    }
+
     fn check(settings: Table) -> Result<Self, ConfigError> {
         let invalid = |setting: &str, problem: String| ConfigError::Invalid {
             setting: setting.to_owned(),
@@ -248,6 +291,7 @@ impl Config {
         Ok(Self {
             listen,
             data_dir: settings.server.data_dir,
+            development: settings.server.development,
             drain: Duration::from_secs(settings.server.drain_seconds.into()),
             log_format: settings
                 .log
@@ -384,7 +428,43 @@ mod tests {
         assert!(problem("[recordings]\nmix_at_once = -2").contains("-1, 0 or more"));
         assert!(problem("[log]\nformat = \"xml\"").contains("neither text nor json"));
         assert!(problem("[").contains("not TOML"));
+        assert!(problem("[server]\ndevelopment = 1").contains("must be a boolean"));
         let odd = |name: &str| (name == "MEETBOT_BOTS_MAX").then(|| "many".to_owned());
         assert!(Config::load(None, odd).unwrap_err().to_string().contains("MEETBOT_BOTS_MAX"));
+    }
+
+    #[test]
+    fn development_is_for_loopback_only() {
+        let development = |listen: &str| {
+            let file = format!("[server]\nlisten = \"{listen}\"\ndevelopment = true");
+            Config::load(Some(&file), nothing).unwrap().check_development()
+        };
+        for here in
+            ["127.0.0.1:3010", "localhost:0", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"]
+        {
+            assert_eq!(development(here), Ok(()), "{here}");
+        }
+        for beyond in ["0.0.0.0:3010", "[::]:3010", "10.0.0.5:80", "[::ffff:10.0.0.5]:80"] {
+            let refused = development(beyond).unwrap_err().to_string();
+            assert!(refused.contains("--dev") && refused.contains(beyond), "{refused}");
+        }
+        assert_eq!(
+            Config::load(Some("[server]\nlisten = \"0.0.0.0:1\""), nothing)
+                .unwrap()
+                .check_development(),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn settings_that_open_loopback_are_named() {
+        let open = |file: &str| Config::load(Some(file), nothing).unwrap().open_loopback();
+        assert!(
+            open("").is_empty() && open("[webhooks]\nallow_networks = [\"10.0.0.0/8\"]").is_empty()
+        );
+        assert_eq!(open("[server]\ndevelopment = true"), ["server.development"]);
+        let both =
+            "[webhooks]\nallow_networks = [\"127.0.0.1\"]\n[bots]\nallow_networks = [\"::/0\"]";
+        assert_eq!(open(both), ["webhooks.allow_networks", "bots.allow_networks"]);
     }
 }

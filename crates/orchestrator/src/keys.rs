@@ -72,6 +72,11 @@ pub async fn find(store: &dyn Store, token: &str) -> Result<Option<Key>, StoreEr
     Ok(key.filter(|key| key.hash.ct_eq(&hash).into()))
 }
 
+/// How many of the keys are good for real meetings.
+pub fn count_live(keys: &[Key], now: Timestamp) -> usize {
+    keys.iter().filter(|key| key.tenant.live && key.ended(now).is_none()).count()
+}
+
 /// Whether a token looks like a key.
 pub(crate) fn is_shaped(token: &str) -> bool {
     prefix_of(token).is_some()

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use meetbot_types::Reach;
+use meetbot_types::{Timestamp, bot::Secret};
 use tokio::{
     net::TcpListener,
     sync::{Notify, Semaphore},
@@ -15,10 +15,11 @@ use crate::{
     audit::Audit,
     away::Away,
     clock::Clock,
-    config::Config,
+    config::{Config, ConfigError},
     connections,
     data_folder::{DataFolder, DataFolderError},
     dispatch::{Dispatch, Launcher, Reaper},
+    keys,
     limits::{Allowance, Limits},
     metrics::Metrics,
     mixes::{Mixes, UnderWay},
@@ -34,6 +35,8 @@ use crate::{
 pub struct SandboxLink {
     /// The sandbox's WebSocket.
     pub address: String,
+    /// What it wants to be shown by bots.
+    pub token: Secret,
     /// Says what is wrong with a scenario, as in `two-speakers?seconds=20`.
     pub check: fn(&str) -> Result<(), String>,
 }
@@ -42,6 +45,9 @@ pub struct SandboxLink {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// The settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The data folder.
     #[error(transparent)]
     DataFolder(#[from] DataFolderError),
@@ -100,6 +106,7 @@ impl Orchestrator {
         launcher: Arc<dyn Launcher>,
         sandbox: SandboxLink,
     ) -> Result<Self, StartError> {
+        config.check_development()?;
         let folder = DataFolder::open(&config.data_dir)?;
         let listener = TcpListener::bind(config.listen)
             .await
@@ -121,13 +128,14 @@ impl Orchestrator {
             );
         }
 
+        warn_of_open_loopback(&config, store.as_ref(), clock.now().wall).await?;
+
         let [queue, outbox, mixes] = [(); 3].map(|()| Arc::new(Notify::new()));
         let recordings =
             Recordings { folder: folder.recordings(), mixes: Arc::new(UnderWay::default()) };
         let (wakes, away) = (Arc::new(Wakes::default()), Arc::new(Away::default()));
-        let reach = |networks| Reach { loopback: address.ip().is_loopback(), networks };
-        let guard = Arc::new(Guard::new(reach(config.allow_networks)));
-        let meetings = Arc::new(reach(config.meeting_networks));
+        let guard = Arc::new(Guard::new(config.webhook_reach()));
+        let meetings = Arc::new(config.meeting_reach());
         let [drain, stop_work, stop_api, stop_audit] = [(); 4].map(|()| CancellationToken::new());
         let audit = Arc::new(Audit::new(config.keep_audit));
         let connections = connections::for_api(config.limits.connections);
@@ -175,7 +183,7 @@ impl Orchestrator {
             metrics: Arc::clone(&metrics),
             max_bots: config.max_bots,
             url: url_of(address),
-            sandbox: sandbox.address,
+            sandbox: (sandbox.address, sandbox.token),
             recordings: folder.recordings(),
             meetings,
             stun_servers: config.stun_servers,
@@ -270,6 +278,27 @@ impl Orchestrator {
         self.stop_audit.cancel();
         let _ = self.audit.await;
     }
+}
+
+/// Keys for real meetings may be others', and programs on loopback answer whoever calls them.
+async fn warn_of_open_loopback(
+    config: &Config,
+    store: &dyn Store,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let settings = config.open_loopback();
+    if settings.is_empty() {
+        return Ok(());
+    }
+    let live = keys::count_live(&store.keys().await?, now);
+    if live > 0 {
+        tracing::warn!(
+            live_keys = live,
+            settings = settings.join(", "),
+            "whoever has one of the live keys can have this server call programs on loopback; leave that off where others have keys"
+        );
+    }
+    Ok(())
 }
 
 /// Bots and SDKs on this machine reach a server that listens everywhere by loopback.

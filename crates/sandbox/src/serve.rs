@@ -6,7 +6,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use meetbot_rtc::{AudioPacket, Event, Kind, Peer, TrackId};
 use meetbot_types::{
     FailureCode, JobId,
-    bot::{Lobby, Participant},
+    bot::{Lobby, Participant, Secret},
     sandbox::{FromBot, FromMeeting, Inspection, TrackOwner},
 };
 use tokio::{
@@ -15,8 +15,13 @@ use tokio::{
     time::MissedTickBehavior,
 };
 use tokio_tungstenite::{
-    WebSocketStream, accept_async_with_config,
-    tungstenite::{Message, protocol::WebSocketConfig},
+    WebSocketStream, accept_hdr_async_with_config,
+    tungstenite::{
+        Message,
+        handshake::server::{ErrorResponse, Request, Response},
+        http::{HeaderMap, StatusCode, header},
+        protocol::WebSocketConfig,
+    },
 };
 use tokio_util::sync::CancellationToken;
 
@@ -49,13 +54,13 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Listens and plays.
-    pub async fn start(listen: SocketAddr) -> io::Result<Self> {
+    /// Listens and plays to whoever shows this token, as `Authorization: Bearer TOKEN`, and is no web page.
+    pub async fn start(listen: SocketAddr, token: Secret) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let meetings = Arc::new(Meetings::default());
-        let serving = tokio::spawn(serve(listener, Arc::clone(&meetings), stop.clone()));
+        let serving = tokio::spawn(serve(listener, token, Arc::clone(&meetings), stop.clone()));
         Ok(Self { address, meetings, stop, serving })
     }
 
@@ -76,7 +81,13 @@ impl Sandbox {
     }
 }
 
-async fn serve(listener: TcpListener, meetings: Arc<Meetings>, stop: CancellationToken) {
+async fn serve(
+    listener: TcpListener,
+    token: Secret,
+    meetings: Arc<Meetings>,
+    stop: CancellationToken,
+) {
+    let token = Arc::new(token);
     let mut bots = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -92,15 +103,27 @@ async fn serve(listener: TcpListener, meetings: Arc<Meetings>, stop: Cancellatio
                 continue;
             }
         };
-        let (meetings, local) = (Arc::clone(&meetings), stream.local_addr());
+        let (meetings, token, local) =
+            (Arc::clone(&meetings), Arc::clone(&token), stream.local_addr());
         bots.spawn(async move {
-            let met = async { Guest::accept(stream).await?.meet(&meetings, local?).await };
+            let met = async { Guest::accept(stream, &token).await?.meet(&meetings, local?).await };
             if let Err(error) = met.await {
                 tracing::debug!(%error, %from, "a bot went away");
             }
         });
     }
     // Dropping the set ends every meeting.
+}
+
+/// Why a connection is no bot's of this sandbox, if so. Browsers send an `Origin`, and bots none: a page that somebody opens on this machine gets
+/// nowhere, whatever it knows.
+fn refused(headers: &HeaderMap, token: &Secret) -> Option<StatusCode> {
+    if headers.contains_key(header::ORIGIN) {
+        return Some(StatusCode::FORBIDDEN);
+    }
+    let shown = headers.get(header::AUTHORIZATION);
+    let shown = shown.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    (!shown.is_some_and(|shown| token.is(shown))).then_some(StatusCode::UNAUTHORIZED)
 }
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -111,12 +134,20 @@ struct Guest {
 }
 
 impl Guest {
-    async fn accept(stream: TcpStream) -> Outcome<Self> {
+    async fn accept(stream: TcpStream, token: &Secret) -> Outcome<Self> {
         stream.set_nodelay(true)?;
         let config = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_LIMIT))
             .max_frame_size(Some(MESSAGE_LIMIT));
-        let accepting = accept_async_with_config(stream, Some(config));
+        #[expect(clippy::result_large_err, reason = "the type is the library's")]
+        let admit = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
+            refused(request.headers(), token).map_or(Ok(response), |status| {
+                let mut refusal = ErrorResponse::new(None);
+                *refusal.status_mut() = status;
+                Err(refusal)
+            })
+        };
+        let accepting = accept_hdr_async_with_config(stream, admit, Some(config));
         Ok(Self { socket: tokio::time::timeout(FIRST_WORD, accepting).await?? })
     }
 

@@ -9,11 +9,14 @@ use meetbot_rtc::{Event, Peer};
 use meetbot_sandbox::Sandbox;
 use meetbot_types::{
     FailureCode, JobId, Timestamp,
-    bot::Lobby,
+    bot::{Lobby, Secret},
     sandbox::{FromBot, FromMeeting, Inspection},
 };
 use tokio::net::TcpStream;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{ClientRequestBuilder, Error, Message},
+};
 
 /// Reached only when something is wrong.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,13 +26,23 @@ struct Bot {
     job: JobId,
 }
 
+const TOKEN: &str = "of this sandbox";
+
 async fn sandbox() -> Sandbox {
-    Sandbox::start((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap()
+    Sandbox::start((Ipv4Addr::LOCALHOST, 0).into(), Secret::new(TOKEN)).await.unwrap()
+}
+
+/// A request for its WebSocket, with these headers.
+fn knock(sandbox: &Sandbox, headers: &[(&str, &str)]) -> ClientRequestBuilder {
+    let request = ClientRequestBuilder::new(sandbox.address().parse().unwrap());
+    headers.iter().fold(request, |request, (name, value)| request.with_header(*name, *value))
 }
 
 impl Bot {
     async fn new(sandbox: &Sandbox) -> Self {
-        let (socket, _) = connect_async(sandbox.address()).await.unwrap();
+        let shown = format!("Bearer {TOKEN}");
+        let request = knock(sandbox, &[("authorization", &shown)]);
+        let (socket, _) = connect_async(request).await.unwrap();
         Self { socket, job: JobId::generate(Timestamp::UNIX_EPOCH) }
     }
 
@@ -190,6 +203,32 @@ async fn hostile_bots_are_thrown_out_and_harm_nobody() {
     while !matches!(bot.socket.next().await, None | Some(Err(_) | Ok(Message::Close(_)))) {}
     let (end, heard) = good.attend().await;
     assert_eq!((end, heard.len()), (FromMeeting::Ended, 2));
+}
+
+#[tokio::test]
+async fn without_the_token_and_from_a_web_page_nobody_is_let_in() {
+    let sandbox = sandbox().await;
+    let good = format!("Bearer {TOKEN}");
+    let page = "http://127.0.0.1:3010";
+    for (headers, status) in [
+        (&[][..], 401),
+        (&[("authorization", "")], 401),
+        (&[("authorization", "Bearer ")], 401),
+        (&[("authorization", TOKEN)], 401),
+        (&[("authorization", "Bearer of this sandbo")], 401),
+        (&[("authorization", "Bearer of this sandbox2")], 401),
+        // The sandbox is no page's: neither its own address nor `null` is a good origin.
+        (&[("authorization", &*good), ("origin", page)], 403),
+        (&[("authorization", &*good), ("origin", "null")], 403),
+        (&[("origin", "https://example.com")], 403),
+    ] {
+        match connect_async(knock(&sandbox, headers)).await {
+            Err(Error::Http(answer)) => assert_eq!(answer.status(), status, "{headers:?}"),
+            other => panic!("{headers:?}: {other:?}"),
+        }
+    }
+    let mut bot = Bot::new(&sandbox).await;
+    assert!(matches!(bot.join("two-speakers").await, FromMeeting::Admitted { .. }));
 }
 
 #[tokio::test]

@@ -2,8 +2,10 @@
 
 use std::{fmt, path::PathBuf};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
+use subtle::ConstantTimeEq as _;
 
 use crate::{
     AutoLeave, CommandId, ControlAction, ControlState, Ending, Failure, JobId, JobStatus,
@@ -26,9 +28,24 @@ impl Secret {
         Self(secret.into())
     }
 
+    /// 32 random bytes in base64.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness to give.
+    pub fn random() -> Self {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).expect("the operating system gives randomness");
+        Self(URL_SAFE_NO_PAD.encode(random))
+    }
+
     /// The secret itself, to send or to hash.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Whether `shown` is this secret, compared in constant time.
+    pub fn is(&self, shown: &[u8]) -> bool {
+        self.0.as_bytes().ct_eq(shown).into()
     }
 }
 
@@ -92,6 +109,9 @@ pub struct SandboxSeat {
     pub address: String,
     /// The scenario, as in `two-speakers?seconds=20`.
     pub scenario: String,
+    /// What the bot shows the sandbox. `None` in orders of servers that knew none.
+    #[serde(default)]
+    pub token: Option<Secret>,
 }
 
 words! {

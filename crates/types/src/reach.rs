@@ -7,6 +7,18 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use url::Host;
+
+/// What leads to this machine: loopback, and the address of no machine, by which a connection is made to loopback too.
+const LOOPBACK: [Network; 4] = [
+    Network { address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), prefix: 8 },
+    Network { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), prefix: 32 },
+    Network { address: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 },
+    Network { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), prefix: 128 },
+];
+/// Azure's metadata and agents answer at this address, which is public by its form and leads no further than the host of the virtual machine
+/// (<https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16>).
+const AZURE_HOST: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 
 /// A block of addresses, as in `10.0.0.0/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +42,14 @@ impl FromStr for Network {
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
         let bits = if address.is_ipv4() { 32 } else { 128 };
         let prefix = prefix.map_or(Ok(bits), str::parse).map_err(|_| wrong())?;
-        if prefix > bits { Err(wrong()) } else { Ok(Self { address, prefix }) }
+        match (address.to_canonical(), prefix) {
+            (_, prefix) if prefix > bits => Err(wrong()),
+            // Addresses are judged as IPv4 where they are IPv4 in the notation of IPv6; so is a network of them.
+            (canonical @ IpAddr::V4(_), prefix) if bits == 128 && prefix >= 96 => {
+                Ok(Self { address: canonical, prefix: prefix - 96 })
+            }
+            _ => Ok(Self { address, prefix }),
+        }
     }
 }
 
@@ -47,6 +66,11 @@ impl Network {
         };
         let shift = bits - u32::from(self.prefix);
         network.checked_shr(shift) == address.checked_shr(shift)
+    }
+
+    /// Whether some address is in both.
+    fn overlaps(&self, other: &Self) -> bool {
+        self.contains(other.address) || other.contains(self.address)
     }
 }
 
@@ -73,7 +97,7 @@ impl fmt::Display for Network {
 /// The addresses that may be reached: public ones, and what an operator lists.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reach {
-    /// Whether loopback may be reached: so it is while the server itself listens there only.
+    /// Whether loopback may be reached: so it is on a server in development (`server.development`).
     pub loopback: bool,
     /// Networks that may be reached although they are not public.
     pub networks: Vec<Network>,
@@ -87,11 +111,58 @@ impl Reach {
             || (self.loopback && address.is_loopback())
             || self.networks.iter().any(|network| network.contains(address))
     }
+
+    /// Whether some loopback address may be reached.
+    pub fn opens_loopback(&self) -> bool {
+        self.loopback
+            || self
+                .networks
+                .iter()
+                .any(|network| LOOPBACK.iter().any(|home| network.overlaps(home)))
+    }
+
+    /// The address that a URL's host names and that may not be reached, without asking DNS: an address in any spelling, and `localhost`, which
+    /// never means another machine (RFC 6761).
+    pub fn refused<S: AsRef<str>>(&self, host: &Host<S>) -> Option<IpAddr> {
+        let named: [IpAddr; 2] = match host {
+            Host::Ipv4(address) => [(*address).into(); 2],
+            Host::Ipv6(address) => [(*address).into(); 2],
+            Host::Domain(name) if is_localhost(name.as_ref()) => {
+                [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+            }
+            Host::Domain(_) => return None,
+        };
+        if named.iter().any(|address| self.allows(*address)) { None } else { Some(named[0]) }
+    }
+}
+
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+/// Why an address that somebody gave is refused, and how the operator allows it: by `setting`, as in `webhooks.allow_networks`.
+pub fn refusal(address: IpAddr, setting: &str) -> String {
+    if address.to_canonical().is_loopback() {
+        format!(
+            "{address} is the server's own machine, which is open in development only: start the server with `meetbot serve --dev`, or allow it in `{setting}`"
+        )
+    } else {
+        format!("{address} is not a public address; an operator can allow it in `{setting}`")
+    }
+}
+
+/// What is said of a host's name that is not known, and of one whose addresses are all refused: the same, so that nobody learns which names a
+/// private network has, and where they lead.
+pub fn unreachable(setting: &str) -> String {
+    format!(
+        "there is no such host, or it has no address that may be reached: beyond public ones an operator allows them in `{setting}`, and `meetbot serve --dev` allows this machine's own"
+    )
 }
 
 /// Whether an address is of the public internet (IANA's special-purpose registries).
-fn is_public(address: IpAddr) -> bool {
-    match address {
+pub fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
     }
@@ -105,6 +176,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || address.is_link_local()
         || address.is_multicast()
         || address.is_documentation()
+        || address == AZURE_HOST
         || a >= 240
         || (a == 100 && (64..128).contains(&b))
         || (a == 192 && b == 0 && c == 0)
@@ -151,8 +223,54 @@ mod tests {
             ("10.2.0.1", false),
             ("127.0.0.1", false),
             ("169.254.169.254", false),
+            ("168.63.129.16", false),
         ] {
             assert_eq!(reach.allows(address(text)), allowed, "{text}");
         }
+    }
+
+    #[test]
+    fn a_network_of_ipv4_addresses_is_the_same_in_the_notation_of_ipv6() {
+        let network: Network = "::ffff:10.1.0.0/112".parse().unwrap();
+        assert_eq!(network, "10.1.0.0/16".parse().unwrap());
+        let all: Network = "::/0".parse().unwrap();
+        assert!(all.contains("::1".parse().unwrap()) && all.contains("fd00::1".parse().unwrap()));
+        assert!("::ffff:10.1.0.0/129".parse::<Network>().is_err());
+    }
+
+    #[test]
+    fn loopback_is_open_in_development_and_where_a_network_holds_it() {
+        let with =
+            |network: &str| Reach { loopback: false, networks: vec![network.parse().unwrap()] };
+        for open in [
+            "127.0.0.1",
+            "127.0.0.0/8",
+            "0.0.0.0/0",
+            "::1",
+            "::/0",
+            "::ffff:127.0.0.2",
+            "0.0.0.0",
+            "::",
+        ] {
+            assert!(with(open).opens_loopback(), "{open}");
+        }
+        for closed in ["10.0.0.0/8", "fd00::/8", "128.0.0.0/1", "::2"] {
+            assert!(!with(closed).opens_loopback(), "{closed}");
+        }
+        assert!(Reach { loopback: true, networks: Vec::new() }.opens_loopback());
+        assert!(!Reach::default().opens_loopback());
+    }
+
+    #[test]
+    fn localhost_is_loopback_without_asking_dns() {
+        let closed = Reach::default();
+        for name in ["localhost", "LocalHost.", "hooks.localhost"] {
+            assert!(closed.refused(&Host::Domain(name)).is_some(), "{name}");
+        }
+        for name in ["localhost.example.com", "mylocalhost", "example.com"] {
+            assert_eq!(closed.refused(&Host::Domain(name)), None, "{name}");
+        }
+        let listed = Reach { loopback: false, networks: vec!["::1".parse().unwrap()] };
+        assert_eq!(listed.refused(&Host::Domain("localhost")), None);
     }
 }

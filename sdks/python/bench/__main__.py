@@ -41,8 +41,9 @@ def server(program: str) -> Iterator[None]:
         assert process.stdout
         try:
             started = json.loads(process.stdout.readline())
+            create = [program, "keys", "create", "--test", "--json", "--data-dir", data]
             os.environ["MEETBOT_API_BASE_URL"] = started["url"]
-            os.environ["MEETBOT_API_KEY"] = started["key"]["key"]
+            os.environ["MEETBOT_API_KEY"] = json.loads(subprocess.check_output(create))["key"]
             yield
         finally:
             process.terminate()

@@ -104,7 +104,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     LOGS.mkdir(parents=True, exist_ok=True)
     with open(LOGS / f"python-{os.getpid()}.log", "wb") as log:
         process = subprocess.Popen(
-            [program(), "serve", "--listen", "127.0.0.1:0", "--data-dir", data / "data", "--json"],
+            # In development: the receivers of the tests are on loopback.
+            [program(), "serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir", data / "data", "--json"],
             stdout=subprocess.PIPE,
             stderr=log,
             env={"MEETBOT_LOG": "debug", **os.environ},
@@ -114,7 +115,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         line = process.stdout.readline()
         assert line, Path(log.name).read_text()
         started = json.loads(line)
-        key = started["key"]
+        create = [program(), "keys", "create", "--test", "--json", "--data-dir", data / "data"]
+        key = json.loads(subprocess.check_output(create))
         yield Server(started["url"], key["key"], key["webhookSecret"], data / "data", process.pid)
     finally:
         process.terminate()

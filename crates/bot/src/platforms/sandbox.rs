@@ -16,7 +16,7 @@ use meetbot_types::{
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_with_config,
-    tungstenite::{Message, protocol::WebSocketConfig},
+    tungstenite::{ClientRequestBuilder, Message, protocol::WebSocketConfig},
 };
 
 use crate::meeting::{CaptionLine, ChatLine, Lost, Meeting, MeetingEvent, Source};
@@ -42,7 +42,12 @@ impl SandboxMeeting {
     /// Knocks.
     pub(crate) async fn join(order: &BotOrder, seat: &SandboxSeat) -> Result<Self, Lost> {
         let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_LIMIT));
-        let connected = connect_async_with_config(&seat.address, Some(config), true).await;
+        let uri = seat.address.parse().map_err(|error| format!("the sandbox's URL: {error}"))?;
+        let mut request = ClientRequestBuilder::new(uri);
+        if let Some(token) = &seat.token {
+            request = request.with_header("authorization", format!("Bearer {}", token.expose()));
+        }
+        let connected = connect_async_with_config(request, Some(config), true).await;
         let (socket, _) =
             connected.map_err(|error| format!("the sandbox does not answer: {error}"))?;
         let ip = match socket.get_ref() {

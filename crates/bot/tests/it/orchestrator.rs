@@ -63,6 +63,11 @@ pub(crate) struct Stage {
     desk: Desk,
 }
 
+/// What the sandbox of these tests wants to be shown.
+fn sandbox_token() -> Secret {
+    Secret::new("of the sandbox")
+}
+
 impl Stage {
     pub(crate) async fn set() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -80,7 +85,7 @@ impl Stage {
             .with_state(desk.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self {
-            sandbox: Sandbox::start(([127, 0, 0, 1], 0).into()).await.unwrap(),
+            sandbox: Sandbox::start(([127, 0, 0, 1], 0).into(), sandbox_token()).await.unwrap(),
             job: JobId::generate(now()),
             folder: TempDir::new().unwrap(),
             address,
@@ -89,8 +94,11 @@ impl Stage {
     }
 
     pub(crate) fn order(&self, epoch: u32, scenario: &str) -> BotOrder {
-        let sandbox =
-            SandboxSeat { address: self.sandbox.address(), scenario: scenario.to_owned() };
+        let sandbox = SandboxSeat {
+            address: self.sandbox.address(),
+            scenario: scenario.to_owned(),
+            token: Some(sandbox_token()),
+        };
         let meeting_url = format!("https://sandbox.meetbot.dev/{scenario}");
         BotOrder { sandbox: Some(sandbox), ..self.order_for(epoch, &meeting_url) }
     }

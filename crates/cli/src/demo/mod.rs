@@ -4,6 +4,7 @@ mod judge;
 mod timeline;
 
 use std::{
+    io::IsTerminal as _,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -77,6 +78,8 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     let mut config = Config::load(None, |_| None)?;
     config.listen = ([127, 0, 0, 1], 0).into();
     config.data_dir.clone_from(&folder);
+    // Its webhooks go to a receiver in this process.
+    config.development = true;
     let (server, sandbox) = serve::start(config, None).await?;
     let sandbox = sandbox.context("the sandbox does not run in this process")?;
     let wanted = Wanted { consumer: "demo", live: false, scope: Scope::Write, expires_at: None };
@@ -121,9 +124,13 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     output.line(format_args!("The files stay in {}", folder.display()));
     if args.keep {
         let mut signals = Signals::listen()?;
+        let key = if std::io::stderr().is_terminal() {
+            key.secret.expose().to_owned()
+        } else {
+            format!("$(meetbot keys create --test --consumer demo --data-dir {})", folder.display())
+        };
         output.remark(format_args!(
-            "The server goes on; end it with Ctrl-C.\n  export MEETBOT_API_KEY={}\n  export MEETBOT_API_BASE_URL={}",
-            key.secret.expose(),
+            "The server goes on; end it with Ctrl-C.\n  export MEETBOT_API_KEY={key}\n  export MEETBOT_API_BASE_URL={}",
             server.url()
         ));
         signals.next().await;

@@ -1,6 +1,7 @@
 //! `meetbot doctor`: looks at everything a server needs, and says what to do about what is missing.
 
 mod folder;
+mod loopback;
 mod machine;
 mod programs;
 mod server;
@@ -73,6 +74,7 @@ pub(crate) async fn run(
             findings.push(Finding::ok("config", "every setting can be used"));
             let (in_use, found) = folder::look(&config.data_dir);
             findings.extend(found);
+            findings.push(loopback::look(&config, now).await);
             findings.push(machine::listen(config.listen, in_use));
             findings.push(machine::udp());
             findings.push(machine::open_files(config.max_bots));

@@ -50,8 +50,10 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     let mut signals = Signals::listen()?;
     let mut inbox = Receiver::start(listen, secrets, forward_to).await?;
     output.object(&json!({"url": inbox.url()}))?;
-    output
-        .remark(format_args!("listening: give {} as a webhook URL; end with Ctrl-C", inbox.url()));
+    output.remark(format_args!(
+        "listening: give {} as a webhook URL to a server that runs with --dev; end with Ctrl-C",
+        inbox.url()
+    ));
     let (mut seen, mut refused) = (HashSet::new(), 0_usize);
     for _ in 0..count.unwrap_or(usize::MAX) {
         let received = tokio::select! {

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use tempfile::TempDir;
 
-use crate::program::{Running, create_key, meetbot, run, serve};
+use crate::program::{create_key, meetbot, run, serve};
 
 #[test]
 fn a_port_that_is_taken_is_named() {
@@ -38,21 +38,6 @@ fn a_data_folder_that_cannot_be_written_is_named() {
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.err.contains(file.to_str().unwrap()), "{said:?}");
     assert_eq!(std::fs::read(&file).unwrap(), b"not a folder");
-}
-
-#[test]
-fn an_empty_data_folder_gets_a_key_once() {
-    let data = TempDir::new().unwrap();
-    let start = || {
-        let (server, started) = Running::start(
-            meetbot().args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path()),
-        );
-        assert_eq!(server.terminate(), Some(0));
-        started
-    };
-    let key = start()["key"]["key"].as_str().unwrap().to_owned();
-    assert!(key.starts_with("mb_test_"), "{key}");
-    assert_eq!(start()["key"], serde_json::Value::Null);
 }
 
 #[test]

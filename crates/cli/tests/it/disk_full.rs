@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::{
     kills::{await_job, grown, webm_files},
-    program::{PATIENCE, client, create_key, manifest_of, serve},
+    program::{PATIENCE, client, create_key, manifest_of, sandbox_token, serve},
     storm::{Receiver, all_delivered, every_event_came, recordings_tell_the_truth, wait_until},
 };
 
@@ -175,7 +175,8 @@ fn a_full_disk_of_recordings_costs_no_manifest_and_brings_no_crowd_of_bots() {
     let test = "a_full_disk_of_recordings_costs_no_manifest_and_brings_no_crowd_of_bots";
     let Some(disk) = small_disk(test) else { return };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let sandbox = runtime.block_on(Sandbox::start(([127, 0, 0, 1], 0).into())).unwrap();
+    let sandbox =
+        runtime.block_on(Sandbox::start(([127, 0, 0, 1], 0).into(), sandbox_token())).unwrap();
     // The database stays writable: its folder is beside the small disk, which is bound to where the recordings go.
     let data = TempDir::new().unwrap();
     let recordings = data.path().join("recordings");

@@ -9,11 +9,18 @@ use std::{
 };
 
 use meetbot::{Request, blocking::MeetBot};
-use meetbot_types::Manifest;
+use meetbot_types::{Manifest, bot::Secret};
 use serde_json::Value;
 
 /// Long enough for a busy machine; reached only when something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What the servers of these tests show a sandbox that is not their own.
+const SANDBOX_TOKEN: &str = "sandbox-of-the-tests";
+
+pub(crate) fn sandbox_token() -> Secret {
+    Secret::new(SANDBOX_TOKEN)
+}
 
 /// The binary with nothing of the caller's environment that it listens to.
 pub(crate) fn meetbot() -> Command {
@@ -136,7 +143,8 @@ impl Drop for Running {
     }
 }
 
-/// A server on a free port, with the sandbox that it starts itself or the one at `sandbox`.
+/// A server on a free port, with the sandbox that it starts itself or the one at `sandbox`. It is in development: the receivers of these tests are on
+/// loopback.
 pub(crate) fn serve(data_dir: &Path, sandbox: Option<&str>) -> (Running, String) {
     serve_with(data_dir, sandbox, &[])
 }
@@ -148,19 +156,31 @@ pub(crate) fn serve_with(
     settings: &[(&str, &str)],
 ) -> (Running, String) {
     let mut command = meetbot();
-    command.envs(settings.iter().copied());
-    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
+    command.envs(settings.iter().copied()).arg("serve").arg("--dev");
     if let Some(address) = sandbox {
-        command.args(["--sandbox", address]);
+        command.args(["--sandbox", address]).env("MEETBOT_SANDBOX_TOKEN", SANDBOX_TOKEN);
     }
+    started(command, data_dir)
+}
+
+/// A server on a free port as it is by default, but for these settings.
+pub(crate) fn serve_by_default(data_dir: &Path, settings: &[(&str, &str)]) -> (Running, String) {
+    let mut command = meetbot();
+    command.envs(settings.iter().copied()).arg("serve");
+    started(command, data_dir)
+}
+
+fn started(mut command: Command, data_dir: &Path) -> (Running, String) {
+    command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
     let (server, started) = Running::start(&mut command);
     (server, started["url"].as_str().unwrap().to_owned())
 }
 
 /// A sandbox in a process of its own, and its address.
 pub(crate) fn sandbox() -> (Running, String) {
-    let (sandbox, started) =
-        Running::start(meetbot().args(["sandbox", "serve", "--listen", "127.0.0.1:0"]));
+    let mut command = meetbot();
+    command.args(["sandbox", "serve", "--listen", "127.0.0.1:0"]);
+    let (sandbox, started) = Running::start(command.env("MEETBOT_SANDBOX_TOKEN", SANDBOX_TOKEN));
     (sandbox, started["address"].as_str().unwrap().to_owned())
 }
 

@@ -11,7 +11,7 @@ use xtask::ffmpeg::decodes;
 
 use crate::{
     kills::await_job,
-    program::{PATIENCE, client, create_key, manifest_of, serve},
+    program::{PATIENCE, client, create_key, manifest_of, sandbox_token, serve},
 };
 
 #[test]
@@ -22,7 +22,8 @@ use crate::{
 fn a_server_that_was_stopped_past_a_lease_wakes_to_one_live_bot() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // In this process: the meeting goes on while the server is stopped.
-    let sandbox = runtime.block_on(Sandbox::start(([127, 0, 0, 1], 0).into())).unwrap();
+    let sandbox =
+        runtime.block_on(Sandbox::start(([127, 0, 0, 1], 0).into(), sandbox_token())).unwrap();
     let data = TempDir::new().unwrap();
     let (server, url) = serve(data.path(), Some(&sandbox.address()));
     let (key, _) = create_key(data.path(), &[]);

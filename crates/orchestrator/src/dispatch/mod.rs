@@ -55,8 +55,8 @@ pub(crate) struct Dispatch {
     pub(crate) max_bots: usize,
     /// Where the bots report.
     pub(crate) url: String,
-    /// Where the sandbox plays.
-    pub(crate) sandbox: String,
+    /// Where the sandbox plays, and what it wants to be shown by bots.
+    pub(crate) sandbox: (String, Secret),
     pub(crate) recordings: PathBuf,
     /// Where meetings may be.
     pub(crate) meetings: Arc<Reach>,
@@ -148,8 +148,10 @@ impl Dispatch {
                 let ago = self.clock.now().wall.millis_since(joined);
                 u64::try_from(ago).unwrap_or(0)
             }),
-            sandbox: scenario
-                .map(|scenario| SandboxSeat { address: self.sandbox.clone(), scenario }),
+            sandbox: scenario.map(|scenario| {
+                let (address, token) = self.sandbox.clone();
+                SandboxSeat { address, scenario, token: Some(token) }
+            }),
             reach: Reach::clone(&self.meetings),
             stun_servers: self.stun_servers.clone(),
             folder: self.recordings.join(job.id.to_string()),

@@ -7,13 +7,18 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use meetbot_types::Reach;
+use meetbot_types::{
+    Reach,
+    reach::{self, is_public},
+};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
-use url::{Host, Url};
+use url::Url;
 
 /// The longest webhook URL, in characters.
 const MAX_URL_CHARACTERS: usize = 2_048;
+/// What allows webhooks to go to more than public addresses.
+const SETTING: &str = "webhooks.allow_networks";
 
 /// What is wrong with a webhook's URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,9 +33,7 @@ pub(crate) enum UrlProblem {
     #[error("must not hold a name or password before the host")]
     Userinfo,
     /// It names an address that is not reached from here.
-    #[error(
-        "names {0}, which is not a public address; an operator can allow it in `webhooks.allow_networks`"
-    )]
+    #[error("names an address that is not allowed: {}", reach::refusal(*.0, SETTING))]
     Address(IpAddr),
 }
 
@@ -68,15 +71,21 @@ impl Guard {
             return Err(UrlProblem::Userinfo);
         }
         // `Url` has read the octal, decimal and hexadecimal spellings of an address by now.
-        let literal = match url.host() {
-            Some(Host::Ipv4(address)) => IpAddr::V4(address),
-            Some(Host::Ipv6(address)) => IpAddr::V6(address),
-            Some(Host::Domain(_)) => return Ok(()),
-            None => return Err(UrlProblem::NotHttp),
-        };
-        if self.0.allows(literal) { Ok(()) } else { Err(UrlProblem::Address(literal)) }
+        let host = url.host().ok_or(UrlProblem::NotHttp)?;
+        self.0.refused(&host).map_or(Ok(()), |address| Err(UrlProblem::Address(address)))
+    }
+
+    /// Whether the consumer may read what an endpoint at this address answered. What a setting opens is the operator's network: a webhook may
+    /// go there, and its answer may be anything that some program there answers to anybody.
+    pub(super) fn shows_answers_of(address: SocketAddr) -> bool {
+        is_public(address.ip())
     }
 }
+
+/// A name that is not known, or whose addresses are all refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", reach::unreachable(SETTING))]
+struct Unreachable;
 
 /// How many names are looked up at once: each lookup may hold a thread for as long as a name server keeps silent.
 const LOOKUPS: usize = 64;
@@ -112,13 +121,17 @@ impl Resolve for GuardedResolver {
         let lookup = Arc::clone(&self.lookup);
         Box::pin(async move {
             let _turn = turns.acquire().await?;
-            let host = name.as_str().to_owned();
-            let found = lookup(host.clone()).await?;
-            let allowed: Vec<SocketAddr> =
-                found.iter().copied().filter(|address| guard.0.allows(address.ip())).collect();
+            let host = name.as_str();
+            // Which of the two it is, is for the log alone.
+            let found = lookup(host.to_owned()).await.map_err(|error| {
+                tracing::info!(host, %error, "a webhook's host is not known");
+                Unreachable
+            })?;
+            let (allowed, refused): (Vec<SocketAddr>, Vec<SocketAddr>) =
+                found.into_iter().partition(|address| guard.0.allows(address.ip()));
             if allowed.is_empty() {
-                let error = format!("{host} has no public address ({} refused)", found.len());
-                return Err(error.into());
+                tracing::info!(host, ?refused, "a webhook's host has no address that is allowed");
+                return Err(Unreachable.into());
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
@@ -141,7 +154,7 @@ mod tests {
             "https://example.com/x",
             "http://93.184.216.34",
             "https://[2606:4700::1111]/",
-            "http://localhost/",
+            "http://localhost.example.com/",
         ] {
             assert_eq!(guard.check(url), Ok(()), "{url}");
         }
@@ -166,10 +179,23 @@ mod tests {
     fn loopback_and_listed_networks_are_allowed_where_said() {
         let local = guard(true, &[]);
         assert_eq!(local.check("http://127.0.0.1:9000"), Ok(()));
+        assert_eq!(local.check("http://localhost:9000"), Ok(()));
         assert!(local.check("http://10.0.0.1").is_err());
         let listed = guard(false, &["10.1.0.0/16", "fd00::/8"]);
         assert_eq!(listed.check("http://10.1.2.3"), Ok(()));
         assert_eq!(listed.check("http://[fd00::5]"), Ok(()));
         assert!(listed.check("http://10.2.0.1").is_err());
+    }
+
+    #[test]
+    fn a_refused_loopback_url_names_the_flag_and_the_setting() {
+        for url in ["http://127.0.0.1:8000/", "http://[::ffff:127.0.0.1]/", "http://localhost/"] {
+            let problem = guard(false, &[]).check(url).unwrap_err();
+            assert_eq!(problem.code(), "address_not_allowed");
+            let said = problem.to_string();
+            assert!(said.contains("meetbot serve --dev") && said.contains(SETTING), "{said}");
+        }
+        let said = guard(false, &[]).check("http://10.0.0.1/").unwrap_err().to_string();
+        assert!(!said.contains("--dev") && said.contains(SETTING), "{said}");
     }
 }

@@ -8,4 +8,6 @@ pub(crate) mod schedule;
 pub(crate) mod sender;
 
 #[cfg(test)]
+mod reach_table;
+#[cfg(test)]
 pub(crate) mod spellings;

@@ -84,7 +84,10 @@ impl Post {
                     retry_after: retry_after(&answer, ended.wall),
                 };
                 let error = (!status.is_success()).then(|| status.to_string());
-                (tried(began, ended, outcome.status, error, text(answer).await), outcome)
+                let shown = answer.remote_addr().is_some_and(Guard::shows_answers_of);
+                // Read in any case, so that the connection can be used again.
+                let body = text(answer).await.filter(|_| shown);
+                (tried(began, ended, outcome.status, error, body), outcome)
             }
             Err(error) => {
                 let outcome = Outcome { status: None, retry_after: None };
@@ -194,7 +197,40 @@ fn in_words(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
     use super::*;
+
+    /// What is read of the body of an endpoint that answers this and then says no more.
+    async fn read_of(answer: String) -> Option<String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let endpoint = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4_096]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+            // Held open until the answer is read.
+            std::future::pending::<()>().await;
+        };
+        let client = Client::builder().tls_backend_preconfigured(crate::tls::config()).no_proxy();
+        let client = client.build().unwrap();
+        tokio::select! {
+            () = endpoint => None,
+            body = async { text(client.get(url).send().await.unwrap()).await } => body,
+        }
+    }
+
+    #[tokio::test]
+    async fn of_an_answer_four_kilobytes_are_read_and_what_has_come_within_a_second() {
+        let head = |length: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        let gigabyte = read_of(head(1 << 30) + &"x".repeat(65_536)).await;
+        assert_eq!(gigabyte.unwrap(), "x".repeat(ANSWER_BYTES));
+        assert_eq!(read_of(head(1_000) + "drip").await.as_deref(), Some("drip"));
+        assert_eq!(read_of(head(0)).await, None);
+    }
 
     #[test]
     fn a_wish_to_wait_is_read_in_both_forms() {

@@ -148,9 +148,9 @@ const FORMS: &[&str] = &[
     "//127.0.0.1:PORT/",
 ];
 
-/// Names that lead home on machines that know them, and one that is no address but might be taken for one.
-const NAMES: &[&str] =
-    &["localhost", "LOCALHOST", "l%6fcalhost", "\u{ff4c}ocalhost", "localhost.", "127.0.0.1.."];
+/// Names that mean this machine without asking anybody.
+const HOME_NAMES: &[&str] =
+    &["localhost", "LOCALHOST", "l%6fcalhost", "\u{ff4c}ocalhost", "localhost.", "hooks.localhost"];
 
 fn due(url: String) -> DueDelivery {
     let now = Timestamp::UNIX_EPOCH;
@@ -186,6 +186,14 @@ fn due(url: String) -> DueDelivery {
 
 /// Counts who connects, and thanks them.
 async fn listener(address: IpAddr, port: u16) -> (u16, Arc<AtomicUsize>) {
+    listener_that_says(address, port, "").await
+}
+
+async fn listener_that_says(
+    address: IpAddr,
+    port: u16,
+    body: &'static str,
+) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind((address, port)).await.unwrap();
     let (port, visits) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
     let count = Arc::clone(&visits);
@@ -193,8 +201,11 @@ async fn listener(address: IpAddr, port: u16) -> (u16, Arc<AtomicUsize>) {
         while let Ok((mut stream, _)) = listener.accept().await {
             count.fetch_add(1, Ordering::SeqCst);
             let _ = stream.read(&mut [0; 4_096]).await;
-            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-            let _ = stream.write_all(answer).await;
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+            let _ = stream.write_all(answer.as_bytes()).await;
         }
     });
     (port, visits)
@@ -230,17 +241,73 @@ async fn no_spelling_of_an_address_is_taken_or_connected_to() {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_home_is_taken_but_not_connected_to() {
+async fn a_name_that_means_this_machine_is_neither_taken_nor_connected_to() {
     let (port, visits) = listener(HOME, 0).await;
     let guard = guard(&[]);
     let sender = Post::new(Arc::clone(&guard), Clock::start()).unwrap();
-    for name in NAMES {
+    for name in HOME_NAMES {
         let url = format!("http://{name}:{port}/hook");
-        assert_eq!(guard.check(&url), Ok(()), "{url}");
+        assert!(matches!(guard.check(&url), Err(UrlProblem::Address(_))), "{url}");
         let (tried, _) = sender.make(&due(url.clone())).await;
         assert!(tried.status.is_none() && tried.error.is_some(), "{url}: {tried:?}");
     }
     assert_eq!(visits.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn an_unknown_name_and_one_that_leads_home_have_the_same_error() {
+    let (port, visits) = listener(HOME, 0).await;
+    let not_found: Lookup =
+        Arc::new(|_| Box::pin(async { Err(std::io::Error::other("Name or service not known")) }));
+    let error = async |lookup: &Lookup| {
+        let sender = Post::with_lookup(guard(&[]), Clock::start(), lookup).unwrap();
+        let (tried, _) = sender.make(&due(format!("http://billing.corp:{port}/hook"))).await;
+        assert_eq!((tried.status, tried.answer), (None, None));
+        tried.error.unwrap()
+    };
+    let unknown = error(&not_found).await;
+    let private = IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3));
+    for answers in [&[&[HOME][..]][..], &[&[private, HOME]], &[&[]]] {
+        let answers: Vec<Vec<IpAddr>> = answers.iter().map(|answer| answer.to_vec()).collect();
+        let lookup: Lookup = Arc::new(move |_| {
+            let found = answers[0].iter().map(|address| SocketAddr::new(*address, 0)).collect();
+            Box::pin(async move { Ok(found) })
+        });
+        assert_eq!(error(&lookup).await, unknown);
+    }
+    assert!(unknown.contains("webhooks.allow_networks") && unknown.contains("--dev"), "{unknown}");
+    assert_eq!(visits.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn what_an_address_answers_that_only_a_setting_allows_is_not_shown() {
+    let (port, visits) = listener_that_says(HOME, 0, "the operator's own page").await;
+    for reach in [
+        Reach { loopback: true, networks: Vec::new() },
+        Reach { loopback: false, networks: vec!["127.0.0.0/8".parse().unwrap()] },
+    ] {
+        let sender = Post::new(Arc::new(Guard::new(reach)), Clock::start()).unwrap();
+        for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
+            let (tried, _) = sender.make(&due(format!("http://{host}:{port}/hook"))).await;
+            assert_eq!(
+                (tried.status, tried.answer),
+                (Some(200), None),
+                "{host}: {:?}",
+                tried.error
+            );
+        }
+    }
+    assert_eq!(visits.load(Ordering::SeqCst), 6);
+    for (address, shown) in [
+        ("93.184.216.34:80", true),
+        ("[2606:4700::1111]:443", true),
+        ("127.0.0.1:80", false),
+        ("[::ffff:10.1.2.3]:80", false),
+        ("169.254.169.254:80", false),
+        ("168.63.129.16:80", false),
+    ] {
+        assert_eq!(Guard::shows_answers_of(address.parse().unwrap()), shown, "{address}");
+    }
 }
 
 /// A name server that says something else each time it is asked, and how often it was.
@@ -271,7 +338,7 @@ async fn a_name_that_is_bound_anew_between_check_and_connection_leads_nowhere_el
         "one answer is checked and used"
     );
     let (tried, _) = sender.make(&due(url)).await;
-    assert!(tried.error.unwrap().contains("no public address"));
+    assert!(tried.error.unwrap().contains("no address that may be reached"));
     assert_eq!((home.load(Ordering::SeqCst), outside.load(Ordering::SeqCst)), (0, 1));
 }
 

@@ -88,7 +88,7 @@ async fn a_gigabyte_of_answer_is_read_for_four_kilobytes() {
         (delivery.state, says(&delivery.tries[0])),
         (DeliveryState::Delivered, (Some(200), None))
     );
-    assert_eq!(delivery.tries[0].answer.as_deref().unwrap(), "x".repeat(4096));
+    assert_eq!(delivery.tries[0].answer, None, "it came from an address that a setting allows");
     let sent = tokio::time::timeout(PATIENCE, sent.recv()).await.expect("it is cut off").unwrap();
     // What was in the buffers of both sides' systems was sent too.
     assert!(sent < 64 << 20, "{sent} bytes were taken");
@@ -96,7 +96,7 @@ async fn a_gigabyte_of_answer_is_read_for_four_kilobytes() {
 }
 
 #[tokio::test]
-async fn an_answer_that_drips_counts_by_its_status_and_is_kept_as_far_as_it_came() {
+async fn an_answer_that_drips_counts_by_its_status() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let (url, _seen) = endpoint(|mut stream, _| {
@@ -114,7 +114,6 @@ async fn an_answer_that_drips_counts_by_its_status_and_is_kept_as_far_as_it_came
     let delivery = tried(&client, &job).await;
     let first = &delivery.tries[0];
     assert_eq!(says(first), (Some(500), Some("500 Internal Server Error")));
-    assert_eq!(first.answer.as_deref(), Some("drip"));
     assert!(first.duration_ms < 5_000, "the time is that of the status: {first:?}");
     server.stop().await;
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import signal
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Queue
 from typing import IO
@@ -48,27 +49,31 @@ def free_port() -> int:
 
 
 def _put_lines(stream: IO[str], lines: Queue[str]) -> None:
-    with stream:
+    # Linux tells so that nobody has a terminal open any more.
+    with stream, suppress(OSError):
         for line in stream:
             lines.put(line.rstrip())
     lines.put("the program has ended")
 
 
 @contextmanager
-def running(command: list[str], folder: Path, environment: Mapping[str, str]) -> Iterator[Queue[str]]:
-    """A program in this folder, and what it prints."""
+def running(
+    command: list[str], folder: Path, environment: Mapping[str, str], *, terminal: bool = False
+) -> Iterator[Queue[str]]:
+    """A program in this folder, and what it prints: into a pipe, or at a terminal."""
+    read_end, write_end = pty.openpty() if terminal else os.pipe()
     process = subprocess.Popen(
         command,
         cwd=folder,
         env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+        stdout=write_end,
+        stderr=write_end,
         # A shell's programs end with it.
         start_new_session=True,
     )
+    os.close(write_end)
     lines: Queue[str] = Queue()
-    reader = threading.Thread(target=_put_lines, args=(process.stdout, lines))
+    reader = threading.Thread(target=_put_lines, args=(open(read_end), lines))
     reader.start()
     try:
         yield lines

@@ -44,7 +44,7 @@ def test_the_quickstart_ends_with_a_recording_on_disk_and_a_webhook(tmp_path: Pa
     def python(snippet: str) -> str:
         return f"python - <<'END'\n{snippet}\nEND"
 
-    with running(["sh", "-ec", serve], tmp_path, environment) as server:
+    with running(["sh", "-ec", serve], tmp_path, environment, terminal=True) as server:
         url = heard(server, "serves at").split()[3]
         key = heard(server, "MEETBOT_API_KEY").partition("=")[2]
         secret = heard(server, "signed with").split()[-1]

@@ -42,7 +42,8 @@ def test_its_commands_do_what_they_say(tmp_path: Path) -> None:
         with running(command, tmp_path, environment) as lines:
             yield lines, heard(lines, "listening: ").split()[2]
 
-    with running(["meetbot", "serve"], tmp_path, environment) as server:
+    assert "`meetbot serve --dev`" in (ROOT / DOCUMENT).read_text()
+    with running(["meetbot", "serve", "--dev"], tmp_path, environment, terminal=True) as server:
         environment["MEETBOT_API_BASE_URL"] = heard(server, "serves at").split()[3]
         environment["MEETBOT_API_KEY"] = heard(server, "MEETBOT_API_KEY").partition("=")[2]
         mb = MeetBot(environment["MEETBOT_API_KEY"], environment["MEETBOT_API_BASE_URL"])

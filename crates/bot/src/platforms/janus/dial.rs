@@ -1,8 +1,13 @@
 //! The way to a meeting's server: names resolved, addresses checked, TLS, WebSocket.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
-use meetbot_types::Reach;
+use meetbot_types::{Reach, reach};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -17,6 +22,8 @@ use url::{Host, Url};
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What allows bots to meet on more than public addresses.
+const SETTING: &str = "bots.allow_networks";
 /// The largest message: a session description of a crowded room.
 const MESSAGE_LIMIT: usize = 1024 * 1024;
 
@@ -60,8 +67,7 @@ async fn connect(
     reach: &Reach,
     tls: &Arc<ClientConfig>,
 ) -> Result<Dialled, DialError> {
-    let away =
-        |error: std::io::Error| DialError::Away(format!("the server is not reached: {error}"));
+    let away = |error: io::Error| DialError::Away(format!("the server is not reached: {error}"));
     let tcp = open(url, reach).await?;
     let local = tcp.local_addr().map_err(away)?.ip();
     tcp.set_nodelay(true).map_err(away)?;
@@ -98,33 +104,86 @@ fn refuses(status: StatusCode) -> bool {
 
 /// Opens TCP to the first address of the host that may be reached and answers.
 async fn open(url: &Url, reach: &Reach) -> Result<TcpStream, DialError> {
-    let host = match url.host() {
-        Some(Host::Domain(name)) => name.to_owned(),
-        Some(Host::Ipv4(address)) => address.to_string(),
-        Some(Host::Ipv6(address)) => address.to_string(),
-        None => return Err(DialError::Never("the URL names no host".to_owned())),
+    let Some(named) = url.host() else {
+        return Err(DialError::Never("the URL names no host".to_owned()));
+    };
+    if let Some(address) = reach.refused(&named) {
+        return Err(DialError::Never(reach::refusal(address, SETTING)));
+    }
+    let host = match named {
+        Host::Domain(name) => name.to_owned(),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Ipv6(address) => address.to_string(),
     };
     let port = url.port_or_known_default().unwrap_or(80);
-    let found = tokio::net::lookup_host((host.as_str(), port))
-        .await
-        .map_err(|error| DialError::Away(format!("{host} leads nowhere: {error}")))?;
-    let mut refused = None;
+    let found = tokio::net::lookup_host((host.as_str(), port)).await.map(Iterator::collect);
+    open_any(&host, found, reach).await
+}
+
+/// A name that is not known and one that leads to refused addresses have the same outcome: which of the two it is, is for the log alone.
+async fn open_any(
+    host: &str,
+    found: io::Result<Vec<SocketAddr>>,
+    reach: &Reach,
+) -> Result<TcpStream, DialError> {
+    let found = found.unwrap_or_else(|error| {
+        tracing::info!(host, %error, "the meeting's host is not known");
+        Vec::new()
+    });
+    let (allowed, refused): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|address| reach.allows(address.ip()));
+    if !refused.is_empty() {
+        tracing::info!(host, ?refused, "the meeting's host has addresses that are not allowed");
+    }
     let mut last = None;
-    for address in found {
-        if !reach.allows(address.ip()) {
-            refused = Some(address.ip());
-            continue;
-        }
+    for address in allowed {
         match TcpStream::connect(address).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = Some(error),
         }
     }
-    Err(match (last, refused) {
-        (Some(error), _) => DialError::Away(format!("{host} does not answer: {error}")),
-        (None, Some(address)) => DialError::Never(format!(
-            "{host} leads to {address}, which is not a public address; an operator can allow it in `bots.allow_networks`"
-        )),
-        (None, None) => DialError::Away(format!("{host} has no address")),
-    })
+    Err(DialError::Away(match last {
+        Some(error) => format!("{host} does not answer: {error}"),
+        None => reach::unreachable(SETTING),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Whether it may be tried again, and why it failed.
+    fn failure(opened: Result<TcpStream, DialError>) -> (bool, String) {
+        match opened {
+            Ok(stream) => panic!("{stream:?} is open"),
+            Err(DialError::Away(why)) => (true, why),
+            Err(DialError::Never(why)) => (false, why),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unknown_name_and_one_that_leads_home_have_the_same_outcome() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let home = listener.local_addr().unwrap();
+        let closed = Reach::default();
+        let not_found = || io::Error::other("Name or service not known");
+        let unknown = failure(open_any("janus.corp", Err(not_found()), &closed).await);
+        for found in [vec![home], vec![], vec!["[fd00:ec2::254]:80".parse().unwrap(), home]] {
+            assert_eq!(failure(open_any("janus.corp", Ok(found), &closed).await), unknown);
+        }
+        assert!(unknown.0 && unknown.1.contains(SETTING), "{unknown:?}");
+        let development = Reach { loopback: true, networks: Vec::new() };
+        assert!(open_any("janus.corp", Ok(vec![home]), &development).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_the_link_itself_names_is_refused_with_the_way_to_allow_it() {
+        for url in ["ws://localhost:1/", "ws://[::1]:1/", "wss://127.0.0.1:1/"] {
+            let url = Url::parse(url).unwrap();
+            let (again, why) = failure(open(&url, &Reach::default()).await);
+            assert!(!again && why.contains("--dev") && why.contains(SETTING), "{url}: {why}");
+        }
+    }
 }

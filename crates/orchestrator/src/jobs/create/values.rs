@@ -1,13 +1,10 @@
 //! The values of a new job's fields: each read, or said what is wrong with it.
 
-use std::net::IpAddr;
-
 use meetbot_types::{
     AutoLeave, AutoLeaveConfig, InvalidMetadata, MeetingLink, Metadata, Platform, Rule, Timestamp,
-    Webhooks, auto_leave::MAX_SECONDS, time::InvalidTimestamp,
+    Webhooks, auto_leave::MAX_SECONDS, reach, time::InvalidTimestamp,
 };
 use serde_json::Value;
-use url::Host;
 
 use super::{MAX_EXTERNAL_ID, Terms, scenario};
 use crate::{
@@ -109,23 +106,13 @@ pub(super) fn meeting(
             link.platform
         );
         issues.add(FIELD, "platform_not_available", message);
-    } else if let Some(address) = literal(&link)
-        && !terms.meetings.allows(address)
+    } else if let Some(host) = link.host()
+        && let Some(address) = terms.meetings.refused(&host)
     {
-        let message = format!(
-            "{address} is not a public address; an operator can allow it in `bots.allow_networks`"
-        );
+        let message = reach::refusal(address, "bots.allow_networks");
         issues.add(FIELD, "address_not_allowed", message);
     }
     Some((link, url))
-}
-
-fn literal(link: &MeetingLink) -> Option<IpAddr> {
-    match link.host()? {
-        Host::Ipv4(address) => Some(address.into()),
-        Host::Ipv6(address) => Some(address.into()),
-        Host::Domain(_) => None,
-    }
 }
 
 pub(super) fn join_at(

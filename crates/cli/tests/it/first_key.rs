@@ -1,0 +1,98 @@
+//! The first start of a server: its key and its webhook secret are for the person at a terminal, and for no journal.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{Running, meetbot, run};
+
+/// All that a server prints up to a line with this word, on standard output and error together; then it is stopped by Ctrl-C.
+fn printed_at_a_terminal(data: &Path, last: &str) -> String {
+    let program = meetbot().get_program().to_str().unwrap().to_owned();
+    let data = data.to_str().unwrap();
+    let serve = format!("{program} serve --listen 127.0.0.1:0 --data-dir {data}");
+    let mut terminal = Command::new("script")
+        .args(["--quiet", "--return", "--command", &serve, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this test needs util-linux: apt-get install util-linux");
+    let mut printed = String::new();
+    let mut lines = BufReader::new(terminal.stdout.take().unwrap());
+    while !printed.contains(last) {
+        assert!(lines.read_line(&mut printed).unwrap() > 0, "it has ended: {printed}");
+    }
+    terminal.stdin.as_ref().unwrap().write_all(b"\x03").unwrap();
+    for line in lines.lines().map_while(Result::ok) {
+        printed.push_str(&line);
+    }
+    terminal.wait().unwrap();
+    printed
+}
+
+fn keys(data: &Path) -> usize {
+    let said = run(meetbot().args(["keys", "list", "--json", "--data-dir"]).arg(data));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    said.out.lines().count()
+}
+
+#[test]
+fn where_nobody_watches_no_key_is_made_and_it_is_said_how_to_make_one() {
+    let data = TempDir::new().unwrap();
+    let (server, started) = Running::start(
+        meetbot().args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path()),
+    );
+    assert_eq!(started["key"], Value::Null, "{started}");
+    let (code, log) = server.terminate_with_log();
+    assert_eq!(code, Some(0));
+    assert!(!log.contains("whsec_") && !log.contains("mb_test_"), "{log}");
+    assert_eq!(keys(data.path()), 0);
+
+    let mut command = meetbot();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path());
+    let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut printed = String::new();
+    let mut lines = BufReader::new(server.stdout.take().unwrap());
+    while !printed.contains("no key yet") {
+        assert!(lines.read_line(&mut printed).unwrap() > 0, "it has ended: {printed}");
+    }
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let how = format!("meetbot keys create --test --data-dir {}", data.path().display());
+    assert!(printed.contains(&how), "{printed}");
+    assert!(!printed.contains("whsec_") && !printed.contains("mb_test_"), "{printed}");
+    assert_eq!(keys(data.path()), 0);
+}
+
+#[test]
+fn at_a_terminal_a_new_server_prints_a_key_once() {
+    let data = TempDir::new().unwrap();
+    let first = printed_at_a_terminal(data.path(), "For real meetings");
+    assert!(first.contains("export MEETBOT_API_KEY=mb_test_"), "{first}");
+    assert!(first.contains("are signed with whsec_"), "{first}");
+    assert_eq!(keys(data.path()), 1);
+    let second = printed_at_a_terminal(data.path(), "serves at");
+    assert!(!second.contains("mb_test_") && !second.contains("whsec_"), "{second}");
+    assert_eq!(keys(data.path()), 1);
+}
+
+#[test]
+fn a_new_consumer_has_a_webhook_secret_of_its_own_with_a_live_key_too() {
+    let data = TempDir::new().unwrap();
+    let secret = |kind: &str, consumer: &str| {
+        let mut command = meetbot();
+        command.args(["keys", "create", kind, "--json", "--consumer", consumer, "--data-dir"]);
+        let made = run(command.arg(data.path())).json();
+        made["webhookSecret"].as_str().unwrap().to_owned()
+    };
+    let default = secret("--test", "default");
+    let acme = secret("--live", "acme");
+    assert_ne!(acme, default);
+    assert_eq!(secret("--live", "acme"), acme, "a consumer has one");
+    assert_ne!(secret("--live", "other"), acme);
+}

@@ -1,0 +1,156 @@
+//! Loopback is closed to whoever has a key, unless the operator has opened it.
+
+use std::{
+    net::TcpListener,
+    path::Path,
+    sync::mpsc::{Receiver, channel},
+};
+
+use meetbot::{Error, ErrorKind, Job, ListDeliveries, NewJob, Webhooks, blocking::MeetBot};
+use tempfile::TempDir;
+
+use crate::{
+    program::{
+        PATIENCE, client, create_key, create_live_key, meetbot, run, serve, serve_by_default,
+    },
+    webhooks::endpoint,
+};
+
+/// A program on loopback that everybody who connects is counted by; answers its port.
+fn program_on_loopback() -> (u16, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, visits) = channel();
+    std::thread::spawn(move || {
+        for _visitor in listener.incoming() {
+            if sender.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    (port, visits)
+}
+
+fn with_webhook(client: &MeetBot, url: &str) -> Result<Job, Error> {
+    client.dispatch_bot(NewJob {
+        meeting_url: "https://sandbox.meetbot.dev/no-such-meeting".to_owned(),
+        webhooks: Some(Webhooks { on_status_change: None, on_finalize: Some(url.to_owned()) }),
+        ..NewJob::default()
+    })
+}
+
+fn meets(client: &MeetBot, host: &str) -> Result<Job, Error> {
+    let meeting_url = format!("janus+ws://{host}/path?room=1");
+    client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() })
+}
+
+#[test]
+fn by_default_neither_a_webhook_nor_a_meeting_reaches_loopback_although_the_server_listens_there() {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = serve_by_default(data.path(), &[]);
+    let (test, live) = (create_key(data.path(), &[]).0, create_live_key(data.path()));
+    let (test, live) = (client(&url, &test), client(&url, &live));
+    let (port, visits) = program_on_loopback();
+    for host in ["127.0.0.1", "127.9.9.9", "2130706433", "localhost", "[::1]", "[::ffff:127.0.0.1]"]
+    {
+        let host = format!("{host}:{port}");
+        let by_webhook = with_webhook(&test, &format!("http://{host}/hook"));
+        for (refused, setting) in
+            [(by_webhook, "webhooks.allow_networks"), (meets(&live, &host), "bots.allow_networks")]
+        {
+            let refused = refused.expect_err(&host);
+            assert_eq!(refused.kind(), ErrorKind::Validation, "{host}: {refused}");
+            let said = refused.to_string();
+            assert!(said.contains("meetbot serve --dev") && said.contains(setting), "{said}");
+        }
+    }
+    assert!(visits.try_recv().is_err(), "somebody came");
+}
+
+/// A webhook arrives, a bot comes, and the ledger shows the status of the answer alone.
+fn is_open(data: &Path, url: &str) {
+    let (test, live) = (create_key(data, &[]).0, create_live_key(data));
+    let (test, live) = (client(url, &test), client(url, &live));
+    let (hook, arrived) = endpoint(&["200 OK"]);
+    let job = with_webhook(&test, &hook).unwrap();
+    arrived.recv_timeout(PATIENCE).unwrap();
+    let list = ListDeliveries { job_id: Some(job.id), ..ListDeliveries::default() };
+    let tried = loop {
+        let delivery = test.deliveries(&list).unwrap().data.remove(0);
+        if let Some(tried) = delivery.tries.into_iter().next() {
+            break tried;
+        }
+    };
+    assert_eq!((tried.status, tried.answer), (Some(200), None));
+    let (port, visits) = program_on_loopback();
+    meets(&live, &format!("127.0.0.1:{port}")).unwrap();
+    visits.recv_timeout(PATIENCE).unwrap();
+}
+
+#[test]
+fn in_development_both_reach_it() {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = serve(data.path(), None);
+    is_open(data.path(), &url);
+}
+
+#[test]
+fn where_allow_networks_names_it_both_reach_it() {
+    let data = TempDir::new().unwrap();
+    let settings = [
+        ("MEETBOT_WEBHOOKS_ALLOW_NETWORKS", "127.0.0.0/8"),
+        ("MEETBOT_BOTS_ALLOW_NETWORKS", "127.0.0.1"),
+    ];
+    let (_server, url) = serve_by_default(data.path(), &settings);
+    is_open(data.path(), &url);
+}
+
+#[test]
+fn in_development_a_server_listens_on_loopback_only() {
+    let data = TempDir::new().unwrap();
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        let mut command = meetbot();
+        command.args(["serve", "--dev", "--listen", listen, "--data-dir"]).arg(data.path());
+        let said = run(&mut command);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.err.contains("--dev") && said.err.contains(listen), "{said:?}");
+        let mut command = meetbot();
+        command.args(["serve", "--listen", listen, "--data-dir"]).arg(data.path());
+        let said = run(command.env("MEETBOT_SERVER_DEVELOPMENT", "true"));
+        assert_eq!(said.code, Some(2), "{said:?}");
+    }
+    assert!(!data.path().join("meetbot.db").exists(), "nothing was begun");
+}
+
+#[test]
+fn open_loopback_beside_live_keys_is_told_in_the_log_and_by_doctor() {
+    let data = TempDir::new().unwrap();
+    let doctor = |more: &[&str]| {
+        let mut command = meetbot();
+        command.args(["doctor", "--json", "--listen", "127.0.0.1:0", "--data-dir"]);
+        let report = run(command.arg(data.path()).args(more)).json();
+        let checks = report["checks"].as_array().unwrap().clone();
+        checks.into_iter().find(|check| check["check"] == "loopback").unwrap()
+    };
+    let log = |name: &str, value: &str| {
+        let (server, _) = serve_by_default(data.path(), &[(name, value)]);
+        server.terminate_with_log().1
+    };
+    let warning = "can have this server call programs on loopback";
+    create_key(data.path(), &[]);
+    assert_eq!(doctor(&["--dev"])["state"], "ok", "there are only test keys");
+    assert!(!log("MEETBOT_SERVER_DEVELOPMENT", "true").contains(warning));
+    create_live_key(data.path());
+    assert_eq!(doctor(&[])["state"], "ok", "it is closed");
+    assert!(!log("MEETBOT_WEBHOOKS_ALLOW_NETWORKS", "10.0.0.0/8").contains(warning));
+    let warns = doctor(&["--dev"]);
+    assert_eq!(warns["state"], "warn");
+    assert!(warns["found"].as_str().unwrap().contains("server.development"), "{warns}");
+    for (name, value) in [
+        ("MEETBOT_SERVER_DEVELOPMENT", "true"),
+        ("MEETBOT_WEBHOOKS_ALLOW_NETWORKS", "10.0.0.0/8,127.0.0.1"),
+        ("MEETBOT_BOTS_ALLOW_NETWORKS", "::1"),
+    ] {
+        assert!(log(name, value).contains(warning), "{name}");
+    }
+}
