@@ -26,6 +26,9 @@ const NEAR: u64 = 40;
 /// For how long whose packets are held up, in ms.
 const HELD_UP: [(&str, u64); 5] =
     [("Ann", 0), ("Bob", 500), ("Cy", 1_600), ("Dee", 2_600), ("Eli", 10_000)];
+/// How many packets of 20 ms people send before anything happens. A beep counts where none of the seven packets around it is lost, which at 5 % is
+/// true for 70 of 100: of nine beeps, one at least is heard whole but for one run in 50,000.
+const BEFORE: u64 = 450;
 /// Whose microphone stands still, and for how long, in ms.
 const STANDS_STILL: (&str, u64) = ("Fay", 1_600);
 
@@ -35,10 +38,13 @@ fn of<'a>(manifest: &'a Manifest, name: &str, kind: &MediaKind) -> &'a Track {
     theirs.find(|track| track.kind == *kind).unwrap()
 }
 
+/// How long before a gap a beep begins that the gap may hide: it lasts 100 ms.
+const BEEP_MS: u64 = 120;
+
 /// The times of marks that nothing is missing beside.
 fn whole(track: &Track, marks: Vec<u64>) -> Vec<u64> {
     let touched = |mark: &u64| {
-        let begins = mark.saturating_sub(120)..*mark + 20;
+        let begins = mark.saturating_sub(BEEP_MS)..*mark + 20;
         track.gaps.iter().any(|gap| gap.start_ms < begins.end && gap.end_ms > begins.start)
     };
     marks.into_iter().filter(|mark| !touched(mark)).collect()
@@ -94,7 +100,7 @@ fn judge(folder: &Path, manifest: &Manifest, loses: bool) {
         let face = of(manifest, name, &MediaKind::Video);
         let last = beeps[beeps.len() - 1];
         for flash in marks(folder, face) {
-            if flash <= gap.start_ms {
+            if flash + BEEP_MS <= gap.start_ms {
                 assert!(apart(flash, &beeps[..at]) <= NEAR, "{flash} {beeps:?}");
             } else if flash >= gap.end_ms + 1_000 && flash + stood < last + NEAR {
                 assert!(apart(flash + stood, &beeps[at..]) <= NEAR, "{flash} {beeps:?}");
@@ -132,7 +138,7 @@ async fn voices_and_faces_stay_at_their_time_through_stalls_of_the_network_and_o
         bots.push(Stage::run(order));
         stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
     }
-    people[0].sent(people[0].packets() + 120).await;
+    people[0].sent(people[0].packets() + BEFORE).await;
     for (person, (_, ms)) in people.iter().zip(HELD_UP) {
         person.hold_up(Duration::from_millis(ms));
     }
