@@ -51,7 +51,7 @@ def ran(program: str, *arguments: str, begin: str = BEGIN, until: Callable[[], o
 def test_greenlets_go_on_while_one_waits_for_a_bot(server: Server) -> None:
     waited = """
     mb = meetbot.MeetBot(*sys.argv[1:3], **settings)
-    job = mb.dispatch_bot(meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=2")
+    job = mb.dispatch_bot(meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=4")
     n[0], began = 0, time.monotonic()
     job = mb.wait_for_bot(job.id)
     print(json.dumps([job.status, n[0], time.monotonic() - began]))
