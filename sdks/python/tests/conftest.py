@@ -115,7 +115,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         line = process.stdout.readline()
         assert line, Path(log.name).read_text()
         started = json.loads(line)
-        create = [program(), "keys", "create", "--test", "--json", "--data-dir", data / "data"]
+        create = [program(), "keys", "create", "--test", "--json", "--data-dir", str(data / "data")]
         key = json.loads(subprocess.check_output(create))
         yield Server(started["url"], key["key"], key["webhookSecret"], data / "data", process.pid)
     finally:

@@ -1,7 +1,7 @@
 //! The first start of a server: its key and its webhook secret are for the person at a terminal, and for no journal.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     path::Path,
     process::{Command, Stdio},
 };
@@ -67,6 +67,30 @@ fn where_nobody_watches_no_key_is_made_and_it_is_said_how_to_make_one() {
     assert!(printed.contains(&how), "{printed}");
     assert!(!printed.contains("whsec_") && !printed.contains("mb_test_"), "{printed}");
     assert_eq!(keys(data.path()), 0);
+}
+
+#[test]
+fn a_demo_that_goes_on_prints_its_key_to_no_file() {
+    let mut command = meetbot();
+    command.args(["demo", "--seconds", "3", "--keep"]);
+    let mut demo = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = String::new();
+    let mut lines = BufReader::new(demo.stderr.take().unwrap());
+    while !told.contains("MEETBOT_API_BASE_URL") {
+        assert!(lines.read_line(&mut told).unwrap() > 0, "it has ended: {told}");
+    }
+    let pid = rustix::process::Pid::from_child(&demo);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let mut printed = String::new();
+    demo.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+    assert_eq!(demo.wait().unwrap().code(), Some(0), "{told}{printed}");
+    assert!(told.contains("$(meetbot keys create --test --consumer demo --data-dir "), "{told}");
+    for text in [&told, &printed] {
+        assert!(!text.contains("mb_test_") && !text.contains("whsec_"), "{text}");
+    }
+    let folder = printed.lines().find_map(|line| line.strip_prefix("The files stay in ")).unwrap();
+    assert!(Path::new(folder).starts_with(std::env::temp_dir()), "{folder}");
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

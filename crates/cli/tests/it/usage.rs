@@ -13,6 +13,27 @@ fn a_wrong_command_line_exits_with_2() {
 }
 
 #[test]
+fn a_sandbox_in_a_process_of_its_own_takes_a_token_that_cannot_be_guessed() {
+    let beside = ["serve", "--sandbox", "ws://127.0.0.1:1", "--listen", "127.0.0.1:0"];
+    for arguments in [&["sandbox", "serve", "--listen", "127.0.0.1:0"][..], &beside] {
+        let with = |token: Option<&str>| {
+            let mut command = meetbot();
+            command.args(arguments).current_dir(std::env::temp_dir());
+            token.map(|token| command.env("MEETBOT_SANDBOX_TOKEN", token));
+            run(&mut command)
+        };
+        let without = with(None);
+        assert_eq!(without.code, Some(2), "{without:?}");
+        assert!(without.err.to_lowercase().contains("sandbox"), "{without:?}");
+        for wrong in ["", "short-s3cret", "sixteen letters, and a space", "sixteen-letters-\u{fc}"]
+        {
+            let refused = with(Some(wrong));
+            assert_eq!(refused.code, Some(2), "{wrong:?}: {refused:?}");
+        }
+    }
+}
+
+#[test]
 fn a_missing_key_says_where_to_put_it() {
     let said = run(meetbot().args(["jobs", "list"]));
     assert_eq!(said.code, Some(2), "{said:?}");
