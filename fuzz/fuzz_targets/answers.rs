@@ -9,5 +9,6 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     fuzzing::answer(bytes);
     if let Ok(header) = std::str::from_utf8(bytes) {
         fuzzing::wait(header);
+        fuzzing::range(header);
     }
 });

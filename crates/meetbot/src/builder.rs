@@ -40,7 +40,8 @@ impl Builder {
         self
     }
 
-    /// Where the server is; by default `MEETBOT_API_BASE_URL`, or else [`DEFAULT_BASE_URL`]. A trailing `/api/v1` is taken off.
+    /// Where the server is; by default `MEETBOT_API_BASE_URL`, or else [`DEFAULT_BASE_URL`]. A trailing `/api/v1` is taken off. Plain `http://` to another
+    /// machine shows the key to everyone on the way: it is a warning in the log.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());
         self
@@ -61,7 +62,7 @@ impl Builder {
     /// Sends every request through this proxy: `http://user:password@host:port`, or `https://…`; `http://` where there is no scheme.
     ///
     /// By default `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy` of the environment say which one, if any; those in capitals where
-    /// these say nothing. `no_proxy` is `*`, or names, addresses, networks (`10.0.0.0/8`) and `host:port`, with commas or white space between.
+    /// these say nothing. They are not for servers on loopback (`localhost`, `127.0.0.0/8`, `::1`). `no_proxy` is `*`, or names, addresses, networks (`10.0.0.0/8`) and `host:port`, with commas or white space between.
     ///
     /// A proxy that cannot be used (a SOCKS proxy, for example) fails [`build`](Self::build): no request goes past a proxy that was asked for.
     pub fn proxy(mut self, url: impl Into<String>) -> Self {

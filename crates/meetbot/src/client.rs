@@ -198,7 +198,7 @@ impl MeetBot {
         self.transport.call(endpoint::erase_consumer(confirm)).await
     }
 
-    /// A recorded file, in memory.
+    /// A recorded file, in memory; one of which the server does not say how large it is up to 64 MiB.
     pub async fn artifact(&self, job_id: &str, name: &str) -> Result<Bytes, Error> {
         download::to_memory(&self.transport, &endpoint::artifact_path(job_id, name)?).await
     }
@@ -326,6 +326,12 @@ impl MeetBot {
     /// Where calls go, without a slash at the end.
     pub fn base_url(&self) -> &str {
         self.transport.base_url()
+    }
+
+    /// Whether the API key goes over plain `http://` to another machine, where everyone on the way can read it. A client of which that is true warns of it in
+    /// the log when it is made.
+    pub fn is_in_the_clear(&self) -> bool {
+        self.transport.is_in_the_clear()
     }
 
     /// How the server's machine is, and how much the server does (`GET /api/v1/admin/host`). It needs a key with the scope `admin`, and takes a fifth of a second,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header::RANGE};
+use http::{HeaderMap, HeaderValue, Method, header::RANGE};
 use meetbot_types::signature::Digest;
 use tokio::{
     fs::File,
@@ -18,8 +18,9 @@ use crate::{
     connections::Received,
     endpoint,
     models::{Manifest, manifest},
+    pieces::{Piece, Progress},
     retry::{self, Outcome},
-    transport::{Transport, random, random_key},
+    transport::{MAX_ANSWER_BYTES, Transport, random, random_key},
 };
 
 /// How long a download waits at most for a mix that is still to be made.
@@ -29,6 +30,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 
 /// Where the bytes go.
 trait Sink {
+    /// How many bytes it takes where nothing says how many there are.
+    const MOST_UNTOLD: u64;
     /// Takes the next bytes.
     async fn push(&mut self, bytes: &[u8]) -> Result<(), Error>;
     /// Forgets all bytes so far: the server begins anew.
@@ -37,7 +40,7 @@ trait Sink {
 
 pub(crate) async fn to_memory(transport: &Transport, path: &str) -> Result<Bytes, Error> {
     let mut bytes = BytesMut::new();
-    fetch(transport, path, &mut bytes).await?;
+    fetch(transport, path, None, &mut bytes).await?;
     Ok(bytes.freeze())
 }
 
@@ -115,7 +118,7 @@ async fn fetch_file(
     // Of its own: two downloads of one file do not write into each other's, and nobody's file is lost.
     let file = File::create_new(&part).await.map_err(|error| unwritable(&part, error))?;
     let mut sink = FileSink { file, part: Part(part), digest: Digest::default() };
-    let size = fetch(transport, path, &mut sink).await?;
+    let size = fetch(transport, path, expected.and_then(|file| file.bytes), &mut sink).await?;
     if let Some(expected) = expected.and_then(|expected| expected.sha256.as_deref()) {
         let found = std::mem::take(&mut sink.digest).finish();
         if found != expected {
@@ -144,25 +147,48 @@ fn part_of(target: &Path) -> Result<PathBuf, Error> {
     Ok(target.with_file_name(part))
 }
 
-async fn fetch(transport: &Transport, path: &str, sink: &mut impl Sink) -> Result<u64, Error> {
-    let (mut tried, mut received) = (0, 0);
+/// The whole file, of the size that is expected where one is; answers its size.
+async fn fetch<S: Sink>(
+    transport: &Transport,
+    path: &str,
+    expected: Option<u64>,
+    sink: &mut S,
+) -> Result<u64, Error> {
+    let (mut tried, mut furthest) = (0, 0);
+    let mut progress = Progress { expected, ..Progress::default() };
     loop {
         tried += 1;
-        let before = received;
-        let (error, outcome) = match transport.open(path, from(received)).await {
+        let (error, outcome) = match transport.open(path, from(progress.received)).await {
             Ok(response) if response.status().is_success() => {
-                if response.status() != StatusCode::PARTIAL_CONTENT {
+                let piece = Piece::read(&progress, response.status().as_u16(), response.headers())
+                    .map_err(|why| Error::new(ErrorKind::Decode, format!("{path}: {why}")))?;
+                if piece.anew {
                     sink.restart().await?;
-                    received = 0;
-                } else if !starts_at(&response, received) {
-                    let message =
-                        format!("{path} was answered with another range than was asked for");
-                    return Err(Error::new(ErrorKind::Decode, message));
+                    progress.received = 0;
                 }
-                match pour(transport, response, sink, &mut received).await {
-                    Ok(()) => return Ok(received),
-                    Err(error) => (error, Outcome::Broken),
-                }
+                progress.said = piece.total;
+                let poured =
+                    pour(transport, path, response, &piece, sink, &mut progress.received).await;
+                let error = match poured {
+                    Ok(()) if piece.completes(progress.received) => return Ok(progress.received),
+                    // A server may give less than was asked for.
+                    Ok(()) if progress.received > furthest => {
+                        (tried, furthest) = (0, progress.received);
+                        continue;
+                    }
+                    Ok(()) => {
+                        let message = format!("{path}: the answer ended before the file did");
+                        Error::new(ErrorKind::Connection, message)
+                    }
+                    // All that was said has come.
+                    Err(error)
+                        if error.is_transient() && piece.total == Some(progress.received) =>
+                    {
+                        return Ok(progress.received);
+                    }
+                    Err(error) => error,
+                };
+                (error, Outcome::Broken)
             }
             Ok(response) => {
                 let outcome = Outcome::Answer(response.status().as_u16());
@@ -174,8 +200,8 @@ async fn fetch(transport: &Transport, path: &str, sink: &mut impl Sink) -> Resul
             return Err(error);
         }
         // What moves forward is not in need of giving up.
-        if received > before {
-            tried = 1;
+        if progress.received > furthest {
+            (tried, furthest) = (1, progress.received);
         }
         let Some(wait) =
             retry::decide(tried, transport.max_retries(), outcome, error.retry_after(), random())
@@ -193,19 +219,17 @@ fn from(offset: u64) -> HeaderMap {
     (offset > 0).then_some((RANGE, range)).into_iter().collect()
 }
 
-/// Whether the answer goes on exactly where the last one broke.
-fn starts_at(response: &Received, offset: u64) -> bool {
-    let range = response.headers().get("content-range").and_then(|range| range.to_str().ok());
-    range.is_some_and(|range| range.starts_with(&format!("bytes {offset}-")))
-}
-
-async fn pour(
+/// Takes an answer in, as far as it is what it says.
+async fn pour<S: Sink>(
     transport: &Transport,
+    path: &str,
     mut response: Received,
-    sink: &mut impl Sink,
+    piece: &Piece,
+    sink: &mut S,
     received: &mut u64,
 ) -> Result<(), Error> {
     let (url, patience) = (response.url().clone(), transport.timeout());
+    let most = piece.total.unwrap_or(S::MOST_UNTOLD);
     loop {
         // A file may be large, so the limit of a try holds from one piece to the next.
         let Ok(chunk) = tokio::time::timeout(patience, response.chunk()).await else {
@@ -217,12 +241,26 @@ async fn pour(
         else {
             return Ok(());
         };
+        let after = *received + chunk.len() as u64;
+        if !piece.reaches(after) {
+            let message = format!("{path}: the server sent more than it said");
+            return Err(Error::new(ErrorKind::Decode, message));
+        }
+        if after > most {
+            let message = format!(
+                "{path} is larger than {} MiB, and the server did not say how large: download it to a file",
+                most >> 20
+            );
+            return Err(Error::new(ErrorKind::Decode, message));
+        }
         sink.push(&chunk).await?;
-        *received += chunk.len() as u64;
+        *received = after;
     }
 }
 
 impl Sink for BytesMut {
+    const MOST_UNTOLD: u64 = MAX_ANSWER_BYTES as u64;
+
     async fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.extend_from_slice(bytes);
         Ok(())
@@ -250,6 +288,8 @@ impl Drop for Part {
 }
 
 impl Sink for FileSink {
+    const MOST_UNTOLD: u64 = u64::MAX;
+
     async fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.digest.add(bytes);
         self.file.write_all(bytes).await.map_err(|error| unwritable(&self.part.0, error))

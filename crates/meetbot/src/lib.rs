@@ -43,6 +43,7 @@ mod no_proxy;
 mod options;
 #[cfg(any(test, fuzzing))]
 mod outside;
+mod pieces;
 mod proxy;
 mod request;
 mod retry;

@@ -88,6 +88,15 @@ fn name(host: &str) -> Option<Name> {
     }
 }
 
+/// Whether a server is on this machine by its name: an address of loopback, `localhost`, or a name below that (RFC 6761, section 6.3).
+pub(crate) fn is_loopback(host: &str) -> bool {
+    match name(host) {
+        Some(Name::Address(address)) => address.is_loopback(),
+        Some(Name::Domain(domain)) => domain == "localhost" || domain.ends_with(".localhost"),
+        None => false,
+    }
+}
+
 /// Whether the server is the excepted one, or below it.
 fn covers(excepted: &Name, server: &Name) -> bool {
     match (excepted, server) {
@@ -168,6 +177,41 @@ mod tests {
             for host in others {
                 assert!(!found.excepts(host, 80), "{text:?} does not except {host}");
             }
+        }
+    }
+
+    #[test]
+    fn loopback_is_known_in_every_spelling() {
+        for host in [
+            "127.0.0.1",
+            "127.1.2.3",
+            "127.1",
+            "0x7f000001",
+            "2130706433",
+            "[::1]",
+            "[0:0:0:0:0:0:0:1]",
+            "[::ffff:127.0.0.1]",
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "a.localhost",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            "128.0.0.1",
+            "10.0.0.1",
+            "0.0.0.0",
+            "[::]",
+            "[::2]",
+            "[::ffff:10.0.0.1]",
+            "localhost.example",
+            "notlocalhost",
+            "127.0.0.1.example",
+            "ip6-localhost",
+        ] {
+            assert!(!is_loopback(host), "{host}");
         }
     }
 

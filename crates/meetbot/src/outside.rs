@@ -8,6 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     events::Parser,
     models::{self, Delivery, Job, Manifest, TimelineEvent, WebhookEvent},
+    pieces::content_range,
     retry::{Outcome, decide, retry_after},
 };
 
@@ -31,6 +32,13 @@ pub fn wait(header: &str) {
     let now = Timestamp::from_millis(1_800_000_000_000);
     let wait = retry_after(header, now);
     let _ = decide(1, 3, Outcome::Answer(429), wait, 1.0);
+}
+
+/// A `Content-Range` is a part of a file or nothing.
+pub fn range(header: &str) {
+    if let Some((first, last, total)) = content_range(header) {
+        assert!(first <= last && last < total, "{header}");
+    }
 }
 
 /// An answer reads as what it writes again, or not at all. Answers whether it was read.
@@ -76,5 +84,12 @@ mod tests {
             "Sun Nov  6 08:49:37 1994",
         ];
         nasty::feed(&corpus, wait);
+    }
+
+    #[test]
+    fn a_nasty_content_range_is_a_part_of_a_file_or_nothing() {
+        let corpus =
+            ["bytes 0-9/10", "bytes 5-18446744073709551614/18446744073709551615", "bytes */1"];
+        nasty::feed(&corpus, range);
     }
 }

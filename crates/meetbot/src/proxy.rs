@@ -9,7 +9,7 @@ use http::{HeaderValue, Uri};
 use percent_encoding::percent_decode_str;
 use url::{Position, Url};
 
-use crate::no_proxy::NoProxy;
+use crate::no_proxy::{NoProxy, is_loopback};
 
 /// Why a proxy cannot be used, to follow what names it. It shows nothing of its URL, which may hold a password.
 type Unusable = &'static str;
@@ -86,13 +86,15 @@ pub(crate) struct Proxies {
     http: Option<Result<Proxy, String>>,
     https: Option<Result<Proxy, String>>,
     except: NoProxy,
+    /// Whether servers on loopback are reached through them too: another machine has another loopback.
+    loopback: bool,
 }
 
 impl Proxies {
     /// This one for every server.
     pub(crate) fn of(proxy: Proxy) -> Self {
         let proxy = Some(Ok(proxy));
-        Self { http: proxy.clone(), https: proxy, except: NoProxy::default() }
+        Self { http: proxy.clone(), https: proxy, except: NoProxy::default(), loopback: true }
     }
 
     /// Those of this process's environment.
@@ -101,7 +103,7 @@ impl Proxies {
     }
 
     /// Those that `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` name, or else the same in capitals (curl and Python look in this
-    /// order). A blank one says nothing.
+    /// order). A blank one says nothing, and none is for servers on loopback (as Go has it).
     fn of_variables(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let said = |name: &str| {
             variable(name).filter(|value| value.to_str().is_none_or(|text| !text.trim().is_empty()))
@@ -127,6 +129,7 @@ impl Proxies {
             http: named(http),
             https: named(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
             except: NoProxy::parse(&except.to_string_lossy()),
+            loopback: false,
         }
     }
 
@@ -138,10 +141,9 @@ impl Proxies {
         port: u16,
     ) -> Result<Option<&Proxy>, &str> {
         let asked_for = if scheme == "https" { &self.https } else { &self.http };
+        let direct = !self.loopback && is_loopback(host) || self.except.excepts(host, port);
         match asked_for {
-            Some(proxy) if !self.except.excepts(host, port) => {
-                proxy.as_ref().map(Some).map_err(String::as_str)
-            }
+            Some(proxy) if !direct => proxy.as_ref().map(Some).map_err(String::as_str),
             _ => Ok(None),
         }
     }
@@ -280,6 +282,25 @@ mod tests {
             assert_eq!(way(variables, http).as_deref(), to_http, "{variables:?}");
             assert_eq!(way(variables, https).as_deref(), to_https, "{variables:?}");
         }
+    }
+
+    #[test]
+    fn no_proxy_of_the_environment_is_for_servers_on_loopback() {
+        let variables = [("HTTP_PROXY", "a"), ("HTTPS_PROXY", "socks5://a"), ("ALL_PROXY", "a")];
+        for server in [
+            "http://127.0.0.1:3010",
+            "https://127.8.0.1",
+            "http://[::1]:3010",
+            "http://localhost:3010",
+            "https://a.localhost",
+            "http://[::ffff:127.0.0.1]",
+        ] {
+            assert_eq!(way(&variables, server), None, "{server}");
+        }
+        assert_eq!(way(&variables, "http://128.0.0.1").as_deref(), Some("a"));
+        // One that was set for this client is for all that it asks.
+        let set = Proxies::of(Proxy::parse("a").unwrap());
+        assert!(set.before("http", "127.0.0.1", 80).unwrap().is_some());
     }
 
     #[test]

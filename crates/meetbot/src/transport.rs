@@ -4,8 +4,8 @@ use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, HeaderName, Method,
-    header::{AUTHORIZATION, LOCATION, RETRY_AFTER},
+    HeaderMap, HeaderName, Method, StatusCode,
+    header::{AUTHORIZATION, CONTENT_RANGE, LOCATION, RETRY_AFTER},
 };
 use tracing::Instrument as _;
 use url::Url;
@@ -19,13 +19,15 @@ use crate::{
     error::shown,
     exchange::Exchange,
     network::Network,
+    no_proxy::is_loopback,
     options::CallOptions,
+    pieces::content_range,
     retry::{self, MAX_RETRIES},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest answer that is read into memory; the largest list of the server's is a tenth of it.
-const MAX_ANSWER_BYTES: usize = 64 << 20;
+pub(crate) const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// How many redirects a GET follows.
 const MAX_REDIRECTS: u32 = 5;
 
@@ -63,6 +65,12 @@ impl Transport {
     ) -> Result<Self, Error> {
         let http = network.connections(options.connect_timeout)?;
         http.proxy_before(&base)?;
+        if is_in_the_clear(&base) {
+            tracing::warn!(
+                server = %base,
+                "the API key goes over plain http:// to another machine: everyone on the way can read it; use https://"
+            );
+        }
         let (key, base, network) = (Arc::new(key), Arc::new(base), Arc::new(network));
         Ok(Self { key, base, network, http, options })
     }
@@ -96,6 +104,10 @@ impl Transport {
 
     pub(crate) fn base_url(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
+    }
+
+    pub(crate) fn is_in_the_clear(&self) -> bool {
+        is_in_the_clear(&self.base)
     }
 
     /// Makes a call and reads its answer.
@@ -194,14 +206,22 @@ impl Transport {
         ))
     }
 
-    /// The whole body, if it is of a size that an answer may have.
+    /// The whole body, if it is of a size that an answer may have; a part of a file, if it is no more than it says.
     async fn body(&self, mut response: Received, method: &Method) -> Result<Bytes, Error> {
         let mut body = BytesMut::new();
         let url = response.url().clone();
+        let range = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+        let range = range.filter(|_| response.status() == StatusCode::PARTIAL_CONTENT);
+        let said = range.and_then(content_range).map(|(first, last, _)| last - first + 1);
         while let Some(chunk) =
             response.chunk().await.map_err(|error| self.broken(error, method, &url))?
         {
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            let size = body.len() + chunk.len();
+            if said.is_some_and(|said| size as u64 > said) {
+                let message = format!("{}: the server sent more than it said", self.shown(&url));
+                return Err(Error::new(ErrorKind::Decode, message));
+            }
+            if size > MAX_ANSWER_BYTES {
                 return Err(Error::new(
                     ErrorKind::Decode,
                     format!(
@@ -309,6 +329,11 @@ impl Transport {
             Error::configuration(format!("{url:?} is not a URL")).with_source(error)
         })
     }
+}
+
+/// Whether what is sent to a server leaves this machine without encryption.
+fn is_in_the_clear(server: &Url) -> bool {
+    server.scheme() == "http" && !is_loopback(server.host_str().unwrap_or_default())
 }
 
 /// Whether a redirect only leads from `http://` to `https://`: what is asked there without the key is refused, and with words that mislead.

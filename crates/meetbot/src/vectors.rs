@@ -2,18 +2,25 @@
 
 use std::{fs, time::Duration};
 
+use http::{
+    HeaderMap,
+    header::{CONTENT_LENGTH, CONTENT_RANGE},
+};
 use meetbot_types::{JobEvent, JobStatus, Timestamp, signature};
 use serde_json::{Value, json};
+use url::Url;
 use xtask::spec_file;
 
 use crate::{
-    Error, ListBots, ListDeliveries, NewJob, answers,
+    Error, ListBots, ListDeliveries, MeetBot, NewJob, answers,
     client::following,
     download::mix_pause,
     endpoint, models,
+    no_proxy::is_loopback,
+    pieces::{Piece, Progress},
     retry::{self, Outcome},
     verify_webhook_signature,
-    webhook::SecretError,
+    webhook::{self, SecretError, UnwrapError, WebhookEvent},
 };
 
 #[test]
@@ -32,8 +39,14 @@ fn every_vector_holds() {
             "webhook_signatures" => signatures(&vectors),
             "errors" => cases(&vectors).for_each(error),
             "retries" => cases(&vectors).for_each(retried),
-            "downloads" => cases(&vectors).for_each(download),
-            "requests" => cases(&vectors).for_each(request),
+            "downloads" => {
+                cases(&vectors).for_each(download);
+                vectors["pieces"].as_array().unwrap().iter().for_each(piece);
+            }
+            "requests" => {
+                cases(&vectors).for_each(request);
+                vectors["servers"].as_array().unwrap().iter().for_each(server);
+            }
             "models" => cases(&vectors).for_each(model),
             "answers" => answers::hold(&vectors),
             "recorded_answers" => answers::recorded(&vectors),
@@ -69,11 +82,62 @@ fn signatures(vectors: &Value) {
             ["id", "timestamp", "body", "header", "secret"].map(|name| text(&case[name]));
         judged(case, signature::verify_standard(id, timestamp, body.as_bytes(), header, secret));
     }
+    vectors["unwrap"].as_array().unwrap().iter().for_each(unwrapped);
+}
+
+fn unwrapped(case: &Value) {
+    let headers = case["headers"].as_object().unwrap().iter();
+    let headers = headers.map(|(name, value)| (name, text(value)));
+    let secrets: Vec<&str> = case["secrets"].as_array().unwrap().iter().map(text).collect();
+    let tolerance = case["toleranceSeconds"].as_u64().map(Duration::from_secs);
+    let now = Timestamp::from_millis(case["now"].as_i64().unwrap() * 1000);
+    let outcome =
+        match webhook::judge(text(&case["body"]).as_bytes(), headers, &secrets, tolerance, now) {
+            Ok(()) => "taken",
+            Err(UnwrapError::Secret(_)) => "error",
+            Err(_) => "refused",
+        };
+    assert_eq!(outcome, case["outcome"], "{}", case["name"]);
+    assert!(models::plain::<WebhookEvent>(text(&case["body"]).as_bytes()).is_ok());
 }
 
 fn download(case: &Value) {
     let ms = |name: &str| case[name].as_u64().map(Duration::from_millis);
     assert_eq!(mix_pause(ms("waitedMs").unwrap()), ms("pauseMs"), "{}", case["name"]);
+}
+
+fn piece(case: &Value) {
+    let number = |name: &str| case[name].as_u64();
+    let (received, sent) = (number("receivedBytes").unwrap(), number("sentBytes").unwrap());
+    let progress =
+        Progress { expected: number("manifestBytes"), said: number("saidBytes"), received };
+    let mut headers = HeaderMap::new();
+    if let Some(range) = case["contentRange"].as_str() {
+        headers.insert(CONTENT_RANGE, range.parse().unwrap());
+    }
+    if let Some(length) = number("contentLength") {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    let status = u16::try_from(number("status").unwrap()).unwrap();
+    let outcome = match Piece::read(&progress, status, &headers) {
+        Ok(piece) => {
+            let after = if piece.anew { sent } else { received + sent };
+            match (piece.reaches(after), piece.completes(after)) {
+                (true, true) => "whole",
+                (true, false) => "part",
+                (false, _) => "error",
+            }
+        }
+        Err(_) => "error",
+    };
+    assert_eq!(outcome, case["outcome"], "{}", case["name"]);
+}
+
+fn server(case: &Value) {
+    let url = Url::parse(text(&case["url"])).unwrap();
+    assert_eq!(json!(is_loopback(url.host_str().unwrap())), case["loopback"], "{url}");
+    let client = MeetBot::builder().api_key("mb_test_0123456789").base_url(text(&case["url"]));
+    assert_eq!(json!(client.build().unwrap().is_in_the_clear()), case["inTheClear"], "{url}");
 }
 
 fn error(case: &Value) {

@@ -1,8 +1,10 @@
 //! Webhooks: whether they are the server's, and what they say.
 
-use meetbot_types::signature;
+use std::time::Duration;
 
-use crate::{error::shown, models};
+use meetbot_types::{Timestamp, signature};
+
+use crate::{clock, error::shown, models};
 
 pub use crate::models::{ChatMessage, EventData, EventDetails, Participant, WebhookEvent};
 pub use meetbot_types::{
@@ -39,6 +41,9 @@ pub fn verify_webhook_signature(
     signature::verify(body, header, secret)
 }
 
+/// How old a webhook may be, and how far ahead its clock: five minutes, as the verifiers of Standard Webhooks have it.
+pub const TOLERANCE: Duration = Duration::from_mins(5);
+
 /// Why a webhook was not taken.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -48,6 +53,17 @@ pub enum UnwrapError {
         "the signature is not made with this secret: another secret, another body (parsed and printed again?), or not from the server"
     )]
     Signature,
+    /// It is signed, but was sent longer ago or further ahead than is allowed, or at no time: answer 401.
+    #[error("it was sent more than {} s ago or ahead: is the clock right?", tolerance.as_secs())]
+    Age {
+        /// How old it may be.
+        tolerance: Duration,
+    },
+    /// Nothing in it says when it was sent, and its age matters: answer 401.
+    #[error(
+        "nothing in it says when it was sent; with a tolerance of None its age does not matter"
+    )]
+    Undated,
     /// The body is signed but cannot be read: the server is newer than this version. Answer 2xx, or it is sent again.
     #[error(
         "the body is signed but is no event that this version can read: {source}: {}",
@@ -64,34 +80,95 @@ pub enum UnwrapError {
     Secret(#[from] SecretError),
 }
 
-/// Verifies a webhook and reads it. During a rotation of the secret give the old one and the new one; any of them will do.
+/// Verifies a webhook and reads it.
+///
+/// It goes by the headers of Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`), which sign the time too. `X-Meetbot-Signature` signs none:
+/// it is taken only where the age does not matter, or whoever has an old webhook could leave those headers out.
+///
+/// - `headers`: the request's headers, in any spelling of their names: a `&HeaderMap`, or pairs of texts.
+/// - `secrets`: the webhook secret; during a rotation the old one and the new one, and any of them will do.
+/// - `tolerance`: how old the webhook may be, and how far ahead its clock; [`TOLERANCE`] unless there is a reason. With `None` its age does not matter.
 ///
 /// ```
-/// use meetbot::webhook::{UnwrapError, unwrap};
+/// use meetbot::webhook::{TOLERANCE, UnwrapError, unwrap};
 ///
-/// let refused = unwrap(b"{}", Some("sha256=00"), &["whsec_bmV3", "whsec_b2xk"]);
+/// let headers = [("webhook-id", "dlv_1"), ("webhook-timestamp", "1"), ("webhook-signature", "v1,x")];
+/// let refused = unwrap(b"{}", headers, &["whsec_bmV3", "whsec_b2xk"], Some(TOLERANCE));
 /// assert!(matches!(refused, Err(UnwrapError::Signature)));
 /// ```
 pub fn unwrap(
     body: &[u8],
-    header: Option<&str>,
+    headers: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<[u8]>)>,
     secrets: &[&str],
+    tolerance: Option<Duration>,
 ) -> Result<WebhookEvent, UnwrapError> {
-    if secrets.is_empty() {
-        return Err(SecretError::Empty.into());
-    }
-    // All are tried, so that the time taken does not tell which one fits.
-    let mut fits = false;
-    for secret in secrets {
-        fits |= signature::verify(body, header, secret)?;
-    }
-    if !fits {
-        return Err(UnwrapError::Signature);
-    }
+    judge(body, headers, secrets, tolerance, clock::wall())?;
     models::plain(body).map_err(|source| UnwrapError::Body {
         body: String::from_utf8_lossy(body).into_owned(),
         source,
     })
+}
+
+/// The headers that tell whose a webhook is.
+#[derive(Default)]
+struct Signed {
+    meetbot: Option<String>,
+    standard: Option<String>,
+    id: String,
+    timestamp: String,
+}
+
+impl Signed {
+    fn read(headers: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<[u8]>)>) -> Self {
+        let mut signed = Self::default();
+        for (name, value) in headers {
+            let value = || String::from_utf8_lossy(value.as_ref()).into_owned();
+            match name.as_ref().to_ascii_lowercase().as_str() {
+                "x-meetbot-signature" => signed.meetbot = Some(value()),
+                "webhook-signature" => signed.standard = Some(value()),
+                "webhook-id" => signed.id = value(),
+                "webhook-timestamp" => signed.timestamp = value(),
+                _ => {}
+            }
+        }
+        signed
+    }
+}
+
+/// Whether a webhook is to be taken.
+pub(crate) fn judge(
+    body: &[u8],
+    headers: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<[u8]>)>,
+    secrets: &[&str],
+    tolerance: Option<Duration>,
+    now: Timestamp,
+) -> Result<(), UnwrapError> {
+    if secrets.is_empty() {
+        return Err(SecretError::Empty.into());
+    }
+    let signed = Signed::read(headers);
+    // All are tried, so that the time taken does not tell which one fits.
+    let mut fits = false;
+    for secret in secrets {
+        fits |= match &signed.standard {
+            Some(header) => verify_standard(&signed.id, &signed.timestamp, body, header, secret)?,
+            None => signature::verify(body, signed.meetbot.as_deref(), secret)?,
+        };
+    }
+    match (&signed.standard, tolerance) {
+        (None, Some(_)) => Err(UnwrapError::Undated),
+        _ if !fits => Err(UnwrapError::Signature),
+        (Some(_), Some(tolerance)) => {
+            let sent = signed.timestamp.parse::<i64>().ok();
+            let age = sent.map(|sent| now.as_millis().abs_diff(sent.saturating_mul(1000)));
+            if age.is_some_and(|age| u128::from(age) <= tolerance.as_millis()) {
+                Ok(())
+            } else {
+                Err(UnwrapError::Age { tolerance })
+            }
+        }
+        (_, None) => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -101,11 +178,12 @@ mod tests {
     #[test]
     fn a_secret_that_cannot_be_one_is_no_wrong_signature() {
         let header = sign(b"{}", "whsec_dGVzdA==");
-        let taken = |secrets: &[&str]| match unwrap(b"{}", Some(&header), secrets) {
+        let headers = [(SIGNATURE_HEADER, header)];
+        let taken = |secrets: &[&str]| match unwrap(b"{}", headers.clone(), secrets, None) {
             Err(UnwrapError::Body { .. }) => "signed",
             Err(UnwrapError::Signature) => "not signed",
             Err(UnwrapError::Secret(_)) => "no secret",
-            Ok(_) => "an event",
+            other => panic!("{other:?}"),
         };
         assert_eq!(taken(&["whsec_dGVzdA==\n"]), "signed");
         assert_eq!(taken(&["whsec_b3RoZXI=", " whsec_dGVzdA=="]), "signed");
@@ -113,5 +191,22 @@ mod tests {
         for secrets in [&[][..], &[""], &["whsec_dGVzdA==", ""], &["mb_test_x"], &["whsec_x"]] {
             assert_eq!(taken(secrets), "no secret", "{secrets:?}");
         }
+    }
+
+    #[test]
+    fn headers_of_a_request_are_taken_as_frameworks_have_them() {
+        let (body, secret) = (b"{}", "whsec_dGVzdA==");
+        let now = clock::wall();
+        let mut headers = http::HeaderMap::new();
+        headers.insert("webhook-id", "dlv_1".parse().unwrap());
+        headers.insert("webhook-timestamp", now.as_seconds().into());
+        let signature = sign_standard("dlv_1", now, body, secret).unwrap();
+        headers.insert("webhook-signature", signature.parse().unwrap());
+        let signed = unwrap(body, &headers, &[secret], Some(TOLERANCE));
+        assert!(matches!(signed, Err(UnwrapError::Body { .. })), "{signed:?}");
+        // A value that is no text was signed by nobody.
+        headers.insert("webhook-id", http::HeaderValue::from_bytes(b"dlv_\xff").unwrap());
+        let refused = unwrap(body, &headers, &[secret], Some(TOLERANCE));
+        assert!(matches!(refused, Err(UnwrapError::Signature)), "{refused:?}");
     }
 }

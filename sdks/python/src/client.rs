@@ -102,6 +102,12 @@ impl Core {
         Ok(self.client(py)?.base_url().to_owned())
     }
 
+    /// Whether the API key goes over plain `http://` to another machine.
+    #[getter]
+    fn in_the_clear(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.client(py)?.is_in_the_clear())
+    }
+
     /// Makes a call and waits for its answer, without the GIL. A signal ends it within a tick.
     fn call(&self, py: Python<'_>, parts: Parts) -> PyResult<Answer> {
         let (client, request) = self.prepare(py, parts)?;

@@ -9,10 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from lying_server import KEY, answer, refusal
+from lying_server import KEY, Reply, answer, refusal
 
-from meetbot import MeetBot, MeetbotConfigurationError, MeetbotFileError, MeetbotNotFoundError
+from meetbot import (
+    HttpxTransport,
+    MeetBot,
+    MeetbotConfigurationError,
+    MeetbotDecodeError,
+    MeetbotFileError,
+    MeetbotNotFoundError,
+)
 from meetbot._records import ManifestFile
 
 ID = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ"
@@ -96,3 +104,40 @@ def test_a_target_that_is_no_file_is_told_before_anything_is_asked(
     with pytest.raises(MeetbotConfigurationError):
         client(server.url).download_artifact(ID, "a", target)
     assert server.requests == [] and list(tmp_path.iterdir()) == []
+
+
+def chunked(content: bytes, content_range: str | None = None) -> Reply:
+    """An answer that does not say how long it is."""
+    status = "200 OK" if content_range is None else f"206 Partial Content\r\nContent-Range: {content_range}"
+    head = f"HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    return Reply(head.encode() + b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content))
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        answer(b"01234"),
+        answer(b"012"),
+        chunked(b"0" * 100_000),
+        chunked(b"0123456", "bytes 0-3/4"),
+        answer(b"0123", 206, Content_Range="bytes 0-3/8"),
+        answer(b"0123", 206, Content_Range="bytes 0-3/*"),
+    ],
+    ids=["longer", "shorter", "endless", "beyond its range", "of a longer file", "of any file"],
+)
+@pytest.mark.parametrize("through", ["core", "httpx"])
+def test_what_a_server_sends_beyond_the_manifest_or_its_own_word_is_kept_nowhere(
+    through: str, lie: Any, client: Any, lying: Any, tmp_path: Path
+) -> None:
+    server = lying(lie)
+    with httpx.Client() as inner:
+        mb = client(server.url) if through == "core" else MeetBot(KEY, server.url, transport=HttpxTransport(inner))
+        with pytest.raises(MeetbotDecodeError, match="said|says|came"):
+            mb.download_artifact(ID, "a", tmp_path / "a", expected=entry(b"0123"))
+    assert list(tmp_path.iterdir()) == [] and len(server.requests) == 1
+
+
+def test_a_part_of_a_file_is_read_into_memory_as_far_as_it_says(client: Any, lying: Any) -> None:
+    mb = client(lying(chunked(b"0" * (32 << 20), "bytes 0-3/10")).url)
+    with pytest.raises(MeetbotDecodeError, match="more than it said"):
+        mb.artifact(ID, "a")

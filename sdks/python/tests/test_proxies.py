@@ -70,8 +70,8 @@ def test_a_proxy_is_used_however_it_is_spelt(
 ) -> None:
     address = proxy.url.removeprefix("http://")
     url = spelling.format(address)
-    # Nothing listens there.
-    server = "http://127.0.0.1:1"
+    # There is no such server.
+    server = "http://meetbot.invalid"
     assert MeetBot(KEY, server, proxy=url).get_bot(ID)
     monkeypatch.setenv("HTTP_PROXY", url)
     assert MeetBot(KEY, server).get_bot(ID)
@@ -87,7 +87,7 @@ def test_a_proxy_that_cannot_be_used_is_an_error_that_shows_no_password(
     with pytest.raises(MeetbotConfigurationError, match="^the proxy ") as told:
         kind(KEY, "http://127.0.0.1:1", proxy=url)
     assert "s3" not in str(told.value)
-    for name, server in [("HTTP_PROXY", "http://127.0.0.1:1"), ("https_proxy", "https://x"), ("ALL_PROXY", "https://x")]:
+    for name, server in [("HTTP_PROXY", "http://x"), ("https_proxy", "https://x"), ("ALL_PROXY", "https://x")]:
         monkeypatch.setenv(name, url)
         if not url.strip():
             kind(KEY, server)
@@ -106,16 +106,29 @@ def test_a_transport_of_ones_own_is_not_to_be_set_up_here() -> None:
                 MeetBot(KEY, transport=HttpxTransport(client), **settings)
 
 
-@pytest.mark.parametrize("exception", ["*", "127.0.0.1:{port}", "127.0.0.1", "127.0.0.0/8", "other\n127.0.0.1"])
-def test_a_server_that_is_excepted_is_reached_directly(
-    exception: str, proxy: LyingServer, lying: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
+def test_a_server_on_loopback_is_reached_directly_but_by_a_proxy_that_is_set(
+    name: str, proxy: LyingServer, lying: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = lying(answer(a_job("recording")))
-    port = server.url.rpartition(":")[2]
-    monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    monkeypatch.setenv("NO_PROXY", exception.format(port=port))
-    assert MeetBot(KEY, server.url).get_bot(ID)
-    assert (len(proxy.requests), len(server.requests)) == (0, 1)
+    monkeypatch.setenv(name, proxy.url)
+    for url in (server.url, server.url.replace("127.0.0.1", "localhost")):
+        assert MeetBot(KEY, url).get_bot(ID)
+    assert (len(proxy.requests), len(server.requests)) == (0, 2)
+    assert MeetBot(KEY, server.url, proxy=proxy.url).get_bot(ID)
+    assert (len(proxy.requests), len(server.requests)) == (1, 2)
+
+
+@pytest.mark.parametrize("kind", [MeetBot, AsyncMeetBot])
+def test_a_key_that_leaves_the_machine_in_the_clear_is_warned_of_once(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
+    for url in ("http://127.0.0.1:3010", "http://localhost:3010", "https://meetbot.example"):
+        kind(KEY, url)
+    assert caplog.records == []
+    mb = kind(KEY, "http://meetbot.example:3010")
+    mb.with_options(timeout=1)
+    (told,) = caplog.records
+    assert (told.name, told.levelname) == ("meetbot", "WARNING")
+    assert "http://meetbot.example:3010" in told.getMessage() and KEY not in told.getMessage()
 
 
 #: No checker knows it.
@@ -126,21 +139,21 @@ bypassed: Callable[..., Any] = getattr(urllib.request, "proxy_bypass_environment
 OTHERWISE = {
     "other.example *": True,
     "other.example,*": True,
-    "::1": True,
+    "fd00::1": True,
     "10.0.0.0/8": True,
     "*.example.com": True,
     "a.example b.example": True,
     "bücher.example": True,
     "example.com:80": True,
-    "0.0.1": False,
+    "1.2.3": False,
 }
 
 
 @pytest.mark.parametrize(
     "exceptions",
     [
-        "", "*", "localhost", "LOCALHOST", "localhost,127.0.0.1", " localhost , 127.0.0.1 ", "127.0.0.1:3010", "localhost:3010",
-        "[::1]", "[::1]:3010", "example.com", ".example.com", "..example.com", "xample.com", "com", "a.example.com", "example.com:3010",
+        "", "*", "intranet", "INTRANET", "intranet,10.1.2.3", " intranet , 10.1.2.3 ", "10.1.2.3:3010", "intranet:3010",
+        "[fd00::1]", "[fd00::1]:3010", "example.com", ".example.com", "..example.com", "xample.com", "com", "a.example.com", "example.com:3010",
         "10.1.2.3", "10.1.2.3:1", ",,", *OTHERWISE,
     ],
 )  # fmt: skip
@@ -148,7 +161,7 @@ def test_no_proxy_is_read_as_pythons_own_urllib_reads_it(exceptions: str, monkey
     # A proxy that cannot be used says whether it would be.
     monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
     monkeypatch.setenv("no_proxy", exceptions)
-    hosts = ["localhost", "127.0.0.1", "[::1]", "10.1.2.3", "example.com", "a.example.com", "badexample.com", "b.example", "xn--bcher-kva.example"]
+    hosts = ["intranet", "10.1.2.3", "[fd00::1]", "example.com", "a.example.com", "badexample.com", "b.example", "xn--bcher-kva.example"]
     differ = set()
     for host, port in itertools.product(hosts, ["", ":3010", ":1"]):
         try:
@@ -163,15 +176,16 @@ def test_no_proxy_is_read_as_pythons_own_urllib_reads_it(exceptions: str, monkey
 
 
 def test_what_only_cgi_programs_are_told_by_strangers_is_no_proxy(
-    proxy: LyingServer, lying: Any, monkeypatch: pytest.MonkeyPatch
+    proxy: LyingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = lying(answer(a_job("recording")))
+    server = "http://meetbot.invalid"
     monkeypatch.setenv("REQUEST_METHOD", "GET")
-    monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    assert MeetBot(KEY, server.url).get_bot(ID)
+    # One that cannot be used would be an error.
+    monkeypatch.setenv("HTTP_PROXY", UNUSABLE[0])
+    MeetBot(KEY, server)
     monkeypatch.setenv("http_proxy", proxy.url)
-    assert MeetBot(KEY, server.url).get_bot(ID)
-    assert (len(server.requests), len(proxy.requests)) == (1, 1)
+    assert MeetBot(KEY, server).get_bot(ID)
+    assert len(proxy.requests) == 1
 
 
 @pytest.mark.parametrize("end", ["/api/v1", "/api/v1/", "/api/v1\n"])

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import email.utils
 import json
+import os
 import random
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest import mock
 
 import pytest
 from lying_server import VECTORS
@@ -16,6 +21,7 @@ from lying_server import VECTORS
 import meetbot
 from meetbot import AutoLeaveConfig, JobList, JobStatus, MeetBot, MeetbotError, Request, Response
 from meetbot import _calls, _core, _downloads, _models, testing, webhooks
+from meetbot._records import ManifestFile
 
 Case = dict[str, Any]
 
@@ -28,8 +34,11 @@ def cases() -> list[Any]:
         run = KINDS[vectors["kind"]]
         if run is None:
             continue
-        for part in ("cases", "standard", "statuses", "answers"):
-            for case in vectors.get(part, []):
+        for part, cases_of in vectors.items():
+            if part in ("kind", "required", "transitions"):
+                continue
+            run = PARTS.get(part, KINDS[vectors["kind"]])
+            for case in cases_of:
                 name = case.get("name", case.get("status", case.get("model")))
                 found.append(pytest.param(run, case, id=f"{vectors['kind']}: {name}"))
     return found
@@ -150,6 +159,54 @@ def download(case: Case) -> None:
     assert pause == pytest.approx(case["pauseMs"] and case["pauseMs"] / 1000)
 
 
+def piece(case: Case) -> None:
+    expected = None if case["manifestBytes"] is None else ManifestFile(name="a", bytes=case["manifestBytes"])
+    headers = {} if case["contentRange"] is None else {"content-range": case["contentRange"]}
+    answer = SimpleNamespace(status=case["status"], body=bytes(case["sentBytes"]), header=headers.get)
+    outcome = "error"
+    with tempfile.TemporaryDirectory() as folder:
+        with suppress(meetbot.MeetbotDecodeError), _downloads.Download("a", f"{folder}/a", expected, None) as download:
+            download._received = case["receivedBytes"]
+            if case["saidBytes"] is not None:
+                download._total = case["saidBytes"]
+            download.take(cast("_core.Answer", answer))
+            outcome = "whole" if download.wanted() is None else "part"
+            download._file.close()
+        assert outcome != "error" or os.listdir(folder) == []
+    assert outcome == case["outcome"]
+
+
+def server(case: Case) -> None:
+    with pytest.MonkeyPatch.context() as environment:
+        # A proxy that cannot be used says whether it would be.
+        environment.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+        for name in ("all_proxy", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
+            environment.delenv(name, raising=False)
+        try:
+            MeetBot("mb_test_0123456789", case["url"])
+            direct = True
+        except meetbot.MeetbotConfigurationError:
+            direct = False
+    mb = MeetBot("mb_test_0123456789", case["url"])
+    assert (direct, mb._core.in_the_clear) == (case["loopback"], case["inTheClear"])
+
+
+def unwrapped(case: Case) -> None:
+    def taken() -> bool:
+        with mock.patch("meetbot.webhooks.time.time", return_value=case["now"]):
+            event = webhooks.unwrap(
+                case["body"].encode(), case["headers"], case["secrets"], tolerance=case["toleranceSeconds"]
+            )
+        return event.event == "job.finalized"
+
+    if case["outcome"] == "taken":
+        assert taken()
+    else:
+        refusal = {"refused": webhooks.MeetbotSignatureError, "error": meetbot.MeetbotConfigurationError}
+        with pytest.raises(refusal[case["outcome"]]):
+            taken()
+
+
 def request(case: Case) -> None:
     arguments: dict[str, Any] = {}
     for name, value in case["arguments"].items():
@@ -264,6 +321,10 @@ KINDS: dict[str, Callable[[Case], None] | None] = {
     "meeting_links": None,
     "auto_leave": None,
 }
+
+
+#: Parts of a file that are of another kind than its cases.
+PARTS: dict[str, Callable[[Case], None]] = {"pieces": piece, "servers": server, "unwrap": unwrapped}
 
 
 @pytest.mark.parametrize(("run", "case"), cases())

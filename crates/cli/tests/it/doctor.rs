@@ -66,19 +66,22 @@ fn a_server_that_runs_is_asked_how_it_is() {
     for name in ["server", "ready", "key", "database"] {
         assert_eq!(check(&said, name).0, "ok", "{name}: {said:?}");
     }
-    // It goes the way of every other command: through the proxy of the environment, whatever its password holds, or nowhere.
-    let beside = |proxy: &str| {
+    // It goes the way of every other command: to another machine through the proxy of the environment, whatever its password holds, or nowhere; never so to this one.
+    let beside = |proxy: &str, more: &[&str]| {
         let mut command = meetbot();
         command.args(["doctor", "--json", "--listen", listen, "--data-dir"]).arg(data.path());
-        let said = run(command.env("MEETBOT_API_KEY", &key).env("http_proxy", proxy));
-        assert_eq!(check(&said, "server").0, "fail", "{said:?}");
+        command.args(more).env("MEETBOT_API_KEY", &key);
+        let said = run(command.env("http_proxy", proxy).env("ALL_PROXY", proxy));
         assert!(!said.out.contains("s3cret"), "{said:?}");
-        check(&said, "server").1
+        check(&said, "server")
     };
-    assert!(
-        beside("http://me:s3cret|@127.0.0.1:1").contains("through the proxy http://127.0.0.1:1/")
-    );
-    assert!(beside("socks5://me:s3cret@127.0.0.1:1").contains("http_proxy"));
+    let elsewhere = ["--base-url", "http://meetbot.invalid"];
+    let (state, found, _) = beside("http://me:s3cret|@127.0.0.1:1", &elsewhere);
+    assert_eq!(state, "fail", "{found}");
+    assert!(found.contains("through the proxy http://127.0.0.1:1/"), "{found}");
+    let unusable = "socks5://me:s3cret@127.0.0.1:1";
+    assert!(beside(unusable, &elsewhere).1.contains("http_proxy"));
+    assert_eq!(beside(unusable, &[]).0, "ok");
     let said = with_key("mb_test_nobody");
     assert_eq!((said.code, check(&said, "key").0.as_str()), (Some(1), "fail"), "{said:?}");
     assert!(!said.out.contains("mb_test_nobody"), "the key shows: {said:?}");

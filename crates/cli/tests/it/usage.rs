@@ -118,9 +118,26 @@ fn a_proxy_of_the_environment_that_cannot_be_used_is_named_and_not_passed_by() {
         let said = run(meetbot()
             .args(command)
             .env("MEETBOT_API_KEY", "mb_test_0123456789")
-            .env("MEETBOT_API_BASE_URL", "http://127.0.0.1:1")
+            .env("MEETBOT_API_BASE_URL", "http://meetbot.invalid")
             .env("http_proxy", "socks5://me:s3cret@127.0.0.1:1"));
         assert_eq!(said.code, Some(2), "{said:?}");
         assert!(said.err.contains("http_proxy") && !said.err.contains("s3cret"), "{said:?}");
     }
+}
+
+#[test]
+fn a_key_that_is_sent_in_the_clear_to_another_machine_is_warned_of_once() {
+    let told = |url: &str| {
+        let said = run(meetbot()
+            .args(["jobs", "list"])
+            .env("MEETBOT_API_KEY", "mb_test_0123456789")
+            .env("MEETBOT_API_BASE_URL", url)
+            // Nothing listens there, so that nobody else's server is asked.
+            .env("http_proxy", "http://127.0.0.1:1"));
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(!said.err.contains("mb_test"), "{said:?}");
+        said.err.matches("plain http://").count()
+    };
+    assert_eq!(told("http://127.0.0.1:1"), 0);
+    assert_eq!(told("http://meetbot.invalid"), 1);
 }

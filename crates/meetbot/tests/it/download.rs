@@ -80,6 +80,91 @@ async fn another_range_than_was_asked_for_is_in_no_file() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
+/// An answer of unknown length, in chunks.
+fn chunked(head: &str, bytes: &str) -> Reply {
+    let head = format!("HTTP/1.1 {head}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    Reply::Raw(format!("{head}{:x}\r\n{bytes}\r\n0\r\n\r\n", bytes.len()).into_bytes())
+}
+
+/// A server that may go on for ever, in a file and in memory; `replies` twice.
+async fn sends_too_much(replies: impl Fn() -> Vec<Reply>) {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("audio.webm");
+    let server = FakeServer::start(replies());
+    let told = server.client().download_artifact("job_x", "audio.webm", &target).await.unwrap_err();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is kept");
+    let server = FakeServer::start(replies());
+    let in_memory = server.client().artifact("job_x", "audio.webm").await.unwrap_err();
+    for error in [told, in_memory] {
+        assert_eq!(error.kind(), ErrorKind::Decode);
+        assert!(error.message().contains("more than it said"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_sends_beyond_what_it_said_is_kept_nowhere() {
+    let first = "206 Partial Content\r\nContent-Range: bytes 0-3/10";
+    sends_too_much(|| vec![chunked(first, "0123456789")]).await;
+    let second = "206 Partial Content\r\nContent-Range: bytes 4-9/10";
+    sends_too_much(|| vec![chunked(first, "0123"), chunked(second, "456789ab")]).await;
+}
+
+#[tokio::test]
+async fn a_server_that_gives_less_than_was_asked_for_is_asked_for_the_rest() {
+    let parts = [("bytes 0-3/10", "0123"), ("bytes 4-5/10", "45"), ("bytes 6-9/10", "6789")];
+    let server = FakeServer::start(
+        parts.map(|(range, bytes)| answer(206, &[("Content-Range", range)], bytes)),
+    );
+    assert_eq!(server.client().artifact("job_x", "a").await.unwrap(), "0123456789");
+    let asked: Vec<_> = server
+        .requests()
+        .iter()
+        .map(|asked| asked.header("range").map(ToOwned::to_owned))
+        .collect();
+    assert_eq!(asked, [None, Some("bytes=4-".to_owned()), Some("bytes=6-".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_file_of_another_size_than_the_manifest_says_is_kept_nowhere() {
+    let short = || answer(200, &[], "012");
+    let long = || answer(200, &[], "01234");
+    let endless = || chunked("200 OK", &"0".repeat(100_000));
+    for (lie, why) in [(short(), "3"), (long(), "5"), (endless(), "more than it said")] {
+        let folder = tempfile::tempdir().unwrap();
+        let server = FakeServer::start([manifest("made", Some(("audio.a.webm", HASH))), lie]);
+        let told = server.client().download_artifacts("job_x", folder.path(), true).await;
+        let error = told.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Decode);
+        assert!(error.message().contains(why), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is kept");
+        assert_eq!(server.requests().len(), 2, "a lie is not asked for again");
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_no_said_size_fills_no_memory() {
+    let endless = || chunked("200 OK", &"0".repeat((64 << 20) + 1));
+    let server = FakeServer::start([endless()]);
+    let error = server.client().artifact("job_x", "a").await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Decode && error.message().contains("64 MiB"), "{error}");
+    let folder = tempfile::tempdir().unwrap();
+    let server = FakeServer::start([endless()]);
+    let target = folder.path().join("a");
+    let bytes = server.client().download_artifact("job_x", "a", &target).await.unwrap();
+    assert_eq!(bytes, (64 << 20) + 1);
+}
+
+/// Its file shrinks and grows with each answer: what it sends again is no progress.
+#[tokio::test]
+async fn a_server_that_begins_anew_for_ever_is_given_up() {
+    let lies = (0..40).map(|number| cut(["012", "0123"][number % 2], 10, ""));
+    let server = FakeServer::start(lies);
+    let mb = server.client().with(meetbot::CallOptions::new().max_retries(1)).unwrap();
+    let error = mb.artifact("job_x", "a").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
+    assert!(server.requests().len() <= 5, "{}", server.requests().len());
+}
+
 /// A manifest with this one file, and a mix in this state.
 fn manifest(state: &str, file: Option<(&str, &str)>) -> Reply {
     let vectors = xtask::spec_file::read_json("spec/vectors/models.json");

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use meetbot::{Metadata, NewJob};
+use meetbot::{CallOptions, MeetBot, Metadata, NewJob};
 use tracing::{Dispatch, subscriber::DefaultGuard};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
@@ -51,6 +51,23 @@ fn logged(level: &str) -> (Log, (DefaultGuard, Dispatch)) {
         .with_ansi(false)
         .finish();
     (log, (tracing::subscriber::set_default(subscriber), second))
+}
+
+#[test]
+fn a_key_that_leaves_the_machine_in_the_clear_is_warned_of_once() {
+    let (log, guards) = logged("meetbot=warn");
+    let made = |url: &str| MeetBot::builder().api_key(KEY).base_url(url).build().unwrap();
+    for url in ["http://127.0.0.1:3010", "http://localhost:3010", "https://meetbot.example"] {
+        assert!(!made(url).is_in_the_clear());
+    }
+    assert_eq!(log.text(), "");
+    let client = made("http://meetbot.example:3010");
+    client.with(CallOptions::new().max_retries(0)).unwrap();
+    drop(guards);
+    let told = log.text();
+    assert!(client.is_in_the_clear() && told.lines().count() == 1, "{told}");
+    assert!(told.contains("WARN") && told.contains("http://meetbot.example:3010"), "{told}");
+    assert!(!told.contains(KEY), "{told}");
 }
 
 #[tokio::test]

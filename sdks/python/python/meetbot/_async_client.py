@@ -60,8 +60,8 @@ class AsyncMeetBot:
             are limited.
         max_retries: How often a call is tried again after its first try; 3 by default.
         proxy: Sends everything through this proxy, `http://user:password@host:port`; by default `$https_proxy`, `$http_proxy`,
-            `$all_proxy` and `$no_proxy` (or the same in capitals) say which one, if any. One that cannot be used is an error, from the
-            environment too: no request goes past a proxy that was asked for.
+            `$all_proxy` and `$no_proxy` (or the same in capitals) say which one, if any, but for servers on loopback. One that cannot be
+            used is an error, from the environment too: no request goes past a proxy that was asked for.
         ca_bundle: Trusts these certificates beside the platform's: the path of a PEM file, or its bytes.
         client_cert: Shows this certificate to a server that demands one: the path of a PEM file that holds it and its private key (not
             encrypted), or the file's bytes; or a pair, the certificate's and the key's.

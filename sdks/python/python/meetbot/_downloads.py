@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ PIECE = 1 << 20
 #: How many are asked for at least, where larger pieces take too long.
 LEAST = 64 << 10
 
+
+#: As in `bytes 0-9/100`; a number of more digits is no file's size.
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
 
 #: How many seconds a download waits at most for a mix that is still to be made.
 LONGEST_MIX = 600.0
@@ -103,19 +107,26 @@ class Download:
         """Writes the next piece."""
         body = answer.body
         if answer.status == 206:
-            self._total = self._after(answer.header("content-range") or "")
+            most, total = self._after(answer.header("content-range") or "")
         elif self._received == 0:
             # A server without ranges gives all at once.
-            self._total = len(body)
+            most = total = len(body)
         else:
             raise MeetbotDecodeError(f"{self._name}: a piece was asked for, and all of it came")
+        if total != (total if self._total is None else self._total):
+            raise MeetbotDecodeError(
+                f"{self._name}: it should have {self._total} bytes, and the server says {total}"
+            )
+        if len(body) > most:
+            raise MeetbotDecodeError(f"{self._name}: the server sent more than it said")
+        self._total = total
         try:
             self._file.write(body)
         except OSError as error:
             raise MeetbotFileError(f"{self._part} cannot be written: {error}") from error
         self._hash.update(body)
         self._received += len(body)
-        self._done = self._received >= self._total
+        self._done = self._received == total
         if not body and not self._done:
             raise MeetbotDecodeError(f"{self._name}: an empty piece came")
         if self._on_progress:
@@ -154,16 +165,16 @@ class Download:
             with suppress(OSError):
                 self._part.unlink()
 
-    def _after(self, content_range: str) -> int:
-        """The size of the whole, when the piece begins where the last one ended."""
-        unit, _, rest = content_range.partition(" ")
-        span, _, total = rest.partition("/")
-        start = span.partition("-")[0]
-        if unit != "bytes" or start != str(self._received) or not total.isdigit():
-            raise MeetbotDecodeError(
-                f"{self._name}: the piece from {self._received} was asked for, and {content_range!r} came"
-            )
-        return int(total)
+    def _after(self, content_range: str) -> tuple[int, int]:
+        """The size of the piece and that of the whole, when the piece begins where the last one ended."""
+        read = _CONTENT_RANGE.fullmatch(content_range)
+        if read is not None:
+            first, last, total = (int(number) for number in read.groups())
+            if first == self._received and first <= last < total:
+                return last - first + 1, total
+        raise MeetbotDecodeError(
+            f"{self._name}: the piece from {self._received} was asked for, and {content_range!r} came"
+        )
 
 
 def flat(name: str | None) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Union, cast
 from . import _core
 from ._calls import Call
 from ._errors import MeetbotConfigurationError
+from ._observe import logger
 
 if TYPE_CHECKING:
     from . import _gevent
@@ -103,11 +104,20 @@ def core(
         "client_cert": None if client_cert is None else _identity(client_cert),
     }
     try:
-        return _core.Core(settings, checked(options)), options
+        made = _core.Core(settings, checked(options))
     except (TypeError, UnicodeEncodeError):
-        why = "the API key, the base URL or the proxy is no text that can be sent"
-    # Outside of the handler: what the core says may hold the key.
-    raise MeetbotConfigurationError(why)
+        made = None
+    if made is None:
+        # Outside of the handler: what the core says may hold the key.
+        raise MeetbotConfigurationError(
+            "the API key, the base URL or the proxy is no text that can be sent"
+        )
+    if made.in_the_clear:
+        logger.warning(
+            "the API key goes over plain http:// to another machine, and everyone on the way can read it: use https:// in place of %s",
+            made.base_url,
+        )
+    return made, options
 
 
 def checked(options: Options) -> Options:
