@@ -79,7 +79,7 @@ async fn list(args: &FolderArgs, output: Output) -> anyhow::Result<()> {
         ]);
     }
     let columns = ["consumer", "bots", "test bots", "minutes this month", "test minutes"];
-    output.line(table(&columns, &rows));
+    output.lines(table(&columns, &rows));
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     connection::Connection,
-    output::{Output, known, plain, table},
+    output::{Output, known, table},
     watch,
 };
 
@@ -77,7 +77,7 @@ pub(crate) async fn run(
             let job = client.get_bot(&args.job).await?;
             let job = job.ok_or_else(|| anyhow::anyhow!("there is no job {}", args.job))?;
             output.object(&job)?;
-            output.line(serde_json::to_string_pretty(&job)?);
+            output.pretty(&job)?;
         }
         Command::Cancel(args) => {
             client.cancel_bot(&args.job).await?;
@@ -135,7 +135,7 @@ async fn list(args: ListArgs, client: &meetbot::MeetBot, output: Output) -> anyh
     let jobs: Vec<Job> = client.bots(list).take(most).try_collect().await?;
     let now = watch::now();
     let rows: Vec<Vec<String>> = jobs.iter().map(|job| row(job, now)).collect();
-    output.line(table(&["id", "status", "age", "platform", "external id", "meeting"], &rows));
+    output.lines(table(&["id", "status", "age", "platform", "external id", "meeting"], &rows));
     Ok(())
 }
 
@@ -146,8 +146,8 @@ fn row(job: &Job, now: Timestamp) -> Vec<String> {
         format!("{}{outcome}", job.status),
         known(job.created_at.map(|created| age(now.millis_since(created)))),
         known(job.platform.as_ref()),
-        plain(&known(job.external_id.as_ref())),
-        plain(&known(job.meeting_url.as_ref())),
+        known(job.external_id.as_ref()),
+        known(job.meeting_url.as_ref()),
     ]
 }
 

@@ -177,11 +177,10 @@ async fn create(args: CreateArgs, now: Now, output: Output) -> anyhow::Result<()
     output.object(&shown(&fresh))?;
     output.line(format_args!("{}", fresh.secret.expose()));
     output.remark(format_args!(
-        "key {} of {}: kept as a hash only, so keep it now\nwebhook secret: {}",
-        fresh.key.id,
-        fresh.key.consumer_name,
-        fresh.webhook_secret.expose()
+        "key {} of {}: kept as a hash only, so keep it now",
+        fresh.key.id, fresh.key.consumer_name
     ));
+    output.remark(format_args!("webhook secret: {}", fresh.webhook_secret.expose()));
     if let Some(at) = fresh.key.expires_at {
         output.remark(format_args!("it opens nothing from {at} on"));
     }
@@ -245,7 +244,7 @@ async fn list(store: &SqliteStore, now: Timestamp, output: Output) -> anyhow::Re
             used,
         ]);
     }
-    output.line(table(&["id", "consumer", "key", "scope", "created", "ends", "last used"], &rows));
+    output.lines(table(&["id", "consumer", "key", "scope", "created", "ends", "last used"], &rows));
     Ok(())
 }
 
@@ -269,7 +268,7 @@ async fn audit(args: &AuditArgs, output: Output) -> anyhow::Result<()> {
             used.request,
         ]);
     }
-    output.line(table(&["at", "key", "from", "call", "answer", "job", "request"], &rows));
+    output.lines(table(&["at", "key", "from", "call", "answer", "job", "request"], &rows));
     Ok(())
 }
 

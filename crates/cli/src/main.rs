@@ -10,11 +10,13 @@ mod doctor;
 mod jobs;
 mod keys;
 mod launcher;
+mod log;
 mod output;
 mod sandbox;
 mod serve;
 mod signals;
 mod span;
+mod text;
 mod usage;
 mod watch;
 mod webhooks;
@@ -104,7 +106,7 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
     // Those that run a server or a sandbox say themselves what of it is logged.
     if !matches!(command, Command::Serve(_) | Command::Demo(_) | Command::Sandbox(_)) {
         let format = if output.is_json() { LogFormat::Json } else { LogFormat::Text };
-        serve::log("meetbot=warn", format);
+        log::start("meetbot=warn", format);
     }
     match command {
         Command::Demo(args) => demo::run(args, output).await,

@@ -1,4 +1,5 @@
-//! What a command prints: text for people, or JSON for programs; results on standard output, the rest on standard error.
+//! What a command prints: text for people, or JSON for programs; results on standard output, the rest on standard error. Neither steers a terminal, whoever wrote
+//! what is in it.
 
 #![expect(clippy::print_stderr, reason = "this is where the program prints")]
 
@@ -9,6 +10,8 @@ use std::{
 
 use serde::Serialize;
 use serde_json::json;
+
+use crate::text::{escaped, message, plain};
 
 /// Where and how to print.
 #[derive(Debug, Clone, Copy)]
@@ -44,24 +47,35 @@ impl Output {
         !self.json && std::io::stderr().is_terminal()
     }
 
-    /// A line of the result, for people only.
+    /// A line of the result, for people only. It is one line whatever is in it.
     pub(crate) fn line(self, text: impl std::fmt::Display) {
         if !self.json {
-            print_line(&text.to_string());
+            print_line(&plain(&text.to_string()));
         }
+    }
+
+    /// Lines of the result, for people only.
+    pub(crate) fn lines(self, lines: impl IntoIterator<Item: std::fmt::Display>) {
+        lines.into_iter().for_each(|line| self.line(line));
     }
 
     /// A remark beside the result, for people only.
     pub(crate) fn remark(self, text: impl std::fmt::Display) {
         if !self.json {
-            eprintln!("{text}");
+            eprintln!("{}", plain(&text.to_string()));
         }
+    }
+
+    /// A value as the API has it, over several lines, for people only.
+    pub(crate) fn pretty(self, value: &impl Serialize) -> anyhow::Result<()> {
+        self.lines(escaped(&serde_json::to_string_pretty(value)?).lines());
+        Ok(())
     }
 
     /// A result, for programs only: one JSON object on a line of its own.
     pub(crate) fn object(self, value: &impl Serialize) -> anyhow::Result<()> {
         if self.json {
-            print_line(&serde_json::to_string(value)?);
+            print_line(&escaped(&serde_json::to_string(value)?));
         }
         Ok(())
     }
@@ -69,9 +83,9 @@ impl Output {
     /// Says why a command failed, and gives its exit code.
     pub(crate) fn fail(self, error: &anyhow::Error) -> ExitCode {
         if self.json {
-            eprintln!("{}", json!({"error": format!("{error:#}")}));
+            eprintln!("{}", escaped(&json!({"error": format!("{error:#}")}).to_string()));
         } else {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", message(&format!("{error:#}")));
         }
         ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
     }
@@ -85,8 +99,8 @@ fn print_line(text: &str) {
     }
 }
 
-/// Lays rows out under a header, columns aligned.
-pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+/// Lines with rows under a header, columns aligned.
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let header: Vec<String> = header.iter().map(ToString::to_string).collect();
     let all = || std::iter::once(&header).chain(rows);
     let width = |column: usize| all().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -96,17 +110,12 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
             row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         cells.join("  ").trim_end().to_owned()
     };
-    all().map(line).collect::<Vec<_>>().join("\n")
+    all().map(line).collect()
 }
 
 /// A value, or a dash where the server does not say it.
 pub(crate) fn known(value: Option<impl std::fmt::Display>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
-}
-
-/// What strangers wrote, in one line that does not steer the terminal.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 
 #[cfg(test)]
@@ -116,6 +125,6 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [vec!["Zoë".to_owned(), "1".to_owned()], vec!["B".to_owned(), "200".to_owned()]];
-        assert_eq!(table(&["who", "packets"], &rows), "who  packets\nZoë  1\nB    200");
+        assert_eq!(table(&["who", "packets"], &rows), ["who  packets", "Zoë  1", "B    200"]);
     }
 }

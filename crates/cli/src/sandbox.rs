@@ -75,7 +75,8 @@ fn list(output: Output) -> anyhow::Result<ExitCode> {
             vec![scenario.name.to_owned(), scenario.plays.to_owned(), scenario.expect.to_owned()]
         })
         .collect();
-    output.line(table(&["scenario", "what it plays", "what to expect"], &rows));
-    output.line(format_args!("\nAs in https://{host}/two-speakers?seconds=20"));
+    output.lines(table(&["scenario", "what it plays", "what to expect"], &rows));
+    output.line("");
+    output.line(format_args!("As in https://{host}/two-speakers?seconds=20"));
     Ok(ExitCode::SUCCESS)
 }

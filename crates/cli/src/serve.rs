@@ -12,10 +12,10 @@ use meetbot_orchestrator::{
 use meetbot_sandbox::{Sandbox, scenario};
 use meetbot_types::bot::Secret;
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     launcher::Tasks,
+    log,
     output::{Output, Usage},
     signals::Signals,
 };
@@ -109,11 +109,11 @@ impl Settings {
 pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
     if args.print_config {
         output.object(&json!({"config": config::DEFAULT}))?;
-        output.line(config::DEFAULT.trim_end());
+        output.lines(config::DEFAULT.trim_end().lines());
         return Ok(ExitCode::SUCCESS);
     }
     let config = args.settings.config()?;
-    log("info", args.log_format.unwrap_or(config.log_format));
+    log::start("info", args.log_format.unwrap_or(config.log_format));
     let (drain, development) = (config.drain.as_secs(), config.development);
     // Before it is said that the server serves: whoever reads that may stop it at once.
     let mut signals = Signals::listen()?;
@@ -135,7 +135,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         output.line("For development: webhooks and meetings may lead to this machine.");
     }
     if let Some(key) = &key {
-        output.line(welcome(&server, key));
+        output.lines(welcome(&server, key).lines());
     } else if is_new {
         output.line(format_args!(
             "This server has no key yet: `meetbot keys create --test --data-dir {0}` makes one whose bots meet the sandbox only, `--live` in place of `--test` one for real meetings",
@@ -200,20 +200,4 @@ fn welcome(server: &Orchestrator, key: &FreshKey) -> String {
         key.webhook_secret.expose(),
         server.folder().path().display(),
     )
-}
-
-/// Logs go to standard error; `MEETBOT_LOG` says how much of them (`debug`, `meetbot_orchestrator=debug,warn`).
-pub(crate) fn log(default: &str, format: LogFormat) {
-    let filter = EnvFilter::builder().with_env_var("MEETBOT_LOG").try_from_env();
-    let filter = filter.unwrap_or_else(|_| EnvFilter::new(default));
-    let to = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second logger in one process is refused; the first one goes on.
-    let _ = match format {
-        LogFormat::Text => to.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => {
-            // Rust's own words about a panic are no JSON.
-            std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a bug")));
-            to.json().flatten_event(true).with_span_list(false).try_init()
-        }
-    };
 }

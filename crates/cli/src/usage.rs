@@ -17,9 +17,9 @@ pub(crate) async fn run(connection: &Connection, output: Output) -> anyhow::Resu
         Some(limit) => format!("{used} of {limit}"),
         None => format!("{used}, without a limit"),
     };
+    output.line(format_args!("bots now: {}", of(usage.bots, usage.max_bots)));
     output.line(format_args!(
-        "bots now: {}\nminutes in {}: {}",
-        of(usage.bots, usage.max_bots),
+        "minutes in {}: {}",
         known(usage.month.as_ref()),
         of(usage.minutes, usage.max_minutes)
     ));

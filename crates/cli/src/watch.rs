@@ -13,7 +13,8 @@ use meetbot::{
 
 use crate::{
     connection::Connection,
-    output::{Output, known, plain},
+    output::{Output, known},
+    text::plain,
 };
 
 /// The arguments of `watch`.
@@ -58,7 +59,7 @@ pub(crate) async fn follow(
     let job =
         client.get_bot(job_id).await?.ok_or_else(|| anyhow::anyhow!("there is no job {job_id}"))?;
     output.object(&job)?;
-    output.line(ending(&job));
+    output.lines(ending(&job));
     Ok(ExitCode::from(u8::from(job.status != JobStatus::Completed)))
 }
 
@@ -73,7 +74,7 @@ async fn show(
     while let Some(event) = events.try_next().await? {
         output.object(&event)?;
         if event.event == EventName::StatusChanged {
-            spinner.set_message(known(event.data.status.as_ref()));
+            spinner.set_message(plain(&known(event.data.status.as_ref())).into_owned());
         }
         if let Some(text) = told(&event) {
             let at = known(event.emitted_at);
@@ -87,7 +88,7 @@ async fn show(
 fn told(event: &TimelineEvent) -> Option<String> {
     let name = event.event.as_str();
     let status = known(event.data.status.as_ref());
-    let text = |text: &Option<String>| plain(&known(text.as_ref()));
+    let text = |text: &Option<String>| known(text.as_ref());
     match &event.data.details {
         EventDetails::StatusChanged { status_detail: Some(detail), .. } => {
             Some(format!("{status} ({detail})"))
@@ -123,17 +124,18 @@ fn spinner(output: Output) -> ProgressBar {
 }
 
 /// How it ended, and what to do next.
-pub(crate) fn ending(job: &Job) -> String {
+pub(crate) fn ending(job: &Job) -> Vec<String> {
     let left = job.leave_reason.as_ref().map(|reason| format!(", left: {reason}"));
-    let failure = job.failure_code.as_ref().map(|code| {
+    let mut lines = vec![format!("{} {}{}", job.id, job.status, left.unwrap_or_default())];
+    if let Some(code) = &job.failure_code {
         let detail = job.failure_detail.as_deref().unwrap_or_default();
         let billed = if code.billed() { "billed" } else { "not billed" };
         let retry = if code.retryable() { "a retry may help" } else { "a retry will not help" };
-        format!("\n{code}: {detail} ({billed}, {retry})\n{}", code.advice())
-    });
-    let manifest = job.manifest_uri.as_ref().map(|uri| format!("\nmanifest: {uri}"));
-    let more: String = [left, failure, manifest].into_iter().flatten().collect();
-    format!("{} {}{more}", job.id, job.status)
+        lines.push(format!("{code}: {detail} ({billed}, {retry})"));
+        lines.push(code.advice().to_owned());
+    }
+    lines.extend(job.manifest_uri.as_ref().map(|uri| format!("manifest: {uri}")));
+    lines
 }
 
 /// The time now, for ages.
@@ -149,26 +151,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_strangers_wrote_stays_in_its_line_and_steers_no_terminal() {
-        let vectors = spec_file::read_json("spec/vectors/models.json");
-        let cases = vectors["cases"].as_array().unwrap().iter();
-        let mut event = cases
-            .filter(|case| case["model"] == "timeline_event")
-            .map(|case| case["json"].clone())
-            .next()
-            .unwrap();
-        event["event"] = "bot.chat_message".into();
-        event["data"]["event"] = event["event"].clone();
-        event["data"]["message"] = serde_json::json!({
-            "id": "1", "senderId": "p1", "sender": "Ann\nBob", "text": "\u{1b}[2Jhi\r\njob completed", "private": false, "atMs": 0,
-        });
-        let event: TimelineEvent = serde_json::from_value(event).unwrap();
-        let line = told(&event).unwrap();
-        assert!(line.contains("wrote: ") && line.contains("hi"), "{line}");
-        assert!(!line.contains(char::is_control), "{line:?}");
-    }
-
-    #[test]
     fn a_failed_job_says_why_who_pays_and_what_to_do() {
         let vectors = spec_file::read_json("spec/vectors/models.json");
         let cases = vectors["cases"].as_array().unwrap().iter();
@@ -178,7 +160,7 @@ mod tests {
             .unwrap();
         let job: Job = serde_json::from_value(failed["json"].clone()).unwrap();
         let code = job.failure_code.clone().unwrap();
-        let text = ending(&job);
+        let text = ending(&job).join("\n");
         for part in [
             job.id.as_str(),
             "failed",

@@ -29,6 +29,7 @@ use crate::{
         judge::{Evidence, StoredFile, judge, look_at},
         timeline::Speaker,
     },
+    log,
     output::{Output, known, table},
     serve,
     signals::Signals,
@@ -69,7 +70,7 @@ pub(crate) struct Told {
 
 /// Plays it.
 pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
-    serve::log("warn", LogFormat::Text);
+    log::start("warn", LogFormat::Text);
     let folder = tempfile::Builder::new()
         .prefix("meetbot-demo-")
         .tempdir()
@@ -89,13 +90,11 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     let client = MeetBot::builder().api_key(key.secret.expose()).base_url(server.url()).build()?;
 
     let job = client.dispatch_bot(new_job(args.seconds, &receiver.url())).await?;
-    output.line(format_args!(
-        "server   {}\nfolder   {}\nmeeting  {}\njob      {}\n",
-        server.url(),
-        folder.display(),
-        known(job.meeting_url.as_ref()),
-        job.id
-    ));
+    output.line(format_args!("server   {}", server.url()));
+    output.line(format_args!("folder   {}", folder.display()));
+    output.line(format_args!("meeting  {}", known(job.meeting_url.as_ref())));
+    output.line(format_args!("job      {}", job.id));
+    output.line("");
     let limit = Duration::from_secs(args.seconds.into()) + PATIENCE;
     output.line(format_args!("{:>7.3} s  {}", 0.0, job.status));
     let mut told = Told { statuses: vec![job.status.to_string()], ..Told::default() };
@@ -115,11 +114,11 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     let missing = judge(&evidence);
     output.object(&shown(&job, &evidence, recorded.as_ref()))?;
     if let Some(recorded) = &recorded {
-        output.line(tracks(recorded, &evidence.sent));
-        output.line(format_args!(
-            "\n{}\n",
-            timeline::draw(&recorded.speakers, recorded.manifest.duration_ms)
-        ));
+        output.line("");
+        output.lines(tracks(recorded, &evidence.sent));
+        output.line("");
+        output.lines(timeline::draw(&recorded.speakers, recorded.manifest.duration_ms));
+        output.line("");
     }
     output.line(format_args!("The files stay in {}", folder.display()));
     if args.keep {
@@ -129,10 +128,9 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         } else {
             format!("$(meetbot keys create --test --consumer demo --data-dir {})", folder.display())
         };
-        output.remark(format_args!(
-            "The server goes on; end it with Ctrl-C.\n  export MEETBOT_API_KEY={key}\n  export MEETBOT_API_BASE_URL={}",
-            server.url()
-        ));
+        output.remark("The server goes on; end it with Ctrl-C.");
+        output.remark(format_args!("  export MEETBOT_API_KEY={key}"));
+        output.remark(format_args!("  export MEETBOT_API_BASE_URL={}", server.url()));
         signals.next().await;
     }
     server.stop().await;
@@ -255,7 +253,7 @@ fn speakers(manifest: &Manifest, events: &str) -> Vec<Speaker> {
         .collect()
 }
 
-fn tracks(recorded: &Recorded, sent: &Inspection) -> String {
+fn tracks(recorded: &Recorded, sent: &Inspection) -> Vec<String> {
     let name = |id: &str| {
         let people = &recorded.manifest.participants;
         people
@@ -282,7 +280,7 @@ fn tracks(recorded: &Recorded, sent: &Inspection) -> String {
             ]
         })
         .collect();
-    format!("\n{}", table(&["speaker", "seconds", "packets", "size", "file"], &rows))
+    table(&["speaker", "seconds", "packets", "size", "file"], &rows)
 }
 
 fn path(folder: &Path, name: &str) -> String {

@@ -96,7 +96,9 @@ pub(crate) async fn run(
             State::Warn => "warn",
             State::Fail => "FAIL",
         };
-        output.line(format_args!("{state:<4}  {check:<12}  {found}"));
+        let mut found = found.lines();
+        output.line(format_args!("{state:<4}  {check:<12}  {}", found.next().unwrap_or_default()));
+        output.lines(found.map(|line| format!("{:20}{line}", "")));
         if let Some(remedy) = remedy {
             output.line(format_args!("{:20}→ {remedy}", ""));
         }

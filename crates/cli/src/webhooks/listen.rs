@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     output::{Output, Usage, known},
     signals::Signals,
+    text::escaped,
     watch,
     webhooks::receiver::{Received, Receiver},
 };
@@ -102,7 +103,7 @@ fn print(
         output.line(format_args!("  answered {}", received.answered));
     }
     if full {
-        output.line(whole(received));
+        output.lines(whole(received));
     }
     Ok(())
 }
@@ -128,21 +129,18 @@ fn described(event: &WebhookEvent) -> String {
 }
 
 /// Headers and body, indented; the body as it came where it is no JSON.
-fn whole(received: &Received) -> String {
+fn whole(received: &Received) -> Vec<String> {
     let headers = received.headers.iter();
     let mut lines: Vec<String> = headers
         .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
         .collect();
     let parsed: Result<Value, _> = serde_json::from_slice(&received.body);
     let body = parsed.and_then(|value| serde_json::to_string_pretty(&value));
+    let body = body.map(|json| escaped(&json).into_owned());
     let body = body.unwrap_or_else(|_| String::from_utf8_lossy(&received.body).into_owned());
     lines.push(String::new());
     lines.extend(body.lines().map(ToOwned::to_owned));
-    lines
-        .iter()
-        .map(|line| format!("  {line}").trim_end().to_owned())
-        .collect::<Vec<_>>()
-        .join("\n")
+    lines.iter().map(|line| format!("  {line}").trim_end().to_owned()).collect()
 }
 
 #[cfg(test)]

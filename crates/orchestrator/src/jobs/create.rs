@@ -288,4 +288,25 @@ mod tests {
         let body = r#"{"meetingUrl":"https://sandbox.meetbot.dev/moon-landing"}"#;
         assert_eq!(read(false, body).unwrap_err(), ["meetingUrl invalid_scenario"]);
     }
+
+    #[test]
+    fn a_webhook_url_is_stored_as_it_is_sent_to() {
+        for (sent, stored) in [
+            ("https://a.example/f", "https://a.example/f"),
+            ("https://a.example", "https://a.example/"),
+            (" HTTPS://A.example:443/a b\n", "https://a.example/a%20b"),
+            (
+                "https://a.example/\u{1b}[2J\t\u{9b}\u{202e}?\u{85}#\u{2028}",
+                "https://a.example/%1B[2J%C2%9B%E2%80%AE?%C2%85#%E2%80%A8",
+            ),
+        ] {
+            let body = json!({
+                "meetingUrl": "https://sandbox.meetbot.dev/two-speakers",
+                "webhooks": {"onFinalize": sent, "onStatusChange": sent},
+            });
+            let job = read(true, &body.to_string()).unwrap().job;
+            let found = [job.webhooks.on_finalize, job.webhooks.on_status_change];
+            assert_eq!(found.map(Option::unwrap), [stored, stored], "{sent:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use meetbot_types::{
     Webhooks, auto_leave::MAX_SECONDS, reach, time::InvalidTimestamp,
 };
 use serde_json::Value;
+use url::Url;
 
 use super::{MAX_EXTERNAL_ID, Terms, scenario};
 use crate::{
@@ -160,7 +161,8 @@ pub(super) fn webhooks(fields: &Fields<'_>, guard: &Guard, issues: &mut Issues) 
         match given.get(name) {
             None | Some(Value::Null) => {}
             Some(Value::String(url)) => match guard.check(url) {
-                Ok(()) => *place = Some(url.clone()),
+                // As it is read and sent to: what a parser leaves out or escapes is not kept.
+                Ok(()) => *place = Url::parse(url).ok().map(Into::into),
                 Err(problem) => {
                     issues.add(&["webhooks", name], problem.code(), problem.to_string());
                 }
