@@ -39,6 +39,9 @@ const ONLY_UNDER: [(&str, &[&str]); 7] = [
     ("utoipa", &["crates/orchestrator/src/api/", "crates/types/src/"]),
 ];
 
+/// What makes a file or a folder that others can read, where the umask lets them.
+const READABLE: [&str; 4] = ["File::create", "fs::write(", "fs::create_dir", "fs::copy("];
+
 /// Lines of a file without its tests.
 const MOST_LINES: usize = 500;
 
@@ -130,6 +133,26 @@ fn files_are_short_begin_with_what_they_hold_and_have_names_that_say_something()
         let parts: Vec<&str> = name.trim_end_matches(".rs").split('/').collect();
         let empty = parts.iter().find(|part| EMPTY_NAMES.contains(part));
         assert!(empty.is_none(), "{name}: {empty:?} is no name");
+    }
+}
+
+#[test]
+fn what_a_server_makes_is_made_for_its_owner_alone() {
+    let of_server = ["crates/bot/src/", "crates/orchestrator/src/", "crates/cli/src/"];
+    for (name, text) in sources() {
+        if !of_server.iter().any(|folder| name.starts_with(folder)) {
+            continue;
+        }
+        let code = without_tests(&text);
+        // A `VideoFile` is another type.
+        let called = |call: &&&str| {
+            let mut places = code.match_indices(**call).map(|(at, _)| &code[..at]);
+            places.any(|before| !before.ends_with(char::is_alphanumeric))
+        };
+        let found = READABLE.iter().find(called);
+        assert!(found.is_none(), "{name}: {found:?} leaves the mode to the umask");
+        let opens = code.contains("OpenOptions::new()");
+        assert!(!opens || code.contains("mode(0o600)"), "{name} opens files without a mode");
     }
 }
 

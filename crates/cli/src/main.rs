@@ -25,6 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use meetbot_orchestrator::config::LogFormat;
+use rustix::fs::Mode;
 
 use crate::{connection::Connection, output::Output};
 
@@ -84,6 +85,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // What the program makes is its owner's alone, files that SQLite and ffmpeg make for it included.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let cli = Cli::parse();
     let output = Output::new(cli.json);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

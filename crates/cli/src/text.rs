@@ -4,7 +4,7 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 /// Whether a terminal acts on a character in place of showing it: control characters (C0, DEL, C1), line and paragraph separators, and those that change the
-/// direction or the place of what follows (Unicode's Bidi_Control, the deprecated U+206A to U+206F, and interlinear annotation).
+/// direction or the place of what follows (Unicode's `Bidi_Control`, the deprecated U+206A to U+206F, and interlinear annotation).
 pub(crate) fn steers(letter: char) -> bool {
     letter.is_control()
         || matches!(

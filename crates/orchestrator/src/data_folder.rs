@@ -1,11 +1,20 @@
 //! The folder that holds everything: made, locked, and given up.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
+
+use crate::{
+    private::{self, OpenToOthers},
+    store,
+};
+
+const LOCK: &str = "lock";
+const RECORDINGS: &str = "recordings";
 
 /// The data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +31,9 @@ pub enum DataFolderError {
         /// Why.
         error: io::Error,
     },
+    /// Others on the machine can read what lies in it.
+    #[error(transparent)]
+    OpenToOthers(#[from] OpenToOthers),
 }
 
 /// A data folder that is this process's own until it is dropped.
@@ -32,22 +44,33 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
-    /// Makes the folder where there is none, for its owner's eyes only, and locks it.
+    /// Makes the folder where there is none and locks it. Others than its owner can read nothing in it from here on, whatever its mode was: a restored folder and
+    /// recordings behind a link are tightened, or refused.
     pub fn open(path: &Path) -> Result<Self, DataFolderError> {
         let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
-        make(path).map_err(unusable)?;
+        prepare(path)?;
         let path = path.canonicalize().map_err(unusable)?;
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
-            .open(path.join("lock"))
+            .mode(0o600)
+            .open(path.join(LOCK))
             .map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(DataFolderError::InUse(path)),
-            Err(TryLockError::Error(error)) => Err(unusable(error)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(DataFolderError::InUse(path)),
+            Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
+        for entry in fs::read_dir(&path).map_err(unusable)? {
+            let entry = entry.map_err(unusable)?;
+            if is_own_file(&entry.file_name()) {
+                private::close(&entry.path())?;
+            }
+        }
+        let folder = Self { path, _lock: lock };
+        private::close_recordings(&folder.recordings())?;
+        Ok(folder)
     }
 
     /// Where it is, from the root.
@@ -57,7 +80,7 @@ impl DataFolder {
 
     /// Where the recordings lie.
     pub(crate) fn recordings(&self) -> PathBuf {
-        self.path.join("recordings")
+        self.path.join(RECORDINGS)
     }
 }
 
@@ -82,7 +105,7 @@ impl FoundFolder {
         if !found.is_dir() {
             return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is not a folder"));
         }
-        let in_use = match File::open(path.join("lock")) {
+        let in_use = match File::open(path.join(LOCK)) {
             Ok(lock) => matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(error),
@@ -111,47 +134,107 @@ impl Space {
 
 /// Makes the folder where there is none, without locking it: for what may happen while a server runs on it.
 pub fn prepare(path: &Path) -> Result<(), DataFolderError> {
-    make(path).map_err(|error| DataFolderError::Unusable { path: path.to_owned(), error })
-}
-
-/// Makes the folder with the rights 0700, whatever the umask. One that holds something already keeps its rights: it may be others' too.
-fn make(path: &Path) -> io::Result<()> {
-    if path.is_dir() && !is_empty(path)? {
-        let mode = fs::metadata(path)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            tracing::warn!(path = %path.display(), "others on this machine may look into the data folder: chmod 700 it");
-        }
+    let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
+    let found = fs::metadata(path).map_err(unusable)?;
+    if !private::is_open(&found) {
         return Ok(());
     }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+    if private::is_shared(&found) || !is_own(path).map_err(unusable)? {
+        return Err(OpenToOthers::shared(path, "give --data-dir a folder of its own").into());
+    }
+    Ok(private::close(path)?)
 }
 
-/// Whether there is nothing in the folder but what a new disk brings.
-fn is_empty(path: &Path) -> io::Result<bool> {
+/// Whether a folder is meetbot's: the database is in it, or nothing is but what the server and a new disk bring.
+fn is_own(path: &Path) -> io::Result<bool> {
+    if path.join(store::FILE).exists() {
+        return Ok(true);
+    }
     for entry in fs::read_dir(path)? {
-        if entry?.file_name() != "lost+found" {
+        let name = entry?.file_name();
+        if !is_own_file(&name) && name != RECORDINGS && name != "lost+found" {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
+/// Whether it is the name of a file that the server makes in its data folder.
+fn is_own_file(name: &OsStr) -> bool {
+    let of_database = |name: &str| {
+        let after = name.strip_prefix(store::FILE);
+        after.is_some_and(|after| matches!(after, "" | "-wal" | "-shm" | "-journal"))
+    };
+    name == LOCK || name.to_str().is_some_and(of_database)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn set(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
     #[test]
-    fn a_folder_that_holds_something_keeps_its_rights() {
+    fn a_folder_that_others_can_enter_is_closed_where_it_is_meetbots_and_refused_where_it_is_not() {
         let parent = tempfile::tempdir().unwrap();
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        for (name, expected) in [("lost+found", 0o700), ("of others", 0o755)] {
-            let path = parent.path().join(name);
-            fs::create_dir_all(path.join(name)).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-            prepare(&path).unwrap();
-            assert_eq!(mode(&path), expected, "{name}");
+        for (number, (holds, before, after)) in [
+            (&[][..], 0o755, Ok(0o700)),
+            (&["lost+found"], 0o777, Ok(0o700)),
+            (&["recordings", "lock"], 0o2750, Ok(0o2700)),
+            (&["meetbot.db", "notes.txt"], 0o755, Ok(0o700)),
+            (&["notes.txt"], 0o700, Ok(0o700)),
+            (&["notes.txt"], 0o755, Err(0o755)),
+            (&["meetbot.db.old"], 0o750, Err(0o750)),
+            // Somebody took `/tmp` for a data folder.
+            (&["meetbot.db"], 0o1777, Err(0o1777)),
+            (&[], 0o1777, Err(0o1777)),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let path = parent.path().join(number.to_string());
+            fs::create_dir(&path).unwrap();
+            for name in holds {
+                fs::write(path.join(name), b"").unwrap();
+            }
+            set(&path, before);
+            let prepared = prepare(&path).map_err(|error| error.to_string());
+            assert_eq!(prepared.is_ok(), after.is_ok(), "{holds:?} {before:o}: {prepared:?}");
+            assert_eq!(mode(&path), after.unwrap_or_else(|mode| mode), "{holds:?} {before:o}");
+            if let Err(error) = prepared {
+                assert!(error.contains("chmod 700") && error.contains("--data-dir"), "{error}");
+            }
         }
+    }
+
+    #[test]
+    fn a_restored_folder_is_closed_with_all_that_lies_in_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        let attempt = path.join("recordings/job_01KAB1CDEFGHJKMNPQRSTVWXYZ/e1");
+        fs::create_dir_all(&attempt).unwrap();
+        let files = ["meetbot.db", "meetbot.db-wal", "lock"].map(|name| path.join(name));
+        let files = files.into_iter().chain([attempt.join("manifest.json")]).collect::<Vec<_>>();
+        for file in &files {
+            fs::write(file, b"").unwrap();
+            set(file, 0o664);
+        }
+        let folders = [&path, &path.join("recordings"), &attempt];
+        for folder in folders {
+            set(folder, 0o775);
+        }
+        let _folder = DataFolder::open(&path).unwrap();
+        assert_eq!(folders.map(|folder| mode(folder)), [0o700; 3]);
+        assert!(files.iter().all(|file| mode(file) == 0o600), "{files:?}");
     }
 
     #[test]
@@ -159,6 +242,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a/data");
         let folder = DataFolder::open(&path).unwrap();
+        assert_eq!(mode(&path.join("lock")), 0o600);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         assert!(matches!(DataFolder::open(&path), Err(DataFolderError::InUse(_))));
         let found = FoundFolder::look(&path).unwrap().unwrap();

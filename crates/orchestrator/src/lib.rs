@@ -15,6 +15,7 @@ mod limits;
 mod machine;
 mod metrics;
 mod mixes;
+mod private;
 mod recordings;
 mod retention;
 mod start;
@@ -28,6 +29,7 @@ pub use self::{
     data_folder::{DataFolder, DataFolderError, FoundFolder, Space, prepare},
     dispatch::Launcher,
     limits::Limits,
+    private::OpenToOthers,
     start::{Orchestrator, SandboxLink, StartError},
 };
 

@@ -1,7 +1,7 @@
 //! The end of a recording: what every attempt left on disk becomes one folder with a manifest, which is written last. Only the mix comes later.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, BufReader, Read as _, Seek as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
@@ -17,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
-    CAPTIONS, CHAT, NETWORK_LOSS, READ_AT_ONCE, folder_of, hash,
+    CAPTIONS, CHAT, NETWORK_LOSS, READ_AT_ONCE,
+    files::{make_folder, private},
+    folder_of, hash,
     journal::{self, Content, Line},
     mix,
     scan::{Scan, scan},
@@ -44,7 +46,7 @@ pub(crate) struct Finalized {
 /// Makes this attempt's folder and puts the journal and the chat of those before into it. Answers the folder.
 pub(crate) fn carry_forward(order: &BotOrder) -> io::Result<PathBuf> {
     let own = folder_of(order, order.epoch);
-    fs::create_dir_all(&own)?;
+    make_folder(&own)?;
     for (name, wanted) in [(journal::FILE, true), (CHAT, false), (CAPTIONS, false)] {
         let target = own.join(name);
         if target.exists() {
@@ -201,11 +203,11 @@ fn bring_in(order: &BotOrder, own: &Path, track: Begun) -> io::Result<Option<Tra
     let duration = webm::duration(scan.duration_ms);
     if *source == target {
         // A crash in between leaves a file that is as good as before; the next attempt does the same again.
-        finish(&OpenOptions::new().write(true).open(&target)?, &scan, &duration)?;
+        finish(&private().open(&target)?, &scan, &duration)?;
     } else {
         let torn = target.with_extension("part");
         file.rewind()?;
-        let copied = fs::File::create(&torn).and_then(|mut part| {
+        let copied = private().create(true).truncate(true).open(&torn).and_then(|mut part| {
             io::copy(&mut file.take(scan.whole), &mut part)?;
             finish(&part, &scan, &duration)?;
             fs::rename(&torn, &target)
@@ -291,7 +293,9 @@ pub(super) mod tests {
     };
 
     use super::*;
-    use crate::recording::{Counters, Mode, Recording, track::tests::write_voice};
+    use crate::recording::{
+        Counters, Mode, Recording, files::tests::open_to_others, track::tests::write_voice,
+    };
 
     pub(crate) fn order(folder: &Path, epoch: u32) -> BotOrder {
         let meeting_url = "https://sandbox.meetbot.dev/two-speakers";
@@ -375,5 +379,18 @@ pub(super) mod tests {
             assert_eq!(manifest.leave_reason, Some(LeaveReason::MeetingEnded));
             assert_eq!(manifest.complete, !loses, "{manifest:#?}");
         }
+    }
+
+    #[test]
+    fn nothing_that_two_attempts_leave_on_disk_is_open_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = folder.path().join("recordings/job");
+        let manifest = attempt(&order(&job, 1), crate::clock::now(), false);
+        let file = folder_of(&order(&job, 1), 1).join(&manifest.tracks[0].file);
+        assert!(file.exists());
+        let end = |has_media| Cause::Left(LeaveReason::MeetingEnded).ending(has_media, false);
+        finalize(&order(&job, 2), false, &CancellationToken::new(), end).unwrap().unwrap();
+        assert!(job.join("e2").join(&manifest.tracks[0].file).exists());
+        assert_eq!(open_to_others(&folder.path().join("recordings")), Vec::<String>::new());
     }
 }

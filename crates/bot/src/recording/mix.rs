@@ -16,7 +16,7 @@ use meetbot_types::{
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use super::{finalize::MANIFEST, hash, write_whole};
+use super::{files::private, finalize::MANIFEST, hash, write_whole};
 
 /// The mix's file.
 pub(crate) const FILE: &str = "audio.mixed.webm";
@@ -100,11 +100,12 @@ async fn make(
 }
 
 /// Makes an empty file that no other ffmpeg writes into: a server that was killed may have left one that goes on, or that has yet to open its file.
+/// ffmpeg keeps the mode of a file that is there.
 fn reserve(folder: &Path) -> io::Result<PathBuf> {
     let mut number = 1;
     loop {
         let part = folder.join(format!("{}{number}{}", PART.0, PART.1));
-        match fs::File::create_new(&part) {
+        match private().create_new(true).open(&part) {
             Ok(_) => return Ok(part),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
             Err(error) => return Err(error),

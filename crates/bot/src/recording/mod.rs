@@ -2,6 +2,7 @@
 
 mod clock;
 mod filename;
+mod files;
 pub(crate) mod finalize;
 mod floor;
 mod gap;
@@ -25,7 +26,7 @@ mod writing;
 use std::{
     collections::{HashMap, HashSet},
     fs,
-    io::{self, Read as _},
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
@@ -408,7 +409,8 @@ fn hash(path: &Path) -> io::Result<String> {
 /// Writes a file that is either whole or not there.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let torn = path.with_extension("part");
-    fs::write(&torn, bytes)?;
-    fs::File::open(&torn)?.sync_all()?;
+    let mut file = files::private().create(true).truncate(true).open(&torn)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
     fs::rename(&torn, path)
 }

@@ -1,10 +1,12 @@
 //! A file that is being written: what it takes is held until it is handed to the system.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Seek as _, SeekFrom, Write},
     path::Path,
 };
+
+use super::files::private;
 
 /// A file, and what was not handed to the system yet.
 #[derive(Debug)]
@@ -20,13 +22,13 @@ pub(crate) struct Output {
 impl Output {
     /// Begins a file that was not there, with its header.
     pub(crate) fn create(path: &Path, header: Vec<u8>) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        let file = private().create_new(true).open(path)?;
         Ok(Self { file, buffer: header, length: 0, ahead: 0 })
     }
 
     /// Opens a file behind what is in it, if it is there.
     pub(crate) fn append(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let file = private().create(true).append(true).open(path)?;
         Ok(Self { file, buffer: Vec::new(), length: 0, ahead: 0 })
     }
 

@@ -1,4 +1,4 @@
-//! The data folder: whose it is, who may read it, whether it can be written, how much room there is, and its database.
+//! The data folder: whose it is, who may read it and the recordings in it, whether it can be written, how much room there is, and its database.
 
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use meetbot_orchestrator::{
 use super::Finding;
 
 const FOLDER: &str = "data folder";
+const RECORDINGS: &str = "recordings";
 const SPACE: &str = "disk space";
 const DATABASE: &str = "database";
 /// Below this, hours of meetings may fill the disk.
@@ -25,6 +26,7 @@ pub(super) fn look(path: &Path) -> (bool, Vec<Finding>) {
         Ok(Some(found)) => {
             in_use = found.in_use;
             findings.push(folder(path, found, user, can_write(path)));
+            findings.push(recordings(&path.join("recordings"), user));
             findings.push(database(path));
         }
         Ok(None) => {
@@ -80,6 +82,31 @@ fn folder(path: &Path, found: FoundFolder, user: u32, writable: bool) -> Finding
     Finding::ok(FOLDER, format!("{place}, mode 0700, {server}"))
 }
 
+/// The folder of all recordings, which may be a link to another disk.
+fn recordings(path: &Path, user: u32) -> Finding {
+    let place = path.display();
+    match FoundFolder::look(path) {
+        Ok(Some(found)) if found.owner != user => {
+            let what = format!("{place} belongs to user {}, and you are {user}", found.owner);
+            Finding::fail(RECORDINGS, what, "chown it, with all that is in it")
+        }
+        Ok(Some(found)) if found.mode & 0o077 != 0 => {
+            let what = format!("others can read {place}: it has mode {:04o}", found.mode);
+            Finding::warn(RECORDINGS, what, "chmod 0700: the next start of a server does it too")
+        }
+        Ok(Some(found)) => Finding::ok(RECORDINGS, format!("{place}, mode {:04o}", found.mode)),
+        Ok(None) if path.is_symlink() => {
+            let what = format!("{place} is a link that leads nowhere");
+            Finding::fail(RECORDINGS, what, "mount the disk that it leads to, or remove the link")
+        }
+        Ok(None) => Finding::ok(RECORDINGS, "their folder is made with the first"),
+        Err(error) => {
+            let what = format!("{place} cannot be looked at: {error}");
+            Finding::fail(RECORDINGS, what, "make it a folder of the server's user")
+        }
+    }
+}
+
 fn room(space: Space) -> Finding {
     let found =
         format!("{:.1} of {:.1} GB are free", gigabytes(space.free), gigabytes(space.total));
@@ -108,6 +135,11 @@ fn database(path: &Path) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs::Permissions,
+        os::unix::fs::{PermissionsExt as _, symlink},
+    };
+
     use super::{super::State, *};
 
     #[test]
@@ -118,6 +150,22 @@ mod tests {
         assert_eq!(state(found(7, 0o755), true), State::Warn);
         assert_eq!(state(found(7, 0o500), false), State::Fail);
         assert_eq!(state(found(0, 0o700), true), State::Fail);
+    }
+
+    #[test]
+    fn recordings_that_others_can_read_warn_behind_a_link_too() {
+        let parent = tempfile::tempdir().unwrap();
+        let (disk, link) = (parent.path().join("disk"), parent.path().join("recordings"));
+        let user = rustix::process::geteuid().as_raw();
+        assert_eq!(recordings(&link, user).state, State::Ok);
+        symlink(&disk, &link).unwrap();
+        assert_eq!(recordings(&link, user).state, State::Fail);
+        std::fs::create_dir(&disk).unwrap();
+        for (mode, state) in [(0o755, State::Warn), (0o710, State::Warn), (0o700, State::Ok)] {
+            std::fs::set_permissions(&disk, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(recordings(&link, user).state, state, "{mode:o}");
+        }
+        assert_eq!(recordings(&link, user + 1).state, State::Fail);
     }
 
     #[test]

@@ -79,14 +79,14 @@ fn a_backup_of_a_busy_server_holds_all_that_was_acknowledged_and_another_server_
 
 #[test]
 fn a_backup_overwrites_nothing_and_needs_a_database() {
-    let data = TempDir::new().unwrap();
-    let file = data.path().join("kept");
+    let parent = TempDir::new().unwrap();
+    let (data, file) = (parent.path().join("data"), parent.path().join("kept"));
     fs::write(&file, b"mine").unwrap();
-    let said = backup(data.path(), &data.path().join("copy.db"));
+    let said = backup(&data, &parent.path().join("copy.db"));
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.err.contains("--data-dir"), "{said:?}");
-    create_key(data.path(), &[]);
-    let said = backup(data.path(), &file);
+    create_key(&data, &[]);
+    let said = backup(&data, &file);
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.err.contains("overwrites nothing"), "{said:?}");
     assert_eq!(fs::read(&file).unwrap(), b"mine");

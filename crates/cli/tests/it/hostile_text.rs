@@ -295,7 +295,7 @@ fn no_caller_of_a_server_steers_the_terminal_of_who_runs_it() {
     let body = json!({
         "meetingUrl": "https://sandbox.meetbot.dev/two-speakers?seconds=1", "externalId": "hostile\u{202e}\u{2066}",
         "displayName": "hostile\u{202e}", "joinAt": "2030-01-01T00:00:00Z", HOSTILE: HOSTILE,
-        "webhooks": {"onFinalize": "http://127.0.0.1:1/hostile\u{1b}[2J\t\u{9b}\u{202e}?\u{85}"},
+        "webhooks": {"onFinalize": "http://hooks.invalid/hostile\u{1b}[2J\t\u{9b}\u{202e}?\u{85}"},
     });
     // The clock of the test may have passed that year.
     let mut body = body;
@@ -324,7 +324,7 @@ fn no_caller_of_a_server_steers_the_terminal_of_who_runs_it() {
             .unwrap();
     let stored = listed["webhooks"]["onFinalize"].as_str().unwrap();
     assert_eq!(
-        stored, "http://127.0.0.1:1/hostile%1B[2J%C2%9B%E2%80%AE?%C2%85",
+        stored, "http://hooks.invalid/hostile%1B[2J%C2%9B%E2%80%AE?%C2%85",
         "as it is sent to"
     );
     let id = listed["id"].as_str().unwrap();

@@ -23,6 +23,7 @@ mod logs;
 mod loopback;
 mod passed_over;
 mod pause;
+mod private_files;
 mod program;
 mod recorded;
 mod scenarios;

@@ -22,6 +22,7 @@ use meetbot_types::{
     manifest::File,
 };
 
+pub(crate) use self::sqlite::FILE;
 pub use self::{
     bots::{Claim, Claimed, Expired, Reported},
     deliveries::{DeliveryFilter, DueDelivery, Redelivery, Room, Taken, Tried, Verdict},

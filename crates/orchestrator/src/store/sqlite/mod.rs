@@ -24,7 +24,7 @@ mod timeline;
 mod verbs;
 mod writer;
 
-use std::{path::Path, time::Duration};
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -34,7 +34,7 @@ use super::StoreError;
 use crate::{clock::Clock, metrics::StoreTimes};
 
 /// The database's file in the data folder.
-pub(super) const FILE: &str = "meetbot.db";
+pub(crate) const FILE: &str = "meetbot.db";
 const READERS: usize = 2;
 /// How long a writer of another process (`meetbot keys`) may hold the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,6 +98,7 @@ impl SqliteStore {
     pub fn open(data: &Path) -> Result<Self, StoreError> {
         let path = data.join(FILE);
         let opened = || -> Outcome<Self> {
+            make_file(&path);
             let connection = connect(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
             schema::bring_up(&connection)?;
             let readers = (0..READERS)
@@ -152,6 +153,12 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         self.readers.read(work).await
     }
+}
+
+/// Makes the database's file where there is none, readable by its owner alone; SQLite gives its journals the mode of the database. What fails here fails in
+/// SQLite too, which says why.
+fn make_file(path: &Path) {
+    let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
 fn connect(path: &Path, more: OpenFlags) -> Outcome<Connection> {

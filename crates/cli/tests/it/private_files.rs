@@ -1,0 +1,127 @@
+//! What a server makes on disk, and what it finds there: for its owner's eyes only.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::Path,
+    process::Command,
+};
+
+use meetbot::{JobStatus, NewJob};
+use tempfile::TempDir;
+
+use crate::program::{Running, client, create_key, meetbot, mixed, run, serve};
+
+/// A command of the program in a shell that keeps nothing from anybody.
+fn with_umask_0(command: &Command) -> Command {
+    let mut open = Command::new("sh");
+    open.args(["-c", "umask 000; exec \"$0\" \"$@\""]).arg(command.get_program());
+    open.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => open.env(name, value),
+            None => open.env_remove(name),
+        };
+    }
+    open
+}
+
+/// Everything under a folder, and the folder itself.
+fn all_under(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = vec![folder.to_owned()];
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(all_under(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+#[track_caller]
+fn only_the_owner_can_read(folder: &Path) {
+    for path in all_under(folder) {
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, expected, "{} has mode {mode:03o}", path.display());
+    }
+}
+
+fn open_to_all(folder: &Path) {
+    for path in all_under(folder) {
+        let mode = if path.is_dir() { 0o755 } else { 0o644 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+#[test]
+fn nothing_that_a_server_makes_can_be_read_by_others() {
+    let parent = TempDir::new().unwrap();
+    let data = parent.path().join("new/data");
+    let mut command = meetbot();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data);
+    let (server, started) = Running::start(&mut with_umask_0(&command));
+    let (key, _) = create_key(&data, &[]);
+    let client = client(started["url"].as_str().unwrap(), &key);
+    // One with chat, captions and a mix; and one whose bot is lost, so that the next attempt copies what the first one recorded.
+    let jobs = ["chatty", "bot-crashes?seconds=3"].map(|scenario| {
+        let meeting_url = format!("https://sandbox.meetbot.dev/{scenario}");
+        client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id
+    });
+    for job in &jobs {
+        let ended = client.wait_for_bot(job, None).unwrap();
+        assert_eq!(ended.status, JobStatus::Completed, "{ended:#?}");
+        assert!(mixed(&client, job).mixed.file.is_some(), "it has a mix");
+    }
+    let backup = data.join("backup.db");
+    let mut command = meetbot();
+    command.args(["backup", "--data-dir"]).arg(&data).arg(&backup);
+    let said = run(&mut with_umask_0(&command));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let names: Vec<String> = all_under(&data)
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    for name in [
+        "meetbot.db",
+        "meetbot.db-wal",
+        "lock",
+        "events.jsonl",
+        "manifest.json",
+        "chat.jsonl",
+        "audio.mixed.webm",
+        "backup.db",
+        "e2",
+    ] {
+        assert!(names.iter().any(|found| found == name), "{name} is not there: {names:?}");
+    }
+    only_the_owner_can_read(&data);
+    only_the_owner_can_read(&parent.path().join("new"));
+
+    // As `cp -r` restores it, the recordings on another disk.
+    server.kill();
+    let disk = parent.path().join("disk");
+    fs::rename(data.join("recordings"), &disk).unwrap();
+    symlink(&disk, data.join("recordings")).unwrap();
+    open_to_all(&data);
+    let doctor = || {
+        let mut command = meetbot();
+        run(command.args(["doctor", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data))
+    };
+    let said = doctor();
+    assert!(said.out.contains("warn  recordings"), "{said:?}");
+    let (server, _) = serve(&data, None);
+    only_the_owner_can_read(&disk);
+    for name in ["", "meetbot.db", "lock"] {
+        let mode = fs::metadata(data.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name}");
+    }
+    assert!(doctor().out.contains("ok    recordings"));
+    server.kill();
+
+    // A disk that is not meetbot's alone.
+    fs::write(disk.join("photos"), b"").unwrap();
+    open_to_all(&disk);
+    let mut command = meetbot();
+    let said = run(command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("chmod 700") && said.err.contains("recordings"), "{said:?}");
+}

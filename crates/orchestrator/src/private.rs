@@ -1,0 +1,204 @@
+//! Who else may read what the data folder holds: nobody. What the server makes is made so; what was restored, made by hand or lies behind a link is tightened at
+//! the start.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, Metadata, Permissions},
+    io,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use meetbot_types::JobId;
+use rustix::process::geteuid;
+
+/// The bits of a mode that are of others than the owner.
+const OTHERS: u32 = 0o077;
+/// In a folder with this bit (like `/tmp`) everybody puts things.
+const STICKY: u32 = 0o1000;
+
+/// Others can read it, and that cannot be changed from here.
+#[derive(Debug, thiserror::Error)]
+#[error("others on this machine can read {}: {why}", path.display())]
+pub struct OpenToOthers {
+    path: PathBuf,
+    why: String,
+}
+
+impl OpenToOthers {
+    fn new(path: &Path, why: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), why: why.into() }
+    }
+
+    /// Of a folder that is not only meetbot's.
+    pub(crate) fn shared(path: &Path, instead: &str) -> Self {
+        let path_shown = path.display();
+        Self::new(
+            path,
+            format!(
+                "it holds other things than meetbot's, so its mode stays as it is; `chmod 700 {path_shown}`, or {instead}"
+            ),
+        )
+    }
+}
+
+/// Whether others than its owner may do anything with it.
+pub(crate) fn is_open(found: &Metadata) -> bool {
+    found.mode() & OTHERS != 0
+}
+
+/// Whether everybody may put things there.
+pub(crate) fn is_shared(found: &Metadata) -> bool {
+    found.mode() & STICKY != 0
+}
+
+/// Takes from others what they may do with a file or a folder, and looks whether that holds.
+pub(crate) fn close(path: &Path) -> Result<(), OpenToOthers> {
+    let looked = || fs::metadata(path).map_err(|error| OpenToOthers::new(path, error.to_string()));
+    let found = looked()?;
+    if !is_open(&found) {
+        return Ok(());
+    }
+    tighten(path, &found)?;
+    if is_open(&looked()?) {
+        let why = "its file system keeps no modes; mount it with umask=077, or use another one";
+        return Err(OpenToOthers::new(path, why));
+    }
+    Ok(())
+}
+
+fn tighten(path: &Path, found: &Metadata) -> Result<(), OpenToOthers> {
+    let mode = found.mode() & 0o7777 & !OTHERS;
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| {
+        let (owner, user) = (found.uid(), geteuid().as_raw());
+        let whose = if owner == user {
+            String::new()
+        } else {
+            format!(" (it belongs to user {owner}, and this is user {user}: chown it)")
+        };
+        OpenToOthers::new(path, format!("its mode cannot be changed: {error}{whose}"))
+    })
+}
+
+/// Closes the folder of all recordings with all that is in it, where others may enter it; one that they may not enter is not searched. A folder behind a link
+/// may hold nothing but recordings.
+pub(crate) fn close_recordings(folder: &Path) -> Result<(), OpenToOthers> {
+    let unreadable = |error: io::Error| OpenToOthers::new(folder, error.to_string());
+    let found = match fs::metadata(folder) {
+        // Before the first recording, or while a disk is not there.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(unreadable)?,
+    };
+    if !found.is_dir() || !is_open(&found) {
+        return Ok(());
+    }
+    let names = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let names = names.map_err(unreadable)?;
+    let linked = fs::symlink_metadata(folder).map_err(unreadable)?.is_symlink();
+    let is_foreign = |name: &OsStr| !is_job(name) && name != "lost+found";
+    if is_shared(&found) || linked && names.iter().any(|entry| is_foreign(&entry.file_name())) {
+        return Err(OpenToOthers::shared(folder, "let the link lead to a folder of its own"));
+    }
+    tracing::warn!(path = %folder.display(), "others on this machine could read the recordings: that is taken from them now");
+    for entry in names {
+        if entry.file_name() != "lost+found" {
+            close_all(&entry.path())?;
+        }
+    }
+    // Last, so that a start that is cut short begins anew.
+    close(folder)
+}
+
+fn is_job(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.parse::<JobId>().is_ok())
+}
+
+/// Closes it and what is in it, without following links.
+fn close_all(path: &Path) -> Result<(), OpenToOthers> {
+    let unreadable = |error: io::Error| OpenToOthers::new(path, error.to_string());
+    let found = fs::symlink_metadata(path).map_err(unreadable)?;
+    if found.is_symlink() {
+        return Ok(());
+    }
+    if is_open(&found) {
+        tighten(path, &found)?;
+    }
+    if found.is_dir() {
+        for entry in fs::read_dir(path).map_err(unreadable)? {
+            close_all(&entry.map_err(unreadable)?.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const JOB: &str = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ";
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn set(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// A job's recording as `cp -r` restores it, in this folder.
+    fn restored(folder: &Path) -> [PathBuf; 4] {
+        let [job, attempt] = [folder.join(JOB), folder.join(JOB).join("e1")];
+        fs::create_dir_all(&attempt).unwrap();
+        let file = attempt.join("audio.Ann.webm");
+        fs::write(&file, b"sound").unwrap();
+        set(&file, 0o644);
+        for folder in [&attempt, &job, &folder.to_owned()] {
+            set(folder, 0o2755);
+        }
+        [folder.to_owned(), job, attempt, file]
+    }
+
+    #[test]
+    fn recordings_that_others_could_read_are_closed_to_them_behind_a_link_too() {
+        let parent = tempfile::tempdir().unwrap();
+        let elsewhere = parent.path().join("elsewhere");
+        let link = parent.path().join("recordings");
+        let [folder, job, attempt, file] = restored(&elsewhere);
+        // What a link within it leads to is somebody else's.
+        let theirs = parent.path().join("theirs");
+        fs::write(&theirs, b"").unwrap();
+        set(&theirs, 0o644);
+        symlink(&theirs, attempt.join("link")).unwrap();
+        symlink(&elsewhere, &link).unwrap();
+        close_recordings(&link).unwrap();
+        assert_eq!([folder, job, attempt].map(|path| mode(&path)), [0o2700; 3]);
+        assert_eq!((mode(&file), mode(&theirs)), (0o600, 0o644));
+        close_recordings(&link).unwrap();
+    }
+
+    #[test]
+    fn a_link_to_a_folder_that_is_not_meetbots_alone_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let (shared, link) = (parent.path().join("shared"), parent.path().join("recordings"));
+        restored(&shared);
+        fs::write(shared.join("photos"), b"").unwrap();
+        symlink(&shared, &link).unwrap();
+        let error = close_recordings(&link).unwrap_err().to_string();
+        assert!(error.contains("chmod 700") && error.contains("recordings"), "{error}");
+        assert_eq!(mode(&shared), 0o2755, "it is as it was");
+        // As it is the owner's wish, nothing is to be asked.
+        set(&shared, 0o700);
+        close_recordings(&link).unwrap();
+    }
+
+    #[test]
+    fn where_nothing_is_there_is_nothing_to_close() {
+        let parent = tempfile::tempdir().unwrap();
+        let link = parent.path().join("recordings");
+        close_recordings(&link).unwrap();
+        symlink(parent.path().join("a disk that is not there"), &link).unwrap();
+        close_recordings(&link).unwrap();
+    }
+}
