@@ -13,7 +13,7 @@ use serde_json::Value;
 use xtask::spec_file;
 
 /// Who may depend on whom: a crate, and what of the workspace it may name.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("meetbot-types", &[]),
     ("meetbot", &["meetbot-types"]),
     ("meetbot-python", &["meetbot"]),
@@ -25,7 +25,8 @@ const ARROWS: [(&str, &[&str]); 9] = [
         "meetbot-cli",
         &["meetbot-types", "meetbot", "meetbot-bot", "meetbot-sandbox", "meetbot-orchestrator"],
     ),
-    ("xtask", &[]),
+    ("meetbot-testkit", &["meetbot-types", "meetbot-rtc"]),
+    ("xtask", &["meetbot-testkit"]),
 ];
 
 /// What is named only there.

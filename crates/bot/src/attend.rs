@@ -100,7 +100,7 @@ impl<'a> Bot<'a> {
             connect,
             reporter,
             counters,
-            joins: Joins::default(),
+            joins: Joins::new(order.reach.clone()),
             start,
             brain: Brain::new(
                 order.auto_leave.clone(),

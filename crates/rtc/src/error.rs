@@ -21,6 +21,9 @@ pub enum Error {
     /// The data channel does not exist or is not open.
     #[error("no such data channel")]
     NoChannel,
+    /// The other side opens data channels without end; the session cannot be used any more.
+    #[error("the other side has opened too many data channels")]
+    TooManyChannels,
     /// The session itself broke; it cannot be used any more.
     #[error("the WebRTC session: {0}")]
     Session(Box<RtcError>),

@@ -7,16 +7,20 @@
 
 mod error;
 mod event;
+mod guard;
 mod peer;
 mod stun;
 
 pub use error::Error;
 pub use event::{Event, Frame, Kind, SenderReport};
-pub use peer::{AudioPacket, Channel, Peer, TrackId};
+pub use guard::Guard;
+pub use peer::{AudioPacket, Channel, DESCRIPTION_BYTES, DESCRIPTION_TRACKS, Peer, TrackId};
 
 /// What `fuzz/` feeds.
 #[cfg(fuzzing)]
 pub mod fuzzing {
+    pub use crate::peer::outside::{description, stranger};
+
     /// What comes back from a STUN server.
     pub fn stun(datagram: &[u8]) {
         let _ = crate::stun::answer(datagram, &[0; 12]);

@@ -1,8 +1,13 @@
 //! [`Peer`]: one WebRTC session and its UDP sockets.
 
 mod candidates;
+mod description;
 mod discover;
+mod note;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod outside;
 mod path;
+mod remotes;
 mod send;
 mod sockets;
 
@@ -15,19 +20,26 @@ use std::{
 };
 
 use str0m::{
-    IceConnectionState, Input, Output, Rtc, RtcError,
+    Input, Output, Rtc, RtcError,
     change::{SdpAnswer, SdpOffer, SdpPendingOffer},
     channel::ChannelId,
     config::CryptoProvider,
-    format::Codec,
-    media::{Direction, KeyframeRequestKind, MediaData, MediaKind, Mid},
+    media::{Direction, KeyframeRequestKind, MediaKind, Mid},
     net::{DatagramRecv, Protocol, Receive},
     rtp::Ssrc,
 };
 
-pub use self::send::AudioPacket;
-use self::{path::Path, sockets::Sockets};
-use crate::{Error, Event, Frame, Kind, SenderReport};
+use self::{
+    description::{Credentials, unusable},
+    path::Path,
+    remotes::Remotes,
+    sockets::Sockets,
+};
+pub use self::{
+    description::{DESCRIPTION_BYTES, DESCRIPTION_TRACKS},
+    send::AudioPacket,
+};
+use crate::{Error, Event, Guard, Kind};
 
 /// No datagram of WebRTC is larger than an Ethernet frame.
 const DATAGRAM_BYTES: usize = 1_600;
@@ -44,6 +56,18 @@ const VIDEO_REPORTS: Duration = Duration::from_millis(250);
 /// Silence for this long means that the other side is gone. Where nothing is sent, a peer hears answers to its own checks and nothing else. It
 /// checks every 3 s, and, once an answer stays away, at 6, 6.5, 7.5, 9.5 and 12.5 s after the last: so many may go lost.
 const SILENCE_IS_DISCONNECTED: Duration = Duration::from_secs(13);
+
+/// Datagrams that are taken at once: about a millisecond's work. Then others on the same thread have their turn, however many more lie there.
+const DATAGRAMS_AT_ONCE: usize = 100;
+
+/// The largest message of a data channel, which the other side is told (`max-message-size`). RFC 8841 takes as much for granted.
+const MOST_MESSAGE_BYTES: u32 = 64 * 1024;
+
+/// Data channels that the other side may open in the life of a peer. The session looks at all it has with each message.
+const MOST_CHANNELS: usize = 64;
+
+/// A successful answer to a check (RFC 8489, 5: the message type).
+const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
 
 /// A track of a session: its `mid` in the session description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,6 +97,10 @@ pub struct Peer {
     /// Bound where the other side's offer leads to no other address.
     fallback: Option<IpAddr>,
     path: Path,
+    remotes: Remotes,
+    /// Those of the other side's last description.
+    credentials: Option<Credentials>,
+    channels: usize,
     datagram: Box<[u8; DATAGRAM_BYTES]>,
     events: VecDeque<Event>,
     /// Tracks of which a frame was left out since the last that was told.
@@ -107,20 +135,21 @@ fn crypto() -> Arc<CryptoProvider> {
 }
 
 impl Peer {
-    /// A peer on a free UDP port of `ip`, which is the candidate in its offers.
-    pub fn bind(ip: IpAddr) -> Result<Self, Error> {
-        let mut peer = Self::new(None);
+    /// A peer on a free UDP port of `ip`, which is the candidate in its offers. It sends only where `guard` allows it.
+    pub fn bind(ip: IpAddr, guard: Guard) -> Result<Self, Error> {
+        let mut peer = Self::new(None, guard);
         peer.add_socket(ip)?;
         Ok(peer)
     }
 
     /// A peer that takes offers: it binds a port of each address from which it reaches the other side's candidates (at most four), and
-    /// of `fallback` where the offer names no candidate that it reaches. Signalling may come by another address than media does.
-    pub fn answering(fallback: IpAddr) -> Self {
-        Self::new(Some(fallback))
+    /// of `fallback` where the offer names no candidate that it reaches. Signalling may come by another address than media does. It sends only where
+    /// `guard` allows it.
+    pub fn answering(fallback: IpAddr, guard: Guard) -> Self {
+        Self::new(Some(fallback), guard)
     }
 
-    fn new(fallback: Option<IpAddr>) -> Self {
+    fn new(fallback: Option<IpAddr>, guard: Guard) -> Self {
         let start = now();
         let rtc = Rtc::builder()
             .set_crypto_provider(crypto())
@@ -131,12 +160,16 @@ impl Peer {
             .set_reordering_size_audio(AUDIO_REORDERING)
             .set_reordering_timeout_audio(Some(AUDIO_REORDERING_WAIT))
             .set_rtcp_report_interval_video(VIDEO_REPORTS)
+            .set_sctp_max_message_size(MOST_MESSAGE_BYTES)
             .build(start);
         Self {
             rtc,
             sockets: Sockets::default(),
             fallback,
             path: Path::default(),
+            remotes: Remotes::new(guard),
+            credentials: None,
+            channels: 0,
             datagram: Box::new([0; DATAGRAM_BYTES]),
             events: VecDeque::new(),
             torn: HashSet::new(),
@@ -202,33 +235,29 @@ impl Peer {
 
     /// Takes the other side's answer to the last offer.
     pub fn accept_answer(&mut self, sdp: &str) -> Result<(), Error> {
-        let answer = SdpAnswer::from_sdp_string(sdp)
-            .map_err(|error| Error::Description(error.to_string()))?;
+        let description = description::read(sdp)?;
+        let answer = SdpAnswer::from_sdp_string(&description.sdp).map_err(unusable)?;
         let pending = self.pending_offer.take().ok_or(Error::NoOffer)?;
         self.stirred = true;
-        self.rtc
-            .sdp_api()
-            .accept_answer(pending, answer)
-            .map_err(|error| Error::Description(error.to_string()))
+        self.rtc.sdp_api().accept_answer(pending, answer).map_err(unusable)?;
+        self.take_candidates(description.credentials, &description.candidates);
+        Ok(())
     }
 
     /// Takes the other side's offer and gives the answer; candidates are inside.
     pub fn accept_offer(&mut self, sdp: &str) -> Result<String, Error> {
-        let offer = SdpOffer::from_sdp_string(sdp)
-            .map_err(|error| Error::Description(error.to_string()))?;
-        self.bind_towards(sdp);
+        let description = description::read(sdp)?;
+        let offer = SdpOffer::from_sdp_string(&description.sdp).map_err(unusable)?;
+        self.bind_towards(&description.candidates);
         let mids: Vec<Mid> = sdp
             .lines()
             .filter_map(|line| line.trim().strip_prefix("a=mid:"))
             .map(Mid::from)
             .collect();
-        let known: Vec<_> = mids.iter().filter_map(|mid| self.repaired(*mid)).collect();
+        let known: HashSet<_> = mids.iter().filter_map(|mid| self.repaired(*mid)).collect();
         self.stirred = true;
-        let answer = self
-            .rtc
-            .sdp_api()
-            .accept_offer(offer)
-            .map_err(|error| Error::Description(error.to_string()))?;
+        let answer = self.rtc.sdp_api().accept_offer(offer).map_err(unusable)?;
+        self.take_candidates(description.credentials, &description.candidates);
         for mid in mids {
             if let Some(stream) = self.repaired(mid)
                 && !known.contains(&stream)
@@ -289,7 +318,13 @@ impl Peer {
                 biased;
                 readable = self.sockets.readable() => {
                     readable?;
-                    self.receive()?;
+                    if self.receive()? {
+                        tokio::task::yield_now().await;
+                    }
+                    // What is not of this session may come without a pause, too.
+                    if self.connected && self.heard + SILENCE_IS_DISCONNECTED <= now() {
+                        self.set_connected(false);
+                    }
                 }
                 () = tokio::time::sleep_until(wake.into()) => {
                     let now = now();
@@ -325,19 +360,28 @@ impl Peer {
         self.drain()
     }
 
-    /// Takes everything that lies in the sockets.
-    fn receive(&mut self) -> Result<(), Error> {
-        loop {
+    /// Takes what lies in the sockets, but for what is too much at once. Answers whether more may be there.
+    fn receive(&mut self) -> Result<bool, Error> {
+        for _ in 0..DATAGRAMS_AT_ONCE {
             let now = now();
             if self.wake < now {
                 self.advance(now)?;
             }
             let received = self.sockets.receive(self.datagram.as_mut_slice())?;
-            let Some((length, source, destination)) = received else { return Ok(()) };
+            let Some((length, source, destination)) = received else { return Ok(false) };
+            let answers = self.datagram[..length].starts_with(&BINDING_SUCCESS);
             let Ok(contents) = DatagramRecv::try_from(&self.datagram[..length]) else { continue };
             let receive = Receive { proto: Protocol::Udp, source, destination, contents };
             let input = Input::Receive(now, receive);
             if self.rtc.accepts(&input) {
+                // A check from an address that nobody has named makes it a candidate.
+                if let Err(why) = self.remotes.add(source) {
+                    tracing::trace!(%source, %why, "a check is not answered");
+                    continue;
+                }
+                if answers {
+                    self.remotes.answered(source);
+                }
                 self.heard = now;
                 if !self.connected {
                     self.path.heard(source);
@@ -346,6 +390,7 @@ impl Peer {
                 self.drain()?;
             }
         }
+        Ok(true)
     }
 
     /// Sends and notes what the session has to say, until it wants to wait.
@@ -366,8 +411,12 @@ impl Peer {
                     return Ok(());
                 }
                 Output::Transmit(datagram) => {
-                    // UDP may lose it anyway; a full socket is no reason to end the meeting.
                     let to = datagram.destination;
+                    if !self.remotes.knows(to) {
+                        tracing::error!(%to, "the session sends to an address that was not allowed; the datagram is thrown away");
+                        continue;
+                    }
+                    // UDP may lose it anyway; a full socket is no reason to end the meeting.
                     let sent = self.sockets.send(&datagram.contents, datagram.source, to);
                     if let Err(error) = &sent {
                         tracing::trace!(%error, "a datagram was not sent");
@@ -378,94 +427,49 @@ impl Peer {
                 }
                 Output::Event(event) => self.note(event),
             }
-        }
-    }
-
-    fn note(&mut self, event: str0m::Event) {
-        use str0m::Event as Happening;
-        match event {
-            Happening::Connected => {
-                self.heard = now();
-                self.set_connected(true);
+            if self.channels > MOST_CHANNELS {
+                return Err(Error::TooManyChannels);
             }
-            Happening::IceConnectionStateChange(IceConnectionState::Disconnected)
-            | Happening::Closed => {
-                self.set_connected(false);
-            }
-            Happening::IceConnectionStateChange(
-                IceConnectionState::Connected | IceConnectionState::Completed,
-            ) if self.rtc.is_connected() => {
-                self.set_connected(true);
-            }
-            Happening::MediaAdded(media) => {
-                if matches!(media.direction, Direction::RecvOnly | Direction::SendRecv) {
-                    self.events.push_back(Event::TrackAdded {
-                        track: TrackId(media.mid),
-                        kind: kind(media.kind),
-                    });
-                }
-            }
-            Happening::MediaData(mut data) => {
-                data.contiguous &= !self.torn.remove(&data.mid);
-                self.events.extend(frame(data).map(Event::Frame));
-            }
-            Happening::KeyframeRequest(request) => {
-                self.events.push_back(Event::KeyframeWanted { track: TrackId(request.mid) });
-            }
-            Happening::ChannelOpen(id, label) => {
-                self.events.push_back(Event::ChannelOpen { channel: Channel(id), label });
-            }
-            Happening::ChannelData(message) => {
-                self.events.push_back(Event::ChannelData {
-                    channel: Channel(message.id),
-                    data: message.data,
-                });
-            }
-            Happening::ChannelClose(id) => {
-                self.events.push_back(Event::ChannelClosed { channel: Channel(id) });
-            }
-            _ => {}
-        }
-    }
-
-    fn set_connected(&mut self, connected: bool) {
-        if self.connected != connected {
-            self.connected = connected;
-            self.events.push_back(if connected { Event::Connected } else { Event::Disconnected });
         }
     }
 }
 
-const fn kind(kind: MediaKind) -> Kind {
-    match kind {
-        MediaKind::Audio => Kind::Audio,
-        MediaKind::Video => Kind::Video,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
 
-/// `None` for a codec that was not agreed on.
-fn frame(data: MediaData) -> Option<Frame> {
-    let (kind, codec) = match data.params.spec().codec {
-        Codec::Opus => (Kind::Audio, "opus"),
-        Codec::Vp8 => (Kind::Video, "vp8"),
-        Codec::H264 => (Kind::Video, "h264"),
-        _ => return None,
-    };
-    Some(Frame {
-        track: TrackId(data.mid),
-        kind,
-        codec,
-        rtp_time: data.time.numer(),
-        clock_rate: data.time.frequency().get(),
-        sequence: **data.seq_range.start()..=**data.seq_range.end(),
-        arrived: data.network_time,
-        level_dbov: data.ext_vals.audio_level,
-        voice: data.ext_vals.voice_activity,
-        keyframe: data.is_keyframe(),
-        contiguous: data.contiguous,
-        sender_report: data
-            .last_sender_info
-            .map(|info| SenderReport { ntp: info.ntp_time, rtp_time: info.rtp_time.numer() }),
-        data: data.data,
-    })
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_takes_so_many_datagrams_at_once_and_the_rest_in_its_next_turn() {
+        let bind = || Peer::bind(Ipv4Addr::LOCALHOST.into(), Guard::everywhere()).unwrap();
+        let (mut sender, mut receiver) = (bind(), bind());
+        let (tracks, offer) = sender.offer(&[(Kind::Audio, "voice".to_owned())]).unwrap();
+        sender.accept_answer(&receiver.accept_offer(&offer).unwrap()).unwrap();
+        while !sender.connected || !receiver.connected {
+            tokio::select! {
+                event = sender.next() => drop(event.unwrap()),
+                event = receiver.next() => drop(event.unwrap()),
+            }
+        }
+        // Only the sender moves.
+        for number in 0..150 {
+            let packet = AudioPacket {
+                rtp_time: number * 960,
+                level_dbov: -20,
+                voice: true,
+                data: Arc::from([0xF8; 3]),
+            };
+            sender.send_audio(tracks[0], &packet).unwrap();
+            let _ = tokio::time::timeout(Duration::ZERO, sender.next()).await;
+        }
+        receiver.sockets.readable().await.unwrap();
+        receiver.events.clear();
+        assert!(receiver.receive().unwrap(), "more is there");
+        let frames = receiver.events.len();
+        assert!((1..=DATAGRAMS_AT_ONCE).contains(&frames), "{frames}");
+        while receiver.receive().unwrap() {}
+        let all = receiver.events.iter().filter(|event| matches!(event, Event::Frame(_))).count();
+        assert_eq!(all, 150);
+    }
 }

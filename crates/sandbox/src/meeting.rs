@@ -15,6 +15,8 @@ use crate::script::Script;
 
 /// How long a meeting is remembered after it began: longer than any scenario.
 const REMEMBERED: Duration = Duration::from_hours(2);
+/// How many messages of its bots a meeting remembers: the first ones.
+const MOST_CHAT: usize = 1_000;
 
 /// The sandbox's one reading of the clock.
 #[expect(clippy::disallowed_methods, reason = "the sandbox's one reading of the clock")]
@@ -64,7 +66,11 @@ impl Meeting {
 
     /// A bot wrote into the chat.
     pub(crate) fn wrote(&self, text: String) {
-        self.seen(|seen| seen.chat.push(text));
+        self.seen(|seen| {
+            if seen.chat.len() < MOST_CHAT {
+                seen.chat.push(text);
+            }
+        });
     }
 
     /// What was seen.

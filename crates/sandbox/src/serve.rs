@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use meetbot_rtc::{AudioPacket, Event, Kind, Peer, TrackId};
+use meetbot_rtc::{AudioPacket, Event, Guard, Kind, Peer, TrackId};
 use meetbot_types::{
     FailureCode, JobId,
     bot::{Lobby, Participant, Secret},
@@ -293,11 +293,14 @@ impl<'a> Call<'a> {
         let mut roster = vec![bot];
         roster.extend(present.iter().map(|index| meeting.script.people[*index].participant(at)));
         let recording = meeting.script.recording;
+        // A bot is where it comes from. What it says of itself sends nothing elsewhere.
+        let from = guest.socket.get_ref().peer_addr()?.ip();
+        let guard = Guard::new(|_| false, "the bot is elsewhere").and(from);
         guest.say(&FromMeeting::Admitted { self_id: SELF_ID.into(), roster, recording }).await?;
         let mut call = Self {
             guest,
             meeting,
-            peer: Peer::bind(local.ip())?,
+            peer: Peer::bind(local.ip(), guard)?,
             tracks: Vec::new(),
             newcomers: present.into(),
             offered: Vec::new(),
@@ -316,6 +319,13 @@ impl<'a> Call<'a> {
         loop {
             tokio::select! {
                 biased;
+                // Before what the bot says and sends: there may always be more of that.
+                _ = ticks.tick() => {
+                    self.send()?;
+                    if let Some(finale) = self.happen().await? {
+                        return self.end(finale).await;
+                    }
+                }
                 heard = self.guest.hear() => {
                     let Some(word) = heard? else { return Ok(()) };
                     if !self.heed(word).await? {
@@ -327,13 +337,8 @@ impl<'a> Call<'a> {
                         return Err("the media path is down".into());
                     }
                 }
-                _ = ticks.tick() => {
-                    self.send()?;
-                    if let Some(finale) = self.happen().await? {
-                        return self.end(finale).await;
-                    }
-                }
             }
+            tokio::task::consume_budget().await;
         }
     }
 

@@ -5,7 +5,7 @@
 use std::{collections::HashMap, net::Ipv4Addr, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use meetbot_rtc::{Event, Peer};
+use meetbot_rtc::{Event, Guard, Peer};
 use meetbot_sandbox::Sandbox;
 use meetbot_types::{
     FailureCode, JobId, Timestamp,
@@ -77,7 +77,7 @@ impl Bot {
 
     /// Takes part until the meeting says something final; answers that and the packets it got by participant.
     async fn attend(&mut self) -> (FromMeeting, HashMap<String, u64>) {
-        let mut peer = Peer::bind(Ipv4Addr::LOCALHOST.into()).unwrap();
+        let mut peer = Peer::bind(Ipv4Addr::LOCALHOST.into(), Guard::everywhere()).unwrap();
         let mut owners = HashMap::new();
         let mut heard: HashMap<String, u64> = HashMap::new();
         loop {

@@ -5,7 +5,8 @@ mod sandbox;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use meetbot_types::{Platform, bot::BotOrder};
+use meetbot_rtc::Guard;
+use meetbot_types::{Platform, Reach, bot::BotOrder};
 
 use self::{janus::JanusMeeting, sandbox::SandboxMeeting};
 use crate::{
@@ -17,8 +18,12 @@ use crate::{
 pub const PLATFORMS: &[Platform] = &[Platform::Sandbox, Platform::Janus];
 
 /// What the joins of one attempt have to know of each other: a server may keep who has lost their way to it in the room for a while.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Joins(Arc<Mutex<Former>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Joins {
+    former: Arc<Mutex<Former>>,
+    /// Where media may be sent. It counts over all joins.
+    guard: Guard,
+}
 
 #[derive(Debug, Clone, Default)]
 struct Former {
@@ -27,9 +32,16 @@ struct Former {
 }
 
 impl Joins {
+    /// None yet, of an attempt that may reach these addresses.
+    pub(crate) fn new(reach: Reach) -> Self {
+        let why_not = "it is no public address; an operator can allow it in `bots.allow_networks`";
+        let guard = Guard::new(move |address| reach.allows(address), why_not);
+        Self { former: Arc::default(), guard }
+    }
+
     /// One more, under this id. Answers which one it is, and the ids of those before.
     fn begin(&self, own_id: String) -> (u32, Vec<String>) {
-        let mut former = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
         let former_ids = former.own_ids.clone();
         former.joins += 1;
         former.own_ids.push(own_id);
@@ -45,7 +57,7 @@ pub(crate) async fn join(
 ) -> Result<Box<dyn Meeting>, Lost> {
     Ok(match (&order.sandbox, &order.link.platform) {
         // With a test key the sandbox plays the meetings of every platform.
-        (Some(seat), _) => Box::new(SandboxMeeting::join(order, seat).await?),
+        (Some(seat), _) => Box::new(SandboxMeeting::join(order, seat, joins).await?),
         (None, Platform::Janus) => Box::new(JanusMeeting::join(order, connect, joins).await?),
         (None, platform) => return Err(format!("no bot can join {platform} yet")),
     })

@@ -1,9 +1,6 @@
 //! The sandbox: signalling over its WebSocket, media over WebRTC.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    net::{IpAddr, Ipv4Addr},
-};
+use std::collections::{HashMap, VecDeque};
 
 use async_trait::async_trait;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -11,7 +8,7 @@ use meetbot_rtc::{Event, Peer, TrackId};
 use meetbot_types::{
     Failure, JobId, Platform,
     bot::{BotOrder, Participant, RecordingRule, SandboxSeat},
-    sandbox::{FromBot, FromMeeting},
+    sandbox::{FromBot, FromMeeting, TrackOwner},
 };
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
@@ -19,6 +16,7 @@ use tokio_tungstenite::{
     tungstenite::{ClientRequestBuilder, Message, protocol::WebSocketConfig},
 };
 
+use super::Joins;
 use crate::meeting::{CaptionLine, ChatLine, Lost, Meeting, MeetingEvent, Source};
 
 /// The largest message of the meeting: a session description with many tracks.
@@ -40,7 +38,11 @@ pub(crate) struct SandboxMeeting {
 
 impl SandboxMeeting {
     /// Knocks.
-    pub(crate) async fn join(order: &BotOrder, seat: &SandboxSeat) -> Result<Self, Lost> {
+    pub(crate) async fn join(
+        order: &BotOrder,
+        seat: &SandboxSeat,
+        joins: &Joins,
+    ) -> Result<Self, Lost> {
         let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_LIMIT));
         let uri = seat.address.parse().map_err(|error| format!("the sandbox's URL: {error}"))?;
         let mut request = ClientRequestBuilder::new(uri);
@@ -50,14 +52,15 @@ impl SandboxMeeting {
         let connected = connect_async_with_config(request, Some(config), true).await;
         let (socket, _) =
             connected.map_err(|error| format!("the sandbox does not answer: {error}"))?;
-        let ip = match socket.get_ref() {
-            MaybeTlsStream::Plain(stream) => stream.local_addr().ok().map(|address| address.ip()),
-            _ => None,
+        let MaybeTlsStream::Plain(stream) = socket.get_ref() else {
+            return Err("the sandbox speaks no TLS".to_owned());
         };
-        let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let ends = stream.local_addr().and_then(|here| Ok((here.ip(), stream.peer_addr()?.ip())));
+        let (here, there) = ends.map_err(|error| error.to_string())?;
         let mut meeting = Self {
             socket,
-            peer: Box::new(Peer::answering(ip)),
+            // The operator says where the sandbox is.
+            peer: Box::new(Peer::answering(here, joins.guard.and(there))),
             owners: HashMap::new(),
             job: order.job_id,
             admitted: None,
@@ -109,9 +112,10 @@ impl SandboxMeeting {
             }
             FromMeeting::Offer { sdp, tracks } => {
                 let answer = self.peer.accept_offer(&sdp).map_err(|error| error.to_string())?;
-                for owner in tracks {
-                    self.owners.insert(TrackId::from_mid(&owner.mid), owner.participant_id);
-                }
+                // An offer names the owners of all its tracks.
+                let owner =
+                    |track: TrackOwner| (TrackId::from_mid(&track.mid), track.participant_id);
+                self.owners = tracks.into_iter().map(owner).collect();
                 return self.say(&FromBot::Answer { sdp: answer }).await;
             }
             FromMeeting::ParticipantJoined { participant } => MeetingEvent::Joined(participant),

@@ -63,10 +63,12 @@ impl Peer {
                     readable = self.sockets.readable() => readable?,
                     () = &mut again => break,
                 }
+                // What is no answer may come without a pause.
                 while let Some((length, ..)) = self.sockets.receive(self.datagram.as_mut_slice())? {
                     if let Some(found) = stun::answer(&self.datagram[..length], transaction) {
                         return Ok(found);
                     }
+                    tokio::task::consume_budget().await;
                 }
             }
         }

@@ -5,6 +5,8 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use crate::guard::Refused;
+
 /// A description may name thousands of addresses; beyond this many of either kind none is looked at.
 const MOST: usize = 32;
 /// How many addresses a sentence names.
@@ -13,7 +15,7 @@ const NAMED: usize = 4;
 /// Pure: it is told what happens before the media path is up.
 #[derive(Debug, Default)]
 pub(super) struct Path {
-    /// The other side's addresses, and why there is no way to each that has none.
+    /// The other side's addresses, and why nothing can be sent to each of those to which nothing can.
     offered: Vec<(IpAddr, Option<String>)>,
     /// What datagrams were sent to.
     tried: Vec<SocketAddr>,
@@ -31,7 +33,13 @@ impl Path {
 
     /// The other side offers an address.
     pub(super) fn offered(&mut self, address: IpAddr, way: Result<(), &io::Error>) {
-        self.offered.push((address, way.err().map(ToString::to_string)));
+        let why = way.err().map(|error| format!("this machine has no way to them: {error}"));
+        self.offered.push((address, why));
+    }
+
+    /// The other side offers an address that may not be sent to.
+    pub(super) fn refused(&mut self, address: IpAddr, why: Refused) {
+        self.offered.push((address, Some(format!("nothing may be sent there: {why}"))));
     }
 
     /// A datagram was sent, or not.
@@ -80,7 +88,7 @@ impl fmt::Display for Path {
         let offers = format!("the other side offers {family} ({})", list(&addresses));
         match first {
             Some(why) if self.offered.iter().all(|(_, why)| why.is_some()) => {
-                write!(f, "{offers}, and this machine has no way to them: {why}")
+                write!(f, "{offers}, and {why}")
             }
             _ => write!(f, "{offers}, and nothing was sent there yet"),
         }
@@ -120,6 +128,14 @@ mod tests {
         path.offered(ip("2001:db8::2"), Err(&unreachable()));
         let both = path.to_string();
         assert!(both.contains("offers addresses (192.0.2.2, 2001:db8::2)"), "{both}");
+    }
+
+    #[test]
+    fn addresses_that_may_not_be_sent_to_are_said_to_be_refused() {
+        let mut path = Path::default();
+        path.refused(ip("10.0.0.7"), Refused::Address("it is no public address"));
+        let expected = "the other side offers IPv4 addresses only (10.0.0.7), and nothing may be sent there: it is no public address";
+        assert_eq!(path.to_string(), expected);
     }
 
     #[test]

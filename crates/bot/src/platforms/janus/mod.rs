@@ -66,7 +66,9 @@ struct Call {
 
 struct ChatPeer {
     peer: Peer,
+    /// The bot's channel to the room, once it has asked for one. The room is not heard on any other.
     channel: Option<Channel>,
+    open: bool,
     room: Chat,
     pin: Option<String>,
     display: String,
@@ -92,7 +94,7 @@ impl JanusMeeting {
             Err(DialError::Away(why)) => return Err(why),
         };
         let peer = || async {
-            let mut peer = Peer::answering(dialled.local);
+            let mut peer = Peer::answering(dialled.local, joins.guard.clone());
             peer.discover(&order.stun_servers).await?;
             Ok::<_, meetbot_rtc::Error>(peer)
         };
@@ -105,6 +107,7 @@ impl JanusMeeting {
             Some(room) => Some(Box::new(ChatPeer {
                 peer: peer().await.map_err(socket_error)?,
                 channel: None,
+                open: false,
                 room: Chat::new(
                     room.clone(),
                     &order.job_id.to_string(),
@@ -181,7 +184,9 @@ impl Call {
                     match chat.peer.accept_offer(&sdp) {
                         Ok(answer) => {
                             // The channel is opened from this side, once the session is up.
-                            let _ = chat.peer.open_channel(CHANNEL);
+                            if chat.channel.is_none() {
+                                chat.channel = Some(chat.peer.open_channel(CHANNEL).0);
+                            }
                             let answer = self.session.answered(Handle::Chat, &answer);
                             self.outbox.push_back(answer.to_string());
                         }
@@ -261,22 +266,25 @@ impl Call {
     fn chat(&mut self, event: Result<Event, Lost>, events: &mut VecDeque<MeetingEvent>) {
         let Some(chat) = &mut self.chat else { return };
         let broken = match event {
-            Ok(Event::ChannelOpen { channel, .. }) => {
-                chat.channel = Some(channel);
+            Ok(Event::ChannelOpen { channel, .. }) if chat.channel == Some(channel) => {
+                chat.open = true;
                 let join = chat.room.join(chat.pin.as_deref(), &chat.display);
                 chat.peer.send_text(channel, &join).err().map(|error| error.to_string())
             }
-            Ok(Event::ChannelData { data, .. }) => match chat.room.hear(&data) {
-                Heard::Line(line) => {
-                    events.push_back(MeetingEvent::Chat(line));
-                    None
+            Ok(Event::ChannelData { channel, data }) if chat.channel == Some(channel) => {
+                match chat.room.hear(&data) {
+                    Heard::Line(line) => {
+                        events.push_back(MeetingEvent::Chat(line));
+                        None
+                    }
+                    Heard::Refused(why) => Some(why),
+                    Heard::Nothing => None,
                 }
-                Heard::Refused(why) => Some(why),
-                Heard::Nothing => None,
-            },
-            Ok(Event::Disconnected | Event::ChannelClosed { .. }) => {
+            }
+            Ok(Event::ChannelClosed { channel }) if chat.channel == Some(channel) => {
                 Some("its data channel is down".to_owned())
             }
+            Ok(Event::Disconnected) => Some("its media path is down".to_owned()),
             Ok(_) => None,
             Err(error) => Some(error),
         };
@@ -323,7 +331,8 @@ impl Meeting for JanusMeeting {
     async fn send_chat(&mut self, text: &str) -> Result<bool, Lost> {
         let chat = self.call.as_mut().and_then(|call| call.chat.as_deref_mut());
         let chat = chat.ok_or("the meeting has no chat: its link names no text room")?;
-        let (Some(channel), Some(message)) = (chat.channel, chat.room.say(text)) else {
+        let channel = chat.channel.filter(|_| chat.open);
+        let (Some(channel), Some(message)) = (channel, chat.room.say(text)) else {
             return Ok(false);
         };
         chat.peer.send_text(channel, &message).map_err(|error| error.to_string())?;

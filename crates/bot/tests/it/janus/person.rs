@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use meetbot_rtc::{AudioPacket, Channel, Event, Kind, Peer, TrackId};
+use meetbot_rtc::{AudioPacket, Channel, Event, Guard, Kind, Peer, TrackId};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpStream,
@@ -124,7 +124,7 @@ impl Person {
     pub(crate) async fn join(janus: &Janus, room: u64, name: &str, sends: Sends) -> Self {
         let mut line = Line::open(&janus.address()).await;
         let handle = line.attach("videoroom").await;
-        let mut peer = Peer::bind(janus.near().parse().unwrap()).unwrap();
+        let mut peer = Peer::bind(janus.near().parse().unwrap(), Guard::everywhere()).unwrap();
         let join = json!({"request": "join", "ptype": "publisher", "room": room, "display": name, "pin": xtask::janus::PIN});
         let joined = line.request(handle, join, None).await;
         assert_eq!(joined["plugindata"]["data"]["videoroom"], "joined", "{joined}");
@@ -320,7 +320,7 @@ impl Writer {
     pub(crate) async fn join(janus: &Janus, name: &str) -> Self {
         let mut line = Line::open(&janus.address()).await;
         let handle = line.attach("textroom").await;
-        let mut peer = Peer::answering(janus.near().parse().unwrap());
+        let mut peer = Peer::answering(janus.near().parse().unwrap(), Guard::everywhere());
         let offer = line.request(handle, json!({"request": "setup"}), None).await;
         let answer = peer.accept_offer(offer["jsep"]["sdp"].as_str().unwrap()).unwrap();
         let _ = peer.open_channel("JanusDataChannel");

@@ -1,33 +1,34 @@
 //! Two peers on loopback in one thread.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
-
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
     time::Duration,
 };
 
-use meetbot_rtc::{AudioPacket, Error, Event, Frame, Kind, Peer, TrackId};
+use meetbot_rtc::{AudioPacket, Error, Event, Frame, Guard, Kind, Peer, TrackId};
 use tokio::{net::UdpSocket, sync::watch};
 
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Reached only when something is wrong.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Pair {
-    sender: Peer,
-    receiver: Peer,
+pub(crate) struct Pair {
+    pub(crate) sender: Peer,
+    pub(crate) receiver: Peer,
 }
 
-enum Side {
+pub(crate) enum Side {
     Sender(Event),
     Receiver(Event),
 }
 
 impl Pair {
-    fn new() -> Self {
-        Self { sender: Peer::bind(LOOPBACK).unwrap(), receiver: Peer::bind(LOOPBACK).unwrap() }
+    pub(crate) fn new() -> Self {
+        Self {
+            sender: Peer::bind(LOOPBACK, Guard::everywhere()).unwrap(),
+            receiver: Peer::bind(LOOPBACK, Guard::everywhere()).unwrap(),
+        }
     }
 
     fn offer(&mut self, streams: &[&str]) -> Vec<TrackId> {
@@ -40,7 +41,7 @@ impl Pair {
     }
 
     /// The first thing that happens on either side and is `wanted`.
-    async fn until<T>(&mut self, mut wanted: impl FnMut(Side) -> Option<T>) -> T {
+    pub(crate) async fn until<T>(&mut self, mut wanted: impl FnMut(Side) -> Option<T>) -> T {
         let happening = async {
             loop {
                 let side = tokio::select! {
@@ -55,7 +56,7 @@ impl Pair {
         tokio::time::timeout(PATIENCE, happening).await.expect("it never happened")
     }
 
-    async fn connect(&mut self) {
+    pub(crate) async fn connect(&mut self) {
         let mut up = [false; 2];
         self.until(|side| {
             match side {
@@ -68,7 +69,7 @@ impl Pair {
         .await;
     }
 
-    async fn frame(&mut self) -> Frame {
+    pub(crate) async fn frame(&mut self) -> Frame {
         self.until(
             |side| if let Side::Receiver(Event::Frame(frame)) = side { Some(frame) } else { None },
         )
@@ -76,7 +77,7 @@ impl Pair {
     }
 }
 
-fn packet(number: u64) -> AudioPacket {
+pub(crate) fn packet(number: u64) -> AudioPacket {
     let data: Vec<u8> = [0xF8].into_iter().chain(number.to_be_bytes()).collect();
     AudioPacket { rtp_time: number * 960, level_dbov: -30, voice: true, data: Arc::from(data) }
 }
@@ -336,7 +337,7 @@ async fn a_stun_server_tells_the_address_and_one_that_is_silent_holds_nobody_up(
         answer.extend(hidden.map(|(byte, mask): (u8, u8)| byte ^ mask));
         server.send_to(&answer, from).await.unwrap();
     });
-    let mut peer = Peer::bind(LOOPBACK).unwrap();
+    let mut peer = Peer::bind(LOOPBACK, Guard::everywhere()).unwrap();
     let found = peer.discover(&[address]).await.unwrap();
     assert_eq!(found, Some("203.0.113.7:1000".parse().unwrap()));
     let (_, offer) = peer.offer(&[(Kind::Audio, "a".to_owned())]).unwrap();
@@ -344,28 +345,29 @@ async fn a_stun_server_tells_the_address_and_one_that_is_silent_holds_nobody_up(
 
     let silent = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
     let address = silent.local_addr().unwrap().to_string();
-    let found = Peer::bind(LOOPBACK).unwrap().discover(&[address]).await.unwrap();
+    let found =
+        Peer::bind(LOOPBACK, Guard::everywhere()).unwrap().discover(&[address]).await.unwrap();
     assert_eq!(found, None);
 }
 
 /// An offer whose candidates are these instead of the sender's own.
-fn with_candidates(offer: &str, candidates: &[&str]) -> String {
+pub(crate) fn with_candidates(offer: &str, candidates: &[&str]) -> String {
     let others = offer.split_inclusive("\r\n").filter(|line| !line.starts_with("a=candidate:"));
     let added = candidates.iter().map(|candidate| format!("a={candidate}\r\n"));
     others.map(str::to_owned).chain(added).collect()
 }
 
-fn an_offer() -> String {
-    let mut sender = Peer::bind(LOOPBACK).unwrap();
+pub(crate) fn an_offer() -> String {
+    let mut sender = Peer::bind(LOOPBACK, Guard::everywhere()).unwrap();
     sender.offer(&[(Kind::Audio, "a".to_owned())]).unwrap().1
 }
 
-fn candidates(sdp: &str) -> Vec<&str> {
+pub(crate) fn candidates(sdp: &str) -> Vec<&str> {
     sdp.lines().filter_map(|line| line.strip_prefix("a=candidate:")).collect()
 }
 
 /// Moves a peer for a while.
-async fn move_on(peer: &mut Peer) {
+pub(crate) async fn move_on(peer: &mut Peer) {
     let moved = async {
         loop {
             peer.next().await.unwrap();
@@ -387,7 +389,7 @@ async fn a_peer_binds_the_addresses_from_which_it_reaches_the_candidates_of_an_o
             "candidate:4 1 udp 2130706172 fe80::1 40000 typ host",
         ],
     );
-    let mut peer = Peer::answering(elsewhere);
+    let mut peer = Peer::answering(elsewhere, Guard::everywhere());
     let answer = peer.accept_offer(&offered).unwrap();
     let found = candidates(&answer);
     assert_eq!(found.len(), 1, "{answer}");
@@ -395,7 +397,7 @@ async fn a_peer_binds_the_addresses_from_which_it_reaches_the_candidates_of_an_o
 
     // Where the offer names none that is reached, it is the address that signalling takes; what is trickled adds to it.
     let nowhere = with_candidates(&an_offer(), &[]);
-    let mut peer = Peer::answering(elsewhere);
+    let mut peer = Peer::answering(elsewhere, Guard::everywhere());
     let answer = peer.accept_offer(&nowhere).unwrap();
     assert!(candidates(&answer)[0].contains(" 127.0.0.9 "), "{answer}");
     let trickled = "candidate:1 1 udp 2130706175 127.0.0.1 40000 typ host";
@@ -406,8 +408,8 @@ async fn a_peer_binds_the_addresses_from_which_it_reaches_the_candidates_of_an_o
 
 #[tokio::test]
 async fn sound_takes_the_way_that_the_candidates_name_and_not_that_of_signalling() {
-    let mut sender = Peer::bind(LOOPBACK).unwrap();
-    let mut receiver = Peer::answering("127.0.0.9".parse().unwrap());
+    let mut sender = Peer::bind(LOOPBACK, Guard::everywhere()).unwrap();
+    let mut receiver = Peer::answering("127.0.0.9".parse().unwrap(), Guard::everywhere());
     let (_, offer) = sender.offer(&[(Kind::Audio, "a".to_owned())]).unwrap();
     // The candidates come one by one, as a server with full trickle sends them.
     let candidates: Vec<String> = candidates(&offer).into_iter().map(str::to_owned).collect();
@@ -426,13 +428,13 @@ async fn a_peer_says_what_it_knows_of_a_path_that_does_not_come_up() {
     let silent = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
     let port = silent.local_addr().unwrap().port();
     let candidate = format!("candidate:1 1 udp 2130706175 127.0.0.1 {port} typ host");
-    let mut peer = Peer::answering(LOOPBACK);
+    let mut peer = Peer::answering(LOOPBACK, Guard::everywhere());
     peer.accept_offer(&with_candidates(&an_offer(), &[&candidate])).unwrap();
     move_on(&mut peer).await;
     let said = peer.path().to_string();
     assert_eq!(said, format!("no UDP packet came back from 127.0.0.1:{port}"));
 
-    let mut peer = Peer::answering(LOOPBACK);
+    let mut peer = Peer::answering(LOOPBACK, Guard::everywhere());
     peer.accept_offer(&with_candidates(&an_offer(), &["candidate:4 1 udp 1 fe80::1 4 typ host"]))
         .unwrap();
     move_on(&mut peer).await;

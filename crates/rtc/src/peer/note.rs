@@ -1,0 +1,102 @@
+//! What a session says, as events of its peer.
+
+use str0m::{
+    IceConnectionState,
+    format::Codec,
+    media::{Direction, MediaData, MediaKind},
+};
+
+use super::{Channel, Peer, TrackId, now};
+use crate::{Event, Frame, Kind, SenderReport};
+
+impl Peer {
+    /// Notes what the session says.
+    pub(super) fn note(&mut self, event: str0m::Event) {
+        use str0m::Event as Happening;
+        match event {
+            Happening::Connected => {
+                self.heard = now();
+                self.set_connected(true);
+            }
+            Happening::IceConnectionStateChange(IceConnectionState::Disconnected)
+            | Happening::Closed => {
+                self.set_connected(false);
+            }
+            Happening::IceConnectionStateChange(
+                IceConnectionState::Connected | IceConnectionState::Completed,
+            ) if self.rtc.is_connected() => {
+                self.set_connected(true);
+            }
+            Happening::MediaAdded(media) => {
+                if matches!(media.direction, Direction::RecvOnly | Direction::SendRecv) {
+                    self.events.push_back(Event::TrackAdded {
+                        track: TrackId(media.mid),
+                        kind: kind(media.kind),
+                    });
+                }
+            }
+            Happening::MediaData(mut data) => {
+                data.contiguous &= !self.torn.remove(&data.mid);
+                self.events.extend(frame(data).map(Event::Frame));
+            }
+            Happening::KeyframeRequest(request) => {
+                self.events.push_back(Event::KeyframeWanted { track: TrackId(request.mid) });
+            }
+            Happening::ChannelOpen(id, label) => {
+                self.channels += 1;
+                self.events.push_back(Event::ChannelOpen { channel: Channel(id), label });
+            }
+            Happening::ChannelData(message) => {
+                self.events.push_back(Event::ChannelData {
+                    channel: Channel(message.id),
+                    data: message.data,
+                });
+            }
+            Happening::ChannelClose(id) => {
+                self.events.push_back(Event::ChannelClosed { channel: Channel(id) });
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn set_connected(&mut self, connected: bool) {
+        if self.connected != connected {
+            self.connected = connected;
+            self.events.push_back(if connected { Event::Connected } else { Event::Disconnected });
+        }
+    }
+}
+
+const fn kind(kind: MediaKind) -> Kind {
+    match kind {
+        MediaKind::Audio => Kind::Audio,
+        MediaKind::Video => Kind::Video,
+    }
+}
+
+/// `None` for a codec that was not agreed on.
+fn frame(data: MediaData) -> Option<Frame> {
+    let (kind, codec) = match data.params.spec().codec {
+        Codec::Opus => (Kind::Audio, "opus"),
+        Codec::Vp8 => (Kind::Video, "vp8"),
+        Codec::H264 => (Kind::Video, "h264"),
+        _ => return None,
+    };
+    Some(Frame {
+        track: TrackId(data.mid),
+        kind,
+        codec,
+        rtp_time: data.time.numer(),
+        clock_rate: data.time.frequency().get(),
+        sequence: **data.seq_range.start()..=**data.seq_range.end(),
+        arrived: data.network_time,
+        level_dbov: data.ext_vals.audio_level,
+        voice: data.ext_vals.voice_activity,
+        keyframe: data.is_keyframe(),
+        contiguous: data.contiguous,
+        sender_report: data
+            .last_sender_info
+            .map(|info| SenderReport { ntp: info.ntp_time, rtp_time: info.rtp_time.numer() }),
+        data: data.data,
+    })
+}

@@ -1,0 +1,184 @@
+//! A meeting's server that lies: it lets bots in as a good one does, lets them hear somebody, and then floods them.
+//!
+//! It speaks the protocol of Janus (`VideoRoom`, `TextRoom`) or that of the sandbox, over a real WebSocket and real WebRTC, on loopback. What it says is
+//! decided by a seed; how much, and for how long, has a bound.
+
+mod call;
+mod flood;
+mod janus;
+mod sandbox;
+mod trap;
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+pub use self::{
+    flood::{Flood, Kind},
+    trap::Trap,
+};
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// A running liar; dropping it ends its meetings.
+#[derive(Debug)]
+pub struct Liar {
+    address: SocketAddr,
+    rooms: Rooms,
+    serving: JoinHandle<()>,
+}
+
+type Rooms = Arc<[Arc<Room>]>;
+
+/// What the connections of one flood share: a bot that joins again meets what is left of the flood.
+#[derive(Debug)]
+struct Room {
+    flood: Flood,
+    /// Things of the flood that were said.
+    said: AtomicU32,
+    bytes: AtomicU64,
+    joins: AtomicU32,
+    /// Whether the time of the flood is over.
+    late: AtomicBool,
+}
+
+impl Room {
+    fn new(flood: Flood) -> Arc<Self> {
+        Arc::new(Self {
+            flood,
+            said: AtomicU32::new(0),
+            bytes: AtomicU64::new(0),
+            joins: AtomicU32::new(0),
+            late: AtomicBool::new(false),
+        })
+    }
+
+    /// The numbers of the next things to say, so many at most; none when the flood is over.
+    fn take(&self, most: u32) -> std::ops::Range<u32> {
+        let count = if self.late.load(Ordering::Relaxed) { 0 } else { self.flood.count };
+        let more = |said: u32| (said < count).then(|| said.saturating_add(most).min(count));
+        match self.said.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(said) => said..said.saturating_add(most).min(count),
+            Err(said) => said..said,
+        }
+    }
+
+    fn over(&self) -> bool {
+        self.late.load(Ordering::Relaxed) || self.said.load(Ordering::Relaxed) >= self.flood.count
+    }
+
+    /// One more bot joins. The first begins the time of the flood.
+    fn join(self: &Arc<Self>) {
+        if self.joins.fetch_add(1, Ordering::Relaxed) == 0 {
+            let room = Arc::clone(self);
+            tokio::spawn(async move {
+                tokio::time::sleep(room.flood.time).await;
+                room.late.store(true, Ordering::Relaxed);
+            });
+        }
+    }
+
+    fn sent(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// What was said of a flood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// The flood's kind.
+    pub kind: &'static str,
+    /// How often bots joined.
+    pub joins: u32,
+    /// Things of the flood: people, names, texts, candidates.
+    pub said: u32,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Liar {
+    /// A Janus.
+    pub async fn janus(flood: Flood) -> io::Result<Self> {
+        let room = Room::new(flood);
+        let rooms = Arc::from([Arc::clone(&room)]);
+        Self::listen(rooms, move |bot| {
+            let room = Arc::clone(&room);
+            async move { Box::pin(janus::meet(bot, &room)).await }
+        })
+        .await
+    }
+
+    /// A sandbox. A bot that is called as a flood's kind says ([`Kind::victim`]) meets that one, all others meet the good sandbox at `good`
+    /// (`ws://127.0.0.1:40001`).
+    pub async fn sandbox(floods: Vec<Flood>, good: String) -> io::Result<Self> {
+        let rooms: Rooms = floods.into_iter().map(Room::new).collect();
+        let shared = Arc::clone(&rooms);
+        Self::listen(rooms, move |bot| {
+            let (rooms, good) = (Arc::clone(&shared), good.clone());
+            async move { sandbox::meet(bot, &rooms, &good).await }
+        })
+        .await
+    }
+
+    async fn listen<M>(
+        rooms: Rooms,
+        meet: impl Fn(TcpStream) -> M + Send + 'static,
+    ) -> io::Result<Self>
+    where
+        M: Future<Output = Outcome<()>> + Send + 'static,
+    {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let serving = tokio::spawn(async move {
+            // Ends with this task.
+            let mut bots = JoinSet::new();
+            while let Ok((bot, _)) = listener.accept().await {
+                // A bot that goes away, or breaks the conversation off, is what a liar expects.
+                bots.spawn(meet(bot));
+                while bots.try_join_next().is_some() {}
+            }
+        });
+        Ok(Self { address, rooms, serving })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The link of its meeting, for a liar who speaks Janus' protocol.
+    pub fn link(&self) -> String {
+        format!("janus+ws://{}/?room=1234&textroom=1234", self.address)
+    }
+
+    /// What it has done so far, a flood each.
+    pub fn told(&self) -> Vec<Told> {
+        let told = |room: &Arc<Room>| Told {
+            kind: room.flood.kind.name(),
+            joins: room.joins.load(Ordering::Relaxed),
+            said: room.said.load(Ordering::Relaxed),
+            bytes: room.bytes.load(Ordering::Relaxed),
+        };
+        self.rooms.iter().map(told).collect()
+    }
+}
+
+impl Drop for Liar {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// How long a liar waits for what a bot says at once.
+const PATIENCE: Duration = Duration::from_secs(30);

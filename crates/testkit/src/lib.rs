@@ -1,0 +1,3 @@
+//! What the tests of several crates meet. A module is one thing that they meet; none knows another.
+
+pub mod liar;
