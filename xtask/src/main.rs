@@ -36,6 +36,7 @@ usage: cargo xtask COMMAND
   bench ends [N]  N (200) meetings that end at once while as many begin: ends, mixes, and the API meanwhile
   bench bots      CPU and memory of each bot, and of an idle server
   bench bots --janus  the same in a real Janus, beside a browser there, and how many bots lose nothing
+  bench hostile   what a hostile meeting costs fifty others and the API beside it
   bench kills     200 kills of the server under load, and whether all that was promised was kept
   bench python    what a call of the Python SDK costs, beside other HTTP clients";
 
@@ -55,7 +56,8 @@ fn main() -> ExitCode {
         ["attack", seed] => attack(seed),
         [
             "bench",
-            name @ ("api" | "join" | "bots" | "control" | "webhooks" | "claims" | "ends" | "kills"),
+            name @ ("api" | "join" | "bots" | "control" | "webhooks" | "claims" | "ends"
+            | "hostile" | "kills"),
             rest @ ..,
         ] => bench(name, rest),
         _ => {

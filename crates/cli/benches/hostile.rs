@@ -1,0 +1,60 @@
+//! `cargo xtask bench hostile [MEETINGS]`: meetings whose servers lie, beside good ones of another consumer (50), in the protocols of Janus and of the sandbox. How long
+//! that consumer's calls take, what is missing in its recordings, and what the liars take of memory and disk.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and stops where it cannot go on"
+)]
+
+#[expect(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../tests/it/hostile.rs"]
+mod hostile;
+#[expect(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../tests/it/program.rs"]
+mod program;
+
+use self::hostile::{Plan, Protocol, play};
+
+/// How many good meetings.
+const MEETINGS: usize = 50;
+/// How long each of them takes.
+const SECONDS: u64 = 40;
+
+fn main() {
+    let good = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let good = good.map_or(MEETINGS, |good| good.parse().unwrap());
+    for protocol in [Protocol::Janus, Protocol::Sandbox] {
+        let seen = play(Plan { protocol, good, seconds: SECONDS });
+        println!("{protocol:?}: {good} good meetings, {} that lie", seen.floods.len());
+        println!("calls of the good ones' consumer, ms   median       p99       max     calls");
+        let [alone, beside] = seen.calls;
+        row("before", alone);
+        row("beside the liars", beside);
+        let (sent, recorded) = seen.packets;
+        println!(
+            "packets of the good ones: {sent} sent, {} of them not in a file",
+            sent - recorded
+        );
+        println!("the liars took {:.1} MB of memory, {:.1} MB on disk", seen.memory, seen.disk);
+        println!("datagrams at addresses that are refused: {}", seen.caught);
+        for (told, job) in seen.floods {
+            let ending = job.failure_detail.or(job.leave_reason.map(|reason| reason.to_string()));
+            println!(
+                "  {:<15} {:>6} said, {:>6.1} MB, {} joins: {} ({})",
+                told.kind,
+                told.said,
+                told.bytes as f64 / 1_048_576.0,
+                told.joins,
+                job.status,
+                ending.unwrap_or_default(),
+            );
+        }
+    }
+}
+
+fn row(what: &str, mut times: Vec<f64>) {
+    times.sort_by(f64::total_cmp);
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+    println!("{what:<36} {:>9.1} {:>9.1} {:>9.1} {:>9}", at(50), at(99), at(100), times.len());
+}

@@ -1,0 +1,317 @@
+//! Meetings whose servers lie, beside good ones of another consumer: what they cost the server, the good ones and their consumer.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use meetbot::{Job, JobStatus, NewJob, Timestamp, blocking::MeetBot};
+use meetbot_sandbox::Sandbox;
+use meetbot_testkit::liar::{Flood, Kind, Liar, Told, Trap};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::program::{PATIENCE, Running, client, manifest_of, meetbot, run, sandbox_token};
+
+/// What hostile meetings may take, beyond what the same server took without them.
+const MEGABYTES: f64 = 50.0;
+/// A flood ends then, if nothing has ended it before.
+const LONGEST: Duration = Duration::from_secs(20);
+/// Decides what the liars say.
+const SEED: u64 = 18;
+/// Ports of an address that the guard refuses.
+const PORTS: usize = 50;
+/// How often the other consumer calls.
+const CALL_EVERY: Duration = Duration::from_millis(20);
+
+/// Which protocol the liars speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Janus,
+    Sandbox,
+}
+
+/// What is played.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) protocol: Protocol,
+    /// Good meetings, of two or three speakers.
+    pub(crate) good: usize,
+    pub(crate) seconds: u64,
+}
+
+/// What was seen.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// How long each call of the other consumer took, in ms: without the liars, and beside them.
+    pub(crate) calls: [Vec<f64>; 2],
+    /// Packets of the good meetings that were sent, and that are in their files, beside the liars.
+    pub(crate) packets: (u64, u64),
+    /// What the liars' meetings took beyond the good ones, in MB.
+    pub(crate) memory: f64,
+    pub(crate) disk: f64,
+    /// Each flood, and the job that it ended.
+    pub(crate) floods: Vec<(Told, Job)>,
+    /// Datagrams at addresses that the guard refuses.
+    pub(crate) caught: usize,
+}
+
+struct Stage {
+    data: TempDir,
+    runtime: Runtime,
+    sandbox: Sandbox,
+    liars: Vec<Liar>,
+    floods: Vec<Flood>,
+    trap: Trap,
+    server: Running,
+    good: MeetBot,
+    hostile: MeetBot,
+    plan: Plan,
+}
+
+/// So much of each kind.
+fn floods(trap: &Trap) -> Vec<Flood> {
+    let flood = |kind, count| Flood { kind, count, time: LONGEST, seed: SEED };
+    vec![
+        flood(Kind::Joins, 100_000),
+        flood(Kind::Leaves, 100_000),
+        flood(Kind::Renames, 100_000),
+        flood(Kind::Texts, 500),
+        flood(Kind::Candidates(trap.clone()), 20_000),
+        flood(Kind::Talking, 100_000),
+        flood(Kind::Lines, 100_000),
+        flood(Kind::Renegotiations, 2_000),
+    ]
+}
+
+impl Stage {
+    fn set(plan: Plan) -> Self {
+        let data = TempDir::new().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let trap = Trap::set("127.0.0.2".parse().unwrap(), PORTS).unwrap();
+        let floods = floods(&trap);
+        let token = sandbox_token();
+        let (sandbox, liars) = runtime.block_on(async {
+            let sandbox = Sandbox::start("127.0.0.1:0".parse().unwrap(), token).await.unwrap();
+            let mut liars = Vec::new();
+            match plan.protocol {
+                Protocol::Janus => {
+                    for flood in &floods {
+                        liars.push(Liar::janus(flood.clone()).await.unwrap());
+                    }
+                }
+                Protocol::Sandbox => {
+                    liars.push(Liar::sandbox(floods.clone(), sandbox.address()).await.unwrap());
+                }
+            }
+            (sandbox, liars)
+        });
+        let address = match plan.protocol {
+            Protocol::Janus => sandbox.address(),
+            Protocol::Sandbox => format!("ws://{}", liars[0].address()),
+        };
+        let mut command = meetbot();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--sandbox", &address, "--data-dir"]);
+        command.arg(data.path()).envs([
+            ("MEETBOT_SANDBOX_TOKEN", sandbox_token().expose()),
+            // The liars are there, and the trap is not.
+            ("MEETBOT_BOTS_ALLOW_NETWORKS", "127.0.0.1/32"),
+            ("MEETBOT_LIMITS_REQUESTS_PER_MINUTE", "0"),
+            ("MEETBOT_RECORDINGS_MIX_AT_ONCE", "0"),
+            // What strangers say is logged at `debug`.
+            ("MEETBOT_LOG", "info"),
+        ]);
+        let (server, started) = Running::start(&mut command);
+        let url = started["url"].as_str().unwrap().to_owned();
+        let consumer = |kind: &str, name: &str| {
+            let mut command = meetbot();
+            command.args(["keys", "create", kind, "--json", "--consumer", name, "--data-dir"]);
+            client(&url, run(command.arg(data.path())).json()["key"].as_str().unwrap())
+        };
+        let kind = if plan.protocol == Protocol::Janus { "--live" } else { "--test" };
+        let (good, hostile) = (consumer("--test", "good"), consumer(kind, "hostile"));
+        Self { data, runtime, sandbox, liars, floods, trap, server, good, hostile, plan }
+    }
+
+    /// Plays the good meetings, and beside them those of the liars, if they are to be. Answers what was sent and recorded in the good ones, how long calls
+    /// took meanwhile, and the liars' jobs.
+    fn play(&self, lies: bool) -> ((u64, u64), Vec<f64>, Vec<Job>) {
+        let seconds = self.plan.seconds;
+        let good: Vec<String> = (0..self.plan.good)
+            .map(|_| {
+                let meeting_url =
+                    format!("https://sandbox.meetbot.dev/two-speakers?seconds={seconds}");
+                self.good.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id
+            })
+            .collect();
+        for id in &good {
+            self.is_recorded(id);
+        }
+        let calling = Arc::new(AtomicBool::new(true));
+        let calls = call(self.good.clone(), Arc::clone(&calling));
+        let hostile: Vec<String> = if lies {
+            self.floods.iter().enumerate().map(|flood| self.send_into(flood)).collect()
+        } else {
+            Vec::new()
+        };
+        let packets = good.iter().map(|id| self.judge(id));
+        let packets = packets.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+        let ended = |id: &String| self.hostile.wait_for_bot(id, Some(PATIENCE * 3)).unwrap();
+        let hostile = hostile.iter().map(ended).collect();
+        calling.store(false, Ordering::Relaxed);
+        (packets, calls.join().unwrap(), hostile)
+    }
+
+    /// Waits until a meeting is recorded.
+    #[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
+    fn is_recorded(&self, id: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.good.get_bot(id).unwrap().unwrap().recording.started_at.is_none() {
+            assert!(Instant::now() < deadline, "{id} is not recorded");
+            thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    /// Sends a bot into a flood; answers its job.
+    fn send_into(&self, (number, flood): (usize, &Flood)) -> String {
+        let meeting_url = match self.plan.protocol {
+            Protocol::Janus => self.liars[number].link(),
+            Protocol::Sandbox => "https://sandbox.meetbot.dev/two-speakers?seconds=60".to_owned(),
+        };
+        let display_name = Some(flood.kind.victim());
+        self.hostile
+            .dispatch_bot(NewJob { meeting_url, display_name, ..NewJob::default() })
+            .unwrap()
+            .id
+    }
+
+    /// Looks at a good meeting that is over: packets that were sent, and that are in its files.
+    fn judge(&self, id: &str) -> (u64, u64) {
+        let job = self.good.wait_for_bot(id, Some(PATIENCE * 3)).unwrap();
+        assert_eq!(job.status, JobStatus::Completed, "{job:#?}");
+        let manifest = manifest_of(&self.good, id);
+        assert!(manifest.complete, "{manifest:#?}");
+        let sent = self.sandbox.inspect(id.parse().unwrap()).sent;
+        assert!(sent.len() >= 2, "{sent:?}");
+        let mut all = (0, 0);
+        for one in sent {
+            let tracks = || {
+                manifest.tracks.iter().filter(|track| track.participant_id == one.participant_id)
+            };
+            let packets = tracks().map(|track| track.packets).sum::<u64>();
+            let lost = tracks().map(|track| track.lost_packets).sum::<u64>();
+            assert_eq!(lost, 0, "{one:?}: {manifest:#?}");
+            // What is sent before both sides know that the path is up may not arrive.
+            assert!(packets * 100 >= one.packets * 99, "{one:?}: {packets} of them");
+            all = (all.0 + one.packets, all.1 + packets);
+        }
+        all
+    }
+
+    fn memory(&self) -> f64 {
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.server.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+    }
+
+    fn disk(&self) -> f64 {
+        bytes_under(self.data.path()) as f64 / 1_048_576.0
+    }
+}
+
+/// Plays a plan: first without the liars, so that what good meetings take is known.
+pub(crate) fn play(plan: Plan) -> Seen {
+    let stage = Stage::set(plan);
+    let before = stage.disk();
+    let (_, alone, _) = stage.play(false);
+    let (memory, disk) = (stage.memory(), stage.disk());
+    let (packets, beside, jobs) = stage.play(true);
+    let told = stage.liars.iter().flat_map(Liar::told);
+    let seen = Seen {
+        calls: [alone, beside],
+        packets,
+        memory: stage.memory() - memory,
+        // The second time, the good meetings take as much as the first.
+        disk: (stage.disk() - disk) - (disk - before),
+        floods: told.zip(jobs).collect(),
+        caught: stage.trap.caught(),
+    };
+    // The liars end within it.
+    let _runtime = stage.runtime.enter();
+    drop(stage.liars);
+    seen
+}
+
+/// Makes, looks at and cancels jobs of later; answers how long each call took, in ms.
+#[expect(clippy::disallowed_methods, reason = "how long calls take is measured")]
+fn call(client: MeetBot, calling: Arc<AtomicBool>) -> thread::JoinHandle<Vec<f64>> {
+    thread::spawn(move || {
+        let later = Timestamp::from(std::time::SystemTime::now()) + Duration::from_hours(24);
+        let mut calls = Vec::new();
+        let timed = |calls: &mut Vec<f64>, call: &mut dyn FnMut()| {
+            let begun = Instant::now();
+            call();
+            calls.push(begun.elapsed().as_secs_f64() * 1000.0);
+            thread::park_timeout(CALL_EVERY);
+        };
+        while calling.load(Ordering::Relaxed) {
+            let mut id = String::new();
+            timed(&mut calls, &mut || {
+                let meeting_url = "https://sandbox.meetbot.dev/two-speakers".to_owned();
+                let join_at = Some(later);
+                let new = NewJob { meeting_url, join_at, ..NewJob::default() };
+                id = client.dispatch_bot(new).unwrap().id;
+            });
+            timed(&mut calls, &mut || drop(client.get_bot(&id).unwrap().unwrap()));
+            timed(&mut calls, &mut || client.cancel_bot(&id).unwrap());
+        }
+        calls
+    })
+}
+
+fn bytes_under(folder: &Path) -> u64 {
+    let mut bytes = 0;
+    // A file may go while it is looked at.
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(metadata) = entry.metadata() else { continue };
+        bytes += if metadata.is_dir() { bytes_under(&entry.path()) } else { metadata.len() };
+    }
+    bytes
+}
+
+/// What does not depend on how fast the machine is.
+fn nobody_else_is_harmed(protocol: Protocol) {
+    let seen = play(Plan { protocol, good: 6, seconds: 20 });
+    for (told, job) in &seen.floods {
+        // It came in, and the flood met it.
+        assert!(told.joins > 0 && told.said > 0 && job.joined_at.is_some(), "{told:?} {job:#?}");
+        assert!(job.status.is_final(), "{job:#?}");
+    }
+    assert!(seen.calls.iter().all(|calls| !calls.is_empty()), "the other consumer is answered");
+    let (sent, recorded) = seen.packets;
+    assert!(sent > 0 && recorded * 100 >= sent * 99, "{recorded} of {sent} packets");
+    assert_eq!(seen.caught, 0, "datagrams went where the guard allows none");
+    assert!(seen.memory <= MEGABYTES, "{} MB of memory", seen.memory);
+    assert!(seen.disk <= MEGABYTES, "{} MB on disk", seen.disk);
+}
+
+#[test]
+fn a_janus_that_lies_harms_nobody_else() {
+    nobody_else_is_harmed(Protocol::Janus);
+}
+
+#[test]
+fn a_sandbox_that_lies_harms_nobody_else() {
+    nobody_else_is_harmed(Protocol::Sandbox);
+}
