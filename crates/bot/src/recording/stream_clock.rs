@@ -95,6 +95,9 @@ pub(crate) struct StreamClock {
     begun: i64,
     /// By how much all places are to be moved, since the first packet was late: 0 or less.
     base: i64,
+    /// Whether the places were moved since the clock seemed to stand still. A packet that comes early from then on shows that this was a delay, not
+    /// that the first packet was late.
+    moved: bool,
     last: Option<Last>,
     floor: Floor,
     doubt: Option<Doubt>,
@@ -139,6 +142,7 @@ impl StreamClock {
             holds,
             begun: 0,
             base: 0,
+            moved: false,
             last: None,
             floor: Floor::default(),
             doubt: None,
@@ -218,7 +222,11 @@ impl StreamClock {
             self.doubt.as_ref().is_some_and(|doubt| doubt.held.is_some() && doubt.from.is_none());
         if late < 0 && !begins {
             let base = self.base.saturating_add(late);
-            if is_whole && !self.learnt_at(at) && base >= -self.ticks(MOST_LATE_START_MS) {
+            if is_whole
+                && !self.moved
+                && !self.learnt_at(at)
+                && base >= -self.ticks(MOST_LATE_START_MS)
+            {
                 self.base = base;
                 late = 0;
                 self.floor.reset(self.bucket(at), 0);
@@ -306,7 +314,9 @@ impl StreamClock {
     }
 
     fn decide(&mut self, at: i64, moves: i64) -> Verdict {
-        let level = self.doubt.take().and_then(|doubt| doubt.from).unwrap_or(0);
+        let from = self.doubt.take().and_then(|doubt| doubt.from);
+        let level = from.unwrap_or(0);
+        self.moved |= from.is_some();
         self.floor.reset(self.bucket(at), level);
         Verdict::Move(self.shift(moves))
     }

@@ -117,6 +117,22 @@ fn a_queue_that_fills_and_empties_moves_nothing() {
 }
 
 #[test]
+fn a_delay_that_looks_like_a_clock_that_stood_still_is_undone_when_it_ends() {
+    // A busy machine delivers all packets 95 ms late for a quarter of a second.
+    for begins in [100, 1_500, 4_000, 8_000] {
+        let late = |made: u64| if (begins..begins + 260).contains(&made) { 95 + 10 } else { 0 };
+        let mut latest = 0;
+        let seen = (0..1_000).map(|number| {
+            latest = latest.max(number * 20 + late(number * 20));
+            packet(number, latest)
+        });
+        let outside = |number: u64| !(begins..begins + 400).contains(&(number * 20));
+        let places: Places = place_all(seen).into_iter().filter(|(n, _)| outside(*n)).collect();
+        near(&places, 5, |number| number * 20);
+    }
+}
+
+#[test]
 fn packets_that_were_held_up_and_come_faster_than_they_were_made_stay() {
     // In ms that pass for 20 ms of sound: the way drains at 5, 2, 1.25 and 1.1 times the pace of the voice.
     for pace in [4, 10, 16, 18] {
