@@ -100,6 +100,9 @@ fn told(event: &TimelineEvent) -> Option<String> {
         EventDetails::ChatWithheld { messages, captions } => Some(format!(
             "kept nowhere while nothing was recorded: {messages} messages, {captions} captions"
         )),
+        EventDetails::EventsLeftOut { messages, participant_events } => Some(format!(
+            "only in the recording's files: {messages} messages, {participant_events} times that somebody joined or left"
+        )),
         EventDetails::Participant { participant } => {
             let did = if event.event == EventName::ParticipantJoined { "joined" } else { "left" };
             Some(format!("{} {did}", text(&participant.name)))

@@ -201,6 +201,7 @@ fn tells(event: &TimelineEvent) -> bool {
     let apart = [
         EventName::ChatMessage,
         EventName::ChatWithheld,
+        EventName::EventsLeftOut,
         EventName::ParticipantJoined,
         EventName::ParticipantLeft,
         EventName::ArtifactReady,

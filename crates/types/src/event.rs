@@ -33,6 +33,8 @@ words! {
         ChatMessage = "bot.chat_message",
         /// Nothing was to be recorded for a while, which is over: how much chat and how many captions came meanwhile. In the timeline only.
         ChatWithheld = "bot.chat_withheld",
+        /// There were more chat messages, or comings and goings of people, than are told of: how many are in the recording's files alone. In the timeline only.
+        EventsLeftOut = "bot.events_left_out",
         /// Someone joined the meeting.
         ParticipantJoined = "bot.participant_joined",
         /// Someone left the meeting.
@@ -141,6 +143,13 @@ pub enum EventDetails {
         /// How many captions are in no file.
         captions: u64,
     },
+    /// Of `bot.events_left_out`.
+    EventsLeftOut {
+        /// How many messages of the chat have no `bot.chat_message`.
+        messages: u64,
+        /// How often somebody came or went without a `bot.participant_joined` or `bot.participant_left`.
+        participant_events: u64,
+    },
     /// Of `bot.participant_joined` and `bot.participant_left`.
     Participant {
         /// Who.
@@ -210,6 +219,12 @@ impl<'de> Deserialize<'de> for EventData {
             messages: u64,
             captions: u64,
         }
+        #[derive(Default, Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        struct LeftOut {
+            messages: u64,
+            participant_events: u64,
+        }
         #[derive(Deserialize)]
         struct WithParticipant {
             participant: Participant,
@@ -250,6 +265,10 @@ impl<'de> Deserialize<'de> for EventData {
             EventName::ChatWithheld => {
                 let Withheld { messages, captions } = read(&raw)?;
                 EventDetails::ChatWithheld { messages, captions }
+            }
+            EventName::EventsLeftOut => {
+                let LeftOut { messages, participant_events } = read(&raw)?;
+                EventDetails::EventsLeftOut { messages, participant_events }
             }
             EventName::ParticipantJoined | EventName::ParticipantLeft => {
                 EventDetails::Participant {
@@ -300,6 +319,7 @@ mod tests {
             ),
             envelope("bot.recording_permission_denied", r#""permission":"denied""#),
             envelope("bot.chat_withheld", r#""messages":2,"captions":0"#),
+            envelope("bot.events_left_out", r#""messages":2,"participantEvents":7"#),
             envelope("job.some_new_event", r#""answer":42"#),
         ];
         for text in cases {

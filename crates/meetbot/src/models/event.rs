@@ -123,6 +123,13 @@ pub enum EventDetails {
         /// How many captions are in no file.
         captions: u64,
     },
+    /// Of `bot.events_left_out`, which only the timeline has: too much happened in the meeting to report all of it.
+    EventsLeftOut {
+        /// How many messages of the chat are in `chat.jsonl` and have no event.
+        messages: u64,
+        /// How often somebody joined or left, which is in `events.jsonl` and has no event.
+        participant_events: u64,
+    },
     /// Of `bot.participant_joined` and `bot.participant_left`.
     Participant {
         /// Who.
@@ -260,6 +267,10 @@ impl EventDetails {
             EventName::ChatWithheld => Self::ChatWithheld {
                 messages: fields.take("messages")?,
                 captions: fields.take("captions")?,
+            },
+            EventName::EventsLeftOut => Self::EventsLeftOut {
+                messages: fields.take("messages")?,
+                participant_events: fields.take("participantEvents")?,
             },
             EventName::ParticipantJoined | EventName::ParticipantLeft => {
                 Self::Participant { participant: fields.object("participant")? }

@@ -105,6 +105,15 @@ class ChatWithheld(EventData):
     """How many captions are in no file."""
 
 
+class EventsLeftOut(EventData):
+    """Of `bot.events_left_out`, which only the timeline has: too much happened in the meeting to report all of it."""
+
+    messages: Count = 0
+    """How many messages of the chat are in `chat.jsonl` and have no event."""
+    participant_events: Count = 0
+    """How often somebody joined or left, which is in `events.jsonl` and has no event."""
+
+
 class ParticipantChanged(EventData):
     """Of `bot.participant_joined` and `bot.participant_left`."""
 
@@ -121,6 +130,7 @@ _KINDS = {
     "bot.recording_permission_denied": "permission",
     "bot.chat_message": "chat",
     "bot.chat_withheld": "withheld",
+    "bot.events_left_out": "left_out",
     "bot.participant_joined": "participant",
     "bot.participant_left": "participant",
 }
@@ -140,6 +150,7 @@ AnyEventData = Annotated[
         Annotated[PermissionChanged, Tag("permission")],
         Annotated[ChatWritten, Tag("chat")],
         Annotated[ChatWithheld, Tag("withheld")],
+        Annotated[EventsLeftOut, Tag("left_out")],
         Annotated[ParticipantChanged, Tag("participant")],
         Annotated[EventData, Tag("other")],
     ],

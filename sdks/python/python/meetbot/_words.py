@@ -164,6 +164,7 @@ class EventName(Word):
     PERMISSION_DENIED = "bot.recording_permission_denied"
     CHAT_MESSAGE = "bot.chat_message"
     CHAT_WITHHELD = "bot.chat_withheld"
+    EVENTS_LEFT_OUT = "bot.events_left_out"
     PARTICIPANT_JOINED = "bot.participant_joined"
     PARTICIPANT_LEFT = "bot.participant_left"
 

@@ -9,13 +9,13 @@ use crate::{
 
 pub(super) const LEASE_MS: i64 = 60_000;
 
-/// Who is told: `onFinalize` how a job ended well or badly and what was made after that, `onStatusChange` all but the good end what comes after, and what was withheld; a URL once.
+/// Who is told: `onFinalize` how a job ended well or badly and what was made after that, `onStatusChange` all but the good end what comes after, and what was withheld or left out; a URL once.
 pub(super) fn urls_of(urls: [Option<&'static str>; 2], event: &EventName) -> Vec<&'static str> {
     let [on_status, on_finalize] = urls;
     let wanted = match event {
         EventName::Finalized | EventName::ArtifactReady => [on_finalize, None],
         EventName::Failed => [on_finalize, on_status],
-        EventName::ChatWithheld => [None, None],
+        EventName::ChatWithheld | EventName::EventsLeftOut => [None, None],
         _ => [on_status, None],
     };
     let mut told: Vec<_> = wanted.into_iter().flatten().collect();

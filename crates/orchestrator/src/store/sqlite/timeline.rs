@@ -45,11 +45,12 @@ pub(super) fn write(
 }
 
 /// Who is told of an event: `onFinalize` of the end and of what is made after it, `onStatusChange` of all else and of a failure; one URL once.
-/// What was withheld stands in the timeline only.
+/// What was withheld or left out stands in the timeline only.
 fn endpoints<'a>(job: &'a Job, event: &EventName) -> impl Iterator<Item = &'a str> {
     let after = matches!(event, EventName::Finalized | EventName::ArtifactReady);
     let finalize = after || *event == EventName::Failed;
-    let status = !after && *event != EventName::ChatWithheld;
+    let counted = matches!(event, EventName::ChatWithheld | EventName::EventsLeftOut);
+    let status = !after && !counted;
     let on_finalize = job.webhooks.on_finalize.as_deref().filter(|_| finalize);
     let on_status = job.webhooks.on_status_change.as_deref().filter(|_| status);
     on_finalize.into_iter().chain(on_status.filter(|url| Some(*url) != on_finalize))
