@@ -33,6 +33,7 @@ usage: cargo xtask COMMAND
   bench control   from a control verb's call to the bot's act and back
   bench webhooks  from the transition to the receiver, and beside ten thousand endpoints that do not answer
   bench claims    what it costs to give a job its bot while ten thousand others wait
+  bench people    what each thing that happens in a meeting costs its bot, with ten people there and with a hundred thousand
   bench ends [N]  N (200) meetings that end at once while as many begin: ends, mixes, and the API meanwhile
   bench bots      CPU and memory of each bot, and of an idle server
   bench bots --janus  the same in a real Janus, beside a browser there, and how many bots lose nothing
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
         ["attack", seed] => attack(seed),
         [
             "bench",
-            name @ ("api" | "join" | "bots" | "control" | "webhooks" | "claims" | "ends"
+            name @ ("api" | "join" | "bots" | "control" | "webhooks" | "claims" | "people" | "ends"
             | "hostile" | "kills"),
             rest @ ..,
         ] => bench(name, rest),

@@ -1,6 +1,8 @@
 //! The loop of a bot in its meeting: hears, writes, asks the brain, obeys.
 
+mod obey;
 mod people;
+mod permission;
 mod stall;
 
 use std::{
@@ -10,14 +12,15 @@ use std::{
 
 use meetbot_rtc::TrackId;
 use meetbot_types::{
-    Cause, CommandId, ControlAction, ControlState, Failure, FailureCode, LeaveReason,
-    bot::{BotCommand, BotOrder, BotReport, Participant, RecordingRule},
+    Cause, CommandId, ControlState, Failure, FailureCode, LeaveReason,
+    bot::{BotCommand, BotOrder, BotReport, Lobby, Participant, RecordingRule},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::Instrument as _;
 
-use self::stall::Media;
+use self::{obey::report_mode, permission::Permission, stall::Media};
 use crate::{
+    bounds::{self, Allowance, Exceeded},
     brain::{Brain, Decision, Observed},
     clock,
     commands::{Inbox, Incoming},
@@ -31,7 +34,7 @@ use crate::{
 
 /// What was taken is handed to the system this often.
 const FLUSH: Duration = Duration::from_millis(500);
-/// The waits between tries to join, doubling.
+/// The waits between tries to join, doubling until a bot was in the meeting for as long as the longest.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(8);
 
@@ -57,7 +60,7 @@ pub(crate) async fn attend(
     let cause = bot.stay(joining, &mut inbox, stop).await;
     let recording = bot.recording.map(Box::new);
     match cause {
-        Some(cause) => Attended::Left { cause, recording, denied: bot.denied },
+        Some(cause) => Attended::Left { cause, recording, denied: bot.permission.denied() },
         None => Attended::Stopped { recording },
     }
 }
@@ -79,9 +82,13 @@ struct Bot<'a> {
     to_ask: bool,
     /// A keyframe of this track is to be asked for now.
     keyframe_of: Option<TrackId>,
-    /// The host has permitted the recording.
-    granted: bool,
-    denied: bool,
+    permission: Permission,
+    /// Why the bot waits at the door, as was reported.
+    lobby: Option<Lobby>,
+    /// Since when it is in the meeting.
+    in_since: Option<Instant>,
+    /// How many events the meeting may still have.
+    events: Allowance,
     media: Media,
     /// Under which id it is in the meeting, or on its way in.
     own_id: Option<String>,
@@ -113,9 +120,11 @@ impl<'a> Bot<'a> {
             unsaid: Unsaid::default(),
             to_ask: false,
             keyframe_of: None,
-            granted: false,
+            permission: Permission::default(),
+            lobby: None,
+            in_since: None,
+            events: Allowance::new(bounds::EVENTS, start),
             media: Media::new(start),
-            denied: false,
             own_id: None,
         }
     }
@@ -186,12 +195,9 @@ impl<'a> Bot<'a> {
                         self.note_loss()
                     }
                     event => {
-                        let heard = match event {
-                            MeetingEvent::Admitted { people, recording } => {
-                                retry = FIRST_RETRY;
-                                self.admitted(people, recording).await
-                            }
-                            event => self.hear(event),
+                        let heard = match self.bound(&event) {
+                            Err(exceeded) => Err(exceeded.into()),
+                            Ok(()) => self.take(event).await,
                         };
                         if std::mem::take(&mut self.to_ask)
                             && let Some(meeting) = meeting.as_mut()
@@ -209,7 +215,12 @@ impl<'a> Bot<'a> {
                 () = sleep_until(wake) => Ok(()),
             };
             if let Err(error) = written {
-                tracing::error!(job = %self.order.job_id, %error, "the recording cannot be written");
+                let job = self.order.job_id;
+                if let Some(bound) = bounds::exceeded(&error) {
+                    tracing::warn!(%job, %bound, "the bot leaves the meeting");
+                } else {
+                    tracing::error!(%job, %error, "the recording cannot be written");
+                }
                 self.observe(Observed::Over(cannot_write(&error)));
             }
             // A meeting that always has another event would leave the thread to nothing else, not even to the timers.
@@ -223,8 +234,7 @@ impl<'a> Bot<'a> {
 
     /// Says when nothing comes although people are there. It is a hint, not an end: they may all have left their desks muted.
     fn look_at_media(&mut self, in_call: bool) {
-        let people =
-            self.recording.as_ref().is_some_and(|recording| !recording.present().is_empty());
+        let people = self.recording.as_ref().is_some_and(|recording| !recording.is_empty());
         if self.media.look(in_call && people, clock::now()) {
             self.reporter.report(BotReport::MediaStalled);
         }
@@ -232,9 +242,15 @@ impl<'a> Bot<'a> {
 
     /// The way to the meeting is lost: try again soon. The brain says for how long.
     fn join_again(&mut self, why: &str, retry: &mut Duration) -> Joining {
+        let why = bounds::REASON.cut(why.to_owned());
         tracing::info!(job = %self.order.job_id, why, "the meeting is lost; the bot tries to join again");
-        self.observe(Observed::Lost(why.to_owned()));
+        self.observe(Observed::Lost(why));
         self.reporter.report(BotReport::Reconnecting);
+        self.lobby = None;
+        let in_since = self.in_since.take();
+        if in_since.is_some_and(|since| clock::now() >= since + LONGEST_RETRY) {
+            *retry = FIRST_RETRY;
+        }
         let wait = *retry;
         *retry = (wait * 2).min(LONGEST_RETRY);
         self.join_after(wait)
@@ -259,8 +275,26 @@ impl<'a> Bot<'a> {
         ))
     }
 
+    /// Whether the meeting may have this event too. Of media only the bytes are bounded.
+    fn bound(&mut self, event: &MeetingEvent) -> Result<(), Exceeded> {
+        let is_media = matches!(event, MeetingEvent::Media { .. });
+        if is_media || self.events.take(1, clock::now()) { Ok(()) } else { Err(Exceeded::Events) }
+    }
+
+    async fn take(&mut self, event: MeetingEvent) -> io::Result<()> {
+        match event {
+            MeetingEvent::Admitted { people, recording } => {
+                self.admitted(people, recording).await?;
+            }
+            event => self.hear(event)?,
+        }
+        self.recording.as_mut().map_or(Ok(()), |recording| recording.bound_lines(clock::now()))
+    }
+
     /// The meeting has let the bot in.
     async fn admitted(&mut self, people: Vec<Participant>, rule: RecordingRule) -> io::Result<()> {
+        self.in_since = Some(clock::now());
+        self.lobby = None;
         self.observe(Observed::Admitted);
         self.reporter.report(BotReport::Admitted);
         if rule == RecordingRule::Forbidden {
@@ -269,7 +303,7 @@ impl<'a> Bot<'a> {
             self.observe(Observed::Over(Cause::Failed(failure)));
             return Ok(());
         }
-        self.to_ask = rule == RecordingRule::AskHost && !self.granted;
+        self.to_ask = rule == RecordingRule::AskHost && !self.permission.granted();
         if self.recording.is_none() {
             let mut recording = self.open().await?;
             if self.to_ask {
@@ -284,7 +318,7 @@ impl<'a> Bot<'a> {
                 self.record_as_told(command)?;
             }
         }
-        self.take_roster(people)
+        self.take_roster(people).await
     }
 
     /// Opens the recording on a thread that no other bot waits for: what the bots before left is read there, and written to disk.
@@ -321,8 +355,11 @@ impl<'a> Bot<'a> {
                 self.reporter.report(BotReport::JoiningAs { platform, room, participant_id });
             }
             MeetingEvent::Lobby(lobby) => {
-                self.observe(Observed::Waiting(lobby.clone()));
-                self.reporter.report(BotReport::Waiting { lobby });
+                if self.lobby.as_ref() != Some(&lobby) {
+                    self.lobby = Some(lobby.clone());
+                    self.observe(Observed::Waiting(lobby.clone()));
+                    self.reporter.report(BotReport::Waiting { lobby });
+                }
             }
             MeetingEvent::Joined(participant) => self.joined(participant)?,
             MeetingEvent::Left(id) => self.left(id)?,
@@ -340,7 +377,9 @@ impl<'a> Bot<'a> {
                 }
             }
             MeetingEvent::Permission(granted) => {
-                (self.granted, self.denied) = (granted, !granted);
+                if !self.permission.answer(granted)? {
+                    return Ok(());
+                }
                 if granted && let Some(recording) = &mut self.recording {
                     recording.permit();
                 }
@@ -381,94 +420,10 @@ impl<'a> Bot<'a> {
     const fn has_been_in(&self) -> bool {
         self.recording.is_some() || self.order.epoch > 1
     }
-
-    /// Asks the host for permission to record; answers whether the question is on its way.
-    async fn ask(&mut self, meeting: &mut Box<dyn Meeting>) -> bool {
-        let asked = meeting.request_permission().await.is_ok();
-        if asked {
-            self.reporter.report(BotReport::PermissionRequested);
-        }
-        asked
-    }
-
-    fn done(&self, command_id: CommandId, state: ControlState) {
-        self.reporter.report(BotReport::CommandDone { command_id, state });
-    }
-
-    /// Pauses, resumes or stops the recording.
-    fn record_as_told(&mut self, command: BotCommand) -> io::Result<()> {
-        let now = clock::now();
-        let Some(recording) = &mut self.recording else {
-            self.early.push(command);
-            return Ok(());
-        };
-        match command.action {
-            ControlAction::PauseRecording => recording.pause(now)?,
-            ControlAction::ResumeRecording => recording.resume(now)?,
-            _ => recording.stop(now)?,
-        }
-        // Also where it was so already: the bot that made it so may have died before it was heard.
-        report_mode(self.reporter, recording);
-        self.done(command.id, ControlState::Done);
-        Ok(())
-    }
-
-    /// Writes what is to be written into the chat.
-    async fn say(&mut self, meeting: Option<&mut Box<dyn Meeting>>) {
-        for (id, state) in self.unsaid.say(meeting, clock::now()).await {
-            self.done(id, state);
-        }
-    }
-
-    async fn obey(
-        &mut self,
-        command: BotCommand,
-        meeting: Option<&mut Box<dyn Meeting>>,
-    ) -> io::Result<()> {
-        let BotCommand { id, seq, action, message } = command;
-        let mut state = ControlState::Done;
-        match action {
-            ControlAction::LeaveCall => self.observe(Observed::Over(Cause::Requested)),
-            ControlAction::Cancel => self.observe(Observed::Over(Cause::Cancelled)),
-            ControlAction::PauseRecording
-            | ControlAction::ResumeRecording
-            | ControlAction::StopRecording => {
-                return self.record_as_told(BotCommand { id, action, message, seq });
-            }
-            ControlAction::SendChatMessage => {
-                self.unsaid.add(id, message.unwrap_or_default(), clock::now());
-                self.say(meeting).await;
-                return Ok(());
-            }
-            ControlAction::RequestRecordingPermission => {
-                if let Some(meeting) = meeting
-                    && self.ask(meeting).await
-                {
-                    // Done when the host answers.
-                    self.asked_for_permission = Some(id);
-                    return Ok(());
-                }
-                state = ControlState::Denied;
-            }
-            _ => state = ControlState::Denied,
-        }
-        self.done(id, state);
-        Ok(())
-    }
 }
 
 /// A bot on its way in.
 type Joining = AbortOnDropHandle<Result<Box<dyn Meeting>, Lost>>;
-
-/// Says whether what comes is written.
-fn report_mode(reporter: &Reporter, recording: &Recording) {
-    let paused_ms = recording.paused_ms();
-    reporter.report(match recording.mode() {
-        Mode::On => BotReport::RecordingResumed { paused_ms },
-        Mode::Paused { .. } => BotReport::RecordingPaused,
-        Mode::Stopped => BotReport::RecordingStopped { paused_ms },
-    });
-}
 
 async fn joined(joining: Option<&mut Joining>) -> Result<Box<dyn Meeting>, Lost> {
     match joining {
@@ -491,5 +446,7 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
+#[cfg(test)]
+mod bounded;
 #[cfg(test)]
 mod flood;

@@ -1,7 +1,7 @@
-//! When a bot leaves, and why. Pure: it is told what happens and when, and says what to do.
+//! When a bot leaves, and why. Pure: it is told what happens and when, and says what to do. Both cost the same, however many people are there.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -71,6 +71,10 @@ pub(crate) struct Brain {
     lost_why: String,
     /// Who is there.
     people: HashMap<String, Present>,
+    /// How many of them are no bots.
+    humans: usize,
+    /// From when on each of them who is a bot is a reason to leave.
+    detected: BTreeSet<(Duration, String)>,
     /// Ids of this server's bots in the room.
     own_bots: HashSet<String>,
     /// Those of them that this one gives way to.
@@ -101,17 +105,26 @@ impl Brain {
             lost_since: None,
             lost_why: String::new(),
             people: HashMap::new(),
+            humans: 0,
+            detected: BTreeSet::new(),
             own_bots: HashSet::new(),
             ahead: HashSet::new(),
             over: None,
         }
     }
 
-    /// Whether someone is another bot: by the meeting's word, by name, or since this server has sent it.
-    pub(crate) fn is_bot(&self, person: &Participant) -> bool {
-        person.is_bot
-            || self.own_bots.contains(&person.id)
-            || notetakers::is_bots_name(&person.name)
+    /// How many are there.
+    pub(crate) fn people(&self) -> usize {
+        self.people.len()
+    }
+
+    /// Whether someone who is there is another bot: by the meeting's word, by name, or since this server has sent it.
+    pub(crate) fn is_bot(&self, id: &str) -> bool {
+        self.people.get(id).is_some_and(|present| self.counts_as_bot(id, *present))
+    }
+
+    fn counts_as_bot(&self, id: &str, present: Present) -> bool {
+        present.is_bot || present.named.is_some() || self.own_bots.contains(id)
     }
 
     /// Something happened.
@@ -125,24 +138,31 @@ impl Brain {
                 }
                 self.lost_since = None;
                 self.people.clear();
-                self.count_humans(now);
+                self.detected.clear();
+                self.humans = 0;
+                self.note_company(now);
             }
             Observed::Joined(person) => {
-                let before = self.people.get(&person.id).and_then(|before| before.named);
+                let before = self.remove(&person.id).and_then(|before| before.named);
                 let named = notetakers::is_bots_name(&person.name).then(|| before.unwrap_or(now));
-                self.people.insert(person.id, Present { is_bot: person.is_bot, named });
-                self.count_humans(now);
+                self.add(person.id, Present { is_bot: person.is_bot, named });
+                self.note_company(now);
             }
             Observed::Left(id) => {
-                self.people.remove(&id);
-                self.count_humans(now);
+                self.remove(&id);
+                self.note_company(now);
             }
             Observed::OwnBots { ids, own_id } => {
                 let own_place = ids.iter().position(|id| Some(id) == own_id.as_ref());
                 self.ahead = ids[..own_place.unwrap_or(0)].iter().cloned().collect();
                 self.own_bots = ids.into_iter().collect();
+                self.detected.clear();
+                self.humans = 0;
+                for (id, present) in std::mem::take(&mut self.people) {
+                    self.add(id, present);
+                }
                 if self.admitted.is_some() {
-                    self.count_humans(now);
+                    self.note_company(now);
                 }
             }
             Observed::Speech => self.last_speech = now,
@@ -157,27 +177,38 @@ impl Brain {
         }
     }
 
-    fn count_humans(&mut self, now: Duration) {
-        let is_bot = |(id, present): (&String, &Present)| {
-            present.is_bot || present.named.is_some() || self.own_bots.contains(id)
-        };
-        if self.people.iter().all(is_bot) {
+    /// Someone is there who was not.
+    fn add(&mut self, id: String, present: Present) {
+        self.humans += usize::from(!self.counts_as_bot(&id, present));
+        self.detected.extend(self.detected_from(&id, present).map(|from| (from, id.clone())));
+        self.people.insert(id, present);
+    }
+
+    /// Someone is not there who was. Answers what was known of them.
+    fn remove(&mut self, id: &str) -> Option<Present> {
+        let present = self.people.remove(id)?;
+        self.humans -= usize::from(!self.counts_as_bot(id, present));
+        if let Some(from) = self.detected_from(id, present) {
+            self.detected.remove(&(from, id.to_owned()));
+        }
+        Some(present)
+    }
+
+    fn note_company(&mut self, now: Duration) {
+        if self.humans == 0 {
             self.alone_since.get_or_insert(now);
         } else {
             self.alone_since = None;
         }
     }
 
-    /// From when on another bot's presence is a reason to leave: of this server's own bots all but the first leave, or none would record.
-    fn bot_detected(&self) -> Option<Duration> {
-        let since = |(id, present): (&String, &Present)| {
-            if self.own_bots.contains(id) {
-                return self.ahead.contains(id).then_some(Duration::ZERO);
-            }
-            let named = present.named.map(|since| since + Duration::from_secs(NAMED_BOT_SECONDS));
-            if present.is_bot { Some(Duration::ZERO) } else { named }
-        };
-        self.people.iter().filter_map(since).min()
+    /// From when on someone's presence is a reason to leave: of this server's own bots all but the first leave, or none would record.
+    fn detected_from(&self, id: &str, present: Present) -> Option<Duration> {
+        if self.own_bots.contains(id) {
+            return self.ahead.contains(id).then_some(Duration::ZERO);
+        }
+        let named = present.named.map(|since| since + Duration::from_secs(NAMED_BOT_SECONDS));
+        if present.is_bot { Some(Duration::ZERO) } else { named }
     }
 
     /// What to do now.
@@ -224,7 +255,8 @@ impl Brain {
                     Some(ago) => after(Duration::ZERO, longest).map(|at| at.saturating_sub(ago)),
                     None => after(admitted, longest),
                 };
-                let detected = self.bot_detected().filter(|_| rules.on_bot_detected);
+                let detected = self.detected.first().map(|(from, _)| *from);
+                let detected = detected.filter(|_| rules.on_bot_detected);
                 [
                     None,
                     detected.map(left(LeaveReason::BotDetected)),

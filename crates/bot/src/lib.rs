@@ -1,6 +1,9 @@
 //! One task, one meeting: joins, records, decides when to leave, reports.
 
 mod attend;
+#[cfg(feature = "bench")]
+pub mod bench;
+mod bounds;
 mod brain;
 mod clock;
 mod commands;

@@ -2,13 +2,16 @@
 
 mod queue;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use meetbot_types::bot::{
     BotOrder, BotReport, HEARTBEAT_SECONDS, IngestAnswer, IngestRequest, NumberedReport,
 };
 use reqwest::{Client, StatusCode};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -28,7 +31,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Where a bot says what happens.
 pub(crate) struct Reporter {
-    reports: mpsc::UnboundedSender<BotReport>,
+    reports: Arc<Reports>,
+    /// Nothing more is reported.
+    closed: CancellationToken,
     /// Another attempt has the job: this one is to leave and to write nothing more.
     pub(crate) superseded: CancellationToken,
     sending: JoinHandle<()>,
@@ -37,8 +42,9 @@ pub(crate) struct Reporter {
 impl Reporter {
     /// Starts to report.
     pub(crate) fn start(order: &BotOrder, client: Client, counters: Counters) -> Self {
-        let (reports, queue) = mpsc::unbounded_channel();
-        let superseded = CancellationToken::new();
+        let reports =
+            Arc::new(Reports { queue: Mutex::new(Queue::new(clock::now())), news: Notify::new() });
+        let [closed, superseded] = [(); 2].map(|()| CancellationToken::new());
         let sender = Sender {
             client,
             url: format!(
@@ -46,23 +52,22 @@ impl Reporter {
                 order.orchestrator_url, order.job_id, order.epoch
             ),
             order: order.clone(),
-            reports: queue,
-            unacknowledged: Queue::new(),
+            reports: Arc::clone(&reports),
             counters,
+            closed: closed.clone(),
             superseded: superseded.clone(),
         };
-        Self { reports, superseded, sending: tokio::spawn(sender.run().in_current_span()) }
+        Self { reports, closed, superseded, sending: tokio::spawn(sender.run().in_current_span()) }
     }
 
     /// Reports something.
     pub(crate) fn report(&self, report: BotReport) {
-        // The sender is gone only when the bot is superseded.
-        let _ = self.reports.send(report);
+        self.reports.push(report);
     }
 
     /// Waits until everything is acknowledged; once it is stopped, not for long any more: what is not told stands in the journal.
     pub(crate) async fn finish(self, stop: &CancellationToken) {
-        drop(self.reports);
+        self.closed.cancel();
         let mut sending = self.sending;
         tokio::select! {
             _ = &mut sending => {}
@@ -72,7 +77,7 @@ impl Reporter {
 
     /// Tries for a moment to have everything acknowledged, and says no more.
     pub(crate) async fn last_words(self) {
-        drop(self.reports);
+        self.closed.cancel();
         last_words(self.sending).await;
     }
 }
@@ -83,38 +88,56 @@ async fn last_words(mut sending: JoinHandle<()>) {
     }
 }
 
+/// What is to be sent.
+struct Reports {
+    queue: Mutex<Queue>,
+    /// Something was added.
+    news: Notify,
+}
+
+impl Reports {
+    fn push(&self, report: BotReport) {
+        self.queue().push(report, clock::wall(), clock::now());
+        self.news.notify_one();
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 struct Sender {
     client: Client,
     url: String,
     order: BotOrder,
-    reports: mpsc::UnboundedReceiver<BotReport>,
-    unacknowledged: Queue,
+    reports: Arc<Reports>,
     counters: Counters,
+    closed: CancellationToken,
     superseded: CancellationToken,
 }
 
 impl Sender {
-    async fn run(mut self) {
+    async fn run(self) {
         let heartbeat = Duration::from_secs(u64::from(HEARTBEAT_SECONDS));
-        let mut open = true;
         let mut wait = FIRST_WAIT;
-        while open || !self.unacknowledged.is_empty() {
-            if open && self.unacknowledged.is_empty() {
-                match tokio::time::timeout(heartbeat, self.reports.recv()).await {
-                    Ok(Some(report)) => self.take(report),
-                    Ok(None) => open = false,
-                    Err(_) => self.take(BotReport::Heartbeat { media: self.counters.get() }),
+        loop {
+            let is_last = self.closed.is_cancelled();
+            let sent = self.reports.queue().batch();
+            if sent.is_empty() {
+                if is_last {
+                    return;
                 }
-            }
-            while let Ok(report) = self.reports.try_recv() {
-                self.take(report);
-            }
-            if self.unacknowledged.is_empty() {
+                tokio::select! {
+                    () = self.reports.news.notified() => {}
+                    () = self.closed.cancelled() => {}
+                    () = tokio::time::sleep(heartbeat) => {
+                        self.reports.push(BotReport::Heartbeat { media: self.counters.get() });
+                    }
+                }
                 continue;
             }
-            let sent = self.unacknowledged.batch();
             let problem = match self.send(&sent).await {
-                Ok(seq) if self.unacknowledged.acknowledged(seq, &sent) => {
+                Ok(seq) if self.reports.queue().acknowledged(seq, &sent) => {
                     wait = FIRST_WAIT;
                     continue;
                 }
@@ -124,7 +147,9 @@ impl Sender {
                     return;
                 }
                 Err(Refusal::Unreadable) => {
-                    match self.unacknowledged.unreadable(&sent, self.counters.get()) {
+                    let media = self.counters.get();
+                    let next = self.reports.queue().unreadable(&sent, media);
+                    match next {
                         Next::Smaller => continue,
                         Next::LeftOut { seq, kind } => {
                             tracing::warn!(job = %self.order.job_id, seq, kind, "the orchestrator cannot read a report; it is left out");
@@ -139,10 +164,6 @@ impl Sender {
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(LONGEST_WAIT);
         }
-    }
-
-    fn take(&mut self, report: BotReport) {
-        self.unacknowledged.push(report, clock::wall());
     }
 
     /// Sends reports; answers up to which number all are applied.

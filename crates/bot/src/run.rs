@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     attend::{Attended, attend},
-    clock,
+    bounds, clock,
     recording::{Counters, Recording, finalize::finalize},
     reporter::Reporter,
 };
@@ -107,8 +107,11 @@ fn panicked<T>(error: JoinError) -> io::Result<T> {
     Err(io::Error::other(error))
 }
 
-/// The recording cannot be written.
+/// The recording cannot be written, or the meeting went beyond one of its bounds.
 pub(crate) fn cannot_write(error: &io::Error) -> Cause {
+    if let Some(exceeded) = bounds::exceeded(error) {
+        return Cause::Failed(exceeded.failure());
+    }
     let detail = match error.kind() {
         io::ErrorKind::StorageFull => {
             "the disk is full; what was recorded until then is kept".to_owned()

@@ -66,6 +66,8 @@ pub struct Config {
     pub keep_recordings: Option<Duration>,
     /// How long jobs are kept after their end; `None` keeps them without end.
     pub keep_jobs: Option<Duration>,
+    /// How many bytes the recording of one job may have; `None`: as many as there is room for.
+    pub most_bytes_per_job: Option<u64>,
     /// How many mixes are made at the same time; 0: none is ever made.
     pub mix_at_once: usize,
     /// Networks that webhooks may go to although they are not public.
@@ -134,6 +136,7 @@ struct Log {
 #[derive(Deserialize)]
 struct Recordings {
     keep_days: u32,
+    max_gigabytes_per_job: u32,
     mix_at_once: i32,
 }
 
@@ -304,6 +307,10 @@ impl Config {
             stun_servers,
             keep_recordings: days(settings.recordings.keep_days),
             keep_jobs: days(settings.jobs.keep_days),
+            most_bytes_per_job: match settings.recordings.max_gigabytes_per_job {
+                0 => None,
+                gigabytes => Some(u64::from(gigabytes) * 1_000_000_000),
+            },
             mix_at_once,
             allow_networks,
             quota: Quota {
@@ -394,6 +401,7 @@ mod tests {
         let keep = (config.keep_recordings, config.keep_jobs);
         assert_eq!((config.drain, keep), (Duration::ZERO, (None, None)));
         assert!(config.mix_at_once >= 1);
+        assert_eq!(config.most_bytes_per_job, Some(50_000_000_000));
     }
 
     #[test]
@@ -402,6 +410,7 @@ mod tests {
         let variable = |name: &str| match name {
             "MEETBOT_BOTS_MAX" => Some("9".to_owned()),
             "MEETBOT_RECORDINGS_KEEP_DAYS" => Some("30".to_owned()),
+            "MEETBOT_RECORDINGS_MAX_GIGABYTES_PER_JOB" => Some("0".to_owned()),
             "MEETBOT_WEBHOOKS_ALLOW_NETWORKS" => Some("10.0.0.0/8, fd00::/8".to_owned()),
             _ => None,
         };
@@ -411,6 +420,7 @@ mod tests {
             (80, 9, 2)
         );
         assert_eq!(config.keep_recordings, Some(Duration::from_hours(720)));
+        assert_eq!(config.most_bytes_per_job, None);
     }
 
     #[test]

@@ -187,6 +187,7 @@ impl Orchestrator {
             recordings: folder.recordings(),
             meetings,
             stun_servers: config.stun_servers,
+            most_bytes_per_job: config.most_bytes_per_job,
         };
         let mixes = Mixes {
             store: Arc::clone(&store),

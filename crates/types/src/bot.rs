@@ -87,6 +87,9 @@ pub struct BotOrder {
     pub stun_servers: Vec<String>,
     /// The job's folder; this attempt writes into `e<epoch>` in it.
     pub folder: PathBuf,
+    /// How many bytes the folder may have, those of the attempts before included; `None`: as many as there is room for.
+    #[serde(default)]
+    pub most_bytes: Option<u64>,
     /// Join nothing: finalise what is on disk, and end so.
     pub finalize: Option<Ending>,
 }
@@ -285,6 +288,13 @@ pub enum BotReport {
         messages: u64,
         /// How many captions.
         captions: u64,
+    },
+    /// More was written into the chat, or more people came and went, than is reported. The files have it all.
+    LeftOut {
+        /// How many messages were not reported, since the last such report.
+        messages: u64,
+        /// How often somebody came or went.
+        participant_events: u64,
     },
     /// It is leaving, or has left: files are being closed.
     Leaving {

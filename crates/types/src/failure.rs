@@ -27,7 +27,7 @@ words! {
         LobbyTimeout = "lobby_timeout",
         /// The meeting did not accept the passcode or the login.
         AuthFailure = "auth_failure",
-        /// The consumer's quota was used up.
+        /// The consumer's quota was used up, or the meeting took more of the server than one meeting may.
         QuotaExceeded = "quota_exceeded",
     }
 }
@@ -35,7 +35,7 @@ words! {
 impl FailureCode {
     /// Whether the minutes in the meeting are billed. A code that is not known is not billed.
     pub fn billed(&self) -> bool {
-        matches!(self, Self::RemovedFromMeeting | Self::NetworkLoss)
+        matches!(self, Self::RemovedFromMeeting | Self::NetworkLoss | Self::QuotaExceeded)
     }
 
     /// Whether sending another bot to the same meeting may help, without anybody changing anything.
@@ -80,7 +80,9 @@ impl FailureCode {
             Self::AuthFailure => {
                 "Check the passcode in the meeting's URL, or whether the meeting needs a login."
             }
-            Self::QuotaExceeded => "Wait for the next period or raise the quota.",
+            Self::QuotaExceeded => {
+                "Wait for the next period or raise the quota or bound that the detail names. What was recorded until then is in the manifest."
+            }
             Self::Other(_) => {
                 "This version does not know the code: see the server's documentation."
             }

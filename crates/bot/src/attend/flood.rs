@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use meetbot_rtc::{Frame, Kind};
 use meetbot_types::{
-    AutoLeave, JobId, MeetingLink, Reach, Timestamp,
+    AutoLeave, ControlAction, JobId, MeetingLink, Reach, Timestamp,
     bot::{Participant, Secret},
 };
 use reqwest::Client;
@@ -24,7 +24,7 @@ use crate::meeting::Source;
 const PROMISED: Duration = Duration::from_secs(1);
 const FRAME: Duration = Duration::from_millis(20);
 
-/// Ann speaks, and somebody who is not there leaves all the time.
+/// Ann speaks, and each of her packets comes again all the time.
 struct Flood {
     folder: PathBuf,
     start: Instant,
@@ -56,39 +56,17 @@ impl Flood {
 impl Meeting for Flood {
     async fn next(&mut self) -> MeetingEvent {
         if !std::mem::replace(&mut self.admitted, true) {
-            let ann = Participant {
-                id: "p1".to_owned(),
-                name: "Ann".to_owned(),
-                is_host: false,
-                is_bot: false,
-            };
-            return MeetingEvent::Admitted { people: vec![ann], recording: RecordingRule::Free };
+            return admitted();
         }
         if clock::now() < self.start + FRAME * self.frames {
-            return MeetingEvent::Left("nobody".to_owned());
+            return speaks(self.frames);
         }
         self.look_at_file();
         if self.frames == 1 {
             self.began.notify_one();
         }
         self.frames += 1;
-        let number = u64::from(self.frames);
-        let frame = Frame {
-            track: TrackId::from_mid("0"),
-            kind: Kind::Audio,
-            codec: "opus",
-            rtp_time: number * 960,
-            clock_rate: 48_000,
-            sequence: number..=number,
-            arrived: clock::now(),
-            level_dbov: Some(-20),
-            voice: Some(true),
-            keyframe: true,
-            contiguous: true,
-            sender_report: None,
-            data: Arc::from([0x08; 60]),
-        };
-        MeetingEvent::Media { participant: "p1".to_owned(), source: Source::Microphone, frame }
+        speaks(self.frames)
     }
 
     async fn send_chat(&mut self, _: &str) -> Result<bool, Lost> {
@@ -104,7 +82,35 @@ impl Meeting for Flood {
     async fn leave(self: Box<Self>) {}
 }
 
-fn order(folder: PathBuf, auto_leave: AutoLeave) -> BotOrder {
+/// The packet of this number of Ann's voice.
+pub(super) fn speaks(number: u32) -> MeetingEvent {
+    let number = u64::from(number);
+    let frame = Frame {
+        track: TrackId::from_mid("0"),
+        kind: Kind::Audio,
+        codec: "opus",
+        rtp_time: number * 960,
+        clock_rate: 48_000,
+        sequence: number..=number,
+        arrived: clock::now(),
+        level_dbov: Some(-20),
+        voice: Some(true),
+        keyframe: true,
+        contiguous: true,
+        sender_report: None,
+        data: Arc::from([0x08; 60]),
+    };
+    MeetingEvent::Media { participant: "p1".to_owned(), source: Source::Microphone, frame }
+}
+
+/// Ann is there.
+pub(super) fn admitted() -> MeetingEvent {
+    let (id, name) = ("p1".to_owned(), "Ann".to_owned());
+    let ann = Participant { id, name, is_host: false, is_bot: false };
+    MeetingEvent::Admitted { people: vec![ann], recording: RecordingRule::Free }
+}
+
+pub(super) fn order(folder: PathBuf, auto_leave: AutoLeave) -> BotOrder {
     let meeting_url = "https://sandbox.meetbot.dev/two-speakers";
     BotOrder {
         job_id: JobId::generate(Timestamp::UNIX_EPOCH),
@@ -121,11 +127,12 @@ fn order(folder: PathBuf, auto_leave: AutoLeave) -> BotOrder {
         reach: Reach { loopback: true, networks: Vec::new() },
         stun_servers: Vec::new(),
         folder,
+        most_bytes: None,
         finalize: None,
     }
 }
 
-fn connect() -> Connect {
+pub(super) fn connect() -> Connect {
     let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()

@@ -1,33 +1,47 @@
 //! Who comes and goes, and what the orchestrator says of them.
 
-use std::io;
+use std::{collections::HashSet, io};
 
 use meetbot_types::bot::{BotReport, Participant};
 
 use super::Bot;
-use crate::{brain::Observed, clock};
+use crate::{
+    bounds::{self, Exceeded},
+    brain::Observed,
+    clock,
+};
 
 impl Bot<'_> {
     /// These are there, and nobody else.
-    pub(super) fn take_roster(&mut self, people: Vec<Participant>) -> io::Result<()> {
+    pub(super) async fn take_roster(&mut self, people: Vec<Participant>) -> io::Result<()> {
         let Some(recording) = &self.recording else { return Ok(()) };
-        let (people, gone) = (recording.in_order(people), recording.present());
-        for id in gone.iter().filter(|id| people.iter().all(|person| person.id != **id)) {
-            self.left(id.clone())?;
+        let here: HashSet<&str> = people.iter().map(|person| person.id.as_str()).collect();
+        let mut gone = recording.present();
+        gone.retain(|id| !here.contains(id.as_str()));
+        let people = recording.in_order(people);
+        for id in gone {
+            self.left(id)?;
+            tokio::task::consume_budget().await;
         }
-        people.into_iter().try_for_each(|person| self.joined(person))
+        for person in people {
+            self.joined(person)?;
+            tokio::task::consume_budget().await;
+        }
+        Ok(())
     }
 
     /// Someone is there, has another name, or turned out to be a bot.
     pub(super) fn joined(&mut self, mut participant: Participant) -> io::Result<()> {
-        let is_bot = self.brain.is_bot(&participant);
         self.observe(Observed::Joined(participant.clone()));
-        participant.is_bot = is_bot;
-        let Some(recording) = &mut self.recording else { return Ok(()) };
-        if let Some(participant) = recording.joined(&participant, clock::now())? {
-            self.reporter.report(BotReport::ParticipantJoined { participant });
+        participant.is_bot = self.brain.is_bot(&participant.id);
+        let mut seen = self.brain.people();
+        if let Some(recording) = &mut self.recording {
+            if let Some(participant) = recording.joined(&participant, clock::now())? {
+                self.reporter.report(BotReport::ParticipantJoined { participant });
+            }
+            seen = seen.max(recording.people_seen());
         }
-        Ok(())
+        if seen > bounds::PEOPLE { Err(Exceeded::People.into()) } else { Ok(()) }
     }
 
     pub(super) fn left(&mut self, id: String) -> io::Result<()> {

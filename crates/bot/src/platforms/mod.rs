@@ -3,7 +3,10 @@
 pub(crate) mod janus;
 mod sandbox;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use meetbot_rtc::Guard;
 use meetbot_types::{Platform, Reach, bot::BotOrder};
@@ -17,6 +20,9 @@ use crate::{
 /// What a bot can join.
 pub const PLATFORMS: &[Platform] = &[Platform::Sandbox, Platform::Janus];
 
+/// So many of the ids before a join may still be in the room. Janus forgets a session after a minute, in which a bot joins a few times.
+const FORMER_IDS: usize = 32;
+
 /// What the joins of one attempt have to know of each other: a server may keep who has lost their way to it in the room for a while.
 #[derive(Debug, Clone)]
 pub(crate) struct Joins {
@@ -28,7 +34,7 @@ pub(crate) struct Joins {
 #[derive(Debug, Clone, Default)]
 struct Former {
     joins: u32,
-    own_ids: Vec<String>,
+    own_ids: VecDeque<String>,
 }
 
 impl Joins {
@@ -42,9 +48,12 @@ impl Joins {
     /// One more, under this id. Answers which one it is, and the ids of those before.
     fn begin(&self, own_id: String) -> (u32, Vec<String>) {
         let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
-        let former_ids = former.own_ids.clone();
+        let former_ids = former.own_ids.iter().cloned().collect();
         former.joins += 1;
-        former.own_ids.push(own_id);
+        former.own_ids.push_back(own_id);
+        if former.own_ids.len() > FORMER_IDS {
+            former.own_ids.pop_front();
+        }
         (former.joins, former_ids)
     }
 }

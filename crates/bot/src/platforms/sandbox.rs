@@ -17,10 +17,11 @@ use tokio_tungstenite::{
 };
 
 use super::Joins;
-use crate::meeting::{CaptionLine, ChatLine, Lost, Meeting, MeetingEvent, Source};
-
-/// The largest message of the meeting: a session description with many tracks.
-const MESSAGE_LIMIT: usize = 256 * 1024;
+use crate::{
+    bounds::{self, Allowance, Exceeded},
+    clock,
+    meeting::{CaptionLine, ChatLine, Lost, Meeting, MeetingEvent, Source},
+};
 
 /// A sandbox meeting that the bot has knocked at.
 pub(crate) struct SandboxMeeting {
@@ -29,6 +30,10 @@ pub(crate) struct SandboxMeeting {
     owners: HashMap<TrackId, String>,
     /// The sandbox has a room for each job.
     job: JobId,
+    /// How many messages the meeting may still send.
+    messages: Allowance,
+    /// It was let in.
+    inside: bool,
     /// The roster and whether the bot may record, until the media path is up too.
     admitted: Option<(Vec<Participant>, RecordingRule)>,
     connected: bool,
@@ -43,7 +48,8 @@ impl SandboxMeeting {
         seat: &SandboxSeat,
         joins: &Joins,
     ) -> Result<Self, Lost> {
-        let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_LIMIT));
+        let config =
+            WebSocketConfig::default().max_message_size(Some(bounds::SOCKET_MESSAGE_BYTES));
         let uri = seat.address.parse().map_err(|error| format!("the sandbox's URL: {error}"))?;
         let mut request = ClientRequestBuilder::new(uri);
         if let Some(token) = &seat.token {
@@ -63,6 +69,8 @@ impl SandboxMeeting {
             peer: Box::new(Peer::answering(here, joins.guard.and(there))),
             owners: HashMap::new(),
             job: order.job_id,
+            messages: Allowance::new(bounds::MESSAGES, clock::now()),
+            inside: false,
             admitted: None,
             connected: false,
             events: VecDeque::new(),
@@ -87,44 +95,61 @@ impl SandboxMeeting {
             Message::Close(_) => return Err("the meeting closed the connection".to_owned()),
             _ => return Ok(()),
         };
+        let weight = 1 + (text.len() / bounds::MESSAGE_BYTES) as u64;
+        if !self.messages.take(weight, clock::now()) {
+            self.leave_for(Exceeded::Messages);
+            return Ok(());
+        }
         let word: FromMeeting = serde_json::from_str(&text)
             .map_err(|error| format!("the meeting said something unknown: {error}"))?;
         let event = match word {
             FromMeeting::Lobby { lobby } => MeetingEvent::Lobby(lobby),
             FromMeeting::Refused { code, detail } => {
-                MeetingEvent::Refused(Failure::new(code, detail))
+                MeetingEvent::Refused(Failure::new(code, bounds::REASON.cut(detail)))
             }
             FromMeeting::Ended => MeetingEvent::Ended,
             FromMeeting::Removed => MeetingEvent::Removed,
-            FromMeeting::Admitted { self_id, mut roster, recording } => {
-                // In the call is who stands in the roster.
-                if roster.iter().any(|person| person.id == self_id) {
-                    roster.retain(|person| person.id != self_id);
-                    self.admitted = Some((roster, recording));
-                    self.events.push_back(MeetingEvent::JoiningAs {
-                        platform: Platform::Sandbox,
-                        room: self.job.to_string(),
-                        own_id: self_id,
-                    });
-                    self.admit();
-                }
+            FromMeeting::Admitted { self_id, roster, recording } => {
+                self.let_in(bounds::id(self_id), roster, recording);
                 return Ok(());
             }
             FromMeeting::Offer { sdp, tracks } => {
+                if let Err(exceeded) = bounds::description(&sdp) {
+                    self.leave_for(exceeded);
+                    return Ok(());
+                }
                 let answer = self.peer.accept_offer(&sdp).map_err(|error| error.to_string())?;
+                if tracks.len() > bounds::STREAMS {
+                    self.leave_for(Exceeded::Streams);
+                    return Ok(());
+                }
                 // An offer names the owners of all its tracks.
-                let owner =
-                    |track: TrackOwner| (TrackId::from_mid(&track.mid), track.participant_id);
+                let owner = |track: TrackOwner| {
+                    (TrackId::from_mid(&track.mid), bounds::id(track.participant_id))
+                };
                 self.owners = tracks.into_iter().map(owner).collect();
                 return self.say(&FromBot::Answer { sdp: answer }).await;
             }
-            FromMeeting::ParticipantJoined { participant } => MeetingEvent::Joined(participant),
-            FromMeeting::ParticipantLeft { id } => MeetingEvent::Left(id),
+            FromMeeting::ParticipantJoined { participant } => {
+                MeetingEvent::Joined(cut(participant))
+            }
+            FromMeeting::ParticipantLeft { id } => MeetingEvent::Left(bounds::id(id)),
             FromMeeting::Chat { id, sender_id, sender, text, private } => {
-                MeetingEvent::Chat(ChatLine { id, sender_id, sender, text, private })
+                MeetingEvent::Chat(ChatLine {
+                    id: bounds::id(id),
+                    sender_id: bounds::id(sender_id),
+                    sender: bounds::NAME.cut(sender),
+                    text: bounds::MESSAGE.cut(text),
+                    private,
+                })
             }
             FromMeeting::Caption { speaker_id, speaker, began_ms_ago, text } => {
-                MeetingEvent::Caption(CaptionLine { speaker_id, speaker, began_ms_ago, text })
+                MeetingEvent::Caption(CaptionLine {
+                    speaker_id: bounds::id(speaker_id),
+                    speaker: bounds::NAME.cut(speaker),
+                    began_ms_ago,
+                    text: bounds::CAPTION.cut(text),
+                })
             }
             FromMeeting::Permission { granted } => MeetingEvent::Permission(granted),
             // The one bug that is wanted: it shows what a bot's crash leads to.
@@ -133,6 +158,29 @@ impl SandboxMeeting {
         };
         self.events.push_back(event);
         Ok(())
+    }
+
+    /// In the call is who stands in the roster. A meeting lets a bot in once.
+    fn let_in(&mut self, own_id: String, roster: Vec<Participant>, recording: RecordingRule) {
+        if roster.len() > bounds::PEOPLE {
+            return self.leave_for(Exceeded::People);
+        }
+        let mut roster: Vec<_> = roster.into_iter().map(cut).collect();
+        if self.inside || roster.iter().all(|person| person.id != own_id) {
+            return;
+        }
+        self.inside = true;
+        roster.retain(|person| person.id != own_id);
+        self.admitted = Some((roster, recording));
+        let room = self.job.to_string();
+        let platform = Platform::Sandbox;
+        self.events.push_back(MeetingEvent::JoiningAs { platform, room, own_id });
+        self.admit();
+    }
+
+    /// The meeting went beyond a bound.
+    fn leave_for(&mut self, exceeded: Exceeded) {
+        self.events.push_back(MeetingEvent::Refused(exceeded.failure()));
     }
 
     fn media(&mut self, event: Event) -> Result<(), Lost> {
@@ -160,6 +208,11 @@ impl SandboxMeeting {
             self.events.push_back(MeetingEvent::Admitted { people, recording });
         }
     }
+}
+
+fn cut(person: Participant) -> Participant {
+    let Participant { id, name, is_host, is_bot } = person;
+    Participant { id: bounds::id(id), name: bounds::NAME.cut(name), is_host, is_bot }
 }
 
 #[async_trait]

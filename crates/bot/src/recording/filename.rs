@@ -1,5 +1,7 @@
 //! File names made of what people call themselves.
 
+use std::collections::{HashMap, HashSet};
+
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::{CodePointMapData, props::GeneralCategory};
 
@@ -10,20 +12,54 @@ const MAX_BYTES: usize = 180;
 const MAX_MARKS: usize = 8;
 const NAMELESS: &str = "participant";
 
-/// A name for a file of a `kind` (`audio`, `video`, `screen`). `taken` says of a [`folded`] name whether there is a file of that name already.
-pub(crate) fn unique(kind: &str, name: &str, attempt: u32, taken: impl Fn(&str) -> bool) -> String {
-    let speaker = safe(name);
-    let attempt = if attempt > 1 { format!(".a{attempt}") } else { String::new() };
-    let numbered = (1..).map(|number| match number {
-        1 => format!("{kind}.{speaker}{attempt}.webm"),
-        _ => format!("{kind}.{speaker}-{number}{attempt}.webm"),
-    });
-    let mut free = numbered.skip_while(|file| taken(&folded(file)));
-    free.next().unwrap_or_else(|| unreachable!("there are more numbers than files"))
+/// The names of a recording's files.
+#[derive(Debug, Default)]
+pub(crate) struct FileNames {
+    /// [`folded`].
+    taken: HashSet<String>,
+    /// The number to try next, by [`folded`] names without one.
+    numbers: HashMap<String, u32>,
+    begun: usize,
+}
+
+impl FileNames {
+    /// Those that are there already.
+    pub(crate) fn with<'a>(files: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { taken: files.into_iter().map(folded).collect(), ..Self::default() }
+    }
+
+    /// A name for a file of a `kind` (`audio`, `video`, `screen`) that is not there yet.
+    pub(crate) fn unique(&mut self, kind: &str, name: &str, attempt: u32) -> String {
+        let speaker = safe(name);
+        let attempt = if attempt > 1 { format!(".a{attempt}") } else { String::new() };
+        let first = format!("{kind}.{speaker}{attempt}.webm");
+        if !self.taken.contains(&folded(&first)) {
+            return first;
+        }
+        let number = self.numbers.entry(folded(&first)).or_insert(2);
+        loop {
+            let numbered = format!("{kind}.{speaker}-{number}{attempt}.webm");
+            if !self.taken.contains(&folded(&numbered)) {
+                return numbered;
+            }
+            *number += 1;
+        }
+    }
+
+    /// A file of this name is begun.
+    pub(crate) fn take(&mut self, file: &str) {
+        self.taken.insert(folded(file));
+        self.begun += 1;
+    }
+
+    /// How many were begun.
+    pub(crate) const fn begun(&self) -> usize {
+        self.begun
+    }
 }
 
 /// The form in which two file names are compared: names of one form are one file on file systems that ignore case and normal forms (APFS, HFS+, NTFS).
-pub(crate) fn folded(file: &str) -> String {
+fn folded(file: &str) -> String {
     // By way of capitals, as Unicode's full case folding: `ß` equals `ss`, and both small sigmas are one.
     composed(&file.to_uppercase().to_lowercase())
 }
@@ -135,8 +171,8 @@ mod tests {
             ("Weiß", "WEISS"),
             ("ΟΔΥΣΣΕΥΣ", "Οδυσσευς"),
         ] {
-            let file = unique("audio", first, 1, |_| false);
-            let other = unique("audio", second, 1, |taken| *taken == folded(&file));
+            let file = FileNames::default().unique("audio", first, 1);
+            let other = FileNames::with([file.as_str()]).unique("audio", second, 1);
             assert!(other.ends_with("-2.webm"), "{file} {other}");
         }
     }
@@ -146,8 +182,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for letter in ["\u{1D400}", "田", "é", "x"] {
             let name = letter.repeat(MAX_CHARACTERS);
-            let first = unique("screen", &name, 99, |_| false);
-            let second = unique("screen", &name, 99, |file| *file == folded(&first));
+            let first = FileNames::default().unique("screen", &name, 99);
+            let second = FileNames::with([first.as_str()]).unique("screen", &name, 99);
             for file in [first, second] {
                 let path = folder.path().join(file);
                 std::fs::write(&path, b"").unwrap_or_else(|error| panic!("{path:?}: {error}"));
@@ -158,13 +194,14 @@ mod tests {
 
     #[test]
     fn two_of_one_name_get_two_files() {
-        let mut taken: Vec<String> = Vec::new();
+        let mut files = FileNames::default();
         for expected in ["audio.Ann.webm", "audio.ann-2.webm", "audio.ANN-3.webm"] {
             let name = expected.split('.').nth(1).unwrap().split('-').next().unwrap();
-            let file = unique("audio", name, 1, |file| taken.contains(&file.to_owned()));
+            let file = files.unique("audio", name, 1);
             assert_eq!(file, expected);
-            taken.push(folded(&file));
+            files.take(&file);
         }
-        assert_eq!(unique("screen", "Ann", 2, |_| false), "screen.Ann.a2.webm");
+        assert_eq!(files.begun(), 3);
+        assert_eq!(files.unique("screen", "Ann", 2), "screen.Ann.a2.webm");
     }
 }

@@ -1,12 +1,16 @@
-//! How the files and folders of a recording are made: readable by their owner alone. What is recorded is the consumer's, and the folder that holds it may be
+//! The files and folders of a recording: how they are made, readable by their owner alone, and how much is in them. What is recorded is the consumer's, and the folder that holds it may be
 //! a link to a disk that other users of the machine can enter.
 
 use std::{
-    fs::{DirBuilder, OpenOptions},
-    io,
+    fs::{self, DirBuilder, OpenOptions},
+    io::{self, BufWriter, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
+
+use meetbot_types::{bot::BotOrder, signature::Digest};
+
+use super::READ_AT_ONCE;
 
 /// For opening a file that is written; one that is made by it has the mode 0600.
 pub(crate) fn private() -> OpenOptions {
@@ -20,9 +24,63 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// The folder of an attempt.
+pub(super) fn folder_of(order: &BotOrder, epoch: u32) -> PathBuf {
+    order.folder.join(format!("e{epoch}"))
+}
+
+/// The SHA-256 of a file, which may be larger than the memory.
+pub(super) fn hash(path: &Path) -> io::Result<String> {
+    let mut file = fs::File::open(path)?;
+    let mut hash = Digest::default();
+    let mut bytes = vec![0; READ_AT_ONCE];
+    loop {
+        match file.read(&mut bytes)? {
+            0 => return Ok(hash.finish()),
+            read => hash.add(&bytes[..read]),
+        }
+    }
+}
+
+/// How many bytes a file has; none where it is not there.
+pub(super) fn size_of(path: &Path) -> io::Result<u64> {
+    match fs::metadata(path) {
+        Ok(file) => Ok(file.len()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+/// How many bytes the files of all attempts have.
+pub(super) fn size_of_job(folder: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for attempt in fs::read_dir(folder)? {
+        let attempt = attempt?;
+        if attempt.file_type()?.is_dir() {
+            for file in fs::read_dir(attempt.path())? {
+                bytes += size_of(&file?.path())?;
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+/// Writes a file that is either whole or not there.
+pub(super) fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<fs::File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let torn = path.with_extension("part");
+    let mut file = BufWriter::new(private().create(true).truncate(true).open(&torn)?);
+    write(&mut file)?;
+    file.flush()?;
+    file.get_ref().sync_all()?;
+    fs::rename(&torn, path)
+}
+
 #[cfg(test)]
 pub(super) mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _};
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 

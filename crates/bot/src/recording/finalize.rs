@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, BufReader, Read as _, Seek as _},
+    io::{self, BufReader, Read as _, Seek as _, Write as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
@@ -11,20 +11,18 @@ use meetbot_types::{
     Ending, JobStatus, Manifest,
     bot::{BotOrder, MediaKind},
     manifest::{self, Attempt, File, MixState, Mixed, Track},
-    signature::sha256,
 };
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
     CAPTIONS, CHAT, NETWORK_LOSS, READ_AT_ONCE,
-    files::{make_folder, private},
-    folder_of, hash,
-    journal::{self, Content, Line},
+    files::{folder_of, hash, make_folder, private, write_whole},
+    journal::{self, Content},
     mix,
     scan::{Scan, scan},
     story::{Begun, Story},
-    webm, write_whole,
+    webm,
 };
 
 /// The manifest's file.
@@ -54,14 +52,17 @@ pub(crate) fn carry_forward(order: &BotOrder) -> io::Result<PathBuf> {
         }
         let source = (1..order.epoch).rev().map(|epoch| folder_of(order, epoch).join(name));
         let Some(source) = source.into_iter().find(|path| path.exists()) else { continue };
-        // Only whole lines: the last one may be torn.
-        let lines = journal::read::<serde::de::IgnoredAny>(&source)?;
-        let mut text: String = lines.into_iter().map(|(line, _)| line + "\n").collect();
-        if text.is_empty() && !wanted {
-            continue;
+        let mut lines = 0;
+        write_whole(&target, |copy| {
+            // Only whole lines: the last one may be torn.
+            journal::read::<serde::de::IgnoredAny>(&source, |line, _| {
+                lines += 1;
+                writeln!(copy, "{line}")
+            })
+        })?;
+        if lines == 0 && !wanted {
+            fs::remove_file(target)?;
         }
-        text.shrink_to_fit();
-        write_whole(&target, text.as_bytes())?;
     }
     Ok(own)
 }
@@ -98,8 +99,7 @@ fn put_together(
         return Ok(nothing(end(false)));
     }
     let own = carry_forward(order)?;
-    let lines = journal::read::<Line>(&own.join(journal::FILE))?;
-    let mut story = Story::read(lines.into_iter().map(|(_, line)| line));
+    let mut story = Story::of(&own)?;
     let begun = std::mem::take(&mut story.tracks);
     let mut tracks = Vec::new();
     for track in begun {
@@ -146,13 +146,13 @@ fn put_together(
     ] {
         let Some(name) = name else { continue };
         let path = own.join(name);
-        fs::File::open(&path)?.sync_all()?;
-        let bytes = fs::read(path)?;
+        let file = fs::File::open(&path)?;
+        file.sync_all()?;
         files.push(File {
             name: name.to_owned(),
             media_type: media_type.to_owned(),
-            bytes: bytes.len() as u64,
-            sha256: sha256(&bytes),
+            bytes: file.metadata()?.len(),
+            sha256: hash(&path)?,
         });
     }
     let manifest = Manifest {
@@ -178,7 +178,7 @@ fn put_together(
         attempts,
     };
     let path = own.join(MANIFEST);
-    write_whole(&path, serde_json::to_string_pretty(&manifest)?.as_bytes())?;
+    write_whole(&path, |file| Ok(serde_json::to_writer_pretty(file, &manifest)?))?;
     fs::File::open(&own)?.sync_all()?;
     let path = path.canonicalize()?;
     let uri = Url::from_file_path(&path)
@@ -294,7 +294,8 @@ pub(super) mod tests {
 
     use super::*;
     use crate::recording::{
-        Counters, Mode, Recording, files::tests::open_to_others, track::tests::write_voice,
+        Counters, Mode, Recording, files::tests::open_to_others, journal::Line,
+        track::tests::write_voice,
     };
 
     pub(crate) fn order(folder: &Path, epoch: u32) -> BotOrder {
@@ -314,6 +315,7 @@ pub(super) mod tests {
             reach: Reach { loopback: true, networks: Vec::new() },
             stun_servers: Vec::new(),
             folder: folder.to_owned(),
+            most_bytes: None,
             finalize: None,
         }
     }

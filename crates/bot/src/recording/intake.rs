@@ -6,7 +6,7 @@ use meetbot_rtc::{Frame, Kind};
 use meetbot_types::bot::MediaKind;
 
 use super::{
-    Recording, filename,
+    Recording,
     gap::Happened,
     journal::{Content, Line},
     opus,
@@ -15,7 +15,10 @@ use super::{
     video::VideoFile,
     writing::{Key, Media, Writing},
 };
-use crate::meeting::Source;
+use crate::{
+    bounds::{self, Exceeded},
+    meeting::Source,
+};
 
 /// Louder than this is speech, in dBov; noise of a quiet room is below.
 const SPEECH_DBOV: i8 = -50;
@@ -54,18 +57,29 @@ impl Recording {
         let (person, name) = self.people.of(participant);
         let (person, name) = (person.to_owned(), name.to_owned());
         let key = Key { person, video, source };
+        if self.tracks.len() >= bounds::STREAMS && !self.tracks.contains_key(&key) {
+            return Err(Exceeded::Streams.into());
+        }
         let writing = self.tracks.entry(key.clone()).or_insert_with(|| Writing::new(frame));
         let Some(heard) = writing.hear(frame, at_ms) else {
             return Ok(Recorded { speech, ..Recorded::default() });
         };
         // A frame of the pause may be handled only after it.
         let writes = self.writes() && !self.was_paused(at_ms);
-        if video {
-            self.picture(&key, &name, frame, &heard, writes)
+        let recorded = if video {
+            self.picture(&key, &name, frame, &heard, writes)?
         } else {
-            let recorded = self.sound(&key, &name, frame, &heard, writes)?;
-            Ok(Recorded { speech, ..recorded })
+            Recorded { speech, ..self.sound(&key, &name, frame, &heard, writes)? }
+        };
+        // What comes in half a second has to fit into memory.
+        if let Some(writing) = self.tracks.get_mut(&key)
+            && writing.buffered() > bounds::BUFFERED_BYTES
+        {
+            let bytes = writing.flush()?;
+            self.count_media(bytes);
+            self.bound_job()?;
         }
+        Ok(recorded)
     }
 
     fn sound(
@@ -177,7 +191,10 @@ impl Recording {
             (true, Source::Screen) => "screen",
             (true, _) => "video",
         };
-        let file = filename::unique(prefix, name, self.attempt, |file| self.taken.contains(file));
+        if self.files.begun() >= bounds::STREAMS {
+            return Err(Exceeded::Streams.into());
+        }
+        let file = self.files.unique(prefix, name, self.attempt);
         let path = self.folder.join(&file);
         let (media, start_ms) = if let Some(at_ms) = picture_ms {
             let Some(pictures) = VideoFile::create(&path, frame, at_ms)? else { return Ok(false) };
@@ -191,7 +208,7 @@ impl Recording {
             let start_ms = sound.start_ms();
             (Media::Sound(sound), start_ms)
         };
-        self.taken.insert(filename::folded(&file));
+        self.files.take(&file);
         let content = Content {
             kind: if key.video { MediaKind::Video } else { MediaKind::Audio },
             source: key.source.word().to_owned(),
@@ -214,16 +231,17 @@ impl Recording {
         }
     }
 
-    /// Writes what is held back of everyone's voice, or of one person's.
-    pub(super) fn settle(&mut self, person: Option<&str>) -> io::Result<()> {
-        let is_theirs = |key: &&Key| person.is_none_or(|person| key.person == person);
-        let keys: Vec<Key> = self.tracks.keys().filter(is_theirs).cloned().collect();
-        for key in keys {
-            let Some(writing) = self.tracks.get_mut(&key) else { continue };
-            let written = writing.settle();
-            self.note(&key, &written)?;
-        }
-        Ok(())
+    /// Writes what is held back of everyone's voice.
+    pub(super) fn settle_all(&mut self) -> io::Result<()> {
+        let keys: Vec<Key> = self.tracks.keys().cloned().collect();
+        keys.iter().try_for_each(|key| self.settle(key))
+    }
+
+    /// Writes what is held back of a voice.
+    pub(super) fn settle(&mut self, key: &Key) -> io::Result<()> {
+        let Some(writing) = self.tracks.get_mut(key) else { return Ok(()) };
+        let written = writing.settle();
+        self.note(key, &written)
     }
 
     /// Says when files of voices begin, where their first packets turned out to have been late.
@@ -314,7 +332,7 @@ mod tests {
     use crate::{
         meeting::Source,
         recording::{
-            Counters, Recording, finalize::tests::order, folder_of, journal, journal::Line,
+            Counters, Recording, files::folder_of, finalize::tests::order, journal, journal::Line,
         },
     };
 
@@ -364,10 +382,9 @@ mod tests {
             assert_eq!(recorded.keyframe_wanted, wanted, "{ms}");
         }
         recording.close(at(3_100), None).unwrap();
-        let lines = journal::read::<Line>(&folder_of(&order, 1).join(journal::FILE)).unwrap();
-        let gaps: Vec<_> = lines
+        let gaps: Vec<_> = journal::lines(&folder_of(&order, 1))
             .into_iter()
-            .filter_map(|(_, line)| match line {
+            .filter_map(|line| match line {
                 Line::Gap { start_ms, end_ms, reason, lost, .. } => {
                     Some((start_ms, end_ms, reason, lost))
                 }
@@ -409,8 +426,7 @@ mod tests {
             }
         }
         recording.close(at(last_ms + 500), None).unwrap();
-        let lines = journal::read::<Line>(&folder_of(&order, 1).join(journal::FILE)).unwrap();
-        lines.into_iter().map(|(_, line)| line).collect()
+        journal::lines(&folder_of(&order, 1))
     }
 
     #[test]

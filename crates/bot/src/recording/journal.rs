@@ -1,6 +1,10 @@
 //! `events.jsonl`: what happened, a line each, written as it happens. The manifest is made of it, for living and for dead attempts alike.
 
-use std::{io, path::Path};
+use std::{
+    fs::File,
+    io::{self, BufRead as _, BufReader},
+    path::Path,
+};
 
 use meetbot_types::{
     LeaveReason, Timestamp,
@@ -68,44 +72,77 @@ impl Default for Content {
 
 /// A file of lines that is being written.
 #[derive(Debug)]
-pub(crate) struct LineFile(Output);
+pub(crate) struct LineFile {
+    output: Output,
+    /// Bytes that were added since [`LineFile::take_added`].
+    added: u64,
+}
 
 impl LineFile {
     /// Opens the file behind what is in it.
     pub(crate) fn append(path: &Path) -> io::Result<Self> {
-        Output::append(path).map(Self)
+        Ok(Self { output: Output::append(path)?, added: 0 })
     }
 
     /// Adds a line.
     pub(crate) fn push(&mut self, line: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut self.0.buffer, line)?;
-        self.0.buffer.push(b'\n');
+        let before = self.output.buffer.len();
+        serde_json::to_writer(&mut self.output.buffer, line)?;
+        self.output.buffer.push(b'\n');
+        self.added += (self.output.buffer.len() - before) as u64;
         Ok(())
     }
 
-    /// Hands the lines to the system.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().map(|_| ())
+    /// How many bytes were added since the last call.
+    pub(crate) const fn take_added(&mut self) -> u64 {
+        std::mem::replace(&mut self.added, 0)
+    }
+
+    /// Hands the lines to the system; answers how many bytes.
+    pub(crate) fn flush(&mut self) -> io::Result<u64> {
+        self.output.flush()
     }
 
     /// Ends the file.
     pub(crate) fn close(self) -> io::Result<()> {
-        self.0.close()
+        self.output.close()
     }
 }
 
-/// The whole lines of a file, each with its text; a torn last one and what cannot be read is left out.
-pub(crate) fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> io::Result<Vec<(String, T)>> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+/// Calls `each` with the whole lines of a file, one after the other, and their texts; a torn last one and what cannot be read is left out.
+pub(crate) fn read<T: for<'a> Deserialize<'a>>(
+    path: &Path,
+    mut each: impl FnMut(&str, T) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut file = match File::open(path) {
+        Ok(file) => BufReader::new(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(text
-        .lines()
-        .filter_map(|line| Some((line.to_owned(), serde_json::from_str(line).ok()?)))
-        .collect())
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        if file.read_until(b'\n', &mut bytes)? == 0 {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        let line = text.trim_end_matches(['\n', '\r']);
+        if let Ok(read) = serde_json::from_str(line) {
+            each(line, read)?;
+        }
+    }
+}
+
+/// The journal of a recording.
+#[cfg(test)]
+pub(crate) fn lines(folder: &Path) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let all = read(&folder.join(FILE), |_, line| {
+        lines.push(line);
+        Ok(())
+    });
+    all.unwrap();
+    lines
 }
 
 #[cfg(test)]
@@ -125,10 +162,10 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for cut in 0..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            let read: Vec<Line> = read(&path).unwrap().into_iter().map(|(_, line)| line).collect();
+            let read = super::lines(folder.path());
             assert!(lines.starts_with(&read), "cut at {cut}: {read:?}");
         }
-        assert!(read::<Line>(&folder.path().join("none")).unwrap().is_empty());
+        assert!(super::lines(&folder.path().join("none")).is_empty());
     }
 
     #[test]

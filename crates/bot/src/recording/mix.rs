@@ -63,7 +63,7 @@ pub async fn mix(order: &MixOrder, stop: &CancellationToken) -> io::Result<Optio
             // One that was made before a crash, and that no manifest lists.
             remove(&folder.join(FILE));
         }
-        write_whole(&folder.join(MANIFEST), &text)?;
+        write_whole(&folder.join(MANIFEST), |file| io::Write::write_all(file, &text))?;
         fs::File::open(&folder)?.sync_all()
     };
     tokio::task::spawn_blocking(replace).await.map_err(io::Error::other)??;

@@ -24,10 +24,9 @@ mod webm;
 mod writing;
 
 use std::{
-    collections::{HashMap, HashSet},
-    fs,
-    io::{self, Read as _, Write as _},
-    path::{Path, PathBuf},
+    collections::HashMap,
+    io,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -35,16 +34,20 @@ use std::{
 use meetbot_types::{
     LeaveReason, Timestamp,
     bot::{BotOrder, Caption, ChatMessage, MediaCounters, Participant},
-    signature::Digest,
 };
 
 use self::{
+    filename::FileNames,
+    files::{hash, size_of, size_of_job, write_whole},
     journal::{Line, LineFile},
     people::People,
     story::Story,
     writing::{Key, Writing},
 };
-use crate::meeting::{CaptionLine, ChatLine};
+use crate::{
+    bounds::{self, Allowance, Exceeded},
+    meeting::{CaptionLine, ChatLine},
+};
 
 /// The reason of a gap while the bot was cut off from the meeting.
 const NETWORK_LOSS: &str = "network_loss";
@@ -98,8 +101,15 @@ pub(crate) struct Recording {
     people: People,
     tracks: HashMap<Key, Writing>,
     speech: HashMap<String, (u64, u64)>,
-    /// The names of files, folded.
-    taken: HashSet<String>,
+    files: FileNames,
+    /// How much may still be added to journal, chat and captions,
+    lines: Allowance,
+    /// and how many bytes they have.
+    line_bytes: u64,
+    /// How many bytes the job has on disk, those of the attempts before included,
+    job_bytes: u64,
+    /// and how many it may have.
+    most_bytes: Option<u64>,
     mode: Mode,
     /// This attempt has written something.
     begun: bool,
@@ -122,8 +132,11 @@ impl Recording {
         counters: Counters,
     ) -> io::Result<Self> {
         let folder = finalize::carry_forward(order)?;
-        let lines = journal::read::<Line>(&folder.join(journal::FILE))?;
-        let story = Story::read(lines.into_iter().map(|(_, line)| line));
+        let story = Story::of(&folder)?;
+        let line_bytes = [journal::FILE, CHAT, CAPTIONS]
+            .into_iter()
+            .try_fold(0, |all, name| size_of(&folder.join(name)).map(|bytes| all + bytes))?;
+        let job_bytes = size_of_job(&order.folder)?;
         let (anchor, wall) = admitted;
         let started_at = story.started_at.unwrap_or(wall);
         let since = u64::try_from(wall.millis_since(started_at)).unwrap_or(0);
@@ -144,12 +157,13 @@ impl Recording {
             tracks: HashMap::new(),
             speech: HashMap::new(),
             // Someone may be called "mixed".
-            taken: story
-                .tracks
-                .iter()
-                .map(|track| filename::folded(&track.file))
-                .chain([mix::FILE.to_owned()])
-                .collect(),
+            files: FileNames::with(
+                story.tracks.iter().map(|track| track.file.as_str()).chain([mix::FILE]),
+            ),
+            lines: Allowance::new(bounds::LINES, anchor),
+            line_bytes,
+            job_bytes,
+            most_bytes: order.most_bytes,
             // What was paused or stopped stays so, whichever bot goes on.
             mode: match story.paused_since {
                 _ if story.stopped => Mode::Stopped,
@@ -195,13 +209,25 @@ impl Recording {
     pub(crate) fn left(&mut self, id: &str, at: Instant) -> io::Result<Option<Participant>> {
         let at_ms = self.at_ms(at);
         let Some(participant) = self.people.leave(id) else { return Ok(None) };
-        self.settle(Some(&participant.id))?;
-        self.end_speech(&participant.id)?;
-        for (_, track) in self.tracks.iter_mut().filter(|(key, _)| key.person == participant.id) {
-            track.absent = true;
+        for key in Key::all_of(&participant.id) {
+            self.settle(&key)?;
+            if let Some(track) = self.tracks.get_mut(&key) {
+                track.absent = true;
+            }
         }
+        self.end_speech(&participant.id)?;
         self.journal.push(&Line::ParticipantLeft { at_ms, id: participant.id.clone() })?;
         Ok(Some(participant))
+    }
+
+    /// How many people were ever there.
+    pub(crate) fn people_seen(&self) -> usize {
+        self.people.len()
+    }
+
+    /// Whether nobody is there.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.people.is_empty()
     }
 
     /// The meeting's ids of all who are there.
@@ -265,7 +291,7 @@ impl Recording {
     /// The way to the meeting is lost: the gap that follows has a reason, and the recording is not whole, also when nothing follows.
     pub(crate) fn connection_lost(&mut self, at: Instant) -> io::Result<()> {
         let at_ms = self.at_ms(at);
-        self.settle(None)?;
+        self.settle_all()?;
         self.tracks.values_mut().for_each(Writing::lose_way);
         // A try to join again that fails is the same loss.
         if self.lost_at_ms.is_none_or(|before| before < self.heard_ms) {
@@ -346,26 +372,59 @@ impl Recording {
         self.journal.push(&Line::Resumed { at_ms })
     }
 
-    /// Hands all that was taken to the system: from here on a dead process loses nothing of it.
+    /// Whether there is still room for what is added to journal, chat and captions.
+    pub(crate) fn bound_lines(&mut self, now: Instant) -> io::Result<()> {
+        let others = [&mut self.chat, &mut self.captions].into_iter().flatten();
+        let added = others.map(LineFile::take_added).sum::<u64>() + self.journal.take_added();
+        self.line_bytes += added;
+        if self.line_bytes > bounds::LINE_BYTES {
+            return Err(Exceeded::Lines.into());
+        }
+        if !self.lines.take(added, now) {
+            return Err(Exceeded::LineRate.into());
+        }
+        Ok(())
+    }
+
+    /// Hands all that was taken to the system: from here on a dead process loses nothing of it. An error also where the job has more on disk by now
+    /// than it may have.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.hand_over()?;
+        self.bound_job()
+    }
+
+    /// Whether the job has no more on disk than it may have.
+    fn bound_job(&self) -> io::Result<()> {
+        match self.most_bytes {
+            Some(most) if self.job_bytes > most => Err(Exceeded::JobBytes(most).into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn hand_over(&mut self) -> io::Result<()> {
         self.note_starts()?;
-        self.journal.flush()?;
+        self.job_bytes += self.journal.flush()?;
         for lines in [&mut self.chat, &mut self.captions].into_iter().flatten() {
-            lines.flush()?;
+            self.job_bytes += lines.flush()?;
         }
         let mut bytes = 0;
         for track in self.tracks.values_mut() {
             bytes += track.flush()?;
         }
-        self.counters.add(|counters| counters.bytes_written += bytes);
+        self.count_media(bytes);
         Ok(())
+    }
+
+    fn count_media(&mut self, bytes: u64) {
+        self.job_bytes += bytes;
+        self.counters.add(|counters| counters.bytes_written += bytes);
     }
 
     /// Ends every file and hands it to the system, which [`finalize`](finalize::finalize) lets write it to disk. Errors leave the others whole; the first is
     /// answered.
     pub(crate) fn close(mut self, at: Instant, reason: Option<LeaveReason>) -> io::Result<()> {
         let at_ms = self.at_ms(at);
-        let mut outcome = self.settle(None).and(self.note_starts());
+        let mut outcome = self.settle_all().and(self.note_starts());
         let ids: Vec<String> = self.speech.keys().cloned().collect();
         for id in ids {
             outcome = outcome.and(self.end_speech(&id));
@@ -383,34 +442,7 @@ impl Recording {
 
     /// Leaves the files as a crash would, but whole: the next attempt goes on.
     pub(crate) fn abandon(mut self) -> io::Result<()> {
-        self.settle(None)?;
-        self.flush()
+        self.settle_all()?;
+        self.hand_over()
     }
-}
-
-/// The folder of an attempt.
-fn folder_of(order: &BotOrder, epoch: u32) -> PathBuf {
-    order.folder.join(format!("e{epoch}"))
-}
-
-/// The SHA-256 of a file, which may be larger than the memory.
-fn hash(path: &Path) -> io::Result<String> {
-    let mut file = fs::File::open(path)?;
-    let mut hash = Digest::default();
-    let mut bytes = vec![0; READ_AT_ONCE];
-    loop {
-        match file.read(&mut bytes)? {
-            0 => return Ok(hash.finish()),
-            read => hash.add(&bytes[..read]),
-        }
-    }
-}
-
-/// Writes a file that is either whole or not there.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let torn = path.with_extension("part");
-    let mut file = files::private().create(true).truncate(true).open(&torn)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&torn, path)
 }

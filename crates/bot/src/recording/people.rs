@@ -1,8 +1,10 @@
-//! Who is in the meeting, over all their comings and goings. Pure.
+//! Who is in the meeting, over all their comings and goings. Pure, and each of them costs the same, however many there are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use meetbot_types::{bot::Participant, manifest::ManifestParticipant};
+
+use crate::bounds;
 
 /// Everyone who was seen.
 ///
@@ -10,101 +12,195 @@ use meetbot_types::{bot::Participant, manifest::ManifestParticipant};
 /// of someone who has left is that one, and is known by the first id. Whoever is there keeps that id: no other is taken for them.
 #[derive(Debug, Default)]
 pub(crate) struct People {
-    /// By the meeting's ids: the person under their first id, and whether they are there.
-    seen: HashMap<String, (Participant, bool)>,
-    /// People of the attempts before, who have not come yet in this one.
-    former: Vec<Participant>,
+    /// In the order in which they first came; those of the attempts before are the first.
+    everyone: Vec<Person>,
+    /// The places of people by the meeting's ids for them.
+    by_id: HashMap<String, usize>,
+    /// The same by first ids.
+    by_first_id: HashMap<String, usize>,
+    /// The same of those who are not there, by name.
+    gone: HashMap<String, BTreeSet<usize>>,
+    /// How many are there.
+    here: usize,
+    /// By ids that somebody else had already: the number to try next behind them.
+    numbers: HashMap<String, u64>,
+}
+
+#[derive(Debug)]
+struct Person {
+    /// Under the first id.
+    who: Participant,
+    /// The meeting's ids for them, the newest last; none before somebody of an attempt before has come in this one.
+    ids: VecDeque<String>,
+    here: bool,
+}
+
+impl Person {
+    fn is_here_as(&self, id: &str) -> bool {
+        self.here && self.ids.back().is_some_and(|newest| newest == id)
+    }
 }
 
 impl People {
     /// Nobody yet, after attempts in which these were seen.
     pub(crate) fn after(story: &[ManifestParticipant]) -> Self {
-        let former = story.iter().map(|person| Participant {
-            id: person.id.clone(),
-            name: person.name.clone(),
-            is_host: person.is_host,
-            is_bot: person.is_bot,
-        });
-        Self { seen: HashMap::new(), former: former.collect() }
+        let mut people = Self::default();
+        for person in story {
+            let who = Participant {
+                id: person.id.clone(),
+                name: person.name.clone(),
+                is_host: person.is_host,
+                is_bot: person.is_bot,
+            };
+            people.add(who);
+        }
+        people
+    }
+
+    /// How many were ever seen.
+    pub(crate) fn len(&self) -> usize {
+        self.everyone.len()
     }
 
     /// Someone is there. Answers them, under their first id, if that is news.
     pub(crate) fn join(&mut self, participant: &Participant) -> Option<Participant> {
-        let known = self.seen.get(&participant.id).map(|(known, _)| known.id.clone());
-        let first_id = known
-            .filter(|first_id| !self.is_another(first_id, &participant.id))
-            .unwrap_or_else(|| self.first_id(participant));
-        self.former.retain(|former| former.id != first_id);
-        let person = Participant { id: first_id, ..participant.clone() };
-        let here = (person.clone(), true);
-        let before = self.seen.insert(participant.id.clone(), here.clone());
-        (before != Some(here)).then_some(person)
+        let known = self.by_id.get(&participant.id).copied();
+        let known = known.filter(|place| {
+            let person = &self.everyone[*place];
+            !person.here || person.is_here_as(&participant.id)
+        });
+        let place = known.or_else(|| self.gone_as(participant)).unwrap_or_else(|| {
+            let id = self.unused(&participant.id);
+            self.add(Participant { id, ..participant.clone() })
+        });
+        let id = self.everyone[place].who.id.clone();
+        let who = Participant { id, ..participant.clone() };
+        let came = !self.everyone[place].here;
+        if came {
+            self.no_longer_gone(place);
+            self.know_as(place, &participant.id);
+        }
+        let person = &mut self.everyone[place];
+        let is_news = came || person.who != who;
+        person.here = true;
+        person.who.clone_from(&who);
+        is_news.then_some(who)
     }
 
     /// The people of a roster in the order in which they are to join: whoever kept a known id, before somebody new of the same name can be taken for them.
     pub(crate) fn in_order(&self, mut roster: Vec<Participant>) -> Vec<Participant> {
-        let known = |id: &str| {
-            self.seen.contains_key(id) || self.former.iter().any(|person| person.id == id)
-        };
+        let known = |id: &str| self.by_id.contains_key(id) || self.by_first_id.contains_key(id);
         roster.sort_by_key(|person| !known(&person.id));
         roster
     }
 
-    fn first_id(&self, participant: &Participant) -> String {
-        let gone = self.seen.values().filter(|(_, here)| !here).map(|(person, _)| person);
-        let gone: Vec<_> = gone
-            .chain(&self.former)
-            .filter(|person| !self.is_another(&person.id, &participant.id))
-            .collect();
-        let same_id = gone.iter().find(|person| person.id == participant.id);
-        let same_name = || {
-            let named = gone.iter().find(|person| person.name == participant.name);
-            named.filter(|person| !person.name.is_empty())
-        };
-        same_id
-            .or_else(same_name)
-            .map_or_else(|| self.unused(&participant.id), |person| person.id.clone())
+    /// Adds somebody who is not there yet. Answers their place.
+    fn add(&mut self, who: Participant) -> usize {
+        let place = self.everyone.len();
+        self.by_first_id.insert(who.id.clone(), place);
+        self.everyone.push(Person { who, ids: VecDeque::new(), here: false });
+        self.now_gone(place);
+        place
+    }
+
+    /// The nameless are never taken for each other.
+    fn now_gone(&mut self, place: usize) {
+        let name = &self.everyone[place].who.name;
+        if !name.is_empty() {
+            self.gone.entry(name.clone()).or_default().insert(place);
+        }
+    }
+
+    fn no_longer_gone(&mut self, place: usize) {
+        self.here += 1;
+        let name = &self.everyone[place].who.name;
+        if let Some(places) = self.gone.get_mut(name) {
+            places.remove(&place);
+            if places.is_empty() {
+                self.gone.remove(name);
+            }
+        }
+    }
+
+    /// Somebody is there under this id of the meeting's.
+    fn know_as(&mut self, place: usize, id: &str) {
+        self.by_id.insert(id.to_owned(), place);
+        let ids = &mut self.everyone[place].ids;
+        if ids.back().is_some_and(|newest| newest == id) {
+            return;
+        }
+        ids.retain(|known| known != id);
+        ids.push_back(id.to_owned());
+        if ids.len() > bounds::IDS_OF_ONE
+            && let Some(oldest) = ids.pop_front()
+            && self.by_id.get(&oldest) == Some(&place)
+        {
+            self.by_id.remove(&oldest);
+        }
+    }
+
+    /// Who of those who are not there this is: by the id, else by the name, of several the one who came last.
+    fn gone_as(&self, participant: &Participant) -> Option<usize> {
+        let same_id = self.by_first_id.get(&participant.id).copied();
+        let same_name = || self.gone.get(&participant.name)?.last().copied();
+        same_id.filter(|place| !self.everyone[*place].here).or_else(same_name)
     }
 
     /// An id that nobody has had: the meeting's own, if it is free.
-    fn unused(&self, id: &str) -> String {
-        let taken = |first_id: &str| {
-            let mut people = self.seen.values().map(|(person, _)| person).chain(&self.former);
-            people.any(|person| person.id == first_id)
-        };
-        let numbered = (2..).map(|number| format!("{id}-{number}"));
-        let mut ids = std::iter::once(id.to_owned()).chain(numbered);
-        ids.find(|first_id| !taken(first_id)).unwrap_or_else(|| id.to_owned())
-    }
-
-    /// Whether someone else who is there has this first id.
-    fn is_another(&self, first_id: &str, id: &str) -> bool {
-        let mut others = self.seen.iter().filter(|(other, _)| *other != id);
-        others.any(|(_, (person, here))| *here && person.id == first_id)
+    fn unused(&mut self, id: &str) -> String {
+        if !self.by_first_id.contains_key(id) {
+            return id.to_owned();
+        }
+        let number = self.numbers.entry(id.to_owned()).or_insert(2);
+        loop {
+            let numbered = format!("{id}-{number}");
+            *number += 1;
+            if !self.by_first_id.contains_key(&numbered) {
+                return numbered;
+            }
+        }
     }
 
     /// Someone with this id of the meeting's is not there. Answers them, if that is news.
     pub(crate) fn leave(&mut self, id: &str) -> Option<Participant> {
-        let (person, here) = self.seen.get_mut(id)?;
-        std::mem::take(here).then(|| person.clone())
+        let place = *self.by_id.get(id)?;
+        let person = &mut self.everyone[place];
+        if !person.is_here_as(id) {
+            return None;
+        }
+        person.here = false;
+        let who = person.who.clone();
+        self.here -= 1;
+        self.now_gone(place);
+        Some(who)
+    }
+
+    /// Whether nobody is there.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.here == 0
     }
 
     /// The meeting's ids of all who are there.
     pub(crate) fn present(&self) -> Vec<String> {
-        let here = self.seen.iter().filter(|(_, (_, here))| *here);
-        here.map(|(id, _)| id.clone()).collect()
+        let here = self.everyone.iter().filter(|person| person.here);
+        here.filter_map(|person| person.ids.back().cloned()).collect()
     }
 
     /// Who is there of those with these ids of the meeting's, under those ids.
     pub(crate) fn present_of(&self, ids: &[String]) -> Vec<Participant> {
-        let present = ids.iter().filter_map(|id| Some((id, self.seen.get(id)?)));
-        let here = present.filter(|(_, (_, here))| *here);
-        here.map(|(id, (person, _))| Participant { id: id.clone(), ..person.clone() }).collect()
+        let here = ids.iter().filter_map(|id| {
+            let person = &self.everyone[*self.by_id.get(id)?];
+            person.is_here_as(id).then(|| Participant { id: id.clone(), ..person.who.clone() })
+        });
+        here.collect()
     }
 
     /// Someone's first id and name, by the meeting's id.
     pub(crate) fn of<'a>(&'a self, id: &'a str) -> (&'a str, &'a str) {
-        self.seen.get(id).map_or((id, ""), |(person, _)| (&person.id, &person.name))
+        self.by_id.get(id).map_or((id, ""), |place| {
+            let who = &self.everyone[*place].who;
+            (&who.id, &who.name)
+        })
     }
 }
 
@@ -202,5 +298,60 @@ mod tests {
         assert_eq!(people.join(&person("9", "Ann")).unwrap().id, "1");
         assert_eq!(people.join(&person("10", "Ann")).unwrap().id, "10");
         assert_eq!(people.join(&person("1", "Ann")).unwrap().id, "1-2", "9 has that place");
+    }
+
+    #[test]
+    fn packets_that_come_late_under_an_id_before_are_of_the_same_person() {
+        let mut people = People::default();
+        for id in 1..=9 {
+            let id = id.to_string();
+            people.join(&person(&id, "Ann"));
+            people.leave(&id);
+        }
+        assert_eq!((people.of("9"), people.of("6")), (("1", "Ann"), ("1", "Ann")));
+        assert_eq!(people.of("5"), ("5", ""), "and the others are forgotten");
+        assert_eq!((people.by_id.len(), people.len()), (bounds::IDS_OF_ONE, 1));
+    }
+
+    #[test]
+    fn of_several_who_have_left_the_last_who_came_comes_back() {
+        let mut people = People::after(&[former("1", "Guest")]);
+        people.join(&person("2", "Guest"));
+        people.join(&person("3", "Guest"));
+        for id in ["3", "2"] {
+            people.leave(id);
+        }
+        let first_ids = ["4", "5", "6"].map(|id| people.join(&person(id, "Guest")).unwrap().id);
+        assert_eq!(first_ids, ["3", "1", "6"]);
+    }
+
+    /// Each walk over all of them would take hours.
+    #[test]
+    fn a_hundred_thousand_come_and_go_and_come_back_in_seconds() {
+        const MANY: usize = 100_000;
+        let begun = crate::clock::now();
+        let mut people = People::default();
+        // All of one name, some of whom have the ids that others would be given.
+        let id = |number: usize| match number % 2 {
+            0 => number.to_string(),
+            _ => format!("0-{number}"),
+        };
+        for number in 0..MANY {
+            people.join(&person(&id(number), "Guest"));
+        }
+        for number in 0..MANY {
+            people.leave(&id(number));
+        }
+        for number in 0..MANY {
+            people.join(&person(&format!("again {number}"), "Guest"));
+        }
+        for number in 0..MANY {
+            assert!(people.join(&person("0", &number.to_string())).is_some());
+            people.leave("0");
+        }
+        assert!(people.len() <= MANY + 1, "{}", people.len());
+        assert_eq!(people.present().len(), MANY);
+        let took = crate::clock::now() - begun;
+        assert!(took < std::time::Duration::from_mins(1), "it took {took:?}");
     }
 }

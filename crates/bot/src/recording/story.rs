@@ -1,13 +1,14 @@
 //! The recording so far, told by its journal. Pure: one reading for the bot that wrote it and for the one that comes after.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, io, path::Path};
 
 use meetbot_types::{
     Timestamp,
     manifest::{Gap, ManifestParticipant, Span},
 };
 
-use super::journal::{Content, Line};
+use super::journal::{self, Content, Line};
+use crate::bounds;
 
 /// What a journal tells.
 #[derive(Debug, Default)]
@@ -25,7 +26,12 @@ pub(crate) struct Story {
     pub(crate) last_ms: u64,
     /// The begin of a pause that has not ended.
     pub(crate) paused_since: Option<u64>,
-    speaking: HashMap<String, Vec<Span>>,
+    /// The places of participants by their ids,
+    places: HashMap<String, usize>,
+    /// and of tracks by their files.
+    files: HashMap<String, usize>,
+    /// How long people spoke, in ms, by their ids.
+    speaking: HashMap<String, u64>,
 }
 
 /// One bot in the call.
@@ -50,13 +56,30 @@ pub(crate) struct Begun {
 }
 
 impl Story {
+    /// Reads the journal of a recording.
+    pub(crate) fn of(folder: &Path) -> io::Result<Self> {
+        let mut story = Self::default();
+        journal::read(&folder.join(journal::FILE), |_, line| {
+            story.add(line);
+            Ok(())
+        })?;
+        Ok(story)
+    }
+
     /// Reads the lines in their order.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn read(lines: impl IntoIterator<Item = Line>) -> Self {
         let mut story = Self::default();
-        for line in lines {
-            story.add(line);
-        }
+        lines.into_iter().for_each(|line| story.add(line));
         story
+    }
+
+    fn participant(&mut self, id: &str) -> Option<&mut ManifestParticipant> {
+        self.participants.get_mut(*self.places.get(id)?)
+    }
+
+    fn track(&mut self, file: &str) -> Option<&mut Begun> {
+        self.tracks.get_mut(*self.files.get(file)?)
     }
 
     fn add(&mut self, line: Line) {
@@ -76,10 +99,10 @@ impl Story {
                 self.attempts.push(Stay { attempt, joined_ms: at, left_ms: None });
             }
             Line::ParticipantJoined { participant, .. } => {
-                let known = self.participants.iter_mut().find(|known| known.id == participant.id);
-                if let Some(known) = known {
+                if let Some(known) = self.participant(&participant.id) {
                     known.left_at = None;
-                    if !known.names.contains(&participant.name) {
+                    let names = &known.names;
+                    if names.len() < bounds::NAMES_OF_ONE && !names.contains(&participant.name) {
                         known.names.push(participant.name.clone());
                     }
                     known.name = participant.name;
@@ -87,6 +110,7 @@ impl Story {
                     known.is_bot = participant.is_bot;
                     known.is_host = participant.is_host;
                 } else {
+                    self.places.insert(participant.id.clone(), self.participants.len());
                     self.participants.push(ManifestParticipant {
                         id: participant.id,
                         names: vec![participant.name.clone()],
@@ -100,26 +124,31 @@ impl Story {
                 }
             }
             Line::ParticipantLeft { id, .. } => {
-                if let Some(person) = self.participants.iter_mut().find(|person| person.id == id) {
+                if let Some(person) = self.participant(&id) {
                     person.left_at.get_or_insert(at);
                 }
             }
-            Line::Track { attempt, file, participant_id, content, .. } => self.tracks.push(Begun {
-                attempt,
-                start_ms: at,
-                file,
-                participant_id,
-                content,
-                gaps: Vec::new(),
-                lost: 0,
-            }),
+            Line::Track { attempt, file, participant_id, content, .. } => {
+                self.files.entry(file.clone()).or_insert(self.tracks.len());
+                let (gaps, lost) = (Vec::new(), 0);
+                let start_ms = at;
+                self.tracks.push(Begun {
+                    attempt,
+                    start_ms,
+                    file,
+                    participant_id,
+                    content,
+                    gaps,
+                    lost,
+                });
+            }
             Line::TrackStart { file, .. } => {
-                if let Some(track) = self.tracks.iter_mut().find(|track| track.file == file) {
+                if let Some(track) = self.track(&file) {
                     track.start_ms = at;
                 }
             }
             Line::Gap { file, start_ms, end_ms, reason, lost } => {
-                if let Some(track) = self.tracks.iter_mut().find(|track| track.file == file) {
+                if let Some(track) = self.track(&file) {
                     track.lost = track.lost.saturating_add(lost);
                     match track.gaps.last_mut() {
                         _ if start_ms == end_ms => {}
@@ -131,7 +160,8 @@ impl Story {
                 }
             }
             Line::Speaking { id, start_ms, end_ms } => {
-                self.speaking.entry(id).or_default().push(Span { start_ms, end_ms });
+                let spoke = self.speaking.entry(id).or_default();
+                *spoke = spoke.saturating_add(end_ms.saturating_sub(start_ms));
             }
             Line::Paused { .. } => {
                 self.paused_since.get_or_insert(at);
@@ -158,10 +188,7 @@ impl Story {
     pub(crate) fn finish(&mut self, end_ms: u64) {
         self.end_pause(end_ms);
         for person in &mut self.participants {
-            let spoke = self.speaking.get(&person.id).into_iter().flatten();
-            person.speaking_ms = spoke
-                .map(|span| span.end_ms.saturating_sub(span.start_ms))
-                .fold(0, u64::saturating_add);
+            person.speaking_ms = self.speaking.get(&person.id).copied().unwrap_or(0);
         }
     }
 }

@@ -156,6 +156,11 @@ impl TrackFile {
         Ok(bytes)
     }
 
+    /// How many bytes were not handed to the system yet.
+    pub(crate) fn buffered(&self) -> usize {
+        self.output.buffer.len()
+    }
+
     /// Ends the file; it is on disk after this.
     pub(crate) fn close(mut self) -> io::Result<()> {
         self.release(0);

@@ -95,6 +95,11 @@ impl VideoFile {
         self.output.flush()
     }
 
+    /// How many bytes were not handed to the system yet.
+    pub(crate) fn buffered(&self) -> usize {
+        self.output.buffer.len()
+    }
+
     /// Ends the file; it is on disk after this.
     pub(crate) fn close(self) -> io::Result<()> {
         self.output.close()

@@ -25,6 +25,15 @@ pub(super) struct Key {
     pub(super) source: Source,
 }
 
+impl Key {
+    /// All that a person can send.
+    pub(super) fn all_of(person: &str) -> impl Iterator<Item = Self> {
+        [Source::Microphone, Source::Camera, Source::Screen].into_iter().flat_map(move |source| {
+            [false, true].map(|video| Self { person: person.to_owned(), video, source })
+        })
+    }
+}
+
 /// Something that someone sends, and its file.
 #[derive(Debug)]
 pub(super) struct Writing {
@@ -93,6 +102,15 @@ impl Writing {
             Some(Media::Sound(file)) => file.flush(),
             Some(Media::Pictures(file)) => file.flush(),
             None => Ok(0),
+        }
+    }
+
+    /// How many bytes were not handed to the system yet.
+    pub(super) fn buffered(&self) -> usize {
+        match &self.file {
+            Some(Media::Sound(file)) => file.buffered(),
+            Some(Media::Pictures(file)) => file.buffered(),
+            None => 0,
         }
     }
 

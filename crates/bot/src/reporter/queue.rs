@@ -1,12 +1,17 @@
-//! The reports that are not acknowledged yet: what is sent next, and what becomes of those that the orchestrator cannot read. Pure.
+//! The reports that are not acknowledged yet: which are left out, what is sent next, and what becomes of those that the orchestrator cannot read. Pure.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use meetbot_types::{
     Timestamp,
     bot::{BotReport, MediaCounters, NumberedReport},
 };
 use serde_json::Value;
+
+use crate::bounds::{self, Allowance};
 
 /// How many reports go into one request.
 const BATCH: usize = 50;
@@ -18,14 +23,32 @@ const REPORT_BYTES: usize = 64 * 1024;
 /// How many characters stay of each text of a report that is larger.
 const CUT_CHARACTERS: usize = 4096;
 
+/// How often it is reported at most what was left out, before the end.
+const LEFT_OUT_EVERY: Duration = Duration::from_mins(1);
+
 /// Reports in their order.
 #[derive(Debug)]
 pub(super) struct Queue {
     /// Each with its size as JSON.
     reports: VecDeque<(NumberedReport, usize)>,
+    /// Their sizes together.
+    bytes: usize,
     last_seq: u64,
+    /// Up to this number they were sent, and stay as they were.
+    sent_seq: u64,
     /// How many go into the next request: fewer than [`BATCH`] while one is searched that the orchestrator cannot read.
     at_once: usize,
+    /// How much chat and how many people who come and go may be reported.
+    allowance: Allowance,
+    /// What was not, and since when.
+    left_out: Option<(LeftOut, Instant)>,
+}
+
+/// How much was left out: it is in the files alone.
+#[derive(Debug, Default)]
+struct LeftOut {
+    messages: u64,
+    participant_events: u64,
 }
 
 /// What follows when the orchestrator cannot read a request.
@@ -40,42 +63,104 @@ pub(super) enum Next {
 }
 
 impl Queue {
-    pub(super) const fn new() -> Self {
-        Self { reports: VecDeque::new(), last_seq: 0, at_once: BATCH }
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            reports: VecDeque::new(),
+            bytes: 0,
+            last_seq: 0,
+            sent_seq: 0,
+            at_once: BATCH,
+            allowance: Allowance::new(bounds::REPORTS, now),
+            left_out: None,
+        }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.reports.is_empty()
+    /// Adds a report of `at`. Chat, and people who come and go, only as far as their bounds allow: what is left out is counted, and the count reported.
+    pub(super) fn push(&mut self, report: BotReport, at: Timestamp, now: Instant) {
+        let fits = self.has_room_for(&report, now);
+        if !fits {
+            let (left_out, _) = self.left_out.get_or_insert((LeftOut::default(), now));
+            match report {
+                BotReport::Chat { .. } => left_out.messages += 1,
+                _ => left_out.participant_events += 1,
+            }
+        }
+        let ends = matches!(report, BotReport::Leaving { .. } | BotReport::Ended { .. });
+        let due = |(_, since): &mut (LeftOut, Instant)| ends || now >= *since + LEFT_OUT_EVERY;
+        if let Some((LeftOut { messages, participant_events }, _)) = self.left_out.take_if(due) {
+            self.add(BotReport::LeftOut { messages, participant_events }, at);
+        }
+        if fits && !self.joins_the_last(&report) {
+            self.add(report, at);
+        }
     }
 
-    pub(super) fn push(&mut self, report: BotReport, at: Timestamp) {
+    fn has_room_for(&mut self, report: &BotReport, now: Instant) -> bool {
+        let most_bytes = match report {
+            BotReport::Chat { .. } => bounds::WAITING_CHAT_BYTES,
+            BotReport::ParticipantJoined { .. } | BotReport::ParticipantLeft { .. } => {
+                bounds::WAITING_BYTES
+            }
+            _ => return true,
+        };
+        self.bytes <= most_bytes && self.allowance.take(1, now)
+    }
+
+    /// Whether the last report, not sent yet, says this one too.
+    fn joins_the_last(&mut self, report: &BotReport) -> bool {
+        let last = self.reports.back_mut().map(|(last, _)| last);
+        let Some(last) = last.filter(|last| last.seq > self.sent_seq) else { return false };
+        match (&mut last.report, report) {
+            (
+                BotReport::Withheld { messages, captions },
+                BotReport::Withheld { messages: more_messages, captions: more_captions },
+            ) => {
+                *messages += more_messages;
+                *captions += more_captions;
+                true
+            }
+            (BotReport::Waiting { lobby }, BotReport::Waiting { lobby: now }) => {
+                lobby.clone_from(now);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn add(&mut self, report: BotReport, at: Timestamp) {
         self.last_seq += 1;
         let (report, bytes) = cut(report);
+        self.bytes += bytes;
         self.reports.push_back((NumberedReport { seq: self.last_seq, at, report }, bytes));
     }
 
     /// What goes into the next request: at least one, if there is one.
-    pub(super) fn batch(&self) -> Vec<NumberedReport> {
+    pub(super) fn batch(&mut self) -> Vec<NumberedReport> {
         let mut room = BATCH_BYTES;
         let fits = |(first, (_, bytes)): &(usize, &(NumberedReport, usize))| {
             let fits = *first == 0 || *bytes <= room;
             room = room.saturating_sub(*bytes);
             fits
         };
-        self.reports
+        let batch: Vec<_> = self
+            .reports
             .iter()
             .take(self.at_once)
             .enumerate()
             .take_while(fits)
             .map(|(_, (report, _))| report.clone())
-            .collect()
+            .collect();
+        self.sent_seq = batch.last().map_or(self.sent_seq, |last| self.sent_seq.max(last.seq));
+        batch
     }
 
     /// The orchestrator has applied everything up to this number of what it was `sent`. Answers whether that is news.
     pub(super) fn acknowledged(&mut self, seq: u64, sent: &[NumberedReport]) -> bool {
         let before = self.reports.len();
         let seq = seq.min(sent.last().map_or(0, |report| report.seq));
-        self.reports.retain(|(report, _)| report.seq > seq);
+        while let Some((_, bytes)) = self.reports.pop_front_if(|(report, _)| report.seq <= seq) {
+            self.bytes -= bytes;
+        }
         self.at_once = (self.at_once * 2).min(BATCH);
         self.reports.len() < before
     }
@@ -99,7 +184,9 @@ impl Queue {
             )) => Next::Wait,
             Some((report, bytes)) => {
                 let kind = report.report.kind();
+                self.bytes -= *bytes;
                 (report.report, *bytes) = cut(BotReport::Heartbeat { media });
+                self.bytes += *bytes;
                 Next::LeftOut { seq: report.seq, kind }
             }
         }
@@ -131,9 +218,13 @@ fn cut_texts(json: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use meetbot_types::{Cause, LeaveReason, bot::ChatMessage};
+    use meetbot_types::{
+        Cause, LeaveReason,
+        bot::{ChatMessage, Lobby, Participant},
+    };
 
     use super::*;
+    use crate::clock;
 
     fn chat(text: &str) -> BotReport {
         BotReport::Chat {
@@ -149,8 +240,9 @@ mod tests {
     }
 
     fn queued(reports: impl IntoIterator<Item = BotReport>) -> Queue {
-        let mut queue = Queue::new();
-        reports.into_iter().for_each(|report| queue.push(report, Timestamp::UNIX_EPOCH));
+        let now = clock::now();
+        let mut queue = Queue::new(now);
+        reports.into_iter().for_each(|report| queue.push(report, Timestamp::UNIX_EPOCH, now));
         queue
     }
 
@@ -163,7 +255,7 @@ mod tests {
     fn play(queue: &mut Queue, unreadable: fn(&BotReport) -> bool) -> (Vec<BotReport>, usize) {
         let (mut applied, mut requests) = (Vec::new(), 0);
         let mut last = queue.batch()[0].seq - 1;
-        while !queue.is_empty() {
+        while !queue.reports.is_empty() {
             requests += 1;
             let sent = queue.batch();
             assert_eq!(sent[0].seq, last + 1, "without holes");
@@ -239,17 +331,24 @@ mod tests {
     fn whatever_strangers_write_the_orchestrator_can_read_every_request() {
         // As long as a report may be, and each character as long as it can be in JSON; longer than any request; and short ones.
         let texts = ["\u{1}".repeat(5_000), "\u{1}".repeat(2_000_000), "hello".to_owned()];
-        let mut reports = queued((0..300).map(|number| chat(&texts[number % texts.len()])));
+        let mut reports = queued([]);
         let mut sent = Vec::new();
-        while !reports.is_empty() {
-            let batch = reports.batch();
-            assert!(!batch.is_empty() && batch.len() <= BATCH);
-            assert!(
-                serde_json::to_vec(&batch).unwrap().len() < 1 << 20,
-                "what the orchestrator reads at once"
-            );
-            sent.extend(batch.iter().map(|report| report.seq));
-            reports.acknowledged(batch.last().unwrap().seq, &batch);
+        for number in 0..300 {
+            let report = chat(&texts[number % texts.len()]);
+            reports.push(report, Timestamp::UNIX_EPOCH, clock::now());
+            if number % 10 < 9 {
+                continue;
+            }
+            while !reports.reports.is_empty() {
+                let batch = reports.batch();
+                assert!(!batch.is_empty() && batch.len() <= BATCH);
+                assert!(
+                    serde_json::to_vec(&batch).unwrap().len() < 1 << 20,
+                    "what the orchestrator reads at once"
+                );
+                sent.extend(batch.iter().map(|report| report.seq));
+                reports.acknowledged(batch.last().unwrap().seq, &batch);
+            }
         }
         assert_eq!(sent, (1..=300).collect::<Vec<_>>());
     }
@@ -260,5 +359,106 @@ mod tests {
         assert_eq!(cut(chat(&long)).0, chat(&long));
         let BotReport::Chat { message } = cut(chat(&"ä".repeat(40_000))).0 else { panic!() };
         assert_eq!(message.text, "ä".repeat(CUT_CHARACTERS));
+    }
+
+    fn joined(name: &str) -> BotReport {
+        let (id, name) = ("p1".to_owned(), name.to_owned());
+        let participant = Participant { id, name, is_host: false, is_bot: false };
+        BotReport::ParticipantJoined { participant }
+    }
+
+    /// Everything in the queue, in order.
+    fn drain(queue: &mut Queue) -> Vec<BotReport> {
+        let mut all = Vec::new();
+        while !queue.reports.is_empty() {
+            let batch = queue.batch();
+            all.extend(batch.iter().map(|one| one.report.clone()));
+            queue.acknowledged(u64::MAX, &batch);
+        }
+        all
+    }
+
+    #[test]
+    fn a_flood_is_reported_in_part_and_what_was_left_out_is_counted() {
+        let start = clock::now();
+        let mut queue = Queue::new(start);
+        let mut push = |report, seconds| {
+            let now = start + Duration::from_secs(seconds);
+            queue.push(report, Timestamp::UNIX_EPOCH, now);
+            drain(&mut queue)
+        };
+        let mut heard = 0;
+        for number in 0..3_000 {
+            let report = if number % 2 == 0 { chat("hello") } else { joined("Ann") };
+            heard += push(report, 0).len();
+        }
+        assert_eq!(heard, 1_000);
+        let left_out = BotReport::LeftOut { messages: 1_000, participant_events: 1_000 };
+        assert_eq!(push(BotReport::Admitted, 59), [BotReport::Admitted], "a minute is not over");
+        assert_eq!(push(BotReport::Admitted, 60), [left_out, BotReport::Admitted]);
+        assert_eq!(push(chat("again"), 61), [chat("again")], "and they are reported again");
+        for _ in 0..1_000 {
+            push(chat("hello"), 61);
+        }
+        let leaving = BotReport::Leaving { reason: None, failure: None };
+        let before_the_end = push(leaving.clone(), 62);
+        assert_eq!(before_the_end.len(), 2, "{before_the_end:?}");
+        assert!(matches!(before_the_end[0], BotReport::LeftOut { participant_events: 0, .. }));
+        assert_eq!(before_the_end[1], leaving);
+    }
+
+    #[test]
+    fn what_waits_for_an_orchestrator_that_is_away_is_bounded_and_the_course_of_the_job_whole() {
+        let start = clock::now();
+        let mut queue = Queue::new(start);
+        let text = "a".repeat(10_000);
+        for second in 0..20_000 {
+            let now = start + Duration::from_millis(second * 100);
+            let mut push = |report| queue.push(report, Timestamp::UNIX_EPOCH, now);
+            push(chat(&text));
+            push(joined(&text[..200]));
+            if second % 100 == 0 {
+                push(BotReport::Reconnecting);
+            }
+        }
+        queue.push(ended(), Timestamp::UNIX_EPOCH, start);
+        assert!(queue.bytes < 1 << 20, "{} bytes", queue.bytes);
+        let all = drain(&mut queue);
+        assert_eq!(queue.bytes, 0);
+        let count = |is: fn(&BotReport) -> bool| all.iter().filter(|one| is(one)).count() as u64;
+        assert_eq!(count(|one| matches!(one, BotReport::Reconnecting)), 200);
+        assert_eq!(all.last(), Some(&ended()));
+        let messages = count(|one| matches!(one, BotReport::Chat { .. }));
+        let events = count(|one| matches!(one, BotReport::ParticipantJoined { .. }));
+        assert!(messages < events, "chat is left out first: {messages} {events}");
+        let left_out = all.iter().fold((0, 0), |(all_messages, all_events), one| match one {
+            BotReport::LeftOut { messages, participant_events } => {
+                (all_messages + messages, all_events + participant_events)
+            }
+            _ => (all_messages, all_events),
+        });
+        assert_eq!(left_out, (20_000 - messages, 20_000 - events));
+    }
+
+    #[test]
+    fn what_says_the_same_anew_takes_no_more_room_until_it_is_sent() {
+        let withheld = |messages| BotReport::Withheld { messages, captions: 1 };
+        let waiting = |lobby| BotReport::Waiting { lobby };
+        let mut queue = queued([
+            waiting(Lobby::WaitingRoom),
+            waiting(Lobby::WaitingForHost),
+            withheld(1),
+            withheld(2),
+        ]);
+        let sent = queue.batch();
+        queue.push(withheld(4), Timestamp::UNIX_EPOCH, clock::now());
+        assert_eq!(sent.len(), 2, "{sent:?}");
+        assert_eq!(queue.batch()[..2], sent, "what may have been applied stays as it was");
+        let expected = [
+            waiting(Lobby::WaitingForHost),
+            BotReport::Withheld { messages: 3, captions: 2 },
+            withheld(4),
+        ];
+        assert_eq!(drain(&mut queue), expected);
     }
 }

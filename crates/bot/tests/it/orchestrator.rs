@@ -120,6 +120,7 @@ impl Stage {
             reach: Reach { loopback: true, networks: vec!["10.213.0.0/16".parse().unwrap()] },
             stun_servers: Vec::new(),
             folder: self.folder.path().join(self.job.to_string()),
+            most_bytes: None,
             finalize: None,
         }
     }

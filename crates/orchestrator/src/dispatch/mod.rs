@@ -61,6 +61,8 @@ pub(crate) struct Dispatch {
     /// Where meetings may be.
     pub(crate) meetings: Arc<Reach>,
     pub(crate) stun_servers: Vec<String>,
+    /// How many bytes the recording of one job may have.
+    pub(crate) most_bytes_per_job: Option<u64>,
 }
 
 impl Dispatch {
@@ -155,6 +157,7 @@ impl Dispatch {
             reach: Reach::clone(&self.meetings),
             stun_servers: self.stun_servers.clone(),
             folder: self.recordings.join(job.id.to_string()),
+            most_bytes: self.most_bytes_per_job,
             finalize,
         };
         tracing::info!(job = %job.id, attempt = job.attempt, platform = %job.platform, "a bot is launched");

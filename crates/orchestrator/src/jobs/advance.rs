@@ -375,6 +375,11 @@ fn apply(change: &mut Change<'_>, report: &BotReport) {
             change.tell(EventName::ChatMessage, EventDetails::Chat { message: message.clone() });
         }
         BotReport::Withheld { messages, captions } => change.withheld.add(*messages, *captions),
+        BotReport::LeftOut { messages, participant_events } => {
+            let (messages, participant_events) = (*messages, *participant_events);
+            let details = EventDetails::EventsLeftOut { messages, participant_events };
+            change.tell(EventName::EventsLeftOut, details);
+        }
         BotReport::Leaving { reason, .. } => {
             // A cancelled job stays cancelled, whatever made its bot leave.
             if change.job.leave_reason.is_none() {

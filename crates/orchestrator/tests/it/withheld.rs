@@ -1,4 +1,4 @@
-//! Chat and captions of a time in which nothing may be recorded: the timeline tells how many, once, and webhooks nothing.
+//! What the timeline counts and webhooks do not tell: chat and captions of a time in which nothing may be recorded, and what a bot left out of its reports.
 
 use meetbot::{EventName, JobStatus, ListDeliveries, NewJob, Webhooks, webhook::EventDetails};
 use meetbot_types::bot::BotReport;
@@ -101,5 +101,36 @@ async fn what_was_refused_or_stopped_for_good_is_told_before_the_job_ends() {
         );
         assert_eq!(told(&server, &id).await.len(), 1);
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_bot_left_out_of_its_reports_is_told_in_the_timeline_only() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let url = Some("http://127.0.0.1:9/hook".to_owned());
+    let webhooks = Webhooks { on_status_change: url.clone(), on_finalize: url };
+    let new = NewJob { webhooks: Some(webhooks), ..new_job() };
+    let id = server.client().dispatch_bot(new).await.unwrap().id;
+    let mut bot = server.bot().await;
+    bot.record().await;
+    says(&mut bot, &[BotReport::LeftOut { messages: 7, participant_events: 12 }]).await;
+    bot.complete("file:///m").await;
+    await_status(&server.client(), &id, JobStatus::Completed).await;
+    let events = server.client().events(&id, None).await.unwrap().data;
+    let left_out: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event.data.details {
+            EventDetails::EventsLeftOut { messages, participant_events } => {
+                assert_eq!(event.event, EventName::EventsLeftOut);
+                Some((messages, participant_events))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(left_out, [(7, 12)]);
+    let sent = server.client().deliveries(&ListDeliveries::default()).await.unwrap().data;
+    let sent: Vec<_> = sent.into_iter().filter_map(|delivery| delivery.event).collect();
+    assert!(!sent.is_empty() && !sent.contains(&EventName::EventsLeftOut), "{sent:?}");
     server.stop().await;
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::meeting::ChatLine;
+use crate::{bounds, meeting::ChatLine};
 
 /// The channel that Janus listens on.
 pub(crate) const CHANNEL: &str = "JanusDataChannel";
@@ -105,8 +105,13 @@ impl Chat {
                     self.meet(username, word.display);
                 }
             }
+            "leave" => {
+                if let Some(username) = word.username {
+                    self.names.remove(&bounds::id(username));
+                }
+            }
             "message" => {
-                let from = word.from.unwrap_or_default();
+                let from = bounds::id(word.from.unwrap_or_default());
                 // The room sends everyone's words to everyone, the bot's own to the bot too.
                 if from != self.username {
                     self.heard += 1;
@@ -114,13 +119,13 @@ impl Chat {
                         id: format!("chat-{}-{}", self.join, self.heard),
                         sender: self.names.get(&from).unwrap_or(&from).clone(),
                         sender_id: from,
-                        text: word.text.unwrap_or_default(),
+                        text: bounds::MESSAGE.cut(word.text.unwrap_or_default()),
                         private: word.whisper,
                     });
                 }
             }
             "error" if word.transaction.as_deref() == Some(JOIN) => {
-                return Heard::Refused(word.error.unwrap_or_default());
+                return Heard::Refused(bounds::REASON.cut(word.error.unwrap_or_default()));
             }
             "kicked" if word.username.as_ref() == Some(&self.username) => {
                 self.inside = false;
@@ -136,8 +141,10 @@ impl Chat {
     }
 
     fn meet(&mut self, username: String, display: Option<String>) {
-        if let Some(display) = display.filter(|display| !display.is_empty()) {
-            self.names.insert(username, display);
+        if let Some(display) = display.filter(|display| !display.is_empty())
+            && self.names.len() < bounds::PEOPLE
+        {
+            self.names.insert(bounds::id(username), bounds::NAME.cut(display));
         }
     }
 }

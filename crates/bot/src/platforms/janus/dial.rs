@@ -20,12 +20,12 @@ use tokio_tungstenite::{
 };
 use url::{Host, Url};
 
+use crate::bounds::SOCKET_MESSAGE_BYTES;
+
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What allows bots to meet on more than public addresses.
 const SETTING: &str = "bots.allow_networks";
-/// The largest message: a session description of a crowded room.
-const MESSAGE_LIMIT: usize = 1024 * 1024;
 
 /// TCP, with TLS or without.
 pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -83,8 +83,8 @@ async fn connect(
     let uri = url.as_str().parse().map_err(|_| DialError::Never("no WebSocket URL".to_owned()))?;
     let request = ClientRequestBuilder::new(uri).with_sub_protocol(protocol);
     let config = WebSocketConfig::default()
-        .max_message_size(Some(MESSAGE_LIMIT))
-        .max_frame_size(Some(MESSAGE_LIMIT));
+        .max_message_size(Some(SOCKET_MESSAGE_BYTES))
+        .max_frame_size(Some(SOCKET_MESSAGE_BYTES));
     match client_async_with_config(request, wire, Some(config)).await {
         Ok((socket, _)) => Ok(Dialled { socket, local }),
         Err(tungstenite::Error::Http(answer)) if refuses(answer.status()) => {

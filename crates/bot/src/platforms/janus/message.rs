@@ -1,18 +1,20 @@
-//! What Janus says, as far as a bot listens. Unknown words and fields are passed over: servers of many versions are met.
+//! What Janus says, as far as a bot listens, each text cut. Unknown words and fields are passed over: servers of many versions are met.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::bounds;
+
 /// The id of a person in a `VideoRoom`: a number, or a name where the server's `string_ids` is on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Id {
     /// A number.
     Number(u64),
     /// A name.
-    Name(String),
+    Name(#[serde(deserialize_with = "cut_id")] String),
 }
 
 impl Id {
@@ -58,6 +60,35 @@ pub(crate) struct Message {
     pub(crate) candidate: Option<Candidate>,
     pub(crate) error: Option<Refusal>,
     pub(crate) reason: Option<String>,
+}
+
+impl Message {
+    /// Reads what stands on the WebSocket.
+    pub(crate) fn read(text: &str) -> serde_json::Result<Self> {
+        let mut message: Self = serde_json::from_str(text)?;
+        bounds::REASON.cut_all(&mut message.reason);
+        if let Some(refusal) = &mut message.error {
+            refusal.reason = bounds::REASON.cut(std::mem::take(&mut refusal.reason));
+        }
+        if let Some(PluginData { data: event }) = &mut message.plugindata {
+            bounds::REASON.cut_all(&mut event.reason);
+            bounds::REASON.cut_all(&mut event.error);
+            bounds::NAME.cut_all(&mut event.display);
+            event.mid = event.mid.take().map(bounds::id);
+            let people = event.publishers.iter_mut().chain(&mut event.attendees);
+            people.chain(&mut event.joining).for_each(Person::cut);
+            event.streams.truncate(bounds::STREAMS);
+            for stream in &mut event.streams {
+                stream.mid = stream.mid.take().map(bounds::id);
+                stream.feed_mid = stream.feed_mid.take().map(bounds::id);
+            }
+        }
+        Ok(message)
+    }
+}
+
+fn cut_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map(bounds::id)
 }
 
 /// A new session or handle.
@@ -132,6 +163,17 @@ pub(crate) struct Person {
     pub(crate) display: Option<String>,
     #[serde(default)]
     pub(crate) streams: Vec<Stream>,
+}
+
+impl Person {
+    fn cut(&mut self) {
+        bounds::NAME.cut_all(&mut self.display);
+        self.streams.truncate(bounds::STREAMS_OF_ONE);
+        for stream in &mut self.streams {
+            stream.mid = bounds::id(std::mem::take(&mut stream.mid));
+            bounds::NAME.cut_all(&mut stream.description);
+        }
+    }
 }
 
 /// A stream that someone sends.

@@ -2,6 +2,8 @@
 
 mod address;
 mod chat;
+#[cfg(feature = "bench")]
+pub(crate) mod cost;
 mod dial;
 mod layers;
 mod message;
@@ -22,16 +24,18 @@ use futures_util::{
 };
 use meetbot_rtc::{Channel, Event, Frame, Kind, Peer, TrackId};
 use meetbot_types::{Failure, FailureCode, Platform, bot::BotOrder};
+use serde_json::Value;
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message as Packet};
 
 use self::{
     address::Address,
     chat::{CHANNEL, Chat, Heard},
     dial::{DialError, Wire, dial},
-    message::Id,
+    message::{Id, Message},
     session::{Act, Handle, MEDIA_PATIENCE, Session},
 };
 use crate::{
+    bounds::{self, Allowance, Exceeded},
     clock,
     meeting::{Lost, Meeting, MeetingEvent},
     platforms::Joins,
@@ -57,11 +61,32 @@ pub(crate) struct JanusMeeting {
 struct Call {
     sink: SplitSink<Socket, Packet>,
     stream: SplitStream<Socket>,
-    /// Words to Janus that are not sent yet.
-    outbox: VecDeque<String>,
+    outbox: Outbox,
+    /// How many messages Janus may still send.
+    messages: Allowance,
     session: Session,
     media: Box<Peer>,
     chat: Option<Box<ChatPeer>>,
+}
+
+/// What is to be said to Janus and is not sent yet.
+#[derive(Default)]
+struct Outbox {
+    words: VecDeque<String>,
+    bytes: usize,
+}
+
+impl Outbox {
+    fn add(&mut self, word: &Value) {
+        let word = word.to_string();
+        self.bytes += word.len();
+        self.words.push_back(word);
+    }
+
+    /// The first is sent.
+    fn sent(&mut self) {
+        self.bytes -= self.words.pop_front().map_or(0, |word| word.len());
+    }
 }
 
 struct ChatPeer {
@@ -125,8 +150,10 @@ impl JanusMeeting {
         let (session, first) =
             Session::begin(&address, order.display_name.clone(), own_id, former_ids, clock::now());
         let (sink, stream) = dialled.socket.split();
-        let outbox = [first.to_string()].into();
-        let call = Call { sink, stream, outbox, session, media, chat };
+        let mut outbox = Outbox::default();
+        outbox.add(&first);
+        let messages = Allowance::new(bounds::MESSAGES, clock::now());
+        let call = Call { sink, stream, outbox, messages, session, media, chat };
         Ok(Self { call: Some(call), events: [joining].into() })
     }
 }
@@ -136,7 +163,7 @@ impl Call {
     async fn step(&mut self, events: &mut VecDeque<MeetingEvent>) -> Result<(), Lost> {
         let wake = self.session.wake();
         tokio::select! {
-            sent = send(&mut self.sink, &mut self.outbox), if !self.outbox.is_empty() => sent,
+            sent = send(&mut self.sink, &mut self.outbox), if !self.outbox.words.is_empty() => sent,
             heard = self.stream.next() => {
                 let text = match heard {
                     Some(Ok(Packet::Text(text))) => text,
@@ -146,19 +173,28 @@ impl Call {
                     Some(Ok(_)) => return Ok(()),
                     Some(Err(error)) => return Err(format!("the connection broke: {error}")),
                 };
-                match serde_json::from_str(&text) {
+                if !self.may_send(text.len(), events) {
+                    return Ok(());
+                }
+                match Message::read(&text) {
                     Ok(message) => {
                         let acts = self.session.hear(message, clock::now())?;
                         self.act(acts, events)
                     }
                     Err(error) => {
-                        tracing::debug!(%error, "Janus said something unknown");
+                        let error = bounds::REASON.cut(error.to_string());
+                        tracing::debug!(error, "Janus said something unknown");
                         Ok(())
                     }
                 }
             }
             event = self.media.next() => self.media(event.map_err(|error| error.to_string())?, events),
             event = next(self.chat.as_deref_mut()) => {
+                if let Ok(Event::ChannelData { data, .. }) = &event
+                    && !self.may_send(data.len(), events)
+                {
+                    return Ok(());
+                }
                 self.chat(event, events);
                 Ok(())
             }
@@ -175,10 +211,23 @@ impl Call {
         }
     }
 
+    /// Whether Janus may send a message of this length too; else the bot is to leave.
+    fn may_send(&mut self, bytes: usize, events: &mut VecDeque<MeetingEvent>) -> bool {
+        let may = self.messages.take(1 + (bytes / bounds::MESSAGE_BYTES) as u64, clock::now());
+        if !may {
+            events.push_back(MeetingEvent::Refused(Exceeded::Messages.failure()));
+        }
+        may
+    }
+
     fn act(&mut self, acts: Vec<Act>, events: &mut VecDeque<MeetingEvent>) -> Result<(), Lost> {
         for act in acts {
             match act {
-                Act::Send(message) => self.outbox.push_back(message.to_string()),
+                Act::Send(message) => self.outbox.add(&message),
+                Act::Answer { sdp, .. } if bounds::description(&sdp).is_err() => {
+                    let failure = Exceeded::Description.failure();
+                    events.push_back(MeetingEvent::Refused(failure));
+                }
                 Act::Answer { handle: Handle::Chat, sdp } => {
                     let Some(chat) = &mut self.chat else { continue };
                     match chat.peer.accept_offer(&sdp) {
@@ -187,8 +236,7 @@ impl Call {
                             if chat.channel.is_none() {
                                 chat.channel = Some(chat.peer.open_channel(CHANNEL).0);
                             }
-                            let answer = self.session.answered(Handle::Chat, &answer);
-                            self.outbox.push_back(answer.to_string());
+                            self.outbox.add(&self.session.answered(Handle::Chat, &answer));
                         }
                         Err(error) => self.without_chat(&error.to_string()),
                     }
@@ -196,8 +244,10 @@ impl Call {
                 Act::Answer { handle, sdp } => {
                     let answer =
                         self.media.accept_offer(&sdp).map_err(|error| error.to_string())?;
-                    let answer = self.session.answered(handle, &answer);
-                    self.outbox.push_back(answer.to_string());
+                    self.outbox.add(&self.session.answered(handle, &answer));
+                }
+                Act::Candidate { candidate, .. } if candidate.len() > bounds::CANDIDATE_BYTES => {
+                    tracing::debug!(bytes = candidate.len(), "a candidate is passed over");
                 }
                 Act::Candidate { handle, candidate } => {
                     let peer = match (handle, &mut self.chat) {
@@ -207,8 +257,9 @@ impl Call {
                     };
                     match peer.add_remote_candidate(&candidate) {
                         Ok(own) => {
-                            let own = own.map(|own| self.session.candidate(handle, &own));
-                            self.outbox.extend(own.map(|own| own.to_string()));
+                            if let Some(own) = own {
+                                self.outbox.add(&self.session.candidate(handle, &own));
+                            }
                         }
                         // One of a kind that is not known here (TCP, mDNS): another may do.
                         Err(error) => tracing::debug!(%error, "a candidate is passed over"),
@@ -217,6 +268,9 @@ impl Call {
                 Act::Tell(event) => events.push_back(event),
                 Act::NoChat(why) => self.without_chat(&why),
             }
+        }
+        if self.outbox.bytes > bounds::UNSENT_BYTES {
+            return Err("the server takes nothing of what it is sent".to_owned());
         }
         Ok(())
     }
@@ -295,14 +349,11 @@ impl Call {
 }
 
 /// Sends what is in the outbox. Dropping the call loses nothing: a word stays until the socket has taken it.
-async fn send(
-    sink: &mut SplitSink<Socket, Packet>,
-    outbox: &mut VecDeque<String>,
-) -> Result<(), Lost> {
+async fn send(sink: &mut SplitSink<Socket, Packet>, outbox: &mut Outbox) -> Result<(), Lost> {
     let broken = |error| format!("the connection broke: {error}");
-    while let Some(text) = outbox.front() {
-        sink.feed(Packet::text(text.as_str())).await.map_err(broken)?;
-        outbox.pop_front();
+    while let Some(word) = outbox.words.front() {
+        sink.feed(Packet::text(word.as_str())).await.map_err(broken)?;
+        outbox.sent();
     }
     sink.flush().await.map_err(broken)
 }
@@ -345,14 +396,13 @@ impl Meeting for JanusMeeting {
 
     fn request_keyframe(&mut self, track: TrackId) {
         if let Some(call) = &mut self.call {
-            let request = call.session.keyframe(&track.to_string());
-            call.outbox.push_back(request.to_string());
+            call.outbox.add(&call.session.keyframe(&track.to_string()));
         }
     }
 
     async fn leave(mut self: Box<Self>) {
         let Some(mut call) = self.call.take() else { return };
-        call.outbox.extend(call.session.leave().map(|word| word.to_string()));
+        call.session.leave().iter().for_each(|word| call.outbox.add(word));
         let last_words = async {
             let _ = send(&mut call.sink, &mut call.outbox).await;
             let _ = call.sink.close().await;

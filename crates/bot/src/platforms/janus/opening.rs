@@ -14,6 +14,8 @@ const STILL: Duration = Duration::from_millis(200);
 #[derive(Debug, Default)]
 pub(crate) struct Openings {
     tracks: HashMap<String, Opening>,
+    /// Nothing is due before; `None` where there is none.
+    next: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -31,7 +33,9 @@ impl Opening {
 impl Openings {
     /// A video begins to be sent.
     pub(crate) fn begin(&mut self, mid: &str, now: Instant) {
-        self.tracks.insert(mid.to_owned(), Opening::at(now));
+        let opening = Opening::at(now);
+        self.next = Some(self.next.map_or(opening.ask, |next| next.min(opening.ask)));
+        self.tracks.insert(mid.to_owned(), opening);
     }
 
     /// The media path is up only now: all that begins, begins now.
@@ -39,6 +43,7 @@ impl Openings {
         for opening in self.tracks.values_mut() {
             *opening = Opening::at(now);
         }
+        self.next = self.tracks.values().map(|opening| opening.ask).min();
     }
 
     /// A picture has come.
@@ -50,18 +55,23 @@ impl Openings {
 
     /// The tracks of which a keyframe is to be asked for now.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<String> {
+        if self.next.is_none_or(|next| now < next) {
+            return Vec::new();
+        }
         self.tracks.retain(|_, opening| now < opening.ends);
         let due = self.tracks.iter_mut().filter(|(_, opening)| opening.ask <= now);
-        due.map(|(mid, opening)| {
+        let due = due.map(|(mid, opening)| {
             opening.ask = now + STILL;
             mid.clone()
-        })
-        .collect()
+        });
+        let due = due.collect();
+        self.next = self.tracks.values().map(|opening| opening.ask).min();
+        due
     }
 
-    /// When something is due.
-    pub(crate) fn wake(&self) -> Option<Instant> {
-        self.tracks.values().map(|opening| opening.ask).min()
+    /// When to ask [`Openings::due`], which may be before something is.
+    pub(crate) const fn wake(&self) -> Option<Instant> {
+        self.next
     }
 }
 

@@ -25,7 +25,7 @@ pub fn conversation(words: &str) {
         Session::begin(&address, "meetbot".to_owned(), Id::Number(1), Vec::new(), now);
     for line in words.lines() {
         now += Duration::from_millis(500);
-        let Ok(message) = serde_json::from_str::<Message>(line) else { continue };
+        let Ok(message) = Message::read(line) else { continue };
         let Ok(acts) = session.hear(message, now) else { return };
         for act in &acts {
             if let Act::Answer { handle, sdp } = act {

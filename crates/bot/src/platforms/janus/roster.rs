@@ -1,6 +1,6 @@
 //! Who is in the room, and what each of them sends.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use meetbot_types::bot::Participant;
 
@@ -14,16 +14,31 @@ const CODECS: [&str; 3] = ["opus", "vp8", "h264"];
 
 /// The people in the room, the bot left out.
 #[derive(Debug, Default)]
-pub(crate) struct Roster(HashMap<Id, Entry>);
+pub(crate) struct Roster {
+    people: HashMap<Id, Entry>,
+    /// Those who may send something else than they did when [`Roster::take_changed`] was called last.
+    changed: BTreeSet<Id>,
+}
 
 #[derive(Debug)]
 struct Entry {
     name: String,
-    streams: Vec<Stream>,
+    /// What can be recorded of what they send now: a stream that is switched off stays in the room's list.
+    streams: Vec<Sent>,
 }
 
-/// A stream that is worth recording.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// A stream that can be recorded.
+#[derive(Debug, PartialEq, Eq)]
+struct Sent {
+    mid: String,
+    video: bool,
+    /// Its description says that it is a shared screen.
+    screen: bool,
+    simulcast: bool,
+}
+
+/// Which stream.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct StreamId {
     /// Whose.
     pub(crate) feed: Id,
@@ -34,97 +49,92 @@ pub(crate) struct StreamId {
 impl Roster {
     /// Someone is there, or sends something else than before. Answers who, where they are new or have a new name.
     pub(crate) fn see(&mut self, person: Person) -> Option<Participant> {
-        let streams = person.streams;
-        let known = self.0.get_mut(&person.id);
+        // An attendee is told without streams, also one who sends some.
+        let says_streams = !person.streams.is_empty();
+        let streams: Vec<_> = person.streams.into_iter().filter_map(Sent::of).collect();
         let name = person.display.unwrap_or_default();
-        match known {
-            Some(entry) => {
-                // An attendee is told without streams, also one who sends some.
-                if !streams.is_empty() {
-                    entry.streams = streams;
-                }
-                if name.is_empty() || entry.name == name {
-                    return None;
-                }
-                entry.name = name;
+        if let Some(entry) = self.people.get_mut(&person.id) {
+            if says_streams && entry.streams != streams {
+                entry.streams = streams;
+                self.changed.insert(person.id.clone());
             }
-            None => {
-                self.0.insert(person.id.clone(), Entry { name, streams });
+            if name.is_empty() || entry.name == name {
+                return None;
             }
+            entry.name = name;
+        } else {
+            if !streams.is_empty() {
+                self.changed.insert(person.id.clone());
+            }
+            self.people.insert(person.id.clone(), Entry { name, streams });
         }
         self.participant(&person.id)
     }
 
     /// Someone has a new name.
     pub(crate) fn rename(&mut self, id: &Id, name: String) -> Option<Participant> {
-        let entry = self.0.get_mut(id).filter(|entry| entry.name != name)?;
+        let entry = self.people.get_mut(id).filter(|entry| entry.name != name)?;
         entry.name = name;
         self.participant(id)
     }
 
     /// Someone sends nothing any more.
     pub(crate) fn fall_silent(&mut self, id: &Id) {
-        if let Some(entry) = self.0.get_mut(id) {
+        if let Some(entry) = self.people.get_mut(id) {
             entry.streams.clear();
+            self.changed.insert(id.clone());
         }
     }
 
     /// Someone is gone. Answers whether they were there.
     pub(crate) fn lose(&mut self, id: &Id) -> bool {
-        self.0.remove(id).is_some()
+        let was_there = self.people.remove(id).is_some();
+        if was_there {
+            self.changed.insert(id.clone());
+        }
+        was_there
+    }
+
+    /// Those who may send something else by now.
+    pub(crate) fn take_changed(&mut self) -> BTreeSet<Id> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Whether someone is there.
+    pub(crate) fn has(&self, id: &Id) -> bool {
+        self.people.contains_key(id)
+    }
+
+    /// How many are there.
+    pub(crate) fn len(&self) -> usize {
+        self.people.len()
     }
 
     fn participant(&self, id: &Id) -> Option<Participant> {
-        let entry = self.0.get(id)?;
+        let entry = self.people.get(id)?;
         let name = entry.name.clone();
         Some(Participant { id: id.to_string(), name, is_host: false, is_bot: false })
     }
 
     /// Everyone.
     pub(crate) fn people(&self) -> Vec<Participant> {
-        self.0.keys().filter_map(|id| self.participant(id)).collect()
+        self.people.keys().filter_map(|id| self.participant(id)).collect()
     }
 
-    /// Every stream that is worth recording, with whether it is sent in several layers.
-    pub(crate) fn streams(&self) -> impl Iterator<Item = (StreamId, bool)> {
-        self.0.iter().flat_map(|(id, entry)| {
-            let worth = entry.streams.iter().filter(|stream| entry.source(stream).is_some());
-            worth.map(|stream| {
-                (StreamId { feed: id.clone(), mid: stream.mid.clone() }, stream.simulcast)
-            })
-        })
+    /// What someone sends that can be recorded: its id, and whether it is video.
+    pub(crate) fn streams_of(&self, id: &Id) -> impl Iterator<Item = (&str, bool)> {
+        let streams = self.people.get(id).into_iter().flat_map(|entry| &entry.streams);
+        streams.map(|stream| (stream.mid.as_str(), stream.video))
     }
 
-    /// Of what a stream is, as far as it and those beside it tell.
+    /// Of what a stream is, as far as it and those beside it tell: by its description, and where there is none by its place, since people have one face and
+    /// one voice. `None` when it cannot be recorded.
     pub(crate) fn source(&self, stream: &StreamId) -> Option<Source> {
-        let (entry, stream) = self.find(stream)?;
-        entry.source(stream)
-    }
-
-    /// Whether a stream is there and can be recorded now: one that is switched off stays in the list.
-    pub(crate) fn is_sent(&self, stream: &StreamId) -> bool {
-        self.find(stream).is_some_and(|(_, stream)| is_recordable(stream))
-    }
-
-    /// Whether it is video.
-    pub(crate) fn is_video(&self, stream: &StreamId) -> bool {
-        self.find(stream).is_some_and(|(_, stream)| stream.kind == "video")
-    }
-
-    fn find(&self, stream: &StreamId) -> Option<(&Entry, &Stream)> {
-        let entry = self.0.get(&stream.feed)?;
-        Some((entry, entry.streams.iter().find(|known| known.mid == stream.mid)?))
-    }
-}
-
-impl Entry {
-    /// Of what a stream is: by its description, and where there is none by its place, since people have one face and one
-    /// voice. `None` when it cannot be recorded.
-    fn source(&self, stream: &Stream) -> Option<Source> {
-        let recordable = self.streams.iter().filter(|stream| is_recordable(stream));
-        let of_kind = recordable.filter(|other| other.kind == stream.kind);
-        let (screens, others): (Vec<_>, Vec<_>) = of_kind.partition(|stream| is_screen(stream));
-        let own = if stream.kind == "audio" { Source::Microphone } else { Source::Camera };
+        let found = self.find(stream)?;
+        let beside = &self.people.get(&stream.feed)?.streams;
+        let of_kind = beside.iter().filter(|other| other.video == found.video);
+        let (screens, others): (Vec<_>, Vec<_>) = of_kind.partition(|stream| stream.screen);
+        let own = if found.video { Source::Camera } else { Source::Microphone };
         let mut places = others.iter().map(|stream| &stream.mid);
         if places.next() == Some(&stream.mid) {
             return Some(own);
@@ -132,16 +142,37 @@ impl Entry {
         let mut shared = screens.iter().map(|stream| &stream.mid).chain(places);
         (shared.next() == Some(&stream.mid)).then_some(Source::Screen)
     }
+
+    /// Whether a stream is sent in several layers.
+    pub(crate) fn is_layered(&self, stream: &StreamId) -> bool {
+        self.find(stream).is_some_and(|stream| stream.simulcast)
+    }
+
+    /// Whether it is video.
+    pub(crate) fn is_video(&self, stream: &StreamId) -> bool {
+        self.find(stream).is_some_and(|stream| stream.video)
+    }
+
+    fn find(&self, stream: &StreamId) -> Option<&Sent> {
+        let entry = self.people.get(&stream.feed)?;
+        entry.streams.iter().find(|known| known.mid == stream.mid)
+    }
 }
 
-fn is_recordable(stream: &Stream) -> bool {
-    let codec = stream.codec.as_deref().unwrap_or_default();
-    !stream.disabled && CODECS.contains(&codec)
-}
-
-fn is_screen(stream: &Stream) -> bool {
-    let description = stream.description.as_deref().unwrap_or_default().to_lowercase();
-    SCREEN.iter().any(|word| description.contains(word))
+impl Sent {
+    fn of(stream: Stream) -> Option<Self> {
+        let codec = stream.codec.as_deref().unwrap_or_default();
+        if stream.disabled || !CODECS.contains(&codec) {
+            return None;
+        }
+        let description = stream.description.unwrap_or_default().to_lowercase();
+        Some(Self {
+            mid: stream.mid,
+            video: stream.kind == "video",
+            screen: SCREEN.iter().any(|word| description.contains(word)),
+            simulcast: stream.simulcast,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -205,7 +236,8 @@ mod tests {
         ]);
         roster.see(person(1, "Ann", &streams));
         let stream = StreamId { feed: Id::Number(1), mid: "3".to_owned() };
-        assert_eq!(roster.streams().collect::<Vec<_>>(), [(stream.clone(), true)]);
+        assert_eq!(roster.streams_of(&stream.feed).collect::<Vec<_>>(), [("3", true)]);
+        assert!(roster.is_layered(&stream));
         assert_eq!(roster.source(&stream), Some(Source::Camera));
     }
 

@@ -15,7 +15,10 @@ use super::{
     roster::Roster,
     subscription::Subscription,
 };
-use crate::meeting::{Lost, MeetingEvent, Source};
+use crate::{
+    bounds::{self, Exceeded},
+    meeting::{Lost, MeetingEvent, Source},
+};
 
 /// Janus forgets a session that says nothing for 60 s (its default).
 const KEEPALIVE: Duration = Duration::from_secs(25);
@@ -144,6 +147,9 @@ impl Session {
                 Ok(message.plugindata.map_or_else(Vec::new, |room| {
                     let mut acts = self.in_the_room(room.data, joins);
                     acts.extend(self.ask(now));
+                    if let Some(exceeded) = self.exceeded() {
+                        return vec![Act::Tell(MeetingEvent::Refused(exceeded.failure()))];
+                    }
                     acts.extend(self.admit());
                     acts
                 }))
@@ -173,6 +179,14 @@ impl Session {
             }
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// The bound that the room is beyond.
+    fn exceeded(&self) -> Option<Exceeded> {
+        if self.roster.len() > bounds::PEOPLE {
+            return Some(Exceeded::People);
+        }
+        (self.streams.len() > bounds::STREAMS).then_some(Exceeded::Streams)
     }
 
     fn is_own(&self, id: &Id) -> bool {
@@ -245,7 +259,7 @@ impl Session {
                 return Vec::new();
             }
             Some(word @ ("talking" | "stopped-talking")) => {
-                if let Some(id) = event.id {
+                if let Some(id) = event.id.filter(|id| self.roster.has(id)) {
                     self.talking.insert(id, word == "talking");
                 }
                 return Vec::new();
@@ -302,7 +316,7 @@ impl Session {
         if let Some(pin) = &self.pin {
             join["pin"] = pin.as_str().into();
         }
-        let body = self.streams.ask(&self.roster, join, now)?;
+        let body = self.streams.ask(&mut self.roster, join, now)?;
         if self.path == Path::None {
             self.path = Path::Due(now + MEDIA_PATIENCE);
         }

@@ -1,7 +1,7 @@
 //! What the bot gets of what the others send: the streams that it asked for, and the tracks on which they come. Pure.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
@@ -13,7 +13,7 @@ use super::{
     opening::Openings,
     roster::{Roster, StreamId},
 };
-use crate::meeting::Source;
+use crate::{bounds, meeting::Source};
 
 /// How long to wait before streams that were refused are asked for again: their owner may just have left.
 pub(super) const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -26,36 +26,57 @@ const APART_AFTER: u32 = 2;
 /// The bot's subscription.
 #[derive(Debug, Default)]
 pub(crate) struct Subscription {
-    /// Of what each stream is: while it is sent, it stays what it was when it was first seen.
-    sources: HashMap<StreamId, Source>,
-    /// Streams that were asked for, or that the bot gets.
-    asked: HashSet<StreamId>,
+    /// Streams that are sent and may be recorded, by whose they are and which of theirs.
+    known: HashMap<Id, BTreeMap<String, Known>>,
+    /// Those of them that are to be asked for, behind how often they were refused.
+    due: BTreeSet<(u32, StreamId)>,
+    /// Those that were refused, and when they are due again.
+    refused: BTreeSet<(Instant, StreamId)>,
+    /// How many were asked for, or come.
+    asked: usize,
+    /// How many are known.
+    count: usize,
     /// Whose stream comes on which track of the bot's session.
     tracks: HashMap<String, StreamId>,
     /// The bot is in the subscriber's room already: later streams are added.
     subscribed: bool,
     /// An answer is awaited; these were asked for.
     asking: Option<Vec<StreamId>>,
-    /// Streams that are there, and that Janus did not give.
-    refused: HashMap<StreamId, Refused>,
     /// Videos that begin.
     pub(crate) openings: Openings,
     layers: Layers,
 }
 
+/// A stream that is sent.
 #[derive(Debug)]
-struct Refused {
+struct Known {
+    /// Of what it is: while it is asked for or comes, it stays what it was when it was first seen.
+    source: Option<Source>,
+    video: bool,
+    /// How often Janus did not give it.
     tries: u32,
-    /// When it is asked for again; `None` when it is given up.
-    again: Option<Instant>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In [`Subscription::due`].
+    Due,
+    /// Asked for, or it comes.
+    Asked,
+    /// In [`Subscription::refused`] until then; `None`: it is not asked for any more.
+    Refused(Option<Instant>),
 }
 
 impl Subscription {
     /// Nothing comes, and nothing is asked for any more.
     pub(crate) fn is_empty(&self) -> bool {
-        self.asked.is_empty()
-            && self.asking.is_none()
-            && self.refused.values().all(|refused| refused.again.is_none())
+        self.asked == 0 && self.asking.is_none() && self.due.is_empty() && self.refused.is_empty()
+    }
+
+    /// How many streams there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.count
     }
 
     /// Whether Janus has opened a media session for what is to come.
@@ -64,54 +85,101 @@ impl Subscription {
     }
 
     /// The request for streams that are there and were not asked for yet. With `join` in it where it is the first.
-    pub(crate) fn ask(&mut self, roster: &Roster, join: Value, now: Instant) -> Option<Value> {
-        // Of what is sent no more, nothing is due. When it is sent again it may be something else.
-        self.asked.retain(|stream| roster.is_sent(stream));
-        self.refused.retain(|stream, _| roster.is_sent(stream));
-        self.sources.retain(|stream, _| roster.is_sent(stream));
+    pub(crate) fn ask(&mut self, roster: &mut Roster, join: Value, now: Instant) -> Option<Value> {
+        for feed in roster.take_changed() {
+            self.look_at(&feed, roster);
+        }
+        while let Some((again, _)) = self.refused.first()
+            && *again <= now
+            && let Some((_, stream)) = self.refused.pop_first()
+        {
+            let source = self.free_source(&stream, roster);
+            let Some(known) = self.get_mut(&stream) else { continue };
+            known.source = source;
+            if source.is_some() {
+                known.state = State::Due;
+                let tries = known.tries;
+                self.due.insert((tries, stream));
+            } else {
+                known.state = State::Refused(None);
+            }
+        }
         if self.asking.is_some() {
             return None;
         }
-        let mut wanted = Vec::new();
-        for (stream, layered) in roster.streams() {
-            let refused = self.refused.get(&stream);
-            let due = refused.is_none_or(|refused| refused.again.is_some_and(|again| again <= now));
-            if due && !self.asked.contains(&stream) && self.place(&stream, roster) {
-                wanted.push((stream, layered));
-            }
-        }
-        let tries = |stream: &StreamId| self.refused.get(stream).map_or(0, |refused| refused.tries);
-        let fewest = wanted.iter().map(|(stream, _)| tries(stream)).min()?;
-        wanted.retain(|(stream, _)| tries(stream) == fewest);
-        if fewest == APART_AFTER {
-            let feed = wanted[0].0.feed.clone();
-            wanted.retain(|(stream, _)| stream.feed == feed);
-        } else if fewest > APART_AFTER {
-            wanted.truncate(1);
-        }
-        let mut streams = Vec::with_capacity(wanted.len());
-        for (stream, layered) in &wanted {
+        let (fewest, first) = self.due.first()?.clone();
+        let together: Vec<StreamId> = if fewest > APART_AFTER {
+            vec![first]
+        } else {
+            let of_fewest = self.due.iter().take_while(|(tries, _)| *tries == fewest);
+            let apart = fewest == APART_AFTER;
+            let of_feed = of_fewest.take_while(|(_, stream)| !apart || stream.feed == first.feed);
+            of_feed.map(|(_, stream)| stream.clone()).collect()
+        };
+        let mut streams = Vec::with_capacity(together.len());
+        for stream in &together {
             let mut asked = json!({"feed": stream.feed, "mid": stream.mid});
-            if *layered {
+            if roster.is_layered(stream) {
                 asked["substream"] = BEST.into();
                 asked["temporal"] = BEST.into();
             }
             streams.push(asked);
+            self.due.remove(&(fewest, stream.clone()));
+            if let Some(known) = self.get_mut(stream) {
+                known.state = State::Asked;
+                self.asked += 1;
+            }
         }
         let mut body = if self.subscribed { json!({"request": "subscribe"}) } else { join };
         body["streams"] = streams.into();
-        let wanted: Vec<StreamId> = wanted.into_iter().map(|(stream, _)| stream).collect();
-        self.asked.extend(wanted.iter().cloned());
-        self.asking = Some(wanted);
+        self.asking = Some(together);
         Some(body)
     }
 
-    /// Says of what a stream is, so that no two that are sent at once go into one file. Answers whether there is a file for it.
-    fn place(&mut self, stream: &StreamId, roster: &Roster) -> bool {
-        if self.sources.contains_key(stream) {
-            return true;
+    /// Someone may send something else than before. Of what is sent no more, nothing is due, and when it is sent again it may be something else.
+    fn look_at(&mut self, feed: &Id, roster: &Roster) {
+        let sent: HashMap<&str, bool> = roster.streams_of(feed).collect();
+        let known = self.known.remove(feed).unwrap_or_default();
+        let (stays, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            known.into_iter().partition(|(mid, _)| sent.contains_key(mid.as_str()));
+        self.count -= gone.len();
+        for (mid, known) in gone {
+            let stream = StreamId { feed: feed.clone(), mid };
+            match known.state {
+                State::Due => drop(self.due.remove(&(known.tries, stream))),
+                State::Asked => self.asked -= 1,
+                State::Refused(Some(again)) => drop(self.refused.remove(&(again, stream))),
+                State::Refused(None) => {}
+            }
         }
-        let Some(told) = roster.source(stream) else { return false };
+        if !stays.is_empty() {
+            self.known.insert(feed.clone(), stays);
+        }
+        for (mid, video) in roster.streams_of(feed) {
+            let stream = StreamId { feed: feed.clone(), mid: mid.to_owned() };
+            if self.get(&stream).is_some() {
+                continue;
+            }
+            // There is no file for it now; there may be once something else of theirs is switched off.
+            let Some(source) = self.free_source(&stream, roster) else { continue };
+            let known = Known { source: Some(source), video, tries: 0, state: State::Due };
+            self.known.entry(feed.clone()).or_default().insert(mid.to_owned(), known);
+            self.count += 1;
+            self.due.insert((0, stream));
+        }
+    }
+
+    fn get(&self, stream: &StreamId) -> Option<&Known> {
+        self.known.get(&stream.feed)?.get(&stream.mid)
+    }
+
+    fn get_mut(&mut self, stream: &StreamId) -> Option<&mut Known> {
+        self.known.get_mut(&stream.feed)?.get_mut(&stream.mid)
+    }
+
+    /// Of what a stream is, so that no two that are sent at once go into one file. `None` where there is no file for it.
+    fn free_source(&self, stream: &StreamId, roster: &Roster) -> Option<Source> {
+        let told = roster.source(stream)?;
         let video = roster.is_video(stream);
         let other = match told {
             Source::Screen if video => Source::Camera,
@@ -119,32 +187,31 @@ impl Subscription {
             _ => Source::Screen,
         };
         let is_free = |source: &Source| {
-            self.sources.iter().all(|(beside, taken)| {
-                beside.feed != stream.feed || roster.is_video(beside) != video || taken != source
-            })
+            let mut beside = self.known.get(&stream.feed).into_iter().flatten();
+            beside.all(|(_, known)| known.video != video || known.source != Some(*source))
         };
-        let free = [told, other].into_iter().find(is_free);
-        self.sources.extend(free.map(|source| (stream.clone(), source)));
-        free.is_some()
+        [told, other].into_iter().find(is_free)
     }
 
     /// What was asked for is refused.
     pub(crate) fn refuse(&mut self, now: Instant) {
         for stream in self.asking.take().into_iter().flatten() {
-            self.asked.remove(&stream);
-            let tries = self.refused.get(&stream).map_or(0, |refused| refused.tries) + 1;
-            let again = (tries < MOST_TRIES).then_some(now + ASK_AGAIN);
-            self.sources.remove(&stream);
-            self.refused.insert(stream, Refused { tries, again });
+            let Some(known) = self.get_mut(&stream) else { continue };
+            known.tries += 1;
+            let again = (known.tries < MOST_TRIES).then_some(now + ASK_AGAIN);
+            (known.source, known.state) = (None, State::Refused(again));
+            self.asked -= 1;
+            self.refused.extend(again.map(|again| (again, stream)));
         }
     }
 
     /// What was asked for is of no use.
     pub(crate) fn give_up(&mut self) {
         for stream in self.asking.take().into_iter().flatten() {
-            self.asked.remove(&stream);
-            self.sources.remove(&stream);
-            self.refused.insert(stream, Refused { tries: MOST_TRIES, again: None });
+            let Some(known) = self.get_mut(&stream) else { continue };
+            known.tries = MOST_TRIES;
+            (known.source, known.state) = (None, State::Refused(None));
+            self.asked -= 1;
         }
     }
 
@@ -172,7 +239,9 @@ impl Subscription {
             event.started.is_some() || event.videoroom.as_deref() == Some("updated") && !offer;
         if settled {
             for stream in self.asking.take().into_iter().flatten() {
-                self.refused.remove(&stream);
+                if let Some(known) = self.get_mut(&stream) {
+                    known.tries = 0;
+                }
             }
         }
         settled
@@ -180,10 +249,12 @@ impl Subscription {
 
     /// A stream comes on a track.
     fn comes(&mut self, mid: String, stream: StreamId, roster: &Roster) {
-        if self.tracks.get(&mid) == Some(&stream) {
+        let before = self.tracks.get(&mid);
+        // There are no more tracks than a session description may have.
+        if before == Some(&stream) || before.is_none() && self.tracks.len() >= bounds::STREAMS {
             return;
         }
-        if roster.streams().any(|(known, layered)| layered && known == stream) {
+        if roster.is_layered(&stream) {
             self.layers.begin(&mid);
         } else {
             self.layers.forget(&mid);
@@ -204,13 +275,12 @@ impl Subscription {
 
     /// Of what that is.
     pub(crate) fn source(&self, mid: &str) -> Option<Source> {
-        self.sources.get(self.tracks.get(mid)?).copied()
+        self.get(self.tracks.get(mid)?)?.source
     }
 
     /// When streams that were refused are asked for again, unless an answer is awaited.
     pub(crate) fn again(&self) -> Option<Instant> {
-        let due = self.refused.values().filter_map(|refused| refused.again);
-        due.min().filter(|_| self.asking.is_none())
+        self.refused.first().map(|(again, _)| *again).filter(|_| self.asking.is_none())
     }
 }
 
@@ -236,7 +306,7 @@ mod tests {
     /// A Janus that gives nothing that is asked for beside a stream of feed 6. Answers what it gave, and when nothing was asked for any more.
     fn without_six(
         streams: &mut Subscription,
-        roster: &Roster,
+        roster: &mut Roster,
         start: Instant,
     ) -> (Vec<Value>, Duration) {
         let (mut given, mut now) = (Vec::new(), start);
@@ -262,8 +332,8 @@ mod tests {
     fn a_stream_that_janus_does_not_give_costs_nobody_else_theirs() {
         let start = start();
         let mut streams = Subscription::default();
-        let everyone = roster(&[(5, &["0", "1"]), (6, &["0", "1"]), (7, &["0"])]);
-        let (mut given, took) = without_six(&mut streams, &everyone, start);
+        let mut everyone = roster(&[(5, &["0", "1"]), (6, &["0", "1"]), (7, &["0"])]);
+        let (mut given, took) = without_six(&mut streams, &mut everyone, start);
         given.sort_by_key(ToString::to_string);
         let stream = |feed: u64, mid: &str| json!({"feed": feed, "mid": mid});
         assert_eq!(given, [stream(5, "0"), stream(5, "1"), stream(7, "0")]);
@@ -271,8 +341,8 @@ mod tests {
         assert!(!streams.is_empty());
 
         let end = start + took;
-        let later = roster(&[(5, &["0", "1"]), (6, &["0", "1"]), (7, &["0"]), (8, &["0"])]);
-        let (given, took) = without_six(&mut streams, &later, end);
+        let mut later = roster(&[(5, &["0", "1"]), (6, &["0", "1"]), (7, &["0"]), (8, &["0"])]);
+        let (given, took) = without_six(&mut streams, &mut later, end);
         assert_eq!(
             (given, took),
             (vec![stream(8, "0")], Duration::ZERO),
@@ -284,14 +354,16 @@ mod tests {
     fn where_nothing_is_given_nothing_comes() {
         let start = start();
         let mut streams = Subscription::default();
-        let eve = roster(&[(6, &["0"])]);
-        assert!(streams.ask(&eve, json!({}), start).is_some());
+        let mut eve = roster(&[(6, &["0"])]);
+        assert!(streams.ask(&mut eve, json!({}), start).is_some());
         streams.refuse(start);
         assert!(!streams.is_empty(), "it is asked for again");
-        assert!(without_six(&mut streams, &eve, start).0.is_empty());
+        assert!(without_six(&mut streams, &mut eve, start).0.is_empty());
         assert!(streams.is_empty());
-        assert!(streams.ask(&roster(&[]), json!({}), start).is_none());
-        assert!(streams.ask(&eve, json!({}), start).is_some(), "who sends anew is asked anew");
+        eve.lose(&Id::Number(6));
+        assert!(streams.ask(&mut eve, json!({}), start).is_none());
+        let mut eve = roster(&[(6, &["0"])]);
+        assert!(streams.ask(&mut eve, json!({}), start).is_some(), "who sends anew is asked anew");
     }
 
     #[test]
@@ -311,7 +383,7 @@ mod tests {
         ] {
             let ann = json!({"id": 5, "streams": sent});
             roster.see(serde_json::from_value(ann).unwrap());
-            if streams.ask(&roster, json!({}), now).is_some() {
+            if streams.ask(&mut roster, json!({}), now).is_some() {
                 let attached =
                     ["1", "2"].map(|mid| json!({"mid": mid, "feed_id": 5, "feed_mid": mid}));
                 let updated = json!({"videoroom": "updated", "streams": attached});

@@ -1,0 +1,135 @@
+//! What each thing that happens in a meeting costs a bot: `cargo xtask bench people` prints it.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark stops where it cannot go on")]
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use meetbot_rtc::{Frame, Kind, TrackId};
+use meetbot_types::{
+    AutoLeave, JobId, MeetingLink, Reach, Timestamp,
+    bot::{BotOrder, Participant, Secret},
+};
+use serde_json::json;
+
+use crate::{
+    brain::{Brain, Observed},
+    clock,
+    meeting::Source,
+    platforms::janus::cost::Room,
+    recording::{Counters, Recording},
+};
+
+/// How often each thing happens, for its mean.
+const ROUNDS: usize = 1_000;
+
+/// A bot's view of a meeting: what it writes, and whether it stays.
+struct Meeting {
+    recording: Recording,
+    brain: Brain,
+}
+
+impl Meeting {
+    fn joined(&mut self, id: &str, name: &str) {
+        let (id, name) = (id.to_owned(), name.to_owned());
+        let person = Participant { id, name, is_host: false, is_bot: false };
+        let now = clock::now();
+        self.brain.handle(Observed::Joined(person.clone()), Duration::ZERO);
+        self.recording.joined(&person, now).unwrap();
+        self.brain.poll(Duration::ZERO);
+    }
+
+    fn left(&mut self, id: &str) {
+        self.recording.left(id, clock::now()).unwrap();
+        self.brain.handle(Observed::Left(id.to_owned()), Duration::ZERO);
+        self.brain.poll(Duration::ZERO);
+    }
+
+    fn speaks(&mut self, id: &str, number: u64) {
+        let frame = Frame {
+            track: TrackId::from_mid("0"),
+            kind: Kind::Audio,
+            codec: "opus",
+            rtp_time: number * 960,
+            clock_rate: 48_000,
+            sequence: number..=number,
+            arrived: clock::now(),
+            level_dbov: Some(-20),
+            voice: Some(true),
+            keyframe: true,
+            contiguous: true,
+            sender_report: None,
+            data: Arc::from([0x08; 60]),
+        };
+        self.recording.frame(id, Source::Microphone, &frame).unwrap();
+        self.brain.handle(Observed::Speech, Duration::ZERO);
+        self.brain.poll(Duration::ZERO);
+    }
+}
+
+/// The mean cost of each thing that happens, in a meeting of so many people that is recorded into a folder.
+///
+/// # Panics
+/// When the folder cannot be written.
+pub fn cost_of_events(folder: &Path, people: usize) -> Vec<(&'static str, Duration)> {
+    let admitted = (clock::now(), Timestamp::UNIX_EPOCH);
+    let mut meeting = Meeting {
+        recording: Recording::open(&order(folder), admitted, Counters::default()).unwrap(),
+        brain: Brain::new(AutoLeave::default(), None, Duration::ZERO),
+    };
+    meeting.brain.handle(Observed::Admitted, Duration::ZERO);
+    let name = |number: usize| format!("Guest {}", number % 100);
+    for number in 0..people {
+        meeting.joined(&format!("there {number}"), &name(number));
+    }
+    let mut costs = Vec::new();
+    let mut measure = |what, each: &mut dyn FnMut(usize)| {
+        let begun = clock::now();
+        (0..ROUNDS).for_each(each);
+        costs.push((what, (clock::now() - begun) / u32::try_from(ROUNDS).unwrap_or(1)));
+    };
+    measure("somebody comes", &mut |round| meeting.joined(&format!("new {round}"), &name(round)));
+    measure("somebody leaves", &mut |round| meeting.left(&format!("new {round}")));
+    measure("somebody comes back", &mut |round| {
+        meeting.joined(&format!("again {round}"), &name(round));
+    });
+    measure("somebody is called something else", &mut |round| {
+        meeting.joined(&format!("again {round}"), "Somebody Else");
+    });
+    measure("a packet of a voice", &mut |round| meeting.speaks("there 0", round as u64));
+    let mut room = Room::of(people);
+    measure("Janus: somebody publishes", &mut |round| {
+        let person = json!({"id": people + round + 1_000_000, "display": name(round), "streams": [{"type": "audio", "mid": "0", "codec": "opus"}]});
+        room.happens(&json!({"videoroom": "event", "publishers": [person]}));
+    });
+    measure("Janus: somebody talks", &mut |round| {
+        room.happens(&json!({"videoroom": "talking", "id": people + round + 1_000_000}));
+    });
+    measure("Janus: somebody leaves", &mut |round| {
+        room.happens(&json!({"videoroom": "event", "leaving": people + round + 1_000_000}));
+    });
+    meeting.recording.abandon().unwrap();
+    costs
+}
+
+fn order(folder: &Path) -> BotOrder {
+    let meeting_url = "janus+wss://janus.example.com/?room=1234";
+    let link = MeetingLink::parse(meeting_url, None).unwrap();
+    BotOrder {
+        job_id: JobId::generate(Timestamp::UNIX_EPOCH),
+        epoch: 1,
+        token: Secret::new("a token"),
+        orchestrator_url: "http://127.0.0.1".to_owned(),
+        link,
+        meeting_url: meeting_url.to_owned(),
+        external_id: None,
+        display_name: "meetbot".to_owned(),
+        auto_leave: AutoLeave::default(),
+        joined_ms_ago: None,
+        sandbox: None,
+        reach: Reach { loopback: true, networks: Vec::new() },
+        stun_servers: Vec::new(),
+        folder: folder.to_owned(),
+        most_bytes: None,
+        finalize: None,
+    }
+}

@@ -1,0 +1,54 @@
+//! A room of many people, for `cargo xtask bench people`.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark stops where it cannot go on")]
+
+use std::time::Instant;
+
+use meetbot_types::MeetingLink;
+use serde_json::{Value, json};
+
+use super::{
+    address::Address,
+    message::{Id, Message},
+    session::Session,
+};
+use crate::clock;
+
+/// A room that the bot is in.
+pub(crate) struct Room {
+    session: Session,
+    now: Instant,
+}
+
+impl Room {
+    /// With so many people, each of whom sends a voice.
+    pub(crate) fn of(people: usize) -> Self {
+        let link = MeetingLink::parse("janus+wss://janus.example.com/?room=1234", None).unwrap();
+        let address = Address::of(&link).unwrap();
+        let now = clock::now();
+        let (session, _) =
+            Session::begin(&address, "meetbot".to_owned(), Id::Number(1), Vec::new(), now);
+        let mut room = Self { session, now };
+        for (transaction, id) in [("create", 1), ("attach-roster", 2), ("attach-media", 3)] {
+            room.hears(
+                &json!({"janus": "success", "transaction": transaction, "data": {"id": id}}),
+            );
+        }
+        let person = |id| json!({"id": id, "display": "Guest", "streams": [{"type": "audio", "mid": "0", "codec": "opus"}]});
+        let publishers: Vec<Value> = (0..people).map(|number| person(number + 10)).collect();
+        room.happens(&json!({"videoroom": "joined", "id": 1, "publishers": publishers}));
+        room
+    }
+
+    /// Janus tells of something in the room.
+    pub(crate) fn happens(&mut self, event: &Value) {
+        self.hears(&json!({"janus": "event", "sender": 2, "plugindata": {"data": event}}));
+    }
+
+    fn hears(&mut self, message: &Value) {
+        let message = Message::read(&message.to_string()).unwrap();
+        self.session.hear(message, self.now).unwrap();
+        self.session.poll(self.now).unwrap();
+        self.session.wake();
+    }
+}
