@@ -1,0 +1,361 @@
+package meetbot_test
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	meetbot "github.com/meetbot-dev/meetbot/sdk-go"
+	"github.com/meetbot-dev/meetbot/sdk-go/meetbottest"
+)
+
+// reply answers one request on its connection; whether another one is read from it.
+type reply func(conn net.Conn, request *http.Request) (more bool)
+
+// liar is a server that does what it should not. The replies are given in turn, the last one from then on.
+type liar struct {
+	t        testing.TB
+	mutex    sync.Mutex
+	replies  []reply
+	dials    int
+	requests []*http.Request
+	working  sync.WaitGroup
+}
+
+// serve answers the requests of a connection.
+func (l *liar) serve(conn net.Conn) {
+	defer conn.Close()
+	for reader := bufio.NewReader(conn); ; {
+		request, err := http.ReadRequest(reader)
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, request.Body)
+		l.mutex.Lock()
+		l.requests = append(l.requests, request)
+		answer := l.replies[0]
+		if len(l.replies) > 1 {
+			l.replies = l.replies[1:]
+		}
+		l.mutex.Unlock()
+		if !answer(conn, request) {
+			return
+		}
+	}
+}
+
+// heard are the requests so far.
+func (l *liar) heard() []*http.Request {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return append([]*http.Request(nil), l.requests...)
+}
+
+// dial connects to the liar in memory: within a bubble of synctest such connections are waited for as timers are.
+func (l *liar) dial(context.Context, string, string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	l.mutex.Lock()
+	l.dials++
+	l.mutex.Unlock()
+	l.working.Go(func() { l.serve(theirs) })
+	return ours, nil
+}
+
+// lying gives a client of a liar, connected in memory.
+func lying(t *testing.T, replies []reply, options ...meetbot.Option) (*meetbot.Client, *liar) {
+	t.Helper()
+	l := &liar{t: t, replies: replies}
+	transport := &http.Transport{DialContext: l.dial, MaxResponseHeaderBytes: 1 << 20, MaxIdleConnsPerHost: 10}
+	mb := client(t, "http://meetbot.test", append([]meetbot.Option{meetbot.WithHTTPClient(&http.Client{Transport: transport})}, options...)...)
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		l.working.Wait()
+	})
+	return mb, l
+}
+
+// text answers with this, and takes more requests.
+func text(answer string) reply {
+	return func(conn net.Conn, _ *http.Request) bool {
+		_, err := io.WriteString(conn, strings.ReplaceAll(answer, "\n", "\r\n"))
+		return err == nil
+	}
+}
+
+// cut answers with this, and closes the connection.
+func cut(answer string) reply {
+	return func(conn net.Conn, request *http.Request) bool { text(answer)(conn, request); return false }
+}
+
+// hang answers with this, and nothing more, until the other side has closed the connection.
+func hang(answer string) reply {
+	return func(conn net.Conn, request *http.Request) bool {
+		text(answer)(conn, request)
+		_, _ = io.Copy(io.Discard, conn)
+		return false
+	}
+}
+
+// flood answers with this, and then with more than anybody should take.
+func flood(answer, more string) reply {
+	return func(conn net.Conn, request *http.Request) bool {
+		if !text(answer)(conn, request) {
+			return false
+		}
+		piece := []byte(strings.Repeat(strings.ReplaceAll(more, "\n", "\r\n"), 1+(64<<10)/len(more)))
+		for {
+			if _, err := conn.Write(piece); err != nil {
+				return false
+			}
+		}
+	}
+}
+
+func json200(body string) string {
+	return fmt.Sprintf("HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: %d\n\n%s", len(body), body)
+}
+
+func withBody(status, body string) string {
+	return fmt.Sprintf("HTTP/1.1 %s\nContent-Length: %d\n\n%s", status, len(body), body)
+}
+
+const page = "<html>a proxy's page</html>"
+
+func TestAServerThatLiesGivesTheDocumentedError(t *testing.T) {
+	for name, lie := range map[string]struct {
+		reply  reply
+		kind   error
+		tries  int
+		status int
+		body   string
+	}{
+		"a body that is cut":                   {cut("HTTP/1.1 200 OK\nContent-Length: 100\n\n{}"), meetbot.ErrConnection, 3, 0, ""},
+		"chunks that are cut":                  {cut("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\n{}\n"), meetbot.ErrConnection, 3, 0, ""},
+		"headers that are cut":                 {cut("HTTP/1.1 200 OK\nContent-"), meetbot.ErrConnection, 3, 0, ""},
+		"no answer":                            {cut(""), meetbot.ErrConnection, 3, 0, ""},
+		"no HTTP":                              {cut("SSH-2.0-OpenSSH_9.9\n"), meetbot.ErrConnection, 3, 0, ""},
+		"silence":                              {hang(""), meetbot.ErrTimeout, 3, 0, ""},
+		"silence within the headers":           {hang("HTTP/1.1 200 OK\n"), meetbot.ErrTimeout, 3, 0, ""},
+		"silence within the body":              {hang("HTTP/1.1 200 OK\nContent-Length: 9\n\n{}"), meetbot.ErrTimeout, 3, 0, ""},
+		"a flood of headers":                   {flood("HTTP/1.1 200 OK\n", "X-A: b\n"), meetbot.ErrConnection, 3, 0, ""},
+		"a header without an end":              {flood("HTTP/1.1 200 OK\nX-A: ", "bbbb"), meetbot.ErrConnection, 3, 0, ""},
+		"a flood of answers before the answer": {flood("", "HTTP/1.1 100 Continue\n\n"), meetbot.ErrConnection, 3, 0, ""},
+		"a proxy's page":                       {text(withBody("502 Bad Gateway", page)), meetbot.ErrServer, 3, 502, page},
+		"a proxy's 404":                        {text(withBody("404 Not Found", page)), meetbot.ErrUnexpectedStatus, 1, 404, page},
+		"a 404 of a path":                      {text(withBody("404 Not Found", `{"error":"no_such_path"}`)), meetbot.ErrUnexpectedStatus, 1, 404, `{"error":"no_such_path"}`},
+		"a redirect":                           {text("HTTP/1.1 302 Found\nLocation: https://evil.example/?x=1\nContent-Length: 0\n\n"), meetbot.ErrUnexpectedStatus, 1, 302, ""},
+		"a redirect that keeps the method":     {text("HTTP/1.1 307 Temporary\nLocation: /elsewhere\nContent-Length: 0\n\n"), meetbot.ErrUnexpectedStatus, 1, 307, ""},
+		"a redirect to nowhere":                {text(withBody("302 Found", page)), meetbot.ErrUnexpectedStatus, 1, 302, page},
+		"null":                                 {text(json200("null")), meetbot.ErrDecode, 1, 200, "null"},
+		"a list":                               {text(json200("[]")), meetbot.ErrDecode, 1, 200, "[]"},
+		"a page for a job":                     {text(json200(`{"data":[],"nextCursor":null}`)), meetbot.ErrDecode, 1, 200, `{"data":[],"nextCursor":null}`},
+		"nothing for a job":                    {text(json200("")), meetbot.ErrDecode, 1, 200, ""},
+		"half a job":                           {text(json200(`{"id":"job_1","sta`)), meetbot.ErrDecode, 1, 200, `{"id":"job_1","sta`},
+		"a page of HTML with 200":              {text(withBody("200 OK", page)), meetbot.ErrDecode, 1, 200, page},
+		"a job without a status":               {text(json200(`{"id":"job_1","status":null}`)), meetbot.ErrDecode, 1, 200, `{"id":"job_1","status":null}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				mb, server := lying(t, []reply{lie.reply}, meetbot.WithMaxRetries(2), meetbot.WithTimeout(time.Second))
+				_, err := mb.GetBot(t.Context(), jobID)
+				e := as(t, err)
+				if e.Kind != lie.kind || e.Attempts != lie.tries || e.Status != lie.status || string(e.Body) != lie.body {
+					t.Errorf("%v %d %d %q: %v", e.Kind, e.Attempts, e.Status, e.Body, err)
+				}
+				if strings.Contains(err.Error()+fmt.Sprintf("%+v %#v", e, e.Err), meetbottest.Key) || strings.Contains(err.Error(), "x=1") {
+					t.Error(err)
+				}
+				for _, request := range server.heard() {
+					if request.Host != "meetbot.test" || request.Header.Get("Authorization") != "Bearer "+meetbottest.Key {
+						t.Errorf("%v", request)
+					}
+				}
+				mb.CloseIdleConnections()
+			})
+		})
+	}
+}
+
+func TestAnAnswerThatIsTooLargeIsNotReadToItsEnd(t *testing.T) {
+	var bomb bytes.Buffer
+	packer := gzip.NewWriter(&bomb)
+	if _, err := io.Copy(packer, io.LimitReader(zeros{}, 70<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := packer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	packed := func(conn net.Conn, _ *http.Request) bool {
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", bomb.Len(), bomb.Bytes())
+		return false
+	}
+	for name, lie := range map[string]reply{"a flood": flood("HTTP/1.1 200 OK\n\n", "zzzz"), "a packed one": packed} {
+		mb, _ := lying(t, []reply{lie})
+		_, err := mb.GetBot(t.Context(), jobID)
+		if e := as(t, err); e.Kind != meetbot.ErrDecode || e.Attempts != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+		_, err = mb.Artifact(t.Context(), jobID, "audio.webm", meetbot.WithMaxRetries(0))
+		if e := as(t, err); e.Kind != meetbot.ErrDecode && name == "a flood" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(to []byte) (int, error) { clear(to); return len(to), nil }
+
+func TestAConnectionThatIsResetIsAConnectionError(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reset := func(answer string) reply {
+		return func(conn net.Conn, request *http.Request) bool {
+			text(answer)(conn, request)
+			_ = conn.(*net.TCPConn).SetLinger(0)
+			return false
+		}
+	}
+	l := &liar{t: t, replies: []reply{reset(""), reset("HTTP/1.1 200 OK\nContent-Length: 100\n\n{}"), reset("")}}
+	l.working.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			l.serve(conn)
+		}
+	})
+	mb := client(t, "http://"+listener.Addr().String())
+	for range 2 {
+		_, err = mb.GetBot(t.Context(), jobID, meetbot.WithMaxRetries(0))
+		if !errors.Is(err, meetbot.ErrConnection) || errors.Is(err, meetbot.ErrTimeout) || !as(t, err).Transient {
+			t.Error(err)
+		}
+	}
+	_ = listener.Close()
+	l.working.Wait()
+	_, err = mb.GetBot(t.Context(), jobID, meetbot.WithMaxRetries(0))
+	var operation *net.OpError
+	if !errors.Is(err, syscall.ECONNREFUSED) || !errors.As(err, &operation) || !strings.Contains(err.Error(), "refused") {
+		t.Error(err)
+	}
+}
+
+func TestAServerThatIsReachedWithTheWrongSchemeIsSaidToBe(t *testing.T) {
+	quiet := func(server *httptest.Server) *httptest.Server {
+		server.Config.ErrorLog = nil
+		return server
+	}
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	encrypted := httptest.NewUnstartedServer(http.NotFoundHandler())
+	quiet(encrypted).StartTLS()
+	defer encrypted.Close()
+	for url, hint := range map[string]string{
+		strings.Replace(plain.URL, "http://", "https://", 1):     "is the server reached with http://, and not with https://?",
+		strings.Replace(encrypted.URL, "https://", "http://", 1): "is it reached with https://, and not with http://?",
+	} {
+		_, err := client(t, url, meetbot.WithMaxRetries(0)).GetBot(t.Context(), jobID)
+		if err == nil || !strings.Contains(err.Error(), hint) {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+func TestAnAnswerThatWasReadLeavesItsConnectionToTheNextCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mb, server := lying(t, []reply{
+			text(withBody("503 Unavailable", page)), text(withBody("404 Not Found", page)), text("HTTP/1.1 302 Found\nLocation: /x\nContent-Length: 3\n\nabc"), text("HTTP/1.1 204 No Content\n\n"),
+		})
+		for range 20 {
+			_ = mb.CancelBot(t.Context(), jobID)
+		}
+		if server.dials != 1 || len(server.heard()) != 21 {
+			t.Error(server.dials, len(server.heard()))
+		}
+		mb.CloseIdleConnections()
+	})
+}
+
+func TestCancellingEndsACallAtOnceInEveryPhase(t *testing.T) {
+	half := "HTTP/1.1 200 OK\nContent-Type: text/event-stream\nContent-Length: 999\n\n: here\n"
+	artifact := func(ctx context.Context, mb *meetbot.Client) error {
+		_, err := mb.Artifact(ctx, jobID, "a")
+		return err
+	}
+	get := func(ctx context.Context, mb *meetbot.Client) error { _, err := mb.GetBot(ctx, jobID); return err }
+	watch := func(ctx context.Context, mb *meetbot.Client) (err error) {
+		for _, err = range mb.Watch(ctx, jobID) {
+		}
+		return err
+	}
+	wait := func(ctx context.Context, mb *meetbot.Client) error { _, err := mb.WaitForBot(ctx, jobID); return err }
+	later := text("HTTP/1.1 503 Unavailable\nRetry-After: 60\nContent-Length: 0\n\n")
+	for name, phase := range map[string]struct {
+		reply reply
+		url   string
+		call  func(context.Context, *meetbot.Client) error
+	}{
+		"while it connects":                {nil, "http://meetbot.test", get},
+		"in the TLS handshake":             {hang(""), "https://meetbot.test", get},
+		"while it waits for an answer":     {hang(""), "http://meetbot.test", get},
+		"within the headers":               {hang("HTTP/1.1 200 OK\n"), "http://meetbot.test", get},
+		"within the body":                  {hang(half), "http://meetbot.test", get},
+		"in a pause between tries":         {later, "http://meetbot.test", get},
+		"a watch that waits for an answer": {hang(""), "http://meetbot.test", watch},
+		"a watch that waits for an event":  {hang(half), "http://meetbot.test", watch},
+		"a watch in a pause":               {later, "http://meetbot.test", watch},
+		"a download within the body":       {hang(half), "http://meetbot.test", artifact},
+		"a download in a pause":            {later, "http://meetbot.test", artifact},
+		"a wait":                           {hang(""), "http://meetbot.test", wait},
+		"a wait in a pause":                {later, "http://meetbot.test", wait},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := &liar{t: t, replies: []reply{phase.reply}}
+				dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+					if phase.reply == nil {
+						<-ctx.Done()
+						return nil, ctx.Err()
+					}
+					if strings.HasPrefix(phase.url, "https") {
+						ours, theirs := net.Pipe()
+						l.working.Go(func() { _, _ = io.Copy(io.Discard, theirs) })
+						return ours, nil
+					}
+					return l.dial(ctx, network, address)
+				}
+				transport := &http.Transport{DialContext: dial}
+				mb := client(t, phase.url, meetbot.WithHTTPClient(&http.Client{Transport: transport}))
+				ctx, cancel := context.WithCancel(t.Context())
+				var cancelled time.Time
+				time.AfterFunc(10*time.Second, func() { cancelled = time.Now(); cancel() })
+				err := phase.call(ctx, mb)
+				if took := time.Since(cancelled); cancelled.IsZero() || took > 50*time.Millisecond {
+					t.Errorf("it ended %v after that: %v", took, err)
+				}
+				if !errors.Is(err, context.Canceled) || !errors.Is(err, meetbot.ErrConnection) || as(t, err).Transient {
+					t.Errorf("%#v", err)
+				}
+				transport.CloseIdleConnections()
+				l.working.Wait()
+			})
+		})
+	}
+}

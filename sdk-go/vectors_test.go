@@ -1,0 +1,621 @@
+package meetbot
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meetbot-dev/meetbot/sdk-go/internal/exchange"
+	"github.com/meetbot-dev/meetbot/sdk-go/internal/signature"
+)
+
+const testKey = "mb_test_0123456789abcdefghijklmnopqrstuvwxyz"
+
+// specification reads a file of the repository's spec folder. The module itself does not have it: outside of the repository these tests cannot run, and say so.
+func specification(t testing.TB, name string) []byte {
+	t.Helper()
+	if _, err := os.Stat("../spec"); err != nil {
+		t.Skip("*** the API's vectors are not run: they lie in ../spec of meetbot's repository, and this is a copy of the module alone ***")
+	}
+	text, err := os.ReadFile(filepath.Join("../spec", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// decode reads JSON with all digits of its numbers.
+func decode[T any](t testing.TB, text []byte) T {
+	t.Helper()
+	var value T
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	if err := decoder.Decode(&value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func vectors[T any](t testing.TB, name string) T {
+	t.Helper()
+	return decode[T](t, specification(t, "vectors/"+name+".json"))
+}
+
+func TestEveryVectorHolds(t *testing.T) {
+	runners := map[string]func(*testing.T){
+		"answers":            answersHold,
+		"downloads":          downloadsHold,
+		"errors":             errorsHold,
+		"job_transitions":    transitionsHold,
+		"models":             modelsHold,
+		"pages":              pagesHold,
+		"recorded_answers":   recordedAnswersHold,
+		"requests":           requestsHold,
+		"retries":            retriesHold,
+		"webhook_signatures": signaturesHold,
+		// The server's and the bot's: an SDK neither takes links apart nor leaves meetings.
+		"auto_leave":    func(*testing.T) {},
+		"meeting_links": func(*testing.T) {},
+	}
+	specification(t, "README.md")
+	files, err := os.ReadDir("../spec/vectors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(file.Name(), ".json")
+		runner, known := runners[name]
+		if !known {
+			t.Errorf("nothing runs the vectors of %s", file.Name())
+			continue
+		}
+		if kind := vectors[struct{ Kind string }](t, name).Kind; kind != name {
+			t.Errorf("%s is of the kind %q", file.Name(), kind)
+		}
+		t.Run(name, runner)
+	}
+}
+
+func downloadsHold(t *testing.T) {
+	type vector struct {
+		Name     string
+		WaitedMs int64
+		PauseMs  *int64
+	}
+	for _, c := range vectors[struct{ Cases []vector }](t, "downloads").Cases {
+		pause, again := mixPause(time.Duration(c.WaitedMs) * time.Millisecond)
+		if again != (c.PauseMs != nil) || again && pause.Milliseconds() != *c.PauseMs {
+			t.Errorf("%s: %v %v", c.Name, pause, again)
+		}
+	}
+}
+
+func errorsHold(t *testing.T) {
+	type vector struct {
+		Name    string
+		Status  int
+		Headers map[string]string
+		Body    string
+		Expect  struct {
+			Kind                     string
+			Code, Message, RequestID *string
+			Issues                   int
+			RetryAfterMs             *int64
+		}
+	}
+	text := func(value *string) string {
+		if value == nil {
+			return ""
+		}
+		return *value
+	}
+	for _, c := range vectors[struct{ Cases []vector }](t, "errors").Cases {
+		header := http.Header{}
+		for name, value := range c.Headers {
+			header.Set(name, value)
+		}
+		e := answerError(c.Status, header, []byte(c.Body), time.Unix(0, 0))
+		if e.Kind.Error() != "meetbot: "+c.Expect.Kind || !errors.Is(e, kind(c.Expect.Kind)) {
+			t.Errorf("%s: %v", c.Name, e.Kind)
+		}
+		if e.Code != text(c.Expect.Code) || c.Expect.Message != nil && e.Message != *c.Expect.Message || e.RequestID != text(c.Expect.RequestID) {
+			t.Errorf("%s: %#v", c.Name, e)
+		}
+		if len(e.Issues) != c.Expect.Issues || string(e.Body) != c.Body || e.Status != c.Status {
+			t.Errorf("%s: %#v", c.Name, e)
+		}
+		if wait := c.Expect.RetryAfterMs; wait != nil && e.RetryAfter.Milliseconds() != *wait || wait == nil && e.RetryAfter != 0 {
+			t.Errorf("%s: %v", c.Name, e.RetryAfter)
+		}
+		if !strings.HasPrefix(e.Error(), fmt.Sprintf("meetbot: %d", c.Status)) {
+			t.Errorf("%s: %v", c.Name, e)
+		}
+	}
+}
+
+func retriesHold(t *testing.T) {
+	type vector struct {
+		Name              string
+		Tried, MaxRetries int
+		Status            *int
+		RetryAfter        *string
+		Now               time.Time
+		Expect            *struct{ MinMs, MaxMs int64 }
+	}
+	for _, c := range vectors[struct{ Cases []vector }](t, "retries").Cases {
+		status, retryAfter := exchange.Broken, time.Duration(-1)
+		if c.Status != nil {
+			status = *c.Status
+		}
+		if c.RetryAfter != nil {
+			retryAfter = exchange.RetryAfter(*c.RetryAfter, c.Now)
+		}
+		least, again := exchange.Decide(c.Tried, c.MaxRetries, status, retryAfter, 0)
+		most, _ := exchange.Decide(c.Tried, c.MaxRetries, status, retryAfter, 1)
+		if again != (c.Expect != nil) || again && (least.Milliseconds() != c.Expect.MinMs || most.Milliseconds() != c.Expect.MaxMs) {
+			t.Errorf("%s: %v to %v, %v", c.Name, least, most, again)
+		}
+	}
+}
+
+func signaturesHold(t *testing.T) {
+	type vector struct {
+		Name, Body, Secret string
+		Header             string
+		ID, Timestamp      string
+		Valid, Error       bool
+	}
+	found := vectors[struct{ Cases, Standard []vector }](t, "webhook_signatures")
+	if len(found.Cases) < 20 || len(found.Standard) < 20 {
+		t.Error("there are too few")
+	}
+	for _, c := range found.Cases {
+		if valid := VerifyWebhookSignature([]byte(c.Body), c.Header, c.Secret); valid != c.Valid {
+			t.Errorf("%s: %v", c.Name, valid)
+		}
+		if err := CheckWebhookSecret(c.Secret); errors.Is(err, ErrConfiguration) != c.Error {
+			t.Errorf("%s: %v", c.Name, err)
+		}
+	}
+	for _, c := range found.Standard {
+		secret, err := signature.Parse(c.Secret)
+		if (err != nil) != c.Error {
+			t.Errorf("%s: %v", c.Name, err)
+		}
+		if valid := err == nil && secret.VerifyStandard(c.ID, c.Timestamp, []byte(c.Body), c.Header); valid != c.Valid {
+			t.Errorf("%s: %v", c.Name, valid)
+		}
+	}
+}
+
+func transitionsHold(t *testing.T) {
+	type vector struct {
+		Status JobStatus
+		Final  bool
+	}
+	for _, c := range vectors[struct{ Statuses []vector }](t, "job_transitions").Statuses {
+		if c.Status.IsFinal() != c.Final {
+			t.Error(c.Status)
+		}
+	}
+}
+
+// sent is a request as it was sent, of a client whose server answers with {}.
+func sent(t *testing.T, call func(*Client) error) map[string]any {
+	t.Helper()
+	var found map[string]any
+	client, err := NewClient(WithAPIKey(testKey), WithBaseURL("http://meetbot.test"), WithMaxRetries(0), WithHTTPClient(&http.Client{Transport: roundTripper(func(request *http.Request) (*http.Response, error) {
+		found = map[string]any{"method": request.Method, "path": request.URL.RequestURI(), "body": nil}
+		if request.Body != nil {
+			body, err := io.ReadAll(request.Body)
+			if err != nil {
+				return nil, err
+			}
+			if len(body) > 0 {
+				found["body"] = decode[any](t, body)
+			}
+		}
+		return nil, errors.New("it is not answered")
+	})}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := call(client); found == nil {
+		t.Fatalf("nothing was sent: %v", err)
+	}
+	return found
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
+
+type requestArguments struct {
+	JobID, ExternalID, MeetingURL, DisplayName, Message, Name, Confirm, DeliveryID, State, Cursor string
+	Platform                                                                                      Platform
+	JoinAt, CreatedAfter, CreatedBefore                                                           time.Time
+	Webhooks                                                                                      struct{ OnFinalize, OnStatusChange string }
+	Metadata                                                                                      map[string]any
+	AutoLeave                                                                                     map[string]any
+	Status                                                                                        []JobStatus
+	Limit                                                                                         int
+}
+
+func (a requestArguments) autoLeave(t *testing.T) *AutoLeaveConfig {
+	if a.AutoLeave == nil {
+		return nil
+	}
+	var config AutoLeaveConfig
+	for name, value := range a.AutoLeave {
+		rule := Off
+		if seconds, ok := value.(json.Number); ok {
+			number, err := seconds.Int64()
+			if err != nil {
+				t.Fatal(err)
+			}
+			rule = After(time.Duration(number) * time.Second)
+		}
+		switch name {
+		case "afterEntryDelaySeconds":
+			config.AfterEntryDelay = rule
+		case "afterSilenceSeconds":
+			config.AfterSilence = rule
+		case "afterSoloSeconds":
+			config.AfterSolo = rule
+		case "afterMaxSeconds":
+			config.AfterMax = rule
+		case "onBotDetected":
+			flag := value.(bool)
+			config.OnBotDetected = &flag
+		default:
+			t.Fatalf("no rule is called %s", name)
+		}
+	}
+	return &config
+}
+
+func requestsHold(t *testing.T) {
+	type vector struct {
+		Name, Call   string
+		Arguments    requestArguments
+		Method, Path string
+		Body         any
+	}
+	ctx := context.Background()
+	for _, c := range vectors[struct{ Cases []vector }](t, "requests").Cases {
+		a := c.Arguments
+		found := sent(t, func(client *Client) (err error) {
+			switch c.Call {
+			case "dispatch_bot":
+				_, err = client.DispatchBot(ctx, DispatchBotParams{
+					MeetingURL: a.MeetingURL, ExternalID: a.ExternalID, DisplayName: a.DisplayName, Platform: a.Platform, JoinAt: a.JoinAt, OnFinalizeURL: a.Webhooks.OnFinalize,
+					OnStatusChangeURL: a.Webhooks.OnStatusChange, Metadata: a.Metadata, AutoLeave: a.autoLeave(t),
+				})
+			case "get_bot":
+				_, err = client.GetBot(ctx, a.JobID)
+			case "list_bots":
+				_, err = client.ListBots(ctx, ListBotsParams{
+					Status: a.Status, ExternalID: a.ExternalID, Platform: a.Platform, CreatedAfter: a.CreatedAfter, CreatedBefore: a.CreatedBefore, Limit: a.Limit, Cursor: a.Cursor,
+				})
+			case "cancel_bot":
+				err = client.CancelBot(ctx, a.JobID)
+			case "request_recording_permission":
+				_, err = client.RequestRecordingPermission(ctx, a.JobID)
+			case "pause_recording":
+				_, err = client.PauseRecording(ctx, a.JobID)
+			case "resume_recording":
+				_, err = client.ResumeRecording(ctx, a.JobID)
+			case "stop_recording":
+				_, err = client.StopRecording(ctx, a.JobID)
+			case "leave_bot":
+				_, err = client.LeaveBot(ctx, a.JobID)
+			case "send_chat_message":
+				_, err = client.SendChatMessage(ctx, a.JobID, a.Message)
+			case "manifest":
+				_, err = client.Manifest(ctx, a.JobID)
+			case "events":
+				for _, err = range client.Watch(ctx, a.JobID) {
+				}
+			case "artifact":
+				_, err = client.Artifact(ctx, a.JobID, a.Name)
+			case "delete_recording":
+				_, err = client.DeleteRecording(ctx, a.JobID)
+			case "erase_consumer":
+				_, err = client.EraseConsumer(ctx, a.Confirm)
+			case "host":
+				_, err = client.Host(ctx)
+			case "usage":
+				_, err = client.Usage(ctx)
+			case "deliveries":
+				_, err = client.Deliveries(ctx, DeliveriesParams{JobID: a.JobID, State: DeliveryState(a.State), Limit: a.Limit, Cursor: a.Cursor})
+			case "get_delivery":
+				_, err = client.GetDelivery(ctx, a.DeliveryID)
+			case "redeliver":
+				_, err = client.Redeliver(ctx, a.DeliveryID)
+			default:
+				t.Fatalf("no call is named %s", c.Call)
+			}
+			return err
+		})
+		if expect := map[string]any{"method": c.Method, "path": c.Path, "body": c.Body}; !reflect.DeepEqual(found, expect) {
+			t.Errorf("%s:\n%v\n%v", c.Name, found, expect)
+		}
+	}
+}
+
+// readers read an answer of each kind, and write it as JSON again.
+var readers = map[string]func([]byte) (any, error){
+	"job":              reader(read[Job]),
+	"control_result":   reader(read[RequestRecordingPermissionResult]),
+	"manifest":         reader(read[Manifest]),
+	"delivery":         reader(read[Delivery]),
+	"timeline_event":   reader(read[TimelineEvent]),
+	"webhook_event":    reader(read[WebhookEvent]),
+	"deletion_receipt": reader(read[DeletionReceipt]),
+	"erasure_receipt":  reader(read[ErasureReceipt]),
+	"host":             reader(read[Host]),
+	"usage":            reader(read[Usage]),
+	"job_page":         pageReader(elements[Job]),
+	"event_page":       pageReader(elements[TimelineEvent]),
+	"delivery_page":    pageReader(elements[Delivery]),
+}
+
+func reader[T any](read func([]byte) (*T, error)) func([]byte) (any, error) {
+	return func(body []byte) (any, error) {
+		value, err := read(body)
+		return value, err
+	}
+}
+
+func pageReader[T any](read func([]byte) ([]*T, string, error)) func([]byte) (any, error) {
+	return func(body []byte) (any, error) {
+		data, next, err := read(body)
+		return map[string]any{"data": data, "nextCursor": next}, err
+	}
+}
+
+func readAs(t testing.TB, model string, body []byte) (any, error) {
+	t.Helper()
+	read, known := readers[model]
+	if !known {
+		t.Fatalf("nothing reads the model %q", model)
+	}
+	value, err := read(body)
+	if err != nil {
+		return nil, err
+	}
+	written, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decode[any](t, written), nil
+}
+
+// holds says whether all that expected holds is in found, which may hold more fields. A text that is not there reads as the empty one.
+func holds(found, expected any) bool {
+	switch expected := expected.(type) {
+	case map[string]any:
+		fields, ok := found.(map[string]any)
+		for name, value := range expected {
+			ok = ok && holds(fields[name], value)
+		}
+		return ok
+	case []any:
+		list, ok := found.([]any)
+		ok = ok && len(list) == len(expected)
+		for i := range expected {
+			ok = ok && holds(list[i], expected[i])
+		}
+		return ok
+	case json.Number:
+		number, ok := found.(json.Number)
+		return ok && (number == expected || equalNumbers(number, expected))
+	case string:
+		return found == expected || expected == "" && found == nil
+	case nil:
+		return found == nil || found == ""
+	}
+	return found == expected
+}
+
+func equalNumbers(a, b json.Number) bool {
+	first, wrong := a.Float64()
+	second, also := b.Float64()
+	return wrong == nil && also == nil && first == second && len(a) < 16
+}
+
+type modelVector struct {
+	Name, Model string
+	JSON        json.RawMessage
+	Reads       any
+	Error       bool
+	Final       bool
+	Extra       map[string]any
+}
+
+func answersHold(t *testing.T) {
+	for _, c := range vectors[struct{ Cases []modelVector }](t, "answers").Cases {
+		found, err := readAs(t, c.Model, c.JSON)
+		switch {
+		case (err != nil) != c.Error:
+			t.Errorf("%s: %v", c.Name, err)
+		case err == nil && !holds(found, c.Reads):
+			t.Errorf("%s:\n%v\n%v", c.Name, found, c.Reads)
+		}
+	}
+}
+
+func recordedAnswersHold(t *testing.T) {
+	for _, c := range vectors[struct{ Answers []modelVector }](t, "recorded_answers").Answers {
+		found, err := readAs(t, c.Model, c.JSON)
+		if expected := decode[any](t, c.JSON); err != nil || !holds(found, expected) {
+			t.Errorf("%s: %v\n%v\n%v", c.Model, err, found, expected)
+		}
+	}
+}
+
+func modelsHold(t *testing.T) {
+	for _, c := range vectors[struct{ Cases []modelVector }](t, "models").Cases {
+		found, err := readAs(t, c.Model, c.JSON)
+		if c.Error {
+			if err == nil {
+				t.Errorf("%s: it was read", c.Name)
+			}
+			continue
+		}
+		// What is read writes itself as it came.
+		if expected := decode[any](t, c.JSON); err != nil || !holds(found, expected) || !holds(expected, found) {
+			t.Errorf("%s: %v\n%v\n%v", c.Name, err, found, expected)
+		}
+		if c.Model != "job" {
+			continue
+		}
+		job, err := read[Job](c.JSON)
+		if err != nil {
+			t.Fatal(err)
+		}
+		extra := map[string]any{}
+		for name, value := range job.Extra {
+			extra[name] = decode[any](t, value)
+		}
+		if job.Status.IsFinal() != c.Final || !reflect.DeepEqual(extra, c.Extra) {
+			t.Errorf("%s: %v %v", c.Name, job.Status.IsFinal(), extra)
+		}
+	}
+}
+
+func pagesHold(t *testing.T) {
+	type vector struct {
+		Name, Cursor string
+		JSON         json.RawMessage
+		IDs          []string
+		Next         *string
+		Error        bool
+	}
+	for _, c := range vectors[struct{ Cases []vector }](t, "pages").Cases {
+		data, next, err := elements[Job](c.JSON)
+		if err == nil {
+			next, err = following(c.Cursor, next)
+		}
+		if (err != nil) != c.Error {
+			t.Errorf("%s: %v", c.Name, err)
+		}
+		if err != nil {
+			continue
+		}
+		ids := []string{}
+		for _, job := range data {
+			ids = append(ids, job.ID)
+		}
+		if !reflect.DeepEqual(ids, c.IDs) || next != "" && (c.Next == nil || next != *c.Next) || next == "" && c.Next != nil {
+			t.Errorf("%s: %v %v", c.Name, ids, next)
+		}
+	}
+}
+
+// without takes from an answer what fate says of each of its fields in turn: 0 keeps it, 1 removes it, 2 makes it null. It says whether anything required was
+// among it.
+func without(value any, path string, required map[string]bool, fate func() int) (any, bool) {
+	lacks := false
+	switch value := value.(type) {
+	case map[string]any:
+		if strings.HasSuffix(path, "metadata") {
+			return value, false
+		}
+		left := map[string]any{}
+		for _, name := range sortedKeys(value) {
+			inner := strings.TrimPrefix(path+"."+name, ".")
+			switch fate() {
+			case 0:
+				kept, missing := without(value[name], inner, required, fate)
+				left[name], lacks = kept, lacks || missing
+			case 1:
+				lacks = lacks || required[inner]
+			default:
+				left[name], lacks = nil, lacks || required[inner]
+			}
+		}
+		return left, lacks
+	case []any:
+		left := []any{}
+		for _, one := range value {
+			kept, missing := without(one, path+"[]", required, fate)
+			left, lacks = append(left, kept), lacks || missing
+		}
+		return left, lacks
+	}
+	return value, false
+}
+
+func TestAnyAnswerReadsWithoutAnyOfItsFieldsButThoseThatAreRequired(t *testing.T) {
+	required := map[string]map[string]bool{}
+	for model, paths := range vectors[struct{ Required map[string][]string }](t, "answers").Required {
+		required[model] = map[string]bool{}
+		for _, path := range paths {
+			required[model][path] = true
+		}
+	}
+	shown := vectors[struct{ Cases []modelVector }](t, "models").Cases
+	shown = append(shown, vectors[struct{ Answers []modelVector }](t, "recorded_answers").Answers...)
+	pages := map[string][]any{}
+	for _, c := range shown {
+		if !c.Error {
+			pages[c.Model] = append(pages[c.Model], decode[any](t, c.JSON))
+		}
+	}
+	for of, page := range map[string]string{"job": "job_page", "timeline_event": "event_page", "delivery": "delivery_page"} {
+		pages[page] = []any{map[string]any{"data": pages[of][:2], "nextCursor": "next"}}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for model, answers := range pages {
+		for _, answer := range answers {
+			fields := 0
+			without(answer, "", required[model], func() int { fields++; return 0 })
+			read := 0
+			judge := func(fate func() int) {
+				left, lacks := without(answer, "", required[model], fate)
+				body, err := json.Marshal(left)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := readAs(t, model, body); (err != nil) != lacks {
+					t.Fatalf("%s: %v: %s", model, err, body)
+				} else if err == nil {
+					read++
+				}
+			}
+			for one := range fields {
+				for fate := 1; fate <= 2; fate++ {
+					at := -1
+					judge(func() int {
+						if at++; at == one {
+							return fate
+						}
+						return 0
+					})
+				}
+			}
+			for range 50 {
+				judge(func() int { return max(random.IntN(8)-5, 0) })
+			}
+			if read < fields {
+				t.Errorf("%s: only %d were read", model, read)
+			}
+		}
+	}
+}
+
+func sortedKeys(fields map[string]any) []string { return slices.Sorted(maps.Keys(fields)) }
