@@ -210,7 +210,6 @@ type attempt struct {
 	started  time.Time
 	ended    CallEnded
 	call     *exchange.Call
-	stream   bool
 	accepted string
 }
 

@@ -258,10 +258,10 @@ func (m *ManifestFile) UnmarshalJSON(data []byte) error {
 func (m ManifestFile) MarshalJSON() ([]byte, error) { return wire.Write(m) }
 
 // MarshalJSON writes a TimelineEvent as the API sends it.
-func (m TimelineEvent) MarshalJSON() ([]byte, error) { return wire.Write(m) }
+func (e TimelineEvent) MarshalJSON() ([]byte, error) { return wire.Write(e) }
 
 // MarshalJSON writes a WebhookEvent as the API sends it.
-func (m WebhookEvent) MarshalJSON() ([]byte, error) { return wire.Write(m) }
+func (e WebhookEvent) MarshalJSON() ([]byte, error) { return wire.Write(e) }
 
 // UnmarshalJSON reads a ChatMessage as the API sends it.
 func (m *ChatMessage) UnmarshalJSON(data []byte) error {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stderr, reason = "the commands say what they do")]
 
+mod go;
 mod leaks;
 mod packaging;
 mod python;
@@ -23,6 +24,7 @@ usage: cargo xtask COMMAND
 
   test            everything that CI checks: format, lints, docs, house rules, all tests
   test python     the part of it that is Python's
+  test go         the part of it that is Go's
   test document   the part of it that judges spec/openapi.json
   wheels          the Python package as it is published, installed with pip, uv and poetry
   check           the quick part of it: format and lints
@@ -39,7 +41,8 @@ usage: cargo xtask COMMAND
   bench bots --janus  the same in a real Janus, beside a browser there, and how many bots lose nothing
   bench hostile   what a hostile meeting costs fifty others and the API beside it
   bench kills     200 kills of the server under load, and whether all that was promised was kept
-  bench python    what a call of the Python SDK costs, beside other HTTP clients";
+  bench python    what a call of the Python SDK costs, beside other HTTP clients
+  bench go        what a call of the Go SDK costs, beside net/http alone";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -47,11 +50,13 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         ["test"] => test(),
         ["test", "python"] => python::test(),
+        ["test", "go"] => go::test(),
         ["test", "document"] => document(),
         ["wheels"] => packaging::wheels(),
         ["check"] => check(),
         ["update"] => update(),
         ["bench", "python", rest @ ..] => python::bench(rest),
+        ["bench", "go", rest @ ..] => go::bench(rest),
         ["bench", "bots", "--janus", rest @ ..] => bench("janus", rest),
         ["attack"] => attack(schemathesis::SEED),
         ["attack", seed] => attack(seed),
@@ -111,6 +116,7 @@ fn test() -> anyhow::Result<()> {
     step("tests", cargo(&["test", "--workspace", "--locked"]))?;
     attack(schemathesis::SEED)?;
     python::test_with_server()?;
+    go::test_with_server()?;
     timed("secrets", leaks::search)
 }
 

@@ -199,6 +199,27 @@ fn python_files_are_short_and_begin_with_what_they_hold() {
     }
 }
 
+#[test]
+fn go_files_are_short_and_the_sdk_requires_no_module() {
+    let files = files_under(&["sdk-go"], "go");
+    assert!(files.len() > 40, "the search finds the files");
+    let put_off = [["TO", "DO"].concat(), ["FIX", "ME"].concat()];
+    for (name, text) in files {
+        let generated = name.ends_with("requests.gen.go");
+        assert!(generated || text.lines().count() <= MOST_LINES, "{name} is too long");
+        for word in &put_off {
+            assert!(!text.contains(word.as_str()), "{name} holds {word}");
+        }
+        for word in ["func init(", "http.DefaultClient"] {
+            let test = name.ends_with("_test.go");
+            assert!(test || !text.contains(word), "{name} holds {word}");
+        }
+    }
+    let module = fs::read_to_string(spec_file::path("sdk-go/go.mod")).unwrap();
+    assert!(!module.contains("require"), "{module}");
+    assert!(!spec_file::path("sdk-go/go.sum").exists(), "a go.sum is of what is required");
+}
+
 /// The names of all properties in all schemas of the document.
 fn properties(schema: &Value, found: &mut BTreeSet<String>) {
     match schema {
@@ -302,7 +323,11 @@ fn the_apis_document_is_fit_for_generators() {
 fn every_call_of_the_api_has_its_method_in_every_sdk() {
     let document = spec_file::read_json("spec/openapi.json");
     let methods = |file: &str, method: &dyn Fn(&str) -> String| {
-        let text = fs::read_to_string(spec_file::path(file)).unwrap();
+        let text = if spec_file::path(file).is_dir() {
+            files_under(&[file], "go").into_values().collect()
+        } else {
+            fs::read_to_string(spec_file::path(file)).unwrap()
+        };
         let missing: Vec<String> = document["paths"]
             .as_object()
             .unwrap()
@@ -319,6 +344,10 @@ fn every_call_of_the_api_has_its_method_in_every_sdk() {
     };
     methods("crates/meetbot/src/client.rs", &|name| format!(" fn {name}("));
     methods("sdks/python/python/meetbot/_client.py", &|name| format!("    def {name}("));
+    let pascal = |name: &str| -> String {
+        name.split('_').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+    };
+    methods("sdk-go", &|name| format!("func (c *Client) {}(", pascal(name)));
 }
 
 #[test]

@@ -13,7 +13,7 @@ const MaxEvent = 1 << 20
 // mark may stand before a stream; it is no part of it.
 const mark = "\xef\xbb\xbf"
 
-// ErrTooLarge: an event is larger than that.
+// ErrTooLarge is the error of an event that is larger than that.
 var ErrTooLarge = errors.New("an event of the stream is larger than 1 MiB")
 
 // Parser takes a stream in any pieces. Its zero value is at the beginning of one.
