@@ -31,28 +31,35 @@ func snippets(t *testing.T, document string) []string {
 	return found
 }
 
-// built compiles a program of a document, and gives its path.
-func built(t *testing.T, source string) string {
+// project is a module of these files, which is vetted and as gofmt has it.
+func project(t *testing.T, files map[string]string) string {
 	t.Helper()
 	folder := t.TempDir()
 	sdk := must(filepath.Abs(".."))(t)
-	module := "module snippet\n\ngo 1.25.0\n\nrequire github.com/meetbot-dev/meetbot/sdk-go v0.0.0\n\nreplace github.com/meetbot-dev/meetbot/sdk-go => " + sdk + "\n"
-	for name, text := range map[string]string{"main.go": source, "go.mod": module} {
+	files["go.mod"] = "module snippet\n\ngo 1.25.0\n\nrequire github.com/meetbot-dev/meetbot/sdk-go v0.0.0\n\nreplace github.com/meetbot-dev/meetbot/sdk-go => " + sdk + "\n"
+	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, arguments := range [][]string{{"vet", "."}, {"build", "-o", "program", "."}} {
-		command := exec.Command("go", arguments...)
+	for _, arguments := range [][]string{{"go", "vet", "."}, {"gofmt", "-l", "."}} {
+		command := exec.Command(arguments[0], arguments[1:]...)
 		command.Dir = folder
-		if said, err := command.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, said)
+		if said, err := command.CombinedOutput(); err != nil || len(said) > 0 {
+			t.Fatalf("%v: %v: %s", arguments, err, said)
 		}
 	}
-	formatted := exec.Command("gofmt", "-l", ".")
-	formatted.Dir = folder
-	if said, err := formatted.CombinedOutput(); err != nil || len(said) > 0 {
-		t.Fatalf("the snippet is not as gofmt has it: %v %s", err, said)
+	return folder
+}
+
+// built compiles a program of a document, and gives its path.
+func built(t *testing.T, source string) string {
+	t.Helper()
+	folder := project(t, map[string]string{"main.go": source})
+	command := exec.Command("go", "build", "-o", "program", ".")
+	command.Dir = folder
+	if said, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
 	}
 	return filepath.Join(folder, "program")
 }
@@ -182,4 +189,70 @@ func TestExample3OfTheSpecificationTakesWhatTheServerSendsAndNothingElse(t *test
 func TestTheReadmesHandlerTakesWhatTheServerSendsAndNothingElse(t *testing.T) {
 	t.Parallel()
 	receives(t, readme(t, 4))
+}
+
+func TestTheQuickstartInGoEndsWithARecordingOnDisk(t *testing.T) {
+	t.Parallel()
+	_, server := running(t)
+	found := snippets(t, "../../docs/quickstart.md")
+	if len(found) != 1 {
+		t.Fatal("the quickstart has one Go program")
+	}
+	lines, folder := ran(t, found[0], server)
+	said := strings.Join(lines, "\n")
+	for _, wanted := range []string{`(?m)^completed meeting_ended file://`, `(?m)^Alice audio\.Alice\.webm (19|20)\.\d s$`, `(?m)^recording$`} {
+		if !regexp.MustCompile(wanted).MatchString(said) {
+			t.Errorf("%s is not in\n%s", wanted, said)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(folder, "recording", "manifest.json")); err != nil {
+		t.Error(err)
+	}
+}
+
+const judge = `package receiver
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meetbot-dev/meetbot/sdk-go/meetbottest"
+)
+
+func TestTheFunctionsOfThePageTakeWhatIsSignedAndNothingElse(t *testing.T) {
+	const secret = "whsec_dGVzdA=="
+	body, header := meetbottest.SignWebhook(map[string]any{"event": "job.finalized", "manifestUri": "file:///m.json"}, secret, time.Time{})
+	if !isFromMeetbot(body, header, secret) || isFromMeetbot(append(body, ' '), header, secret) || isFromMeetbot(body, http.Header{}, secret) || isFromMeetbot(body, header, "") {
+		t.Error("isFromMeetbot")
+	}
+	if said, err := whatMeetbotSays(body, header, secret); said != "recorded: file:///m.json" || err != nil {
+		t.Error(said, err)
+	}
+	if said, err := whatMeetbotSays(append(body, ' '), header, secret); !strings.HasPrefix(said, "401 ") || err != nil {
+		t.Error(said, err)
+	}
+	if _, err := whatMeetbotSays(body, header, "whsec"); err == nil {
+		t.Error("that is no secret")
+	}
+	body, header = meetbottest.SignWebhook(map[string]any{}, secret, time.Now().Add(-301*time.Second))
+	if said, err := whatMeetbotSays(body, header, secret); !strings.HasPrefix(said, "401 ") || err != nil {
+		t.Error(said, err)
+	}
+}
+`
+
+func TestTheWebhooksPageVerifiesInGo(t *testing.T) {
+	t.Parallel()
+	found := snippets(t, "../../docs/webhooks.md")
+	if len(found) != 2 {
+		t.Fatal("the page has two Go snippets")
+	}
+	folder := project(t, map[string]string{"plain.go": found[0], "fresh.go": found[1], "judge_test.go": judge})
+	command := exec.Command("go", "test", "-count=1", ".")
+	command.Dir = folder
+	if said, err := command.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, said)
+	}
 }

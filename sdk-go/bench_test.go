@@ -1,0 +1,138 @@
+package meetbot_test
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	meetbot "github.com/meetbot-dev/meetbot/sdk-go"
+	"github.com/meetbot-dev/meetbot/sdk-go/internal/api"
+	"github.com/meetbot-dev/meetbot/sdk-go/meetbottest"
+)
+
+// answering is a server on loopback that answers every request with a job, as cheaply as can be: it reads to the end of the headers, and writes.
+func answering(b *testing.B) (url string) {
+	b.Helper()
+	body, err := json.Marshal(meetbottest.Job(nil))
+	if err != nil {
+		b.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	served := &http.Server{Handler: http.HandlerFunc(func(to http.ResponseWriter, _ *http.Request) {
+		to.Header().Set("Content-Type", "application/json")
+		_, _ = to.Write(body)
+	})}
+	go func() { _ = served.Serve(listener) }()
+	b.Cleanup(func() { _ = served.Close() })
+	return "http://" + listener.Addr().String()
+}
+
+// cpu is the CPU time that this process has used.
+func cpu() time.Duration {
+	var used syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+// flight makes b.N calls, so many at a time, and reports the CPU of each, the server's included.
+func flight(b *testing.B, at int, call func() error) {
+	b.ReportAllocs()
+	if err := call(); err != nil {
+		b.Fatal(err)
+	}
+	calls := make(chan struct{}, at)
+	var workers sync.WaitGroup
+	for range at {
+		workers.Go(func() {
+			for range calls {
+				if err := call(); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	b.ResetTimer()
+	began := cpu()
+	for range b.N {
+		calls <- struct{}{}
+	}
+	close(calls)
+	workers.Wait()
+	b.ReportMetric(float64((cpu()-began).Nanoseconds())/float64(b.N)/1000, "cpu-µs/op")
+}
+
+// job is a job as encoding/json alone reads it.
+type job struct {
+	ID, ExternalID, MeetingURL, Platform, DisplayName, Status, StatusDetail, LeaveReason, FailureCode, FailureDetail, ManifestURI string
+	Recording                                                                                                                     struct {
+		State, Permission    string
+		StartedAt, DeletedAt *time.Time
+		PausedMs             int64
+	}
+	Webhooks  struct{ OnStatusChange, OnFinalize string }
+	Metadata  map[string]any
+	AutoLeave struct {
+		AfterEntryDelaySeconds, AfterSilenceSeconds, AfterSoloSeconds, AfterMaxSeconds *int64
+		OnBotDetected                                                                  bool
+	}
+	Attempt                                         int
+	JoinAt, CreatedAt, UpdatedAt, JoinedAt, EndedAt *time.Time
+}
+
+func decoded(response *http.Response, err error) error {
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	var read job
+	return json.Unmarshal(body, &read)
+}
+
+func BenchmarkCall(b *testing.B) {
+	url := answering(b)
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 100
+	bare := &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	defer transport.CloseIdleConnections()
+	generated, err := api.NewClient(url, api.WithHTTPClient(bare))
+	if err != nil {
+		b.Fatal(err)
+	}
+	mb, err := meetbot.NewClient(meetbot.WithAPIKey(meetbottest.Key), meetbot.WithBaseURL(url))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer mb.CloseIdleConnections()
+	for _, one := range []struct {
+		name string
+		call func() error
+	}{
+		{"net-http", func() error {
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/v1/jobs/"+jobID, nil)
+			if err != nil {
+				return err
+			}
+			request.Header.Set("Authorization", "Bearer "+meetbottest.Key)
+			request.Header.Set("Accept", "application/json")
+			return decoded(bare.Do(request))
+		}},
+		{"generated", func() error { return decoded(generated.GetJob(ctx, jobID)) }},
+		{"meetbot", func() error { _, err := mb.GetBot(ctx, jobID); return err }},
+	} {
+		for _, at := range []int{1, 10, 100} {
+			b.Run(one.name+"/"+map[int]string{1: "1", 10: "10", 100: "100"}[at], func(b *testing.B) { flight(b, at, one.call) })
+		}
+	}
+}
