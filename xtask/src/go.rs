@@ -17,6 +17,8 @@ const ENVIRONMENT: &str = "go";
 /// The SDK, and what judges it by a server and by other modules.
 const SDK: &str = "sdk-go";
 const CHECKS: &str = "sdk-go/checks";
+const GENERATOR: &str = "sdk-go/internal/api/generate";
+const REQUESTS: &str = "sdk-go/internal/api/requests.gen.go";
 
 /// Builds the server, and tests the SDK.
 pub(crate) fn test() -> anyhow::Result<()> {
@@ -32,6 +34,7 @@ pub(crate) fn test_with_server() -> anyhow::Result<()> {
         step(&format!("go vet {folder}"), go.run(folder, &["vet", "./..."]))?;
     }
     go.staticcheck()?;
+    go.generated()?;
     step("tests of the Go SDK", go.run(SDK, &["test", "-race", "./..."]))?;
     let mut with_server = go.run(CHECKS, &["test", "-count=1", "./..."]);
     with_server.env("MEETBOT_PROGRAM", python::target().join("debug").join("meetbot"));
@@ -88,6 +91,17 @@ impl Go {
                 String::from_utf8_lossy(&files),
                 String::from_utf8_lossy(&said)
             );
+        }
+        Ok(())
+    }
+
+    /// The requests are what the generator makes of the document.
+    fn generated(&self) -> anyhow::Result<()> {
+        let requests = spec_file::path(REQUESTS);
+        let before = fs::read(&requests)?;
+        step("generated requests", self.run(GENERATOR, &["run", "."]))?;
+        if fs::read(&requests)? != before {
+            bail!("{REQUESTS} was not what the generator makes of spec/openapi.json; now it is");
         }
         Ok(())
     }
