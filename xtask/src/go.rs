@@ -41,6 +41,11 @@ pub(crate) fn test_with_server() -> anyhow::Result<()> {
     step("tests of the Go SDK with a server", with_server)
 }
 
+/// Writes the requests anew.
+pub(crate) fn update() -> anyhow::Result<()> {
+    step("generated requests", Go::installed()?.run(GENERATOR, &["run", "."]))
+}
+
 /// Measures a call beside net/http alone.
 pub(crate) fn bench(rest: &[&str]) -> anyhow::Result<()> {
     let go = Go::installed()?;

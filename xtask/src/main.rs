@@ -137,6 +137,7 @@ fn update() -> anyhow::Result<()> {
     let mut tests = cargo(&["test", "--workspace", "--exclude", "meetbot-python", "--lib"]);
     tests.env("UPDATE", "1");
     step("update", tests)?;
+    go::update()?;
     python::update()
 }
 

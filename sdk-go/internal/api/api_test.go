@@ -23,6 +23,6 @@ func TestTheRequestsAreGeneratedFromTheDocumentAsItIs(t *testing.T) {
 	}
 	head, _, _ := strings.Cut(string(generated), "package api")
 	if sum := fmt.Sprintf("sha256 %x\n", sha256.Sum256(text)); !strings.Contains(head, sum) {
-		t.Errorf("requests.gen.go is made of another %s: run go generate ./internal/api", document)
+		t.Errorf("requests.gen.go is made of another %s: run cargo xtask update, or go generate ./internal/api", document)
 	}
 }
