@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -236,8 +237,12 @@ func (a *attempt) edit(_ context.Context, request *http.Request) error {
 	header := request.Header
 	header.Set("User-Agent", a.core.userAgent)
 	header.Set("Accept", a.accepted)
+	if a.accepted == anyFile {
+		// net/http would unpack what is packed, and its size would not be known.
+		header.Set("Accept-Encoding", "identity")
+	}
 	for name, values := range a.options.header {
-		header[name] = values
+		header[name] = slices.Clone(values)
 	}
 	if request.Method == http.MethodPost {
 		if a.options.idempotencyKey == "" {

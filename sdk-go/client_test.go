@@ -310,6 +310,23 @@ func TestTheKeyIsInNoOutput(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatIsKeptIsThatOfTheLastTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := meetbottest.NewServer(t)
+		server.AnswerNext(503, "busy", nil)
+		server.FailNext(io.ErrUnexpectedEOF)
+		server.AnswerNext(503, "busy", http.Header{"X-Request-Id": {"req_1"}})
+		mb := server.Client()
+		var kept meetbot.Response
+		if _, err := mb.Usage(t.Context(), meetbot.WithResponse(&kept), meetbot.WithMaxRetries(1)); !errors.Is(err, meetbot.ErrConnection) || kept.Status != 0 {
+			t.Error(err, kept)
+		}
+		if _, err := mb.Usage(t.Context(), meetbot.WithResponse(&kept), meetbot.WithMaxRetries(0)); !errors.Is(err, meetbot.ErrServer) || kept.Status != 503 || string(kept.Body) != "busy" || kept.RequestID != "req_1" {
+			t.Error(err, kept)
+		}
+	})
+}
+
 func TestHooksSeeEachCallAndAddHeaders(t *testing.T) {
 	server := meetbottest.NewServer(t)
 	var ended []meetbot.CallEnded

@@ -18,6 +18,9 @@ import (
 	"github.com/meetbot-dev/meetbot/sdk-go/internal/exchange"
 )
 
+// anyFile is what a download accepts.
+const anyFile = "*/*"
+
 // Artifact gives a recorded file, of at most 64 MiB: [Client.DownloadArtifact] writes larger ones.
 func (c *Client) Artifact(ctx context.Context, jobID, name string, options ...CallOption) ([]byte, error) {
 	file, err := c.OpenArtifact(ctx, jobID, name, options...)
@@ -192,7 +195,7 @@ func (d *download) connect() error {
 		if d.received > 0 {
 			params.Range = set(fmt.Sprintf("bytes=%d-", d.received))
 		}
-		stream, wrong := d.client.open(d.ctx, d.options, "*/*", d.settings.timeout, true, func(to *api.Client) (*http.Response, error) {
+		stream, wrong := d.client.open(d.ctx, d.options, anyFile, d.settings.timeout, true, func(to *api.Client) (*http.Response, error) {
 			return to.GetArtifact(d.ctx, d.jobID, d.name, params)
 		})
 		if wrong == nil {

@@ -39,9 +39,9 @@ var (
 	ErrServer error = kind("server")
 	// ErrUnexpectedStatus: any other answer that is no success; a 404 of another code too, since the path is not there, or the server is not meetbot's.
 	ErrUnexpectedStatus error = kind("unexpected_status")
-	// ErrConnection: the server cannot be reached, or the connection broke. Time-outs are of this kind too.
+	// ErrConnection: the server cannot be reached, the connection broke, or the caller's context was cancelled. Time-outs are of this kind too.
 	ErrConnection error = kind("connection")
-	// ErrTimeout: no answer in time.
+	// ErrTimeout: no answer in time: that of a try, or of the caller's context.
 	ErrTimeout error = kind("timeout")
 	// ErrDecode: an answer that is not what the call promises; Body shows what came.
 	ErrDecode error = kind("decode")
@@ -237,6 +237,7 @@ func (c *core) failureError(failure *exchange.Failure) *Error {
 	case exchange.Unsendable:
 		e.Kind = ErrConfiguration
 	}
+	e.RequestID = c.redact(e.RequestID)
 	return e
 }
 

@@ -83,12 +83,13 @@ func WithLogger(logger *slog.Logger) Option {
 	return clientOption(func(s *settings) { s.logger = logger })
 }
 
-// WithOnRequest calls f before each call, which may add headers to it: those of a trace, for example.
+// WithOnRequest calls f before each call, which may add headers to it: those of a trace, for example. Each connection of a watch and of a download is a call here.
+// f may be called by several goroutines at a time, of one [Client.WaitForBot] too.
 func WithOnRequest(f func(*CallStarted)) Option {
 	return clientOption(func(s *settings) { s.onRequest = f })
 }
 
-// WithOnResponse calls f after each call, whatever came of it.
+// WithOnResponse calls f after each call, whatever came of it; for a watch and a download, when the answer has begun. f may be called by several goroutines at a time.
 func WithOnResponse(f func(CallEnded)) Option {
 	return clientOption(func(s *settings) { s.onResponse = f })
 }

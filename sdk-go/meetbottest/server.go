@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -170,7 +171,7 @@ func answer(request *http.Request, status int, body any, header http.Header) *ht
 		}
 	}
 	return &http.Response{
-		Status: http.StatusText(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: sent, ContentLength: int64(len(text)),
+		Status: strconv.Itoa(status) + " " + http.StatusText(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: sent, ContentLength: int64(len(text)),
 		Body: io.NopCloser(bytes.NewReader(text)), Request: request,
 	}
 }

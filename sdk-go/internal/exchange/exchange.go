@@ -142,6 +142,7 @@ func (e *Exchange) Sleep(ctx context.Context, wait time.Duration) *Failure {
 // try sends the request once, and reads the answer.
 func (c *Call) try(parent context.Context, request *http.Request, limit time.Duration) *Failure {
 	e := c.Exchange
+	c.Answer = nil
 	ctx, cancel := context.WithTimeoutCause(parent, limit, errLate)
 	// Not before the body is read: it would break off.
 	defer cancel()
