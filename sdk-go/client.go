@@ -255,6 +255,8 @@ func (a *attempt) edit(_ context.Context, request *http.Request) error {
 	a.ended.Method, a.ended.Path = request.Method, request.URL.EscapedPath()
 	if a.core.onRequest != nil {
 		a.core.onRequest(&CallStarted{Method: a.ended.Method, Path: a.ended.Path, Header: header})
+		// Whoever keeps the hook's headers does not get the key, which is added later.
+		request.Header = header.Clone()
 	}
 	return nil
 }

@@ -250,10 +250,12 @@ func TestTheKeyIsInNoOutput(t *testing.T) {
 	page := map[string]any{"error": "teapot", "message": "you sent " + key, "issues": []any{map[string]any{"message": key}}}
 	server := meetbottest.NewServer(t)
 	var logged strings.Builder
+	var started []*meetbot.CallStarted
 	var ended []meetbot.CallEnded
 	mb := server.Client(
 		meetbot.WithLogger(slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))),
 		meetbot.WithOnRequest(func(call *meetbot.CallStarted) {
+			started = append(started, call)
 			if strings.Contains(fmt.Sprint(call.Header), key) {
 				t.Errorf("%v", call)
 			}
@@ -300,6 +302,9 @@ func TestTheKeyIsInNoOutput(t *testing.T) {
 		shown = append(shown, fmt.Sprintf("%v %+v %#v %s %q %x %d", client, client, client, client, client, client, client), string(written), slogged.String())
 	}
 	shown = append(shown, logged.String(), fmt.Sprintf("%+v %#v", ended, ended))
+	for _, call := range started {
+		shown = append(shown, fmt.Sprint(call.Header))
+	}
 	for _, text := range shown {
 		if strings.Contains(text, key) || strings.Contains(text, fmt.Sprintf("%x", key)) {
 			t.Errorf("%s", text)

@@ -119,7 +119,7 @@ func (w *watch) open(ctx context.Context) (*exchange.Stream, *Error) {
 	return stream, nil
 }
 
-// opener is a doer that opens a stream.
+// opener is a doer that opens a stream. It gives no response: the stream has all of it.
 type opener struct {
 	attempt  *attempt
 	patience time.Duration
@@ -138,7 +138,7 @@ func (o *opener) Do(request *http.Request) (*http.Response, error) {
 		return nil, failure
 	}
 	o.stream = stream
-	return &http.Response{StatusCode: stream.Status, Header: stream.Header, Body: http.NoBody, Request: request}, nil
+	return nil, nil
 }
 
 // open makes one try of a call whose answer is read piece by piece.

@@ -184,19 +184,6 @@ func TestAHandlerAnswersSoThatWhatMattersIsSentAgain(t *testing.T) {
 	}
 }
 
-func TestTheLastTenThousandDeliveriesAreRemembered(t *testing.T) {
-	r := newReceiver(secret)
-	for delivery := range 10_002 {
-		r.post(signed(delivery, `,"event":"job.failed","data":{"jobId":"job_1"}`))
-	}
-	for _, delivery := range []int{10_001, 2, 0} {
-		r.post(signed(delivery, `,"event":"job.failed","data":{"jobId":"job_1"}`))
-	}
-	if len(r.events) != 10_003 {
-		t.Error("all but the first were known", len(r.events))
-	}
-}
-
 type ledger struct{ has, add error }
 
 func (l ledger) Has(context.Context, string) (bool, error) { return false, l.has }

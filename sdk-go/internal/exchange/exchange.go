@@ -85,11 +85,12 @@ func (f *Failure) Error() string { return f.Message }
 // errLate ends a try that takes too long.
 var errLate = errors.New("the time of a try is over")
 
-// Do sends the request until there is an answer that counts.
+// Do sends the request until there is an answer that counts. It gives no response: the answer is the call's, and whole.
+//
+// The request's headers get the key, so nobody else may have them.
 func (c *Call) Do(request *http.Request) (*http.Response, error) {
 	ctx, began := request.Context(), time.Now()
 	left := func() time.Duration { return c.Deadline - time.Since(began) }
-	request.Header = request.Header.Clone()
 	if failure := c.Exchange.seal(request); failure != nil {
 		return nil, failure
 	}
@@ -101,7 +102,7 @@ func (c *Call) Do(request *http.Request) (*http.Response, error) {
 		c.Attempts++
 		failure := c.try(ctx, request, limit)
 		if failure == nil {
-			return &http.Response{StatusCode: c.Answer.Status, Header: c.Answer.Header, Body: http.NoBody, Request: request}, nil
+			return nil, nil
 		}
 		wait, again := c.Exchange.again(c.Attempts, c.MaxRetries, failure)
 		if !again || (c.Deadline > 0 && wait >= left()) {
@@ -194,6 +195,10 @@ func (e *Exchange) seal(request *http.Request) *Failure {
 
 // body reads the whole body, if it is of a size that an answer may have.
 func (e *Exchange) body(parent, ctx context.Context, response *http.Response) ([]byte, *Failure) {
+	tooLarge := &Failure{Reason: TooLarge, Message: "the answer is larger than 64 MiB"}
+	if response.ContentLength > MaxAnswer {
+		return nil, tooLarge
+	}
 	var body bytes.Buffer
 	if size := response.ContentLength; size > 0 && size <= 1<<20 {
 		body.Grow(int(size) + bytes.MinRead)
@@ -203,7 +208,7 @@ func (e *Exchange) body(parent, ctx context.Context, response *http.Response) ([
 		return nil, e.broken(parent, ctx, response.Request, err)
 	}
 	if body.Len() > MaxAnswer {
-		return nil, &Failure{Reason: TooLarge, Message: "the answer of " + e.shown(response.Request.URL) + " is larger than 64 MiB"}
+		return nil, tooLarge
 	}
 	return body.Bytes(), nil
 }

@@ -30,9 +30,8 @@ var errSilent = errors.New("nothing came for too long")
 
 // Open sends a request once, whose answer has to begin within limit, and whose body may be silent for no longer than patience.
 //
-// With follow, redirects are followed, without the key.
+// With follow, redirects are followed, without the key. The request's headers get the key, so nobody else may have them.
 func (e *Exchange) Open(parent context.Context, request *http.Request, limit, patience time.Duration, follow bool) (*Stream, *Failure) {
-	request.Header = request.Header.Clone()
 	if failure := e.seal(request); failure != nil {
 		return nil, failure
 	}
