@@ -186,6 +186,9 @@ func without(value any, path string, required map[string]bool, fate func() int) 
 }
 
 func TestAnyAnswerReadsWithoutAnyOfItsFieldsButThoseThatAreRequired(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it is the same with the race detector, for much longer: run it without -short")
+	}
 	required := map[string]map[string]bool{}
 	for model, paths := range vectors[struct{ Required map[string][]string }](t, "answers").Required {
 		required[model] = map[string]bool{}

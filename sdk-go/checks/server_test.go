@@ -26,7 +26,7 @@ import (
 // patience is how long anything may take.
 const patience = 2 * time.Minute
 
-// server is a running meetbot serve.
+// server is a running meetbot serve, and a key of it.
 type server struct {
 	URL string
 	Key struct {
@@ -56,7 +56,9 @@ var started = sync.OnceValues(func() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	command := exec.Command(program, "serve", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(scratch, "data"), "--json")
+	// In development: the receivers of the tests are on loopback.
+	data := filepath.Join(scratch, "data")
+	command := exec.Command(program, "serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir", data, "--json")
 	command.Env = append(os.Environ(), "MEETBOT_LOG=debug")
 	command.Stderr = log
 	output, err := command.StdoutPipe()
@@ -76,7 +78,11 @@ var started = sync.OnceValues(func() (*server, error) {
 	if err := json.NewDecoder(output).Decode(found); err != nil {
 		return nil, fmt.Errorf("the server does not start, see %s: %w", log.Name(), err)
 	}
-	return found, nil
+	key, err := exec.Command(program, "keys", "create", "--test", "--json", "--data-dir", data).Output()
+	if err != nil {
+		return nil, fmt.Errorf("there is no key: %w", err)
+	}
+	return found, json.Unmarshal(key, &found.Key)
 })
 
 var (

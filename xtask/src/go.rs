@@ -35,7 +35,9 @@ pub(crate) fn test_with_server() -> anyhow::Result<()> {
     }
     go.staticcheck()?;
     go.generated()?;
-    step("tests of the Go SDK", go.run(SDK, &["test", "-race", "./..."]))?;
+    step("tests of the Go SDK", go.run(SDK, &["test", "./..."]))?;
+    let race = go.run(SDK, &["test", "-race", "-short", "./..."]);
+    step("tests of the Go SDK with the race detector", race)?;
     let mut with_server = go.run(CHECKS, &["test", "-count=1", "./..."]);
     with_server.env("MEETBOT_PROGRAM", python::target().join("debug").join("meetbot"));
     step("tests of the Go SDK with a server", with_server)
