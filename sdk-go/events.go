@@ -54,8 +54,8 @@ type EventData struct {
 	Status JobStatus `json:"status"`
 	// Metadata is your own data; its numbers are of the type json.Number.
 	Metadata map[string]any `json:"metadata"`
-	// Details is what is particular to the event: *StatusChanged, *Finalized, *Failed, *ArtifactReady, *PermissionChanged, *ChatWritten, *ChatWithheld or
-	// *ParticipantChanged. It is nil for an event that this version does not know; Extra has its fields then.
+	// Details is what is particular to the event: *StatusChanged, *Finalized, *Failed, *ArtifactReady, *PermissionChanged, *ChatWritten, *ChatWithheld,
+	// *EventsLeftOut or *ParticipantChanged. It is nil for an event that this version does not know; Extra has its fields then.
 	Details EventDetails `json:"-"`
 	// Extra holds the fields that this version does not know.
 	Extra map[string]json.RawMessage `json:"-"`
@@ -124,6 +124,14 @@ type ChatWithheld struct {
 	Captions int64 `json:"captions"`
 }
 
+// EventsLeftOut is particular to bot.events_left_out, which only the timeline has: too much happened in the meeting to report all of it.
+type EventsLeftOut struct {
+	// Messages is how many messages of the chat are in chat.jsonl and have no event.
+	Messages int64 `json:"messages"`
+	// ParticipantEvents is how often somebody joined or left, which is in events.jsonl and has no event.
+	ParticipantEvents int64 `json:"participantEvents"`
+}
+
 // ParticipantChanged is particular to bot.participant_joined and bot.participant_left.
 type ParticipantChanged struct {
 	// Participant is who came or left.
@@ -169,6 +177,7 @@ func (*ArtifactReady) isDetails()      {}
 func (*PermissionChanged) isDetails()  {}
 func (*ChatWritten) isDetails()        {}
 func (*ChatWithheld) isDetails()       {}
+func (*EventsLeftOut) isDetails()      {}
 func (*ParticipantChanged) isDetails() {}
 
 // detailsOf gives empty details of an event; nil for one that is not known.
@@ -188,6 +197,8 @@ func detailsOf(event EventName) EventDetails {
 		return &ChatWritten{}
 	case EventChatWithheld:
 		return &ChatWithheld{}
+	case EventEventsLeftOut:
+		return &EventsLeftOut{}
 	case EventParticipantJoined, EventParticipantLeft:
 		return &ParticipantChanged{}
 	}

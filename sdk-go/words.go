@@ -151,7 +151,7 @@ const (
 // EventName is the name of an event. The set is open.
 type EventName string
 
-// The events that this version knows. EventChatWithheld is in the timeline only, and no webhook.
+// The events that this version knows. EventChatWithheld and EventEventsLeftOut are in the timeline only, and no webhooks.
 const (
 	EventStatusChanged       EventName = "job.status_changed"
 	EventFinalized           EventName = "job.finalized"
@@ -162,6 +162,7 @@ const (
 	EventPermissionDenied    EventName = "bot.recording_permission_denied"
 	EventChatMessage         EventName = "bot.chat_message"
 	EventChatWithheld        EventName = "bot.chat_withheld"
+	EventEventsLeftOut       EventName = "bot.events_left_out"
 	EventParticipantJoined   EventName = "bot.participant_joined"
 	EventParticipantLeft     EventName = "bot.participant_left"
 )
