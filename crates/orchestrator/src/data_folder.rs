@@ -140,15 +140,15 @@ pub fn prepare(path: &Path) -> Result<(), DataFolderError> {
     if !private::is_open(&found) {
         return Ok(());
     }
-    if private::is_shared(&found) || !is_own(path).map_err(unusable)? {
+    if !is_own(path, private::is_shared(&found)).map_err(unusable)? {
         return Err(OpenToOthers::shared(path, "give --data-dir a folder of its own").into());
     }
     Ok(private::close(path)?)
 }
 
-/// Whether a folder is meetbot's: the database is in it, or nothing is but what the server and a new disk bring.
-fn is_own(path: &Path) -> io::Result<bool> {
-    if path.join(store::FILE).exists() {
+/// Whether a folder is meetbot's: the database is in it, or nothing is but what the server and a new disk bring. The latter alone counts where everybody may put things.
+fn is_own(path: &Path, shared: bool) -> io::Result<bool> {
+    if !shared && path.join(store::FILE).exists() {
         return Ok(true);
     }
     for entry in fs::read_dir(path)? {
@@ -194,9 +194,10 @@ mod tests {
             (&["notes.txt"], 0o700, Ok(0o700)),
             (&["notes.txt"], 0o755, Err(0o755)),
             (&["meetbot.db.old"], 0o750, Err(0o750)),
-            // Somebody took `/tmp` for a data folder.
-            (&["meetbot.db"], 0o1777, Err(0o1777)),
-            (&[], 0o1777, Err(0o1777)),
+            // A new tmpfs, and a `/tmp` that somebody took for a data folder.
+            (&[], 0o1777, Ok(0o1700)),
+            (&["meetbot.db", "lost+found"], 0o1777, Ok(0o1700)),
+            (&["meetbot.db", "notes.txt"], 0o1777, Err(0o1777)),
         ]
         .into_iter()
         .enumerate()

@@ -14,7 +14,7 @@ use rustix::process::geteuid;
 
 /// The bits of a mode that are of others than the owner.
 const OTHERS: u32 = 0o077;
-/// In a folder with this bit (like `/tmp`) everybody puts things.
+/// In a folder with this bit (like `/tmp`, and a new tmpfs) everybody may put things.
 const STICKY: u32 = 0o1000;
 
 /// Others can read it, and that cannot be changed from here.
@@ -80,8 +80,8 @@ fn tighten(path: &Path, found: &Metadata) -> Result<(), OpenToOthers> {
     })
 }
 
-/// Closes the folder of all recordings with all that is in it, where others may enter it; one that they may not enter is not searched. A folder behind a link
-/// may hold nothing but recordings.
+/// Closes the folder of all recordings with all that is in it, where others may enter it; one that they may not enter is not searched. A folder behind a link,
+/// or where everybody may put things, may hold nothing but recordings.
 pub(crate) fn close_recordings(folder: &Path) -> Result<(), OpenToOthers> {
     let unreadable = |error: io::Error| OpenToOthers::new(folder, error.to_string());
     let found = match fs::metadata(folder) {
@@ -96,8 +96,9 @@ pub(crate) fn close_recordings(folder: &Path) -> Result<(), OpenToOthers> {
     let names = names.map_err(unreadable)?;
     let linked = fs::symlink_metadata(folder).map_err(unreadable)?.is_symlink();
     let is_foreign = |name: &OsStr| !is_job(name) && name != "lost+found";
-    if is_shared(&found) || linked && names.iter().any(|entry| is_foreign(&entry.file_name())) {
-        return Err(OpenToOthers::shared(folder, "let the link lead to a folder of its own"));
+    let holds_others = || names.iter().any(|entry| is_foreign(&entry.file_name()));
+    if (linked || is_shared(&found)) && holds_others() {
+        return Err(OpenToOthers::shared(folder, "give the recordings a folder of their own"));
     }
     tracing::warn!(path = %folder.display(), "others on this machine could read the recordings: that is taken from them now");
     for entry in names {
@@ -188,9 +189,23 @@ mod tests {
         let error = close_recordings(&link).unwrap_err().to_string();
         assert!(error.contains("chmod 700") && error.contains("recordings"), "{error}");
         assert_eq!(mode(&shared), 0o2755, "it is as it was");
-        // As it is the owner's wish, nothing is to be asked.
+        // Nothing is to be asked of one that others cannot enter.
         set(&shared, 0o700);
         close_recordings(&link).unwrap();
+    }
+
+    #[test]
+    fn a_new_disk_that_is_mounted_for_the_recordings_is_closed_though_everybody_may_write_to_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let mounted = parent.path().join("recordings");
+        restored(&mounted);
+        fs::create_dir(mounted.join("lost+found")).unwrap();
+        set(&mounted, 0o1777);
+        close_recordings(&mounted).unwrap();
+        assert_eq!(mode(&mounted), 0o1700);
+        fs::write(mounted.join("somebody's"), b"").unwrap();
+        set(&mounted, 0o1777);
+        close_recordings(&mounted).unwrap_err();
     }
 
     #[test]
