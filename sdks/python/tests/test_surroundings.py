@@ -314,3 +314,13 @@ def test_importing_the_package_brings_neither_pydantic_nor_asyncio() -> None:
     program = "import sys, meetbot; print([name for name in ('pydantic', 'asyncio', 'httpx', 'pytest') if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
+
+
+def test_no_server_steers_the_terminal_of_who_asks_whether_it_takes_the_key(lying: Any) -> None:
+    server = lying(refusal(500, "internal", "hostile\x1b[2J\x9b31m\u202e\u2028\r\nFORGED"))
+    environment = {**os.environ, "MEETBOT_API_KEY": KEY, "MEETBOT_API_BASE_URL": server.url, "PYTHONUTF8": "1"}
+    said = subprocess.run([sys.executable, "-m", "meetbot"], env=environment, capture_output=True)
+    shown = (said.stdout + said.stderr).decode()
+    assert "hostile" in shown
+    assert not any(letter in shown for letter in "\x1b\x9b\r\u202e\u2028"), ascii(shown)
+    assert not any(line.startswith("FORGED") for line in shown.split("\n"))
