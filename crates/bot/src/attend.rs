@@ -224,7 +224,7 @@ impl<'a> Bot<'a> {
                 self.observe(Observed::Over(cannot_write(&error)));
             }
             // A meeting that always has another event would leave the thread to nothing else, not even to the timers.
-            tokio::task::consume_budget().await;
+            tokio::task::yield_now().await;
         };
         if let Some(meeting) = meeting {
             meeting.leave().await;

@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use meetbot_rtc::{DESCRIPTION_BYTES, DESCRIPTION_TRACKS};
 use meetbot_types::{Failure, FailureCode, signature::sha256};
 
 /// The most of a text of one kind, in characters.
@@ -22,10 +23,6 @@ pub(crate) const CAPTION: Text = Text(4_000);
 pub(crate) const REASON: Text = Text(500);
 /// An ICE candidate, in bytes. Those of browsers have 200 at most.
 pub(crate) const CANDIDATE_BYTES: usize = 500;
-/// A session description, in bytes.
-const DESCRIPTION_BYTES: usize = 512 * 1024;
-/// Media sections of a session description: one for each track.
-const DESCRIPTION_SECTIONS: usize = 1_000;
 /// One message on a WebSocket, in bytes: a session description, or the roster of a crowded room, as JSON.
 pub(crate) const SOCKET_MESSAGE_BYTES: usize = 1024 * 1024;
 
@@ -92,7 +89,7 @@ pub(crate) fn id(id: String) -> String {
 /// Whether a session description is within its bounds.
 pub(crate) fn description(sdp: &str) -> Result<(), Exceeded> {
     let sections = || sdp.lines().filter(|line| line.starts_with("m=")).count();
-    if sdp.len() > DESCRIPTION_BYTES || sections() > DESCRIPTION_SECTIONS {
+    if sdp.len() > DESCRIPTION_BYTES || sections() > DESCRIPTION_TRACKS {
         return Err(Exceeded::Description);
     }
     Ok(())
@@ -145,7 +142,7 @@ pub(crate) enum Exceeded {
     #[error("the meeting has more than {STREAMS} streams of media")]
     Streams,
     #[error(
-        "the meeting's server sends a session description of more than {DESCRIPTION_BYTES} bytes or {DESCRIPTION_SECTIONS} tracks"
+        "the meeting's server sends a session description of more than {DESCRIPTION_BYTES} bytes or {DESCRIPTION_TRACKS} tracks"
     )]
     Description,
     #[error(
@@ -232,7 +229,7 @@ mod tests {
                 format!(
                     "{}, {} tracks",
                     bytes(DESCRIPTION_BYTES as u64),
-                    thousands(DESCRIPTION_SECTIONS as u64)
+                    thousands(DESCRIPTION_TRACKS as u64)
                 ),
                 left,
             ),

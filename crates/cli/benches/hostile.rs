@@ -14,6 +14,8 @@ mod hostile;
 #[path = "../tests/it/program.rs"]
 mod program;
 
+use std::time::Duration;
+
 use self::hostile::{Plan, Protocol, play};
 
 /// How many good meetings.
@@ -25,7 +27,13 @@ fn main() {
     let good = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let good = good.map_or(MEETINGS, |good| good.parse().unwrap());
     for protocol in [Protocol::Janus, Protocol::Sandbox] {
-        let seen = play(Plan { protocol, good, seconds: SECONDS });
+        let seen = play(Plan {
+            protocol,
+            good,
+            seconds: [SECONDS; 2],
+            at_once: true,
+            longest: Duration::from_secs(SECONDS),
+        });
         println!("{protocol:?}: {good} good meetings, {} that lie", seen.floods.len());
         println!("calls of the good ones' consumer, ms   median       p99       max     calls");
         let [alone, beside] = seen.calls;
@@ -36,12 +44,12 @@ fn main() {
             "packets of the good ones: {sent} sent, {} of them not in a file",
             sent - recorded
         );
-        println!("the liars took {:.1} MB of memory, {:.1} MB on disk", seen.memory, seen.disk);
+        println!("memory grew by {:.1} MB, the database by {:.1} MB", seen.memory, seen.database);
         println!("datagrams at addresses that are refused: {}", seen.caught);
-        for (told, job) in seen.floods {
+        for ((told, job), disk) in seen.floods.into_iter().zip(seen.disk) {
             let ending = job.failure_detail.or(job.leave_reason.map(|reason| reason.to_string()));
             println!(
-                "  {:<15} {:>6} said, {:>6.1} MB, {} joins: {} ({})",
+                "  {:<15} {:>6} said, {:>6.1} MB, {} joins; {disk:.1} MB of files, {} ({})",
                 told.kind,
                 told.said,
                 told.bytes as f64 / 1_048_576.0,

@@ -317,9 +317,8 @@ impl<'a> Call<'a> {
         let mut ticks = tokio::time::interval(PACKET);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            // In any order: each of them may always have something, on a busy machine the ticks, too.
             tokio::select! {
-                biased;
-                // Before what the bot says and sends: there may always be more of that.
                 _ = ticks.tick() => {
                     self.send()?;
                     if let Some(finale) = self.happen().await? {

@@ -1,6 +1,9 @@
 //! The sandbox: signalling over its WebSocket, media over WebRTC.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -23,6 +26,11 @@ use crate::{
     meeting::{CaptionLine, ChatLine, Lost, Meeting, MeetingEvent, Source},
 };
 
+/// Nothing more comes of a meeting that has ended, once nothing has come for this long,
+const LAST_MEDIA: Duration = Duration::from_millis(40);
+/// or so much has: a minute of one voice.
+const LAST_FRAMES: usize = 3_000;
+
 /// A sandbox meeting that the bot has knocked at.
 pub(crate) struct SandboxMeeting {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -37,6 +45,8 @@ pub(crate) struct SandboxMeeting {
     /// The roster and whether the bot may record, until the media path is up too.
     admitted: Option<(Vec<Participant>, RecordingRule)>,
     connected: bool,
+    /// The meeting is over for the bot, which still takes so many frames: one that was held up has them in its sockets.
+    over: Option<(MeetingEvent, usize)>,
     /// Told already, and not asked for yet.
     events: VecDeque<MeetingEvent>,
 }
@@ -73,6 +83,7 @@ impl SandboxMeeting {
             inside: false,
             admitted: None,
             connected: false,
+            over: None,
             events: VecDeque::new(),
         };
         let join = FromBot::Join {
@@ -107,8 +118,14 @@ impl SandboxMeeting {
             FromMeeting::Refused { code, detail } => {
                 MeetingEvent::Refused(Failure::new(code, bounds::REASON.cut(detail)))
             }
-            FromMeeting::Ended => MeetingEvent::Ended,
-            FromMeeting::Removed => MeetingEvent::Removed,
+            FromMeeting::Ended => {
+                self.over = Some((MeetingEvent::Ended, LAST_FRAMES));
+                return Ok(());
+            }
+            FromMeeting::Removed => {
+                self.over = Some((MeetingEvent::Removed, LAST_FRAMES));
+                return Ok(());
+            }
             FromMeeting::Admitted { self_id, roster, recording } => {
                 self.let_in(bounds::id(self_id), roster, recording);
                 return Ok(());
@@ -221,6 +238,17 @@ impl Meeting for SandboxMeeting {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return event;
+            }
+            if let Some((_, left)) = &mut self.over {
+                *left = left.saturating_sub(1);
+                let more = *left > 0 && {
+                    let media = tokio::time::timeout(LAST_MEDIA, self.peer.next()).await;
+                    media.is_ok_and(|event| event.is_ok_and(|event| self.media(event).is_ok()))
+                };
+                match self.over.take_if(|_| !more) {
+                    Some((over, _)) => return over,
+                    None => continue,
+                }
             }
             let outcome = tokio::select! {
                 message = self.socket.next() => match message {

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meetbot::{Job, JobStatus, NewJob, Timestamp, blocking::MeetBot};
+use meetbot::{FailureCode, Job, JobStatus, LeaveReason, NewJob, Timestamp, blocking::MeetBot};
 use meetbot_sandbox::Sandbox;
 use meetbot_testkit::liar::{Flood, Kind, Liar, Told, Trap};
 use tempfile::TempDir;
@@ -21,8 +21,6 @@ use crate::program::{PATIENCE, Running, client, manifest_of, meetbot, run, sandb
 
 /// What hostile meetings may take, beyond what the same server took without them.
 const MEGABYTES: f64 = 50.0;
-/// A flood ends then, if nothing has ended it before.
-const LONGEST: Duration = Duration::from_secs(20);
 /// Decides what the liars say.
 const SEED: u64 = 18;
 /// Ports of an address that the guard refuses.
@@ -41,9 +39,13 @@ pub(crate) enum Protocol {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) protocol: Protocol,
-    /// Good meetings, of two or three speakers.
+    /// Good meetings, of two or three speakers, and how long they last: first without liars, then beside them.
     pub(crate) good: usize,
-    pub(crate) seconds: u64,
+    pub(crate) seconds: [u64; 2],
+    /// Whether the liars lie all at once, and not one after the other.
+    pub(crate) at_once: bool,
+    /// How long a flood lasts, if nothing has ended it before.
+    pub(crate) longest: Duration,
 }
 
 /// What was seen.
@@ -53,9 +55,11 @@ pub(crate) struct Seen {
     pub(crate) calls: [Vec<f64>; 2],
     /// Packets of the good meetings that were sent, and that are in their files, beside the liars.
     pub(crate) packets: (u64, u64),
-    /// What the liars' meetings took beyond the good ones, in MB.
+    /// What the server's memory has grown beside the liars, in MB.
     pub(crate) memory: f64,
-    pub(crate) disk: f64,
+    /// The files of each liar's meeting, and what the database has grown, in MB.
+    pub(crate) disk: Vec<f64>,
+    pub(crate) database: f64,
     /// Each flood, and the job that it ended.
     pub(crate) floods: Vec<(Told, Job)>,
     /// Datagrams at addresses that the guard refuses.
@@ -76,17 +80,17 @@ struct Stage {
 }
 
 /// So much of each kind.
-fn floods(trap: &Trap) -> Vec<Flood> {
-    let flood = |kind, count| Flood { kind, count, time: LONGEST, seed: SEED };
+fn floods(trap: &Trap, time: Duration) -> Vec<Flood> {
+    let flood = |kind, count| Flood { kind, count, time, seed: SEED };
     vec![
         flood(Kind::Joins, 100_000),
         flood(Kind::Leaves, 100_000),
         flood(Kind::Renames, 100_000),
-        flood(Kind::Texts, 500),
-        flood(Kind::Candidates(trap.clone()), 20_000),
+        flood(Kind::Texts, 10_000),
+        flood(Kind::Candidates(trap.clone()), 100_000),
         flood(Kind::Talking, 100_000),
         flood(Kind::Lines, 100_000),
-        flood(Kind::Renegotiations, 2_000),
+        flood(Kind::Renegotiations, 10_000),
     ]
 }
 
@@ -99,7 +103,7 @@ impl Stage {
             .build()
             .unwrap();
         let trap = Trap::set("127.0.0.2".parse().unwrap(), PORTS).unwrap();
-        let floods = floods(&trap);
+        let floods = floods(&trap, plan.longest);
         let token = sandbox_token();
         let (sandbox, liars) = runtime.block_on(async {
             let sandbox = Sandbox::start("127.0.0.1:0".parse().unwrap(), token).await.unwrap();
@@ -146,28 +150,27 @@ impl Stage {
     /// Plays the good meetings, and beside them those of the liars, if they are to be. Answers what was sent and recorded in the good ones, how long calls
     /// took meanwhile, and the liars' jobs.
     fn play(&self, lies: bool) -> ((u64, u64), Vec<f64>, Vec<Job>) {
-        let seconds = self.plan.seconds;
-        let good: Vec<String> = (0..self.plan.good)
-            .map(|_| {
-                let meeting_url =
-                    format!("https://sandbox.meetbot.dev/two-speakers?seconds={seconds}");
-                self.good.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id
-            })
-            .collect();
+        let seconds = self.plan.seconds[usize::from(lies)];
+        let dispatch = |_| {
+            let meeting_url = format!("https://sandbox.meetbot.dev/two-speakers?seconds={seconds}");
+            self.good.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id
+        };
+        let good: Vec<String> = (0..self.plan.good).map(dispatch).collect();
         for id in &good {
             self.is_recorded(id);
         }
         let calling = Arc::new(AtomicBool::new(true));
         let calls = call(self.good.clone(), Arc::clone(&calling));
-        let hostile: Vec<String> = if lies {
-            self.floods.iter().enumerate().map(|flood| self.send_into(flood)).collect()
+        let ended = |id: String| self.hostile.wait_for_bot(&id, Some(PATIENCE * 3)).unwrap();
+        let floods = self.floods.iter().enumerate().filter(|_| lies);
+        let hostile = if self.plan.at_once {
+            let jobs: Vec<String> = floods.map(|flood| self.send_into(flood)).collect();
+            jobs.into_iter().map(ended).collect()
         } else {
-            Vec::new()
+            floods.map(|flood| ended(self.send_into(flood))).collect()
         };
         let packets = good.iter().map(|id| self.judge(id));
         let packets = packets.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
-        let ended = |id: &String| self.hostile.wait_for_bot(id, Some(PATIENCE * 3)).unwrap();
-        let hostile = hostile.iter().map(ended).collect();
         calling.store(false, Ordering::Relaxed);
         (packets, calls.join().unwrap(), hostile)
     }
@@ -209,10 +212,8 @@ impl Stage {
                 manifest.tracks.iter().filter(|track| track.participant_id == one.participant_id)
             };
             let packets = tracks().map(|track| track.packets).sum::<u64>();
-            let lost = tracks().map(|track| track.lost_packets).sum::<u64>();
-            assert_eq!(lost, 0, "{one:?}: {manifest:#?}");
             // What is sent before both sides know that the path is up may not arrive.
-            assert!(packets * 100 >= one.packets * 99, "{one:?}: {packets} of them");
+            assert!(packets * 100 >= one.packets * 99, "{one:?}: {packets} of them: {manifest:#?}");
             all = (all.0 + one.packets, all.1 + packets);
         }
         all
@@ -225,26 +226,26 @@ impl Stage {
         peak.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
     }
 
-    fn disk(&self) -> f64 {
-        bytes_under(self.data.path()) as f64 / 1_048_576.0
+    /// What lies in the data folder beside the recordings, in MB.
+    fn database(&self) -> f64 {
+        megabytes_under(self.data.path()) - megabytes_under(&self.data.path().join("recordings"))
     }
 }
 
 /// Plays a plan: first without the liars, so that what good meetings take is known.
 pub(crate) fn play(plan: Plan) -> Seen {
     let stage = Stage::set(plan);
-    let before = stage.disk();
     let (_, alone, _) = stage.play(false);
-    let (memory, disk) = (stage.memory(), stage.disk());
+    let (memory, database) = (stage.memory(), stage.database());
     let (packets, beside, jobs) = stage.play(true);
-    let told = stage.liars.iter().flat_map(Liar::told);
+    let folder = |job: &Job| megabytes_under(&stage.data.path().join("recordings").join(&job.id));
     let seen = Seen {
         calls: [alone, beside],
         packets,
         memory: stage.memory() - memory,
-        // The second time, the good meetings take as much as the first.
-        disk: (stage.disk() - disk) - (disk - before),
-        floods: told.zip(jobs).collect(),
+        disk: jobs.iter().map(folder).collect(),
+        database: stage.database() - database,
+        floods: stage.liars.iter().flat_map(Liar::told).zip(jobs).collect(),
         caught: stage.trap.caught(),
     };
     // The liars end within it.
@@ -280,30 +281,44 @@ fn call(client: MeetBot, calling: Arc<AtomicBool>) -> thread::JoinHandle<Vec<f64
     })
 }
 
-fn bytes_under(folder: &Path) -> u64 {
-    let mut bytes = 0;
+fn megabytes_under(folder: &Path) -> f64 {
+    let mut megabytes = 0.0;
     // A file may go while it is looked at.
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(metadata) = entry.metadata() else { continue };
-        bytes += if metadata.is_dir() { bytes_under(&entry.path()) } else { metadata.len() };
+        megabytes += if metadata.is_dir() {
+            megabytes_under(&entry.path())
+        } else {
+            metadata.len() as f64 / 1_048_576.0
+        };
     }
-    bytes
+    megabytes
 }
 
 /// What does not depend on how fast the machine is.
 fn nobody_else_is_harmed(protocol: Protocol) {
-    let seen = play(Plan { protocol, good: 6, seconds: 20 });
-    for (told, job) in &seen.floods {
+    let seen = play(Plan {
+        protocol,
+        good: 6,
+        seconds: [10, 60],
+        at_once: false,
+        longest: Duration::from_secs(6),
+    });
+    for ((told, job), disk) in seen.floods.iter().zip(&seen.disk) {
         // It came in, and the flood met it.
         assert!(told.joins > 0 && told.said > 0 && job.joined_at.is_some(), "{told:?} {job:#?}");
-        assert!(job.status.is_final(), "{job:#?}");
+        // It has left by itself, or has seen the end of the flood; and never is that a fault of the bot.
+        let left = job.failure_code == Some(FailureCode::QuotaExceeded);
+        let stayed = job.leave_reason == Some(LeaveReason::MeetingEnded);
+        assert!(left || stayed, "{told:?} {job:#?}");
+        assert!(left || told.kind != "joins", "the bound of people is reached: {told:?} {job:#?}");
+        assert!(disk + seen.database <= MEGABYTES, "{told:?}: {disk} MB on disk");
     }
+    assert!(seen.memory <= MEGABYTES, "{} MB of memory", seen.memory);
     assert!(seen.calls.iter().all(|calls| !calls.is_empty()), "the other consumer is answered");
     let (sent, recorded) = seen.packets;
     assert!(sent > 0 && recorded * 100 >= sent * 99, "{recorded} of {sent} packets");
     assert_eq!(seen.caught, 0, "datagrams went where the guard allows none");
-    assert!(seen.memory <= MEGABYTES, "{} MB of memory", seen.memory);
-    assert!(seen.disk <= MEGABYTES, "{} MB on disk", seen.disk);
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod doctor;
 mod drain;
 mod first_key;
 mod held_up;
+mod hostile;
 mod hostile_text;
 mod janus;
 mod kills;
