@@ -294,12 +294,9 @@ fn no_caller_of_a_server_steers_the_terminal_of_who_runs_it() {
     let (key, _) = create_key(data.path(), &["--consumer", name]);
     let body = json!({
         "meetingUrl": "https://sandbox.meetbot.dev/two-speakers?seconds=1", "externalId": "hostile\u{202e}\u{2066}",
-        "displayName": "hostile\u{202e}", "joinAt": "2030-01-01T00:00:00Z", HOSTILE: HOSTILE,
+        "displayName": "hostile\u{202e}", HOSTILE: HOSTILE,
         "webhooks": {"onFinalize": "http://hooks.invalid/hostile\u{1b}[2J\t\u{9b}\u{202e}?\u{85}"},
     });
-    // The clock of the test may have passed that year.
-    let mut body = body;
-    body.as_object_mut().unwrap().remove("joinAt");
     let body = body.to_string();
     let call = |line: &str, body: &str| {
         let head = format!(
