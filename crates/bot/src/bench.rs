@@ -19,7 +19,7 @@ use crate::{
     recording::{Counters, Recording},
 };
 
-/// How often each thing happens, for its mean.
+/// How often each thing happens.
 const ROUNDS: usize = 1_000;
 
 /// A bot's view of a meeting: what it writes, and whether it stays.
@@ -66,7 +66,7 @@ impl Meeting {
     }
 }
 
-/// The mean cost of each thing that happens, in a meeting of so many people that is recorded into a folder.
+/// The median cost of each thing that happens, in a meeting of so many people that is recorded into a folder.
 ///
 /// # Panics
 /// When the folder cannot be written.
@@ -83,9 +83,15 @@ pub fn cost_of_events(folder: &Path, people: usize) -> Vec<(&'static str, Durati
     }
     let mut costs = Vec::new();
     let mut measure = |what, each: &mut dyn FnMut(usize)| {
-        let begun = clock::now();
-        (0..ROUNDS).for_each(each);
-        costs.push((what, (clock::now() - begun) / u32::try_from(ROUNDS).unwrap_or(1)));
+        let mut times: Vec<Duration> = (0..ROUNDS)
+            .map(|round| {
+                let begun = clock::now();
+                each(round);
+                clock::now() - begun
+            })
+            .collect();
+        times.sort();
+        costs.push((what, times[ROUNDS / 2]));
     };
     measure("somebody comes", &mut |round| meeting.joined(&format!("new {round}"), &name(round)));
     measure("somebody leaves", &mut |round| meeting.left(&format!("new {round}")));
