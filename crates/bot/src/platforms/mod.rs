@@ -1,6 +1,7 @@
 //! The platforms that a bot can join, a folder or file each.
 
 pub(crate) mod janus;
+mod messages;
 mod sandbox;
 
 use std::{

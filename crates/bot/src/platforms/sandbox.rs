@@ -19,9 +19,9 @@ use tokio_tungstenite::{
     tungstenite::{ClientRequestBuilder, Message, protocol::WebSocketConfig},
 };
 
-use super::Joins;
+use super::{Joins, messages::Messages};
 use crate::{
-    bounds::{self, Allowance, Exceeded},
+    bounds::{self, Exceeded},
     clock,
     meeting::{CaptionLine, ChatLine, Lost, Meeting, MeetingEvent, Source},
 };
@@ -38,8 +38,7 @@ pub(crate) struct SandboxMeeting {
     owners: HashMap<TrackId, String>,
     /// The sandbox has a room for each job.
     job: JobId,
-    /// How many messages the meeting may still send.
-    messages: Allowance,
+    messages: Messages,
     /// It was let in.
     inside: bool,
     /// The roster and whether the bot may record, until the media path is up too.
@@ -79,7 +78,7 @@ impl SandboxMeeting {
             peer: Box::new(Peer::answering(here, joins.guard.and(there))),
             owners: HashMap::new(),
             job: order.job_id,
-            messages: Allowance::new(bounds::MESSAGES, clock::now()),
+            messages: Messages::new(clock::now()),
             inside: false,
             admitted: None,
             connected: false,
@@ -106,8 +105,7 @@ impl SandboxMeeting {
             Message::Close(_) => return Err("the meeting closed the connection".to_owned()),
             _ => return Ok(()),
         };
-        let weight = 1 + (text.len() / bounds::MESSAGE_BYTES) as u64;
-        if !self.messages.take(weight, clock::now()) {
+        if !self.messages.take(text.len(), clock::now()) {
             self.leave_for(Exceeded::Messages);
             return Ok(());
         }
@@ -250,6 +248,7 @@ impl Meeting for SandboxMeeting {
                     None => continue,
                 }
             }
+            self.messages.give_way().await;
             let outcome = tokio::select! {
                 message = self.socket.next() => match message {
                     Some(Ok(message)) => self.heed(message).await,

@@ -35,10 +35,10 @@ use self::{
     session::{Act, Handle, MEDIA_PATIENCE, Session},
 };
 use crate::{
-    bounds::{self, Allowance, Exceeded},
+    bounds::{self, Exceeded},
     clock,
     meeting::{Lost, Meeting, MeetingEvent},
-    platforms::Joins,
+    platforms::{Joins, messages::Messages},
     run::Connect,
 };
 
@@ -62,8 +62,7 @@ struct Call {
     sink: SplitSink<Socket, Packet>,
     stream: SplitStream<Socket>,
     outbox: Outbox,
-    /// How many messages Janus may still send.
-    messages: Allowance,
+    messages: Messages,
     session: Session,
     media: Box<Peer>,
     chat: Option<Box<ChatPeer>>,
@@ -152,7 +151,7 @@ impl JanusMeeting {
         let (sink, stream) = dialled.socket.split();
         let mut outbox = Outbox::default();
         outbox.add(&first);
-        let messages = Allowance::new(bounds::MESSAGES, clock::now());
+        let messages = Messages::new(clock::now());
         let call = Call { sink, stream, outbox, messages, session, media, chat };
         Ok(Self { call: Some(call), events: [joining].into() })
     }
@@ -213,7 +212,7 @@ impl Call {
 
     /// Whether Janus may send a message of this length too; else the bot is to leave.
     fn may_send(&mut self, bytes: usize, events: &mut VecDeque<MeetingEvent>) -> bool {
-        let may = self.messages.take(1 + (bytes / bounds::MESSAGE_BYTES) as u64, clock::now());
+        let may = self.messages.take(bytes, clock::now());
         if !may {
             events.push_back(MeetingEvent::Refused(Exceeded::Messages.failure()));
         }
@@ -373,6 +372,7 @@ impl Meeting for JanusMeeting {
                 return event;
             }
             let Some(call) = &mut self.call else { return std::future::pending().await };
+            call.messages.give_way().await;
             if let Err(lost) = call.step(&mut self.events).await {
                 return MeetingEvent::Lost(lost);
             }
