@@ -191,6 +191,24 @@ pub fn colours(path: &Path) -> Vec<[u8; 3]> {
     shown.stdout.as_chunks::<3>().0.to_vec()
 }
 
+/// The mean colours (red, green and blue) of the four quarters of a file's last picture, as a player shows it: top left, top right, bottom left, bottom right.
+///
+/// # Panics
+/// When it cannot be decoded, or when there is no ffmpeg on this machine.
+#[track_caller]
+pub fn quarters(path: &Path) -> [[u8; 3]; 4] {
+    let shown = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-i"])
+        .arg(path)
+        .args(["-vf", "format=rgb24,scale=2:2:flags=area", "-fps_mode", "passthrough"])
+        .args(["-pix_fmt", "rgb24", "-f", "rawvideo", "-"])
+        .output()
+        .expect("this test needs ffmpeg: apt-get install ffmpeg");
+    assert!(shown.status.success(), "{}: {shown:?}", path.display());
+    let quarters = shown.stdout.as_chunks::<3>().0.last_chunk();
+    *quarters.unwrap_or_else(|| panic!("{}: no picture", path.display()))
+}
+
 /// When the last frame begins that can be decoded, in ms of the file; `None` when there is none. The file's end may be torn.
 ///
 /// # Panics

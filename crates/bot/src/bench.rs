@@ -55,6 +55,7 @@ impl Meeting {
             arrived: clock::now(),
             level_dbov: Some(-20),
             voice: Some(true),
+            rotation: None,
             keyframe: true,
             contiguous: true,
             sender_report: None,

@@ -34,6 +34,13 @@ pub(crate) const NAMES_OF_ONE: usize = 50;
 pub(crate) const STREAMS_OF_ONE: usize = 16;
 /// Streams of all people together, and media files of one attempt.
 pub(crate) const STREAMS: usize = 1_000;
+/// Files of one camera or screen: a new one begins where its pictures are turned or its codec is another, which a sender may say with each picture. So many
+/// at any speed,
+pub(crate) const FILES_OF_ONE: u64 = 20;
+/// and one more for each so many ms of the recording.
+pub(crate) const ONE_MORE_FILE_MS: u64 = 60_000;
+/// Media files of one attempt, beyond which none begins because pictures are turned: the others are left room.
+pub(crate) const FILES_WITH_TURNED: usize = STREAMS / 2;
 /// Under how many ids one person is known at the same time: packets may come late under the one before.
 pub(crate) const IDS_OF_ONE: usize = 4;
 
@@ -251,6 +258,13 @@ mod tests {
             ),
             ("streams of one person", STREAMS_OF_ONE.to_string(), "not looked at"),
             ("streams of a meeting; media files of one attempt", thousands(STREAMS as u64), left),
+            (
+                "files of one camera or screen, which begin where it is turned",
+                format!(
+                    "{FILES_OF_ONE} at once, then one a minute, while the attempt has less than {FILES_WITH_TURNED}"
+                ),
+                "the file before goes on",
+            ),
             ("answers whether a meeting may be recorded", ANSWERS.to_string(), left),
             ("messages of a meeting's server, one more for each 256 bytes", rate(MESSAGES), left),
             (

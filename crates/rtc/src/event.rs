@@ -83,6 +83,9 @@ pub struct Frame {
     pub level_dbov: Option<i8>,
     /// Whether there is a voice in it, where the sender says so.
     pub voice: Option<bool>,
+    /// By how many degrees clockwise a picture is to be turned for showing (0, 90, 180 or 270), where the sender says so with this frame (3GPP TS 26.114,
+    /// 7.4.5). Senders may say so with key frames and changes only: it holds for what follows on the track.
+    pub rotation: Option<u16>,
     /// Whether a decoder can start here.
     pub keyframe: bool,
     /// False when packets before it never came.

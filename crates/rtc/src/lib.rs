@@ -14,7 +14,9 @@ mod stun;
 pub use error::Error;
 pub use event::{Event, Frame, Kind, SenderReport};
 pub use guard::Guard;
-pub use peer::{AudioPacket, Channel, DESCRIPTION_BYTES, DESCRIPTION_TRACKS, Peer, TrackId};
+pub use peer::{
+    AudioPacket, Channel, DESCRIPTION_BYTES, DESCRIPTION_TRACKS, Peer, Picture, TrackId,
+};
 
 /// What `fuzz/` feeds.
 #[cfg(fuzzing)]

@@ -37,7 +37,7 @@ use self::{
 };
 pub use self::{
     description::{DESCRIPTION_BYTES, DESCRIPTION_TRACKS},
-    send::AudioPacket,
+    send::{AudioPacket, Picture},
 };
 use crate::{Error, Event, Guard, Kind};
 

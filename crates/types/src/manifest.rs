@@ -128,6 +128,10 @@ pub struct Track {
     pub codec: String,
     /// `webm`; `matroska` for H.264, which WebM does not know.
     pub container: String,
+    /// By how many degrees clockwise the pictures are to be turned for showing: 0, 90, 180 or 270. The file says so too, so players and ffmpeg turn them.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(maximum = 270, multiple_of = 90))]
+    pub rotation: u16,
     /// When the file's time 0 is, in ms.
     pub start_ms: u64,
     /// How long the file plays, in ms.

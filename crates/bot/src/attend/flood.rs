@@ -95,6 +95,7 @@ pub(super) fn speaks(number: u32) -> MeetingEvent {
         arrived: clock::now(),
         level_dbov: Some(-20),
         voice: Some(true),
+        rotation: None,
         keyframe: true,
         contiguous: true,
         sender_report: None,

@@ -217,7 +217,7 @@ fn bring_in(order: &BotOrder, own: &Path, track: Begun) -> io::Result<Option<Tra
             return Err(error);
         }
     }
-    let Content { kind, source, codec } = track.content;
+    let Content { kind, source, codec, rotation } = track.content;
     Ok(Some(Track {
         sha256: hash(&target)?,
         file: track.file,
@@ -226,6 +226,7 @@ fn bring_in(order: &BotOrder, own: &Path, track: Begun) -> io::Result<Option<Tra
         kind,
         source,
         codec,
+        rotation,
         start_ms: track.start_ms,
         duration_ms: scan.duration_ms,
         packets: scan.packets,

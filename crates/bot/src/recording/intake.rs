@@ -133,15 +133,17 @@ impl Recording {
         }
         let first = !self.begun;
         let begun = self.begin(key, name, frame, heard, Some(at_ms))?;
+        let asks_ms = self.at_ms(frame.arrived);
         let Some(writing) = self.tracks.get_mut(key) else { return Ok(Recorded::default()) };
         writing.lost += heard.lost;
         let written = match &mut writing.file {
             Some(Media::Pictures(file)) if begun => file.write(frame, at_ms),
             _ => None,
         };
+        let keyframe_wanted = (written.is_none()
+            || (writing.is_turned() && writing.may_begin(at_ms)))
+            && writing.ask(asks_ms);
         let Some(written) = written else {
-            let asks = self.at_ms(frame.arrived);
-            let keyframe_wanted = self.tracks.get_mut(key).is_some_and(|video| video.ask(asks));
             return Ok(Recorded { keyframe_wanted, ..Recorded::default() });
         };
         let lost = std::mem::take(&mut writing.lost);
@@ -150,7 +152,7 @@ impl Recording {
         if first {
             self.flush()?;
         }
-        Ok(Recorded { first, ..Recorded::default() })
+        Ok(Recorded { first, keyframe_wanted, ..Recorded::default() })
     }
 
     /// Where in the recording a picture belongs, in ms: by its sender's clock, put beside the same person's voice; where that is not known, by its own.
@@ -171,7 +173,8 @@ impl Recording {
         at.round().max(0.0) as u64
     }
 
-    /// Begins a file where there is none for this codec yet; pictures belong at `picture_ms`. Answers whether there is one.
+    /// Begins a file where there is none for this codec and rotation yet; pictures belong at `picture_ms`. Answers whether there is one for the frame: pictures
+    /// that were turned go on in the file before until a keyframe comes, with which the next can begin.
     fn begin(
         &mut self,
         key: &Key,
@@ -181,11 +184,24 @@ impl Recording {
         picture_ms: Option<u64>,
     ) -> io::Result<bool> {
         let Some(writing) = self.tracks.get_mut(key) else { return Ok(false) };
-        match &writing.file {
-            Some(Media::Sound(_)) => return Ok(true),
-            Some(Media::Pictures(file)) if file.codec() == frame.codec => return Ok(true),
-            _ => {}
+        let goes_on = match &writing.file {
+            Some(Media::Sound(_)) => true,
+            Some(Media::Pictures(file)) => file.codec() == frame.codec,
+            None => false,
+        };
+        if goes_on && !writing.is_turned() {
+            return Ok(true);
         }
+        let rotation = writing.rotation;
+        let pictures = if let Some(at_ms) = picture_ms {
+            let may_begin = writing.may_begin(at_ms)
+                && !(goes_on && self.files.begun() >= bounds::FILES_WITH_TURNED);
+            let start = VideoFile::start(frame).filter(|_| may_begin);
+            let Some(start) = start else { return Ok(goes_on) };
+            Some((start, at_ms.max(writing.after_last_picture_ms())))
+        } else {
+            None
+        };
         let prefix = match (key.video, key.source) {
             (false, _) => "audio",
             (true, Source::Screen) => "screen",
@@ -196,10 +212,10 @@ impl Recording {
         }
         let file = self.files.unique(prefix, name, self.attempt);
         let path = self.folder.join(&file);
-        let (media, start_ms) = if let Some(at_ms) = picture_ms {
-            let Some(pictures) = VideoFile::create(&path, frame, at_ms)? else { return Ok(false) };
-            let start_ms = pictures.start_ms();
-            (Media::Pictures(pictures), start_ms)
+        let (media, start_ms) = if let Some((start, start_ms)) = pictures {
+            writing.files += 1;
+            let file = VideoFile::create(&path, frame.codec, &start, rotation, start_ms)?;
+            (Media::Pictures(file), start_ms)
         } else {
             if frame.codec != "opus" || opus::ticks(&frame.data).is_none() {
                 return Ok(false);
@@ -213,6 +229,7 @@ impl Recording {
             kind: if key.video { MediaKind::Video } else { MediaKind::Audio },
             source: key.source.word().to_owned(),
             codec: frame.codec.to_owned(),
+            rotation,
         };
         self.journal.push(&Line::Track {
             attempt: self.attempt,
@@ -224,7 +241,7 @@ impl Recording {
         // Before the file's first byte, so that no file is ever without its line.
         self.journal.flush()?;
         (writing.name, writing.journaled_start_ms) = (file, start_ms);
-        // A sender that took another codec: the file before is whole as it is.
+        // A sender that took another codec or turned the pictures: the file before is whole as it is.
         match writing.file.replace(media) {
             Some(Media::Pictures(before)) => before.close().map(|()| true),
             _ => Ok(true),
@@ -319,6 +336,9 @@ fn is_speech(level_dbov: Option<i8>, voice: Option<bool>, bytes: usize) -> bool 
 }
 
 #[cfg(test)]
+mod turned;
+
+#[cfg(test)]
 mod tests {
     use std::{
         sync::Arc,
@@ -337,7 +357,7 @@ mod tests {
     };
 
     /// A picture of 640 × 480 in VP8, or what follows it.
-    fn picture(number: u64, keyframe: bool, arrived: Instant) -> Frame {
+    pub(super) fn picture(number: u64, keyframe: bool, arrived: Instant) -> Frame {
         let data = [if keyframe { 0x10 } else { 0x11 }, 0, 0, 0x9D, 1, 0x2A, 0x80, 2, 0xE0, 1, 7];
         Frame {
             track: TrackId::from_mid("0"),
@@ -349,6 +369,7 @@ mod tests {
             arrived,
             level_dbov: None,
             voice: None,
+            rotation: None,
             keyframe,
             contiguous: true,
             sender_report: None,

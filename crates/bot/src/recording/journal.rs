@@ -62,11 +62,18 @@ pub(crate) struct Content {
     /// `microphone`, `camera` or `screen`.
     pub(crate) source: String,
     pub(crate) codec: String,
+    /// By how many degrees clockwise pictures are to be turned for showing; 0 in journals that say nothing of it.
+    pub(crate) rotation: u16,
 }
 
 impl Default for Content {
     fn default() -> Self {
-        Self { kind: MediaKind::Audio, source: "microphone".to_owned(), codec: "opus".to_owned() }
+        Self {
+            kind: MediaKind::Audio,
+            source: "microphone".to_owned(),
+            codec: "opus".to_owned(),
+            rotation: 0,
+        }
     }
 }
 

@@ -237,6 +237,7 @@ mod tests {
             duration_ms: 0,
             packets: 0,
             lost_packets: 0,
+            rotation: 0,
             bytes: 0,
             sha256: String::new(),
             gaps: Vec::new(),

@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn pictures_last_as_long_as_the_one_before() {
         let start = crate::recording::picture::Start { width: 4, height: 4, private: vec![] };
-        let mut out = webm::video_header("vp8", &start);
+        let mut out = webm::video_header("vp8", &start, 0);
         let mut blocks = Blocks::default();
         for number in 0..50 {
             // A picture may look like an Opus packet of any length.

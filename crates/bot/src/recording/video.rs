@@ -22,6 +22,8 @@ pub(crate) struct VideoFile {
     output: Output,
     blocks: Blocks,
     codec: &'static str,
+    /// What its header says, in degrees clockwise.
+    rotation: u16,
     start_ms: u64,
     /// The file's time of the last picture.
     last_ms: Option<u64>,
@@ -30,31 +32,44 @@ pub(crate) struct VideoFile {
 }
 
 impl VideoFile {
-    /// Begins a file, if a decoder could start with this frame, which belongs at `at_ms` of the recording.
-    pub(crate) fn create(path: &Path, frame: &Frame, at_ms: u64) -> io::Result<Option<Self>> {
-        let Some(start) = Self::start(frame) else { return Ok(None) };
-        Ok(Some(Self {
-            output: Output::create(path, webm::video_header(frame.codec, &start))?,
+    /// Begins a file of pictures of a codec, with what [`VideoFile::start`] said of the first one, which belongs at `at_ms` of the recording. Players turn them by
+    /// `rotation` degrees clockwise.
+    pub(crate) fn create(
+        path: &Path,
+        codec: &'static str,
+        start: &Start,
+        rotation: u16,
+        at_ms: u64,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            output: Output::create(path, webm::video_header(codec, start, rotation))?,
             blocks: Blocks::default(),
-            codec: frame.codec,
+            codec,
+            rotation,
             start_ms: at_ms,
             last_ms: None,
             broken: false,
-        }))
+        })
     }
 
-    fn start(frame: &Frame) -> Option<Start> {
+    /// What a file that begins with this frame says in its header; `None` where no decoder could start with it.
+    pub(crate) fn start(frame: &Frame) -> Option<Start> {
         frame.keyframe.then(|| picture::start(frame.codec, &frame.data)).flatten()
-    }
-
-    /// When the file begins, in ms of the recording.
-    pub(crate) const fn start_ms(&self) -> u64 {
-        self.start_ms
     }
 
     /// The codec of its pictures.
     pub(crate) const fn codec(&self) -> &'static str {
         self.codec
+    }
+
+    /// By how many degrees clockwise a player turns its pictures.
+    pub(crate) const fn rotation(&self) -> u16 {
+        self.rotation
+    }
+
+    /// The first ms of the recording after its last picture.
+    pub(crate) fn after_last_ms(&self) -> u64 {
+        self.last_ms.map_or(self.start_ms, |last| self.start_ms + last + 1)
     }
 
     /// Pictures will be missing: the next that is written is a keyframe.

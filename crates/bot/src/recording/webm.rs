@@ -79,11 +79,21 @@ pub(crate) fn opus_header() -> Vec<u8> {
     header("webm", &entry)
 }
 
-/// The same for one track of pictures; H.264 makes it Matroska, since WebM does not know that codec.
-pub(crate) fn video_header(codec: &str, start: &Start) -> Vec<u8> {
+/// The same for one track of pictures, which a player turns by `rotation` degrees clockwise (0, 90, 180 or 270); H.264 makes it Matroska, since WebM does not
+/// know that codec.
+pub(crate) fn video_header(codec: &str, start: &Start, rotation: u16) -> Vec<u8> {
     let mut video = Vec::new();
     number(&mut video, 0xB0, u64::from(start.width)); // PixelWidth
     number(&mut video, 0xBA, u64::from(start.height)); // PixelHeight
+    if rotation != 0 {
+        // RFC 9559, 5.1.4.1.28.46: a roll is counted counter-clockwise, and from -180 to 180.
+        let clockwise = f64::from(rotation);
+        let roll = if rotation > 180 { 360.0 - clockwise } else { -clockwise };
+        let mut projection = Vec::new();
+        number(&mut projection, 0x7671, 0); // ProjectionType: rectangular
+        element(&mut projection, 0x7675, &roll.to_be_bytes()); // ProjectionPoseRoll
+        element(&mut video, 0x7670, &projection); // Projection
+    }
 
     let mut entry = Vec::new();
     number(&mut entry, 0x83, 1); // TrackType: video
@@ -219,5 +229,35 @@ mod tests {
         let [left, right] = ffmpeg::loudest(&path)[..] else { panic!("it has two channels") };
         assert!(left < 0.02 && right > 0.45, "{left} {right}");
         assert_eq!(ffmpeg::language(&path), "", "ffprobe names none for und");
+    }
+
+    #[test]
+    fn players_turn_pictures_clockwise_by_the_rotation() {
+        // Its left half is red, its right half blue.
+        const HALVES: &str =
+            "color=red:s=64x64:r=5:d=1[l];color=blue:s=64x64:r=5:d=1[r];[l][r]hstack";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("picture.ivf");
+        let made = Command::new("ffmpeg")
+            .args(["-v", "error", "-f", "lavfi", "-i", HALVES, "-c:v", "libvpx"])
+            .arg(&path)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        // IVF: a header of 32 bytes, and before each picture its length and its time.
+        let ivf = fs::read(path).unwrap();
+        let (length, rest) = ivf[32..].split_first_chunk::<4>().unwrap();
+        let picture = &rest[8..][..u32::from_le_bytes(*length) as usize];
+        let start = crate::recording::picture::start("vp8", picture).unwrap();
+        for (rotation, reds) in [(0, [0, 2]), (90, [0, 1]), (180, [1, 3]), (270, [2, 3])] {
+            let (mut file, mut blocks) = (video_header("vp8", &start, rotation), Blocks::default());
+            blocks.push(&mut file, 0, KEYFRAME, picture);
+            let path = folder.path().join(format!("{rotation}.webm"));
+            fs::write(&path, file).unwrap();
+            ffmpeg::decodes(&path);
+            for (place, [red, _, blue]) in ffmpeg::quarters(&path).into_iter().enumerate() {
+                assert_eq!(red > blue, reds.contains(&place), "{rotation}: quarter {place}");
+            }
+        }
     }
 }

@@ -11,7 +11,10 @@ use super::{
     track::{TrackFile, Written},
     video::VideoFile,
 };
-use crate::meeting::Source;
+use crate::{
+    bounds::{FILES_OF_ONE, ONE_MORE_FILE_MS},
+    meeting::Source,
+};
 
 /// A keyframe is asked for this often, until one is written.
 const ASK_EVERY_MS: u64 = 1_000;
@@ -51,6 +54,10 @@ pub(super) struct Writing {
     pub(super) lead: SenderLead,
     /// When the file began, as the journal has it.
     pub(super) journaled_start_ms: u64,
+    /// By how many degrees clockwise its sender wants pictures to be turned for showing.
+    pub(super) rotation: u16,
+    /// How many files of pictures this attempt has begun.
+    pub(super) files: u64,
     /// When a keyframe was asked for last.
     asked_ms: Option<u64>,
     /// They left since the last frame.
@@ -76,6 +83,8 @@ impl Writing {
             sender: SenderClock::default(),
             lead: SenderLead::default(),
             journaled_start_ms: 0,
+            rotation: 0,
+            files: 0,
             asked_ms: None,
             absent: false,
         }
@@ -94,6 +103,7 @@ impl Writing {
         self.stream.begin_anew();
         self.sender = SenderClock::default();
         self.lead = SenderLead::default();
+        self.rotation = 0;
         self.interrupt();
     }
 
@@ -129,13 +139,33 @@ impl Writing {
             self.on = Some(frame.track);
         }
         let is_sound = frame.kind == Kind::Audio;
-        self.stream.hear(&Seen {
+        let heard = self.stream.hear(&Seen {
             sequence: frame.sequence.clone(),
             rtp_time: frame.rtp_time,
             lasts: opus::ticks(&frame.data).filter(|_| is_sound).unwrap_or(0),
             at_ms,
             report: frame.sender_report,
-        })
+        })?;
+        self.rotation = frame.rotation.unwrap_or(self.rotation);
+        Some(heard)
+    }
+
+    /// Whether the file of pictures says another rotation than its sender does now.
+    pub(super) fn is_turned(&self) -> bool {
+        matches!(&self.file, Some(Media::Pictures(file)) if file.rotation() != self.rotation)
+    }
+
+    /// The first ms of the recording after the last picture that is in the file.
+    pub(super) fn after_last_picture_ms(&self) -> u64 {
+        match &self.file {
+            Some(Media::Pictures(file)) => file.after_last_ms(),
+            _ => 0,
+        }
+    }
+
+    /// Whether another file of pictures may begin at `at_ms`.
+    pub(super) const fn may_begin(&self, at_ms: u64) -> bool {
+        self.files < FILES_OF_ONE + at_ms / ONE_MORE_FILE_MS
     }
 
     /// When in the recording something belongs, by its own clock, in ms.

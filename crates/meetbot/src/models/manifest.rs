@@ -123,6 +123,9 @@ pub struct Track {
     pub codec: Option<String>,
     /// `webm`; `matroska` for H.264, which WebM does not know.
     pub container: Option<String>,
+    /// By how many degrees clockwise the pictures are to be turned for showing: 0, 90, 180 or 270. The file says so too, so players and ffmpeg turn them.
+    #[serde(default, deserialize_with = "or_default")]
+    pub rotation: u64,
     /// When the file's time 0 is, in ms.
     #[serde(default, deserialize_with = "or_default")]
     pub start_ms: u64,

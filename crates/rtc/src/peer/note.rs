@@ -4,6 +4,7 @@ use str0m::{
     IceConnectionState,
     format::Codec,
     media::{Direction, MediaData, MediaKind},
+    rtp::VideoOrientation,
 };
 
 use super::{Channel, Peer, TrackId, now};
@@ -74,6 +75,12 @@ const fn kind(kind: MediaKind) -> Kind {
     }
 }
 
+/// By how many degrees clockwise a picture is to be turned for showing. In the header that number is in quarters; the names of the variants say the
+/// opposite, how it was turned before it was sent.
+const fn degrees(orientation: VideoOrientation) -> u16 {
+    orientation as u16 * 90
+}
+
 /// `None` for a codec that was not agreed on.
 fn frame(data: MediaData) -> Option<Frame> {
     let (kind, codec) = match data.params.spec().codec {
@@ -92,6 +99,7 @@ fn frame(data: MediaData) -> Option<Frame> {
         arrived: data.network_time,
         level_dbov: data.ext_vals.audio_level,
         voice: data.ext_vals.voice_activity,
+        rotation: data.ext_vals.video_orientation.map(degrees),
         keyframe: data.is_keyframe(),
         contiguous: data.contiguous,
         sender_report: data
@@ -99,4 +107,17 @@ fn frame(data: MediaData) -> Option<Frame> {
             .map(|info| SenderReport { ntp: info.ntp_time, rtp_time: info.rtp_time.numer() }),
         data: data.data,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_turned_for_showing_as_its_header_says() {
+        // R1 and R0 of 3GPP TS 26.114, table 7.2.
+        for (bits, clockwise) in [(0b00, 0), (0b01, 90), (0b10, 180), (0b11, 270)] {
+            assert_eq!(degrees(VideoOrientation::from(bits)), clockwise, "{bits:02b}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use str0m::{
     format::{Codec, PayloadParams},
     media::{Frequency, MediaTime, Pt},
+    rtp::VideoOrientation,
 };
 
 use super::{Peer, TrackId, now};
@@ -23,6 +24,17 @@ pub struct AudioPacket {
     pub data: Arc<[u8]>,
 }
 
+/// One picture to send.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    /// When it is shown, in units of 1/90000 s.
+    pub rtp_time: u64,
+    /// By how many degrees clockwise it is to be turned for showing (0, 90, 180 or 270); `None` says nothing.
+    pub rotation: Option<u16>,
+    /// The picture, in VP8 or, where that was not agreed on, in H.264 (its units after start codes).
+    pub data: Arc<[u8]>,
+}
+
 impl Peer {
     /// Sends one Opus packet; it leaves with the next [`Peer::next`]. Before the media path is up it is dropped.
     pub fn send_audio(&mut self, track: TrackId, packet: &AudioPacket) -> Result<(), Error> {
@@ -37,21 +49,20 @@ impl Peer {
             .map_err(Error::from)
     }
 
-    /// Sends one picture, in VP8 or, where that was not agreed on, in H.264 (its units after start codes); `rtp_time` is in
-    /// units of 1/90000 s. It leaves with the next [`Peer::next`]. Before the media path is up it is dropped.
-    pub fn send_picture(
-        &mut self,
-        track: TrackId,
-        rtp_time: u64,
-        picture: Arc<[u8]>,
-    ) -> Result<(), Error> {
+    /// Sends one picture; it leaves with the next [`Peer::next`]. Before the media path is up it is dropped.
+    pub fn send_picture(&mut self, track: TrackId, picture: &Picture) -> Result<(), Error> {
         let no_track = || Error::NoTrack(track.to_string());
         let vp8 = self.payload_type(track, Codec::Vp8);
         let payload_type = vp8.or_else(|| self.payload_type(track, Codec::H264));
-        let writer = self.rtc.writer(track.0).ok_or_else(no_track)?;
-        let time = MediaTime::new(rtp_time, Frequency::NINETY_KHZ);
+        let mut writer = self.rtc.writer(track.0).ok_or_else(no_track)?;
+        if let Some(rotation) = picture.rotation {
+            let quarters = [0, 1, 2, 3][usize::from(rotation / 90 % 4)];
+            writer = writer.video_orientation(VideoOrientation::from(quarters));
+        }
+        let time = MediaTime::new(picture.rtp_time, Frequency::NINETY_KHZ);
         self.stirred = true;
-        writer.write(payload_type.ok_or_else(no_track)?, now(), time, picture).map_err(Error::from)
+        let data = Arc::clone(&picture.data);
+        writer.write(payload_type.ok_or_else(no_track)?, now(), time, data).map_err(Error::from)
     }
 
     fn payload_type(&mut self, track: TrackId, codec: Codec) -> Option<Pt> {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use meetbot_rtc::{AudioPacket, Error, Event, Frame, Guard, Kind, Peer, TrackId};
+use meetbot_rtc::{AudioPacket, Error, Event, Frame, Guard, Kind, Peer, Picture, TrackId};
 use tokio::{net::UdpSocket, sync::watch};
 
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -145,19 +145,39 @@ async fn a_picture_that_no_codec_knows_is_left_out_and_all_else_goes_on() {
     let answer = pair.receiver.accept_offer(&offer.replace(" VP8/", " VP0/")).unwrap();
     pair.sender.accept_answer(&answer).unwrap();
     pair.connect().await;
-    let picture = |unit: u8| Arc::from([unit, 0, 1]);
+    let picture =
+        |rtp_time, unit: u8| Picture { rtp_time, rotation: None, data: Arc::from([unit, 0, 1]) };
     for (number, unit, contiguous) in [(0, 0x65, true), (1, 0x41, false), (2, 0x41, true)] {
         if !contiguous {
             // There are no units of type 30.
-            pair.sender.send_picture(tracks[1], number * 3_000 - 9, picture(0x1E)).unwrap();
+            pair.sender.send_picture(tracks[1], &picture(number * 3_000 - 9, 0x1E)).unwrap();
             pair.sender.send_audio(tracks[0], &packet(number)).unwrap();
             let frame = pair.frame().await;
             assert_eq!((frame.kind, frame.data), (Kind::Audio, packet(number).data));
         }
-        pair.sender.send_picture(tracks[1], number * 3_000, picture(unit)).unwrap();
+        pair.sender.send_picture(tracks[1], &picture(number * 3_000, unit)).unwrap();
         let frame = pair.frame().await;
         assert_eq!((frame.track, frame.codec), (tracks[1], "h264"));
         assert_eq!((frame.data[4], frame.contiguous), (unit, contiguous), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn a_picture_says_how_it_is_to_be_turned_where_its_sender_does() {
+    let mut pair = Pair::new();
+    let (tracks, offer) = pair.sender.offer(&[(Kind::Video, "face".to_owned())]).unwrap();
+    let answer = pair.receiver.accept_offer(&offer).unwrap();
+    assert!(answer.contains("urn:3gpp:video-orientation"), "{answer}");
+    pair.sender.accept_answer(&answer).unwrap();
+    pair.connect().await;
+    // More than one packet: the last one says it.
+    let data: Arc<[u8]> = [0x11].into_iter().chain([7; 3_000]).collect();
+    let rotations = [None, Some(0), Some(90), None, Some(180), Some(270), Some(0)];
+    for (number, rotation) in (0..).zip(rotations) {
+        let picture = Picture { rtp_time: number * 3_000, rotation, data: Arc::clone(&data) };
+        pair.sender.send_picture(tracks[0], &picture).unwrap();
+        let frame = pair.frame().await;
+        assert_eq!((frame.rotation, frame.data.len()), (rotation, 3_001), "{number}");
     }
 }
 

@@ -66,7 +66,7 @@ class Gap(Model):
     start_ms: Count = 0
     end_ms: Count = 0
     reason: str | None = None
-    """`packet_loss`, `muted`, `paused` or `bot_lost`. The set is open."""
+    """`packet_loss`, `muted`, `paused`, `absent` (they had left) or `network_loss` (the bot was cut off). The set is open."""
 
 
 class Track(Model):
@@ -80,6 +80,8 @@ class Track(Model):
     """`microphone`, `camera` or `screen`."""
     codec: str | None = None
     container: str | None = None
+    rotation: Count = 0
+    """By how many degrees clockwise the pictures are to be turned for showing: 0, 90, 180 or 270. The file says so too, so players and ffmpeg turn them."""
     start_ms: Count = 0
     duration_ms: Count = 0
     packets: Count = 0

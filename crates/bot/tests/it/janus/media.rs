@@ -52,6 +52,13 @@ pub(crate) fn moving() -> Pictures {
     Pictures { frames: ivf(&vp8(MOVING, "9999", "100k")), restarts: true }
 }
 
+/// A left half in red and a right half in blue, in VP8 with one keyframe.
+pub(crate) fn halves() -> Pictures {
+    const HALVES: &str =
+        "color=red:s=80x90:r=25:d=10[l];color=blue:s=80x90:r=25:d=10[r];[l][r]hstack";
+    Pictures { frames: ivf(&vp8(HALVES, "9999", "100k")), restarts: true }
+}
+
 /// Flashes in H.264.
 pub(crate) fn flashes_h264() -> Pictures {
     let file = ffmpeg(&[

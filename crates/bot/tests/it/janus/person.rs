@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use meetbot_rtc::{AudioPacket, Channel, Event, Guard, Kind, Peer, TrackId};
+use meetbot_rtc::{AudioPacket, Channel, Event, Guard, Kind, Peer, Picture, TrackId};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpStream,
@@ -107,6 +107,7 @@ enum Do {
     /// For so many steps.
     HoldUp(u64),
     StandStill(u64),
+    Turn(u16),
     Leave,
     Vanish,
 }
@@ -165,6 +166,7 @@ impl Person {
             held_until: 0,
             stands_until: 0,
             stood: 0,
+            rotation: 0,
         };
         Self { packets, orders, task: tokio::spawn(sending.run(heard)) }
     }
@@ -194,6 +196,11 @@ impl Person {
     /// Their microphone stands still, and its clock with it; the cameras go on.
     pub(crate) fn stand_still(&self, time: Duration) {
         self.orders.send(Do::StandStill(steps(time))).unwrap();
+    }
+
+    /// Their cameras are turned, and their pictures are to be turned back clockwise by so many degrees.
+    pub(crate) fn turn(&self, rotation: u16) {
+        self.orders.send(Do::Turn(rotation)).unwrap();
     }
 
     /// Leaves as one does.
@@ -229,6 +236,8 @@ struct Sending {
     /// Up to which step the microphone stands still, and for how many it did.
     stands_until: u64,
     stood: u64,
+    /// In degrees.
+    rotation: u16,
 }
 
 /// A film that is shown.
@@ -256,6 +265,7 @@ impl Sending {
                     Some(Do::Mute(mute)) => self.muted = mute,
                     Some(Do::HoldUp(steps)) => self.held_until = number + steps,
                     Some(Do::StandStill(steps)) => self.stands_until = number + steps,
+                    Some(Do::Turn(rotation)) => self.rotation = rotation,
                     Some(Do::Leave) => {
                         self.line.request(self.handle, json!({"request": "leave"}), None).await;
                         self.peer.close();
@@ -291,9 +301,13 @@ impl Sending {
         }
         for film in self.films.iter_mut().filter(|_| number.is_multiple_of(2)) {
             let frames = &film.pictures.frames;
-            let picture = Arc::clone(&frames[film.next % frames.len()]);
+            let picture = Picture {
+                rtp_time: 90_000 + number * 1_800,
+                rotation: Some(self.rotation),
+                data: Arc::clone(&frames[film.next % frames.len()]),
+            };
             film.next += 1;
-            self.peer.send_picture(film.track, 90_000 + number * 1_800, picture).unwrap();
+            self.peer.send_picture(film.track, &picture).unwrap();
         }
         if number < self.stands_until {
             self.stood += 1;

@@ -8,12 +8,12 @@ use meetbot_types::{
     manifest::Track,
 };
 use xtask::{
-    ffmpeg::{beeps_ms, flashes_ms, length_ms},
+    ffmpeg::{beeps_ms, flashes_ms, length_ms, quarters},
     janus::{H264_ROOM, Janus, ROOM},
 };
 
 use super::{
-    media::{beeps, flashes, flashes_h264, moving},
+    media::{beeps, flashes, flashes_h264, halves, moving},
     person::{Person, Sends},
     proxy::Proxy,
 };
@@ -96,6 +96,39 @@ async fn h264_is_recorded_as_it_comes() {
     assert!(flashes.len() >= 3, "{flashes:?}");
     for flash in flashes {
         assert!(apart(flash, &beeps) <= 80, "{flash} is out of step: {beeps:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_that_is_turned_during_the_call_is_shown_upright_before_and_after() {
+    let Some(janus) = Janus::start() else { return };
+    let sends = Sends { voice: Some(beeps()), camera: Some(halves()), ..Sends::default() };
+    let ann = Person::join(&janus, ROOM, "Ann", sends).await;
+    let stage = Stage::set().await;
+    let mut order = stage.order_for(1, &janus.link(ROOM, ""));
+    order.auto_leave.after_solo_seconds = Some(1);
+    let bot = Stage::run(order);
+    stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+    ann.sent(ann.packets() + 150).await;
+    ann.turn(90);
+    ann.sent(ann.packets() + 150).await;
+    ann.leave().await;
+    bot.ends().await;
+
+    let manifest = stage.manifest(1);
+    let faces: Vec<&Track> =
+        manifest.tracks.iter().filter(|track| track.kind == MediaKind::Video).collect();
+    let [before, after] = faces[..] else { panic!("two files: {manifest:#?}") };
+    assert_eq!((before.rotation, after.rotation), (0, 90), "{manifest:#?}");
+    assert_eq!((before.file.as_str(), after.file.as_str()), ("video.Ann.webm", "video.Ann-2.webm"));
+    let end = before.start_ms + before.duration_ms;
+    assert!(after.start_ms.abs_diff(end) <= 100, "nothing is missing between: {faces:#?}");
+    for (track, reds) in [(before, [0, 2]), (after, [0, 1])] {
+        assert!(track.gaps.is_empty() && track.packets >= 25, "{track:#?}");
+        let shown = quarters(&stage.folder(1).join(&track.file));
+        for (place, [red, _, blue]) in shown.into_iter().enumerate() {
+            assert_eq!(red > blue, reds.contains(&place), "{}: {shown:?}", track.file);
+        }
     }
 }
 
