@@ -3,7 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use icu_normalizer::ComposingNormalizerBorrowed;
-use icu_properties::{CodePointMapData, props::GeneralCategory};
+use icu_properties::{
+    CodePointMapData,
+    props::{CanonicalCombiningClass, GeneralCategory, JoiningType},
+};
 
 const MAX_CHARACTERS: usize = 60;
 /// File systems take 255 bytes for a whole file name.
@@ -11,6 +14,9 @@ const MAX_BYTES: usize = 180;
 /// Marks on one letter. Scripts need up to four (a Hebrew letter with its points); hundreds are decoration that no file manager can show.
 const MAX_MARKS: usize = 8;
 const NAMELESS: &str = "participant";
+/// Zero width non-joiner and zero width joiner.
+const ZWNJ: char = '\u{200C}';
+const ZWJ: char = '\u{200D}';
 
 /// The names of a recording's files.
 #[derive(Debug, Default)]
@@ -58,10 +64,11 @@ impl FileNames {
     }
 }
 
-/// The form in which two file names are compared: names of one form are one file on file systems that ignore case and normal forms (APFS, HFS+, NTFS).
+/// The form in which two file names are compared: names of one form are one file on file systems that ignore case, normal forms (APFS, HFS+, NTFS) or joiners
+/// (HFS+), and look like one.
 fn folded(file: &str) -> String {
     // By way of capitals, as Unicode's full case folding: `ß` equals `ss`, and both small sigmas are one.
-    composed(&file.to_uppercase().to_lowercase())
+    composed(&file.replace([ZWNJ, ZWJ], "").to_uppercase().to_lowercase())
 }
 
 /// Normal form C: one letter with its accent is one character, however it was typed.
@@ -69,14 +76,37 @@ fn composed(text: &str) -> String {
     ComposingNormalizerBorrowed::new_nfc().normalize(text).into_owned()
 }
 
-/// Letters and digits of any script stay, with the marks that follow them; all else becomes a dash.
+/// Whether a joiner between these texts changes how the letters around it are written (RFC 5892, appendix A.1 and A.2): after a virama it chooses the form of a
+/// conjunct, and a ZWNJ parts letters that would be joined. Elsewhere it is invisible.
+fn shapes(joiner: char, before: &str, after: &[char]) -> bool {
+    let classes = CodePointMapData::<CanonicalCombiningClass>::new();
+    let last = before.chars().next_back();
+    if last.is_some_and(|last| classes.get(last) == CanonicalCombiningClass::Virama) {
+        // With a ZWJ a word may end in a half form.
+        return joiner == ZWJ || after.first().is_some_and(|next| next.is_alphabetic());
+    }
+    let (left, right) = (joining(before.chars().rev()), joining(after.iter().copied()));
+    joiner == ZWNJ
+        && matches!(left, JoiningType::LeftJoining | JoiningType::DualJoining)
+        && matches!(right, JoiningType::RightJoining | JoiningType::DualJoining)
+}
+
+/// How the first letter joins; the marks before it let joining through.
+fn joining(characters: impl Iterator<Item = char>) -> JoiningType {
+    let types = CodePointMapData::<JoiningType>::new();
+    let mut types = characters.map(|character| types.get(character));
+    types.find(|of| *of != JoiningType::Transparent).unwrap_or_default()
+}
+
+/// Letters and digits of any script stay, with the marks that follow them and the joiners that shape them; all else becomes a dash.
 fn safe(name: &str) -> String {
     let categories = CodePointMapData::<GeneralCategory>::new();
     let mut safe = String::new();
     let mut marks = 0;
     // Bounded before the work on it: a name may be as long as a message.
     let name: String = name.chars().take(MAX_CHARACTERS * (1 + MAX_MARKS)).collect();
-    for character in composed(&name).chars().take(MAX_CHARACTERS) {
+    let name: Vec<char> = composed(&name).chars().take(MAX_CHARACTERS).collect();
+    for (index, &character) in name.iter().enumerate() {
         let category = categories.get(character);
         let is_mark = matches!(
             category,
@@ -96,11 +126,17 @@ fn safe(name: &str) -> String {
             }
             continue;
         }
+        if matches!(character, ZWNJ | ZWJ) {
+            if shapes(character, &safe, &name[index + 1..]) {
+                safe.push(character);
+            }
+            continue;
+        }
         marks = 0;
         if character.is_alphanumeric() || character == '_' {
             safe.push(character);
         } else if category == GeneralCategory::Format {
-            // Joiners and direction marks are invisible: a word with one in it stays one word.
+            // Direction marks are invisible: a word with one in it stays one word.
         } else if !safe.ends_with('-') {
             safe.push('-');
         }
@@ -157,15 +193,53 @@ mod tests {
         assert_eq!(safe("Jose\u{301}"), "José");
         let decomposed = "\u{1100}\u{1161}\u{1102}\u{1161}\u{1103}\u{1161}";
         assert_eq!(safe(decomposed), "가나다");
-        assert_eq!(safe("می\u{200C}خواهم"), "میخواهم");
         assert_eq!(safe("\u{301}\u{302}Ann \u{301}"), "Ann", "marks without a letter");
         let zalgo = format!("Z{}oe", "\u{336}".repeat(1_000));
         assert!(safe(&zalgo).len() <= 1 + 2 * MAX_MARKS + 2, "{}", safe(&zalgo));
     }
 
     #[test]
+    fn joiners_stay_where_they_shape_letters_and_nowhere_else() {
+        for shaped in [
+            "می\u{200C}خواهم",
+            "مَی\u{200C}ْخواهم",
+            "ශ්\u{200D}රී",
+            "ක්\u{200D}ෂ",
+            "क्\u{200D}ष",
+            "क्\u{200C}ष",
+            "അവന്\u{200D}",
+            "র\u{9CD}\u{200D}য",
+        ] {
+            assert_eq!(safe(shaped), composed(shaped), "{shaped:?}");
+        }
+        for (name, expected) in [
+            ("Ann\u{200D}", "Ann"),
+            ("A\u{200C}nn", "Ann"),
+            ("\u{200D}\u{200C}Ann \u{200D}Lee", "Ann-Lee"),
+            ("د\u{200C}م", "دم"),
+            ("می\u{200C}", "می"),
+            ("می\u{200D}خواهم", "میخواهم"),
+            ("می\u{200C}1", "می1"),
+            ("क\u{200D}ष", "कष"),
+            ("क्\u{200C}", "क्"),
+            ("क्\u{200C} ष", "क्-ष"),
+            ("👩\u{200D}💻", "participant"),
+            ("\u{94D}\u{200D}", "participant"),
+        ] {
+            assert_eq!(safe(name), expected, "{name:?}");
+        }
+        // A run of them is one.
+        let run = |joiner: &str| format!("ب{}ب", joiner.repeat(1_000));
+        assert_eq!(safe(&format!("ب{}ب", "\u{200C}".repeat(40))), "ب\u{200C}ب");
+        assert_eq!(safe(&run("\u{200C}")), "ب");
+        let viramas = format!("क{}", "\u{94D}\u{200D}".repeat(1_000));
+        assert!(safe(&viramas).chars().count() <= 1 + 2 * MAX_MARKS, "{:?}", safe(&viramas));
+    }
+
+    #[test]
     fn names_that_a_file_system_may_take_for_one_get_two_files() {
         for (first, second) in [
+            ("می\u{200C}خواهم", "میخواهم"),
             ("가나다", "\u{1100}\u{1161}\u{1102}\u{1161}\u{1103}\u{1161}"),
             ("José", "JOSE\u{301}"),
             ("Weiß", "WEISS"),
