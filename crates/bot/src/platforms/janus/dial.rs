@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use meetbot_types::{Reach, reach};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
@@ -24,6 +25,8 @@ use crate::bounds::SOCKET_MESSAGE_BYTES;
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an address may take before the next one is tried too (RFC 8305, section 8).
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 /// What allows bots to meet on more than public addresses.
 const SETTING: &str = "bots.allow_networks";
 
@@ -102,7 +105,7 @@ fn refuses(status: StatusCode) -> bool {
     status.is_client_error() && !passes.contains(&status)
 }
 
-/// Opens TCP to the first address of the host that may be reached and answers.
+/// Opens TCP to the address of the host, of those that may be reached, that answers first.
 async fn open(url: &Url, reach: &Reach) -> Result<TcpStream, DialError> {
     let Some(named) = url.host() else {
         return Err(DialError::Never("the URL names no host".to_owned()));
@@ -135,22 +138,59 @@ async fn open_any(
     if !refused.is_empty() {
         tracing::info!(host, ?refused, "the meeting's host has addresses that are not allowed");
     }
-    let mut last = None;
-    for address in allowed {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = Some(error),
+    if allowed.is_empty() {
+        return Err(DialError::Away(reach::unreachable(SETTING)));
+    }
+    first_to_answer(in_turns(allowed))
+        .await
+        .map_err(|error| DialError::Away(format!("{host} does not answer: {error}")))
+}
+
+/// The addresses with their families in turns, as the resolver ordered them within each (RFC 8305, section 4): where one family leads nowhere, the second try
+/// is of the other.
+fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_ipv4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let (first, second): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv4() == first_is_ipv4);
+    let mut turns = Vec::with_capacity(first.len() + second.len());
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    loop {
+        let before = turns.len();
+        turns.extend(first.next());
+        turns.extend(second.next());
+        if turns.len() == before {
+            return turns;
         }
     }
-    Err(DialError::Away(match last {
-        Some(error) => format!("{host} does not answer: {error}"),
-        None => reach::unreachable(SETTING),
-    }))
+}
+
+/// Tries one address after the other, each as soon as the one before has failed or has not answered for [`NEXT_ADDRESS`]; the first that answers is taken
+/// (RFC 8305, section 5). Fails with the last error once all have failed.
+async fn first_to_answer(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut waiting = addresses.into_iter();
+    let mut trying = FuturesUnordered::new();
+    let mut failed = None;
+    loop {
+        match waiting.next() {
+            Some(address) => trying.push(TcpStream::connect(address)),
+            None if trying.is_empty() => {
+                return Err(failed.unwrap_or_else(|| io::ErrorKind::NotFound.into()));
+            }
+            None => {}
+        }
+        tokio::select! {
+            Some(tried) = trying.next() => match tried {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = Some(error),
+            },
+            () = tokio::time::sleep(NEXT_ADDRESS), if waiting.len() > 0 => {}
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -184,6 +224,63 @@ mod tests {
             let url = Url::parse(url).unwrap();
             let (again, why) = failure(open(&url, &Reach::default()).await);
             assert!(!again && why.contains("--dev") && why.contains(SETTING), "{url}: {why}");
+        }
+    }
+
+    /// A listener whose queue is full: it takes no connection, and what asks for one is not answered.
+    async fn that_swallows() -> (SocketAddr, impl Sized) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(queue) =
+            tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(address)).await
+        {
+            queued.push(queue.unwrap());
+        }
+        (address, (listener, queued))
+    }
+
+    #[tokio::test]
+    async fn an_address_that_swallows_packets_holds_nobody_up() {
+        let (dead, _held) = that_swallows().await;
+        let living = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = living.local_addr().unwrap();
+        let open = first_to_answer(vec![dead, dead, address]);
+        let stream = tokio::time::timeout(PATIENCE, open).await.expect("in time").unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), address);
+    }
+
+    #[tokio::test]
+    async fn addresses_that_refuse_are_tried_at_once_and_the_last_error_is_told() {
+        // Bound, so that nobody else listens there.
+        let bound = [(); 100].map(|()| {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            socket
+        });
+        let closed = bound.iter().map(|socket| socket.local_addr().unwrap()).collect();
+        let open = tokio::time::timeout(PATIENCE, first_to_answer(closed));
+        let error = open.await.expect("not a wait for each of a hundred").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn the_families_take_turns_beginning_with_the_one_that_the_resolver_prefers() {
+        let of = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        for (resolved, tried) in [
+            (
+                &["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "2.2.2.2:1"][..],
+                &["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "[::3]:1"][..],
+            ),
+            (&["1.1.1.1:1", "2.2.2.2:1", "[::1]:1"], &["1.1.1.1:1", "[::1]:1", "2.2.2.2:1"]),
+            (&["1.1.1.1:1"], &["1.1.1.1:1"]),
+            (&[], &[]),
+        ] {
+            assert_eq!(in_turns(of(resolved)), of(tried));
         }
     }
 }
