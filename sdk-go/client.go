@@ -179,16 +179,22 @@ func (c *Client) WithOptions(options ...CallOption) *Client {
 }
 
 // BaseURL is where calls go, without a slash at its end.
-func (c *Client) BaseURL() string { return strings.TrimSuffix(c.core.server, "/") }
+func (c *Client) BaseURL() string {
+	if c.core == nil {
+		return ""
+	}
+	return strings.TrimSuffix(c.core.server, "/")
+}
 
 // CloseIdleConnections closes the connections that no call uses.
-func (c *Client) CloseIdleConnections() { c.core.exchange.HTTP.CloseIdleConnections() }
+func (c *Client) CloseIdleConnections() {
+	if c.core != nil {
+		c.core.exchange.HTTP.CloseIdleConnections()
+	}
+}
 
 // String shows where calls go, and no key.
 func (c Client) String() string {
-	if c.core == nil {
-		return "meetbot.Client()"
-	}
 	return "meetbot.Client(" + c.BaseURL() + ")"
 }
 
@@ -216,6 +222,9 @@ type attempt struct {
 
 // prepare checks what can be checked before anything is sent.
 func (c *Client) prepare(ctx context.Context, options []CallOption) (*attempt, *Error) {
+	if c == nil || c.core == nil {
+		return nil, configurationError("the client was not made by NewClient")
+	}
 	o := c.options.with(options)
 	switch {
 	case o.wrong != nil:

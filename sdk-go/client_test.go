@@ -186,6 +186,33 @@ func TestWhatCannotBeUsedIsAConfigurationErrorAndNothingIsSent(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	for name, none := range map[string]*meetbot.Client{"the zero value": {}, "nil": nil} {
+		_, job := none.GetBot(ctx, jobID)
+		_, wait := none.WaitForBot(ctx, jobID)
+		_, paths := none.DownloadArtifacts(ctx, jobID, t.TempDir())
+		_, file := none.OpenArtifact(ctx, jobID, "a")
+		_, answer := none.Request(ctx, "GET", "/", nil)
+		found := []error{job, wait, paths, file, answer}
+		for _, err := range none.Watch(ctx, jobID) {
+			found = append(found, err)
+		}
+		for _, err := range none.AllBots(ctx, meetbot.ListBotsParams{}) {
+			found = append(found, err)
+		}
+		for _, err := range found {
+			if !errors.Is(err, meetbot.ErrConfiguration) || len(found) != 7 {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	var empty meetbot.Client
+	empty.CloseIdleConnections()
+	if empty.String() != "meetbot.Client()" {
+		t.Error(empty)
+	}
+	if _, err := mb.DownloadArtifact(ctx, jobID, "a", nil); !errors.Is(err, meetbot.ErrConfiguration) {
+		t.Error(err)
+	}
 	for _, err := range mb.Watch(ctx, "..") {
 		if !errors.Is(err, meetbot.ErrConfiguration) {
 			t.Errorf("%v", err)

@@ -41,6 +41,9 @@ func (c *Client) Artifact(ctx context.Context, jobID, name string, options ...Ca
 // DownloadArtifact writes a recorded file to a writer, and answers its size. A connection that breaks is taken up where it broke. An error of the writer's is
 // [ErrFile], with itself as the cause.
 func (c *Client) DownloadArtifact(ctx context.Context, jobID, name string, to io.Writer, options ...CallOption) (int64, error) {
+	if to == nil {
+		return 0, configurationError("there is nothing to write %s to", name)
+	}
 	file, err := c.OpenArtifact(ctx, jobID, name, options...)
 	if err != nil {
 		return 0, err
@@ -72,6 +75,9 @@ func (t *target) Write(piece []byte) (int, error) {
 // OpenArtifact opens a recorded file for reading; [ErrNotFound] where there is none. A connection that breaks is taken up where it broke. With [WithExpected] the
 // last read is an error where size or SHA-256 differ.
 func (c *Client) OpenArtifact(ctx context.Context, jobID, name string, options ...CallOption) (io.ReadCloser, error) {
+	if _, wrong := c.prepare(ctx, options); wrong != nil {
+		return nil, wrong
+	}
 	d := &download{ctx: ctx, client: c, jobID: jobID, name: name, settings: c.options.with(options), options: options, total: -1, hash: sha256.New()}
 	if expected := d.settings.expected; expected != nil && expected.Bytes != nil {
 		d.total = *expected.Bytes
@@ -107,6 +113,9 @@ func (d *download) Read(to []byte) (int, error) {
 		n, err := d.stream.Read(to)
 		if n > 0 {
 			d.take(to[:n])
+			if d.total >= 0 && d.received > d.total {
+				d.done = &Error{Kind: ErrDecode, Message: fmt.Sprintf("%s is larger than the %d bytes that it should have", d.name, d.total)}
+			}
 			return n, nil
 		}
 		if err == nil {

@@ -177,6 +177,7 @@ func TestAServerThatLiesGivesTheDocumentedError(t *testing.T) {
 		"a flood of headers":                   {flood("HTTP/1.1 200 OK\n", "X-A: b\n"), meetbot.ErrConnection, 3, 0, ""},
 		"a header without an end":              {flood("HTTP/1.1 200 OK\nX-A: ", "bbbb"), meetbot.ErrConnection, 3, 0, ""},
 		"a flood of answers before the answer": {flood("", "HTTP/1.1 100 Continue\n\n"), meetbot.ErrConnection, 3, 0, ""},
+		"another protocol":                     {hang("HTTP/1.1 101 Switching Protocols\nConnection: upgrade\nUpgrade: x\n\n"), meetbot.ErrUnexpectedStatus, 1, 101, ""},
 		"a proxy's page":                       {text(withBody("502 Bad Gateway", page)), meetbot.ErrServer, 3, 502, page},
 		"a proxy's 404":                        {text(withBody("404 Not Found", page)), meetbot.ErrUnexpectedStatus, 1, 404, page},
 		"a 404 of a path":                      {text(withBody("404 Not Found", `{"error":"no_such_path"}`)), meetbot.ErrUnexpectedStatus, 1, 404, `{"error":"no_such_path"}`},

@@ -21,6 +21,9 @@ const longestMix = 10 * time.Minute
 //
 // [ErrNotFound] until there is a manifest, [ErrFile] for a file that cannot be written, [ErrDecode] for one that is not what the manifest says.
 func (c *Client) DownloadArtifacts(ctx context.Context, jobID, folder string, options ...CallOption) ([]string, error) {
+	if _, wrong := c.prepare(ctx, options); wrong != nil {
+		return nil, wrong
+	}
 	manifest, err := c.finalManifest(ctx, jobID, options)
 	if err != nil {
 		return nil, err

@@ -45,7 +45,7 @@ func watched(ctx context.Context, mb *meetbot.Client, most int) (sequences []int
 func TestAWatchGoesOnWhereAConnectionBrokeAndEndsWithTheJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mb, server := lying(t, []reply{
-			cut(stream + event(1, "joining") + event(2, "in_call") + "id: 3\ndata: {\"torn"),
+			cut(stream + event(1, "joining") + event(2, "in_call") + "id: 2\x01\n\nid: 3\ndata: {\"torn"),
 			cut(""),
 			text(withBody("503 Unavailable", page)),
 			hang(stream + ": a sign of life\n\n"),
@@ -184,6 +184,8 @@ func TestADownloadIsTakenUpWhereItBrokeAndIsChecked(t *testing.T) {
 		"another file without ranges":    {[]reply{breaks(20), text(withBody("200 OK", other))}, meetbot.ErrDecode},
 		"another range":                  {[]reply{breaks(5), text("HTTP/1.1 206 P\nContent-Range: bytes 3-35/36\nContent-Length: 2\n\nab")}, meetbot.ErrDecode},
 		"a range that is none":           {[]reply{breaks(5), text("HTTP/1.1 206 P\nContent-Range: all\nContent-Length: 2\n\nab")}, meetbot.ErrDecode},
+		"another protocol":               {[]reply{hang("HTTP/1.1 101 Switching Protocols\nConnection: upgrade\nUpgrade: x\n\n")}, meetbot.ErrUnexpectedStatus},
+		"much too much":                  {[]reply{flood("HTTP/1.1 200 OK\n\n", content)}, meetbot.ErrDecode},
 		"too much":                       {[]reply{text(withBody("200 OK", content+"!"))}, meetbot.ErrDecode},
 		"no such file":                   {[]reply{text(withBody("404 Not Found", `{"error":"not_found"}`))}, meetbot.ErrNotFound},
 		"a file that has become shorter": {[]reply{breaks(20), text(withBody("416 Range", ""))}, meetbot.ErrDecode},

@@ -23,8 +23,8 @@ const (
 //
 // ctx ends it: with a deadline it gives up with [ErrTimeout], and the job goes on. A server that is away for less than five minutes does not end the wait.
 func (c *Client) WaitForBot(ctx context.Context, jobID string, options ...CallOption) (*Job, error) {
-	if ctx == nil {
-		return nil, configurationError("the context is nil: there is context.Background()")
+	if _, wrong := c.prepare(ctx, options); wrong != nil {
+		return nil, wrong
 	}
 	w := wait{jobID: jobID, began: time.Now()}
 	w.deadline, w.ends = ctx.Deadline()

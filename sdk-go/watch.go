@@ -23,6 +23,10 @@ const silence = 45 * time.Second
 // A connection that breaks is taken up where it broke, so that no event is missed or comes twice. To leave the loop closes the connection.
 func (c *Client) Watch(ctx context.Context, jobID string, options ...CallOption) iter.Seq2[*TimelineEvent, error] {
 	return func(yield func(*TimelineEvent, error) bool) {
+		if c == nil || c.core == nil {
+			yield(nil, configurationError("the client was not made by NewClient"))
+			return
+		}
 		w := watch{client: c, jobID: jobID, options: options}
 		w.patience.maxRetries = c.options.with(options).maxRetries
 		w.patience.event()

@@ -83,3 +83,10 @@ func TestAnEventOfTomorrowKeepsItsFields(t *testing.T) {
 		t.Errorf("%s %v", written, err)
 	}
 }
+
+func TestOfAFieldThatIsThereTwiceTheLastOneCounts(t *testing.T) {
+	manifest, err := read[Manifest]([]byte(`{"jobId":"a","jobId":"job_1","files":[{"name":"a"}],"files":[{"name":"b"}],"mixed":{"file":"x"},"mixed":{"state":"made"}}`))
+	if err != nil || manifest.JobID != "job_1" || len(manifest.Files) != 1 || manifest.Files[0].Name != "b" || manifest.Mixed.File != "" {
+		t.Errorf("%+v %v", manifest, err)
+	}
+}

@@ -152,6 +152,11 @@ func (c *Call) try(parent context.Context, request *http.Request, limit time.Dur
 		return failure
 	}
 	defer response.Body.Close()
+	if response.StatusCode == http.StatusSwitchingProtocols {
+		// Its body has no end.
+		c.Answer = &Answer{Status: response.StatusCode, Header: response.Header}
+		return &Failure{Reason: Refused, Answer: c.Answer}
+	}
 	body, failure := e.body(parent, ctx, response)
 	if failure != nil {
 		return failure

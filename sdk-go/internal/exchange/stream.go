@@ -65,6 +65,9 @@ func (s *Stream) begun(request *http.Request) (*Stream, *Failure) {
 		return s, nil
 	}
 	defer s.Close()
+	if s.Status == http.StatusSwitchingProtocols {
+		return nil, &Failure{Reason: Refused, Answer: &Answer{Status: s.Status, Header: s.Header}}
+	}
 	// The status says enough when the body cannot be read.
 	body, _ := s.exchange.body(s.parent, s.ctx, s.response)
 	if s.parent.Err() != nil {

@@ -81,7 +81,8 @@ func (p *Parser) line(line string) bool {
 		p.any = true
 		p.data.WriteString(value)
 	case "id":
-		if !strings.Contains(value, "\x00") {
+		// The standard passes over NUL; what no header can hold could not be sent back either.
+		if !strings.ContainsFunc(value, func(letter rune) bool { return letter < ' ' || letter == 0x7f }) {
 			p.id = value
 		}
 	}

@@ -106,6 +106,10 @@ func (s *scanner) object(target reflect.Value, p *plan) error {
 			return nil
 		}
 		f := &p.fields[i]
+		if seen&(1<<i) != 0 {
+			// It is there twice: the last one counts, as in encoding/json.
+			target.Field(f.index).SetZero()
+		}
 		if err := s.value(target.Field(f.index), f); err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
