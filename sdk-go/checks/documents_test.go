@@ -256,3 +256,18 @@ func TestTheWebhooksPageVerifiesInGo(t *testing.T) {
 		t.Errorf("%v: %s", err, said)
 	}
 }
+
+func TestTheProjectsReadmeRecordsInGo(t *testing.T) {
+	t.Parallel()
+	_, server := running(t)
+	found := snippets(t, "../../README.md")
+	if len(found) != 1 {
+		t.Fatal("the README has one Go snippet")
+	}
+	lines := strings.ReplaceAll(strings.TrimSpace(found[0]), "\n", "\n\tcheck(err)\n\t")
+	source := "package main\n\nimport (\n\t\"context\"\n\t\"fmt\"\n\n\tmeetbot \"github.com/meetbot-dev/meetbot/sdk-go\"\n)\n\nfunc main() {\n\tctx := context.Background()\n\t" + lines +
+		"\n\tcheck(err)\n\tfmt.Println(paths)\n}\n\nfunc check(err error) {\n\tif err != nil {\n\t\tpanic(err)\n\t}\n}\n"
+	if said, _ := ran(t, source, server); !strings.Contains(said[0], filepath.Join("recording", "audio.Alice.webm")) {
+		t.Error(said)
+	}
+}
