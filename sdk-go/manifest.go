@@ -111,6 +111,8 @@ type Track struct {
 	Bytes int64 `json:"bytes"`
 	// SHA256 is the file's SHA-256, in hex.
 	SHA256 string `json:"sha256"`
+	// Rotation is by how many degrees clockwise the pictures are to be turned for showing: 0, 90, 180 or 270. The file says so too, so players and ffmpeg turn them.
+	Rotation int `json:"rotation"`
 	// Gaps are where nothing was received.
 	Gaps []Gap `json:"gaps"`
 	// Extra holds the fields that this version does not know.
