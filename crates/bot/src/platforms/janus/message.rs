@@ -221,6 +221,47 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_text_is_cut_where_it_comes_in() {
+        let long = "ä".repeat(2_000);
+        let stream = json!({"type": "audio", "mid": long, "codec": long, "description": long});
+        let streams = vec![stream; 20];
+        let person = json!({"id": long, "display": long, "streams": streams});
+        let subscribed = json!({"mid": long, "feed_id": long, "feed_mid": long});
+        let event = json!({
+            "id": long, "display": long, "reason": long, "error": long, "leaving": long, "kicked": long,
+            "unpublished": long, "mid": long, "videoroom": long, "started": long,
+            "publishers": [person], "attendees": [person], "joining": person, "streams": [subscribed],
+        });
+        let message = json!({
+            "janus": long, "transaction": long, "reason": long, "error": {"code": 1, "reason": long},
+            "plugindata": {"data": event},
+        });
+        let message = Message::read(&message.to_string()).unwrap();
+        let error = message.error.unwrap().reason;
+        let event = message.plugindata.unwrap().data;
+        let texts = [message.reason.unwrap(), error, event.reason.unwrap(), event.error.unwrap()];
+        assert!(texts.iter().all(|text| text.chars().count() == 500));
+        let name = |name: &Option<String>| name.as_ref().unwrap().chars().count();
+        assert_eq!(name(&event.display), 200);
+        let id = |id: &Option<Id>| id.as_ref().unwrap().to_string().chars().count();
+        let subscribed = &event.streams[0];
+        for whose in
+            [&event.id, &event.leaving, &event.kicked, &event.unpublished, &subscribed.feed_id]
+        {
+            assert_eq!(id(whose), 200);
+        }
+        for mid in [&event.mid, &subscribed.mid, &subscribed.feed_mid] {
+            assert_eq!(name(mid), 200);
+        }
+        let people = event.publishers.iter().chain(&event.attendees).chain(&event.joining);
+        for person in people {
+            assert_eq!((id(&Some(person.id.clone())), name(&person.display)), (200, 200));
+            assert_eq!(person.streams.len(), bounds::STREAMS_OF_ONE);
+            assert!(person.streams.iter().all(|stream| stream.mid.chars().count() == 200));
+        }
+    }
+
+    #[test]
     fn an_id_is_one_that_the_server_and_browsers_can_hold_and_that_nobody_has() {
         let of = |room: &Value| json!(Id::random(room));
         let numbers: HashSet<u64> = (0..1000).map(|_| of(&json!(7)).as_u64().unwrap()).collect();
