@@ -243,9 +243,9 @@ pub enum Rotation {
 /// Mixes that are still to be made, or reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitingMixes {
-    /// The jobs of those whose time has come, those first that wait for their first try.
+    /// The jobs of those whose time has come; of one consumer's, those first that wait for their first try, in the order of their jobs.
     pub due: Vec<JobId>,
-    /// When the next one is due, where all that are due are listed.
+    /// When the next one will be due.
     pub next: Option<Timestamp>,
 }
 
@@ -346,7 +346,8 @@ pub trait Store: Send + Sync + 'static {
     /// delivery that is still to be tried, is kept.
     async fn prune_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<JobId>>;
     /// Mixes that are still to be made. A mix waits from the transaction that ends its job with a manifest until [`Store::end_mix`], and is dropped with
-    /// the recording.
+    /// the recording. First comes one of each consumer in each world, then a second of each, and so on, so that whoever begins them in this order makes as
+    /// many for one as for another; each time around, those come first whose last mix was tried longest ago.
     async fn waiting_mixes(&self, limit: u32, now: Now) -> Result<WaitingMixes>;
     /// The job whose mix waits; `None` where none does.
     async fn waiting_mix(&self, id: JobId) -> Result<Option<Job>>;

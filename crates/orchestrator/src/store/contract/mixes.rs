@@ -123,3 +123,47 @@ async fn a_mix_that_cannot_be_made_now_is_due_later_behind_those_that_were_never
     assert!((100..200).contains(&tries), "{tries}");
     assert_eq!(fixture.store.waiting_mix(first.id).await.unwrap(), None);
 }
+
+/// A job of this tenant that has ended with a manifest at this second.
+async fn waits(fixture: &Fixture, tenant: Tenant, second: u64) -> JobId {
+    let job = new_job(at(second));
+    let (id, start) = (job.id, start(&job));
+    fixture.store.create_job(tenant, job, link(), start, None, at(second)).await.unwrap();
+    fixture.claim(1, at(second)).await.unwrap();
+    let reports = [BotReport::Admitted, BotReport::RecordingStarted, ended(failure(), true)];
+    fixture.report(id, 1, 1, 1, &reports, at(second)).await;
+    id
+}
+
+#[tokio::test]
+async fn consumers_take_turns_however_many_mixes_of_each_wait() {
+    let fixture = fixture().await;
+    let tenant =
+        async |name, live| fixture.store.create_key(key(name, live), at(0)).await.unwrap().0.tenant;
+    let (flood, other) = (fixture.tenant, tenant("other", true).await);
+    let mut waiting = Vec::new();
+    for (second, tenant) in (1..).zip([flood, flood, flood, flood, other, other]) {
+        waiting.push(waits(&fixture, tenant, second).await);
+    }
+    let [first, second, third, fourth, theirs, their_next] = waiting[..] else {
+        unreachable!("six wait")
+    };
+    assert_eq!(due(&fixture, at(9)).await, [first, theirs, second, their_next, third, fourth]);
+    assert_eq!(fixture.store.waiting_mixes(2, at(9)).await.unwrap().due, [first, theirs]);
+    // One at a time, with one that cannot be made now and consumers that come later.
+    let one = async |expected| {
+        assert_eq!(fixture.store.waiting_mixes(1, at(20)).await.unwrap().due, [expected]);
+    };
+    one(first).await;
+    fixture.store.end_mix(first, Some(mix()), at(20)).await.unwrap();
+    one(theirs).await;
+    fixture.store.put_off_mix(theirs, at(20)).await.unwrap();
+    one(second).await;
+    let late = waits(&fixture, tenant("late", true).await, 10).await;
+    let in_test = waits(&fixture, tenant("acme", false).await, 11).await;
+    for expected in [late, in_test, second, their_next, third] {
+        one(expected).await;
+        fixture.store.end_mix(expected, None, at(20)).await.unwrap();
+    }
+    assert_eq!(due(&fixture, at(99)).await, [theirs, fourth], "the other's last was longer ago");
+}

@@ -1,5 +1,7 @@
 //! What becomes of the mixes of jobs that have ended.
 
+use std::collections::HashMap;
+
 use meetbot_types::manifest::File;
 
 use super::{
@@ -35,18 +37,34 @@ impl World {
                 model.mix = None;
             }
         }
+        if waits && !matches!(mixed, Mixed::Dropped) {
+            let tenant = self.jobs[job].tenant;
+            self.mix_turns.retain(|other| *other != tenant);
+            self.mix_turns.push(tenant);
+        }
         self.compare(job).await;
     }
 
     /// Holds the mixes that wait against the model.
     pub(super) async fn compare_mixes(&self) {
-        let waits = |job: &ModelJob| job.mix.map(|WaitingMix { due_at, .. }| (due_at, job.id));
+        let waits =
+            |job: &ModelJob| job.mix.map(|WaitingMix { due_at, .. }| (due_at, job.id, job.tenant));
         let mut expected: Vec<_> = self.jobs.iter().filter_map(waits).collect();
-        expected.sort_unstable();
+        expected.sort_unstable_by_key(|(due_at, id, _)| (*due_at, *id));
         let (due, later): (Vec<_>, Vec<_>) =
-            expected.into_iter().partition(|(due_at, _)| *due_at <= ms(self.now.wall));
+            expected.into_iter().partition(|(due_at, ..)| *due_at <= ms(self.now.wall));
+        let mut places = HashMap::new();
+        let mut in_turns: Vec<_> = due
+            .into_iter()
+            .map(|(due_at, id, tenant)| {
+                let place = places.entry(tenant).and_modify(|place| *place += 1).or_insert(0);
+                let turn = self.mix_turns.iter().position(|other| *other == tenant);
+                (*place, turn, due_at, id)
+            })
+            .collect();
+        in_turns.sort_unstable();
         let waiting = self.store.waiting_mixes(ALL, self.now).await.unwrap();
-        assert_eq!(waiting.due, due.into_iter().map(|(_, id)| id).collect::<Vec<_>>());
-        assert_eq!(waiting.next.map(ms), later.first().map(|(due_at, _)| *due_at));
+        assert_eq!(waiting.due, in_turns.into_iter().map(|(.., id)| id).collect::<Vec<_>>());
+        assert_eq!(waiting.next.map(ms), later.first().map(|(due_at, ..)| *due_at));
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct World {
     pub(super) answers: HashMap<(Tenant, String), Kept>,
     /// Bots, and minutes in a month, that the consumer may have.
     limits: [Option<NonZeroU32>; 2],
+    /// Tenants, in the order in which a mix of theirs was tried last.
+    pub(super) mix_turns: Vec<Tenant>,
     /// Minutes of jobs that have ended, by the month of their end.
     ledger: HashMap<(Tenant, String), u64>,
 }
@@ -87,6 +89,7 @@ impl World {
             names: HashMap::new(),
             answers: HashMap::new(),
             limits: [None, None],
+            mix_turns: Vec::new(),
             ledger: HashMap::new(),
         }
     }

@@ -4,7 +4,11 @@ use meetbot_types::{Job, JobId, Timestamp, manifest::File};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Outcome, jobs, jobs::Stored, read_as, timeline};
-use crate::{clock::Now, jobs::derive, store::WaitingMixes};
+use crate::{
+    clock::Now,
+    jobs::derive,
+    store::{Tenant, WaitingMixes},
+};
 
 /// A job has ended with a manifest.
 pub(super) fn wait(connection: &Connection, job: &Job) -> Outcome<()> {
@@ -28,29 +32,41 @@ pub(super) fn waiting(
     limit: u32,
     now: Timestamp,
 ) -> Outcome<WaitingMixes> {
-    let mut statement =
-        connection.prepare_cached("SELECT job, due_at FROM mixes ORDER BY due_at, job LIMIT ?1")?;
-    let mut rows = statement.query([limit])?;
-    let mut waiting = WaitingMixes { due: Vec::new(), next: None };
+    let mut statement = connection.prepare_cached(
+        "SELECT job FROM (
+             SELECT mixes.job, mixes.due_at, coalesce(tenants.mix_turn, 0) AS turn,
+                 row_number() OVER (PARTITION BY jobs.consumer, jobs.live ORDER BY mixes.due_at, mixes.job) AS place
+             FROM mixes JOIN jobs ON jobs.id = mixes.job
+             LEFT JOIN tenants ON tenants.consumer = jobs.consumer AND tenants.live = jobs.live
+             WHERE mixes.due_at <= ?1)
+         ORDER BY place, turn, due_at, job LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![now.as_millis(), limit])?;
+    let mut due = Vec::new();
     while let Some(row) = rows.next()? {
-        let due_at = Timestamp::from_millis(row.get(1)?);
-        if due_at > now {
-            waiting.next = Some(due_at);
-            break;
-        }
-        waiting.due.push(read_as(row.get::<_, String>(0)?.parse(), "a mix's job")?);
+        due.push(read_as(row.get::<_, String>(0)?.parse(), "a mix's job")?);
     }
-    Ok(waiting)
+    let next: Option<i64> = connection
+        .prepare_cached("SELECT min(due_at) FROM mixes WHERE due_at > ?1")?
+        .query_row([now.as_millis()], |row| row.get(0))?;
+    Ok(WaitingMixes { due, next: next.map(Timestamp::from_millis) })
 }
 
-fn tries(connection: &Connection, id: JobId) -> Outcome<Option<u32>> {
-    let mut statement = connection.prepare_cached("SELECT tries FROM mixes WHERE job = ?1")?;
-    Ok(statement.query_row([id.to_string()], |row| row.get(0)).optional()?)
+/// A mix of this tenant's was tried: the others are next.
+fn take_turn(connection: &Connection, tenant: Tenant) -> Outcome<()> {
+    connection
+        .prepare_cached(
+            "UPDATE tenants SET mix_turn = 1 + (SELECT max(mix_turn) FROM tenants) WHERE consumer = ?1 AND live = ?2",
+        )?
+        .execute(params![tenant.consumer.to_string(), tenant.live])?;
+    Ok(())
 }
 
-/// The job whose mix waits.
+/// The job whose mix waits, and how often the mix was tried.
 fn stored(connection: &Connection, id: JobId) -> Outcome<Option<(Stored, u32)>> {
-    let Some(tries) = tries(connection, id)? else { return Ok(None) };
+    let mut tries = connection.prepare_cached("SELECT tries FROM mixes WHERE job = ?1")?;
+    let tries = tries.query_row([id.to_string()], |row| row.get(0)).optional()?;
+    let Some(tries) = tries else { return Ok(None) };
     let stored = jobs::load(connection, "id = ?1", &[&id.to_string()])?;
     Ok(stored.map(|stored| (stored, tries)))
 }
@@ -67,6 +83,7 @@ pub(super) fn end(
 ) -> Outcome<bool> {
     let Some((stored, _)) = stored(connection, id)? else { return Ok(false) };
     drop(connection, &[id])?;
+    take_turn(connection, stored.tenant)?;
     if let Some(file) = made {
         let told = vec![derive::made(&stored.job, file, now.wall)];
         let Stored { tenant, job, sequence, .. } = stored;
@@ -79,7 +96,8 @@ pub(super) fn end(
 }
 
 pub(super) fn put_off(connection: &Connection, id: JobId, now: Now) -> Outcome<Option<Timestamp>> {
-    let Some(tries) = tries(connection, id)? else { return Ok(None) };
+    let Some((stored, tries)) = stored(connection, id)? else { return Ok(None) };
+    take_turn(connection, stored.tenant)?;
     let next = derive::next_try(tries + 1, now.wall);
     match next {
         Some(next) => connection

@@ -22,6 +22,7 @@ const STEPS: &[&str] = &[
     include_str!("ignored.sql"),
     include_str!("withheld.sql"),
     include_str!("room_bots.sql"),
+    include_str!("mix_turns.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.
