@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 func leftBehind() string {
 	stacks := make([]byte, 4<<20)
 	var left []string
-	for range 1000 {
+	for range 6000 {
 		left = nil
 		for one := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
 			ours := strings.Contains(one, "meetbot") || strings.Contains(one, "net/http.(*persistConn)")

@@ -171,20 +171,22 @@ func TestTheWholeStoryAgainstTheRealServer(t *testing.T) {
 			break
 		}
 	}
-	if result := must(mb.SendChatMessage(ctx, job.ID, "hello"))(t); result.State != meetbot.ControlDone {
+	// A bot of a busy machine may take longer to answer than the server waits: the result is pending then.
+	if result := must(mb.SendChatMessage(ctx, job.ID, "hello"))(t); result.State != meetbot.ControlDone && result.State != meetbot.ControlPending {
 		t.Errorf("%+v", result)
 	}
 	if result := must(mb.RequestRecordingPermission(ctx, job.ID))(t); result.Action != meetbot.ActionRequestRecordingPermission {
 		t.Errorf("%+v", result)
 	}
-	if result := must(mb.PauseRecording(ctx, job.ID))(t); result.Recording.State != meetbot.RecordingPaused {
-		t.Errorf("%+v", result)
-	}
-	if result := must(mb.ResumeRecording(ctx, job.ID))(t); result.Recording.State != meetbot.RecordingOn {
-		t.Errorf("%+v", result)
-	}
-	if result := must(mb.StopRecording(ctx, job.ID))(t); result.Recording.State != meetbot.RecordingStopped {
-		t.Errorf("%+v", result)
+	for _, verb := range []struct {
+		call  func(context.Context, string, ...meetbot.CallOption) (*meetbot.RequestRecordingPermissionResult, error)
+		state meetbot.RecordingState
+	}{{mb.PauseRecording, meetbot.RecordingPaused}, {mb.ResumeRecording, meetbot.RecordingOn}, {mb.StopRecording, meetbot.RecordingStopped}} {
+		recording := must(verb.call(ctx, job.ID))(t).Recording
+		for recording.State != verb.state {
+			time.Sleep(100 * time.Millisecond)
+			recording = must(mb.GetBot(ctx, job.ID))(t).Recording
+		}
 	}
 	if result := must(mb.LeaveBot(ctx, job.ID))(t); result.Action != meetbot.ActionLeaveCall {
 		t.Errorf("%+v", result)
