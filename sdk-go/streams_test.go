@@ -216,13 +216,18 @@ func TestADownloadFollowsRedirectsWithoutTheKey(t *testing.T) {
 	for _, where := range []string{"http://store.example/bucket?signature=1", "/elsewhere"} {
 		synctest.Test(t, func(t *testing.T) {
 			mb, server := lying(t, []reply{text("HTTP/1.1 307 Temporary\nLocation: " + where + "\nContent-Length: 0\n\n"), cut(withBody("200 OK", content)[:60]), text("HTTP/1.1 307 Temporary\nLocation: " + where + "\nContent-Length: 0\n\n"), text(withBody("200 OK", content))})
-			body, err := mb.Artifact(t.Context(), jobID, "audio.webm")
+			body, err := mb.Artifact(t.Context(), jobID, "audio.webm", meetbot.WithHeader("X-Team", "a"))
 			if err != nil || string(body) != content {
 				t.Errorf("%q %v", body, err)
 			}
 			for i, request := range server.heard() {
-				if key := request.Header.Get("Authorization"); (key != "") != (i%2 == 0) {
-					t.Errorf("%d: %q", i, key)
+				for _, name := range []string{"Authorization", "X-Team"} {
+					if value := request.Header.Get(name); (value != "") != (i%2 == 0) {
+						t.Errorf("%d: %s: %q", i, name, value)
+					}
+				}
+				if (request.Header.Get("Range") != "") != (i > 1) {
+					t.Errorf("%d: %v", i, request.Header)
 				}
 			}
 			mb.CloseIdleConnections()

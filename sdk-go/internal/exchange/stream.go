@@ -50,9 +50,7 @@ func (e *Exchange) Open(parent context.Context, request *http.Request, limit, pa
 			return s.begun(request)
 		}
 		response.Body.Close()
-		request = request.Clone(ctx)
-		request.URL, request.Host = next, next.Host
-		request.Header.Del("Authorization")
+		request = elsewhere(ctx, request, next)
 	}
 	s.Close()
 	return nil, &Failure{Reason: Redirected, Message: "more than 5 redirects, the last to " + e.shown(request.URL), Answer: &Answer{Status: s.Status, Header: s.Header}}
@@ -97,6 +95,18 @@ func (s *Stream) Close() error {
 		return s.response.Body.Close()
 	}
 	return nil
+}
+
+// elsewhere is the request to where a redirect leads: neither the key nor what the caller adds for the server goes there.
+func elsewhere(ctx context.Context, request *http.Request, next *url.URL) *http.Request {
+	redirected := request.Clone(ctx)
+	redirected.URL, redirected.Host, redirected.Header = next, next.Host, http.Header{}
+	for _, name := range []string{"Accept", "Accept-Encoding", "Range", "User-Agent"} {
+		if value := request.Header.Get(name); value != "" {
+			redirected.Header.Set(name, value)
+		}
+	}
+	return redirected
 }
 
 // target is where an answer leads; nil where it leads nowhere.
