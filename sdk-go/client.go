@@ -85,6 +85,9 @@ func NewClient(options ...Option) (*Client, error) {
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
+	if isInTheClear(base) {
+		s.logger.Warn("the API key goes to another machine over plain http://: whoever is on the way can read it", "server", base.Host)
+	}
 	redact := func(text string) string { return strings.ReplaceAll(text, key, "mb_…") }
 	c := &core{
 		exchange: &exchange.Exchange{
@@ -128,6 +131,7 @@ func transport() http.RoundTripper {
 	made.DialContext = (&net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}).DialContext
 	made.MaxIdleConns, made.MaxIdleConnsPerHost = 100, 100
 	made.MaxResponseHeaderBytes = 1 << 20
+	made.Proxy = notForLoopback(standard.Proxy)
 	return made
 }
 

@@ -11,7 +11,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/meetbot-dev/meetbot/sdk-go/internal/api"
@@ -78,9 +77,9 @@ func (c *Client) OpenArtifact(ctx context.Context, jobID, name string, options .
 	if _, wrong := c.prepare(ctx, options); wrong != nil {
 		return nil, wrong
 	}
-	d := &download{ctx: ctx, client: c, jobID: jobID, name: name, settings: c.options.with(options), options: options, total: -1, hash: sha256.New()}
+	d := &download{ctx: ctx, client: c, jobID: jobID, name: name, settings: c.options.with(options), options: options, expected: -1, said: -1, hash: sha256.New()}
 	if expected := d.settings.expected; expected != nil && expected.Bytes != nil {
-		d.total = *expected.Bytes
+		d.expected = *expected.Bytes
 	}
 	if err := d.connect(); err != nil {
 		return nil, err
@@ -97,9 +96,12 @@ type download struct {
 	settings callOptions
 	options  []CallOption
 	stream   *exchange.Stream
-	received int64
-	// total is the size of the whole; -1 while it is not known.
-	total int64
+	// received is how much is there, and begun how much was there when this connection began.
+	received, begun int64
+	// expected is the size of the whole by the manifest, said that by the answers so far; -1 while they do not say it.
+	expected, said int64
+	// piece is what the answer of this connection says of itself.
+	piece piece
 	hash  hash.Hash
 	// tried counts the connections that have ended since the last byte came.
 	tried int
@@ -111,11 +113,12 @@ type download struct {
 func (d *download) Read(to []byte) (int, error) {
 	for d.done == nil && len(to) > 0 {
 		n, err := d.stream.Read(to)
+		if n > 0 && !d.piece.reaches(d.received+int64(n)) {
+			d.done = &Error{Kind: ErrDecode, Message: d.name + ": the server sent more than it said"}
+			break
+		}
 		if n > 0 {
 			d.take(to[:n])
-			if d.total >= 0 && d.received > d.total {
-				d.done = &Error{Kind: ErrDecode, Message: fmt.Sprintf("%s is larger than the %d bytes that it should have", d.name, d.total)}
-			}
 			return n, nil
 		}
 		if err == nil {
@@ -142,20 +145,27 @@ func (d *download) take(piece []byte) {
 	d.received += int64(len(piece))
 	d.tried = 0
 	if d.settings.onProgress != nil {
-		d.settings.onProgress(Progress{Name: d.name, Received: d.received, Total: d.total})
+		d.settings.onProgress(Progress{Name: d.name, Received: d.received, Total: d.piece.total})
 	}
 }
 
 // ended says what follows from the end of a connection: nil where another one goes on.
 func (d *download) ended(err error) error {
 	var failure *exchange.Failure
-	if err == io.EOF {
-		if d.total < 0 || d.received >= d.total {
-			return d.checked()
-		}
-		failure = &exchange.Failure{Reason: exchange.Disconnected, Message: fmt.Sprintf("%s broke off after %d of %d bytes", d.name, d.received, d.total), Err: io.ErrUnexpectedEOF}
-	} else if !errors.As(err, &failure) {
+	switch {
+	case err == io.EOF && d.piece.completes(d.received):
+		return d.checked()
+	case err == io.EOF && d.received > d.begun:
+		// A server may give less than was asked for.
+		d.stream.Close()
+		return d.connect()
+	case err == io.EOF:
+		failure = &exchange.Failure{Reason: exchange.Disconnected, Message: fmt.Sprintf("%s broke off after %d of %d bytes", d.name, d.received, d.piece.total), Err: io.ErrUnexpectedEOF}
+	case !errors.As(err, &failure):
 		return err
+	case d.piece.total == d.received:
+		// All that was said has come.
+		return d.checked()
 	}
 	d.stream.Close()
 	if wrong := d.again(d.client.core.failureError(failure)); wrong != nil {
@@ -222,21 +232,13 @@ func (d *download) connect() error {
 
 // goOn checks that the answer goes on where the last one broke.
 func (d *download) goOn() error {
-	size := int64(-1)
-	if d.stream.Status == http.StatusPartialContent {
-		start, total, ok := contentRange(d.stream.Header.Get("Content-Range"))
-		if !ok || start != d.received || d.total >= 0 && total >= 0 && total != d.total {
-			d.stream.Close()
-			return &Error{Kind: ErrDecode, Status: d.stream.Status, Message: fmt.Sprintf("%s: the bytes from %d on were asked for, and %q came", d.name, d.received, d.stream.Header.Get("Content-Range"))}
-		}
-		size = total
-	} else if length, err := strconv.ParseInt(d.stream.Header.Get("Content-Length"), 10, 64); err == nil {
-		size = length
+	read, err := readPiece(d.expected, d.said, d.received, d.stream.Status, d.stream.Header)
+	if err != nil {
+		d.stream.Close()
+		return &Error{Kind: ErrDecode, Status: d.stream.Status, Message: d.name + ": " + d.client.core.redact(err.Error()), Err: err}
 	}
-	if d.total < 0 {
-		d.total = size
-	}
-	if d.received > 0 && d.stream.Status != http.StatusPartialContent {
+	d.piece, d.said, d.begun = read, read.total, d.received
+	if d.received > 0 && read.anew {
 		return d.passOver()
 	}
 	return nil
@@ -254,20 +256,4 @@ func (d *download) passOver() error {
 		return &Error{Kind: ErrDecode, Message: d.name + " has become another file while it was read"}
 	}
 	return nil
-}
-
-// contentRange reads bytes START-END/TOTAL; total is -1 where it is *.
-func contentRange(header string) (start, total int64, ok bool) {
-	span, found := strings.CutPrefix(header, "bytes ")
-	span, size, both := strings.Cut(span, "/")
-	first, _, _ := strings.Cut(span, "-")
-	start, err := strconv.ParseInt(first, 10, 64)
-	total = -1
-	if size != "*" {
-		var wrong error
-		if total, wrong = strconv.ParseInt(size, 10, 64); wrong != nil {
-			return 0, 0, false
-		}
-	}
-	return start, total, found && both && err == nil
 }

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,13 +57,13 @@ func vectors[T any](t testing.TB, name string) T {
 func TestEveryVectorHolds(t *testing.T) {
 	runners := map[string]func(*testing.T){
 		"answers":            answersHold,
-		"downloads":          downloadsHold,
+		"downloads":          func(t *testing.T) { downloadsHold(t); piecesHold(t) },
 		"errors":             errorsHold,
 		"job_transitions":    transitionsHold,
 		"models":             modelsHold,
 		"pages":              pagesHold,
 		"recorded_answers":   recordedAnswersHold,
-		"requests":           requestsHold,
+		"requests":           func(t *testing.T) { requestsHold(t); serversHold(t) },
 		"retries":            retriesHold,
 		"webhook_signatures": signaturesHold,
 		// The server's and the bot's: an SDK neither takes links apart nor leaves meetings.
@@ -72,12 +75,22 @@ func TestEveryVectorHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What a file may hold beside its kind and its cases; more is something that nothing here runs.
+	more := map[string][]string{
+		"answers": {"required"}, "auto_leave": {"about"}, "downloads": {"pieces"}, "job_transitions": {"statuses", "transitions"}, "recorded_answers": {"answers"},
+		"requests": {"servers"}, "webhook_signatures": {"standard", "unwrap"},
+	}
 	for _, file := range files {
 		name := strings.TrimSuffix(file.Name(), ".json")
 		runner, known := runners[name]
 		if !known {
 			t.Errorf("nothing runs the vectors of %s", file.Name())
 			continue
+		}
+		for key := range vectors[map[string]any](t, name) {
+			if key != "kind" && key != "cases" && !slices.Contains(more[name], key) {
+				t.Errorf("nothing runs the %s of %s", key, file.Name())
+			}
 		}
 		if kind := vectors[struct{ Kind string }](t, name).Kind; kind != name {
 			t.Errorf("%s is of the kind %q", file.Name(), kind)
@@ -96,6 +109,70 @@ func downloadsHold(t *testing.T) {
 		pause, again := mixPause(time.Duration(c.WaitedMs) * time.Millisecond)
 		if again != (c.PauseMs != nil) || again && pause.Milliseconds() != *c.PauseMs {
 			t.Errorf("%s: %v %v", c.Name, pause, again)
+		}
+	}
+}
+
+func piecesHold(t *testing.T) {
+	type vector struct {
+		Name                                    string
+		ManifestBytes, SaidBytes, ContentLength *int64
+		ReceivedBytes, SentBytes                int64
+		Status                                  int
+		ContentRange                            *string
+		Outcome                                 string
+	}
+	known := func(size *int64) int64 {
+		if size == nil {
+			return -1
+		}
+		return *size
+	}
+	for _, c := range vectors[struct{ Pieces []vector }](t, "downloads").Pieces {
+		header := http.Header{}
+		if c.ContentRange != nil {
+			header.Set("Content-Range", *c.ContentRange)
+		}
+		if c.ContentLength != nil {
+			header.Set("Content-Length", fmt.Sprint(*c.ContentLength))
+		}
+		read, err := readPiece(known(c.ManifestBytes), known(c.SaidBytes), c.ReceivedBytes, c.Status, header)
+		after, outcome := c.ReceivedBytes+c.SentBytes, "part"
+		if read.anew {
+			after = c.SentBytes
+		}
+		switch {
+		case err != nil || !read.reaches(after):
+			outcome = "error"
+		case read.completes(after):
+			outcome = "whole"
+		}
+		if outcome != c.Outcome {
+			t.Errorf("%s: %s %v", c.Name, outcome, err)
+		}
+	}
+}
+
+func serversHold(t *testing.T) {
+	type vector struct {
+		URL                  string
+		Loopback, InTheClear bool
+	}
+	for _, c := range vectors[struct{ Servers []vector }](t, "requests").Servers {
+		base, err := checkedBaseURL(c.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if isLoopback(base.Hostname()) != c.Loopback || isInTheClear(base) != c.InTheClear {
+			t.Errorf("%s: %v %v", c.URL, isLoopback(base.Hostname()), isInTheClear(base))
+		}
+		var logged strings.Builder
+		if _, err := NewClient(WithAPIKey(testKey), WithBaseURL(c.URL), WithLogger(slog.New(slog.NewTextHandler(&logged, nil)))); err != nil || (logged.Len() > 0) != c.InTheClear {
+			t.Errorf("%s: %v %s", c.URL, err, &logged)
+		}
+		proxy := notForLoopback(func(*http.Request) (*url.URL, error) { return base, nil })
+		if found, err := proxy(&http.Request{URL: base}); err != nil || (found == nil) != c.Loopback {
+			t.Errorf("%s: %v %v", c.URL, found, err)
 		}
 	}
 }
