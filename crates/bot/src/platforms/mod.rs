@@ -2,6 +2,7 @@
 
 pub(crate) mod janus;
 mod messages;
+mod over;
 mod sandbox;
 
 use std::{

@@ -1,9 +1,6 @@
 //! The sandbox: signalling over its WebSocket, media over WebRTC.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    time::Duration,
-};
+use std::collections::{HashMap, VecDeque};
 
 use async_trait::async_trait;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -19,17 +16,12 @@ use tokio_tungstenite::{
     tungstenite::{ClientRequestBuilder, Message, protocol::WebSocketConfig},
 };
 
-use super::{Joins, messages::Messages};
+use super::{Joins, messages::Messages, over::Over};
 use crate::{
     bounds::{self, Exceeded},
     clock,
     meeting::{CaptionLine, ChatLine, Lost, Meeting, MeetingEvent, Source},
 };
-
-/// Nothing more comes of a meeting that has ended, once nothing has come for this long,
-const LAST_MEDIA: Duration = Duration::from_millis(40);
-/// or so much has: a minute of one voice.
-const LAST_FRAMES: usize = 3_000;
 
 /// A sandbox meeting that the bot has knocked at.
 pub(crate) struct SandboxMeeting {
@@ -44,8 +36,7 @@ pub(crate) struct SandboxMeeting {
     /// The roster and whether the bot may record, until the media path is up too.
     admitted: Option<(Vec<Participant>, RecordingRule)>,
     connected: bool,
-    /// The meeting is over for the bot, which still takes so many frames: one that was held up has them in its sockets.
-    over: Option<(MeetingEvent, usize)>,
+    over: Option<Over>,
     /// Told already, and not asked for yet.
     events: VecDeque<MeetingEvent>,
 }
@@ -116,14 +107,8 @@ impl SandboxMeeting {
             FromMeeting::Refused { code, detail } => {
                 MeetingEvent::Refused(Failure::new(code, bounds::REASON.cut(detail)))
             }
-            FromMeeting::Ended => {
-                self.over = Some((MeetingEvent::Ended, LAST_FRAMES));
-                return Ok(());
-            }
-            FromMeeting::Removed => {
-                self.over = Some((MeetingEvent::Removed, LAST_FRAMES));
-                return Ok(());
-            }
+            FromMeeting::Ended => MeetingEvent::Ended,
+            FromMeeting::Removed => MeetingEvent::Removed,
             FromMeeting::Admitted { self_id, roster, recording } => {
                 self.let_in(bounds::id(self_id), roster, recording);
                 return Ok(());
@@ -235,18 +220,19 @@ impl Meeting for SandboxMeeting {
     async fn next(&mut self) -> MeetingEvent {
         loop {
             if let Some(event) = self.events.pop_front() {
-                return event;
-            }
-            if let Some((_, left)) = &mut self.over {
-                *left = left.saturating_sub(1);
-                let more = *left > 0 && {
-                    let media = tokio::time::timeout(LAST_MEDIA, self.peer.next()).await;
-                    media.is_ok_and(|event| event.is_ok_and(|event| self.media(event).is_ok()))
-                };
-                match self.over.take_if(|_| !more) {
-                    Some((over, _)) => return over,
-                    None => continue,
+                if !Over::is(&event) {
+                    return event;
                 }
+                self.over = Some(Over::new(event));
+            }
+            if let Some(over) = &mut self.over {
+                let last = over.last(&mut self.peer).await;
+                if last.is_none_or(|event| self.media(event).is_err())
+                    && let Some(over) = self.over.take()
+                {
+                    return over.end();
+                }
+                continue;
             }
             self.messages.give_way().await;
             let outcome = tokio::select! {

@@ -38,7 +38,7 @@ use crate::{
     bounds::{self, Exceeded},
     clock,
     meeting::{Lost, Meeting, MeetingEvent},
-    platforms::{Joins, messages::Messages},
+    platforms::{Joins, messages::Messages, over::Over},
     run::Connect,
 };
 
@@ -55,6 +55,7 @@ pub(crate) struct JanusMeeting {
     call: Option<Call>,
     /// Told already, and not asked for yet.
     events: VecDeque<MeetingEvent>,
+    over: Option<Over>,
 }
 
 /// The bot's side of a room.
@@ -107,7 +108,8 @@ impl JanusMeeting {
     ) -> Result<Self, Lost> {
         let unreachable = |why: String| {
             let failure = Failure::new(FailureCode::MeetingNotFound, why);
-            Self { call: None, events: [MeetingEvent::Unreachable(failure)].into() }
+            let events = [MeetingEvent::Unreachable(failure)].into();
+            Self { call: None, events, over: None }
         };
         let Some(address) = Address::of(&order.link) else {
             return Ok(unreachable("no link of Janus".to_owned()));
@@ -153,7 +155,7 @@ impl JanusMeeting {
         outbox.add(&first);
         let messages = Messages::new(clock::now());
         let call = Call { sink, stream, outbox, messages, session, media, chat };
-        Ok(Self { call: Some(call), events: [joining].into() })
+        Ok(Self { call: Some(call), events: [joining].into(), over: None })
     }
 }
 
@@ -369,9 +371,21 @@ impl Meeting for JanusMeeting {
     async fn next(&mut self) -> MeetingEvent {
         loop {
             if let Some(event) = self.events.pop_front() {
-                return event;
+                if !Over::is(&event) {
+                    return event;
+                }
+                self.over = Some(Over::new(event));
             }
             let Some(call) = &mut self.call else { return std::future::pending().await };
+            if let Some(over) = &mut self.over {
+                let last = over.last(&mut call.media).await;
+                if last.is_none_or(|event| call.media(event, &mut self.events).is_err())
+                    && let Some(over) = self.over.take()
+                {
+                    return over.end();
+                }
+                continue;
+            }
             call.messages.give_way().await;
             if let Err(lost) = call.step(&mut self.events).await {
                 return MeetingEvent::Lost(lost);
