@@ -171,6 +171,7 @@ impl Orchestrator {
             limits,
             requests: Arc::new(Allowance::new(limits.requests_per_minute)),
             unknown_keys: Arc::new(Allowance::new(limits.unknown_keys_per_minute)),
+            suspects: Arc::new(Semaphore::new(1)),
             room: Arc::new(Semaphore::new(limits.requests_at_once)),
         };
         let dispatch = Dispatch {

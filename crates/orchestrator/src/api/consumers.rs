@@ -64,7 +64,7 @@ async fn erase_consumer(
         if leaving.is_empty()
             && let Some(keys) = server.store.erase_consumer(tenant).await?
         {
-            server.known_keys.forget();
+            server.known_keys.forget(consumer);
             tracing::info!(%consumer, live = tenant.live, jobs = erased, "a consumer was erased");
             let (consumer, erased_at) = (name, server.clock.now().wall);
             return Ok(Json(ErasureReceipt { consumer, erased_at, jobs: erased, keys, removed }));

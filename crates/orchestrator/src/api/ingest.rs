@@ -48,7 +48,7 @@ pub(super) fn router() -> Router<Server> {
 }
 
 fn unknown() -> ApiError {
-    ApiError::unauthorized("no bot has this token")
+    ApiError::unauthorized("no bot of this job has, or had, this token")
 }
 
 fn superseded() -> ApiError {
@@ -126,8 +126,12 @@ async fn commands(
     let mut rooms = server.wakes.subscribe_to_rooms();
     let look = async || {
         let store = &server.store;
-        let commands = store.bot_commands(job, epoch, token_hash, after).await?;
-        let mut answer = Commands { commands: commands.ok_or_else(superseded)?, own_bots: None };
+        let Some(commands) = store.bot_commands(job, epoch, token_hash, after).await? else {
+            // Strangers are not told whether there is such a job.
+            let was_its = store.has_had_bot(job, token_hash).await?;
+            return Err(if was_its { superseded() } else { unknown() });
+        };
+        let mut answer = Commands { commands, own_bots: None };
         // A bot that does not say what it knows does not ask.
         if let Some(known) = &known_bots {
             let own_bots = OwnBots { ids: store.own_bots(job, epoch).await? };

@@ -97,6 +97,8 @@ pub(crate) struct Server {
     pub(crate) requests: Arc<Allowance<KeyId>>,
     /// Keys that nobody knows, from each address.
     pub(crate) unknown_keys: Arc<Allowance<IpAddr>>,
+    /// The turn to look up a key from an address that has shown too many of them.
+    pub(crate) suspects: Arc<Semaphore>,
     /// Room for requests that are worked on.
     pub(crate) room: Arc<Semaphore>,
 }

@@ -44,6 +44,6 @@ pub enum Reported {
     Applied(IngestAnswer),
     /// A newer attempt has the job, or this one's lease ran out.
     Superseded,
-    /// No bot of this token is known.
+    /// The job has never had a bot with this token, or there is no such job.
     Unknown,
 }

@@ -224,8 +224,12 @@ async fn an_older_attempt_is_fenced_off() {
     assert_eq!(claimed.job.attempt, 2);
     let late = fixture.report(job.id, 1, 1, 1, &[BotReport::Admitted], at(5)).await;
     assert_eq!(late, Reported::Superseded);
-    let forged = fixture.report(job.id, 2, 1, 1, &[BotReport::Admitted], at(5)).await;
-    assert_eq!(forged, Reported::Unknown);
+    for (epoch, token) in [(2, 1), (3, 2), (1, 9), (0, 9), (2, 9)] {
+        let forged = fixture.report(job.id, epoch, token, 1, &[BotReport::Admitted], at(5)).await;
+        assert_eq!(forged, Reported::Unknown, "attempt {epoch}, token {token}");
+    }
+    let has_had = async |token| fixture.store.has_had_bot(job.id, [token; 32]).await.unwrap();
+    assert_eq!((has_had(1).await, has_had(2).await, has_had(9).await), (true, true, false));
     assert_eq!(fixture.job(job.id).await.status, JobStatus::Joining);
     assert_eq!(
         acknowledged(&fixture.report(job.id, 2, 2, 1, &[BotReport::Admitted], at(5)).await),

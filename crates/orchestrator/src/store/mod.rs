@@ -395,6 +395,8 @@ pub trait Store: Send + Sync + 'static {
         token_hash: [u8; 32],
         after: u64,
     ) -> Result<Option<Vec<BotCommand>>>;
+    /// Whether a bot of the job, this attempt's or an earlier one's, was given the token with this SHA-256.
+    async fn has_had_bot(&self, job: JobId, token_hash: [u8; 32]) -> Result<bool>;
     /// The ids of all bots, of whichever consumer, in the room in which the attempt's bot is, as [`meetbot_types::bot::OwnBots`] has them; none before it
     /// has said where it is.
     async fn own_bots(&self, job: JobId, epoch: u32) -> Result<Vec<String>>;

@@ -1,11 +1,14 @@
 //! Bots that report, die, lie and come too late.
 
-use meetbot::{ControlState, ErrorKind, JobStatus};
+use std::time::Duration;
+
+use meetbot::{ControlState, ErrorKind, JobStatus, NewJob};
 use meetbot_types::{Cause, Failure, FailureCode, LeaveReason, bot::BotReport};
 use reqwest::{Method, StatusCode};
+use serde_json::json;
 use tempfile::TempDir;
 
-use crate::server::{Server, await_status, new_job};
+use crate::server::{Server, await_status, new_job, now};
 
 #[tokio::test]
 async fn a_bots_reports_move_its_job_and_are_applied_once() {
@@ -62,6 +65,38 @@ async fn a_bot_that_is_gone_is_replaced_and_its_late_reports_are_refused() {
     second.record().await;
     second.complete("file:///m").await;
     await_status(&client, &id, JobStatus::Completed).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stranger_does_not_learn_from_ingest_which_jobs_there_are() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let id = server.client().dispatch_bot(new_job()).await.unwrap().id;
+    let first = server.bot().await;
+    let earlier = first.order.token.expose().to_owned();
+    drop(first);
+    let second = server.bot().await;
+    let waiting = NewJob { join_at: Some(now() + Duration::from_secs(3600)), ..new_job() };
+    let waiting = server.client().dispatch_bot(waiting).await.unwrap().id;
+    let ask = async |token: &str, job: &str, epoch: u32| {
+        let url = format!("{}/api/v1/ingest", server.url());
+        let report = json!({"jobId": job, "epoch": epoch, "reports": []});
+        let report = server.http.post(&url).bearer_auth(token).json(&report).send();
+        let commands = format!("{url}/commands?jobId={job}&epoch={epoch}");
+        let commands = server.http.get(commands).bearer_auth(token).send();
+        (report.await.unwrap().status().as_u16(), commands.await.unwrap().status().as_u16())
+    };
+    let there_is_none = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ";
+    for epoch in 0..4 {
+        for job in [&*id, &*waiting, there_is_none] {
+            assert_eq!(ask("a stranger's", job, epoch).await, (401, 401), "{job}, {epoch}");
+        }
+        assert_eq!(ask(&earlier, &waiting, epoch).await, (401, 401), "of another job, {epoch}");
+    }
+    // Whose it was leaves.
+    assert_eq!(ask(&earlier, &id, 1).await, (409, 409));
+    assert_eq!(ask(second.order.token.expose(), &id, 2).await, (200, 200));
     server.stop().await;
 }
 

@@ -5,7 +5,6 @@ use meetbot_types::{
     bot::{BotCommand, BotReport, IngestAnswer, IngestRequest, LEASE_SECONDS},
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
-use subtle::ConstantTimeEq as _;
 
 use super::{
     Outcome,
@@ -44,7 +43,9 @@ pub(super) fn claim(connection: &Connection, token_hash: [u8; 32], now: Now) -> 
     let (cause, lost) = (stored.cause.clone(), stored.lost());
     let finalize = advance::finalize_only(&stored.job, cause, lost, MAX_ATTEMPTS);
     stored.epoch += 1;
-    stored.token_hash = Some(token_hash);
+    if let Some(earlier) = stored.token_hash.replace(token_hash) {
+        stored.past_tokens.extend(earlier);
+    }
     stored.lease_until = Some(lease_from(now));
     stored.applied = 0;
     let told = advance::claim(&mut stored.job, stored.epoch, finalize.is_some(), now.wall);
@@ -53,9 +54,16 @@ pub(super) fn claim(connection: &Connection, token_hash: [u8; 32], now: Now) -> 
     Ok(Claim::Bot(Box::new(Claimed { job, tenant, link, finalize })))
 }
 
-fn of_bot(connection: &Connection, id: JobId, token_hash: &[u8; 32]) -> Outcome<Option<Stored>> {
-    Ok(jobs::load(connection, "id = ?1", &[&id.to_string()])?
-        .filter(|stored| stored.token_hash.is_some_and(|hash| hash.ct_eq(token_hash).into())))
+fn of_any(connection: &Connection, id: JobId) -> Outcome<Option<Stored>> {
+    jobs::load(connection, "id = ?1", &[&id.to_string()])
+}
+
+pub(super) fn has_had_bot(
+    connection: &Connection,
+    job: JobId,
+    token_hash: &[u8; 32],
+) -> Outcome<bool> {
+    Ok(of_any(connection, job)?.is_some_and(|stored| stored.has_had_bot(token_hash)))
 }
 
 /// Whether a lease is over. Nobody was heard while the store was away: whoever has not been given up since has a lease from then on.
@@ -71,16 +79,13 @@ pub(super) fn report(
     away: Option<Now>,
     now: Now,
 ) -> Outcome<Reported> {
-    let Some(mut stored) = jobs::load(connection, "id = ?1", &[&request.job_id.to_string()])?
-    else {
+    let Some(mut stored) = of_any(connection, request.job_id)? else {
         return Ok(Reported::Unknown);
     };
-    // An older attempt's token is no longer known; its epoch says that it was right once.
-    if stored.epoch > request.epoch {
+    if stored.epoch > request.epoch && stored.has_had_bot(&token_hash) {
         return Ok(Reported::Superseded);
     }
-    let known = stored.token_hash.is_some_and(|hash| hash.ct_eq(&token_hash).into());
-    if !known || stored.epoch != request.epoch {
+    if stored.epoch != request.epoch || !stored.has_bot(&token_hash) {
         return Ok(Reported::Unknown);
     }
     if !stored.job.status.is_final() {
@@ -142,7 +147,8 @@ pub(super) fn commands(
     token_hash: [u8; 32],
     after: u64,
 ) -> Outcome<Option<Vec<BotCommand>>> {
-    let Some(stored) = of_bot(connection, job, &token_hash)? else { return Ok(None) };
+    let found = of_any(connection, job)?.filter(|stored| stored.has_bot(&token_hash));
+    let Some(stored) = found else { return Ok(None) };
     if stored.epoch != epoch || stored.lease_until.is_none() {
         return Ok(None);
     }

@@ -5,6 +5,7 @@ use meetbot_types::{
     RecordingState, Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
+use subtle::ConstantTimeEq as _;
 
 use super::{Outcome, answers, mixes, quotas, read_as, recordings, room_bots, tally, timeline};
 use crate::{
@@ -24,6 +25,8 @@ pub(super) struct Stored {
     pub(super) link: MeetingLink,
     pub(super) epoch: u32,
     pub(super) token_hash: Option<[u8; 32]>,
+    /// The hashes of its earlier bots' tokens, one behind the other.
+    pub(super) past_tokens: Vec<u8>,
     pub(super) lease_until: Option<i64>,
     /// The last report of the attempt that is applied.
     pub(super) applied: u64,
@@ -44,13 +47,24 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    /// Whether a token is that of its bot.
+    pub(super) fn has_bot(&self, token_hash: &[u8; 32]) -> bool {
+        self.token_hash.is_some_and(|hash| hash.ct_eq(token_hash).into())
+    }
+
+    /// Whether a token is that of its bot, or of an earlier one.
+    pub(super) fn has_had_bot(&self, token_hash: &[u8; 32]) -> bool {
+        let mut earlier = self.past_tokens.chunks(token_hash.len());
+        self.has_bot(token_hash) || earlier.any(|hash| hash.ct_eq(token_hash).into())
+    }
+
     /// How many of its bots were lost, if none is at work.
     pub(super) fn lost(&self) -> u32 {
         self.epoch.saturating_sub(self.handovers)
     }
 }
 
-const COLUMNS: &str = "SELECT consumer, live, job, link, epoch, token_hash, lease_until, applied, sequence, cause, run_at, handovers, stay_ms, stay_since, withheld_messages, withheld_captions FROM jobs";
+const COLUMNS: &str = "SELECT consumer, live, job, link, epoch, token_hash, lease_until, applied, sequence, cause, run_at, handovers, stay_ms, stay_since, withheld_messages, withheld_captions, past_tokens FROM jobs";
 
 fn stored(row: &Row<'_>) -> Outcome<Stored> {
     let text = |index| row.get::<_, String>(index);
@@ -76,6 +90,7 @@ fn stored(row: &Row<'_>) -> Outcome<Stored> {
         handovers: row.get(11)?,
         stay: Stay { ms: row.get(12)?, since: row.get(13)? },
         withheld: Withheld { messages: row.get(14)?, captions: row.get(15)? },
+        past_tokens: row.get(16)?,
     })
 }
 
@@ -139,7 +154,7 @@ pub(super) fn save(
             "UPDATE jobs SET status = ?2, job = ?3, epoch = ?4, token_hash = ?5, lease_until = ?6,
                 applied = ?7, sequence = ?8, cause = ?9, run_at = ?10, handovers = ?11,
                 stay_ms = ?12, stay_since = ?13, ended_at = ?14, withheld_messages = ?15,
-                withheld_captions = ?16 WHERE id = ?1",
+                withheld_captions = ?16, past_tokens = ?17 WHERE id = ?1",
         )?
         .execute(params![
             stored.job.id.to_string(),
@@ -157,7 +172,8 @@ pub(super) fn save(
             stored.stay.since,
             stored.job.ended_at.map(Timestamp::as_millis),
             stored.withheld.messages,
-            stored.withheld.captions
+            stored.withheld.captions,
+            stored.past_tokens
         ])?;
     let before =
         std::mem::replace(&mut stored.place, quota::place(&stored.job.status, stored.epoch));

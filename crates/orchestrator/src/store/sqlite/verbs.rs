@@ -259,6 +259,10 @@ impl Store for SqliteStore {
         self.read(move |connection| bots::commands(connection, job, epoch, token_hash, after)).await
     }
 
+    async fn has_had_bot(&self, job: JobId, token_hash: [u8; 32]) -> Result<bool> {
+        self.read(move |connection| bots::has_had_bot(connection, job, &token_hash)).await
+    }
+
     async fn own_bots(&self, job: JobId, epoch: u32) -> Result<Vec<String>> {
         self.read(move |connection| room_bots::beside(connection, job, epoch)).await
     }

@@ -23,6 +23,7 @@ const STEPS: &[&str] = &[
     include_str!("withheld.sql"),
     include_str!("room_bots.sql"),
     include_str!("mix_turns.sql"),
+    include_str!("past_tokens.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.
