@@ -30,7 +30,7 @@ pub(crate) enum Command {
     List(FolderArgs),
     /// Revoke a key: no new calls with it; bots in flight keep running.
     Revoke(RevokeArgs),
-    /// What keys changed or were refused, newest first: the server's audit log.
+    /// What keys changed or were refused, newest first: the server's audit log. A line stands for all refusals of a key for one reason in a minute.
     Audit(AuditArgs),
 }
 
@@ -264,11 +264,12 @@ async fn audit(args: &AuditArgs, output: Output) -> anyhow::Result<()> {
             used.address.to_string(),
             format!("{} {}", used.method, used.path),
             answer,
+            used.times.to_string(),
             used.job.map_or("-".to_owned(), |job| job.to_string()),
             used.request,
         ]);
     }
-    output.lines(table(&["at", "key", "from", "call", "answer", "job", "request"], &rows));
+    output.lines(table(&["at", "key", "from", "call", "answer", "times", "job", "request"], &rows));
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use meetbot_types::{KeyId, Timestamp};
+use meetbot_types::{ErrorCode, JobId, KeyId, Timestamp, UseId};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -24,13 +24,62 @@ const EVERY: Duration = Duration::from_secs(30);
 const BATCH: usize = 500;
 /// Lines that wait at most while the store cannot be written; later ones are lost, and the log says how many.
 const AT_MOST: usize = 10_000;
+/// The status in the audit log of a caller that had gone before there was an answer: what it asked for is done all the same.
+pub(crate) const CALLER_GONE: u16 = 499;
 
-/// What is not written yet.
+/// What calls have in common that are one line in a minute. Of a refusal it is the key and the reason: where and what was asked may be anything, and a key
+/// that opens nothing any more must not fill the disk.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Alike {
+    Refused(KeyId, u16, Option<ErrorCode>),
+    Changed(KeyId, u16, String, String, Option<JobId>),
+}
+
+impl Alike {
+    fn of(used: &KeyUse) -> Self {
+        if used.status >= 400 && used.status != CALLER_GONE {
+            Self::Refused(used.key, used.status, used.error.clone())
+        } else {
+            let (method, path) = (used.method.clone(), used.path.clone());
+            Self::Changed(used.key, used.status, method, path, used.job)
+        }
+    }
+}
+
+/// What is not written yet, and which lines the minute has.
 #[derive(Debug, Default)]
 struct Gathered {
     uses: Vec<KeyUse>,
+    /// How many more calls lines stand for.
+    repeats: HashMap<UseId, u64>,
     last_used: HashMap<KeyId, Timestamp>,
     lost: u64,
+    /// Which minute it is, since 1970.
+    minute: i64,
+    /// Its lines, written or not.
+    lines: HashMap<Alike, UseId>,
+}
+
+impl Gathered {
+    /// Whether there is something new to write at once; counts can wait.
+    fn add(&mut self, used: KeyUse) -> bool {
+        let (minute, alike) = (used.at.as_millis().div_euclid(60_000), Alike::of(&used));
+        if minute != self.minute || self.lines.len() >= AT_MOST {
+            self.lines.clear();
+            self.minute = minute;
+        }
+        if let Some(line) = self.lines.get(&alike) {
+            *self.repeats.entry(*line).or_default() += 1;
+            return false;
+        }
+        if self.uses.len() >= AT_MOST {
+            self.lost += 1;
+            return false;
+        }
+        self.lines.insert(alike, used.id);
+        self.uses.push(used);
+        true
+    }
 }
 
 /// Takes what keys are used for.
@@ -62,14 +111,9 @@ impl Audit {
         if self.keep.is_zero() {
             return;
         }
-        let mut gathered = self.gathered();
-        if gathered.uses.len() < AT_MOST {
-            gathered.uses.push(used);
-        } else {
-            gathered.lost += 1;
+        if self.gathered().add(used) {
+            self.some.notify_one();
         }
-        drop(gathered);
-        self.some.notify_one();
     }
 
     /// Writes what is gathered until `stop`, and what is left then.
@@ -96,20 +140,33 @@ impl Audit {
     }
 
     async fn write(&self, store: &dyn Store, keep_from: Timestamp) {
-        let Gathered { mut uses, last_used, lost } = mem::take(&mut *self.gathered());
+        let (mut uses, repeats, last_used, lost) = {
+            let mut gathered = self.gathered();
+            let Gathered { uses, repeats, last_used, lost, .. } = &mut *gathered;
+            (mem::take(uses), mem::take(repeats), mem::take(last_used), mem::take(lost))
+        };
         if lost > 0 {
             tracing::error!(lost, "the audit log has holes: the store could not be written");
         }
-        let mut last_used = Some(last_used.into_iter().collect::<Vec<_>>());
+        let mut rest: (Vec<_>, Vec<_>) =
+            (repeats.into_iter().collect(), last_used.into_iter().collect());
         loop {
-            let rest = uses.split_off(uses.len().min(BATCH));
-            let batch = mem::replace(&mut uses, rest);
-            let touched = last_used.take().unwrap_or_default();
-            if store.note_uses(batch.clone(), touched.clone(), keep_from).await.is_err() {
+            let later = uses.split_off(uses.len().min(BATCH));
+            let batch = mem::replace(&mut uses, later);
+            // Counts go with the last lines, behind those that they are about.
+            let (repeats, touched) =
+                if uses.is_empty() { mem::take(&mut rest) } else { Default::default() };
+            let noted =
+                store.note_uses(batch.clone(), repeats.clone(), touched.clone(), keep_from);
+            if noted.await.is_err() {
                 // The store's own log says why. They wait for the next time, before those that came since.
+                let (repeats, touched) = if uses.is_empty() { (repeats, touched) } else { rest };
                 let mut gathered = self.gathered();
                 let since = mem::replace(&mut gathered.uses, batch);
                 gathered.uses.extend(uses.into_iter().chain(since));
+                for (line, times) in repeats {
+                    *gathered.repeats.entry(line).or_default() += times;
+                }
                 for (key, at) in touched {
                     gathered.last_used.entry(key).or_insert(at);
                 }
@@ -119,5 +176,68 @@ impl Audit {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use meetbot_types::ConsumerId;
+
+    fn used(key: KeyId, ms: i64, method: &str, path: &str, status: u16) -> KeyUse {
+        let at = Timestamp::from_millis(ms);
+        KeyUse {
+            id: UseId::generate(at),
+            at,
+            key,
+            consumer: ConsumerId::generate(Timestamp::UNIX_EPOCH),
+            address: [127, 0, 0, 1].into(),
+            method: method.to_owned(),
+            path: path.to_owned(),
+            job: None,
+            status,
+            error: (status == 401).then_some(ErrorCode::Unauthorized),
+            request: "req_1".to_owned(),
+            times: 1,
+        }
+    }
+
+    #[test]
+    fn what_is_alike_in_a_minute_is_one_line_with_a_count() {
+        let [one, other] = [0, 1].map(|_| KeyId::generate(Timestamp::UNIX_EPOCH));
+        let mut gathered = Gathered::default();
+        for (key, ms, method, path, status, is_new) in [
+            (one, 60_000, "GET", "/a", 401, true),
+            // Whatever is asked and however it is asked: the key is refused for the same reason.
+            (one, 60_001, "POST", "/b", 401, false),
+            (one, 119_999, "GET", "/c", 401, false),
+            (one, 60_002, "GET", "/a", 403, true),
+            (other, 60_003, "GET", "/a", 401, true),
+            // Changes are told apart by what was changed.
+            (one, 60_004, "DELETE", "/a", 204, true),
+            (one, 60_005, "DELETE", "/a", 204, false),
+            (one, 60_006, "DELETE", "/b", 204, true),
+            (one, 60_007, "DELETE", "/b", CALLER_GONE, true),
+            (one, 60_008, "DELETE", "/a", CALLER_GONE, true),
+            (one, 120_000, "GET", "/a", 401, true),
+        ] {
+            let what = format!("{method} {path} {status} at {ms}");
+            assert_eq!(gathered.add(used(key, ms, method, path, status)), is_new, "{what}");
+        }
+        assert_eq!(gathered.uses.len(), 8);
+        let times = |line: usize| gathered.repeats.get(&gathered.uses[line].id).copied();
+        assert_eq!((times(0), times(3)), (Some(2), Some(1)));
+        assert_eq!((gathered.repeats.len(), gathered.lost), (2, 0));
+    }
+
+    #[test]
+    fn what_is_gathered_while_nothing_can_be_written_is_bounded() {
+        let key = KeyId::generate(Timestamp::UNIX_EPOCH);
+        let mut gathered = Gathered::default();
+        for number in 0..3 * AT_MOST {
+            gathered.add(used(key, 0, "DELETE", &format!("/{number}"), 204));
+        }
+        assert_eq!((gathered.uses.len(), gathered.lost), (AT_MOST, 2 * AT_MOST as u64));
+        assert!(gathered.lines.len() <= AT_MOST && gathered.repeats.is_empty());
     }
 }

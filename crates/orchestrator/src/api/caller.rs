@@ -17,7 +17,7 @@ use utoipa::openapi::{OpenApi, security::SecurityRequirement};
 
 use super::{Server, document::operations, error::ApiError};
 use crate::{
-    audit::Audit,
+    audit::{Audit, CALLER_GONE},
     clock::Now,
     keys,
     limits::Left,
@@ -30,8 +30,6 @@ const NOWHERE: Peer = Peer(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
 const LONGEST_PATH: usize = 200;
 /// How often what goes on for long asks whether its key is still good: with the time for which a key is believed, within a second of its end.
 const ASK_AGAIN: Duration = Duration::from_millis(150);
-/// What stands in the audit log for a caller that had gone before there was an answer.
-const CALLER_GONE: u16 = 499;
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy)]
@@ -251,6 +249,7 @@ impl Line {
             status: CALLER_GONE,
             error: None,
             request: name.map_or_else(String::new, |name| name.0.to_string()),
+            times: 1,
         };
         Self { audit: Arc::clone(&server.audit), used: Some(used) }
     }

@@ -102,13 +102,14 @@ pub struct NewKey {
     pub webhook_secret: String,
 }
 
-/// A line of the audit log: what a key was used for, and what became of it.
+/// A line of the audit log: what a key was used for, and what became of it. Refusals of one key for one reason in a minute are one line, and so is a change
+/// that is made again: it shows the first, and how many there were.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyUse {
     /// Its id; they sort by time.
     pub id: UseId,
-    /// When the call came.
+    /// When the first call came.
     pub at: Timestamp,
     /// With which key.
     pub key: KeyId,
@@ -128,6 +129,8 @@ pub struct KeyUse {
     pub error: Option<ErrorCode>,
     /// The request's id.
     pub request: String,
+    /// How many calls it stands for.
+    pub times: u64,
 }
 
 /// Which lines of the audit log. An empty field asks for all.

@@ -17,7 +17,7 @@ use std::{num::NonZeroU32, time::Duration};
 use async_trait::async_trait;
 use meetbot_types::{
     CommandId, ConsumerId, ControlAction, ControlState, Delivery, DeliveryId, Job, JobId,
-    JobStatus, KeyId, MeetingLink, Page, Platform, TimelineEvent, Timestamp,
+    JobStatus, KeyId, MeetingLink, Page, Platform, TimelineEvent, Timestamp, UseId,
     bot::{BotCommand, IngestRequest, Secret},
     manifest::File,
 };
@@ -261,10 +261,12 @@ pub trait Store: Send + Sync + 'static {
     async fn keys(&self) -> Result<Vec<Key>>;
     /// Ends a key; `false` where there is none.
     async fn revoke_key(&self, id: KeyId, now: Now) -> Result<bool>;
-    /// Writes what keys were used for into the audit log, and when each was used last; drops what is older than `keep_from`.
+    /// Writes what keys were used for into the audit log, how many more calls lines stand for that are written, and when each key was used last; drops
+    /// what is older than `keep_from`.
     async fn note_uses(
         &self,
         uses: Vec<KeyUse>,
+        repeats: Vec<(UseId, u64)>,
         last_used: Vec<(KeyId, Timestamp)>,
         keep_from: Timestamp,
     ) -> Result<()>;

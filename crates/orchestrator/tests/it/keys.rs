@@ -1,6 +1,6 @@
 //! Keys end in time, and leave a line of all they change.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use meetbot::{JobStatus, NewJob};
 use meetbot_orchestrator::{
@@ -174,6 +174,37 @@ async fn every_change_and_every_refusal_leaves_a_line() {
     let used = |id| keys.iter().find(|key| key.id == id).unwrap().last_used_at;
     assert_eq!(used(writer.key.id), Some(last.at));
     assert!(used(reader.key.id).is_some_and(|at| at <= last.at));
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_again_and_again_leaves_a_line_a_minute_with_a_count() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let fresh = server.fresh_key(WANTED).await;
+    assert!(server.store().revoke_key(fresh.key.id, server.clock().now()).await.unwrap());
+    for number in 0..100 {
+        let (method, path) = [
+            (Method::GET, format!("/api/v1/jobs/{number}")),
+            (Method::POST, "/api/v1/jobs".to_owned()),
+        ][number % 2]
+            .clone();
+        let ask = server.request_as(fresh.secret.expose(), method, &path);
+        assert_eq!(answered(ask).await.0, 401);
+    }
+    // A change that is asked for again is one line, too.
+    let job = server.client().dispatch_bot(new_job()).await.unwrap().id;
+    for _ in 0..10 {
+        server.client().cancel_bot(&job).await.unwrap();
+    }
+    server.stop().await;
+    let store = SqliteStore::open(data.path()).unwrap();
+    let all = store.key_uses(UseFilter::default(), 1_000).await.unwrap();
+    for (status, calls) in [(401, 100), (204, 10)] {
+        let lines: Vec<_> = all.iter().filter(|line| line.status == status).collect();
+        assert_eq!(lines.iter().map(|line| line.times).sum::<u64>(), calls);
+        let minutes: HashSet<i64> = lines.iter().map(|line| line.at.as_millis() / 60_000).collect();
+        assert_eq!(lines.len(), minutes.len(), "{lines:#?}");
+    }
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ fn used(key: &Key, job: Option<JobId>, status: u16, now: Now) -> KeyUse {
         status,
         error: (status >= 400).then_some(ErrorCode::Forbidden),
         request: "req_1".to_owned(),
+        times: 1,
     }
 }
 
@@ -29,7 +30,8 @@ async fn lines_are_kept_as_they_are_found_by_what_they_say_and_dropped_with_age(
     let job = Some(JobId::generate(at(0).wall));
     let lines =
         [used(&one, job, 201, at(1)), used(&one, None, 403, at(2)), used(&two, job, 403, at(4))];
-    store.note_uses(lines.to_vec(), vec![(one.id, at(2).wall)], at(0).wall).await.unwrap();
+    let last = vec![(one.id, at(2).wall)];
+    store.note_uses(lines.to_vec(), Vec::new(), last, at(0).wall).await.unwrap();
     let list = async |filter: UseFilter, limit| store.key_uses(filter, limit).await.unwrap();
     let [first, second, third] = lines;
     let all = UseFilter::default();
@@ -45,8 +47,10 @@ async fn lines_are_kept_as_they_are_found_by_what_they_say_and_dropped_with_age(
         keys.into_iter().find(|key| key.id == id).unwrap().last_used_at
     };
     assert_eq!((last_used(one.id).await, last_used(two.id).await), (Some(at(2).wall), None));
-    store.note_uses(Vec::new(), Vec::new(), at(3).wall).await.unwrap();
-    assert_eq!(list(all, 9).await, [third]);
+    // More calls that a line stands for, and some of a line that is gone.
+    let repeats = vec![(third.id, 2), (UseId::generate(at(0).wall), 9), (third.id, 39)];
+    store.note_uses(Vec::new(), repeats, Vec::new(), at(3).wall).await.unwrap();
+    assert_eq!(list(all, 9).await, [KeyUse { times: 42, ..third }]);
 }
 
 #[tokio::test]

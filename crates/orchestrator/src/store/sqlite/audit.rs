@@ -12,12 +12,13 @@ const SWEPT_AT_ONCE: u32 = 1_000;
 pub(super) fn note(
     connection: &Connection,
     uses: &[KeyUse],
+    repeats: &[(UseId, u64)],
     last_used: &[(KeyId, Timestamp)],
     keep_from: Timestamp,
 ) -> Outcome<()> {
     let mut insert = connection.prepare_cached(
-        "INSERT INTO key_uses (id, at, key, consumer, address, method, path, job, status, error, request)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT INTO key_uses (id, at, key, consumer, address, method, path, job, status, error, request, times)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     for used in uses {
         insert.execute(params![
@@ -31,8 +32,14 @@ pub(super) fn note(
             used.job.map(|job| job.to_string()),
             used.status,
             used.error.as_ref().map(ErrorCode::as_str),
-            used.request
+            used.request,
+            used.times
         ])?;
+    }
+    let mut repeat =
+        connection.prepare_cached("UPDATE key_uses SET times = times + ?2 WHERE id = ?1")?;
+    for (line, times) in repeats {
+        repeat.execute(params![line.to_string(), times])?;
     }
     let mut touch = connection.prepare_cached("UPDATE keys SET last_used_at = ?2 WHERE id = ?1")?;
     for (key, at) in last_used {
@@ -52,7 +59,7 @@ pub(super) fn list(
     filter: &UseFilter,
     limit: u32,
 ) -> Outcome<Vec<KeyUse>> {
-    let mut sql = "SELECT id, at, key, consumer, address, method, path, job, status, error, request FROM key_uses WHERE true".to_owned();
+    let mut sql = "SELECT id, at, key, consumer, address, method, path, job, status, error, request, times FROM key_uses WHERE true".to_owned();
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     if let Some(key) = filter.key {
         sql.push_str(" AND key = ?");
@@ -92,5 +99,6 @@ fn line(row: &Row<'_>) -> Outcome<KeyUse> {
         status: row.get(8)?,
         error: error.as_deref().map(ErrorCode::from),
         request: text(10)?,
+        times: row.get(11)?,
     })
 }

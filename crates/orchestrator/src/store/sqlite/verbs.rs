@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use meetbot_types::{
     CommandId, ConsumerId, ControlAction, Delivery, DeliveryId, Job, JobId, KeyId, MeetingLink,
-    Page, TimelineEvent, Timestamp,
+    Page, TimelineEvent, Timestamp, UseId,
     bot::{BotCommand, IngestRequest, Secret},
     manifest::File,
 };
@@ -46,10 +46,12 @@ impl Store for SqliteStore {
     async fn note_uses(
         &self,
         uses: Vec<KeyUse>,
+        repeats: Vec<(UseId, u64)>,
         last_used: Vec<(KeyId, Timestamp)>,
         keep_from: Timestamp,
     ) -> Result<()> {
-        let note = move |connection: &_| audit::note(connection, &uses, &last_used, keep_from);
+        let note =
+            move |connection: &_| audit::note(connection, &uses, &repeats, &last_used, keep_from);
         self.writer.write(note).await
     }
 

@@ -24,6 +24,7 @@ const STEPS: &[&str] = &[
     include_str!("room_bots.sql"),
     include_str!("mix_turns.sql"),
     include_str!("past_tokens.sql"),
+    include_str!("repeats.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.
