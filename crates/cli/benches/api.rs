@@ -92,6 +92,7 @@ impl Server {
                 .arg(data.path())
                 // What is measured is the server, not what it grants a key, and not its log.
                 .env("MEETBOT_LIMITS_REQUESTS_PER_MINUTE", "0")
+                .env("MEETBOT_LIMITS_QUEUED_JOBS", "0")
                 .env("MEETBOT_LOG", "info")
                 .env("MEETBOT_AUDIT_KEEP_DAYS", keep_audit),
         );

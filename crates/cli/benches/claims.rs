@@ -72,7 +72,7 @@ impl Queue {
         let folder = folder.unwrap();
         let store = SqliteStore::open(folder.path()).unwrap();
         let clock = Clock::start();
-        let one = Quota { bots: Some(NonZeroU32::MIN), minutes: None };
+        let one = Quota { bots: Some(NonZeroU32::MIN), ..Quota::default() };
         store.set_default_quota(one).await.unwrap();
         for number in 0..consumers {
             let tenant = tenant(&store, &format!("flood {number}"), clock.now()).await;
@@ -81,7 +81,7 @@ impl Queue {
             claim(&store, clock.now(), tenant).await;
         }
         let other = tenant(&store, "other", clock.now()).await;
-        let unlimited = QuotaChange { bots: Some(Own::Unlimited), minutes: None };
+        let unlimited = QuotaChange { bots: Some(Own::Unlimited), ..QuotaChange::default() };
         assert!(store.change_quota("other", unlimited).await.unwrap());
         Self { store, clock, other, _folder: folder }
     }

@@ -16,7 +16,7 @@ use crate::{
 /// What to do with consumers.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// List the consumers: bots and minutes of this month (UTC), and what each may use.
+    /// List the consumers: bots, minutes of this month (UTC) and jobs in the queue, and what each may use.
     List(FolderArgs),
     /// Give a consumer a limit of its own; a running server keeps to it at once. No bot leaves its meeting for that.
     Limit(LimitArgs),
@@ -24,7 +24,7 @@ pub(crate) enum Command {
 
 /// The arguments of `consumers limit`.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("what").args(["bots", "minutes"]).required(true).multiple(true))]
+#[command(group = clap::ArgGroup::new("what").args(["bots", "minutes", "queued"]).required(true).multiple(true))]
 pub(crate) struct LimitArgs {
     #[command(flatten)]
     folder: FolderArgs,
@@ -36,6 +36,9 @@ pub(crate) struct LimitArgs {
     /// Minutes in meetings in a month, with live keys: a number, none (no limit) or default (what the settings say).
     #[arg(long, value_name = "COUNT", value_parser = own)]
     minutes: Option<Own>,
+    /// Jobs that have had no bot yet, in each world: a number, none (no limit) or default (what the settings say).
+    #[arg(long, value_name = "COUNT", value_parser = own)]
+    queued: Option<Own>,
 }
 
 fn own(text: &str) -> Result<Own, String> {
@@ -69,6 +72,7 @@ async fn list(args: &FolderArgs, output: Output) -> anyhow::Result<()> {
             "test": shown(test),
             "maxBots": live.quota.bots,
             "maxMinutes": live.quota.minutes,
+            "maxQueuedJobs": live.quota.queued,
         }))?;
         rows.push(vec![
             consumer,
@@ -76,15 +80,25 @@ async fn list(args: &FolderArgs, output: Output) -> anyhow::Result<()> {
             of(test.bots.into(), live.quota.bots),
             of(live.minutes, live.quota.minutes),
             test.minutes.to_string(),
+            of(live.queued.into(), live.quota.queued),
+            of(test.queued.into(), live.quota.queued),
         ]);
     }
-    let columns = ["consumer", "bots", "test bots", "minutes this month", "test minutes"];
+    let columns = [
+        "consumer",
+        "bots",
+        "test bots",
+        "minutes this month",
+        "test minutes",
+        "queued jobs",
+        "test queued jobs",
+    ];
     output.lines(table(&columns, &rows));
     Ok(())
 }
 
 fn shown(used: Used) -> Value {
-    json!({"bots": used.bots, "minutes": used.minutes})
+    json!({"bots": used.bots, "minutes": used.minutes, "queuedJobs": used.queued})
 }
 
 fn of(used: u64, limit: Option<NonZeroU32>) -> String {
@@ -93,7 +107,7 @@ fn of(used: u64, limit: Option<NonZeroU32>) -> String {
 
 async fn limit(args: &LimitArgs, output: Output) -> anyhow::Result<()> {
     let store = args.folder.store()?;
-    let change = QuotaChange { bots: args.bots, minutes: args.minutes };
+    let change = QuotaChange { bots: args.bots, minutes: args.minutes, queued: args.queued };
     if !store.change_quota(&args.consumer, change).await? {
         let message = format!(
             "there is no consumer {:?}; `meetbot consumers list` shows them",
@@ -107,16 +121,17 @@ async fn limit(args: &LimitArgs, output: Output) -> anyhow::Result<()> {
     };
     let quota = changed.live.quota;
     output.object(&json!({
-        "consumer": changed.consumer, "maxBots": quota.bots, "maxMinutes": quota.minutes,
+        "consumer": changed.consumer, "maxBots": quota.bots, "maxMinutes": quota.minutes, "maxQueuedJobs": quota.queued,
     }))?;
     let number = |limit: Option<NonZeroU32>| {
         limit.map_or("any number of".to_owned(), |limit| limit.to_string())
     };
     output.line(format_args!(
-        "{} may have {} bots at the same time and {} minutes in a month",
+        "{} may have {} bots at the same time, {} minutes in a month and {} jobs in the queue",
         changed.consumer,
         number(quota.bots),
-        number(quota.minutes)
+        number(quota.minutes),
+        number(quota.queued)
     ));
     Ok(())
 }

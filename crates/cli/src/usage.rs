@@ -23,5 +23,7 @@ pub(crate) async fn run(connection: &Connection, output: Output) -> anyhow::Resu
         known(usage.month.as_ref()),
         of(usage.minutes, usage.max_minutes)
     ));
+    let queued = of(usage.queued_jobs, usage.max_queued_jobs);
+    output.line(format_args!("jobs in the queue: {queued}"));
     Ok(ExitCode::SUCCESS)
 }

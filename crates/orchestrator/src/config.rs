@@ -159,6 +159,7 @@ struct Audit {
 struct LimitSettings {
     bots_per_consumer: u32,
     minutes_per_month: u32,
+    queued_jobs: u32,
     requests_per_minute: u32,
     unknown_keys_per_minute: u32,
     requests_at_once: u32,
@@ -316,6 +317,7 @@ impl Config {
             quota: Quota {
                 bots: NonZeroU32::new(settings.limits.bots_per_consumer),
                 minutes: NonZeroU32::new(settings.limits.minutes_per_month),
+                queued: NonZeroU32::new(settings.limits.queued_jobs),
             },
             limits: settings
                 .limits

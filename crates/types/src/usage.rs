@@ -18,4 +18,8 @@ pub struct Usage {
     pub bots: u64,
     /// How many there may be before further jobs wait in the queue. `null`: no limit of this consumer's.
     pub max_bots: Option<u64>,
+    /// Jobs that have had no bot yet, whenever their time is.
+    pub queued_jobs: u64,
+    /// How many there may be before new jobs are refused with `quota_exceeded`. `None`: no limit.
+    pub max_queued_jobs: Option<u64>,
 }

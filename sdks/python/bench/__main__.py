@@ -36,7 +36,7 @@ def server(program: str) -> Iterator[None]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             # The clients are measured, not what the server grants a key.
-            env=os.environ | {"MEETBOT_LIMITS_REQUESTS_PER_MINUTE": "0"},
+            env=os.environ | {"MEETBOT_LIMITS_REQUESTS_PER_MINUTE": "0", "MEETBOT_LIMITS_QUEUED_JOBS": "0"},
         )
         assert process.stdout
         try:

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meetbot::{Job, JobStatus, NewJob, blocking::MeetBot};
+use meetbot::{ErrorCode, Job, JobStatus, NewJob, blocking::MeetBot};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -37,7 +37,9 @@ fn a_limit_holds_at_once_on_a_running_server_and_is_shown() {
     let mb = client(&url, &key);
     let said =
         consumers(data.path(), &["limit", "acme", "--bots", "1", "--minutes", "60", "--json"]);
-    assert_eq!(said.json(), json!({"consumer": "acme", "maxBots": 1, "maxMinutes": 60}));
+    let limits =
+        json!({"consumer": "acme", "maxBots": 1, "maxMinutes": 60, "maxQueuedJobs": 10_000});
+    assert_eq!(said.json(), limits);
     let dispatch = || {
         let meeting_url = "https://sandbox.meetbot.dev/two-speakers?seconds=600".to_owned();
         mb.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id
@@ -58,15 +60,21 @@ fn a_limit_holds_at_once_on_a_running_server_and_is_shown() {
     let acme = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let acme = acme.into_iter().find(|one| one["consumer"] == "acme").unwrap();
     let expected = json!({
-        "consumer": "acme", "maxBots": 1, "maxMinutes": 60,
-        "live": {"bots": 0, "minutes": 0}, "test": {"bots": 1, "minutes": 1},
+        "consumer": "acme", "maxBots": 1, "maxMinutes": 60, "maxQueuedJobs": 10_000,
+        "live": {"bots": 0, "minutes": 0, "queuedJobs": 0},
+        "test": {"bots": 1, "minutes": 1, "queuedJobs": 1},
     });
     assert_eq!(acme, expected);
     let said = consumers(data.path(), &["list"]);
     assert!(said.out.contains("0 of 60") && said.out.contains("1 of 1"), "{said:?}");
 
+    let said = consumers(data.path(), &["limit", "acme", "--queued", "1"]);
+    assert!(said.out.contains("60 minutes in a month and 1 jobs in the queue"), "{said:?}");
+    let meeting_url = "https://sandbox.meetbot.dev/two-speakers".to_owned();
+    let refused = mb.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap_err();
+    assert_eq!(refused.code(), Some(&ErrorCode::QuotaExceeded), "{refused}");
     let said = consumers(data.path(), &["limit", "acme", "--bots", "none"]);
-    assert!(said.out.contains("any number of bots at the same time and 60 minutes"), "{said:?}");
+    assert!(said.out.contains("any number of bots at the same time, 60 minutes"), "{said:?}");
     await_job(&mb, &second, |job| job.status == JobStatus::Recording);
 }
 

@@ -26,6 +26,9 @@ use crate::{
     store::{Creation, JobFilter, Tenant},
 };
 
+/// When it is worth asking again for a place in a queue that is full, in milliseconds: longer than SDKs wait by themselves, since their callers have to know.
+const QUEUE_MAY_MOVE_MS: i64 = 120_000;
+
 pub(super) fn router() -> OpenApiRouter<Server> {
     OpenApiRouter::new().routes(routes!(create_job, list_jobs)).routes(routes!(get_job, cancel_job))
 }
@@ -78,6 +81,13 @@ async fn create_job(
             server.metrics.refused("minutes_per_month");
             let wait = quota::next_month(now.wall).millis_since(now.wall);
             Err(ApiError::quota_exceeded(advance::minutes_are_used_up(minutes, now.wall), wait))
+        }
+        Creation::QueueFull(limit) => {
+            server.metrics.refused("queued_jobs");
+            let message = format!(
+                "the consumer has {limit} jobs in the queue, which are all that it may have there; they leave it as bots take them, or when they are cancelled"
+            );
+            Err(ApiError::quota_exceeded(message, QUEUE_MAY_MOVE_MS))
         }
     }
 }

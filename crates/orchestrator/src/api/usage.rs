@@ -24,7 +24,7 @@ async fn get_usage(
     Caller { tenant, .. }: Caller,
 ) -> Result<Json<Usage>, ApiError> {
     let now = server.clock.now();
-    let Used { quota, bots, minutes } = server.store.used(tenant, now).await?;
+    let Used { quota, bots, minutes, queued } = server.store.used(tenant, now).await?;
     let number = |limit: Option<NonZeroU32>| limit.map(|limit| limit.get().into());
     Ok(Json(Usage {
         month: quota::month(now.wall),
@@ -32,5 +32,7 @@ async fn get_usage(
         max_minutes: number(quota.minutes.filter(|_| tenant.live)),
         bots: bots.into(),
         max_bots: number(quota.bots),
+        queued_jobs: queued.into(),
+        max_queued_jobs: number(quota.queued),
     }))
 }

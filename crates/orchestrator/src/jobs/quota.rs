@@ -1,4 +1,4 @@
-//! How many bots a consumer may have at once, and how many minutes in a month. Pure; each of a consumer's worlds is counted apart.
+//! How many bots a consumer may have at once, how many minutes in a month, and how many jobs in the queue. Pure; each of a consumer's worlds is counted apart.
 
 use std::num::NonZeroU32;
 
@@ -11,6 +11,8 @@ pub struct Quota {
     pub bots: Option<NonZeroU32>,
     /// Minutes in meetings in a month; they limit the live world only.
     pub minutes: Option<NonZeroU32>,
+    /// Jobs that wait for their first bot, whenever their time is.
+    pub queued: Option<NonZeroU32>,
 }
 
 /// Where a job stands in its consumer's number of bots.
@@ -186,7 +188,7 @@ mod tests {
 
     #[test]
     fn minutes_are_used_up_in_the_live_world_only() {
-        let quota = Quota { bots: None, minutes: limit(10) };
+        let quota = Quota { minutes: limit(10), ..Quota::default() };
         assert_eq!(used_up(quota, true, 9), None);
         assert_eq!(used_up(quota, true, 10), limit(10));
         assert_eq!(used_up(quota, false, 10), None);

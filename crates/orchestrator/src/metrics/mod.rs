@@ -33,9 +33,10 @@ const BUCKETS: [f64; 19] = [
 ];
 
 /// The settings whose refusals are counted.
-const LIMITS: [&str; 8] = [
+const LIMITS: [&str; 9] = [
     "bots_per_consumer",
     "minutes_per_month",
+    "queued_jobs",
     "requests_per_minute",
     "unknown_keys_per_minute",
     "requests_at_once",

@@ -132,6 +132,8 @@ pub enum Creation {
     Earlier(Earlier),
     /// The consumer has used up so many minutes, which are all it has in this month.
     NoMinutes(NonZeroU32),
+    /// The consumer has so many jobs in the queue, which are all that it may have there.
+    QueueFull(NonZeroU32),
 }
 
 /// Which jobs to list. An empty field asks for all.

@@ -22,6 +22,8 @@ pub struct QuotaChange {
     pub bots: Option<Own>,
     /// Minutes in a month.
     pub minutes: Option<Own>,
+    /// Jobs in the queue.
+    pub queued: Option<Own>,
 }
 
 /// What a consumer has used of its quota in a world.
@@ -33,6 +35,8 @@ pub struct Used {
     pub bots: u32,
     /// Minutes of the month: of jobs that ended in it, and of those that are in a meeting.
     pub minutes: u64,
+    /// Jobs that wait for their first bot.
+    pub queued: u32,
 }
 
 /// What a consumer has used.

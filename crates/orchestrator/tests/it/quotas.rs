@@ -120,6 +120,39 @@ async fn without_minutes_new_jobs_are_refused_until_the_next_month() {
 }
 
 #[tokio::test]
+async fn a_full_queue_takes_no_more_jobs_until_one_leaves_it() {
+    let data = TempDir::new().unwrap();
+    let server = limited(&data, &[("queued_jobs", "2")]).await;
+    let client = server.client();
+    let join_at = Some("2027-06-01T10:00:00Z".parse::<Timestamp>().unwrap());
+    let later = || NewJob { join_at, ..new_job() };
+    let named = NewJob { external_id: Some("known".into()), ..later() };
+    let first = client.dispatch_bot(named.clone()).await.unwrap().id;
+    client.dispatch_bot(later()).await.unwrap();
+    let ask = || {
+        let request = server.request(Method::POST, "/api/v1/jobs").header("idempotency-key", "k");
+        let body = r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers"}"#;
+        request.header("content-type", "application/json").body(body)
+    };
+    let response = ask().send().await.unwrap();
+    assert_eq!(response.headers()["retry-after"], "120");
+    let refusal: (_, Value) = (response.status(), response.json().await.unwrap());
+    is_error(&refusal, 429, "quota_exceeded");
+    assert!(refusal.1["message"].as_str().unwrap().contains("2 jobs in the queue"), "{refusal:?}");
+    assert_eq!(client.dispatch_bot(named).await.unwrap().id, first, "it is there already");
+    let usage = client.usage().await.unwrap();
+    assert_eq!((usage.queued_jobs, usage.max_queued_jobs), (2, Some(2)));
+    client.cancel_bot(&first).await.unwrap();
+    assert_eq!(answered(ask()).await.0, 201, "a refusal is not kept");
+    // A bot takes it, and there is room again.
+    server.bot().await;
+    assert_eq!(client.usage().await.unwrap().queued_jobs, 1);
+    client.dispatch_bot(later()).await.unwrap();
+    refused(&server, "queued_jobs", 1).await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_job_that_was_accepted_fails_when_its_time_comes_without_minutes() {
     let data = TempDir::new().unwrap();
     let limits = [("bots_per_consumer", "1"), ("minutes_per_month", "1")];

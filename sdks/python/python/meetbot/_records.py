@@ -247,6 +247,10 @@ class Usage(Model):
     """Jobs with a bot, or with one to come for one that was lost."""
     max_bots: Whole | None = None
     """How many there may be before further jobs wait in the queue; `None`: no limit of this consumer's."""
+    queued_jobs: Count = 0
+    """Jobs that have had no bot yet, whenever their time is."""
+    max_queued_jobs: Whole | None = None
+    """How many there may be before new jobs are refused with `quota_exceeded`; `None`: no limit."""
 
 
 class DeliveryTry(Model):

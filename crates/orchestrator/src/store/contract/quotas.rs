@@ -15,7 +15,7 @@ fn since(seconds: u64) -> Now {
 impl Fixture {
     async fn limit(&self, bots: u32, minutes: u32) {
         let own = |limit| Some(NonZeroU32::new(limit).map_or(Own::Unlimited, Own::Limit));
-        let change = QuotaChange { bots: own(bots), minutes: own(minutes) };
+        let change = QuotaChange { bots: own(bots), minutes: own(minutes), queued: None };
         assert!(self.store.change_quota("acme", change).await.unwrap());
     }
 
@@ -153,8 +153,11 @@ async fn a_job_that_found_no_place_in_time_says_so() {
 #[tokio::test]
 async fn limits_of_ones_own_win_over_the_settings_and_either_can_change() {
     let fixture = fixture().await;
-    let limits =
-        |bots, minutes| Quota { bots: NonZeroU32::new(bots), minutes: NonZeroU32::new(minutes) };
+    let limits = |bots, minutes| Quota {
+        bots: NonZeroU32::new(bots),
+        minutes: NonZeroU32::new(minutes),
+        queued: None,
+    };
     let quota = async || fixture.store.used(fixture.tenant, at(9)).await.unwrap().quota;
     assert_eq!(quota().await, Quota::default());
     fixture.store.set_default_quota(limits(1, 60)).await.unwrap();
@@ -164,15 +167,16 @@ async fn limits_of_ones_own_win_over_the_settings_and_either_can_change() {
     }
     assert!(fixture.next(at(4)).await.is_some());
     assert_eq!(fixture.next(at(4)).await, None);
-    let change =
-        QuotaChange { bots: Some(Own::Limit(NonZeroU32::MIN.saturating_add(1))), minutes: None };
+    let two = Own::Limit(NonZeroU32::MIN.saturating_add(1));
+    let change = QuotaChange { bots: Some(two), ..QuotaChange::default() };
     assert!(fixture.store.change_quota("acme", change).await.unwrap());
     assert_eq!(quota().await, limits(2, 60));
     assert!(fixture.next(at(5)).await.is_some());
     assert_eq!(fixture.next(at(5)).await, None);
     fixture.limit(0, 0).await;
     assert_eq!(quota().await, Quota::default());
-    let back = QuotaChange { bots: Some(Own::Default), minutes: Some(Own::Default) };
+    let default = Some(Own::Default);
+    let back = QuotaChange { bots: default, minutes: default, queued: default };
     assert!(fixture.store.change_quota("acme", back).await.unwrap());
     assert_eq!(fixture.next(at(6)).await, None);
     fixture.store.set_default_quota(limits(3, 0)).await.unwrap();
@@ -286,6 +290,54 @@ async fn without_minutes_no_meeting_begins_and_none_is_broken_off() {
     assert_eq!(fixture.next(since(600)).await, None);
     // December is as good as new.
     assert!(fixture.next(since(12 * 3600)).await.is_some());
+}
+
+#[tokio::test]
+async fn a_queue_has_room_for_so_many_jobs_that_have_had_no_bot() {
+    let fixture = fixture().await;
+    let (store, tenant) = (&fixture.store, fixture.tenant);
+    let ask = async |tenant, change: &dyn Fn(&mut Job), now: Now| {
+        let mut job = new_job(now);
+        change(&mut job);
+        let start = start(&job);
+        store.create_job(tenant, job, link(), start, None, now).await.unwrap()
+    };
+    let is_full = async |now| matches!(ask(tenant, &|_| {}, now).await, Creation::QueueFull(_));
+    let two = NonZeroU32::new(2);
+    store.set_default_quota(Quota { queued: two, ..Quota::default() }).await.unwrap();
+    let first = fixture.create(|job| job.external_id = Some("known".into()), at(1)).await;
+    // One that is for later takes its room from now on.
+    let later = fixture.create(|job| job.join_at = Some(at(900).wall), at(1)).await;
+    let refused = ask(tenant, &|_| {}, at(2)).await;
+    assert!(matches!(refused, Creation::QueueFull(limit) if limit.get() == 2), "{refused:?}");
+    let known = ask(tenant, &|job| job.external_id = Some("known".into()), at(2)).await;
+    assert!(matches!(known, Creation::Existing(_)), "{known:?}");
+    let test = Tenant { live: false, ..tenant };
+    assert!(matches!(ask(test, &|_| {}, at(2)).await, Creation::Created(_)), "another world");
+    let other = fixture.tenant("other").await;
+    assert!(matches!(ask(other, &|_| {}, at(2)).await, Creation::Created(_)));
+    assert_eq!(store.used(tenant, at(2)).await.unwrap().queued, 2);
+
+    // A bot makes room, also when it is lost afterwards.
+    assert_eq!(fixture.next(at(3)).await, Some(first.id));
+    assert!(store.release(first.id, 1, at(4)).await.unwrap());
+    assert!(!is_full(at(4)).await && is_full(at(4)).await);
+    // So does an end in the queue.
+    store.cancel(tenant, later.id, at(5)).await.unwrap().unwrap();
+    assert!(!is_full(at(5)).await && is_full(at(5)).await);
+    assert!(!store.expire(at(5000)).await.unwrap().is_empty());
+    assert_eq!(store.used(tenant, at(5000)).await.unwrap().queued, 0);
+
+    let own = |queued| QuotaChange { queued: Some(queued), ..QuotaChange::default() };
+    assert!(store.change_quota("acme", own(Own::Limit(NonZeroU32::MIN))).await.unwrap());
+    assert!(!is_full(at(5001)).await && is_full(at(5001)).await);
+    assert!(store.change_quota("acme", own(Own::Unlimited)).await.unwrap());
+    for _ in 0..4 {
+        assert!(!is_full(at(5002)).await);
+    }
+    assert!(store.change_quota("acme", own(Own::Default)).await.unwrap());
+    assert!(is_full(at(5003)).await);
+    assert_eq!(store.used(tenant, at(5003)).await.unwrap().queued, 5);
 }
 
 #[tokio::test]

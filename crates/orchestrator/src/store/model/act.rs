@@ -112,10 +112,11 @@ pub(super) enum Act {
     Pass(u32),
     /// The wall clock is set; in seconds.
     Jump(i16),
-    /// The consumer may have so many bots, and minutes in a month; 0 is no limit.
+    /// The consumer may have so many bots, minutes in a month, and jobs in the queue; 0 is no limit.
     Limit {
         bots: u8,
         minutes: u8,
+        queued: u8,
     },
     /// The server ends and starts again on the same data.
     Restart,
@@ -212,8 +213,8 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         1 => which().prop_map(|key| Act::Revoke { key }),
         8 => prop_oneof![4 => 1..20_000_u32, 1 => 20_000..200_000_u32].prop_map(Act::Pass),
         1 => (-3600..=3600_i16).prop_map(Act::Jump),
-        2 => (0..4_u8, prop_oneof![3 => Just(0), 1 => 1..4_u8])
-            .prop_map(|(bots, minutes)| Act::Limit { bots, minutes }),
+        2 => (0..4_u8, prop_oneof![3 => Just(0), 1 => 1..4_u8], prop_oneof![3 => Just(0), 1 => 1..6_u8])
+            .prop_map(|(bots, minutes, queued)| Act::Limit { bots, minutes, queued }),
         1 => Just(Act::Restart),
     ]
 }

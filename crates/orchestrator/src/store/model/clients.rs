@@ -75,6 +75,10 @@ impl World {
             assert!(matches!(created, Creation::NoMinutes(_)), "{created:?}");
             return;
         }
+        if known.is_none() && self.queue_is_full(tenant) {
+            assert!(matches!(created, Creation::QueueFull(_)), "{created:?}");
+            return;
+        }
         let (status, job) = match created {
             Creation::Existing(job) => {
                 assert_eq!(known.map(|known| self.jobs[known].id), Some(job.id));

@@ -23,7 +23,7 @@ use crate::{
     clock::Now,
     jobs::quota,
     store::{
-        DeliveryFilter, DueDelivery, Key, Own, QuotaChange, SqliteStore, Store, Tenant, Window,
+        DeliveryFilter, DueDelivery, Key, Own, Quota, QuotaChange, SqliteStore, Store, Tenant, Window,
         contract::key,
     },
 };
@@ -45,7 +45,7 @@ pub(super) struct World {
     pub(super) names: HashMap<(Tenant, String), usize>,
     pub(super) answers: HashMap<(Tenant, String), Kept>,
     /// Bots, and minutes in a month, that the consumer may have.
-    limits: [Option<NonZeroU32>; 2],
+    limits: [Option<NonZeroU32>; 3],
     /// Tenants, in the order in which a mix of theirs was tried last.
     pub(super) mix_turns: Vec<Tenant>,
     /// Minutes of jobs that have ended, by the month of their end.
@@ -88,7 +88,7 @@ impl World {
             flights: Vec::new(),
             names: HashMap::new(),
             answers: HashMap::new(),
-            limits: [None, None],
+            limits: [None; 3],
             mix_turns: Vec::new(),
             ledger: HashMap::new(),
         }
@@ -188,7 +188,7 @@ impl World {
                 self.now.wall =
                     Timestamp::from_millis(ms(self.now.wall) + i64::from(seconds) * 1000);
             }
-            Act::Limit { bots, minutes } => self.limit(bots, minutes).await,
+            Act::Limit { bots, minutes, queued } => self.limit([bots, minutes, queued]).await,
             Act::Restart => {
                 self.store = SqliteStore::open(self.folder.path()).unwrap();
                 (self.now.steady, self.away) = (Duration::ZERO, None);
@@ -197,10 +197,11 @@ impl World {
         }
     }
 
-    async fn limit(&mut self, bots: u8, minutes: u8) {
+    async fn limit(&mut self, limits: [u8; 3]) {
         let own = |limit: Option<NonZeroU32>| Some(limit.map_or(Own::Unlimited, Own::Limit));
-        self.limits = [bots, minutes].map(|limit| NonZeroU32::new(limit.into()));
-        let change = QuotaChange { bots: own(self.limits[0]), minutes: own(self.limits[1]) };
+        self.limits = limits.map(|limit| NonZeroU32::new(limit.into()));
+        let [bots, minutes, queued] = self.limits.map(own);
+        let change = QuotaChange { bots, minutes, queued };
         assert!(self.store.change_quota("acme", change).await.unwrap());
         self.compare_all().await;
     }
@@ -211,6 +212,16 @@ impl World {
 
     pub(super) fn has_room(&self, tenant: Tenant) -> bool {
         self.limits[0].is_none_or(|limit| self.bots_of(tenant) < limit.get() as usize)
+    }
+
+    fn queued_of(&self, tenant: Tenant) -> u32 {
+        let queued = self.jobs.iter().filter(|job| job.tenant == tenant && job.waits());
+        u32::try_from(queued.count()).unwrap()
+    }
+
+    /// Whether there is no room in the queue for another job.
+    pub(super) fn queue_is_full(&self, tenant: Tenant) -> bool {
+        self.limits[2].is_some_and(|limit| self.queued_of(tenant) >= limit.get())
     }
 
     fn minutes_of(&self, tenant: Tenant) -> u64 {
@@ -279,7 +290,9 @@ impl World {
             let used = self.store.used(key.tenant, self.now).await.unwrap();
             let bots = self.bots_of(key.tenant);
             assert_eq!((used.bots as usize, used.minutes), (bots, self.minutes_of(key.tenant)));
-            assert_eq!([used.quota.bots, used.quota.minutes], self.limits);
+            assert_eq!(used.queued, self.queued_of(key.tenant));
+            let Quota { bots, minutes, queued } = used.quota;
+            assert_eq!([bots, minutes, queued], self.limits);
         }
     }
 

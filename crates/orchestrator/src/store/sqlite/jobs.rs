@@ -208,6 +208,11 @@ pub(super) fn create(
     {
         return Ok(Creation::NoMinutes(minutes));
     }
+    if existing.is_none()
+        && let Some(limit) = quotas::queue_is_full(connection, tenant)?
+    {
+        return Ok(Creation::QueueFull(limit));
+    }
     let (status, creation) = match existing {
         Some(existing) => (200, Creation::Existing(Box::new(existing.job))),
         None => (201, Creation::Created(Box::new(job))),

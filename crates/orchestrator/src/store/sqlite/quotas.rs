@@ -1,4 +1,4 @@
-//! Quotas: who has how many bots and minutes, and whose turn it is for another bot.
+//! Quotas: who has how many bots, minutes and jobs in the queue, and whose turn it is for another bot.
 
 use std::num::NonZeroU32;
 
@@ -11,15 +11,17 @@ use crate::{
     store::{ConsumerUse, Own, QuotaChange, Tenant, Used},
 };
 
-const QUOTA: &str = "coalesce(c.max_bots, d.max_bots), coalesce(c.max_minutes, d.max_minutes)
-    FROM consumers c, default_quota d";
+const QUOTA: &str = "coalesce(c.max_bots, d.max_bots), coalesce(c.max_minutes, d.max_minutes),
+    coalesce(c.max_queued, d.max_queued) FROM consumers c, default_quota d";
 
+/// Which jobs wait for their first bot.
+const WAITING: &str = "status = 'queued' AND epoch = 0";
 /// Which jobs have a place.
 const PLACED: &str = "epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled')";
 
 fn quota_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Quota> {
     let limit = |index| row.get(index).map(NonZeroU32::new);
-    Ok(Quota { bots: limit(first)?, minutes: limit(first + 1)? })
+    Ok(Quota { bots: limit(first)?, minutes: limit(first + 1)?, queued: limit(first + 2)? })
 }
 
 fn quota(connection: &Connection, consumer: &str) -> Outcome<Quota> {
@@ -28,18 +30,26 @@ fn quota(connection: &Connection, consumer: &str) -> Outcome<Quota> {
     Ok(quota.unwrap_or_default())
 }
 
-/// A new job of this tenant waits, from this moment on. Behind one that is due before it, it changes nothing.
+/// A new job of this tenant waits, from this moment on. Behind one that is due before it, it does not change when the next is due.
 pub(super) fn joined(connection: &Connection, tenant: Tenant, from: Timestamp) -> Outcome<()> {
     let consumer = tenant.consumer.to_string();
     let due: Option<i64> = connection
-        .prepare_cached("SELECT due_at FROM tenants WHERE consumer = ?1 AND live = ?2")?
-        .query_row(params![consumer, tenant.live], |row| row.get(0))
-        .optional()?
-        .flatten();
+        .prepare_cached(
+            "INSERT INTO tenants (consumer, live, bots, waiting) VALUES (?1, ?2, 0, 1)
+             ON CONFLICT (consumer, live) DO UPDATE SET waiting = waiting + 1 RETURNING due_at",
+        )?
+        .query_row(params![consumer, tenant.live], |row| row.get(0))?;
     if due.is_some_and(|due| due <= from.as_millis()) {
         return Ok(());
     }
-    settle(connection, &consumer, tenant.live, 0)
+    settle(connection, &consumer, tenant.live, Change::default())
+}
+
+/// How the counts of a tenant change.
+#[derive(Default)]
+struct Change {
+    bots: i64,
+    waiting: i64,
 }
 
 /// A job of this tenant has another place than before, or none.
@@ -52,37 +62,65 @@ pub(super) fn moved(
     if before == after {
         return Ok(());
     }
-    let change = i64::from(after == Place::Has) - i64::from(before == Place::Has);
+    let change = |place| i64::from(after == place) - i64::from(before == place);
+    let change = Change { bots: change(Place::Has), waiting: change(Place::Waits) };
     settle(connection, &tenant.consumer.to_string(), tenant.live, change)
 }
 
-/// Counts so many places more, and says when the first job that waits may start.
-fn settle(connection: &Connection, consumer: &str, live: bool, change: i64) -> Outcome<()> {
-    let bots = i64::from(bots(connection, consumer, live)?) + change;
-    set(connection, consumer, live, read_as(u32::try_from(bots), "a consumer's number of bots")?)
+/// Changes a tenant's counts, and says when the first job that waits may start.
+fn settle(connection: &Connection, consumer: &str, live: bool, change: Change) -> Outcome<()> {
+    let Counts { bots, waiting } = counts(connection, consumer, live)?;
+    let changed = |count, change, what| read_as(u32::try_from(i64::from(count) + change), what);
+    let counts = Counts {
+        bots: changed(bots, change.bots, "a consumer's number of bots")?,
+        waiting: changed(waiting, change.waiting, "a consumer's number of jobs in the queue")?,
+    };
+    set(connection, consumer, live, counts)
 }
 
-fn set(connection: &Connection, consumer: &str, live: bool, bots: u32) -> Outcome<()> {
+fn set(connection: &Connection, consumer: &str, live: bool, counts: Counts) -> Outcome<()> {
     let first: Option<i64> = connection
-        .prepare_cached(
-            "SELECT min(run_at) FROM jobs WHERE consumer = ?1 AND live = ?2 AND status = 'queued' AND epoch = 0",
-        )?
+        .prepare_cached(&format!(
+            "SELECT min(run_at) FROM jobs WHERE consumer = ?1 AND live = ?2 AND {WAITING}"
+        ))?
         .query_row(params![consumer, live], |row| row.get(0))?;
-    let due = quota::due(bots, quota(connection, consumer)?.bots, first);
+    let due = quota::due(counts.bots, quota(connection, consumer)?.bots, first);
     connection
         .prepare_cached(
-            "INSERT INTO tenants (consumer, live, bots, due_at) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (consumer, live) DO UPDATE SET bots = ?3, due_at = ?4",
+            "INSERT INTO tenants (consumer, live, bots, waiting, due_at) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (consumer, live) DO UPDATE SET bots = ?3, waiting = ?4, due_at = ?5",
         )?
-        .execute(params![consumer, live, bots, due])?;
+        .execute(params![consumer, live, counts.bots, counts.waiting, due])?;
     Ok(())
 }
 
-fn bots(connection: &Connection, consumer: &str, live: bool) -> Outcome<u32> {
-    let mut statement =
-        connection.prepare_cached("SELECT bots FROM tenants WHERE consumer = ?1 AND live = ?2")?;
-    let bots = statement.query_row(params![consumer, live], |row| row.get(0)).optional()?;
-    Ok(bots.unwrap_or(0))
+/// What is counted of a tenant's jobs.
+#[derive(Default)]
+struct Counts {
+    bots: u32,
+    waiting: u32,
+}
+
+fn counts(connection: &Connection, consumer: &str, live: bool) -> Outcome<Counts> {
+    let mut statement = connection
+        .prepare_cached("SELECT bots, waiting FROM tenants WHERE consumer = ?1 AND live = ?2")?;
+    let counts = statement
+        .query_row(params![consumer, live], |row| {
+            Ok(Counts { bots: row.get(0)?, waiting: row.get(1)? })
+        })
+        .optional()?;
+    Ok(counts.unwrap_or_default())
+}
+
+/// How many jobs a tenant may have in the queue, where it has so many.
+pub(super) fn queue_is_full(
+    connection: &Connection,
+    tenant: Tenant,
+) -> Outcome<Option<NonZeroU32>> {
+    let consumer = tenant.consumer.to_string();
+    let Some(limit) = quota(connection, &consumer)?.queued else { return Ok(None) };
+    let waiting = counts(connection, &consumer, tenant.live)?.waiting;
+    Ok(Some(limit).filter(|limit| waiting >= limit.get()))
 }
 
 /// Whose job gets the next bot: of those that have a job that is due and a place for it, who has the fewest bots, and of these whose job has been due for longest.
@@ -110,7 +148,8 @@ pub(super) fn next_tenant(connection: &Connection, due: i64) -> Outcome<Option<(
 pub(super) fn at_bot_limit(connection: &Connection, tenant: Tenant) -> Outcome<bool> {
     let consumer = tenant.consumer.to_string();
     let limit = quota(connection, &consumer)?.bots;
-    Ok(quota::due(bots(connection, &consumer, tenant.live)?, limit, Some(0)).is_none())
+    let bots = counts(connection, &consumer, tenant.live)?.bots;
+    Ok(quota::due(bots, limit, Some(0)).is_none())
 }
 
 /// A job has ended, in the month of this moment.
@@ -172,10 +211,12 @@ fn minutes(connection: &Connection, consumer: &str, live: bool, now: Timestamp) 
 
 pub(super) fn used(connection: &Connection, tenant: Tenant, now: Timestamp) -> Outcome<Used> {
     let consumer = tenant.consumer.to_string();
+    let Counts { bots, waiting } = counts(connection, &consumer, tenant.live)?;
     Ok(Used {
         quota: quota(connection, &consumer)?,
-        bots: bots(connection, &consumer, tenant.live)?,
+        bots,
         minutes: minutes(connection, &consumer, tenant.live, now)?,
+        queued: waiting,
     })
 }
 
@@ -201,22 +242,27 @@ fn number(limit: Option<NonZeroU32>) -> u32 {
 
 pub(super) fn set_default(connection: &Connection, quota: Quota) -> Outcome<()> {
     connection.execute(
-        "UPDATE default_quota SET max_bots = ?1, max_minutes = ?2",
-        [number(quota.bots), number(quota.minutes)],
+        "UPDATE default_quota SET max_bots = ?1, max_minutes = ?2, max_queued = ?3",
+        [number(quota.bots), number(quota.minutes), number(quota.queued)],
     )?;
     // All is counted anew: a program that does not know of these counts may have been here.
     let mut tenants = connection.prepare(&format!(
         "SELECT consumer, live FROM tenants
          UNION SELECT consumer, live FROM jobs WHERE {PLACED}
-         UNION SELECT consumer, live FROM jobs WHERE status = 'queued' AND epoch = 0"
+         UNION SELECT consumer, live FROM jobs WHERE {WAITING}"
     ))?;
-    let mut placed = connection.prepare(&format!(
-        "SELECT count(*) FROM jobs WHERE consumer = ?1 AND live = ?2 AND {PLACED}"
-    ))?;
+    let count = |which: &str| {
+        let count = "SELECT count(*) FROM jobs WHERE consumer = ?1 AND live = ?2 AND";
+        connection.prepare(&format!("{count} {which}"))
+    };
+    let (mut placed, mut waiting) = (count(PLACED)?, count(WAITING)?);
     let tenants = tenants.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     for (consumer, live) in tenants.collect::<Result<Vec<(String, bool)>, _>>()? {
-        let bots = placed.query_row(params![consumer, live], |row| row.get(0))?;
-        set(connection, &consumer, live, bots)?;
+        let counts = Counts {
+            bots: placed.query_row(params![consumer, live], |row| row.get(0))?,
+            waiting: waiting.query_row(params![consumer, live], |row| row.get(0))?,
+        };
+        set(connection, &consumer, live, counts)?;
     }
     Ok(())
 }
@@ -226,7 +272,11 @@ pub(super) fn change(connection: &Connection, name: &str, change: QuotaChange) -
         .query_row("SELECT id FROM consumers WHERE name = ?1", [name], |row| row.get(0))
         .optional()?;
     let Some(id) = id else { return Ok(false) };
-    for (own, column) in [(change.bots, "max_bots"), (change.minutes, "max_minutes")] {
+    for (own, column) in [
+        (change.bots, "max_bots"),
+        (change.minutes, "max_minutes"),
+        (change.queued, "max_queued"),
+    ] {
         let number = match own {
             None => continue,
             Some(Own::Default) => None,
@@ -237,7 +287,7 @@ pub(super) fn change(connection: &Connection, name: &str, change: QuotaChange) -
         connection.execute(&set, params![id, number])?;
     }
     for live in [true, false] {
-        settle(connection, &id, live, 0)?;
+        settle(connection, &id, live, Change::default())?;
     }
     Ok(true)
 }

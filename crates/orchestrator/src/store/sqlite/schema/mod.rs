@@ -25,6 +25,7 @@ const STEPS: &[&str] = &[
     include_str!("mix_turns.sql"),
     include_str!("past_tokens.sql"),
     include_str!("repeats.sql"),
+    include_str!("queued.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.
