@@ -42,7 +42,7 @@ pub struct ListBots {
     pub created_after: Option<Timestamp>,
     /// Jobs created before this time.
     pub created_before: Option<Timestamp>,
-    /// How many jobs a page holds: 1 to 200; the server's default is 50.
+    /// How many jobs a page holds: 1 to 200; the server's default is 50. A page of large jobs holds fewer, and has a `next_cursor` all the same.
     pub limit: Option<u32>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
@@ -55,7 +55,7 @@ pub struct ListDeliveries {
     pub job_id: Option<String>,
     /// Deliveries in this state.
     pub state: Option<DeliveryState>,
-    /// How many a page holds: 1 to 200; the server's default is 50.
+    /// How many a page holds: 1 to 200; the server's default is 50. A page of large deliveries holds fewer, and has a `next_cursor` all the same.
     pub limit: Option<u32>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,

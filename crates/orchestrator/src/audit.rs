@@ -156,8 +156,7 @@ impl Audit {
             // Counts go with the last lines, behind those that they are about.
             let (repeats, touched) =
                 if uses.is_empty() { mem::take(&mut rest) } else { Default::default() };
-            let noted =
-                store.note_uses(batch.clone(), repeats.clone(), touched.clone(), keep_from);
+            let noted = store.note_uses(batch.clone(), repeats.clone(), touched.clone(), keep_from);
             if noted.await.is_err() {
                 // The store's own log says why. They wait for the next time, before those that came since.
                 let (repeats, touched) = if uses.is_empty() { (repeats, touched) } else { rest };

@@ -164,6 +164,8 @@ struct LimitSettings {
     unknown_keys_per_minute: u32,
     requests_at_once: u32,
     connections: u32,
+    connections_per_address: u32,
+    streams_per_key: u32,
     head_seconds: u32,
     body_seconds: u32,
 }
@@ -174,6 +176,7 @@ impl LimitSettings {
         for (value, setting) in [
             (self.requests_at_once, "limits.requests_at_once"),
             (self.connections, "limits.connections"),
+            (self.streams_per_key, "limits.streams_per_key"),
             (self.head_seconds, "limits.head_seconds"),
             (self.body_seconds, "limits.body_seconds"),
         ] {
@@ -186,6 +189,8 @@ impl LimitSettings {
             unknown_keys_per_minute: NonZeroU32::new(self.unknown_keys_per_minute),
             requests_at_once: self.requests_at_once as usize,
             connections: self.connections as usize,
+            connections_per_address: NonZeroU32::new(self.connections_per_address),
+            streams_per_key: self.streams_per_key as usize,
             head: Duration::from_secs(self.head_seconds.into()),
             body: Duration::from_secs(self.body_seconds.into()),
         })

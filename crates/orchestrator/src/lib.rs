@@ -18,6 +18,7 @@ mod mixes;
 mod private;
 mod recordings;
 mod retention;
+mod shares;
 mod start;
 pub mod store;
 pub mod tls;

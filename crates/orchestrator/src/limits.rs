@@ -21,6 +21,10 @@ pub struct Limits {
     pub requests_at_once: usize,
     /// Connections that are open at the same time.
     pub connections: usize,
+    /// Those of one address.
+    pub connections_per_address: Option<NonZeroU32>,
+    /// Event streams and downloads of one key at the same time.
+    pub streams_per_key: usize,
     /// How long the head of a request may take.
     pub head: Duration,
     /// How long the body of a request may take.

@@ -25,6 +25,7 @@ use crate::{
     mixes::{Mixes, UnderWay},
     recordings::Recordings,
     retention::{self, Keep},
+    shares::Shares,
     store::{SqliteStore, Store, StoreError},
     wake::Wakes,
     webhooks::{guard::Guard, sender::Sender},
@@ -139,7 +140,9 @@ impl Orchestrator {
         let [drain, stop_work, stop_api, stop_audit] = [(); 4].map(|()| CancellationToken::new());
         let audit = Arc::new(Audit::new(config.keep_audit));
         let connections = connections::for_api(config.limits.connections);
-        let limits = Limits { connections, ..config.limits };
+        // What is under way never takes all connections: half are for streams, a quarter for calls, and the rest for whoever comes next.
+        let requests_at_once = config.limits.requests_at_once.min(connections / 4).max(1);
+        let limits = Limits { requests_at_once, connections, ..config.limits };
         let sender = Sender::new(
             Arc::clone(&store),
             Arc::clone(&guard),
@@ -173,6 +176,9 @@ impl Orchestrator {
             unknown_keys: Arc::new(Allowance::new(limits.unknown_keys_per_minute)),
             suspects: Arc::new(Semaphore::new(1)),
             room: Arc::new(Semaphore::new(limits.requests_at_once)),
+            calls: Shares::new(limits.requests_at_once, usize::MAX),
+            streams: Shares::new((connections / 2).max(1), limits.streams_per_key),
+            readiness: Arc::default(),
         };
         let dispatch = Dispatch {
             store: Arc::clone(&store),

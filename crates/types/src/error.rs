@@ -27,7 +27,7 @@ words! {
         UnsupportedMediaType = "unsupported_media_type",
         /// 422: the `Idempotency-Key` was used with another request.
         IdempotencyMismatch = "idempotency_mismatch",
-        /// 429: too many requests.
+        /// 429: too many requests in a minute, or too many requests, streams or connections at the same time.
         RateLimited = "rate_limited",
         /// 429: the quota is used up.
         QuotaExceeded = "quota_exceeded",

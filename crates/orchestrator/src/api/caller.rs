@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::{
+    Extension,
     extract::{FromRequestParts, MatchedPath, Request, State},
     http::{HeaderMap, Method, header, request::Parts},
     middleware::Next,
@@ -15,12 +16,19 @@ use axum::{
 use meetbot_types::{ErrorCode, JobId, UseId};
 use utoipa::openapi::{OpenApi, security::SecurityRequirement};
 
-use super::{Server, document::operations, error::ApiError};
+use super::{
+    BUSY, Server,
+    document::operations,
+    error::ApiError,
+    open_connections::Connection,
+    sending::{self, Streamed},
+};
 use crate::{
     audit::{Audit, CALLER_GONE},
     clock::Now,
     keys,
     limits::Left,
+    shares::NoShare,
     store::{Key, KeyEnd, KeyUse, Scope, Tenant},
 };
 
@@ -37,7 +45,7 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 
 impl Peer {
     /// What stands for one caller: an IPv6 network of 64 bits is one.
-    fn network(self) -> IpAddr {
+    pub(crate) fn network(self) -> IpAddr {
         match self.0 {
             IpAddr::V6(address) => {
                 let [a, b, c, d, ..] = address.segments();
@@ -100,6 +108,18 @@ impl Caller {
         known.is_some_and(|key| key.ended(now.wall).is_none())
     }
 
+    /// A share of the streams and downloads, which the answer keeps until it is sent.
+    pub(super) fn stream(&self, server: &Server) -> Result<Extension<Streamed>, ApiError> {
+        match server.streams.take(self.key.id) {
+            Ok(share) => Ok(Extension(Streamed(Arc::new(share)))),
+            Err(none) => {
+                server.metrics.refused("streams_per_key");
+                let many = "the key has too many event streams and downloads open: close some of them, or ask again later";
+                Err(no_share(none, many))
+            }
+        }
+    }
+
     /// Waits until the key is no longer good.
     pub(super) async fn ends(&self, server: &Server) {
         while self.is_still_admitted(server).await {
@@ -136,6 +156,15 @@ pub(super) async fn admit(
         let message = format!("the key has {limit} requests a minute, and they are used up");
         return say_left(ApiError::rate_limited(message, wait).into_response(), left);
     }
+    let call = match server.calls.take(key.id) {
+        Ok(call) => call,
+        Err(none) => {
+            server.metrics.refused("requests_at_once");
+            let busy = "the key has too many requests under way, or answers that it does not read";
+            return say_left(no_share(none, busy).into_response(), left);
+        }
+    };
+    let connection = request.extensions().get::<Arc<Connection>>().map(Connection::hold);
     server.audit.shown(key.id, now.wall);
     let route = request.extensions().get::<MatchedPath>();
     let needed = needed(request.method(), route.map_or("", MatchedPath::as_str));
@@ -152,7 +181,15 @@ pub(super) async fn admit(
     if let Some(line) = line {
         line.end(&response);
     }
-    say_left(response, left)
+    say_left(sending::hold(response, call, connection), left)
+}
+
+/// Says why there is no share for a key, and whose fault that is.
+fn no_share(none: NoShare, of_key: &str) -> ApiError {
+    match none {
+        NoShare::Own => ApiError::rate_limited(of_key, BUSY),
+        NoShare::None => ApiError::unavailable("the server has too much to do"),
+    }
 }
 
 fn say_left(mut response: Response, left: Option<Left>) -> Response {

@@ -1,5 +1,7 @@
 //! Webhook deliveries: listed, shown, and sent once more.
 
+use std::sync::Arc;
+
 use axum::{
     Extension, Json,
     body::Body,
@@ -14,6 +16,7 @@ use super::{
     Server,
     caller::Caller,
     error::ApiError,
+    pages::page,
     query::{Query, listed},
     request::{Named, again, once, read_idle_body},
 };
@@ -34,7 +37,7 @@ pub(super) fn router() -> OpenApiRouter<Server> {
     params(
         ("jobId" = Option<JobId>, Query, description = "Of this job"),
         ("state" = Option<DeliveryState>, Query, description = "In this state"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "1 to 200, by default 50"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "1 to 200, by default 50; a page of more than 1 MiB ends early"),
         ("cursor" = Option<DeliveryId>, Query, description = "nextCursor of the page before"),
     ),
     responses(
@@ -45,14 +48,18 @@ async fn list_deliveries(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
     mut query: Query,
-) -> Result<Json<Page<Delivery>>, ApiError> {
+) -> Result<Response, ApiError> {
     let filter = DeliveryFilter {
         job_id: query.one("jobId", "a job's id"),
         state: query.word("state", DeliveryState::known, &listed(DeliveryState::ALL)),
     };
     let window = query.window();
     query.finish()?;
-    Ok(Json(server.store.deliveries(tenant, filter, window).await?))
+    page(window, move |window| {
+        let (store, filter) = (Arc::clone(&server.store), filter.clone());
+        async move { Ok(store.deliveries(tenant, filter, window).await?) }
+    })
+    .await
 }
 
 /// A delivery with every try.

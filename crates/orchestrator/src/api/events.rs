@@ -1,9 +1,8 @@
 //! A job's timeline: as a list, and live.
 
-use std::{collections::VecDeque, convert::Infallible, str::FromStr, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, str::FromStr, sync::Arc, time::Duration};
 
 use axum::{
-    Json,
     extract::State,
     http::{HeaderMap, header},
     response::{
@@ -21,6 +20,7 @@ use super::{
     caller::Caller,
     error::ApiError,
     jobs::{job_id, no_job},
+    pages::page,
     query::{Query, digits},
     request::Named,
 };
@@ -41,7 +41,7 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 #[utoipa::path(get, path = "/api/v1/jobs/{id}/events", tag = "jobs",
     params(
         ("id" = JobId, Path),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "1 to 200, by default 50 (of the list)"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "1 to 200, by default 50 (of the list); a page of more than 1 MiB ends early"),
         ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$", description = "nextCursor of the page before (of the list)"),
         ("Last-Event-ID" = Option<String>, Header, nullable = false, pattern = "^[0-9]{1,18}$", description = "The id of the last event that was seen (of the stream)"),
     ),
@@ -67,14 +67,17 @@ async fn list_events(
     query.finish()?;
     if wants_stream(&headers) {
         server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
+        let share = caller.stream(&server)?;
         let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-        return Ok(Sse::new(live(server, caller, id, after))
-            .keep_alive(keep_alive)
-            .into_response());
+        let events = Sse::new(live(server, caller, id, after)).keep_alive(keep_alive);
+        return Ok((share, events).into_response());
     }
     let window = Window { limit: window.limit, after: window.after.map(|Sequence(after)| after) };
-    let page = server.store.timeline(tenant, id, window).await?.ok_or_else(|| no_job(id))?;
-    Ok(Json(page).into_response())
+    page(window, move |window| {
+        let store = Arc::clone(&server.store);
+        async move { store.timeline(tenant, id, window).await?.ok_or_else(|| no_job(id)) }
+    })
+    .await
 }
 
 /// A place in the timeline.

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Server, error::ApiError};
 
 const PATIENCE: Duration = Duration::from_secs(2);
+/// For how long the answer about the store is given again.
+const BELIEVED: Duration = Duration::from_secs(1);
 
 pub(super) fn router() -> OpenApiRouter<Server> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz))
@@ -31,10 +34,28 @@ async fn readyz(State(server): State<Server>) -> Result<Json<Value>, ApiError> {
         let message = "the server is stopping: it takes no more jobs, and ends when its bots have";
         return Err(ApiError::unavailable(message));
     }
-    let swept = server.store.sweep(server.clock.now());
-    match tokio::time::timeout(PATIENCE, swept).await {
-        Ok(Ok(())) => Ok(Json(json!({"status": "ok"}))),
-        Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(ApiError::unavailable("the store does not answer")),
+    server.readiness.look(&server).await?;
+    Ok(Json(json!({"status": "ok"})))
+}
+
+/// Whether the store could be written when somebody last asked: anybody may ask, and each look is a write on disk.
+#[derive(Debug, Default)]
+pub(crate) struct Readiness(Mutex<Option<(Duration, Result<(), ApiError>)>>);
+
+impl Readiness {
+    async fn look(&self, server: &Server) -> Result<(), ApiError> {
+        let mut last = self.0.lock().await;
+        let now = server.clock.now();
+        if let Some((at, ready)) = &*last
+            && now.steady.saturating_sub(*at) < BELIEVED
+        {
+            return ready.clone();
+        }
+        let ready = match tokio::time::timeout(PATIENCE, server.store.sweep(now)).await {
+            Ok(swept) => swept.map_err(ApiError::from),
+            Err(_) => Err(ApiError::unavailable("the store does not answer")),
+        };
+        *last = Some((server.clock.now().steady, ready.clone()));
+        ready
     }
 }

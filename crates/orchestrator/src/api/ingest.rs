@@ -1,9 +1,9 @@
 //! The bots' side: reports in, commands out. Not part of the public API.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::HttpBody as _,
     extract::{FromRequest as _, RawQuery, Request, State},
     http::HeaderMap,
@@ -22,6 +22,7 @@ use super::{
     Server,
     caller::bearer,
     error::ApiError,
+    open_connections::Connection,
     query::Query,
     request::{INGEST_LIMIT, JsonBody, not_json},
 };
@@ -60,14 +61,18 @@ async fn report(
     request: Request,
 ) -> Result<Json<IngestAnswer>, ApiError> {
     let token_hash = keys::hash(bearer(request.headers())?);
+    let mut hold = None;
     if request.body().size_hint().upper().is_none_or(|most| most > FROM_ANYONE) {
         let mut query = Query::new(request.uri().query());
         let (job_id, epoch) = attempt(&mut query)?;
         query.finish()?;
         let sign_of_life = IngestRequest { job_id, epoch, reports: Vec::new() };
         heard(&server, sign_of_life, token_hash).await?;
+        // It is a bot's: what it brings is waited for.
+        hold = request.extensions().get::<Arc<Connection>>().map(Connection::hold);
     }
     let JsonBody(body) = JsonBody::<INGEST_LIMIT>::from_request(request, &server).await?;
+    drop(hold);
     let request: IngestRequest = serde_json::from_str(&body).map_err(not_json)?;
     for NumberedReport { seq, report, .. } in &request.reports {
         if let BotReport::Unreadable { kind } = report {
@@ -112,6 +117,7 @@ fn attempt(query: &mut Query) -> Result<(JobId, u32), ApiError> {
 
 async fn commands(
     State(server): State<Server>,
+    connection: Option<Extension<Arc<Connection>>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Commands>, ApiError> {
@@ -141,6 +147,7 @@ async fn commands(
     };
     // Before any wait, so that a bot without the right to ask is refused at once.
     let mut answer = look().await?;
+    let _hold = connection.map(|Extension(connection)| connection.hold());
     let is_nothing = |answer: &Commands| answer.commands.is_empty() && answer.own_bots.is_none();
     let found = async {
         while is_nothing(&answer) {

@@ -13,6 +13,7 @@ use super::{
     Server,
     caller::{About, Caller},
     error::ApiError,
+    pages::page,
     query::{Query, listed},
     request::{BODY_LIMIT, JsonBody, Named, again, once},
 };
@@ -100,7 +101,7 @@ async fn create_job(
         ("platform" = Option<Platform>, Query, description = "The platform"),
         ("createdAfter" = Option<meetbot_types::Timestamp>, Query, description = "Created then or later"),
         ("createdBefore" = Option<meetbot_types::Timestamp>, Query, description = "Created before"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "1 to 200, by default 50"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "1 to 200, by default 50; a page of more than 1 MiB ends early"),
         ("cursor" = Option<JobId>, Query, description = "nextCursor of the page before"),
     ),
     responses(
@@ -111,7 +112,7 @@ async fn list_jobs(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
     mut query: Query,
-) -> Result<Json<Page<Job>>, ApiError> {
+) -> Result<Response, ApiError> {
     let time = "an RFC 3339 time with an offset";
     let filter = JobFilter {
         statuses: query.words("status", JobStatus::known, &listed(JobStatus::ALL)),
@@ -122,9 +123,15 @@ async fn list_jobs(
     };
     let window = query.window();
     query.finish()?;
-    let mut page = server.store.jobs(tenant, filter, window).await?;
-    show_who_waits(&server, tenant, &mut page.data, server.clock.now()).await?;
-    Ok(Json(page))
+    page(window, move |window| {
+        let (server, filter) = (server.clone(), filter.clone());
+        async move {
+            let mut page = server.store.jobs(tenant, filter, window).await?;
+            show_who_waits(&server, tenant, &mut page.data, server.clock.now()).await?;
+            Ok(page)
+        }
+    })
+    .await
 }
 
 /// Read a job.

@@ -133,9 +133,6 @@ mod tests {
             known.keep(key.clone(), at(0));
         }
         known.forget(one);
-        assert_eq!(
-            keys.map(|key| known.get(&key.hash, at(1)).is_some()),
-            [false, true, false]
-        );
+        assert_eq!(keys.map(|key| known.get(&key.hash, at(1)).is_some()), [false, true, false]);
     }
 }

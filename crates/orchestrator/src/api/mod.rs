@@ -14,20 +14,23 @@ mod ingest;
 mod jobs;
 mod known_keys;
 mod metrics;
+mod open_connections;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod outside;
+mod pages;
 mod parameters;
 mod query;
 mod recording;
 mod request;
+mod sending;
 pub(crate) mod serve;
 mod usage;
 
 use std::{mem, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
-    body::Body,
+    Router,
+    body::{Body, Bytes},
     extract::{MatchedPath, Request, State},
     http::{HeaderValue, Method, Response, Uri, header},
     middleware::{self, Next},
@@ -42,12 +45,13 @@ use tracing::Instrument as _;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
-pub(crate) use self::known_keys::KnownKeys;
 use self::{
     caller::RequestName,
     error::{ApiError, request_id},
+    open_connections::Welcome,
     parameters::Parameters,
 };
+pub(crate) use self::{health::Readiness, known_keys::KnownKeys};
 use crate::{
     audit::Audit,
     away::Away,
@@ -55,12 +59,15 @@ use crate::{
     limits::{Allowance, Limits},
     metrics::Metrics,
     recordings::Recordings,
+    shares::Shares,
     store::Store,
     wake::Wakes,
     webhooks::guard::Guard,
 };
 
 const REQUEST_ID: &str = "x-request-id";
+/// When to ask again for what others of the same key or address hold.
+const BUSY: Duration = Duration::from_secs(2);
 
 /// What the API works on.
 #[derive(Clone)]
@@ -101,6 +108,11 @@ pub(crate) struct Server {
     pub(crate) suspects: Arc<Semaphore>,
     /// Room for requests that are worked on.
     pub(crate) room: Arc<Semaphore>,
+    /// Who has how many calls that are worked on, or whose answer is being sent.
+    pub(crate) calls: Arc<Shares<KeyId>>,
+    /// Who has how many event streams and downloads.
+    pub(crate) streams: Arc<Shares<KeyId>>,
+    pub(crate) readiness: Arc<Readiness>,
 }
 
 impl Server {
@@ -146,10 +158,12 @@ pub(crate) fn router(server: Server) -> Router {
     document::complete(&mut document);
     // It is at the server that serves it.
     document.servers = Some(vec![utoipa::openapi::Server::new("/")]);
-    let document = Arc::new(document);
+    // Anybody may ask for it, and need not take the answer: all answers are the same bytes.
+    let document = Bytes::from(serde_json::to_vec(&document).expect("the document is JSON"));
+    let media_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     router
         .merge(ingest::router())
-        .route("/openapi.json", get(async move || Json(document.as_ref().clone())))
+        .route("/openapi.json", get(async move || (media_type, document)))
         .fallback(async |uri: Uri| ApiError::no_such_path(uri.path()))
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {
             ApiError::method_not_allowed(method.as_str(), uri.path())
@@ -165,19 +179,26 @@ fn crashed(_: Box<dyn std::any::Any + Send>) -> Response<Body> {
     ApiError::internal().into_response()
 }
 
-/// A connection beyond those that the settings allow.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Crowded;
-
 /// Refuses what is too much before anything is done for it. Bots are spared, and whoever asks whether the process lives.
 async fn shed(State(server): State<Server>, request: Request, next: Next) -> Response<Body> {
     let path = request.uri().path();
     if path.starts_with(ingest::PATH) || path == "/healthz" {
         return next.run(request).await;
     }
-    if request.extensions().get::<Crowded>().is_some() {
-        server.metrics.refused("connections");
-        let mut response = ApiError::unavailable("too many connections are open").into_response();
+    let refusal = match request.extensions().get() {
+        Some(Welcome::Crowded) => {
+            server.metrics.refused("connections");
+            Some(ApiError::unavailable("too many connections are open"))
+        }
+        Some(Welcome::AddressIsFull) => {
+            server.metrics.refused("connections_per_address");
+            let message = "too many connections are open from this address";
+            Some(ApiError::rate_limited(message, BUSY))
+        }
+        Some(Welcome::Served) | None => None,
+    };
+    if let Some(refusal) = refusal {
+        let mut response = refusal.into_response();
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return response;
     }

@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::header,
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use meetbot_types::{ErrorBody, JobId, Manifest};
 use tower::ServiceExt as _;
@@ -63,11 +63,11 @@ async fn get_manifest(
     ))]
 async fn get_artifact(
     State(server): State<Server>,
-    Caller { tenant, .. }: Caller,
+    caller: Caller,
     Named((id, name)): Named<(String, String)>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let folder = folder(&server, tenant, &id).await?;
+    let folder = folder(&server, caller.tenant, &id).await?;
     if name == MANIFEST {
         return serve(folder.join(MANIFEST), "application/json", request).await;
     }
@@ -78,7 +78,9 @@ async fn get_artifact(
     let file = file.ok_or_else(|| {
         ApiError::not_found(format!("the manifest of {id} lists no file {name:?}"))
     })?;
-    serve(folder.join(&file.name), &file.media_type, request).await
+    let share = caller.stream(&server)?;
+    let file = serve(folder.join(&file.name), &file.media_type, request).await?;
+    Ok((share, file).into_response())
 }
 
 /// The folder of a job's manifest.

@@ -33,7 +33,7 @@ const BUCKETS: [f64; 19] = [
 ];
 
 /// The settings whose refusals are counted.
-const LIMITS: [&str; 9] = [
+const LIMITS: [&str; 11] = [
     "bots_per_consumer",
     "minutes_per_month",
     "queued_jobs",
@@ -41,6 +41,8 @@ const LIMITS: [&str; 9] = [
     "unknown_keys_per_minute",
     "requests_at_once",
     "connections",
+    "connections_per_address",
+    "streams_per_key",
     "head_seconds",
     "body_seconds",
 ];

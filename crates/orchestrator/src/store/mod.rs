@@ -321,7 +321,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Creation>;
     /// A job.
     async fn job(&self, tenant: Tenant, id: JobId) -> Result<Option<Job>>;
-    /// Jobs, newest first; the cursor is the last job of the page before.
+    /// Jobs, newest first; the cursor is the last job of the page before. Here as in every list a page that grows large has fewer than were asked for.
     async fn jobs(
         &self,
         tenant: Tenant,

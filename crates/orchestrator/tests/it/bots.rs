@@ -77,7 +77,7 @@ async fn a_stranger_does_not_learn_from_ingest_which_jobs_there_are() {
     let earlier = first.order.token.expose().to_owned();
     drop(first);
     let second = server.bot().await;
-    let waiting = NewJob { join_at: Some(now() + Duration::from_secs(3600)), ..new_job() };
+    let waiting = NewJob { join_at: Some(now() + Duration::from_hours(1)), ..new_job() };
     let waiting = server.client().dispatch_bot(waiting).await.unwrap().id;
     let ask = async |token: &str, job: &str, epoch: u32| {
         let url = format!("{}/api/v1/ingest", server.url());

@@ -2,15 +2,22 @@
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
+use meetbot::{ListBots, NewJob};
 use meetbot_orchestrator::store::Scope;
 use meetbot_types::bot::BotReport;
 use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+};
 
 use crate::{
     answers::is_error,
     metrics::await_lines,
-    server::{PATIENCE, Server, answered, new_job},
+    server::{PATIENCE, Server, answered, new_job, now},
     socket::{head, send, to_the_end},
 };
 
@@ -122,53 +129,268 @@ async fn a_server_with_too_much_to_do_refuses_callers_and_hears_its_bots() {
 }
 
 #[tokio::test]
-async fn beyond_its_connections_a_server_serves_bots_only_and_then_nobody() {
+async fn connections_that_strangers_hold_give_way_to_others() {
     let data = TempDir::new().unwrap();
-    let server = limited(&data, &[("connections", "8")]).await;
-    let mut held = Vec::new();
-    for _ in 0..8 {
-        let mut stream = send(&server, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
-        assert!(head(&mut stream).await.starts_with("HTTP/1.1 200"));
-        held.push(stream);
-    }
-    let mut caller = send(&server, "GET /api/v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    let answer = to_the_end(&mut caller).await;
-    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 2"), "{answer}");
-    assert!(answer.contains("\"error\":\"unavailable\""), "{answer}");
-    let ask = "GET /api/v1/ingest/commands HTTP/1.1\r\nHost: x\r\n\r\n";
-    let mut bot = send(&server, ask).await;
-    let answer = head(&mut bot).await;
-    assert!(answer.starts_with("HTTP/1.1 401"), "a bot is heard, and this one is none: {answer}");
-    held.push(bot);
-    let mut closed = 0;
-    for _ in 0..4 {
-        let mut stream = send(&server, ask).await;
-        if head(&mut stream).await.is_empty() {
-            closed += 1;
+    let server = limited(&data, &[("connections", "8"), ("head_seconds", "600")]).await;
+    let job = server.client().dispatch_bot(new_job()).await.unwrap().id;
+    let bot = server.bot().await;
+    // A stream of somebody who is known, and a bot that waits for its commands.
+    let events = events(&server, &server.key, &job);
+    let mut stream = send(&server, events).await;
+    assert!(head(&mut stream).await.starts_with("HTTP/1.1 200"));
+    let (job_id, token) = (bot.order.job_id, bot.order.token.expose());
+    let commands = format!(
+        "GET /api/v1/ingest/commands?jobId={job_id}&epoch=1&after=0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    let jobs = format!(
+        "GET /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n",
+        server.key
+    );
+    // Whatever strangers do with theirs: ask what needs no key, ask without one, or leave a head or a body unfinished.
+    let ways = [
+        ("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200"),
+        ("GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200"),
+        ("GET /api/v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 401"),
+        ("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ", ""),
+        (
+            "POST /api/v1/ingest HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+            "",
+        ),
+    ];
+    let mut strangers = Vec::new();
+    for (request, answer) in ways {
+        for _ in 0..10 {
+            let mut stranger = send(&server, request).await;
+            if !answer.is_empty() {
+                let given = head(&mut stranger).await;
+                assert!(given.starts_with(answer), "{given}");
+            }
+            strangers.push(stranger);
         }
-        held.push(stream);
+        for ask in [&jobs, &commands] {
+            let given = head(&mut send(&server, ask).await).await;
+            assert!(given.starts_with("HTTP/1.1 200"), "{request:?}: {given}");
+        }
     }
-    assert!(closed >= 3, "{closed} of 4 were closed");
-    // They go, and everybody is served again.
-    drop(held);
+    // Who is known has kept the connection.
+    server.client().cancel_bot(&job).await.unwrap();
+    assert!(first_chunk(&mut stream).await.contains("job.status_changed"));
+    let admin = server.key("watcher", true, Scope::Admin).await;
+    let gave_way = refusals(&server, &admin, "connections").await;
+    assert!(gave_way >= strangers.len() - 8, "{gave_way} of {}", strangers.len());
+    server.stop().await;
+}
+
+/// How many times this limit has refused something; 0 where that is not answered.
+async fn refusals(server: &Server, admin: &str, limit: &str) -> usize {
+    let metrics = server.request_as(admin, Method::GET, "/metrics").send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let name = format!("meetbot_refused_total{{limit=\"{limit}\"}} ");
+    metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
+}
+
+/// Asks for a job's events as they happen.
+fn events(server: &Server, key: &str, job: &str) -> String {
+    let host = server.url().replace("http://", "");
+    format!(
+        "GET /api/v1/jobs/{job}/events HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\nAccept: text/event-stream\r\n\r\n"
+    )
+}
+
+/// What comes next on a connection.
+async fn first_chunk(stream: &mut TcpStream) -> String {
+    let mut bytes = vec![0; 4096];
+    let read = tokio::time::timeout(PATIENCE, stream.read(&mut bytes)).await;
+    let read = read.expect("something comes").unwrap();
+    String::from_utf8_lossy(&bytes[..read]).into_owned()
+}
+
+#[tokio::test]
+async fn a_key_has_so_many_streams_and_downloads_and_leaves_some_to_others() {
+    let data = TempDir::new().unwrap();
+    let server = limited(&data, &[("connections", "32"), ("streams_per_key", "9")]).await;
+    let job = server.client().dispatch_bot(new_job()).await.unwrap().id;
+    let open = async |key: &str, job: &str| {
+        let mut stream = send(&server, events(&server, key, job)).await;
+        let answer = head(&mut stream).await;
+        (stream, answer)
+    };
+    let mut streams = Vec::new();
+    for _ in 0..9 {
+        let (stream, answer) = open(&server.key, &job).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        streams.push(stream);
+    }
+    let response = server
+        .request(Method::GET, &format!("/api/v1/jobs/{job}/events"))
+        .header("accept", "text/event-stream")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.headers()["retry-after"], "2");
+    is_error(&(response.status(), response.json().await.unwrap()), 429, "rate_limited");
+    refused(&server, "streams_per_key", 1).await;
+    assert_eq!(answered(server.request(Method::GET, "/api/v1/jobs")).await.0, 200, "calls go on");
+    // Of the 16 that there are, the last four are for those who have fewer than four.
+    let mut others = Vec::new();
+    for name in ["other", "third"] {
+        let key = server.key(name, false, Scope::Write).await;
+        let job = server.client_of(&key).dispatch_bot(new_job()).await.unwrap().id;
+        let mut opened = 0;
+        for _ in 0..5 {
+            let (stream, answer) = open(&key, &job).await;
+            if answer.starts_with("HTTP/1.1 200") {
+                opened += 1;
+                others.push(stream);
+            } else {
+                let refusals = ["HTTP/1.1 429", "HTTP/1.1 503"];
+                assert!(refusals.iter().any(|one| answer.starts_with(one)), "{name}: {answer}");
+            }
+        }
+        assert!((3..=4).contains(&opened), "{name} has {opened}");
+    }
+    // What is closed comes back.
+    drop(streams);
     let again = async {
         loop {
-            let asked = server.request(Method::GET, "/api/v1/jobs").send().await;
-            if asked.is_ok_and(|response| response.status() == 200) {
+            let (_stream, answer) = open(&server.key, &job).await;
+            if answer.starts_with("HTTP/1.1 200") {
                 return;
             }
         }
     };
-    tokio::time::timeout(PATIENCE, again).await.expect("the server serves again");
-    let admin = server.key("watcher", true, Scope::Admin).await;
-    let metrics = server.request_as(&admin, Method::GET, "/metrics").send().await.unwrap();
-    let metrics = metrics.text().await.unwrap();
-    let count = metrics.lines().find_map(|line| {
-        line.strip_prefix("meetbot_refused_total{limit=\"connections\"} ")?.parse::<u32>().ok()
-    });
-    // Whoever asked again too early was turned away as well.
-    assert!(count > Some(closed), "{count:?}: {closed} were closed, and one was answered");
+    tokio::time::timeout(PATIENCE, again).await.expect("there is a stream again");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_connections_where_a_setting_says_so() {
+    let data = TempDir::new().unwrap();
+    let limits = [("connections", "64"), ("connections_per_address", "2")];
+    let server = limited(&data, &limits).await;
+    let job = server.client().dispatch_bot(new_job()).await.unwrap().id;
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = send(&server, events(&server, &server.key, &job)).await;
+        assert!(head(&mut stream).await.starts_with("HTTP/1.1 200"));
+        streams.push(stream);
+    }
+    let mut caller = send(&server, "GET /api/v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let answer = to_the_end(&mut caller).await;
+    assert!(answer.starts_with("HTTP/1.1 429") && answer.contains("retry-after: 2"), "{answer}");
+    assert!(answer.contains("\"error\":\"rate_limited\""), "{answer}");
+    // A bot is heard, and this one is none.
+    let ask = "GET /api/v1/ingest/commands HTTP/1.1\r\nHost: x\r\n\r\n";
+    let answer = head(&mut send(&server, ask).await).await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    drop(streams);
+    let admin = server.key("watcher", true, Scope::Admin).await;
+    let counted = async {
+        // Asking for the metrics is refused, too, until the streams are closed.
+        while refusals(&server, &admin, "connections_per_address").await < 1 {}
+    };
+    tokio::time::timeout(PATIENCE, counted).await.expect("it is counted");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_of_large_jobs_comes_in_pages_that_end_early_and_none_is_left_out() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let client = server.client();
+    let metadata = json!({"x": "y".repeat(16_000)});
+    let join_at = Some(now() + Duration::from_hours(1));
+    let mut made = Vec::new();
+    for _ in 0..150 {
+        let metadata = serde_json::from_value(metadata.clone()).unwrap();
+        let job = NewJob { metadata, join_at, ..new_job() };
+        made.push(client.dispatch_bot(job).await.unwrap().id);
+    }
+    made.reverse();
+    let ask = async |query: &str| {
+        let path = format!("/api/v1/jobs?limit=200{query}");
+        let body = server.request(Method::GET, &path).send().await.unwrap();
+        let body = body.text().await.unwrap();
+        assert!(body.len() < 1024 * 1024 + 32 * 1024, "{} bytes", body.len());
+        serde_json::from_str::<Value>(&body).unwrap()
+    };
+    let (mut listed, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = ask(&cursor).await;
+        let jobs = page["data"].as_array().unwrap();
+        assert!(!jobs.is_empty());
+        listed.extend(jobs.iter().map(|job| job["id"].as_str().unwrap().to_owned()));
+        pages += 1;
+        let Some(next) = page["nextCursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!((listed, pages), (made.clone(), 3));
+    // SDKs go on by the cursor.
+    let jobs = client.bots(ListBots { limit: Some(200), ..ListBots::default() });
+    let listed: Vec<_> = jobs.map_ok(|job| job.id).try_collect().await.unwrap();
+    assert_eq!(listed, made);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_count_as_calls_until_they_are_sent() {
+    let data = TempDir::new().unwrap();
+    let server = limited(&data, &[("connections", "64")]).await;
+    let client = server.client();
+    let metadata = json!({"x": "y".repeat(16_000)});
+    let join_at = Some(now() + Duration::from_hours(1));
+    for _ in 0..70 {
+        let metadata = serde_json::from_value(metadata.clone()).unwrap();
+        client.dispatch_bot(NewJob { metadata, join_at, ..new_job() }).await.unwrap();
+    }
+    let other = server.key("other", false, Scope::Write).await;
+    let ask = format!(
+        "GET /api/v1/jobs?limit=200 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n",
+        server.key
+    );
+    // Each socket takes so little that most of its page waits in the server.
+    let mut unread = Vec::new();
+    for _ in 0..12 {
+        let mut stream = send_over(small_socket(&server).await, &ask).await;
+        let answer = head(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        unread.push(stream);
+    }
+    let mut late = send_over(small_socket(&server).await, &ask).await;
+    let answer = head(&mut late).await;
+    assert!(answer.starts_with("HTTP/1.1 429") && answer.contains("retry-after: 2"), "{answer}");
+    let theirs = server.request_as(&other, Method::GET, "/api/v1/jobs");
+    assert_eq!(answered(theirs).await.0, 200, "another key has what is kept for it");
+    refused(&server, "requests_at_once", 1).await;
+    // What is read is whole, and its place is free again.
+    let mut whole = unread.pop().unwrap();
+    let mut bytes = Vec::new();
+    let read = async {
+        while !bytes.ends_with(b"0\r\n\r\n") {
+            assert!(whole.read_buf(&mut bytes).await.unwrap() > 0);
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("the page ends");
+    assert!(bytes.len() > 1024 * 1024 - 64 * 1024, "{} bytes", bytes.len());
+    let again = async {
+        while answered(server.request(Method::GET, "/api/v1/usage")).await.0 != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("the key is served again");
+    server.stop().await;
+}
+
+/// A connection of which the system keeps little.
+async fn small_socket(server: &Server) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(server.url().replace("http://", "").parse().unwrap()).await.unwrap()
+}
+
+async fn send_over(mut stream: TcpStream, bytes: &str) -> TcpStream {
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    stream
 }
 
 #[tokio::test]

@@ -253,7 +253,7 @@ class MeetBot:
             platform: Jobs for meetings of this product.
             created_after: Jobs created at this time or later.
             created_before: Jobs created before this time.
-            limit: How many jobs a page holds: 1 to 200; the server's default is 50.
+            limit: How many jobs a page holds: 1 to 200; the server's default is 50. A page of large jobs holds fewer, and has a `next_cursor` all the same.
             cursor: `next_cursor` of the page before.
             timeout: How many seconds one try may take, for this call alone.
 

@@ -30,8 +30,8 @@ async fn lines_are_kept_as_they_are_found_by_what_they_say_and_dropped_with_age(
     let job = Some(JobId::generate(at(0).wall));
     let lines =
         [used(&one, job, 201, at(1)), used(&one, None, 403, at(2)), used(&two, job, 403, at(4))];
-    let last = vec![(one.id, at(2).wall)];
-    store.note_uses(lines.to_vec(), Vec::new(), last, at(0).wall).await.unwrap();
+    let shown = vec![(one.id, at(2).wall)];
+    store.note_uses(lines.to_vec(), Vec::new(), shown, at(0).wall).await.unwrap();
     let list = async |filter: UseFilter, limit| store.key_uses(filter, limit).await.unwrap();
     let [first, second, third] = lines;
     let all = UseFilter::default();

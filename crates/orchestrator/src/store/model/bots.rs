@@ -127,9 +127,9 @@ impl World {
         let answer = self.store.report(request, token, self.away, self.now).await.unwrap();
         if matches!(how, How::Forged) {
             assert_eq!(answer, Reported::Unknown);
-        } else if epoch < model.epoch {
-            assert_eq!(answer, Reported::Superseded);
-        } else if !model.status.is_final() && !model.live(epoch, self.away, self.now) {
+        } else if epoch < model.epoch
+            || (!model.status.is_final() && !model.live(epoch, self.away, self.now))
+        {
             assert_eq!(answer, Reported::Superseded);
         } else {
             if !model.status.is_final() {

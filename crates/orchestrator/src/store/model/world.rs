@@ -23,8 +23,8 @@ use crate::{
     clock::Now,
     jobs::quota,
     store::{
-        DeliveryFilter, DueDelivery, Key, Own, Quota, QuotaChange, SqliteStore, Store, Tenant, Window,
-        contract::key,
+        DeliveryFilter, DueDelivery, Key, Own, Quota, QuotaChange, SqliteStore, Store, Tenant,
+        Window, contract::key,
     },
 };
 
@@ -244,7 +244,7 @@ impl World {
     /// From wherever it is, everything comes to its end: each job with a bot that does its work, each delivery with an endpoint that is well.
     pub(super) async fn come_to_rest(&mut self) {
         self.flights.clear();
-        self.limit(1, 0).await;
+        self.limit([1, 0, 0]).await;
         self.reap(true).await;
         while self.jobs.iter().any(|job| !job.status.is_final()) {
             self.play(Act::Pass(3_600_000)).await;

@@ -3,7 +3,11 @@
 use meetbot_types::{Delivery, DeliveryId, DeliveryState, DeliveryTry, Page, Timestamp};
 use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
 
-use super::{Outcome, answers, endpoints, outbox, read_as};
+use super::{
+    Outcome, answers, endpoints, outbox,
+    pages::{self, Entry},
+    read_as,
+};
 use crate::{
     clock::Now,
     store::{DeliveryFilter, KeptAnswer, Once, Redelivery, Tenant, Window},
@@ -42,16 +46,10 @@ pub(super) fn list(
     sql.push_str(" ORDER BY d.id DESC LIMIT ?");
     values.push(i64::from(window.limit.saturating_add(1)).into());
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(values))?;
-    let mut data = Vec::new();
-    while let Some(row) = rows.next()? {
-        data.push(delivery(connection, row)?);
-    }
-    let limit = window.limit as usize;
-    let more = data.len() > limit;
-    data.truncate(limit);
-    let next_cursor = data.last().filter(|_| more).map(|delivery| delivery.id.to_string());
-    Ok(Page { data, next_cursor })
+    pages::page(statement.query(params_from_iter(values))?, window.limit, |row| {
+        let value = delivery(connection, row)?;
+        Ok(Entry { bytes: bytes(&value), cursor: value.id.to_string(), value })
+    })
 }
 
 pub(super) fn redeliver(
@@ -76,6 +74,13 @@ pub(super) fn redeliver(
         answers::keep(connection, tenant, once, &answer, true, now.wall)?;
     }
     Ok(Redelivery::Sent(Box::new(delivery)))
+}
+
+/// How long its texts are.
+fn bytes(delivery: &Delivery) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let tries = delivery.tries.iter().map(|one| 100 + text(&one.error) + text(&one.answer));
+    500 + delivery.url.len() + tries.sum::<usize>()
 }
 
 pub(super) fn of_tenant(

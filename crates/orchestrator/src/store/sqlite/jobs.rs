@@ -7,7 +7,11 @@ use meetbot_types::{
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 use subtle::ConstantTimeEq as _;
 
-use super::{Outcome, answers, mixes, quotas, read_as, recordings, room_bots, tally, timeline};
+use super::{
+    Outcome, answers, mixes,
+    pages::{self, Entry},
+    quotas, read_as, recordings, room_bots, tally, timeline,
+};
 use crate::{
     clock::Now,
     jobs::{
@@ -286,16 +290,10 @@ pub(super) fn list(
     values.push(i64::from(window.limit.saturating_add(1)).into());
 
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(values))?;
-    let mut data = Vec::new();
-    while let Some(row) = rows.next()? {
-        data.push(job(&row.get::<_, String>(1)?)?);
-    }
-    let limit = window.limit as usize;
-    let more = data.len() > limit;
-    data.truncate(limit);
-    let next_cursor = data.last().filter(|_| more).map(|job| job.id.to_string());
-    Ok(Page { data, next_cursor })
+    pages::page(statement.query(params_from_iter(values))?, window.limit, |row| {
+        let text: String = row.get(1)?;
+        Ok(Entry { value: job(&text)?, bytes: text.len(), cursor: row.get(0)? })
+    })
 }
 
 pub(super) fn delete_recording(

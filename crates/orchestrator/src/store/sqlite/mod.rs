@@ -12,6 +12,7 @@ mod jobs;
 mod keys;
 mod mixes;
 mod outbox;
+mod pages;
 mod place;
 mod quotas;
 mod readers;

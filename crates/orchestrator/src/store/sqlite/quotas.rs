@@ -46,7 +46,7 @@ pub(super) fn joined(connection: &Connection, tenant: Tenant, from: Timestamp) -
 }
 
 /// How the counts of a tenant change.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Change {
     bots: i64,
     waiting: i64,
@@ -95,7 +95,7 @@ fn set(connection: &Connection, consumer: &str, live: bool, counts: Counts) -> O
 }
 
 /// What is counted of a tenant's jobs.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Counts {
     bots: u32,
     waiting: u32,
@@ -272,11 +272,9 @@ pub(super) fn change(connection: &Connection, name: &str, change: QuotaChange) -
         .query_row("SELECT id FROM consumers WHERE name = ?1", [name], |row| row.get(0))
         .optional()?;
     let Some(id) = id else { return Ok(false) };
-    for (own, column) in [
-        (change.bots, "max_bots"),
-        (change.minutes, "max_minutes"),
-        (change.queued, "max_queued"),
-    ] {
+    for (own, column) in
+        [(change.bots, "max_bots"), (change.minutes, "max_minutes"), (change.queued, "max_queued")]
+    {
         let number = match own {
             None => continue,
             Some(Own::Default) => None,

@@ -3,7 +3,11 @@
 use meetbot_types::{EventId, EventName, Job, Page, TimelineEvent, Timestamp, event::EventData};
 use rusqlite::{Connection, params};
 
-use super::{Outcome, outbox, read_as};
+use super::{
+    Outcome, outbox,
+    pages::{self, Entry},
+    read_as,
+};
 use crate::{
     jobs::advance::Happened,
     store::{Tenant, Window},
@@ -65,21 +69,16 @@ pub(super) fn list(
         "SELECT sequence, id, name, at, data FROM events
          WHERE job = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3",
     )?;
-    let mut rows =
+    let rows =
         statement.query(params![job, window.after.unwrap_or(0), window.limit.saturating_add(1)])?;
-    let mut data = Vec::new();
-    while let Some(row) = rows.next()? {
-        data.push(TimelineEvent {
+    pages::page(rows, window.limit, |row| {
+        let text: String = row.get(4)?;
+        let value = TimelineEvent {
             id: read_as(row.get::<_, String>(1)?.parse(), "an event's id")?,
             event: row.get::<_, String>(2)?.as_str().into(),
             emitted_at: Timestamp::from_millis(row.get(3)?),
-            data: read_as(serde_json::from_str(&row.get::<_, String>(4)?), "an event")?,
-        });
-    }
-    let limit = window.limit as usize;
-    let next_cursor = (data.len() > limit).then(|| {
-        data.truncate(limit);
-        data.last().map(|event| event.data.sequence.to_string())
-    });
-    Ok(Page { data, next_cursor: next_cursor.flatten() })
+            data: read_as(serde_json::from_str(&text), "an event")?,
+        };
+        Ok(Entry { value, bytes: text.len(), cursor: row.get::<_, u64>(0)?.to_string() })
+    })
 }

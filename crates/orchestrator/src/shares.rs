@@ -1,0 +1,124 @@
+//! Shares of what there is so much of: how much one of many may hold at the same time.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Who holds fewer than this has little: the last quarter is kept for them.
+const LITTLE: usize = 4;
+
+/// Why there is no share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoShare {
+    /// It holds as much as one may, or what is left is for those who have little.
+    Own,
+    /// Nothing is left for anybody.
+    None,
+}
+
+/// Whether one that holds `own` may have another share, while all together hold `taken` of `all`.
+fn may_take(own: usize, taken: usize, all: usize, each: usize) -> Result<(), NoShare> {
+    if own >= each {
+        Err(NoShare::Own)
+    } else if taken >= all {
+        Err(NoShare::None)
+    } else if own >= LITTLE && taken >= all - all / 4 {
+        Err(NoShare::Own)
+    } else {
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Taken<K> {
+    all: usize,
+    of: HashMap<K, usize>,
+}
+
+/// What there is, and who holds how much of it.
+#[derive(Debug)]
+pub(crate) struct Shares<K> {
+    all: usize,
+    each: usize,
+    taken: Mutex<Taken<K>>,
+}
+
+impl<K: Eq + Hash + Copy> Shares<K> {
+    /// So many for all together, of which one holds at most `each`.
+    pub(crate) fn new(all: usize, each: usize) -> Arc<Self> {
+        let taken = Mutex::new(Taken { all: 0, of: HashMap::new() });
+        Arc::new(Self { all, each, taken })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken<K>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more for this one, until it is dropped.
+    pub(crate) fn take(self: &Arc<Self>, key: K) -> Result<Share<K>, NoShare> {
+        let mut taken = self.taken();
+        let own = taken.of.get(&key).copied().unwrap_or(0);
+        may_take(own, taken.all, self.all, self.each)?;
+        taken.all += 1;
+        taken.of.insert(key, own + 1);
+        Ok(Share { shares: Arc::clone(self), key })
+    }
+}
+
+/// A share that somebody holds.
+#[derive(Debug)]
+pub(crate) struct Share<K: Eq + Hash + Copy> {
+    shares: Arc<Shares<K>>,
+    key: K,
+}
+
+impl<K: Eq + Hash + Copy> Drop for Share<K> {
+    fn drop(&mut self) {
+        let mut taken = self.shares.taken();
+        taken.all -= 1;
+        if let Some(own) = taken.of.get_mut(&self.key) {
+            *own -= 1;
+            if *own == 0 {
+                taken.of.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_holds_more_than_one_may_and_the_last_quarter_is_for_those_who_have_little() {
+        for (own, taken, expected) in [
+            (0, 0, Ok(())),
+            (9, 11, Ok(())),
+            (10, 11, Err(NoShare::Own)),
+            (9, 12, Err(NoShare::Own)),
+            (4, 12, Err(NoShare::Own)),
+            (3, 12, Ok(())),
+            (0, 15, Ok(())),
+            (0, 16, Err(NoShare::None)),
+        ] {
+            assert_eq!(may_take(own, taken, 16, 10), expected, "{own} of {taken}");
+        }
+        assert_eq!(may_take(0, 0, 1, usize::MAX), Ok(()), "of one there is no quarter");
+        assert_eq!(may_take(0, 1, 1, usize::MAX), Err(NoShare::None));
+    }
+
+    #[test]
+    fn a_share_comes_back_and_nothing_is_kept_of_those_who_hold_none() {
+        let shares = Shares::new(8, 3);
+        let held: Vec<_> = (0..3).map(|_| shares.take("a").unwrap()).collect();
+        assert_eq!(shares.take("a").unwrap_err(), NoShare::Own);
+        let other = shares.take("b").unwrap();
+        drop(held);
+        assert!(shares.take("a").is_ok());
+        drop(other);
+        let taken = shares.taken();
+        assert_eq!((taken.all, taken.of.len()), (0, 0));
+    }
+}
