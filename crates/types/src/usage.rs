@@ -20,6 +20,6 @@ pub struct Usage {
     pub max_bots: Option<u64>,
     /// Jobs that have had no bot yet, whenever their time is.
     pub queued_jobs: u64,
-    /// How many there may be before new jobs are refused with `quota_exceeded`. `None`: no limit.
+    /// How many there may be before new jobs are refused with `quota_exceeded`. `null`: no limit.
     pub max_queued_jobs: Option<u64>,
 }
