@@ -1,0 +1,248 @@
+/** Every call of the API as data: what to send, and what its answer is read as. */
+
+import { unusable } from "./errors.js";
+import * as shapes from "./shapes.js";
+import type { Shape } from "./shapes.js";
+import type { DeliveryState, JobStatus, Platform } from "./words.js";
+
+/** What to send. */
+export interface Request {
+  method: string;
+  /** From `/api` on, with its query, percent-encoded. */
+  path: string;
+  /** JSON. */
+  body?: string;
+  headers?: Record<string, string>;
+}
+
+/** A call: what to send, and what its answer is read as; nothing where `reads` is not set. */
+export interface Endpoint extends Request {
+  reads?: Shape;
+}
+
+type Optional<T> = T | null | undefined;
+
+/** What to dispatch. What is not given, `undefined` or `null`, is not sent: the server has the defaults. */
+export interface DispatchBotParams {
+  /** The link to the meeting. */
+  meetingUrl: string;
+  /** Your own id for the job, 1 to 255 characters: dispatching with it again gives the existing job. */
+  externalId?: Optional<string>;
+  /** The product, where the link does not show it. */
+  platform?: Optional<Platform>;
+  /** The name that the bot shows in the meeting. */
+  displayName?: Optional<string>;
+  /** When to join; a text is RFC 3339 with an offset. */
+  joinAt?: Optional<Date | string>;
+  /** Where `job.finalized`, `job.failed` and `job.artifact_ready` are sent. */
+  onFinalizeUrl?: Optional<string>;
+  /** Where all other events, and `job.failed`, are sent. */
+  onStatusChangeUrl?: Optional<string>;
+  /** The same two, as the API spells them: give one spelling or the other. */
+  webhooks?: Optional<{ onFinalize?: Optional<string>; onStatusChange?: Optional<string> }>;
+  /** Your own data, given back in the job and in each event. JSON; at most 16 KiB. */
+  metadata?: Optional<Record<string, unknown>>;
+  /** When the bot leaves by itself. */
+  autoLeave?: Optional<AutoLeaveConfig>;
+}
+
+/** When the bot leaves by itself, in whole seconds. `null` switches a rule off; what is not given has the server's default. */
+export interface AutoLeaveConfig {
+  /** Not admitted this long after knocking; default 600. */
+  afterEntryDelaySeconds?: number | null | undefined;
+  /** Nobody has spoken for this long; default 1200. */
+  afterSilenceSeconds?: number | null | undefined;
+  /** Nobody else is there, or nobody came; default 60. */
+  afterSoloSeconds?: number | null | undefined;
+  /** In the call this long; default 14400. */
+  afterMaxSeconds?: number | null | undefined;
+  /** Whether to leave when another notetaker is there; default false. */
+  onBotDetected?: boolean | null | undefined;
+}
+
+/** Which jobs to list; what is not given does not narrow the list. */
+export interface ListBotsParams {
+  /** Jobs in this status, or in any of these. */
+  status?: Optional<JobStatus | readonly JobStatus[]>;
+  externalId?: Optional<string>;
+  platform?: Optional<Platform>;
+  /** Created at this time or later. */
+  createdAfter?: Optional<Date | string>;
+  /** Created before this time. */
+  createdBefore?: Optional<Date | string>;
+  /** How many a page holds: 1 to 200; the server's default is 50. */
+  limit?: Optional<number>;
+  /** `nextCursor` of the page before. */
+  cursor?: Optional<string>;
+}
+
+/** Which deliveries to list; what is not given does not narrow the list. */
+export interface DeliveriesParams {
+  jobId?: Optional<string>;
+  state?: Optional<DeliveryState>;
+  /** How many a page holds: 1 to 200; the server's default is 50. */
+  limit?: Optional<number>;
+  /** `nextCursor` of the page before. */
+  cursor?: Optional<string>;
+}
+
+export function dispatchBot(params: DispatchBotParams): Endpoint {
+  known("dispatchBot", params, "meetingUrl externalId platform displayName joinAt onFinalizeUrl onStatusChangeUrl webhooks metadata autoLeave");
+  known("webhooks", params.webhooks ?? {}, "onFinalize onStatusChange");
+  const both = params.webhooks && (given(params.onFinalizeUrl) || given(params.onStatusChangeUrl));
+  if (both) throw unusable("webhooks are given in one spelling or the other: onFinalizeUrl and onStatusChangeUrl, or webhooks");
+  const webhooks = params.webhooks ?? { onFinalize: params.onFinalizeUrl, onStatusChange: params.onStatusChangeUrl };
+  if (given(params.metadata) && (typeof params.metadata !== "object" || Array.isArray(params.metadata))) {
+    throw unusable("metadata is an object");
+  }
+  if (given(params.autoLeave)) {
+    known("autoLeave", params.autoLeave, "afterEntryDelaySeconds afterSilenceSeconds afterSoloSeconds afterMaxSeconds onBotDetected");
+  }
+  const body = set({
+    meetingUrl: params.meetingUrl,
+    externalId: params.externalId,
+    platform: params.platform,
+    displayName: params.displayName,
+    joinAt: time("joinAt", params.joinAt),
+    webhooks: given(webhooks.onFinalize) || given(webhooks.onStatusChange) ? set(webhooks) : undefined,
+    metadata: params.metadata,
+    autoLeave: params.autoLeave,
+  });
+  return { method: "POST", path: "/api/v1/jobs", body: toJson(body), reads: shapes.job };
+}
+
+export function getBot(jobId: string): Endpoint {
+  return { method: "GET", path: job(jobId), reads: shapes.job };
+}
+
+export function listBots(params: ListBotsParams): Endpoint {
+  known("listBots", params, "status externalId platform createdAfter createdBefore limit cursor");
+  const { status, createdAfter, createdBefore } = params;
+  const query: [string, unknown][] = (typeof status === "string" ? [status] : (status ?? [])).map((word) => ["status", word]);
+  query.push(["externalId", params.externalId], ["platform", params.platform]);
+  query.push(["createdAfter", time("createdAfter", createdAfter)], ["createdBefore", time("createdBefore", createdBefore)]);
+  query.push(["limit", params.limit], ["cursor", params.cursor]);
+  return { method: "GET", path: withQuery("/api/v1/jobs", query), reads: shapes.pageOf(shapes.job) };
+}
+
+export function cancelBot(jobId: string): Endpoint {
+  return { method: "DELETE", path: job(jobId) };
+}
+
+/** One of the control verbs, by its place in the path. */
+export function control(jobId: string, verb: string, body?: unknown): Endpoint {
+  const endpoint: Endpoint = { method: "POST", path: `${job(jobId)}/${verb}`, reads: shapes.controlResult };
+  return body === undefined ? endpoint : { ...endpoint, body: toJson(body) };
+}
+
+export function manifest(jobId: string): Endpoint {
+  return { method: "GET", path: `${job(jobId)}/manifest`, reads: shapes.manifest };
+}
+
+export function events(jobId: string): Endpoint {
+  return { method: "GET", path: `${job(jobId)}/events`, reads: shapes.pageOf(shapes.timelineEvent) };
+}
+
+export function artifact(jobId: string, name: string): Endpoint {
+  return { method: "GET", path: `${job(jobId)}/artifacts/${segment("the artifact's name", name)}` };
+}
+
+export function deleteRecording(jobId: string): Endpoint {
+  return { method: "DELETE", path: `${job(jobId)}/recording`, reads: shapes.deletionReceipt };
+}
+
+export function eraseConsumer(confirm: string): Endpoint {
+  return { method: "DELETE", path: withQuery("/api/v1/consumers/me", [["confirm", confirm]]), reads: shapes.erasureReceipt };
+}
+
+export function host(): Endpoint {
+  return { method: "GET", path: "/api/v1/admin/host", reads: shapes.host };
+}
+
+export function usage(): Endpoint {
+  return { method: "GET", path: "/api/v1/usage", reads: shapes.usage };
+}
+
+export function deliveries(params: DeliveriesParams): Endpoint {
+  known("deliveries", params, "jobId state limit cursor");
+  const query: [string, unknown][] = [["jobId", params.jobId], ["state", params.state], ["limit", params.limit], ["cursor", params.cursor]];
+  return { method: "GET", path: withQuery("/api/v1/webhooks/deliveries", query), reads: shapes.pageOf(shapes.delivery) };
+}
+
+export function getDelivery(deliveryId: string): Endpoint {
+  return { method: "GET", path: delivery(deliveryId), reads: shapes.delivery };
+}
+
+export function redeliver(deliveryId: string): Endpoint {
+  return { method: "POST", path: `${delivery(deliveryId)}/redeliver`, reads: shapes.delivery };
+}
+
+/** JSON as the API takes it. What JSON cannot hold is told before anything is sent: `JSON.stringify` alone makes `null` of NaN. */
+export function toJson(value: unknown): string {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value, (name, inner: unknown) => {
+      if (typeof inner === "number" && !Number.isFinite(inner)) throw new TypeError(`${name || "the value"} is ${inner}`);
+      return inner;
+    });
+  } catch (error) {
+    throw unusable(`the body cannot be written as JSON: ${error instanceof Error ? error.message : String(error)}`, error);
+  }
+  if (text === undefined) throw unusable("the body cannot be written as JSON");
+  return text;
+}
+
+function given<T>(value: Optional<T>): value is T {
+  return value !== null && value !== undefined;
+}
+
+/** The fields that are given. */
+function set(fields: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => given(value)));
+}
+
+/** A parameter that is not known would be lost without a word. */
+function known(what: string, params: object, names: string): void {
+  if (typeof params !== "object" || params === null) throw unusable(`${what} takes an object`);
+  const unknown = Object.keys(params).find((name) => !names.split(" ").includes(name));
+  if (unknown !== undefined) throw unusable(`${what} does not know ${JSON.stringify(unknown)}: it takes ${names.replaceAll(" ", ", ")}`);
+}
+
+function time(name: string, value: Optional<Date | string>): string | undefined {
+  if (!given(value) || typeof value === "string") return value ?? undefined;
+  try {
+    const text = value.toISOString();
+    if (/^\d{4}-/.test(text)) return text;
+  } catch {
+    // An invalid date, or none.
+  }
+  throw unusable(`${name} is a Date of the years 0 to 9999, or a text`);
+}
+
+function withQuery(path: string, pairs: [string, unknown][]): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of pairs) {
+    if (given(value)) query.append(name, String(value));
+  }
+  const text = query.toString();
+  return text === "" ? path : `${path}?${text}`;
+}
+
+function job(jobId: string): string {
+  return `/api/v1/jobs/${segment("the job's id", jobId)}`;
+}
+
+function delivery(deliveryId: string): string {
+  return `/api/v1/webhooks/deliveries/${segment("the delivery's id", deliveryId)}`;
+}
+
+/** One segment of a path. An empty one would name the list, and URL parsers fold dots after decoding them: neither is sent. */
+function segment(what: string, text: unknown): string {
+  if (typeof text !== "string") throw unusable(`${what} is a text`);
+  if (/^\.*$/.test(text)) throw unusable(`${what} cannot be ${JSON.stringify(text)}`);
+  try {
+    return encodeURIComponent(text);
+  } catch {
+    throw unusable(`${what} is no text that can be sent`);
+  }
+}

@@ -1,0 +1,567 @@
+/** `MeetBot`: the client. */
+
+import * as calls from "./calls.js";
+import type { DeliveriesParams, DispatchBotParams, Endpoint, ListBotsParams } from "./calls.js";
+import { flat, folderOf, mixPause, pieces, toFile, type DownloadOptions } from "./download.js";
+import { MeetbotError, failure, shown, unusable } from "./errors.js";
+import { Watch } from "./events.js";
+import { answerOf, exchange, redact, shownUrl, type How } from "./exchange.js";
+import type {
+  DeletionReceipt,
+  Delivery,
+  ErasureReceipt,
+  Host,
+  Job,
+  Manifest,
+  RequestRecordingPermissionResult,
+  TimelineEvent,
+  Usage,
+} from "./models.js";
+import { Unreadable, read } from "./read.js";
+import { now } from "./runtime.js";
+import { Scope } from "./scope.js";
+import { changed, milliseconds, settings, type AbortSignalLike, type CallOptions, type Options, type RawResponse, type Settings } from "./settings.js";
+import { streamOf, type Stream } from "./stream.js";
+import { waitForBot } from "./wait.js";
+
+/** A call under way: a promise of what its answer holds, and with `withResponse()` the answer as it came beside it. */
+export interface Call<T> extends Promise<T> {
+  withResponse(): Promise<{ data: T; response: RawResponse }>;
+}
+
+/** A page of a list. */
+export interface Page<T> {
+  data: T[];
+  /** The `cursor` of the next page; `null` after the last. */
+  nextCursor: string | null;
+}
+
+/** How long to wait for a bot, and what to tell meanwhile. */
+export interface WaitOptions {
+  /** In milliseconds; no limit by default. The job goes on when it is over. */
+  timeout?: number | undefined;
+  /** Ends the wait at once; the job goes on. */
+  signal?: AbortSignalLike | undefined;
+  /** Called whenever the job is seen changed, the last time when it has ended. */
+  onUpdate?: ((job: Job) => void) | undefined;
+}
+
+/** How a whole recording is downloaded. */
+export interface DownloadAllOptions extends Omit<DownloadOptions, "expected"> {
+  /** Whether to wait, ten minutes at most, for a mix of all speakers that is still to be made; true by default. */
+  waitForMix?: boolean | undefined;
+}
+
+/** The settings of each client. Not a field of it, so that no print, inspection or JSON of a client shows the key. */
+const SETTINGS = new WeakMap<MeetBot, Settings>();
+
+/** Gives the next client settings that are checked already. */
+let inherited: Settings | null = null;
+
+function settingsOf(client: MeetBot): Settings {
+  const found = SETTINGS.get(client);
+  if (found === undefined) throw unusable("this is no client: call the methods of the one that createMeetbot gives");
+  return found;
+}
+
+/**
+ * A client of a meetbot server. Each method makes its call at once and gives a promise; errors are below `MeetbotError`.
+ *
+ * @example
+ * ```ts
+ * import { createMeetbot } from "@meetbot/sdk";
+ *
+ * const mb = createMeetbot(); // MEETBOT_API_KEY, MEETBOT_API_BASE_URL
+ * const { data } = await mb.listBots({ limit: 1 });
+ * console.log(data.length);
+ * ```
+ */
+export class MeetBot {
+  /** Where calls go, without a slash at the end. */
+  readonly baseUrl: string;
+
+  /**
+   * @throws MeetbotConfigurationError A setting is missing or cannot be used; the error does not show the key.
+   */
+  constructor(options: Options = {}) {
+    const own = inherited ?? settings(options);
+    inherited = null;
+    SETTINGS.set(this, own);
+    this.baseUrl = own.base;
+  }
+
+  /**
+   * The same client with other options, for one call or for many.
+   *
+   * @example
+   * ```ts
+   * const patient = mb.withOptions({ timeout: 60_000, maxRetries: 5 });
+   * await patient.getBot(jobId);
+   * ```
+   */
+  withOptions(options: Omit<CallOptions, "idempotencyKey">): MeetBot {
+    inherited = { ...changed(settingsOf(this), options), idempotencyKey: null };
+    return new MeetBot();
+  }
+
+  /**
+   * Sends a bot to a meeting (`POST /api/v1/jobs`). With an `externalId` that was used before, the job of that time is the answer.
+   *
+   * @example
+   * ```ts
+   * const job = await mb.dispatchBot({ meetingUrl: "https://sandbox.meetbot.dev/two-speakers?seconds=5", displayName: "Acme Notetaker" });
+   * console.log(job.status);
+   * ```
+   */
+  dispatchBot(params: DispatchBotParams, options?: CallOptions): Call<Job> {
+    return call(this, options, () => calls.dispatchBot(params));
+  }
+
+  /**
+   * The job, `null` when there is none with this id (`GET /api/v1/jobs/{id}`).
+   *
+   * @example
+   * ```ts
+   * const job = await mb.getBot(jobId);
+   * console.log(job?.status);
+   * ```
+   */
+  getBot(jobId: string, options?: CallOptions): Call<Job | null> {
+    return call(this, options, () => calls.getBot(jobId), true);
+  }
+
+  /** The same as `getBot`. */
+  getJob(jobId: string, options?: CallOptions): Call<Job | null> {
+    return this.getBot(jobId, options);
+  }
+
+  /**
+   * One page of jobs, newest first (`GET /api/v1/jobs`); `iterBots` goes over all of them.
+   *
+   * @example
+   * ```ts
+   * const page = await mb.listBots({ status: ["completed", "failed"], limit: 20 });
+   * console.log(page.data.length, page.nextCursor);
+   * ```
+   */
+  listBots(params: ListBotsParams = {}, options?: CallOptions): Call<Page<Job>> {
+    return call(this, options, () => calls.listBots(params));
+  }
+
+  /**
+   * All jobs, newest first, page by page as they are asked for.
+   *
+   * @example
+   * ```ts
+   * for await (const job of mb.iterBots({ platform: "sandbox" })) {
+   *   console.log(job.id, job.status);
+   *   break;
+   * }
+   * ```
+   */
+  iterBots(params: Omit<ListBotsParams, "cursor"> = {}, options?: CallOptions): Stream<Job> {
+    return pagesOf(this, options, (cursor) => calls.listBots({ ...params, ...(cursor !== null && { cursor }) }));
+  }
+
+  /**
+   * Calls a job off (`DELETE /api/v1/jobs/{id}`). What was recorded is kept. No error when it had ended already.
+   *
+   * @example
+   * ```ts
+   * await mb.cancelBot(jobId);
+   * ```
+   */
+  cancelBot(jobId: string, options?: CallOptions): Call<void> {
+    return call(this, options, () => calls.cancelBot(jobId));
+  }
+
+  /**
+   * Asks the host for permission to record.
+   *
+   * @example
+   * ```ts
+   * const { state } = await mb.requestRecordingPermission(runningJobId);
+   * console.log(state);
+   * ```
+   */
+  requestRecordingPermission(jobId: string, options?: CallOptions): Call<RequestRecordingPermissionResult> {
+    return call(this, options, () => calls.control(jobId, "request-recording-permission"));
+  }
+
+  /**
+   * Records nothing until resumed.
+   *
+   * @example
+   * ```ts
+   * const { recording } = await mb.pauseRecording(runningJobId);
+   * console.log(recording.state);
+   * ```
+   */
+  pauseRecording(jobId: string, options?: CallOptions): Call<RequestRecordingPermissionResult> {
+    return call(this, options, () => calls.control(jobId, "pause-recording"));
+  }
+
+  /**
+   * Goes on recording.
+   *
+   * @example
+   * ```ts
+   * await mb.resumeRecording(runningJobId);
+   * ```
+   */
+  resumeRecording(jobId: string, options?: CallOptions): Call<RequestRecordingPermissionResult> {
+    return call(this, options, () => calls.control(jobId, "resume-recording"));
+  }
+
+  /**
+   * Stops the recording for good; the bot stays.
+   *
+   * @example
+   * ```ts
+   * await mb.stopRecording(runningJobId);
+   * ```
+   */
+  stopRecording(jobId: string, options?: CallOptions): Call<RequestRecordingPermissionResult> {
+    return call(this, options, () => calls.control(jobId, "stop-recording"));
+  }
+
+  /**
+   * Lets the bot leave the meeting and finish its recording.
+   *
+   * @example
+   * ```ts
+   * await mb.leaveBot(runningJobId);
+   * ```
+   */
+  leaveBot(jobId: string, options?: CallOptions): Call<RequestRecordingPermissionResult> {
+    return call(this, options, () => calls.control(jobId, "leave-call"));
+  }
+
+  /**
+   * Writes into the meeting's chat, 1 to 4,000 characters.
+   *
+   * @example
+   * ```ts
+   * await mb.sendChatMessage(runningJobId, "This meeting is recorded.");
+   * ```
+   */
+  sendChatMessage(jobId: string, message: string, options?: CallOptions): Call<RequestRecordingPermissionResult> {
+    return call(this, options, () => calls.control(jobId, "send-chat-message", { message }));
+  }
+
+  /**
+   * Waits until the job has ended, by listening to its events and by asking for it; where there is no stream of events to be had, by asking alone: often at
+   * first, every 5 s later. A server that is away for less than five minutes does not end the wait.
+   *
+   * @throws MeetbotTimeoutError `timeout` is over; the job goes on.
+   * @throws MeetbotNotFoundError There is no such job.
+   *
+   * @example
+   * ```ts
+   * const job = await mb.waitForBot(jobId, { timeout: 60_000, onUpdate: (job) => console.log(job.status) });
+   * console.log(job.manifestUri);
+   * ```
+   */
+  async waitForBot(jobId: string, options: WaitOptions = {}): Promise<Job> {
+    const own = settingsOf(this);
+    const timeout = milliseconds("timeout", options.timeout) ?? null;
+    const scope = new Scope(own.signal, options.signal);
+    const watch = new Watch(own, jobId, options.signal);
+    const how: How = options.signal === undefined ? {} : { signal: options.signal };
+    const ask = async (endpoint: Endpoint, deadline: number | null): Promise<Job> => {
+      const limited = deadline === null ? own : { ...own, deadline: Math.min(deadline, own.deadline ?? Infinity) };
+      return (await answered<Job>(limited, endpoint, how)).data;
+    };
+    try {
+      return await waitForBot(jobId, timeout, scope, watch, ask, options.onUpdate);
+    } finally {
+      watch.close();
+      scope.end();
+    }
+  }
+
+  /**
+   * The job's events from its first, each as it happens; ends after the job's last event. A connection that breaks is taken up where it broke, so that no
+   * event is missed or comes twice.
+   *
+   * @example
+   * ```ts
+   * for await (const event of mb.watch(jobId)) {
+   *   if (event.event === "job.status_changed") console.log(event.data.previousStatus, event.data.status);
+   * }
+   * ```
+   */
+  watch(jobId: string, options: { signal?: AbortSignalLike | undefined } = {}): Stream<TimelineEvent> {
+    return streamOf(new Watch(settingsOf(this), jobId, options.signal));
+  }
+
+  /**
+   * What was recorded (`GET …/manifest`).
+   *
+   * @throws MeetbotNotFoundError There is none yet.
+   *
+   * @example
+   * ```ts
+   * const manifest = await mb.manifest(endedJobId);
+   * for (const track of manifest.tracks) console.log(track.file, track.durationMs);
+   * ```
+   */
+  manifest(jobId: string, options?: CallOptions): Call<Manifest> {
+    return call(this, options, () => calls.manifest(jobId));
+  }
+
+  /**
+   * A recorded file of at most 64 MiB, in memory.
+   *
+   * @example
+   * ```ts
+   * const bytes = await mb.artifact(endedJobId, "chat.jsonl");
+   * console.log(new TextDecoder().decode(bytes));
+   * ```
+   */
+  async artifact(jobId: string, name: string, options?: CallOptions): Promise<Uint8Array> {
+    const own = changed(settingsOf(this), options);
+    const request = { ...calls.artifact(jobId, name), headers: { accept: "*/*" } };
+    return (await exchange(own, request, { redirects: true })).body;
+  }
+
+  /**
+   * A recorded file piece by piece, in every runtime. With `expected`, the file's entry in the manifest, its end is an error where its size or hash differs:
+   * until then nothing of it is certain.
+   *
+   * @example
+   * ```ts
+   * let bytes = 0;
+   * for await (const piece of mb.artifactStream(endedJobId, "audio.Alice.webm")) bytes += piece.length;
+   * console.log(bytes);
+   * ```
+   */
+  artifactStream(jobId: string, name: string, options: DownloadOptions = {}): AsyncIterable<Uint8Array> {
+    return pieces(settingsOf(this), jobId, name, options);
+  }
+
+  /**
+   * Writes a recorded file to `target` (Node.js, Deno, Bun) and gives its path. It is written beside its place and moved there when it is whole and, with
+   * `expected`, right; nothing is left of what failed.
+   *
+   * @throws MeetbotFileError The file cannot be written.
+   * @throws MeetbotDecodeError The file is not what `expected` says.
+   *
+   * @example
+   * ```ts
+   * const path = await mb.downloadArtifact(endedJobId, "audio.Alice.webm", `${folder}/alice.webm`);
+   * console.log(path);
+   * ```
+   */
+  async downloadArtifact(jobId: string, name: string, target: string, options: DownloadOptions = {}): Promise<string> {
+    return toFile(settingsOf(this), jobId, name, target, options);
+  }
+
+  /**
+   * Writes everything that was recorded into the folder (made where it is missing; Node.js, Deno, Bun): the files of the manifest, each checked by its SHA-256,
+   * then `manifest.json`. Gives their paths. A job ends before its mix is made: while that is pending, this waits for it, ten minutes at most.
+   *
+   * @example
+   * ```ts
+   * for (const path of await mb.downloadArtifacts(endedJobId, folder)) console.log(path);
+   * ```
+   */
+  async downloadArtifacts(job: Job | string, folder: string, options: DownloadAllOptions = {}): Promise<string[]> {
+    const own = settingsOf(this);
+    const jobId = typeof job === "string" ? job : job.id;
+    const scope = new Scope(own.signal, options.signal);
+    const how: How = options.signal === undefined ? {} : { signal: options.signal };
+    try {
+      const began = now();
+      const target = await folderOf(folder);
+      let manifest: Manifest;
+      for (;;) {
+        manifest = (await answered<Manifest>(own, calls.manifest(jobId), how)).data;
+        const pause = options.waitForMix !== false && manifest.mixed.state === "pending" ? mixPause(now() - began) : null;
+        if (pause === null) break;
+        await scope.pause(pause);
+      }
+      const written: string[] = [];
+      const { onProgress, signal } = options;
+      for (const file of manifest.files) {
+        const name = flat(file.name);
+        written.push(await toFile(own, jobId, name, target(name), { expected: file, onProgress, signal }));
+      }
+      written.push(await toFile(own, jobId, "manifest.json", target("manifest.json"), { signal }));
+      return written;
+    } finally {
+      scope.end();
+    }
+  }
+
+  /**
+   * Deletes everything that was recorded (`DELETE …/recording`), and says what that was.
+   *
+   * @throws MeetbotConflictError The job has not ended.
+   *
+   * @example
+   * ```ts
+   * const receipt = await mb.deleteRecording(endedJobId);
+   * console.log(receipt.removed.length);
+   * ```
+   */
+  deleteRecording(jobId: string, options?: CallOptions): Call<DeletionReceipt> {
+    return call(this, options, () => calls.deleteRecording(jobId));
+  }
+
+  /**
+   * Cancels all bots of the key's consumer and erases everything it has, this key included (scope `admin`). `confirm` is the consumer's name. A
+   * MeetbotServerError with 503 while bots are still leaving: ask again.
+   */
+  eraseConsumer(confirm: string, options?: CallOptions): Call<ErasureReceipt> {
+    return call(this, options, () => calls.eraseConsumer(confirm));
+  }
+
+  /** How the server's machine is, and how much the server does (`GET /api/v1/admin/host`, scope `admin`). */
+  host(options?: CallOptions): Call<Host> {
+    return call(this, options, () => calls.host());
+  }
+
+  /**
+   * What the key's consumer has used this month in the key's world, and what it may use.
+   *
+   * @example
+   * ```ts
+   * const { minutes, maxMinutes } = await mb.usage();
+   * console.log(minutes, maxMinutes);
+   * ```
+   */
+  usage(options?: CallOptions): Call<Usage> {
+    return call(this, options, () => calls.usage());
+  }
+
+  /**
+   * One page of webhook deliveries with every try, newest first.
+   *
+   * @example
+   * ```ts
+   * const { data } = await mb.deliveries({ state: "dead" });
+   * console.log(data.length);
+   * ```
+   */
+  deliveries(params: DeliveriesParams = {}, options?: CallOptions): Call<Page<Delivery>> {
+    return call(this, options, () => calls.deliveries(params));
+  }
+
+  /**
+   * All webhook deliveries, newest first, page by page as they are asked for.
+   *
+   * @example
+   * ```ts
+   * for await (const delivery of mb.iterDeliveries({ jobId })) console.log(delivery.state, delivery.tries.length);
+   * ```
+   */
+  iterDeliveries(params: Omit<DeliveriesParams, "cursor"> = {}, options?: CallOptions): Stream<Delivery> {
+    return pagesOf(this, options, (cursor) => calls.deliveries({ ...params, ...(cursor !== null && { cursor }) }));
+  }
+
+  /**
+   * A webhook delivery with every try, `null` when there is none with this id.
+   *
+   * @example
+   * ```ts
+   * console.log(await mb.getDelivery("dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ"));
+   * ```
+   */
+  getDelivery(deliveryId: string, options?: CallOptions): Call<Delivery | null> {
+    return call(this, options, () => calls.getDelivery(deliveryId), true);
+  }
+
+  /** Sends a webhook again at once, whatever became of it, under the same `deliveryId`. */
+  redeliver(deliveryId: string, options?: CallOptions): Call<Delivery> {
+    return call(this, options, () => calls.redeliver(deliveryId));
+  }
+
+  /**
+   * A call of your own, to any path of the API: with the key, the time limits, the retries and the errors of every other call.
+   *
+   * @example
+   * ```ts
+   * const answer = await mb.request("GET", "/api/v1/jobs?limit=1");
+   * console.log(answer.status, answer.requestId);
+   * ```
+   */
+  async request(method: string, path: string, options: CallOptions & { json?: unknown } = {}): Promise<RawResponse> {
+    if (!/^[A-Za-z]+$/.test(method)) throw unusable(`${JSON.stringify(method)} is not a method of HTTP`);
+    if (!/^\/[\x21-\x7e]*$/.test(path) || path.includes("#")) throw unusable("the path begins with a slash and is percent-encoded");
+    const { json, ...others } = options;
+    const request = { method: method.toUpperCase(), path };
+    return exchange(changed(settingsOf(this), others), json === undefined ? request : { ...request, body: calls.toJson(json) });
+  }
+}
+
+/** A client of the server that these options describe; what is not given comes from the environment. The same as `new MeetBot(options)`. */
+export function createMeetbot(options?: Options): MeetBot {
+  return new MeetBot(options);
+}
+
+interface Answered<T> {
+  data: T;
+  response: RawResponse;
+}
+
+/** Makes a call and reads its answer; with `absent`, the answer that there is no such thing is `null`. */
+async function answered<T>(settings: Settings, endpoint: Endpoint, how: How = {}, absent = false): Promise<Answered<T>> {
+  let response: RawResponse;
+  try {
+    response = await exchange(settings, endpoint, how);
+  } catch (error) {
+    const answer = error instanceof MeetbotError ? answerOf.get(error) : undefined;
+    if (!absent || answer === undefined || (error as MeetbotError).kind !== "not_found") throw error;
+    return { data: null as T, response: answer };
+  }
+  if (endpoint.reads === undefined) return { data: undefined as T, response };
+  let text = "";
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(response.body);
+    return { data: read(endpoint.reads, JSON.parse(text)) as T, response };
+  } catch (error) {
+    text = redact(settings, new TextDecoder().decode(response.body));
+    const why = error instanceof Unreadable ? error.message : "it is not JSON";
+    let body: unknown = text;
+    if (error instanceof Unreadable) body = JSON.parse(text);
+    const { status, requestId, attempts } = response;
+    const message = `the body is not what ${shownUrl(settings, endpoint.path)} promises: ${why}: ${shown(text)}`;
+    throw failure("decode", message, { status, requestId, attempts, body });
+  }
+}
+
+function call<T>(client: MeetBot, options: CallOptions | undefined, endpoint: () => Endpoint, absent = false): Call<T> {
+  const whole = (async () => answered<T>(changed(settingsOf(client), options), endpoint(), {}, absent))();
+  const data = whole.then((answer) => answer.data);
+  const withResponse = (): Promise<Answered<T>> => {
+    // Whoever asks for the answer gets its error there, and nowhere else.
+    data.catch(() => {});
+    return whole;
+  };
+  return Object.assign(data, { withResponse });
+}
+
+/** Goes from page to page, over empty ones too. */
+function pagesOf<T>(client: MeetBot, options: CallOptions | undefined, endpoint: (cursor: string | null) => Endpoint): Stream<T> {
+  const closing = new AbortController();
+  let cursor: string | null = null;
+  let data: T[] = [];
+  let last = false;
+  return streamOf<T>({
+    async pull() {
+      while (data.length === 0 && !last) {
+        const own = changed(settingsOf(client), options);
+        const page: Page<T> = (await answered<Page<T>>(own, endpoint(cursor), { signal: closing.signal })).data;
+        if (page.nextCursor !== null && page.nextCursor === cursor) {
+          throw failure("decode", "the list goes in circles: a page names itself as the next", { attempts: 1 });
+        }
+        data = page.data;
+        cursor = page.nextCursor;
+        last = cursor === null;
+      }
+      return data.shift();
+    },
+    close: () => closing.abort(),
+  });
+}

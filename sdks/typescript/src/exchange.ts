@@ -1,0 +1,290 @@
+/** One call from its first try to its end: tries, time limits, hooks, errors. */
+
+import type { Request } from "./calls.js";
+import { MeetbotError, failure, refusal, type ErrorDetails } from "./errors.js";
+import { pauseBefore, retryAfterMs } from "./retry.js";
+import { isWorker, now, randomHex, userAgent, wallClock } from "./runtime.js";
+import { Scope } from "./scope.js";
+import { checked, type AbortSignalLike, type RawResponse, type ResponseLike, type Settings } from "./settings.js";
+
+/** What a call takes beside its request. */
+export interface How {
+  /** Ends the call, beside the caller's signal. */
+  signal?: AbortSignalLike;
+  /** The largest body that is read; 64 MiB by default. */
+  most?: number;
+  /** Whether redirects are followed, without the key. */
+  redirects?: boolean;
+  /** Statuses that are answers beside 2xx. */
+  takes?: number;
+}
+
+/** The largest answer that is read into memory, in bytes. */
+export const MOST_BYTES: number = 64 * 1024 * 1024;
+
+/** How many redirects of an artifact are followed. */
+const MOST_REDIRECTS = 5;
+
+/** The answers of errors, for those who ask for an answer as it came. */
+export const answerOf: WeakMap<MeetbotError, RawResponse> = new WeakMap();
+
+/** Makes a call, and tries it again where that may help. */
+export async function exchange(settings: Settings, request: Request, how: How = {}): Promise<RawResponse> {
+  const started = now();
+  const path = request.path.split("?", 1)[0] as string;
+  const call = { method: request.method, path, headers: {} as Record<string, string> };
+  const seen = { attempts: 0, status: null as number | null, requestId: null as string | null, error: null as unknown };
+  const scope = new Scope(settings.signal, how.signal);
+  try {
+    scope.check();
+    settings.onRequest?.(call);
+    return await tries(settings, request, how, scope, checked(call.headers), started, seen);
+  } catch (error) {
+    seen.error = error;
+    throw error;
+  } finally {
+    scope.end();
+    settings.onResponse?.({ method: request.method, path, durationMs: now() - started, ...seen });
+  }
+}
+
+interface Seen {
+  attempts: number;
+  status: number | null;
+  requestId: string | null;
+}
+
+async function tries(
+  settings: Settings,
+  request: Request,
+  how: How,
+  scope: Scope,
+  added: Record<string, string>,
+  started: number,
+  seen: Seen,
+): Promise<RawResponse> {
+  const { method, path } = request;
+  const headers = headersOf(settings, request, added);
+  const idempotencyKey = headers["idempotency-key"] ?? null;
+  const left = (): number => (settings.deadline === null ? Infinity : started + settings.deadline - now());
+  for (;;) {
+    seen.attempts += 1;
+    const details: ErrorDetails = { attempts: seen.attempts, idempotencyKey };
+    const limit = Math.min(settings.timeout, Math.max(left(), 0));
+    const began = now();
+    let failed: MeetbotError;
+    seen.status = null;
+    try {
+      const late = (): MeetbotError => failure("timeout", `${shownUrl(settings, path)}: no whole answer within ${limit / 1000} s`, details);
+      const { response, body } = await scope.run(limit, late, async (signal) => {
+        const response = await send(settings, request, headers, signal, how.redirects === true, details);
+        return { response, body: await whole(settings, request, response, how.most ?? MOST_BYTES, details) };
+      });
+      const { status } = response;
+      seen.status = status;
+      seen.requestId = response.headers.get("x-request-id");
+      settings.logger?.debug(`meetbot: ${method} ${path.split("?", 1)[0]}: ${status} after ${Math.round(now() - began)} ms, try ${seen.attempts}`);
+      const answer = { status, headers: response.headers, body, requestId: seen.requestId, attempts: seen.attempts };
+      if ((status >= 200 && status < 300) || status === how.takes) {
+        const ignored = response.headers.get("x-meetbot-ignored");
+        if (ignored !== null) settings.logger?.debug(`meetbot: the server does not know these fields and passed them over: ${ignored}`);
+        return answer;
+      }
+      failed = refused(settings, answer, details);
+    } catch (error) {
+      // A reason of the caller's is the caller's, whatever it is.
+      scope.check();
+      if (!(error instanceof MeetbotError) || !error.transient) throw error;
+      settings.logger?.debug(`meetbot: ${error.message}, try ${seen.attempts}`);
+      failed = error;
+    }
+    seen.requestId = failed.requestId;
+    const asked = failed.retryAfterSeconds === null ? null : failed.retryAfterSeconds * 1000;
+    const pause = pauseBefore(seen.attempts, settings.maxRetries, failed.status, asked, Math.random());
+    if (pause === null || pause >= left()) throw failed;
+    await scope.pause(pause);
+  }
+}
+
+/** The headers of every try, the key among them. */
+export function headersOf(settings: Settings, request: Request, added: Record<string, string>): Record<string, string> {
+  const headers: Record<string, string> = { accept: "application/json" };
+  if (userAgent !== null) headers["user-agent"] = userAgent;
+  for (const given of [request.headers ?? {}, settings.headers, added]) {
+    for (const name in given) headers[name.toLowerCase()] = given[name] as string;
+  }
+  if (request.body !== undefined) headers["content-type"] = "application/json";
+  if (request.method === "POST") {
+    const key = settings.idempotencyKey ?? headers["idempotency-key"] ?? randomHex(16);
+    headers["idempotency-key"] = key;
+  }
+  headers["authorization"] = `Bearer ${settings.key}`;
+  return headers;
+}
+
+/** One request; where that is wanted, the request that a redirect leads to, without the key. */
+export async function send(
+  settings: Settings,
+  request: Request,
+  headers: Record<string, string>,
+  signal: AbortSignal,
+  redirects: boolean,
+  details: ErrorDetails,
+): Promise<ResponseLike> {
+  const { method, body } = request;
+  const fetch = settings.fetch ?? globalThis.fetch;
+  let url = settings.base + request.path;
+  let sent = headers;
+  for (let hops = 0; ; hops++) {
+    const init = { ...settings.fetchOptions, method, headers: sent, body, signal, redirect: "manual" };
+    // Next.js keeps the answers of GETs otherwise.
+    const uncached = isWorker || "cache" in settings.fetchOptions ? init : { ...init, cache: "no-store" };
+    let response: ResponseLike;
+    try {
+      response = await fetch(url, uncached);
+    } catch (error) {
+      throw broken(settings, request, error, details);
+    }
+    const { status } = response;
+    const opaque = status === 0 || response.type === "opaqueredirect";
+    if (!opaque && (status < 300 || status > 399 || status === 304)) return response;
+    discard(response);
+    const target = response.headers.get("location") ?? "";
+    const next = redirects && hops < MOST_REDIRECTS && !opaque ? follow(url, target) : null;
+    if (next === null) {
+      const where = opaque ? "somewhere that browsers do not tell" : JSON.stringify(withoutQuery(target));
+      const message = redact(settings, `${shownUrl(settings, request.path)} is redirected to ${where}: is the base URL right?`);
+      throw failure("unexpected_status", message, { ...details, status: status || null, requestId: response.headers.get("x-request-id") });
+    }
+    url = next;
+    const { authorization: _, ...others } = sent;
+    sent = others;
+  }
+}
+
+/** Where a redirect leads; `null` for one that is not followed: to the same place by https, whose answer to a request without the key would mislead. */
+function follow(from: string, target: string): string | null {
+  try {
+    const [old, next] = [new URL(from), new URL(target, from)];
+    const upgrade = old.protocol === "http:" && next.protocol === "https:" && old.hostname === next.hostname && old.pathname === next.pathname;
+    return upgrade || !/^https?:$/.test(next.protocol) ? null : next.href;
+  } catch {
+    return null;
+  }
+}
+
+interface Reader {
+  read(): Promise<{ done: boolean; value?: Uint8Array }>;
+  cancel(reason?: unknown): Promise<unknown>;
+}
+
+/** A reader of the body, `null` where there is none. */
+export function readerOf(response: ResponseLike): Reader | null {
+  return (response.body as { getReader?(): Reader } | null | undefined)?.getReader?.() ?? null;
+}
+
+/** Lets go of a body that nobody reads, or its connection would be lost. */
+export function discard(response: ResponseLike): void {
+  const body = response.body as { cancel?(): Promise<unknown> } | null | undefined;
+  body?.cancel?.().catch(() => {});
+}
+
+/** The whole body, if it is of a size that the call expects: a cut one is a connection that broke. */
+async function whole(settings: Settings, request: Request, response: ResponseLike, most: number, details: ErrorDetails): Promise<Uint8Array> {
+  const tooLarge = (): MeetbotError =>
+    failure("decode", `the answer of ${shownUrl(settings, request.path)} is larger than the ${most} bytes that it may have`, { ...details, status: response.status });
+  const stated = response.headers.get("content-length");
+  const length = stated !== null && response.headers.get("content-encoding") === null && request.method !== "HEAD" ? Number(stated) : null;
+  if (length !== null && length > most) {
+    discard(response);
+    throw tooLarge();
+  }
+  let body: Uint8Array;
+  try {
+    const reader = length === null ? readerOf(response) : null;
+    body = reader === null ? new Uint8Array(await response.arrayBuffer()) : await gathered(reader, most);
+  } catch (error) {
+    if (error === FULL) throw tooLarge();
+    throw broken(settings, request, error, details);
+  }
+  if (body.length > most) throw tooLarge();
+  if (length !== null && body.length < length) {
+    throw broken(settings, request, new Error(`${body.length} of ${length} bytes came`), details);
+  }
+  return body;
+}
+
+const FULL = new Error("too large");
+
+async function gathered(reader: Reader, most: number): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done || value === undefined) break;
+    length += value.length;
+    if (length > most) {
+      reader.cancel().catch(() => {});
+      throw FULL;
+    }
+    pieces.push(value);
+  }
+  const body = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    body.set(piece, at);
+    at += piece.length;
+  }
+  return body;
+}
+
+/** The error of an answer other than 2xx. */
+export function refused(settings: Settings, answer: RawResponse, details: ErrorDetails): MeetbotError {
+  const pause = retryAfterMs(answer.headers.get("retry-after"), wallClock());
+  const text = redact(settings, new TextDecoder().decode(answer.body));
+  const error = refusal(answer.status, text, {
+    ...details,
+    requestId: answer.requestId,
+    retryAfterSeconds: pause === null ? null : pause / 1000,
+  });
+  answerOf.set(error, answer);
+  return error;
+}
+
+/** The error of a connection that was not to be had or broke, with the reason that fetch hides in causes. */
+export function broken(settings: Settings, request: Request, cause: unknown, details: ErrorDetails): MeetbotError {
+  if (cause instanceof MeetbotError) return cause;
+  const reasons: string[] = [];
+  for (let error = cause, depth = 0; error instanceof Error && depth < 5; error = error.cause, depth++) {
+    const code = (error as { code?: unknown }).code;
+    // An address after the other was tried: the errors of all have one code.
+    const reason = error.message || (typeof code === "string" ? code : error.name);
+    reasons.push(typeof code === "string" && !reason.includes(code) ? `${code} ${reason}` : reason);
+  }
+  const why = reasons.join(": ") || String(cause);
+  const message = redact(settings, `${request.method} ${shownUrl(settings, request.path)}: ${why}`);
+  return failure("connection", message, { ...details, cause: safe(settings, cause) });
+}
+
+/** A cause that does not hold the key. */
+function safe(settings: Settings, cause: unknown): unknown {
+  if (!(cause instanceof Error)) return redact(settings, String(cause));
+  for (let error: unknown = cause, depth = 0; error instanceof Error && depth < 5; error = error.cause, depth++) {
+    if (`${error.message} ${error.stack}`.includes(settings.key)) return new Error(redact(settings, cause.message));
+  }
+  return cause;
+}
+
+/** A text without the API key, should a server have sent it back. */
+export function redact(settings: Settings, text: string): string {
+  return text.replaceAll(settings.key, "mb_…");
+}
+
+/** A URL for people: a query may be a signature. */
+export function shownUrl(settings: Settings, path: string): string {
+  return settings.base + withoutQuery(path);
+}
+
+function withoutQuery(url: string): string {
+  return url.split("?", 1)[0] as string;
+}

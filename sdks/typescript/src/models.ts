@@ -1,0 +1,444 @@
+/** What the API answers with. What an answer leaves out reads as `null`, 0, `false` or empty; fields that are not named here stay where they are. */
+
+import type {
+  ControlAction,
+  ControlState,
+  DeliveryState,
+  EndpointState,
+  EventName,
+  FailureCode,
+  JobStatus,
+  LeaveReason,
+  Permission,
+  Platform,
+  RecordingState,
+} from "./words.js";
+
+/** A job: one bot's way to a meeting and back. Times are RFC 3339 in UTC, as sent. */
+export interface Job {
+  id: string;
+  /** Your own id for it. */
+  externalId: string | null;
+  meetingUrl: string | null;
+  platform: Platform | null;
+  /** The name that the bot shows in the meeting. */
+  displayName: string | null;
+  status: JobStatus;
+  /** A hint about what the status is busy with, such as `waiting_room`. */
+  statusDetail: string | null;
+  recording: Recording;
+  /** When the bot is to join; `null` for at once. */
+  joinAt: string | null;
+  webhooks: Webhooks;
+  /** Your own data, as it was given. Numbers beyond 2⁵³ lose digits, as everywhere in JavaScript. */
+  metadata: Record<string, unknown>;
+  autoLeave: AutoLeave;
+  /** How many bots have been sent, from 1; 0 before the first. */
+  attempt: number;
+  leaveReason: LeaveReason | null;
+  failureCode: FailureCode | null;
+  /** The failure in a sentence. */
+  failureDetail: string | null;
+  /** Where the manifest is, when something was recorded. */
+  manifestUri: string | null;
+  createdAt: string | null;
+  updatedAt: string | null;
+  joinedAt: string | null;
+  endedAt: string | null;
+}
+
+/** The recording of a job. */
+export interface Recording {
+  state: RecordingState | null;
+  permission: Permission | null;
+  startedAt: string | null;
+  /** How long it was paused, in milliseconds. */
+  pausedMs: number;
+  /** When it was deleted. */
+  deletedAt: string | null;
+}
+
+/** Where a job's events are sent. */
+export interface Webhooks {
+  onStatusChange: string | null;
+  onFinalize: string | null;
+}
+
+/** When the bot leaves by itself, in seconds; `null`: that rule is off. */
+export interface AutoLeave {
+  afterEntryDelaySeconds: number | null;
+  afterSilenceSeconds: number | null;
+  afterSoloSeconds: number | null;
+  afterMaxSeconds: number | null;
+  onBotDetected: boolean;
+}
+
+/** What became of a control verb. */
+export interface RequestRecordingPermissionResult {
+  jobId: string;
+  commandId: string | null;
+  action: ControlAction | null;
+  state: ControlState;
+  /** The job's status. */
+  status: JobStatus | null;
+  recording: Recording;
+  requestedAt: string | null;
+  updatedAt: string | null;
+}
+
+/** The same: every control verb answers with it. */
+export type ControlResult = RequestRecordingPermissionResult;
+
+/** What was recorded. All times in it are milliseconds from `startedAt`, unless they are texts. */
+export interface Manifest {
+  schemaVersion: number;
+  jobId: string;
+  externalId: string | null;
+  meetingUrl: string | null;
+  platform: Platform | null;
+  displayName: string | null;
+  /** Whether the recording goes to the meeting's end. */
+  complete: boolean;
+  startedAt: string | null;
+  endedAt: string | null;
+  durationMs: number;
+  leaveReason: LeaveReason | null;
+  failureCode: FailureCode | null;
+  participants: ManifestParticipant[];
+  tracks: Track[];
+  files: ManifestFile[];
+  mixed: Mixed;
+  /** The file of captions. */
+  captions: string | null;
+  /** The file of the chat. */
+  chat: string | null;
+  pauses: Span[];
+  attempts: Attempt[];
+}
+
+/** Someone who was in the meeting. */
+export interface ManifestParticipant {
+  id: string | null;
+  name: string | null;
+  isBot: boolean;
+  isHost: boolean;
+  joinedAt: number;
+  /** `null`: they were there at the end. */
+  leftAt: number | null;
+  speakingMs: number;
+  /** Every name they had, oldest first. */
+  names: string[];
+}
+
+/** The sound or the picture of one participant. */
+export interface Track {
+  file: string | null;
+  participantId: string | null;
+  /** `audio` or `video`. */
+  kind: string | null;
+  /** `microphone`, `camera` or `screen`. */
+  source: string | null;
+  /** `opus`, `vp8` or `h264`. */
+  codec: string | null;
+  /** `webm`, or `matroska` for H.264. */
+  container: string | null;
+  startMs: number;
+  durationMs: number;
+  packets: number;
+  lostPackets: number;
+  bytes: number;
+  sha256: string | null;
+  /** Where nothing was received. */
+  gaps: Gap[];
+}
+
+/** A time without media. */
+export interface Gap extends Span {
+  /** `packet_loss`, `muted`, `paused`, `absent`, `network_loss`. The set is open. */
+  reason: string | null;
+}
+
+/** From when to when, in milliseconds. */
+export interface Span {
+  startMs: number;
+  endMs: number;
+}
+
+/** One bot's time on the job. */
+export interface Attempt {
+  attempt: number;
+  joinedMs: number | null;
+  endedMs: number | null;
+  /** `left`, `lost` (the process died) or `never_joined`. */
+  outcome: string | null;
+  gapMs: number | null;
+}
+
+/** A recorded file. */
+export interface ManifestFile {
+  name: string | null;
+  mediaType: string | null;
+  /** Its size; `null` where it is not said. */
+  bytes: number | null;
+  /** Its SHA-256, in hex. */
+  sha256: string | null;
+}
+
+/** The mix of all speakers. */
+export interface Mixed {
+  /** `pending`, `made` or `unavailable`. The set is open. */
+  state: string | null;
+  /** Its file's name, once it is made. */
+  file: string | null;
+  /** Why there is none. */
+  missingBecause: string | null;
+}
+
+/** What a deletion removed. */
+export interface DeletionReceipt {
+  jobId: string | null;
+  deletedAt: string | null;
+  removed: RemovedObject[];
+  /** Objects that were gone before. */
+  alreadyGone: string[];
+}
+
+/** What an erasure removed. */
+export interface ErasureReceipt {
+  consumer: string | null;
+  erasedAt: string | null;
+  jobs: number;
+  keys: number;
+  removed: RemovedObject[];
+}
+
+/** A stored object that was removed. */
+export interface RemovedObject {
+  name: string | null;
+  bytes: number;
+}
+
+/** The machine of a server, and what the server does on it. */
+export interface Host {
+  version: string | null;
+  uptimeSeconds: number;
+  /** Whether it is stopping: it takes no more jobs then. */
+  draining: boolean;
+  cpu: HostCpu;
+  memory: HostMemory;
+  disk: HostDisk;
+  bots: HostBots;
+  /** How many jobs there are in each status, all consumers' together. */
+  jobs: Record<string, number>;
+  /** Webhooks that have neither arrived nor been given up. */
+  webhookBacklog: number;
+}
+
+/** The processors of a server's machine. */
+export interface HostCpu {
+  cores: number;
+  /** From 0 to 100. */
+  usedPercent: number;
+  load1: number;
+  load5: number;
+  load15: number;
+}
+
+/** The memory of a server's machine. */
+export interface HostMemory {
+  totalBytes: number;
+  usedBytes: number;
+  /** What the server uses of it, with its bots. */
+  serverBytes: number;
+}
+
+/** The disk that holds a server's data. */
+export interface HostDisk {
+  totalBytes: number;
+  freeBytes: number;
+}
+
+/** The bots of a server. */
+export interface HostBots {
+  running: number;
+  max: number;
+}
+
+/** What a key's consumer has used this month, in the key's world (live or test). */
+export interface Usage {
+  /** The month in UTC, as in `2026-11`. */
+  month: string | null;
+  minutes: number;
+  /** `null`: no limit. */
+  maxMinutes: number | null;
+  bots: number;
+  /** `null`: no limit. */
+  maxBots: number | null;
+}
+
+/** One event on its way to one webhook endpoint. */
+export interface Delivery {
+  /** As the endpoint sees it in `deliveryId` and `webhook-id`. */
+  id: string;
+  jobId: string | null;
+  event: EventName | null;
+  sequence: number;
+  url: string | null;
+  state: DeliveryState;
+  nextTryAt: string | null;
+  createdAt: string | null;
+  endpoint: Endpoint;
+  /** Oldest first. */
+  tries: DeliveryTry[];
+}
+
+/** How the endpoint of a delivery is now. */
+export interface Endpoint {
+  state: EndpointState | null;
+  /** Tries that have failed since the last one that did not. */
+  failures: number;
+  failingSince: string | null;
+  restsUntil: string | null;
+}
+
+/** One try of a delivery. */
+export interface DeliveryTry {
+  at: string | null;
+  durationMs: number;
+  /** The HTTP status of the answer; `null` when there was none. */
+  status: number | null;
+  error: string | null;
+  /** The first 4,096 bytes of the answer's body, as text. */
+  answer: string | null;
+}
+
+/** One thing that is wrong with a request. */
+export interface Issue {
+  /** Where: the names that lead to the field. */
+  path: string[];
+  code: string;
+  message: string;
+}
+
+/** What each event says. */
+export interface EventData {
+  /** The event's name once more. */
+  event: EventName;
+  /** Counts a job's events up from 1; an endpoint that gets only some of them sees holes. 0 in a webhook that does not say it. */
+  sequence: number;
+  /** Empty in a timeline that does not repeat it. */
+  jobId: string;
+  externalId: string | null;
+  /** The job's status after the event. */
+  status: JobStatus | null;
+  metadata: Record<string, unknown>;
+}
+
+/** Of `job.status_changed`. */
+export interface StatusChanged extends EventData {
+  previousStatus: JobStatus | null;
+  statusDetail: string | null;
+  leaveReason: LeaveReason | null;
+}
+
+/** Of `job.finalized`: the recording is complete on disk. */
+export interface Finalized extends EventData {
+  manifestUri: string | null;
+  leaveReason: LeaveReason | null;
+  durationMs: number;
+}
+
+/** Of `job.failed`. The names in snake case are as they are sent; `failure_reason` repeats the detail. */
+export interface Failed extends EventData {
+  failure_code: FailureCode | null;
+  failure_detail: string | null;
+  failure_reason: string | null;
+  manifestUri: string | null;
+}
+
+/** Of `job.artifact_ready`: a file that is made after the job's end is there. */
+export interface ArtifactReady extends EventData {
+  artifact: ManifestFile;
+  manifestUri: string | null;
+}
+
+/** Of the three `bot.recording_permission_*`. */
+export interface PermissionChanged extends EventData {
+  permission: Permission | null;
+}
+
+/** Of `bot.chat_message`. */
+export interface ChatWritten extends EventData {
+  message: ChatMessage;
+}
+
+/** A message of the meeting's chat. */
+export interface ChatMessage {
+  id: string | null;
+  senderId: string | null;
+  sender: string | null;
+  text: string | null;
+  /** Whether only the bot was written to. */
+  private: boolean;
+  atMs: number;
+}
+
+/** Of `bot.chat_withheld`, which only the timeline has: nothing was to be recorded for a while, and that is over. */
+export interface ChatWithheld extends EventData {
+  messages: number;
+  captions: number;
+}
+
+/** Of `bot.participant_joined` and `bot.participant_left`. */
+export interface ParticipantChanged extends EventData {
+  participant: Participant;
+}
+
+/** Someone in the meeting. */
+export interface Participant {
+  id: string | null;
+  name: string | null;
+  isHost: boolean;
+  isBot: boolean;
+}
+
+interface DataOf {
+  "job.status_changed": StatusChanged;
+  "job.finalized": Finalized;
+  "job.failed": Failed;
+  "job.artifact_ready": ArtifactReady;
+  "bot.recording_permission_requested": PermissionChanged;
+  "bot.recording_permission_granted": PermissionChanged;
+  "bot.recording_permission_denied": PermissionChanged;
+  "bot.chat_message": ChatWritten;
+  "bot.chat_withheld": ChatWithheld;
+  "bot.participant_joined": ParticipantChanged;
+  "bot.participant_left": ParticipantChanged;
+  /** Any event that this version does not know; at run time its real name stands in `event`. */
+  "(unknown)": EventData & Record<string, unknown>;
+}
+
+interface TimelineEnvelope<Name extends keyof DataOf> {
+  id: string | null;
+  event: Name;
+  emittedAt: string | null;
+  data: DataOf[Name];
+}
+
+interface WebhookEnvelope<Name extends keyof DataOf> {
+  /** The same over all tries of a delivery. */
+  deliveryId: string | null;
+  event: Name;
+  emittedAt: string | null;
+  /** Which try this is, from 1; 0 where it is not said. */
+  attempt: number;
+  /** The version of the envelope: 2; 0 where it is not said. */
+  version: number;
+  data: DataOf[Name];
+}
+
+/** One line of a job's timeline; `switch (event.event)` knows `event.data`, with `default:` for what this version does not know. */
+export type TimelineEvent = { [Name in keyof DataOf]: TimelineEnvelope<Name> }[keyof DataOf];
+
+/** A webhook event; `switch (event.event)` knows `event.data`, with `default:` for what this version does not know. */
+export type WebhookEvent = { [Name in keyof DataOf]: WebhookEnvelope<Name> }[keyof DataOf];

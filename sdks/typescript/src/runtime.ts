@@ -1,0 +1,110 @@
+/** What the surroundings offer: the only file that looks for a runtime, its modules and its clock. */
+
+import { unusable } from "./errors.js";
+import { VERSION } from "./version.js";
+
+interface Process {
+  readonly versions?: Record<string, string | undefined>;
+  readonly env?: Record<string, string | undefined>;
+  getBuiltinModule?(name: string): unknown;
+}
+
+/** What this package uses of `node:crypto`. */
+export interface NodeCrypto {
+  createHash(name: "sha256"): Hasher;
+  createHmac(name: "sha256", key: Uint8Array): Hasher;
+}
+
+interface Hasher {
+  update(bytes: Uint8Array): unknown;
+  digest(): Uint8Array;
+}
+
+/** What this package uses of `node:fs/promises`. */
+export interface NodeFiles {
+  mkdir(path: string, options: { recursive: true }): Promise<unknown>;
+  open(path: string, flags: "wx"): Promise<NodeFile>;
+  rename(from: string, to: string): Promise<void>;
+  rm(path: string, options: { force: true }): Promise<void>;
+  stat(path: string): Promise<{ isDirectory(): boolean }>;
+}
+
+/** A file that is written. */
+export interface NodeFile {
+  writeFile(bytes: Uint8Array): Promise<void>;
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const process = (globalThis as { process?: Process }).process;
+const agent = (globalThis as { navigator?: { userAgent?: string } }).navigator?.userAgent ?? "";
+
+/** Cloudflare's Workers, where fetch refuses `cache` with older compatibility dates. */
+export const isWorker: boolean = agent === "Cloudflare-Workers";
+
+/** A page or a worker of a browser; not Node.js with a simulated one. */
+export const isBrowser: boolean = agent.startsWith("Mozilla/") && process?.versions?.["node"] === undefined;
+
+/** `User-Agent`: this package and the runtime; none in browsers, which keep their own. */
+export const userAgent: string | null = isBrowser ? null : `meetbot-js/${VERSION} ${runtime()}`;
+
+function runtime(): string {
+  if (isWorker) return "workerd";
+  for (const name of ["bun", "deno", "node"]) {
+    const version = process?.versions?.[name];
+    if (version !== undefined) return `${name}/${version}`;
+  }
+  return "javascript";
+}
+
+/** A variable of the environment that says something. */
+export function variable(name: string): string | undefined {
+  try {
+    const value = process?.env?.[name];
+    return value === undefined || value.trim() === "" ? undefined : value;
+  } catch {
+    // Deno asks for permission, and it was not given.
+    return undefined;
+  }
+}
+
+/** A module of Node.js; `undefined` where there is none. Never by an import, on which bundlers for other runtimes fail. */
+function builtin<T>(name: string): T | undefined {
+  try {
+    return process?.getBuiltinModule?.(name) as T | undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** `node:crypto`, where there is one. */
+export const nodeCrypto: NodeCrypto | undefined = builtin<NodeCrypto>("node:crypto");
+
+/** `node:fs/promises`. */
+export function files(): NodeFiles {
+  const found = builtin<NodeFiles>("node:fs/promises");
+  if (found === undefined) throw unusable("there are no files here: use artifactStream (files need Node.js 22.3, Deno 2.1 or Bun)");
+  return found;
+}
+
+/** `node:path`. */
+export function paths(): { join(...parts: string[]): string } {
+  return builtin<{ join(...parts: string[]): string }>("node:path") ?? { join: (...parts) => parts.join("/") };
+}
+
+/** The steady clock, in milliseconds. */
+export function now(): number {
+  return performance.now();
+}
+
+/** The wall clock, in milliseconds since 1970. */
+export function wallClock(): number {
+  return Date.now();
+}
+
+/** So many random bytes in hex. */
+export function randomHex(bytes: number): string {
+  let hex = "";
+  for (const byte of crypto.getRandomValues(new Uint8Array(bytes))) hex += byte.toString(16).padStart(2, "0");
+  return hex;
+}

@@ -1,0 +1,124 @@
+/** Whether a webhook is the server's: the two signature schemes and their secret. */
+
+import { unusable } from "./errors.js";
+import { hex, hmac } from "./sha256.js";
+
+/** A raw body, as frameworks give it. */
+export type RawBody = string | Uint8Array | ArrayBuffer | DataView;
+
+/** A webhook secret as its two schemes use it. */
+interface Keys {
+  /** The whole text, for `X-Meetbot-Signature`. */
+  whole: Uint8Array;
+  /** The bytes whose base64 follows `whsec_`, for Standard Webhooks. */
+  standard: Uint8Array;
+}
+
+const encoder = new TextEncoder();
+
+/**
+ * Whether `header`, the value of `X-Meetbot-Signature`, is the signature of exactly these bytes. At once, no promise, and in constant time.
+ *
+ * `false` for a missing header, a list of them, or any other form than `sha256=` and 64 hex digits. Give it the raw body: one that was parsed and printed
+ * again is another body. Of several secrets, as during a rotation, any will do; white space at their ends, as files have it, is passed over.
+ *
+ * @throws MeetbotConfigurationError A secret is missing or cannot be one (empty, without `whsec_`, not base64), or the body was parsed: every webhook would
+ * be refused. Answer 500.
+ *
+ * @example
+ * ```ts
+ * import { verifyWebhookSignature } from "@meetbot/sdk";
+ *
+ * const header = "sha256=00850923c6e3021c39db699664a5fbda4d62d6fb12a06566cda33074bfac21b1";
+ * console.log(verifyWebhookSignature({ body: "{}", header, secret: "whsec_dGVzdA==" })); // true
+ * ```
+ */
+export function verifyWebhookSignature(args: {
+  body: RawBody;
+  header: string | null | undefined;
+  secret: string | readonly string[];
+}): boolean {
+  const keys = secrets(args.secret);
+  const body = rawBody(args.body);
+  const header: unknown = args.header;
+  if (header === null || header === undefined || Array.isArray(header)) return false;
+  if (typeof header !== "string") throw unusable(`the signature's header is a text, and not of the type ${typeof header}`);
+  const digits = /^sha256=([0-9a-f]{64})$/i.exec(header.trim())?.[1]?.toLowerCase() ?? "";
+  // All are tried, so that the time taken does not tell which one fits.
+  return keys.map((key) => same(hex(hmac(key.whole, [body])), digits)).includes(true);
+}
+
+/**
+ * Whether one of the signatures in a `webhook-signature` header is right for this id, timestamp and body (Standard Webhooks). Only the signature: the caller
+ * bounds the age of `timestamp`.
+ */
+export function verifyStandard(id: string, timestamp: string, body: Uint8Array, header: string, secret: string | readonly string[]): boolean {
+  const expected = secrets(secret).map((key) => standardOf(id, timestamp, body, key));
+  const given = header.split(/[ \t\r\n]+/).filter((signature) => signature.startsWith("v1,"));
+  return given.flatMap((signature) => expected.map((one) => same(one, signature))).includes(true);
+}
+
+/** The value of `X-Meetbot-Signature`. */
+export function sign(body: Uint8Array, secret: string): string {
+  return secrets(secret).map((key) => `sha256=${hex(hmac(key.whole, [body]))}`).join();
+}
+
+/** One signature of the header `webhook-signature`. */
+export function signStandard(id: string, timestamp: string, body: Uint8Array, secret: string): string {
+  return secrets(secret).map((key) => standardOf(id, timestamp, body, key)).join();
+}
+
+function standardOf(id: string, timestamp: string, body: Uint8Array, key: Keys): string {
+  const mac = hmac(key.standard, [encoder.encode(`${id}.${timestamp}.`), body]);
+  return `v1,${btoa(String.fromCharCode(...mac))}`;
+}
+
+/** The bytes that were signed. */
+export function rawBody(body: unknown): Uint8Array {
+  if (typeof body === "string") return encoder.encode(body);
+  // By their kind and not by `instanceof`: test runners give objects of another realm.
+  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
+  if (Object.prototype.toString.call(body) === "[object ArrayBuffer]") return new Uint8Array(body as ArrayBuffer);
+  throw unusable(
+    "the body is not the raw one, and the signature is of its bytes: pass them as they came (Express: express.raw({ type: \"application/json\" }))",
+  );
+}
+
+/** The keys of these secrets, each of which can be one; else an error, which shows nothing of them. */
+export function secrets(given: unknown): Keys[] {
+  const list: readonly unknown[] = Array.isArray(given) ? given : [given];
+  if (list.length === 0) throw unusable("there is no webhook secret: the list of them is empty");
+  return list.map(keysOf);
+}
+
+function keysOf(given: unknown): Keys {
+  if (typeof given !== "string" || given.trim() === "") {
+    throw unusable("the webhook secret is missing or empty: is the variable or the file that should hold it there?");
+  }
+  const whole = given.trim();
+  if (!whole.startsWith("whsec_")) {
+    throw unusable("the webhook secret does not begin with whsec_: is it an API key, or in quotes?");
+  }
+  const digits = whole.slice("whsec_".length);
+  let decoded = "";
+  try {
+    decoded = atob(digits);
+  } catch {
+    // Told below.
+  }
+  // atob passes over white space, missing padding and bits beyond the last byte.
+  if (decoded === "" || btoa(decoded) !== digits) {
+    throw unusable("what follows whsec_ in the webhook secret is not base64: was it copied whole, and is it a single secret?");
+  }
+  return { whole: encoder.encode(whole), standard: Uint8Array.from(decoded, (letter) => letter.charCodeAt(0)) };
+}
+
+/** Whether two texts are the same, in a time that depends on their lengths alone. */
+function same(expected: string, given: string): boolean {
+  if (expected.length !== given.length) return false;
+  let differences = 0;
+  for (let index = 0; index < expected.length; index++) {
+    differences |= expected.charCodeAt(index) ^ given.charCodeAt(index);
+  }
+  return differences === 0;
+}

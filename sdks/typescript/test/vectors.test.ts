@@ -1,0 +1,291 @@
+/** Runs `spec/vectors`: what every SDK has to agree on. A file, a kind, a model or a call that is not known here fails. */
+
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { MeetBot, MeetbotError, isFinal, verifyWebhookSignature } from "@meetbot/sdk";
+import * as calls from "../dist/calls.js";
+import { mixPause } from "../dist/download.js";
+import { refusal } from "../dist/errors.js";
+import { read } from "../dist/read.js";
+import { pauseBefore, retryAfterMs } from "../dist/retry.js";
+import * as shapes from "../dist/shapes.js";
+import { verifyStandard } from "../dist/signature.js";
+import { ROOT, vectors } from "./repository.ts";
+
+type Case = any;
+
+const KEY = "mb_test_0123456789";
+
+const SHAPES: Record<string, shapes.Shape> = {
+  job: shapes.job,
+  control_result: shapes.controlResult,
+  manifest: shapes.manifest,
+  deletion_receipt: shapes.deletionReceipt,
+  erasure_receipt: shapes.erasureReceipt,
+  host: shapes.host,
+  usage: shapes.usage,
+  delivery: shapes.delivery,
+  timeline_event: shapes.timelineEvent,
+  webhook_event: shapes.webhookEvent,
+  job_page: shapes.pageOf(shapes.job),
+  event_page: shapes.pageOf(shapes.timelineEvent),
+  delivery_page: shapes.pageOf(shapes.delivery),
+};
+
+function reading(model: string, json: unknown): any {
+  const shape = SHAPES[model];
+  assert.ok(shape, `no model ${model} is known`);
+  return read(shape, structuredClone(json));
+}
+
+function signature(one: Case): void {
+  const verified = (): boolean =>
+    "timestamp" in one
+      ? verifyStandard(one.id, one.timestamp, new TextEncoder().encode(one.body), one.header, one.secret)
+      : verifyWebhookSignature({ body: one.body, header: one.header, secret: one.secret });
+  if (one.error) assert.throws(verified, { kind: "configuration", message: /secret/ });
+  else assert.equal(verified(), one.valid);
+}
+
+function error(one: Case): void {
+  const header = (name: string): string | null => one.headers[name] ?? null;
+  const pause = retryAfterMs(header("Retry-After"), 0);
+  const details = { requestId: header("X-Request-Id"), retryAfterSeconds: pause === null ? null : pause / 1000 };
+  const found = refusal(one.status, one.body, details);
+  assert.deepEqual(
+    {
+      kind: found.kind,
+      code: found.code,
+      message: one.expect.message === null ? null : found.message,
+      issues: found.issues.length,
+      requestId: found.requestId,
+      retryAfterMs: found.retryAfterSeconds === null ? null : found.retryAfterSeconds * 1000,
+    },
+    one.expect,
+  );
+  assert.equal(found.status, one.status);
+  if (one.body.startsWith("<")) assert.equal(found.body, one.body);
+}
+
+function retried(one: Case): void {
+  const pause = retryAfterMs(one.retryAfter, Date.parse(one.now));
+  const wait = (jitter: number): number | null => pauseBefore(one.tried, one.maxRetries, one.status, pause, jitter);
+  assert.deepEqual(wait(0) === null ? null : { minMs: wait(0), maxMs: wait(1) }, one.expect);
+}
+
+function download(one: Case): void {
+  assert.equal(mixPause(one.waitedMs), one.pauseMs);
+}
+
+/** A client whose server gives this answer, and what it was asked. */
+function played(status: number, body: string): { mb: MeetBot; asked: any[] } {
+  const asked: any[] = [];
+  const fetch = async (url: string, init: any): Promise<Response> => {
+    asked.push({ method: init.method, path: url.replace("https://api.meetbot.dev", ""), body: init.body === undefined ? null : JSON.parse(init.body) });
+    return new Response(body, { status });
+  };
+  return { mb: new MeetBot({ apiKey: KEY, baseUrl: "https://api.meetbot.dev", fetch, maxRetries: 0 }), asked };
+}
+
+async function request(one: Case): Promise<void> {
+  const { mb, asked } = played(400, "{}");
+  const given = { ...one.arguments };
+  for (const name of ["joinAt", "createdAfter", "createdBefore"]) if (name in given) given[name] = new Date(given[name]);
+  const { jobId, deliveryId, message, name, confirm, ...params } = given;
+  const CALLS: Record<string, () => PromiseLike<unknown>> = {
+    dispatch_bot: () => mb.dispatchBot(params),
+    get_bot: () => mb.getBot(jobId),
+    list_bots: () => mb.listBots(params),
+    cancel_bot: () => mb.cancelBot(jobId),
+    send_chat_message: () => mb.sendChatMessage(jobId, message),
+    manifest: () => mb.manifest(jobId),
+    events: () => mb.request(calls.events(jobId).method, calls.events(jobId).path),
+    artifact: () => mb.artifact(jobId, name),
+    deliveries: () => mb.deliveries({ ...params, ...(jobId !== undefined && { jobId }) }),
+    get_delivery: () => mb.getDelivery(deliveryId),
+    redeliver: () => mb.redeliver(deliveryId),
+    request_recording_permission: () => mb.requestRecordingPermission(jobId),
+    pause_recording: () => mb.pauseRecording(jobId),
+    resume_recording: () => mb.resumeRecording(jobId),
+    stop_recording: () => mb.stopRecording(jobId),
+    leave_bot: () => mb.leaveBot(jobId),
+    delete_recording: () => mb.deleteRecording(jobId),
+    erase_consumer: () => mb.eraseConsumer(confirm),
+    host: () => mb.host(),
+    usage: () => mb.usage(),
+  };
+  const call = CALLS[one.call];
+  assert.ok(call, `no call ${one.call} is known`);
+  await assert.rejects(async () => call(), { kind: "validation" });
+  assert.deepEqual(asked, [{ method: one.method, path: one.path, body: one.body }]);
+}
+
+function model(one: Case): void {
+  if (one.error) {
+    assert.throws(() => reading(one.model, one.json));
+    return;
+  }
+  const found = reading(one.model, one.json);
+  assert.deepEqual(found, one.json);
+  if (one.model !== "job") return;
+  assert.equal(isFinal(found.status), one.final);
+  for (const [name, value] of Object.entries(one.extra)) assert.deepEqual(found[name], value);
+}
+
+/** Fails unless all that is expected is there; objects may hold more. */
+function holds(found: any, expected: any, path: string): void {
+  if (Array.isArray(expected)) {
+    assert.equal(found?.length, expected.length, path);
+    expected.forEach((value, index) => holds(found[index], value, `${path}[${index}]`));
+  } else if (typeof expected === "object" && expected !== null) {
+    for (const [name, value] of Object.entries(expected)) holds(found?.[name], value, `${path}.${name}`);
+  } else {
+    assert.equal(found, expected, path);
+  }
+}
+
+function answered(one: Case): void {
+  if (one.error) assert.throws(() => reading(one.model, one.json));
+  else holds(reading(one.model, one.json), one.reads ?? one.json, one.model);
+}
+
+async function page(one: Case): Promise<void> {
+  const { mb, asked } = played(200, JSON.stringify(one.json));
+  if (one.error) {
+    await assert.rejects(async () => {
+      await mb.listBots({ cursor: one.cursor });
+      for await (const _ of mb.iterBots());
+    }, { kind: "decode" });
+    assert.ok(asked.length <= 3);
+    return;
+  }
+  const found = await mb.listBots();
+  assert.deepEqual({ ids: found.data.map((job) => job.id), next: found.nextCursor }, { ids: one.ids, next: one.next });
+}
+
+function status(one: Case): void {
+  assert.equal(isFinal(one.status), one.final);
+}
+
+const KINDS: Record<string, ((one: Case) => void | Promise<void>) | null> = {
+  webhook_signatures: signature,
+  errors: error,
+  retries: retried,
+  downloads: download,
+  requests: request,
+  models: model,
+  answers: answered,
+  recorded_answers: answered,
+  pages: page,
+  job_transitions: status,
+  // The server's and the bot's: an SDK neither parses links nor leaves meetings.
+  meeting_links: null,
+  auto_leave: null,
+};
+/** The lists of a file, and what in it is no list of cases. */
+const PARTS = ["cases", "standard", "statuses", "answers"];
+const OTHERS = ["kind", "about", "required", "transitions"];
+
+for (const file of readdirSync(join(ROOT, "spec/vectors"))) {
+  const found = vectors(file);
+  test(`${file} holds`, async () => {
+    assert.equal(file, `${found.kind}.json`, "a file is named after its kind");
+    assert.ok(found.kind in KINDS, `no kind ${found.kind} is known`);
+    const run = KINDS[found.kind];
+    if (!run) return;
+    for (const name of Object.keys(found)) assert.ok(PARTS.includes(name) || OTHERS.includes(name), `${file}: no part ${name} is known`);
+    let count = 0;
+    for (const one of PARTS.flatMap((part) => found[part] ?? [])) {
+      try {
+        await run(one);
+      } catch (problem) {
+        throw new Error(`${one.name ?? one.status ?? one.model}: ${(problem as Error).message}`, { cause: problem });
+      }
+      count += 1;
+    }
+    assert.ok(count > 0);
+  });
+}
+
+test("every call of the vectors is a method, and every method of a call is in the vectors", () => {
+  const called = new Set(vectors("requests.json").cases.map((one: Case) => one.call.replace(/_(\w)/g, (_: string, letter: string) => letter.toUpperCase())));
+  const others = ["constructor", "withOptions", "getJob", "iterBots", "waitForBot", "watch", "artifactStream", "downloadArtifact", "downloadArtifacts", "iterDeliveries", "request"];
+  const methods = Object.getOwnPropertyNames(MeetBot.prototype).filter((name) => !others.includes(name));
+  // `events` is what `watch` asks for.
+  called.delete("events");
+  assert.deepEqual(methods.sort(), [...called].sort());
+});
+
+/** What is left of an answer when each of its fields in turn is kept, removed or null; `lacks` gets what is required of the others. */
+function without(value: any, path: string, required: string[], fates: Iterator<string>, lacks: string[]): any {
+  if (Array.isArray(value)) return value.map((one) => without(one, `${path}[]`, required, fates, lacks));
+  if (typeof value !== "object" || value === null || path.endsWith("metadata")) return value;
+  const left: Record<string, unknown> = {};
+  for (const [name, inner] of Object.entries(value)) {
+    const inside = path === "" ? name : `${path}.${name}`;
+    const { value: fate = "kept" } = fates.next() as { value?: string };
+    if (fate === "kept") {
+      left[name] = without(inner, inside, required, fates, lacks);
+      continue;
+    }
+    if (fate === "null") left[name] = null;
+    if (required.includes(inside)) lacks.push(inside);
+  }
+  return left;
+}
+
+/** A small generator of the same random numbers each time (Mulberry32). */
+function seeded(seed: number): () => number {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+test("any answer reads without any of its fields but those that are required", () => {
+  const required = vectors("answers.json").required;
+  const shown: [string, any][] = [...vectors("models.json").cases, ...vectors("recorded_answers.json").answers]
+    .filter((one: Case) => !one.error)
+    .map((one: Case) => [one.model, one.json]);
+  for (const [of, page] of [["job", "job_page"], ["timeline_event", "event_page"], ["delivery", "delivery_page"]] as const) {
+    const data = shown.filter(([model]) => model === of).map(([, json]) => json).slice(0, 3);
+    shown.push([page, { data, nextCursor: "next" }]);
+  }
+  for (const [model, answer] of shown) {
+    const random = seeded(17);
+    const count = JSON.stringify(answer).split('":').length - 1;
+    const alone = Array.from({ length: count }, (_, index) => ["removed", "null"].map((fate) => [...Array(index).fill("kept"), fate])).flat();
+    const together = Array.from({ length: 100 }, () => Array.from({ length: count }, () => (random() < 0.8 ? "kept" : random() < 0.5 ? "null" : "removed")));
+    const outcomes = { read: 0, refused: 0 };
+    for (const fates of [...alone, ...together]) {
+      const lacks: string[] = [];
+      const left = without(answer, "", required[model], fates[Symbol.iterator](), lacks);
+      let problem: unknown = null;
+      try {
+        reading(model, left);
+      } catch (error) {
+        problem = error;
+      }
+      assert.equal(problem !== null, lacks.length > 0, `${model}: ${problem} without ${lacks}: ${JSON.stringify(left)}`);
+      outcomes[problem === null ? "read" : "refused"] += 1;
+    }
+    assert.ok(outcomes.read > 20 && outcomes.refused > 0 === required[model].length > 0, `${model}: ${JSON.stringify(outcomes)}`);
+  }
+});
+
+test("an answer that is not what its call promises is an error that shows it", async () => {
+  for (const body of ['{"id": "job_1", "displayName": "shown"}', "null", "[]", "{", '{"data": [], "shown": 1}', "<html>shown</html>", '"x"', '{"id": "", "status": "queued"}']) {
+    const { mb } = played(200, body);
+    await assert.rejects(async () => mb.getBot("job_1"), (error: MeetbotError) => {
+      assert.equal(error.kind, "decode");
+      assert.ok(error.message.includes(body.slice(0, 20)), error.message);
+      assert.equal(error.status, 200);
+      return true;
+    });
+  }
+});
