@@ -246,8 +246,9 @@ export class Watch implements Source<TimelineEvent> {
         }
         const close = (): void => {
           release();
-          reader.cancel().catch(() => {});
+          // Only this closes the socket at once.
           hangUp.abort();
+          reader.cancel().catch(() => {});
         };
         // A stream that nobody reads at the moment is closed too when its caller's signal says so.
         const release = scope.hold(close);

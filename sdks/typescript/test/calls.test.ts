@@ -1,0 +1,266 @@
+/** What a call does with a server that lies: each answer has its documented error, with the real body in it and the key in none. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { inspect } from "node:util";
+
+import { MeetBot, MeetbotConnectionError, MeetbotError, MeetbotTimeoutError, createMeetbot, type Options } from "@meetbot/sdk";
+import { CUT, CUT_CHUNKED, FLOOD, HANG, HANG_IN_BODY, KEY, LyingServer, RESET, answer, refusal, type Reply } from "./lying.ts";
+import { modelOf } from "./repository.ts";
+
+const JOB = modelOf("job");
+
+/** The error of a call. */
+async function told(call: () => PromiseLike<unknown>): Promise<MeetbotError> {
+  let found: unknown;
+  await assert.rejects(async () => call(), (error) => {
+    found = error;
+    return true;
+  });
+  assert.ok(found instanceof MeetbotError, inspect(found));
+  return found;
+}
+
+/** Everything that can be seen of it. */
+function seen(value: unknown): string {
+  const error = value as { stack?: string; cause?: unknown };
+  return [inspect(value, { depth: 20, showHidden: true, getters: true }), JSON.stringify(value), String(value), error.stack, inspect(error.cause, { depth: 20, showHidden: true })].join("\n");
+}
+
+test("a call is tried again on what may pass, with one idempotency key", async () => {
+  for (const reply of [refusal(429, "rate_limited", { "Retry-After": "0" }), refusal(500, "internal_error"), answer("<html>", 502), refusal(503, "unavailable"), answer("", 504), RESET, CUT, CUT_CHUNKED] as Reply[]) {
+    const server = await LyingServer.start([reply, answer(JOB, 201)]);
+    const { data, response } = await server.client().dispatchBot({ meetingUrl: "https://m.example/1" }).withResponse();
+    assert.equal(data.id, JOB.id);
+    assert.deepEqual([response.status, response.attempts, server.requests.length], [201, 2, 2]);
+    const keys = server.requests.map((request) => request.headers["idempotency-key"]);
+    assert.ok(keys[0] !== undefined && keys[0].length === 32 && keys[0] === keys[1], String(keys));
+    assert.equal(server.requests[1]?.body, '{"meetingUrl":"https://m.example/1"}');
+  }
+});
+
+test("the three forms of Retry-After are waited for, and no longer than a minute", async () => {
+  const later = new Date(Date.now() - 60_000);
+  const utc = later.toUTCString();
+  const [, day, month, year, time] = /^\w+, (\d+) (\w+) (\d+) ([\d:]+)/.exec(utc) as unknown as string[];
+  const forms = ["0.01", utc, `Sunday, ${day}-${month}-${year!.slice(2)} ${time} GMT`, `Sun ${month} ${String(Number(day)).padStart(2)} ${time} ${year}`];
+  for (const form of forms) {
+    const server = await LyingServer.start([refusal(503, "unavailable", { "Retry-After": form }), answer(JOB)]);
+    assert.equal((await server.client().getBot("job_1"))?.id, JOB.id);
+  }
+  const server = await LyingServer.start([refusal(429, "quota_exceeded", { "Retry-After": "86400" })]);
+  const error = await told(() => server.client().getBot("job_1"));
+  assert.deepEqual([error.kind, error.code, error.retryAfterSeconds, error.attempts, error.transient], ["rate_limit", "quota_exceeded", 86400, 1, true]);
+});
+
+test("a conflict is tried again only when it says when", async () => {
+  const patient = await LyingServer.start([refusal(409, "conflict", { "Retry-After": "0" }), answer(JOB, 201)]);
+  await patient.client().dispatchBot({ meetingUrl: "https://m.example/1" });
+  assert.equal(patient.requests.length, 2);
+  const server = await LyingServer.start([refusal(409, "invalid_state")]);
+  const error = await told(() => server.client().leaveBot("job_1"));
+  assert.deepEqual([error.kind, error.code, error.attempts, error.idempotencyKey], ["conflict", "invalid_state", 1, server.requests[0]?.headers["idempotency-key"]]);
+});
+
+test("what does not pass is an error after all tries, with what the server said", async () => {
+  const server = await LyingServer.start([answer("<html>bad gateway</html>", 502, { "X-Request-Id": "req_of_the_header" })]);
+  const error = await told(() => server.client({ maxRetries: 1 }).getBot("job_1"));
+  assert.deepEqual([error.kind, error.status, error.code, error.body, error.requestId, error.attempts], ["server", 502, null, "<html>bad gateway</html>", "req_of_the_header", 2]);
+  assert.ok(error.message.includes("<html>bad gateway</html>"));
+});
+
+test("lost connections, cut bodies and floods are errors that say so", async () => {
+  const cases: [Reply, string, RegExp][] = [
+    [RESET, "connection", /ECONNRESET|closed/],
+    [CUT, "connection", /./],
+    [CUT_CHUNKED, "connection", /./],
+    [FLOOD, "decode", /larger than the 67108864 bytes/],
+    [answer("x".repeat(100)), "decode", /not JSON: x+/],
+    [(socket) => void socket.end("SSH-2.0-OpenSSH_9.6\r\n"), "connection", /./],
+  ];
+  for (const [reply, kind, message] of cases) {
+    const server = await LyingServer.start([reply]);
+    const error = await told(() => server.client({ maxRetries: 0 }).getBot("job_1"));
+    assert.equal(error.kind, kind, error.message);
+    assert.match(error.message, message);
+    assert.equal(error.attempts, 1);
+    assert.ok(kind !== "connection" || error instanceof MeetbotConnectionError);
+    await server.hungUp();
+  }
+});
+
+test("a server that is not there is told with the reason that fetch hides", async () => {
+  const server = await LyingServer.start([HANG]);
+  const { url } = server;
+  await server.close();
+  const error = await told(() => new MeetBot({ apiKey: KEY, baseUrl: url, maxRetries: 0 }).getBot("job_1"));
+  assert.equal(error.kind, "connection");
+  assert.match(error.message, /ECONNREFUSED/);
+  assert.ok(error.message.includes(`${url}/api/v1/jobs/job_1`), error.message);
+  assert.ok(error.cause instanceof Error);
+});
+
+test("the time limit of a try covers its body, and the deadline all tries", async () => {
+  for (const reply of [HANG, HANG_IN_BODY]) {
+    const server = await LyingServer.start([reply, answer(JOB)]);
+    assert.equal((await server.client({ timeout: 1000 }).getBot("job_1"))?.id, JOB.id);
+    const hanging = await LyingServer.start([reply]);
+    const error = await told(() => hanging.client({ timeout: 50, maxRetries: 0 }).getBot("job_1"));
+    assert.ok(error instanceof MeetbotTimeoutError && error instanceof MeetbotConnectionError);
+    assert.match(error.message, /no whole answer within 0.05 s/);
+    await hanging.hungUp();
+  }
+  const server = await LyingServer.start([HANG]);
+  const error = await told(() => server.client({ timeout: 60_000 }).getBot("job_1", { deadline: 80 }));
+  assert.deepEqual([error.kind, error.attempts], ["timeout", 1]);
+  const busy = await LyingServer.start([refusal(503, "unavailable", { "Retry-After": "30" })]);
+  const early = await told(() => busy.client({ deadline: 10_000 }).getBot("job_1"));
+  assert.deepEqual([early.kind, early.status, early.attempts], ["server", 503, 1], "a pause beyond the deadline is not begun");
+});
+
+test("redirects are not followed with the key", async () => {
+  const other = await LyingServer.start([answer(JOB)]);
+  for (const status of [301, 302, 303, 307, 308]) {
+    const server = await LyingServer.start([answer("", status, { Location: `${other.url}/elsewhere?signature=secret` })]);
+    const error = await told(() => server.client().getBot("job_1"));
+    assert.deepEqual([error.kind, error.status], ["unexpected_status", status]);
+    assert.match(error.message, /is redirected to "http:\/\/127.0.0.1:\d+\/elsewhere": is the base URL right\?/);
+  }
+  assert.equal(other.requests.length, 0);
+});
+
+test("a redirect of an artifact is followed without the key, a few times", async () => {
+  const store = await LyingServer.start([answer(Buffer.from("abc"), 200)]);
+  const server = await LyingServer.start([answer("", 302, { Location: `${store.url}/bucket/a?X-Signature=1` })]);
+  assert.equal(Buffer.from(await server.client().artifact("job_1", "a.webm")).toString(), "abc");
+  assert.equal(server.requests[0]?.headers["authorization"], `Bearer ${KEY}`);
+  assert.equal(store.requests[0]?.headers["authorization"], undefined);
+  assert.equal(store.requests[0]?.path, "/bucket/a?X-Signature=1");
+  const circle = await LyingServer.start([(socket) => answer("", 302, { Location: "/again" })(socket, undefined as never)]);
+  const error = await told(() => circle.client().artifact("job_1", "a.webm"));
+  assert.equal(error.kind, "unexpected_status");
+  assert.ok(circle.requests.length <= 7 && circle.requests.slice(1).every((one) => one.headers["authorization"] === undefined));
+  await circle.close();
+});
+
+test("only the code not_found is null: another 404 is a wrong address", async () => {
+  const server = await LyingServer.start([refusal(404, "not_found")]);
+  const { data, response } = await server.client().getJob("job_1").withResponse();
+  assert.deepEqual([data, response.status, response.requestId], [null, 404, null]);
+  assert.equal(await server.client().getDelivery("dlv_1"), null);
+  assert.equal((await told(() => server.client().manifest("job_1"))).kind, "not_found");
+  const proxy = await LyingServer.start([answer("<html>nginx</html>", 404)]);
+  const error = await told(() => proxy.client().getBot("job_1"));
+  assert.equal(error.kind, "unexpected_status");
+  assert.match(error.message, /is the base URL right\?/);
+});
+
+test("the API key is in no print, inspection, JSON, log, error or cause", async () => {
+  const lines: unknown[] = [];
+  const logger = { debug: (...data: unknown[]) => void lines.push(data) };
+  const calls: unknown[] = [];
+  const hooks = { onRequest: (call: unknown) => void calls.push(call), onResponse: (call: unknown) => void calls.push(call) };
+  const replies = [
+    answer(`{"error":"unauthorized","message":"the key ${KEY} is wrong","echo":"Bearer ${KEY}"}`, 401),
+    answer(`<html>${KEY}</html>`, 502),
+    answer({ data: KEY }),
+    answer("", 302, { Location: `/${KEY}` }),
+    RESET,
+  ];
+  for (const reply of replies) {
+    const server = await LyingServer.start([reply]);
+    const mb = server.client({ logger, maxRetries: 0, ...hooks });
+    const error = await told(() => mb.getBot("job_1"));
+    for (const value of [mb, mb.withOptions({ timeout: 5 }), error, lines, calls]) assert.ok(!seen(value).includes(KEY), seen(value));
+  }
+  const throws = new MeetBot({ apiKey: KEY, baseUrl: "http://x.invalid", maxRetries: 0, ...hooks, fetch: async (_url, init) => Promise.reject(new Error(inspect(init), { cause: init })) });
+  const error = await told(() => throws.getBot("job_1"));
+  assert.ok(!seen(error).includes(KEY), seen(error));
+  const watching = await LyingServer.start([answer(`{"error":"unauthorized","message":"${KEY}"}`, 401)]);
+  const refused = await told(() => watching.client().watch("job_1").next());
+  assert.deepEqual([refused.kind, seen(refused).includes(KEY)], ["unauthorized", false]);
+  await watching.close();
+});
+
+test("settings that cannot be used are told, and no key is shown", async () => {
+  const bad: Options[] = [
+    { apiKey: "" }, { apiKey: `${KEY} and more` }, { apiKey: `${KEY}\nX: y` }, { apiKey: "“mb_test”" },
+    { timeout: 0 }, { timeout: -1 }, { timeout: NaN }, { timeout: Infinity }, { deadline: 0 }, { maxRetries: -1 }, { maxRetries: 1.5 },
+    { fetchOptions: { headers: {} } }, { fetch: "fetch" as never }, { onRequest: {} as never },
+    ...["", "api.meetbot.dev", "ftp://x", "http://", "https://user:pass@x", "https://x?y=1", "https://x/?", "https://x#y", "https://a b", "https://x/a\tb"].map((baseUrl) => ({ baseUrl })),
+  ];
+  for (const options of bad) {
+    assert.throws(() => createMeetbot({ apiKey: KEY, baseUrl: "https://x", ...options }), (error) => {
+      assert.ok(error instanceof MeetbotError && error.kind === "configuration", inspect(options));
+      assert.ok(!seen(error).includes("mb_test"), seen(error));
+      return true;
+    }, inspect(options));
+  }
+  for (const [url, base] of [["https://x/", "https://x"], [" http://127.0.0.1:3010/\n", "http://127.0.0.1:3010"], ["https://x/behind/a/proxy/", "https://x/behind/a/proxy"], ["https://x/api/v1/", "https://x"], ["https://x/my-api/v1", "https://x/my-api/v1"], ["https://x//api/v1//", "https://x"]] as const) {
+    assert.equal(createMeetbot({ apiKey: `${KEY}\n`, baseUrl: url }).baseUrl, base);
+  }
+});
+
+test("arguments that cannot be sent are told before anything is sent", async () => {
+  const server = await LyingServer.start([answer(JOB)]);
+  const mb = server.client();
+  const circle: Record<string, unknown> = {};
+  circle["self"] = circle;
+  const url = "https://m.example/1";
+  const bad: (() => PromiseLike<unknown>)[] = [
+    ...["", ".", "..", "..."].flatMap((id) => [() => mb.getBot(id), () => mb.cancelBot(id), () => mb.artifact("job_1", id), () => mb.redeliver(id)]),
+    () => mb.getBot("\ud800"), () => mb.getBot(7 as never), () => mb.getBot(undefined as never),
+    () => mb.dispatchBot({ meetingUrl: url, metadata: { n: NaN } }), () => mb.dispatchBot({ meetingUrl: url, metadata: { n: -Infinity } }),
+    () => mb.dispatchBot({ meetingUrl: url, metadata: { n: 1n } }), () => mb.dispatchBot({ meetingUrl: url, metadata: circle }),
+    () => mb.dispatchBot({ meetingUrl: url, metadata: [] as never }), () => mb.dispatchBot({ meetingUrl: url, joinAt: new Date(NaN) }),
+    () => mb.dispatchBot({ meetingUrl: url, meeting_url: url } as never), () => mb.dispatchBot({ meetingUrl: url, autoLeave: { afterSolo: 5 } as never }),
+    () => mb.dispatchBot({ meetingUrl: url, onFinalizeUrl: url, webhooks: { onFinalize: url } }), () => mb.dispatchBot(undefined as never),
+    () => mb.listBots({ statuses: ["queued"] } as never), () => mb.getBot("job_1", { idempotencyKey: "a b" }), () => mb.getBot("job_1", { headers: { "x y": "z" } }),
+    () => mb.getBot("job_1", { headers: { a: "b\r\nc: d" } }), () => mb.getBot("job_1", { headers: { Authorization: "Bearer x" } }), () => mb.request("GET", "api"),
+    () => mb.request("GET /", "/x"), () => mb.request("POST", "/x", { json: undefined, timeout: -1 }), () => MeetBot.prototype.getBot.call({} as never, "job_1"),
+  ];
+  for (const call of bad) assert.equal((await told(call)).kind, "configuration", String(call));
+  assert.equal(server.requests.length, 0);
+});
+
+test("what is not given is not sent, and null switches a rule off", async () => {
+  const server = await LyingServer.start([answer(JOB, 201)]);
+  await server.client().dispatchBot({ meetingUrl: "u", externalId: null, platform: undefined, webhooks: {}, autoLeave: { afterSoloSeconds: null, afterMaxSeconds: undefined } });
+  assert.deepEqual(JSON.parse(server.requests[0]!.body), { meetingUrl: "u", autoLeave: { afterSoloSeconds: null } });
+  server.replies.splice(0, 1, answer({ data: [] }));
+  await server.client().listBots({ status: "failed", cursor: null });
+  assert.equal(server.requests[1]?.path, "/api/v1/jobs?status=failed");
+});
+
+test("hooks see each call once, and may add headers", async () => {
+  const server = await LyingServer.start([refusal(503, "unavailable"), answer(JOB, 200, { "X-Request-Id": "req_9" })]);
+  const ended: any[] = [];
+  const mb = server.client({ onRequest: (call) => void (call.headers["X-Trace"] = "t1"), onResponse: (call) => void ended.push(call), fetchOptions: {} });
+  await mb.withOptions({ headers: { "X-Team": "a" } }).getBot("job_1", { headers: { Accept: "application/json; v=1" } });
+  const [first, second] = server.requests;
+  assert.deepEqual([first?.headers["x-trace"], second?.headers["x-trace"], first?.headers["x-team"], first?.headers["accept"]], ["t1", "t1", "a", "application/json; v=1"]);
+  assert.match(first?.headers["user-agent"] ?? "", /^meetbot-js\/\d+\.\d+\.\d+ node\/\d+/);
+  const [{ durationMs, ...call }] = ended;
+  assert.ok(durationMs > 0);
+  assert.deepEqual(call, { method: "GET", path: "/api/v1/jobs/job_1", attempts: 2, status: 200, requestId: "req_9", error: null });
+});
+
+test("a call of one's own has the key, the tries and the errors of every other", async () => {
+  const server = await LyingServer.start([answer("", 503), answer({ ok: true }, 200)]);
+  const found = await server.client().request("POST", "/api/v1/new?x=1", { json: { a: [1] }, idempotencyKey: "mine" });
+  assert.deepEqual([found.status, found.attempts, Buffer.from(found.body).toString()], [200, 2, '{"ok":true}']);
+  assert.deepEqual(server.requests.map((one) => [one.method, one.path, one.body, one.headers["idempotency-key"]])[1], ["POST", "/api/v1/new?x=1", '{"a":[1]}', "mine"]);
+});
+
+test("errors are known by their class from the other copy of the package, and by classes of one's own only below them", async () => {
+  const { createRequire } = await import("node:module");
+  const other = createRequire(import.meta.url)("@meetbot/sdk") as typeof import("@meetbot/sdk");
+  assert.notEqual(other.MeetbotError, MeetbotError);
+  const server = await LyingServer.start([refusal(404, "not_found")]);
+  const error = await told(() => server.client().manifest("job_1"));
+  assert.ok(error instanceof other.MeetbotNotFoundError && error instanceof other.MeetbotError && error instanceof Error);
+  assert.ok(!(error instanceof other.MeetbotConnectionError) && !((new Error("x") as unknown) instanceof MeetbotError) && !((null as unknown) instanceof MeetbotError));
+  class Own extends MeetbotError {}
+  assert.ok(!(error instanceof Own) && new Own("server", "x") instanceof Own && new Own("server", "x") instanceof other.MeetbotServerError);
+  assert.deepEqual([error.name, error.toString()], ["MeetbotNotFoundError", "MeetbotNotFoundError: no: not_found"]);
+});
