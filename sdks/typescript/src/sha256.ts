@@ -54,7 +54,7 @@ export class Sha256 implements Digest {
 
   digest(): Uint8Array {
     const bits = this.#length * 8;
-    this.update(Uint8Array.of(0x80)).update(new Uint8Array((119 - (this.#length % 64)) % 64));
+    this.update(Uint8Array.of(0x80)).update(new Uint8Array((120 - (this.#length % 64)) % 64));
     const end = new DataView(new ArrayBuffer(32));
     end.setUint32(0, bits / 2 ** 32);
     end.setUint32(4, bits);

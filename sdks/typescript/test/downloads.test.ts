@@ -16,7 +16,7 @@ const MIB = 1024 * 1024;
 /** Serves ranges of these bytes. */
 function ranges(content: Buffer): Reply {
   return (socket, asked) => {
-    const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(asked.headers["range"] ?? "") as unknown as string[];
+    const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(asked.headers["range"] ?? "") ?? [];
     if (from === undefined) return answer(content)(socket, asked);
     const piece = content.subarray(Number(from), Number(to) + 1);
     if (piece.length === 0) return answer("", 416, { "Content-Range": `bytes */${content.length}` })(socket, asked);
