@@ -8,6 +8,7 @@ mod packaging;
 mod python;
 mod redocly;
 mod schemathesis;
+mod typescript;
 
 use std::{
     env, fs,
@@ -25,6 +26,7 @@ usage: cargo xtask COMMAND
   test            everything that CI checks: format, lints, docs, house rules, all tests
   test python     the part of it that is Python's
   test go         the part of it that is Go's
+  test typescript the part of it that is TypeScript's
   test document   the part of it that judges spec/openapi.json
   wheels          the Python package as it is published, installed with pip, uv and poetry
   check           the quick part of it: format and lints
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["test", "python"] => python::test(),
         ["test", "go"] => go::test(),
+        ["test", "typescript"] => typescript::test(),
         ["test", "document"] => document(),
         ["wheels"] => packaging::wheels(),
         ["check"] => check(),
@@ -117,6 +120,7 @@ fn test() -> anyhow::Result<()> {
     attack(schemathesis::SEED)?;
     python::test_with_server()?;
     go::test_with_server()?;
+    typescript::test_with_server()?;
     timed("secrets", leaks::search)
 }
 

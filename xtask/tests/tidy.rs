@@ -220,6 +220,27 @@ fn go_files_are_short_and_the_sdk_requires_no_module() {
     assert!(!spec_file::path("sdk-go/go.sum").exists(), "a go.sum is of what is required");
 }
 
+#[test]
+fn typescript_files_are_short_and_begin_with_what_they_hold() {
+    let files = files_under(&["sdks/typescript"], "ts");
+    assert!(files.len() > 25, "the search finds the files");
+    let put_off = [["TO", "DO"].concat(), ["test.sk", "ip"].concat(), ["test.on", "ly"].concat()];
+    for (name, text) in files {
+        assert!(
+            text.starts_with("/** "),
+            "{name} does not begin with a line that says what it holds"
+        );
+        // Comments on what is public are as long as they need to be.
+        let code =
+            text.split("/**").map(|piece| piece.split_once("*/").map_or(piece, |(_, code)| code));
+        let lines: usize = code.map(|code| code.lines().count()).sum();
+        assert!(lines <= MOST_LINES, "{name} has {lines} lines");
+        for word in &put_off {
+            assert!(!text.contains(word.as_str()), "{name} holds {word}");
+        }
+    }
+}
+
 /// The names of all properties in all schemas of the document.
 fn properties(schema: &Value, found: &mut BTreeSet<String>) {
     match schema {
@@ -348,6 +369,17 @@ fn every_call_of_the_api_has_its_method_in_every_sdk() {
         name.split('_').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
     };
     methods("sdk-go", &|name| format!("func (c *Client) {}(", pascal(name)));
+    methods("sdks/typescript/src/client.ts", &|name| format!(" {}(", in_camel_case(name)));
+}
+
+/// `getBot` for `get_bot`.
+fn in_camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| {
+        let (initial, rest) = word.split_at(1);
+        name + &initial.to_uppercase() + rest
+    })
 }
 
 #[test]
