@@ -88,26 +88,14 @@ export interface DeliveriesParams {
 
 export function dispatchBot(params: DispatchBotParams): Endpoint {
   known("dispatchBot", params, "meetingUrl externalId platform displayName joinAt onFinalizeUrl onStatusChangeUrl webhooks metadata autoLeave");
-  known("webhooks", params.webhooks ?? {}, "onFinalize onStatusChange");
-  const both = params.webhooks && (given(params.onFinalizeUrl) || given(params.onStatusChangeUrl));
-  if (both) throw unusable("webhooks are given in one spelling or the other: onFinalizeUrl and onStatusChangeUrl, or webhooks");
-  const webhooks = params.webhooks ?? { onFinalize: params.onFinalizeUrl, onStatusChange: params.onStatusChangeUrl };
-  if (given(params.metadata) && (typeof params.metadata !== "object" || Array.isArray(params.metadata))) {
-    throw unusable("metadata is an object");
-  }
-  if (given(params.autoLeave)) {
-    known("autoLeave", params.autoLeave, "afterEntryDelaySeconds afterSilenceSeconds afterSoloSeconds afterMaxSeconds onBotDetected");
-  }
-  const body = set({
-    meetingUrl: params.meetingUrl,
-    externalId: params.externalId,
-    platform: params.platform,
-    displayName: params.displayName,
-    joinAt: time("joinAt", params.joinAt),
-    webhooks: given(webhooks.onFinalize) || given(webhooks.onStatusChange) ? set(webhooks) : undefined,
-    metadata: params.metadata,
-    autoLeave: params.autoLeave,
-  });
+  const { onFinalizeUrl, onStatusChangeUrl, webhooks, joinAt, ...others } = params;
+  const { metadata, autoLeave } = others;
+  known("webhooks", webhooks ?? {}, "onFinalize onStatusChange");
+  if (webhooks && (onFinalizeUrl ?? onStatusChangeUrl)) throw unusable("give onFinalizeUrl and onStatusChangeUrl, or webhooks, not both");
+  const urls = set(webhooks ?? { onFinalize: onFinalizeUrl, onStatusChange: onStatusChangeUrl });
+  if (metadata && (typeof metadata !== "object" || Array.isArray(metadata))) throw unusable("metadata is an object");
+  known("autoLeave", autoLeave ?? {}, "afterEntryDelaySeconds afterSilenceSeconds afterSoloSeconds afterMaxSeconds onBotDetected");
+  const body = set({ ...others, joinAt: given(joinAt) ? time("joinAt", joinAt) : null, webhooks: Object.keys(urls).length > 0 ? urls : null });
   return { method: "POST", path: "/api/v1/jobs", body: toJson(body), reads: shapes.job };
 }
 
@@ -116,13 +104,8 @@ export function getBot(jobId: string): Endpoint {
 }
 
 export function listBots(params: ListBotsParams): Endpoint {
-  known("listBots", params, "status externalId platform createdAfter createdBefore limit cursor");
-  const { status, createdAfter, createdBefore } = params;
-  const query: [string, unknown][] = (typeof status === "string" ? [status] : (status ?? [])).map((word) => ["status", word]);
-  query.push(["externalId", params.externalId], ["platform", params.platform]);
-  query.push(["createdAfter", time("createdAfter", createdAfter)], ["createdBefore", time("createdBefore", createdBefore)]);
-  query.push(["limit", params.limit], ["cursor", params.cursor]);
-  return { method: "GET", path: withQuery("/api/v1/jobs", query), reads: shapes.pageOf(shapes.job) };
+  const path = withQuery("listBots", "/api/v1/jobs", params, "status externalId platform createdAfter createdBefore limit cursor");
+  return { method: "GET", path, reads: shapes.pageOf(shapes.job) };
 }
 
 export function cancelBot(jobId: string): Endpoint {
@@ -152,7 +135,7 @@ export function deleteRecording(jobId: string): Endpoint {
 }
 
 export function eraseConsumer(confirm: string): Endpoint {
-  return { method: "DELETE", path: withQuery("/api/v1/consumers/me", [["confirm", confirm]]), reads: shapes.erasureReceipt };
+  return { method: "DELETE", path: withQuery("eraseConsumer", "/api/v1/consumers/me", { confirm }, "confirm"), reads: shapes.erasureReceipt };
 }
 
 export function host(): Endpoint {
@@ -164,9 +147,8 @@ export function usage(): Endpoint {
 }
 
 export function deliveries(params: DeliveriesParams): Endpoint {
-  known("deliveries", params, "jobId state limit cursor");
-  const query: [string, unknown][] = [["jobId", params.jobId], ["state", params.state], ["limit", params.limit], ["cursor", params.cursor]];
-  return { method: "GET", path: withQuery("/api/v1/webhooks/deliveries", query), reads: shapes.pageOf(shapes.delivery) };
+  const path = withQuery("deliveries", "/api/v1/webhooks/deliveries", params, "jobId state limit cursor");
+  return { method: "GET", path, reads: shapes.pageOf(shapes.delivery) };
 }
 
 export function getDelivery(deliveryId: string): Endpoint {
@@ -179,17 +161,17 @@ export function redeliver(deliveryId: string): Endpoint {
 
 /** JSON as the API takes it. What JSON cannot hold is told before anything is sent: `JSON.stringify` alone makes `null` of NaN. */
 export function toJson(value: unknown): string {
-  let text: string | undefined;
+  let problem: unknown = "it is none";
   try {
-    text = JSON.stringify(value, (name, inner: unknown) => {
-      if (typeof inner === "number" && !Number.isFinite(inner)) throw new TypeError(`${name || "the value"} is ${inner}`);
+    const text = JSON.stringify(value, (name, inner: unknown) => {
+      if (typeof inner === "number" && !Number.isFinite(inner)) throw new TypeError(`${name} is ${inner}`);
       return inner;
-    });
+    }) as string | undefined;
+    if (text !== undefined) return text;
   } catch (error) {
-    throw unusable(`the body cannot be written as JSON: ${error instanceof Error ? error.message : String(error)}`, error);
+    problem = error;
   }
-  if (text === undefined) throw unusable("the body cannot be written as JSON");
-  return text;
+  throw unusable(`the body cannot be written as JSON: ${problem}`, problem);
 }
 
 function given<T>(value: Optional<T>): value is T {
@@ -205,11 +187,11 @@ function set(fields: object): Record<string, unknown> {
 function known(what: string, params: object, names: string): void {
   if (typeof params !== "object" || params === null) throw unusable(`${what} takes an object`);
   const unknown = Object.keys(params).find((name) => !names.split(" ").includes(name));
-  if (unknown !== undefined) throw unusable(`${what} does not know ${JSON.stringify(unknown)}: it takes ${names.replaceAll(" ", ", ")}`);
+  if (unknown !== undefined) throw unusable(`${what} does not know ${JSON.stringify(unknown)}, but ${names}`);
 }
 
-function time(name: string, value: Optional<Date | string>): string | undefined {
-  if (!given(value) || typeof value === "string") return value ?? undefined;
+function time(name: string, value: Date | string): string {
+  if (typeof value === "string") return value;
   try {
     const text = value.toISOString();
     if (/^\d{4}-/.test(text)) return text;
@@ -219,13 +201,17 @@ function time(name: string, value: Optional<Date | string>): string | undefined 
   throw unusable(`${name} is a Date of the years 0 to 9999, or a text`);
 }
 
-function withQuery(path: string, pairs: [string, unknown][]): string {
+/** The path with what is given of these parameters, in the order of their names. */
+function withQuery(what: string, path: string, params: object, names: string): string {
+  known(what, params, names);
   const query = new URLSearchParams();
-  for (const [name, value] of pairs) {
-    if (given(value)) query.append(name, String(value));
+  for (const name of names.split(" ")) {
+    const value = (params as Record<string, unknown>)[name];
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (given(one)) query.append(name, name.startsWith("created") ? time(name, one as Date) : String(one));
+    }
   }
-  const text = query.toString();
-  return text === "" ? path : `${path}?${text}`;
+  return query.size > 0 ? `${path}?${query}` : path;
 }
 
 function job(jobId: string): string {

@@ -3,7 +3,7 @@
 import * as calls from "./calls.js";
 import type { DeliveriesParams, DispatchBotParams, Endpoint, ListBotsParams } from "./calls.js";
 import { flat, folderOf, mixPause, pieces, toFile, type DownloadOptions } from "./download.js";
-import { MeetbotError, failure, shown, unusable } from "./errors.js";
+import { MeetbotDecodeError, MeetbotError, shown, unusable } from "./errors.js";
 import { Watch } from "./events.js";
 import { answerOf, exchange, redact, shownUrl, type How } from "./exchange.js";
 import type {
@@ -527,7 +527,7 @@ async function answered<T>(settings: Settings, endpoint: Endpoint, how: How = {}
     if (error instanceof Unreadable) body = JSON.parse(text);
     const { status, requestId, attempts } = response;
     const message = `the body is not what ${shownUrl(settings, endpoint.path)} promises: ${why}: ${shown(text)}`;
-    throw failure("decode", message, { status, requestId, attempts, body });
+    throw new MeetbotDecodeError(message, { status, requestId, attempts, body });
   }
 }
 
@@ -554,7 +554,7 @@ function pagesOf<T>(client: MeetBot, options: CallOptions | undefined, endpoint:
         const own = changed(settingsOf(client), options);
         const page: Page<T> = (await answered<Page<T>>(own, endpoint(cursor), { signal: closing.signal })).data;
         if (page.nextCursor !== null && page.nextCursor === cursor) {
-          throw failure("decode", "the list goes in circles: a page names itself as the next", { attempts: 1 });
+          throw new MeetbotDecodeError("the list goes in circles: a page names itself as the next", { attempts: 1 });
         }
         data = page.data;
         cursor = page.nextCursor;

@@ -1,10 +1,10 @@
 /** Fetches recorded files piece by piece, so that a connection that breaks costs a piece, and checks them. */
 
 import { artifact } from "./calls.js";
-import { MeetbotError, failure, unusable } from "./errors.js";
+import { MeetbotDecodeError, MeetbotError, MeetbotFileError, unusable } from "./errors.js";
 import { exchange, MOST_BYTES } from "./exchange.js";
 import type { ManifestFile } from "./models.js";
-import { files, paths, randomHex } from "./runtime.js";
+import { files, randomHex } from "./runtime.js";
 import { hex, sha256 } from "./sha256.js";
 import type { AbortSignalLike, Settings } from "./settings.js";
 
@@ -62,7 +62,7 @@ export async function* pieces(settings: Settings, jobId: string, name: string, o
       continue;
     }
     const { status, body } = answer;
-    const wrong = (why: string): MeetbotError => failure("decode", `${name}: ${why}`, { status, requestId: answer.requestId, attempts: answer.attempts });
+    const wrong = (why: string): MeetbotError => new MeetbotDecodeError(`${name}: ${why}`, { status, requestId: answer.requestId, attempts: answer.attempts });
     const range = answer.headers.get("content-range") ?? "";
     let size: number;
     if (status === 206) {
@@ -126,17 +126,17 @@ export async function toFile(settings: Settings, jobId: string, name: string, ta
 /** The folder, made where it is missing; gives the place of a file in it. */
 export async function folderOf(folder: string): Promise<(name: string) => string> {
   await files().mkdir(folder, { recursive: true }).catch((error: unknown) => unwritable(folder, error));
-  return (name) => paths().join(folder, name);
+  return (name) => `${folder}/${name}`;
 }
 
 /** The name of a file in a folder: one that leads elsewhere is refused, as is none. */
 export function flat(name: string | null): string {
   if (name === null || name === "" || name === "." || name === ".." || /[/\\\0]/.test(name)) {
-    throw failure("decode", `the manifest names a file ${JSON.stringify(name)}, which is no file's name`);
+    throw new MeetbotDecodeError(`the manifest names a file ${JSON.stringify(name)}, which is no file's name`);
   }
   return name;
 }
 
 function unwritable(path: string, error: unknown): never {
-  throw failure("file", `${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  throw new MeetbotFileError(`${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
 }

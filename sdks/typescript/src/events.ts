@@ -1,7 +1,7 @@
 /** A job's events as they happen: server-sent events, taken up again where a connection broke. */
 
 import { events as eventsOf } from "./calls.js";
-import { MeetbotError, failure, shown } from "./errors.js";
+import { MeetbotConnectionError, MeetbotDecodeError, MeetbotError, MeetbotTimeoutError, shown } from "./errors.js";
 import { broken, discard, headersOf, readerOf, redact, refused, send, shownUrl } from "./exchange.js";
 import type { TimelineEvent } from "./models.js";
 import { Unreadable, read } from "./read.js";
@@ -45,7 +45,7 @@ export class Parser {
     this.#rest = lines.pop() as string;
     const found: string[] = [];
     for (const line of lines) this.#line(line, found);
-    if (this.#rest.length + this.#size > MOST_CHARACTERS) throw failure("decode", "an event of the stream is larger than 1 MiB");
+    if (this.#rest.length + this.#size > MOST_CHARACTERS) throw new MeetbotDecodeError("an event of the stream is larger than 1 MiB");
     return found;
   }
 
@@ -148,7 +148,7 @@ export class Watch implements Source<TimelineEvent> {
         if (await this.#receive(scope)) continue;
         if (this.#over) return this.#ended();
         // A stream that ends before the job does is one that broke.
-        failed = failure("connection", `${shownUrl(this.#settings, this.#request.path)} ends before its job does`);
+        failed = new MeetbotConnectionError(`${shownUrl(this.#settings, this.#request.path)} ends before its job does`);
       } catch (error) {
         this.#disconnect();
         if (scope.aborted) {
@@ -163,11 +163,11 @@ export class Watch implements Source<TimelineEvent> {
       const mayPass = failed.transient || failed.status !== null;
       const pause = this.#patience.again(failed.status, asked, Math.random());
       if (!mayPass || pause === null) {
-        const { status, code, body, issues, requestId, retryAfterSeconds, cause } = failed;
-        const details = { status, code, body, issues, requestId, retryAfterSeconds, cause, attempts: this.#patience.tried };
+        const { cause, message } = failed;
+        const details = { ...failed, cause, attempts: this.#patience.tried };
         this.#patience.anew();
         this.#letGo();
-        throw failure(failed.kind, failed.message, details);
+        throw new (failed.constructor as typeof MeetbotError)(message, details);
       }
       await scope.pause(pause);
     }
@@ -198,7 +198,7 @@ export class Watch implements Source<TimelineEvent> {
   async #receive(scope: Scope): Promise<boolean> {
     const connection = (this.#connection ??= await this.#open(scope));
     const late = (): MeetbotError =>
-      failure("timeout", `${shownUrl(this.#settings, this.#request.path)}: no sign of life for ${SILENCE_MS / 1000} s`);
+      new MeetbotTimeoutError(`${shownUrl(this.#settings, this.#request.path)}: no sign of life for ${SILENCE_MS / 1000} s`);
     const { done, value } = await scope.run(SILENCE_MS, late, () => connection.read());
     if (done || value === undefined) return false;
     this.#patience.alive();
@@ -212,7 +212,7 @@ export class Watch implements Source<TimelineEvent> {
     } catch (error) {
       const text = redact(this.#settings, data);
       const why = error instanceof Unreadable ? error.message : "it is not JSON";
-      throw failure("decode", `an event of the stream cannot be read: ${why}: ${shown(text)}`, { body: text });
+      throw new MeetbotDecodeError(`an event of the stream cannot be read: ${why}: ${shown(text)}`, { body: text });
     }
   }
 
@@ -226,7 +226,7 @@ export class Watch implements Source<TimelineEvent> {
     if (/^[\x20-\x7e]+$/.test(this.#parser.lastId)) headers["last-event-id"] = this.#parser.lastId;
     const hangUp = new AbortController();
     const late = (): MeetbotError =>
-      failure("timeout", `${shownUrl(settings, this.#request.path)}: no answer within ${settings.timeout / 1000} s`);
+      new MeetbotTimeoutError(`${shownUrl(settings, this.#request.path)}: no answer within ${settings.timeout / 1000} s`);
     try {
       return await scope.run(settings.timeout, late, async (signal) => {
         signal.addEventListener("abort", () => hangUp.abort());
@@ -242,7 +242,7 @@ export class Watch implements Source<TimelineEvent> {
         if (!type.startsWith("text/event-stream") || reader === null) {
           discard(response);
           const message = `${shownUrl(settings, this.#request.path)} is no stream of events but ${type}`;
-          throw failure("decode", message, { status: null, requestId });
+          throw new MeetbotDecodeError(message, { status: null, requestId });
         }
         const close = (): void => {
           release();

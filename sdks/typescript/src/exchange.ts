@@ -1,7 +1,7 @@
 /** One call from its first try to its end: tries, time limits, hooks, errors. */
 
 import type { Request } from "./calls.js";
-import { MeetbotError, failure, refusal, type ErrorDetails } from "./errors.js";
+import { type ErrorDetails, MeetbotConnectionError, MeetbotDecodeError, MeetbotError, MeetbotTimeoutError, MeetbotUnexpectedStatusError, refusal } from "./errors.js";
 import { pauseBefore, retryAfterMs } from "./retry.js";
 import { isWorker, now, randomHex, userAgent, wallClock } from "./runtime.js";
 import { Scope } from "./scope.js";
@@ -75,7 +75,7 @@ async function tries(
     let failed: MeetbotError;
     seen.status = null;
     try {
-      const late = (): MeetbotError => failure("timeout", `${shownUrl(settings, path)}: no whole answer within ${limit / 1000} s`, details);
+      const late = (): MeetbotError => new MeetbotTimeoutError(`${shownUrl(settings, path)}: no whole answer within ${limit / 1000} s`, details);
       const { response, body } = await scope.run(limit, late, async (signal) => {
         const response = await send(settings, request, headers, signal, how.redirects === true, details);
         return { response, body: await whole(settings, request, response, how.most ?? MOST_BYTES, details) };
@@ -109,7 +109,8 @@ async function tries(
 /** The headers of every try, the key among them. */
 export function headersOf(settings: Settings, request: Request, added: Record<string, string>): Record<string, string> {
   const headers: Record<string, string> = { accept: "application/json" };
-  if (userAgent !== null) headers["user-agent"] = userAgent;
+  const agent = userAgent();
+  if (agent !== null) headers["user-agent"] = agent;
   for (const given of [request.headers ?? {}, settings.headers, added]) {
     for (const name in given) headers[name.toLowerCase()] = given[name] as string;
   }
@@ -138,7 +139,7 @@ export async function send(
   for (let hops = 0; ; hops++) {
     const init = { ...settings.fetchOptions, method, headers: sent, body, signal, redirect: "manual" };
     // Next.js keeps the answers of GETs otherwise.
-    const uncached = isWorker || "cache" in settings.fetchOptions ? init : { ...init, cache: "no-store" };
+    const uncached = isWorker() || "cache" in settings.fetchOptions ? init : { ...init, cache: "no-store" };
     let response: ResponseLike;
     try {
       response = await fetch(url, uncached);
@@ -154,7 +155,7 @@ export async function send(
     if (next === null) {
       const where = opaque ? "somewhere that browsers do not tell" : JSON.stringify(withoutQuery(target));
       const message = redact(settings, `${shownUrl(settings, request.path)} is redirected to ${where}: is the base URL right?`);
-      throw failure("unexpected_status", message, { ...details, status: status || null, requestId: response.headers.get("x-request-id") });
+      throw new MeetbotUnexpectedStatusError(message, { ...details, status: status || null, requestId: response.headers.get("x-request-id") });
     }
     url = next;
     const { authorization: _, ...others } = sent;
@@ -192,7 +193,7 @@ export function discard(response: ResponseLike): void {
 /** The whole body, if it is of a size that the call expects: a cut one is a connection that broke. */
 async function whole(settings: Settings, request: Request, response: ResponseLike, most: number, details: ErrorDetails): Promise<Uint8Array> {
   const tooLarge = (): MeetbotError =>
-    failure("decode", `the answer of ${shownUrl(settings, request.path)} is larger than the ${most} bytes that it may have`, { ...details, status: response.status });
+    new MeetbotDecodeError(`the answer of ${shownUrl(settings, request.path)} is larger than the ${most} bytes that it may have`, { ...details, status: response.status });
   const stated = response.headers.get("content-length");
   const length = stated !== null && response.headers.get("content-encoding") === null && request.method !== "HEAD" ? Number(stated) : null;
   if (length !== null && length > most) {
@@ -217,7 +218,7 @@ async function whole(settings: Settings, request: Request, response: ResponseLik
 const FULL = new Error("too large");
 
 async function gathered(reader: Reader, most: number): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
+  const pieces: BlobPart[] = [];
   let length = 0;
   for (;;) {
     const { done, value } = await reader.read();
@@ -227,15 +228,9 @@ async function gathered(reader: Reader, most: number): Promise<Uint8Array> {
       reader.cancel().catch(() => {});
       throw FULL;
     }
-    pieces.push(value);
+    pieces.push(value as BlobPart);
   }
-  const body = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    body.set(piece, at);
-    at += piece.length;
-  }
-  return body;
+  return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
 
 /** The error of an answer other than 2xx. */
@@ -263,7 +258,7 @@ export function broken(settings: Settings, request: Request, cause: unknown, det
   }
   const why = reasons.join(": ") || String(cause);
   const message = redact(settings, `${request.method} ${shownUrl(settings, request.path)}: ${why}`);
-  return failure("connection", message, { ...details, cause: safe(settings, cause) });
+  return new MeetbotConnectionError(message, { ...details, cause: safe(settings, cause) });
 }
 
 /** A cause that does not hold the key. */

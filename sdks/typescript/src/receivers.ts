@@ -1,6 +1,6 @@
 /** Receivers of webhooks: for web-standard servers, for node:http and Express, and for Fastify. */
 
-import { MeetbotError, failure, unusable } from "./errors.js";
+import { MeetbotDecodeError, MeetbotSignatureError, unusable } from "./errors.js";
 import type { WebhookEvent } from "./models.js";
 import { secrets, type RawBody } from "./signature.js";
 import { unwrap, type HeadersLike } from "./unwrap.js";
@@ -24,62 +24,48 @@ const MOST_BYTES = 1024 * 1024;
 /** How many ids are kept in memory. */
 const MOST_IDS = 10_000;
 
-const PARSED =
-  "the body was parsed or read before the handler got it, and the signature is of its bytes: mount the handler before any body parser (Express: before app.use(express.json()))";
+const PARSED = "the body was read before the handler got it, and the signature is of its bytes: mount the handler before any body parser";
 
-/** What to answer. */
-interface Answer {
-  status: number;
-  text: string;
-}
-
-const TOO_LARGE: Answer = { status: 413, text: "too large" };
-const NOT_POST: Answer = { status: 405, text: "POST only" };
-
-/** Judges webhooks by the options, which are checked at once: a secret that cannot be one is an error where the receiver is made. */
-function receiver(options: ReceiverOptions): { take(body: RawBody, headers: HeadersLike): Promise<Answer>; fail(error: unknown): Answer } {
-  secrets(options.secret);
-  if (typeof options.onEvent !== "function") throw unusable("onEvent is a function");
-  const seen = options.seen ?? inMemory();
+/** Judges webhooks by the options, which are checked at once: a secret that cannot be one is an error where the receiver is made. Its answers are statuses. */
+function receiver(options: ReceiverOptions): { take(body: RawBody, headers: HeadersLike): Promise<number>; fail(error: unknown): number } {
+  const { secret, toleranceSeconds, onEvent, onError, seen = inMemory() } = options;
+  secrets(secret);
+  if (typeof onEvent !== "function") throw unusable("onEvent is a function");
   /** Deliveries at work: the same one that comes meanwhile gets the same answer. */
-  const atWork = new Map<string, Promise<Answer>>();
-  const fail = (error: unknown): Answer => {
-    options.onError?.(error);
-    if (!(error instanceof MeetbotError)) return { status: 500, text: "failed" };
-    if (error.kind === "signature") return { status: 401, text: "not signed" };
-    // What is signed but cannot be read would be sent again for two days.
-    return error.kind === "decode" ? { status: 200, text: "not read" } : { status: 500, text: "failed" };
+  const atWork = new Map<string | null, Promise<number>>();
+  const fail = (error: unknown): number => {
+    try {
+      onError?.(error);
+    } catch {
+      // There is nobody else to be told.
+    }
+    return 500;
   };
-  const handle = async (event: WebhookEvent): Promise<Answer> => {
+  const handle = async (event: WebhookEvent): Promise<number> => {
     const id = event.deliveryId;
     try {
-      if (id !== null && (await seen.has(id))) return { status: 200, text: "taken before" };
-      await options.onEvent(event);
+      if (id !== null && (await seen.has(id))) return 200;
+      await onEvent(event);
       if (id !== null) await seen.add(id);
-      return { status: 200, text: "taken" };
-    } catch (error) {
-      options.onError?.(error);
-      return { status: 500, text: "failed" };
-    }
-  };
-  const take = async (body: RawBody, headers: HeadersLike): Promise<Answer> => {
-    let event: WebhookEvent;
-    try {
-      event = unwrap(body, headers, options.secret, { toleranceSeconds: options.toleranceSeconds });
+      return 200;
     } catch (error) {
       return fail(error);
     }
-    const id = event.deliveryId;
-    const same = id === null ? undefined : atWork.get(id);
-    if (same !== undefined) return same;
-    const work = handle(event);
-    if (id === null) return work;
-    atWork.set(id, work);
+  };
+  const take = async (body: RawBody, headers: HeadersLike): Promise<number> => {
+    let event: WebhookEvent;
     try {
-      return await work;
-    } finally {
-      atWork.delete(id);
+      event = unwrap(body, headers, secret, { toleranceSeconds });
+    } catch (error) {
+      const status = fail(error);
+      if (error instanceof MeetbotSignatureError) return 401;
+      // What is signed but cannot be read would be sent again for two days.
+      return error instanceof MeetbotDecodeError ? 200 : status;
     }
+    const id = event.deliveryId;
+    const work = atWork.get(id) ?? handle(event);
+    if (id !== null) atWork.set(id, work);
+    return work.finally(() => atWork.delete(id));
   };
   return { take, fail };
 }
@@ -114,49 +100,25 @@ function inMemory(): { has(id: string): boolean; add(id: string): void } {
  */
 export function webhookHandler(options: ReceiverOptions): (request: Request) => Promise<Response> {
   const { take, fail } = receiver(options);
-  return async (request) => {
-    const answered = ({ status, text }: Answer): Response =>
-      new Response(text, { status, headers: { "content-type": "text/plain", ...(status === 405 && { allow: "POST" }) } });
-    if (request.method !== "POST") return answered(NOT_POST);
-    if (request.bodyUsed) return answered(fail(unusable(PARSED)));
-    let body: Uint8Array | null;
-    try {
-      body = await bounded(request.body === null ? [] : chunks(request.body.getReader()));
-    } catch (error) {
-      return answered(fail(error));
-    }
-    return answered(body === null ? TOO_LARGE : await take(body, request.headers));
+  const judge = async (request: Request): Promise<number> => {
+    if (request.method !== "POST") return 405;
+    if (request.bodyUsed) return fail(unusable(PARSED));
+    const body = await bounded((request.body as AsyncIterable<Uint8Array> | null) ?? []);
+    return body === null ? 413 : take(body, request.headers);
   };
-}
-
-async function* chunks(reader: { read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>; cancel(): Promise<void> }): AsyncGenerator<Uint8Array> {
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done || value === undefined) return;
-      yield value;
-    }
-  } finally {
-    await reader.cancel().catch(() => {});
-  }
+  return async (request) => new Response(null, { status: await judge(request).catch(fail) });
 }
 
 /** All of it, `null` when it is too large. */
-async function bounded(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Uint8Array | null> {
-  const pieces: Uint8Array[] = [];
-  let length = 0;
-  for await (const piece of chunks) {
-    length += piece.length;
-    if (length > MOST_BYTES) return null;
-    pieces.push(piece);
+async function bounded(pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Uint8Array | null> {
+  const taken: BlobPart[] = [];
+  let left = MOST_BYTES;
+  for await (const piece of pieces) {
+    left -= piece.length;
+    if (left < 0) return null;
+    taken.push(piece as BlobPart);
   }
-  const body = new Uint8Array(length);
-  length = 0;
-  for (const piece of pieces) {
-    body.set(piece, length);
-    length += piece.length;
-  }
-  return body;
+  return new Uint8Array(await new Blob(taken).arrayBuffer());
 }
 
 /** What a receiver uses of the request of node:http, Express and Fastify. */
@@ -167,7 +129,7 @@ export interface NodeRequest {
   body?: unknown;
   /** The raw body, where the platform keeps it (Google's Cloud Functions). */
   rawBody?: unknown;
-  readableEnded?: boolean;
+  readableEnded?: boolean | undefined;
   [Symbol.asyncIterator](): AsyncIterator<any>;
 }
 
@@ -175,7 +137,7 @@ export interface NodeRequest {
 export interface NodeResponse {
   statusCode: number;
   setHeader(name: string, value: string): unknown;
-  end(text: string): unknown;
+  end(): unknown;
 }
 
 /**
@@ -186,31 +148,19 @@ export interface NodeResponse {
  */
 export function nodeWebhookHandler(options: ReceiverOptions): (request: NodeRequest, response: NodeResponse) => Promise<void> {
   const { take, fail } = receiver(options);
-  const judge = async (request: NodeRequest): Promise<Answer> => {
-    if (request.method !== "POST") return NOT_POST;
-    const given = isRaw(request.rawBody) ? request.rawBody : request.body;
-    if (given === undefined && request.readableEnded !== true) {
-      const body = await bounded(request as AsyncIterable<Uint8Array>);
-      return body === null ? TOO_LARGE : take(body, request.headers);
-    }
-    if (!isRaw(given)) return fail(unusable(PARSED));
-    return given.length > MOST_BYTES ? TOO_LARGE : take(given, request.headers);
+  const judge = async (request: NodeRequest): Promise<number> => {
+    if (request.method !== "POST") return 405;
+    let body: unknown = request.rawBody ?? request.body;
+    if (body === undefined && !request.readableEnded) body = await bounded(request);
+    if (body === null || (body as Uint8Array | undefined)?.length! > MOST_BYTES) return 413;
+    return typeof body === "string" || ArrayBuffer.isView(body) ? take(body as RawBody, request.headers) : fail(unusable(PARSED));
   };
   return async (request, response) => {
-    const { status, text } = await judge(request).catch((error: unknown) =>
-      fail(failure("connection", "the webhook's body did not come whole", { cause: error })),
-    );
-    response.statusCode = status;
-    response.setHeader("content-type", "text/plain");
-    if (status === 405) response.setHeader("allow", "POST");
+    response.statusCode = await judge(request).catch(fail);
     // What is left of a body that is too large is not read.
-    if (status === 413) response.setHeader("connection", "close");
-    response.end(text);
+    if (response.statusCode === 413) response.setHeader("connection", "close");
+    response.end();
   };
-}
-
-function isRaw(body: unknown): body is string | Uint8Array {
-  return typeof body === "string" || ArrayBuffer.isView(body);
 }
 
 /** What the plugin uses of a Fastify instance. */
@@ -232,8 +182,7 @@ export function fastifyWebhooks(app: FastifyLike, options: ReceiverOptions & { p
     app.removeAllContentTypeParsers();
     app.addContentTypeParser("*", { parseAs: "buffer", bodyLimit: MOST_BYTES }, (_request, body, parsed) => parsed(null, body));
     app.post(options.path, async (request, reply) => {
-      const { status, text } = await take(request.body ?? "", request.headers);
-      return reply.code(status).type("text/plain").send(text);
+      return reply.code(await take(request.body ?? "", request.headers)).send();
     });
     done();
   } catch (error) {

@@ -37,24 +37,27 @@ export interface NodeFile {
 }
 
 const process = (globalThis as { process?: Process }).process;
-const agent = (globalThis as { navigator?: { userAgent?: string } }).navigator?.userAgent ?? "";
+
+/** How the runtime calls itself. */
+function agent(): string {
+  return (globalThis as { navigator?: { userAgent?: string } }).navigator?.userAgent ?? "";
+}
 
 /** Cloudflare's Workers, where fetch refuses `cache` with older compatibility dates. */
-export const isWorker: boolean = agent === "Cloudflare-Workers";
+export function isWorker(): boolean {
+  return agent() === "Cloudflare-Workers";
+}
 
 /** A page or a worker of a browser; not Node.js with a simulated one. */
-export const isBrowser: boolean = agent.startsWith("Mozilla/") && process?.versions?.["node"] === undefined;
+export function isBrowser(): boolean {
+  return agent().startsWith("Mozilla/") && !process?.versions?.["node"];
+}
 
 /** `User-Agent`: this package and the runtime; none in browsers, which keep their own. */
-export const userAgent: string | null = isBrowser ? null : `meetbot-js/${VERSION} ${runtime()}`;
-
-function runtime(): string {
-  if (isWorker) return "workerd";
-  for (const name of ["bun", "deno", "node"]) {
-    const version = process?.versions?.[name];
-    if (version !== undefined) return `${name}/${version}`;
-  }
-  return "javascript";
+export function userAgent(): string | null {
+  if (isBrowser()) return null;
+  const name = ["bun", "deno", "node"].find((name) => process?.versions?.[name]);
+  return `meetbot-js/${VERSION} ${name === undefined ? agent() : `${name}/${process?.versions?.[name]}`}`.trim();
 }
 
 /** A variable of the environment that says something. */
@@ -83,13 +86,8 @@ export const nodeCrypto: NodeCrypto | undefined = builtin<NodeCrypto>("node:cryp
 /** `node:fs/promises`. */
 export function files(): NodeFiles {
   const found = builtin<NodeFiles>("node:fs/promises");
-  if (found === undefined) throw unusable("there are no files here: use artifactStream (files need Node.js 22.3, Deno 2.1 or Bun)");
+  if (found === undefined) throw unusable("there are no files here (they need Node.js 22.3, Deno 2.1 or Bun): use artifactStream");
   return found;
-}
-
-/** `node:path`. */
-export function paths(): { join(...parts: string[]): string } {
-  return builtin<{ join(...parts: string[]): string }>("node:path") ?? { join: (...parts) => parts.join("/") };
 }
 
 /** The steady clock, in milliseconds. */

@@ -132,7 +132,7 @@ const LONGEST = 2 ** 31 - 1;
 
 /** The settings of a new client. */
 export function settings(options: Options): Settings {
-  if (isBrowser && options.dangerouslyAllowBrowser !== true) {
+  if (isBrowser() && options.dangerouslyAllowBrowser !== true) {
     throw unusable("in a browser everybody can read the API key: call meetbot from your server, or set dangerouslyAllowBrowser: true");
   }
   const fetchOptions = options.fetchOptions ?? {};

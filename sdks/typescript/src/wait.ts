@@ -1,7 +1,7 @@
 /** Waiting for a job's end: when to ask again, and when to give up. */
 
 import { getBot, type Endpoint } from "./calls.js";
-import { MeetbotError, failure } from "./errors.js";
+import { MeetbotError, MeetbotTimeoutError } from "./errors.js";
 import type { Watch } from "./events.js";
 import type { Job, TimelineEvent } from "./models.js";
 import { now } from "./runtime.js";
@@ -33,7 +33,7 @@ export class Rules {
     if (this.timeout === null) return null;
     if (waited < this.timeout) return this.timeout - waited;
     const seen = this.#last === null ? "not seen yet" : `\`${this.#last}\``;
-    throw failure("timeout", `the job ${this.jobId} is ${seen} after ${this.timeout / 1000} s; it goes on`);
+    throw new MeetbotTimeoutError(`the job ${this.jobId} is ${seen} after ${this.timeout / 1000} s; it goes on`);
   }
 
   /** How long to wait for news after the job was seen in this status; `null` when it has ended. */

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inspect } from "node:util";
 
-import { MeetBot, MeetbotConnectionError, MeetbotError, MeetbotTimeoutError, createMeetbot, type Options } from "@meetbot/sdk";
+import { MeetBot, MeetbotConnectionError, MeetbotError, MeetbotServerError, MeetbotTimeoutError, createMeetbot, type Options } from "@meetbot/sdk";
 import { CUT, CUT_CHUNKED, FLOOD, HANG, HANG_IN_BODY, KEY, LyingServer, RESET, answer, refusal, type Reply } from "./lying.ts";
 import { modelOf } from "./repository.ts";
 
@@ -260,7 +260,8 @@ test("errors are known by their class from the other copy of the package, and by
   const error = await told(() => server.client().manifest("job_1"));
   assert.ok(error instanceof other.MeetbotNotFoundError && error instanceof other.MeetbotError && error instanceof Error);
   assert.ok(!(error instanceof other.MeetbotConnectionError) && !((new Error("x") as unknown) instanceof MeetbotError) && !((null as unknown) instanceof MeetbotError));
-  class Own extends MeetbotError {}
-  assert.ok(!(error instanceof Own) && new Own("server", "x") instanceof Own && new Own("server", "x") instanceof other.MeetbotServerError);
+  class Own extends MeetbotServerError {}
+  const own = new Own("x", { status: 503 });
+  assert.ok(!(error instanceof Own) && own instanceof Own && own instanceof other.MeetbotServerError && own.transient && own.kind === "server");
   assert.deepEqual([error.name, error.toString()], ["MeetbotNotFoundError", "MeetbotNotFoundError: no: not_found"]);
 });
