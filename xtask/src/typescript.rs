@@ -80,7 +80,8 @@ impl Package {
 
     /// This Node.js, in the package's folder.
     fn node(&self, name: &str, arguments: &[&str]) -> Command {
-        let mut node = Command::new(folder().join(format!("node_modules/node-{name}/bin/node")));
+        let program = format!("node_modules/node-{name}/bin/node");
+        let mut node = Command::new(runtimes_folder().join(program));
         node.args(arguments).current_dir(&self.0);
         node.env("MEETBOT_REPOSITORY", spec_file::path(""));
         node.env("MEETBOT_PROGRAM", target().join("debug").join("meetbot"));
@@ -99,9 +100,10 @@ fn runtimes() -> anyhow::Result<()> {
     };
     let packages =
         RUNTIMES.map(|(name, version)| format!("node-{name}@npm:node-{os}-{arch}@{version}"));
-    unless_stamped(&folder().join("runtimes"), &packages.join(" "), || {
-        let mut install = npm(&["install", "--no-save", "--prefix"]);
-        install.arg(folder()).args(&packages);
+    fs::create_dir_all(runtimes_folder())?;
+    unless_stamped(&runtimes_folder().join("installed"), &packages.join(" "), || {
+        let mut install = npm(&["install", "--prefix"]);
+        install.arg(runtimes_folder()).args(&packages);
         step("Node.js from npm", install)
     })
 }
@@ -122,7 +124,6 @@ fn unless_stamped(
     if fs::read_to_string(stamp).is_ok_and(|done| done == wanted) {
         return Ok(());
     }
-    fs::create_dir_all(folder())?;
     act()?;
     fs::write(stamp, wanted).with_context(|| stamp.display().to_string())
 }
@@ -139,6 +140,10 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn runtimes_folder() -> PathBuf {
+    folder().join("runtimes")
 }
 
 fn folder() -> PathBuf {

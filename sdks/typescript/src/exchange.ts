@@ -263,11 +263,18 @@ export function broken(settings: Settings, request: Request, cause: unknown, det
 
 /** A cause that does not hold the key. */
 function safe(settings: Settings, cause: unknown): unknown {
-  if (!(cause instanceof Error)) return redact(settings, String(cause));
-  for (let error: unknown = cause, depth = 0; error instanceof Error && depth < 5; error = error.cause, depth++) {
-    if (`${error.message} ${error.stack}`.includes(settings.key)) return new Error(redact(settings, cause.message));
-  }
-  return cause;
+  return holds(cause, settings.key, 6) ? new Error(redact(settings, cause instanceof Error ? cause.message : String(cause))) : cause;
+}
+
+/** Whether this text is somewhere in it: a fetch of your own may put the request into its errors. */
+function holds(value: unknown, text: string, depth: number): boolean {
+  if (typeof value === "string") return value.includes(text);
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value) || depth === 0) return false;
+  const inner: unknown[] = Reflect.ownKeys(value).map((name) => Object.getOwnPropertyDescriptor(value, name)?.value);
+  // Headers and maps keep theirs elsewhere.
+  const { entries } = value as { entries?: unknown };
+  if (typeof entries === "function" && !Array.isArray(value)) inner.push(...(entries.call(value) as Iterable<unknown>));
+  return inner.some((one) => holds(one, text, depth - 1));
 }
 
 /** A text without the API key, should a server have sent it back. */

@@ -173,9 +173,19 @@ test("the API key is in no print, inspection, JSON, log, error or cause", async 
     const error = await told(() => mb.getBot("job_1"));
     for (const value of [mb, mb.withOptions({ timeout: 5 }), error, lines, calls]) assert.ok(!seen(value).includes(KEY), seen(value));
   }
-  const throws = new MeetBot({ apiKey: KEY, baseUrl: "http://x.invalid", maxRetries: 0, ...hooks, fetch: async (_url, init) => Promise.reject(new Error(inspect(init), { cause: init })) });
-  const error = await told(() => throws.getBot("job_1"));
-  assert.ok(!seen(error).includes(KEY), seen(error));
+  const thrown: ((init: any) => unknown)[] = [
+    (init) => new Error(inspect(init)),
+    (init) => new Error("no", { cause: init }),
+    (init) => Object.assign(new Error("no"), { config: { headers: new Headers(init.headers) } }),
+    (init) => new Error("no", { cause: new Error("no", { cause: new Map([["init", init]]) }) }),
+    (init) => init,
+    (init) => String(init.headers.authorization),
+  ];
+  for (const made of thrown) {
+    const mb = new MeetBot({ apiKey: KEY, baseUrl: "http://x.invalid", maxRetries: 0, ...hooks, fetch: async (_url, init) => Promise.reject(made(init)) });
+    const error = await told(() => mb.getBot("job_1"));
+    assert.ok(!seen(error).includes(KEY), seen(error));
+  }
   const watching = await LyingServer.start([answer(`{"error":"unauthorized","message":"${KEY}"}`, 401)]);
   const refused = await told(() => watching.client().watch("job_1").next());
   assert.deepEqual([refused.kind, seen(refused).includes(KEY)], ["unauthorized", false]);
