@@ -142,6 +142,8 @@ export interface Track {
   codec: string | null;
   /** `webm`, or `matroska` for H.264. */
   container: string | null;
+  /** By how many degrees clockwise the pictures are to be turned for showing: 0, 90, 180 or 270. The file says so too, so players turn them. */
+  rotation: number;
   startMs: number;
   durationMs: number;
   packets: number;
@@ -389,6 +391,13 @@ export interface ChatWithheld extends EventData {
   captions: number;
 }
 
+/** Of `bot.events_left_out`, which only the timeline has: too much happened in the meeting to report all of it. */
+export interface EventsLeftOut extends EventData {
+  messages: number;
+  /** Of those who joined and left. */
+  participantEvents: number;
+}
+
 /** Of `bot.participant_joined` and `bot.participant_left`. */
 export interface ParticipantChanged extends EventData {
   participant: Participant;
@@ -412,6 +421,7 @@ interface DataOf {
   "bot.recording_permission_denied": PermissionChanged;
   "bot.chat_message": ChatWritten;
   "bot.chat_withheld": ChatWithheld;
+  "bot.events_left_out": EventsLeftOut;
   "bot.participant_joined": ParticipantChanged;
   "bot.participant_left": ParticipantChanged;
   /** Any event that this version does not know; at run time its real name stands in `event`. */

@@ -7,6 +7,7 @@ interface Process {
   readonly versions?: Record<string, string | undefined>;
   readonly env?: Record<string, string | undefined>;
   getBuiltinModule?(name: string): unknown;
+  emitWarning?(text: string, options: { code: string }): void;
 }
 
 /** What this package uses of `node:crypto`. */
@@ -69,6 +70,12 @@ export function variable(name: string): string | undefined {
     // Deno asks for permission, and it was not given.
     return undefined;
   }
+}
+
+/** Shows a warning as the runtime does: Node.js, Deno and Bun on standard error, where it can be switched off by its code. */
+export function warn(text: string, code: string): void {
+  if (process?.emitWarning) process.emitWarning(text, { code });
+  else (globalThis as { console?: { warn(text: string): void } }).console?.warn(text);
 }
 
 /** A module of Node.js; `undefined` where there is none. Never by an import, on which bundlers for other runtimes fail. */

@@ -2,7 +2,7 @@
 
 import { unusable } from "./errors.js";
 import { MAX_RETRIES } from "./retry.js";
-import { isBrowser, variable } from "./runtime.js";
+import { isBrowser, variable, warn } from "./runtime.js";
 
 /** What ends a call: an `AbortSignal`, or whatever is like one. */
 export interface AbortSignalLike {
@@ -141,9 +141,13 @@ export function settings(options: Options): Settings {
   for (const [name, value] of Object.entries({ fetch: options.fetch, onRequest: options.onRequest, onResponse: options.onResponse })) {
     if (value !== undefined && value !== null && typeof value !== "function") throw unusable(`${name} is a function`);
   }
+  const server = base(options.baseUrl ?? variable("MEETBOT_API_BASE_URL") ?? PRODUCTION);
+  if (isInTheClear(server)) {
+    warn(`meetbot: the API key is sent in the clear to ${new URL(server).host}: use https://, or a server on this machine`, "MEETBOT_KEY_IN_THE_CLEAR");
+  }
   const fresh: Settings = {
     key: key(options.apiKey ?? variable("MEETBOT_API_KEY")),
-    base: base(options.baseUrl ?? variable("MEETBOT_API_BASE_URL") ?? PRODUCTION),
+    base: server,
     timeout: 30_000,
     deadline: null,
     maxRetries: MAX_RETRIES,
@@ -225,4 +229,12 @@ function base(given: unknown): string {
   if (url.username !== "" || url.password !== "") wrong("holds a user name or a password, and the API key is all that is needed");
   const path = url.pathname.replace(/\/+$/, "").replace(/\/api\/v1$/, "").replace(/\/+$/, "");
   return url.origin + path;
+}
+
+/** Whether what is sent to this server can be read on its way: by http://, to another machine. */
+export function isInTheClear(server: string): boolean {
+  const { protocol, hostname } = new URL(server);
+  // The parser writes ::ffff:127.0.0.1 as ::ffff:7f00:1.
+  const isLoopback = /^(127\.\d+\.\d+\.\d+|\[::1\]|\[::ffff:7f[0-9a-f]{2}:[0-9a-f]{1,4}\]|(.+\.)?localhost\.?)$/.test(hostname);
+  return protocol === "http:" && !isLoopback;
 }

@@ -43,7 +43,7 @@ export const manifest: Shape = {
   inner: {
     participants: { fields: "id name isBot? isHost? joinedAt# leftAt~ speakingMs# names[]" },
     tracks: {
-      fields: "file participantId kind source codec container startMs# durationMs# packets# lostPackets# bytes# sha256 gaps*",
+      fields: "file participantId kind source codec container rotation# startMs# durationMs# packets# lostPackets# bytes# sha256 gaps*",
       inner: { gaps: { fields: "startMs# endMs# reason" } },
     },
     files: file,
@@ -100,6 +100,7 @@ export const EVENTS: Readonly<Record<KnownEventName, Shape>> = {
   "bot.recording_permission_denied": permission,
   "bot.chat_message": { fields: "message:", inner: { message: { fields: "id senderId sender text private? atMs#" } } },
   "bot.chat_withheld": { fields: "messages# captions#" },
+  "bot.events_left_out": { fields: "messages# participantEvents#" },
   "bot.participant_joined": participant,
   "bot.participant_left": participant,
 };

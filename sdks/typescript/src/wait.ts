@@ -16,7 +16,7 @@ const LONGEST_PAUSE_MS = 5_000;
 const LAST_QUESTION_MS = 1_000;
 
 /** Events after which a job is as it was: chat, comings and goings, and files that are made after its end. */
-const APART = ["bot.chat_message", "bot.chat_withheld", "bot.participant_joined", "bot.participant_left", "job.artifact_ready"];
+const APART = ["bot.chat_message", "bot.chat_withheld", "bot.events_left_out", "bot.participant_joined", "bot.participant_left", "job.artifact_ready"];
 
 /** What follows from each answer: pure. All times are milliseconds since the wait began; `live` says whether events come. */
 export class Rules {

@@ -79,6 +79,7 @@ export type KnownEventName =
   | "bot.recording_permission_denied"
   | "bot.chat_message"
   | "bot.chat_withheld"
+  | "bot.events_left_out"
   | "bot.participant_joined"
   | "bot.participant_left";
 

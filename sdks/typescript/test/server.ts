@@ -1,6 +1,6 @@
 /** The real server with its sandbox, in a folder of its own; and programs that run beside it. */
 
-import { spawn, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { mkdirSync, mkdtempSync, openSync, symlinkSync, existsSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -31,13 +31,13 @@ async function ended(child: ChildProcess): Promise<void> {
   await end;
 }
 
-/** Starts it. Its log is searched for secrets by `cargo xtask test`. */
+/** Starts it in development, since the receivers of the tests are on loopback. Its log is searched for secrets by `cargo xtask test`. */
 export async function serve(): Promise<Server> {
   const logs = join(ROOT, "target/test-logs");
   mkdirSync(logs, { recursive: true });
   const log = openSync(join(logs, `typescript-${process.pid}-${Date.now()}.log`), "w");
   const data = join(mkdtempSync(join(tmpdir(), "meetbot-server-")), "data");
-  const child = spawn(program(), ["serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--json"], {
+  const child = spawn(program(), ["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir", data, "--json"], {
     stdio: ["ignore", "pipe", log],
     env: { MEETBOT_LOG: "debug", ...process.env },
   });
@@ -46,7 +46,8 @@ export async function serve(): Promise<Server> {
     lines.once("line", resolve);
     child.once("exit", (code) => reject(new Error(`the server has ended with ${code}: see ${logs}`)));
   });
-  const { url, key } = JSON.parse(line);
+  const { url } = JSON.parse(line);
+  const key = JSON.parse(execFileSync(program(), ["keys", "create", "--test", "--json", "--data-dir", data], { encoding: "utf8" }));
   return { url, key: key.key, secret: key.webhookSecret, stop: () => ended(child) };
 }
 

@@ -3,14 +3,16 @@
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 
 import { MeetBot, MeetbotError, isFinal, verifyWebhookSignature } from "@meetbot/sdk";
+import { unwrap } from "@meetbot/sdk/webhooks";
 import * as calls from "../dist/calls.js";
 import { mixPause } from "../dist/download.js";
 import { refusal } from "../dist/errors.js";
 import { read } from "../dist/read.js";
 import { pauseBefore, retryAfterMs } from "../dist/retry.js";
+import { isInTheClear } from "../dist/settings.js";
 import * as shapes from "../dist/shapes.js";
 import { verifyStandard } from "../dist/signature.js";
 import { ROOT, vectors } from "./repository.ts";
@@ -74,6 +76,48 @@ function retried(one: Case): void {
   const pause = retryAfterMs(one.retryAfter, Date.parse(one.now));
   const wait = (jitter: number): number | null => pauseBefore(one.tried, one.maxRetries, one.status, pause, jitter);
   assert.deepEqual(wait(0) === null ? null : { minMs: wait(0), maxMs: wait(1) }, one.expect);
+}
+
+/** A webhook with all its headers, judged at a time. */
+function unwrapped(one: Case): void {
+  mock.timers.enable({ apis: ["Date"], now: one.now * 1000 });
+  try {
+    const judged = (): unknown => unwrap(one.body, one.headers, one.secrets, { toleranceSeconds: one.toleranceSeconds });
+    if (one.outcome === "taken") judged();
+    else assert.throws(judged, { kind: one.outcome === "refused" ? "signature" : "configuration" });
+  } finally {
+    mock.timers.reset();
+  }
+}
+
+/** What an answer to a download makes of it, after those before it. */
+async function piece(one: Case): Promise<void> {
+  const answers = [one];
+  if (one.receivedBytes > 0) {
+    answers.unshift({ status: 206, contentRange: `bytes 0-${one.receivedBytes - 1}/${one.saidBytes}`, contentLength: null, sentBytes: one.receivedBytes });
+  }
+  const more = new Error("more is asked for");
+  const fetch = async (): Promise<Response> => {
+    const answer = answers.shift();
+    if (answer === undefined) throw more;
+    const headers = new Headers();
+    if (answer.contentRange !== null) headers.set("content-range", answer.contentRange);
+    if (answer.contentLength !== null) headers.set("content-length", String(answer.contentLength));
+    return new Response(new Uint8Array(answer.sentBytes), { status: answer.status, headers });
+  };
+  const mb = new MeetBot({ apiKey: KEY, baseUrl: "https://api.meetbot.dev", fetch, maxRetries: 0 });
+  const expected = one.manifestBytes === null ? undefined : { name: "a", mediaType: null, bytes: one.manifestBytes, sha256: null };
+  let outcome = "whole";
+  try {
+    for await (const _ of mb.artifactStream("job_1", "a", { expected }));
+  } catch (error) {
+    outcome = (error as MeetbotError).kind === "decode" ? "error" : (error as Error).cause === more ? "part" : String(error);
+  }
+  assert.equal(outcome, one.outcome);
+}
+
+function whereTheKeyGoes(one: Case): void {
+  assert.equal(isInTheClear(one.url), one.inTheClear);
 }
 
 function download(one: Case): void {
@@ -187,6 +231,8 @@ const KINDS: Record<string, ((one: Case) => void | Promise<void>) | null> = {
 };
 /** The lists of a file, and what in it is no list of cases. */
 const PARTS = ["cases", "standard", "statuses", "answers"];
+/** Lists of cases of another kind than the file's. */
+const OWN_PARTS: Record<string, (one: Case) => void | Promise<void>> = { unwrap: unwrapped, pieces: piece, servers: whereTheKeyGoes };
 const OTHERS = ["kind", "about", "required", "transitions"];
 
 for (const file of readdirSync(join(ROOT, "spec/vectors"))) {
@@ -196,11 +242,12 @@ for (const file of readdirSync(join(ROOT, "spec/vectors"))) {
     assert.ok(found.kind in KINDS, `no kind ${found.kind} is known`);
     const run = KINDS[found.kind];
     if (!run) return;
-    for (const name of Object.keys(found)) assert.ok(PARTS.includes(name) || OTHERS.includes(name), `${file}: no part ${name} is known`);
+    for (const name of Object.keys(found)) assert.ok(PARTS.includes(name) || name in OWN_PARTS || OTHERS.includes(name), `${file}: no part ${name} is known`);
     let count = 0;
-    for (const one of PARTS.flatMap((part) => found[part] ?? [])) {
+    const cases = [...PARTS, ...Object.keys(OWN_PARTS)].flatMap((part) => (found[part] ?? []).map((one: Case) => [OWN_PARTS[part] ?? run, one]));
+    for (const [judge, one] of cases) {
       try {
-        await run(one);
+        await judge(one);
       } catch (problem) {
         throw new Error(`${one.name ?? one.status ?? one.model}: ${(problem as Error).message}`, { cause: problem });
       }
