@@ -102,8 +102,10 @@ fn runtimes() -> anyhow::Result<()> {
         RUNTIMES.map(|(name, version)| format!("node-{name}@npm:node-{os}-{arch}@{version}"));
     fs::create_dir_all(runtimes_folder())?;
     unless_stamped(&runtimes_folder().join("installed"), &packages.join(" "), || {
-        let mut install = npm(&["install", "--prefix"]);
-        install.arg(runtimes_folder()).args(&packages);
+        // Without it npm looks for one in the folders above.
+        fs::write(runtimes_folder().join("package.json"), r#"{"private": true}"#)?;
+        let mut install = npm(&["install"]);
+        install.args(&packages).current_dir(runtimes_folder());
         step("Node.js from npm", install)
     })
 }

@@ -85,7 +85,7 @@ test("what is not what was promised is an error, and nothing is left of it", asy
     [range("bytes 0-98/100"), null, /the piece from 0 was asked for/],
     [range("bytes 0-99/*"), null, /the piece from 0 was asked for/],
     [range(""), null, /the piece from 0 was asked for/],
-    [range("bytes 0-99/50"), null, /100 bytes of 50 came/],
+    [range("bytes 0-99/50"), null, /the piece from 0 was asked for/],
     [answer("", 416, { "Content-Range": "bytes */100" }), null, /is not there/],
     [refusal(404, "not_found"), null, /no: not_found/],
     [refusal(410, "deleted"), null, /no: deleted/],

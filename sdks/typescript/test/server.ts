@@ -106,6 +106,6 @@ export class Running {
   }
 
   async stop(): Promise<void> {
-    if (this.#child.exitCode === null) await ended(this.#child);
+    if (this.#child.exitCode === null && this.#child.signalCode === null) await ended(this.#child);
   }
 }
