@@ -171,6 +171,10 @@ type Usage struct {
 	Bots int64 `json:"bots"`
 	// MaxBots is how many there may be before further jobs wait in the queue; nil for no limit of this consumer's.
 	MaxBots *int64 `json:"maxBots"`
+	// QueuedJobs have had no bot yet, whenever their time is.
+	QueuedJobs int64 `json:"queuedJobs"`
+	// MaxQueuedJobs is how many there may be before new jobs are refused with quota_exceeded; nil for no limit.
+	MaxQueuedJobs *int64 `json:"maxQueuedJobs"`
 	// Extra holds the fields that this version does not know.
 	Extra map[string]json.RawMessage `json:"-"`
 }

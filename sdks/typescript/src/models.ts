@@ -276,6 +276,10 @@ export interface Usage {
   bots: number;
   /** `null`: no limit. */
   maxBots: number | null;
+  /** Jobs that have had no bot yet, whenever their time is. */
+  queuedJobs: number;
+  /** How many there may be before new jobs are refused with `quota_exceeded`; `null`: no limit. */
+  maxQueuedJobs: number | null;
 }
 
 /** One event on its way to one webhook endpoint. */

@@ -66,7 +66,7 @@ export const host: Shape = {
   },
 };
 
-export const usage: Shape = { fields: "month minutes# maxMinutes~ bots# maxBots~" };
+export const usage: Shape = { fields: "month minutes# maxMinutes~ bots# maxBots~ queuedJobs# maxQueuedJobs~" };
 
 export const delivery: Shape = {
   fields: "id! jobId event sequence# url state! nextTryAt@ createdAt@ endpoint: tries*",
