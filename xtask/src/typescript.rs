@@ -27,12 +27,16 @@ pub(crate) fn test() -> anyhow::Result<()> {
 pub(crate) fn test_with_server() -> anyhow::Result<()> {
     let package = Package::built()?;
     for (name, _) in RUNTIMES {
-        let tests = package.node(name, &["--test", "--test-concurrency=4", "test/*.test.ts"]);
+        let tests = package
+            .node(name, &["--test", "--test-force-exit", "--test-concurrency=4", "test/*.test.ts"]);
         step(&format!("tests with Node.js {name}"), tests)?;
     }
     // What holds for every version, or for none.
     let (name, _) = RUNTIMES[0];
-    step("package and documents", package.node(name, &["--test", "test/once/*.test.ts"]))
+    step(
+        "package and documents",
+        package.node(name, &["--test", "--test-force-exit", "test/once/*.test.ts"]),
+    )
 }
 
 /// The package in a copy under `target/`, beside the packages that it is tested with.
