@@ -1,6 +1,7 @@
 //! The end of a recording: what every attempt left on disk becomes one folder with a manifest, which is written last. Only the mix comes later.
 
 use std::{
+    collections::HashMap,
     fs,
     io::{self, BufReader, Read as _, Seek as _, Write as _},
     os::unix::fs::FileExt as _,
@@ -102,22 +103,27 @@ fn put_together(
     let mut story = Story::of(&own)?;
     let begun = std::mem::take(&mut story.tracks);
     let mut tracks = Vec::new();
+    let mut last_media = HashMap::<u32, u64>::new();
     for track in begun {
         if stop.is_cancelled() {
             return Ok(None);
         }
-        tracks.extend(bring_in(order, &own, track)?);
+        let attempt = track.attempt;
+        let Some(track) = bring_in(order, &own, track)? else { continue };
+        let last = last_media.entry(attempt).or_default();
+        *last = (*last).max(track.start_ms + track.duration_ms);
+        tracks.push(track);
     }
     let Some(started_at) = story.started_at.filter(|_| !tracks.is_empty()) else {
         return Ok(nothing(end(false)));
     };
     let ending = end(true);
-    let last_sound = tracks.iter().map(|track| track.start_ms + track.duration_ms).max();
+    let last_sound = last_media.values().max().copied();
     let left = story.attempts.last().and_then(|stay| stay.left_ms);
     let duration_ms = left.unwrap_or(0).max(story.last_ms).max(last_sound.unwrap_or(0));
     story.finish(duration_ms);
     let paused_ms = story.pauses.iter().map(|pause| pause.end_ms - pause.start_ms).sum();
-    let attempts = attempts(order, &story, &tracks, duration_ms);
+    let attempts = attempts(order, &story, &last_media, duration_ms);
     // Journals of the first version tell of a loss only by the gaps that it made.
     let cut_off = story.cut_off
         || tracks.iter().flat_map(|track| &track.gaps).any(|gap| gap.reason == NETWORK_LOSS);
@@ -250,8 +256,13 @@ fn finish(file: &fs::File, scan: &Scan, duration: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// All attempts, those too that never were in the call.
-fn attempts(order: &BotOrder, story: &Story, tracks: &[Track], end_ms: u64) -> Vec<Attempt> {
+/// All attempts, those too that never were in the call. `last_media` is where the media of each end.
+fn attempts(
+    order: &BotOrder,
+    story: &Story,
+    last_media: &HashMap<u32, u64>,
+    end_ms: u64,
+) -> Vec<Attempt> {
     let mut attempts: Vec<Attempt> = Vec::new();
     let mut recorded_until: Option<u64> = None;
     let last = if order.finalize.is_some() { order.epoch - 1 } else { order.epoch };
@@ -269,9 +280,8 @@ fn attempts(order: &BotOrder, story: &Story, tracks: &[Track], end_ms: u64) -> V
             continue;
         };
         let until = story.attempts.get(index + 1).map_or(end_ms, |next| next.joined_ms);
-        let own = tracks.iter().filter(|track| (stay.joined_ms..until).contains(&track.start_ms));
-        let last_sound = own.map(|track| track.start_ms + track.duration_ms).max();
-        let ended_ms = stay.left_ms.or(last_sound).unwrap_or(stay.joined_ms).min(until);
+        let last_media = last_media.get(&attempt).copied();
+        let ended_ms = stay.left_ms.or(last_media).unwrap_or(stay.joined_ms).min(until);
         let outcome = if stay.left_ms.is_some() { "left" } else { "lost" };
         attempts.push(Attempt {
             attempt,
@@ -382,6 +392,32 @@ pub(super) mod tests {
             assert_eq!(manifest.leave_reason, Some(LeaveReason::MeetingEnded));
             assert_eq!(manifest.complete, !loses, "{manifest:#?}");
         }
+    }
+
+    #[test]
+    fn media_from_just_before_an_attempt_joined_do_not_count_for_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = crate::clock::now();
+        let order = |epoch| order(&folder.path().join("job"), epoch);
+        for (epoch, file, at_ms) in [(1, "audio.Ann.webm", 0), (2, "audio.Ann.a2.webm", 9_999)] {
+            let at = at + Duration::from_secs(10) * (epoch - 1);
+            let wall = Timestamp::from_millis(10_000 * i64::from(epoch - 1));
+            let mut recording =
+                Recording::open(&order(epoch), (at, wall), Counters::default()).unwrap();
+            write_voice(&folder_of(&order(epoch), epoch).join(file), 50);
+            let (file, participant_id) = (file.to_owned(), "1".to_owned());
+            let content = Content::default();
+            let track = Line::Track { attempt: epoch, at_ms, file, participant_id, content };
+            recording.journal.push(&track).unwrap();
+            recording.flush().unwrap();
+        }
+        let end = |has_media| Cause::Left(LeaveReason::MeetingEnded).ending(has_media, false);
+        finalize(&order(2), true, &CancellationToken::new(), end).unwrap().unwrap();
+        let manifest = folder_of(&order(2), 2).join(MANIFEST);
+        let manifest: Manifest = serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
+        let [first, second] = manifest.attempts.as_slice() else { panic!("{manifest:#?}") };
+        assert_eq!((first.ended_ms, second.joined_ms), (Some(1_000), Some(10_000)));
+        assert_eq!(second.gap_ms, Some(9_000));
     }
 
     #[test]
