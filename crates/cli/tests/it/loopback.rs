@@ -1,4 +1,4 @@
-//! Loopback is closed to whoever has a key, unless the operator has opened it.
+//! A key gives no access to loopback, unless the operator has opened it.
 
 use std::{
     net::TcpListener,
