@@ -1,5 +1,5 @@
-//! What a command prints: text for people, or JSON for programs; results on standard output, the rest on standard error. Neither steers a terminal, whoever wrote
-//! what is in it.
+//! What a command prints: text for people, or JSON for programs; results on standard output, the rest on standard error. Neither steers a
+//! terminal: control characters are replaced, or escaped in JSON.
 
 #![expect(clippy::print_stderr, reason = "this is where the program prints")]
 
