@@ -32,7 +32,7 @@ func (c *Client) Artifact(ctx context.Context, jobID, name string, options ...Ca
 		return nil, err
 	}
 	if body.Len() > exchange.MaxAnswer {
-		return nil, &Error{Kind: ErrDecode, Message: name + " is larger than 64 MiB: DownloadArtifact can write it"}
+		return nil, &Error{Kind: ErrDecode, Message: name + " is larger than 64 MiB: DownloadArtifact can write it", Attempts: 1}
 	}
 	return body.Bytes(), nil
 }
@@ -114,7 +114,7 @@ func (d *download) Read(to []byte) (int, error) {
 	for d.done == nil && len(to) > 0 {
 		n, err := d.stream.Read(to)
 		if n > 0 && !d.piece.reaches(d.received+int64(n)) {
-			d.done = &Error{Kind: ErrDecode, Message: d.name + ": the server sent more than it said"}
+			d.done = d.unlike(&Error{Message: d.name + ": the server sent more than it said"})
 			break
 		}
 		if n > 0 {
@@ -183,11 +183,17 @@ func (d *download) checked() error {
 	found := hex.EncodeToString(d.hash.Sum(nil))
 	switch {
 	case expected.Bytes != nil && d.received != *expected.Bytes:
-		return &Error{Kind: ErrDecode, Message: fmt.Sprintf("%s is not what the manifest says: %d bytes, not %d", d.name, d.received, *expected.Bytes)}
+		return d.unlike(&Error{Message: fmt.Sprintf("%s is not what the manifest says: %d bytes, not %d", d.name, d.received, *expected.Bytes)})
 	case expected.SHA256 != "" && !strings.EqualFold(found, expected.SHA256):
-		return &Error{Kind: ErrDecode, Message: fmt.Sprintf("%s is not what the manifest says: SHA-256 %s, not %s", d.name, found, expected.SHA256)}
+		return d.unlike(&Error{Message: fmt.Sprintf("%s is not what the manifest says: SHA-256 %s, not %s", d.name, found, expected.SHA256)})
 	}
 	return io.EOF
+}
+
+// unlike makes an error that of an answer that is not what it should be, in the connection after those that have ended.
+func (d *download) unlike(e *Error) *Error {
+	e.Kind, e.Attempts = ErrDecode, d.tried+1
+	return e
 }
 
 // again waits before the next connection; it gives the error where there have been enough.
@@ -222,7 +228,7 @@ func (d *download) connect() error {
 			return d.goOn()
 		}
 		if wrong.Status == http.StatusRequestedRangeNotSatisfiable && d.received > 0 {
-			return &Error{Kind: ErrDecode, Status: wrong.Status, Message: fmt.Sprintf("%s ends after %d bytes, of which the server now has fewer", d.name, d.received)}
+			return d.unlike(&Error{Status: wrong.Status, Message: fmt.Sprintf("%s ends after %d bytes, of which the server now has fewer", d.name, d.received)})
 		}
 		if err := d.again(wrong); err != nil {
 			return err
@@ -235,7 +241,7 @@ func (d *download) goOn() error {
 	read, err := readPiece(d.expected, d.said, d.received, d.stream.Status, d.stream.Header)
 	if err != nil {
 		d.stream.Close()
-		return &Error{Kind: ErrDecode, Status: d.stream.Status, Message: d.name + ": " + d.client.core.redact(err.Error()), Err: err}
+		return d.unlike(&Error{Status: d.stream.Status, Message: d.name + ": " + d.client.core.redact(err.Error()), Err: err})
 	}
 	d.piece, d.said, d.begun = read, read.total, d.received
 	if d.received > 0 && read.anew {
@@ -253,7 +259,7 @@ func (d *download) passOver() error {
 		return d.ended(err)
 	case !bytes.Equal(prefix.Sum(nil), d.hash.Sum(nil)):
 		d.stream.Close()
-		return &Error{Kind: ErrDecode, Message: d.name + " has become another file while it was read"}
+		return d.unlike(&Error{Message: d.name + " has become another file while it was read"})
 	}
 	return nil
 }

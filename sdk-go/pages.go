@@ -59,7 +59,7 @@ func all[T any](cursor string, ask func(cursor string) ([]*T, string, error)) it
 // following is the cursor of the page after the one that was asked for with this cursor; empty after the last.
 func following(cursor, next string) (string, error) {
 	if next != "" && next == cursor {
-		return "", &Error{Kind: ErrDecode, Message: "the list goes in circles: a page names itself as the next"}
+		return "", &Error{Kind: ErrDecode, Message: "the list goes in circles: a page names itself as the next", Attempts: 1}
 	}
 	return next, nil
 }

@@ -34,7 +34,7 @@ func (c *Client) DownloadArtifacts(ctx context.Context, jobID, folder string, op
 	var paths []string
 	for _, file := range append(manifest.Files, ManifestFile{Name: "manifest.json"}) {
 		if !isFlat(file.Name) {
-			return paths, &Error{Kind: ErrDecode, Message: fmt.Sprintf("the manifest names a file %q, which is no file's name", file.Name)}
+			return paths, &Error{Kind: ErrDecode, Message: fmt.Sprintf("the manifest names a file %q, which is no file's name", file.Name), Attempts: 1}
 		}
 		path := filepath.Join(folder, file.Name)
 		expecting := append(append([]CallOption{}, options...), WithExpected(file))

@@ -373,7 +373,8 @@ pub(crate) fn following(list: ListBots, page: &Page<Job>) -> Result<Option<ListB
         return Err(Error::new(
             ErrorKind::Decode,
             "the list goes in circles: a page names itself as the next",
-        ));
+        )
+        .with_call(1, None));
     }
     Ok(Some(ListBots { cursor: Some(next.clone()), ..list }))
 }

@@ -58,7 +58,7 @@ pub(crate) async fn all(
         let Some(name) = file.name.as_deref().filter(|name| is_flat(name)) else {
             let message =
                 format!("the manifest names a file {:?}, which is no file's name", file.name);
-            return Err(Error::new(ErrorKind::Decode, message));
+            return Err(Error::new(ErrorKind::Decode, message).with_call(1, None));
         };
         let target = folder.join(name);
         let path = endpoint::artifact_path(job_id, name)?;
@@ -126,7 +126,7 @@ async fn fetch_file(
                 "{} is not what the manifest says: SHA-256 {found}, not {expected}",
                 target.display()
             );
-            return Err(Error::new(ErrorKind::Decode, message));
+            return Err(Error::new(ErrorKind::Decode, message).with_call(1, None));
         }
     }
     let keep = async {
@@ -147,17 +147,29 @@ fn part_of(target: &Path) -> Result<PathBuf, Error> {
     Ok(target.with_file_name(part))
 }
 
-/// The whole file, of the size that is expected where one is; answers its size.
+/// The whole file, of the size that is expected where one is; answers its size. An error says how many connections were tried since the last byte came.
 async fn fetch<S: Sink>(
     transport: &Transport,
     path: &str,
     expected: Option<u64>,
     sink: &mut S,
 ) -> Result<u64, Error> {
-    let (mut tried, mut furthest) = (0, 0);
+    let mut tried = 0;
+    let fetched = fetch_counted(transport, path, expected, sink, &mut tried).await;
+    fetched.map_err(|error| error.with_call(tried, None))
+}
+
+async fn fetch_counted<S: Sink>(
+    transport: &Transport,
+    path: &str,
+    expected: Option<u64>,
+    sink: &mut S,
+    tried: &mut u32,
+) -> Result<u64, Error> {
+    let mut furthest = 0;
     let mut progress = Progress { expected, ..Progress::default() };
     loop {
-        tried += 1;
+        *tried += 1;
         let (error, outcome) = match transport.open(path, from(progress.received)).await {
             Ok(response) if response.status().is_success() => {
                 let piece = Piece::read(&progress, response.status().as_u16(), response.headers())
@@ -173,7 +185,7 @@ async fn fetch<S: Sink>(
                     Ok(()) if piece.completes(progress.received) => return Ok(progress.received),
                     // A server may give less than was asked for.
                     Ok(()) if progress.received > furthest => {
-                        (tried, furthest) = (0, progress.received);
+                        (*tried, furthest) = (0, progress.received);
                         continue;
                     }
                     Ok(()) => {
@@ -201,10 +213,10 @@ async fn fetch<S: Sink>(
         }
         // What moves forward is not in need of giving up.
         if progress.received > furthest {
-            (tried, furthest) = (1, progress.received);
+            (*tried, furthest) = (1, progress.received);
         }
         let Some(wait) =
-            retry::decide(tried, transport.max_retries(), outcome, error.retry_after(), random())
+            retry::decide(*tried, transport.max_retries(), outcome, error.retry_after(), random())
         else {
             return Err(error);
         };

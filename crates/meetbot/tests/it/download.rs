@@ -96,7 +96,7 @@ async fn sends_too_much(replies: impl Fn() -> Vec<Reply>) {
     let server = FakeServer::start(replies());
     let in_memory = server.client().artifact("job_x", "audio.webm").await.unwrap_err();
     for error in [told, in_memory] {
-        assert_eq!(error.kind(), ErrorKind::Decode);
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Decode, 1));
         assert!(error.message().contains("more than it said"), "{error}");
     }
 }
@@ -161,7 +161,7 @@ async fn a_server_that_begins_anew_for_ever_is_given_up() {
     let server = FakeServer::start(lies);
     let mb = server.client().with(meetbot::CallOptions::new().max_retries(1)).unwrap();
     let error = mb.artifact("job_x", "a").await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Connection, 2), "{error}");
     assert!(server.requests().len() <= 5, "{}", server.requests().len());
 }
 
@@ -215,7 +215,7 @@ fn what_is_not_the_file_of_the_manifest_leaves_nothing_behind() {
             FakeServer::start([manifest("made", Some((name, HASH))), answer(200, &[], sent)]);
         let refused =
             server.blocking().download_artifacts("job_x", folder.path(), true).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::Decode);
+        assert_eq!((refused.kind(), refused.attempts()), (ErrorKind::Decode, 1));
         assert!(refused.to_string().contains(said), "{refused}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
@@ -237,7 +237,7 @@ fn what_fails_leaves_the_file_that_was_there() {
     let server =
         FakeServer::start([answer(404, &[], r#"{"error":"not_found","message":"no such file"}"#)]);
     let error = server.blocking().download_artifact("job_x", "manifest.json", &target).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::NotFound, 1));
     assert_eq!(std::fs::read_to_string(&target).unwrap(), "the old one");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     let error = server

@@ -82,7 +82,8 @@ class AsyncJobs(AsyncStream["Job"]):
         if page.next_cursor is None:
             self._over = True
         elif page.next_cursor == self._cursor:
-            raise MeetbotDecodeError("the list goes in circles: a page names itself as the next")
+            problem = "the list goes in circles: a page names itself as the next"
+            raise MeetbotDecodeError(problem, attempts=1)
         self._cursor = page.next_cursor
         self._ready.extend(page)
 
