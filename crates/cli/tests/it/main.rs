@@ -27,6 +27,7 @@ mod pause;
 mod private_files;
 mod program;
 mod recorded;
+mod rust_examples;
 mod scenarios;
 mod schema;
 mod stopped;
