@@ -45,13 +45,22 @@ pub(crate) fn test_with_server() -> anyhow::Result<()> {
     step("tests of the Go SDK with a server", with_server)
 }
 
-/// Writes the requests and the reference anew.
+/// The conformance story.
+pub(crate) fn story() -> anyhow::Result<Command> {
+    let program = folder().join("conformance");
+    let mut build = Go::installed(NEWEST)?.run(CHECKS, &["build", "-o"]);
+    build.arg(&program).arg("./conformance");
+    step("conformance in Go", build)?;
+    Ok(Command::new(program))
+}
+
+/// Writes the requests, the reference and the list of what is exported anew.
 pub(crate) fn update() -> anyhow::Result<()> {
     let go = Go::installed(NEWEST)?;
     step("generated requests", go.run(GENERATOR, &["run", "."]))?;
-    let mut reference = go.run(CHECKS, &["test", "-count=1", "-run", "Reference", "."]);
+    let mut reference = go.run(CHECKS, &["test", "-count=1", "-run", "Reference|API", "."]);
     reference.env("UPDATE", "1");
-    step("reference of the Go SDK", reference)
+    step("reference and API of the Go SDK", reference)
 }
 
 /// Measures a call beside net/http alone.

@@ -2,12 +2,14 @@
 
 #![expect(clippy::print_stderr, reason = "the commands say what they do")]
 
+mod conformance;
 mod go;
 mod leaks;
 mod packaging;
 mod python;
 mod redocly;
 mod schemathesis;
+mod server;
 mod typescript;
 
 use std::{
@@ -28,6 +30,7 @@ usage: cargo xtask COMMAND
   test go         the part of it that is Go's
   test typescript the part of it that is TypeScript's
   test document   the part of it that judges spec/openapi.json
+  test conformance  the same story in all four SDKs' languages against a server: they print the same
   wheels          the Python package as it is published, installed with pip, uv and poetry
   check           the quick part of it: format and lints
   update          rewrite the files that are made from code (docs/, spec/)
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         ["test", "go"] => go::test(),
         ["test", "typescript"] => typescript::test(),
         ["test", "document"] => document(),
+        ["test", "conformance"] => conformance::test(),
         ["wheels"] => packaging::wheels(),
         ["check"] => check(),
         ["update"] => update(),
@@ -121,6 +125,7 @@ fn test() -> anyhow::Result<()> {
     python::test_with_server()?;
     go::test_with_server()?;
     typescript::test_with_server()?;
+    conformance::test_with_sdks()?;
     timed("secrets", leaks::search)
 }
 

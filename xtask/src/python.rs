@@ -43,10 +43,10 @@ pub(crate) fn test_with_server() -> anyhow::Result<()> {
         let pytest = python.pytest(&["--ignore", "tests/documents"]);
         step(&format!("tests with Python 3.{minor}"), pytest)?;
     }
-    let (newest, interpreter) = interpreters.last_key_value().context("no interpreter")?;
-    let python = Venv::new(&format!("3.{newest}"), interpreter)?;
+    let python = newest(&interpreters)?;
     documents(&python)?;
     types(&python)?;
+    let (_, interpreter) = interpreters.last_key_value().context("no interpreter")?;
     packaging::added(interpreter, &wheel)
 }
 
@@ -55,6 +55,28 @@ fn documents(python: &Venv) -> anyhow::Result<()> {
     installed("node", "nodejs", "the documents' JavaScript is run with it")?;
     python.install(DOCUMENTS)?;
     step("documents", python.pytest(&["tests/documents"]))
+}
+
+/// Builds the wheel, and installs it for the newest interpreter.
+pub(crate) fn build() -> anyhow::Result<()> {
+    let interpreters = interpreters()?;
+    let wheel = wheel(&interpreters, FOR_TESTS)?;
+    let python = newest(&interpreters)?;
+    python.install(REQUIREMENTS)?;
+    python.install_wheel(&wheel)
+}
+
+/// The conformance story, with the wheel that is installed for the newest interpreter.
+pub(crate) fn story() -> anyhow::Result<Command> {
+    let mut story = newest(&interpreters()?)?.run(&["tests/conformance.py"]);
+    story.env("PYTHONIOENCODING", "utf-8");
+    Ok(story)
+}
+
+/// The environment of the newest interpreter.
+fn newest(interpreters: &BTreeMap<u32, PathBuf>) -> anyhow::Result<Venv> {
+    let (minor, interpreter) = interpreters.last_key_value().context("no interpreter")?;
+    Venv::new(&format!("3.{minor}"), interpreter)
 }
 
 /// Measures the wheel as it is published beside other HTTP clients.

@@ -1,18 +1,12 @@
 //! schemathesis (from `PyPI`) against the API that `meetbot serve` describes: what the document says must hold, and nothing sent may
 //! bring the server down. `xtask/schemathesis/` has its settings, with the exceptions and their reasons.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, bail, ensure};
-use serde_json::Value;
 use xtask::{spec_file, test_log, venv};
 
-use crate::cargo;
+use crate::server::Server;
 
 const ENVIRONMENT: &str = "schemathesis";
 const PACKAGE: &str = "schemathesis==4.32.5";
@@ -36,34 +30,17 @@ pub(crate) fn run(seed: &str) -> anyhow::Result<()> {
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder)?;
     let (log, path) = test_log::create("schemathesis");
-    let (server, url, key) = serve(&folder.join("data"), log)?;
-    let tested = attack(&folder, &url, &key, seed);
-    let ended = stop(server);
+    // In development, since some of the generated webhooks lead to loopback; with a test key bots meet nobody.
+    let server = Server::start(folder.join("data"), log)?;
+    let key = server.key("default", "write")?.key;
+    let tested = attack(&folder, &server.url, &key, seed);
+    let ended = server.stop();
     let cases = tested?;
     ended?;
     let log = fs::read_to_string(&path)?;
     ensure!(!log.contains(BUG), "the server met a bug: {}", path.display());
     ensure!(cases >= LEAST_CASES, "only {cases} cases were generated; {LEAST_CASES} are wanted");
     Ok(())
-}
-
-/// A server whose bots meet nobody: the key is a test key, and the sandbox plays.
-fn serve(data: &Path, log: fs::File) -> anyhow::Result<(Child, String, String)> {
-    let mut server = cargo(&["run", "--quiet", "--locked", "--package", "meetbot-cli", "--"]);
-    // In development, since some of the generated webhooks lead to loopback.
-    server.args(["serve", "--dev", "--json", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
-    server.env("MEETBOT_LOG", "debug").stdout(Stdio::piped()).stderr(log);
-    let mut server = server.spawn().context("the server does not start")?;
-    let mut line = String::new();
-    let stdout = server.stdout.take().context("the server's output")?;
-    BufReader::new(stdout).read_line(&mut line)?;
-    let started: Value = serde_json::from_str(&line)
-        .context("the server did not start: target/test-logs says why")?;
-    let mut create = cargo(&["run", "--quiet", "--locked", "--package", "meetbot-cli", "--"]);
-    let made = create.args(["keys", "create", "--test", "--json", "--data-dir"]).arg(data).output();
-    let made: Value = serde_json::from_slice(&made?.stdout).context("no key was made")?;
-    let text = |value: &Value| value.as_str().map(str::to_owned).context("the server's first line");
-    Ok((server, text(&started["url"])?, text(&made["key"])?))
 }
 
 /// Runs schemathesis, and says how many cases it generated.
@@ -90,12 +67,4 @@ fn attack(folder: &Path, url: &str, key: &str, seed: &str) -> anyhow::Result<u32
     let cases =
         said.lines().find_map(|line| line.trim().split_once(" generated, ")?.0.parse().ok());
     cases.context("the report says no number of cases")
-}
-
-/// SIGTERM; the server must still be there to hear it.
-fn stop(mut server: Child) -> anyhow::Result<()> {
-    let told = Command::new("kill").args(["-TERM", &server.id().to_string()]).status()?;
-    let ended = server.wait()?;
-    ensure!(told.success() && ended.success(), "the server ended by itself: {ended}");
-    Ok(())
 }

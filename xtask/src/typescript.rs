@@ -39,6 +39,16 @@ pub(crate) fn test_with_server() -> anyhow::Result<()> {
     )
 }
 
+/// Builds the package.
+pub(crate) fn build() -> anyhow::Result<()> {
+    Package::built().map(|_| ())
+}
+
+/// The conformance story, with the package that is built.
+pub(crate) fn story() -> Command {
+    Package(folder().join("package")).node(RUNTIMES[0].0, &["test/conformance.ts"])
+}
+
 /// The package in a copy under `target/`, beside the packages that it is tested with.
 struct Package(PathBuf);
 

@@ -1,0 +1,67 @@
+//! A server that a command of the project runs against: `meetbot serve` in development, on a free port of loopback.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+
+use crate::cargo;
+
+/// A running server with its data folder.
+pub(crate) struct Server {
+    child: Child,
+    data: PathBuf,
+    pub(crate) url: String,
+}
+
+/// A key, and the webhook secret of its consumer.
+pub(crate) struct Key {
+    pub(crate) key: String,
+    pub(crate) webhook_secret: String,
+}
+
+impl Server {
+    /// Built where it has to be. It begins with no data, and writes all it has to say into `log`.
+    pub(crate) fn start(data: PathBuf, log: fs::File) -> anyhow::Result<Self> {
+        let mut serve = meetbot();
+        serve.args(["serve", "--dev", "--json", "--listen", "127.0.0.1:0", "--data-dir"]);
+        serve.arg(&data).env("MEETBOT_LOG", "debug").stdout(Stdio::piped()).stderr(log);
+        let mut child = serve.spawn().context("the server does not start")?;
+        let mut line = String::new();
+        let stdout = child.stdout.take().context("the server's output")?;
+        BufReader::new(stdout).read_line(&mut line)?;
+        let started: Value = serde_json::from_str(&line)
+            .context("the server did not start: target/test-logs says why")?;
+        Ok(Self { child, data, url: text(&started, "url")? })
+    }
+
+    /// A new key for the sandbox.
+    pub(crate) fn key(&self, consumer: &str, scope: &str) -> anyhow::Result<Key> {
+        let mut create = meetbot();
+        create.args(["keys", "create", "--test", "--json", "--consumer", consumer]);
+        let made = create.args(["--scope", scope, "--data-dir"]).arg(&self.data).output();
+        let made: Value = serde_json::from_slice(&made?.stdout).context("no key was made")?;
+        Ok(Key { key: text(&made, "key")?, webhook_secret: text(&made, "webhookSecret")? })
+    }
+
+    /// SIGTERM; the server must still be there to hear it.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        let ended = self.child.wait()?;
+        ensure!(told.success() && ended.success(), "the server ended by itself: {ended}");
+        Ok(())
+    }
+}
+
+fn meetbot() -> Command {
+    cargo(&["run", "--quiet", "--locked", "--package", "meetbot-cli", "--"])
+}
+
+fn text(answer: &Value, name: &str) -> anyhow::Result<String> {
+    answer[name].as_str().map(str::to_owned).with_context(|| format!("no {name} was printed"))
+}
