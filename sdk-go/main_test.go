@@ -10,13 +10,7 @@ import (
 )
 
 // TestMain fails where a test leaves a goroutine behind: one of the SDK's, or of a connection that nobody closed.
-//
-// As the server of the benchmark, which is a process of its own, it answers until its input ends.
 func TestMain(m *testing.M) {
-	if os.Getenv(benchServer) != "" {
-		serveJobs()
-		return
-	}
 	code := m.Run()
 	if left := leftBehind(); code == 0 && left != "" {
 		fmt.Printf("goroutines are left behind:\n%s\n", left)

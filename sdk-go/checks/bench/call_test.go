@@ -1,7 +1,9 @@
-package meetbot_test
+// Package bench measures a call of the SDK beside net/http alone and beside resty.
+package bench
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"resty.dev/v3"
+
 	meetbot "github.com/meetbot-dev/meetbot/sdk-go"
 	"github.com/meetbot-dev/meetbot/sdk-go/internal/api"
 	"github.com/meetbot-dev/meetbot/sdk-go/meetbottest"
@@ -23,6 +27,17 @@ import (
 
 // benchServer is the variable that makes this program the server of the benchmark.
 const benchServer = "MEETBOT_BENCH_SERVER"
+
+const jobID = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ"
+
+// TestMain is the server of the benchmark where its variable is set: a process of its own, so that its CPU is not counted.
+func TestMain(m *testing.M) {
+	if os.Getenv(benchServer) != "" {
+		serveJobs()
+		return
+	}
+	m.Run()
+}
 
 // serveJobs answers every request with a job, until its input ends.
 func serveJobs() {
@@ -44,7 +59,7 @@ func serveJobs() {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// answering starts the server in a process of its own, so that its CPU is not counted.
+// answering starts the server.
 func answering(b *testing.B) (url string) {
 	b.Helper()
 	program, err := os.Executable()
@@ -135,7 +150,7 @@ func decoded(response *http.Response, err error) error {
 }
 
 func BenchmarkCall(b *testing.B) {
-	url := answering(b)
+	ctx, url := context.Background(), answering(b)
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 100
 	bare := &http.Client{Transport: transport, Timeout: 30 * time.Second}
@@ -144,6 +159,8 @@ func BenchmarkCall(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	rest := resty.NewWithClient(bare).SetRetryCount(3).SetTimeout(30 * time.Second).SetLoggerWarnLevel(true)
+	defer rest.Close()
 	mb, err := meetbot.NewClient(meetbot.WithAPIKey(meetbottest.Key), meetbot.WithBaseURL(url))
 	if err != nil {
 		b.Fatal(err)
@@ -161,6 +178,14 @@ func BenchmarkCall(b *testing.B) {
 			request.Header.Set("Authorization", "Bearer "+meetbottest.Key)
 			request.Header.Set("Accept", "application/json")
 			return decoded(bare.Do(request))
+		}},
+		{"resty", func() error {
+			var read job
+			answer, err := rest.R().SetContext(ctx).SetAuthToken(meetbottest.Key).SetResult(&read).Get(url + "/api/v1/jobs/" + jobID)
+			if err == nil && !answer.IsStatusSuccess() {
+				err = errors.New(answer.Status())
+			}
+			return err
 		}},
 		{"generated", func() error { return decoded(generated.GetJob(ctx, jobID)) }},
 		{"meetbot", func() error { _, err := mb.GetBot(ctx, jobID); return err }},
