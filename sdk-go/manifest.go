@@ -149,7 +149,8 @@ type Attempt struct {
 	JoinedMs *int64 `json:"joinedMs"`
 	// EndedMs is when it left or was last known to record.
 	EndedMs *int64 `json:"endedMs"`
-	// Outcome is how it ended: left, lost (the process died), or never_joined.
+	// Outcome is how it ended: left, handed_over (a server that was stopped gave the
+	// job to the next one's bot), lost (the process died), or never_joined.
 	Outcome string `json:"outcome"`
 	// GapMs is how long nothing was recorded between the attempt before and this one.
 	GapMs *int64 `json:"gapMs"`

@@ -114,7 +114,7 @@ pub fn cost_of_events(folder: &Path, people: usize) -> Vec<(&'static str, Durati
     measure("Janus: somebody leaves", &mut |round| {
         room.happens(&json!({"videoroom": "event", "leaving": people + round + 1_000_000}));
     });
-    meeting.recording.abandon().unwrap();
+    meeting.recording.abandon(None).unwrap();
     costs
 }
 

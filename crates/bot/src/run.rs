@@ -57,9 +57,12 @@ pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
                 )
             }
             Attended::Stopped { recording } => {
+                // Its server stops, unless another attempt has the job already.
+                let handed_over = (!reporter.superseded.is_cancelled()).then(clock::now);
                 if let Some(recording) = recording
-                    && let Err(error) =
-                        on_disk(|| recording.abandon()).await.unwrap_or_else(panicked)
+                    && let Err(error) = on_disk(move || recording.abandon(handed_over))
+                        .await
+                        .unwrap_or_else(panicked)
                 {
                     tracing::error!(job = %order.job_id, %error, "files were not left whole");
                 }

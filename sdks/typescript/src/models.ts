@@ -173,7 +173,7 @@ export interface Attempt {
   attempt: number;
   joinedMs: number | null;
   endedMs: number | null;
-  /** `left`, `lost` (the process died) or `never_joined`. */
+  /** `left`, `handed_over` (a server that was stopped gave the job to the next one's bot), `lost` (the process died) or `never_joined`. */
   outcome: string | null;
   gapMs: number | null;
 }

@@ -281,8 +281,13 @@ fn attempts(
         };
         let until = story.attempts.get(index + 1).map_or(end_ms, |next| next.joined_ms);
         let last_media = last_media.get(&attempt).copied();
-        let ended_ms = stay.left_ms.or(last_media).unwrap_or(stay.joined_ms).min(until);
-        let outcome = if stay.left_ms.is_some() { "left" } else { "lost" };
+        let said = stay.left_ms.or(stay.handed_over_ms);
+        let ended_ms = said.or(last_media).unwrap_or(stay.joined_ms).min(until);
+        let outcome = match (stay.left_ms, stay.handed_over_ms) {
+            (Some(_), _) => "left",
+            (None, Some(_)) => "handed_over",
+            (None, None) => "lost",
+        };
         attempts.push(Attempt {
             attempt,
             joined_ms: Some(stay.joined_ms),

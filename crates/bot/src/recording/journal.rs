@@ -50,6 +50,8 @@ pub(crate) enum Line {
     Stopped { at_ms: u64 },
     /// The way to the meeting is lost.
     ConnectionLost { at_ms: u64 },
+    /// The bot gave its job to the next server's, and left its files whole.
+    HandedOver { attempt: u32, at_ms: u64 },
     /// The bot left.
     Left { attempt: u32, at_ms: u64, reason: Option<LeaveReason> },
 }

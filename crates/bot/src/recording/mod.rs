@@ -440,9 +440,13 @@ impl Recording {
         outcome
     }
 
-    /// Leaves the files as a crash would, but whole: the next attempt goes on.
-    pub(crate) fn abandon(mut self) -> io::Result<()> {
+    /// Leaves the files as a crash would, but whole: the next attempt goes on. `handed_over` is when the job was given to it, and `None` when it was taken away.
+    pub(crate) fn abandon(mut self, handed_over: Option<Instant>) -> io::Result<()> {
         self.settle_all()?;
+        if let Some(at) = handed_over {
+            let (attempt, at_ms) = (self.attempt, self.at_ms(at));
+            self.journal.push(&Line::HandedOver { attempt, at_ms })?;
+        }
         self.hand_over()
     }
 }

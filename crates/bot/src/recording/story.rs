@@ -39,8 +39,9 @@ pub(crate) struct Story {
 pub(crate) struct Stay {
     pub(crate) attempt: u32,
     pub(crate) joined_ms: u64,
-    /// `None` when it never said that it left: it died.
+    /// `None` when it never said that it left: it died, or was handed over.
     pub(crate) left_ms: Option<u64>,
+    pub(crate) handed_over_ms: Option<u64>,
 }
 
 /// A file that was begun.
@@ -78,6 +79,10 @@ impl Story {
         self.participants.get_mut(*self.places.get(id)?)
     }
 
+    fn stay(&mut self, attempt: u32) -> Option<&mut Stay> {
+        self.attempts.iter_mut().find(|stay| stay.attempt == attempt)
+    }
+
     fn track(&mut self, file: &str) -> Option<&mut Begun> {
         self.tracks.get_mut(*self.files.get(file)?)
     }
@@ -96,7 +101,12 @@ impl Story {
                         person.left_at.get_or_insert(before.min(at));
                     }
                 }
-                self.attempts.push(Stay { attempt, joined_ms: at, left_ms: None });
+                self.attempts.push(Stay {
+                    attempt,
+                    joined_ms: at,
+                    left_ms: None,
+                    handed_over_ms: None,
+                });
             }
             Line::ParticipantJoined { participant, .. } => {
                 if let Some(known) = self.participant(&participant.id) {
@@ -169,9 +179,13 @@ impl Story {
             Line::Resumed { .. } => self.end_pause(at),
             Line::Stopped { .. } => self.stopped = true,
             Line::ConnectionLost { .. } => self.cut_off |= !self.stopped,
+            Line::HandedOver { attempt, .. } => {
+                if let Some(stay) = self.stay(attempt) {
+                    stay.handed_over_ms = Some(at);
+                }
+            }
             Line::Left { attempt, .. } => {
-                let stay = self.attempts.iter_mut().find(|stay| stay.attempt == attempt);
-                if let Some(stay) = stay {
+                if let Some(stay) = self.stay(attempt) {
                     stay.left_ms = Some(at);
                 }
             }
@@ -205,6 +219,7 @@ impl Line {
             | Self::Resumed { at_ms }
             | Self::Stopped { at_ms }
             | Self::ConnectionLost { at_ms }
+            | Self::HandedOver { at_ms, .. }
             | Self::Left { at_ms, .. } => *at_ms,
             Self::Gap { end_ms, .. } | Self::Speaking { end_ms, .. } => *end_ms,
         }

@@ -185,7 +185,7 @@ pub struct Attempt {
     pub joined_ms: Option<u64>,
     /// When it left or was last known to record, in ms.
     pub ended_ms: Option<u64>,
-    /// How it ended: `left`, `lost` (the process died), or `never_joined`.
+    /// How it ended: `left`, `handed_over` (a server that was stopped gave the job to the next one's bot), `lost` (the process died), or `never_joined`.
     pub outcome: Option<String>,
     /// How long nothing was recorded between the attempt before and this one, in ms.
     pub gap_ms: Option<u64>,

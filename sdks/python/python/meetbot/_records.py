@@ -126,7 +126,7 @@ class Attempt(Model):
     joined_ms: Whole | None = None
     ended_ms: Whole | None = None
     outcome: str | None = None
-    """`left`, `lost` or `never_joined`."""
+    """`left`, `handed_over` (a server that was stopped gave the job to the next one's bot), `lost` (the process died) or `never_joined`."""
     gap_ms: Whole | None = None
 
 
