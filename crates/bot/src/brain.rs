@@ -233,10 +233,13 @@ impl Brain {
         let rules = &self.rules;
         let left = |reason| move |at| (at, Cause::Left(reason));
         let lost = self.lost_since.map(|since| {
-            let detail = format!(
-                "the meeting was lost and could not be joined again within {REJOIN_SECONDS} s: {}",
-                self.lost_why
-            );
+            let was_in = self.admitted.is_some() || self.joined_ago.is_some();
+            let what = if was_in {
+                "was lost and could not be joined again"
+            } else {
+                "could not be reached"
+            };
+            let detail = format!("the meeting {what} within {REJOIN_SECONDS} s: {}", self.lost_why);
             let failure = Failure::new(FailureCode::NetworkLoss, detail);
             (since + Duration::from_secs(REJOIN_SECONDS), Cause::Failed(failure))
         });
@@ -288,6 +291,21 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+
+    #[test]
+    fn a_meeting_that_no_bot_was_in_could_not_be_reached_and_was_not_lost() {
+        let detail = |joined_ago: Option<Duration>| {
+            let mut brain = Brain::new(AutoLeave::default(), joined_ago, Duration::ZERO);
+            brain.handle(Observed::Lost("refused".into()), Duration::ZERO);
+            match brain.poll(Duration::from_secs(REJOIN_SECONDS)) {
+                Decision::Leave(Cause::Failed(failure)) => failure.detail,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(detail(None), "the meeting could not be reached within 60 s: refused");
+        let lost = "the meeting was lost and could not be joined again within 60 s: refused";
+        assert_eq!(detail(Some(Duration::from_secs(9))), lost);
+    }
 
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase", deny_unknown_fields)]

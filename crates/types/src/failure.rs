@@ -73,7 +73,7 @@ impl FailureCode {
                 "Retry later, or add workers: no bot could be started in time."
             }
             Self::NetworkLoss => {
-                "Retry if the meeting still goes on. What was recorded until then is in the manifest."
+                "Retry if the meeting still goes on. What was recorded until then, if anything, is in the manifest."
             }
             Self::RecordingDisabled => "Ask the host to allow recording for this meeting.",
             Self::LobbyTimeout => "Ask the host to admit the bot, then send another.",
