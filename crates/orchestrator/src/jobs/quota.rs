@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use meetbot_types::{FailureCode, Job, JobStatus, Timestamp, bot::LEASE_SECONDS};
+use meetbot_types::{FailureCode, Job, JobStatus, Platform, Timestamp, bot::LEASE_SECONDS};
 
 /// What a consumer may use in a world. `None`: no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -89,8 +89,14 @@ impl Stay {
 }
 
 /// The minutes that a job which has ended costs. A failure that is not billed costs none.
-pub(crate) fn cost(job: &Job, stay: Stay) -> u64 {
-    if job.failure_code.as_ref().is_none_or(FailureCode::billed) { stay.minutes() } else { 0 }
+pub(crate) fn cost(job: &Job, live: bool, stay: Stay) -> u64 {
+    let billed = job.failure_code.as_ref().is_none_or(FailureCode::billed);
+    if billed && costs_minutes(&job.platform, live) { stay.minutes() } else { 0 }
+}
+
+/// Whether a meeting costs minutes: those of the sandbox cost a live key none. With test keys all are counted, and none is limited.
+pub(crate) fn costs_minutes(platform: &Platform, live: bool) -> bool {
+    !live || *platform != Platform::Sandbox
 }
 
 /// The minutes that a consumer had, when there are none left for another meeting.
@@ -179,11 +185,18 @@ mod tests {
     #[test]
     fn what_is_not_billed_is_not_counted() {
         let (mut job, stay) = (new_job(at(0)), Stay { ms: Some(61_000), since: None });
-        assert_eq!(cost(&job, stay), 2);
+        assert_eq!(cost(&job, true, stay), 2);
         for code in FailureCode::ALL {
             job.failure_code = Some(code.clone());
-            assert_eq!(cost(&job, stay), if code.billed() { 2 } else { 0 }, "{code}");
+            assert_eq!(cost(&job, true, stay), if code.billed() { 2 } else { 0 }, "{code}");
         }
+    }
+
+    #[test]
+    fn a_meeting_of_the_sandbox_costs_a_live_key_no_minutes() {
+        let (mut job, stay) = (new_job(at(0)), Stay { ms: Some(61_000), since: None });
+        job.platform = Platform::Sandbox;
+        assert_eq!((cost(&job, true, stay), cost(&job, false, stay)), (0, 2));
     }
 
     #[test]

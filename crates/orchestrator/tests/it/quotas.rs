@@ -13,6 +13,11 @@ use crate::{
     server::{Server, answered, await_status, new_job},
 };
 
+/// A job for a meeting that costs a live key minutes, as the sandbox's do not.
+fn real_job() -> NewJob {
+    NewJob { meeting_url: "janus+wss://janus.example/?room=1".to_owned(), ..NewJob::default() }
+}
+
 #[tokio::test]
 async fn a_job_without_a_place_says_so_and_starts_when_a_meeting_ends() {
     let data = TempDir::new().unwrap();
@@ -81,17 +86,17 @@ async fn without_minutes_new_jobs_are_refused_until_the_next_month() {
     let server = limited(&data, &[("minutes_per_month", "1")]).await;
     let live = server.key("acme", true, Scope::Write).await;
     let client = server.client_of(&live);
-    client.dispatch_bot(new_job()).await.unwrap();
+    client.dispatch_bot(real_job()).await.unwrap();
     let mut bot = server.bot().await;
-    let late = client.dispatch_bot(new_job()).await.unwrap().id;
+    let late = client.dispatch_bot(real_job()).await.unwrap().id;
     let mut second = server.bot().await;
     assert_eq!(bot.report(BotReport::Admitted).await, 200);
 
     // The one in the meeting has begun the only minute that there is; what has a bot goes on.
-    let refusal = client.dispatch_bot(new_job()).await.unwrap_err();
+    let refusal = client.dispatch_bot(real_job()).await.unwrap_err();
     assert_eq!(refusal.kind(), ErrorKind::RateLimit);
     assert_eq!(refusal.code(), Some(&ErrorCode::QuotaExceeded));
-    let body = r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers"}"#;
+    let body = r#"{"meetingUrl":"janus+wss://janus.example/?room=1"}"#;
     let ask = || {
         let request = server.request_as(&live, Method::POST, "/api/v1/jobs");
         request.header("content-type", "application/json").header("idempotency-key", "k").body(body)
@@ -115,7 +120,9 @@ async fn without_minutes_new_jobs_are_refused_until_the_next_month() {
     refused(&server, "minutes_per_month", 3).await;
     // Test keys cost nothing.
     assert_eq!(server.client().usage().await.unwrap().max_minutes, None);
-    server.client().dispatch_bot(new_job()).await.unwrap();
+    server.client().dispatch_bot(real_job()).await.unwrap();
+    // Nor do meetings of the sandbox.
+    client.dispatch_bot(new_job()).await.unwrap();
     server.stop().await;
 }
 
@@ -158,8 +165,8 @@ async fn a_job_that_was_accepted_fails_when_its_time_comes_without_minutes() {
     let limits = [("bots_per_consumer", "1"), ("minutes_per_month", "1")];
     let server = limited(&data, &limits).await;
     let client = server.client_of(&server.key("acme", true, Scope::Write).await);
-    client.dispatch_bot(new_job()).await.unwrap();
-    let waits = client.dispatch_bot(new_job()).await.unwrap().id;
+    client.dispatch_bot(real_job()).await.unwrap();
+    let waits = client.dispatch_bot(real_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
     bot.complete("file:///m.json").await;

@@ -51,7 +51,7 @@ impl Mixing {
 #[async_trait]
 impl Launcher for Stage {
     fn platforms(&self) -> Vec<Platform> {
-        vec![Platform::Sandbox]
+        vec![Platform::Sandbox, Platform::Janus]
     }
 
     async fn run(&self, order: BotOrder, stop: CancellationToken) {

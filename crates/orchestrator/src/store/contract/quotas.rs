@@ -54,6 +54,37 @@ impl Fixture {
     }
 }
 
+#[tokio::test]
+async fn a_meeting_of_the_sandbox_costs_no_minutes_and_needs_none() {
+    let fixture = fixture().await;
+    fixture.limit(0, 1).await;
+    let sandbox = |now| Job { platform: Platform::Sandbox, ..new_job(now) };
+    let create = async |job: Job, now| {
+        let start = start(&job);
+        fixture.store.create_job(fixture.tenant, job, link(), start, None, now).await.unwrap()
+    };
+    let first = sandbox(since(1));
+    let id = first.id;
+    assert!(matches!(create(first, since(1)).await, Creation::Created(_)));
+    assert_eq!(fixture.next(since(2)).await, Some(id));
+    let seq = fixture.meet(id, 1, 3, 120).await;
+    assert_eq!(fixture.minutes(since(124)).await, 0, "while it goes on");
+    fixture.report(id, 1, 1, seq, &over(), since(125)).await;
+    assert_eq!(fixture.minutes(since(126)).await, 0, "when it has ended");
+
+    // All minutes are used up by another meeting.
+    let real = fixture.job_of(fixture.tenant, since(130)).await;
+    assert_eq!(fixture.next(since(130)).await, Some(real));
+    let seq = fixture.meet(real, 1, 131, 10).await;
+    fixture.report(real, 1, 1, seq, &over(), since(142)).await;
+    assert_eq!(fixture.minutes(since(143)).await, 1);
+    assert!(matches!(create(new_job(since(144)), since(144)).await, Creation::NoMinutes(_)));
+    let second = sandbox(since(145));
+    let id = second.id;
+    assert!(matches!(create(second, since(145)).await, Creation::Created(_)));
+    assert_eq!(fixture.next(since(146)).await, Some(id));
+}
+
 fn over() -> [BotReport; 1] {
     [ended(Cause::Left(LeaveReason::MeetingEnded), true)]
 }

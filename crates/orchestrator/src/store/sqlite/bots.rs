@@ -34,7 +34,8 @@ pub(super) fn claim(connection: &Connection, token_hash: [u8; 32], now: Now) -> 
     let Some(mut stored) = found else { return Ok(Claim::Nothing) };
     // Who is in a meeting stays there.
     if stored.epoch == 0
-        && let Some(minutes) = quotas::used_up(connection, stored.tenant, now.wall, now.wall)?
+        && let Some(minutes) =
+            quotas::used_up(connection, stored.tenant, &stored.job.platform, now.wall, now.wall)?
     {
         let told = advance::refuse_for_minutes(&mut stored.job, minutes, now.wall);
         jobs::save(connection, &mut stored, told, now)?;

@@ -208,7 +208,8 @@ pub(super) fn create(
         None => None,
     };
     if existing.is_none()
-        && let Some(minutes) = quotas::used_up(connection, tenant, start.from, now.wall)?
+        && let Some(minutes) =
+            quotas::used_up(connection, tenant, &job.platform, start.from, now.wall)?
     {
         return Ok(Creation::NoMinutes(minutes));
     }

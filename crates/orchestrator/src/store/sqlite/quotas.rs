@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use meetbot_types::{ConsumerId, Job, Timestamp};
+use meetbot_types::{ConsumerId, Job, Platform, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{Outcome, read_as};
@@ -160,7 +160,7 @@ pub(super) fn count_minutes(
     stay: Stay,
     now: Timestamp,
 ) -> Outcome<()> {
-    let cost = quota::cost(job, stay);
+    let cost = quota::cost(job, tenant.live, stay);
     if cost > 0 {
         connection
             .prepare_cached(
@@ -172,16 +172,18 @@ pub(super) fn count_minutes(
     Ok(())
 }
 
-/// The minutes that a tenant had, where there are none left for a meeting in the month of `at`. Of months to come nothing is used yet.
+/// The minutes that a tenant had, where there are none left for this meeting in the month of `at`. Of months to come nothing is used yet.
 pub(super) fn used_up(
     connection: &Connection,
     tenant: Tenant,
+    platform: &Platform,
     at: Timestamp,
     now: Timestamp,
 ) -> Outcome<Option<NonZeroU32>> {
     let consumer = tenant.consumer.to_string();
     let quota = quota(connection, &consumer)?;
-    let limited = quota::used_up(quota, tenant.live, u64::MAX).is_some();
+    let limited = quota::used_up(quota, tenant.live, u64::MAX).is_some()
+        && quota::costs_minutes(platform, tenant.live);
     if !limited || quota::month(at) != quota::month(now) {
         return Ok(None);
     }
@@ -198,13 +200,16 @@ fn minutes(connection: &Connection, consumer: &str, live: bool, now: Timestamp) 
         .query_row(params![consumer, live, quota::month(now)], |row| row.get(0))
         .optional()?;
     let mut statement = connection.prepare_cached(
-        "SELECT stay_ms FROM jobs WHERE consumer = ?1 AND live = ?2
+        "SELECT stay_ms, platform FROM jobs WHERE consumer = ?1 AND live = ?2
             AND epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled')",
     )?;
     let mut rows = statement.query(params![consumer, live])?;
     let mut minutes = ended.unwrap_or(0);
     while let Some(row) = rows.next()? {
-        minutes += Stay { ms: row.get(0)?, since: None }.minutes();
+        let platform = Platform::from(row.get::<_, String>(1)?.as_str());
+        if quota::costs_minutes(&platform, live) {
+            minutes += Stay { ms: row.get(0)?, since: None }.minutes();
+        }
     }
     Ok(minutes)
 }
