@@ -214,7 +214,7 @@ impl Config {
                 if let Some(text) = variable(&name).filter(|text| !text.is_empty()) {
                     *value = like(value, &text).ok_or_else(|| ConfigError::Invalid {
                         setting: name,
-                        problem: format!("{text:?} is not a {}", value.type_str()),
+                        problem: format!("{text:?} is not {}", a_type(value)),
                     })?;
                 }
             }
@@ -370,7 +370,7 @@ fn lay_over(settings: &mut Table, file: Table) -> Result<(), ConfigError> {
             if !place.same_type(&value) {
                 return Err(ConfigError::Invalid {
                     setting: format!("{section}.{key}"),
-                    problem: format!("must be a {}, not a {}", place.type_str(), value.type_str()),
+                    problem: format!("must be {}, not {}", a_type(place), a_type(&value)),
                 });
             }
             *place = value;
@@ -380,6 +380,13 @@ fn lay_over(settings: &mut Table, file: Table) -> Result<(), ConfigError> {
 }
 
 /// Reads `text` as the kind of value that `example` is.
+/// The type of a value, with its article.
+fn a_type(value: &Value) -> String {
+    let name = value.type_str();
+    let article = if name.starts_with(['a', 'i']) { "an" } else { "a" };
+    format!("{article} {name}")
+}
+
 fn like(example: &Value, text: &str) -> Option<Value> {
     match example {
         Value::String(_) => Some(Value::String(text.to_owned())),
@@ -435,7 +442,7 @@ mod tests {
         let problem = |file: &str| Config::load(Some(file), nothing).unwrap_err().to_string();
         assert!(problem("[server]\nlissten = \"x\"").contains("server.lissten"));
         assert!(problem("[servers]\n").contains("[servers]"));
-        assert!(problem("[server]\nlisten = 5").contains("must be a string"));
+        assert!(problem("[server]\nlisten = 5").contains("must be a string, not an integer"));
         assert!(problem("[server]\nlisten = \"nowhere\"").contains("as in 127.0.0.1:3010"));
         assert!(problem("[bots]\nmax = 0").contains("at least 1"));
         assert!(problem("[limits]\nhead_seconds = 0").contains("limits.head_seconds"));

@@ -71,7 +71,7 @@ async fn erase_consumer(
         }
         if waited >= PATIENCE {
             let message =
-                format!("{} bots are still leaving their meetings; ask again", leaving.len());
+                format!("bots are still leaving their meetings ({}); ask again", leaving.len());
             return Err(ApiError::unavailable(message));
         }
         tokio::time::sleep(LOOK).await;
