@@ -13,6 +13,8 @@ use crate::script::{Door, Finale, Line, Person, Script, Span, Voice};
 
 const MAX_SPEAKERS: u32 = 20;
 const MAX_SECONDS: u32 = 3_600;
+const PARAMETERS: [&str; 6] =
+    ["seconds", "speakers", "admitAfter", "denyAfter", "answer", "answerAfter"];
 
 /// A scenario that can be played.
 #[derive(Debug)]
@@ -224,7 +226,13 @@ impl Settings {
                     continue;
                 }
                 // A link may carry what its sender's mail program put there.
-                _ => continue,
+                tracking if tracking.starts_with("utm_") => continue,
+                unknown => {
+                    return Err(format!(
+                        "the sandbox has no parameter {unknown:?}; it has {}",
+                        PARAMETERS.join(", ")
+                    ));
+                }
             };
             let number = value.parse().ok().filter(|number| (least..=most).contains(number));
             *place = number.ok_or_else(|| {
@@ -453,6 +461,10 @@ mod tests {
             ("two-speakers?speakers=21", "from 1 to 20"),
             ("two-speakers?seconds=-5", "from 1 to 3600"),
             ("ends?seconds=soon", "\"soon\""),
+            ("two-speakers?secs=3", "no parameter \"secs\"; it has seconds, speakers"),
+            ("two-speakers?Seconds=3", "no parameter \"Seconds\""),
+            ("two-speakers?=3", "no parameter \"\""),
+            ("host-denies?deny_after=1", "denyAfter"),
             ("moon-landing", "it plays two-speakers"),
             ("", "it plays two-speakers"),
         ] {
@@ -480,8 +492,8 @@ mod tests {
     fn the_documented_table_is_up_to_date() {
         let mut page = String::from(
             "# The sandbox\n\n<!-- Made from crates/sandbox/src/scenario.rs by its tests; `cargo xtask update` rewrites it. -->\n\n\
-             A URL under `https://sandbox.meetbot.dev/` meets nobody: the orchestrator plays the other side itself, over real WebRTC.\n\
-             With a `mb_test_` key any other URL plays `two-speakers?seconds=20`.\n\n\
+             A URL under `https://sandbox.meetbot.dev/` joins no real meeting: the server plays the other people itself, over real WebRTC.\n\
+             With a `mb_test_` key any other URL plays `two-speakers?seconds=20`. With a live key a sandbox meeting counts no minutes.\n\n\
              | scenario | what happens | how a job ends |\n| --- | --- | --- |\n",
         );
         for scenario in ALL {
@@ -489,7 +501,8 @@ mod tests {
                 .unwrap();
         }
         write!(page, "\nParameters, all optional: `seconds` (how long the meeting is, 1 to {MAX_SECONDS}), `speakers` (1 to {MAX_SPEAKERS}), `admitAfter` (seconds in the lobby), \
-             `denyAfter` (seconds until `host-denies` refuses), `answer` (`grant`, `deny` or `none`: what the host says when a bot asks for permission to record) and `answerAfter` (seconds until it says so). A scenario's time runs from the job's first join, so that a bot that comes back enters at the second that has been reached.\n").unwrap();
+             `denyAfter` (seconds until `host-denies` refuses), `answer` (`grant`, `deny` or `none`: what the host says when a bot asks for permission to record) and `answerAfter` (seconds until it says so). A scenario's time runs from the job's first join, so that a bot that comes back enters at the second that has been reached; when the server itself was restarted, the meeting begins anew, \
+             unless `meetbot sandbox serve` plays it in a process of its own. An unknown parameter is refused, except those whose names begin with `utm_`, which mail programs add to links.\n").unwrap();
         spec_file::check("docs/sandbox.md", &page);
     }
 }
