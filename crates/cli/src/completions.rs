@@ -6,6 +6,13 @@ use clap::CommandFactory as _;
 
 /// The arguments of `completions`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Where it goes:
+  bash        source <(meetbot completions bash), in ~/.bashrc
+  zsh         source <(meetbot completions zsh), in ~/.zshrc after compinit
+  fish        meetbot completions fish > ~/.config/fish/completions/meetbot.fish
+  elvish      eval (meetbot completions elvish | slurp), in ~/.config/elvish/rc.elv
+  powershell  meetbot completions powershell | Out-String | Invoke-Expression, in $PROFILE")]
 pub(crate) struct Args {
     /// The shell.
     shell: clap_complete::Shell,

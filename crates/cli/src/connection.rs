@@ -1,21 +1,24 @@
 //! The server that a command talks to.
 
-use meetbot::{ErrorKind, MeetBot};
+use std::{env, error::Error as StdError, io, path::PathBuf};
+
+use anyhow::Context as _;
+use meetbot::{Builder, ErrorKind, MeetBot};
 
 use crate::output::Usage;
 
+const KEY: &str = "MEETBOT_API_KEY";
+
 /// Which server; the key comes from the environment only, where no process list shows it.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Connection (the key: MEETBOT_API_KEY)")]
 pub(crate) struct Connection {
     /// The server's URL.
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "MEETBOT_API_BASE_URL",
-        help_heading = "Connection (the key: MEETBOT_API_KEY)"
-    )]
+    #[arg(long, global = true, value_name = "URL", env = "MEETBOT_API_BASE_URL")]
     base_url: Option<String>,
+    /// Trust these certificates (PEM) beside the system's, as of your own authority. `SSL_CERT_FILE` names a file in place of the system's.
+    #[arg(long, global = true, value_name = "FILE")]
+    ca_bundle: Option<PathBuf>,
 }
 
 impl Connection {
@@ -24,12 +27,70 @@ impl Connection {
         self.base_url.as_deref()
     }
 
+    /// What a client of it is built from.
+    pub(crate) fn builder(&self) -> anyhow::Result<Builder> {
+        let mut builder = self.base_url.iter().fold(MeetBot::builder(), Builder::base_url);
+        if let Some(path) = &self.ca_bundle {
+            let pem = std::fs::read(path);
+            builder =
+                builder.ca_bundle(pem.with_context(|| format!("--ca-bundle {}", path.display()))?);
+        }
+        Ok(builder)
+    }
+
     /// The SDK's client for it.
     pub(crate) fn client(&self) -> anyhow::Result<MeetBot> {
-        let builder = self.base_url.iter().fold(MeetBot::builder(), meetbot::Builder::base_url);
-        builder.build().map_err(|error| match error.kind() {
+        if env::var(KEY).is_ok_and(|key| key.trim().is_empty()) || env::var_os(KEY).is_none() {
+            return Err(Usage(format!(
+                "there is no API key: export {KEY}=mb_…; on the server's machine `meetbot keys create --test` makes one for the sandbox, `--live` one for real meetings"
+            ))
+            .into());
+        }
+        self.builder()?.build().map_err(|error| match error.kind() {
             ErrorKind::Configuration => Usage(error.to_string()).into(),
             _ => error.into(),
         })
     }
+
+    /// Whether the key is one for the sandbox.
+    pub(crate) fn has_test_key() -> bool {
+        env::var(KEY).is_ok_and(|key| key.trim().starts_with("mb_test_"))
+    }
+}
+
+/// What to do about a server's certificate that is refused.
+pub(crate) fn certificate_advice(error: &anyhow::Error) -> Option<&'static str> {
+    let refused = error.chain().find_map(tls_error)?;
+    let rustls::Error::InvalidCertificate(why) = refused else { return None };
+    // The verifier passes this one on as another's.
+    if format!("{why:?}").contains("CaUsedAsEndEntity") {
+        return Some(
+            "the server's certificate is that of an authority, as `openssl req -x509` makes it by default: make one with -addext basicConstraints=critical,CA:FALSE",
+        );
+    }
+    match why {
+        rustls::CertificateError::UnknownIssuer => Some(
+            "nobody whom this machine trusts has signed the server's certificate: give --ca-bundle the certificate of who has (PEM)",
+        ),
+        rustls::CertificateError::NotValidForName
+        | rustls::CertificateError::NotValidForNameContext { .. } => Some(
+            "the server's certificate is for another name: use that name in the URL, or make a certificate for this one (subjectAltName)",
+        ),
+        rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. } => {
+            Some("the server's certificate has expired, or this machine's clock is wrong")
+        }
+        rustls::CertificateError::NotValidYet
+        | rustls::CertificateError::NotValidYetContext { .. } => {
+            Some("the server's certificate is not valid yet, or this machine's clock is wrong")
+        }
+        _ => None,
+    }
+}
+
+/// An error of TLS, also one that an error of input and output wraps.
+fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error
+        .downcast_ref()
+        .or_else(|| wrapped.and_then(|inner| tls_error(inner as &(dyn StdError + 'static))))
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     keys::FolderArgs,
-    output::{Output, Usage, table},
+    output::{Output, Usage, counted, table},
 };
 
 /// What to do with consumers.
@@ -123,15 +123,18 @@ async fn limit(args: &LimitArgs, output: Output) -> anyhow::Result<()> {
     output.object(&json!({
         "consumer": changed.consumer, "maxBots": quota.bots, "maxMinutes": quota.minutes, "maxQueuedJobs": quota.queued,
     }))?;
-    let number = |limit: Option<NonZeroU32>| {
-        limit.map_or("any number of".to_owned(), |limit| limit.to_string())
+    let number = |limit: Option<NonZeroU32>, thing: &str| {
+        limit.map_or_else(
+            || format!("any number of {thing}s"),
+            |limit| counted(limit.get().into(), thing),
+        )
     };
     output.line(format_args!(
-        "{} may have {} bots at the same time, {} minutes in a month and {} jobs in the queue",
+        "{} may have {} at the same time, {} in a month and {} in the queue",
         changed.consumer,
-        number(quota.bots),
-        number(quota.minutes),
-        number(quota.queued)
+        number(quota.bots, "bot"),
+        number(quota.minutes, "minute"),
+        number(quota.queued, "job")
     ));
     Ok(())
 }

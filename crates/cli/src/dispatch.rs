@@ -3,17 +3,22 @@
 use std::process::ExitCode;
 
 use meetbot::{
-    AutoLeaveConfig, CallOptions, Metadata, NewJob, Platform, Rule, Timestamp, Webhooks,
+    AutoLeaveConfig, CallOptions, Job, MeetBot, Metadata, NewJob, Platform, Request, Rule,
+    Timestamp, Webhooks,
 };
 
-use crate::{connection::Connection, output::Output, watch};
+use crate::{
+    connection::Connection,
+    output::{Output, known},
+    watch,
+};
 
 /// The arguments of `dispatch`; what is not given is the server's to choose.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The meeting's URL.
     url: String,
-    /// Your own id: sent twice, the second call gives the job of the first.
+    /// An id of yours for the job, as of the meeting in your calendar: a second call with the same one gives the job of the first.
     #[arg(long, value_name = "ID")]
     external_id: Option<String>,
     /// The meeting's product, where the URL does not tell.
@@ -99,7 +104,18 @@ pub(crate) async fn run(
         client = client.with(CallOptions::new().idempotency_key(key))?;
     }
     let watched = args.watch;
-    let job = client.dispatch_bot(args.new_job()).await?;
+    let (job, known_before) = create(&client, &args.new_job()).await?;
+    if known_before {
+        output.remark(format_args!(
+            "no new bot: this is the job that has the external id {} already, for {}",
+            known(job.external_id.as_ref()),
+            known(job.meeting_url.as_ref())
+        ));
+    } else if Connection::has_test_key() && job.platform != Some(Platform::Sandbox) {
+        output.remark(
+            "test key: no bot joins this meeting, the sandbox plays two-speakers in its place",
+        );
+    }
     if watched {
         output.line(&job.id);
         return watch::follow(&client, &job.id, None, output).await;
@@ -108,6 +124,15 @@ pub(crate) async fn run(
     output.line(&job.id);
     output.remark(format_args!("{}; follow it with: meetbot watch {}", job.status, job.id));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Creates the job, and says whether it was there already: that is the status of the answer.
+async fn create(client: &MeetBot, new: &NewJob) -> anyhow::Result<(Job, bool)> {
+    let path = "/api/v1/jobs";
+    let answer = client.request(Request::new("POST", path)?.json(serde_json::to_vec(new)?)).await?;
+    let job = serde_json::from_slice(answer.body())
+        .map_err(|error| client.unreadable(path, &answer, error))?;
+    Ok((job, answer.status() == 200))
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
-//! `meetbot jobs list|get|cancel|leave|delete-recording`.
+//! `meetbot jobs`: look at jobs, tell their bots what to do, fetch or delete what they recorded.
+
+mod download;
 
 use std::process::ExitCode;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use meetbot::{Job, JobStatus, ListBots, Timestamp};
+use meetbot::{ControlResult, ControlState, Job, JobStatus, ListBots, MeetBot, Timestamp};
+use meetbot_types::JobId;
 use serde_json::json;
 
 use crate::{
     connection::Connection,
-    output::{Output, known, table},
+    output::{Output, counted, known, table},
     watch,
 };
 
@@ -17,12 +20,27 @@ use crate::{
 pub(crate) enum Command {
     /// List jobs, newest first.
     List(ListArgs),
-    /// Show a job.
+    /// Show a job as the API has it.
     Get(JobArgs),
-    /// Call a job off; what was recorded is kept.
-    Cancel(JobArgs),
-    /// Let the bot leave and finish its recording.
+    /// Show a job's manifest as the API has it: speakers, files, gaps.
+    Manifest(JobArgs),
+    /// Download all files of a recording and its manifest, and check their SHA-256; waits for the mix, where one is being made.
+    Download(download::Args),
+    /// Write a message into the meeting's chat. What others wrote is in the recording's chat.jsonl.
+    #[command(visible_alias = "chat")]
+    SendChatMessage(ChatArgs),
+    /// Ask the host for permission to record.
+    RequestPermission(JobArgs),
+    /// Record nothing until `resume`; the bot stays in the meeting.
+    Pause(JobArgs),
+    /// Go on recording after `pause`.
+    Resume(JobArgs),
+    /// Stop recording for good; the bot stays in the meeting.
+    StopRecording(JobArgs),
+    /// Let the bot leave the meeting and finish its recording.
     Leave(JobArgs),
+    /// Cancel a job; what was recorded is kept.
+    Cancel(JobArgs),
     /// Delete everything that was recorded of a job that has ended.
     DeleteRecording(JobArgs),
 }
@@ -33,7 +51,7 @@ pub(crate) struct ListArgs {
     /// Only those in this status; can be given more than once.
     #[arg(long, value_parser = status)]
     status: Vec<JobStatus>,
-    /// Only the one with this id of your own.
+    /// Only the one with this external id.
     #[arg(long, value_name = "ID")]
     external_id: Option<String>,
     /// Only meetings of this product.
@@ -53,8 +71,17 @@ pub(crate) struct ListArgs {
 /// Which job.
 #[derive(Debug, clap::Args)]
 pub(crate) struct JobArgs {
-    /// The job's id.
+    /// The job's id, or its external id.
     job: String,
+}
+
+/// What to write, and where.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ChatArgs {
+    #[command(flatten)]
+    of: JobArgs,
+    /// The message: 1 to 4,000 characters.
+    message: String,
 }
 
 fn status(word: &str) -> Result<JobStatus, String> {
@@ -62,6 +89,27 @@ fn status(word: &str) -> Result<JobStatus, String> {
         let words: Vec<&str> = JobStatus::ALL.iter().map(JobStatus::as_str).collect();
         format!("give one of {}", words.join(", "))
     })
+}
+
+/// The id of the job that was named by its id or by its external id.
+pub(crate) async fn id_of(client: &MeetBot, named: &str) -> anyhow::Result<String> {
+    if named.parse::<JobId>().is_ok() {
+        return Ok(named.to_owned());
+    }
+    let external_id = Some(named.to_owned());
+    let list = ListBots { external_id, limit: Some(1), ..ListBots::default() };
+    let found = client.list_bots(&list).await?.data.into_iter().next();
+    found.map(|job| job.id).ok_or_else(|| no_job(named))
+}
+
+/// The job that was named by its id or by its external id.
+async fn job_of(client: &MeetBot, named: &str) -> anyhow::Result<Job> {
+    let id = id_of(client, named).await?;
+    client.get_bot(&id).await?.ok_or_else(|| no_job(named))
+}
+
+pub(crate) fn no_job(named: &str) -> anyhow::Error {
+    anyhow::anyhow!("there is no job with the id or the external id {named}")
 }
 
 /// Runs one of them.
@@ -74,46 +122,79 @@ pub(crate) async fn run(
     match command {
         Command::List(args) => list(args, &client, output).await?,
         Command::Get(args) => {
-            let job = client.get_bot(&args.job).await?;
-            let job = job.ok_or_else(|| anyhow::anyhow!("there is no job {}", args.job))?;
+            let job = job_of(&client, &args.job).await?;
             output.object(&job)?;
             output.pretty(&job)?;
         }
+        Command::Manifest(args) => {
+            let manifest = client.manifest(&id_of(&client, &args.job).await?).await?;
+            output.object(&manifest)?;
+            output.pretty(&manifest)?;
+        }
+        Command::Download(args) => download::run(args, &client, output).await?,
         Command::Cancel(args) => {
-            client.cancel_bot(&args.job).await?;
-            output.object(&json!({"id": args.job, "cancelled": true}))?;
-            output.line(format_args!(
-                "{} is called off; its end shows in: meetbot watch {}",
-                args.job, args.job
-            ));
+            let id = id_of(&client, &args.job).await?;
+            client.cancel_bot(&id).await?;
+            output.object(&json!({"id": id, "cancelled": true}))?;
+            output.line(format_args!("{id} is cancelled; to see its end: meetbot watch {id}"));
+        }
+        Command::SendChatMessage(ChatArgs { of, message }) => {
+            let id = id_of(&client, &of.job).await?;
+            controlled(&client.send_chat_message(&id, &message).await?, output)?;
+        }
+        Command::RequestPermission(args) => {
+            let id = id_of(&client, &args.job).await?;
+            controlled(&client.request_recording_permission(&id).await?, output)?;
+        }
+        Command::Pause(args) => {
+            let id = id_of(&client, &args.job).await?;
+            controlled(&client.pause_recording(&id).await?, output)?;
+        }
+        Command::Resume(args) => {
+            let id = id_of(&client, &args.job).await?;
+            controlled(&client.resume_recording(&id).await?, output)?;
+        }
+        Command::StopRecording(args) => {
+            let id = id_of(&client, &args.job).await?;
+            controlled(&client.stop_recording(&id).await?, output)?;
         }
         Command::Leave(args) => {
-            let result = client.leave_bot(&args.job).await?;
-            output.object(&result)?;
-            output.line(format_args!(
-                "{} {}: the job is {}",
-                known(result.action.as_ref()),
-                result.state,
-                known(result.status.as_ref())
-            ));
+            let id = id_of(&client, &args.job).await?;
+            controlled(&client.leave_bot(&id).await?, output)?;
         }
         Command::DeleteRecording(args) => {
-            let receipt = client.delete_recording(&args.job).await?;
+            let receipt = client.delete_recording(&id_of(&client, &args.job).await?).await?;
             output.object(&receipt)?;
             for object in &receipt.removed {
-                let name = known(object.name.as_ref());
-                output.line(format_args!("removed {name} ({} bytes)", object.bytes));
+                let (name, bytes) = (known(object.name.as_ref()), counted(object.bytes, "byte"));
+                output.line(format_args!("removed {name} ({bytes})"));
             }
             for name in &receipt.already_gone {
                 output.line(format_args!("was gone already: {name}"));
             }
-            output.remark(format_args!("{} objects removed", receipt.removed.len()));
+            let removed = counted(receipt.removed.len() as u64, "object");
+            output.remark(format_args!("{removed} removed"));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(args: ListArgs, client: &meetbot::MeetBot, output: Output) -> anyhow::Result<()> {
+/// What became of a call that a bot carries out.
+fn controlled(result: &ControlResult, output: Output) -> anyhow::Result<()> {
+    output.object(result)?;
+    let (action, status) = (known(result.action.as_ref()), known(result.status.as_ref()));
+    let recording = known(result.recording.state.as_ref());
+    output.line(format_args!(
+        "{action} {}: the job is {status}, the recording {recording}",
+        result.state
+    ));
+    if result.state == ControlState::Pending {
+        output.remark("the bot has not answered yet; it does so as soon as it can");
+    }
+    Ok(())
+}
+
+async fn list(args: ListArgs, client: &MeetBot, output: Output) -> anyhow::Result<()> {
     let page = u32::try_from(args.limit).ok().filter(|limit| (1..200).contains(limit));
     let list = ListBots {
         status: args.status,

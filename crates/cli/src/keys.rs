@@ -49,13 +49,14 @@ pub(crate) struct FolderArgs {
 
 /// The arguments of `keys create`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("world").args(["live", "test"]).required(true))]
 pub(crate) struct CreateArgs {
     #[command(flatten)]
     folder: FolderArgs,
     /// A key for real meetings.
-    #[arg(long, conflicts_with = "test", required_unless_present = "test")]
+    #[arg(long)]
     live: bool,
-    /// A key for the sandbox: its bots meet nobody.
+    /// A key for the sandbox: its bots join no real meeting, the server plays one.
     #[arg(long)]
     test: bool,
     /// Whose key it is; a consumer that is new is made, with a webhook secret.
@@ -177,12 +178,12 @@ async fn create(args: CreateArgs, now: Now, output: Output) -> anyhow::Result<()
     output.object(&shown(&fresh))?;
     output.line(format_args!("{}", fresh.secret.expose()));
     output.remark(format_args!(
-        "key {} of {}: kept as a hash only, so keep it now",
+        "key {} of {}. Copy it now: it cannot be shown again.",
         fresh.key.id, fresh.key.consumer_name
     ));
     output.remark(format_args!("webhook secret: {}", fresh.webhook_secret.expose()));
     if let Some(at) = fresh.key.expires_at {
-        output.remark(format_args!("it opens nothing from {at} on"));
+        output.remark(format_args!("it expires {at}"));
     }
     Ok(())
 }
@@ -276,7 +277,7 @@ async fn audit(args: &AuditArgs, output: Output) -> anyhow::Result<()> {
 async fn revoke(args: &RevokeArgs, now: Now, output: Output) -> anyhow::Result<()> {
     let id: KeyId = args.id.parse().map_err(|error| Usage(format!("{}: {error}", args.id)))?;
     if !args.folder.store()?.revoke_key(id, now).await? {
-        anyhow::bail!("there is no key {id}; `meetbot keys list` shows those that there are");
+        anyhow::bail!("there is no key {id}; `meetbot keys list` shows them");
     }
     output.object(&json!({"id": id, "revoked": true}))?;
     output.line(format_args!(

@@ -59,7 +59,7 @@ enum Command {
     Dispatch(dispatch::Args),
     /// Follow a job until it ends.
     Watch(watch::Args),
-    /// Look at jobs, call them off, or let their bots leave.
+    /// List jobs, tell their bots what to do, download or delete what they recorded.
     #[command(subcommand)]
     Jobs(jobs::Command),
     /// Make, list and revoke API keys of a server on this machine; see what they were used for.
@@ -73,7 +73,7 @@ enum Command {
     /// What became of each webhook; receive webhooks on this machine; check a signature.
     #[command(subcommand)]
     Webhooks(webhooks::Command),
-    /// Look whether this machine and its server are well, and say what to do where they are not.
+    /// Check this machine and its server, and say what to do about each problem.
     Doctor(doctor::Args),
     /// Copy a server's database into a file, also while the server runs.
     Backup(backup::Args),

@@ -144,10 +144,10 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     }
     signals.next().await;
     let bots = if drain == 0 {
-        "bots leave their files in order".to_owned()
+        "bots leave and finish their files".to_owned()
     } else {
         format!(
-            "bots stay in their meetings for {drain} s at most, then leave their files in order"
+            "bots stay in their meetings for {drain} s at most, then leave and finish their files"
         )
     };
     output.remark(format_args!("stopping: {bots} (interrupt again to end at once)"));

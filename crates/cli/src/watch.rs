@@ -13,14 +13,18 @@ use meetbot::{
 
 use crate::{
     connection::Connection,
+    jobs,
     output::{Output, known},
     text::plain,
 };
 
+/// How often to look what a job in the queue waits for: that is no event.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// The arguments of `watch`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The job's id.
+    /// The job's id, or its external id.
     job: String,
     /// Give up after this long; the job goes on.
     #[arg(long, value_name = "SECONDS")]
@@ -33,7 +37,9 @@ pub(crate) async fn run(
     connection: &Connection,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    follow(&connection.client()?, &args.job, args.timeout.map(Duration::from_secs), output).await
+    let client = connection.client()?;
+    let id = jobs::id_of(&client, &args.job).await?;
+    follow(&client, &id, args.timeout.map(Duration::from_secs), output).await
 }
 
 /// Follows a job to its end.
@@ -56,14 +62,13 @@ pub(crate) async fn follow(
     };
     spinner.finish_and_clear();
     ended?;
-    let job =
-        client.get_bot(job_id).await?.ok_or_else(|| anyhow::anyhow!("there is no job {job_id}"))?;
+    let job = client.get_bot(job_id).await?.ok_or_else(|| jobs::no_job(job_id))?;
     output.object(&job)?;
     output.lines(ending(&job));
     Ok(ExitCode::from(u8::from(job.status != JobStatus::Completed)))
 }
 
-/// Shows each event as it comes, to the last.
+/// Shows each event as it comes, to the last; before the first, what the job waits for.
 async fn show(
     client: &MeetBot,
     job_id: &str,
@@ -71,7 +76,28 @@ async fn show(
     output: Output,
 ) -> anyhow::Result<()> {
     let mut events = client.watch(job_id)?;
-    while let Some(event) = events.try_next().await? {
+    let mut looks = tokio::time::interval(LOOK);
+    let mut waits: Option<String> = None;
+    let mut begun = false;
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = events.try_next() => event?,
+            _ = looks.tick(), if !begun => {
+                let job = client.get_bot(job_id).await?.ok_or_else(|| jobs::no_job(job_id))?;
+                begun = job.status != JobStatus::Queued;
+                let now = (!begun).then(|| queued(&job));
+                if now.is_some() && now != waits {
+                    let said = now.clone().unwrap_or_default();
+                    spinner.set_message(plain(&said).into_owned());
+                    spinner.suspend(|| output.line(format_args!("{} {said}", self::now())));
+                    waits = now;
+                }
+                continue;
+            }
+        };
+        let Some(event) = event else { return Ok(()) };
+        begun = true;
         output.object(&event)?;
         if event.event == EventName::StatusChanged {
             spinner.set_message(plain(&known(event.data.status.as_ref())).into_owned());
@@ -81,10 +107,18 @@ async fn show(
             spinner.suspend(|| output.line(format_args!("{at} {text}")));
         }
     }
-    Ok(())
 }
 
-/// An event in a line; the end is told with the job.
+/// A job in the queue, and what it waits for.
+fn queued(job: &Job) -> String {
+    match (&job.status_detail, job.join_at) {
+        (Some(detail), Some(at)) if detail == "scheduled" => format!("queued ({detail} for {at})"),
+        (Some(detail), _) => format!("queued ({detail})"),
+        (None, _) => "queued".to_owned(),
+    }
+}
+
+/// An event in a line; details of the end come with the job.
 fn told(event: &TimelineEvent) -> Option<String> {
     let name = event.event.as_str();
     let status = known(event.data.status.as_ref());
@@ -93,7 +127,7 @@ fn told(event: &TimelineEvent) -> Option<String> {
         EventDetails::StatusChanged { status_detail: Some(detail), .. } => {
             Some(format!("{status} ({detail})"))
         }
-        EventDetails::StatusChanged { .. } => Some(status),
+        EventDetails::StatusChanged { .. } | EventDetails::Failed { .. } => Some(status),
         EventDetails::Chat { message } => {
             Some(format!("{} wrote: {}", text(&message.sender), text(&message.text)))
         }
@@ -132,7 +166,9 @@ pub(crate) fn ending(job: &Job) -> Vec<String> {
     let mut lines = vec![format!("{} {}{}", job.id, job.status, left.unwrap_or_default())];
     if let Some(code) = &job.failure_code {
         let detail = job.failure_detail.as_deref().unwrap_or_default();
-        let billed = if code.billed() { "billed" } else { "not billed" };
+        // Of a meeting that no bot was in there are no minutes.
+        let billed = code.billed() && job.joined_at.is_some();
+        let billed = if billed { "billed" } else { "not billed" };
         let retry = if code.retryable() { "a retry may help" } else { "a retry will not help" };
         lines.push(format!("{code}: {detail} ({billed}, {retry})"));
         lines.push(code.advice().to_owned());

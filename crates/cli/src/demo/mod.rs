@@ -121,6 +121,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         output.line("");
     }
     output.line(format_args!("The files stay in {}", folder.display()));
+    output.line(format_args!("To remove them: rm -r {}", folder.display()));
     if args.keep {
         let mut signals = Signals::listen()?;
         let key = if std::io::stderr().is_terminal() {

@@ -32,11 +32,9 @@ fn judge_clock(now: Timestamp, synchronised: Option<bool>) -> Finding {
         return Finding::fail(CLOCK, format!("it shows {now}"), remedy);
     }
     match synchronised {
-        Some(true) => Finding::ok(CLOCK, format!("{now}, kept in step over the network")),
-        None => {
-            Finding::ok(CLOCK, format!("{now}; whether it is kept in step cannot be asked here"))
-        }
-        Some(false) => Finding::warn(CLOCK, format!("{now}, and nothing keeps it in step"), remedy),
+        Some(true) => Finding::ok(CLOCK, format!("{now}; time synchronisation: on")),
+        None => Finding::ok(CLOCK, format!("{now}; time synchronisation: unknown")),
+        Some(false) => Finding::warn(CLOCK, format!("{now}; time synchronisation: off"), remedy),
     }
 }
 

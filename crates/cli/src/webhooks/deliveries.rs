@@ -3,7 +3,7 @@
 use meetbot::{Delivery, DeliveryState, DeliveryTry, Endpoint, ListDeliveries, MeetBot, Timestamp};
 
 use crate::{
-    jobs::age,
+    jobs::{self, age},
     output::{Output, known, table},
     watch,
 };
@@ -11,8 +11,8 @@ use crate::{
 /// Which deliveries to list.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListArgs {
-    /// Only those of this job.
-    #[arg(long, value_name = "ID")]
+    /// Only those of the job with this id or external id.
+    #[arg(long, value_name = "JOB")]
     job: Option<String>,
     /// Only those in this state.
     #[arg(long, value_parser = state)]
@@ -38,8 +38,8 @@ pub(crate) struct RedeliverArgs {
     /// All that were given up, as after an endpoint's outage.
     #[arg(long, conflicts_with = "deliveries")]
     dead: bool,
-    /// With --dead: only those of this job.
-    #[arg(long, value_name = "ID", requires = "dead")]
+    /// With --dead: only those of the job with this id or external id.
+    #[arg(long, value_name = "JOB", requires = "dead")]
     job: Option<String>,
 }
 
@@ -54,7 +54,7 @@ fn state(word: &str) -> Result<DeliveryState, String> {
 pub(crate) async fn list(args: ListArgs, client: &MeetBot, output: Output) -> anyhow::Result<()> {
     let most = if args.limit == 0 { usize::MAX } else { args.limit };
     let mut pages = Pages::new(ListDeliveries {
-        job_id: args.job,
+        job_id: id_of(client, args.job).await?,
         state: args.state,
         limit: Some(u32::try_from(most).unwrap_or(u32::MAX).min(200)),
         cursor: None,
@@ -109,7 +109,7 @@ pub(crate) async fn redeliver(
     }
     if args.dead {
         let mut pages = Pages::new(ListDeliveries {
-            job_id: args.job,
+            job_id: id_of(client, args.job).await?,
             state: Some(DeliveryState::Dead),
             limit: Some(200),
             cursor: None,
@@ -120,8 +120,16 @@ pub(crate) async fn redeliver(
             }
         }
     }
-    output.remark(format_args!("{count} deliveries are sent again"));
+    let again = if count == 1 { "delivery is" } else { "deliveries are" };
+    output.remark(format_args!("{count} {again} sent again"));
     Ok(())
+}
+
+async fn id_of(client: &MeetBot, job: Option<String>) -> anyhow::Result<Option<String>> {
+    match job {
+        Some(job) => jobs::id_of(client, &job).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// A list, page by page.

@@ -13,16 +13,20 @@ use crate::{connection::Connection, output::Output};
 
 /// What to do with webhooks.
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "\
+list, show and redeliver ask the server (--base-url, MEETBOT_API_KEY).
+secret and rotate work on its data folder, on the server's machine (--data-dir).
+listen and verify need neither.")]
 pub(crate) enum Command {
-    /// List deliveries, newest first: what arrived, what is tried again, what was given up.
+    /// List deliveries, newest first: what arrived, what is tried again, what was given up (asks the server).
     List(deliveries::ListArgs),
-    /// Show a delivery with every try and what the endpoint answered.
+    /// Show a delivery with every try and what the endpoint answered (asks the server).
     Show(deliveries::ShowArgs),
-    /// Send deliveries again.
+    /// Send deliveries again (asks the server).
     Redeliver(deliveries::RedeliverArgs),
-    /// Show the secret that a consumer's webhooks are signed with.
+    /// Show the secret that a consumer's webhooks are signed with (on the server's machine).
     Secret(secret::SecretArgs),
-    /// Give a consumer a new webhook secret; the old one signs along for a while.
+    /// Give a consumer a new webhook secret; the previous one stays valid for a while (on the server's machine).
     Rotate(secret::RotateArgs),
     /// Receive webhooks on this machine, verify and print them.
     Listen(listen::Args),

@@ -34,7 +34,7 @@ pub(crate) struct SecretArgs {
 pub(crate) struct RotateArgs {
     #[command(flatten)]
     of: SecretArgs,
-    /// How long the old secret signs along, as in 90s, 30m, 24h or 7d; 0 when it has leaked.
+    /// How long the previous secret stays valid, as in 90s, 30m, 24h or 7d; 0 when it has leaked.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = overlap)]
     overlap: Duration,
 }
@@ -54,7 +54,7 @@ pub(crate) async fn show(args: SecretArgs, output: Output) -> anyhow::Result<()>
     output.line(secrets.current.expose());
     if let Some(previous) = &secrets.previous {
         output.remark(format_args!(
-            "until {} the one before it signs along: {}",
+            "the previous secret is valid too until {}: {}",
             previous.until,
             previous.secret.expose()
         ));
@@ -85,9 +85,9 @@ pub(crate) async fn rotate(args: RotateArgs, output: Output) -> anyhow::Result<(
 fn told(until: Option<Timestamp>) -> String {
     match until {
         Some(until) => format!(
-            "give it to your receivers beside the old one; until {until}, X-Meetbot-Signature is made with the old one, webhook-signature with both"
+            "give it to your receivers beside the previous one; until {until}, X-Meetbot-Signature is made with the previous one, webhook-signature with both"
         ),
-        None => "the old one is good for nothing from now on".to_owned(),
+        None => "the previous secret is no longer valid".to_owned(),
     }
 }
 
@@ -102,10 +102,7 @@ fn shown(consumer: &str, secrets: &WebhookSecrets) -> Value {
 }
 
 fn unknown(consumer: &str) -> anyhow::Error {
-    Usage(format!(
-        "there is no consumer {consumer}; `meetbot keys list` shows those that there are"
-    ))
-    .into()
+    Usage(format!("there is no consumer {consumer}; `meetbot consumers list` shows them")).into()
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ fn a_limit_holds_at_once_on_a_running_server_and_is_shown() {
     assert!(said.out.contains("0 of 60") && said.out.contains("1 of 1"), "{said:?}");
 
     let said = consumers(data.path(), &["limit", "acme", "--queued", "1"]);
-    assert!(said.out.contains("60 minutes in a month and 1 jobs in the queue"), "{said:?}");
+    assert!(said.out.contains("60 minutes in a month and 1 job in the queue"), "{said:?}");
     let meeting_url = "https://sandbox.meetbot.dev/two-speakers".to_owned();
     let refused = mb.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap_err();
     assert_eq!(refused.code(), Some(&ErrorCode::QuotaExceeded), "{refused}");

@@ -1,0 +1,247 @@
+//! What the commands about jobs say to a person, against a real server.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use meetbot::{Job, JobStatus};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{Running, Said, create_key, create_live_key, meetbot, run, serve_with};
+
+/// A server, and a key of it.
+struct Beside {
+    _server: Running,
+    data: TempDir,
+    url: String,
+    key: String,
+}
+
+fn beside(settings: &[(&str, &str)]) -> Beside {
+    let data = TempDir::new().unwrap();
+    let (server, url) = serve_with(data.path(), None, settings);
+    let (key, _) = create_key(data.path(), &[]);
+    Beside { _server: server, data, url, key }
+}
+
+impl Beside {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = meetbot();
+        command.args(arguments);
+        command.env("MEETBOT_API_KEY", &self.key).env("MEETBOT_API_BASE_URL", &self.url);
+        command
+    }
+
+    #[track_caller]
+    fn said(&self, arguments: &[&str]) -> Said {
+        let said = run(&mut self.command(arguments));
+        assert_eq!(said.code, Some(0), "{arguments:?}: {said:?}");
+        said
+    }
+
+    fn job(&self, named: &str) -> Job {
+        serde_json::from_str(&self.said(&["jobs", "get", named, "--json"]).out).unwrap()
+    }
+
+    /// Follows a job in the background; answers the line in which it says this.
+    fn watch_until(&self, named: &str, word: &str) -> String {
+        let mut command = self.command(&["watch", named]);
+        let mut watch = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(watch.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let found = lines.into_iter().find(|line| line.contains(word));
+        let _ = watch.kill();
+        let _ = watch.wait();
+        found.unwrap_or_else(|| panic!("watch never says {word}"))
+    }
+}
+
+const LONG: &str = "https://sandbox.meetbot.dev/two-speakers?seconds=3600";
+
+/// Whether a line begins with a moment.
+fn is_dated(line: &str) -> bool {
+    line.split(' ').next().unwrap().parse::<meetbot::Timestamp>().is_ok()
+}
+
+#[test]
+fn each_verb_takes_an_external_id_and_does_what_it_says() {
+    let beside = beside(&[]);
+    let id = beside.said(&["dispatch", LONG, "--external-id", "lesson 1/a"]).out;
+    let id = id.trim();
+    beside.watch_until("lesson 1/a", "recording");
+    for (verb, recording) in
+        [("pause", "paused"), ("resume", "on"), ("stop-recording", "stopped"), ("leave", "stopped")]
+    {
+        let said = beside.said(&["jobs", verb, "lesson 1/a"]);
+        assert!(said.out.contains(&format!("the recording {recording}")), "{verb}: {said:?}");
+        if verb == "resume" {
+            let said = beside.said(&["jobs", "send-chat-message", "lesson 1/a", "hello there"]);
+            assert!(said.out.starts_with("send_chat_message done"), "{said:?}");
+            beside.said(&["jobs", "chat", id, "hello again"]);
+            let said = beside.said(&["jobs", "request-permission", "lesson 1/a"]);
+            assert!(said.out.contains("done") || said.out.contains("pending"), "{said:?}");
+        }
+    }
+    let said = beside.said(&["watch", "lesson 1/a"]);
+    assert!(said.out.contains(&format!("{id} completed")), "{said:?}");
+    let manifest: Value =
+        serde_json::from_str(&beside.said(&["jobs", "manifest", "lesson 1/a"]).out).unwrap();
+    assert_eq!(manifest["jobId"], id);
+
+    let folder = beside.data.path().join("downloaded");
+    let mut download = beside.command(&["jobs", "download", "lesson 1/a", "--json"]);
+    let said = run(download.arg(&folder));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let files = said.json()["files"].as_array().unwrap().clone();
+    let files: Vec<&Path> = files.iter().map(|file| Path::new(file.as_str().unwrap())).collect();
+    assert!(files.iter().all(|file| file.exists()) && files.len() > 3, "{said:?}");
+
+    // Without a folder, one that is named like the job.
+    let here = TempDir::new().unwrap();
+    let said = run(beside.command(&["jobs", "download", id]).current_dir(here.path()));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(here.path().join(id).join("manifest.json").exists(), "{said:?}");
+
+    let said = beside.said(&["jobs", "delete-recording", "lesson 1/a"]);
+    assert!(said.out.contains("manifest.json ("), "{said:?}");
+    for arguments in [&["jobs", "get", "nobody's"][..], &["watch", "nobody's"]] {
+        let said = run(&mut beside.command(arguments));
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.err.contains("the id or the external id nobody's"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_known_external_id_says_that_there_is_no_new_bot() {
+    let beside = beside(&[]);
+    let first = beside.said(&["dispatch", LONG, "--external-id", "lesson-1"]);
+    assert!(!first.err.contains("no new bot"), "{first:?}");
+    let other = "https://sandbox.meetbot.dev/ends?seconds=3600";
+    let again = beside.said(&["dispatch", other, "--external-id", "lesson-1"]);
+    assert_eq!(again.out, first.out);
+    assert!(again.err.contains("no new bot") && again.err.contains(LONG), "{again:?}");
+    beside.said(&["jobs", "cancel", "lesson-1"]);
+}
+
+#[test]
+fn a_test_key_says_that_the_sandbox_plays_and_a_live_key_does_not() {
+    let beside = beside(&[]);
+    let note = "test key: no bot joins this meeting";
+    let real = beside.said(&["dispatch", "https://meet.google.com/abc-defg-hij"]);
+    assert!(real.err.contains(note), "{real:?}");
+    let ends = "https://sandbox.meetbot.dev/ends?seconds=1";
+    let sandbox = beside.said(&["dispatch", ends]);
+    assert!(!sandbox.err.contains(note), "{sandbox:?}");
+    let live = create_live_key(beside.data.path());
+    let live = run(beside.command(&["dispatch", ends]).env("MEETBOT_API_KEY", live));
+    assert_eq!(live.code, Some(0), "{live:?}");
+    assert!(!live.err.contains(note), "{live:?}");
+}
+
+#[test]
+fn watch_says_at_once_what_a_job_in_the_queue_waits_for() {
+    let beside = beside(&[("MEETBOT_LIMITS_BOTS_PER_CONSUMER", "1")]);
+    beside.said(&["dispatch", LONG, "--external-id", "first"]);
+    beside.watch_until("first", "recording");
+    beside.said(&["dispatch", LONG, "--external-id", "second"]);
+    let line = beside.watch_until("second", "queued");
+    assert!(is_dated(&line) && line.ends_with("queued (at_bot_limit)"), "{line}");
+    let later = ["--external-id", "later", "--join-at", "2100-01-01T00:00:00Z"];
+    let said = run(beside.command(&["dispatch", LONG]).args(later));
+    // A year ahead at most.
+    assert_eq!(said.code, Some(1), "{said:?}");
+    beside.said(&["jobs", "cancel", "first"]);
+    beside.said(&["jobs", "cancel", "second"]);
+}
+
+#[test]
+fn the_end_is_dated_whatever_it_is_and_says_billed_only_of_a_meeting_that_was_joined() {
+    let beside = beside(&[]);
+    let denied = "https://sandbox.meetbot.dev/host-denies?denyAfter=0";
+    let said = run(&mut beside.command(&["dispatch", denied, "--watch"]));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let dated: Vec<&str> = said.out.lines().filter(|line| is_dated(line)).collect();
+    assert!(dated.last().unwrap().ends_with(" failed"), "{said:?}");
+    assert!(said.out.contains("not billed"), "{said:?}");
+    let said = beside.said(&["dispatch", "https://sandbox.meetbot.dev/ends?seconds=1", "--watch"]);
+    let dated: Vec<&str> = said.out.lines().filter(|line| is_dated(line)).collect();
+    assert!(dated.last().unwrap().ends_with(" completed"), "{said:?}");
+}
+
+#[test]
+fn a_parameter_that_the_sandbox_does_not_have_is_refused() {
+    let beside = beside(&[]);
+    let wrong = "https://sandbox.meetbot.dev/two-speakers?secs=3";
+    let said = run(&mut beside.command(&["dispatch", wrong]));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("no parameter \"secs\"; it has seconds, speakers"), "{said:?}");
+}
+
+#[test]
+fn webhooks_of_a_job_are_found_by_its_external_id() {
+    let beside = beside(&[]);
+    let meeting = "https://sandbox.meetbot.dev/no-such-meeting";
+    let hook = ["--on-finalize", "http://127.0.0.1:1/hook", "--external-id", "lesson-1"];
+    let said = run(beside.command(&["dispatch", meeting, "--watch"]).args(hook));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let listed = beside.said(&["webhooks", "list", "--job", "lesson-1", "--json"]);
+    let delivery: Value = serde_json::from_str(listed.out.lines().next().unwrap()).unwrap();
+    assert_eq!(delivery["jobId"], beside.job("lesson-1").id);
+    assert_eq!(beside.job("lesson-1").status, JobStatus::Failed);
+    let redelivered = beside.said(&["webhooks", "redeliver", delivery["id"].as_str().unwrap()]);
+    assert!(redelivered.err.contains("1 delivery is sent again"), "{redelivered:?}");
+}
+
+#[test]
+fn the_kinds_of_a_key_are_one_required_group() {
+    let help = run(meetbot().args(["keys", "create", "--help"]));
+    assert!(help.out.contains("<--live|--test>"), "{help:?}");
+    let said = run(meetbot().args(["keys", "create"]));
+    assert!(said.code == Some(2) && said.err.contains("<--live|--test>"), "{said:?}");
+    let said = run(meetbot().args(["keys", "create", "--live", "--test"]));
+    assert_eq!(said.code, Some(2), "{said:?}");
+}
+
+#[test]
+fn help_says_what_a_newcomer_looks_for() {
+    let help = |arguments: &[&str]| run(meetbot().args(arguments).arg("--help")).out;
+    assert!(help(&["completions"]).contains("source <(meetbot completions bash), in ~/.bashrc"));
+    assert!(help(&["jobs", "list"]).contains("--ca-bundle"));
+    assert!(help(&["jobs", "list"]).contains("SSL_CERT_FILE"));
+    let webhooks = help(&["webhooks"]);
+    assert!(webhooks.contains("secret and rotate work on its data folder"), "{webhooks}");
+    let key = run(meetbot().args(["jobs", "list"]));
+    assert!(key.code == Some(2) && key.err.contains("meetbot keys create --test"), "{key:?}");
+    let empty = run(meetbot().args(["jobs", "list"]).env("MEETBOT_API_KEY", " "));
+    assert!(empty.code == Some(2) && empty.err.contains("meetbot keys create --test"), "{empty:?}");
+}
+
+/// What a command prints on a terminal of so many columns.
+fn on_a_terminal(columns: usize, arguments: &str) -> Vec<String> {
+    let program = env!("CARGO_BIN_EXE_meetbot");
+    let line = format!("stty rows 24 cols {columns}; {program} {arguments}");
+    let mut terminal = Command::new("script")
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this test needs util-linux: apt-get install util-linux");
+    let mut printed = String::new();
+    terminal.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+    assert_eq!(terminal.wait().unwrap().code(), Some(0), "{printed}");
+    printed.lines().map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn tables_fit_the_terminal() {
+    for columns in [80, 132] {
+        let lines = on_a_terminal(columns, "sandbox list");
+        let fits = lines.iter().all(|line| line.chars().count() <= columns);
+        assert!(fits && lines.len() > 30, "{columns}: {lines:#?}");
+    }
+    let wide = on_a_terminal(300, "sandbox list");
+    let piped = run(meetbot().args(["sandbox", "list"]));
+    assert_eq!(wide, piped.out.lines().collect::<Vec<_>>());
+}
