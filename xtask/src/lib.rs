@@ -14,3 +14,6 @@ pub mod venv;
 pub fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0")
 }
+
+/// Debian's nginx, which is not on everybody's path.
+pub const NGINX: &str = "/usr/sbin/nginx";

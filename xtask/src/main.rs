@@ -20,7 +20,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use xtask::{janus::DEMO_PAGES, standard_webhooks, test_log};
+use xtask::{NGINX, janus::DEMO_PAGES, standard_webhooks, test_log};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -99,9 +99,14 @@ fn test() -> anyhow::Result<()> {
     // The logs of earlier runs are none of this one.
     let _ = fs::remove_dir_all(test_log::folder());
     installed("ffmpeg", "ffmpeg", "the tests decode recordings with it")?;
+    for (program, package) in
+        [(NGINX, "nginx"), ("systemd-analyze", "systemd"), ("openssl", "openssl")]
+    {
+        installed(program, package, "tests try the service and the proxy of docs/operations.md")?;
+    }
     standard_webhooks::install()?;
     if xtask::is_root() {
-        for (program, package) in [("janus", "janus"), ("ip", "iproute2"), ("openssl", "openssl")] {
+        for (program, package) in [("janus", "janus"), ("ip", "iproute2")] {
             installed(program, package, "tests meet in a real Janus in a network of its own")?;
         }
         installed("janus-pp-rec", "janus-tools", "recordings are compared with those of Janus")?;

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, convert::Infallible, str::FromStr, sync::Arc, t
 
 use axum::{
     extract::State,
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderName, header},
     response::{
         IntoResponse as _, Response,
         sse::{Event, KeepAlive, Sse},
@@ -70,7 +70,12 @@ async fn list_events(
         let share = caller.stream(&server)?;
         let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
         let events = Sse::new(live(server, caller, id, after)).keep_alive(keep_alive);
-        return Ok((share, events).into_response());
+        // nginx would gather the events and send them in one piece at the end, and so does a proxy that compresses.
+        let at_once = [
+            (header::CACHE_CONTROL, "no-cache, no-transform"),
+            (HeaderName::from_static("x-accel-buffering"), "no"),
+        ];
+        return Ok((share, at_once, events).into_response());
     }
     let window = Window { limit: window.limit, after: window.after.map(|Sequence(after)| after) };
     page(window, move |window| {
