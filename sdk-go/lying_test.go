@@ -324,6 +324,20 @@ func TestCancellingEndsACallAtOnceInEveryPhase(t *testing.T) {
 	}
 	wait := func(ctx context.Context, mb *meetbot.Client) error { _, err := mb.WaitForBot(ctx, jobID); return err }
 	later := text("HTTP/1.1 503 Unavailable\nRetry-After: 60\nContent-Length: 0\n\n")
+	dispatch := func(ctx context.Context, mb *meetbot.Client) error {
+		_, err := mb.DispatchBot(ctx, meetbot.DispatchBotParams{MeetingURL: "https://m.example/1", Metadata: map[string]any{"much": strings.Repeat("x", 16<<10)}})
+		return err
+	}
+	list := func(ctx context.Context, mb *meetbot.Client) (err error) {
+		for _, err = range mb.AllBots(ctx, meetbot.ListBotsParams{}) {
+		}
+		return err
+	}
+	files := func(ctx context.Context, mb *meetbot.Client) error {
+		_, err := mb.DownloadArtifacts(ctx, jobID, t.TempDir())
+		return err
+	}
+	pending := text(json200(`{"jobId":"job_1","mixed":{"state":"pending"}}`))
 	for name, phase := range map[string]struct {
 		reply reply
 		url   string
@@ -331,6 +345,7 @@ func TestCancellingEndsACallAtOnceInEveryPhase(t *testing.T) {
 	}{
 		"while it connects":                {nil, "http://meetbot.test", get},
 		"in the TLS handshake":             {hang(""), "https://meetbot.test", get},
+		"while it sends":                   {nil, "http://unread.test", dispatch},
 		"while it waits for an answer":     {hang(""), "http://meetbot.test", get},
 		"within the headers":               {hang("HTTP/1.1 200 OK\n"), "http://meetbot.test", get},
 		"within the body":                  {hang(half), "http://meetbot.test", get},
@@ -340,6 +355,8 @@ func TestCancellingEndsACallAtOnceInEveryPhase(t *testing.T) {
 		"a watch in a pause":               {later, "http://meetbot.test", watch},
 		"a download within the body":       {hang(half), "http://meetbot.test", artifact},
 		"a download in a pause":            {later, "http://meetbot.test", artifact},
+		"all files while the mix is made":  {pending, "http://meetbot.test", files},
+		"a list in a pause":                {later, "http://meetbot.test", list},
 		"a wait":                           {hang(""), "http://meetbot.test", wait},
 		"a wait in a pause":                {later, "http://meetbot.test", wait},
 	} {
@@ -347,14 +364,17 @@ func TestCancellingEndsACallAtOnceInEveryPhase(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := &liar{t: t, replies: []reply{phase.reply}}
 				dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+					ours, theirs := net.Pipe()
+					switch phase.url {
+					case "http://unread.test":
+						return ours, nil
+					case "https://meetbot.test":
+						l.working.Go(func() { _, _ = io.Copy(io.Discard, theirs) })
+						return ours, nil
+					}
 					if phase.reply == nil {
 						<-ctx.Done()
 						return nil, ctx.Err()
-					}
-					if strings.HasPrefix(phase.url, "https") {
-						ours, theirs := net.Pipe()
-						l.working.Go(func() { _, _ = io.Copy(io.Discard, theirs) })
-						return ours, nil
 					}
 					return l.dial(ctx, network, address)
 				}

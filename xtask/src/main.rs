@@ -47,7 +47,7 @@ usage: cargo xtask COMMAND
   bench hostile   what a hostile meeting costs fifty others and the API beside it
   bench kills     200 kills of the server under load, and whether all that was promised was kept
   bench python    what a call of the Python SDK costs, beside other HTTP clients
-  bench go        what a call of the Go SDK costs, beside net/http alone";
+  bench go        what a call of the Go SDK costs, beside net/http alone and resty";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();

@@ -12,6 +12,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -91,14 +94,20 @@ func cpu() time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
-// flight makes b.N calls, so many at a time, and reports the CPU of each, the server's not included.
-func flight(b *testing.B, at int, call func() error) {
-	b.ReportAllocs()
-	if err := call(); err != nil {
-		b.Fatal(err)
-	}
+// block is how many calls of one client are measured before it is the next one's turn.
+const block = 500
+
+// cost is what a call costs: CPU in µs, the server's not included, and allocations.
+type cost struct{ cpu, allocations float64 }
+
+// flight makes a block of calls, so many at a time.
+func flight(b *testing.B, at int, call func() error) cost {
+	b.Helper()
 	calls := make(chan struct{}, at)
 	var workers sync.WaitGroup
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	began := cpu()
 	for range at {
 		workers.Go(func() {
 			for range calls {
@@ -108,14 +117,24 @@ func flight(b *testing.B, at int, call func() error) {
 			}
 		})
 	}
-	b.ResetTimer()
-	began := cpu()
-	for range b.N {
+	for range block {
 		calls <- struct{}{}
 	}
 	close(calls)
 	workers.Wait()
-	b.ReportMetric(float64((cpu()-began).Nanoseconds())/float64(b.N)/1000, "cpu-µs/op")
+	used := cpu() - began
+	runtime.ReadMemStats(&after)
+	return cost{float64(used.Nanoseconds()) / block / 1000, float64(after.Mallocs-before.Mallocs) / block}
+}
+
+// median is the middle of what a round gave.
+func median(costs []cost, of func(cost) float64) float64 {
+	var values []float64
+	for _, one := range costs {
+		values = append(values, of(one))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
 }
 
 // job is a job as encoding/json alone reads it.
@@ -149,6 +168,7 @@ func decoded(response *http.Response, err error) error {
 	return json.Unmarshal(body, &read)
 }
 
+// BenchmarkCall measures a call that reads a job: b.N rounds, in each of which every client makes a block of calls.
 func BenchmarkCall(b *testing.B) {
 	ctx, url := context.Background(), answering(b)
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -166,7 +186,7 @@ func BenchmarkCall(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer mb.CloseIdleConnections()
-	for _, one := range []struct {
+	clients := []struct {
 		name string
 		call func() error
 	}{
@@ -189,9 +209,26 @@ func BenchmarkCall(b *testing.B) {
 		}},
 		{"generated", func() error { return decoded(generated.GetJob(ctx, jobID)) }},
 		{"meetbot", func() error { _, err := mb.GetBot(ctx, jobID); return err }},
-	} {
-		for _, at := range []int{1, 10, 100} {
-			b.Run(one.name+"/"+map[int]string{1: "1", 10: "10", 100: "100"}[at], func(b *testing.B) { flight(b, at, one.call) })
-		}
+	}
+	for _, at := range []int{1, 10, 100} {
+		b.Run(strconv.Itoa(at), func(b *testing.B) {
+			// In turns, so that what else the machine does meets all alike; the ratio is that of each round.
+			rounds := make([][]cost, len(clients))
+			for range b.N {
+				for i, one := range clients {
+					rounds[i] = append(rounds[i], flight(b, at, one.call))
+				}
+			}
+			for i, one := range clients {
+				var ratios []cost
+				for round, found := range rounds[i] {
+					ratios = append(ratios, cost{cpu: found.cpu / rounds[0][round].cpu})
+				}
+				inCPU := func(of cost) float64 { return of.cpu }
+				b.ReportMetric(median(rounds[i], inCPU), one.name+"-µs")
+				b.ReportMetric(median(ratios, inCPU), one.name+"-×")
+				b.ReportMetric(median(rounds[i], func(of cost) float64 { return of.allocations }), one.name+"-allocs")
+			}
+		})
 	}
 }
