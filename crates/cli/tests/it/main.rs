@@ -35,5 +35,6 @@ mod schema;
 mod stopped;
 mod storm;
 mod systemd;
+mod typed;
 mod usage;
 mod webhooks;

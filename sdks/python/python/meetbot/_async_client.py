@@ -204,7 +204,7 @@ class AsyncMeetBot:
         Example:
             >>> job = await mb.dispatch_bot(
             ...     external_id="lesson-2026-05-10-anna",
-            ...     meeting_url="https://meet.google.com/abc-defg-hij",
+            ...     meeting_url="https://sandbox.meetbot.dev/two-speakers",
             ...     display_name="Acme Notetaker",
             ... )
             >>> print(job.platform, job.display_name)

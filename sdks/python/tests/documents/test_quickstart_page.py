@@ -13,7 +13,7 @@ DOCUMENT = "docs/quickstart.md"
 
 
 def test_the_quickstart_ends_with_a_recording_on_disk_and_a_webhook(tmp_path: Path) -> None:
-    serve, keys, install, flask = snippets(DOCUMENT, "sh")
+    _clone, serve, keys, _environment, install, flask = snippets(DOCUMENT, "sh")
     record, read, receiver, with_webhook, refused = snippets(DOCUMENT, "python")
     installed = {"cargo": "install --path crates/cli", "pip": "install ./sdks/python"}
     environment = {
