@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const NOBODY: &str = "job_00000000000000000000000000";
 const NOTHING: &str = "dlv_00000000000000000000000000";
 const LONG: &str = "https://sandbox.meetbot.dev/two-speakers?seconds=300";
-const SHORT: &str = "https://sandbox.meetbot.dev/two-speakers?seconds=3";
+const SHORT: &str = "https://sandbox.meetbot.dev/two-speakers?seconds=8";
 const NONE: &str = "https://sandbox.meetbot.dev/no-such-meeting";
 
 /// Prints one line of the outcome.
@@ -250,7 +250,7 @@ async fn recorded(mb: &MeetBot, id: &str) -> Done<(Option<String>, Vec<TimelineE
         EventDetails::Chat { message } => message.sender.as_ref(),
         _ => None,
     });
-    say("chat of", [listed(chat)]);
+    say("last chat", [or_none(chat.last())]);
     let whole = (1..).zip(&timeline).all(|(sequence, one)| one.data.sequence == sequence);
     say("no holes", [yes(whole)]);
     Ok((uri, timeline))

@@ -27,7 +27,7 @@ const (
 	patience = 2 * time.Minute
 	nobody   = "job_00000000000000000000000000"
 	long     = "https://sandbox.meetbot.dev/two-speakers?seconds=300"
-	short    = "https://sandbox.meetbot.dev/two-speakers?seconds=3"
+	short    = "https://sandbox.meetbot.dev/two-speakers?seconds=8"
 	none     = "https://sandbox.meetbot.dev/no-such-meeting"
 )
 
@@ -230,7 +230,8 @@ func (s *story) recorded(job *meetbot.Job, webhooks chan received) {
 	say("a meeting ended", seen[len(seen)-1], ended.Status, ended.LeaveReason, ended.FailureCode)
 	uri := ended.ManifestURI
 	say("its manifest", strings.HasPrefix(uri, "file://"))
-	var changes, ofBot, people, chat []string
+	var changes, ofBot, people []string
+	var chat string
 	var sequences []int64
 	for event, err := range mb.Watch(ctx, job.ID) {
 		check(err)
@@ -247,13 +248,13 @@ func (s *story) recorded(job *meetbot.Job, webhooks chan received) {
 		case *meetbot.ParticipantChanged:
 			people = append(people, details.Participant.Name)
 		case *meetbot.ChatWritten:
-			chat = append(chat, details.Message.Sender)
+			chat = details.Message.Sender
 		}
 	}
 	say("timeline", strings.Join(changes, ", "))
 	say("of the bot", listed(ofBot))
 	say("people", listed(people))
-	say("chat of", listed(chat))
+	say("last chat", chat)
 	whole := true
 	for i, sequence := range sequences {
 		whole = whole && sequence == int64(i+1)

@@ -15,7 +15,7 @@ const PATIENCE = 120_000;
 const NOBODY = "job_00000000000000000000000000";
 const NOTHING = "dlv_00000000000000000000000000";
 const LONG = "https://sandbox.meetbot.dev/two-speakers?seconds=300";
-const SHORT = "https://sandbox.meetbot.dev/two-speakers?seconds=3";
+const SHORT = "https://sandbox.meetbot.dev/two-speakers?seconds=8";
 const NONE = "https://sandbox.meetbot.dev/no-such-meeting";
 
 /** Prints one line of the outcome. */
@@ -141,7 +141,7 @@ async function recorded({ id }: Job, received: AsyncIterator<Received>): Promise
   say("timeline", ...changes.map(({ event, data }) => `${event} ${data.status}`));
   say("of the bot", listed(timeline.map(({ event }) => event).filter((event) => event.startsWith("bot."))));
   say("people", listed(timeline.flatMap((one) => (one.event === "bot.participant_joined" || one.event === "bot.participant_left" ? [one.data.participant.name] : []))));
-  say("chat of", listed(timeline.flatMap((one) => (one.event === "bot.chat_message" ? [one.data.message.sender] : []))));
+  say("last chat", timeline.flatMap((one) => (one.event === "bot.chat_message" ? [one.data.message.sender] : [])).at(-1));
   say("no holes", timeline.every(({ data }, index) => data.sequence === index + 1));
 
   // By their sequence: a webhook may come twice.
