@@ -5,7 +5,10 @@ use std::{path::PathBuf, process::ExitCode};
 use meetbot_orchestrator::store;
 use serde_json::json;
 
-use crate::{keys::FolderArgs, output::Output};
+use crate::{
+    keys::FolderArgs,
+    output::{Output, counted},
+};
 
 /// The arguments of `backup`.
 #[derive(Debug, clap::Args)]
@@ -29,10 +32,10 @@ pub(crate) fn run(args: &Args, output: Output) -> anyhow::Result<ExitCode> {
         "notIncluded": [recordings],
     }))?;
     output.line(format_args!(
-        "{}: {} jobs, {} bytes; it holds webhook secrets, so keep it as you keep those",
+        "{}: {}, {}; it holds webhook secrets, so keep it as you keep those",
         args.file.display(),
-        backup.jobs,
-        backup.bytes
+        counted(backup.jobs, "job"),
+        counted(backup.bytes, "byte")
     ));
     output.remark(format_args!(
         "not in it: the recordings, in {}; copy them after this backup, so that every manifest it names is there",

@@ -14,7 +14,7 @@ use meetbot::{
 use crate::{
     connection::Connection,
     jobs,
-    output::{Output, known},
+    output::{Output, counted, known},
     text::plain,
 };
 
@@ -132,10 +132,14 @@ fn told(event: &TimelineEvent) -> Option<String> {
             Some(format!("{} wrote: {}", text(&message.sender), text(&message.text)))
         }
         EventDetails::ChatWithheld { messages, captions } => Some(format!(
-            "kept nowhere while nothing was recorded: {messages} messages, {captions} captions"
+            "kept nowhere while nothing was recorded: {}, {}",
+            counted(*messages, "message"),
+            counted(*captions, "caption")
         )),
         EventDetails::EventsLeftOut { messages, participant_events } => Some(format!(
-            "only in the recording's files: {messages} messages, {participant_events} times that somebody joined or left"
+            "only in the recording's files: {}; {} that somebody joined or left",
+            counted(*messages, "message"),
+            counted(*participant_events, "time")
         )),
         EventDetails::Participant { participant } => {
             let did = if event.event == EventName::ParticipantJoined { "joined" } else { "left" };

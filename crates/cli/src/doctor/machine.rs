@@ -10,6 +10,7 @@ use meetbot_types::Timestamp;
 use rustix::process::{Resource, getrlimit};
 
 use super::Finding;
+use crate::output::counted;
 
 const CLOCK: &str = "clock";
 const PORT: &str = "port";
@@ -105,7 +106,7 @@ fn judge_files(limit: Option<u64>, max_bots: usize) -> Finding {
     match limit {
         Some(limit) if limit < wanted => Finding::warn(
             FILES,
-            format!("{limit} at most, and {max_bots} bots may need {wanted}"),
+            format!("{limit} at most, and {} may need {wanted}", counted(max_bots as u64, "bot")),
             format!("raise the hard limit (LimitNOFILE={wanted} for systemd), or lower bots.max"),
         ),
         Some(limit) => Finding::ok(FILES, format!("{limit} at most")),

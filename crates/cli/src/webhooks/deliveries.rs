@@ -189,9 +189,10 @@ fn described(delivery: &Delivery) -> Vec<String> {
 fn endpoint(endpoint: &Endpoint) -> String {
     let Endpoint { state, failures, failing_since, rests_until } = endpoint;
     let mut text = format!("the endpoint is {}", known(state.as_ref()));
-    text.extend(
-        failing_since.map(|since| format!(" since {since}: {failures} tries failed in a row")),
-    );
+    text.extend(failing_since.map(|since| {
+        let tries = if *failures == 1 { "try" } else { "tries" };
+        format!(" since {since}: {failures} {tries} failed in a row")
+    }));
     text.extend(rests_until.map(|until| format!("; nothing is sent there before {until}")));
     text
 }

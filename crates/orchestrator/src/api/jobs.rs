@@ -85,8 +85,9 @@ async fn create_job(
         }
         Creation::QueueFull(limit) => {
             server.metrics.refused("queued_jobs");
+            let jobs = if limit.get() == 1 { "job" } else { "jobs" };
             let message = format!(
-                "the consumer has {limit} jobs in the queue, which are all that it may have there; they leave it as bots take them, or when they are cancelled"
+                "the consumer has {limit} {jobs} in the queue and may have no more; they leave it as bots take them, or when they are cancelled"
             );
             Err(ApiError::quota_exceeded(message, QUEUE_MAY_MOVE_MS))
         }

@@ -214,7 +214,7 @@ pub(crate) fn refuse_for_minutes(
 pub(crate) fn minutes_are_used_up(minutes: NonZeroU32, now: Timestamp) -> String {
     let next = quota::next_month(now);
     format!(
-        "the {minutes} minutes that the consumer has in a month are used up; the next month begins at {next}"
+        "the consumer's minutes of this month ({minutes}) are used up; the next month begins at {next}"
     )
 }
 
