@@ -20,9 +20,9 @@ use crate::{
 pub(crate) enum Command {
     /// List jobs, newest first.
     List(ListArgs),
-    /// Show a job as the API has it.
+    /// Show a job as the API has it, in JSON.
     Get(JobArgs),
-    /// Show a job's manifest as the API has it: speakers, files, gaps.
+    /// Show a job's manifest as the API has it, in JSON: speakers, files, gaps.
     Manifest(JobArgs),
     /// Download all files of a recording and its manifest, and check their SHA-256; waits for the mix, where one is being made.
     Download(download::Args),

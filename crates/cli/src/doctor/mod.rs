@@ -67,7 +67,7 @@ pub(crate) async fn run(
     connection: &Connection,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    let now = Clock::start().now().wall;
+    let (now, client) = (Clock::start().now().wall, connection.builder()?);
     let mut findings = Vec::new();
     match args.settings.config() {
         Ok(config) => {
@@ -78,7 +78,9 @@ pub(crate) async fn run(
             findings.push(machine::listen(config.listen, in_use));
             findings.push(machine::udp());
             findings.push(machine::open_files(config.max_bots));
-            findings.extend(server::look(connection.base_url(), config.listen, in_use, now).await);
+            findings.extend(
+                server::look(client, connection.base_url(), config.listen, in_use, now).await,
+            );
         }
         Err(error) => {
             let remedy = "`meetbot serve --print-config` prints all settings with what they mean";

@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use meetbot::{Error, ErrorKind, MeetBot, Request, Response, Timestamp};
+use meetbot::{Builder, Error, ErrorKind, MeetBot, Request, Response, Timestamp};
 use serde_json::Value;
 
 use super::Finding;
+use crate::connection::certificate_advice;
 
 const SERVER: &str = "server";
 const READY: &str = "ready";
@@ -18,6 +19,7 @@ const APART: i64 = 5;
 
 /// Looks at the server that was named, or at the one of the settings.
 pub(super) async fn look(
+    client: Builder,
     named: Option<&str>,
     listen: SocketAddr,
     in_use: bool,
@@ -26,7 +28,7 @@ pub(super) async fn look(
     let url = named.map_or_else(|| url_of(listen), ToOwned::to_owned);
     // The SDK's client: what doctor finds is what every other command meets, proxies included.
     let client = |key: &str| {
-        let builder = MeetBot::builder().base_url(&url).api_key(key).timeout(TIME_LIMIT);
+        let builder = client.clone().base_url(&url).api_key(key).timeout(TIME_LIMIT);
         builder.max_retries(0).build()
     };
     let asked = match client(NO_KEY) {
@@ -45,8 +47,10 @@ pub(super) async fn look(
             return vec![Finding::ok(SERVER, "none runs here; `meetbot serve` starts one")];
         }
         Err(error) => {
-            let remedy = "start it, or give --base-url where it is reached";
-            return vec![Finding::fail(SERVER, said(error), remedy)];
+            let error = anyhow::Error::from(error);
+            let remedy = certificate_advice(&error)
+                .unwrap_or("start it, or give --base-url where it is reached");
+            return vec![Finding::fail(SERVER, format!("{error:#}"), remedy)];
         }
     };
     let version = answer.as_ref().and_then(|answer| {

@@ -212,6 +212,16 @@ fn a_certificate_that_is_refused_is_explained() {
         assert_eq!(refused.code, Some(1), "{refused:?}");
         assert!(refused.err.contains(advice), "{refused:?}");
     }
+    let nginx = Nginx::before(&url, "IP:127.0.0.1", &OF_A_SERVER);
+    let doctor = |more: &[&str]| {
+        let mut command = nginx.client(&key);
+        command.args(["doctor", "--data-dir"]).arg(data.path()).args(more);
+        let checks = run(command.arg("--json")).json()["checks"].as_array().unwrap().clone();
+        checks.into_iter().find(|check| check["check"] == "server").unwrap()
+    };
+    let refused = doctor(&[]);
+    assert!(refused["do"].as_str().unwrap().contains("--ca-bundle"), "{refused}");
+    assert_eq!(doctor(&["--ca-bundle", nginx.cert().to_str().unwrap()])["state"], "ok");
     let missing = run(meetbot()
         .args(["jobs", "list", "--ca-bundle", "/no/such/file"])
         .env("MEETBOT_API_KEY", &key));
