@@ -381,7 +381,7 @@ impl<'a> Bot<'a> {
                     return Ok(());
                 }
                 if granted && let Some(recording) = &mut self.recording {
-                    recording.permit();
+                    recording.permit(now);
                 }
                 self.reporter.report(BotReport::PermissionAnswered { granted });
                 if let Some(command) = self.asked_for_permission.take() {

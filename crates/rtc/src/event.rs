@@ -76,7 +76,7 @@ pub struct Frame {
     /// The sequence numbers of its packets, extended so that they do not wrap. A frame comes after all with lower numbers; a sender that changes its SSRC
     /// counts anew, from any number.
     pub sequence: RangeInclusive<u64>,
-    /// When its first packet came out of the socket. It may have been held up at the sender, on its way, or in the socket while this process did not run:
+    /// When its first packet came into the socket, as the system says (where it does not: when it was read). It may have been held up at the sender or on its way:
     /// it is never earlier than the frame was made, and says no more than that.
     pub arrived: Instant,
     /// How loud it is in dBov (0 loudest, −127 silence), where the sender says so (RFC 6464).

@@ -16,7 +16,7 @@ use std::{
     fmt,
     net::IpAddr,
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use str0m::{
@@ -33,7 +33,7 @@ use self::{
     description::{Credentials, unusable},
     path::Path,
     remotes::Remotes,
-    sockets::Sockets,
+    sockets::{Received, Sockets},
 };
 pub use self::{
     description::{DESCRIPTION_BYTES, DESCRIPTION_TRACKS},
@@ -107,6 +107,8 @@ pub struct Peer {
     torn: HashSet<Mid>,
     /// When the session wants to be woken.
     wake: Instant,
+    /// The latest moment that the session knows of: its time never goes back.
+    latest: Instant,
     /// Something was asked of the session since it last spoke.
     stirred: bool,
     connected: bool,
@@ -126,6 +128,13 @@ impl fmt::Debug for Peer {
 #[expect(clippy::disallowed_methods, reason = "the socket and its timers live on the real clock")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// The moment at which the wall clock showed `arrived`, not after `now`. A wall clock that was set meanwhile makes it wrong by as much.
+#[expect(clippy::disallowed_methods, reason = "the system dates datagrams by the wall clock")]
+fn moment(arrived: SystemTime, now: Instant) -> Instant {
+    let age = SystemTime::now().duration_since(arrived).unwrap_or_default();
+    now.checked_sub(age).unwrap_or(now)
 }
 
 /// The cryptography, set up once in a process.
@@ -174,6 +183,7 @@ impl Peer {
             events: VecDeque::new(),
             torn: HashSet::new(),
             wake: start,
+            latest: start,
             stirred: true,
             connected: false,
             heard: start,
@@ -356,6 +366,8 @@ impl Peer {
                 break;
             }
         }
+        let now = now.max(self.latest);
+        self.latest = now;
         self.rtc.handle_input(Input::Timeout(now))?;
         self.drain()
     }
@@ -363,16 +375,20 @@ impl Peer {
     /// Takes what lies in the sockets, but for what is too much at once. Answers whether more may be there.
     fn receive(&mut self) -> Result<bool, Error> {
         for _ in 0..DATAGRAMS_AT_ONCE {
-            let now = now();
-            if self.wake < now {
-                self.advance(now)?;
-            }
             let received = self.sockets.receive(self.datagram.as_mut_slice())?;
-            let Some((length, source, destination)) = received else { return Ok(false) };
+            let Some(Received { length, source, destination, arrived }) = received else {
+                return Ok(false);
+            };
+            let now = now();
+            let arrived = arrived.map_or(now, |arrived| moment(arrived, now)).max(self.latest);
+            if self.wake < arrived {
+                self.advance(arrived)?;
+            }
+            self.latest = arrived;
             let answers = self.datagram[..length].starts_with(&BINDING_SUCCESS);
             let Ok(contents) = DatagramRecv::try_from(&self.datagram[..length]) else { continue };
             let receive = Receive { proto: Protocol::Udp, source, destination, contents };
-            let input = Input::Receive(now, receive);
+            let input = Input::Receive(arrived, receive);
             if self.rtc.accepts(&input) {
                 // A check from an address that nobody has named makes it a candidate.
                 if let Err(why) = self.remotes.add(source) {

@@ -478,6 +478,31 @@ mod tests {
     }
 
     #[test]
+    fn what_arrived_before_the_host_permitted_it_is_not_recorded_although_it_is_handled_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let order = order(&folder.path().join("job"), 1);
+        let start = crate::clock::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let admitted = (start, Timestamp::UNIX_EPOCH);
+        let mut recording = Recording::open(&order, admitted, Counters::default()).unwrap();
+        let ann = Participant { id: "5".into(), name: "Ann".into(), is_host: false, is_bot: false };
+        recording.joined(&ann, start).unwrap();
+        recording.hold();
+        recording.permit(at(1_000));
+        for number in 0..100 {
+            let sound = sound(number, at(number * 20));
+            let recorded = recording.frame("5", Source::Microphone, &sound).unwrap();
+            assert_eq!(recorded.first, number == 50, "{number}");
+        }
+        recording.close(at(2_000), None).unwrap();
+        let lines = journal::lines(&folder_of(&order, 1));
+        let begins = |line: &Line| matches!(line, Line::Track { at_ms: 1_000, .. });
+        let speaks =
+            |line: &Line| matches!(line, Line::Speaking { start_ms: 1_000, end_ms: 2_000, .. });
+        assert!(lines.iter().any(begins) && lines.iter().any(speaks), "{lines:#?}");
+    }
+
+    #[test]
     fn noise_is_silence_and_quiet_speech_is_not() {
         for (level, voice, speech) in [
             (Some(-60), None, false),

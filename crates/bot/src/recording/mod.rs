@@ -306,9 +306,11 @@ impl Recording {
         self.held = true;
     }
 
-    /// The host permits it.
-    pub(crate) fn permit(&mut self) {
-        self.held = false;
+    /// The host permits it. What arrived before may be handled only after it, and is not written.
+    pub(crate) fn permit(&mut self, at: Instant) {
+        if std::mem::take(&mut self.held) {
+            self.last_pause_end_ms = self.last_pause_end_ms.max(Some(self.at_ms(at)));
+        }
     }
 
     fn writes(&self) -> bool {

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use str0m::Candidate;
 
-use super::{Peer, sockets::source_towards};
+use super::{
+    Peer,
+    sockets::{Received, source_towards},
+};
 use crate::{Error, stun};
 
 /// A STUN server answers within this time or not at all; a meeting does not wait longer for an address that it may not need.
@@ -64,7 +67,9 @@ impl Peer {
                     () = &mut again => break,
                 }
                 // What is no answer may come without a pause.
-                while let Some((length, ..)) = self.sockets.receive(self.datagram.as_mut_slice())? {
+                while let Some(Received { length, .. }) =
+                    self.sockets.receive(self.datagram.as_mut_slice())?
+                {
                     if let Some(found) = stun::answer(&self.datagram[..length], transaction) {
                         return Ok(found);
                     }

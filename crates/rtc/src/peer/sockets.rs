@@ -6,13 +6,22 @@
 
 use std::{
     future::poll_fn,
-    io,
+    io::{self, IoSliceMut},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::fd::AsRawFd as _,
     task::Poll,
+    time::{Duration, SystemTime},
 };
 
+use nix::sys::{
+    socket::{
+        ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt,
+        sockopt::ReceiveTimestamp,
+    },
+    time::{TimeVal, TimeValLike as _},
+};
 use rustix::net::SendFlags;
-use tokio::net::UdpSocket;
+use tokio::{io::Interest, net::UdpSocket};
 
 /// What the system holds for a peer that is held up, by a slow disk, say: seconds of a meeting of a few people. Without asking
 /// it would be a fraction of one.
@@ -24,8 +33,29 @@ const MOST_SOCKETS: usize = 4;
 /// Any port: looking a route up sends nothing.
 const ANY_PORT: u16 = 9;
 
-#[derive(Default)]
-pub(super) struct Sockets(Vec<Socket>);
+/// The sockets of a peer.
+pub(super) struct Sockets {
+    sockets: Vec<Socket>,
+    /// Where the system writes when a datagram arrived.
+    control: Vec<u8>,
+}
+
+/// A datagram that was taken out of a socket.
+pub(super) struct Received {
+    pub(super) length: usize,
+    /// Where it came from.
+    pub(super) source: SocketAddr,
+    /// Which of this machine's addresses it came to.
+    pub(super) destination: SocketAddr,
+    /// When it came into the socket, by the wall clock. `None` where the system does not say.
+    pub(super) arrived: Option<SystemTime>,
+}
+
+impl Default for Sockets {
+    fn default() -> Self {
+        Self { sockets: Vec::new(), control: nix::cmsg_space!(TimeVal) }
+    }
+}
 
 struct Socket {
     udp: UdpSocket,
@@ -34,24 +64,26 @@ struct Socket {
 
 impl Sockets {
     pub(super) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.sockets.is_empty()
     }
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.0.iter().map(|socket| socket.address)
+        self.sockets.iter().map(|socket| socket.address)
     }
 
     /// Binds a free port of `ip`. Answers its address; `None` where a socket has `ip` already, or there are [`MOST_SOCKETS`].
     pub(super) fn bind(&mut self, ip: IpAddr) -> io::Result<Option<SocketAddr>> {
-        if self.0.len() == MOST_SOCKETS || self.addresses().any(|bound| bound.ip() == ip) {
+        if self.sockets.len() == MOST_SOCKETS || self.addresses().any(|bound| bound.ip() == ip) {
             return Ok(None);
         }
         let udp = std::net::UdpSocket::bind((ip, 0))?;
         udp.set_nonblocking(true)?;
         // A system that grants less (`net.core.rmem_max`) gives what it has.
         let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&udp, SOCKET_BYTES);
+        // Without it a datagram counts as arrived when it is read.
+        let _ = setsockopt(&udp, ReceiveTimestamp, &true);
         let address = udp.local_addr()?;
-        self.0.push(Socket { udp: UdpSocket::from_std(udp)?, address });
+        self.sockets.push(Socket { udp: UdpSocket::from_std(udp)?, address });
         Ok(Some(address))
     }
 
@@ -59,7 +91,7 @@ impl Sockets {
     pub(super) async fn readable(&self) -> io::Result<()> {
         poll_fn(|context| {
             let mut readable = Poll::Pending;
-            for socket in &self.0 {
+            for socket in &self.sockets {
                 // Each is asked, so that each wakes this task.
                 match socket.udp.poll_recv_ready(context) {
                     Poll::Ready(Ok(())) => readable = Poll::Ready(Ok(())),
@@ -72,15 +104,16 @@ impl Sockets {
         .await
     }
 
-    /// The next datagram of any of them: its length, where it came from, and to which of our addresses.
-    pub(super) fn receive(
-        &self,
-        datagram: &mut [u8],
-    ) -> io::Result<Option<(usize, SocketAddr, SocketAddr)>> {
-        for socket in &self.0 {
+    /// The next datagram of any of them.
+    pub(super) fn receive(&mut self, datagram: &mut [u8]) -> io::Result<Option<Received>> {
+        for Socket { udp, address } in &self.sockets {
             loop {
-                match socket.udp.try_recv_from(datagram) {
-                    Ok((length, source)) => return Ok(Some((length, source, socket.address))),
+                let take = || take(udp, datagram, &mut self.control);
+                match udp.try_io(Interest::READABLE, take) {
+                    Ok((length, source, arrived)) => {
+                        let destination = *address;
+                        return Ok(Some(Received { length, source, destination, arrived }));
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     // An ICMP answer to a packet of ours: the other side's socket is gone. Its silence will tell.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
@@ -98,11 +131,41 @@ impl Sockets {
         source: SocketAddr,
         destination: SocketAddr,
     ) -> io::Result<()> {
-        let socket = self.0.iter().find(|socket| socket.address == source);
+        let socket = self.sockets.iter().find(|socket| socket.address == source);
         let socket = socket.ok_or(io::ErrorKind::AddrNotAvailable)?;
         rustix::net::sendto(&socket.udp, datagram, SendFlags::DONTWAIT, &destination)?;
         Ok(())
     }
+}
+
+/// Takes a datagram out of a socket: its length, where it came from, and when it arrived.
+fn take(
+    udp: &UdpSocket,
+    datagram: &mut [u8],
+    control: &mut Vec<u8>,
+) -> io::Result<(usize, SocketAddr, Option<SystemTime>)> {
+    let mut parts = [IoSliceMut::new(datagram)];
+    let message = recvmsg::<SockaddrStorage>(
+        udp.as_raw_fd(),
+        &mut parts,
+        Some(control),
+        MsgFlags::MSG_DONTWAIT,
+    )?;
+    let source = message.address.and_then(|address| {
+        let v4 = address.as_sockaddr_in().map(|address| SocketAddr::V4((*address).into()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|address| SocketAddr::V6((*address).into())))
+    });
+    let source = source.ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let arrived = message.cmsgs()?.find_map(|control| match control {
+        ControlMessageOwned::ScmTimestamp(time) => wall_time(time),
+        _ => None,
+    });
+    Ok((message.bytes, source, arrived))
+}
+
+fn wall_time(time: TimeVal) -> Option<SystemTime> {
+    let micros = time.num_microseconds().try_into().ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(micros))
 }
 
 /// The address of this machine from which `destination` is reached, by its routing table.
@@ -161,6 +224,25 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "the system's clock is what is tested")]
+    async fn a_datagram_arrives_when_it_comes_into_the_socket_and_not_when_it_is_read() {
+        for host in ["127.0.0.1", "::1"] {
+            let mut sockets = Sockets::default();
+            let to = sockets.bind(ip(host)).unwrap().unwrap();
+            let sender = UdpSocket::bind((ip(host), 0)).await.unwrap();
+            let before = SystemTime::now();
+            sender.send_to(b"word", to).await.unwrap();
+            sockets.readable().await.unwrap();
+            let there = SystemTime::now();
+            while there.elapsed().unwrap() < Duration::from_millis(20) {
+                std::thread::yield_now();
+            }
+            let arrived = sockets.receive(&mut [0; 10]).unwrap().unwrap().arrived.unwrap();
+            assert!((before..=there).contains(&arrived), "{before:?} {arrived:?} {there:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn each_socket_is_read_and_wakes_whoever_waits() {
         let mut sockets = Sockets::default();
         let first = sockets.bind(ip("127.0.0.1")).unwrap().unwrap();
@@ -172,8 +254,9 @@ mod tests {
             let sent = async { sender.send_to(word, to).await.unwrap() };
             let (readable, _) = tokio::join!(sockets.readable(), sent);
             readable.unwrap();
-            let (length, source, destination) = sockets.receive(&mut datagram).unwrap().unwrap();
-            assert_eq!(&datagram[..length], word);
+            let received = sockets.receive(&mut datagram).unwrap().unwrap();
+            assert_eq!(&datagram[..received.length], word);
+            let Received { source, destination, .. } = received;
             assert_eq!((source, destination), (sender.local_addr().unwrap(), to));
             sockets.send(b"back", destination, source).unwrap();
             let (_, from) = sender.recv_from(&mut datagram).await.unwrap();
