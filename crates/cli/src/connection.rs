@@ -62,15 +62,15 @@ impl Connection {
 pub(crate) fn certificate_advice(error: &anyhow::Error) -> Option<&'static str> {
     let refused = error.chain().find_map(tls_error)?;
     let rustls::Error::InvalidCertificate(why) = refused else { return None };
-    // The verifier passes this one on as another's.
+    // A reason of webpki's that rustls has no name for.
     if format!("{why:?}").contains("CaUsedAsEndEntity") {
         return Some(
-            "the server's certificate is that of an authority, as `openssl req -x509` makes it by default: make one with -addext basicConstraints=critical,CA:FALSE",
+            "the server's certificate is one of a certificate authority, as `openssl req -x509` makes it by default: make it with -addext basicConstraints=critical,CA:FALSE",
         );
     }
     match why {
         rustls::CertificateError::UnknownIssuer => Some(
-            "nobody whom this machine trusts has signed the server's certificate: give --ca-bundle the certificate of who has (PEM)",
+            "no authority that this machine trusts has signed the server's certificate: name the certificate of the one that has with --ca-bundle FILE (PEM)",
         ),
         rustls::CertificateError::NotValidForName
         | rustls::CertificateError::NotValidForNameContext { .. } => Some(

@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct Args {
     /// The meeting's URL.
     url: String,
-    /// An id of yours for the job, as of the meeting in your calendar: a second call with the same one gives the job of the first.
+    /// Your own id for the job; a second call with the same one gives the first one's job.
     #[arg(long, value_name = "ID")]
     external_id: Option<String>,
     /// The meeting's product, where the URL does not tell.

@@ -77,21 +77,21 @@ async fn show(
 ) -> anyhow::Result<()> {
     let mut events = client.watch(job_id)?;
     let mut looks = tokio::time::interval(LOOK);
-    let mut waits: Option<String> = None;
+    let mut said = String::new();
     let mut begun = false;
     loop {
         let event = tokio::select! {
             biased;
             event = events.try_next() => event?,
             _ = looks.tick(), if !begun => {
-                let job = client.get_bot(job_id).await?.ok_or_else(|| jobs::no_job(job_id))?;
+                // Where there is no answer, or no such job, the events' own error says so.
+                let Ok(Some(job)) = client.get_bot(job_id).await else { continue };
                 begun = job.status != JobStatus::Queued;
-                let now = (!begun).then(|| queued(&job));
-                if now.is_some() && now != waits {
-                    let said = now.clone().unwrap_or_default();
-                    spinner.set_message(plain(&said).into_owned());
-                    spinner.suspend(|| output.line(format_args!("{} {said}", self::now())));
-                    waits = now;
+                let waits = queued(&job);
+                if !begun && waits != said {
+                    spinner.set_message(plain(&waits).into_owned());
+                    spinner.suspend(|| output.line(format_args!("{} {waits}", now())));
+                    said = waits;
                 }
                 continue;
             }

@@ -204,7 +204,7 @@ fn a_certificate_that_is_refused_is_explained() {
     let right = said("IP:127.0.0.1", &OF_A_SERVER, true);
     assert_eq!(right.code, Some(0), "{right:?}");
     for (name, certified, trusted, advice) in [
-        ("IP:127.0.0.1", &OF_A_SERVER[..], false, "give --ca-bundle"),
+        ("IP:127.0.0.1", &OF_A_SERVER[..], false, "with --ca-bundle FILE"),
         ("IP:127.0.0.1", &[], true, "basicConstraints=critical,CA:FALSE"),
         ("DNS:meetbot.example.com", &OF_A_SERVER, true, "is for another name"),
     ] {
