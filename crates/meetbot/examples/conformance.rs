@@ -246,11 +246,11 @@ async fn recorded(mb: &MeetBot, id: &str) -> Done<(Option<String>, Vec<TimelineE
         _ => None,
     });
     say("people", [listed(people)]);
-    let chat = details().filter_map(|one| match one {
+    let mut chat = details().filter_map(|one| match one {
         EventDetails::Chat { message } => message.sender.as_ref(),
         _ => None,
     });
-    say("last chat", [or_none(chat.last())]);
+    say("last chat", [or_none(chat.next_back())]);
     let whole = (1..).zip(&timeline).all(|(sequence, one)| one.data.sequence == sequence);
     say("no holes", [yes(whole)]);
     Ok((uri, timeline))
