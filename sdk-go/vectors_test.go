@@ -65,6 +65,8 @@ func TestEveryVectorHolds(t *testing.T) {
 		"recorded_answers":   recordedAnswersHold,
 		"requests":           func(t *testing.T) { requestsHold(t); serversHold(t) },
 		"retries":            retriesHold,
+		"streams":            func(t *testing.T) { streamsHold(t); connectionsHold(t) },
+		"waits":              func(t *testing.T) { waitsHold(t); tellingHolds(t) },
 		"webhook_signatures": signaturesHold,
 		// The server's and the bot's: an SDK neither takes links apart nor leaves meetings.
 		"auto_leave":    func(*testing.T) {},
@@ -78,7 +80,7 @@ func TestEveryVectorHolds(t *testing.T) {
 	// What a file may hold beside its kind and its cases; more is something that nothing here runs.
 	more := map[string][]string{
 		"answers": {"required"}, "auto_leave": {"about"}, "downloads": {"pieces"}, "job_transitions": {"statuses", "transitions"}, "recorded_answers": {"answers"},
-		"requests": {"servers"}, "webhook_signatures": {"standard", "unwrap"},
+		"requests": {"servers"}, "streams": {"connections"}, "waits": {"events"}, "webhook_signatures": {"standard", "unwrap"},
 	}
 	for _, file := range files {
 		name := strings.TrimSuffix(file.Name(), ".json")

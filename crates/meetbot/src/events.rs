@@ -20,15 +20,22 @@ use crate::{
 
 /// The server shows a sign of life every 15 s; without any for so long the connection is dead.
 const SILENCE: Duration = Duration::from_secs(45);
-/// The longest line that is read.
-const MAX_LINE_BYTES: usize = 1 << 20;
+/// The longest event that is read.
+const MAX_EVENT_BYTES: usize = 1 << 20;
+/// The byte order mark.
+const MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Puts events together from the bytes of a stream (the HTML standard, "Server-sent events").
+/// Puts events together from the bytes of a stream (the HTML standard, "Server-sent events"). Lines end in LF, CRLF or CR.
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
     rest: Vec<u8>,
+    /// The stream's first bytes have come, of which a byte order mark is no part.
+    begun: bool,
+    /// The last line ended in CR: a LF that follows belongs to it.
+    after_return: bool,
     id: String,
-    data: String,
+    /// The lines of data of the event that is not whole yet.
+    data: Vec<String>,
     /// The id that the next connection goes on from.
     pub(crate) last_id: String,
 }
@@ -38,12 +45,32 @@ impl Parser {
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<Vec<String>, Error> {
         let mut events = Vec::new();
         self.rest.extend_from_slice(bytes);
-        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.rest.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line);
-            events.extend(self.line(line.trim_end_matches(['\n', '\r'])));
+        if !self.begun {
+            if self.rest.len() < MARK.len() && MARK.starts_with(&self.rest) {
+                return Ok(events);
+            }
+            self.begun = true;
+            if self.rest.starts_with(MARK) {
+                self.rest.drain(..MARK.len());
+            }
         }
-        if self.rest.len() + self.data.len() > MAX_LINE_BYTES {
+        let rest = std::mem::take(&mut self.rest);
+        let mut rest = &rest[..];
+        loop {
+            if self.after_return && !rest.is_empty() {
+                self.after_return = false;
+                rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+            }
+            let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+                break;
+            };
+            self.after_return = rest[end] == b'\r';
+            let line = String::from_utf8_lossy(&rest[..end]);
+            events.extend(self.line(&line));
+            rest = &rest[end + 1..];
+        }
+        self.rest = rest.to_vec();
+        if self.rest.len() + self.data.iter().map(String::len).sum::<usize>() > MAX_EVENT_BYTES {
             return Err(Error::new(
                 ErrorKind::Decode,
                 "an event of the stream is larger than 1 MiB",
@@ -52,22 +79,22 @@ impl Parser {
         Ok(events)
     }
 
+    /// For the next connection, which goes on from the last id.
+    fn again(&self) -> Self {
+        Self { id: self.last_id.clone(), last_id: self.last_id.clone(), ..Self::default() }
+    }
+
     fn line(&mut self, line: &str) -> Option<String> {
         if line.is_empty() {
             self.last_id.clone_from(&self.id);
             let data = std::mem::take(&mut self.data);
-            return (!data.is_empty()).then_some(data);
+            return (!data.is_empty()).then(|| data.join("\n"));
         }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
-            "data" => {
-                if !self.data.is_empty() {
-                    self.data.push('\n');
-                }
-                self.data.push_str(value);
-            }
-            "id" => value.clone_into(&mut self.id),
+            "data" => self.data.push(value.to_owned()),
+            "id" if !value.contains('\0') => value.clone_into(&mut self.id),
             _ => {}
         }
         None
@@ -79,7 +106,7 @@ impl Parser {
 /// A stream that gives anything, a keep-alive too, was no connection in vain: only those since are counted against `max_retries`. The
 /// pauses grow until an event comes, so that a server that answers and cuts at once for ever is not asked all the time.
 #[derive(Debug)]
-struct Patience {
+pub(crate) struct Patience {
     max_retries: u32,
     /// Connections that have ended since the last event.
     tried: u32,
@@ -88,22 +115,22 @@ struct Patience {
 }
 
 impl Patience {
-    fn new(max_retries: u32) -> Self {
+    pub(crate) fn new(max_retries: u32) -> Self {
         Self { max_retries, tried: 0, most: max_retries }
     }
 
     /// The stream has given something.
-    fn alive(&mut self) {
+    pub(crate) fn alive(&mut self) {
         self.most = self.tried.saturating_add(self.max_retries);
     }
 
     /// An event has come.
-    fn event(&mut self) {
+    pub(crate) fn event(&mut self) {
         *self = Self::new(self.max_retries);
     }
 
     /// How long to wait before the next connection; `None` when there have been enough.
-    fn again(
+    pub(crate) fn again(
         &mut self,
         outcome: Outcome,
         retry_after: Option<Duration>,
@@ -244,8 +271,7 @@ impl Watch {
             headers.insert("last-event-id", id);
         }
         // Half an event of the connection before is none.
-        self.parser =
-            Parser { last_id: std::mem::take(&mut self.parser.last_id), ..Parser::default() };
+        self.parser = self.parser.again();
         let response = self.transport.open(&self.request.path, headers).await?;
         if !response.status().is_success() {
             return Err(self.transport.refuse(response).await);
@@ -271,34 +297,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_put_together_from_any_pieces() {
-        let stream = "retry: 5\nid: 1\nevent: a\ndata: {\"x\":\ndata: 1}\n\n: a comment\n\nid: 2\r\ndata:two\r\n\r\ndata: torn";
-        for size in 1..stream.len() {
-            let mut parser = Parser::default();
-            let events: Vec<String> = stream
-                .as_bytes()
-                .chunks(size)
-                .flat_map(|piece| parser.feed(piece).unwrap())
-                .collect();
-            assert_eq!(events, ["{\"x\":\n1}", "two"], "in pieces of {size}");
-            assert_eq!(parser.last_id, "2");
-        }
-    }
-
-    #[test]
-    fn a_stream_that_lives_is_taken_up_for_ever_and_never_in_a_hurry() {
-        let mut patience = Patience::new(1);
-        let mut cut = |alive: bool| {
-            if alive {
-                patience.alive();
-            }
-            patience.again(Outcome::Broken, None, 1.0).map(|wait| wait.as_millis())
-        };
-        let waits: Vec<_> = (0..6).map(|_| cut(true).unwrap()).collect();
-        assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 8_000]);
-        assert_eq!(cut(false), None, "a connection in vain");
-        patience.event();
-        assert_eq!(patience.again(Outcome::Broken, None, 1.0), Some(Duration::from_millis(500)));
+    fn an_event_without_an_id_keeps_that_of_the_connection_before() {
+        let mut parser = Parser::default();
+        assert_eq!(parser.feed(b"id: 3\ndata: a\n\nid: 4\ndata: torn").unwrap(), ["a"]);
+        let mut next = parser.again();
+        assert_eq!(next.feed(b"data: b\n\n").unwrap(), ["b"]);
+        assert_eq!(next.last_id, "3");
     }
 
     #[test]

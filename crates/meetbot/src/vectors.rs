@@ -6,7 +6,7 @@ use http::{
     HeaderMap,
     header::{CONTENT_LENGTH, CONTENT_RANGE},
 };
-use meetbot_types::{JobEvent, JobStatus, Timestamp, signature};
+use meetbot_types::{EventName, JobEvent, JobStatus, Timestamp, signature};
 use serde_json::{Value, json};
 use url::Url;
 use xtask::spec_file;
@@ -15,11 +15,14 @@ use crate::{
     Error, ListBots, ListDeliveries, MeetBot, NewJob, answers,
     client::following,
     download::mix_pause,
-    endpoint, models,
+    endpoint,
+    events::{Parser, Patience},
+    models,
     no_proxy::is_loopback,
     pieces::{Piece, Progress},
     retry::{self, Outcome},
     verify_webhook_signature,
+    wait::{Rules, tells},
     webhook::{self, SecretError, UnwrapError, WebhookEvent},
 };
 
@@ -46,6 +49,14 @@ fn every_vector_holds() {
             "requests" => {
                 cases(&vectors).for_each(request);
                 vectors["servers"].as_array().unwrap().iter().for_each(server);
+            }
+            "streams" => {
+                cases(&vectors).for_each(stream);
+                vectors["connections"].as_array().unwrap().iter().for_each(connections);
+            }
+            "waits" => {
+                cases(&vectors).for_each(waited);
+                vectors["events"].as_array().unwrap().iter().for_each(told);
             }
             "models" => cases(&vectors).for_each(model),
             "answers" => answers::hold(&vectors),
@@ -99,6 +110,67 @@ fn unwrapped(case: &Value) {
         };
     assert_eq!(outcome, case["outcome"], "{}", case["name"]);
     assert!(models::plain::<WebhookEvent>(text(&case["body"]).as_bytes()).is_ok());
+}
+
+/// The same events come of a stream, in whatever pieces it comes.
+fn stream(case: &Value) {
+    let stream = text(&case["stream"]).as_bytes();
+    for size in [1, 2, 3, stream.len().max(1)] {
+        let mut parser = Parser::default();
+        let pieces = stream.chunks(size);
+        let events: Vec<String> = pieces.flat_map(|piece| parser.feed(piece).unwrap()).collect();
+        assert_eq!(json!(events), case["events"], "{} in pieces of {size}", case["name"]);
+        assert_eq!(parser.last_id, case["lastId"], "{} in pieces of {size}", case["name"]);
+    }
+}
+
+fn connections(case: &Value) {
+    let retries = u32::try_from(case["maxRetries"].as_u64().unwrap()).unwrap();
+    let (mut least, mut most) = (Patience::new(retries), Patience::new(retries));
+    for (number, end) in case["ends"].as_array().unwrap().iter().enumerate() {
+        for patience in [&mut least, &mut most] {
+            match text(&end["gave"]) {
+                "nothing" => {}
+                "sign_of_life" => patience.alive(),
+                "event" => patience.event(),
+                gave => panic!("{gave}"),
+            }
+        }
+        let outcome = end["status"]
+            .as_u64()
+            .map_or(Outcome::Broken, |status| Outcome::Answer(u16::try_from(status).unwrap()));
+        let asked = end["retryAfterMs"].as_u64().map(Duration::from_millis);
+        let ms = |pause: Duration| u64::try_from(pause.as_millis()).unwrap();
+        let pause = least.again(outcome, asked, 0.0).zip(most.again(outcome, asked, 1.0));
+        let found = pause.map(|(least, most)| json!({"minMs": ms(least), "maxMs": ms(most)}));
+        assert_eq!(json!(found), end["pause"], "{}, connection {number}", case["name"]);
+    }
+}
+
+fn waited(case: &Value) {
+    let timeout = case["timeoutMs"].as_u64().map(Duration::from_millis);
+    let mut rules = Rules::new("job_1".to_owned(), timeout);
+    for step in case["steps"].as_array().unwrap() {
+        let now = Duration::from_millis(step["atMs"].as_u64().unwrap());
+        let live = step["live"].as_bool().unwrap();
+        let status = step["status"].as_str().map(JobStatus::from);
+        let next = match (&status, step["transient"].as_bool()) {
+            (Some(status), _) => rules.answered(Some(status), now, live),
+            (None, transient) => rules.failed(transient.unwrap(), now, live),
+        };
+        let (outcome, pause) = match next {
+            Ok(Some(pause)) => ("pause", Some(pause.as_millis())),
+            Ok(None) if status.is_some() => ("ended", None),
+            Ok(None) => ("error", None),
+            Err(error) => (error.kind().as_str(), None),
+        };
+        let expected = (text(&step["outcome"]), step["pauseMs"].as_u64().map(u128::from));
+        assert_eq!((outcome, pause), expected, "{} at {now:?}", case["name"]);
+    }
+}
+
+fn told(case: &Value) {
+    assert_eq!(tells(&EventName::from(text(&case["event"]))), case["tells"], "{case}");
 }
 
 fn download(case: &Value) {

@@ -166,10 +166,10 @@ impl Wait {
             match tokio::time::timeout_at(until, events.next()).await {
                 Ok(Some(Ok(event))) => {
                     self.heard = true;
-                    let mut told = tells(&event);
+                    let mut told = tells(&event.event);
                     // One question answers all that have come together.
                     while let Some(Some(Ok(event))) = events.next().now_or_never() {
-                        told |= tells(&event);
+                        told |= tells(&event.event);
                     }
                     if told {
                         return;
@@ -197,7 +197,7 @@ impl fmt::Debug for Wait {
 }
 
 /// Whether a job differs after this event. Chat, comings and goings, and files that are made after its end are not part of it.
-fn tells(event: &TimelineEvent) -> bool {
+pub(crate) fn tells(event: &EventName) -> bool {
     let apart = [
         EventName::ChatMessage,
         EventName::ChatWithheld,
@@ -206,12 +206,12 @@ fn tells(event: &TimelineEvent) -> bool {
         EventName::ParticipantLeft,
         EventName::ArtifactReady,
     ];
-    !apart.contains(&event.event)
+    !apart.contains(event)
 }
 
 /// What follows from each answer. All times are since the wait began; `live` says whether events come.
 #[derive(Debug)]
-struct Rules {
+pub(crate) struct Rules {
     job_id: String,
     timeout: Option<Duration>,
     /// When the job was last seen, and in which status.
@@ -220,7 +220,7 @@ struct Rules {
 }
 
 impl Rules {
-    const fn new(job_id: String, timeout: Option<Duration>) -> Self {
+    pub(crate) const fn new(job_id: String, timeout: Option<Duration>) -> Self {
         Self { job_id, timeout, answered: Duration::ZERO, last: None }
     }
 
@@ -232,7 +232,7 @@ impl Rules {
         }
     }
 
-    fn answered(
+    pub(crate) fn answered(
         &mut self,
         status: Option<&JobStatus>,
         now: Duration,
@@ -245,7 +245,7 @@ impl Rules {
         if status.is_final() { Ok(None) } else { self.pause(now, live).map(Some) }
     }
 
-    fn failed(
+    pub(crate) fn failed(
         &self,
         transient: bool,
         now: Duration,
@@ -286,26 +286,6 @@ mod tests {
 
     fn rules(timeout: Option<Duration>) -> Rules {
         Rules::new("j".to_owned(), timeout)
-    }
-
-    #[test]
-    fn asks_often_at_first_and_seldom_later() {
-        let waits = |live| {
-            [0, 10, 30, 3_600]
-                .map(|waited| rules(None).pause(seconds(waited), live).unwrap().as_millis())
-        };
-        assert_eq!(waits(false), [200, 1_000, 3_000, 5_000]);
-        assert_eq!(waits(true), [2_000, 2_000, 3_000, 5_000]);
-    }
-
-    #[test]
-    fn a_server_that_restarts_does_not_end_the_wait_but_one_that_is_gone_does() {
-        assert_eq!(rules(None).failed(true, seconds(299), false).unwrap(), Some(seconds(5)));
-        assert_eq!(rules(None).failed(true, seconds(301), false).unwrap(), None);
-        assert_eq!(rules(None).failed(false, seconds(0), false).unwrap(), None);
-        let mut seen = rules(None);
-        seen.answered(Some(&JobStatus::Recording), seconds(100), false).unwrap();
-        assert!(seen.failed(true, seconds(399), false).unwrap().is_some());
     }
 
     #[test]

@@ -317,6 +317,9 @@ KINDS: dict[str, Callable[[Case], None] | None] = {
     "recorded_answers": answered,
     "pages": page,
     "job_transitions": status,
+    # How events are followed and jobs are waited for is decided in the Rust SDK alone, which runs these.
+    "streams": None,
+    "waits": None,
     # The server's and the bot's: an SDK neither parses links nor leaves meetings.
     "meeting_links": None,
     "auto_leave": None,

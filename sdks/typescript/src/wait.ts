@@ -16,7 +16,12 @@ const LONGEST_PAUSE_MS = 5_000;
 const LAST_QUESTION_MS = 1_000;
 
 /** Events after which a job is as it was: chat, comings and goings, and files that are made after its end. */
-const APART = ["bot.chat_message", "bot.chat_withheld", "bot.events_left_out", "bot.participant_joined", "bot.participant_left", "job.artifact_ready"];
+const APART: readonly string[] = ["bot.chat_message", "bot.chat_withheld", "bot.events_left_out", "bot.participant_joined", "bot.participant_left", "job.artifact_ready"];
+
+/** Whether a job differs after this event. */
+export function tells(event: string): boolean {
+  return !APART.includes(event);
+}
 
 /** What follows from each answer: pure. All times are milliseconds since the wait began; `live` says whether events come. */
 export class Rules {
@@ -127,12 +132,12 @@ class News {
         return;
       }
       this.#heard = true;
-      let tells = !APART.includes(outcome.event.event);
+      let told = tells(outcome.event.event);
       // One question answers all that have come together.
       for (let event = this.#watch.take(); event !== undefined; event = this.#watch.take()) {
-        tells ||= !APART.includes(event.event);
+        told ||= tells(event.event);
       }
-      if (tells) return;
+      if (told) return;
     }
     await scope.pause(Math.max(until - now(), 0));
   }

@@ -10,11 +10,13 @@ import { unwrap } from "@meetbot/sdk/webhooks";
 import * as calls from "../dist/calls.js";
 import { mixPause } from "../dist/download.js";
 import { refusal } from "../dist/errors.js";
+import { Parser, Patience } from "../dist/events.js";
 import { read } from "../dist/read.js";
 import { pauseBefore, retryAfterMs } from "../dist/retry.js";
 import { isInTheClear } from "../dist/settings.js";
 import * as shapes from "../dist/shapes.js";
 import { verifyStandard } from "../dist/signature.js";
+import { Rules, tells } from "../dist/wait.js";
 import { ROOT, vectors } from "./repository.ts";
 
 type Case = any;
@@ -214,6 +216,48 @@ function status(one: Case): void {
   assert.equal(isFinal(one.status), one.final);
 }
 
+/** The same events come of a stream, in whatever pieces it comes. */
+function stream(one: Case): void {
+  const bytes = new TextEncoder().encode(one.stream);
+  for (const size of [1, 2, 3, Math.max(bytes.length, 1)]) {
+    const parser = new Parser();
+    const found: string[] = [];
+    for (let at = 0; at < bytes.length; at += size) found.push(...parser.feed(bytes.subarray(at, at + size)));
+    assert.deepEqual([found, parser.lastId], [one.events, one.lastId], `in pieces of ${size}`);
+  }
+}
+
+function connections(one: Case): void {
+  const [least, most] = [new Patience(one.maxRetries), new Patience(one.maxRetries)];
+  for (const end of one.ends) {
+    for (const patience of [least, most]) {
+      if (end.gave === "sign_of_life") patience.alive();
+      else if (end.gave === "event") patience.anew();
+      else assert.equal(end.gave, "nothing");
+    }
+    const [minMs, maxMs] = [least.again(end.status, end.retryAfterMs ?? null, 0), most.again(end.status, end.retryAfterMs ?? null, 1)];
+    assert.deepEqual(minMs === null ? null : { minMs, maxMs }, end.pause);
+  }
+}
+
+function waited(one: Case): void {
+  const rules = new Rules("job_1", one.timeoutMs);
+  for (const { atMs, live, status, transient, outcome, pauseMs = null } of one.steps) {
+    let found: [string, number | null];
+    try {
+      const pause = status === undefined ? rules.failed(transient, atMs, live) : rules.answered(status, atMs, live);
+      found = pause === null ? [status === undefined ? "error" : "ended", null] : ["pause", pause];
+    } catch (error) {
+      found = [(error as MeetbotError).kind, null];
+    }
+    assert.deepEqual(found, [outcome, pauseMs], `at ${atMs}`);
+  }
+}
+
+function telling(one: Case): void {
+  assert.equal(tells(one.event), one.tells, one.event);
+}
+
 const KINDS: Record<string, ((one: Case) => void | Promise<void>) | null> = {
   webhook_signatures: signature,
   errors: error,
@@ -225,6 +269,8 @@ const KINDS: Record<string, ((one: Case) => void | Promise<void>) | null> = {
   recorded_answers: answered,
   pages: page,
   job_transitions: status,
+  streams: stream,
+  waits: waited,
   // The server's and the bot's: an SDK neither parses links nor leaves meetings.
   meeting_links: null,
   auto_leave: null,
@@ -232,7 +278,7 @@ const KINDS: Record<string, ((one: Case) => void | Promise<void>) | null> = {
 /** The lists of a file, and what in it is no list of cases. */
 const PARTS = ["cases", "standard", "statuses", "answers"];
 /** Lists of cases of another kind than the file's. */
-const OWN_PARTS: Record<string, (one: Case) => void | Promise<void>> = { unwrap: unwrapped, pieces: piece, servers: whereTheKeyGoes };
+const OWN_PARTS: Record<string, (one: Case) => void | Promise<void>> = { unwrap: unwrapped, pieces: piece, servers: whereTheKeyGoes, connections, events: telling };
 const OTHERS = ["kind", "about", "required", "transitions"];
 
 for (const file of readdirSync(join(ROOT, "spec/vectors"))) {
