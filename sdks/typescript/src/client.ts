@@ -3,9 +3,9 @@
 import * as calls from "./calls.js";
 import type { DeliveriesParams, DispatchBotParams, Endpoint, ListBotsParams } from "./calls.js";
 import { flat, folderOf, mixPause, pieces, toFile, type DownloadOptions } from "./download.js";
-import { MeetbotDecodeError, MeetbotError, shown, unusable } from "./errors.js";
+import { MeetbotDecodeError, MeetbotError, unusable } from "./errors.js";
 import { Watch } from "./events.js";
-import { answerOf, exchange, redact, shownUrl, type How } from "./exchange.js";
+import { answerOf, exchange, type Answered, type How } from "./exchange.js";
 import type {
   DeletionReceipt,
   Delivery,
@@ -17,7 +17,6 @@ import type {
   TimelineEvent,
   Usage,
 } from "./models.js";
-import { Unreadable, read } from "./read.js";
 import { now } from "./runtime.js";
 import { Scope } from "./scope.js";
 import { changed, milliseconds, settings, type AbortSignalLike, type CallOptions, type Options, type RawResponse, type Settings } from "./settings.js";
@@ -322,7 +321,7 @@ export class MeetBot {
   async artifact(jobId: string, name: string, options?: CallOptions): Promise<Uint8Array> {
     const own = changed(settingsOf(this), options);
     const request = { ...calls.artifact(jobId, name), headers: { accept: "*/*" } };
-    return (await exchange(own, request, { redirects: true })).body;
+    return (await exchange(own, request, { redirects: true })).response.body;
   }
 
   /**
@@ -491,7 +490,8 @@ export class MeetBot {
     if (!/^\/[\x21-\x7e]*$/.test(path) || path.includes("#")) throw unusable("the path begins with a slash and is percent-encoded");
     const { json, ...others } = options;
     const request = { method: method.toUpperCase(), path };
-    return exchange(changed(settingsOf(this), others), json === undefined ? request : { ...request, body: calls.toJson(json) });
+    const own = changed(settingsOf(this), others);
+    return (await exchange(own, json === undefined ? request : { ...request, body: calls.toJson(json) })).response;
   }
 }
 
@@ -500,34 +500,14 @@ export function createMeetbot(options?: Options): MeetBot {
   return new MeetBot(options);
 }
 
-interface Answered<T> {
-  data: T;
-  response: RawResponse;
-}
-
-/** Makes a call and reads its answer; with `absent`, the answer that there is no such thing is `null`. */
+/** Makes a call; with `absent`, the answer that there is no such thing is `null`. */
 async function answered<T>(settings: Settings, endpoint: Endpoint, how: How = {}, absent = false): Promise<Answered<T>> {
-  let response: RawResponse;
   try {
-    response = await exchange(settings, endpoint, how);
+    return await exchange<T>(settings, endpoint, how);
   } catch (error) {
-    const answer = error instanceof MeetbotError ? answerOf.get(error) : undefined;
-    if (!absent || answer === undefined || (error as MeetbotError).kind !== "not_found") throw error;
-    return { data: null as T, response: answer };
-  }
-  if (endpoint.reads === undefined) return { data: undefined as T, response };
-  let text = "";
-  try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(response.body);
-    return { data: read(endpoint.reads, JSON.parse(text)) as T, response };
-  } catch (error) {
-    text = redact(settings, new TextDecoder().decode(response.body));
-    const why = error instanceof Unreadable ? error.message : "it is not JSON";
-    let body: unknown = text;
-    if (error instanceof Unreadable) body = JSON.parse(text);
-    const { status, requestId, attempts } = response;
-    const message = `the body is not what ${shownUrl(settings, endpoint.path)} promises: ${why}: ${shown(text)}`;
-    throw new MeetbotDecodeError(message, { status, requestId, attempts, body });
+    const response = absent && error instanceof MeetbotError && error.kind === "not_found" ? answerOf.get(error) : undefined;
+    if (response === undefined) throw error;
+    return { data: null as T, response };
   }
 }
 

@@ -1,7 +1,8 @@
 /** One call from its first try to its end: tries, time limits, hooks, errors. */
 
-import type { Request } from "./calls.js";
-import { type ErrorDetails, MeetbotConnectionError, MeetbotDecodeError, MeetbotError, MeetbotTimeoutError, MeetbotUnexpectedStatusError, refusal } from "./errors.js";
+import type { Endpoint, Request } from "./calls.js";
+import { type ErrorDetails, MeetbotConnectionError, MeetbotDecodeError, MeetbotError, MeetbotTimeoutError, MeetbotUnexpectedStatusError, refusal, shown } from "./errors.js";
+import { Unreadable, read } from "./read.js";
 import { pauseBefore, retryAfterMs } from "./retry.js";
 import { isWorker, now, randomHex, userAgent, wallClock } from "./runtime.js";
 import { Scope } from "./scope.js";
@@ -28,10 +29,16 @@ const MOST_REDIRECTS = 5;
 /** The answers of errors, for those who ask for an answer as it came. */
 export const answerOf: WeakMap<MeetbotError, RawResponse> = new WeakMap();
 
-/** Makes a call, and tries it again where that may help. */
-export async function exchange(settings: Settings, request: Request, how: How = {}): Promise<RawResponse> {
+/** What a call gives: its answer as it came, and what it was read as. */
+export interface Answered<T> {
+  data: T;
+  response: RawResponse;
+}
+
+/** Makes a call, tries it again where that may help, and reads its answer as the endpoint says. */
+export async function exchange<T>(settings: Settings, request: Endpoint, how: How = {}): Promise<Answered<T>> {
   const started = now();
-  const path = request.path.split("?", 1)[0] as string;
+  const path = withoutQuery(request.path);
   const call = { method: request.method, path, headers: {} as Record<string, string> };
   const seen = { attempts: 0, status: null as number | null, requestId: null as string | null, error: null as unknown };
   const scope = new Scope(settings.signal, how.signal);
@@ -54,15 +61,15 @@ interface Seen {
   requestId: string | null;
 }
 
-async function tries(
+async function tries<T>(
   settings: Settings,
-  request: Request,
+  request: Endpoint,
   how: How,
   scope: Scope,
   added: Record<string, string>,
   started: number,
   seen: Seen,
-): Promise<RawResponse> {
+): Promise<Answered<T>> {
   const { method, path } = request;
   const headers = headersOf(settings, request, added);
   const idempotencyKey = headers["idempotency-key"] ?? null;
@@ -83,12 +90,12 @@ async function tries(
       const { status } = response;
       seen.status = status;
       seen.requestId = response.headers.get("x-request-id");
-      settings.logger?.debug(`meetbot: ${method} ${path.split("?", 1)[0]}: ${status} after ${Math.round(now() - began)} ms, try ${seen.attempts}`);
+      settings.logger?.debug(`meetbot: ${method} ${withoutQuery(path)}: ${status} after ${Math.round(now() - began)} ms, try ${seen.attempts}`);
       const answer = { status, headers: response.headers, body, requestId: seen.requestId, attempts: seen.attempts };
       if ((status >= 200 && status < 300) || status === how.takes) {
         const ignored = response.headers.get("x-meetbot-ignored");
         if (ignored !== null) settings.logger?.debug(`meetbot: the server does not know these fields and passed them over: ${ignored}`);
-        return answer;
+        return { data: decoded(settings, request, answer, details) as T, response: answer };
       }
       failed = refused(settings, answer, details);
     } catch (error) {
@@ -103,6 +110,23 @@ async function tries(
     const pause = pauseBefore(seen.attempts, settings.maxRetries, failed.status, asked, Math.random());
     if (pause === null || pause >= left()) throw failed;
     await scope.pause(pause);
+  }
+}
+
+/** Strict: a body that is not UTF-8 is no JSON. */
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** What an answer says; nothing where its endpoint reads none. */
+function decoded(settings: Settings, { path, reads }: Endpoint, answer: RawResponse, details: ErrorDetails): unknown {
+  if (reads === undefined) return undefined;
+  try {
+    return read(reads, JSON.parse(utf8.decode(answer.body)));
+  } catch (error) {
+    const text = redact(settings, new TextDecoder().decode(answer.body));
+    const isJson = error instanceof Unreadable;
+    const message = `the body is not what ${shownUrl(settings, path)} promises: ${isJson ? error.message : "it is not JSON"}: ${shown(text)}`;
+    const { status, requestId } = answer;
+    throw new MeetbotDecodeError(message, { ...details, status, requestId, body: isJson ? JSON.parse(text) : text });
   }
 }
 

@@ -69,6 +69,23 @@ test("what does not pass is an error after all tries, with what the server said"
   assert.ok(error.message.includes("<html>bad gateway</html>"));
 });
 
+test("an error of a POST has the idempotency key that was sent, whatever the error is, and the hook sees it", async () => {
+  const replies: Reply[] = [answer({ no: "id" }), answer("<html>", 200), answer([], 201), FLOOD, refusal(422, "invalid_input"), CUT, answer("", 302, { Location: "/" })];
+  for (const reply of replies) {
+    const server = await LyingServer.start([reply]);
+    const ended: any[] = [];
+    const mb = server.client({ maxRetries: 0, onResponse: (call) => void ended.push(call.error) });
+    const calls = [() => mb.dispatchBot({ meetingUrl: "https://m.example/1" }), () => mb.leaveBot("job_1"), () => mb.redeliver("dlv_1", { idempotencyKey: "mine" })];
+    for (const [index, call] of calls.entries()) {
+      const error = await told(call);
+      const sent = server.requests[index]?.headers["idempotency-key"];
+      assert.ok(sent !== undefined && error.idempotencyKey === sent, `${error.message}: ${error.idempotencyKey}, not ${sent}`);
+      assert.deepEqual([error.attempts, ended[index] === error], [1, true]);
+    }
+    assert.equal(server.requests[2]?.headers["idempotency-key"], "mine");
+  }
+});
+
 test("lost connections, cut bodies and floods are errors that say so", async () => {
   const cases: [Reply, string, RegExp][] = [
     [RESET, "connection", /ECONNRESET|closed/],

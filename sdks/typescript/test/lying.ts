@@ -115,7 +115,7 @@ export class LyingServer {
     return new MeetBot({ apiKey: KEY, baseUrl: this.url, ...options });
   }
 
-  /** Resolves once this holds; it is looked at with each request and each connection that closes. */
+  /** Resolves once this holds; it is looked at with each request and each connection that begins or ends. */
   until(holds: () => boolean): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.push({ until: holds, resolve });
@@ -159,6 +159,7 @@ export class LyingServer {
   #serve(socket: Socket): void {
     this.connections += 1;
     this.#sockets.add(socket);
+    this.#look();
     socket.on("error", () => {});
     socket.on("close", () => {
       this.#sockets.delete(socket);

@@ -32,7 +32,7 @@ async function ended(child: ChildProcess): Promise<void> {
 }
 
 /** Starts it in development, since the receivers of the tests are on loopback. Its log is searched for secrets by `cargo xtask test`. */
-export async function serve(): Promise<Server> {
+export async function serve(scope: "write" | "admin" = "write"): Promise<Server> {
   const logs = join(ROOT, "target/test-logs");
   mkdirSync(logs, { recursive: true });
   const log = openSync(join(logs, `typescript-${process.pid}-${Date.now()}.log`), "w");
@@ -47,7 +47,7 @@ export async function serve(): Promise<Server> {
     child.once("exit", (code) => reject(new Error(`the server has ended with ${code}: see ${logs}`)));
   });
   const { url } = JSON.parse(line);
-  const key = JSON.parse(execFileSync(program(), ["keys", "create", "--test", "--json", "--data-dir", data], { encoding: "utf8" }));
+  const key = JSON.parse(execFileSync(program(), ["keys", "create", "--test", "--scope", scope, "--json", "--data-dir", data], { encoding: "utf8" }));
   return { url, key: key.key, secret: key.webhookSecret, stop: () => ended(child) };
 }
 
@@ -56,7 +56,7 @@ export function project(): string {
   const folder = mkdtempSync(join(tmpdir(), "meetbot-project-"));
   mkdirSync(join(folder, "node_modules/@meetbot"), { recursive: true });
   symlinkSync(PACKAGE, join(folder, "node_modules/@meetbot/sdk"));
-  for (const name of ["express", "@types"]) symlinkSync(join(PACKAGE, "node_modules", name), join(folder, "node_modules", name));
+  for (const name of ["express", "fastify", "@types"]) symlinkSync(join(PACKAGE, "node_modules", name), join(folder, "node_modules", name));
   return folder;
 }
 

@@ -54,7 +54,10 @@ function run(folder: string, file: string): Running {
 /** Runs a receiver, gives it what the real server sends, and a webhook that it did not. */
 async function receives(folder: string, file: string, code: string): Promise<void> {
   const port = await freePort();
-  writeFileSync(join(folder, file), code.replace("listen(8000)", `listen(${port}, "127.0.0.1", () => console.log("listening"))`));
+  const listening = code
+    .replace("listen(8000)", `listen(${port}, "127.0.0.1", () => console.log("listening"))`)
+    .replace("listen({ port: 8000 });", `listen({ port: ${port} });\nconsole.log("listening");`);
+  writeFileSync(join(folder, file), listening);
   const running = run(folder, file);
   await running.heard("listening");
   const url = `http://127.0.0.1:${port}/webhook/meetbot`;
@@ -67,9 +70,16 @@ async function receives(folder: string, file: string, code: string): Promise<voi
   await running.stop();
 }
 
+/** An example without the comment that it begins with. */
+function example(name: string): string {
+  return readFileSync(join(PACKAGE, "examples", `${name}.ts`), "utf8").replace(/^\/\*\*[^]*?\*\/\n\n/, "");
+}
+
 test("the README's snippets, among them the specification's three examples, do what they say", async () => {
   const [first, poll, later, express, receiver, ...more] = snippets(readFileSync(join(PACKAGE, "README.md"), "utf8")) as [string, string, string, string, string];
   assert.deepEqual(more, []);
+  const names = ["dispatch-and-poll", "dispatch-with-auto-leave", "express-webhook", "node-webhook"];
+  assert.deepEqual([poll, later, express, receiver], names.map(example), "the README shows the files of examples/");
   const folder = project();
   const files = { "first.mts": first, "poll.mts": poll, "later.mts": later, "express.mts": express, "receiver.mts": receiver };
   for (const [name, code] of Object.entries(files)) writeFileSync(join(folder, name), code);
@@ -96,6 +106,22 @@ test("the README's snippets, among them the specification's three examples, do w
 
   await receives(folder, "express.mts", express);
   await receives(folder, "receiver.mts", receiver);
+});
+
+test("the examples of other receivers take what the server sends, and nothing else", async () => {
+  const folder = project();
+  writeFileSync(join(folder, "fastify.mts"), example("fastify-webhook"));
+  writeFileSync(join(folder, "worker.mts"), example("worker-webhook"));
+  compiled(folder, ["fastify.mts", "worker.mts"]);
+  await receives(folder, "fastify.mts", example("fastify-webhook"));
+
+  const worker = (await import(pathToFileURL(join(folder, "worker.mts")).href)).default;
+  const taken = async (secret: string): Promise<number> => {
+    const { body, headers } = signWebhook({ event: "job.finalized" }, secret);
+    const request = new Request("http://worker.invalid/", { method: "POST", body: body as BodyInit, headers });
+    return (await worker.fetch(request, { MEETBOT_WEBHOOK_SECRET: server.secret })).status;
+  };
+  assert.deepEqual([await taken(server.secret), await taken("whsec_b3RoZXI=")], [200, 401]);
 });
 
 test("the quickstart's TypeScript records, reads and receives", async () => {

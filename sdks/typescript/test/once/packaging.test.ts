@@ -48,8 +48,18 @@ function project(): string {
 test("the package has no dependency, no install script and one version", () => {
   assert.equal(MANIFEST.version, VERSION);
   assert.deepEqual([MANIFEST.dependencies, MANIFEST.peerDependencies, MANIFEST.scripts.install, MANIFEST.scripts.postinstall, MANIFEST.scripts.prepare], Array(5).fill(undefined));
-  const lock = readFileSync(join(PACKAGE, "package-lock.json"), "utf8");
-  assert.ok(!lock.includes('"resolved"'), "the lock file names no registry");
+  for (const file of ["package-lock.json", "bench/package-lock.json"]) {
+    assert.ok(!readFileSync(join(PACKAGE, file), "utf8").includes('"resolved"'), `${file} names no registry`);
+  }
+});
+
+test("what would be published is the build and its papers, and anybody may install it", () => {
+  const built = readdirSync(join(PACKAGE, "src")).flatMap((file) => ["js", "cjs", "d.ts", "d.cts"].map((end) => `dist/${file.slice(0, -2)}${end}`));
+  const [packed] = JSON.parse(npm(["pack", PACKAGE, "--dry-run", "--json"], PACKAGE));
+  const files = packed.files.map((file: { path: string }) => file.path);
+  assert.deepEqual(files.toSorted(), [...built, "CHANGELOG.md", "LICENSE", "README.md", "package.json"].toSorted());
+  const published = JSON.parse(npm(["publish", PACKED, "--dry-run", "--json"], PACKAGE));
+  assert.deepEqual([published.id, published.shasum, MANIFEST.publishConfig], [`@meetbot/sdk@${VERSION}`, packed.shasum, { access: "public" }]);
 });
 
 test("no file of the package imports a module of Node.js", () => {

@@ -149,3 +149,23 @@ test("what is wrong is told all at once, and a wrong key too", async () => {
   assert.match((await mb.usage()).month ?? "", /^\d{4}-\d\d$/);
   await assert.rejects(async () => mb.host(), { kind: "forbidden" });
 });
+
+test("a key of scope admin sees the machine, and erases all that its consumer has, itself included", async () => {
+  const own = await serve("admin");
+  try {
+    const admin = new MeetBot({ apiKey: own.key, baseUrl: own.url });
+    const ended = await admin.waitForBot((await admin.dispatchBot({ meetingUrl: sandbox("two-speakers?seconds=1") })).id);
+    assert.equal(ended.status, "completed");
+    const host = await admin.host();
+    assert.deepEqual([host.draining, host.jobs["completed"]], [false, 1]);
+    assert.ok(host.memory.totalBytes > 0 && host.cpu.cores > 0 && host.disk.totalBytes > host.disk.freeBytes);
+    await assert.rejects(async () => admin.eraseConsumer("another"), MeetbotValidationError);
+    await assert.rejects(async () => mb.eraseConsumer("default"), { kind: "forbidden" });
+    const receipt = await admin.eraseConsumer("default");
+    assert.deepEqual([receipt.consumer, receipt.jobs, receipt.keys], ["default", 1, 1]);
+    assert.ok(receipt.erasedAt !== null && receipt.removed.some((one) => one.name?.endsWith("manifest.json") && one.bytes > 0));
+    await assert.rejects(async () => admin.listBots(), MeetbotUnauthorizedError);
+  } finally {
+    await own.stop();
+  }
+});
