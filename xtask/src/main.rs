@@ -49,7 +49,6 @@ usage: cargo xtask COMMAND
   bench kills     200 kills of the server under load, and whether all that was promised was kept
   bench python    what a call of the Python SDK costs, beside other HTTP clients
   bench go        what a call of the Go SDK costs, beside net/http alone and resty
-
   bench typescript  what a call of the TypeScript SDK costs, beside other HTTP clients";
 
 fn main() -> ExitCode {

@@ -59,7 +59,8 @@ pub(crate) fn soak() -> anyhow::Result<()> {
     installed("chromium", "chromium", "the TypeScript SDK is tested in a browser")?;
     let soaked = folder().join("soaked");
     npm_install(&soaked, "runtimes from npm", &SOAKED.map(|(_, package, _)| package))?;
-    let programs = SOAKED.map(|(name, _, program)| (name, soaked.join("node_modules").join(program)));
+    let programs =
+        SOAKED.map(|(name, _, program)| (name, soaked.join("node_modules").join(program)));
     let [(_, node), ..] = &programs;
     step("tests with Node.js 24", package.tests(node, TESTS))?;
     let mut tests = package.tests(&runtime(OLDEST), "test/soak/*.test.ts");
@@ -99,7 +100,7 @@ pub(crate) fn build() -> anyhow::Result<()> {
 
 /// The conformance story, with the package that is built.
 pub(crate) fn story() -> Command {
-    Package(folder().join("package")).node(RUNTIMES[0].0, &["test/conformance.ts"])
+    Package(folder().join("package")).node(&runtime(OLDEST), &["test/conformance.ts"])
 }
 
 /// The package in a copy under `target/`, beside the packages that it is tested with.
@@ -166,11 +167,7 @@ fn runtime(name: &str) -> PathBuf {
 }
 
 /// Installs these packages into a folder, unless exactly they have been.
-fn npm_install(
-    folder: &Path,
-    name: &str,
-    packages: &[impl AsRef<str>],
-) -> anyhow::Result<()> {
+fn npm_install(folder: &Path, name: &str, packages: &[impl AsRef<str>]) -> anyhow::Result<()> {
     let packages: Vec<&str> = packages.iter().map(AsRef::as_ref).collect();
     fs::create_dir_all(folder)?;
     unless_stamped(&folder.join("installed"), &packages.join(" "), || {

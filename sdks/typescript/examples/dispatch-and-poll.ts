@@ -5,7 +5,7 @@ import { createMeetbot, isFinal } from "@meetbot/sdk";
 const mb = createMeetbot({ apiKey: process.env.MEETBOT_API_KEY });
 const job = await mb.dispatchBot({
   externalId: "lesson-2026-05-09-pavel",
-  meetingUrl: "https://meet.google.com/abc-defg-hij",
+  meetingUrl: "https://sandbox.meetbot.dev/two-speakers",
   displayName: "Acme Notetaker",
 });
 console.log(`dispatched ${job.id} → ${job.status}`);

@@ -5,7 +5,7 @@ import { createMeetbot } from "@meetbot/sdk";
 const mb = createMeetbot();
 const job = await mb.dispatchBot({
   externalId: "q2-board-meeting-acme",
-  meetingUrl: "https://meet.google.com/xyz-abcd-efg",
+  meetingUrl: "https://sandbox.meetbot.dev/two-speakers",
   joinAt: new Date("2026-05-15T14:00:00Z"),
   displayName: "Acme Notetaker",
   onFinalizeUrl: "https://api.acme.example/meetbot/finalize",

@@ -74,6 +74,7 @@ export class MeetbotError extends Error {
     Object.assign(this, { kind }, none, known, { transient });
   }
 
+  /** @internal */
   static override [Symbol.hasInstance](value: unknown): boolean {
     // A class of yours below one of these is recognised as JavaScript does it.
     if (!Object.hasOwn(this, "kind")) return Function.prototype[Symbol.hasInstance].call(this, value);
