@@ -233,7 +233,7 @@ func (c *core) failureError(failure *exchange.Failure) *Error {
 			e.Kind = ErrTimeout
 		}
 	case exchange.TooLarge:
-		e.Kind = ErrDecode
+		e.Kind, e.Status, e.RequestID = ErrDecode, failure.Answer.Status, failure.Answer.Header.Get("X-Request-Id")
 	case exchange.Unsendable:
 		e.Kind = ErrConfiguration
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -158,46 +160,68 @@ func withBody(status, body string) string {
 
 const page = "<html>a proxy's page</html>"
 
+// lie is a case of spec/vectors/lies.json.
+type lie struct {
+	Name, Answer, Then, Flood string
+	MaxRetries                int
+	TimeoutMs                 int64
+	Expect                    struct {
+		Kind             string
+		Attempts, Status int
+		Body             string
+	}
+}
+
+// reply is what the liar does.
+func (l lie) reply(t *testing.T) reply {
+	// The vectors have the line breaks of HTTP.
+	answer := strings.ReplaceAll(l.Answer, "\r\n", "\n")
+	switch l.Then {
+	case "stays":
+		return text(answer)
+	case "closes":
+		return cut(answer)
+	case "hangs":
+		return hang(answer)
+	case "floods":
+		return flood(answer, strings.ReplaceAll(l.Flood, "\r\n", "\n"))
+	case "resets":
+		// In memory nothing is reset: the end of the connection is all that there is.
+		return cut(answer)
+	}
+	t.Fatalf("%s: the liar cannot do what %q says", l.Name, l.Then)
+	return nil
+}
+
 func TestAServerThatLiesGivesTheDocumentedError(t *testing.T) {
-	for name, lie := range map[string]struct {
-		reply  reply
-		kind   error
-		tries  int
-		status int
-		body   string
-	}{
-		"a body that is cut":                   {cut("HTTP/1.1 200 OK\nContent-Length: 100\n\n{}"), meetbot.ErrConnection, 3, 0, ""},
-		"chunks that are cut":                  {cut("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\n{}\n"), meetbot.ErrConnection, 3, 0, ""},
-		"headers that are cut":                 {cut("HTTP/1.1 200 OK\nContent-"), meetbot.ErrConnection, 3, 0, ""},
-		"no answer":                            {cut(""), meetbot.ErrConnection, 3, 0, ""},
-		"no HTTP":                              {cut("SSH-2.0-OpenSSH_9.9\n"), meetbot.ErrConnection, 3, 0, ""},
-		"silence":                              {hang(""), meetbot.ErrTimeout, 3, 0, ""},
-		"silence within the headers":           {hang("HTTP/1.1 200 OK\n"), meetbot.ErrTimeout, 3, 0, ""},
-		"silence within the body":              {hang("HTTP/1.1 200 OK\nContent-Length: 9\n\n{}"), meetbot.ErrTimeout, 3, 0, ""},
-		"a flood of headers":                   {flood("HTTP/1.1 200 OK\n", "X-A: b\n"), meetbot.ErrConnection, 3, 0, ""},
-		"a header without an end":              {flood("HTTP/1.1 200 OK\nX-A: ", "bbbb"), meetbot.ErrConnection, 3, 0, ""},
-		"a flood of answers before the answer": {flood("", "HTTP/1.1 100 Continue\n\n"), meetbot.ErrConnection, 3, 0, ""},
-		"another protocol":                     {hang("HTTP/1.1 101 Switching Protocols\nConnection: upgrade\nUpgrade: x\n\n"), meetbot.ErrUnexpectedStatus, 1, 101, ""},
-		"a proxy's page":                       {text(withBody("502 Bad Gateway", page)), meetbot.ErrServer, 3, 502, page},
-		"a proxy's 404":                        {text(withBody("404 Not Found", page)), meetbot.ErrUnexpectedStatus, 1, 404, page},
-		"a 404 of a path":                      {text(withBody("404 Not Found", `{"error":"no_such_path"}`)), meetbot.ErrUnexpectedStatus, 1, 404, `{"error":"no_such_path"}`},
-		"a redirect":                           {text("HTTP/1.1 302 Found\nLocation: https://evil.example/?x=1\nContent-Length: 0\n\n"), meetbot.ErrUnexpectedStatus, 1, 302, ""},
-		"a redirect that keeps the method":     {text("HTTP/1.1 307 Temporary\nLocation: /elsewhere\nContent-Length: 0\n\n"), meetbot.ErrUnexpectedStatus, 1, 307, ""},
-		"a redirect to nowhere":                {text(withBody("302 Found", page)), meetbot.ErrUnexpectedStatus, 1, 302, page},
-		"null":                                 {text(json200("null")), meetbot.ErrDecode, 1, 200, "null"},
-		"a list":                               {text(json200("[]")), meetbot.ErrDecode, 1, 200, "[]"},
-		"a page for a job":                     {text(json200(`{"data":[],"nextCursor":null}`)), meetbot.ErrDecode, 1, 200, `{"data":[],"nextCursor":null}`},
-		"nothing for a job":                    {text(json200("")), meetbot.ErrDecode, 1, 200, ""},
-		"half a job":                           {text(json200(`{"id":"job_1","sta`)), meetbot.ErrDecode, 1, 200, `{"id":"job_1","sta`},
-		"a page of HTML with 200":              {text(withBody("200 OK", page)), meetbot.ErrDecode, 1, 200, page},
-		"a job without a status":               {text(json200(`{"id":"job_1","status":null}`)), meetbot.ErrDecode, 1, 200, `{"id":"job_1","status":null}`},
-	} {
-		t.Run(name, func(t *testing.T) {
+	written, err := os.ReadFile("../spec/vectors/lies.json")
+	if err != nil {
+		t.Skip("*** the lies are not told: they lie in ../spec of meetbot's repository, and this is a copy of the module alone ***")
+	}
+	var vectors struct{ Cases []lie }
+	if err := json.Unmarshal(written, &vectors); err != nil {
+		t.Fatal(err)
+	}
+	// What not every language's HTTP shows, or its SDK follows.
+	more := func(name, then, answer, flood, kind string, status int) {
+		one := lie{Name: name, Then: then, Answer: answer, Flood: flood}
+		one.Expect.Kind, one.Expect.Attempts, one.Expect.Status = kind, 1, status
+		vectors.Cases = append(vectors.Cases, one)
+	}
+	more("a flood of answers before the answer", "floods", "", "HTTP/1.1 100 Continue\n\n", "connection", 0)
+	more("another protocol", "hangs", "HTTP/1.1 101 Switching Protocols\nConnection: upgrade\nUpgrade: x\n\n", "", "unexpected_status", 101)
+	more("a redirect", "stays", "HTTP/1.1 302 Found\nLocation: https://evil.example/?x=1\nContent-Length: 0\n\n", "", "unexpected_status", 302)
+	more("a redirect that keeps the method", "stays", "HTTP/1.1 307 Temporary\nLocation: /elsewhere\nContent-Length: 0\n\n", "", "unexpected_status", 307)
+	for _, lie := range vectors.Cases {
+		t.Run(lie.Name, func(t *testing.T) {
+			if testing.Short() && lie.Name == "a body without an end" {
+				t.Skip("it is the same with the race detector, for much longer: run it without -short")
+			}
 			synctest.Test(t, func(t *testing.T) {
-				mb, server := lying(t, []reply{lie.reply}, meetbot.WithMaxRetries(2), meetbot.WithTimeout(time.Second))
+				mb, server := lying(t, []reply{lie.reply(t)}, meetbot.WithMaxRetries(lie.MaxRetries), meetbot.WithTimeout(time.Second))
 				_, err := mb.GetBot(t.Context(), jobID)
-				e := as(t, err)
-				if e.Kind != lie.kind || e.Attempts != lie.tries || e.Status != lie.status || string(e.Body) != lie.body {
+				e, expect := as(t, err), lie.Expect
+				if e.Kind.Error() != "meetbot: "+expect.Kind || e.Attempts != expect.Attempts || e.Status != expect.Status || string(e.Body) != expect.Body {
 					t.Errorf("%v %d %d %q: %v", e.Kind, e.Attempts, e.Status, e.Body, err)
 				}
 				if strings.Contains(err.Error()+fmt.Sprintf("%+v %#v", e, e.Err), meetbottest.Key) || strings.Contains(err.Error(), "x=1") {

@@ -39,8 +39,6 @@ pub(crate) fn test_with_server() -> anyhow::Result<()> {
     step("tests of the Go SDK", go.run(SDK, &["test", "-count=1", "./..."]))?;
     let race = go.run(SDK, &["test", "-count=1", "-race", "-short", "./..."]);
     step("tests of the Go SDK with the race detector", race)?;
-    let oldest = Go::installed(OLDEST)?.run(SDK, &["test", "-short", "./..."]);
-    step("tests of the Go SDK with Go 1.25", oldest)?;
     // They wait for meetings most of the time, so more of them run at once than there are processors.
     let mut with_server = go.run(CHECKS, &["test", "-count=1", "-parallel=8", "./..."]);
     with_server.env("MEETBOT_PROGRAM", python::target().join("debug").join("meetbot"));
@@ -56,7 +54,7 @@ pub(crate) fn story() -> anyhow::Result<Command> {
     Ok(Command::new(program))
 }
 
-/// All tests with the oldest Go, of which every run makes the short ones.
+/// All tests with the oldest Go.
 pub(crate) fn soak() -> anyhow::Result<()> {
     let tests = Go::installed(OLDEST)?.run(SDK, &["test", "-count=1", "./..."]);
     step("tests of the Go SDK with Go 1.25", tests)

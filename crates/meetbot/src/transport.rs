@@ -210,6 +210,11 @@ impl Transport {
     async fn body(&self, mut response: Received, method: &Method) -> Result<Bytes, Error> {
         let mut body = BytesMut::new();
         let url = response.url().clone();
+        let (status, id) = (response.status().as_u16(), request_id(response.headers()));
+        // What was read of it is no body.
+        let too_large = |message| {
+            Error::new(ErrorKind::Decode, message).with_answer(status, id.clone(), String::new())
+        };
         let range = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
         let range = range.filter(|_| response.status() == StatusCode::PARTIAL_CONTENT);
         let said = range.and_then(content_range).map(|(first, last, _)| last - first + 1);
@@ -219,17 +224,14 @@ impl Transport {
             let size = body.len() + chunk.len();
             if said.is_some_and(|said| size as u64 > said) {
                 let message = format!("{}: the server sent more than it said", self.shown(&url));
-                return Err(Error::new(ErrorKind::Decode, message));
+                return Err(too_large(message));
             }
             if size > MAX_ANSWER_BYTES {
-                return Err(Error::new(
-                    ErrorKind::Decode,
-                    format!(
-                        "the answer of {} is larger than {} MiB",
-                        self.shown(&url),
-                        MAX_ANSWER_BYTES >> 20
-                    ),
-                ));
+                return Err(too_large(format!(
+                    "the answer of {} is larger than {} MiB",
+                    self.shown(&url),
+                    MAX_ANSWER_BYTES >> 20
+                )));
             }
             body.extend_from_slice(&chunk);
         }

@@ -74,7 +74,7 @@ const (
 type Failure struct {
 	Reason  Reason
 	Message string
-	// Answer is there for Refused and Redirected.
+	// Answer is there for Refused, Redirected and TooLarge.
 	Answer *Answer
 	// Err is the cause, where there is one.
 	Err error
@@ -200,7 +200,7 @@ func (e *Exchange) seal(request *http.Request) *Failure {
 
 // body reads the whole body, if it is of a size that an answer may have.
 func (e *Exchange) body(parent, ctx context.Context, response *http.Response) ([]byte, *Failure) {
-	tooLarge := &Failure{Reason: TooLarge, Message: "the answer is larger than 64 MiB"}
+	tooLarge := &Failure{Reason: TooLarge, Message: "the answer is larger than 64 MiB", Answer: &Answer{Status: response.StatusCode, Header: response.Header}}
 	if response.ContentLength > MaxAnswer {
 		return nil, tooLarge
 	}

@@ -49,6 +49,10 @@ class Reply:
 
     raw: bytes | None
     reset: bool = False
+    #: Whether the connection stays open after these bytes.
+    stays: bool = False
+    #: What is sent after them again and again, until the client hangs up.
+    flood: bytes = b""
     #: What is sent after them, each piece as it is put there.
     more: queue.SimpleQueue[bytes] | None = None
 
@@ -157,5 +161,9 @@ class LyingServer:
                 connection.sendall(reply.raw)
                 while reply.more is not None:
                     connection.sendall(reply.more.get())
+                while reply.flood:
+                    connection.sendall(reply.flood * (1 + (64 << 10) // len(reply.flood)))
+                if reply.stays:
+                    stream.read()
             except OSError:
                 pass

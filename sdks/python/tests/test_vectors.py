@@ -16,7 +16,7 @@ from typing import Any, cast
 from unittest import mock
 
 import pytest
-from lying_server import VECTORS
+from lying_server import KEY, VECTORS, LyingServer, Reply
 
 import meetbot
 from meetbot import AutoLeaveConfig, JobList, JobStatus, MeetBot, MeetbotError, Request, Response
@@ -306,12 +306,42 @@ def status(case: Case) -> None:
     assert JobStatus(case["status"]).is_final == case["final"]
 
 
+def lie(case: Case) -> None:
+    """A server that lies gives the documented error, with what came in it, and the key in none."""
+    replies = {
+        "closes": Reply(case["answer"].encode()),
+        "stays": Reply(case["answer"].encode(), stays=True),
+        "hangs": Reply(case["answer"].encode(), stays=True),
+        "floods": Reply(case["answer"].encode(), flood=case.get("flood", "").encode()),
+        "resets": Reply(b"", reset=True),
+    }
+    server = LyingServer([replies[case["then"]]])
+    timeout = case["timeoutMs"] / 1000 if "timeoutMs" in case else None
+    with pytest.raises(MeetbotError) as told:
+        MeetBot(KEY, server.url, max_retries=case["maxRetries"], timeout=timeout).get_bot("job_1")
+    server.close()
+    found, expect = told.value, case["expect"]
+    assert type(found).__name__ == f"Meetbot{expect['kind'].title().replace('_', '')}Error"
+    assert (found.attempts, found.status) == (expect["attempts"], expect["status"])
+    assert (found.body or None) == parsed(expect["body"])
+    assert KEY not in f"{found} {found!r} {found.__cause__!r}" and "x=1" not in str(found)
+
+
+def parsed(text: str | None) -> Any:
+    """A body as an error shows it: parsed where it is JSON."""
+    try:
+        return json.loads(text or "null") or None
+    except ValueError:
+        return text
+
+
 KINDS: dict[str, Callable[[Case], None] | None] = {
     "webhook_signatures": signature,
     "errors": error,
     "retries": retried,
     "downloads": download,
     "requests": request,
+    "lies": lie,
     "models": model,
     "answers": answered,
     "recorded_answers": answered,

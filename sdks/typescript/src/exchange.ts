@@ -172,9 +172,10 @@ export async function send(
     }
     const { status } = response;
     const opaque = status === 0 || response.type === "opaqueredirect";
-    if (!opaque && (status < 300 || status > 399 || status === 304)) return response;
-    discard(response);
     const target = response.headers.get("location") ?? "";
+    // One that leads nowhere is an answer like any other.
+    if (!opaque && (status < 300 || status > 399 || target === "")) return response;
+    discard(response);
     const next = redirects && hops < MOST_REDIRECTS && !opaque ? follow(url, target) : null;
     if (next === null) {
       const where = opaque ? "somewhere that browsers do not tell" : JSON.stringify(withoutQuery(target));

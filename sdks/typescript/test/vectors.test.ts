@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { mock, test } from "node:test";
+import { inspect } from "node:util";
 
 import { MeetBot, MeetbotError, isFinal, verifyWebhookSignature } from "@meetbot/sdk";
 import { unwrap } from "@meetbot/sdk/webhooks";
@@ -17,6 +18,7 @@ import { isInTheClear } from "../dist/settings.js";
 import * as shapes from "../dist/shapes.js";
 import { verifyStandard } from "../dist/signature.js";
 import { Rules, tells } from "../dist/wait.js";
+import { KEY as SERVERS_KEY, LyingServer, type Reply } from "./lying.ts";
 import { ROOT, vectors } from "./repository.ts";
 
 type Case = any;
@@ -258,12 +260,53 @@ function telling(one: Case): void {
   assert.equal(tells(one.event), one.tells, one.event);
 }
 
+/** A body as an error shows it: parsed where it is JSON. */
+function parsed(text: string | null): unknown {
+  try {
+    return JSON.parse(text || "null") || null;
+  } catch {
+    return text;
+  }
+}
+
+/** A server that lies gives the documented error, with what came in it, and the key in none. */
+async function lie(one: Case): Promise<void> {
+  const then: Record<string, Reply> = {
+    closes: (socket) => void socket.end(one.answer),
+    stays: (socket) => void socket.write(one.answer),
+    hangs: (socket) => void socket.write(one.answer),
+    floods: (socket) => {
+      socket.write(one.answer);
+      const piece = one.flood.repeat(1 + 65_536 / one.flood.length);
+      const more = (): void => {
+        if (socket.destroyed) return;
+        if (socket.write(piece)) setImmediate(more);
+        else socket.once("drain", more);
+      };
+      more();
+    },
+    resets: (socket) => void socket.resetAndDestroy(),
+  };
+  const reply = then[one.then];
+  assert.ok(reply, `the server cannot do what "${one.then}" says`);
+  const server = await LyingServer.start([reply]);
+  const limits = one.timeoutMs === undefined ? {} : { timeout: one.timeoutMs };
+  await assert.rejects(async () => server.client({ maxRetries: one.maxRetries, ...limits }).getBot("job_1"), (error: MeetbotError) => {
+    const { kind, attempts, status } = error;
+    const body = error.body || null;
+    assert.deepEqual({ kind, attempts, status, body }, { ...one.expect, body: parsed(one.expect.body) }, error.message);
+    assert.ok(!inspect(error, { depth: 5 }).includes(SERVERS_KEY) && !error.message.includes("x=1"), error.message);
+    return true;
+  });
+}
+
 const KINDS: Record<string, ((one: Case) => void | Promise<void>) | null> = {
   webhook_signatures: signature,
   errors: error,
   retries: retried,
   downloads: download,
   requests: request,
+  lies: lie,
   models: model,
   answers: answered,
   recorded_answers: answered,

@@ -21,6 +21,10 @@ pub(crate) enum Reply {
     Stay(Vec<u8>),
     /// Never answers.
     Hang,
+    /// Answers with these bytes, and then with those again and again, until the client hangs up.
+    Flood(Vec<u8>, Vec<u8>),
+    /// Resets the connection.
+    Reset,
 }
 
 /// A request as it came.
@@ -142,6 +146,17 @@ fn serve(
         Reply::Stay(bytes) => {
             drop(stream.write_all(&bytes));
             drop(reader.read_to_end(&mut Vec::new()));
+        }
+        Reply::Flood(bytes, more) => {
+            let mut sent = stream.write_all(&bytes);
+            let more = more.repeat(1 + (64 << 10) / more.len());
+            while sent.is_ok() {
+                sent = stream.write_all(&more);
+            }
+        }
+        Reply::Reset => {
+            let socket = socket2::SockRef::from(&stream);
+            socket.set_linger(Some(std::time::Duration::ZERO)).unwrap();
         }
         // Until the client hangs up.
         Reply::Hang => drop(reader.read_to_end(&mut Vec::new())),

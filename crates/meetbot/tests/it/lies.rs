@@ -1,6 +1,10 @@
 //! A server that lies: each lie has its error, with what really came in it, and the key in none.
 
-use meetbot::ErrorKind;
+use std::time::Duration;
+
+use meetbot::{CallOptions, ErrorKind};
+use serde_json::Value;
+use xtask::spec_file;
 
 use crate::fake_server::{FakeServer, KEY, Reply, answer, job};
 
@@ -33,7 +37,7 @@ async fn a_key_that_is_sent_back_shows_nowhere() {
     let echo = format!(r#"{{"error":"forbidden","message":"{KEY} may not"}}"#);
     for (status, body) in [(403, echo.as_str()), (502, KEY), (200, KEY)] {
         let server = FakeServer::start([answer(status, &[], body), answer(status, &[], body)]);
-        let mb = server.client().with(meetbot::CallOptions::new().max_retries(0)).unwrap();
+        let mb = server.client().with(CallOptions::new().max_retries(0)).unwrap();
         let error = mb.get_bot("job_x").await.unwrap_err();
         let shown = format!("{error} {error:?} {:?}", error.body());
         assert!(!shown.contains(KEY) && shown.contains("mb_…"), "{shown}");
@@ -44,7 +48,7 @@ async fn a_key_that_is_sent_back_shows_nowhere() {
 async fn neither_a_key_nor_a_signature_that_a_redirect_carries_shows_in_an_error() {
     let target = format!("http://127.0.0.1:1/{KEY}?X-Amz-Signature=s3cret");
     let server = FakeServer::start((0..9).map(|_| answer(302, &[("Location", &target)], "")));
-    let mb = server.client().with(meetbot::CallOptions::new().max_retries(0)).unwrap();
+    let mb = server.client().with(CallOptions::new().max_retries(0)).unwrap();
     for error in
         [mb.get_bot("job_x").await.unwrap_err(), mb.artifact("job_x", "a").await.unwrap_err()]
     {
@@ -88,4 +92,40 @@ async fn a_redirect_never_takes_a_post_along() {
     let circle = FakeServer::start((0..9).map(|_| answer(302, &[("Location", "/")], "")));
     let error = circle.client().get_bot("job_x").await.unwrap_err();
     assert!(error.to_string().contains("more than 5 redirects"), "{error}");
+}
+
+/// What the server does in a case of `spec/vectors/lies.json`.
+fn reply(case: &Value) -> Reply {
+    let bytes = |name: &str| case[name].as_str().unwrap().as_bytes().to_vec();
+    let answer = bytes("answer");
+    match case["then"].as_str().unwrap() {
+        "closes" => Reply::Raw(answer),
+        "stays" | "hangs" => Reply::Stay(answer),
+        "floods" => Reply::Flood(answer, bytes("flood")),
+        "resets" => Reply::Reset,
+        then => panic!("the server cannot do what {then:?} says"),
+    }
+}
+
+#[tokio::test]
+async fn every_lie_has_its_error() {
+    for case in spec_file::read_json("spec/vectors/lies.json")["cases"].as_array().unwrap() {
+        let retries = case["maxRetries"].as_u64().unwrap();
+        let server = FakeServer::start((0..=retries).map(|_| reply(case)));
+        let mut options = CallOptions::new().max_retries(u32::try_from(retries).unwrap());
+        if let Some(limit) = case["timeoutMs"].as_u64() {
+            options = options.timeout(Duration::from_millis(limit));
+        }
+        let error = server.client().with(options).unwrap().get_bot("job_1").await.unwrap_err();
+        let expect = &case["expect"];
+        let found = (error.kind().as_str(), u64::from(error.attempts()));
+        let wanted = (expect["kind"].as_str().unwrap(), expect["attempts"].as_u64().unwrap());
+        assert_eq!(found, wanted, "{}: {error}", case["name"]);
+        let body = |text: Option<&'_ str>| text.unwrap_or_default().to_owned();
+        let found = (error.status().map(u64::from), body(error.body()));
+        let wanted = (expect["status"].as_u64(), body(expect["body"].as_str()));
+        assert_eq!(found, wanted, "{}: {error}", case["name"]);
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains(KEY) && !shown.contains("x=1"), "{shown}");
+    }
 }
