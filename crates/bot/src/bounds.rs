@@ -30,6 +30,8 @@ pub(crate) const SOCKET_MESSAGE_BYTES: usize = 1024 * 1024;
 pub(crate) const PEOPLE: usize = 5_000;
 /// Names of one person in the manifest; `events.jsonl` has the others.
 pub(crate) const NAMES_OF_ONE: usize = 50;
+/// Spans of speech in the manifest; `events.jsonl` has the others.
+pub(crate) const SPANS: usize = 20_000;
 /// Streams that one person sends and a bot looks at. Four at most are recorded.
 pub(crate) const STREAMS_OF_ONE: usize = 16;
 /// Streams of all people together, and media files of one attempt.
@@ -256,6 +258,11 @@ mod tests {
                 NAMES_OF_ONE.to_string(),
                 "only in `events.jsonl`",
             ),
+            (
+                "spans of speech in the manifest",
+                thousands(SPANS as u64),
+                "those with the shortest pauses between them are one; each is in `events.jsonl`",
+            ),
             ("streams of one person", STREAMS_OF_ONE.to_string(), "not looked at"),
             ("streams of a meeting; media files of one attempt", thousands(STREAMS as u64), left),
             (
@@ -276,7 +283,7 @@ mod tests {
             ("the same in all", bytes(LINE_BYTES), left),
             ("all files of a job", "`recordings.max_gigabytes_per_job`, 50 GB".to_owned(), left),
             (
-                "`bot.chat_message`, `bot.participant_joined` and `bot.participant_left`",
+                "`bot.chat_message`, `bot.participant_joined`, `…_renamed` and `…_left`",
                 rate(REPORTS),
                 "in the files alone; `bot.events_left_out` counts them, once a minute and at the end",
             ),

@@ -145,6 +145,9 @@ fn told(event: &TimelineEvent) -> Option<String> {
             let did = if event.event == EventName::ParticipantJoined { "joined" } else { "left" };
             Some(format!("{} {did}", text(&participant.name)))
         }
+        EventDetails::ParticipantRenamed { participant, previous_name } => {
+            Some(format!("{} is now called {}", text(previous_name), text(&participant.name)))
+        }
         EventDetails::Permission { permission } => {
             Some(format!("permission to record: {}", known(permission.as_ref())))
         }

@@ -272,6 +272,13 @@ pub enum BotReport {
         /// Who.
         participant: Participant,
     },
+    /// Someone has another name.
+    ParticipantRenamed {
+        /// Who, under their new name.
+        participant: Participant,
+        /// The name before.
+        previous_name: String,
+    },
     /// Someone left.
     ParticipantLeft {
         /// Who.

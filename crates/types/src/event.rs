@@ -1,6 +1,6 @@
 //! Webhook events: the envelope, version 2, and what each event carries.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
@@ -37,6 +37,8 @@ words! {
         EventsLeftOut = "bot.events_left_out",
         /// Someone joined the meeting.
         ParticipantJoined = "bot.participant_joined",
+        /// Someone in the meeting has another name.
+        ParticipantRenamed = "bot.participant_renamed",
         /// Someone left the meeting.
         ParticipantLeft = "bot.participant_left",
     }
@@ -106,8 +108,8 @@ pub enum EventDetails {
         /// How long the recording is, in milliseconds.
         duration_ms: u64,
     },
-    /// Of `job.failed`. Three names in snake case are the envelope's history; `failure_reason` repeats the detail.
-    #[serde(rename_all = "snake_case")]
+    /// Of `job.failed`. The wire has code and detail as `failureCode` and `failureDetail`, and in the older spelling as `failure_code` and `failure_detail` too.
+    #[serde(serialize_with = "failed_in_both_spellings")]
     Failed {
         /// Why.
         failure_code: Option<FailureCode>,
@@ -116,7 +118,6 @@ pub enum EventDetails {
         /// The same sentence, for receivers of version 1.
         failure_reason: Option<String>,
         /// Where the manifest is, when something was recorded.
-        #[serde(rename = "manifestUri")]
         manifest_uri: Option<String>,
     },
     /// Of `job.artifact_ready`.
@@ -147,7 +148,7 @@ pub enum EventDetails {
     EventsLeftOut {
         /// How many messages of the chat have no `bot.chat_message`.
         messages: u64,
-        /// How often somebody came or went without a `bot.participant_joined` or `bot.participant_left`.
+        /// How often somebody came, went or changed their name without a `bot.participant_joined`, `…_left` or `…_renamed`.
         participant_events: u64,
     },
     /// Of `bot.participant_joined` and `bot.participant_left`.
@@ -155,8 +156,34 @@ pub enum EventDetails {
         /// Who.
         participant: Participant,
     },
+    /// Of `bot.participant_renamed`.
+    ParticipantRenamed {
+        /// Who, under their new name.
+        participant: Participant,
+        /// The name before.
+        previous_name: String,
+    },
     /// Of an event that this version does not know: all its fields.
     Other(Map<String, Value>),
+}
+
+/// `job.failed` with each of its words in both spellings.
+#[expect(clippy::ref_option, reason = "serde hands fields over like this")]
+fn failed_in_both_spellings<S: Serializer>(
+    code: &Option<FailureCode>,
+    detail: &Option<String>,
+    reason: &Option<String>,
+    manifest_uri: &Option<String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut fields = serializer.serialize_map(Some(6))?;
+    fields.serialize_entry("failureCode", code)?;
+    fields.serialize_entry("failureDetail", detail)?;
+    fields.serialize_entry("failure_code", code)?;
+    fields.serialize_entry("failure_detail", detail)?;
+    fields.serialize_entry("failure_reason", reason)?;
+    fields.serialize_entry("manifestUri", manifest_uri)?;
+    fields.end()
 }
 
 impl<'de> Deserialize<'de> for EventData {
@@ -229,6 +256,13 @@ impl<'de> Deserialize<'de> for EventData {
         struct WithParticipant {
             participant: Participant,
         }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Renamed {
+            participant: Participant,
+            #[serde(default)]
+            previous_name: String,
+        }
 
         fn read<T: for<'a> Deserialize<'a>, E: Error>(raw: &RawValue) -> Result<T, E> {
             serde_json::from_str(raw.get()).map_err(E::custom)
@@ -275,6 +309,10 @@ impl<'de> Deserialize<'de> for EventData {
                     participant: read::<WithParticipant, _>(&raw)?.participant,
                 }
             }
+            EventName::ParticipantRenamed => {
+                let Renamed { participant, previous_name } = read(&raw)?;
+                EventDetails::ParticipantRenamed { participant, previous_name }
+            }
             EventName::Other(_) => {
                 let mut fields: Map<String, Value> = read(&raw)?;
                 for known in ["event", "sequence", "jobId", "externalId", "status", "metadata"] {
@@ -311,13 +349,17 @@ mod tests {
             ),
             envelope(
                 "job.failed",
-                r#""failure_code":"network_loss","failure_detail":"gone","failure_reason":"gone","manifestUri":null"#,
+                r#""failureCode":"network_loss","failureDetail":"gone","failure_code":"network_loss","failure_detail":"gone","failure_reason":"gone","manifestUri":null"#,
             ),
             envelope(
                 "job.artifact_ready",
                 r#""artifact":{"name":"audio.mixed.webm","mediaType":"audio/webm","bytes":7,"sha256":"ab"},"manifestUri":"file:///m.json""#,
             ),
             envelope("bot.recording_permission_denied", r#""permission":"denied""#),
+            envelope(
+                "bot.participant_renamed",
+                r#""participant":{"id":"p","name":"Bo","isHost":false,"isBot":false},"previousName":"Bob""#,
+            ),
             envelope("bot.chat_withheld", r#""messages":2,"captions":0"#),
             envelope("bot.events_left_out", r#""messages":2,"participantEvents":7"#),
             envelope("job.some_new_event", r#""answer":42"#),
@@ -327,6 +369,20 @@ mod tests {
                 serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(serde_json::to_string(&event).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_failure_of_a_store_from_before_both_spellings_is_read() {
+        let old = envelope(
+            "job.failed",
+            r#""failure_code":"network_loss","failure_detail":"gone","failure_reason":"gone","manifestUri":null"#,
+        );
+        let event: WebhookEvent = serde_json::from_str(&old).unwrap();
+        let written = serde_json::to_value(&event).unwrap();
+        for name in ["failureCode", "failure_code"] {
+            assert_eq!(written["data"][name], "network_loss", "{name}");
+        }
+        assert_eq!(written["data"]["failureDetail"], "gone");
     }
 
     #[test]

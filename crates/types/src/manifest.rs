@@ -38,6 +38,10 @@ pub struct Manifest {
     pub failure_code: Option<FailureCode>,
     /// Everyone who was in the meeting, the bot itself left out.
     pub participants: Vec<ManifestParticipant>,
+    /// Who spoke when, by audio level, by start; the spans of one participant neither overlap nor touch. At most 20,000: beyond that, spans with the shortest
+    /// pauses between them are joined, and `events.jsonl` has each. Empty in manifests of servers that did not write it.
+    #[serde(default)]
+    pub speaking: Vec<SpeakingSpan>,
     /// The media.
     pub tracks: Vec<Track>,
     /// Every file beside the manifest.
@@ -109,6 +113,19 @@ pub struct ManifestParticipant {
     pub speaking_ms: u64,
     /// Every name they had.
     pub names: Vec<String>,
+}
+
+/// A time in which somebody spoke; pauses of less than half a second are part of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct SpeakingSpan {
+    /// Who, by their `id` among the participants.
+    pub participant_id: String,
+    /// From, in ms.
+    pub start_ms: u64,
+    /// To, in ms.
+    pub end_ms: u64,
 }
 
 /// One media file.

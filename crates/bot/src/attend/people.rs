@@ -9,6 +9,7 @@ use crate::{
     bounds::{self, Exceeded},
     brain::Observed,
     clock,
+    recording::people::News,
 };
 
 impl Bot<'_> {
@@ -36,8 +37,16 @@ impl Bot<'_> {
         participant.is_bot = self.brain.is_bot(&participant.id);
         let mut seen = self.brain.people();
         if let Some(recording) = &mut self.recording {
-            if let Some(participant) = recording.joined(&participant, clock::now())? {
-                self.reporter.report(BotReport::ParticipantJoined { participant });
+            match recording.joined(&participant, clock::now())? {
+                Some(News::Came(participant)) => {
+                    self.reporter.report(BotReport::ParticipantJoined { participant });
+                }
+                Some(News::Renamed { participant, previous_name }) => {
+                    self.reporter
+                        .report(BotReport::ParticipantRenamed { participant, previous_name });
+                }
+                // The recording says it; what a server counts is who came.
+                Some(News::OtherRole(_)) | None => {}
             }
             seen = seen.max(recording.people_seen());
         }

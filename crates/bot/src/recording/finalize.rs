@@ -25,6 +25,7 @@ use super::{
     story::{Begun, Story},
     webm,
 };
+use crate::bounds;
 
 /// The manifest's file.
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -175,6 +176,7 @@ fn put_together(
         leave_reason: ending.leave_reason.clone(),
         failure_code: ending.failure.as_ref().map(|failure| failure.code.clone()),
         participants: story.participants,
+        speaking: story.speaking.spans(bounds::SPANS),
         tracks,
         files,
         mixed,

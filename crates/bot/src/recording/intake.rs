@@ -24,6 +24,8 @@ use crate::{
 const SPEECH_DBOV: i8 = -50;
 /// A pause in speech that is shorter does not end it.
 const SPEECH_GAP_MS: u64 = 500;
+/// A longer speech is more than one line of the journal, so that a bot that dies in it takes no more of it along.
+const SPEECH_LINE_MS: u64 = 10_000;
 /// When a picture's place by its own clock and by its sender's are further apart than this, its own is right.
 const MOST_APART_MS: f64 = 2_000.0;
 
@@ -315,11 +317,22 @@ impl Recording {
                 self.speech.insert(id.to_owned(), (start_ms, end_ms));
             }
         }
+        let &(start, end) = &self.speech[id];
+        if end >= start + SPEECH_LINE_MS {
+            self.end_speech(id)?;
+            self.speech.insert(id.to_owned(), (end, end));
+        }
         Ok(())
     }
 
+    pub(super) fn end_all_speech(&mut self) -> io::Result<()> {
+        let ids: Vec<String> = self.speech.keys().cloned().collect();
+        ids.into_iter().try_for_each(|id| self.end_speech(&id))
+    }
+
     pub(super) fn end_speech(&mut self, id: &str) -> io::Result<()> {
-        if let Some((start_ms, end_ms)) = self.speech.remove(id) {
+        if let Some((start_ms, end_ms)) = self.speech.remove(id).filter(|(start, end)| end > start)
+        {
             self.journal.push(&Line::Speaking { id: id.to_owned(), start_ms, end_ms })?;
         }
         Ok(())
@@ -353,6 +366,7 @@ mod tests {
         meeting::Source,
         recording::{
             Counters, Recording, files::folder_of, finalize::tests::order, journal, journal::Line,
+            story::Story,
         },
     };
 
@@ -464,6 +478,33 @@ mod tests {
         let spoke =
             |line: &Line| matches!(line, Line::Speaking { start_ms: 0, end_ms: 10_000, .. });
         assert!(lines.iter().any(spoke), "{lines:#?}");
+    }
+
+    #[test]
+    fn of_a_long_speech_a_bot_that_dies_takes_no_more_than_ten_seconds_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let order = order(&folder.path().join("job"), 1);
+        let start = crate::clock::now();
+        let admitted = (start, Timestamp::UNIX_EPOCH);
+        let mut recording = Recording::open(&order, admitted, Counters::default()).unwrap();
+        let ann = Participant { id: "5".into(), name: "Ann".into(), is_host: false, is_bot: false };
+        recording.joined(&ann, start).unwrap();
+        for number in 0..1_500 {
+            let at = start + Duration::from_millis(number * 20);
+            recording.frame("5", Source::Microphone, &sound(number, at)).unwrap();
+        }
+        recording.flush().unwrap();
+        // It dies.
+        let mut story = Story::of(&folder_of(&order, 1)).unwrap();
+        let spans = std::mem::take(&mut story.speaking).spans(9);
+        let [span] = spans.as_slice() else { panic!("{spans:?}") };
+        assert_eq!((span.participant_id.as_str(), span.start_ms), ("5", 0));
+        assert!(span.end_ms >= 18_000, "{spans:?}");
+        // It is stopped, and the next one goes on.
+        recording.abandon(None).unwrap();
+        let mut story = Story::of(&folder_of(&order, 1)).unwrap();
+        let spans = std::mem::take(&mut story.speaking).spans(9);
+        assert!(matches!(spans.as_slice(), [span] if span.end_ms == 30_000), "{spans:?}");
     }
 
     #[test]

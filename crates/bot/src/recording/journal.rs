@@ -25,7 +25,9 @@ pub(crate) enum Line {
     Started { attempt: u32, at_ms: u64, started_at: Timestamp },
     /// Someone is there.
     ParticipantJoined { at_ms: u64, participant: Participant },
-    /// Someone is not.
+    /// Someone who is there has another name, or turned out to be a host or a bot, or not to be one. Journals of the first version say so by joining once more.
+    ParticipantChanged { at_ms: u64, participant: Participant },
+    /// Someone is not there any more.
     ParticipantLeft { at_ms: u64, id: String },
     /// A file begins.
     Track {
@@ -156,6 +158,10 @@ pub(crate) fn lines(folder: &Path) -> Vec<Line> {
 
 #[cfg(test)]
 mod tests {
+    use meetbot_types::bot::{Caption, ChatMessage};
+    use serde_json::Value;
+    use xtask::spec_file;
+
     use super::*;
 
     #[test]
@@ -175,6 +181,115 @@ mod tests {
             assert!(lines.starts_with(&read), "cut at {cut}: {read:?}");
         }
         assert!(super::lines(&folder.path().join("none")).is_empty());
+    }
+
+    /// A line of each type, in the order of their types. A new one is a new arm.
+    fn one_of_each() -> Vec<Line> {
+        let file = || "audio.A.webm".to_owned();
+        let participant = || {
+            let (id, name) = ("p".to_owned(), "Ann".to_owned());
+            Participant { id, name, is_host: false, is_bot: false }
+        };
+        let following = |line: Option<&Line>| {
+            Some(match line {
+                None => Line::Started { attempt: 1, at_ms: 0, started_at: Timestamp::UNIX_EPOCH },
+                Some(Line::Started { .. }) => {
+                    Line::ParticipantJoined { at_ms: 1, participant: participant() }
+                }
+                Some(Line::ParticipantJoined { .. }) => {
+                    Line::ParticipantChanged { at_ms: 2, participant: participant() }
+                }
+                Some(Line::ParticipantChanged { .. }) => {
+                    Line::ParticipantLeft { at_ms: 3, id: "p".to_owned() }
+                }
+                Some(Line::ParticipantLeft { .. }) => Line::Track {
+                    attempt: 1,
+                    at_ms: 4,
+                    file: file(),
+                    participant_id: "p".to_owned(),
+                    content: Content::default(),
+                },
+                Some(Line::Track { .. }) => Line::TrackStart { at_ms: 5, file: file() },
+                Some(Line::TrackStart { .. }) => Line::Gap {
+                    file: file(),
+                    start_ms: 6,
+                    end_ms: 7,
+                    reason: "muted".to_owned(),
+                    lost: 0,
+                },
+                Some(Line::Gap { .. }) => {
+                    Line::Speaking { id: "p".to_owned(), start_ms: 8, end_ms: 9 }
+                }
+                Some(Line::Speaking { .. }) => Line::Paused { at_ms: 10 },
+                Some(Line::Paused { .. }) => Line::Resumed { at_ms: 11 },
+                Some(Line::Resumed { .. }) => Line::Stopped { at_ms: 12 },
+                Some(Line::Stopped { .. }) => Line::ConnectionLost { at_ms: 13 },
+                Some(Line::ConnectionLost { .. }) => {
+                    Line::Left { attempt: 1, at_ms: 14, reason: Some(LeaveReason::MeetingEnded) }
+                }
+                Some(Line::Left { .. }) => Line::HandedOver { attempt: 1, at_ms: 15 },
+                Some(Line::HandedOver { .. }) => return None,
+            })
+        };
+        let mut lines = Vec::new();
+        while let Some(line) = following(lines.last()) {
+            lines.push(line);
+        }
+        lines
+    }
+
+    /// The names of an object's fields.
+    fn names(object: &Value) -> Vec<&str> {
+        let mut names: Vec<_> = object.as_object().unwrap().keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Fails unless the schema requires and describes what the line has, and nothing else.
+    fn is_described(line: &impl Serialize, schema: &Value) {
+        let line = serde_json::to_value(line).unwrap();
+        let mut required: Vec<_> = schema["required"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|name| name.as_str().unwrap())
+            .collect();
+        required.sort_unstable();
+        assert_eq!(names(&schema["properties"]), names(&line), "{line}");
+        assert_eq!(required, names(&line), "{line}");
+    }
+
+    #[test]
+    fn the_schemas_describe_every_line_and_each_of_its_fields() {
+        let schema = spec_file::read_json("spec/events.schema.json");
+        let types = schema["oneOf"].as_array().unwrap();
+        let lines = one_of_each();
+        assert_eq!(types.len(), lines.len());
+        for (line, described) in lines.iter().zip(types) {
+            let tag = &serde_json::to_value(line).unwrap()["type"];
+            assert_eq!(&described["properties"]["type"]["const"], tag);
+            is_described(line, described);
+        }
+        let (id, name) = ("p".to_owned(), "Ann".to_owned());
+        let participant = Participant { id, name, is_host: false, is_bot: false };
+        is_described(&participant, &schema["$defs"]["Participant"]);
+        let caption = Caption {
+            speaker_id: "p".to_owned(),
+            speaker: "Ann".to_owned(),
+            start_ms: 1,
+            end_ms: 2,
+            text: "Hello.".to_owned(),
+        };
+        is_described(&caption, &spec_file::read_json("spec/captions.schema.json"));
+        let message = ChatMessage {
+            id: "m".to_owned(),
+            sender_id: "p".to_owned(),
+            sender: "Ann".to_owned(),
+            text: "Hello.".to_owned(),
+            private: false,
+            at_ms: 1,
+        };
+        is_described(&message, &spec_file::read_json("spec/chat.schema.json"));
     }
 
     #[test]

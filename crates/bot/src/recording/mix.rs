@@ -269,6 +269,7 @@ mod tests {
             leave_reason: None,
             failure_code: None,
             participants: Vec::new(),
+            speaking: Vec::new(),
             tracks: vec![track("audio.a.webm", 0)],
             files: Vec::new(),
             mixed,

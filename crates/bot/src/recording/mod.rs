@@ -13,9 +13,10 @@ mod opus;
 mod output;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod outside;
-mod people;
+pub(crate) mod people;
 mod picture;
 mod scan;
+mod speaking;
 mod story;
 mod stream_clock;
 mod track;
@@ -40,7 +41,7 @@ use self::{
     filename::FileNames,
     files::{hash, size_of, size_of_job, write_whole},
     journal::{Line, LineFile},
-    people::People,
+    people::{News, People},
     story::Story,
     writing::{Key, Writing},
 };
@@ -191,16 +192,22 @@ impl Recording {
         self.people.in_order(roster)
     }
 
-    /// Someone is there. Answers them, as the recording knows them, if that is news.
+    /// Someone is there. Answers what is news about them, as the recording knows them.
     pub(crate) fn joined(
         &mut self,
         participant: &Participant,
         at: Instant,
-    ) -> io::Result<Option<Participant>> {
+    ) -> io::Result<Option<News>> {
         let at_ms = self.at_ms(at);
         let news = self.people.join(participant);
-        if let Some(participant) = news.clone() {
-            self.journal.push(&Line::ParticipantJoined { at_ms, participant })?;
+        match news.clone() {
+            Some(News::Came(participant)) => {
+                self.journal.push(&Line::ParticipantJoined { at_ms, participant })?;
+            }
+            Some(News::Renamed { participant, .. } | News::OtherRole(participant)) => {
+                self.journal.push(&Line::ParticipantChanged { at_ms, participant })?;
+            }
+            None => {}
         }
         Ok(news)
     }
@@ -427,10 +434,7 @@ impl Recording {
     pub(crate) fn close(mut self, at: Instant, reason: Option<LeaveReason>) -> io::Result<()> {
         let at_ms = self.at_ms(at);
         let mut outcome = self.settle_all().and(self.note_starts());
-        let ids: Vec<String> = self.speech.keys().cloned().collect();
-        for id in ids {
-            outcome = outcome.and(self.end_speech(&id));
-        }
+        outcome = outcome.and(self.end_all_speech());
         for (_, track) in self.tracks.drain() {
             outcome = outcome.and(track.close());
         }
@@ -445,6 +449,7 @@ impl Recording {
     /// Leaves the files as a crash would, but whole: the next attempt goes on. `handed_over` is when the job was given to it, and `None` when it was taken away.
     pub(crate) fn abandon(mut self, handed_over: Option<Instant>) -> io::Result<()> {
         self.settle_all()?;
+        self.end_all_speech()?;
         if let Some(at) = handed_over {
             let (attempt, at_ms) = (self.attempt, self.at_ms(at));
             self.journal.push(&Line::HandedOver { attempt, at_ms })?;

@@ -92,6 +92,9 @@ pub fn journal(text: &str) {
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
     let mut story = Story::read(lines);
     story.finish(story.last_ms);
+    let spans = story.speaking.spans(3);
+    assert!(spans.iter().all(|span| span.start_ms < span.end_ms));
+    assert!(spans.is_sorted_by_key(|span| span.start_ms));
 }
 
 #[cfg(test)]
@@ -121,6 +124,7 @@ mod tests {
         let lines = [
             r#"{"type":"started","attempt":1,"atMs":0,"startedAt":"2026-05-15T14:00:00Z"}"#,
             r#"{"type":"participant_joined","atMs":18446744073709551615,"participant":{"id":"a","name":"A","isHost":false,"isBot":false}}"#,
+            r#"{"type":"participant_changed","atMs":6,"participant":{"id":"a","name":"B","isHost":true,"isBot":false}}"#,
             r#"{"type":"track","attempt":1,"atMs":5,"file":"audio.A.webm","participantId":"a"}"#,
             r#"{"type":"gap","file":"audio.A.webm","startMs":5,"endMs":18446744073709551615,"reason":"muted","lost":18446744073709551615}"#,
             r#"{"type":"speaking","id":"a","startMs":9,"endMs":7}"#,

@@ -26,6 +26,17 @@ pub(crate) struct People {
     numbers: HashMap<String, u64>,
 }
 
+/// What is new about somebody who is there; they are given under their first id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum News {
+    /// They were not there.
+    Came(Participant),
+    /// They have another name.
+    Renamed { participant: Participant, previous_name: String },
+    /// They turned out to be a host or a bot, or not to be one.
+    OtherRole(Participant),
+}
+
 #[derive(Debug)]
 struct Person {
     /// Under the first id.
@@ -62,8 +73,8 @@ impl People {
         self.everyone.len()
     }
 
-    /// Someone is there. Answers them, under their first id, if that is news.
-    pub(crate) fn join(&mut self, participant: &Participant) -> Option<Participant> {
+    /// Someone is there. Answers what is news about them.
+    pub(crate) fn join(&mut self, participant: &Participant) -> Option<News> {
         let known = self.by_id.get(&participant.id).copied();
         let known = known.filter(|place| {
             let person = &self.everyone[*place];
@@ -81,10 +92,15 @@ impl People {
             self.know_as(place, &participant.id);
         }
         let person = &mut self.everyone[place];
-        let is_news = came || person.who != who;
         person.here = true;
-        person.who.clone_from(&who);
-        is_news.then_some(who)
+        let before = std::mem::replace(&mut person.who, who.clone());
+        if came {
+            Some(News::Came(who))
+        } else if before.name != who.name {
+            Some(News::Renamed { participant: who, previous_name: before.name })
+        } else {
+            (before != who).then_some(News::OtherRole(who))
+        }
     }
 
     /// The people of a roster in the order in which they are to join: whoever kept a known id, before somebody new of the same name can be taken for them.
@@ -212,13 +228,35 @@ mod tests {
         Participant { id: id.to_owned(), name: name.to_owned(), is_host: false, is_bot: false }
     }
 
+    /// Under which id somebody who comes is known.
+    fn came(people: &mut People, participant: &Participant) -> String {
+        match people.join(participant) {
+            Some(News::Came(who)) => who.id,
+            news => panic!("{participant:?} did not come: {news:?}"),
+        }
+    }
+
+    #[test]
+    fn another_name_of_someone_who_is_there_is_no_second_coming() {
+        let mut people = People::default();
+        people.join(&person("1", "Ann"));
+        people.leave("1");
+        assert_eq!(people.join(&person("2", "Ann")), Some(News::Came(person("1", "Ann"))));
+        let renamed =
+            News::Renamed { participant: person("1", "Ann Lee"), previous_name: "Ann".into() };
+        assert_eq!(people.join(&person("2", "Ann Lee")), Some(renamed));
+        assert_eq!(people.join(&person("2", "Ann Lee")), None);
+        people.leave("2");
+        assert_eq!(people.join(&person("2", "Ann")), Some(News::Came(person("1", "Ann"))));
+    }
+
     #[test]
     fn who_comes_back_with_another_id_is_the_same() {
         let mut people = People::default();
         people.join(&person("1", "Ann"));
         assert_eq!(people.join(&person("1", "Ann")), None);
         assert_eq!(people.leave("1"), Some(person("1", "Ann")));
-        assert_eq!(people.join(&person("2", "Ann")), Some(person("1", "Ann")));
+        assert_eq!(people.join(&person("2", "Ann")), Some(News::Came(person("1", "Ann"))));
         assert_eq!((people.of("2"), people.present()), (("1", "Ann"), vec!["2".to_owned()]));
     }
 
@@ -226,11 +264,11 @@ mod tests {
     fn two_of_one_name_who_are_there_at_once_are_two() {
         let mut people = People::default();
         people.join(&person("1", "Ann"));
-        assert_eq!(people.join(&person("2", "Ann")), Some(person("2", "Ann")));
+        assert_eq!(people.join(&person("2", "Ann")), Some(News::Came(person("2", "Ann"))));
         people.leave("1");
         people.join(&person("3", "Ann"));
         assert_eq!(people.of("3").0, "1");
-        assert_eq!(people.join(&person("4", "Ann")).unwrap().id, "4");
+        assert_eq!(came(&mut people, &person("4", "Ann")), "4");
     }
 
     #[test]
@@ -238,13 +276,13 @@ mod tests {
         let mut people = People::default();
         people.join(&person("5", "Guest"));
         people.leave("5");
-        assert_eq!(people.join(&person("6", "Guest")).unwrap().id, "5");
-        assert_eq!(people.join(&person("5", "Guest")).unwrap().id, "5-2");
+        assert_eq!(came(&mut people, &person("6", "Guest")), "5");
+        assert_eq!(came(&mut people, &person("5", "Guest")), "5-2");
         assert_eq!(people.join(&person("5", "Guest")), None, "and stays that one");
         people.leave("5");
         people.leave("6");
-        assert_eq!(people.join(&person("5", "Guest")).unwrap().id, "5-2");
-        assert_eq!(people.join(&person("6", "Guest")).unwrap().id, "5");
+        assert_eq!(came(&mut people, &person("5", "Guest")), "5-2");
+        assert_eq!(came(&mut people, &person("6", "Guest")), "5");
     }
 
     #[test]
@@ -258,6 +296,7 @@ mod tests {
         assert_eq!(present, [person("2", "Recorder")]);
         let bot = Participant { is_bot: true, ..present[0].clone() };
         let news = Participant { id: "1".to_owned(), ..bot.clone() };
+        let news = News::OtherRole(news);
         assert_eq!((people.join(&bot), people.join(&bot)), (Some(news), None));
     }
 
@@ -266,7 +305,7 @@ mod tests {
         let mut people = People::default();
         people.join(&person("1", ""));
         people.leave("1");
-        assert_eq!(people.join(&person("2", "")).unwrap().id, "2");
+        assert_eq!(came(&mut people, &person("2", "")), "2");
     }
 
     fn former(id: &str, name: &str) -> ManifestParticipant {
@@ -295,9 +334,9 @@ mod tests {
     #[test]
     fn people_of_an_attempt_before_are_known() {
         let mut people = People::after(&[former("1", "Ann")]);
-        assert_eq!(people.join(&person("9", "Ann")).unwrap().id, "1");
-        assert_eq!(people.join(&person("10", "Ann")).unwrap().id, "10");
-        assert_eq!(people.join(&person("1", "Ann")).unwrap().id, "1-2", "9 has that place");
+        assert_eq!(came(&mut people, &person("9", "Ann")), "1");
+        assert_eq!(came(&mut people, &person("10", "Ann")), "10");
+        assert_eq!(came(&mut people, &person("1", "Ann")), "1-2", "9 has that place");
     }
 
     #[test]
@@ -321,7 +360,7 @@ mod tests {
         for id in ["3", "2"] {
             people.leave(id);
         }
-        let first_ids = ["4", "5", "6"].map(|id| people.join(&person(id, "Guest")).unwrap().id);
+        let first_ids = ["4", "5", "6"].map(|id| came(&mut people, &person(id, "Guest")));
         assert_eq!(first_ids, ["3", "1", "6"]);
     }
 

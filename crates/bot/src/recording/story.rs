@@ -7,7 +7,10 @@ use meetbot_types::{
     manifest::{Gap, ManifestParticipant, Span},
 };
 
-use super::journal::{self, Content, Line};
+use super::{
+    journal::{self, Content, Line},
+    speaking::Speaking,
+};
 use crate::bounds;
 
 /// What a journal tells.
@@ -30,8 +33,8 @@ pub(crate) struct Story {
     places: HashMap<String, usize>,
     /// and of tracks by their files.
     files: HashMap<String, usize>,
-    /// How long people spoke, in ms, by their ids.
-    speaking: HashMap<String, u64>,
+    /// Who spoke when.
+    pub(crate) speaking: Speaking,
 }
 
 /// One bot in the call.
@@ -108,7 +111,8 @@ impl Story {
                     handed_over_ms: None,
                 });
             }
-            Line::ParticipantJoined { participant, .. } => {
+            Line::ParticipantJoined { participant, .. }
+            | Line::ParticipantChanged { participant, .. } => {
                 if let Some(known) = self.participant(&participant.id) {
                     known.left_at = None;
                     let names = &known.names;
@@ -170,8 +174,7 @@ impl Story {
                 }
             }
             Line::Speaking { id, start_ms, end_ms } => {
-                let spoke = self.speaking.entry(id).or_default();
-                *spoke = spoke.saturating_add(end_ms.saturating_sub(start_ms));
+                self.speaking.add(&id, start_ms, end_ms);
             }
             Line::Paused { .. } => {
                 self.paused_since.get_or_insert(at);
@@ -202,7 +205,7 @@ impl Story {
     pub(crate) fn finish(&mut self, end_ms: u64) {
         self.end_pause(end_ms);
         for person in &mut self.participants {
-            person.speaking_ms = self.speaking.get(&person.id).copied().unwrap_or(0);
+            person.speaking_ms = self.speaking.total_ms(&person.id);
         }
     }
 }
@@ -212,6 +215,7 @@ impl Line {
         match self {
             Self::Started { at_ms, .. }
             | Self::ParticipantJoined { at_ms, .. }
+            | Self::ParticipantChanged { at_ms, .. }
             | Self::ParticipantLeft { at_ms, .. }
             | Self::Track { at_ms, .. }
             | Self::TrackStart { at_ms, .. }
@@ -285,6 +289,7 @@ mod tests {
         ]);
         story.finish(2000);
         assert_eq!(story.participants[0].speaking_ms, 500);
+        assert_eq!(std::mem::take(&mut story.speaking).spans(9).len(), 2);
         let expected = [Span { start_ms: 500, end_ms: 700 }, Span { start_ms: 1100, end_ms: 2000 }];
         assert_eq!(story.pauses, expected);
     }

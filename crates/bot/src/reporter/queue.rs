@@ -98,9 +98,9 @@ impl Queue {
     fn has_room_for(&mut self, report: &BotReport, now: Instant) -> bool {
         let most_bytes = match report {
             BotReport::Chat { .. } => bounds::WAITING_CHAT_BYTES,
-            BotReport::ParticipantJoined { .. } | BotReport::ParticipantLeft { .. } => {
-                bounds::WAITING_BYTES
-            }
+            BotReport::ParticipantJoined { .. }
+            | BotReport::ParticipantRenamed { .. }
+            | BotReport::ParticipantLeft { .. } => bounds::WAITING_BYTES,
             _ => return true,
         };
         self.bytes <= most_bytes && self.allowance.take(1, now)

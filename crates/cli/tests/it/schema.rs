@@ -1,23 +1,72 @@
-//! Manifests as others read them: by `spec/manifest.schema.json`.
+//! Recordings as others read them: by the schemas in `spec/`.
 
-use std::sync::LazyLock;
+use std::{collections::HashMap, sync::LazyLock};
 
 use jsonschema::Validator;
+use meetbot::blocking::MeetBot;
 use serde_json::Value;
 use xtask::spec_file;
 
-static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
-    jsonschema::validator_for(&spec_file::read_json("spec/manifest.schema.json")).unwrap()
+/// The schema of each file.
+static SCHEMAS: LazyLock<HashMap<&str, Validator>> = LazyLock::new(|| {
+    let files = [
+        ("manifest.json", "manifest"),
+        ("captions.jsonl", "captions"),
+        ("chat.jsonl", "chat"),
+        ("events.jsonl", "events"),
+    ];
+    let schema = |name| spec_file::read_json(&format!("spec/{name}.schema.json"));
+    files.map(|(file, name)| (file, jsonschema::validator_for(&schema(name)).unwrap())).into()
 });
 
-/// Fails unless the manifest is what the schema says.
+/// Fails unless the manifest, or the line of a file, is what its schema says.
 #[track_caller]
-pub(crate) fn fits(manifest: &Value) {
-    let problems: Vec<String> = SCHEMA
-        .iter_errors(manifest)
+fn fits(file: &str, value: &Value) {
+    let problems: Vec<String> = SCHEMAS[file]
+        .iter_errors(value)
         .map(|error| format!("{}: {error}", error.instance_path()))
         .collect();
-    assert!(problems.is_empty(), "{problems:#?} in {manifest:#}");
+    assert!(problems.is_empty(), "{file}: {problems:#?} in {value:#}");
+}
+
+/// Fails unless the recording is what the schemas say, each line of each file included.
+#[track_caller]
+pub(crate) fn recording_fits(client: &MeetBot, id: &str) {
+    let manifest: Value =
+        serde_json::from_slice(&client.artifact(id, "manifest.json").unwrap()).unwrap();
+    fits("manifest.json", &manifest);
+    let files = manifest["files"].as_array().unwrap().iter();
+    for file in files.filter(|file| file["mediaType"] == "application/jsonl") {
+        let name = file["name"].as_str().unwrap();
+        let text = String::from_utf8(client.artifact(id, name).unwrap().to_vec()).unwrap();
+        for line in text.lines() {
+            let line = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            fits(name, &line);
+        }
+    }
+    speaking_fits(&manifest);
+}
+
+/// The spans are in order, apart, within the recording, of people who are known, and as long as these are said to have spoken.
+#[track_caller]
+fn speaking_fits(manifest: &Value) {
+    let spans = manifest["speaking"].as_array().unwrap();
+    let number = |value: &Value| value.as_u64().unwrap();
+    let mut ends: HashMap<&str, (u64, u64)> = HashMap::new();
+    let mut last = 0;
+    for span in spans {
+        let (start, end) = (number(&span["startMs"]), number(&span["endMs"]));
+        let (before, spoke) = ends.entry(span["participantId"].as_str().unwrap()).or_default();
+        assert!(last <= start && start < end, "{manifest:#}");
+        assert!(*before < start || *spoke == 0, "{manifest:#}");
+        assert!(end <= number(&manifest["durationMs"]), "{manifest:#}");
+        (*before, *spoke, last) = (end, *spoke + end - start, start);
+    }
+    for person in manifest["participants"].as_array().unwrap() {
+        let spoke = ends.remove(person["id"].as_str().unwrap()).unwrap_or_default().1;
+        assert_eq!(spoke, number(&person["speakingMs"]), "{manifest:#}");
+    }
+    assert!(ends.is_empty(), "{ends:?} are nobody's: {manifest:#}");
 }
 
 #[test]
@@ -30,9 +79,33 @@ fn the_schema_tells_a_manifest_from_what_is_none() {
         .find(|case| case["model"] == "manifest")
         .unwrap();
     let mut manifest = case["json"].clone();
-    fits(&manifest);
+    fits("manifest.json", &manifest);
+    let schema = &SCHEMAS["manifest.json"];
     manifest["tracks"][0]["packets"] = "many".into();
-    assert!(!SCHEMA.is_valid(&manifest));
+    assert!(!schema.is_valid(&manifest));
     manifest.as_object_mut().unwrap().remove("tracks");
-    assert!(!SCHEMA.is_valid(&manifest));
+    assert!(!schema.is_valid(&manifest));
+}
+
+#[test]
+fn the_schemas_tell_lines_from_what_is_none() {
+    use serde_json::json;
+
+    let person = json!({"id": "p", "name": "Ann", "isHost": false, "isBot": false});
+    let joined = json!({"type": "participant_joined", "atMs": 5, "participant": person});
+    fits("events.jsonl", &joined);
+    fits("events.jsonl", &json!({"type": "left", "attempt": 1, "atMs": 5, "reason": null}));
+    let caption =
+        json!({"speakerId": "p", "speaker": "Ann", "startMs": 1, "endMs": 2, "text": "a"});
+    fits("captions.jsonl", &caption);
+    for (file, line) in [
+        ("events.jsonl", json!({"type": "hand_raised", "atMs": 5})),
+        ("events.jsonl", json!({"type": "paused"})),
+        ("events.jsonl", json!({"type": "paused", "atMs": -1})),
+        ("events.jsonl", json!({"type": "participant_joined", "atMs": 5, "participant": "Ann"})),
+        ("captions.jsonl", json!({"speaker": "Ann", "text": "a"})),
+        ("chat.jsonl", caption),
+    ] {
+        assert!(!SCHEMAS[file].is_valid(&line), "{file}: {line}");
+    }
 }

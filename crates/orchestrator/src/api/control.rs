@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     fields::{CHAT_MESSAGE, Fields, Ignored, Issues, all_ignored, is_blank},
-    jobs::control_result,
+    jobs::{control_result, refusal::refusal},
     store::{Commanded, KeptAnswer, Tenant},
 };
 
@@ -193,17 +193,14 @@ impl Call {
         let mut woken = self.server.wakes.subscribe(self.job);
         let now = self.server.clock.now();
         let store = &self.server.store;
+        let asked = action.clone();
         let commanded = store.command(self.tenant, self.job, action, message, once, now).await?;
         let (command, job) = match commanded {
             Commanded::Given(command, job) => (command, job),
             Commanded::NotFound => return Err(no_job(self.job)),
             Commanded::Earlier(earlier) => return again(earlier),
             Commanded::InvalidState(job) => {
-                let message = format!(
-                    "the job is {} with recording {}, and cannot take this",
-                    job.status, job.recording.state
-                );
-                return Err(ApiError::invalid_state(message));
+                return Err(ApiError::invalid_state(refusal(&asked, &job)));
             }
         };
         self.server.happened(self.job);

@@ -32,7 +32,7 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 #[utoipa::path(get, path = "/api/v1/jobs/{id}/manifest", tag = "recordings", params(("id" = JobId, Path)),
     responses(
         (status = 200, description = "The manifest", body = Manifest),
-        (status = 404, description = "not_found: no such job, or nothing is recorded (yet)", body = ErrorBody),
+        (status = 404, description = "not_found: no such job, nothing is recorded (yet), or the recording was deleted", body = ErrorBody),
     ))]
 async fn get_manifest(
     State(server): State<Server>,
@@ -87,10 +87,12 @@ async fn get_artifact(
 async fn folder(server: &Server, tenant: Tenant, id: &str) -> Result<PathBuf, ApiError> {
     let id = job_id(id)?;
     let job = server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
-    server
-        .recordings
-        .of(&job)
-        .ok_or_else(|| ApiError::not_found(format!("{id} is {} and has no manifest", job.status)))
+    server.recordings.of(&job).ok_or_else(|| {
+        ApiError::not_found(match job.recording.deleted_at {
+            Some(at) => format!("the recording of {id} was deleted at {at}"),
+            None => format!("{id} is {} and has no manifest", job.status),
+        })
+    })
 }
 
 async fn serve(

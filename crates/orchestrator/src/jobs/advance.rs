@@ -367,6 +367,13 @@ fn apply(change: &mut Change<'_>, report: &BotReport) {
             EventName::ParticipantJoined,
             EventDetails::Participant { participant: participant.clone() },
         ),
+        BotReport::ParticipantRenamed { participant, previous_name } => change.tell(
+            EventName::ParticipantRenamed,
+            EventDetails::ParticipantRenamed {
+                participant: participant.clone(),
+                previous_name: previous_name.clone(),
+            },
+        ),
         BotReport::ParticipantLeft { participant } => change.tell(
             EventName::ParticipantLeft,
             EventDetails::Participant { participant: participant.clone() },
@@ -402,12 +409,12 @@ fn apply(change: &mut Change<'_>, report: &BotReport) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use meetbot_types::{AutoLeave, JobId, Metadata, Platform, Recording, Webhooks};
 
     use super::*;
 
-    fn queued() -> Job {
+    pub(crate) fn queued() -> Job {
         let now = Timestamp::from_millis(0);
         Job {
             id: JobId::generate(now),

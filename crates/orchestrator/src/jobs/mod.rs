@@ -4,6 +4,7 @@ pub(crate) mod advance;
 pub(crate) mod create;
 pub(crate) mod derive;
 pub(crate) mod quota;
+pub(crate) mod refusal;
 pub(crate) mod withheld;
 
 use meetbot_types::{ControlResult, Job};
