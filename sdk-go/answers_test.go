@@ -13,7 +13,7 @@ import (
 // readers read an answer of each kind, and write it as JSON again.
 var readers = map[string]func([]byte) (any, error){
 	"job":              reader(read[Job]),
-	"control_result":   reader(read[RequestRecordingPermissionResult]),
+	"control_result":   reader(read[ControlResult]),
 	"manifest":         reader(read[Manifest]),
 	"delivery":         reader(read[Delivery]),
 	"timeline_event":   reader(read[TimelineEvent]),

@@ -1,8 +1,10 @@
 package meetbot
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/meetbot-dev/meetbot/sdk-go/internal/wire"
@@ -55,7 +57,7 @@ type EventData struct {
 	// Metadata is your own data; its numbers are of the type json.Number.
 	Metadata map[string]any `json:"metadata"`
 	// Details is what is particular to the event: *StatusChanged, *Finalized, *Failed, *ArtifactReady, *PermissionChanged, *ChatWritten, *ChatWithheld,
-	// *EventsLeftOut or *ParticipantChanged. It is nil for an event that this version does not know; Extra has its fields then.
+	// *EventsLeftOut, *ParticipantChanged or *ParticipantRenamed. It is nil for an event that this version does not know; Extra has its fields then.
 	Details EventDetails `json:"-"`
 	// Extra holds the fields that this version does not know.
 	Extra map[string]json.RawMessage `json:"-"`
@@ -84,7 +86,7 @@ type Finalized struct {
 	DurationMs int64 `json:"durationMs"`
 }
 
-// Failed is particular to job.failed.
+// Failed is particular to job.failed, which says code and detail in two spellings; Extra of the [EventData] has them as failureCode and failureDetail.
 type Failed struct {
 	// FailureCode is why.
 	FailureCode FailureCode `json:"failure_code"`
@@ -128,7 +130,7 @@ type ChatWithheld struct {
 type EventsLeftOut struct {
 	// Messages is how many messages of the chat are in chat.jsonl and have no event.
 	Messages int64 `json:"messages"`
-	// ParticipantEvents is how often somebody joined or left, which is in events.jsonl and has no event.
+	// ParticipantEvents is how often somebody joined, left or changed their name, which is in events.jsonl and has no event.
 	ParticipantEvents int64 `json:"participantEvents"`
 }
 
@@ -136,6 +138,14 @@ type EventsLeftOut struct {
 type ParticipantChanged struct {
 	// Participant is who came or left.
 	Participant Participant `json:"participant"`
+}
+
+// ParticipantRenamed is particular to bot.participant_renamed.
+type ParticipantRenamed struct {
+	// Participant is who, under their new name.
+	Participant Participant `json:"participant"`
+	// PreviousName is the name before.
+	PreviousName string `json:"previousName"`
 }
 
 // ChatMessage is a message of the meeting's chat.
@@ -179,6 +189,7 @@ func (*ChatWritten) isDetails()        {}
 func (*ChatWithheld) isDetails()       {}
 func (*EventsLeftOut) isDetails()      {}
 func (*ParticipantChanged) isDetails() {}
+func (*ParticipantRenamed) isDetails() {}
 
 // detailsOf gives empty details of an event; nil for one that is not known.
 func detailsOf(event EventName) EventDetails {
@@ -201,6 +212,8 @@ func detailsOf(event EventName) EventDetails {
 		return &EventsLeftOut{}
 	case EventParticipantJoined, EventParticipantLeft:
 		return &ParticipantChanged{}
+	case EventParticipantRenamed:
+		return &ParticipantRenamed{}
 	}
 	return nil
 }
@@ -230,9 +243,28 @@ func (d *EventData) detail(envelope EventName) error {
 	if err := wire.Take(d.Extra, details); err != nil {
 		return err
 	}
+	if failed, is := details.(*Failed); is {
+		if err := failed.takeNewer(d.Extra); err != nil {
+			return err
+		}
+	}
 	if d.Details = details; len(d.Extra) == 0 {
 		d.Extra = nil
 	}
+	return nil
+}
+
+// takeNewer takes code and detail from the newer spelling, where it is there. It stays among the fields.
+func (f *Failed) takeNewer(fields map[string]json.RawMessage) error {
+	var newer struct {
+		FailureCode   FailureCode `json:"failureCode"`
+		FailureDetail string      `json:"failureDetail"`
+	}
+	if err := wire.Take(maps.Clone(fields), &newer); err != nil {
+		return err
+	}
+	f.FailureCode = cmp.Or(newer.FailureCode, f.FailureCode)
+	f.FailureDetail = cmp.Or(newer.FailureDetail, f.FailureDetail)
 	return nil
 }
 

@@ -236,40 +236,40 @@ func (c *Client) CancelBot(ctx context.Context, jobID string, options ...CallOpt
 func nothing([]byte) (struct{}, error) { return struct{}{}, nil }
 
 // RequestRecordingPermission asks the host for permission to record.
-func (c *Client) RequestRecordingPermission(ctx context.Context, jobID string, options ...CallOption) (*RequestRecordingPermissionResult, error) {
+func (c *Client) RequestRecordingPermission(ctx context.Context, jobID string, options ...CallOption) (*ControlResult, error) {
 	send := func(to *api.Client) (*http.Response, error) { return to.RequestRecordingPermission(ctx, jobID, nil) }
-	return call(ctx, c, options, send, read[RequestRecordingPermissionResult])
+	return call(ctx, c, options, send, read[ControlResult])
 }
 
 // PauseRecording records nothing until it is resumed.
-func (c *Client) PauseRecording(ctx context.Context, jobID string, options ...CallOption) (*RequestRecordingPermissionResult, error) {
+func (c *Client) PauseRecording(ctx context.Context, jobID string, options ...CallOption) (*ControlResult, error) {
 	send := func(to *api.Client) (*http.Response, error) { return to.PauseRecording(ctx, jobID, nil) }
-	return call(ctx, c, options, send, read[RequestRecordingPermissionResult])
+	return call(ctx, c, options, send, read[ControlResult])
 }
 
 // ResumeRecording goes on recording.
-func (c *Client) ResumeRecording(ctx context.Context, jobID string, options ...CallOption) (*RequestRecordingPermissionResult, error) {
+func (c *Client) ResumeRecording(ctx context.Context, jobID string, options ...CallOption) (*ControlResult, error) {
 	send := func(to *api.Client) (*http.Response, error) { return to.ResumeRecording(ctx, jobID, nil) }
-	return call(ctx, c, options, send, read[RequestRecordingPermissionResult])
+	return call(ctx, c, options, send, read[ControlResult])
 }
 
 // StopRecording stops the recording for good; the bot stays.
-func (c *Client) StopRecording(ctx context.Context, jobID string, options ...CallOption) (*RequestRecordingPermissionResult, error) {
+func (c *Client) StopRecording(ctx context.Context, jobID string, options ...CallOption) (*ControlResult, error) {
 	send := func(to *api.Client) (*http.Response, error) { return to.StopRecording(ctx, jobID, nil) }
-	return call(ctx, c, options, send, read[RequestRecordingPermissionResult])
+	return call(ctx, c, options, send, read[ControlResult])
 }
 
 // LeaveBot lets the bot leave the meeting and finish its recording.
-func (c *Client) LeaveBot(ctx context.Context, jobID string, options ...CallOption) (*RequestRecordingPermissionResult, error) {
+func (c *Client) LeaveBot(ctx context.Context, jobID string, options ...CallOption) (*ControlResult, error) {
 	send := func(to *api.Client) (*http.Response, error) { return to.LeaveCall(ctx, jobID, nil) }
-	return call(ctx, c, options, send, read[RequestRecordingPermissionResult])
+	return call(ctx, c, options, send, read[ControlResult])
 }
 
 // SendChatMessage writes into the meeting's chat (1 to 4,000 characters).
-func (c *Client) SendChatMessage(ctx context.Context, jobID, message string, options ...CallOption) (*RequestRecordingPermissionResult, error) {
+func (c *Client) SendChatMessage(ctx context.Context, jobID, message string, options ...CallOption) (*ControlResult, error) {
 	body := api.ChatRequest{Message: message}
 	send := func(to *api.Client) (*http.Response, error) { return to.SendChatMessage(ctx, jobID, nil, body) }
-	return call(ctx, c, options, send, read[RequestRecordingPermissionResult])
+	return call(ctx, c, options, send, read[ControlResult])
 }
 
 // Manifest tells what was recorded (GET …/manifest); [ErrNotFound] until there is a manifest.

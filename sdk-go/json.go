@@ -68,14 +68,14 @@ func (m *AutoLeave) UnmarshalJSON(data []byte) error {
 // MarshalJSON writes an AutoLeave as the API sends it.
 func (m AutoLeave) MarshalJSON() ([]byte, error) { return wire.Write(m) }
 
-// UnmarshalJSON reads a RequestRecordingPermissionResult as the API sends it.
-func (m *RequestRecordingPermissionResult) UnmarshalJSON(data []byte) error {
-	*m = RequestRecordingPermissionResult{}
+// UnmarshalJSON reads a ControlResult as the API sends it.
+func (m *ControlResult) UnmarshalJSON(data []byte) error {
+	*m = ControlResult{}
 	return wire.Read(data, m)
 }
 
-// MarshalJSON writes a RequestRecordingPermissionResult as the API sends it.
-func (m RequestRecordingPermissionResult) MarshalJSON() ([]byte, error) { return wire.Write(m) }
+// MarshalJSON writes a ControlResult as the API sends it.
+func (m ControlResult) MarshalJSON() ([]byte, error) { return wire.Write(m) }
 
 // UnmarshalJSON reads a DeletionReceipt as the API sends it.
 func (m *DeletionReceipt) UnmarshalJSON(data []byte) error {
@@ -280,3 +280,30 @@ func (m *Participant) UnmarshalJSON(data []byte) error {
 
 // MarshalJSON writes a Participant as the API sends it.
 func (m Participant) MarshalJSON() ([]byte, error) { return wire.Write(m) }
+
+// UnmarshalJSON reads a SpeakingSpan as the API sends it.
+func (m *SpeakingSpan) UnmarshalJSON(data []byte) error {
+	*m = SpeakingSpan{}
+	return wire.Read(data, m)
+}
+
+// MarshalJSON writes a SpeakingSpan as the API sends it.
+func (m SpeakingSpan) MarshalJSON() ([]byte, error) { return wire.Write(m) }
+
+// UnmarshalJSON reads a Caption as the API sends it.
+func (m *Caption) UnmarshalJSON(data []byte) error {
+	*m = Caption{}
+	return wire.Read(data, m)
+}
+
+// MarshalJSON writes a Caption as the API sends it.
+func (m Caption) MarshalJSON() ([]byte, error) { return wire.Write(m) }
+
+// UnmarshalJSON reads a RecordingEvent as the API sends it.
+func (m *RecordingEvent) UnmarshalJSON(data []byte) error {
+	*m = RecordingEvent{}
+	return wire.Read(data, m)
+}
+
+// MarshalJSON writes a RecordingEvent as the API sends it.
+func (m RecordingEvent) MarshalJSON() ([]byte, error) { return wire.Write(m) }

@@ -33,6 +33,9 @@ type Manifest struct {
 	FailureCode FailureCode `json:"failureCode"`
 	// Participants is everyone who was in the meeting, the bot itself left out.
 	Participants []ManifestParticipant `json:"participants"`
+	// Speaking is who spoke when, by audio level, by start; the spans of one participant neither overlap nor touch. At most 20,000: beyond that, spans with the
+	// shortest pauses between them are joined, and events.jsonl has each. Empty in manifests of servers that did not write it.
+	Speaking []SpeakingSpan `json:"speaking"`
 	// Tracks are the media.
 	Tracks []Track `json:"tracks"`
 	// Files are all files beside the manifest.
@@ -133,6 +136,18 @@ type Gap struct {
 
 // Span is a time from one moment to another.
 type Span struct {
+	// StartMs is where it begins.
+	StartMs int64 `json:"startMs"`
+	// EndMs is where it ends.
+	EndMs int64 `json:"endMs"`
+	// Extra holds the fields that this version does not know.
+	Extra map[string]json.RawMessage `json:"-"`
+}
+
+// SpeakingSpan is a time in which somebody spoke; pauses of less than half a second are part of it.
+type SpeakingSpan struct {
+	// ParticipantID says who, by their ID among the participants.
+	ParticipantID string `json:"participantId"`
 	// StartMs is where it begins.
 	StartMs int64 `json:"startMs"`
 	// EndMs is where it ends.

@@ -2,6 +2,7 @@ package meetbot
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -97,8 +98,21 @@ type AutoLeave struct {
 	Extra map[string]json.RawMessage `json:"-"`
 }
 
-// RequestRecordingPermissionResult is the answer to each of the six control calls.
-type RequestRecordingPermissionResult struct {
+// String is a short line: the job's id, its status, and why.
+func (m *Job) String() string {
+	for _, why := range []string{string(m.FailureCode), string(m.LeaveReason), m.StatusDetail} {
+		if why != "" {
+			return fmt.Sprintf("%s %s (%s)", m.ID, m.Status, why)
+		}
+	}
+	return fmt.Sprintf("%s %s", m.ID, m.Status)
+}
+
+// RequestRecordingPermissionResult is the name that [ControlResult] had first.
+type RequestRecordingPermissionResult = ControlResult
+
+// ControlResult is the answer to each of the six control calls.
+type ControlResult struct {
 	// JobID is the job's id.
 	JobID string `json:"jobId" wire:"required"`
 	// CommandID is the command's id.

@@ -65,6 +65,7 @@ func TestEveryVectorHolds(t *testing.T) {
 		"models":             modelsHold,
 		"pages":              pagesHold,
 		"recorded_answers":   recordedAnswersHold,
+		"recordings":         recordingsHold,
 		"requests":           func(t *testing.T) { requestsHold(t); serversHold(t) },
 		"retries":            retriesHold,
 		"streams":            func(t *testing.T) { streamsHold(t); connectionsHold(t) },

@@ -181,7 +181,7 @@ func (w *wait) tooLate(ctx context.Context, seen *Job) error {
 // tells says whether a job differs after this event. Chat, comings and goings, and files that are made after its end are no part of it.
 func tells(event EventName) bool {
 	switch event {
-	case EventChatMessage, EventChatWithheld, EventEventsLeftOut, EventParticipantJoined, EventParticipantLeft, EventArtifactReady:
+	case EventChatMessage, EventChatWithheld, EventEventsLeftOut, EventParticipantJoined, EventParticipantRenamed, EventParticipantLeft, EventArtifactReady:
 		return false
 	}
 	return true

@@ -164,5 +164,6 @@ const (
 	EventChatWithheld        EventName = "bot.chat_withheld"
 	EventEventsLeftOut       EventName = "bot.events_left_out"
 	EventParticipantJoined   EventName = "bot.participant_joined"
+	EventParticipantRenamed  EventName = "bot.participant_renamed"
 	EventParticipantLeft     EventName = "bot.participant_left"
 )

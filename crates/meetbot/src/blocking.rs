@@ -20,9 +20,10 @@ use crate::{
     client::{self, absent, following},
     download,
     endpoint::{self, Endpoint},
+    lines::{self, LineFile},
     models::{
-        ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job, Manifest,
-        TimelineEvent, Usage,
+        Caption, ChatMessage, ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job,
+        Manifest, RecordingEvent, TimelineEvent, Usage, manifest::SpeakingSpan,
     },
     options::CallOptions,
     wait,
@@ -236,6 +237,31 @@ impl MeetBot {
     /// See [`crate::MeetBot::manifest`].
     pub fn manifest(&self, job_id: &str) -> Result<Manifest, Error> {
         self.call(endpoint::manifest(job_id)?)
+    }
+
+    /// See [`crate::MeetBot::speaking`].
+    pub fn speaking(&self, job_id: &str) -> Result<Vec<SpeakingSpan>, Error> {
+        Ok(self.manifest(job_id)?.speaking)
+    }
+
+    /// See [`crate::MeetBot::captions`].
+    pub fn captions(&self, job_id: &str) -> Result<Vec<Caption>, Error> {
+        self.lines(job_id, lines::CAPTIONS)
+    }
+
+    /// See [`crate::MeetBot::chat`].
+    pub fn chat(&self, job_id: &str) -> Result<Vec<ChatMessage>, Error> {
+        self.lines(job_id, lines::CHAT)
+    }
+
+    /// See [`crate::MeetBot::events_file`].
+    pub fn events_file(&self, job_id: &str) -> Result<Vec<RecordingEvent>, Error> {
+        self.lines(job_id, lines::EVENTS)
+    }
+
+    fn lines<T: Send + 'static>(&self, job_id: &str, of: LineFile<T>) -> Result<Vec<T>, Error> {
+        let (transport, job_id) = (self.client.transport.clone(), job_id.to_owned());
+        self.run(async move { lines::fetch(&transport, &job_id, of).await })
     }
 
     /// See [`crate::MeetBot::delete_recording`].

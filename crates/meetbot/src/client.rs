@@ -13,10 +13,10 @@ use meetbot_types::{NewJob, Page};
 use crate::{
     Error, ErrorKind, Exchange, ListBots, ListDeliveries, Request, Response, Wait,
     builder::Builder,
-    download, endpoint, events,
+    download, endpoint, events, lines,
     models::{
-        ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job, Manifest,
-        TimelineEvent, Usage,
+        Caption, ChatMessage, ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job,
+        Manifest, RecordingEvent, TimelineEvent, Usage, manifest::SpeakingSpan,
     },
     options::CallOptions,
     transport::Transport,
@@ -184,6 +184,39 @@ impl MeetBot {
     /// What was recorded (`GET …/manifest`); [`ErrorKind::NotFound`] until there is one.
     pub async fn manifest(&self, job_id: &str) -> Result<Manifest, Error> {
         self.transport.call(endpoint::manifest(job_id)?).await
+    }
+
+    /// Who spoke when, by start: the manifest's `speaking`. [`ErrorKind::NotFound`] until there is a manifest.
+    ///
+    /// ```no_run
+    /// # async fn example(mb: meetbot::MeetBot, id: &str) -> Result<(), meetbot::Error> {
+    /// for span in mb.speaking(id).await? {
+    ///     println!("{:?} {} to {} ms", span.participant_id, span.start_ms, span.end_ms);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn speaking(&self, job_id: &str) -> Result<Vec<SpeakingSpan>, Error> {
+        Ok(self.manifest(job_id).await?.speaking)
+    }
+
+    /// The meeting's captions, `captions.jsonl`, in the order in which they came; empty where there were none, as on platforms that give none.
+    ///
+    /// The file is checked by its SHA-256, and read into memory: one of more than 64 MiB is [`ErrorKind::Decode`], and so is a line with a value of another type.
+    /// A line that was cut off is left out. [`ErrorKind::NotFound`] until there is a manifest.
+    pub async fn captions(&self, job_id: &str) -> Result<Vec<Caption>, Error> {
+        lines::fetch(&self.transport, job_id, lines::CAPTIONS).await
+    }
+
+    /// The meeting's chat, `chat.jsonl`, in the order in which it was written; empty where nothing was. It is read as [`MeetBot::captions`] are.
+    pub async fn chat(&self, job_id: &str) -> Result<Vec<ChatMessage>, Error> {
+        lines::fetch(&self.transport, job_id, lines::CHAT).await
+    }
+
+    /// The lines of `events.jsonl`, what happened to the recording; empty where the manifest names no such file. It is read as [`MeetBot::captions`] are; a
+    /// line of a type that this version does not know has its fields in `extra`.
+    pub async fn events_file(&self, job_id: &str) -> Result<Vec<RecordingEvent>, Error> {
+        lines::fetch(&self.transport, job_id, lines::EVENTS).await
     }
 
     /// Deletes everything that was recorded (`DELETE …/recording`); [`ErrorKind::Conflict`] until the job has ended.

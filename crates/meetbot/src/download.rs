@@ -44,6 +44,33 @@ pub(crate) async fn to_memory(transport: &Transport, path: &str) -> Result<Bytes
     Ok(bytes.freeze())
 }
 
+/// A file that is what the manifest says of it, in memory.
+pub(crate) async fn checked(
+    transport: &Transport,
+    path: &str,
+    expected: &manifest::File,
+) -> Result<Bytes, Error> {
+    let mut bytes = BytesMut::new();
+    fetch(transport, path, expected.bytes, &mut bytes).await?;
+    let mut digest = Digest::default();
+    digest.add(&bytes);
+    judge(digest, expected, expected.name.as_deref().unwrap_or(path))?;
+    Ok(bytes.freeze())
+}
+
+/// Whether the file is what the manifest says.
+fn judge(digest: Digest, expected: &manifest::File, file: &str) -> Result<(), Error> {
+    let found = digest.finish();
+    match expected.sha256.as_deref() {
+        Some(sha256) if found != sha256 => {
+            let message =
+                format!("{file} is not what the manifest says: SHA-256 {found}, not {sha256}");
+            Err(Error::new(ErrorKind::Decode, message).with_call(1, None))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// All files of a recording into a folder, the manifest last; answers where they are.
 pub(crate) async fn all(
     transport: &Transport,
@@ -119,15 +146,9 @@ async fn fetch_file(
     let file = File::create_new(&part).await.map_err(|error| unwritable(&part, error))?;
     let mut sink = FileSink { file, part: Part(part), digest: Digest::default() };
     let size = fetch(transport, path, expected.and_then(|file| file.bytes), &mut sink).await?;
-    if let Some(expected) = expected.and_then(|expected| expected.sha256.as_deref()) {
-        let found = std::mem::take(&mut sink.digest).finish();
-        if found != expected {
-            let message = format!(
-                "{} is not what the manifest says: SHA-256 {found}, not {expected}",
-                target.display()
-            );
-            return Err(Error::new(ErrorKind::Decode, message).with_call(1, None));
-        }
+    if let Some(expected) = expected {
+        let digest = std::mem::take(&mut sink.digest);
+        judge(digest, expected, &target.display().to_string())?;
     }
     let keep = async {
         sink.file.flush().await?;

@@ -37,6 +37,7 @@ mod endpoint;
 mod error;
 mod events;
 mod exchange;
+mod lines;
 mod models;
 mod network;
 mod no_proxy;
@@ -69,8 +70,9 @@ pub use crate::{
     error::{Error, ErrorKind},
     exchange::{Exchange, Verdict},
     models::{
-        AutoLeave, ControlResult, DeletionReceipt, Delivery, DeliveryTry, Endpoint, ErasureReceipt,
-        Host, Job, Manifest, Recording, RemovedObject, TimelineEvent, Usage, host, manifest,
+        AutoLeave, Caption, ChatMessage, ControlResult, DeletionReceipt, Delivery, DeliveryTry,
+        Endpoint, ErasureReceipt, Host, Job, Manifest, Participant, Recording, RecordingEvent,
+        RemovedObject, TimelineEvent, Usage, host, manifest,
     },
     options::CallOptions,
     request::{Request, Response, api_path},

@@ -203,6 +203,7 @@ pub(crate) fn tells(event: &EventName) -> bool {
         EventName::ChatWithheld,
         EventName::EventsLeftOut,
         EventName::ParticipantJoined,
+        EventName::ParticipantRenamed,
         EventName::ParticipantLeft,
         EventName::ArtifactReady,
     ];

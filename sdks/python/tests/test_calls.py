@@ -109,6 +109,50 @@ def test_metadata_that_is_nested_without_end_is_told(client: Any) -> None:
         client("http://x.example").dispatch_bot(meeting_url="https://x.example", metadata=nested)
 
 
+def test_a_job_is_taken_wherever_its_id_is(client: Any, lying: Any) -> None:
+    manifest = {"jobId": ID, "speaking": [{"participantId": "p-1", "startMs": 5, "endMs": 9}]}
+    done = answer(a_result())
+    server = lying(
+        answer(a_job(status="completed")), answer(a_job(status="completed")),
+        *[done] * 6, answer(manifest), answer(manifest), answer(manifest), answer({"data": [], "nextCursor": None}),
+        answer({"jobId": ID}), answer(b"", 204),
+    )
+    mb = client(server.url)
+    job = mb.get_bot(ID)
+    assert mb.get_bot(job) == job
+    for verb in (
+        mb.request_recording_permission, mb.pause_recording, mb.resume_recording, mb.stop_recording, mb.leave_bot,
+    ):
+        assert isinstance(verb(job), meetbot.ControlResult)
+    mb.send_chat_message(job, "hello")
+    assert mb.manifest(job).job_id == ID
+    assert [(span.participant_id, span.end_ms) for span in mb.speaking(job)] == [("p-1", 9)]
+    assert mb.captions(job) == []
+    mb.deliveries(job_id=job)
+    mb.delete_recording(job)
+    mb.cancel_bot(job)
+    assert len(server.requests) == 14
+    assert all(ID in request.path for request in server.requests), [request.path for request in server.requests]
+
+
+def test_a_job_prints_as_a_short_line_and_its_repr_shows_all() -> None:
+    job = meetbot.Job.model_validate(a_job(status="completed", leaveReason="meeting_ended"))
+    assert str(job) == f"{job.id} completed (meeting_ended)" == f"{job}"
+    assert "display_name" in repr(job)
+    assert str(meetbot.Job(id="job_1", status=meetbot.JobStatus("queued"))) == "job_1 queued"
+
+
+def test_the_verbs_results_have_both_names() -> None:
+    assert meetbot.RequestRecordingPermissionResult is meetbot.ControlResult
+    assert repr(meetbot.ControlResult.model_validate(a_result())).startswith("ControlResult(")
+
+
+def test_the_url_of_a_dispatch_needs_no_name(client: Any, lying: Any) -> None:
+    server = lying(answer(a_job(), 201))
+    client(server.url).dispatch_bot("https://x.example", external_id="one")
+    assert server.requests[0].json() == {"meetingUrl": "https://x.example", "externalId": "one"}
+
+
 @pytest.mark.parametrize("job_id", ["job_\ud800", None, 5], ids=ascii)
 def test_an_id_that_is_no_text_is_told(client: Any, lying: Any, job_id: Any) -> None:
     server = lying(answer(a_job()))

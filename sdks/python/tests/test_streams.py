@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from lying_server import HANG, KEY, a_job, an_event, answer, refusal, stream
 
-from meetbot import AsyncMeetBot, Job, MeetBot, MeetbotNotFoundError, MeetbotServerError, testing
+from meetbot import AsyncMeetBot, Job, JobStatus, MeetBot, MeetbotNotFoundError, MeetbotServerError, testing
 
 ID = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ"
 NOW = 0.05
@@ -119,9 +119,9 @@ def test_a_page_that_failed_is_asked_for_again(kind: str, lying: Any) -> None:
     server = lying(answer(first), refusal(500, "internal"), answer(last))
     loop = asyncio.new_event_loop()
     if kind == "sync":
-        jobs: Any = MeetBot(KEY, server.url, max_retries=0).iter_bots(status=iter(["queued"]))
+        jobs: Any = MeetBot(KEY, server.url, max_retries=0).iter_bots(status=iter([JobStatus.QUEUED]))
     else:
-        jobs = AsyncMeetBot(KEY, server.url, max_retries=0).iter_bots(status=iter(["queued"]))
+        jobs = AsyncMeetBot(KEY, server.url, max_retries=0).iter_bots(status=iter([JobStatus.QUEUED]))
 
     def following() -> Any:
         if kind == "sync":

@@ -195,7 +195,7 @@ def test_a_raw_response_that_is_none_is_told_as_ever(lying: Any) -> None:
 def test_every_call_that_gives_a_model_has_its_raw_response() -> None:
     mb = MeetBot(KEY)
     beside = {"base_url", "close", "request", "with_options", "with_raw_response", "artifact"}
-    beside |= {"iter_bots", "watch", "wait_for_bot", "download_artifact", "download_artifacts"}
+    beside |= {"speaking", "captions", "chat", "events_file", "iter_bots", "watch", "wait_for_bot", "download_artifact", "download_artifacts"}
     expected = {name for name in vars(MeetBot) if not name.startswith("_")} - beside
     for calls in (mb.with_raw_response, AsyncMeetBot(KEY).with_raw_response):
         assert set(vars(calls)) == expected
@@ -300,14 +300,19 @@ def test_a_post_through_a_transport_keeps_its_idempotency_key_over_its_tries() -
 
 
 def test_the_module_as_a_program_says_whether_the_server_takes_the_key(server: Server) -> None:
-    def ran(key: str) -> subprocess.CompletedProcess[str]:
+    def ran(key: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "MEETBOT_API_KEY": key, "MEETBOT_API_BASE_URL": server.url}
-        return subprocess.run([sys.executable, "-m", "meetbot"], env=environment, capture_output=True, text=True)
+        program = [sys.executable, "-m", "meetbot", *arguments]
+        return subprocess.run(program, env=environment, capture_output=True, text=True)
 
     good, bad = ran(server.key), ran("mb_test_" + "0" * 40)
     assert (good.returncode, good.stderr) == (0, "") and "takes the key" in good.stdout
     assert bad.returncode == 1 and "401 unauthorized" in bad.stderr
     assert server.key not in good.stdout
+    assert "a test key" in good.stdout and "a live key" in ran("mb_live_" + "0" * 40).stdout
+    assert "a key of an unknown kind" in ran("x").stdout
+    helped = ran("x", "--help")
+    assert helped.returncode == 0 and "MEETBOT_API_KEY" in helped.stdout and "server" not in helped.stderr
 
 
 def test_importing_the_package_brings_neither_pydantic_nor_asyncio() -> None:

@@ -98,8 +98,9 @@ def test_the_mock_knows_an_idempotency_key_again() -> None:
     assert told.value.code == "idempotency_mismatch"
 
 
-def test_the_fixture_is_there_for_pytest(tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text('pytest_plugins = ["meetbot.testing"]\n')
+@pytest.mark.parametrize("conftest", ["", 'pytest_plugins = ["meetbot.testing"]\n'], ids=["by itself", "named"])
+def test_the_fixture_is_there_for_pytest(tmp_path: Path, conftest: str) -> None:
+    (tmp_path / "conftest.py").write_text(conftest)
     (tmp_path / "test_mine.py").write_text(
         "def test_mine(meetbot_mock):\n"
         "    assert meetbot_mock.client().list_bots() == []\n"
@@ -107,7 +108,7 @@ def test_the_fixture_is_there_for_pytest(tmp_path: Path) -> None:
         "    assert meetbot_mock.requests == []\n"
     )
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=tmp_path, capture_output=True, text=True,
     )
     assert "2 passed" in ran.stdout, ran.stdout + ran.stderr

@@ -1,15 +1,32 @@
 """What type checkers say of the package: `cargo xtask test python` runs mypy and pyright over this, and what is wrong in it has to be."""
 
+# An `ignore` that pyright does not need is an error too, as mypy says by itself.
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
 from __future__ import annotations
 
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from lying_server import KEY
 from werkzeug.datastructures import Headers
 
 import meetbot
-from meetbot import AsyncMeetBot, Job, MeetBot, TimelineEvent, testing, webhooks
+from meetbot import (
+    AsyncMeetBot,
+    AutoLeaveSettings,
+    DeliveryState,
+    DeliveryStateWord,
+    Job,
+    JobStatus,
+    JobStatusWord,
+    MeetBot,
+    Platform,
+    PlatformWord,
+    TimelineEvent,
+    testing,
+    webhooks,
+)
 from meetbot import _events, _models, _records
 
 if TYPE_CHECKING:
@@ -57,6 +74,32 @@ async def streams_can_be_closed(mb: MeetBot, amb: AsyncMeetBot) -> None:
             assert_type(await anext(ajobs), Job)
     for event in mb.watch("job_1"):
         print(event.id)
+
+
+def words_that_are_written_out_are_known(mb: MeetBot, amb: AsyncMeetBot, job: Job) -> None:
+    """Each `ignore` here is an error that a type checker has to find; one that it does not find is an error too."""
+    mb.list_bots(status="failed", platform="janus")
+    mb.list_bots(status=["queued", job.status, JobStatus("a word of tomorrow")], platform=Platform("hangouts"))
+    mb.list_bots(status="faild")  # type: ignore[arg-type]
+    mb.list_bots(status=["queued", "faild"])  # type: ignore[list-item]
+    mb.list_bots(platform="google_meet")  # type: ignore[arg-type]
+    mb.iter_bots(status="faild")  # type: ignore[arg-type]
+    amb.iter_bots(status="faild")  # type: ignore[arg-type]
+    mb.dispatch_bot("https://x.example", platform="zoom")  # type: ignore[arg-type]
+    mb.deliveries(state="ded")  # type: ignore[arg-type]
+    mb.deliveries(job_id=job, state="dead")
+    mb.dispatch_bot("https://x.example", auto_leave={"after_silence_seconds": 3, "after_solo_seconds": None})
+    mb.dispatch_bot("https://x.example", auto_leave={"after_silence": 3})  # type: ignore[arg-type]
+    mb.get_bot(job)
+    mb.get_bot(5)  # type: ignore[arg-type]
+    print([caption.text for caption in mb.captions(job)], [message.text for message in mb.chat(job.id)])
+
+
+def test_the_words_of_arguments_are_those_of_their_sets() -> None:
+    for word, kind in ((JobStatusWord, JobStatus), (PlatformWord, Platform), (DeliveryStateWord, DeliveryState)):
+        own, written_out = get_args(word)
+        assert own is kind and list(get_args(written_out)) == [str(one) for one in kind]
+    assert set(AutoLeaveSettings.__annotations__) == set(meetbot.AutoLeaveConfig.model_fields)
 
 
 def test_unwrap_takes_the_headers_that_frameworks_give() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import hashlib
 import json
 import os
 import random
@@ -231,9 +232,33 @@ def request(case: Case) -> None:
     assert (sent.method, path, body) == (case["method"], case["path"], case["body"])
 
 
+def recording(case: Case) -> None:
+    """A file of a recording, with what its manifest says of it."""
+    name = f"{case['read']}.jsonl"
+    manifest: dict[str, Any] = {"jobId": "job_x"}
+    answers: list[Response] = []
+    if case["text"] is not None:
+        body = case["text"].encode()
+        file = {"name": name, "bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+        file |= {said: case[said] for said in ("bytes", "sha256") if said in case}
+        manifest["files"] = [file]
+        if case["read"] != "events":
+            manifest[case["read"]] = name
+        answers.append(Response(200, {}, body))
+    mb, _ = played(Response(200, {}, json.dumps(manifest).encode()), *answers, max_retries=0)
+    calls: dict[str, Callable[[str], list[Any]]] = {"captions": mb.captions, "chat": mb.chat, "events": mb.events_file}
+    call = calls[case["read"]]
+    if case.get("error"):
+        with pytest.raises(meetbot.MeetbotDecodeError):
+            call("job_x")
+    else:
+        found = [json.loads(line.model_dump_json(by_alias=True)) for line in call("job_x")]
+        assert holds(found, case["reads"]), found
+
+
 MODELS = {
     "job": "Job",
-    "control_result": "RequestRecordingPermissionResult",
+    "control_result": "ControlResult",
     "manifest": "Manifest",
     "deletion_receipt": "DeletionReceipt",
     "erasure_receipt": "ErasureReceipt",
@@ -347,6 +372,7 @@ KINDS: dict[str, Callable[[Case], None] | None] = {
     "recorded_answers": answered,
     "pages": page,
     "job_transitions": status,
+    "recordings": recording,
     # How events are followed and jobs are waited for is decided in the Rust SDK alone, which runs these.
     "streams": None,
     "waits": None,

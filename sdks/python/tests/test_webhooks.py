@@ -28,6 +28,7 @@ def test_an_event_is_read_as_what_it_is() -> None:
         ({"event": "job.failed", "failure_code": "network_loss"}, webhooks.Failed),
         ({"event": "job.artifact_ready", "artifact": {"name": "audio.mixed.webm", "mediaType": "audio/webm", "bytes": 7, "sha256": "ab"}}, webhooks.ArtifactReady),
         ({"event": "bot.recording_permission_denied", "permission": "denied"}, webhooks.PermissionChanged),
+        ({"event": "bot.participant_renamed", "participant": {"id": "p", "name": "Bo", "isHost": False, "isBot": False}, "previousName": "B"}, webhooks.ParticipantRenamed),
         ({"event": "bot.participant_left", "participant": {"id": "p", "name": "B", "isHost": False, "isBot": False}}, webhooks.ParticipantChanged),
     ]
     for data, kind in events:

@@ -1,6 +1,7 @@
 /** Every call of the API as data: what to send, and what its answer is read as. */
 
 import { unusable } from "./errors.js";
+import type { Job } from "./models.js";
 import * as shapes from "./shapes.js";
 import type { Shape } from "./shapes.js";
 import type { DeliveryState, JobStatus, Platform } from "./words.js";
@@ -78,7 +79,8 @@ export interface ListBotsParams {
 
 /** Which deliveries to list; what is not given does not narrow the list. */
 export interface DeliveriesParams {
-  jobId?: Optional<string>;
+  /** The job, or its id. */
+  jobId?: Optional<Job | string>;
   state?: Optional<DeliveryState>;
   /** How many a page holds: 1 to 200; the server's default is 50. */
   limit?: Optional<number>;
@@ -106,6 +108,13 @@ export function getBot(jobId: string): Endpoint {
 export function listBots(params: ListBotsParams): Endpoint {
   const path = withQuery("listBots", "/api/v1/jobs", params, "status externalId platform createdAfter createdBefore limit cursor");
   return { method: "GET", path, reads: shapes.pageOf(shapes.job) };
+}
+
+/** The id of a job that is given as a whole, or by its id. */
+export function idOf(job: Job | string): string {
+  const id: unknown = typeof job === "string" ? job : (job as Job | null | undefined)?.id;
+  if (typeof id !== "string") throw unusable("a job or its id is wanted: the job's id is a text");
+  return id;
 }
 
 export function cancelBot(jobId: string): Endpoint {
@@ -147,7 +156,8 @@ export function usage(): Endpoint {
 }
 
 export function deliveries(params: DeliveriesParams): Endpoint {
-  const path = withQuery("deliveries", "/api/v1/webhooks/deliveries", params, "jobId state limit cursor");
+  const given = params?.jobId ? { ...params, jobId: idOf(params.jobId) } : params;
+  const path = withQuery("deliveries", "/api/v1/webhooks/deliveries", given, "jobId state limit cursor");
   return { method: "GET", path, reads: shapes.pageOf(shapes.delivery) };
 }
 

@@ -1,24 +1,32 @@
 /** `MeetBot`: the client. */
 
 import * as calls from "./calls.js";
+import { idOf } from "./calls.js";
 import type { DeliveriesParams, DispatchBotParams, Endpoint, ListBotsParams } from "./calls.js";
 import { flat, folderOf, mixPause, pieces, toFile, type DownloadOptions } from "./download.js";
 import { MeetbotDecodeError, MeetbotError, unusable } from "./errors.js";
 import { Watch } from "./events.js";
 import { answerOf, exchange, type Answered, type How } from "./exchange.js";
+import { linesOf } from "./lines.js";
 import type {
+  Caption,
+  ChatMessage,
+  ControlResult,
   DeletionReceipt,
   Delivery,
   ErasureReceipt,
   Host,
   Job,
   Manifest,
-  RequestRecordingPermissionResult,
+  RecordingEvent,
+  SpeakingSpan,
   TimelineEvent,
   Usage,
 } from "./models.js";
 import { now } from "./runtime.js";
 import { Scope } from "./scope.js";
+import * as shapes from "./shapes.js";
+import type { Shape } from "./shapes.js";
 import { changed, milliseconds, settings, type AbortSignalLike, type CallOptions, type Options, type RawResponse, type Settings } from "./settings.js";
 import { streamOf, type Stream } from "./stream.js";
 import { waitForBot } from "./wait.js";
@@ -125,13 +133,13 @@ export class MeetBot {
    * console.log(job?.status);
    * ```
    */
-  getBot(jobId: string, options?: CallOptions): Call<Job | null> {
-    return call(this, options, () => calls.getBot(jobId), true);
+  getBot(job: Job | string, options?: CallOptions): Call<Job | null> {
+    return call(this, options, () => calls.getBot(idOf(job)), true);
   }
 
   /** The same as `getBot`. */
-  getJob(jobId: string, options?: CallOptions): Call<Job | null> {
-    return this.getBot(jobId, options);
+  getJob(job: Job | string, options?: CallOptions): Call<Job | null> {
+    return this.getBot(job, options);
   }
 
   /**
@@ -170,8 +178,8 @@ export class MeetBot {
    * await mb.cancelBot(jobId);
    * ```
    */
-  cancelBot(jobId: string, options?: CallOptions): Call<void> {
-    return call(this, options, () => calls.cancelBot(jobId));
+  cancelBot(job: Job | string, options?: CallOptions): Call<void> {
+    return call(this, options, () => calls.cancelBot(idOf(job)));
   }
 
   /**
@@ -183,8 +191,8 @@ export class MeetBot {
    * console.log(state);
    * ```
    */
-  requestRecordingPermission(jobId: string, options?: CallOptions): Call<RequestRecordingPermissionResult> {
-    return call(this, options, () => calls.control(jobId, "request-recording-permission"));
+  requestRecordingPermission(job: Job | string, options?: CallOptions): Call<ControlResult> {
+    return call(this, options, () => calls.control(idOf(job), "request-recording-permission"));
   }
 
   /**
@@ -196,8 +204,8 @@ export class MeetBot {
    * console.log(recording.state);
    * ```
    */
-  pauseRecording(jobId: string, options?: CallOptions): Call<RequestRecordingPermissionResult> {
-    return call(this, options, () => calls.control(jobId, "pause-recording"));
+  pauseRecording(job: Job | string, options?: CallOptions): Call<ControlResult> {
+    return call(this, options, () => calls.control(idOf(job), "pause-recording"));
   }
 
   /**
@@ -208,8 +216,8 @@ export class MeetBot {
    * await mb.resumeRecording(runningJobId);
    * ```
    */
-  resumeRecording(jobId: string, options?: CallOptions): Call<RequestRecordingPermissionResult> {
-    return call(this, options, () => calls.control(jobId, "resume-recording"));
+  resumeRecording(job: Job | string, options?: CallOptions): Call<ControlResult> {
+    return call(this, options, () => calls.control(idOf(job), "resume-recording"));
   }
 
   /**
@@ -220,8 +228,8 @@ export class MeetBot {
    * await mb.stopRecording(runningJobId);
    * ```
    */
-  stopRecording(jobId: string, options?: CallOptions): Call<RequestRecordingPermissionResult> {
-    return call(this, options, () => calls.control(jobId, "stop-recording"));
+  stopRecording(job: Job | string, options?: CallOptions): Call<ControlResult> {
+    return call(this, options, () => calls.control(idOf(job), "stop-recording"));
   }
 
   /**
@@ -232,8 +240,8 @@ export class MeetBot {
    * await mb.leaveBot(runningJobId);
    * ```
    */
-  leaveBot(jobId: string, options?: CallOptions): Call<RequestRecordingPermissionResult> {
-    return call(this, options, () => calls.control(jobId, "leave-call"));
+  leaveBot(job: Job | string, options?: CallOptions): Call<ControlResult> {
+    return call(this, options, () => calls.control(idOf(job), "leave-call"));
   }
 
   /**
@@ -244,8 +252,8 @@ export class MeetBot {
    * await mb.sendChatMessage(runningJobId, "This meeting is recorded.");
    * ```
    */
-  sendChatMessage(jobId: string, message: string, options?: CallOptions): Call<RequestRecordingPermissionResult> {
-    return call(this, options, () => calls.control(jobId, "send-chat-message", { message }));
+  sendChatMessage(job: Job | string, message: string, options?: CallOptions): Call<ControlResult> {
+    return call(this, options, () => calls.control(idOf(job), "send-chat-message", { message }));
   }
 
   /**
@@ -261,18 +269,18 @@ export class MeetBot {
    * console.log(job.manifestUri);
    * ```
    */
-  async waitForBot(jobId: string, options: WaitOptions = {}): Promise<Job> {
+  async waitForBot(job: Job | string, options: WaitOptions = {}): Promise<Job> {
     const own = settingsOf(this);
     const timeout = milliseconds("timeout", options.timeout) ?? null;
     const scope = new Scope(own.signal, options.signal);
-    const watch = new Watch(own, jobId, options.signal);
+    const watch = new Watch(own, idOf(job), options.signal);
     const how: How = options.signal === undefined ? {} : { signal: options.signal };
     const ask = async (endpoint: Endpoint, deadline: number | null): Promise<Job> => {
       const limited = deadline === null ? own : { ...own, deadline: Math.min(deadline, own.deadline ?? Infinity) };
       return (await answered<Job>(limited, endpoint, how)).data;
     };
     try {
-      return await waitForBot(jobId, timeout, scope, watch, ask, options.onUpdate);
+      return await waitForBot(idOf(job), timeout, scope, watch, ask, options.onUpdate);
     } finally {
       watch.close();
       scope.end();
@@ -290,8 +298,8 @@ export class MeetBot {
    * }
    * ```
    */
-  watch(jobId: string, options: { signal?: AbortSignalLike | undefined } = {}): Stream<TimelineEvent> {
-    return streamOf(new Watch(settingsOf(this), jobId, options.signal));
+  watch(job: Job | string, options: { signal?: AbortSignalLike | undefined } = {}): Stream<TimelineEvent> {
+    return streamOf(new Watch(settingsOf(this), idOf(job), options.signal));
   }
 
   /**
@@ -305,8 +313,64 @@ export class MeetBot {
    * for (const track of manifest.tracks) console.log(track.file, track.durationMs);
    * ```
    */
-  manifest(jobId: string, options?: CallOptions): Call<Manifest> {
-    return call(this, options, () => calls.manifest(jobId));
+  manifest(job: Job | string, options?: CallOptions): Call<Manifest> {
+    return call(this, options, () => calls.manifest(idOf(job)));
+  }
+
+  /**
+   * Who spoke when, by start: the manifest's `speaking`.
+   *
+   * @throws MeetbotNotFoundError There is no manifest yet.
+   *
+   * @example
+   * ```ts
+   * for (const span of await mb.speaking(endedJobId)) console.log(span.participantId, span.startMs, span.endMs);
+   * ```
+   */
+  async speaking(job: Job | string, options?: CallOptions): Promise<SpeakingSpan[]> {
+    return (await this.manifest(job, options)).speaking;
+  }
+
+  /**
+   * The meeting's captions, `captions.jsonl`, in the order in which they came; empty where there were none, as on platforms that give none. The file is checked
+   * by its SHA-256, and read into memory (at most 64 MiB). A line that was cut off is left out.
+   *
+   * @throws MeetbotNotFoundError There is no manifest yet.
+   * @throws MeetbotDecodeError The file is not what the manifest says, or too large, or a line has a value of another type.
+   *
+   * @example
+   * ```ts
+   * for (const caption of await mb.captions(endedJobId)) console.log(`${caption.speaker}: ${caption.text}`);
+   * ```
+   */
+  async captions(job: Job | string, options?: CallOptions): Promise<Caption[]> {
+    return lines(this, job, options, (manifest) => manifest.captions, shapes.caption);
+  }
+
+  /**
+   * The meeting's chat, `chat.jsonl`, in the order in which it was written; empty where nothing was. It is read as `captions` are.
+   *
+   * @example
+   * ```ts
+   * for (const message of await mb.chat(endedJobId)) console.log(`${message.sender}: ${message.text}`);
+   * ```
+   */
+  async chat(job: Job | string, options?: CallOptions): Promise<ChatMessage[]> {
+    return lines(this, job, options, (manifest) => manifest.chat, shapes.chatMessage);
+  }
+
+  /**
+   * The lines of `events.jsonl`, what happened to the recording; empty where the manifest names no such file. It is read as `captions` are. What happens to the
+   * job is told by `watch`.
+   *
+   * @example
+   * ```ts
+   * const events = await mb.eventsFile(endedJobId);
+   * console.log(events.filter((event) => event.type === "participant_joined").map((event) => event.participant?.name));
+   * ```
+   */
+  async eventsFile(job: Job | string, options?: CallOptions): Promise<RecordingEvent[]> {
+    return lines(this, job, options, (manifest) => manifest.files.find((file) => file.name === "events.jsonl")?.name ?? null, shapes.recordingEvent);
   }
 
   /**
@@ -318,9 +382,9 @@ export class MeetBot {
    * console.log(new TextDecoder().decode(bytes));
    * ```
    */
-  async artifact(jobId: string, name: string, options?: CallOptions): Promise<Uint8Array> {
+  async artifact(job: Job | string, name: string, options?: CallOptions): Promise<Uint8Array> {
     const own = changed(settingsOf(this), options);
-    const request = { ...calls.artifact(jobId, name), headers: { accept: "*/*" } };
+    const request = { ...calls.artifact(idOf(job), name), headers: { accept: "*/*" } };
     return (await exchange(own, request, { redirects: true })).response.body;
   }
 
@@ -335,8 +399,8 @@ export class MeetBot {
    * console.log(bytes);
    * ```
    */
-  artifactStream(jobId: string, name: string, options: DownloadOptions = {}): AsyncIterable<Uint8Array> {
-    return pieces(settingsOf(this), jobId, name, options);
+  artifactStream(job: Job | string, name: string, options: DownloadOptions = {}): AsyncIterable<Uint8Array> {
+    return pieces(settingsOf(this), idOf(job), name, options);
   }
 
   /**
@@ -352,8 +416,8 @@ export class MeetBot {
    * console.log(path);
    * ```
    */
-  async downloadArtifact(jobId: string, name: string, target: string, options: DownloadOptions = {}): Promise<string> {
-    return toFile(settingsOf(this), jobId, name, target, options);
+  async downloadArtifact(job: Job | string, name: string, target: string, options: DownloadOptions = {}): Promise<string> {
+    return toFile(settingsOf(this), idOf(job), name, target, options);
   }
 
   /**
@@ -367,7 +431,7 @@ export class MeetBot {
    */
   async downloadArtifacts(job: Job | string, folder: string, options: DownloadAllOptions = {}): Promise<string[]> {
     const own = settingsOf(this);
-    const jobId = typeof job === "string" ? job : job.id;
+    const jobId = idOf(job);
     const scope = new Scope(own.signal, options.signal);
     const how: How = options.signal === undefined ? {} : { signal: options.signal };
     try {
@@ -375,7 +439,7 @@ export class MeetBot {
       const target = await folderOf(folder);
       let manifest: Manifest;
       for (;;) {
-        manifest = (await answered<Manifest>(own, calls.manifest(jobId), how)).data;
+        manifest = (await answered<Manifest>(own, calls.manifest(idOf(job)), how)).data;
         const pause = options.waitForMix !== false && manifest.mixed.state === "pending" ? mixPause(now() - began) : null;
         if (pause === null) break;
         await scope.pause(pause);
@@ -404,8 +468,8 @@ export class MeetBot {
    * console.log(receipt.removed.length);
    * ```
    */
-  deleteRecording(jobId: string, options?: CallOptions): Call<DeletionReceipt> {
-    return call(this, options, () => calls.deleteRecording(jobId));
+  deleteRecording(job: Job | string, options?: CallOptions): Call<DeletionReceipt> {
+    return call(this, options, () => calls.deleteRecording(idOf(job)));
   }
 
   /**
@@ -520,6 +584,13 @@ function call<T>(client: MeetBot, options: CallOptions | undefined, endpoint: ()
     return whole;
   };
   return Object.assign(data, { withResponse });
+}
+
+/** The lines of one of a recording's files. */
+async function lines<T>(client: MeetBot, job: Job | string, options: CallOptions | undefined, name: (manifest: Manifest) => string | null, shape: Shape): Promise<T[]> {
+  const own = changed(settingsOf(client), options);
+  const { data } = await answered<Manifest>(own, calls.manifest(idOf(job)));
+  return linesOf<T>(own, idOf(job), data, name(data), shape);
 }
 
 /** Goes from page to page, over empty ones too. */

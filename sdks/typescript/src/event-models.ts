@@ -31,8 +31,10 @@ export interface Finalized extends EventData {
   durationMs: number;
 }
 
-/** Of `job.failed`. The names in snake case are as they are sent; `failure_reason` repeats the detail. */
+/** Of `job.failed`. `failure_code` and `failure_detail` are the older spelling of `failureCode` and `failureDetail`, `failure_reason` repeats the detail. */
 export interface Failed extends EventData {
+  failureCode: FailureCode | null;
+  failureDetail: string | null;
   failure_code: FailureCode | null;
   failure_detail: string | null;
   failure_reason: string | null;
@@ -75,13 +77,21 @@ export interface ChatWithheld extends EventData {
 /** Of `bot.events_left_out`, which only the timeline has: too much happened in the meeting to report all of it. */
 export interface EventsLeftOut extends EventData {
   messages: number;
-  /** Of those who joined and left. */
+  /** How often somebody joined, left or changed their name. */
   participantEvents: number;
 }
 
 /** Of `bot.participant_joined` and `bot.participant_left`. */
 export interface ParticipantChanged extends EventData {
   participant: Participant;
+}
+
+/** Of `bot.participant_renamed`. */
+export interface ParticipantRenamed extends EventData {
+  /** Who, under their new name. */
+  participant: Participant;
+  /** The name before. */
+  previousName: string | null;
 }
 
 /** Someone in the meeting. */
@@ -104,6 +114,7 @@ interface DataOf {
   "bot.chat_withheld": ChatWithheld;
   "bot.events_left_out": EventsLeftOut;
   "bot.participant_joined": ParticipantChanged;
+  "bot.participant_renamed": ParticipantRenamed;
   "bot.participant_left": ParticipantChanged;
   /** Any event that this version does not know; at run time its real name stands in `event`. */
   "(unknown)": EventData & Record<string, unknown>;

@@ -11,8 +11,10 @@ import type {
   LeaveReason,
   Permission,
   Platform,
+  RecordingEventType,
   RecordingState,
 } from "./words.js";
+import type { Participant } from "./event-models.js";
 
 export type * from "./event-models.js";
 
@@ -76,7 +78,7 @@ export interface AutoLeave {
 }
 
 /** What became of a control verb. */
-export interface RequestRecordingPermissionResult {
+export interface ControlResult {
   jobId: string;
   commandId: string | null;
   action: ControlAction | null;
@@ -88,8 +90,8 @@ export interface RequestRecordingPermissionResult {
   updatedAt: string | null;
 }
 
-/** The same: every control verb answers with it. */
-export type ControlResult = RequestRecordingPermissionResult;
+/** The same, under the name that it had first. */
+export type RequestRecordingPermissionResult = ControlResult;
 
 /** What was recorded. All times in it are milliseconds from `startedAt`, unless they are texts. */
 export interface Manifest {
@@ -107,6 +109,11 @@ export interface Manifest {
   leaveReason: LeaveReason | null;
   failureCode: FailureCode | null;
   participants: ManifestParticipant[];
+  /**
+   * Who spoke when, by audio level, by start; the spans of one participant neither overlap nor touch. At most 20,000: beyond that, spans with the shortest
+   * pauses between them are joined, and `events.jsonl` has each. Empty in manifests of servers that did not write it.
+   */
+  speaking: SpeakingSpan[];
   tracks: Track[];
   files: ManifestFile[];
   mixed: Mixed;
@@ -166,6 +173,60 @@ export interface Gap extends Span {
 export interface Span {
   startMs: number;
   endMs: number;
+}
+
+/** A time in which somebody spoke; pauses of less than half a second are part of it. */
+export interface SpeakingSpan extends Span {
+  /** Who, by their `id` among the participants. */
+  participantId: string | null;
+}
+
+/** A line of `captions.jsonl`: something that was said, in words. Times are milliseconds from the manifest's `startedAt`. */
+export interface Caption extends Span {
+  /** The meeting's id for who said it. */
+  speakerId: string | null;
+  /** Their name. */
+  speaker: string | null;
+  /** The words. */
+  text: string | null;
+}
+
+/**
+ * A line of `events.jsonl`. Which fields it has follows from its `type`; the others are `null`, and fields that are not known are there as they came. Times
+ * are milliseconds from the manifest's `startedAt`.
+ */
+export interface RecordingEvent {
+  type: RecordingEventType | null;
+  /** When; a time from one moment to another has `startMs` and `endMs` in its place. */
+  atMs: number | null;
+  /** Which bot, from 1: of `started`, `track`, `left` and `handed_over`. */
+  attempt: number | null;
+  /** The time 0 of the whole recording: of `started`. */
+  startedAt: string | null;
+  /** Who: of `participant_joined` and `participant_changed`. */
+  participant: Participant | null;
+  /** Who: of `participant_left` and `speaking`. */
+  id: string | null;
+  /** Which media file: of `track`, `track_start` and `gap`. */
+  file: string | null;
+  /** Whose file: of `track`. */
+  participantId: string | null;
+  /** `audio` or `video`: of `track`. */
+  kind: string | null;
+  /** `microphone`, `camera` or `screen`: of `track`. */
+  source: string | null;
+  /** `opus`, `vp8` or `h264`: of `track`. */
+  codec: string | null;
+  /** By how many degrees clockwise its pictures are to be turned: of `track`. */
+  rotation: number | null;
+  /** From: of `gap` and `speaking`. */
+  startMs: number | null;
+  /** To: of `gap` and `speaking`. */
+  endMs: number | null;
+  /** Why: of `gap` and `left`, as in the manifest. */
+  reason: string | null;
+  /** Packets that were sent but never came: of `gap`. */
+  lost: number | null;
 }
 
 /** One bot's time on the job. */

@@ -54,6 +54,7 @@ const KINDS: Record<string, [missing: () => unknown, read: Reader]> = {
   "[]": [() => [], (value, path, shape) => list(value, path, text, shape)],
   "{}": [() => ({}), counts],
   ":": [() => ({}), shaped],
+  ";": [() => null, shaped],
   "*": [() => [], (value, path, shape) => list(value, path, shaped, shape)],
 };
 
@@ -107,6 +108,11 @@ function event(envelope: Fields, path: string, required: "sequence" | "jobId"): 
   if (!data[required]) wrong(`${at}.${required}`, "there");
   const name = data["event"] as KnownEventName;
   if (Object.hasOwn(EVENTS, name)) shaped(data, at, EVENTS[name]);
+  if (name !== "job.failed") return;
+  // It has code and detail in two spellings; older servers have only the older one.
+  for (const [newer, older] of [["failureCode", "failure_code"], ["failureDetail", "failure_detail"]] as const) {
+    data[newer] = data[older] = data[newer] ?? data[older];
+  }
 }
 
 /** Reads parsed JSON as an answer of this shape, in place. */

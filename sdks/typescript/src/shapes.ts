@@ -7,7 +7,7 @@ import type { KnownEventName } from "./words.js";
  *
  * A field is its name and what it holds: `name` a text or none, `name!` a text that is required and not empty, `name@` a time or none, `name#` a whole number
  * or 0, `name~` a whole number or none, `name%` a number or 0, `name?` a flag, `name=` an object that is not looked into, `name[]` a list of texts,
- * `name{}` counts by name, `name:` an object, `name*` a list of objects.
+ * `name{}` counts by name, `name:` an object, `name;` an object or none, `name*` a list of objects.
  */
 export interface Shape {
   readonly fields: string;
@@ -39,9 +39,10 @@ export const controlResult: Shape = {
 export const manifest: Shape = {
   fields:
     "schemaVersion# jobId! externalId meetingUrl platform displayName complete? startedAt@ endedAt@ durationMs# leaveReason failureCode " +
-    "participants* tracks* files* mixed: captions chat pauses* attempts*",
+    "participants* speaking* tracks* files* mixed: captions chat pauses* attempts*",
   inner: {
     participants: { fields: "id name isBot? isHost? joinedAt# leftAt~ speakingMs# names[]" },
+    speaking: { fields: "participantId startMs# endMs#" },
     tracks: {
       fields: "file participantId kind source codec container rotation# startMs# durationMs# packets# lostPackets# bytes# sha256 gaps*",
       inner: { gaps: { fields: "startMs# endMs# reason" } },
@@ -87,20 +88,31 @@ export function pageOf(element: Shape): Shape {
 }
 
 const permission: Shape = { fields: "permission" };
-const participant: Shape = { fields: "participant:", inner: { participant: { fields: "id name isHost? isBot?" } } };
+const person: Shape = { fields: "id name isHost? isBot?" };
+const participant: Shape = { fields: "participant:", inner: { participant: person } };
+const message: Shape = { fields: "id senderId sender text private? atMs#" };
+
+/** The lines of a recording's files. */
+export const caption: Shape = { fields: "speakerId speaker startMs# endMs# text" };
+export const chatMessage: Shape = message;
+export const recordingEvent: Shape = {
+  fields: "type atMs~ attempt~ startedAt@ participant; id file participantId kind source codec rotation~ startMs~ endMs~ reason lost~",
+  inner: { participant: person },
+};
 
 /** What the data of an event holds beside that. */
 export const EVENTS: Readonly<Record<KnownEventName, Shape>> = {
   "job.status_changed": { fields: "previousStatus statusDetail leaveReason" },
   "job.finalized": { fields: "manifestUri leaveReason durationMs#" },
-  "job.failed": { fields: "failure_code failure_detail failure_reason manifestUri" },
+  "job.failed": { fields: "failureCode failureDetail failure_code failure_detail failure_reason manifestUri" },
   "job.artifact_ready": { fields: "artifact: manifestUri", inner: { artifact: file } },
   "bot.recording_permission_requested": permission,
   "bot.recording_permission_granted": permission,
   "bot.recording_permission_denied": permission,
-  "bot.chat_message": { fields: "message:", inner: { message: { fields: "id senderId sender text private? atMs#" } } },
+  "bot.chat_message": { fields: "message:", inner: { message } },
   "bot.chat_withheld": { fields: "messages# captions#" },
   "bot.events_left_out": { fields: "messages# participantEvents#" },
   "bot.participant_joined": participant,
+  "bot.participant_renamed": { ...participant, fields: "participant: previousName" },
   "bot.participant_left": participant,
 };

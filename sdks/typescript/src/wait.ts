@@ -16,7 +16,7 @@ const LONGEST_PAUSE_MS = 5_000;
 const LAST_QUESTION_MS = 1_000;
 
 /** Events after which a job is as it was: chat, comings and goings, and files that are made after its end. */
-const APART: readonly string[] = ["bot.chat_message", "bot.chat_withheld", "bot.events_left_out", "bot.participant_joined", "bot.participant_left", "job.artifact_ready"];
+const APART: readonly string[] = ["bot.chat_message", "bot.chat_withheld", "bot.events_left_out", "bot.participant_joined", "bot.participant_renamed", "bot.participant_left", "job.artifact_ready"];
 
 /** Whether a job differs after this event. */
 export function tells(event: string): boolean {

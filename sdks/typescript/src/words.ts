@@ -62,6 +62,24 @@ export type ControlAction = Open<
 /** What became of a control verb; `pending` while the bot has not answered. */
 export type ControlState = Open<"done" | "pending" | "denied" | "expired">;
 
+/** What a line of `events.jsonl` is about. */
+export type RecordingEventType = Open<
+  | "started"
+  | "participant_joined"
+  | "participant_changed"
+  | "participant_left"
+  | "track"
+  | "track_start"
+  | "gap"
+  | "speaking"
+  | "paused"
+  | "resumed"
+  | "stopped"
+  | "connection_lost"
+  | "left"
+  | "handed_over"
+>;
+
 /** How far a webhook delivery has come. `dead`: it was given up, and can be sent again. */
 export type DeliveryState = Open<"pending" | "delivered" | "dead">;
 
@@ -81,6 +99,7 @@ export type KnownEventName =
   | "bot.chat_withheld"
   | "bot.events_left_out"
   | "bot.participant_joined"
+  | "bot.participant_renamed"
   | "bot.participant_left";
 
 /** The name of an event. */

@@ -1,6 +1,7 @@
 /** Runs `spec/vectors`: what every SDK has to agree on. A file, a kind, a model or a call that is not known here fails. */
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { mock, test } from "node:test";
@@ -214,6 +215,29 @@ async function page(one: Case): Promise<void> {
   assert.deepEqual({ ids: found.data.map((job) => job.id), next: found.nextCursor }, { ids: one.ids, next: one.next });
 }
 
+/** A client whose server has a recording with this file. */
+function recording(one: Case): MeetBot {
+  const name = `${one.read}.jsonl`;
+  const manifest: Record<string, unknown> = { jobId: "job_x" };
+  if (one.text !== null) {
+    const bytes = new TextEncoder().encode(one.text).length;
+    const file: Record<string, unknown> = { name, bytes, sha256: createHash("sha256").update(one.text).digest("hex") };
+    for (const said of ["bytes", "sha256"] as const) if (said in one) file[said] = one[said];
+    Object.assign(manifest, { files: [file] }, one.read === "events" ? {} : { [one.read]: name });
+  }
+  const fetch = async (url: string): Promise<Response> => new Response(url.endsWith("/manifest") ? JSON.stringify(manifest) : one.text);
+  return new MeetBot({ apiKey: KEY, baseUrl: "https://api.meetbot.dev", fetch, maxRetries: 0 });
+}
+
+async function recordingFile(one: Case): Promise<void> {
+  const mb = recording(one);
+  const read: Record<string, () => Promise<unknown[]>> = { captions: () => mb.captions("job_x"), chat: () => mb.chat("job_x"), events: () => mb.eventsFile("job_x") };
+  const call = read[one.read];
+  assert.ok(call, `nothing reads ${one.read}`);
+  if (one.error) await assert.rejects(call, { kind: "decode" });
+  else holds(await call(), one.reads, one.name);
+}
+
 function status(one: Case): void {
   assert.equal(isFinal(one.status), one.final);
 }
@@ -312,6 +336,7 @@ const KINDS: Record<string, ((one: Case) => void | Promise<void>) | null> = {
   recorded_answers: answered,
   pages: page,
   job_transitions: status,
+  recordings: recordingFile,
   streams: stream,
   waits: waited,
   // The server's and the bot's: an SDK neither parses links nor leaves meetings.
@@ -348,7 +373,7 @@ for (const file of readdirSync(join(ROOT, "spec/vectors"))) {
 
 test("every call of the vectors is a method, and every method of a call is in the vectors", () => {
   const called = new Set(vectors("requests.json").cases.map((one: Case) => one.call.replace(/_(\w)/g, (_: string, letter: string) => letter.toUpperCase())));
-  const others = ["constructor", "withOptions", "getJob", "iterBots", "waitForBot", "watch", "artifactStream", "downloadArtifact", "downloadArtifacts", "iterDeliveries", "request"];
+  const others = ["constructor", "withOptions", "getJob", "iterBots", "waitForBot", "watch", "artifactStream", "downloadArtifact", "downloadArtifacts", "speaking", "captions", "chat", "eventsFile", "iterDeliveries", "request"];
   const methods = Object.getOwnPropertyNames(MeetBot.prototype).filter((name) => !others.includes(name));
   // `events` is what `watch` asks for.
   called.delete("events");
@@ -412,6 +437,19 @@ test("any answer reads without any of its fields but those that are required", (
     }
     assert.ok(outcomes.read > 20 && outcomes.refused > 0 === required[model].length > 0, `${model}: ${JSON.stringify(outcomes)}`);
   }
+});
+
+test("a job is taken where its id is, and neither is an error of the caller's", async () => {
+  const { mb, asked } = played(200, JSON.stringify({ jobId: "job_1", state: "done", id: "job_1", status: "completed", speaking: [{ participantId: "p-1", startMs: 5, endMs: 9 }] }));
+  const job = (await mb.getBot("job_1"))!;
+  await mb.getBot(job);
+  await mb.leaveBot(job);
+  await mb.deliveries({ jobId: job }).catch(() => {});
+  assert.deepEqual(await mb.speaking(job), [{ participantId: "p-1", startMs: 5, endMs: 9 }]);
+  const paths = ["", "", "/leave-call", "/manifest"].map((rest) => `/api/v1/jobs/job_1${rest}`);
+  paths.splice(3, 0, "/api/v1/webhooks/deliveries?jobId=job_1");
+  assert.deepEqual(asked.map(({ path }) => path), paths);
+  for (const wrong of [undefined, null, 5, {}]) await assert.rejects(async () => mb.getBot(wrong as never), { kind: "configuration" });
 });
 
 test("an answer that is not what its call promises is an error that shows it", async () => {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use meetbot_types::{
     EventName, FailureCode, JobStatus, LeaveReason, Metadata, Permission, Timestamp,
 };
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap as _};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{Object, manifest::File, or_default};
@@ -86,8 +86,8 @@ pub enum EventDetails {
         /// How long the recording is, in milliseconds.
         duration_ms: u64,
     },
-    /// Of `job.failed`. Three names in snake case are the envelope's history; `failure_reason` repeats the detail.
-    #[serde(rename_all = "snake_case")]
+    /// Of `job.failed`. The wire has code and detail as `failureCode` and `failureDetail`, and in the older spelling as `failure_code` and `failure_detail` too.
+    #[serde(serialize_with = "failed_in_both_spellings")]
     Failed {
         /// Why.
         failure_code: Option<FailureCode>,
@@ -96,7 +96,6 @@ pub enum EventDetails {
         /// The same sentence, for receivers of version 1.
         failure_reason: Option<String>,
         /// Where the manifest is, when something was recorded.
-        #[serde(rename = "manifestUri")]
         manifest_uri: Option<String>,
     },
     /// Of `job.artifact_ready`.
@@ -127,7 +126,7 @@ pub enum EventDetails {
     EventsLeftOut {
         /// How many messages of the chat are in `chat.jsonl` and have no event.
         messages: u64,
-        /// How often somebody joined or left, which is in `events.jsonl` and has no event.
+        /// How often somebody joined, left or changed their name, which is in `events.jsonl` and has no event.
         participant_events: u64,
     },
     /// Of `bot.participant_joined` and `bot.participant_left`.
@@ -135,8 +134,34 @@ pub enum EventDetails {
         /// Who.
         participant: Participant,
     },
+    /// Of `bot.participant_renamed`.
+    ParticipantRenamed {
+        /// Who, under their new name.
+        participant: Participant,
+        /// The name before.
+        previous_name: Option<String>,
+    },
     /// Of an event that this version does not know: all its fields.
     Other(Map<String, Value>),
+}
+
+/// `job.failed` with each of its words in both spellings.
+#[expect(clippy::ref_option, reason = "serde hands fields over like this")]
+fn failed_in_both_spellings<S: Serializer>(
+    code: &Option<FailureCode>,
+    detail: &Option<String>,
+    reason: &Option<String>,
+    manifest_uri: &Option<String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut fields = serializer.serialize_map(Some(6))?;
+    fields.serialize_entry("failureCode", code)?;
+    fields.serialize_entry("failureDetail", detail)?;
+    fields.serialize_entry("failure_code", code)?;
+    fields.serialize_entry("failure_detail", detail)?;
+    fields.serialize_entry("failure_reason", reason)?;
+    fields.serialize_entry("manifestUri", manifest_uri)?;
+    fields.end()
 }
 
 /// A message of the meeting's chat.
@@ -249,8 +274,8 @@ impl EventDetails {
                 duration_ms: fields.take("durationMs")?,
             },
             EventName::Failed => Self::Failed {
-                failure_code: fields.take("failure_code")?,
-                failure_detail: fields.take("failure_detail")?,
+                failure_code: fields.either("failureCode", "failure_code")?,
+                failure_detail: fields.either("failureDetail", "failure_detail")?,
                 failure_reason: fields.take("failure_reason")?,
                 manifest_uri: fields.take("manifestUri")?,
             },
@@ -275,19 +300,36 @@ impl EventDetails {
             EventName::ParticipantJoined | EventName::ParticipantLeft => {
                 Self::Participant { participant: fields.object("participant")? }
             }
+            EventName::ParticipantRenamed => Self::ParticipantRenamed {
+                participant: fields.object("participant")?,
+                previous_name: fields.take("previousName")?,
+            },
             _ => Self::Other(fields.rest()?),
         })
     }
 }
 
-/// What an event's data holds, by name.
-struct Fields<'a>(HashMap<String, &'a RawValue>);
+/// What an object holds, by name.
+pub(super) struct Fields<'a>(pub(super) HashMap<String, &'a RawValue>);
 
 impl Fields<'_> {
     /// The field, or its default where it is missing or `null`.
-    fn take<T: for<'a> Deserialize<'a> + Default>(&mut self, name: &str) -> serde_json::Result<T> {
+    pub(super) fn take<T: for<'a> Deserialize<'a> + Default>(
+        &mut self,
+        name: &str,
+    ) -> serde_json::Result<T> {
         let raw = self.0.remove(name).map_or("null", RawValue::get);
         Ok(serde_json::from_str::<Option<T>>(raw)?.unwrap_or_default())
+    }
+
+    /// The field under the first name that has it.
+    fn either<T: for<'a> Deserialize<'a>>(
+        &mut self,
+        name: &str,
+        older: &str,
+    ) -> serde_json::Result<Option<T>> {
+        let older = self.take::<Option<T>>(older)?;
+        Ok(self.take::<Option<T>>(name)?.or(older))
     }
 
     /// The object of this name; where it is missing or `null`, one of which nothing is known.
@@ -295,13 +337,21 @@ impl Fields<'_> {
         &mut self,
         name: &str,
     ) -> serde_json::Result<T> {
+        Ok(self.optional_object(name)?.unwrap_or_default())
+    }
+
+    /// The object of this name, if there is one.
+    pub(super) fn optional_object<T: for<'a> Deserialize<'a>>(
+        &mut self,
+        name: &str,
+    ) -> serde_json::Result<Option<T>> {
         let raw = self.0.remove(name).map_or("null", RawValue::get);
         let object: Option<Object<T>> = serde_json::from_str(raw)?;
-        Ok(object.map(|object| object.0).unwrap_or_default())
+        Ok(object.map(|object| object.0))
     }
 
     /// What has not been taken.
-    fn rest(self) -> serde_json::Result<Map<String, Value>> {
+    pub(super) fn rest(self) -> serde_json::Result<Map<String, Value>> {
         let fields = self.0.into_iter();
         fields.map(|(name, raw)| Ok((name, serde_json::from_str(raw.get())?))).collect()
     }

@@ -40,6 +40,10 @@ pub struct Manifest {
     /// Everyone who was in the meeting, the bot itself left out.
     #[serde(default, deserialize_with = "objects")]
     pub participants: Vec<ManifestParticipant>,
+    /// Who spoke when, by audio level, by start; the spans of one participant neither overlap nor touch. At most 20,000: beyond that, spans with the shortest
+    /// pauses between them are joined, and `events.jsonl` has each. Empty in manifests of servers that did not write it.
+    #[serde(default, deserialize_with = "objects")]
+    pub speaking: Vec<SpeakingSpan>,
     /// The media.
     #[serde(default, deserialize_with = "objects")]
     pub tracks: Vec<Track>,
@@ -105,6 +109,20 @@ pub struct ManifestParticipant {
     /// Every name they had.
     #[serde(default, deserialize_with = "or_default")]
     pub names: Vec<String>,
+}
+
+/// A time in which somebody spoke; pauses of less than half a second are part of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SpeakingSpan {
+    /// Who, by their `id` among the participants.
+    pub participant_id: Option<String>,
+    /// From, in ms.
+    #[serde(default, deserialize_with = "or_default")]
+    pub start_ms: u64,
+    /// To, in ms.
+    #[serde(default, deserialize_with = "or_default")]
+    pub end_ms: u64,
 }
 
 /// One media file.

@@ -10,6 +10,7 @@ pub mod host;
 mod job;
 pub mod manifest;
 mod receipt;
+mod recording;
 
 use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
@@ -20,7 +21,6 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-pub(crate) use self::job::job;
 pub use self::{
     delivery::{Delivery, DeliveryTry, Endpoint},
     event::{ChatMessage, EventData, EventDetails, Participant, TimelineEvent, WebhookEvent},
@@ -28,7 +28,9 @@ pub use self::{
     job::{AutoLeave, ControlResult, Job, Recording},
     manifest::Manifest,
     receipt::{DeletionReceipt, ErasureReceipt, RemovedObject},
+    recording::{Caption, RecordingEvent},
 };
+pub(crate) use self::{job::job, recording::recording_event};
 
 /// Anything that needs no more than its own reader.
 pub(crate) fn plain<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {

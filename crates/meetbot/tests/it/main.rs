@@ -7,6 +7,7 @@ mod dependencies;
 mod download;
 mod fake_server;
 mod lies;
+mod recordings;
 mod settings;
 mod traces;
 mod wait;

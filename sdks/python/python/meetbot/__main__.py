@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
@@ -18,14 +19,26 @@ def _plain(text: object) -> str:
     return _STEERS.sub("\ufffd", str(text))
 
 
+def _kind(key: str) -> str:
+    """Which world a key opens, by how it begins."""
+    for world in ("live", "test"):
+        if key.startswith(f"mb_{world}_"):
+            return f"a {world} key"
+    return "a key of an unknown kind (keys begin with mb_live_ or mb_test_)"
+
+
 def main() -> int:
     """Prints it; 1 when a call fails."""
+    argparse.ArgumentParser(
+        prog="python -m meetbot",
+        description="Prints which version of the SDK is installed and where its calls go, and asks the server whether it takes the key. "
+        "Both come from MEETBOT_API_KEY and MEETBOT_API_BASE_URL.",
+    ).parse_args()
     print(f"meetbot-sdk {__version__} ({USER_AGENT})")
     try:
         mb = MeetBot(timeout=10, max_retries=0)
         print(f"base URL    {mb.base_url}")
-        world = "live" if os.environ["MEETBOT_API_KEY"].strip().startswith("mb_live_") else "test"
-        print(f"API key     a {world} key, from MEETBOT_API_KEY")
+        print(f"API key     {_kind(os.environ['MEETBOT_API_KEY'].strip())}, from MEETBOT_API_KEY")
         answer = mb.request("GET", "/api/v1/jobs?limit=1")
     except MeetbotError as error:
         print(f"server      {_plain(error)}", file=sys.stderr)

@@ -11,7 +11,7 @@ from . import _core
 from ._errors import MeetbotConfigurationError, MeetbotDecodeError
 
 if TYPE_CHECKING:
-    from ._models import AutoLeaveConfig, Job, JobList, RequestRecordingPermissionResult
+    from ._models import AutoLeaveConfig, AutoLeaveSettings, ControlResult, Job, JobList
     from ._events import EventPage, TimelineEvent
     from ._records import (
         Delivery,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Manifest,
         Usage,
     )
+    from ._words import DeliveryStateWord, JobStatusWord, PlatformWord
 
 T = TypeVar("T")
 
@@ -44,13 +45,13 @@ def dispatch_bot(
     *,
     meeting_url: str,
     external_id: str | None,
-    platform: str | None,
+    platform: PlatformWord | None,
     display_name: str | None,
     join_at: datetime | str | None,
     on_finalize_url: str | None,
     on_status_change_url: str | None,
     metadata: Mapping[str, Any] | None,
-    auto_leave: AutoLeaveConfig | Mapping[str, Any] | None,
+    auto_leave: AutoLeaveConfig | AutoLeaveSettings | None,
 ) -> Call[Job]:
     body: dict[str, Any] = {"meetingUrl": meeting_url}
     if external_id is not None:
@@ -77,8 +78,20 @@ def dispatch_bot(
     return Call("POST", "/api/v1/jobs", "Job", json_bytes(body))
 
 
-def get_bot(job_id: str) -> Call[Job]:
-    return Call("GET", _path(("jobs", job_id), ()), "Job")
+def job_id_of(job: Job | str) -> str:
+    """The id of a job that is given as a whole, or by its id.
+
+    Raises:
+        MeetbotConfigurationError: It is neither.
+    """
+    found = job if isinstance(job, str) else getattr(job, "id", None)
+    if isinstance(found, str):
+        return found
+    raise MeetbotConfigurationError(f"a job or its id is wanted: a {type(job).__name__} is no text and no Job")
+
+
+def get_bot(job_id: Job | str) -> Call[Job]:
+    return Call("GET", _path(("jobs", job_id_of(job_id)), ()), "Job")
 
 
 def differs(job: Job, seen: Job | None) -> bool:
@@ -88,9 +101,9 @@ def differs(job: Job, seen: Job | None) -> bool:
 
 def list_bots(
     *,
-    status: str | Iterable[str] | None,
+    status: JobStatusWord | Iterable[JobStatusWord] | None,
     external_id: str | None,
-    platform: str | None,
+    platform: PlatformWord | None,
     created_after: datetime | str | None,
     created_before: datetime | str | None,
     limit: int | None,
@@ -113,32 +126,32 @@ def list_bots(
     return Call("GET", _path(("jobs",), query), "JobList")
 
 
-def cancel_bot(job_id: str) -> Call[None]:
-    return Call("DELETE", _path(("jobs", job_id), ()), None)
+def cancel_bot(job_id: Job | str) -> Call[None]:
+    return Call("DELETE", _path(("jobs", job_id_of(job_id)), ()), None)
 
 
 def control(
-    job_id: str, verb: str, body: Mapping[str, Any] | None = None
-) -> Call[RequestRecordingPermissionResult]:
+    job_id: Job | str, verb: str, body: Mapping[str, Any] | None = None
+) -> Call[ControlResult]:
     """One of the six verbs, by its place in the path."""
     return Call(
         "POST",
-        _path(("jobs", job_id, verb), ()),
-        "RequestRecordingPermissionResult",
+        _path(("jobs", job_id_of(job_id), verb), ()),
+        "ControlResult",
         None if body is None else json_bytes(body),
     )
 
 
-def manifest(job_id: str) -> Call[Manifest]:
-    return Call("GET", _path(("jobs", job_id, "manifest"), ()), "Manifest")
+def manifest(job_id: Job | str) -> Call[Manifest]:
+    return Call("GET", _path(("jobs", job_id_of(job_id), "manifest"), ()), "Manifest")
 
 
-def artifact(job_id: str, name: str) -> Call[None]:
-    return Call("GET", _path(("jobs", job_id, "artifacts", name), ()), None)
+def artifact(job_id: Job | str, name: str) -> Call[None]:
+    return Call("GET", _path(("jobs", job_id_of(job_id), "artifacts", name), ()), None)
 
 
-def delete_recording(job_id: str) -> Call[DeletionReceipt]:
-    return Call("DELETE", _path(("jobs", job_id, "recording"), ()), "DeletionReceipt")
+def delete_recording(job_id: Job | str) -> Call[DeletionReceipt]:
+    return Call("DELETE", _path(("jobs", job_id_of(job_id), "recording"), ()), "DeletionReceipt")
 
 
 def erase_consumer(confirm: str) -> Call[ErasureReceipt]:
@@ -154,9 +167,9 @@ def usage() -> Call[Usage]:
     return Call("GET", "/api/v1/usage", "Usage")
 
 
-def events(job_id: str, cursor: str | None = None) -> Call[EventPage]:
+def events(job_id: Job | str, cursor: str | None = None) -> Call[EventPage]:
     query = [] if cursor is None else [("cursor", cursor)]
-    return Call("GET", _path(("jobs", job_id, "events"), query), "EventPage")
+    return Call("GET", _path(("jobs", job_id_of(job_id), "events"), query), "EventPage")
 
 
 def read_event(text: str) -> TimelineEvent:
@@ -172,11 +185,11 @@ def read_event(text: str) -> TimelineEvent:
 
 
 def deliveries(
-    *, job_id: str | None, state: str | None, limit: int | None, cursor: str | None
+    *, job_id: Job | str | None, state: DeliveryStateWord | None, limit: int | None, cursor: str | None
 ) -> Call[DeliveryPage]:
     query = []
     if job_id is not None:
-        query.append(("jobId", job_id))
+        query.append(("jobId", job_id_of(job_id)))
     if state is not None:
         query.append(("state", str(state)))
     if limit is not None:
@@ -242,7 +255,7 @@ def _is_text(value: object) -> bool:
     return True
 
 
-def _auto_leave(config: AutoLeaveConfig | Mapping[str, Any]) -> dict[str, Any]:
+def _auto_leave(config: AutoLeaveConfig | AutoLeaveSettings) -> dict[str, Any]:
     from ._models import AutoLeaveConfig
 
     return AutoLeaveConfig.read(config).to_wire()

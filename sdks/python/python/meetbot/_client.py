@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from ._following import Stream
     from ._downloads import Progress
-    from ._events import TimelineEvent
-    from ._models import AutoLeaveConfig, Job, JobList, RequestRecordingPermissionResult
+    from ._events import Caption, ChatMessage, RecordingEvent, TimelineEvent
+    from ._models import AutoLeaveConfig, AutoLeaveSettings, ControlResult, Job, JobList, Model
     from ._observe import CallEnded, CallStarted
     from ._raw import RawCalls
     from ._records import (
@@ -34,11 +34,14 @@ if TYPE_CHECKING:
         Host,
         Manifest,
         ManifestFile,
+        SpeakingSpan,
         Usage,
     )
     from ._transport import Transport
+    from ._words import DeliveryStateWord, JobStatusWord, PlatformWord
 
 T = TypeVar("T")
+M = TypeVar("M", bound="Model")
 
 
 class MeetBot:
@@ -167,16 +170,16 @@ class MeetBot:
 
     def dispatch_bot(
         self,
-        *,
         meeting_url: str,
+        *,
         external_id: str | None = None,
-        platform: str | None = None,
+        platform: PlatformWord | None = None,
         display_name: str | None = None,
         join_at: datetime | str | None = None,
         on_finalize_url: str | None = None,
         on_status_change_url: str | None = None,
         metadata: Mapping[str, Any] | None = None,
-        auto_leave: AutoLeaveConfig | Mapping[str, Any] | None = None,
+        auto_leave: AutoLeaveConfig | AutoLeaveSettings | None = None,
         idempotency_key: str | None = None,
         timeout: float | None = None,
     ) -> Job:
@@ -185,9 +188,9 @@ class MeetBot:
         With an `external_id` that was used before, the job of that time is the answer, and no second bot is sent.
 
         Args:
-            meeting_url: The meeting's URL (at most 2,048 characters).
+            meeting_url: The meeting's URL (at most 2,048 characters). The only argument that may be given without its name.
             external_id: Your own id for the job (1 to 255 characters).
-            platform: The meeting's product, where the URL does not tell (a self-hosted server).
+            platform: The meeting's product, where the URL does not tell (a self-hosted server). One that this version does not know is `Platform("…")`.
             display_name: The name that the bot shows (1 to 100 characters; the server's default is `meetbot`).
             join_at: When to join, with a time zone; the past or nothing means now, at most a year ahead.
             on_finalize_url: Gets the webhooks `job.finalized` and `job.failed`.
@@ -223,7 +226,7 @@ class MeetBot:
         )
         return self._call(call, timeout, idempotency_key)
 
-    def get_bot(self, job_id: str, *, timeout: float | None = None) -> Job | None:
+    def get_bot(self, job_id: Job | str, *, timeout: float | None = None) -> Job | None:
         """The job, or `None` when there is none with this id (`GET /api/v1/jobs/{id}`).
 
         Example:
@@ -236,9 +239,9 @@ class MeetBot:
     def list_bots(
         self,
         *,
-        status: str | Iterable[str] | None = None,
+        status: JobStatusWord | Iterable[JobStatusWord] | None = None,
         external_id: str | None = None,
-        platform: str | None = None,
+        platform: PlatformWord | None = None,
         created_after: datetime | str | None = None,
         created_before: datetime | str | None = None,
         limit: int | None = None,
@@ -248,7 +251,7 @@ class MeetBot:
         """One page of jobs, newest first (`GET /api/v1/jobs`): a `list[Job]` whose `next_cursor` says where the next page begins.
 
         Args:
-            status: Jobs in this status, or in any of these.
+            status: Jobs in this status, or in any of these. A status that this version does not know is `JobStatus("…")`.
             external_id: The job with this id of your own.
             platform: Jobs for meetings of this product.
             created_after: Jobs created at this time or later.
@@ -276,9 +279,9 @@ class MeetBot:
     def iter_bots(
         self,
         *,
-        status: str | Iterable[str] | None = None,
+        status: JobStatusWord | Iterable[JobStatusWord] | None = None,
         external_id: str | None = None,
-        platform: str | None = None,
+        platform: PlatformWord | None = None,
         created_after: datetime | str | None = None,
         created_before: datetime | str | None = None,
         page_size: int | None = None,
@@ -301,7 +304,7 @@ class MeetBot:
         }
         return Jobs(self, wanted)
 
-    def cancel_bot(self, job_id: str, *, timeout: float | None = None) -> None:
+    def cancel_bot(self, job_id: Job | str, *, timeout: float | None = None) -> None:
         """Calls a job off (`DELETE /api/v1/jobs/{id}`). What was recorded is kept. No error when it had ended already.
 
         Example:
@@ -310,8 +313,8 @@ class MeetBot:
         return self._call(_calls.cancel_bot(job_id), timeout)
 
     def request_recording_permission(
-        self, job_id: str, *, idempotency_key: str | None = None, timeout: float | None = None
-    ) -> RequestRecordingPermissionResult:
+        self, job_id: Job | str, *, idempotency_key: str | None = None, timeout: float | None = None
+    ) -> ControlResult:
         """Asks the host for permission to record.
 
         Raises:
@@ -326,8 +329,8 @@ class MeetBot:
         return self._call(call, timeout, idempotency_key)
 
     def pause_recording(
-        self, job_id: str, *, idempotency_key: str | None = None, timeout: float | None = None
-    ) -> RequestRecordingPermissionResult:
+        self, job_id: Job | str, *, idempotency_key: str | None = None, timeout: float | None = None
+    ) -> ControlResult:
         """Records nothing until resumed.
 
         Raises:
@@ -341,8 +344,8 @@ class MeetBot:
         return self._call(_calls.control(job_id, "pause-recording"), timeout, idempotency_key)
 
     def resume_recording(
-        self, job_id: str, *, idempotency_key: str | None = None, timeout: float | None = None
-    ) -> RequestRecordingPermissionResult:
+        self, job_id: Job | str, *, idempotency_key: str | None = None, timeout: float | None = None
+    ) -> ControlResult:
         """Goes on recording.
 
         Raises:
@@ -358,8 +361,8 @@ class MeetBot:
         )
 
     def stop_recording(
-        self, job_id: str, *, idempotency_key: str | None = None, timeout: float | None = None
-    ) -> RequestRecordingPermissionResult:
+        self, job_id: Job | str, *, idempotency_key: str | None = None, timeout: float | None = None
+    ) -> ControlResult:
         """Stops the recording for good; the bot stays in the meeting.
 
         Raises:
@@ -373,8 +376,8 @@ class MeetBot:
         return self._call(_calls.control(job_id, "stop-recording"), timeout, idempotency_key)
 
     def leave_bot(
-        self, job_id: str, *, idempotency_key: str | None = None, timeout: float | None = None
-    ) -> RequestRecordingPermissionResult:
+        self, job_id: Job | str, *, idempotency_key: str | None = None, timeout: float | None = None
+    ) -> ControlResult:
         """Lets the bot leave the meeting and finish its recording.
 
         Raises:
@@ -389,12 +392,12 @@ class MeetBot:
 
     def send_chat_message(
         self,
-        job_id: str,
+        job_id: Job | str,
         message: str,
         *,
         idempotency_key: str | None = None,
         timeout: float | None = None,
-    ) -> RequestRecordingPermissionResult:
+    ) -> ControlResult:
         """Writes into the meeting's chat (1 to 4,000 characters). A message is written at most once.
 
         Raises:
@@ -410,7 +413,7 @@ class MeetBot:
 
     def wait_for_bot(
         self,
-        job_id: str,
+        job_id: Job | str,
         *,
         timeout: float | None = None,
         on_update: Callable[[Job], None] | None = None,
@@ -421,7 +424,7 @@ class MeetBot:
         A server that is away for less than five minutes does not end the wait.
 
         Args:
-            job_id: The job.
+            job_id: The job, or its id.
             timeout: Gives up after so many seconds, also when a request hangs; the job goes on.
             on_update: Called with the job each time something else in it than `updated_at` is seen to have changed.
 
@@ -436,7 +439,7 @@ class MeetBot:
         """
         # Not `get_bot`: that there is no such job is an error here, with the answer that said so.
         call = _calls.get_bot(job_id)
-        wait = _wire.wait(self._core, job_id, timeout, listen=self._transport is None)
+        wait = _wire.wait(self._core, _calls.job_id_of(job_id), timeout, listen=self._transport is None)
         seen: Job | None = None
         while True:
             asking = self._within(wait.left())
@@ -455,7 +458,7 @@ class MeetBot:
                     return job
             news(wait, pause or 0)
 
-    def watch(self, job_id: str) -> Stream[TimelineEvent]:
+    def watch(self, job_id: Job | str) -> Stream[TimelineEvent]:
         """The job's events from its first, each as it happens; ends after the job's last event.
 
         A connection that breaks is taken up where it broke, so that no event is missed or comes twice; also after an error, and after
@@ -468,9 +471,11 @@ class MeetBot:
             >>> print(last.event, last.data.status)
             job.finalized completed
         """
-        return (Events if self._transport is None else Timeline)(self, job_id)
+        return (Events if self._transport is None else Timeline)(
+            self, _calls.job_id_of(job_id)
+        )
 
-    def manifest(self, job_id: str, *, timeout: float | None = None) -> Manifest:
+    def manifest(self, job_id: Job | str, *, timeout: float | None = None) -> Manifest:
         """What was recorded (`GET …/manifest`).
 
         Raises:
@@ -483,7 +488,78 @@ class MeetBot:
         """
         return self._call(_calls.manifest(job_id), timeout)
 
-    def artifact(self, job_id: str, name: str, *, timeout: float | None = None) -> bytes:
+    def speaking(
+        self, job_id: Job | str, *, timeout: float | None = None
+    ) -> list[SpeakingSpan]:
+        """Who spoke when, by start: the manifest's `speaking`.
+
+        Raises:
+            MeetbotNotFoundError: There is no manifest yet.
+
+        Example:
+            >>> spans = mb.speaking(ended_job_id)
+            >>> print(sorted({span.participant_id for span in spans}), spans[0].end_ms > spans[0].start_ms)
+            ['p-alice', 'p-bob'] True
+        """
+        return (self.manifest(job_id, timeout=timeout)).speaking
+
+    def captions(self, job_id: Job | str, *, timeout: float | None = None) -> list[Caption]:
+        """The meeting's captions, `captions.jsonl`, in the order in which they came; empty where there were none, as on platforms that give none.
+
+        The file is checked by its SHA-256, and read into memory (at most 64 MiB). A line that was cut off is left out.
+
+        Raises:
+            MeetbotNotFoundError: There is no manifest yet.
+            MeetbotDecodeError: The file is not what the manifest says, or too large, or a line has a value of another type.
+
+        Example:
+            >>> for caption in mb.captions(ended_job_id):
+            ...     line = f"{caption.speaker}: {caption.text}"
+        """
+        from ._events import Caption
+
+        manifest = self.manifest(job_id, timeout=timeout)
+        return self._lines(job_id, manifest, manifest.captions, Caption, timeout)
+
+    def chat(self, job_id: Job | str, *, timeout: float | None = None) -> list[ChatMessage]:
+        """The meeting's chat, `chat.jsonl`, in the order in which it was written; empty where nothing was. It is read as `captions` are.
+
+        Raises:
+            MeetbotNotFoundError: There is no manifest yet.
+            MeetbotDecodeError: The file is not what the manifest says, or too large, or a line has a value of another type.
+
+        Example:
+            >>> for message in mb.chat(ended_job_id):
+            ...     line = f"{message.sender}: {message.text}"
+        """
+        from ._events import ChatMessage
+
+        manifest = self.manifest(job_id, timeout=timeout)
+        return self._lines(job_id, manifest, manifest.chat, ChatMessage, timeout)
+
+    def events_file(
+        self, job_id: Job | str, *, timeout: float | None = None
+    ) -> list[RecordingEvent]:
+        """The lines of `events.jsonl`, what happened to the recording; empty where the manifest names no such file. It is read as `captions` are.
+
+        A line of a type that this version does not know has its fields as extra ones. What happens to the job is told by `watch`.
+
+        Raises:
+            MeetbotNotFoundError: There is no manifest yet.
+            MeetbotDecodeError: The file is not what the manifest says, or too large, or a line has a value of another type.
+
+        Example:
+            >>> events = mb.events_file(ended_job_id)
+            >>> print(events[0].type, events[-1].type, events[-1].reason)
+            started left meeting_ended
+        """
+        from ._events import RecordingEvent
+
+        manifest = self.manifest(job_id, timeout=timeout)
+        name = next((file.name for file in manifest.files if file.name == "events.jsonl"), None)
+        return self._lines(job_id, manifest, name, RecordingEvent, timeout)
+
+    def artifact(self, job_id: Job | str, name: str, *, timeout: float | None = None) -> bytes:
         """A recorded file, in memory (at most 64 MiB; `download_artifact` has no limit).
 
         Example:
@@ -496,7 +572,7 @@ class MeetBot:
 
     def download_artifact(
         self,
-        job_id: str,
+        job_id: Job | str,
         name: str,
         target: str | os.PathLike[str],
         *,
@@ -509,7 +585,7 @@ class MeetBot:
         takes too long; written beside its place, and moved there when it is whole.
 
         Args:
-            job_id: The job.
+            job_id: The job, or its id.
             name: The file, as the manifest names it.
             target: Where to write it.
             on_progress: Called after each piece.
@@ -563,7 +639,7 @@ class MeetBot:
         """
         from . import _downloads
 
-        job_id = job if isinstance(job, str) else job.id
+        job_id = _calls.job_id_of(job)
         into, fetch = _downloads.folder(folder), self.download_artifact
         paths, began = [], monotonic()
         manifest = self.manifest(job_id)
@@ -580,7 +656,7 @@ class MeetBot:
         return paths
 
     def delete_recording(
-        self, job_id: str, *, timeout: float | None = None
+        self, job_id: Job | str, *, timeout: float | None = None
     ) -> DeletionReceipt:
         """Deletes everything that was recorded (`DELETE …/recording`), and says what that was.
 
@@ -641,8 +717,8 @@ class MeetBot:
     def deliveries(
         self,
         *,
-        job_id: str | None = None,
-        state: str | None = None,
+        job_id: Job | str | None = None,
+        state: DeliveryStateWord | None = None,
         limit: int | None = None,
         cursor: str | None = None,
         timeout: float | None = None,
@@ -730,6 +806,21 @@ class MeetBot:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._base_url!r})"
+
+    def _lines(
+        self,
+        job_id: Job | str,
+        manifest: Manifest,
+        name: str | None,
+        model: type[M],
+        timeout: float | None,
+    ) -> list[M]:
+        from . import _lines
+
+        file = _lines.file_of(manifest, name)
+        if file is None or name is None:
+            return []
+        return _lines.read(file, self.artifact(job_id, name, timeout=timeout), model)
 
     def _within(self, seconds: float | None) -> Self:
         """The same client with no more than this time for a whole call."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Union
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
 
-from ._models import Count, Flag, Metadata, Model, OrPlain, Timestamp, problems
+from ._models import Count, Flag, Metadata, Model, OrPlain, Timestamp, Whole, problems
 from ._records import ManifestFile
 from ._words import EventName, FailureCode, JobStatus, LeaveReason, Permission
 
@@ -32,6 +32,61 @@ class ChatMessage(Model):
     """Whether only the bot was written to."""
     at_ms: Count = 0
     """Milliseconds from the recording's start."""
+
+
+class Caption(Model):
+    """A line of `captions.jsonl`: something that was said, in words."""
+
+    speaker_id: str | None = None
+    """The meeting's id for who said it."""
+    speaker: str | None = None
+    """Their name."""
+    start_ms: Count = 0
+    """Milliseconds from the recording's start."""
+    end_ms: Count = 0
+    text: str | None = None
+    """The words."""
+
+
+class RecordingEvent(Model):
+    """A line of `events.jsonl`. Which fields it has follows from its `type`; the others are `None`, and fields that are not known are extra ones.
+
+    Times are in milliseconds from the recording's start.
+    """
+
+    type: Annotated[str, OrPlain(str)] = ""
+    """What happened: `started`, `participant_joined`, `participant_changed`, `participant_left`, `track`, `track_start`, `gap`, `speaking`, `paused`, `resumed`,
+    `stopped`, `connection_lost`, `left`, `handed_over`. The set is open."""
+    at_ms: Whole | None = None
+    """When; a time from one moment to another has `start_ms` and `end_ms` in its place."""
+    attempt: Whole | None = None
+    """Which bot, from 1: of `started`, `track`, `left` and `handed_over`."""
+    started_at: Timestamp | None = None
+    """The time 0 of the whole recording: of `started`."""
+    participant: Participant | None = None
+    """Who: of `participant_joined` and `participant_changed`."""
+    id: str | None = None
+    """Who: of `participant_left` and `speaking`."""
+    file: str | None = None
+    """Which media file: of `track`, `track_start` and `gap`."""
+    participant_id: str | None = None
+    """Whose file: of `track`."""
+    kind: str | None = None
+    """`audio` or `video`: of `track`."""
+    source: str | None = None
+    """`microphone`, `camera` or `screen`: of `track`."""
+    codec: str | None = None
+    """`opus`, `vp8` or `h264`: of `track`."""
+    rotation: Whole | None = None
+    """By how many degrees clockwise its pictures are to be turned: of `track`."""
+    start_ms: Whole | None = None
+    """From: of `gap` and `speaking`."""
+    end_ms: Whole | None = None
+    """To: of `gap` and `speaking`."""
+    reason: str | None = None
+    """Why: of `gap` and `left`, as in the manifest."""
+    lost: Whole | None = None
+    """Packets that were sent but never came: of `gap`."""
 
 
 _UNNAMED = partial(EventName, "")
@@ -75,7 +130,16 @@ class ArtifactReady(EventData):
 
 
 class Failed(EventData):
-    """Of `job.failed`."""
+    """Of `job.failed`, which says code and detail in two spellings, `failureCode` and `failure_code`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _either(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        both = {"failure_code": "failureCode", "failure_detail": "failureDetail"}
+        newer = {old: data[new] for old, new in both.items() if data.get(new) is not None}
+        return {**data, **newer}
 
     failure_code: FailureCode | None = Field(None, alias="failure_code")
     failure_detail: str | None = Field(None, alias="failure_detail")
@@ -111,13 +175,22 @@ class EventsLeftOut(EventData):
     messages: Count = 0
     """How many messages of the chat are in `chat.jsonl` and have no event."""
     participant_events: Count = 0
-    """How often somebody joined or left, which is in `events.jsonl` and has no event."""
+    """How often somebody joined, left or changed their name, which is in `events.jsonl` and has no event."""
 
 
 class ParticipantChanged(EventData):
     """Of `bot.participant_joined` and `bot.participant_left`."""
 
     participant: Annotated[Participant, OrPlain(Participant)] = Field(default_factory=Participant)
+
+
+class ParticipantRenamed(EventData):
+    """Of `bot.participant_renamed`."""
+
+    participant: Annotated[Participant, OrPlain(Participant)] = Field(default_factory=Participant)
+    """Who, under their new name."""
+    previous_name: str | None = None
+    """The name before."""
 
 
 _KINDS = {
@@ -132,6 +205,7 @@ _KINDS = {
     "bot.chat_withheld": "withheld",
     "bot.events_left_out": "left_out",
     "bot.participant_joined": "participant",
+    "bot.participant_renamed": "renamed",
     "bot.participant_left": "participant",
 }
 
@@ -152,6 +226,7 @@ AnyEventData = Annotated[
         Annotated[ChatWithheld, Tag("withheld")],
         Annotated[EventsLeftOut, Tag("left_out")],
         Annotated[ParticipantChanged, Tag("participant")],
+        Annotated[ParticipantRenamed, Tag("renamed")],
         Annotated[EventData, Tag("other")],
     ],
     Discriminator(_kind),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypedDict, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -40,6 +40,8 @@ from ._words import (
 __all__ = [
     "AutoLeave",
     "AutoLeaveConfig",
+    "AutoLeaveSettings",
+    "ControlResult",
     "Job",
     "JobList",
     "Recording",
@@ -138,6 +140,16 @@ class AutoLeave(Model):
     on_bot_detected: Flag = False
 
 
+class AutoLeaveSettings(TypedDict, total=False):
+    """The fields of `AutoLeaveConfig` as a dictionary; `AutoLeaveConfig.read` takes any other mapping."""
+
+    after_entry_delay_seconds: int | None
+    after_silence_seconds: int | None
+    after_solo_seconds: int | None
+    after_max_seconds: int | None
+    on_bot_detected: bool
+
+
 class AutoLeaveConfig(BaseModel):
     """When a bot is to leave by itself. What is not set is not sent, and the server's default holds; `None` switches a rule off.
 
@@ -163,7 +175,7 @@ class AutoLeaveConfig(BaseModel):
     """Leave when another notetaker bot is in the meeting; of several bots of one server the first stays (default off)."""
 
     @classmethod
-    def read(cls, config: AutoLeaveConfig | Mapping[str, Any]) -> AutoLeaveConfig:
+    def read(cls, config: AutoLeaveConfig | AutoLeaveSettings | Mapping[str, Any]) -> AutoLeaveConfig:
         """The settings in a mapping.
 
         Raises:
@@ -236,6 +248,10 @@ class Job(Model):
     ended_at: Timestamp | None = None
     """When it ended."""
 
+    def __str__(self) -> str:
+        why = self.failure_code or self.leave_reason or self.status_detail
+        return f"{self.id} {self.status}" + (f" ({why})" if why else "")
+
 
 class JobList(list[Job]):
     """One page of jobs, newest first: a list, and where the next page begins."""
@@ -255,7 +271,7 @@ class JobPage(Model):
     next_cursor: str | None = None
 
 
-class RequestRecordingPermissionResult(Model):
+class ControlResult(Model):
     """What became of something that a bot was asked to do: the answer to all six verbs."""
 
     job_id: Id
@@ -276,6 +292,10 @@ class RequestRecordingPermissionResult(Model):
     """When its state last changed."""
 
 
+#: The same, under the name that the SDK had first.
+RequestRecordingPermissionResult = ControlResult
+
+
 class Unreadable(Exception):
     """A body does not hold what its call promises; the text says why, without showing what came."""
 
@@ -288,7 +308,7 @@ def _job_list(body: bytes) -> JobList:
 _READERS: dict[str, Callable[[bytes], Any]] = {
     "Job": Job.model_validate_json,
     "JobList": _job_list,
-    "RequestRecordingPermissionResult": RequestRecordingPermissionResult.model_validate_json,
+    "ControlResult": ControlResult.model_validate_json,
 }
 
 

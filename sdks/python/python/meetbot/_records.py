@@ -60,6 +60,15 @@ class ManifestParticipant(Model):
     """Every name they had."""
 
 
+class SpeakingSpan(Model):
+    """A time in which somebody spoke, in milliseconds from the manifest's `started_at`; pauses of less than half a second are part of it."""
+
+    participant_id: str | None = None
+    """Who, by their `id` among the participants."""
+    start_ms: Count = 0
+    end_ms: Count = 0
+
+
 class Gap(Model):
     """A time without media."""
 
@@ -147,6 +156,9 @@ class Manifest(Model):
     leave_reason: LeaveReason | None = None
     failure_code: FailureCode | None = None
     participants: Many[ManifestParticipant] = Field(default_factory=list)
+    speaking: Many[SpeakingSpan] = Field(default_factory=list)
+    """Who spoke when, by audio level, by start; the spans of one participant neither overlap nor touch. At most 20,000: beyond that, spans with the shortest
+    pauses between them are joined, and `events.jsonl` has each. Empty in manifests of servers that did not write it."""
     tracks: Many[Track] = Field(default_factory=list)
     files: Many[ManifestFile] = Field(default_factory=list)
     """Every file beside the manifest."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, Union
 
 _W = TypeVar("_W", bound="Word")
 
@@ -166,6 +166,7 @@ class EventName(Word):
     CHAT_WITHHELD = "bot.chat_withheld"
     EVENTS_LEFT_OUT = "bot.events_left_out"
     PARTICIPANT_JOINED = "bot.participant_joined"
+    PARTICIPANT_RENAMED = "bot.participant_renamed"
     PARTICIPANT_LEFT = "bot.participant_left"
 
 
@@ -183,3 +184,16 @@ class EndpointState(Word):
     UP = "up"
     FAILING = "failing"
     DOWN = "down"
+
+
+# What arguments take: a word that is written out is completed by an editor and checked by a type checker, and any other goes through its enum,
+# `JobStatus("on_hold")`. A plain `str` beside these would let every slip of the pen pass.
+JobStatusWord = Union[
+    JobStatus,
+    Literal["queued", "joining", "in_call", "recording", "finalizing", "completed", "failed", "cancelled"],
+]
+PlatformWord = Union[
+    Platform,
+    Literal["google-meet", "teams", "zoom-web", "jitsi", "livekit", "galene", "janus", "sandbox"],
+]
+DeliveryStateWord = Union[DeliveryState, Literal["pending", "delivered", "dead"]]

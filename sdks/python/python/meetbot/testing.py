@@ -1,6 +1,6 @@
 """For tests of programs that use this SDK: a server that is played, signed webhooks, and fixtures for pytest.
 
-`pytest_plugins = ["meetbot.testing"]` in a `conftest.py` brings the fixture `meetbot_mock`.
+pytest finds the fixture `meetbot_mock` by itself where this package is installed.
 """
 
 from __future__ import annotations

@@ -133,15 +133,22 @@ export async function main(mb: MeetBot, event: WebhookEvent, line: TimelineEvent
   // @ts-expect-error a typo
   await mb.dispatchBot({ meetingURL: "x" });
   for await (const one of mb.iterBots({ status: ["failed"] })) one.failureCode satisfies string | null;
+  for (const span of await mb.speaking(made)) span.endMs satisfies number;
+  for (const caption of await mb.captions(made.id)) caption.text satisfies string | null;
+  for (const one of await mb.eventsFile(made)) one.participant?.name satisfies string | null | undefined;
   switch (event.event) {
     case "job.finalized":
       event.data.durationMs satisfies number;
       break;
     case "job.failed":
+      event.data.failureCode satisfies string | null;
       event.data.failure_code satisfies string | null;
       break;
     case "bot.chat_message":
       event.data.message.text satisfies string | null;
+      break;
+    case "bot.participant_renamed":
+      event.data.previousName satisfies string | null;
       break;
     case "bot.participant_left":
       event.data.participant.isHost satisfies boolean;

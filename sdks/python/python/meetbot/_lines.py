@@ -1,0 +1,72 @@
+"""Files of a recording that have a JSON object in each line: captions, chat, events."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import ValidationError
+
+from ._errors import MeetbotDecodeError
+from ._models import Model, problems
+from ._records import ManifestFile
+
+if TYPE_CHECKING:
+    from ._records import Manifest
+
+M = TypeVar("M", bound=Model)
+
+#: How large a file may be that is read into memory.
+MOST = 64 << 20
+
+
+def file_of(manifest: Manifest, name: str | None) -> ManifestFile | None:
+    """What the manifest says of this file; `None` where it names none.
+
+    Raises:
+        MeetbotDecodeError: It is too large for the memory.
+    """
+    if name is None:
+        return None
+    listed = (file for file in manifest.files if file.name == name)
+    file = next(listed, ManifestFile(name=name))
+    if file.bytes is not None and file.bytes > MOST:
+        raise MeetbotDecodeError(
+            f"{name} is larger than {MOST >> 20} MiB: download it to a file, and read that line by line",
+            attempts=1,
+        )
+    return file
+
+
+def read(file: ManifestFile, body: bytes, model: type[M]) -> list[M]:
+    """Each line that is an object. What is none was cut off: a full disk may have torn a line.
+
+    Raises:
+        MeetbotDecodeError: The file is not what the manifest says, or a line has a value of another type.
+    """
+    if file.bytes is not None and file.bytes != len(body):
+        raise MeetbotDecodeError(f"{file.name} should have {file.bytes} bytes, and {len(body)} came", attempts=1)
+    found = hashlib.sha256(body).hexdigest()
+    if file.sha256 is not None and found != file.sha256:
+        raise MeetbotDecodeError(
+            f"{file.name} is not what the manifest says: SHA-256 {found}, not {file.sha256}", attempts=1
+        )
+    lines = []
+    for number, line in enumerate(body.split(b"\n"), 1):
+        try:
+            lines.append(model.model_validate_json(line))
+        except ValidationError as error:
+            if _is_object(line):
+                raise MeetbotDecodeError(
+                    f"{file.name}: line {number} is not what it should be: {problems(error)}",
+                    attempts=1,
+                ) from None
+    return lines
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -1,0 +1,52 @@
+/** Files of a recording that have a JSON object in each line: captions, chat, events. */
+
+import { pieces } from "./download.js";
+import { MeetbotDecodeError } from "./errors.js";
+import { MOST_BYTES } from "./exchange.js";
+import type { Manifest, ManifestFile } from "./models.js";
+import { Unreadable, read } from "./read.js";
+import type { Settings } from "./settings.js";
+import type { Shape } from "./shapes.js";
+
+/** All lines of the file; none where the manifest names none. */
+export async function linesOf<T>(settings: Settings, jobId: string, manifest: Manifest, name: string | null, shape: Shape): Promise<T[]> {
+  if (name === null) return [];
+  const unknown: ManifestFile = { name, mediaType: null, bytes: null, sha256: null };
+  const expected = manifest.files.find((file) => file.name === name) ?? unknown;
+  const tooLarge = (): MeetbotDecodeError =>
+    new MeetbotDecodeError(`${name} is larger than ${MOST_BYTES / 1024 / 1024} MiB: download it to a file, and read that line by line`, { attempts: 1 });
+  if ((expected.bytes ?? 0) > MOST_BYTES) throw tooLarge();
+  const found: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of pieces(settings, jobId, name, { expected })) {
+    found.push(piece);
+    if ((length += piece.length) > MOST_BYTES) throw tooLarge();
+  }
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const piece of found) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  // A line ends with a line feed alone: U+2028 may stand in a text.
+  return new TextDecoder().decode(whole).split("\n").flatMap((line, index) => {
+    const value = objectIn(line);
+    if (value === null) return [];
+    try {
+      return [read(shape, value) as T];
+    } catch (error) {
+      if (!(error instanceof Unreadable)) throw error;
+      throw new MeetbotDecodeError(`${name}: line ${index + 1} is not what it should be: ${error.message}`, { attempts: 1 });
+    }
+  });
+}
+
+/** The object in the line. What is none was cut off: a full disk may have torn a line. */
+function objectIn(line: string): object | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" && !Array.isArray(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
