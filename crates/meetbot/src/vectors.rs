@@ -367,3 +367,18 @@ fn transitions(vectors: &Value) {
     let events = vectors["transitions"].as_array().unwrap().len();
     assert_eq!(events, JobStatus::ALL.len() * JobEvent::ALL.len());
 }
+
+#[test]
+fn a_job_is_a_short_line() {
+    let shown = |rest: &str| {
+        let body = format!(r#"{{"id": "job_1", {rest}}}"#);
+        models::job(body.as_bytes()).unwrap().to_string()
+    };
+    let completed = r#""status": "completed", "leaveReason": "meeting_ended""#;
+    assert_eq!(shown(completed), "job_1 completed (meeting_ended)");
+    let failed = r#""status": "failed", "leaveReason": "solo", "failureCode": "network_loss""#;
+    assert_eq!(shown(failed), "job_1 failed (network_loss)");
+    let queued = r#""status": "queued", "statusDetail": "at_bot_limit""#;
+    assert_eq!(shown(queued), "job_1 queued (at_bot_limit)");
+    assert_eq!(shown(r#""status": "recording""#), "job_1 recording");
+}

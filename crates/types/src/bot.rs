@@ -476,9 +476,8 @@ pub struct Commands {
 pub struct OwnBots {
     /// The ids under which they joined, the asking bot's own among them, and nothing else about them: they may be other consumers'.
     ///
-    /// First the bots that are there, in the order in which they give way to each other under `onBotDetected`: those that have the rule off, then
-    /// those that have it on, each in the order in which their jobs first came to the room. Last the ids that are no longer used, which the
-    /// meeting may show for a while.
+    /// First the bots that are there, in the order in which they give way to each other under `onBotDetected`: those that have the rule off, then those that
+    /// have it on, each in the order in which their jobs first came to the room. Last the ids that are no longer used, which the meeting may show for a while.
     pub ids: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 //! A job, and what became of something that its bot was asked.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use meetbot_types::{
     ControlAction, ControlState, FailureCode, JobStatus, LeaveReason, Metadata, Permission,
@@ -66,6 +66,19 @@ pub struct Job {
     /// Fields that this version does not know, of jobs that calls answer with.
     #[serde(skip)]
     pub extra: Map<String, Value>,
+}
+
+/// A short line: `job_… completed (meeting_ended)`.
+impl fmt::Display for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.id, self.status)?;
+        let failure = self.failure_code.as_ref().map(FailureCode::as_str);
+        let reason = self.leave_reason.as_ref().map(LeaveReason::as_str);
+        match failure.or(reason).or(self.status_detail.as_deref()) {
+            Some(why) => write!(f, " ({why})"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The fields of a job that this version knows.

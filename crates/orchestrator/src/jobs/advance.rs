@@ -409,12 +409,12 @@ fn apply(change: &mut Change<'_>, report: &BotReport) {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use meetbot_types::{AutoLeave, JobId, Metadata, Platform, Recording, Webhooks};
 
     use super::*;
 
-    pub(crate) fn queued() -> Job {
+    fn queued() -> Job {
         let now = Timestamp::from_millis(0);
         Job {
             id: JobId::generate(now),

@@ -29,9 +29,14 @@ pub(crate) fn refusal(action: &ControlAction, job: &Job) -> String {
 #[cfg(test)]
 mod tests {
     use meetbot_types::Timestamp;
+    use xtask::spec_file;
 
     use super::*;
-    use crate::jobs::advance::tests::queued;
+
+    fn queued() -> Job {
+        let vectors = spec_file::read_json("spec/vectors/models.json");
+        serde_json::from_value(vectors["cases"][0]["json"].clone()).unwrap()
+    }
 
     #[test]
     fn each_refusal_says_where_the_bot_is_and_what_cannot_be_done() {

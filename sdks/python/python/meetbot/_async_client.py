@@ -23,25 +23,15 @@ if TYPE_CHECKING:
     from ._async_following import AsyncStream
     from ._downloads import Progress
     from ._events import Caption, ChatMessage, RecordingEvent, TimelineEvent
-    from ._models import AutoLeaveConfig, AutoLeaveSettings, ControlResult, Job, JobList, Model
+    from ._models import AutoLeaveConfig, AutoLeaveSettings, ControlResult, Job, JobList
     from ._observe import CallEnded, CallStarted
     from ._raw import AsyncRawCalls
-    from ._records import (
-        Delivery,
-        DeliveryPage,
-        DeletionReceipt,
-        ErasureReceipt,
-        Host,
-        Manifest,
-        ManifestFile,
-        SpeakingSpan,
-        Usage,
-    )
+    from ._records import DeletionReceipt, Delivery, DeliveryPage, ErasureReceipt, Host
+    from ._records import Manifest, ManifestFile, SpeakingSpan, Usage
     from ._transport import AsyncTransport
     from ._words import DeliveryStateWord, JobStatusWord, PlatformWord
 
 T = TypeVar("T")
-M = TypeVar("M", bound="Model")
 
 
 class AsyncMeetBot:
@@ -129,12 +119,7 @@ class AsyncMeetBot:
             >>> patient = mb.with_options(deadline=120, max_retries=10)
             >>> page = await patient.list_bots(limit=1)
         """
-        given = {
-            "timeout": timeout,
-            "connect_timeout": connect_timeout,
-            "deadline": deadline,
-            "max_retries": max_retries,
-        }
+        given = {"timeout": timeout, "connect_timeout": connect_timeout, "deadline": deadline, "max_retries": max_retries}
         changed = copy(self)
         changed._options = _wire.merged(self._options, given)
         changed._core = self._core.with_options(changed._options)
@@ -211,7 +196,7 @@ class AsyncMeetBot:
             ...     display_name="Acme Notetaker",
             ... )
             >>> print(job.platform, job.display_name)
-            google-meet Acme Notetaker
+            sandbox Acme Notetaker
         """
         call = _calls.dispatch_bot(
             meeting_url=meeting_url,
@@ -356,9 +341,7 @@ class AsyncMeetBot:
             >>> print(result.recording.state)
             on
         """
-        return await self._call(
-            _calls.control(job_id, "resume-recording"), timeout, idempotency_key
-        )
+        return await self._call(_calls.control(job_id, "resume-recording"), timeout, idempotency_key)
 
     async def stop_recording(
         self, job_id: Job | str, *, idempotency_key: str | None = None, timeout: float | None = None
@@ -471,9 +454,7 @@ class AsyncMeetBot:
             >>> print(last.event, last.data.status)
             job.finalized completed
         """
-        return (AsyncEvents if self._transport is None else AsyncTimeline)(
-            self, _calls.job_id_of(job_id)
-        )
+        return (AsyncEvents if self._transport is None else AsyncTimeline)(self, _calls.job_id_of(job_id))
 
     async def manifest(self, job_id: Job | str, *, timeout: float | None = None) -> Manifest:
         """What was recorded (`GET …/manifest`).
@@ -488,9 +469,7 @@ class AsyncMeetBot:
         """
         return await self._call(_calls.manifest(job_id), timeout)
 
-    async def speaking(
-        self, job_id: Job | str, *, timeout: float | None = None
-    ) -> list[SpeakingSpan]:
+    async def speaking(self, job_id: Job | str, *, timeout: float | None = None) -> list[SpeakingSpan]:
         """Who spoke when, by start: the manifest's `speaking`.
 
         Raises:
@@ -516,10 +495,7 @@ class AsyncMeetBot:
             >>> for caption in await mb.captions(ended_job_id):
             ...     line = f"{caption.speaker}: {caption.text}"
         """
-        from ._events import Caption
-
-        manifest = await self.manifest(job_id, timeout=timeout)
-        return await self._lines(job_id, manifest, manifest.captions, Caption, timeout)
+        return await self._lines("captions", job_id, timeout)
 
     async def chat(self, job_id: Job | str, *, timeout: float | None = None) -> list[ChatMessage]:
         """The meeting's chat, `chat.jsonl`, in the order in which it was written; empty where nothing was. It is read as `captions` are.
@@ -532,14 +508,9 @@ class AsyncMeetBot:
             >>> for message in await mb.chat(ended_job_id):
             ...     line = f"{message.sender}: {message.text}"
         """
-        from ._events import ChatMessage
+        return await self._lines("chat", job_id, timeout)
 
-        manifest = await self.manifest(job_id, timeout=timeout)
-        return await self._lines(job_id, manifest, manifest.chat, ChatMessage, timeout)
-
-    async def events_file(
-        self, job_id: Job | str, *, timeout: float | None = None
-    ) -> list[RecordingEvent]:
+    async def events_file(self, job_id: Job | str, *, timeout: float | None = None) -> list[RecordingEvent]:
         """The lines of `events.jsonl`, what happened to the recording; empty where the manifest names no such file. It is read as `captions` are.
 
         A line of a type that this version does not know has its fields as extra ones. What happens to the job is told by `watch`.
@@ -553,11 +524,7 @@ class AsyncMeetBot:
             >>> print(events[0].type, events[-1].type, events[-1].reason)
             started left meeting_ended
         """
-        from ._events import RecordingEvent
-
-        manifest = await self.manifest(job_id, timeout=timeout)
-        name = next((file.name for file in manifest.files if file.name == "events.jsonl"), None)
-        return await self._lines(job_id, manifest, name, RecordingEvent, timeout)
+        return await self._lines("events", job_id, timeout)
 
     async def artifact(self, job_id: Job | str, name: str, *, timeout: float | None = None) -> bytes:
         """A recorded file, in memory (at most 64 MiB; `download_artifact` has no limit).
@@ -655,9 +622,7 @@ class AsyncMeetBot:
         paths.append(await fetch(job_id, "manifest.json", into / "manifest.json"))
         return paths
 
-    async def delete_recording(
-        self, job_id: Job | str, *, timeout: float | None = None
-    ) -> DeletionReceipt:
+    async def delete_recording(self, job_id: Job | str, *, timeout: float | None = None) -> DeletionReceipt:
         """Deletes everything that was recorded (`DELETE …/recording`), and says what that was.
 
         Raises:
@@ -670,9 +635,7 @@ class AsyncMeetBot:
         """
         return await self._call(_calls.delete_recording(job_id), timeout)
 
-    async def erase_consumer(
-        self, confirm: str, *, timeout: float | None = None
-    ) -> ErasureReceipt:
+    async def erase_consumer(self, confirm: str, *, timeout: float | None = None) -> ErasureReceipt:
         """Cancels all bots of the key's consumer and erases everything it has, this key included (scope `admin`).
 
         A live key erases both worlds, a test key the test world alone.
@@ -733,9 +696,7 @@ class AsyncMeetBot:
         call = _calls.deliveries(job_id=job_id, state=state, limit=limit, cursor=cursor)
         return await self._call(call, timeout)
 
-    async def get_delivery(
-        self, delivery_id: str, *, timeout: float | None = None
-    ) -> Delivery | None:
+    async def get_delivery(self, delivery_id: str, *, timeout: float | None = None) -> Delivery | None:
         """A webhook delivery with every try, or `None` when there is none with this id.
 
         Example:
@@ -807,20 +768,13 @@ class AsyncMeetBot:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._base_url!r})"
 
-    async def _lines(
-        self,
-        job_id: Job | str,
-        manifest: Manifest,
-        name: str | None,
-        model: type[M],
-        timeout: float | None,
-    ) -> list[M]:
+    async def _lines(self, which: str, job_id: Job | str, timeout: float | None) -> list[Any]:
         from . import _lines
 
-        file = _lines.file_of(manifest, name)
-        if file is None or name is None:
+        file = _lines.file_of(await self.manifest(job_id, timeout=timeout), which)
+        if file is None or file.name is None:
             return []
-        return _lines.read(file, await self.artifact(job_id, name, timeout=timeout), model)
+        return _lines.read(file, await self.artifact(job_id, file.name, timeout=timeout), which)
 
     def _within(self, seconds: float | None) -> Self:
         """The same client with no more than this time for a whole call."""

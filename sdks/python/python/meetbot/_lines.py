@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from ._errors import MeetbotDecodeError
+from ._events import Caption, ChatMessage, RecordingEvent
 from ._models import Model, problems
 from ._records import ManifestFile
 
 if TYPE_CHECKING:
     from ._records import Manifest
 
-M = TypeVar("M", bound=Model)
-
+#: How a line of each file is read.
+MODELS: dict[str, type[Model]] = {"captions": Caption, "chat": ChatMessage, "events": RecordingEvent}
 #: How large a file may be that is read into memory.
 MOST = 64 << 20
 
 
-def file_of(manifest: Manifest, name: str | None) -> ManifestFile | None:
+def file_of(manifest: Manifest, which: str) -> ManifestFile | None:
     """What the manifest says of this file; `None` where it names none.
 
     Raises:
         MeetbotDecodeError: It is too large for the memory.
     """
+    names = {file.name: file for file in manifest.files}
+    events = "events.jsonl" if "events.jsonl" in names else None
+    name = {"captions": manifest.captions, "chat": manifest.chat, "events": events}[which]
     if name is None:
         return None
-    listed = (file for file in manifest.files if file.name == name)
-    file = next(listed, ManifestFile(name=name))
+    file = names.get(name) or ManifestFile(name=name)
     if file.bytes is not None and file.bytes > MOST:
         raise MeetbotDecodeError(
             f"{name} is larger than {MOST >> 20} MiB: download it to a file, and read that line by line",
@@ -39,7 +42,7 @@ def file_of(manifest: Manifest, name: str | None) -> ManifestFile | None:
     return file
 
 
-def read(file: ManifestFile, body: bytes, model: type[M]) -> list[M]:
+def read(file: ManifestFile, body: bytes, which: str) -> list[Any]:
     """Each line that is an object. What is none was cut off: a full disk may have torn a line.
 
     Raises:
@@ -52,7 +55,7 @@ def read(file: ManifestFile, body: bytes, model: type[M]) -> list[M]:
         raise MeetbotDecodeError(
             f"{file.name} is not what the manifest says: SHA-256 {found}, not {file.sha256}", attempts=1
         )
-    lines = []
+    model, lines = MODELS[which], []
     for number, line in enumerate(body.split(b"\n"), 1):
         try:
             lines.append(model.model_validate_json(line))

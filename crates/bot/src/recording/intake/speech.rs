@@ -1,0 +1,55 @@
+//! Who spoke when, whatever holds packets up and wherever a bot dies.
+
+use std::time::Duration;
+
+use meetbot_types::{Timestamp, bot::Participant};
+
+use super::tests::{recorded, sound};
+use crate::{
+    meeting::Source,
+    recording::{
+        Counters, Recording, files::folder_of, finalize::tests::order, journal::Line, story::Story,
+    },
+};
+
+#[test]
+fn of_a_long_speech_a_bot_that_dies_takes_no_more_than_ten_seconds_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let order = order(&folder.path().join("job"), 1);
+    let start = crate::clock::now();
+    let admitted = (start, Timestamp::UNIX_EPOCH);
+    let mut recording = Recording::open(&order, admitted, Counters::default()).unwrap();
+    let ann = Participant { id: "5".into(), name: "Ann".into(), is_host: false, is_bot: false };
+    recording.joined(&ann, start).unwrap();
+    for number in 0..1_500 {
+        let at = start + Duration::from_millis(number * 20);
+        recording.frame("5", Source::Microphone, &sound(number, at)).unwrap();
+    }
+    recording.flush().unwrap();
+    // It dies.
+    let mut story = Story::of(&folder_of(&order, 1)).unwrap();
+    let spans = std::mem::take(&mut story.speaking).spans(9);
+    let [span] = spans.as_slice() else { panic!("{spans:?}") };
+    assert_eq!((span.participant_id.as_str(), span.start_ms), ("5", 0));
+    assert!(span.end_ms >= 18_000, "{spans:?}");
+    // It is stopped, and the next one goes on.
+    recording.abandon(None).unwrap();
+    let mut story = Story::of(&folder_of(&order, 1)).unwrap();
+    let spans = std::mem::take(&mut story.speaking).spans(9);
+    assert!(matches!(spans.as_slice(), [span] if span.end_ms == 30_000), "{spans:?}");
+}
+
+#[test]
+fn who_speaks_while_packets_are_held_up_speaks_when_they_were_said() {
+    let stalled = |number: u64| match number * 20 {
+        made @ 3_000..5_600 => made.max(5_600),
+        made => made,
+    };
+    let lines = recorded((0..500).map(stalled));
+    assert!(
+        !lines.iter().any(|line| matches!(line, Line::Gap { .. } | Line::TrackStart { .. })),
+        "{lines:#?}"
+    );
+    let spoke = |line: &Line| matches!(line, Line::Speaking { start_ms: 0, end_ms: 10_000, .. });
+    assert!(lines.iter().any(spoke), "{lines:#?}");
+}
