@@ -12,7 +12,7 @@ const handler = nodeWebhookHandler({
         console.log("recorded:", event.data.jobId, event.data.manifestUri);
         break;
       case "job.failed":
-        console.log("failed:", event.data.jobId, event.data.failure_code);
+        console.log("failed:", event.data.jobId, event.data.failureCode);
         break;
     }
   },

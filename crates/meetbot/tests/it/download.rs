@@ -80,9 +80,10 @@ async fn another_range_than_was_asked_for_is_in_no_file() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-/// An answer of unknown length, in chunks.
+/// An answer of unknown length, in chunks. It says that the connection is closed after it: another request on it would be a try more, by luck.
 fn chunked(head: &str, bytes: &str) -> Reply {
-    let head = format!("HTTP/1.1 {head}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let head =
+        format!("HTTP/1.1 {head}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
     Reply::Raw(format!("{head}{:x}\r\n{bytes}\r\n0\r\n\r\n", bytes.len()).into_bytes())
 }
 
