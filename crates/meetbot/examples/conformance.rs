@@ -339,6 +339,20 @@ async fn downloaded(mb: &MeetBot, id: &str) -> Done {
     }
     let on_disk = fs::read(folder.path().join("events.jsonl"))?;
     say("in memory", [yes(mb.artifact(id, "events.jsonl").await? == on_disk)]);
+    let speaking = mb.speaking(id).await?;
+    say(
+        "speaking",
+        [yes(speaking.iter().all(|span| span.end_ms > span.start_ms)), yes(!speaking.is_empty())],
+    );
+    let captions = mb.captions(id).await?;
+    say(
+        "captions",
+        [listed(captions.iter().map(|one| yes(one.text.is_some() && one.speaker.is_some())))],
+    );
+    say("chat file", [or_none(mb.chat(id).await?.last().and_then(|one| one.sender.as_ref()))]);
+    let first = mb.events_file(id).await?.into_iter().next();
+    say("events file", [or_none(first.map(|one| one.kind))]);
+    fails("captions of no job", mb.captions(NOBODY).await);
     fails("no such file", mb.artifact(id, "audio.Nobody.webm").await);
     fails("no file", mb.artifact(id, "..").await);
     fails("a manifest of no job", mb.manifest(NOBODY).await);

@@ -338,6 +338,20 @@ func (s *story) downloaded(job *meetbot.Job) {
 	}
 	onDisk := must(os.ReadFile(filepath.Join(folder, "events.jsonl")))
 	say("in memory", bytes.Equal(must(mb.Artifact(ctx, job.ID, "events.jsonl")), onDisk))
+	speaking, forwards := must(mb.Speaking(ctx, job.ID)), true
+	for _, span := range speaking {
+		forwards = forwards && span.EndMs > span.StartMs
+	}
+	say("speaking", forwards, len(speaking) > 0)
+	var captions []string
+	for _, one := range must(mb.Captions(ctx, job.ID)) {
+		captions = append(captions, shown(one.Text != "" && one.Speaker != ""))
+	}
+	say("captions", listed(captions))
+	chat := must(mb.Chat(ctx, job.ID))
+	say("chat file", chat[len(chat)-1].Sender)
+	say("events file", must(mb.EventsFile(ctx, job.ID))[0].Type)
+	fails("captions of no job", result(mb.Captions(ctx, nobody)))
 	fails("no such file", result(mb.Artifact(ctx, job.ID, "audio.Nobody.webm")))
 	fails("no file", result(mb.Artifact(ctx, job.ID, "..")))
 	fails("a manifest of no job", result(mb.Manifest(ctx, nobody)))

@@ -198,6 +198,13 @@ async function downloaded(job: Job): Promise<void> {
   const inMemory = await mb.artifact(job.id, "events.jsonl");
   say("in memory", readFileSync(join(folder, "events.jsonl")).equals(inMemory));
   rmSync(folder, { recursive: true });
+  const speaking = await mb.speaking(job.id);
+  say("speaking", speaking.every((span) => span.endMs > span.startMs), speaking.length > 0);
+  const captions = await mb.captions(job.id);
+  say("captions", listed(captions.map((one) => one.text !== null && one.speaker !== null)));
+  say("chat file", (await mb.chat(job.id)).at(-1)?.sender);
+  say("events file", (await mb.eventsFile(job.id))[0]?.type);
+  await fails("captions of no job", () => mb.captions(NOBODY));
   await fails("no such file", () => mb.artifact(job.id, "audio.Nobody.webm"));
   await fails("no file", () => mb.artifact(job.id, ".."));
   await fails("a manifest of no job", () => mb.manifest(NOBODY));
