@@ -142,7 +142,7 @@ impl Sockets {
 fn take(
     udp: &UdpSocket,
     datagram: &mut [u8],
-    control: &mut Vec<u8>,
+    control: &mut [u8],
 ) -> io::Result<(usize, SocketAddr, Option<SystemTime>)> {
     let mut parts = [IoSliceMut::new(datagram)];
     let message = recvmsg::<SockaddrStorage>(
