@@ -161,8 +161,8 @@ test("10,000 calls over the network with one signal leave no listener and no mem
   };
   const before = await calls(1_000);
   const grown = (await calls(10_000)) - before;
-  // A closure and a listener for each call would be ten times that.
-  assert.ok(grown < 1024 * 1024, `${grown} bytes`);
+  // A closure and a listener for each call would be 10 MB; what Node.js itself keeps of compiled code was 2 MB on a busy machine.
+  assert.ok(grown < 5 * 1024 * 1024, `${grown} bytes`);
   assert.equal(getEventListeners(signal, "abort").length, 0);
 });
 
