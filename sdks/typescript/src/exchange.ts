@@ -93,8 +93,8 @@ async function tries<T>(
       settings.logger?.debug(`meetbot: ${method} ${withoutQuery(path)}: ${status} after ${Math.round(now() - began)} ms, try ${seen.attempts}`);
       const answer = { status, headers: response.headers, body, requestId: seen.requestId, attempts: seen.attempts };
       if ((status >= 200 && status < 300) || status === how.takes) {
-        const ignored = response.headers.get("x-meetbot-ignored");
-        if (ignored !== null) settings.logger?.debug(`meetbot: the server does not know these fields and passed them over: ${ignored}`);
+        const ignored = settings.logger && response.headers.get("x-meetbot-ignored");
+        if (ignored) settings.logger?.debug(`meetbot: the server does not know these fields and passed them over: ${ignored}`);
         return { data: decoded(settings, request, answer, details) as T, response: answer };
       }
       failed = refused(settings, answer, details);

@@ -29,11 +29,13 @@ function list(value: unknown, path: string, read: Reader, shape: Shape): unknown
   return Array.isArray(value) ? value.map((one, index) => read(one, `${path}[${index}]`, shape)) : wrong(path, "a list");
 }
 
-/** RFC 3339 with seconds and an offset, of a day that there is. */
+/** RFC 3339 with seconds and an offset. */
+const TIME = /^(\d{4}-(?:0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01]))[Tt ](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/;
+
+/** A time of a day that there is: only the last days of a month are not in each. */
 function time(value: unknown, path: string): unknown {
-  const form = /^(\d{4}-\d\d-\d\d)[Tt ]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$/;
-  const day = form.exec(value as string)?.[1];
-  return day !== undefined && new Date(day).toJSON()?.startsWith(day) ? value : wrong(path, "a time");
+  const [, day, ofMonth] = TIME.exec(value as string) ?? [];
+  return day !== undefined && (ofMonth! < "29" || new Date(day).toJSON()?.startsWith(day)) ? value : wrong(path, "a time");
 }
 
 function counts(value: unknown, path: string): unknown {
