@@ -47,6 +47,7 @@ usage: cargo xtask COMMAND
   bench bots --janus  the same in a real Janus, beside a browser there, and how many bots lose nothing
   bench hostile   what a hostile meeting costs fifty others and the API beside it
   bench kills     200 kills of the server under load, and whether all that was promised was kept
+  bench restores  20 backups at random moments, each restored, and whether jobs, keys, ledger and recordings are equal
   bench python    what a call of the Python SDK costs, beside other HTTP clients
   bench go        what a call of the Go SDK costs, beside net/http alone and resty
   bench typescript  what a call of the TypeScript SDK costs, beside other HTTP clients";
@@ -74,7 +75,7 @@ fn main() -> ExitCode {
         [
             "bench",
             name @ ("api" | "join" | "bots" | "control" | "webhooks" | "claims" | "people" | "ends"
-            | "hostile" | "kills"),
+            | "hostile" | "kills" | "restores"),
             rest @ ..,
         ] => bench(name, rest),
         _ => {
@@ -168,7 +169,7 @@ fn soak() -> anyhow::Result<()> {
 
 fn bench(name: &str, rest: &[&str]) -> anyhow::Result<()> {
     // What measures no time takes the build that the tests have made.
-    let profile = if name == "kills" { "dev" } else { "bench" };
+    let profile = if matches!(name, "kills" | "restores") { "dev" } else { "bench" };
     let package = ["bench", "--profile", profile, "--package", "meetbot-cli", "--bench", name];
     let mut bench = cargo(&package);
     bench.arg("--").args(rest);

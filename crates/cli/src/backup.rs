@@ -6,7 +6,7 @@ use meetbot_orchestrator::store;
 use serde_json::json;
 
 use crate::{
-    keys::FolderArgs,
+    folder::FolderArgs,
     output::{Output, counted},
 };
 
@@ -22,7 +22,7 @@ pub(crate) struct Args {
 
 /// Makes the copy, and says what is not in it.
 pub(crate) fn run(args: &Args, output: Output) -> anyhow::Result<ExitCode> {
-    let data = args.folder.path();
+    let data = &args.folder.path()?;
     let backup = store::backup(data, &args.file)?;
     let recordings = data.join("recordings");
     output.object(&json!({

@@ -4,12 +4,12 @@ use std::{num::NonZeroU32, process::ExitCode};
 
 use meetbot_orchestrator::{
     clock::Clock,
-    store::{ConsumerUse, Own, QuotaChange, Store as _, Used},
+    store::{ConsumerUse, Own, QuotaChange, SqliteStore, Store as _, Used},
 };
 use serde_json::{Value, json};
 
 use crate::{
-    keys::FolderArgs,
+    folder::FolderArgs,
     output::{Output, Usage, counted, table},
 };
 
@@ -63,9 +63,9 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
 
 async fn list(args: &FolderArgs, output: Output) -> anyhow::Result<()> {
     let mut rows = Vec::new();
-    for ConsumerUse { consumer, live, test } in
-        args.store()?.consumers(Clock::start().now()).await?
-    {
+    let now = Clock::start().now();
+    let consumers = args.with_store(async |store| Ok(store.consumers(now).await?)).await?;
+    for ConsumerUse { consumer, live, test } in consumers {
         output.object(&json!({
             "consumer": consumer,
             "live": shown(live),
@@ -106,16 +106,18 @@ fn of(used: u64, limit: Option<NonZeroU32>) -> String {
 }
 
 async fn limit(args: &LimitArgs, output: Output) -> anyhow::Result<()> {
-    let store = args.folder.store()?;
     let change = QuotaChange { bots: args.bots, minutes: args.minutes, queued: args.queued };
-    if !store.change_quota(&args.consumer, change).await? {
-        let message = format!(
-            "there is no consumer {:?}; `meetbot consumers list` shows them",
-            args.consumer
-        );
-        return Err(Usage(message).into());
-    }
-    let all = store.consumers(Clock::start().now()).await?;
+    let changed = async |store: &SqliteStore| {
+        if !store.change_quota(&args.consumer, change).await? {
+            let message = format!(
+                "there is no consumer {:?}; `meetbot consumers list` shows them",
+                args.consumer
+            );
+            return Err(Usage(message).into());
+        }
+        Ok(store.consumers(Clock::start().now()).await?)
+    };
+    let all = args.folder.with_store(changed).await?;
     let Some(changed) = all.into_iter().find(|one| one.consumer == args.consumer) else {
         anyhow::bail!("the consumer {:?} was erased meanwhile", args.consumer);
     };

@@ -1,22 +1,17 @@
 //! `meetbot keys create|list|revoke|audit`: works on the store of a data folder, also while a server runs on it.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use anyhow::Context as _;
 use meetbot_orchestrator::{
-    FoundFolder,
     clock::{Clock, Now},
     keys::{self, FreshKey, Wanted},
-    prepare,
-    store::{Found, Scope, SqliteStore, Store as _, UseFilter},
+    store::{Scope, SqliteStore, Store as _, UseFilter},
 };
 use meetbot_types::{JobId, KeyId, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
+    folder::FolderArgs,
     output::{Output, Usage, table},
     span::span,
 };
@@ -34,19 +29,6 @@ pub(crate) enum Command {
     Audit(AuditArgs),
 }
 
-/// Which server.
-#[derive(Debug, clap::Args)]
-pub(crate) struct FolderArgs {
-    /// The server's data folder.
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "meetbot-data",
-        env = "MEETBOT_SERVER_DATA_DIR"
-    )]
-    data_dir: PathBuf,
-}
-
 /// The arguments of `keys create`.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("world").args(["live", "test"]).required(true))]
@@ -59,6 +41,9 @@ pub(crate) struct CreateArgs {
     /// A key for the sandbox: its bots join no real meeting, the server plays one.
     #[arg(long)]
     test: bool,
+    /// Make a data folder where there is none, for a key that is there before the server.
+    #[arg(long)]
+    init: bool,
     /// Whose key it is; a consumer that is new is made, with a webhook secret.
     #[arg(long, value_name = "NAME", default_value = "default")]
     consumer: String,
@@ -103,54 +88,13 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
     let now = Clock::start().now();
     match command {
         Command::Create(args) => create(args, now, output).await?,
-        Command::List(args) => list(&args.store()?, now.wall, output).await?,
+        Command::List(args) => {
+            args.with_store(async |store| list(store, now.wall, output).await).await?;
+        }
         Command::Revoke(args) => revoke(&args, now, output).await?,
         Command::Audit(args) => audit(&args, output).await?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-impl FolderArgs {
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.data_dir
-    }
-
-    /// What is in it. An older server that runs on it must not find newer tables under it.
-    fn look(&self) -> anyhow::Result<Found> {
-        let found = SqliteStore::check(&self.data_dir)?;
-        let folder = FoundFolder::look(&self.data_dir).context("the data folder")?;
-        if found == Found::Older && folder.is_some_and(|folder| folder.in_use) {
-            anyhow::bail!(
-                "an older meetbot runs on {}: restart the server with this program first",
-                self.data_dir.display()
-            );
-        }
-        Ok(found)
-    }
-
-    /// The store in it.
-    pub(crate) fn store(&self) -> anyhow::Result<SqliteStore> {
-        if self.look()? == Found::Nothing {
-            anyhow::bail!(
-                "there is no server's data in {}: --data-dir is the folder that `meetbot serve` works in",
-                self.data_dir.display()
-            );
-        }
-        Ok(SqliteStore::open(&self.data_dir)?)
-    }
-
-    /// The store in it, which is made where there is none, so that a key can be there before the server is.
-    fn store_or_new(&self, output: Output) -> anyhow::Result<SqliteStore> {
-        if self.look()? == Found::Nothing {
-            output.remark(format_args!(
-                "there was no server's data in {}: it begins with this key",
-                self.data_dir.display()
-            ));
-        }
-        prepare(&self.data_dir)?;
-        Ok(SqliteStore::open(&self.data_dir)?)
-    }
 }
 
 async fn create(args: CreateArgs, now: Now, output: Output) -> anyhow::Result<()> {
@@ -172,9 +116,9 @@ async fn create(args: CreateArgs, now: Now, output: Output) -> anyhow::Result<()
         }
         None => None,
     };
-    let store = args.folder.store_or_new(output)?;
     let wanted = Wanted { consumer, live: args.live, scope, expires_at };
-    let fresh = keys::create(&store, wanted, now).await?;
+    let made = async |store: &SqliteStore| Ok(keys::create(store, wanted, now).await?);
+    let fresh = args.folder.with_new_store(args.init, output, made).await?;
     output.object(&shown(&fresh))?;
     output.line(format_args!("{}", fresh.secret.expose()));
     output.remark(format_args!(
@@ -252,7 +196,8 @@ async fn list(store: &SqliteStore, now: Timestamp, output: Output) -> anyhow::Re
 async fn audit(args: &AuditArgs, output: Output) -> anyhow::Result<()> {
     let filter = UseFilter { key: args.key, job: args.job, refused: args.refused };
     let mut rows = Vec::new();
-    for used in args.folder.store()?.key_uses(filter, args.limit).await? {
+    let uses = args.folder.with_store(async |store| Ok(store.key_uses(filter, args.limit).await?));
+    for used in uses.await? {
         output.object(&used)?;
         let answer = match &used.error {
             Some(error) => format!("{} {error}", used.status),
@@ -276,7 +221,7 @@ async fn audit(args: &AuditArgs, output: Output) -> anyhow::Result<()> {
 
 async fn revoke(args: &RevokeArgs, now: Now, output: Output) -> anyhow::Result<()> {
     let id: KeyId = args.id.parse().map_err(|error| Usage(format!("{}: {error}", args.id)))?;
-    if !args.folder.store()?.revoke_key(id, now).await? {
+    if !args.folder.with_store(async |store| Ok(store.revoke_key(id, now).await?)).await? {
         anyhow::bail!("there is no key {id}; `meetbot keys list` shows them");
     }
     output.object(&json!({"id": id, "revoked": true}))?;

@@ -4,6 +4,7 @@
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
+    env,
     io::{self, IsTerminal as _, Write},
 };
 
@@ -16,12 +17,17 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::text::{escaped, message, plain};
+use crate::{
+    output::Usage,
+    text::{escaped, message, plain},
+};
+
+const VARIABLE: &str = "MEETBOT_LOG";
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Starts it; `MEETBOT_LOG` says how much is logged (`debug`, `meetbot_orchestrator=debug,warn`). A second one in one process is refused; the first one goes on.
-pub(crate) fn start(default: &str, format: LogFormat) {
-    let filter = EnvFilter::builder().with_env_var("MEETBOT_LOG").try_from_env();
-    let filter = filter.unwrap_or_else(|_| EnvFilter::new(default));
+pub(crate) fn start(default: &str, format: LogFormat) -> anyhow::Result<()> {
+    let filter = wanted()?.unwrap_or_else(|| EnvFilter::new(default));
     let _ = match format {
         LogFormat::Text => {
             std::panic::set_hook(Box::new(|panic| {
@@ -31,7 +37,7 @@ pub(crate) fn start(default: &str, format: LogFormat) {
                     eprintln!("{trace}");
                 }
             }));
-            text(filter, io::stderr().is_terminal(), io::stderr).try_init()
+            text(filter, colours(), io::stderr).try_init()
         }
         LogFormat::Json => {
             // Rust's own words about a panic are no JSON.
@@ -39,6 +45,43 @@ pub(crate) fn start(default: &str, format: LogFormat) {
             json(filter, io::stderr).try_init()
         }
     };
+    Ok(())
+}
+
+/// What `MEETBOT_LOG` asks for; `None` where it is not set.
+pub(crate) fn wanted() -> anyhow::Result<Option<EnvFilter>> {
+    let Some(text) = env::var(VARIABLE).ok().filter(|text| !text.trim().is_empty()) else {
+        return Ok(None);
+    };
+    check(&text).map_err(|problem| Usage(format!("{VARIABLE}: {problem}")))?;
+    let filter = EnvFilter::builder().parse(&text);
+    Ok(Some(filter.map_err(|error| Usage(format!("{VARIABLE}: {error}")))?))
+}
+
+/// Refuses a word that is no level: the filter would take it for a part of the program, log all of that, and nothing else.
+fn check(text: &str) -> Result<(), String> {
+    // Commas separate fields of a span too.
+    if text.contains(['[', '{']) {
+        return Ok(());
+    }
+    for directive in text.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
+        let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level.trim());
+        let known = LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
+        if !known && !matches!(level, "0" | "1" | "2" | "3" | "4" | "5") {
+            return Err(format!(
+                "there is no level {level:?}; give one of {}, of one part of the program as in meetbot_bot=debug",
+                LEVELS.join(", ")
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether lines are coloured: at a terminal, unless the environment says otherwise (<https://no-color.org>).
+fn colours() -> bool {
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    let dumb = set("TERM").is_some_and(|terminal| terminal == "dumb");
+    io::stderr().is_terminal() && set("NO_COLOR").is_none() && !dumb
 }
 
 /// A line for each event. `colours` are the program's own escape sequences, around its own words.
@@ -128,6 +171,25 @@ mod tests {
             tracing::error!(error, shown = %HOSTILE, debugged = ?HOSTILE, quoted = HOSTILE, "{HOSTILE}");
         });
         String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for right in [
+            "debug",
+            "INFO",
+            "meetbot_bot=debug,warn",
+            " off ",
+            "3",
+            "hyper=trace, info",
+            "meetbot[request]=debug",
+        ] {
+            assert_eq!(check(right), Ok(()), "{right}");
+        }
+        for wrong in ["debgu", "meetbot_bot", "meetbot_bot=debgu", "warn,verbose", "6"] {
+            let problem = check(wrong).unwrap_err();
+            assert!(problem.contains("error, warn, info, debug"), "{wrong}: {problem}");
+        }
     }
 
     #[test]

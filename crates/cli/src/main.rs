@@ -7,11 +7,13 @@ mod consumers;
 mod demo;
 mod dispatch;
 mod doctor;
+mod folder;
 mod jobs;
 mod keys;
 mod launcher;
 mod log;
 mod output;
+mod restore;
 mod sandbox;
 mod serve;
 mod signals;
@@ -44,9 +46,6 @@ struct Cli {
     /// Print JSON on standard output instead of text.
     #[arg(long, global = true)]
     json: bool,
-
-    #[command(flatten)]
-    connection: Connection,
 }
 
 #[derive(Debug, Subcommand)]
@@ -56,12 +55,26 @@ enum Command {
     /// Run the server.
     Serve(serve::Args),
     /// Send a bot to a meeting.
-    Dispatch(dispatch::Args),
+    Dispatch {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(flatten)]
+        args: dispatch::Args,
+    },
     /// Follow a job until it ends.
-    Watch(watch::Args),
+    Watch {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(flatten)]
+        args: watch::Args,
+    },
     /// List jobs, tell their bots what to do, download or delete what they recorded.
-    #[command(subcommand)]
-    Jobs(jobs::Command),
+    Jobs {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(subcommand)]
+        command: jobs::Command,
+    },
     /// Make, list and revoke API keys of a server on this machine; see what they were used for.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -69,14 +82,23 @@ enum Command {
     #[command(subcommand)]
     Consumers(consumers::Command),
     /// What you have used this month, and what you may use.
-    Usage,
+    Usage(Connection),
     /// What became of each webhook; receive webhooks on this machine; check a signature.
     #[command(subcommand)]
     Webhooks(webhooks::Command),
     /// Check this machine and its server, and say what to do about each problem.
-    Doctor(doctor::Args),
+    Doctor {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(flatten)]
+        args: doctor::Args,
+    },
     /// Copy a server's database into a file, also while the server runs.
     Backup(backup::Args),
+    /// Make a new data folder of a backup.
+    Restore(restore::Args),
+    /// Let a server go on that was restored with `restore --paused`.
+    Unpause(folder::FolderArgs),
     /// Run the sandbox in a process of its own, or list its scenarios.
     #[command(subcommand)]
     Sandbox(sandbox::Command),
@@ -105,24 +127,30 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
-    let Cli { command, connection, .. } = cli;
+    let command = cli.command;
     // Those that run a server or a sandbox say themselves what of it is logged.
     if !matches!(command, Command::Serve(_) | Command::Demo(_) | Command::Sandbox(_)) {
         let format = if output.is_json() { LogFormat::Json } else { LogFormat::Text };
-        log::start("meetbot=warn", format);
+        let started = log::start("meetbot=warn", format);
+        // The doctor reports it among the settings.
+        if !matches!(command, Command::Doctor { .. }) {
+            started?;
+        }
     }
     match command {
         Command::Demo(args) => demo::run(args, output).await,
         Command::Serve(args) => serve::run(args, output).await,
-        Command::Dispatch(args) => dispatch::run(args, &connection, output).await,
-        Command::Watch(args) => watch::run(args, &connection, output).await,
-        Command::Jobs(command) => jobs::run(command, &connection, output).await,
+        Command::Dispatch { connection, args } => dispatch::run(args, &connection, output).await,
+        Command::Watch { connection, args } => watch::run(args, &connection, output).await,
+        Command::Jobs { connection, command } => jobs::run(command, &connection, output).await,
         Command::Keys(command) => keys::run(command, output).await,
         Command::Consumers(command) => consumers::run(command, output).await,
-        Command::Usage => usage::run(&connection, output).await,
-        Command::Webhooks(command) => webhooks::run(command, &connection, output).await,
-        Command::Doctor(args) => doctor::run(&args, &connection, output).await,
+        Command::Usage(connection) => usage::run(&connection, output).await,
+        Command::Webhooks(command) => webhooks::run(command, output).await,
+        Command::Doctor { connection, args } => doctor::run(&args, &connection, output).await,
         Command::Backup(args) => backup::run(&args, output),
+        Command::Restore(args) => restore::run(&args, output),
+        Command::Unpause(folder) => restore::unpause(&folder, output).await,
         Command::Sandbox(command) => sandbox::run(command, output).await,
         Command::Completions(args) => Ok(completions::run(args)),
     }

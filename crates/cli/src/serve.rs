@@ -1,6 +1,6 @@
 //! `meetbot serve`: the server, with its sandbox and its bots in one process.
 
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal as _, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use meetbot_orchestrator::{
@@ -14,11 +14,15 @@ use meetbot_types::bot::Secret;
 use serde_json::json;
 
 use crate::{
+    folder::{FolderArgs, quoted},
     launcher::Tasks,
     log,
     output::{Output, Usage},
     signals::Signals,
 };
+
+/// How log lines are written, where the command line does not say it.
+const LOG_FORMAT: &str = "MEETBOT_LOG_FORMAT";
 
 /// Where a server's settings come from. These win over the environment, which wins over the file.
 #[derive(Debug, clap::Args)]
@@ -26,15 +30,11 @@ pub(crate) struct Settings {
     /// Where the API listens; port 0 takes a free one [default: 127.0.0.1:3010]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// The folder that holds everything; made where there is none [default: meetbot-data]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
     /// For development: webhooks and meetings may lead to this machine too; only where the API listens on loopback
     #[arg(long)]
     dev: bool,
-    /// A file with settings, like the one that --print-config prints.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    folder: FolderArgs,
 }
 
 /// The arguments of `serve`.
@@ -82,75 +82,92 @@ fn sandbox_token(text: &str) -> Result<Secret, String> {
 impl Settings {
     /// The settings, complete and checked.
     pub(crate) fn config(&self) -> anyhow::Result<Config> {
-        let file = match &self.config {
-            Some(path) => Some(
-                std::fs::read_to_string(path)
-                    .with_context(|| format!("cannot read {}", path.display()))?,
-            ),
-            None => None,
-        };
-        let usage = |problem: String| Usage(problem);
-        let mut config = Config::load(file.as_deref(), |name| std::env::var(name).ok())
-            .map_err(|error| usage(error.to_string()))?;
+        let mut config = self.folder.settings()?;
         if let Some(listen) = &self.listen {
             config.listen = config::parse_listen(listen)
-                .map_err(|problem| usage(format!("--listen: {problem}")))?;
-        }
-        if let Some(data_dir) = &self.data_dir {
-            config.data_dir.clone_from(data_dir);
+                .map_err(|problem| Usage(format!("--listen: {problem}")))?;
         }
         config.development |= self.dev;
-        config.check_development().map_err(|error| usage(error.to_string()))?;
+        config.check_development().map_err(|error| Usage(error.to_string()))?;
         Ok(config)
     }
 }
 
-/// Serves until it is interrupted, then stops in order; interrupted again it ends at once, with exit code 1.
+/// Serves until it is interrupted, then stops in order; interrupted again it ends at once, with exit code 1. With a log in JSON all that it prints is JSON.
 pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
     if args.print_config {
         output.object(&json!({"config": config::DEFAULT}))?;
         output.lines(config::DEFAULT.trim_end().lines());
         return Ok(ExitCode::SUCCESS);
     }
-    let config = args.settings.config()?;
-    log::start("info", args.log_format.unwrap_or(config.log_format));
+    // A setting that is wrong is told before the file has said how lines are written.
+    let asked = args.log_format.or_else(|| std::env::var(LOG_FORMAT).ok()?.parse().ok());
+    let config = match args.settings.config() {
+        Ok(config) => config,
+        Err(error) if asked == Some(LogFormat::Json) => return Ok(Output::new(true).fail(&error)),
+        Err(error) => return Err(error),
+    };
+    let format = args.log_format.unwrap_or(config.log_format);
+    let said = if format == LogFormat::Json { Output::new(true) } else { output };
+    let sandbox = args.sandbox.zip(args.sandbox_token.token);
+    match log::start("info", format) {
+        Ok(()) => serve(config, sandbox, format, output).await,
+        Err(error) => Err(error),
+    }
+    .or_else(|error| Ok(said.fail(&error)))
+}
+
+async fn serve(
+    config: Config,
+    sandbox: Option<(String, Secret)>,
+    format: LogFormat,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
     let (drain, development) = (config.drain.as_secs(), config.development);
     // Before it is said that the server serves: whoever reads that may stop it at once.
     let mut signals = Signals::listen()?;
-    let (server, sandbox) = start(config, args.sandbox.zip(args.sandbox_token.token)).await?;
+    let (server, sandbox) = start(config, sandbox).await?;
     let is_new = server.store().keys().await?.is_empty();
     // What goes into a journal or a file is read by others, and kept.
-    let key = if is_new && std::io::stdout().is_terminal() {
-        Some(first_key(&server).await?)
-    } else {
-        None
-    };
+    let shows_key =
+        std::io::stdout().is_terminal() && (format == LogFormat::Text || output.is_json());
+    let key = if is_new && shows_key { Some(first_key(&server).await?) } else { None };
+    let paused = server.store().paused_since().await?;
     output.object(&json!({"url": server.url(), "key": key.as_ref().map(crate::keys::shown)}))?;
-    output.line(format_args!(
-        "meetbot serves at {} (data: {})",
-        server.url(),
-        server.folder().path().display()
-    ));
-    if development {
-        output.line("For development: webhooks and meetings may lead to this machine.");
+    match format {
+        LogFormat::Json => {
+            let (url, listen) = (server.url(), server.address());
+            let data_dir = server.folder().path().display();
+            tracing::info!(url, %listen, %data_dir, development, paused = paused.is_some(), "meetbot serves");
+            if is_new && key.is_none() {
+                tracing::warn!("{}", no_key(&server));
+            }
+        }
+        LogFormat::Text => introduce(&server, development, is_new, key.as_ref(), output),
     }
-    if let Some(key) = &key {
-        output.lines(welcome(&server, key).lines());
-    } else if is_new {
-        output.line(format_args!(
-            "This server has no key yet: `meetbot keys create --test --data-dir {0}` makes one whose bots meet the sandbox only, `--live` in place of `--test` one for real meetings",
-            server.folder().path().display()
-        ));
+    if !server.address().ip().to_canonical().is_loopback() {
+        tracing::warn!(
+            listen = %server.address(),
+            "other machines reach the API, and it speaks plain HTTP: let a proxy that speaks TLS stand in front of it"
+        );
+    }
+    if let Some(since) = paused {
+        tracing::warn!(
+            %since,
+            "paused: no bots start and no webhooks are sent until `meetbot unpause --data-dir {}`",
+            quoted(server.folder().path())
+        );
     }
     signals.next().await;
-    let bots = if drain == 0 {
-        "bots leave and finish their files".to_owned()
-    } else {
-        format!(
-            "bots stay in their meetings for {drain} s at most, then leave and finish their files"
-        )
-    };
-    output.remark(format_args!("stopping: {bots} (interrupt again to end at once)"));
+    match format {
+        LogFormat::Json => tracing::info!(drain_seconds = drain, "stopping"),
+        LogFormat::Text if drain == 0 => output.remark(format_args!(
+            "stopping: bots leave and finish their files (interrupt again to end at once)"
+        )),
+        LogFormat::Text => output.remark(format_args!(
+            "stopping: bots stay in their meetings for {drain} s at most, then leave and finish their files (interrupt again to end at once)"
+        )),
+    }
     tokio::spawn(async move {
         signals.next().await;
         std::process::exit(1);
@@ -160,6 +177,37 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         sandbox.stop().await;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says to people what runs, and on a new server what to type next.
+fn introduce(
+    server: &Orchestrator,
+    development: bool,
+    is_new: bool,
+    key: Option<&FreshKey>,
+    output: Output,
+) {
+    let (address, data) = (server.address(), server.folder().path().display());
+    // Where it listens everywhere, it is not only reached by the URL that bots use.
+    let url =
+        if address.ip().is_unspecified() { format!("http://{address}") } else { server.url() };
+    output.line(format_args!("meetbot serves at {url} (data: {data})"));
+    if development {
+        output.line("For development: webhooks and meetings may lead to this machine.");
+    }
+    match key {
+        Some(key) => output.lines(welcome(server, key).lines()),
+        None if is_new => output.line(no_key(server)),
+        None => {}
+    }
+}
+
+fn no_key(server: &Orchestrator) -> String {
+    format!(
+        "This server has no key yet: `meetbot keys create --test --data-dir {0}` makes one whose bots meet the sandbox only, `--live` in place of `--test` one for real meetings. \
+         For further commands: export MEETBOT_SERVER_DATA_DIR={0}",
+        quoted(server.folder().path())
+    )
 }
 
 /// Starts a server, and a sandbox beside it unless one is given, with its token.
@@ -189,15 +237,17 @@ async fn first_key(server: &Orchestrator) -> anyhow::Result<FreshKey> {
 }
 
 fn welcome(server: &Orchestrator, key: &FreshKey) -> String {
+    let data = quoted(server.folder().path());
     format!(
         "\nThis server is new. Here is a test key, whose bots meet the sandbox only; it is not shown again:\n\n  \
-         export MEETBOT_API_KEY={}\n  export MEETBOT_API_BASE_URL={}\n  \
+         export MEETBOT_API_KEY={}\n  export MEETBOT_API_BASE_URL={}\n  export MEETBOT_SERVER_DATA_DIR={}\n  \
          meetbot dispatch 'https://sandbox.meetbot.dev/two-speakers?seconds=20' --watch\n\n\
          Webhooks of `default` are signed with {}\n\
          For real meetings: meetbot keys create --live --data-dir {}\n",
         key.secret.expose(),
         server.url(),
+        data,
         key.webhook_secret.expose(),
-        server.folder().path().display(),
+        data,
     )
 }

@@ -1,6 +1,7 @@
 //! The server's settings. `default.toml` is the manual and the source of every default.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
@@ -15,7 +16,7 @@ use meetbot_types::{
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::{limits::Limits, store::Quota};
+use crate::{limits::Limits, setting_names, store::Quota};
 
 /// The annotated defaults.
 pub const DEFAULT: &str = include_str!("default.toml");
@@ -85,19 +86,57 @@ pub struct Config {
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file is not TOML.
-    #[error("the configuration is not TOML: {0}")]
-    NotToml(String),
+    #[error("{file} is not TOML: {problem}")]
+    NotToml {
+        /// Which file.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// There is no such setting.
-    #[error("there is no setting {0}; `meetbot serve --print-config` prints all of them")]
-    Unknown(String),
+    #[error("{place}there is no setting {name}; {}", remedy(meant.as_deref()))]
+    Unknown {
+        /// Where the name stands, as in `meetbot.toml:23: `; empty for a variable of the environment.
+        place: String,
+        /// The name.
+        name: String,
+        /// The setting that it is probably meant to be.
+        meant: Option<String>,
+    },
     /// The setting's value is wrong.
-    #[error("{setting}: {problem}")]
+    #[error("{place}{setting}: {problem}")]
     Invalid {
+        /// Where it was set, as in `meetbot.toml:23: ` or `MEETBOT_BOTS_MAX: `; empty for a default.
+        place: String,
         /// Which.
         setting: String,
         /// What is wrong with it.
         problem: String,
     },
+}
+
+fn remedy(meant: Option<&str>) -> String {
+    meant.map_or_else(
+        || "`meetbot serve --print-config` prints all of them".to_owned(),
+        |meant| format!("did you mean {meant}?"),
+    )
+}
+
+/// A file with settings.
+#[derive(Debug, Clone, Copy)]
+pub struct SettingsFile<'a> {
+    /// Its name, for messages.
+    pub name: &'a str,
+    /// TOML.
+    pub text: &'a str,
+}
+
+impl SettingsFile<'_> {
+    /// Where a setting stands in it, for the beginning of a message; empty where it does not.
+    fn place(self, name: &str) -> String {
+        let line = setting_names::line(self.text, name);
+        line.map(|line| format!("{}:{line}: ", self.name)).unwrap_or_default()
+    }
 }
 
 #[derive(Deserialize)]
@@ -198,28 +237,54 @@ impl LimitSettings {
 }
 
 impl Config {
-    /// The defaults, then `file` (TOML text), then what `variable` knows of `MEETBOT_<SECTION>_<KEY>`.
+    /// The defaults, then the file, then what `variable` knows of `MEETBOT_<SECTION>_<KEY>`.
     pub fn load(
-        file: Option<&str>,
+        file: Option<SettingsFile<'_>>,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let mut settings = table(DEFAULT)?;
+        let mut settings = defaults()?;
         if let Some(file) = file {
-            lay_over(&mut settings, table(file)?)?;
+            lay_over(&mut settings, file)?;
         }
+        let mut of_environment = HashMap::new();
         for (section, keys) in &mut settings {
             let Value::Table(keys) = keys else { continue };
             for (key, value) in keys {
-                let name = format!("MEETBOT_{section}_{key}").to_uppercase();
+                let setting = format!("{section}.{key}");
+                let name = setting_names::variable(&setting);
                 if let Some(text) = variable(&name).filter(|text| !text.is_empty()) {
                     *value = like(value, &text).ok_or_else(|| ConfigError::Invalid {
-                        setting: name,
+                        place: String::new(),
+                        setting: name.clone(),
                         problem: format!("{text:?} is not {}", a_type(value)),
                     })?;
+                    of_environment.insert(setting, name);
                 }
             }
         }
-        Self::check(settings)
+        Self::check(settings).map_err(|error| match error {
+            ConfigError::Invalid { setting, problem, .. } => {
+                let variable = of_environment.remove(&setting).map(|name| format!("{name}: "));
+                let place = variable.or_else(|| file.map(|file| file.place(&setting)));
+                let place = place.unwrap_or_default();
+                ConfigError::Invalid { place, setting, problem }
+            }
+            error => error,
+        })
+    }
+
+    /// Refuses variables of the environment, given with their values, that name a setting which there is not.
+    pub fn check_variables<'a>(
+        variables: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), ConfigError> {
+        let names = names(&defaults()?);
+        match setting_names::unknown_variables(variables, &names).pop() {
+            None => Ok(()),
+            Some((name, meant)) => {
+                let name = name.to_owned();
+                Err(ConfigError::Unknown { place: String::new(), name, meant })
+            }
+        }
     }
 
     /// Development is for one machine: an error where the server would listen on an address that others can reach.
@@ -228,6 +293,7 @@ impl Config {
             return Ok(());
         }
         Err(ConfigError::Invalid {
+            place: String::new(),
             setting: "server.development".to_owned(),
             problem: format!(
                 "with --dev a server listens on loopback only, as on 127.0.0.1:3010, and not on {}",
@@ -261,6 +327,7 @@ impl Config {
 
     fn check(settings: Table) -> Result<Self, ConfigError> {
         let invalid = |setting: &str, problem: String| ConfigError::Invalid {
+            place: String::new(),
             setting: setting.to_owned(),
             problem,
         };
@@ -351,35 +418,59 @@ fn is_host_and_port(text: &str) -> bool {
     parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
-fn table(text: &str) -> Result<Table, ConfigError> {
-    text.parse().map_err(|error: toml::de::Error| ConfigError::NotToml(error.to_string()))
+fn table(file: SettingsFile<'_>) -> Result<Table, ConfigError> {
+    let SettingsFile { name, text } = file;
+    text.parse().map_err(|error: toml::de::Error| ConfigError::NotToml {
+        file: name.to_owned(),
+        problem: error.to_string(),
+    })
 }
 
-fn lay_over(settings: &mut Table, file: Table) -> Result<(), ConfigError> {
-    for (section, given) in file {
+fn defaults() -> Result<Table, ConfigError> {
+    table(SettingsFile { name: "default.toml", text: DEFAULT })
+}
+
+/// Every setting, as in `bots.max`.
+fn names(settings: &Table) -> Vec<String> {
+    let sections = settings.iter().filter_map(|(section, keys)| Some((section, keys.as_table()?)));
+    let names =
+        sections.flat_map(|(section, keys)| keys.keys().map(move |key| format!("{section}.{key}")));
+    names.collect()
+}
+
+fn lay_over(settings: &mut Table, file: SettingsFile<'_>) -> Result<(), ConfigError> {
+    let names = names(settings);
+    let unknown = |name: &str, shown: String| ConfigError::Unknown {
+        place: file.place(name),
+        name: shown,
+        meant: setting_names::meant(name, &names).map(ToOwned::to_owned),
+    };
+    for (section, given) in table(file)? {
         let Some(Value::Table(known)) = settings.get_mut(&section) else {
-            return Err(ConfigError::Unknown(format!("section [{section}]")));
+            return Err(unknown(&section, format!("section [{section}]")));
         };
         let Value::Table(given) = given else {
-            return Err(ConfigError::Unknown(format!("{section} outside of a section")));
+            return Err(unknown(&section, format!("{section} outside of a section")));
         };
         for (key, value) in given {
-            let Some(place) = known.get_mut(&key) else {
-                return Err(ConfigError::Unknown(format!("{section}.{key}")));
+            let name = format!("{section}.{key}");
+            let Some(setting) = known.get_mut(&key) else {
+                return Err(unknown(&name, name.clone()));
             };
-            if !place.same_type(&value) {
+            if !setting.same_type(&value) {
+                let problem = format!("must be {}, not {}", a_type(setting), a_type(&value));
                 return Err(ConfigError::Invalid {
-                    setting: format!("{section}.{key}"),
-                    problem: format!("must be {}, not {}", a_type(place), a_type(&value)),
+                    place: file.place(&name),
+                    setting: name,
+                    problem,
                 });
             }
-            *place = value;
+            *setting = value;
         }
     }
     Ok(())
 }
 
-/// Reads `text` as the kind of value that `example` is.
 /// The type of a value, with its article.
 fn a_type(value: &Value) -> String {
     let name = value.type_str();
@@ -387,6 +478,7 @@ fn a_type(value: &Value) -> String {
     format!("{article} {name}")
 }
 
+/// Reads `text` as the kind of value that `example` is.
 fn like(example: &Value, text: &str) -> Option<Value> {
     match example {
         Value::String(_) => Some(Value::String(text.to_owned())),
@@ -405,6 +497,10 @@ mod tests {
 
     fn nothing(_: &str) -> Option<String> {
         None
+    }
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        Config::load(Some(SettingsFile { name: "op.toml", text }), nothing)
     }
 
     #[test]
@@ -428,6 +524,7 @@ mod tests {
             "MEETBOT_WEBHOOKS_ALLOW_NETWORKS" => Some("10.0.0.0/8, fd00::/8".to_owned()),
             _ => None,
         };
+        let file = SettingsFile { name: "op.toml", text: file };
         let config = Config::load(Some(file), variable).unwrap();
         assert_eq!(
             (config.listen.port(), config.max_bots, config.allow_networks.len()),
@@ -439,7 +536,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
-        let problem = |file: &str| Config::load(Some(file), nothing).unwrap_err().to_string();
+        let problem = |file: &str| load(file).unwrap_err().to_string();
         assert!(problem("[server]\nlissten = \"x\"").contains("server.lissten"));
         assert!(problem("[servers]\n").contains("[servers]"));
         assert!(problem("[server]\nlisten = 5").contains("must be a string, not an integer"));
@@ -458,10 +555,43 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_in_a_file_or_a_variable_is_refused_with_its_place_and_the_nearest_setting() {
+        let problem = |file: &str| load(file).unwrap_err().to_string();
+        for (file, told) in [
+            (
+                "# mine\n[bots]\nmaximum = 3",
+                "op.toml:3: there is no setting bots.maximum; did you mean bots.max?",
+            ),
+            ("[bots]\nmax = 0", "op.toml:2: bots.max: must be at least 1"),
+            ("[bots]\n\nmax = \"3\"", "op.toml:3: bots.max: must be an integer, not a string"),
+            (
+                "\n[colours]\nred = 1",
+                "op.toml:2: there is no setting section [colours]; `meetbot serve --print-config` prints all of them",
+            ),
+        ] {
+            assert_eq!(problem(file), told);
+        }
+        assert!(problem("[bots]\nmax =").starts_with("op.toml is not TOML: "));
+        let checked = |name: &str, value: &str| {
+            Config::check_variables([(name, value)].into_iter()).map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            checked("MEETBOT_BOTS_MAXX", "3").unwrap_err(),
+            "there is no setting MEETBOT_BOTS_MAXX; did you mean MEETBOT_BOTS_MAX?"
+        );
+        assert_eq!(checked("MEETBOT_API_KEY", "mb_test_1"), Ok(()));
+        let none = |name: &str| (name == "MEETBOT_BOTS_MAX").then(|| "0".to_owned());
+        assert_eq!(
+            Config::load(None, none).unwrap_err().to_string(),
+            "MEETBOT_BOTS_MAX: bots.max: must be at least 1"
+        );
+    }
+
+    #[test]
     fn development_is_for_loopback_only() {
         let development = |listen: &str| {
             let file = format!("[server]\nlisten = \"{listen}\"\ndevelopment = true");
-            Config::load(Some(&file), nothing).unwrap().check_development()
+            load(&file).unwrap().check_development()
         };
         for here in
             ["127.0.0.1:3010", "localhost:0", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"]
@@ -472,17 +602,12 @@ mod tests {
             let refused = development(beyond).unwrap_err().to_string();
             assert!(refused.contains("--dev") && refused.contains(beyond), "{refused}");
         }
-        assert_eq!(
-            Config::load(Some("[server]\nlisten = \"0.0.0.0:1\""), nothing)
-                .unwrap()
-                .check_development(),
-            Ok(())
-        );
+        assert_eq!(load("[server]\nlisten = \"0.0.0.0:1\"").unwrap().check_development(), Ok(()));
     }
 
     #[test]
     fn settings_that_open_loopback_are_named() {
-        let open = |file: &str| Config::load(Some(file), nothing).unwrap().open_loopback();
+        let open = |file: &str| load(file).unwrap().open_loopback();
         assert!(
             open("").is_empty() && open("[webhooks]\nallow_networks = [\"10.0.0.0/8\"]").is_empty()
         );

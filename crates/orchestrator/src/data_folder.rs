@@ -164,7 +164,7 @@ fn is_own(path: &Path, shared: bool) -> io::Result<bool> {
 fn is_own_file(name: &OsStr) -> bool {
     let of_database = |name: &str| {
         let after = name.strip_prefix(store::FILE);
-        after.is_some_and(|after| matches!(after, "" | "-wal" | "-shm" | "-journal"))
+        after.is_some_and(|after| matches!(after, "" | "-wal" | "-shm" | "-journal" | ".partial"))
     };
     name == LOCK || name.to_str().is_some_and(of_database)
 }

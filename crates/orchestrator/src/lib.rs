@@ -17,7 +17,9 @@ mod metrics;
 mod mixes;
 mod private;
 mod recordings;
+mod restore;
 mod retention;
+mod setting_names;
 mod shares;
 mod start;
 pub mod store;
@@ -31,6 +33,7 @@ pub use self::{
     dispatch::Launcher,
     limits::Limits,
     private::OpenToOthers,
+    restore::{RestoreError, Restored, restore},
     start::{Orchestrator, SandboxLink, StartError},
 };
 

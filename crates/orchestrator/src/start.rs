@@ -270,7 +270,7 @@ impl Orchestrator {
 
     /// Stops in order. No more jobs are claimed, and bots stay in their meetings until these end or [`Config::drain`] is over. Then they leave their files
     /// whole, while the API still hears them, and their jobs go back to the queue for the next server on this data folder. Webhooks that are under way
-    /// arrive, and the API ends last.
+    /// arrive, the API ends, and the database is closed last, so that its file is whole by itself.
     pub async fn stop(mut self) {
         self.drain.cancel();
         if tokio::time::timeout(self.drain_for, &mut self.dispatch).await.is_err() {
@@ -285,6 +285,7 @@ impl Orchestrator {
         let _ = self.api.await;
         self.stop_audit.cancel();
         let _ = self.audit.await;
+        self.store.close().await;
     }
 }
 

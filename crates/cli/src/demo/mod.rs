@@ -70,7 +70,7 @@ pub(crate) struct Told {
 
 /// Plays it.
 pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
-    log::start("warn", LogFormat::Text);
+    log::start("warn", LogFormat::Text)?;
     let folder = tempfile::Builder::new()
         .prefix("meetbot-demo-")
         .tempdir()

@@ -8,6 +8,7 @@ use meetbot_orchestrator::{
 };
 
 use super::Finding;
+use crate::folder::quoted;
 
 const FOLDER: &str = "data folder";
 const RECORDINGS: &str = "recordings";
@@ -120,6 +121,20 @@ fn room(space: Space) -> Finding {
 
 fn gigabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e9
+}
+
+/// Whether a server on it starts nothing, as it was restored.
+pub(super) async fn paused(path: &Path) -> Option<Finding> {
+    // An older database is left as it is.
+    if !matches!(SqliteStore::check(path), Ok(Found::Newest)) {
+        return None;
+    }
+    let store = SqliteStore::open(path).ok()?;
+    let since = store.paused_since().await.ok().flatten();
+    store.close().await;
+    let found = format!("paused since {}: no bots start and no webhooks are sent", since?);
+    let remedy = format!("when it is to go on: meetbot unpause --data-dir {}", quoted(path));
+    Some(Finding::warn(DATABASE, found, remedy))
 }
 
 fn database(path: &Path) -> Finding {

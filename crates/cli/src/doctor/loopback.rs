@@ -31,8 +31,10 @@ async fn live_keys(config: &Config, now: Timestamp) -> Result<usize, StoreError>
     if SqliteStore::check(&config.data_dir)? != Found::Newest {
         return Ok(0);
     }
-    let keys = SqliteStore::open(&config.data_dir)?.keys().await?;
-    Ok(keys::count_live(&keys, now))
+    let store = SqliteStore::open(&config.data_dir)?;
+    let keys = store.keys().await;
+    store.close().await;
+    Ok(keys::count_live(&keys?, now))
 }
 
 fn judge(settings: &str, live: usize) -> Finding {

@@ -55,12 +55,18 @@ fn synchronised() -> Option<bool> {
 }
 
 /// The port that the server listens on.
-pub(super) fn listen(address: SocketAddr, in_use: bool) -> Finding {
+pub(super) fn listen(address: SocketAddr, in_use: bool, answers: bool) -> Finding {
     let tried = TcpListener::bind(address).map(drop).map_err(|error| error.kind());
-    judge_port(address, tried, in_use)
+    judge_port(address, tried, in_use, answers)
 }
 
-fn judge_port(address: SocketAddr, tried: Result<(), io::ErrorKind>, in_use: bool) -> Finding {
+/// `in_use`: a server runs on the data folder; `answers`: a meetbot server answers at the address.
+fn judge_port(
+    address: SocketAddr,
+    tried: Result<(), io::ErrorKind>,
+    in_use: bool,
+    answers: bool,
+) -> Finding {
     match (tried, in_use) {
         (Ok(()), false) => Finding::ok(PORT, format!("{address} is free")),
         (Ok(()), true) => Finding::warn(
@@ -71,6 +77,11 @@ fn judge_port(address: SocketAddr, tried: Result<(), io::ErrorKind>, in_use: boo
         (Err(io::ErrorKind::AddrInUse), true) => {
             Finding::ok(PORT, format!("{address} is the running server's"))
         }
+        (Err(io::ErrorKind::AddrInUse), false) if answers => Finding::fail(
+            PORT,
+            format!("a meetbot server with another data folder listens on {address}"),
+            "give doctor that server's --data-dir (or MEETBOT_SERVER_DATA_DIR) or --config; another server needs another port",
+        ),
         (Err(io::ErrorKind::AddrInUse), false) => Finding::fail(
             PORT,
             format!("another program listens on {address}"),
@@ -129,7 +140,8 @@ mod tests {
 
     #[test]
     fn a_port_is_free_or_the_servers_own() {
-        let state = |tried, in_use| judge_port(([127, 0, 0, 1], 3010).into(), tried, in_use).state;
+        let state =
+            |tried, in_use| judge_port(([127, 0, 0, 1], 3010).into(), tried, in_use, false).state;
         assert_eq!(state(Ok(()), false), State::Ok);
         assert_eq!(state(Err(io::ErrorKind::AddrInUse), true), State::Ok);
         assert_eq!(state(Ok(()), true), State::Warn);

@@ -12,7 +12,7 @@ use meetbot_orchestrator::clock::Clock;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{connection::Connection, output::Output, serve::Settings};
+use crate::{connection::Connection, log, output::Output, serve::Settings};
 
 /// The arguments of `doctor`.
 #[derive(Debug, clap::Args)]
@@ -67,23 +67,24 @@ pub(crate) async fn run(
     connection: &Connection,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    let (now, client) = (Clock::start().now().wall, connection.builder()?);
+    let now = Clock::start().now().wall;
     let mut findings = Vec::new();
-    match args.settings.config() {
+    match args.settings.config().and_then(|config| log::wanted().map(|_| config)) {
         Ok(config) => {
             findings.push(Finding::ok("config", "every setting can be used"));
             let (in_use, found) = folder::look(&config.data_dir);
             findings.extend(found);
+            findings.extend(folder::paused(&config.data_dir).await);
             findings.push(loopback::look(&config, now).await);
-            findings.push(machine::listen(config.listen, in_use));
+            let asked = server::look(connection, config.listen, in_use, now).await;
+            let answers = server::is_at(&asked, connection.base_url(), config.listen);
+            findings.push(machine::listen(config.listen, in_use, answers));
             findings.push(machine::udp());
             findings.push(machine::open_files(config.max_bots));
-            findings.extend(
-                server::look(client, connection.base_url(), config.listen, in_use, now).await,
-            );
+            findings.extend(asked);
         }
         Err(error) => {
-            let remedy = "`meetbot serve --print-config` prints all settings with what they mean";
+            let remedy = "mend it in the settings, the environment or the command line";
             findings.push(Finding::fail("config", format!("{error:#}"), remedy));
         }
     }

@@ -2,41 +2,45 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use meetbot::{Builder, Error, ErrorKind, MeetBot, Request, Response, Timestamp};
+use meetbot::{Error, ErrorKind, MeetBot, Request, Response, Timestamp};
 use serde_json::Value;
 
 use super::Finding;
-use crate::connection::certificate_advice;
+use crate::connection::{Connection, certificate_advice};
 
 const SERVER: &str = "server";
 const READY: &str = "ready";
 const KEY: &str = "key";
 /// For what needs no key.
 const NO_KEY: &str = "mb_none";
+/// What a server says that is stopping.
+const STOPPING: &str = "takes no more jobs";
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// Clocks further apart than this, in seconds, confuse those who compare their times.
 const APART: i64 = 5;
 
 /// Looks at the server that was named, or at the one of the settings.
 pub(super) async fn look(
-    client: Builder,
-    named: Option<&str>,
+    connection: &Connection,
     listen: SocketAddr,
     in_use: bool,
     now: Timestamp,
 ) -> Vec<Finding> {
+    let named = connection.base_url();
     let url = named.map_or_else(|| url_of(listen), ToOwned::to_owned);
-    // The SDK's client: what doctor finds is what every other command meets, proxies included.
-    let client = |key: &str| {
-        let builder = client.clone().base_url(&url).api_key(key).timeout(TIME_LIMIT);
-        builder.max_retries(0).build()
+    let unusable = |error: String| {
+        let remedy = "give --base-url the server's URL, and mend the setting that is named";
+        vec![Finding::fail(SERVER, error, remedy)]
     };
+    let builder = match connection.builder() {
+        Ok(builder) => builder.base_url(&url).timeout(TIME_LIMIT).max_retries(0),
+        Err(error) => return unusable(format!("{error:#}")),
+    };
+    // The SDK's client: what doctor finds is what every other command meets, proxies included.
+    let client = |key: &str| builder.clone().api_key(key).build();
     let asked = match client(NO_KEY) {
         Ok(client) => client,
-        Err(error) => {
-            let remedy = "give --base-url the server's URL, and mend the setting that is named";
-            return vec![Finding::fail(SERVER, error.to_string(), remedy)];
-        }
+        Err(error) => return unusable(error.to_string()),
     };
     let url = asked.base_url();
     let answer = match get(&asked, "/healthz").await {
@@ -72,7 +76,13 @@ pub(super) async fn look(
     findings.push(match get(&asked, "/readyz").await {
         Ok(_) => Finding::ok(READY, "its store can be written, and it takes jobs"),
         Err(error) => {
-            Finding::fail(READY, said(error), "its log says why; look at disk space first")
+            let error = said(error);
+            let remedy = if error.contains(STOPPING) {
+                "nothing: it is stopping, and ends by itself"
+            } else {
+                "its log says why; look at disk space first"
+            };
+            Finding::fail(READY, error, remedy)
         }
     });
     if let Some(key) = std::env::var("MEETBOT_API_KEY").ok().filter(|key| !key.trim().is_empty()) {
@@ -95,6 +105,15 @@ pub(super) async fn look(
         });
     }
     findings
+}
+
+/// Whether a meetbot server answered that was asked at the address of the settings.
+pub(super) fn is_at(found: &[Finding], named: Option<&str>, listen: SocketAddr) -> bool {
+    let here = url_of(listen);
+    let at_it = named.is_none_or(|named| {
+        named.trim_end_matches('/').replace("//localhost:", "//127.0.0.1:") == here
+    });
+    at_it && found.iter().any(|finding| finding.check == READY)
 }
 
 async fn get(client: &MeetBot, path: &str) -> Result<Response, Error> {

@@ -42,9 +42,21 @@ pub(crate) struct Args {
     count: Option<usize>,
 }
 
+/// As after `export MEETBOT_WEBHOOK_SECRET=$(…)` of a command that failed.
+pub(super) fn no_secret() -> anyhow::Error {
+    Usage(
+        "MEETBOT_WEBHOOK_SECRET (or --secret) is empty: `meetbot webhooks secret` prints the secret, or says why it cannot"
+            .to_owned(),
+    )
+    .into()
+}
+
 /// Prints each webhook as it comes, until it is interrupted or has seen enough.
 pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
     let Args { listen, secrets, forward_to, full, count } = args;
+    if secrets.iter().all(|secret| secret.trim().is_empty()) {
+        return Err(no_secret());
+    }
     for (number, secret) in secrets.iter().enumerate() {
         check_secret(secret).map_err(|error| Usage(format!("secret {}: {error}", number + 1)))?;
     }

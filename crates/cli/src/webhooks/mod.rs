@@ -19,11 +19,26 @@ secret and rotate work on its data folder, on the server's machine (--data-dir).
 listen and verify need neither.")]
 pub(crate) enum Command {
     /// List deliveries, newest first: what arrived, what is tried again, what was given up (asks the server).
-    List(deliveries::ListArgs),
+    List {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(flatten)]
+        args: deliveries::ListArgs,
+    },
     /// Show a delivery with every try and what the endpoint answered (asks the server).
-    Show(deliveries::ShowArgs),
+    Show {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(flatten)]
+        args: deliveries::ShowArgs,
+    },
     /// Send deliveries again (asks the server).
-    Redeliver(deliveries::RedeliverArgs),
+    Redeliver {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(flatten)]
+        args: deliveries::RedeliverArgs,
+    },
     /// Show the secret that a consumer's webhooks are signed with (on the server's machine).
     Secret(secret::SecretArgs),
     /// Give a consumer a new webhook secret; the previous one stays valid for a while (on the server's machine).
@@ -35,15 +50,15 @@ pub(crate) enum Command {
 }
 
 /// Runs one of them.
-pub(crate) async fn run(
-    command: Command,
-    connection: &Connection,
-    output: Output,
-) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
     match command {
-        Command::List(args) => deliveries::list(args, &connection.client()?, output).await?,
-        Command::Show(args) => deliveries::show(args, &connection.client()?, output).await?,
-        Command::Redeliver(args) => {
+        Command::List { connection, args } => {
+            deliveries::list(args, &connection.client()?, output).await?;
+        }
+        Command::Show { connection, args } => {
+            deliveries::show(args, &connection.client()?, output).await?;
+        }
+        Command::Redeliver { connection, args } => {
             deliveries::redeliver(args, &connection.client()?, output).await?;
         }
         Command::Secret(args) => secret::show(args, output).await?,

@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::bail;
 use meetbot_orchestrator::{
     clock::Clock,
-    store::{Rotation, Store as _, WebhookSecrets},
+    store::{Rotation, SqliteStore, Store as _, WebhookSecrets},
 };
 use meetbot_types::{Timestamp, bot::Secret, signature};
 use serde_json::{Value, json};
 
 use crate::{
-    keys::FolderArgs,
+    folder::FolderArgs,
     output::{Output, Usage},
     span::span,
 };
@@ -46,8 +46,9 @@ fn overlap(text: &str) -> Result<Duration, String> {
 
 /// Shows it.
 pub(crate) async fn show(args: SecretArgs, output: Output) -> anyhow::Result<()> {
-    let store = args.folder.store()?;
-    let Some(secrets) = store.webhook_secrets(&args.consumer, Clock::start().now()).await? else {
+    let now = Clock::start().now();
+    let known = async |store: &SqliteStore| Ok(store.webhook_secrets(&args.consumer, now).await?);
+    let Some(secrets) = args.folder.with_store(known).await? else {
         return Err(unknown(&args.consumer));
     };
     output.object(&shown(&args.consumer, &secrets))?;
@@ -67,7 +68,10 @@ pub(crate) async fn rotate(args: RotateArgs, output: Output) -> anyhow::Result<(
     let RotateArgs { of: SecretArgs { folder, consumer }, overlap } = args;
     let new = Secret::new(signature::generate_secret());
     let now = Clock::start().now();
-    match folder.store()?.rotate_webhook_secret(&consumer, new, overlap, now).await? {
+    let rotate = async |store: &SqliteStore| {
+        Ok(store.rotate_webhook_secret(&consumer, new, overlap, now).await?)
+    };
+    match folder.with_store(rotate).await? {
         Rotation::Done(secrets) => {
             output.object(&shown(&consumer, &secrets))?;
             output.line(secrets.current.expose());

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use meetbot::verify_webhook_signature;
 use serde_json::json;
 
+use super::listen::no_secret;
 use crate::output::{Output, Usage};
 
 /// The arguments of `webhooks verify`.
@@ -25,6 +26,9 @@ pub(crate) struct Args {
 /// Says whether the signature is right.
 #[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments by value")]
 pub(crate) fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
+    if args.secret.trim().is_empty() {
+        return Err(no_secret());
+    }
     let mut body = Vec::new();
     if args.body.as_os_str() == "-" {
         std::io::stdin().read_to_end(&mut body).context("cannot read standard input")?;

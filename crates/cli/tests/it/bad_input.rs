@@ -50,6 +50,10 @@ fn a_folder_without_a_servers_data_is_named_and_stays_as_it_is() {
         &["keys", "audit"],
         &["consumers", "list"],
         &["consumers", "limit", "default", "--bots", "1"],
+        &["keys", "create", "--test"],
+        &["webhooks", "secret"],
+        &["webhooks", "rotate"],
+        &["unpause"],
     ] {
         let said = run(meetbot().args(command).arg("--data-dir").arg(data.path()));
         assert_eq!(said.code, Some(1), "{command:?}: {said:?}");
@@ -57,9 +61,58 @@ fn a_folder_without_a_servers_data_is_named_and_stays_as_it_is() {
     }
     assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0);
     // A key may be there before its server.
-    let said = run(meetbot().args(["keys", "create", "--test", "--data-dir"]).arg(data.path()));
+    let create = || {
+        let mut command = meetbot();
+        run(command.args(["keys", "create", "--test", "--init", "--data-dir"]).arg(data.path()))
+    };
+    let said = create();
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.err.contains("there was no server's data"), "{said:?}");
+    assert!(said.err.contains("made a new data folder"), "{said:?}");
+    assert!(!create().err.contains("made a new data folder"));
+}
+
+#[test]
+fn settings_are_read_from_the_same_file_by_the_server_and_the_commands_beside_it() {
+    let home = TempDir::new().unwrap();
+    let data = home.path().join("the data");
+    let config = home.path().join("op.toml");
+    let text = format!("[server]\ndata_dir = {:?}\n", data.display());
+    std::fs::write(&config, &text).unwrap();
+    let with = |arguments: &[&str]| run(meetbot().args(arguments).env("MEETBOT_CONFIG", &config));
+    let said = with(&["keys", "create", "--test", "--init"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(data.join("meetbot.db").exists());
+    for command in [&["keys", "list"][..], &["consumers", "list"], &["webhooks", "secret"]] {
+        assert_eq!(with(command).code, Some(0), "{command:?}");
+        let mut flag = meetbot();
+        let said = run(flag.args(command).arg("--config").arg(&config));
+        assert_eq!(said.code, Some(0), "{said:?}");
+        // The folder has no server's address, and the variable of the SDKs does no harm.
+        let said = run(meetbot().args(command).args(["--base-url", "http://127.0.0.1:1"]));
+        assert_eq!(said.code, Some(2), "{said:?}");
+    }
+    std::fs::write(&config, format!("{text}[bots]\nmaximum = 3\n")).unwrap();
+    for command in [&["serve"][..], &["keys", "list"], &["webhooks", "secret"]] {
+        let said = with(command);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        let told = format!(
+            "{}:4: there is no setting bots.maximum; did you mean bots.max?",
+            config.display()
+        );
+        assert!(said.err.contains(&told), "{said:?}");
+    }
+    let said = run(meetbot().arg("serve").env("MEETBOT_BOTS_MAXX", "3"));
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.err.contains("did you mean MEETBOT_BOTS_MAX?"), "{said:?}");
+}
+
+#[test]
+fn a_webhook_secret_that_is_empty_is_said_to_be_so() {
+    for command in [&["webhooks", "listen"][..], &["webhooks", "verify", "--header", "sha256=00"]] {
+        let said = run(meetbot().args(command).env("MEETBOT_WEBHOOK_SECRET", ""));
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.err.contains("is empty: `meetbot webhooks secret`"), "{said:?}");
+    }
 }
 
 #[test]
@@ -136,7 +189,7 @@ fn a_key_says_when_it_ends() {
     let data = TempDir::new().unwrap();
     let create = |when: &str| {
         run(meetbot()
-            .args(["keys", "create", "--test", "--json", "--expires", when, "--data-dir"])
+            .args(["keys", "create", "--test", "--init", "--json", "--expires", when, "--data-dir"])
             .arg(data.path()))
     };
     for wrong in ["soon", "0d", "2001-01-01"] {

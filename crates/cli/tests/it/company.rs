@@ -40,7 +40,16 @@ impl Server {
 
     fn consumer(&self, name: &str) -> MeetBot {
         let mut command = meetbot();
-        command.args(["keys", "create", "--live", "--json", "--consumer", name, "--data-dir"]);
+        command.args([
+            "keys",
+            "create",
+            "--live",
+            "--init",
+            "--json",
+            "--consumer",
+            name,
+            "--data-dir",
+        ]);
         let said = run(command.arg(self.data.path()));
         client(&self.url, said.json()["key"].as_str().unwrap())
     }

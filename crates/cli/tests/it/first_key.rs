@@ -13,11 +13,24 @@ use crate::program::{Running, meetbot, run};
 
 /// All that a server prints up to a line with this word, on standard output and error together; then it is stopped by Ctrl-C.
 fn printed_at_a_terminal(data: &Path, last: &str) -> String {
+    terminal(data, "127.0.0.1:0", &[], last)
+}
+
+/// The same of a server that listens there, with this in its environment.
+pub(crate) fn terminal(
+    data: &Path,
+    listen: &str,
+    environment: &[(&str, &str)],
+    last: &str,
+) -> String {
     let program = meetbot().get_program().to_str().unwrap().to_owned();
     let data = data.to_str().unwrap();
-    let serve = format!("{program} serve --listen 127.0.0.1:0 --data-dir {data}");
+    let serve = format!("{program} serve --listen {listen} --data-dir {data}");
     let mut terminal = Command::new("script")
         .args(["--quiet", "--return", "--command", &serve, "/dev/null"])
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR")
+        .envs(environment.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -99,6 +112,8 @@ fn at_a_terminal_a_new_server_prints_a_key_once() {
     let first = printed_at_a_terminal(data.path(), "For real meetings");
     assert!(first.contains("export MEETBOT_API_KEY=mb_test_"), "{first}");
     assert!(first.contains("are signed with whsec_"), "{first}");
+    let folder = format!("export MEETBOT_SERVER_DATA_DIR={}", data.path().display());
+    assert!(first.contains(&folder), "{first}");
     assert_eq!(keys(data.path()), 1);
     let second = printed_at_a_terminal(data.path(), "serves at");
     assert!(!second.contains("mb_test_") && !second.contains("whsec_"), "{second}");
@@ -110,7 +125,16 @@ fn a_new_consumer_has_a_webhook_secret_of_its_own_with_a_live_key_too() {
     let data = TempDir::new().unwrap();
     let secret = |kind: &str, consumer: &str| {
         let mut command = meetbot();
-        command.args(["keys", "create", kind, "--json", "--consumer", consumer, "--data-dir"]);
+        command.args([
+            "keys",
+            "create",
+            kind,
+            "--init",
+            "--json",
+            "--consumer",
+            consumer,
+            "--data-dir",
+        ]);
         let made = run(command.arg(data.path())).json();
         made["webhookSecret"].as_str().unwrap().to_owned()
     };

@@ -40,8 +40,9 @@ fn what_was_said_while_the_server_was_stopped_is_where_it_was_said() {
     });
     let data = TempDir::new().unwrap();
     let (server, url) = serve(data.path());
-    let said =
-        run(meetbot().args(["keys", "create", "--live", "--json", "--data-dir"]).arg(data.path()));
+    let said = run(meetbot()
+        .args(["keys", "create", "--live", "--init", "--json", "--data-dir"])
+        .arg(data.path()));
     let client = client(&url, said.json()["key"].as_str().unwrap());
     let order = NewJob { meeting_url: janus.link(ROOM, ""), ..NewJob::default() };
     let id = client.dispatch_bot(order).unwrap().id;

@@ -139,7 +139,16 @@ impl Stage {
         let url = started["url"].as_str().unwrap().to_owned();
         let consumer = |kind: &str, name: &str| {
             let mut command = meetbot();
-            command.args(["keys", "create", kind, "--json", "--consumer", name, "--data-dir"]);
+            command.args([
+                "keys",
+                "create",
+                kind,
+                "--init",
+                "--json",
+                "--consumer",
+                name,
+                "--data-dir",
+            ]);
             client(&url, run(command.arg(data.path())).json()["key"].as_str().unwrap())
         };
         let kind = if plan.protocol == Protocol::Janus { "--live" } else { "--test" };

@@ -138,8 +138,9 @@ fn over_ten_kills_at_random_moments_everything_plays_up_to_the_kill_and_the_next
     });
     let data = TempDir::new().unwrap();
     let (mut server, mut url) = serve(data.path());
-    let said =
-        run(meetbot().args(["keys", "create", "--live", "--json", "--data-dir"]).arg(data.path()));
+    let said = run(meetbot()
+        .args(["keys", "create", "--live", "--init", "--json", "--data-dir"])
+        .arg(data.path()));
     let key = said.json()["key"].as_str().unwrap().to_owned();
     for kills in KILLS {
         let order = NewJob { meeting_url: janus.link(ROOM, ""), ..NewJob::default() };

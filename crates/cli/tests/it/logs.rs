@@ -1,10 +1,18 @@
 //! Log lines for programs: JSON, each with the request or the job that it is of.
 
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
 use meetbot::{JobStatus, NewJob, Request};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::{Running, client, create_key, meetbot, run};
+use crate::{
+    first_key::terminal,
+    program::{PATIENCE, Running, client, create_key, meetbot, run},
+};
 
 /// The value of a field, where the line or its span has it.
 fn field<'a>(line: &'a Value, name: &str) -> Option<&'a str> {
@@ -66,6 +74,129 @@ fn every_line_is_json_with_the_request_or_the_job_that_it_is_of() {
         assert!(lines.iter().any(|line| field(line, "job") == Some(job)), "{message}: {lines:?}");
     }
     assert!(!log.contains(&key), "the key shows");
+}
+
+#[test]
+fn all_that_a_server_prints_is_json_and_the_pages_command_finds_a_jobs_lines() {
+    let data = TempDir::new().unwrap();
+    let (printed, path) = xtask::test_log::create("printed");
+    let mut command = meetbot();
+    command.args(["serve", "--listen", "0.0.0.0:0", "--log-format", "json", "--data-dir"]);
+    command.arg(data.path()).stdin(Stdio::null());
+    let mut server = command.stdout(printed.try_clone().unwrap()).stderr(printed).spawn().unwrap();
+    let read = || std::fs::read_to_string(&path).unwrap();
+    let url = awaited(|| {
+        let text = read();
+        let line = text.lines().find(|line| line.contains("meetbot serves"))?;
+        let line: Value = serde_json::from_str(line).ok()?;
+        Some(line["url"].as_str()?.to_owned())
+    });
+    let (key, _) = create_key(data.path(), &[]);
+    let client = client(&url, &key);
+    let jobs = ["ends?seconds=1", "no-such-meeting"].map(|scenario| {
+        let meeting_url = format!("https://sandbox.meetbot.dev/{scenario}");
+        client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id
+    });
+    for job in &jobs {
+        client.wait_for_bot(job, None).unwrap();
+    }
+    let pid = rustix::process::Pid::from_child(&server);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+    let text = read();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    for message in ["meetbot serves", "no key yet", "plain HTTP", "stopping"] {
+        let logged = |line: &Value| line["message"].as_str().is_some_and(|it| it.contains(message));
+        assert!(lines.iter().any(logged), "{message:?} is not logged: {text}");
+    }
+    let end = |job: &str| {
+        let ends = |line: &&Value| line["message"] == "job ended" && line["job"] == job;
+        let found: Vec<&Value> = lines.iter().filter(ends).collect();
+        assert_eq!(found.len(), 1, "{job} ends once: {text}");
+        found[0].clone()
+    };
+    let (good, bad) = (end(&jobs[0]), end(&jobs[1]));
+    assert_eq!((&good["status"], &good["minutes"]), (&"completed".into(), &1.into()), "{good}");
+    assert_eq!(good["leave_reason"], "meeting_ended", "{good}");
+    assert!(good["duration_ms"].as_u64().unwrap() >= 900, "{good}");
+    assert_eq!((&bad["status"], &bad["minutes"]), (&"failed".into(), &0.into()), "{bad}");
+    assert_eq!(bad["failure_code"], "meeting_not_found", "{bad}");
+
+    // The page's own command, with the journal in place of what asks for it.
+    let page = std::fs::read_to_string(xtask::spec_file::path("docs/operations.md")).unwrap();
+    let (_, filter) = page.split_once("journalctl -u meetbot -o cat | ").unwrap();
+    let filter = filter.lines().next().unwrap().replace("job_…", &jobs[0]);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-ec", &format!("cat \"$0\" | {filter}")]).arg(&path);
+    let said = run(&mut shell);
+    assert_eq!(said.code, Some(0), "this test needs jq: apt-get install jq: {said:?}");
+    assert!(said.out.contains("a bot is launched") && said.out.contains("job ended"), "{said:?}");
+    assert!(!said.out.contains(&jobs[1]), "{said:?}");
+}
+
+/// Asks again until there is an answer.
+#[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
+fn awaited<T>(mut asked: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = asked() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "it never comes");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_server_that_does_not_start_says_why_in_json_too() {
+    let data = TempDir::new().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let serve = |more: &[&str]| {
+        let mut command = meetbot();
+        command.args(["serve", "--log-format", "json", "--data-dir"]).arg(data.path());
+        run(command.args(more))
+    };
+    for (more, code) in [
+        (&["--listen", &listen][..], 1),
+        (&["--listen", "nowhere"], 2),
+        (&["--dev", "--listen", "0.0.0.0:0"], 2),
+        (&["--config", "/no/such/file"], 1),
+    ] {
+        let said = serve(more);
+        assert_eq!(said.code, Some(code), "{said:?}");
+        assert!(!said.err.is_empty() && said.out.is_empty(), "{said:?}");
+        for line in said.err.lines() {
+            let line: Result<Value, _> = serde_json::from_str(line);
+            assert!(line.is_ok(), "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn a_level_that_is_not_known_is_refused() {
+    let data = TempDir::new().unwrap();
+    for command in [&["serve", "--data-dir"][..], &["keys", "list", "--data-dir"]] {
+        let said = run(meetbot().args(command).arg(data.path()).env("MEETBOT_LOG", "debgu"));
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.err.contains("there is no level \"debgu\""), "{said:?}");
+    }
+}
+
+#[test]
+fn a_log_at_a_terminal_has_colours_unless_the_environment_says_otherwise() {
+    let coloured = |environment: &[(&str, &str)]| {
+        let data = TempDir::new().unwrap();
+        let printed = terminal(data.path(), "0.0.0.0:0", environment, "plain HTTP");
+        assert!(printed.contains("serves at http://0.0.0.0:"), "{printed}");
+        printed.contains("\u{1b}[")
+    };
+    assert!(coloured(&[]));
+    assert!(!coloured(&[("NO_COLOR", "1")]));
+    assert!(!coloured(&[("TERM", "dumb")]));
 }
 
 #[test]

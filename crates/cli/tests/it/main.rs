@@ -29,6 +29,8 @@ mod pause;
 mod private_files;
 mod program;
 mod recorded;
+mod restore;
+mod rounds;
 mod rust_examples;
 mod scenarios;
 mod schema;

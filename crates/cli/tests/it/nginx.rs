@@ -161,7 +161,7 @@ fn behind_nginx_events_come_as_they_happen_and_recordings_arrive_whole() {
     let nginx = Nginx::before(&url, "IP:127.0.0.1", &OF_A_SERVER);
     let command = |arguments: &[&str]| {
         let mut command = nginx.client(&key);
-        command.arg("--ca-bundle").arg(nginx.cert()).args(arguments);
+        command.args(arguments).arg("--ca-bundle").arg(nginx.cert());
         command
     };
     let meeting = "https://sandbox.meetbot.dev/two-speakers?seconds=3600";

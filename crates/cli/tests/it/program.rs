@@ -206,7 +206,7 @@ pub(crate) fn create_live_key(data_dir: &Path) -> String {
 
 fn create(kind: &str, data_dir: &Path, more: &[&str]) -> (String, String) {
     let said = run(meetbot()
-        .args(["keys", "create", kind, "--json", "--data-dir"])
+        .args(["keys", "create", kind, "--init", "--json", "--data-dir"])
         .arg(data_dir)
         .args(more));
     assert_eq!(said.code, Some(0), "{said:?}");

@@ -31,8 +31,8 @@ const NOT_TYPED: &[(&str, &str)] = &[
     ("flask ", "it needs the SDK; the Python SDK's tests type the quickstart with it"),
     ("sudo ", "it changes the machine; another test runs the unit and lets systemd judge it"),
     ("meetbot serve --print-config | sudo ", "it changes the machine"),
+    ("cp -a ", "there are no recordings; the restore's test types it with some"),
     ("journalctl ", "there is no journal; the logs' test reads the server's own lines"),
-    ("rsync ", "it copies files of any kind, and is not on every machine"),
 ];
 
 /// What is typed in place of a command.
@@ -187,6 +187,7 @@ impl Shell {
         };
         self.filled.insert("mb_test_…", after("MEETBOT_API_KEY="));
         self.filled.insert("whsec_…", after("are signed with "));
+        self.filled.insert("/…/meetbot-data", after("MEETBOT_SERVER_DATA_DIR="));
         printed
     }
 
@@ -344,6 +345,8 @@ fn the_operations_pages_commands_do_what_it_says() {
     let backups: Vec<PathBuf> = fs::read_dir(shell.home.path().join("backup"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "db"))
         .collect();
     assert_eq!(backups.len(), 1, "{backups:?}");
+    assert!(shell.home.path().join("data-restored/meetbot.db").exists(), "it is restored");
 }

@@ -87,6 +87,8 @@ fn every_command_has_help() {
         &["webhooks", "listen"],
         &["webhooks", "verify"],
         &["backup"],
+        &["restore"],
+        &["unpause"],
         &["doctor"],
         &["sandbox", "serve"],
         &["sandbox", "list"],

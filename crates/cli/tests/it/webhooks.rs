@@ -59,7 +59,10 @@ fn a_delivery_that_was_given_up_is_listed_shown_and_sent_again() {
     let first = bodies.recv_timeout(PATIENCE).unwrap();
     let webhooks = |arguments: &[&str]| -> Said {
         let mut command: Command = meetbot();
-        command.env("MEETBOT_API_KEY", &key).args(["--base-url", &url, "--json", "webhooks"]);
+        command
+            .env("MEETBOT_API_KEY", &key)
+            .env("MEETBOT_API_BASE_URL", &url)
+            .args(["--json", "webhooks"]);
         run(command.args(arguments))
     };
     let id = job.id.clone();

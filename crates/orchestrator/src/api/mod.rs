@@ -228,7 +228,9 @@ async fn answer(State(server): State<Server>, mut request: Request, next: Next) 
     let route = route.as_ref().map(MatchedPath::as_str);
     server.metrics.answered(method.as_str(), route, response.status().as_u16(), took);
     let status = response.status().as_u16();
-    span.in_scope(|| tracing::debug!(%method, path, status, ms = took.as_millis(), "answered"));
+    span.in_scope(
+        || tracing::debug!(%method, path, status, ms = took.as_secs_f64() * 1000.0, "answered"),
+    );
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -18,7 +18,7 @@ use super::{
     request::once,
 };
 use crate::{
-    config::{Config, parse_listen},
+    config::{Config, SettingsFile, parse_listen},
     fields::Ignored,
     jobs::create::{self, Terms},
     keys,
@@ -132,7 +132,7 @@ pub fn network(text: &str) {
 
 /// Settings are read or said to be wrong.
 pub fn settings(text: &str) {
-    if let Err(error) = Config::load(Some(text), |_| None) {
+    if let Err(error) = Config::load(Some(SettingsFile { name: "a file", text }), |_| None) {
         assert!(error.to_string().len() > 10);
     }
     if let Err(error) =

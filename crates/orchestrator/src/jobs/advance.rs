@@ -200,6 +200,18 @@ pub(crate) fn expire(job: &mut Job, at_bot_limit: bool, now: Timestamp) -> Vec<H
     change(job, now, |change| change.end(&Cause::Failed(failure).ending(false, false), None, 0))
 }
 
+/// Why a job ends that had a bot when the backup was made from which it was restored.
+pub(crate) fn ended_by_restore() -> Failure {
+    let detail = "its bot was in the meeting when the backup was made, and the restore ended it";
+    Failure::new(FailureCode::InternalError, detail)
+}
+
+/// It is restored, had recorded nothing, and is to get no other bot.
+pub(crate) fn end_by_restore(job: &mut Job, now: Timestamp) -> Vec<Happened> {
+    let ending = Cause::Failed(ended_by_restore()).ending(false, false);
+    change(job, now, |change| change.end(&ending, None, 0))
+}
+
 /// Its time has come, and its consumer has had all minutes of the month.
 pub(crate) fn refuse_for_minutes(
     job: &mut Job,

@@ -3,12 +3,14 @@
 pub(crate) mod advance;
 pub(crate) mod create;
 pub(crate) mod derive;
+mod end;
 pub(crate) mod quota;
 pub(crate) mod refusal;
 pub(crate) mod withheld;
 
 use meetbot_types::{ControlResult, Job};
 
+pub(crate) use self::end::JobEnd;
 use crate::store::Command;
 
 /// What a control call answers.

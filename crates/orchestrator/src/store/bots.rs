@@ -5,13 +5,14 @@ use meetbot_types::{Ending, Job, JobId, MeetingLink, bot::IngestAnswer};
 use super::Tenant;
 
 /// What is done with the job whose turn it is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub enum Claim {
     /// It gets a bot.
     Bot(Box<Claimed>),
     /// It has failed: its consumer's minutes are used up. Another one may be due.
     NoMinutes(JobId),
     /// No job is due.
+    #[default]
     Nothing,
 }
 

@@ -36,7 +36,7 @@ pub struct Room {
 }
 
 /// Deliveries that were taken to be tried.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Taken {
     /// These.
     pub due: Vec<DueDelivery>,

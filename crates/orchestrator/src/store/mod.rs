@@ -22,13 +22,13 @@ use meetbot_types::{
     manifest::File,
 };
 
-pub(crate) use self::sqlite::FILE;
+pub(crate) use self::sqlite::{FILE, copy, holds_database};
 pub use self::{
     bots::{Claim, Claimed, Expired, Reported},
     deliveries::{DeliveryFilter, DueDelivery, Redelivery, Room, Taken, Tried, Verdict},
     keys::{Key, KeyEnd, KeyUse, NewKey, Scope, UseFilter},
     quotas::{ConsumerUse, Own, Quota, QuotaChange, Used},
-    sqlite::{Backup, BackupError, Found, SqliteStore, backup},
+    sqlite::{Backup, BackupError, CopyError, Found, How, SqliteStore, backup},
     tally::{Ended, Tally},
 };
 use crate::clock::Now;
@@ -243,7 +243,7 @@ pub enum Rotation {
 }
 
 /// Mixes that are still to be made, or reported.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WaitingMixes {
     /// The jobs of those whose time has come; of one consumer's, those first that wait for their first try, in the order of their jobs.
     pub due: Vec<JobId>,

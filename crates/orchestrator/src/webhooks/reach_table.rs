@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 use super::guard::{Guard, GuardedResolver, Lookup};
 use crate::{
-    config::Config,
+    config::{Config, SettingsFile},
     jobs::create::{Terms, create},
 };
 
@@ -100,7 +100,9 @@ fn media(config: &Config, host: &str) -> &'static str {
 
 #[tokio::test]
 async fn what_a_tenant_can_reach_is_as_documented() {
-    let configs = SETTINGS.map(|(_, file)| Config::load(Some(file), |_| None).unwrap());
+    let configs = SETTINGS.map(|(_, file)| {
+        Config::load(Some(SettingsFile { name: "a file", text: file }), |_| None).unwrap()
+    });
     let mut lines = vec![
         format!("| what | leads to | {} |", SETTINGS.map(|(name, _)| name).join(" | ")),
         format!("| --- | --- |{}", " --- |".repeat(SETTINGS.len())),

@@ -72,7 +72,10 @@ pub fn backup(data: &Path, file: &Path) -> Result<Backup, BackupError> {
         _ => BackupError::Unwritable { path: partial.clone(), error },
     })?;
     let made = copy(&database, &partial).and_then(|backup| {
-        name(&partial, file)?;
+        name(&partial, file).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => BackupError::Exists(file.to_owned()),
+            _ => BackupError::Unwritable { path: file.to_owned(), error },
+        })?;
         Ok(backup)
     });
     if made.is_err() {
@@ -107,24 +110,22 @@ fn copy(database: &Path, partial: &Path) -> Result<Backup, BackupError> {
 }
 
 /// Gives the whole copy its name, which nothing else may have got meanwhile.
-fn name(partial: &Path, file: &Path) -> Result<(), BackupError> {
-    let renamed = match renameat_with(CWD, partial, CWD, file, RenameFlags::NOREPLACE) {
+pub(super) fn name(partial: &Path, file: &Path) -> io::Result<()> {
+    match renameat_with(CWD, partial, CWD, file, RenameFlags::NOREPLACE) {
         // A file system that cannot promise it.
         Err(Errno::INVAL | Errno::NOSYS) if file.symlink_metadata().is_err() => {
-            fs::rename(partial, file)
+            fs::rename(partial, file)?;
         }
         Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) => {
-            return Err(BackupError::Exists(file.to_owned()));
+            return Err(io::ErrorKind::AlreadyExists.into());
         }
-        renamed => renamed.map_err(io::Error::from),
-    };
+        renamed => renamed?,
+    }
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    renamed
-        .and_then(|()| File::open(folder)?.sync_all())
-        .map_err(|error| BackupError::Unwritable { path: file.to_owned(), error })
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

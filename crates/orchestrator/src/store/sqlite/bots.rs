@@ -1,7 +1,7 @@
 //! Bots: given a job, heard, told what to do, and given up.
 
 use meetbot_types::{
-    JobId, Timestamp,
+    Cause, JobId, Timestamp,
     bot::{BotCommand, BotReport, IngestAnswer, IngestRequest, LEASE_SECONDS},
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -10,6 +10,7 @@ use super::{
     Outcome,
     jobs::{self, Stored},
     quotas, read_as, room_bots,
+    writer::Transaction,
 };
 use crate::{
     clock::Now,
@@ -21,24 +22,28 @@ fn lease_from(now: Now) -> i64 {
     now.steady_ms() + i64::from(LEASE_SECONDS) * 1000
 }
 
-pub(super) fn claim(connection: &Connection, token_hash: [u8; 32], now: Now) -> Outcome<Claim> {
+pub(super) fn claim(
+    transaction: &Transaction<'_>,
+    token_hash: [u8; 32],
+    now: Now,
+) -> Outcome<Claim> {
     let due = now.wall.as_millis();
     let lost = "status = 'queued' AND epoch > 0 AND run_at <= ?1 ORDER BY run_at, id LIMIT 1";
-    let mut found = jobs::load(connection, lost, &[&due])?;
+    let mut found = jobs::load(transaction, lost, &[&due])?;
     if found.is_none()
-        && let Some((consumer, live)) = quotas::next_tenant(connection, due)?
+        && let Some((consumer, live)) = quotas::next_tenant(transaction, due)?
     {
         let first = "consumer = ?1 AND live = ?2 AND status = 'queued' AND epoch = 0 ORDER BY run_at, id LIMIT 1";
-        found = jobs::load(connection, first, &[&consumer, &live])?;
+        found = jobs::load(transaction, first, &[&consumer, &live])?;
     }
     let Some(mut stored) = found else { return Ok(Claim::Nothing) };
     // Who is in a meeting stays there.
     if stored.epoch == 0
         && let Some(minutes) =
-            quotas::used_up(connection, stored.tenant, &stored.job.platform, now.wall, now.wall)?
+            quotas::used_up(transaction, stored.tenant, &stored.job.platform, now.wall, now.wall)?
     {
         let told = advance::refuse_for_minutes(&mut stored.job, minutes, now.wall);
-        jobs::save(connection, &mut stored, told, now)?;
+        jobs::save(transaction, &mut stored, told, now)?;
         return Ok(Claim::NoMinutes(stored.job.id));
     }
     let (cause, lost) = (stored.cause.clone(), stored.lost());
@@ -50,7 +55,7 @@ pub(super) fn claim(connection: &Connection, token_hash: [u8; 32], now: Now) -> 
     stored.lease_until = Some(lease_from(now));
     stored.applied = 0;
     let told = advance::claim(&mut stored.job, stored.epoch, finalize.is_some(), now.wall);
-    jobs::save(connection, &mut stored, told, now)?;
+    jobs::save(transaction, &mut stored, told, now)?;
     let Stored { job, tenant, link, .. } = stored;
     Ok(Claim::Bot(Box::new(Claimed { job, tenant, link, finalize })))
 }
@@ -74,13 +79,13 @@ fn is_over(until: Option<i64>, away: Option<Now>, now: Now) -> bool {
 }
 
 pub(super) fn report(
-    connection: &Connection,
+    transaction: &Transaction<'_>,
     request: IngestRequest,
     token_hash: [u8; 32],
     away: Option<Now>,
     now: Now,
 ) -> Outcome<Reported> {
-    let Some(mut stored) = of_any(connection, request.job_id)? else {
+    let Some(mut stored) = of_any(transaction, request.job_id)? else {
         return Ok(Reported::Unknown);
     };
     if stored.epoch > request.epoch && stored.has_had_bot(&token_hash) {
@@ -95,13 +100,13 @@ pub(super) fn report(
             return Ok(Reported::Superseded);
         }
         stored.lease_until = Some(lease_from(now));
-        apply(connection, &mut stored, request, now)?;
+        apply(transaction, &mut stored, request, now)?;
     }
     Ok(Reported::Applied(IngestAnswer { status: stored.job.status, acknowledged: stored.applied }))
 }
 
 fn apply(
-    connection: &Connection,
+    transaction: &Transaction<'_>,
     stored: &mut Stored,
     request: IngestRequest,
     now: Now,
@@ -119,10 +124,10 @@ fn apply(
                 stored.cause = advance::cause_of_leaving(reason.as_ref(), failure.as_ref());
             }
             BotReport::JoiningAs { platform, room, participant_id } => {
-                room_bots::join(connection, stored, platform, room, participant_id, now.wall)?;
+                room_bots::join(transaction, stored, platform, room, participant_id, now.wall)?;
             }
             BotReport::CommandDone { command_id, state } => {
-                connection
+                transaction
                     .prepare_cached(
                         "UPDATE commands SET state = ?3, updated_at = ?4
                          WHERE id = ?1 AND job = ?2 AND state = 'pending'",
@@ -138,7 +143,7 @@ fn apply(
         }
     }
     stored.stay.heard(&stored.job, now.steady_ms());
-    jobs::save(connection, stored, told, now)
+    jobs::save(transaction, stored, told, now)
 }
 
 pub(super) fn commands(
@@ -175,10 +180,15 @@ fn of_attempt(connection: &Connection, job: JobId, epoch: u32) -> Outcome<Option
     jobs::load(connection, leased, &[&job.to_string(), &epoch])
 }
 
-pub(super) fn release(connection: &Connection, job: JobId, epoch: u32, now: Now) -> Outcome<bool> {
-    let Some(mut stored) = of_attempt(connection, job, epoch)? else { return Ok(false) };
+pub(super) fn release(
+    transaction: &Transaction<'_>,
+    job: JobId,
+    epoch: u32,
+    now: Now,
+) -> Outcome<bool> {
+    let Some(mut stored) = of_attempt(transaction, job, epoch)? else { return Ok(false) };
     stored.run_at = next_start(&stored, now);
-    lose(connection, stored, now)?;
+    lose(transaction, stored, now)?;
     Ok(true)
 }
 
@@ -187,55 +197,76 @@ fn next_start(stored: &Stored, now: Now) -> Timestamp {
 }
 
 pub(super) fn hand_over(
-    connection: &Connection,
+    transaction: &Transaction<'_>,
     job: JobId,
     epoch: u32,
     now: Now,
 ) -> Outcome<bool> {
-    let Some(mut stored) = of_attempt(connection, job, epoch)? else { return Ok(false) };
+    let Some(mut stored) = of_attempt(transaction, job, epoch)? else { return Ok(false) };
     stored.handovers += 1;
     stored.run_at = now.wall;
-    lose(connection, stored, now)?;
+    lose(transaction, stored, now)?;
     Ok(true)
 }
 
-pub(super) fn reap(connection: &Connection, all: bool, now: Now) -> Outcome<Vec<JobId>> {
+pub(super) fn reap(transaction: &Transaction<'_>, all: bool, now: Now) -> Outcome<Vec<JobId>> {
     let before = if all { i64::MAX } else { now.steady_ms() };
     let mut lost = Vec::new();
-    while let Some(mut stored) = jobs::load(connection, "lease_until <= ?1 LIMIT 1", &[&before])? {
+    while let Some(mut stored) = jobs::load(transaction, "lease_until <= ?1 LIMIT 1", &[&before])? {
         lost.push(stored.job.id);
         // Bots that died with their server were not at fault.
         stored.run_at = if all { now.wall } else { next_start(&stored, now) };
-        lose(connection, stored, now)?;
+        lose(transaction, stored, now)?;
     }
     Ok(lost)
 }
 
-pub(super) fn expire(connection: &Connection, now: Now) -> Outcome<Vec<Expired>> {
+/// Ends all jobs that have had a bot, without another one that joins their meeting: at once where nothing was recorded. What was recorded is made whole by a
+/// bot that joins nothing, and the job fails then.
+pub(super) fn end_all(transaction: &Transaction<'_>, now: Now) -> Outcome<()> {
+    let mut open = transaction.prepare(
+        "SELECT id FROM jobs WHERE epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled')",
+    )?;
+    let open = open.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    for id in open {
+        let Some(mut stored) = jobs::load(transaction, "id = ?1", &[&id])? else { continue };
+        if stored.job.recording.started_at.is_some() {
+            stored.cause.get_or_insert_with(|| Cause::Failed(advance::ended_by_restore()));
+            stored.run_at = now.wall;
+            lose(transaction, stored, now)?;
+        } else {
+            let told = advance::end_by_restore(&mut stored.job, now.wall);
+            jobs::save(transaction, &mut stored, told, now)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn expire(transaction: &Transaction<'_>, now: Now) -> Outcome<Vec<Expired>> {
     let mut expired = Vec::new();
     let due = now.wall.as_millis();
     let next = "status = 'queued' AND epoch = 0 AND start_by <= ?1 LIMIT 1";
-    while let Some(mut stored) = jobs::load(connection, next, &[&due])? {
-        let at_bot_limit = quotas::at_bot_limit(connection, stored.tenant)?;
+    while let Some(mut stored) = jobs::load(transaction, next, &[&due])? {
+        let at_bot_limit = quotas::at_bot_limit(transaction, stored.tenant)?;
         expired.push(Expired { job: stored.job.id, at_bot_limit });
         let told = advance::expire(&mut stored.job, at_bot_limit, now.wall);
-        jobs::save(connection, &mut stored, told, now)?;
+        jobs::save(transaction, &mut stored, told, now)?;
     }
     Ok(expired)
 }
 
-fn lose(connection: &Connection, mut stored: Stored, now: Now) -> Outcome<()> {
+fn lose(transaction: &Transaction<'_>, mut stored: Stored, now: Now) -> Outcome<()> {
     stored.lease_until = None;
     stored.stay.lost();
-    room_bots::leave(connection, stored.job.id, now.wall)?;
+    room_bots::leave(transaction, stored.job.id, now.wall)?;
     // What may have been done must not be done twice; the others do no harm.
-    connection.execute(
+    transaction.execute(
         "UPDATE commands SET state = 'expired', updated_at = ?2 WHERE job = ?1 AND state = 'pending'
             AND action IN ('send_chat_message', 'request_recording_permission')",
         params![stored.job.id.to_string(), now.wall.as_millis()],
     )?;
     let told = advance::lose(&mut stored.job, now.wall);
-    jobs::save(connection, &mut stored, told, now)
+    jobs::save(transaction, &mut stored, told, now)
 }
 
 pub(super) fn first_start(connection: &Connection) -> Outcome<Option<Timestamp>> {

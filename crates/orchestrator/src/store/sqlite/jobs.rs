@@ -11,10 +11,12 @@ use super::{
     Outcome, answers, mixes,
     pages::{self, Entry},
     quotas, read_as, recordings, room_bots, tally, timeline,
+    writer::Transaction,
 };
 use crate::{
     clock::Now,
     jobs::{
+        JobEnd,
         advance::{self, Happened},
         quota::{self, Place, Stay},
         withheld::Withheld,
@@ -123,7 +125,7 @@ pub(super) fn of_tenant(
 
 /// Writes a changed job and what follows from the change.
 pub(super) fn save(
-    connection: &Connection,
+    transaction: &Transaction<'_>,
     stored: &mut Stored,
     told: Vec<Happened>,
     now: Now,
@@ -131,20 +133,21 @@ pub(super) fn save(
     let Stored { tenant, job, sequence, .. } = stored;
     // Nothing is told of a job after its end, so that it ends once.
     if told.iter().any(|happened| happened.status.is_final()) {
-        tally::count_end(connection, job)?;
-        quotas::count_minutes(connection, *tenant, job, stored.stay, now.wall)?;
+        tally::count_end(transaction, job)?;
+        let minutes = quotas::count_minutes(transaction, *tenant, job, stored.stay, now.wall)?;
+        transaction.ends(JobEnd::of(job, minutes));
         if stored.epoch > 0 {
-            recordings::may_have_files(connection, job, now.wall)?;
+            recordings::may_have_files(transaction, job, now.wall)?;
         }
         if job.manifest_uri.is_some() {
-            mixes::wait(connection, job)?;
+            mixes::wait(transaction, job)?;
         }
     }
-    *sequence = timeline::write(connection, *tenant, job, *sequence, told, now.wall)?;
+    *sequence = timeline::write(transaction, *tenant, job, *sequence, told, now.wall)?;
     if stored.job.status.is_final() {
         stored.lease_until = None;
-        room_bots::leave(connection, stored.job.id, now.wall)?;
-        connection
+        room_bots::leave(transaction, stored.job.id, now.wall)?;
+        transaction
             .prepare_cached(
                 "UPDATE commands SET updated_at = ?2,
                     state = CASE WHEN action IN ('cancel', 'leave_call') THEN 'done' ELSE 'expired' END
@@ -153,7 +156,7 @@ pub(super) fn save(
             .execute(params![stored.job.id.to_string(), now.wall.as_millis()])?;
     }
     let cause = stored.cause.as_ref().map(serde_json::to_string).transpose();
-    connection
+    transaction
         .prepare_cached(
             "UPDATE jobs SET status = ?2, job = ?3, epoch = ?4, token_hash = ?5, lease_until = ?6,
                 applied = ?7, sequence = ?8, cause = ?9, run_at = ?10, handovers = ?11,
@@ -181,7 +184,7 @@ pub(super) fn save(
         ])?;
     let before =
         std::mem::replace(&mut stored.place, quota::place(&stored.job.status, stored.epoch));
-    quotas::moved(connection, stored.tenant, before, stored.place)
+    quotas::moved(transaction, stored.tenant, before, stored.place)
 }
 
 pub(super) fn create(
@@ -298,25 +301,25 @@ pub(super) fn list(
 }
 
 pub(super) fn delete_recording(
-    connection: &Connection,
+    transaction: &Transaction<'_>,
     tenant: Tenant,
     id: JobId,
     now: Now,
 ) -> Outcome<Option<Job>> {
-    let Some(mut stored) = of_tenant(connection, tenant, id)? else { return Ok(None) };
+    let Some(mut stored) = of_tenant(transaction, tenant, id)? else { return Ok(None) };
     let told = advance::delete_recording(&mut stored.job, now.wall);
-    mixes::drop(connection, &[id])?;
-    save(connection, &mut stored, told, now)?;
+    mixes::drop(transaction, &[id])?;
+    save(transaction, &mut stored, told, now)?;
     Ok(Some(stored.job))
 }
 
 pub(super) fn cancel(
-    connection: &Connection,
+    transaction: &Transaction<'_>,
     tenant: Tenant,
     id: JobId,
     now: Now,
 ) -> Outcome<Option<Job>> {
-    let Some(mut stored) = of_tenant(connection, tenant, id)? else { return Ok(None) };
+    let Some(mut stored) = of_tenant(transaction, tenant, id)? else { return Ok(None) };
     // What a bot has said about the end as it left holds: it writes its manifest by it.
     let is_ending = stored.job.status == JobStatus::Finalizing && stored.cause.is_some();
     if stored.job.status.is_final() || is_ending || stored.cause == Some(Cause::Cancelled) {
@@ -327,19 +330,19 @@ pub(super) fn cancel(
     if stored.job.status == JobStatus::Queued && recorded {
         // Its bot was lost: the next one only finalises what is on disk.
         stored.run_at = now.wall;
-        save(connection, &mut stored, Vec::new(), now)?;
+        save(transaction, &mut stored, Vec::new(), now)?;
         return Ok(Some(stored.job));
     }
     if stored.job.status != JobStatus::Queued {
-        give(connection, id, ControlAction::Cancel, None, now.wall)?;
+        give(transaction, id, ControlAction::Cancel, None, now.wall)?;
     }
     let told = advance::cancel(&mut stored.job, &mut stored.withheld, now.wall);
-    save(connection, &mut stored, told, now)?;
+    save(transaction, &mut stored, told, now)?;
     Ok(Some(stored.job))
 }
 
 pub(super) fn command(
-    connection: &Connection,
+    transaction: &Transaction<'_>,
     tenant: Tenant,
     id: JobId,
     action: ControlAction,
@@ -348,42 +351,42 @@ pub(super) fn command(
     now: Now,
 ) -> Outcome<Commanded> {
     if let Some(once) = once
-        && let Some(earlier) = answers::earlier(connection, tenant, once, now.wall)?
+        && let Some(earlier) = answers::earlier(transaction, tenant, once, now.wall)?
     {
         return Ok(Commanded::Earlier(earlier));
     }
-    let Some(mut stored) = of_tenant(connection, tenant, id)? else {
+    let Some(mut stored) = of_tenant(transaction, tenant, id)? else {
         return Ok(Commanded::NotFound);
     };
     if !takes(&stored.job, &action) {
         return Ok(Commanded::InvalidState(Box::new(stored.job)));
     }
-    let mut command = give(connection, id, action, message, now.wall)?;
+    let mut command = give(transaction, id, action, message, now.wall)?;
     if command.action == ControlAction::LeaveCall {
         stored.cause.get_or_insert(Cause::Requested);
         if stored.job.status == JobStatus::Queued {
             if stored.job.recording.started_at.is_some() {
                 stored.run_at = now.wall;
-                save(connection, &mut stored, Vec::new(), now)?;
+                save(transaction, &mut stored, Vec::new(), now)?;
             } else {
                 let told =
                     advance::leave_the_queue(&mut stored.job, &mut stored.withheld, now.wall);
-                save(connection, &mut stored, told, now)?;
+                save(transaction, &mut stored, told, now)?;
             }
             command.state = ControlState::Done;
-            connection.execute(
+            transaction.execute(
                 "UPDATE commands SET state = 'done' WHERE id = ?1",
                 [command.id.to_string()],
             )?;
         } else {
-            save(connection, &mut stored, Vec::new(), now)?;
+            save(transaction, &mut stored, Vec::new(), now)?;
         }
     }
     if let Some(once) = once {
         let result = crate::jobs::control_result(&command, &stored.job);
         let body = read_as(serde_json::to_string(&result), "a control result")?;
         let answer = KeptAnswer { status: 202, body, ignored: once.ignored.clone() };
-        answers::keep(connection, tenant, once, &answer, false, now.wall)?;
+        answers::keep(transaction, tenant, once, &answer, false, now.wall)?;
     }
     Ok(Commanded::Given(command, Box::new(stored.job)))
 }

@@ -13,10 +13,12 @@ mod keys;
 mod mixes;
 mod outbox;
 mod pages;
+mod paused;
 mod place;
 mod quotas;
 mod readers;
 mod recordings;
+mod restore;
 mod room_bots;
 mod schema;
 mod secrets;
@@ -25,11 +27,22 @@ mod timeline;
 mod verbs;
 mod writer;
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration};
+use std::{
+    fs::OpenOptions,
+    mem,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+    time::Duration,
+};
 
+use meetbot_types::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
 pub use self::backup::{Backup, BackupError, backup};
+pub use self::restore::{CopyError, How};
+pub(crate) use self::restore::{copy, holds_database};
 use self::{place::Place, readers::Readers, writer::Writer};
 use super::StoreError;
 use crate::{clock::Clock, metrics::StoreTimes};
@@ -92,6 +105,8 @@ pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
     times: StoreTimes,
+    /// Those of its writer and readers, until it is closed.
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 impl SqliteStore {
@@ -114,11 +129,12 @@ impl SqliteStore {
             };
             let place = Place::of(&path).map_err(told("it is not there any more"))?;
             let times = StoreTimes::new(Clock::start());
-            let writer = Writer::start(connection, place, times.clone())
+            let (writer, thread) = Writer::start(connection, place, times.clone())
                 .map_err(told("no thread for its writer"))?;
-            let readers =
+            let (readers, mut threads) =
                 Readers::start(readers, &times).map_err(told("no threads for its readers"))?;
-            Ok(Self { writer, readers, times })
+            threads.push(thread);
+            Ok(Self { writer, readers, times, threads: Arc::new(Mutex::new(threads)) })
         };
         opened().map_err(|problem| match StoreError::from(problem) {
             StoreError::Unavailable(why) => {
@@ -141,6 +157,30 @@ impl SqliteStore {
             schema::is_newest(&connection)
         };
         Ok(if newest()? { Found::Newest } else { Found::Older })
+    }
+
+    /// Closes the database once all that was asked before is done; what is asked later is refused. The database's file is whole by itself then: no journal is
+    /// left beside it, unless another process has it open.
+    pub async fn close(&self) {
+        self.readers.end(READERS);
+        self.writer.end();
+        let threads = mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let ended = tokio::task::spawn_blocking(move || {
+            threads.into_iter().all(|thread| thread.join().is_ok())
+        });
+        if !ended.await.unwrap_or(false) {
+            tracing::error!("a thread of the store crashed");
+        }
+    }
+
+    /// Since when nothing starts from the jobs in it and nothing is sent, as `meetbot restore --paused` leaves it; `None` where it is not paused.
+    pub async fn paused_since(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(paused::since).await
+    }
+
+    /// Lets a paused database go on, also under a running server, which sees it within seconds. `false` where it was not paused.
+    pub async fn unpause(&self) -> Result<bool, StoreError> {
+        self.writer.write(|transaction| paused::end(transaction)).await
     }
 
     /// How long its transactions take.
@@ -228,9 +268,9 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(data.path()).unwrap();
         let (open, gate) = std::sync::mpsc::channel::<()>();
-        let gate = std::sync::Arc::new(std::sync::Mutex::new(gate));
+        let gate = Arc::new(Mutex::new(gate));
         for _ in 0..200 {
-            let gate = std::sync::Arc::clone(&gate);
+            let gate = Arc::clone(&gate);
             runtime.spawn_blocking(move || gate.lock().unwrap().recv());
         }
         let read = async { tokio::time::timeout(Duration::from_secs(20), store.keys()).await };

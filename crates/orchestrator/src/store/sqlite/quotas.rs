@@ -152,14 +152,14 @@ pub(super) fn at_bot_limit(connection: &Connection, tenant: Tenant) -> Outcome<b
     Ok(quota::due(bots, limit, Some(0)).is_none())
 }
 
-/// A job has ended, in the month of this moment.
+/// A job has ended, in the month of this moment; answers the minutes that it costs.
 pub(super) fn count_minutes(
     connection: &Connection,
     tenant: Tenant,
     job: &Job,
     stay: Stay,
     now: Timestamp,
-) -> Outcome<()> {
+) -> Outcome<u64> {
     let cost = quota::cost(job, tenant.live, stay);
     if cost > 0 {
         connection
@@ -169,7 +169,7 @@ pub(super) fn count_minutes(
             )?
             .execute(params![tenant.consumer.to_string(), tenant.live, quota::month(now), cost])?;
     }
-    Ok(())
+    Ok(cost)
 }
 
 /// The minutes that a tenant had, where there are none left for this meeting in the month of `at`. Of months to come nothing is used yet.

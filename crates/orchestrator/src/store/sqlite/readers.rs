@@ -3,6 +3,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::JoinHandle,
 };
 
 use rusqlite::Connection;
@@ -11,8 +12,8 @@ use tokio::sync::oneshot;
 use super::Outcome;
 use crate::{metrics::StoreTimes, store::StoreError};
 
-/// Reads something and answers it.
-type Work = Box<dyn FnOnce(&Connection, &StoreTimes) + Send>;
+/// Reads something and answers it; `None` ends the reader that takes it.
+type Work = Option<Box<dyn FnOnce(&Connection, &StoreTimes) + Send>>;
 
 /// The way to the readers. When the last one is dropped, they end.
 #[derive(Clone)]
@@ -22,20 +23,33 @@ pub(super) struct Readers {
 
 impl Readers {
     /// Starts a thread for each connection.
-    pub(super) fn start(connections: Vec<Connection>, times: &StoreTimes) -> std::io::Result<Self> {
+    pub(super) fn start(
+        connections: Vec<Connection>,
+        times: &StoreTimes,
+    ) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let (work, waiting) = mpsc::channel::<Work>();
         let waiting = Arc::new(Mutex::new(waiting));
+        let mut threads = Vec::new();
         for connection in connections {
             let (waiting, times) = (Arc::clone(&waiting), times.clone());
-            std::thread::Builder::new().name("meetbot-reads".into()).spawn(move || {
+            let thread = std::thread::Builder::new().name("meetbot-reads".into());
+            threads.push(thread.spawn(move || {
                 // One reader at a time waits for work, and the others for their turn to wait.
                 let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                while let Ok(work) = next() {
+                while let Ok(Some(work)) = next() {
                     work(&connection, &times);
                 }
-            })?;
+            })?);
         }
-        Ok(Self { work })
+        Ok((Self { work }, threads))
+    }
+
+    /// So many of them end once all that was asked before is done; what is asked after the last one has ended is refused.
+    pub(super) fn end(&self, readers: usize) {
+        for _ in 0..readers {
+            // Where they have ended already there is nothing to end.
+            let _ = self.work.send(None);
+        }
     }
 
     /// Reads in a transaction, so that several statements see one moment.
@@ -44,7 +58,7 @@ impl Readers {
         read: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, answer) = oneshot::channel();
-        let work: Work = Box::new(move |connection, times| {
+        let work: Work = Some(Box::new(move |connection, times| {
             // Nobody waits for it any more.
             if sender.is_closed() {
                 return;
@@ -57,7 +71,7 @@ impl Readers {
                 .and_then(|outcome| outcome.map_err(StoreError::from));
             times.end("read", begun, outcome.is_ok());
             let _ = sender.send(outcome);
-        });
+        }));
         let closed = || StoreError::Unavailable("its readers have ended".into());
         self.work.send(work).map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?

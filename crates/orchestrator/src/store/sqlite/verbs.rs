@@ -12,7 +12,8 @@ use meetbot_types::{
 
 use super::{
     SqliteStore, answers, audit, bots, consumers, deliveries, erasure, jobs, keys, mixes, outbox,
-    quotas, recordings, room_bots, secrets, tally, timeline, writer::Asker,
+    paused, quotas, recordings, room_bots, secrets, tally, timeline,
+    writer::{Asker, Transaction},
 };
 use crate::{
     clock::Now,
@@ -50,8 +51,9 @@ impl Store for SqliteStore {
         last_used: Vec<(KeyId, Timestamp)>,
         keep_from: Timestamp,
     ) -> Result<()> {
-        let note =
-            move |connection: &_| audit::note(connection, &uses, &repeats, &last_used, keep_from);
+        let note = move |connection: &Transaction<'_>| {
+            audit::note(connection, &uses, &repeats, &last_used, keep_from)
+        };
         self.writer.write(note).await
     }
 
@@ -72,8 +74,9 @@ impl Store for SqliteStore {
         now: Now,
     ) -> Result<Rotation> {
         let consumer = consumer.to_owned();
-        let rotate =
-            move |connection: &_| secrets::rotate(connection, &consumer, &new, overlap, now.wall);
+        let rotate = move |connection: &Transaction<'_>| {
+            secrets::rotate(connection, &consumer, &new, overlap, now.wall)
+        };
         self.writer.write(rotate).await
     }
 
@@ -125,7 +128,7 @@ impl Store for SqliteStore {
         once: Option<Once>,
         now: Now,
     ) -> Result<Creation> {
-        let create = move |connection: &_| {
+        let create = move |connection: &Transaction<'_>| {
             jobs::create(connection, tenant, job, &link, start, once.as_ref(), now)
         };
         self.writer.write(create).await
@@ -170,7 +173,10 @@ impl Store for SqliteStore {
         after: Option<OldRecording>,
         limit: u32,
     ) -> Result<Vec<OldRecording>> {
-        self.read(move |connection| recordings::old(connection, before, after, limit)).await
+        let old = move |connection: &_| {
+            paused::unless(connection, || recordings::old(connection, before, after, limit))
+        };
+        self.read(old).await
     }
 
     async fn recording_removed(&self, id: JobId) -> Result<()> {
@@ -178,11 +184,17 @@ impl Store for SqliteStore {
     }
 
     async fn prune_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<JobId>> {
-        self.writer.write(move |connection| erasure::prune(connection, before, limit)).await
+        let prune = move |connection: &Transaction<'_>| {
+            paused::unless(connection, || erasure::prune(connection, before, limit))
+        };
+        self.writer.write(prune).await
     }
 
     async fn waiting_mixes(&self, limit: u32, now: Now) -> Result<WaitingMixes> {
-        self.read(move |connection| mixes::waiting(connection, limit, now.wall)).await
+        let waiting = move |connection: &_| {
+            paused::unless(connection, || mixes::waiting(connection, limit, now.wall))
+        };
+        self.read(waiting).await
     }
 
     async fn waiting_mix(&self, id: JobId) -> Result<Option<Job>> {
@@ -214,7 +226,7 @@ impl Store for SqliteStore {
         once: Option<Once>,
         now: Now,
     ) -> Result<Commanded> {
-        let command = move |connection: &_| {
+        let command = move |connection: &Transaction<'_>| {
             let (message, once) = (message.as_deref(), once.as_ref());
             jobs::command(connection, tenant, id, action, message, once, now)
         };
@@ -236,7 +248,10 @@ impl Store for SqliteStore {
     }
 
     async fn claim(&self, token_hash: [u8; 32], now: Now) -> Result<Claim> {
-        self.writer.write(move |connection| bots::claim(connection, token_hash, now)).await
+        let claim = move |connection: &Transaction<'_>| {
+            paused::unless(connection, || bots::claim(connection, token_hash, now))
+        };
+        self.writer.write(claim).await
     }
 
     async fn report(
@@ -278,7 +293,7 @@ impl Store for SqliteStore {
     }
 
     async fn reap(&self, all: bool, now: Now) -> Result<Vec<JobId>> {
-        let reap = move |connection: &_| {
+        let reap = move |connection: &Transaction<'_>| {
             if all {
                 outbox::forget_leases(connection, true, now)?;
             }
@@ -288,20 +303,25 @@ impl Store for SqliteStore {
     }
 
     async fn expire(&self, now: Now) -> Result<Vec<Expired>> {
-        self.writer.write(move |connection| bots::expire(connection, now)).await
+        let expire = move |connection: &Transaction<'_>| {
+            paused::unless(connection, || bots::expire(connection, now))
+        };
+        self.writer.write(expire).await
     }
 
     async fn next_start(&self) -> Result<Option<Timestamp>> {
-        self.read(bots::first_start).await
+        self.read(|connection| paused::unless(connection, || bots::first_start(connection))).await
     }
 
     async fn due_deliveries(&self, room: Room, now: Now) -> Result<Taken> {
-        let take = move |connection: &_| outbox::take(connection, room, now);
+        let take = move |connection: &Transaction<'_>| {
+            paused::unless(connection, || outbox::take(connection, room, now))
+        };
         self.writer.write_for(Asker::Sender, take).await
     }
 
     async fn tried(&self, tried: Tried, now: Now) -> Result<()> {
-        let note = move |connection: &_| outbox::note(connection, &tried, now);
+        let note = move |connection: &Transaction<'_>| outbox::note(connection, &tried, now);
         self.writer.write_for(Asker::Sender, note).await
     }
 
@@ -325,13 +345,14 @@ impl Store for SqliteStore {
         once: Option<Once>,
         now: Now,
     ) -> Result<Redelivery> {
-        let redeliver =
-            move |connection: &_| deliveries::redeliver(connection, tenant, id, once.as_ref(), now);
+        let redeliver = move |connection: &Transaction<'_>| {
+            deliveries::redeliver(connection, tenant, id, once.as_ref(), now)
+        };
         self.writer.write(redeliver).await
     }
 
     async fn sweep(&self, now: Now) -> Result<()> {
-        let sweep = move |connection: &_| {
+        let sweep = move |connection: &Transaction<'_>| {
             outbox::forget_leases(connection, false, now)?;
             secrets::sweep(connection, now.wall)?;
             room_bots::sweep(connection, now.wall)?;

@@ -1,12 +1,13 @@
 //! The one writer: a thread that puts what is asked at the same time into one transaction, so that many answers cost one sync to disk.
 
-use std::time::Duration;
+use std::{cell::RefCell, ops::Deref, thread::JoinHandle, time::Duration};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::{Outcome, Problem, place::Place};
-use crate::{metrics::StoreTimes, store::StoreError};
+use crate::{jobs::JobEnd, metrics::StoreTimes, store::StoreError};
 
 /// The most that go into one transaction.
 const BATCH: usize = 256;
@@ -17,8 +18,35 @@ const SENDERS_SHARE: Duration = Duration::from_millis(10);
 /// How many of each kind may wait before callers wait themselves.
 const QUEUE: usize = 1024;
 
+/// A transaction.
+pub(super) struct Transaction<'a> {
+    connection: &'a Connection,
+    /// The jobs that end in it: what is undone is not logged.
+    ended: RefCell<Vec<JobEnd>>,
+}
+
+impl<'a> Transaction<'a> {
+    /// One that was begun on this connection.
+    pub(super) const fn begun(connection: &'a Connection) -> Self {
+        Self { connection, ended: RefCell::new(Vec::new()) }
+    }
+
+    /// A job ends in it.
+    pub(super) fn ends(&self, end: JobEnd) {
+        self.ended.borrow_mut().push(end);
+    }
+}
+
+impl Deref for Transaction<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}
+
 /// Work on the database, or none of it where there is no transaction; gives back how to answer it, once it is known whether that was committed.
-type Work = Box<dyn FnOnce(Option<&Connection>) -> Answer + Send>;
+type Work = Box<dyn FnOnce(Option<&Transaction<'_>>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Who asks. Senders ask once for each delivery, and those who report ask with all that they have: in one line, a flood of events would let none of them be
@@ -36,12 +64,14 @@ pub(super) enum Asker {
 pub(super) struct Writer {
     senders: mpsc::Sender<Work>,
     others: mpsc::Sender<Work>,
+    end: CancellationToken,
 }
 
 /// What waits for the writer.
 struct Waiting {
     senders: mpsc::Receiver<Work>,
     others: mpsc::Receiver<Work>,
+    end: CancellationToken,
 }
 
 impl Waiting {
@@ -51,6 +81,7 @@ impl Waiting {
             biased;
             Some(work) = self.senders.recv() => Some(work),
             work = self.others.recv() => work,
+            () = self.end.cancelled() => None,
         }
     }
 
@@ -71,21 +102,28 @@ impl Writer {
         connection: Connection,
         place: Place,
         times: StoreTimes,
-    ) -> std::io::Result<Self> {
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let ((senders, from_senders), (others, from_others)) =
             (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
-        let waiting = Waiting { senders: from_senders, others: from_others };
+        let end = CancellationToken::new();
+        let waiting = Waiting { senders: from_senders, others: from_others, end: end.clone() };
         let waits = tokio::runtime::Builder::new_current_thread().build()?;
-        std::thread::Builder::new()
-            .name("meetbot-store".into())
-            .spawn(move || run(&connection, &place, &times, waiting, &waits))?;
-        Ok(Self { senders, others })
+        let thread = std::thread::Builder::new().name("meetbot-store".into()).spawn(move || {
+            run(&connection, &place, &times, waiting, &waits);
+            write_back(&connection);
+        })?;
+        Ok((Self { senders, others, end }, thread))
+    }
+
+    /// It ends once all that waits is done; what is asked later is refused.
+    pub(super) fn end(&self) {
+        self.end.cancel();
     }
 
     /// Does `work` in a transaction and answers once that is on disk. An error undoes this work alone; one of the commit undoes all of the batch.
     pub(super) async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+        work: impl FnOnce(&Transaction<'_>) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.write_for(Asker::Other, work).await
     }
@@ -94,7 +132,7 @@ impl Writer {
     pub(super) async fn write_for<T: Send + 'static>(
         &self,
         asker: Asker,
-        work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+        work: impl FnOnce(&Transaction<'_>) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, answer) = oneshot::channel();
         let gone = || StoreError::Unavailable("its writer has ended".into());
@@ -115,17 +153,36 @@ impl Writer {
 }
 
 fn in_savepoint<T>(
-    connection: &Connection,
-    work: impl FnOnce(&Connection) -> Outcome<T>,
+    transaction: &Transaction<'_>,
+    work: impl FnOnce(&Transaction<'_>) -> Outcome<T>,
 ) -> Outcome<T> {
-    connection.prepare_cached("SAVEPOINT one")?.execute([])?;
-    let outcome = work(connection);
+    transaction.prepare_cached("SAVEPOINT one")?.execute([])?;
+    let ended_before = transaction.ended.borrow().len();
+    let outcome = work(transaction);
     if outcome.is_ok() {
-        connection.prepare_cached("RELEASE one")?.execute([])?;
-    } else if !connection.is_autocommit() {
-        connection.execute_batch("ROLLBACK TO one; RELEASE one")?;
+        transaction.prepare_cached("RELEASE one")?.execute([])?;
+        return outcome;
+    }
+    transaction.ended.borrow_mut().truncate(ended_before);
+    if !transaction.is_autocommit() {
+        transaction.execute_batch("ROLLBACK TO one; RELEASE one")?;
     }
     outcome
+}
+
+/// Writes what is in the journal into the database's file, which is whole by itself then. Where another process reads at this moment, that one does it when it
+/// closes the database.
+fn write_back(connection: &Connection) {
+    let truncated = connection.busy_timeout(Duration::ZERO).and_then(|()| {
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
+    });
+    match truncated {
+        Ok(false) => {}
+        Ok(true) => tracing::info!(
+            "another process reads the database: its journal (-wal) stays beside it until that one ends"
+        ),
+        Err(error) => tracing::warn!(%error, "the journal (-wal) stays beside the database"),
+    }
 }
 
 fn run(
@@ -142,9 +199,16 @@ fn run(
         let committed = commit(connection, place, first, &mut waiting, spent, &mut answers);
         let committed = committed.map_err(StoreError::from);
         times.end("write", begun, committed.is_ok());
-        if let Err(error) = &committed {
-            tracing::error!(%error, batch = answers.len(), "a batch of writes was undone");
-        }
+        let committed = match committed {
+            Ok(ended) => {
+                ended.iter().for_each(JobEnd::log);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, batch = answers.len(), "a batch of writes was undone");
+                Err(error)
+            }
+        };
         for answer in answers {
             answer(committed.clone());
         }
@@ -158,7 +222,7 @@ fn commit(
     waiting: &mut Waiting,
     spent: impl Fn() -> Duration,
     answers: &mut Vec<Answer>,
-) -> Result<(), Problem> {
+) -> Result<Vec<JobEnd>, Problem> {
     let mut first = Some(first);
     let mut batch = std::iter::from_fn(|| first.take().or_else(|| waiting.next(spent())));
     let committed = transact(connection, place, &mut batch, &spent, answers);
@@ -175,12 +239,13 @@ fn transact(
     batch: &mut impl Iterator<Item = Work>,
     spent: impl Fn() -> Duration,
     answers: &mut Vec<Answer>,
-) -> Result<(), Problem> {
+) -> Result<Vec<JobEnd>, Problem> {
     place.check().map_err(Problem::Told)?;
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let transaction = Transaction::begun(connection);
     while answers.len() < BATCH && (answers.is_empty() || spent() < BUDGET) {
         let Some(work) = batch.next() else { break };
-        answers.push(work(Some(connection)));
+        answers.push(work(Some(&transaction)));
         // Some errors, a full disk among them, end the whole transaction.
         if connection.is_autocommit() {
             return Err(Problem::Told(StoreError::Unavailable(
@@ -193,7 +258,7 @@ fn transact(
         connection.execute_batch("ROLLBACK")?;
     }
     committed?;
-    Ok(())
+    Ok(transaction.ended.into_inner())
 }
 
 #[cfg(test)]
@@ -206,7 +271,8 @@ mod tests {
     fn neither_senders_nor_others_wait_for_all_of_the_others() {
         let ((senders, from_senders), (others, from_others)) =
             (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
-        let mut waiting = Waiting { senders: from_senders, others: from_others };
+        let end = CancellationToken::new();
+        let mut waiting = Waiting { senders: from_senders, others: from_others, end };
         let order = Arc::new(Mutex::new(String::new()));
         for (line, letter) in [(&senders, 's'), (&others, 'o')] {
             for _ in 0..3 {

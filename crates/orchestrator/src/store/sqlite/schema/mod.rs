@@ -26,6 +26,7 @@ const STEPS: &[&str] = &[
     include_str!("past_tokens.sql"),
     include_str!("repeats.sql"),
     include_str!("queued.sql"),
+    include_str!("paused.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.

@@ -1,0 +1,26 @@
+//! `cargo xtask bench restores [COUNT]`: backs a server up, stops or kills it, restores that and starts it again, 20 times unless told otherwise, and judges what
+//! is left. It measures no time.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and stops where it cannot go on"
+)]
+
+#[expect(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../tests/it/program.rs"]
+mod program;
+#[expect(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../tests/it/rounds.rs"]
+mod rounds;
+
+/// The number that the project promises.
+const ROUNDS: u32 = 20;
+
+fn main() {
+    // `cargo bench` says `--bench` to whatever it runs.
+    let count = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let count = count.map_or(ROUNDS, |count| count.parse().unwrap());
+    rounds::rounds(count);
+    println!("{count} rounds: jobs, keys, ledger and recordings were equal");
+}

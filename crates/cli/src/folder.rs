@@ -1,0 +1,144 @@
+//! The data folder of a server on this machine, for commands that work on it, also while the server runs.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use meetbot_orchestrator::{
+    Config, FoundFolder,
+    config::SettingsFile,
+    prepare,
+    store::{Found, SqliteStore},
+};
+
+use crate::output::{Output, Usage};
+
+/// Which server: where its settings are, and its data folder.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FolderArgs {
+    /// The server's data folder [env: `MEETBOT_SERVER_DATA_DIR`] [default: meetbot-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The server's file with settings, like the one that `serve --print-config` prints [env: `MEETBOT_CONFIG`]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl FolderArgs {
+    /// The settings: the command line wins over the environment, which wins over the file.
+    pub(crate) fn settings(&self) -> anyhow::Result<Config> {
+        let named = env::var_os("MEETBOT_CONFIG").filter(|name| !name.is_empty());
+        let path = self.config.clone().or_else(|| named.map(PathBuf::from));
+        let text = match &path {
+            Some(path) => Some(
+                std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?,
+            ),
+            None => None,
+        };
+        let name = path.as_deref().map(|path| path.display().to_string());
+        let file = name.as_deref().zip(text.as_deref());
+        let file = file.map(|(name, text)| SettingsFile { name, text });
+        let variables: Vec<(String, String)> = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let pairs = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let wrong = |error: meetbot_orchestrator::config::ConfigError| Usage(error.to_string());
+        Config::check_variables(pairs).map_err(wrong)?;
+        let mut config = Config::load(file, |name| env::var(name).ok()).map_err(wrong)?;
+        if let Some(data_dir) = &self.data_dir {
+            config.data_dir.clone_from(data_dir);
+        }
+        Ok(config)
+    }
+
+    /// Where it is, from the root.
+    pub(crate) fn path(&self) -> anyhow::Result<PathBuf> {
+        let path = self.settings()?.data_dir;
+        std::path::absolute(&path).with_context(|| format!("{}", path.display()))
+    }
+
+    /// Works on the store in it, and closes that. A folder without a server's data is refused.
+    pub(crate) async fn with_store<T>(
+        &self,
+        work: impl AsyncFnOnce(&SqliteStore) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let path = self.path()?;
+        if look(&path)? == Found::Nothing {
+            return Err(no_data(&path, ""));
+        }
+        work_on(&path, work).await
+    }
+
+    /// The same, in a folder that is made where there is none, if `init` says so.
+    pub(crate) async fn with_new_store<T>(
+        &self,
+        init: bool,
+        output: Output,
+        work: impl AsyncFnOnce(&SqliteStore) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let path = self.path()?;
+        if look(&path)? == Found::Nothing {
+            if !init {
+                return Err(no_data(&path, "; --init makes a new one there"));
+            }
+            output.remark(format_args!(
+                "made a new data folder {} (no server uses it yet)",
+                path.display()
+            ));
+        }
+        prepare(&path)?;
+        work_on(&path, work).await
+    }
+}
+
+async fn work_on<T>(
+    path: &Path,
+    work: impl AsyncFnOnce(&SqliteStore) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let store = SqliteStore::open(path)?;
+    let done = work(&store).await;
+    store.close().await;
+    done
+}
+
+/// What is in it. An older server that runs on it must not find newer tables under it.
+fn look(path: &Path) -> anyhow::Result<Found> {
+    let found = SqliteStore::check(path)?;
+    let folder = FoundFolder::look(path).context("the data folder")?;
+    if found == Found::Older && folder.is_some_and(|folder| folder.in_use) {
+        anyhow::bail!(
+            "an older meetbot runs on {}: restart the server with this program first",
+            path.display()
+        );
+    }
+    Ok(found)
+}
+
+fn no_data(path: &Path, more: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "there is no server's data in {}: give --data-dir (or MEETBOT_SERVER_DATA_DIR) the folder that `meetbot serve` works in, or --config its settings{more}",
+        path.display()
+    )
+}
+
+/// A path as a shell reads it back.
+pub(crate) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+@%:,".contains(letter);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_quoted_where_a_shell_would_split_it() {
+        assert_eq!(quoted(Path::new("/var/lib/meetbot-1")), "/var/lib/meetbot-1");
+        assert_eq!(quoted(Path::new("/my data/$x")), "'/my data/$x'");
+        assert_eq!(quoted(Path::new("/it's")), r"'/it'\''s'");
+    }
+}

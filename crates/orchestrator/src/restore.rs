@@ -1,0 +1,77 @@
+//! A backup becomes the data folder of a server.
+
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use crate::{
+    clock::Now,
+    data_folder::{DataFolder, DataFolderError},
+    store::{self, CopyError, How},
+};
+
+/// What was restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The data folder, from the root.
+    pub folder: PathBuf,
+    /// How many jobs.
+    pub jobs: u64,
+    /// How many of them had a bot and have not ended: the next server goes on with them.
+    pub running: u64,
+    /// How many webhooks are still to be delivered.
+    pub deliveries: u64,
+    /// How many recordings the jobs name.
+    pub recordings: usize,
+    /// How many of these have no manifest in the folder yet.
+    pub missing: usize,
+    /// Whether it is paused.
+    pub paused: bool,
+}
+
+/// Why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// There is a database already.
+    #[error("{} is there already: give --data-dir a new folder; a backup is never put over a database", .0.display())]
+    Occupied(PathBuf),
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] DataFolderError),
+    /// The backup cannot be copied into it.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+}
+
+/// Copies a backup into a data folder, which it makes where there is none, for its owner alone. One that holds a database is refused.
+pub fn restore(backup: &Path, data: &Path, how: How, now: Now) -> Result<Restored, RestoreError> {
+    let occupied =
+        || store::holds_database(data).map_or(Ok(()), |path| Err(RestoreError::Occupied(path)));
+    occupied()?;
+    if !backup.is_file() {
+        let why = "there is no such file".to_owned();
+        return Err(CopyError::NoBackup { path: backup.to_owned(), why }.into());
+    }
+    // No server starts on it meanwhile.
+    let folder = DataFolder::open(data)?;
+    occupied()?;
+    let copied = store::copy(backup, folder.path(), how, now)?;
+    let has_manifest = |(job, uri): &(meetbot_types::JobId, String)| {
+        let path = Url::parse(uri).ok().and_then(|uri| uri.to_file_path().ok());
+        let attempt = path.as_deref().and_then(Path::parent).and_then(Path::file_name);
+        attempt.is_some_and(|attempt| {
+            folder.recordings().join(job.to_string()).join(attempt).join("manifest.json").is_file()
+        })
+    };
+    let there = copied.manifests.iter().filter(|named| has_manifest(named)).count();
+    Ok(Restored {
+        folder: folder.path().to_owned(),
+        jobs: copied.jobs,
+        running: copied.running,
+        deliveries: copied.deliveries,
+        recordings: copied.manifests.len(),
+        missing: copied.manifests.len() - there,
+        paused: copied.paused,
+    })
+}

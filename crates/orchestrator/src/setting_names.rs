@@ -1,0 +1,163 @@
+//! Names of settings: where a file has them, which variables of the environment are none, and which setting an unknown name is probably meant to be.
+
+use toml::de::{DeTable, DeValue};
+
+/// The line of a section or key of a TOML text, as of `bots.max`.
+pub(crate) fn line(text: &str, name: &str) -> Option<usize> {
+    let table = DeTable::parse(text).ok()?;
+    let (section, key) =
+        name.split_once('.').map_or((name, None), |(section, key)| (section, Some(key)));
+    let (place, keys) = table.get_ref().get_key_value(section)?;
+    let place = match (key, keys.get_ref()) {
+        (None, _) => place,
+        (Some(key), DeValue::Table(keys)) => keys.get_key_value(key)?.0,
+        _ => return None,
+    };
+    Some(1 + text.bytes().take(place.span().start).filter(|byte| *byte == b'\n').count())
+}
+
+/// The variable of a setting, as in `MEETBOT_BOTS_MAX`.
+pub(crate) fn variable(setting: &str) -> String {
+    format!("MEETBOT_{}", setting.replace('.', "_")).to_uppercase()
+}
+
+/// The variables among these that name a setting which there is not, each with the variable that it is probably meant to be. Variables that are no settings
+/// (`MEETBOT_API_KEY`) pass, unless they are nearly one.
+pub(crate) fn unknown_variables<'a>(
+    variables: impl Iterator<Item = (&'a str, &'a str)>,
+    settings: &[String],
+) -> Vec<(&'a str, Option<String>)> {
+    let known: Vec<String> = settings.iter().map(|setting| variable(setting)).collect();
+    let of_section = |name: &str| {
+        let mut sections = settings.iter().filter_map(|setting| setting.split_once('.'));
+        sections.any(|(section, _)| name.starts_with(&format!("{}_", variable(section))))
+    };
+    let others = variables.filter(|(name, value)| {
+        name.starts_with("MEETBOT_")
+            && !value.is_empty()
+            && known.iter().all(|known| known != name)
+            && !is_of_kubernetes(name, value)
+    });
+    others
+        .filter_map(|(name, _)| {
+            let (distance, near) = nearest(name, known.iter().map(String::as_str))?;
+            let near = (distance <= name.len() / 3).then(|| near.to_owned());
+            (of_section(name) || distance <= 2).then_some((name, near))
+        })
+        .collect()
+}
+
+/// Kubernetes gives each container variables of the services beside it: those of a service `meetbot-server` begin like settings of `[server]`.
+fn is_of_kubernetes(name: &str, value: &str) -> bool {
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || (name.ends_with("_PORT") && value.contains("://"))
+        || ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| {
+            name.split_once("_PORT_").is_some_and(|(_, rest)| rest.contains(protocol))
+        })
+}
+
+/// The setting that an unknown one of a file is probably meant to be: the one with the most similar name, in whatever section.
+pub(crate) fn meant<'a>(name: &str, settings: &'a [String]) -> Option<&'a str> {
+    let key = |setting: &'a str| setting.rsplit('.').next().unwrap_or(setting);
+    let wanted = name.rsplit('.').next().unwrap_or(name);
+    let same_section = |setting: &str| {
+        setting.split_once('.').map(|(section, _)| section) == name.split_once('.').map(|it| it.0)
+    };
+    let alike = settings.iter().map(String::as_str).filter(|setting| {
+        let key = key(setting);
+        key == wanted
+            || (same_section(setting) && (key.starts_with(wanted) || wanted.starts_with(key)))
+    });
+    nearest(name, alike).map(|(_, near)| near).or_else(|| {
+        let (distance, near) = nearest(name, settings.iter().map(String::as_str))?;
+        (distance <= name.len() / 3).then_some(near)
+    })
+}
+
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<(usize, &'a str)> {
+    known.map(|known| (edits(name, known), known)).min_by_key(|(edits, _)| *edits)
+}
+
+/// How many letters have to be changed, added or taken away (Levenshtein's distance).
+fn edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    // A name in a file may have any length.
+    for (number, letter) in from.chars().take(200).enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], number + 1);
+        for (column, other) in to.iter().enumerate() {
+            let changed = corner + usize::from(letter != *other);
+            corner = row[column + 1];
+            row[column + 1] = changed.min(corner + 1).min(row[column] + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Vec<String> {
+        ["server.listen", "server.data_dir", "bots.max", "recordings.keep_days", "jobs.keep_days"]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
+    #[test]
+    fn an_unknown_setting_is_probably_the_one_with_the_most_similar_name() {
+        let settings = settings();
+        for (name, near) in [
+            ("bots.maximum", Some("bots.max")),
+            ("server.lissten", Some("server.listen")),
+            ("server.max", Some("bots.max")),
+            ("bot.max", Some("bots.max")),
+            ("jobs.keepdays", Some("jobs.keep_days")),
+            ("jobs.colour", None),
+            ("", None),
+        ] {
+            assert_eq!(meant(name, &settings), near, "{name}");
+        }
+        assert_eq!((edits("kitten", "sitting"), edits("", "abc"), edits("abc", "")), (3, 3, 3));
+    }
+
+    #[test]
+    fn variables_that_are_no_settings_pass_unless_they_are_nearly_one() {
+        let settings = settings();
+        let unknown = |name: &'static str, value: &'static str| {
+            unknown_variables([(name, value)].into_iter(), &settings).pop()
+        };
+        let near = |name: &str| Some(name.to_owned());
+        for (name, found) in [
+            ("MEETBOT_BOTS_MAXX", near("MEETBOT_BOTS_MAX")),
+            ("MEETBOT_BOT_MAX", near("MEETBOT_BOTS_MAX")),
+            ("MEETBOT_SERVER_PORT", near("MEETBOT_SERVER_LISTEN")),
+            ("MEETBOT_SERVER_DATADIR", near("MEETBOT_SERVER_DATA_DIR")),
+        ] {
+            assert_eq!(unknown(name, "3"), Some((name, found)), "{name}");
+        }
+        for (name, value) in [
+            ("MEETBOT_BOTS_MAX", "3"),
+            ("MEETBOT_BOTS_MAXX", ""),
+            ("MEETBOT_API_KEY", "mb_test_1"),
+            ("MEETBOT_LOG", "debug"),
+            ("MEETBOT_WEBHOOK_SECRET", "whsec_"),
+            ("MEETBOT_SERVER_SERVICE_HOST", "10.0.0.1"),
+            ("MEETBOT_SERVER_SERVICE_PORT_HTTP", "3010"),
+            ("MEETBOT_SERVER_PORT", "tcp://10.0.0.1:3010"),
+            ("MEETBOT_SERVER_PORT_3010_TCP_ADDR", "10.0.0.1"),
+            ("HOME", "/root"),
+        ] {
+            assert_eq!(unknown(name, value), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_name_has_its_line() {
+        let text = "# a\n[server]\nlisten = \"x\"\n\n[bots]\nmax = 3\nlist = [\n 1 ]\nlast = 1\n";
+        let line = |name: &str| line(text, name);
+        assert_eq!((line("server"), line("server.listen")), (Some(2), Some(3)));
+        assert_eq!((line("bots.max"), line("bots.last"), line("max")), (Some(6), Some(9), None));
+    }
+}
