@@ -145,6 +145,11 @@ fn fitted(header: &[&str], rows: &[Vec<String>], terminal: Option<usize>) -> Vec
             let Some(widest) = wide.max_by_key(|column| widths[*column]) else { break };
             widths[widest] -= 1;
         }
+        // Words leave room at the ends of lines: a column needs what its longest line does.
+        for column in columns {
+            let lines = all().flat_map(|row| wrapped(&row[column], widths[column]));
+            widths[column] = lines.map(|line| measure_text_width(&line)).max().unwrap_or(0);
+        }
     }
     all().flat_map(|row| lines_of(row, &widths)).collect()
 }
