@@ -225,7 +225,8 @@ impl Settings {
                     };
                     continue;
                 }
-                // A link may carry what its sender's mail program put there.
+                // As links of real meetings do, it may carry a passcode, and what its sender's mail program put there.
+                "pwd" => continue,
                 tracking if tracking.starts_with("utm_") => continue,
                 unknown => {
                     return Err(format!(
@@ -455,6 +456,7 @@ mod tests {
     fn parameters_are_bounded_and_the_error_says_how() {
         assert!(check("two-speakers?seconds=3600&speakers=20").is_ok());
         assert!(check("two-speakers?utm_source=mail").is_ok());
+        assert!(check("bad-passcode?pwd=secret").is_ok());
         for (text, hint) in [
             ("two-speakers?seconds=0", "from 1 to 3600"),
             ("two-speakers?seconds=3601", "from 1 to 3600"),
@@ -502,7 +504,7 @@ mod tests {
         }
         write!(page, "\nParameters, all optional: `seconds` (how long the meeting is, 1 to {MAX_SECONDS}), `speakers` (1 to {MAX_SPEAKERS}), `admitAfter` (seconds in the lobby), \
              `denyAfter` (seconds until `host-denies` refuses), `answer` (`grant`, `deny` or `none`: what the host says when a bot asks for permission to record) and `answerAfter` (seconds until it says so). A scenario's time runs from the job's first join, so that a bot that comes back enters at the second that has been reached; when the server itself was restarted, the meeting begins anew, \
-             unless `meetbot sandbox serve` plays it in a process of its own. An unknown parameter is refused, except those whose names begin with `utm_`, which mail programs add to links.\n").unwrap();
+             unless `meetbot sandbox serve` plays it in a process of its own. An unknown parameter is refused, except what links of real meetings carry: a passcode (`pwd`, passed over), and names that begin with `utm_`, which mail programs add.\n").unwrap();
         spec_file::check("docs/sandbox.md", &page);
     }
 }
