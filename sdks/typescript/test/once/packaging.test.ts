@@ -82,7 +82,7 @@ test("publint and attw find nothing", () => {
 test("the package is as small as it is meant to be, minified and gzipped", () => {
   const budgets: [string, string, number][] = [
     [".", 'export * from "@meetbot/sdk"', 16 * 1024],
-    ["./webhooks", 'export * from "@meetbot/sdk/webhooks"', 4.7 * 1024],
+    ["./webhooks", 'export * from "@meetbot/sdk/webhooks"', 4.75 * 1024],
     ["verifyWebhookSignature", 'export { verifyWebhookSignature } from "@meetbot/sdk"', 2 * 1024],
   ];
   for (const [name, contents, most] of budgets) {
