@@ -165,7 +165,7 @@ func (c *Client) open(ctx context.Context, options []CallOption, accepted string
 
 // patience says when a watch connects again, and when it gives up: pure.
 //
-// A stream that gives anything, a sign of life too, was no connection in vain: only those since count against maxRetries. The pauses grow until an event comes, so
+// A stream that gives anything, a sign of life too, has not failed: only connections since count against maxRetries. The pauses grow until an event comes, so
 // that a server that answers and cuts at once is not asked all the time.
 type patience struct {
 	maxRetries int

@@ -103,7 +103,7 @@ impl Parser {
 
 /// When a watch connects again, and when it gives up: pure.
 ///
-/// A stream that gives anything, a keep-alive too, was no connection in vain: only those since are counted against `max_retries`. The
+/// A stream that gives anything, a keep-alive too, has not failed: only connections since are counted against `max_retries`. The
 /// pauses grow until an event comes, so that a server that answers and cuts at once for ever is not asked all the time.
 #[derive(Debug)]
 pub(crate) struct Patience {

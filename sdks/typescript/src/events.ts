@@ -70,7 +70,7 @@ export class Parser {
 /**
  * When a watch connects again, and when it gives up: pure.
  *
- * A stream that gives anything, a keep-alive too, was no connection in vain: only those since are counted against `maxRetries`. The pauses grow until an event
+ * A stream that gives anything, a keep-alive too, has not failed: only connections since are counted against `maxRetries`. The pauses grow until an event
  * comes, so that a server that answers and cuts at once is not asked all the time.
  */
 export class Patience {

@@ -58,7 +58,7 @@ test("a stream that lives is taken up any number of times and never in a hurry",
     pauses.push(patience.again(null, null, 1));
   }
   assert.deepEqual(pauses, [500, 1000, 2000, 4000, 8000, 8000]);
-  assert.equal(patience.again(null, null, 1), null, "a connection in vain");
+  assert.equal(patience.again(null, null, 1), null, "a failed connection");
   patience.anew();
   assert.equal(patience.again(null, null, 1), 500);
 });
