@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::{Running, meetbot, run};
+use crate::program::{Running, create, meetbot, run};
 
 /// All that a server prints up to a line with this word, on standard output and error together; then it is stopped by Ctrl-C.
 fn printed_at_a_terminal(data: &Path, last: &str) -> String {
@@ -123,21 +123,8 @@ fn at_a_terminal_a_new_server_prints_a_key_once() {
 #[test]
 fn a_new_consumer_has_a_webhook_secret_of_its_own_with_a_live_key_too() {
     let data = TempDir::new().unwrap();
-    let secret = |kind: &str, consumer: &str| {
-        let mut command = meetbot();
-        command.args([
-            "keys",
-            "create",
-            kind,
-            "--init",
-            "--json",
-            "--consumer",
-            consumer,
-            "--data-dir",
-        ]);
-        let made = run(command.arg(data.path())).json();
-        made["webhookSecret"].as_str().unwrap().to_owned()
-    };
+    let secret =
+        |kind: &str, consumer: &str| create(kind, data.path(), &["--consumer", consumer]).1;
     let default = secret("--test", "default");
     let acme = secret("--live", "acme");
     assert_ne!(acme, default);

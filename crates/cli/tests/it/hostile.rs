@@ -17,7 +17,7 @@ use meetbot_testkit::liar::{Flood, Kind, Liar, Told, Trap};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::program::{PATIENCE, Running, client, manifest_of, meetbot, run, sandbox_token};
+use crate::program::{PATIENCE, Running, client, create, manifest_of, meetbot, sandbox_token};
 
 /// What hostile meetings may take, beyond what the same server took without them.
 const MEGABYTES: f64 = 50.0;
@@ -138,18 +138,7 @@ impl Stage {
         let (server, started) = Running::start(&mut command);
         let url = started["url"].as_str().unwrap().to_owned();
         let consumer = |kind: &str, name: &str| {
-            let mut command = meetbot();
-            command.args([
-                "keys",
-                "create",
-                kind,
-                "--init",
-                "--json",
-                "--consumer",
-                name,
-                "--data-dir",
-            ]);
-            client(&url, run(command.arg(data.path())).json()["key"].as_str().unwrap())
+            client(&url, &create(kind, data.path(), &["--consumer", name]).0)
         };
         let kind = if plan.protocol == Protocol::Janus { "--live" } else { "--test" };
         let (good, hostile) = (consumer("--test", "good"), consumer(kind, "hostile"));

@@ -204,7 +204,8 @@ pub(crate) fn create_live_key(data_dir: &Path) -> String {
     create("--live", data_dir, &[]).0
 }
 
-fn create(kind: &str, data_dir: &Path, more: &[&str]) -> (String, String) {
+/// A new key of a kind (`--test`, `--live`), with more arguments: the key and its consumer's webhook secret.
+pub(crate) fn create(kind: &str, data_dir: &Path, more: &[&str]) -> (String, String) {
     let said = run(meetbot()
         .args(["keys", "create", kind, "--init", "--json", "--data-dir"])
         .arg(data_dir)
