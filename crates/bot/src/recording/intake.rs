@@ -356,12 +356,16 @@ mod turned;
 #[cfg(test)]
 mod tests {
     use std::{
+        path::Path,
         sync::Arc,
         time::{Duration, Instant},
     };
 
     use meetbot_rtc::{Frame, Kind, TrackId};
-    use meetbot_types::{Timestamp, bot::Participant};
+    use meetbot_types::{
+        Timestamp,
+        bot::{BotOrder, Participant},
+    };
 
     use super::is_speech;
     use crate::{
@@ -370,6 +374,16 @@ mod tests {
             Counters, Recording, files::folder_of, finalize::tests::order, journal, journal::Line,
         },
     };
+
+    /// The recording of a meeting in which Ann is from its start on.
+    pub(super) fn of_ann(folder: &Path, start: Instant) -> (BotOrder, Recording) {
+        let order = order(&folder.join("job"), 1);
+        let admitted = (start, Timestamp::UNIX_EPOCH);
+        let mut recording = Recording::open(&order, admitted, Counters::default()).unwrap();
+        let ann = Participant { id: "5".into(), name: "Ann".into(), is_host: false, is_bot: false };
+        recording.joined(&ann, start).unwrap();
+        (order, recording)
+    }
 
     /// A picture of 640 × 480 in VP8, or what follows it.
     pub(super) fn picture(number: u64, keyframe: bool, arrived: Instant) -> Frame {
@@ -395,13 +409,9 @@ mod tests {
     #[test]
     fn after_a_loss_of_the_way_a_video_goes_on_with_a_picture_that_shows_something() {
         let folder = tempfile::tempdir().unwrap();
-        let order = order(&folder.path().join("job"), 1);
         let start = crate::clock::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let admitted = (start, Timestamp::UNIX_EPOCH);
-        let mut recording = Recording::open(&order, admitted, Counters::default()).unwrap();
-        let ann = Participant { id: "5".into(), name: "Ann".into(), is_host: false, is_bot: false };
-        recording.joined(&ann, start).unwrap();
+        let (order, mut recording) = of_ann(folder.path(), start);
         // The session after the loss begins to count anew, on a track of the same name.
         for (ms, number, keyframe, wanted) in [
             (100, 1, true, false),
@@ -446,13 +456,9 @@ mod tests {
     /// The journal of a recording of Ann, of whom packets come at these times, in ms, and are flushed twice a second.
     pub(super) fn recorded(arrivals: impl Iterator<Item = u64>) -> Vec<Line> {
         let folder = tempfile::tempdir().unwrap();
-        let order = order(&folder.path().join("job"), 1);
         let start = crate::clock::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let admitted = (start, Timestamp::UNIX_EPOCH);
-        let mut recording = Recording::open(&order, admitted, Counters::default()).unwrap();
-        let ann = Participant { id: "5".into(), name: "Ann".into(), is_host: false, is_bot: false };
-        recording.joined(&ann, start).unwrap();
+        let (order, mut recording) = of_ann(folder.path(), start);
         let mut last_ms = 0;
         for (number, at_ms) in (0..).zip(arrivals) {
             recording.frame("5", Source::Microphone, &sound(number, at(at_ms))).unwrap();
@@ -479,13 +485,9 @@ mod tests {
     #[test]
     fn what_arrived_before_the_host_permitted_it_is_not_recorded_although_it_is_handled_later() {
         let folder = tempfile::tempdir().unwrap();
-        let order = order(&folder.path().join("job"), 1);
         let start = crate::clock::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let admitted = (start, Timestamp::UNIX_EPOCH);
-        let mut recording = Recording::open(&order, admitted, Counters::default()).unwrap();
-        let ann = Participant { id: "5".into(), name: "Ann".into(), is_host: false, is_bot: false };
-        recording.joined(&ann, start).unwrap();
+        let (order, mut recording) = of_ann(folder.path(), start);
         recording.hold();
         recording.permit(at(1_000));
         for number in 0..100 {

@@ -2,25 +2,17 @@
 
 use std::time::Duration;
 
-use meetbot_types::{Timestamp, bot::Participant};
-
-use super::tests::{recorded, sound};
+use super::tests::{of_ann, recorded, sound};
 use crate::{
     meeting::Source,
-    recording::{
-        Counters, Recording, files::folder_of, finalize::tests::order, journal::Line, story::Story,
-    },
+    recording::{files::folder_of, journal::Line, story::Story},
 };
 
 #[test]
 fn of_a_long_speech_a_bot_that_dies_takes_no_more_than_ten_seconds_along() {
     let folder = tempfile::tempdir().unwrap();
-    let order = order(&folder.path().join("job"), 1);
     let start = crate::clock::now();
-    let admitted = (start, Timestamp::UNIX_EPOCH);
-    let mut recording = Recording::open(&order, admitted, Counters::default()).unwrap();
-    let ann = Participant { id: "5".into(), name: "Ann".into(), is_host: false, is_bot: false };
-    recording.joined(&ann, start).unwrap();
+    let (order, mut recording) = of_ann(folder.path(), start);
     for number in 0..1_500 {
         let at = start + Duration::from_millis(number * 20);
         recording.frame("5", Source::Microphone, &sound(number, at)).unwrap();
