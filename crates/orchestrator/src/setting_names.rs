@@ -44,7 +44,7 @@ pub(crate) fn unknown_variables<'a>(
     others
         .filter_map(|(name, _)| {
             let (distance, near) = nearest(name, known.iter().map(String::as_str))?;
-            let near = (distance <= name.len() / 3).then(|| near.to_owned());
+            let near = (distance <= near.len() / 3).then(|| near.to_owned());
             (of_section(name) || distance <= 2).then_some((name, near))
         })
         .collect()
@@ -74,7 +74,7 @@ pub(crate) fn meant<'a>(name: &str, settings: &'a [String]) -> Option<&'a str> {
     });
     nearest(name, alike).map(|(_, near)| near).or_else(|| {
         let (distance, near) = nearest(name, settings.iter().map(String::as_str))?;
-        (distance <= name.len() / 3).then_some(near)
+        (distance <= near.len() / 3).then_some(near)
     })
 }
 
