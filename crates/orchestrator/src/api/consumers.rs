@@ -39,7 +39,8 @@ async fn erase_consumer(
     let gone = || ApiError::unauthorized("the consumer of this key is erased");
     let name = server.store.consumer_name(consumer).await?.ok_or_else(gone)?;
     if query.text("confirm").as_ref() != Some(&name) {
-        let message = "must be the name of this key's consumer: everything it has is erased";
+        let message =
+            "must be, in the query, the name of this key's consumer: everything it has is erased";
         query.refuse("confirm", "not_confirmed", message);
     }
     query.finish()?;

@@ -15,10 +15,11 @@ use super::{
     caller::Caller,
     error::ApiError,
     jobs::{job_id, no_job},
+    query::Query,
     request::{BODY_LIMIT, JsonBody, Named, again, json, once, read_idle_body},
 };
 use crate::{
-    fields::{CHAT_MESSAGE, Fields, Ignored, Issues, all_ignored, is_blank},
+    fields::{CHAT_MESSAGE, Fields, Ignored, Issues, is_blank, judge_idle},
     jobs::{control_result, refusal::refusal},
     store::{Commanded, KeptAnswer, Tenant},
 };
@@ -109,9 +110,10 @@ async fn leave_call(call: Call, body: Body) -> Result<Response, ApiError> {
     ))]
 async fn send_chat_message(
     call: Call,
+    query: Query,
     JsonBody(body): JsonBody<BODY_LIMIT>,
 ) -> Result<Response, ApiError> {
-    let (message, ignored) = chat_message(&body).map_err(ApiError::invalid_input)?;
+    let (message, ignored) = query.with(chat_message(&body))?;
     call.give(ControlAction::SendChatMessage, Some(message), &body, ignored).await
 }
 
@@ -177,7 +179,7 @@ impl Call {
     /// A verb whose body says nothing.
     async fn plain(self, action: ControlAction, body: Body) -> Result<Response, ApiError> {
         let body = read_idle_body(&self.server, body).await?;
-        let ignored = all_ignored(&body);
+        let ignored = judge_idle(&body).map_err(ApiError::invalid_input)?;
         self.give(action, None, &body, ignored).await
     }
 

@@ -21,7 +21,7 @@ use super::{
     request::{Named, again, once, read_idle_body},
 };
 use crate::{
-    fields::all_ignored,
+    fields::judge_idle,
     store::{DeliveryFilter, Redelivery},
 };
 
@@ -98,7 +98,7 @@ async fn redeliver(
 ) -> Result<Response, ApiError> {
     let parsed = id.parse().map_err(|_| none(&id))?;
     let body = read_idle_body(&server, body).await?;
-    let ignored = all_ignored(&body);
+    let ignored = judge_idle(&body).map_err(ApiError::invalid_input)?;
     let once = once(&headers, "POST", uri.path(), &body, &ignored)?;
     match server.store.redeliver(tenant, parsed, once, server.clock.now()).await? {
         Redelivery::Sent(delivery) => {

@@ -33,7 +33,7 @@ pub(super) struct Document;
 
 const DESCRIPTION: &str = "Bots that join video meetings, record each speaker, and leave by themselves.\n\n\
     A field or query parameter whose name is a known one misspelt (other case, underscores, hyphens, or one letter that is wrong, missing, too many or swapped with its neighbour), or \
-    what other products call it, is refused: 400 with the issue code `unknown_field` and the right name. Other unknown ones are passed over and named in `X-Meetbot-Ignored`. \
+    what other products call it, is refused: 400 with the issue code `unknown_field` and the right name. So is a known field in the wrong place: in another object of the body, at its top level, or in the query. Other unknown ones are passed over and named in `X-Meetbot-Ignored`. \
     `metadata` is not looked into. A field that stands twice in one object is refused (`duplicate_field`), and so is a query parameter that cannot be repeated.\n\n\
     A path that no call has is answered 404 `no_such_path`; `not_found` means that there is no such job, delivery or file.";
 
@@ -116,7 +116,7 @@ pub(super) fn complete(document: &mut utoipa::openapi::OpenApi) {
     let id = header("The request's id: the one that was sent, when it is short and plain");
     components.headers.insert(REQUEST_ID.to_owned(), id.into());
     let ignored = header(
-        "The request's fields and query parameters that are not known here and were passed over: at most 20 names, percent-encoded, with commas between them; one of an object in the body with its path, as in autoLeave.afterLunch. Missing when there are none.",
+        "The request's fields and query parameters that are not known here and were passed over: at most 20 names, percent-encoded, with commas between them; one of an object in the body with its path, as in autoLeave.afterLunch; an empty name as \"\". Missing when there are none.",
     );
     components.headers.insert(IGNORED.to_owned(), ignored.into());
     for (status, description) in REFUSALS {

@@ -54,6 +54,7 @@ async fn create_job(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
     headers: HeaderMap,
+    query: Query,
     JsonBody(body): JsonBody<BODY_LIMIT>,
 ) -> Result<Response, ApiError> {
     let now = server.clock.now();
@@ -66,8 +67,7 @@ async fn create_job(
         start_within: server.start_within,
         now: now.wall,
     };
-    let New { job, link, start, ignored } =
-        create::create(&body, &terms).map_err(ApiError::invalid_input)?;
+    let New { job, link, start, ignored } = query.with(create::create(&body, &terms))?;
     let once = once(&headers, "POST", "/api/v1/jobs", &body, &ignored)?;
     let extensions = |job| (Extension(About(job)), Extension(ignored));
     match server.store.create_job(tenant, job, link, start, once, now).await? {

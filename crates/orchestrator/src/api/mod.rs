@@ -270,16 +270,14 @@ mod tests {
         let document = serde_json::to_value(document()).unwrap();
         let mut bodies = Vec::new();
         for (path, item) in document["paths"].as_object().unwrap() {
-            for operation in item.as_object().unwrap().values() {
+            for (method, operation) in item.as_object().unwrap() {
                 let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
                 if schema.is_null() {
                     continue;
                 }
-                let shape = match path.as_str() {
-                    "/api/v1/jobs" => &*crate::fields::NEW_JOB,
-                    "/api/v1/jobs/{id}/send-chat-message" => &*crate::fields::CHAT_MESSAGE,
-                    _ => panic!("the body of {path} has no shape"),
-                };
+                let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+                let shape = parameters::body_of(&method, path);
+                let shape = shape.unwrap_or_else(|| panic!("the body of {path} has no shape"));
                 let (mut known, mut named) = (shape.paths(), paths(&document, schema));
                 known.sort();
                 named.sort();

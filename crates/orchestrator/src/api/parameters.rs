@@ -7,43 +7,75 @@ use axum::{
     extract::{MatchedPath, Request, State},
     http::{HeaderName, HeaderValue, Method, Response},
     middleware::Next,
+    response::IntoResponse as _,
 };
 use url::form_urlencoded;
 use utoipa::openapi::{OpenApi, RefOr, path::ParameterIn};
 
-use super::document::operations;
-use crate::fields::{Ignored, spelling};
+use super::{document::operations, error::ApiError};
+use crate::fields::{
+    CHAT_MESSAGE, IDEMPOTENCY_KEY, Ignored, Issues, NEW_JOB, Shape, parameter::Known,
+};
 
 /// Names what a call passed over.
 pub(super) const IGNORED: HeaderName = HeaderName::from_static("x-meetbot-ignored");
 
-/// The query parameters of each call, by its method and the path of its route.
-pub(super) struct Parameters(HashMap<(Method, String), Vec<String>>);
+/// What each call knows, by its method and the path of its route.
+pub(super) struct Parameters(HashMap<(Method, String), Known>);
 
-/// Parameters that a request has in another spelling, each with its right name.
+/// Parameters of a request that have another name or another place, each with what is said of it.
 #[derive(Debug, Clone)]
 pub(super) struct Misspelt(pub(super) Vec<(String, String)>);
+
+impl Misspelt {
+    pub(super) fn issues(&self) -> Issues {
+        let mut issues = Issues::default();
+        for (name, hint) in &self.0 {
+            issues.unknown(&[name], hint);
+        }
+        issues
+    }
+}
+
+/// The fields of the body that a call takes.
+pub(super) fn body_of(method: &Method, path: &str) -> Option<&'static Shape> {
+    match (method, path) {
+        (&Method::POST, "/api/v1/jobs") => Some(&NEW_JOB),
+        (&Method::POST, "/api/v1/jobs/{id}/send-chat-message") => Some(&CHAT_MESSAGE),
+        _ => None,
+    }
+}
 
 impl Parameters {
     pub(super) fn of(document: &mut OpenApi) -> Self {
         let mut all = HashMap::new();
         for (path, item) in &mut document.paths.paths {
             for (method, operation) in operations(item) {
-                let names = operation.parameters.iter().flatten().filter_map(|one| match one {
-                    RefOr::T(one) if one.parameter_in == ParameterIn::Query => Some(&one.name),
-                    _ => None,
-                });
-                let names = names.cloned().collect();
-                all.insert((method, path.clone()), names);
+                let mut known = Known { body: body_of(&method, path), ..Known::default() };
+                if method == Method::POST {
+                    known.headers.push(IDEMPOTENCY_KEY.to_owned());
+                }
+                for parameter in operation.parameters.iter().flatten() {
+                    let RefOr::T(parameter) = parameter else { continue };
+                    match parameter.parameter_in {
+                        ParameterIn::Query => known.parameters.push(parameter.name.clone()),
+                        // A range that is passed over gives the whole file.
+                        ParameterIn::Header if parameter.name != "Range" => {
+                            known.headers.push(parameter.name.clone());
+                        }
+                        _ => {}
+                    }
+                }
+                all.insert((method, path.clone()), known);
             }
         }
         Self(all)
     }
 
-    fn of_call(&self, method: &Method, route: &str) -> &[String] {
+    fn of_call(&self, method: &Method, route: &str) -> Option<&Known> {
         // A HEAD is answered as a GET is.
         let method = if method == Method::HEAD { &Method::GET } else { method };
-        self.0.get(&(method.clone(), route.to_owned())).map_or(&[], Vec::as_slice)
+        self.0.get(&(method.clone(), route.to_owned()))
     }
 }
 
@@ -56,18 +88,27 @@ pub(super) async fn judge(
     let mut passed_over = Vec::new();
     if let Some(query) = request.uri().query() {
         let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-        let known = parameters.of_call(request.method(), route);
+        let none = Known::default();
+        let known = parameters.of_call(request.method(), route).unwrap_or(&none);
         let mut misspelt = Vec::new();
         for (name, _) in form_urlencoded::parse(query.as_bytes()) {
-            if known.iter().any(|known| *known == name) {
+            if known.parameters.iter().any(|known| *known == name) {
                 continue;
             }
-            match spelling::meant(&name, known.iter().map(String::as_str)) {
-                Some(right) => misspelt.push((name.into_owned(), right.to_owned())),
+            match known.meant(&name) {
+                Some(hint) => misspelt.push((name.into_owned(), hint)),
                 None => passed_over.push(name.into_owned()),
             }
         }
-        request.extensions_mut().insert(Misspelt(misspelt));
+        let misspelt = Misspelt(misspelt);
+        // A call that takes a query or a body says this together with what else is wrong.
+        if known.parameters.is_empty() && known.body.is_none() {
+            let issues = misspelt.issues().into_vec();
+            if !issues.is_empty() {
+                return ApiError::invalid_input(issues).into_response();
+            }
+        }
+        request.extensions_mut().insert(misspelt);
     }
     let mut response = next.run(request).await;
     let mut ignored = response.extensions_mut().remove::<Ignored>().unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::{convert::Infallible, str::FromStr};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
+use meetbot_types::Issue;
 
 use super::{Server, error::ApiError, parameters::Misspelt};
 use crate::{fields::Issues, jobs::create::MAX_EXTERNAL_ID, store::Window};
@@ -22,11 +23,7 @@ impl FromRequestParts<Server> for Query {
     /// With what [`super::parameters`] found.
     async fn from_request_parts(parts: &mut Parts, _: &Server) -> Result<Self, Infallible> {
         let mut query = Self::new(parts.uri.query());
-        if let Some(Misspelt(names)) = parts.extensions.get() {
-            for (name, right) in names {
-                query.issues.misspelt(&[name], right);
-            }
-        }
+        query.issues = parts.extensions.get().map(Misspelt::issues).unwrap_or_default();
         Ok(query)
     }
 }
@@ -135,11 +132,18 @@ impl Query {
     }
 
     pub(crate) fn finish(self) -> Result<(), ApiError> {
-        if self.issues.is_empty() {
-            Ok(())
-        } else {
-            Err(ApiError::invalid_input(self.issues.into_vec()))
+        self.with(Ok(()))
+    }
+
+    /// What was read of the body, unless something is wrong there or here.
+    pub(crate) fn with<T>(self, body: Result<T, Vec<Issue>>) -> Result<T, ApiError> {
+        let mut issues = self.issues.into_vec();
+        match body {
+            Ok(read) if issues.is_empty() => return Ok(read),
+            Ok(_) => {}
+            Err(more) => issues.extend(more),
         }
+        Err(ApiError::invalid_input(issues))
     }
 }
 

@@ -7,6 +7,9 @@ const MOST_NAMES: usize = 20;
 /// No more bytes than this, commas included.
 const MOST_BYTES: usize = 1024;
 
+/// How the header shows a field whose name is empty; quotation marks of other names are encoded.
+const EMPTY: &str = "\"\"";
+
 /// Names, percent-encoded, with commas between them; those that do not fit are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ignored(String);
@@ -27,7 +30,7 @@ impl Ignored {
         let name = name.join(".");
         let comma = usize::from(!self.0.is_empty());
         let fits = self.0.len() + comma + name.len() <= MOST_BYTES;
-        if name.is_empty() || !fits || self.names().any(|known| known == name) {
+        if !fits || self.names().any(|known| known == name) {
             return;
         }
         if comma > 0 {
@@ -51,8 +54,11 @@ impl Ignored {
     }
 }
 
-/// A name without dots, commas, and what a header cannot hold.
+/// A name without dots, commas, quotation marks, and what a header cannot hold.
 fn encoded(name: &str) -> String {
+    if name.is_empty() {
+        return EMPTY.to_owned();
+    }
     let mut encoded = String::new();
     for byte in name.bytes() {
         match byte {
@@ -70,6 +76,26 @@ fn encoded(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_show_nothing_are_named_too() {
+        let mut ignored = Ignored::default();
+        for path in [
+            &[""][..],
+            &["autoLeave", ""],
+            &[" "],
+            &["\t\r\n"],
+            &["\0"],
+            &["\u{7f}\u{200b}"],
+            &["\"\""],
+            &["."],
+            &[""],
+        ] {
+            ignored.add(path);
+        }
+        let header = r#""",autoLeave."",%20,%09%0D%0A,%00,%7F%E2%80%8B,%22%22,%2E"#;
+        assert_eq!(ignored.header(), Some(header));
+    }
 
     #[test]
     fn there_are_at_most_twenty_names_and_a_kibibyte() {

@@ -3,8 +3,9 @@
 mod ignored;
 mod known;
 mod other_names;
+pub(crate) mod parameter;
 mod shape;
-pub(crate) mod spelling;
+mod spelling;
 mod visible;
 
 use meetbot_types::Issue;
@@ -16,7 +17,7 @@ use serde_json::{Value, value::RawValue};
 
 pub(crate) use self::{
     ignored::Ignored,
-    shape::{CHAT_MESSAGE, NEW_JOB, Shape},
+    shape::{CHAT_MESSAGE, IDEMPOTENCY_KEY, NEW_JOB, Shape},
     visible::is_blank,
 };
 
@@ -46,9 +47,9 @@ impl Issues {
         }
     }
 
-    /// A field or query parameter that has another name here.
-    pub(crate) fn misspelt(&mut self, path: &[&str], right: &str) {
-        let message = format!("is not known here; did you mean {right}?");
+    /// A field or query parameter that has another name or another place, which `hint` says.
+    pub(crate) fn unknown(&mut self, path: &[&str], hint: &str) {
+        let message = format!("is not known here; {hint}");
         self.add_one_of_many(path, "unknown_field", message);
     }
 
@@ -116,11 +117,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     }
 }
 
-/// What a call passes over that takes no field at all.
-pub(crate) fn all_ignored(body: &str) -> Ignored {
+/// Judges the body of a call that takes no field: what it passes over. A body that is no JSON says nothing.
+pub(crate) fn judge_idle(body: &str) -> Result<Ignored, Vec<Issue>> {
     let (mut issues, mut ignored) = (Issues::default(), Ignored::default());
     if let Ok(fields) = Fields::read(body) {
-        Shape::default().judge(&fields, &mut issues, &mut ignored);
+        shape::NO_FIELDS.judge(&fields, &mut issues, &mut ignored);
     }
-    ignored
+    if issues.is_empty() { Ok(ignored) } else { Err(issues.into_vec()) }
 }

@@ -1,8 +1,8 @@
-//! What a field of ours is called elsewhere: in the APIs of other products, which people move from, and in the arguments of our own SDKs.
+//! What a field or query parameter of ours is called elsewhere: in the APIs of other products, which people move from, and in the arguments of our own SDKs.
 //!
 //! Recall.ai, Attendee, `MeetingBaas`, Vexa, Nylas Notetaker, Skribby and `MeetStream`, as their references had it in 2026.
 
-/// The name here, and the names elsewhere. Case, underscores and hyphens do not count.
+/// The name here, and the names elsewhere. Case, underscores and hyphens do not count, nor does the unit of a duration.
 pub(super) type OtherNames = &'static [(&'static str, &'static [&'static str])];
 
 pub(super) const OF_A_JOB: OtherNames = &[
@@ -39,10 +39,7 @@ pub(super) const OF_A_JOB: OtherNames = &[
         ],
     ),
     ("externalId", &["deduplication_key"]),
-    ("the header Idempotency-Key", &["idempotency_key"]),
     ("platform", &["meeting_platform", "service"]),
-    ("webhooks.onStatusChange", &["on_status_change_url"]),
-    ("webhooks.onFinalize", &["on_finalize_url"]),
     (
         "webhooks",
         &[
@@ -68,62 +65,122 @@ pub(super) const OF_A_JOB: OtherNames = &[
 ];
 
 pub(super) const OF_WEBHOOKS: OtherNames = &[
-    ("onStatusChange", &["url", "status_change", "on_status_change_url"]),
+    (
+        "onStatusChange",
+        &["url", "webhook_url", "callback_url", "status_change", "on_status_change_url"],
+    ),
     ("onFinalize", &["finalize", "on_finalize_url", "on_complete", "on_completed"]),
 ];
 
 pub(super) const OF_AUTO_LEAVE: OtherNames = &[
-    (
-        "afterEntryDelaySeconds",
-        &[
-            "after_entry_delay",
-            "after_entry_delay_minutes",
-            "after_entry_delay_ms",
-            "waiting_room_timeout",
-            "waiting_room_timeout_seconds",
-            "wait_for_host_to_start_meeting_timeout_seconds",
-        ],
-    ),
-    (
-        "afterSilenceSeconds",
-        &[
-            "after_silence",
-            "after_silence_minutes",
-            "after_silence_ms",
-            "silence_detection",
-            "silence_timeout",
-            "silence_timeout_seconds",
-            "leave_after_silence_seconds",
-        ],
-    ),
+    ("afterEntryDelaySeconds", &["waiting_room_timeout", "wait_for_host_to_start_meeting_timeout"]),
+    ("afterSilenceSeconds", &["silence_detection", "silence_timeout", "leave_after_silence"]),
     (
         "afterSoloSeconds",
         &[
-            "after_solo",
-            "after_solo_minutes",
-            "after_solo_ms",
             "everyone_left_timeout",
             "noone_joined_timeout",
             "no_one_joined_timeout",
-            "only_participant_in_meeting_timeout_seconds",
+            "only_participant_in_meeting_timeout",
             "last_person_detection",
         ],
     ),
-    (
-        "afterMaxSeconds",
-        &[
-            "after_max",
-            "after_max_minutes",
-            "after_max_ms",
-            "max_duration",
-            "max_duration_seconds",
-            "max_bot_time",
-            "max_uptime_seconds",
-            "time_limit",
-        ],
-    ),
+    ("afterMaxSeconds", &["max_duration", "max_bot_time", "max_uptime", "time_limit"]),
     ("onBotDetected", &["bot_detection"]),
 ];
 
 pub(super) const OF_A_CHAT_MESSAGE: OtherNames =
     &[("message", &["text", "content", "body", "chat_message"])];
+
+/// Of all calls; those of a parameter that a call has not are not looked at there. The first of two that share a name counts.
+pub(super) const OF_PARAMETERS: OtherNames = &[
+    ("status", &["statuses", "state", "states", "job_status", "bot_status", "status_in"]),
+    ("state", &["states", "status", "statuses", "delivery_state", "delivery_status", "state_in"]),
+    ("externalId", &["deduplication_key"]),
+    ("platform", &["meeting_platform", "service"]),
+    ("jobId", &["job", "bot", "bot_id", "job_ids", "bot_ids"]),
+    (
+        "createdAfter",
+        &[
+            "created_at_after",
+            "created_since",
+            "created_from",
+            "created_gt",
+            "created_gte",
+            "created_at_gt",
+            "created_at_gte",
+            "created[gt]",
+            "created[gte]",
+            "created_at[gt]",
+            "created_at[gte]",
+            "since",
+            "from",
+            "from_date",
+            "date_from",
+            "start_date",
+        ],
+    ),
+    (
+        "createdBefore",
+        &[
+            "created_at_before",
+            "created_until",
+            "created_to",
+            "created_lt",
+            "created_lte",
+            "created_at_lt",
+            "created_at_lte",
+            "created[lt]",
+            "created[lte]",
+            "created_at[lt]",
+            "created_at[lte]",
+            "until",
+            "to",
+            "to_date",
+            "date_to",
+            "end_date",
+        ],
+    ),
+    (
+        "limit",
+        &[
+            "page_size",
+            "page_limit",
+            "page[size]",
+            "page[limit]",
+            "per_page",
+            "max_results",
+            "results_per_page",
+            "count",
+            "size",
+            "take",
+            "top",
+        ],
+    ),
+    (
+        "cursor",
+        &[
+            "next",
+            "next_cursor",
+            "next_token",
+            "next_page",
+            "next_page_token",
+            "page",
+            "page_token",
+            "page_cursor",
+            "page_number",
+            "continuation_token",
+            "after",
+            "after_id",
+            "start_after",
+            "starting_after",
+            "before",
+            "ending_before",
+            "since",
+            "since_id",
+            "offset",
+            "skip",
+        ],
+    ),
+    ("confirm", &["confirmation", "confirmed", "consumer", "consumer_name"]),
+];

@@ -9,7 +9,7 @@ use super::{
     Fields, Ignored, Issues,
     known::names,
     other_names::{self, OtherNames},
-    spelling,
+    spelling::Spelling,
 };
 
 /// The body of `POST /api/v1/jobs`.
@@ -23,12 +23,24 @@ pub(crate) static NEW_JOB: LazyLock<Shape> = LazyLock::new(|| {
 pub(crate) static CHAT_MESSAGE: LazyLock<Shape> =
     LazyLock::new(|| Shape::of::<ChatRequest>(other_names::OF_A_CHAT_MESSAGE));
 
+/// The body of a call that takes no field.
+pub(super) static NO_FIELDS: Shape = Shape { names: &[], objects: Vec::new(), other_names: &[] };
+
+/// The header that each POST takes, which SDKs and other products have beside the fields.
+pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
 /// The fields of an object, those of the objects among them included. What is not listed in `objects` is not looked into.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shape {
     names: &'static [&'static str],
     objects: Vec<(&'static str, Shape)>,
     other_names: OtherNames,
+}
+
+/// A known field: its name, and the object in the body that it belongs in, `None` for the body itself.
+pub(super) struct Place {
+    pub(super) name: &'static str,
+    pub(super) object: Option<&'static str>,
 }
 
 impl Shape {
@@ -43,22 +55,24 @@ impl Shape {
 
     /// Judges the names of a body's fields, not their values.
     pub(crate) fn judge(&self, fields: &Fields<'_>, issues: &mut Issues, ignored: &mut Ignored) {
-        self.judge_at(&[], fields, issues, ignored);
+        self.judge_object(None, self, fields, issues, ignored);
     }
 
-    fn judge_at(
+    /// Judges the fields of the body itself or of an object in it, which has this shape.
+    fn judge_object(
         &self,
-        path: &[&str],
+        object: Option<&'static str>,
+        shape: &Self,
         fields: &Fields<'_>,
         issues: &mut Issues,
         ignored: &mut Ignored,
     ) {
         let mut seen = Vec::new();
         for (name, raw) in &fields.0 {
-            let at = [path, &[name.as_str()]].concat();
-            if !self.names.contains(&name.as_str()) {
-                match self.meant(name) {
-                    Some(right) => issues.misspelt(&at, &right),
+            let at: Vec<&str> = object.into_iter().chain([name.as_str()]).collect();
+            if !shape.names.contains(&name.as_str()) {
+                match self.meant(object, shape, name) {
+                    Some(hint) => issues.unknown(&at, &hint),
                     None => ignored.add(&at),
                 }
                 continue;
@@ -69,35 +83,100 @@ impl Shape {
                 continue;
             }
             seen.push(name);
-            let shape = self.objects.iter().find(|(object, _)| object == name);
+            let within = shape.objects.iter().find(|(object, _)| object == name);
             // What is no object is a problem of its value.
-            if let Some((_, shape)) = shape
-                && let Ok(within) = Fields::read(raw.get())
+            if let Some((object, shape)) = within
+                && let Ok(fields) = Fields::read(raw.get())
             {
-                shape.judge_at(&at, &within, issues, ignored);
+                self.judge_object(Some(object), shape, &fields, issues, ignored);
             }
         }
     }
 
-    /// The right name for one that is not known: a known one misspelt, what it is called elsewhere, or a field of one of the objects.
-    fn meant(&self, name: &str) -> Option<String> {
-        let is = |other: &&str| spelling::is_same(name, other);
-        let misplaced = || {
-            let mut all = self
-                .objects
-                .iter()
-                .flat_map(|(object, shape)| shape.names.iter().map(move |field| (*object, *field)));
-            let (object, field) = all.find(|(_, field)| is(field))?;
-            Some(format!("{object}.{field}"))
-        };
-        let elsewhere = || {
-            let mut all = self.other_names.iter();
-            Some(all.find(|(_, others)| others.iter().any(&is))?.0.to_owned())
-        };
-        elsewhere()
-            .or_else(misplaced)
-            .or_else(|| Some(spelling::meant(name, self.names.iter().copied())?.to_owned()))
+    /// What an unknown name in `object` is probably meant to be, in words: a known name or another place for it. A name that fits in its own object is looked for
+    /// in no other.
+    fn meant(&self, object: Option<&str>, shape: &Self, name: &str) -> Option<String> {
+        let spelling = Spelling::of(name);
+        if let Some(name) = shape.fitting(&spelling, true) {
+            return Some(format!("did you mean {name}?"));
+        }
+        if spelling.is(IDEMPOTENCY_KEY) {
+            return Some(format!("did you mean the header {IDEMPOTENCY_KEY}?"));
+        }
+        if let Some(Place { name, object }) = self.place(object, name, &spelling) {
+            return Some(match object {
+                Some(object) => format!("{name} belongs in {object}"),
+                None => format!("{name} belongs at the top level"),
+            });
+        }
+        let (first, _) = ends_of_path(name)?;
+        Some(format!("did you mean {}?", shape.known(&Spelling::of(first))?))
     }
+
+    /// The field, of all in this body, that a name in `object` is probably meant to be, or a path such as `webhooks.onFinalize` or `webhooks[onFinalize]`.
+    fn place(&self, object: Option<&str>, name: &str, spelling: &Spelling) -> Option<Place> {
+        // Within an object, a single word of other products (`name`, `url`) means another thing than at the top level.
+        let words = object.is_none();
+        let body = || Some(Place { name: self.fitting(spelling, words)?, object: None });
+        let in_an_object = || {
+            self.objects.iter().find_map(|(object, shape)| {
+                Some(Place { name: shape.fitting(spelling, words)?, object: Some(object) })
+            })
+        };
+        let by_path = || {
+            let (first, last) = ends_of_path(name)?;
+            let first = self.known(&Spelling::of(first))?;
+            let (object, shape) = self.objects.iter().find(|(object, _)| *object == first)?;
+            Some(Place { name: shape.fitting(&Spelling::of(last), true)?, object: Some(object) })
+        };
+        body().or_else(in_an_object).or_else(by_path)
+    }
+
+    /// The field of this body that a query parameter is probably meant to be.
+    pub(super) fn of_parameter(&self, name: &str) -> Option<Place> {
+        let place = self.place(None, name, &Spelling::of(name));
+        place.or_else(|| {
+            let (first, _) = ends_of_path(name)?;
+            Some(Place { name: self.known(&Spelling::of(first))?, object: None })
+        })
+    }
+
+    /// The known name of this object that one is in another spelling.
+    fn known(&self, name: &Spelling) -> Option<&'static str> {
+        let same = self.names.iter().find(|known| name.is(known));
+        same.or_else(|| self.names.iter().find(|known| name.is_near(known))).copied()
+    }
+
+    /// The known name of this object that one probably means: the same or in another unit, what it is called elsewhere (a single word only where `words` says
+    /// so), or a letter away from it.
+    fn fitting(&self, name: &Spelling, words: bool) -> Option<&'static str> {
+        let is_same = |known: &str| {
+            name.is(known) || seconds(known).is_some_and(|base| name.is_in_some_unit(base))
+        };
+        let is_called = |known: &str, other: &str| match seconds(known) {
+            Some(_) => name.is_in_some_unit(other),
+            None => (words || other.contains('_')) && name.is(other),
+        };
+        let mut others = self.other_names.iter();
+        let same = self.names.iter().find(|known| is_same(known)).copied();
+        same.or_else(|| {
+            let found = others.find(|(known, all)| all.iter().any(|one| is_called(known, one)));
+            found.map(|(known, _)| *known)
+        })
+        .or_else(|| self.known(name))
+    }
+}
+
+/// The name of a duration without its unit.
+fn seconds(name: &str) -> Option<&str> {
+    name.strip_suffix("Seconds")
+}
+
+/// The first and the last name of a path that is written as one name: `a.b`, `a[b]`, `a[b][c]`, `a[]`.
+pub(super) fn ends_of_path(name: &str) -> Option<(&str, &str)> {
+    let (first, rest) = name.split_at(name.find(['.', '['])?);
+    let mut names = rest.rsplit(['.', '[', ']']).filter(|name| !name.is_empty());
+    Some((first, names.next().unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -136,6 +215,30 @@ mod tests {
         let [issue] = issues.as_slice() else { return None };
         assert!(issue.contains(" unknown_field "), "{issue}");
         Some(issue.split("did you mean ").nth(1)?.trim_end_matches('?').to_owned())
+    }
+
+    /// What is said of the one field of a body that is not known; `None` when it is passed over.
+    fn hint(shape: &Shape, body: &str) -> Option<String> {
+        let (issues, ignored) = judged(shape, body);
+        let Some(issue) = issues.first() else {
+            assert!(!ignored.is_empty(), "{body}");
+            return None;
+        };
+        let hint = issue.split(" is not known here; ").nth(1);
+        Some(hint.unwrap_or_else(|| panic!("{issue}")).to_owned())
+    }
+
+    /// The places of a body: its object, the shape of that.
+    fn places(shape: &Shape) -> Vec<(Option<&'static str>, &Shape)> {
+        let objects = shape.objects.iter().map(|(object, shape)| (Some(*object), shape));
+        [(None, shape)].into_iter().chain(objects).collect()
+    }
+
+    fn body(object: Option<&str>, name: &str) -> String {
+        let field = serde_json::json!({ name: null });
+        object
+            .map_or_else(|| field.clone(), |object| serde_json::json!({ object: field }))
+            .to_string()
     }
 
     #[test]
@@ -184,32 +287,104 @@ mod tests {
 
     #[test]
     fn what_a_field_is_called_elsewhere_is_none_of_ours_and_leads_to_one() {
-        for (shape, at) in [
-            (&*NEW_JOB, other_names::OF_A_JOB),
-            (&NEW_JOB.objects[0].1, other_names::OF_WEBHOOKS),
-            (&NEW_JOB.objects[1].1, other_names::OF_AUTO_LEAVE),
-            (&*CHAT_MESSAGE, other_names::OF_A_CHAT_MESSAGE),
-        ] {
-            for (right, others) in at {
-                let known = shape.paths().iter().any(|name| name == right);
-                assert!(known || right.starts_with("the header "), "{right}");
+        let chat = [(None, &*CHAT_MESSAGE)];
+        for (root, (object, shape)) in places(&NEW_JOB)
+            .into_iter()
+            .map(|place| (&*NEW_JOB, place))
+            .chain(chat.map(|place| (&*CHAT_MESSAGE, place)))
+        {
+            assert!(!shape.other_names.is_empty());
+            for (right, others) in shape.other_names {
+                assert!(shape.names.contains(right), "{right}");
                 for other in *others {
                     assert!(!shape.names.contains(other), "{other} is a name of ours");
-                    let body = format!(r#"{{"{other}":1}}"#);
-                    assert_eq!(right_name(shape, &body).as_deref(), Some(*right), "{other}");
+                    let found = right_name(root, &body(object, other));
+                    assert_eq!(found.as_deref(), Some(*right), "{object:?} {other}");
+                    if right.ends_with("Seconds") {
+                        let other = format!("{other}_minutes");
+                        let found = right_name(root, &body(object, &other));
+                        assert_eq!(found.as_deref(), Some(*right), "{object:?} {other}");
+                    }
                 }
             }
         }
     }
 
     #[test]
-    fn a_field_outside_of_its_object_leads_into_it() {
-        for (name, right) in [
-            ("onFinalize", "webhooks.onFinalize"),
-            ("on_status_change", "webhooks.onStatusChange"),
-            ("afterSoloSeconds", "autoLeave.afterSoloSeconds"),
+    fn every_field_of_another_object_is_refused_by_each_of_its_names() {
+        let places = places(&NEW_JOB);
+        let pairs = places.iter().flat_map(|from| places.iter().map(move |to| (*from, *to)));
+        for ((from, there), (to, shape)) in pairs.filter(|((from, _), (to, _))| from != to) {
+            let place = to.map_or("at the top level".to_owned(), |to| format!("in {to}"));
+            for right in shape.names {
+                let wanted = Some(format!("{right} belongs {place}"));
+                for name in [right, &right[1..]].into_iter().filter(|name| name.len() >= 5) {
+                    assert_eq!(hint(&NEW_JOB, &body(from, name)), wanted, "{from:?} {name}");
+                }
+            }
+            for other in shape.other_names.iter().flat_map(|(_, others)| *others) {
+                let found = hint(&NEW_JOB, &body(from, other));
+                let is_its_own = there.fitting(&Spelling::of(other), true).is_some();
+                let is_a_word = from.is_some() && !other.contains('_');
+                assert_eq!(
+                    found.is_some(),
+                    is_its_own || !is_a_word,
+                    "{from:?} {other}: {found:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_field_in_the_wrong_place_says_where_it_belongs() {
+        for (object, name, wanted) in [
+            (Some("autoLeave"), "joinAt", "joinAt belongs at the top level"),
+            (Some("webhooks"), "join_at", "joinAt belongs at the top level"),
+            (Some("autoLeave"), "joinTa", "joinAt belongs at the top level"),
+            (Some("autoLeave"), "bot_name", "displayName belongs at the top level"),
+            (Some("autoLeave"), "metadata", "metadata belongs at the top level"),
+            (Some("autoLeave"), "webhooks", "webhooks belongs at the top level"),
+            (Some("autoLeave"), "onFinalize", "onFinalize belongs in webhooks"),
+            (Some("autoLeave"), "on_finalise", "onFinalize belongs in webhooks"),
+            (Some("webhooks"), "afterSoloSeconds", "afterSoloSeconds belongs in autoLeave"),
+            (Some("webhooks"), "max_duration", "afterMaxSeconds belongs in autoLeave"),
+            (Some("webhooks"), "idempotency_key", "did you mean the header Idempotency-Key?"),
+            (None, "onFinalize", "onFinalize belongs in webhooks"),
+            (None, "onFinalise", "onFinalize belongs in webhooks"),
+            (None, "on_status_change_url", "onStatusChange belongs in webhooks"),
+            (None, "after_solo_secs", "afterSoloSeconds belongs in autoLeave"),
+            (None, "silence_timeout_ms", "afterSilenceSeconds belongs in autoLeave"),
+            (None, "bot_detection", "onBotDetected belongs in autoLeave"),
+            (None, "autoLeave.afterSoloSeconds", "afterSoloSeconds belongs in autoLeave"),
+            (None, "webhooks[on_finalize]", "onFinalize belongs in webhooks"),
+            (None, "auto_leave.afterLunch", "did you mean autoLeave?"),
+            (None, "metadata.join_at", "did you mean metadata?"),
+            (None, "idempotency_key", "did you mean the header Idempotency-Key?"),
         ] {
-            assert_eq!(right_name(&NEW_JOB, &format!(r#"{{"{name}":1}}"#)).as_deref(), Some(right));
+            assert_eq!(
+                hint(&NEW_JOB, &body(object, name)).as_deref(),
+                Some(wanted),
+                "{object:?} {name}"
+            );
+        }
+        let idle = |body: &str| hint(&NO_FIELDS, body);
+        assert_eq!(
+            idle(r#"{"Idempotency-Key":1}"#).as_deref(),
+            Some("did you mean the header Idempotency-Key?")
+        );
+        assert_eq!(idle(r#"{"message":"bye"}"#), None);
+        // A word that means many things, and a path to nothing that is known.
+        for (object, name) in [
+            (Some("webhooks"), "name"),
+            (Some("autoLeave"), "url"),
+            (Some("webhooks"), "secret"),
+            (Some("autoLeave"), "afterLunch"),
+            (None, "service.name"),
+            (None, "x.joinAt"),
+            (None, "joinedAt"),
+            (None, "after"),
+        ] {
+            assert_eq!(hint(&NEW_JOB, &body(object, name)), None, "{object:?} {name}");
         }
     }
 
@@ -222,7 +397,7 @@ mod tests {
         assert_eq!(issues, Vec::<String>::new());
         assert_eq!(
             ignored,
-            "zebra,autoLeave.afterLunch,apple,webhooks.a%2Eb,webhooks.%C3%BCber%2C%20,joinedAt,status"
+            r#"zebra,autoLeave.afterLunch,apple,webhooks.a%2Eb,webhooks.%C3%BCber%2C%20,joinedAt,status,"""#
         );
     }
 

@@ -2,42 +2,83 @@
 
 /// Shorter names are one edit away from too many others.
 const SHORTEST: usize = 6;
+/// No known name is longer; of another, which may be as long as a body, no more is compared.
+const LONGEST: usize = 64;
+/// What the names of durations end with.
+const UNITS: &[&str] = &[
+    "",
+    "s",
+    "sec",
+    "secs",
+    "second",
+    "seconds",
+    "ms",
+    "millis",
+    "milliseconds",
+    "m",
+    "min",
+    "mins",
+    "minute",
+    "minutes",
+    "h",
+    "hour",
+    "hours",
+];
 
 /// The letters of a name, without what people write differently: case, underscores, hyphens.
 fn letters(name: &str) -> impl Iterator<Item = char> {
     name.chars().filter(|letter| !matches!(letter, '_' | '-')).flat_map(char::to_lowercase)
 }
 
-/// Whether two names differ in case, underscores and hyphens alone.
-pub(crate) fn is_same(name: &str, other: &str) -> bool {
-    letters(name).eq(letters(other))
-}
+/// A name as it is compared with known ones.
+pub(crate) struct Spelling(Vec<char>);
 
-/// The known name that this one is probably meant to be: one that differs in case, underscores and hyphens alone, or else by one letter that is
-/// missing, too many, another one or swapped with its neighbour.
-pub(crate) fn meant<'a>(
-    name: &str,
-    known: impl Iterator<Item = &'a str> + Clone,
-) -> Option<&'a str> {
-    known.clone().find(|other| is_same(name, other)).or_else(|| {
-        let mut known = known.filter(|other| letters(other).count() >= SHORTEST);
-        known.find(|other| is_one_edit_away(name, other))
-    })
-}
+impl Spelling {
+    pub(crate) fn of(name: &str) -> Self {
+        Self(letters(name).take(LONGEST + 1).collect())
+    }
 
-fn is_one_edit_away(name: &str, known: &str) -> bool {
-    let known: Vec<char> = letters(known).collect();
-    // A name may be as long as a body.
-    let name: Vec<char> = letters(name).take(known.len() + 2).collect();
-    let same = name.iter().zip(&known).take_while(|(one, other)| one == other).count();
-    let (name, known) = (&name[same..], &known[same..]);
-    match (name, known) {
-        ([a, b, rest @ ..], [c, d, others @ ..]) if (a, b) == (d, c) && rest == others => true,
-        _ => {
-            let (less_name, less_known) = (name.get(1..), known.get(1..));
-            less_name == Some(known)
-                || Some(name) == less_known
-                || (less_name.is_some() && less_name == less_known)
+    /// Whether the other name differs in case, underscores and hyphens alone.
+    pub(crate) fn is(&self, other: &str) -> bool {
+        letters(other).eq(self.0.iter().copied())
+    }
+
+    /// Whether this is `base` with a unit behind it, or without one: `after_solo_secs`, `afterSoloMinutes`, `after_solo`.
+    pub(crate) fn is_in_some_unit(&self, base: &str) -> bool {
+        let mut rest = self.0.iter().copied();
+        letters(base).all(|letter| rest.next() == Some(letter))
+            && UNITS.iter().any(|unit| unit.chars().eq(rest.clone()))
+    }
+
+    /// Whether one letter is missing, too many, another one or swapped with its neighbour, in a known name that is not too short for that.
+    pub(crate) fn is_near(&self, known: &str) -> bool {
+        letters(known).count() >= SHORTEST && self.is_one_edit_away(known)
+    }
+
+    fn is_one_edit_away(&self, known: &str) -> bool {
+        let mut rest = letters(known);
+        let mut same = 0;
+        // What is left of both behind their common beginning.
+        let first = loop {
+            match rest.next() {
+                Some(letter) if self.0.get(same) == Some(&letter) => same += 1,
+                other => break other,
+            }
+        };
+        let name = &self.0[same..];
+        // Most names are longer or shorter by more than a letter.
+        let known: Vec<char> = first.into_iter().chain(rest).collect();
+        if name.len().abs_diff(known.len()) > 1 {
+            return false;
+        }
+        match (name, known.as_slice()) {
+            ([a, b, rest @ ..], [c, d, others @ ..]) if (a, b) == (d, c) && rest == others => true,
+            (name, known) => {
+                let (less_name, less_known) = (name.get(1..), known.get(1..));
+                less_name == Some(known)
+                    || Some(name) == less_known
+                    || (less_name.is_some() && less_name == less_known)
+            }
         }
     }
 }
@@ -47,7 +88,9 @@ mod tests {
     use super::*;
 
     fn found(name: &str) -> Option<&'static str> {
-        meant(name, ["meetingUrl", "displayName", "joinAt", "limit"].into_iter())
+        let known = ["meetingUrl", "displayName", "joinAt", "limit"];
+        let name = Spelling::of(name);
+        known.into_iter().find(|known| name.is(known) || name.is_near(known))
     }
 
     #[test]
@@ -77,6 +120,23 @@ mod tests {
             "display name",
         ] {
             assert_eq!(found(name), Some("displayName"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_duration_may_have_any_unit_at_its_end() {
+        for name in [
+            "afterSolo",
+            "after_solo_secs",
+            "after_solo_seconds",
+            "afterSoloS",
+            "after-solo-ms",
+            "AFTER_SOLO_MINUTES",
+        ] {
+            assert!(Spelling::of(name).is_in_some_unit("afterSolo"), "{name}");
+        }
+        for name in ["after", "afterSol", "afterSoloSong", "afterSoloSecondsMs", "solo", ""] {
+            assert!(!Spelling::of(name).is_in_some_unit("afterSolo"), "{name}");
         }
     }
 

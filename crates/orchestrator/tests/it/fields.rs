@@ -71,6 +71,131 @@ async fn a_misspelt_field_is_refused_with_its_right_name_and_no_bot_joins() {
 }
 
 #[tokio::test]
+async fn a_field_in_the_wrong_place_is_refused_with_its_own_and_no_bot_joins() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let refused = async |path: &str, body: Value, place: &str, hint: &str| {
+        let answer = answered(server.request(Method::POST, path).json(&body)).await;
+        assert_eq!(issues(&answer), [format!("{place} unknown_field")], "{path} {body}");
+        let message = answer.1["message"].as_str().unwrap();
+        assert!(message.ends_with(&format!("{place}: is not known here; {hint}")), "{message}");
+    };
+    let far = "2027-01-01T00:00:00Z";
+    for (name, value, place, hint) in [
+        (
+            "autoLeave",
+            json!({"joinAt": far}),
+            "autoLeave.joinAt",
+            "joinAt belongs at the top level",
+        ),
+        (
+            "webhooks",
+            json!({"join_at": far}),
+            "webhooks.join_at",
+            "joinAt belongs at the top level",
+        ),
+        (
+            "webhooks",
+            json!({"afterSoloSeconds": 9}),
+            "webhooks.afterSoloSeconds",
+            "afterSoloSeconds belongs in autoLeave",
+        ),
+        (
+            "autoLeave",
+            json!({"onFinalize": "https://example.com"}),
+            "autoLeave.onFinalize",
+            "onFinalize belongs in webhooks",
+        ),
+        (
+            "onFinalise",
+            json!("https://example.com"),
+            "onFinalise",
+            "onFinalize belongs in webhooks",
+        ),
+        ("after_solo_secs", json!(9), "after_solo_secs", "afterSoloSeconds belongs in autoLeave"),
+        (
+            "silence_timeout",
+            json!(9),
+            "silence_timeout",
+            "afterSilenceSeconds belongs in autoLeave",
+        ),
+        (
+            "autoLeave.afterSoloSeconds",
+            json!(9),
+            "autoLeave.afterSoloSeconds",
+            "afterSoloSeconds belongs in autoLeave",
+        ),
+        (
+            "idempotency_key",
+            json!("a"),
+            "idempotency_key",
+            "did you mean the header Idempotency-Key?",
+        ),
+    ] {
+        refused("/api/v1/jobs", json!({"meetingUrl": MEETING, name: value}), place, hint).await;
+    }
+    let body = || json!({"meetingUrl": MEETING});
+    for (query, place, hint) in [
+        ("joinAt=2027-01-01T00:00:00Z", "joinAt", "joinAt belongs in the body"),
+        ("join_at=2027-01-01T00:00:00Z", "join_at", "joinAt belongs in the body"),
+        ("bot_name=Acme", "bot_name", "displayName belongs in the body"),
+        (
+            "autoLeave[afterSoloSeconds]=9",
+            "autoLeave[afterSoloSeconds]",
+            "afterSoloSeconds belongs in the body, in autoLeave",
+        ),
+        ("Idempotency-Key=a", "Idempotency-Key", "did you mean the header Idempotency-Key?"),
+    ] {
+        refused(&format!("/api/v1/jobs?{query}"), body(), place, hint).await;
+    }
+    // Together with what is wrong with the body.
+    let both =
+        server.request(Method::POST, "/api/v1/jobs?joinAt=x").json(&json!({"meetingUrl": 5}));
+    assert_eq!(issues(&answered(both).await), ["joinAt unknown_field", "meetingUrl invalid_type"]);
+    let jobs = server.client().list_bots(&ListBots::default()).await.unwrap();
+    assert!(jobs.data.is_empty() && server.has_launched_none().await);
+
+    let id = server.client().dispatch_bot(new_job()).await.unwrap().id;
+    let chat = format!("/api/v1/jobs/{id}/send-chat-message?message=hi");
+    let answer =
+        answered(server.request(Method::POST, &chat).json(&json!({"message": "hi"}))).await;
+    assert_eq!(issues(&answer), ["message unknown_field"]);
+    // Calls that take neither a query nor fields.
+    let leave = format!("/api/v1/jobs/{id}/leave-call");
+    refused(
+        &leave,
+        json!({"idempotencyKey": "a"}),
+        "idempotencyKey",
+        "did you mean the header Idempotency-Key?",
+    )
+    .await;
+    let redeliver = "/api/v1/webhooks/deliveries/dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ/redeliver";
+    for path in [leave.as_str(), redeliver] {
+        let path = format!("{path}?idempotency_key=a");
+        refused(&path, json!({}), "idempotency_key", "did you mean the header Idempotency-Key?")
+            .await;
+    }
+    let stream = format!("/api/v1/jobs/{id}/events?last_event_id=5");
+    let stream = server.request(Method::GET, &stream).header("accept", "text/event-stream");
+    assert_eq!(issues(&answered(stream).await), ["last_event_id unknown_field"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_field_whose_name_shows_nothing_is_named_too() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let body = json!({"meetingUrl": MEETING, "": 1, " ": 1, "\t": 1, "autoLeave": {"": 1}, "webhooks": {"\u{200b}": 1}});
+    let (status, _, named) =
+        passed_over(server.request(Method::POST, "/api/v1/jobs?=1").json(&body)).await;
+    let mut named: Vec<String> = named.unwrap().split(',').map(str::to_owned).collect();
+    named.sort();
+    assert_eq!(status, 201);
+    assert_eq!(named, ["\"\"", "%09", "%20", "autoLeave.\"\"", "webhooks.%E2%80%8B"]);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn other_fields_are_passed_over_and_named_on_replayed_answers_too() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
@@ -158,12 +283,16 @@ async fn a_misspelt_query_parameter_is_refused_and_others_are_named() {
         assert!(tried.iter().any(|tried| tried == name), "{name} is not in {tried:?}");
     }
     // All at once.
-    let path = "/api/v1/jobs?external_id=a&stauts=queued&limit=0&page=2";
-    let told = issues(&answered(server.request(Method::GET, path)).await);
-    assert_eq!(
-        told,
-        ["external_id unknown_field", "stauts unknown_field", "limit invalid_parameter"]
-    );
+    let path = "/api/v1/jobs?external_id=a&stauts=queued&limit=0&page=2&status[]=failed";
+    let answer = answered(server.request(Method::GET, path)).await;
+    let mut wanted = ["external_id", "stauts", "page", "status[]"]
+        .map(|name| format!("{name} unknown_field"))
+        .to_vec();
+    wanted.push("limit invalid_parameter".to_owned());
+    assert_eq!(issues(&answer), wanted);
+    for right in ["externalId?", "status?", "cursor?"] {
+        assert!(answer.1["message"].as_str().unwrap().contains(&format!("did you mean {right}")));
+    }
     let path = "/api/v1/jobs?externalId=a&externalId=b&platform=zoom-web&platform=teams&status=failed&status=queued&limit=1&limit=1";
     let told = issues(&answered(server.request(Method::GET, path)).await);
     assert_eq!(
@@ -171,7 +300,7 @@ async fn a_misspelt_query_parameter_is_refused_and_others_are_named() {
         ["externalId", "platform", "limit"].map(|name| format!("{name} duplicate_field"))
     );
     for (path, named) in [
-        ("/api/v1/jobs?page=2&limit=1&page=3&a.b=", "page,a%2Eb".to_owned()),
+        ("/api/v1/jobs?colour=2&limit=1&colour=3&a.b=&=&%20=1", "colour,a%2Eb,\"\",%20".to_owned()),
         ("/api/v1/usage?month=2026-01", "month".to_owned()),
         (&*format!("/api/v1/jobs/{id}?expand=manifest"), "expand".to_owned()),
     ] {
