@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test|check|update|attack|soak|wheels|bench`.
+//! The project's own commands: `cargo xtask test|check|update|attack|soak|wheels|scripted-server|bench`.
 
 #![expect(clippy::print_stderr, reason = "the commands say what they do")]
 
@@ -19,7 +19,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use xtask::{NGINX, janus::DEMO_PAGES, standard_webhooks, test_log};
 
 const USAGE: &str = "\
@@ -35,6 +35,7 @@ usage: cargo xtask COMMAND
   wheels          the Python package as it is published, installed with pip, uv and poetry
   check           the quick part of it: format and lints
   update          rewrite the files that are made from code (docs/, spec/)
+  scripted-server SCRIPT.json  an HTTP server that answers as the script says, lies included; spec/README.md says how
   attack [SEED]   the API against its own document, with thousands of generated requests
   bench api       creates per second that are on disk, beside /healthz
   bench join      from dispatch to in_call; with --scheduled, from `joinAt` on
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         ["bench", "go", rest @ ..] => go::bench(rest),
         ["bench", "typescript", rest @ ..] => typescript::bench(rest),
         ["bench", "bots", "--janus", rest @ ..] => bench("janus", rest),
+        ["scripted-server", script] => scripted_server(script),
         ["attack"] => attack(schemathesis::SEED),
         ["attack", seed] => attack(seed),
         [
@@ -90,6 +92,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Serves until its standard input ends, which is ours.
+fn scripted_server(script: &str) -> anyhow::Result<()> {
+    let mut server = cargo(&["run", "--quiet", "--locked", "--package", "meetbot-testkit"]);
+    let status = server.args(["--bin", "scripted-server", "--", script]).status()?;
+    ensure!(status.success(), "the scripted server failed: {status}");
+    Ok(())
 }
 
 fn check() -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use meetbot::{CallOptions, ErrorKind, Job, JobStatus, ListBots, MeetBot, NewJob};
 
-use crate::fake_server::{FakeServer, KEY, answer, job};
+use crate::server::{KEY, Server, answer, job};
 
 fn new_job() -> NewJob {
     NewJob {
@@ -14,13 +14,13 @@ fn new_job() -> NewJob {
     }
 }
 
-fn busy() -> crate::fake_server::Reply {
+fn busy() -> crate::server::Reply {
     answer(503, &[("Retry-After", "0")], r#"{"error":"unavailable","message":"in a moment"}"#)
 }
 
 #[tokio::test]
 async fn every_try_of_a_call_carries_the_same_idempotency_key_and_every_call_another() {
-    let server = FakeServer::start([
+    let server = Server::start([
         busy(),
         busy(),
         answer(201, &[], &job(1, "queued")),
@@ -38,13 +38,13 @@ async fn every_try_of_a_call_carries_the_same_idempotency_key_and_every_call_ano
         assert_eq!(request.line, "POST /api/v1/jobs HTTP/1.1");
         assert_eq!(request.header("authorization"), Some(format!("Bearer {KEY}").as_str()));
         assert_eq!(request.header("content-type"), Some("application/json"));
-        assert_eq!(request.body, r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers"}"#);
+        assert_eq!(request.text(), r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers"}"#);
     }
 }
 
 #[tokio::test]
 async fn one_call_may_have_options_of_its_own() {
-    let server = FakeServer::start([busy(), answer(201, &[], &job(1, "queued"))]);
+    let server = Server::start([busy(), answer(201, &[], &job(1, "queued"))]);
     let mb = server.client();
     let once = mb.with(CallOptions::new().max_retries(0).idempotency_key("order-4711")).unwrap();
     let error = once.dispatch_bot(new_job()).await.unwrap_err();
@@ -63,7 +63,7 @@ async fn one_call_may_have_options_of_its_own() {
 
 #[tokio::test]
 async fn no_answer_in_time_is_a_timeout_and_no_server_a_connection_error() {
-    let server = FakeServer::start([crate::fake_server::Reply::Hang]);
+    let server = Server::start([crate::server::Reply::hangs()]);
     let mb = server
         .client()
         .with(CallOptions::new().timeout(Duration::from_millis(100)).max_retries(0))
@@ -83,7 +83,7 @@ async fn no_answer_in_time_is_a_timeout_and_no_server_a_connection_error() {
 
 #[tokio::test]
 async fn a_job_that_is_not_there_is_none_but_any_other_404_is_an_error() {
-    let server = FakeServer::start([
+    let server = Server::start([
         answer(404, &[], r#"{"error":"not_found","message":"there is no such job"}"#),
         answer(404, &[], "<html>nginx</html>"),
         answer(404, &[], r#"{"error":"no_such_path","message":"there is nothing at /x"}"#),
@@ -102,7 +102,7 @@ async fn a_job_that_is_not_there_is_none_but_any_other_404_is_an_error() {
 
 #[tokio::test]
 async fn a_base_url_that_ends_in_the_version_reaches_the_same_server() {
-    let server = FakeServer::start((0..3).map(|_| answer(200, &[], &job(1, "queued"))));
+    let server = Server::start((0..3).map(|_| answer(200, &[], &job(1, "queued"))));
     for end in ["/api/v1", "/api/v1/", "/prefix/api/v1\n"] {
         let builder = MeetBot::builder().api_key(KEY).base_url(server.url() + end);
         assert!(builder.build().unwrap().get_bot("job_x").await.unwrap().is_some());
@@ -112,7 +112,7 @@ async fn a_base_url_that_ends_in_the_version_reaches_the_same_server() {
     assert_eq!(lines, [format!("GET {path}"), format!("GET {path}"), format!("GET /prefix{path}")]);
 }
 
-fn pages() -> [crate::fake_server::Reply; 3] {
+fn pages() -> [crate::server::Reply; 3] {
     let page = |ids: &[u32], next: &str| {
         let jobs: Vec<String> = ids.iter().map(|id| job(*id, "queued")).collect();
         answer(200, &[], &format!(r#"{{"data":[{}],"nextCursor":{next}}}"#, jobs.join(",")))
@@ -126,7 +126,7 @@ fn last_digits<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> String {
 
 #[tokio::test]
 async fn a_list_is_a_stream_over_all_pages() {
-    let server = FakeServer::start(pages());
+    let server = Server::start(pages());
     let list = ListBots { status: vec![JobStatus::Queued], ..ListBots::default() };
     let jobs: Vec<Job> = server.client().bots(list).try_collect().await.unwrap();
     assert_eq!(last_digits(&jobs), "321");
@@ -140,7 +140,7 @@ async fn a_list_is_a_stream_over_all_pages() {
 
 #[test]
 fn a_list_is_an_iterator_over_all_pages_that_ends_after_an_error() {
-    let server = FakeServer::start(pages());
+    let server = Server::start(pages());
     let jobs: Result<Vec<Job>, _> = server.blocking().bots(&ListBots::default()).collect();
     assert_eq!(last_digits(&jobs.unwrap()), "321");
     let mut bots = server.blocking().bots(&ListBots::default());
@@ -152,7 +152,7 @@ fn a_list_is_an_iterator_over_all_pages_that_ends_after_an_error() {
 fn waiting_shows_each_state_once_and_ends_with_the_job() {
     let replies = ["queued", "queued", "recording", "completed"]
         .map(|status| answer(200, &[], &job(1, status)));
-    let server = FakeServer::start(replies);
+    let server = Server::start(replies);
     let mut seen = Vec::new();
     let job = server
         .blocking()
@@ -164,7 +164,7 @@ fn waiting_shows_each_state_once_and_ends_with_the_job() {
 
 #[test]
 fn one_blocking_client_serves_many_threads_and_one_inside_a_runtime() {
-    let server = FakeServer::start((0..17).map(|_| answer(200, &[], &job(1, "queued"))));
+    let server = Server::start((0..17).map(|_| answer(200, &[], &job(1, "queued"))));
     let mb = server.blocking();
     std::thread::scope(|scope| {
         for _ in 0..16 {

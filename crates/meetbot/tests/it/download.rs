@@ -1,12 +1,13 @@
 //! Files from the server to the disk.
 
 use meetbot::ErrorKind;
+use meetbot_testkit::scripted::Then;
 
-use crate::fake_server::{FakeServer, Reply, answer};
+use crate::server::{Reply, Server, answer};
 
 fn cut(bytes: &str, of: usize, range: &str) -> Reply {
     let status = if range.is_empty() { "200 OK" } else { "206 Partial Content" };
-    Reply::Raw(
+    Reply::raw(
         format!("HTTP/1.1 {status}\r\nContent-Length: {of}\r\n{range}\r\n{bytes}").into_bytes(),
     )
 }
@@ -15,7 +16,7 @@ fn cut(bytes: &str, of: usize, range: &str) -> Reply {
 async fn a_connection_that_breaks_is_taken_up_where_it_broke() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("audio.webm");
-    let server = FakeServer::start([
+    let server = Server::start([
         cut("01234", 10, ""),
         cut("56", 5, "Content-Range: bytes 5-9/10\r\n"),
         answer(206, &[("Content-Range", "bytes 7-9/10")], "789"),
@@ -36,8 +37,8 @@ async fn two_downloads_of_one_file_do_not_write_into_each_others() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("audio.webm");
     std::fs::write(folder.path().join("audio.webm.part"), "somebody's").unwrap();
-    let server = FakeServer::start([
-        Reply::Stay(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234".to_vec()),
+    let server = Server::start([
+        Reply { then: Then::Hangs, ..cut("01234", 10, "") },
         answer(200, &[], "0123456789"),
     ]);
     let (client, into) = (server.client(), target.clone());
@@ -63,7 +64,7 @@ async fn two_downloads_of_one_file_do_not_write_into_each_others() {
 fn a_server_without_ranges_begins_anew() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("chat.jsonl");
-    let server = FakeServer::start([cut("01234", 10, ""), answer(200, &[], "0123456789")]);
+    let server = Server::start([cut("01234", 10, ""), answer(200, &[], "0123456789")]);
     let bytes = server.blocking().download_artifact("job_x", "chat.jsonl", &target).unwrap();
     assert_eq!((bytes, std::fs::read(&target).unwrap().as_slice()), (10, &b"0123456789"[..]));
 }
@@ -73,7 +74,7 @@ async fn another_range_than_was_asked_for_is_in_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("audio.webm");
     let other = answer(206, &[("Content-Range", "bytes 5-9/10")], "56789");
-    let server = FakeServer::start([other]);
+    let server = Server::start([other]);
     let error =
         server.client().download_artifact("job_x", "audio.webm", &target).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Decode);
@@ -84,17 +85,17 @@ async fn another_range_than_was_asked_for_is_in_no_file() {
 fn chunked(head: &str, bytes: &str) -> Reply {
     let head =
         format!("HTTP/1.1 {head}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
-    Reply::Raw(format!("{head}{:x}\r\n{bytes}\r\n0\r\n\r\n", bytes.len()).into_bytes())
+    Reply::raw(format!("{head}{:x}\r\n{bytes}\r\n0\r\n\r\n", bytes.len()).into_bytes())
 }
 
 /// A server that may go on for ever, in a file and in memory; `replies` twice.
 async fn sends_too_much(replies: impl Fn() -> Vec<Reply>) {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("audio.webm");
-    let server = FakeServer::start(replies());
+    let server = Server::start(replies());
     let told = server.client().download_artifact("job_x", "audio.webm", &target).await.unwrap_err();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is kept");
-    let server = FakeServer::start(replies());
+    let server = Server::start(replies());
     let in_memory = server.client().artifact("job_x", "audio.webm").await.unwrap_err();
     for error in [told, in_memory] {
         assert_eq!((error.kind(), error.attempts()), (ErrorKind::Decode, 1));
@@ -113,9 +114,8 @@ async fn what_a_server_sends_beyond_what_it_said_is_kept_nowhere() {
 #[tokio::test]
 async fn a_server_that_gives_less_than_was_asked_for_is_asked_for_the_rest() {
     let parts = [("bytes 0-3/10", "0123"), ("bytes 4-5/10", "45"), ("bytes 6-9/10", "6789")];
-    let server = FakeServer::start(
-        parts.map(|(range, bytes)| answer(206, &[("Content-Range", range)], bytes)),
-    );
+    let server =
+        Server::start(parts.map(|(range, bytes)| answer(206, &[("Content-Range", range)], bytes)));
     assert_eq!(server.client().artifact("job_x", "a").await.unwrap(), "0123456789");
     let asked: Vec<_> = server
         .requests()
@@ -132,7 +132,7 @@ async fn a_file_of_another_size_than_the_manifest_says_is_kept_nowhere() {
     let endless = || chunked("200 OK", &"0".repeat(100_000));
     for (lie, why) in [(short(), "3"), (long(), "5"), (endless(), "more than it said")] {
         let folder = tempfile::tempdir().unwrap();
-        let server = FakeServer::start([manifest("made", Some(("audio.a.webm", HASH))), lie]);
+        let server = Server::start([manifest("made", Some(("audio.a.webm", HASH))), lie]);
         let told = server.client().download_artifacts("job_x", folder.path(), true).await;
         let error = told.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Decode);
@@ -145,11 +145,11 @@ async fn a_file_of_another_size_than_the_manifest_says_is_kept_nowhere() {
 #[tokio::test]
 async fn a_file_of_no_said_size_fills_no_memory() {
     let endless = || chunked("200 OK", &"0".repeat((64 << 20) + 1));
-    let server = FakeServer::start([endless()]);
+    let server = Server::start([endless()]);
     let error = server.client().artifact("job_x", "a").await.unwrap_err();
     assert!(error.kind() == ErrorKind::Decode && error.message().contains("64 MiB"), "{error}");
     let folder = tempfile::tempdir().unwrap();
-    let server = FakeServer::start([endless()]);
+    let server = Server::start([endless()]);
     let target = folder.path().join("a");
     let bytes = server.client().download_artifact("job_x", "a", &target).await.unwrap();
     assert_eq!(bytes, (64 << 20) + 1);
@@ -159,7 +159,7 @@ async fn a_file_of_no_said_size_fills_no_memory() {
 #[tokio::test]
 async fn a_server_that_begins_anew_for_ever_is_given_up() {
     let lies = (0..40).map(|number| cut(["012", "0123"][number % 2], 10, ""));
-    let server = FakeServer::start(lies);
+    let server = Server::start(lies);
     let mb = server.client().with(meetbot::CallOptions::new().max_retries(1)).unwrap();
     let error = mb.artifact("job_x", "a").await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Connection, 2), "{error}");
@@ -186,7 +186,7 @@ async fn all_files_are_waited_for_that_are_still_to_be_made_and_checked() {
     let folder = tempfile::tempdir().unwrap();
     let into = folder.path().join("new/folder");
     let mix = Some(("audio.mixed.webm", HASH));
-    let server = FakeServer::start([
+    let server = Server::start([
         manifest("pending", None),
         manifest("pending", None),
         manifest("made", mix),
@@ -198,7 +198,7 @@ async fn all_files_are_waited_for_that_are_still_to_be_made_and_checked() {
     assert_eq!(std::fs::read_to_string(&paths[0]).unwrap(), "0123");
 
     for (state, waits) in [("pending", false), ("unavailable", true), ("a new word", true)] {
-        let server = FakeServer::start([manifest(state, None), answer(200, &[], "{}")]);
+        let server = Server::start([manifest(state, None), answer(200, &[], "{}")]);
         let paths = server.client().download_artifacts("job_x", &into, waits).await.unwrap();
         assert_eq!(paths.len(), 1, "{state}");
     }
@@ -212,8 +212,7 @@ fn what_is_not_the_file_of_the_manifest_leaves_nothing_behind() {
         ("../evil", "0123", "no file's name"),
         ("a\\b", "0123", "no file's name"),
     ] {
-        let server =
-            FakeServer::start([manifest("made", Some((name, HASH))), answer(200, &[], sent)]);
+        let server = Server::start([manifest("made", Some((name, HASH))), answer(200, &[], sent)]);
         let refused =
             server.blocking().download_artifacts("job_x", folder.path(), true).unwrap_err();
         assert_eq!((refused.kind(), refused.attempts()), (ErrorKind::Decode, 1));
@@ -225,7 +224,7 @@ fn what_is_not_the_file_of_the_manifest_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_huge_refusal_is_not_read_into_memory() {
     let endless = answer(404, &[], &" ".repeat(70 << 20));
-    let server = FakeServer::start([endless]);
+    let server = Server::start([endless]);
     let error = server.client().artifact("job_x", "chat.jsonl").await.unwrap_err();
     assert_eq!((error.kind(), error.body()), (ErrorKind::UnexpectedStatus, Some("")));
 }
@@ -236,7 +235,7 @@ fn what_fails_leaves_the_file_that_was_there() {
     let target = folder.path().join("manifest.json");
     std::fs::write(&target, "the old one").unwrap();
     let server =
-        FakeServer::start([answer(404, &[], r#"{"error":"not_found","message":"no such file"}"#)]);
+        Server::start([answer(404, &[], r#"{"error":"not_found","message":"no such file"}"#)]);
     let error = server.blocking().download_artifact("job_x", "manifest.json", &target).unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::NotFound, 1));
     assert_eq!(std::fs::read_to_string(&target).unwrap(), "the old one");

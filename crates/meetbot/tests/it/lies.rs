@@ -6,12 +6,12 @@ use meetbot::{CallOptions, ErrorKind};
 use serde_json::Value;
 use xtask::spec_file;
 
-use crate::fake_server::{FakeServer, KEY, Reply, answer, job};
+use crate::server::{KEY, Reply, Server, answer, job};
 
 #[tokio::test]
 async fn what_is_not_json_is_shown_as_it_came() {
     for body in ["<html>hello</html>", "", "[]", r#"{"id":"job_1"}"#] {
-        let server = FakeServer::start([answer(200, &[("X-Request-Id", "req_7")], body)]);
+        let server = Server::start([answer(200, &[("X-Request-Id", "req_7")], body)]);
         let error = server.client().get_bot("job_x").await.unwrap_err();
         assert_eq!(
             (error.kind(), error.status(), error.body()),
@@ -24,9 +24,9 @@ async fn what_is_not_json_is_shown_as_it_came() {
 
 #[tokio::test]
 async fn a_body_that_is_cut_is_asked_for_again() {
-    let cut = Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{\"id\":".to_vec());
-    let reset = Reply::Raw(Vec::new());
-    let server = FakeServer::start([cut, reset, answer(200, &[], &job(1, "recording"))]);
+    let cut = Reply::raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{\"id\":".to_vec());
+    let reset = Reply::raw(Vec::new());
+    let server = Server::start([cut, reset, answer(200, &[], &job(1, "recording"))]);
     let job = server.client().get_bot("job_x").await.unwrap().unwrap();
     assert_eq!(job.status, "recording");
     assert_eq!(server.requests().len(), 3);
@@ -36,7 +36,7 @@ async fn a_body_that_is_cut_is_asked_for_again() {
 async fn a_key_that_is_sent_back_shows_nowhere() {
     let echo = format!(r#"{{"error":"forbidden","message":"{KEY} may not"}}"#);
     for (status, body) in [(403, echo.as_str()), (502, KEY), (200, KEY)] {
-        let server = FakeServer::start([answer(status, &[], body), answer(status, &[], body)]);
+        let server = Server::start([answer(status, &[], body), answer(status, &[], body)]);
         let mb = server.client().with(CallOptions::new().max_retries(0)).unwrap();
         let error = mb.get_bot("job_x").await.unwrap_err();
         let shown = format!("{error} {error:?} {:?}", error.body());
@@ -47,7 +47,7 @@ async fn a_key_that_is_sent_back_shows_nowhere() {
 #[tokio::test]
 async fn neither_a_key_nor_a_signature_that_a_redirect_carries_shows_in_an_error() {
     let target = format!("http://127.0.0.1:1/{KEY}?X-Amz-Signature=s3cret");
-    let server = FakeServer::start((0..9).map(|_| answer(302, &[("Location", &target)], "")));
+    let server = Server::start((0..9).map(|_| answer(302, &[("Location", &target)], "")));
     let mb = server.client().with(CallOptions::new().max_retries(0)).unwrap();
     for error in
         [mb.get_bot("job_x").await.unwrap_err(), mb.artifact("job_x", "a").await.unwrap_err()]
@@ -62,16 +62,16 @@ async fn neither_a_key_nor_a_signature_that_a_redirect_carries_shows_in_an_error
 async fn an_endless_answer_is_not_read_into_memory() {
     let mut endless = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n".to_vec();
     endless.resize(70 << 20, b' ');
-    let server = FakeServer::start([Reply::Raw(endless)]);
+    let server = Server::start([Reply::raw(endless)]);
     let error = server.client().get_bot("job_x").await.unwrap_err();
     assert!(error.kind() == ErrorKind::Decode && error.to_string().contains("64 MiB"), "{error}");
 }
 
 #[tokio::test]
 async fn a_redirect_takes_a_get_along_but_never_the_key() {
-    let elsewhere = FakeServer::start([answer(200, &[], "the bytes")]);
+    let elsewhere = Server::start([answer(200, &[], "the bytes")]);
     let presigned = format!("{}/bucket/object?signature=1", elsewhere.url());
-    let server = FakeServer::start([
+    let server = Server::start([
         answer(302, &[("Location", "/api/v1/moved")], ""),
         answer(307, &[("Location", &presigned)], ""),
     ]);
@@ -83,35 +83,29 @@ async fn a_redirect_takes_a_get_along_but_never_the_key() {
 
 #[tokio::test]
 async fn a_redirect_never_takes_a_post_along() {
-    let elsewhere = FakeServer::start([]);
-    let server = FakeServer::start([answer(308, &[("Location", &elsewhere.url())], "")]);
+    let elsewhere = Server::start([]);
+    let server = Server::start([answer(308, &[("Location", &elsewhere.url())], "")]);
     let error = server.client().leave_bot("job_x").await.unwrap_err();
     assert_eq!((error.kind(), error.status()), (ErrorKind::UnexpectedStatus, Some(308)));
     assert!(error.to_string().contains(&elsewhere.url()), "{error}");
     assert!(elsewhere.requests().is_empty());
-    let circle = FakeServer::start((0..9).map(|_| answer(302, &[("Location", "/")], "")));
+    let circle = Server::start((0..9).map(|_| answer(302, &[("Location", "/")], "")));
     let error = circle.client().get_bot("job_x").await.unwrap_err();
     assert!(error.to_string().contains("more than 5 redirects"), "{error}");
 }
 
 /// What the server does in a case of `spec/vectors/lies.json`.
 fn reply(case: &Value) -> Reply {
-    let bytes = |name: &str| case[name].as_str().unwrap().as_bytes().to_vec();
-    let answer = bytes("answer");
-    match case["then"].as_str().unwrap() {
-        "closes" => Reply::Raw(answer),
-        "stays" | "hangs" => Reply::Stay(answer),
-        "floods" => Reply::Flood(answer, bytes("flood")),
-        "resets" => Reply::Reset,
-        then => panic!("the server cannot do what {then:?} says"),
-    }
+    let bytes = |name: &str| case[name].as_str().unwrap_or_default().as_bytes().to_vec();
+    let then = serde_json::from_value(case["then"].clone()).unwrap();
+    Reply { then, flood: bytes("flood"), ..Reply::raw(bytes("answer")) }
 }
 
 #[tokio::test]
 async fn every_lie_has_its_error() {
     for case in spec_file::read_json("spec/vectors/lies.json")["cases"].as_array().unwrap() {
         let retries = case["maxRetries"].as_u64().unwrap();
-        let server = FakeServer::start((0..=retries).map(|_| reply(case)));
+        let server = Server::start((0..=retries).map(|_| reply(case)));
         let mut options = CallOptions::new().max_retries(u32::try_from(retries).unwrap());
         if let Some(limit) = case["timeoutMs"].as_u64() {
             options = options.timeout(Duration::from_millis(limit));

@@ -5,9 +5,9 @@
 mod calls;
 mod dependencies;
 mod download;
-mod fake_server;
 mod lies;
 mod recordings;
+mod server;
 mod settings;
 mod traces;
 mod wait;

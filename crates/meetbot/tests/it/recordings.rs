@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use xtask::spec_file;
 
-use crate::fake_server::{FakeServer, answer};
+use crate::server::{Server, answer};
 
 /// What the client gives, as JSON.
 fn found<T: Serialize>(lines: Result<Vec<T>, Error>) -> Result<Value, Error> {
@@ -62,7 +62,7 @@ fn the_files_of_a_recording_are_read_as_the_vectors_say() {
         let (manifest, text) = recording(case);
         let answers = [Some(manifest.to_string()), text.map(str::to_owned)];
         let answers = answers.into_iter().flatten().map(|body| answer(200, &[], &body));
-        let server = FakeServer::start(answers);
+        let server = Server::start(answers);
         match (read(&server.blocking(), case["read"].as_str().unwrap()), &case["reads"]) {
             (Ok(found), reads) if !reads.is_null() => {
                 assert!(holds(&found, reads), "{name}: {found:#}");
@@ -81,7 +81,7 @@ async fn who_spoke_when_is_the_manifests_and_no_manifest_is_an_error() {
     let manifest =
         r#"{"jobId":"job_x","speaking":[{"participantId":"p-1","startMs":5,"endMs":9}]}"#;
     let missing = r#"{"error":"not_found","message":"the job has no manifest"}"#;
-    let server = FakeServer::start([
+    let server = Server::start([
         answer(200, &[], manifest),
         answer(404, &[], missing),
         answer(404, &[], missing),

@@ -10,10 +10,11 @@ use std::{
 
 use base64::Engine as _;
 use meetbot::{CallOptions, ErrorKind, MeetBot, Request, blocking};
+use meetbot_testkit::scripted::Answer;
 use rcgen::{CertifiedKey, KeyPair};
 use rustls::{RootCertStore, pki_types::PrivateKeyDer, server::WebPkiClientVerifier};
 
-use crate::fake_server::{FakeServer, KEY, Reply, answer, job};
+use crate::server::{KEY, Reply, Server, answer, job};
 
 fn busy(seconds: &str) -> Reply {
     answer(503, &[("Retry-After", seconds)], r#"{"error":"unavailable","message":"in a moment"}"#)
@@ -21,7 +22,7 @@ fn busy(seconds: &str) -> Reply {
 
 #[tokio::test]
 async fn a_deadline_holds_for_all_tries_together() {
-    let server = FakeServer::start([busy("0"), Reply::Hang]);
+    let server = Server::start([busy("0"), Reply::hangs()]);
     let once = CallOptions::new().deadline(Duration::from_millis(200)).max_retries(9);
     let error = server.client().with(once).unwrap().get_bot("job_x").await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 2), "{error}");
@@ -29,7 +30,7 @@ async fn a_deadline_holds_for_all_tries_together() {
 
 #[tokio::test]
 async fn a_call_that_would_wait_beyond_its_deadline_gives_up_at_once_with_what_the_server_said() {
-    let server = FakeServer::start([busy("50")]);
+    let server = Server::start([busy("50")]);
     let mb = server.client().with(CallOptions::new().deadline(Duration::from_secs(40))).unwrap();
     let error = mb.get_bot("job_x").await.unwrap_err();
     assert_eq!((error.status(), error.attempts()), (Some(503), 1), "{error}");
@@ -38,7 +39,7 @@ async fn a_call_that_would_wait_beyond_its_deadline_gives_up_at_once_with_what_t
 
 #[tokio::test]
 async fn an_error_says_how_often_it_was_tried_and_with_which_key() {
-    let server = FakeServer::start([busy("0"), busy("0")]);
+    let server = Server::start([busy("0"), busy("0")]);
     let mb = server.client().with(CallOptions::new().max_retries(1)).unwrap();
     let error = mb.leave_bot("job_x").await.unwrap_err();
     assert_eq!(error.attempts(), 2);
@@ -48,7 +49,7 @@ async fn an_error_says_how_often_it_was_tried_and_with_which_key() {
 
 #[tokio::test]
 async fn every_request_goes_through_the_proxy_and_no_debug_shows_its_password() {
-    let proxy = FakeServer::start([answer(200, &[], &job(1, "queued"))]);
+    let proxy = Server::start([answer(200, &[], &job(1, "queued"))]);
     let url = proxy.url().replace("http://", "http://me:s3cret@");
     let builder = MeetBot::builder().api_key(KEY).base_url("http://api.invalid").proxy(url);
     let debug = format!("{builder:?}");
@@ -77,7 +78,7 @@ async fn a_proxy_of_any_spelling_is_used_and_gets_the_whole_password() {
         ("", None),
     ] {
         for (before, after) in [("http://", "\n"), ("", ""), (" HTTP://", "/\r\n")] {
-            let proxy = FakeServer::start([answer(200, &[], &job(1, "queued"))]);
+            let proxy = Server::start([answer(200, &[], &job(1, "queued"))]);
             let address = proxy.url().replace("http://", "");
             let url = format!("{before}{user}{address}{after}");
             let builder = MeetBot::builder().api_key(KEY).base_url("http://127.0.0.1:1");
@@ -135,14 +136,10 @@ fn says(bytes: &'static [u8]) -> u16 {
 async fn https_to_a_server_of_plain_http_says_so_and_the_other_way_round() {
     let (tls, pem) = tls_server(None);
     let nginx = "<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>";
-    let nginx = FakeServer::start([answer(400, &[], nginx)]);
-    let go =
-        FakeServer::start([answer(400, &[], "Client sent an HTTP request to an HTTPS server.\n")]);
-    let upgrade = FakeServer::start([answer(
-        301,
-        &[("Location", "https://127.0.0.1/api/v1/jobs/job_x")],
-        "",
-    )]);
+    let nginx = Server::start([answer(400, &[], nginx)]);
+    let go = Server::start([answer(400, &[], "Client sent an HTTP request to an HTTPS server.\n")]);
+    let upgrade =
+        Server::start([answer(301, &[("Location", "https://127.0.0.1/api/v1/jobs/job_x")], "")]);
     for (url, kind, told) in [
         (
             format!("https://127.0.0.1:{}", says(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
@@ -228,7 +225,7 @@ async fn a_server_that_accepts_and_says_nothing_is_given_up_within_the_time_for_
 
 #[tokio::test]
 async fn what_runs_a_clients_tasks_may_be_ones_own() {
-    let server = FakeServer::start([answer(200, &[], &job(1, "queued"))]);
+    let server = Server::start([answer(200, &[], &job(1, "queued"))]);
     let (begun, mut tasks) = tokio::sync::mpsc::unbounded_channel();
     let builder = MeetBot::builder().api_key(KEY).base_url(server.url());
     let client = builder.spawn_with(move |task| drop(begun.send(task))).build().unwrap();
@@ -244,7 +241,7 @@ async fn what_runs_a_clients_tasks_may_be_ones_own() {
 
 #[test]
 fn a_client_calls_itself_what_it_was_told() {
-    let server = FakeServer::start((0..2).map(|_| answer(200, &[], &job(1, "queued"))));
+    let server = Server::start((0..2).map(|_| answer(200, &[], &job(1, "queued"))));
     server.blocking().get_bot("job_x").unwrap();
     let named =
         blocking::MeetBot::builder().api_key(KEY).base_url(server.url()).user_agent("acme/2");
@@ -295,7 +292,7 @@ fn tls_server(client: Option<&CertifiedKey<KeyPair>>) -> (u16, String) {
             // The client that does not trust the certificate hangs up here.
             let mut request = [0; 4_096];
             if std::io::Read::read(&mut tls, &mut request).is_ok_and(|read| read > 0) {
-                let Reply::Raw(bytes) = answer(200, &[], &job(1, "queued")) else { return };
+                let Answer::Raw(bytes) = answer(200, &[], &job(1, "queued")).answer else { return };
                 tls.write_all(&bytes).unwrap();
                 tls.conn.send_close_notify();
                 tls.flush().unwrap();
@@ -354,7 +351,7 @@ async fn a_server_that_demands_a_certificate_gets_it_and_what_is_none_is_told() 
 
 #[tokio::test]
 async fn a_call_of_ones_own_has_the_retries_the_key_and_the_errors_of_all_others() {
-    let server = FakeServer::start([
+    let server = Server::start([
         busy("0"),
         answer(201, &[("X-Request-Id", "req_7")], "whatever it is"),
         answer(409, &[], r#"{"error":"invalid_state","message":"too late"}"#),
@@ -374,10 +371,7 @@ async fn a_call_of_ones_own_has_the_retries_the_key_and_the_errors_of_all_others
     );
     let sent = server.requests();
     assert_eq!(sent[1].line, "POST /api/v1/new/a%2Fb?q=x+y HTTP/1.1");
-    assert_eq!(
-        (sent[1].header("traceparent"), sent[1].body.as_str()),
-        (Some("00-1-2-01"), r#"{"n":1}"#)
-    );
+    assert_eq!((sent[1].header("traceparent"), sent[1].text()), (Some("00-1-2-01"), r#"{"n":1}"#));
     assert_eq!(sent[0].header("idempotency-key"), sent[1].header("idempotency-key"));
     let error = mb.request(request).await.unwrap_err();
     assert_eq!((error.kind(), error.message()), (ErrorKind::Conflict, "too late"));

@@ -9,7 +9,7 @@ use meetbot::{CallOptions, MeetBot, Metadata, NewJob};
 use tracing::{Dispatch, subscriber::DefaultGuard};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
-use crate::fake_server::{FakeServer, KEY, answer, job};
+use crate::server::{KEY, Server, answer, job};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -74,7 +74,7 @@ fn a_key_that_leaves_the_machine_in_the_clear_is_warned_of_once() {
 async fn what_the_server_passed_over_is_a_warning() {
     let (log, guards) = logged("meetbot=warn");
     let ignored = [("X-Meetbot-Ignored", "recordVideo,autoLeave.afterLunch")];
-    let server = FakeServer::start([
+    let server = Server::start([
         answer(201, &[], &job(1, "queued")),
         answer(201, &ignored, &job(1, "queued")),
     ]);
@@ -94,7 +94,7 @@ async fn a_call_is_traced_with_every_try_and_without_its_secrets() {
     let busy =
         answer(503, &[("Retry-After", "0")], r#"{"error":"unavailable","message":"in a moment"}"#);
     let server =
-        FakeServer::start([busy, answer(201, &[("X-Request-Id", "req_7")], &job(1, "queued"))]);
+        Server::start([busy, answer(201, &[("X-Request-Id", "req_7")], &job(1, "queued"))]);
     let metadata = Metadata::from_json(r#"{"patient":"Jane Doe"}"#).unwrap();
     let new = NewJob {
         meeting_url: "https://zoom.us/j/91234567890?pwd=s3cret".to_owned(),

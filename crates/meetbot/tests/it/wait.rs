@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use meetbot::{CallOptions, ErrorKind};
+use meetbot_testkit::scripted::Then;
 
-use crate::fake_server::{FakeServer, Reply, answer, job};
+use crate::server::{Reply, Server, answer, job};
 
 /// Answers a job's questions and its stream of events apart, since they come side by side.
-fn server(jobs: &[&str], events: &[Reply]) -> FakeServer {
+fn server(jobs: &[&str], events: &[Reply]) -> Server {
     let jobs = jobs.iter().map(|status| answer(200, &[], &job(1, status)));
-    FakeServer::with_events(jobs, events.iter().cloned())
+    Server::with_events(jobs, events.iter().cloned())
 }
 
 /// A stream that has told of one change and stays open.
@@ -18,12 +19,8 @@ fn change_then_silence() -> Reply {
     let known =
         vectors["cases"].as_array().unwrap().iter().find(|case| case["model"] == "timeline_event");
     let event = &known.unwrap()["json"];
-    Reply::Stay(
-        format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nid: 1\ndata: {event}\n\n"
-        )
-        .into_bytes(),
-    )
+    let stream = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+    Reply { then: Then::Hangs, ..Reply::raw(format!("{stream}id: 1\ndata: {event}\n\n")) }
 }
 
 #[tokio::test]
@@ -48,7 +45,7 @@ async fn a_job_of_which_only_the_required_is_known_is_waited_for() {
         answer(200, &[], &format!(r#"{{"id":"job_x","status":"{status}","recording":null}}"#))
     };
     let refusal = answer(404, &[], "<html>a proxy that knows no streams</html>");
-    let server = FakeServer::with_events([little("resting"), little("completed")], [refusal]);
+    let server = Server::with_events([little("resting"), little("completed")], [refusal]);
     let job = server.client().wait_for_bot("job_x", None).await.unwrap();
     assert_eq!(
         (job.status.as_str(), job.created_at, job.recording.state),
@@ -90,7 +87,7 @@ fn the_blocking_wait_is_the_same_and_keeps_its_time() {
 #[tokio::test]
 async fn a_request_that_hangs_does_not_outlive_the_wait() {
     let seen_once = answer(200, &[], &job(1, "in_call"));
-    let server = FakeServer::with_events([seen_once, Reply::Hang], [Reply::Hang]);
+    let server = Server::with_events([seen_once, Reply::hangs()], [Reply::hangs()]);
     let client = server.client().with(CallOptions::new().timeout(Duration::from_mins(1))).unwrap();
     let waited = client.wait_for_bot("job_x", Some(Duration::from_millis(600)));
     // A second more would be what a last question of its own has taken.
@@ -103,7 +100,7 @@ async fn a_request_that_hangs_does_not_outlive_the_wait() {
 #[tokio::test]
 async fn a_job_that_is_not_there_is_an_error() {
     let gone = answer(404, &[], r#"{"error":"not_found","message":"there is no such job"}"#);
-    let server = FakeServer::with_events([gone.clone()], [gone]);
+    let server = Server::with_events([gone.clone()], [gone]);
     let error = server.client().wait_for_bot("job_x", None).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.status(), error.attempts()),

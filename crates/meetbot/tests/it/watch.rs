@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt as _;
 use meetbot::{CallOptions, ErrorKind};
 
-use crate::fake_server::{FakeServer, Reply, answer};
+use crate::server::{Reply, Server, answer};
 
 /// An event as the server writes it.
 fn event(sequence: u32, status: &str) -> String {
@@ -18,7 +18,7 @@ fn event(sequence: u32, status: &str) -> String {
 
 /// A stream that breaks after these bytes.
 fn torn(body: &str) -> Reply {
-    Reply::Raw(format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 99999\r\n\r\n{body}").into_bytes())
+    Reply::raw(format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 99999\r\n\r\n{body}").into_bytes())
 }
 
 fn whole(body: &str) -> Reply {
@@ -28,7 +28,7 @@ fn whole(body: &str) -> Reply {
 #[tokio::test]
 async fn a_stream_that_breaks_goes_on_after_the_last_whole_event() {
     let second = event(2, "in_call");
-    let server = FakeServer::start([
+    let server = Server::start([
         torn(&format!("{}: alive\n\n{}", event(1, "joining"), &second[..40])),
         answer(503, &[("Retry-After", "0")], ""),
         // The server was restarted: it ends the stream, and the job has not ended.
@@ -49,7 +49,7 @@ async fn a_stream_that_breaks_goes_on_after_the_last_whole_event() {
 
 #[tokio::test]
 async fn a_stream_whose_events_tell_no_status_ends_with_the_event_of_the_end() {
-    let server = FakeServer::start([whole(
+    let server = Server::start([whole(
         "data: {\"event\":\"job.status_changed\",\"data\":{\"sequence\":1}}\n\ndata: {\"event\":\"job.finalized\",\"data\":{\"sequence\":2}}\n\n",
     )]);
     let events: Vec<_> = server.client().watch("job_x").unwrap().try_collect().await.unwrap();
@@ -59,7 +59,7 @@ async fn a_stream_whose_events_tell_no_status_ends_with_the_event_of_the_end() {
 
 #[tokio::test]
 async fn a_quiet_stream_may_break_as_often_as_it_likes_while_it_lives() {
-    let server = FakeServer::start([
+    let server = Server::start([
         torn(": alive\n\n"),
         whole(": alive\n\n"),
         torn(": alive\n\n"),
@@ -72,7 +72,7 @@ async fn a_quiet_stream_may_break_as_often_as_it_likes_while_it_lives() {
 
 #[tokio::test]
 async fn streams_that_give_nothing_are_given_up() {
-    let server = FakeServer::start([torn(": alive\n\n"), whole(""), whole("")]);
+    let server = Server::start([torn(": alive\n\n"), whole(""), whole("")]);
     let client = server.client().with(CallOptions::new().max_retries(1)).unwrap();
     let error = client.watch("job_x").unwrap().try_next().await.unwrap_err();
     assert_eq!((error.kind(), server.requests().len()), (ErrorKind::Connection, 2));
@@ -90,7 +90,7 @@ fn a_watch_that_fails_says_so_once_and_ends() {
         (whole("data: nonsense\n\n"), ErrorKind::Decode),
         (whole(""), ErrorKind::Connection),
     ] {
-        let server = FakeServer::start([reply]);
+        let server = Server::start([reply]);
         let client = server.blocking().with(CallOptions::new().max_retries(0)).unwrap();
         let mut events = client.watch("job_x").unwrap();
         let error = events.next().unwrap().unwrap_err();
@@ -101,7 +101,7 @@ fn a_watch_that_fails_says_so_once_and_ends() {
 
 #[test]
 fn a_blocking_watch_gives_each_event_and_ends_with_the_job() {
-    let server = FakeServer::start([whole(&(event(1, "joining") + &event(2, "failed")))]);
+    let server = Server::start([whole(&(event(1, "joining") + &event(2, "failed")))]);
     let events: Result<Vec<_>, _> = server.blocking().watch("job_x").unwrap().collect();
     assert_eq!(events.unwrap().len(), 2);
 }
