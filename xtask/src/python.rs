@@ -26,13 +26,13 @@ const FOR_TESTS: &[&str] = &["--profile", "dev", "--features", "aws-lc-rs"];
 pub(crate) const FOR_USE: &[&str] = &["--profile", "wheel"];
 const MATURIN: &str = "maturin==1.16.0";
 
-/// Builds the server and the wheel, and tests it.
+/// Builds the servers and the wheel, and tests it.
 pub(crate) fn test() -> anyhow::Result<()> {
-    step("server", cargo(&["build", "--package", "meetbot-cli", "--locked"]))?;
+    build_programs()?;
     test_with_server()
 }
 
-/// [`test`] where the server is built already.
+/// [`test`] where the servers are built already.
 pub(crate) fn test_with_server() -> anyhow::Result<()> {
     let interpreters = interpreters()?;
     let wheel = wheel(&interpreters, FOR_TESTS)?;
@@ -216,7 +216,7 @@ impl Venv {
     fn pytest(&self, arguments: &[&str]) -> Command {
         let mut pytest = self.run(&["-m", "pytest", "--quiet"]);
         pytest.args(arguments);
-        pytest.env("MEETBOT_PROGRAM", target().join("debug").join("meetbot"));
+        pytest.envs(programs());
         pytest
     }
 
@@ -293,6 +293,18 @@ fn asked(program: &Path) -> Option<(u32, PathBuf)> {
     let (free_threaded, place) = (words.next()?, words.next()?);
     let fits = name == "cpython" && free_threaded == "False" && minor >= OLDEST;
     fits.then(|| (minor, place.into()))
+}
+
+/// Builds the programs that the SDKs' tests start: the server, and the one that answers as a script says.
+pub(crate) fn build_programs() -> anyhow::Result<()> {
+    let packages = ["build", "--package", "meetbot-cli", "--package", "meetbot-testkit"];
+    step("servers", cargo(&[&packages[..], &["--locked"]].concat()))
+}
+
+/// The variables that say where these programs lie.
+pub(crate) fn programs() -> [(&'static str, PathBuf); 2] {
+    [("MEETBOT_PROGRAM", "meetbot"), ("MEETBOT_SCRIPTED_SERVER", "scripted-server")]
+        .map(|(variable, program)| (variable, target().join("debug").join(program)))
 }
 
 /// Where builds go: this program lies in it.

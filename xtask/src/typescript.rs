@@ -10,7 +10,11 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use xtask::spec_file;
 
-use crate::{cargo, installed, python::target, step};
+use crate::{
+    installed,
+    python::{self, target},
+    step,
+};
 
 const FOLDER: &str = "sdks/typescript";
 /// Which Node.js the package is tested with, the oldest first; the one on the path only runs npm.
@@ -32,13 +36,13 @@ const SOAKED: [(&str, &str, &str); 4] = [
     ),
 ];
 
-/// Builds the server and the package, and tests it.
+/// Builds the servers and the package, and tests it.
 pub(crate) fn test() -> anyhow::Result<()> {
-    step("server", cargo(&["build", "--package", "meetbot-cli", "--locked"]))?;
+    python::build_programs()?;
     test_with_server()
 }
 
-/// [`test`] where the server is built already.
+/// [`test`] where the servers are built already.
 pub(crate) fn test_with_server() -> anyhow::Result<()> {
     let package = Package::built()?;
     for (name, _) in RUNTIMES {
@@ -54,7 +58,7 @@ pub(crate) fn soak() -> anyhow::Result<()> {
         cfg!(all(target_os = "linux", target_arch = "x86_64")),
         "the runtimes are those for Linux on x86-64"
     );
-    step("server", cargo(&["build", "--package", "meetbot-cli", "--locked"]))?;
+    python::build_programs()?;
     let package = Package::built()?;
     installed("chromium", "chromium", "the TypeScript SDK is tested in a browser")?;
     let soaked = folder().join("soaked");
@@ -142,7 +146,7 @@ impl Package {
         let mut node = Command::new(program);
         node.args(arguments).current_dir(&self.0);
         node.env("MEETBOT_REPOSITORY", spec_file::path(""));
-        node.env("MEETBOT_PROGRAM", target().join("debug").join("meetbot"));
+        node.envs(python::programs());
         node.env("npm_config_cache", folder().join("cache"));
         node
     }

@@ -1,4 +1,4 @@
-"""What the tests share: lying servers, the real server, and clients of both kinds behind one face."""
+"""What the tests share: scripted servers, the real server, and clients of both kinds behind one face."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lying_server import KEY, LyingServer, Reply
+from scripted_server import KEY, Reply, ScriptedServer
 
 from meetbot import AsyncMeetBot, MeetBot
 
@@ -29,12 +29,12 @@ def nothing_of_the_callers_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def lying() -> Iterator[Callable[..., LyingServer]]:
-    """Starts a lying server with these replies."""
-    started: list[LyingServer] = []
+def scripted() -> Iterator[Callable[..., ScriptedServer]]:
+    """Starts a scripted server with these replies."""
+    started: list[ScriptedServer] = []
 
-    def start(*replies: Reply, events: Reply | None = None) -> LyingServer:
-        started.append(LyingServer(replies, events))
+    def start(*replies: Reply, events: Reply | None = None) -> ScriptedServer:
+        started.append(ScriptedServer(replies, events))
         return started[-1]
 
     yield start

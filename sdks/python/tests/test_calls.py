@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from lying_server import HANG, KEY, a_job, a_result, answer, refusal
+from scripted_server import HANG, KEY, a_job, a_result, answer, refusal
 
 import meetbot
 from meetbot import (
@@ -26,8 +26,8 @@ def busy(seconds: str = "0") -> Any:
     return refusal(503, "unavailable", "in a moment", Retry_After=seconds)
 
 
-def test_every_argument_of_a_dispatch_goes_where_the_api_wants_it(client: Any, lying: Any) -> None:
-    server = lying(answer(a_job(), 201))
+def test_every_argument_of_a_dispatch_goes_where_the_api_wants_it(client: Any, scripted: Any) -> None:
+    server = scripted(answer(a_job(), 201))
     job = client(server.url).dispatch_bot(
         external_id="q2-board-meeting-acme",
         meeting_url="https://meet.google.com/xyz-abcd-efg",
@@ -60,8 +60,8 @@ def test_every_argument_of_a_dispatch_goes_where_the_api_wants_it(client: Any, l
     }
 
 
-def test_only_what_was_set_is_sent(client: Any, lying: Any) -> None:
-    server = lying(answer(a_job(), 201))
+def test_only_what_was_set_is_sent(client: Any, scripted: Any) -> None:
+    server = scripted(answer(a_job(), 201))
     client(server.url).dispatch_bot(meeting_url="https://x.example", auto_leave={"after_solo_seconds": 9})
     assert server.requests[0].json() == {
         "meetingUrl": "https://x.example",
@@ -92,9 +92,9 @@ def test_only_what_was_set_is_sent(client: Any, lying: Any) -> None:
     ids=lambda wrong: ascii(wrong)[:60],
 )
 def test_an_argument_that_cannot_be_sent_is_told_and_nothing_is_sent(
-    client: Any, lying: Any, wrong: dict[str, Any]
+    client: Any, scripted: Any, wrong: dict[str, Any]
 ) -> None:
-    server = lying(answer(a_job(), 201))
+    server = scripted(answer(a_job(), 201))
     with pytest.raises(MeetbotConfigurationError) as told:
         client(server.url).dispatch_bot(meeting_url="https://x.example", **wrong)
     assert isinstance(told.value, ValueError)
@@ -109,10 +109,10 @@ def test_metadata_that_is_nested_without_end_is_told(client: Any) -> None:
         client("http://x.example").dispatch_bot(meeting_url="https://x.example", metadata=nested)
 
 
-def test_a_job_is_taken_wherever_its_id_is(client: Any, lying: Any) -> None:
+def test_a_job_is_taken_wherever_its_id_is(client: Any, scripted: Any) -> None:
     manifest = {"jobId": ID, "speaking": [{"participantId": "p-1", "startMs": 5, "endMs": 9}]}
     done = answer(a_result())
-    server = lying(
+    server = scripted(
         answer(a_job(status="completed")), answer(a_job(status="completed")),
         *[done] * 6, answer(manifest), answer(manifest), answer(manifest), answer({"data": [], "nextCursor": None}),
         answer({"jobId": ID}), answer(b"", 204),
@@ -147,15 +147,15 @@ def test_the_verbs_results_have_both_names() -> None:
     assert repr(meetbot.ControlResult.model_validate(a_result())).startswith("ControlResult(")
 
 
-def test_the_url_of_a_dispatch_needs_no_name(client: Any, lying: Any) -> None:
-    server = lying(answer(a_job(), 201))
+def test_the_url_of_a_dispatch_needs_no_name(client: Any, scripted: Any) -> None:
+    server = scripted(answer(a_job(), 201))
     client(server.url).dispatch_bot("https://x.example", external_id="one")
     assert server.requests[0].json() == {"meetingUrl": "https://x.example", "externalId": "one"}
 
 
 @pytest.mark.parametrize("job_id", ["job_\ud800", None, 5], ids=ascii)
-def test_an_id_that_is_no_text_is_told(client: Any, lying: Any, job_id: Any) -> None:
-    server = lying(answer(a_job()))
+def test_an_id_that_is_no_text_is_told(client: Any, scripted: Any, job_id: Any) -> None:
+    server = scripted(answer(a_job()))
     for call in (client(server.url).get_bot, client(server.url).cancel_bot, client(server.url).wait_for_bot):
         with pytest.raises(MeetbotConfigurationError, match="no text"):
             call(job_id)
@@ -187,8 +187,8 @@ def test_a_setting_that_is_none_is_told_by_its_name(client: Any, setting: dict[s
             meetbot.MeetBot(KEY, "http://x.example").with_options(**setting)
 
 
-def test_a_number_of_any_kind_is_one(client: Any, lying: Any) -> None:
-    server = lying(answer(a_job()))
+def test_a_number_of_any_kind_is_one(client: Any, scripted: Any) -> None:
+    server = scripted(answer(a_job()))
     mb = client(server.url, timeout=Fraction(30), deadline=Decimal(30), max_retries=True)
     assert mb.get_bot(ID, timeout=Decimal("2.5")).id == ID
 
@@ -199,8 +199,8 @@ def test_a_wait_with_a_time_that_is_none_is_told(client: Any) -> None:
             client("http://x.example").wait_for_bot(ID, timeout=timeout)
 
 
-def test_every_verb_has_its_path_and_its_result(client: Any, lying: Any) -> None:
-    server = lying(answer(a_result()))
+def test_every_verb_has_its_path_and_its_result(client: Any, scripted: Any) -> None:
+    server = scripted(answer(a_result()))
     mb = client(server.url)
     for verb in ["request_recording_permission", "pause_recording", "resume_recording", "stop_recording"]:
         result = getattr(mb, verb)(ID)
@@ -221,9 +221,9 @@ def test_every_verb_has_its_path_and_its_result(client: Any, lying: Any) -> None
     assert server.requests[0].body == b""
 
 
-def test_a_list_is_a_list_and_knows_where_the_next_page_begins(client: Any, lying: Any) -> None:
+def test_a_list_is_a_list_and_knows_where_the_next_page_begins(client: Any, scripted: Any) -> None:
     page = {"data": [a_job("recording"), a_job()], "nextCursor": "b"}
-    server = lying(answer(page), answer({"data": [], "nextCursor": None}))
+    server = scripted(answer(page), answer({"data": [], "nextCursor": None}))
     mb = client(server.url)
     jobs = mb.list_bots(
         status=[JobStatus.RECORDING, "queued"],
@@ -244,15 +244,15 @@ def test_a_list_is_a_list_and_knows_where_the_next_page_begins(client: Any, lyin
     assert mb.list_bots(status="queued") == [] and server.requests[1].path == "/api/v1/jobs?status=queued"
 
 
-def test_cancelling_is_a_delete_that_gives_nothing(client: Any, lying: Any) -> None:
-    server = lying(answer(b"", 204))
+def test_cancelling_is_a_delete_that_gives_nothing(client: Any, scripted: Any) -> None:
+    server = scripted(answer(b"", 204))
     assert client(server.url).cancel_bot(ID) is None
     assert (server.requests[0].method, server.requests[0].path) == ("DELETE", f"/api/v1/jobs/{ID}")
 
 
 @pytest.mark.parametrize("job_id", ["", ".", ".."])
-def test_no_id_leaves_its_place_in_the_path(client: Any, lying: Any, job_id: str) -> None:
-    server = lying(answer(b"", 204))
+def test_no_id_leaves_its_place_in_the_path(client: Any, scripted: Any, job_id: str) -> None:
+    server = scripted(answer(b"", 204))
     with pytest.raises(MeetbotConfigurationError):
         client(server.url).cancel_bot(job_id)
     client(server.url).cancel_bot("../a b?c#d")
@@ -260,9 +260,9 @@ def test_no_id_leaves_its_place_in_the_path(client: Any, lying: Any, job_id: str
 
 
 def test_every_try_of_a_call_carries_the_same_idempotency_key_and_every_call_another(
-    client: Any, lying: Any
+    client: Any, scripted: Any
 ) -> None:
-    server = lying(busy(), busy(), answer(a_job(), 201))
+    server = scripted(busy(), busy(), answer(a_job(), 201))
     mb = client(server.url)
     mb.dispatch_bot(meeting_url="https://x.example")
     mb.dispatch_bot(meeting_url="https://x.example")
@@ -272,16 +272,16 @@ def test_every_try_of_a_call_carries_the_same_idempotency_key_and_every_call_ano
     assert keys[4] == "order-4711"
 
 
-def test_max_retries_says_how_often_a_call_is_tried_again(client: Any, lying: Any) -> None:
+def test_max_retries_says_how_often_a_call_is_tried_again(client: Any, scripted: Any) -> None:
     for retries in [0, 2]:
-        server = lying(busy())
+        server = scripted(busy())
         with pytest.raises(MeetbotServerError) as told:
             client(server.url, max_retries=retries).get_bot(ID)
         assert len(server.requests) == told.value.attempts == retries + 1
 
 
-def test_a_time_limit_holds_for_each_try_and_for_one_call(client: Any, lying: Any) -> None:
-    server = lying(HANG)
+def test_a_time_limit_holds_for_each_try_and_for_one_call(client: Any, scripted: Any) -> None:
+    server = scripted(HANG)
     for mb, once in [
         (client(server.url, timeout=0.05, max_retries=1), {}),
         (client(server.url, max_retries=1), {"timeout": 0.05}),
@@ -292,17 +292,17 @@ def test_a_time_limit_holds_for_each_try_and_for_one_call(client: Any, lying: An
         assert isinstance(told.value, meetbot.MeetbotConnectionError)
 
 
-def test_a_deadline_holds_for_all_tries_together(client: Any, lying: Any) -> None:
-    server = lying(busy(), HANG)
+def test_a_deadline_holds_for_all_tries_together(client: Any, scripted: Any) -> None:
+    server = scripted(busy(), HANG)
     with pytest.raises(MeetbotTimeoutError) as told:
         client(server.url, deadline=0.2, max_retries=9).get_bot(ID)
     assert told.value.attempts == 2
 
 
 def test_the_environment_says_what_the_arguments_do_not(
-    client: Any, lying: Any, monkeypatch: pytest.MonkeyPatch
+    client: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = lying(answer(b"", 204))
+    server = scripted(answer(b"", 204))
     monkeypatch.setenv("MEETBOT_API_KEY", "mb_test_from_the_environment")
     monkeypatch.setenv("MEETBOT_API_BASE_URL", server.url)
     client(None, api_key=None).cancel_bot(ID)
@@ -324,8 +324,8 @@ def test_a_missing_or_impossible_setting_is_told_at_once_and_without_the_key(cli
         assert "secret" not in repr(told.value)
 
 
-def test_a_client_works_without_a_context_manager_and_no_more_when_closed(lying: Any) -> None:
-    server = lying(answer(b"", 204))
+def test_a_client_works_without_a_context_manager_and_no_more_when_closed(scripted: Any) -> None:
+    server = scripted(answer(b"", 204))
     with meetbot.MeetBot(KEY, server.url) as mb:
         mb.cancel_bot(ID)
     with pytest.raises(MeetbotConfigurationError, match="closed"):

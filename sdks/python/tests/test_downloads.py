@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from lying_server import KEY, Reply, answer, refusal
+from scripted_server import KEY, Reply, answer, refusal
 
 from meetbot import (
     HttpxTransport,
@@ -45,11 +45,11 @@ def entry(content: bytes) -> ManifestFile:
 
 
 def test_two_downloads_of_one_target_do_not_write_into_one_another(
-    client: Any, lying: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Any, scripted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("meetbot._downloads.PIECE", 4)
     first, second, target = b"0123456789", b"abcdefghij", tmp_path / "a"
-    other = MeetBot(KEY, lying(*pieces(second, 4)).url)
+    other = MeetBot(KEY, scripted(*pieces(second, 4)).url)
     between: list[bytes] = []
 
     def on_progress(at: Any) -> None:
@@ -57,18 +57,18 @@ def test_two_downloads_of_one_target_do_not_write_into_one_another(
             other.download_artifact(ID, "a", target, expected=entry(second))
             between.append(target.read_bytes())
 
-    mb = client(lying(*pieces(first, 4)).url)
+    mb = client(scripted(*pieces(first, 4)).url)
     mb.download_artifact(ID, "a", target, on_progress=on_progress, expected=entry(first))
     assert between == [second] and target.read_bytes() == first
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_file_that_somebody_put_beside_the_target_stays(client: Any, lying: Any, tmp_path: Path) -> None:
+def test_a_file_that_somebody_put_beside_the_target_stays(client: Any, scripted: Any, tmp_path: Path) -> None:
     own = tmp_path / "a.part"
     own.write_text("mine")
     with pytest.raises(MeetbotNotFoundError):
-        client(lying(refusal(404, "not_found")).url).download_artifact(ID, "a", tmp_path / "a")
-    client(lying(*pieces(b"0123", 4)).url).download_artifact(ID, "a", tmp_path / "a")
+        client(scripted(refusal(404, "not_found")).url).download_artifact(ID, "a", tmp_path / "a")
+    client(scripted(*pieces(b"0123", 4)).url).download_artifact(ID, "a", tmp_path / "a")
     assert own.read_text() == "mine" and (tmp_path / "a").read_bytes() == b"0123"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a.part"]
 
@@ -86,10 +86,10 @@ def full_after(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("size", [6_000, 300_000], ids=["all at once at its end", "on the way"])
 def test_a_disk_that_is_full_is_told_and_nothing_is_left(
-    client: Any, lying: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+    client: Any, scripted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     monkeypatch.setattr("meetbot._downloads.PIECE", 100_000)
-    mb = client(lying(*pieces(bytes(size), 100_000)).url)
+    mb = client(scripted(*pieces(bytes(size), 100_000)).url)
     with full_after(4_096), pytest.raises(MeetbotFileError, match="alice"):
         mb.download_artifact(ID, "a", tmp_path / "alice")
     assert list(tmp_path.iterdir()) == []
@@ -97,10 +97,10 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_left(
 
 @pytest.mark.parametrize("target", [".", "..", "/", "", "a\0b", "a\ud800"], ids=ascii)
 def test_a_target_that_is_no_file_is_told_before_anything_is_asked(
-    client: Any, lying: Any, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Any, scripted: Any, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    server = lying(*pieces(b"0123", 4))
+    server = scripted(*pieces(b"0123", 4))
     with pytest.raises(MeetbotConfigurationError):
         client(server.url).download_artifact(ID, "a", target)
     assert server.requests == [] and list(tmp_path.iterdir()) == []
@@ -127,9 +127,9 @@ def chunked(content: bytes, content_range: str | None = None) -> Reply:
 )
 @pytest.mark.parametrize("through", ["core", "httpx"])
 def test_what_a_server_sends_beyond_the_manifest_or_its_own_word_is_kept_nowhere(
-    through: str, lie: Any, client: Any, lying: Any, tmp_path: Path
+    through: str, lie: Any, client: Any, scripted: Any, tmp_path: Path
 ) -> None:
-    server = lying(lie)
+    server = scripted(lie)
     with httpx.Client() as inner:
         mb = client(server.url) if through == "core" else MeetBot(KEY, server.url, transport=HttpxTransport(inner))
         with pytest.raises(MeetbotDecodeError, match="said|says|came"):
@@ -137,7 +137,7 @@ def test_what_a_server_sends_beyond_the_manifest_or_its_own_word_is_kept_nowhere
     assert list(tmp_path.iterdir()) == [] and len(server.requests) == 1
 
 
-def test_a_part_of_a_file_is_read_into_memory_as_far_as_it_says(client: Any, lying: Any) -> None:
-    mb = client(lying(chunked(b"0" * (32 << 20), "bytes 0-3/10")).url)
+def test_a_part_of_a_file_is_read_into_memory_as_far_as_it_says(client: Any, scripted: Any) -> None:
+    mb = client(scripted(chunked(b"0" * (32 << 20), "bytes 0-3/10")).url)
     with pytest.raises(MeetbotDecodeError, match="more than it said"):
         mb.artifact(ID, "a")

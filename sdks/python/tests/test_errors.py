@@ -10,7 +10,7 @@ import traceback
 from typing import Any
 
 import pytest
-from lying_server import CUT, KEY, RESET, a_job, answer, refusal
+from scripted_server import CUT, KEY, RESET, a_job, answer, refusal
 
 import meetbot
 from meetbot import (
@@ -52,10 +52,10 @@ def caught(mb: Any) -> MeetbotError:
     ],
 )
 def test_each_status_has_its_exception(
-    client: Any, lying: Any, status: int, kind: type[MeetbotError]
+    client: Any, scripted: Any, status: int, kind: type[MeetbotError]
 ) -> None:
     body = {"error": "some_code", "message": "in a sentence", "requestId": "req_1"}
-    server = lying(answer(body, status))
+    server = scripted(answer(body, status))
     error = caught(client(server.url, max_retries=0))
     assert type(error) is kind
     assert (error.status, error.code, error.message) == (status, "some_code", "in a sentence")
@@ -63,10 +63,10 @@ def test_each_status_has_its_exception(
     assert str(error) == f"{status} some_code: in a sentence (request req_1)"
 
 
-def test_the_body_of_a_validation_error_is_what_the_server_said(client: Any, lying: Any) -> None:
+def test_the_body_of_a_validation_error_is_what_the_server_said(client: Any, scripted: Any) -> None:
     issue = {"path": ["autoLeave", "afterSoloSeconds"], "code": "too_small", "message": "at least 1"}
     body = {"error": "invalid_input", "issues": [issue]}
-    error = caught(client(lying(answer(body, 400)).url))
+    error = caught(client(scripted(answer(body, 400)).url))
     assert isinstance(error.body, dict) and error.body == body
     assert error.issues == [meetbot.Issue(("autoLeave", "afterSoloSeconds"), "too_small", "at least 1")]
 
@@ -77,24 +77,24 @@ def test_the_body_of_a_validation_error_is_what_the_server_said(client: Any, lyi
     ids=str,
 )
 def test_the_path_of_an_issue_is_read_only_where_it_is_one(
-    client: Any, lying: Any, path: Any, read: tuple[str, ...]
+    client: Any, scripted: Any, path: Any, read: tuple[str, ...]
 ) -> None:
     body = {"error": "invalid_input", "issues": [{"path": path, "code": "c"}, 7]}
-    assert caught(client(lying(answer(body, 400)).url)).issues == [meetbot.Issue(read, "c", "")]
+    assert caught(client(scripted(answer(body, 400)).url)).issues == [meetbot.Issue(read, "c", "")]
 
 
 @pytest.mark.parametrize("status", [200, 400])
-def test_a_body_that_is_nested_without_end_is_an_error_of_ours(client: Any, lying: Any, status: int) -> None:
+def test_a_body_that_is_nested_without_end_is_an_error_of_ours(client: Any, scripted: Any, status: int) -> None:
     body = b"[" * 200_000
-    error = caught(client(lying(answer(body, status)).url))
+    error = caught(client(scripted(answer(body, status)).url))
     assert error.status == status and str(error.body).startswith("[[[") and error.issues == []
 
 
 @pytest.mark.parametrize(
     "body", [b"<html>hello</html>", b"", b"[]", b'{"id":"job_1"}', b"\xff\xfe"], ids=repr
 )
-def test_what_is_not_the_promised_json_is_shown_as_it_came(client: Any, lying: Any, body: bytes) -> None:
-    server = lying(answer(body, X_Request_Id="req_7"))
+def test_what_is_not_the_promised_json_is_shown_as_it_came(client: Any, scripted: Any, body: bytes) -> None:
+    server = scripted(answer(body, X_Request_Id="req_7"))
     error = caught(client(server.url))
     assert type(error) is MeetbotDecodeError
     assert (error.status, error.request_id, error.attempts) == (200, "req_7", 1)
@@ -104,20 +104,20 @@ def test_what_is_not_the_promised_json_is_shown_as_it_came(client: Any, lying: A
 
 
 def test_a_body_that_is_cut_and_a_connection_that_is_reset_are_tried_again(
-    client: Any, lying: Any
+    client: Any, scripted: Any
 ) -> None:
-    server = lying(CUT, RESET, answer(a_job("recording")))
+    server = scripted(CUT, RESET, answer(a_job("recording")))
     assert client(server.url).get_bot(ID).status == "recording"
     assert len(server.requests) == 3
     for lie in [CUT, RESET]:
-        error = caught(client(lying(lie).url, max_retries=0))
+        error = caught(client(scripted(lie).url, max_retries=0))
         assert type(error) is MeetbotConnectionError
         assert (error.status, error.body, error.attempts) == (None, None, 1)
         assert f"/api/v1/jobs/{ID}" in str(error)
 
 
-def test_a_status_word_and_fields_that_nobody_knows_come_through(client: Any, lying: Any) -> None:
-    server = lying(answer(a_job("paused_by_host", newField={"a": [1]})))
+def test_a_status_word_and_fields_that_nobody_knows_come_through(client: Any, scripted: Any) -> None:
+    server = scripted(answer(a_job("paused_by_host", newField={"a": [1]})))
     job = client(server.url).get_bot(ID)
     assert not job.status.is_final
     assert job.status == "paused_by_host"
@@ -130,17 +130,17 @@ def http_date(seconds: float) -> str:
 
 @pytest.mark.parametrize("retry_after", ["0", "date", None])
 def test_a_429_is_tried_again_after_what_it_says_in_seconds_as_a_date_or_not_at_all(
-    client: Any, lying: Any, retry_after: str | None
+    client: Any, scripted: Any, retry_after: str | None
 ) -> None:
     when = {"Retry_After": http_date(-5) if retry_after == "date" else retry_after} if retry_after else {}
-    server = lying(refusal(429, "rate_limited", **when), answer(a_job()))
+    server = scripted(refusal(429, "rate_limited", **when), answer(a_job()))
     assert client(server.url).get_bot(ID).status == "queued"
     assert len(server.requests) == 2
 
 
-def test_a_429_that_asks_for_more_than_a_minute_is_told_at_once(client: Any, lying: Any) -> None:
+def test_a_429_that_asks_for_more_than_a_minute_is_told_at_once(client: Any, scripted: Any) -> None:
     for header, least, most in [("3600", 3600, 3600), (http_date(3600), 3590, 3601)]:
-        server = lying(refusal(429, "quota_exceeded", "the minutes are used up", Retry_After=header))
+        server = scripted(refusal(429, "quota_exceeded", "the minutes are used up", Retry_After=header))
         error = caught(client(server.url))
         assert isinstance(error, MeetbotRateLimitError) and error.retry_after is not None
         assert least <= error.retry_after <= most
@@ -164,16 +164,16 @@ def test_nobody_there_is_a_connection_error_that_says_why(client: Any) -> None:
     ],
     ids=range(5),
 )
-def test_a_key_that_is_sent_back_shows_nowhere(client: Any, lying: Any, lie: Any) -> None:
-    error = caught(client(lying(lie).url, max_retries=0))
+def test_a_key_that_is_sent_back_shows_nowhere(client: Any, scripted: Any, lie: Any) -> None:
+    error = caught(client(scripted(lie).url, max_retries=0))
     shown = "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error))
     assert KEY not in shown
     assert error.__context__ is None and error.__cause__ is None
 
 
-def test_errors_survive_pickling_and_copying(client: Any, lying: Any) -> None:
+def test_errors_survive_pickling_and_copying(client: Any, scripted: Any) -> None:
     body = {"error": "rate_limited", "message": "slowly"}
-    error = caught(client(lying(answer(body, 429, Retry_After="99")).url))
+    error = caught(client(scripted(answer(body, 429, Retry_After="99")).url))
     for again in [pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)]:
         assert type(again) is type(error) and str(again) == str(error)
         assert vars(again) == vars(error) and again.retry_after == 99

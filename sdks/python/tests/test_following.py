@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import queue
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lying_server import HANG, KEY, RESET, VECTORS, a_job, an_event, answer, refusal, stream
+from scripted_server import HANG, KEY, RESET, STREAM, VECTORS, a_job, an_event, answer, refusal
 
 from conftest import Server
 from meetbot import (
@@ -31,51 +30,50 @@ SHORT = "https://sandbox.meetbot.dev/two-speakers?seconds=1"
 NO_STREAM = refusal(404, "not_found")
 
 
-def test_waiting_shows_each_state_once_and_outlives_errors_that_pass(client: Any, lying: Any) -> None:
+def test_waiting_shows_each_state_once_and_outlives_errors_that_pass(client: Any, scripted: Any) -> None:
     states = ["queued", "queued", "recording", "recording", "completed"]
     jobs = [
         answer(a_job(state, updatedAt=f"2026-01-01T00:00:0{second}.000Z"))
         for second, state in enumerate(states)
     ]
-    server = lying(*jobs[:2], RESET, *jobs[2:], events=NO_STREAM)
+    server = scripted(*jobs[:2], RESET, *jobs[2:], events=NO_STREAM)
     seen: list[str] = []
     job = client(server.url, max_retries=0).wait_for_bot(ID, on_update=lambda job: seen.append(job.status))
     assert job.status == "completed" and seen == ["queued", "recording", "completed"]
 
 
-def test_waiting_ends_in_time_and_for_what_does_not_pass(client: Any, lying: Any) -> None:
+def test_waiting_ends_in_time_and_for_what_does_not_pass(client: Any, scripted: Any) -> None:
     with pytest.raises(MeetbotTimeoutError, match="`recording` after 0.5 s; it goes on"):
-        client(lying(answer(a_job("recording")), events=NO_STREAM).url).wait_for_bot(ID, timeout=0.5)
+        client(scripted(answer(a_job("recording")), events=NO_STREAM).url).wait_for_bot(ID, timeout=0.5)
     with pytest.raises(MeetbotNotFoundError) as gone:
-        client(lying(refusal(404, "not_found", X_Request_Id="req_7")).url).wait_for_bot(ID)
+        client(scripted(refusal(404, "not_found", X_Request_Id="req_7")).url).wait_for_bot(ID)
     assert (gone.value.status, gone.value.code, gone.value.attempts) == (404, "not_found", 1)
     assert gone.value.request_id == "req_7"
     with pytest.raises(MeetbotUnauthorizedError):
-        client(lying(refusal(401, "unauthorized")).url).wait_for_bot(ID)
+        client(scripted(refusal(401, "unauthorized")).url).wait_for_bot(ID)
     with pytest.raises(MeetbotTimeoutError, match="not seen yet after 0 s"):
         client("http://127.0.0.1:1").wait_for_bot(ID, timeout=0)
 
 
-@pytest.mark.parametrize("events", [HANG, stream(queue.SimpleQueue()), NO_STREAM], ids=["hang", "silence", "none"])
-def test_a_request_that_hangs_does_not_outlive_the_wait(client: Any, lying: Any, events: Any) -> None:
-    server = lying(answer(a_job("recording")), HANG, events=events)
+@pytest.mark.parametrize("events", [HANG, STREAM, NO_STREAM], ids=["hang", "silence", "none"])
+def test_a_request_that_hangs_does_not_outlive_the_wait(client: Any, scripted: Any, events: Any) -> None:
+    server = scripted(answer(a_job("recording")), HANG, events=events)
     started = time.monotonic()
     with pytest.raises(MeetbotTimeoutError, match="`recording` after 0.6 s; it goes on"):
         client(server.url, timeout=60).wait_for_bot(ID, timeout=0.6)
     assert 0.6 <= time.monotonic() - started < 1.5
 
 
-def test_an_event_is_asked_after_at_once(client: Any, lying: Any) -> None:
-    told: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    told.put(an_event(1))
+def test_an_event_is_asked_after_at_once(client: Any, scripted: Any) -> None:
     jobs = [answer(a_job(state)) for state in ("joining", "recording", "completed")]
-    server = lying(*jobs, events=stream(told))
+    server = scripted(*jobs, events=STREAM)
+    server.send(an_event(1))
     seen: list[str] = []
 
     def on_update(job: Any) -> None:
         seen.append(job.status)
         if job.status == "recording":
-            told.put(an_event(2))
+            server.send(an_event(2))
 
     started = time.monotonic()
     client(server.url).wait_for_bot(ID, on_update=on_update)
@@ -83,8 +81,8 @@ def test_an_event_is_asked_after_at_once(client: Any, lying: Any) -> None:
     assert time.monotonic() - started < 1.9, "without the second event it asks 2 s after the first"
 
 
-def test_a_wait_that_is_given_up_closes_its_connections(lying: Any) -> None:
-    server = lying(answer(a_job("recording")), events=HANG)
+def test_a_wait_that_is_given_up_closes_its_connections(scripted: Any) -> None:
+    server = scripted(answer(a_job("recording")), events=HANG)
 
     async def main() -> None:
         task = asyncio.create_task(AsyncMeetBot(KEY, server.url).wait_for_bot(ID))
@@ -125,8 +123,8 @@ def test_the_real_servers_jobs_are_watched_to_their_end(server: Server) -> None:
     assert asyncio.run(watched()) == [event.id for event in events]
 
 
-def test_a_watch_that_is_left_closes_its_connection(lying: Any) -> None:
-    server = lying(HANG)
+def test_a_watch_that_is_left_closes_its_connection(scripted: Any) -> None:
+    server = scripted(HANG)
 
     async def main() -> None:
         async for _ in AsyncMeetBot(KEY, server.url).watch(ID):
@@ -144,16 +142,16 @@ def test_a_watch_that_is_left_closes_its_connection(lying: Any) -> None:
     asyncio.run(gives_up())
 
 
-def test_an_iterator_goes_over_all_pages_and_not_in_circles(lying: Any) -> None:
+def test_an_iterator_goes_over_all_pages_and_not_in_circles(scripted: Any) -> None:
     pages = [{"data": [a_job()], "nextCursor": cursor} for cursor in ("a", "b", None)]
-    server = lying(*map(answer, pages))
+    server = scripted(*map(answer, pages))
     assert len(list(MeetBot(KEY, server.url).iter_bots(status="queued"))) == 3
     assert [request.path for request in server.requests] == [
         f"/api/v1/jobs?status=queued{cursor}" for cursor in ("", "&cursor=a", "&cursor=b")
     ]
 
     async def circle() -> int:
-        endless = lying(answer(pages[0]))
+        endless = scripted(answer(pages[0]))
         return len([job async for job in AsyncMeetBot(KEY, endless.url).iter_bots()])
 
     with pytest.raises(MeetbotDecodeError, match="circles"):
@@ -178,12 +176,12 @@ def a_piece(content: bytes, start: int, end: int) -> Any:
 
 
 def test_a_file_is_fetched_in_pieces_and_taken_up_where_a_connection_broke(
-    client: Any, lying: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Any, scripted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("meetbot._downloads.PIECE", 4)
     content = b"0123456789"
     pieces = [a_piece(content, 0, 4), RESET, a_piece(content, 4, 8), a_piece(content, 8, 10)]
-    server = lying(answer(a_manifest(content)), *pieces, answer(b"{}"))
+    server = scripted(answer(a_manifest(content)), *pieces, answer(b"{}"))
     seen: list[tuple[int, int]] = []
     paths = client(server.url).download_artifacts(
         ID, tmp_path / "new", on_progress=lambda at: seen.append((at.received, at.total))
@@ -196,12 +194,12 @@ def test_a_file_is_fetched_in_pieces_and_taken_up_where_a_connection_broke(
 
 
 def test_a_file_comes_over_a_slow_line_in_smaller_pieces_and_what_came_is_kept(
-    client: Any, lying: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Any, scripted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("meetbot._downloads.PIECE", 8)
     monkeypatch.setattr("meetbot._downloads.LEAST", 2)
     content = b"0123456789"
-    server = lying(a_piece(content, 0, 8), HANG, a_piece(content, 8, 10))
+    server = scripted(a_piece(content, 0, 8), HANG, a_piece(content, 8, 10))
     slow = client(server.url, timeout=0.2, max_retries=0)
     path = slow.download_artifact(ID, "audio.Alice.webm", tmp_path / "alice.webm")
     assert path.read_bytes() == content
@@ -209,8 +207,8 @@ def test_a_file_comes_over_a_slow_line_in_smaller_pieces_and_what_came_is_kept(
     assert ranges == ["bytes=0-7", "bytes=8-15", "bytes=8-9"]
 
 
-def test_a_file_whose_smallest_piece_takes_too_long_is_given_up(client: Any, lying: Any, tmp_path: Path) -> None:
-    server = lying(HANG)
+def test_a_file_whose_smallest_piece_takes_too_long_is_given_up(client: Any, scripted: Any, tmp_path: Path) -> None:
+    server = scripted(HANG)
     with pytest.raises(MeetbotTimeoutError):
         client(server.url, timeout=0.05, max_retries=0).download_artifact(ID, "a", tmp_path / "a")
     ranges = [request.headers["range"] for request in server.requests]
@@ -229,10 +227,10 @@ def test_a_file_whose_smallest_piece_takes_too_long_is_given_up(client: Any, lyi
     ids=["another hash", "another range", "nothing", "a name that leads elsewhere"],
 )
 def test_what_is_not_the_file_leaves_nothing_behind(
-    client: Any, lying: Any, tmp_path: Path, manifest: Any, piece: Any, told: str
+    client: Any, scripted: Any, tmp_path: Path, manifest: Any, piece: Any, told: str
 ) -> None:
     with pytest.raises(MeetbotDecodeError, match=told):
-        client(lying(answer(manifest), piece).url).download_artifacts(ID, tmp_path / "files")
+        client(scripted(answer(manifest), piece).url).download_artifacts(ID, tmp_path / "files")
     assert list((tmp_path / "files").iterdir()) == [] and len(list(tmp_path.iterdir())) == 1
 
 
@@ -240,30 +238,30 @@ def with_mix(manifest: dict[str, Any], state: str | None) -> Any:
     return answer({**manifest, "mixed": {"state": state, "file": None, "missingBecause": None}})
 
 
-def test_a_download_waits_for_a_mix_that_is_still_to_be_made(client: Any, lying: Any, tmp_path: Path) -> None:
+def test_a_download_waits_for_a_mix_that_is_still_to_be_made(client: Any, scripted: Any, tmp_path: Path) -> None:
     content = b"0123"
     whole = a_manifest(content, name="audio.mixed.webm")
     early = {**whole, "files": []}
     piece, last = a_piece(content, 0, 4), answer(b"{}")
-    server = lying(with_mix(early, "pending"), with_mix(early, "pending"), with_mix(whole, "made"), piece, last)
+    server = scripted(with_mix(early, "pending"), with_mix(early, "pending"), with_mix(whole, "made"), piece, last)
     paths = client(server.url).download_artifacts(ID, tmp_path / "all")
     assert [path.name for path in paths] == ["audio.mixed.webm", "manifest.json"]
     for waits, state in ((False, "pending"), (True, "unavailable"), (True, None), (True, "a new word")):
-        server = lying(with_mix(early, state), last)
+        server = scripted(with_mix(early, state), last)
         paths = client(server.url).download_artifacts(ID, tmp_path / "some", wait_for_mix=waits)
         assert [path.name for path in paths] == ["manifest.json"] and len(server.requests) == 2
 
 
-def test_a_download_of_asyncio_waits_for_a_mix_too(lying: Any, tmp_path: Path) -> None:
+def test_a_download_of_asyncio_waits_for_a_mix_too(scripted: Any, tmp_path: Path) -> None:
     early = {**a_manifest(b""), "files": []}
-    server = lying(with_mix(early, "pending"), with_mix(early, "unavailable"), answer(b"{}"))
+    server = scripted(with_mix(early, "pending"), with_mix(early, "unavailable"), answer(b"{}"))
     paths = asyncio.run(AsyncMeetBot(KEY, server.url).download_artifacts(ID, tmp_path))
     assert [path.name for path in paths] == ["manifest.json"] and len(server.requests) == 3
 
 
-def test_a_file_that_cannot_be_written_is_told(client: Any, lying: Any, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_told(client: Any, scripted: Any, tmp_path: Path) -> None:
     with pytest.raises(MeetbotFileError, match="nowhere"):
-        client(lying(answer(b"")).url).download_artifact(ID, "a", tmp_path / "nowhere" / "a")
+        client(scripted(answer(b"")).url).download_artifact(ID, "a", tmp_path / "nowhere" / "a")
 
 
 def test_the_real_servers_recording_comes_whole(server: Server, tmp_path: Path) -> None:

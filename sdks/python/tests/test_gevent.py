@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import queue
 import subprocess
 import sys
 import textwrap
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from lying_server import HANG, KEY, a_job, an_event, answer, refusal, stream
+from scripted_server import HANG, KEY, STREAM, a_job, an_event, answer, refusal
 
 from conftest import Server
 
@@ -66,8 +65,8 @@ def test_greenlets_go_on_while_one_waits_for_a_bot(server: Server) -> None:
         assert ticks > seconds * 10, begin
 
 
-def test_any_number_of_calls_wait_and_each_gets_what_is_its_own(lying: Any) -> None:
-    hanging, well, ill = lying(HANG), lying(answer(a_job("recording"))), lying(refusal(404, "no_such_path"))
+def test_any_number_of_calls_wait_and_each_gets_what_is_its_own(scripted: Any) -> None:
+    hanging, well, ill = scripted(HANG), scripted(answer(a_job("recording"))), scripted(refusal(404, "no_such_path"))
 
     def sent() -> None:
         for _ in range(50):
@@ -108,9 +107,8 @@ def test_any_number_of_calls_wait_and_each_gets_what_is_its_own(lying: Any) -> N
         assert hanging.hung_up.acquire(timeout=20), "what is given up is hung up"
 
 
-def test_a_watch_that_is_given_up_for_a_while_loses_no_event(lying: Any) -> None:
-    more: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    server = lying(stream(more))
+def test_a_watch_that_is_given_up_for_a_while_loses_no_event(scripted: Any) -> None:
+    server = scripted(STREAM)
     program = """
     mb = meetbot.MeetBot(*sys.argv[1:3])
     events, seen, given_up = mb.watch(sys.argv[3]), [], 0
@@ -129,15 +127,15 @@ def test_a_watch_that_is_given_up_for_a_while_loses_no_event(lying: Any) -> None
         for sequence in range(1, 6):
             # Longer than the program waits at a time.
             threading.Event().wait(0.12)
-            more.put(an_event(sequence))
+            server.send(an_event(sequence))
 
     threading.Thread(target=tell, daemon=True).start()
     assert ran(program, KEY, server.url, ID) == [[1, 2, 3, 4, 5], True, True]
     assert len(server.requests) == 1
 
 
-def test_calls_of_a_forked_child_and_of_threads_wait_in_their_own_hub(lying: Any) -> None:
-    server = lying(answer(a_job("recording")))
+def test_calls_of_a_forked_child_and_of_threads_wait_in_their_own_hub(scripted: Any) -> None:
+    server = scripted(answer(a_job("recording")))
     program = """
     import os
     key, url, job = sys.argv[1:]
@@ -155,8 +153,8 @@ def test_calls_of_a_forked_child_and_of_threads_wait_in_their_own_hub(lying: Any
 
 
 @pytest.mark.parametrize("patched", ["", "import gevent.monkey\ngevent.monkey.patch_time()\n"])
-def test_nothing_of_gevent_is_used_where_its_sockets_are_not_pythons(patched: str, lying: Any) -> None:
-    server = lying(answer(a_job("recording")))
+def test_nothing_of_gevent_is_used_where_its_sockets_are_not_pythons(patched: str, scripted: Any) -> None:
+    server = scripted(answer(a_job("recording")))
     program = """
     import json, sys, meetbot
     meetbot.MeetBot(*sys.argv[1:3]).get_bot(sys.argv[3])

@@ -7,7 +7,7 @@ import json
 import pickle
 
 import pytest
-from lying_server import a_job, a_result
+from scripted_server import a_job, a_result
 from pydantic import TypeAdapter
 
 import meetbot

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import multiprocessing
 import os
-import queue
 import subprocess
 import sys
 import textwrap
@@ -21,7 +20,7 @@ from typing import Any
 
 import pytest
 from conftest import Server
-from lying_server import HANG, KEY, Reply, a_job, an_event, answer, refusal, stream
+from scripted_server import HANG, KEY, STREAM, Reply, a_job, an_event, answer, refusal
 
 from meetbot import AsyncMeetBot, Job, MeetBot
 
@@ -50,9 +49,9 @@ def python(program: str, *arguments: str, **options: Any) -> subprocess.Popen[st
     ids=["a hang", "a pause before the next try", "a wait for events"],
 )
 def test_ctrl_c_ends_a_blocked_call_within_150_ms(
-    lying: Any, call: str, reply: Any, requests: int, hangs: bool
+    scripted: Any, call: str, reply: Any, requests: int, hangs: bool
 ) -> None:
-    server = lying(reply, events=HANG)
+    server = scripted(reply, events=HANG)
     child = python(
         """
         import os, signal, sys, threading, time
@@ -81,8 +80,8 @@ def test_ctrl_c_ends_a_blocked_call_within_150_ms(
     assert not hangs or server.hung_up.acquire(timeout=PATIENCE), "the socket is closed"
 
 
-def test_cancelling_a_task_closes_its_socket(lying: Any) -> None:
-    server = lying(HANG)
+def test_cancelling_a_task_closes_its_socket(scripted: Any) -> None:
+    server = scripted(HANG)
 
     async def main() -> None:
         mb = AsyncMeetBot(KEY, server.url)
@@ -98,8 +97,8 @@ def test_cancelling_a_task_closes_its_socket(lying: Any) -> None:
     asyncio.run(main())
 
 
-def test_cancelling_a_task_between_two_tries_ends_the_tries(lying: Any) -> None:
-    server = lying(refusal(503, "unavailable", Retry_After="1"))
+def test_cancelling_a_task_between_two_tries_ends_the_tries(scripted: Any) -> None:
+    server = scripted(refusal(503, "unavailable", Retry_After="1"))
 
     async def main() -> None:
         task = asyncio.create_task(AsyncMeetBot(KEY, server.url).get_bot(ID))
@@ -113,8 +112,8 @@ def test_cancelling_a_task_between_two_tries_ends_the_tries(lying: Any) -> None:
     asyncio.run(main())
 
 
-def test_one_client_serves_one_loop_after_the_other_and_two_at_a_time(lying: Any) -> None:
-    server = lying(answer(a_job()))
+def test_one_client_serves_one_loop_after_the_other_and_two_at_a_time(scripted: Any) -> None:
+    server = scripted(answer(a_job()))
     mb = AsyncMeetBot(KEY, server.url)
 
     async def main() -> list[Job | None]:
@@ -127,8 +126,8 @@ def test_one_client_serves_one_loop_after_the_other_and_two_at_a_time(lying: Any
     assert all(job is not None and job.id == ID for jobs in results for job in jobs)
 
 
-def test_a_loop_that_closes_with_calls_in_flight_says_nothing_and_leaks_nothing(lying: Any) -> None:
-    server = lying(HANG)
+def test_a_loop_that_closes_with_calls_in_flight_says_nothing_and_leaks_nothing(scripted: Any) -> None:
+    server = scripted(HANG)
     child = python(
         """
         import asyncio, gc, os, sys, time
@@ -183,8 +182,8 @@ def test_a_loop_that_closes_with_calls_in_flight_says_nothing_and_leaks_nothing(
     assert out.split()[0] == "MeetbotTimeoutError" and int(out.split()[1]) <= 1, out
 
 
-def test_a_loop_that_cannot_watch_files_is_told_by_call_soon_threadsafe(lying: Any) -> None:
-    server = lying(answer(a_job()))
+def test_a_loop_that_cannot_watch_files_is_told_by_call_soon_threadsafe(scripted: Any) -> None:
+    server = scripted(answer(a_job()))
 
     def cannot_watch(fd: Any, callback: Any, *args: Any) -> None:
         raise NotImplementedError
@@ -202,10 +201,10 @@ def test_a_loop_that_cannot_watch_files_is_told_by_call_soon_threadsafe(lying: A
         loop.close()
 
 
-def test_a_loop_is_freed_with_all_that_belongs_to_it(lying: Any) -> None:
+def test_a_loop_is_freed_with_all_that_belongs_to_it(scripted: Any) -> None:
     import weakref
 
-    server = lying(answer(a_job()))
+    server = scripted(answer(a_job()))
     mb = AsyncMeetBot(KEY, server.url)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(mb.get_bot(ID))
@@ -234,8 +233,8 @@ def holds_in_a_forked_child(check: Callable[[], bool]) -> None:
     assert status == [0], "the child hung" if not status else status
 
 
-def test_a_call_in_a_forked_child_works_and_the_parents_client_too(lying: Any) -> None:
-    server = lying(answer(a_job()))
+def test_a_call_in_a_forked_child_works_and_the_parents_client_too(scripted: Any) -> None:
+    server = scripted(answer(a_job()))
     clients = [MeetBot(KEY, server.url)]
     aclients = [AsyncMeetBot(KEY, server.url)]
 
@@ -256,9 +255,9 @@ def test_a_call_in_a_forked_child_works_and_the_parents_client_too(lying: Any) -
 
 
 def test_a_client_in_a_forked_child_is_who_it_was_whatever_the_environment_says_by_then(
-    lying: Any, monkeypatch: pytest.MonkeyPatch
+    scripted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = lying(answer(a_job()))
+    server = scripted(answer(a_job()))
     monkeypatch.setenv("MEETBOT_API_KEY", KEY)
     monkeypatch.setenv("MEETBOT_API_BASE_URL", server.url)
     mb = MeetBot()
@@ -291,8 +290,8 @@ def in_another_process(mb_url: str) -> str:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_calls_work_in_multiprocessing(lying: Any, method: str) -> None:
-    server = lying(answer(a_job()))
+def test_calls_work_in_multiprocessing(scripted: Any, method: str) -> None:
+    server = scripted(answer(a_job()))
     assert in_another_process(server.url) == ID
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -301,8 +300,8 @@ def test_calls_work_in_multiprocessing(lying: Any, method: str) -> None:
     assert answers == [ID] * 4
 
 
-def test_sixteen_threads_share_one_client(lying: Any) -> None:
-    server = lying(answer(a_job()))
+def test_sixteen_threads_share_one_client(scripted: Any) -> None:
+    server = scripted(answer(a_job()))
     mb = MeetBot(KEY, server.url)
     with ThreadPoolExecutor(16) as pool:
         jobs = list(pool.map(lambda _: mb.get_bot(ID), range(160)))
@@ -346,18 +345,17 @@ def test_a_call_of_a_loop_is_sent_by_the_loops_own_thread(server: Server) -> Non
     assert asyncio.run(main()) < 750
 
 
-def test_a_connection_that_the_server_has_closed_is_not_taken_for_the_next_call(lying: Any) -> None:
+def test_a_connection_that_the_server_has_closed_is_not_taken_for_the_next_call(scripted: Any) -> None:
     # It is told to no one that they are to be closed.
-    server = lying(answer(a_job(), Connection="keep-alive"))
+    server = scripted(answer(a_job(), Connection="keep-alive"))
     mb = MeetBot(KEY, server.url, max_retries=0)
     for _ in range(50):
         assert mb.get_bot(ID) is not None
         assert server.closed.acquire(timeout=PATIENCE)
 
 
-def test_an_answer_that_comes_while_another_thread_keeps_the_gil_is_in_time(lying: Any) -> None:
-    more: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    server = lying(Reply(b"", more=more))
+def test_an_answer_that_comes_while_another_thread_keeps_the_gil_is_in_time(scripted: Any) -> None:
+    server = scripted(Reply(b"", "relays"))
     child = python(
         """
         import sys, threading, time
@@ -385,16 +383,13 @@ def test_an_answer_that_comes_while_another_thread_keeps_the_gil_is_in_time(lyin
     assert child.stdout.readline() == "keeping it\n"
     # By then the call has looked for signals at least once, and waits for the GIL.
     time.sleep(0.3)
-    raw = answer(a_job()).raw
-    assert raw is not None
-    more.put(raw)
+    server.send(answer(a_job()).raw)
     out, err = child.communicate(timeout=PATIENCE)
     assert (out, err) == ("Job\n", "")
 
 
-def test_blocking_calls_loops_and_streams_drive_one_another(lying: Any) -> None:
-    more: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    server = lying(answer(a_job()), events=stream(more))
+def test_blocking_calls_loops_and_streams_drive_one_another(scripted: Any) -> None:
+    server = scripted(answer(a_job()), events=STREAM)
     mb, amb = MeetBot(KEY, server.url), AsyncMeetBot(KEY, server.url)
 
     def blocking() -> int:
@@ -417,13 +412,13 @@ def test_blocking_calls_loops_and_streams_drive_one_another(lying: Any) -> None:
         calls += [pool.submit(lambda: asyncio.run(in_a_loop())) for _ in range(2)]
         events = pool.submit(watching)
         for sequence in range(1, 11):
-            more.put(an_event(sequence))
+            server.send(an_event(sequence))
         assert [call.result(PATIENCE) for call in calls] == [50] * 6
         assert events.result(PATIENCE) == list(range(1, 11))
 
 
-def test_a_program_that_ends_with_a_call_in_flight_ends_at_once(lying: Any) -> None:
-    server = lying(HANG)
+def test_a_program_that_ends_with_a_call_in_flight_ends_at_once(scripted: Any) -> None:
+    server = scripted(HANG)
     child = python(
         """
         import sys, threading

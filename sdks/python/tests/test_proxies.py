@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from lying_server import KEY, LyingServer, a_job, answer, refusal
+from scripted_server import KEY, ScriptedServer, a_job, answer, refusal
 
 from meetbot import (
     AsyncMeetBot,
@@ -55,18 +55,18 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def proxy(lying: Any) -> LyingServer:
-    found: LyingServer = lying(answer(a_job("recording")))
+def proxy(scripted: Any) -> ScriptedServer:
+    found: ScriptedServer = scripted(answer(a_job("recording")))
     return found
 
 
-def asked(proxy: LyingServer) -> list[tuple[str, str | None]]:
+def asked(proxy: ScriptedServer) -> list[tuple[str, str | None]]:
     return [(request.path, request.headers.get("proxy-authorization")) for request in proxy.requests]
 
 
 @pytest.mark.parametrize(("spelling", "plain"), SPELLINGS)
 def test_a_proxy_is_used_however_it_is_spelt(
-    spelling: str, plain: str | None, proxy: LyingServer, monkeypatch: pytest.MonkeyPatch
+    spelling: str, plain: str | None, proxy: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = proxy.url.removeprefix("http://")
     url = spelling.format(address)
@@ -108,9 +108,9 @@ def test_a_transport_of_ones_own_is_not_to_be_set_up_here() -> None:
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
 def test_a_server_on_loopback_is_reached_directly_but_by_a_proxy_that_is_set(
-    name: str, proxy: LyingServer, lying: Any, monkeypatch: pytest.MonkeyPatch
+    name: str, proxy: ScriptedServer, scripted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = lying(answer(a_job("recording")))
+    server = scripted(answer(a_job("recording")))
     monkeypatch.setenv(name, proxy.url)
     for url in (server.url, server.url.replace("127.0.0.1", "localhost")):
         assert MeetBot(KEY, url).get_bot(ID)
@@ -176,7 +176,7 @@ def test_no_proxy_is_read_as_pythons_own_urllib_reads_it(exceptions: str, monkey
 
 
 def test_what_only_cgi_programs_are_told_by_strangers_is_no_proxy(
-    proxy: LyingServer, monkeypatch: pytest.MonkeyPatch
+    proxy: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = "http://meetbot.invalid"
     monkeypatch.setenv("REQUEST_METHOD", "GET")
@@ -189,8 +189,8 @@ def test_what_only_cgi_programs_are_told_by_strangers_is_no_proxy(
 
 
 @pytest.mark.parametrize("end", ["/api/v1", "/api/v1/", "/api/v1\n"])
-def test_a_base_url_may_end_in_the_version(end: str, client: Any, lying: Any) -> None:
-    server = lying(answer(a_job("recording")))
+def test_a_base_url_may_end_in_the_version(end: str, client: Any, scripted: Any) -> None:
+    server = scripted(answer(a_job("recording")))
     mb = client(server.url + end)
     assert mb.get_bot(ID).status == "recording" and mb.base_url == server.url
     assert server.requests[0].path == f"/api/v1/jobs/{ID}"
@@ -204,15 +204,15 @@ def test_a_base_url_that_cannot_be_one_is_told(wrong: str) -> None:
         MeetBot(KEY, f"http://127.0.0.1:3010{wrong}")
 
 
-def test_only_the_servers_own_no_such_job_is_none(client: Any, lying: Any) -> None:
+def test_only_the_servers_own_no_such_job_is_none(client: Any, scripted: Any) -> None:
     others = [refusal(404, "no_such_path"), answer(b"<html>nginx</html>", 404), answer({"detail": "Not Found"}, 404)]
     for other in others:
-        mb = client(lying(other).url)
+        mb = client(scripted(other).url)
         for call in (mb.get_bot, mb.get_delivery):
             with pytest.raises(MeetbotUnexpectedStatusError, match="base URL") as told:
                 call(ID)
             assert told.value.status == 404
-    mb = client(lying(refusal(404, "not_found")).url)
+    mb = client(scripted(refusal(404, "not_found")).url)
     assert mb.get_bot(ID) is None and mb.get_delivery("dlv_1") is None
 
 

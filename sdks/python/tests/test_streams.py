@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import queue
 import time
 from contextlib import aclosing, closing
 from typing import Any
 
 import pytest
-from lying_server import HANG, KEY, a_job, an_event, answer, refusal, stream
+from scripted_server import HANG, KEY, STREAM, a_job, an_event, answer, refusal
 
 from meetbot import AsyncMeetBot, Job, JobStatus, MeetBot, MeetbotNotFoundError, MeetbotServerError, testing
 
@@ -23,9 +22,8 @@ def events(*sequences: int) -> Any:
     return answer(b"".join(map(an_event, sequences)), Content_Type="text/event-stream")
 
 
-def test_a_wait_for_an_event_that_is_given_up_ends_nothing_and_loses_nothing(lying: Any) -> None:
-    more: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    server = lying(answer(a_job()), events=stream(more))
+def test_a_wait_for_an_event_that_is_given_up_ends_nothing_and_loses_nothing(scripted: Any) -> None:
+    server = scripted(answer(a_job()), events=STREAM)
 
     async def main() -> list[int]:
         watched = AsyncMeetBot(KEY, server.url).watch(ID)
@@ -34,7 +32,7 @@ def test_a_wait_for_an_event_that_is_given_up_ends_nothing_and_loses_nothing(lyi
             for _ in range(2):
                 with pytest.raises(asyncio.TimeoutError):
                     await asyncio.wait_for(anext(watched), NOW)
-            more.put(an_event(sequence))
+            server.send(an_event(sequence))
             seen.append((await asyncio.wait_for(anext(watched), 30)).data.sequence)
         return seen
 
@@ -42,9 +40,8 @@ def test_a_wait_for_an_event_that_is_given_up_ends_nothing_and_loses_nothing(lyi
     assert len(server.requests) == 1
 
 
-def test_an_event_that_comes_as_its_wait_is_cancelled_is_given_to_the_next(lying: Any) -> None:
-    more: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    server = lying(answer(a_job()), events=stream(more))
+def test_an_event_that_comes_as_its_wait_is_cancelled_is_given_to_the_next(scripted: Any) -> None:
+    server = scripted(answer(a_job()), events=STREAM)
 
     async def main() -> list[int]:
         watched = AsyncMeetBot(KEY, server.url).watch(ID)
@@ -52,7 +49,7 @@ def test_an_event_that_comes_as_its_wait_is_cancelled_is_given_to_the_next(lying
         for sequence in range(1, 101):
             waiting = asyncio.ensure_future(anext(watched))
             await asyncio.sleep(0)
-            more.put(an_event(sequence))
+            server.send(an_event(sequence))
             # Sometimes before it has come, sometimes after, and often in between.
             until = time.monotonic() + 0.0005 * (sequence % 10)
             while time.monotonic() < until:
@@ -67,9 +64,8 @@ def test_an_event_that_comes_as_its_wait_is_cancelled_is_given_to_the_next(lying
     assert asyncio.run(main()) == list(range(1, 101))
 
 
-def test_a_watch_goes_on_in_the_next_loop(lying: Any) -> None:
-    more: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    server = lying(stream(more), events(1, 2, 3, 4))
+def test_a_watch_goes_on_in_the_next_loop(scripted: Any) -> None:
+    server = scripted(STREAM, events(1, 2, 3, 4))
     watched = AsyncMeetBot(KEY, server.url).watch(ID)
 
     async def one() -> int:
@@ -81,19 +77,19 @@ def test_a_watch_goes_on_in_the_next_loop(lying: Any) -> None:
             await asyncio.wait_for(anext(watched), NOW)
         return sequence
 
-    more.put(an_event(1))
+    server.send(an_event(1))
     assert asyncio.run(one()) == 1
-    more.put(an_event(2))
+    server.send(an_event(2))
     assert asyncio.run(one_and_a_wait_that_is_given_up()) == 2
     assert len(server.requests) == 1
     # Nobody empties what that loop is told.
-    more.put(an_event(3))
+    server.send(an_event(3))
     assert [asyncio.run(one()), asyncio.run(one())] == [3, 4]
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_watch_goes_on_after_an_error(kind: str, lying: Any) -> None:
-    server = lying(events(1, 2), refusal(404, "not_found"), refusal(403, "forbidden"), events(1, 2, 3))
+def test_a_watch_goes_on_after_an_error(kind: str, scripted: Any) -> None:
+    server = scripted(events(1, 2), refusal(404, "not_found"), refusal(403, "forbidden"), events(1, 2, 3))
     loop = asyncio.new_event_loop()
     if kind == "sync":
         watched: Any = MeetBot(KEY, server.url).watch(ID)
@@ -114,9 +110,9 @@ def test_a_watch_goes_on_after_an_error(kind: str, lying: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_page_that_failed_is_asked_for_again(kind: str, lying: Any) -> None:
+def test_a_page_that_failed_is_asked_for_again(kind: str, scripted: Any) -> None:
     first, last = ({"data": [a_job()], "nextCursor": cursor} for cursor in ("a", None))
-    server = lying(answer(first), refusal(500, "internal"), answer(last))
+    server = scripted(answer(first), refusal(500, "internal"), answer(last))
     loop = asyncio.new_event_loop()
     if kind == "sync":
         jobs: Any = MeetBot(KEY, server.url, max_retries=0).iter_bots(status=iter([JobStatus.QUEUED]))
@@ -163,8 +159,8 @@ def test_a_timeline_through_a_transport_survives_a_time_limit_too() -> None:
     assert asyncio.run(main()) == ["evt_1", "evt_2"]
 
 
-def test_a_stream_that_is_closed_hangs_up_and_gives_nothing_more(lying: Any) -> None:
-    server = lying(HANG)
+def test_a_stream_that_is_closed_hangs_up_and_gives_nothing_more(scripted: Any) -> None:
+    server = scripted(HANG)
 
     async def main() -> None:
         async with aclosing(AsyncMeetBot(KEY, server.url).watch(ID)) as watched:
@@ -176,13 +172,13 @@ def test_a_stream_that_is_closed_hangs_up_and_gives_nothing_more(lying: Any) -> 
         assert [event async for event in watched] == []
 
     asyncio.run(main())
-    with closing(MeetBot(KEY, lying(events(1, 2)).url).watch(ID)) as watched:
+    with closing(MeetBot(KEY, scripted(events(1, 2)).url).watch(ID)) as watched:
         assert next(watched).data.sequence == 1
     assert list(watched) == []
 
 
-def test_closing_a_stream_ends_the_wait_for_it(lying: Any) -> None:
-    server = lying(HANG)
+def test_closing_a_stream_ends_the_wait_for_it(scripted: Any) -> None:
+    server = scripted(HANG)
 
     async def main() -> list[int]:
         watched = AsyncMeetBot(KEY, server.url).watch(ID)
@@ -200,8 +196,8 @@ def test_closing_a_stream_ends_the_wait_for_it(lying: Any) -> None:
     assert asyncio.run(main()) == []
 
 
-def test_a_stream_that_is_dropped_hangs_up(lying: Any) -> None:
-    server = lying(HANG)
+def test_a_stream_that_is_dropped_hangs_up(scripted: Any) -> None:
+    server = scripted(HANG)
 
     async def main() -> None:
         with pytest.raises(asyncio.TimeoutError):

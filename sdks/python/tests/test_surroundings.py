@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from lying_server import CUT, HANG, KEY, a_job, an_event, answer, refusal
+from scripted_server import CUT, HANG, KEY, a_job, an_event, answer, refusal
 from opentelemetry.sdk.trace import TracerProvider
 
 from conftest import Server
@@ -46,8 +46,8 @@ def busy() -> Any:
     return refusal(503, "unavailable", "in a moment", Retry_After="0")
 
 
-def test_options_hold_for_the_client_they_were_made_for(lying: Any) -> None:
-    server = lying(busy())
+def test_options_hold_for_the_client_they_were_made_for(scripted: Any) -> None:
+    server = scripted(busy())
     mb = MeetBot(KEY, server.url, max_retries=2)
     for one, attempts in [(mb.with_options(max_retries=0), 1), (mb, 3), (mb.with_options(timeout=5), 3)]:
         with pytest.raises(MeetbotServerError) as told:
@@ -55,8 +55,8 @@ def test_options_hold_for_the_client_they_were_made_for(lying: Any) -> None:
         assert told.value.attempts == attempts
 
 
-def test_hooks_see_every_call_and_may_add_headers(lying: Any) -> None:
-    server = lying(busy(), answer(a_job(), X_Request_Id="req_7"), refusal(409, "invalid_state"))
+def test_hooks_see_every_call_and_may_add_headers(scripted: Any) -> None:
+    server = scripted(busy(), answer(a_job(), X_Request_Id="req_7"), refusal(409, "invalid_state"))
     ended: list[CallEnded] = []
 
     def mark(call: CallStarted) -> None:
@@ -74,9 +74,9 @@ def test_hooks_see_every_call_and_may_add_headers(lying: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_watch_runs_the_hook_once_and_each_of_its_streams_has_the_headers(kind: str, lying: Any) -> None:
+def test_a_watch_runs_the_hook_once_and_each_of_its_streams_has_the_headers(kind: str, scripted: Any) -> None:
     page = answer(an_event(1), Content_Type="text/event-stream")
-    server = lying(page, refusal(404, "not_found"))
+    server = scripted(page, refusal(404, "not_found"))
     seen: list[tuple[str, str]] = []
 
     def mark(call: CallStarted) -> None:
@@ -97,8 +97,8 @@ def test_a_watch_runs_the_hook_once_and_each_of_its_streams_has_the_headers(kind
     assert sent == [("acme", "text/event-stream", None), ("acme", "text/event-stream", "1")]
 
 
-def test_the_log_tells_each_call_and_no_secret(client: Any, lying: Any, caplog: pytest.LogCaptureFixture) -> None:
-    server = lying(busy(), answer(a_job(), 201), answer({"error": "forbidden", "message": f"{KEY}?"}, 403))
+def test_the_log_tells_each_call_and_no_secret(client: Any, scripted: Any, caplog: pytest.LogCaptureFixture) -> None:
+    server = scripted(busy(), answer(a_job(), 201), answer({"error": "forbidden", "message": f"{KEY}?"}, 403))
     mb = client(server.url)
     with caplog.at_level(logging.DEBUG, "meetbot"):
         mb.dispatch_bot(meeting_url="https://zoom.us/j/9?pwd=s3cret", metadata={"patient": "Jane Doe"})
@@ -112,10 +112,10 @@ def test_the_log_tells_each_call_and_no_secret(client: Any, lying: Any, caplog: 
 
 
 def test_what_the_server_passed_over_is_a_warning(
-    client: Any, lying: Any, caplog: pytest.LogCaptureFixture
+    client: Any, scripted: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     named = {"X_Meetbot_Ignored": "recordVideo,autoLeave.afterLunch"}
-    server = lying(answer(a_job(), 201), answer(a_job(), 201, **named), answer(a_job(), 201, **named))
+    server = scripted(answer(a_job(), 201), answer(a_job(), 201, **named), answer(a_job(), 201, **named))
     for level, expected in ((logging.WARNING, 1), (logging.DEBUG, 1)):
         mb = client(server.url)
         with caplog.at_level(level, "meetbot"):
@@ -128,8 +128,8 @@ def test_what_the_server_passed_over_is_a_warning(
         caplog.clear()
 
 
-def test_a_call_within_a_trace_carries_it_along(client: Any, lying: Any) -> None:
-    server = lying(answer(b"", 204))
+def test_a_call_within_a_trace_carries_it_along(client: Any, scripted: Any) -> None:
+    server = scripted(answer(b"", 204))
     tracer = TracerProvider().get_tracer("test")
     with tracer.start_as_current_span("outer") as span:
         client(server.url).cancel_bot(ID)
@@ -139,8 +139,8 @@ def test_a_call_within_a_trace_carries_it_along(client: Any, lying: Any) -> None
     assert "traceparent" not in server.requests[1].headers
 
 
-def test_a_call_of_ones_own_has_the_rules_of_all_others(client: Any, lying: Any) -> None:
-    server = lying(busy(), answer(b"whatever", 202, X_New="1"))
+def test_a_call_of_ones_own_has_the_rules_of_all_others(client: Any, scripted: Any) -> None:
+    server = scripted(busy(), answer(b"whatever", 202, X_New="1"))
     mb = client(server.url)
     found = mb.request("POST", "/api/v1/new?a=1", json={"n": 1}, headers={"x-mine": "2"}, idempotency_key="k")
     assert (found.status, found.body, found.attempts, found.header("x-new")) == (202, b"whatever", 2, "1")
@@ -163,8 +163,8 @@ def through_httpx(kind: str, url: str, key: str, act: Callable[[Any], Any], **se
     return asyncio.run(main())
 
 
-def test_a_raw_response_shows_the_answer_as_it_came_and_parses_it(lying: Any) -> None:
-    server = lying(busy(), answer(a_job("recording"), X_Request_Id="req_7", X_New="1"))
+def test_a_raw_response_shows_the_answer_as_it_came_and_parses_it(scripted: Any) -> None:
+    server = scripted(busy(), answer(a_job("recording"), X_Request_Id="req_7", X_New="1"))
     raw = MeetBot(KEY, server.url).with_raw_response.get_bot(ID)
     assert (raw.status, raw.request_id, raw.attempts) == (200, "req_7", 2)
     assert raw.headers["X-New"] == raw.headers["x-new"] == "1" and "x-old" not in raw.headers
@@ -173,7 +173,7 @@ def test_a_raw_response_shows_the_answer_as_it_came_and_parses_it(lying: Any) ->
     assert job.status == "recording"
 
     async def called() -> tuple[RawResponse[JobList], RawResponse[None]]:
-        listed = lying(answer({"data": [a_job()], "nextCursor": None}), answer(b"", 204))
+        listed = scripted(answer({"data": [a_job()], "nextCursor": None}), answer(b"", 204))
         calls = AsyncMeetBot(KEY, listed.url).with_raw_response
         return await calls.list_bots(status="queued"), await calls.cancel_bot(ID)
 
@@ -182,8 +182,8 @@ def test_a_raw_response_shows_the_answer_as_it_came_and_parses_it(lying: Any) ->
     assert (cancelled.status, cancelled.body, cancelled.parse()) == (204, b"", None)
 
 
-def test_a_raw_response_that_is_none_is_told_as_ever(lying: Any) -> None:
-    mb = MeetBot(KEY, lying(refusal(404, "not_found"), answer({"id": "x"})).url)
+def test_a_raw_response_that_is_none_is_told_as_ever(scripted: Any) -> None:
+    mb = MeetBot(KEY, scripted(refusal(404, "not_found"), answer({"id": "x"})).url)
     with pytest.raises(MeetbotNotFoundError) as told:
         mb.with_raw_response.get_bot(ID)
     assert told.value.code == "not_found"
@@ -214,18 +214,18 @@ def test_a_request_shows_its_headers_to_its_transport_alone() -> None:
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_httpx_carries_calls_by_the_rules_of_all_others(kind: str, lying: Any, server: Server) -> None:
+def test_httpx_carries_calls_by_the_rules_of_all_others(kind: str, scripted: Any, server: Server) -> None:
     def asked(url: str, key: str = KEY, job_id: str = ID, **settings: Any) -> Any:
         return through_httpx(kind, url, key, lambda mb: mb.get_bot(job_id), **settings)
 
     assert asked(server.url, server.key, "job_00000000000000000000000000") is None
-    flaky = lying(CUT, busy(), answer(a_job("recording")))
+    flaky = scripted(CUT, busy(), answer(a_job("recording")))
     assert asked(flaky.url).status == "recording"
     assert len(flaky.requests) == 3
     assert flaky.requests[0].headers["authorization"] == f"Bearer {KEY}"
     assert flaky.requests[0].headers["user-agent"].startswith("meetbot-python/")
     with pytest.raises(MeetbotTimeoutError) as slow:
-        asked(lying(HANG).url, timeout=0.05, max_retries=1)
+        asked(scripted(HANG).url, timeout=0.05, max_retries=1)
     assert slow.value.attempts == 2
     with pytest.raises(MeetbotConnectionError) as gone:
         asked("http://127.0.0.1:1", max_retries=0)
@@ -233,8 +233,8 @@ def test_httpx_carries_calls_by_the_rules_of_all_others(kind: str, lying: Any, s
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_what_httpx_cannot_decode_is_an_error_of_ours_and_not_tried_again(kind: str, lying: Any) -> None:
-    server = lying(busy(), answer(b"no gzip", Content_Encoding="gzip"))
+def test_what_httpx_cannot_decode_is_an_error_of_ours_and_not_tried_again(kind: str, scripted: Any) -> None:
+    server = scripted(busy(), answer(b"no gzip", Content_Encoding="gzip"))
     with pytest.raises(MeetbotDecodeError, match="DecodingError") as told:
         through_httpx(kind, server.url, KEY, lambda mb: mb.get_bot(ID))
     assert len(server.requests) == told.value.attempts == 2
@@ -265,12 +265,12 @@ def test_without_an_extra_all_of_the_package_can_be_looked_at(missing: str) -> N
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_wait_through_httpx_asks_and_keeps_its_time(kind: str, lying: Any, server: Server) -> None:
+def test_a_wait_through_httpx_asks_and_keeps_its_time(kind: str, scripted: Any, server: Server) -> None:
     short = "https://sandbox.meetbot.dev/two-speakers?seconds=1"
     job = MeetBot(server.key, server.url).dispatch_bot(meeting_url=short)
     ended = through_httpx(kind, server.url, server.key, lambda mb: mb.wait_for_bot(job.id, timeout=60))
     assert ended.status == "completed"
-    hanging = lying(answer(a_job("recording")), HANG)
+    hanging = scripted(answer(a_job("recording")), HANG)
     started = time.monotonic()
     with pytest.raises(MeetbotTimeoutError, match="`recording` after 0.6 s"):
         through_httpx(kind, hanging.url, KEY, lambda mb: mb.wait_for_bot(ID, timeout=0.6), timeout=60)
@@ -321,8 +321,8 @@ def test_importing_the_package_brings_neither_pydantic_nor_asyncio() -> None:
     assert ran.stdout == "[]\n"
 
 
-def test_no_server_steers_the_terminal_of_who_asks_whether_it_takes_the_key(lying: Any) -> None:
-    server = lying(refusal(500, "internal", "hostile\x1b[2J\x9b31m\u202e\u2028\r\nFORGED"))
+def test_no_server_steers_the_terminal_of_who_asks_whether_it_takes_the_key(scripted: Any) -> None:
+    server = scripted(refusal(500, "internal", "hostile\x1b[2J\x9b31m\u202e\u2028\r\nFORGED"))
     environment = {**os.environ, "MEETBOT_API_KEY": KEY, "MEETBOT_API_BASE_URL": server.url, "PYTHONUTF8": "1"}
     said = subprocess.run([sys.executable, "-m", "meetbot"], env=environment, capture_output=True)
     shown = (said.stdout + said.stderr).decode()

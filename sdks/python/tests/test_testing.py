@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from lying_server import a_job, a_result
+from scripted_server import a_job, a_result
 
 from meetbot import (
     MeetbotConfigurationError,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import trustme
-from lying_server import a_job
+from scripted_server import a_job
 
 from meetbot import MeetbotConfigurationError, MeetbotConnectionError
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, get_args
 
-from lying_server import KEY
+from scripted_server import KEY
 from werkzeug.datastructures import Headers
 
 import meetbot

@@ -17,7 +17,7 @@ from typing import Any, cast
 from unittest import mock
 
 import pytest
-from lying_server import KEY, VECTORS, LyingServer, Reply
+from scripted_server import KEY, VECTORS, Reply, ScriptedServer
 
 import meetbot
 from meetbot import AutoLeaveConfig, JobList, JobStatus, MeetBot, MeetbotError, Request, Response
@@ -333,14 +333,7 @@ def status(case: Case) -> None:
 
 def lie(case: Case) -> None:
     """A server that lies gives the documented error, with what came in it, and the key in none."""
-    replies = {
-        "closes": Reply(case["answer"].encode()),
-        "stays": Reply(case["answer"].encode(), stays=True),
-        "hangs": Reply(case["answer"].encode(), stays=True),
-        "floods": Reply(case["answer"].encode(), flood=case.get("flood", "").encode()),
-        "resets": Reply(b"", reset=True),
-    }
-    server = LyingServer([replies[case["then"]]])
+    server = ScriptedServer([Reply(case["answer"].encode(), case["then"], case.get("flood", "").encode())])
     timeout = case["timeoutMs"] / 1000 if "timeoutMs" in case else None
     with pytest.raises(MeetbotError) as told:
         MeetBot(KEY, server.url, max_retries=case["maxRetries"], timeout=timeout).get_bot("job_1")
