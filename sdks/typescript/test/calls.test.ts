@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { inspect } from "node:util";
 
 import { MeetBot, MeetbotConnectionError, MeetbotError, MeetbotServerError, MeetbotTimeoutError, createMeetbot, type Options } from "@meetbot/sdk";
-import { CUT, CUT_CHUNKED, FLOOD, HANG, HANG_IN_BODY, KEY, LyingServer, RESET, answer, refusal, type Reply } from "./lying.ts";
+import { CUT, CUT_CHUNKED, FLOOD, HANG, HANG_IN_BODY, KEY, RESET, ScriptedServer, answer, raw, refusal, type Reply } from "./scripted.ts";
 import { modelOf } from "./repository.ts";
 
 const JOB = modelOf("job");
@@ -29,13 +29,13 @@ function seen(value: unknown): string {
 
 test("a call is tried again on what may pass, with one idempotency key", async () => {
   for (const reply of [refusal(429, "rate_limited", { "Retry-After": "0" }), refusal(500, "internal_error"), answer("<html>", 502), refusal(503, "unavailable"), answer("", 504), RESET, CUT, CUT_CHUNKED] as Reply[]) {
-    const server = await LyingServer.start([reply, answer(JOB, 201)]);
+    const server = await ScriptedServer.start([reply, answer(JOB, 201)]);
     const { data, response } = await server.client().dispatchBot({ meetingUrl: "https://m.example/1" }).withResponse();
     assert.equal(data.id, JOB.id);
-    assert.deepEqual([response.status, response.attempts, server.requests.length], [201, 2, 2]);
-    const keys = server.requests.map((request) => request.headers["idempotency-key"]);
+    assert.deepEqual([response.status, response.attempts, (await server.requests()).length], [201, 2, 2]);
+    const keys = (await server.requests()).map((request) => request.headers["idempotency-key"]);
     assert.ok(keys[0] !== undefined && keys[0].length === 32 && keys[0] === keys[1], String(keys));
-    assert.equal(server.requests[1]?.body, '{"meetingUrl":"https://m.example/1"}');
+    assert.equal((await server.requests())[1]?.body, '{"meetingUrl":"https://m.example/1"}');
   }
 });
 
@@ -45,25 +45,25 @@ test("the three forms of Retry-After are waited for, and no longer than a minute
   const [, day, month, year, time] = /^\w+, (\d+) (\w+) (\d+) ([\d:]+)/.exec(utc) as unknown as string[];
   const forms = ["0.01", utc, `Sunday, ${day}-${month}-${year!.slice(2)} ${time} GMT`, `Sun ${month} ${String(Number(day)).padStart(2)} ${time} ${year}`];
   for (const form of forms) {
-    const server = await LyingServer.start([refusal(503, "unavailable", { "Retry-After": form }), answer(JOB)]);
+    const server = await ScriptedServer.start([refusal(503, "unavailable", { "Retry-After": form }), answer(JOB)]);
     assert.equal((await server.client().getBot("job_1"))?.id, JOB.id);
   }
-  const server = await LyingServer.start([refusal(429, "quota_exceeded", { "Retry-After": "86400" })]);
+  const server = await ScriptedServer.start([refusal(429, "quota_exceeded", { "Retry-After": "86400" })]);
   const error = await told(() => server.client().getBot("job_1"));
   assert.deepEqual([error.kind, error.code, error.retryAfterSeconds, error.attempts, error.transient], ["rate_limit", "quota_exceeded", 86400, 1, true]);
 });
 
 test("a conflict is tried again only when it says when", async () => {
-  const patient = await LyingServer.start([refusal(409, "conflict", { "Retry-After": "0" }), answer(JOB, 201)]);
+  const patient = await ScriptedServer.start([refusal(409, "conflict", { "Retry-After": "0" }), answer(JOB, 201)]);
   await patient.client().dispatchBot({ meetingUrl: "https://m.example/1" });
-  assert.equal(patient.requests.length, 2);
-  const server = await LyingServer.start([refusal(409, "invalid_state")]);
+  assert.equal((await patient.requests()).length, 2);
+  const server = await ScriptedServer.start([refusal(409, "invalid_state")]);
   const error = await told(() => server.client().leaveBot("job_1"));
-  assert.deepEqual([error.kind, error.code, error.attempts, error.idempotencyKey], ["conflict", "invalid_state", 1, server.requests[0]?.headers["idempotency-key"]]);
+  assert.deepEqual([error.kind, error.code, error.attempts, error.idempotencyKey], ["conflict", "invalid_state", 1, (await server.requests())[0]?.headers["idempotency-key"]]);
 });
 
 test("what does not pass is an error after all tries, with what the server said", async () => {
-  const server = await LyingServer.start([answer("<html>bad gateway</html>", 502, { "X-Request-Id": "req_of_the_header" })]);
+  const server = await ScriptedServer.start([answer("<html>bad gateway</html>", 502, { "X-Request-Id": "req_of_the_header" })]);
   const error = await told(() => server.client({ maxRetries: 1 }).getBot("job_1"));
   assert.deepEqual([error.kind, error.status, error.code, error.body, error.requestId, error.attempts], ["server", 502, null, "<html>bad gateway</html>", "req_of_the_header", 2]);
   assert.ok(error.message.includes("<html>bad gateway</html>"));
@@ -72,17 +72,17 @@ test("what does not pass is an error after all tries, with what the server said"
 test("an error of a POST has the idempotency key that was sent, whatever the error is, and the hook sees it", async () => {
   const replies: Reply[] = [answer({ no: "id" }), answer("<html>", 200), answer([], 201), FLOOD, refusal(422, "invalid_input"), CUT, answer("", 302, { Location: "/" })];
   for (const reply of replies) {
-    const server = await LyingServer.start([reply]);
+    const server = await ScriptedServer.start([reply]);
     const ended: any[] = [];
     const mb = server.client({ maxRetries: 0, onResponse: (call) => void ended.push(call.error) });
     const calls = [() => mb.dispatchBot({ meetingUrl: "https://m.example/1" }), () => mb.leaveBot("job_1"), () => mb.redeliver("dlv_1", { idempotencyKey: "mine" })];
     for (const [index, call] of calls.entries()) {
       const error = await told(call);
-      const sent = server.requests[index]?.headers["idempotency-key"];
+      const sent = (await server.requests())[index]?.headers["idempotency-key"];
       assert.ok(sent !== undefined && error.idempotencyKey === sent, `${error.message}: ${error.idempotencyKey}, not ${sent}`);
       assert.deepEqual([error.attempts, ended[index] === error], [1, true]);
     }
-    assert.equal(server.requests[2]?.headers["idempotency-key"], "mine");
+    assert.equal((await server.requests())[2]?.headers["idempotency-key"], "mine");
   }
 });
 
@@ -93,10 +93,10 @@ test("lost connections, cut bodies and floods are errors that say so", async () 
     [CUT_CHUNKED, "connection", /./],
     [FLOOD, "decode", /larger than the 67108864 bytes/],
     [answer("x".repeat(100)), "decode", /not JSON: x+/],
-    [(socket) => void socket.end("SSH-2.0-OpenSSH_9.6\r\n"), "connection", /./],
+    [raw("SSH-2.0-OpenSSH_9.6\r\n"), "connection", /./],
   ];
   for (const [reply, kind, message] of cases) {
-    const server = await LyingServer.start([reply]);
+    const server = await ScriptedServer.start([reply]);
     const error = await told(() => server.client({ maxRetries: 0 }).getBot("job_1"));
     assert.equal(error.kind, kind, error.message);
     assert.match(error.message, message);
@@ -107,7 +107,7 @@ test("lost connections, cut bodies and floods are errors that say so", async () 
 });
 
 test("a server that is not there is told with the reason that fetch hides", async () => {
-  const server = await LyingServer.start([HANG]);
+  const server = await ScriptedServer.start([HANG]);
   const { url } = server;
   await server.close();
   const error = await told(() => new MeetBot({ apiKey: KEY, baseUrl: url, maxRetries: 0 }).getBot("job_1"));
@@ -119,54 +119,55 @@ test("a server that is not there is told with the reason that fetch hides", asyn
 
 test("the time limit of a try covers its body, and the deadline all tries", async () => {
   for (const reply of [HANG, HANG_IN_BODY]) {
-    const server = await LyingServer.start([reply, answer(JOB)]);
+    const server = await ScriptedServer.start([reply, answer(JOB)]);
     assert.equal((await server.client({ timeout: 1000 }).getBot("job_1"))?.id, JOB.id);
-    const hanging = await LyingServer.start([reply]);
+    const hanging = await ScriptedServer.start([reply]);
     const error = await told(() => hanging.client({ timeout: 50, maxRetries: 0 }).getBot("job_1"));
     assert.ok(error instanceof MeetbotTimeoutError && error instanceof MeetbotConnectionError);
     assert.match(error.message, /no whole answer within 0.05 s/);
     await hanging.hungUp();
   }
-  const server = await LyingServer.start([HANG]);
+  const server = await ScriptedServer.start([HANG]);
   const error = await told(() => server.client({ timeout: 60_000 }).getBot("job_1", { deadline: 80 }));
   assert.deepEqual([error.kind, error.attempts], ["timeout", 1]);
-  const busy = await LyingServer.start([refusal(503, "unavailable", { "Retry-After": "30" })]);
+  const busy = await ScriptedServer.start([refusal(503, "unavailable", { "Retry-After": "30" })]);
   const early = await told(() => busy.client({ deadline: 10_000 }).getBot("job_1"));
   assert.deepEqual([early.kind, early.status, early.attempts], ["server", 503, 1], "a pause beyond the deadline is not begun");
 });
 
 test("redirects are not followed with the key", async () => {
-  const other = await LyingServer.start([answer(JOB)]);
+  const other = await ScriptedServer.start([answer(JOB)]);
   for (const status of [301, 302, 303, 307, 308]) {
-    const server = await LyingServer.start([answer("", status, { Location: `${other.url}/elsewhere?signature=secret` })]);
+    const server = await ScriptedServer.start([answer("", status, { Location: `${other.url}/elsewhere?signature=secret` })]);
     const error = await told(() => server.client().getBot("job_1"));
     assert.deepEqual([error.kind, error.status], ["unexpected_status", status]);
     assert.match(error.message, /is redirected to "http:\/\/127.0.0.1:\d+\/elsewhere": is the base URL right\?/);
   }
-  assert.equal(other.requests.length, 0);
+  assert.equal((await other.requests()).length, 0);
 });
 
 test("a redirect of an artifact is followed without the key, a few times", async () => {
-  const store = await LyingServer.start([answer(Buffer.from("abc"), 200)]);
-  const server = await LyingServer.start([answer("", 302, { Location: `${store.url}/bucket/a?X-Signature=1` })]);
+  const store = await ScriptedServer.start([answer(Buffer.from("abc"), 200)]);
+  const server = await ScriptedServer.start([answer("", 302, { Location: `${store.url}/bucket/a?X-Signature=1` })]);
   assert.equal(Buffer.from(await server.client().artifact("job_1", "a.webm")).toString(), "abc");
-  assert.equal(server.requests[0]?.headers["authorization"], `Bearer ${KEY}`);
-  assert.equal(store.requests[0]?.headers["authorization"], undefined);
-  assert.equal(store.requests[0]?.path, "/bucket/a?X-Signature=1");
-  const circle = await LyingServer.start([(socket) => answer("", 302, { Location: "/again" })(socket, undefined as never)]);
+  assert.equal((await server.requests())[0]?.headers["authorization"], `Bearer ${KEY}`);
+  assert.equal((await store.requests())[0]?.headers["authorization"], undefined);
+  assert.equal((await store.requests())[0]?.path, "/bucket/a?X-Signature=1");
+  const circle = await ScriptedServer.start([answer("", 302, { Location: "/again" })]);
   const error = await told(() => circle.client().artifact("job_1", "a.webm"));
   assert.equal(error.kind, "unexpected_status");
-  assert.ok(circle.requests.length <= 7 && circle.requests.slice(1).every((one) => one.headers["authorization"] === undefined));
+  const asked = await circle.requests();
+  assert.ok(asked.length <= 7 && asked.slice(1).every((one) => one.headers["authorization"] === undefined));
   await circle.close();
 });
 
 test("only the code not_found is null: another 404 is a wrong address", async () => {
-  const server = await LyingServer.start([refusal(404, "not_found")]);
+  const server = await ScriptedServer.start([refusal(404, "not_found")]);
   const { data, response } = await server.client().getJob("job_1").withResponse();
   assert.deepEqual([data, response.status, response.requestId], [null, 404, null]);
   assert.equal(await server.client().getDelivery("dlv_1"), null);
   assert.equal((await told(() => server.client().manifest("job_1"))).kind, "not_found");
-  const proxy = await LyingServer.start([answer("<html>nginx</html>", 404)]);
+  const proxy = await ScriptedServer.start([answer("<html>nginx</html>", 404)]);
   const error = await told(() => proxy.client().getBot("job_1"));
   assert.equal(error.kind, "unexpected_status");
   assert.match(error.message, /is the base URL right\?/);
@@ -185,7 +186,7 @@ test("the API key is in no print, inspection, JSON, log, error or cause", async 
     RESET,
   ];
   for (const reply of replies) {
-    const server = await LyingServer.start([reply]);
+    const server = await ScriptedServer.start([reply]);
     const mb = server.client({ logger, maxRetries: 0, ...hooks });
     const error = await told(() => mb.getBot("job_1"));
     for (const value of [mb, mb.withOptions({ timeout: 5 }), error, lines, calls]) assert.ok(!seen(value).includes(KEY), seen(value));
@@ -203,7 +204,7 @@ test("the API key is in no print, inspection, JSON, log, error or cause", async 
     const error = await told(() => mb.getBot("job_1"));
     assert.ok(!seen(error).includes(KEY), seen(error));
   }
-  const watching = await LyingServer.start([answer(`{"error":"unauthorized","message":"${KEY}"}`, 401)]);
+  const watching = await ScriptedServer.start([answer(`{"error":"unauthorized","message":"${KEY}"}`, 401)]);
   const refused = await told(() => watching.client().watch("job_1").next());
   assert.deepEqual([refused.kind, seen(refused).includes(KEY)], ["unauthorized", false]);
   await watching.close();
@@ -229,7 +230,7 @@ test("settings that cannot be used are told, and no key is shown", async () => {
 });
 
 test("arguments that cannot be sent are told before anything is sent", async () => {
-  const server = await LyingServer.start([answer(JOB)]);
+  const server = await ScriptedServer.start([answer(JOB)]);
   const mb = server.client();
   const circle: Record<string, unknown> = {};
   circle["self"] = circle;
@@ -247,24 +248,23 @@ test("arguments that cannot be sent are told before anything is sent", async () 
     () => mb.request("GET /", "/x"), () => mb.request("POST", "/x", { json: undefined, timeout: -1 }), () => MeetBot.prototype.getBot.call({} as never, "job_1"),
   ];
   for (const call of bad) assert.equal((await told(call)).kind, "configuration", String(call));
-  assert.equal(server.requests.length, 0);
+  assert.equal((await server.requests()).length, 0);
 });
 
 test("what is not given is not sent, and null switches a rule off", async () => {
-  const server = await LyingServer.start([answer(JOB, 201)]);
+  const server = await ScriptedServer.start([answer(JOB, 201), answer({ data: [] })]);
   await server.client().dispatchBot({ meetingUrl: "u", externalId: null, platform: undefined, webhooks: {}, autoLeave: { afterSoloSeconds: null, afterMaxSeconds: undefined } });
-  assert.deepEqual(JSON.parse(server.requests[0]!.body), { meetingUrl: "u", autoLeave: { afterSoloSeconds: null } });
-  server.replies.splice(0, 1, answer({ data: [] }));
+  assert.deepEqual(JSON.parse((await server.requests())[0]!.body), { meetingUrl: "u", autoLeave: { afterSoloSeconds: null } });
   await server.client().listBots({ status: "failed", cursor: null });
-  assert.equal(server.requests[1]?.path, "/api/v1/jobs?status=failed");
+  assert.equal((await server.requests())[1]?.path, "/api/v1/jobs?status=failed");
 });
 
 test("hooks see each call once, and may add headers", async () => {
-  const server = await LyingServer.start([refusal(503, "unavailable"), answer(JOB, 200, { "X-Request-Id": "req_9" })]);
+  const server = await ScriptedServer.start([refusal(503, "unavailable"), answer(JOB, 200, { "X-Request-Id": "req_9" })]);
   const ended: any[] = [];
   const mb = server.client({ onRequest: (call) => void (call.headers["X-Trace"] = "t1"), onResponse: (call) => void ended.push(call), fetchOptions: {} });
   await mb.withOptions({ headers: { "X-Team": "a" } }).getBot("job_1", { headers: { Accept: "application/json; v=1" } });
-  const [first, second] = server.requests;
+  const [first, second] = await server.requests();
   assert.deepEqual([first?.headers["x-trace"], second?.headers["x-trace"], first?.headers["x-team"], first?.headers["accept"]], ["t1", "t1", "a", "application/json; v=1"]);
   assert.match(first?.headers["user-agent"] ?? "", /^meetbot-js\/\d+\.\d+\.\d+ node\/\d+/);
   const [{ durationMs, ...call }] = ended;
@@ -273,17 +273,17 @@ test("hooks see each call once, and may add headers", async () => {
 });
 
 test("a call of one's own has the key, the tries and the errors of every other", async () => {
-  const server = await LyingServer.start([answer("", 503), answer({ ok: true }, 200)]);
+  const server = await ScriptedServer.start([answer("", 503), answer({ ok: true }, 200)]);
   const found = await server.client().request("POST", "/api/v1/new?x=1", { json: { a: [1] }, idempotencyKey: "mine" });
   assert.deepEqual([found.status, found.attempts, Buffer.from(found.body).toString()], [200, 2, '{"ok":true}']);
-  assert.deepEqual(server.requests.map((one) => [one.method, one.path, one.body, one.headers["idempotency-key"]])[1], ["POST", "/api/v1/new?x=1", '{"a":[1]}', "mine"]);
+  assert.deepEqual((await server.requests()).map((one) => [one.method, one.path, one.body, one.headers["idempotency-key"]])[1], ["POST", "/api/v1/new?x=1", '{"a":[1]}', "mine"]);
 });
 
 test("errors are known by their class from the other copy of the package, and by classes of one's own only below them", async () => {
   const { createRequire } = await import("node:module");
   const other = createRequire(import.meta.url)("@meetbot/sdk") as typeof import("@meetbot/sdk");
   assert.notEqual(other.MeetbotError, MeetbotError);
-  const server = await LyingServer.start([refusal(404, "not_found")]);
+  const server = await ScriptedServer.start([refusal(404, "not_found")]);
   const error = await told(() => server.client().manifest("job_1"));
   assert.ok(error instanceof other.MeetbotNotFoundError && error instanceof other.MeetbotError && error instanceof Error);
   assert.ok(!(error instanceof other.MeetbotConnectionError) && !((new Error("x") as unknown) instanceof MeetbotError) && !((null as unknown) instanceof MeetbotError));

@@ -13,7 +13,7 @@ import { test } from "node:test";
 
 import { MeetBot, MeetbotTimeoutError } from "@meetbot/sdk";
 import { MockServer } from "@meetbot/sdk/testing";
-import { HANG, HANG_IN_BODY, KEY, LyingServer, answer, refusal, stream, type Reply } from "./lying.ts";
+import { HANG, HANG_IN_BODY, KEY, ScriptedServer, answer, refusal, stream, type Reply } from "./scripted.ts";
 import { modelOf } from "./repository.ts";
 
 const JOB = modelOf("job");
@@ -32,7 +32,7 @@ async function aborted(call: (signal: AbortSignal) => PromiseLike<unknown>, begu
 }
 
 test("cancelling ends a call at once in every phase, with the signal's own reason", async () => {
-  const phases: [string, Reply[], (server: LyingServer) => Promise<void>][] = [
+  const phases: [string, Reply[], (server: ScriptedServer) => Promise<void>][] = [
     ["before the headers", [HANG], (server) => server.came(1)],
     ["in the body", [HANG_IN_BODY], (server) => server.came(1)],
     ["in a pause between tries", [refusal(503, "unavailable", { "Retry-After": "60", Connection: "close" })], (server) => server.hungUpOnce()],
@@ -46,7 +46,7 @@ test("cancelling ends a call at once in every phase, with the signal's own reaso
       (mb, signal) => mb.iterBots({}, { signal }).next(),
     ];
     for (const call of calls) {
-      const server = await LyingServer.start([...replies]);
+      const server = await ScriptedServer.start([...replies]);
       assert.equal(await aborted((signal) => call(server.client(), signal), () => begun(server)), "given up", phase);
       await server.hungUp();
     }
@@ -55,20 +55,20 @@ test("cancelling ends a call at once in every phase, with the signal's own reaso
 
 test("cancelling ends a call at once while it connects", async () => {
   // The handshake of TLS gets no answer.
-  const server = await LyingServer.start([HANG]);
+  const server = await ScriptedServer.start([HANG]);
   const mb = new MeetBot({ apiKey: KEY, baseUrl: server.url.replace("http:", "https:") });
-  const begun = (): Promise<void> => server.until(() => server.connections > 0);
+  const begun = (): Promise<void> => server.connected();
   assert.equal(await aborted((signal) => mb.getBot("job_1", { signal }), begun), "given up");
 });
 
 test("cancelling ends a stream at once in every phase", async () => {
-  const phases: [string, Reply, (server: LyingServer) => Promise<void>][] = [
+  const phases: [string, Reply, (server: ScriptedServer) => Promise<void>][] = [
     ["before the headers", HANG, (server) => server.came(1)],
     ["between two signs of life", stream(": alive\n\n"), (server) => server.came(1)],
     ["in a pause between connections", refusal(503, "unavailable", { "Retry-After": "60", Connection: "close" }), (server) => server.hungUpOnce()],
   ];
   for (const [phase, reply, begun] of phases) {
-    const server = await LyingServer.start([HANG], reply);
+    const server = await ScriptedServer.start([HANG], reply);
     assert.equal(await aborted((signal) => server.client().watch("job_1", { signal }).next(), () => begun(server)), "given up", phase);
     await server.hungUp();
   }
@@ -77,7 +77,7 @@ test("cancelling ends a stream at once in every phase", async () => {
 test("cancelling ends a download in every phase, and nothing is left of it", async () => {
   const pending = answer({ ...modelOf("manifest"), mixed: { state: "pending" } }, 200, { Connection: "close" });
   const file = answer({ ...modelOf("manifest"), files: [{ name: "a.webm", bytes: 5000, sha256: null }], mixed: {} });
-  const phases: [Reply[], (server: LyingServer) => Promise<void>][] = [
+  const phases: [Reply[], (server: ScriptedServer) => Promise<void>][] = [
     [[HANG], (server) => server.came(1)],
     [[HANG_IN_BODY], (server) => server.came(1)],
     [[refusal(503, "unavailable", { "Retry-After": "60", Connection: "close" })], (server) => server.hungUpOnce()],
@@ -87,7 +87,7 @@ test("cancelling ends a download in every phase, and nothing is left of it", asy
   ];
   for (const [replies, begun] of phases) {
     const folder = mkdtempSync(join(tmpdir(), "meetbot-cancelled-"));
-    const server = await LyingServer.start([...replies]);
+    const server = await ScriptedServer.start([...replies]);
     const controller = new AbortController();
     const call = server.client({ timeout: 600_000 }).downloadArtifacts("job_1", folder, { signal: controller.signal });
     const ended = assert.rejects(call, (reason) => reason === "given up");
@@ -99,12 +99,12 @@ test("cancelling ends a download in every phase, and nothing is left of it", asy
 });
 
 test("a signal that is aborted before the call sends nothing", async () => {
-  const server = await LyingServer.start([answer(JOB)]);
+  const server = await ScriptedServer.start([answer(JOB)]);
   const signal = AbortSignal.abort("too late");
   for (const call of [() => server.client().getBot("job_1", { signal }), () => server.client().watch("job_1", { signal }).next(), () => server.client().withOptions({ signal }).waitForBot("job_1")]) {
     await assert.rejects(async () => call(), (reason) => reason === "too late");
   }
-  assert.equal(server.requests.length, 0);
+  assert.equal((await server.requests()).length, 0);
 });
 
 test("a fetch that does not listen to signals ends too", async () => {
@@ -115,7 +115,7 @@ test("a fetch that does not listen to signals ends too", async () => {
 
 test("a stream that is left, or whose signal is aborted, closes its connection", async () => {
   const events = stream(": alive\n\n");
-  const server = await LyingServer.start([HANG], events);
+  const server = await ScriptedServer.start([HANG], events);
   const watch = server.client().watch("job_1");
   const pending = watch.next();
   await server.came(1);
@@ -126,15 +126,15 @@ test("a stream that is left, or whose signal is aborted, closes its connection",
   // Between two events nobody asks, and the socket is open all the same.
   const controller = new AbortController();
   const event = { event: "job.status_changed", data: { sequence: 1 } };
-  const lively = await LyingServer.start([HANG], stream(`data: ${JSON.stringify(event)}\n\n`));
+  const lively = await ScriptedServer.start([HANG], stream(`data: ${JSON.stringify(event)}\n\n`));
   const open = lively.client().watch("job_1", { signal: controller.signal });
   await open.next();
-  assert.equal(lively.open, 1);
+  assert.equal(await lively.open(), 1);
   controller.abort("enough");
   await lively.hungUp();
   await assert.rejects(open.next(), (reason) => reason === "enough");
   // `for await` calls return() by itself.
-  const left = await LyingServer.start([HANG], stream(`data: ${JSON.stringify(event)}\n\n`));
+  const left = await ScriptedServer.start([HANG], stream(`data: ${JSON.stringify(event)}\n\n`));
   for await (const _ of left.client().watch("job_1")) break;
   await left.hungUp();
   const dispose = (Symbol as { asyncDispose?: symbol }).asyncDispose;
@@ -144,14 +144,14 @@ test("a stream that is left, or whose signal is aborted, closes its connection",
 test("10,000 calls over the network with one signal leave no listener and no memory behind", async () => {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
-  const server = await LyingServer.start([answer(JOB)]);
+  const server = await ScriptedServer.start([answer(JOB)]);
   const mb = server.client();
   const { signal } = new AbortController();
   const calls = async (count: number): Promise<number> => {
     for (let index = 0; index < count; index++) {
       await mb.getBot("job_1", { signal });
-      server.requests.length = 0;
     }
+    (await server.requests()).length = 0;
     // What is freed by a finalizer is gone after the next turn.
     for (let round = 0; round < 3; round++) {
       collect();
@@ -202,9 +202,9 @@ test("10,000 calls with one signal leave no listener", async () => {
 });
 
 test("a process ends by itself after its calls, however they end: no timer and no handle is left", async () => {
-  const good = await LyingServer.start([refusal(503, "unavailable", { "Retry-After": "0", Connection: "close" }), answer(JOB, 200, { Connection: "close" })]);
-  const hanging = await LyingServer.start([HANG], stream(": alive\n\n"));
-  const pausing = await LyingServer.start([refusal(503, "unavailable", { "Retry-After": "59", Connection: "close" })]);
+  const good = await ScriptedServer.start([refusal(503, "unavailable", { "Retry-After": "0", Connection: "close" }), answer(JOB, 200, { Connection: "close" })]);
+  const hanging = await ScriptedServer.start([HANG], stream(": alive\n\n"));
+  const pausing = await ScriptedServer.start([refusal(503, "unavailable", { "Retry-After": "59", Connection: "close" })]);
   const program = `
     import { MeetBot } from "@meetbot/sdk";
     const options = { apiKey: "${KEY}", timeout: 600_000, deadline: 600_000 };

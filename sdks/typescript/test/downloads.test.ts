@@ -8,21 +8,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import type { ManifestFile, Progress } from "@meetbot/sdk";
-import { CUT, FLOOD, HANG, LyingServer, RESET, answer, refusal, type Reply } from "./lying.ts";
+import { CUT, FLOOD, HANG, RESET, ScriptedServer, answer, ranges, refusal, type Reply } from "./scripted.ts";
 import { modelOf } from "./repository.ts";
 
 const MIB = 1024 * 1024;
-
-/** Serves ranges of these bytes. */
-function ranges(content: Buffer): Reply {
-  return (socket, asked) => {
-    const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(asked.headers["range"] ?? "") ?? [];
-    if (from === undefined) return answer(content)(socket, asked);
-    const piece = content.subarray(Number(from), Number(to) + 1);
-    if (piece.length === 0) return answer("", 416, { "Content-Range": `bytes */${content.length}` })(socket, asked);
-    answer(piece, 206, { "Content-Range": `bytes ${from}-${Number(from) + piece.length - 1}/${content.length}` })(socket, asked);
-  };
-}
 
 function entry(content: Buffer, name = "a.webm"): ManifestFile {
   return { name, mediaType: "audio/webm", bytes: content.length, sha256: createHash("sha256").update(content).digest("hex") };
@@ -34,40 +23,40 @@ function folder(): string {
 
 test("a file comes in pieces of 1 MiB, is checked and moved to its place", async () => {
   const content = randomBytes(2 * MIB + 5);
-  const server = await LyingServer.start([ranges(content)]);
+  const server = await ScriptedServer.start([ranges(content)]);
   const into = folder();
   const seen: Progress[] = [];
   writeFileSync(join(into, "a.webm"), "what was there before");
   const path = await server.client().downloadArtifact("job_1", "a.webm", join(into, "a.webm"), { expected: entry(content), onProgress: (progress) => void seen.push(progress) });
   assert.ok(readFileSync(path).equals(content));
   assert.deepEqual(readdirSync(into), ["a.webm"]);
-  assert.deepEqual(server.requests.map((one) => one.headers["range"]), ["bytes=0-1048575", "bytes=1048576-2097151", "bytes=2097152-3145727"]);
+  assert.deepEqual((await server.requests()).map((one) => one.headers["range"]), ["bytes=0-1048575", "bytes=1048576-2097151", "bytes=2097152-3145727"]);
   assert.deepEqual(seen, [MIB, 2 * MIB, content.length].map((received) => ({ name: "a.webm", received, total: content.length })));
 });
 
 test("a connection that breaks costs a piece, and one that is slow makes pieces smaller", async () => {
   const content = randomBytes(MIB + 10);
   const whole = ranges(content);
-  const server = await LyingServer.start([whole, CUT, RESET, refusal(503, "unavailable", { "Retry-After": "0" }), whole]);
+  const server = await ScriptedServer.start([whole, CUT, RESET, refusal(503, "unavailable", { "Retry-After": "0" }), whole]);
   const pieces: Uint8Array[] = [];
   for await (const piece of server.client().artifactStream("job_1", "a.webm", { expected: entry(content) })) pieces.push(piece);
   assert.ok(Buffer.concat(pieces).equals(content));
-  assert.equal(server.requests.length, 5);
-  const slow = await LyingServer.start([HANG, HANG, ranges(content.subarray(0, 10))]);
+  assert.equal((await server.requests()).length, 5);
+  const slow = await ScriptedServer.start([HANG, HANG, ranges(content.subarray(0, 10))]);
   for await (const piece of slow.client({ timeout: 500, maxRetries: 0 }).artifactStream("job_1", "a.webm")) assert.equal(piece.length, 10);
-  assert.deepEqual(slow.requests.map((one) => one.headers["range"]), ["bytes=0-1048575", "bytes=0-262143", "bytes=0-65535"]);
-  const dead = await LyingServer.start([HANG]);
+  assert.deepEqual((await slow.requests()).map((one) => one.headers["range"]), ["bytes=0-1048575", "bytes=0-262143", "bytes=0-65535"]);
+  const dead = await ScriptedServer.start([HANG]);
   await assert.rejects(async () => { for await (const _ of dead.client({ timeout: 30, maxRetries: 0 }).artifactStream("job_1", "a.webm")); }, { kind: "timeout" });
 });
 
 test("an empty file, and a server without ranges", async () => {
-  const empty = await LyingServer.start([ranges(Buffer.alloc(0))]);
+  const empty = await ScriptedServer.start([ranges(Buffer.alloc(0))]);
   const path = await empty.client().downloadArtifact("job_1", "a", join(folder(), "a"));
   assert.equal(readFileSync(path).length, 0);
-  const known = await LyingServer.start([ranges(Buffer.alloc(0))]);
+  const known = await ScriptedServer.start([ranges(Buffer.alloc(0))]);
   await known.client().downloadArtifact("job_1", "a", join(folder(), "a"), { expected: entry(Buffer.alloc(0)) });
-  assert.equal(known.requests[0]?.headers["range"], undefined);
-  const simple = await LyingServer.start([answer(Buffer.from("abc"))]);
+  assert.equal((await known.requests())[0]?.headers["range"], undefined);
+  const simple = await ScriptedServer.start([answer(Buffer.from("abc"))]);
   assert.equal(readFileSync(await simple.client().downloadArtifact("job_1", "a", join(folder(), "a"))).toString(), "abc");
 });
 
@@ -91,7 +80,7 @@ test("what is not what was promised is an error, and nothing is left of it", asy
     [refusal(410, "deleted"), null, /no: deleted/],
   ];
   for (const [reply, change, message] of cases) {
-    const server = await LyingServer.start([reply]);
+    const server = await ScriptedServer.start([reply]);
     const into = folder();
     const options = change === null ? {} : { expected: { ...expected, ...change } };
     await assert.rejects(server.client({ maxRetries: 0 }).downloadArtifact("job_1", "a.webm", join(into, "a.webm"), options), { message });
@@ -99,24 +88,24 @@ test("what is not what was promised is an error, and nothing is left of it", asy
   }
   // A file that changes between two pieces.
   const large = randomBytes(MIB + 100);
-  const other = await LyingServer.start([ranges(large), ranges(randomBytes(MIB + 200))]);
+  const other = await ScriptedServer.start([ranges(large), ranges(randomBytes(MIB + 200))]);
   await assert.rejects(other.client().downloadArtifact("job_1", "a", join(folder(), "a")), { kind: "decode", message: /it has 1048776 bytes, not 1048676/ });
 });
 
 test("a target that cannot be written is told, and one that is a folder is not written to", async () => {
-  const server = await LyingServer.start([ranges(Buffer.from("abc"))]);
+  const server = await ScriptedServer.start([ranges(Buffer.from("abc"))]);
   const into = folder();
   await assert.rejects(server.client().downloadArtifact("job_1", "a", join(into, "no", "a")), { kind: "file", message: /no.*cannot be written.*ENOENT/ });
   await assert.rejects(server.client().downloadArtifact("job_1", "a", into), { kind: "configuration", message: /is a folder/ });
   await assert.rejects(server.client().downloadArtifact("job_1", "a", ""), { kind: "configuration" });
   writeFileSync(join(into, "file"), "");
   await assert.rejects(server.client().downloadArtifacts("job_1", join(into, "file")), { kind: "file" });
-  assert.equal(server.requests.length, 0);
+  assert.equal((await server.requests()).length, 0);
 });
 
 test("two downloads of one target at once do not write into each other's", async () => {
   const content = randomBytes(MIB * 2);
-  const server = await LyingServer.start([ranges(content)]);
+  const server = await ScriptedServer.start([ranges(content)]);
   const target = join(folder(), "a.webm");
   await Promise.all([1, 2, 3].map(() => server.client().downloadArtifact("job_1", "a.webm", target, { expected: entry(content) })));
   assert.ok(readFileSync(target).equals(content));
@@ -124,7 +113,7 @@ test("two downloads of one target at once do not write into each other's", async
 
 test("a download that is given up leaves nothing", async () => {
   const content = randomBytes(MIB + 5);
-  const server = await LyingServer.start([ranges(content), HANG]);
+  const server = await ScriptedServer.start([ranges(content), HANG]);
   const into = folder();
   const controller = new AbortController();
   const under = server.client().downloadArtifact("job_1", "a.webm", join(into, "a.webm"), { signal: controller.signal });
@@ -138,19 +127,19 @@ test("a download that is given up leaves nothing", async () => {
 test("everything comes into a folder, the manifest last, after a mix that is pending", async () => {
   const content = randomBytes(50);
   const manifest = (state: string): any => ({ ...modelOf("manifest"), files: [entry(content)], mixed: { state, file: null, missingBecause: null } });
-  const server = await LyingServer.start([answer(manifest("pending")), answer(manifest("made")), ranges(content), ranges(Buffer.from("{}"))]);
+  const server = await ScriptedServer.start([answer(manifest("pending")), answer(manifest("made")), ranges(content), ranges(Buffer.from("{}"))]);
   const into = join(folder(), "deep", "recording");
   const paths = await server.client().downloadArtifacts({ ...modelOf("job"), id: "job_1" }, into);
   assert.deepEqual(paths, [join(into, "a.webm"), join(into, "manifest.json")]);
   assert.deepEqual(readdirSync(into).sort(), ["a.webm", "manifest.json"]);
-  assert.deepEqual(server.requests.map((one) => one.path.replace("/api/v1/jobs/job_1/", "")), ["manifest", "manifest", "artifacts/a.webm", "artifacts/manifest.json"]);
-  const eager = await LyingServer.start([answer(manifest("pending")), ranges(content), ranges(Buffer.from("{}"))]);
+  assert.deepEqual((await server.requests()).map((one) => one.path.replace("/api/v1/jobs/job_1/", "")), ["manifest", "manifest", "artifacts/a.webm", "artifacts/manifest.json"]);
+  const eager = await ScriptedServer.start([answer(manifest("pending")), ranges(content), ranges(Buffer.from("{}"))]);
   assert.equal((await eager.client().downloadArtifacts("job_1", into, { waitForMix: false })).length, 2);
 });
 
 test("a manifest that names a file elsewhere is refused", async () => {
   for (const name of ["", ".", "..", "../a", "a/b", "a\\b", "/a", "a\0", null]) {
-    const server = await LyingServer.start([answer({ jobId: "job_1", files: [{ name }] })]);
+    const server = await ScriptedServer.start([answer({ jobId: "job_1", files: [{ name }] })]);
     const into = folder();
     await assert.rejects(server.client().downloadArtifacts("job_1", into), { kind: "decode", message: /no file's name/ });
     assert.deepEqual(readdirSync(into), []);

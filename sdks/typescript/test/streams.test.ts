@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { MeetbotError, type TimelineEvent } from "@meetbot/sdk";
 import { Parser, Patience } from "../dist/events.js";
-import { HANG, LyingServer, RESET, answer, refusal, stream, type Reply } from "./lying.ts";
+import { HANG, RESET, ScriptedServer, answer, cutStream, refusal, stream } from "./scripted.ts";
 import { modelOf } from "./repository.ts";
 
 const JOB = modelOf("job");
@@ -64,60 +64,57 @@ test("a stream that lives is taken up any number of times and never in a hurry",
 });
 
 test("a watch goes from the first event to the last, over cut connections, and misses none", async () => {
-  const cut = (text: string): Reply => (socket) => void socket.end(`HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n${text}`);
-  const server = await LyingServer.start([
-    cut(event(1) + event(2) + "id: 3\ndata: {\"half"),
+  const server = await ScriptedServer.start([
+    cutStream(event(1) + event(2) + "id: 3\ndata: {\"half"),
     RESET,
     answer("", 503),
-    cut(event(3)),
-    cut(LAST),
+    cutStream(event(3)),
+    cutStream(LAST),
   ]);
   assert.deepEqual(await all(server.client().watch("job_1")), [1, 2, 3, 9]);
-  assert.deepEqual(server.requests.map((one) => one.headers["last-event-id"]), [undefined, "2", "2", "2", "3"]);
-  assert.equal(server.requests[0]?.headers["accept"], "text/event-stream");
-  assert.equal(server.requests[0]?.path, "/api/v1/jobs/job_1/events");
+  assert.deepEqual((await server.requests()).map((one) => one.headers["last-event-id"]), [undefined, "2", "2", "2", "3"]);
+  assert.equal((await server.requests())[0]?.headers["accept"], "text/event-stream");
+  assert.equal((await server.requests())[0]?.path, "/api/v1/jobs/job_1/events");
   await server.hungUp();
 });
 
 test("a next that was given up, as in a race with a timer, loses nothing", async () => {
-  const events = stream();
-  const server = await LyingServer.start([HANG], events);
+  const server = await ScriptedServer.start([HANG], stream());
   const watch = server.client().watch("job_1");
   const late = new Promise((resolve) => setTimeout(resolve, 5, "late"));
   const givenUp = watch.next();
   await server.came(1);
   assert.equal(await Promise.race([givenUp, late]), "late");
   const next = watch.next();
-  events.send(event(1));
+  await server.send(event(1));
   assert.deepEqual([(await next).value.data.sequence, (await givenUp).value.data.sequence], [1, 1]);
   const last = watch.next();
-  events.send(LAST);
+  await server.send(LAST);
   assert.equal((await last).value.data.sequence, 9);
   await watch.return();
 });
 
 test("after an error the next one goes on where it was", async () => {
-  const cut: Reply = (socket) => void socket.end(`HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n${event(1)}`);
-  const server = await LyingServer.start([cut, refusal(403, "forbidden"), (socket) => void socket.end(`HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n${LAST}`)]);
+  const server = await ScriptedServer.start([cutStream(event(1)), refusal(403, "forbidden"), cutStream(LAST)]);
   const watch = server.client().watch("job_1");
   assert.equal((await watch.next()).value.data.sequence, 1);
   await assert.rejects(watch.next(), { kind: "forbidden", status: 403 });
   assert.equal((await watch.next()).value.data.sequence, 9);
   assert.deepEqual(await watch.next(), { done: true, value: undefined });
-  assert.equal(server.requests[2]?.headers["last-event-id"], "1");
+  assert.equal((await server.requests())[2]?.headers["last-event-id"], "1");
 });
 
 test("what is no stream of events, and what is no event, is an error that shows it", async () => {
-  const server = await LyingServer.start([answer({ data: [] }, 200, { "Content-Type": "application/json" })]);
+  const server = await ScriptedServer.start([answer({ data: [] }, 200, { "Content-Type": "application/json" })]);
   await assert.rejects(server.client().watch("job_1").next(), { kind: "decode", message: /no stream of events but application\/json/ });
-  const odd = await LyingServer.start([stream('data: {"event": "job.failed", "data": {"shown": 1}}\n\n')]);
+  const odd = await ScriptedServer.start([stream('data: {"event": "job.failed", "data": {"shown": 1}}\n\n')]);
   await assert.rejects(odd.client().watch("job_1").next(), { kind: "decode", message: /data.sequence.*shown/ });
-  const gone = await LyingServer.start([RESET]);
+  const gone = await ScriptedServer.start([RESET]);
   await assert.rejects(gone.client({ maxRetries: 1 }).watch("job_1").next(), (error: MeetbotError) => error.kind === "connection" && error.attempts === 2);
 });
 
 test("events that this version does not know come through with all their fields", async () => {
-  const server = await LyingServer.start([stream(event(1, "bot.something_new", { answer: 42 }), LAST)]);
+  const server = await ScriptedServer.start([stream(event(1, "bot.something_new", { answer: 42 }), LAST)]);
   const watch = server.client().watch("job_1");
   const { value } = await watch.next();
   switch ((value as TimelineEvent).event) {
@@ -132,18 +129,18 @@ test("events that this version does not know come through with all their fields"
 
 test("an iterator goes over all pages, empty ones too, and not in circles", async () => {
   const pages = [{ data: [JOB], nextCursor: "a" }, { data: [], nextCursor: "b" }, { data: [JOB, JOB], nextCursor: null }];
-  const server = await LyingServer.start(pages.map((page) => answer(page)));
+  const server = await ScriptedServer.start(pages.map((page) => answer(page)));
   let count = 0;
   for await (const job of server.client().iterBots({ status: "queued" })) count += Number(job.id === JOB.id);
   assert.equal(count, 3);
-  assert.deepEqual(server.requests.map((one) => one.path), ["", "&cursor=a", "&cursor=b"].map((cursor) => `/api/v1/jobs?status=queued${cursor}`));
-  const circle = await LyingServer.start([answer({ data: [], nextCursor: "a" })]);
+  assert.deepEqual((await server.requests()).map((one) => one.path), ["", "&cursor=a", "&cursor=b"].map((cursor) => `/api/v1/jobs?status=queued${cursor}`));
+  const circle = await ScriptedServer.start([answer({ data: [], nextCursor: "a" })]);
   await assert.rejects(circle.client().iterBots().next(), { kind: "decode", message: /circles/ });
-  assert.equal(circle.requests.length, 2);
+  assert.equal((await circle.requests()).length, 2);
 });
 
 test("an iterator that failed goes on with the page that failed", async () => {
-  const server = await LyingServer.start([answer({ data: [JOB], nextCursor: "a" }), refusal(403, "forbidden"), answer({ data: [JOB] })]);
+  const server = await ScriptedServer.start([answer({ data: [JOB], nextCursor: "a" }), refusal(403, "forbidden"), answer({ data: [JOB] })]);
   const jobs = server.client().iterDeliveries.call(server.client());
   await jobs.return();
   const bots = server.client().iterBots();
@@ -151,5 +148,5 @@ test("an iterator that failed goes on with the page that failed", async () => {
   await assert.rejects(bots.next(), { kind: "forbidden" });
   assert.equal((await bots.next()).value.id, JOB.id);
   assert.deepEqual(await bots.next(), { done: true, value: undefined });
-  assert.deepEqual(server.requests.map((one) => one.path), ["/api/v1/jobs", "/api/v1/jobs?cursor=a", "/api/v1/jobs?cursor=a"]);
+  assert.deepEqual((await server.requests()).map((one) => one.path), ["/api/v1/jobs", "/api/v1/jobs?cursor=a", "/api/v1/jobs?cursor=a"]);
 });

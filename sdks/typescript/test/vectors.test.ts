@@ -19,7 +19,7 @@ import { isInTheClear } from "../dist/settings.js";
 import * as shapes from "../dist/shapes.js";
 import { verifyStandard } from "../dist/signature.js";
 import { Rules, tells } from "../dist/wait.js";
-import { KEY as SERVERS_KEY, LyingServer, type Reply } from "./lying.ts";
+import { KEY as SERVERS_KEY, ScriptedServer, flood, raw } from "./scripted.ts";
 import { ROOT, vectors } from "./repository.ts";
 
 type Case = any;
@@ -295,25 +295,7 @@ function parsed(text: string | null): unknown {
 
 /** A server that lies gives the documented error, with what came in it, and the key in none. */
 async function lie(one: Case): Promise<void> {
-  const then: Record<string, Reply> = {
-    closes: (socket) => void socket.end(one.answer),
-    stays: (socket) => void socket.write(one.answer),
-    hangs: (socket) => void socket.write(one.answer),
-    floods: (socket) => {
-      socket.write(one.answer);
-      const piece = one.flood.repeat(1 + 65_536 / one.flood.length);
-      const more = (): void => {
-        if (socket.destroyed) return;
-        if (socket.write(piece)) setImmediate(more);
-        else socket.once("drain", more);
-      };
-      more();
-    },
-    resets: (socket) => void socket.resetAndDestroy(),
-  };
-  const reply = then[one.then];
-  assert.ok(reply, `the server cannot do what "${one.then}" says`);
-  const server = await LyingServer.start([reply]);
+  const server = await ScriptedServer.start([one.then === "floods" ? flood(one.answer, one.flood) : raw(one.answer, one.then)]);
   const limits = one.timeoutMs === undefined ? {} : { timeout: one.timeoutMs };
   await assert.rejects(async () => server.client({ maxRetries: one.maxRetries, ...limits }).getBot("job_1"), (error: MeetbotError) => {
     const { kind, attempts, status } = error;

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { MeetbotNotFoundError, MeetbotTimeoutError } from "@meetbot/sdk";
 import { Rules } from "../dist/wait.js";
-import { HANG, LyingServer, RESET, answer, refusal, stream } from "./lying.ts";
+import { HANG, ScriptedServer, RESET, answer, refusal, stream } from "./scripted.ts";
 import { modelOf } from "./repository.ts";
 
 const NO_STREAM = answer("", 501);
@@ -37,7 +37,7 @@ test("a time limit is kept to the end and told", () => {
 
 test("it tells what changes, and nothing of what only touched the job", async () => {
   const states = [in_("joining"), in_("joining", { updatedAt: "2026-11-23T10:00:01.000Z" }), in_("recording"), in_("resting"), in_("completed")];
-  const server = await LyingServer.start(states.map((state) => answer(state)), NO_STREAM);
+  const server = await ScriptedServer.start(states.map((state) => answer(state)), NO_STREAM);
   const seen: string[] = [];
   const job = await server.client().waitForBot("job_1", { onUpdate: (one) => void seen.push(one.status) });
   assert.deepEqual([seen, job.status], [["joining", "recording", "resting", "completed"], "completed"]);
@@ -45,23 +45,22 @@ test("it tells what changes, and nothing of what only touched the job", async ()
 
 test("an event is asked after at once", async () => {
   const event = (sequence: number): string => `data: ${JSON.stringify({ event: "job.status_changed", data: { sequence } })}\n\n`;
-  const events = stream(event(1));
-  const server = await LyingServer.start([answer(in_("joining")), answer(in_("recording")), answer(in_("completed"))], events);
-  await server.client().waitForBot("job_1", { onUpdate: (job) => job.status === "recording" && events.send(event(2)) });
-  assert.equal(server.requests.length, 4, "three questions and one stream");
+  const server = await ScriptedServer.start([answer(in_("joining")), answer(in_("recording")), answer(in_("completed"))], stream(event(1)));
+  await server.client().waitForBot("job_1", { onUpdate: (job) => void (job.status === "recording" && server.send(event(2))) });
+  assert.equal((await server.requests()).length, 4, "three questions and one stream");
 });
 
 test("errors that pass are waited out, and a job that is not there is told", async () => {
-  const server = await LyingServer.start([RESET, refusal(503, "unavailable", { "Retry-After": "0" }), answer(in_("completed"))], NO_STREAM);
+  const server = await ScriptedServer.start([RESET, refusal(503, "unavailable", { "Retry-After": "0" }), answer(in_("completed"))], NO_STREAM);
   assert.equal((await server.client({ maxRetries: 0 }).waitForBot("job_1")).status, "completed");
-  const absent = await LyingServer.start([refusal(404, "not_found")]);
+  const absent = await ScriptedServer.start([refusal(404, "not_found")]);
   await assert.rejects(absent.client().waitForBot("job_1"), (error: unknown) => error instanceof MeetbotNotFoundError && error.status === 404 && error.code === "not_found" && error.attempts === 1);
-  const forbidden = await LyingServer.start([refusal(403, "forbidden")]);
+  const forbidden = await ScriptedServer.start([refusal(403, "forbidden")]);
   await assert.rejects(forbidden.client().waitForBot("job_1"), { kind: "forbidden" });
 });
 
 test("a request that hangs does not outlive the wait", async () => {
-  const server = await LyingServer.start([answer(in_("recording")), HANG], NO_STREAM);
+  const server = await ScriptedServer.start([answer(in_("recording")), HANG], NO_STREAM);
   await assert.rejects(server.client({ timeout: 60_000 }).waitForBot("job_1", { timeout: 700 }), (error: unknown) => {
     assert.ok(error instanceof MeetbotTimeoutError);
     assert.equal(error.message, "the job job_1 is `recording` after 0.7 s; it goes on");
@@ -70,6 +69,6 @@ test("a request that hangs does not outlive the wait", async () => {
 });
 
 test("an error of onUpdate is the caller's own", async () => {
-  const server = await LyingServer.start([answer(in_("joining"))], NO_STREAM);
+  const server = await ScriptedServer.start([answer(in_("joining"))], NO_STREAM);
   await assert.rejects(server.client().waitForBot("job_1", { onUpdate: () => { throw new RangeError("mine"); } }), RangeError);
 });
