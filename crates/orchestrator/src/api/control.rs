@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     fields::{CHAT_MESSAGE, Fields, Ignored, Issues, is_blank, judge_idle},
-    jobs::{control_result, refusal::refusal},
+    jobs::refusal::refusal,
     store::{Commanded, KeptAnswer, Tenant},
 };
 
@@ -206,7 +206,7 @@ impl Call {
             }
         };
         self.server.happened(self.job);
-        let mut result = control_result(&command, &job);
+        let mut result = command.result(&job);
         let answered = async {
             while result.state == ControlState::Pending {
                 let _ = tokio::time::timeout(POLL, woken.changed()).await;
@@ -235,7 +235,7 @@ impl Call {
     async fn look(&self, command: CommandId) -> Result<ControlResult, ApiError> {
         let found = self.server.store.commanded(self.tenant, command).await?;
         let (command, job) = found.ok_or_else(|| no_job(self.job))?;
-        Ok(control_result(&command, &job))
+        Ok(command.result(&job))
     }
 }
 

@@ -20,9 +20,8 @@ use super::{
 use crate::{
     clock::Now,
     jobs::{
-        advance,
         create::{self, New, Terms},
-        quota,
+        minutes_are_used_up, quota,
     },
     store::{Creation, JobFilter, Tenant},
 };
@@ -81,7 +80,7 @@ async fn create_job(
         Creation::NoMinutes(minutes) => {
             server.metrics.refused("minutes_per_month");
             let wait = quota::next_month(now.wall).millis_since(now.wall);
-            Err(ApiError::quota_exceeded(advance::minutes_are_used_up(minutes, now.wall), wait))
+            Err(ApiError::quota_exceeded(minutes_are_used_up(minutes, now.wall), wait))
         }
         Creation::QueueFull(limit) => {
             server.metrics.refused("queued_jobs");

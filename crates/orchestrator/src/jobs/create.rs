@@ -9,9 +9,9 @@ use meetbot_types::{
 };
 use serde_json::Map;
 
+use super::record::Start;
 use crate::{
     fields::{Fields, Ignored, Issues, NEW_JOB},
-    store::Start,
     webhooks::guard::Guard,
 };
 

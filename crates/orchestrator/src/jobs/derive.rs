@@ -3,11 +3,10 @@
 use std::{collections::HashSet, time::Duration};
 
 use meetbot_types::{
-    EventName, Job, JobId, Manifest, Timestamp, event::EventDetails, manifest::File,
-    manifest::MixState,
+    EventName, JobId, Manifest, Timestamp, event::EventDetails, manifest::File, manifest::MixState,
 };
 
-use super::advance::Happened;
+use super::{change::Changes, record::JobRecord};
 
 /// The waits between tries double from this one,
 const FIRST_WAIT: Duration = Duration::from_secs(5);
@@ -34,13 +33,14 @@ pub(crate) fn file(manifest: Manifest) -> Option<File> {
     manifest.files.into_iter().find(|file| file.name == name)
 }
 
-/// A file is there that was made of the recording of this job, which has ended.
-pub(crate) fn made(job: &Job, artifact: File, now: Timestamp) -> Happened {
-    Happened {
-        event: EventName::ArtifactReady,
-        details: EventDetails::ArtifactReady { artifact, manifest_uri: job.manifest_uri.clone() },
-        status: job.status.clone(),
-        at: now,
+impl JobRecord {
+    /// A file is there that was made of the recording of the job, which has ended.
+    pub(crate) fn derived(&mut self, artifact: File, now: Timestamp) -> Changes {
+        self.change(now, |change| {
+            let manifest_uri = change.record.job.manifest_uri.clone();
+            let details = EventDetails::ArtifactReady { artifact, manifest_uri };
+            change.tell(EventName::ArtifactReady, details);
+        })
     }
 }
 

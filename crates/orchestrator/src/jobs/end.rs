@@ -1,17 +1,25 @@
-//! The end of a job, as the log has it.
+//! The end of a job.
 
 use meetbot_types::{FailureCode, Job, LeaveReason};
 
 /// A job that has ended.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct JobEnd {
-    job: Job,
-    minutes: u64,
+    /// As it is now.
+    pub(crate) job: Job,
+    /// The minutes that it costs.
+    pub(crate) minutes: u64,
 }
 
 impl JobEnd {
     /// Of this job, which costs so many minutes.
     pub(crate) fn of(job: &Job, minutes: u64) -> Self {
         Self { job: job.clone(), minutes }
+    }
+
+    /// Whether there may be files of it: without a bot there are none.
+    pub(crate) const fn may_have_files(&self) -> bool {
+        self.job.attempt > 0
     }
 
     /// How long its bots were in the call, in milliseconds: from `joinedAt` to `endedAt`, 0 without one of them.

@@ -1,28 +1,32 @@
-//! The rules of a job's life: what a request makes of it, and what follows when something happens to it.
+//! The rules of a job's life: what a request makes of it, and what follows when something happens to it. [`JobRecord`](record::JobRecord) is the job, and
+//! each file beside it is a verb that changes it.
 
-pub(crate) mod advance;
+mod cancel;
+mod change;
+mod claim;
+mod command;
 pub(crate) mod create;
 pub(crate) mod derive;
 mod end;
+mod expire;
 pub(crate) mod quota;
+mod record;
 pub(crate) mod refusal;
+mod release;
+mod report;
 pub(crate) mod withheld;
 
-use meetbot_types::{ControlResult, Job};
+pub(crate) use self::{
+    change::{Changes, CommandChange, Happened, MixChange, RoomChange, Settlement},
+    claim::minutes_are_used_up,
+    end::JobEnd,
+    record::JobRecord,
+};
+pub use self::{
+    command::Command,
+    record::{MAX_ATTEMPTS, Start, Tenant},
+    report::Reported,
+};
 
-pub(crate) use self::end::JobEnd;
-use crate::store::Command;
-
-/// What a control call answers.
-pub(crate) fn control_result(command: &Command, job: &Job) -> ControlResult {
-    ControlResult {
-        job_id: job.id,
-        command_id: command.id,
-        action: command.action.clone(),
-        state: command.state.clone(),
-        status: job.status.clone(),
-        recording: job.recording.clone(),
-        requested_at: command.requested_at,
-        updated_at: command.updated_at,
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,21 @@ pub(crate) enum Place {
     None,
 }
 
+/// How the numbers of a tenant's jobs change that have a place and that wait for one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct SlotChange {
+    pub(crate) bots: i64,
+    pub(crate) waiting: i64,
+}
+
+impl SlotChange {
+    /// A job had one place and has another one now.
+    pub(crate) fn between(before: Place, after: Place) -> Self {
+        let change = |place| i64::from(after == place) - i64::from(before == place);
+        Self { bots: change(Place::Has), waiting: change(Place::Waits) }
+    }
+}
+
 /// The place of a job that has had so many bots.
 pub(crate) fn place(status: &JobStatus, epoch: u32) -> Place {
     match (status.is_final(), epoch) {

@@ -1,6 +1,6 @@
 //! What the store answers to and about bots.
 
-use meetbot_types::{Ending, Job, JobId, MeetingLink, bot::IngestAnswer};
+use meetbot_types::{Ending, Job, JobId, MeetingLink};
 
 use super::Tenant;
 
@@ -36,15 +36,4 @@ pub struct Claimed {
     pub link: MeetingLink,
     /// Join nothing; finalise what is on disk, and end so.
     pub finalize: Option<Ending>,
-}
-
-/// What became of a bot's report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reported {
-    /// Applied, each report once.
-    Applied(IngestAnswer),
-    /// A newer attempt has the job, or this one's lease ran out.
-    Superseded,
-    /// The job has never had a bot with this token, or there is no such job.
-    Unknown,
 }

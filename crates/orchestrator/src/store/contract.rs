@@ -15,8 +15,8 @@ mod tally;
 use std::{sync::Arc, time::Duration};
 
 use meetbot_types::{
-    AutoLeave, Cause, DeliveryState, DeliveryTry, EventName, Failure, FailureCode, JobStatus,
-    LeaveReason, Metadata, Recording, Webhooks,
+    AutoLeave, Cause, ControlState, DeliveryState, DeliveryTry, EventName, Failure, FailureCode,
+    JobStatus, LeaveReason, Metadata, Recording, Webhooks,
     bot::{BotReport, LEASE_SECONDS, MediaCounters, NumberedReport},
 };
 

@@ -16,15 +16,15 @@ use std::{num::NonZeroU32, time::Duration};
 
 use async_trait::async_trait;
 use meetbot_types::{
-    CommandId, ConsumerId, ControlAction, ControlState, Delivery, DeliveryId, Job, JobId,
-    JobStatus, KeyId, MeetingLink, Page, Platform, TimelineEvent, Timestamp, UseId,
+    CommandId, ConsumerId, ControlAction, Delivery, DeliveryId, Job, JobId, JobStatus, KeyId,
+    MeetingLink, Page, Platform, TimelineEvent, Timestamp, UseId,
     bot::{BotCommand, IngestRequest, Secret},
     manifest::File,
 };
 
 pub(crate) use self::sqlite::{FILE, copy, holds_database};
 pub use self::{
-    bots::{Claim, Claimed, Expired, Reported},
+    bots::{Claim, Claimed, Expired},
     deliveries::{DeliveryFilter, DueDelivery, Redelivery, Room, Taken, Tried, Verdict},
     keys::{Key, KeyEnd, KeyUse, NewKey, Scope, UseFilter},
     quotas::{ConsumerUse, Own, Quota, QuotaChange, Used},
@@ -32,9 +32,8 @@ pub use self::{
     tally::{Ended, Tally},
 };
 use crate::clock::Now;
+pub use crate::jobs::{Command, MAX_ATTEMPTS, Reported, Start, Tenant};
 
-/// How often a job's bots are replaced; the attempt after these only finalises what is on disk.
-pub const MAX_ATTEMPTS: u32 = 5;
 /// After so many failed tries of the oldest delivery, later ones of the same job may pass it.
 pub const TRIES_IN_ORDER: u32 = 4;
 /// A delivery that has waited for so long for an endpoint that is down is given up: all its tries would have been made by then.
@@ -59,15 +58,6 @@ pub enum StoreError {
 /// What a verb answers.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
-/// Whose jobs: a consumer's, in one of its two worlds. Every question about a job names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Tenant {
-    /// The consumer.
-    pub consumer: ConsumerId,
-    /// The live world, or the one of `mb_test_` keys.
-    pub live: bool,
-}
-
 /// A job that has ended and may still have files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OldRecording {
@@ -77,15 +67,6 @@ pub struct OldRecording {
     pub job: JobId,
     /// When it ended.
     pub since: Timestamp,
-}
-
-/// When a job's first bot is to start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Start {
-    /// Not before.
-    pub from: Timestamp,
-    /// A job that no worker has taken by then fails.
-    pub by: Timestamp,
 }
 
 /// A request with an `Idempotency-Key`.
@@ -171,23 +152,6 @@ pub enum Commanded {
     NotFound,
     /// The request came before.
     Earlier(Earlier),
-}
-
-/// A command and how far it has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Command {
-    /// Its id.
-    pub id: CommandId,
-    /// The job.
-    pub job_id: JobId,
-    /// What to do.
-    pub action: ControlAction,
-    /// How far it has come.
-    pub state: ControlState,
-    /// When it was asked.
-    pub requested_at: Timestamp,
-    /// When its state last changed.
-    pub updated_at: Timestamp,
 }
 
 /// What a consumer's webhooks are signed with.

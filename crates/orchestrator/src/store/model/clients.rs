@@ -8,13 +8,10 @@ use super::{
     job::{Asked, ModelJob, Tape},
     world::{World, ms},
 };
-use crate::{
-    jobs::control_result,
-    store::{
-        Commanded, Creation, Earlier, KEEP_ANSWERS_MS, KeptAnswer, Once, Redelivery, Store as _,
-        Tenant,
-        contract::{link, new_job, start},
-    },
+use crate::store::{
+    Commanded, Creation, Earlier, KEEP_ANSWERS_MS, KeptAnswer, Once, Redelivery, Store as _,
+    Tenant,
+    contract::{link, new_job, start},
 };
 
 /// How long a call with a key may be under way.
@@ -197,7 +194,7 @@ impl World {
                 let state = command.state.clone();
                 model.commands.push(Asked { id: command.id, action, state });
                 if let Some(once) = once {
-                    let body = serde_json::to_string(&control_result(&command, &shown)).unwrap();
+                    let body = serde_json::to_string(&command.result(&shown)).unwrap();
                     self.keep(tenant, once, 202, body, false);
                 }
             }

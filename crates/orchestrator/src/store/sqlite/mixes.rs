@@ -3,10 +3,10 @@
 use meetbot_types::{Job, JobId, Timestamp, manifest::File};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Outcome, jobs, jobs::Stored, read_as, timeline};
+use super::{Outcome, jobs, read_as, timeline};
 use crate::{
     clock::Now,
-    jobs::derive,
+    jobs::{JobRecord, derive},
     store::{Tenant, WaitingMixes},
 };
 
@@ -63,16 +63,15 @@ fn take_turn(connection: &Connection, tenant: Tenant) -> Outcome<()> {
 }
 
 /// The job whose mix waits, and how often the mix was tried.
-fn stored(connection: &Connection, id: JobId) -> Outcome<Option<(Stored, u32)>> {
+fn stored(connection: &Connection, id: JobId) -> Outcome<Option<(JobRecord, u32)>> {
     let mut tries = connection.prepare_cached("SELECT tries FROM mixes WHERE job = ?1")?;
     let tries = tries.query_row([id.to_string()], |row| row.get(0)).optional()?;
     let Some(tries) = tries else { return Ok(None) };
-    let stored = jobs::load(connection, "id = ?1", &[&id.to_string()])?;
-    Ok(stored.map(|stored| (stored, tries)))
+    Ok(jobs::of_any(connection, id)?.map(|record| (record, tries)))
 }
 
 pub(super) fn job(connection: &Connection, id: JobId) -> Outcome<Option<Job>> {
-    Ok(stored(connection, id)?.map(|(stored, _)| stored.job))
+    Ok(stored(connection, id)?.map(|(record, _)| record.job))
 }
 
 pub(super) fn end(
@@ -81,23 +80,22 @@ pub(super) fn end(
     made: Option<File>,
     now: Now,
 ) -> Outcome<bool> {
-    let Some((stored, _)) = stored(connection, id)? else { return Ok(false) };
+    let Some((mut record, _)) = stored(connection, id)? else { return Ok(false) };
     drop(connection, &[id])?;
-    take_turn(connection, stored.tenant)?;
+    take_turn(connection, record.tenant)?;
     if let Some(file) = made {
-        let told = vec![derive::made(&stored.job, file, now.wall)];
-        let Stored { tenant, job, sequence, .. } = stored;
-        let sequence = timeline::write(connection, tenant, &job, sequence, told, now.wall)?;
+        let changes = record.derived(file, now.wall);
+        timeline::write(connection, &record, changes.events, now.wall)?;
         connection
             .prepare_cached("UPDATE jobs SET sequence = ?2 WHERE id = ?1")?
-            .execute(params![id.to_string(), sequence])?;
+            .execute(params![id.to_string(), record.sequence])?;
     }
     Ok(true)
 }
 
 pub(super) fn put_off(connection: &Connection, id: JobId, now: Now) -> Outcome<Option<Timestamp>> {
-    let Some((stored, tries)) = stored(connection, id)? else { return Ok(None) };
-    take_turn(connection, stored.tenant)?;
+    let Some((record, tries)) = stored(connection, id)? else { return Ok(None) };
+    take_turn(connection, record.tenant)?;
     let next = derive::next_try(tries + 1, now.wall);
     match next {
         Some(next) => connection

@@ -4,6 +4,7 @@ mod answers;
 mod audit;
 mod backup;
 mod bots;
+mod commands;
 mod consumers;
 mod deliveries;
 mod endpoints;

@@ -2,12 +2,12 @@
 
 use std::num::NonZeroU32;
 
-use meetbot_types::{ConsumerId, Job, Platform, Timestamp};
+use meetbot_types::{ConsumerId, Platform, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{Outcome, read_as};
 use crate::{
-    jobs::quota::{self, Place, Quota, Stay},
+    jobs::quota::{self, Quota, SlotChange, Stay},
     store::{ConsumerUse, Own, QuotaChange, Tenant, Used},
 };
 
@@ -42,33 +42,19 @@ pub(super) fn joined(connection: &Connection, tenant: Tenant, from: Timestamp) -
     if due.is_some_and(|due| due <= from.as_millis()) {
         return Ok(());
     }
-    settle(connection, &consumer, tenant.live, Change::default())
+    settle(connection, &consumer, tenant.live, SlotChange::default())
 }
 
-/// How the counts of a tenant change.
-#[derive(Clone, Copy, Default)]
-struct Change {
-    bots: i64,
-    waiting: i64,
-}
-
-/// A job of this tenant has another place than before, or none.
-pub(super) fn moved(
-    connection: &Connection,
-    tenant: Tenant,
-    before: Place,
-    after: Place,
-) -> Outcome<()> {
-    if before == after {
+/// A job of this tenant may have another place than before.
+pub(super) fn moved(connection: &Connection, tenant: Tenant, change: SlotChange) -> Outcome<()> {
+    if change == SlotChange::default() {
         return Ok(());
     }
-    let change = |place| i64::from(after == place) - i64::from(before == place);
-    let change = Change { bots: change(Place::Has), waiting: change(Place::Waits) };
     settle(connection, &tenant.consumer.to_string(), tenant.live, change)
 }
 
 /// Changes a tenant's counts, and says when the first job that waits may start.
-fn settle(connection: &Connection, consumer: &str, live: bool, change: Change) -> Outcome<()> {
+fn settle(connection: &Connection, consumer: &str, live: bool, change: SlotChange) -> Outcome<()> {
     let Counts { bots, waiting } = counts(connection, consumer, live)?;
     let changed = |count, change, what| read_as(u32::try_from(i64::from(count) + change), what);
     let counts = Counts {
@@ -152,15 +138,13 @@ pub(super) fn at_bot_limit(connection: &Connection, tenant: Tenant) -> Outcome<b
     Ok(quota::due(bots, limit, Some(0)).is_none())
 }
 
-/// A job has ended, in the month of this moment; answers the minutes that it costs.
+/// A job has ended, in the month of this moment, and costs so many minutes.
 pub(super) fn count_minutes(
     connection: &Connection,
     tenant: Tenant,
-    job: &Job,
-    stay: Stay,
+    cost: u64,
     now: Timestamp,
-) -> Outcome<u64> {
-    let cost = quota::cost(job, tenant.live, stay);
+) -> Outcome<()> {
     if cost > 0 {
         connection
             .prepare_cached(
@@ -169,7 +153,7 @@ pub(super) fn count_minutes(
             )?
             .execute(params![tenant.consumer.to_string(), tenant.live, quota::month(now), cost])?;
     }
-    Ok(cost)
+    Ok(())
 }
 
 /// The minutes that a tenant had, where there are none left for this meeting in the month of `at`. Of months to come nothing is used yet.
@@ -290,7 +274,7 @@ pub(super) fn change(connection: &Connection, name: &str, change: QuotaChange) -
         connection.execute(&set, params![id, number])?;
     }
     for live in [true, false] {
-        settle(connection, &id, live, Change::default())?;
+        settle(connection, &id, live, SlotChange::default())?;
     }
     Ok(true)
 }

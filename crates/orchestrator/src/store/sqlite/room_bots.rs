@@ -3,23 +3,41 @@
 use meetbot_types::{JobId, Platform, Timestamp};
 use rusqlite::{Connection, params};
 
-use super::{Outcome, jobs::Stored};
+use super::Outcome;
+use crate::jobs::{JobRecord, RoomChange};
 
 /// How long an id is kept after its bot has gone: servers of meetings show somebody who dropped out for minutes at most.
 const KEEP_MS: i64 = 60 * 60 * 1000;
 /// How many ids an answer holds at most; those that are in the room come first.
 const MOST: u32 = 1000;
 
-/// A bot of the job joins a room under a new id; the one before, if any, is no longer used.
-pub(super) fn join(
+/// The job's bot has entered or left rooms, in this order.
+pub(super) fn write(
     connection: &Connection,
-    stored: &Stored,
+    record: &JobRecord,
+    changes: &[RoomChange],
+    now: Timestamp,
+) -> Outcome<()> {
+    for change in changes {
+        match change {
+            RoomChange::Joins { platform, room, participant_id } => {
+                join(connection, record, platform, room, participant_id, now)?;
+            }
+            RoomChange::Leaves => leave(connection, record.job.id, now)?,
+        }
+    }
+    Ok(())
+}
+
+fn join(
+    connection: &Connection,
+    record: &JobRecord,
     platform: &Platform,
     room: &str,
     participant: &str,
     now: Timestamp,
 ) -> Outcome<()> {
-    leave(connection, stored.job.id, now)?;
+    leave(connection, record.job.id, now)?;
     connection
         .prepare_cached(
             "INSERT INTO room_bots (platform, room, participant, job, epoch, gives_way, since)
@@ -31,16 +49,15 @@ pub(super) fn join(
             platform.as_str(),
             room,
             participant,
-            stored.job.id.to_string(),
-            stored.epoch,
-            stored.job.auto_leave.on_bot_detected,
+            record.job.id.to_string(),
+            record.epoch,
+            record.job.auto_leave.on_bot_detected,
             now.as_millis()
         ])?;
     Ok(())
 }
 
-/// The job has no bot in a room any more.
-pub(super) fn leave(connection: &Connection, job: JobId, now: Timestamp) -> Outcome<()> {
+fn leave(connection: &Connection, job: JobId, now: Timestamp) -> Outcome<()> {
     connection
         .prepare_cached("UPDATE room_bots SET gone_at = ?2 WHERE job = ?1 AND gone_at IS NULL")?
         .execute(params![job.to_string(), now.as_millis()])?;

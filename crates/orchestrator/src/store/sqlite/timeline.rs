@@ -1,6 +1,6 @@
 //! A job's timeline, and the outbox that its webhooks leave from.
 
-use meetbot_types::{EventId, EventName, Job, Page, TimelineEvent, Timestamp, event::EventData};
+use meetbot_types::{EventId, Page, TimelineEvent, Timestamp, event::EventData};
 use rusqlite::{Connection, params};
 
 use super::{
@@ -9,22 +9,22 @@ use super::{
     read_as,
 };
 use crate::{
-    jobs::advance::Happened,
-    store::{Tenant, Window},
+    jobs::{Happened, JobRecord},
+    store::Window,
 };
 
-/// Writes what happened to a job: a line each, and a delivery for each endpoint that wants it. Answers the last sequence number.
+/// Writes what happened to a job: a line each, and a delivery for each URL that gets it.
 pub(super) fn write(
     connection: &Connection,
-    tenant: Tenant,
-    job: &Job,
-    mut sequence: u64,
-    told: Vec<Happened>,
+    record: &JobRecord,
+    events: Vec<Happened>,
     now: Timestamp,
-) -> Outcome<u64> {
+) -> Outcome<()> {
+    let JobRecord { tenant, job, .. } = record;
     let id = job.id.to_string();
-    for Happened { event, details, status, at } in told {
-        sequence += 1;
+    for happened in events {
+        let urls = happened.urls(job);
+        let Happened { sequence, event, details, status, at } = happened;
         let data = EventData {
             event: event.clone(),
             sequence,
@@ -41,23 +41,11 @@ pub(super) fn write(
                 "INSERT INTO events (job, sequence, id, name, at, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute(params![id, sequence, event_id, event.as_str(), at.as_millis(), data])?;
-        for url in endpoints(job, &event) {
-            outbox::put(connection, tenant, &id, sequence, url, now)?;
+        for url in urls {
+            outbox::put(connection, *tenant, &id, sequence, url, now)?;
         }
     }
-    Ok(sequence)
-}
-
-/// Who is told of an event: `onFinalize` of the end and of what is made after it, `onStatusChange` of all else and of a failure; one URL once.
-/// What was withheld or left out stands in the timeline only.
-fn endpoints<'a>(job: &'a Job, event: &EventName) -> impl Iterator<Item = &'a str> {
-    let after = matches!(event, EventName::Finalized | EventName::ArtifactReady);
-    let finalize = after || *event == EventName::Failed;
-    let counted = matches!(event, EventName::ChatWithheld | EventName::EventsLeftOut);
-    let status = !after && !counted;
-    let on_finalize = job.webhooks.on_finalize.as_deref().filter(|_| finalize);
-    let on_status = job.webhooks.on_status_change.as_deref().filter(|_| status);
-    on_finalize.into_iter().chain(on_status.filter(|url| Some(*url) != on_finalize))
+    Ok(())
 }
 
 pub(super) fn list(

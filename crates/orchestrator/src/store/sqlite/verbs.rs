@@ -11,8 +11,8 @@ use meetbot_types::{
 };
 
 use super::{
-    SqliteStore, answers, audit, bots, consumers, deliveries, erasure, jobs, keys, mixes, outbox,
-    paused, quotas, recordings, room_bots, secrets, tally, timeline,
+    SqliteStore, answers, audit, bots, commands, consumers, deliveries, erasure, jobs, keys, mixes,
+    outbox, paused, quotas, recordings, room_bots, secrets, tally, timeline,
     writer::{Asker, Transaction},
 };
 use crate::{
@@ -227,14 +227,13 @@ impl Store for SqliteStore {
         now: Now,
     ) -> Result<Commanded> {
         let command = move |connection: &Transaction<'_>| {
-            let (message, once) = (message.as_deref(), once.as_ref());
-            jobs::command(connection, tenant, id, action, message, once, now)
+            jobs::command(connection, tenant, id, &action, message, once.as_ref(), now)
         };
         self.writer.write(command).await
     }
 
     async fn commanded(&self, tenant: Tenant, id: CommandId) -> Result<Option<(Command, Job)>> {
-        self.read(move |connection| jobs::commanded(connection, tenant, id)).await
+        self.read(move |connection| commands::commanded(connection, tenant, id)).await
     }
 
     async fn earlier(&self, tenant: Tenant, once: Once, now: Now) -> Result<Option<Earlier>> {
@@ -262,7 +261,7 @@ impl Store for SqliteStore {
         now: Now,
     ) -> Result<Reported> {
         self.writer
-            .write(move |connection| bots::report(connection, request, token_hash, away, now))
+            .write(move |connection| bots::report(connection, &request, token_hash, away, now))
             .await
     }
 
@@ -285,11 +284,17 @@ impl Store for SqliteStore {
     }
 
     async fn release(&self, job: JobId, epoch: u32, now: Now) -> Result<bool> {
-        self.writer.write(move |connection| bots::release(connection, job, epoch, now)).await
+        let release = move |connection: &Transaction<'_>| {
+            bots::gone(connection, job, now, |record| record.release(epoch, now))
+        };
+        self.writer.write(release).await
     }
 
     async fn hand_over(&self, job: JobId, epoch: u32, now: Now) -> Result<bool> {
-        self.writer.write(move |connection| bots::hand_over(connection, job, epoch, now)).await
+        let hand_over = move |connection: &Transaction<'_>| {
+            bots::gone(connection, job, now, |record| record.hand_over(epoch, now))
+        };
+        self.writer.write(hand_over).await
     }
 
     async fn reap(&self, all: bool, now: Now) -> Result<Vec<JobId>> {

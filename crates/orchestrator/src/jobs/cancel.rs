@@ -1,0 +1,28 @@
+//! A job is cancelled.
+
+use meetbot_types::{Cause, ControlAction, JobStatus, LeaveReason, job::JobEvent};
+
+use super::{change::Changes, command::Command, record::JobRecord};
+use crate::clock::Now;
+
+impl JobRecord {
+    /// It is cancelled: at once where there is no bot and nothing was recorded, else when its bot has left. `None` where that changes nothing.
+    pub(crate) fn cancel(&mut self, now: Now) -> Option<Changes> {
+        // What a bot has said about the end as it left holds: it writes its manifest by it.
+        let is_ending = self.job.status == JobStatus::Finalizing && self.cause.is_some();
+        if self.job.status.is_final() || is_ending || self.cause == Some(Cause::Cancelled) {
+            return None;
+        }
+        self.cause = Some(Cause::Cancelled);
+        Some(self.change(now.wall, |change| {
+            if change.record.job.status == JobStatus::Queued {
+                change.leave_the_queue(Cause::Cancelled);
+            } else {
+                let id = change.record.job.id;
+                change.give(Command::new(id, ControlAction::Cancel, now.wall), None);
+                change.record.job.leave_reason = Some(LeaveReason::Cancelled);
+                change.step(JobEvent::Leave, None);
+            }
+        }))
+    }
+}

@@ -1,0 +1,231 @@
+//! What follows when something happens to a job: its new state, and all that is to be written with it. Pure; the store writes it in one transaction.
+
+use meetbot_types::{
+    Cause, CommandId, ControlAction, ControlState, Ending, EventName, Job, JobStatus, Platform,
+    RecordingState, Timestamp, event::EventDetails, job::JobEvent,
+};
+
+use super::{
+    JobEnd,
+    command::{self, Command},
+    quota::{self, SlotChange},
+    record::JobRecord,
+    withheld::Withheld,
+};
+
+/// What a change of a job brings with it.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Changes {
+    /// Whether the record itself has changed.
+    pub record: bool,
+    /// Lines of the timeline, in their order; a webhook for each URL of [`Happened::urls`].
+    pub events: Vec<Happened>,
+    /// What becomes of the job's commands, in this order.
+    pub commands: Vec<CommandChange>,
+    /// In which room its bot is, in this order.
+    pub rooms: Vec<RoomChange>,
+    /// How the counts of its consumer's bots and waiting jobs change.
+    pub slot: SlotChange,
+    /// What becomes of its mix.
+    pub mix: Option<MixChange>,
+    /// Its end, with the minutes that it costs: once for each job.
+    pub end: Option<JobEnd>,
+}
+
+/// An event of a job: a line of the timeline, and for most a webhook.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Happened {
+    /// Its number in the job's timeline.
+    pub sequence: u64,
+    /// Its name.
+    pub event: EventName,
+    /// What it says.
+    pub details: EventDetails,
+    /// The job's status after it.
+    pub status: JobStatus,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Happened {
+    /// The URLs of the job that get it: `onFinalize` the end and what is made after it, `onStatusChange` all else and a failure; one URL once. What was
+    /// withheld or left out stands in the timeline only.
+    pub(crate) fn urls<'a>(&self, job: &'a Job) -> impl Iterator<Item = &'a str> + use<'a> {
+        let after = matches!(self.event, EventName::Finalized | EventName::ArtifactReady);
+        let finalize = after || self.event == EventName::Failed;
+        let counted = matches!(self.event, EventName::ChatWithheld | EventName::EventsLeftOut);
+        let status = !after && !counted;
+        let on_finalize = job.webhooks.on_finalize.as_deref().filter(|_| finalize);
+        let on_status = job.webhooks.on_status_change.as_deref().filter(|_| status);
+        on_finalize.into_iter().chain(on_status.filter(|url| Some(*url) != on_finalize))
+    }
+}
+
+/// What becomes of commands.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum CommandChange {
+    /// A new one, behind those that the job has.
+    Given { command: Command, message: Option<String> },
+    /// The bot has answered this one; it counts only while it is pending.
+    Answered { id: CommandId, state: ControlState },
+    /// All that are pending are settled, as far as the bot's loss or the job's end settles them.
+    Settled(Settlement),
+}
+
+/// What becomes of pending commands without an answer of the bot.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Settlement {
+    /// Those with one of these actions
+    pub actions: &'static [ControlAction],
+    /// get this state,
+    pub state: ControlState,
+    /// and the others this one; `None` leaves them pending.
+    pub others: Option<ControlState>,
+}
+
+/// A bot enters or leaves a meeting's room.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum RoomChange {
+    /// It joins under this id; the one before, if any, is no longer used.
+    Joins { platform: Platform, room: String, participant_id: String },
+    /// The job has no bot in a room any more.
+    Leaves,
+}
+
+/// What becomes of a job's mix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MixChange {
+    /// It is to be made.
+    Waits,
+    /// It is not to be made any more.
+    Dropped,
+}
+
+/// A job while something happens to it.
+pub(super) struct Change<'a> {
+    pub(super) record: &'a mut JobRecord,
+    pub(super) at: Timestamp,
+    pub(super) changes: Changes,
+}
+
+impl JobRecord {
+    /// Changes it, and collects what follows. What follows from its end or a new place is seen here, whatever has changed it.
+    pub(super) fn change(&mut self, at: Timestamp, act: impl FnOnce(&mut Change<'_>)) -> Changes {
+        let (place, was_final) = (self.place(), self.job.status.is_final());
+        let mut change =
+            Change { record: self, at, changes: Changes { record: true, ..Changes::default() } };
+        act(&mut change);
+        let mut changes = change.changes;
+        if self.job.status.is_final() && !was_final {
+            self.lease_until = None;
+            changes.rooms.push(RoomChange::Leaves);
+            changes.commands.push(CommandChange::Settled(command::AT_THE_END));
+            let minutes = quota::cost(&self.job, self.tenant.live, self.stay);
+            changes.mix = self.job.manifest_uri.is_some().then_some(MixChange::Waits);
+            changes.end = Some(JobEnd::of(&self.job, minutes));
+        }
+        changes.slot = SlotChange::between(place, self.place());
+        changes
+    }
+}
+
+impl Change<'_> {
+    pub(super) fn tell(&mut self, event: EventName, details: EventDetails) {
+        self.record.sequence += 1;
+        let (sequence, status) = (self.record.sequence, self.record.job.status.clone());
+        self.changes.events.push(Happened { sequence, event, details, status, at: self.at });
+    }
+
+    /// Takes the edge of the table, if there is one; what a late or doubled report asks for is not an error.
+    pub(super) fn step(&mut self, event: JobEvent, detail: Option<&str>) {
+        self.touch();
+        let job = &mut self.record.job;
+        let Ok(status) = job.status.after(event) else { return };
+        job.status_detail = detail.map(str::to_owned);
+        let previous = std::mem::replace(&mut job.status, status);
+        // `job.failed` goes to both endpoints and says it all.
+        if job.status != JobStatus::Failed {
+            let details = EventDetails::StatusChanged {
+                previous_status: Some(previous),
+                status_detail: job.status_detail.clone(),
+                leave_reason: job.leave_reason.clone(),
+            };
+            self.tell(EventName::StatusChanged, details);
+        }
+    }
+
+    pub(super) fn touch(&mut self) {
+        self.record.job.updated_at = self.at;
+    }
+
+    pub(super) fn detail(&mut self, detail: Option<&str>) {
+        self.record.job.status_detail = detail.map(str::to_owned);
+    }
+
+    /// That something was withheld is told once it is over, and before the job's end.
+    pub(super) fn tell_withheld(&mut self) {
+        if let Some(Withheld { messages, captions }) = self.record.withheld.take() {
+            self.tell(EventName::ChatWithheld, EventDetails::ChatWithheld { messages, captions });
+        }
+    }
+
+    /// The job ends without a bot: nothing was recorded.
+    pub(super) fn end_without_bot(&mut self, cause: Cause) {
+        self.end(&cause.ending(false, false), None, 0);
+    }
+
+    /// The job leaves the queue for good: at once where nothing was recorded. Else its bot was lost, and the next one only finalises what is on disk.
+    pub(super) fn leave_the_queue(&mut self, cause: Cause) {
+        if self.record.has_media() {
+            self.record.run_at = self.at;
+        } else {
+            self.end_without_bot(cause);
+        }
+    }
+
+    pub(super) fn end(&mut self, ending: &Ending, manifest_uri: Option<&str>, duration_ms: u64) {
+        if self.record.job.status.is_final() {
+            return;
+        }
+        self.tell_withheld();
+        self.record.job.leave_reason.clone_from(&ending.leave_reason);
+        let failed = ending.status == JobStatus::Failed;
+        if !failed {
+            self.step(JobEvent::Leave, None);
+        }
+        let job = &mut self.record.job;
+        job.manifest_uri = manifest_uri.map(str::to_owned);
+        job.ended_at = Some(self.at);
+        if job.recording.state != RecordingState::Off {
+            job.recording.state = RecordingState::Stopped;
+        }
+        if let Some(failure) = ending.failure.as_ref().filter(|_| failed) {
+            job.failure_code = Some(failure.code.clone());
+            job.failure_detail = Some(failure.detail.clone());
+        }
+        match ending.status {
+            JobStatus::Completed => {
+                self.step(JobEvent::Complete, None);
+                let job = &self.record.job;
+                let details = EventDetails::Finalized {
+                    manifest_uri: job.manifest_uri.clone(),
+                    leave_reason: job.leave_reason.clone(),
+                    duration_ms,
+                };
+                self.tell(EventName::Finalized, details);
+            }
+            JobStatus::Cancelled => self.step(JobEvent::Cancel, None),
+            _ => {
+                self.step(JobEvent::Fail, None);
+                let job = &self.record.job;
+                let details = EventDetails::Failed {
+                    failure_code: job.failure_code.clone(),
+                    failure_detail: job.failure_detail.clone(),
+                    failure_reason: job.failure_detail.clone(),
+                    manifest_uri: job.manifest_uri.clone(),
+                };
+                self.tell(EventName::Failed, details);
+            }
+        }
+    }
+}

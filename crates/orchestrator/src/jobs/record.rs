@@ -1,0 +1,120 @@
+//! A job as the server keeps it. Each verb of its life is a file beside this one: it changes the record and answers what follows. Pure; the store loads the
+//! record, lets a verb decide, and saves both in one transaction.
+
+use meetbot_types::{Cause, ConsumerId, Failure, FailureCode, Job, MeetingLink, Timestamp};
+use subtle::ConstantTimeEq as _;
+
+use super::{
+    change::{Changes, MixChange},
+    quota::{self, Place, Stay},
+    withheld::Withheld,
+};
+
+/// How often a job's bots are replaced; the attempt after these only finalises what is on disk.
+pub const MAX_ATTEMPTS: u32 = 5;
+
+/// Whose jobs: a consumer's, in one of its two worlds. Every question about a job names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tenant {
+    /// The consumer.
+    pub consumer: ConsumerId,
+    /// The live world, or the one of `mb_test_` keys.
+    pub live: bool,
+}
+
+/// When a job's first bot is to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// Not before.
+    pub from: Timestamp,
+    /// A job that no worker has taken by then fails.
+    pub by: Timestamp,
+}
+
+/// A job with what the API does not show.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct JobRecord {
+    pub(crate) tenant: Tenant,
+    pub(crate) job: Job,
+    pub(crate) link: MeetingLink,
+    /// How many bots it has had; the last one's attempt.
+    pub(crate) epoch: u32,
+    pub(crate) token_hash: Option<[u8; 32]>,
+    /// The hashes of its earlier bots' tokens, one behind the other.
+    pub(crate) past_tokens: Vec<u8>,
+    pub(crate) lease_until: Option<i64>,
+    /// The last report of the attempt that is applied.
+    pub(crate) applied: u64,
+    /// The last event's sequence number.
+    pub(crate) sequence: u64,
+    /// Why the job will end, once that is known.
+    pub(crate) cause: Option<Cause>,
+    /// When a bot may start.
+    pub(crate) run_at: Timestamp,
+    /// How many of its bots were not lost, but left because their server stopped.
+    pub(crate) handovers: u32,
+    /// How long its bots were in the meeting.
+    pub(crate) stay: Stay,
+    /// What they kept to themselves, and the timeline has not told of yet.
+    pub(crate) withheld: Withheld,
+}
+
+impl JobRecord {
+    /// Whether a token is that of its bot.
+    pub(crate) fn has_bot(&self, token_hash: &[u8; 32]) -> bool {
+        self.token_hash.is_some_and(|hash| hash.ct_eq(token_hash).into())
+    }
+
+    /// Whether a token is that of its bot, or of an earlier one.
+    pub(crate) fn has_had_bot(&self, token_hash: &[u8; 32]) -> bool {
+        let mut earlier = self.past_tokens.chunks(token_hash.len());
+        self.has_bot(token_hash) || earlier.any(|hash| hash.ct_eq(token_hash).into())
+    }
+
+    /// Whether this attempt's bot has the job.
+    pub(crate) fn is_leased_to(&self, epoch: u32) -> bool {
+        self.epoch == epoch && self.lease_until.is_some()
+    }
+
+    /// Where it stands in its consumer's number of bots.
+    pub(super) fn place(&self) -> Place {
+        quota::place(&self.job.status, self.epoch)
+    }
+
+    /// How many of its bots were lost, if none is at work.
+    pub(super) fn lost(&self) -> u32 {
+        self.epoch.saturating_sub(self.handovers)
+    }
+
+    /// Whether any packet is on disk.
+    pub(super) fn has_media(&self) -> bool {
+        self.job.recording.started_at.is_some()
+    }
+
+    /// The recording of a job that has ended is deleted, and its mix is not to be made any more. `None` where there is nothing to delete.
+    pub(crate) fn delete_recording(&mut self, now: Timestamp) -> Option<Changes> {
+        if !self.job.status.is_final() || self.job.recording.deleted_at.is_some() {
+            return None;
+        }
+        Some(self.change(now, |change| {
+            change.touch();
+            change.record.job.recording.deleted_at = Some(now);
+            change.record.job.manifest_uri = None;
+            change.changes.mix = Some(MixChange::Dropped);
+        }))
+    }
+
+    /// The job was restored from a backup that was made while it had a bot, and is to get no other one that joins its meeting. Where nothing was recorded it
+    /// fails at once; else the next bot only finalises what is on disk.
+    pub(crate) fn end_after_restore(&mut self, now: Timestamp) -> Changes {
+        let detail =
+            "its bot was in the meeting when the backup was made, and the restore ended it";
+        let cause = Cause::Failed(Failure::new(FailureCode::InternalError, detail));
+        if self.has_media() {
+            self.cause.get_or_insert(cause);
+            self.lose(now, now)
+        } else {
+            self.change(now, |change| change.end_without_bot(cause))
+        }
+    }
+}

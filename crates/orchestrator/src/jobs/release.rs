@@ -1,0 +1,65 @@
+//! A job's bot is gone, and the job waits for the next one.
+
+use std::time::Duration;
+
+use meetbot_types::{Timestamp, job::JobEvent};
+
+use super::{
+    change::{Changes, CommandChange, RoomChange},
+    command,
+    record::JobRecord,
+};
+use crate::clock::Now;
+
+impl JobRecord {
+    /// The bot of an attempt is known to be gone. `None` where it does not have the job.
+    pub(crate) fn release(&mut self, epoch: u32, now: Now) -> Option<Changes> {
+        self.is_leased_to(epoch).then(|| self.lease_ran_out(now))
+    }
+
+    /// The bot of an attempt has left its files whole because its server stops: it was not lost. `None` where it does not have the job.
+    pub(crate) fn hand_over(&mut self, epoch: u32, now: Now) -> Option<Changes> {
+        self.is_leased_to(epoch).then(|| {
+            self.handovers += 1;
+            self.lose(now.wall, now.wall)
+        })
+    }
+
+    /// Nobody has heard of its bot for a lease. The more of its bots were lost one soon after the other, the later it is due again.
+    pub(crate) fn lease_ran_out(&mut self, now: Now) -> Changes {
+        self.lose(next_start(self.run_at, self.lost(), now.wall), now.wall)
+    }
+
+    /// Its bot died with its server, and was not at fault.
+    pub(crate) fn died_with_server(&mut self, now: Now) -> Changes {
+        self.lose(now.wall, now.wall)
+    }
+
+    pub(super) fn lose(&mut self, run_at: Timestamp, now: Timestamp) -> Changes {
+        self.run_at = run_at;
+        self.lease_until = None;
+        self.stay.lost();
+        self.change(now, |change| {
+            change.changes.rooms.push(RoomChange::Leaves);
+            change.changes.commands.push(CommandChange::Settled(command::AT_A_LOSS));
+            change.step(JobEvent::Lose, Some("reconnecting"));
+        })
+    }
+}
+
+/// How long a job waits at most for its next bot, after so many were lost: the first is replaced at once, and those that are lost again and again come ever
+/// more slowly.
+fn longest_wait(lost: u32) -> Duration {
+    const LONGEST: Duration = Duration::from_mins(10);
+    match lost.checked_sub(2) {
+        None => Duration::ZERO,
+        Some(doublings) => Duration::from_secs(5 << doublings.min(10)).min(LONGEST),
+    }
+}
+
+/// When the next bot may come, after so many were lost, of which the last could start at `before`: the wait counts from there, so that one that lived for
+/// longer is replaced at once, too.
+fn next_start(before: Timestamp, lost: u32, now: Timestamp) -> Timestamp {
+    let wait = longest_wait(lost);
+    (before + wait).clamp(now, now + wait)
+}

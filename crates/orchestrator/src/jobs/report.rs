@@ -1,0 +1,241 @@
+//! A job's bot is heard.
+
+use meetbot_types::{
+    Cause, EventName, Failure, JobStatus, LeaveReason, Permission, RecordingState,
+    bot::{BotReport, IngestAnswer, LEASE_SECONDS, Lobby, NumberedReport},
+    event::EventDetails,
+    job::JobEvent,
+};
+
+use super::{
+    change::{Change, Changes, CommandChange, RoomChange},
+    record::JobRecord,
+    withheld::withholds,
+};
+use crate::clock::Now;
+
+/// The hint that a bot is in a call from which nothing comes.
+const NO_MEDIA: &str = "no_media";
+
+/// What became of a bot's report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reported {
+    /// Applied, each report once.
+    Applied(IngestAnswer),
+    /// A newer attempt has the job, or this one's lease ran out.
+    Superseded,
+    /// The job has never had a bot with this token, or there is no such job.
+    Unknown,
+}
+
+/// Until when a bot that is heard now has its job.
+pub(super) fn lease_from(now: Now) -> i64 {
+    now.steady_ms() + i64::from(LEASE_SECONDS) * 1000
+}
+
+/// Whether a lease is over. Nobody was heard while the store was away: a bot that has not been given up since has a lease from then on.
+fn is_over(until: Option<i64>, away: Option<Now>, now: Now) -> bool {
+    let until = until.max(until.and(away.map(lease_from)));
+    until.is_none_or(|until| until <= now.steady_ms())
+}
+
+impl JobRecord {
+    /// Applies what the bot of an attempt reports, each report once, and renews its lease. Without changes the job stays as it is.
+    pub(crate) fn report(
+        &mut self,
+        epoch: u32,
+        reports: &[NumberedReport],
+        token_hash: &[u8; 32],
+        away: Option<Now>,
+        now: Now,
+    ) -> (Reported, Option<Changes>) {
+        if self.epoch > epoch && self.has_had_bot(token_hash) {
+            return (Reported::Superseded, None);
+        }
+        if self.epoch != epoch || !self.has_bot(token_hash) {
+            return (Reported::Unknown, None);
+        }
+        if self.job.status.is_final() {
+            return (Reported::Applied(self.acknowledged()), None);
+        }
+        // A late sign of life does not revive a lease.
+        if is_over(self.lease_until, away, now) {
+            return (Reported::Superseded, None);
+        }
+        self.lease_until = Some(lease_from(now));
+        let changes = self.change(now.wall, |change| {
+            for numbered in reports {
+                if numbered.seq == change.record.applied + 1 {
+                    change.record.applied = numbered.seq;
+                    change.at = numbered.at.min(now.wall);
+                    change.hear(&numbered.report);
+                }
+            }
+            let record = &mut *change.record;
+            record.stay.heard(&record.job, now.steady_ms());
+        });
+        (Reported::Applied(self.acknowledged()), Some(changes))
+    }
+
+    fn acknowledged(&self) -> IngestAnswer {
+        IngestAnswer { status: self.job.status.clone(), acknowledged: self.applied }
+    }
+}
+
+impl Change<'_> {
+    fn hear(&mut self, report: &BotReport) {
+        let idle = matches!(report, BotReport::Heartbeat { .. } | BotReport::Unreadable { .. });
+        if !idle && !self.record.job.status.is_final() {
+            self.touch();
+            self.apply(report);
+            if !withholds(&self.record.job.recording) {
+                self.tell_withheld();
+            }
+        }
+        match report {
+            BotReport::Leaving { reason, failure } if self.record.cause.is_none() => {
+                self.record.cause = cause_of_leaving(reason.as_ref(), failure.as_ref());
+            }
+            BotReport::JoiningAs { platform, room, participant_id } => {
+                self.changes.rooms.push(RoomChange::Joins {
+                    platform: platform.clone(),
+                    room: room.clone(),
+                    participant_id: participant_id.clone(),
+                });
+            }
+            BotReport::CommandDone { command_id, state } => {
+                let (id, state) = (*command_id, state.clone());
+                self.changes.commands.push(CommandChange::Answered { id, state });
+            }
+            _ => {}
+        }
+    }
+
+    fn apply(&mut self, report: &BotReport) {
+        let at = self.at;
+        match report {
+            BotReport::Waiting { lobby } if self.record.job.status == JobStatus::Joining => {
+                self.detail(Some(match lobby {
+                    Lobby::WaitingForHost => "waiting_for_host",
+                    _ => "waiting_room",
+                }));
+            }
+            BotReport::MediaStalled => self.detail(Some(NO_MEDIA)),
+            BotReport::MediaFlows if self.record.job.status_detail.as_deref() == Some(NO_MEDIA) => {
+                self.detail(None);
+            }
+            BotReport::Reconnecting => self.detail(Some("reconnecting")),
+            BotReport::Admitted => {
+                let paused = self.record.job.recording.state == RecordingState::Paused;
+                let detail = paused.then_some("paused");
+                if self.record.job.status == JobStatus::Joining {
+                    self.record.job.joined_at.get_or_insert(at);
+                    self.step(JobEvent::Admit, detail);
+                } else {
+                    self.detail(detail);
+                }
+            }
+            BotReport::RecordingStarted => {
+                self.record.job.recording.state = RecordingState::On;
+                self.record.job.recording.started_at.get_or_insert(at);
+                self.step(JobEvent::Record, None);
+            }
+            BotReport::RecordingPaused if self.record.job.recording.state == RecordingState::On => {
+                self.record.job.recording.state = RecordingState::Paused;
+                self.detail(Some("paused"));
+            }
+            BotReport::RecordingResumed { paused_ms }
+                if self.record.job.recording.state == RecordingState::Paused =>
+            {
+                self.record.job.recording.state = RecordingState::On;
+                self.record.job.recording.paused_ms = *paused_ms;
+                self.detail(None);
+            }
+            BotReport::RecordingStopped { paused_ms } => {
+                self.record.job.recording.state = RecordingState::Stopped;
+                self.record.job.recording.paused_ms = *paused_ms;
+                self.step(JobEvent::StopRecording, None);
+            }
+            BotReport::PermissionRequested => {
+                self.record.job.recording.permission = Permission::Pending;
+                if self.record.job.recording.state == RecordingState::Off {
+                    self.record.job.recording.state = RecordingState::AwaitingPermission;
+                }
+                let permission = Permission::Pending;
+                self.tell(EventName::PermissionRequested, EventDetails::Permission { permission });
+            }
+            BotReport::PermissionAnswered { granted } => {
+                let (event, permission) = if *granted {
+                    (EventName::PermissionGranted, Permission::Granted)
+                } else {
+                    (EventName::PermissionDenied, Permission::Denied)
+                };
+                self.record.job.recording.permission = permission.clone();
+                if self.record.job.recording.state == RecordingState::AwaitingPermission {
+                    self.record.job.recording.state = RecordingState::Off;
+                }
+                self.tell(event, EventDetails::Permission { permission });
+            }
+            BotReport::ParticipantJoined { participant } => self.tell(
+                EventName::ParticipantJoined,
+                EventDetails::Participant { participant: participant.clone() },
+            ),
+            BotReport::ParticipantRenamed { participant, previous_name } => self.tell(
+                EventName::ParticipantRenamed,
+                EventDetails::ParticipantRenamed {
+                    participant: participant.clone(),
+                    previous_name: previous_name.clone(),
+                },
+            ),
+            BotReport::ParticipantLeft { participant } => self.tell(
+                EventName::ParticipantLeft,
+                EventDetails::Participant { participant: participant.clone() },
+            ),
+            BotReport::Chat { message } => {
+                self.tell(EventName::ChatMessage, EventDetails::Chat { message: message.clone() });
+            }
+            BotReport::Withheld { messages, captions } => {
+                self.record.withheld.add(*messages, *captions);
+            }
+            BotReport::LeftOut { messages, participant_events } => {
+                let (messages, participant_events) = (*messages, *participant_events);
+                let details = EventDetails::EventsLeftOut { messages, participant_events };
+                self.tell(EventName::EventsLeftOut, details);
+            }
+            BotReport::Leaving { reason, .. }
+                if self.record.job.status != JobStatus::Finalizing =>
+            {
+                // A cancelled job stays cancelled, whatever made its bot leave.
+                if self.record.cause != Some(Cause::Cancelled) {
+                    self.record.job.leave_reason.clone_from(reason);
+                }
+                self.step(JobEvent::Leave, None);
+            }
+            BotReport::Ended { ending, manifest_uri, duration_ms, paused_ms } => {
+                // Without a manifest nobody has counted.
+                if manifest_uri.is_some() {
+                    self.record.job.recording.paused_ms = *paused_ms;
+                }
+                let cancelled = Cause::Cancelled.ending(false, false);
+                let was_cancelled = self.record.cause == Some(Cause::Cancelled);
+                let ending = if was_cancelled { &cancelled } else { ending };
+                self.end(ending, manifest_uri.as_deref(), *duration_ms);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Why the job will have ended, once a bot said that it is leaving.
+fn cause_of_leaving(reason: Option<&LeaveReason>, failure: Option<&Failure>) -> Option<Cause> {
+    if let Some(failure) = failure {
+        return Some(Cause::Failed(failure.clone()));
+    }
+    match reason? {
+        LeaveReason::Cancelled => Some(Cause::Cancelled),
+        LeaveReason::Requested => Some(Cause::Requested),
+        LeaveReason::Removed => Some(Cause::Removed),
+        LeaveReason::NotAdmitted => None,
+        reason => Some(Cause::Left(reason.clone())),
+    }
+}
