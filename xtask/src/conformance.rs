@@ -15,8 +15,9 @@ const OUTCOME: &str = "spec/conformance.txt";
 
 /// Builds all SDKs and runs their stories.
 pub(crate) fn test() -> anyhow::Result<()> {
+    python::build_programs()?;
     python::build()?;
-    typescript::build()?;
+    typescript::prepare()?;
     test_with_sdks()
 }
 

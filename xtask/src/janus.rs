@@ -59,13 +59,13 @@ impl Janus {
     ///
     /// # Panics
     /// When root cannot start one.
-    #[expect(clippy::print_stderr, reason = "a test that does not run must be seen")]
     pub fn start_with(nat: &str) -> Option<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         if !crate::is_root() {
-            eprintln!(
-                "\n*** NOT TESTED: this test joins a real Janus in a network namespace, which takes root (sudo -E cargo test) ***\n"
-            );
+            // The harness names a test's thread after it.
+            let thread = thread::current();
+            let test = thread.name().unwrap_or("a test");
+            crate::not_tested(test, "joins a real Janus in a network namespace and needs root");
             return None;
         }
         sweep();

@@ -1,6 +1,6 @@
 //! What the project's own commands and the tests of every crate share.
 
-use std::process::Command;
+use std::{env, io::Write as _, process::Command};
 
 pub mod ffmpeg;
 pub mod janus;
@@ -13,6 +13,22 @@ pub mod venv;
 /// Whether this process may do everything on this machine.
 pub fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0")
+}
+
+/// What the line of a test that did not run begins with.
+pub const NOT_TESTED: &str = "*** NOT TESTED";
+
+/// Says why a test does not run, past the capture of the test harness: a test that does not run must be seen.
+///
+/// # Panics
+/// Where root is missing and `MEETBOT_TEST_AS_ROOT` is set, as in CI: the tests that need root run there.
+pub fn not_tested(test: &str, why: &str) {
+    assert!(
+        is_root() || env::var_os("MEETBOT_TEST_AS_ROOT").is_none(),
+        "{test} {why}, and MEETBOT_TEST_AS_ROOT is set: run the tests as root, or without it"
+    );
+    // Without a terminal there is nobody to see it.
+    let _ = writeln!(std::io::stderr(), "\n{NOT_TESTED}: {test} {why} ***");
 }
 
 /// Debian's nginx, which is not on everybody's path.

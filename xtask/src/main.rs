@@ -8,8 +8,11 @@ mod leaks;
 mod packaging;
 mod python;
 mod redocly;
+mod report;
+mod rust_tests;
 mod schemathesis;
 mod server;
+mod side_by_side;
 mod typescript;
 
 use std::{
@@ -22,10 +25,16 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use xtask::{NGINX, janus::DEMO_PAGES, standard_webhooks, test_log};
 
+use crate::{report::Report, rust_tests::Binary, side_by_side::Part};
+
+/// How many parts of the tests run at once. Media must come in time on two processors, so these are few.
+const AT_ONCE: usize = 2;
+
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test            everything that CI checks: format, lints, docs, house rules, all tests
+  test rust       the part of it that is Rust's
   test python     the part of it that is Python's
   test go         the part of it that is Go's
   test typescript the part of it that is TypeScript's
@@ -58,11 +67,13 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
         ["test"] => test(),
+        ["test", "rust"] => rust_tests::test(),
         ["test", "python"] => python::test(),
         ["test", "go"] => go::test(),
         ["test", "typescript"] => typescript::test(),
         ["test", "document"] => document(),
         ["test", "conformance"] => conformance::test(),
+        ["part", name] => part(name),
         ["soak"] => soak(),
         ["wheels"] => packaging::wheels(),
         ["check"] => check(),
@@ -110,9 +121,8 @@ fn check() -> anyhow::Result<()> {
     )
 }
 
-fn test() -> anyhow::Result<()> {
-    // The logs of earlier runs are none of this one.
-    let _ = fs::remove_dir_all(test_log::folder());
+/// Installs what the tests in Rust need beside Rust, or says what is missing.
+fn prepare() -> anyhow::Result<()> {
     installed("ffmpeg", "ffmpeg", "the tests decode recordings with it")?;
     for (program, package) in
         [(NGINX, "nginx"), ("systemd-analyze", "systemd"), ("openssl", "openssl")]
@@ -135,18 +145,69 @@ fn test() -> anyhow::Result<()> {
     } else {
         eprintln!("xtask: *** not root: the tests that meet in a real Janus do not run ***");
     }
-    check()?;
-    document()?;
-    let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
-    docs.env("RUSTDOCFLAGS", "--deny warnings");
-    step("docs", docs)?;
-    step("tests", cargo(&["test", "--workspace", "--locked"]))?;
-    attack(schemathesis::SEED)?;
-    python::test_with_server()?;
-    go::test_with_server()?;
-    typescript::test_with_server()?;
-    conformance::test_with_sdks()?;
-    timed("secrets", leaks::search)
+    Ok(())
+}
+
+fn test() -> anyhow::Result<()> {
+    // The logs of earlier runs are none of this one.
+    let _ = fs::remove_dir_all(test_log::folder());
+    prepare()?;
+    let mut report = Report::default();
+    report.step("format and lints", check)?;
+    report.step("document", document)?;
+    report.step("docs", docs)?;
+    let binaries = report.step("build of the tests", || timed("build", rust_tests::build))?;
+    report.step("schemathesis from PyPI", schemathesis::install)?;
+    report.step("Python package", python::prepare)?;
+    report.step("TypeScript package", typescript::prepare)?;
+    for part in side_by_side::run(parts(&binaries)?, AT_ONCE) {
+        let seconds = rust_tests::seconds(&binaries, &part);
+        report.add(part, seconds);
+    }
+    let searched = report.step("secrets", || timed("secrets", leaks::search));
+    report.end()?;
+    searched
+}
+
+/// The documents of what is published. The program has none: with it, dependencies have the features that they are built with.
+fn docs() -> anyhow::Result<()> {
+    let published = ["--package", "meetbot", "--package", "meetbot-types"];
+    let mut docs = cargo(&["doc", "--no-deps", "--locked", "--package", "meetbot-cli"]);
+    docs.args(published).env("RUSTDOCFLAGS", "--deny warnings");
+    step("docs", docs)
+}
+
+/// All tests, in the order in which they begin: what meets in real time stands beside what waits, and what compiles comes last.
+fn parts(binaries: &[Binary]) -> anyhow::Result<Vec<Part>> {
+    let mut rust = rust_tests::parts(binaries);
+    let mut parts: Vec<Part> = rust.drain(..1).collect();
+    parts.extend(python::parts()?);
+    parts.push(own_part("schemathesis")?);
+    parts.extend(rust);
+    for name in ["conformance", "typescript", "go", "types", "packagers"] {
+        parts.push(own_part(name)?);
+    }
+    Ok(parts)
+}
+
+/// A part that this program runs itself, in a process of its own.
+fn own_part(name: &str) -> anyhow::Result<Part> {
+    let mut command = Command::new(env::current_exe()?);
+    command.args(["part", name]);
+    Ok(Part::new(name, command))
+}
+
+/// Runs such a part, where all that it needs has been built.
+fn part(name: &str) -> anyhow::Result<()> {
+    match name {
+        "schemathesis" => timed(name, || schemathesis::run(schemathesis::SEED)),
+        "conformance" => conformance::test_with_sdks(),
+        "typescript" => typescript::test_prepared(),
+        "go" => go::test_with_server(),
+        "types" => python::types(),
+        "packagers" => python::packagers(),
+        _ => bail!("there is no part {name}"),
+    }
 }
 
 /// The API's document, by the rules for such documents.
@@ -157,6 +218,7 @@ fn document() -> anyhow::Result<()> {
 
 /// What the API's document promises, tried with generated requests.
 fn attack(seed: &str) -> anyhow::Result<()> {
+    python::build_programs()?;
     schemathesis::install()?;
     timed("schemathesis", || schemathesis::run(seed))
 }
@@ -233,10 +295,10 @@ fn step(name: &str, mut command: Command) -> anyhow::Result<()> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a step says how long it took")]
-fn timed(name: &str, act: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn timed<T>(name: &str, act: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let started = Instant::now();
     eprintln!("xtask: {name}");
-    act()?;
+    let done = act()?;
     eprintln!("xtask: {name} took {:.0} s", started.elapsed().as_secs_f64());
-    Ok(())
+    Ok(done)
 }

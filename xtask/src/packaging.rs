@@ -73,10 +73,15 @@ fn installed(interpreter: &Path, package: &Path) -> anyhow::Result<()> {
     step("first call", python.run(&["-c", FIRST_CALL]))
 }
 
+/// Installs uv and poetry.
+pub(crate) fn prepare(interpreter: &Path) -> anyhow::Result<()> {
+    Venv::new("packagers", interpreter)?.install(PACKAGERS)
+}
+
 /// To new projects, with uv and poetry.
 pub(crate) fn added(interpreter: &Path, wheel: &Path) -> anyhow::Result<()> {
+    prepare(interpreter)?;
     let packagers = Venv::new("packagers", interpreter)?;
-    packagers.install(PACKAGERS)?;
     for packager in ["uv", "poetry"] {
         let project = emptied(&format!("added-with-{packager}"))?;
         fs::write(project.join("pyproject.toml"), PROJECT)?;

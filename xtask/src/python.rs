@@ -12,7 +12,12 @@ use std::{
 use anyhow::{Context as _, bail};
 use xtask::spec_file;
 
-use crate::{apt, cargo, installed, packaging, step};
+use crate::{
+    AT_ONCE, apt, cargo, installed, own_part, packaging,
+    report::Report,
+    side_by_side::{self, Part},
+    step,
+};
 
 /// The oldest that the wheel is for.
 const OLDEST: u32 = 10;
@@ -26,35 +31,59 @@ const FOR_TESTS: &[&str] = &["--profile", "dev", "--features", "aws-lc-rs"];
 pub(crate) const FOR_USE: &[&str] = &["--profile", "wheel"];
 const MATURIN: &str = "maturin==1.16.0";
 
+/// What is tested with every interpreter; all else only with the oldest and the newest.
+const WITH_EVERY: [&str; 2] = ["tests/test_vectors.py", "tests/test_processes.py"];
+
 /// Builds the servers and the wheel, and tests it.
 pub(crate) fn test() -> anyhow::Result<()> {
     build_programs()?;
-    test_with_server()
+    prepare()?;
+    let mut parts = parts()?;
+    parts.extend([own_part("types")?, own_part("packagers")?]);
+    let mut report = Report::default();
+    for part in side_by_side::run(parts, AT_ONCE) {
+        report.add(part, Vec::new());
+    }
+    report.end()
 }
 
-/// [`test`] where the servers are built already.
-pub(crate) fn test_with_server() -> anyhow::Result<()> {
+/// Builds the wheel, and installs it for every interpreter, with all that its tests need.
+pub(crate) fn prepare() -> anyhow::Result<()> {
     let interpreters = interpreters()?;
     let wheel = wheel(&interpreters, FOR_TESTS)?;
     for (minor, interpreter) in &interpreters {
         let python = Venv::new(&format!("3.{minor}"), interpreter)?;
         python.install(REQUIREMENTS)?;
         python.install_wheel(&wheel)?;
-        let pytest = python.pytest(&["--ignore", "tests/documents"]);
-        step(&format!("tests with Python 3.{minor}"), pytest)?;
     }
+    installed("node", "nodejs", "the documents' JavaScript is run with it")?;
     let python = newest(&interpreters)?;
-    documents(&python)?;
-    types(&python)?;
+    python.install(DOCUMENTS)?;
+    python.install(CHECKERS)?;
     let (_, interpreter) = interpreters.last_key_value().context("no interpreter")?;
-    packaging::added(interpreter, &wheel)
+    packaging::prepare(interpreter)
 }
 
-/// The documents' snippets and the receivers: they hold for every version, or for none.
-fn documents(python: &Venv) -> anyhow::Result<()> {
-    installed("node", "nodejs", "the documents' JavaScript is run with it")?;
-    python.install(DOCUMENTS)?;
-    step("documents", python.pytest(&["tests/documents"]))
+/// The tests of what [`prepare`] has built, the longest first.
+pub(crate) fn parts() -> anyhow::Result<Vec<Part>> {
+    let interpreters = interpreters()?;
+    let (oldest, newest) = (interpreters.keys().next(), interpreters.keys().next_back());
+    let (mut whole, mut between) = (Vec::new(), Vec::new());
+    for (minor, interpreter) in &interpreters {
+        let name = format!("tests with Python 3.{minor}");
+        let python = Venv::new(&format!("3.{minor}"), interpreter)?;
+        if [oldest, newest].contains(&Some(minor)) {
+            whole.push(Part::new(name, python.pytest(&["--ignore", "tests/documents"])));
+        } else {
+            between.push(Part::new(name, python.pytest(&WITH_EVERY)));
+        }
+    }
+    // The documents' snippets and the receivers hold for every version, or for none.
+    let python = self::newest(&interpreters)?;
+    let documents = Part::new("documents with Python", python.pytest(&["tests/documents"]));
+    whole.push(documents);
+    whole.extend(between);
+    Ok(whole)
 }
 
 /// Builds the wheel, and installs it for the newest interpreter.
@@ -64,6 +93,13 @@ pub(crate) fn build() -> anyhow::Result<()> {
     let python = newest(&interpreters)?;
     python.install(REQUIREMENTS)?;
     python.install_wheel(&wheel)
+}
+
+/// To new projects, with the packagers.
+pub(crate) fn packagers() -> anyhow::Result<()> {
+    let interpreters = interpreters()?;
+    let (_, interpreter) = interpreters.last_key_value().context("no interpreter")?;
+    packaging::added(interpreter, &only_entry(&folder().join("wheels"))?)
 }
 
 /// The conformance story, with the wheel that is installed for the newest interpreter.
@@ -104,8 +140,8 @@ pub(crate) fn update() -> anyhow::Result<()> {
 }
 
 /// The package, its tests and its stub, by three checkers.
-fn types(python: &Venv) -> anyhow::Result<()> {
-    python.install(CHECKERS)?;
+pub(crate) fn types() -> anyhow::Result<()> {
+    let python = newest(&interpreters()?)?;
     step("mypy", python.run(&["-m", "mypy", "--strict", "--package", "meetbot"]))?;
     step("mypy of the tests", python.run(&["-m", "mypy", "--strict", "tests"]))?;
     step("stubtest", python.run(&["-m", "mypy.stubtest", "meetbot._core"]))?;
@@ -214,8 +250,9 @@ impl Venv {
     }
 
     fn pytest(&self, arguments: &[&str]) -> Command {
-        let mut pytest = self.run(&["-m", "pytest", "--quiet"]);
-        pytest.args(arguments);
+        let mut pytest = self.run(&["-m", "pytest", "--quiet", "--durations=20"]);
+        // What it keeps of a run lies in one place for all interpreters.
+        pytest.args(["-p", "no:cacheprovider"]).args(arguments);
         pytest.envs(programs());
         pytest
     }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-use crate::cargo;
+use crate::python::target;
 
 /// A running server with its data folder.
 pub(crate) struct Server {
@@ -26,7 +26,7 @@ pub(crate) struct Key {
 }
 
 impl Server {
-    /// Built where it has to be. It begins with no data, and writes all it has to say into `log`.
+    /// It has been built. It begins with no data, and writes all it has to say into `log`.
     pub(crate) fn start(data: PathBuf, log: fs::File) -> anyhow::Result<Self> {
         let mut serve = meetbot();
         serve.args(["serve", "--dev", "--json", "--listen", "127.0.0.1:0", "--data-dir"]);
@@ -58,8 +58,9 @@ impl Server {
     }
 }
 
+/// As it has been built: a build now could replace it under those who run it.
 fn meetbot() -> Command {
-    cargo(&["run", "--quiet", "--locked", "--package", "meetbot-cli", "--"])
+    Command::new(target().join("debug").join("meetbot"))
 }
 
 fn text(answer: &Value, name: &str) -> anyhow::Result<String> {

@@ -44,7 +44,18 @@ pub(crate) fn test() -> anyhow::Result<()> {
 
 /// [`test`] where the servers are built already.
 pub(crate) fn test_with_server() -> anyhow::Result<()> {
-    let package = Package::built()?;
+    prepare()?;
+    test_prepared()
+}
+
+/// Builds the package.
+pub(crate) fn prepare() -> anyhow::Result<()> {
+    Package::built().map(|_| ())
+}
+
+/// [`test`] where the server and the package are built already.
+pub(crate) fn test_prepared() -> anyhow::Result<()> {
+    let package = Package::at_its_place();
     for (name, _) in RUNTIMES {
         let tests = package.tests(&runtime(name), TESTS);
         step(&format!("tests with Node.js {name}"), tests)?;
@@ -97,26 +108,26 @@ pub(crate) fn update() -> anyhow::Result<()> {
     step("reference of the TypeScript SDK", reference)
 }
 
-/// Builds the package.
-pub(crate) fn build() -> anyhow::Result<()> {
-    Package::built().map(|_| ())
-}
-
 /// The conformance story, with the package that is built.
 pub(crate) fn story() -> Command {
-    Package(folder().join("package")).node(&runtime(OLDEST), &["test/conformance.ts"])
+    Package::at_its_place().node(&runtime(OLDEST), &["test/conformance.ts"])
 }
 
 /// The package in a copy under `target/`, beside the packages that it is tested with.
 struct Package(PathBuf);
 
 impl Package {
+    /// As it was built last.
+    fn at_its_place() -> Self {
+        Self(folder().join("package"))
+    }
+
     /// Copied, with what it needs installed, and built.
     fn built() -> anyhow::Result<Self> {
         installed("node", "nodejs", WHY)?;
         installed("npm", "npm", WHY)?;
         runtimes()?;
-        let package = Self(folder().join("package"));
+        let package = Self::at_its_place();
         fs::create_dir_all(&package.0)?;
         clear(&package.0)?;
         copy(&spec_file::path(FOLDER), &package.0)?;
@@ -138,7 +149,10 @@ impl Package {
 
     /// The tests in these files, with this Node.js.
     fn tests(&self, program: &Path, files: &str) -> Command {
-        self.node(program, &["--test", "--test-force-exit", "--test-concurrency=4", files])
+        self.node(
+            program,
+            &["--test", "--test-reporter=spec", "--test-force-exit", "--test-concurrency=4", files],
+        )
     }
 
     /// This Node.js, in the package's folder.

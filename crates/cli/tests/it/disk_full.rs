@@ -66,10 +66,7 @@ fn fill(path: &Path) {
 fn small_disk(test: &str) -> Option<SmallDisk> {
     let disk = SmallDisk::mount();
     if disk.is_none() {
-        // Written past the capture of the test harness, so that it is seen.
-        let words =
-            format!("\nNOT TESTED: {test} needs root, to mount a small file system. CI runs it.\n");
-        let _ = std::io::stderr().write_all(words.as_bytes());
+        xtask::not_tested(test, "needs root, to mount a small file system");
     }
     disk
 }
