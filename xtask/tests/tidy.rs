@@ -30,11 +30,21 @@ const ARROWS: [(&str, &[&str]); 10] = [
 ];
 
 /// What is named only there.
-const ONLY_UNDER: [(&str, &[&str]); 7] = [
+const ONLY_UNDER: [(&str, &[&str]); 8] = [
     ("axum", &["crates/orchestrator/src/api/", "crates/cli/src/webhooks/receiver.rs"]),
     ("rusqlite", &["crates/orchestrator/src/store/"]),
     ("prometheus_client", &["crates/orchestrator/src/metrics/"]),
     ("str0m", &["crates/rtc/"]),
+    (
+        "meetbot_rtc",
+        &[
+            "crates/bot/src/platforms/",
+            "crates/bot/src/bounds.rs",
+            "crates/sandbox/",
+            "crates/testkit/",
+            "fuzz/",
+        ],
+    ),
     ("clap", &["crates/cli/"]),
     ("pyo3", &["sdks/python/src/"]),
     ("utoipa", &["crates/orchestrator/src/api/", "crates/types/src/"]),

@@ -10,7 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meetbot_rtc::TrackId;
 use meetbot_types::{
     Cause, CommandId, ControlState, Failure, FailureCode, LeaveReason,
     bot::{BotCommand, BotOrder, BotReport, Lobby, Participant, RecordingRule},
@@ -24,6 +23,7 @@ use crate::{
     brain::{Brain, Decision, Observed},
     clock,
     commands::{Inbox, Incoming},
+    media::TrackId,
     meeting::{Lost, Meeting, MeetingEvent},
     platforms::{self, Joins},
     recording::{Counters, Mode, Recording},

@@ -4,7 +4,6 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use meetbot_rtc::{Frame, Kind, TrackId};
 use meetbot_types::{
     AutoLeave, JobId, MeetingLink, Reach, Timestamp,
     bot::{BotOrder, Participant, Secret},
@@ -14,6 +13,7 @@ use serde_json::json;
 use crate::{
     brain::{Brain, Observed},
     clock,
+    media::{Codec, Frame, TrackId},
     meeting::Source,
     platforms::janus::cost::Room,
     recording::{Counters, Recording},
@@ -46,15 +46,15 @@ impl Meeting {
 
     fn speaks(&mut self, id: &str, number: u64) {
         let frame = Frame {
-            track: TrackId::from_mid("0"),
-            kind: Kind::Audio,
-            codec: "opus",
+            track: TrackId::named("0"),
+            codec: Codec::Opus,
             rtp_time: number * 960,
             clock_rate: 48_000,
             sequence: number..=number,
             arrived: clock::now(),
             level_dbov: Some(-20),
             voice: Some(true),
+            contributing_sources: Vec::new(),
             rotation: None,
             keyframe: true,
             contiguous: true,

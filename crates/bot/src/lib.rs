@@ -7,6 +7,7 @@ mod bounds;
 mod brain;
 mod clock;
 mod commands;
+mod media;
 mod meeting;
 mod notetakers;
 mod platforms;

@@ -1,11 +1,12 @@
 //! What a meeting tells its bot, whatever the platform.
 
 use async_trait::async_trait;
-use meetbot_rtc::{Frame, TrackId};
 use meetbot_types::{
     Failure, Platform,
     bot::{Lobby, Participant, RecordingRule},
 };
+
+use crate::media::{Frame, TrackId};
 
 /// Why the way to a meeting is lost, in words. They are shown and logged: no passcode stands in them.
 pub(crate) type Lost = String;

@@ -53,11 +53,13 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use async_trait::async_trait;
-    use meetbot_rtc::TrackId;
     use meetbot_types::Timestamp;
 
     use super::*;
-    use crate::meeting::{Lost, MeetingEvent};
+    use crate::{
+        media::TrackId,
+        meeting::{Lost, MeetingEvent},
+    };
 
     /// A meeting whose chat is there once it says so.
     struct Chat {

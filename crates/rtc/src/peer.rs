@@ -78,6 +78,11 @@ impl TrackId {
     pub fn from_mid(mid: &str) -> Self {
         Self(Mid::from(mid))
     }
+
+    /// Its `mid`.
+    pub fn mid(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Display for TrackId {

@@ -3,7 +3,6 @@
 use std::{fs, path::Path};
 
 use async_trait::async_trait;
-use meetbot_rtc::{Frame, Kind};
 use meetbot_types::{
     AutoLeave, Manifest,
     bot::{Participant, RecordingRule},
@@ -16,6 +15,7 @@ use super::{
     *,
 };
 use crate::{
+    media::{Codec, Frame},
     meeting::{CaptionLine, ChatLine, Source},
     recording::finalize::{MANIFEST, finalize},
 };
@@ -145,9 +145,9 @@ async fn a_job_whose_files_have_more_bytes_than_they_may_ends_as_on_a_full_disk(
         let MeetingEvent::Media { participant, frame, .. } = speaks(number) else { unreachable!() };
         let mut picture = vec![0; 10_000];
         picture[..11].copy_from_slice(&[0x10, 0, 0, 0x9D, 1, 0x2A, 0x80, 2, 0xE0, 1, 7]);
-        let track = TrackId::from_mid("1");
-        let (kind, codec, data) = (Kind::Video, "vp8", picture.into());
-        let frame = Frame { track, kind, codec, clock_rate: 90_000, data, ..frame };
+        let track = TrackId::named("1");
+        let (codec, data) = (Codec::Vp8, picture.into());
+        let frame = Frame { track, codec, clock_rate: 90_000, data, ..frame };
         MeetingEvent::Media { participant, source: Source::Camera, frame }
     };
     let (failure, manifest, bytes) = attend_scripted(shows, Some(500_000)).await;

@@ -7,7 +7,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use meetbot_rtc::{Frame, Kind};
 use meetbot_types::{
     AutoLeave, ControlAction, JobId, MeetingLink, Reach, Timestamp,
     bot::{Participant, Secret},
@@ -18,7 +17,7 @@ use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
 
 use super::*;
-use crate::meeting::Source;
+use crate::{media::Codec, media::Frame, meeting::Source};
 
 /// How long the file may stay as it is, once there is more for it: what is promised, and as much again for a busy machine.
 const PROMISED: Duration = Duration::from_secs(1);
@@ -86,15 +85,15 @@ impl Meeting for Flood {
 pub(super) fn speaks(number: u32) -> MeetingEvent {
     let number = u64::from(number);
     let frame = Frame {
-        track: TrackId::from_mid("0"),
-        kind: Kind::Audio,
-        codec: "opus",
+        track: TrackId::named("0"),
+        codec: Codec::Opus,
         rtp_time: number * 960,
         clock_rate: 48_000,
         sequence: number..=number,
         arrived: clock::now(),
         level_dbov: Some(-20),
         voice: Some(true),
+        contributing_sources: Vec::new(),
         rotation: None,
         keyframe: true,
         contiguous: true,

@@ -4,6 +4,7 @@ pub(crate) mod janus;
 mod messages;
 mod over;
 mod sandbox;
+mod webrtc;
 
 use std::{
     collections::VecDeque,

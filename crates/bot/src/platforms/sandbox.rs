@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use async_trait::async_trait;
 use futures_util::{SinkExt as _, StreamExt as _};
-use meetbot_rtc::{Event, Peer, TrackId};
+use meetbot_rtc::{Event, Peer};
 use meetbot_types::{
     Failure, JobId, Platform,
     bot::{BotOrder, Participant, RecordingRule, SandboxSeat},
@@ -16,10 +16,11 @@ use tokio_tungstenite::{
     tungstenite::{ClientRequestBuilder, Message, protocol::WebSocketConfig},
 };
 
-use super::{Joins, messages::Messages, over::Over};
+use super::{Joins, messages::Messages, over::Over, webrtc};
 use crate::{
     bounds::{self, Exceeded},
     clock,
+    media::TrackId,
     meeting::{CaptionLine, ChatLine, Lost, Meeting, MeetingEvent, Source},
 };
 
@@ -125,7 +126,7 @@ impl SandboxMeeting {
                 }
                 // An offer names the owners of all its tracks.
                 let owner = |track: TrackOwner| {
-                    (TrackId::from_mid(&track.mid), bounds::id(track.participant_id))
+                    (TrackId::named(&track.mid), bounds::id(track.participant_id))
                 };
                 self.owners = tracks.into_iter().map(owner).collect();
                 return self.say(&FromBot::Answer { sdp: answer }).await;
@@ -191,7 +192,9 @@ impl SandboxMeeting {
             }
             Event::Disconnected => return Err("the media path is down".to_owned()),
             Event::Frame(frame) => {
-                if let Some(participant) = self.owners.get(&frame.track) {
+                if let Some(frame) = webrtc::frame(frame)
+                    && let Some(participant) = self.owners.get(&frame.track)
+                {
                     let (participant, source) = (participant.clone(), Source::Microphone);
                     self.events.push_back(MeetingEvent::Media { participant, source, frame });
                 }
@@ -262,7 +265,7 @@ impl Meeting for SandboxMeeting {
 
     fn request_keyframe(&mut self, track: TrackId) {
         // Nobody sends pictures in the sandbox; a track that went away needs none.
-        let _ = self.peer.request_keyframe(track);
+        let _ = self.peer.request_keyframe(webrtc::track_of_peer(track));
     }
 
     async fn leave(mut self: Box<Self>) {

@@ -2,7 +2,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use meetbot_rtc::SenderReport;
+use crate::media::SenderReport;
 
 /// Reports that differ more are of a sender that began anew, or of a relay that was held up: the next one says which.
 const ANEW_MS: f64 = 500.0;

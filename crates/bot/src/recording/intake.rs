@@ -2,7 +2,6 @@
 
 use std::{io, sync::Arc};
 
-use meetbot_rtc::{Frame, Kind};
 use meetbot_types::bot::MediaKind;
 
 use super::{
@@ -17,6 +16,7 @@ use super::{
 };
 use crate::{
     bounds::{self, Exceeded},
+    media::{Codec, Frame},
     meeting::Source,
 };
 
@@ -52,10 +52,8 @@ impl Recording {
         self.counters.add(|counters| counters.packets_received += packets);
         let at_ms = self.at_ms(frame.arrived);
         self.heard_ms = self.heard_ms.max(at_ms);
-        let video = frame.kind == Kind::Video;
-        let speech = source == Source::Microphone
-            && !video
-            && is_speech(frame.level_dbov, frame.voice, frame.data.len());
+        let video = frame.is_picture();
+        let speech = source == Source::Microphone && !video && is_speech(frame);
         let (person, name) = self.people.of(participant);
         let (person, name) = (person.to_owned(), name.to_owned());
         let key = Key { person, video, source };
@@ -104,7 +102,7 @@ impl Recording {
         let Some(Media::Sound(file)) = &mut writing.file else { return Ok(Recorded::default()) };
         let packet = begun.then(|| Packet {
             rtp_time: frame.rtp_time,
-            speech: is_speech(frame.level_dbov, frame.voice, frame.data.len()),
+            speech: is_speech(frame),
             not_before_ms,
             lost: heard.lost,
             data: Arc::clone(&frame.data),
@@ -186,6 +184,10 @@ impl Recording {
         picture_ms: Option<u64>,
     ) -> io::Result<bool> {
         let Some(writing) = self.tracks.get_mut(key) else { return Ok(false) };
+        // A sender may change its codec from one packet to the next: files of sound hold Opus alone.
+        if !frame.is_picture() && frame.codec != Codec::Opus {
+            return Ok(false);
+        }
         let goes_on = match &writing.file {
             Some(Media::Sound(_)) => true,
             Some(Media::Pictures(file)) => file.codec() == frame.codec,
@@ -219,7 +221,7 @@ impl Recording {
             let file = VideoFile::create(&path, frame.codec, &start, rotation, start_ms)?;
             (Media::Pictures(file), start_ms)
         } else {
-            if frame.codec != "opus" || opus::ticks(&frame.data).is_none() {
+            if opus::ticks(&frame.data).is_none() {
                 return Ok(false);
             }
             let sound = TrackFile::create(&path, heard, writing.stream.base())?;
@@ -230,7 +232,7 @@ impl Recording {
         let content = Content {
             kind: if key.video { MediaKind::Video } else { MediaKind::Audio },
             source: key.source.word().to_owned(),
-            codec: frame.codec.to_owned(),
+            codec: frame.codec.name().to_owned(),
             rotation,
         };
         self.journal.push(&Line::Track {
@@ -340,11 +342,12 @@ impl Recording {
 }
 
 /// Whether a packet is speech: by the level that its sender measured, not by its being there.
-fn is_speech(level_dbov: Option<i8>, voice: Option<bool>, bytes: usize) -> bool {
-    match (level_dbov, voice) {
+fn is_speech(frame: &Frame) -> bool {
+    match (frame.level_dbov, frame.voice) {
         (Some(level), voice) => level > SPEECH_DBOV && voice != Some(false),
-        // A sender that tells no level sends next to nothing while it is silent.
-        (None, voice) => voice.unwrap_or(bytes > 10),
+        (None, Some(voice)) => voice,
+        // A mixer names the voices in a packet; a sender that reports no level sends next to nothing while it is silent.
+        (None, None) => !frame.contributing_sources.is_empty() || frame.data.len() > 10,
     }
 }
 
@@ -361,7 +364,6 @@ mod tests {
         time::{Duration, Instant},
     };
 
-    use meetbot_rtc::{Frame, Kind, TrackId};
     use meetbot_types::{
         Timestamp,
         bot::{BotOrder, Participant},
@@ -369,6 +371,7 @@ mod tests {
 
     use super::is_speech;
     use crate::{
+        media::{Codec, Frame, TrackId},
         meeting::Source,
         recording::{
             Counters, Recording, files::folder_of, finalize::tests::order, journal, journal::Line,
@@ -389,15 +392,15 @@ mod tests {
     pub(super) fn picture(number: u64, keyframe: bool, arrived: Instant) -> Frame {
         let data = [if keyframe { 0x10 } else { 0x11 }, 0, 0, 0x9D, 1, 0x2A, 0x80, 2, 0xE0, 1, 7];
         Frame {
-            track: TrackId::from_mid("0"),
-            kind: Kind::Video,
-            codec: "vp8",
+            track: TrackId::named("0"),
+            codec: Codec::Vp8,
             rtp_time: number * 3_600,
             clock_rate: 90_000,
             sequence: number..=number,
             arrived,
             level_dbov: None,
             voice: None,
+            contributing_sources: Vec::new(),
             rotation: None,
             keyframe,
             contiguous: true,
@@ -443,14 +446,34 @@ mod tests {
     /// 20 ms of speech.
     pub(super) fn sound(number: u64, arrived: Instant) -> Frame {
         Frame {
-            kind: Kind::Audio,
-            codec: "opus",
+            codec: Codec::Opus,
             rtp_time: number * 960,
             clock_rate: 48_000,
             level_dbov: Some(-20),
             data: Arc::from([0x08, 1, 2, 3]),
             ..picture(number, false, arrived)
         }
+    }
+
+    #[test]
+    fn a_packet_in_another_codec_gets_into_no_file_of_opus() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = crate::clock::now();
+        let (_, mut recording) = of_ann(folder.path(), start);
+        for number in 0..100 {
+            let codec = match number {
+                0 | 60 => Codec::Red,
+                70 => Codec::Pcm,
+                _ => Codec::Opus,
+            };
+            let arrived = start + Duration::from_millis(number * 20);
+            let packet = Frame { codec, ..sound(number, arrived) };
+            recording.frame("5", Source::Microphone, &packet).unwrap();
+        }
+        let counters = recording.counters.clone();
+        recording.close(start + Duration::from_secs(3), None).unwrap();
+        let counters = counters.get();
+        assert_eq!((counters.packets_received, counters.packets_written), (100, 97));
     }
 
     /// The journal of a recording of Ann, of whom packets come at these times, in ms, and are flushed twice a second.
@@ -513,8 +536,12 @@ mod tests {
             (Some(-20), Some(true), true),
             (None, Some(true), true),
         ] {
-            assert_eq!(is_speech(level, voice, 80), speech, "{level:?} {voice:?}");
+            let frame = Frame { level_dbov: level, voice, ..sound(1, crate::clock::now()) };
+            assert_eq!(is_speech(&frame), speech, "{level:?} {voice:?}");
         }
-        assert!(is_speech(None, None, 80) && !is_speech(None, None, 3));
+        let silence = Frame { level_dbov: None, ..sound(1, crate::clock::now()) };
+        assert!(!is_speech(&silence), "{} bytes", silence.data.len());
+        assert!(is_speech(&Frame { data: Arc::from([0x08; 80]), ..silence.clone() }));
+        assert!(is_speech(&Frame { contributing_sources: vec![7], ..silence }));
     }
 }

@@ -5,7 +5,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use meetbot_rtc::SenderReport;
 use meetbot_types::bot::MediaKind;
 
 use super::{
@@ -14,16 +13,17 @@ use super::{
     story::Story,
     stream_clock::{Seen, StreamClock, Verdict},
 };
+use crate::media::{Codec, SenderReport};
 
 /// A picture: a file's header is made only of one with a size, and what is stored of H.264 is whole units.
 pub fn picture(bytes: &[u8]) {
-    if let Some(start) = super::picture::start("vp8", bytes) {
+    if let Some(start) = super::picture::start(Codec::Vp8, bytes) {
         assert!(start.width > 0 && start.height > 0 && start.private.is_empty());
     }
-    if let Some(start) = super::picture::start("h264", bytes) {
+    if let Some(start) = super::picture::start(Codec::H264, bytes) {
         assert!(start.private.len() > 8);
     }
-    let stored = super::picture::stored("h264", bytes);
+    let stored = super::picture::stored(Codec::H264, bytes);
     let mut rest = stored.as_slice();
     while let Some((length, more)) = rest.split_first_chunk::<4>() {
         let length = u32::from_be_bytes(*length) as usize;

@@ -1,5 +1,7 @@
 //! What a video keyframe says about itself, and the form in which its codec stands in a file. Nothing is decoded.
 
+use crate::media::Codec;
+
 /// What a decoder has to know before the first picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Start {
@@ -15,8 +17,12 @@ const PPS: u8 = 8;
 const DELIMITER: u8 = 9;
 
 /// Reads a keyframe; `None` when it is none that a decoder could start with.
-pub(crate) fn start(codec: &str, keyframe: &[u8]) -> Option<Start> {
-    if codec == "vp8" { vp8(keyframe) } else { h264(keyframe) }
+pub(crate) fn start(codec: Codec, keyframe: &[u8]) -> Option<Start> {
+    match codec {
+        Codec::Vp8 => vp8(keyframe),
+        Codec::H264 => h264(keyframe),
+        Codec::Opus | Codec::Red | Codec::Pcm => None,
+    }
 }
 
 /// RFC 6386, 9.1: a tag of three bytes, a start code, and the size.
@@ -43,8 +49,8 @@ fn h264(keyframe: &[u8]) -> Option<Start> {
 }
 
 /// A picture as it stands in a file: H.264 units with their lengths before them, everything else as it is.
-pub(crate) fn stored(codec: &str, picture: &[u8]) -> Vec<u8> {
-    if codec != "h264" {
+pub(crate) fn stored(codec: Codec, picture: &[u8]) -> Vec<u8> {
+    if codec != Codec::H264 {
         return picture.to_vec();
     }
     let mut stored = Vec::with_capacity(picture.len() + 16);
@@ -200,25 +206,25 @@ mod tests {
     #[test]
     fn a_vp8_keyframe_tells_its_size() {
         let frame = [0x10, 0, 0, 0x9D, 0x01, 0x2A, 0x80, 0x42, 0xE0, 0x01, 7];
-        let start = start("vp8", &frame).unwrap();
+        let start = start(Codec::Vp8, &frame).unwrap();
         assert_eq!((start.width, start.height, start.private.len()), (640, 480, 0));
-        assert_eq!(super::start("vp8", &[0x11; 11]), None);
-        assert_eq!(super::start("vp8", &frame[..9]), None);
+        assert_eq!(super::start(Codec::Vp8, &[0x11; 11]), None);
+        assert_eq!(super::start(Codec::Vp8, &frame[..9]), None);
     }
 
     #[test]
     fn an_h264_keyframe_tells_what_its_decoder_needs() {
-        let start = start("h264", &keyframe()).unwrap();
+        let start = start(Codec::H264, &keyframe()).unwrap();
         assert_eq!((start.width, start.height), (640, 368 - 8));
         let private = start.private;
         assert_eq!(private[..6], [1, 0x42, 0xC0, 0x1F, 0xFF, 0xE1]);
         assert!(private.ends_with(&[&[1, 0, 4], PPS_UNIT].concat()), "{private:?}");
-        assert_eq!(super::start("h264", &[0, 0, 1, 0x65, 1]), None, "nothing to start with");
+        assert_eq!(super::start(Codec::H264, &[0, 0, 1, 0x65, 1]), None, "nothing to start with");
     }
 
     #[test]
     fn h264_units_are_stored_with_their_lengths() {
-        let stored = stored("h264", &keyframe());
+        let stored = stored(Codec::H264, &keyframe());
         let mut rest = stored.as_slice();
         let mut kinds = Vec::new();
         while let Some((length, more)) = rest.split_first_chunk::<4>() {
@@ -233,12 +239,12 @@ mod tests {
     fn noise_is_no_keyframe_and_no_panic() {
         let whole = keyframe();
         for cut in 0..whole.len() {
-            let _ = (start("h264", &whole[..cut]), stored("h264", &whole[..cut]));
+            let _ = (start(Codec::H264, &whole[..cut]), stored(Codec::H264, &whole[..cut]));
         }
         for position in 0..whole.len() {
             let mut noise = whole.clone();
             noise[position] ^= 0xFF;
-            let _ = start("h264", &noise);
+            let _ = start(Codec::H264, &noise);
         }
     }
 }

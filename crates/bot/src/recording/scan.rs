@@ -145,7 +145,10 @@ fn number(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recording::webm::{Blocks, KEYFRAME};
+    use crate::{
+        media::Codec,
+        recording::webm::{Blocks, KEYFRAME},
+    };
 
     fn scan(bytes: &[u8]) -> Scan {
         super::scan(&mut &*bytes, &MediaKind::Audio).unwrap()
@@ -202,7 +205,7 @@ mod tests {
     #[test]
     fn pictures_last_as_long_as_the_one_before() {
         let start = crate::recording::picture::Start { width: 4, height: 4, private: vec![] };
-        let mut out = webm::video_header("vp8", &start, 0);
+        let mut out = webm::video_header(Codec::Vp8, &start, 0);
         let mut blocks = Blocks::default();
         for number in 0..50 {
             // A picture may look like an Opus packet of any length.

@@ -15,9 +15,8 @@
 
 use std::{ops::RangeInclusive, time::UNIX_EPOCH};
 
-use meetbot_rtc::SenderReport;
-
 use super::{clock::ticks_between, floor::Floor};
+use crate::media::SenderReport;
 
 /// A rise of the lateness from one packet to the next that may be a clock that stood still; less is jitter.
 const RISE_MS: i64 = 40;

@@ -2,14 +2,13 @@
 
 use std::{io, path::Path};
 
-use meetbot_rtc::Frame;
-
 use super::{
     output::Output,
     picture::{self, Start},
     track::Written,
     webm::{self, Blocks, KEYFRAME},
 };
+use crate::media::{Codec, Frame};
 
 /// A picture is shown at least this long when nothing says more.
 const LEAST_MS: u64 = 33;
@@ -21,7 +20,7 @@ const SILENT_MS: u64 = 5_000;
 pub(crate) struct VideoFile {
     output: Output,
     blocks: Blocks,
-    codec: &'static str,
+    codec: Codec,
     /// What its header says, in degrees clockwise.
     rotation: u16,
     start_ms: u64,
@@ -36,7 +35,7 @@ impl VideoFile {
     /// `rotation` degrees clockwise.
     pub(crate) fn create(
         path: &Path,
-        codec: &'static str,
+        codec: Codec,
         start: &Start,
         rotation: u16,
         at_ms: u64,
@@ -58,7 +57,7 @@ impl VideoFile {
     }
 
     /// The codec of its pictures.
-    pub(crate) const fn codec(&self) -> &'static str {
+    pub(crate) const fn codec(&self) -> Codec {
         self.codec
     }
 

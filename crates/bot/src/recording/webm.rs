@@ -1,6 +1,7 @@
 //! WebM, written so that a file that was cut off anywhere still plays: sizes that are not known yet are never needed.
 
 use super::{opus, picture::Start};
+use crate::media::Codec;
 
 /// A cluster lasts at most this long; a reader can start at each.
 pub(crate) const CLUSTER_MS: u64 = 1000;
@@ -81,7 +82,7 @@ pub(crate) fn opus_header() -> Vec<u8> {
 
 /// The same for one track of pictures, which a player turns by `rotation` degrees clockwise (0, 90, 180 or 270); H.264 makes it Matroska, since WebM does not
 /// know that codec.
-pub(crate) fn video_header(codec: &str, start: &Start, rotation: u16) -> Vec<u8> {
+pub(crate) fn video_header(codec: Codec, start: &Start, rotation: u16) -> Vec<u8> {
     let mut video = Vec::new();
     number(&mut video, 0xB0, u64::from(start.width)); // PixelWidth
     number(&mut video, 0xBA, u64::from(start.height)); // PixelHeight
@@ -97,18 +98,18 @@ pub(crate) fn video_header(codec: &str, start: &Start, rotation: u16) -> Vec<u8>
 
     let mut entry = Vec::new();
     number(&mut entry, 0x83, 1); // TrackType: video
-    let id: &[u8] = if codec == "h264" { b"V_MPEG4/ISO/AVC" } else { b"V_VP8" };
+    let id: &[u8] = if codec == Codec::H264 { b"V_MPEG4/ISO/AVC" } else { b"V_VP8" };
     element(&mut entry, 0x86, id); // CodecID
     if !start.private.is_empty() {
         element(&mut entry, 0x63A2, &start.private); // CodecPrivate
     }
     element(&mut entry, 0xE0, &video);
-    header(container(codec), &entry)
+    header(container(codec.name()), &entry)
 }
 
-/// The container of a codec.
+/// The container of a codec, by its name in journals.
 pub(crate) fn container(codec: &str) -> &'static str {
-    if codec == "h264" { "matroska" } else { "webm" }
+    if codec == Codec::H264.name() { "matroska" } else { "webm" }
 }
 
 /// `entry` is what is particular about the only track.
@@ -248,9 +249,10 @@ mod tests {
         let ivf = fs::read(path).unwrap();
         let (length, rest) = ivf[32..].split_first_chunk::<4>().unwrap();
         let picture = &rest[8..][..u32::from_le_bytes(*length) as usize];
-        let start = crate::recording::picture::start("vp8", picture).unwrap();
+        let start = crate::recording::picture::start(Codec::Vp8, picture).unwrap();
         for (rotation, reds) in [(0, [0, 2]), (90, [0, 1]), (180, [1, 3]), (270, [2, 3])] {
-            let (mut file, mut blocks) = (video_header("vp8", &start, rotation), Blocks::default());
+            let (mut file, mut blocks) =
+                (video_header(Codec::Vp8, &start, rotation), Blocks::default());
             blocks.push(&mut file, 0, KEYFRAME, picture);
             let path = folder.path().join(format!("{rotation}.webm"));
             fs::write(&path, file).unwrap();

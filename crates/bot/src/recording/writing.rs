@@ -2,8 +2,6 @@
 
 use std::io;
 
-use meetbot_rtc::{Frame, Kind, TrackId};
-
 use super::{
     clock::{SenderClock, SenderLead},
     opus,
@@ -13,6 +11,7 @@ use super::{
 };
 use crate::{
     bounds::{FILES_OF_ONE, ONE_MORE_FILE_MS},
+    media::{Codec, Frame, TrackId},
     meeting::Source,
 };
 
@@ -79,7 +78,7 @@ impl Writing {
             name: String::new(),
             on: Some(frame.track),
             lost: 0,
-            stream: StreamClock::new(frame.clock_rate, frame.kind == Kind::Audio),
+            stream: StreamClock::new(frame.clock_rate, !frame.is_picture()),
             sender: SenderClock::default(),
             lead: SenderLead::default(),
             journaled_start_ms: 0,
@@ -138,11 +137,14 @@ impl Writing {
             self.lose_way();
             self.on = Some(frame.track);
         }
-        let is_sound = frame.kind == Kind::Audio;
         let heard = self.stream.hear(&Seen {
             sequence: frame.sequence.clone(),
             rtp_time: frame.rtp_time,
-            lasts: opus::ticks(&frame.data).filter(|_| is_sound).unwrap_or(0),
+            lasts: if frame.codec == Codec::Opus {
+                opus::ticks(&frame.data).unwrap_or(0)
+            } else {
+                0
+            },
             at_ms,
             report: frame.sender_report,
         })?;

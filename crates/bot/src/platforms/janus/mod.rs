@@ -22,7 +22,7 @@ use futures_util::{
     SinkExt as _, StreamExt as _,
     stream::{SplitSink, SplitStream},
 };
-use meetbot_rtc::{Channel, Event, Frame, Kind, Peer, TrackId};
+use meetbot_rtc::{Channel, Event, Kind, Peer};
 use meetbot_types::{Failure, FailureCode, Platform, bot::BotOrder};
 use serde_json::Value;
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message as Packet};
@@ -37,8 +37,9 @@ use self::{
 use crate::{
     bounds::{self, Exceeded},
     clock,
+    media::{Frame, TrackId},
     meeting::{Lost, Meeting, MeetingEvent},
-    platforms::{Joins, messages::Messages, over::Over},
+    platforms::{Joins, messages::Messages, over::Over, webrtc},
     run::Connect,
 };
 
@@ -294,11 +295,11 @@ impl Call {
                 Ok(())
             }
             Event::TrackAdded { track, kind: Kind::Video } => {
-                self.session.streams.openings.begin(&track.to_string(), clock::now());
+                self.session.streams.openings.begin(track.mid(), clock::now());
                 Ok(())
             }
             Event::Frame(frame) => {
-                events.extend(self.frame(frame));
+                events.extend(webrtc::frame(frame).and_then(|frame| self.frame(frame)));
                 Ok(())
             }
             _ => Ok(()),
@@ -306,14 +307,14 @@ impl Call {
     }
 
     fn frame(&mut self, mut frame: Frame) -> Option<MeetingEvent> {
-        let mid = frame.track.to_string();
-        if frame.kind == Kind::Video && !self.session.streams.picture(&mid, clock::now()) {
+        let mid = frame.track.name();
+        if frame.is_picture() && !self.session.streams.picture(mid, clock::now()) {
             return None;
         }
-        let (participant, source) = self.session.owner(&mid)?;
+        let (participant, source) = self.session.owner(mid)?;
         if frame.level_dbov.is_none() && frame.voice.is_none() {
             // Where senders tell no level, the room may tell who talks.
-            frame.voice = self.session.talks(&mid);
+            frame.voice = self.session.talks(mid);
         }
         Some(MeetingEvent::Media { participant, source, frame })
     }
@@ -410,7 +411,7 @@ impl Meeting for JanusMeeting {
 
     fn request_keyframe(&mut self, track: TrackId) {
         if let Some(call) = &mut self.call {
-            call.outbox.add(&call.session.keyframe(&track.to_string()));
+            call.outbox.add(&call.session.keyframe(track.name()));
         }
     }
 

@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meetbot_rtc::Frame;
 use meetbot_types::{
     Cause, LeaveReason, Manifest, Timestamp,
     bot::{BotOrder, Participant},
@@ -14,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::tests::picture;
 use crate::{
+    media::{Codec, Frame},
     meeting::Source,
     recording::{
         Counters, Recording,
@@ -153,7 +153,7 @@ fn a_sender_that_takes_another_codec_with_each_picture_begins_few_files() {
     for number in 0..1_000 {
         camera.takes_frame(true, |frame| {
             if number % 2 == 1 {
-                (frame.codec, frame.data) = ("h264", H264.into());
+                (frame.codec, frame.data) = (Codec::H264, H264.into());
             }
         });
     }

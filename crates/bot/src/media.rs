@@ -1,0 +1,156 @@
+//! Media of a meeting: tracks, frames and codecs, whatever library or web page they come from. Nothing is decoded.
+
+use std::{
+    ops::RangeInclusive,
+    str,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+/// A track of a meeting, by the name that its platform gives it: copied with each frame, so that a frame costs no allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct TrackId([u8; Self::MOST_BYTES]);
+
+impl TrackId {
+    /// A `mid` in an RTP header extension has at most 16 bytes (RFC 8285, section 4.2).
+    const MOST_BYTES: usize = 16;
+
+    /// The track of this name, of which the first 16 bytes count. Zeros fill the rest, so the name ends before its first.
+    pub(crate) fn named(name: &str) -> Self {
+        let kept = &name.as_bytes()[..name.floor_char_boundary(Self::MOST_BYTES)];
+        let mut padded = [0; Self::MOST_BYTES];
+        padded[..kept.len()].copy_from_slice(kept);
+        Self(padded)
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        let bytes = self.0.iter().position(|byte| *byte == 0).unwrap_or(Self::MOST_BYTES);
+        str::from_utf8(&self.0[..bytes]).unwrap_or_default()
+    }
+}
+
+/// How a frame is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Codec {
+    /// Opus (RFC 6716).
+    Opus,
+    /// A packet of sound behind copies of those before it (RFC 2198). Its platform takes the packet out: no file holds it as it is.
+    Red,
+    /// Samples that are not compressed, as some platforms hand them out: no file holds them.
+    Pcm,
+    /// VP8 (RFC 6386).
+    Vp8,
+    /// H.264, its units behind start codes (annex B).
+    H264,
+}
+
+impl Codec {
+    /// The codec of this name, as media types and session descriptions have it, in lower case.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "opus" => Self::Opus,
+            "red" => Self::Red,
+            "l16" => Self::Pcm,
+            "vp8" => Self::Vp8,
+            "h264" => Self::H264,
+            _ => return None,
+        })
+    }
+
+    /// Its name in journals and manifests.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Opus => "opus",
+            Self::Red => "red",
+            Self::Pcm => "l16",
+            Self::Vp8 => "vp8",
+            Self::H264 => "h264",
+        }
+    }
+
+    /// Whether it encodes pictures, and not sound.
+    pub(crate) const fn is_video(self) -> bool {
+        matches!(self, Self::Vp8 | Self::H264)
+    }
+}
+
+/// A received frame, as it was sent: a packet of sound, or a picture.
+#[derive(Debug, Clone)]
+pub(crate) struct Frame {
+    /// The track it came on.
+    pub(crate) track: TrackId,
+    /// How `data` is encoded.
+    pub(crate) codec: Codec,
+    /// When it was sampled, by the sender's clock, in units of `clock_rate`: extended so that it does not wrap.
+    pub(crate) rtp_time: u64,
+    /// Units of `rtp_time` per second.
+    pub(crate) clock_rate: u32,
+    /// The sequence numbers of its packets, extended so that they do not wrap. A frame comes after all with lower numbers; a sender that begins anew may count
+    /// from any number.
+    pub(crate) sequence: RangeInclusive<u64>,
+    /// When it arrived at this machine. It may have been held up on its way: it is never earlier than the frame was made, and says no more than that.
+    pub(crate) arrived: Instant,
+    /// How loud it is, in dBov (0 loudest, −127 silence), where the sender reports it (RFC 6464).
+    pub(crate) level_dbov: Option<i8>,
+    /// Whether there is a voice in it, where the sender or the meeting reports it.
+    pub(crate) voice: Option<bool>,
+    /// Of sound that a server mixed: whose voices are in it (CSRC, RFC 3550, section 5.1), at most 15. Empty in sound of one person.
+    pub(crate) contributing_sources: Vec<u32>,
+    /// By how many degrees clockwise a picture is to be turned for showing (0, 90, 180 or 270), where the sender reports it with this frame (3GPP TS 26.114,
+    /// 7.4.5). It holds for what follows on the track.
+    pub(crate) rotation: Option<u16>,
+    /// Whether a decoder can start here.
+    pub(crate) keyframe: bool,
+    /// False when packets before it never came.
+    pub(crate) contiguous: bool,
+    /// The last Sender Report that came before its first packet. A relay may write reports of its own: those of Janus name the time at which the last packet
+    /// came to it.
+    pub(crate) sender_report: Option<SenderReport>,
+    /// The frame itself.
+    pub(crate) data: Arc<[u8]>,
+}
+
+impl Frame {
+    /// Whether it is a picture.
+    pub(crate) const fn is_picture(&self) -> bool {
+        self.codec.is_video()
+    }
+}
+
+/// How a sender's RTP time and its wall clock go together; it puts several tracks of one sender on one clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SenderReport {
+    /// The sender's clock.
+    pub(crate) ntp: SystemTime,
+    /// The RTP time at that moment.
+    pub(crate) rtp_time: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_track_is_known_by_the_first_16_bytes_of_its_name() {
+        for (name, kept) in [
+            ("", ""),
+            ("0", "0"),
+            ("0123456789abcdef", "0123456789abcdef"),
+            ("0123456789abcdefg", "0123456789abcdef"),
+            ("0123456789abcdeé", "0123456789abcde"),
+            ("1\0", "1"),
+        ] {
+            assert_eq!(TrackId::named(name).name(), kept);
+            assert_eq!(TrackId::named(name), TrackId::named(kept));
+        }
+    }
+
+    #[test]
+    fn a_codec_has_the_name_by_which_it_is_found() {
+        for codec in [Codec::Opus, Codec::Red, Codec::Pcm, Codec::Vp8, Codec::H264] {
+            assert_eq!(Codec::named(codec.name()), Some(codec));
+        }
+        assert_eq!(Codec::named("av1"), None);
+    }
+}
