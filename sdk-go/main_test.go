@@ -12,6 +12,12 @@ import (
 // TestMain fails where a test leaves a goroutine behind: one of the SDK's, or of a connection that nobody closed.
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if started != nil {
+		if err := started.end(); err != nil {
+			fmt.Println("the scripted server:", err)
+			code = 1
+		}
+	}
 	if left := leftBehind(); code == 0 && left != "" {
 		fmt.Printf("goroutines are left behind:\n%s\n", left)
 		code = 1

@@ -44,7 +44,7 @@ func watched(ctx context.Context, mb *meetbot.Client, most int) (sequences []int
 
 func TestAWatchGoesOnWhereAConnectionBrokeAndEndsWithTheJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mb, server := lying(t, []reply{
+		mb, server := inMemory(t, []reply{
 			cut(stream + event(1, "joining") + event(2, "in_call") + "id: 2\x01\n\nid: 3\ndata: {\"torn"),
 			cut(""),
 			text(withBody("503 Unavailable", page)),
@@ -73,11 +73,11 @@ func TestAWatchGoesOnWhereAConnectionBrokeAndEndsWithTheJob(t *testing.T) {
 func TestAWatchOutlivesAnyNumberOfConnectionsThatGaveASignOfLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		alive := cut(stream + ": a sign of life\n\n")
-		mb, _ := lying(t, []reply{alive, alive, alive, alive, alive, alive, cut(stream + event(1, "failed"))}, meetbot.WithMaxRetries(1))
+		mb, _ := inMemory(t, []reply{alive, alive, alive, alive, alive, alive, cut(stream + event(1, "failed"))}, meetbot.WithMaxRetries(1))
 		if sequences, err := watched(t.Context(), mb, 0); err != nil || len(sequences) != 1 {
 			t.Error(sequences, err)
 		}
-		mb, server := lying(t, []reply{cut("")}, meetbot.WithMaxRetries(1))
+		mb, server := inMemory(t, []reply{cut("")}, meetbot.WithMaxRetries(1))
 		if _, err := watched(t.Context(), mb, 0); !errors.Is(err, meetbot.ErrConnection) || as(t, err).Attempts != 2 || len(server.heard()) != 2 {
 			t.Error(err)
 		}
@@ -86,35 +86,34 @@ func TestAWatchOutlivesAnyNumberOfConnectionsThatGaveASignOfLife(t *testing.T) {
 
 func TestAWatchThatCannotGoOnSaysWhy(t *testing.T) {
 	for name, lie := range map[string]struct {
-		reply reply
+		reply scriptedReply
 		kind  error
 	}{
-		"no such job":      {text(withBody("404 Not Found", `{"error":"not_found"}`)), meetbot.ErrNotFound},
-		"no stream":        {text(json200(`{"data":[]}`)), meetbot.ErrDecode},
-		"no event":         {cut(stream + "data: {\n\n"), meetbot.ErrDecode},
-		"an endless line":  {flood(stream, "xxxx"), meetbot.ErrDecode},
-		"an endless event": {flood(stream, "data: x\n"), meetbot.ErrDecode},
-		"a redirect":       {text("HTTP/1.1 302 Found\nLocation: http://evil.example/\nContent-Length: 0\n\n"), meetbot.ErrUnexpectedStatus},
+		"no such job":      {says(withBody("404 Not Found", `{"error":"not_found"}`), "stays"), meetbot.ErrNotFound},
+		"no stream":        {says(json200(`{"data":[]}`), "stays"), meetbot.ErrDecode},
+		"no event":         {says(stream+"data: {\n\n", "closes"), meetbot.ErrDecode},
+		"an endless line":  {floods(stream, "xxxx"), meetbot.ErrDecode},
+		"an endless event": {floods(stream, "data: x\n"), meetbot.ErrDecode},
+		"a redirect":       {says("HTTP/1.1 302 Found\nLocation: http://evil.example/\nContent-Length: 0\n\n", "stays"), meetbot.ErrUnexpectedStatus},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			mb, server := lying(t, []reply{lie.reply})
-			if _, err := watched(t.Context(), mb, 0); !errors.Is(err, lie.kind) || as(t, err).Attempts != 1 || len(server.heard()) != 1 {
-				t.Errorf("%s: %v", name, err)
-			}
-			mb.CloseIdleConnections()
-		})
+		server := scripted(t, lie.reply)
+		_, err := watched(t.Context(), client(t, server.url), 0)
+		if requests, _ := server.heard(t); !errors.Is(err, lie.kind) || as(t, err).Attempts != 1 || len(requests) != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
 func TestALoopThatIsLeftClosesItsConnection(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		mb, server := lying(t, []reply{hang(stream + event(1, "joining"))})
-		if sequences, err := watched(t.Context(), mb, 1); err != nil || len(sequences) != 1 {
-			t.Error(sequences, err)
-		}
-		// The server hangs until its connection is closed.
-		server.working.Wait()
-	})
+	server := scripted(t, says(stream+event(1, "joining"), "hangs"))
+	if sequences, err := watched(t.Context(), client(t, server.url), 1); err != nil || len(sequences) != 1 {
+		t.Error(sequences, err)
+	}
+	select {
+	case <-server.hungUp:
+	case <-time.After(time.Minute):
+		t.Error("the connection is still open")
+	}
 }
 
 func TestAWaitListensToTheJobsEvents(t *testing.T) {
@@ -134,7 +133,7 @@ func TestAWaitListensToTheJobsEvents(t *testing.T) {
 			return text(json200(fmt.Sprintf(`{"id":"job_1","status":%q}`, status)))(conn, request)
 		}
 		// Signs of life are not sent here, so the stream is taken up again every 45 seconds.
-		mb, server := lying(t, []reply{serve})
+		mb, server := inMemory(t, []reply{serve})
 		job, err := mb.WaitForBot(t.Context(), jobID)
 		if took := time.Since(began); err != nil || job.Status != meetbot.StatusCompleted || took > time.Hour+time.Second {
 			t.Error(job, err, took)
@@ -185,7 +184,6 @@ func TestADownloadIsTakenUpWhereItBrokeAndIsChecked(t *testing.T) {
 		"another range":                  {[]reply{breaks(5), text("HTTP/1.1 206 P\nContent-Range: bytes 3-35/36\nContent-Length: 2\n\nab")}, meetbot.ErrDecode},
 		"a range that is none":           {[]reply{breaks(5), text("HTTP/1.1 206 P\nContent-Range: all\nContent-Length: 2\n\nab")}, meetbot.ErrDecode},
 		"another protocol":               {[]reply{hang("HTTP/1.1 101 Switching Protocols\nConnection: upgrade\nUpgrade: x\n\n")}, meetbot.ErrUnexpectedStatus},
-		"much too much":                  {[]reply{flood("HTTP/1.1 200 OK\n\n", content)}, meetbot.ErrDecode},
 		"too much":                       {[]reply{text(withBody("200 OK", content+"!"))}, meetbot.ErrDecode},
 		"no such file":                   {[]reply{text(withBody("404 Not Found", `{"error":"not_found"}`))}, meetbot.ErrNotFound},
 		"a file that has become shorter": {[]reply{breaks(20), text(withBody("416 Range", ""))}, meetbot.ErrDecode},
@@ -193,7 +191,7 @@ func TestADownloadIsTakenUpWhereItBrokeAndIsChecked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				mb, _ := lying(t, lie.replies, meetbot.WithTimeout(5*time.Second))
+				mb, _ := inMemory(t, lie.replies, meetbot.WithTimeout(5*time.Second))
 				var body bytes.Buffer
 				var last meetbot.Progress
 				size, err := mb.DownloadArtifact(t.Context(), jobID, "audio.webm", &body, meetbot.WithExpected(manifestFile(content)),
@@ -215,7 +213,7 @@ func TestADownloadIsTakenUpWhereItBrokeAndIsChecked(t *testing.T) {
 func TestADownloadFollowsRedirectsWithoutTheKey(t *testing.T) {
 	for _, where := range []string{"http://store.example/bucket?signature=1", "/elsewhere"} {
 		synctest.Test(t, func(t *testing.T) {
-			mb, server := lying(t, []reply{text("HTTP/1.1 307 Temporary\nLocation: " + where + "\nContent-Length: 0\n\n"), cut(withBody("200 OK", content)[:60]), text("HTTP/1.1 307 Temporary\nLocation: " + where + "\nContent-Length: 0\n\n"), text(withBody("200 OK", content))})
+			mb, server := inMemory(t, []reply{text("HTTP/1.1 307 Temporary\nLocation: " + where + "\nContent-Length: 0\n\n"), cut(withBody("200 OK", content)[:60]), text("HTTP/1.1 307 Temporary\nLocation: " + where + "\nContent-Length: 0\n\n"), text(withBody("200 OK", content))})
 			body, err := mb.Artifact(t.Context(), jobID, "audio.webm", meetbot.WithHeader("X-Team", "a"))
 			if err != nil || string(body) != content {
 				t.Errorf("%q %v", body, err)

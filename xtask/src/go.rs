@@ -40,8 +40,7 @@ pub(crate) fn test_with_server() -> anyhow::Result<()> {
     let race = go.run(SDK, &["test", "-count=1", "-race", "-short", "./..."]);
     step("tests of the Go SDK with the race detector", race)?;
     // They wait for meetings most of the time, so more of them run at once than there are processors.
-    let mut with_server = go.run(CHECKS, &["test", "-count=1", "-parallel=8", "./..."]);
-    with_server.envs(python::programs());
+    let with_server = go.run(CHECKS, &["test", "-count=1", "-parallel=8", "./..."]);
     step("tests of the Go SDK with a server", with_server)
 }
 
@@ -106,6 +105,7 @@ impl Go {
         command.env("GOPATH", folder().join("path")).env("GOCACHE", folder().join("build"));
         command.env("GOENV", "off").env("GOTOOLCHAIN", "local").env("GOWORK", "off");
         command.env_remove("GOROOT").env("GOFLAGS", "-buildvcs=false -modcacherw");
+        command.envs(python::programs());
         command
     }
 
