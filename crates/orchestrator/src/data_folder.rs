@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    private::{self, OpenToOthers},
+    private::{self, Closing, OpenToOthers},
     store,
 };
 
@@ -50,27 +50,40 @@ impl DataFolder {
         let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
         prepare(path)?;
         let path = path.canonicalize().map_err(unusable)?;
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path.join(LOCK))
-            .map_err(unusable)?;
+        let lock = open_lock(&path, true).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(DataFolderError::InUse(path)),
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
-        for entry in fs::read_dir(&path).map_err(unusable)? {
-            let entry = entry.map_err(unusable)?;
-            if is_own_file(&entry.file_name()) {
-                private::close(&entry.path())?;
-            }
-        }
+        let mut closing = Closing::changing();
+        close_own_files(&path, &mut closing)?;
         let folder = Self { path, _lock: lock };
-        private::close_recordings(&folder.recordings())?;
+        closing.close_recordings(&folder.recordings())?;
         Ok(folder)
+    }
+
+    /// What [`open`](Self::open) would say of a folder that is there and of the files in it, without changing anything. Answers what others can read of them: `open` takes
+    /// that from them.
+    pub fn check(path: &Path) -> Result<Vec<PathBuf>, DataFolderError> {
+        let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
+        let mut closing = Closing::looking();
+        close_folder(path, &mut closing)?;
+        let path = path.canonicalize().map_err(unusable)?;
+        match open_lock(&path, false) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
+            _ => {}
+        }
+        close_own_files(&path, &mut closing)?;
+        Ok(closing.found())
+    }
+
+    /// The same of the recordings in it.
+    pub fn check_recordings(path: &Path) -> Result<Vec<PathBuf>, DataFolderError> {
+        let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
+        let mut closing = Closing::looking();
+        closing.close_recordings(&path.canonicalize().map_err(unusable)?.join(RECORDINGS))?;
+        Ok(closing.found())
     }
 
     /// Where it is, from the root.
@@ -136,6 +149,12 @@ impl Space {
 pub fn prepare(path: &Path) -> Result<(), DataFolderError> {
     let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
+    close_folder(path, &mut Closing::changing())
+}
+
+/// Closes the folder itself, where it is meetbot's.
+fn close_folder(path: &Path, closing: &mut Closing) -> Result<(), DataFolderError> {
+    let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
     let found = fs::metadata(path).map_err(unusable)?;
     if !private::is_open(&found) {
         return Ok(());
@@ -143,7 +162,24 @@ pub fn prepare(path: &Path) -> Result<(), DataFolderError> {
     if !is_own(path, private::is_shared(&found)).map_err(unusable)? {
         return Err(OpenToOthers::shared(path, "give --data-dir a folder of its own").into());
     }
-    Ok(private::close(path)?)
+    Ok(closing.close(path)?)
+}
+
+/// Closes the files in it that the server made.
+fn close_own_files(path: &Path, closing: &mut Closing) -> Result<(), DataFolderError> {
+    let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
+    for entry in fs::read_dir(path).map_err(unusable)? {
+        let entry = entry.map_err(unusable)?;
+        if is_own_file(&entry.file_name()) {
+            closing.close(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens the file that a server locks.
+fn open_lock(path: &Path, make: bool) -> io::Result<File> {
+    OpenOptions::new().write(true).create(make).truncate(false).mode(0o600).open(path.join(LOCK))
 }
 
 /// Whether a folder is meetbot's: the database is in it, or nothing is but what the server and a new disk bring. The latter alone counts where everybody may put things.
@@ -208,9 +244,12 @@ mod tests {
                 fs::write(path.join(name), b"").unwrap();
             }
             set(&path, before);
+            let checked = DataFolder::check(&path).map_err(|error| error.to_string());
+            assert_eq!(mode(&path), before, "looking changes nothing");
             let prepared = prepare(&path).map_err(|error| error.to_string());
             assert_eq!(prepared.is_ok(), after.is_ok(), "{holds:?} {before:o}: {prepared:?}");
             assert_eq!(mode(&path), after.unwrap_or_else(|mode| mode), "{holds:?} {before:o}");
+            assert_eq!(checked.as_ref().err(), prepared.as_ref().err(), "{holds:?} {before:o}");
             if let Err(error) = prepared {
                 assert!(error.contains("chmod 700") && error.contains("--data-dir"), "{error}");
             }
@@ -233,7 +272,16 @@ mod tests {
         for folder in folders {
             set(folder, 0o775);
         }
+        let path_of = |path: &Path| path.canonicalize().unwrap();
+        let own =
+            ["", "lock", "meetbot.db", "meetbot.db-wal"].map(|name| path_of(&path.join(name)));
+        assert_eq!(
+            DataFolder::check(&path).unwrap().iter().map(|path| path_of(path)).collect::<Vec<_>>(),
+            own
+        );
+        assert_eq!(DataFolder::check_recordings(&path).unwrap().len(), 4);
         let _folder = DataFolder::open(&path).unwrap();
+        assert!(DataFolder::check(&path).unwrap().is_empty(), "also while it is locked");
         assert_eq!(folders.map(|folder| mode(folder)), [0o700; 3]);
         assert!(files.iter().all(|file| mode(file) == 0o600), "{files:?}");
     }

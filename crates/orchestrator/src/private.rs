@@ -10,7 +10,11 @@ use std::{
 };
 
 use meetbot_types::JobId;
-use rustix::process::geteuid;
+use rustix::{
+    fs::{StatVfsMountFlags, statvfs},
+    io::Errno,
+    process::geteuid,
+};
 
 /// The bits of a mode that are of others than the owner.
 const OTHERS: u32 = 0o077;
@@ -28,6 +32,14 @@ pub struct OpenToOthers {
 impl OpenToOthers {
     fn new(path: &Path, why: impl Into<String>) -> Self {
         Self { path: path.to_owned(), why: why.into() }
+    }
+
+    /// Of what lies on a file system such as FAT, where modes do not hold.
+    pub fn without_modes(path: &Path) -> Self {
+        Self::new(
+            path,
+            "its file system keeps no modes; mount it with umask=077, or use another one",
+        )
     }
 
     /// Of a folder that is not only meetbot's.
@@ -52,84 +64,129 @@ pub(crate) fn is_shared(found: &Metadata) -> bool {
     found.mode() & STICKY != 0
 }
 
-/// Takes from others what they may do with a file or a folder, and looks whether that holds.
-pub(crate) fn close(path: &Path) -> Result<(), OpenToOthers> {
-    let looked = || fs::metadata(path).map_err(|error| OpenToOthers::new(path, error.to_string()));
-    let found = looked()?;
-    if !is_open(&found) {
-        return Ok(());
+/// Takes from others what they may do with files and folders, or only finds what there is to take: `meetbot doctor` has to find what the start would do and refuse.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    changes: bool,
+    open: Vec<PathBuf>,
+}
+
+impl Closing {
+    /// Changes the modes.
+    pub(crate) const fn changing() -> Self {
+        Self { changes: true, open: Vec::new() }
     }
-    tighten(path, &found)?;
-    if is_open(&looked()?) {
-        let why = "its file system keeps no modes; mount it with umask=077, or use another one";
-        return Err(OpenToOthers::new(path, why));
+
+    /// Changes nothing.
+    pub(crate) const fn looking() -> Self {
+        Self { changes: false, open: Vec::new() }
+    }
+
+    /// What was open to others, the outermost first.
+    pub(crate) fn found(mut self) -> Vec<PathBuf> {
+        self.open.sort();
+        self.open
+    }
+
+    /// Closes a file or a folder, and looks whether that holds.
+    pub(crate) fn close(&mut self, path: &Path) -> Result<(), OpenToOthers> {
+        let looked =
+            || fs::metadata(path).map_err(|error| OpenToOthers::new(path, error.to_string()));
+        let found = looked()?;
+        if !is_open(&found) {
+            return Ok(());
+        }
+        self.tighten(path, &found)?;
+        if self.changes && is_open(&looked()?) {
+            return Err(OpenToOthers::without_modes(path));
+        }
+        Ok(())
+    }
+
+    fn tighten(&mut self, path: &Path, found: &Metadata) -> Result<(), OpenToOthers> {
+        let changed = if self.changes {
+            let mode = found.mode() & 0o7777 & !OTHERS;
+            fs::set_permissions(path, Permissions::from_mode(mode))
+        } else {
+            self.open.push(path.to_owned());
+            may_change(path, found)
+        };
+        changed.map_err(|error| {
+            let (owner, user) = (found.uid(), geteuid().as_raw());
+            let whose = if owner == user {
+                String::new()
+            } else {
+                format!(" (it belongs to user {owner}, and this is user {user}: chown it)")
+            };
+            OpenToOthers::new(path, format!("its mode cannot be changed: {error}{whose}"))
+        })
+    }
+
+    /// Closes the folder of all recordings with all that is in it, where others may enter it; one that they may not enter is not searched. A folder behind a link,
+    /// or where everybody may put things, may hold nothing but recordings.
+    pub(crate) fn close_recordings(&mut self, folder: &Path) -> Result<(), OpenToOthers> {
+        let unreadable = |error: io::Error| OpenToOthers::new(folder, error.to_string());
+        let found = match fs::metadata(folder) {
+            // Before the first recording, or while a disk is not there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            found => found.map_err(unreadable)?,
+        };
+        if !found.is_dir() || !is_open(&found) {
+            return Ok(());
+        }
+        let names = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let names = names.map_err(unreadable)?;
+        let linked = fs::symlink_metadata(folder).map_err(unreadable)?.is_symlink();
+        let is_foreign = |name: &OsStr| !is_job(name) && name != "lost+found";
+        let holds_others = || names.iter().any(|entry| is_foreign(&entry.file_name()));
+        if (linked || is_shared(&found)) && holds_others() {
+            return Err(OpenToOthers::shared(folder, "give the recordings a folder of their own"));
+        }
+        if self.changes {
+            tracing::warn!(path = %folder.display(), "others on this machine could read the recordings: that is taken from them now");
+        }
+        for entry in names {
+            if entry.file_name() != "lost+found" {
+                self.close_all(&entry.path())?;
+            }
+        }
+        // Last, so that a start that is cut short begins anew.
+        self.close(folder)
+    }
+
+    /// Closes it and what is in it, without following links.
+    fn close_all(&mut self, path: &Path) -> Result<(), OpenToOthers> {
+        let unreadable = |error: io::Error| OpenToOthers::new(path, error.to_string());
+        let found = fs::symlink_metadata(path).map_err(unreadable)?;
+        if found.is_symlink() {
+            return Ok(());
+        }
+        if is_open(&found) {
+            self.tighten(path, &found)?;
+        }
+        if found.is_dir() {
+            for entry in fs::read_dir(path).map_err(unreadable)? {
+                self.close_all(&entry.map_err(unreadable)?.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether `chmod` would be refused (chmod(2), `EPERM` and `EROFS`).
+fn may_change(path: &Path, found: &Metadata) -> io::Result<()> {
+    let user = geteuid();
+    if !user.is_root() && user.as_raw() != found.uid() {
+        return Err(Errno::PERM.into());
+    }
+    if statvfs(path)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Err(Errno::ROFS.into());
     }
     Ok(())
-}
-
-fn tighten(path: &Path, found: &Metadata) -> Result<(), OpenToOthers> {
-    let mode = found.mode() & 0o7777 & !OTHERS;
-    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| {
-        let (owner, user) = (found.uid(), geteuid().as_raw());
-        let whose = if owner == user {
-            String::new()
-        } else {
-            format!(" (it belongs to user {owner}, and this is user {user}: chown it)")
-        };
-        OpenToOthers::new(path, format!("its mode cannot be changed: {error}{whose}"))
-    })
-}
-
-/// Closes the folder of all recordings with all that is in it, where others may enter it; one that they may not enter is not searched. A folder behind a link,
-/// or where everybody may put things, may hold nothing but recordings.
-pub(crate) fn close_recordings(folder: &Path) -> Result<(), OpenToOthers> {
-    let unreadable = |error: io::Error| OpenToOthers::new(folder, error.to_string());
-    let found = match fs::metadata(folder) {
-        // Before the first recording, or while a disk is not there.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        found => found.map_err(unreadable)?,
-    };
-    if !found.is_dir() || !is_open(&found) {
-        return Ok(());
-    }
-    let names = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let names = names.map_err(unreadable)?;
-    let linked = fs::symlink_metadata(folder).map_err(unreadable)?.is_symlink();
-    let is_foreign = |name: &OsStr| !is_job(name) && name != "lost+found";
-    let holds_others = || names.iter().any(|entry| is_foreign(&entry.file_name()));
-    if (linked || is_shared(&found)) && holds_others() {
-        return Err(OpenToOthers::shared(folder, "give the recordings a folder of their own"));
-    }
-    tracing::warn!(path = %folder.display(), "others on this machine could read the recordings: that is taken from them now");
-    for entry in names {
-        if entry.file_name() != "lost+found" {
-            close_all(&entry.path())?;
-        }
-    }
-    // Last, so that a start that is cut short begins anew.
-    close(folder)
 }
 
 fn is_job(name: &OsStr) -> bool {
     name.to_str().is_some_and(|name| name.parse::<JobId>().is_ok())
-}
-
-/// Closes it and what is in it, without following links.
-fn close_all(path: &Path) -> Result<(), OpenToOthers> {
-    let unreadable = |error: io::Error| OpenToOthers::new(path, error.to_string());
-    let found = fs::symlink_metadata(path).map_err(unreadable)?;
-    if found.is_symlink() {
-        return Ok(());
-    }
-    if is_open(&found) {
-        tighten(path, &found)?;
-    }
-    if found.is_dir() {
-        for entry in fs::read_dir(path).map_err(unreadable)? {
-            close_all(&entry.map_err(unreadable)?.path())?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -146,6 +203,16 @@ mod tests {
 
     fn set(path: &Path, mode: u32) {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn close(recordings: &Path) -> Result<(), OpenToOthers> {
+        Closing::changing().close_recordings(recordings)
+    }
+
+    fn look(recordings: &Path) -> Result<Vec<PathBuf>, String> {
+        let mut closing = Closing::looking();
+        let looked = closing.close_recordings(recordings);
+        looked.map(|()| closing.found()).map_err(|error| error.to_string())
     }
 
     /// A job's recording as `cp -r` restores it, in this folder.
@@ -173,10 +240,15 @@ mod tests {
         set(&theirs, 0o644);
         symlink(&theirs, attempt.join("link")).unwrap();
         symlink(&elsewhere, &link).unwrap();
-        close_recordings(&link).unwrap();
+        let behind_link = |path: &Path| link.join(path.strip_prefix(&elsewhere).unwrap());
+        let open = [&job, &attempt, &file].map(|path| behind_link(path));
+        assert_eq!(look(&link).unwrap(), [&[link.clone()][..], &open].concat());
+        assert_eq!((mode(&folder), mode(&file)), (0o2755, 0o644), "looking changes nothing");
+        close(&link).unwrap();
         assert_eq!([folder, job, attempt].map(|path| mode(&path)), [0o2700; 3]);
         assert_eq!((mode(&file), mode(&theirs)), (0o600, 0o644));
-        close_recordings(&link).unwrap();
+        close(&link).unwrap();
+        assert!(look(&link).unwrap().is_empty());
     }
 
     #[test]
@@ -186,12 +258,13 @@ mod tests {
         restored(&shared);
         fs::write(shared.join("photos"), b"").unwrap();
         symlink(&shared, &link).unwrap();
-        let error = close_recordings(&link).unwrap_err().to_string();
+        let error = close(&link).unwrap_err().to_string();
         assert!(error.contains("chmod 700") && error.contains("recordings"), "{error}");
         assert_eq!(mode(&shared), 0o2755, "it is as it was");
+        assert_eq!(look(&link).unwrap_err(), error);
         // Nothing is to be asked of one that others cannot enter.
         set(&shared, 0o700);
-        close_recordings(&link).unwrap();
+        close(&link).unwrap();
     }
 
     #[test]
@@ -201,19 +274,19 @@ mod tests {
         restored(&mounted);
         fs::create_dir(mounted.join("lost+found")).unwrap();
         set(&mounted, 0o1777);
-        close_recordings(&mounted).unwrap();
+        close(&mounted).unwrap();
         assert_eq!(mode(&mounted), 0o1700);
         fs::write(mounted.join("somebody's"), b"").unwrap();
         set(&mounted, 0o1777);
-        close_recordings(&mounted).unwrap_err();
+        close(&mounted).unwrap_err();
     }
 
     #[test]
     fn where_nothing_is_there_is_nothing_to_close() {
         let parent = tempfile::tempdir().unwrap();
         let link = parent.path().join("recordings");
-        close_recordings(&link).unwrap();
+        close(&link).unwrap();
         symlink(parent.path().join("a disk that is not there"), &link).unwrap();
-        close_recordings(&link).unwrap();
+        close(&link).unwrap();
     }
 }

@@ -1,9 +1,13 @@
 //! The data folder: whose it is, who may read it and the recordings in it, whether it can be written, how much room there is, and its database.
 
-use std::path::Path;
+use std::{
+    io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 
 use meetbot_orchestrator::{
-    FoundFolder, Space,
+    DataFolder, DataFolderError, FoundFolder, OpenToOthers, Space,
     store::{Found, SqliteStore},
 };
 
@@ -26,17 +30,17 @@ pub(super) fn look(path: &Path) -> (bool, Vec<Finding>) {
     match FoundFolder::look(path) {
         Ok(Some(found)) => {
             in_use = found.in_use;
-            findings.push(folder(path, found, user, can_write(path)));
-            findings.push(recordings(&path.join("recordings"), user));
+            let checked = try_to_write(path, path).and_then(|()| DataFolder::check(path));
+            findings.push(folder(path, found, user, checked));
+            findings.push(recordings(path, user));
             findings.push(database(path));
         }
         Ok(None) => {
-            let parent = existing(path);
-            findings.push(if can_write(parent) {
-                Finding::ok(FOLDER, format!("{} is made at the first start", path.display()))
-            } else {
-                let found = format!("{} cannot be made in {}", path.display(), parent.display());
-                Finding::fail(FOLDER, found, "give --data-dir a folder that can be written")
+            findings.push(match try_to_write(existing(path), path) {
+                Ok(()) => {
+                    Finding::ok(FOLDER, format!("{} is made at the first start", path.display()))
+                }
+                Err(error) => refused(FOLDER, &error),
             });
         }
         Err(error) => {
@@ -60,42 +64,78 @@ fn existing(path: &Path) -> &Path {
     nearest.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Tries it, since rights alone do not say: disks can be mounted for reading only.
-fn can_write(folder: &Path) -> bool {
-    tempfile::tempfile_in(folder).is_ok()
+/// Tries it, since rights alone do not say: disks can be mounted for reading only, and some file systems keep no modes.
+/// `data`: the data folder, which may have to be made in it.
+fn try_to_write(folder: &Path, data: &Path) -> Result<(), DataFolderError> {
+    let unusable = |error: io::Error| DataFolderError::Unusable { path: data.to_owned(), error };
+    // Made for its owner alone.
+    let file = tempfile::NamedTempFile::new_in(folder).map_err(unusable)?;
+    if file.as_file().metadata().map_err(unusable)?.mode() & 0o077 != 0 {
+        return Err(OpenToOthers::without_modes(folder).into());
+    }
+    Ok(())
 }
 
-fn folder(path: &Path, found: FoundFolder, user: u32, writable: bool) -> Finding {
+/// A finding in the server's own words.
+fn refused(check: &'static str, error: &DataFolderError) -> Finding {
+    Finding::fail(check, error.to_string(), "mend it first: no server starts like this")
+}
+
+/// `checked`: what others can read, or why a server refuses the folder.
+fn folder(
+    path: &Path,
+    found: FoundFolder,
+    user: u32,
+    checked: Result<Vec<PathBuf>, DataFolderError>,
+) -> Finding {
     let place = path.display();
     if found.owner != user {
         let what = format!("{place} belongs to user {}, and you are {user}", found.owner);
         return Finding::fail(FOLDER, what, "run meetbot as the folder's owner, or chown it");
     }
-    if !writable {
-        let what = format!("{place} cannot be written");
-        return Finding::fail(FOLDER, what, "make it writable: mode 0700, its disk not read-only");
+    match checked {
+        Err(error) => refused(FOLDER, &error),
+        Ok(open) if !open.is_empty() => readable(FOLDER, &open),
+        Ok(_) => {
+            let server = if found.in_use { "a server runs on it" } else { "no server runs on it" };
+            Finding::ok(FOLDER, format!("{place}, mode {:04o}, {server}", found.mode))
+        }
     }
-    if found.mode & 0o077 != 0 {
-        let what = format!("{place} has mode {:04o}, and secrets lie in it", found.mode);
-        return Finding::warn(FOLDER, what, "chmod 0700: it is for the server alone");
-    }
-    let server = if found.in_use { "a server runs on it" } else { "no server runs on it" };
-    Finding::ok(FOLDER, format!("{place}, mode 0700, {server}"))
+}
+
+/// What others can read.
+fn readable(check: &'static str, open: &[PathBuf]) -> Finding {
+    let first = open.first().map(|path| path.display().to_string()).unwrap_or_default();
+    let what = match open.len() {
+        1 => format!("others on this machine can read {first}"),
+        all => format!("others on this machine can read {first} and {} more", all - 1),
+    };
+    Finding::warn(check, what, "chmod go= them; the next start of a server does it too")
 }
 
 /// The folder of all recordings, which may be a link to another disk.
-fn recordings(path: &Path, user: u32) -> Finding {
+fn recordings(data: &Path, user: u32) -> Finding {
+    let path = &data.join("recordings");
     let place = path.display();
     match FoundFolder::look(path) {
         Ok(Some(found)) if found.owner != user => {
             let what = format!("{place} belongs to user {}, and you are {user}", found.owner);
             Finding::fail(RECORDINGS, what, "chown it, with all that is in it")
         }
-        Ok(Some(found)) if found.mode & 0o077 != 0 => {
-            let what = format!("others can read {place}: it has mode {:04o}", found.mode);
-            Finding::warn(RECORDINGS, what, "chmod 0700: the next start of a server does it too")
+        Ok(Some(found)) => {
+            let checked = DataFolder::check_recordings(data)
+                .and_then(|open| try_to_write(path, path).map(|()| open));
+            match checked {
+                Err(DataFolderError::Unusable { error, .. }) => {
+                    let what = format!("{place} cannot be written: {error}");
+                    let remedy = "make it writable: mode 0700, its disk not read-only";
+                    Finding::fail(RECORDINGS, what, remedy)
+                }
+                Err(error) => refused(RECORDINGS, &error),
+                Ok(open) if !open.is_empty() => readable(RECORDINGS, &open),
+                Ok(_) => Finding::ok(RECORDINGS, format!("{place}, mode {:04o}", found.mode)),
+            }
         }
-        Ok(Some(found)) => Finding::ok(RECORDINGS, format!("{place}, mode {:04o}", found.mode)),
         Ok(None) if path.is_symlink() => {
             let what = format!("{place} is a link that leads nowhere");
             Finding::fail(RECORDINGS, what, "mount the disk that it leads to, or remove the link")
@@ -159,28 +199,37 @@ mod tests {
 
     #[test]
     fn a_folder_is_its_owners_alone_and_writable() {
-        let found = |owner, mode| FoundFolder { owner, mode, in_use: false };
-        let state = |found, writable| folder(Path::new("data"), found, 7, writable).state;
-        assert_eq!(state(found(7, 0o700), true), State::Ok);
-        assert_eq!(state(found(7, 0o755), true), State::Warn);
-        assert_eq!(state(found(7, 0o500), false), State::Fail);
-        assert_eq!(state(found(0, 0o700), true), State::Fail);
+        let path = Path::new("data");
+        let found = |owner| FoundFolder { owner, mode: 0o700, in_use: false };
+        let state = |owner, checked| folder(path, found(owner), 7, checked).state;
+        assert_eq!(state(7, Ok(Vec::new())), State::Ok);
+        assert_eq!(state(7, Ok(vec![path.to_owned()])), State::Warn);
+        assert_eq!(state(7, Err(OpenToOthers::without_modes(path).into())), State::Fail);
+        assert_eq!(state(0, Ok(Vec::new())), State::Fail);
     }
 
     #[test]
     fn recordings_that_others_can_read_warn_behind_a_link_too() {
-        let parent = tempfile::tempdir().unwrap();
-        let (disk, link) = (parent.path().join("disk"), parent.path().join("recordings"));
+        let data = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let (disk, link) = (elsewhere.path().join("disk"), data.path().join("recordings"));
         let user = rustix::process::geteuid().as_raw();
-        assert_eq!(recordings(&link, user).state, State::Ok);
+        let state = || recordings(data.path(), user);
+        assert_eq!(state().state, State::Ok, "{:?}", state());
         symlink(&disk, &link).unwrap();
-        assert_eq!(recordings(&link, user).state, State::Fail);
+        assert_eq!(state().state, State::Fail, "{:?}", state());
         std::fs::create_dir(&disk).unwrap();
-        for (mode, state) in [(0o755, State::Warn), (0o710, State::Warn), (0o700, State::Ok)] {
-            std::fs::set_permissions(&disk, Permissions::from_mode(mode)).unwrap();
-            assert_eq!(recordings(&link, user).state, state, "{mode:o}");
+        let set = |mode| std::fs::set_permissions(&disk, Permissions::from_mode(mode)).unwrap();
+        for (mode, expected) in [(0o755, State::Warn), (0o710, State::Warn), (0o700, State::Ok)] {
+            set(mode);
+            assert_eq!(state().state, expected, "{mode:o} {:?}", state());
         }
-        assert_eq!(recordings(&link, user + 1).state, State::Fail);
+        assert_eq!(recordings(data.path(), user + 1).state, State::Fail);
+        // A server leaves the mode of a folder that it shares as it is, and does not start.
+        std::fs::write(disk.join("photos"), b"").unwrap();
+        assert_eq!(state().state, State::Ok, "{:?}", state());
+        set(0o755);
+        assert_eq!(state().state, State::Fail, "{:?}", state());
     }
 
     #[test]

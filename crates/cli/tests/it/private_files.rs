@@ -120,8 +120,64 @@ fn nothing_that_a_server_makes_can_be_read_by_others() {
     // A disk that is not meetbot's alone.
     fs::write(disk.join("photos"), b"").unwrap();
     open_to_all(&disk);
+    let error = refused_by_server_and_doctor(&data, "recordings");
+    assert!(error.contains("chmod 700") && error.contains("recordings"), "{error}");
+}
+
+/// Why a server does not start on a data folder, which `doctor` has to say in the same words.
+#[track_caller]
+fn refused_by_server_and_doctor(data: &Path, check: &str) -> String {
+    let run_on = |program: &str| {
+        let mut command = meetbot();
+        run(command.args([program, "--listen", "127.0.0.1:0", "--data-dir"]).arg(data))
+    };
+    let (server, doctor) = (run_on("serve"), run_on("doctor"));
+    assert_eq!(server.code, Some(1), "{server:?}");
+    assert_eq!(doctor.code, Some(1), "{doctor:?}");
+    let error = server.err.trim().trim_start_matches("error: ").to_owned();
+    let found = format!("FAIL  {check:<12}  {error}");
+    assert!(doctor.out.contains(&found), "{error}\n{doctor:?}");
+    error
+}
+
+#[test]
+fn doctor_fails_in_the_servers_words_where_a_server_refuses_its_folder() {
+    let parent = TempDir::new().unwrap();
+    let parent = parent.path().canonicalize().unwrap();
+    let data = parent.join("data");
+    fs::create_dir(&data).unwrap();
+    let set = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // Others may enter the folder, and it holds other things.
+    fs::write(data.join("notes.txt"), b"").unwrap();
+    set(&data, 0o755);
+    let error = refused_by_server_and_doctor(&data, "data folder");
+    assert!(error.contains("chmod 700") && error.contains("--data-dir"), "{error}");
+    set(&data, 0o700);
+    // Its database lies behind a link that leads nowhere.
+    symlink(parent.join("no disk"), data.join("meetbot.db")).unwrap();
+    refused_by_server_and_doctor(&data, "data folder");
+    fs::remove_file(data.join("meetbot.db")).unwrap();
+    // Something else has the name of its lock.
+    fs::remove_file(data.join("lock")).unwrap();
+    fs::create_dir(data.join("lock")).unwrap();
+    refused_by_server_and_doctor(&data, "data folder");
+    fs::remove_dir(data.join("lock")).unwrap();
+    // A link to recordings that lie among other things.
+    let shared = parent.join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::write(shared.join("photos"), b"").unwrap();
+    set(&shared, 0o755);
+    symlink(&shared, data.join("recordings")).unwrap();
+    refused_by_server_and_doctor(&data, "recordings");
+    assert_eq!(fs::metadata(&shared).unwrap().permissions().mode() & 0o777, 0o755);
+    // What a server closes by itself is a warning, of a file too.
+    set(&shared, 0o700);
+    fs::write(data.join("lock"), b"").unwrap();
+    set(&data.join("lock"), 0o644);
     let mut command = meetbot();
-    let said = run(command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data));
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains("chmod 700") && said.err.contains("recordings"), "{said:?}");
+    let said = run(command.args(["doctor", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.out.contains("warn  data folder") && said.out.contains("lock"), "{said:?}");
 }
