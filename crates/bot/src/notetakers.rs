@@ -5,6 +5,8 @@
 
 use std::sync::LazyLock;
 
+use meetbot_types::visible::is_invisible;
+
 /// So many characters of a name are looked at.
 const LONGEST: usize = 256;
 /// What takes notes, a person or a bot.
@@ -130,13 +132,7 @@ fn plain(letter: char) -> impl Iterator<Item = char> {
         letter => letter,
     };
     let letter = match letter {
-        '\u{ad}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'
-        | '\u{2066}'..='\u{2069}'
-        | '\u{feff}'
-        | '\u{fe0f}' => None,
+        letter if is_invisible(letter) => None,
         '’' | '‘' | 'ʼ' | '`' | '´' => Some('\''),
         '\u{2010}'..='\u{2015}' | '\u{2212}' => Some('-'),
         '_' | '#' => Some(' '),

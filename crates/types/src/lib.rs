@@ -29,6 +29,7 @@ pub mod sandbox;
 pub mod signature;
 pub mod time;
 pub mod usage;
+pub mod visible;
 
 pub use auto_leave::{AutoLeave, AutoLeaveConfig, Rule};
 pub use control::{ControlAction, ControlResult, ControlState};

@@ -7,6 +7,7 @@ use icu_properties::{
     CodePointMapData,
     props::{CanonicalCombiningClass, GeneralCategory, JoiningType},
 };
+use meetbot_types::visible::is_invisible;
 
 const MAX_CHARACTERS: usize = 60;
 /// File systems take 255 bytes for a whole file name.
@@ -132,11 +133,13 @@ fn safe(name: &str) -> String {
             }
             continue;
         }
+        // A word with a mark of direction in it stays one word.
+        if is_invisible(character) {
+            continue;
+        }
         marks = 0;
         if character.is_alphanumeric() || character == '_' {
             safe.push(character);
-        } else if category == GeneralCategory::Format {
-            // Direction marks are invisible: a word with one in it stays one word.
         } else if !safe.ends_with('-') {
             safe.push('-');
         }

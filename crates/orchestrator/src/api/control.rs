@@ -6,6 +6,7 @@ use axum::{body::Body, http::HeaderMap, response::Response};
 use meetbot_types::{
     CommandId, ControlAction, ControlResult, ControlState, ErrorBody, Issue, JobId,
     control::{ChatRequest, MAX_CHAT_CHARACTERS},
+    visible::is_blank,
 };
 use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -19,7 +20,7 @@ use super::{
     request::{BODY_LIMIT, JsonBody, Named, again, json, once, read_idle_body},
 };
 use crate::{
-    fields::{CHAT_MESSAGE, Fields, Ignored, Issues, is_blank, judge_idle},
+    fields::{CHAT_MESSAGE, Fields, Ignored, Issues, judge_idle},
     jobs::refusal::refusal,
     store::{Commanded, KeptAnswer, Tenant},
 };

@@ -6,7 +6,6 @@ mod other_names;
 pub(crate) mod parameter;
 mod shape;
 mod spelling;
-mod visible;
 
 use meetbot_types::Issue;
 use serde::{
@@ -18,7 +17,6 @@ use serde_json::{Value, value::RawValue};
 pub(crate) use self::{
     ignored::Ignored,
     shape::{CHAT_MESSAGE, IDEMPOTENCY_KEY, NEW_JOB, Shape},
-    visible::is_blank,
 };
 
 /// More issues of one code would make an answer larger than its request.

@@ -2,14 +2,14 @@
 
 use meetbot_types::{
     AutoLeave, AutoLeaveConfig, InvalidMetadata, MeetingLink, Metadata, Platform, Rule, Timestamp,
-    Webhooks, auto_leave::MAX_SECONDS, reach, time::InvalidTimestamp,
+    Webhooks, auto_leave::MAX_SECONDS, reach, time::InvalidTimestamp, visible::is_blank,
 };
 use serde_json::Value;
 use url::Url;
 
 use super::{MAX_EXTERNAL_ID, Terms, scenario};
 use crate::{
-    fields::{Fields, Issues, is_blank},
+    fields::{Fields, Issues},
     webhooks::guard::Guard,
 };
 
