@@ -1,6 +1,8 @@
 //! Meeting links: which product a URL belongs to, which meeting it names, and its passcode.
 
+mod found;
 mod janus;
+mod plain;
 mod products;
 mod text;
 mod wrappers;
@@ -18,6 +20,8 @@ use self::{
 
 /// The longest meeting URL, in characters.
 pub const MAX_URL_CHARACTERS: usize = 2_048;
+/// How often an id may be encoded once more than it has to be.
+const MOST_ENCODINGS: usize = 3;
 
 words! {
     /// A conferencing product.
@@ -72,12 +76,28 @@ pub enum LinkError {
     /// It is not a URL that a meeting can have.
     #[error("not a meeting's URL: give its full link, as in https://meet.google.com/abc-defg-hij")]
     NotAUrl,
+    /// It is to be a link of Janus, and says no WebSocket.
+    #[error(
+        "a meeting's URL on a Janus server begins with janus+wss:// or janus+ws:// and the address of the server's WebSocket, as in {}",
+        example(&Platform::Janus)
+    )]
+    NoWebSocket,
     /// It is too long.
     #[error("longer than {MAX_URL_CHARACTERS} characters")]
     TooLong,
     /// A name or password stands before the host.
     #[error("a name or password before the host is not accepted")]
     Userinfo,
+    /// It has the links of several meetings.
+    #[error(
+        "there are links of several meetings in it, as at {first} and at {second}: give the link of one of them alone"
+    )]
+    Several {
+        /// The host of the first.
+        first: String,
+        /// The host of another one.
+        second: String,
+    },
     /// It is a URL of no product that is known here.
     #[error("{host} is no meeting product known here; supported are {}", supported())]
     UnknownHost {
@@ -106,11 +126,24 @@ impl LinkError {
     /// The error's word in the `issues` of the API.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::NotAUrl | Self::Userinfo => "invalid_url",
+            Self::NotAUrl | Self::NoWebSocket | Self::Userinfo => "invalid_url",
             Self::TooLong => "too_long",
+            Self::Several { .. } => "several_meetings",
             Self::UnknownHost { .. } | Self::HiddenLink { .. } => "unknown_platform",
             Self::NoMeeting { .. } => "no_meeting_in_url",
         }
+    }
+
+    /// Of several links in a text that are none of a meeting, the error names the one that was likeliest meant.
+    fn says_more_than(&self, other: &Self) -> bool {
+        let rank = |error: &Self| match error {
+            Self::NotAUrl | Self::TooLong => 0,
+            Self::UnknownHost { .. } => 1,
+            Self::HiddenLink { .. } => 2,
+            Self::NoWebSocket | Self::Userinfo | Self::Several { .. } => 3,
+            Self::NoMeeting { .. } => 4,
+        };
+        rank(self) > rank(other)
     }
 }
 
@@ -119,17 +152,43 @@ fn supported() -> String {
 }
 
 impl MeetingLink {
-    /// Takes a meeting's URL apart, in whatever wrapper and from whatever text it was copied. `platform` says whose server it is where the
-    /// host does not (Jitsi, `LiveKit` and Galène on servers of their users); it is not needed otherwise, and no other host is
+    /// Takes a meeting's URL apart, in whatever wrapper and from whatever text it was copied; a text with the links of several meetings is refused. `platform` says whose
+    /// server it is where the host does not (Jitsi, `LiveKit` and Galène on servers of their users); it is not needed otherwise, and no other host is
     /// taken for one of a product that has its own.
     pub fn parse(text: &str, platform: Option<&Platform>) -> Result<Self, LinkError> {
-        if text.chars().count() > MAX_URL_CHARACTERS {
+        if text.chars().nth(MAX_URL_CHARACTERS).is_some() {
             return Err(LinkError::TooLong);
         }
-        let url = unwrapped(text)?;
+        let mut text = plain::plain(text);
+        if found::spots(&text).is_empty() {
+            // Lines may be broken anywhere (RFC 5545, 3.1).
+            text = text.replace("\n ", "").replace("\n\t", "").replace('\n', "");
+        }
+        let (mut found, mut error) = (None::<Self>, LinkError::NotAUrl);
+        for spot in found::spots(&text) {
+            for reading in text::readings(&spot) {
+                match Self::read(&reading, platform) {
+                    Ok(link) => {
+                        found = Some(match found {
+                            Some(first) => first.or(link)?,
+                            None => link,
+                        });
+                        break;
+                    }
+                    Err(other) if other.says_more_than(&error) => error = other,
+                    Err(_) => {}
+                }
+            }
+        }
+        found.ok_or(error)
+    }
+
+    fn read(link: &str, platform: Option<&Platform>) -> Result<Self, LinkError> {
+        let mut url = unwrapped(link)?;
         let web = matches!(url.scheme(), "https" | "http");
         if !web && !matches!(url.scheme(), "janus+ws" | "janus+wss" | "ws" | "wss") {
-            return Err(LinkError::NotAUrl);
+            let of_janus = url.scheme().starts_with("janus+");
+            return Err(if of_janus { LinkError::NoWebSocket } else { LinkError::NotAUrl });
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(LinkError::Userinfo);
@@ -146,18 +205,46 @@ impl MeetingLink {
             (None, None) if matches!(url.scheme(), "ws" | "wss") => return Err(LinkError::NotAUrl),
             (None, None) => return Err(LinkError::UnknownHost { host }),
         };
-        let no_meeting =
-            || LinkError::NoMeeting { expected: example(&platform), platform: platform.clone() };
         if matches!(url.scheme(), "ws" | "wss") || !(ours || products::has_own_servers(&platform)) {
-            return Err(no_meeting());
+            return Err(no_meeting(platform));
         }
-        let url = if products::ends_with_password(&platform, &url) {
-            url
-        } else {
-            text::without_sentence_end(url).ok_or(LinkError::NotAUrl)?
-        };
-        let (meeting_id, passcode) = meeting_of(&platform, &url).ok_or_else(no_meeting)?;
-        Ok(Self { platform, url: url.into(), meeting_id, passcode })
+        // Where no meeting has such an id, it may be encoded more than once.
+        for _ in 0..=MOST_ENCODINGS {
+            if !products::ends_with_password(&platform, &url) {
+                url = text::without_sentence_end(url).ok_or(LinkError::NotAUrl)?;
+            }
+            if let Some((meeting_id, passcode)) = meeting_of(&platform, &url) {
+                return Ok(Self { platform, url: url.into(), meeting_id, passcode });
+            }
+            if !url.as_str().contains("%25") {
+                break;
+            }
+            let decoded = text::inner(&url.as_str().replace("%25", "%"));
+            let decoded = decoded.and_then(|link| Url::parse(&link).ok());
+            url = decoded.ok_or_else(|| no_meeting(platform.clone()))?;
+        }
+        Err(no_meeting(platform))
+    }
+
+    /// This link, or the other one where that says more of the same meeting.
+    fn or(self, other: Self) -> Result<Self, LinkError> {
+        // Meetings of these have one id, whichever of their hosts the link names.
+        let everywhere = matches!(self.platform, Platform::GoogleMeet | Platform::ZoomWeb);
+        let same = self.platform == other.platform
+            && self.meeting_id == other.meeting_id
+            && (everywhere || self.host() == other.host());
+        match (&self.passcode, &other.passcode) {
+            (ours, theirs) if same && (ours == theirs || theirs.is_none()) => Ok(self),
+            (None, Some(_)) if same => Ok(other),
+            _ => {
+                let host = |link: &Self| link.host().map(|host| host.to_string());
+                let (first, second) = (host(&self), host(&other));
+                Err(LinkError::Several {
+                    first: first.unwrap_or_default(),
+                    second: second.unwrap_or_default(),
+                })
+            }
+        }
     }
 
     /// The server's host. An address is one in whatever way it is written (`2130706433`), and whatever the scheme.
@@ -166,14 +253,20 @@ impl MeetingLink {
     }
 }
 
-/// The URL in a text, out of all its wrappers.
-fn unwrapped(text: &str) -> Result<Url, LinkError> {
-    let read = |text: &str| Url::parse(&text::copied(text)).map_err(|_| LinkError::NotAUrl);
-    let mut url = read(text)?;
+fn no_meeting(platform: Platform) -> LinkError {
+    LinkError::NoMeeting { expected: example(&platform), platform }
+}
+
+/// The URL of a link, out of all its wrappers.
+fn unwrapped(link: &str) -> Result<Url, LinkError> {
+    let read = |link: &str| Url::parse(link).map_err(|_| LinkError::NotAUrl);
+    let mut url = read(link)?;
     for _ in 0..wrappers::MOST {
         match wrappers::unwrap(&url) {
             None => return Ok(url),
-            Some(Inside::Link(link)) => url = read(&link)?,
+            Some(Inside::Link(link)) => {
+                url = read(&text::inner(&link).ok_or(LinkError::NotAUrl)?)?;
+            }
             Some(Inside::Hidden) => break,
         }
     }
@@ -275,6 +368,36 @@ mod tests {
         let endless = wrap("https://x.us", wrappers::MOST + 1);
         let error = MeetingLink::parse(&endless, Some(&Platform::Jitsi)).unwrap_err();
         assert!(matches!(error, LinkError::HiddenLink { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_link_of_janus_that_says_no_websocket_is_told_how_one_looks() {
+        for url in ["janus+https://h.example/janus?room=1", "Room: JANUS+http://h.example/?room=1"]
+        {
+            for platform in [None, Some(Platform::Janus)] {
+                let error = MeetingLink::parse(url, platform.as_ref()).unwrap_err().to_string();
+                assert!(
+                    error.contains("WebSocket, as in janus+wss://host/path?room=1234"),
+                    "{error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn of_links_of_several_meetings_the_hosts_are_named_and_no_passcodes() {
+        let text = "https://zoom.us/j/91234567890?pwd=s3cret or https://meet.jit.si/Foo";
+        let error = MeetingLink::parse(text, None).unwrap_err().to_string();
+        assert!(error.contains("zoom.us") && error.contains("meet.jit.si"), "{error}");
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn a_text_is_as_long_as_a_url_at_most_and_may_hold_as_many_links_as_fit() {
+        let many = "https://a.b ".repeat(165) + "https://zoom.us/j/91234567890";
+        assert_eq!(MeetingLink::parse(&many, None).unwrap().meeting_id, "91234567890");
+        let long = "x".repeat(1 << 20) + " https://zoom.us/j/91234567890";
+        assert_eq!(MeetingLink::parse(&long, None), Err(LinkError::TooLong));
     }
 
     #[test]

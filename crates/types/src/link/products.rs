@@ -24,10 +24,12 @@ pub(super) fn is_teams(host: &str) -> bool {
 
 /// The product that a host or a scheme names.
 pub(super) fn platform_of(url: &Url, host: &str) -> Option<Platform> {
+    if url.scheme().starts_with("janus+") { Some(Platform::Janus) } else { product_of(host) }
+}
+
+/// The product whose host it is.
+pub(super) fn product_of(host: &str) -> Option<Platform> {
     let under = |domain: &str| is_under(host, domain);
-    if url.scheme().starts_with("janus+") {
-        return Some(Platform::Janus);
-    }
     if host == sandbox::HOST {
         Some(Platform::Sandbox)
     } else if host == "meet.google.com" {
@@ -80,7 +82,7 @@ pub(super) const fn example(platform: &Platform) -> &'static str {
         Platform::Jitsi => "https://meet.jit.si/RoomName",
         Platform::Livekit => "https://meet.livekit.io/rooms/room-name",
         Platform::Galene => "https://galene.org:8443/group/name/",
-        Platform::Janus => "janus+wss://host/path?room=1234",
+        Platform::Janus => "janus+wss://host/path?room=1234 or janus+ws://host/path?room=1234",
         Platform::Sandbox => "https://sandbox.meetbot.dev/two-speakers?seconds=20",
         Platform::Other(_) => "a URL that this version does not know",
     }
@@ -100,7 +102,9 @@ pub(super) fn meeting_of(platform: &Platform, url: &Url) -> Option<(String, Opti
     match platform {
         Platform::GoogleMeet => match path.as_slice() {
             ["lookup", id, ..] => plain(id),
-            ["_", "meet", id] | ["tel", id] | [id] => google_code(id).map(|code| (code, None)),
+            ["_", "meet", id] | ["_meet" | "tel", id] | [id] => {
+                google_code(id).map(|code| (code, None))
+            }
             _ => None,
         },
         Platform::Teams => match path.as_slice() {
@@ -161,8 +165,16 @@ pub(super) fn meeting_of(platform: &Platform, url: &Url) -> Option<(String, Opti
 
 /// Digits, however they were grouped.
 fn number(text: &str) -> Option<String> {
-    let digits = text.replace([' ', '-', '\u{a0}'], "");
+    let digits = ungrouped(text);
     (!digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())).then_some(digits)
+}
+
+/// Without what parts groups; word processors put dashes for hyphens.
+fn ungrouped(text: &str) -> String {
+    let parts = |letter: char| {
+        letter.is_whitespace() || matches!(letter, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+    };
+    text.replace(parts, "")
 }
 
 /// Whether a path of a Jitsi server is of its files and interfaces, at the top or in a tenant (its nginx configuration).
@@ -201,11 +213,7 @@ fn is_of_jitsi_itself(path: &[&str]) -> bool {
 
 /// `abc-defg-hij`, however its dashes and case were written.
 pub(super) fn google_code(text: &str) -> Option<String> {
-    let letters: String = text
-        .chars()
-        .filter(|character| !matches!(character, '-' | ' '))
-        .map(|c| c.to_ascii_lowercase())
-        .collect();
+    let letters = ungrouped(text).to_ascii_lowercase();
     (letters.len() == 10 && letters.bytes().all(|letter| letter.is_ascii_lowercase()))
         .then(|| format!("{}-{}-{}", &letters[..3], &letters[3..7], &letters[7..]))
 }

@@ -2,11 +2,16 @@
 
 use url::Url;
 
+use super::{
+    found::{BORDERS, Spot, spots},
+    plain::plain,
+};
+
 /// Brackets in pairs. One that closes and was never opened is of the text around a link.
 const BRACKETS: [(char, char); 3] = [('(', ')'), ('[', ']'), ('{', '}')];
 
 /// What no program that makes links leaves bare (`encodeURIComponent` and its like encode it), at the end of a link.
-const NEVER_BARE: &str = "<>\"`|\\^&,;:([{“”„‟«»‹›‘’‚…。、，；：！？）】」』》〉";
+const NEVER_BARE: &str = "<>\"`|\\^&,;:([{“”„‟«»‹›‘’‚…。、，；：！？）】」』》〉＞\u{fffc}";
 
 /// What ends a sentence or closes a quotation, and may as well be the last character of a name.
 const SENTENCE_ENDS: &str = ".!?'*";
@@ -14,29 +19,100 @@ const SENTENCE_ENDS: &str = ".!?'*";
 /// What browsers encode when they copy a link with the text around it.
 const ENCODED_BY_BROWSERS: &str = "<>\"'`{}";
 
-/// The link in a text.
-pub(super) fn copied(text: &str) -> String {
-    let unfolded = unfold(text);
-    let visible: String = unfolded.chars().filter(|c| !is_invisible(*c)).collect();
-    let mut link = between_angle_brackets(&visible).to_owned();
-    // A blank in a query or a fragment is encoded; in a path people type it: names of rooms, numbers in groups.
-    if let Some(query) = link.find(['?', '#'])
-        && let Some(blank) = link[query..].find(char::is_whitespace)
+/// What a link may stand between; it ends where that closes.
+const AROUND: [(char, char); 18] = [
+    ('(', ')'),
+    ('[', ']'),
+    ('{', '}'),
+    ('\'', '\''),
+    ('“', '”'),
+    ('„', '“'),
+    ('‟', '”'),
+    ('‘', '’'),
+    ('«', '»'),
+    ('»', '«'),
+    ('‹', '›'),
+    ('「', '」'),
+    ('『', '』'),
+    ('【', '】'),
+    ('《', '》'),
+    ('〈', '〉'),
+    ('（', '）'),
+    ('＜', '＞'),
+];
+
+/// Mail programs break no shorter lines.
+const BROKEN_LINE: usize = 60;
+
+/// Whether a blank in a link's path is a part of it. In a query or a fragment it is encoded; in a path people type it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blanks {
+    /// Between letters and digits: names of rooms have blanks.
+    InNames,
+    /// Between digits: ids come in groups.
+    InNumbers,
+    Nowhere,
+}
+
+/// The link of a spot in the ways in which it can be read, the likeliest first: lines put together, blanks within it.
+pub(super) fn readings(spot: &Spot<'_>) -> Vec<String> {
+    let unfolded = plain(&unfold(spot));
+    let first_line = spot.text.split('\n').next().unwrap_or_default();
+    let names = if spot.alone { Blanks::InNames } else { Blanks::InNumbers };
+    let mut readings: Vec<String> = Vec::new();
+    for (text, blanks) in
+        [(&*unfolded, names), (first_line, Blanks::InNumbers), (first_line, Blanks::Nowhere)]
     {
-        link.truncate(query + blank);
+        let Some(link) = trimmed(ends(text, spot.before.chars().next_back(), blanks)) else {
+            continue;
+        };
+        let link = if spot.bare { format!("https://{link}") } else { link };
+        if !readings.contains(&link) {
+            readings.push(link);
+        }
     }
-    // URLs hold no tabs: parsers of URLs skip them.
-    link = link.replace('\t', "");
-    while link.contains("&amp;") {
-        link = link.replace("&amp;", "&");
+    readings
+}
+
+/// The link that was found inside another one.
+pub(super) fn inner(text: &str) -> Option<String> {
+    let text = plain(text);
+    readings(spots(&text).first()?).into_iter().next()
+}
+
+/// The text up to where the link ends.
+fn ends(text: &str, before: Option<char>, blanks: Blanks) -> &str {
+    let mut link = text.split(BORDERS).next().unwrap_or_default();
+    if let Some((opens, closes)) = AROUND.into_iter().find(|pair| before == Some(pair.0)) {
+        let mut depth = 1;
+        let closing = link.char_indices().find(|(_, letter)| {
+            depth += if *letter == closes { -1 } else { i32::from(*letter == opens) };
+            depth == 0
+        });
+        link = closing.map_or(link, |(at, _)| &link[..at]);
     }
-    let link = link.trim_start_matches(|c: char| !c.is_alphanumeric());
-    // RFC 3986, appendix C.
-    let link = match link.get(..4) {
-        Some(prefix) if prefix.eq_ignore_ascii_case("url:") => &link[4..],
-        _ => link,
+    let path = link.find(['?', '#']).unwrap_or(link.len());
+    let is_within = |letter: Option<char>| {
+        letter.is_some_and(|letter| match blanks {
+            Blanks::InNames => letter.is_alphanumeric(),
+            Blanks::InNumbers => letter.is_ascii_digit(),
+            Blanks::Nowhere => false,
+        })
     };
-    let mut link = link.trim().to_owned();
+    let ends = |at: usize, blank: char| {
+        let (before, after) = (&link[..at], &link[at + blank.len_utf8()..]);
+        let within = is_within(before.chars().next_back()) && is_within(after.chars().next());
+        // Tabs part the cells of tables.
+        blank.is_whitespace() && (at > path || blank == '\t' || !within)
+    };
+    let end = link.char_indices().find(|(at, letter)| ends(*at, *letter));
+    end.map_or(link, |(at, _)| &link[..at])
+}
+
+/// A link without what belongs to the text around it.
+fn trimmed(link: &str) -> Option<String> {
+    let link = link.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let mut link = link.trim_end().to_owned();
     while let Some(last) = link.chars().next_back()
         && (last.is_whitespace()
             || is_joiner(last)
@@ -45,12 +121,23 @@ pub(super) fn copied(text: &str) -> String {
     {
         link.pop();
     }
-    // A link that was encoded as a whole.
-    let head = link.get(..9).unwrap_or(&link).to_ascii_lowercase();
-    if head.starts_with("https%3a") || head.starts_with("http%3a") {
-        return copied(&super::decode(&link));
+    if !is_encoded(&link) {
+        return Some(link);
     }
-    link
+    while is_encoded(&link) {
+        link = super::decode(&link);
+    }
+    inner(&link)
+}
+
+/// Whether a link is encoded as a whole, once or more than once.
+fn is_encoded(link: &str) -> bool {
+    let link =
+        link.get(..4).filter(|scheme| scheme.eq_ignore_ascii_case("http")).map(|_| &link[4..]);
+    let colon =
+        link.and_then(|link| link.strip_prefix(['s', 'S']).unwrap_or(link).strip_prefix('%'));
+    let code = colon.map(|colon| colon.trim_start_matches("25"));
+    code.and_then(|code| code.get(..2)).is_some_and(|code| code.eq_ignore_ascii_case("3a"))
 }
 
 /// The URL without the rest of a sentence at its end, which may be encoded by now. Not for a URL that ends with a password
@@ -72,7 +159,6 @@ pub(super) fn without_sentence_end(mut url: Url) -> Option<Url> {
 fn without_last(text: &str) -> Option<&str> {
     if let Some((rest, last)) = encoded_last(text) {
         let rubbish = last.is_whitespace()
-            || is_invisible(last)
             || is_joiner(last)
             || (ENCODED_BY_BROWSERS.contains(last) && !BRACKETS.iter().any(|pair| pair.1 == last))
             || (!last.is_ascii() && NEVER_BARE.contains(last))
@@ -110,44 +196,38 @@ fn closes_nothing(text: &str, last: char) -> bool {
     text.matches(closes).count() > text.matches(opens).count()
 }
 
-/// What stands between `<` and `>`, where the text begins so; of `<link|label>`, as chats have it, the link.
-fn between_angle_brackets(text: &str) -> &str {
-    let text = text.trim_start();
-    let Some(inside) = text.strip_prefix('<') else { return text };
-    inside.split(['>', '|']).next().unwrap_or(inside)
-}
-
 /// Puts lines together that a calendar (RFC 5545, 3.1) or a mail program broke. Where an empty line or a line of words follows, the link has ended.
-fn unfold(text: &str) -> String {
-    let text = text.trim().replace("\r\n", "\n").replace('\r', "\n");
-    let mut lines = text.split('\n');
+fn unfold(spot: &Spot<'_>) -> String {
+    let mut lines = spot.text.split('\n');
     let mut link = lines.next().unwrap_or_default().to_owned();
+    let before = spot.before.rsplit('\n').next().unwrap_or_default();
+    let indented = before.starts_with([' ', '\t']);
+    let mut length = before.chars().count() + link.chars().count();
     for line in lines {
         let folded = line.starts_with([' ', '\t']);
         let mut words = line.split_whitespace();
-        let (first, more) = (words.next(), words.next().is_some());
-        match first {
-            Some(word) if folded || !more => link.push_str(word),
-            _ => break,
+        let (Some(word), more) = (words.next(), words.next().is_some()) else { break };
+        let long = length >= BROKEN_LINE;
+        // Among other words, an indented line or a word by itself may as well be the next of them.
+        let goes_on = match (folded, more) {
+            (true, false) => !indented,
+            (true, true) => !indented && long,
+            (false, false) => spot.alone || long,
+            (false, true) => false,
+        };
+        if !goes_on || !word.is_ascii() || word.ends_with([':', ',']) {
+            break;
         }
+        link.push_str(word);
         if more {
             break;
         }
+        length = line.chars().count();
     }
     link
 }
 
-/// What nobody sees and chats, word processors and mail programs put in: zero-width blanks, marks of direction, control characters.
-fn is_invisible(c: char) -> bool {
-    (c.is_control() && !c.is_whitespace())
-        || matches!(
-            c,
-            '\u{AD}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}'
-                | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206F}' | '\u{FEFF}'
-        )
-}
-
-/// Invisible too, but of a meaning within words and emoji.
+/// Invisible, but of a meaning within words and emoji.
 fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200C}' | '\u{200D}')
 }
@@ -155,6 +235,12 @@ fn is_joiner(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The likeliest reading of the first link of a text.
+    #[track_caller]
+    fn copied(text: &str) -> String {
+        inner(text).unwrap()
+    }
 
     #[test]
     fn what_stands_around_a_link_is_taken_off() {
@@ -175,11 +261,38 @@ mod tests {
             "https://x.example/a?\n  b=c",
             "https://x.exam\nple/a?b=c",
             "https%3A%2F%2Fx.example%2Fa%3Fb%3Dc",
+            "https%253A%252F%252Fx.example%252Fa%253Fb%253Dc",
+            "Join: https://x.example/a?b=c",
+            "[Join](https://x.example/a?b=c) (by Zoom)",
+            "[Join](<https://x.example/a?b=c> \"title\")",
+            "<a href='https://x.example/a?b=c'>Join</a>",
+            "Ann <https://x.example/a?b=c>",
+            "„https://x.example/a?b=c“ sagte sie",
+            "https://x.example/a?b=c&lt;br&gt;",
+            "Join:\n  https://x.example/a?b=c\n  Meeting ID: 1",
+            "Join: https://x.example/a?b=c\nThanks",
+            "https://x.example/a?b=c\nPasscode:\n1",
+            "https://x.example/a?b=c\n会议号\n1",
+            "A label so long that a calendar folds the line of the link: https://x.example/a?\n b=c and more",
         ] {
             assert_eq!(copied(text), "https://x.example/a?b=c", "{text:?}");
         }
         assert_eq!(copied("https://x.example/a?b=1&amp;c=2"), "https://x.example/a?b=1&c=2");
-        assert_eq!(copied("https://x.example/My Room"), "https://x.example/My Room");
+        for room in ["https://x.example/My Room", "https://x.example/912 3456 7890"] {
+            assert_eq!(copied(room), room);
+        }
+        for more in [" (password: 1)", " - see you", ", see you", " <me>"] {
+            assert_eq!(
+                copied(&format!("https://x.example/My Room{more}")),
+                "https://x.example/My Room"
+            );
+        }
+        assert_eq!(
+            copied("Call https://x.example/912 3456 7890 now"),
+            "https://x.example/912 3456 7890"
+        );
+        assert_eq!(copied("Call https://x.example/a now"), "https://x.example/a");
+        assert_eq!(copied("zoom.us/j/1"), "https://zoom.us/j/1");
         assert_eq!(copied("https://x.example/a(b)"), "https://x.example/a(b)");
     }
 
@@ -196,13 +309,11 @@ mod tests {
             "...",
             "*",
             "%20",
-            "%E2%80%8B",
             "%C2%A0.",
             "%3E",
             "%22",
             "%27",
             "%E2%80%9D",
-            "%EF%BB%BF%20",
             "]",
             "%7D",
             ",.",
@@ -221,7 +332,11 @@ mod tests {
     fn a_link_that_was_read_reads_the_same_again() {
         let corpus = ["<https://x.example/(a)?b=c.>\r\n d", "url:http://x/&am\tp;?q=\u{200d}.)"];
         xtask::nasty::feed(&corpus, |text| {
-            let Ok(url) = Url::parse(&copied(text)) else { return };
+            // No longer text is read.
+            if text.chars().nth(super::super::MAX_URL_CHARACTERS).is_some() {
+                return;
+            }
+            let Some(Ok(url)) = inner(text).map(|link| Url::parse(&link)) else { return };
             if url.cannot_be_a_base() || !matches!(url.scheme(), "http" | "https") {
                 return;
             }

@@ -1,6 +1,7 @@
 //! Links that stand inside other links: programs that check or count clicks put theirs around them, and products' own pages do too.
 
 use base64::{Engine as _, alphabet, engine};
+use serde_json::{Value, json};
 use url::Url;
 
 use super::{
@@ -62,7 +63,17 @@ static WRAPPERS: &[Wrapper] = &[
     // What a browser shows after a click on a link of Teams: the page that asks which program to open, and the web client.
     row(Teams, "/dl/launcher/", Found(teams_launcher)),
     row(Teams, "/", Found(teams_client)),
+    row(Teams, "/light-meetings/", Found(teams_in_browser)),
+    // Outlook in browsers, as it is and as it was.
+    row(Under(&["outlook.office.com", "outlook.office365.com", "outlook.live.com", "outlook.cloud.microsoft"]),
+        "/mail/", Parameter(&["url"])),
+    row(Any, "/owa/redir.aspx", Parameter(&["URL", "url"])),
+    // Defender for Cloud Apps puts its domain behind the product's.
+    row(Under(&["mcas.ms"]), "/", Found(defender)),
+    row(Under(&["safelink.emails.azure.net"]), "/redirect", Parameter(&["destination"])),
     row(Google, "/url", Parameter(&["q", "url"])),
+    // Where one who is not signed in gets to.
+    row(Under(&["accounts.google.com"]), "/", Parameter(&["continue"])),
     row(Under(&["meet.google.com"]), "/linkredirect", Parameter(&["dest"])),
     // Google Meet's short form, and its page of telephone numbers, which stands in every invitation.
     row(Under(&["g.co"]), "/meet/", Found(google_short)),
@@ -74,6 +85,14 @@ static WRAPPERS: &[Wrapper] = &[
     row(Under(&["urldefense.proofpoint.com", "urldefense.com", "urldefense.us"]), "/v3/", Found(proofpoint_3)),
     row(Under(&["linkprotect.cudasvc.com"]), "/", Parameter(&["a"])),          // Barracuda
     row(Under(&["secure-web.cisco.com"]), "/", Found(second_segment)),
+    // GMX, WEB.DE, mail.com and 1&1.
+    row(Under(&["deref-gmx.net", "deref-gmx.com", "deref-gmx.co.uk", "deref-gmx.fr", "deref-web.de", "deref-web-02.de",
+        "deref-mail.com", "deref-mail-02.com", "deref-1und1.de", "deref-1und1-02.de"]), "/", Parameter(&["redirectUrl"])),
+    row(Under(&["vadesecure.com", "scanmail.trustwave.com", "protection.retarus.com"]), "/", Parameter(&["u"])),
+    row(Under(&["clicktime.cloud.postoffice.net"]), "/", Parameter(&["U", "u"])),
+    row(Under(&["linklock.titanhq.com"]), "/", Parameter(&["url"])),
+    row(Under(&["linkscan.io"]), "/scan/ux/", Found(bitdefender)),
+    row(Under(&["awstrack.me"]), "/L0/", Found(amazon)),
     row(Under(&["slack-redir.net"]), "/", Parameter(&["url"])),
     row(Under(&["trendmicro.com"]), "/wis/clicktime/", Parameter(&["url"])),
     row(Under(&["fireeye.com", "trellix.com"]), "/", Parameter(&["u"])),
@@ -81,13 +100,27 @@ static WRAPPERS: &[Wrapper] = &[
     row(Under(&["protection.sophos.com"]), "/", Found(sophos)),
     row(Under(&["url.avanan.click", "protect.checkpoint.com"]), "/v", Found(between_underscores)),
     row(Under(&["urlsand.esvalabs.com", "link.zixcentral.com", "link.edgepilot.com"]), "/", Parameter(&["u"])),
-    row(Under(&["l.facebook.com", "lm.facebook.com", "l.messenger.com", "l.instagram.com"]), "/", Parameter(&["u"])),
+    row(Under(&["l.facebook.com", "lm.facebook.com", "l.messenger.com", "l.instagram.com", "l.workplace.com",
+        "l.threads.com", "l.wl.co"]), "/", Parameter(&["u"])),
+    row(Under(&["facebook.com"]), "/flx/warn/", Parameter(&["u"])),
+    row(Under(&["vk.com", "vk.ru"]), "/away.php", Parameter(&["to"])),
     row(Under(&["linkedin.com"]), "/redir/", Parameter(&["url"])),
     row(Under(&["linkedin.com"]), "/safety/go", Parameter(&["url"])),
     row(Under(&["youtube.com"]), "/redirect", Parameter(&["q"])),
     row(Under(&["mimecast.com", "mimecastprotect.com", "mimecast-offshore.com", "emailprotection.link",
-        "bit.ly", "tinyurl.com", "t.co", "lnkd.in", "aka.ms"]), "/", Hidden),
+        "hornetsecurity.com", "mailanyone.net", "mailguard.com.au", "sendgrid.net", "list-manage.com", "mandrillapp.com",
+        "hubspotlinks.com", "bit.ly", "tinyurl.com", "t.co", "lnkd.in", "aka.ms", "goo.gl", "ow.ly", "is.gd", "buff.ly",
+        "rebrand.ly", "cutt.ly"]), "/", Hidden),
 ];
+
+/// Whether links of a host are wrappers by its name alone.
+pub(super) fn is_host(host: &str) -> bool {
+    WRAPPERS.iter().any(|wrapper| match wrapper.hosts {
+        Under(domains) => domains.iter().any(|domain| is_under(host, domain)),
+        Google => is_google(host),
+        Teams | Any => false,
+    })
+}
 
 /// What is inside a URL that is a wrapper.
 pub(super) fn unwrap(url: &Url) -> Option<Inside> {
@@ -144,8 +177,43 @@ fn is_google(host: &str) -> bool {
 
 /// The path and query of a Teams link, on the same host.
 fn teams_launcher(url: &Url) -> Option<String> {
-    let inside = query(url, "url")?;
+    let mut inside = query(url, "url")?;
+    // It may be encoded more than once.
+    for _ in 0..3 {
+        if inside.starts_with('/') || inside.starts_with("https:") {
+            break;
+        }
+        inside = super::decode(&inside);
+    }
     url.join(&inside).ok().map(String::from)
+}
+
+/// The page of a meeting in a browser without an account: `coords` is JSON in base64, with the thread of the meeting or with its number and passcode.
+fn teams_in_browser(url: &Url) -> Option<String> {
+    let coords = from_base64(&query(url, "coords")?)?;
+    let coords: Value = serde_json::from_str(&coords)
+        .or_else(|_| serde_json::from_str(&super::decode(&coords)))
+        .ok()?;
+    let text = |name: &str| coords[name].as_str().filter(|text| !text.is_empty());
+    let mut meeting = url.join("/").ok()?;
+    if let Some(thread) = text("conversationId") {
+        // Threads are of organisations; `teams.live.com` only shows their meetings.
+        if url.host_str() == Some("teams.live.com") {
+            meeting.set_host(Some("teams.microsoft.com")).ok()?;
+        }
+        let message = text("messageId").unwrap_or("0");
+        meeting.path_segments_mut().ok()?.extend(["l", "meetup-join", thread, message]);
+        if let (Some(tenant), Some(organizer)) = (text("tenantId"), text("organizerId")) {
+            let context = json!({"Tid": tenant, "Oid": organizer}).to_string();
+            meeting.query_pairs_mut().append_pair("context", &context);
+        }
+    } else {
+        meeting.path_segments_mut().ok()?.extend(["meet", text("meetingCode")?]);
+        if let Some(passcode) = text("passcode").map(str::to_owned).or_else(|| query(url, "p")) {
+            meeting.query_pairs_mut().append_pair("p", &passcode);
+        }
+    }
+    Some(meeting.into())
 }
 
 fn teams_client(url: &Url) -> Option<String> {
@@ -225,6 +293,26 @@ fn second_segment(url: &Url) -> Option<String> {
     })
 }
 
+/// The host is the product's with `.mcas.ms` behind it, or a page says which URL is meant.
+fn defender(url: &Url) -> Option<String> {
+    if let Some(link) = query(url, "originalUrl") {
+        return Some(link);
+    }
+    let mut link = url.clone();
+    let host = url.host_str()?.trim_end_matches('.').strip_suffix(".mcas.ms")?;
+    host.contains('.').then(|| link.set_host(Some(host)).ok().map(|()| link.into()))?
+}
+
+/// `/scan/ux/<link in base64>/…`.
+fn bitdefender(url: &Url) -> Option<String> {
+    from_base64(url.path().strip_prefix("/scan/ux/")?.split('/').next()?)
+}
+
+/// `/L0/<link>/1/…`.
+fn amazon(url: &Url) -> Option<String> {
+    url.path().strip_prefix("/L0/")?.split('/').next().map(super::decode)
+}
+
 fn sophos(url: &Url) -> Option<String> {
     from_base64(&query(url, "u")?)
 }
@@ -236,13 +324,13 @@ fn between_underscores(url: &Url) -> Option<String> {
     (link.starts_with("http://") || link.starts_with("https://")).then(|| link.to_owned())
 }
 
-/// Either alphabet of base64, with or without padding.
+/// Either alphabet of base64, whatever its padding.
 fn from_base64(text: &str) -> Option<String> {
     let lax = engine::GeneralPurposeConfig::new()
         .with_decode_padding_mode(engine::DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true);
     let lax = engine::GeneralPurpose::new(&alphabet::URL_SAFE, lax);
-    let text = text.replace([' ', '+'], "-").replace('/', "_");
+    let text = text.trim_end_matches('=').replace([' ', '+'], "-").replace('/', "_");
     String::from_utf8(lax.decode(text).ok()?).ok()
 }
 
