@@ -15,3 +15,11 @@ pub(crate) fn now() -> Instant {
 pub(crate) fn wall() -> Timestamp {
     Timestamp::from(SystemTime::now())
 }
+
+/// Waits until this moment; without one, for good.
+pub(crate) async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

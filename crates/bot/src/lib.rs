@@ -1,5 +1,6 @@
 //! One task, one meeting: joins, records, decides when to leave, reports.
 
+mod attempt;
 mod attend;
 #[cfg(feature = "bench")]
 pub mod bench;
@@ -7,6 +8,7 @@ mod bounds;
 mod brain;
 mod clock;
 mod commands;
+mod connect;
 mod media;
 mod meeting;
 mod notetakers;
@@ -14,14 +16,8 @@ mod platforms;
 mod recording;
 mod refusal;
 mod reporter;
-mod run;
-mod unsaid;
 
-pub use self::{
-    platforms::PLATFORMS,
-    recording::mix::mix,
-    run::{Connect, run},
-};
+pub use self::{attempt::run, connect::Connect, platforms::PLATFORMS, recording::mix::mix};
 
 /// What `fuzz/` feeds.
 #[cfg(fuzzing)]

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use meetbot_types::{
-    Failure, Platform,
+    CommandId, Failure, Platform,
     bot::{Lobby, Participant, RecordingRule},
 };
 
@@ -12,23 +12,29 @@ use crate::media::{Frame, TrackId};
 pub(crate) type Lost = String;
 
 /// A meeting that a bot has knocked at, until the bot drops it.
+///
+/// Its verbs enqueue what is to be done and return at once, so that nothing that takes long holds the meeting up. What becomes of a command is told by
+/// [`MeetingEvent::CommandDone`], or never where the meeting is lost before.
 #[async_trait]
 pub(crate) trait Meeting: Send {
     /// What happens next. This call moves the meeting, its media included; dropping it before it answers loses nothing.
     async fn next(&mut self) -> MeetingEvent;
 
-    /// Writes into the chat. `false` where the bot is still on its way into it: nothing is written, and may be soon.
-    async fn send_chat(&mut self, text: &str) -> Result<bool, Lost>;
+    /// Writes into the chat.
+    fn send_chat(&mut self, id: CommandId, text: String);
 
-    /// Asks the host for permission to record; the answer is an event.
-    async fn request_permission(&mut self) -> Result<(), Lost>;
+    /// Asks the host for permission to record. The command is done when the question is sent; the answer is [`MeetingEvent::Permission`].
+    fn request_permission(&mut self, id: CommandId);
 
     /// Asks a sender for a picture that a decoder can start with.
     fn request_keyframe(&mut self, track: TrackId);
 
-    /// Leaves, and waits for nobody.
-    async fn leave(self: Box<Self>);
+    /// Leaves, which takes a few seconds at most. Answers the commands that were still done.
+    async fn leave(self: Box<Self>) -> Vec<CommandId>;
 }
+
+/// What became of a command; where it could not be done, why.
+pub(crate) type Outcome = Result<(), String>;
 
 /// What a track shows or lets hear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,6 +87,13 @@ pub(crate) enum MeetingEvent {
     Chat(ChatLine),
     /// What someone said, as the meeting's captions have it.
     Caption(CaptionLine),
+    /// The meeting has done what it was asked to do, or cannot do it.
+    CommandDone {
+        /// Which command.
+        id: CommandId,
+        /// What became of it.
+        outcome: Outcome,
+    },
     /// The host's answer to the request for permission to record.
     Permission(bool),
     /// A frame of someone's media.
@@ -103,6 +116,16 @@ pub(crate) enum MeetingEvent {
     Ended,
     /// The way to the meeting is lost; joining again may help.
     Lost(String),
+}
+
+impl MeetingEvent {
+    /// The command that this event reports as done.
+    pub(crate) fn done(self) -> Option<CommandId> {
+        match self {
+            Self::CommandDone { id, outcome: Ok(()) } => Some(id),
+            _ => None,
+        }
+    }
 }
 
 /// A line of the meeting's chat.

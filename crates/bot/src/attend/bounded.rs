@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use async_trait::async_trait;
 use meetbot_types::{
-    AutoLeave, Manifest,
+    AutoLeave, CommandId, Failure, FailureCode, Manifest,
     bot::{Participant, RecordingRule},
 };
 use tempfile::TempDir;
@@ -15,7 +15,7 @@ use super::{
     *,
 };
 use crate::{
-    media::{Codec, Frame},
+    media::{Codec, Frame, TrackId},
     meeting::{CaptionLine, ChatLine, Source},
     recording::finalize::{MANIFEST, finalize},
 };
@@ -42,17 +42,15 @@ impl Meeting for Scripted {
         }
     }
 
-    async fn send_chat(&mut self, _: &str) -> Result<bool, Lost> {
-        Ok(true)
-    }
+    fn send_chat(&mut self, _: CommandId, _: String) {}
 
-    async fn request_permission(&mut self) -> Result<(), Lost> {
-        Ok(())
-    }
+    fn request_permission(&mut self, _: CommandId) {}
 
     fn request_keyframe(&mut self, _: TrackId) {}
 
-    async fn leave(self: Box<Self>) {}
+    async fn leave(self: Box<Self>) -> Vec<CommandId> {
+        Vec::new()
+    }
 }
 
 /// Attends it until the bot leaves. Answers why it left and what it left on disk.

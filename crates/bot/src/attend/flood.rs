@@ -8,8 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use meetbot_types::{
-    AutoLeave, ControlAction, JobId, MeetingLink, Reach, Timestamp,
-    bot::{Participant, Secret},
+    AutoLeave, CommandId, ControlAction, JobId, LeaveReason, MeetingLink, Reach, Timestamp,
+    bot::{Participant, RecordingRule, Secret},
 };
 use reqwest::Client;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
@@ -17,7 +17,11 @@ use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
 
 use super::*;
-use crate::{media::Codec, media::Frame, meeting::Source};
+use crate::{
+    media::{Codec, Frame, TrackId},
+    meeting::Source,
+    recording::Mode,
+};
 
 /// How long the file may stay as it is, once there is more for it: what is promised, and as much again for a busy machine.
 const PROMISED: Duration = Duration::from_secs(1);
@@ -68,17 +72,15 @@ impl Meeting for Flood {
         speaks(self.frames)
     }
 
-    async fn send_chat(&mut self, _: &str) -> Result<bool, Lost> {
-        Ok(true)
-    }
+    fn send_chat(&mut self, _: CommandId, _: String) {}
 
-    async fn request_permission(&mut self) -> Result<(), Lost> {
-        Ok(())
-    }
+    fn request_permission(&mut self, _: CommandId) {}
 
     fn request_keyframe(&mut self, _: TrackId) {}
 
-    async fn leave(self: Box<Self>) {}
+    async fn leave(self: Box<Self>) -> Vec<CommandId> {
+        Vec::new()
+    }
 }
 
 /// The packet of this number of Ann's voice.

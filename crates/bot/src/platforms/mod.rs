@@ -1,7 +1,10 @@
 //! The platforms that a bot can join, a folder or file each.
 
+mod dial;
 pub(crate) mod janus;
+mod keyframes;
 mod messages;
+mod outbox;
 mod over;
 mod sandbox;
 mod webrtc;
@@ -16,8 +19,8 @@ use meetbot_types::{Platform, Reach, bot::BotOrder};
 
 use self::{janus::JanusMeeting, sandbox::SandboxMeeting};
 use crate::{
+    connect::Connect,
     meeting::{Lost, Meeting},
-    run::Connect,
 };
 
 /// What a bot can join.
@@ -69,7 +72,7 @@ pub(crate) async fn join(
 ) -> Result<Box<dyn Meeting>, Lost> {
     Ok(match (&order.sandbox, &order.link.platform) {
         // With a test key the sandbox plays the meetings of every platform.
-        (Some(seat), _) => Box::new(SandboxMeeting::join(order, seat, joins).await?),
+        (Some(seat), _) => Box::new(SandboxMeeting::join(order, seat, connect, joins).await?),
         (None, Platform::Janus) => Box::new(JanusMeeting::join(order, connect, joins).await?),
         (None, platform) => return Err(format!("no bot can join {platform} yet")),
     })

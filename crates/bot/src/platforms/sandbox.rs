@@ -3,30 +3,40 @@
 use std::collections::{HashMap, VecDeque};
 
 use async_trait::async_trait;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{
+    StreamExt as _,
+    stream::{SplitSink, SplitStream},
+};
 use meetbot_rtc::{Event, Peer};
 use meetbot_types::{
-    Failure, JobId, Platform,
+    CommandId, Failure, JobId, Platform,
     bot::{BotOrder, Participant, RecordingRule, SandboxSeat},
     sandbox::{FromBot, FromMeeting, TrackOwner},
 };
-use tokio::net::TcpStream;
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_with_config,
-    tungstenite::{ClientRequestBuilder, Message, protocol::WebSocketConfig},
-};
+use tokio_tungstenite::tungstenite::Message;
+use url::Url;
 
-use super::{Joins, messages::Messages, over::Over, webrtc};
+use super::{
+    Joins,
+    dial::{Socket, Target, dial},
+    messages::Messages,
+    outbox::Outbox,
+    over::Over,
+    webrtc,
+};
 use crate::{
     bounds::{self, Exceeded},
     clock,
+    connect::Connect,
     media::TrackId,
     meeting::{CaptionLine, ChatLine, Lost, Meeting, MeetingEvent, Source},
 };
 
 /// A sandbox meeting that the bot has knocked at.
 pub(crate) struct SandboxMeeting {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    sink: SplitSink<Socket, Message>,
+    stream: SplitStream<Socket>,
+    outbox: Outbox,
     peer: Box<Peer>,
     owners: HashMap<TrackId, String>,
     /// The sandbox has a room for each job.
@@ -47,27 +57,21 @@ impl SandboxMeeting {
     pub(crate) async fn join(
         order: &BotOrder,
         seat: &SandboxSeat,
+        connect: &Connect,
         joins: &Joins,
     ) -> Result<Self, Lost> {
-        let config =
-            WebSocketConfig::default().max_message_size(Some(bounds::SOCKET_MESSAGE_BYTES));
-        let uri = seat.address.parse().map_err(|error| format!("the sandbox's URL: {error}"))?;
-        let mut request = ClientRequestBuilder::new(uri);
-        if let Some(token) = &seat.token {
-            request = request.with_header("authorization", format!("Bearer {}", token.expose()));
-        }
-        let connected = connect_async_with_config(request, Some(config), true).await;
-        let (socket, _) =
-            connected.map_err(|error| format!("the sandbox does not answer: {error}"))?;
-        let MaybeTlsStream::Plain(stream) = socket.get_ref() else {
-            return Err("the sandbox speaks no TLS".to_owned());
-        };
-        let ends = stream.local_addr().and_then(|here| Ok((here.ip(), stream.peer_addr()?.ip())));
-        let (here, there) = ends.map_err(|error| error.to_string())?;
+        let url =
+            Url::parse(&seat.address).map_err(|error| format!("the sandbox's URL: {error}"))?;
+        // The operator says where the sandbox is.
+        let target = Target { url: &url, protocol: None, token: seat.token.as_ref(), reach: None };
+        let dialled = dial(&target, &connect.tls).await;
+        let dialled = dialled.map_err(|error| format!("the sandbox does not answer: {error}"))?;
+        let (sink, stream) = dialled.socket.split();
         let mut meeting = Self {
-            socket,
-            // The operator says where the sandbox is.
-            peer: Box::new(Peer::answering(here, joins.guard.and(there))),
+            sink,
+            stream,
+            outbox: Outbox::default(),
+            peer: Box::new(Peer::answering(dialled.local, joins.guard.and(dialled.remote))),
             owners: HashMap::new(),
             job: order.job_id,
             messages: Messages::new(clock::now()),
@@ -77,21 +81,63 @@ impl SandboxMeeting {
             over: None,
             events: VecDeque::new(),
         };
-        let join = FromBot::Join {
+        meeting.say(&FromBot::Join {
             job_id: order.job_id,
             scenario: seat.scenario.clone(),
             name: order.display_name.clone(),
-        };
-        meeting.say(&join).await?;
+        })?;
         Ok(meeting)
     }
 
-    async fn say(&mut self, word: &FromBot) -> Result<(), Lost> {
+    fn say(&mut self, word: &FromBot) -> Result<(), Lost> {
         let text = serde_json::to_string(word).map_err(|error| error.to_string())?;
-        self.socket.send(Message::text(text)).await.map_err(|error| error.to_string())
+        if self.outbox.push(text) {
+            Ok(())
+        } else {
+            Err("the meeting takes nothing of what it is sent".to_owned())
+        }
     }
 
-    async fn heed(&mut self, message: Message) -> Result<(), Lost> {
+    /// Sends what a command is about.
+    fn say_for(&mut self, id: CommandId, word: &FromBot) {
+        let fits = serde_json::to_string(word)
+            .is_ok_and(|text| self.outbox.push_for(id, text, clock::now()));
+        if !fits {
+            self.cannot_send([id]);
+        }
+    }
+
+    fn cannot_send(&mut self, ids: impl IntoIterator<Item = CommandId>) {
+        let outcome = || Err("the meeting does not take what it is sent".to_owned());
+        let done = ids.into_iter().map(|id| MeetingEvent::CommandDone { id, outcome: outcome() });
+        self.events.extend(done);
+    }
+
+    /// Moves the meeting until something happened; what is worth telling goes into `events`. Dropping the call loses nothing.
+    async fn step(&mut self) -> Result<(), Lost> {
+        let wake = self.outbox.wake();
+        tokio::select! {
+            sent = self.outbox.send(&mut self.sink), if self.outbox.is_waiting() => {
+                let sent = sent.map_err(|error| error.to_string())?;
+                let done = sent.into_iter().map(|id| MeetingEvent::CommandDone { id, outcome: Ok(()) });
+                self.events.extend(done);
+                Ok(())
+            }
+            message = self.stream.next() => match message {
+                Some(Ok(message)) => self.heed(message),
+                Some(Err(error)) => Err(error.to_string()),
+                None => Err("the meeting closed the connection".to_owned()),
+            },
+            event = self.peer.next() => self.media(event.map_err(|error| error.to_string())?),
+            () = clock::sleep_until(wake) => {
+                let overdue = self.outbox.overdue(clock::now());
+                self.cannot_send(overdue);
+                Ok(())
+            }
+        }
+    }
+
+    fn heed(&mut self, message: Message) -> Result<(), Lost> {
         let text = match message {
             Message::Text(text) => text,
             Message::Close(_) => return Err("the meeting closed the connection".to_owned()),
@@ -129,7 +175,7 @@ impl SandboxMeeting {
                     (TrackId::named(&track.mid), bounds::id(track.participant_id))
                 };
                 self.owners = tracks.into_iter().map(owner).collect();
-                return self.say(&FromBot::Answer { sdp: answer }).await;
+                return self.say(&FromBot::Answer { sdp: answer });
             }
             FromMeeting::ParticipantJoined { participant } => {
                 MeetingEvent::Joined(cut(participant))
@@ -238,29 +284,18 @@ impl Meeting for SandboxMeeting {
                 continue;
             }
             self.messages.give_way().await;
-            let outcome = tokio::select! {
-                message = self.socket.next() => match message {
-                    Some(Ok(message)) => self.heed(message).await,
-                    Some(Err(error)) => Err(error.to_string()),
-                    None => Err("the meeting closed the connection".to_owned()),
-                },
-                event = self.peer.next() => match event {
-                    Ok(event) => self.media(event),
-                    Err(error) => Err(error.to_string()),
-                },
-            };
-            if let Err(lost) = outcome {
+            if let Err(lost) = self.step().await {
                 return MeetingEvent::Lost(lost);
             }
         }
     }
 
-    async fn send_chat(&mut self, text: &str) -> Result<bool, Lost> {
-        self.say(&FromBot::Chat { text: text.to_owned() }).await.map(|()| true)
+    fn send_chat(&mut self, id: CommandId, text: String) {
+        self.say_for(id, &FromBot::Chat { text });
     }
 
-    async fn request_permission(&mut self) -> Result<(), Lost> {
-        self.say(&FromBot::RequestPermission).await
+    fn request_permission(&mut self, id: CommandId) {
+        self.say_for(id, &FromBot::RequestPermission);
     }
 
     fn request_keyframe(&mut self, track: TrackId) {
@@ -268,9 +303,10 @@ impl Meeting for SandboxMeeting {
         let _ = self.peer.request_keyframe(webrtc::track_of_peer(track));
     }
 
-    async fn leave(mut self: Box<Self>) {
-        let _ = self.say(&FromBot::Leave).await;
-        let _ = self.socket.close(None).await;
+    async fn leave(mut self: Box<Self>) -> Vec<CommandId> {
+        let _ = self.say(&FromBot::Leave);
+        let sent = self.outbox.close(&mut self.sink).await;
         self.peer.close();
+        self.events.into_iter().filter_map(MeetingEvent::done).chain(sent).collect()
     }
 }

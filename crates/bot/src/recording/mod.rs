@@ -1,6 +1,7 @@
 //! What is written to disk while a bot is in a meeting: packets as they come, nothing decoded, nothing that a crash could take back.
 
 mod clock;
+pub(crate) mod failure;
 mod filename;
 mod files;
 pub(crate) mod finalize;

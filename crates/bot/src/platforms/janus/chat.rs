@@ -80,14 +80,17 @@ impl Chat {
         join.to_string()
     }
 
-    /// A message to everyone; `None` while the bot is not in the room.
-    pub(crate) fn say(&mut self, text: &str) -> Option<String> {
+    /// Whether the bot is in the room: only then does it take what the bot writes.
+    pub(crate) const fn is_inside(&self) -> bool {
+        self.inside
+    }
+
+    /// A message to everyone.
+    pub(crate) fn say(&mut self, text: &str) -> String {
         self.said += 1;
         let transaction = format!("say-{}", self.said);
-        self.inside.then(|| {
-            json!({"textroom": "message", "transaction": transaction, "room": self.room, "text": text})
-                .to_string()
-        })
+        json!({"textroom": "message", "transaction": transaction, "room": self.room, "text": text})
+            .to_string()
     }
 
     /// The room says something.
@@ -165,9 +168,10 @@ mod tests {
             (&join["pin"], &join["display"], &join["room"]),
             (&json!("7"), &json!("Notes"), &json!(99))
         );
-        assert_eq!(chat.say("too early"), None);
+        assert!(!chat.is_inside());
         chat.hear(br#"{"textroom":"success","transaction":"join","participants":[]}"#);
-        let said: Value = serde_json::from_str(&chat.say("hello").unwrap()).unwrap();
+        assert!(chat.is_inside());
+        let said: Value = serde_json::from_str(&chat.say("hello")).unwrap();
         assert_eq!((&said["textroom"], &said["text"]), (&json!("message"), &json!("hello")));
     }
 

@@ -4,10 +4,8 @@ mod address;
 mod chat;
 #[cfg(feature = "bench")]
 pub(crate) mod cost;
-mod dial;
 mod layers;
 mod message;
-mod opening;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod outside;
 mod refusal;
@@ -15,40 +13,42 @@ mod roster;
 mod session;
 mod subscription;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, time::Instant};
 
 use async_trait::async_trait;
 use futures_util::{
-    SinkExt as _, StreamExt as _,
+    StreamExt as _,
     stream::{SplitSink, SplitStream},
 };
 use meetbot_rtc::{Channel, Event, Kind, Peer};
-use meetbot_types::{Failure, FailureCode, Platform, bot::BotOrder};
+use meetbot_types::{CommandId, Failure, FailureCode, Platform, bot::BotOrder};
 use serde_json::Value;
-use tokio_tungstenite::{WebSocketStream, tungstenite::Message as Packet};
+use tokio_tungstenite::tungstenite::Message as Packet;
 
 use self::{
     address::Address,
     chat::{CHANNEL, Chat, Heard},
-    dial::{DialError, Wire, dial},
     message::{Id, Message},
     session::{Act, Handle, MEDIA_PATIENCE, Session},
 };
 use crate::{
     bounds::{self, Exceeded},
     clock,
+    connect::Connect,
     media::{Frame, TrackId},
-    meeting::{Lost, Meeting, MeetingEvent},
-    platforms::{Joins, messages::Messages, over::Over, webrtc},
-    run::Connect,
+    meeting::{Lost, Meeting, MeetingEvent, Outcome},
+    platforms::{
+        Joins,
+        dial::{DialError, Socket, Target, dial},
+        messages::Messages,
+        outbox::Outbox,
+        over::Over,
+        webrtc,
+    },
 };
 
-/// How long the last words may take.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The WebSocket subprotocol that Janus speaks.
 const PROTOCOL: &str = "janus-protocol";
-
-type Socket = WebSocketStream<Box<dyn Wire>>;
 
 /// A room that the bot has knocked at, or that turned it away.
 pub(crate) struct JanusMeeting {
@@ -70,26 +70,6 @@ struct Call {
     chat: Option<Box<ChatPeer>>,
 }
 
-/// What is to be said to Janus and is not sent yet.
-#[derive(Default)]
-struct Outbox {
-    words: VecDeque<String>,
-    bytes: usize,
-}
-
-impl Outbox {
-    fn add(&mut self, word: &Value) {
-        let word = word.to_string();
-        self.bytes += word.len();
-        self.words.push_back(word);
-    }
-
-    /// The first is sent.
-    fn sent(&mut self) {
-        self.bytes -= self.words.pop_front().map_or(0, |word| word.len());
-    }
-}
-
 struct ChatPeer {
     peer: Peer,
     /// The bot's channel to the room, once it has asked for one. The room is not heard on any other.
@@ -98,6 +78,8 @@ struct ChatPeer {
     room: Chat,
     pin: Option<String>,
     display: String,
+    /// What commands write, until the bot is in the room.
+    waiting: Outbox,
 }
 
 impl JanusMeeting {
@@ -115,7 +97,13 @@ impl JanusMeeting {
         let Some(address) = Address::of(&order.link) else {
             return Ok(unreachable("no link of Janus".to_owned()));
         };
-        let dialled = match dial(&address.server, PROTOCOL, &order.reach, &connect.tls).await {
+        let target = Target {
+            url: &address.server,
+            protocol: Some(PROTOCOL),
+            token: None,
+            reach: Some(&order.reach),
+        };
+        let dialled = match dial(&target, &connect.tls).await {
             Ok(dialled) => dialled,
             Err(DialError::Never(why)) => return Ok(unreachable(why)),
             Err(DialError::Away(why)) => return Err(why),
@@ -142,6 +130,7 @@ impl JanusMeeting {
                 ),
                 pin: address.pin.clone(),
                 display: order.display_name.clone(),
+                waiting: Outbox::default(),
             })),
         };
         let joining = MeetingEvent::JoiningAs {
@@ -152,10 +141,10 @@ impl JanusMeeting {
         let (session, first) =
             Session::begin(&address, order.display_name.clone(), own_id, former_ids, clock::now());
         let (sink, stream) = dialled.socket.split();
-        let mut outbox = Outbox::default();
-        outbox.add(&first);
         let messages = Messages::new(clock::now());
-        let call = Call { sink, stream, outbox, messages, session, media, chat };
+        let outbox = Outbox::default();
+        let mut call = Call { sink, stream, outbox, messages, session, media, chat };
+        call.say(&first)?;
         Ok(Self { call: Some(call), events: [joining].into(), over: None })
     }
 }
@@ -163,9 +152,12 @@ impl JanusMeeting {
 impl Call {
     /// Moves the call until something happened; what is worth telling goes into `events`.
     async fn step(&mut self, events: &mut VecDeque<MeetingEvent>) -> Result<(), Lost> {
-        let wake = self.session.wake();
+        let chat = self.chat.as_ref().and_then(|chat| chat.waiting.wake());
+        let wake = chat.into_iter().fold(self.session.wake(), Instant::min);
         tokio::select! {
-            sent = send(&mut self.sink, &mut self.outbox), if !self.outbox.words.is_empty() => sent,
+            sent = self.outbox.send(&mut self.sink), if self.outbox.is_waiting() => {
+                sent.map(drop).map_err(|error| format!("the connection broke: {error}"))
+            }
             heard = self.stream.next() => {
                 let text = match heard {
                     Some(Ok(Packet::Text(text))) => text,
@@ -197,11 +189,16 @@ impl Call {
                 {
                     return Ok(());
                 }
-                self.chat(event, events);
+                self.hear_chat(event, events);
                 Ok(())
             }
             () = tokio::time::sleep_until(wake.into()) => {
                 let now = clock::now();
+                if let Some(chat) = &mut self.chat {
+                    let why = "the chat's room does not let the bot in";
+                    let overdue = chat.waiting.overdue(now);
+                    events.extend(overdue.into_iter().map(|id| done(id, Err(why.to_owned()))));
+                }
                 if self.session.misses_media(now) {
                     let patience = MEDIA_PATIENCE.as_secs();
                     let why = self.media.path();
@@ -225,7 +222,7 @@ impl Call {
     fn act(&mut self, acts: Vec<Act>, events: &mut VecDeque<MeetingEvent>) -> Result<(), Lost> {
         for act in acts {
             match act {
-                Act::Send(message) => self.outbox.add(&message),
+                Act::Send(message) => self.say(&message)?,
                 Act::Answer { sdp, .. } if bounds::description(&sdp).is_err() => {
                     let failure = Exceeded::Description.failure();
                     events.push_back(MeetingEvent::Refused(failure));
@@ -238,15 +235,17 @@ impl Call {
                             if chat.channel.is_none() {
                                 chat.channel = Some(chat.peer.open_channel(CHANNEL).0);
                             }
-                            self.outbox.add(&self.session.answered(Handle::Chat, &answer));
+                            let answered = self.session.answered(Handle::Chat, &answer);
+                            self.say(&answered)?;
                         }
-                        Err(error) => self.without_chat(&error.to_string()),
+                        Err(error) => self.without_chat(&error.to_string(), events),
                     }
                 }
                 Act::Answer { handle, sdp } => {
                     let answer =
                         self.media.accept_offer(&sdp).map_err(|error| error.to_string())?;
-                    self.outbox.add(&self.session.answered(handle, &answer));
+                    let answered = self.session.answered(handle, &answer);
+                    self.say(&answered)?;
                 }
                 Act::Candidate { candidate, .. } if candidate.len() > bounds::CANDIDATE_BYTES => {
                     tracing::debug!(bytes = candidate.len(), "a candidate is passed over");
@@ -260,7 +259,8 @@ impl Call {
                     match peer.add_remote_candidate(&candidate) {
                         Ok(own) => {
                             if let Some(own) = own {
-                                self.outbox.add(&self.session.candidate(handle, &own));
+                                let candidate = self.session.candidate(handle, &own);
+                                self.say(&candidate)?;
                             }
                         }
                         // One of a kind that is not known here (TCP, mDNS): another may do.
@@ -268,19 +268,26 @@ impl Call {
                     }
                 }
                 Act::Tell(event) => events.push_back(event),
-                Act::NoChat(why) => self.without_chat(&why),
+                Act::NoChat(why) => self.without_chat(&why, events),
             }
-        }
-        if self.outbox.bytes > bounds::UNSENT_BYTES {
-            return Err("the server takes nothing of what it is sent".to_owned());
         }
         Ok(())
     }
 
+    fn say(&mut self, message: &Value) -> Result<(), Lost> {
+        if self.outbox.push(message.to_string()) {
+            Ok(())
+        } else {
+            Err("the server takes nothing of what it is sent".to_owned())
+        }
+    }
+
     /// A meeting goes on without its chat.
-    fn without_chat(&mut self, why: &str) {
-        if self.chat.take().is_some() {
-            tracing::warn!(why, "the meeting's chat cannot be read or written");
+    fn without_chat(&mut self, why: &str, events: &mut VecDeque<MeetingEvent>) {
+        let Some(mut chat) = self.chat.take() else { return };
+        tracing::warn!(why, "the meeting's chat cannot be read or written");
+        while let Some((id, _)) = chat.waiting.pop() {
+            events.extend(id.map(|id| done(id, Err(why.to_owned()))));
         }
     }
 
@@ -295,7 +302,7 @@ impl Call {
                 Ok(())
             }
             Event::TrackAdded { track, kind: Kind::Video } => {
-                self.session.streams.openings.begin(track.mid(), clock::now());
+                self.session.streams.keyframes.begin(track.into(), clock::now());
                 Ok(())
             }
             Event::Frame(frame) => {
@@ -307,10 +314,10 @@ impl Call {
     }
 
     fn frame(&mut self, mut frame: Frame) -> Option<MeetingEvent> {
-        let mid = frame.track.name();
-        if frame.is_picture() && !self.session.streams.picture(mid, clock::now()) {
+        if frame.is_picture() && !self.session.streams.picture(frame.track, clock::now()) {
             return None;
         }
+        let mid = frame.track.name();
         let (participant, source) = self.session.owner(mid)?;
         if frame.level_dbov.is_none() && frame.voice.is_none() {
             // Where senders tell no level, the room may tell who talks.
@@ -319,7 +326,7 @@ impl Call {
         Some(MeetingEvent::Media { participant, source, frame })
     }
 
-    fn chat(&mut self, event: Result<Event, Lost>, events: &mut VecDeque<MeetingEvent>) {
+    fn hear_chat(&mut self, event: Result<Event, Lost>, events: &mut VecDeque<MeetingEvent>) {
         let Some(chat) = &mut self.chat else { return };
         let broken = match event {
             Ok(Event::ChannelOpen { channel, .. }) if chat.channel == Some(channel) => {
@@ -334,7 +341,10 @@ impl Call {
                         None
                     }
                     Heard::Refused(why) => Some(why),
-                    Heard::Nothing => None,
+                    Heard::Nothing => {
+                        chat.write(events);
+                        None
+                    }
                 }
             }
             Ok(Event::ChannelClosed { channel }) if chat.channel == Some(channel) => {
@@ -345,19 +355,27 @@ impl Call {
             Err(error) => Some(error),
         };
         if let Some(why) = broken {
-            self.without_chat(&why);
+            self.without_chat(&why, events);
         }
     }
 }
 
-/// Sends what is in the outbox. Dropping the call loses nothing: a word stays until the socket has taken it.
-async fn send(sink: &mut SplitSink<Socket, Packet>, outbox: &mut Outbox) -> Result<(), Lost> {
-    let broken = |error| format!("the connection broke: {error}");
-    while let Some(word) = outbox.words.front() {
-        sink.feed(Packet::text(word.as_str())).await.map_err(broken)?;
-        outbox.sent();
+impl ChatPeer {
+    /// Writes what waits, once the bot is in the room.
+    fn write(&mut self, events: &mut VecDeque<MeetingEvent>) {
+        let Some(channel) = self.channel.filter(|_| self.open && self.room.is_inside()) else {
+            return;
+        };
+        while let Some((id, text)) = self.waiting.pop() {
+            let sent = self.peer.send_text(channel, &self.room.say(&text));
+            let outcome = sent.map_err(|error| error.to_string());
+            events.extend(id.map(|id| done(id, outcome)));
+        }
     }
-    sink.flush().await.map_err(broken)
+}
+
+fn done(id: CommandId, outcome: Outcome) -> MeetingEvent {
+    MeetingEvent::CommandDone { id, outcome }
 }
 
 async fn next(chat: Option<&mut ChatPeer>) -> Result<Event, Lost> {
@@ -394,38 +412,44 @@ impl Meeting for JanusMeeting {
         }
     }
 
-    async fn send_chat(&mut self, text: &str) -> Result<bool, Lost> {
+    fn send_chat(&mut self, id: CommandId, text: String) {
         let chat = self.call.as_mut().and_then(|call| call.chat.as_deref_mut());
-        let chat = chat.ok_or("the meeting has no chat: its link names no text room")?;
-        let channel = chat.channel.filter(|_| chat.open);
-        let (Some(channel), Some(message)) = (channel, chat.room.say(text)) else {
-            return Ok(false);
+        let Some(chat) = chat else {
+            let why = "the meeting has no chat: its link names no text room, or the room is gone";
+            self.events.push_back(done(id, Err(why.to_owned())));
+            return;
         };
-        chat.peer.send_text(channel, &message).map_err(|error| error.to_string())?;
-        Ok(true)
+        if chat.waiting.push_for(id, text, clock::now()) {
+            chat.write(&mut self.events);
+        } else {
+            let why = "too much waits to be written into the chat";
+            self.events.push_back(done(id, Err(why.to_owned())));
+        }
     }
 
-    async fn request_permission(&mut self) -> Result<(), Lost> {
-        Err("nobody in a Janus room decides about recordings".to_owned())
+    fn request_permission(&mut self, id: CommandId) {
+        let why = "nobody in a Janus room decides about recordings";
+        self.events.push_back(done(id, Err(why.to_owned())));
     }
 
     fn request_keyframe(&mut self, track: TrackId) {
         if let Some(call) = &mut self.call {
-            call.outbox.add(&call.session.keyframe(track.name()));
+            // A server that takes nothing is noticed with the next message that it is sent.
+            let _ = call.say(&call.session.keyframe(track.name()));
         }
     }
 
-    async fn leave(mut self: Box<Self>) {
-        let Some(mut call) = self.call.take() else { return };
-        call.session.leave().iter().for_each(|word| call.outbox.add(word));
-        let last_words = async {
-            let _ = send(&mut call.sink, &mut call.outbox).await;
-            let _ = call.sink.close().await;
-        };
-        let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
+    async fn leave(mut self: Box<Self>) -> Vec<CommandId> {
+        let Some(mut call) = self.call.take() else { return Vec::new() };
+        for message in call.session.leave() {
+            let _ = call.say(&message);
+        }
+        call.outbox.close(&mut call.sink).await;
         call.media.close();
         if let Some(chat) = call.chat {
             chat.peer.close();
         }
+        // What is written into the chat is done at once, or waits for the bot to be let in there.
+        self.events.into_iter().filter_map(MeetingEvent::done).collect()
     }
 }

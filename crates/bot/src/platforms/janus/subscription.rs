@@ -10,10 +10,9 @@ use serde_json::{Value, json};
 use super::{
     layers::{BEST, Layers},
     message::{Id, RoomEvent},
-    opening::Openings,
     roster::{Roster, StreamId},
 };
-use crate::{bounds, meeting::Source};
+use crate::{bounds, media::TrackId, meeting::Source, platforms::keyframes::Keyframes};
 
 /// How long to wait before streams that were refused are asked for again: their owner may just have left.
 pub(super) const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -43,7 +42,7 @@ pub(crate) struct Subscription {
     /// An answer is awaited; these were asked for.
     asking: Option<Vec<StreamId>>,
     /// Videos that begin.
-    pub(crate) openings: Openings,
+    pub(crate) keyframes: Keyframes,
     layers: Layers,
 }
 
@@ -263,9 +262,9 @@ impl Subscription {
     }
 
     /// A picture has come on a track. Answers whether it is of the size that is recorded.
-    pub(crate) fn picture(&mut self, mid: &str, now: Instant) -> bool {
-        self.openings.picture(mid, now);
-        self.layers.settled(mid, now)
+    pub(crate) fn picture(&mut self, track: TrackId, now: Instant) -> bool {
+        self.keyframes.picture(track, now);
+        self.layers.settled(track.name(), now)
     }
 
     /// Who sends what comes on a track.

@@ -1,20 +1,19 @@
-//! One bot, one attempt: attends the meeting, finishes the recording, says how it ended.
+//! One attempt, from its order to its end: attends the meeting, finishes the recording, reports how it ended.
 
-use std::{io, sync::Arc};
+use std::io;
 
 use meetbot_types::{
-    Cause, Failure, FailureCode, LeaveReason,
+    Cause, LeaveReason,
     bot::{BotOrder, BotReport},
 };
-use reqwest::Client;
-use rustls::ClientConfig;
 use tokio::{sync::Semaphore, task::JoinError};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     attend::{Attended, attend},
-    bounds, clock,
-    recording::{Counters, Recording, finalize::finalize},
+    clock,
+    connect::Connect,
+    recording::{Counters, Recording, failure::cannot_write, finalize::finalize},
     reporter::Reporter,
 };
 
@@ -24,15 +23,6 @@ const LAST_TRY: u32 = 150;
 /// How many recordings are finished at the same time, all bots of the process together: of two hundred meetings that end at the full hour, the first are
 /// done at once, the disk is not asked for everything at the same time, and threads for other work are left.
 static FINISHING: Semaphore = Semaphore::const_new(8);
-
-/// What bots connect with; all bots of a process may share it.
-#[derive(Debug, Clone)]
-pub struct Connect {
-    /// To the orchestrator.
-    pub http: Client,
-    /// To meetings.
-    pub tls: Arc<ClientConfig>,
-}
 
 /// Runs one bot to its end.
 ///
@@ -110,20 +100,6 @@ fn panicked<T>(error: JoinError) -> io::Result<T> {
     Err(io::Error::other(error))
 }
 
-/// The recording cannot be written, or the meeting went beyond one of its bounds.
-pub(crate) fn cannot_write(error: &io::Error) -> Cause {
-    if let Some(exceeded) = bounds::exceeded(error) {
-        return Cause::Failed(exceeded.failure());
-    }
-    let detail = match error.kind() {
-        io::ErrorKind::StorageFull => {
-            "the disk is full; what was recorded until then is kept".to_owned()
-        }
-        _ => format!("the recording cannot be written: {error}"),
-    };
-    Cause::Failed(Failure::new(FailureCode::InternalError, detail))
-}
-
 async fn finish(
     order: &BotOrder,
     was_in: bool,
@@ -161,6 +137,8 @@ async fn finish(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]

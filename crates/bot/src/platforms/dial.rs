@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use meetbot_types::{Reach, reach};
+use meetbot_types::{Reach, bot::Secret, reach};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -34,10 +34,26 @@ const SETTING: &str = "bots.allow_networks";
 pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
-/// A WebSocket, and the address of this machine that it goes out from (media may take another).
+/// The WebSocket of a meeting's server.
+pub(crate) type Socket = WebSocketStream<Box<dyn Wire>>;
+
+/// A WebSocket that is to be opened.
+pub(crate) struct Target<'a> {
+    /// `ws` or `wss`.
+    pub(crate) url: &'a Url,
+    /// The subprotocol.
+    pub(crate) protocol: Option<&'a str>,
+    /// Shown to the server as a bearer token.
+    pub(crate) token: Option<&'a Secret>,
+    /// The addresses that may be reached; `None` for a server that the operator has named.
+    pub(crate) reach: Option<&'a Reach>,
+}
+
+/// A WebSocket, and the addresses between which it goes (media may take others).
 pub(crate) struct Dialled {
-    pub(crate) socket: WebSocketStream<Box<dyn Wire>>,
+    pub(crate) socket: Socket,
     pub(crate) local: IpAddr,
+    pub(crate) remote: IpAddr,
 }
 
 /// Why there is no connection.
@@ -51,28 +67,23 @@ pub(crate) enum DialError {
     Never(String),
 }
 
-/// Connects to `url` (`ws` or `wss`) with a subprotocol, at an address that may be reached.
+/// Connects to a target, at an address that may be reached.
 pub(crate) async fn dial(
-    url: &Url,
-    protocol: &str,
-    reach: &Reach,
+    target: &Target<'_>,
     tls: &Arc<ClientConfig>,
 ) -> Result<Dialled, DialError> {
-    let dialled = tokio::time::timeout(PATIENCE, connect(url, protocol, reach, tls)).await;
+    let dialled = tokio::time::timeout(PATIENCE, connect(target, tls)).await;
     dialled.unwrap_or_else(|_| {
         Err(DialError::Away(format!("the server does not answer within {} s", PATIENCE.as_secs())))
     })
 }
 
-async fn connect(
-    url: &Url,
-    protocol: &str,
-    reach: &Reach,
-    tls: &Arc<ClientConfig>,
-) -> Result<Dialled, DialError> {
+async fn connect(target: &Target<'_>, tls: &Arc<ClientConfig>) -> Result<Dialled, DialError> {
     let away = |error: io::Error| DialError::Away(format!("the server is not reached: {error}"));
+    let &Target { url, protocol, token, reach } = target;
     let tcp = open(url, reach).await?;
     let local = tcp.local_addr().map_err(away)?.ip();
+    let remote = tcp.peer_addr().map_err(away)?.ip();
     tcp.set_nodelay(true).map_err(away)?;
     let wire: Box<dyn Wire> = if url.scheme() == "wss" {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
@@ -84,12 +95,18 @@ async fn connect(
         Box::new(tcp)
     };
     let uri = url.as_str().parse().map_err(|_| DialError::Never("no WebSocket URL".to_owned()))?;
-    let request = ClientRequestBuilder::new(uri).with_sub_protocol(protocol);
+    let mut request = ClientRequestBuilder::new(uri);
+    if let Some(protocol) = protocol {
+        request = request.with_sub_protocol(protocol);
+    }
+    if let Some(token) = token {
+        request = request.with_header("authorization", format!("Bearer {}", token.expose()));
+    }
     let config = WebSocketConfig::default()
         .max_message_size(Some(SOCKET_MESSAGE_BYTES))
         .max_frame_size(Some(SOCKET_MESSAGE_BYTES));
     match client_async_with_config(request, wire, Some(config)).await {
-        Ok((socket, _)) => Ok(Dialled { socket, local }),
+        Ok((socket, _)) => Ok(Dialled { socket, local, remote }),
         Err(tungstenite::Error::Http(answer)) if refuses(answer.status()) => {
             let status = answer.status();
             Err(DialError::Never(format!("there is no WebSocket at this address: HTTP {status}")))
@@ -106,11 +123,11 @@ fn refuses(status: StatusCode) -> bool {
 }
 
 /// Opens TCP to the address of the host, of those that may be reached, that answers first.
-async fn open(url: &Url, reach: &Reach) -> Result<TcpStream, DialError> {
+async fn open(url: &Url, reach: Option<&Reach>) -> Result<TcpStream, DialError> {
     let Some(named) = url.host() else {
         return Err(DialError::Never("the URL names no host".to_owned()));
     };
-    if let Some(address) = reach.refused(&named) {
+    if let Some(address) = reach.and_then(|reach| reach.refused(&named)) {
         return Err(DialError::Never(reach::refusal(address, SETTING)));
     }
     let host = match named {
@@ -127,14 +144,14 @@ async fn open(url: &Url, reach: &Reach) -> Result<TcpStream, DialError> {
 async fn open_any(
     host: &str,
     found: io::Result<Vec<SocketAddr>>,
-    reach: &Reach,
+    reach: Option<&Reach>,
 ) -> Result<TcpStream, DialError> {
     let found = found.unwrap_or_else(|error| {
         tracing::info!(host, %error, "the meeting's host is not known");
         Vec::new()
     });
     let (allowed, refused): (Vec<_>, Vec<_>) =
-        found.into_iter().partition(|address| reach.allows(address.ip()));
+        found.into_iter().partition(|address| reach.is_none_or(|reach| reach.allows(address.ip())));
     if !refused.is_empty() {
         tracing::info!(host, ?refused, "the meeting's host has addresses that are not allowed");
     }
@@ -209,20 +226,21 @@ mod tests {
         let home = listener.local_addr().unwrap();
         let closed = Reach::default();
         let not_found = || io::Error::other("Name or service not known");
-        let unknown = failure(open_any("janus.corp", Err(not_found()), &closed).await);
+        let unknown = failure(open_any("janus.corp", Err(not_found()), Some(&closed)).await);
         for found in [vec![home], vec![], vec!["[fd00:ec2::254]:80".parse().unwrap(), home]] {
-            assert_eq!(failure(open_any("janus.corp", Ok(found), &closed).await), unknown);
+            assert_eq!(failure(open_any("janus.corp", Ok(found), Some(&closed)).await), unknown);
         }
         assert!(unknown.0 && unknown.1.contains(SETTING), "{unknown:?}");
         let development = Reach { loopback: true, networks: Vec::new() };
-        assert!(open_any("janus.corp", Ok(vec![home]), &development).await.is_ok());
+        assert!(open_any("janus.corp", Ok(vec![home]), Some(&development)).await.is_ok());
+        assert!(open_any("sandbox", Ok(vec![home]), None).await.is_ok());
     }
 
     #[tokio::test]
     async fn an_address_that_the_link_itself_names_is_refused_with_the_way_to_allow_it() {
         for url in ["ws://localhost:1/", "ws://[::1]:1/", "wss://127.0.0.1:1/"] {
             let url = Url::parse(url).unwrap();
-            let (again, why) = failure(open(&url, &Reach::default()).await);
+            let (again, why) = failure(open(&url, Some(&Reach::default())).await);
             assert!(!again && why.contains("--dev") && why.contains(SETTING), "{url}: {why}");
         }
     }

@@ -1,6 +1,7 @@
 //! The loop of a bot in its meeting: hears, writes, asks the brain, obeys.
 
-mod obey;
+mod commands;
+mod events;
 mod people;
 mod permission;
 mod stall;
@@ -11,25 +12,23 @@ use std::{
 };
 
 use meetbot_types::{
-    Cause, CommandId, ControlState, Failure, FailureCode, LeaveReason,
-    bot::{BotCommand, BotOrder, BotReport, Lobby, Participant, RecordingRule},
+    Cause,
+    bot::{BotCommand, BotOrder, BotReport, Lobby},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::Instrument as _;
 
-use self::{obey::report_mode, permission::Permission, stall::Media};
+use self::{commands::UnderWay, events::Effect, permission::Permission, stall::Media};
 use crate::{
-    bounds::{self, Allowance, Exceeded},
+    bounds::{self, Allowance},
     brain::{Brain, Decision, Observed},
     clock,
     commands::{Inbox, Incoming},
-    media::TrackId,
+    connect::Connect,
     meeting::{Lost, Meeting, MeetingEvent},
     platforms::{self, Joins},
-    recording::{Counters, Mode, Recording},
+    recording::{Counters, Recording, failure::cannot_write},
     reporter::Reporter,
-    run::{Connect, cannot_write},
-    unsaid::Unsaid,
 };
 
 /// What was taken is handed to the system this often.
@@ -74,14 +73,9 @@ struct Bot<'a> {
     start: Instant,
     brain: Brain,
     recording: Option<Recording>,
-    asked_for_permission: Option<CommandId>,
+    under_way: UnderWay,
     /// What is to be done to the recording once there is one: a lost bot left it undone.
     early: Vec<BotCommand>,
-    unsaid: Unsaid,
-    /// The host is to be asked for permission now.
-    to_ask: bool,
-    /// A keyframe of this track is to be asked for now.
-    keyframe_of: Option<TrackId>,
     permission: Permission,
     /// Why the bot waits at the door, as was reported.
     lobby: Option<Lobby>,
@@ -115,11 +109,8 @@ impl<'a> Bot<'a> {
                 Duration::ZERO,
             ),
             recording: None,
-            asked_for_permission: None,
+            under_way: UnderWay::default(),
             early: Vec::new(),
-            unsaid: Unsaid::default(),
-            to_ask: false,
-            keyframe_of: None,
             permission: Permission::default(),
             lobby: None,
             in_since: None,
@@ -163,11 +154,10 @@ impl<'a> Bot<'a> {
                 _ = flush.tick() => {
                     let flushed = self.recording.as_mut().map_or(Ok(()), Recording::flush);
                     self.look_at_media(meeting.is_some());
-                    self.say(meeting.as_mut()).await;
                     flushed
                 }
                 incoming = inbox.next() => match incoming {
-                    Incoming::Command(command) => self.obey(command, meeting.as_mut()).await,
+                    Incoming::Command(command) => self.obey(command, meeting.as_deref_mut()),
                     Incoming::OwnBots(ids) => self.know_own_bots(ids),
                 },
                 joined = joined(joining.as_mut()) => {
@@ -195,24 +185,18 @@ impl<'a> Bot<'a> {
                         self.note_loss()
                     }
                     event => {
-                        let heard = match self.bound(&event) {
-                            Err(exceeded) => Err(exceeded.into()),
-                            Ok(()) => self.take(event).await,
-                        };
-                        if std::mem::take(&mut self.to_ask)
-                            && let Some(meeting) = meeting.as_mut()
-                        {
-                            self.ask(meeting).await;
+                        match self.hear(event).await {
+                            Ok(effect) => {
+                                if let Some((effect, meeting)) = effect.zip(meeting.as_deref_mut()) {
+                                    self.carry_out(effect, meeting);
+                                }
+                                Ok(())
+                            }
+                            Err(error) => Err(error),
                         }
-                        if let Some(track) = self.keyframe_of.take()
-                            && let Some(meeting) = meeting.as_mut()
-                        {
-                            meeting.request_keyframe(track);
-                        }
-                        heard
                     }
                 },
-                () = sleep_until(wake) => Ok(()),
+                () = clock::sleep_until(wake) => Ok(()),
             };
             if let Err(error) = written {
                 let job = self.order.job_id;
@@ -227,9 +211,18 @@ impl<'a> Bot<'a> {
             tokio::task::yield_now().await;
         };
         if let Some(meeting) = meeting {
-            meeting.leave().await;
+            for id in meeting.leave().await {
+                self.carried_out(id, &Ok(()));
+            }
         }
         cause
+    }
+
+    fn carry_out(&mut self, effect: Effect, meeting: &mut dyn Meeting) {
+        match effect {
+            Effect::AskHost => self.ask_host(None, meeting),
+            Effect::RequestKeyframe(track) => meeting.request_keyframe(track),
+        }
     }
 
     /// Says when nothing comes although people are there. It is a hint, not an end: they may all have left their desks muted.
@@ -247,6 +240,7 @@ impl<'a> Bot<'a> {
         self.observe(Observed::Lost(why));
         self.reporter.report(BotReport::Reconnecting);
         self.lobby = None;
+        self.lose_commands();
         let in_since = self.in_since.take();
         if in_since.is_some_and(|since| clock::now() >= since + LONGEST_RETRY) {
             *retry = FIRST_RETRY;
@@ -274,152 +268,6 @@ impl<'a> Bot<'a> {
             .in_current_span(),
         ))
     }
-
-    /// Whether the meeting may have this event too. Of media only the bytes are bounded.
-    fn bound(&mut self, event: &MeetingEvent) -> Result<(), Exceeded> {
-        let is_media = matches!(event, MeetingEvent::Media { .. });
-        if is_media || self.events.take(1, clock::now()) { Ok(()) } else { Err(Exceeded::Events) }
-    }
-
-    async fn take(&mut self, event: MeetingEvent) -> io::Result<()> {
-        match event {
-            MeetingEvent::Admitted { people, recording } => {
-                self.admitted(people, recording).await?;
-            }
-            event => self.hear(event)?,
-        }
-        self.recording.as_mut().map_or(Ok(()), |recording| recording.bound_lines(clock::now()))
-    }
-
-    /// The meeting has let the bot in.
-    async fn admitted(&mut self, people: Vec<Participant>, rule: RecordingRule) -> io::Result<()> {
-        self.in_since = Some(clock::now());
-        self.lobby = None;
-        self.observe(Observed::Admitted);
-        self.reporter.report(BotReport::Admitted);
-        if rule == RecordingRule::Forbidden {
-            let detail = "nobody may record this meeting";
-            let failure = Failure::new(FailureCode::RecordingDisabled, detail);
-            self.observe(Observed::Over(Cause::Failed(failure)));
-            return Ok(());
-        }
-        self.to_ask = rule == RecordingRule::AskHost && !self.permission.granted();
-        if self.recording.is_none() {
-            let mut recording = self.open().await?;
-            if self.to_ask {
-                recording.hold();
-            }
-            // What the bot before did, and was not heard to do.
-            if recording.mode() != Mode::On {
-                report_mode(self.reporter, &recording);
-            }
-            self.recording = Some(recording);
-            for command in std::mem::take(&mut self.early) {
-                self.record_as_told(command)?;
-            }
-        }
-        self.take_roster(people).await
-    }
-
-    /// Opens the recording on a thread that no other bot waits for: what the bots before left is read there, and written to disk.
-    async fn open(&self) -> io::Result<Recording> {
-        let (order, counters) = (self.order.clone(), self.counters.clone());
-        let admitted = (clock::now(), clock::wall());
-        let span = tracing::Span::current();
-        let open = move || span.in_scope(|| Recording::open(&order, admitted, counters));
-        tokio::task::spawn_blocking(open).await.map_err(io::Error::other)?
-    }
-
-    fn hear(&mut self, event: MeetingEvent) -> io::Result<()> {
-        let now = clock::now();
-        match event {
-            MeetingEvent::Media { participant, source, frame } => {
-                if self.media.came(now) {
-                    self.reporter.report(BotReport::MediaFlows);
-                }
-                let Some(recording) = &mut self.recording else { return Ok(()) };
-                let recorded = recording.frame(&participant, source, &frame)?;
-                if recorded.speech {
-                    self.observe(Observed::Speech);
-                }
-                if recorded.keyframe_wanted {
-                    self.keyframe_of = Some(frame.track);
-                }
-                if recorded.first {
-                    self.reporter.report(BotReport::RecordingStarted);
-                }
-            }
-            MeetingEvent::JoiningAs { platform, room, own_id } => {
-                self.own_id = Some(own_id.clone());
-                let participant_id = own_id;
-                self.reporter.report(BotReport::JoiningAs { platform, room, participant_id });
-            }
-            MeetingEvent::Lobby(lobby) => {
-                if self.lobby.as_ref() != Some(&lobby) {
-                    self.lobby = Some(lobby.clone());
-                    self.observe(Observed::Waiting(lobby.clone()));
-                    self.reporter.report(BotReport::Waiting { lobby });
-                }
-            }
-            MeetingEvent::Joined(participant) => self.joined(participant)?,
-            MeetingEvent::Left(id) => self.left(id)?,
-            MeetingEvent::Chat(line) => {
-                let Some(recording) = &mut self.recording else { return Ok(()) };
-                self.reporter.report(match recording.chat(line, now)? {
-                    Some(message) => BotReport::Chat { message },
-                    None => BotReport::Withheld { messages: 1, captions: 0 },
-                });
-            }
-            MeetingEvent::Caption(line) => {
-                let Some(recording) = &mut self.recording else { return Ok(()) };
-                if !recording.caption(line, now)? {
-                    self.reporter.report(BotReport::Withheld { messages: 0, captions: 1 });
-                }
-            }
-            MeetingEvent::Permission(granted) => {
-                if !self.permission.answer(granted)? {
-                    return Ok(());
-                }
-                if granted && let Some(recording) = &mut self.recording {
-                    recording.permit(now);
-                }
-                self.reporter.report(BotReport::PermissionAnswered { granted });
-                if let Some(command) = self.asked_for_permission.take() {
-                    self.done(
-                        command,
-                        if granted { ControlState::Done } else { ControlState::Denied },
-                    );
-                }
-            }
-            // Who was in once and finds no meeting any more was there to its end.
-            MeetingEvent::Refused(failure)
-                if failure.code == FailureCode::MeetingNotFound && self.has_been_in() =>
-            {
-                self.observe(Observed::Over(Cause::Left(LeaveReason::MeetingEnded)));
-            }
-            MeetingEvent::Refused(failure) | MeetingEvent::Unreachable(failure) => {
-                self.observe(Observed::Over(Cause::Failed(failure)));
-            }
-            MeetingEvent::Removed => self.observe(Observed::Over(Cause::Removed)),
-            MeetingEvent::Ended => {
-                let over = if self.has_been_in() {
-                    Cause::Left(LeaveReason::MeetingEnded)
-                } else {
-                    let detail = "the meeting was over before the bot came";
-                    Cause::Failed(Failure::new(FailureCode::MeetingEnded, detail))
-                };
-                self.observe(Observed::Over(over));
-            }
-            // The loop hears these itself.
-            MeetingEvent::Admitted { .. } | MeetingEvent::Lost(_) => {}
-        }
-        Ok(())
-    }
-
-    /// Whether this attempt was in the meeting, or one before it may have been.
-    const fn has_been_in(&self) -> bool {
-        self.recording.is_some() || self.order.epoch > 1
-    }
 }
 
 /// A bot on its way in.
@@ -435,13 +283,6 @@ async fn joined(joining: Option<&mut Joining>) -> Result<Box<dyn Meeting>, Lost>
 async fn next(meeting: Option<&mut Box<dyn Meeting>>) -> MeetingEvent {
     match meeting {
         Some(meeting) => meeting.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
 }

@@ -1,0 +1,183 @@
+//! What happens in the meeting, and what follows: written, reported, weighed by the brain.
+
+use std::io;
+
+use meetbot_types::{
+    Cause, Failure, FailureCode, LeaveReason,
+    bot::{BotReport, Participant, RecordingRule},
+};
+
+use super::{Bot, commands::report_mode};
+use crate::{
+    bounds::Exceeded,
+    brain::Observed,
+    clock,
+    media::TrackId,
+    meeting::MeetingEvent,
+    recording::{Mode, Recording},
+};
+
+/// What the bot is to do in the meeting after an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Ask the host for permission to record.
+    AskHost,
+    /// Ask the sender of a track for a keyframe.
+    RequestKeyframe(TrackId),
+}
+
+impl Bot<'_> {
+    /// Whether the meeting may have this event too. Of media only the bytes are bounded.
+    fn bound(&mut self, event: &MeetingEvent) -> Result<(), Exceeded> {
+        // What became of a command is of the bot's own making.
+        let is_free =
+            matches!(event, MeetingEvent::Media { .. } | MeetingEvent::CommandDone { .. });
+        if is_free || self.events.take(1, clock::now()) { Ok(()) } else { Err(Exceeded::Events) }
+    }
+
+    /// Something happens in the meeting. Answers what the bot is to do there.
+    pub(super) async fn hear(&mut self, event: MeetingEvent) -> io::Result<Option<Effect>> {
+        self.bound(&event)?;
+        let effect = match event {
+            MeetingEvent::Admitted { people, recording } => {
+                self.admitted(people, recording).await?
+            }
+            event => self.take(event)?,
+        };
+        if let Some(recording) = &mut self.recording {
+            recording.bound_lines(clock::now())?;
+        }
+        Ok(effect)
+    }
+
+    /// The meeting has let the bot in.
+    async fn admitted(
+        &mut self,
+        people: Vec<Participant>,
+        rule: RecordingRule,
+    ) -> io::Result<Option<Effect>> {
+        self.in_since = Some(clock::now());
+        self.lobby = None;
+        self.observe(Observed::Admitted);
+        self.reporter.report(BotReport::Admitted);
+        if rule == RecordingRule::Forbidden {
+            let detail = "nobody may record this meeting";
+            let failure = Failure::new(FailureCode::RecordingDisabled, detail);
+            self.observe(Observed::Over(Cause::Failed(failure)));
+            return Ok(None);
+        }
+        let asks = rule == RecordingRule::AskHost && !self.permission.granted();
+        if self.recording.is_none() {
+            let mut recording = self.open().await?;
+            if asks {
+                recording.hold();
+            }
+            // What the bot before did, and was not heard to do.
+            if recording.mode() != Mode::On {
+                report_mode(self.reporter, &recording);
+            }
+            self.recording = Some(recording);
+            for command in std::mem::take(&mut self.early) {
+                self.record_as_told(command)?;
+            }
+        }
+        self.take_roster(people).await?;
+        Ok(asks.then_some(Effect::AskHost))
+    }
+
+    /// Opens the recording on a thread that no other bot waits for: what the bots before left is read there, and written to disk.
+    async fn open(&self) -> io::Result<Recording> {
+        let (order, counters) = (self.order.clone(), self.counters.clone());
+        let admitted = (clock::now(), clock::wall());
+        let span = tracing::Span::current();
+        let open = move || span.in_scope(|| Recording::open(&order, admitted, counters));
+        tokio::task::spawn_blocking(open).await.map_err(io::Error::other)?
+    }
+
+    fn take(&mut self, event: MeetingEvent) -> io::Result<Option<Effect>> {
+        let now = clock::now();
+        match event {
+            MeetingEvent::Media { participant, source, frame } => {
+                if self.media.came(now) {
+                    self.reporter.report(BotReport::MediaFlows);
+                }
+                let Some(recording) = &mut self.recording else { return Ok(None) };
+                let recorded = recording.frame(&participant, source, &frame)?;
+                if recorded.speech {
+                    self.observe(Observed::Speech);
+                }
+                if recorded.first {
+                    self.reporter.report(BotReport::RecordingStarted);
+                }
+                if recorded.keyframe_wanted {
+                    return Ok(Some(Effect::RequestKeyframe(frame.track)));
+                }
+            }
+            MeetingEvent::JoiningAs { platform, room, own_id } => {
+                self.own_id = Some(own_id.clone());
+                let participant_id = own_id;
+                self.reporter.report(BotReport::JoiningAs { platform, room, participant_id });
+            }
+            MeetingEvent::Lobby(lobby) => {
+                if self.lobby.as_ref() != Some(&lobby) {
+                    self.lobby = Some(lobby.clone());
+                    self.observe(Observed::Waiting(lobby.clone()));
+                    self.reporter.report(BotReport::Waiting { lobby });
+                }
+            }
+            MeetingEvent::Joined(participant) => self.joined(participant)?,
+            MeetingEvent::Left(id) => self.left(id)?,
+            MeetingEvent::Chat(line) => {
+                let Some(recording) = &mut self.recording else { return Ok(None) };
+                self.reporter.report(match recording.chat(line, now)? {
+                    Some(message) => BotReport::Chat { message },
+                    None => BotReport::Withheld { messages: 1, captions: 0 },
+                });
+            }
+            MeetingEvent::Caption(line) => {
+                let Some(recording) = &mut self.recording else { return Ok(None) };
+                if !recording.caption(line, now)? {
+                    self.reporter.report(BotReport::Withheld { messages: 0, captions: 1 });
+                }
+            }
+            MeetingEvent::Permission(granted) => {
+                if !self.permission.answer(granted)? {
+                    return Ok(None);
+                }
+                if granted && let Some(recording) = &mut self.recording {
+                    recording.permit(now);
+                }
+                self.reporter.report(BotReport::PermissionAnswered { granted });
+                self.answer_commands(granted);
+            }
+            MeetingEvent::CommandDone { id, outcome } => self.carried_out(id, &outcome),
+            // Who was in once and finds no meeting any more was there to its end.
+            MeetingEvent::Refused(failure)
+                if failure.code == FailureCode::MeetingNotFound && self.has_been_in() =>
+            {
+                self.observe(Observed::Over(Cause::Left(LeaveReason::MeetingEnded)));
+            }
+            MeetingEvent::Refused(failure) | MeetingEvent::Unreachable(failure) => {
+                self.observe(Observed::Over(Cause::Failed(failure)));
+            }
+            MeetingEvent::Removed => self.observe(Observed::Over(Cause::Removed)),
+            MeetingEvent::Ended => {
+                let over = if self.has_been_in() {
+                    Cause::Left(LeaveReason::MeetingEnded)
+                } else {
+                    let detail = "the meeting was over before the bot came";
+                    Cause::Failed(Failure::new(FailureCode::MeetingEnded, detail))
+                };
+                self.observe(Observed::Over(over));
+            }
+            // The loop hears these itself.
+            MeetingEvent::Admitted { .. } | MeetingEvent::Lost(_) => {}
+        }
+        Ok(None)
+    }
+
+    /// Whether this attempt was in the meeting, or one before it may have been.
+    pub(super) const fn has_been_in(&self) -> bool {
+        self.recording.is_some() || self.order.epoch > 1
+    }
+}

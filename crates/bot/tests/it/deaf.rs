@@ -1,0 +1,173 @@
+//! A meeting whose server takes nothing of what it is sent: media are recorded all the same, and every command has an outcome.
+
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use meetbot_rtc::{AudioPacket, Guard, Kind, Peer};
+use meetbot_types::{
+    CommandId, ControlAction, ControlState, JobStatus,
+    bot::{BotCommand, BotOrder, BotReport, Participant, RecordingRule, SandboxSeat},
+    sandbox::{FromBot, FromMeeting, TrackOwner},
+};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::{Notify, watch},
+};
+use tokio_tungstenite::{accept_async, tungstenite::Message};
+
+use crate::orchestrator::{PATIENCE, Running, Stage, ended, now};
+
+/// More than the buffers of a connection on loopback (at most 4 MiB by default) and what a bot keeps (4 MiB).
+const CHATS: u64 = 128;
+const CHAT_BYTES: usize = 128 << 10;
+const PACKET: Duration = Duration::from_millis(20);
+
+/// The meeting, from outside.
+struct Deaf {
+    address: String,
+    /// Packets of Ann's voice that were sent.
+    sent: watch::Receiver<u64>,
+    /// It hangs up.
+    hangs_up: Arc<Notify>,
+}
+
+impl Deaf {
+    fn open() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4 << 10).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = format!("ws://{}", listener.local_addr().unwrap());
+        let (sent, sending) = watch::channel(0);
+        let hangs_up = Arc::new(Notify::new());
+        let until = Arc::clone(&hangs_up);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = meet(listener, sent) => {}
+                () = until.notified() => {}
+            }
+        });
+        Self { address, sent: sending, hangs_up }
+    }
+
+    fn order(&self, stage: &Stage) -> BotOrder {
+        let order = stage.order(1, "two-speakers");
+        let address = self.address.clone();
+        let seat = SandboxSeat { address, scenario: "two-speakers".to_owned(), token: None };
+        BotOrder { sandbox: Some(seat), ..order }
+    }
+
+    /// Waits until so many more packets were sent.
+    async fn speaks(&mut self, packets: u64) {
+        let until = *self.sent.borrow() + packets;
+        let spoken = self.sent.wait_for(|sent| *sent >= until);
+        tokio::time::timeout(PATIENCE, spoken).await.expect("Ann speaks").unwrap();
+    }
+}
+
+/// Lets the bot in, and then only sends it Ann's voice.
+async fn meet(listener: TcpListener, sent: watch::Sender<u64>) {
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut bot = accept_async(stream).await.unwrap();
+    bot.next().await.unwrap().unwrap();
+    let mut peer = Peer::bind(Ipv4Addr::LOCALHOST.into(), Guard::everywhere()).unwrap();
+    let (tracks, sdp) = peer.offer(&[(Kind::Audio, "ann".to_owned())]).unwrap();
+    let person = |id: &str, name: &str, is_bot| Participant {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        is_host: false,
+        is_bot,
+    };
+    let roster = vec![person("bot", "meetbot", true), person("ann", "Ann", false)];
+    let owner = TrackOwner { mid: tracks[0].to_string(), participant_id: "ann".to_owned() };
+    for word in [
+        FromMeeting::Admitted { self_id: "bot".to_owned(), roster, recording: RecordingRule::Free },
+        FromMeeting::Offer { sdp, tracks: vec![owner] },
+    ] {
+        bot.send(Message::text(serde_json::to_string(&word).unwrap())).await.unwrap();
+    }
+    let answer = bot.next().await.unwrap().unwrap();
+    let FromBot::Answer { sdp } = serde_json::from_str(answer.to_text().unwrap()).unwrap() else {
+        panic!("{answer}")
+    };
+    peer.accept_answer(&sdp).unwrap();
+    let mut ticks = tokio::time::interval(PACKET);
+    loop {
+        tokio::select! {
+            event = peer.next() => drop(event.unwrap()),
+            _ = ticks.tick() => if peer.is_connected() {
+                let packet = AudioPacket {
+                    rtp_time: *sent.borrow() * 960,
+                    level_dbov: -20,
+                    voice: true,
+                    data: Arc::from([0xF8, 0xFF, 0xFE]),
+                };
+                peer.send_audio(tracks[0], &packet).unwrap();
+                sent.send_modify(|sent| *sent += 1);
+            }
+        }
+    }
+}
+
+fn command(seq: u64, action: ControlAction, message: Option<String>) -> BotCommand {
+    BotCommand { id: CommandId::generate(now()), seq, action, message }
+}
+
+/// A bot that records, and that was told to write more than the meeting takes.
+async fn writes_too_much(stage: &Stage, meeting: &mut Deaf) -> Running {
+    let bot = Stage::run(meeting.order(stage));
+    stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+    for seq in 1..=CHATS {
+        let text = "x".repeat(CHAT_BYTES);
+        stage.command(command(seq, ControlAction::SendChatMessage, Some(text)));
+    }
+    bot
+}
+
+fn denied(report: &BotReport) -> bool {
+    matches!(report, BotReport::CommandDone { state: ControlState::Denied, .. })
+}
+
+#[tokio::test]
+async fn a_meeting_that_takes_nothing_of_what_is_written_is_recorded_all_the_same() {
+    let (stage, mut meeting) = (Stage::set().await, Deaf::open());
+    let bot = writes_too_much(&stage, &mut meeting).await;
+    stage.hears(denied).await;
+    meeting.speaks(100).await;
+    let sent = *meeting.sent.borrow();
+    stage.command(command(CHATS + 1, ControlAction::LeaveCall, None));
+    bot.ends().await;
+    assert_eq!(ended(&stage.reports()).0.status, JobStatus::Completed);
+    let manifest = stage.manifest(1);
+    let [ann] = manifest.tracks.as_slice() else { panic!("{manifest:#?}") };
+    assert!(ann.packets * 10 >= sent * 9, "{sent} were sent: {ann:?}");
+}
+
+#[tokio::test]
+async fn what_a_lost_meeting_was_still_to_do_is_denied() {
+    let (stage, mut meeting) = (Stage::set().await, Deaf::open());
+    let bot = writes_too_much(&stage, &mut meeting).await;
+    stage.hears(denied).await;
+    meeting.hangs_up.notify_one();
+    let done = |report: &&BotReport| matches!(report, BotReport::CommandDone { .. });
+    let all = usize::try_from(CHATS).unwrap();
+    stage.hears_all(|reports| reports.iter().filter(done).count() == all).await;
+    stage.command(command(CHATS + 1, ControlAction::LeaveCall, None));
+    bot.ends().await;
+    assert_eq!(ended(&stage.reports()).0.status, JobStatus::Completed);
+}
+
+#[tokio::test]
+async fn what_is_written_right_before_the_bot_leaves_is_done() {
+    let stage = Stage::set().await;
+    let bot = Stage::run(stage.order(1, "two-speakers?seconds=3600"));
+    stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+    let chat = command(1, ControlAction::SendChatMessage, Some("goodbye".to_owned()));
+    let id = chat.id;
+    stage.command(chat);
+    stage.command(command(2, ControlAction::LeaveCall, None));
+    bot.ends().await;
+    let reports = stage.reports();
+    let done = |report: &BotReport| matches!(report, BotReport::CommandDone { command_id, state } if *command_id == id && *state == ControlState::Done);
+    assert!(reports.iter().any(done), "{reports:#?}");
+}
