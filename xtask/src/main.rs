@@ -22,7 +22,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use xtask::{NGINX, janus::DEMO_PAGES, standard_webhooks, test_log};
 
 use crate::{report::Report, rust_tests::Binary, side_by_side::Part};
@@ -107,10 +107,11 @@ fn main() -> ExitCode {
 
 /// Serves until its standard input ends, which is ours.
 fn scripted_server(script: &str) -> anyhow::Result<()> {
-    let mut server = cargo(&["run", "--quiet", "--locked", "--package", "meetbot-testkit"]);
-    let status = server.args(["--bin", "scripted-server", "--", script]).status()?;
-    ensure!(status.success(), "the scripted server failed: {status}");
-    Ok(())
+    python::build_programs()?;
+    let [_, (_, program)] = python::programs();
+    let mut server = Command::new(program);
+    server.arg(script);
+    step("scripted server", server)
 }
 
 fn check() -> anyhow::Result<()> {
