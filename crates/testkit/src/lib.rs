@@ -1,4 +1,5 @@
 //! What the tests of several crates meet. A module is one thing that they meet; none knows another.
 
 pub mod liar;
+pub mod polling;
 pub mod scripted;

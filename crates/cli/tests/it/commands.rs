@@ -4,10 +4,10 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     path::Path,
     process::{Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use meetbot::{Job, JobStatus};
+use meetbot_testkit::polling::poll_until;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -50,13 +50,13 @@ impl Beside {
     }
 
     /// Asks until the recording is like this.
-    #[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
     fn await_recording(&self, named: &str, state: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while known_state(&self.job(named)) != state {
-            assert!(Instant::now() < deadline, "the recording of {named} is never {state}");
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
+        poll_until(PATIENCE, || {
+            let known = known_state(&self.job(named));
+            (known == state)
+                .then_some(())
+                .ok_or_else(|| format!("the recording of {named} is {known}"))
+        });
     }
 
     /// Follows a job in the background; answers the line in which it says this.

@@ -7,17 +7,17 @@ use std::{
 };
 
 use meetbot::{AutoLeaveConfig, Job, JobStatus, LeaveReason, NewJob, Rule, blocking::MeetBot};
+use meetbot_testkit::polling::poll_until;
 use serde_json::json;
 use tempfile::TempDir;
 use xtask::janus::{Janus, ROOM};
 
 use crate::{
     janus::{
-        job_that,
         person::{Person, Sends, present},
-        serve, until,
+        serve,
     },
-    program::{Running, client, meetbot, run},
+    program::{PATIENCE, Running, await_job, client, meetbot, run},
 };
 
 /// The rule of the reports of this fault.
@@ -71,13 +71,11 @@ fn dispatch(client: &MeetBot, meeting_url: String, name: &str, on_bot_detected: 
 }
 
 fn in_call(client: &MeetBot, id: &str) -> Job {
-    job_that(client, id, "the bot is in", |job| {
-        matches!(job.status, JobStatus::InCall | JobStatus::Recording)
-    })
+    await_job(client, id, |job| matches!(job.status, JobStatus::InCall | JobStatus::Recording))
 }
 
 fn ended(client: &MeetBot, id: &str) -> Job {
-    job_that(client, id, "the end", |job| job.status.is_final())
+    await_job(client, id, |job| job.status.is_final())
 }
 
 /// A second address of the server's.
@@ -155,7 +153,10 @@ fn of_bots_that_leave_each_other_one_stays() {
         let job = client.get_bot(id).unwrap().unwrap();
         job.leave_reason == Some(LeaveReason::BotDetected)
     };
-    until("two leave", || (ids.iter().filter(|id| left(id)).count() == 2).then_some(()));
+    poll_until(PATIENCE, || {
+        let left = ids.iter().filter(|id| left(id)).count();
+        (left == 2).then_some(()).ok_or_else(|| format!("{left} have left, not 2"))
+    });
     std::thread::park_timeout(LONGER);
     let stays: Vec<_> = ids.iter().filter(|id| !left(id)).collect();
     let [stays] = stays.as_slice() else { panic!("{stays:?}") };

@@ -1,32 +1,16 @@
 //! `meetbot consumers` and `meetbot usage`: limits are given and shown while the server runs.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::path::Path;
 
-use meetbot::{ErrorCode, Job, JobStatus, NewJob, blocking::MeetBot};
+use meetbot::{ErrorCode, JobStatus, NewJob};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{PATIENCE, Said, client, create_key, meetbot, run, serve};
+use crate::program::{Said, await_job, client, create_key, meetbot, run, serve};
 
 /// `meetbot consumers …` on this data folder.
 fn consumers(data: &Path, arguments: &[&str]) -> Said {
     run(meetbot().arg("consumers").args(arguments).arg("--data-dir").arg(data))
-}
-
-#[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
-fn await_job(client: &MeetBot, id: &str, wanted: impl Fn(&Job) -> bool) -> Job {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let job = client.get_bot(id).unwrap().unwrap();
-        if wanted(&job) {
-            return job;
-        }
-        assert!(Instant::now() < deadline, "{job:?}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
 }
 
 #[test]

@@ -14,8 +14,8 @@ use meetbot_sandbox::Sandbox;
 use tempfile::TempDir;
 
 use crate::{
-    kills::{await_job, grown, webm_files},
-    program::{PATIENCE, client, create_key, manifest_of, sandbox_token, serve},
+    kills::{grown, webm_files},
+    program::{PATIENCE, await_job, client, create_key, manifest_of, sandbox_token, serve},
     storm::{Receiver, all_delivered, every_event_came, recordings_tell_the_truth, wait_until},
 };
 

@@ -1,37 +1,21 @@
 //! SIGTERM: no new jobs, meetings to their end or handed over whole, and a second one that does not wait.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use meetbot::{Job, JobStatus, NewJob, Request, blocking::MeetBot};
+use meetbot::{JobStatus, NewJob, Request, blocking::MeetBot};
+use meetbot_testkit::polling::poll_until;
 use tempfile::TempDir;
 use xtask::ffmpeg::decodes;
 
 use crate::program::{
-    PATIENCE, client, create_key, manifest_of, mixed, sandbox, serve, serve_with,
+    PATIENCE, await_job, client, create_key, manifest_of, mixed, sandbox, serve, serve_with,
 };
 
 const DRAIN: &str = "MEETBOT_SERVER_DRAIN_SECONDS";
 
-/// Asks again until `wanted` answers.
-#[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
-fn awaited<T>(what: &str, mut wanted: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE * 2;
-    loop {
-        if let Some(found) = wanted() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what} never comes");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-}
-
-fn await_job(client: &MeetBot, id: &str, wanted: impl Fn(&Job) -> bool) -> Job {
-    awaited(id, || client.get_bot(id).unwrap().filter(|job| wanted(job)))
+/// What comes in the end.
+fn awaited<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    poll_until(PATIENCE * 2, || look().ok_or(what))
 }
 
 fn dispatch(client: &MeetBot, seconds: u32) -> String {

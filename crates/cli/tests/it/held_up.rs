@@ -13,12 +13,11 @@ use xtask::{
 
 use crate::{
     janus::{
-        job_that,
         media::{beeps, flashes},
         person::{Person, Sends},
         serve,
     },
-    program::{client, manifest_of, meetbot, run},
+    program::{await_job, client, manifest_of, meetbot, run},
 };
 
 /// For how long the server is stopped.
@@ -46,7 +45,7 @@ fn what_was_said_while_the_server_was_stopped_is_where_it_was_said() {
     let client = client(&url, said.json()["key"].as_str().unwrap());
     let order = NewJob { meeting_url: janus.link(ROOM, ""), ..NewJob::default() };
     let id = client.dispatch_bot(order).unwrap().id;
-    job_that(&client, &id, "it records", |job| job.status == JobStatus::Recording);
+    await_job(&client, &id, |job| job.status == JobStatus::Recording);
     let speak = |packets| runtime.block_on(people[0].sent(people[0].packets() + packets));
     speak(150);
 
@@ -59,7 +58,7 @@ fn what_was_said_while_the_server_was_stopped_is_where_it_was_said() {
     kill_process(pid, Signal::CONT).unwrap();
     speak(200);
     client.leave_bot(&id).unwrap();
-    let job = job_that(&client, &id, "the end", |job| job.status.is_final());
+    let job = await_job(&client, &id, |job| job.status.is_final());
     assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 1), "{job:#?}");
     for person in people {
         runtime.block_on(person.leave());

@@ -17,7 +17,9 @@ use meetbot_testkit::liar::{Flood, Kind, Liar, Told, Trap};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::program::{PATIENCE, Running, client, create, manifest_of, meetbot, sandbox_token};
+use crate::program::{
+    PATIENCE, Running, await_job, client, create, manifest_of, meetbot, sandbox_token,
+};
 
 /// What hostile meetings may take, beyond what the same server took without them.
 const MEGABYTES: f64 = 50.0;
@@ -174,13 +176,8 @@ impl Stage {
     }
 
     /// Waits until a meeting is recorded.
-    #[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
     fn is_recorded(&self, id: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.good.get_bot(id).unwrap().unwrap().recording.started_at.is_none() {
-            assert!(Instant::now() < deadline, "{id} is not recorded");
-            thread::park_timeout(Duration::from_millis(20));
-        }
+        await_job(&self.good, id, |job| job.recording.started_at.is_some());
     }
 
     /// Sends a bot into a flood; answers its job.

@@ -10,10 +10,11 @@ pub(crate) mod person;
 use std::{
     hash::BuildHasher as _,
     path::Path,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
-use meetbot::{Job, JobStatus, NewJob, Timestamp, blocking::MeetBot};
+use meetbot::{Job, JobStatus, NewJob, Timestamp};
+use meetbot_testkit::polling::poll_until;
 use meetbot_types::{Manifest, bot::MediaKind};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -23,7 +24,7 @@ use xtask::{
 };
 
 use self::person::{Person, Sends};
-use crate::program::{PATIENCE, Running, client, manifest_of, meetbot, run, serve_with};
+use crate::program::{PATIENCE, Running, await_job, client, manifest_of, meetbot, run, serve_with};
 
 /// How many kills of the server each job lives through: a job has five attempts.
 const KILLS: [u64; 3] = [4, 3, 3];
@@ -64,28 +65,6 @@ pub(crate) fn serve(data: &Path) -> (Running, String) {
 #[expect(clippy::disallowed_methods, reason = "a moment on the recording's own clock")]
 fn wall() -> Timestamp {
     Timestamp::from(SystemTime::now())
-}
-
-/// Looks again and again until there is something.
-#[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
-pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "it never came: {what}");
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
-}
-
-pub(crate) fn job_that(
-    client: &MeetBot,
-    id: &str,
-    what: &str,
-    wanted: impl Fn(&Job) -> bool,
-) -> Job {
-    until(what, || client.get_bot(id).unwrap().filter(|job| wanted(job)))
 }
 
 /// The lines of an attempt's journal, but for one that is not whole; none before there is a journal.
@@ -149,8 +128,9 @@ fn over_ten_kills_at_random_moments_everything_plays_up_to_the_kill_and_the_next
         let mut killed_ms = Vec::new();
         for attempt in 1..=kills {
             let folder = folder(attempt);
-            until("the bot joins", || {
-                (!of_attempt(&journal(&folder), "started", attempt).is_empty()).then_some(())
+            poll_until(PATIENCE, || {
+                let begun = !of_attempt(&journal(&folder), "started", attempt).is_empty();
+                begun.then_some(()).ok_or("the bot does not join")
             });
             std::thread::park_timeout(Duration::from_millis(dice.below(LONGEST)));
             let killed = wall();
@@ -161,9 +141,9 @@ fn over_ten_kills_at_random_moments_everything_plays_up_to_the_kill_and_the_next
         let client = client(&url, &key);
         let goes_on =
             |job: &Job| u64::from(job.attempt) > kills && job.status == JobStatus::Recording;
-        job_that(&client, &id, "the next attempt records", goes_on);
+        await_job(&client, &id, goes_on);
         client.leave_bot(&id).unwrap();
-        let job = job_that(&client, &id, "the end", |job| job.status.is_final());
+        let job = await_job(&client, &id, |job| job.status.is_final());
         assert_eq!(job.status, JobStatus::Completed, "{job:#?}");
         let manifest = manifest_of(&client, &id);
         tells_the_truth(&manifest, &killed_ms);

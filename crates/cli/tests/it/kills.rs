@@ -6,31 +6,18 @@ use std::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use meetbot::{Job, JobStatus, NewJob, blocking::MeetBot};
+use meetbot::{JobStatus, NewJob, blocking::MeetBot};
+use meetbot_testkit::polling::poll_until;
 use tempfile::TempDir;
 use xtask::ffmpeg::decodes;
 
 use crate::{
-    program::{PATIENCE, client, create_key, manifest_of, sandbox, serve},
+    program::{PATIENCE, await_job, client, create_key, manifest_of, sandbox, serve},
     storm::survive,
 };
-
-/// Asks again until `wanted` says so.
-#[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
-pub(crate) fn await_job(client: &MeetBot, id: &str, wanted: impl Fn(&Job) -> bool) -> Job {
-    let deadline = Instant::now() + PATIENCE * 2;
-    loop {
-        let job = client.get_bot(id).unwrap().unwrap();
-        if wanted(&job) {
-            return job;
-        }
-        assert!(Instant::now() < deadline && !job.status.is_final(), "it never came: {job:#?}");
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
-}
 
 #[test]
 fn a_meeting_goes_on_in_the_same_manifest_after_the_server_was_killed() {
@@ -109,15 +96,14 @@ pub(crate) fn webm_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
 }
 
 /// Waits until two speakers' files are larger than `bytes` each.
-#[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
 pub(crate) fn grown(folder: &std::path::Path, bytes: u64) {
-    let deadline = Instant::now() + PATIENCE;
     let large =
         |path: &std::path::PathBuf| std::fs::metadata(path).is_ok_and(|file| file.len() > bytes);
-    while webm_files(folder).iter().filter(|path| large(path)).count() < 2 {
-        assert!(Instant::now() < deadline, "the recording does not grow: {:?}", webm_files(folder));
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
+    poll_until(PATIENCE, || {
+        let files = webm_files(folder);
+        let grown = files.iter().filter(|path| large(path)).count() >= 2;
+        grown.then_some(()).ok_or_else(|| format!("the recording does not grow: {files:?}"))
+    });
 }
 
 /// The number of kills that the issue asks for.

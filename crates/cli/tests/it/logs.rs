@@ -1,11 +1,9 @@
 //! Log lines for programs: JSON, each with the request or the job that it is of.
 
-use std::{
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::process::Stdio;
 
 use meetbot::{JobStatus, NewJob, Request};
+use meetbot_testkit::polling::poll_until;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -85,11 +83,11 @@ fn all_that_a_server_prints_is_json_and_the_pages_command_finds_a_jobs_lines() {
     command.arg(data.path()).stdin(Stdio::null());
     let mut server = command.stdout(printed.try_clone().unwrap()).stderr(printed).spawn().unwrap();
     let read = || std::fs::read_to_string(&path).unwrap();
-    let url = awaited(|| {
+    let url = poll_until(PATIENCE, || {
         let text = read();
-        let line = text.lines().find(|line| line.contains("meetbot serves"))?;
-        let line: Value = serde_json::from_str(line).ok()?;
-        Some(line["url"].as_str()?.to_owned())
+        let line = text.lines().find(|line| line.contains("meetbot serves"));
+        let line: Option<Value> = line.and_then(|line| serde_json::from_str(line).ok());
+        line.and_then(|line| Some(line["url"].as_str()?.to_owned())).ok_or("it does not serve")
     });
     let (key, _) = create_key(data.path(), &[]);
     let client = client(&url, &key);
@@ -135,19 +133,6 @@ fn all_that_a_server_prints_is_json_and_the_pages_command_finds_a_jobs_lines() {
     assert_eq!(said.code, Some(0), "this test needs jq: apt-get install jq: {said:?}");
     assert!(said.out.contains("a bot is launched") && said.out.contains("job ended"), "{said:?}");
     assert!(!said.out.contains(&jobs[1]), "{said:?}");
-}
-
-/// Asks again until there is an answer.
-#[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
-fn awaited<T>(mut asked: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = asked() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "it never comes");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
 };
 
+use meetbot_testkit::polling::poll_until;
 use serde_json::Value;
 use tempfile::TempDir;
 use xtask::{NGINX, spec_file};
@@ -137,20 +137,16 @@ fn configure(folder: &Path, cert: &Path, url: &str, listen: SocketAddr) {
 }
 
 /// Waits until it listens; false where it has ended.
-#[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
 fn listens(child: &mut Child, address: SocketAddr) -> bool {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    poll_until(PATIENCE, || {
         if child.try_wait().unwrap().is_some() {
-            return false;
+            return Ok(false);
         }
-        if TcpStream::connect_timeout(&address, PATIENCE).is_ok() {
-            // Another program's port may be what has answered.
-            return child.try_wait().unwrap().is_none();
-        }
-        assert!(Instant::now() < deadline, "nginx does not listen");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
+        TcpStream::connect_timeout(&address, PATIENCE)
+            .map_err(|error| format!("nginx: {error}"))?;
+        // Another program's port may be what has answered.
+        Ok::<_, String>(child.try_wait().unwrap().is_none())
+    })
 }
 
 #[test]

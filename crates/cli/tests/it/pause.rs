@@ -9,10 +9,7 @@ use meetbot::{
 use meetbot_types::Manifest;
 use tempfile::TempDir;
 
-use crate::{
-    kills::await_job,
-    program::{PATIENCE, client, create_key, manifest_of, serve},
-};
+use crate::program::{PATIENCE, await_job, client, create_key, manifest_of, serve};
 
 /// The meeting's length; the tone sounds in the second third of it.
 const SECONDS: u64 = 9;

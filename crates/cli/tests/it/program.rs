@@ -5,10 +5,11 @@ use std::{
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use meetbot::{Request, blocking::MeetBot};
+use meetbot::{Job, Request, blocking::MeetBot};
+use meetbot_testkit::polling::poll_until;
 use meetbot_types::{Manifest, bot::Secret};
 use serde_json::Value;
 
@@ -227,16 +228,25 @@ pub(crate) fn client(url: &str, key: &str) -> MeetBot {
     MeetBot::builder().api_key(key).base_url(url).build().unwrap()
 }
 
-/// The manifest, once it says what became of the mix, which is made after the job has ended.
-#[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
-pub(crate) fn mixed(client: &MeetBot, id: &str) -> Manifest {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let manifest = manifest_of(client, id);
-        if !manifest.mixed.is_pending() {
-            return manifest;
+/// The job, once it is `wanted`.
+pub(crate) fn await_job(client: &MeetBot, id: &str, wanted: impl Fn(&Job) -> bool) -> Job {
+    poll_until(PATIENCE * 2, || {
+        let job = client.get_bot(id).unwrap().unwrap();
+        if wanted(&job) {
+            return Ok(job);
         }
-        assert!(Instant::now() < deadline, "the mix is never made: {manifest:#?}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
+        assert!(!job.status.is_final(), "it has ended before: {job:#?}");
+        Err(format!("the job is another: {job:#?}"))
+    })
+}
+
+/// The manifest, once it says what became of the mix, which is made after the job has ended.
+pub(crate) fn mixed(client: &MeetBot, id: &str) -> Manifest {
+    poll_until(PATIENCE, || {
+        let manifest = manifest_of(client, id);
+        if manifest.mixed.is_pending() {
+            return Err(format!("the mix is not made: {manifest:#?}"));
+        }
+        Ok(manifest)
+    })
 }

@@ -8,12 +8,12 @@ use std::{
 };
 
 use meetbot::JobStatus;
+use meetbot_testkit::polling::poll_until;
 use tempfile::TempDir;
 use xtask::spec_file;
 
 use crate::{
-    kills::await_job,
-    program::{client, create_key, meetbot, mixed, run, serve},
+    program::{PATIENCE, await_job, client, create_key, meetbot, mixed, run, serve},
     rounds::{backup, dispatch, keys, names, of_job, recordings, restore, rounds},
 };
 
@@ -66,9 +66,10 @@ fn the_words_of_the_page_restore_a_server_that_has_gone_on_since_its_backup() {
     mixed(&first, &before);
     // The mix is in the timeline after it is in the manifest.
     let timeline = || first.events(&before, None).unwrap().data;
-    while !timeline().iter().any(|event| event.event == "job.artifact_ready") {
-        std::thread::park_timeout(std::time::Duration::from_millis(20));
-    }
+    poll_until(PATIENCE, || {
+        let ready = timeline().iter().any(|event| event.event == "job.artifact_ready");
+        ready.then_some(()).ok_or("no event of the mix")
+    });
     let (what, files) = (of_job(&first, &before), recordings(&data));
     let program = PathBuf::from(meetbot().get_program());
     let path =

@@ -6,7 +6,7 @@ use meetbot::{JobStatus, ListBots, ListDeliveries, NewJob, Webhooks, blocking::M
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::{Said, create_key, manifest_of, meetbot, mixed, run, serve};
+use crate::program::{Said, await_job, create_key, manifest_of, meetbot, mixed, run, serve};
 
 /// The head of a database's file: in it SQLite counts changes.
 const FILE_HEADER: usize = 100;
@@ -98,9 +98,7 @@ pub(crate) fn rounds(rounds: u32) {
         ended.push(done);
         let running = dispatch(&client, "two-speakers?seconds=600", webhook);
         // Two speakers' files have been begun.
-        while client.get_bot(&running).unwrap().unwrap().status != JobStatus::Recording {
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
+        await_job(&client, &running, |job| job.status == JobStatus::Recording);
         std::thread::park_timeout(Duration::from_millis(
             u64::from(random()) * 300 / u64::from(u32::MAX),
         ));

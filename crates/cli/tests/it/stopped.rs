@@ -4,15 +4,13 @@ use std::time::{Duration, Instant};
 
 use meetbot::{JobStatus, NewJob};
 use meetbot_sandbox::Sandbox;
+use meetbot_testkit::polling::poll_until;
 use meetbot_types::bot::LEASE_SECONDS;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use xtask::ffmpeg::decodes;
 
-use crate::{
-    kills::await_job,
-    program::{PATIENCE, client, create_key, manifest_of, sandbox_token, serve},
-};
+use crate::program::{PATIENCE, await_job, client, create_key, manifest_of, sandbox_token, serve};
 
 #[test]
 #[expect(
@@ -48,12 +46,10 @@ fn a_server_that_was_stopped_past_a_lease_wakes_to_one_live_bot() {
     // The lease is over: what the first bot still reports is refused, it leaves, and the next attempt has the job.
     let job = await_job(&client, &id, |job| job.attempt == 2 && job.status == JobStatus::Recording);
     let seen = || sandbox.inspect(job.id.parse().unwrap());
-    let deadline = Instant::now() + PATIENCE;
-    while seen().present != 1 {
-        assert!(Instant::now() < deadline, "{:?}", seen());
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-    let seen = seen();
+    let seen = poll_until(PATIENCE, || {
+        let seen = seen();
+        if seen.present == 1 { Ok(seen) } else { Err(format!("{seen:?}")) }
+    });
     assert_eq!((seen.joins, seen.present), (2, 1), "{seen:?}");
 
     client.leave_bot(&id).unwrap();

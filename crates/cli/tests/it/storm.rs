@@ -6,7 +6,7 @@ use std::{
     fs,
     path::Path,
     sync::{Arc, Barrier, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use axum::{
@@ -20,6 +20,7 @@ use meetbot::{
     CallOptions, EventName, Job, JobStatus, ListBots, ListDeliveries, MixState, NewJob, Timestamp,
     Webhooks, blocking::MeetBot, verify_webhook_signature,
 };
+use meetbot_testkit::polling::poll_until;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -299,14 +300,9 @@ fn all_jobs(server: &MeetBot) -> Vec<Job> {
     server.bots(&list).map(Result::unwrap).collect()
 }
 
-/// Asks again until `done` says so.
-#[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
-pub(crate) fn wait_until(mut done: impl FnMut() -> Result<(), String>) {
-    let deadline = Instant::now() + PATIENCE * 10;
-    while let Err(missing) = done() {
-        assert!(Instant::now() < deadline, "{missing}");
-        std::thread::park_timeout(Duration::from_millis(100));
-    }
+/// Looks until it holds, which may take long while a server is killed again and again.
+pub(crate) fn wait_until(holds: impl FnMut() -> Result<(), String>) {
+    poll_until(PATIENCE * 10, holds);
 }
 
 fn all_ended(server: &MeetBot) -> Vec<Job> {

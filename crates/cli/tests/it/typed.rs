@@ -10,9 +10,9 @@ use std::{
     os::unix::fs::symlink,
     path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    time::{Duration, Instant},
 };
 
+use meetbot_testkit::polling::poll_until;
 use tempfile::TempDir;
 use xtask::spec_file;
 
@@ -159,7 +159,6 @@ impl Shell {
     }
 
     /// Starts a command at a terminal of its own, and waits until it prints this; answers what it has printed.
-    #[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
     fn starts(&mut self, command: &str, word: &str) -> String {
         self.started += 1;
         let file = format!("terminal{}", self.started);
@@ -167,15 +166,14 @@ impl Shell {
         self.types(&format!(
             "tail -f /dev/null | script --quiet --return --flush --command 'exec {quoted}' {file} > /dev/null &"
         ));
-        let (path, deadline) = (self.home.path().join(file), Instant::now() + PATIENCE);
-        loop {
+        let path = self.home.path().join(file);
+        poll_until(PATIENCE, || {
             let printed = fs::read_to_string(&path).unwrap_or_default();
             if printed.lines().any(|line| line.contains(word)) && printed.ends_with('\n') {
-                return printed;
+                return Ok(printed);
             }
-            assert!(Instant::now() < deadline, "{command} never prints {word}: {printed}");
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
+            Err(format!("{command} does not print {word}: {printed}"))
+        })
     }
 
     /// The server of the page, and what it printed as it started.
