@@ -95,6 +95,7 @@ func NewClient(options ...Option) (*Client, error) {
 			Authorization: func() string { return "Bearer " + key },
 			Redact:        redact,
 			Origin:        base.Scheme + "://" + base.Host,
+			Path:          base.EscapedPath(),
 			Logger:        s.logger,
 		},
 		server:     base.String() + "/",
@@ -116,8 +117,29 @@ func httpClient(given *http.Client) *http.Client {
 	if made.Transport == nil {
 		made.Transport = transport()
 	}
+	made.Transport = unfollowed{made.Transport}
 	made.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &made
+}
+
+// unfollowed lets an answer through whose Location is no URL: http.Client would call it a connection that broke.
+type unfollowed struct{ http.RoundTripper }
+
+func (u unfollowed) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := u.RoundTripper.RoundTrip(request)
+	if err == nil && response.StatusCode >= 300 && response.StatusCode < 400 {
+		if _, err := response.Location(); err != nil {
+			response.Header.Del("Location")
+		}
+	}
+	return response, err
+}
+
+// CloseIdleConnections is asked for by [http.Client.CloseIdleConnections].
+func (u unfollowed) CloseIdleConnections() {
+	if closer, ok := u.RoundTripper.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
 }
 
 // transport is a copy of net/http's own, with a limit for connecting, and with room for the connections of many calls at a time.

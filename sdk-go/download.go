@@ -220,7 +220,7 @@ func (d *download) connect() error {
 		if d.received > 0 {
 			params.Range = set(fmt.Sprintf("bytes=%d-", d.received))
 		}
-		stream, wrong := d.client.open(d.ctx, d.options, anyFile, d.settings.timeout, true, func(to *api.Client) (*http.Response, error) {
+		stream, wrong := d.client.open(d.ctx, d.options, anyFile, d.settings.timeout, func(to *api.Client) (*http.Response, error) {
 			return to.GetArtifact(d.ctx, d.jobID, d.name, params)
 		})
 		if wrong == nil {

@@ -223,6 +223,7 @@ func (c *core) failureError(failure *exchange.Failure) *Error {
 		e.Message = c.redact(e.Message)
 	case exchange.Redirected:
 		e.Kind, e.Status, e.RequestID = ErrUnexpectedStatus, failure.Answer.Status, failure.Answer.Header.Get("X-Request-Id")
+		e.Body = []byte(c.redact(string(failure.Answer.Body)))
 	case exchange.Disconnected:
 		e.Kind, e.Transient = ErrConnection, true
 	case exchange.Late:

@@ -72,8 +72,8 @@ func WithBaseURL(url string) Option {
 	return clientOption(func(s *settings) { s.baseURL, s.baseURLSet = url, true })
 }
 
-// WithHTTPClient sends through this client: for a proxy, certificates, or a transport of your own. It is copied; its CheckRedirect is not asked, since the key
-// follows no redirect.
+// WithHTTPClient sends through this client: for a proxy, certificates, or a transport of your own. It is copied; its CheckRedirect is not asked, since
+// only the redirects of artifacts are followed, without the key.
 func WithHTTPClient(client *http.Client) Option {
 	return clientOption(func(s *settings) { s.http = client })
 }

@@ -112,7 +112,7 @@ func (w *watch) connect(ctx context.Context, yield func(*TimelineEvent, error) b
 func (w *watch) open(ctx context.Context) (*exchange.Stream, *Error) {
 	params := &api.ListEventsParams{LastEventID: set(w.parser.LastID)}
 	send := func(to *api.Client) (*http.Response, error) { return to.ListEvents(ctx, w.jobID, params) }
-	stream, wrong := w.client.open(ctx, w.options, "text/event-stream", silence, false, send)
+	stream, wrong := w.client.open(ctx, w.options, "text/event-stream", silence, send)
 	if wrong != nil {
 		return nil, wrong
 	}
@@ -127,7 +127,6 @@ func (w *watch) open(ctx context.Context) (*exchange.Stream, *Error) {
 type opener struct {
 	attempt  *attempt
 	patience time.Duration
-	follow   bool
 	stream   *exchange.Stream
 }
 
@@ -137,7 +136,7 @@ func (o *opener) Do(request *http.Request) (*http.Response, error) {
 		limit = min(limit, deadline)
 	}
 	o.attempt.call.Attempts = 1
-	stream, failure := o.attempt.core.exchange.Open(request.Context(), request, limit, o.patience, o.follow)
+	stream, failure := o.attempt.core.exchange.Open(request.Context(), request, limit, o.patience)
 	if failure != nil {
 		return nil, failure
 	}
@@ -146,13 +145,13 @@ func (o *opener) Do(request *http.Request) (*http.Response, error) {
 }
 
 // open makes one try of a call whose answer is read piece by piece.
-func (c *Client) open(ctx context.Context, options []CallOption, accepted string, patience time.Duration, follow bool, send func(*api.Client) (*http.Response, error)) (*exchange.Stream, *Error) {
+func (c *Client) open(ctx context.Context, options []CallOption, accepted string, patience time.Duration, send func(*api.Client) (*http.Response, error)) (*exchange.Stream, *Error) {
 	a, wrong := c.prepare(ctx, options)
 	if wrong != nil {
 		return nil, wrong
 	}
 	a.accepted = accepted
-	o := &opener{attempt: a, patience: patience, follow: follow}
+	o := &opener{attempt: a, patience: patience}
 	if _, err := send(a.client(o)); err != nil {
 		wrong = a.failed(err)
 		a.end(wrong)

@@ -8,9 +8,11 @@ use http::{
     header::{AUTHORIZATION, USER_AGENT},
 };
 use tokio::time::Instant;
+use url::Url;
 
 use crate::{
     Error, ErrorKind, Request, Response, clock,
+    redirect::{self, MAX_REDIRECTS},
     retry::{self, Outcome},
     transport::{Answer, IDEMPOTENCY_KEY, Transport, random, random_key},
 };
@@ -43,6 +45,8 @@ pub struct Exchange {
     pub(crate) request: Request,
     attempts: u32,
     started: Instant,
+    /// Where this try was redirected to, and how many redirects that took.
+    redirected: Option<(Url, u32)>,
 }
 
 /// What follows from a try.
@@ -50,7 +54,7 @@ pub struct Exchange {
 pub enum Verdict {
     /// The call has succeeded.
     Done(Response),
-    /// Try again after this long.
+    /// Send again after this long: another try, or to where an artifact's redirect leads. The URL and the headers may be others than before.
     Again(Duration),
 }
 
@@ -67,7 +71,7 @@ impl Exchange {
             })?;
             request.headers.insert(IDEMPOTENCY_KEY, value);
         }
-        Ok(Self { transport, request, attempts: 0, started: clock::now() })
+        Ok(Self { transport, request, attempts: 0, started: clock::now(), redirected: None })
     }
 
     /// The method.
@@ -77,13 +81,21 @@ impl Exchange {
 
     /// Where to send it.
     pub fn url(&self) -> String {
-        format!("{}{}", self.transport.base_url(), self.request.path)
+        match &self.redirected {
+            Some((url, _)) => url.to_string(),
+            None => format!("{}{}", self.transport.base_url(), self.request.path),
+        }
     }
 
-    /// The headers to send, the API key among them; the same for all tries.
+    /// The headers to send: with the API key to the server, without it to where a redirect leads.
     pub fn headers(&self) -> Vec<(String, String)> {
-        let mut headers = self.request.headers.clone();
-        headers.insert(AUTHORIZATION, self.transport.key.header());
+        let mut headers = if self.redirected.is_some() {
+            redirect::kept(&self.request.headers)
+        } else {
+            let mut headers = self.request.headers.clone();
+            headers.insert(AUTHORIZATION, self.transport.key.header());
+            headers
+        };
         let agent = self.transport.network.user_agent();
         headers.extend(HeaderValue::from_str(agent).ok().map(|agent| (USER_AGENT, agent)));
         let texts = headers.iter().filter_map(|(name, value)| {
@@ -114,7 +126,23 @@ impl Exchange {
             Some((name, HeaderValue::from_str(value).ok()?))
         });
         let headers: HeaderMap = headers.collect();
-        self.ended(Ok(Answer { status, headers, body }))
+        let Some(next) = self.redirect(status, &headers) else {
+            return self.ended(Ok(Answer { status, headers, body }));
+        };
+        let redirects = self.redirected.as_ref().map_or(0, |(_, redirects)| *redirects);
+        if redirects == MAX_REDIRECTS {
+            return self.ended(Err(self.transport.redirected_too_often(&next, status, &headers)));
+        }
+        self.redirected = Some((next, redirects + 1));
+        Ok(Verdict::Again(Duration::ZERO))
+    }
+
+    /// The URL of a redirect that is followed.
+    fn redirect(&self, status: u16, headers: &HeaderMap) -> Option<Url> {
+        if !redirect::are_followed(&self.request.method, &self.request.path) {
+            return None;
+        }
+        redirect::target(&Url::parse(&self.url()).ok()?, status, headers)
     }
 
     /// What follows from a connection that was not to be had or broke, or from a try that took too long.
@@ -124,14 +152,17 @@ impl Exchange {
         timed_out: bool,
     ) -> Result<Verdict, Error> {
         let kind = if timed_out { ErrorKind::Timeout } else { ErrorKind::Connection };
-        let message =
-            self.transport.redact(format!("{} {}: {}", self.method(), self.url(), why.into()));
+        let url = self.url();
+        // That of a redirect may end in a signature.
+        let url = url.split('?').next().unwrap_or_default();
+        let message = self.transport.redact(format!("{} {url}: {}", self.method(), why.into()));
         self.ended(Err(Error::new(kind, message)))
     }
 
     /// What follows from a try.
     pub(crate) fn ended(&mut self, tried: Result<Answer, Error>) -> Result<Verdict, Error> {
         self.attempts += 1;
+        self.redirected = None;
         let (error, outcome) = match tried {
             Ok(Answer { status, headers, body }) if (200..300).contains(&status) => {
                 let response = Response { status, headers, body, attempts: self.attempts };

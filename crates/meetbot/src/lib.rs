@@ -46,6 +46,7 @@ mod options;
 mod outside;
 mod pieces;
 mod proxy;
+mod redirect;
 mod request;
 mod retry;
 mod transport;

@@ -5,7 +5,7 @@ use std::{error::Error as StdError, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, Method, StatusCode,
-    header::{AUTHORIZATION, CONTENT_RANGE, LOCATION, RETRY_AFTER},
+    header::{AUTHORIZATION, CONTENT_RANGE, RETRY_AFTER},
 };
 use tracing::Instrument as _;
 use url::Url;
@@ -22,14 +22,13 @@ use crate::{
     no_proxy::is_loopback,
     options::CallOptions,
     pieces::content_range,
+    redirect::{self, MAX_REDIRECTS},
     retry::{self, MAX_RETRIES},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest answer that is read into memory; the largest list of the server's is a tenth of it.
 pub(crate) const MAX_ANSWER_BYTES: usize = 64 << 20;
-/// How many redirects a GET follows.
-const MAX_REDIRECTS: u32 = 5;
 
 const REACHED_WITH_HTTP: &str =
     "the server does not speak TLS there: is it reached with http://, and not with https://?";
@@ -142,9 +141,9 @@ impl Transport {
     /// One try: the whole answer, whatever its status.
     async fn answer(&self, request: &Request, limit: Duration) -> Result<Answer, Error> {
         let sent = async {
-            let url = self.url(&request.path)?;
-            let (method, headers) = (request.method.clone(), request.headers.clone());
-            let response = self.follow(method, url, headers, request.body.clone()).await?;
+            let headers = request.headers.clone();
+            let response =
+                self.follow(&request.method, &request.path, headers, request.body.clone()).await?;
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             let body = self.body(response, &request.method).await?;
             Ok(Answer { status, headers, body })
@@ -157,53 +156,53 @@ impl Transport {
 
     /// One try of a GET whose body is read by the caller.
     pub(crate) async fn open(&self, path: &str, headers: HeaderMap) -> Result<Received, Error> {
-        let opened = self.follow(Method::GET, self.url(path)?, headers, None);
+        let opened = self.follow(&Method::GET, path, headers, None);
         match tokio::time::timeout(self.timeout(), opened).await {
             Ok(response) => response,
             Err(_) => Err(self.broken_off(&Method::GET, path, self.timeout())),
         }
     }
 
-    /// Sends, and follows redirects of a GET: with the key to the same origin only.
+    /// Sends, and follows the redirects of an artifact.
     async fn follow(
         &self,
-        method: Method,
-        mut url: Url,
-        headers: HeaderMap,
+        method: &Method,
+        path: &str,
+        mut headers: HeaderMap,
         body: Option<Bytes>,
     ) -> Result<Received, Error> {
-        for _ in 0..=MAX_REDIRECTS {
-            let mut headers = headers.clone();
-            if url.origin() == self.base.origin() {
-                headers.insert(AUTHORIZATION, self.key.header());
+        let are_followed = redirect::are_followed(method, path);
+        let mut url = self.url(path)?;
+        headers.insert(AUTHORIZATION, self.key.header());
+        let mut redirects = 0;
+        loop {
+            let sent = self.http.send(method, &url, headers.clone(), body.clone());
+            let response = sent.await.map_err(|error| self.broken(error, method, &url))?;
+            let status = response.status().as_u16();
+            let next = redirect::target(&url, status, response.headers());
+            let Some(next) = next.filter(|_| are_followed) else { return Ok(response) };
+            if redirects == MAX_REDIRECTS {
+                return Err(self.redirected_too_often(&next, status, response.headers()));
             }
-            let sent = self.http.send(&method, &url, headers, body.clone());
-            let response = sent.await.map_err(|error| self.broken(error, &method, &url))?;
-            let target = response.headers().get(LOCATION).and_then(|target| target.to_str().ok());
-            let (true, Some(target)) = (response.status().is_redirection(), target) else {
-                return Ok(response);
-            };
-            let next =
-                url.join(target).ok().filter(|next| matches!(next.scheme(), "http" | "https"));
-            match next {
-                Some(next) if method == Method::GET && !is_upgrade(&url, &next) => {
-                    self.http.proxy_before(&next)?;
-                    url = next;
-                }
-                _ => {
-                    let status = response.status().as_u16();
-                    let message = format!(
-                        "{method} {url} is redirected to {target:?}: is the base URL right?"
-                    );
-                    return Err(Error::new(ErrorKind::UnexpectedStatus, self.key.redact(message))
-                        .with_answer(status, request_id(response.headers()), String::new()));
-                }
-            }
+            self.http.proxy_before(&next)?;
+            redirects += 1;
+            (url, headers) = (next, redirect::kept(&headers));
         }
-        Err(Error::new(
-            ErrorKind::UnexpectedStatus,
-            format!("more than {MAX_REDIRECTS} redirects, the last to {}", self.shown(&url)),
-        ))
+    }
+
+    pub(crate) fn redirected_too_often(
+        &self,
+        next: &Url,
+        status: u16,
+        headers: &HeaderMap,
+    ) -> Error {
+        let message =
+            format!("more than {MAX_REDIRECTS} redirects, the last to {}", self.shown(next));
+        Error::new(ErrorKind::UnexpectedStatus, message).with_answer(
+            status,
+            request_id(headers),
+            String::new(),
+        )
     }
 
     /// The whole body, if it is of a size that an answer may have; a part of a file, if it is no more than it says.
@@ -256,6 +255,14 @@ impl Transport {
     pub(crate) fn refused(&self, answer: &Answer) -> Error {
         let body = self.key.redact(String::from_utf8_lossy(&answer.body).into_owned());
         let (request_id, retry_after) = (request_id(&answer.headers), retry_after(&answer.headers));
+        if let Some(target) = redirect::shown_target(answer.status, &answer.headers) {
+            let message = format!("the call is redirected to {target:?}: is the base URL right?");
+            return Error::new(ErrorKind::UnexpectedStatus, self.key.redact(message)).with_answer(
+                answer.status,
+                request_id,
+                body,
+            );
+        }
         // How servers of HTTPS answer who speaks plain HTTP to them (nginx, Apache, Go).
         let speaks_tls = answer.status == 400
             && self.base.scheme() == "http"
@@ -313,7 +320,7 @@ impl Transport {
         }
     }
 
-    /// A URL for people: the server chose it if it is a redirect's, and its query may be a signature.
+    /// A URL for messages: that of a redirect comes from the server, and its query may be a signature.
     pub(crate) fn shown(&self, url: &Url) -> String {
         let mut url = url.clone();
         url.set_query(None);
@@ -325,7 +332,7 @@ impl Transport {
         self.key.redact(text)
     }
 
-    fn url(&self, path: &str) -> Result<Url, Error> {
+    pub(crate) fn url(&self, path: &str) -> Result<Url, Error> {
         let url = format!("{}{path}", self.base_url());
         Url::parse(&url).map_err(|error| {
             Error::configuration(format!("{url:?} is not a URL")).with_source(error)
@@ -336,13 +343,6 @@ impl Transport {
 /// Whether what is sent to a server leaves this machine without encryption.
 fn is_in_the_clear(server: &Url) -> bool {
     server.scheme() == "http" && !is_loopback(server.host_str().unwrap_or_default())
-}
-
-/// Whether a redirect only leads from `http://` to `https://`: what is asked there without the key is refused, and with words that mislead.
-fn is_upgrade(from: &Url, to: &Url) -> bool {
-    (from.scheme(), to.scheme()) == ("http", "https")
-        && from.host() == to.host()
-        && from.path() == to.path()
 }
 
 fn request_id(headers: &HeaderMap) -> Option<String> {

@@ -12,7 +12,7 @@ use url::Url;
 use xtask::spec_file;
 
 use crate::{
-    Error, ListBots, ListDeliveries, MeetBot, NewJob, answers,
+    Error, ErrorKind, ListBots, ListDeliveries, MeetBot, NewJob, Request, Verdict, answers,
     client::following,
     download::mix_pause,
     endpoint,
@@ -57,6 +57,9 @@ fn every_vector_holds() {
             "waits" => {
                 cases(&vectors).for_each(waited);
                 vectors["events"].as_array().unwrap().iter().for_each(told);
+            }
+            "redirects" => {
+                cases(&vectors).for_each(|case| redirected(text(&vectors["baseUrl"]), case));
             }
             "models" => cases(&vectors).for_each(model),
             "answers" => answers::hold(&vectors),
@@ -249,6 +252,50 @@ fn retried(case: &Value) {
     };
     let found = wait(0.0).map(|min| json!({"minMs": min, "maxMs": wait(1.0)}));
     assert_eq!(json!(found), case["expect"], "{}", case["name"]);
+}
+
+/// A call of the caller's own, which is redirected.
+fn redirected(base_url: &str, case: &Value) {
+    let name = &case["name"];
+    let mb =
+        MeetBot::builder().api_key("mb_test_0123456789").base_url(base_url).build().unwrap();
+    let request = Request::new(text(&case["method"]), text(&case["path"])).unwrap();
+    let request = request.header("range", "bytes=0-9").unwrap().header("x-team", "a").unwrap();
+    let mut exchange = mb.exchange(request).unwrap();
+    let mut asked = Vec::new();
+    let ended = loop {
+        let sent: Vec<_> = exchange.headers().into_iter().map(|(name, _)| name).collect();
+        for header in ["authorization", "x-team"] {
+            assert_eq!(sent.iter().any(|sent| sent == header), asked.is_empty(), "{name}");
+        }
+        for header in ["accept", "range", "user-agent"] {
+            assert!(sent.iter().any(|sent| sent == header), "{name}: {sent:?}");
+        }
+        let redirect = &case["redirects"][asked.len()];
+        asked.push(exchange.url());
+        let status = redirect["status"].as_u64().map_or(200, |status| status.try_into().unwrap());
+        let headers = redirect["location"].as_str().map(|target| ("location", target));
+        match exchange.answered(status, headers, "elsewhere".into()) {
+            Ok(Verdict::Again(wait)) => assert_eq!(wait, Duration::ZERO, "{name}"),
+            Ok(Verdict::Done(response)) => break Ok(response),
+            Err(error) => break Err(error),
+        }
+    };
+    assert_eq!(json!(asked[1..]), case["asked"], "{name}");
+    match (ended, &case["error"]) {
+        (Ok(response), Value::Null) => assert_eq!(response.body(), "elsewhere", "{name}"),
+        (Err(error), expect) if expect.is_object() => {
+            assert_eq!(error.kind(), ErrorKind::UnexpectedStatus, "{name}: {error}");
+            let found = (error.status().map(u64::from), error.attempts());
+            assert_eq!(found, (expect["status"].as_u64(), 1), "{name}: {error}");
+            let message = error.to_string();
+            assert!(message.contains(text(&expect["message"])), "{name}: {message}");
+            assert!(!format!("{error:?}").contains("Signature"), "{name}: {error:?}");
+            let is_answer = !message.contains("more than 5 redirects");
+            assert_eq!(error.body() == Some("elsewhere"), is_answer, "{name}: {error:?}");
+        }
+        (ended, expect) => panic!("{name}: {ended:?}, not {expect}"),
+    }
 }
 
 fn request(case: &Value) {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -27,6 +28,8 @@ type Exchange struct {
 	Redact func(string) string
 	// Origin is the scheme and the host of the server.
 	Origin string
+	// Path is that of the base URL, escaped, without a slash at its end.
+	Path   string
 	Logger *slog.Logger
 }
 
@@ -56,7 +59,7 @@ type Reason int
 const (
 	// Refused: the answer is no success.
 	Refused Reason = iota
-	// Redirected: the answer leads elsewhere, where the key does not go.
+	// Redirected: the answer leads elsewhere, and is not followed.
 	Redirected
 	// Disconnected: there was no answer, or half of one.
 	Disconnected
@@ -147,7 +150,7 @@ func (c *Call) try(parent context.Context, request *http.Request, limit time.Dur
 	ctx, cancel := context.WithTimeoutCause(parent, limit, errLate)
 	// Not before the body is read: it would break off.
 	defer cancel()
-	response, failure := e.send(parent, ctx, request)
+	response, failure := e.follow(parent, ctx, request)
 	if failure != nil {
 		return failure
 	}
@@ -162,7 +165,7 @@ func (c *Call) try(parent context.Context, request *http.Request, limit time.Dur
 		return failure
 	}
 	c.Answer = &Answer{Status: response.StatusCode, Header: response.Header, Body: body}
-	return e.judge(request, c.Answer)
+	return e.judge(c.Answer)
 }
 
 // send sends the request with this context, which ends no later than the caller's.
@@ -219,13 +222,13 @@ func (e *Exchange) body(parent, ctx context.Context, response *http.Response) ([
 }
 
 // judge says why an answer is no success; nil where it is one.
-func (e *Exchange) judge(request *http.Request, answer *Answer) *Failure {
+func (e *Exchange) judge(answer *Answer) *Failure {
 	location := answer.Header.Get("Location")
 	switch {
 	case answer.Status >= 200 && answer.Status < 300:
 		return nil
 	case answer.Status >= 300 && answer.Status < 400 && location != "":
-		message := request.Method + " " + e.shown(request.URL) + " is redirected to " + e.Redact(withoutQuery(location)) + ": is the base URL right?"
+		message := fmt.Sprintf("the call is redirected to %q: is the base URL right?", e.Redact(withoutQuery(location)))
 		return &Failure{Reason: Redirected, Message: message, Answer: answer}
 	}
 	return &Failure{Reason: Refused, Answer: answer}

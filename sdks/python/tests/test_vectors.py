@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -36,7 +37,7 @@ def cases() -> list[Any]:
         if run is None:
             continue
         for part, cases_of in vectors.items():
-            if part in ("kind", "required", "transitions"):
+            if part in ("kind", "baseUrl", "required", "transitions"):
                 continue
             run = PARTS.get(part, KINDS[vectors["kind"]])
             for case in cases_of:
@@ -345,6 +346,41 @@ def lie(case: Case) -> None:
     assert KEY not in f"{found} {found!r} {found.__cause__!r}" and "x=1" not in str(found)
 
 
+def redirected(case: Case) -> None:
+    """A call of the caller's own, which is redirected."""
+    base_url = json.loads((VECTORS / "redirects.json").read_text())["baseUrl"]
+    responses = [
+        Response(one["status"], {"Location": one["location"]} if one["location"] is not None else {}, b"elsewhere")
+        for one in case["redirects"]
+    ]
+    requests: list[Request] = []
+
+    def transport(request: Request) -> Response:
+        requests.append(request)
+        return (responses + [Response(200, {}, b"elsewhere")])[len(requests) - 1]
+
+    mb = MeetBot("mb_test_0123456789", base_url, transport=transport)
+
+    def call() -> bytes:
+        return mb.request(case["method"], case["path"], headers={"range": "bytes=0-9", "x-team": "a"}).body
+
+    expect = case["error"]
+    if expect is None:
+        assert call() == b"elsewhere"
+    else:
+        with pytest.raises(meetbot.MeetbotUnexpectedStatusError, match=re.escape(expect["message"])) as told:
+            call()
+        found = told.value
+        assert (found.status, found.attempts) == (expect["status"], 1)
+        assert (found.body or None) == (None if "more than" in str(found) else "elsewhere")
+        assert "Signature" not in f"{found} {found!r}"
+    assert [request.url for request in requests[1:]] == case["asked"]
+    for index, request in enumerate(requests):
+        names = {name.lower() for name in request.headers}
+        assert {"accept", "range", "user-agent"} <= names
+        assert ("authorization" in names, "x-team" in names) == (index == 0, index == 0)
+
+
 def parsed(text: str | None) -> Any:
     """A body as an error shows it: parsed where it is JSON."""
     try:
@@ -360,6 +396,7 @@ KINDS: dict[str, Callable[[Case], None] | None] = {
     "downloads": download,
     "requests": request,
     "lies": lie,
+    "redirects": redirected,
     "models": model,
     "answers": answered,
     "recorded_answers": answered,

@@ -385,7 +385,7 @@ export class MeetBot {
   async artifact(job: Job | string, name: string, options?: CallOptions): Promise<Uint8Array> {
     const own = changed(settingsOf(this), options);
     const request = { ...calls.artifact(idOf(job), name), headers: { accept: "*/*" } };
-    return (await exchange(own, request, { redirects: true })).response.body;
+    return (await exchange(own, request)).response.body;
   }
 
   /**

@@ -55,7 +55,7 @@ export async function* pieces(settings: Settings, jobId: string, name: string, o
     const most = received === 0 ? Math.max(total ?? MOST_BYTES, piece) : piece;
     let answer;
     try {
-      answer = (await exchange(settings, { ...request, headers: total === 0 ? { accept: "*/*" } : headers }, { redirects: true, most, takes: 416, ...(signal && { signal }) })).response;
+      answer = (await exchange(settings, { ...request, headers: total === 0 ? { accept: "*/*" } : headers }, { most, takes: 416, ...(signal && { signal }) })).response;
     } catch (error) {
       if (!(error instanceof MeetbotError) || error.kind !== "timeout" || piece <= LEAST) throw error;
       piece = Math.max(piece / 4, LEAST);

@@ -230,7 +230,7 @@ export class Watch implements Source<TimelineEvent> {
     try {
       return await scope.run(settings.timeout, late, async (signal) => {
         signal.addEventListener("abort", () => hangUp.abort());
-        const response = await send(settings, this.#request, headers, hangUp.signal, false, {});
+        const response = await send(settings, this.#request, headers, hangUp.signal, {});
         const requestId = response.headers.get("x-request-id");
         if (response.status < 200 || response.status > 299) {
           const body = new Uint8Array(await response.arrayBuffer().catch(() => new ArrayBuffer(0)));

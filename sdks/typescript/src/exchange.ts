@@ -6,7 +6,7 @@ import { Unreadable, read } from "./read.js";
 import { pauseBefore, retryAfterMs } from "./retry.js";
 import { isWorker, now, randomHex, userAgent, wallClock } from "./runtime.js";
 import { Scope } from "./scope.js";
-import { checked, type AbortSignalLike, type RawResponse, type ResponseLike, type Settings } from "./settings.js";
+import { checked, type AbortSignalLike, type RawResponse, type ResponseHeaders, type ResponseLike, type Settings } from "./settings.js";
 
 /** What a call takes beside its request. */
 export interface How {
@@ -14,8 +14,6 @@ export interface How {
   signal?: AbortSignalLike;
   /** The largest body that is read; 64 MiB by default. */
   most?: number;
-  /** Whether redirects are followed, without the key. */
-  redirects?: boolean;
   /** Statuses that are answers beside 2xx. */
   takes?: number;
 }
@@ -23,7 +21,9 @@ export interface How {
 /** The largest answer that is read into memory, in bytes. */
 export const MOST_BYTES: number = 64 * 1024 * 1024;
 
-/** How many redirects of an artifact are followed. */
+/** The redirects of these are followed, without the key: the bytes may lie behind a signed URL elsewhere. */
+const ARTIFACT = /^\/api\/v1\/jobs\/[^/]+\/artifacts\/[^/]+$/;
+/** How many redirects one try follows. */
 const MOST_REDIRECTS = 5;
 
 /** The answers of errors, for those who ask for an answer as it came. */
@@ -84,7 +84,7 @@ async function tries<T>(
     try {
       const late = (): MeetbotError => new MeetbotTimeoutError(`${shownUrl(settings, path)}: no whole answer within ${limit / 1000} s`, details);
       const { response, body } = await scope.run(limit, late, async (signal) => {
-        const response = await send(settings, request, headers, signal, how.redirects === true, details);
+        const response = await send(settings, request, headers, signal, details);
         return { response, body: await whole(settings, request, response, how.most ?? MOST_BYTES, details) };
       });
       const { status } = response;
@@ -147,20 +147,14 @@ export function headersOf(settings: Settings, request: Request, added: Record<st
   return headers;
 }
 
-/** One request; where that is wanted, the request that a redirect leads to, without the key. */
-export async function send(
-  settings: Settings,
-  request: Request,
-  headers: Record<string, string>,
-  signal: AbortSignal,
-  redirects: boolean,
-  details: ErrorDetails,
-): Promise<ResponseLike> {
-  const { method, body } = request;
+/** One request, and those that the redirects of an artifact lead to. */
+export async function send(settings: Settings, request: Request, headers: Record<string, string>, signal: AbortSignal, details: ErrorDetails): Promise<ResponseLike> {
+  const { method, body, path } = request;
   const fetch = settings.fetch ?? globalThis.fetch;
-  let url = settings.base + request.path;
+  const areFollowed = method === "GET" && ARTIFACT.test(withoutQuery(path));
+  let url = settings.base + path;
   let sent = headers;
-  for (let hops = 0; ; hops++) {
+  for (let redirects = 0; ; redirects++) {
     const init = { ...settings.fetchOptions, method, headers: sent, body, signal, redirect: "manual" };
     // Next.js keeps the answers of GETs otherwise.
     const uncached = isWorker() || "cache" in settings.fetchOptions ? init : { ...init, cache: "no-store" };
@@ -171,29 +165,31 @@ export async function send(
       throw broken(settings, request, error, details);
     }
     const { status } = response;
-    const opaque = status === 0 || response.type === "opaqueredirect";
-    const target = response.headers.get("location") ?? "";
-    // One that leads nowhere is an answer like any other.
-    if (!opaque && (status < 300 || status > 399 || target === "")) return response;
+    const unexpected = (message: string): MeetbotError =>
+      new MeetbotUnexpectedStatusError(redact(settings, message), { ...details, status: status || null, requestId: response.headers.get("x-request-id") });
+    if (status === 0) throw unexpected("the call is redirected, and browsers do not say where: is the base URL right?");
+    const next = areFollowed ? follow(url, response) : null;
+    if (next === null) return response;
     discard(response);
-    const next = redirects && hops < MOST_REDIRECTS && !opaque ? follow(url, target) : null;
-    if (next === null) {
-      const where = opaque ? "somewhere that browsers do not tell" : JSON.stringify(withoutQuery(target));
-      const message = redact(settings, `${shownUrl(settings, request.path)} is redirected to ${where}: is the base URL right?`);
-      throw new MeetbotUnexpectedStatusError(message, { ...details, status: status || null, requestId: response.headers.get("x-request-id") });
-    }
+    if (redirects === MOST_REDIRECTS) throw unexpected(`more than ${MOST_REDIRECTS} redirects, the last to ${withoutQuery(next)}`);
     url = next;
-    const { authorization: _, ...others } = sent;
-    sent = others;
+    // Neither the key nor what the caller adds for the server goes along.
+    sent = Object.fromEntries(Object.entries(headers).filter(([name]) => ["accept", "range", "user-agent"].includes(name)));
   }
 }
 
-/** Where a redirect leads; `null` for one that is not followed: to the same place by https, whose answer to a request without the key would mislead. */
-function follow(from: string, target: string): string | null {
+/** The target of a redirect, as the answer gives it; `null` for an answer that is none. */
+function targetOf(status: number, headers: ResponseHeaders): string | null {
+  return (status > 299 && status < 400 && headers.get("location")) || null;
+}
+
+/** The URL that an answer redirects to; `null` where that cannot be followed. */
+function follow(from: string, { status, headers }: ResponseLike): string | null {
   try {
-    const [old, next] = [new URL(from), new URL(target, from)];
-    const upgrade = old.protocol === "http:" && next.protocol === "https:" && old.hostname === next.hostname && old.pathname === next.pathname;
-    return upgrade || !/^https?:$/.test(next.protocol) ? null : next.href;
+    const [old, next] = [new URL(from), new URL(targetOf(status, headers) ?? "none:", from)];
+    // The same place over TLS refuses a request without the key, with words that mislead: the base URL is wrong.
+    const isUpgrade = old.protocol === "http:" && next.protocol === "https:" && old.hostname === next.hostname && old.pathname === next.pathname;
+    return isUpgrade || !/^https?:$/.test(next.protocol) || next.username + next.password !== "" ? null : next.href;
   } catch {
     return null;
   }
@@ -262,11 +258,12 @@ async function gathered(reader: Reader, most: number): Promise<Uint8Array> {
 export function refused(settings: Settings, answer: RawResponse, details: ErrorDetails): MeetbotError {
   const pause = retryAfterMs(answer.headers.get("retry-after"), wallClock());
   const text = redact(settings, new TextDecoder().decode(answer.body));
-  const error = refusal(answer.status, text, {
-    ...details,
-    requestId: answer.requestId,
-    retryAfterSeconds: pause === null ? null : pause / 1000,
-  });
+  const { status, requestId } = answer;
+  const target = targetOf(status, answer.headers);
+  const error =
+    target === null
+      ? refusal(status, text, { ...details, requestId, retryAfterSeconds: pause === null ? null : pause / 1000 })
+      : new MeetbotUnexpectedStatusError(redact(settings, `the call is redirected to ${JSON.stringify(withoutQuery(target))}: is the base URL right?`), { ...details, status, requestId, body: text || null });
   answerOf.set(error, answer);
   return error;
 }

@@ -306,6 +306,33 @@ async function lie(one: Case): Promise<void> {
   });
 }
 
+/** A call of the caller's own, which is redirected. */
+async function redirected(one: Case): Promise<void> {
+  const { baseUrl } = vectors("redirects.json");
+  const asked: string[] = [];
+  const fetch = async (url: string, init: any): Promise<Response> => {
+    const { status, location } = one.redirects[asked.length] ?? { status: 200, location: null };
+    const names = Object.keys(init.headers).sort();
+    assert.deepEqual([names.filter((name) => ["authorization", "x-team"].includes(name)), init.redirect], [asked.length === 0 ? ["authorization", "x-team"] : [], "manual"]);
+    for (const name of ["accept", "range", "user-agent"]) assert.ok(names.includes(name), name);
+    asked.push(url);
+    return new Response("elsewhere", { status, headers: location === null ? {} : { location } });
+  };
+  const mb = new MeetBot({ apiKey: KEY, baseUrl, fetch });
+  const answer = mb.request(one.method, one.path, { headers: { range: "bytes=0-9", "x-team": "a" } });
+  if (one.error === null) {
+    assert.equal(new TextDecoder().decode((await answer).body), "elsewhere");
+  } else {
+    await assert.rejects(answer, (error: MeetbotError) => {
+      assert.deepEqual([error.kind, error.status, error.attempts], ["unexpected_status", one.error.status, 1], error.message);
+      assert.ok(error.message.includes(one.error.message) && !inspect(error).includes("Signature"), error.message);
+      assert.equal(error.body, error.message.startsWith("more than") ? null : "elsewhere");
+      return true;
+    });
+  }
+  assert.deepEqual(asked.slice(1), one.asked);
+}
+
 const KINDS: Record<string, ((one: Case) => void | Promise<void>) | null> = {
   webhook_signatures: signature,
   errors: error,
@@ -313,6 +340,7 @@ const KINDS: Record<string, ((one: Case) => void | Promise<void>) | null> = {
   downloads: download,
   requests: request,
   lies: lie,
+  redirects: redirected,
   models: model,
   answers: answered,
   recorded_answers: answered,
@@ -329,7 +357,7 @@ const KINDS: Record<string, ((one: Case) => void | Promise<void>) | null> = {
 const PARTS = ["cases", "standard", "statuses", "answers"];
 /** Lists of cases of another kind than the file's. */
 const OWN_PARTS: Record<string, (one: Case) => void | Promise<void>> = { unwrap: unwrapped, pieces: piece, servers: whereTheKeyGoes, connections, events: telling };
-const OTHERS = ["kind", "about", "required", "transitions"];
+const OTHERS = ["kind", "baseUrl", "about", "required", "transitions"];
 
 for (const file of readdirSync(join(ROOT, "spec/vectors"))) {
   const found = vectors(file);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use meetbot::{CallOptions, ErrorKind};
 use serde_json::Value;
 use xtask::spec_file;
@@ -68,30 +69,37 @@ async fn an_endless_answer_is_not_read_into_memory() {
 }
 
 #[tokio::test]
-async fn a_redirect_takes_a_get_along_but_never_the_key() {
-    let elsewhere = Server::start([answer(200, &[], "the bytes")]);
-    let presigned = format!("{}/bucket/object?signature=1", elsewhere.url());
+async fn the_redirect_of_an_artifact_is_followed_without_the_key_and_no_other_is() {
+    let store = Server::start([answer(200, &[], "the bytes")]);
+    let presigned = format!("{}/bucket/object?signature=1", store.url());
     let server = Server::start([
         answer(302, &[("Location", "/api/v1/moved")], ""),
         answer(307, &[("Location", &presigned)], ""),
+        answer(302, &[("Location", &presigned)], "a page"),
+        answer(308, &[("Location", &presigned)], "a page"),
+        answer(302, &[("Location", &presigned)], "a page"),
     ]);
-    let bytes = server.client().artifact("job_x", "chat.jsonl").await.unwrap();
-    assert_eq!(bytes, "the bytes");
-    assert!(server.requests().iter().all(|request| request.header("authorization").is_some()));
-    assert_eq!(elsewhere.requests()[0].header("authorization"), None);
-}
-
-#[tokio::test]
-async fn a_redirect_never_takes_a_post_along() {
-    let elsewhere = Server::start([]);
-    let server = Server::start([answer(308, &[("Location", &elsewhere.url())], "")]);
-    let error = server.client().leave_bot("job_x").await.unwrap_err();
-    assert_eq!((error.kind(), error.status()), (ErrorKind::UnexpectedStatus, Some(308)));
-    assert!(error.to_string().contains(&elsewhere.url()), "{error}");
-    assert!(elsewhere.requests().is_empty());
+    let mb = server.client();
+    assert_eq!(mb.artifact("job_x", "chat.jsonl").await.unwrap(), "the bytes");
+    let errors = [
+        mb.get_bot("job_x").await.unwrap_err(),
+        mb.leave_bot("job_x").await.unwrap_err(),
+        mb.watch("job_x").unwrap().try_next().await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!((error.kind(), error.body()), (ErrorKind::UnexpectedStatus, Some("a page")));
+        let shown = error.to_string();
+        assert!(shown.contains(&store.url()) && !shown.contains("signature"), "{shown}");
+    }
+    let keys: Vec<_> =
+        server.requests().iter().map(|sent| sent.header("authorization").is_some()).collect();
+    assert_eq!(keys, [true, false, true, true, true]);
+    assert_eq!(store.requests().len(), 1);
+    assert_eq!(store.requests()[0].header("authorization"), None);
     let circle = Server::start((0..9).map(|_| answer(302, &[("Location", "/")], "")));
-    let error = circle.client().get_bot("job_x").await.unwrap_err();
+    let error = circle.client().artifact("job_x", "chat.jsonl").await.unwrap_err();
     assert!(error.to_string().contains("more than 5 redirects"), "{error}");
+    assert_eq!(circle.requests().len(), 6);
 }
 
 /// What the server does in a case of `spec/vectors/lies.json`.

@@ -40,7 +40,8 @@ class Transport(Protocol):
     """Sends one request: a function, or an object that can be called.
 
     A connection that is not to be had or breaks is a `MeetbotConnectionError` or an `OSError`, a try that takes too long a
-    `MeetbotTimeoutError` or a `TimeoutError`: both are tried again by the rules of every call. Redirects are not to be followed.
+    `MeetbotTimeoutError` or a `TimeoutError`: both are tried again by the rules of every call. Redirects are not to be followed: the SDK
+    sends another request, without the key, to where an artifact's leads, and any other is an error.
 
     Example:
         >>> from meetbot import MeetBot, Request, Response
