@@ -88,11 +88,12 @@ func NewClient(options ...Option) (*Client, error) {
 	if isInTheClear(base) {
 		s.logger.Warn("the API key goes to another machine over plain http://: whoever is on the way can read it", "server", base.Host)
 	}
+	authorization := "Bearer " + key
 	redact := func(text string) string { return strings.ReplaceAll(text, key, "mb_…") }
 	c := &core{
 		exchange: &exchange.Exchange{
 			HTTP:          httpClient(s.http),
-			Authorization: func() string { return "Bearer " + key },
+			Authorization: func() string { return authorization },
 			Redact:        redact,
 			Origin:        base.Scheme + "://" + base.Host,
 			Path:          base.EscapedPath(),
@@ -242,8 +243,12 @@ type attempt struct {
 	options  callOptions
 	started  time.Time
 	ended    CallEnded
-	call     *exchange.Call
+	call     exchange.Call
 	accepted string
+	// What follows is here so that a call needs no memory of its own for it.
+	generated api.Client
+	editors   [1]api.RequestEditorFn
+	values    [2]string
 }
 
 // prepare checks what can be checked before anything is sent.
@@ -251,27 +256,30 @@ func (c *Client) prepare(ctx context.Context, options []CallOption) (*attempt, *
 	if c == nil || c.core == nil {
 		return nil, configurationError("the client was not made by NewClient")
 	}
-	o := c.options.with(options)
-	switch {
+	a := &attempt{core: c.core, options: c.options.with(options), started: time.Now(), accepted: "application/json"}
+	switch o := &a.options; {
 	case o.wrong != nil:
 		return nil, o.wrong
 	case ctx == nil:
 		return nil, configurationError("the context is nil: there is context.Background()")
+	default:
+		a.call = exchange.Call{Exchange: c.core.exchange, Timeout: o.timeout, Deadline: o.deadline, MaxRetries: o.maxRetries}
 	}
-	call := &exchange.Call{Exchange: c.core.exchange, Timeout: o.timeout, Deadline: o.deadline, MaxRetries: o.maxRetries}
-	return &attempt{core: c.core, options: o, started: time.Now(), call: call, accepted: "application/json"}, nil
+	return a, nil
 }
 
 // client gives the generated client that makes this call.
 func (a *attempt) client(doer api.HttpRequestDoer) *api.Client {
-	return &api.Client{Server: a.core.server, Client: doer, RequestEditors: []api.RequestEditorFn{a.edit}}
+	a.editors[0] = a.edit
+	a.generated = api.Client{Server: a.core.server, Client: doer, RequestEditors: a.editors[:]}
+	return &a.generated
 }
 
 // edit adds the headers of every call.
 func (a *attempt) edit(_ context.Context, request *http.Request) error {
 	header := request.Header
-	header.Set("User-Agent", a.core.userAgent)
-	header.Set("Accept", a.accepted)
+	a.values = [...]string{a.core.userAgent, a.accepted}
+	header["User-Agent"], header["Accept"] = a.values[0:1:1], a.values[1:2:2]
 	if a.accepted == anyFile {
 		// net/http would unpack what is packed, and its size would not be known.
 		header.Set("Accept-Encoding", "identity")
@@ -352,22 +360,22 @@ func call[T any](ctx context.Context, c *Client, options []CallOption, send func
 }
 
 // send makes a call; its answer is a success.
-func (a *attempt) send(ctx context.Context, send func(*api.Client) (*http.Response, error)) (*Response, *Error) {
-	_, err := send(a.client(a.call))
+func (a *attempt) send(ctx context.Context, send func(*api.Client) (*http.Response, error)) (Response, *Error) {
+	_, err := send(a.client(&a.call))
 	answer := a.call.Answer
 	if answer == nil {
 		if err == nil {
 			err = errors.New("there is no answer")
 		}
-		return nil, a.failed(err)
+		return Response{}, a.failed(err)
 	}
-	response := &Response{Status: answer.Status, Attempts: a.call.Attempts, Header: answer.Header, Body: answer.Body, RequestID: answer.Header.Get("X-Request-Id")}
+	response := Response{Status: answer.Status, Attempts: a.call.Attempts, Header: answer.Header, Body: answer.Body, RequestID: answer.Header.Get("X-Request-Id")}
 	a.ended.Status, a.ended.RequestID = response.Status, response.RequestID
 	if a.options.response != nil {
-		*a.options.response = *response
+		*a.options.response = response
 	}
 	if err != nil {
-		return nil, a.failed(err)
+		return Response{}, a.failed(err)
 	}
 	if names := answer.Header.Get("X-Meetbot-Ignored"); names != "" {
 		a.core.logger.LogAttrs(ctx, slog.LevelWarn, "the server does not know these fields and passed them over", slog.String("names", names), slog.String("path", a.ended.Path))

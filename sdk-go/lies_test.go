@@ -90,6 +90,14 @@ func TestAServerThatLiesGivesTheDocumentedError(t *testing.T) {
 	}
 }
 
+func TestTheAnswerToAHEADHasALengthAndNoBody(t *testing.T) {
+	server := scripted(t, says("HTTP/1.1 200 OK\nContent-Length: 5000\n\n", "stays"))
+	answer, err := client(t, server.url).Request(t.Context(), http.MethodHead, "/api/v1/jobs", nil)
+	if err != nil || len(answer.Body) != 0 || answer.Header.Get("Content-Length") != "5000" {
+		t.Errorf("%v %+v", err, answer)
+	}
+}
+
 func TestAnAnswerThatIsTooLargeIsNotReadToItsEnd(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it is the same with the race detector, for much longer: run it without -short")

@@ -109,5 +109,5 @@ func (c *Client) Request(ctx context.Context, method, path string, body any, opt
 	if err != nil {
 		return nil, err
 	}
-	return response, nil
+	return &response, nil
 }

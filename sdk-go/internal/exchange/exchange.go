@@ -2,7 +2,6 @@
 package exchange
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -203,22 +202,29 @@ func (e *Exchange) seal(request *http.Request) *Failure {
 
 // body reads the whole body, if it is of a size that an answer may have.
 func (e *Exchange) body(parent, ctx context.Context, response *http.Response) ([]byte, *Failure) {
-	tooLarge := &Failure{Reason: TooLarge, Message: "the answer is larger than 64 MiB", Answer: &Answer{Status: response.StatusCode, Header: response.Header}}
-	if response.ContentLength > MaxAnswer {
-		return nil, tooLarge
+	tooLarge := func() *Failure {
+		return &Failure{Reason: TooLarge, Message: "the answer is larger than 64 MiB", Answer: &Answer{Status: response.StatusCode, Header: response.Header}}
 	}
-	var body bytes.Buffer
-	if size := response.ContentLength; size > 0 && size <= 1<<20 {
-		body.Grow(int(size) + bytes.MinRead)
+	size := response.ContentLength
+	if size > MaxAnswer {
+		return nil, tooLarge()
 	}
-	_, err := body.ReadFrom(io.LimitReader(response.Body, MaxAnswer+1))
-	if err != nil {
+	// The answer to a HEAD says a length, and has no body.
+	if size > 0 && size <= 1<<20 && response.Body != http.NoBody {
+		body := make([]byte, size)
+		if _, err := io.ReadFull(response.Body, body); err != nil {
+			return nil, e.broken(parent, ctx, response.Request, err)
+		}
+		return body, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, MaxAnswer+1))
+	switch {
+	case err != nil:
 		return nil, e.broken(parent, ctx, response.Request, err)
+	case len(body) > MaxAnswer:
+		return nil, tooLarge()
 	}
-	if body.Len() > MaxAnswer {
-		return nil, tooLarge
-	}
-	return body.Bytes(), nil
+	return body, nil
 }
 
 // judge says why an answer is no success; nil where it is one.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
+	"time"
 )
 
 // Read reads an object into the struct that target points to, which was empty before.
@@ -172,8 +173,9 @@ func (s *scanner) value(target reflect.Value, f *field) error {
 		if err != nil {
 			return err
 		}
-		at, err := ParseTime(found)
-		target.Set(reflect.ValueOf(at))
+		// Not by reflect.ValueOf, which would copy it to the heap first.
+		at := target.Addr().Interface().(*time.Time)
+		*at, err = ParseTime(found)
 		return err
 	case object:
 		return s.object(target, f.plan)
@@ -201,16 +203,9 @@ func (s *scanner) value(target reflect.Value, f *field) error {
 			return err
 		})
 	case anything:
-		if next != '{' {
-			return s.wrong("an object")
-		}
-		raw, err := s.raw()
-		if err != nil {
-			return err
-		}
-		numbers := json.NewDecoder(bytes.NewReader(raw))
-		numbers.UseNumber()
-		return numbers.Decode(target.Addr().Interface())
+		found := map[string]any{}
+		target.Set(reflect.ValueOf(found))
+		return s.any(found)
 	default:
 		raw, err := s.raw()
 		if err != nil {
@@ -218,6 +213,41 @@ func (s *scanner) value(target reflect.Value, f *field) error {
 		}
 		return target.Addr().Interface().(reader).ReadWire(raw)
 	}
+}
+
+// any reads an object as encoding/json does with UseNumber.
+func (s *scanner) any(into map[string]any) error {
+	return s.members(func(name []byte) error {
+		value, err := s.anyValue()
+		into[string(name)] = value
+		return err
+	})
+}
+
+func (s *scanner) anyValue() (any, error) {
+	switch s.next() {
+	case '{':
+		found := map[string]any{}
+		return found, s.any(found)
+	case '[':
+		found := []any{}
+		err := s.list(func() error {
+			value, err := s.anyValue()
+			found = append(found, value)
+			return err
+		})
+		return found, err
+	case '"':
+		return s.text()
+	case 't':
+		return true, s.literal("true")
+	case 'f':
+		return false, s.literal("false")
+	case 'n':
+		return nil, s.literal("null")
+	}
+	raw, err := s.raw()
+	return json.Number(raw), err
 }
 
 func (s *scanner) text() (string, error) {
