@@ -257,8 +257,7 @@ fn retried(case: &Value) {
 /// A call of the caller's own, which is redirected.
 fn redirected(base_url: &str, case: &Value) {
     let name = &case["name"];
-    let mb =
-        MeetBot::builder().api_key("mb_test_0123456789").base_url(base_url).build().unwrap();
+    let mb = MeetBot::builder().api_key("mb_test_0123456789").base_url(base_url).build().unwrap();
     let request = Request::new(text(&case["method"]), text(&case["path"])).unwrap();
     let request = request.header("range", "bytes=0-9").unwrap().header("x-team", "a").unwrap();
     let mut exchange = mb.exchange(request).unwrap();

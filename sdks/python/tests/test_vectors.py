@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import random
-import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -368,9 +367,10 @@ def redirected(case: Case) -> None:
     if expect is None:
         assert call() == b"elsewhere"
     else:
-        with pytest.raises(meetbot.MeetbotUnexpectedStatusError, match=re.escape(expect["message"])) as told:
+        with pytest.raises(meetbot.MeetbotUnexpectedStatusError) as told:
             call()
         found = told.value
+        assert expect["message"] in str(found)
         assert (found.status, found.attempts) == (expect["status"], 1)
         assert (found.body or None) == (None if "more than" in str(found) else "elsewhere")
         assert "Signature" not in f"{found} {found!r}"
