@@ -3,7 +3,7 @@
 import * as calls from "./calls.js";
 import { idOf } from "./calls.js";
 import type { DeliveriesParams, DispatchBotParams, Endpoint, ListBotsParams } from "./calls.js";
-import { flat, folderOf, mixPause, pieces, toFile, type DownloadOptions } from "./download.js";
+import { pieces, toFile, toFolder, type DownloadOptions } from "./download.js";
 import { MeetbotDecodeError, MeetbotError, unusable } from "./errors.js";
 import { Watch } from "./events.js";
 import { answerOf, exchange, type Answered, type How } from "./exchange.js";
@@ -23,10 +23,7 @@ import type {
   TimelineEvent,
   Usage,
 } from "./models.js";
-import { now } from "./runtime.js";
 import { Scope } from "./scope.js";
-import * as shapes from "./shapes.js";
-import type { Shape } from "./shapes.js";
 import { changed, milliseconds, settings, type AbortSignalLike, type CallOptions, type Options, type RawResponse, type Settings } from "./settings.js";
 import { streamOf, type Stream } from "./stream.js";
 import { waitForBot } from "./wait.js";
@@ -344,7 +341,7 @@ export class MeetBot {
    * ```
    */
   async captions(job: Job | string, options?: CallOptions): Promise<Caption[]> {
-    return lines(this, job, options, (manifest) => manifest.captions, shapes.caption);
+    return linesOf(changed(settingsOf(this), options), idOf(job), "captions");
   }
 
   /**
@@ -356,7 +353,7 @@ export class MeetBot {
    * ```
    */
   async chat(job: Job | string, options?: CallOptions): Promise<ChatMessage[]> {
-    return lines(this, job, options, (manifest) => manifest.chat, shapes.chatMessage);
+    return linesOf(changed(settingsOf(this), options), idOf(job), "chat");
   }
 
   /**
@@ -370,7 +367,7 @@ export class MeetBot {
    * ```
    */
   async eventsFile(job: Job | string, options?: CallOptions): Promise<RecordingEvent[]> {
-    return lines(this, job, options, (manifest) => manifest.files.find((file) => file.name === "events.jsonl")?.name ?? null, shapes.recordingEvent);
+    return linesOf(changed(settingsOf(this), options), idOf(job), "events");
   }
 
   /**
@@ -430,31 +427,7 @@ export class MeetBot {
    * ```
    */
   async downloadArtifacts(job: Job | string, folder: string, options: DownloadAllOptions = {}): Promise<string[]> {
-    const own = settingsOf(this);
-    const jobId = idOf(job);
-    const scope = new Scope(own.signal, options.signal);
-    const how: How = options.signal === undefined ? {} : { signal: options.signal };
-    try {
-      const began = now();
-      const target = await folderOf(folder);
-      let manifest: Manifest;
-      for (;;) {
-        manifest = (await answered<Manifest>(own, calls.manifest(idOf(job)), how)).data;
-        const pause = options.waitForMix !== false && manifest.mixed.state === "pending" ? mixPause(now() - began) : null;
-        if (pause === null) break;
-        await scope.pause(pause);
-      }
-      const written: string[] = [];
-      const { onProgress, signal } = options;
-      for (const file of manifest.files) {
-        const name = flat(file.name);
-        written.push(await toFile(own, jobId, name, target(name), { expected: file, onProgress, signal }));
-      }
-      written.push(await toFile(own, jobId, "manifest.json", target("manifest.json"), { signal }));
-      return written;
-    } finally {
-      scope.end();
-    }
+    return toFolder(settingsOf(this), idOf(job), folder, options);
   }
 
   /**
@@ -584,13 +557,6 @@ function call<T>(client: MeetBot, options: CallOptions | undefined, endpoint: ()
     return whole;
   };
   return Object.assign(data, { withResponse });
-}
-
-/** The lines of one of a recording's files. */
-async function lines<T>(client: MeetBot, job: Job | string, options: CallOptions | undefined, name: (manifest: Manifest) => string | null, shape: Shape): Promise<T[]> {
-  const own = changed(settingsOf(client), options);
-  const { data } = await answered<Manifest>(own, calls.manifest(idOf(job)));
-  return linesOf<T>(own, idOf(job), data, name(data), shape);
 }
 
 /** Goes from page to page, over empty ones too. */

@@ -1,10 +1,12 @@
 /** Fetches recorded files piece by piece, so that a connection that breaks costs a piece, and checks them. */
 
-import { artifact } from "./calls.js";
+import { artifact, manifest as manifestOf } from "./calls.js";
+import type { DownloadAllOptions } from "./client.js";
 import { MeetbotDecodeError, MeetbotError, MeetbotFileError, unusable } from "./errors.js";
 import { exchange, MOST_BYTES } from "./exchange.js";
-import type { ManifestFile } from "./models.js";
-import { files, randomHex } from "./runtime.js";
+import type { Manifest, ManifestFile } from "./models.js";
+import { files, now, randomHex } from "./runtime.js";
+import { Scope } from "./scope.js";
 import { hex, sha256 } from "./sha256.js";
 import type { AbortSignalLike, Settings } from "./settings.js";
 
@@ -125,14 +127,34 @@ export async function toFile(settings: Settings, jobId: string, name: string, ta
   return target;
 }
 
-/** The folder, made where it is missing; gives the place of a file in it. */
-export async function folderOf(folder: string): Promise<(name: string) => string> {
-  await files().mkdir(folder, { recursive: true }).catch((error: unknown) => unwritable(folder, error));
-  return (name) => `${folder}/${name}`;
+/** Writes all files of a recording into a folder, which is made where it is missing, the manifest last. */
+export async function toFolder(settings: Settings, jobId: string, folder: string, options: DownloadAllOptions): Promise<string[]> {
+  const { onProgress, signal, waitForMix = true } = options;
+  const scope = new Scope(settings.signal, signal);
+  try {
+    const began = now();
+    await files().mkdir(folder, { recursive: true }).catch((error: unknown) => unwritable(folder, error));
+    let manifest: Manifest;
+    for (;;) {
+      manifest = (await exchange<Manifest>(settings, manifestOf(jobId), signal && { signal })).data;
+      const pause = waitForMix && manifest.mixed.state === "pending" ? mixPause(now() - began) : null;
+      if (pause === null) break;
+      await scope.pause(pause);
+    }
+    const written: string[] = [];
+    for (const file of manifest.files) {
+      const name = flat(file.name);
+      written.push(await toFile(settings, jobId, name, `${folder}/${name}`, { expected: file, onProgress, signal }));
+    }
+    written.push(await toFile(settings, jobId, "manifest.json", `${folder}/manifest.json`, { signal }));
+    return written;
+  } finally {
+    scope.end();
+  }
 }
 
 /** The name of a file in a folder: one that leads elsewhere is refused, as is none. */
-export function flat(name: string | null): string {
+function flat(name: string | null): string {
   if (name === null || name === "" || name === "." || name === ".." || /[/\\\0]/.test(name)) {
     throw new MeetbotDecodeError(`the manifest names a file ${JSON.stringify(name)}, which is no file's name`);
   }

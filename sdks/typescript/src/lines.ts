@@ -1,16 +1,35 @@
 /** Files of a recording that have a JSON object in each line: captions, chat, events. */
 
+import { manifest as manifestOf } from "./calls.js";
 import { pieces } from "./download.js";
 import { MeetbotDecodeError } from "./errors.js";
-import { MOST_BYTES } from "./exchange.js";
+import { MOST_BYTES, exchange } from "./exchange.js";
 import type { Manifest, ManifestFile } from "./models.js";
 import { Unreadable, read } from "./read.js";
 import type { Settings } from "./settings.js";
-import type { Shape } from "./shapes.js";
+import { message, person, type Shape } from "./shapes.js";
 
-/** All lines of the file; none where the manifest names none. */
-export async function linesOf<T>(settings: Settings, jobId: string, manifest: Manifest, name: string | null, shape: Shape): Promise<T[]> {
-  if (name === null) return [];
+type File = [name: (manifest: Manifest) => string | null | undefined, line: Shape];
+
+/** The files, by the SDK's calls that read them. */
+const FILES = {
+  captions: [({ captions }) => captions, { fields: "speakerId speaker startMs# endMs# text" }] as File,
+  chat: [({ chat }) => chat, message] as File,
+  events: [
+    ({ files }) => files.find(({ name }) => name === "events.jsonl")?.name,
+    {
+      fields: "type atMs~ attempt~ startedAt@ participant; id file participantId kind source codec rotation~ startMs~ endMs~ reason lost~",
+      inner: { participant: person },
+    },
+  ] as File,
+};
+
+/** All lines of a file; none where the manifest names none. */
+export async function linesOf<T>(settings: Settings, jobId: string, which: keyof typeof FILES): Promise<T[]> {
+  const manifest = (await exchange<Manifest>(settings, manifestOf(jobId))).data;
+  const [nameIn, shape] = FILES[which];
+  const name = nameIn(manifest);
+  if (name === null || name === undefined) return [];
   const unknown: ManifestFile = { name, mediaType: null, bytes: null, sha256: null };
   const expected = manifest.files.find((file) => file.name === name) ?? unknown;
   const tooLarge = (): MeetbotDecodeError =>

@@ -88,17 +88,9 @@ export function pageOf(element: Shape): Shape {
 }
 
 const permission: Shape = { fields: "permission" };
-const person: Shape = { fields: "id name isHost? isBot?" };
+export const person: Shape = { fields: "id name isHost? isBot?" };
 const participant: Shape = { fields: "participant:", inner: { participant: person } };
-const message: Shape = { fields: "id senderId sender text private? atMs#" };
-
-/** The lines of a recording's files. */
-export const caption: Shape = { fields: "speakerId speaker startMs# endMs# text" };
-export const chatMessage: Shape = message;
-export const recordingEvent: Shape = {
-  fields: "type atMs~ attempt~ startedAt@ participant; id file participantId kind source codec rotation~ startMs~ endMs~ reason lost~",
-  inner: { participant: person },
-};
+export const message: Shape = { fields: "id senderId sender text private? atMs#" };
 
 /** What the data of an event holds beside that. */
 export const EVENTS: Readonly<Record<KnownEventName, Shape>> = {
