@@ -155,12 +155,12 @@ export async function send(settings: Settings, request: Request, headers: Record
   let url = settings.base + path;
   let sent = headers;
   for (let redirects = 0; ; redirects++) {
-    const init = { ...settings.fetchOptions, method, headers: sent, body, signal, redirect: "manual" };
     // Next.js keeps the answers of GETs otherwise.
-    const uncached = isWorker() || "cache" in settings.fetchOptions ? init : { ...init, cache: "no-store" };
+    const cache = isWorker() ? {} : { cache: "no-store" };
+    const init = { ...cache, ...settings.fetchOptions, method, headers: sent, body, signal, redirect: "manual" };
     let response: ResponseLike;
     try {
-      response = await fetch(url, uncached);
+      response = await fetch(url, init);
     } catch (error) {
       throw broken(settings, request, error, details);
     }
@@ -310,5 +310,6 @@ export function shownUrl(settings: Settings, path: string): string {
 }
 
 function withoutQuery(url: string): string {
-  return url.split("?", 1)[0] as string;
+  const end = url.indexOf("?");
+  return end < 0 ? url : url.slice(0, end);
 }

@@ -39,9 +39,11 @@ export interface NodeFile {
 
 const process = (globalThis as { process?: Process }).process;
 
-/** How the runtime calls itself. */
+let named: string | undefined;
+
+/** How the runtime calls itself. Asked once: in Node.js the answer is put together anew each time. */
 function agent(): string {
-  return (globalThis as { navigator?: { userAgent?: string } }).navigator?.userAgent ?? "";
+  return (named ??= (globalThis as { navigator?: { userAgent?: string } }).navigator?.userAgent ?? "");
 }
 
 /** Cloudflare's Workers, where fetch refuses `cache` with older compatibility dates. */
@@ -54,9 +56,15 @@ export function isBrowser(): boolean {
   return agent().startsWith("Mozilla/") && !process?.versions?.["node"];
 }
 
-/** `User-Agent`: this package and the runtime; none in browsers, which keep their own. */
+let made: string | null | undefined;
+
+/** `User-Agent`: this package and the runtime; none in browsers, which keep their own. It is put together once. */
 export function userAgent(): string | null {
-  if (isBrowser()) return null;
+  if (made === undefined) made = isBrowser() ? null : describe();
+  return made;
+}
+
+function describe(): string {
   const name = ["bun", "deno", "node"].find((name) => process?.versions?.[name]);
   return `meetbot-js/${VERSION} ${name === undefined ? agent() : `${name}/${process?.versions?.[name]}`}`.trim();
 }

@@ -86,6 +86,6 @@ export class Scope {
   }
 
   #stop(reason: unknown): void {
-    for (const stop of [...this.#underWay]) stop(reason);
+    if (this.#underWay.size > 0) for (const stop of [...this.#underWay]) stop(reason);
   }
 }
