@@ -17,6 +17,7 @@ from typing import Any, cast
 from unittest import mock
 
 import pytest
+from redirects import redirected
 from scripted_server import KEY, VECTORS, Reply, ScriptedServer
 
 import meetbot
@@ -343,42 +344,6 @@ def lie(case: Case) -> None:
     assert (found.attempts, found.status) == (expect["attempts"], expect["status"])
     assert (found.body or None) == parsed(expect["body"])
     assert KEY not in f"{found} {found!r} {found.__cause__!r}" and "x=1" not in str(found)
-
-
-def redirected(case: Case) -> None:
-    """A call of the caller's own, which is redirected."""
-    base_url = json.loads((VECTORS / "redirects.json").read_text())["baseUrl"]
-    responses = [
-        Response(one["status"], {"Location": one["location"]} if one["location"] is not None else {}, b"elsewhere")
-        for one in case["redirects"]
-    ]
-    requests: list[Request] = []
-
-    def transport(request: Request) -> Response:
-        requests.append(request)
-        return (responses + [Response(200, {}, b"elsewhere")])[len(requests) - 1]
-
-    mb = MeetBot("mb_test_0123456789", base_url, transport=transport)
-
-    def call() -> bytes:
-        return mb.request(case["method"], case["path"], headers={"range": "bytes=0-9", "x-team": "a"}).body
-
-    expect = case["error"]
-    if expect is None:
-        assert call() == b"elsewhere"
-    else:
-        with pytest.raises(meetbot.MeetbotUnexpectedStatusError) as told:
-            call()
-        found = told.value
-        assert expect["message"] in str(found)
-        assert (found.status, found.attempts) == (expect["status"], 1)
-        assert (found.body or None) == (None if "more than" in str(found) else "elsewhere")
-        assert "Signature" not in f"{found} {found!r}"
-    assert [request.url for request in requests[1:]] == case["asked"]
-    for index, request in enumerate(requests):
-        names = {name.lower() for name in request.headers}
-        assert {"accept", "range", "user-agent"} <= names
-        assert ("authorization" in names, "x-team" in names) == (index == 0, index == 0)
 
 
 def parsed(text: str | None) -> Any:
