@@ -14,7 +14,7 @@ use std::{
 };
 
 use meetbot_orchestrator::{
-    clock::{Clock, Now},
+    clock::StoreNow,
     keys::{self, Wanted},
     store::{
         Claim, Creation, Own, Quota, QuotaChange, Scope, SqliteStore, Start, Store as _, Tenant,
@@ -58,7 +58,6 @@ fn main() {
 /// A store whose consumers have one bot each, and jobs that wait for it; and one consumer that has no limit.
 struct Queue {
     store: SqliteStore,
-    clock: Clock,
     other: Tenant,
     _folder: TempDir,
 }
@@ -71,35 +70,34 @@ impl Queue {
             if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let folder = folder.unwrap();
         let store = SqliteStore::open(folder.path()).unwrap();
-        let clock = Clock::start();
         let one = Quota { bots: Some(NonZeroU32::MIN), ..Quota::default() };
         store.set_default_quota(one).await.unwrap();
         for number in 0..consumers {
-            let tenant = tenant(&store, &format!("flood {number}"), clock.now()).await;
-            let jobs = (0..=each).map(|_| create(&store, tenant, clock.now()));
+            let tenant = tenant(&store, &format!("flood {number}")).await;
+            let jobs = (0..=each).map(|_| create(&store, tenant, store.now()));
             futures_util::future::join_all(jobs).await;
-            claim(&store, clock.now(), tenant).await;
+            claim(&store, store.now(), tenant).await;
         }
-        let other = tenant(&store, "other", clock.now()).await;
+        let other = tenant(&store, "other").await;
         let unlimited = QuotaChange { bots: Some(Own::Unlimited), ..QuotaChange::default() };
         assert!(store.change_quota("other", unlimited).await.unwrap());
-        Self { store, clock, other, _folder: folder }
+        Self { store, other, _folder: folder }
     }
 
     async fn claim(&self) -> Duration {
-        create(&self.store, self.other, self.clock.now()).await;
-        let (now, began) = (self.clock.now(), instant());
+        create(&self.store, self.other, self.store.now()).await;
+        let (now, began) = (self.store.now(), instant());
         claim(&self.store, now, self.other).await;
         began.elapsed()
     }
 }
 
-async fn tenant(store: &SqliteStore, consumer: &str, now: Now) -> Tenant {
+async fn tenant(store: &SqliteStore, consumer: &str) -> Tenant {
     let wanted = Wanted { consumer, live: true, scope: Scope::Write, expires_at: None };
-    keys::create(store, wanted, now).await.unwrap().key.tenant
+    keys::create(store, wanted).await.unwrap().key.tenant
 }
 
-async fn create(store: &SqliteStore, tenant: Tenant, now: Now) {
+async fn create(store: &SqliteStore, tenant: Tenant, now: StoreNow) {
     let job = json!({
         "id": JobId::generate(now.wall), "externalId": null, "meetingUrl": URL, "platform": "sandbox", "displayName": "meetbot",
         "status": "queued", "statusDetail": null, "joinAt": null, "metadata": {}, "attempt": 0, "leaveReason": null,
@@ -116,7 +114,7 @@ async fn create(store: &SqliteStore, tenant: Tenant, now: Now) {
 }
 
 /// The next job that gets a bot is one of this tenant.
-async fn claim(store: &SqliteStore, now: Now, tenant: Tenant) {
+async fn claim(store: &SqliteStore, now: StoreNow, tenant: Tenant) {
     match store.claim([7; 32], now).await.unwrap() {
         Claim::Bot(claimed) => assert_eq!(claimed.tenant, tenant),
         other => panic!("{other:?}"),

@@ -130,9 +130,8 @@ async fn start(data: &TempDir, orders: mpsc::UnboundedSender<BotOrder>) -> (Orch
     let (address, token) = ("ws://127.0.0.1:1".to_owned(), Secret::random());
     let sandbox = SandboxLink { address, token, check: |_| Ok(()) };
     let server = Orchestrator::start(config, Arc::new(Stage(orders)), sandbox).await.unwrap();
-    let now = server.clock().now();
     let wanted = Wanted { consumer: "bench", live: false, scope: Scope::Write, expires_at: None };
-    let key = keys::create(server.store(), wanted, now).await.unwrap();
+    let key = keys::create(server.store(), wanted).await.unwrap();
     (server, key.secret.expose().to_owned())
 }
 

@@ -2,10 +2,7 @@
 
 use std::{num::NonZeroU32, process::ExitCode};
 
-use meetbot_orchestrator::{
-    clock::Clock,
-    store::{ConsumerUse, Own, QuotaChange, SqliteStore, Store as _, Used},
-};
+use meetbot_orchestrator::store::{ConsumerUse, Own, QuotaChange, SqliteStore, Store as _, Used};
 use serde_json::{Value, json};
 
 use crate::{
@@ -63,8 +60,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
 
 async fn list(args: &FolderArgs, output: Output) -> anyhow::Result<()> {
     let mut rows = Vec::new();
-    let now = Clock::start().now();
-    let consumers = args.with_store(async |store| Ok(store.consumers(now).await?)).await?;
+    let consumers = args.with_store(async |store| Ok(store.consumers(store.now()).await?)).await?;
     for ConsumerUse { consumer, live, test } in consumers {
         output.object(&json!({
             "consumer": consumer,
@@ -115,7 +111,7 @@ async fn limit(args: &LimitArgs, output: Output) -> anyhow::Result<()> {
             );
             return Err(Usage(message).into());
         }
-        Ok(store.consumers(Clock::start().now()).await?)
+        Ok(store.consumers(store.now()).await?)
     };
     let all = args.folder.with_store(changed).await?;
     let Some(changed) = all.into_iter().find(|one| one.consumer == args.consumer) else {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use meetbot_orchestrator::{
-    clock::{Clock, Now},
+    clock::Clock,
     keys::{self, FreshKey, Wanted},
     store::{Scope, SqliteStore, Store as _, UseFilter},
 };
@@ -85,19 +85,19 @@ pub(crate) struct AuditArgs {
 
 /// Runs one of them.
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
-    let now = Clock::start().now();
+    let now = Clock::start().now().wall;
     match command {
         Command::Create(args) => create(args, now, output).await?,
         Command::List(args) => {
-            args.with_store(async |store| list(store, now.wall, output).await).await?;
+            args.with_store(async |store| list(store, now, output).await).await?;
         }
-        Command::Revoke(args) => revoke(&args, now, output).await?,
+        Command::Revoke(args) => revoke(&args, output).await?,
         Command::Audit(args) => audit(&args, output).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn create(args: CreateArgs, now: Now, output: Output) -> anyhow::Result<()> {
+async fn create(args: CreateArgs, now: Timestamp, output: Output) -> anyhow::Result<()> {
     let consumer = args.consumer.trim();
     if consumer.is_empty()
         || consumer.chars().count() > 100
@@ -111,13 +111,11 @@ async fn create(args: CreateArgs, now: Now, output: Output) -> anyhow::Result<()
     let scope = Scope::known(&args.scope)
         .ok_or_else(|| Usage(format!("--scope: there is no {}", args.scope)))?;
     let expires_at = match &args.expires {
-        Some(text) => {
-            Some(expiry(text, now.wall).map_err(|why| Usage(format!("--expires: {why}")))?)
-        }
+        Some(text) => Some(expiry(text, now).map_err(|why| Usage(format!("--expires: {why}")))?),
         None => None,
     };
     let wanted = Wanted { consumer, live: args.live, scope, expires_at };
-    let made = async |store: &SqliteStore| Ok(keys::create(store, wanted, now).await?);
+    let made = async |store: &SqliteStore| Ok(keys::create(store, wanted).await?);
     let fresh = args.folder.with_new_store(args.init, output, made).await?;
     output.object(&shown(&fresh))?;
     output.line(format_args!("{}", fresh.secret.expose()));
@@ -219,9 +217,9 @@ async fn audit(args: &AuditArgs, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn revoke(args: &RevokeArgs, now: Now, output: Output) -> anyhow::Result<()> {
+async fn revoke(args: &RevokeArgs, output: Output) -> anyhow::Result<()> {
     let id: KeyId = args.id.parse().map_err(|error| Usage(format!("{}: {error}", args.id)))?;
-    if !args.folder.with_store(async |store| Ok(store.revoke_key(id, now).await?)).await? {
+    if !args.folder.with_store(async |store| Ok(store.revoke_key(id, store.now()).await?)).await? {
         anyhow::bail!("there is no key {id}; `meetbot keys list` shows them");
     }
     output.object(&json!({"id": id, "revoked": true}))?;

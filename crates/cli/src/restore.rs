@@ -31,7 +31,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, output: Output) -> anyhow::Result<ExitCode> {
     let Args { file, data_dir, paused, end_running } = args;
     let how = How { paused: *paused, end_running: *end_running };
-    let restored = restore(file, data_dir, how, Clock::start().now())?;
+    let restored = restore(file, data_dir, how, Clock::start().now().wall)?;
     output.object(&json!({
         "dataDir": restored.folder,
         "jobs": restored.jobs,

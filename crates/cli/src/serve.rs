@@ -233,7 +233,7 @@ pub(crate) async fn start(
 /// A test key for a server that has none yet.
 async fn first_key(server: &Orchestrator) -> anyhow::Result<FreshKey> {
     let wanted = Wanted { consumer: "default", live: false, scope: Scope::Write, expires_at: None };
-    Ok(keys::create(server.store(), wanted, server.clock().now()).await?)
+    Ok(keys::create(server.store(), wanted).await?)
 }
 
 fn welcome(server: &Orchestrator, key: &FreshKey) -> String {

@@ -3,17 +3,17 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::{
-    clock::Now,
+    clock::LeaseTime,
     store::{Result, StoreError},
 };
 
 /// Shared by those who hear bots and those who give them up.
 #[derive(Debug, Default)]
-pub(crate) struct Away(Mutex<Option<Now>>);
+pub(crate) struct Away(Mutex<Option<LeaseTime>>);
 
 impl Away {
     /// What the store has just answered.
-    pub(crate) fn note<T>(&self, answered: Result<T>, now: Now) -> Result<T> {
+    pub(crate) fn note<T>(&self, answered: Result<T>, now: LeaseTime) -> Result<T> {
         if matches!(answered, Err(StoreError::Full | StoreError::Unavailable(_))) {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         }
@@ -21,7 +21,7 @@ impl Away {
     }
 
     /// When it was last away, if ever.
-    pub(crate) fn last(&self) -> Option<Now> {
+    pub(crate) fn last(&self) -> Option<LeaseTime> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,9 @@
 //! The one place where the server reads its clocks.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    ops::Add,
+    time::{Duration, Instant, SystemTime},
+};
 
 use meetbot_types::Timestamp;
 
@@ -9,14 +12,46 @@ use meetbot_types::Timestamp;
 pub struct Now {
     /// The wall clock: what users see, and what `joinAt` means. It may jump.
     pub wall: Timestamp,
-    /// Since the server started: what leases and time limits are measured by. It never jumps.
+    /// Since the server started: what time limits are measured by. It never jumps.
     pub steady: Duration,
 }
 
-impl Now {
-    /// The steady clock in the store's unit.
-    pub(crate) fn steady_ms(&self) -> i64 {
-        i64::try_from(self.steady.as_millis()).unwrap_or(i64::MAX)
+/// A moment as a store says it, which is what its verbs take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreNow {
+    /// The wall clock. It may jump.
+    pub wall: Timestamp,
+    /// What the store measures leases by. It never jumps.
+    pub lease: LeaseTime,
+}
+
+/// A moment on the clock by which a store measures leases, in milliseconds. Only a store makes one, since only one clock can be right: on SQLite it is the
+/// steady clock of the one server that has the database, and what two processes' steady clocks say cannot be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LeaseTime(i64);
+
+impl LeaseTime {
+    /// One that was stored, or that a store reads from its clock.
+    pub(crate) const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// As it is stored.
+    pub(crate) const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero where it is yet to come.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl Add<Duration> for LeaseTime {
+    type Output = Self;
+
+    fn add(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)))
     }
 }
 

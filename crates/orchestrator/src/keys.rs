@@ -6,10 +6,7 @@ use meetbot_types::{KeyId, Timestamp, bot::Secret, signature};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::{
-    clock::Now,
-    store::{Key, NewKey, Scope, Store, StoreError},
-};
+use crate::store::{Key, NewKey, Scope, Store, StoreError};
 
 /// Characters of the part by which a key is found.
 const PREFIX_LENGTH: usize = 8;
@@ -42,12 +39,8 @@ pub struct Wanted<'a> {
 }
 
 /// Makes a key.
-pub async fn create(
-    store: &dyn Store,
-    wanted: Wanted<'_>,
-    now: Now,
-) -> Result<FreshKey, StoreError> {
-    let Wanted { consumer, live, scope, expires_at } = wanted;
+pub async fn create(store: &dyn Store, wanted: Wanted<'_>) -> Result<FreshKey, StoreError> {
+    let (Wanted { consumer, live, scope, expires_at }, now) = (wanted, store.now());
     let prefix = format!("mb_{}_{}", if live { "live" } else { "test" }, letters(PREFIX_LENGTH));
     let secret = format!("{prefix}{}", letters(SECRET_LENGTH));
     let new = NewKey {

@@ -125,7 +125,7 @@ impl Mixes {
             return Ok(None);
         }
         let enough = u32::try_from(at_once).unwrap_or(u32::MAX);
-        let waiting = self.store.waiting_mixes(enough, self.clock.now()).await?;
+        let waiting = self.store.waiting_mixes(enough, self.store.now()).await?;
         for job in derive::begin(waiting.due, &under_way, at_once) {
             let place = self.recordings.mixes.begin(job, stop.child_token());
             let mixes = self.clone();
@@ -159,7 +159,7 @@ impl Mixes {
                 self.end(*job, None).await
             }
             Err(error) => {
-                let next = self.store.put_off_mix(*job, self.clock.now()).await?;
+                let next = self.store.put_off_mix(*job, self.store.now()).await?;
                 let next = next.map(|next| next.to_string());
                 tracing::error!(%job, %error, next, "a mix cannot be made now");
                 Ok(())
@@ -170,7 +170,7 @@ impl Mixes {
     /// What becomes of the mix is known, and stands in the manifest.
     async fn end(&self, job: JobId, made: Option<File>) -> Result<(), StoreError> {
         let is_made = made.is_some();
-        if self.store.end_mix(job, made, self.clock.now()).await? && is_made {
+        if self.store.end_mix(job, made, self.store.now()).await? && is_made {
             self.wakes.poke(job);
             self.outbox.notify_one();
         }

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use meetbot_types::Timestamp;
 use url::Url;
 
 use crate::{
-    clock::Now,
     data_folder::{DataFolder, DataFolderError},
     store::{self, CopyError, How},
 };
@@ -45,7 +45,12 @@ pub enum RestoreError {
 }
 
 /// Copies a backup into a data folder, which it makes where there is none, for its owner alone. One that holds a database is refused.
-pub fn restore(backup: &Path, data: &Path, how: How, now: Now) -> Result<Restored, RestoreError> {
+pub fn restore(
+    backup: &Path,
+    data: &Path,
+    how: How,
+    now: Timestamp,
+) -> Result<Restored, RestoreError> {
     let occupied =
         || store::holds_database(data).map_or(Ok(()), |path| Err(RestoreError::Occupied(path)));
     occupied()?;

@@ -6,7 +6,7 @@ use meetbot_types::{JobId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::{Clock, Now},
+    clock::StoreNow,
     recordings::Recordings,
     store::{OldRecording, Store, StoreError, Tenant},
 };
@@ -39,7 +39,6 @@ pub(crate) async fn run(
     store: Arc<dyn Store>,
     recordings: Recordings,
     keep: Keep,
-    clock: Clock,
     stop: CancellationToken,
 ) {
     let mut ticks = tokio::time::interval(EVERY);
@@ -49,7 +48,7 @@ pub(crate) async fn run(
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let now = clock.now();
+        let now = store.now();
         // Recordings first: a job goes only after its recording.
         if let Some(keep) = keep.recordings
             && let Err(error) =
@@ -77,7 +76,7 @@ async fn delete_recordings(
     store: &dyn Store,
     recordings: &Recordings,
     before: Timestamp,
-    now: Now,
+    now: StoreNow,
     stop: &CancellationToken,
 ) -> Result<(), StoreError> {
     let mut after = None;
@@ -150,7 +149,7 @@ async fn delete(
     recordings: &Recordings,
     tenant: Tenant,
     job: JobId,
-    now: Now,
+    now: StoreNow,
 ) -> Result<(), StoreError> {
     let marked = store.delete_recording(tenant, job, now).await?;
     if marked.is_none_or(|job| job.recording.deleted_at.is_none()) {

@@ -19,16 +19,17 @@ use crate::{
     connections,
     data_folder::{DataFolder, DataFolderError},
     dispatch::{Dispatch, Launcher, Reaper},
+    egress::Guard,
     keys,
     limits::{Allowance, Limits},
-    metrics::Metrics,
+    metrics::{Metrics, StoreTimes},
     mixes::{Mixes, UnderWay},
     recordings::Recordings,
     retention::{self, Keep},
     shares::Shares,
-    store::{SqliteStore, Store, StoreError},
+    store::{Leases, SqliteStore, Store, StoreError},
     wake::Wakes,
-    webhooks::{guard::Guard, sender::Sender},
+    webhooks::sender::Sender,
 };
 
 /// Where sandbox meetings are played, and which.
@@ -115,13 +116,16 @@ impl Orchestrator {
         let address = listener
             .local_addr()
             .map_err(|error| StartError::Listen { address: config.listen, error })?;
-        let sqlite = SqliteStore::open(folder.path())?;
+        let times = StoreTimes::new();
+        let observer = times.clone();
+        let observer = move |kind, done, took| observer.took(kind, done, took);
+        let sqlite = SqliteStore::observed(folder.path(), Arc::new(observer))?;
         let store: Arc<dyn Store> = Arc::new(sqlite.clone());
         let clock = Clock::start();
-        let metrics = Arc::new(Metrics::new(clock.now().wall, config.max_bots, sqlite.times()));
+        let metrics = Arc::new(Metrics::new(clock.now().wall, config.max_bots, &times));
         store.set_default_quota(config.quota).await?;
         // The bots of the process before were its tasks, and died with it.
-        let lost = store.reap(true, clock.now()).await?;
+        let lost = store.reap(Leases::OfEarlierBoots, store.now()).await?;
         if !lost.is_empty() {
             tracing::warn!(
                 jobs = lost.len(),
@@ -213,11 +217,10 @@ impl Orchestrator {
         let keep = Keep { recordings: config.keep_recordings, jobs: config.keep_jobs };
         if keep.has_an_end() {
             let (store, stop) = (Arc::clone(&store), stop_work.clone());
-            work.push(tokio::spawn(retention::run(store, recordings, keep, clock, stop)));
+            work.push(tokio::spawn(retention::run(store, recordings, keep, stop)));
         }
         let auditing = audit.run(Arc::clone(&store), clock, stop_audit.clone());
-        let reaper =
-            Reaper { store, clock, away, wakes, metrics: Arc::clone(&metrics), queue, outbox };
+        let reaper = Reaper { store, away, wakes, metrics: Arc::clone(&metrics), queue, outbox };
         work.push(tokio::spawn(reaper.run(stop_work.clone())));
         let router = api::router(server);
         Ok(Self {

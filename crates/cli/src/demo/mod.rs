@@ -84,7 +84,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     let (server, sandbox) = serve::start(config, None).await?;
     let sandbox = sandbox.context("the sandbox does not run in this process")?;
     let wanted = Wanted { consumer: "demo", live: false, scope: Scope::Write, expires_at: None };
-    let key = keys::create(server.store(), wanted, server.clock().now()).await?;
+    let key = keys::create(server.store(), wanted).await?;
     let secrets = vec![key.webhook_secret.expose().to_owned()];
     let mut receiver = Receiver::start(([127, 0, 0, 1], 0).into(), secrets, None).await?;
     let client = MeetBot::builder().api_key(key.secret.expose()).base_url(server.url()).build()?;

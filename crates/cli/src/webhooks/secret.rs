@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use meetbot_orchestrator::{
-    clock::Clock,
-    store::{Rotation, SqliteStore, Store as _, WebhookSecrets},
-};
+use meetbot_orchestrator::store::{Rotation, SqliteStore, Store as _, WebhookSecrets};
 use meetbot_types::{Timestamp, bot::Secret, signature};
 use serde_json::{Value, json};
 
@@ -46,8 +43,8 @@ fn overlap(text: &str) -> Result<Duration, String> {
 
 /// Shows it.
 pub(crate) async fn show(args: SecretArgs, output: Output) -> anyhow::Result<()> {
-    let now = Clock::start().now();
-    let known = async |store: &SqliteStore| Ok(store.webhook_secrets(&args.consumer, now).await?);
+    let known =
+        async |store: &SqliteStore| Ok(store.webhook_secrets(&args.consumer, store.now()).await?);
     let Some(secrets) = args.folder.with_store(known).await? else {
         return Err(unknown(&args.consumer));
     };
@@ -67,9 +64,8 @@ pub(crate) async fn show(args: SecretArgs, output: Output) -> anyhow::Result<()>
 pub(crate) async fn rotate(args: RotateArgs, output: Output) -> anyhow::Result<()> {
     let RotateArgs { of: SecretArgs { folder, consumer }, overlap } = args;
     let new = Secret::new(signature::generate_secret());
-    let now = Clock::start().now();
     let rotate = async |store: &SqliteStore| {
-        Ok(store.rotate_webhook_secret(&consumer, new, overlap, now).await?)
+        Ok(store.rotate_webhook_secret(&consumer, new, overlap, store.now()).await?)
     };
     match folder.with_store(rotate).await? {
         Rotation::Done(secrets) => {

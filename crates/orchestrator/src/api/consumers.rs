@@ -49,7 +49,7 @@ async fn erase_consumer(
         let jobs = server.store.consumer_jobs(tenant).await?;
         let (ended, leaving): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(.., ended)| *ended);
         for (of, job, _) in &leaving {
-            server.store.cancel(*of, *job, server.clock.now()).await?;
+            server.store.cancel(*of, *job, server.store.now()).await?;
             server.happened(*job);
         }
         for portion in ended.chunks(PORTION) {

@@ -197,7 +197,8 @@ impl Call {
         let now = self.server.clock.now();
         let store = &self.server.store;
         let asked = action.clone();
-        let commanded = store.command(self.tenant, self.job, action, message, once, now).await?;
+        let commanded =
+            store.command(self.tenant, self.job, action, message, once, store.now()).await?;
         let (command, job) = match commanded {
             Commanded::Given(command, job) => (command, job),
             Commanded::NotFound => return Err(no_job(self.job)),

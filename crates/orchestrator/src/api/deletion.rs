@@ -30,7 +30,7 @@ async fn delete_recording(
 ) -> Result<Json<DeletionReceipt>, ApiError> {
     let id = job_id(&id)?;
     // First the mark, so that nobody is shown a manifest whose files go; a crash in between is mended by asking again.
-    let marked = server.store.delete_recording(tenant, id, server.clock.now()).await?;
+    let marked = server.store.delete_recording(tenant, id, server.store.now()).await?;
     let job = marked.ok_or_else(|| no_job(id))?;
     let Some(deleted_at) = job.recording.deleted_at else {
         let message =

@@ -100,7 +100,7 @@ async fn redeliver(
     let body = read_idle_body(&server, body).await?;
     let ignored = judge_idle(&body).map_err(ApiError::invalid_input)?;
     let once = once(&headers, "POST", uri.path(), &body, &ignored)?;
-    match server.store.redeliver(tenant, parsed, once, server.clock.now()).await? {
+    match server.store.redeliver(tenant, parsed, once, server.store.now()).await? {
         Redelivery::Sent(delivery) => {
             server.outbox.notify_one();
             Ok((Extension(ignored), Json(delivery)).into_response())

@@ -51,10 +51,11 @@ impl Readiness {
         {
             return ready.clone();
         }
-        let ready = match tokio::time::timeout(PATIENCE, server.store.sweep(now)).await {
-            Ok(swept) => swept.map_err(ApiError::from),
-            Err(_) => Err(ApiError::unavailable("the store does not answer")),
-        };
+        let ready =
+            match tokio::time::timeout(PATIENCE, server.store.sweep(server.store.now())).await {
+                Ok(swept) => swept.map_err(ApiError::from),
+                Err(_) => Err(ApiError::unavailable("the store does not answer")),
+            };
         *last = Some((server.clock.now().steady, ready.clone()));
         ready
     }

@@ -98,9 +98,9 @@ async fn heard(
     request: IngestRequest,
     token_hash: [u8; 32],
 ) -> Result<IngestAnswer, ApiError> {
-    let (away, now) = (server.away.last(), server.clock.now());
+    let (away, now) = (server.away.last(), server.store.now());
     let reported = server.store.report(request, token_hash, away, now).await;
-    match server.away.note(reported, server.clock.now())? {
+    match server.away.note(reported, server.store.now().lease)? {
         Reported::Applied(answer) => Ok(answer),
         Reported::Superseded => Err(superseded()),
         Reported::Unknown => Err(unknown()),

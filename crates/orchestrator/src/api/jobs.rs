@@ -18,7 +18,7 @@ use super::{
     request::{BODY_LIMIT, JsonBody, Named, again, once},
 };
 use crate::{
-    clock::Now,
+    clock::StoreNow,
     jobs::{
         create::{self, New, Terms},
         minutes_are_used_up, quota,
@@ -56,7 +56,7 @@ async fn create_job(
     query: Query,
     JsonBody(body): JsonBody<BODY_LIMIT>,
 ) -> Result<Response, ApiError> {
-    let now = server.clock.now();
+    let now = server.store.now();
     let terms = Terms {
         live: tenant.live,
         platforms: &server.platforms,
@@ -127,7 +127,7 @@ async fn list_jobs(
         let (server, filter) = (server.clone(), filter.clone());
         async move {
             let mut page = server.store.jobs(tenant, filter, window).await?;
-            show_who_waits(&server, tenant, &mut page.data, server.clock.now()).await?;
+            show_who_waits(&server, tenant, &mut page.data, server.store.now()).await?;
             Ok(page)
         }
     })
@@ -147,7 +147,7 @@ async fn get_job(
 ) -> Result<Json<Job>, ApiError> {
     let id = job_id(&id)?;
     let mut job = server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
-    show_who_waits(&server, tenant, std::slice::from_mut(&mut job), server.clock.now()).await?;
+    show_who_waits(&server, tenant, std::slice::from_mut(&mut job), server.store.now()).await?;
     Ok(Json(job))
 }
 
@@ -156,7 +156,7 @@ async fn show_who_waits(
     server: &Server,
     tenant: Tenant,
     jobs: &mut [Job],
-    now: Now,
+    now: StoreNow,
 ) -> Result<(), ApiError> {
     let wants = |job: &Job| quota::wants_a_place(job, now.wall);
     if jobs.iter().any(wants) && server.store.at_bot_limit(tenant).await? {
@@ -179,7 +179,7 @@ async fn cancel_job(
     Named(id): Named<String>,
 ) -> Result<StatusCode, ApiError> {
     let id = job_id(&id)?;
-    server.store.cancel(tenant, id, server.clock.now()).await?.ok_or_else(|| no_job(id))?;
+    server.store.cancel(tenant, id, server.store.now()).await?.ok_or_else(|| no_job(id))?;
     server.happened(id);
     Ok(StatusCode::NO_CONTENT)
 }

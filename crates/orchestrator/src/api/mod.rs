@@ -56,13 +56,13 @@ use crate::{
     audit::Audit,
     away::Away,
     clock::Clock,
+    egress::Guard,
     limits::{Allowance, Limits},
     metrics::Metrics,
     recordings::Recordings,
     shares::Shares,
     store::Store,
     wake::Wakes,
-    webhooks::guard::Guard,
 };
 
 const REQUEST_ID: &str = "x-request-id";

@@ -19,11 +19,11 @@ use super::{
 };
 use crate::{
     config::{Config, SettingsFile, parse_listen},
+    egress::Guard,
     fields::Ignored,
     jobs::create::{self, Terms},
     keys,
     store::Window,
-    webhooks::guard::Guard,
 };
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;

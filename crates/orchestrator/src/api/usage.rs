@@ -23,7 +23,7 @@ async fn get_usage(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
 ) -> Result<Json<Usage>, ApiError> {
-    let now = server.clock.now();
+    let now = server.store.now();
     let Used { quota, bots, minutes, queued } = server.store.used(tenant, now).await?;
     let number = |limit: Option<NonZeroU32>| limit.map(|limit| limit.get().into());
     Ok(Json(Usage {

@@ -105,7 +105,7 @@ impl Dispatch {
     ) -> Claimed {
         while bots.len() < self.max_bots && !drain.is_cancelled() {
             let token = keys::letters(TOKEN_LETTERS);
-            match self.store.claim(keys::hash(&token), self.clock.now()).await {
+            match self.store.claim(keys::hash(&token), self.store.now()).await {
                 Ok(Claim::Bot(claimed)) => self.launch(*claimed, token, bots, stop),
                 Ok(Claim::NoMinutes(job)) => {
                     tracing::info!(%job, "a job met a consumer without minutes");
@@ -177,7 +177,7 @@ impl Dispatch {
     /// A bot that went without having ended its job is a lost bot, and known to be so at once; unless it was told to. Answers it where the store
     /// did not take that.
     async fn take_back(&self, (job, epoch): Attempt, stop: &CancellationToken) -> Option<Attempt> {
-        let (told, now) = (stop.is_cancelled(), self.clock.now());
+        let (told, now) = (stop.is_cancelled(), self.store.now());
         let released = if told {
             self.store.hand_over(job, epoch, now).await
         } else {

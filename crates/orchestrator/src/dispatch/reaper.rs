@@ -8,9 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     away::Away,
-    clock::Clock,
     metrics::Metrics,
-    store::{Expired, Result, Store},
+    store::{Expired, Leases, Result, Store},
     wake::Wakes,
 };
 
@@ -21,7 +20,6 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// Takes jobs back.
 pub(crate) struct Reaper {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) clock: Clock,
     pub(crate) away: Arc<Away>,
     pub(crate) wakes: Arc<Wakes>,
     pub(crate) metrics: Arc<Metrics>,
@@ -43,9 +41,9 @@ impl Reaper {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let now = self.clock.now();
-            if swept.is_none_or(|at| now.steady.saturating_sub(at) >= SWEEP_EVERY) {
-                swept = Some(now.steady);
+            let now = self.store.now();
+            if swept.is_none_or(|at| now.lease.since(at) >= SWEEP_EVERY) {
+                swept = Some(now.lease);
                 if let Err(error) = self.noted(self.store.sweep(now).await) {
                     tracing::error!(%error, "the store cannot be written");
                     swept = None;
@@ -56,17 +54,17 @@ impl Reaper {
                 self.tell_expired(&expired);
             }
             let away = self.away.last();
-            if away.is_some_and(|away| now.steady.saturating_sub(away.steady) < lease) {
+            if away.is_some_and(|away| now.lease.since(away) < lease) {
                 continue;
             }
-            if let Ok(lost) = self.noted(self.store.reap(false, now).await) {
+            if let Ok(lost) = self.noted(self.store.reap(Leases::RanOut, now).await) {
                 self.tell_lost(&lost);
             }
         }
     }
 
     fn noted<T>(&self, answered: Result<T>) -> Result<T> {
-        self.away.note(answered, self.clock.now())
+        self.away.note(answered, self.store.now().lease)
     }
 
     fn tell_expired(&self, expired: &[Expired]) {

@@ -3,11 +3,11 @@
 use meetbot_types::{Cause, ControlAction, JobStatus, LeaveReason, job::JobEvent};
 
 use super::{change::Changes, command::Command, record::JobRecord};
-use crate::clock::Now;
+use crate::clock::StoreNow;
 
 impl JobRecord {
     /// It is cancelled: at once where there is no bot and nothing was recorded, else when its bot has left. `None` where that changes nothing.
-    pub(crate) fn cancel(&mut self, now: Now) -> Option<Changes> {
+    pub(crate) fn cancel(&mut self, now: StoreNow) -> Option<Changes> {
         // What a bot has said about the end as it left holds: it writes its manifest by it.
         let is_ending = self.job.status == JobStatus::Finalizing && self.cause.is_some();
         if self.job.status.is_final() || is_ending || self.cause == Some(Cause::Cancelled) {

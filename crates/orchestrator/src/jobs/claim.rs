@@ -8,9 +8,9 @@ use super::{
     change::Changes,
     quota,
     record::{JobRecord, MAX_ATTEMPTS},
-    report,
+    report::LEASE,
 };
-use crate::clock::Now;
+use crate::clock::StoreNow;
 
 impl JobRecord {
     /// Whether it gets a bot only while its consumer has minutes left: who is in a meeting stays there.
@@ -26,7 +26,11 @@ impl JobRecord {
     }
 
     /// A new bot takes it from the queue, and shows the token with this SHA-256. With an ending it joins nothing, finalises what is on disk, and ends so.
-    pub(crate) fn claim(&mut self, token_hash: [u8; 32], now: Now) -> (Option<Ending>, Changes) {
+    pub(crate) fn claim(
+        &mut self,
+        token_hash: [u8; 32],
+        now: StoreNow,
+    ) -> (Option<Ending>, Changes) {
         let ending = self.ending_without_meeting();
         let changes = self.change(now.wall, |change| {
             let record = &mut *change.record;
@@ -35,7 +39,7 @@ impl JobRecord {
             if let Some(earlier) = record.token_hash.replace(token_hash) {
                 record.past_tokens.extend(earlier);
             }
-            record.lease_until = Some(report::lease_from(now));
+            record.lease_until = Some(now.lease + LEASE);
             record.applied = 0;
             change.step(JobEvent::Claim, Some("launching"));
             if ending.is_some() {

@@ -9,7 +9,7 @@ use super::{
     change::{Change, Changes, CommandChange, Settlement},
     record::JobRecord,
 };
-use crate::clock::Now;
+use crate::clock::StoreNow;
 
 /// A command and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl JobRecord {
         &mut self,
         action: &ControlAction,
         message: Option<String>,
-        now: Now,
+        now: StoreNow,
     ) -> Option<(Command, Changes)> {
         if !takes(&self.job, action) {
             return None;

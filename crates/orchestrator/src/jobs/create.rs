@@ -11,8 +11,8 @@ use serde_json::Map;
 
 use super::record::Start;
 use crate::{
+    egress::Guard,
     fields::{Fields, Ignored, Issues, NEW_JOB},
-    webhooks::guard::Guard,
 };
 
 pub(crate) const MAX_EXTERNAL_ID: usize = 255;

@@ -2,7 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use meetbot_types::{FailureCode, Job, JobStatus, Platform, Timestamp, bot::LEASE_SECONDS};
+use meetbot_types::{FailureCode, Job, JobStatus, Platform, Timestamp};
+
+use super::report::LEASE;
+use crate::clock::LeaseTime;
 
 /// What a consumer may use in a world. `None`: no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -74,22 +77,23 @@ pub(crate) fn show_that_it_waits(job: &mut Job) {
 pub(crate) struct Stay {
     /// In milliseconds, until a bot was last heard; `None` before one was let in.
     pub(crate) ms: Option<i64>,
-    /// When one was last heard in the meeting, on the steady clock: the wall clock may jump.
-    pub(crate) since: Option<i64>,
+    /// When one was last heard in the meeting.
+    pub(crate) since: Option<LeaseTime>,
 }
 
 impl Stay {
     /// The job's bot was heard, and the job is now like this.
-    pub(crate) fn heard(&mut self, job: &Job, steady_ms: i64) {
+    pub(crate) fn heard(&mut self, job: &Job, now: LeaseTime) {
         if let (Some(ms), Some(since)) = (&mut self.ms, self.since) {
             // A bot that was silent for longer has lost the job.
-            *ms += (steady_ms - since).clamp(0, i64::from(LEASE_SECONDS) * 1000);
+            let heard = now.since(since).min(LEASE);
+            *ms += i64::try_from(heard.as_millis()).unwrap_or(0);
         }
         if job.joined_at.is_some() {
             self.ms.get_or_insert(0);
         }
         let in_meeting = matches!(job.status, JobStatus::InCall | JobStatus::Recording);
-        self.since = in_meeting.then_some(steady_ms);
+        self.since = in_meeting.then_some(now);
     }
 
     /// The bot is gone.
@@ -174,7 +178,7 @@ mod tests {
             if job.status == JobStatus::InCall {
                 job.joined_at.get_or_insert(at(0).wall);
             }
-            stay.heard(&job, second * 1000);
+            stay.heard(&job, LeaseTime::from_millis(second * 1000));
         }
         stay.minutes()
     }

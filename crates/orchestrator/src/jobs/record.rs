@@ -9,6 +9,7 @@ use super::{
     quota::{self, Place, Stay},
     withheld::Withheld,
 };
+use crate::clock::LeaseTime;
 
 /// How often a job's bots are replaced; the attempt after these only finalises what is on disk.
 pub const MAX_ATTEMPTS: u32 = 5;
@@ -42,7 +43,7 @@ pub(crate) struct JobRecord {
     pub(crate) token_hash: Option<[u8; 32]>,
     /// The hashes of its earlier bots' tokens, one behind the other.
     pub(crate) past_tokens: Vec<u8>,
-    pub(crate) lease_until: Option<i64>,
+    pub(crate) lease_until: Option<LeaseTime>,
     /// The last report of the attempt that is applied.
     pub(crate) applied: u64,
     /// The last event's sequence number.

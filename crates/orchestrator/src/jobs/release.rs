@@ -9,16 +9,16 @@ use super::{
     command,
     record::JobRecord,
 };
-use crate::clock::Now;
+use crate::clock::StoreNow;
 
 impl JobRecord {
     /// The bot of an attempt is known to be gone. `None` where it does not have the job.
-    pub(crate) fn release(&mut self, epoch: u32, now: Now) -> Option<Changes> {
+    pub(crate) fn release(&mut self, epoch: u32, now: StoreNow) -> Option<Changes> {
         self.is_leased_to(epoch).then(|| self.lease_ran_out(now))
     }
 
     /// The bot of an attempt has left its files whole because its server stops: it was not lost. `None` where it does not have the job.
-    pub(crate) fn hand_over(&mut self, epoch: u32, now: Now) -> Option<Changes> {
+    pub(crate) fn hand_over(&mut self, epoch: u32, now: StoreNow) -> Option<Changes> {
         self.is_leased_to(epoch).then(|| {
             self.handovers += 1;
             self.lose(now.wall, now.wall)
@@ -26,12 +26,12 @@ impl JobRecord {
     }
 
     /// Nobody has heard of its bot for a lease. The more of its bots were lost one soon after the other, the later it is due again.
-    pub(crate) fn lease_ran_out(&mut self, now: Now) -> Changes {
+    pub(crate) fn lease_ran_out(&mut self, now: StoreNow) -> Changes {
         self.lose(next_start(self.run_at, self.lost(), now.wall), now.wall)
     }
 
     /// Its bot died with its server, and was not at fault.
-    pub(crate) fn died_with_server(&mut self, now: Now) -> Changes {
+    pub(crate) fn died_with_server(&mut self, now: StoreNow) -> Changes {
         self.lose(now.wall, now.wall)
     }
 

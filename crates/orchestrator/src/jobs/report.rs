@@ -1,5 +1,7 @@
 //! A job's bot is heard.
 
+use std::time::Duration;
+
 use meetbot_types::{
     Cause, EventName, Failure, JobStatus, LeaveReason, Permission, RecordingState,
     bot::{BotReport, IngestAnswer, LEASE_SECONDS, Lobby, NumberedReport},
@@ -12,7 +14,7 @@ use super::{
     record::JobRecord,
     withheld::withholds,
 };
-use crate::clock::Now;
+use crate::clock::{LeaseTime, StoreNow};
 
 /// The hint that a bot is in a call from which nothing comes.
 const NO_MEDIA: &str = "no_media";
@@ -28,15 +30,13 @@ pub enum Reported {
     Unknown,
 }
 
-/// Until when a bot that is heard now has its job.
-pub(super) fn lease_from(now: Now) -> i64 {
-    now.steady_ms() + i64::from(LEASE_SECONDS) * 1000
-}
+/// How long a bot that is not heard keeps its job.
+pub(super) const LEASE: Duration = Duration::from_secs(LEASE_SECONDS as u64);
 
 /// Whether a lease is over. Nobody was heard while the store was away: a bot that has not been given up since has a lease from then on.
-fn is_over(until: Option<i64>, away: Option<Now>, now: Now) -> bool {
-    let until = until.max(until.and(away.map(lease_from)));
-    until.is_none_or(|until| until <= now.steady_ms())
+fn is_over(until: Option<LeaseTime>, away: Option<LeaseTime>, now: LeaseTime) -> bool {
+    let until = until.max(until.and(away.map(|away| away + LEASE)));
+    until.is_none_or(|until| until <= now)
 }
 
 impl JobRecord {
@@ -46,8 +46,8 @@ impl JobRecord {
         epoch: u32,
         reports: &[NumberedReport],
         token_hash: &[u8; 32],
-        away: Option<Now>,
-        now: Now,
+        away: Option<LeaseTime>,
+        now: StoreNow,
     ) -> (Reported, Option<Changes>) {
         if self.epoch > epoch && self.has_had_bot(token_hash) {
             return (Reported::Superseded, None);
@@ -59,10 +59,10 @@ impl JobRecord {
             return (Reported::Applied(self.acknowledged()), None);
         }
         // A late sign of life does not revive a lease.
-        if is_over(self.lease_until, away, now) {
+        if is_over(self.lease_until, away, now.lease) {
             return (Reported::Superseded, None);
         }
-        self.lease_until = Some(lease_from(now));
+        self.lease_until = Some(now.lease + LEASE);
         let changes = self.change(now.wall, |change| {
             for numbered in reports {
                 if numbered.seq == change.record.applied + 1 {
@@ -72,7 +72,7 @@ impl JobRecord {
                 }
             }
             let record = &mut *change.record;
-            record.stay.heard(&record.job, now.steady_ms());
+            record.stay.heard(&record.job, now.lease);
         });
         (Reported::Applied(self.acknowledged()), Some(changes))
     }

@@ -16,7 +16,7 @@ use super::{
     withheld::Withheld,
 };
 use crate::{
-    clock::Now,
+    clock::StoreNow,
     store::contract::{at, link, new_job},
 };
 
@@ -51,7 +51,7 @@ fn claimed() -> JobRecord {
 }
 
 /// Its bot says this, each a second after the one before; answers what follows, and the job.
-fn hear(record: &mut JobRecord, reports: &[BotReport], now: Now) -> Changes {
+fn hear(record: &mut JobRecord, reports: &[BotReport], now: StoreNow) -> Changes {
     let numbered: Vec<NumberedReport> = (record.applied + 1..)
         .zip(reports)
         .map(|(seq, report)| NumberedReport { seq, at: now.wall, report: report.clone() })
@@ -202,7 +202,8 @@ fn only_the_attempt_that_has_the_job_is_heard_and_only_while_its_lease_lasts() {
     ] {
         let mut heard = record.clone();
         let token = [token; 32];
-        let (reported, changes) = heard.report(epoch, &[], &token, away.map(at), at(now));
+        let (reported, changes) =
+            heard.report(epoch, &[], &token, away.map(|away| at(away).lease), at(now));
         let what = format!("attempt {epoch} at {now} s, away at {away:?}: {reported:?}");
         assert_eq!(matches!(reported, Reported::Applied(_)), expected, "{what}");
         assert!(expected || reported == Reported::Superseded, "{what}");
@@ -238,12 +239,12 @@ fn a_job_waits_ever_longer_for_a_bot_that_is_lost_at_once() {
         record.claim(TOKEN, now);
         record.release(epoch, now).unwrap();
         waits.push(record.run_at.millis_since(now.wall) / 1000);
-        now = Now { wall: record.run_at, ..now };
+        now = StoreNow { wall: record.run_at, ..now };
     }
     assert_eq!(waits, [0, 5, 10, 20, 40]);
 
     record.claim(TOKEN, now);
-    let later = Now { wall: now.wall + std::time::Duration::from_hours(1), ..now };
+    let later = StoreNow { wall: now.wall + std::time::Duration::from_hours(1), ..now };
     record.release(MAX_ATTEMPTS + 1, later).unwrap();
     assert_eq!(record.run_at, later.wall, "one that lived for longer is replaced at once");
 }

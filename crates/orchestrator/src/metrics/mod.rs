@@ -331,11 +331,11 @@ mod tests {
     use xtask::spec_file;
 
     use super::*;
-    use crate::{clock::Clock, store::Ended};
+    use crate::store::Ended;
 
     /// Metrics of which each has been told something.
     fn told() -> Metrics {
-        let store = StoreTimes::new(Clock::start());
+        let store = StoreTimes::new();
         store.took("write", true, Duration::ZERO);
         let metrics = Metrics::new(Timestamp::from_millis(1_800_000_000_250), 200, &store);
         metrics.answered("GET", Some("/api/v1/jobs/{id}"), 200, Duration::from_millis(3));

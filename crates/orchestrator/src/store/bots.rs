@@ -16,6 +16,15 @@ pub enum Claim {
     Nothing,
 }
 
+/// Which leases are taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leases {
+    /// Those that are over.
+    RanOut,
+    /// All that were given before this server opened the store: its bots died with the process before.
+    OfEarlierBoots,
+}
+
 /// A job that was not started in time, and has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expired {

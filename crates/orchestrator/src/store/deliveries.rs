@@ -7,7 +7,8 @@ use meetbot_types::{
 };
 
 use super::{Earlier, WebhookSecrets};
-use crate::webhooks::breaker::Lane;
+use crate::deliveries::Lane;
+pub use crate::deliveries::{Room, Verdict};
 
 /// A delivery that is to be tried now.
 #[derive(Debug, Clone)]
@@ -24,15 +25,6 @@ pub struct DueDelivery {
     pub secrets: WebhookSecrets,
     /// Where its endpoint queues.
     pub(crate) lane: Lane,
-}
-
-/// How many tries may begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// At endpoints that answer.
-    pub proven: u32,
-    /// At others.
-    pub unproven: u32,
 }
 
 /// Deliveries that were taken to be tried.
@@ -57,17 +49,6 @@ pub struct Tried {
     pub verdict: Verdict,
     /// How long the endpoint asks to be left alone.
     pub wish: Option<Duration>,
-}
-
-/// Where a delivery goes from here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It arrived.
-    Delivered,
-    /// Try again then.
-    Again(Timestamp),
-    /// Give up.
-    Dead,
 }
 
 /// What became of a delivery that was to be sent once more.

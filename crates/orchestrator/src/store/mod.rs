@@ -22,20 +22,23 @@ use meetbot_types::{
     manifest::File,
 };
 
+#[cfg(test)]
+pub(crate) use self::sqlite::Backend;
 pub(crate) use self::sqlite::{FILE, copy, holds_database};
 pub use self::{
-    bots::{Claim, Claimed, Expired},
+    bots::{Claim, Claimed, Expired, Leases},
     deliveries::{DeliveryFilter, DueDelivery, Redelivery, Room, Taken, Tried, Verdict},
     keys::{Key, KeyEnd, KeyUse, NewKey, Scope, UseFilter},
     quotas::{ConsumerUse, Own, Quota, QuotaChange, Used},
     sqlite::{Backup, BackupError, CopyError, Found, How, SqliteStore, backup},
     tally::{Ended, Tally},
 };
-use crate::clock::Now;
-pub use crate::jobs::{Command, MAX_ATTEMPTS, Reported, Start, Tenant};
+use crate::clock::{LeaseTime, StoreNow};
+pub use crate::{
+    deliveries::TRIES_IN_ORDER,
+    jobs::{Command, MAX_ATTEMPTS, Reported, Start, Tenant},
+};
 
-/// After so many failed tries of the oldest delivery, later ones of the same job may pass it.
-pub const TRIES_IN_ORDER: u32 = 4;
 /// A delivery that has waited for so long for an endpoint that is down is given up: all its tries would have been made by then.
 pub const KEEP_TRYING_MS: i64 = 36 * 60 * 60 * 1000;
 /// How long an answer is kept for its `Idempotency-Key`.
@@ -218,15 +221,18 @@ pub struct WaitingMixes {
 /// The store. Verbs answer only once the change is on disk; a refusal that the domain knows is a value.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
+    /// The present moment, as every verb takes it.
+    fn now(&self) -> StoreNow;
+
     /// Stores a key, and its consumer when that is new (then its webhook secret is the one given). Answers the key and the
     /// consumer's webhook secret.
-    async fn create_key(&self, new: NewKey, now: Now) -> Result<(Key, String)>;
+    async fn create_key(&self, new: NewKey, now: StoreNow) -> Result<(Key, String)>;
     /// The key with this public part.
     async fn find_key(&self, prefix: &str) -> Result<Option<Key>>;
     /// All keys, oldest first.
     async fn keys(&self) -> Result<Vec<Key>>;
     /// Ends a key; `false` where there is none.
-    async fn revoke_key(&self, id: KeyId, now: Now) -> Result<bool>;
+    async fn revoke_key(&self, id: KeyId, now: StoreNow) -> Result<bool>;
     /// Writes what keys were used for into the audit log, how many more calls lines stand for that are written, and when each key was used last; drops
     /// what is older than `keep_from`.
     async fn note_uses(
@@ -240,14 +246,18 @@ pub trait Store: Send + Sync + 'static {
     async fn key_uses(&self, filter: UseFilter, limit: u32) -> Result<Vec<KeyUse>>;
 
     /// The webhook secrets of the consumer with this name. `None` where there is none.
-    async fn webhook_secrets(&self, consumer: &str, now: Now) -> Result<Option<WebhookSecrets>>;
+    async fn webhook_secrets(
+        &self,
+        consumer: &str,
+        now: StoreNow,
+    ) -> Result<Option<WebhookSecrets>>;
     /// Gives the consumer with this name a new webhook secret; the one before it signs along for as long as `overlap` says.
     async fn rotate_webhook_secret(
         &self,
         consumer: &str,
         new: Secret,
         overlap: Duration,
-        now: Now,
+        now: StoreNow,
     ) -> Result<Rotation>;
 
     /// A consumer's name.
@@ -256,9 +266,9 @@ pub trait Store: Send + Sync + 'static {
     /// those of the test world.
     async fn consumer_jobs(&self, asking: Tenant) -> Result<Vec<(Tenant, JobId, bool)>>;
     /// What a consumer may use and has used in a world.
-    async fn used(&self, tenant: Tenant, now: Now) -> Result<Used>;
+    async fn used(&self, tenant: Tenant, now: StoreNow) -> Result<Used>;
     /// The same of all consumers, by name.
-    async fn consumers(&self, now: Now) -> Result<Vec<ConsumerUse>>;
+    async fn consumers(&self, now: StoreNow) -> Result<Vec<ConsumerUse>>;
     /// Says what consumers may use that have no quota of their own.
     async fn set_default_quota(&self, quota: Quota) -> Result<()>;
     /// Changes what the consumer with this name may use, from now on; `false` where there is none.
@@ -281,7 +291,7 @@ pub trait Store: Send + Sync + 'static {
         link: MeetingLink,
         start: Start,
         once: Option<Once>,
-        now: Now,
+        now: StoreNow,
     ) -> Result<Creation>;
     /// A job.
     async fn job(&self, tenant: Tenant, id: JobId) -> Result<Option<Job>>;
@@ -300,7 +310,12 @@ pub trait Store: Send + Sync + 'static {
         window: Window<u64>,
     ) -> Result<Option<Page<TimelineEvent>>>;
     /// Marks the recording of a job that has ended as deleted, and drops its mix; the first time counts. `None` where there is no such job.
-    async fn delete_recording(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>>;
+    async fn delete_recording(
+        &self,
+        tenant: Tenant,
+        id: JobId,
+        now: StoreNow,
+    ) -> Result<Option<Job>>;
     /// Jobs that ended before this moment and may still have files, behind `after`; those that have ended for longest first.
     async fn old_recordings(
         &self,
@@ -316,17 +331,17 @@ pub trait Store: Send + Sync + 'static {
     /// Mixes that are still to be made. A mix waits from the transaction that ends its job with a manifest until [`Store::end_mix`], and is dropped with
     /// the recording. First comes one of each consumer in each world, then a second of each, and so on, so that whoever begins them in this order makes as
     /// many for one as for another; each time around, those come first whose last mix was tried longest ago.
-    async fn waiting_mixes(&self, limit: u32, now: Now) -> Result<WaitingMixes>;
+    async fn waiting_mixes(&self, limit: u32, now: StoreNow) -> Result<WaitingMixes>;
     /// The job whose mix waits; `None` where none does.
     async fn waiting_mix(&self, id: JobId) -> Result<Option<Job>>;
     /// A mix waits no longer, and where it was made that is reported, in the same transaction. `false` where none waits: then nothing is reported.
-    async fn end_mix(&self, id: JobId, made: Option<File>, now: Now) -> Result<bool>;
+    async fn end_mix(&self, id: JobId, made: Option<File>, now: StoreNow) -> Result<bool>;
     /// A mix could not be made for a reason that may pass: it is due again later. Answers when; `None` where it was given up, or none waits.
-    async fn put_off_mix(&self, id: JobId, now: Now) -> Result<Option<Timestamp>>;
+    async fn put_off_mix(&self, id: JobId, now: StoreNow) -> Result<Option<Timestamp>>;
     /// The mixes of these jobs are not to be made any more.
     async fn drop_mixes(&self, jobs: Vec<JobId>) -> Result<()>;
     /// Cancels a job: at once in the queue, by a command to the bot elsewhere. `None` where there is no such job.
-    async fn cancel(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>>;
+    async fn cancel(&self, tenant: Tenant, id: JobId, now: StoreNow) -> Result<Option<Job>>;
     /// Gives a command to a job's bot, together with a first answer kept for its `Idempotency-Key`.
     async fn command(
         &self,
@@ -335,25 +350,25 @@ pub trait Store: Send + Sync + 'static {
         action: ControlAction,
         message: Option<String>,
         once: Option<Once>,
-        now: Now,
+        now: StoreNow,
     ) -> Result<Commanded>;
     /// How far a command has come, and its job.
     async fn commanded(&self, tenant: Tenant, id: CommandId) -> Result<Option<(Command, Job)>>;
     /// What an `Idempotency-Key` was used for before.
-    async fn earlier(&self, tenant: Tenant, once: Once, now: Now) -> Result<Option<Earlier>>;
+    async fn earlier(&self, tenant: Tenant, once: Once, now: StoreNow) -> Result<Option<Earlier>>;
     /// Replaces the answer that is kept for a key.
     async fn keep_answer(&self, tenant: Tenant, key: String, answer: KeptAnswer) -> Result<()>;
 
     /// Hands a job that is due to a new bot, which shows the token with this SHA-256. Jobs whose bot was lost come first. The others wait for a place
     /// of their consumer's in their world: whoever has the fewest bots is next, and of a consumer's jobs the one that has been due for longest.
-    async fn claim(&self, token_hash: [u8; 32], now: Now) -> Result<Claim>;
+    async fn claim(&self, token_hash: [u8; 32], now: StoreNow) -> Result<Claim>;
     /// Applies a bot's reports and renews its lease. A lease is over only when the store was there for all of one: `away` is when it last was not.
     async fn report(
         &self,
         request: IngestRequest,
         token_hash: [u8; 32],
-        away: Option<Now>,
-        now: Now,
+        away: Option<LeaseTime>,
+        now: StoreNow,
     ) -> Result<Reported>;
     /// What a bot is to do, after the command `after`. `None` when it is superseded or unknown.
     async fn bot_commands(
@@ -370,21 +385,21 @@ pub trait Store: Send + Sync + 'static {
     async fn own_bots(&self, job: JobId, epoch: u32) -> Result<Vec<String>>;
     /// Ends an attempt's lease at once, because its bot is known to be gone. Answers whether it still had the job. The more of its bots were lost one soon
     /// after the other, the later it is due again.
-    async fn release(&self, job: JobId, epoch: u32, now: Now) -> Result<bool>;
+    async fn release(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool>;
     /// [`Store::release`] of a bot that left its files whole because its server stops: it does not count as lost.
-    async fn hand_over(&self, job: JobId, epoch: u32, now: Now) -> Result<bool>;
-    /// Takes the jobs back whose bots' leases ran out; answers them. With `all`, every lease: the bots died with the process before.
-    async fn reap(&self, all: bool, now: Now) -> Result<Vec<JobId>>;
+    async fn hand_over(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool>;
+    /// Takes the jobs back whose bots have these leases; answers them. With an earlier boot's leases those of senders are taken back too.
+    async fn reap(&self, leases: Leases, now: StoreNow) -> Result<Vec<JobId>>;
     /// Fails the jobs that no worker has taken in time; answers them.
-    async fn expire(&self, now: Now) -> Result<Vec<Expired>>;
+    async fn expire(&self, now: StoreNow) -> Result<Vec<Expired>>;
     /// When the next job in the queue wants to start for which there is a place.
     async fn next_start(&self) -> Result<Option<Timestamp>>;
 
     /// Takes deliveries that are due, in order per job and endpoint; nobody else gets them for a minute. Endpoints that answer come first,
     /// those that rest not at all, and none gets more at once than its bulkhead lets through.
-    async fn due_deliveries(&self, room: Room, now: Now) -> Result<Taken>;
+    async fn due_deliveries(&self, room: Room, now: StoreNow) -> Result<Taken>;
     /// Notes a try, and what follows from it for the delivery, those behind it and the endpoint.
-    async fn tried(&self, tried: Tried, now: Now) -> Result<()>;
+    async fn tried(&self, tried: Tried, now: StoreNow) -> Result<()>;
     /// Deliveries with their tries, newest first.
     async fn deliveries(
         &self,
@@ -400,11 +415,11 @@ pub trait Store: Send + Sync + 'static {
         tenant: Tenant,
         id: DeliveryId,
         once: Option<Once>,
-        now: Now,
+        now: StoreNow,
     ) -> Result<Redelivery>;
 
     /// Drops answers that were kept long enough, gives back what a sender never came back from, and shows that the store can be written.
-    async fn sweep(&self, now: Now) -> Result<()>;
+    async fn sweep(&self, now: StoreNow) -> Result<()>;
     /// Counts jobs and deliveries, at a cost that does not grow with the jobs that have ended.
     async fn tally(&self) -> Result<Tally>;
 }

@@ -8,13 +8,10 @@ use meetbot_types::{
 };
 use reqwest::{Client, Response, header, redirect};
 
-use super::{
-    breaker::Lane,
-    guard::{self, Guard, GuardedResolver, Lookup},
-    schedule::Outcome,
-};
 use crate::{
     clock::{Clock, Now},
+    deliveries::{Lane, schedule::Outcome},
+    egress::{self, Guard, GuardedResolver, Lookup},
     store::{DueDelivery, WebhookSecrets},
 };
 
@@ -45,7 +42,7 @@ pub(super) struct Post {
 impl Post {
     /// Clients that follow no redirects and reach only what the guard allows.
     pub(super) fn new(guard: Arc<Guard>, clock: Clock) -> Result<Self, reqwest::Error> {
-        Self::with_lookup(guard, clock, &guard::system_lookup())
+        Self::with_lookup(guard, clock, &egress::system_lookup())
     }
 
     /// The same, with another way to look names up.

@@ -11,9 +11,9 @@ use reqwest::dns::Resolve as _;
 use serde_json::json;
 use url::{Host, Url};
 
-use super::guard::{Guard, GuardedResolver, Lookup};
 use crate::{
     config::{Config, SettingsFile},
+    egress::{Guard, GuardedResolver, Lookup},
     jobs::create::{Terms, create},
 };
 

@@ -7,9 +7,11 @@ use meetbot_types::{DeliveryId, Timestamp};
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{breaker::Lane, guard::Guard, lanes::Lanes, post::Post, schedule};
+use super::post::Post;
 use crate::{
     clock::Clock,
+    deliveries::{Lane, Lanes, schedule},
+    egress::Guard,
     metrics::Metrics,
     store::{DueDelivery, Store, Taken, Tried, Verdict},
 };
@@ -58,7 +60,7 @@ impl Sender {
             let mut room = lanes.room(now.steady);
             let places = room.unproven;
             room.unproven = places.min(UNPROVEN_AT_A_TIME);
-            let taken = store.due_deliveries(room, now).await;
+            let taken = store.due_deliveries(room, store.now()).await;
             let Taken { due, next } = taken.unwrap_or_else(|error| {
                 tracing::warn!(%error, "the outbox cannot be read");
                 Taken { due: Vec::new(), next: None }
@@ -140,7 +142,7 @@ impl Trying {
         }
         let since = delivery.since;
         let tried = Tried { delivery: id, since, tried, verdict, wish: outcome.wish() };
-        if let Err(error) = self.store.tried(tried, now).await {
+        if let Err(error) = self.store.tried(tried, self.store.now()).await {
             // It stays pending: the endpoint will see the same deliveryId once more.
             tracing::warn!(%error, delivery = %id, %job, "a delivery's try was not noted");
         }
@@ -159,8 +161,9 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::metrics::StoreTimes;
     use crate::store::{
-        SqliteStore,
+        Backend,
         contract::{key, link, new_job, start},
     };
 
@@ -170,13 +173,12 @@ mod tests {
         let endpoints = 2 * UNPROVEN_AT_A_TIME + 6;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let data = tempfile::tempdir().unwrap();
-        let (sqlite, clock) = (SqliteStore::open(data.path()).unwrap(), Clock::start());
-        let metrics = Arc::new(Metrics::new(clock.now().wall, 0, sqlite.times()));
-        let store: Arc<dyn Store> = Arc::new(sqlite);
-        let (key, _) = store.create_key(key("acme", true), clock.now()).await.unwrap();
+        let (backend, clock) = (Backend::new(), Clock::start());
+        let store = backend.open();
+        let metrics = Arc::new(Metrics::new(clock.now().wall, 0, &StoreTimes::new()));
+        let (key, _) = store.create_key(key("acme", true), store.now()).await.unwrap();
         for number in 0..endpoints {
-            let (now, url) = (clock.now(), format!("http://{address}/{number}"));
+            let (now, url) = (store.now(), format!("http://{address}/{number}"));
             let mut job = new_job(now);
             job.webhooks = Webhooks { on_status_change: Some(url), on_finalize: None };
             let start = start(&job);

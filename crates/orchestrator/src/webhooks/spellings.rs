@@ -18,13 +18,11 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{
-    breaker::Lane,
-    guard::{Guard, Lookup, UrlProblem},
-    post::Post,
-};
+use super::post::Post;
 use crate::{
     clock::Clock,
+    deliveries::Lane,
+    egress::{Guard, Lookup, UrlProblem},
     store::{DueDelivery, WebhookSecrets},
 };
 

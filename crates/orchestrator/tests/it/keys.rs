@@ -52,7 +52,7 @@ async fn a_key_that_another_process_revokes_opens_nothing_after_a_second_and_its
 
     // A store of its own on the same folder is what another process has.
     let elsewhere = SqliteStore::open(data.path()).unwrap();
-    assert!(elsewhere.revoke_key(fresh.key.id, server.clock().now()).await.unwrap());
+    assert!(elsewhere.revoke_key(fresh.key.id, elsewhere.now()).await.unwrap());
     let revoked = server.clock().now().steady;
     let mut last_let_in = revoked;
     loop {
@@ -127,7 +127,7 @@ async fn every_change_and_every_refusal_leaves_a_line() {
     };
     ask(Method::POST, &pause, writer.secret.expose(), "too-early").await;
     ask(Method::POST, &pause, reader.secret.expose(), "may-not").await;
-    assert!(server.store().revoke_key(reader.key.id, server.clock().now()).await.unwrap());
+    assert!(server.store().revoke_key(reader.key.id, server.store().now()).await.unwrap());
     let seen = lines(server.store(), &UseFilter::default(), 4).await;
     let path = format!("/api/v1/jobs/{job}");
     let shown = |line: &KeyUse| {
@@ -181,7 +181,7 @@ async fn a_key_that_is_refused_again_and_again_leaves_a_line_a_minute_with_a_cou
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let fresh = server.fresh_key(WANTED).await;
-    assert!(server.store().revoke_key(fresh.key.id, server.clock().now()).await.unwrap());
+    assert!(server.store().revoke_key(fresh.key.id, server.store().now()).await.unwrap());
     for number in 0..100 {
         let (method, path) = [
             (Method::GET, format!("/api/v1/jobs/{number}")),

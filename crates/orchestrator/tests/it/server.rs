@@ -122,10 +122,9 @@ impl Server {
         let (address, token) = ("ws://127.0.0.1:1".to_owned(), Secret::new("of the sandbox"));
         let sandbox = SandboxLink { address, token, check: |_| Ok(()) };
         let orchestrator = Orchestrator::start(config, Arc::new(stage), sandbox).await.unwrap();
-        let now = orchestrator.clock().now();
         let wanted =
             Wanted { consumer: "acme", live: false, scope: Scope::Write, expires_at: None };
-        let fresh = keys::create(orchestrator.store(), wanted, now).await.unwrap();
+        let fresh = keys::create(orchestrator.store(), wanted).await.unwrap();
         Self {
             orchestrator,
             orders: Mutex::new(orders),
@@ -148,8 +147,7 @@ impl Server {
 
     /// One more key, with all that is known of it.
     pub(crate) async fn fresh_key(&self, wanted: Wanted<'_>) -> FreshKey {
-        let now = self.orchestrator.clock().now();
-        keys::create(self.orchestrator.store(), wanted, now).await.unwrap()
+        keys::create(self.orchestrator.store(), wanted).await.unwrap()
     }
 
     /// The store of this server.
@@ -170,8 +168,8 @@ impl Server {
     /// Gives the consumer of this server's key a new webhook secret, which it answers.
     pub(crate) async fn rotate(&self, overlap: Duration) -> String {
         let new = signature::generate_secret();
-        let (store, now) = (self.orchestrator.store(), self.orchestrator.clock().now());
-        let rotation = store.rotate_webhook_secret("acme", Secret::new(&*new), overlap, now).await;
+        let (store, secret) = (self.orchestrator.store(), Secret::new(&*new));
+        let rotation = store.rotate_webhook_secret("acme", secret, overlap, store.now()).await;
         assert!(matches!(rotation.unwrap(), Rotation::Done(_)));
         new
     }

@@ -9,8 +9,8 @@ use url::Url;
 
 use super::{MAX_EXTERNAL_ID, Terms, scenario};
 use crate::{
+    egress::Guard,
     fields::{Fields, Issues},
-    webhooks::guard::Guard,
 };
 
 const MAX_DISPLAY_NAME: usize = 100;

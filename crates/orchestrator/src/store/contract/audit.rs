@@ -4,7 +4,7 @@ use meetbot_types::{ErrorCode, UseId};
 
 use super::*;
 
-fn used(key: &Key, job: Option<JobId>, status: u16, now: Now) -> KeyUse {
+fn used(key: &Key, job: Option<JobId>, status: u16, now: StoreNow) -> KeyUse {
     KeyUse {
         id: UseId::generate(now.wall),
         at: now.wall,

@@ -43,7 +43,7 @@ async fn a_bot_that_lived_for_long_is_replaced_at_once_and_so_is_one_whose_serve
     let now = at(u64::from(MAX_ATTEMPTS) * 3_600 - 3_599);
     assert!(fixture.store.hand_over(job, MAX_ATTEMPTS, now).await.unwrap());
     assert_eq!(fixture.claim(1, now).await.unwrap().finalize, None);
-    assert_eq!(fixture.store.reap(true, now).await.unwrap(), [job]);
+    assert_eq!(fixture.store.reap(Leases::OfEarlierBoots, now).await.unwrap(), [job]);
     assert!(fixture.claim(1, now).await.is_some());
 }
 
@@ -58,7 +58,7 @@ async fn a_wall_clock_that_was_set_back_makes_no_lost_job_wait_longer() {
         }
     }
     fixture.claim(1, at(9)).await.unwrap();
-    let back = |seconds| Now {
+    let back = |seconds| StoreNow {
         wall: Timestamp::from_millis(at(seconds).wall.as_millis() - 3_600_000),
         ..at(seconds)
     };
@@ -160,7 +160,11 @@ async fn a_bot_that_could_not_be_heard_while_the_store_was_away_is_not_late() {
     let lease = u64::from(LEASE_SECONDS);
     let report = async |away: Option<u64>, now: u64| {
         let request = IngestRequest { job_id: job, epoch: 1, reports: Vec::new() };
-        let reported = fixture.store.report(request, [1; 32], away.map(at), at(now)).await.unwrap();
+        let reported = fixture
+            .store
+            .report(request, [1; 32], away.map(|away| at(away).lease), at(now))
+            .await
+            .unwrap();
         reported != Reported::Superseded
     };
     // It was heard last in second 3.

@@ -24,7 +24,7 @@ fn failure() -> Cause {
     Cause::Failed(Failure::new(FailureCode::NetworkLoss, "gone"))
 }
 
-async fn due(fixture: &Fixture, now: Now) -> Vec<JobId> {
+async fn due(fixture: &Fixture, now: StoreNow) -> Vec<JobId> {
     fixture.store.waiting_mixes(9, now).await.unwrap().due
 }
 

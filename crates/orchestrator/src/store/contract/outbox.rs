@@ -5,19 +5,25 @@ use meetbot_types::EndpointState;
 
 impl Fixture {
     /// A delivery is sent once more.
-    async fn again(&self, id: DeliveryId, now: Now) -> Delivery {
+    async fn again(&self, id: DeliveryId, now: StoreNow) -> Delivery {
         match self.store.redeliver(self.tenant, id, None, now).await.unwrap() {
             Redelivery::Sent(delivery) => *delivery,
             other => panic!("{other:?}"),
         }
     }
 
-    pub(super) async fn due(&self, now: Now) -> Vec<DueDelivery> {
+    pub(super) async fn due(&self, now: StoreNow) -> Vec<DueDelivery> {
         let room = Room { proven: 100, unproven: 100 };
         self.store.due_deliveries(room, now).await.unwrap().due
     }
 
-    pub(super) async fn note(&self, due: &DueDelivery, status: u16, verdict: Verdict, now: Now) {
+    pub(super) async fn note(
+        &self,
+        due: &DueDelivery,
+        status: u16,
+        verdict: Verdict,
+        now: StoreNow,
+    ) {
         let delivered = verdict == Verdict::Delivered;
         let tried = DeliveryTry {
             at: now.wall,
@@ -31,7 +37,7 @@ impl Fixture {
     }
 
     /// A job whose events go to this URL alone, with one event told so far.
-    async fn job_told_to(&self, url: &str, now: Now) -> Job {
+    async fn job_told_to(&self, url: &str, now: StoreNow) -> Job {
         let job = self
             .create(
                 |job| {
@@ -46,7 +52,7 @@ impl Fixture {
     }
 
     /// The same, and the endpoint has taken it.
-    async fn proven(&self, url: &str, now: Now) -> Job {
+    async fn proven(&self, url: &str, now: StoreNow) -> Job {
         let job = self.job_told_to(url, now).await;
         let due = self.due(now).await;
         self.note(&due[0], 200, Verdict::Delivered, now).await;
@@ -285,7 +291,7 @@ async fn what_a_sender_never_came_back_from_is_taken_again() {
     let again = fixture.due(at(62)).await;
     assert_eq!(again[0].event.delivery_id, taken[0].event.delivery_id);
     // The process dies, and with it whoever sends.
-    fixture.store.reap(true, at(0)).await.unwrap();
+    fixture.store.reap(Leases::OfEarlierBoots, at(0)).await.unwrap();
     assert_eq!(fixture.due(at(63)).await.len(), 1);
 }
 

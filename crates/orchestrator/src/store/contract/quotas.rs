@@ -7,9 +7,9 @@ use super::*;
 const NOVEMBER: &str = "2026-11-30T22:00:00Z";
 
 /// So many seconds after `NOVEMBER`, on both clocks.
-fn since(seconds: u64) -> Now {
-    let steady = Duration::from_secs(seconds);
-    Now { wall: NOVEMBER.parse::<Timestamp>().unwrap() + steady, steady }
+fn since(seconds: u64) -> StoreNow {
+    let wall = NOVEMBER.parse::<Timestamp>().unwrap() + Duration::from_secs(seconds);
+    StoreNow { wall, ..at(seconds) }
 }
 
 impl Fixture {
@@ -20,7 +20,7 @@ impl Fixture {
     }
 
     /// A job of this tenant.
-    async fn job_of(&self, tenant: Tenant, now: Now) -> JobId {
+    async fn job_of(&self, tenant: Tenant, now: StoreNow) -> JobId {
         let job = new_job(now);
         let (id, start) = (job.id, start(&job));
         let created = self.store.create_job(tenant, job, link(), start, None, now).await.unwrap();
@@ -33,7 +33,7 @@ impl Fixture {
     }
 
     /// The job that the next bot gets.
-    async fn next(&self, now: Now) -> Option<JobId> {
+    async fn next(&self, now: StoreNow) -> Option<JobId> {
         self.claim(1, now).await.map(|claimed| claimed.job.id)
     }
 
@@ -49,7 +49,7 @@ impl Fixture {
         seq
     }
 
-    async fn minutes(&self, now: Now) -> u64 {
+    async fn minutes(&self, now: StoreNow) -> u64 {
         self.store.used(self.tenant, now).await.unwrap().minutes
     }
 }
@@ -224,7 +224,7 @@ async fn minutes_are_counted_once_in_the_month_in_which_the_job_ends() {
     // From 23:57 to 00:07, with a bot that was lost at 23:59 and replaced at 00:05.
     fixture.meet(job.id, 1, 117 * 60, 120).await;
     assert_eq!(fixture.minutes(since(119 * 60)).await, 2, "while it goes on");
-    assert_eq!(fixture.store.reap(false, since(125 * 60)).await.unwrap(), [job.id]);
+    assert_eq!(fixture.store.reap(Leases::RanOut, since(125 * 60)).await.unwrap(), [job.id]);
     fixture.next(since(125 * 60)).await.unwrap();
     let seq = fixture.meet(job.id, 2, 125 * 60, 125).await;
     assert_eq!(fixture.minutes(since(128 * 60)).await, 5, "120 s and 125 s");
@@ -287,7 +287,7 @@ async fn without_minutes_no_meeting_begins_and_none_is_broken_off() {
     assert_eq!(fixture.next(since(0)).await, Some(running.id));
     fixture.meet(running.id, 1, 0, 70).await;
     assert_eq!(fixture.minutes(since(70)).await, 2);
-    let ask = async |change: &dyn Fn(&mut Job), tenant, once: Option<Once>, now: Now| {
+    let ask = async |change: &dyn Fn(&mut Job), tenant, once: Option<Once>, now: StoreNow| {
         let mut job = new_job(now);
         change(&mut job);
         let start = start(&job);
@@ -327,7 +327,7 @@ async fn without_minutes_no_meeting_begins_and_none_is_broken_off() {
 async fn a_queue_has_room_for_so_many_jobs_that_have_had_no_bot() {
     let fixture = fixture().await;
     let (store, tenant) = (&fixture.store, fixture.tenant);
-    let ask = async |tenant, change: &dyn Fn(&mut Job), now: Now| {
+    let ask = async |tenant, change: &dyn Fn(&mut Job), now: StoreNow| {
         let mut job = new_job(now);
         change(&mut job);
         let start = start(&job);

@@ -11,19 +11,9 @@ use super::{
     act::How,
     job::{End, ModelJob, What},
     outbox::Sent,
-    world::{World, ms},
+    state::{Bot, World, ms},
 };
-use crate::store::{Claim, Expired, Reported, Store as _};
-
-/// An attempt at a job, as long as somebody remembers it.
-pub(super) struct Bot {
-    pub(super) job: usize,
-    pub(super) epoch: u32,
-    pub(super) token: [u8; 32],
-    /// What it is told to end with, when it only finalises.
-    ending: Option<Ending>,
-    log: Vec<(u64, What)>,
-}
+use crate::store::{Claim, Expired, Leases, Reported};
 
 impl World {
     pub(super) async fn claim(&mut self, workers: usize) {
@@ -124,7 +114,11 @@ impl World {
             })
             .collect();
         let request = IngestRequest { job_id: model.id, epoch, reports };
-        let answer = self.store.report(request, token, self.away, self.now).await.unwrap();
+        let answer = self
+            .store
+            .report(request, token, self.away.map(|away| away.lease), self.now)
+            .await
+            .unwrap();
         if matches!(how, How::Forged) {
             assert_eq!(answer, Reported::Unknown);
         } else if epoch < model.epoch
@@ -182,10 +176,14 @@ impl World {
     }
 
     pub(super) async fn reap(&mut self, all: bool) {
-        let steady = if all { i64::MAX } else { self.now.steady_ms() };
+        let (leases, over) = if all {
+            (Leases::OfEarlierBoots, i64::MAX)
+        } else {
+            (Leases::RanOut, self.now.lease.as_millis())
+        };
         let mut expected = HashSet::new();
         for job in &mut self.jobs {
-            if job.lease.is_some_and(|until| until <= steady) {
+            if job.lease.is_some_and(|until| until <= over) {
                 if all {
                     job.lose(self.now);
                 } else {
@@ -197,7 +195,7 @@ impl World {
                 job.deliveries.iter_mut().for_each(Sent::forget_lease);
             }
         }
-        let lost = self.store.reap(all, self.now).await.unwrap();
+        let lost = self.store.reap(leases, self.now).await.unwrap();
         assert_eq!(lost.len(), expected.len());
         assert_eq!(HashSet::from_iter(lost), expected);
         self.compare_all().await;

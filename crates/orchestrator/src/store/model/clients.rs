@@ -6,23 +6,15 @@ use meetbot_types::{ControlAction, ControlState, JobStatus, Webhooks};
 
 use super::{
     job::{Asked, ModelJob, Tape},
-    world::{World, ms},
+    state::{Kept, World, ms},
 };
 use crate::store::{
-    Commanded, Creation, Earlier, KEEP_ANSWERS_MS, KeptAnswer, Once, Redelivery, Store as _,
-    Tenant,
+    Commanded, Creation, Earlier, KEEP_ANSWERS_MS, KeptAnswer, Once, Redelivery, Tenant,
     contract::{link, new_job, start},
 };
 
 /// How long a call with a key may be under way.
 const RUNNING_MS: i64 = 10_000;
-
-pub(super) struct Kept {
-    fingerprint: [u8; 32],
-    at: i64,
-    running_until: i64,
-    answer: KeptAnswer,
-}
 
 fn asked_once(route: u8, key: u8, other: bool) -> Once {
     let ignored = format!("field-{}", u8::from(other));

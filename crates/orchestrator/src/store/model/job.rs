@@ -3,7 +3,7 @@
 use meetbot_types::{CommandId, ControlAction, ControlState, EventName, JobId, JobStatus};
 
 use super::outbox::{Sent, urls_of};
-use crate::{clock::Now, store::Tenant};
+use crate::{clock::StoreNow, store::Tenant};
 
 use JobStatus::{
     Cancelled, Completed, Failed, Finalizing, InCall, Joining, Queued, Recording as InRecording,
@@ -106,9 +106,10 @@ pub(super) struct ModelJob {
 
 impl ModelJob {
     /// Its lease is not over, also because the store was away a moment ago.
-    pub(super) fn live(&self, epoch: u32, away: Option<Now>, now: Now) -> bool {
-        let spared = away.is_some_and(|away| away.steady_ms() + LEASE_MS > now.steady_ms());
-        let live = |until| spared || until > now.steady_ms();
+    pub(super) fn live(&self, epoch: u32, away: Option<StoreNow>, now: StoreNow) -> bool {
+        let spared =
+            away.is_some_and(|away| away.lease.as_millis() + LEASE_MS > now.lease.as_millis());
+        let live = |until| spared || until > now.lease.as_millis();
         self.epoch == epoch && self.lease.is_some_and(live)
     }
 
@@ -126,8 +127,8 @@ impl ModelJob {
     }
 
     /// Its live bot was heard, and this is how the job is now.
-    pub(super) fn stay(&mut self, now: Now) {
-        let steady = now.steady_ms();
+    pub(super) fn stay(&mut self, now: StoreNow) {
+        let steady = now.lease.as_millis();
         if let (Some(ms), Some(before)) = (self.stay_ms.as_mut(), self.in_meeting_at) {
             *ms += steady - before;
         }
@@ -141,9 +142,9 @@ impl ModelJob {
     }
 
     /// Its live bot was heard.
-    pub(super) fn renew(&mut self, now: Now) {
+    pub(super) fn renew(&mut self, now: StoreNow) {
         if !self.status.is_final() {
-            self.lease = Some(now.steady_ms() + LEASE_MS);
+            self.lease = Some(now.lease.as_millis() + LEASE_MS);
         }
     }
 
@@ -198,11 +199,11 @@ impl ModelJob {
     }
 
     /// A new bot takes it. Answers whether that one only finalises what is on disk.
-    pub(super) fn claim(&mut self, now: Now) -> bool {
+    pub(super) fn claim(&mut self, now: StoreNow) -> bool {
         let finalize = self.why.is_some() || self.epoch - self.handed_over >= 5;
         self.epoch += 1;
         self.applied = 0;
-        self.lease = Some(now.steady_ms() + LEASE_MS);
+        self.lease = Some(now.lease.as_millis() + LEASE_MS);
         self.go(Joining);
         if finalize {
             self.go(Finalizing);
@@ -211,7 +212,7 @@ impl ModelJob {
     }
 
     /// Its bot is gone, and after this one it is the next one's turn: bots that are lost one after the other begin ever later after each other.
-    pub(super) fn lose_one(&mut self, now: Now) {
+    pub(super) fn lose_one(&mut self, now: StoreNow) {
         let wall = now.wall.as_millis();
         let wait = match self.epoch - self.handed_over {
             0 | 1 => 0,
@@ -223,7 +224,7 @@ impl ModelJob {
     }
 
     /// Its bot is gone, through no fault of its own.
-    pub(super) fn lose(&mut self, now: Now) {
+    pub(super) fn lose(&mut self, now: StoreNow) {
         (self.lease, self.in_meeting_at) = (None, None);
         self.run_at = now.wall.as_millis();
         for command in self.commands.iter_mut().filter(|one| one.state == ControlState::Pending) {
@@ -239,7 +240,7 @@ impl ModelJob {
     }
 
     /// No worker took it in time. Answers whether that was so.
-    pub(super) fn expire(&mut self, now: Now) -> bool {
+    pub(super) fn expire(&mut self, now: StoreNow) -> bool {
         let late =
             self.status == Queued && self.epoch == 0 && self.start_by <= now.wall.as_millis();
         if late {
@@ -305,7 +306,7 @@ impl ModelJob {
     }
 
     /// It is called off. Answers whether its bot is to be told.
-    pub(super) fn cancel(&mut self, now: Now) -> bool {
+    pub(super) fn cancel(&mut self, now: StoreNow) -> bool {
         let is_ending = self.status == Finalizing && self.why.is_some();
         if self.status.is_final() || is_ending || self.why == Some(Why::Cancelled) {
             return false;
@@ -336,7 +337,7 @@ impl ModelJob {
     }
 
     /// A verb that it takes. Answers how far that is at once.
-    pub(super) fn command(&mut self, action: &ControlAction, now: Now) -> ControlState {
+    pub(super) fn command(&mut self, action: &ControlAction, now: StoreNow) -> ControlState {
         if *action != ControlAction::LeaveCall {
             return ControlState::Pending;
         }
@@ -360,7 +361,7 @@ impl ModelJob {
     }
 
     /// Its mix cannot be made now. Answers when it is due again.
-    pub(super) fn put_off_mix(&mut self, now: Now) -> Option<i64> {
+    pub(super) fn put_off_mix(&mut self, now: StoreNow) -> Option<i64> {
         let tries = self.mix?.tries + 1;
         let wait = (5_000 * 2_i64.pow(tries.min(9) - 1)).min(600_000);
         let due_at = now.wall.as_millis() + wait;
@@ -369,7 +370,7 @@ impl ModelJob {
     }
 
     /// Its recording is deleted.
-    pub(super) fn delete_recording(&mut self, now: Now) {
+    pub(super) fn delete_recording(&mut self, now: StoreNow) {
         if self.status.is_final() {
             self.mix = None;
             self.deleted_at.get_or_insert(now.wall.as_millis());

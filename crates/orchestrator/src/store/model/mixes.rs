@@ -7,9 +7,8 @@ use meetbot_types::manifest::File;
 use super::{
     act::Mixed,
     job::{ModelJob, WaitingMix},
-    world::{ALL, World, ms},
+    state::{ALL, World, ms},
 };
-use crate::store::Store as _;
 
 impl World {
     pub(super) async fn mix(&mut self, job: usize, mixed: Mixed) {

@@ -7,6 +7,7 @@ mod job;
 mod mixes;
 mod outbox;
 mod senders;
+mod state;
 mod world;
 
 use proptest::{
@@ -14,7 +15,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 
-use self::{act::act, world::World};
+use self::{act::act, state::World};
 
 /// Each seed makes the same histories on every machine; one that fails is made as short as it goes, and printed.
 const SEEDS: std::ops::Range<u8> = 0..8;

@@ -3,7 +3,7 @@
 use meetbot_types::{DeliveryId, DeliveryState, EventName, Timestamp};
 
 use crate::{
-    clock::Now,
+    clock::StoreNow,
     store::{TRIES_IN_ORDER, Verdict},
 };
 
@@ -62,19 +62,19 @@ impl Sent {
     }
 
     /// Whether a sender may get it, apart from those it waits for.
-    pub(super) fn free(&self, now: Now) -> bool {
+    pub(super) fn free(&self, now: StoreNow) -> bool {
         self.state == DeliveryState::Pending
             && self.not_before.is_none_or(|at| at <= now.wall.as_millis())
-            && self.lease <= now.steady_ms()
+            && self.lease <= now.lease.as_millis()
     }
 
-    pub(super) fn take(&mut self, now: Now) {
-        self.lease = now.steady_ms() + LEASE_MS;
+    pub(super) fn take(&mut self, now: StoreNow) {
+        self.lease = now.lease.as_millis() + LEASE_MS;
     }
 
     /// What came of a try. One that is told late, after another sender's, is noted, and changes nothing that is done.
     /// What failed while it was asked for again is as if it had not been tried.
-    pub(super) fn note(&mut self, verdict: &Verdict, since: Timestamp, now: Now) {
+    pub(super) fn note(&mut self, verdict: &Verdict, since: Timestamp, now: StoreNow) {
         self.tries_ever += 1;
         if self.state != DeliveryState::Pending {
             return;
@@ -92,7 +92,7 @@ impl Sent {
     }
 
     /// It is sent once more. Those that passed it, or waited until it was done, do not wait for it again.
-    pub(super) fn again(&mut self, now: Now) {
+    pub(super) fn again(&mut self, now: StoreNow) {
         self.again_at = Some(now.wall);
         self.state = DeliveryState::Pending;
         self.tries = 0;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use meetbot_types::{DeliveryTry, Timestamp};
 
-use super::{act::Came, world::World};
-use crate::store::{Room, Store as _, Taken, Tried, Verdict};
+use super::{act::Came, state::World};
+use crate::store::{Room, Taken, Tried, Verdict};
 
 impl World {
     /// Takes what is due; answers how many that were, and when there may be more.

@@ -1,11 +1,6 @@
 //! Plays acts on a store and on the model, and holds what each shows against the other.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    num::NonZeroU32,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use meetbot_types::{
     ControlState, DeliveryState, EventName, FailureCode, Job, JobId, JobStatus, RecordingState,
@@ -14,86 +9,21 @@ use meetbot_types::{
 
 use super::{
     act::{Act, Came, How, Mixed, Which},
-    bots::Bot,
-    clients::Kept,
     job::{End, ModelJob, Tape, What},
     outbox::Sent,
+    state::{ALL, World, ms},
 };
 use crate::{
-    clock::Now,
+    clock::{LeaseTime, StoreNow},
     jobs::quota,
-    store::{
-        DeliveryFilter, DueDelivery, Key, Own, Quota, QuotaChange, SqliteStore, Store, Tenant,
-        Window, contract::key,
-    },
+    store::{DeliveryFilter, Own, Quota, QuotaChange, Tenant, Window},
 };
-
-/// Enough to show all of a job.
-pub(super) const ALL: u32 = 10_000;
-
-pub(super) struct World {
-    pub(super) folder: tempfile::TempDir,
-    pub(super) store: SqliteStore,
-    pub(super) now: Now,
-    /// When the store was last away.
-    pub(super) away: Option<Now>,
-    pub(super) keys: Vec<(Key, Option<Timestamp>)>,
-    pub(super) jobs: Vec<ModelJob>,
-    pub(super) bots: Vec<Bot>,
-    /// Deliveries on their way: the job, and the place among its deliveries.
-    pub(super) flights: Vec<(usize, usize, DueDelivery)>,
-    pub(super) names: HashMap<(Tenant, String), usize>,
-    pub(super) answers: HashMap<(Tenant, String), Kept>,
-    /// Bots, and minutes in a month, that the consumer may have.
-    limits: [Option<NonZeroU32>; 3],
-    /// Tenants, in the order in which a mix of theirs was tried last.
-    pub(super) mix_turns: Vec<Tenant>,
-    /// Minutes of jobs that have ended, by the month of their end.
-    ledger: HashMap<(Tenant, String), u64>,
-}
-
-/// In memory where there is such a place: nothing here is about a power cut.
-fn folder() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
-}
 
 fn pick(which: Which, count: usize) -> Option<usize> {
     usize::from(which).checked_rem(count)
 }
 
-pub(super) fn ms(time: Timestamp) -> i64 {
-    time.as_millis()
-}
-
 impl World {
-    pub(super) async fn new() -> Self {
-        let folder = folder();
-        let store = SqliteStore::open(folder.path()).unwrap();
-        let now =
-            // Half an hour before a month ends.
-            Now { wall: "2027-01-31T23:30:00Z".parse().unwrap(), steady: Duration::from_secs(1) };
-        let mut keys = Vec::new();
-        for live in [true, false] {
-            keys.push((store.create_key(key("acme", live), now).await.unwrap().0, None));
-        }
-        Self {
-            folder,
-            store,
-            now,
-            away: None,
-            keys,
-            jobs: Vec::new(),
-            bots: Vec::new(),
-            flights: Vec::new(),
-            names: HashMap::new(),
-            answers: HashMap::new(),
-            limits: [None; 3],
-            mix_turns: Vec::new(),
-            ledger: HashMap::new(),
-        }
-    }
-
     pub(super) async fn play(&mut self, act: Act) {
         match act {
             Act::Create { live, external, once, urls, ahead } => {
@@ -182,7 +112,8 @@ impl World {
             }
             Act::Pass(millis) => {
                 let passed = Duration::from_millis(millis.into());
-                self.now = Now { wall: self.now.wall + passed, steady: self.now.steady + passed };
+                self.now =
+                    StoreNow { wall: self.now.wall + passed, lease: self.now.lease + passed };
             }
             Act::Jump(seconds) => {
                 self.now.wall =
@@ -190,8 +121,8 @@ impl World {
             }
             Act::Limit { bots, minutes, queued } => self.limit([bots, minutes, queued]).await,
             Act::Restart => {
-                self.store = SqliteStore::open(self.folder.path()).unwrap();
-                (self.now.steady, self.away) = (Duration::ZERO, None);
+                self.store = self.backend.open();
+                (self.now.lease, self.away) = (LeaseTime::from_millis(0), None);
                 self.reap(true).await;
             }
         }

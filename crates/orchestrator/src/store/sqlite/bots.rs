@@ -8,15 +8,25 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{Outcome, commands, jobs, quotas, writer::Transaction};
 use crate::{
-    clock::Now,
+    clock::{LeaseTime, StoreNow},
     jobs::{Changes, JobRecord},
-    store::{Claim, Claimed, Expired, Reported},
+    store::{Claim, Claimed, Expired, Leases, Reported},
 };
+
+impl Leases {
+    /// The lease time of the last of them. No server shares its database with another: while one starts, all leases are of those before.
+    pub(super) const fn end_before(self, now: LeaseTime) -> i64 {
+        match self {
+            Self::RanOut => now.as_millis(),
+            Self::OfEarlierBoots => i64::MAX,
+        }
+    }
+}
 
 pub(super) fn claim(
     transaction: &Transaction<'_>,
     token_hash: [u8; 32],
-    now: Now,
+    now: StoreNow,
 ) -> Outcome<Claim> {
     let due = now.wall.as_millis();
     let lost = "status = 'queued' AND epoch > 0 AND run_at <= ?1 ORDER BY run_at, id LIMIT 1";
@@ -33,11 +43,11 @@ pub(super) fn claim(
             quotas::used_up(transaction, record.tenant, &record.job.platform, now.wall, now.wall)?
     {
         let changes = record.refuse_for_minutes(minutes, now.wall);
-        jobs::save(transaction, &record, changes, now)?;
+        jobs::save(transaction, &record, changes, now.wall)?;
         return Ok(Claim::NoMinutes(record.job.id));
     }
     let (finalize, changes) = record.claim(token_hash, now);
-    jobs::save(transaction, &record, changes, now)?;
+    jobs::save(transaction, &record, changes, now.wall)?;
     let JobRecord { job, tenant, link, .. } = record;
     Ok(Claim::Bot(Box::new(Claimed { job, tenant, link, finalize })))
 }
@@ -54,8 +64,8 @@ pub(super) fn report(
     transaction: &Transaction<'_>,
     request: &IngestRequest,
     token_hash: [u8; 32],
-    away: Option<Now>,
-    now: Now,
+    away: Option<LeaseTime>,
+    now: StoreNow,
 ) -> Outcome<Reported> {
     let IngestRequest { job_id, epoch, reports } = request;
     let Some(mut record) = jobs::of_any(transaction, *job_id)? else {
@@ -63,7 +73,7 @@ pub(super) fn report(
     };
     let (reported, changes) = record.report(*epoch, reports, &token_hash, away, now);
     if let Some(changes) = changes {
-        jobs::save(transaction, &record, changes, now)?;
+        jobs::save(transaction, &record, changes, now.wall)?;
     }
     Ok(reported)
 }
@@ -86,41 +96,48 @@ pub(super) fn commands(
 pub(super) fn gone(
     transaction: &Transaction<'_>,
     job: JobId,
-    now: Now,
+    now: StoreNow,
     verb: impl FnOnce(&mut JobRecord) -> Option<Changes>,
 ) -> Outcome<bool> {
     let Some(mut record) = jobs::of_any(transaction, job)? else { return Ok(false) };
     let Some(changes) = verb(&mut record) else { return Ok(false) };
-    jobs::save(transaction, &record, changes, now)?;
+    jobs::save(transaction, &record, changes, now.wall)?;
     Ok(true)
 }
 
-pub(super) fn reap(transaction: &Transaction<'_>, all: bool, now: Now) -> Outcome<Vec<JobId>> {
-    let before = if all { i64::MAX } else { now.steady_ms() };
+pub(super) fn reap(
+    transaction: &Transaction<'_>,
+    leases: Leases,
+    now: StoreNow,
+) -> Outcome<Vec<JobId>> {
+    let before = leases.end_before(now.lease);
     let mut lost = Vec::new();
     while let Some(mut record) = jobs::load(transaction, "lease_until <= ?1 LIMIT 1", &[&before])? {
         lost.push(record.job.id);
-        let changes = if all { record.died_with_server(now) } else { record.lease_ran_out(now) };
-        jobs::save(transaction, &record, changes, now)?;
+        let changes = match leases {
+            Leases::RanOut => record.lease_ran_out(now),
+            Leases::OfEarlierBoots => record.died_with_server(now),
+        };
+        jobs::save(transaction, &record, changes, now.wall)?;
     }
     Ok(lost)
 }
 
 /// Ends all jobs that have had a bot, without another one that joins their meeting.
-pub(super) fn end_all(transaction: &Transaction<'_>, now: Now) -> Outcome<()> {
+pub(super) fn end_all(transaction: &Transaction<'_>, now: Timestamp) -> Outcome<()> {
     let mut open = transaction.prepare(
         "SELECT id FROM jobs WHERE epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled')",
     )?;
     let open = open.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
     for id in open {
         let Some(mut record) = jobs::load(transaction, "id = ?1", &[&id])? else { continue };
-        let changes = record.end_after_restore(now.wall);
+        let changes = record.end_after_restore(now);
         jobs::save(transaction, &record, changes, now)?;
     }
     Ok(())
 }
 
-pub(super) fn expire(transaction: &Transaction<'_>, now: Now) -> Outcome<Vec<Expired>> {
+pub(super) fn expire(transaction: &Transaction<'_>, now: StoreNow) -> Outcome<Vec<Expired>> {
     let mut expired = Vec::new();
     let due = now.wall.as_millis();
     let next = "status = 'queued' AND epoch = 0 AND start_by <= ?1 LIMIT 1";
@@ -128,7 +145,7 @@ pub(super) fn expire(transaction: &Transaction<'_>, now: Now) -> Outcome<Vec<Exp
         let at_bot_limit = quotas::at_bot_limit(transaction, record.tenant)?;
         expired.push(Expired { job: record.job.id, at_bot_limit });
         let changes = record.expire(at_bot_limit, now.wall);
-        jobs::save(transaction, &record, changes, now)?;
+        jobs::save(transaction, &record, changes, now.wall)?;
     }
     Ok(expired)
 }

@@ -9,7 +9,7 @@ use super::{
     read_as,
 };
 use crate::{
-    clock::Now,
+    clock::StoreNow,
     store::{DeliveryFilter, KeptAnswer, Once, Redelivery, Tenant, Window},
 };
 
@@ -57,7 +57,7 @@ pub(super) fn redeliver(
     tenant: Tenant,
     id: DeliveryId,
     once: Option<&Once>,
-    now: Now,
+    now: StoreNow,
 ) -> Outcome<Redelivery> {
     if let Some(once) = once
         && let Some(earlier) = answers::earlier(connection, tenant, once, now.wall)?

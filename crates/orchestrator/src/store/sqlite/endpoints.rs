@@ -7,8 +7,8 @@ use rusqlite::{Connection, Row, params};
 
 use super::Outcome;
 use crate::{
+    deliveries::{Health, Lane},
     store::Tenant,
-    webhooks::breaker::{Health, Lane},
 };
 
 /// An endpoint: a consumer's URL without its query.

@@ -10,7 +10,7 @@ use super::{
     writer::Transaction,
 };
 use crate::{
-    clock::Now,
+    clock::{LeaseTime, StoreNow},
     jobs::{Changes, JobRecord, MixChange, quota::Stay, withheld::Withheld},
     store::{Commanded, Creation, JobFilter, KeptAnswer, Once, Start, Tenant, Window},
 };
@@ -29,7 +29,7 @@ fn record(row: &Row<'_>) -> Outcome<JobRecord> {
         link: read_as(serde_json::from_str(&text(3)?), "a job's link")?,
         epoch: row.get(4)?,
         token_hash: row.get(5)?,
-        lease_until: row.get(6)?,
+        lease_until: lease_time(row, 6)?,
         applied: row.get(7)?,
         sequence: row.get(8)?,
         cause: cause
@@ -37,10 +37,14 @@ fn record(row: &Row<'_>) -> Outcome<JobRecord> {
             .transpose()?,
         run_at: Timestamp::from_millis(row.get(10)?),
         handovers: row.get(11)?,
-        stay: Stay { ms: row.get(12)?, since: row.get(13)? },
+        stay: Stay { ms: row.get(12)?, since: lease_time(row, 13)? },
         withheld: Withheld { messages: row.get(14)?, captions: row.get(15)? },
         past_tokens: row.get(16)?,
     })
+}
+
+fn lease_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<LeaseTime>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(LeaseTime::from_millis))
 }
 
 fn job(text: &str) -> Outcome<Job> {
@@ -76,14 +80,14 @@ pub(super) fn save(
     transaction: &Transaction<'_>,
     record: &JobRecord,
     changes: Changes,
-    now: Now,
+    now: Timestamp,
 ) -> Outcome<()> {
     let Changes { record: has_changed, events, commands, rooms, slot, mix, end } = changes;
     if let Some(end) = end {
         tally::count_end(transaction, &end.job)?;
-        quotas::count_minutes(transaction, record.tenant, end.minutes, now.wall)?;
+        quotas::count_minutes(transaction, record.tenant, end.minutes, now)?;
         if end.may_have_files() {
-            recordings::may_have_files(transaction, &end.job, now.wall)?;
+            recordings::may_have_files(transaction, &end.job, now)?;
         }
         transaction.ends(end);
     }
@@ -92,9 +96,9 @@ pub(super) fn save(
         Some(MixChange::Dropped) => mixes::drop(transaction, &[record.job.id])?,
         None => {}
     }
-    timeline::write(transaction, record, events, now.wall)?;
-    commands::write(transaction, record.job.id, commands, now.wall)?;
-    room_bots::write(transaction, record, &rooms, now.wall)?;
+    timeline::write(transaction, record, events, now)?;
+    commands::write(transaction, record.job.id, commands, now)?;
+    room_bots::write(transaction, record, &rooms, now)?;
     if has_changed {
         update(transaction, record)?;
     }
@@ -116,14 +120,14 @@ fn update(connection: &Connection, record: &JobRecord) -> Outcome<()> {
             read_as(serde_json::to_string(&record.job), "a job")?,
             record.epoch,
             record.token_hash,
-            record.lease_until,
+            record.lease_until.map(LeaseTime::as_millis),
             record.applied,
             record.sequence,
             read_as(cause, "a job's cause")?,
             record.run_at.as_millis(),
             record.handovers,
             record.stay.ms,
-            record.stay.since,
+            record.stay.since.map(LeaseTime::as_millis),
             record.job.ended_at.map(Timestamp::as_millis),
             record.withheld.messages,
             record.withheld.captions,
@@ -139,7 +143,7 @@ pub(super) fn create(
     link: &MeetingLink,
     start: Start,
     once: Option<&Once>,
-    now: Now,
+    now: StoreNow,
 ) -> Outcome<Creation> {
     if let Some(once) = once
         && let Some(earlier) = answers::earlier(connection, tenant, once, now.wall)?
@@ -250,12 +254,12 @@ fn change(
     transaction: &Transaction<'_>,
     tenant: Tenant,
     id: JobId,
-    now: Now,
+    now: StoreNow,
     verb: impl FnOnce(&mut JobRecord) -> Option<Changes>,
 ) -> Outcome<Option<Job>> {
     let Some(mut record) = of_tenant(transaction, tenant, id)? else { return Ok(None) };
     if let Some(changes) = verb(&mut record) {
-        save(transaction, &record, changes, now)?;
+        save(transaction, &record, changes, now.wall)?;
     }
     Ok(Some(record.job))
 }
@@ -264,7 +268,7 @@ pub(super) fn delete_recording(
     transaction: &Transaction<'_>,
     tenant: Tenant,
     id: JobId,
-    now: Now,
+    now: StoreNow,
 ) -> Outcome<Option<Job>> {
     change(transaction, tenant, id, now, |record| record.delete_recording(now.wall))
 }
@@ -273,7 +277,7 @@ pub(super) fn cancel(
     transaction: &Transaction<'_>,
     tenant: Tenant,
     id: JobId,
-    now: Now,
+    now: StoreNow,
 ) -> Outcome<Option<Job>> {
     change(transaction, tenant, id, now, |record| record.cancel(now))
 }
@@ -285,7 +289,7 @@ pub(super) fn command(
     action: &ControlAction,
     message: Option<String>,
     once: Option<&Once>,
-    now: Now,
+    now: StoreNow,
 ) -> Outcome<Commanded> {
     if let Some(once) = once
         && let Some(earlier) = answers::earlier(transaction, tenant, once, now.wall)?
@@ -298,7 +302,7 @@ pub(super) fn command(
     let Some((command, changes)) = record.command(action, message, now) else {
         return Ok(Commanded::InvalidState(Box::new(record.job)));
     };
-    save(transaction, &record, changes, now)?;
+    save(transaction, &record, changes, now.wall)?;
     if let Some(once) = once {
         let body = serde_json::to_string(&command.result(&record.job));
         let body = read_as(body, "a control result")?;

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Outcome, jobs, read_as, timeline};
 use crate::{
-    clock::Now,
+    clock::StoreNow,
     jobs::{JobRecord, derive},
     store::{Tenant, WaitingMixes},
 };
@@ -78,7 +78,7 @@ pub(super) fn end(
     connection: &Connection,
     id: JobId,
     made: Option<File>,
-    now: Now,
+    now: StoreNow,
 ) -> Outcome<bool> {
     let Some((mut record, _)) = stored(connection, id)? else { return Ok(false) };
     drop(connection, &[id])?;
@@ -93,7 +93,11 @@ pub(super) fn end(
     Ok(true)
 }
 
-pub(super) fn put_off(connection: &Connection, id: JobId, now: Now) -> Outcome<Option<Timestamp>> {
+pub(super) fn put_off(
+    connection: &Connection,
+    id: JobId,
+    now: StoreNow,
+) -> Outcome<Option<Timestamp>> {
     let Some((record, tries)) = stored(connection, id)? else { return Ok(None) };
     take_turn(connection, record.tenant)?;
     let next = derive::next_try(tries + 1, now.wall);

@@ -2,6 +2,8 @@
 
 mod answers;
 mod audit;
+#[cfg(test)]
+mod backend;
 mod backup;
 mod bots;
 mod commands;
@@ -25,6 +27,7 @@ mod schema;
 mod secrets;
 mod tally;
 mod timeline;
+mod times;
 mod verbs;
 mod writer;
 
@@ -41,12 +44,15 @@ use std::{
 use meetbot_types::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
+#[cfg(test)]
+pub(crate) use self::backend::Backend;
 pub use self::backup::{Backup, BackupError, backup};
 pub use self::restore::{CopyError, How};
 pub(crate) use self::restore::{copy, holds_database};
-use self::{place::Place, readers::Readers, writer::Writer};
+pub(crate) use self::times::Observer;
+use self::{place::Place, readers::Readers, times::Times, writer::Writer};
 use super::StoreError;
-use crate::{clock::Clock, metrics::StoreTimes};
+use crate::clock::Clock;
 
 /// The database's file in the data folder.
 pub(crate) const FILE: &str = "meetbot.db";
@@ -105,7 +111,8 @@ pub enum Found {
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
-    times: StoreTimes,
+    /// What its leases are measured by.
+    clock: Clock,
     /// Those of its writer and readers, until it is closed.
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
@@ -113,6 +120,15 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the database in the data folder, which it makes where there is none. Several processes may have it open.
     pub fn open(data: &Path) -> Result<Self, StoreError> {
+        Self::open_with(data, None)
+    }
+
+    /// The same, and says how long each of its transactions takes.
+    pub(crate) fn observed(data: &Path, observer: Observer) -> Result<Self, StoreError> {
+        Self::open_with(data, Some(observer))
+    }
+
+    fn open_with(data: &Path, observer: Option<Observer>) -> Result<Self, StoreError> {
         let path = data.join(FILE);
         let opened = || -> Outcome<Self> {
             make_file(&path);
@@ -129,13 +145,14 @@ impl SqliteStore {
                 move |error| Problem::Told(StoreError::Unavailable(format!("{what}: {error}")))
             };
             let place = Place::of(&path).map_err(told("it is not there any more"))?;
-            let times = StoreTimes::new(Clock::start());
+            let clock = Clock::start();
+            let times = Times { clock, observer };
             let (writer, thread) = Writer::start(connection, place, times.clone())
                 .map_err(told("no thread for its writer"))?;
             let (readers, mut threads) =
                 Readers::start(readers, &times).map_err(told("no threads for its readers"))?;
             threads.push(thread);
-            Ok(Self { writer, readers, times, threads: Arc::new(Mutex::new(threads)) })
+            Ok(Self { writer, readers, clock, threads: Arc::new(Mutex::new(threads)) })
         };
         opened().map_err(|problem| match StoreError::from(problem) {
             StoreError::Unavailable(why) => {
@@ -184,11 +201,6 @@ impl SqliteStore {
         self.writer.write(|transaction| paused::end(transaction)).await
     }
 
-    /// How long its transactions take.
-    pub(crate) const fn times(&self) -> &StoreTimes {
-        &self.times
-    }
-
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
@@ -220,17 +232,14 @@ mod tests {
     use std::fs;
 
     use meetbot_types::{
-        Cause, LeaveReason, Timestamp,
+        Cause, LeaveReason,
         bot::{BotReport, IngestRequest, NumberedReport},
     };
 
     use super::*;
-    use crate::{
-        clock::Now,
-        store::{
-            Claim, Quota, Reported, Store as _,
-            contract::{self, at},
-        },
+    use crate::store::{
+        Claim, Quota, Reported, Store as _,
+        contract::{self, at},
     };
 
     #[tokio::test]
@@ -239,7 +248,7 @@ mod tests {
         let (data, elsewhere) = (parent.path().join("data"), parent.path().join("elsewhere"));
         fs::create_dir(&data).unwrap();
         let store = SqliteStore::open(&data).unwrap();
-        let now = Now { wall: Timestamp::UNIX_EPOCH, steady: Duration::ZERO };
+        let now = at(0);
         store.sweep(now).await.unwrap();
         fs::rename(&data, &elsewhere).unwrap();
         // Asked for at the same time: all are told why.

@@ -1,8 +1,8 @@
 //! The outbox: deliveries are put into it, taken when it is their turn, and tried until they are done.
 
-use meetbot_types::{
-    DeliveryId, DeliveryState, DeliveryTry, Timestamp, WebhookEvent, event::ENVELOPE_VERSION,
-};
+use std::time::Duration;
+
+use meetbot_types::{DeliveryId, DeliveryTry, Timestamp, WebhookEvent, event::ENVELOPE_VERSION};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
@@ -11,16 +11,13 @@ use super::{
     read_as, secrets,
 };
 use crate::{
-    clock::Now,
-    store::{
-        DueDelivery, KEEP_TRYING_MS, Room, StoreError, TRIES_IN_ORDER, Taken, Tenant, Tried,
-        Verdict,
-    },
-    webhooks::breaker::Lane,
+    clock::StoreNow,
+    deliveries::{DeliveryRecord, Lane},
+    store::{DueDelivery, KEEP_TRYING_MS, Leases, Room, StoreError, Taken, Tenant, Tried, Verdict},
 };
 
 /// How long one sender may take over one delivery before another one takes it.
-const LEASE_MS: i64 = 60_000;
+const LEASE: Duration = Duration::from_mins(1);
 /// How many deliveries of an endpoint that is down are given up at once, at most.
 const GIVEN_UP_AT_ONCE: u32 = 100;
 
@@ -60,7 +57,7 @@ pub(super) fn put(
 }
 
 /// Takes deliveries that are due: endpoints that answer first, and of each no more than it may have at once.
-pub(super) fn take(connection: &Connection, room: Room, now: Now) -> Outcome<Taken> {
+pub(super) fn take(connection: &Connection, room: Room, now: StoreNow) -> Outcome<Taken> {
     let Room { mut proven, mut unproven } = room;
     let mut due = Vec::new();
     for lane in Lane::ALL {
@@ -89,7 +86,7 @@ fn take_from(
     connection: &Connection,
     endpoint: &Endpoint,
     limit: u32,
-    now: Now,
+    now: StoreNow,
     taken: &mut Vec<DueDelivery>,
 ) -> Outcome<u32> {
     let consumer = &endpoint.consumer;
@@ -121,7 +118,7 @@ fn take_from(
     let mut lease = connection
         .prepare_cached("UPDATE deliveries SET due_at = NULL, lease_until = ?2 WHERE id = ?1")?;
     for delivery in &taken[before..] {
-        let until = now.steady_ms() + LEASE_MS;
+        let until = (now.lease + LEASE).as_millis();
         lease.execute(params![delivery.event.delivery_id.to_string(), until])?;
     }
     for (id, error) in unreadable {
@@ -183,9 +180,9 @@ fn write_try(connection: &Connection, id: &str, tried: &DeliveryTry) -> Outcome<
     Ok(())
 }
 
-/// Gives deliveries back whose sender has not noted its try in time; with `all`, those of the process before.
-pub(super) fn forget_leases(connection: &Connection, all: bool, now: Now) -> Outcome<()> {
-    let before = if all { i64::MAX } else { now.steady_ms() };
+/// Gives deliveries back whose sender has not noted its try in time; or that died with an earlier boot.
+pub(super) fn forget_leases(connection: &Connection, leases: Leases, now: StoreNow) -> Outcome<()> {
+    let before = leases.end_before(now.lease);
     let mut find = connection.prepare_cached(
         "SELECT DISTINCT endpoint FROM deliveries WHERE lease_until > 0 AND lease_until <= ?1",
     )?;
@@ -203,39 +200,36 @@ pub(super) fn forget_leases(connection: &Connection, all: bool, now: Now) -> Out
 }
 
 /// Notes a try, and what follows for the delivery, for those behind it, and for the endpoint.
-pub(super) fn note(connection: &Connection, noted: &Tried, now: Now) -> Outcome<()> {
+pub(super) fn note(connection: &Connection, noted: &Tried, now: StoreNow) -> Outcome<()> {
     let Tried { delivery, since, tried, verdict, wish } = noted;
     let id = delivery.to_string();
     let mut find = connection.prepare_cached(
-        "SELECT job, endpoint, tries, holds, state, since <> ?2 FROM deliveries WHERE id = ?1",
+        "SELECT job, endpoint, tries, holds, state, since FROM deliveries WHERE id = ?1",
     )?;
     let found = find
-        .query_row(
-            params![id, since.as_millis()],
-            |row| -> rusqlite::Result<(String, String, u32, bool, String, bool)> {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
-            },
-        )
+        .query_row([&id], |row| -> rusqlite::Result<(String, String, DeliveryRecord)> {
+            let record = DeliveryRecord {
+                state: row.get::<_, String>(4)?.as_str().into(),
+                tries: row.get(2)?,
+                since: Timestamp::from_millis(row.get(5)?),
+                due_at: None,
+                holds: row.get(3)?,
+            };
+            Ok((row.get(0)?, row.get(1)?, record))
+        })
         .optional()?;
     // Its consumer may have been erased meanwhile.
-    let Some((job, endpoint, tries, held, state, anew)) = found else { return Ok(()) };
+    let Some((job, endpoint, mut record)) = found else { return Ok(()) };
     write_try(connection, &id, tried)?;
-    if DeliveryState::Pending.as_str() == state {
-        let (state, due_at) = match verdict {
-            Verdict::Delivered => (DeliveryState::Delivered, None),
-            // The verdict counts tries of before it was asked for again.
-            _ if anew => (DeliveryState::Pending, Some(now.wall.as_millis())),
-            Verdict::Again(at) => (DeliveryState::Pending, Some(at.as_millis())),
-            Verdict::Dead => (DeliveryState::Dead, None),
-        };
-        let tries = if anew { tries } else { tries + 1 };
-        let holds = held && due_at.is_some() && tries < TRIES_IN_ORDER;
+    let held = record.holds;
+    if record.tried(*verdict, *since, now.wall) {
+        let DeliveryRecord { state, tries, due_at, holds, .. } = record;
         connection
             .prepare_cached(
                 "UPDATE deliveries SET tries = ?5, state = ?2, due_at = ?3, lease_until = 0, holds = ?4
                  WHERE id = ?1",
             )?
-            .execute(params![id, state.as_str(), due_at, holds, tries])?;
+            .execute(params![id, state.as_str(), due_at.map(Timestamp::as_millis), holds, tries])?;
         if held && !holds {
             release_next(connection, &endpoint, &job, now.wall)?;
         }
@@ -284,7 +278,7 @@ pub(super) fn again(
     connection: &Connection,
     tenant: Tenant,
     id: DeliveryId,
-    now: Now,
+    now: StoreNow,
 ) -> Outcome<()> {
     let endpoint: Option<String> = connection
         .prepare_cached(
@@ -305,18 +299,17 @@ pub(super) fn again(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use meetbot_types::{ConsumerId, JobId};
 
     use super::*;
-    use crate::store::sqlite::schema;
+    use crate::{clock::LeaseTime, store::sqlite::schema};
 
     #[test]
     fn an_event_that_cannot_be_read_holds_up_no_other() {
         let connection = Connection::open_in_memory().unwrap();
         schema::bring_up(&connection).unwrap();
-        let now = Now { wall: Timestamp::from_millis(1_000), steady: Duration::ZERO };
+        let now =
+            StoreNow { wall: Timestamp::from_millis(1_000), lease: LeaseTime::from_millis(0) };
         let (job, consumer) = (JobId::generate(now.wall), ConsumerId::generate(now.wall));
         let data = |sequence| {
             format!(

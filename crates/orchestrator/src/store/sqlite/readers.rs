@@ -9,11 +9,11 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::Outcome;
-use crate::{metrics::StoreTimes, store::StoreError};
+use super::{Outcome, times::Times};
+use crate::store::StoreError;
 
 /// Reads something and answers it; `None` ends the reader that takes it.
-type Work = Option<Box<dyn FnOnce(&Connection, &StoreTimes) + Send>>;
+type Work = Option<Box<dyn FnOnce(&Connection, &Times) + Send>>;
 
 /// The way to the readers. When the last one is dropped, they end.
 #[derive(Clone)]
@@ -25,7 +25,7 @@ impl Readers {
     /// Starts a thread for each connection.
     pub(super) fn start(
         connections: Vec<Connection>,
-        times: &StoreTimes,
+        times: &Times,
     ) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let (work, waiting) = mpsc::channel::<Work>();
         let waiting = Arc::new(Mutex::new(waiting));

@@ -7,11 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use meetbot_types::JobId;
+use meetbot_types::{JobId, Timestamp};
 use rusqlite::{Connection, OpenFlags};
 
 use super::{FILE, Outcome, bots, paused, read_as, schema, writer::Transaction};
-use crate::{clock::Now, store::StoreError};
+use crate::store::StoreError;
 
 /// What is changed in the copy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -72,7 +72,12 @@ pub(crate) fn holds_database(data: &Path) -> Option<PathBuf> {
 }
 
 /// Copies a backup into a data folder. The copy has the name of a database once it is whole, checked, changed and on disk.
-pub(crate) fn copy(backup: &Path, data: &Path, how: How, now: Now) -> Result<Copied, CopyError> {
+pub(crate) fn copy(
+    backup: &Path,
+    data: &Path,
+    how: How,
+    now: Timestamp,
+) -> Result<Copied, CopyError> {
     let (file, partial) = (data.join(FILE), data.join(format!("{FILE}.partial")));
     copy_file(backup, &partial)?;
     let journals = ["-wal", "-shm", "-journal"].map(|end| beside(&partial, end));
@@ -117,7 +122,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), CopyError> {
     copied.map(drop).map_err(|error| CopyError::Unwritable { path: to.to_owned(), error })
 }
 
-fn change(backup: &Path, partial: &Path, how: How, now: Now) -> Result<Copied, CopyError> {
+fn change(backup: &Path, partial: &Path, how: How, now: Timestamp) -> Result<Copied, CopyError> {
     let no_backup = |why: String| CopyError::NoBackup { path: backup.to_owned(), why };
     let open = || -> rusqlite::Result<(Connection, String, u32)> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -146,7 +151,7 @@ fn change(backup: &Path, partial: &Path, how: How, now: Now) -> Result<Copied, C
             bots::end_all(&transaction, now)?;
         }
         if how.paused && paused::since(&transaction)?.is_none() {
-            paused::begin(&transaction, now.wall)?;
+            paused::begin(&transaction, now)?;
         }
         let copied = count(&transaction)?;
         drop(transaction);

@@ -16,10 +16,10 @@ use super::{
     writer::{Asker, Transaction},
 };
 use crate::{
-    clock::Now,
+    clock::{LeaseTime, Now, StoreNow},
     store::{
         Claim, Command, Commanded, ConsumerUse, Creation, DeliveryFilter, Earlier, Expired,
-        JobFilter, KeptAnswer, Key, KeyUse, NewKey, OldRecording, Once, Quota, QuotaChange,
+        JobFilter, KeptAnswer, Key, KeyUse, Leases, NewKey, OldRecording, Once, Quota, QuotaChange,
         Redelivery, Reported, Result, Room, Rotation, Start, Store, Taken, Tally, Tenant, Tried,
         UseFilter, Used, WaitingMixes, WebhookSecrets, Window,
     },
@@ -27,7 +27,12 @@ use crate::{
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn create_key(&self, new: NewKey, now: Now) -> Result<(Key, String)> {
+    fn now(&self) -> StoreNow {
+        let Now { wall, steady } = self.clock.now();
+        StoreNow { wall, lease: LeaseTime::from_millis(0) + steady }
+    }
+
+    async fn create_key(&self, new: NewKey, now: StoreNow) -> Result<(Key, String)> {
         self.writer.write(move |connection| keys::create(connection, new, now.wall)).await
     }
 
@@ -40,7 +45,7 @@ impl Store for SqliteStore {
         self.read(keys::list).await
     }
 
-    async fn revoke_key(&self, id: KeyId, now: Now) -> Result<bool> {
+    async fn revoke_key(&self, id: KeyId, now: StoreNow) -> Result<bool> {
         self.writer.write(move |connection| keys::revoke(connection, id, now.wall)).await
     }
 
@@ -61,7 +66,11 @@ impl Store for SqliteStore {
         self.read(move |connection| audit::list(connection, &filter, limit)).await
     }
 
-    async fn webhook_secrets(&self, consumer: &str, now: Now) -> Result<Option<WebhookSecrets>> {
+    async fn webhook_secrets(
+        &self,
+        consumer: &str,
+        now: StoreNow,
+    ) -> Result<Option<WebhookSecrets>> {
         let consumer = consumer.to_owned();
         self.read(move |connection| secrets::of_name(connection, &consumer, now.wall)).await
     }
@@ -71,7 +80,7 @@ impl Store for SqliteStore {
         consumer: &str,
         new: Secret,
         overlap: Duration,
-        now: Now,
+        now: StoreNow,
     ) -> Result<Rotation> {
         let consumer = consumer.to_owned();
         let rotate = move |connection: &Transaction<'_>| {
@@ -88,11 +97,11 @@ impl Store for SqliteStore {
         self.read(move |connection| consumers::jobs(connection, asking)).await
     }
 
-    async fn used(&self, tenant: Tenant, now: Now) -> Result<Used> {
+    async fn used(&self, tenant: Tenant, now: StoreNow) -> Result<Used> {
         self.read(move |connection| quotas::used(connection, tenant, now.wall)).await
     }
 
-    async fn consumers(&self, now: Now) -> Result<Vec<ConsumerUse>> {
+    async fn consumers(&self, now: StoreNow) -> Result<Vec<ConsumerUse>> {
         self.read(move |connection| quotas::list(connection, now.wall)).await
     }
 
@@ -126,7 +135,7 @@ impl Store for SqliteStore {
         link: MeetingLink,
         start: Start,
         once: Option<Once>,
-        now: Now,
+        now: StoreNow,
     ) -> Result<Creation> {
         let create = move |connection: &Transaction<'_>| {
             jobs::create(connection, tenant, job, &link, start, once.as_ref(), now)
@@ -161,7 +170,12 @@ impl Store for SqliteStore {
         self.read(read).await
     }
 
-    async fn delete_recording(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>> {
+    async fn delete_recording(
+        &self,
+        tenant: Tenant,
+        id: JobId,
+        now: StoreNow,
+    ) -> Result<Option<Job>> {
         self.writer
             .write(move |connection| jobs::delete_recording(connection, tenant, id, now))
             .await
@@ -190,7 +204,7 @@ impl Store for SqliteStore {
         self.writer.write(prune).await
     }
 
-    async fn waiting_mixes(&self, limit: u32, now: Now) -> Result<WaitingMixes> {
+    async fn waiting_mixes(&self, limit: u32, now: StoreNow) -> Result<WaitingMixes> {
         let waiting = move |connection: &_| {
             paused::unless(connection, || mixes::waiting(connection, limit, now.wall))
         };
@@ -201,11 +215,11 @@ impl Store for SqliteStore {
         self.read(move |connection| mixes::job(connection, id)).await
     }
 
-    async fn end_mix(&self, id: JobId, made: Option<File>, now: Now) -> Result<bool> {
+    async fn end_mix(&self, id: JobId, made: Option<File>, now: StoreNow) -> Result<bool> {
         self.writer.write(move |connection| mixes::end(connection, id, made, now)).await
     }
 
-    async fn put_off_mix(&self, id: JobId, now: Now) -> Result<Option<Timestamp>> {
+    async fn put_off_mix(&self, id: JobId, now: StoreNow) -> Result<Option<Timestamp>> {
         self.writer.write(move |connection| mixes::put_off(connection, id, now)).await
     }
 
@@ -213,7 +227,7 @@ impl Store for SqliteStore {
         self.writer.write(move |connection| mixes::drop(connection, &jobs)).await
     }
 
-    async fn cancel(&self, tenant: Tenant, id: JobId, now: Now) -> Result<Option<Job>> {
+    async fn cancel(&self, tenant: Tenant, id: JobId, now: StoreNow) -> Result<Option<Job>> {
         self.writer.write(move |connection| jobs::cancel(connection, tenant, id, now)).await
     }
 
@@ -224,7 +238,7 @@ impl Store for SqliteStore {
         action: ControlAction,
         message: Option<String>,
         once: Option<Once>,
-        now: Now,
+        now: StoreNow,
     ) -> Result<Commanded> {
         let command = move |connection: &Transaction<'_>| {
             jobs::command(connection, tenant, id, &action, message, once.as_ref(), now)
@@ -236,7 +250,7 @@ impl Store for SqliteStore {
         self.read(move |connection| commands::commanded(connection, tenant, id)).await
     }
 
-    async fn earlier(&self, tenant: Tenant, once: Once, now: Now) -> Result<Option<Earlier>> {
+    async fn earlier(&self, tenant: Tenant, once: Once, now: StoreNow) -> Result<Option<Earlier>> {
         self.read(move |connection| answers::earlier(connection, tenant, &once, now.wall)).await
     }
 
@@ -246,7 +260,7 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn claim(&self, token_hash: [u8; 32], now: Now) -> Result<Claim> {
+    async fn claim(&self, token_hash: [u8; 32], now: StoreNow) -> Result<Claim> {
         let claim = move |connection: &Transaction<'_>| {
             paused::unless(connection, || bots::claim(connection, token_hash, now))
         };
@@ -257,8 +271,8 @@ impl Store for SqliteStore {
         &self,
         request: IngestRequest,
         token_hash: [u8; 32],
-        away: Option<Now>,
-        now: Now,
+        away: Option<LeaseTime>,
+        now: StoreNow,
     ) -> Result<Reported> {
         self.writer
             .write(move |connection| bots::report(connection, &request, token_hash, away, now))
@@ -283,31 +297,31 @@ impl Store for SqliteStore {
         self.read(move |connection| room_bots::beside(connection, job, epoch)).await
     }
 
-    async fn release(&self, job: JobId, epoch: u32, now: Now) -> Result<bool> {
+    async fn release(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool> {
         let release = move |connection: &Transaction<'_>| {
             bots::gone(connection, job, now, |record| record.release(epoch, now))
         };
         self.writer.write(release).await
     }
 
-    async fn hand_over(&self, job: JobId, epoch: u32, now: Now) -> Result<bool> {
+    async fn hand_over(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool> {
         let hand_over = move |connection: &Transaction<'_>| {
             bots::gone(connection, job, now, |record| record.hand_over(epoch, now))
         };
         self.writer.write(hand_over).await
     }
 
-    async fn reap(&self, all: bool, now: Now) -> Result<Vec<JobId>> {
+    async fn reap(&self, leases: Leases, now: StoreNow) -> Result<Vec<JobId>> {
         let reap = move |connection: &Transaction<'_>| {
-            if all {
-                outbox::forget_leases(connection, true, now)?;
+            if leases == Leases::OfEarlierBoots {
+                outbox::forget_leases(connection, leases, now)?;
             }
-            bots::reap(connection, all, now)
+            bots::reap(connection, leases, now)
         };
         self.writer.write(reap).await
     }
 
-    async fn expire(&self, now: Now) -> Result<Vec<Expired>> {
+    async fn expire(&self, now: StoreNow) -> Result<Vec<Expired>> {
         let expire = move |connection: &Transaction<'_>| {
             paused::unless(connection, || bots::expire(connection, now))
         };
@@ -318,14 +332,14 @@ impl Store for SqliteStore {
         self.read(|connection| paused::unless(connection, || bots::first_start(connection))).await
     }
 
-    async fn due_deliveries(&self, room: Room, now: Now) -> Result<Taken> {
+    async fn due_deliveries(&self, room: Room, now: StoreNow) -> Result<Taken> {
         let take = move |connection: &Transaction<'_>| {
             paused::unless(connection, || outbox::take(connection, room, now))
         };
         self.writer.write_for(Asker::Sender, take).await
     }
 
-    async fn tried(&self, tried: Tried, now: Now) -> Result<()> {
+    async fn tried(&self, tried: Tried, now: StoreNow) -> Result<()> {
         let note = move |connection: &Transaction<'_>| outbox::note(connection, &tried, now);
         self.writer.write_for(Asker::Sender, note).await
     }
@@ -348,7 +362,7 @@ impl Store for SqliteStore {
         tenant: Tenant,
         id: DeliveryId,
         once: Option<Once>,
-        now: Now,
+        now: StoreNow,
     ) -> Result<Redelivery> {
         let redeliver = move |connection: &Transaction<'_>| {
             deliveries::redeliver(connection, tenant, id, once.as_ref(), now)
@@ -356,9 +370,9 @@ impl Store for SqliteStore {
         self.writer.write(redeliver).await
     }
 
-    async fn sweep(&self, now: Now) -> Result<()> {
+    async fn sweep(&self, now: StoreNow) -> Result<()> {
         let sweep = move |connection: &Transaction<'_>| {
-            outbox::forget_leases(connection, false, now)?;
+            outbox::forget_leases(connection, Leases::RanOut, now)?;
             secrets::sweep(connection, now.wall)?;
             room_bots::sweep(connection, now.wall)?;
             answers::sweep(connection, now.wall)

@@ -6,8 +6,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Outcome, Problem, place::Place};
-use crate::{jobs::JobEnd, metrics::StoreTimes, store::StoreError};
+use super::{Outcome, Problem, place::Place, times::Times};
+use crate::{jobs::JobEnd, store::StoreError};
 
 /// The most that go into one transaction.
 const BATCH: usize = 256;
@@ -101,7 +101,7 @@ impl Writer {
     pub(super) fn start(
         connection: Connection,
         place: Place,
-        times: StoreTimes,
+        times: Times,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let ((senders, from_senders), (others, from_others)) =
             (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
@@ -188,7 +188,7 @@ fn write_back(connection: &Connection) {
 fn run(
     connection: &Connection,
     place: &Place,
-    times: &StoreTimes,
+    times: &Times,
     mut waiting: Waiting,
     waits: &tokio::runtime::Runtime,
 ) {

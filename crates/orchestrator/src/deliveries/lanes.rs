@@ -4,15 +4,14 @@ use std::{collections::HashMap, time::Duration};
 
 use meetbot_types::DeliveryId;
 
-use super::breaker::Lane;
-use crate::store::Room;
+use super::{Lane, Room};
 
 /// A try at an endpoint that usually answers stands aside once it takes longer than this: it makes room for another.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// The tries under way. Endpoints that answer have places of their own, which none that hangs can take.
 #[derive(Debug)]
-pub(super) struct Lanes {
+pub(crate) struct Lanes {
     /// Tries at proven endpoints that are quick, at most; as many again may stand aside.
     proven: u32,
     /// Tries at all other endpoints, at most.
@@ -22,24 +21,24 @@ pub(super) struct Lanes {
 
 impl Lanes {
     /// Lanes for so many connections in all.
-    pub(super) fn new(connections: u32) -> Self {
+    pub(crate) fn new(connections: u32) -> Self {
         let proven = (connections / 8).clamp(16, 256);
         let unproven = connections.saturating_sub(2 * proven).clamp(32, 2048);
         Self { proven, unproven, flying: HashMap::new() }
     }
 
     /// A try begins, at `now` on the steady clock.
-    pub(super) fn begin(&mut self, delivery: DeliveryId, lane: Lane, now: Duration) {
+    pub(crate) fn begin(&mut self, delivery: DeliveryId, lane: Lane, now: Duration) {
         self.flying.insert(delivery, (lane, now));
     }
 
     /// A try has ended.
-    pub(super) fn end(&mut self, delivery: DeliveryId) {
+    pub(crate) fn end(&mut self, delivery: DeliveryId) {
         self.flying.remove(&delivery);
     }
 
     /// How many tries may begin.
-    pub(super) fn room(&self, now: Duration) -> Room {
+    pub(crate) fn room(&self, now: Duration) -> Room {
         let (mut quick, mut slow, mut unproven) = (0_u32, 0_u32, 0_u32);
         for (lane, began) in self.flying.values() {
             match lane {
@@ -57,7 +56,7 @@ impl Lanes {
     }
 
     /// Whether a try may stand aside later, so that it is worth looking again without one having ended.
-    pub(super) fn is_full(&self, now: Duration) -> bool {
+    pub(crate) fn is_full(&self, now: Duration) -> bool {
         self.room(now).proven == 0
     }
 }

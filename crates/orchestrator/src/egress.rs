@@ -77,7 +77,7 @@ impl Guard {
 
     /// Whether the consumer may read what an endpoint at this address answered. What a setting opens is the operator's network: a webhook may
     /// go there, and its answer may be anything that some program there answers to anybody.
-    pub(super) fn shows_answers_of(address: SocketAddr) -> bool {
+    pub(crate) fn shows_answers_of(address: SocketAddr) -> bool {
         is_public(address.ip())
     }
 }
@@ -91,11 +91,11 @@ struct Unreachable;
 const LOOKUPS: usize = 64;
 
 /// Asks for the addresses of a name.
-pub(super) type Lookup =
+pub(crate) type Lookup =
     Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
 /// Asks the operating system.
-pub(super) fn system_lookup() -> Lookup {
+pub(crate) fn system_lookup() -> Lookup {
     Arc::new(|host| {
         Box::pin(async move { Ok(tokio::net::lookup_host((host, 0)).await?.collect()) })
     })
@@ -103,14 +103,14 @@ pub(super) fn system_lookup() -> Lookup {
 
 /// Resolves names to addresses that the guard allows, so that no name leads around it. What it answers is what is connected to: a name
 /// that says something else a moment later has been asked in vain.
-pub(super) struct GuardedResolver {
+pub(crate) struct GuardedResolver {
     guard: Arc<Guard>,
     lookup: Lookup,
     turns: Arc<Semaphore>,
 }
 
 impl GuardedResolver {
-    pub(super) fn new(guard: Arc<Guard>, lookup: Lookup) -> Self {
+    pub(crate) fn new(guard: Arc<Guard>, lookup: Lookup) -> Self {
         Self { guard, lookup, turns: Arc::new(Semaphore::new(LOOKUPS)) }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use meetbot_types::Timestamp;
 
-use crate::store::Verdict;
+use super::Verdict;
 
 /// The wait after each failed try; after the last one the delivery is dead.
 const WAITS: [Duration; 7] = [

@@ -1,0 +1,89 @@
+//! What the model remembers: the store as it should be, and those who use it.
+
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
+
+use meetbot_types::{Ending, Timestamp};
+
+use super::job::{ModelJob, What};
+use crate::{
+    clock::StoreNow,
+    store::{
+        Backend, DueDelivery, KeptAnswer, Key, Store, Tenant,
+        contract::{at, key},
+    },
+};
+
+/// Enough to show all of a job.
+pub(super) const ALL: u32 = 10_000;
+
+pub(super) struct World {
+    pub(super) backend: Backend,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) now: StoreNow,
+    /// When the store was last away.
+    pub(super) away: Option<StoreNow>,
+    pub(super) keys: Vec<(Key, Option<Timestamp>)>,
+    pub(super) jobs: Vec<ModelJob>,
+    pub(super) bots: Vec<Bot>,
+    /// Deliveries on their way: the job, and the place among its deliveries.
+    pub(super) flights: Vec<(usize, usize, DueDelivery)>,
+    pub(super) names: HashMap<(Tenant, String), usize>,
+    pub(super) answers: HashMap<(Tenant, String), Kept>,
+    /// Bots, and minutes in a month, that the consumer may have.
+    pub(super) limits: [Option<NonZeroU32>; 3],
+    /// Tenants, in the order in which a mix of theirs was tried last.
+    pub(super) mix_turns: Vec<Tenant>,
+    /// Minutes of jobs that have ended, by the month of their end.
+    pub(super) ledger: HashMap<(Tenant, String), u64>,
+}
+
+/// An attempt at a job, as long as somebody remembers it.
+pub(super) struct Bot {
+    pub(super) job: usize,
+    pub(super) epoch: u32,
+    pub(super) token: [u8; 32],
+    /// What it is told to end with, when it only finalises.
+    pub(super) ending: Option<Ending>,
+    pub(super) log: Vec<(u64, What)>,
+}
+
+/// An answer that is kept for its key.
+pub(super) struct Kept {
+    pub(super) fingerprint: [u8; 32],
+    pub(super) at: i64,
+    pub(super) running_until: i64,
+    pub(super) answer: KeptAnswer,
+}
+
+pub(super) fn ms(time: Timestamp) -> i64 {
+    time.as_millis()
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        let backend = Backend::new();
+        let store = backend.open();
+        let now =
+            // Half an hour before a month ends.
+            StoreNow { wall: "2027-01-31T23:30:00Z".parse().unwrap(), ..at(1) };
+        let mut keys = Vec::new();
+        for live in [true, false] {
+            keys.push((store.create_key(key("acme", live), now).await.unwrap().0, None));
+        }
+        Self {
+            backend,
+            store,
+            now,
+            away: None,
+            keys,
+            jobs: Vec::new(),
+            bots: Vec::new(),
+            flights: Vec::new(),
+            names: HashMap::new(),
+            answers: HashMap::new(),
+            limits: [None; 3],
+            mix_turns: Vec::new(),
+            ledger: HashMap::new(),
+        }
+    }
+}
