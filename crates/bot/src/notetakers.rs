@@ -194,6 +194,7 @@ mod tests {
             "Otter.ai (Guest)",
             "🤖 Otter.ai",
             "Otter\u{200b}.ai",
+            "Ot\u{34f}ter\u{3164}.ai\u{e0020}",
             "OtterPilot",
             "Ann's OtterPilot",
             "Ann Lee’s Otter.ai",

@@ -54,6 +54,8 @@ pub(crate) fn escaped(json: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use meetbot_types::visible::is_invisible;
+
     use super::*;
 
     /// One of each kind that a terminal acts on.
@@ -68,6 +70,14 @@ mod tests {
             assert!(!escaped(&json).contains(steers), "{letter:?}");
             assert_eq!(serde_json::from_str::<String>(&escaped(&json)).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn what_steers_is_among_what_is_invisible_controls_or_parts_lines() {
+        let steering = ('\0'..=char::MAX).filter(|letter| steers(*letter));
+        let known =
+            |letter: &char| letter.is_control() || letter.is_whitespace() || is_invisible(*letter);
+        assert_eq!(steering.filter(|letter| !known(letter)).collect::<String>(), "");
     }
 
     #[test]

@@ -118,15 +118,6 @@ fn safe(name: &str) -> String {
         if safe.len() + character.len_utf8() > MAX_BYTES {
             break;
         }
-        if is_mark {
-            // A mark belongs to the letter before it (UAX #29); where there is none, it has nothing to stand on.
-            let follows_a_letter = !safe.is_empty() && !safe.ends_with('-');
-            if follows_a_letter && marks < MAX_MARKS {
-                safe.push(character);
-                marks += 1;
-            }
-            continue;
-        }
         if matches!(character, ZWNJ | ZWJ) {
             if shapes(character, &safe, &name[index + 1..]) {
                 safe.push(character);
@@ -135,6 +126,15 @@ fn safe(name: &str) -> String {
         }
         // A word with a mark of direction in it stays one word.
         if is_invisible(character) {
+            continue;
+        }
+        if is_mark {
+            // A mark belongs to the letter before it (UAX #29); where there is none, it has nothing to stand on.
+            let follows_a_letter = !safe.is_empty() && !safe.ends_with('-');
+            if follows_a_letter && marks < MAX_MARKS {
+                safe.push(character);
+                marks += 1;
+            }
             continue;
         }
         marks = 0;
@@ -164,6 +164,7 @@ mod tests {
             ("", "participant"),
             ("🎉🎉", "participant"),
             ("C:\\Windows", "C-Windows"),
+            ("Ann\u{3164}\u{2800}\u{34f}\u{202e} Lee\u{e0020}", "Ann-Lee"),
         ] {
             assert_eq!(safe(name), expected, "{name:?}");
         }

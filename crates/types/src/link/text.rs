@@ -56,13 +56,17 @@ enum Blanks {
 
 /// The link of a spot in the ways in which it can be read, the likeliest first: lines put together, blanks within it.
 pub(super) fn readings(spot: &Spot<'_>) -> Vec<String> {
-    let unfolded = plain(&unfold(spot));
+    let unfolded = plain(&unfold(spot, false));
+    let all_unfolded = plain(&unfold(spot, true));
     let first_line = spot.text.split('\n').next().unwrap_or_default();
     let names = if spot.alone { Blanks::InNames } else { Blanks::InNumbers };
     let mut readings: Vec<String> = Vec::new();
-    for (text, blanks) in
-        [(&*unfolded, names), (first_line, Blanks::InNumbers), (first_line, Blanks::Nowhere)]
-    {
+    for (text, blanks) in [
+        (&*unfolded, names),
+        (first_line, Blanks::InNumbers),
+        (first_line, Blanks::Nowhere),
+        (&*all_unfolded, names),
+    ] {
         let Some(link) = trimmed(ends(text, spot.before.chars().next_back(), blanks)) else {
             continue;
         };
@@ -197,7 +201,8 @@ fn closes_nothing(text: &str, last: char) -> bool {
 }
 
 /// Puts lines together that a calendar (RFC 5545, 3.1) or a mail program broke. Where an empty line or a line of words follows, the link has ended.
-fn unfold(spot: &Spot<'_>) -> String {
+/// Short lines are broken by hand, so the next one goes on with a path only where nothing else makes a meeting of it: `all`.
+fn unfold(spot: &Spot<'_>, all: bool) -> String {
     let mut lines = spot.text.split('\n');
     let mut link = lines.next().unwrap_or_default().to_owned();
     let before = spot.before.rsplit('\n').next().unwrap_or_default();
@@ -209,10 +214,12 @@ fn unfold(spot: &Spot<'_>) -> String {
         let (Some(word), more) = (words.next(), words.next().is_some()) else { break };
         let long = length >= BROKEN_LINE;
         // Among other words, an indented line or a word by itself may as well be the next of them.
+        let in_path = link.matches('/').count() > 2 && !link.contains(['?', '#']);
+        let broken = long || all || !in_path;
         let goes_on = match (folded, more) {
-            (true, false) => !indented,
+            (true, false) => !indented && broken,
             (true, true) => !indented && long,
-            (false, false) => spot.alone || long,
+            (false, false) => long || (spot.alone && broken),
             (false, true) => false,
         };
         if !goes_on || !word.is_ascii() || word.ends_with([':', ',']) {
