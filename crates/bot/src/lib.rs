@@ -17,7 +17,12 @@ mod recording;
 mod refusal;
 mod reporter;
 
-pub use self::{attempt::run, connect::Connect, platforms::PLATFORMS, recording::mix::mix};
+pub use self::{
+    attempt::run,
+    connect::Connect,
+    platforms::{Machine, available},
+    recording::mix::mix,
+};
 
 /// What `fuzz/` feeds.
 #[cfg(fuzzing)]

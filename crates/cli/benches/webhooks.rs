@@ -19,7 +19,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use meetbot::{MeetBot, NewJob, Platform, Timestamp, Webhooks};
+use meetbot::{MeetBot, NewJob, Timestamp, Webhooks};
 use meetbot_orchestrator::{
     Config, Launcher, Orchestrator, SandboxLink,
     keys::{self, Wanted},
@@ -27,7 +27,7 @@ use meetbot_orchestrator::{
     tls,
 };
 use meetbot_types::{
-    Manifest,
+    Availability, Manifest,
     bot::{
         BotOrder, BotReport, ChatMessage, IngestRequest, MediaCounters, MixOrder, NumberedReport,
         Secret,
@@ -62,8 +62,9 @@ struct Stage(mpsc::UnboundedSender<BotOrder>);
 
 #[async_trait]
 impl Launcher for Stage {
-    fn platforms(&self) -> Vec<Platform> {
-        vec![Platform::Sandbox]
+    fn available(&self) -> Vec<Availability> {
+        // What the sandbox plays is always available.
+        Vec::new()
     }
 
     async fn run(&self, order: BotOrder, stop: CancellationToken) {

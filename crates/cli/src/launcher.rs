@@ -3,10 +3,10 @@
 use std::{io, sync::Arc};
 
 use async_trait::async_trait;
-use meetbot_bot::Connect;
+use meetbot_bot::{Connect, Machine};
 use meetbot_orchestrator::{Launcher, tls};
 use meetbot_types::{
-    Manifest, Platform,
+    Availability, Manifest,
     bot::{BotOrder, MixOrder},
 };
 use reqwest::Client;
@@ -28,8 +28,8 @@ impl Tasks {
 
 #[async_trait]
 impl Launcher for Tasks {
-    fn platforms(&self) -> Vec<Platform> {
-        meetbot_bot::PLATFORMS.to_vec()
+    fn available(&self) -> Vec<Availability> {
+        meetbot_bot::available(&Machine::look())
     }
 
     async fn run(&self, order: BotOrder, stop: CancellationToken) {

@@ -165,7 +165,7 @@ impl Orchestrator {
             mixes: Arc::clone(&mixes),
             guard,
             meetings: Arc::clone(&meetings),
-            platforms: launcher.platforms().into(),
+            available: launcher.available().into(),
             scenario: sandbox.check,
             recordings: recordings.clone(),
             start_within: config.start_within,

@@ -7,6 +7,7 @@
 mod words;
 
 pub mod auto_leave;
+pub mod availability;
 pub mod bot;
 pub mod control;
 pub mod delivery;
@@ -32,6 +33,7 @@ pub mod usage;
 pub mod visible;
 
 pub use auto_leave::{AutoLeave, AutoLeaveConfig, Rule};
+pub use availability::{Availability, Missing, Via};
 pub use control::{ControlAction, ControlResult, ControlState};
 pub use delivery::{Delivery, DeliveryState, DeliveryTry, Endpoint, EndpointState, TimelineEvent};
 pub use ending::{Cause, Ending};

@@ -11,11 +11,12 @@ mod webrtc;
 
 use std::{
     collections::VecDeque,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use meetbot_rtc::Guard;
-use meetbot_types::{Platform, Reach, bot::BotOrder};
+use meetbot_types::{Availability, Missing, Platform, Reach, Via, bot::BotOrder};
 
 use self::{janus::JanusMeeting, sandbox::SandboxMeeting};
 use crate::{
@@ -23,8 +24,36 @@ use crate::{
     meeting::{Lost, Meeting},
 };
 
-/// What a bot can join.
-pub const PLATFORMS: &[Platform] = &[Platform::Sandbox, Platform::Janus];
+/// What bots find on the machine that they run on.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine {
+    /// It lets a process send and receive datagrams, by which WebRTC's media come.
+    pub datagrams: bool,
+}
+
+impl Machine {
+    /// The machine of this process.
+    pub fn look() -> Self {
+        let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+        let datagrams = any.into_iter().any(|address| UdpSocket::bind((address, 0)).is_ok());
+        Self { datagrams }
+    }
+}
+
+/// The ways into meetings that bots know, and what the machine lacks for each.
+pub fn available(machine: &Machine) -> Vec<Availability> {
+    let no_datagrams = || Missing {
+        code: "no_datagrams".to_owned(),
+        message: "this machine lets the server open no UDP socket, by which media come".to_owned(),
+    };
+    let ways = [Platform::Sandbox, Platform::Janus].map(|platform| Availability {
+        platform,
+        via: Via::Native,
+        experimental: false,
+        missing: if machine.datagrams { Vec::new() } else { vec![no_datagrams()] },
+    });
+    ways.into()
+}
 
 /// So many of the ids before a join may still be in the room. Janus forgets a session after a minute, in which a bot joins a few times.
 const FORMER_IDS: usize = 32;
@@ -76,4 +105,21 @@ pub(crate) async fn join(
         (None, Platform::Janus) => Box::new(JanusMeeting::join(order, connect, joins).await?),
         (None, platform) => return Err(format!("no bot can join {platform} yet")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use meetbot_types::availability::joinable;
+
+    use super::*;
+
+    #[test]
+    fn a_machine_without_datagrams_joins_nothing_and_says_what_is_missing() {
+        let ways = available(&Machine { datagrams: true });
+        assert_eq!(joinable(&ways), [&Platform::Sandbox, &Platform::Janus]);
+        let ways = available(&Machine { datagrams: false });
+        assert!(joinable(&ways).is_empty() && ways.len() == 2, "{ways:?}");
+        assert!(ways.iter().all(|way| way.missing[0].code == "no_datagrams"), "{ways:?}");
+        assert!(Machine::look().datagrams);
+    }
 }

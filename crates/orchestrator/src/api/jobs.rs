@@ -59,7 +59,7 @@ async fn create_job(
     let now = server.store.now();
     let terms = Terms {
         live: tenant.live,
-        platforms: &server.platforms,
+        available: &server.available,
         scenario: server.scenario,
         guard: &server.guard,
         meetings: &server.meetings,

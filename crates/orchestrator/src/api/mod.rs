@@ -37,7 +37,7 @@ use axum::{
     response::IntoResponse as _,
     routing::get,
 };
-use meetbot_types::{JobId, KeyId, Platform, Reach, RequestId};
+use meetbot_types::{Availability, JobId, KeyId, Reach, RequestId};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -85,7 +85,8 @@ pub(crate) struct Server {
     pub(crate) guard: Arc<Guard>,
     /// Where meetings may be.
     pub(crate) meetings: Arc<Reach>,
-    pub(crate) platforms: Arc<[Platform]>,
+    /// The ways into meetings that bots know.
+    pub(crate) available: Arc<[Availability]>,
     pub(crate) scenario: fn(&str) -> Result<(), String>,
     pub(crate) recordings: Recordings,
     /// How long a job may wait for a worker.

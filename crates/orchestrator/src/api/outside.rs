@@ -38,7 +38,7 @@ pub fn new_job(body: &str, live: bool) -> bool {
     let guard = Guard::new(reach.clone());
     let terms = Terms {
         live,
-        platforms: &[Platform::Sandbox],
+        available: &[],
         scenario,
         guard: &guard,
         meetings: &reach,

@@ -4,7 +4,7 @@ use std::io;
 
 use async_trait::async_trait;
 use meetbot_types::{
-    Manifest, Platform,
+    Availability, Manifest,
     bot::{BotOrder, MixOrder},
 };
 use tokio_util::sync::CancellationToken;
@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 /// Runs bots and mixes what they recorded, where the files are. The server knows nothing else about either.
 #[async_trait]
 pub trait Launcher: Send + Sync + 'static {
-    /// What its bots can join.
-    fn platforms(&self) -> Vec<Platform>;
+    /// The ways into meetings that its bots know, and what is missing for those that they cannot take.
+    fn available(&self) -> Vec<Availability>;
 
     /// Runs one bot to its end. Whether its work is done, the bot itself has told the server; one that returns without having done
     /// so is replaced. On `stop` the bot leaves its files in order and returns soon, its job not ended.

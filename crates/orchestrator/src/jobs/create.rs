@@ -5,7 +5,8 @@ mod values;
 use std::time::Duration;
 
 use meetbot_types::{
-    Issue, Job, JobId, JobStatus, MeetingLink, Platform, Reach, Recording, Timestamp, sandbox,
+    Availability, Issue, Job, JobId, JobStatus, MeetingLink, Platform, Reach, Recording, Timestamp,
+    sandbox,
 };
 use serde_json::Map;
 
@@ -24,8 +25,8 @@ const DEFAULT_NAME: &str = "meetbot";
 pub(crate) struct Terms<'a> {
     /// Whether it came with a live key.
     pub live: bool,
-    /// What the server's bots can join.
-    pub platforms: &'a [Platform],
+    /// The ways into meetings that the server's bots know.
+    pub available: &'a [Availability],
     /// Whether the sandbox can play a scenario.
     pub scenario: fn(&str) -> Result<(), String>,
     /// Which addresses webhooks may go to.
@@ -118,7 +119,7 @@ pub(crate) fn scenario(link: &MeetingLink, live: bool) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use meetbot_types::AutoLeave;
+    use meetbot_types::{AutoLeave, Missing, Via};
     use serde_json::json;
 
     use super::*;
@@ -129,19 +130,49 @@ mod tests {
         if scenario.starts_with("two-speakers") { Ok(()) } else { Err("no such scenario".into()) }
     }
 
-    fn read(live: bool, body: &str) -> Result<New, Vec<String>> {
+    fn way(platform: Platform, missing: &[&str]) -> Availability {
+        let missing = missing.iter().map(|what| Missing {
+            code: "missing".to_owned(),
+            message: format!("{what} is missing"),
+        });
+        let missing = missing.collect();
+        Availability { platform, via: Via::Native, experimental: false, missing }
+    }
+
+    fn issues(live: bool, available: &[Availability], body: &str) -> Result<New, Vec<Issue>> {
         let terms = Terms {
             live,
-            platforms: &[Platform::Sandbox, Platform::Janus],
+            available,
             scenario,
             guard: &Guard::new(Reach::default()),
             meetings: &Reach { loopback: false, networks: vec!["10.1.0.0/16".parse().unwrap()] },
             start_within: Duration::from_mins(10),
             now: Timestamp::from_millis(NOW),
         };
-        create(body, &terms).map_err(|issues| {
+        create(body, &terms)
+    }
+
+    fn read(live: bool, body: &str) -> Result<New, Vec<String>> {
+        let available = [way(Platform::Sandbox, &[]), way(Platform::Janus, &[])];
+        issues(live, &available, body).map_err(|issues| {
             issues.iter().map(|issue| format!("{} {}", issue.path.join("."), issue.code)).collect()
         })
+    }
+
+    #[test]
+    fn a_platform_for_which_something_is_missing_is_refused_with_what_that_is() {
+        let body = r#"{"meetingUrl":"https://meet.google.com/abc-defg-hij"}"#;
+        let google = |missing| way(Platform::GoogleMeet, missing);
+        let message =
+            |ways: &[Availability]| issues(true, ways, body).unwrap_err()[0].message.clone();
+        let janus = way(Platform::Janus, &[]);
+        assert_eq!(
+            message(&[janus.clone(), google(&["a browser", "a key"])]),
+            "google-meet is recognised, but no bot of this server can join it; it can join janus; a browser is missing; a key is missing"
+        );
+        assert!(message(&[]).ends_with("it can join none"));
+        // One of two ways is enough.
+        assert!(issues(true, &[google(&["a browser"]), google(&[])], body).is_ok());
     }
 
     #[test]

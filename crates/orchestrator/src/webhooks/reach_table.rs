@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use meetbot_types::{Platform, Timestamp};
+use meetbot_types::{Availability, Platform, Timestamp, Via};
 use reqwest::dns::Resolve as _;
 use serde_json::json;
 use url::{Host, Url};
@@ -76,7 +76,12 @@ async fn webhook(config: &Config, host: &str) -> &'static str {
 fn meeting(config: &Config, host: &str) -> &'static str {
     let terms = Terms {
         live: true,
-        platforms: &[Platform::Janus],
+        available: &[Availability {
+            platform: Platform::Janus,
+            via: Via::Native,
+            experimental: false,
+            missing: Vec::new(),
+        }],
         scenario: |_| Ok(()),
         guard: &Guard::new(config.webhook_reach()),
         meetings: &config.meeting_reach(),

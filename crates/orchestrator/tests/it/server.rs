@@ -12,7 +12,7 @@ use meetbot_orchestrator::{
     tls,
 };
 use meetbot_types::{
-    Cause, Ending, LeaveReason, Manifest, Platform,
+    Availability, Cause, Ending, LeaveReason, Manifest, Platform, Via,
     bot::{BotOrder, BotReport, Commands, IngestRequest, MixOrder, NumberedReport, Secret},
     signature,
 };
@@ -50,8 +50,14 @@ impl Mixing {
 
 #[async_trait]
 impl Launcher for Stage {
-    fn platforms(&self) -> Vec<Platform> {
-        vec![Platform::Sandbox, Platform::Janus]
+    fn available(&self) -> Vec<Availability> {
+        let joinable = |platform| Availability {
+            platform,
+            via: Via::Native,
+            experimental: false,
+            missing: Vec::new(),
+        };
+        [Platform::Sandbox, Platform::Janus].map(joinable).into()
     }
 
     async fn run(&self, order: BotOrder, stop: CancellationToken) {

@@ -2,7 +2,8 @@
 
 use meetbot_types::{
     AutoLeave, AutoLeaveConfig, InvalidMetadata, MeetingLink, Metadata, Platform, Rule, Timestamp,
-    Webhooks, auto_leave::MAX_SECONDS, reach, time::InvalidTimestamp, visible::is_blank,
+    Webhooks, auto_leave::MAX_SECONDS, availability, reach, time::InvalidTimestamp,
+    visible::is_blank,
 };
 use serde_json::Value;
 use url::Url;
@@ -96,16 +97,22 @@ pub(super) fn meeting(
         }
     };
     let played = scenario(&link, terms.live);
+    let joinable = availability::joinable(terms.available);
     if let Some(scenario) = &played {
         if let Err(problem) = (terms.scenario)(scenario) {
             issues.add(FIELD, "invalid_scenario", problem);
         }
-    } else if !terms.platforms.contains(&link.platform) {
-        let able = terms.platforms.iter().map(Platform::as_str).collect::<Vec<_>>().join(", ");
-        let message = format!(
+    } else if !joinable.contains(&&link.platform) {
+        let able = joinable.into_iter().map(Platform::as_str).collect::<Vec<_>>().join(", ");
+        let able = if able.is_empty() { "none" } else { &able };
+        let mut message = format!(
             "{} is recognised, but no bot of this server can join it; it can join {able}",
             link.platform
         );
+        let ways = terms.available.iter().filter(|way| way.platform == link.platform);
+        for missing in ways.flat_map(|way| &way.missing) {
+            message.extend(["; ", missing.message.as_str()]);
+        }
         issues.add(FIELD, "platform_not_available", message);
     } else if let Some(host) = link.host()
         && let Some(address) = terms.meetings.refused(&host)
