@@ -17,6 +17,7 @@ mod typescript;
 
 use std::{
     env, fs,
+    num::NonZero,
     path::Path,
     process::{Command, ExitCode, Stdio},
     time::Instant,
@@ -27,8 +28,9 @@ use xtask::{NGINX, janus::DEMO_PAGES, standard_webhooks, test_log};
 
 use crate::{report::Report, rust_tests::Binary, side_by_side::Part};
 
-/// How many parts of the tests run at once. Media must come in time on two processors, so these are few.
-const AT_ONCE: usize = 2;
+/// How many parts of the tests run at once. On two processors the CLI's tests take 0.7 of one and pytest 0.45, so three leave room for
+/// media that must come in time.
+const AT_ONCE: usize = 3;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -45,6 +47,7 @@ usage: cargo xtask COMMAND
   check           the quick part of it: format and lints
   update          rewrite the files that are made from code (docs/, spec/)
   scripted-server SCRIPT.json  an HTTP server that answers as the script says, lies included; spec/README.md says how
+  model SEED COUNT  COUNT random histories of the store beside its model; SEED (0 to 255) decides them, and each run of the tests plays 10 of the seeds 0 to 7
   attack [SEED]   the API against its own document, with thousands of generated requests
   bench api       creates per second that are on disk, beside /healthz
   bench join      from dispatch to in_call; with --scheduled, from `joinAt` on
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         ["bench", "typescript", rest @ ..] => typescript::bench(rest),
         ["bench", "bots", "--janus", rest @ ..] => bench("janus", rest),
         ["scripted-server", script] => scripted_server(script),
+        ["model", seed, count] => model(seed, count),
         ["attack"] => attack(schemathesis::SEED),
         ["attack", seed] => attack(seed),
         [
@@ -222,6 +226,20 @@ fn attack(seed: &str) -> anyhow::Result<()> {
     python::build_programs()?;
     schemathesis::install()?;
     timed("schemathesis", || schemathesis::run(seed))
+}
+
+/// Plays random histories of the store.
+fn model(seed: &str, count: &str) -> anyhow::Result<()> {
+    seed.parse::<u8>().with_context(|| format!("SEED is a number from 0 to 255, not {seed}"))?;
+    let number: NonZero<u32> =
+        count.parse().with_context(|| format!("COUNT is a number from 1 on, not {count}"))?;
+    // The program has no library, and gives the dependencies the features that they are built with.
+    let packages = ["test", "--locked", "--package", "meetbot-orchestrator", "--package"];
+    let mut play = cargo(&packages);
+    play.args(["meetbot-cli", "--lib", "--", "--exact"]);
+    play.arg("store::model::the_store_does_what_its_model_does_in_any_history");
+    play.env("MEETBOT_MODEL_SEED", seed).env("MEETBOT_MODEL_COUNT", count);
+    step(&format!("{number} histories of seed {seed}"), play)
 }
 
 fn update() -> anyhow::Result<()> {

@@ -10,6 +10,8 @@ mod senders;
 mod state;
 mod world;
 
+use std::ops::RangeInclusive;
+
 use proptest::{
     prelude::*,
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
@@ -18,16 +20,27 @@ use proptest::{
 use self::{act::act, state::World};
 
 /// Each seed makes the same histories on every machine; one that fails is made as short as it goes, and printed.
-const SEEDS: std::ops::Range<u8> = 0..8;
+const SEEDS: RangeInclusive<u8> = 0..=7;
 const HISTORIES: u32 = 10;
 const LONGEST: usize = 100;
+
+/// The seeds, and how many histories each makes: `cargo xtask model SEED COUNT` sets both.
+fn wanted() -> (RangeInclusive<u8>, u32) {
+    let variable = |name: &str| std::env::var(name).ok();
+    let seed = variable("MEETBOT_MODEL_SEED")
+        .map(|seed| seed.parse().expect("MEETBOT_MODEL_SEED is a number from 0 to 255"));
+    let count = variable("MEETBOT_MODEL_COUNT")
+        .map(|count| count.parse().expect("MEETBOT_MODEL_COUNT is a number"));
+    (seed.map_or(SEEDS, |seed| seed..=seed), count.unwrap_or(HISTORIES))
+}
 
 #[test]
 fn the_store_does_what_its_model_does_in_any_history() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for seed in SEEDS {
+    let (seeds, histories) = wanted();
+    for seed in seeds {
         let config = Config {
-            cases: HISTORIES,
+            cases: histories,
             failure_persistence: None,
             max_shrink_iters: 2_000,
             ..Config::default()
