@@ -26,7 +26,7 @@ use crate::{
     commands::{Inbox, Incoming},
     connect::Connect,
     meeting::{Lost, Meeting, MeetingEvent},
-    platforms::{self, Joins},
+    platforms::{self, joins::Joins},
     recording::{Counters, Recording, failure::cannot_write},
     reporter::Reporter,
 };

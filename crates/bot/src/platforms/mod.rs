@@ -2,6 +2,7 @@
 
 mod dial;
 pub(crate) mod janus;
+pub(crate) mod joins;
 mod keyframes;
 mod messages;
 mod outbox;
@@ -9,16 +10,11 @@ mod over;
 mod sandbox;
 mod webrtc;
 
-use std::{
-    collections::VecDeque,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
-use meetbot_rtc::Guard;
-use meetbot_types::{Availability, Missing, Platform, Reach, Via, bot::BotOrder};
+use meetbot_types::{Availability, Missing, Platform, Via, bot::BotOrder};
 
-use self::{janus::JanusMeeting, sandbox::SandboxMeeting};
+use self::{janus::JanusMeeting, joins::Joins, sandbox::SandboxMeeting};
 use crate::{
     connect::Connect,
     meeting::{Lost, Meeting},
@@ -53,44 +49,6 @@ pub fn available(machine: &Machine) -> Vec<Availability> {
         missing: if machine.datagrams { Vec::new() } else { vec![no_datagrams()] },
     });
     ways.into()
-}
-
-/// So many of the ids before a join may still be in the room. Janus forgets a session after a minute, in which a bot joins a few times.
-const FORMER_IDS: usize = 32;
-
-/// What the joins of one attempt have to know of each other: a server may keep who has lost their way to it in the room for a while.
-#[derive(Debug, Clone)]
-pub(crate) struct Joins {
-    former: Arc<Mutex<Former>>,
-    /// Where media may be sent. It counts over all joins.
-    guard: Guard,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Former {
-    joins: u32,
-    own_ids: VecDeque<String>,
-}
-
-impl Joins {
-    /// None yet, of an attempt that may reach these addresses.
-    pub(crate) fn new(reach: Reach) -> Self {
-        let why_not = "it is no public address; an operator can allow it in `bots.allow_networks`";
-        let guard = Guard::new(move |address| reach.allows(address), why_not);
-        Self { former: Arc::default(), guard }
-    }
-
-    /// One more, under this id. Answers which one it is, and the ids of those before.
-    fn begin(&self, own_id: String) -> (u32, Vec<String>) {
-        let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
-        let former_ids = former.own_ids.iter().cloned().collect();
-        former.joins += 1;
-        former.own_ids.push_back(own_id);
-        if former.own_ids.len() > FORMER_IDS {
-            former.own_ids.pop_front();
-        }
-        (former.joins, former_ids)
-    }
 }
 
 /// Knocks at the order's meeting. An error is worth another try; a refusal comes as an event.

@@ -17,8 +17,8 @@ use tokio_tungstenite::tungstenite::Message;
 use url::Url;
 
 use super::{
-    Joins,
     dial::{Socket, Target, dial},
+    joins::Joins,
     messages::Messages,
     outbox::Outbox,
     over::Over,

@@ -38,8 +38,8 @@ use crate::{
     media::{Frame, TrackId},
     meeting::{Lost, Meeting, MeetingEvent, Outcome},
     platforms::{
-        Joins,
         dial::{DialError, Socket, Target, dial},
+        joins::Joins,
         messages::Messages,
         outbox::Outbox,
         over::Over,
