@@ -66,6 +66,9 @@ type Recording struct {
 	StartedAt time.Time `json:"startedAt"`
 	// PausedMs is how long it was paused so far, in milliseconds.
 	PausedMs int64 `json:"pausedMs"`
+	// Bytes is how many bytes all files of the recording have on the server's disk, the manifest included; nil until the job has ended, while they are
+	// still to be counted, and from a server that does not count them; 0 where nothing was recorded, or all of it is deleted.
+	Bytes *int64 `json:"bytes"`
 	// DeletedAt is when the recording was deleted.
 	DeletedAt time.Time `json:"deletedAt"`
 	// Extra holds the fields that this version does not know.

@@ -101,7 +101,7 @@ async fn create(store: &SqliteStore, tenant: Tenant, now: StoreNow) {
     let job = json!({
         "id": JobId::generate(now.wall), "externalId": null, "meetingUrl": URL, "platform": "sandbox", "displayName": "meetbot",
         "status": "queued", "statusDetail": null, "joinAt": null, "metadata": {}, "attempt": 0, "leaveReason": null,
-        "recording": {"state": "off", "permission": "not_required", "startedAt": null, "pausedMs": 0, "deletedAt": null},
+        "recording": {"state": "off", "permission": "not_required", "startedAt": null, "pausedMs": 0, "bytes": null, "deletedAt": null},
         "webhooks": {"onStatusChange": null, "onFinalize": null}, "autoLeave": meetbot_types::AutoLeave::default(),
         "failureCode": null, "failureDetail": null, "manifestUri": null, "createdAt": now.wall, "updatedAt": now.wall,
         "joinedAt": null, "endedAt": null,

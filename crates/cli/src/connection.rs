@@ -13,18 +13,43 @@ const KEY: &str = "MEETBOT_API_KEY";
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection (the key: MEETBOT_API_KEY)")]
 pub(crate) struct Connection {
-    /// The server's URL.
-    #[arg(long, global = true, value_name = "URL", env = "MEETBOT_API_BASE_URL")]
+    /// The server's URL; without it that of `MEETBOT_API_BASE_URL`.
+    #[arg(long, global = true, value_name = "URL")]
     base_url: Option<String>,
     /// Trust these certificates (PEM) beside the system's, as of your own authority. `SSL_CERT_FILE` names a file in place of the system's.
     #[arg(long, global = true, value_name = "FILE")]
     ca_bundle: Option<PathBuf>,
 }
 
+/// The same options before the command (`meetbot --base-url URL jobs list`), for commands that have them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BeforeCommand {
+    #[arg(id = "base_url_before", long = "base-url", value_name = "URL", hide = true)]
+    base_url: Option<String>,
+    #[arg(id = "ca_bundle_before", long = "ca-bundle", value_name = "FILE", hide = true)]
+    ca_bundle: Option<PathBuf>,
+}
+
+impl BeforeCommand {
+    /// Which of them is given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let ca_bundle = self.ca_bundle.as_ref().map(|_| "--ca-bundle");
+        self.base_url.as_ref().map(|_| "--base-url").or(ca_bundle)
+    }
+}
+
 impl Connection {
-    /// Where it is, if that was said.
-    pub(crate) fn base_url(&self) -> Option<&str> {
-        self.base_url.as_deref()
+    /// Takes what was given before the command, where it is not given after it too.
+    pub(crate) fn take(&mut self, before: BeforeCommand) {
+        self.base_url = self.base_url.take().or(before.base_url);
+        self.ca_bundle = self.ca_bundle.take().or(before.ca_bundle);
+    }
+
+    /// Where it is, if that was said, here or in the environment.
+    pub(crate) fn base_url(&self) -> Option<String> {
+        let variable = || env::var("MEETBOT_API_BASE_URL").ok();
+        let named = self.base_url.clone().or_else(variable);
+        named.filter(|url| !url.trim().is_empty())
     }
 
     /// What a client of it is built from.

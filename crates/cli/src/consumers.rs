@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use crate::{
     folder::FolderArgs,
-    output::{Output, Usage, counted, table},
+    output::{Output, Usage, counted, size, table},
 };
 
 /// What to do with consumers.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// List the consumers: bots, minutes of this month (UTC) and jobs in the queue, and what each may use.
+    /// List the consumers: bots, minutes of this month (UTC), jobs in the queue, and what each may use; what recordings of jobs that have ended have on disk.
     List(FolderArgs),
     /// Give a consumer a limit of its own; a running server keeps to it at once. No bot leaves its meeting for that.
     Limit(LimitArgs),
@@ -61,11 +61,13 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
 async fn list(args: &FolderArgs, output: Output) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     let consumers = args.with_store(async |store| Ok(store.consumers(store.now()).await?)).await?;
-    for ConsumerUse { consumer, live, test } in consumers {
+    for ConsumerUse { consumer, live, live_recording_bytes, test, test_recording_bytes } in
+        consumers
+    {
         output.object(&json!({
             "consumer": consumer,
-            "live": shown(live),
-            "test": shown(test),
+            "live": shown(live, live_recording_bytes),
+            "test": shown(test, test_recording_bytes),
             "maxBots": live.quota.bots,
             "maxMinutes": live.quota.minutes,
             "maxQueuedJobs": live.quota.queued,
@@ -78,6 +80,8 @@ async fn list(args: &FolderArgs, output: Output) -> anyhow::Result<()> {
             test.minutes.to_string(),
             of(live.queued.into(), live.quota.queued),
             of(test.queued.into(), live.quota.queued),
+            size(live_recording_bytes),
+            size(test_recording_bytes),
         ]);
     }
     let columns = [
@@ -88,13 +92,20 @@ async fn list(args: &FolderArgs, output: Output) -> anyhow::Result<()> {
         "test minutes",
         "queued jobs",
         "test queued jobs",
+        "recordings",
+        "test recordings",
     ];
     output.lines(table(&columns, &rows));
     Ok(())
 }
 
-fn shown(used: Used) -> Value {
-    json!({"bots": used.bots, "minutes": used.minutes, "queuedJobs": used.queued})
+fn shown(used: Used, recording_bytes: u64) -> Value {
+    json!({
+        "bots": used.bots,
+        "minutes": used.minutes,
+        "queuedJobs": used.queued,
+        "recordingBytes": recording_bytes,
+    })
 }
 
 fn of(used: u64, limit: Option<NonZeroU32>) -> String {

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     connection::Connection,
-    output::{Output, counted, known, table},
+    output::{Output, counted, known, size, table},
     watch,
 };
 
@@ -215,17 +215,20 @@ async fn list(args: ListArgs, client: &MeetBot, output: Output) -> anyhow::Resul
     }
     let jobs: Vec<Job> = client.bots(list).take(most).try_collect().await?;
     let now = watch::now();
-    let rows: Vec<Vec<String>> = jobs.iter().map(|job| row(job, now)).collect();
-    output.lines(table(&["id", "status", "age", "platform", "external id", "meeting"], &rows));
+    let rows: Vec<Vec<String>> = jobs.iter().map(|job| row(job, now).into()).collect();
+    output.lines(table(&COLUMNS, &rows));
     Ok(())
 }
 
-fn row(job: &Job, now: Timestamp) -> Vec<String> {
+const COLUMNS: [&str; 7] = ["id", "status", "age", "size", "platform", "external id", "meeting"];
+
+fn row(job: &Job, now: Timestamp) -> [String; 7] {
     let outcome = job.failure_code.as_ref().map_or(String::new(), |code| format!(" {code}"));
-    vec![
+    [
         job.id.clone(),
         format!("{}{outcome}", job.status),
         known(job.created_at.map(|created| age(now.millis_since(created)))),
+        known(job.recording.bytes.map(size)),
         known(job.platform.as_ref()),
         known(job.external_id.as_ref()),
         known(job.meeting_url.as_ref()),
@@ -251,7 +254,7 @@ mod tests {
     fn a_job_of_which_little_is_known_has_dashes_in_the_list() {
         let job: Job = serde_json::from_value(json!({"id": "job_1", "status": "resting"})).unwrap();
         let shown = row(&job, Timestamp::UNIX_EPOCH);
-        assert_eq!(shown, ["job_1", "resting", "-", "-", "-", "-"]);
+        assert_eq!(shown, ["job_1", "resting", "-", "-", "-", "-", "-"]);
     }
 
     #[test]

@@ -29,7 +29,10 @@ use clap::{Parser, Subcommand};
 use meetbot_orchestrator::config::LogFormat;
 use rustix::fs::Mode;
 
-use crate::{connection::Connection, output::Output};
+use crate::{
+    connection::{BeforeCommand, Connection},
+    output::{Output, Usage},
+};
 
 /// Bots that join video meetings, record each speaker and hand over the files.
 ///
@@ -46,6 +49,9 @@ struct Cli {
     /// Print JSON on standard output instead of text.
     #[arg(long, global = true)]
     json: bool,
+
+    #[command(flatten)]
+    before: BeforeCommand,
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,6 +112,21 @@ enum Command {
     Completions(completions::Args),
 }
 
+impl Command {
+    /// How it talks to a server, where it does.
+    fn connection(&mut self) -> Option<&mut Connection> {
+        match self {
+            Self::Dispatch { connection, .. }
+            | Self::Watch { connection, .. }
+            | Self::Jobs { connection, .. }
+            | Self::Usage(connection)
+            | Self::Doctor { connection, .. } => Some(connection),
+            Self::Webhooks(command) => command.connection(),
+            _ => None,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     // What the program makes is its owner's alone, files that SQLite and ffmpeg make for it included.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
@@ -127,7 +148,13 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
-    let command = cli.command;
+    let Cli { mut command, before, .. } = cli;
+    if let Some(option) = before.given() {
+        let connection = command
+            .connection()
+            .ok_or_else(|| Usage(format!("this command has no {option}: it asks no server")))?;
+        connection.take(before);
+    }
     // Those that run a server or a sandbox say themselves what of it is logged.
     if !matches!(command, Command::Serve(_) | Command::Demo(_) | Command::Sandbox(_)) {
         let format = if output.is_json() { LogFormat::Json } else { LogFormat::Text };

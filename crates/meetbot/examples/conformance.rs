@@ -430,6 +430,7 @@ async fn looked_up(mb: &MeetBot, job_id: &str) -> Done {
 }
 
 async fn deleted(mb: &MeetBot, id: &str) -> Done {
+    let recorded = mb.get_bot(id).await?.ok_or("no job")?.recording.bytes;
     let receipt = mb.delete_recording(id).await?;
     say("deleted", [listed(receipt.removed.into_iter().filter_map(|one| one.name))]);
     let of_job = yes(receipt.job_id.as_deref() == Some(id));
@@ -440,7 +441,9 @@ async fn deleted(mb: &MeetBot, id: &str) -> Done {
     say("deleted again", [again.removed.len().to_string(), same]);
     fails("a manifest that was deleted", mb.manifest(id).await);
     let job = mb.get_bot(id).await?.ok_or("no job")?;
-    say("its job", [yes(job.recording.deleted_at == receipt.deleted_at)]);
+    let of_removal = yes(job.recording.deleted_at == receipt.deleted_at);
+    let (had, has_none) = (yes(recorded > Some(0)), yes(job.recording.bytes == Some(0)));
+    say("its job", [of_removal, had, has_none]);
     fails("erase somebody else", mb.erase_consumer("nobody").await);
     let consumer = env::var("MEETBOT_CONSUMER")?;
     let erased = mb.erase_consumer(&consumer).await?;

@@ -170,7 +170,8 @@ impl Mixes {
     /// What becomes of the mix is known, and stands in the manifest.
     async fn end(&self, job: JobId, made: Option<File>) -> Result<(), StoreError> {
         let is_made = made.is_some();
-        if self.store.end_mix(job, made, self.store.now()).await? && is_made {
+        let recording_bytes = self.recordings.bytes(job).await;
+        if self.store.end_mix(job, made, recording_bytes, self.store.now()).await? && is_made {
             self.wakes.poke(job);
             self.outbox.notify_one();
         }

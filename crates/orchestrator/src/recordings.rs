@@ -1,16 +1,27 @@
-//! Recordings on disk: where they lie, removed, and shown to be gone.
+//! Recordings on disk: where they lie, how many bytes they have, removed, and shown to be gone.
 
 use std::{
     collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use meetbot_types::{Job, JobId, Manifest, RemovedObject};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::mixes::UnderWay;
+use crate::{
+    mixes::UnderWay,
+    store::{Store, StoreError},
+};
+
+/// How often to look for recordings that are to be counted.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+/// How many of them are looked up at once.
+const BATCH: u32 = 200;
 
 /// The folder of all recordings.
 #[derive(Debug, Clone)]
@@ -26,17 +37,97 @@ impl Recordings {
         let uri = Url::parse(job.manifest_uri.as_deref()?).ok()?;
         // The URI may lead there by another path: of a disk behind a link, or of where the data folder was before it was moved.
         let attempt = uri.to_file_path().ok()?.parent()?.file_name()?.to_owned();
-        Some(self.folder.join(job.id.to_string()).join(attempt))
+        Some(self.of_job(job.id).join(attempt))
+    }
+
+    /// The folder of all that is stored of a job.
+    pub(crate) fn of_job(&self, job: JobId) -> PathBuf {
+        self.folder.join(job.to_string())
+    }
+
+    /// How many bytes all that is stored of a job has, as [`Recordings::remove`] would answer them; `None` where they cannot be counted.
+    pub(crate) async fn bytes(&self, job: JobId) -> Option<u64> {
+        let folder = self.of_job(job);
+        let counted = tokio::task::spawn_blocking(move || bytes_in(&folder)).await;
+        match counted.map_err(io::Error::other).flatten() {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                tracing::warn!(%job, %error, "the bytes of a recording cannot be counted; it is tried again");
+                None
+            }
+        }
     }
 
     /// Removes all that is stored of a job, once a mix of it that is under way has ended; answers it, and what was named but gone already. Once this answers,
     /// nothing of it is there. The store has dropped the job's mix before, so that none begins meanwhile.
     pub(crate) async fn remove(&self, job: JobId) -> io::Result<(Vec<RemovedObject>, Vec<String>)> {
         self.mixes.end(job).await;
-        let folder = self.folder.join(job.to_string());
+        let folder = self.of_job(job);
         let removed = tokio::task::spawn_blocking(move || remove_folder(&folder)).await;
         removed.map_err(io::Error::other)?
     }
+}
+
+/// Counts the bytes of all recordings once, since files may have come or gone while no server was there, and from then on those that are not known, until it is
+/// stopped.
+pub(crate) async fn count(store: Arc<dyn Store>, recordings: Recordings, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(COUNT_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut all = true;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        match count_once(store.as_ref(), &recordings, all, &stop).await {
+            Ok(()) => all = false,
+            Err(error) => {
+                tracing::warn!(%error, "recordings cannot be looked up whose bytes are to be counted");
+            }
+        }
+    }
+}
+
+async fn count_once(
+    store: &dyn Store,
+    recordings: &Recordings,
+    all: bool,
+    stop: &CancellationToken,
+) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let found = store.recordings_to_count(all, after, BATCH).await?;
+        for (job, before) in &found {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            match recordings.bytes(*job).await {
+                Some(bytes) if *before != Some(bytes) => {
+                    store.recording_counted(*job, *before, bytes).await?;
+                }
+                _ => {}
+            }
+        }
+        after = found.last().map(|(job, _)| *job);
+        if found.len() < BATCH as usize {
+            return Ok(());
+        }
+    }
+}
+
+/// How many bytes the files in a folder have, and those in the folders in it.
+fn bytes_in(folder: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for path in entries(folder)? {
+        bytes += match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() => bytes_in(&path)?,
+            Ok(found) => found.len(),
+            // It was renamed or removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(bytes)
 }
 
 /// Removes a job's folder; answers what was in it, and what its manifests name besides.
@@ -108,6 +199,7 @@ mod tests {
         {
             fs::write(folder.join(file), vec![0; bytes]).unwrap();
         }
+        assert_eq!(bytes_in(&folder).unwrap(), 11);
         let (removed, gone) = remove_folder(&folder).unwrap();
         let removed: Vec<_> = removed.iter().map(|object| (&*object.name, object.bytes)).collect();
         assert_eq!(
@@ -116,5 +208,6 @@ mod tests {
         );
         assert!(gone.is_empty() && !folder.exists());
         assert!(remove_folder(&folder).unwrap().0.is_empty(), "a second time there is nothing");
+        assert_eq!(bytes_in(&folder).unwrap(), 0);
     }
 }

@@ -131,8 +131,7 @@ async fn note_without_files(
             if stop.is_cancelled() {
                 return Ok(());
             }
-            let folder = recordings.folder.join(job.to_string());
-            if let Ok(false) = tokio::fs::try_exists(folder).await {
+            if let Ok(false) = tokio::fs::try_exists(recordings.of_job(*job)).await {
                 store.recording_removed(*job).await?;
             }
         }

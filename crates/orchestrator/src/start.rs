@@ -24,7 +24,7 @@ use crate::{
     limits::{Allowance, Limits},
     metrics::{Metrics, StoreTimes},
     mixes::{Mixes, UnderWay},
-    recordings::Recordings,
+    recordings::{self, Recordings},
     retention::{self, Keep},
     shares::Shares,
     store::{Leases, SqliteStore, Store, StoreError},
@@ -213,6 +213,11 @@ impl Orchestrator {
         let mut work = vec![
             tokio::spawn(sender.run(stop_work.clone())),
             tokio::spawn(mixes.run(stop_work.clone())),
+            tokio::spawn(recordings::count(
+                Arc::clone(&store),
+                recordings.clone(),
+                stop_work.clone(),
+            )),
         ];
         let keep = Keep { recordings: config.keep_recordings, jobs: config.keep_jobs };
         if keep.has_an_end() {

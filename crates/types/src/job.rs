@@ -176,6 +176,10 @@ pub struct Recording {
     pub started_at: Option<Timestamp>,
     /// How long it was paused so far, in milliseconds.
     pub paused_ms: u64,
+    /// How many bytes all files of the recording have on the server's disk, the manifest included. `null` until the job has ended, and while they are still to
+    /// be counted; 0 where nothing was recorded, or all of it is deleted. Changes once more when the mix is made, which `updatedAt` does not show.
+    #[serde(default)]
+    pub bytes: Option<u64>,
     /// When the recording was deleted.
     #[serde(default)]
     pub deleted_at: Option<Timestamp>,
@@ -188,6 +192,7 @@ impl Default for Recording {
             permission: Permission::NotRequired,
             started_at: None,
             paused_ms: 0,
+            bytes: None,
             deleted_at: None,
         }
     }

@@ -418,6 +418,7 @@ func (s *story) lookedUp(job *meetbot.Job) {
 
 func (s *story) deleted(job *meetbot.Job) {
 	ctx, mb, consumer := s.ctx, s.mb, os.Getenv("MEETBOT_CONSUMER")
+	recorded := must(mb.GetBot(ctx, job.ID)).Recording.Bytes
 	receipt := must(mb.DeleteRecording(ctx, job.ID))
 	var names []string
 	for _, one := range receipt.Removed {
@@ -428,7 +429,8 @@ func (s *story) deleted(job *meetbot.Job) {
 	again := must(mb.DeleteRecording(ctx, job.ID))
 	say("deleted again", len(again.Removed), again.DeletedAt.Equal(receipt.DeletedAt))
 	fails("a manifest that was deleted", result(mb.Manifest(ctx, job.ID)))
-	say("its job", must(mb.GetBot(ctx, job.ID)).Recording.DeletedAt.Equal(receipt.DeletedAt))
+	recording := must(mb.GetBot(ctx, job.ID)).Recording
+	say("its job", recording.DeletedAt.Equal(receipt.DeletedAt), recorded != nil && *recorded > 0, recording.Bytes != nil && *recording.Bytes == 0)
 	fails("erase somebody else", result(mb.EraseConsumer(ctx, "nobody")))
 	erased := must(mb.EraseConsumer(ctx, consumer))
 	say("erased", erased.Consumer == consumer, erased.Jobs, erased.Keys)

@@ -286,6 +286,8 @@ def looked_up(mb: MeetBot, job: Job) -> None:
 
 
 def deleted(mb: MeetBot, job: Job, consumer: str) -> None:
+    before = mb.get_bot(job.id)
+    recorded = before.recording.bytes if before else None
     receipt = mb.delete_recording(job.id)
     say("deleted", listed(one.name for one in receipt.removed))
     say("its receipt", receipt.job_id == job.id, receipt.deleted_at is not None, len(receipt.already_gone))
@@ -293,7 +295,8 @@ def deleted(mb: MeetBot, job: Job, consumer: str) -> None:
     say("deleted again", len(again.removed), again.deleted_at == receipt.deleted_at)
     fails("a manifest that was deleted", lambda: mb.manifest(job.id))
     found = mb.get_bot(job.id)
-    say("its job", found is not None and found.recording.deleted_at == receipt.deleted_at)
+    assert found is not None
+    say("its job", found.recording.deleted_at == receipt.deleted_at, (recorded or 0) > 0, found.recording.bytes == 0)
     fails("erase somebody else", lambda: mb.erase_consumer("nobody"))
     erased = mb.erase_consumer(consumer)
     say("erased", erased.consumer == consumer, erased.jobs, erased.keys)

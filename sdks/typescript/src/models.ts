@@ -58,6 +58,11 @@ export interface Recording {
   startedAt: string | null;
   /** How long it was paused, in milliseconds. */
   pausedMs: number;
+  /**
+   * How many bytes all files of the recording have on the server's disk, the manifest included; `null` until the job has ended, while they are still to be
+   * counted, and from a server that does not count them; 0 where nothing was recorded, or all of it is deleted.
+   */
+  bytes: number | null;
   /** When it was deleted. */
   deletedAt: string | null;
 }

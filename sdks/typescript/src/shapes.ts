@@ -16,7 +16,7 @@ export interface Shape {
   readonly event?: "sequence" | "jobId";
 }
 
-const recording: Shape = { fields: "state permission startedAt@ pausedMs# deletedAt@" };
+const recording: Shape = { fields: "state permission startedAt@ pausedMs# bytes~ deletedAt@" };
 const removed: Shape = { fields: "name bytes#" };
 const file: Shape = { fields: "name mediaType bytes~ sha256" };
 

@@ -34,7 +34,7 @@ export function job(fields: Partial<Job> = {}): Job {
     displayName: "meetbot",
     status: "queued",
     statusDetail: null,
-    recording: { state: "off", permission: "not_required", startedAt: null, pausedMs: 0, deletedAt: null },
+    recording: { state: "off", permission: "not_required", startedAt: null, pausedMs: 0, bytes: null, deletedAt: null },
     joinAt: null,
     webhooks: { onStatusChange: null, onFinalize: null },
     metadata: {},

@@ -246,13 +246,15 @@ async function lookedUp(job: Job): Promise<void> {
 }
 
 async function deleted(job: Job): Promise<void> {
+  const recorded = (await mb.getJob(job.id))?.recording.bytes ?? 0;
   const receipt = await mb.deleteRecording(job.id);
   say("deleted", listed(receipt.removed.map(({ name }) => name)));
   say("its receipt", receipt.jobId === job.id, receipt.deletedAt !== null, receipt.alreadyGone.length);
   const again = await mb.deleteRecording(job.id);
   say("deleted again", again.removed.length, again.deletedAt === receipt.deletedAt);
   await fails("a manifest that was deleted", () => mb.manifest(job.id));
-  say("its job", (await mb.getJob(job.id))?.recording.deletedAt === receipt.deletedAt);
+  const recording = (await mb.getJob(job.id))?.recording;
+  say("its job", recording?.deletedAt === receipt.deletedAt, recorded > 0, recording?.bytes === 0);
   await fails("erase somebody else", () => mb.eraseConsumer("nobody"));
   const consumer = environment("MEETBOT_CONSUMER");
   const erased = await mb.eraseConsumer(consumer);

@@ -77,7 +77,7 @@ pub(crate) async fn run(
             findings.extend(folder::paused(&config.data_dir).await);
             findings.push(loopback::look(&config, now).await);
             let asked = server::look(connection, config.listen, in_use, now).await;
-            let answers = server::is_at(&asked, connection.base_url(), config.listen);
+            let answers = server::is_at(&asked, connection.base_url().as_deref(), config.listen);
             findings.push(machine::listen(config.listen, in_use, answers));
             findings.push(machine::udp());
             findings.push(machine::open_files(config.max_bots));

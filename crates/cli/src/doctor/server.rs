@@ -27,7 +27,7 @@ pub(super) async fn look(
     now: Timestamp,
 ) -> Vec<Finding> {
     let named = connection.base_url();
-    let url = named.map_or_else(|| url_of(listen), ToOwned::to_owned);
+    let url = named.clone().unwrap_or_else(|| url_of(listen));
     let unusable = |error: String| {
         let remedy = "give --base-url the server's URL, and mend the setting that is named";
         vec![Finding::fail(SERVER, error, remedy)]

@@ -49,6 +49,18 @@ pub(crate) enum Command {
     Verify(verify::Args),
 }
 
+impl Command {
+    /// How it talks to a server, where it does.
+    pub(crate) fn connection(&mut self) -> Option<&mut Connection> {
+        match self {
+            Self::List { connection, .. }
+            | Self::Show { connection, .. }
+            | Self::Redeliver { connection, .. } => Some(connection),
+            _ => None,
+        }
+    }
+}
+
 /// Runs one of them.
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<ExitCode> {
     match command {

@@ -90,6 +90,9 @@ fn settings_are_read_from_the_same_file_by_the_server_and_the_commands_beside_it
         // The folder has no server's address, and the variable of the SDKs does no harm.
         let said = run(meetbot().args(command).args(["--base-url", "http://127.0.0.1:1"]));
         assert_eq!(said.code, Some(2), "{said:?}");
+        let said = run(meetbot().args(["--base-url", "http://127.0.0.1:1"]).args(command));
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.err.contains("this command has no --base-url"), "{said:?}");
     }
     std::fs::write(&config, format!("{text}[bots]\nmaximum = 3\n")).unwrap();
     for command in [&["serve"][..], &["keys", "list"], &["webhooks", "secret"]] {

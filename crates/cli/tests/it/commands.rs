@@ -223,6 +223,28 @@ fn the_kinds_of_a_key_are_one_required_group() {
 }
 
 #[test]
+fn the_servers_url_may_stand_before_and_behind_a_command_that_asks_a_server() {
+    let beside = beside(&[]);
+    let nobody = "http://127.0.0.1:9";
+    let listed = |arguments: &[&str]| {
+        run(beside.command(arguments).env("MEETBOT_API_BASE_URL", nobody)).code
+    };
+    let url = beside.url.as_str();
+    for command in [&["jobs", "list"][..], &["usage"], &["webhooks", "list"]] {
+        let before = ["--base-url", url];
+        assert_eq!(listed(&[&before[..], command].concat()), Some(0), "{command:?}");
+        assert_eq!(listed(&[command, &before[..]].concat()), Some(0), "{command:?}");
+        let both = [&["--base-url", nobody][..], command, &before[..]].concat();
+        assert_eq!(listed(&both), Some(0), "{command:?}");
+    }
+    let bundle = run(&mut beside.command(&["--ca-bundle", "/no/such/file", "jobs", "list"]));
+    assert!(bundle.err.contains("--ca-bundle /no/such/file"), "{bundle:?}");
+    let refused = run(&mut beside.command(&["--ca-bundle", "/no/such/file", "keys", "list"]));
+    assert!(refused.err.contains("this command has no --ca-bundle"), "{refused:?}");
+    assert_eq!(refused.code, Some(2));
+}
+
+#[test]
 fn help_says_what_a_newcomer_looks_for() {
     let help = |arguments: &[&str]| run(meetbot().args(arguments).arg("--help")).out;
     assert!(help(&["completions"]).contains("source <(meetbot completions bash), in ~/.bashrc"));

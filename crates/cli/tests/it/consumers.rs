@@ -45,8 +45,8 @@ fn a_limit_holds_at_once_on_a_running_server_and_is_shown() {
     let acme = acme.into_iter().find(|one| one["consumer"] == "acme").unwrap();
     let expected = json!({
         "consumer": "acme", "maxBots": 1, "maxMinutes": 60, "maxQueuedJobs": 10_000,
-        "live": {"bots": 0, "minutes": 0, "queuedJobs": 0},
-        "test": {"bots": 1, "minutes": 1, "queuedJobs": 1},
+        "live": {"bots": 0, "minutes": 0, "queuedJobs": 0, "recordingBytes": 0},
+        "test": {"bots": 1, "minutes": 1, "queuedJobs": 1, "recordingBytes": 0},
     });
     assert_eq!(acme, expected);
     let said = consumers(data.path(), &["list"]);

@@ -46,6 +46,7 @@ fn a_deleted_recording_is_gone_and_the_receipt_lists_it() {
     let job = client.get_bot(&id).unwrap().unwrap();
     assert_eq!((job.status, job.manifest_uri), (JobStatus::Completed, None));
     assert_eq!(job.recording.deleted_at, receipt.deleted_at);
+    assert_eq!(job.recording.bytes, Some(0));
     assert_eq!(client.manifest(&id).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(client.artifact(&id, "events.jsonl").unwrap_err().kind(), ErrorKind::NotFound);
     let again = client.delete_recording(&id).unwrap();

@@ -12,7 +12,7 @@ fn free_port() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-fn doctor(data_dir: &Path, more: &[&str]) -> Said {
+pub(crate) fn doctor(data_dir: &Path, more: &[&str]) -> Said {
     let mut command = meetbot();
     command.args(["doctor", "--json", "--data-dir"]).arg(data_dir).args(more);
     run(&mut command)
@@ -20,7 +20,7 @@ fn doctor(data_dir: &Path, more: &[&str]) -> Said {
 
 /// The state of a check, what was found, and what to do.
 #[track_caller]
-fn check(said: &Said, name: &str) -> (String, String, Value) {
+pub(crate) fn check(said: &Said, name: &str) -> (String, String, Value) {
     let report = said.json();
     let checks = report["checks"].as_array().unwrap();
     let check = checks.iter().find(|check| check["check"] == name);
@@ -88,6 +88,19 @@ fn a_server_that_runs_is_asked_how_it_is() {
     server.kill();
     let said = doctor(data.path(), &["--listen", listen, "--base-url", &url]);
     assert_eq!((said.code, check(&said, "server").0.as_str()), (Some(1), "fail"), "{said:?}");
+}
+
+#[test]
+fn a_server_with_another_data_folder_at_the_address_is_no_other_program() {
+    let [data, elsewhere] = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let (_server, url) = serve(data.path(), None);
+    let said = doctor(elsewhere.path(), &["--listen", url.strip_prefix("http://").unwrap()]);
+    assert_eq!((said.code, check(&said, "server").0.as_str()), (Some(1), "ok"), "{said:?}");
+    let (state, found, remedy) = check(&said, "port");
+    assert_eq!(state, "fail", "{said:?}");
+    assert!(found.contains("a meetbot server with another data folder listens on"), "{found}");
+    let remedy = remedy.as_str().unwrap();
+    assert!(remedy.contains("--data-dir") && !remedy.contains("stop it"), "{remedy}");
 }
 
 #[test]

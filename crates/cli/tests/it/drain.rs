@@ -7,8 +7,11 @@ use meetbot_testkit::polling::poll_until;
 use tempfile::TempDir;
 use xtask::ffmpeg::decodes;
 
-use crate::program::{
-    PATIENCE, await_job, client, create_key, manifest_of, mixed, sandbox, serve, serve_with,
+use crate::{
+    doctor::{check, doctor},
+    program::{
+        PATIENCE, await_job, client, create_key, manifest_of, mixed, sandbox, serve, serve_with,
+    },
 };
 
 const DRAIN: &str = "MEETBOT_SERVER_DRAIN_SECONDS";
@@ -42,6 +45,11 @@ fn meetings_end_by_themselves_while_new_jobs_wait_for_the_next_server() {
     await_job(&one, &first, |job| job.status == JobStatus::Recording);
     server.signal();
     await_draining(&url, &key);
+    let said = doctor(data.path(), &["--listen", url.strip_prefix("http://").unwrap()]);
+    let (state, found, remedy) = check(&said, "ready");
+    assert_eq!((state.as_str(), said.code), ("fail", Some(1)), "{said:?}");
+    assert!(found.contains("takes no more jobs"), "{found}");
+    assert_eq!(remedy, "nothing: it is stopping, and ends by itself");
     // The API serves on: a job is taken on, and a bot still obeys.
     let second = dispatch(&one, 2);
     one.send_chat_message(&first, "still here").unwrap();

@@ -160,7 +160,7 @@ fn no_acknowledged_job_is_lost_over_fifty_kills() {
 }
 
 /// A job whose time never comes while the test runs.
-fn far_ahead() -> NewJob {
+pub(crate) fn far_ahead() -> NewJob {
     #[expect(clippy::disallowed_methods, reason = "a time ahead of the server's clock")]
     let now = meetbot::Timestamp::from(std::time::SystemTime::now());
     NewJob {

@@ -13,6 +13,7 @@ mod deletion;
 mod demo;
 mod disk_full;
 mod disk_lost;
+mod disk_use;
 mod doctor;
 mod drain;
 mod first_key;

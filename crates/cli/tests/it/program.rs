@@ -240,6 +240,14 @@ pub(crate) fn await_job(client: &MeetBot, id: &str, wanted: impl Fn(&Job) -> boo
     })
 }
 
+/// Waits until the mix is reported. It stands in the manifest before.
+pub(crate) fn mix_reported(client: &MeetBot, id: &str) {
+    poll_until(PATIENCE, || {
+        let mut events = client.events(id, None).unwrap().data.into_iter();
+        events.find(|event| event.event == "job.artifact_ready").ok_or("no event of the mix")
+    });
+}
+
 /// The manifest, once it says what became of the mix, which is made after the job has ended.
 pub(crate) fn mixed(client: &MeetBot, id: &str) -> Manifest {
     poll_until(PATIENCE, || {

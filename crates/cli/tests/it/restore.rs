@@ -7,13 +7,14 @@ use std::{
     process::Command,
 };
 
-use meetbot::JobStatus;
-use meetbot_testkit::polling::poll_until;
+use meetbot::{FailureCode, JobStatus};
 use tempfile::TempDir;
 use xtask::spec_file;
 
 use crate::{
-    program::{PATIENCE, await_job, client, create_key, meetbot, mixed, run, serve},
+    disk_use::counted,
+    kills::far_ahead,
+    program::{await_job, client, create_key, meetbot, mix_reported, run, serve},
     rounds::{backup, dispatch, keys, names, of_job, recordings, restore, rounds},
 };
 
@@ -63,13 +64,7 @@ fn the_words_of_the_page_restore_a_server_that_has_gone_on_since_its_backup() {
     let first = client(&url, &key);
     let before = dispatch(&first, "two-speakers?seconds=1", None);
     first.wait_for_bot(&before, None).unwrap();
-    mixed(&first, &before);
-    // The mix is in the timeline after it is in the manifest.
-    let timeline = || first.events(&before, None).unwrap().data;
-    poll_until(PATIENCE, || {
-        let ready = timeline().iter().any(|event| event.event == "job.artifact_ready");
-        ready.then_some(()).ok_or("no event of the mix")
-    });
+    mix_reported(&first, &before);
     let (what, files) = (of_job(&first, &before), recordings(&data));
     let program = PathBuf::from(meetbot().get_program());
     let path =
@@ -150,6 +145,34 @@ fn a_paused_server_starts_and_sends_nothing_until_it_is_unpaused() {
     let (code, log) = server.terminate_with_log();
     assert_eq!(code, Some(0));
     assert!(log.contains("meetbot unpause --data-dir"), "{log}");
+}
+
+#[test]
+fn a_restore_that_ends_what_ran_fails_a_job_that_had_recorded_nothing_and_keeps_those_that_wait() {
+    let home = TempDir::new().unwrap();
+    let [data, file, restored] = ["data", "copy.db", "restored"].map(|name| home.path().join(name));
+    let (server, url) = serve(&data, None);
+    let (key, _) = create_key(&data, &[]);
+    let before = client(&url, &key);
+    let lobby = dispatch(&before, "nobody-admits", None);
+    await_job(&before, &lobby, |job| job.status_detail.as_deref() == Some("waiting_room"));
+    let later = before.dispatch_bot(far_ahead()).unwrap().id;
+    assert_eq!(backup(&data, &file).code, Some(0));
+    server.kill();
+    let said = restore(&file, &restored, &["--end-running"]);
+    assert_eq!((&said.json()["jobs"], said.code), (&2.into(), Some(0)), "{said:?}");
+
+    let (_server, url) = serve(&restored, None);
+    let after = client(&url, &key);
+    let job = after.get_bot(&lobby).unwrap().unwrap();
+    assert_eq!((&job.status, job.attempt), (&JobStatus::Failed, 1), "no other bot joins: {job:#?}");
+    assert_eq!(job.failure_code, Some(FailureCode::InternalError));
+    assert_eq!((job.manifest_uri, job.joined_at), (None, None));
+    let detail = job.failure_detail.unwrap();
+    assert!(detail.contains("the restore ended it"), "{detail}");
+    counted(&after, &lobby, 0);
+    let job = after.get_bot(&later).unwrap().unwrap();
+    assert_eq!((&job.status, job.attempt), (&JobStatus::Queued, 0), "{job:#?}");
 }
 
 #[test]

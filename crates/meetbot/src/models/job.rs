@@ -131,6 +131,9 @@ pub struct Recording {
     /// How long it was paused so far, in milliseconds.
     #[serde(default, deserialize_with = "or_default")]
     pub paused_ms: u64,
+    /// How many bytes all files of the recording have on the server's disk, the manifest included; `None` until the job has ended, while they are still to be
+    /// counted, and from a server that does not count them; 0 where nothing was recorded, or all of it is deleted.
+    pub bytes: Option<u64>,
     /// When the recording was deleted.
     pub deleted_at: Option<Timestamp>,
 }

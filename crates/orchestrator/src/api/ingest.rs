@@ -67,7 +67,7 @@ async fn report(
         let (job_id, epoch) = attempt(&mut query)?;
         query.finish()?;
         let sign_of_life = IngestRequest { job_id, epoch, reports: Vec::new() };
-        heard(&server, sign_of_life, token_hash).await?;
+        heard(&server, sign_of_life, token_hash, None).await?;
         // It is a bot's: what it brings is waited for.
         hold = request.extensions().get::<Arc<Connection>>().map(Connection::hold);
     }
@@ -80,8 +80,16 @@ async fn report(
         }
     }
     let (job, counted) = (request.job_id, Heard::from(&request));
-    let joins = request.reports.iter().any(|one| matches!(one.report, BotReport::JoiningAs { .. }));
-    let answer = heard(&server, request, token_hash).await?;
+    let any = |is: fn(&BotReport) -> bool| request.reports.iter().any(|one| is(&one.report));
+    let joins = any(|report| matches!(report, BotReport::JoiningAs { .. }));
+    let ends = any(|report| matches!(report, BotReport::Ended { .. }));
+    // A stranger's report has nothing counted.
+    let recording_bytes = if ends && server.store.has_had_bot(job, token_hash).await? {
+        server.recordings.bytes(job).await
+    } else {
+        None
+    };
+    let answer = heard(&server, request, token_hash, recording_bytes).await?;
     if joins {
         server.wakes.poke_rooms();
     }
@@ -97,9 +105,10 @@ async fn heard(
     server: &Server,
     request: IngestRequest,
     token_hash: [u8; 32],
+    recording_bytes: Option<u64>,
 ) -> Result<IngestAnswer, ApiError> {
     let (away, now) = (server.away.last(), server.store.now());
-    let reported = server.store.report(request, token_hash, away, now).await;
+    let reported = server.store.report(request, token_hash, recording_bytes, away, now).await;
     match server.away.note(reported, server.store.now().lease)? {
         Reported::Applied(answer) => Ok(answer),
         Reported::Superseded => Err(superseded()),

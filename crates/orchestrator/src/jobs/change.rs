@@ -196,6 +196,8 @@ impl Change<'_> {
         let job = &mut self.record.job;
         job.manifest_uri = manifest_uri.map(str::to_owned);
         job.ended_at = Some(self.at);
+        // Without a bot there are no files; those of one that says nothing of its end are to be counted.
+        job.recording.bytes = (job.attempt == 0).then_some(0);
         if job.recording.state != RecordingState::Off {
             job.recording.state = RecordingState::Stopped;
         }

@@ -40,12 +40,14 @@ fn is_over(until: Option<LeaseTime>, away: Option<LeaseTime>, now: LeaseTime) ->
 }
 
 impl JobRecord {
-    /// Applies what the bot of an attempt reports, each report once, and renews its lease. Without changes the job stays as it is.
+    /// Applies what the bot of an attempt reports, each report once, and renews its lease. Without changes the job stays as it is. One that ends with them has a
+    /// recording of `recording_bytes`; `None`: they are to be counted.
     pub(crate) fn report(
         &mut self,
         epoch: u32,
         reports: &[NumberedReport],
         token_hash: &[u8; 32],
+        recording_bytes: Option<u64>,
         away: Option<LeaseTime>,
         now: StoreNow,
     ) -> (Reported, Option<Changes>) {
@@ -72,6 +74,9 @@ impl JobRecord {
                 }
             }
             let record = &mut *change.record;
+            if record.job.status.is_final() {
+                record.job.recording.bytes = recording_bytes;
+            }
             record.stay.heard(&record.job, now.lease);
         });
         (Reported::Applied(self.acknowledged()), Some(changes))

@@ -118,6 +118,7 @@ pub(crate) struct Metrics {
     try_times: Histogram,
     webhook_latency: Histogram,
     mixes: Gauge,
+    recordings: Gauge,
     backlog: Gauge,
     backlog_age: Gauge<f64, AtomicU64>,
     store_up: Gauge,
@@ -205,6 +206,13 @@ impl Metrics {
             "Mixes that are still to be made, those that are being made included, when asked",
             mixes.clone(),
         );
+        let recordings = Gauge::default();
+        registry.register_with_unit(
+            "recordings",
+            "What the recordings of jobs that have ended have on disk, those of all consumers, when asked",
+            Unit::Bytes,
+            recordings.clone(),
+        );
         let backlog = Gauge::default();
         registry.register(
             "webhook_backlog",
@@ -241,6 +249,7 @@ impl Metrics {
             try_times,
             webhook_latency,
             mixes,
+            recordings,
             backlog,
             backlog_age,
             store_up,
@@ -317,6 +326,7 @@ impl Metrics {
             self.ended.get_or_create(&labels).inner().store(ended.jobs, Ordering::Relaxed);
         }
         self.mixes.set(i64::try_from(tally.mixes).unwrap_or(i64::MAX));
+        self.recordings.set(i64::try_from(tally.recording_bytes).unwrap_or(i64::MAX));
         self.backlog.set(i64::try_from(tally.backlog).unwrap_or(i64::MAX));
         let age = tally.oldest.map_or(0, |oldest| now.millis_since(oldest).max(0));
         self.backlog_age.set(age as f64 / 1000.0);
@@ -363,6 +373,7 @@ mod tests {
                 jobs: 7,
             }],
             mixes: 3,
+            recording_bytes: 123_456,
             backlog: 2,
             oldest: Some(Timestamp::from_millis(1_500)),
         }
@@ -382,6 +393,7 @@ mod tests {
             "meetbot_jobs{status=\"recording\"} 0\n",
             "meetbot_jobs_ended_total{status=\"failed\",failure_code=\"lobby_timeout\"} 7\n",
             "meetbot_mixes_waiting 3\n",
+            "meetbot_recordings_bytes 123456\n",
             "meetbot_webhook_backlog 2\n",
             "meetbot_webhook_backlog_age_seconds 2.5\n",
             "meetbot_store_up 1\n",

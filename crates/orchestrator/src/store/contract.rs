@@ -10,6 +10,7 @@ mod life;
 mod lost;
 mod mixes;
 mod outbox;
+mod paused;
 mod pruning;
 mod quotas;
 mod recordings;
@@ -27,11 +28,13 @@ use meetbot_types::{
 use super::*;
 
 const HOUR: Duration = Duration::from_hours(1);
+/// How many bytes each recording has when its job ends.
+const RECORDED: u64 = 1_000;
 
 struct Fixture {
     store: Arc<dyn Store>,
     tenant: Tenant,
-    _backend: Backend,
+    backend: Backend,
 }
 
 pub(crate) fn at(seconds: u64) -> StoreNow {
@@ -57,7 +60,7 @@ async fn fixture() -> Fixture {
     let backend = Backend::new();
     let store = backend.open();
     let (key, _) = store.create_key(key("acme", true), at(0)).await.unwrap();
-    Fixture { store, tenant: key.tenant, _backend: backend }
+    Fixture { store, tenant: key.tenant, backend }
 }
 
 pub(crate) fn new_job(now: StoreNow) -> Job {
@@ -138,7 +141,7 @@ impl Fixture {
             .map(|(seq, report)| NumberedReport { seq, at: now.wall, report: report.clone() })
             .collect();
         let request = IngestRequest { job_id: job, epoch, reports };
-        self.store.report(request, [token; 32], None, now).await.unwrap()
+        self.store.report(request, [token; 32], Some(RECORDED), None, now).await.unwrap()
     }
 
     async fn job(&self, id: JobId) -> Job {

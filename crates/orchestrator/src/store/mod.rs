@@ -323,8 +323,18 @@ pub trait Store: Send + Sync + 'static {
         after: Option<OldRecording>,
         limit: u32,
     ) -> Result<Vec<OldRecording>>;
-    /// Nothing of the job's recording is on disk any more.
+    /// Nothing of the job's recording is on disk any more: it has 0 bytes.
     async fn recording_removed(&self, id: JobId) -> Result<()>;
+    /// Jobs behind `after`, in the order of their ids, that have ended and may have files, and how many bytes these have. `None`: nobody has said it, as of jobs
+    /// whose last bot was lost and of deletions that were cut short; without `all`, only those.
+    async fn recordings_to_count(
+        &self,
+        all: bool,
+        after: Option<JobId>,
+        limit: u32,
+    ) -> Result<Vec<(JobId, Option<u64>)>>;
+    /// Says how many bytes a recording has. Changes nothing where it is not as it was `before` any more: its mix was made meanwhile, or it was removed.
+    async fn recording_counted(&self, id: JobId, before: Option<u64>, bytes: u64) -> Result<()>;
     /// Deletes up to `limit` jobs that ended before this moment, with all that belongs to them; answers which. A job that may have files, or has a
     /// delivery that is still to be tried, is kept.
     async fn prune_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<JobId>>;
@@ -334,8 +344,15 @@ pub trait Store: Send + Sync + 'static {
     async fn waiting_mixes(&self, limit: u32, now: StoreNow) -> Result<WaitingMixes>;
     /// The job whose mix waits; `None` where none does.
     async fn waiting_mix(&self, id: JobId) -> Result<Option<Job>>;
-    /// A mix waits no longer, and where it was made that is reported, in the same transaction. `false` where none waits: then nothing is reported.
-    async fn end_mix(&self, id: JobId, made: Option<File>, now: StoreNow) -> Result<bool>;
+    /// A mix waits no longer, the recording has so many bytes now (`None`: they are to be counted), and where the mix was made that is reported, in the same
+    /// transaction. `false` where none waits: then nothing changes.
+    async fn end_mix(
+        &self,
+        id: JobId,
+        made: Option<File>,
+        recording_bytes: Option<u64>,
+        now: StoreNow,
+    ) -> Result<bool>;
     /// A mix could not be made for a reason that may pass: it is due again later. Answers when; `None` where it was given up, or none waits.
     async fn put_off_mix(&self, id: JobId, now: StoreNow) -> Result<Option<Timestamp>>;
     /// The mixes of these jobs are not to be made any more.
@@ -362,11 +379,13 @@ pub trait Store: Send + Sync + 'static {
     /// Hands a job that is due to a new bot, which shows the token with this SHA-256. Jobs whose bot was lost come first. The others wait for a place
     /// of their consumer's in their world: whoever has the fewest bots is next, and of a consumer's jobs the one that has been due for longest.
     async fn claim(&self, token_hash: [u8; 32], now: StoreNow) -> Result<Claim>;
-    /// Applies a bot's reports and renews its lease. A lease is over only when the store was there for all of one: `away` is when it last was not.
+    /// Applies a bot's reports and renews its lease. A lease is over only when the store was there for all of one: `away` is when it last was not. A job that
+    /// ends with them has a recording of `recording_bytes`; `None`: they are to be counted.
     async fn report(
         &self,
         request: IngestRequest,
         token_hash: [u8; 32],
+        recording_bytes: Option<u64>,
         away: Option<LeaseTime>,
         now: StoreNow,
     ) -> Result<Reported>;
@@ -420,6 +439,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Drops answers that were kept long enough, gives back what a sender never came back from, and shows that the store can be written.
     async fn sweep(&self, now: StoreNow) -> Result<()>;
-    /// Counts jobs and deliveries, at a cost that does not grow with the jobs that have ended.
+    /// Counts jobs, deliveries and the bytes of recordings, at a cost that does not grow with the jobs that have ended, but with the recordings that are kept.
     async fn tally(&self) -> Result<Tally>;
 }

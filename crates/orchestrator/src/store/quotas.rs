@@ -46,6 +46,10 @@ pub struct ConsumerUse {
     pub consumer: String,
     /// With live keys.
     pub live: Used,
+    /// How many bytes its recordings of these have; a recording counts from the end of its job until it is deleted.
+    pub live_recording_bytes: u64,
     /// With test keys.
     pub test: Used,
+    /// How many bytes its recordings of these have.
+    pub test_recording_bytes: u64,
 }

@@ -15,6 +15,8 @@ pub struct Tally {
     pub oldest: Option<Timestamp>,
     /// Mixes that are still to be made.
     pub mixes: u64,
+    /// How many bytes the recordings have of jobs that have ended.
+    pub recording_bytes: u64,
 }
 
 /// How many jobs have ended so.

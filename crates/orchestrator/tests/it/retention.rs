@@ -55,7 +55,8 @@ async fn await_deleted(client: &MeetBot, id: &str, folder: &Path) -> Job {
     let look = async {
         loop {
             let job = client.get_bot(id).await.unwrap().unwrap();
-            if job.recording.deleted_at.is_some() && !folder.exists() {
+            let removed = job.recording.bytes == Some(0) && !folder.exists();
+            if job.recording.deleted_at.is_some() && removed {
                 return job;
             }
             tokio::task::yield_now().await;

@@ -117,6 +117,9 @@ class Recording(Model):
     """When the first packet was on disk."""
     paused_ms: Count = 0
     """How long it was paused so far, in milliseconds."""
+    bytes: Whole | None = None
+    """How many bytes all files of the recording have on the server's disk, the manifest included; `None` until the job has ended, while they are still to be
+    counted, and from a server that does not count them; 0 where nothing was recorded, or all of it is deleted."""
     deleted_at: Timestamp | None = None
     """When the recording was deleted."""
 

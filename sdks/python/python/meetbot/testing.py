@@ -57,6 +57,7 @@ def job(**fields: Any) -> dict[str, Any]:
             "permission": "not_required",
             "startedAt": None,
             "pausedMs": 0,
+            "bytes": None,
             "deletedAt": None,
         },
         "joinAt": None,

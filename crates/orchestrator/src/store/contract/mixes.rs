@@ -11,6 +11,9 @@ async fn job_that_ended(fixture: &Fixture, token: u8, cause: Cause, has_media: b
     fixture.job(job.id).await
 }
 
+/// How many bytes a recording has with its mix.
+const MIXED: u64 = 1_500;
+
 fn mix() -> File {
     File {
         name: "audio.mixed.webm".to_owned(),
@@ -44,16 +47,22 @@ async fn a_mix_waits_for_each_job_that_ends_with_a_manifest_however_it_ends() {
     for job in [completed, failed, cancelled] {
         assert_eq!(fixture.store.waiting_mix(job.id).await.unwrap().as_ref(), Some(&job));
         let told = fixture.told(job.id).await;
-        assert!(fixture.store.end_mix(job.id, Some(mix()), at(9)).await.unwrap());
+        assert!(fixture.store.end_mix(job.id, Some(mix()), Some(MIXED), at(9)).await.unwrap());
         assert_eq!(
             fixture.told(job.id).await.strip_prefix(&*told).unwrap(),
             ["job.artifact_ready"]
         );
         // The answer was lost.
-        assert!(!fixture.store.end_mix(job.id, Some(mix()), at(9)).await.unwrap());
+        assert!(!fixture.store.end_mix(job.id, Some(mix()), Some(MIXED), at(9)).await.unwrap());
         assert_eq!(fixture.told(job.id).await.len(), told.len() + 1);
         assert_eq!(fixture.store.waiting_mix(job.id).await.unwrap(), None);
-        assert_eq!(fixture.job(job.id).await, job, "the job is as it ended");
+        assert_eq!(
+            (job.recording.bytes, fixture.job(job.id).await.recording.bytes),
+            (Some(RECORDED), Some(MIXED))
+        );
+        let mut job = job;
+        job.recording.bytes = Some(MIXED);
+        assert_eq!(fixture.job(job.id).await, job, "the rest of the job is as it ended");
     }
     assert_eq!(due(&fixture, at(99)).await, []);
     // Each end was counted once.
@@ -65,7 +74,7 @@ async fn a_mix_waits_for_each_job_that_ends_with_a_manifest_however_it_ends() {
 async fn a_mix_is_reported_to_on_finalize_with_the_file_and_the_manifest() {
     let fixture = fixture().await;
     let job = job_that_ended(&fixture, 1, failure(), true).await;
-    fixture.store.end_mix(job.id, Some(mix()), at(9)).await.unwrap();
+    fixture.store.end_mix(job.id, Some(mix()), Some(MIXED), at(9)).await.unwrap();
     let filter = DeliveryFilter { job_id: Some(job.id), state: None };
     let window = Window { limit: 200, after: None };
     let sent = fixture.store.deliveries(fixture.tenant, filter, window).await.unwrap().data;
@@ -90,13 +99,13 @@ async fn a_mix_that_is_not_made_or_whose_recording_is_deleted_is_not_reported() 
     let jobs = [1, 2, 3].map(|token| job_that_ended(&fixture, token, failure(), true));
     let [unavailable, deleted, dropped] = jobs;
     let (unavailable, deleted, dropped) = (unavailable.await, deleted.await, dropped.await);
-    assert!(fixture.store.end_mix(unavailable.id, None, at(9)).await.unwrap());
+    assert!(fixture.store.end_mix(unavailable.id, None, Some(MIXED), at(9)).await.unwrap());
     fixture.store.delete_recording(fixture.tenant, deleted.id, at(9)).await.unwrap().unwrap();
     fixture.store.drop_mixes(vec![dropped.id]).await.unwrap();
     assert_eq!(due(&fixture, at(99)).await, []);
     for job in [&unavailable, &deleted, &dropped] {
         // It was under way meanwhile.
-        assert!(!fixture.store.end_mix(job.id, Some(mix()), at(10)).await.unwrap());
+        assert!(!fixture.store.end_mix(job.id, Some(mix()), Some(MIXED), at(10)).await.unwrap());
         assert_eq!(fixture.store.put_off_mix(job.id, at(10)).await.unwrap(), None);
         assert!(!fixture.told(job.id).await.contains(&"job.artifact_ready".to_owned()));
     }
@@ -155,7 +164,7 @@ async fn consumers_take_turns_however_many_mixes_of_each_wait() {
         assert_eq!(fixture.store.waiting_mixes(1, at(20)).await.unwrap().due, [expected]);
     };
     one(first).await;
-    fixture.store.end_mix(first, Some(mix()), at(20)).await.unwrap();
+    fixture.store.end_mix(first, Some(mix()), Some(MIXED), at(20)).await.unwrap();
     one(theirs).await;
     fixture.store.put_off_mix(theirs, at(20)).await.unwrap();
     one(second).await;
@@ -163,7 +172,7 @@ async fn consumers_take_turns_however_many_mixes_of_each_wait() {
     let in_test = waits(&fixture, tenant("acme", false).await, 11).await;
     for expected in [late, in_test, second, their_next, third] {
         one(expected).await;
-        fixture.store.end_mix(expected, None, at(20)).await.unwrap();
+        fixture.store.end_mix(expected, None, Some(MIXED), at(20)).await.unwrap();
     }
     assert_eq!(due(&fixture, at(99)).await, [theirs, fourth], "the other's last was longer ago");
 }

@@ -120,6 +120,19 @@ pub(super) enum Act {
     },
     /// The server ends and starts again on the same data.
     Restart,
+    /// The server ends, and starts on a backup that is restored.
+    Restore {
+        paused: bool,
+        end_running: bool,
+    },
+    /// A database that was restored and is paused goes on.
+    Unpause,
+    /// The bytes of recordings are counted that are not known.
+    Count,
+    /// The files of a recording that is deleted are removed.
+    Remove {
+        job: Which,
+    },
 }
 
 fn said() -> impl Strategy<Value = What> {
@@ -216,5 +229,10 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         2 => (0..4_u8, prop_oneof![3 => Just(0), 1 => 1..4_u8], prop_oneof![3 => Just(0), 1 => 1..6_u8])
             .prop_map(|(bots, minutes, queued)| Act::Limit { bots, minutes, queued }),
         1 => Just(Act::Restart),
+        1 => (any::<bool>(), any::<bool>())
+            .prop_map(|(paused, end_running)| Act::Restore { paused, end_running }),
+        3 => Just(Act::Unpause),
+        1 => Just(Act::Count),
+        2 => which().prop_map(|job| Act::Remove { job }),
     ]
 }

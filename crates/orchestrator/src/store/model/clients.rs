@@ -95,6 +95,7 @@ impl World {
                     run_at: ms(start.from),
                     start_by: ms(start.by),
                     deleted_at: None,
+                    bytes: None,
                     stay_ms: None,
                     in_meeting_at: None,
                     counted: false,

@@ -91,6 +91,8 @@ pub(super) struct ModelJob {
     pub(super) run_at: i64,
     pub(super) start_by: i64,
     pub(super) deleted_at: Option<i64>,
+    /// How many bytes its recording has; none until its end, and while they are to be counted.
+    pub(super) bytes: Option<u64>,
     /// How long its bots were in the meeting, once one was let in.
     pub(super) stay_ms: Option<i64>,
     /// When one was last heard there, on the steady clock.
@@ -179,6 +181,7 @@ impl ModelJob {
 
     fn end(&mut self, status: JobStatus) {
         self.tell_withheld();
+        self.bytes = (self.epoch == 0).then_some(0);
         if status == Failed {
             self.status = Failed;
             self.tell(EventName::Failed);
@@ -236,7 +239,9 @@ impl ModelJob {
                 command.state = ControlState::Expired;
             }
         }
-        self.go(Queued);
+        if self.status != Queued {
+            self.go(Queued);
+        }
     }
 
     /// No worker took it in time. Answers whether that was so.
@@ -250,8 +255,12 @@ impl ModelJob {
     }
 
     /// What its live bot says.
-    pub(super) fn hear(&mut self, what: What) {
+    pub(super) fn hear(&mut self, what: What, recording_bytes: Option<u64>) {
+        let had_ended = self.status.is_final();
         self.apply(what);
+        if !had_ended && self.status.is_final() {
+            self.bytes = recording_bytes;
+        }
         if matches!(self.tape, Tape::Off | Tape::On) {
             self.tell_withheld();
         }
@@ -354,10 +363,32 @@ impl ModelJob {
     }
 
     /// What becomes of its mix is known.
-    pub(super) fn end_mix(&mut self, made: bool) {
-        if self.mix.take().is_some() && made {
+    pub(super) fn end_mix(&mut self, made: bool, recording_bytes: Option<u64>) {
+        if self.mix.take().is_none() {
+            return;
+        }
+        self.bytes = recording_bytes;
+        if made {
             self.tell(EventName::ArtifactReady);
         }
+    }
+
+    /// It has ended, and may have files: nothing is counted as 0 here but what has none.
+    pub(super) fn has_files(&self) -> bool {
+        self.status.is_final() && self.bytes != Some(0)
+    }
+
+    /// A restore ends what had a bot.
+    pub(super) fn end_by_restore(&mut self, now: StoreNow) {
+        if !self.has_place() {
+            return;
+        }
+        if !self.has_media {
+            self.end(Failed);
+            return;
+        }
+        self.why.get_or_insert(Why::Other);
+        self.lose(now);
     }
 
     /// Its mix cannot be made now. Answers when it is due again.
@@ -373,6 +404,9 @@ impl ModelJob {
     pub(super) fn delete_recording(&mut self, now: StoreNow) {
         if self.status.is_final() {
             self.mix = None;
+            if self.deleted_at.is_none() && self.bytes != Some(0) {
+                self.bytes = None;
+            }
             self.deleted_at.get_or_insert(now.wall.as_millis());
         }
     }

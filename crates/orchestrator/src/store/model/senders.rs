@@ -14,6 +14,7 @@ impl World {
         let Taken { due, next } = self.store.due_deliveries(room, self.now).await.unwrap();
         let count = due.len();
         assert!(count <= 2 * limit as usize);
+        assert!(!self.paused || (count == 0 && next.is_none()), "it is paused");
         for delivery in due {
             let event = &delivery.event;
             let job = self.place(event.data.job_id);

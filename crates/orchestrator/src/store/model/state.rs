@@ -22,6 +22,8 @@ pub(super) struct World {
     pub(super) now: StoreNow,
     /// When the store was last away.
     pub(super) away: Option<StoreNow>,
+    /// It was restored so that nothing begins from it.
+    pub(super) paused: bool,
     pub(super) keys: Vec<(Key, Option<Timestamp>)>,
     pub(super) jobs: Vec<ModelJob>,
     pub(super) bots: Vec<Bot>,
@@ -75,6 +77,7 @@ impl World {
             store,
             now,
             away: None,
+            paused: false,
             keys,
             jobs: Vec::new(),
             bots: Vec::new(),

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::quota,
-    store::{DeliveryFilter, Own, Quota, QuotaChange, Tenant, Window},
+    store::{self, DeliveryFilter, Own, Quota, QuotaChange, Tenant, Window},
 };
 
 fn pick(which: Which, count: usize) -> Option<usize> {
@@ -125,7 +125,56 @@ impl World {
                 (self.now.lease, self.away) = (LeaseTime::from_millis(0), None);
                 self.reap(true).await;
             }
+            Act::Restore { paused, end_running } => {
+                self.restore(store::How { paused, end_running }).await;
+            }
+            Act::Unpause => {
+                assert_eq!(self.backend.unpause().await, self.paused);
+                self.paused = false;
+                self.compare_all().await;
+            }
+            Act::Count => self.count().await,
+            Act::Remove { job } => {
+                if let Some(job) = pick(job, self.jobs.len())
+                    && self.jobs[job].deleted_at.is_some()
+                {
+                    self.store.recording_removed(self.jobs[job].id).await.unwrap();
+                    self.jobs[job].bytes = Some(0);
+                    self.compare(job).await;
+                }
+            }
         }
+    }
+
+    /// As a server that starts does: all recordings are looked at.
+    async fn count(&mut self) {
+        let mut expected: Vec<_> = self.jobs.iter_mut().filter(|job| job.has_files()).collect();
+        expected.sort_by_key(|job| job.id);
+        let found = self.store.recordings_to_count(true, None, ALL).await.unwrap();
+        assert!(found.iter().copied().eq(expected.iter().map(|job| (job.id, job.bytes))));
+        let uncounted = self.store.recordings_to_count(false, None, ALL).await.unwrap();
+        assert!(uncounted.iter().eq(found.iter().filter(|(_, bytes)| bytes.is_none())));
+        for job in expected {
+            self.store.recording_counted(job.id, job.bytes, 50).await.unwrap();
+            // What is known by now stays.
+            self.store.recording_counted(job.id, None, 60).await.unwrap();
+            job.bytes = Some(50);
+        }
+        self.compare_all().await;
+    }
+
+    /// The server of before is gone without a stop, and what it had on its way is forgotten.
+    async fn restore(&mut self, how: store::How) {
+        self.backend = self.backend.restored(how, self.now);
+        self.store = self.backend.open();
+        self.paused |= how.paused;
+        for job in &mut self.jobs {
+            if how.end_running {
+                job.end_by_restore(self.now);
+            }
+        }
+        (self.now.lease, self.away) = (LeaseTime::from_millis(0), None);
+        self.reap(true).await;
     }
 
     async fn limit(&mut self, limits: [u8; 3]) {
@@ -175,6 +224,7 @@ impl World {
     /// From wherever it is, everything comes to its end: each job with a bot that does its work, each delivery with an endpoint that is well.
     pub(super) async fn come_to_rest(&mut self) {
         self.flights.clear();
+        self.play(Act::Unpause).await;
         self.limit([1, 0, 0]).await;
         self.reap(true).await;
         while self.jobs.iter().any(|job| !job.status.is_final()) {
@@ -214,7 +264,7 @@ impl World {
         let startable = |job: &&ModelJob| {
             job.status == JobStatus::Queued && (job.has_place() || self.has_room(job.tenant))
         };
-        let queued = self.jobs.iter().filter(startable);
+        let queued = self.jobs.iter().filter(|_| !self.paused).filter(startable);
         let next = self.store.next_start().await.unwrap().map(ms);
         assert_eq!(next, queued.map(|job| job.run_at).min());
         for (key, _) in &self.keys {
@@ -225,6 +275,18 @@ impl World {
             let Quota { bots, minutes, queued } = used.quota;
             assert_eq!([bots, minutes, queued], self.limits);
         }
+        let bytes = |live| {
+            let of_world = self.jobs.iter().filter(|job| job.tenant.live == live);
+            of_world.filter_map(|job| job.bytes).sum::<u64>()
+        };
+        let consumers = self.store.consumers(self.now).await.unwrap();
+        let summed: Vec<_> = consumers
+            .iter()
+            .map(|one| (one.live_recording_bytes, one.test_recording_bytes))
+            .collect();
+        assert_eq!(summed, [(bytes(true), bytes(false))]);
+        let all = self.store.tally().await.unwrap().recording_bytes;
+        assert_eq!(all, bytes(true) + bytes(false));
     }
 
     /// Holds all that the store shows of a job against the model.
@@ -234,6 +296,7 @@ impl World {
         let shown: Job = self.store.job(tenant, id).await.unwrap().unwrap();
         assert_eq!((&shown.status, shown.attempt), (&model.status, model.epoch));
         assert_eq!(shown.recording.deleted_at.map(ms), model.deleted_at);
+        assert_eq!(shown.recording.bytes, model.bytes);
         assert_eq!(shown.ended_at.is_some(), shown.status.is_final());
         assert_eq!(shown.failure_code.is_some(), shown.status == JobStatus::Failed);
         if model.status.is_final() && !std::mem::replace(&mut model.counted, true) {

@@ -2,8 +2,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::SqliteStore;
-use crate::store::Store;
+use meetbot_types::Timestamp;
+
+use super::{How, SqliteStore};
+use crate::{clock::StoreNow, store::Store};
 
 /// A store of its own, with nothing in it.
 pub(crate) struct Backend {
@@ -22,5 +24,24 @@ impl Backend {
     /// The store as a server has it that has just started, on the data of the one before.
     pub(crate) fn open(&self) -> Arc<dyn Store> {
         Arc::new(SqliteStore::open(self.folder.path()).unwrap())
+    }
+
+    /// Another one: a backup of this one, restored.
+    pub(crate) fn restored(&self, how: How, now: StoreNow) -> Self {
+        let backup = self.folder.path().join("copy.db");
+        super::backup(self.folder.path(), &backup).unwrap();
+        let restored = Self::new();
+        super::copy(&backup, restored.folder.path(), how, now.wall).unwrap();
+        restored
+    }
+
+    /// Since when it is paused, as `meetbot doctor` asks beside a server.
+    pub(crate) async fn paused_since(&self) -> Option<Timestamp> {
+        SqliteStore::open(self.folder.path()).unwrap().paused_since().await.unwrap()
+    }
+
+    /// Lets it go on, as `meetbot unpause` does beside a server; whether it was paused.
+    pub(crate) async fn unpause(&self) -> bool {
+        SqliteStore::open(self.folder.path()).unwrap().unpause().await.unwrap()
     }
 }

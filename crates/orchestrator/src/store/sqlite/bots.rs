@@ -64,6 +64,7 @@ pub(super) fn report(
     transaction: &Transaction<'_>,
     request: &IngestRequest,
     token_hash: [u8; 32],
+    recording_bytes: Option<u64>,
     away: Option<LeaseTime>,
     now: StoreNow,
 ) -> Outcome<Reported> {
@@ -71,7 +72,8 @@ pub(super) fn report(
     let Some(mut record) = jobs::of_any(transaction, *job_id)? else {
         return Ok(Reported::Unknown);
     };
-    let (reported, changes) = record.report(*epoch, reports, &token_hash, away, now);
+    let (reported, changes) =
+        record.report(*epoch, reports, &token_hash, recording_bytes, away, now);
     if let Some(changes) = changes {
         jobs::save(transaction, &record, changes, now.wall)?;
     }

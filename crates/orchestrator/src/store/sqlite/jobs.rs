@@ -15,7 +15,7 @@ use crate::{
     store::{Commanded, Creation, JobFilter, KeptAnswer, Once, Start, Tenant, Window},
 };
 
-const COLUMNS: &str = "SELECT consumer, live, job, link, epoch, token_hash, lease_until, applied, sequence, cause, run_at, handovers, stay_ms, stay_since, withheld_messages, withheld_captions, past_tokens FROM jobs";
+const COLUMNS: &str = "SELECT consumer, live, job, link, epoch, token_hash, lease_until, applied, sequence, cause, run_at, handovers, stay_ms, stay_since, withheld_messages, withheld_captions, past_tokens, recording_bytes FROM jobs";
 
 fn record(row: &Row<'_>) -> Outcome<JobRecord> {
     let text = |index| row.get::<_, String>(index);
@@ -25,7 +25,7 @@ fn record(row: &Row<'_>) -> Outcome<JobRecord> {
             consumer: read_as(text(0)?.parse(), "a job's consumer")?,
             live: row.get(1)?,
         },
-        job: job(&text(2)?)?,
+        job: job(&text(2)?, row.get(17)?)?,
         link: read_as(serde_json::from_str(&text(3)?), "a job's link")?,
         epoch: row.get(4)?,
         token_hash: row.get(5)?,
@@ -47,8 +47,11 @@ fn lease_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<LeaseTime
     Ok(row.get::<_, Option<i64>>(column)?.map(LeaseTime::from_millis))
 }
 
-fn job(text: &str) -> Outcome<Job> {
-    read_as(serde_json::from_str(text), "a job")
+/// A job of its columns `job` and `recording_bytes`: the bytes change without the rest, so that the text may have older ones.
+fn job(text: &str, recording_bytes: Option<u64>) -> Outcome<Job> {
+    let mut job: Job = read_as(serde_json::from_str(text), "a job")?;
+    job.recording.bytes = recording_bytes;
+    Ok(job)
 }
 
 pub(super) fn load(
@@ -112,7 +115,8 @@ fn update(connection: &Connection, record: &JobRecord) -> Outcome<()> {
             "UPDATE jobs SET status = ?2, job = ?3, epoch = ?4, token_hash = ?5, lease_until = ?6,
                 applied = ?7, sequence = ?8, cause = ?9, run_at = ?10, handovers = ?11,
                 stay_ms = ?12, stay_since = ?13, ended_at = ?14, withheld_messages = ?15,
-                withheld_captions = ?16, past_tokens = ?17 WHERE id = ?1",
+                withheld_captions = ?16, past_tokens = ?17, recording_bytes = ?18
+             WHERE id = ?1",
         )?
         .execute(params![
             record.job.id.to_string(),
@@ -131,7 +135,8 @@ fn update(connection: &Connection, record: &JobRecord) -> Outcome<()> {
             record.job.ended_at.map(Timestamp::as_millis),
             record.withheld.messages,
             record.withheld.captions,
-            record.past_tokens
+            record.past_tokens,
+            record.job.recording.bytes
         ])?;
     Ok(())
 }
@@ -212,7 +217,8 @@ pub(super) fn list(
     filter: &JobFilter,
     window: Window<JobId>,
 ) -> Outcome<Page<Job>> {
-    let mut sql = "SELECT id, job FROM jobs WHERE consumer = ? AND live = ?".to_owned();
+    let mut sql =
+        "SELECT id, job, recording_bytes FROM jobs WHERE consumer = ? AND live = ?".to_owned();
     let mut values: Vec<Value> = vec![tenant.consumer.to_string().into(), tenant.live.into()];
     let mut and = |condition: &str, value: Value| {
         sql.push_str(" AND ");
@@ -245,7 +251,7 @@ pub(super) fn list(
     let mut statement = connection.prepare_cached(&sql)?;
     pages::page(statement.query(params_from_iter(values))?, window.limit, |row| {
         let text: String = row.get(1)?;
-        Ok(Entry { value: job(&text)?, bytes: text.len(), cursor: row.get(0)? })
+        Ok(Entry { value: job(&text, row.get(2)?)?, bytes: text.len(), cursor: row.get(0)? })
     })
 }
 

@@ -3,7 +3,7 @@
 use meetbot_types::{Job, JobId, Timestamp, manifest::File};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Outcome, jobs, read_as, timeline};
+use super::{Outcome, jobs, read_as, recordings, timeline};
 use crate::{
     clock::StoreNow,
     jobs::{JobRecord, derive},
@@ -78,10 +78,12 @@ pub(super) fn end(
     connection: &Connection,
     id: JobId,
     made: Option<File>,
+    recording_bytes: Option<u64>,
     now: StoreNow,
 ) -> Outcome<bool> {
     let Some((mut record, _)) = stored(connection, id)? else { return Ok(false) };
     drop(connection, &[id])?;
+    recordings::set_bytes(connection, id, recording_bytes)?;
     take_turn(connection, record.tenant)?;
     if let Some(file) = made {
         let changes = record.derived(file, now.wall);

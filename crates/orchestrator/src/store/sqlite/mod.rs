@@ -350,7 +350,7 @@ mod tests {
         let report = BotReport::Ended { ending, manifest_uri: None, duration_ms: 1, paused_ms: 0 };
         let reports = vec![NumberedReport { seq: 1, at: at(3).wall, report }];
         let request = IngestRequest { job_id: claimed.job.id, epoch: 1, reports };
-        let end = async || store.report(request.clone(), [1; 32], None, at(3)).await;
+        let end = async || store.report(request.clone(), [1; 32], None, None, at(3)).await;
         assert!(end().await.is_err());
         store.set_default_quota(Quota::default()).await.unwrap();
         assert!(matches!(end().await.unwrap(), Reported::Applied(_)));

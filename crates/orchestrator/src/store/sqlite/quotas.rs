@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use meetbot_types::{ConsumerId, Platform, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{Outcome, read_as};
+use super::{Outcome, read_as, recordings};
 use crate::{
     jobs::quota::{self, Quota, SlotChange, Stay},
     store::{ConsumerUse, Own, QuotaChange, Tenant, Used},
@@ -218,8 +218,14 @@ pub(super) fn list(connection: &Connection, now: Timestamp) -> Outcome<Vec<Consu
     for row in rows {
         let (id, consumer) = row?;
         let id: ConsumerId = read_as(id.parse(), "a consumer's id")?;
-        let of = |live| used(connection, Tenant { consumer: id, live }, now);
-        consumers.push(ConsumerUse { consumer, live: of(true)?, test: of(false)? });
+        let [live, test] = [true, false].map(|live| Tenant { consumer: id, live });
+        consumers.push(ConsumerUse {
+            consumer,
+            live: used(connection, live, now)?,
+            live_recording_bytes: recordings::bytes_of(connection, live)?,
+            test: used(connection, test, now)?,
+            test_recording_bytes: recordings::bytes_of(connection, test)?,
+        });
     }
     Ok(consumers)
 }

@@ -9,6 +9,10 @@ use crate::store::{Ended, Tally};
 /// Only the index of those that are under way is read: an id says when it was made.
 const BACKLOG: &str = "SELECT count(*), min(id) FROM deliveries WHERE state = 'pending'";
 
+/// Only the index of those that have files is read.
+const RECORDING_BYTES: &str =
+    "SELECT coalesce(sum(recording_bytes), 0) FROM jobs WHERE recording_bytes > 0";
+
 pub(super) fn count(connection: &Connection) -> Outcome<Tally> {
     let mut open = connection.prepare_cached(
         "SELECT status, count(*) FROM jobs WHERE status NOT IN ('completed', 'failed', 'cancelled') GROUP BY status",
@@ -34,7 +38,10 @@ pub(super) fn count(connection: &Connection) -> Outcome<Tally> {
         oldest.map(|id| read_as(id.parse(), "a delivery's id")).transpose()?;
     let mixes =
         connection.prepare_cached("SELECT count(*) FROM mixes")?.query_row([], |row| row.get(0))?;
-    Ok(Tally { open, ended, backlog, oldest: oldest.map(|id| id.created_at()), mixes })
+    let recording_bytes =
+        connection.prepare_cached(RECORDING_BYTES)?.query_row([], |row| row.get(0))?;
+    let oldest = oldest.map(|id| id.created_at());
+    Ok(Tally { open, ended, backlog, oldest, mixes, recording_bytes })
 }
 
 /// A job has ended.
@@ -55,12 +62,14 @@ mod tests {
     use crate::store::sqlite::schema;
 
     #[test]
-    fn deliveries_that_were_given_up_cost_the_count_of_the_others_nothing() {
+    fn deliveries_that_were_given_up_and_recordings_that_are_deleted_cost_the_counts_nothing() {
         let connection = Connection::open_in_memory().unwrap();
         schema::bring_up(&connection).unwrap();
-        let plan: String = connection
-            .query_row(&format!("EXPLAIN QUERY PLAN {BACKLOG}"), [], |row| row.get("detail"))
-            .unwrap();
-        assert_eq!(plan, "SCAN deliveries USING COVERING INDEX deliveries_pending");
+        let plan = |sql: &str| -> String {
+            let explain = format!("EXPLAIN QUERY PLAN {sql}");
+            connection.query_row(&explain, [], |row| row.get("detail")).unwrap()
+        };
+        assert_eq!(plan(BACKLOG), "SCAN deliveries USING COVERING INDEX deliveries_pending");
+        assert_eq!(plan(RECORDING_BYTES), "SCAN jobs USING COVERING INDEX jobs_recording_bytes");
     }
 }

@@ -197,6 +197,21 @@ impl Store for SqliteStore {
         self.writer.write(move |connection| recordings::removed(connection, id)).await
     }
 
+    async fn recordings_to_count(
+        &self,
+        all: bool,
+        after: Option<JobId>,
+        limit: u32,
+    ) -> Result<Vec<(JobId, Option<u64>)>> {
+        self.read(move |connection| recordings::to_count(connection, all, after, limit)).await
+    }
+
+    async fn recording_counted(&self, id: JobId, before: Option<u64>, bytes: u64) -> Result<()> {
+        let counted =
+            move |connection: &Transaction<'_>| recordings::counted(connection, id, before, bytes);
+        self.writer.write(counted).await
+    }
+
     async fn prune_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<JobId>> {
         let prune = move |connection: &Transaction<'_>| {
             paused::unless(connection, || erasure::prune(connection, before, limit))
@@ -215,8 +230,17 @@ impl Store for SqliteStore {
         self.read(move |connection| mixes::job(connection, id)).await
     }
 
-    async fn end_mix(&self, id: JobId, made: Option<File>, now: StoreNow) -> Result<bool> {
-        self.writer.write(move |connection| mixes::end(connection, id, made, now)).await
+    async fn end_mix(
+        &self,
+        id: JobId,
+        made: Option<File>,
+        recording_bytes: Option<u64>,
+        now: StoreNow,
+    ) -> Result<bool> {
+        let end = move |connection: &Transaction<'_>| {
+            mixes::end(connection, id, made, recording_bytes, now)
+        };
+        self.writer.write(end).await
     }
 
     async fn put_off_mix(&self, id: JobId, now: StoreNow) -> Result<Option<Timestamp>> {
@@ -271,12 +295,14 @@ impl Store for SqliteStore {
         &self,
         request: IngestRequest,
         token_hash: [u8; 32],
+        recording_bytes: Option<u64>,
         away: Option<LeaseTime>,
         now: StoreNow,
     ) -> Result<Reported> {
-        self.writer
-            .write(move |connection| bots::report(connection, &request, token_hash, away, now))
-            .await
+        let report = move |connection: &Transaction<'_>| {
+            bots::report(connection, &request, token_hash, recording_bytes, away, now)
+        };
+        self.writer.write(report).await
     }
 
     async fn bot_commands(

@@ -27,6 +27,7 @@ const STEPS: &[&str] = &[
     include_str!("repeats.sql"),
     include_str!("queued.sql"),
     include_str!("paused.sql"),
+    include_str!("recording_bytes.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.
@@ -136,6 +137,31 @@ mod tests {
             )
             .unwrap();
         assert_eq!(counted, "completed  1, failed lobby_timeout 2");
+    }
+
+    #[test]
+    fn recordings_of_jobs_that_ended_before_their_bytes_were_counted_are_to_be_counted() {
+        let older = Connection::open_in_memory().unwrap();
+        let before = STEPS.iter().position(|step| step.contains("recording_bytes")).unwrap();
+        take(&older, &STEPS[..before]).unwrap();
+        older
+            .execute_batch(
+                "INSERT INTO consumers (id, name, webhook_secret, created_at) VALUES ('c', 'acme', 'whsec_', 0);
+                 INSERT INTO jobs (id, consumer, live, platform, status, created_at, run_at, start_by, link, job, files_since) VALUES
+                    ('running', 'c', 1, 'sandbox', 'recording', 0, 0, 0, '', '', NULL),
+                    ('recorded', 'c', 1, 'sandbox', 'completed', 0, 0, 0, '', '', 5),
+                    ('removed', 'c', 1, 'sandbox', 'failed', 0, 0, 0, '', '', NULL);",
+            )
+            .unwrap();
+        bring_up(&older).unwrap();
+        let jobs: String = older
+            .query_row(
+                "SELECT group_concat(id || ' ' || coalesce(recording_bytes, '-'), ', ') FROM (SELECT * FROM jobs ORDER BY id)",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(jobs, "recorded -, removed 0, running -");
     }
 
     #[test]
