@@ -276,7 +276,11 @@ fn unwrapped(link: &str) -> Result<Url, LinkError> {
 /// `Url` reads hosts as browsers do only in the schemes that browsers know.
 fn host_of(url: &str) -> Option<Host> {
     let web = url.replacen("janus+ws", "http", 1);
-    Url::parse(&web).ok()?.host().map(|host| host.to_owned())
+    // The standard of URLs lets a name hold quotes and braces; no server has one.
+    let of_name = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
+    let host = Url::parse(&web).ok()?.host()?.to_owned();
+    let named = !matches!(&host, Host::Domain(name) if !name.chars().all(of_name));
+    named.then_some(host)
 }
 
 /// The first value of a query parameter; empty is none.

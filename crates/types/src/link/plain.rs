@@ -65,7 +65,8 @@ fn escape(text: &str) -> Option<(usize, char)> {
     match text[1..].chars().next()? {
         'n' | 'N' => Some((2, '\n')),
         'r' if text.starts_with("\\r\\n") => Some((4, '\n')),
-        sign if sign.is_ascii_punctuation() => Some((2, sign)),
+        // What follows `%` is encoded, and nobody escapes that.
+        sign if sign.is_ascii_punctuation() && sign != '%' => Some((2, sign)),
         _ => None,
     }
 }
@@ -195,6 +196,7 @@ mod tests {
             ("a\\nb\\r\\nc", "a\nb\nc"),
             ("a\r\nb\rc\u{b}d\u{2028}e", "a\nb\nc\nd\ne"),
             ("C:\\\\x\\y", "C:\\\\x\\y"),
+            ("a\\%20b", "a\\%20b"),
             ("a&b;c&#65;&#x110000;&copy;&", "a&b;c&#65;&#x110000;&copy;&"),
             ("a&#8203;b", "ab"),
         ] {
