@@ -26,6 +26,11 @@ pub(crate) fn test() -> anyhow::Result<()> {
     test_with_server()
 }
 
+/// Installs Go: two parts that run at once need it.
+pub(crate) fn prepare() -> anyhow::Result<()> {
+    Go::installed(NEWEST).map(|_| ())
+}
+
 /// [`test`] where the servers are built already.
 pub(crate) fn test_with_server() -> anyhow::Result<()> {
     let go = Go::installed(NEWEST)?;
