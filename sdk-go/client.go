@@ -19,6 +19,7 @@ import (
 
 	"github.com/meetbot-dev/meetbot/sdk-go/internal/api"
 	"github.com/meetbot-dev/meetbot/sdk-go/internal/exchange"
+	"github.com/meetbot-dev/meetbot/sdk-go/internal/pasted"
 )
 
 // Version is the version of this package.
@@ -65,12 +66,12 @@ func NewClient(options ...Option) (*Client, error) {
 	}
 	if !s.keySet {
 		s.key = os.Getenv("MEETBOT_API_KEY")
-		if strings.TrimSpace(s.key) == "" {
+		if pasted.Trim(s.key) == "" {
 			return nil, configurationError("there is no API key: set MEETBOT_API_KEY, or pass one with WithAPIKey")
 		}
 	}
 	if !s.baseURLSet {
-		if s.baseURL = os.Getenv("MEETBOT_API_BASE_URL"); strings.TrimSpace(s.baseURL) == "" {
+		if s.baseURL = os.Getenv("MEETBOT_API_BASE_URL"); pasted.Trim(s.baseURL) == "" {
 			s.baseURL = defaultBaseURL
 		}
 	}
@@ -158,9 +159,12 @@ func transport() http.RoundTripper {
 	return made
 }
 
-// checkedKey gives the key without the white space around it: one that was read from a file ends with a line break more often than not.
+// checkedKey gives the key without what stands around it: one that was read from a file ends with a line break more often than not.
 func checkedKey(key string) (string, error) {
-	key = strings.TrimSpace(key)
+	key = pasted.Trim(key)
+	if stranger := pasted.Stranger(key); stranger != "" {
+		return "", configurationError("the API key holds %s, which no key has and which may not show: remove it, or copy the key again", stranger)
+	}
 	if key == "" || strings.ContainsFunc(key, func(letter rune) bool { return letter <= ' ' || letter > '~' }) {
 		return "", configurationError("the API key is empty or holds a character that no key has (a space? a quote?)")
 	}
@@ -169,7 +173,7 @@ func checkedKey(key string) (string, error) {
 
 // checkedBaseURL gives the server that a base URL names, without a slash at its end. Many APIs count their version to it, so a trailing /api/v1 is taken off.
 func checkedBaseURL(text string) (*url.URL, error) {
-	trimmed := strings.TrimRight(strings.TrimSpace(text), "/")
+	trimmed := strings.TrimRight(pasted.Trim(text), "/")
 	wrong := func(problem string) error {
 		// A password may stand before an @.
 		if strings.Contains(trimmed, "@") {

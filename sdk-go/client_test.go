@@ -237,6 +237,14 @@ func TestKeysAndURLsThatCannotBeUsedAreToldWithoutShowingThem(t *testing.T) {
 			t.Errorf("%q: %v", key, err)
 		}
 	}
+	for key, named := range map[string]string{"\u200bmb_test_secret": "U+200B as its character 1,", "mb_\ufefftest_secret": "U+FEFF as its character 4,", "mb_\x00test_secret": "U+0000 as its character 4,"} {
+		if _, err := meetbot.NewClient(meetbot.WithAPIKey(key)); err == nil || !strings.Contains(err.Error(), named) {
+			t.Errorf("%q: %v", key, err)
+		}
+	}
+	if mb, err := meetbot.NewClient(meetbot.WithAPIKey("\ufeff"+meetbottest.Key+"\r\n"), meetbot.WithBaseURL("\ufeffhttps://x\n")); err != nil || mb.BaseURL() != "https://x" {
+		t.Error(err)
+	}
 	for _, url := range []string{"", "api.meetbot.dev", "ftp://x", "http://", "https://user:secret@x", "https://x?y=1", "https://x/?", "https://x#y", "https://a b", "https://x:\n3010", "https://x/a\tb"} {
 		_, err := meetbot.NewClient(meetbot.WithAPIKey(meetbottest.Key), meetbot.WithBaseURL(url))
 		if !errors.Is(err, meetbot.ErrConfiguration) || strings.Contains(err.Error(), "secret") {

@@ -3,6 +3,7 @@
 use std::{env, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use http::HeaderValue;
+use meetbot_types::pasted::{Stranger, trimmed};
 use url::Url;
 
 use crate::{
@@ -151,7 +152,7 @@ impl fmt::Debug for Builder {
 
 /// A variable of the environment that says something.
 fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.trim().is_empty())
+    env::var(name).ok().filter(|value| !trimmed(value).is_empty())
 }
 
 /// An API key that shows itself to nobody.
@@ -164,7 +165,12 @@ pub(crate) struct Key {
 impl Key {
     fn new(text: &str) -> Result<Self, Error> {
         // A key read from a file ends with a line break more often than not.
-        let text = text.trim();
+        let text = trimmed(text);
+        if let Some(stranger) = Stranger::within(text) {
+            return Err(Error::configuration(format!(
+                "the API key holds {stranger}, which no key has and which may not show: remove it, or copy the key again"
+            )));
+        }
         let usable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         let header =
             usable.then(|| HeaderValue::from_str(&format!("Bearer {text}")).ok()).flatten();
@@ -185,6 +191,15 @@ impl Key {
     pub(crate) fn redact(&self, text: String) -> String {
         if text.contains(&self.text) { text.replace(&self.text, "mb_…") } else { text }
     }
+
+    /// The same of a text that may be cut in the middle of a key.
+    pub(crate) fn redact_beginning(&self, text: String) -> String {
+        let mut text = self.redact(text);
+        // Fewer letters than these are what all keys begin with.
+        let cut = (4..self.text.len()).rev().find(|length| text.ends_with(&self.text[..*length]));
+        text.truncate(text.len() - cut.unwrap_or(0));
+        text
+    }
 }
 
 impl fmt::Debug for Key {
@@ -202,7 +217,7 @@ fn base_url(text: &str) -> Result<Url, Error> {
             "the base URL{shown} {problem}: give one like {DEFAULT_BASE_URL}"
         ))
     };
-    let trimmed = text.trim().trim_end_matches('/');
+    let trimmed = trimmed(text).trim_end_matches('/');
     // The parser of URLs would leave some of it out.
     if trimmed.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
         return Err(wrong("holds white space"));

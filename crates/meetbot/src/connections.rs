@@ -35,6 +35,7 @@ use url::Url;
 
 use crate::{
     Error,
+    listened::{Heard, Listened},
     proxy::{Proxies, Proxy},
 };
 
@@ -81,9 +82,9 @@ impl Connections {
             tcp,
             proxies: Arc::clone(&proxies),
             user_agent: user_agent.clone(),
+            heard: Heard::default(),
         };
-        let connector =
-            Connector { https: HttpsConnector::from((way, tls)), limit: connect_timeout };
+        let connector = Connector { way, tls, limit: connect_timeout };
         let client = legacy::Client::builder(spawn)
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
@@ -116,11 +117,15 @@ impl Connections {
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        let response = self
-            .client
-            .request(request)
-            .await
-            .map_err(|error| Broken { connecting: error.is_connect(), ..Broken::of(error) })?;
+        let response = self.client.request(request).await.map_err(|error| {
+            let mut about = http::Extensions::new();
+            if let Some(connected) = error.connect_info() {
+                connected.get_extras(&mut about);
+            }
+            let heard = about.remove::<Heard>().map(|heard| heard.since_sent());
+            let connecting = error.is_connect();
+            Broken { connecting, ..Broken::of(error) }.having_heard(heard)
+        })?;
         let (head, body) = response.into_parts();
         Ok(Received { url: url.clone(), head, body })
     }
@@ -188,25 +193,52 @@ pub(crate) struct Broken {
 }
 
 /// What a broken connection says of the one at its other end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Clue {
-    /// It was spoken to in TLS and answered otherwise.
-    NoTls,
+    /// It was spoken to in TLS and answered in HTTP.
+    Http,
     /// It was spoken to in TLS and hung up.
     SilentToTls,
-    /// It was spoken to in HTTP and answered otherwise.
-    NoHttp,
+    /// It was spoken to in HTTP and answered in TLS.
+    Tls,
     /// It was spoken to in HTTP and hung up.
     SilentToHttp,
+    /// Its answer, which began with these bytes, is neither, or breaks off.
+    Other(Vec<u8>),
+}
+
+/// No connection, and what came over it all the same.
+#[derive(Debug)]
+struct Unconnected {
+    heard: Heard,
+    why: BoxError,
+}
+
+impl fmt::Display for Unconnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)
+    }
+}
+
+impl StdError for Unconnected {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.why.source()
+    }
 }
 
 impl Broken {
     fn of(why: impl StdError + Send + Sync + 'static) -> Self {
         let mut broken = Self { connecting: false, timed_out: false, clue: None, why: "".into() };
+        let mut heard = None;
         let mut below: Option<&(dyn StdError + 'static)> = Some(&why);
         while let Some(error) = below {
             broken.timed_out |= is_io(error, io::ErrorKind::TimedOut);
             broken.clue = broken.clue.or_else(|| clue(error));
+            if let Some(unconnected) = error.downcast_ref::<Unconnected>() {
+                heard = Some(unconnected.heard.last());
+                below = Some(&*unconnected.why);
+                continue;
+            }
             // An `io::Error` names what it wraps in no other way.
             below = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
                 Some(wrapped) => Some(wrapped),
@@ -214,8 +246,29 @@ impl Broken {
             };
         }
         broken.why = Box::new(why);
-        broken
+        broken.having_heard(heard)
     }
+
+    /// The same, where this is known to have come in place of an answer.
+    fn having_heard(mut self, heard: Option<Vec<u8>>) -> Self {
+        let heard = heard.filter(|heard| !heard.is_empty());
+        self.clue = match (self.clue, heard) {
+            (Some(Clue::Http), Some(heard)) if !heard.starts_with(b"HTTP/") => {
+                Some(Clue::Other(heard))
+            }
+            (Some(Clue::Other(_) | Clue::SilentToHttp), Some(heard)) if is_tls(&heard) => {
+                Some(Clue::Tls)
+            }
+            (Some(Clue::Other(_) | Clue::SilentToHttp), Some(heard)) => Some(Clue::Other(heard)),
+            (clue, _) => clue,
+        };
+        self
+    }
+}
+
+/// Whether these bytes are the beginning of an alert or a handshake of TLS: the kind of the record, and a version of 3.x (RFC 8446, 5.1).
+fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x15 | 0x16, 3, 0..=4, ..])
 }
 
 fn is_io(error: &(dyn StdError + 'static), kind: io::ErrorKind) -> bool {
@@ -224,7 +277,7 @@ fn is_io(error: &(dyn StdError + 'static), kind: io::ErrorKind) -> bool {
 
 fn clue(error: &(dyn StdError + 'static)) -> Option<Clue> {
     if let Some(rustls::Error::InvalidMessage(_)) = error.downcast_ref() {
-        return Some(Clue::NoTls);
+        return Some(Clue::Http);
     }
     // Said of a handshake alone, and of no connection that has carried anything.
     if is_io(error, io::ErrorKind::UnexpectedEof) && error.to_string().contains("tls handshake") {
@@ -232,7 +285,7 @@ fn clue(error: &(dyn StdError + 'static)) -> Option<Clue> {
     }
     let error: &hyper::Error = error.downcast_ref()?;
     if error.is_parse() {
-        return Some(Clue::NoHttp);
+        return Some(Clue::Other(Vec::new()));
     }
     error.is_incomplete_message().then_some(Clue::SilentToHttp)
 }
@@ -240,26 +293,34 @@ fn clue(error: &(dyn StdError + 'static)) -> Option<Clue> {
 /// Connects within the time limit, and speaks TLS with a server of HTTPS.
 #[derive(Clone)]
 struct Connector {
-    https: HttpsConnector<Way>,
+    way: Way,
+    tls: Arc<ClientConfig>,
     limit: Duration,
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<Hop>;
+    type Response = Listened<MaybeHttpsStream<Hop>>;
     type Error = BoxError;
     type Future = Connecting<Self::Response>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.https.poll_ready(context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, server: Uri) -> Self::Future {
-        let (connecting, limit) = (self.https.call(server), self.limit);
+        let heard = Heard::default();
+        let way = Way { heard: heard.clone(), ..self.way.clone() };
+        let connecting = HttpsConnector::from((way, Arc::clone(&self.tls))).call(server);
+        let limit = self.limit;
         Box::pin(async move {
-            tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| {
-                let why = format!("no connection within {} s", limit.as_secs_f64());
-                Err(io::Error::new(io::ErrorKind::TimedOut, why).into())
-            })
+            match tokio::time::timeout(limit, connecting).await {
+                Ok(Ok(stream)) => Ok(Listened::new(stream, Heard::default())),
+                Ok(Err(why)) => Err(Unconnected { heard, why }.into()),
+                Err(_) => {
+                    let why = format!("no connection within {} s", limit.as_secs_f64());
+                    Err(io::Error::new(io::ErrorKind::TimedOut, why).into())
+                }
+            }
         })
     }
 }
@@ -272,18 +333,21 @@ struct Way {
     hop: HttpsConnector<HttpConnector>,
     proxies: Arc<Proxies>,
     user_agent: HeaderValue,
+    /// What comes over the connection that is made.
+    heard: Heard,
 }
 
 impl Way {
     async fn to(mut self, server: Uri) -> Result<Hop, BoxError> {
+        let hop = |stream, forwards, heard| Hop { stream: Listened::new(stream, heard), forwards };
         let Some(proxy) = self.proxies.before_uri(&server)?.cloned() else {
             poll_fn(|context| self.tcp.poll_ready(context)).await?;
             let stream = MaybeHttpsStream::Http(self.tcp.call(server).await?);
-            return Ok(Hop { stream, forwards: false });
+            return Ok(hop(stream, false, self.heard));
         };
         if server.scheme() != Some(&Scheme::HTTPS) {
             poll_fn(|context| self.hop.poll_ready(context)).await?;
-            return Ok(Hop { stream: self.hop.call(proxy.uri).await?, forwards: true });
+            return Ok(hop(self.hop.call(proxy.uri).await?, true, self.heard));
         }
         let mut tunnel = Tunnel::new(proxy.uri, self.hop)
             .with_headers([(USER_AGENT, self.user_agent)].into_iter().collect());
@@ -291,7 +355,7 @@ impl Way {
             tunnel = tunnel.with_auth(password);
         }
         poll_fn(|context| tunnel.poll_ready(context)).await?;
-        Ok(Hop { stream: tunnel.call(server).await?, forwards: false })
+        Ok(hop(tunnel.call(server).await?, false, self.heard))
     }
 }
 
@@ -311,7 +375,7 @@ impl Service<Uri> for Way {
 
 /// A connection to the server or to a proxy.
 struct Hop {
-    stream: MaybeHttpsStream<TokioIo<TcpStream>>,
+    stream: Listened<MaybeHttpsStream<TokioIo<TcpStream>>>,
     /// Whether a proxy is at its other end that has to be told the whole URL.
     forwards: bool,
 }

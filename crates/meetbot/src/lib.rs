@@ -38,6 +38,7 @@ mod error;
 mod events;
 mod exchange;
 mod lines;
+mod listened;
 mod models;
 mod network;
 mod no_proxy;

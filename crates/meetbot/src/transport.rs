@@ -302,19 +302,23 @@ impl Transport {
         let told = Error::new(kind, message).with_source(error.why);
         // Through a proxy, both that and the server may be at the other end.
         match error.clue {
-            Some(Clue::NoTls) if proxy.is_some() => {
+            Some(Clue::Http) if proxy.is_some() => {
                 told.with_hint("the proxy or the server does not speak TLS there: is one of them reached with http://?")
             }
-            Some(Clue::NoTls) => told.with_hint(REACHED_WITH_HTTP),
+            Some(Clue::Http) => told.with_hint(REACHED_WITH_HTTP),
             Some(Clue::SilentToTls) => {
                 told.with_hint("it was hung up in the TLS handshake: does TLS have another port, or is the server reached with http://?")
             }
-            Some(Clue::NoHttp) if proxy.is_some() => {
-                told.with_hint("what answers is not HTTP: is the proxy reached with https://?")
+            Some(Clue::Tls) if proxy.is_some() => {
+                told.with_hint("what answers speaks TLS: is the proxy reached with https://?")
             }
-            Some(Clue::NoHttp) if url.scheme() == "http" => told.with_hint(REACHED_WITH_HTTPS),
+            Some(Clue::Tls) if url.scheme() == "http" => told.with_hint(REACHED_WITH_HTTPS),
             Some(Clue::SilentToHttp) if url.scheme() == "http" && proxy.is_none() => {
                 told.with_hint("a server that is reached with https:// hangs up like this too")
+            }
+            Some(Clue::Other(bytes)) if !bytes.is_empty() => {
+                let began = self.key.redact_beginning(String::from_utf8_lossy(&bytes).into_owned());
+                told.with_hint(&format!("the answer cannot be read; it begins with {}", shown(&began)))
             }
             _ => told,
         }

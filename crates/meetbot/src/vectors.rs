@@ -82,10 +82,14 @@ fn text(value: &Value) -> &str {
 }
 
 fn signatures(vectors: &Value) {
-    // Where the secret cannot be one, `valid` is missing and `error` is true.
+    // Where the secret cannot be one, `valid` is missing and `error` is true; `names` is what its error says then.
     let judged = |case: &Value, found: Result<bool, SecretError>| match found {
         Ok(valid) => assert_eq!(json!(valid), case["valid"], "{}", case["name"]),
-        Err(error) => assert_eq!(case["error"], true, "{}: {error}", case["name"]),
+        Err(error) => {
+            assert_eq!(case["error"], true, "{}: {error}", case["name"]);
+            let names = case["names"].as_str().unwrap_or_default();
+            assert!(error.to_string().contains(names), "{}: {error}", case["name"]);
+        }
     };
     for case in cases(vectors) {
         let (body, secret) = (text(&case["body"]).as_bytes(), text(&case["secret"]));

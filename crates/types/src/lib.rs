@@ -24,6 +24,7 @@ pub mod metadata;
 #[cfg(any(test, fuzzing))]
 mod outside;
 pub mod page;
+pub mod pasted;
 pub mod reach;
 pub mod receipt;
 pub mod sandbox;

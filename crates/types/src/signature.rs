@@ -4,7 +4,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::Timestamp;
+use crate::{
+    Timestamp,
+    pasted::{Stranger, trimmed},
+};
 
 /// What every webhook secret begins with.
 pub const SECRET_PREFIX: &str = "whsec_";
@@ -12,12 +15,17 @@ pub const SECRET_PREFIX: &str = "whsec_";
 /// The header of [`sign`].
 pub const SIGNATURE_HEADER: &str = "X-Meetbot-Signature";
 
-/// Why a text cannot be a webhook secret. It shows nothing of the text.
+/// Why a text cannot be a webhook secret. It shows nothing of the text but a character that no secret has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// Nothing, or white space.
     #[error("the webhook secret is empty: is the variable or the file that should hold it there?")]
     Empty,
+    /// It holds a character that no secret has.
+    #[error(
+        "the webhook secret holds {0}, which no secret has and which may not show: remove it, or copy the secret again"
+    )]
+    Stranger(Stranger),
     /// It begins otherwise than with `whsec_`.
     #[error("the webhook secret does not begin with whsec_: is it an API key, or in quotes?")]
     Prefix,
@@ -30,23 +38,26 @@ pub enum SecretError {
 
 /// A secret as its two schemes use it.
 struct Keys<'secret> {
-    /// Without the white space at its ends, which a file or a variable adds.
+    /// Without what a file or a variable adds at its ends.
     whole: &'secret str,
     /// What the base64 stands for.
     standard: Vec<u8>,
 }
 
 fn keys(secret: &str) -> Result<Keys<'_>, SecretError> {
-    let whole = secret.trim();
+    let whole = trimmed(secret);
     if whole.is_empty() {
         return Err(SecretError::Empty);
+    }
+    if let Some(stranger) = Stranger::within(whole) {
+        return Err(SecretError::Stranger(stranger));
     }
     let digits = whole.strip_prefix(SECRET_PREFIX).ok_or(SecretError::Prefix)?;
     let standard = STANDARD.decode(digits).map_err(|_| SecretError::Base64)?;
     if standard.is_empty() { Err(SecretError::Base64) } else { Ok(Keys { whole, standard }) }
 }
 
-/// Whether this can be a webhook secret: `whsec_` and the base64 of at least one byte, with or without white space at its ends.
+/// Whether this can be a webhook secret: `whsec_` and the base64 of at least one byte, with or without white space and a byte order mark at its ends.
 pub fn check_secret(secret: &str) -> Result<(), SecretError> {
     keys(secret).map(drop)
 }
@@ -71,10 +82,10 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
 
 /// The value of `X-Meetbot-Signature`: `sha256=` and the hex HMAC-SHA256 of the raw body.
 ///
-/// The key is the whole secret string, its `whsec_` included, without white space at its ends. A text that cannot be a secret signs too;
+/// The key is the whole secret string, its `whsec_` included, without white space and a byte order mark at its ends. A text that cannot be a secret signs too;
 /// [`verify`] refuses it.
 pub fn sign(body: &[u8], secret: &str) -> String {
-    format!("sha256={}", hex(&hmac(secret.trim().as_bytes(), &[body]).finalize().into_bytes()))
+    format!("sha256={}", hex(&hmac(trimmed(secret).as_bytes(), &[body]).finalize().into_bytes()))
 }
 
 /// The SHA-256 of these bytes, in hex, as manifests have it.

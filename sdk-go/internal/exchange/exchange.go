@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -256,7 +257,7 @@ func (e *Exchange) broken(parent, ctx context.Context, request *http.Request, er
 	} else if errors.As(err, &timeout) && timeout.Timeout() {
 		return &Failure{Reason: Late, Message: where + e.Redact(err.Error()), Err: e.clean(err)}
 	}
-	return &Failure{Reason: Disconnected, Message: where + e.Redact(err.Error()) + hint(request.URL, err.Error()), Err: e.clean(err)}
+	return &Failure{Reason: Disconnected, Message: where + beginning(e.Redact(err.Error())) + hint(request.URL, err.Error()), Err: e.clean(err)}
 }
 
 // clean gives an error that does not show the key, should a server have sent it back in what is no HTTP.
@@ -286,12 +287,25 @@ func withoutQuery(address string) string {
 	return address
 }
 
+// aRecordOfTLS is how net/http quotes what came in place of an answer, where it is the beginning of an alert or a handshake of TLS: the kind of the record, and a
+// version of 3.x.
+var aRecordOfTLS = regexp.MustCompile(`malformed HTTP response "\\x1[56]\\x03\\x0[0-4]`)
+
+// beginning is a text that is no longer than an error should be: net/http quotes a whole line of what came in place of an answer.
+func beginning(text string) string {
+	const most = 400
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
 // hint says what may be the reason.
 func hint(address *url.URL, message string) string {
 	switch {
 	case strings.Contains(message, "server gave HTTP response to HTTPS client"):
 		return "; is the server reached with http://, and not with https://?"
-	case address.Scheme == "http" && strings.Contains(message, "malformed HTTP"):
+	case address.Scheme == "http" && aRecordOfTLS.MatchString(message):
 		return "; the server does not speak plain HTTP there: is it reached with https://, and not with http://?"
 	}
 	return ""

@@ -7,10 +7,13 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
+
+	"github.com/meetbot-dev/meetbot/sdk-go/internal/pasted"
 )
 
-// Why a text cannot be a webhook secret. None shows anything of the text.
+// Why a text cannot be a webhook secret. None shows anything of the text but a character that no secret has.
 var (
 	errEmpty  = errors.New("the webhook secret is empty: is the variable or the file that should hold it there?")
 	errPrefix = errors.New("the webhook secret does not begin with whsec_: is it an API key, or in quotes?")
@@ -19,13 +22,16 @@ var (
 
 // Secret is a webhook secret.
 type Secret struct {
-	// whole is without the white space at its ends, which a file or a variable adds; bytes is what its base64 stands for.
+	// whole is without what a file or a variable adds at its ends; bytes is what its base64 stands for.
 	whole, bytes []byte
 }
 
 // Parse reads a secret: whsec_ and the base64 of at least one byte.
 func Parse(text string) (Secret, error) {
-	text = strings.TrimSpace(text)
+	text = pasted.Trim(text)
+	if stranger := pasted.Stranger(text); stranger != "" {
+		return Secret{}, fmt.Errorf("the webhook secret holds %s, which no secret has and which may not show: remove it, or copy the secret again", stranger)
+	}
 	digits, found := strings.CutPrefix(text, "whsec_")
 	decoded, err := base64.StdEncoding.DecodeString(digits)
 	switch {

@@ -254,3 +254,15 @@ def test_https_to_a_server_of_plain_http_says_so_and_the_other_way_round(
             client(url, max_retries=0).get_bot(ID)
         with httpx.Client() as inner, pytest.raises(MeetbotConnectionError, match=right):
             MeetBot(KEY, url, max_retries=0, transport=HttpxTransport(inner)).get_bot(ID)
+
+
+def test_what_is_no_http_is_shown_and_not_taken_for_https(client: Any) -> None:
+    with speaking(f"SSH-2.0-{KEY} {'x' * 10_000}\r\n\r\n".encode()) as port:
+        url = f"http://127.0.0.1:{port}"
+        with pytest.raises(MeetbotConnectionError, match="begins with .SSH-2.0-mb_…") as ours:
+            client(url, max_retries=0).get_bot(ID)
+        with httpx.Client() as inner, pytest.raises(MeetbotConnectionError, match="SSH-2.0-mb_…") as theirs:
+            MeetBot(KEY, url, max_retries=0, transport=HttpxTransport(inner)).get_bot(ID)
+    for error in (ours, theirs):
+        assert KEY not in str(error.value) and "https://" not in str(error.value)
+        assert len(str(error.value)) < 600

@@ -125,17 +125,26 @@ def test_a_time_that_is_none_is_refused_however_well_it_is_signed(sent: str) -> 
         webhooks.unwrap(b"{}", headers, SECRET)
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n", " \t\n", "\u00a0"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \t\n", "\u00a0", "\n\ufeff"])
 def test_a_secret_from_a_file_is_the_same_secret(end: str) -> None:
     secrets: list[Any] = [SECRET + end, f"\n{SECRET}{end}", [OLD, SECRET + end]]
-    if end.isascii():
-        secrets += [(SECRET + end).encode(), [OLD.encode(), (SECRET + end).encode()]]
+    secrets += [(SECRET + end).encode(), [OLD.encode(), (SECRET + end).encode()], f"\ufeff{SECRET}".encode()]
     for secret in secrets:
         body, headers = testing.sign_webhook({"event": "job.finalized"}, SECRET)
         assert webhooks.unwrap(body, headers, secret).event == "job.finalized"
         assert verify_webhook_signature(body=body, header=headers["x-meetbot-signature"], secret=secret)
         assert not verify_webhook_signature(body=body + b" ", header=headers["x-meetbot-signature"], secret=secret)
     assert testing.sign_webhook({}, SECRET + end) == testing.sign_webhook({}, SECRET)
+
+
+@pytest.mark.parametrize(
+    ("secret", "named"),
+    [(f"\u200b{SECRET}", "U\\+200B as its character 1,"), (f"{SECRET}\u2060".encode(), f"U\\+2060 as its character {len(SECRET) + 1},")],
+    ids=["text", "bytes"],
+)
+def test_an_invisible_character_in_a_secret_is_named(secret: str | bytes, named: str) -> None:
+    with pytest.raises(MeetbotConfigurationError, match=named):
+        verify_webhook_signature(body=b"{}", header=None, secret=secret)
 
 
 #: What people have in the place of a secret, by mistake.

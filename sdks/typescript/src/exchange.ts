@@ -277,10 +277,22 @@ export function broken(settings: Settings, request: Request, cause: unknown, det
     // An address after the other was tried: the errors of all have one code.
     const reason = error.message || (typeof code === "string" ? code : error.name);
     reasons.push(typeof code === "string" && !reason.includes(code) ? `${code} ${reason}` : reason);
+    // What came, where Node.js could not read it as HTTP.
+    const { data } = error as { data?: unknown };
+    if (typeof code === "string" && code.startsWith("HPE_") && typeof data === "string" && data !== "") {
+      reasons.push(isTls(data) && settings.base.startsWith("http:") ? REACHED_WITH_HTTPS : `the answer cannot be read; it begins with ${JSON.stringify(shown(redact(settings, data)))}`);
+    }
   }
   const why = reasons.join(": ") || String(cause);
   const message = redact(settings, `${request.method} ${shownUrl(settings, request.path)}: ${why}`);
   return new MeetbotConnectionError(message, { ...details, cause: safe(settings, cause) });
+}
+
+const REACHED_WITH_HTTPS = "the server does not speak plain HTTP there: is it reached with https://, and not with http://?";
+
+/** Whether this is the beginning of an alert or a handshake of TLS: the kind of the record, and a version of 3.x. */
+function isTls(data: string): boolean {
+  return /^[\x15\x16]\x03[\x00-\x04]/.test(data);
 }
 
 /** A cause that does not hold the key. */

@@ -1,6 +1,7 @@
 /** A client's settings: checked once, and the same for all its calls. */
 
 import { unusable } from "./errors.js";
+import { stranger } from "./pasted.js";
 import { MAX_RETRIES } from "./retry.js";
 import { isBrowser, variable, warn } from "./runtime.js";
 
@@ -205,7 +206,7 @@ function key(given: unknown): string {
   // A key read from a file ends with a line break more often than not.
   const text = typeof given === "string" ? given.trim() : "";
   if (text === "") throw unusable("there is no API key: set MEETBOT_API_KEY or give apiKey");
-  if (!/^[\x21-\x7e]+$/.test(text)) throw unusable("the API key holds a character that no key has (a space? a quote?)");
+  if (!/^[\x21-\x7e]+$/.test(text)) throw unusable(`the API key holds ${stranger(text) || "a character"} that no key has (a space? a quote? what does not show?)`);
   return text;
 }
 

@@ -1,6 +1,7 @@
 /** Whether a webhook is the server's: the two signature schemes and their secret. */
 
 import { unusable } from "./errors.js";
+import { stranger } from "./pasted.js";
 import { hex, hmac } from "./sha256.js";
 
 /** A raw body, as frameworks give it. */
@@ -80,7 +81,7 @@ export function rawBody(body: unknown): Uint8Array {
   throw unusable("the signature is of the raw body: give it as it came, not what was parsed from it");
 }
 
-/** The keys of these secrets, each of which can be one; else an error, which shows nothing of them. */
+/** The keys of these secrets, each of which can be one; else an error, which shows nothing of them but a character that no secret has. */
 export function secrets(given: unknown): Keys[] {
   const list: readonly unknown[] = Array.isArray(given) && given.length > 0 ? given : [given];
   return list.map((one) => {
@@ -95,7 +96,8 @@ export function secrets(given: unknown): Keys[] {
     }
     // atob passes over white space, missing padding and bits beyond the last byte.
     if (!whole.startsWith("whsec_") || decoded === "" || btoa(decoded) !== digits) {
-      throw unusable("the webhook secret is not whsec_ and base64: is it an API key, in quotes, cut off, or several in one?");
+      const held = stranger(whole);
+      throw unusable(`the webhook secret is not whsec_ and base64: ${held ? `it holds ${held}` : "is it an API key, in quotes, cut off, or several in one?"}`);
     }
     return { whole: encoder.encode(whole), standard: Uint8Array.from(decoded, (letter) => letter.charCodeAt(0)) };
   });

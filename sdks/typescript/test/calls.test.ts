@@ -93,7 +93,11 @@ test("lost connections, cut bodies and floods are errors that say so", async () 
     [CUT_CHUNKED, "connection", /./],
     [FLOOD, "decode", /larger than the 67108864 bytes/],
     [answer("x".repeat(100)), "decode", /not JSON: x+/],
-    [raw("SSH-2.0-OpenSSH_9.6\r\n"), "connection", /./],
+    [raw("SSH-2.0-OpenSSH_9.6\r\n"), "connection", /begins with "SSH-2\.0-OpenSSH_9\.6\\r\\n"$/],
+    [raw("\x17\x03\x03\0"), "connection", /begins with "\\u0017\\u0003\\u0003\\u0000"$/],
+    [raw(`220 ${KEY} ${"x".repeat(10_000)}\r\n`), "connection", /begins with "220 mb_… x{100,}…"$/],
+    [raw(Buffer.from("15030100020246", "hex")), "connection", /is it reached with https:\/\/, and not with http:\/\/\?$/],
+    [raw(Buffer.from("160303002c0200", "hex")), "connection", /is it reached with https:\/\/, and not with http:\/\/\?$/],
   ];
   for (const [reply, kind, message] of cases) {
     const server = await ScriptedServer.start([reply]);
@@ -212,7 +216,7 @@ test("the API key is in no print, inspection, JSON, log, error or cause", async 
 
 test("settings that cannot be used are told, and no key is shown", async () => {
   const bad: Options[] = [
-    { apiKey: "" }, { apiKey: `${KEY} and more` }, { apiKey: `${KEY}\nX: y` }, { apiKey: "“mb_test”" },
+    { apiKey: `\u200b${KEY}` }, { apiKey: `${KEY}\0` }, { apiKey: "" }, { apiKey: `${KEY} and more` }, { apiKey: `${KEY}\nX: y` }, { apiKey: "“mb_test”" },
     { timeout: 0 }, { timeout: -1 }, { timeout: NaN }, { timeout: Infinity }, { deadline: 0 }, { maxRetries: -1 }, { maxRetries: 1.5 },
     { fetchOptions: { headers: {} } }, { fetch: "fetch" as never }, { onRequest: {} as never },
     ...["", "api.meetbot.dev", "ftp://x", "http://", "https://user:pass@x", "https://x?y=1", "https://x/?", "https://x#y", "https://a b", "https://x/a\tb"].map((baseUrl) => ({ baseUrl })),
@@ -226,7 +230,9 @@ test("settings that cannot be used are told, and no key is shown", async () => {
   }
   for (const [url, base] of [["https://x/", "https://x"], [" http://127.0.0.1:3010/\n", "http://127.0.0.1:3010"], ["https://x/behind/a/proxy/", "https://x/behind/a/proxy"], ["https://x/api/v1/", "https://x"], ["https://x/my-api/v1", "https://x/my-api/v1"], ["https://x//api/v1//", "https://x"]] as const) {
     assert.equal(createMeetbot({ apiKey: `${KEY}\n`, baseUrl: url }).baseUrl, base);
+    assert.equal(createMeetbot({ apiKey: `\ufeff${KEY}\r\n`, baseUrl: `\ufeff${url}` }).baseUrl, base);
   }
+  assert.throws(() => createMeetbot({ apiKey: `\u200b${KEY}`, baseUrl: "https://x" }), /the API key holds U\+200B as its character 1 /);
 });
 
 test("arguments that cannot be sent are told before anything is sent", async () => {

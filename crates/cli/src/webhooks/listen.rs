@@ -3,7 +3,7 @@
 use std::{collections::HashSet, net::SocketAddr, process::ExitCode};
 
 use meetbot::webhook::WebhookEvent;
-use meetbot_types::signature::check_secret;
+use meetbot_types::{pasted::trimmed, signature::check_secret};
 use serde_json::{Value, json};
 
 use crate::{
@@ -54,7 +54,7 @@ pub(super) fn no_secret() -> anyhow::Error {
 /// Prints each webhook as it comes, until it is interrupted or has seen enough.
 pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
     let Args { listen, secrets, forward_to, full, count } = args;
-    if secrets.iter().all(|secret| secret.trim().is_empty()) {
+    if secrets.iter().all(|secret| trimmed(secret).is_empty()) {
         return Err(no_secret());
     }
     for (number, secret) in secrets.iter().enumerate() {

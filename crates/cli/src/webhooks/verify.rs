@@ -4,6 +4,7 @@ use std::{io::Read as _, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use meetbot::verify_webhook_signature;
+use meetbot_types::pasted::trimmed;
 use serde_json::json;
 
 use super::listen::no_secret;
@@ -26,7 +27,7 @@ pub(crate) struct Args {
 /// Says whether the signature is right.
 #[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments by value")]
 pub(crate) fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
-    if args.secret.trim().is_empty() {
+    if trimmed(&args.secret).is_empty() {
         return Err(no_secret());
     }
     let mut body = Vec::new();

@@ -119,6 +119,22 @@ fn a_webhook_secret_that_is_empty_is_said_to_be_so() {
 }
 
 #[test]
+fn an_invisible_character_in_a_webhook_secret_is_named() {
+    let secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    for command in [&["webhooks", "listen"][..], &["webhooks", "verify", "--header", "sha256=00"]] {
+        let pasted = format!("\u{200b}{secret}");
+        let said = run(meetbot().args(command).env("MEETBOT_WEBHOOK_SECRET", pasted));
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.err.contains("holds U+200B as its character 1,"), "{said:?}");
+    }
+    // A byte order mark is passed over: the signature is judged.
+    let mut verify = meetbot();
+    verify.args(["webhooks", "verify", "--header", "sha256=00"]);
+    let said = run(verify.env("MEETBOT_WEBHOOK_SECRET", format!("\u{feff}{secret}")));
+    assert!(said.code == Some(1) && said.out.contains("NOT right"), "{said:?}");
+}
+
+#[test]
 fn a_key_works_at_once_and_not_after_it_is_revoked() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);

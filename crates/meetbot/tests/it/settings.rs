@@ -170,6 +170,69 @@ async fn https_to_a_server_of_plain_http_says_so_and_the_other_way_round() {
     }
 }
 
+#[tokio::test]
+async fn what_is_no_http_is_shown_and_only_tls_is_taken_for_https() {
+    let (_, pem) = tls_server(None);
+    let told = async |scheme: &str, bytes: &[u8]| {
+        let url = format!("{scheme}://127.0.0.1:{}", says(bytes.to_vec().leak()));
+        let error = refused(&url, Some(&pem)).await;
+        assert_eq!(error.kind(), ErrorKind::Connection, "{bytes:?}: {error}");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains(KEY) && error.message().len() < 600, "{shown}");
+        error.message().to_owned()
+    };
+    for record in [
+        &b"\x15\x03\x01\x00\x02\x02\x46"[..],
+        b"\x16\x03\x03\x00\x2c\x02\x00\x00\x28",
+        b"\x15\x03\x03",
+    ] {
+        let told = told("http", record).await;
+        assert!(told.ends_with("with https://, and not with http://?"), "{told}");
+    }
+    let long = "x".repeat(1 << 20);
+    let echo = format!("Authorization: Bearer {KEY}\r\n\r\n");
+    let cut = format!("what is {}", &KEY[..12]);
+    for (bytes, began) in [
+        (&b"SSH-2.0-OpenSSH_9.7\r\n"[..], r#""SSH-2.0-OpenSSH_9.7\r\n""#),
+        (b"220 mail.example.com ESMTP\r\n", r#""220 mail.example.com"#),
+        (b"{\"id\":\"job_1\"}", r#""{\"id\":\"job_1\"}""#),
+        (b"\0\x01\xff\x1b[31m", r#""\0\u{1}�\u{1b}[31m""#),
+        (b"HTTP/1.1 abc\r\n\r\n", r#""HTTP/1.1 abc\r\n\r\n""#),
+        (b"HTTP/3.7 200 OK\r\n\r\n", r#""HTTP/3.7 200 OK"#),
+        (b"HTTP/1.1 200 OK\r\nno header\r\n\r\n", r#""HTTP/1.1 200 OK\r\nno header"#),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", r#""HTTP/1.1 200 OK\r\nContent-Le""#),
+        (b"\x15\x09\x09\x00", r#""\u{15}\t\t\0""#),
+        (b"\x17\x03\x03\x00", r#""\u{17}"#),
+        (long.as_bytes(), r#""xxxxxx"#),
+        (echo.as_bytes(), r#""Authorization: Bearer mb_…\r\n\r\n""#),
+        (cut.as_bytes(), r#""what is ""#),
+    ] {
+        let told = told("http", bytes).await;
+        let wanted = format!("the answer cannot be read; it begins with {began}");
+        assert!(told.contains(&wanted) && !told.contains("https://"), "{wanted}: {told}");
+    }
+    let ssh = told("https", b"SSH-2.0-OpenSSH_9.7\r\n").await;
+    assert!(ssh.contains("it begins with \"SSH-2.0"), "{ssh}");
+    assert!(!ssh.contains("with http://"), "{ssh}");
+}
+
+#[test]
+fn an_invisible_character_in_a_key_is_named_and_a_byte_order_mark_around_it_is_passed_over() {
+    let built = |key: &str| {
+        MeetBot::builder().api_key(key).base_url("\u{feff}http://127.0.0.1:1\n").build()
+    };
+    for (key, named) in [
+        (format!("\u{200b}{KEY}"), "U+200B as its character 1,"),
+        (format!("mb_\u{feff}{KEY}"), "U+FEFF as its character 4,"),
+        (format!("{KEY}\0"), "U+0000 as its character 25,"),
+    ] {
+        let error = built(&key).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert!(error.message().contains(named) && !error.message().contains(KEY), "{error}");
+    }
+    assert!(built(&format!("\u{feff}{KEY}\r\n")).is_ok());
+}
+
 /// Opens a tunnel to the server for one client, and answers with what it was told.
 fn tunnel(server: u16) -> (u16, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

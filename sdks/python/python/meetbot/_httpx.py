@@ -86,16 +86,23 @@ def _needed() -> None:
         )
 
 
-#: What OpenSSL says of who answers it otherwise than in TLS, and httpx of who answers it otherwise than in HTTP.
+#: What OpenSSL says of who answers it otherwise than in TLS.
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure", "PACKET_LENGTH_TOO_LONG")
-_NO_HTTP = ("illegal status line", "illegal request line")
+#: What h11 says of an answer whose first byte is a control character, which it does not show; records of TLS begin so, and text does not.
+_TLS = "illegal request line"
+#: h11 quotes a whole line of what came.
+_LONGEST = 400
 
 
 def _ours(error: httpx.RequestError, request: Request) -> MeetbotError:
+    key = request.headers.get("authorization", "").removeprefix("Bearer ")
     text = f"{type(error).__name__}: {error}"
+    text = text.replace(key, "mb_…") if key else text
+    spoken_in_tls = request.url.startswith("http:") and _TLS in text
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     if any(words in text for words in _NO_TLS):
         text += "; the server does not speak TLS there: is it reached with http://, and not with https://?"
-    elif request.url.startswith("http:") and any(words in text for words in _NO_HTTP):
+    elif spoken_in_tls:
         text += "; the server does not speak plain HTTP there: is it reached with https://, and not with http://?"
     if isinstance(error, httpx.DecodingError):
         return MeetbotDecodeError(text)

@@ -87,12 +87,11 @@ def texts(secret: Secrets) -> tuple[str, ...]:
 
 def _text(secret: str | bytes) -> str:
     if isinstance(secret, bytes):
-        secret = secret.decode("latin-1")
+        secret = secret.decode("utf-8", "replace")
     if not isinstance(secret, str):
         raise _no_secret(secret)
-    if not secret.strip().isascii():
-        # Before the core sees it: it may be no text that can be handed over.
-        raise MeetbotConfigurationError("the webhook secret holds characters that no secret has")
+    # What cannot be handed to the core (half of a surrogate pair) can be in no secret either.
+    secret = secret.encode("utf-8", "replace").decode()
     _core.check_secret(secret)
     return secret
 

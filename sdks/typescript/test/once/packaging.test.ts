@@ -82,8 +82,8 @@ test("publint and attw find nothing", () => {
 test("the package is as small as it is meant to be, minified and gzipped", () => {
   const budgets: [string, string, number][] = [
     [".", 'export * from "@meetbot/sdk"', 16 * 1024],
-    ["./webhooks", 'export * from "@meetbot/sdk/webhooks"', 4.75 * 1024],
-    ["verifyWebhookSignature", 'export { verifyWebhookSignature } from "@meetbot/sdk"', 2 * 1024],
+    ["./webhooks", 'export * from "@meetbot/sdk/webhooks"', 4.875 * 1024],
+    ["verifyWebhookSignature", 'export { verifyWebhookSignature } from "@meetbot/sdk"', 2.125 * 1024],
   ];
   for (const [name, contents, most] of budgets) {
     const built = buildSync({ stdin: { contents, resolveDir: PACKAGE }, bundle: true, minify: true, format: "esm", target: "es2022", write: false });
