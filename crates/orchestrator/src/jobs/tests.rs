@@ -20,6 +20,8 @@ use crate::{
     store::contract::{at, link, new_job},
 };
 
+mod withheld;
+
 const TOKEN: [u8; 32] = [1; 32];
 
 fn queued() -> JobRecord {
@@ -453,55 +455,6 @@ fn a_bots_clock_cannot_run_ahead_of_the_servers() {
     let ahead = NumberedReport { seq: 1, at: at(99).wall, report: BotReport::Admitted };
     record.report(1, &[ahead], &TOKEN, None, None, at(2));
     assert_eq!(record.job.joined_at, Some(at(2).wall));
-}
-
-fn chat(messages: u64) -> BotReport {
-    BotReport::Withheld { messages, captions: 1 }
-}
-
-#[test]
-fn what_a_pause_withholds_is_told_once_when_it_ends() {
-    let resumed = BotReport::RecordingResumed { paused_ms: 5 };
-    let twice = [&PAUSES[..], &[chat(1), chat(2), resumed.clone()]].concat();
-    let (told, _) = play(&[&twice[..], &[BotReport::RecordingPaused, resumed]].concat());
-    let quiet = "nothing came in the second pause";
-    assert_eq!(told, ["joining", "in_call", "recording", "withheld 3 2"], "{quiet}");
-    let stopped = BotReport::RecordingStopped { paused_ms: 5 };
-    let end = ended(Cause::Left(LeaveReason::MeetingEnded), true);
-    let (told, _) = play(&[&PAUSES[..], &[chat(1), stopped, chat(1), end]].concat());
-    let expected = ["withheld 2 2", "finalizing", "completed", "job.finalized"];
-    assert_eq!(told[4..], expected, "a stop has no end but the job's: {told:?}");
-}
-
-#[test]
-fn what_is_withheld_before_permission_is_told_with_the_answer_or_at_the_end() {
-    let asked = [BotReport::Admitted, BotReport::PermissionRequested, chat(4)];
-    let granted = BotReport::PermissionAnswered { granted: true };
-    let denied = BotReport::PermissionAnswered { granted: false };
-    let end = ended(Cause::Left(LeaveReason::MeetingEnded), false);
-    let (told, _) = play(&[&asked[..], &[granted.clone(), end.clone()]].concat());
-    assert_eq!(told[3..5], ["bot.recording_permission_granted", "withheld 4 1"], "{told:?}");
-    let (told, _) = play(&[&asked[..], &[denied, chat(1), end]].concat());
-    let expected = ["bot.recording_permission_denied", "withheld 5 2", "job.failed"];
-    assert_eq!(told[3..], expected, "{told:?}");
-    // The host permits it during a pause: nothing may be recorded yet.
-    let resumed = BotReport::RecordingResumed { paused_ms: 5 };
-    let both = [BotReport::PermissionRequested, chat(1), granted, chat(1), resumed];
-    let (told, _) = play(&[&PAUSES[..], &both].concat());
-    assert_eq!(told.last().unwrap(), "withheld 2 2");
-    assert_eq!(told.iter().filter(|told| told.starts_with("withheld")).count(), 1);
-}
-
-#[test]
-fn what_is_withheld_outlives_a_lost_bot_and_is_told_of_a_job_that_ends_in_the_queue() {
-    let (_, mut record) = play(&[BotReport::Admitted, BotReport::PermissionRequested, chat(2)]);
-    record.release(1, at(9)).unwrap();
-    let mut left = record.clone();
-    let (_, changes) = left.command(&ControlAction::LeaveCall, None, at(9)).unwrap();
-    assert_eq!(changes.events[0].event, EventName::ChatWithheld);
-    let changes = record.cancel(at(9)).unwrap();
-    assert_eq!(changes.events[0].event, EventName::ChatWithheld);
-    assert_eq!((record.withheld, left.withheld), (Withheld::default(), Withheld::default()));
 }
 
 #[test]
