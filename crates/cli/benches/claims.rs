@@ -17,7 +17,8 @@ use meetbot_orchestrator::{
     clock::StoreNow,
     keys::{self, Wanted},
     store::{
-        Claim, Creation, Own, Quota, QuotaChange, Scope, SqliteStore, Start, Store as _, Tenant,
+        Claim, Creation, JobStore as _, Own, Quota, QuotaChange, Scope, SqliteStore, Start,
+        Store as _, Tenant, UsageStore as _,
     },
 };
 use meetbot_types::{Job, JobId, MeetingLink};

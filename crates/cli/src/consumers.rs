@@ -2,7 +2,9 @@
 
 use std::{num::NonZeroU32, process::ExitCode};
 
-use meetbot_orchestrator::store::{ConsumerUse, Own, QuotaChange, SqliteStore, Store as _, Used};
+use meetbot_orchestrator::store::{
+    ConsumerUse, Own, QuotaChange, SqliteStore, Store as _, UsageStore as _, Used,
+};
 use serde_json::{Value, json};
 
 use crate::{

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use meetbot_orchestrator::{
     clock::Clock,
     keys::{self, FreshKey, Wanted},
-    store::{Scope, SqliteStore, Store as _, UseFilter},
+    store::{KeyStore as _, Scope, SqliteStore, Store as _, UseFilter},
 };
 use meetbot_types::{JobId, KeyId, Timestamp};
 use serde_json::{Value, json};

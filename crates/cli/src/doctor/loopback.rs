@@ -2,7 +2,7 @@
 
 use meetbot_orchestrator::{
     Config, keys,
-    store::{Found, SqliteStore, Store as _, StoreError},
+    store::{Found, KeyStore as _, SqliteStore, StoreError},
 };
 use meetbot_types::Timestamp;
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use meetbot_orchestrator::store::{Rotation, SqliteStore, Store as _, WebhookSecrets};
+use meetbot_orchestrator::store::{
+    KeyStore as _, Rotation, SqliteStore, Store as _, WebhookSecrets,
+};
 use meetbot_types::{Timestamp, bot::Secret, signature};
 use serde_json::{Value, json};
 

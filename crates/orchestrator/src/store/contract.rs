@@ -20,12 +20,15 @@ mod tally;
 use std::{sync::Arc, time::Duration};
 
 use meetbot_types::{
-    AutoLeave, Cause, ControlState, DeliveryState, DeliveryTry, EventName, Failure, FailureCode,
-    JobStatus, LeaveReason, Metadata, Recording, Webhooks,
-    bot::{BotReport, LEASE_SECONDS, MediaCounters, NumberedReport},
+    AutoLeave, Cause, ConsumerId, ControlAction, ControlState, Delivery, DeliveryId, DeliveryState,
+    DeliveryTry, EventName, Failure, FailureCode, KeyId, LeaveReason, MeetingLink, Metadata,
+    Recording, Webhooks,
+    bot::{BotReport, IngestRequest, LEASE_SECONDS, MediaCounters, NumberedReport},
+    manifest::File,
 };
 
 use super::*;
+use crate::clock::LeaseTime;
 
 const HOUR: Duration = Duration::from_hours(1);
 /// How many bytes each recording has when its job ends.

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use meetbot_types::{
-    Delivery, DeliveryId, DeliveryState, DeliveryTry, JobId, Timestamp, WebhookEvent,
+    Delivery, DeliveryId, DeliveryState, DeliveryTry, JobId, Page, Timestamp, WebhookEvent,
 };
 
-use super::{Earlier, WebhookSecrets};
+use super::{Earlier, Once, Result, Tenant, WebhookSecrets, Window};
+use crate::clock::StoreNow;
 use crate::deliveries::Lane;
 pub use crate::deliveries::{Room, Verdict};
 
@@ -69,4 +71,31 @@ pub struct DeliveryFilter {
     pub job_id: Option<JobId>,
     /// In this state.
     pub state: Option<DeliveryState>,
+}
+
+/// Webhooks on their way: asked by their senders, and by callers who look at the ledger.
+#[async_trait]
+pub trait DeliveryStore: Send + Sync + 'static {
+    /// Takes deliveries that are due, in order per job and endpoint; nobody else gets them for a minute. Endpoints that answer come first,
+    /// those that rest not at all, and none gets more at once than its bulkhead lets through.
+    async fn due_deliveries(&self, room: Room, now: StoreNow) -> Result<Taken>;
+    /// Notes a try, and what follows from it for the delivery, those behind it and the endpoint.
+    async fn tried(&self, tried: Tried, now: StoreNow) -> Result<()>;
+    /// Deliveries with their tries, newest first.
+    async fn deliveries(
+        &self,
+        tenant: Tenant,
+        filter: DeliveryFilter,
+        window: Window<DeliveryId>,
+    ) -> Result<Page<Delivery>>;
+    /// A delivery.
+    async fn delivery(&self, tenant: Tenant, id: DeliveryId) -> Result<Option<Delivery>>;
+    /// Sends a delivery once more, whatever became of it, together with the answer kept for its `Idempotency-Key`.
+    async fn redeliver(
+        &self,
+        tenant: Tenant,
+        id: DeliveryId,
+        once: Option<Once>,
+        now: StoreNow,
+    ) -> Result<Redelivery>;
 }

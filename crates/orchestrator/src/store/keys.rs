@@ -1,11 +1,13 @@
 //! API keys and the audit log of their use, as they are stored.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
-use meetbot_types::{ConsumerId, ErrorCode, JobId, KeyId, Timestamp, UseId};
+use async_trait::async_trait;
+use meetbot_types::{ConsumerId, ErrorCode, JobId, KeyId, Timestamp, UseId, bot::Secret};
 use serde::Serialize;
 
-use super::Tenant;
+use super::{Result, Rotation, Tenant, WebhookSecrets};
+use crate::clock::StoreNow;
 
 /// What a key may do. Each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,4 +144,54 @@ pub struct UseFilter {
     pub job: Option<JobId>,
     /// Only what was refused.
     pub refused: bool,
+}
+
+/// Who may call: keys, their log, webhook secrets, and consumers as a whole.
+#[async_trait]
+pub trait KeyStore: Send + Sync + 'static {
+    /// Stores a key, and its consumer when that is new (then its webhook secret is the one given). Answers the key and the
+    /// consumer's webhook secret.
+    async fn create_key(&self, new: NewKey, now: StoreNow) -> Result<(Key, String)>;
+    /// The key with this public part.
+    async fn find_key(&self, prefix: &str) -> Result<Option<Key>>;
+    /// All keys, oldest first.
+    async fn keys(&self) -> Result<Vec<Key>>;
+    /// Ends a key; `false` where there is none.
+    async fn revoke_key(&self, id: KeyId, now: StoreNow) -> Result<bool>;
+    /// Writes what keys were used for into the audit log, how many more calls lines stand for that are written, and when each key was used last; drops
+    /// what is older than `keep_from`.
+    async fn note_uses(
+        &self,
+        uses: Vec<KeyUse>,
+        repeats: Vec<(UseId, u64)>,
+        last_used: Vec<(KeyId, Timestamp)>,
+        keep_from: Timestamp,
+    ) -> Result<()>;
+    /// What keys were used for, newest first.
+    async fn key_uses(&self, filter: UseFilter, limit: u32) -> Result<Vec<KeyUse>>;
+    /// The webhook secrets of the consumer with this name. `None` where there is none.
+    async fn webhook_secrets(
+        &self,
+        consumer: &str,
+        now: StoreNow,
+    ) -> Result<Option<WebhookSecrets>>;
+    /// Gives the consumer with this name a new webhook secret; the one before it signs along for as long as `overlap` says.
+    async fn rotate_webhook_secret(
+        &self,
+        consumer: &str,
+        new: Secret,
+        overlap: Duration,
+        now: StoreNow,
+    ) -> Result<Rotation>;
+    /// A consumer's name.
+    async fn consumer_name(&self, consumer: ConsumerId) -> Result<Option<String>>;
+    /// All jobs that a key of this tenant may erase, and whether each has ended: with a live key those of both worlds of its consumer, with a test key
+    /// those of the test world.
+    async fn consumer_jobs(&self, asking: Tenant) -> Result<Vec<(Tenant, JobId, bool)>>;
+    /// Erases these jobs of a consumer, whose files are gone already; answers how many. Those that have not ended stay. What else is to be written waits for
+    /// all of them.
+    async fn erase_jobs(&self, consumer: ConsumerId, jobs: Vec<JobId>) -> Result<u64>;
+    /// Erases all that a key of this tenant may: with a live key the consumer, with a test key its test world (and the consumer, where it has no
+    /// other). Answers how many keys were erased. `None`, and nothing is changed, while there is a job there.
+    async fn erase_consumer(&self, asking: Tenant) -> Result<Option<u64>>;
 }

@@ -2,10 +2,12 @@
 
 mod bots;
 mod deliveries;
+mod jobs;
 mod keys;
 mod quotas;
 mod sqlite;
 mod tally;
+mod usage;
 
 #[cfg(test)]
 pub(crate) mod contract;
@@ -15,25 +17,24 @@ mod model;
 use std::{num::NonZeroU32, time::Duration};
 
 use async_trait::async_trait;
-use meetbot_types::{
-    CommandId, ConsumerId, ControlAction, Delivery, DeliveryId, Job, JobId, JobStatus, KeyId,
-    MeetingLink, Page, Platform, TimelineEvent, Timestamp, UseId,
-    bot::{BotCommand, IngestRequest, Secret},
-    manifest::File,
-};
+use meetbot_types::{Job, JobId, JobStatus, Platform, Timestamp, bot::Secret};
 
 #[cfg(test)]
 pub(crate) use self::sqlite::Backend;
 pub(crate) use self::sqlite::{FILE, copy, holds_database};
 pub use self::{
     bots::{Claim, Claimed, Expired, Leases},
-    deliveries::{DeliveryFilter, DueDelivery, Redelivery, Room, Taken, Tried, Verdict},
-    keys::{Key, KeyEnd, KeyUse, NewKey, Scope, UseFilter},
+    deliveries::{
+        DeliveryFilter, DeliveryStore, DueDelivery, Redelivery, Room, Taken, Tried, Verdict,
+    },
+    jobs::JobStore,
+    keys::{Key, KeyEnd, KeyStore, KeyUse, NewKey, Scope, UseFilter},
     quotas::{ConsumerUse, Own, Quota, QuotaChange, Used},
     sqlite::{Backup, BackupError, CopyError, Found, How, SqliteStore, backup},
     tally::{Ended, Tally},
+    usage::UsageStore,
 };
-use crate::clock::{LeaseTime, StoreNow};
+use crate::clock::StoreNow;
 pub use crate::{
     deliveries::TRIES_IN_ORDER,
     jobs::{Command, MAX_ATTEMPTS, Reported, Start, Tenant},
@@ -218,227 +219,11 @@ pub struct WaitingMixes {
     pub next: Option<Timestamp>,
 }
 
-/// The store. Verbs answer only once the change is on disk; a refusal that the domain knows is a value.
+/// The store, with the verbs of all who ask it. Verbs answer only once the change is on disk; a refusal that the domain knows is a value.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: JobStore + DeliveryStore + KeyStore + UsageStore {
     /// The present moment, as every verb takes it.
     fn now(&self) -> StoreNow;
-
-    /// Stores a key, and its consumer when that is new (then its webhook secret is the one given). Answers the key and the
-    /// consumer's webhook secret.
-    async fn create_key(&self, new: NewKey, now: StoreNow) -> Result<(Key, String)>;
-    /// The key with this public part.
-    async fn find_key(&self, prefix: &str) -> Result<Option<Key>>;
-    /// All keys, oldest first.
-    async fn keys(&self) -> Result<Vec<Key>>;
-    /// Ends a key; `false` where there is none.
-    async fn revoke_key(&self, id: KeyId, now: StoreNow) -> Result<bool>;
-    /// Writes what keys were used for into the audit log, how many more calls lines stand for that are written, and when each key was used last; drops
-    /// what is older than `keep_from`.
-    async fn note_uses(
-        &self,
-        uses: Vec<KeyUse>,
-        repeats: Vec<(UseId, u64)>,
-        last_used: Vec<(KeyId, Timestamp)>,
-        keep_from: Timestamp,
-    ) -> Result<()>;
-    /// What keys were used for, newest first.
-    async fn key_uses(&self, filter: UseFilter, limit: u32) -> Result<Vec<KeyUse>>;
-
-    /// The webhook secrets of the consumer with this name. `None` where there is none.
-    async fn webhook_secrets(
-        &self,
-        consumer: &str,
-        now: StoreNow,
-    ) -> Result<Option<WebhookSecrets>>;
-    /// Gives the consumer with this name a new webhook secret; the one before it signs along for as long as `overlap` says.
-    async fn rotate_webhook_secret(
-        &self,
-        consumer: &str,
-        new: Secret,
-        overlap: Duration,
-        now: StoreNow,
-    ) -> Result<Rotation>;
-
-    /// A consumer's name.
-    async fn consumer_name(&self, consumer: ConsumerId) -> Result<Option<String>>;
-    /// All jobs that a key of this tenant may erase, and whether each has ended: with a live key those of both worlds of its consumer, with a test key
-    /// those of the test world.
-    async fn consumer_jobs(&self, asking: Tenant) -> Result<Vec<(Tenant, JobId, bool)>>;
-    /// What a consumer may use and has used in a world.
-    async fn used(&self, tenant: Tenant, now: StoreNow) -> Result<Used>;
-    /// The same of all consumers, by name.
-    async fn consumers(&self, now: StoreNow) -> Result<Vec<ConsumerUse>>;
-    /// Says what consumers may use that have no quota of their own.
-    async fn set_default_quota(&self, quota: Quota) -> Result<()>;
-    /// Changes what the consumer with this name may use, from now on; `false` where there is none.
-    async fn change_quota(&self, consumer: &str, change: QuotaChange) -> Result<bool>;
-    /// Whether a consumer has as many bots as it may have, so that its other jobs wait.
-    async fn at_bot_limit(&self, tenant: Tenant) -> Result<bool>;
-
-    /// Erases these jobs of a consumer, whose files are gone already; answers how many. Those that have not ended stay. What else is to be written waits for
-    /// all of them.
-    async fn erase_jobs(&self, consumer: ConsumerId, jobs: Vec<JobId>) -> Result<u64>;
-    /// Erases all that a key of this tenant may: with a live key the consumer, with a test key its test world (and the consumer, where it has no
-    /// other). Answers how many keys were erased. `None`, and nothing is changed, while there is a job there.
-    async fn erase_consumer(&self, asking: Tenant) -> Result<Option<u64>>;
-
-    /// Puts a job into the queue, together with the answer kept for its `Idempotency-Key`.
-    async fn create_job(
-        &self,
-        tenant: Tenant,
-        job: Job,
-        link: MeetingLink,
-        start: Start,
-        once: Option<Once>,
-        now: StoreNow,
-    ) -> Result<Creation>;
-    /// A job.
-    async fn job(&self, tenant: Tenant, id: JobId) -> Result<Option<Job>>;
-    /// Jobs, newest first; the cursor is the last job of the page before. Here as in every list a page that grows large has fewer than were asked for.
-    async fn jobs(
-        &self,
-        tenant: Tenant,
-        filter: JobFilter,
-        window: Window<JobId>,
-    ) -> Result<Page<Job>>;
-    /// A job's timeline, oldest first; the cursor is a sequence number. `None` where there is no such job.
-    async fn timeline(
-        &self,
-        tenant: Tenant,
-        id: JobId,
-        window: Window<u64>,
-    ) -> Result<Option<Page<TimelineEvent>>>;
-    /// Marks the recording of a job that has ended as deleted, and drops its mix; the first time counts. `None` where there is no such job.
-    async fn delete_recording(
-        &self,
-        tenant: Tenant,
-        id: JobId,
-        now: StoreNow,
-    ) -> Result<Option<Job>>;
-    /// Jobs that ended before this moment and may still have files, behind `after`; those that have ended for longest first.
-    async fn old_recordings(
-        &self,
-        before: Timestamp,
-        after: Option<OldRecording>,
-        limit: u32,
-    ) -> Result<Vec<OldRecording>>;
-    /// Nothing of the job's recording is on disk any more: it has 0 bytes.
-    async fn recording_removed(&self, id: JobId) -> Result<()>;
-    /// Jobs behind `after`, in the order of their ids, that have ended and may have files, and how many bytes these have. `None`: nobody has said it, as of jobs
-    /// whose last bot was lost and of deletions that were cut short; without `all`, only those.
-    async fn recordings_to_count(
-        &self,
-        all: bool,
-        after: Option<JobId>,
-        limit: u32,
-    ) -> Result<Vec<(JobId, Option<u64>)>>;
-    /// Says how many bytes a recording has. Changes nothing where it is not as it was `before` any more: its mix was made meanwhile, or it was removed.
-    async fn recording_counted(&self, id: JobId, before: Option<u64>, bytes: u64) -> Result<()>;
-    /// Deletes up to `limit` jobs that ended before this moment, with all that belongs to them; answers which. A job that may have files, or has a
-    /// delivery that is still to be tried, is kept.
-    async fn prune_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<JobId>>;
-    /// Mixes that are still to be made. A mix waits from the transaction that ends its job with a manifest until [`Store::end_mix`], and is dropped with
-    /// the recording. First comes one of each consumer in each world, then a second of each, and so on, so that whoever begins them in this order makes as
-    /// many for one as for another; each time around, those come first whose last mix was tried longest ago.
-    async fn waiting_mixes(&self, limit: u32, now: StoreNow) -> Result<WaitingMixes>;
-    /// The job whose mix waits; `None` where none does.
-    async fn waiting_mix(&self, id: JobId) -> Result<Option<Job>>;
-    /// A mix waits no longer, the recording has so many bytes now (`None`: they are to be counted), and where the mix was made that is reported, in the same
-    /// transaction. `false` where none waits: then nothing changes.
-    async fn end_mix(
-        &self,
-        id: JobId,
-        made: Option<File>,
-        recording_bytes: Option<u64>,
-        now: StoreNow,
-    ) -> Result<bool>;
-    /// A mix could not be made for a reason that may pass: it is due again later. Answers when; `None` where it was given up, or none waits.
-    async fn put_off_mix(&self, id: JobId, now: StoreNow) -> Result<Option<Timestamp>>;
-    /// The mixes of these jobs are not to be made any more.
-    async fn drop_mixes(&self, jobs: Vec<JobId>) -> Result<()>;
-    /// Cancels a job: at once in the queue, by a command to the bot elsewhere. `None` where there is no such job.
-    async fn cancel(&self, tenant: Tenant, id: JobId, now: StoreNow) -> Result<Option<Job>>;
-    /// Gives a command to a job's bot, together with a first answer kept for its `Idempotency-Key`.
-    async fn command(
-        &self,
-        tenant: Tenant,
-        id: JobId,
-        action: ControlAction,
-        message: Option<String>,
-        once: Option<Once>,
-        now: StoreNow,
-    ) -> Result<Commanded>;
-    /// How far a command has come, and its job.
-    async fn commanded(&self, tenant: Tenant, id: CommandId) -> Result<Option<(Command, Job)>>;
-    /// What an `Idempotency-Key` was used for before.
-    async fn earlier(&self, tenant: Tenant, once: Once, now: StoreNow) -> Result<Option<Earlier>>;
-    /// Replaces the answer that is kept for a key.
-    async fn keep_answer(&self, tenant: Tenant, key: String, answer: KeptAnswer) -> Result<()>;
-
-    /// Hands a job that is due to a new bot, which shows the token with this SHA-256. Jobs whose bot was lost come first. The others wait for a place
-    /// of their consumer's in their world: whoever has the fewest bots is next, and of a consumer's jobs the one that has been due for longest.
-    async fn claim(&self, token_hash: [u8; 32], now: StoreNow) -> Result<Claim>;
-    /// Applies a bot's reports and renews its lease. A lease is over only when the store was there for all of one: `away` is when it last was not. A job that
-    /// ends with them has a recording of `recording_bytes`; `None`: they are to be counted.
-    async fn report(
-        &self,
-        request: IngestRequest,
-        token_hash: [u8; 32],
-        recording_bytes: Option<u64>,
-        away: Option<LeaseTime>,
-        now: StoreNow,
-    ) -> Result<Reported>;
-    /// What a bot is to do, after the command `after`. `None` when it is superseded or unknown.
-    async fn bot_commands(
-        &self,
-        job: JobId,
-        epoch: u32,
-        token_hash: [u8; 32],
-        after: u64,
-    ) -> Result<Option<Vec<BotCommand>>>;
-    /// Whether a bot of the job, this attempt's or an earlier one's, was given the token with this SHA-256.
-    async fn has_had_bot(&self, job: JobId, token_hash: [u8; 32]) -> Result<bool>;
-    /// The ids of all bots, of whichever consumer, in the room in which the attempt's bot is, as [`meetbot_types::bot::OwnBots`] has them; none before it
-    /// has said where it is.
-    async fn own_bots(&self, job: JobId, epoch: u32) -> Result<Vec<String>>;
-    /// Ends an attempt's lease at once, because its bot is known to be gone. Answers whether it still had the job. The more of its bots were lost one soon
-    /// after the other, the later it is due again.
-    async fn release(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool>;
-    /// [`Store::release`] of a bot that left its files whole because its server stops: it does not count as lost.
-    async fn hand_over(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool>;
-    /// Takes the jobs back whose bots have these leases; answers them. With an earlier boot's leases those of senders are taken back too.
-    async fn reap(&self, leases: Leases, now: StoreNow) -> Result<Vec<JobId>>;
-    /// Fails the jobs that no worker has taken in time; answers them.
-    async fn expire(&self, now: StoreNow) -> Result<Vec<Expired>>;
-    /// When the next job in the queue wants to start for which there is a place.
-    async fn next_start(&self) -> Result<Option<Timestamp>>;
-
-    /// Takes deliveries that are due, in order per job and endpoint; nobody else gets them for a minute. Endpoints that answer come first,
-    /// those that rest not at all, and none gets more at once than its bulkhead lets through.
-    async fn due_deliveries(&self, room: Room, now: StoreNow) -> Result<Taken>;
-    /// Notes a try, and what follows from it for the delivery, those behind it and the endpoint.
-    async fn tried(&self, tried: Tried, now: StoreNow) -> Result<()>;
-    /// Deliveries with their tries, newest first.
-    async fn deliveries(
-        &self,
-        tenant: Tenant,
-        filter: DeliveryFilter,
-        window: Window<DeliveryId>,
-    ) -> Result<Page<Delivery>>;
-    /// A delivery.
-    async fn delivery(&self, tenant: Tenant, id: DeliveryId) -> Result<Option<Delivery>>;
-    /// Sends a delivery once more, whatever became of it, together with the answer kept for its `Idempotency-Key`.
-    async fn redeliver(
-        &self,
-        tenant: Tenant,
-        id: DeliveryId,
-        once: Option<Once>,
-        now: StoreNow,
-    ) -> Result<Redelivery>;
-
     /// Drops answers that were kept long enough, gives back what a sender never came back from, and shows that the store can be written.
     async fn sweep(&self, now: StoreNow) -> Result<()>;
-    /// Counts jobs, deliveries and the bytes of recordings, at a cost that does not grow with the jobs that have ended, but with the recordings that are kept.
-    async fn tally(&self) -> Result<Tally>;
 }

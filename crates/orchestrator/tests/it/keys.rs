@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use meetbot::{JobStatus, NewJob};
 use meetbot_orchestrator::{
     keys::Wanted,
-    store::{KeyUse, Scope, SqliteStore, Store as _, UseFilter},
+    store::{KeyStore as _, KeyUse, Scope, SqliteStore, Store as _, UseFilter},
 };
 use meetbot_types::{JobId, bot::BotReport};
 use reqwest::Method;

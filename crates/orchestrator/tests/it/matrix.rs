@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use meetbot::{ListBots, Webhooks};
 use meetbot_orchestrator::{
     keys::Wanted,
-    store::{Scope, Store as _},
+    store::{KeyStore as _, Scope, Store as _},
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

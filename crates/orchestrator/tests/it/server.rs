@@ -8,7 +8,7 @@ use meetbot_orchestrator::{
     Config, Launcher, Orchestrator, SandboxLink,
     clock::Clock,
     keys::{self, FreshKey, Wanted},
-    store::{Rotation, Scope, SqliteStore, Store as _},
+    store::{KeyStore as _, Rotation, Scope, SqliteStore, Store as _},
     tls,
 };
 use meetbot_types::{

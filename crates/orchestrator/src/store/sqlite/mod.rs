@@ -238,7 +238,7 @@ mod tests {
 
     use super::*;
     use crate::store::{
-        Claim, Quota, Reported, Store as _,
+        Claim, JobStore as _, KeyStore as _, Quota, Reported, Store as _, UsageStore as _,
         contract::{self, at},
     };
 

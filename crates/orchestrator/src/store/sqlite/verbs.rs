@@ -18,20 +18,16 @@ use super::{
 use crate::{
     clock::{LeaseTime, Now, StoreNow},
     store::{
-        Claim, Command, Commanded, ConsumerUse, Creation, DeliveryFilter, Earlier, Expired,
-        JobFilter, KeptAnswer, Key, KeyUse, Leases, NewKey, OldRecording, Once, Quota, QuotaChange,
-        Redelivery, Reported, Result, Room, Rotation, Start, Store, Taken, Tally, Tenant, Tried,
-        UseFilter, Used, WaitingMixes, WebhookSecrets, Window,
+        Claim, Command, Commanded, ConsumerUse, Creation, DeliveryFilter, DeliveryStore, Earlier,
+        Expired, JobFilter, JobStore, KeptAnswer, Key, KeyStore, KeyUse, Leases, NewKey,
+        OldRecording, Once, Quota, QuotaChange, Redelivery, Reported, Result, Room, Rotation,
+        Start, Store, Taken, Tally, Tenant, Tried, UsageStore, UseFilter, Used, WaitingMixes,
+        WebhookSecrets, Window,
     },
 };
 
 #[async_trait]
-impl Store for SqliteStore {
-    fn now(&self) -> StoreNow {
-        let Now { wall, steady } = self.clock.now();
-        StoreNow { wall, lease: LeaseTime::from_millis(0) + steady }
-    }
-
+impl KeyStore for SqliteStore {
     async fn create_key(&self, new: NewKey, now: StoreNow) -> Result<(Key, String)> {
         self.writer.write(move |connection| keys::create(connection, new, now.wall)).await
     }
@@ -97,6 +93,19 @@ impl Store for SqliteStore {
         self.read(move |connection| consumers::jobs(connection, asking)).await
     }
 
+    async fn erase_jobs(&self, consumer: ConsumerId, jobs: Vec<JobId>) -> Result<u64> {
+        self.writer
+            .write(move |connection| consumers::erase_jobs(connection, consumer, &jobs))
+            .await
+    }
+
+    async fn erase_consumer(&self, asking: Tenant) -> Result<Option<u64>> {
+        self.writer.write(move |connection| consumers::erase(connection, asking)).await
+    }
+}
+
+#[async_trait]
+impl UsageStore for SqliteStore {
     async fn used(&self, tenant: Tenant, now: StoreNow) -> Result<Used> {
         self.read(move |connection| quotas::used(connection, tenant, now.wall)).await
     }
@@ -118,16 +127,13 @@ impl Store for SqliteStore {
         self.read(move |connection| quotas::at_bot_limit(connection, tenant)).await
     }
 
-    async fn erase_jobs(&self, consumer: ConsumerId, jobs: Vec<JobId>) -> Result<u64> {
-        self.writer
-            .write(move |connection| consumers::erase_jobs(connection, consumer, &jobs))
-            .await
+    async fn tally(&self) -> Result<Tally> {
+        self.read(tally::count).await
     }
+}
 
-    async fn erase_consumer(&self, asking: Tenant) -> Result<Option<u64>> {
-        self.writer.write(move |connection| consumers::erase(connection, asking)).await
-    }
-
+#[async_trait]
+impl JobStore for SqliteStore {
     async fn create_job(
         &self,
         tenant: Tenant,
@@ -357,7 +363,10 @@ impl Store for SqliteStore {
     async fn next_start(&self) -> Result<Option<Timestamp>> {
         self.read(|connection| paused::unless(connection, || bots::first_start(connection))).await
     }
+}
 
+#[async_trait]
+impl DeliveryStore for SqliteStore {
     async fn due_deliveries(&self, room: Room, now: StoreNow) -> Result<Taken> {
         let take = move |connection: &Transaction<'_>| {
             paused::unless(connection, || outbox::take(connection, room, now))
@@ -395,6 +404,14 @@ impl Store for SqliteStore {
         };
         self.writer.write(redeliver).await
     }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn now(&self) -> StoreNow {
+        let Now { wall, steady } = self.clock.now();
+        StoreNow { wall, lease: LeaseTime::from_millis(0) + steady }
+    }
 
     async fn sweep(&self, now: StoreNow) -> Result<()> {
         let sweep = move |connection: &Transaction<'_>| {
@@ -404,9 +421,5 @@ impl Store for SqliteStore {
             answers::sweep(connection, now.wall)
         };
         self.writer.write(sweep).await
-    }
-
-    async fn tally(&self) -> Result<Tally> {
-        self.read(tally::count).await
     }
 }

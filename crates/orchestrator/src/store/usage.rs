@@ -1,0 +1,23 @@
+//! The verbs of what is used and counted.
+
+use async_trait::async_trait;
+
+use super::{ConsumerUse, Quota, QuotaChange, Result, Tally, Tenant, Used};
+use crate::clock::StoreNow;
+
+/// What consumers may use and have used, and what is counted for those who run the server.
+#[async_trait]
+pub trait UsageStore: Send + Sync + 'static {
+    /// What a consumer may use and has used in a world.
+    async fn used(&self, tenant: Tenant, now: StoreNow) -> Result<Used>;
+    /// The same of all consumers, by name.
+    async fn consumers(&self, now: StoreNow) -> Result<Vec<ConsumerUse>>;
+    /// Says what consumers may use that have no quota of their own.
+    async fn set_default_quota(&self, quota: Quota) -> Result<()>;
+    /// Changes what the consumer with this name may use, from now on; `false` where there is none.
+    async fn change_quota(&self, consumer: &str, change: QuotaChange) -> Result<bool>;
+    /// Whether a consumer has as many bots as it may have, so that its other jobs wait.
+    async fn at_bot_limit(&self, tenant: Tenant) -> Result<bool>;
+    /// Counts jobs, deliveries and the bytes of recordings, at a cost that does not grow with the jobs that have ended, but with the recordings that are kept.
+    async fn tally(&self) -> Result<Tally>;
+}
