@@ -76,12 +76,23 @@ pub(crate) fn soak() -> anyhow::Result<()> {
     npm_install(&soaked, "runtimes from npm", &SOAKED.map(|(_, package, _)| package))?;
     let programs =
         SOAKED.map(|(name, _, program)| (name, soaked.join("node_modules").join(program)));
-    let [(_, node), ..] = &programs;
+    let [(_, node), (_, deno), (_, bun), _] = &programs;
     step("tests with Node.js 24", package.tests(node, TESTS))?;
+    let files = package.test_files()?;
+    let flags = ["test", "--allow-all", "--no-check", "--node-modules-dir=manual"];
+    let mut tests = package.node(deno, &flags);
+    tests.args(&files);
+    step("tests with Deno", tests)?;
+    // In one process the files would end each other's scripted server.
+    for file in &files {
+        let mut tests = package.node(bun, &["test", "--timeout=120000"]);
+        tests.arg(file);
+        step(&format!("tests with Bun: {}", file.display()), tests)?;
+    }
     let mut tests = package.tests(&runtime(OLDEST), "test/soak/*.test.ts");
     tests.env("MEETBOT_CHROMIUM", "chromium");
     tests.envs(programs.iter().map(|(name, program)| (format!("MEETBOT_{name}"), program)));
-    step("tests with Deno, Bun, workerd and Chromium", tests)?;
+    step("the story with Deno, Bun, workerd and Chromium", tests)?;
     let chromium = [("CHROMIUM", PathBuf::from("chromium"))];
     for (name, program) in programs.iter().chain(&chromium) {
         let mut version = Command::new(program);
@@ -153,6 +164,19 @@ impl Package {
             program,
             &["--test", "--test-reporter=spec", "--test-force-exit", "--test-concurrency=4", files],
         )
+    }
+
+    /// [`TESTS`] for runtimes that take the names of files: with a dot before them, or Bun looks for a part of a name.
+    fn test_files(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(self.0.join("test"))? {
+            let name = entry?.file_name();
+            if name.to_string_lossy().ends_with(".test.ts") {
+                files.push(Path::new("./test").join(name));
+            }
+        }
+        files.sort();
+        Ok(files)
     }
 
     /// This Node.js, in the package's folder.

@@ -15,6 +15,7 @@ import { MeetBot, MeetbotTimeoutError } from "@meetbot/sdk";
 import { MockServer } from "@meetbot/sdk/testing";
 import { HANG, HANG_IN_BODY, KEY, ScriptedServer, answer, refusal, stream, type Reply } from "./scripted.ts";
 import { modelOf } from "./repository.ts";
+import { inNode } from "./runtimes.ts";
 
 const JOB = modelOf("job");
 
@@ -141,7 +142,7 @@ test("a stream that is left, or whose signal is aborted, closes its connection",
   if (dispose !== undefined) assert.equal(typeof (left.client().watch("job_1") as unknown as Record<symbol, unknown>)[dispose], "function");
 });
 
-test("10,000 calls over the network with one signal leave no listener and no memory behind", async () => {
+inNode("10,000 calls over the network with one signal leave no listener and no memory behind", async () => {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
   const server = await ScriptedServer.start([answer(JOB)]);
@@ -201,7 +202,7 @@ test("10,000 calls with one signal leave no listener", async () => {
   assert.equal(listeners, 0);
 });
 
-test("a process ends by itself after its calls, however they end: no timer and no handle is left", async () => {
+inNode("a process ends by itself after its calls, however they end: no timer and no handle is left", async () => {
   const good = await ScriptedServer.start([refusal(503, "unavailable", { "Retry-After": "0", Connection: "close" }), answer(JOB, 200, { Connection: "close" })]);
   const hanging = await ScriptedServer.start([HANG], stream(": alive\n\n"));
   const pausing = await ScriptedServer.start([refusal(503, "unavailable", { "Retry-After": "59", Connection: "close" })]);
