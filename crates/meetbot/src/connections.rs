@@ -207,7 +207,7 @@ pub(crate) enum Clue {
     Other(Vec<u8>),
 }
 
-/// No connection, and what came over it all the same.
+/// No connection, since what came over it is no TLS.
 #[derive(Debug)]
 struct Unconnected {
     heard: Heard,
@@ -239,11 +239,7 @@ impl Broken {
                 below = Some(&*unconnected.why);
                 continue;
             }
-            // An `io::Error` names what it wraps in no other way.
-            below = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-                Some(wrapped) => Some(wrapped),
-                None => error.source(),
-            };
+            below = beneath(error);
         }
         broken.why = Box::new(why);
         broken.having_heard(heard)
@@ -269,6 +265,19 @@ impl Broken {
 /// Whether these bytes are the beginning of an alert or a handshake of TLS: the kind of the record, and a version of 3.x (RFC 8446, 5.1).
 fn is_tls(bytes: &[u8]) -> bool {
     matches!(bytes, [0x15 | 0x16, 3, 0..=4, ..])
+}
+
+/// What an error is of. An `io::Error` names what it wraps in no other way.
+fn beneath<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
+}
+
+fn answers_without_tls(error: &(dyn StdError + 'static)) -> bool {
+    let mut errors = std::iter::successors(Some(error), |error| beneath(*error));
+    errors.any(|error| clue(error) == Some(Clue::Http))
 }
 
 fn is_io(error: &(dyn StdError + 'static), kind: io::ErrorKind) -> bool {
@@ -315,7 +324,10 @@ impl Service<Uri> for Connector {
         Box::pin(async move {
             match tokio::time::timeout(limit, connecting).await {
                 Ok(Ok(stream)) => Ok(Listened::new(stream, Heard::default())),
-                Ok(Err(why)) => Err(Unconnected { heard, why }.into()),
+                Ok(Err(why)) if answers_without_tls(&*why) => {
+                    Err(Unconnected { heard, why }.into())
+                }
+                Ok(Err(why)) => Err(why),
                 Err(_) => {
                     let why = format!("no connection within {} s", limit.as_secs_f64());
                     Err(io::Error::new(io::ErrorKind::TimedOut, why).into())
