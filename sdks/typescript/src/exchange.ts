@@ -279,7 +279,7 @@ export function broken(settings: Settings, request: Request, cause: unknown, det
     reasons.push(typeof code === "string" && !reason.includes(code) ? `${code} ${reason}` : reason);
     // What came, where Node.js could not read it as HTTP.
     const { data } = error as { data?: unknown };
-    if (typeof code === "string" && code.startsWith("HPE_") && typeof data === "string" && data !== "") {
+    if (error.name === "HTTPParserError" && typeof data === "string" && data !== "") {
       reasons.push(isTls(data) && settings.base.startsWith("http:") ? REACHED_WITH_HTTPS : `the answer cannot be read; it begins with ${JSON.stringify(shown(redact(settings, data)))}`);
     }
   }
