@@ -72,8 +72,8 @@ pub trait JobStore: Send + Sync + 'static {
     /// delivery that is still to be tried, is kept.
     async fn prune_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<JobId>>;
     /// Mixes that are still to be made. A mix waits from the transaction that ends its job with a manifest until [`JobStore::end_mix`], and is dropped with
-    /// the recording. First comes one of each consumer in each world, then a second of each, and so on, so that whoever begins them in this order makes as
-    /// many for one as for another; each time around, those come first whose last mix was tried longest ago.
+    /// the recording. First comes one of each consumer in each world, then a second of each, and so on: a caller that begins them in this order makes as many
+    /// for one as for another; each time around, those come first whose last mix was tried longest ago.
     async fn waiting_mixes(&self, limit: u32, now: StoreNow) -> Result<WaitingMixes>;
     /// The job whose mix waits; `None` where none does.
     async fn waiting_mix(&self, id: JobId) -> Result<Option<Job>>;
@@ -109,7 +109,7 @@ pub trait JobStore: Send + Sync + 'static {
     /// Replaces the answer that is kept for a key.
     async fn keep_answer(&self, tenant: Tenant, key: String, answer: KeptAnswer) -> Result<()>;
     /// Hands a job that is due to a new bot, which shows the token with this SHA-256. Jobs whose bot was lost come first. The others wait for a place
-    /// of their consumer's in their world: whoever has the fewest bots is next, and of a consumer's jobs the one that has been due for longest.
+    /// of their consumer's in their world: the consumer with the fewest bots is next, and of a consumer's jobs the one that has been due for longest.
     async fn claim(&self, token_hash: [u8; 32], now: StoreNow) -> Result<Claim>;
     /// Applies a bot's reports and renews its lease. A lease is over only when the store was there for all of one: `away` is when it last was not. A job that
     /// ends with them has a recording of `recording_bytes`; `None`: they are to be counted.
