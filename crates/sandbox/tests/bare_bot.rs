@@ -121,6 +121,33 @@ async fn nearly_every_packet_that_is_sent_arrives() {
 }
 
 #[tokio::test]
+async fn what_a_bot_writes_right_before_it_leaves_is_kept() {
+    let sandbox = sandbox().await;
+    // The end of the media path may be seen before the message is read.
+    for _ in 0..8 {
+        let mut bot = Bot::new(&sandbox).await;
+        bot.join("two-speakers?seconds=3600").await;
+        let mut peer = Peer::bind(Ipv4Addr::LOCALHOST.into(), Guard::everywhere()).unwrap();
+        loop {
+            tokio::select! {
+                word = bot.hear() => if let FromMeeting::Offer { sdp, .. } = word {
+                    let sdp = peer.accept_offer(&sdp).unwrap();
+                    bot.say(&FromBot::Answer { sdp }).await;
+                },
+                event = peer.next() => if let Event::Frame(_) = event.unwrap() {
+                    break;
+                },
+            }
+        }
+        peer.close();
+        bot.say(&FromBot::Chat { text: "good bye".into() }).await;
+        bot.say(&FromBot::Leave).await;
+        while !bot.is_thrown_out().await {}
+        assert_eq!(bot.inspect(&sandbox).await.chat, ["good bye"]);
+    }
+}
+
+#[tokio::test]
 async fn someone_who_comes_later_is_heard() {
     let sandbox = sandbox().await;
     let mut bot = Bot::new(&sandbox).await;

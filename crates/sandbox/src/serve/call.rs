@@ -1,0 +1,269 @@
+//! A bot that is in the call: what is played to it, and what it says.
+
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
+
+use meetbot_rtc::{AudioPacket, Event, Guard, Kind, Peer, TrackId};
+use meetbot_types::{
+    bot::Participant,
+    sandbox::{FromBot, FromMeeting, TrackOwner},
+};
+use tokio::time::MissedTickBehavior;
+
+use super::{Guest, Outcome, SELF_ID};
+use crate::{
+    meeting::Meeting,
+    script::Finale,
+    stage::{Happening, PACKET},
+};
+
+/// How long a bot whose media path is down may go on to write.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How many packets are sent at once when the sender was held up.
+const CATCH_UP: u64 = 250;
+/// What the meeting's captions make of a turn; the voices say something else, as captions do.
+const CAPTIONS: [&str; 3] = ["Let us begin.", "I see it the same way.", "Could you send me that?"];
+/// RTP units in a packet of 20 ms.
+const PACKET_TICKS: u64 = 960;
+
+/// A bot that is in the call.
+pub(super) struct Call<'a> {
+    guest: &'a mut Guest,
+    meeting: &'a Arc<Meeting>,
+    peer: Peer,
+    /// Who sends on which track.
+    tracks: Vec<(usize, TrackId)>,
+    /// The same, offered but not answered yet.
+    offered: Vec<(usize, TrackId)>,
+    /// Who came while an offer was on its way.
+    newcomers: VecDeque<usize>,
+    to_come: VecDeque<(Duration, Happening)>,
+    /// The number of the next packet.
+    next: u64,
+    /// When the bot is made to crash.
+    crash_at: Option<Duration>,
+    /// When the host answers the request for permission, and what.
+    answer_at: Option<(Duration, bool)>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) async fn begin(
+        guest: &'a mut Guest,
+        meeting: &'a Arc<Meeting>,
+        bot: Participant,
+        local: SocketAddr,
+    ) -> Outcome<Self> {
+        let at = meeting.elapsed();
+        let present: Vec<usize> = meeting.script.present(at).collect();
+        let mut roster = vec![bot];
+        roster.extend(present.iter().map(|index| meeting.script.people[*index].participant(at)));
+        let recording = meeting.script.recording;
+        // A bot is where it comes from. What it says of itself sends nothing elsewhere.
+        let from = guest.socket.get_ref().peer_addr()?.ip();
+        let guard = Guard::new(|_| false, "the bot is elsewhere").and(from);
+        guest.say(&FromMeeting::Admitted { self_id: SELF_ID.into(), roster, recording }).await?;
+        let mut call = Self {
+            guest,
+            meeting,
+            peer: Peer::bind(local.ip(), guard)?,
+            tracks: Vec::new(),
+            newcomers: present.into(),
+            offered: Vec::new(),
+            to_come: meeting.script.from(at).into(),
+            next: number(at),
+            crash_at: meeting.script.crash_after.map(|after| at + after),
+            answer_at: None,
+        };
+        call.offer().await?;
+        Ok(call)
+    }
+
+    pub(super) async fn run(&mut self) -> Outcome<()> {
+        let mut ticks = tokio::time::interval(PACKET);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // In any order: each of them may always have something, on a busy machine the ticks, too.
+            tokio::select! {
+                _ = ticks.tick() => {
+                    self.send()?;
+                    if let Some(finale) = self.happen().await? {
+                        return self.end(finale).await;
+                    }
+                }
+                heard = self.guest.hear() => {
+                    let Some(word) = heard? else { return Ok(()) };
+                    if !self.heed(word).await? {
+                        return Ok(());
+                    }
+                }
+                event = self.peer.next() => {
+                    if let Event::Disconnected = event? {
+                        return self.hear_last_words().await;
+                    }
+                }
+            }
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    /// The media path is down. A bot that leaves closes it right after its last words, which may lie in the connection still.
+    async fn hear_last_words(&mut self) -> Outcome<()> {
+        let words = async {
+            while let Some(word) = self.guest.hear().await? {
+                if !self.heed(word).await? {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let heard = tokio::time::timeout(LAST_WORDS, words).await;
+        heard.unwrap_or_else(|_| Err("the media path is down".into()))
+    }
+
+    /// Does what the bot asks; `false` when it leaves.
+    async fn heed(&mut self, word: FromBot) -> Outcome<bool> {
+        match word {
+            FromBot::Answer { sdp } => {
+                self.peer.accept_answer(&sdp)?;
+                self.tracks.append(&mut self.offered);
+                if !self.newcomers.is_empty() {
+                    self.offer().await?;
+                }
+            }
+            FromBot::Chat { text } => self.meeting.wrote(text),
+            FromBot::RequestPermission => {
+                let now = self.meeting.elapsed();
+                self.answer_at =
+                    self.meeting.script.answer.map(|(granted, after)| (now + after, granted));
+            }
+            FromBot::Leave => return Ok(false),
+            FromBot::Join { .. } => return Err("a bot joins once".into()),
+            FromBot::Inspect { .. } => return Err("a bot in a meeting cannot inspect it".into()),
+        }
+        Ok(true)
+    }
+
+    /// Offers tracks for all who came since the last offer.
+    async fn offer(&mut self) -> Outcome<()> {
+        let people: Vec<usize> = self.newcomers.drain(..).collect();
+        let microphone =
+            |index: &usize| (Kind::Audio, self.meeting.script.people[*index].id.clone());
+        let microphones: Vec<_> = people.iter().map(microphone).collect();
+        let (tracks, sdp) = self.peer.offer(&microphones)?;
+        self.offered = people.into_iter().zip(tracks).collect();
+        let owners = self.tracks.iter().chain(&self.offered).map(|(index, track)| TrackOwner {
+            mid: track.to_string(),
+            participant_id: self.meeting.script.people[*index].id.clone(),
+        });
+        let tracks = owners.collect();
+        self.guest.say(&FromMeeting::Offer { sdp, tracks }).await
+    }
+
+    /// Sends the packets whose time has come.
+    fn send(&mut self) -> Outcome<()> {
+        let now = number(self.meeting.elapsed());
+        let hush =
+            self.meeting.script.hush.is_some_and(|hush| hush.contains(self.meeting.elapsed()));
+        if hush || !self.peer.is_connected() {
+            self.next = now;
+            return Ok(());
+        }
+        self.next = self.next.max(now.saturating_sub(CATCH_UP));
+        for packet in self.next..now {
+            for (index, track) in &self.tracks {
+                let Some(sound) = self.meeting.script.people[*index].sound(*index, packet) else {
+                    continue;
+                };
+                let packet = AudioPacket {
+                    rtp_time: packet * PACKET_TICKS,
+                    level_dbov: sound.level_dbov,
+                    voice: sound.voice,
+                    data: sound.data,
+                };
+                self.peer.send_audio(*track, &packet)?;
+                self.meeting.sent(*index);
+            }
+        }
+        self.next = self.next.max(now);
+        Ok(())
+    }
+
+    async fn happen(&mut self) -> Outcome<Option<Finale>> {
+        let now = self.meeting.elapsed();
+        if self.meeting.script.outage.is_some_and(|outage| outage.contains(now)) {
+            return Err("the scenario's outage".into());
+        }
+        if self.crash_at.is_some_and(|at| at <= now) {
+            self.crash_at = None;
+            self.guest.say(&FromMeeting::Crash).await?;
+        }
+        if let Some((_, granted)) = self.answer_at.filter(|(at, _)| *at <= now) {
+            self.answer_at = None;
+            self.guest.say(&FromMeeting::Permission { granted }).await?;
+        }
+        while self.to_come.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, happening)) = self.to_come.pop_front() else { break };
+            let script = &self.meeting.script;
+            match happening {
+                Happening::Renames(index) => {
+                    let participant = script.people[index].participant(now);
+                    self.guest.say(&FromMeeting::ParticipantJoined { participant }).await?;
+                }
+                Happening::Comes(index) => {
+                    let participant = script.people[index].participant(now);
+                    self.guest.say(&FromMeeting::ParticipantJoined { participant }).await?;
+                    self.newcomers.push_back(index);
+                    if self.offered.is_empty() {
+                        self.offer().await?;
+                    }
+                }
+                Happening::Goes(index) => {
+                    let id = script.people[index].id.clone();
+                    self.guest.say(&FromMeeting::ParticipantLeft { id }).await?;
+                    self.newcomers.retain(|newcomer| *newcomer != index);
+                }
+                Happening::Captions(index, turn) => {
+                    let person = &script.people[index];
+                    let length = person.talks[turn].length();
+                    let caption = FromMeeting::Caption {
+                        speaker_id: person.id.clone(),
+                        speaker: person.participant(now).name,
+                        began_ms_ago: u64::try_from(length.as_millis()).unwrap_or(0),
+                        text: CAPTIONS[turn % CAPTIONS.len()].to_owned(),
+                    };
+                    self.guest.say(&caption).await?;
+                }
+                Happening::Says(index) => {
+                    let line = &script.chat[index];
+                    let person = &script.people[line.person];
+                    let message = FromMeeting::Chat {
+                        id: format!("chat-{}", index + 1),
+                        sender_id: person.id.clone(),
+                        sender: person.participant(now).name,
+                        text: line.text.to_owned(),
+                        private: line.private,
+                    };
+                    self.guest.say(&message).await?;
+                }
+                Happening::Finale(finale) => return Ok(Some(finale)),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn end(&mut self, finale: Finale) -> Outcome<()> {
+        // What was sent last is on its way while the session is still awaited.
+        let _ = tokio::time::timeout(PACKET * 2, async { while self.peer.next().await.is_ok() {} })
+            .await;
+        self.guest
+            .say(&match finale {
+                Finale::Ends => FromMeeting::Ended,
+                Finale::Removes => FromMeeting::Removed,
+            })
+            .await
+    }
+}
+
+/// The packet whose time has come.
+fn number(at: Duration) -> u64 {
+    u64::try_from(at.as_millis() / PACKET.as_millis()).unwrap_or(u64::MAX)
+}
