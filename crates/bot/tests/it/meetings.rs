@@ -1,14 +1,14 @@
 //! Meetings from the door to the manifest.
 
+use meetbot_testkit::polling::poll_until;
 use meetbot_types::{
     CommandId, ControlAction, JobStatus, LeaveReason,
     bot::{BotCommand, BotReport, Caption, MixOrder},
 };
 use tokio_util::sync::CancellationToken;
-
 use xtask::ffmpeg::length_ms;
 
-use crate::orchestrator::{Stage, ended, now};
+use crate::orchestrator::{PATIENCE, Stage, ended, now};
 
 #[tokio::test]
 async fn a_meeting_is_recorded_by_speaker_and_told_in_order() {
@@ -109,7 +109,7 @@ async fn a_kicked_bot_hands_over_what_it_has() {
     assert!(manifest.tracks.iter().all(|track| track.packets > 25), "{:#?}", manifest.tracks);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bot_leaves_when_it_is_told_to_and_says_so() {
     let stage = Stage::set().await;
     let bot = Stage::run(stage.order(1, "two-speakers?seconds=3600"));
@@ -133,7 +133,14 @@ async fn a_bot_leaves_when_it_is_told_to_and_says_so() {
         (ending.status, ending.leave_reason),
         (JobStatus::Completed, Some(LeaveReason::Requested))
     );
-    assert_eq!(stage.sandbox.inspect(stage.job).chat, ["good bye"]);
+    // The sandbox may read what the bot wrote after the bot has ended.
+    let seen = tokio::task::block_in_place(|| {
+        poll_until(PATIENCE, || {
+            let seen = stage.sandbox.inspect(stage.job);
+            if seen.present == 0 { Ok(seen) } else { Err("the sandbox has not seen it leave") }
+        })
+    });
+    assert_eq!(seen.chat, ["good bye"]);
     assert!(stage.manifest(1).complete);
 }
 
