@@ -1,0 +1,108 @@
+// The session of media: three lanes of audio, the channel in which the roster comes, and how the page plays what it hears.
+
+import { post, report } from "./dom.js";
+import { devices } from "./devices.js";
+
+const SYNC = "/$rpc/google.rtc.meetings.v1.MeetingSpaceService/SyncMeetingSpaceCollections";
+const SYNCS_EVERY_MS = 5_000;
+const LANES = 3;
+
+let connection;
+let captions;
+let syncs;
+let worker;
+
+// A strict policy lets no text become a script's address: this page has a policy of its own, as the real one has.
+const policy = trustedTypes.createPolicy("imitation", { createScriptURL: (url) => url });
+
+const workerOf = () => {
+  if (worker === undefined) {
+    worker = new Worker(policy.createScriptURL("/imitation/neteq.js"));
+    worker.addEventListener("message", ({ data }) => report({ worker_frames: data }));
+  }
+  return worker;
+};
+
+const playNative = (track) => {
+  const audio = document.createElement("audio");
+  audio.autoplay = true;
+  audio.srcObject = new MediaStream([track]);
+  audio.hidden = true;
+  document.body.append(audio);
+  audio.play().catch(() => {});
+};
+
+const listen = (peer, neteq) => {
+  peer.addEventListener("track", ({ receiver, track }) => {
+    if (track.kind !== "audio") return;
+    if (!neteq) {
+      playNative(track);
+      return;
+    }
+    const { readable } = receiver.createEncodedStreams();
+    workerOf().postMessage({ readable }, [readable]);
+  });
+};
+
+const sendOwn = (peer, neteq) => {
+  const [microphone] = devices.stream?.getAudioTracks() ?? [];
+  if (microphone === undefined) return;
+  const { sender } = peer.addTransceiver(microphone, { direction: "sendonly", streams: [devices.stream] });
+  if (!neteq) return;
+  const { readable, writable } = sender.createEncodedStreams();
+  readable.pipeTo(writable).catch(() => {});
+};
+
+const sync = (dialect) => {
+  // One half of the real pages asks by fetch, the other by XMLHttpRequest.
+  if (dialect === "labels") {
+    fetch(SYNC, { method: "POST", headers: { "content-type": "application/x-protobuf" }, body: "CAE=" }).catch(() => {});
+    return;
+  }
+  const request = new XMLHttpRequest();
+  request.open("POST", SYNC);
+  request.setRequestHeader("content-type", "application/x-protobuf");
+  request.send("CAE=");
+};
+
+export const closeSession = () => {
+  clearInterval(syncs);
+  connection?.close();
+  connection = captions = undefined;
+};
+
+export const openSession = async (view) => {
+  closeSession();
+  const neteq = view.sound === "net_eq" && "createEncodedStreams" in RTCRtpReceiver.prototype;
+  report({ sound: neteq ? "neteq" : "native" });
+  const peer = new RTCPeerConnection({
+    bundlePolicy: "max-bundle",
+    iceServers: [],
+    ...(neteq ? { encodedInsertableStreams: true } : {}),
+  });
+  connection = peer;
+  listen(peer, neteq);
+  peer.addEventListener("datachannel", ({ channel }) => (channel.binaryType = "arraybuffer"));
+  for (let lane = 0; lane < LANES; lane += 1) peer.addTransceiver("audio", { direction: "recvonly" });
+  sendOwn(peer, neteq);
+  peer.createDataChannel("media-director", { ordered: true });
+  peer.createDataChannel("media-session", { ordered: true });
+  await peer.setLocalDescription();
+  if (peer.iceGatheringState !== "complete") {
+    await new Promise((resolve) => {
+      peer.addEventListener("icegatheringstatechange", () => peer.iceGatheringState === "complete" && resolve());
+    });
+  }
+  const answer = await post("/imitation/session", { sdp: peer.localDescription.sdp });
+  const sdp = await answer.text();
+  if (connection !== peer) return;
+  if (!answer.ok) throw new Error(`the session was refused: ${sdp}`);
+  await peer.setRemoteDescription({ type: "answer", sdp });
+  sync(view.dialect);
+  syncs = setInterval(() => sync(view.dialect), SYNCS_EVERY_MS);
+};
+
+export const setCaptions = (on) => {
+  captions?.close();
+  captions = on ? connection?.createDataChannel("captions", { ordered: true, maxRetransmits: 10 }) : undefined;
+};

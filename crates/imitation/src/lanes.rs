@@ -1,0 +1,214 @@
+//! Which voices go on which of the three lanes. Pure: a call of [`Lanes::tick`] is 20 ms.
+
+use std::sync::Arc;
+
+use crate::tones;
+
+/// The lanes of a call, each an audio track with one SSRC.
+pub(crate) const LANES: usize = 3;
+
+/// The CSRC that flags the loudest speaker, and is nobody's.
+pub(crate) const LOUDEST: u32 = 42;
+
+/// Somebody who is speaking.
+#[derive(Debug, Clone)]
+pub(crate) struct Voice {
+    pub(crate) person: String,
+    pub(crate) csrc: u32,
+    pub(crate) tone_hz: u32,
+    /// From 0, the loudest, down to -127.
+    pub(crate) level_dbov: i8,
+    /// Packets still to come.
+    pub(crate) left: u64,
+}
+
+#[derive(Debug)]
+struct Speaking {
+    voice: Voice,
+    lane: Option<usize>,
+    /// Packets since the voice began to speak.
+    number: u64,
+    /// It was not on its lane 20 ms ago.
+    fresh: bool,
+}
+
+/// A packet for a lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Packet {
+    pub(crate) lane: usize,
+    pub(crate) person: String,
+    pub(crate) csrcs: Vec<u32>,
+    pub(crate) level_dbov: i8,
+    /// The first of a talkspurt.
+    pub(crate) marker: bool,
+    /// The packet's place on the clock of all lanes, in samples of 48 kHz.
+    pub(crate) rtp_time: u32,
+    pub(crate) opus: Arc<[u8]>,
+    /// The packet of the same voice on the same lane before this one.
+    pub(crate) before: Option<Arc<[u8]>>,
+}
+
+/// What happened in 20 ms.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tick {
+    pub(crate) packets: Vec<Packet>,
+    /// People who spoke and are on no lane.
+    pub(crate) unsent: Vec<String>,
+    /// People who have said all.
+    pub(crate) finished: Vec<String>,
+}
+
+/// The three lanes and all who speak.
+#[derive(Debug, Default)]
+pub(crate) struct Lanes {
+    speaking: Vec<Speaking>,
+    ticks: u32,
+}
+
+impl Lanes {
+    /// Lets somebody speak; someone who speaks already says this instead.
+    pub(crate) fn say(&mut self, voice: Voice) {
+        match self.speaking.iter_mut().find(|one| one.voice.person == voice.person) {
+            Some(speaking) => speaking.voice = voice,
+            None => {
+                self.speaking.push(Speaking { voice, lane: None, number: 0, fresh: true });
+            }
+        }
+    }
+
+    /// Silences somebody at once, as when they leave.
+    pub(crate) fn silence(&mut self, person: &str) {
+        self.speaking.retain(|one| one.voice.person != person);
+    }
+
+    /// Moves somebody to the next lane; who speaks there takes the lane that becomes free.
+    pub(crate) fn change_lane(&mut self, person: &str) {
+        let here = self.speaking.iter().find(|one| one.voice.person == person);
+        let Some(from) = here.and_then(|one| one.lane) else { return };
+        let to = (from + 1) % LANES;
+        for one in &mut self.speaking {
+            if one.lane == Some(from) || one.lane == Some(to) {
+                one.lane = Some(if one.lane == Some(from) { to } else { from });
+                one.fresh = true;
+            }
+        }
+    }
+
+    /// The next 20 ms.
+    pub(crate) fn tick(&mut self) -> Tick {
+        self.assign();
+        self.ticks = self.ticks.wrapping_add(1);
+        let rtp_time = self.ticks.wrapping_mul(960);
+        // Of two who are equally loud, the one who began first.
+        let loudest = (0..self.speaking.len())
+            .max_by_key(|index| (self.speaking[*index].voice.level_dbov, usize::MAX - index));
+        let mut tick = Tick::default();
+        for (index, one) in self.speaking.iter_mut().enumerate() {
+            let voice = &mut one.voice;
+            if let Some(lane) = one.lane {
+                let mut csrcs = vec![voice.csrc];
+                if loudest == Some(index) {
+                    // The flag's place in the list means nothing.
+                    csrcs.insert(usize::from(one.number.is_multiple_of(2)), LOUDEST);
+                }
+                tick.packets.push(Packet {
+                    lane,
+                    person: voice.person.clone(),
+                    csrcs,
+                    level_dbov: voice.level_dbov,
+                    marker: one.fresh,
+                    rtp_time,
+                    opus: tones::packet(voice.tone_hz, one.number),
+                    before: (!one.fresh).then(|| tones::packet(voice.tone_hz, one.number - 1)),
+                });
+                one.fresh = false;
+            } else {
+                tick.unsent.push(voice.person.clone());
+            }
+            one.number += 1;
+            voice.left = voice.left.saturating_sub(1);
+            if voice.left == 0 {
+                tick.finished.push(voice.person.clone());
+            }
+        }
+        self.speaking.retain(|one| one.voice.left > 0);
+        tick
+    }
+
+    /// Gives the three loudest a lane each. Who has one keeps it as long as they are among them.
+    fn assign(&mut self) {
+        let mut order: Vec<usize> = (0..self.speaking.len()).collect();
+        order.sort_by_key(|index| std::cmp::Reverse(self.speaking[*index].voice.level_dbov));
+        for index in order.iter().skip(LANES) {
+            self.speaking[*index].lane = None;
+        }
+        for index in order.into_iter().take(LANES) {
+            if self.speaking[index].lane.is_none() {
+                let taken = |lane: &usize| self.speaking.iter().any(|one| one.lane == Some(*lane));
+                let free = (0..LANES).find(|lane| !taken(lane));
+                self.speaking[index].lane = free;
+                self.speaking[index].fresh = true;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn voice(person: &str, csrc: u32, level_dbov: i8, left: u64) -> Voice {
+        Voice { person: person.to_owned(), csrc, tone_hz: 500, level_dbov, left }
+    }
+
+    fn on_lanes(tick: &Tick) -> Vec<(usize, &str)> {
+        tick.packets.iter().map(|packet| (packet.lane, packet.person.as_str())).collect()
+    }
+
+    #[test]
+    fn the_three_loudest_are_sent_and_a_fourth_is_not() {
+        let mut lanes = Lanes::default();
+        for (person, csrc, level) in
+            [("ann", 1, -30), ("ben", 2, -20), ("cleo", 3, -25), ("dan", 4, -40)]
+        {
+            lanes.say(voice(person, csrc, level, 10));
+        }
+        let tick = lanes.tick();
+        assert_eq!(on_lanes(&tick), [(2, "ann"), (0, "ben"), (1, "cleo")]);
+        assert_eq!(tick.unsent, ["dan"]);
+        let flagged: Vec<_> = tick.packets.iter().filter(|one| one.csrcs.contains(&42)).collect();
+        assert_eq!((flagged.len(), flagged[0].person.as_str()), (1, "ben"));
+        lanes.silence("cleo");
+        let tick = lanes.tick();
+        assert_eq!(on_lanes(&tick), [(2, "ann"), (0, "ben"), (1, "dan")]);
+        assert!(tick.packets[2].marker && tick.packets[2].before.is_none());
+        assert!(tick.packets[0].before.is_some());
+    }
+
+    #[test]
+    fn somebody_louder_takes_the_lane_of_the_quietest() {
+        let mut lanes = Lanes::default();
+        for (person, level) in [("ann", -30), ("ben", -20), ("cleo", -25)] {
+            lanes.say(voice(person, 7, level, 10));
+        }
+        lanes.tick();
+        lanes.say(voice("dan", 8, -10, 10));
+        let tick = lanes.tick();
+        assert_eq!(on_lanes(&tick), [(0, "ben"), (1, "cleo"), (2, "dan")]);
+        assert_eq!(tick.unsent, ["ann"]);
+    }
+
+    #[test]
+    fn somebody_changes_lanes_and_finishes_after_what_they_had_to_say() {
+        let mut lanes = Lanes::default();
+        lanes.say(voice("ann", 1, -30, 3));
+        assert_eq!(on_lanes(&lanes.tick()), [(0, "ann")]);
+        lanes.change_lane("ann");
+        let tick = lanes.tick();
+        assert_eq!((on_lanes(&tick), tick.packets[0].marker), (vec![(1, "ann")], true));
+        let tick = lanes.tick();
+        assert_eq!(tick.finished, ["ann"]);
+        assert_eq!(tick.packets[0].rtp_time, 3 * 960);
+        assert_eq!(lanes.tick(), Tick::default());
+    }
+}

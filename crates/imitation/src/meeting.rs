@@ -1,0 +1,313 @@
+//! The meeting: who is in it, what the page shows, and what follows from what happens. Pure; `serve` and `media` carry it out.
+
+mod page;
+mod wire;
+
+use std::collections::VecDeque;
+
+use tokio::sync::mpsc;
+
+pub(crate) use self::page::{Report, View};
+use crate::{
+    Act, Dialog, Observed, Person, Scenario, Screen, Signal,
+    lanes::{Lanes, Packet, Voice},
+    observed::Devices,
+    scenario::LeavingShown,
+};
+
+/// Packets of 20 ms in a second.
+const PACKETS_PER_SECOND: u64 = 50;
+
+/// What a session of media is to send.
+#[derive(Debug)]
+pub(crate) enum ToPeer {
+    /// A packet on a lane.
+    Audio(Packet),
+    /// A message in `collections`.
+    Collections(Vec<u8>),
+    /// Nothing more is sent or answered.
+    GoDead,
+    /// The session is over.
+    Close,
+}
+
+/// Somebody of the scenario, and their device while they are there.
+#[derive(Debug)]
+struct Attendee {
+    person: Person,
+    device: Option<String>,
+}
+
+/// The meeting and the one page that is in it.
+#[derive(Debug)]
+pub(crate) struct Meeting {
+    pub(crate) scenario: Scenario,
+    pub(crate) observed: Observed,
+    /// Of the page that was loaded last; other pages are of the past.
+    pub(crate) visit: u32,
+    /// Counts what the page has to know.
+    version: u64,
+    screen: Screen,
+    wording: usize,
+    dialog: Option<Dialog>,
+    session: u32,
+    attendees: Vec<Attendee>,
+    /// The bot's device, made at the knock.
+    bot: Option<String>,
+    devices: u32,
+    lanes: Lanes,
+    peer: Option<mpsc::UnboundedSender<ToPeer>>,
+    chat: Vec<(String, String)>,
+    steps: VecDeque<crate::Step>,
+    /// The roster has changed since it was last answered.
+    roster_is_news: bool,
+}
+
+impl Meeting {
+    pub(crate) fn new(scenario: Scenario) -> Self {
+        let mut meeting = Self {
+            visit: 0,
+            version: 0,
+            screen: scenario.opens,
+            wording: scenario.wording,
+            dialog: None,
+            session: 0,
+            attendees: Vec::new(),
+            bot: None,
+            devices: 100,
+            lanes: Lanes::default(),
+            peer: None,
+            chat: Vec::new(),
+            steps: scenario.steps.clone().into(),
+            roster_is_news: true,
+            observed: Observed::default(),
+            scenario: Scenario { people: Vec::new(), ..scenario.clone() },
+        };
+        for person in scenario.people {
+            let device = person.present.then(|| meeting.new_device());
+            meeting.attendees.push(Attendee { person, device });
+        }
+        meeting
+    }
+
+    pub(crate) const fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn new_device(&mut self) -> String {
+        self.devices += 1;
+        format!("spaces/wXyZ0123abc/devices/{}", self.devices)
+    }
+
+    /// A page was loaded: the bot begins anew.
+    pub(crate) fn open(&mut self) -> u32 {
+        self.visit += 1;
+        self.observed.visits += 1;
+        if matches!(self.screen, Screen::WaitingRoom | Screen::HostAbsent) {
+            self.observed.faults.push(crate::Fault::ReloadedInLobby);
+        }
+        self.close_session();
+        self.bot = None;
+        self.session = 0;
+        self.dialog = None;
+        self.observed.left = false;
+        self.show(self.scenario.opens, self.scenario.wording);
+        self.signal(&Signal::Opened);
+        self.visit
+    }
+
+    fn close_session(&mut self) {
+        if let Some(peer) = self.peer.take() {
+            let _ = peer.send(ToPeer::Close);
+        }
+        self.observed.connected = false;
+        self.observed.joined = false;
+    }
+
+    /// A session of media was opened by the page. Its number is the answer.
+    pub(crate) fn opened_session(&mut self, peer: mpsc::UnboundedSender<ToPeer>) -> u32 {
+        self.close_session();
+        self.observed.sessions += 1;
+        self.peer = Some(peer);
+        self.observed.sessions
+    }
+
+    /// Media and `collections` of a session are up.
+    pub(crate) fn connected(&mut self, session: u32) {
+        if session != self.observed.sessions || self.peer.is_none() {
+            return;
+        }
+        self.observed.connected = true;
+        self.send_roster();
+        self.has_it_joined();
+    }
+
+    /// The bot has joined once it is in, and media and roster have reached it.
+    fn has_it_joined(&mut self) {
+        if self.screen.is_in() && self.observed.connected && !self.observed.joined {
+            self.observed.joined = true;
+            self.signal(&Signal::Joined);
+        }
+    }
+
+    fn show(&mut self, screen: Screen, wording: usize) {
+        self.screen = screen;
+        self.wording = wording;
+        self.observed.screen = Some(screen);
+        self.version += 1;
+        if !matches!(screen, Screen::WaitingRoom | Screen::HostAbsent | Screen::PreJoin)
+            && !screen.is_in()
+        {
+            self.dialog = None;
+            self.close_session();
+        }
+    }
+
+    fn ask_for_session(&mut self) {
+        self.session += 1;
+        self.version += 1;
+    }
+
+    /// Takes what happens next, if it was waited for.
+    fn signal(&mut self, signal: &Signal) {
+        if self.steps.front().is_some_and(|step| step.on == *signal)
+            && let Some(step) = self.steps.pop_front()
+        {
+            for act in step.then {
+                self.act(act);
+            }
+        }
+    }
+
+    /// Lets something happen.
+    pub(crate) fn act(&mut self, act: Act) {
+        match act {
+            Act::Deny => self.show(Screen::Denied, 0),
+            Act::Remove => {
+                self.send_own_status(crate::messages::Status::Removed);
+                self.show(Screen::Removed, 0);
+            }
+            Act::End => {
+                for attendee in &mut self.attendees {
+                    attendee.device = None;
+                }
+                self.show(Screen::Ended, 0);
+            }
+            Act::Admit | Act::Show { screen: Screen::Meeting, .. } => self.admit(),
+            Act::Show { screen, wording } => self.show(screen, wording),
+            Act::Ask(dialog) => {
+                self.dialog = Some(dialog);
+                self.version += 1;
+            }
+            Act::Say { person, ms } => self.say(&person, ms),
+            Act::Join(name) => self.join(&name),
+            Act::Leave(name) => self.leave(&name),
+            Act::Write { person, text } => {
+                if let Some(device) = self.attendee(&person).and_then(|one| one.device.clone()) {
+                    self.send_chat(&device, &person, &text);
+                }
+            }
+            Act::ChangeLane(person) => self.lanes.change_lane(&person),
+            Act::NewPeerConnection => {
+                self.close_session();
+                self.ask_for_session();
+            }
+            Act::Cut => {
+                if let Some(peer) = &self.peer {
+                    let _ = peer.send(ToPeer::GoDead);
+                }
+            }
+        }
+    }
+
+    fn attendee(&mut self, name: &str) -> Option<&mut Attendee> {
+        self.attendees.iter_mut().find(|one| one.person.name == name)
+    }
+
+    fn admit(&mut self) {
+        if self.bot.is_none() {
+            self.bot = Some(self.new_device());
+        }
+        self.roster_is_news = true;
+        self.show(Screen::Meeting, 0);
+        if self.session == 0 {
+            self.ask_for_session();
+        } else if self.observed.connected {
+            self.send_roster();
+        }
+        self.has_it_joined();
+    }
+
+    fn say(&mut self, name: &str, ms: u64) {
+        let Some(Attendee { person, device: Some(_) }) = self.attendee(name) else { return };
+        let voice = Voice {
+            person: person.name.clone(),
+            csrc: person.csrc,
+            tone_hz: person.tone_hz,
+            level_dbov: person.level_dbov,
+            left: (ms * PACKETS_PER_SECOND).div_ceil(1_000),
+        };
+        self.lanes.say(voice);
+    }
+
+    fn join(&mut self, name: &str) {
+        let device = self.new_device();
+        let Some(attendee) = self.attendee(name) else { return };
+        attendee.device = Some(device);
+        self.roster_is_news = true;
+        self.version += 1;
+        self.send_newcomer(name);
+    }
+
+    fn leave(&mut self, name: &str) {
+        self.lanes.silence(name);
+        if self.scenario.leaving_shown == LeavingShown::Channel {
+            self.send_gone(name);
+        }
+        if let Some(attendee) = self.attendee(name) {
+            attendee.device = None;
+        }
+        self.roster_is_news = true;
+        self.version += 1;
+    }
+
+    /// 20 ms have passed.
+    pub(crate) fn tick(&mut self) {
+        let tick = self.lanes.tick();
+        for packet in tick.packets {
+            let Some(peer) = self.peer.as_ref().filter(|_| self.observed.joined) else { continue };
+            *self.observed.sent.entry(packet.person.clone()).or_default() += 1;
+            let _ = peer.send(ToPeer::Audio(packet));
+        }
+        for person in tick.unsent {
+            *self.observed.unsent.entry(person).or_default() += 1;
+        }
+        for person in tick.finished {
+            self.signal(&Signal::Said(person));
+        }
+    }
+
+    /// A packet of audio came from the bot.
+    pub(crate) fn heard(&mut self, level_dbov: Option<i8>) {
+        self.observed.heard += 1;
+        self.observed.loudest_heard_dbov = self.observed.loudest_heard_dbov.max(level_dbov);
+    }
+
+    fn knocked(&mut self, name: Option<String>, devices: Devices) {
+        self.observed.name = name.or_else(|| self.scenario.account.clone());
+        self.observed.knocks += 1;
+        self.observed.devices_at_knock = Some(devices);
+        self.observed.devices = Some(devices);
+        if devices.microphone || devices.camera {
+            self.observed.faults.push(crate::Fault::DevicesOn(devices));
+        }
+        if self.bot.is_none() {
+            self.bot = Some(self.new_device());
+        }
+        self.show(Screen::WaitingRoom, 0);
+        if self.scenario.session_in_lobby {
+            self.ask_for_session();
+        }
+        self.signal(&Signal::Knocked);
+    }
+}

@@ -1,0 +1,276 @@
+//! The HTTPS server: the page, what it reports, and what it is told.
+
+use std::{convert::Infallible, fmt::Write as _, sync::Arc};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{
+    Method, Request, Response, StatusCode, body::Incoming, header, server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Shared, media,
+    meeting::{Report, View},
+};
+
+const SHELL: &str = include_str!("../page/shell.html");
+const SIGN_IN: &str = include_str!("../page/sign_in.html");
+const CAPTCHA: &str = include_str!("../page/captcha.html");
+
+/// The files of the page, by their names under `/imitation/`.
+const FILES: [(&str, &str, &str); 8] = [
+    ("main.js", "text/javascript", include_str!("../page/main.js")),
+    ("dom.js", "text/javascript", include_str!("../page/dom.js")),
+    ("lobby.js", "text/javascript", include_str!("../page/lobby.js")),
+    ("devices.js", "text/javascript", include_str!("../page/devices.js")),
+    ("call.js", "text/javascript", include_str!("../page/call.js")),
+    ("session.js", "text/javascript", include_str!("../page/session.js")),
+    ("neteq.js", "text/javascript", include_str!("../page/neteq.js")),
+    ("style.css", "text/css", include_str!("../page/style.css")),
+];
+
+/// The largest request of the page: a session description is a tenth of it.
+const MOST_BYTES: usize = 256 * 1024;
+
+/// Where the web client asks for the roster.
+const SYNC: &str = "/$rpc/google.rtc.meetings.v1.MeetingSpaceService/SyncMeetingSpaceCollections";
+
+/// What the server's connections share.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    pub(crate) shared: Shared,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+/// Serves until it is stopped.
+pub(crate) async fn run(listener: TcpListener, tls: Arc<ServerConfig>, server: Server) {
+    let acceptor = TlsAcceptor::from(tls);
+    loop {
+        let stream = tokio::select! {
+            () = server.stop.cancelled() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "the imitation cannot accept connections");
+                    return;
+                }
+            },
+        };
+        let (server, acceptor) = (server.clone(), acceptor.clone());
+        server.tasks.clone().spawn(async move {
+            let stop = server.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = connection(stream, acceptor, server) => {}
+            }
+        });
+    }
+}
+
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, server: Server) {
+    let _ = stream.set_nodelay(true);
+    // A browser that breaks a connection off is no news.
+    let Ok(stream) = acceptor.accept(stream).await else { return };
+    let service = service_fn(move |request| {
+        let server = server.clone();
+        async move { Ok::<_, Infallible>(server.answer(request).await) }
+    });
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// What the page sends with each request for the view.
+#[derive(Debug, Deserialize)]
+struct Seen {
+    visit: u32,
+    version: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FromPage<T> {
+    visit: u32,
+    #[serde(flatten)]
+    body: T,
+}
+
+#[derive(Debug, Deserialize)]
+struct Offer {
+    sdp: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Reports {
+    reports: Vec<Report>,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+fn answer(status: StatusCode, kind: &str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    if let Ok(kind) = kind.parse() {
+        headers.insert(header::CONTENT_TYPE, kind);
+    }
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::STRICT_TRANSPORT_SECURITY,
+        header::HeaderValue::from_static("max-age=31536000; includeSubDomains"),
+    );
+    answer
+}
+
+fn refused(why: &impl ToString) -> Answer {
+    answer(StatusCode::BAD_REQUEST, "text/plain", why.to_string())
+}
+
+/// `abc-defg-hij`.
+fn is_code(path: &str) -> bool {
+    let parts: Vec<_> = path.split('-').collect();
+    let lengths: Vec<_> = parts.iter().map(|part| part.len()).collect();
+    lengths == [3, 4, 3] && parts.concat().bytes().all(|byte| byte.is_ascii_lowercase())
+}
+
+async fn read<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, String> {
+    let body = Limited::new(request.into_body(), MOST_BYTES).collect().await;
+    let body = body.map_err(|error| error.to_string())?.to_bytes();
+    serde_json::from_slice(&body).map_err(|error| error.to_string())
+}
+
+impl Server {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        let accounts = host.is_some_and(|host| host.starts_with("accounts."));
+        let path = request.uri().path().to_owned();
+        let code = path.strip_prefix('/').unwrap_or_default();
+        match (request.method(), path.as_str()) {
+            (&Method::GET, _) if accounts => page(SIGN_IN, 0),
+            // Chromium itself asks here who is signed in.
+            _ if accounts => answer(StatusCode::NO_CONTENT, "text/plain", ""),
+            (&Method::GET, _) if is_code(code) => {
+                let visit = self.shared.change(crate::meeting::Meeting::open);
+                page(SHELL, visit)
+            }
+            (&Method::GET, "/" | "/landing") => page(SHELL, 0),
+            (&Method::GET, "/recaptcha/enterprise/anchor") => page(CAPTCHA, 0),
+            (&Method::POST, "/imitation/view") => match read(request).await {
+                Ok(seen) => self.view(&seen).await,
+                Err(why) => refused(&why),
+            },
+            (&Method::POST, "/imitation/reports") => {
+                match read::<FromPage<Reports>>(request).await {
+                    Ok(from) => self.reports(from),
+                    Err(why) => refused(&why),
+                }
+            }
+            (&Method::POST, "/imitation/session") => match read::<FromPage<Offer>>(request).await {
+                Ok(from) => self.session(from).await,
+                Err(why) => refused(&why),
+            },
+            (&Method::POST, SYNC) => {
+                let roster = self.shared.change(crate::meeting::Meeting::sync);
+                answer(StatusCode::OK, "application/x-protobuf", STANDARD.encode(roster))
+            }
+            (&Method::GET, "/favicon.ico") => answer(StatusCode::NO_CONTENT, "image/x-icon", ""),
+            (&Method::GET, path) => {
+                match FILES.iter().find(|(name, ..)| path.strip_prefix("/imitation/") == Some(name))
+                {
+                    Some((_, kind, file)) => answer(StatusCode::OK, kind, *file),
+                    None => self.stray(path),
+                }
+            }
+            (_, path) => self.stray(path),
+        }
+    }
+
+    fn stray(&self, path: &str) -> Answer {
+        self.shared.change(|meeting| meeting.observed.strays.push(path.to_owned()));
+        answer(StatusCode::NOT_FOUND, "text/plain", "nothing is here")
+    }
+
+    /// The view, once it is another than the page has.
+    async fn view(&self, seen: &Seen) -> Answer {
+        let mut bell = self.shared.bell.subscribe();
+        loop {
+            bell.borrow_and_update();
+            let view: Option<View> = {
+                let meeting = self.shared.lock();
+                let new = seen.version != Some(meeting.version()) || seen.visit != meeting.visit;
+                new.then(|| meeting.view(seen.visit))
+            };
+            if let Some(view) = view {
+                return match serde_json::to_vec(&view) {
+                    Ok(view) => answer(StatusCode::OK, "application/json", view),
+                    Err(error) => refused(&error),
+                };
+            }
+            // The bell rings as long as this server lives.
+            let _ = bell.changed().await;
+        }
+    }
+
+    fn reports(&self, from: FromPage<Reports>) -> Answer {
+        self.shared.change(|meeting| {
+            if from.visit == meeting.visit {
+                from.body.reports.into_iter().for_each(|report| meeting.report(report));
+            }
+        });
+        answer(StatusCode::NO_CONTENT, "text/plain", "")
+    }
+
+    async fn session(&self, from: FromPage<Offer>) -> Answer {
+        if from.visit != self.shared.lock().visit {
+            return refused(&"another page is in the meeting");
+        }
+        match media::open(&from.body.sdp, self.shared.clone()).await {
+            Ok((sdp, running)) => {
+                self.tasks.spawn(running.run(self.stop.clone()));
+                answer(StatusCode::OK, "application/sdp", sdp)
+            }
+            Err(error) => refused(&error),
+        }
+    }
+}
+
+/// A page with the content security policy of a large site: scripts only by nonce, no HTML from strings.
+fn page(html: &str, visit: u32) -> Answer {
+    let mut random = [0; 16];
+    // Where the system gives no randomness the nonce is known, which matters to nobody here.
+    let _ = getrandom::fill(&mut random);
+    let nonce = random.iter().fold(String::new(), |mut nonce, byte| {
+        let _ = write!(nonce, "{byte:02x}");
+        nonce
+    });
+    let html = html.replace("{nonce}", &nonce).replace("{visit}", &visit.to_string());
+    let mut answer = answer(StatusCode::OK, "text/html; charset=utf-8", html);
+    let policy = format!(
+        "default-src 'self'; script-src 'nonce-{nonce}' 'strict-dynamic'; worker-src 'self'; style-src 'self'; \
+         connect-src 'self'; frame-src 'self'; media-src 'self' blob:; object-src 'none'; base-uri 'none'; \
+         require-trusted-types-for 'script'; trusted-types imitation"
+    );
+    if let Ok(policy) = policy.parse() {
+        answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_meeting_has_a_code_of_three_groups() {
+        assert!(is_code("abc-defg-hij"));
+        for other in ["", "landing", "abc-defg", "ABC-defg-hij", "abcd-efg-hij", "abc-defg-hi1"] {
+            assert!(!is_code(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! A Chromium on the imitation's page, over the pipe of its `DevTools`. It shares nothing with the bot's engine.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::process::CommandExt as _,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use meetbot_imitation::{Imitation, Observed};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long anything may take, on a machine that has other things to do too.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The meeting's link.
+pub(crate) const LINK: &str = "https://meet.google.com/abc-defg-hij?hl=en";
+
+/// Moves the pipe to where Chromium looks for it; a closed pipe ends it.
+const WITH_PIPE: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >>"$HOME/log" 2>&1"#;
+
+const FLAGS: [&str; 14] = [
+    "--headless=new",
+    "--remote-debugging-pipe",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-sync",
+    "--disable-breakpad",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "--mute-audio",
+    "--window-size=1280,900",
+    "--autoplay-policy=no-user-gesture-required",
+    "--lang=en-US",
+    "--accept-lang=en-US,en",
+];
+
+/// Devices that nobody has to permit.
+pub(crate) const DEVICES: [&str; 2] =
+    ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
+
+/// What an honest bot hides: that it is driven, and that it has no screen.
+pub(crate) const INCONSPICUOUS: [&str; 2] = [
+    "--disable-blink-features=AutomationControlled",
+    "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
+];
+
+/// Before the page runs: keeps what comes in `collections`, and the sources of encoded audio.
+const HOOK: &str = include_str!("hook.js");
+
+/// A browser with one tab. Dropping it ends it.
+pub(crate) struct Browser {
+    process: Child,
+    pipe: ChildStdin,
+    heard: mpsc::Receiver<Value>,
+    calls: u64,
+    session: Option<String>,
+    home: TempDir,
+}
+
+impl Browser {
+    /// Starts one that reaches nothing but the imitation; `None`, and a word about it, where there is no Chromium.
+    pub(crate) fn start(imitation: &Imitation, flags: &[&str], hooked: bool) -> Option<Self> {
+        if Command::new("chromium").arg("--version").output().is_err() {
+            xtask::not_tested(
+                "the imitation of Google Meet",
+                "needs Chromium (apt-get install chromium)",
+            );
+            return None;
+        }
+        let home = TempDir::new().unwrap();
+        let mut process = Command::new("sh")
+            .args(["-c", WITH_PIPE, "chromium"])
+            .args(FLAGS)
+            .args(flags)
+            .arg(format!("--host-resolver-rules={}", imitation.resolver_rules()))
+            .arg(format!("--ignore-certificate-errors-spki-list={}", imitation.spki_sha256()))
+            .arg(format!("--user-data-dir={}", home.path().join("profile").display()))
+            .arg("about:blank")
+            .env("HOME", home.path())
+            .env_remove("DBUS_SESSION_BUS_ADDRESS")
+            // It and all its children are ended as one.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pipe = process.stdin.take().unwrap();
+        let words = BufReader::new(process.stdout.take().unwrap()).split(0);
+        let (told, heard) = mpsc::channel();
+        thread::spawn(move || {
+            for word in words.map_while(Result::ok) {
+                let _ = told.send(serde_json::from_slice(&word).unwrap());
+            }
+        });
+        let mut browser = Self { process, pipe, heard, calls: 0, session: None, home };
+        let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }));
+        let attach = json!({ "targetId": target["targetId"], "flatten": true });
+        let attached = browser.call("Target.attachToTarget", &attach);
+        browser.session = Some(attached["sessionId"].as_str().unwrap().to_owned());
+        browser.call("Page.enable", &json!({}));
+        if hooked {
+            browser.call("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": HOOK }));
+        }
+        Some(browser)
+    }
+
+    pub(crate) fn open(&mut self, link: &str) {
+        let navigated = self.call("Page.navigate", &json!({ "url": link }));
+        assert!(navigated["errorText"].is_null(), "{link}: {navigated}");
+    }
+
+    /// Clicks in the middle of what is named so, as a person does, once nothing lies over it.
+    pub(crate) fn click(&mut self, name: &str) {
+        let name = json!(name);
+        let place = format!("window.placeOf({name})");
+        self.until(&place);
+        let place = self.value(&place);
+        let (x, y) = (place[0].as_f64().unwrap(), place[1].as_f64().unwrap());
+        for step in [3.0, 2.0, 1.0, 0.0] {
+            self.mouse("mouseMoved", "none", x - step * 4.0, y - step * 2.0);
+        }
+        self.mouse("mousePressed", "left", x, y);
+        self.mouse("mouseReleased", "left", x, y);
+    }
+
+    fn mouse(&mut self, kind: &str, button: &str, x: f64, y: f64) {
+        let mouse = json!({ "type": kind, "x": x, "y": y, "button": button, "clickCount": 1 });
+        self.call("Input.dispatchMouseEvent", &mouse);
+    }
+
+    /// Writes where the keyboard leads.
+    pub(crate) fn write(&mut self, text: &str) {
+        self.call("Input.insertText", &json!({ "text": text }));
+    }
+
+    pub(crate) fn press_key(&mut self, key: &str, code: u32) {
+        for kind in ["keyDown", "keyUp"] {
+            let mut press =
+                json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code });
+            if kind == "keyDown" && key == "Enter" {
+                press["text"] = "\r".into();
+            }
+            self.call("Input.dispatchKeyEvent", &press);
+        }
+    }
+
+    /// Waits until the expression holds in the page.
+    #[track_caller]
+    pub(crate) fn until(&mut self, holds: &str) {
+        let waited = self.value(&format!(
+            "new Promise(done => {{
+                const deadline = Date.now() + {};
+                const look = () => ({holds}) ? done(true) : Date.now() > deadline ? done(document.body.innerText) : setTimeout(look, 50);
+                look();
+            }})",
+            PATIENCE.as_millis() / 2
+        ));
+        assert_eq!(waited, true, "it never came: {holds}");
+    }
+
+    /// What the expression is in the page.
+    #[track_caller]
+    pub(crate) fn value(&mut self, expression: &str) -> Value {
+        let evaluate =
+            json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let evaluated = self.call("Runtime.evaluate", &evaluate);
+        assert!(evaluated["exceptionDetails"].is_null(), "{expression}: {evaluated}");
+        evaluated["result"]["value"].clone()
+    }
+
+    /// Asks, and waits for the answer.
+    #[track_caller]
+    fn call(&mut self, method: &str, parameters: &Value) -> Value {
+        self.calls += 1;
+        let mut call = json!({ "id": self.calls, "method": method, "params": parameters });
+        if let Some(session) = &self.session {
+            call["sessionId"] = session.as_str().into();
+        }
+        let sent = self.pipe.write_all(format!("{call}\0").as_bytes());
+        sent.unwrap_or_else(|error| panic!("{method}: {error}: {}", self.log()));
+        loop {
+            let heard = self.heard.recv_timeout(PATIENCE);
+            let mut heard =
+                heard.unwrap_or_else(|error| panic!("{method}: {error}: {}", self.log()));
+            if heard["id"] == self.calls {
+                assert!(heard["error"].is_null(), "{method} {parameters}: {heard}");
+                return heard["result"].take();
+            }
+        }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let group = rustix::process::Pid::from_child(&self.process);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let _ = self.process.wait();
+    }
+}
+
+/// Waits until the imitation has seen this, and not for ever.
+pub(crate) async fn seen(imitation: &Imitation, holds: impl Fn(&Observed) -> bool) -> Observed {
+    let waited = tokio::time::timeout(PATIENCE, imitation.until(holds)).await;
+    waited.unwrap_or_else(|_| panic!("it never came: {:#?}", imitation.observed()))
+}
