@@ -4,6 +4,7 @@ mod backup;
 mod completions;
 mod connection;
 mod consumers;
+mod dashboard;
 mod demo;
 mod dispatch;
 mod doctor;
@@ -84,6 +85,13 @@ enum Command {
     /// Make, list and revoke API keys of a server on this machine; see what they were used for.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Open the dashboard in a browser, signed in with your key.
+    Dashboard {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(flatten)]
+        args: dashboard::Args,
+    },
     /// What the consumers of a server on this machine have used, and what they may use.
     #[command(subcommand)]
     Consumers(consumers::Command),
@@ -119,6 +127,7 @@ impl Command {
             Self::Dispatch { connection, .. }
             | Self::Watch { connection, .. }
             | Self::Jobs { connection, .. }
+            | Self::Dashboard { connection, .. }
             | Self::Usage(connection)
             | Self::Doctor { connection, .. } => Some(connection),
             Self::Webhooks(command) => command.connection(),
@@ -172,6 +181,7 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Jobs { connection, command } => jobs::run(command, &connection, output).await,
         Command::Keys(command) => keys::run(command, output).await,
         Command::Consumers(command) => consumers::run(command, output).await,
+        Command::Dashboard { connection, args } => dashboard::run(&connection, &args, output).await,
         Command::Usage(connection) => usage::run(&connection, output).await,
         Command::Webhooks(command) => webhooks::run(command, output).await,
         Command::Doctor { connection, args } => doctor::run(&args, &connection, output).await,

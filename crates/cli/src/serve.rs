@@ -132,6 +132,10 @@ async fn serve(
     let shows_key =
         std::io::stdout().is_terminal() && (format == LogFormat::Text || output.is_json());
     let key = if is_new && shows_key { Some(first_key(&server).await?) } else { None };
+    let link = match &key {
+        Some(key) => server.dashboard_link(key.key.id).await?,
+        None => None,
+    };
     let paused = server.store().paused_since().await?;
     output.object(&json!({"url": server.url(), "key": key.as_ref().map(crate::keys::shown)}))?;
     match format {
@@ -143,7 +147,9 @@ async fn serve(
                 tracing::warn!("{}", no_key(&server));
             }
         }
-        LogFormat::Text => introduce(&server, development, is_new, key.as_ref(), output),
+        LogFormat::Text => {
+            introduce(&server, development, is_new, key.as_ref(), link.as_ref(), output);
+        }
     }
     if !server.address().ip().to_canonical().is_loopback() {
         tracing::warn!(
@@ -185,6 +191,7 @@ fn introduce(
     development: bool,
     is_new: bool,
     key: Option<&FreshKey>,
+    dashboard: Option<&Secret>,
     output: Output,
 ) {
     let (address, data) = (server.address(), server.folder().path().display());
@@ -196,7 +203,13 @@ fn introduce(
         output.line("For development: webhooks and meetings may lead to this machine.");
     }
     match key {
-        Some(key) => output.lines(welcome(server, key).lines()),
+        Some(key) => {
+            output.lines(welcome(server, key).lines());
+            if let Some(link) = dashboard {
+                output.line(format_args!("In a browser, within a minute: {}", link.expose()));
+                output.lines(["Later: meetbot dashboard", ""]);
+            }
+        }
         None if is_new => output.line(no_key(server)),
         None => {}
     }

@@ -75,6 +75,8 @@ pub struct Config {
     pub allow_networks: Vec<Network>,
     /// How long the audit log of key use is kept.
     pub keep_audit: Duration,
+    /// Whether the dashboard is served at `/`, and browsers may sign in.
+    pub dashboard: bool,
     /// How much of the server one caller gets.
     pub limits: Limits,
     /// What each consumer may use in each of its worlds.
@@ -148,6 +150,7 @@ struct Settings {
     jobs: Jobs,
     webhooks: Webhooks,
     audit: Audit,
+    dashboard: Dashboard,
     limits: LimitSettings,
 }
 
@@ -192,6 +195,11 @@ struct Webhooks {
 #[derive(Deserialize)]
 struct Audit {
     keep_days: u32,
+}
+
+#[derive(Deserialize)]
+struct Dashboard {
+    enabled: bool,
 }
 
 #[derive(Deserialize)]
@@ -360,6 +368,8 @@ impl Config {
                 invalid("recordings.mix_at_once", "must be -1, 0 or more".to_owned())
             })?,
         };
+        let log_format =
+            settings.log.format.parse().map_err(|problem| invalid("log.format", problem))?;
         let start_within = Duration::from_secs(settings.bots.start_within_seconds.into());
         if start_within.is_zero() {
             return Err(invalid("bots.start_within_seconds", "must be at least 1".to_owned()));
@@ -369,11 +379,7 @@ impl Config {
             data_dir: settings.server.data_dir,
             development: settings.server.development,
             drain: Duration::from_secs(settings.server.drain_seconds.into()),
-            log_format: settings
-                .log
-                .format
-                .parse()
-                .map_err(|problem| invalid("log.format", problem))?,
+            log_format,
             max_bots,
             start_within,
             meeting_networks,
@@ -396,6 +402,7 @@ impl Config {
                 .limits()
                 .map_err(|setting| invalid(setting, "must be at least 1".to_owned()))?,
             keep_audit: Duration::from_hours(24 * u64::from(settings.audit.keep_days)),
+            dashboard: settings.dashboard.enabled,
         })
     }
 }

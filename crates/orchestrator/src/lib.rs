@@ -21,6 +21,7 @@ mod private;
 mod recordings;
 mod restore;
 mod retention;
+mod sessions;
 mod setting_names;
 mod shares;
 mod start;

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use meetbot_types::{Timestamp, bot::Secret};
+use meetbot_types::{KeyId, Timestamp, bot::Secret};
 use tokio::{
     net::TcpListener,
     sync::{Notify, Semaphore},
@@ -26,6 +26,7 @@ use crate::{
     mixes::{Mixes, UnderWay},
     recordings::{self, Recordings},
     retention::{self, Keep},
+    sessions,
     shares::Shares,
     store::{Leases, SqliteStore, Store, StoreError},
     wake::Wakes,
@@ -90,6 +91,7 @@ pub struct Orchestrator {
     folder: DataFolder,
     store: SqliteStore,
     clock: Clock,
+    dashboard: bool,
     drain: CancellationToken,
     drain_for: Duration,
     stop_work: CancellationToken,
@@ -173,6 +175,7 @@ impl Orchestrator {
             stopping: stop_work.clone(),
             known_keys: Arc::new(KnownKeys::default()),
             metrics: Arc::clone(&metrics),
+            dashboard: config.dashboard,
             max_bots: config.max_bots,
             audit: Arc::clone(&audit),
             limits,
@@ -233,6 +236,7 @@ impl Orchestrator {
             folder,
             store: sqlite,
             clock,
+            dashboard: config.dashboard,
             dispatch: tokio::spawn(dispatch.run(drain.clone(), stop_work.clone())),
             work,
             api: tokio::spawn(api::serve::serve(
@@ -259,6 +263,15 @@ impl Orchestrator {
     /// The base URL of its API.
     pub fn url(&self) -> String {
         url_of(self.address)
+    }
+
+    /// An address that opens the dashboard in one browser, within a minute, with the rights of this key. `None` where there is no dashboard.
+    pub async fn dashboard_link(&self, key: KeyId) -> Result<Option<Secret>, StoreError> {
+        if !self.dashboard {
+            return Ok(None);
+        }
+        let (token, _) = sessions::make_link(&self.store, key).await?;
+        Ok(Some(Secret::new(format!("{}{}", self.url(), sessions::path(&token)))))
     }
 
     /// Its data folder.

@@ -134,4 +134,25 @@ mod tests {
         }
         spec_file::check("docs/failure-codes.md", &page);
     }
+
+    #[test]
+    fn the_table_of_the_dashboard_is_up_to_date() {
+        let mut module = String::from(
+            "// What failure codes mean. Made from crates/types/src/failure.rs by its tests; `cargo xtask update` rewrites it.\n\n\
+             /** @type {Record<string, {billed: boolean, retryable: boolean, advice: string} | undefined>} */\n\
+             export const FAILURES = {\n",
+        );
+        for code in FailureCode::ALL {
+            writeln!(
+                module,
+                "  {code}: {{ billed: {}, retryable: {}, advice: {:?} }},",
+                code.billed(),
+                code.retryable(),
+                code.advice()
+            )
+            .unwrap();
+        }
+        module.push_str("};\n");
+        spec_file::check("dashboard/failures.js", &module);
+    }
 }

@@ -83,6 +83,21 @@ fn is_dated(line: &str) -> bool {
 }
 
 #[test]
+fn a_link_to_the_dashboard_is_printed_and_where_there_is_none_that_is_said() {
+    let beside = beside(&[]);
+    let made = beside.said(&["dashboard", "--json"]).json();
+    let url = made["url"].as_str().unwrap();
+    assert!(url.starts_with(&format!("{}/#link=", beside.url)), "{made}");
+    assert!(!url.contains(&beside.key[8..]), "{made}");
+    let printed = beside.said(&["dashboard", "--print"]);
+    assert!(printed.out.starts_with(&format!("{}/#link=", beside.url)), "{printed:?}");
+    let without = self::beside(&[("MEETBOT_DASHBOARD_ENABLED", "false")]);
+    let said = run(&mut without.command(&["dashboard"]));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("there is nothing at /api/v1/sessions/links"), "{said:?}");
+}
+
+#[test]
 fn each_verb_takes_an_external_id_and_does_what_it_says() {
     let beside = beside(&[]);
     let id = beside.said(&["dispatch", LONG, "--external-id", "lesson 1/a"]).out;

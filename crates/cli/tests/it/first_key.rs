@@ -114,9 +114,11 @@ fn at_a_terminal_a_new_server_prints_a_key_once() {
     assert!(first.contains("are signed with whsec_"), "{first}");
     let folder = format!("export MEETBOT_SERVER_DATA_DIR={}", data.path().display());
     assert!(first.contains(&folder), "{first}");
+    assert!(first.contains("/#link="), "it opens the dashboard: {first}");
     assert_eq!(keys(data.path()), 1);
     let second = printed_at_a_terminal(data.path(), "serves at");
     assert!(!second.contains("mb_test_") && !second.contains("whsec_"), "{second}");
+    assert!(!second.contains("/#link="), "{second}");
     assert_eq!(keys(data.path()), 1);
 }
 

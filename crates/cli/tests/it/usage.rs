@@ -74,6 +74,7 @@ fn every_command_has_help() {
         &["jobs", "delete-recording"],
         &["consumers", "list"],
         &["consumers", "limit"],
+        &["dashboard"],
         &["usage"],
         &["keys", "create"],
         &["keys", "list"],

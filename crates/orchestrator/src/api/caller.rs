@@ -1,4 +1,4 @@
-//! Who asks: the key of a request, whether it may, and the line that its use leaves in the audit log.
+//! Who asks: the key of a request or of its session, whether it may, and the line that its use leaves in the audit log.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -9,7 +9,7 @@ use std::{
 use axum::{
     Extension,
     extract::{FromRequestParts, MatchedPath, Request, State},
-    http::{HeaderMap, Method, header, request::Parts},
+    http::{Extensions, HeaderMap, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -22,6 +22,7 @@ use super::{
     error::ApiError,
     open_connections::Connection,
     sending::{self, Streamed},
+    sessions::{self, Credential},
 };
 use crate::{
     audit::{Audit, CALLER_GONE},
@@ -29,7 +30,7 @@ use crate::{
     keys,
     limits::Left,
     shares::NoShare,
-    store::{Key, KeyEnd, KeyUse, Scope, Tenant},
+    store::{self, Key, KeyEnd, KeyUse, Scope, Tenant},
 };
 
 /// Of a request that came by no connection: there is none.
@@ -69,7 +70,7 @@ pub(super) fn needed(method: &Method, route: &str) -> Scope {
     let admin = ["/api/v1/admin/", "/api/v1/consumers/", "/metrics"];
     if admin.iter().any(|admin| route.starts_with(admin)) {
         Scope::Admin
-    } else if method.is_safe() {
+    } else if method.is_safe() || route.starts_with(sessions::PATH) {
         Scope::Read
     } else {
         Scope::Write
@@ -86,25 +87,70 @@ pub(super) fn say_scopes(document: &mut OpenApi) {
     }
 }
 
+/// What a request shows: a key; or a session or a link, as they are stored.
+pub(super) enum Shown {
+    Key(String),
+    Session([u8; 32]),
+    Link([u8; 32]),
+}
+
+impl Shown {
+    /// What a browser signs in with.
+    pub(super) fn of_body(credential: Credential) -> Self {
+        match credential {
+            Credential::Key(key) => Self::Key(key),
+            Credential::Link(link) => Self::Link(link),
+        }
+    }
+
+    /// What a request shows in its headers.
+    fn of(server: &Server, method: &Method, headers: &HeaderMap) -> Result<Self, ApiError> {
+        match sessions::shown(server, headers) {
+            Some(session) if !headers.contains_key(header::AUTHORIZATION) => {
+                if !sessions::is_from_own_page(method, headers) {
+                    let message = "a session is for pages of this server (Sec-Fetch-Site: same-origin); a program shows a key";
+                    return Err(ApiError::forbidden(message));
+                }
+                Ok(Self::Session(session))
+            }
+            _ => bearer(headers).map(|token| Self::Key(token.to_owned())),
+        }
+    }
+}
+
 /// Who asks, once [`admit`] has let the request in.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     /// Whose jobs the request is about.
     pub(crate) tenant: Tenant,
     key: Arc<Key>,
+    /// The session, where a browser asks.
+    session: Option<[u8; 32]>,
 }
 
 impl Caller {
-    /// Whether the key is still good: what goes on for long asks again.
+    /// The key that was shown, or that the browser signed in with.
+    pub(super) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Whether a session was shown, and not a key.
+    pub(super) const fn is_browser(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// Whether the key, or the session, is still good: what goes on for long asks again.
     pub(super) async fn is_still_admitted(&self, server: &Server) -> bool {
-        let now = server.clock.now();
-        let known = match server.known_keys.get(&self.key.hash, now) {
-            Some(key) => Some(key),
-            None => match server.store.find_key(&self.key.prefix).await {
-                Ok(Some(key)) if key.id == self.key.id => Some(server.known_keys.keep(key, now)),
-                _ => None,
-            },
-        };
+        let (now, shown) = (server.clock.now(), self.session.unwrap_or(self.key.hash));
+        let mut known = server.known_keys.get(&shown, now);
+        if known.is_none() {
+            let found = match self.session {
+                Some(session) => server.store.session_key(session, server.store.now()).await,
+                None => server.store.find_key(&self.key.prefix).await,
+            };
+            let found = found.ok().flatten().filter(|key| key.id == self.key.id);
+            known = found.map(|key| server.known_keys.keep(shown, key, now));
+        }
         known.is_some_and(|key| key.ended(now.wall).is_none())
     }
 
@@ -145,8 +191,12 @@ pub(super) async fn admit(
 ) -> Response {
     let now = server.clock.now();
     let peer = request.extensions().get::<Peer>().copied().unwrap_or(NOWHERE);
-    let key = match shown_key(&server, request.headers(), peer, now).await {
-        Ok(key) => key,
+    let shown = Shown::of(&server, request.method(), request.headers());
+    let (shown, key) = match shown {
+        Ok(shown) => match find(&server, &shown, peer, now).await {
+            Ok(key) => (shown, key),
+            Err(refusal) => return refusal.into_response(),
+        },
         Err(refusal) => return refusal.into_response(),
     };
     let left = server.requests.take(key.id, now.steady);
@@ -170,10 +220,19 @@ pub(super) async fn admit(
     let needed = needed(request.method(), route.map_or("", MatchedPath::as_str));
     let checked = check(&key, needed, now);
     let is_told = !request.method().is_safe() || checked.is_err();
-    let line = is_told.then(|| Line::begin(&server, &key, &request, now));
+    let asks = Asks {
+        method: request.method(),
+        path: request.uri().path(),
+        extensions: request.extensions(),
+    };
+    let line = is_told.then(|| Line::begin(&server, &key, &asks, now));
     let response = match checked {
         Ok(()) => {
-            request.extensions_mut().insert(Caller { tenant: key.tenant, key });
+            let session = match shown {
+                Shown::Session(session) => Some(session),
+                Shown::Key(_) | Shown::Link(_) => None,
+            };
+            request.extensions_mut().insert(Caller { tenant: key.tenant, key, session });
             next.run(request).await
         }
         Err(refusal) => refusal.into_response(),
@@ -182,6 +241,33 @@ pub(super) async fn admit(
         line.end(&response);
     }
     say_left(sending::hold(response, call, connection), left)
+}
+
+/// The key that a browser signs in with: judged as that of a call, and told in the audit log.
+pub(super) async fn signs_in(
+    server: &Server,
+    shown: &Shown,
+    asks: &Asks<'_>,
+) -> Result<Arc<Key>, ApiError> {
+    let now = server.clock.now();
+    let key = find(server, shown, asks.peer(), now).await?;
+    if let Some(Left { limit, wait: Some(wait), .. }) = server.requests.take(key.id, now.steady) {
+        server.metrics.refused("requests_per_minute");
+        let message = format!("the key has {limit} requests a minute, and they are used up");
+        return Err(ApiError::rate_limited(message, wait));
+    }
+    server.audit.shown(key.id, now.wall);
+    let line = Line::begin(server, &key, asks, now);
+    match check(&key, Scope::Read, now) {
+        Ok(()) => {
+            line.note(StatusCode::CREATED.as_u16(), None);
+            Ok(key)
+        }
+        Err(refusal) => {
+            line.note(refusal.code().status(), Some(refusal.code()));
+            Err(refusal)
+        }
+    }
 }
 
 /// Says why there is no share for a key, and whose fault that is.
@@ -203,23 +289,48 @@ fn say_left(mut response: Response, left: Option<Left>) -> Response {
     response
 }
 
-/// The key that a request shows, good or ended.
-async fn shown_key(
+/// The key that a request shows, itself or by its session, good or ended.
+async fn find(server: &Server, shown: &Shown, peer: Peer, now: Now) -> Result<Arc<Key>, ApiError> {
+    let (store, at) = (server.store.as_ref(), server.store.now());
+    match shown {
+        Shown::Key(token) => {
+            let unknown = "the API key is not known";
+            let hash = keys::hash(token);
+            if let Some(key) = server.known_keys.get(&hash, now) {
+                return Ok(key);
+            }
+            // What cannot be a key is not looked up, and not counted.
+            if !keys::is_shaped(token) {
+                return Err(ApiError::unauthorized(unknown));
+            }
+            let key = look_up(server, keys::find(store, token), unknown, peer, now).await?;
+            Ok(server.known_keys.keep(hash, key, now))
+        }
+        Shown::Session(session) => {
+            let unknown = "the session is over: sign in again";
+            if let Some(key) = server.known_keys.get(session, now) {
+                return Ok(key);
+            }
+            let find = store.session_key(*session, at);
+            let key = look_up(server, find, unknown, peer, now).await?;
+            Ok(server.known_keys.keep(*session, key, now))
+        }
+        Shown::Link(link) => {
+            let unknown =
+                "the link was used, or is older than a minute: `meetbot dashboard` makes a new one";
+            look_up(server, store.end_session(*link, at), unknown, peer, now).await.map(Arc::new)
+        }
+    }
+}
+
+/// Looks a key up in the store; how many that nobody knows each address may show is limited.
+async fn look_up(
     server: &Server,
-    headers: &HeaderMap,
+    find: impl Future<Output = store::Result<Option<Key>>>,
+    unknown: &str,
     peer: Peer,
     now: Now,
-) -> Result<Arc<Key>, ApiError> {
-    let token = bearer(headers)?;
-    let hash = keys::hash(token);
-    if let Some(key) = server.known_keys.get(&hash, now) {
-        return Ok(key);
-    }
-    let unknown = || ApiError::unauthorized("the API key is not known");
-    // What cannot be a key is not looked up, and not counted.
-    if !keys::is_shaped(token) {
-        return Err(unknown());
-    }
+) -> Result<Key, ApiError> {
     let network = peer.network();
     // Beyond the limit keys are looked up one at a time: strangers take little of the store, and a good key beside them, behind the same proxy, is still let in.
     let over = server.unknown_keys.wait(&network, now.steady);
@@ -227,10 +338,10 @@ async fn shown_key(
         Some(_) => server.suspects.acquire().await.ok(),
         None => None,
     };
-    let found = keys::find(server.store.as_ref(), token).await?;
+    let found = find.await?;
     drop(turn);
     if let Some(key) = found {
-        return Ok(server.known_keys.keep(key, now));
+        return Ok(key);
     }
     if let Some(wait) = over {
         server.metrics.refused("unknown_keys_per_minute");
@@ -238,7 +349,7 @@ async fn shown_key(
         return Err(ApiError::rate_limited(message, wait));
     }
     server.unknown_keys.take(network, now.steady);
-    Err(unknown())
+    Err(ApiError::unauthorized(unknown))
 }
 
 fn check(key: &Key, needed: Scope, now: Now) -> Result<(), ApiError> {
@@ -263,6 +374,19 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(missing()) }
 }
 
+/// What the audit log says of a request.
+pub(super) struct Asks<'a> {
+    pub(super) method: &'a Method,
+    pub(super) path: &'a str,
+    pub(super) extensions: &'a Extensions,
+}
+
+impl Asks<'_> {
+    fn peer(&self) -> Peer {
+        self.extensions.get::<Peer>().copied().unwrap_or(NOWHERE)
+    }
+}
+
 /// A line of the audit log that is being lived. Dropped without an end, it says that the caller went away: what was asked is done all the same.
 struct Line {
     audit: Arc<Audit>,
@@ -270,17 +394,15 @@ struct Line {
 }
 
 impl Line {
-    fn begin(server: &Server, key: &Key, request: &Request, now: Now) -> Self {
-        let path = request.uri().path();
-        let peer = request.extensions().get::<Peer>().copied().unwrap_or(NOWHERE);
-        let name = request.extensions().get::<RequestName>();
+    fn begin(server: &Server, key: &Key, asks: &Asks<'_>, now: Now) -> Self {
+        let (path, name) = (asks.path, asks.extensions.get::<RequestName>());
         let used = KeyUse {
             id: UseId::generate(now.wall),
             at: now.wall,
             key: key.id,
             consumer: key.tenant.consumer,
-            address: peer.0,
-            method: request.method().to_string(),
+            address: asks.peer().0,
+            method: asks.method.to_string(),
             path: path.chars().take(LONGEST_PATH).collect(),
             job: path.split('/').find_map(|part| part.parse().ok()),
             status: CALLER_GONE,
@@ -292,11 +414,17 @@ impl Line {
     }
 
     fn end(mut self, response: &Response) {
-        let Some(mut used) = self.used.take() else { return };
-        used.status = response.status().as_u16();
-        used.error = response.extensions().get::<ApiError>().map(ApiError::code);
-        used.job = used.job.or(response.extensions().get::<About>().map(|about| about.0));
-        self.audit.note(used);
+        if let Some(used) = &mut self.used {
+            used.job = used.job.or(response.extensions().get::<About>().map(|about| about.0));
+        }
+        let error = response.extensions().get::<ApiError>().map(ApiError::code);
+        self.note(response.status().as_u16(), error);
+    }
+
+    fn note(mut self, status: u16, error: Option<ErrorCode>) {
+        if let Some(used) = self.used.take() {
+            self.audit.note(KeyUse { status, error, ..used });
+        }
     }
 }
 

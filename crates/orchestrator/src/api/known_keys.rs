@@ -1,4 +1,4 @@
-//! Keys that were looked up a moment ago, so that not every request asks the store.
+//! Keys and sessions that were looked up a moment ago, so that not every request asks the store.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -39,7 +39,7 @@ impl Keys {
     }
 }
 
-/// The keys, by their hash: the memory of the process holds none.
+/// The keys, by the hash of what requests show, a key or a session: the memory of the process holds none.
 #[derive(Debug, Default)]
 pub(crate) struct KnownKeys {
     keys: Mutex<Keys>,
@@ -62,8 +62,13 @@ impl KnownKeys {
         self.keys().by_hash.retain(|_, known| known.key.tenant.consumer != consumer);
     }
 
-    /// Remembers one that the store has shown when asked at `now`.
-    pub(crate) fn keep(&self, key: Key, now: Now) -> Arc<Key> {
+    /// Forgets what one request showed: a session that has ended.
+    pub(crate) fn forget_shown(&self, hash: &[u8; 32]) {
+        self.keys().by_hash.remove(hash);
+    }
+
+    /// Remembers the key that a request has shown, or the key of its session: the one that the store has for this hash when asked at `now`.
+    pub(crate) fn keep(&self, hash: [u8; 32], key: Key, now: Now) -> Arc<Key> {
         let (key, until) = (Arc::new(key), now.steady + KEEP);
         let mut keys = self.keys();
         while keys.oldest_first.front().is_some_and(|(_, until)| *until <= now.steady)
@@ -71,8 +76,8 @@ impl KnownKeys {
         {
             keys.drop_the_oldest();
         }
-        keys.oldest_first.push_back((key.hash, until));
-        keys.by_hash.insert(key.hash, Known { key: Arc::clone(&key), until });
+        keys.oldest_first.push_back((hash, until));
+        keys.by_hash.insert(hash, Known { key: Arc::clone(&key), until });
         key
     }
 }
@@ -111,15 +116,15 @@ mod tests {
         let known = KnownKeys::default();
         let keys: Vec<Key> = (0..=AT_MOST).map(|number| key(consumer, number)).collect();
         for key in &keys {
-            known.keep(key.clone(), at(0));
+            known.keep(key.hash, key.clone(), at(0));
         }
         let is_known = |number: usize, ms| known.get(&keys[number].hash, at(ms)).is_some();
         assert!(!is_known(0, 1));
         assert!((1..=AT_MOST).all(|number| is_known(number, 1)));
         // One that is looked up again is young again.
-        known.keep(keys[1].clone(), at(700));
+        known.keep(keys[1].hash, keys[1].clone(), at(700));
         assert!(is_known(1, 1_400) && !is_known(2, 1_400));
-        known.keep(keys[0].clone(), at(1_400));
+        known.keep(keys[0].hash, keys[0].clone(), at(1_400));
         assert!(is_known(0, 1_401) && is_known(1, 1_401));
         assert!(known.keys().by_hash.len() <= 2, "those whose time is over are gone");
     }
@@ -130,7 +135,7 @@ mod tests {
         let [one, other] = [0, 1].map(|_| ConsumerId::generate(Timestamp::UNIX_EPOCH));
         let keys = [key(one, 0), key(other, 1), key(one, 2)];
         for key in &keys {
-            known.keep(key.clone(), at(0));
+            known.keep(key.hash, key.clone(), at(0));
         }
         known.forget(one);
         assert_eq!(keys.map(|key| known.get(&key.hash, at(1)).is_some()), [false, true, false]);

@@ -3,6 +3,7 @@
 mod caller;
 mod consumers;
 mod control;
+mod dashboard;
 mod deletion;
 mod deliveries;
 mod document;
@@ -24,6 +25,7 @@ mod recording;
 mod request;
 mod sending;
 pub(crate) mod serve;
+mod sessions;
 mod usage;
 
 use std::{mem, net::IpAddr, sync::Arc, time::Duration};
@@ -97,6 +99,8 @@ pub(crate) struct Server {
     pub(crate) stopping: CancellationToken,
     pub(crate) known_keys: Arc<KnownKeys>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Whether there is a dashboard, and sessions for it.
+    pub(crate) dashboard: bool,
     /// How many bots may run.
     pub(crate) max_bots: usize,
     pub(crate) audit: Arc<Audit>,
@@ -164,6 +168,8 @@ pub(crate) fn router(server: Server) -> Router {
     let media_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     router
         .merge(ingest::router())
+        .merge(sessions::router(&server))
+        .merge(dashboard::router(server.dashboard))
         .route("/openapi.json", get(async move || (media_type, document)))
         .fallback(async |uri: Uri| ApiError::no_such_path(uri.path()))
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {

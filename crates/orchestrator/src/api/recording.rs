@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::header,
+    http::{HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
 use meetbot_types::{ErrorBody, JobId, Manifest};
@@ -112,7 +112,12 @@ async fn serve(
     if response.status() == axum::http::StatusCode::NOT_FOUND {
         return Err(ApiError::not_found("the file is no longer there"));
     }
-    Ok(response.map(Body::new))
+    let mut response = response.map(Body::new);
+    // What strangers wrote is never taken for a page of this server.
+    response
+        .headers_mut()
+        .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(response)
 }
 
 fn unreadable(error: &dyn std::fmt::Display) -> ApiError {

@@ -15,6 +15,7 @@ mod pruning;
 mod quotas;
 mod recordings;
 mod room_bots;
+mod sessions;
 mod tally;
 
 use std::{sync::Arc, time::Duration};

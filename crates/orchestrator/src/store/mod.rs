@@ -5,6 +5,7 @@ mod deliveries;
 mod jobs;
 mod keys;
 mod quotas;
+mod sessions;
 mod sqlite;
 mod tally;
 mod usage;
@@ -30,6 +31,7 @@ pub use self::{
     jobs::JobStore,
     keys::{Key, KeyEnd, KeyStore, KeyUse, NewKey, Scope, UseFilter},
     quotas::{ConsumerUse, Own, Quota, QuotaChange, Used},
+    sessions::{NewSession, SESSIONS_PER_KEY, SessionStore},
     sqlite::{Backup, BackupError, CopyError, Found, How, SqliteStore, backup},
     tally::{Ended, Tally},
     usage::UsageStore,
@@ -221,7 +223,7 @@ pub struct WaitingMixes {
 
 /// The store, with the verbs of all who ask it. Verbs answer only once the change is on disk; a refusal that the domain knows is a value.
 #[async_trait]
-pub trait Store: JobStore + DeliveryStore + KeyStore + UsageStore {
+pub trait Store: JobStore + DeliveryStore + KeyStore + SessionStore + UsageStore {
     /// The present moment, as every verb takes it.
     fn now(&self) -> StoreNow;
     /// Drops answers that were kept long enough, gives back what a sender never came back from, and shows that the store can be written.

@@ -21,6 +21,7 @@ mod rude_callers;
 mod rude_endpoints;
 mod secrets;
 mod server;
+mod sessions;
 mod socket;
 mod versions;
 mod webhooks;

@@ -7,13 +7,14 @@ use meetbot_orchestrator::{
     keys::Wanted,
     store::{KeyStore as _, Scope, Store as _},
 };
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
     answers::is_error,
     server::{Server, answered, new_job, now},
+    sessions::{browses, sign_in},
 };
 
 /// What a call is about.
@@ -83,6 +84,16 @@ async fn ask(
     (status, response.json().await.unwrap_or(Value::Null))
 }
 
+/// Status and JSON of the answer to a request with this body.
+async fn sent(request: RequestBuilder, body: Option<&str>) -> (StatusCode, Value) {
+    let request = body.into_iter().fold(request, |request, body| {
+        request.header("content-type", "application/json").body(body.to_owned())
+    });
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    (status, response.json().await.unwrap_or(Value::Null))
+}
+
 #[tokio::test]
 async fn no_call_opens_to_a_key_that_may_not() {
     let data = TempDir::new().unwrap();
@@ -138,8 +149,32 @@ async fn no_call_opens_to_a_key_that_may_not() {
         // The public part of a good key, with another secret behind it.
         Some(format!("Bearer {}{}", &server.key[..16], "x".repeat(40))),
     ];
+    let mut ended_sessions = Vec::new();
+    for scope in scopes {
+        let wanted = Wanted { consumer: "acme", live: false, scope, expires_at: None };
+        let revoked = server.fresh_key(wanted).await;
+        ended_sessions.push(sign_in(&server, revoked.secret.expose()).await);
+        assert!(server.store().revoke_key(revoked.key.id, server.store().now()).await.unwrap());
+        let signed_out = sign_in(&server, &server.key("acme", false, scope).await).await;
+        let own = Some("same-origin");
+        let out = browses(&server, &signed_out, own, Method::DELETE, "/api/v1/sessions");
+        assert_eq!(out.send().await.unwrap().status(), 204);
+        ended_sessions.push(signed_out);
+    }
     let wrong: Vec<_> =
         wrong.into_iter().chain(ended.iter().map(|key| Some(format!("Bearer {key}")))).collect();
+
+    let mut sessions = Vec::new();
+    for (scope, key) in &keys {
+        sessions.push((*scope, sign_in(&server, key).await));
+    }
+    let strange_sessions =
+        [sign_in(&server, &strangers[0]).await, sign_in(&server, &strangers[1]).await];
+    let believed = Duration::from_millis(800);
+    let revoked = server.clock().now().steady;
+    while server.clock().now().steady <= revoked + believed {
+        tokio::task::yield_now().await;
+    }
 
     for (method, path, of, body) in CALLS {
         let operation = &document["paths"][path][method];
@@ -170,6 +205,26 @@ async fn no_call_opens_to_a_key_that_may_not() {
             for key in &strangers {
                 let answer = ask(&server, &method, &at, Some(&format!("Bearer {key}")), body).await;
                 is_error(&answer, 404, "not_found");
+            }
+            for session in &strange_sessions {
+                let request = browses(&server, session, Some("same-origin"), method.clone(), &at);
+                is_error(&sent(request, body).await, 404, "not_found");
+            }
+        }
+        for session in &ended_sessions {
+            let request = browses(&server, session, Some("same-origin"), method.clone(), &at);
+            is_error(&sent(request, unreadable).await, 401, "unauthorized");
+        }
+        for (scope, session) in &sessions {
+            let elsewhere = [Some("cross-site"), Some("same-site"), None, Some("none")];
+            let few = *scope < needed;
+            let refused = elsewhere
+                .into_iter()
+                .filter(|site| site.is_some_and(|site| site != "none") || !method.is_safe())
+                .chain(few.then_some(Some("same-origin")));
+            for site in refused {
+                let request = browses(&server, session, site, method.clone(), &at);
+                is_error(&sent(request, unreadable).await, 403, "forbidden");
             }
         }
     }

@@ -67,6 +67,12 @@ pub(super) fn find(connection: &Connection, prefix: &str) -> Outcome<Option<Key>
     rows.next()?.map(key).transpose()
 }
 
+pub(super) fn of_id(connection: &Connection, id: &str) -> Outcome<Option<Key>> {
+    let mut statement = connection.prepare_cached(&format!("{COLUMNS} WHERE keys.id = ?1"))?;
+    let mut rows = statement.query([id])?;
+    rows.next()?.map(key).transpose()
+}
+
 pub(super) fn list(connection: &Connection) -> Outcome<Vec<Key>> {
     let mut statement = connection.prepare_cached(&format!("{COLUMNS} ORDER BY keys.id"))?;
     let mut rows = statement.query([])?;

@@ -25,6 +25,7 @@ mod restore;
 mod room_bots;
 mod schema;
 mod secrets;
+mod sessions;
 mod tally;
 mod timeline;
 mod times;

@@ -12,7 +12,7 @@ use meetbot_types::{
 
 use super::{
     SqliteStore, answers, audit, bots, commands, consumers, deliveries, erasure, jobs, keys, mixes,
-    outbox, paused, quotas, recordings, room_bots, secrets, tally, timeline,
+    outbox, paused, quotas, recordings, room_bots, secrets, sessions, tally, timeline,
     writer::{Asker, Transaction},
 };
 use crate::{
@@ -20,9 +20,9 @@ use crate::{
     store::{
         Claim, Command, Commanded, ConsumerUse, Creation, DeliveryFilter, DeliveryStore, Earlier,
         Expired, JobFilter, JobStore, KeptAnswer, Key, KeyStore, KeyUse, Leases, NewKey,
-        OldRecording, Once, Quota, QuotaChange, Redelivery, Reported, Result, Room, Rotation,
-        Start, Store, Taken, Tally, Tenant, Tried, UsageStore, UseFilter, Used, WaitingMixes,
-        WebhookSecrets, Window,
+        NewSession, OldRecording, Once, Quota, QuotaChange, Redelivery, Reported, Result, Room,
+        Rotation, SessionStore, Start, Store, Taken, Tally, Tenant, Tried, UsageStore, UseFilter,
+        Used, WaitingMixes, WebhookSecrets, Window,
     },
 };
 
@@ -101,6 +101,21 @@ impl KeyStore for SqliteStore {
 
     async fn erase_consumer(&self, asking: Tenant) -> Result<Option<u64>> {
         self.writer.write(move |connection| consumers::erase(connection, asking)).await
+    }
+}
+
+#[async_trait]
+impl SessionStore for SqliteStore {
+    async fn begin_session(&self, new: NewSession, now: StoreNow) -> Result<()> {
+        self.writer.write(move |connection| sessions::begin(connection, &new, now.wall)).await
+    }
+
+    async fn session_key(&self, hash: [u8; 32], now: StoreNow) -> Result<Option<Key>> {
+        self.read(move |connection| sessions::key(connection, hash, now.wall)).await
+    }
+
+    async fn end_session(&self, hash: [u8; 32], now: StoreNow) -> Result<Option<Key>> {
+        self.writer.write(move |connection| sessions::end(connection, hash, now.wall)).await
     }
 }
 

@@ -28,6 +28,7 @@ const STEPS: &[&str] = &[
     include_str!("queued.sql"),
     include_str!("paused.sql"),
     include_str!("recording_bytes.sql"),
+    include_str!("sessions.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.

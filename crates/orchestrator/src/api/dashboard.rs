@@ -1,0 +1,113 @@
+//! The dashboard's files, which are in the binary: a page at `/` that makes calls of this API and has nothing of its own.
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use sha2::{Digest as _, Sha256};
+
+use super::Server;
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+/// Where each file is served, what it is, and its bytes.
+const FILES: [(&str, &str, &[u8]); 18] = [
+    ("/", HTML, include_bytes!("../../../../dashboard/index.html")),
+    ("/dashboard/style.css", CSS, include_bytes!("../../../../dashboard/style.css")),
+    ("/dashboard/icon.svg", SVG, include_bytes!("../../../../dashboard/icon.svg")),
+    ("/dashboard/api.js", JS, include_bytes!("../../../../dashboard/api.js")),
+    ("/dashboard/app.js", JS, include_bytes!("../../../../dashboard/app.js")),
+    ("/dashboard/dom.js", JS, include_bytes!("../../../../dashboard/dom.js")),
+    ("/dashboard/failures.js", JS, include_bytes!("../../../../dashboard/failures.js")),
+    ("/dashboard/format.js", JS, include_bytes!("../../../../dashboard/format.js")),
+    ("/dashboard/host.js", JS, include_bytes!("../../../../dashboard/host.js")),
+    ("/dashboard/job.js", JS, include_bytes!("../../../../dashboard/job.js")),
+    ("/dashboard/jobs.js", JS, include_bytes!("../../../../dashboard/jobs.js")),
+    ("/dashboard/lanes.js", JS, include_bytes!("../../../../dashboard/lanes.js")),
+    ("/dashboard/player.js", JS, include_bytes!("../../../../dashboard/player.js")),
+    ("/dashboard/sign-in.js", JS, include_bytes!("../../../../dashboard/sign-in.js")),
+    ("/dashboard/snippets.js", JS, include_bytes!("../../../../dashboard/snippets.js")),
+    ("/dashboard/timeline.js", JS, include_bytes!("../../../../dashboard/timeline.js")),
+    ("/dashboard/usage.js", JS, include_bytes!("../../../../dashboard/usage.js")),
+    ("/dashboard/webhooks.js", JS, include_bytes!("../../../../dashboard/webhooks.js")),
+];
+
+/// Only what this server sends is run, shown or asked, nothing is shown inside another page, and no text ever becomes HTML.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    // Asked for again each time, and sent again only when it is another one.
+    (header::CACHE_CONTROL, "no-cache"),
+];
+
+/// The files, where there is a dashboard.
+pub(super) fn router(enabled: bool) -> Router<Server> {
+    let mut router = Router::new();
+    if !enabled {
+        return router;
+    }
+    for (path, media_type, bytes) in FILES {
+        let digest = Sha256::digest(bytes);
+        let tag = format!(
+            "\"{:x}\"",
+            digest[..16].iter().fold(0, |tag, byte| tag << 8 | u128::from(*byte))
+        );
+        let tag = HeaderValue::from_str(&tag).expect("hexadecimal digits are a header");
+        let file = async move |headers: HeaderMap| -> Response {
+            let tagged = [(header::ETAG, tag.clone())];
+            if headers.get(header::IF_NONE_MATCH) == Some(&tag) {
+                return (StatusCode::NOT_MODIFIED, tagged).into_response();
+            }
+            ([(header::CONTENT_TYPE, media_type)], tagged, bytes).into_response()
+        };
+        router = router.route(path, get(file));
+    }
+    router.route_layer(middleware::from_fn(protect))
+}
+
+async fn protect(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs};
+
+    use xtask::spec_file;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_dashboard_is_served() {
+        let served: BTreeSet<String> = FILES
+            .iter()
+            .map(|(path, ..)| path.trim_start_matches("/dashboard").trim_start_matches('/'))
+            .map(|name| if name.is_empty() { "index.html" } else { name }.to_owned())
+            .collect();
+        let there: BTreeSet<String> = fs::read_dir(spec_file::path("dashboard"))
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .filter(|entry| entry.file_type().unwrap().is_file())
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .filter(|name| [".js", ".css", ".svg", ".html"].iter().any(|end| name.ends_with(end)))
+            .collect();
+        assert_eq!(served, there);
+    }
+}
