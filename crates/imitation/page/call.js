@@ -88,7 +88,7 @@ const captionsButton = () => {
       const label = say(`Turn ${on ? "off" : "on"} captions`);
       if (labelled()) parts[0].setAttribute("aria-label", label);
       else parts[1].textContent = label;
-      setCaptions(on);
+      setCaptions(on, call.view.captionsV2 ? "captions_v2" : "captions");
     },
   });
   return parts;
@@ -166,7 +166,8 @@ export const callScreen = (view) => {
   screen.append(call.tiles, toolbar);
   if (view.screen === "reconnecting") screen.append(element("div", { class: "bubble", role: "alert" }, say(view.text)));
   if (view.decoys.toolbarHides) hiding(toolbar);
-  if (view.decoys.devicesOnAgain) turnOnAgain();
+  // Once the buttons are in the page.
+  if (view.decoys.devicesOnAgain) queueMicrotask(turnOnAgain);
   if (view.banner) bannerOf(screen);
   update(view);
   return screen;

@@ -43,6 +43,7 @@ const show = (view) => {
     if (inCall(view.screen)) update(view);
   } else {
     shown.key = key;
+    document.body.classList.remove("dead");
     const screen = inCall(view.screen) ? callScreen(view) : screenOf(view);
     screen.classList.add("screen");
     shown.knocked ||= view.screen === "waiting_room" || view.screen === "host_absent";

@@ -102,7 +102,7 @@ export const openSession = async (view) => {
   syncs = setInterval(() => sync(view.dialect), SYNCS_EVERY_MS);
 };
 
-export const setCaptions = (on) => {
+export const setCaptions = (on, label) => {
   captions?.close();
-  captions = on ? connection?.createDataChannel("captions", { ordered: true, maxRetransmits: 10 }) : undefined;
+  captions = on ? connection?.createDataChannel(label, { ordered: true, maxRetransmits: 10 }) : undefined;
 };

@@ -85,6 +85,8 @@ struct Session {
     opus: Pt,
     red: Option<Pt>,
     collections: Option<ChannelId>,
+    /// The channels that the page has opened, by their labels.
+    channels: Vec<(ChannelId, String)>,
     /// Which session of the meeting it is.
     number: u32,
     wake: Instant,
@@ -134,6 +136,7 @@ pub(crate) async fn open(offer: &str, shared: Shared) -> Result<(String, Running
         red: red.filter(|_| shared.lock().scenario.red),
         shared,
         collections: None,
+        channels: Vec::new(),
         number,
         wake: start,
     };
@@ -170,6 +173,7 @@ impl Running {
                 order = self.told.recv() => match order {
                     Some(ToPeer::Audio(packet)) => self.session.send(&packet),
                     Some(ToPeer::Collections(message)) => self.waiting.push(message),
+                    Some(ToPeer::Captions(message)) => self.session.caption(&message)?,
                     Some(ToPeer::GoDead) => {
                         tokio::select! {
                             () = stop.cancelled() => {}
@@ -237,6 +241,15 @@ impl Session {
         stream.write_rtp(write);
     }
 
+    fn caption(&mut self, message: &[u8]) -> Result<(), RtcError> {
+        for (id, _) in self.channels.iter().filter(|(_, label)| label.starts_with("captions")) {
+            if let Some(mut channel) = self.rtc.channel(*id) {
+                let _ = channel.write(true, message)?;
+            }
+        }
+        Ok(())
+    }
+
     async fn drain(&mut self) -> Result<(), RtcError> {
         loop {
             match self.rtc.poll_output()? {
@@ -266,8 +279,16 @@ impl Session {
                 let number = self.number;
                 self.shared.change(|meeting| meeting.connected(number));
             }
-            Event::ChannelOpen(_, label) => {
+            Event::ChannelOpen(id, label) => {
+                self.channels.push((id, label.clone()));
                 self.shared.change(|meeting| meeting.observed.channels.push(label));
+            }
+            Event::ChannelClose(id) => self.channels.retain(|(known, _)| *known != id),
+            Event::ChannelData(data) => {
+                if let Some((_, label)) = self.channels.iter().find(|(id, _)| *id == data.id) {
+                    let message = (label.clone(), data.data);
+                    self.shared.change(|meeting| meeting.observed.messages.push(message));
+                }
             }
             Event::RtpPacket(packet) => {
                 self.shared.change(|meeting| meeting.heard(packet.header.ext_vals.audio_level));

@@ -25,6 +25,8 @@ pub(crate) enum ToPeer {
     Audio(Packet),
     /// A message in `collections`.
     Collections(Vec<u8>),
+    /// A message in the channels for captions that the page has opened.
+    Captions(Vec<u8>),
     /// Nothing more is sent or answered.
     GoDead,
     /// The session is over.
@@ -207,6 +209,10 @@ impl Meeting {
                     self.send_chat(&device, &person, &text);
                 }
             }
+            Act::Caption { person, line, version, text, last } => {
+                self.send_caption(&person, line, version, &text, last);
+            }
+            Act::Pack(compression) => self.scenario.compression = compression,
             Act::ChangeLane(person) => self.lanes.change_lane(&person),
             Act::NewPeerConnection => {
                 self.close_session();

@@ -136,6 +136,46 @@ pub(crate) fn chat(id: &str, device: &str, ms: u64, text: &str) -> Vec<u8> {
     line.under(&[1, 2, 13, 4, 2]).into_bytes()
 }
 
+/// A version of a line of captions.
+#[derive(Debug, Clone)]
+pub(crate) struct Caption<'a> {
+    pub(crate) device: &'a str,
+    pub(crate) line: u32,
+    pub(crate) version: u32,
+    pub(crate) text: &'a str,
+    pub(crate) last: bool,
+}
+
+/// The language of captions. The real one takes English, whatever is spoken, where no language was chosen.
+const CAPTION_LANGUAGE: &str = "en-US";
+
+/// As it comes in the data channel `captions`.
+pub(crate) fn caption(caption: &Caption<'_>) -> Vec<u8> {
+    let line = Message::default()
+        .bytes(1, caption.device)
+        .number(2, caption.line.into())
+        .number(3, caption.version.into())
+        .number(4, caption.last.into())
+        .bytes(6, caption.text)
+        .bytes(8, CAPTION_LANGUAGE);
+    line.under(&[1]).into_bytes()
+}
+
+/// As it comes in the data channel `captions_v2`.
+pub(crate) fn caption_v2(caption: &Caption<'_>) -> Vec<u8> {
+    let said = Message::default()
+        .bytes(3, caption.text)
+        .bytes(4, CAPTION_LANGUAGE)
+        .bytes(5, CAPTION_LANGUAGE)
+        .bytes(6, caption.device)
+        .number(9, caption.last.into());
+    let line = Message::default()
+        .number(1, caption.line.into())
+        .number(2, caption.version.into())
+        .message(3, &said);
+    line.under(&[1, 1]).into_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -51,8 +51,10 @@ pub struct Observed {
     pub sound: Option<String>,
     /// Encoded frames that the page's own worker has read.
     pub worker_frames: u64,
-    /// The labels of the data channels that came from the bot's page.
+    /// The labels of the data channels that the bot's page has opened.
     pub channels: Vec<String>,
+    /// What came in them, by their labels.
+    pub messages: Vec<(String, Vec<u8>)>,
     /// The bot left by the button.
     pub left: bool,
     /// Requests that led nowhere, by path.

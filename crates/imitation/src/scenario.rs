@@ -33,6 +33,8 @@ pub struct Scenario {
     pub session_in_lobby: bool,
     /// How messages of `collections` are packed.
     pub compression: Compression,
+    /// Captions come by the channel `captions_v2`, not by `captions`.
+    pub captions_v2: bool,
     /// Where it shows that somebody has left.
     pub leaving_shown: LeavingShown,
     /// The page has a banner about a recording, and removes a participant where it is hidden.
@@ -60,6 +62,7 @@ impl Default for Scenario {
             red: false,
             session_in_lobby: false,
             compression: Compression::default(),
+            captions_v2: false,
             leaving_shown: LeavingShown::default(),
             banner: false,
             steps: Vec::new(),
@@ -279,6 +282,22 @@ pub enum Act {
         /// What.
         text: String,
     },
+    /// What somebody says stands in the captions, as long as the page shows captions.
+    Caption {
+        /// Who.
+        person: String,
+        /// Which of their lines; each person counts by themselves.
+        line: u32,
+        /// Which version of the line.
+        version: u32,
+        /// What.
+        text: String,
+        /// No other version follows.
+        #[serde(default)]
+        last: bool,
+    },
+    /// Messages of `collections` are packed in another way from now on.
+    Pack(Compression),
     /// Somebody's voice moves to the next lane.
     ChangeLane(String),
     /// The page makes a new peer connection and closes the old one.

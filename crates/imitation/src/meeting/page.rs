@@ -8,6 +8,7 @@ use crate::{Click, Decoys, Dialect, Dialog, Fault, Screen, Signal, Sound, observ
 /// All that the page shows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is so or not, whatever the others are")]
 pub(crate) struct View {
     version: u64,
     /// Another page was loaded since: this one is of the past.
@@ -26,6 +27,7 @@ pub(crate) struct View {
     device_dialog: bool,
     account: Option<String>,
     banner: bool,
+    captions_v2: bool,
     tiles: Vec<Tile>,
     chat: Vec<(String, String)>,
 }
@@ -128,6 +130,7 @@ impl Meeting {
             device_dialog: self.scenario.device_dialog,
             account: self.scenario.account.clone(),
             banner: self.scenario.banner,
+            captions_v2: self.scenario.captions_v2,
             tiles: others.chain(own).collect(),
             chat: self.chat.clone(),
         }

@@ -2,8 +2,8 @@
 
 use super::{Meeting, ToPeer};
 use crate::{
-    Signal,
-    messages::{self, Entry, Output, Status},
+    Compression, Signal,
+    messages::{self, Caption, Entry, Output, Status},
 };
 
 impl Meeting {
@@ -47,7 +47,7 @@ impl Meeting {
             });
             outputs.push(Output {
                 device,
-                stream: (one.person.csrc + 500_000).to_string(),
+                stream: format!("camera-{}", one.person.csrc),
                 is_video: true,
                 disabled: true,
             });
@@ -93,6 +93,25 @@ impl Meeting {
         self.version += 1;
         // The time is that of the meeting, not of the line.
         self.send(&messages::chat(&id, device, 1_790_000_000_000, text));
+    }
+
+    /// A version of a line of captions. They come plain or as gzip.
+    pub(super) fn send_caption(&self, name: &str, line: u32, version: u32, text: &str, last: bool) {
+        let device = self.attendees.iter().find(|one| one.person.name == name);
+        let Some(device) = device.and_then(|one| one.device.as_deref()) else { return };
+        let caption = Caption { device, line, version, text, last };
+        let message = if self.scenario.captions_v2 {
+            messages::caption_v2(&caption)
+        } else {
+            messages::caption(&caption)
+        };
+        let packing = match self.scenario.compression {
+            Compression::Gzip | Compression::PrefixedGzip => Compression::Gzip,
+            _ => Compression::Plain,
+        };
+        if let Some(peer) = &self.peer {
+            let _ = peer.send(ToPeer::Captions(packing.pack(&message)));
+        }
     }
 
     /// The bot wrote a line. It comes back by `collections`, which proves that it was sent.

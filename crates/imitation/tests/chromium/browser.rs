@@ -16,6 +16,9 @@ use tempfile::TempDir;
 /// How long anything may take, on a machine that has other things to do too.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// How many pages may lead to one another while something is waited for.
+const PAGES: usize = 20;
+
 /// The meeting's link.
 pub(crate) const LINK: &str = "https://meet.google.com/abc-defg-hij?hl=en";
 
@@ -51,6 +54,10 @@ pub(crate) const INCONSPICUOUS: [&str; 2] = [
 
 /// Before the page runs: keeps what comes in `collections`, and the sources of encoded audio.
 const HOOK: &str = include_str!("hook.js");
+
+fn evaluation(expression: &str) -> Value {
+    json!({ "expression": expression, "awaitPromise": true, "returnByValue": true })
+}
 
 /// A browser with one tab. Dropping it ends it.
 pub(crate) struct Browser {
@@ -128,6 +135,11 @@ impl Browser {
         self.mouse("mouseReleased", "left", x, y);
     }
 
+    /// Moves the pointer there.
+    pub(crate) fn point(&mut self, x: f64, y: f64) {
+        self.mouse("mouseMoved", "none", x, y);
+    }
+
     fn mouse(&mut self, kind: &str, button: &str, x: f64, y: f64) {
         let mouse = json!({ "type": kind, "x": x, "y": y, "button": button, "clickCount": 1 });
         self.call("Input.dispatchMouseEvent", &mouse);
@@ -149,33 +161,46 @@ impl Browser {
         }
     }
 
-    /// Waits until the expression holds in the page.
+    /// Waits until the expression holds in the page, or in the one to which it leads.
     #[track_caller]
     pub(crate) fn until(&mut self, holds: &str) {
-        let waited = self.value(&format!(
+        let look = format!(
             "new Promise(done => {{
                 const deadline = Date.now() + {};
-                const look = () => ({holds}) ? done(true) : Date.now() > deadline ? done(document.body.innerText) : setTimeout(look, 50);
+                // What it asks for may not be in the page yet.
+                const holds = () => {{ try {{ return {holds}; }} catch {{ return false; }} }};
+                const look = () => holds() ? done(true) : Date.now() > deadline ? done(document.body.innerText) : setTimeout(look, 50);
                 look();
             }})",
             PATIENCE.as_millis() / 2
-        ));
-        assert_eq!(waited, true, "it never came: {holds}");
+        );
+        let evaluate = evaluation(&look);
+        for _ in 0..PAGES {
+            // A page that leads to another takes the question along.
+            let Ok(evaluated) = self.ask("Runtime.evaluate", &evaluate) else { continue };
+            assert_eq!(evaluated["result"]["value"], true, "it never came: {holds}");
+            return;
+        }
+        panic!("{PAGES} pages came and went: {holds}");
     }
 
     /// What the expression is in the page.
     #[track_caller]
     pub(crate) fn value(&mut self, expression: &str) -> Value {
-        let evaluate =
-            json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
-        let evaluated = self.call("Runtime.evaluate", &evaluate);
+        let evaluated = self.call("Runtime.evaluate", &evaluation(expression));
         assert!(evaluated["exceptionDetails"].is_null(), "{expression}: {evaluated}");
         evaluated["result"]["value"].clone()
     }
 
-    /// Asks, and waits for the answer.
     #[track_caller]
     fn call(&mut self, method: &str, parameters: &Value) -> Value {
+        self.ask(method, parameters)
+            .unwrap_or_else(|error| panic!("{method} {parameters}: {error}"))
+    }
+
+    /// Asks, and waits for the answer.
+    #[track_caller]
+    fn ask(&mut self, method: &str, parameters: &Value) -> Result<Value, Value> {
         self.calls += 1;
         let mut call = json!({ "id": self.calls, "method": method, "params": parameters });
         if let Some(session) = &self.session {
@@ -188,8 +213,8 @@ impl Browser {
             let mut heard =
                 heard.unwrap_or_else(|error| panic!("{method}: {error}: {}", self.log()));
             if heard["id"] == self.calls {
-                assert!(heard["error"].is_null(), "{method} {parameters}: {heard}");
-                return heard["result"].take();
+                let error = heard["error"].take();
+                return if error.is_null() { Ok(heard["result"].take()) } else { Err(error) };
             }
         }
     }

@@ -1,7 +1,7 @@
 // What the test keeps of the page: where things are, what came in `collections`, which sources each lane named.
 (() => {
   if (window !== top) return;
-  const test = { collections: [], sources: [], frames: [], connections: [] };
+  const test = { collections: [], captions: [], frames: [], connections: [] };
   Object.defineProperty(window, "test", { value: test, enumerable: false });
 
   const nameOf = (found) => {
@@ -34,7 +34,9 @@
   const text = (bytes) => new TextDecoder("utf-8", { fatal: false }).decode(bytes);
 
   // Frames are taken only where a test asks for it, since the page then plays nothing.
-  const tap = new URLSearchParams(location.search).has("tap");
+  const asked = new URLSearchParams(location.search);
+  const tap = asked.has("tap");
+  if (asked.has("hide")) delete RTCRtpReceiver.prototype.createEncodedStreams;
   const Original = RTCPeerConnection;
   window.RTCPeerConnection = class extends Original {
     constructor(configuration) {
@@ -47,6 +49,12 @@
           test.collections.push([packing, text(bytes)]);
         });
       });
+      this.createDataChannel = (label, options) => {
+        const channel = super.createDataChannel(label, options);
+        channel.binaryType = "arraybuffer";
+        if (label.startsWith("captions")) channel.addEventListener("message", ({ data }) => test.captions.push(text(data)));
+        return channel;
+      };
       this.addEventListener("track", ({ receiver, track }) => {
         if (!tap || track.kind !== "audio") return;
         const lane = test.frames.push([]) - 1;

@@ -5,7 +5,7 @@ use meetbot_imitation::{Act, Dialect, Scenario, Screen, serve};
 use crate::browser::{Browser, DEVICES, INCONSPICUOUS, LINK, seen};
 
 /// Fills in the pre-join screen and knocks.
-fn knock(browser: &mut Browser) {
+pub(crate) fn knock(browser: &mut Browser) {
     browser.click("Turn off microphone");
     browser.click("Turn off camera");
     browser.click("Your name");

@@ -1,0 +1,147 @@
+//! Each screen and each dialog shows what it is to show, in both dialects.
+
+use meetbot_imitation::{
+    Act, Decoys, Dialect, Dialog, Imitation, Scenario, Screen, Signal, Step, serve,
+};
+use serde_json::json;
+
+use crate::{
+    browser::{Browser, DEVICES, INCONSPICUOUS, LINK, seen},
+    joining::knock,
+};
+
+/// In the dialect's apostrophe.
+fn worded(dialect: Dialect, text: &str) -> String {
+    if dialect == Dialect::Text { text.replace('\'', "’") } else { text.to_owned() }
+}
+
+async fn every_screen_shows(dialect: Dialect) {
+    let imitation = serve(Scenario { dialect, ..Scenario::default() }).await.unwrap();
+    let Some(mut browser) = Browser::start(&imitation, &INCONSPICUOUS, true) else { return };
+    browser.open(LINK);
+    for screen in Screen::ALL {
+        for (wording, text) in screen.wordings().iter().enumerate() {
+            imitation.act(Act::Show { screen, wording });
+            let text = json!(worded(dialect, text));
+            match screen {
+                Screen::Meeting => browser.until("document.querySelector('[data-participant-id]')"),
+                Screen::Dead => browser.until("document.body.innerText.trim() === ''"),
+                Screen::SignInHost => {
+                    browser.until("location.host === 'accounts.google.com' && document.querySelector('h1')?.innerText === 'Sign in'");
+                    browser.open(LINK);
+                    browser.until(
+                        "location.host === 'meet.google.com' && document.querySelector('h1')",
+                    );
+                }
+                _ => browser.until(&format!("document.body.innerText.includes({text})")),
+            }
+            if screen == Screen::Captcha {
+                browser.until("(box => box.width >= 120 && box.height >= 40)(document.querySelector('iframe[title=reCAPTCHA]').getBoundingClientRect())");
+            }
+        }
+    }
+    let observed = imitation.observed();
+    assert_eq!((observed.faults.as_slice(), observed.strays.as_slice()), (&[][..], &[][..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_screen_shows_its_texts_on_a_page_with_labels() {
+    every_screen_shows(Dialect::Labels).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_screen_shows_its_texts_on_a_page_with_nested_text() {
+    every_screen_shows(Dialect::Text).await;
+}
+
+/// A meeting in which the bot is as soon as the page is open.
+pub(crate) async fn meeting(scenario: Scenario) -> Imitation {
+    let opens = Screen::Meeting;
+    let steps = vec![Step { on: Signal::Opened, then: vec![Act::Admit] }];
+    serve(Scenario { opens, steps, ..scenario }).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_dialog_is_accepted_or_closed_by_its_own_buttons() {
+    let imitation =
+        meeting(Scenario { dialect: Dialect::Text, banner: true, ..Scenario::default() }).await;
+    let Some(mut browser) = Browser::start(&imitation, &INCONSPICUOUS, true) else { return };
+    browser.open(LINK);
+    seen(&imitation, |observed| observed.joined).await;
+    for dialog in Dialog::ALL {
+        imitation.act(Act::Ask(dialog));
+        let text = json!(worded(Dialect::Text, dialog.text()));
+        browser
+            .until(&format!("document.querySelector('[role=dialog]')?.innerText.includes({text})"));
+        let done = move |list: &[Dialog]| list.contains(&dialog);
+        if dialog.must_be_accepted() {
+            browser.until("document.querySelector('[data-mdc-dialog-action=ok]')");
+            browser.click(dialog.primary());
+            seen(&imitation, |observed| done(&observed.accepted)).await;
+        } else {
+            browser.click("Close");
+            seen(&imitation, |observed| done(&observed.closed)).await;
+        }
+        browser.until("!document.querySelector('[role=dialog]')");
+    }
+    let observed = imitation.observed();
+    assert_eq!((observed.faults.as_slice(), observed.screen), (&[][..], Some(Screen::Meeting)));
+}
+
+/// What a bot has to find its way through, all at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_finds_the_way_through_all_decoys() {
+    let scenario = Scenario {
+        dialect: Dialect::Text,
+        decoys: Decoys::all(),
+        device_dialog: true,
+        session_in_lobby: true,
+        ..Scenario::default()
+    };
+    let imitation = serve(scenario).await.unwrap();
+    let flags = [DEVICES, INCONSPICUOUS].concat();
+    let Some(mut browser) = Browser::start(&imitation, &flags, true) else { return };
+    browser.open(LINK);
+    browser.click("Use microphone and camera");
+    browser.click("Got it");
+    knock(&mut browser);
+    let knocked = seen(&imitation, |observed| observed.knocks == 1 && observed.connected).await;
+    assert!(!knocked.joined, "a session in the lobby is no meeting");
+    browser.until("test.collections.some(([, text]) => text.includes('Notes by Meetbot'))");
+    browser.until("[...document.querySelectorAll('[data-participant-id]')].length === 1");
+    browser.until("document.querySelector('iframe[title=reCAPTCHA]')");
+    imitation.act(Act::Admit);
+    let joined = seen(&imitation, |observed| {
+        observed.joined && observed.devices.is_some_and(|devices| devices.microphone)
+    });
+    assert_eq!(joined.await.sessions, 1);
+    browser.until("document.querySelector('.toolbar.hidden')");
+    browser.point(300.0, 300.0);
+    browser.click("Turn off microphone");
+    browser.click("Turn off camera");
+    let off = |observed: &meetbot_imitation::Observed| {
+        observed.devices.is_some_and(|devices| !devices.microphone && !devices.camera)
+    };
+    seen(&imitation, off).await;
+    imitation.act(Act::Deny);
+    browser.until("document.body.innerText.includes('denied your request to join')");
+    browser.until("document.querySelector('.behind').textContent.includes('Asking to be let in')");
+    assert_eq!(imitation.observed().faults, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_devices_the_page_says_so_over_the_button_to_join() {
+    let imitation = serve(Scenario::default()).await.unwrap();
+    let flags = ["--use-fake-ui-for-media-stream"].iter().chain(&INCONSPICUOUS);
+    let flags: Vec<_> = flags.copied().collect();
+    let Some(mut browser) = Browser::start(&imitation, &flags, true) else { return };
+    browser.open(LINK);
+    browser.until("document.body.innerText.includes('Microphone not found')");
+    browser.click("Dismiss");
+    browser.click("Dismiss");
+    browser.click("Your name");
+    browser.write("Notes by Meetbot");
+    browser.click("Ask to join");
+    let knocked = seen(&imitation, |observed| observed.knocks == 1).await;
+    assert_eq!(knocked.faults, []);
+}
