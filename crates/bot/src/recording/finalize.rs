@@ -208,16 +208,15 @@ fn bring_in(order: &BotOrder, own: &Path, track: Begun) -> io::Result<Option<Tra
     if scan.packets == 0 {
         return Ok(None);
     }
-    let duration = webm::duration(scan.duration_ms);
     if *source == target {
         // A crash in between leaves a file that is as good as before; the next attempt does the same again.
-        finish(&private().open(&target)?, &scan, &duration)?;
+        finish(&private().open(&target)?, &scan)?;
     } else {
         let torn = target.with_extension("part");
         file.rewind()?;
         let copied = private().create(true).truncate(true).open(&torn).and_then(|mut part| {
             io::copy(&mut file.take(scan.whole), &mut part)?;
-            finish(&part, &scan, &duration)?;
+            finish(&part, &scan)?;
             fs::rename(&torn, &target)
         });
         if let Err(error) = copied {
@@ -239,7 +238,7 @@ fn bring_in(order: &BotOrder, own: &Path, track: Begun) -> io::Result<Option<Tra
         duration_ms: scan.duration_ms,
         packets: scan.packets,
         lost_packets: track.lost,
-        bytes: scan.whole,
+        bytes: fs::metadata(&target)?.len(),
         gaps: track.gaps,
     }))
 }
@@ -249,13 +248,30 @@ fn media_type(track: &Track) -> String {
     format!("{}/{container}", track.kind)
 }
 
-/// Cuts a torn end off, and writes how long the file plays.
-fn finish(file: &fs::File, scan: &Scan, duration: &[u8]) -> io::Result<()> {
+/// Cuts a torn end off, and writes how long the file plays and where a player can begin.
+fn finish(file: &fs::File, scan: &Scan) -> io::Result<()> {
     file.set_len(scan.whole)?;
     if let Some(at) = scan.duration_at {
-        file.write_all_at(duration, at)?;
+        file.write_all_at(&webm::duration(scan.duration_ms), at)?;
+    }
+    if let Some(at) = scan.seek_head_at {
+        // The file plays without them too: where there is no room left on the disk, it has none.
+        let seek_head = match file.write_all_at(&webm::cues(&scan.cues), scan.whole) {
+            Ok(()) => webm::seek_head(scan.whole - scan.segment),
+            Err(error) if is_full(&error) => {
+                file.set_len(scan.whole)?;
+                webm::no_seek_head()
+            }
+            Err(error) => return Err(error),
+        };
+        file.write_all_at(&seek_head, at)?;
     }
     file.sync_all()
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// All attempts, those too that never were in the call. `last_media` is where the media of each end.
@@ -311,6 +327,8 @@ pub(super) mod tests {
     };
 
     use super::*;
+    use xtask::ffmpeg;
+
     use crate::recording::{
         Counters, Mode, Recording, files::tests::open_to_others, journal::Line,
         track::tests::write_voice,
@@ -364,6 +382,43 @@ pub(super) mod tests {
     }
 
     /// What the next bot finds, when the one before it dies at once after it has done something.
+    #[test]
+    fn a_player_finds_the_cues_of_a_finished_file_and_finishing_it_again_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let order = order(folder.path(), 1);
+        let track = &attempt(&order, crate::clock::now(), false).tracks[0];
+        let path = folder_of(&order, 1).join(&track.file);
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(track.bytes, bytes.len() as u64);
+        let found = scan(&mut &*bytes, &track.kind).unwrap();
+        let whole = usize::try_from(found.whole).unwrap();
+        assert_eq!(bytes[whole..], webm::cues(&found.cues));
+        let room = usize::try_from(found.seek_head_at.unwrap()).unwrap();
+        let leads = webm::seek_head(found.whole - found.segment);
+        assert_eq!(bytes[room..room + webm::SEEK_HEAD_BYTES], leads);
+        ffmpeg::decodes(&path);
+
+        finish(&private().open(&path).unwrap(), &found).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_file_of_an_older_program_which_has_no_room_stays_without_cues() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audio.Ann.webm");
+        write_voice(&path, 50);
+        let mut bytes = fs::read(&path).unwrap();
+        let room =
+            usize::try_from(scan(&mut &*bytes, &MediaKind::Audio).unwrap().seek_head_at.unwrap());
+        bytes.drain(room.unwrap()..room.unwrap() + webm::SEEK_HEAD_BYTES);
+        private().truncate(true).open(&path).unwrap().write_all(&bytes).unwrap();
+        let found = scan(&mut &*bytes, &MediaKind::Audio).unwrap();
+        assert_eq!((found.seek_head_at, found.packets), (None, 50));
+        finish(&private().open(&path).unwrap(), &found).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), bytes.len() as u64);
+        ffmpeg::decodes(&path);
+    }
+
     fn found_after(act: fn(&mut Recording, Instant)) -> Mode {
         let folder = tempfile::tempdir().unwrap();
         let (at, wall) = (crate::clock::now(), Timestamp::UNIX_EPOCH);

@@ -6,11 +6,11 @@ use meetbot_types::bot::MediaKind;
 
 use super::{
     opus,
-    webm::{self, DISCARDABLE, UNKNOWN_SIZE, id},
+    webm::{self, Cue, DISCARDABLE, KEYFRAME, SEEK_HEAD_BYTES, UNKNOWN_SIZE, id},
 };
 
 /// What is whole in a file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Scan {
     /// Bytes up to the end of the last whole block; what follows is torn.
     pub(crate) whole: u64,
@@ -20,6 +20,12 @@ pub(crate) struct Scan {
     pub(crate) duration_ms: u64,
     /// Where the room for the duration is, if there is any.
     pub(crate) duration_at: Option<u64>,
+    /// Where the content of the segment begins.
+    pub(crate) segment: u64,
+    /// Where the room for the `SeekHead` is, if there is any.
+    pub(crate) seek_head_at: Option<u64>,
+    /// Where a player can begin: in each cluster at the first block from which it can decode.
+    pub(crate) cues: Vec<Cue>,
 }
 
 /// Scans a file that this program wrote, without holding it in memory.
@@ -28,10 +34,15 @@ pub(crate) fn scan(file: &mut impl BufRead, kind: &MediaKind) -> io::Result<Scan
     let mut scan = Scan::default();
     let mut cluster_ms = 0;
     let mut last_ms = None;
-    while let Some((element, length)) = file.head()? {
+    // The beginning of a cluster that has no cue yet.
+    let mut cluster = None;
+    loop {
+        let begins = file.at;
+        let Some((element, length)) = file.head()? else { break };
         match element {
             // What is inside comes next.
-            id::SEGMENT | id::CLUSTER => {}
+            id::SEGMENT => scan.segment = file.at,
+            id::CLUSTER => cluster = Some(begins.saturating_sub(scan.segment)),
             _ if length == UNKNOWN_SIZE => break,
             id::CLUSTER_TIME if length <= 8 => {
                 let Some(bytes) = file.take::<8>(length)? else { break };
@@ -55,11 +66,20 @@ pub(crate) fn scan(file: &mut impl BufRead, kind: &MediaKind) -> io::Result<Scan
                     (_, None) => 0,
                 };
                 last_ms = Some(at_ms);
+                if flags & KEYFRAME != 0
+                    && let Some(cluster) = cluster.take()
+                {
+                    scan.cues.push(Cue { at_ms, cluster });
+                }
                 scan.duration_ms = scan.duration_ms.max(at_ms.saturating_add(lasts));
                 scan.packets += u64::from(flags & DISCARDABLE == 0);
                 scan.whole = file.at;
             }
-            id::EBML | id::INFO | id::TRACKS => {
+            id::EBML | id::INFO | id::TRACKS | id::SEEK_HEAD | id::VOID => {
+                let room = matches!(element, id::SEEK_HEAD | id::VOID);
+                if room && file.at + length == begins + SEEK_HEAD_BYTES as u64 {
+                    scan.seek_head_at = Some(begins);
+                }
                 if element == id::INFO && length >= webm::DURATION_BYTES as u64 {
                     scan.duration_at = Some(file.at);
                 }
@@ -188,6 +208,49 @@ mod tests {
         assert_eq!(bytes[room.clone()], [&[0xEC, 0x89][..], &[0; 9]].concat());
         bytes[room].copy_from_slice(&duration);
         assert_eq!(scan(&bytes), before);
+    }
+
+    #[test]
+    fn cues_lead_to_the_cluster_of_each_second() {
+        let (bytes, _) = file(500);
+        let scan = scan(&bytes);
+        let times: Vec<u64> = scan.cues.iter().map(|cue| cue.at_ms).collect();
+        assert_eq!(times, (0..10).map(|second| second * 1000).collect::<Vec<_>>());
+        for cue in &scan.cues {
+            let at = usize::try_from(scan.segment + cue.cluster).unwrap();
+            assert_eq!(bytes[at..at + 4], id::CLUSTER.to_be_bytes());
+        }
+        let room = usize::try_from(scan.seek_head_at.unwrap()).unwrap();
+        assert_eq!(bytes[room..room + SEEK_HEAD_BYTES], webm::no_seek_head());
+        assert_eq!(webm::seek_head(u64::MAX).len(), SEEK_HEAD_BYTES);
+    }
+
+    #[test]
+    fn cues_whole_or_torn_are_no_part_of_what_is_scanned() {
+        let (mut bytes, _) = file(120);
+        let before = scan(&bytes);
+        let room = usize::try_from(before.seek_head_at.unwrap()).unwrap();
+        let leads = webm::seek_head(before.whole - before.segment);
+        bytes[room..room + SEEK_HEAD_BYTES].copy_from_slice(&leads);
+        assert_eq!(scan(&bytes), before);
+        for byte in webm::cues(&before.cues) {
+            bytes.push(byte);
+            assert_eq!(scan(&bytes), before);
+        }
+    }
+
+    #[test]
+    fn pictures_have_a_cue_only_where_a_keyframe_is() {
+        let start = crate::recording::picture::Start { width: 4, height: 4, private: vec![] };
+        let mut out = webm::video_header(Codec::Vp8, &start, 0);
+        let mut blocks = Blocks::default();
+        for number in 0..100 {
+            let flags = if [0, 60].contains(&number) { KEYFRAME } else { 0 };
+            blocks.push(&mut out, number * 40, flags, &[1, 2, 3]);
+        }
+        let scan = super::scan(&mut out.as_slice(), &MediaKind::Video).unwrap();
+        let times: Vec<u64> = scan.cues.iter().map(|cue| cue.at_ms).collect();
+        assert_eq!(times, [0, 2400]);
     }
 
     #[test]

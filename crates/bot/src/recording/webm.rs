@@ -13,6 +13,9 @@ pub(crate) mod id {
     pub(crate) const INFO: u32 = 0x1549_A966;
     pub(crate) const TRACKS: u32 = 0x1654_AE6B;
     pub(crate) const CLUSTER: u32 = 0x1F43_B675;
+    pub(crate) const CUES: u32 = 0x1C53_BB6B;
+    pub(crate) const SEEK_HEAD: u32 = 0x114D_9B74;
+    pub(crate) const VOID: u32 = 0xEC;
     pub(crate) const CLUSTER_TIME: u32 = 0xE7;
     pub(crate) const SIMPLE_BLOCK: u32 = 0xA3;
 }
@@ -21,6 +24,8 @@ pub(crate) mod id {
 pub(crate) const UNKNOWN_SIZE: u64 = 0x00FF_FFFF_FFFF_FFFF;
 /// How long the Duration element is, and the room for it.
 pub(crate) const DURATION_BYTES: usize = 11;
+/// How long the `SeekHead` is that leads to the cues, and the room for it.
+pub(crate) const SEEK_HEAD_BYTES: usize = 26;
 /// Flags of a block: a decoder can start here; and the block is filling, which may be dropped.
 pub(crate) const KEYFRAME: u8 = 0x80;
 pub(crate) const DISCARDABLE: u8 = 0x01;
@@ -124,7 +129,7 @@ fn header(doc_type: &str, entry: &[u8]) -> Vec<u8> {
     number(&mut ebml, 0x4285, 2); // DocTypeReadVersion
 
     let mut info = Vec::new();
-    element(&mut info, 0xEC, &[0; 9]); // Void: room for the duration, the first of all
+    element(&mut info, id::VOID, &[0; 9]); // room for the duration, the first of all
     number(&mut info, 0x002A_D7B1, 1_000_000); // TimestampScale: milliseconds
     element(&mut info, 0x4D80, b"meetbot"); // MuxingApp
     element(&mut info, 0x5741, b"meetbot"); // WritingApp
@@ -141,6 +146,7 @@ fn header(doc_type: &str, entry: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     element(&mut out, id::EBML, &ebml);
     unknown(&mut out, id::SEGMENT);
+    out.extend_from_slice(&no_seek_head());
     element(&mut out, id::INFO, &info);
     element(&mut out, id::TRACKS, &tracks);
     out
@@ -150,6 +156,51 @@ fn header(doc_type: &str, entry: &[u8]) -> Vec<u8> {
 pub(crate) fn duration(ms: u64) -> Vec<u8> {
     let mut out = Vec::new();
     element(&mut out, 0x4489, &(ms as f64).to_be_bytes());
+    out
+}
+
+/// Where a player can begin to read, so that it fetches little for a moment far into the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cue {
+    /// The time of the first block from which it can decode.
+    pub(crate) at_ms: u64,
+    /// Where the cluster of that block begins, in bytes from the beginning of the segment's content.
+    pub(crate) cluster: u64,
+}
+
+/// The Cues element, which stands behind the last cluster.
+pub(crate) fn cues(all: &[Cue]) -> Vec<u8> {
+    let mut points = Vec::new();
+    for cue in all {
+        let mut place = Vec::new();
+        number(&mut place, 0xF7, 1); // CueTrack
+        number(&mut place, 0xF1, cue.cluster); // CueClusterPosition
+        let mut point = Vec::new();
+        number(&mut point, 0xB3, cue.at_ms); // CueTime
+        element(&mut point, 0xB7, &place); // CueTrackPositions
+        element(&mut points, 0xBB, &point); // CuePoint
+    }
+    let mut out = Vec::new();
+    element(&mut out, id::CUES, &points);
+    out
+}
+
+/// The `SeekHead` that says where the cues are, in bytes from the beginning of the segment's content. It takes exactly the room that the header left for it.
+pub(crate) fn seek_head(cues: u64) -> Vec<u8> {
+    let mut seek = Vec::new();
+    element(&mut seek, 0x53AB, &id::CUES.to_be_bytes()); // SeekID
+    element(&mut seek, 0x53AC, &cues.to_be_bytes()); // SeekPosition
+    let mut content = Vec::new();
+    element(&mut content, 0x4DBB, &seek); // Seek
+    let mut out = Vec::new();
+    element(&mut out, id::SEEK_HEAD, &content);
+    out
+}
+
+/// What stands in that room while there are no cues.
+pub(crate) fn no_seek_head() -> Vec<u8> {
+    let mut out = Vec::new();
+    element(&mut out, id::VOID, &[0; SEEK_HEAD_BYTES - 2]);
     out
 }
 
