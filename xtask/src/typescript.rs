@@ -203,13 +203,28 @@ fn runtimes() -> anyhow::Result<()> {
     npm_install(&runtimes_folder(), "Node.js from npm", &packages)
 }
 
+/// Installs Node.js from npm, for other tests too.
+pub(crate) fn install_runtimes() -> anyhow::Result<()> {
+    installed("npm", "npm", WHY)?;
+    runtimes()
+}
+
+/// The program of the oldest Node.js that tests run with.
+pub(crate) fn oldest_runtime() -> PathBuf {
+    runtime(OLDEST)
+}
+
 /// The program of one of [`RUNTIMES`].
 fn runtime(name: &str) -> PathBuf {
     runtimes_folder().join(format!("node_modules/node-{name}/bin/node"))
 }
 
 /// Installs these packages into a folder, unless exactly they have been.
-fn npm_install(folder: &Path, name: &str, packages: &[impl AsRef<str>]) -> anyhow::Result<()> {
+pub(crate) fn npm_install(
+    folder: &Path,
+    name: &str,
+    packages: &[impl AsRef<str>],
+) -> anyhow::Result<()> {
     let packages: Vec<&str> = packages.iter().map(AsRef::as_ref).collect();
     fs::create_dir_all(folder)?;
     unless_stamped(&folder.join("installed"), &packages.join(" "), || {

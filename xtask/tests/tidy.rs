@@ -252,6 +252,37 @@ fn typescript_files_are_short_and_begin_with_what_they_hold() {
     }
 }
 
+/// Names, chat and captions are strangers' text: nothing in the dashboard makes markup or code of text.
+#[test]
+fn modules_of_the_dashboard_are_short_and_make_no_markup_of_text() {
+    let files = files_under(&["dashboard"], "js");
+    assert!(files.len() > 15, "the search finds the files");
+    let forbidden = [
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "new Function",
+        "srcdoc",
+        "DOMParser",
+        "createContextualFragment",
+        "test.only",
+        "test.skip",
+    ];
+    for (name, text) in files {
+        assert!(
+            text.starts_with("// "),
+            "{name} does not begin with a line that says what it holds"
+        );
+        let lines = text.lines().count();
+        assert!(lines <= MOST_LINES, "{name} has {lines} lines");
+        for word in forbidden {
+            assert!(!text.contains(word), "{name} holds {word}");
+        }
+    }
+}
+
 /// The names of all properties in all schemas of the document.
 fn properties(schema: &Value, found: &mut BTreeSet<String>) {
     match schema {

@@ -1,0 +1,199 @@
+// The dashboard in a real browser, on a real server: by keyboard alone, without barriers, and with strangers' texts.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { barriers, browse, endpoint, open, serve, tabTo, until } from "./server.js";
+
+const HOSTILE = `<img src=x onerror="window.hit=1"><script>window.hit=1</script>'"\u202e{{7*7}}`;
+
+/** @type {Awaited<ReturnType<typeof serve>>} */
+let server;
+/** @type {any} */
+let browser;
+
+before(async () => {
+  server = await serve("admin");
+  browser = await browse();
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+test("a job is made, followed, played and its webhook sent again, by keyboard alone", async () => {
+  let gone = true;
+  const receiver = await endpoint((event) => (event === "job.finalized" && gone ? [410, "gone"] : [200, "ok"]));
+  const { page, complaints, context } = await open(browser);
+  const { keyboard } = page;
+  await page.goto(server.link());
+  await page.waitForSelector("jobs-view");
+  assert.equal(new URL(page.url()).hash, "", "the link is not kept");
+  assert.deepEqual(await barriers(page), []);
+
+  // A scenario fills the link in, and Enter sends the bot.
+  await tabTo(page, ".chips button");
+  await keyboard.press("Enter");
+  assert.equal(await page.inputValue("#meeting-url"), "https://sandbox.meetbot.dev/two-speakers?seconds=30");
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Send a bot");
+  await tabTo(page, "details:not(.snippet) > summary");
+  await keyboard.press("Enter");
+  await tabTo(page, "#on-final");
+  await keyboard.type(receiver.url);
+  await page.focus("#meeting-url");
+  await keyboard.press("ControlOrMeta+a");
+  await keyboard.type("https://sandbox.meetbot.dev/two-speakers?seconds=16");
+  await keyboard.press("Enter");
+
+  // While it runs: lanes grow, chat is read and written, the recording is paused and goes on.
+  await page.waitForSelector("[data-verb=pause-recording]");
+  const length = async () => Number(await page.getAttribute("time-lanes canvas", "data-seconds"));
+  const before = await length();
+  await until(length, (now) => now >= before + 2);
+  await page.waitForSelector(".transcript li.chat");
+  await page.waitForSelector(".lane-name:has-text('Alice')");
+  await tabTo(page, "input[aria-label^=Message]");
+  await keyboard.type("Hello from the dashboard");
+  const [written] = await Promise.all([page.waitForResponse(/send-chat-message$/), keyboard.press("Enter")]);
+  assert.equal((await written.json()).state, "done");
+  await page.focus("[data-verb=pause-recording]");
+  await keyboard.press("Enter");
+  await page.waitForSelector("[data-verb=resume-recording]");
+  await page.focus("[data-verb=resume-recording]");
+  await keyboard.press("Enter");
+  await page.waitForSelector("[data-verb=pause-recording], .pill.completed");
+  assert.deepEqual(await barriers(page), []);
+
+  // When it has ended: the player.
+  await page.waitForSelector("recording-player");
+  assert.deepEqual(await barriers(page), []);
+  const at = () => page.getAttribute("time-lanes canvas", "aria-valuenow");
+  await tabTo(page, "time-lanes canvas");
+  await keyboard.press("Home");
+  await keyboard.press("ArrowRight");
+  await until(at, (now) => now === "5");
+  await page.focus("recording-player button.main");
+  await keyboard.press("Enter");
+  const offsets = () => page.evaluate("document.querySelector('recording-player').offsets");
+  await until(offsets, (all) => all.length >= 2 && all.every((/** @type {number} */ off) => Math.abs(off) <= 40));
+  await tabTo(page, "button[aria-label='Solo Alice']");
+  await keyboard.press("Enter");
+  await page.focus(".transcript li:not(.status) button.time");
+  await keyboard.press("Enter");
+  await until(offsets, (all) => all.length === 1 && Math.abs(all[0]) <= 40);
+  assert.match((await page.getAttribute("button[aria-label='Solo Alice']", "aria-pressed")) ?? "", /true/);
+  // A link to a second leads there.
+  const job = new URL(page.url()).hash.split("?")[0];
+  await page.goto(`${server.url}/${job}?t=3`);
+  await page.reload();
+  await until(at, (now) => now === "3");
+  const file = await page.getAttribute(".files a", "href");
+  const bytes = await page.evaluate(async (/** @type {string} */ file) => (await fetch(file)).headers.get("content-type"), file);
+  assert.match(bytes, /^audio\/webm/);
+
+  // The webhook that was refused for good.
+  await page.focus("nav[aria-label=Views] a[href='#/webhooks']");
+  await keyboard.press("Enter");
+  await page.selectOption("#delivery-state", "dead");
+  await page.waitForSelector(".delivery:has(.pill.dead)");
+  await page.focus(".delivery:has(.pill.dead) summary");
+  await keyboard.press("Enter");
+  assert.match(await page.textContent(".delivery table"), /410/);
+  assert.deepEqual(await barriers(page), []);
+  gone = false;
+  await tabTo(page, ".delivery .inside > button");
+  await keyboard.press("Enter");
+  await page.selectOption("#delivery-state", "");
+  await page.waitForSelector(".delivery:has-text('job.finalized') .pill.delivered");
+
+  for (const view of ["usage", "host", "jobs"]) {
+    await page.focus(`nav[aria-label=Views] a[href='#/${view}']`);
+    await keyboard.press("Enter");
+    await page.waitForSelector(`${view}-view :is(.figure, tbody tr)`);
+    assert.deepEqual(await barriers(page), []);
+  }
+  await page.focus("#top button");
+  await keyboard.press("Enter");
+  await page.waitForSelector("sign-in");
+  assert.deepEqual(await barriers(page), []);
+  const asked = await page.evaluate(async () => (await fetch("/api/v1/jobs")).status);
+  assert.equal(asked, 401, "the session is over");
+  assert.deepEqual(complaints, []);
+  await context.close();
+  receiver.stop();
+});
+
+test("what strangers write runs nothing and leads nowhere", async () => {
+  const { page, complaints, context } = await open(browser);
+  await page.goto(server.link());
+  await page.waitForSelector("jobs-view");
+  const now = new Date().toISOString();
+  const recording = { state: HOSTILE, permission: null, startedAt: now, pausedMs: 0, bytes: 5, deletedAt: null };
+  const job = {
+    id: "job_x", externalId: HOSTILE, meetingUrl: "javascript:window.hit=1", platform: HOSTILE, displayName: HOSTILE, status: "failed", statusDetail: HOSTILE, recording,
+    joinAt: null, webhooks: { onStatusChange: null, onFinalize: null }, metadata: { HOSTILE }, autoLeave: {}, attempt: 1, leaveReason: HOSTILE, failureCode: HOSTILE, failureDetail: HOSTILE,
+    manifestUri: "file:///x", createdAt: now, updatedAt: now, joinedAt: now, endedAt: now,
+  };
+  const person = { id: "p", name: HOSTILE, isBot: false, isHost: true, joinedAt: 0, leftAt: null, speakingMs: 1, names: [HOSTILE, "b"] };
+  const track = { file: `../${HOSTILE}`, participantId: "p", kind: "audio", source: "microphone", startMs: 0, durationMs: 5000, gaps: [{ startMs: 1, endMs: 900, reason: HOSTILE }] };
+  const manifest = {
+    jobId: "job_x", startedAt: now, durationMs: 5000, participants: [person], speaking: [{ participantId: "p", startMs: 0, endMs: 900 }], tracks: [track],
+    files: [{ name: `../../${HOSTILE}`, mediaType: "text/html", bytes: 3 }], mixed: { state: "unavailable", file: null, missingBecause: HOSTILE }, captions: "captions.jsonl", chat: "chat.jsonl", pauses: [], attempts: [],
+  };
+  const line = { senderId: "p", sender: HOSTILE, speaker: HOSTILE, atMs: 1, startMs: 1, endMs: 2, text: HOSTILE };
+  const tries = [{ at: now, durationMs: 1, status: null, error: HOSTILE, answer: HOSTILE }];
+  const delivery = { id: HOSTILE, jobId: HOSTILE, event: HOSTILE, sequence: 1, url: HOSTILE, state: HOSTILE, nextTryAt: null, createdAt: now, endpoint: { state: HOSTILE, failures: 1, failingSince: now, restsUntil: null }, tries };
+  const said = { event: "bot.participant_joined", emittedAt: now, data: { event: "bot.participant_joined", sequence: 1, participant: { id: "p", name: HOSTILE, isHost: true, isBot: false } } };
+  const answers = /** @type {[RegExp, unknown][]} */ ([
+    [/\/manifest$/, manifest], [/\/artifacts\/(chat|captions)\.jsonl$/, line], [/deliveries/, { data: [delivery], nextCursor: HOSTILE }],
+    [/\/jobs\/job_x$/, job], [/\/jobs\?/, { data: [job], nextCursor: null }],
+  ]);
+  await page.route("**/api/v1/**", (/** @type {any} */ route) => {
+    const url = route.request().url();
+    if (url.endsWith("/events")) return route.fulfill({ contentType: "text/event-stream", body: `event: ${said.event}\ndata: ${JSON.stringify(said)}\n\n` });
+    const found = answers.find(([path]) => path.test(url));
+    return found ? route.fulfill({ json: found[1] }) : route.fulfill({ status: 404, json: {} });
+  });
+  for (const [place, seen] of [["#/jobs/job_x", ".transcript li.chat"], ["#/webhooks", ".delivery"], ["#/jobs", "tbody tr"]]) {
+    await page.goto(`${server.url}/${place}`);
+    await page.waitForSelector(seen);
+    if (place === "#/webhooks") await page.click(".delivery summary");
+    if (place === "#/jobs/job_x") await page.hover("time-lanes canvas", { position: { x: 40, y: 70 } });
+    assert.match(await page.textContent("main"), /onerror/, "it is shown as text");
+    assert.equal(await page.evaluate("window.hit"), undefined);
+    assert.equal(await page.locator("main :is(script, img, iframe, a[href^='javascript:'])").count(), 0);
+    for (const link of await page.locator("main a").evaluateAll((/** @type {HTMLAnchorElement[]} */ links) => links.map(({ href }) => href))) assert.equal(new URL(link).origin, server.url);
+  }
+  assert.deepEqual(complaints.filter((text) => !/ERR_|404/.test(text)), []);
+  await context.close();
+});
+
+test("on a phone nothing is wider than the screen, in light and in dark", async () => {
+  const { page, context } = await open(browser, { viewport: { width: 390, height: 844 }, colorScheme: "dark" });
+  await page.goto(server.link());
+  for (const view of ["jobs", "webhooks", "usage", "host"]) {
+    await page.goto(`${server.url}/#/${view}`);
+    await page.waitForSelector(`${view}-view h1`);
+    await page.waitForLoadState("networkidle").catch(() => {});
+    const [inner, wide] = await page.evaluate(() => [innerWidth, document.documentElement.scrollWidth]);
+    assert.ok(wide <= inner, `${view}: ${wide} > ${inner}`);
+    assert.deepEqual(await barriers(page), []);
+  }
+  await context.close();
+});
+
+test("a key that may only look is offered nothing that changes something", async () => {
+  const reader = await serve("read");
+  const { page, context } = await open(browser);
+  await page.goto(reader.url);
+  await page.fill("#key", reader.key);
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("jobs-view .empty:visible");
+  assert.equal(await page.locator("#meeting-url").count(), 0);
+  assert.equal(await page.locator("nav a[href='#/host']").count(), 0);
+  await page.goto(`${reader.url}/#/jobs/job_unknown`);
+  await page.waitForSelector("job-view .box.bad");
+  await context.close();
+  await reader.stop();
+});

@@ -1,0 +1,114 @@
+// A real server of the test's own, a browser that is signed in there, and an endpoint for webhooks.
+
+import { execFileSync, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+const { MEETBOT_PROGRAM = "", MEETBOT_REPOSITORY = "", MEETBOT_PACKAGES = "" } = process.env;
+const packages = createRequire(join(MEETBOT_PACKAGES, "node_modules/"));
+const { chromium } = packages("playwright-core");
+const axe = packages.resolve("axe-core/axe.min.js");
+
+/** Long enough for a busy machine, in ms; reached only when something is wrong. */
+export const PATIENCE = 60_000;
+
+/** Starts a server in development, since the endpoint is on loopback, with a key of this scope. @param {string} scope */
+export async function serve(scope) {
+  const logs = join(MEETBOT_REPOSITORY, "target/test-logs");
+  mkdirSync(logs, { recursive: true });
+  const log = openSync(join(logs, `dashboard-${process.pid}-${Date.now()}.log`), "w");
+  const folder = mkdtempSync(join(tmpdir(), "meetbot-dashboard-"));
+  const data = join(folder, "data");
+  const child = spawn(MEETBOT_PROGRAM, ["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir", data, "--json"], {
+    stdio: ["ignore", "pipe", log],
+    env: { MEETBOT_LOG: "debug", ...process.env },
+  });
+  const { url } = JSON.parse(
+    await new Promise((resolve, reject) => {
+      createInterface({ input: child.stdout }).once("line", resolve);
+      child.once("exit", (code) => reject(new Error(`the server has ended with ${code}: see ${logs}`)));
+    }),
+  );
+  const made = execFileSync(MEETBOT_PROGRAM, ["keys", "create", "--test", "--scope", scope, "--json", "--data-dir", data], { encoding: "utf8" });
+  const { key } = JSON.parse(made);
+  return {
+    url,
+    key,
+    /** An address that opens the dashboard signed in, as `meetbot dashboard` makes it. @returns {string} */
+    link() {
+      const env = { ...process.env, MEETBOT_API_KEY: key, MEETBOT_API_BASE_URL: url };
+      return JSON.parse(execFileSync(MEETBOT_PROGRAM, ["dashboard", "--json"], { encoding: "utf8", env })).url;
+    },
+    async stop() {
+      const end = new Promise((resolve) => child.once("exit", resolve));
+      child.kill();
+      await end;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** An endpoint that answers each webhook as `answer` says, by the event's name. @param {(event: string) => [status: number, body: string]} answer */
+export async function endpoint(answer) {
+  const server = createServer(async (request, response) => {
+    let body = "";
+    for await (const piece of request) body += piece;
+    const [status, text] = answer(JSON.parse(body).event);
+    response.writeHead(status, { "Content-Type": "text/html" }).end(text);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(null)));
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  return { url: `http://127.0.0.1:${port}/hook`, stop: () => (server.close(), server.closeAllConnections()) };
+}
+
+/** A browser. Its sandbox is for other users than root. */
+export async function browse() {
+  const root = process.getuid?.() === 0;
+  return chromium.launch({ executablePath: process.env["MEETBOT_CHROMIUM"] ?? "/usr/bin/chromium", args: ["--autoplay-policy=no-user-gesture-required", ...(root ? ["--no-sandbox"] : [])] });
+}
+
+/** A page, and what it complained of: errors of scripts, and what its policy refused. @param {any} browser @param {any} [options] */
+export async function open(browser, options = {}) {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  /** @type {string[]} */
+  const complaints = [];
+  page.on("pageerror", (/** @type {Error} */ error) => complaints.push(error.message));
+  page.on("dialog", (/** @type {any} */ dialog) => (complaints.push(dialog.message()), dialog.dismiss()));
+  page.on("console", (/** @type {any} */ message) => {
+    if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) complaints.push(message.text());
+  });
+  return { page, complaints, context };
+}
+
+/** What axe-core finds wrong on the page. @param {any} page @returns {Promise<string[]>} */
+export async function barriers(page) {
+  if (!(await page.evaluate("'axe' in window"))) await page.evaluate(packages("node:fs").readFileSync(axe, "utf8"));
+  return page.evaluate(`axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) =>
+    violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => id + ": " + html.slice(0, 200) + " " + failureSummary)))`);
+}
+
+/** Goes by Tab to the next element that fits. @param {any} page @param {string} selector */
+export async function tabTo(page, selector) {
+  for (let presses = 0; presses < 200; presses += 1) {
+    await page.keyboard.press("Tab");
+    if (await page.evaluate((/** @type {string} */ selector) => document.activeElement?.matches(selector), selector)) return;
+  }
+  throw new Error(`Tab never comes to ${selector}`);
+}
+
+/** Waits until it is so. @template T @param {() => Promise<T>} look @param {(found: T) => boolean} is @returns {Promise<T>} */
+export async function until(look, is) {
+  const end = Date.now() + PATIENCE;
+  for (;;) {
+    const found = await look();
+    if (is(found)) return found;
+    if (Date.now() > end) throw new Error(`it stays ${JSON.stringify(found)}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}

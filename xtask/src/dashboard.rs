@@ -1,0 +1,54 @@
+//! The dashboard's tests: its modules are checked on the TypeScript SDK's types, tried by themselves, and in a real browser on a real server.
+
+use std::{path::PathBuf, process::Command};
+
+use xtask::spec_file;
+
+use crate::{
+    installed,
+    python::{self, target},
+    step,
+    typescript::{self, npm_install},
+};
+
+/// Nothing of these is in the dashboard itself.
+const PACKAGES: [&str; 3] = ["axe-core@4.14.1", "playwright-core@1.65.1", "typescript@5.9.3"];
+const TESTS: [&str; 2] = ["timeline", "browser"];
+
+/// Builds the server and tests its page.
+pub(crate) fn test() -> anyhow::Result<()> {
+    python::build_programs()?;
+    typescript::install_runtimes()?;
+    prepare()?;
+    test_prepared()
+}
+
+/// Installs what the tests need, beside the Node.js of the TypeScript SDK.
+pub(crate) fn prepare() -> anyhow::Result<()> {
+    installed("chromium", "chromium", "the dashboard is tested in a browser")?;
+    npm_install(&folder(), "packages of the dashboard's tests", &PACKAGES)
+}
+
+/// [`test`] where the server is built and [`prepare`] is done.
+pub(crate) fn test_prepared() -> anyhow::Result<()> {
+    let mut types = node();
+    types.arg(folder().join("node_modules/typescript/bin/tsc"));
+    types.args(["--project", "dashboard/tsconfig.json"]);
+    step("types of the dashboard", types)?;
+    let mut tests = node();
+    tests.args(["--test", "--test-reporter=spec", "--test-force-exit"]);
+    tests.args(TESTS.map(|name| format!("dashboard/test/{name}.test.js")));
+    step("dashboard", tests)
+}
+
+fn node() -> Command {
+    let mut node = Command::new(typescript::oldest_runtime());
+    node.current_dir(spec_file::path(""));
+    node.envs(python::programs());
+    node.env("MEETBOT_REPOSITORY", spec_file::path("")).env("MEETBOT_PACKAGES", folder());
+    node
+}
+
+fn folder() -> PathBuf {
+    target().join("dashboard")
+}
