@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use meetbot_types::{KeyId, Timestamp, bot::Secret, signature};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use meetbot_types::{KeyId, Timestamp, bot::Secret, signature, visible::is_blank};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -38,13 +39,25 @@ pub struct Wanted<'a> {
     pub expires_at: Option<Timestamp>,
 }
 
+/// The longest name of a consumer, in characters.
+pub const LONGEST_NAME: usize = 100;
+
 /// Makes a key.
 pub async fn create(store: &dyn Store, wanted: Wanted<'_>) -> Result<FreshKey, StoreError> {
-    let (Wanted { consumer, live, scope, expires_at }, now) = (wanted, store.now());
+    let now = store.now();
+    let (new, secret) = new(wanted, now.wall, |_| letters(SECRET_LENGTH));
+    let (key, webhook_secret) = store.create_key(new, now).await?;
+    Ok(FreshKey { key, secret, webhook_secret: Secret::new(webhook_secret) })
+}
+
+/// A key to be stored, and the key itself; `letters` gives its secret part.
+fn new(wanted: Wanted<'_>, now: Timestamp, rest: impl FnOnce(KeyId) -> String) -> (NewKey, Secret) {
+    let Wanted { consumer, live, scope, expires_at } = wanted;
+    let id = KeyId::generate(now);
     let prefix = format!("mb_{}_{}", if live { "live" } else { "test" }, letters(PREFIX_LENGTH));
-    let secret = format!("{prefix}{}", letters(SECRET_LENGTH));
+    let secret = format!("{prefix}{}", rest(id));
     let new = NewKey {
-        id: KeyId::generate(now.wall),
+        id,
         consumer_name: consumer.to_owned(),
         live,
         scope,
@@ -53,8 +66,50 @@ pub async fn create(store: &dyn Store, wanted: Wanted<'_>) -> Result<FreshKey, S
         hash: hash(&secret),
         webhook_secret: signature::generate_secret(),
     };
-    let (key, webhook_secret) = store.create_key(new, now).await?;
-    Ok(FreshKey { key, secret: Secret::new(secret), webhook_secret: Secret::new(webhook_secret) })
+    (new, Secret::new(secret))
+}
+
+/// A key that a caller asks for. With an `Idempotency-Key` its secret part follows from that, the key's id and the caller's own key: so the answer can be
+/// given again, and neither the new key nor what it follows from is stored.
+pub(crate) fn asked(
+    wanted: Wanted<'_>,
+    now: Timestamp,
+    caller: &str,
+    idempotency_key: Option<&str>,
+) -> (NewKey, Secret) {
+    new(wanted, now, |id| match idempotency_key {
+        Some(name) => following(caller, id, name),
+        None => letters(SECRET_LENGTH),
+    })
+}
+
+/// The key that was made under an `Idempotency-Key`, once more.
+pub(crate) fn asked_before(id: KeyId, prefix: &str, caller: &str, idempotency_key: &str) -> Secret {
+    Secret::new(format!("{prefix}{}", following(caller, id, idempotency_key)))
+}
+
+/// A secret part that only who has the caller's key can find: letters of HMAC-SHA-256, each as likely as any other.
+fn following(caller: &str, id: KeyId, idempotency_key: &str) -> String {
+    let mut text = String::with_capacity(SECRET_LENGTH);
+    for block in 0_u32.. {
+        let mac = Hmac::<Sha256>::new_from_slice(caller.as_bytes());
+        let mut mac = mac.expect("HMAC takes a key of any length");
+        mac.update(format!("meetbot api key {id} {block} {idempotency_key}").as_bytes());
+        text.extend(as_letters(&mac.finalize().into_bytes()).take(SECRET_LENGTH - text.len()));
+        if text.len() == SECRET_LENGTH {
+            break;
+        }
+    }
+    text
+}
+
+/// What is wrong with a consumer's name, without the space around it.
+pub fn name_problem(name: &str) -> Option<&'static str> {
+    let length = name.chars().count();
+    let wrong = !(1..=LONGEST_NAME).contains(&length)
+        || name.chars().any(char::is_control)
+        || is_blank(name);
+    wrong.then_some("a name has 1 to 100 characters, none of them a control character, at least one of them visible")
 }
 
 /// The key of a token, if it is one; it may have [ended](Key::ended).
@@ -93,12 +148,15 @@ pub(crate) fn letters(count: usize) -> String {
     let mut bytes = [0; 64];
     while text.len() < count {
         getrandom::fill(&mut bytes).expect("the operating system gives randomness");
-        // 248 is the largest multiple of 62 that a byte holds.
-        let letters =
-            bytes.iter().filter(|byte| **byte < 248).map(|byte| LETTERS[*byte as usize % 62]);
-        text.extend(letters.take(count - text.len()).map(char::from));
+        text.extend(as_letters(&bytes).take(count - text.len()));
     }
     text
+}
+
+/// Bytes as letters and digits, each as likely as any other: 248 is the largest multiple of 62 that a byte holds, and others are left out.
+fn as_letters(bytes: &[u8]) -> impl Iterator<Item = char> {
+    let letters = bytes.iter().filter(|byte| **byte < 248);
+    letters.map(|byte| char::from(LETTERS[usize::from(*byte) % 62]))
 }
 
 impl fmt::Display for Scope {
@@ -109,6 +167,8 @@ impl fmt::Display for Scope {
 
 #[cfg(test)]
 mod tests {
+    use meetbot_types::KeyScope;
+
     use super::*;
 
     #[test]
@@ -116,6 +176,31 @@ mod tests {
         let bits = f64::from(u32::try_from(SECRET_LENGTH).unwrap()) * 62_f64.log2();
         assert!(bits > 192.0);
         assert_ne!(letters(SECRET_LENGTH), letters(SECRET_LENGTH));
+    }
+
+    #[test]
+    fn a_key_that_is_asked_for_again_is_the_same_for_its_caller_alone() {
+        let wanted = Wanted { consumer: "acme", live: true, scope: Scope::Write, expires_at: None };
+        let now = Timestamp::UNIX_EPOCH;
+        let (new, secret) = asked(wanted, now, "mb_live_a", Some("k"));
+        let again = |caller, name| asked_before(new.id, &new.prefix, caller, name);
+        assert_eq!(again("mb_live_a", "k"), secret);
+        assert!(is_shaped(secret.expose()) && new.hash == hash(secret.expose()));
+        assert_ne!(again("mb_live_b", "k"), secret);
+        assert_ne!(again("mb_live_a", "l"), secret);
+        // Another key under the same name, as a day later.
+        let (_, other) = asked(wanted, now, "mb_live_a", Some("k"));
+        assert_ne!(other.expose()[16..], secret.expose()[16..]);
+        let (_, other) = asked(wanted, now, "mb_live_a", None);
+        assert_ne!(other.expose()[16..], secret.expose()[16..]);
+    }
+
+    #[test]
+    fn each_scope_holds_those_before_it_and_is_named_as_in_the_api() {
+        let words: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+        let known: Vec<&str> = KeyScope::ALL.iter().map(KeyScope::as_str).collect();
+        assert_eq!(words, known);
+        assert!(Scope::ALL.is_sorted() && Scope::ALL.contains(&Scope::Operator));
     }
 
     #[test]

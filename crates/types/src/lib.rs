@@ -6,6 +6,7 @@
 #[macro_use]
 mod words;
 
+pub mod admin;
 pub mod auto_leave;
 pub mod availability;
 pub mod bot;
@@ -33,6 +34,10 @@ pub mod time;
 pub mod usage;
 pub mod visible;
 
+pub use admin::{
+    ApiKey, Consumer, ConsumerQuota, ConsumerSecret, ConsumerUsage, CreatedKey, KeyScope, KeyUse,
+    QuotaLimit, RotatedSecret, SecretRotation,
+};
 pub use auto_leave::{AutoLeave, AutoLeaveConfig, Rule};
 pub use availability::{Availability, Missing, Via};
 pub use control::{ControlAction, ControlResult, ControlState};

@@ -13,7 +13,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use meetbot_types::{ErrorCode, JobId, UseId};
+use meetbot_types::{ErrorCode, JobId, KeyId, UseId};
 use utoipa::openapi::{OpenApi, security::SecurityRequirement};
 
 use super::{
@@ -65,11 +65,17 @@ pub(super) struct RequestName(pub(super) Arc<str>);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct About(pub(super) JobId);
 
+/// The path of what an answer has made, where the request's path names only the list that it is in: the audit log names what was made.
+#[derive(Debug, Clone)]
+pub(super) struct Made(pub(super) String);
+
 /// What a call needs, by its method and the path of its route. Of what nobody thought of, changes need `write`.
 pub(super) fn needed(method: &Method, route: &str) -> Scope {
-    let admin = ["/api/v1/admin/", "/api/v1/consumers/", "/metrics"];
+    let admin = ["/api/v1/admin/host", "/api/v1/consumers/", "/metrics"];
     if admin.iter().any(|admin| route.starts_with(admin)) {
         Scope::Admin
+    } else if route.starts_with("/api/v1/admin/") {
+        Scope::Operator
     } else if method.is_safe() || route.starts_with(sessions::PATH) {
         Scope::Read
     } else {
@@ -360,6 +366,11 @@ fn check(key: &Key, needed: Scope, now: Now) -> Result<(), ApiError> {
             let message = format!("the key has the scope `{}`; this needs `{needed}`", key.scope);
             Err(ApiError::forbidden(message))
         }
+        // It would make keys of the live world, or have to be kept from half of what it is for.
+        None if needed == Scope::Operator && !key.tenant.live => {
+            let message = "this needs a live key: a test key reaches the test world alone, and this is about the whole server";
+            Err(ApiError::forbidden(message))
+        }
         None => Ok(()),
     }
 }
@@ -416,6 +427,9 @@ impl Line {
     fn end(mut self, response: &Response) {
         if let Some(used) = &mut self.used {
             used.job = used.job.or(response.extensions().get::<About>().map(|about| about.0));
+            if let Some(Made(path)) = response.extensions().get() {
+                used.path.clone_from(path);
+            }
         }
         let error = response.extensions().get::<ApiError>().map(ApiError::code);
         self.note(response.status().as_u16(), error);

@@ -7,6 +7,7 @@ use meetbot_types::{ErasureReceipt, ErrorBody, JobId, RemovedObject};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Server, caller::Caller, deletion, error::ApiError, query::Query};
+use crate::store::Tenant;
 
 /// How long the call waits for bots to leave their meetings.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -33,14 +34,25 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 async fn erase_consumer(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    mut query: Query,
+    query: Query,
 ) -> Result<Json<ErasureReceipt>, ApiError> {
     let consumer = tenant.consumer;
     let gone = || ApiError::unauthorized("the consumer of this key is erased");
     let name = server.store.consumer_name(consumer).await?.ok_or_else(gone)?;
+    erase(&server, tenant, name, query).await
+}
+
+/// Erases what a key of this tenant may erase of the consumer with this name, which the query has to confirm.
+pub(super) async fn erase(
+    server: &Server,
+    tenant: Tenant,
+    name: String,
+    mut query: Query,
+) -> Result<Json<ErasureReceipt>, ApiError> {
+    let consumer = tenant.consumer;
     if query.text("confirm").as_ref() != Some(&name) {
         let message =
-            "must be, in the query, the name of this key's consumer: everything it has is erased";
+            "must be, in the query, the name of the consumer: everything it has is erased";
         query.refuse("confirm", "not_confirmed", message);
     }
     query.finish()?;
@@ -57,7 +69,7 @@ async fn erase_consumer(
             server.store.drop_mixes(jobs.clone()).await?;
             for job in &jobs {
                 // Before the rows, so that a crash in between leaves what can be asked for again.
-                removed.extend(recordings(&server, *job).await?);
+                removed.extend(recordings(server, *job).await?);
             }
             erased += server.store.erase_jobs(consumer, jobs).await?;
         }

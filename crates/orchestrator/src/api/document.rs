@@ -35,7 +35,7 @@ const DESCRIPTION: &str = "Bots that join video meetings, record each speaker, a
     A field or query parameter whose name is a known one misspelt (other case, underscores, hyphens, or one letter that is wrong, missing, too many or swapped with its neighbour), or \
     what other products call it, is refused: 400 with the issue code `unknown_field` and the right name. So is a known field in the wrong place: in another object of the body, at its top level, or in the query. Other unknown ones are passed over and named in `X-Meetbot-Ignored`. \
     `metadata` is not looked into. A field that stands twice in one object is refused (`duplicate_field`), and so is a query parameter that cannot be repeated.\n\n\
-    A path that no call has is answered 404 `no_such_path`; `not_found` means that there is no such job, delivery or file.";
+    A path that no call has is answered 404 `no_such_path`; `not_found` means that there is no such job, delivery, file, key or consumer.";
 
 struct BearerKey;
 
@@ -43,7 +43,7 @@ impl Modify for BearerKey {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("An API key: mb_live_… or mb_test_…. Its scope is read, write or admin, each of which includes those before it; each call says which it needs."))
+            .description(Some("An API key: mb_live_… or mb_test_…. Its scope is read, write, admin or operator, each of which includes those before it; each call says which it needs."))
             .build();
         let components = document.components.get_or_insert_with(Default::default);
         components.add_security_scheme("apiKey", SecurityScheme::Http(scheme));
@@ -70,12 +70,16 @@ const REFUSALS: [(&str, &str); 11] = [
 
 /// What the SDKs name each call, by its operation: in snake case, which each language writes in its own (`dispatch_bot`, `dispatchBot`, `DispatchBot`).
 /// `None` where they have no method for it.
-const SDK_NAMES: [(&str, Option<&str>); 23] = [
+const SDK_NAMES: [(&str, Option<&str>); 33] = [
     ("cancel_job", Some("cancel_bot")),
+    ("change_quota", None),
     ("create_job", Some("dispatch_bot")),
+    ("create_key", None),
     ("delete_recording", Some("delete_recording")),
+    ("erase_any_consumer", None),
     ("erase_consumer", Some("erase_consumer")),
     ("get_artifact", Some("artifact")),
+    ("get_consumer", None),
     ("get_delivery", Some("get_delivery")),
     ("get_host", Some("host")),
     ("get_job", Some("get_bot")),
@@ -84,14 +88,20 @@ const SDK_NAMES: [(&str, Option<&str>); 23] = [
     ("get_usage", Some("usage")),
     ("healthz", None),
     ("leave_call", Some("leave_bot")),
+    ("list_consumers", None),
     ("list_deliveries", Some("deliveries")),
     ("list_events", Some("watch")),
     ("list_jobs", Some("list_bots")),
+    ("list_keys", None),
+    ("list_secrets", None),
+    ("list_uses", None),
     ("pause_recording", Some("pause_recording")),
     ("readyz", None),
     ("redeliver", Some("redeliver")),
     ("request_recording_permission", Some("request_recording_permission")),
     ("resume_recording", Some("resume_recording")),
+    ("revoke_key", None),
+    ("rotate_secret", None),
     ("send_chat_message", Some("send_chat_message")),
     ("stop_recording", Some("stop_recording")),
 ];

@@ -1,5 +1,6 @@
 //! The HTTP API. The only place that knows axum.
 
+mod admin;
 mod caller;
 mod consumers;
 mod control;
@@ -140,6 +141,7 @@ fn keyed() -> OpenApiRouter<Server> {
         .merge(recording::router())
         .merge(deliveries::router())
         .merge(host::router())
+        .merge(admin::router())
         .merge(metrics::router())
         .merge(usage::router());
     caller::say_scopes(keyed.get_openapi_mut());
@@ -292,7 +294,7 @@ mod tests {
                 bodies.push(path);
             }
         }
-        assert_eq!(bodies.len(), 2);
+        assert_eq!(bodies.len(), 5);
     }
 
     #[test]

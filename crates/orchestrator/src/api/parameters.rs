@@ -14,7 +14,8 @@ use utoipa::openapi::{OpenApi, RefOr, path::ParameterIn};
 
 use super::{document::operations, error::ApiError};
 use crate::fields::{
-    CHAT_MESSAGE, IDEMPOTENCY_KEY, Ignored, Issues, NEW_JOB, Shape, parameter::Known,
+    CHAT_MESSAGE, IDEMPOTENCY_KEY, Ignored, Issues, NEW_JOB, NEW_KEY, QUOTA_CHANGE,
+    SECRET_ROTATION, Shape, parameter::Known,
 };
 
 /// Names what a call passed over.
@@ -42,6 +43,9 @@ pub(super) fn body_of(method: &Method, path: &str) -> Option<&'static Shape> {
     match (method, path) {
         (&Method::POST, "/api/v1/jobs") => Some(&NEW_JOB),
         (&Method::POST, "/api/v1/jobs/{id}/send-chat-message") => Some(&CHAT_MESSAGE),
+        (&Method::POST, "/api/v1/admin/keys") => Some(&NEW_KEY),
+        (&Method::PATCH, "/api/v1/admin/consumers/{id}/quota") => Some(&QUOTA_CHANGE),
+        (&Method::POST, "/api/v1/admin/secrets/{id}/rotate") => Some(&SECRET_ROTATION),
         _ => None,
     }
 }

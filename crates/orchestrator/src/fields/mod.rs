@@ -16,7 +16,9 @@ use serde_json::{Value, value::RawValue};
 
 pub(crate) use self::{
     ignored::Ignored,
-    shape::{CHAT_MESSAGE, IDEMPOTENCY_KEY, NEW_JOB, Shape},
+    shape::{
+        CHAT_MESSAGE, IDEMPOTENCY_KEY, NEW_JOB, NEW_KEY, QUOTA_CHANGE, SECRET_ROTATION, Shape,
+    },
 };
 
 /// More issues of one code would make an answer larger than its request.
@@ -88,6 +90,42 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// A text of 1 to `longest` characters without control characters; `None` when it is absent or `null`, or wrong.
+    pub(crate) fn text(&self, name: &str, longest: usize, issues: &mut Issues) -> Option<String> {
+        match self.value(name, issues)? {
+            Value::String(text) if text.trim().is_empty() => {
+                issues.add(&[name], "too_short", "must not be empty");
+                None
+            }
+            Value::String(text) if text.chars().count() > longest => {
+                issues.add(&[name], "too_long", format!("must have at most {longest} characters"));
+                None
+            }
+            Value::String(text) if text.chars().any(char::is_control) => {
+                issues.add(&[name], "invalid_characters", "must not hold control characters");
+                None
+            }
+            Value::String(text) => Some(text),
+            _ => {
+                issues.wrong_type(&[name], "a string");
+                None
+            }
+        }
+    }
+
+    /// The value of a field that must be there.
+    pub(crate) fn required(&self, name: &str, what: &str, issues: &mut Issues) -> Option<Value> {
+        if self.raw(name).is_none() {
+            issues.add(&[name], "required", format!("is required: {what}"));
+        }
+        self.value(name, issues)
+    }
+
+    /// Whether a field stands there as `null`.
+    pub(crate) fn is_null(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, raw)| known == name && raw.get() == "null")
     }
 }
 

@@ -92,6 +92,19 @@ pub(super) const OF_AUTO_LEAVE: OtherNames = &[
 pub(super) const OF_A_CHAT_MESSAGE: OtherNames =
     &[("message", &["text", "content", "body", "chat_message"])];
 
+pub(super) const OF_A_KEY: OtherNames = &[
+    ("consumer", &["consumer_name", "tenant", "customer"]),
+    ("scope", &["scopes", "role", "permission", "permissions"]),
+    ("expiresAt", &["expires", "expiry", "expiration", "valid_until"]),
+];
+
+/// As an answer names what follows from them.
+pub(super) const OF_A_QUOTA: OtherNames = &[
+    ("bots", &["max_bots"]),
+    ("minutes", &["max_minutes"]),
+    ("queuedJobs", &["max_queued_jobs", "queued", "queue"]),
+];
+
 /// Of all calls; those of a parameter that a call has not are not looked at there. The first of two that share a name counts.
 pub(super) const OF_PARAMETERS: OtherNames = &[
     ("status", &["statuses", "state", "states", "job_status", "bot_status", "status_in"]),

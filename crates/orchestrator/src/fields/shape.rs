@@ -2,7 +2,11 @@
 
 use std::sync::LazyLock;
 
-use meetbot_types::{AutoLeaveConfig, NewJob, Webhooks, control::ChatRequest};
+use meetbot_types::{
+    AutoLeaveConfig, NewJob, SecretRotation, Webhooks,
+    admin::{NewKey, QuotaChange},
+    control::ChatRequest,
+};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -22,6 +26,18 @@ pub(crate) static NEW_JOB: LazyLock<Shape> = LazyLock::new(|| {
 /// The body of `…/send-chat-message`.
 pub(crate) static CHAT_MESSAGE: LazyLock<Shape> =
     LazyLock::new(|| Shape::of::<ChatRequest>(other_names::OF_A_CHAT_MESSAGE));
+
+/// The body of `POST /api/v1/admin/keys`.
+pub(crate) static NEW_KEY: LazyLock<Shape> =
+    LazyLock::new(|| Shape::of::<NewKey>(other_names::OF_A_KEY));
+
+/// The body of `PATCH …/quota`.
+pub(crate) static QUOTA_CHANGE: LazyLock<Shape> =
+    LazyLock::new(|| Shape::of::<QuotaChange>(other_names::OF_A_QUOTA));
+
+/// The body of `…/rotate`.
+pub(crate) static SECRET_ROTATION: LazyLock<Shape> =
+    LazyLock::new(|| Shape::of::<SecretRotation>(&[]));
 
 /// The body of a call that takes no field.
 pub(super) static NO_FIELDS: Shape = Shape { names: &[], objects: Vec::new(), other_names: &[] };

@@ -1,12 +1,14 @@
 //! API keys and the audit log of their use, as they are stored.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use meetbot_types::{ConsumerId, ErrorCode, JobId, KeyId, Timestamp, UseId, bot::Secret};
-use serde::Serialize;
+pub use meetbot_types::KeyUse;
+use meetbot_types::{
+    ApiKey, ConsumerId, JobId, KeyId, KeyScope, Page, Timestamp, UseId, bot::Secret,
+};
 
-use super::{Result, Rotation, Tenant, WebhookSecrets};
+use super::{Earlier, Once, Result, Rotation, Tenant, WebhookSecrets, Window};
 use crate::clock::StoreNow;
 
 /// What a key may do. Each includes those before it.
@@ -16,8 +18,10 @@ pub enum Scope {
     Read,
     /// Make and change jobs.
     Write,
-    /// Run the server.
+    /// See how the server and its machine are, and erase the key's consumer.
     Admin,
+    /// Run the server: keys, quotas, secrets and erasure of all consumers.
+    Operator,
 }
 
 impl Scope {
@@ -27,12 +31,22 @@ impl Scope {
             Self::Read => "read",
             Self::Write => "write",
             Self::Admin => "admin",
+            Self::Operator => "operator",
         }
     }
 
+    /// Each of them, the least first.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Admin, Self::Operator];
+
     /// The scope of a word.
     pub fn known(word: &str) -> Option<Self> {
-        [Self::Read, Self::Write, Self::Admin].into_iter().find(|scope| scope.as_str() == word)
+        Self::ALL.into_iter().find(|scope| scope.as_str() == word)
+    }
+}
+
+impl From<Scope> for KeyScope {
+    fn from(scope: Scope) -> Self {
+        Self::from(scope.as_str())
     }
 }
 
@@ -81,6 +95,22 @@ impl Key {
             None
         }
     }
+
+    /// The key as the API shows it.
+    pub fn shown(self) -> ApiKey {
+        ApiKey {
+            id: self.id,
+            consumer: self.consumer_name,
+            consumer_id: self.tenant.consumer,
+            live: self.tenant.live,
+            scope: self.scope.into(),
+            prefix: self.prefix,
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            revoked_at: self.revoked_at,
+            last_used_at: self.last_used_at,
+        }
+    }
 }
 
 /// A key to be stored.
@@ -104,37 +134,6 @@ pub struct NewKey {
     pub webhook_secret: String,
 }
 
-/// A line of the audit log: what a key was used for, and what became of it. Refusals of one key for one reason in a minute are one line, and so is a change
-/// that is made again: it shows the first, and how many there were.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct KeyUse {
-    /// Its id; they sort by time.
-    pub id: UseId,
-    /// When the first call came.
-    pub at: Timestamp,
-    /// With which key.
-    pub key: KeyId,
-    /// Whose.
-    pub consumer: ConsumerId,
-    /// From where, as the server saw it: behind a proxy, the proxy's address.
-    pub address: IpAddr,
-    /// The HTTP method.
-    pub method: String,
-    /// The path, without its query.
-    pub path: String,
-    /// The job that it was about.
-    pub job: Option<JobId>,
-    /// The HTTP status of the answer; 499 when the caller had gone before there was one.
-    pub status: u16,
-    /// The error of the answer.
-    pub error: Option<ErrorCode>,
-    /// The request's id.
-    pub request: String,
-    /// How many calls it stands for.
-    pub times: u64,
-}
-
 /// Which lines of the audit log. An empty field asks for all.
 #[derive(Debug, Clone, Default)]
 pub struct UseFilter {
@@ -142,8 +141,50 @@ pub struct UseFilter {
     pub key: Option<KeyId>,
     /// About this job.
     pub job: Option<JobId>,
+    /// Of keys of this consumer.
+    pub consumer: Option<ConsumerId>,
     /// Only what was refused.
     pub refused: bool,
+    /// Since this moment.
+    pub after: Option<Timestamp>,
+    /// Before this moment.
+    pub before: Option<Timestamp>,
+}
+
+/// Which keys. An empty field asks for all.
+#[derive(Debug, Clone, Default)]
+pub struct KeyFilter {
+    /// Of the consumer with this name.
+    pub consumer: Option<String>,
+}
+
+/// What became of a key that was to be made for a caller.
+#[derive(Debug, Clone)]
+pub enum KeyCreation {
+    /// It is there, and so is its consumer: with this webhook secret, where the consumer is new.
+    Created(Key, Option<Secret>),
+    /// The request came before. A kept answer has an empty `key`: the store never sees it.
+    Earlier(Earlier),
+}
+
+/// What became of a key that was to be revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Revocation {
+    /// It is revoked, now or before.
+    Done(Key),
+    /// It is the last key with the scope `operator` that is good, and was to be kept in that case.
+    LastOperator,
+    /// There is no such key.
+    NotFound,
+}
+
+/// What became of a rotation that a caller asked for.
+#[derive(Debug, Clone)]
+pub enum RotationAnswer {
+    /// What became of it.
+    Now(Rotation),
+    /// The request came before.
+    Earlier(Earlier),
 }
 
 /// Who may call: keys, their log, webhook secrets, and consumers as a whole.
@@ -152,12 +193,24 @@ pub trait KeyStore: Send + Sync + 'static {
     /// Stores a key, and its consumer when that is new (then its webhook secret is the one given). Answers the key and the
     /// consumer's webhook secret.
     async fn create_key(&self, new: NewKey, now: StoreNow) -> Result<(Key, String)>;
+    /// The same for a caller of this tenant: nothing is made where its request came before. With a new key, its answer is kept: 201 and a `CreatedKey` whose
+    /// `key` is empty.
+    async fn create_key_once(
+        &self,
+        asking: Tenant,
+        new: NewKey,
+        once: Option<Once>,
+        now: StoreNow,
+    ) -> Result<KeyCreation>;
     /// The key with this public part.
     async fn find_key(&self, prefix: &str) -> Result<Option<Key>>;
     /// All keys, oldest first.
     async fn keys(&self) -> Result<Vec<Key>>;
-    /// Ends a key; `false` where there is none.
-    async fn revoke_key(&self, id: KeyId, now: StoreNow) -> Result<bool>;
+    /// Some keys, newest first.
+    async fn list_keys(&self, filter: KeyFilter, window: Window<KeyId>) -> Result<Page<Key>>;
+    /// Ends a key; with `keep_operator` not the last one with the scope `operator` that is good.
+    async fn revoke_key(&self, id: KeyId, keep_operator: bool, now: StoreNow)
+    -> Result<Revocation>;
     /// Writes what keys were used for into the audit log, how many more calls lines stand for that are written, and when each key was used last; drops
     /// what is older than `keep_from`.
     async fn note_uses(
@@ -168,7 +221,7 @@ pub trait KeyStore: Send + Sync + 'static {
         keep_from: Timestamp,
     ) -> Result<()>;
     /// What keys were used for, newest first.
-    async fn key_uses(&self, filter: UseFilter, limit: u32) -> Result<Vec<KeyUse>>;
+    async fn key_uses(&self, filter: UseFilter, window: Window<UseId>) -> Result<Page<KeyUse>>;
     /// The webhook secrets of the consumer with this name. `None` where there is none.
     async fn webhook_secrets(
         &self,
@@ -183,6 +236,17 @@ pub trait KeyStore: Send + Sync + 'static {
         overlap: Duration,
         now: StoreNow,
     ) -> Result<Rotation>;
+    /// The same for a caller of this tenant, and by the consumer's id: nothing is changed where its request came before. With a new secret, its answer is kept:
+    /// 200 and a `RotatedSecret`.
+    async fn rotate_webhook_secret_once(
+        &self,
+        asking: Tenant,
+        consumer: ConsumerId,
+        new: Secret,
+        overlap: Duration,
+        once: Option<Once>,
+        now: StoreNow,
+    ) -> Result<RotationAnswer>;
     /// A consumer's name.
     async fn consumer_name(&self, consumer: ConsumerId) -> Result<Option<String>>;
     /// All jobs that a key of this tenant may erase, and whether each has ended: with a live key those of both worlds of its consumer, with a test key

@@ -18,7 +18,9 @@ mod model;
 use std::{num::NonZeroU32, time::Duration};
 
 use async_trait::async_trait;
-use meetbot_types::{Job, JobId, JobStatus, Platform, Timestamp, bot::Secret};
+use meetbot_types::{
+    ConsumerId, Job, JobId, JobStatus, Platform, RotatedSecret, Timestamp, bot::Secret,
+};
 
 #[cfg(test)]
 pub(crate) use self::sqlite::Backend;
@@ -29,8 +31,11 @@ pub use self::{
         DeliveryFilter, DeliveryStore, DueDelivery, Redelivery, Room, Taken, Tried, Verdict,
     },
     jobs::JobStore,
-    keys::{Key, KeyEnd, KeyStore, KeyUse, NewKey, Scope, UseFilter},
-    quotas::{ConsumerUse, Own, Quota, QuotaChange, Used},
+    keys::{
+        Key, KeyCreation, KeyEnd, KeyFilter, KeyStore, KeyUse, NewKey, Revocation, RotationAnswer,
+        Scope, UseFilter,
+    },
+    quotas::{ConsumerFilter, ConsumerUse, Own, Quota, QuotaChange, Used},
     sessions::{NewSession, SESSIONS_PER_KEY, SessionStore},
     sqlite::{Backup, BackupError, CopyError, Found, How, SqliteStore, backup},
     tally::{Ended, Tally},
@@ -183,6 +188,16 @@ impl WebhookSecrets {
     #[must_use]
     pub fn at(self, now: Timestamp) -> Self {
         Self { previous: self.previous.filter(|previous| previous.until > now), ..self }
+    }
+
+    /// The current one as the API shows it once, of the consumer with this id and name.
+    pub fn shown(&self, consumer_id: ConsumerId, consumer: String) -> RotatedSecret {
+        RotatedSecret {
+            consumer_id,
+            consumer,
+            webhook_secret: self.current.expose().to_owned(),
+            previous_until: self.previous.as_ref().map(|previous| previous.until),
+        }
     }
 
     /// With a new secret; the one before signs along for as long as `overlap` says. While another rotation is under way, that is the error, for receivers

@@ -1,19 +1,14 @@
 //! What consumers may use and have used, as it is stored.
 
-use std::num::NonZeroU32;
+use meetbot_types::{
+    Consumer, ConsumerId, ConsumerQuota, ConsumerUsage, QuotaLimit, Timestamp,
+    admin::{self, ConsumerSecret},
+};
 
 pub use crate::jobs::quota::Quota;
 
 /// What one consumer may use, where that is not what the settings say for everybody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Own {
-    /// What the settings say.
-    Default,
-    /// No limit.
-    Unlimited,
-    /// So much.
-    Limit(NonZeroU32),
-}
+pub type Own = QuotaLimit;
 
 /// A change of what a consumer may use. `None` leaves it as it is.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,8 +37,16 @@ pub struct Used {
 /// What a consumer has used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerUse {
+    /// Its id.
+    pub id: ConsumerId,
     /// Its name.
     pub consumer: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// What is set for it.
+    pub own: ConsumerQuota,
+    /// Until when the webhook secret before its current one is good; it may be over.
+    pub previous_until: Option<Timestamp>,
     /// With live keys.
     pub live: Used,
     /// How many bytes its recordings of these have; a recording counts from the end of its job until it is deleted.
@@ -52,4 +55,58 @@ pub struct ConsumerUse {
     pub test: Used,
     /// How many bytes its recordings of these have.
     pub test_recording_bytes: u64,
+}
+
+/// Which consumers. An empty field asks for all.
+#[derive(Debug, Clone, Default)]
+pub struct ConsumerFilter {
+    /// The one with this id.
+    pub id: Option<ConsumerId>,
+    /// The one with this name.
+    pub name: Option<String>,
+}
+
+impl From<admin::QuotaChange> for QuotaChange {
+    fn from(change: admin::QuotaChange) -> Self {
+        Self { bots: change.bots, minutes: change.minutes, queued: change.queued_jobs }
+    }
+}
+
+impl Used {
+    fn shown(self, recording_bytes: u64) -> ConsumerUsage {
+        ConsumerUsage {
+            bots: self.bots.into(),
+            minutes: self.minutes,
+            queued_jobs: self.queued.into(),
+            recording_bytes,
+        }
+    }
+}
+
+impl ConsumerUse {
+    /// The consumer as the API shows it.
+    pub fn shown(self) -> Consumer {
+        let Quota { bots, minutes, queued } = self.live.quota;
+        let number = |limit: Option<std::num::NonZeroU32>| limit.map(|limit| limit.get().into());
+        Consumer {
+            id: self.id,
+            name: self.consumer,
+            created_at: self.created_at,
+            live: self.live.shown(self.live_recording_bytes),
+            test: self.test.shown(self.test_recording_bytes),
+            max_bots: number(bots),
+            max_minutes: number(minutes),
+            max_queued_jobs: number(queued),
+            quota: self.own,
+        }
+    }
+
+    /// Which of its webhook secrets are good at this moment.
+    pub fn secret_at(self, now: Timestamp) -> ConsumerSecret {
+        ConsumerSecret {
+            consumer_id: self.id,
+            consumer: self.consumer,
+            previous_until: self.previous_until.filter(|until| *until > now),
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! The verbs of what is used and counted.
 
 use async_trait::async_trait;
+use meetbot_types::{ConsumerId, Page};
 
-use super::{ConsumerUse, Quota, QuotaChange, Result, Tally, Tenant, Used};
+use super::{ConsumerFilter, ConsumerUse, Quota, QuotaChange, Result, Tally, Tenant, Used, Window};
 use crate::clock::StoreNow;
 
 /// What consumers may use and have used, and what is counted for those who run the server.
@@ -12,6 +13,13 @@ pub trait UsageStore: Send + Sync + 'static {
     async fn used(&self, tenant: Tenant, now: StoreNow) -> Result<Used>;
     /// The same of all consumers, by name.
     async fn consumers(&self, now: StoreNow) -> Result<Vec<ConsumerUse>>;
+    /// The same of some consumers, newest first.
+    async fn list_consumers(
+        &self,
+        filter: ConsumerFilter,
+        window: Window<ConsumerId>,
+        now: StoreNow,
+    ) -> Result<Page<ConsumerUse>>;
     /// Says what consumers may use that have no quota of their own.
     async fn set_default_quota(&self, quota: Quota) -> Result<()>;
     /// Changes what the consumer with this name may use, from now on; `false` where there is none.

@@ -5,9 +5,9 @@ use std::{collections::HashSet, time::Duration};
 use meetbot::{JobStatus, NewJob};
 use meetbot_orchestrator::{
     keys::Wanted,
-    store::{KeyStore as _, KeyUse, Scope, SqliteStore, Store as _, UseFilter},
+    store::{KeyStore as _, KeyUse, Scope, SqliteStore, Store as _, UseFilter, Window},
 };
-use meetbot_types::{JobId, bot::BotReport};
+use meetbot_types::{JobId, UseId, bot::BotReport};
 use reqwest::Method;
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
@@ -17,11 +17,15 @@ use crate::server::{PATIENCE, Server, answered, await_status, new_job, now};
 const WANTED: Wanted<'static> =
     Wanted { consumer: "acme", live: false, scope: Scope::Write, expires_at: None };
 
+const fn newest(limit: u32) -> Window<UseId> {
+    Window { limit, after: None }
+}
+
 /// Lines of the audit log, newest first, once there are so many.
 async fn lines(store: &SqliteStore, filter: &UseFilter, count: usize) -> Vec<KeyUse> {
     let look = async {
         loop {
-            let lines = store.key_uses(filter.clone(), 100).await.unwrap();
+            let lines = store.key_uses(filter.clone(), newest(100)).await.unwrap().data;
             if lines.len() >= count {
                 return lines;
             }
@@ -52,7 +56,7 @@ async fn a_key_that_another_process_revokes_opens_nothing_after_a_second_and_its
 
     // A store of its own on the same folder is what another process has.
     let elsewhere = SqliteStore::open(data.path()).unwrap();
-    assert!(elsewhere.revoke_key(fresh.key.id, elsewhere.now()).await.unwrap());
+    elsewhere.revoke_key(fresh.key.id, false, elsewhere.now()).await.unwrap();
     let revoked = server.clock().now().steady;
     let mut last_let_in = revoked;
     loop {
@@ -127,7 +131,7 @@ async fn every_change_and_every_refusal_leaves_a_line() {
     };
     ask(Method::POST, &pause, writer.secret.expose(), "too-early").await;
     ask(Method::POST, &pause, reader.secret.expose(), "may-not").await;
-    assert!(server.store().revoke_key(reader.key.id, server.store().now()).await.unwrap());
+    server.store().revoke_key(reader.key.id, false, server.store().now()).await.unwrap();
     let seen = lines(server.store(), &UseFilter::default(), 4).await;
     let path = format!("/api/v1/jobs/{job}");
     let shown = |line: &KeyUse| {
@@ -168,7 +172,7 @@ async fn every_change_and_every_refusal_leaves_a_line() {
     client.cancel_bot(&job.to_string()).await.unwrap();
     server.stop().await;
     let store = SqliteStore::open(data.path()).unwrap();
-    let last = &store.key_uses(UseFilter::default(), 1).await.unwrap()[0];
+    let last = &store.key_uses(UseFilter::default(), newest(1)).await.unwrap().data[0];
     assert_eq!((last.method.as_str(), last.status, last.job), ("DELETE", 204, Some(job)));
     let keys = store.keys().await.unwrap();
     let used = |id| keys.iter().find(|key| key.id == id).unwrap().last_used_at;
@@ -181,7 +185,7 @@ async fn a_key_that_is_refused_again_and_again_leaves_a_line_a_minute_with_a_cou
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let fresh = server.fresh_key(WANTED).await;
-    assert!(server.store().revoke_key(fresh.key.id, server.store().now()).await.unwrap());
+    server.store().revoke_key(fresh.key.id, false, server.store().now()).await.unwrap();
     for number in 0..100 {
         let (method, path) = [
             (Method::GET, format!("/api/v1/jobs/{number}")),
@@ -198,7 +202,7 @@ async fn a_key_that_is_refused_again_and_again_leaves_a_line_a_minute_with_a_cou
     }
     server.stop().await;
     let store = SqliteStore::open(data.path()).unwrap();
-    let all = store.key_uses(UseFilter::default(), 1_000).await.unwrap();
+    let all = store.key_uses(UseFilter::default(), newest(1_000)).await.unwrap().data;
     for (status, calls) in [(401, 100), (204, 10)] {
         let lines: Vec<_> = all.iter().filter(|line| line.status == status).collect();
         assert_eq!(lines.iter().map(|line| line.times).sum::<u64>(), calls);
@@ -240,6 +244,6 @@ async fn an_audit_log_that_is_kept_for_no_day_is_not_written() {
     server.stop().await;
     // A stop writes what is left.
     let store = SqliteStore::open(data.path()).unwrap();
-    assert_eq!(store.key_uses(UseFilter::default(), 1).await.unwrap(), []);
+    assert_eq!(store.key_uses(UseFilter::default(), newest(1)).await.unwrap().data, []);
     assert!(store.keys().await.unwrap()[0].last_used_at.is_some());
 }

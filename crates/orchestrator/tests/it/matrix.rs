@@ -130,7 +130,7 @@ async fn no_call_opens_to_a_key_that_may_not() {
         keys.push((scope, server.key("acme", false, scope).await));
         let wanted = Wanted { consumer: "acme", live: false, scope, expires_at: None };
         let revoked = server.fresh_key(wanted).await;
-        assert!(server.store().revoke_key(revoked.key.id, server.store().now()).await.unwrap());
+        server.store().revoke_key(revoked.key.id, false, server.store().now()).await.unwrap();
         let expired = Wanted { expires_at: Some(now() - Duration::from_secs(1)), ..wanted };
         ended.push(revoked.secret.expose().to_owned());
         ended.push(server.fresh_key(expired).await.secret.expose().to_owned());

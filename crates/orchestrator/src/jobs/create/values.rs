@@ -19,11 +19,11 @@ const MAX_METADATA_BYTES: usize = 16 * 1024;
 const YEAR_MS: i64 = 366 * 24 * 60 * 60 * 1000;
 
 pub(super) fn external_id(fields: &Fields<'_>, issues: &mut Issues) -> Option<String> {
-    text(fields, "externalId", MAX_EXTERNAL_ID, issues)
+    fields.text("externalId", MAX_EXTERNAL_ID, issues)
 }
 
 pub(super) fn display_name(fields: &Fields<'_>, issues: &mut Issues) -> Option<String> {
-    let name = text(fields, "displayName", MAX_DISPLAY_NAME, issues)?;
+    let name = fields.text("displayName", MAX_DISPLAY_NAME, issues)?;
     if is_blank(&name) {
         let message =
             "must hold at least one visible character: people in the meeting see this name";
@@ -31,28 +31,6 @@ pub(super) fn display_name(fields: &Fields<'_>, issues: &mut Issues) -> Option<S
         return None;
     }
     Some(name)
-}
-
-fn text(fields: &Fields<'_>, name: &str, longest: usize, issues: &mut Issues) -> Option<String> {
-    match fields.value(name, issues)? {
-        Value::String(text) if text.trim().is_empty() => {
-            issues.add(&[name], "too_short", "must not be empty");
-            None
-        }
-        Value::String(text) if text.chars().count() > longest => {
-            issues.add(&[name], "too_long", format!("must have at most {longest} characters"));
-            None
-        }
-        Value::String(text) if text.chars().any(char::is_control) => {
-            issues.add(&[name], "invalid_characters", "must not hold control characters");
-            None
-        }
-        Value::String(text) => Some(text),
-        _ => {
-            issues.wrong_type(&[name], "a string");
-            None
-        }
-    }
 }
 
 pub(super) fn platform(fields: &Fields<'_>, issues: &mut Issues) -> Option<Platform> {

@@ -32,16 +32,36 @@ async fn lines_are_kept_as_they_are_found_by_what_they_say_and_dropped_with_age(
         [used(&one, job, 201, at(1)), used(&one, None, 403, at(2)), used(&two, job, 403, at(4))];
     let shown = vec![(one.id, at(2).wall)];
     store.note_uses(lines.to_vec(), Vec::new(), shown, at(0).wall).await.unwrap();
-    let list = async |filter: UseFilter, limit| store.key_uses(filter, limit).await.unwrap();
+    let list = async |filter: UseFilter, limit| {
+        store.key_uses(filter, Window { limit, after: None }).await.unwrap().data
+    };
     let [first, second, third] = lines;
     let all = UseFilter::default();
     assert_eq!(list(all.clone(), 9).await, [third.clone(), second.clone(), first.clone()]);
     assert_eq!(list(all.clone(), 1).await[0], third);
     let of_key = UseFilter { key: Some(one.id), ..all.clone() };
     assert_eq!(list(of_key, 9).await, [second.clone(), first.clone()]);
-    assert_eq!(list(UseFilter { job, ..all.clone() }, 9).await, [third.clone(), first]);
+    assert_eq!(list(UseFilter { job, ..all.clone() }, 9).await, [third.clone(), first.clone()]);
     let refused = UseFilter { refused: true, ..all.clone() };
-    assert_eq!(list(refused, 9).await, [third.clone(), second]);
+    assert_eq!(list(refused, 9).await, [third.clone(), second.clone()]);
+    let consumer = Some(one.tenant.consumer);
+    let of_consumer = UseFilter { consumer, refused: true, ..all.clone() };
+    assert_eq!(list(of_consumer, 9).await.len(), 2);
+    let of_nobody = UseFilter { consumer: Some(ConsumerId::generate(at(0).wall)), ..all.clone() };
+    assert_eq!(list(of_nobody, 9).await, []);
+    let between = |after, before| UseFilter { after, before, ..all.clone() };
+    let [from, until] = [at(2).wall, at(4).wall].map(Some);
+    assert_eq!(list(between(from, until), 9).await, [second.clone()]);
+    assert_eq!(list(between(until, None), 9).await, [third.clone()]);
+    assert_eq!(list(between(None, from), 9).await, [first.clone()]);
+    let ever = [i64::MIN, i64::MAX].map(|ms| Some(Timestamp::from_millis(ms)));
+    assert_eq!(list(between(ever[0], ever[1]), 9).await.len(), 3);
+    assert_eq!(list(between(ever[1], ever[0]), 9).await, []);
+    let page = async |after| store.key_uses(all.clone(), Window { limit: 2, after }).await.unwrap();
+    let newest = page(None).await;
+    assert_eq!(newest.data, [third.clone(), second.clone()]);
+    let oldest = page(newest.next_cursor.map(|id| id.parse().unwrap())).await;
+    assert_eq!((oldest.data, oldest.next_cursor), (vec![first.clone()], None));
     let last_used = async |id| {
         let keys = store.keys().await.unwrap();
         keys.into_iter().find(|key| key.id == id).unwrap().last_used_at
@@ -62,7 +82,7 @@ async fn a_key_says_why_it_opens_nothing() {
     let kept = store.find_key(&ends.prefix).await.unwrap().unwrap();
     assert_eq!(kept, made);
     assert_eq!((kept.ended(at(9).wall), kept.ended(at(10).wall)), (None, Some(KeyEnd::Expired)));
-    assert!(store.revoke_key(made.id, at(20)).await.unwrap());
+    store.revoke_key(made.id, false, at(20)).await.unwrap();
     let kept = store.find_key(&ends.prefix).await.unwrap().unwrap();
     assert_eq!(kept.ended(at(20).wall), Some(KeyEnd::Revoked));
 }

@@ -10,9 +10,93 @@ async fn keys_are_found_by_their_public_part_and_revoked() {
     // A consumer has one secret: that of its first key.
     assert_eq!((made.tenant.consumer, secret.as_str()), (fixture.tenant.consumer, "whsec_AAAA"));
     assert_eq!(fixture.store.find_key(&new.prefix).await.unwrap(), Some(made.clone()));
-    assert!(fixture.store.revoke_key(made.id, at(2)).await.unwrap());
+    let done = fixture.store.revoke_key(made.id, false, at(2)).await.unwrap();
     let revoked = fixture.store.find_key(&new.prefix).await.unwrap().unwrap();
     assert_eq!(revoked.revoked_at, Some(at(2).wall));
-    assert!(!fixture.store.revoke_key(KeyId::generate(at(3).wall), at(3)).await.unwrap());
+    assert_eq!(done, Revocation::Done(revoked.clone()));
+    // Again, it changes nothing.
+    let again = fixture.store.revoke_key(made.id, true, at(3)).await.unwrap();
+    assert_eq!(again, Revocation::Done(revoked));
+    let none = KeyId::generate(at(3).wall);
+    let none = fixture.store.revoke_key(none, false, at(3)).await.unwrap();
+    assert_eq!(none, Revocation::NotFound);
     assert_eq!(fixture.store.keys().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn the_last_good_operators_key_is_kept_where_that_is_asked() {
+    let store = fixture().await.store;
+    let operator = |live| NewKey { scope: Scope::Operator, ..key("ops", live) };
+    let make = async |new| store.create_key(new, at(0)).await.unwrap().0.id;
+    let revoke = async |id, keep| store.revoke_key(id, keep, at(10)).await.unwrap();
+    let first = make(operator(true)).await;
+    let expired = make(NewKey { expires_at: Some(at(10).wall), ..operator(true) }).await;
+    // A test key of that scope opens nothing of what the scope is for.
+    make(operator(false)).await;
+    assert_eq!(revoke(first, true).await, Revocation::LastOperator);
+    assert!(matches!(revoke(expired, true).await, Revocation::Done(_)), "it was good no more");
+    let second = make(operator(true)).await;
+    assert!(matches!(revoke(first, true).await, Revocation::Done(_)));
+    assert_eq!(revoke(second, true).await, Revocation::LastOperator);
+    assert!(matches!(revoke(first, true).await, Revocation::Done(_)), "it is revoked already");
+    assert!(matches!(revoke(second, false).await, Revocation::Done(_)));
+}
+
+#[tokio::test]
+async fn a_key_is_made_once_for_an_idempotency_key_and_no_answer_holds_it() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let once = Once { key: "k".into(), fingerprint: [1; 32], ignored: "note".into() };
+    let create = async |name: &str, once: &Once, now| {
+        let new = key(name, true);
+        store.create_key_once(fixture.tenant, new, Some(once.clone()), now).await.unwrap()
+    };
+    let KeyCreation::Created(made, Some(secret)) = create("new", &once, at(1)).await else {
+        panic!("a consumer that is new has its secret shown")
+    };
+    assert_eq!(secret.expose(), "whsec_AAAA");
+    let KeyCreation::Earlier(Earlier::Answered(answer)) = create("new", &once, at(2)).await else {
+        panic!()
+    };
+    assert_eq!((answer.status, answer.ignored.as_str()), (201, "note"));
+    let shown: CreatedKey = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((shown.key.as_str(), shown.webhook_secret), ("", Some("whsec_AAAA".to_owned())));
+    assert_eq!(shown.shown, made.shown());
+    let other = Once { fingerprint: [2; 32], ..once };
+    let different = create("new", &other, at(3)).await;
+    assert!(matches!(different, KeyCreation::Earlier(Earlier::Different)), "{different:?}");
+    let KeyCreation::Created(_, None) =
+        store.create_key_once(fixture.tenant, key("new", false), None, at(4)).await.unwrap()
+    else {
+        panic!("a consumer that is known keeps its secret to itself")
+    };
+    let of_new = KeyFilter { consumer: Some("new".to_owned()) };
+    let window = Window { limit: 9, after: None };
+    assert_eq!(store.list_keys(of_new, window).await.unwrap().data.len(), 2);
+}
+
+#[tokio::test]
+async fn keys_come_in_pages_newest_first() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    for second in 1..=5 {
+        let name = if second == 3 { "other" } else { "acme" };
+        let new = NewKey { id: KeyId::generate(at(second).wall), ..key(name, true) };
+        store.create_key(new, at(second)).await.unwrap();
+    }
+    let pages = async |consumer: Option<&str>| {
+        let (mut seconds, mut after) = (Vec::new(), None);
+        loop {
+            let filter = KeyFilter { consumer: consumer.map(str::to_owned) };
+            let page = store.list_keys(filter, Window { limit: 2, after }).await.unwrap();
+            assert!(page.data.len() <= 2);
+            let since = |key: &Key| key.created_at.millis_since(at(0).wall) / 1_000;
+            seconds.extend(page.data.iter().map(since));
+            let Some(next) = page.next_cursor else { return seconds };
+            after = Some(next.parse().unwrap());
+        }
+    };
+    assert_eq!(pages(None).await, [5, 4, 3, 2, 1, 0]);
+    assert_eq!(pages(Some("acme")).await, [5, 4, 2, 1, 0]);
+    assert_eq!(pages(Some("nobody")).await, [0; 0]);
 }

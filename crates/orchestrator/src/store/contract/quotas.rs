@@ -385,3 +385,45 @@ async fn an_erased_consumer_leaves_no_counts() {
     assert_eq!(fixture.minutes(at(5)).await, 0);
     assert_eq!(fixture.store.consumers(at(5)).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn consumers_come_in_pages_newest_first_with_what_is_set_for_them() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    store
+        .set_default_quota(Quota { queued: NonZeroU32::new(9), ..Quota::default() })
+        .await
+        .unwrap();
+    for second in 1..=3 {
+        store.create_key(key(&format!("c{second}"), true), at(second)).await.unwrap();
+    }
+    let bots = Some(Own::Limit(NonZeroU32::MIN));
+    let change = QuotaChange { bots, minutes: Some(Own::Unlimited), queued: None };
+    assert!(store.change_quota("c2", change).await.unwrap());
+    let list = async |filter: ConsumerFilter, after| {
+        let window = Window { limit: 2, after };
+        store.list_consumers(filter, window, at(9)).await.unwrap()
+    };
+    let newest = list(ConsumerFilter::default(), None).await;
+    let names = |page: &Page<ConsumerUse>| -> Vec<String> {
+        page.data.iter().map(|one| one.consumer.clone()).collect()
+    };
+    assert_eq!(names(&newest), ["c3", "c2"]);
+    let next = newest.next_cursor.as_ref().unwrap().parse().unwrap();
+    let oldest = list(ConsumerFilter::default(), Some(next)).await;
+    assert_eq!((names(&oldest), oldest.next_cursor), (vec!["c1".to_owned(), "acme".into()], None));
+    let second = &newest.data[1];
+    let by_name = list(ConsumerFilter { name: Some("c2".into()), id: None }, None).await;
+    let by_id = list(ConsumerFilter { id: Some(second.id), name: None }, None).await;
+    assert_eq!((&by_name.data[..], &by_id.data[..]), (&newest.data[1..], &newest.data[1..]));
+    let nobody = ConsumerFilter { name: Some("nobody".into()), id: None };
+    assert_eq!(list(nobody, None).await.data, []);
+    let shown = second.clone().shown();
+    assert_eq!(
+        (shown.max_bots, shown.max_minutes, shown.max_queued_jobs),
+        (Some(1), None, Some(9))
+    );
+    let quota = (shown.quota.bots, shown.quota.minutes, shown.quota.queued_jobs);
+    assert_eq!(quota, (Own::Limit(NonZeroU32::MIN), Own::Unlimited, Own::Default));
+    assert_eq!(shown.created_at, at(2).wall);
+}

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::quota,
-    store::{self, DeliveryFilter, Own, Quota, QuotaChange, Tenant, Window},
+    store::{self, DeliveryFilter, Own, Quota, QuotaChange, Revocation, Tenant, Window},
 };
 
 fn pick(which: Which, count: usize) -> Option<usize> {
@@ -106,7 +106,8 @@ impl World {
                 let now = self.now;
                 let (key, revoked_at) = &mut self.keys[usize::from(key) % 2];
                 revoked_at.get_or_insert(now.wall);
-                assert!(self.store.revoke_key(key.id, now).await.unwrap());
+                let revoked = self.store.revoke_key(key.id, false, now).await.unwrap();
+                assert!(matches!(revoked, Revocation::Done(_)));
                 let found = self.store.find_key(&key.prefix).await.unwrap().unwrap();
                 assert_eq!(found.revoked_at, *revoked_at);
             }

@@ -1,10 +1,19 @@
 //! The audit log: what keys were used for.
 
-use meetbot_types::{ErrorCode, KeyId, Timestamp, UseId};
-use rusqlite::{Connection, Row, ToSql, params, params_from_iter};
+use std::time::Duration;
 
-use super::{Outcome, read_as};
-use crate::store::{KeyUse, UseFilter};
+use meetbot_types::{ErrorCode, KeyId, Page, Timestamp, UseId};
+use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
+
+use super::{
+    Outcome,
+    pages::{self, Entry},
+    read_as,
+};
+use crate::store::{KeyUse, UseFilter, Window};
+
+/// How much memory a line of a page takes beside its texts, more or less.
+const LINE_BYTES: usize = 400;
 
 /// The most old lines that go at once, so that a log that was cut shorter holds nobody up.
 const SWEPT_AT_ONCE: u32 = 1_000;
@@ -57,30 +66,47 @@ pub(super) fn note(
 pub(super) fn list(
     connection: &Connection,
     filter: &UseFilter,
-    limit: u32,
-) -> Outcome<Vec<KeyUse>> {
+    window: Window<UseId>,
+) -> Outcome<Page<KeyUse>> {
     let mut sql = "SELECT id, at, key, consumer, address, method, path, job, status, error, request, times FROM key_uses WHERE true".to_owned();
-    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    let mut values: Vec<Value> = Vec::new();
+    let mut and = |condition: &str, value: Value| {
+        sql.push_str(condition);
+        values.push(value);
+    };
+    if let Some(after) = window.after {
+        and(" AND id < ?", after.to_string().into());
+    }
     if let Some(key) = filter.key {
-        sql.push_str(" AND key = ?");
-        values.push(Box::new(key.to_string()));
+        and(" AND key = ?", key.to_string().into());
     }
     if let Some(job) = filter.job {
-        sql.push_str(" AND job = ?");
-        values.push(Box::new(job.to_string()));
+        and(" AND job = ?", job.to_string().into());
+    }
+    if let Some(consumer) = filter.consumer {
+        and(" AND consumer = ?", consumer.to_string().into());
+    }
+    // Ids sort by time, and within a millisecond in no order: they bound the search, `at` decides.
+    if let Some(after) = filter.after {
+        let before = UseId::generate(after - Duration::from_millis(1));
+        and(" AND id > ?", before.to_string().into());
+        and(" AND at >= ?", after.as_millis().into());
+    }
+    if let Some(before) = filter.before {
+        and(" AND id < ?", UseId::generate(before).to_string().into());
+        and(" AND at < ?", before.as_millis().into());
     }
     if filter.refused {
         sql.push_str(" AND status >= 400");
     }
     sql.push_str(" ORDER BY id DESC LIMIT ?");
-    values.push(Box::new(limit));
+    values.push(i64::from(window.limit.saturating_add(1)).into());
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(values))?;
-    let mut uses = Vec::new();
-    while let Some(row) = rows.next()? {
-        uses.push(line(row)?);
-    }
-    Ok(uses)
+    pages::page(statement.query(params_from_iter(values))?, window.limit, |row| {
+        let value = line(row)?;
+        let bytes = LINE_BYTES + value.path.len() + value.request.len();
+        Ok(Entry { bytes, cursor: value.id.to_string(), value })
+    })
 }
 
 fn line(row: &Row<'_>) -> Outcome<KeyUse> {

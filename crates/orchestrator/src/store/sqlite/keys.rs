@@ -1,20 +1,65 @@
 //! Consumers and their API keys.
 
-use meetbot_types::{ConsumerId, KeyId, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use meetbot_types::{ConsumerId, CreatedKey, KeyId, Page, Timestamp, bot::Secret};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
-use super::{Outcome, read_as};
-use crate::store::{Key, NewKey, Scope, Tenant};
+use super::{
+    Outcome, answers,
+    pages::{self, Entry},
+    read_as,
+};
+use crate::store::{
+    KeptAnswer, Key, KeyCreation, KeyFilter, NewKey, Once, Revocation, Scope, Tenant, Window,
+};
 
 const COLUMNS: &str =
     "SELECT keys.id, consumer, name, live, scope, prefix, hash, keys.created_at, expires_at, revoked_at, last_used_at
     FROM keys JOIN consumers ON consumers.id = consumer";
+
+/// How much memory a key of a page takes beside its texts, more or less.
+const KEY_BYTES: usize = 300;
+
+/// A new key with its consumer's webhook secret, and whether the consumer is new.
+struct Created {
+    key: Key,
+    webhook_secret: String,
+    is_first: bool,
+}
 
 pub(super) fn create(
     connection: &Connection,
     new: NewKey,
     now: Timestamp,
 ) -> Outcome<(Key, String)> {
+    let Created { key, webhook_secret, .. } = insert(connection, new, now)?;
+    Ok((key, webhook_secret))
+}
+
+pub(super) fn create_once(
+    connection: &Connection,
+    asking: Tenant,
+    new: NewKey,
+    once: Option<&Once>,
+    now: Timestamp,
+) -> Outcome<KeyCreation> {
+    if let Some(once) = once
+        && let Some(earlier) = answers::earlier(connection, asking, once, now)?
+    {
+        return Ok(KeyCreation::Earlier(earlier));
+    }
+    let Created { key: created, webhook_secret, is_first } = insert(connection, new, now)?;
+    let webhook_secret = is_first.then_some(webhook_secret);
+    if let Some(once) = once {
+        let (key, webhook_secret) = (String::new(), webhook_secret.clone());
+        let shown = CreatedKey { key, webhook_secret, shown: created.clone().shown() };
+        let body = read_as(serde_json::to_string(&shown), "a key")?;
+        let answer = KeptAnswer { status: 201, body, ignored: once.ignored.clone() };
+        answers::keep(connection, asking, once, &answer, true, now)?;
+    }
+    Ok(KeyCreation::Created(created, webhook_secret.map(Secret::new)))
+}
+
+fn insert(connection: &Connection, new: NewKey, now: Timestamp) -> Outcome<Created> {
     let known: Option<(String, String)> = connection
         .query_row(
             "SELECT id, webhook_secret FROM consumers WHERE name = ?1",
@@ -22,7 +67,8 @@ pub(super) fn create(
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
-    let (consumer, secret) = if let Some((id, secret)) = known {
+    let is_first = known.is_none();
+    let (consumer, webhook_secret) = if let Some((id, secret)) = known {
         (read_as(id.parse(), "a consumer's id")?, secret)
     } else {
         let id = ConsumerId::generate(now);
@@ -58,7 +104,7 @@ pub(super) fn create(
         revoked_at: None,
         last_used_at: None,
     };
-    Ok((key, secret))
+    Ok(Created { key, webhook_secret, is_first })
 }
 
 pub(super) fn find(connection: &Connection, prefix: &str) -> Outcome<Option<Key>> {
@@ -83,12 +129,63 @@ pub(super) fn list(connection: &Connection) -> Outcome<Vec<Key>> {
     Ok(keys)
 }
 
-pub(super) fn revoke(connection: &Connection, id: KeyId, now: Timestamp) -> Outcome<bool> {
-    let changed = connection.execute(
-        "UPDATE keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1",
-        params![id.to_string(), now.as_millis()],
+pub(super) fn page(
+    connection: &Connection,
+    filter: KeyFilter,
+    window: Window<KeyId>,
+) -> Outcome<Page<Key>> {
+    let mut sql = format!("{COLUMNS} WHERE true");
+    let mut values: Vec<Value> = Vec::new();
+    if let Some(after) = window.after {
+        sql.push_str(" AND keys.id < ?");
+        values.push(after.to_string().into());
+    }
+    if let Some(consumer) = filter.consumer {
+        sql.push_str(" AND name = ?");
+        values.push(consumer.into());
+    }
+    sql.push_str(" ORDER BY keys.id DESC LIMIT ?");
+    values.push(i64::from(window.limit.saturating_add(1)).into());
+    let mut statement = connection.prepare_cached(&sql)?;
+    pages::page(statement.query(params_from_iter(values))?, window.limit, |row| {
+        let value = key(row)?;
+        let bytes = KEY_BYTES + value.consumer_name.len();
+        Ok(Entry { bytes, cursor: value.id.to_string(), value })
+    })
+}
+
+pub(super) fn revoke(
+    connection: &Connection,
+    id: KeyId,
+    keep_operator: bool,
+    now: Timestamp,
+) -> Outcome<Revocation> {
+    let with_id = format!("{COLUMNS} WHERE keys.id = ?1");
+    let mut statement = connection.prepare_cached(&with_id)?;
+    let mut rows = statement.query([id.to_string()])?;
+    let Some(mut found) = rows.next()?.map(key).transpose()? else {
+        return Ok(Revocation::NotFound);
+    };
+    let opens = found.scope == Scope::Operator && found.ended(now).is_none();
+    if keep_operator && opens && !has_other_operator(connection, id, now)? {
+        return Ok(Revocation::LastOperator);
+    }
+    let revoked_at = *found.revoked_at.get_or_insert(now);
+    connection.execute(
+        "UPDATE keys SET revoked_at = ?2 WHERE id = ?1",
+        params![id.to_string(), revoked_at.as_millis()],
     )?;
-    Ok(changed == 1)
+    Ok(Revocation::Done(found))
+}
+
+/// Whether there is another key with the scope `operator` that is good.
+fn has_other_operator(connection: &Connection, but: KeyId, now: Timestamp) -> Outcome<bool> {
+    let mut statement = connection.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM keys WHERE id <> ?1 AND scope = ?2 AND live
+            AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?3))",
+    )?;
+    let scope = Scope::Operator.as_str();
+    Ok(statement.query_row(params![but.to_string(), scope, now.as_millis()], |row| row.get(0))?)
 }
 
 fn key(row: &Row<'_>) -> Outcome<Key> {

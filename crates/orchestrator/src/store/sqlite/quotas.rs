@@ -2,13 +2,17 @@
 
 use std::num::NonZeroU32;
 
-use meetbot_types::{ConsumerId, Platform, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use meetbot_types::{ConsumerId, ConsumerQuota, Page, Platform, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
-use super::{Outcome, read_as, recordings};
+use super::{
+    Outcome,
+    pages::{self, Entry},
+    read_as, recordings,
+};
 use crate::{
     jobs::quota::{self, Quota, SlotChange, Stay},
-    store::{ConsumerUse, Own, QuotaChange, Tenant, Used},
+    store::{ConsumerFilter, ConsumerUse, Own, QuotaChange, Tenant, Used, Window},
 };
 
 const QUOTA: &str = "coalesce(c.max_bots, d.max_bots), coalesce(c.max_minutes, d.max_minutes),
@@ -209,25 +213,74 @@ pub(super) fn used(connection: &Connection, tenant: Tenant, now: Timestamp) -> O
     })
 }
 
+/// What of a consumer does not depend on what it uses.
+const CONSUMER: &str =
+    "SELECT id, name, created_at, max_bots, max_minutes, max_queued, previous_until FROM consumers";
+/// How much memory a consumer of a page takes beside its name, more or less.
+const CONSUMER_BYTES: usize = 500;
+
 pub(super) fn list(connection: &Connection, now: Timestamp) -> Outcome<Vec<ConsumerUse>> {
-    let mut statement =
-        connection.prepare_cached("SELECT id, name FROM consumers ORDER BY name")?;
-    let rows =
-        statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    let mut statement = connection.prepare_cached(&format!("{CONSUMER} ORDER BY name"))?;
+    let mut rows = statement.query([])?;
     let mut consumers = Vec::new();
-    for row in rows {
-        let (id, consumer) = row?;
-        let id: ConsumerId = read_as(id.parse(), "a consumer's id")?;
-        let [live, test] = [true, false].map(|live| Tenant { consumer: id, live });
-        consumers.push(ConsumerUse {
-            consumer,
-            live: used(connection, live, now)?,
-            live_recording_bytes: recordings::bytes_of(connection, live)?,
-            test: used(connection, test, now)?,
-            test_recording_bytes: recordings::bytes_of(connection, test)?,
-        });
+    while let Some(row) = rows.next()? {
+        consumers.push(consumer(connection, row, now)?);
     }
     Ok(consumers)
+}
+
+pub(super) fn page(
+    connection: &Connection,
+    filter: ConsumerFilter,
+    window: Window<ConsumerId>,
+    now: Timestamp,
+) -> Outcome<Page<ConsumerUse>> {
+    let mut sql = format!("{CONSUMER} WHERE true");
+    let mut values: Vec<Value> = Vec::new();
+    let mut and = |condition: &str, value: String| {
+        sql.push_str(condition);
+        values.push(value.into());
+    };
+    if let Some(after) = window.after {
+        and(" AND id < ?", after.to_string());
+    }
+    if let Some(id) = filter.id {
+        and(" AND id = ?", id.to_string());
+    }
+    if let Some(name) = filter.name {
+        and(" AND name = ?", name);
+    }
+    sql.push_str(" ORDER BY id DESC LIMIT ?");
+    values.push(i64::from(window.limit.saturating_add(1)).into());
+    let mut statement = connection.prepare_cached(&sql)?;
+    pages::page(statement.query(params_from_iter(values))?, window.limit, |row| {
+        let value = consumer(connection, row, now)?;
+        let bytes = CONSUMER_BYTES + value.consumer.len();
+        Ok(Entry { bytes, cursor: value.id.to_string(), value })
+    })
+}
+
+fn consumer(connection: &Connection, row: &Row<'_>, now: Timestamp) -> Outcome<ConsumerUse> {
+    let id: ConsumerId = read_as(row.get::<_, String>(0)?.parse(), "a consumer's id")?;
+    let [live, test] = [true, false].map(|live| Tenant { consumer: id, live });
+    let own = |column| -> rusqlite::Result<Own> {
+        Ok(match row.get::<_, Option<u32>>(column)? {
+            None => Own::Default,
+            Some(number) => NonZeroU32::new(number).map_or(Own::Unlimited, Own::Limit),
+        })
+    };
+    let (bots, minutes, queued_jobs) = (own(3)?, own(4)?, own(5)?);
+    Ok(ConsumerUse {
+        id,
+        consumer: row.get(1)?,
+        created_at: Timestamp::from_millis(row.get(2)?),
+        own: ConsumerQuota { bots, minutes, queued_jobs },
+        previous_until: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_millis),
+        live: used(connection, live, now)?,
+        live_recording_bytes: recordings::bytes_of(connection, live)?,
+        test: used(connection, test, now)?,
+        test_recording_bytes: recordings::bytes_of(connection, test)?,
+    })
 }
 
 /// As a column: no limit is 0.

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use meetbot_types::{Timestamp, bot::Secret};
+use meetbot_types::{ConsumerId, Timestamp, bot::Secret};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::Outcome;
-use crate::store::{PreviousSecret, Rotation, WebhookSecrets};
+use super::{Outcome, answers, consumers, read_as};
+use crate::store::{
+    KeptAnswer, Once, PreviousSecret, Rotation, RotationAnswer, Tenant, WebhookSecrets,
+};
 
 const COLUMNS: &str = "SELECT webhook_secret, previous_secret, previous_until FROM consumers";
 
@@ -73,6 +75,33 @@ pub(super) fn rotate(
         ],
     )?;
     Ok(Rotation::Done(secrets))
+}
+
+/// The same for a caller, by the consumer's id, unless its request came before.
+pub(super) fn rotate_once(
+    connection: &Connection,
+    asking: Tenant,
+    consumer: ConsumerId,
+    (new, overlap): (&Secret, Duration),
+    once: Option<&Once>,
+    now: Timestamp,
+) -> Outcome<RotationAnswer> {
+    if let Some(once) = once
+        && let Some(earlier) = answers::earlier(connection, asking, once, now)?
+    {
+        return Ok(RotationAnswer::Earlier(earlier));
+    }
+    let Some(name) = consumers::name(connection, consumer)? else {
+        return Ok(RotationAnswer::Now(Rotation::NoConsumer));
+    };
+    let rotation = rotate(connection, &name, new, overlap, now)?;
+    if let (Some(once), Rotation::Done(secrets)) = (once, &rotation) {
+        let shown = secrets.shown(consumer, name);
+        let body = read_as(serde_json::to_string(&shown), "a webhook secret")?;
+        let answer = KeptAnswer { status: 200, body, ignored: once.ignored.clone() };
+        answers::keep(connection, asking, once, &answer, true, now)?;
+    }
+    Ok(RotationAnswer::Now(rotation))
 }
 
 /// Forgets secrets whose time is over.

@@ -18,11 +18,12 @@ use super::{
 use crate::{
     clock::{LeaseTime, Now, StoreNow},
     store::{
-        Claim, Command, Commanded, ConsumerUse, Creation, DeliveryFilter, DeliveryStore, Earlier,
-        Expired, JobFilter, JobStore, KeptAnswer, Key, KeyStore, KeyUse, Leases, NewKey,
-        NewSession, OldRecording, Once, Quota, QuotaChange, Redelivery, Reported, Result, Room,
-        Rotation, SessionStore, Start, Store, Taken, Tally, Tenant, Tried, UsageStore, UseFilter,
-        Used, WaitingMixes, WebhookSecrets, Window,
+        Claim, Command, Commanded, ConsumerFilter, ConsumerUse, Creation, DeliveryFilter,
+        DeliveryStore, Earlier, Expired, JobFilter, JobStore, KeptAnswer, Key, KeyCreation,
+        KeyFilter, KeyStore, KeyUse, Leases, NewKey, NewSession, OldRecording, Once, Quota,
+        QuotaChange, Redelivery, Reported, Result, Revocation, Room, Rotation, RotationAnswer,
+        SessionStore, Start, Store, Taken, Tally, Tenant, Tried, UsageStore, UseFilter, Used,
+        WaitingMixes, WebhookSecrets, Window,
     },
 };
 
@@ -30,6 +31,19 @@ use crate::{
 impl KeyStore for SqliteStore {
     async fn create_key(&self, new: NewKey, now: StoreNow) -> Result<(Key, String)> {
         self.writer.write(move |connection| keys::create(connection, new, now.wall)).await
+    }
+
+    async fn create_key_once(
+        &self,
+        asking: Tenant,
+        new: NewKey,
+        once: Option<Once>,
+        now: StoreNow,
+    ) -> Result<KeyCreation> {
+        let create = move |connection: &Transaction<'_>| {
+            keys::create_once(connection, asking, new, once.as_ref(), now.wall)
+        };
+        self.writer.write(create).await
     }
 
     async fn find_key(&self, prefix: &str) -> Result<Option<Key>> {
@@ -41,8 +55,20 @@ impl KeyStore for SqliteStore {
         self.read(keys::list).await
     }
 
-    async fn revoke_key(&self, id: KeyId, now: StoreNow) -> Result<bool> {
-        self.writer.write(move |connection| keys::revoke(connection, id, now.wall)).await
+    async fn list_keys(&self, filter: KeyFilter, window: Window<KeyId>) -> Result<Page<Key>> {
+        self.read(move |connection| keys::page(connection, filter, window)).await
+    }
+
+    async fn revoke_key(
+        &self,
+        id: KeyId,
+        keep_operator: bool,
+        now: StoreNow,
+    ) -> Result<Revocation> {
+        let revoke = move |connection: &Transaction<'_>| {
+            keys::revoke(connection, id, keep_operator, now.wall)
+        };
+        self.writer.write(revoke).await
     }
 
     async fn note_uses(
@@ -58,8 +84,8 @@ impl KeyStore for SqliteStore {
         self.writer.write(note).await
     }
 
-    async fn key_uses(&self, filter: UseFilter, limit: u32) -> Result<Vec<KeyUse>> {
-        self.read(move |connection| audit::list(connection, &filter, limit)).await
+    async fn key_uses(&self, filter: UseFilter, window: Window<UseId>) -> Result<Page<KeyUse>> {
+        self.read(move |connection| audit::list(connection, &filter, window)).await
     }
 
     async fn webhook_secrets(
@@ -81,6 +107,22 @@ impl KeyStore for SqliteStore {
         let consumer = consumer.to_owned();
         let rotate = move |connection: &Transaction<'_>| {
             secrets::rotate(connection, &consumer, &new, overlap, now.wall)
+        };
+        self.writer.write(rotate).await
+    }
+
+    async fn rotate_webhook_secret_once(
+        &self,
+        asking: Tenant,
+        consumer: ConsumerId,
+        new: Secret,
+        overlap: Duration,
+        once: Option<Once>,
+        now: StoreNow,
+    ) -> Result<RotationAnswer> {
+        let rotate = move |connection: &Transaction<'_>| {
+            let new = (&new, overlap);
+            secrets::rotate_once(connection, asking, consumer, new, once.as_ref(), now.wall)
         };
         self.writer.write(rotate).await
     }
@@ -127,6 +169,15 @@ impl UsageStore for SqliteStore {
 
     async fn consumers(&self, now: StoreNow) -> Result<Vec<ConsumerUse>> {
         self.read(move |connection| quotas::list(connection, now.wall)).await
+    }
+
+    async fn list_consumers(
+        &self,
+        filter: ConsumerFilter,
+        window: Window<ConsumerId>,
+        now: StoreNow,
+    ) -> Result<Page<ConsumerUse>> {
+        self.read(move |connection| quotas::page(connection, filter, window, now.wall)).await
     }
 
     async fn set_default_quota(&self, quota: Quota) -> Result<()> {

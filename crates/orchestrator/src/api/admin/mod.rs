@@ -1,0 +1,30 @@
+//! What those who run the server see and change of it: keys, consumers with their quotas, the audit log, webhook secrets. All of it needs a live key with the
+//! scope `operator`.
+
+mod audit;
+mod bodies;
+mod consumers;
+mod keys;
+mod secrets;
+
+use meetbot_types::ConsumerId;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{Server, error::ApiError};
+
+pub(super) fn router() -> OpenApiRouter<Server> {
+    OpenApiRouter::new()
+        .merge(keys::router())
+        .merge(consumers::router())
+        .merge(audit::router())
+        .merge(secrets::router())
+}
+
+/// The consumer of a path; a text that is no id names none.
+fn consumer_id(text: &str) -> Result<ConsumerId, ApiError> {
+    text.parse().map_err(|_| no_consumer(text))
+}
+
+fn no_consumer(id: impl std::fmt::Display) -> ApiError {
+    ApiError::not_found(format!("there is no consumer {id}"))
+}
