@@ -14,7 +14,7 @@ const KEY: &str = "MEETBOT_API_KEY";
 #[command(next_help_heading = "Connection (the key: MEETBOT_API_KEY)")]
 pub(crate) struct Connection {
     /// The server's URL; without it that of `MEETBOT_API_BASE_URL`.
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, visible_alias = "server", global = true, value_name = "URL")]
     base_url: Option<String>,
     /// Trust these certificates (PEM) beside the system's, as of your own authority. `SSL_CERT_FILE` names a file in place of the system's.
     #[arg(long, global = true, value_name = "FILE")]
@@ -24,7 +24,13 @@ pub(crate) struct Connection {
 /// The same options before the command (`meetbot --base-url URL jobs list`), for commands that have them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BeforeCommand {
-    #[arg(id = "base_url_before", long = "base-url", value_name = "URL", hide = true)]
+    #[arg(
+        id = "base_url_before",
+        long = "base-url",
+        alias = "server",
+        value_name = "URL",
+        hide = true
+    )]
     base_url: Option<String>,
     #[arg(id = "ca_bundle_before", long = "ca-bundle", value_name = "FILE", hide = true)]
     ca_bundle: Option<PathBuf>,
@@ -39,6 +45,11 @@ impl BeforeCommand {
 }
 
 impl Connection {
+    /// To the server at this URL.
+    pub(crate) fn to(url: String, ca_bundle: Option<PathBuf>) -> Self {
+        Self { base_url: Some(url), ca_bundle }
+    }
+
     /// Takes what was given before the command, where it is not given after it too.
     pub(crate) fn take(&mut self, before: BeforeCommand) {
         self.base_url = self.base_url.take().or(before.base_url);

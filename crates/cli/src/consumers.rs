@@ -1,22 +1,22 @@
-//! `meetbot consumers list|limit`: works on the store of a data folder, also while a server runs on it.
+//! `meetbot consumers list|limit`: works on the store of a data folder, also while a server runs on it, or over the server's admin API.
 
-use std::{num::NonZeroU32, process::ExitCode};
+use std::process::ExitCode;
 
-use meetbot_orchestrator::store::{
-    ConsumerUse, Own, QuotaChange, SqliteStore, Store as _, UsageStore as _, Used,
-};
-use serde_json::{Value, json};
+use anyhow::Context as _;
+use meetbot_orchestrator::store::{SqliteStore, Store as _, UsageStore as _};
+use meetbot_types::{Consumer, QuotaLimit, admin::QuotaChange};
+use serde_json::json;
 
 use crate::{
-    folder::FolderArgs,
     output::{Output, Usage, counted, size, table},
+    place::{Admin, Place, PlaceArgs},
 };
 
 /// What to do with consumers.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List the consumers: bots, minutes of this month (UTC), jobs in the queue, and what each may use; what recordings of jobs that have ended have on disk.
-    List(FolderArgs),
+    List(PlaceArgs),
     /// Give a consumer a limit of its own; a running server keeps to it at once. No bot leaves its meeting for that.
     Limit(LimitArgs),
 }
@@ -26,29 +26,22 @@ pub(crate) enum Command {
 #[command(group = clap::ArgGroup::new("what").args(["bots", "minutes", "queued"]).required(true).multiple(true))]
 pub(crate) struct LimitArgs {
     #[command(flatten)]
-    folder: FolderArgs,
+    place: PlaceArgs,
     /// The consumer's name.
     consumer: String,
     /// Bots at the same time, in each world: a number, none (no limit) or default (what the settings say).
-    #[arg(long, value_name = "COUNT", value_parser = own)]
-    bots: Option<Own>,
+    #[arg(long, value_name = "COUNT", value_parser = limit_of)]
+    bots: Option<QuotaLimit>,
     /// Minutes in meetings in a month, with live keys: a number, none (no limit) or default (what the settings say).
-    #[arg(long, value_name = "COUNT", value_parser = own)]
-    minutes: Option<Own>,
+    #[arg(long, value_name = "COUNT", value_parser = limit_of)]
+    minutes: Option<QuotaLimit>,
     /// Jobs that have had no bot yet, in each world: a number, none (no limit) or default (what the settings say).
-    #[arg(long, value_name = "COUNT", value_parser = own)]
-    queued: Option<Own>,
+    #[arg(long, value_name = "COUNT", value_parser = limit_of)]
+    queued: Option<QuotaLimit>,
 }
 
-fn own(text: &str) -> Result<Own, String> {
-    match text {
-        "default" => Ok(Own::Default),
-        "none" => Ok(Own::Unlimited),
-        number => number
-            .parse::<NonZeroU32>()
-            .map(Own::Limit)
-            .map_err(|_| "a limit is a number from 1 on, none or default".to_owned()),
-    }
+fn limit_of(text: &str) -> Result<QuotaLimit, &'static str> {
+    text.parse()
 }
 
 /// Runs one of them.
@@ -60,30 +53,38 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(args: &FolderArgs, output: Output) -> anyhow::Result<()> {
+async fn list(args: &PlaceArgs, output: Output) -> anyhow::Result<()> {
+    let consumers: Vec<Consumer> = match args.place()? {
+        Place::Folder(folder) => {
+            let all = async |store: &SqliteStore| Ok(store.consumers(store.now()).await?);
+            folder.with_store(all).await?.into_iter().map(|one| one.shown()).collect()
+        }
+        Place::Server(admin) => {
+            let mut all: Vec<Consumer> = admin.list("consumers", &[], usize::MAX).await?;
+            all.sort_by(|one, other| one.name.cmp(&other.name));
+            all
+        }
+    };
     let mut rows = Vec::new();
-    let consumers = args.with_store(async |store| Ok(store.consumers(store.now()).await?)).await?;
-    for ConsumerUse { consumer, live, live_recording_bytes, test, test_recording_bytes } in
-        consumers
-    {
+    for one in consumers {
         output.object(&json!({
-            "consumer": consumer,
-            "live": shown(live, live_recording_bytes),
-            "test": shown(test, test_recording_bytes),
-            "maxBots": live.quota.bots,
-            "maxMinutes": live.quota.minutes,
-            "maxQueuedJobs": live.quota.queued,
+            "consumer": one.name,
+            "live": one.live,
+            "test": one.test,
+            "maxBots": one.max_bots,
+            "maxMinutes": one.max_minutes,
+            "maxQueuedJobs": one.max_queued_jobs,
         }))?;
         rows.push(vec![
-            consumer,
-            of(live.bots.into(), live.quota.bots),
-            of(test.bots.into(), live.quota.bots),
-            of(live.minutes, live.quota.minutes),
-            test.minutes.to_string(),
-            of(live.queued.into(), live.quota.queued),
-            of(test.queued.into(), live.quota.queued),
-            size(live_recording_bytes),
-            size(test_recording_bytes),
+            one.name,
+            of(one.live.bots, one.max_bots),
+            of(one.test.bots, one.max_bots),
+            of(one.live.minutes, one.max_minutes),
+            one.test.minutes.to_string(),
+            of(one.live.queued_jobs, one.max_queued_jobs),
+            of(one.test.queued_jobs, one.max_queued_jobs),
+            size(one.live.recording_bytes),
+            size(one.test.recording_bytes),
         ]);
     }
     let columns = [
@@ -101,65 +102,55 @@ async fn list(args: &FolderArgs, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn shown(used: Used, recording_bytes: u64) -> Value {
-    json!({
-        "bots": used.bots,
-        "minutes": used.minutes,
-        "queuedJobs": used.queued,
-        "recordingBytes": recording_bytes,
-    })
-}
-
-fn of(used: u64, limit: Option<NonZeroU32>) -> String {
+fn of(used: u64, limit: Option<u64>) -> String {
     limit.map_or_else(|| used.to_string(), |limit| format!("{used} of {limit}"))
 }
 
 async fn limit(args: &LimitArgs, output: Output) -> anyhow::Result<()> {
-    let change = QuotaChange { bots: args.bots, minutes: args.minutes, queued: args.queued };
-    let changed = async |store: &SqliteStore| {
-        if !store.change_quota(&args.consumer, change).await? {
-            let message = format!(
-                "there is no consumer {:?}; `meetbot consumers list` shows them",
-                args.consumer
-            );
-            return Err(Usage(message).into());
+    let change = QuotaChange { bots: args.bots, minutes: args.minutes, queued_jobs: args.queued };
+    let changed = match args.place.place()? {
+        Place::Folder(folder) => {
+            let change = async |store: &SqliteStore| {
+                if !store.change_quota(&args.consumer, change.into()).await? {
+                    return Err(unknown(&args.consumer));
+                }
+                Ok(store.consumers(store.now()).await?)
+            };
+            let all = folder.with_store(change).await?.into_iter();
+            let mut all = all.filter(|one| one.consumer == args.consumer);
+            all.next().map(|one| one.shown())
         }
-        Ok(store.consumers(store.now()).await?)
+        Place::Server(admin) => {
+            let id = named(&admin, &args.consumer).await?.id.to_string();
+            let body = serde_json::to_value(change)?;
+            admin.ask("PATCH", &["consumers", &id, "quota"], Some(&body)).await?
+        }
     };
-    let all = args.folder.with_store(changed).await?;
-    let Some(changed) = all.into_iter().find(|one| one.consumer == args.consumer) else {
-        anyhow::bail!("the consumer {:?} was erased meanwhile", args.consumer);
-    };
-    let quota = changed.live.quota;
+    let changed: Consumer = changed
+        .with_context(|| format!("the consumer {:?} was erased meanwhile", args.consumer))?;
+    let Consumer { name, max_bots, max_minutes, max_queued_jobs, .. } = changed;
     output.object(&json!({
-        "consumer": changed.consumer, "maxBots": quota.bots, "maxMinutes": quota.minutes, "maxQueuedJobs": quota.queued,
+        "consumer": name, "maxBots": max_bots, "maxMinutes": max_minutes, "maxQueuedJobs": max_queued_jobs,
     }))?;
-    let number = |limit: Option<NonZeroU32>, thing: &str| {
-        limit.map_or_else(
-            || format!("any number of {thing}s"),
-            |limit| counted(limit.get().into(), thing),
-        )
+    let number = |limit: Option<u64>, thing: &str| {
+        limit.map_or_else(|| format!("any number of {thing}s"), |limit| counted(limit, thing))
     };
     output.line(format_args!(
-        "{} may have {} at the same time, {} in a month and {} in the queue",
-        changed.consumer,
-        number(quota.bots, "bot"),
-        number(quota.minutes, "minute"),
-        number(quota.queued, "job")
+        "{name} may have {} at the same time, {} in a month and {} in the queue",
+        number(max_bots, "bot"),
+        number(max_minutes, "minute"),
+        number(max_queued_jobs, "job")
     ));
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The consumer with this name, as a server knows it.
+pub(crate) async fn named(admin: &Admin, name: &str) -> anyhow::Result<Consumer> {
+    let found: Vec<Consumer> = admin.list("consumers", &[("name", name)], 1).await?;
+    found.into_iter().find(|one| one.name == name).ok_or_else(|| unknown(name))
+}
 
-    #[test]
-    fn a_limit_is_a_number_none_or_the_default() {
-        assert_eq!(own("7"), Ok(Own::Limit(NonZeroU32::new(7).unwrap())));
-        assert_eq!((own("none"), own("default")), (Ok(Own::Unlimited), Ok(Own::Default)));
-        for wrong in ["", "0", "-1", "many", "1.5", "4294967296"] {
-            assert!(own(wrong).is_err(), "{wrong}");
-        }
-    }
+/// There is no consumer with this name.
+pub(crate) fn unknown(name: &str) -> anyhow::Error {
+    Usage(format!("there is no consumer {name:?}; `meetbot consumers list` shows them")).into()
 }

@@ -1,18 +1,19 @@
-//! `meetbot keys create|list|revoke|audit`: works on the store of a data folder, also while a server runs on it.
+//! `meetbot keys create|list|revoke|audit`: works on the store of a data folder, also while a server runs on it, or over the server's admin API.
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use meetbot_orchestrator::{
     clock::Clock,
     keys::{self, FreshKey, Wanted},
-    store::{KeyStore as _, Scope, SqliteStore, Store as _, UseFilter},
+    store::{KeyStore as _, Revocation, Scope, SqliteStore, Store as _, UseFilter, Window},
 };
-use meetbot_types::{JobId, KeyId, Timestamp};
+use meetbot_types::{ApiKey, CreatedKey, JobId, KeyId, KeyUse, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
-    folder::FolderArgs,
     output::{Output, Usage, table},
+    place::{Place, PlaceArgs},
     span::span,
 };
 
@@ -22,7 +23,7 @@ pub(crate) enum Command {
     /// Make a key; it is shown once.
     Create(CreateArgs),
     /// List the keys, without their secrets.
-    List(FolderArgs),
+    List(PlaceArgs),
     /// Revoke a key: no new calls with it; bots in flight keep running.
     Revoke(RevokeArgs),
     /// What keys changed or were refused, newest first: the server's audit log. A line stands for all refusals of a key for one reason in a minute.
@@ -34,7 +35,7 @@ pub(crate) enum Command {
 #[command(group = clap::ArgGroup::new("world").args(["live", "test"]).required(true))]
 pub(crate) struct CreateArgs {
     #[command(flatten)]
-    folder: FolderArgs,
+    place: PlaceArgs,
     /// A key for real meetings.
     #[arg(long)]
     live: bool,
@@ -42,13 +43,13 @@ pub(crate) struct CreateArgs {
     #[arg(long)]
     test: bool,
     /// Make a data folder where there is none, for a key that is there before the server.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "server")]
     init: bool,
     /// Whose key it is; a consumer that is new is made, with a webhook secret.
     #[arg(long, value_name = "NAME", default_value = "default")]
     consumer: String,
-    /// What the key may do; each includes the one before: look, make and change jobs, run the server.
-    #[arg(long, default_value = "write", value_parser = ["read", "write", "admin"])]
+    /// What the key may do; each includes the one before: look, make and change jobs, see the metrics and erase its consumer, run the server
+    #[arg(long, default_value = "write", value_parser = Scope::ALL.map(Scope::as_str))]
     scope: String,
     /// When the key ends: a time from now (90d, 12h), a day (its first moment in UTC) or a moment (2027-01-31T18:00:00Z)
     #[arg(long, value_name = "WHEN")]
@@ -59,7 +60,7 @@ pub(crate) struct CreateArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct RevokeArgs {
     #[command(flatten)]
-    folder: FolderArgs,
+    place: PlaceArgs,
     /// The key's id, as `keys list` shows it.
     id: String,
 }
@@ -68,7 +69,7 @@ pub(crate) struct RevokeArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct AuditArgs {
     #[command(flatten)]
-    folder: FolderArgs,
+    place: PlaceArgs,
     /// Of this key.
     #[arg(long, value_name = "ID")]
     key: Option<KeyId>,
@@ -88,9 +89,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
     let now = Clock::start().now().wall;
     match command {
         Command::Create(args) => create(args, now, output).await?,
-        Command::List(args) => {
-            args.with_store(async |store| list(store, now, output).await).await?;
-        }
+        Command::List(args) => list(&args, now, output).await?,
         Command::Revoke(args) => revoke(&args, output).await?,
         Command::Audit(args) => audit(&args, output).await?,
     }
@@ -99,32 +98,43 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
 
 async fn create(args: CreateArgs, now: Timestamp, output: Output) -> anyhow::Result<()> {
     let consumer = args.consumer.trim();
-    if consumer.is_empty()
-        || consumer.chars().count() > 100
-        || consumer.chars().any(char::is_control)
-    {
-        return Err(Usage(
-            "--consumer: a name has 1 to 100 characters, all of them visible".to_owned(),
-        )
-        .into());
+    if let Some(problem) = keys::name_problem(consumer) {
+        return Err(Usage(format!("--consumer: {problem}")).into());
     }
     let scope = Scope::known(&args.scope)
         .ok_or_else(|| Usage(format!("--scope: there is no {}", args.scope)))?;
+    if scope == Scope::Operator && args.test {
+        let message = "--scope operator is about the whole server, and a test key reaches the test world alone: give --live";
+        return Err(Usage(message.to_owned()).into());
+    }
     let expires_at = match &args.expires {
         Some(text) => Some(expiry(text, now).map_err(|why| Usage(format!("--expires: {why}")))?),
         None => None,
     };
-    let wanted = Wanted { consumer, live: args.live, scope, expires_at };
-    let made = async |store: &SqliteStore| Ok(keys::create(store, wanted).await?);
-    let fresh = args.folder.with_new_store(args.init, output, made).await?;
-    output.object(&shown(&fresh))?;
-    output.line(format_args!("{}", fresh.secret.expose()));
-    output.remark(format_args!(
-        "key {} of {}. Copy it now: it cannot be shown again.",
-        fresh.key.id, fresh.key.consumer_name
-    ));
-    output.remark(format_args!("webhook secret: {}", fresh.webhook_secret.expose()));
-    if let Some(at) = fresh.key.expires_at {
+    let made: CreatedKey = match args.place.place()? {
+        Place::Folder(folder) => {
+            let wanted = Wanted { consumer, live: args.live, scope, expires_at };
+            let made = async |store: &SqliteStore| Ok(keys::create(store, wanted).await?);
+            folder.with_new_store(args.init, output, made).await?.shown()
+        }
+        Place::Server(admin) => {
+            let body = json!({
+                "consumer": consumer, "live": args.live, "scope": scope.as_str(), "expiresAt": expires_at,
+            });
+            admin.ask("POST", &["keys"], Some(&body)).await?.context("the server made no key")?
+        }
+    };
+    output.object(&shown(&made))?;
+    output.line(format_args!("{}", made.key));
+    let ApiKey { id, consumer, expires_at, .. } = &made.shown;
+    output.remark(format_args!("key {id} of {consumer}. Copy it now: it cannot be shown again."));
+    match &made.webhook_secret {
+        Some(secret) => output.remark(format_args!("webhook secret: {secret}")),
+        None => output.remark(format_args!(
+            "{consumer} was there before and keeps its webhook secret, which a server does not show"
+        )),
+    }
+    if let Some(at) = expires_at {
         output.remark(format_args!("it expires {at}"));
     }
     Ok(())
@@ -143,33 +153,40 @@ fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     }
 }
 
+/// The first key of a server as JSON.
+pub(crate) fn first(fresh: &FreshKey) -> Value {
+    shown(&fresh.clone().shown())
+}
+
 /// A fresh key as JSON: the only time that the key itself is shown.
-pub(crate) fn shown(fresh: &FreshKey) -> Value {
+fn shown(CreatedKey { key, webhook_secret, shown }: &CreatedKey) -> Value {
     json!({
-        "id": fresh.key.id,
-        "key": fresh.secret.expose(),
-        "webhookSecret": fresh.webhook_secret.expose(),
-        "consumer": fresh.key.consumer_name,
-        "live": fresh.key.tenant.live,
-        "scope": fresh.key.scope.as_str(),
-        "expiresAt": fresh.key.expires_at,
+        "id": shown.id,
+        "key": key,
+        "webhookSecret": webhook_secret,
+        "consumer": shown.consumer,
+        "live": shown.live,
+        "scope": shown.scope,
+        "expiresAt": shown.expires_at,
     })
 }
 
-async fn list(store: &SqliteStore, now: Timestamp, output: Output) -> anyhow::Result<()> {
+async fn list(args: &PlaceArgs, now: Timestamp, output: Output) -> anyhow::Result<()> {
+    let keys: Vec<ApiKey> = match args.place()? {
+        Place::Folder(folder) => {
+            let keys = folder.with_store(async |store| Ok(store.keys().await?)).await?;
+            keys.into_iter().map(|key| key.shown()).collect()
+        }
+        Place::Server(admin) => {
+            let mut keys = admin.list("keys", &[], usize::MAX).await?;
+            // The API has the newest first.
+            keys.reverse();
+            keys
+        }
+    };
     let mut rows = Vec::new();
-    for key in store.keys().await? {
-        output.object(&json!({
-            "id": key.id,
-            "consumer": key.consumer_name,
-            "live": key.tenant.live,
-            "scope": key.scope.as_str(),
-            "prefix": key.prefix,
-            "createdAt": key.created_at,
-            "expiresAt": key.expires_at,
-            "revokedAt": key.revoked_at,
-            "lastUsedAt": key.last_used_at,
-        }))?;
+    for key in keys {
+        output.object(&key)?;
         let ends = match (key.revoked_at, key.expires_at) {
             (Some(at), _) => format!("revoked {at}"),
             (None, Some(at)) if at <= now => format!("expired {at}"),
@@ -179,7 +196,7 @@ async fn list(store: &SqliteStore, now: Timestamp, output: Output) -> anyhow::Re
         let used = key.last_used_at.map_or("-".to_owned(), |at| at.to_string());
         rows.push(vec![
             key.id.to_string(),
-            key.consumer_name,
+            key.consumer,
             format!("{}…", key.prefix),
             key.scope.to_string(),
             key.created_at.to_string(),
@@ -192,10 +209,23 @@ async fn list(store: &SqliteStore, now: Timestamp, output: Output) -> anyhow::Re
 }
 
 async fn audit(args: &AuditArgs, output: Output) -> anyhow::Result<()> {
-    let filter = UseFilter { key: args.key, job: args.job, refused: args.refused };
+    let most = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let uses = match args.place.place()? {
+        Place::Folder(folder) => {
+            let uses = async |store: &SqliteStore| uses(store, args, most).await;
+            folder.with_store(uses).await?
+        }
+        Place::Server(admin) => {
+            let (key, job) = (args.key.map(|id| id.to_string()), args.job.map(|id| id.to_string()));
+            let filter = [("key", key.as_deref()), ("job", job.as_deref())];
+            let refused = args.refused.then_some(("refused", "true"));
+            let filter = filter.into_iter().filter_map(|(name, value)| Some((name, value?)));
+            let filter: Vec<_> = filter.chain(refused).collect();
+            admin.list("audit", &filter, most).await?
+        }
+    };
     let mut rows = Vec::new();
-    let uses = args.folder.with_store(async |store| Ok(store.key_uses(filter, args.limit).await?));
-    for used in uses.await? {
+    for used in uses {
         output.object(&used)?;
         let answer = match &used.error {
             Some(error) => format!("{} {error}", used.status),
@@ -217,9 +247,35 @@ async fn audit(args: &AuditArgs, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The newest lines of the audit log, as many as the store has of those that are wanted.
+async fn uses(store: &SqliteStore, args: &AuditArgs, most: usize) -> anyhow::Result<Vec<KeyUse>> {
+    let filter =
+        UseFilter { key: args.key, job: args.job, refused: args.refused, ..UseFilter::default() };
+    let (mut uses, mut after) = (Vec::new(), None);
+    while uses.len() < most {
+        let limit = u32::try_from(most - uses.len()).unwrap_or(u32::MAX);
+        let page = store.key_uses(filter.clone(), Window { limit, after }).await?;
+        uses.extend(page.data);
+        let Some(next) = page.next_cursor else { break };
+        after = Some(next.parse()?);
+    }
+    Ok(uses)
+}
+
 async fn revoke(args: &RevokeArgs, output: Output) -> anyhow::Result<()> {
     let id: KeyId = args.id.parse().map_err(|error| Usage(format!("{}: {error}", args.id)))?;
-    if !args.folder.with_store(async |store| Ok(store.revoke_key(id, store.now()).await?)).await? {
+    let is_there = match args.place.place()? {
+        Place::Folder(folder) => {
+            let revoke =
+                async |store: &SqliteStore| Ok(store.revoke_key(id, false, store.now()).await?);
+            matches!(folder.with_store(revoke).await?, Revocation::Done(_))
+        }
+        Place::Server(admin) => {
+            let id = id.to_string();
+            admin.ask::<ApiKey>("DELETE", &["keys", id.as_str()], None).await?.is_some()
+        }
+    };
+    if !is_there {
         anyhow::bail!("there is no key {id}; `meetbot keys list` shows them");
     }
     output.object(&json!({"id": id, "revoked": true}))?;

@@ -14,6 +14,7 @@ mod keys;
 mod launcher;
 mod log;
 mod output;
+mod place;
 mod restore;
 mod sandbox;
 mod serve;
@@ -82,7 +83,7 @@ enum Command {
         #[command(subcommand)]
         command: jobs::Command,
     },
-    /// Make, list and revoke API keys of a server on this machine; see what they were used for.
+    /// Make, list and revoke API keys of a server, on this machine or with --server; see what they were used for.
     #[command(subcommand)]
     Keys(keys::Command),
     /// Open the dashboard in a browser, signed in with your key.
@@ -92,7 +93,7 @@ enum Command {
         #[command(flatten)]
         args: dashboard::Args,
     },
-    /// What the consumers of a server on this machine have used, and what they may use.
+    /// What the consumers of a server, on this machine or with --server, have used, and what they may use.
     #[command(subcommand)]
     Consumers(consumers::Command),
     /// What you have used this month, and what you may use.

@@ -137,7 +137,7 @@ async fn serve(
         None => None,
     };
     let paused = server.store().paused_since().await?;
-    output.object(&json!({"url": server.url(), "key": key.as_ref().map(crate::keys::shown)}))?;
+    output.object(&json!({"url": server.url(), "key": key.as_ref().map(crate::keys::first)}))?;
     match format {
         LogFormat::Json => {
             let (url, listen) = (server.url(), server.address());

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use meetbot_types::{KeyId, Timestamp, bot::Secret, signature, visible::is_blank};
+use meetbot_types::{CreatedKey, KeyId, Timestamp, bot::Secret, signature, visible::is_blank};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -24,6 +24,17 @@ pub struct FreshKey {
     pub secret: Secret,
     /// The consumer's webhook secret.
     pub webhook_secret: Secret,
+}
+
+impl FreshKey {
+    /// As the API shows a new key, with the webhook secret of a consumer that was there before too.
+    pub fn shown(self) -> CreatedKey {
+        CreatedKey {
+            key: self.secret.expose().to_owned(),
+            webhook_secret: Some(self.webhook_secret.expose().to_owned()),
+            shown: self.key.shown(),
+        }
+    }
 }
 
 /// A key that is wanted.

@@ -1,4 +1,4 @@
-//! `meetbot webhooks list|show|redeliver|secret|rotate|listen|verify`.
+//! `meetbot webhooks list|show|redeliver|secret|secrets|rotate|listen|verify`.
 
 mod deliveries;
 mod listen;
@@ -9,13 +9,14 @@ mod verify;
 
 use std::process::ExitCode;
 
-use crate::{connection::Connection, output::Output};
+use crate::{connection::Connection, output::Output, place::PlaceArgs};
 
 /// What to do with webhooks.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 list, show and redeliver ask the server (--base-url, MEETBOT_API_KEY).
-secret and rotate work on its data folder, on the server's machine (--data-dir).
+secret, secrets and rotate work on its data folder, on the server's machine (--data-dir);
+secrets and rotate also from elsewhere (--server, a key with the scope operator).
 listen and verify need neither.")]
 pub(crate) enum Command {
     /// List deliveries, newest first: what arrived, what is tried again, what was given up (asks the server).
@@ -41,7 +42,9 @@ pub(crate) enum Command {
     },
     /// Show the secret that a consumer's webhooks are signed with (on the server's machine).
     Secret(secret::SecretArgs),
-    /// Give a consumer a new webhook secret; the previous one stays valid for a while (on the server's machine).
+    /// List whose secret is being rotated, without the secrets (on the server's machine, or with --server).
+    Secrets(PlaceArgs),
+    /// Give a consumer a new webhook secret; the previous one stays valid for a while (on the server's machine, or with --server).
     Rotate(secret::RotateArgs),
     /// Receive webhooks on this machine, verify and print them.
     Listen(listen::Args),
@@ -74,6 +77,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
             deliveries::redeliver(args, &connection.client()?, output).await?;
         }
         Command::Secret(args) => secret::show(args, output).await?,
+        Command::Secrets(args) => secret::list(&args, output).await?,
         Command::Rotate(args) => secret::rotate(args, output).await?,
         Command::Listen(args) => return listen::run(args, output).await,
         Command::Verify(args) => return verify::run(args, output),

@@ -1,28 +1,33 @@
-//! `meetbot webhooks secret|rotate`: the secret that a consumer's webhooks are signed with. Works on the store of a data folder, also while a server runs on it.
+//! `meetbot webhooks secret|secrets|rotate`: the secrets that webhooks are signed with. Works on the store of a data folder, also while a server runs on it,
+//! or over the server's admin API, which shows a secret once.
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use meetbot_orchestrator::store::{
-    KeyStore as _, Rotation, SqliteStore, Store as _, WebhookSecrets,
+    KeyStore as _, Rotation, SqliteStore, Store as _, UsageStore as _, WebhookSecrets,
 };
-use meetbot_types::{Timestamp, bot::Secret, signature};
+use meetbot_types::{
+    ConsumerSecret, RotatedSecret, SecretRotation, Timestamp, admin::LONGEST_OVERLAP_SECONDS,
+    bot::Secret, signature,
+};
 use serde_json::{Value, json};
 
 use crate::{
-    folder::FolderArgs,
-    output::{Output, Usage},
+    consumers::{named, unknown},
+    output::{Output, table},
+    place::{Place, PlaceArgs},
     span::span,
 };
 
-/// Longer than this nobody takes to change a secret.
-const LONGEST_OVERLAP: Duration = Duration::from_hours(24 * 90);
+/// Why no server is asked for a secret.
+const NOT_SHOWN: &str = "a server shows a webhook secret once, when it is made: `meetbot webhooks rotate --server URL` makes a new one; without --server this command reads the data folder";
 
 /// Whose secret to show.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SecretArgs {
     #[command(flatten)]
-    folder: FolderArgs,
+    place: PlaceArgs,
     /// Whose.
     #[arg(long, value_name = "NAME", default_value = "default")]
     consumer: String,
@@ -40,14 +45,16 @@ pub(crate) struct RotateArgs {
 
 fn overlap(text: &str) -> Result<Duration, String> {
     let overlap = if text == "0" { Duration::ZERO } else { span(text)? };
-    if overlap > LONGEST_OVERLAP { Err("at most 90d".to_owned()) } else { Ok(overlap) }
+    let longest = Duration::from_secs(LONGEST_OVERLAP_SECONDS.into());
+    if overlap > longest { Err("at most 90d".to_owned()) } else { Ok(overlap) }
 }
 
 /// Shows it.
 pub(crate) async fn show(args: SecretArgs, output: Output) -> anyhow::Result<()> {
     let known =
         async |store: &SqliteStore| Ok(store.webhook_secrets(&args.consumer, store.now()).await?);
-    let Some(secrets) = args.folder.with_store(known).await? else {
+    let folder = args.place.folder_only(NOT_SHOWN)?;
+    let Some(secrets) = folder.with_store(known).await? else {
         return Err(unknown(&args.consumer));
     };
     output.object(&shown(&args.consumer, &secrets))?;
@@ -62,26 +69,74 @@ pub(crate) async fn show(args: SecretArgs, output: Output) -> anyhow::Result<()>
     Ok(())
 }
 
+/// Lists whose secret is being rotated, and until when; no secret is shown.
+pub(crate) async fn list(args: &PlaceArgs, output: Output) -> anyhow::Result<()> {
+    let secrets: Vec<ConsumerSecret> = match args.place()? {
+        Place::Folder(folder) => {
+            let all = async |store: &SqliteStore| {
+                let now = store.now();
+                let all = store.consumers(now).await?.into_iter();
+                Ok(all.map(|one| one.secret_at(now.wall)).collect())
+            };
+            folder.with_store(all).await?
+        }
+        Place::Server(admin) => {
+            let mut all: Vec<ConsumerSecret> = admin.list("secrets", &[], usize::MAX).await?;
+            all.sort_by(|one, other| one.consumer.cmp(&other.consumer));
+            all
+        }
+    };
+    let mut rows = Vec::new();
+    for one in secrets {
+        output.object(&one)?;
+        let until = one.previous_until.map_or("-".to_owned(), |until| until.to_string());
+        rows.push(vec![one.consumer, until]);
+    }
+    output.lines(table(&["consumer", "previous secret valid until"], &rows));
+    Ok(())
+}
+
 /// Replaces it by a new one.
 pub(crate) async fn rotate(args: RotateArgs, output: Output) -> anyhow::Result<()> {
-    let RotateArgs { of: SecretArgs { folder, consumer }, overlap } = args;
-    let new = Secret::new(signature::generate_secret());
-    let rotate = async |store: &SqliteStore| {
-        Ok(store.rotate_webhook_secret(&consumer, new, overlap, store.now()).await?)
-    };
-    match folder.with_store(rotate).await? {
-        Rotation::Done(secrets) => {
-            output.object(&shown(&consumer, &secrets))?;
-            output.line(secrets.current.expose());
-            output.remark(told(secrets.previous.as_ref().map(|previous| previous.until)));
-            Ok(())
+    let RotateArgs { of: SecretArgs { place, consumer }, overlap } = args;
+    let (current, until) = match place.place()? {
+        Place::Folder(folder) => {
+            let new = Secret::new(signature::generate_secret());
+            let rotate = async |store: &SqliteStore| {
+                Ok(store.rotate_webhook_secret(&consumer, new, overlap, store.now()).await?)
+            };
+            match folder.with_store(rotate).await? {
+                Rotation::Done(secrets) => {
+                    output.object(&shown(&consumer, &secrets))?;
+                    (secrets.current, secrets.previous.map(|previous| previous.until))
+                }
+                Rotation::UnderWay(until) => bail!(
+                    "a rotation is under way until {until}: another one would cut off receivers that know only the secret before it; \
+                     wait until then, or cut off with --overlap 0"
+                ),
+                Rotation::NoConsumer => return Err(unknown(&consumer)),
+            }
         }
-        Rotation::UnderWay(until) => bail!(
-            "a rotation is under way until {until}: another one would cut off receivers that know only the secret before it; \
-             wait until then, or cut off with --overlap 0"
-        ),
-        Rotation::NoConsumer => Err(unknown(&consumer)),
-    }
+        Place::Server(admin) => {
+            let id = named(&admin, &consumer).await?.id.to_string();
+            let overlap_seconds = Some(u32::try_from(overlap.as_secs())?);
+            let body = serde_json::to_value(SecretRotation { overlap_seconds })?;
+            let rotated = admin.ask("POST", &["secrets", &id, "rotate"], Some(&body)).await?;
+            let rotated: RotatedSecret = rotated
+                .with_context(|| format!("the consumer {consumer:?} was erased meanwhile"))?;
+            let RotatedSecret { webhook_secret, previous_until, .. } = rotated;
+            output.object(&json!({
+                "consumer": consumer,
+                "webhookSecret": webhook_secret,
+                "previousSecret": null,
+                "previousUntil": previous_until,
+            }))?;
+            (Secret::new(webhook_secret), previous_until)
+        }
+    };
+    output.line(current.expose());
+    output.remark(told(until));
+    Ok(())
 }
 
 fn told(until: Option<Timestamp>) -> String {
@@ -101,10 +156,6 @@ fn shown(consumer: &str, secrets: &WebhookSecrets) -> Value {
         "previousSecret": previous.map(|previous| previous.secret.expose()),
         "previousUntil": previous.map(|previous| previous.until),
     })
-}
-
-fn unknown(consumer: &str) -> anyhow::Error {
-    Usage(format!("there is no consumer {consumer}; `meetbot consumers list` shows them")).into()
 }
 
 #[cfg(test)]

@@ -23,14 +23,26 @@ enum Of {
     Nothing,
     Job,
     Delivery,
+    Key,
+    Consumer,
 }
 
 /// The calls that this test knows how to make: a new one has to come here. The body is one that an owner's call would be taken with.
-const CALLS: [(&str, &str, Of, Option<&str>); 23] = [
+const CALLS: [(&str, &str, Of, Option<&str>); 33] = [
     ("get", "/healthz", Of::Nothing, None),
     ("get", "/readyz", Of::Nothing, None),
     ("get", "/metrics", Of::Nothing, None),
     ("get", "/api/v1/admin/host", Of::Nothing, None),
+    ("get", "/api/v1/admin/audit", Of::Nothing, None),
+    ("get", "/api/v1/admin/consumers", Of::Nothing, None),
+    ("get", "/api/v1/admin/consumers/{id}", Of::Consumer, None),
+    ("delete", "/api/v1/admin/consumers/{id}", Of::Consumer, None),
+    ("patch", "/api/v1/admin/consumers/{id}/quota", Of::Consumer, Some(r#"{"bots":1}"#)),
+    ("get", "/api/v1/admin/keys", Of::Nothing, None),
+    ("post", "/api/v1/admin/keys", Of::Nothing, Some(r#"{"consumer":"x","live":true}"#)),
+    ("delete", "/api/v1/admin/keys/{id}", Of::Key, None),
+    ("get", "/api/v1/admin/secrets", Of::Nothing, None),
+    ("post", "/api/v1/admin/secrets/{id}/rotate", Of::Consumer, Some("{}")),
     ("delete", "/api/v1/consumers/me", Of::Nothing, None),
     ("get", "/api/v1/usage", Of::Nothing, None),
     ("get", "/api/v1/jobs", Of::Nothing, None),
@@ -124,9 +136,8 @@ async fn no_call_opens_to_a_key_that_may_not() {
     let known = CALLS.iter().map(|(method, path, ..)| (*method, *path)).collect();
     assert_eq!(documented, known, "the calls of the document, and those that this test makes");
 
-    let scopes = [Scope::Read, Scope::Write, Scope::Admin];
     let (mut keys, mut ended) = (Vec::new(), Vec::new());
-    for scope in scopes {
+    for scope in Scope::ALL {
         keys.push((scope, server.key("acme", false, scope).await));
         let wanted = Wanted { consumer: "acme", live: false, scope, expires_at: None };
         let revoked = server.fresh_key(wanted).await;
@@ -135,8 +146,10 @@ async fn no_call_opens_to_a_key_that_may_not() {
         ended.push(revoked.secret.expose().to_owned());
         ended.push(server.fresh_key(expired).await.secret.expose().to_owned());
     }
+    let wanted = Wanted { consumer: "acme", live: true, scope: Scope::Read, expires_at: None };
+    let made = server.fresh_key(wanted).await.key;
     let strangers = [
-        server.key("other", false, Scope::Admin).await,
+        server.key("other", false, Scope::Operator).await,
         server.key("acme", true, Scope::Admin).await,
     ];
     let wrong = [
@@ -179,7 +192,12 @@ async fn no_call_opens_to_a_key_that_may_not() {
     for (method, path, of, body) in CALLS {
         let operation = &document["paths"][path][method];
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-        let id = if of == Of::Delivery { &delivery } else { &job };
+        let id = match of {
+            Of::Delivery => &delivery,
+            Of::Key => &made.id.to_string(),
+            Of::Consumer => &made.tenant.consumer.to_string(),
+            Of::Job | Of::Nothing => &job,
+        };
         let at = path.replace("{id}", id).replace("{name}", "manifest.json");
         let Some(needed) = needed(operation) else {
             assert!(!path.starts_with("/api/"), "{path} is open to everybody");
@@ -201,7 +219,13 @@ async fn no_call_opens_to_a_key_that_may_not() {
                 ask(&server, &method, &at, Some(&format!("Bearer {key}")), unreadable).await;
             is_error(&answer, 403, "forbidden");
         }
-        if of != Of::Nothing {
+        if needed == Scope::Operator {
+            // What is about the whole server opens to no key of the test world, and to no admin.
+            for key in keys.iter().map(|(_, key)| key).chain(&strangers) {
+                let answer = ask(&server, &method, &at, Some(&format!("Bearer {key}")), body).await;
+                is_error(&answer, 403, "forbidden");
+            }
+        } else if of != Of::Nothing {
             for key in &strangers {
                 let answer = ask(&server, &method, &at, Some(&format!("Bearer {key}")), body).await;
                 is_error(&answer, 404, "not_found");
@@ -229,6 +253,9 @@ async fn no_call_opens_to_a_key_that_may_not() {
         }
     }
     // What all these calls asked for has not happened, and shows to nobody else.
+    let kept = server.store().keys().await.unwrap();
+    assert!(kept.iter().any(|key| key.id == made.id && key.revoked_at.is_none()));
+    assert_eq!(kept.len(), 1 + 1 + 3 * Scope::ALL.len() + strangers.len());
     let found = server.client().get_bot(&job).await.unwrap().unwrap();
     assert_eq!((found.status.as_str(), found.recording.deleted_at), ("joining", None));
     for key in &strangers {

@@ -1,5 +1,7 @@
 //! Keys.
 
+use meetbot_types::CreatedKey;
+
 use super::*;
 
 #[tokio::test]
@@ -25,7 +27,8 @@ async fn keys_are_found_by_their_public_part_and_revoked() {
 
 #[tokio::test]
 async fn the_last_good_operators_key_is_kept_where_that_is_asked() {
-    let store = fixture().await.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     let operator = |live| NewKey { scope: Scope::Operator, ..key("ops", live) };
     let make = async |new| store.create_key(new, at(0)).await.unwrap().0.id;
     let revoke = async |id, keep| store.revoke_key(id, keep, at(10)).await.unwrap();

@@ -330,6 +330,41 @@ async fn a_secret_that_was_replaced_signs_along_until_its_time_is_over() {
 }
 
 #[tokio::test]
+async fn a_secret_is_rotated_once_for_an_idempotency_key() {
+    let fixture = fixture().await;
+    let (store, tenant) = (&fixture.store, fixture.tenant);
+    let once = Once { key: "r".into(), fingerprint: [1; 32], ignored: "note".into() };
+    let rotate = async |consumer, new: &str, once: Option<&Once>, now| {
+        let (new, day) = (Secret::new(new), Duration::from_hours(24));
+        let rotated =
+            store.rotate_webhook_secret_once(tenant, consumer, new, day, once.cloned(), now);
+        rotated.await.unwrap()
+    };
+    let first = rotate(tenant.consumer, "whsec_BBBB", Some(&once), at(10)).await;
+    let RotationAnswer::Now(Rotation::Done(secrets)) = first else { panic!("{first:?}") };
+    let shown = secrets.shown(tenant.consumer, "acme".to_owned());
+    // Another rotation would be under way: it is the same one.
+    let again = rotate(tenant.consumer, "whsec_CCCC", Some(&once), at(11)).await;
+    let RotationAnswer::Earlier(Earlier::Answered(answer)) = again else { panic!("{again:?}") };
+    assert_eq!((answer.status, answer.ignored.as_str()), (200, "note"));
+    assert_eq!(answer.body, serde_json::to_string(&shown).unwrap());
+    let other = Once { fingerprint: [2; 32], ..once };
+    let different = rotate(tenant.consumer, "whsec_CCCC", Some(&other), at(12)).await;
+    assert!(matches!(different, RotationAnswer::Earlier(Earlier::Different)), "{different:?}");
+    // A refusal is no answer that is kept.
+    let third = Once { key: "s".into(), ..other };
+    for now in [at(13), at(14)] {
+        let refused = rotate(tenant.consumer, "whsec_CCCC", Some(&third), now).await;
+        let is_under_way = matches!(refused, RotationAnswer::Now(Rotation::UnderWay(_)));
+        assert!(is_under_way, "{refused:?}");
+    }
+    let nobody = rotate(ConsumerId::generate(at(0).wall), "whsec_D", None, at(15)).await;
+    assert!(matches!(nobody, RotationAnswer::Now(Rotation::NoConsumer)), "{nobody:?}");
+    let kept = store.webhook_secrets("acme", at(16)).await.unwrap().unwrap();
+    assert_eq!(kept, secrets);
+}
+
+#[tokio::test]
 async fn a_redelivery_of_an_idempotency_key_happens_once() {
     let fixture = fixture().await;
     let job = fixture.job_told_to("http://127.0.0.1:1/", at(1)).await;

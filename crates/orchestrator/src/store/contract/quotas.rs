@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use meetbot_types::Page;
+
 use super::*;
 
 const NOVEMBER: &str = "2026-11-30T22:00:00Z";
