@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use meetbot_orchestrator::store::{SqliteStore, Store as _, UsageStore as _};
+use meetbot_orchestrator::store::{ConsumerUse, SqliteStore, Store as _, UsageStore as _};
 use meetbot_types::{Consumer, QuotaLimit, admin::QuotaChange};
 use serde_json::json;
 
@@ -57,7 +57,7 @@ async fn list(args: &PlaceArgs, output: Output) -> anyhow::Result<()> {
     let consumers: Vec<Consumer> = match args.place()? {
         Place::Folder(folder) => {
             let all = async |store: &SqliteStore| Ok(store.consumers(store.now()).await?);
-            folder.with_store(all).await?.into_iter().map(|one| one.shown()).collect()
+            folder.with_store(all).await?.into_iter().map(ConsumerUse::shown).collect()
         }
         Place::Server(admin) => {
             let mut all: Vec<Consumer> = admin.list("consumers", &[], usize::MAX).await?;
@@ -118,7 +118,7 @@ async fn limit(args: &LimitArgs, output: Output) -> anyhow::Result<()> {
             };
             let all = folder.with_store(change).await?.into_iter();
             let mut all = all.filter(|one| one.consumer == args.consumer);
-            all.next().map(|one| one.shown())
+            all.next().map(ConsumerUse::shown)
         }
         Place::Server(admin) => {
             let id = named(&admin, &args.consumer).await?.id.to_string();

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use meetbot_orchestrator::{
     clock::Clock,
     keys::{self, FreshKey, Wanted},
-    store::{KeyStore as _, Revocation, Scope, SqliteStore, Store as _, UseFilter, Window},
+    store::{Key, KeyStore as _, Revocation, Scope, SqliteStore, Store as _, UseFilter, Window},
 };
 use meetbot_types::{ApiKey, CreatedKey, JobId, KeyId, KeyUse, Timestamp};
 use serde_json::{Value, json};
@@ -175,7 +175,7 @@ async fn list(args: &PlaceArgs, now: Timestamp, output: Output) -> anyhow::Resul
     let keys: Vec<ApiKey> = match args.place()? {
         Place::Folder(folder) => {
             let keys = folder.with_store(async |store| Ok(store.keys().await?)).await?;
-            keys.into_iter().map(|key| key.shown()).collect()
+            keys.into_iter().map(Key::shown).collect()
         }
         Place::Server(admin) => {
             let mut keys = admin.list("keys", &[], usize::MAX).await?;

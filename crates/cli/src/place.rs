@@ -30,7 +30,7 @@ pub(crate) enum Place<'a> {
     /// In a data folder.
     Folder(&'a FolderArgs),
     /// By the server itself.
-    Server(Admin),
+    Server(Box<Admin>),
 }
 
 impl PlaceArgs {
@@ -38,7 +38,7 @@ impl PlaceArgs {
     pub(crate) fn place(&self) -> anyhow::Result<Place<'_>> {
         let Some(url) = &self.server else { return Ok(Place::Folder(&self.folder)) };
         let connection = Connection::to(url.clone(), self.ca_bundle.clone());
-        Ok(Place::Server(Admin(connection.client()?)))
+        Ok(Place::Server(Box::new(Admin(connection.client()?))))
     }
 
     /// The data folder, for a command that no server takes; `why` says why.

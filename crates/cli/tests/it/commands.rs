@@ -266,7 +266,7 @@ fn help_says_what_a_newcomer_looks_for() {
     assert!(help(&["jobs", "list"]).contains("--ca-bundle"));
     assert!(help(&["jobs", "list"]).contains("SSL_CERT_FILE"));
     let webhooks = help(&["webhooks"]);
-    assert!(webhooks.contains("secret and rotate work on its data folder"), "{webhooks}");
+    assert!(webhooks.contains("secret, secrets and rotate work on its data folder"), "{webhooks}");
     let key = run(meetbot().args(["jobs", "list"]));
     assert!(key.code == Some(2) && key.err.contains("meetbot keys create --test"), "{key:?}");
     let empty = run(meetbot().args(["jobs", "list"]).env("MEETBOT_API_KEY", " "));

@@ -25,6 +25,7 @@ mod kills;
 mod logs;
 mod loopback;
 mod nginx;
+mod operator;
 mod passed_over;
 mod pause;
 mod private_files;

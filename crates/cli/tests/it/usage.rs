@@ -84,6 +84,7 @@ fn every_command_has_help() {
         &["webhooks", "show"],
         &["webhooks", "redeliver"],
         &["webhooks", "secret"],
+        &["webhooks", "secrets"],
         &["webhooks", "rotate"],
         &["webhooks", "listen"],
         &["webhooks", "verify"],

@@ -21,7 +21,7 @@ use crate::{
         query::Query,
         request::{BODY_LIMIT, JsonBody, Named},
     },
-    store::{ConsumerFilter, Tenant, Window},
+    store::{ConsumerFilter, ConsumerUse, Tenant, Window},
 };
 
 pub(super) fn router() -> OpenApiRouter<Server> {
@@ -55,7 +55,7 @@ async fn list_consumers(
         async move {
             let Page { data, next_cursor } =
                 store.list_consumers(filter, window, store.now()).await?;
-            Ok(Page { data: data.into_iter().map(|one| one.shown()).collect(), next_cursor })
+            Ok(Page { data: data.into_iter().map(ConsumerUse::shown).collect(), next_cursor })
         }
     })
     .await

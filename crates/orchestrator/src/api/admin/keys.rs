@@ -22,7 +22,7 @@ use crate::{
         request::{BODY_LIMIT, JsonBody, Named, again, once},
     },
     keys::{self, Wanted},
-    store::{Earlier, KeptAnswer, KeyCreation, KeyFilter, Revocation},
+    store::{Earlier, KeptAnswer, Key, KeyCreation, KeyFilter, Revocation},
 };
 
 const PATH: &str = "/api/v1/admin/keys";
@@ -73,7 +73,8 @@ async fn create_key(
                 serde_json::from_str(&body).map_err(|_| ApiError::internal())?;
             let ApiKey { id, prefix, .. } = &answer.shown;
             let name = name.unwrap_or_default();
-            answer.key = keys::asked_before(*id, prefix, token, &name).expose().to_owned();
+            let key = keys::asked_before(*id, prefix, token, &name);
+            key.expose().clone_into(&mut answer.key);
             let body = serde_json::to_string(&answer).map_err(|_| ApiError::internal())?;
             let earlier = Earlier::Answered(KeptAnswer { status, body, ignored });
             Ok((made(answer.shown.id), again(earlier)?).into_response())
@@ -102,7 +103,7 @@ async fn list_keys(State(server): State<Server>, mut query: Query) -> Result<Res
         let (store, filter) = (Arc::clone(&server.store), filter.clone());
         async move {
             let Page { data, next_cursor } = store.list_keys(filter, window).await?;
-            Ok(Page { data: data.into_iter().map(|key| key.shown()).collect(), next_cursor })
+            Ok(Page { data: data.into_iter().map(Key::shown).collect(), next_cursor })
         }
     })
     .await
