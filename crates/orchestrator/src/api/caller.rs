@@ -13,7 +13,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use meetbot_types::{ErrorCode, JobId, KeyId, UseId};
+use meetbot_types::{ErrorCode, JobId, UseId};
 use utoipa::openapi::{OpenApi, security::SecurityRequirement};
 
 use super::{
@@ -143,6 +143,18 @@ impl Caller {
     /// Whether a session was shown, and not a key.
     pub(super) const fn is_browser(&self) -> bool {
         self.session.is_some()
+    }
+
+    /// The key or the session itself, as the request shows it: nothing else of the server's knows it.
+    pub(super) fn secret<'a>(
+        &self,
+        server: &Server,
+        headers: &'a HeaderMap,
+    ) -> Result<&'a str, ApiError> {
+        match self.session {
+            Some(_) => sessions::token(server, headers).ok_or_else(ApiError::internal),
+            None => bearer(headers),
+        }
     }
 
     /// Whether the key, or the session, is still good: what goes on for long asks again.

@@ -40,6 +40,11 @@ pub(super) fn router(server: &Server) -> Router<Server> {
 
 /// The session that a request shows, as it is stored.
 pub(super) fn shown(server: &Server, headers: &HeaderMap) -> Option<[u8; 32]> {
+    token(server, headers).map(sessions::hash_of_session)
+}
+
+/// The session that a request shows.
+pub(super) fn token<'a>(server: &Server, headers: &'a HeaderMap) -> Option<&'a str> {
     if !server.dashboard {
         return None;
     }
@@ -53,7 +58,7 @@ pub(super) fn shown(server: &Server, headers: &HeaderMap) -> Option<[u8; 32]> {
     let (_, token) = cookies.find(|(name, token)| {
         names.iter().flatten().any(|known| known == name) && sessions::is_shaped(token)
     })?;
-    Some(sessions::hash_of_session(token))
+    Some(token)
 }
 
 /// Whether a request with a session comes from a page of this server. Browsers say so on HTTPS and on loopback; without their word a session changes nothing.

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::{
     answers::is_error,
     server::{PATIENCE, Server, answered, new_job, now},
+    sessions::{browses, sign_in},
 };
 
 const NOBODY: &str = "con_01KAB1CDEFGHJKMNPQRSTVWXYZ";
@@ -293,6 +294,38 @@ async fn a_doubled_request_makes_one_key_which_is_stored_nowhere() {
             assert!(!found, "{} holds a key", path.display());
         }
     }
+}
+
+#[tokio::test]
+async fn an_operators_browser_makes_keys_from_pages_of_the_server_alone() {
+    let data = TempDir::new().unwrap();
+    let ops = Operated::start(&data).await;
+    let session = sign_in(&ops.server, &ops.key).await;
+    let body = json!({"consumer": "browsed", "live": true});
+    let create = |session: &str, site: Option<&str>| {
+        let path = "/api/v1/admin/keys";
+        let request = browses(&ops.server, session, site, Method::POST, path);
+        answered(request.header("idempotency-key", "b").json(&body))
+    };
+    for site in [None, Some("none"), Some("same-site"), Some("cross-site")] {
+        is_error(&create(&session, site).await, 403, "forbidden");
+    }
+    let made = create(&session, Some("same-origin")).await;
+    assert_eq!(made.0, 201, "{made:?}");
+    assert_eq!(ops.opens(made.1["key"].as_str().unwrap(), "/api/v1/jobs").await, 200);
+    assert_eq!(create(&session, Some("same-origin")).await, made, "a doubled click");
+    // Another session could not find the same key again, and is not given a wrong one.
+    let other = sign_in(&ops.server, &ops.key).await;
+    is_error(&create(&other, Some("same-origin")).await, 422, "idempotency_mismatch");
+    // A session ends with its key, also when the API revokes that.
+    let operator = ops.make(json!({"consumer": "ops", "live": true, "scope": "operator"})).await;
+    let own = format!("/api/v1/admin/keys/{}", ops.id);
+    let revoke = ops.server.request_as(operator["key"].as_str().unwrap(), Method::DELETE, &own);
+    assert_eq!(answered(revoke).await.0, 200);
+    for session in [&session, &other] {
+        is_error(&create(session, Some("same-origin")).await, 401, "unauthorized");
+    }
+    ops.server.stop().await;
 }
 
 #[tokio::test]

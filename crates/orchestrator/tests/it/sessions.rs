@@ -2,7 +2,7 @@
 
 use meetbot_orchestrator::{
     keys::Wanted,
-    store::{KeyStore as _, Scope, Store as _, UseFilter},
+    store::{KeyStore as _, Scope, Store as _, UseFilter, Window},
 };
 use meetbot_types::bot::BotReport;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
@@ -103,9 +103,10 @@ async fn a_browser_signs_in_changes_things_and_signs_out() {
     let gone = out.headers()[header::SET_COOKIE].to_str().unwrap();
     assert!(gone.contains("=; ") && gone.contains("Max-Age=0"), "{gone}");
     is_error(&answered(look(Some(OWN))).await, 401, "unauthorized");
+    let window = Window { limit: 100, after: None };
     let lines = async {
         loop {
-            let lines = server.store().key_uses(UseFilter::default(), 100).await.unwrap();
+            let lines = server.store().key_uses(UseFilter::default(), window).await.unwrap().data;
             if lines.iter().any(|line| line.path == SESSIONS && line.status == 201) {
                 return;
             }
@@ -135,7 +136,7 @@ async fn a_session_ends_with_its_key_and_its_streams_with_it() {
     };
     let (mine, others) = (stream(&cookie).await.unwrap(), stream(&other).await.unwrap());
     assert_eq!((mine.status(), others.status()), (StatusCode::OK, StatusCode::OK));
-    assert!(server.store().revoke_key(fresh.key.id, server.store().now()).await.unwrap());
+    server.store().revoke_key(fresh.key.id, false, server.store().now()).await.unwrap();
     tokio::time::timeout(PATIENCE, mine.bytes()).await.expect("the stream ends").unwrap();
     let stolen = browses(&server, &cookie, Some(OWN), Method::GET, "/api/v1/jobs");
     is_error(&answered(stolen).await, 401, "unauthorized");

@@ -15,7 +15,7 @@ use super::bodies::{self, AskedKey};
 use crate::{
     api::{
         Server,
-        caller::{Caller, Made, bearer},
+        caller::{Caller, Made},
         error::ApiError,
         pages::page,
         query::Query,
@@ -50,12 +50,13 @@ async fn create_key(
     let now = server.store.now();
     let (asked, ignored) = query.with(bodies::new_key(&body, caller.key().scope, now.wall))?;
     let AskedKey { consumer, live, scope, expires_at } = asked;
-    // Whose request it is counts too: another key gets no answer that was meant for this one.
-    let path = format!("{PATH} {}", caller.key().id);
+    let shown = caller.secret(&server, &headers)?;
+    // Who asks counts too: another key, or another session, would find another secret.
+    let path = format!("{PATH} {:?}", keys::hash(shown));
     let once = once(&headers, "POST", &path, &body, &ignored)?;
-    let (token, name) = (bearer(&headers)?, once.as_ref().map(|once| once.key.clone()));
+    let name = once.as_ref().map(|once| once.key.clone());
     let wanted = Wanted { consumer: &consumer, live, scope, expires_at };
-    let (new, secret) = keys::asked(wanted, now.wall, token, name.as_deref());
+    let (new, secret) = keys::asked(wanted, now.wall, shown, name.as_deref());
     let made = |id: KeyId| Extension(Made(format!("{PATH}/{id}")));
     match server.store.create_key_once(caller.tenant, new, once, now).await? {
         KeyCreation::Created(key, webhook_secret) => {
@@ -73,7 +74,7 @@ async fn create_key(
                 serde_json::from_str(&body).map_err(|_| ApiError::internal())?;
             let ApiKey { id, prefix, .. } = &answer.shown;
             let name = name.unwrap_or_default();
-            let key = keys::asked_before(*id, prefix, token, &name);
+            let key = keys::asked_before(*id, prefix, shown, &name);
             key.expose().clone_into(&mut answer.key);
             let body = serde_json::to_string(&answer).map_err(|_| ApiError::internal())?;
             let earlier = Earlier::Answered(KeptAnswer { status, body, ignored });

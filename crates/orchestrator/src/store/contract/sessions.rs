@@ -23,7 +23,7 @@ async fn a_session_leads_to_its_key_until_it_ends() {
 
     // It shows that its key was revoked, and goes with its consumer.
     store.begin_session(session(&mine, 4, 100), at(0)).await.unwrap();
-    assert!(store.revoke_key(mine.id, at(5)).await.unwrap());
+    store.revoke_key(mine.id, false, at(5)).await.unwrap();
     let revoked = store.session_key([4; 32], at(6)).await.unwrap().unwrap();
     assert_eq!(revoked.revoked_at, Some(at(5).wall));
     assert!(store.erase_consumer(mine.tenant).await.unwrap().is_some());
