@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod admin;
+mod admin_keys;
 mod answers;
 mod bots;
 mod drain;
