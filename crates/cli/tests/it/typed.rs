@@ -32,6 +32,11 @@ const NOT_TYPED: &[(&str, &str)] = &[
     ("sudo ", "it changes the machine; another test runs the unit and lets systemd judge it"),
     ("meetbot serve --print-config | sudo ", "it changes the machine"),
     ("cp -a ", "there are no recordings; the restore's test types it with some"),
+    ("export MEETBOT_API_KEY=mb_live_", "it is the key of an operator on another machine"),
+    ("meetbot keys list --server ", "the test of operators runs it on a server"),
+    ("meetbot keys create --server ", "the test of operators runs it on a server"),
+    ("meetbot consumers limit --server ", "the test of operators runs it on a server"),
+    ("meetbot webhooks rotate --server ", "the test of operators runs it on a server"),
     ("journalctl ", "there is no journal; the logs' test reads the server's own lines"),
 ];
 
