@@ -32,9 +32,32 @@ const playNative = (track) => {
   audio.play().catch(() => {});
 };
 
+// The setting "audio only" of the page, as it stands in its store.
+const takesVideo = () => {
+  try {
+    return JSON.parse(localStorage.getItem("meet-preferences"))?.[8]?.[5] !== 1;
+  } catch {
+    return true;
+  }
+};
+
+const playVideo = (track) => {
+  const video = document.createElement("video");
+  video.autoplay = video.muted = true;
+  video.width = 320;
+  video.srcObject = new MediaStream([track]);
+  document.body.append(video);
+};
+
 const listen = (peer, neteq) => {
   peer.addEventListener("track", ({ receiver, track }) => {
-    if (track.kind !== "audio") return;
+    if (track.kind === "video") {
+      playVideo(track);
+      if (!neteq) return;
+      const { readable, writable } = receiver.createEncodedStreams();
+      readable.pipeTo(writable).catch(() => {});
+      return;
+    }
     if (!neteq) {
       playNative(track);
       return;
@@ -84,6 +107,7 @@ export const openSession = async (view) => {
   listen(peer, neteq);
   peer.addEventListener("datachannel", ({ channel }) => (channel.binaryType = "arraybuffer"));
   for (let lane = 0; lane < LANES; lane += 1) peer.addTransceiver("audio", { direction: "recvonly" });
+  if (takesVideo()) peer.addTransceiver("video", { direction: "recvonly" });
   sendOwn(peer, neteq);
   peer.createDataChannel("media-director", { ordered: true });
   peer.createDataChannel("media-session", { ordered: true });

@@ -81,6 +81,11 @@ impl Lanes {
         self.speaking.retain(|one| one.voice.person != person);
     }
 
+    /// Whether somebody is speaking, on a lane or not.
+    pub(crate) fn speaks(&self, person: &str) -> bool {
+        self.speaking.iter().any(|one| one.voice.person == person)
+    }
+
     /// Moves somebody to the next lane; who speaks there takes the lane that becomes free.
     pub(crate) fn change_lane(&mut self, person: &str) {
         let here = self.speaking.iter().find(|one| one.voice.person == person);

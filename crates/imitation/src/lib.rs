@@ -13,6 +13,7 @@ mod media;
 mod meeting;
 mod messages;
 mod observed;
+mod pictures;
 mod scenario;
 mod screens;
 mod serve;

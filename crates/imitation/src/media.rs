@@ -12,7 +12,7 @@ use str0m::{
     change::SdpOffer,
     channel::ChannelId,
     config::CryptoProvider,
-    format::Codec,
+    format::{Codec, PayloadParams},
     media::{Direction, MediaKind, Mid, Pt},
     net::{Protocol, Receive},
     rtp::{ExtensionValues, RtpWrite, SeqNo},
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Shared,
     lanes::{LANES, Packet},
-    meeting::ToPeer,
+    meeting::{Picture, ToPeer},
 };
 
 /// What a packet of audio plays.
@@ -82,6 +82,8 @@ struct Session {
     shared: Shared,
     lanes: Vec<Mid>,
     sequence: [u64; LANES],
+    /// Where the page takes video: the track, its payload type, and the pictures sent.
+    camera: Option<(Mid, Pt, u64)>,
     opus: Pt,
     red: Option<Pt>,
     collections: Option<ChannelId>,
@@ -110,28 +112,34 @@ pub(crate) async fn open(offer: &str, shared: Shared) -> Result<(String, Running
         .build(start);
     rtc.add_local_candidate(Candidate::host(address, Protocol::Udp).map_err(RtcError::from)?);
     let answer = rtc.sdp_api().accept_offer(offer)?.to_sdp_string();
-    let mids = answer.lines().filter_map(|line| line.trim().strip_prefix("a=mid:")).map(Mid::from);
-    let lanes: Vec<Mid> = mids
-        .filter(|mid| {
+    let sent = |kind: MediaKind| -> Vec<Mid> {
+        let mids = answer.lines().filter_map(|line| line.trim().strip_prefix("a=mid:"));
+        let is_sent = |mid: &Mid| {
             rtc.media(*mid).is_some_and(|media| {
-                media.kind() == MediaKind::Audio && media.direction() == Direction::SendOnly
+                media.kind() == kind && media.direction() == Direction::SendOnly
             })
-        })
-        .collect();
+        };
+        mids.map(Mid::from).filter(is_sent).collect()
+    };
+    let (lanes, camera) = (sent(MediaKind::Audio), sent(MediaKind::Video).first().copied());
     if lanes.len() != LANES {
         return Err(Refused::Lanes(lanes.len()));
     }
     let params = rtc.codec_config().params();
     let opus = params.iter().find(|one| one.spec().codec == Codec::Opus).ok_or(Refused::NoOpus)?;
     let (opus, red) = (opus.pt(), opus.red());
+    let vp8 = params.iter().find(|one| one.spec().codec == Codec::Vp8).map(PayloadParams::pt);
+    let camera = camera.zip(vp8);
+    let stream = camera.and_then(|(mid, _)| stream_of(&answer, mid));
     let (tell, told) = mpsc::unbounded_channel();
-    let number = shared.change(|meeting| meeting.opened_session(tell));
+    let number = shared.change(|meeting| meeting.opened_session(tell, stream));
     let session = Session {
         rtc,
         socket,
         address,
         lanes,
         sequence: [1_000, 2_000, 3_000],
+        camera: camera.map(|(mid, pt)| (mid, pt, 4_000)),
         opus,
         red: red.filter(|_| shared.lock().scenario.red),
         shared,
@@ -172,6 +180,7 @@ impl Running {
                 }
                 order = self.told.recv() => match order {
                     Some(ToPeer::Audio(packet)) => self.session.send(&packet),
+                    Some(ToPeer::Picture(picture)) => self.session.show(&picture),
                     Some(ToPeer::Collections(message)) => self.waiting.push(message),
                     Some(ToPeer::Captions(message)) => self.session.caption(&message)?,
                     Some(ToPeer::GoDead) => {
@@ -241,6 +250,21 @@ impl Session {
         stream.write_rtp(write);
     }
 
+    /// Sends a picture in one packet: it is smaller than a datagram.
+    fn show(&mut self, picture: &Picture) {
+        let Some((mid, vp8, sequence)) = &mut self.camera else { return };
+        let mut direct = self.rtc.direct_api();
+        let Some(stream) = direct.stream_tx_by_mid(*mid, None) else { return };
+        *sequence += 1;
+        // RFC 7741: the descriptor of a partition's first packet.
+        let payload = [&[0x10], &*picture.frame].concat();
+        let write = RtpWrite::new(*vp8, SeqNo::from(*sequence), picture.rtp_time, now(), payload)
+            .marker(true)
+            .nackable(true)
+            .csrc(&[picture.csrc]);
+        stream.write_rtp(write);
+    }
+
     fn caption(&mut self, message: &[u8]) -> Result<(), RtcError> {
         for (id, _) in self.channels.iter().filter(|(_, label)| label.starts_with("captions")) {
             if let Some(mut channel) = self.rtc.channel(*id) {
@@ -290,12 +314,24 @@ impl Session {
                     self.shared.change(|meeting| meeting.observed.messages.push(message));
                 }
             }
+            Event::KeyframeRequest(_) => {
+                self.shared.change(crate::meeting::Meeting::wants_key_frame);
+            }
             Event::RtpPacket(packet) => {
                 self.shared.change(|meeting| meeting.heard(packet.header.ext_vals.audio_level));
             }
             _ => {}
         }
     }
+}
+
+/// The id of the stream of a track, as the page will know it.
+fn stream_of(answer: &str, mid: Mid) -> Option<String> {
+    let section = answer.split("\r\nm=").find(|section| {
+        section.lines().any(|line| line.strip_prefix("a=mid:").is_some_and(|name| *mid == *name))
+    })?;
+    let stream = section.lines().find_map(|line| line.strip_prefix("a=msid:"))?;
+    stream.split(' ').next().map(str::to_owned)
 }
 
 /// RFC 2198: the packet before this one, where there is one, and then this one.

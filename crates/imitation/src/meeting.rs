@@ -3,7 +3,7 @@
 mod page;
 mod wire;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use tokio::sync::mpsc;
 
@@ -12,17 +12,26 @@ use crate::{
     Act, Dialog, Observed, Person, Scenario, Screen, Signal,
     lanes::{Lanes, Packet, Voice},
     observed::Devices,
+    pictures,
     scenario::LeavingShown,
 };
 
 /// Packets of 20 ms in a second.
 const PACKETS_PER_SECOND: u64 = 50;
 
+/// A picture each 60 ms.
+const TICKS_PER_PICTURE: u32 = 3;
+
+/// 20 ms of the clock of cameras, 90 kHz.
+const RTP_PER_TICK: u32 = 1_800;
+
 /// What a session of media is to send.
 #[derive(Debug)]
 pub(crate) enum ToPeer {
     /// A packet on a lane.
     Audio(Packet),
+    /// A picture of the camera that is seen.
+    Picture(Picture),
     /// A message in `collections`.
     Collections(Vec<u8>),
     /// A message in the channels for captions that the page has opened.
@@ -33,11 +42,32 @@ pub(crate) enum ToPeer {
     Close,
 }
 
+/// A picture of a camera.
+#[derive(Debug)]
+pub(crate) struct Picture {
+    pub(crate) csrc: u32,
+    /// The picture's place on the clock of cameras, in 90 kHz.
+    pub(crate) rtp_time: u32,
+    pub(crate) frame: Arc<[u8]>,
+}
+
+/// The camera that is seen.
+#[derive(Debug)]
+struct Camera {
+    person: String,
+    /// The colour of the last picture.
+    white: bool,
+    /// The next picture has to be a key frame.
+    key: bool,
+}
+
 /// Somebody of the scenario, and their device while they are there.
 #[derive(Debug)]
 struct Attendee {
     person: Person,
     device: Option<String>,
+    /// The device of the screen that they share.
+    screen: Option<String>,
 }
 
 /// The meeting and the one page that is in it.
@@ -59,6 +89,10 @@ pub(crate) struct Meeting {
     devices: u32,
     lanes: Lanes,
     peer: Option<mpsc::UnboundedSender<ToPeer>>,
+    camera: Option<Camera>,
+    /// The id of the stream in which the page gets the camera.
+    camera_stream: Option<String>,
+    ticks: u32,
     chat: Vec<(String, String)>,
     steps: VecDeque<crate::Step>,
     /// The roster has changed since it was last answered.
@@ -79,6 +113,9 @@ impl Meeting {
             devices: 100,
             lanes: Lanes::default(),
             peer: None,
+            camera: None,
+            camera_stream: None,
+            ticks: 0,
             chat: Vec::new(),
             steps: scenario.steps.clone().into(),
             roster_is_news: true,
@@ -87,7 +124,7 @@ impl Meeting {
         };
         for person in scenario.people {
             let device = person.present.then(|| meeting.new_device());
-            meeting.attendees.push(Attendee { person, device });
+            meeting.attendees.push(Attendee { person, device, screen: None });
         }
         meeting
     }
@@ -118,6 +155,13 @@ impl Meeting {
         self.visit
     }
 
+    /// A decoder has nothing to begin with.
+    pub(crate) fn wants_key_frame(&mut self) {
+        if let Some(camera) = &mut self.camera {
+            camera.key = true;
+        }
+    }
+
     fn close_session(&mut self) {
         if let Some(peer) = self.peer.take() {
             let _ = peer.send(ToPeer::Close);
@@ -127,8 +171,15 @@ impl Meeting {
     }
 
     /// A session of media was opened by the page. Its number is the answer.
-    pub(crate) fn opened_session(&mut self, peer: mpsc::UnboundedSender<ToPeer>) -> u32 {
+    pub(crate) fn opened_session(
+        &mut self,
+        peer: mpsc::UnboundedSender<ToPeer>,
+        camera_stream: Option<String>,
+    ) -> u32 {
         self.close_session();
+        self.observed.takes_video = Some(camera_stream.is_some());
+        self.camera_stream = camera_stream;
+        self.wants_key_frame();
         self.observed.sessions += 1;
         self.peer = Some(peer);
         self.observed.sessions
@@ -212,6 +263,13 @@ impl Meeting {
             Act::Caption { person, line, version, text, last } => {
                 self.send_caption(&person, line, version, &text, last);
             }
+            Act::Camera { person, on } => self.turn_camera(&person, on),
+            Act::Present { person, on } => self.present(&person, on),
+            Act::Raw(message) => {
+                if let Some(peer) = &self.peer {
+                    let _ = peer.send(ToPeer::Collections(message));
+                }
+            }
             Act::Pack(compression) => self.scenario.compression = compression,
             Act::ChangeLane(person) => self.lanes.change_lane(&person),
             Act::NewPeerConnection => {
@@ -245,7 +303,7 @@ impl Meeting {
     }
 
     fn say(&mut self, name: &str, ms: u64) {
-        let Some(Attendee { person, device: Some(_) }) = self.attendee(name) else { return };
+        let Some(Attendee { person, device: Some(_), .. }) = self.attendee(name) else { return };
         let voice = Voice {
             person: person.name.clone(),
             csrc: person.csrc,
@@ -254,6 +312,49 @@ impl Meeting {
             left: (ms * PACKETS_PER_SECOND).div_ceil(1_000),
         };
         self.lanes.say(voice);
+    }
+
+    fn turn_camera(&mut self, person: &str, on: bool) {
+        if on {
+            self.camera = Some(Camera { person: person.to_owned(), white: false, key: true });
+        } else if self.camera.as_ref().is_some_and(|camera| camera.person == person) {
+            self.camera = None;
+        }
+        self.send_outputs(person);
+    }
+
+    fn present(&mut self, name: &str, on: bool) {
+        let device = self.new_device();
+        if !on {
+            self.send_gone(name, true);
+        }
+        let Some(attendee) = self.attendee(name) else { return };
+        attendee.screen = on.then_some(device);
+        self.roster_is_news = true;
+        if on {
+            self.send_newcomer(name);
+        }
+    }
+
+    /// A picture of the camera that is seen, each 60 ms.
+    fn picture(&mut self) {
+        self.ticks = self.ticks.wrapping_add(1);
+        if !self.ticks.is_multiple_of(TICKS_PER_PICTURE) || !self.observed.joined {
+            return;
+        }
+        let (Some(camera), Some(_)) = (&mut self.camera, &self.camera_stream) else { return };
+        let person = self.attendees.iter().find(|one| one.person.name == camera.person);
+        let (Some(person), Some(peer)) = (person, &self.peer) else { return };
+        let white = self.lanes.speaks(&camera.person);
+        // A picture that changes nothing is of the colour before it.
+        let key = camera.key || white != camera.white;
+        (camera.white, camera.key) = (white, false);
+        *self.observed.pictures.entry(camera.person.clone()).or_default() += 1;
+        let _ = peer.send(ToPeer::Picture(Picture {
+            csrc: person.person.csrc,
+            rtp_time: self.ticks.wrapping_mul(RTP_PER_TICK),
+            frame: pictures::frame(white, key),
+        }));
     }
 
     fn join(&mut self, name: &str) {
@@ -268,10 +369,11 @@ impl Meeting {
     fn leave(&mut self, name: &str) {
         self.lanes.silence(name);
         if self.scenario.leaving_shown == LeavingShown::Channel {
-            self.send_gone(name);
+            self.send_gone(name, false);
         }
         if let Some(attendee) = self.attendee(name) {
             attendee.device = None;
+            attendee.screen = None;
         }
         self.roster_is_news = true;
         self.version += 1;
@@ -279,6 +381,7 @@ impl Meeting {
 
     /// 20 ms have passed.
     pub(crate) fn tick(&mut self) {
+        self.picture();
         let tick = self.lanes.tick();
         for packet in tick.packets {
             let Some(peer) = self.peer.as_ref().filter(|_| self.observed.joined) else { continue };

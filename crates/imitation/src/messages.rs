@@ -70,6 +70,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) status: Status,
     pub(crate) is_self: bool,
     pub(crate) is_host: bool,
+    /// The device whose screen this entry is.
+    pub(crate) screen_of: Option<&'a str>,
 }
 
 fn entry(entry: &Entry<'_>) -> Message {
@@ -83,6 +85,9 @@ fn entry(entry: &Entry<'_>) -> Message {
     }
     // Fields that nobody has read yet are there in the real one.
     message = message.number(11, 3).message(17, &Message::default().number(1, 1));
+    if let Some(device) = entry.screen_of {
+        message = message.bytes(21, device);
+    }
     let first = entry.name.split(' ').next().unwrap_or_default();
     message = message.bytes(29, first);
     if entry.is_host { message.number(34, 1) } else { message }

@@ -35,6 +35,10 @@ pub struct Observed {
     pub sent: BTreeMap<String, u64>,
     /// Packets of people who spoke and were on no lane.
     pub unsent: BTreeMap<String, u64>,
+    /// Pictures that were sent, by the person whose camera it is.
+    pub pictures: BTreeMap<String, u64>,
+    /// Whether the page takes video; it does not where its settings say audio only.
+    pub takes_video: Option<bool>,
     /// Packets of audio that came from the bot.
     pub heard: u64,
     /// The loudest of them, in dBov; `None` when none named its level.

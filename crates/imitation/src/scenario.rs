@@ -296,6 +296,22 @@ pub enum Act {
         #[serde(default)]
         last: bool,
     },
+    /// Somebody's camera goes on, and is the one that the bot sees; or it goes off.
+    Camera {
+        /// Who.
+        person: String,
+        /// Whether it is on.
+        on: bool,
+    },
+    /// Somebody shares a screen, or stops: an entry of the roster that is nobody of their own.
+    Present {
+        /// Who.
+        person: String,
+        /// Whether they share.
+        on: bool,
+    },
+    /// Something comes in `collections` that is no message of Meet.
+    Raw(Vec<u8>),
     /// Messages of `collections` are packed in another way from now on.
     Pack(Compression),
     /// Somebody's voice moves to the next lane.

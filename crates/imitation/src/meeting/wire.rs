@@ -17,18 +17,28 @@ impl Meeting {
     fn own_entry(&self, status: Status) -> Option<Entry<'_>> {
         let device = self.bot.as_deref()?;
         let name = self.observed.name.as_deref().unwrap_or("Guest");
-        Some(Entry { device, name, status, is_self: true, is_host: false })
+        Some(Entry { device, name, status, is_self: true, is_host: false, screen_of: None })
     }
 
     fn roster(&self) -> Vec<Entry<'_>> {
-        let others = self.attendees.iter().filter_map(|one| {
-            Some(Entry {
-                device: one.device.as_deref()?,
+        let others = self.attendees.iter().flat_map(|one| {
+            let device = one.device.as_deref().map(|device| Entry {
+                device,
                 name: &one.person.name,
                 status: Status::In,
                 is_self: false,
                 is_host: one.person.host,
-            })
+                screen_of: None,
+            });
+            let screen = one.screen.as_deref().map(|device| Entry {
+                device,
+                name: &one.person.name,
+                status: Status::In,
+                is_self: false,
+                is_host: false,
+                screen_of: one.device.as_deref(),
+            });
+            device.into_iter().chain(screen)
         });
         let own = if self.screen.is_in() { Status::In } else { Status::Out };
         others.chain(self.own_entry(own)).collect()
@@ -45,11 +55,13 @@ impl Meeting {
                 is_video: false,
                 disabled: true,
             });
+            let seen = self.camera.as_ref().is_some_and(|seen| seen.person == one.person.name);
+            let stream = self.camera_stream.clone().filter(|_| seen);
             outputs.push(Output {
                 device,
-                stream: format!("camera-{}", one.person.csrc),
+                stream: stream.unwrap_or_else(|| format!("camera-{}", one.person.csrc)),
                 is_video: true,
-                disabled: true,
+                disabled: !seen,
             });
         }
         messages::outputs(&outputs)
@@ -61,18 +73,24 @@ impl Meeting {
         self.send(&self.outputs_of(None));
     }
 
+    /// What somebody's device sends.
+    pub(super) fn send_outputs(&self, name: &str) {
+        self.send(&self.outputs_of(Some(name)));
+    }
+
     /// A newcomer alone. The voice comes before the name, as in the real one where two services tell of them.
     pub(super) fn send_newcomer(&self, name: &str) {
-        self.send(&self.outputs_of(Some(name)));
+        self.send_outputs(name);
         let roster = self.roster();
         let newcomer: Vec<_> = roster.into_iter().filter(|entry| entry.name == name).collect();
         self.send(&messages::roster_in_channel(&newcomer));
     }
 
-    /// Somebody who is still in the roster, with the status of those who have left.
-    pub(super) fn send_gone(&self, name: &str) {
-        let mut gone: Vec<_> =
-            self.roster().into_iter().filter(|entry| entry.name == name).collect();
+    /// Somebody who is still in the roster, or only their screen, with the status of those who have left.
+    pub(super) fn send_gone(&self, name: &str, screen_only: bool) {
+        let is_gone =
+            |entry: &Entry<'_>| entry.name == name && (!screen_only || entry.screen_of.is_some());
+        let mut gone: Vec<_> = self.roster().into_iter().filter(is_gone).collect();
         for entry in &mut gone {
             entry.status = Status::Out;
         }

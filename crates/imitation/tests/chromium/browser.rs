@@ -16,6 +16,9 @@ use tempfile::TempDir;
 /// How long anything may take, on a machine that has other things to do too.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// How often a second is waited for something that is to be clicked.
+const TRIES: usize = 30;
+
 /// How many pages may lead to one another while something is waited for.
 const PAGES: usize = 20;
 
@@ -122,11 +125,26 @@ impl Browser {
     }
 
     /// Clicks in the middle of what is named so, as a person does, once nothing lies over it.
+    #[track_caller]
     pub(crate) fn click(&mut self, name: &str) {
-        let name = json!(name);
-        let place = format!("window.placeOf({name})");
-        self.until(&place);
-        let place = self.value(&place);
+        let look = format!(
+            "new Promise(done => {{
+                const deadline = Date.now() + 1000;
+                const look = () => {{
+                    const place = window.placeOf?.({});
+                    if (place || Date.now() > deadline) done(place); else setTimeout(look, 50);
+                }};
+                look();
+            }})",
+            json!(name)
+        );
+        // A toolbar comes back when the pointer moves.
+        let mut places = (0..TRIES).map(|_| {
+            self.point(300.0, 300.0);
+            self.value(&look)
+        });
+        let place = places.find(|place| !place.is_null());
+        let place = place.unwrap_or_else(|| panic!("no way to {name:?}"));
         let (x, y) = (place[0].as_f64().unwrap(), place[1].as_f64().unwrap());
         for step in [3.0, 2.0, 1.0, 0.0] {
             self.mouse("mouseMoved", "none", x - step * 4.0, y - step * 2.0);
@@ -136,7 +154,7 @@ impl Browser {
     }
 
     /// Moves the pointer there.
-    pub(crate) fn point(&mut self, x: f64, y: f64) {
+    fn point(&mut self, x: f64, y: f64) {
         self.mouse("mouseMoved", "none", x, y);
     }
 

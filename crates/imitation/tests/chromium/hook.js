@@ -1,7 +1,7 @@
 // What the test keeps of the page: where things are, what came in `collections`, which sources each lane named.
 (() => {
   if (window !== top) return;
-  const test = { collections: [], captions: [], frames: [], connections: [] };
+  const test = { collections: [], captions: [], pictures: [], frames: [], connections: [] };
   Object.defineProperty(window, "test", { value: test, enumerable: false });
 
   const nameOf = (found) => {
@@ -36,6 +36,7 @@
   // Frames are taken only where a test asks for it, since the page then plays nothing.
   const asked = new URLSearchParams(location.search);
   const tap = asked.has("tap");
+  if (asked.has("audio")) localStorage.setItem("meet-preferences", "[0,0,0,0,0,0,0,0,[0,0,0,0,0,1]]");
   if (asked.has("hide")) delete RTCRtpReceiver.prototype.createEncodedStreams;
   const Original = RTCPeerConnection;
   window.RTCPeerConnection = class extends Original {
@@ -55,8 +56,14 @@
         if (label.startsWith("captions")) channel.addEventListener("message", ({ data }) => test.captions.push(text(data)));
         return channel;
       };
-      this.addEventListener("track", ({ receiver, track }) => {
-        if (!tap || track.kind !== "audio") return;
+      this.addEventListener("track", ({ receiver, track, streams }) => {
+        if (!tap) return;
+        if (track.kind === "video") {
+          test.stream = streams[0].id;
+          const { readable } = receiver.createEncodedStreams();
+          readable.pipeTo(new WritableStream({ write: (frame) => void test.pictures.push([frame.type, frame.getMetadata().width]) }));
+          return;
+        }
         const lane = test.frames.push([]) - 1;
         const { readable } = receiver.createEncodedStreams();
         readable.pipeTo(

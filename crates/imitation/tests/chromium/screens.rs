@@ -116,7 +116,6 @@ async fn a_guest_finds_the_way_through_all_decoys() {
     });
     assert_eq!(joined.await.sessions, 1);
     browser.until("document.querySelector('.toolbar.hidden')");
-    browser.point(300.0, 300.0);
     browser.click("Turn off microphone");
     browser.click("Turn off camera");
     let off = |observed: &meetbot_imitation::Observed| {

@@ -82,6 +82,37 @@ async fn red_repeats_the_packet_before() {
     browser.until(&frame(1002, "one.payloadType === 63 && one.first === 0xEF"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_is_seen_where_video_is_wanted_and_a_screen_is_nobody() {
+    let imitation = meeting(Scenario::default()).await;
+    let Some(mut browser) = Browser::start(&imitation, &INCONSPICUOUS, true) else { return };
+    browser.open(TAPPED);
+    seen(&imitation, |observed| observed.joined).await;
+    let camera = |on: bool| Act::Camera { person: "Ben Weber".to_owned(), on };
+    imitation.act(camera(true));
+    browser.until("test.pictures[0]?.join() === 'key,320' && test.pictures[1]?.[0] === 'delta'");
+    browser.until("test.collections.some(([, text]) => text.includes(test.stream))");
+    browser.value("test.pictures.length = 0");
+    say(&imitation, "Ben Weber", 600_000);
+    browser.until("test.pictures.some(([type]) => type === 'key')");
+
+    let present = |on: bool| Act::Present { person: "Ann Host".to_owned(), on };
+    let entries = "test.collections.at(-1)[1].split('Ann Host').length";
+    imitation.act(present(true));
+    browser.until(&format!("{entries} === 3"));
+    imitation.act(present(false));
+    browser.until(&format!("{entries} === 2"));
+    imitation.act(Act::Raw(b"no message of Meet".to_vec()));
+    browser.until("test.collections.at(-1)[1] === 'no message of Meet'");
+
+    assert_eq!(imitation.observed().takes_video, Some(true));
+    browser.open(&format!("{LINK}&audio"));
+    imitation.until(|observed| observed.visits == 2).await;
+    imitation.act(Act::Admit);
+    let joined = seen(&imitation, |observed| observed.joined).await;
+    assert_eq!((joined.takes_video, joined.faults), (Some(false), vec![]));
+}
+
 async fn plays(link: &str, sound: &str) {
     let imitation = meeting(Scenario { sound: Sound::NetEq, ..Scenario::default() }).await;
     let Some(mut browser) = Browser::start(&imitation, &INCONSPICUOUS, true) else { return };
