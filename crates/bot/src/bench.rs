@@ -137,6 +137,7 @@ fn order(folder: &Path) -> BotOrder {
         stun_servers: Vec::new(),
         folder: folder.to_owned(),
         most_bytes: None,
+        heartbeat_ms: 5_000,
         finalize: None,
     }
 }

@@ -7,9 +7,7 @@ use std::{
     time::Duration,
 };
 
-use meetbot_types::bot::{
-    BotOrder, BotReport, HEARTBEAT_SECONDS, IngestAnswer, IngestRequest, NumberedReport,
-};
+use meetbot_types::bot::{BotOrder, BotReport, IngestAnswer, IngestRequest, NumberedReport};
 use reqwest::{Client, StatusCode};
 use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -23,9 +21,8 @@ use crate::{
 };
 
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// The waits between tries, while the orchestrator is away.
+/// The first wait between tries while the orchestrator is away; the longest is a heartbeat.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How long a bot that stops tries to be heard once more.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -118,7 +115,7 @@ struct Sender {
 
 impl Sender {
     async fn run(self) {
-        let heartbeat = Duration::from_secs(u64::from(HEARTBEAT_SECONDS));
+        let heartbeat = Duration::from_millis(self.order.heartbeat_ms);
         let mut wait = FIRST_WAIT;
         loop {
             let is_last = self.closed.is_cancelled();
@@ -162,7 +159,8 @@ impl Sender {
             };
             tracing::debug!(job = %self.order.job_id, problem, "the orchestrator is away");
             tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(LONGEST_WAIT);
+            // Soon enough to be heard within what is left of the lease.
+            wait = (wait * 2).min(heartbeat);
         }
     }
 

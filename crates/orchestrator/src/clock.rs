@@ -7,6 +7,8 @@ use std::{
 
 use meetbot_types::Timestamp;
 
+use crate::timing::Timing;
+
 /// A moment on both of the server's clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
@@ -23,6 +25,8 @@ pub struct StoreNow {
     pub wall: Timestamp,
     /// What the store measures leases by. It never jumps.
     pub lease: LeaseTime,
+    /// How long a lease lasts, and a job waits for its next bot.
+    pub timing: Timing,
 }
 
 /// A moment on the clock by which a store measures leases, in milliseconds. Only a store makes one, since only one clock can be right: on SQLite it is the

@@ -1,22 +1,21 @@
 //! The server's settings. `default.toml` is the manual and the source of every default.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    num::{NonZeroU32, NonZeroUsize},
-    path::PathBuf,
-    str::FromStr,
-    time::Duration,
-};
+mod layers;
+mod sections;
 
-use meetbot_types::{
-    Reach,
-    reach::{Network, NotANetwork},
-};
-use serde::Deserialize;
-use toml::{Table, Value};
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use crate::{limits::Limits, setting_names, store::Quota};
+use meetbot_types::{Reach, reach::Network};
+use toml::Value;
+
+pub use self::layers::SettingsFile;
+use self::layers::{a_type, defaults, lay_over, like, names};
+use crate::{
+    limits::Limits,
+    setting_names,
+    store::Quota,
+    timing::{self, Timing},
+};
 
 /// The annotated defaults.
 pub const DEFAULT: &str = include_str!("default.toml");
@@ -81,6 +80,8 @@ pub struct Config {
     pub limits: Limits,
     /// What each consumer may use in each of its worlds.
     pub quota: Quota,
+    /// How long bots that are not heard are waited for; no setting.
+    pub timing: Timing,
 }
 
 /// A setting that cannot be used.
@@ -124,126 +125,6 @@ fn remedy(meant: Option<&str>) -> String {
     )
 }
 
-/// A file with settings.
-#[derive(Debug, Clone, Copy)]
-pub struct SettingsFile<'a> {
-    /// Its name, for messages.
-    pub name: &'a str,
-    /// TOML.
-    pub text: &'a str,
-}
-
-impl SettingsFile<'_> {
-    /// Where a setting stands in it, for the beginning of a message; empty where it does not.
-    fn place(self, name: &str) -> String {
-        let line = setting_names::line(self.text, name);
-        line.map(|line| format!("{}:{line}: ", self.name)).unwrap_or_default()
-    }
-}
-
-#[derive(Deserialize)]
-struct Settings {
-    server: Server,
-    bots: Bots,
-    log: Log,
-    recordings: Recordings,
-    jobs: Jobs,
-    webhooks: Webhooks,
-    audit: Audit,
-    dashboard: Dashboard,
-    limits: LimitSettings,
-}
-
-#[derive(Deserialize)]
-struct Server {
-    listen: String,
-    data_dir: PathBuf,
-    development: bool,
-    drain_seconds: u32,
-}
-
-#[derive(Deserialize)]
-struct Bots {
-    max: u32,
-    start_within_seconds: u32,
-    allow_networks: Vec<String>,
-    stun_servers: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Log {
-    format: String,
-}
-
-#[derive(Deserialize)]
-struct Recordings {
-    keep_days: u32,
-    max_gigabytes_per_job: u32,
-    mix_at_once: i32,
-}
-
-#[derive(Deserialize)]
-struct Jobs {
-    keep_days: u32,
-}
-
-#[derive(Deserialize)]
-struct Webhooks {
-    allow_networks: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Audit {
-    keep_days: u32,
-}
-
-#[derive(Deserialize)]
-struct Dashboard {
-    enabled: bool,
-}
-
-#[derive(Deserialize)]
-struct LimitSettings {
-    bots_per_consumer: u32,
-    minutes_per_month: u32,
-    queued_jobs: u32,
-    requests_per_minute: u32,
-    unknown_keys_per_minute: u32,
-    requests_at_once: u32,
-    connections: u32,
-    connections_per_address: u32,
-    streams_per_key: u32,
-    head_seconds: u32,
-    body_seconds: u32,
-}
-
-impl LimitSettings {
-    /// Names the setting that cannot be.
-    fn limits(&self) -> Result<Limits, &'static str> {
-        for (value, setting) in [
-            (self.requests_at_once, "limits.requests_at_once"),
-            (self.connections, "limits.connections"),
-            (self.streams_per_key, "limits.streams_per_key"),
-            (self.head_seconds, "limits.head_seconds"),
-            (self.body_seconds, "limits.body_seconds"),
-        ] {
-            if value == 0 {
-                return Err(setting);
-            }
-        }
-        Ok(Limits {
-            requests_per_minute: NonZeroU32::new(self.requests_per_minute),
-            unknown_keys_per_minute: NonZeroU32::new(self.unknown_keys_per_minute),
-            requests_at_once: self.requests_at_once as usize,
-            connections: self.connections as usize,
-            connections_per_address: NonZeroU32::new(self.connections_per_address),
-            streams_per_key: self.streams_per_key as usize,
-            head: Duration::from_secs(self.head_seconds.into()),
-            body: Duration::from_secs(self.body_seconds.into()),
-        })
-    }
-}
-
 impl Config {
     /// The defaults, then the file, then what `variable` knows of `MEETBOT_<SECTION>_<KEY>`.
     pub fn load(
@@ -270,7 +151,7 @@ impl Config {
                 }
             }
         }
-        Self::check(settings).map_err(|error| match error {
+        let config = Self::check(settings).map_err(|error| match error {
             ConfigError::Invalid { setting, problem, .. } => {
                 let variable = of_environment.remove(&setting).map(|name| format!("{name}: "));
                 let place = variable.or_else(|| file.map(|file| file.place(&setting)));
@@ -278,7 +159,8 @@ impl Config {
                 ConfigError::Invalid { place, setting, problem }
             }
             error => error,
-        })
+        })?;
+        Ok(Self { timing: timing_of(variable(timing::VARIABLE))?, ..config })
     }
 
     /// Refuses variables of the environment, given with their values, that name a setting which there is not.
@@ -295,16 +177,22 @@ impl Config {
         }
     }
 
-    /// Development is for one machine: an error where the server would listen on an address that others can reach.
+    /// Development and the times of tests are for one machine: an error where the server would listen on an address that others can reach.
     pub fn check_development(&self) -> Result<(), ConfigError> {
-        if !self.development || self.listen.ip().to_canonical().is_loopback() {
+        let (setting, with) = if self.development {
+            ("server.development", "--dev")
+        } else {
+            (timing::VARIABLE, timing::VARIABLE)
+        };
+        let for_one_machine = self.development || self.timing != Timing::default();
+        if !for_one_machine || self.listen.ip().to_canonical().is_loopback() {
             return Ok(());
         }
         Err(ConfigError::Invalid {
             place: String::new(),
-            setting: "server.development".to_owned(),
+            setting: setting.to_owned(),
             problem: format!(
-                "with --dev a server listens on loopback only, as on 127.0.0.1:3010, and not on {}",
+                "with {with} a server listens on loopback only, as on 127.0.0.1:3010, and not on {}",
                 self.listen
             ),
         })
@@ -332,84 +220,16 @@ impl Config {
         ];
         settings.into_iter().filter(|(_, opens)| *opens).map(|(setting, _)| setting).collect()
     }
-
-    fn check(settings: Table) -> Result<Self, ConfigError> {
-        let invalid = |setting: &str, problem: String| ConfigError::Invalid {
-            place: String::new(),
-            setting: setting.to_owned(),
-            problem,
-        };
-        let settings: Settings =
-            Value::Table(settings).try_into().map_err(|error: toml::de::Error| {
-                invalid("the configuration", error.message().to_owned())
-            })?;
-        let listen = parse_listen(&settings.server.listen)
-            .map_err(|problem| invalid("server.listen", problem))?;
-        let networks = |setting: &str, networks: &[String]| -> Result<Vec<Network>, ConfigError> {
-            let parsed: Result<_, _> = networks.iter().map(|network| network.parse()).collect();
-            parsed.map_err(|error: NotANetwork| invalid(setting, error.to_string()))
-        };
-        let allow_networks =
-            networks("webhooks.allow_networks", &settings.webhooks.allow_networks)?;
-        let meeting_networks = networks("bots.allow_networks", &settings.bots.allow_networks)?;
-        let stun_servers = settings.bots.stun_servers;
-        if let Some(server) = stun_servers.iter().find(|server| !is_host_and_port(server)) {
-            let problem =
-                format!("{server:?} is not a host and a port, as in stun.example.com:3478");
-            return Err(invalid("bots.stun_servers", problem));
-        }
-        let max_bots = settings.bots.max as usize;
-        if max_bots == 0 {
-            return Err(invalid("bots.max", "must be at least 1".to_owned()));
-        }
-        let mix_at_once = match settings.recordings.mix_at_once {
-            -1 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get).max(2) - 1,
-            at_once => usize::try_from(at_once).map_err(|_| {
-                invalid("recordings.mix_at_once", "must be -1, 0 or more".to_owned())
-            })?,
-        };
-        let log_format =
-            settings.log.format.parse().map_err(|problem| invalid("log.format", problem))?;
-        let start_within = Duration::from_secs(settings.bots.start_within_seconds.into());
-        if start_within.is_zero() {
-            return Err(invalid("bots.start_within_seconds", "must be at least 1".to_owned()));
-        }
-        Ok(Self {
-            listen,
-            data_dir: settings.server.data_dir,
-            development: settings.server.development,
-            drain: Duration::from_secs(settings.server.drain_seconds.into()),
-            log_format,
-            max_bots,
-            start_within,
-            meeting_networks,
-            stun_servers,
-            keep_recordings: days(settings.recordings.keep_days),
-            keep_jobs: days(settings.jobs.keep_days),
-            most_bytes_per_job: match settings.recordings.max_gigabytes_per_job {
-                0 => None,
-                gigabytes => Some(u64::from(gigabytes) * 1_000_000_000),
-            },
-            mix_at_once,
-            allow_networks,
-            quota: Quota {
-                bots: NonZeroU32::new(settings.limits.bots_per_consumer),
-                minutes: NonZeroU32::new(settings.limits.minutes_per_month),
-                queued: NonZeroU32::new(settings.limits.queued_jobs),
-            },
-            limits: settings
-                .limits
-                .limits()
-                .map_err(|setting| invalid(setting, "must be at least 1".to_owned()))?,
-            keep_audit: Duration::from_hours(24 * u64::from(settings.audit.keep_days)),
-            dashboard: settings.dashboard.enabled,
-        })
-    }
 }
 
-/// So many days; `None` for 0, which keeps without end.
-fn days(days: u32) -> Option<Duration> {
-    (days > 0).then(|| Duration::from_hours(24 * u64::from(days)))
+/// Reads the variable that shortens the times of tests.
+fn timing_of(text: Option<String>) -> Result<Timing, ConfigError> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(Timing::default()) };
+    serde_json::from_str(&text).map_err(|error| ConfigError::Invalid {
+        place: String::new(),
+        setting: timing::VARIABLE.to_owned(),
+        problem: error.to_string(),
+    })
 }
 
 /// Reads `HOST:PORT`, where the host is an address or `localhost`.
@@ -418,84 +238,6 @@ pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     address.as_deref().unwrap_or(text).parse().map_err(|_| {
         format!("{text:?} is not an address and a port, as in 127.0.0.1:3010 or [::]:3010")
     })
-}
-
-fn is_host_and_port(text: &str) -> bool {
-    let parts = text.rsplit_once(':');
-    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
-}
-
-fn table(file: SettingsFile<'_>) -> Result<Table, ConfigError> {
-    let SettingsFile { name, text } = file;
-    text.parse().map_err(|error: toml::de::Error| ConfigError::NotToml {
-        file: name.to_owned(),
-        problem: error.to_string(),
-    })
-}
-
-fn defaults() -> Result<Table, ConfigError> {
-    table(SettingsFile { name: "default.toml", text: DEFAULT })
-}
-
-/// Every setting, as in `bots.max`.
-fn names(settings: &Table) -> Vec<String> {
-    let sections = settings.iter().filter_map(|(section, keys)| Some((section, keys.as_table()?)));
-    let names =
-        sections.flat_map(|(section, keys)| keys.keys().map(move |key| format!("{section}.{key}")));
-    names.collect()
-}
-
-fn lay_over(settings: &mut Table, file: SettingsFile<'_>) -> Result<(), ConfigError> {
-    let names = names(settings);
-    let unknown = |name: &str, shown: String| ConfigError::Unknown {
-        place: file.place(name),
-        name: shown,
-        meant: setting_names::meant(name, &names).map(ToOwned::to_owned),
-    };
-    for (section, given) in table(file)? {
-        let Some(Value::Table(known)) = settings.get_mut(&section) else {
-            return Err(unknown(&section, format!("section [{section}]")));
-        };
-        let Value::Table(given) = given else {
-            return Err(unknown(&section, format!("{section} outside of a section")));
-        };
-        for (key, value) in given {
-            let name = format!("{section}.{key}");
-            let Some(setting) = known.get_mut(&key) else {
-                return Err(unknown(&name, name.clone()));
-            };
-            if !setting.same_type(&value) {
-                let problem = format!("must be {}, not {}", a_type(setting), a_type(&value));
-                return Err(ConfigError::Invalid {
-                    place: file.place(&name),
-                    setting: name,
-                    problem,
-                });
-            }
-            *setting = value;
-        }
-    }
-    Ok(())
-}
-
-/// The type of a value, with its article.
-fn a_type(value: &Value) -> String {
-    let name = value.type_str();
-    let article = if name.starts_with(['a', 'i']) { "an" } else { "a" };
-    format!("{article} {name}")
-}
-
-/// Reads `text` as the kind of value that `example` is.
-fn like(example: &Value, text: &str) -> Option<Value> {
-    match example {
-        Value::String(_) => Some(Value::String(text.to_owned())),
-        Value::Integer(_) => text.parse().ok().map(Value::Integer),
-        Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
-        Value::Array(_) => {
-            Some(Value::Array(text.split(',').map(|part| part.trim().into()).collect()))
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -610,6 +352,40 @@ mod tests {
             assert!(refused.contains("--dev") && refused.contains(beyond), "{refused}");
         }
         assert_eq!(load("[server]\nlisten = \"0.0.0.0:1\"").unwrap().check_development(), Ok(()));
+    }
+
+    #[test]
+    fn times_of_tests_are_read_from_one_variable_and_taken_on_loopback_only() {
+        let load = |listen: &str, text: &'static str| {
+            let file = format!("[server]\nlisten = \"{listen}\"");
+            let variable = |name: &str| (name == "MEETBOT_TEST_TIMING").then(|| text.to_owned());
+            Config::load(Some(SettingsFile { name: "op.toml", text: &file }), variable)
+        };
+        let short = load("127.0.0.1:1", r#"{"leaseMs":6000}"#).unwrap();
+        assert_eq!(short.check_development(), Ok(()));
+        let times = (short.timing.lease(), short.timing.heartbeat());
+        assert_eq!(times, (Duration::from_secs(6), Duration::from_secs(1)));
+        let pauses = |timing: Timing| [1, 2, 3, 9].map(|lost| timing.longest_pause(lost).as_secs());
+        assert_eq!(pauses(short.timing), [0, 5, 10, 600], "what is not named stays");
+        let beyond = load("0.0.0.0:1", r#"{"leaseMs":6000}"#).unwrap().check_development();
+        assert_eq!(
+            beyond.unwrap_err().to_string(),
+            "MEETBOT_TEST_TIMING: with MEETBOT_TEST_TIMING a server listens on loopback only, as on 127.0.0.1:3010, and not on 0.0.0.0:1"
+        );
+        for as_ever in ["", "{}", r#"{"leaseMs":30000,"pauseMs":5000}"#] {
+            let config = load("0.0.0.0:1", as_ever).unwrap();
+            assert_eq!(config.timing, Timing::default(), "{as_ever}");
+            assert_eq!(config.check_development(), Ok(()), "{as_ever}");
+        }
+        for (wrong, why) in [
+            ("short", "expected value"),
+            (r#"{"lease":1}"#, "unknown field `lease`"),
+            (r#"{"leaseMs":0}"#, "nonzero"),
+            (r#"{"pauseMs":-1}"#, "nonzero"),
+        ] {
+            let said = load("127.0.0.1:1", wrong).unwrap_err().to_string();
+            assert!(said.starts_with("MEETBOT_TEST_TIMING: ") && said.contains(why), "{said}");
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod setting_names;
 mod shares;
 mod start;
 pub mod store;
+mod timing;
 pub mod tls;
 mod wake;
 mod webhooks;
@@ -38,6 +39,7 @@ pub use self::{
     private::OpenToOthers,
     restore::{RestoreError, Restored, restore},
     start::{Orchestrator, SandboxLink, StartError},
+    timing::Timing,
 };
 
 /// What `fuzz/` feeds.

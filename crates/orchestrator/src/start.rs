@@ -121,7 +121,8 @@ impl Orchestrator {
         let times = StoreTimes::new();
         let observer = times.clone();
         let observer = move |kind, done, took| observer.took(kind, done, took);
-        let sqlite = SqliteStore::observed(folder.path(), Arc::new(observer))?;
+        let sqlite =
+            SqliteStore::observed(folder.path(), Arc::new(observer))?.with_timing(config.timing);
         let store: Arc<dyn Store> = Arc::new(sqlite.clone());
         let clock = Clock::start();
         let metrics = Arc::new(Metrics::new(clock.now().wall, config.max_bots, &times));
@@ -202,6 +203,7 @@ impl Orchestrator {
             meetings,
             stun_servers: config.stun_servers,
             most_bytes_per_job: config.most_bytes_per_job,
+            heartbeat_ms: u64::try_from(config.timing.heartbeat().as_millis()).unwrap_or(u64::MAX),
         };
         let mixes = Mixes {
             store: Arc::clone(&store),

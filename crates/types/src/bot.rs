@@ -1,12 +1,11 @@
 //! What a bot is told, what it reports, and what it is commanded. Not part of the public API.
 
-use std::{fmt, path::PathBuf};
+use std::path::PathBuf;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
-use subtle::ConstantTimeEq as _;
 
+pub use crate::secret::Secret;
 use crate::{
     AutoLeave, CommandId, ControlAction, ControlState, Ending, Failure, JobId, JobStatus,
     LeaveReason, MeetingLink, Platform, Reach, Timestamp, signature,
@@ -14,46 +13,8 @@ use crate::{
 
 /// How long a bot's lease lasts; any accepted report renews it.
 pub const LEASE_SECONDS: u32 = 30;
-/// How often a bot reports even when nothing happens.
+/// How often a bot reports even when nothing happens, where its order does not say otherwise.
 pub const HEARTBEAT_SECONDS: u32 = 5;
-
-/// A secret that never shows in logs.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps it.
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
-    }
-
-    /// 32 random bytes in base64.
-    ///
-    /// # Panics
-    /// When the operating system has no randomness to give.
-    pub fn random() -> Self {
-        let mut random = [0; 32];
-        getrandom::fill(&mut random).expect("the operating system gives randomness");
-        Self(URL_SAFE_NO_PAD.encode(random))
-    }
-
-    /// The secret itself, to send or to hash.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether `shown` is this secret, compared in constant time.
-    pub fn is(&self, shown: &[u8]) -> bool {
-        self.0.as_bytes().ct_eq(shown).into()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
-    }
-}
 
 /// Everything a bot needs for one attempt at one job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,8 +51,16 @@ pub struct BotOrder {
     /// How many bytes the folder may have, those of the attempts before included; `None`: as many as there is room for.
     #[serde(default)]
     pub most_bytes: Option<u64>,
+    /// How often it reports even when nothing happens, in milliseconds.
+    #[serde(default = "heartbeat_ms")]
+    pub heartbeat_ms: u64,
     /// Join nothing: finalise what is on disk, and end so.
     pub finalize: Option<Ending>,
+}
+
+/// What an order means that says nothing of it.
+fn heartbeat_ms() -> u64 {
+    u64::from(HEARTBEAT_SECONDS) * 1000
 }
 
 /// A mix that is to be made of a recording whose job has ended, or given up.

@@ -29,6 +29,7 @@ pub mod pasted;
 pub mod reach;
 pub mod receipt;
 pub mod sandbox;
+mod secret;
 pub mod signature;
 pub mod time;
 pub mod usage;

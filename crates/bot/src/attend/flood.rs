@@ -130,6 +130,7 @@ pub(super) fn order(folder: PathBuf, auto_leave: AutoLeave) -> BotOrder {
         stun_servers: Vec::new(),
         folder,
         most_bytes: None,
+        heartbeat_ms: 5_000,
         finalize: None,
     }
 }

@@ -352,6 +352,7 @@ pub(super) mod tests {
             stun_servers: Vec::new(),
             folder: folder.to_owned(),
             most_bytes: None,
+            heartbeat_ms: 5_000,
             finalize: None,
         }
     }

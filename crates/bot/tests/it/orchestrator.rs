@@ -121,6 +121,7 @@ impl Stage {
             stun_servers: Vec::new(),
             folder: self.folder.path().join(self.job.to_string()),
             most_bytes: None,
+            heartbeat_ms: 5_000,
             finalize: None,
         }
     }

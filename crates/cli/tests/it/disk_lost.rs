@@ -10,15 +10,17 @@ use std::{
 use meetbot::{
     CallOptions, ErrorKind, EventName, Job, JobStatus, ListBots, NewJob, blocking::MeetBot,
 };
-use meetbot_types::bot::LEASE_SECONDS;
 use tempfile::TempDir;
 
 use crate::{
     disk_full::ready,
     kills::grown,
-    program::{PATIENCE, client, create_key, manifest_of, serve},
+    program::{PATIENCE, TIMING, client, create_key, manifest_of, serve, serve_with},
     storm::{Receiver, all_delivered, every_event_came, recordings_tell_the_truth, wait_until},
 };
+
+/// How long a lease lasts where one has to run out. `stopped` lets one run out that lasts as long as it is meant to.
+const LEASE: Duration = Duration::from_secs(6);
 
 /// A job whose meeting is long enough for something to happen in it.
 fn meeting(receiver: &Receiver) -> NewJob {
@@ -152,19 +154,19 @@ fn a_server_stops_also_while_its_data_folder_is_gone() {
 )]
 fn no_bot_is_given_up_for_a_database_that_is_away_for_longer_than_a_lease() {
     let data = TempDir::new().unwrap();
-    let (_server, url) = serve(data.path(), None);
+    let (_server, url) = serve_with(data.path(), None, &[(TIMING, r#"{"leaseMs":6000}"#)]);
     let (key, secret) = create_key(data.path(), &[]);
     let client = client(&url, &key);
     let receiver = Receiver::start(&secret);
     let new = NewJob {
-        meeting_url: "https://sandbox.meetbot.dev/two-speakers?seconds=45".to_owned(),
+        meeting_url: "https://sandbox.meetbot.dev/two-speakers?seconds=20".to_owned(),
         ..meeting(&receiver)
     };
     let id = client.dispatch_bot(new).unwrap().id;
     grown(&data.path().join(format!("recordings/{id}/e1")), 2_000);
     let (database, elsewhere) = (data.path().join("meetbot.db"), data.path().join("elsewhere"));
     fs::rename(&database, &elsewhere).unwrap();
-    let back = Instant::now() + Duration::from_secs(u64::from(LEASE_SECONDS) + 5);
+    let back = Instant::now() + LEASE + Duration::from_secs(5);
     while let Some(left) = back.checked_duration_since(Instant::now()) {
         std::thread::park_timeout(left);
     }

@@ -16,6 +16,9 @@ use serde_json::Value;
 /// Long enough for a busy machine; reached only when something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The variable that shortens how long a server waits for bots that are not heard.
+pub(crate) const TIMING: &str = "MEETBOT_TEST_TIMING";
+
 /// What the servers of these tests show a sandbox that is not their own.
 const SANDBOX_TOKEN: &str = "sandbox-of-the-tests";
 
@@ -145,7 +148,7 @@ impl Drop for Running {
 }
 
 /// A server on a free port, with the sandbox that it starts itself or the one at `sandbox`. It is in development: the receivers of these tests are on
-/// loopback.
+/// loopback. Bots that are lost again and again are replaced after pauses that are a fiftieth of what they are meant to be.
 pub(crate) fn serve(data_dir: &Path, sandbox: Option<&str>) -> (Running, String) {
     serve_with(data_dir, sandbox, &[])
 }
@@ -157,7 +160,8 @@ pub(crate) fn serve_with(
     settings: &[(&str, &str)],
 ) -> (Running, String) {
     let mut command = meetbot();
-    command.envs(settings.iter().copied()).arg("serve").arg("--dev");
+    command.env(TIMING, r#"{"pauseMs":100}"#).envs(settings.iter().copied());
+    command.arg("serve").arg("--dev");
     if let Some(address) = sandbox {
         command.args(["--sandbox", address]).env("MEETBOT_SANDBOX_TOKEN", SANDBOX_TOKEN);
     }

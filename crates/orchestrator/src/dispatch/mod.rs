@@ -63,6 +63,8 @@ pub(crate) struct Dispatch {
     pub(crate) stun_servers: Vec<String>,
     /// How many bytes the recording of one job may have.
     pub(crate) most_bytes_per_job: Option<u64>,
+    /// How often a bot reports even when nothing happens, in milliseconds.
+    pub(crate) heartbeat_ms: u64,
 }
 
 impl Dispatch {
@@ -158,6 +160,7 @@ impl Dispatch {
             stun_servers: self.stun_servers.clone(),
             folder: self.recordings.join(job.id.to_string()),
             most_bytes: self.most_bytes_per_job,
+            heartbeat_ms: self.heartbeat_ms,
             finalize,
         };
         tracing::info!(job = %job.id, attempt = job.attempt, platform = %job.platform, "a bot is launched");

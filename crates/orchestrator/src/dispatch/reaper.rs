@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use meetbot_types::{JobId, bot::LEASE_SECONDS};
+use meetbot_types::JobId;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +32,6 @@ pub(crate) struct Reaper {
 impl Reaper {
     /// Runs until `stop`. After the store was away, bots get a full lease to be heard again before any is given up.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let lease = Duration::from_secs(u64::from(LEASE_SECONDS));
         let mut swept = None;
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -54,7 +53,7 @@ impl Reaper {
                 self.tell_expired(&expired);
             }
             let away = self.away.last();
-            if away.is_some_and(|away| now.lease.since(away) < lease) {
+            if away.is_some_and(|away| now.lease.since(away) < now.timing.lease()) {
                 continue;
             }
             if let Ok(lost) = self.noted(self.store.reap(Leases::RanOut, now).await) {

@@ -8,7 +8,6 @@ use super::{
     change::Changes,
     quota,
     record::{JobRecord, MAX_ATTEMPTS},
-    report::LEASE,
 };
 use crate::clock::StoreNow;
 
@@ -39,7 +38,7 @@ impl JobRecord {
             if let Some(earlier) = record.token_hash.replace(token_hash) {
                 record.past_tokens.extend(earlier);
             }
-            record.lease_until = Some(now.lease + LEASE);
+            record.lease_until = Some(now.lease + now.timing.lease());
             record.applied = 0;
             change.step(JobEvent::Claim, Some("launching"));
             if ending.is_some() {

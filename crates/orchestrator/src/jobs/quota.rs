@@ -4,8 +4,7 @@ use std::num::NonZeroU32;
 
 use meetbot_types::{FailureCode, Job, JobStatus, Platform, Timestamp};
 
-use super::report::LEASE;
-use crate::clock::LeaseTime;
+use crate::clock::{LeaseTime, StoreNow};
 
 /// What a consumer may use in a world. `None`: no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -83,17 +82,17 @@ pub(crate) struct Stay {
 
 impl Stay {
     /// The job's bot was heard, and the job is now like this.
-    pub(crate) fn heard(&mut self, job: &Job, now: LeaseTime) {
+    pub(crate) fn heard(&mut self, job: &Job, now: StoreNow) {
         if let (Some(ms), Some(since)) = (&mut self.ms, self.since) {
             // A bot that was silent for longer has lost the job.
-            let heard = now.since(since).min(LEASE);
+            let heard = now.lease.since(since).min(now.timing.lease());
             *ms += i64::try_from(heard.as_millis()).unwrap_or(0);
         }
         if job.joined_at.is_some() {
             self.ms.get_or_insert(0);
         }
         let in_meeting = matches!(job.status, JobStatus::InCall | JobStatus::Recording);
-        self.since = in_meeting.then_some(now);
+        self.since = in_meeting.then_some(now.lease);
     }
 
     /// The bot is gone.
@@ -178,7 +177,7 @@ mod tests {
             if job.status == JobStatus::InCall {
                 job.joined_at.get_or_insert(at(0).wall);
             }
-            stay.heard(&job, LeaseTime::from_millis(second * 1000));
+            stay.heard(&job, at(u64::try_from(*second).unwrap()));
         }
         stay.minutes()
     }

@@ -1,7 +1,5 @@
 //! A job's bot is gone, and the job waits for the next one.
 
-use std::time::Duration;
-
 use meetbot_types::{Timestamp, job::JobEvent};
 
 use super::{
@@ -27,7 +25,7 @@ impl JobRecord {
 
     /// Nobody has heard of its bot for a lease. The more of its bots were lost one soon after the other, the later it is due again.
     pub(crate) fn lease_ran_out(&mut self, now: StoreNow) -> Changes {
-        self.lose(next_start(self.run_at, self.lost(), now.wall), now.wall)
+        self.lose(next_start(self.run_at, self.lost(), now), now.wall)
     }
 
     /// Its bot died with its server, and was not at fault.
@@ -47,19 +45,9 @@ impl JobRecord {
     }
 }
 
-/// How long a job waits at most for its next bot, after so many were lost: the first is replaced at once, and those that are lost again and again come ever
-/// more slowly.
-fn longest_wait(lost: u32) -> Duration {
-    const LONGEST: Duration = Duration::from_mins(10);
-    match lost.checked_sub(2) {
-        None => Duration::ZERO,
-        Some(doublings) => Duration::from_secs(5 << doublings.min(10)).min(LONGEST),
-    }
-}
-
 /// When the next bot may come, after so many were lost, of which the last could start at `before`: the wait counts from there, so that one that lived for
 /// longer is replaced at once, too.
-fn next_start(before: Timestamp, lost: u32, now: Timestamp) -> Timestamp {
-    let wait = longest_wait(lost);
-    (before + wait).clamp(now, now + wait)
+fn next_start(before: Timestamp, lost: u32, now: StoreNow) -> Timestamp {
+    let wait = now.timing.longest_pause(lost);
+    (before + wait).clamp(now.wall, now.wall + wait)
 }

@@ -1,10 +1,8 @@
 //! A job's bot is heard.
 
-use std::time::Duration;
-
 use meetbot_types::{
     Cause, EventName, Failure, JobStatus, LeaveReason, Permission, RecordingState,
-    bot::{BotReport, IngestAnswer, LEASE_SECONDS, Lobby, NumberedReport},
+    bot::{BotReport, IngestAnswer, Lobby, NumberedReport},
     event::EventDetails,
     job::JobEvent,
 };
@@ -30,13 +28,10 @@ pub enum Reported {
     Unknown,
 }
 
-/// How long a bot that is not heard keeps its job.
-pub(super) const LEASE: Duration = Duration::from_secs(LEASE_SECONDS as u64);
-
 /// Whether a lease is over. Nobody was heard while the store was away: a bot that has not been given up since has a lease from then on.
-fn is_over(until: Option<LeaseTime>, away: Option<LeaseTime>, now: LeaseTime) -> bool {
-    let until = until.max(until.and(away.map(|away| away + LEASE)));
-    until.is_none_or(|until| until <= now)
+fn is_over(until: Option<LeaseTime>, away: Option<LeaseTime>, now: StoreNow) -> bool {
+    let until = until.max(until.and(away.map(|away| away + now.timing.lease())));
+    until.is_none_or(|until| until <= now.lease)
 }
 
 impl JobRecord {
@@ -61,10 +56,10 @@ impl JobRecord {
             return (Reported::Applied(self.acknowledged()), None);
         }
         // A late sign of life does not revive a lease.
-        if is_over(self.lease_until, away, now.lease) {
+        if is_over(self.lease_until, away, now) {
             return (Reported::Superseded, None);
         }
-        self.lease_until = Some(now.lease + LEASE);
+        self.lease_until = Some(now.lease + now.timing.lease());
         let changes = self.change(now.wall, |change| {
             for numbered in reports {
                 if numbered.seq == change.record.applied + 1 {
@@ -77,7 +72,7 @@ impl JobRecord {
             if record.job.status.is_final() {
                 record.job.recording.bytes = recording_bytes;
             }
-            record.stay.heard(&record.job, now.lease);
+            record.stay.heard(&record.job, now);
         });
         (Reported::Applied(self.acknowledged()), Some(changes))
     }

@@ -29,7 +29,7 @@ use meetbot_types::{
 };
 
 use super::*;
-use crate::clock::LeaseTime;
+use crate::{clock::LeaseTime, timing::Timing};
 
 const HOUR: Duration = Duration::from_hours(1);
 /// How many bytes each recording has when its job ends.
@@ -44,7 +44,8 @@ struct Fixture {
 pub(crate) fn at(seconds: u64) -> StoreNow {
     let passed = Duration::from_secs(seconds);
     let wall = Timestamp::from_millis(1_800_000_000_000) + passed;
-    StoreNow { wall, lease: LeaseTime::from_millis(0) + passed }
+    let lease = LeaseTime::from_millis(0) + passed;
+    StoreNow { wall, lease, timing: Timing::default() }
 }
 
 pub(crate) fn key(consumer: &str, live: bool) -> NewKey {

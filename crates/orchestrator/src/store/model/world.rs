@@ -113,8 +113,11 @@ impl World {
             }
             Act::Pass(millis) => {
                 let passed = Duration::from_millis(millis.into());
-                self.now =
-                    StoreNow { wall: self.now.wall + passed, lease: self.now.lease + passed };
+                self.now = StoreNow {
+                    wall: self.now.wall + passed,
+                    lease: self.now.lease + passed,
+                    ..self.now
+                };
             }
             Act::Jump(seconds) => {
                 self.now.wall =

@@ -53,7 +53,7 @@ pub(crate) use self::restore::{copy, holds_database};
 pub(crate) use self::times::Observer;
 use self::{place::Place, readers::Readers, times::Times, writer::Writer};
 use super::StoreError;
-use crate::clock::Clock;
+use crate::{clock::Clock, timing::Timing};
 
 /// The database's file in the data folder.
 pub(crate) const FILE: &str = "meetbot.db";
@@ -114,6 +114,7 @@ pub struct SqliteStore {
     readers: Readers,
     /// What its leases are measured by.
     clock: Clock,
+    timing: Timing,
     /// Those of its writer and readers, until it is closed.
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
@@ -127,6 +128,11 @@ impl SqliteStore {
     /// The same, and says how long each of its transactions takes.
     pub(crate) fn observed(data: &Path, observer: Observer) -> Result<Self, StoreError> {
         Self::open_with(data, Some(observer))
+    }
+
+    /// With other times than those that are meant.
+    pub(crate) fn with_timing(self, timing: Timing) -> Self {
+        Self { timing, ..self }
     }
 
     fn open_with(data: &Path, observer: Option<Observer>) -> Result<Self, StoreError> {
@@ -153,7 +159,8 @@ impl SqliteStore {
             let (readers, mut threads) =
                 Readers::start(readers, &times).map_err(told("no threads for its readers"))?;
             threads.push(thread);
-            Ok(Self { writer, readers, clock, threads: Arc::new(Mutex::new(threads)) })
+            let (timing, threads) = (Timing::default(), Arc::new(Mutex::new(threads)));
+            Ok(Self { writer, readers, clock, timing, threads })
         };
         opened().map_err(|problem| match StoreError::from(problem) {
             StoreError::Unavailable(why) => {

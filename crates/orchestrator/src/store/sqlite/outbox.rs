@@ -302,14 +302,13 @@ mod tests {
     use meetbot_types::{ConsumerId, JobId};
 
     use super::*;
-    use crate::{clock::LeaseTime, store::sqlite::schema};
+    use crate::store::{contract::at, sqlite::schema};
 
     #[test]
     fn an_event_that_cannot_be_read_holds_up_no_other() {
         let connection = Connection::open_in_memory().unwrap();
         schema::bring_up(&connection).unwrap();
-        let now =
-            StoreNow { wall: Timestamp::from_millis(1_000), lease: LeaseTime::from_millis(0) };
+        let now = StoreNow { wall: Timestamp::from_millis(1_000), ..at(0) };
         let (job, consumer) = (JobId::generate(now.wall), ConsumerId::generate(now.wall));
         let data = |sequence| {
             format!(

@@ -476,7 +476,8 @@ impl DeliveryStore for SqliteStore {
 impl Store for SqliteStore {
     fn now(&self) -> StoreNow {
         let Now { wall, steady } = self.clock.now();
-        StoreNow { wall, lease: LeaseTime::from_millis(0) + steady }
+        let lease = LeaseTime::from_millis(0) + steady;
+        StoreNow { wall, lease, timing: self.timing }
     }
 
     async fn sweep(&self, now: StoreNow) -> Result<()> {

@@ -1,0 +1,96 @@
+//! Settings laid over each other: a file's over the defaults, a variable's over both.
+
+use toml::{Table, Value};
+
+use super::{ConfigError, DEFAULT};
+use crate::setting_names;
+
+/// A file with settings.
+#[derive(Debug, Clone, Copy)]
+pub struct SettingsFile<'a> {
+    /// Its name, for messages.
+    pub name: &'a str,
+    /// TOML.
+    pub text: &'a str,
+}
+
+impl SettingsFile<'_> {
+    /// Where a setting stands in it, for the beginning of a message; empty where it does not.
+    pub(super) fn place(self, name: &str) -> String {
+        let line = setting_names::line(self.text, name);
+        line.map(|line| format!("{}:{line}: ", self.name)).unwrap_or_default()
+    }
+}
+
+fn table(file: SettingsFile<'_>) -> Result<Table, ConfigError> {
+    let SettingsFile { name, text } = file;
+    text.parse().map_err(|error: toml::de::Error| ConfigError::NotToml {
+        file: name.to_owned(),
+        problem: error.to_string(),
+    })
+}
+
+pub(super) fn defaults() -> Result<Table, ConfigError> {
+    table(SettingsFile { name: "default.toml", text: DEFAULT })
+}
+
+/// Every setting, as in `bots.max`.
+pub(super) fn names(settings: &Table) -> Vec<String> {
+    let sections = settings.iter().filter_map(|(section, keys)| Some((section, keys.as_table()?)));
+    let names =
+        sections.flat_map(|(section, keys)| keys.keys().map(move |key| format!("{section}.{key}")));
+    names.collect()
+}
+
+pub(super) fn lay_over(settings: &mut Table, file: SettingsFile<'_>) -> Result<(), ConfigError> {
+    let names = names(settings);
+    let unknown = |name: &str, shown: String| ConfigError::Unknown {
+        place: file.place(name),
+        name: shown,
+        meant: setting_names::meant(name, &names).map(ToOwned::to_owned),
+    };
+    for (section, given) in table(file)? {
+        let Some(Value::Table(known)) = settings.get_mut(&section) else {
+            return Err(unknown(&section, format!("section [{section}]")));
+        };
+        let Value::Table(given) = given else {
+            return Err(unknown(&section, format!("{section} outside of a section")));
+        };
+        for (key, value) in given {
+            let name = format!("{section}.{key}");
+            let Some(setting) = known.get_mut(&key) else {
+                return Err(unknown(&name, name.clone()));
+            };
+            if !setting.same_type(&value) {
+                let problem = format!("must be {}, not {}", a_type(setting), a_type(&value));
+                return Err(ConfigError::Invalid {
+                    place: file.place(&name),
+                    setting: name,
+                    problem,
+                });
+            }
+            *setting = value;
+        }
+    }
+    Ok(())
+}
+
+/// The type of a value, with its article.
+pub(super) fn a_type(value: &Value) -> String {
+    let name = value.type_str();
+    let article = if name.starts_with(['a', 'i']) { "an" } else { "a" };
+    format!("{article} {name}")
+}
+
+/// Reads `text` as the kind of value that `example` is.
+pub(super) fn like(example: &Value, text: &str) -> Option<Value> {
+    match example {
+        Value::String(_) => Some(Value::String(text.to_owned())),
+        Value::Integer(_) => text.parse().ok().map(Value::Integer),
+        Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+        Value::Array(_) => {
+            Some(Value::Array(text.split(',').map(|part| part.trim().into()).collect()))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,204 @@
+//! The sections of the settings, and what each setting may be.
+
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
+
+use meetbot_types::reach::{Network, NotANetwork};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::{Config, ConfigError, parse_listen};
+use crate::{limits::Limits, store::Quota, timing::Timing};
+
+#[derive(Deserialize)]
+struct Settings {
+    server: Server,
+    bots: Bots,
+    log: Log,
+    recordings: Recordings,
+    jobs: Jobs,
+    webhooks: Webhooks,
+    audit: Audit,
+    dashboard: Dashboard,
+    limits: LimitSettings,
+}
+
+#[derive(Deserialize)]
+struct Server {
+    listen: String,
+    data_dir: PathBuf,
+    development: bool,
+    drain_seconds: u32,
+}
+
+#[derive(Deserialize)]
+struct Bots {
+    max: u32,
+    start_within_seconds: u32,
+    allow_networks: Vec<String>,
+    stun_servers: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Log {
+    format: String,
+}
+
+#[derive(Deserialize)]
+struct Recordings {
+    keep_days: u32,
+    max_gigabytes_per_job: u32,
+    mix_at_once: i32,
+}
+
+#[derive(Deserialize)]
+struct Jobs {
+    keep_days: u32,
+}
+
+#[derive(Deserialize)]
+struct Webhooks {
+    allow_networks: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Audit {
+    keep_days: u32,
+}
+
+#[derive(Deserialize)]
+struct Dashboard {
+    enabled: bool,
+}
+
+#[derive(Deserialize)]
+struct LimitSettings {
+    bots_per_consumer: u32,
+    minutes_per_month: u32,
+    queued_jobs: u32,
+    requests_per_minute: u32,
+    unknown_keys_per_minute: u32,
+    requests_at_once: u32,
+    connections: u32,
+    connections_per_address: u32,
+    streams_per_key: u32,
+    head_seconds: u32,
+    body_seconds: u32,
+}
+
+impl LimitSettings {
+    /// Names the setting that cannot be.
+    fn limits(&self) -> Result<Limits, &'static str> {
+        for (value, setting) in [
+            (self.requests_at_once, "limits.requests_at_once"),
+            (self.connections, "limits.connections"),
+            (self.streams_per_key, "limits.streams_per_key"),
+            (self.head_seconds, "limits.head_seconds"),
+            (self.body_seconds, "limits.body_seconds"),
+        ] {
+            if value == 0 {
+                return Err(setting);
+            }
+        }
+        Ok(Limits {
+            requests_per_minute: NonZeroU32::new(self.requests_per_minute),
+            unknown_keys_per_minute: NonZeroU32::new(self.unknown_keys_per_minute),
+            requests_at_once: self.requests_at_once as usize,
+            connections: self.connections as usize,
+            connections_per_address: NonZeroU32::new(self.connections_per_address),
+            streams_per_key: self.streams_per_key as usize,
+            head: Duration::from_secs(self.head_seconds.into()),
+            body: Duration::from_secs(self.body_seconds.into()),
+        })
+    }
+}
+
+impl Config {
+    /// What the settings say, where all of them can be.
+    pub(super) fn check(settings: Table) -> Result<Self, ConfigError> {
+        let invalid = |setting: &str, problem: String| ConfigError::Invalid {
+            place: String::new(),
+            setting: setting.to_owned(),
+            problem,
+        };
+        let settings: Settings =
+            Value::Table(settings).try_into().map_err(|error: toml::de::Error| {
+                invalid("the configuration", error.message().to_owned())
+            })?;
+        let listen = parse_listen(&settings.server.listen)
+            .map_err(|problem| invalid("server.listen", problem))?;
+        let networks = |setting: &str, networks: &[String]| -> Result<Vec<Network>, ConfigError> {
+            let parsed: Result<_, _> = networks.iter().map(|network| network.parse()).collect();
+            parsed.map_err(|error: NotANetwork| invalid(setting, error.to_string()))
+        };
+        let allow_networks =
+            networks("webhooks.allow_networks", &settings.webhooks.allow_networks)?;
+        let meeting_networks = networks("bots.allow_networks", &settings.bots.allow_networks)?;
+        let stun_servers = settings.bots.stun_servers;
+        if let Some(server) = stun_servers.iter().find(|server| !is_host_and_port(server)) {
+            let problem =
+                format!("{server:?} is not a host and a port, as in stun.example.com:3478");
+            return Err(invalid("bots.stun_servers", problem));
+        }
+        let max_bots = settings.bots.max as usize;
+        if max_bots == 0 {
+            return Err(invalid("bots.max", "must be at least 1".to_owned()));
+        }
+        let mix_at_once = match settings.recordings.mix_at_once {
+            -1 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get).max(2) - 1,
+            at_once => usize::try_from(at_once).map_err(|_| {
+                invalid("recordings.mix_at_once", "must be -1, 0 or more".to_owned())
+            })?,
+        };
+        let log_format =
+            settings.log.format.parse().map_err(|problem| invalid("log.format", problem))?;
+        let start_within = Duration::from_secs(settings.bots.start_within_seconds.into());
+        if start_within.is_zero() {
+            return Err(invalid("bots.start_within_seconds", "must be at least 1".to_owned()));
+        }
+        Ok(Self {
+            listen,
+            data_dir: settings.server.data_dir,
+            development: settings.server.development,
+            drain: Duration::from_secs(settings.server.drain_seconds.into()),
+            log_format,
+            max_bots,
+            start_within,
+            meeting_networks,
+            stun_servers,
+            keep_recordings: days(settings.recordings.keep_days),
+            keep_jobs: days(settings.jobs.keep_days),
+            most_bytes_per_job: match settings.recordings.max_gigabytes_per_job {
+                0 => None,
+                gigabytes => Some(u64::from(gigabytes) * 1_000_000_000),
+            },
+            mix_at_once,
+            allow_networks,
+            quota: Quota {
+                bots: NonZeroU32::new(settings.limits.bots_per_consumer),
+                minutes: NonZeroU32::new(settings.limits.minutes_per_month),
+                queued: NonZeroU32::new(settings.limits.queued_jobs),
+            },
+            limits: settings
+                .limits
+                .limits()
+                .map_err(|setting| invalid(setting, "must be at least 1".to_owned()))?,
+            timing: Timing::default(),
+            keep_audit: Duration::from_hours(24 * u64::from(settings.audit.keep_days)),
+            dashboard: settings.dashboard.enabled,
+        })
+    }
+}
+
+/// So many days; `None` for 0, which keeps without end.
+fn days(days: u32) -> Option<Duration> {
+    (days > 0).then(|| Duration::from_hours(24 * u64::from(days)))
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
