@@ -45,6 +45,11 @@ const chatPanel = () => {
     event.preventDefault();
     if (event.isTrusted) send(text(), clear);
   });
+  if (call.view.chat === "disabled") {
+    field.setAttribute("aria-disabled", "true");
+    if (labelled()) field.disabled = true;
+    else field.contentEditable = "false";
+  }
   call.lines = element("div", { "aria-live": "polite" });
   const pressed = (event) => event.isTrusted && send(text(), clear);
   return element("div", { class: "panel", role: "complementary", "aria-label": say("In-call messages") }, call.lines, shown, ...button("Send a message", { sign: "send", press: pressed }));
@@ -138,15 +143,37 @@ export const update = (view) => {
     call.there = there;
     call.tiles.replaceChildren(...view.tiles.map(tile));
   }
-  call.lines?.replaceChildren(...view.chat.map(line));
+  call.lines?.replaceChildren(...view.lines.map(line));
+  // A message that comes while the chat is closed is shown for all to see, whatever it says.
+  const last = view.lines.at(-1);
+  if (view.lines.length > call.told && !call.lines) {
+    call.toast?.remove();
+    call.toast = element("div", { class: "toast", role: "status" }, element("span", {}, last[0]), element("h2", {}, last[1]));
+    call.screen.append(call.toast);
+  }
+  call.told = view.lines.length;
   call.list?.replaceChildren(
     ...view.tiles.map(({ device, name }) => element("div", { role: "listitem", "data-participant-id": device, "aria-label": name }, element("span", {}, name))),
   );
 };
 
+// What hosts are asked: only one of the two lets the others go on.
+const askToLeave = (event) => {
+  if (!event.isTrusted) return;
+  if (!call.view.decoys.leaveAsks) {
+    report("leave");
+    return;
+  }
+  const leave = (press) => press.isTrusted && report("leave");
+  const end = () => report({ decoy: "End the call" });
+  const dialog = element("div", { class: "dialog", role: "dialog", "aria-modal": "true", "aria-label": say("Leave or end the call?") });
+  dialog.append(...button("End the call", { press: end }), ...button("Just leave the call", { press: leave }));
+  call.screen.append(dialog);
+};
+
 export const callScreen = (view) => {
   const screen = element("div");
-  call = { view, screen, tiles: element("div", { class: "tiles" }), there: undefined };
+  call = { told: view.lines.length, view, screen, tiles: element("div", { class: "tiles" }), there: undefined };
   const toolbar = element("div", { class: "toolbar", role: "region", "aria-label": say("Call controls") });
   toolbar.append(
     ...deviceButtons(),
@@ -157,11 +184,11 @@ export const callScreen = (view) => {
       sign: "call_end",
       ghost: true,
       attributes: { jsname: "CQylAd" },
-      press: (event) => event.isTrusted && report("leave"),
+      press: askToLeave,
     }),
     ...button("Meeting details", { sign: "info" }),
     peopleButton(),
-    ...button("Chat with everyone", { sign: "chat", press: toggle("chat"), ghost: true }),
+    ...(view.chat === "absent" ? [] : button("Chat with everyone", { sign: "chat", press: toggle("chat"), ghost: true })),
   );
   screen.append(call.tiles, toolbar);
   if (view.screen === "reconnecting") screen.append(element("div", { class: "bubble", role: "alert" }, say(view.text)));

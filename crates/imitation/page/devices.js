@@ -5,6 +5,9 @@ import { button, element, labelled, report, say } from "./dom.js";
 export const devices = { on: { microphone: false, camera: false }, stream: undefined };
 
 const shown = new Set();
+const waiting = [];
+
+export const onStream = (take) => (devices.stream ? take(devices.stream) : waiting.push(take));
 
 const setDevice = (kind, on) => {
   devices.on[kind] = on;
@@ -64,6 +67,7 @@ const notFound = (screen, what) => {
 const ask = async (screen) => {
   try {
     devices.stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
+    for (const take of waiting.splice(0)) take(devices.stream);
     setDevice("microphone", true);
     setDevice("camera", true);
   } catch (error) {

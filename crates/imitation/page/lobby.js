@@ -1,11 +1,20 @@
 // The screens before and after the meeting.
 
 import { button, element, icon, labelled, misleading, report, say } from "./dom.js";
-import { devices, deviceButtons, startDevices } from "./devices.js";
+import { devices, deviceButtons, onStream, startDevices } from "./devices.js";
 
 const homeButton = () => button("Return to home screen", { press: () => location.assign("/landing") });
 
+const livePicture = () => {
+  const video = element("video", { class: "preview" });
+  video.autoplay = video.muted = true;
+  // The stream may not be there yet; it is shown once it is.
+  onStream((stream) => (video.srcObject = stream));
+  return video;
+};
+
 const callControls = () => [
+  livePicture(),
   element(
     "div",
     { class: "tile", "data-participant-id": "spaces/lobby/devices/0" },

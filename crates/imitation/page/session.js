@@ -49,8 +49,14 @@ const playVideo = (track) => {
   document.body.append(video);
 };
 
-const listen = (peer, neteq) => {
-  peer.addEventListener("track", ({ receiver, track }) => {
+// One half of the pages listens by events, the other by properties.
+const on = (peer, kind, dialect, handle) => {
+  if (dialect === "labels") peer.addEventListener(kind, handle);
+  else peer[`on${kind}`] = handle;
+};
+
+const listen = (peer, neteq, dialect) => {
+  on(peer, "track", dialect, ({ receiver, track }) => {
     if (track.kind === "video") {
       playVideo(track);
       if (!neteq) return;
@@ -62,8 +68,11 @@ const listen = (peer, neteq) => {
       playNative(track);
       return;
     }
-    const { readable } = receiver.createEncodedStreams();
-    workerOf().postMessage({ readable }, [readable]);
+    // Not in the event itself, but before anything else.
+    queueMicrotask(() => {
+      const { readable } = receiver.createEncodedStreams();
+      workerOf().postMessage({ readable }, [readable]);
+    });
   });
 };
 
@@ -98,14 +107,19 @@ export const openSession = async (view) => {
   closeSession();
   const neteq = view.sound === "net_eq" && "createEncodedStreams" in RTCRtpReceiver.prototype;
   report({ sound: neteq ? "neteq" : "native" });
-  const peer = new RTCPeerConnection({
+  // The older name is in use, too.
+  const Connection = (view.dialect === "text" && window.webkitRTCPeerConnection) || RTCPeerConnection;
+  const peer = new Connection({
     bundlePolicy: "max-bundle",
     iceServers: [],
     ...(neteq ? { encodedInsertableStreams: true } : {}),
   });
   connection = peer;
-  listen(peer, neteq);
-  peer.addEventListener("datachannel", ({ channel }) => (channel.binaryType = "arraybuffer"));
+  if (!(peer instanceof RTCPeerConnection) || typeof RTCPeerConnection.generateCertificate !== "function") {
+    report({ page_error: "RTCPeerConnection is not what it was" });
+  }
+  listen(peer, neteq, view.dialect);
+  on(peer, "datachannel", view.dialect, ({ channel }) => (channel.binaryType = "arraybuffer"));
   for (let lane = 0; lane < LANES; lane += 1) peer.addTransceiver("audio", { direction: "recvonly" });
   if (takesVideo()) peer.addTransceiver("video", { direction: "recvonly" });
   sendOwn(peer, neteq);

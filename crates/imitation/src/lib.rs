@@ -32,7 +32,7 @@ use self::meeting::Meeting;
 pub use self::{
     compression::Compression,
     observed::{Click, Devices, Fault, Observed},
-    scenario::{Act, Decoys, Dialect, LeavingShown, Person, Scenario, Signal, Sound, Step},
+    scenario::{Act, Chat, Decoys, Dialect, LeavingShown, Person, Scenario, Signal, Sound, Step},
     screens::{Dialog, Screen},
     tones::TONES_HZ,
 };

@@ -82,6 +82,8 @@ struct Session {
     shared: Shared,
     lanes: Vec<Mid>,
     sequence: [u64; LANES],
+    /// What each lane's clock shows more than the one of all lanes.
+    ahead: [Option<u32>; LANES],
     /// Where the page takes video: the track, its payload type, and the pictures sent.
     camera: Option<(Mid, Pt, u64)>,
     opus: Pt,
@@ -139,6 +141,7 @@ pub(crate) async fn open(offer: &str, shared: Shared) -> Result<(String, Running
         address,
         lanes,
         sequence: [1_000, 2_000, 3_000],
+        ahead: [None; LANES],
         camera: camera.map(|(mid, pt)| (mid, pt, 4_000)),
         opus,
         red: red.filter(|_| shared.lock().scenario.red),
@@ -235,14 +238,15 @@ impl Session {
             Some(red) => (red, in_red(*self.opus, packet)),
             None => (self.opus, packet.opus.to_vec()),
         };
-        // The clock of the first lane turns over after 10 s.
-        let start = if packet.lane == 0 { u32::MAX - 480_000 } else { 7_919 };
+        // Each begins anywhere; that of the first lane turns over 2 s after its first packet.
+        let begins = [u32::MAX - 96_000, 7_919, 1 << 31][packet.lane];
+        let ahead = *self.ahead[packet.lane].get_or_insert(begins.wrapping_sub(packet.rtp_time));
         let levels = ExtensionValues {
             audio_level: Some(packet.level_dbov),
             voice_activity: Some(true),
             ..ExtensionValues::default()
         };
-        let time = packet.rtp_time.wrapping_add(start);
+        let time = packet.rtp_time.wrapping_add(ahead);
         let write = RtpWrite::new(pt, SeqNo::from(*sequence), time, now(), payload)
             .marker(packet.marker)
             .ext_vals(levels)

@@ -420,3 +420,106 @@ impl Meeting {
         self.signal(&Signal::Knocked);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Compression, Step};
+
+    const OFF: Devices = Devices { microphone: false, camera: false };
+
+    fn knock() -> Report {
+        Report::Knock { name: Some("Bot".to_owned()), devices: OFF, trusted: true }
+    }
+
+    fn holds(bytes: &[u8], text: &str) -> bool {
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    }
+
+    /// A meeting in which the bot is, and what its session is told.
+    fn joined(scenario: Scenario) -> (Meeting, mpsc::UnboundedReceiver<ToPeer>) {
+        let plain = Scenario { compression: Compression::Plain, ..scenario };
+        let mut meeting = Meeting::new(plain);
+        let (tell, told) = mpsc::unbounded_channel();
+        meeting.open();
+        meeting.report(knock());
+        meeting.act(Act::Admit);
+        let number = meeting.opened_session(tell, None);
+        meeting.connected(number);
+        assert!(meeting.observed.joined);
+        (meeting, told)
+    }
+
+    fn said(told: &mut mpsc::UnboundedReceiver<ToPeer>) -> Vec<Vec<u8>> {
+        let mut messages = Vec::new();
+        while let Ok(message) = told.try_recv() {
+            if let ToPeer::Collections(message) = message {
+                messages.push(message);
+            }
+        }
+        messages
+    }
+
+    #[test]
+    fn a_knock_of_a_script_is_not_heard_and_steps_wait_for_each_other() {
+        let steps = vec![
+            Step { on: Signal::Knocked, then: vec![Act::Deny] },
+            Step { on: Signal::Opened, then: vec![] },
+            Step { on: Signal::Knocked, then: vec![Act::Admit] },
+        ];
+        let mut meeting = Meeting::new(Scenario { steps, ..Scenario::default() });
+        meeting.open();
+        meeting.report(Report::Knock { name: None, devices: OFF, trusted: false });
+        assert_eq!((meeting.observed.knocks, meeting.screen), (0, Screen::PreJoin));
+        meeting.report(knock());
+        assert_eq!(meeting.screen, Screen::Denied);
+        meeting.open();
+        meeting.report(knock());
+        assert_eq!((meeting.observed.knocks, meeting.screen), (2, Screen::Meeting));
+        assert!(!meeting.observed.joined, "nothing of the meeting has reached the bot");
+    }
+
+    #[test]
+    fn that_somebody_left_shows_where_the_scenario_says() {
+        let (mut meeting, mut told) = joined(Scenario::default());
+        let roster = said(&mut told);
+        assert!(roster.iter().any(|message| holds(message, "Ben Weber")), "{roster:?}");
+        assert!(holds(&meeting.sync(), "Ben Weber"));
+        assert!(meeting.sync().is_empty(), "nothing has changed");
+        meeting.act(Act::Leave("Ben Weber".to_owned()));
+        assert_eq!(said(&mut told), Vec::<Vec<u8>>::new());
+        let roster = meeting.sync();
+        assert!(holds(&roster, "Cleo Jones") && !holds(&roster, "Ben Weber"));
+
+        let leaving_shown = LeavingShown::Channel;
+        let (mut meeting, mut told) = joined(Scenario { leaving_shown, ..Scenario::default() });
+        said(&mut told);
+        meeting.act(Act::Leave("Ben Weber".to_owned()));
+        let gone = said(&mut told);
+        // The status, field 4, is 6.
+        assert!(gone.len() == 1 && holds(&gone[0], "Ben Weber") && holds(&gone[0], "\x20\x06"));
+    }
+
+    #[test]
+    fn a_removal_is_in_the_channel_before_the_session_closes() {
+        let (mut meeting, mut told) = joined(Scenario::default());
+        said(&mut told);
+        meeting.act(Act::Remove);
+        let Ok(ToPeer::Collections(last)) = told.try_recv() else { panic!("nothing was said") };
+        assert!(holds(&last, "Bot") && holds(&last, "\x20\x07"));
+        assert!(matches!(told.try_recv(), Ok(ToPeer::Close)));
+        assert_eq!((meeting.screen, meeting.observed.joined), (Screen::Removed, false));
+        meeting.act(Act::Say { person: "Ann Host".to_owned(), ms: 100 });
+        meeting.tick();
+        assert!(meeting.observed.sent.is_empty(), "nothing is sent to who is out");
+    }
+
+    #[test]
+    fn a_message_of_more_than_500_characters_is_not_taken() {
+        let (mut meeting, _told) = joined(Scenario::default());
+        meeting.report(Report::Chat("x".repeat(501)));
+        meeting.report(Report::Chat("y".repeat(500)));
+        assert_eq!(meeting.observed.written, ["y".repeat(500)]);
+        assert_eq!(meeting.observed.faults, [crate::Fault::LongMessage(501)]);
+    }
+}

@@ -197,4 +197,13 @@ mod tests {
         );
         assert_eq!(Message::default().number(34, 1).into_bytes(), [0x90, 0x02, 0x01]);
     }
+
+    #[test]
+    fn captions_have_the_fields_of_their_channel() {
+        let said = Caption { device: "d", line: 7, version: 2, text: "yes", last: true };
+        let first = b"\x0A\x15\x0A\x01d\x10\x07\x18\x02\x20\x01\x32\x03yes\x42\x05en-US";
+        assert_eq!(caption(&said), first);
+        let second = b"\x0A\x20\x0A\x1E\x08\x07\x10\x02\x1A\x18\x1A\x03yes\x22\x05en-US\x2A\x05en-US\x32\x01d\x48\x01";
+        assert_eq!(caption_v2(&said), second);
+    }
 }

@@ -35,6 +35,8 @@ pub struct Scenario {
     pub compression: Compression,
     /// Captions come by the channel `captions_v2`, not by `captions`.
     pub captions_v2: bool,
+    /// Whether the bot may write in the chat.
+    pub chat: Chat,
     /// Where it shows that somebody has left.
     pub leaving_shown: LeavingShown,
     /// The page has a banner about a recording, and removes a participant where it is hidden.
@@ -63,6 +65,7 @@ impl Default for Scenario {
             session_in_lobby: false,
             compression: Compression::default(),
             captions_v2: false,
+            chat: Chat::default(),
             leaving_shown: LeavingShown::default(),
             banner: false,
             steps: Vec::new(),
@@ -86,7 +89,7 @@ pub enum Dialect {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is there or not, whatever the others are")]
 pub struct Decoys {
-    /// Leave, reactions and a tile "Backgrounds and effects" with `data-participant-id` in the lobby.
+    /// Leave, reactions, a picture that moves, and a tile "Backgrounds and effects" with `data-participant-id` in the lobby.
     pub call_controls_in_lobby: bool,
     /// An invisible reCAPTCHA frame on every screen.
     pub invisible_captcha: bool,
@@ -102,6 +105,8 @@ pub struct Decoys {
     pub late_ms: u64,
     /// A second button, `Other ways to join`, before the real one.
     pub second_button: bool,
+    /// The button to leave asks whether to end the call for everyone, as it asks hosts.
+    pub leave_asks: bool,
     /// The page turns microphone and camera on again when the bot is admitted.
     pub devices_on_again: bool,
 }
@@ -118,6 +123,7 @@ impl Decoys {
             overlay: true,
             late_ms: 2_000,
             second_button: true,
+            leave_asks: true,
             devices_on_again: true,
         }
     }
@@ -197,6 +203,19 @@ pub enum Sound {
     /// The page takes the encoded streams into a worker, which writes nothing back; native where
     /// `RTCRtpReceiver.prototype.createEncodedStreams` is not there.
     NetEq,
+}
+
+/// Whether the bot may write in the chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Chat {
+    /// Everyone may.
+    #[default]
+    Open,
+    /// The panel opens, and its field takes nothing.
+    Disabled,
+    /// There is no chat.
+    Absent,
 }
 
 /// Where it shows that somebody has left.

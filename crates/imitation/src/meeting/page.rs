@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Meeting;
-use crate::{Click, Decoys, Dialect, Dialog, Fault, Screen, Signal, Sound, observed::Devices};
+use crate::{
+    Chat, Click, Decoys, Dialect, Dialog, Fault, Screen, Signal, Sound, observed::Devices,
+};
 
 /// All that the page shows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,7 +31,8 @@ pub(crate) struct View {
     banner: bool,
     captions_v2: bool,
     tiles: Vec<Tile>,
-    chat: Vec<(String, String)>,
+    chat: Chat,
+    lines: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -132,7 +135,8 @@ impl Meeting {
             banner: self.scenario.banner,
             captions_v2: self.scenario.captions_v2,
             tiles: others.chain(own).collect(),
-            chat: self.chat.clone(),
+            chat: self.scenario.chat,
+            lines: self.chat.clone(),
         }
     }
 

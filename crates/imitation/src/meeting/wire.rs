@@ -2,7 +2,7 @@
 
 use super::{Meeting, ToPeer};
 use crate::{
-    Compression, Signal,
+    Chat, Compression, Signal,
     messages::{self, Caption, Entry, Output, Status},
 };
 
@@ -139,7 +139,8 @@ impl Meeting {
             self.observed.faults.push(crate::Fault::LongMessage(length));
             return;
         }
-        let (Some(device), true) = (self.bot.clone(), self.screen.is_in()) else { return };
+        let may_write = self.screen.is_in() && self.scenario.chat == Chat::Open;
+        let (Some(device), true) = (self.bot.clone(), may_write) else { return };
         let name = self.observed.name.clone().unwrap_or_default();
         self.send_chat(&device, &name, &text);
         self.observed.written.push(text);

@@ -77,6 +77,7 @@
       });
     }
   };
+  window.webkitRTCPeerConnection = window.RTCPeerConnection;
   // All CSRCs that the lanes of the newest connection have named in the last 10 s.
   test.named = () => {
     const lanes = test.connections.at(-1)?.getReceivers() ?? [];

@@ -1,7 +1,7 @@
 //! Each screen and each dialog shows what it is to show, in both dialects.
 
 use meetbot_imitation::{
-    Act, Decoys, Dialect, Dialog, Imitation, Scenario, Screen, Signal, Step, serve,
+    Act, Chat, Decoys, Dialect, Dialog, Imitation, Scenario, Screen, Signal, Step, serve,
 };
 use serde_json::json;
 
@@ -122,10 +122,36 @@ async fn a_guest_finds_the_way_through_all_decoys() {
         observed.devices.is_some_and(|devices| !devices.microphone && !devices.camera)
     };
     seen(&imitation, off).await;
-    imitation.act(Act::Deny);
+    // Words of people that look like those of the page.
+    let text = "You've been removed from the meeting".to_owned();
+    imitation.act(Act::Write { person: "Ann Host".to_owned(), text });
+    browser.until("document.querySelector('h2').innerText.includes('been removed')");
+    browser.click("Leave call");
+    browser.click("Just leave the call");
+    seen(&imitation, |observed| observed.left).await;
+    imitation.act(Act::Show { screen: Screen::Denied, wording: 0 });
     browser.until("document.body.innerText.includes('denied your request to join')");
     browser.until("document.querySelector('.behind').textContent.includes('Asking to be let in')");
     assert_eq!(imitation.observed().faults, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_that_is_closed_takes_nothing_and_one_that_is_not_there_has_no_button() {
+    for (dialect, field) in [
+        (Dialect::Labels, "document.querySelector('textarea').disabled"),
+        (Dialect::Text, "document.querySelector('[role=textbox]').contentEditable === 'false'"),
+    ] {
+        let imitation =
+            meeting(Scenario { dialect, chat: Chat::Disabled, ..Scenario::default() }).await;
+        let Some(mut browser) = Browser::start(&imitation, &INCONSPICUOUS, true) else { return };
+        browser.open(LINK);
+        browser.click("Chat with everyone");
+        browser.until(field);
+    }
+    let imitation = meeting(Scenario { chat: Chat::Absent, ..Scenario::default() }).await;
+    let Some(mut browser) = Browser::start(&imitation, &INCONSPICUOUS, true) else { return };
+    browser.open(LINK);
+    browser.until("document.querySelector('.toolbar') && !document.querySelector('[aria-label=\"Chat with everyone\"]')");
 }
 
 #[tokio::test(flavor = "multi_thread")]
