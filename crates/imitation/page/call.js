@@ -146,12 +146,12 @@ export const update = (view) => {
   call.lines?.replaceChildren(...view.lines.map(line));
   // A message that comes while the chat is closed is shown for all to see, whatever it says.
   const last = view.lines.at(-1);
-  if (view.lines.length > call.told && !call.lines) {
+  if (view.lines.length > call.shownLines && !call.lines) {
     call.toast?.remove();
     call.toast = element("div", { class: "toast", role: "status" }, element("span", {}, last[0]), element("h2", {}, last[1]));
     call.screen.append(call.toast);
   }
-  call.told = view.lines.length;
+  call.shownLines = view.lines.length;
   call.list?.replaceChildren(
     ...view.tiles.map(({ device, name }) => element("div", { role: "listitem", "data-participant-id": device, "aria-label": name }, element("span", {}, name))),
   );
@@ -173,7 +173,7 @@ const askToLeave = (event) => {
 
 export const callScreen = (view) => {
   const screen = element("div");
-  call = { told: view.lines.length, view, screen, tiles: element("div", { class: "tiles" }), there: undefined };
+  call = { shownLines: view.lines.length, view, screen, tiles: element("div", { class: "tiles" }), there: undefined };
   const toolbar = element("div", { class: "toolbar", role: "region", "aria-label": say("Call controls") });
   toolbar.append(
     ...deviceButtons(),

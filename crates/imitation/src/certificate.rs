@@ -1,4 +1,4 @@
-//! The certificate of the imitation: made anew for each, trusted by a browser that is told the hash of its key.
+//! The certificate of the imitation: made anew for each, trusted by a browser that is started with the hash of its key.
 
 use std::sync::Arc;
 

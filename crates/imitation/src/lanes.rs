@@ -7,7 +7,7 @@ use crate::tones;
 /// The lanes of a call, each an audio track with one SSRC.
 pub(crate) const LANES: usize = 3;
 
-/// The CSRC that flags the loudest speaker, and is nobody's.
+/// The CSRC that flags the loudest speaker. It is no person's.
 pub(crate) const LOUDEST: u32 = 42;
 
 /// Somebody who is speaking.
@@ -63,6 +63,8 @@ pub(crate) struct Tick {
 pub(crate) struct Lanes {
     speaking: Vec<Speaking>,
     ticks: u32,
+    /// Packets name all who speak.
+    pub(crate) mixed: bool,
 }
 
 impl Lanes {
@@ -86,6 +88,13 @@ impl Lanes {
         self.speaking.iter().any(|one| one.voice.person == person)
     }
 
+    /// Gives a voice another CSRC.
+    pub(crate) fn change_csrc(&mut self, person: &str, csrc: u32) {
+        if let Some(one) = self.speaking.iter_mut().find(|one| one.voice.person == person) {
+            one.voice.csrc = csrc;
+        }
+    }
+
     /// Moves somebody to the next lane; who speaks there takes the lane that becomes free.
     pub(crate) fn change_lane(&mut self, person: &str) {
         let here = self.speaking.iter().find(|one| one.voice.person == person);
@@ -107,11 +116,13 @@ impl Lanes {
         // Of two who are equally loud, the one who began first.
         let loudest = (0..self.speaking.len())
             .max_by_key(|index| (self.speaking[*index].voice.level_dbov, usize::MAX - index));
+        // A packet has room for 15, and one of them is the flag.
+        let all: Vec<u32> = self.speaking.iter().map(|one| one.voice.csrc).take(14).collect();
         let mut tick = Tick::default();
         for (index, one) in self.speaking.iter_mut().enumerate() {
             let voice = &mut one.voice;
             if let Some(lane) = one.lane {
-                let mut csrcs = vec![voice.csrc];
+                let mut csrcs = if self.mixed { all.clone() } else { vec![voice.csrc] };
                 if loudest == Some(index) {
                     // The flag's place in the list means nothing.
                     csrcs.insert(usize::from(one.number.is_multiple_of(2)), LOUDEST);
@@ -188,6 +199,20 @@ mod tests {
         assert_eq!(on_lanes(&tick), [(2, "ann"), (0, "ben"), (1, "dan")]);
         assert!(tick.packets[2].marker && tick.packets[2].before.is_none());
         assert!(tick.packets[0].before.is_some());
+    }
+
+    #[test]
+    fn a_mix_names_all_who_speak_and_a_csrc_changes_in_mid_sentence() {
+        let mut lanes = Lanes::default();
+        lanes.say(voice("ann", 1, -20, 10));
+        lanes.say(voice("ben", 2, -30, 10));
+        lanes.tick();
+        lanes.mixed = true;
+        lanes.change_csrc("ben", 9);
+        let tick = lanes.tick();
+        let named: Vec<_> = tick.packets.iter().map(|one| one.csrcs.as_slice()).collect();
+        assert_eq!(named, [&[42, 1, 9][..], &[1, 9][..]]);
+        assert!(!tick.packets[1].marker, "nothing begins with another CSRC");
     }
 
     #[test]

@@ -51,11 +51,12 @@ pub enum Error {
     Tls(#[from] rustls::Error),
 }
 
-/// The meeting, shared by all that carry it out. Whoever changes it rings the bell.
+/// The meeting, shared by the server's connections and its sessions of media.
 #[derive(Debug, Clone)]
 struct Shared {
     meeting: Arc<Mutex<Meeting>>,
-    bell: watch::Sender<u64>,
+    /// Counts the changes of the meeting.
+    changes: watch::Sender<u64>,
 }
 
 impl Shared {
@@ -63,10 +64,10 @@ impl Shared {
         self.meeting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the meeting and wakes who waits for that.
+    /// Changes the meeting and wakes all that wait for a change.
     fn change<T>(&self, change: impl FnOnce(&mut Meeting) -> T) -> T {
         let result = change(&mut self.lock());
-        self.bell.send_modify(|rung| *rung += 1);
+        self.changes.send_modify(|count| *count += 1);
         result
     }
 }
@@ -93,7 +94,7 @@ pub async fn serve(scenario: Scenario) -> Result<Imitation, Error> {
     let address = listener.local_addr()?;
     let shared = Shared {
         meeting: Arc::new(Mutex::new(Meeting::new(scenario))),
-        bell: watch::Sender::new(0),
+        changes: watch::Sender::new(0),
     };
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let server = serve::Server { shared: shared.clone(), stop: stop.clone(), tasks: tasks.clone() };
@@ -130,17 +131,17 @@ impl Imitation {
         self.shared.lock().observed.clone()
     }
 
-    /// Waits until what was seen of the bot is so; whoever needs a limit sets one.
+    /// Waits until `holds`, without a limit of time, and answers what was seen of the bot then.
     pub async fn until(&self, holds: impl Fn(&Observed) -> bool) -> Observed {
-        let mut bell = self.shared.bell.subscribe();
+        let mut changes = self.shared.changes.subscribe();
         loop {
-            bell.borrow_and_update();
+            changes.borrow_and_update();
             let observed = self.observed();
             if holds(&observed) {
                 return observed;
             }
-            // The bell lives as long as `self`.
-            let _ = bell.changed().await;
+            // The sender lives as long as `self`.
+            let _ = changes.changed().await;
         }
     }
 

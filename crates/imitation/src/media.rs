@@ -133,8 +133,8 @@ pub(crate) async fn open(offer: &str, shared: Shared) -> Result<(String, Running
     let vp8 = params.iter().find(|one| one.spec().codec == Codec::Vp8).map(PayloadParams::pt);
     let camera = camera.zip(vp8);
     let stream = camera.and_then(|(mid, _)| stream_of(&answer, mid));
-    let (tell, told) = mpsc::unbounded_channel();
-    let number = shared.change(|meeting| meeting.opened_session(tell, stream));
+    let (orders_in, orders) = mpsc::unbounded_channel();
+    let number = shared.change(|meeting| meeting.opened_session(orders_in, stream));
     let session = Session {
         rtc,
         socket,
@@ -151,13 +151,13 @@ pub(crate) async fn open(offer: &str, shared: Shared) -> Result<(String, Running
         number,
         wake: start,
     };
-    Ok((answer, Running { session, told, waiting: Vec::new() }))
+    Ok((answer, Running { session, orders, waiting: Vec::new() }))
 }
 
 /// A session that was answered.
 pub(crate) struct Running {
     session: Session,
-    told: mpsc::UnboundedReceiver<ToPeer>,
+    orders: mpsc::UnboundedReceiver<ToPeer>,
     /// Messages for a channel that is not open yet.
     waiting: Vec<Vec<u8>>,
 }
@@ -181,7 +181,7 @@ impl Running {
                     let Ok((length, source)) = received else { continue };
                     self.session.receive(source, &datagram[..length])?;
                 }
-                order = self.told.recv() => match order {
+                order = self.orders.recv() => match order {
                     Some(ToPeer::Audio(packet)) => self.session.send(&packet),
                     Some(ToPeer::Picture(picture)) => self.session.show(&picture),
                     Some(ToPeer::Collections(message)) => self.waiting.push(message),
@@ -189,7 +189,7 @@ impl Running {
                     Some(ToPeer::GoDead) => {
                         tokio::select! {
                             () = stop.cancelled() => {}
-                            () = closed(&mut self.told) => {}
+                            () = closed(&mut self.orders) => {}
                         }
                         return Ok(());
                     }
@@ -215,8 +215,8 @@ impl Running {
     }
 }
 
-async fn closed(told: &mut mpsc::UnboundedReceiver<ToPeer>) {
-    while !matches!(told.recv().await, Some(ToPeer::Close) | None) {}
+async fn closed(orders: &mut mpsc::UnboundedReceiver<ToPeer>) {
+    while !matches!(orders.recv().await, Some(ToPeer::Close) | None) {}
 }
 
 impl Session {

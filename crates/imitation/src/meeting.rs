@@ -271,6 +271,8 @@ impl Meeting {
                 }
             }
             Act::Pack(compression) => self.scenario.compression = compression,
+            Act::ChangeCsrc { person, csrc } => self.change_csrc(&person, csrc),
+            Act::Mix(mixed) => self.lanes.mixed = mixed,
             Act::ChangeLane(person) => self.lanes.change_lane(&person),
             Act::NewPeerConnection => {
                 self.close_session();
@@ -363,7 +365,18 @@ impl Meeting {
         attendee.device = Some(device);
         self.roster_is_news = true;
         self.version += 1;
-        self.send_newcomer(name);
+        if self.scenario.late_names {
+            self.send_outputs(name);
+        } else {
+            self.send_newcomer(name);
+        }
+    }
+
+    fn change_csrc(&mut self, name: &str, csrc: u32) {
+        let Some(attendee) = self.attendee(name) else { return };
+        attendee.person.csrc = csrc;
+        self.lanes.change_csrc(name, csrc);
+        self.send_outputs(name);
     }
 
     fn leave(&mut self, name: &str) {
@@ -436,23 +449,23 @@ mod tests {
         bytes.windows(text.len()).any(|window| window == text.as_bytes())
     }
 
-    /// A meeting in which the bot is, and what its session is told.
+    /// A meeting in which the bot is, and the orders to its session.
     fn joined(scenario: Scenario) -> (Meeting, mpsc::UnboundedReceiver<ToPeer>) {
         let plain = Scenario { compression: Compression::Plain, ..scenario };
         let mut meeting = Meeting::new(plain);
-        let (tell, told) = mpsc::unbounded_channel();
+        let (orders_in, orders) = mpsc::unbounded_channel();
         meeting.open();
         meeting.report(knock());
         meeting.act(Act::Admit);
-        let number = meeting.opened_session(tell, None);
+        let number = meeting.opened_session(orders_in, None);
         meeting.connected(number);
         assert!(meeting.observed.joined);
-        (meeting, told)
+        (meeting, orders)
     }
 
-    fn said(told: &mut mpsc::UnboundedReceiver<ToPeer>) -> Vec<Vec<u8>> {
+    fn said(orders: &mut mpsc::UnboundedReceiver<ToPeer>) -> Vec<Vec<u8>> {
         let mut messages = Vec::new();
-        while let Ok(message) = told.try_recv() {
+        while let Ok(message) = orders.try_recv() {
             if let ToPeer::Collections(message) = message {
                 messages.push(message);
             }
@@ -481,33 +494,51 @@ mod tests {
 
     #[test]
     fn that_somebody_left_shows_where_the_scenario_says() {
-        let (mut meeting, mut told) = joined(Scenario::default());
-        let roster = said(&mut told);
+        let (mut meeting, mut orders) = joined(Scenario::default());
+        let roster = said(&mut orders);
         assert!(roster.iter().any(|message| holds(message, "Ben Weber")), "{roster:?}");
         assert!(holds(&meeting.sync(), "Ben Weber"));
         assert!(meeting.sync().is_empty(), "nothing has changed");
         meeting.act(Act::Leave("Ben Weber".to_owned()));
-        assert_eq!(said(&mut told), Vec::<Vec<u8>>::new());
+        assert_eq!(said(&mut orders), Vec::<Vec<u8>>::new());
         let roster = meeting.sync();
         assert!(holds(&roster, "Cleo Jones") && !holds(&roster, "Ben Weber"));
 
         let leaving_shown = LeavingShown::Channel;
-        let (mut meeting, mut told) = joined(Scenario { leaving_shown, ..Scenario::default() });
-        said(&mut told);
+        let (mut meeting, mut orders) = joined(Scenario { leaving_shown, ..Scenario::default() });
+        said(&mut orders);
         meeting.act(Act::Leave("Ben Weber".to_owned()));
-        let gone = said(&mut told);
+        let gone = said(&mut orders);
         // The status, field 4, is 6.
         assert!(gone.len() == 1 && holds(&gone[0], "Ben Weber") && holds(&gone[0], "\x20\x06"));
     }
 
     #[test]
+    fn a_newcomers_name_may_come_later_than_the_voice() {
+        for late_names in [false, true] {
+            let people = vec![Person::new("Eve Late", 77_001, 500).later()];
+            let (mut meeting, mut orders) =
+                joined(Scenario { people, late_names, ..Scenario::default() });
+            said(&mut orders);
+            meeting.sync();
+            meeting.act(Act::Join("Eve Late".to_owned()));
+            let messages = said(&mut orders).concat();
+            assert!(holds(&messages, "77001"), "the voice is known at once");
+            assert_eq!(holds(&messages, "Eve Late"), !late_names);
+            assert!(holds(&meeting.sync(), "Eve Late"));
+            meeting.act(Act::ChangeCsrc { person: "Eve Late".to_owned(), csrc: 77_002 });
+            assert!(holds(&said(&mut orders).concat(), "77002"));
+        }
+    }
+
+    #[test]
     fn a_removal_is_in_the_channel_before_the_session_closes() {
-        let (mut meeting, mut told) = joined(Scenario::default());
-        said(&mut told);
+        let (mut meeting, mut orders) = joined(Scenario::default());
+        said(&mut orders);
         meeting.act(Act::Remove);
-        let Ok(ToPeer::Collections(last)) = told.try_recv() else { panic!("nothing was said") };
+        let Ok(ToPeer::Collections(last)) = orders.try_recv() else { panic!("nothing was said") };
         assert!(holds(&last, "Bot") && holds(&last, "\x20\x07"));
-        assert!(matches!(told.try_recv(), Ok(ToPeer::Close)));
+        assert!(matches!(orders.try_recv(), Ok(ToPeer::Close)));
         assert_eq!((meeting.screen, meeting.observed.joined), (Screen::Removed, false));
         meeting.act(Act::Say { person: "Ann Host".to_owned(), ms: 100 });
         meeting.tick();
@@ -516,7 +547,7 @@ mod tests {
 
     #[test]
     fn a_message_of_more_than_500_characters_is_not_taken() {
-        let (mut meeting, _told) = joined(Scenario::default());
+        let (mut meeting, _orders) = joined(Scenario::default());
         meeting.report(Report::Chat("x".repeat(501)));
         meeting.report(Report::Chat("y".repeat(500)));
         assert_eq!(meeting.observed.written, ["y".repeat(500)]);

@@ -125,7 +125,7 @@ pub enum Fault {
     BannerHidden(String),
     /// A dialog that must be accepted was not.
     Dismissed(Dialog),
-    /// The primary button of a dialog was pressed that nobody should press.
+    /// The primary button of a dialog was pressed that should be closed instead.
     PressedUnknown(Dialog),
     /// Something decoy was clicked.
     Decoy(String),

@@ -37,6 +37,8 @@ pub struct Scenario {
     pub captions_v2: bool,
     /// Whether the bot may write in the chat.
     pub chat: Chat,
+    /// The name of somebody who joins later comes only with the next answer of `SyncMeetingSpaceCollections`, up to 5 s after their voice.
+    pub late_names: bool,
     /// Where it shows that somebody has left.
     pub leaving_shown: LeavingShown,
     /// The page has a banner about a recording, and removes a participant where it is hidden.
@@ -66,6 +68,7 @@ impl Default for Scenario {
             compression: Compression::default(),
             captions_v2: false,
             chat: Chat::default(),
+            late_names: false,
             leaving_shown: LeavingShown::default(),
             banner: false,
             steps: Vec::new(),
@@ -322,7 +325,7 @@ pub enum Act {
         /// Whether it is on.
         on: bool,
     },
-    /// Somebody shares a screen, or stops: an entry of the roster that is nobody of their own.
+    /// Somebody shares a screen, or stops. The screen is an entry of the roster, but no participant.
     Present {
         /// Who.
         person: String,
@@ -333,6 +336,15 @@ pub enum Act {
     Raw(Vec<u8>),
     /// Messages of `collections` are packed in another way from now on.
     Pack(Compression),
+    /// Somebody has another CSRC from now on, also in the middle of a sentence.
+    ChangeCsrc {
+        /// Who.
+        person: String,
+        /// Their new CSRC.
+        csrc: u32,
+    },
+    /// Packets name all who speak, as those of a mix do; or each names its speaker again.
+    Mix(bool),
     /// Somebody's voice moves to the next lane.
     ChangeLane(String),
     /// The page makes a new peer connection and closes the old one.

@@ -38,11 +38,11 @@ pub enum Screen {
     Ended,
     /// The bot has left.
     Left,
-    /// The meeting takes nobody more.
+    /// The meeting is full.
     Full,
     /// A black page on which a script has failed.
     Dead,
-    /// A page that nobody has seen before.
+    /// A page that is in no list.
     Unknown,
     /// Google Meet's own start page.
     Home,
@@ -146,7 +146,7 @@ pub enum Dialog {
     NotesForMe,
     /// A host has muted the bot; nothing has to be accepted.
     MutedByHost,
-    /// A question of which nobody knows.
+    /// A dialog that is in no list.
     Unheard,
 }
 

@@ -1,4 +1,4 @@
-//! The HTTPS server: the page, what it reports, and what it is told.
+//! The HTTPS server: the page's files, its reports, and the view that it shows.
 
 use std::{convert::Infallible, fmt::Write as _, sync::Arc};
 
@@ -198,9 +198,9 @@ impl Server {
 
     /// The view, once it is another than the page has.
     async fn view(&self, seen: &Seen) -> Answer {
-        let mut bell = self.shared.bell.subscribe();
+        let mut changes = self.shared.changes.subscribe();
         loop {
-            bell.borrow_and_update();
+            changes.borrow_and_update();
             let view: Option<View> = {
                 let meeting = self.shared.lock();
                 let new = seen.version != Some(meeting.version()) || seen.visit != meeting.visit;
@@ -212,8 +212,8 @@ impl Server {
                     Err(error) => refused(&error),
                 };
             }
-            // The bell rings as long as this server lives.
-            let _ = bell.changed().await;
+            // The sender lives as long as this server.
+            let _ = changes.changed().await;
         }
     }
 
@@ -243,7 +243,7 @@ impl Server {
 /// A page with the content security policy of a large site: scripts only by nonce, no HTML from strings.
 fn page(html: &str, visit: u32) -> Answer {
     let mut random = [0; 16];
-    // Where the system gives no randomness the nonce is known, which matters to nobody here.
+    // Without randomness the nonce is known, which harms nothing in a test.
     let _ = getrandom::fill(&mut random);
     let nonce = random.iter().fold(String::new(), |mut nonce, byte| {
         let _ = write!(nonce, "{byte:02x}");

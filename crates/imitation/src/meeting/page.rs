@@ -1,4 +1,4 @@
-//! What the page is told, and what it reports.
+//! The view that the page shows, and the reports that it sends.
 
 use serde::{Deserialize, Serialize};
 

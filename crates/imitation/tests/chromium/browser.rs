@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How long anything may take, on a machine that has other things to do too.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How often a second is waited for something that is to be clicked.
 const TRIES: usize = 30;
@@ -101,10 +101,10 @@ impl Browser {
             .unwrap();
         let pipe = process.stdin.take().unwrap();
         let words = BufReader::new(process.stdout.take().unwrap()).split(0);
-        let (told, heard) = mpsc::channel();
+        let (sender, heard) = mpsc::channel();
         thread::spawn(move || {
             for word in words.map_while(Result::ok) {
-                let _ = told.send(serde_json::from_slice(&word).unwrap());
+                let _ = sender.send(serde_json::from_slice(&word).unwrap());
             }
         });
         let mut browser = Self { process, pipe, heard, calls: 0, session: None, home };
@@ -250,7 +250,7 @@ impl Drop for Browser {
     }
 }
 
-/// Waits until the imitation has seen this, and not for ever.
+/// Waits until the imitation has seen this, at most [`PATIENCE`].
 pub(crate) async fn seen(imitation: &Imitation, holds: impl Fn(&Observed) -> bool) -> Observed {
     let waited = tokio::time::timeout(PATIENCE, imitation.until(holds)).await;
     waited.unwrap_or_else(|_| panic!("it never came: {:#?}", imitation.observed()))

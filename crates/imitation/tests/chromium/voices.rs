@@ -62,6 +62,10 @@ async fn lanes_carry_the_three_loudest_move_them_and_give_a_csrc_to_another() {
     say(&imitation, "Eve Late", 600_000);
     browser.until(&frame(1002, "true"));
 
+    imitation.act(Act::Mix(true));
+    browser.until("test.frames.flat().some(one => [1001, 1002, 1004].every(csrc => one.csrcs.includes(csrc)))");
+    imitation.act(Act::Mix(false));
+
     imitation.act(Act::NewPeerConnection);
     seen(&imitation, |observed| observed.sessions == 2 && observed.joined).await;
     browser
@@ -83,7 +87,7 @@ async fn red_repeats_the_packet_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_camera_is_seen_where_video_is_wanted_and_a_screen_is_nobody() {
+async fn a_camera_is_seen_where_video_is_wanted_and_a_screen_is_an_entry_of_its_own() {
     let imitation = meeting(Scenario::default()).await;
     let Some(mut browser) = Browser::start(&imitation, &INCONSPICUOUS, true) else { return };
     browser.open(TAPPED);
