@@ -41,7 +41,47 @@ fn packets(file: &'static [u8]) -> Vec<Arc<[u8]>> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs::File,
+        path::{Path, PathBuf},
+    };
+
+    use ogg::{PacketWriteEndInfo, PacketWriter};
+    use tempfile::TempDir;
+    use xtask::ffmpeg::tones_db;
+
     use super::*;
+
+    /// A file of 6 s of a tone.
+    fn file(folder: &Path, hz: u32) -> PathBuf {
+        let path = folder.join(format!("{hz}.opus"));
+        let mut writer = PacketWriter::new(File::create(&path).unwrap());
+        let head = b"OpusHead\x01\x01\x00\x00\x80\xBB\x00\x00\x00\x00\x00".to_vec();
+        let tags = b"OpusTags\x00\x00\x00\x00\x00\x00\x00\x00".to_vec();
+        writer.write_packet(head, 1, PacketWriteEndInfo::EndPage, 0).unwrap();
+        writer.write_packet(tags, 1, PacketWriteEndInfo::EndPage, 0).unwrap();
+        for number in 0..300 {
+            let end = if number == 299 {
+                PacketWriteEndInfo::EndStream
+            } else {
+                PacketWriteEndInfo::NormalPacket
+            };
+            writer.write_packet(packet(hz, number).to_vec(), 1, end, (number + 1) * 960).unwrap();
+        }
+        path
+    }
+
+    #[test]
+    fn a_tone_that_is_played_again_and_again_is_50_db_above_all_others() {
+        let folder = TempDir::new().unwrap();
+        for (place, hz) in TONES_HZ.into_iter().enumerate() {
+            let levels = tones_db(&file(folder.path(), hz), &TONES_HZ.map(f64::from));
+            for (other, level) in levels.iter().enumerate().filter(|(other, _)| *other != place) {
+                let apart = levels[place] - level;
+                assert!(apart > 50.0, "{} Hz in the file of {hz} Hz: {apart} dB", TONES_HZ[other]);
+            }
+        }
+    }
 
     #[test]
     fn every_tone_has_a_second_of_packets_of_twenty_ms() {
