@@ -338,16 +338,17 @@ impl Meeting {
         }
     }
 
-    /// A picture of the camera that is seen, each 60 ms.
+    /// A picture of the camera that is seen, each 60 ms, and at once when its owner begins or ends to speak: voice and picture show the same moment.
     fn picture(&mut self) {
         self.ticks = self.ticks.wrapping_add(1);
-        if !self.ticks.is_multiple_of(TICKS_PER_PICTURE) || !self.observed.joined {
+        let (Some(camera), Some(_)) = (&mut self.camera, &self.camera_stream) else { return };
+        let white = self.lanes.speaks(&camera.person);
+        let due = self.ticks.is_multiple_of(TICKS_PER_PICTURE) || white != camera.white;
+        if !due || !self.observed.joined {
             return;
         }
-        let (Some(camera), Some(_)) = (&mut self.camera, &self.camera_stream) else { return };
         let person = self.attendees.iter().find(|one| one.person.name == camera.person);
         let (Some(person), Some(peer)) = (person, &self.peer) else { return };
-        let white = self.lanes.speaks(&camera.person);
         // A picture that changes nothing is of the colour before it.
         let key = camera.key || white != camera.white;
         (camera.white, camera.key) = (white, false);
@@ -457,7 +458,7 @@ mod tests {
         meeting.open();
         meeting.report(knock());
         meeting.act(Act::Admit);
-        let number = meeting.opened_session(orders_in, None);
+        let number = meeting.opened_session(orders_in, Some("camera".to_owned()));
         meeting.connected(number);
         assert!(meeting.observed.joined);
         (meeting, orders)
@@ -529,6 +530,34 @@ mod tests {
             meeting.act(Act::ChangeCsrc { person: "Eve Late".to_owned(), csrc: 77_002 });
             assert!(holds(&said(&mut orders).concat(), "77002"));
         }
+    }
+
+    #[test]
+    fn a_camera_turns_white_with_the_first_packet_of_the_voice_and_black_after_the_last() {
+        let (mut meeting, mut orders) = joined(Scenario::default());
+        let person = "Ann Host".to_owned();
+        meeting.act(Act::Camera { person: person.clone(), on: true });
+        let mut heard_and_white = |meeting: &mut Meeting| {
+            meeting.tick();
+            let (mut heard, mut white) = (false, None);
+            while let Ok(order) = orders.try_recv() {
+                match order {
+                    ToPeer::Audio(_) => heard = true,
+                    ToPeer::Picture(picture) => {
+                        white = Some(picture.frame == pictures::frame(true, true));
+                    }
+                    _ => {}
+                }
+            }
+            (heard, white)
+        };
+        let silent = [(false, None), (false, None), (false, Some(false))];
+        assert_eq!([(); 3].map(|()| heard_and_white(&mut meeting)), silent);
+        heard_and_white(&mut meeting);
+        meeting.act(Act::Say { person, ms: 20 });
+        assert_eq!(heard_and_white(&mut meeting), (true, Some(true)));
+        let (heard, white) = heard_and_white(&mut meeting);
+        assert_eq!((heard, white), (false, Some(false)));
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub struct Observed {
     pub messages: Vec<(String, Vec<u8>)>,
     /// The bot left by the button.
     pub left: bool,
-    /// Requests that led nowhere, by path.
+    /// Requests that led nowhere, by path, and reports of the page that could not be read.
     pub strays: Vec<String>,
 }
 

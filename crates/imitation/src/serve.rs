@@ -168,7 +168,12 @@ impl Server {
             (&Method::POST, "/imitation/reports") => {
                 match read::<FromPage<Reports>>(request).await {
                     Ok(from) => self.reports(from),
-                    Err(why) => refused(&why),
+                    Err(why) => {
+                        // A test is to see that something is missing.
+                        let stray = format!("{path}: {why}");
+                        self.shared.change(|meeting| meeting.observed.strays.push(stray));
+                        refused(&why)
+                    }
                 }
             }
             (&Method::POST, "/imitation/session") => match read::<FromPage<Offer>>(request).await {
