@@ -42,8 +42,17 @@ impl Server {
 
     /// A new key for the sandbox.
     pub(crate) fn key(&self, consumer: &str, scope: &str) -> anyhow::Result<Key> {
+        self.create("--test", consumer, scope)
+    }
+
+    /// A new key that runs the server: a live one, as they have to be.
+    pub(crate) fn operator(&self, consumer: &str) -> anyhow::Result<Key> {
+        self.create("--live", consumer, "operator")
+    }
+
+    fn create(&self, world: &str, consumer: &str, scope: &str) -> anyhow::Result<Key> {
         let mut create = meetbot();
-        create.args(["keys", "create", "--test", "--json", "--consumer", consumer]);
+        create.args(["keys", "create", world, "--json", "--consumer", consumer]);
         let made = create.args(["--scope", scope, "--data-dir"]).arg(&self.data).output();
         let made: Value = serde_json::from_slice(&made?.stdout).context("no key was made")?;
         Ok(Key { key: text(&made, "key")?, webhook_secret: text(&made, "webhookSecret")? })

@@ -16,6 +16,9 @@ use crate::store::Window;
 
 /// The most that a page holds, in bytes: it ends behind the entry that reaches this, with a `nextCursor`.
 const PAGE_BYTES: usize = 1024 * 1024;
+/// The most portions that a page is read in. A page of large entries takes few; a search for few among many millions would go on for long, and ends with a
+/// `nextCursor` instead.
+const PORTIONS: u32 = 100;
 
 /// Answers with the page that this window shows; `read` gives as much of it at once as the store does.
 pub(super) async fn page<T, C, R, F>(window: Window<C>, read: R) -> Result<Response, ApiError>
@@ -25,7 +28,7 @@ where
     R: Fn(Window<C>) -> F + Send + 'static,
     F: Future<Output = Result<Page<T>, ApiError>> + Send,
 {
-    let mut writer = Writer { window, bytes: 0, next: None };
+    let mut writer = Writer { window, bytes: 0, portions: 0, next: None };
     let mut first = String::from("{\"data\":[");
     if writer.write(read(window).await?, &mut first)? {
         return Ok(json(200, first));
@@ -57,6 +60,8 @@ struct Writer<C> {
     window: Window<C>,
     /// What is written of the entries.
     bytes: usize,
+    /// How many portions were written.
+    portions: u32,
     /// Where the next page begins, if this one ends here.
     next: Option<String>,
 }
@@ -85,7 +90,8 @@ impl<C: FromStr> Writer<C> {
         self.window.after = next_cursor.as_ref().and_then(|next| next.parse().ok());
         self.next = next_cursor;
         let has_more = self.window.after.is_some() && self.window.limit > 0;
-        let ends = !has_more || self.bytes >= PAGE_BYTES;
+        self.portions += 1;
+        let ends = !has_more || self.bytes >= PAGE_BYTES || self.portions >= PORTIONS;
         if ends {
             self.end(text);
         }

@@ -221,6 +221,8 @@ pub trait KeyStore: Send + Sync + 'static {
         keep_from: Timestamp,
     ) -> Result<()>;
     /// What keys were used for, newest first.
+    ///
+    /// A page may end early, even without a line, where many lines were searched for it; then it has a cursor.
     async fn key_uses(&self, filter: UseFilter, window: Window<UseId>) -> Result<Page<KeyUse>>;
     /// The webhook secrets of the consumer with this name. `None` where there is none.
     async fn webhook_secrets(

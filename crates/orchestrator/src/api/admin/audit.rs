@@ -16,6 +16,8 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 }
 
 /// List what keys changed or were refused, newest first. A call is in the list a moment after it was answered, at most a second.
+///
+/// A page ends early, even without a line, where few are found among very many; it has a nextCursor then.
 #[utoipa::path(get, path = "/api/v1/admin/audit", tag = "operators",
     params(
         ("key" = Option<KeyId>, Query, description = "Of this key"),

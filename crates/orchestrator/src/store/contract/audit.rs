@@ -86,3 +86,32 @@ async fn a_key_says_why_it_opens_nothing() {
     let kept = store.find_key(&ends.prefix).await.unwrap().unwrap();
     assert_eq!(kept.ended(at(20).wall), Some(KeyEnd::Revoked));
 }
+
+#[tokio::test]
+async fn a_search_for_one_line_among_many_comes_to_it_page_by_page() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let (one, _) = store.create_key(key("acme", true), at(0)).await.unwrap();
+    let (two, _) = store.create_key(key("acme", true), at(0)).await.unwrap();
+    let first = used(&one, None, 201, at(1));
+    let later = |ms| StoreNow { wall: at(2).wall + Duration::from_millis(ms), ..at(2) };
+    let many = (0..45_000).map(|ms| used(&two, None, 201, later(ms)));
+    let lines = [first.clone()].into_iter().chain(many).collect();
+    store.note_uses(lines, Vec::new(), Vec::new(), at(0).wall).await.unwrap();
+    let filter = UseFilter { key: Some(one.id), ..UseFilter::default() };
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let window = Window { limit: 1, after };
+        let page = store.key_uses(filter.clone(), window).await.unwrap();
+        found.extend(page.data);
+        let Some(next) = page.next_cursor else { break };
+        let next = Some(next.parse().unwrap());
+        assert!(after.is_none_or(|after| next < Some(after)), "it goes on");
+        after = next;
+    }
+    assert_eq!(found, [first.clone()]);
+    // Where the time says where it is, nothing else is searched.
+    let filter = UseFilter { before: Some(at(2).wall), ..filter };
+    let page = store.key_uses(filter, Window { limit: 9, after: None }).await.unwrap();
+    assert_eq!((page.data, page.next_cursor), (vec![first], None));
+}

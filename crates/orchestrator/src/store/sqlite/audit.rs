@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use meetbot_types::{ErrorCode, KeyId, Page, Timestamp, UseId};
-use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
 use super::{
     Outcome,
@@ -12,6 +12,8 @@ use super::{
 };
 use crate::store::{KeyUse, UseFilter, Window};
 
+/// The most lines that are looked at for a page, so that a search for few among many millions holds no reader for long: some milliseconds.
+const SEARCHED_AT_ONCE: u32 = 20_000;
 /// How much memory a line of a page takes beside its texts, more or less.
 const LINE_BYTES: usize = 400;
 
@@ -68,15 +70,16 @@ pub(super) fn list(
     filter: &UseFilter,
     window: Window<UseId>,
 ) -> Outcome<Page<KeyUse>> {
-    let mut sql = "SELECT id, at, key, consumer, address, method, path, job, status, error, request, times FROM key_uses WHERE true".to_owned();
-    let mut values: Vec<Value> = Vec::new();
+    let (bounds, mut values) = bounds(filter, window.after);
+    let mut sql = format!(
+        "SELECT id, at, key, consumer, address, method, path, job, status, error, request, times
+         FROM (SELECT * FROM key_uses WHERE {bounds} ORDER BY id DESC LIMIT {SEARCHED_AT_ONCE}) WHERE true"
+    );
+    let searched = values.clone();
     let mut and = |condition: &str, value: Value| {
         sql.push_str(condition);
         values.push(value);
     };
-    if let Some(after) = window.after {
-        and(" AND id < ?", after.to_string().into());
-    }
     if let Some(key) = filter.key {
         and(" AND key = ?", key.to_string().into());
     }
@@ -86,14 +89,11 @@ pub(super) fn list(
     if let Some(consumer) = filter.consumer {
         and(" AND consumer = ?", consumer.to_string().into());
     }
-    // Ids sort by time, and within a millisecond in no order: they bound the search, `at` decides.
+    // Ids bound the search to the millisecond, and within one they are in no order.
     if let Some(after) = filter.after {
-        let before = UseId::generate(after - Duration::from_millis(1));
-        and(" AND id > ?", before.to_string().into());
         and(" AND at >= ?", after.as_millis().into());
     }
     if let Some(before) = filter.before {
-        and(" AND id < ?", UseId::generate(before).to_string().into());
         and(" AND at < ?", before.as_millis().into());
     }
     if filter.refused {
@@ -102,11 +102,40 @@ pub(super) fn list(
     sql.push_str(" ORDER BY id DESC LIMIT ?");
     values.push(i64::from(window.limit.saturating_add(1)).into());
     let mut statement = connection.prepare_cached(&sql)?;
-    pages::page(statement.query(params_from_iter(values))?, window.limit, |row| {
+    let page = pages::page(statement.query(params_from_iter(values))?, window.limit, |row| {
         let value = line(row)?;
         let bytes = LINE_BYTES + value.path.len() + value.request.len();
         Ok(Entry { bytes, cursor: value.id.to_string(), value })
-    })
+    })?;
+    if page.next_cursor.is_some() {
+        return Ok(page);
+    }
+    // Nothing more in what was searched: the next page begins behind it, if there is more.
+    let last = format!(
+        "SELECT id FROM key_uses WHERE {bounds} ORDER BY id DESC LIMIT 1 OFFSET {}",
+        SEARCHED_AT_ONCE - 1
+    );
+    let mut statement = connection.prepare_cached(&last)?;
+    let next_cursor =
+        statement.query_row(params_from_iter(searched), |row| row.get(0)).optional()?;
+    Ok(Page { next_cursor, ..page })
+}
+
+/// Between which ids the lines stand that are asked for, as a condition with its values: ids sort by time.
+fn bounds(filter: &UseFilter, cursor: Option<UseId>) -> (String, Vec<Value>) {
+    // An id made for a moment sorts behind all that are older.
+    let from = filter.after.map(|after| UseId::generate(after - Duration::from_millis(1)));
+    let until = filter.before.map(UseId::generate);
+    let mut bounds = "true".to_owned();
+    let mut values = Vec::new();
+    for (condition, id) in [(" AND id > ?", from), (" AND id < ?", until), (" AND id < ?", cursor)]
+    {
+        if let Some(id) = id {
+            bounds.push_str(condition);
+            values.push(id.to_string().into());
+        }
+    }
+    (bounds, values)
 }
 
 fn line(row: &Row<'_>) -> Outcome<KeyUse> {
