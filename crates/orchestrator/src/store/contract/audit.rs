@@ -109,7 +109,7 @@ async fn a_search_for_one_line_among_many_comes_to_it_page_by_page() {
         assert!(after.is_none_or(|after| next < Some(after)), "it goes on");
         after = next;
     }
-    assert_eq!(found, [first.clone()]);
+    assert_eq!(found, std::slice::from_ref(&first));
     // Where the time says where it is, nothing else is searched.
     let filter = UseFilter { before: Some(at(2).wall), ..filter };
     let page = store.key_uses(filter, Window { limit: 9, after: None }).await.unwrap();
