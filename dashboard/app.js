@@ -8,6 +8,7 @@ import { JobView } from "./job.js";
 import { WebhooksView } from "./webhooks.js";
 import { UsageView } from "./usage.js";
 import { HostView } from "./host.js";
+import { AuditView, ConsumersView, KeysView } from "./admin.js";
 import "./snippets.js";
 
 const top = /** @type {HTMLElement} */ (document.getElementById("top"));
@@ -20,6 +21,9 @@ function views() {
     ["webhooks", () => new WebhooksView(), true],
     ["usage", () => new UsageView(), true],
     ["host", () => new HostView(), may("admin")],
+    ["keys", () => new KeysView(), may("operator")],
+    ["consumers", () => new ConsumersView(), may("operator")],
+    ["audit", () => new AuditView(), may("operator")],
   ];
 }
 
@@ -47,7 +51,7 @@ function show() {
   }
   const first = shown === "";
   shown = name;
-  const known = views().find(([known]) => known === view);
+  const known = views().find(([known, , may]) => known === view && may);
   const element = view === "jobs" && id ? new JobView(id, parameters) : known?.[1]() ?? h("p", { class: "box" }, "There is no such page.");
   fill(main, element);
   document.title = id ? `${id} · meetbot` : `${view} · meetbot`;

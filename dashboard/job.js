@@ -62,6 +62,7 @@ export class JobView extends HTMLElement {
   async connectedCallback() {
     const { signal } = this.#end;
     this.addEventListener("seek", (event) => this.#seek(/** @type {CustomEvent} */ (event).detail));
+    this.addEventListener("redelivered", () => (this.#looksAgain = 15));
     document.addEventListener("keydown", (event) => this.#key(event), { signal });
     fill(this, h("p", { class: "soft" }, "…"));
     try {
@@ -157,23 +158,31 @@ export class JobView extends HTMLElement {
     const known = this.#known;
     if (!known) return;
     const { signal } = this.#end;
+    let changed = false;
     try {
       const isFinal = FINAL.includes(known.job.status);
-      if (!isFinal || known.job.recording.bytes === null) known.job = await call("GET", this.#path, { signal });
+      if (!isFinal || known.job.recording.bytes === null) {
+        known.job = await call("GET", this.#path, { signal });
+        changed = true;
+      }
       const pending = known.deliveries.some((delivery) => delivery.state === "pending");
-      if (!isFinal || pending || known.deliveries.length === 0 || this.#looksAgain > 0) {
+      if (!isFinal || pending || this.#looksAgain > 0) {
         this.#looksAgain -= 1;
         known.deliveries = (await call("GET", "/api/v1/webhooks/deliveries", { query: { jobId: this.#id, limit: 200 }, signal })).data;
+        changed = true;
       }
       const { job, manifest } = known;
-      if (job.manifestUri && isFinal && !job.recording.deletedAt && (!manifest || manifest.mixed.state === "pending")) await this.#recording(known);
-      this.#show();
+      if (job.manifestUri && isFinal && !job.recording.deletedAt && (!manifest || manifest.mixed.state === "pending")) {
+        await this.#recording(known);
+        changed = true;
+      }
+      if (changed) this.#show();
     } catch (problem) {
       if (!signal.aborted) fill(this.#notice, problemBox(problem));
     }
   }
 
-  /** How often the deliveries are looked at once more, after one was sent again. */
+  /** How often the deliveries are looked at once more: at first, and after one was sent again. */
   #looksAgain = 5;
 
   /** @param {Known} known */
@@ -205,6 +214,11 @@ export class JobView extends HTMLElement {
   /** @param {number} ms */
   #atTime(ms) {
     this.#lanes.at(ms);
+    this.#mark(ms);
+  }
+
+  /** Shows which line is said, written or done at this time. @param {number} ms */
+  #mark(ms) {
     const at = this.#lines.findLastIndex((line) => line.at <= ms + 50);
     const element = this.#said.children[at];
     if (element?.getAttribute("aria-current") === "true") return;
@@ -360,6 +374,7 @@ export class JobView extends HTMLElement {
     const atEnd = this.#said.scrollTop + this.#said.clientHeight >= this.#said.scrollHeight - 8;
     let count = 0;
     keyed(this.#said, this.#lines, (line) => `${count++} ${line.at} ${line.who} ${line.text}`, (line) => this.#line(line));
+    if (this.#player) this.#mark(this.#player.ms);
     if (atEnd && !FINAL.includes(known.job.status)) this.#said.scrollTop = this.#said.scrollHeight;
   }
 

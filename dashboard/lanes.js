@@ -256,6 +256,11 @@ export class TimeLanes extends HTMLElement {
         const wide = Math.max(Math.min(x(bar.to), width + 10) - left, 1.5);
         const [high, offset] = bar.thin ? [4, LANE / 2 - 2] : [LANE - 12, 6];
         pen.fillStyle = paint(bar.tone, lane.hue, dark, color, bar.thin);
+        if (wide < 3) {
+          // Of an hour there are thousands as narrow as this.
+          pen.fillRect(left, top + offset, wide, high);
+          continue;
+        }
         pen.beginPath();
         pen.roundRect(left, top + offset, wide, high, Math.min(bar.thin ? 2 : 4, wide / 2));
         pen.fill();

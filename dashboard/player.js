@@ -30,6 +30,8 @@ export class RecordingPlayer extends HTMLElement {
   #waits = false;
   /** Where the clock was, in ms of the recording, and when. */
   #base = { ms: 0, at: 0 };
+  /** Where the clock was when it was shown last. */
+  #shown = -1;
   #end = new AbortController();
   #button = h("button", { type: "button", class: "main round", "aria-label": "Play", onclick: () => this.toggle() }, "▶");
   #time = h("output", { class: "time" });
@@ -223,6 +225,8 @@ export class RecordingPlayer extends HTMLElement {
     say(this.#button, this.#playing ? "❚❚" : "▶");
     this.#button.setAttribute("aria-label", this.#playing ? "Pause" : "Play");
     this.classList.toggle("waits", this.#playing && this.#waits);
+    if (ms === this.#shown) return;
+    this.#shown = ms;
     this.dispatchEvent(new CustomEvent("moved", { detail: ms }));
   }
 }

@@ -1,4 +1,4 @@
-// The call that a view makes, as `curl`, Python and TypeScript, to be taken over into a program.
+// The call that a view makes, as `curl` and in the SDKs' languages, or as a command, to be taken over into a program.
 
 import { address } from "./api.js";
 import { announce, fill, h } from "./dom.js";
@@ -9,8 +9,9 @@ import { announce, fill, h } from "./dom.js";
  * @property {string} path
  * @property {Record<string, any>} [query]
  * @property {any} [body]
- * @property {string} python The SDK's call, as in `mb.get_bot("job_…")`.
- * @property {string} typescript The same in TypeScript, without `await`.
+ * @property {string} [python] The SDK's call, as in `mb.get_bot("job_…")`; operators' calls are in no SDK.
+ * @property {string} [typescript] The same in TypeScript.
+ * @property {string} [command] The command of `meetbot` that does the same.
  */
 
 /** A text for a POSIX shell. @param {string} text */
@@ -62,7 +63,13 @@ function typescript({ typescript }) {
   return `import { createMeetbot } from "@meetbot/sdk";\n\nconst mb = createMeetbot(); // MEETBOT_API_KEY, MEETBOT_API_BASE_URL\n${typescript}`;
 }
 
-const LANGUAGES = /** @type {const} */ ([["curl", curl], ["Python", python], ["TypeScript", typescript]]);
+/** @type {[string, (call: Call) => string, (call: Call) => boolean][]} */
+const LANGUAGES = [
+  ["curl", curl, () => true],
+  ["Python", python, (call) => call.python !== undefined],
+  ["TypeScript", typescript, (call) => call.typescript !== undefined],
+  ["Command", (call) => call.command ?? "", (call) => call.command !== undefined],
+];
 
 /** Shows a call in three languages; `show` replaces it. */
 export class CallSnippet extends HTMLElement {
@@ -90,6 +97,8 @@ export class CallSnippet extends HTMLElement {
   /** @param {Call} call */
   show(call) {
     this.#call = call;
+    this.#buttons.forEach((button, index) => (button.hidden = !LANGUAGES[index]?.[2](call)));
+    if (this.#buttons[this.#chosen]?.hidden) this.#chosen = 0;
     this.#choose(this.#chosen);
   }
 

@@ -200,6 +200,8 @@ export function transcript(known) {
       lines.push({ at: moment, who: "", text: `${event.data.previousName} is now ${event.data.participant.name}`, kind: "people" });
     } else if (event.event.startsWith("bot.recording_permission_")) {
       lines.push({ at: moment, who: "", text: `permission to record ${words(event.event.slice(25))}`, kind: "status" });
+    } else if (event.event === "job.failed") {
+      lines.push({ at: moment, who: "", text: `failed · ${words(event.data.failureCode ?? event.data.failure_code)}`, kind: "status" });
     } else if (event.event === "bot.chat_withheld") {
       lines.push({ at: moment, who: "", text: `${event.data.messages} messages and ${event.data.captions} captions were not recorded`, kind: "status" });
     }

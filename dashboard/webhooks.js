@@ -133,6 +133,7 @@ function item(delivery, namesJob) {
       await call("POST", `/api/v1/webhooks/deliveries/${encodeURIComponent(delivery.id)}/redeliver`, { body: {} });
       announce("It is sent again");
       say(next, "It is sent again.");
+      element.dispatchEvent(new Event("redelivered", { bubbles: true }));
     } catch (error) {
       fill(problem, problemBox(error));
     }

@@ -197,3 +197,43 @@ test("a key that may only look is offered nothing that changes something", async
   await context.close();
   await reader.stop();
 });
+
+test("an operator makes a key, ends it, sets limits, and finds it in the audit log", async () => {
+  const operated = await serve("operator", "live");
+  const { page, complaints, context } = await open(browser);
+  await page.goto(operated.link());
+  await page.waitForSelector("jobs-view");
+  await page.goto(`${operated.url}/#/keys`);
+  await page.waitForSelector("keys-view tbody tr");
+  assert.equal(await page.locator("button[aria-label^=Revoke]").count(), 0, "nobody ends their own key by mistake");
+  await page.fill("#key-consumer", HOSTILE.slice(0, 60));
+  await page.keyboard.press("Enter");
+  const key = await page.textContent("keys-view pre:has-text('mb_test_')");
+  await page.waitForSelector("button[aria-label^=Revoke]");
+  assert.deepEqual(await barriers(page), []);
+  const works = async () => (await fetch(`${operated.url}/api/v1/usage`, { headers: { Authorization: `Bearer ${key.trim()}` } })).status;
+  assert.equal(await works(), 200);
+  await page.focus("button[aria-label^=Revoke]");
+  await page.keyboard.press("Enter");
+  await tabTo(page, "dialog button.bad");
+  await page.keyboard.press("Enter");
+  await until(works, (status) => status === 401);
+
+  await page.goto(`${operated.url}/#/consumers`);
+  await page.waitForSelector("consumers-view tbody tr");
+  await page.focus("consumers-view summary");
+  await page.keyboard.press("Enter");
+  await page.fill("consumers-view [open] input[name=bots]", "7");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("consumers-view summary:has-text('7 · default · default')");
+  assert.deepEqual(await barriers(page), []);
+  await page.goto(`${operated.url}/#/audit`);
+  await page.waitForSelector("audit-view tr:has-text('PATCH'):has-text('/quota')");
+  await page.check("#refused");
+  await page.waitForSelector("audit-view tr:has-text('unauthorized')");
+  assert.deepEqual(await barriers(page), []);
+  assert.equal(await page.evaluate("window.hit"), undefined);
+  assert.deepEqual(complaints, []);
+  await context.close();
+  await operated.stop();
+});

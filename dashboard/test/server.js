@@ -16,8 +16,8 @@ const axe = packages.resolve("axe-core/axe.min.js");
 /** Long enough for a busy machine, in ms; reached only when something is wrong. */
 export const PATIENCE = 60_000;
 
-/** Starts a server in development, since the endpoint is on loopback, with a key of this scope. @param {string} scope */
-export async function serve(scope) {
+/** Starts a server in development, since the endpoint is on loopback, with a key of this scope and world. @param {string} scope @param {"test" | "live"} [world] */
+export async function serve(scope, world = "test") {
   const logs = join(MEETBOT_REPOSITORY, "target/test-logs");
   mkdirSync(logs, { recursive: true });
   const log = openSync(join(logs, `dashboard-${process.pid}-${Date.now()}.log`), "w");
@@ -33,7 +33,7 @@ export async function serve(scope) {
       child.once("exit", (code) => reject(new Error(`the server has ended with ${code}: see ${logs}`)));
     }),
   );
-  const made = execFileSync(MEETBOT_PROGRAM, ["keys", "create", "--test", "--scope", scope, "--json", "--data-dir", data], { encoding: "utf8" });
+  const made = execFileSync(MEETBOT_PROGRAM, ["keys", "create", `--${world}`, "--scope", scope, "--json", "--data-dir", data], { encoding: "utf8" });
   const { key } = JSON.parse(made);
   return {
     url,

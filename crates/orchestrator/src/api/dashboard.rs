@@ -18,10 +18,11 @@ const JS: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// Where each file is served, what it is, and its bytes.
-const FILES: [(&str, &str, &[u8]); 18] = [
+const FILES: [(&str, &str, &[u8]); 19] = [
     ("/", HTML, include_bytes!("../../../../dashboard/index.html")),
     ("/dashboard/style.css", CSS, include_bytes!("../../../../dashboard/style.css")),
     ("/dashboard/icon.svg", SVG, include_bytes!("../../../../dashboard/icon.svg")),
+    ("/dashboard/admin.js", JS, include_bytes!("../../../../dashboard/admin.js")),
     ("/dashboard/api.js", JS, include_bytes!("../../../../dashboard/api.js")),
     ("/dashboard/app.js", JS, include_bytes!("../../../../dashboard/app.js")),
     ("/dashboard/dom.js", JS, include_bytes!("../../../../dashboard/dom.js")),
