@@ -28,7 +28,7 @@ class ListView extends HTMLElement {
 
   /** @param {string[]} columns */
   table(columns) {
-    return h("div", { class: "scroll card flush", tabindex: 0, role: "group", "aria-label": "List" }, h("table", {}, h("thead", {}, h("tr", {}, ...columns.map((name) => h("th", { scope: "col" }, name)))), this.rows));
+    return h("div", { class: "scroll card flush", tabindex: 0, role: "group", "aria-label": "List" }, h("table", {}, h("thead", {}, h("tr", {}, ...columns.map((name) => (name ? h("th", { scope: "col" }, name) : h("td"))))), this.rows));
   }
 
   get more() {

@@ -71,6 +71,7 @@ function frame() {
     brand(),
     h("nav", { "aria-label": "Views" }, ...links.map(([name]) => h("a", { href: `#/${name}` }, name[0]?.toUpperCase() + name.slice(1)))),
     h("span", { class: "grow" }),
+    h("a", { class: "docs-link", href: "/docs" }, "Docs"),
     h("span", { class: "who", title: `scope ${scope}` }, consumer, " ", h("span", { class: `pill ${world === "live" ? "live" : "test"}` }, world)),
     h("button", { type: "button", class: "quiet", onclick: signOut }, "Sign out"),
   );

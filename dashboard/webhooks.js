@@ -112,7 +112,7 @@ function endpointCard(delivery) {
     const now = Date.now();
     say(state, word(endpoint.state));
     state.className = `pill ${endpoint.failures === 0 ? "delivered" : "dead"}`;
-    const since = endpoint.failingSince ? `failing since ${moment(endpoint.failingSince, now)}, ${endpoint.failures} tries` : "";
+    const since = endpoint.failingSince ? `failing since ${moment(endpoint.failingSince, now)}, ${endpoint.failures} ${endpoint.failures === 1 ? "try" : "tries"}` : "";
     say(note, endpoint.restsUntil ? `${since}; rests until ${moment(endpoint.restsUntil, now)}` : since);
   };
   return element;

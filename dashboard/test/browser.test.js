@@ -237,3 +237,29 @@ test("an operator makes a key, ends it, sets limits, and finds it in the audit l
   await context.close();
   await operated.stop();
 });
+
+test("the documentation shows every guide and every call, to anybody", async () => {
+  const { page, complaints, context } = await open(browser);
+  await page.goto(`${server.url}/docs`);
+  await page.waitForSelector(".prose h1");
+  assert.deepEqual(await barriers(page), []);
+  const pages = await page.locator("#contents a").evaluateAll((/** @type {HTMLAnchorElement[]} */ links) => links.map((link) => link.getAttribute("href") ?? ""));
+  assert.ok(pages.length > 14, `${pages}`);
+  let calls = 0;
+  for (const place of pages) {
+    await page.goto(`${server.url}/docs${place}`);
+    await page.waitForSelector(`#contents a[href="${place}"][aria-current]`);
+    const text = await page.textContent("main");
+    assert.ok(text.length > 200 && !text.includes("There is no such page"), place);
+    assert.doesNotMatch(await page.evaluate(() => [...document.querySelectorAll("main :is(p, li, td)")].map((element) => [...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.textContent).join("")).join("\n")), /\]\(|\*\*|\|\s*---/, `${place} shows Markdown`);
+    for (const link of await page.locator("main a[href^='#']").evaluateAll((/** @type {HTMLAnchorElement[]} */ links) => links.map((link) => link.getAttribute("href") ?? ""))) {
+      assert.ok(pages.some((known) => link === known || link.startsWith(`${known}/`)), `${place} leads to ${link}`);
+    }
+    calls += await page.locator("article.call").count();
+  }
+  const all = await page.evaluate(async () => Object.values((await (await fetch("/openapi.json")).json()).paths).flatMap((/** @type {any} */ item) => Object.keys(item)).length);
+  assert.equal(calls, all, "every call is shown");
+  assert.deepEqual(await barriers(page), []);
+  assert.deepEqual(complaints, []);
+  await context.close();
+});

@@ -17,10 +17,22 @@ const TESTS: [&str; 2] = ["timeline", "browser"];
 
 /// Builds the server and tests its page.
 pub(crate) fn test() -> anyhow::Result<()> {
+    build()?;
+    test_prepared()
+}
+
+/// Takes the pictures of the README anew.
+pub(crate) fn screenshots() -> anyhow::Result<()> {
+    build()?;
+    let mut pictures = node();
+    pictures.args(["dashboard/test/screenshots.js", "docs/screenshots"]);
+    step("screenshots", pictures)
+}
+
+fn build() -> anyhow::Result<()> {
     python::build_programs()?;
     typescript::install_runtimes()?;
-    prepare()?;
-    test_prepared()
+    prepare()
 }
 
 /// Installs what the tests need, beside the Node.js of the TypeScript SDK.

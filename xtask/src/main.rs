@@ -47,6 +47,7 @@ usage: cargo xtask COMMAND
   soak            the SDKs with the runtimes that not every run is tested with; the date goes into their documents
   wheels          the Python package as it is published, installed with pip, uv and poetry
   check           the quick part of it: format and lints
+  screenshots     the pictures of the dashboard in the README, from a real server
   update          rewrite the files that are made from code (docs/, spec/)
   scripted-server SCRIPT.json  an HTTP server that answers as the script says, lies included; spec/README.md says how
   model SEED COUNT  COUNT random histories of the store beside its model; SEED (0 to 255) decides them, and each run of the tests plays 10 of the seeds 0 to 7
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         ["wheels"] => packaging::wheels(),
         ["check"] => check(),
         ["update"] => update(),
+        ["screenshots"] => dashboard::screenshots(),
         ["bench", "python", rest @ ..] => python::bench(rest),
         ["bench", "go", rest @ ..] => go::bench(rest),
         ["bench", "typescript", rest @ ..] => typescript::bench(rest),

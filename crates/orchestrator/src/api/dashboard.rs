@@ -1,4 +1,5 @@
-//! The dashboard's files, which are in the binary: a page at `/` that makes calls of this API and has nothing of its own.
+//! The dashboard's files, which are in the binary: a page at `/` that makes calls of this API and has nothing of its own, and one at `/docs` with the guides
+//! and the reference of the API.
 
 use axum::{
     Router,
@@ -15,16 +16,18 @@ use super::Server;
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
+const MARKDOWN: &str = "text/markdown; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// Where each file is served, what it is, and its bytes.
-const FILES: [(&str, &str, &[u8]); 19] = [
+const FILES: [(&str, &str, &[u8]); 33] = [
     ("/", HTML, include_bytes!("../../../../dashboard/index.html")),
     ("/dashboard/style.css", CSS, include_bytes!("../../../../dashboard/style.css")),
     ("/dashboard/icon.svg", SVG, include_bytes!("../../../../dashboard/icon.svg")),
     ("/dashboard/admin.js", JS, include_bytes!("../../../../dashboard/admin.js")),
     ("/dashboard/api.js", JS, include_bytes!("../../../../dashboard/api.js")),
     ("/dashboard/app.js", JS, include_bytes!("../../../../dashboard/app.js")),
+    ("/dashboard/docs.js", JS, include_bytes!("../../../../dashboard/docs.js")),
     ("/dashboard/dom.js", JS, include_bytes!("../../../../dashboard/dom.js")),
     ("/dashboard/failures.js", JS, include_bytes!("../../../../dashboard/failures.js")),
     ("/dashboard/format.js", JS, include_bytes!("../../../../dashboard/format.js")),
@@ -32,12 +35,25 @@ const FILES: [(&str, &str, &[u8]); 19] = [
     ("/dashboard/job.js", JS, include_bytes!("../../../../dashboard/job.js")),
     ("/dashboard/jobs.js", JS, include_bytes!("../../../../dashboard/jobs.js")),
     ("/dashboard/lanes.js", JS, include_bytes!("../../../../dashboard/lanes.js")),
+    ("/dashboard/markdown.js", JS, include_bytes!("../../../../dashboard/markdown.js")),
     ("/dashboard/player.js", JS, include_bytes!("../../../../dashboard/player.js")),
+    ("/dashboard/reference.js", JS, include_bytes!("../../../../dashboard/reference.js")),
     ("/dashboard/sign-in.js", JS, include_bytes!("../../../../dashboard/sign-in.js")),
     ("/dashboard/snippets.js", JS, include_bytes!("../../../../dashboard/snippets.js")),
     ("/dashboard/timeline.js", JS, include_bytes!("../../../../dashboard/timeline.js")),
     ("/dashboard/usage.js", JS, include_bytes!("../../../../dashboard/usage.js")),
     ("/dashboard/webhooks.js", JS, include_bytes!("../../../../dashboard/webhooks.js")),
+    ("/docs", HTML, include_bytes!("../../../../dashboard/docs.html")),
+    ("/docs/auto-leave.md", MARKDOWN, include_bytes!("../../../../docs/auto-leave.md")),
+    ("/docs/dashboard.md", MARKDOWN, include_bytes!("../../../../docs/dashboard.md")),
+    ("/docs/failure-codes.md", MARKDOWN, include_bytes!("../../../../docs/failure-codes.md")),
+    ("/docs/job-lifecycle.md", MARKDOWN, include_bytes!("../../../../docs/job-lifecycle.md")),
+    ("/docs/operations.md", MARKDOWN, include_bytes!("../../../../docs/operations.md")),
+    ("/docs/quickstart.md", MARKDOWN, include_bytes!("../../../../docs/quickstart.md")),
+    ("/docs/recordings.md", MARKDOWN, include_bytes!("../../../../docs/recordings.md")),
+    ("/docs/requests.md", MARKDOWN, include_bytes!("../../../../docs/requests.md")),
+    ("/docs/sandbox.md", MARKDOWN, include_bytes!("../../../../docs/sandbox.md")),
+    ("/docs/webhooks.md", MARKDOWN, include_bytes!("../../../../docs/webhooks.md")),
 ];
 
 /// Only what this server sends is run, shown or asked, nothing is shown inside another page, and no text ever becomes HTML.
@@ -89,7 +105,7 @@ async fn protect(request: Request, next: Next) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, fs};
+    use std::fs;
 
     use xtask::spec_file;
 
@@ -97,18 +113,15 @@ mod tests {
 
     #[test]
     fn every_file_of_the_dashboard_is_served() {
-        let served: BTreeSet<String> = FILES
-            .iter()
-            .map(|(path, ..)| path.trim_start_matches("/dashboard").trim_start_matches('/'))
-            .map(|name| if name.is_empty() { "index.html" } else { name }.to_owned())
-            .collect();
-        let there: BTreeSet<String> = fs::read_dir(spec_file::path("dashboard"))
-            .unwrap()
-            .map(|entry| entry.unwrap())
-            .filter(|entry| entry.file_type().unwrap().is_file())
-            .map(|entry| entry.file_name().into_string().unwrap())
-            .filter(|name| [".js", ".css", ".svg", ".html"].iter().any(|end| name.ends_with(end)))
-            .collect();
-        assert_eq!(served, there);
+        for entry in fs::read_dir(spec_file::path("dashboard")).unwrap() {
+            let path = entry.unwrap().path();
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            if !matches!(extension, Some("js" | "css" | "svg" | "html")) {
+                continue;
+            }
+            let bytes = fs::read(&path).unwrap();
+            let served = FILES.iter().any(|(.., served)| *served == bytes);
+            assert!(served, "{} is not among the files", path.display());
+        }
     }
 }
