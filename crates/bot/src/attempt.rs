@@ -120,6 +120,7 @@ async fn finish(
             manifest_uri: finalized.manifest_uri,
             duration_ms: finalized.duration_ms,
             paused_ms: finalized.paused_ms,
+            consent_revoked: false,
         },
         Err(error) => {
             tracing::error!(job = %order.job_id, %error, "a recording cannot be finalised");
@@ -128,7 +129,13 @@ async fn finish(
                 return reporter.last_words().await;
             }
             let ending = cannot_write(&error).ending(true, false);
-            BotReport::Ended { ending, manifest_uri: None, duration_ms: 0, paused_ms: 0 }
+            BotReport::Ended {
+                ending,
+                manifest_uri: None,
+                duration_ms: 0,
+                paused_ms: 0,
+                consent_revoked: false,
+            }
         }
     };
     reporter.report(ended);

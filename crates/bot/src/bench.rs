@@ -133,6 +133,7 @@ fn order(folder: &Path) -> BotOrder {
         auto_leave: AutoLeave::default(),
         joined_ms_ago: None,
         sandbox: None,
+        zoom: None,
         reach: Reach { loopback: true, networks: Vec::new() },
         stun_servers: Vec::new(),
         folder: folder.to_owned(),

@@ -85,7 +85,7 @@ async fn ask(order: &BotOrder, client: &Client, inbox: &mpsc::Sender<Incoming>) 
             },
             Err(_) => None,
         };
-        let Some(Commands { commands, own_bots }) = commands else {
+        let Some(Commands { commands, own_bots, .. }) = commands else {
             tokio::time::sleep(WAIT_AFTER_ERROR).await;
             continue;
         };

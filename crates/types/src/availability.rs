@@ -9,6 +9,8 @@ words! {
         Native = "native",
         /// They open the platform's web page.
         Browser = "browser",
+        /// The platform streams the meeting to them; no bot is in the room.
+        Rtms = "rtms",
     }
 }
 

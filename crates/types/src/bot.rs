@@ -1,10 +1,13 @@
 //! What a bot is told, what it reports, and what it is commanded. Not part of the public API.
 
+mod zoom;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 
+pub use self::zoom::{ZoomApp, ZoomStream, ZoomStreamState};
 pub use crate::secret::Secret;
 use crate::{
     AutoLeave, CommandId, ControlAction, ControlState, Ending, Failure, JobId, JobStatus,
@@ -42,6 +45,9 @@ pub struct BotOrder {
     pub joined_ms_ago: Option<u64>,
     /// The sandbox that plays the meeting (`ws://…`), where it is played.
     pub sandbox: Option<SandboxSeat>,
+    /// The app whose streams it may receive, for a meeting of Zoom that no sandbox plays.
+    #[serde(default)]
+    pub zoom: Option<ZoomApp>,
     /// Where the meeting's server may be.
     pub reach: Reach,
     /// STUN servers that tell the bot its public address, as in `stun.example.com:3478`.
@@ -300,6 +306,9 @@ pub enum BotReport {
         /// How long it was paused in all, in ms.
         #[serde(default)]
         paused_ms: u64,
+        /// The host withdrew the consent to record. The bot has deleted its files; nothing of the job's recording may be kept.
+        #[serde(default)]
+        consent_revoked: bool,
     },
     /// A report of another version that this one cannot read. It only comes of reading; it cannot be written.
     #[serde(skip)]
@@ -438,6 +447,9 @@ pub struct Commands {
     /// Who in the room is a bot of this server, where that is not what the bot said that it knows (`knownBots` in the query).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_bots: Option<OwnBots>,
+    /// The stream of the job's meeting, where it is newer than the bot said that it knows (`knownStream` in the query).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zoom_stream: Option<ZoomStream>,
 }
 
 /// The bots of this server in one room.

@@ -88,6 +88,11 @@ pub fn sign(body: &[u8], secret: &str) -> String {
     format!("sha256={}", hex(&hmac(trimmed(secret).as_bytes(), &[body]).finalize().into_bytes()))
 }
 
+/// The HMAC-SHA256 of these bytes, in hex.
+pub fn hmac_sha256(key: &[u8], bytes: &[u8]) -> String {
+    hex(&hmac(key, &[bytes]).finalize().into_bytes())
+}
+
 /// The SHA-256 of these bytes, in hex, as manifests have it.
 pub fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest as _;

@@ -126,6 +126,7 @@ pub(super) fn order(folder: PathBuf, auto_leave: AutoLeave) -> BotOrder {
         auto_leave,
         joined_ms_ago: None,
         sandbox: None,
+        zoom: None,
         reach: Reach { loopback: true, networks: Vec::new() },
         stun_servers: Vec::new(),
         folder,

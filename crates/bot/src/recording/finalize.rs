@@ -348,6 +348,7 @@ pub(super) mod tests {
             auto_leave: AutoLeave::default(),
             joined_ms_ago: None,
             sandbox: None,
+            zoom: None,
             reach: Reach { loopback: true, networks: Vec::new() },
             stun_servers: Vec::new(),
             folder: folder.to_owned(),

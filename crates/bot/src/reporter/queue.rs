@@ -248,7 +248,13 @@ mod tests {
 
     fn ended() -> BotReport {
         let ending = Cause::Left(LeaveReason::MeetingEnded).ending(true, false);
-        BotReport::Ended { ending, manifest_uri: None, duration_ms: 0, paused_ms: 0 }
+        BotReport::Ended {
+            ending,
+            manifest_uri: None,
+            duration_ms: 0,
+            paused_ms: 0,
+            consent_revoked: false,
+        }
     }
 
     /// Sends all to an orchestrator that cannot read reports of which `unreadable` is true. Answers what it applied and how many requests that took.

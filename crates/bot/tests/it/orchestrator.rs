@@ -117,6 +117,7 @@ impl Stage {
             auto_leave: AutoLeave::default(),
             joined_ms_ago: None,
             sandbox: None,
+            zoom: None,
             reach: Reach { loopback: true, networks: vec!["10.213.0.0/16".parse().unwrap()] },
             stun_servers: Vec::new(),
             folder: self.folder.path().join(self.job.to_string()),
@@ -302,10 +303,12 @@ async fn commands(State(desk): State<Desk>, uri: axum::http::Uri) -> Json<Comman
     let (mut given, mut bots) = (desk.commands.subscribe(), desk.own_bots.subscribe());
     tokio::select! {
         commands = given.wait_for(|commands| !newer(commands).is_empty()) => {
-            Json(Commands { commands: newer(&commands.unwrap()), own_bots: None })
+            let commands = newer(&commands.unwrap());
+            Json(Commands { commands, ..Commands::default() })
         }
         bots = bots.wait_for(|bots| bots.version() != known) => {
-            Json(Commands { commands: Vec::new(), own_bots: Some(bots.unwrap().clone()) })
+            let own_bots = Some(bots.unwrap().clone());
+            Json(Commands { own_bots, ..Commands::default() })
         }
     }
 }

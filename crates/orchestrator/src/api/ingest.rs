@@ -16,6 +16,7 @@ use meetbot_types::{
         OwnBots,
     },
 };
+use serde_json::json;
 use tokio::sync::watch;
 
 use super::{
@@ -83,8 +84,14 @@ async fn report(
     let any = |is: fn(&BotReport) -> bool| request.reports.iter().any(|one| is(&one.report));
     let joins = any(|report| matches!(report, BotReport::JoiningAs { .. }));
     let ends = any(|report| matches!(report, BotReport::Ended { .. }));
-    // A stranger's report has nothing counted.
-    let recording_bytes = if ends && server.store.has_had_bot(job, token_hash).await? {
+    let revoked = any(|report| matches!(report, BotReport::Ended { consent_revoked: true, .. }));
+    // A stranger's report has nothing counted, and nothing removed.
+    let recording_bytes = if revoked {
+        let sign_of_life = IngestRequest { job_id: job, epoch: request.epoch, reports: Vec::new() };
+        heard(&server, sign_of_life, token_hash, None).await?;
+        // Before the job ends: should the server die in between, the job's next bot learns of the same stream and reports the same again.
+        Some(remove(&server, job).await?)
+    } else if ends && server.store.has_had_bot(job, token_hash).await? {
         server.recordings.bytes(job).await
     } else {
         None
@@ -99,6 +106,17 @@ async fn report(
         server.mixes.notify_one();
     }
     Ok(Json(answer))
+}
+
+/// Removes all that was recorded of a job, also by earlier bots, since the consent to it was withdrawn; answers how many bytes are left.
+async fn remove(server: &Server, job: JobId) -> Result<u64, ApiError> {
+    let (objects, missing) = server.recordings.remove(job).await.map_err(|error| {
+        tracing::error!(%job, %error, "the recording of a job without consent cannot be removed; its bot asks again");
+        ApiError::unavailable("the recording cannot be removed now")
+    })?;
+    let receipt = json!({"objects": objects, "missing": missing});
+    tracing::info!(%job, %receipt, "the consent to a recording was withdrawn; it was removed");
+    Ok(0)
 }
 
 async fn heard(
@@ -146,7 +164,7 @@ async fn commands(
             let was_its = store.has_had_bot(job, token_hash).await?;
             return Err(if was_its { superseded() } else { unknown() });
         };
-        let mut answer = Commands { commands, own_bots: None };
+        let mut answer = Commands { commands, own_bots: None, zoom_stream: None };
         // A bot that does not say what it knows does not ask.
         if let Some(known) = &known_bots {
             let own_bots = OwnBots { ids: store.own_bots(job, epoch).await? };

@@ -152,6 +152,7 @@ impl Dispatch {
                 let ago = self.clock.now().wall.millis_since(joined);
                 u64::try_from(ago).unwrap_or(0)
             }),
+            zoom: None,
             sandbox: scenario.map(|scenario| {
                 let (address, token) = self.sandbox.clone();
                 SandboxSeat { address, scenario, token: Some(token) }

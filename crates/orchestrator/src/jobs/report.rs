@@ -211,7 +211,7 @@ impl Change<'_> {
                 }
                 self.step(JobEvent::Leave, None);
             }
-            BotReport::Ended { ending, manifest_uri, duration_ms, paused_ms } => {
+            BotReport::Ended { ending, manifest_uri, duration_ms, paused_ms, consent_revoked } => {
                 // Without a manifest nobody has counted.
                 if manifest_uri.is_some() {
                     self.record.job.recording.paused_ms = *paused_ms;
@@ -219,7 +219,12 @@ impl Change<'_> {
                 let cancelled = Cause::Cancelled.ending(false, false);
                 let was_cancelled = self.record.cause == Some(Cause::Cancelled);
                 let ending = if was_cancelled { &cancelled } else { ending };
-                self.end(ending, manifest_uri.as_deref(), *duration_ms);
+                // Its files were removed before this report is applied.
+                if *consent_revoked {
+                    self.record.job.recording.deleted_at = Some(at);
+                }
+                let manifest_uri = manifest_uri.as_deref().filter(|_| !consent_revoked);
+                self.end(ending, manifest_uri, *duration_ms);
             }
             _ => {}
         }

@@ -91,6 +91,7 @@ fn ended(cause: Cause, has_media: bool) -> BotReport {
         manifest_uri: has_media.then(|| "file:///m.json".into()),
         duration_ms: 20_000,
         paused_ms: 0,
+        consent_revoked: false,
     }
 }
 
@@ -358,7 +359,9 @@ fn a_lost_bots_cause_is_the_end_that_the_next_one_writes() {
         assert_eq!((&ending.status, &ending.leave_reason), (&status, &reason), "{what}");
         assert_eq!(told(&changes), ["joining", "finalizing"], "{what}");
         let (manifest_uri, duration_ms) = (Some("file:///m.json".into()), 1);
-        let end = BotReport::Ended { ending, manifest_uri, duration_ms, paused_ms: 0 };
+        let consent_revoked = false;
+        let end =
+            BotReport::Ended { ending, manifest_uri, duration_ms, paused_ms: 0, consent_revoked };
         hear(&mut record, &[end], at(9));
         assert_eq!((record.job.status, record.job.leave_reason), (status, reason), "{what}");
     }

@@ -181,5 +181,6 @@ fn ended(cause: Cause, has_media: bool) -> BotReport {
         manifest_uri: has_media.then(|| "file:///m.json".into()),
         duration_ms: 1000,
         paused_ms: 0,
+        consent_revoked: false,
     }
 }

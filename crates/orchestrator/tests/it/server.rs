@@ -292,7 +292,15 @@ impl Bot {
     pub(crate) async fn end(&mut self, ending: Ending, manifest_uri: Option<&str>) -> StatusCode {
         let manifest_uri = manifest_uri.map(ToOwned::to_owned);
         let (duration_ms, paused_ms) = (1_000, 0);
-        self.report(BotReport::Ended { ending, manifest_uri, duration_ms, paused_ms }).await
+        let consent_revoked = false;
+        self.report(BotReport::Ended {
+            ending,
+            manifest_uri,
+            duration_ms,
+            paused_ms,
+            consent_revoked,
+        })
+        .await
     }
 
     /// What it is told, waiting until there is something.

@@ -40,8 +40,8 @@ fn what_the_first_version_said_is_read() {
     let request: IngestRequest = reads(&request);
     assert!((1..).zip(&request.reports).all(|(seq, report)| report.seq == seq));
     reads::<IngestAnswer>(&first["answer"]);
-    let Commands { commands, own_bots } = reads(&first["commands"]);
-    assert_eq!(own_bots, None, "the first version knew none");
+    let Commands { commands, own_bots, zoom_stream } = reads(&first["commands"]);
+    assert_eq!((own_bots, zoom_stream), (None, None), "the first version knew none");
     for command in commands {
         assert!(!matches!(command.action, ControlAction::Other(_)), "{command:?}");
     }

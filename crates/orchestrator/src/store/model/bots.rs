@@ -250,7 +250,13 @@ fn report(what: What, ending: Option<&Ending>, model: &ModelJob) -> BotReport {
             };
             let ending = ending.cloned().unwrap_or(own);
             let manifest_uri = Some("file:///m.json".into());
-            BotReport::Ended { ending, manifest_uri, duration_ms: 1, paused_ms: 3 }
+            BotReport::Ended {
+                ending,
+                manifest_uri,
+                duration_ms: 1,
+                paused_ms: 3,
+                consent_revoked: false,
+            }
         }
         What::Did(which) => match model.commands.get(which) {
             Some(one) => BotReport::CommandDone { command_id: one.id, state: ControlState::Done },

@@ -355,7 +355,13 @@ mod tests {
         let Claim::Bot(claimed) = store.claim([1; 32], at(2)).await.unwrap() else { panic!() };
         spoil("UPDATE tenants SET bots = 0").await;
         let ending = Cause::Left(LeaveReason::MeetingEnded).ending(true, false);
-        let report = BotReport::Ended { ending, manifest_uri: None, duration_ms: 1, paused_ms: 0 };
+        let report = BotReport::Ended {
+            ending,
+            manifest_uri: None,
+            duration_ms: 1,
+            paused_ms: 0,
+            consent_revoked: false,
+        };
         let reports = vec![NumberedReport { seq: 1, at: at(3).wall, report }];
         let request = IngestRequest { job_id: claimed.job.id, epoch: 1, reports };
         let end = async || store.report(request.clone(), [1; 32], None, None, at(3)).await;
