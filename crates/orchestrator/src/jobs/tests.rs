@@ -20,6 +20,7 @@ use crate::{
     store::contract::{at, link, new_job},
 };
 
+mod consent;
 mod withheld;
 
 const TOKEN: [u8; 32] = [1; 32];
