@@ -29,6 +29,14 @@ pub(crate) fn screenshots() -> anyhow::Result<()> {
     step("screenshots", pictures)
 }
 
+/// Measures the page.
+pub(crate) fn bench() -> anyhow::Result<()> {
+    build()?;
+    let mut bench = node();
+    bench.arg("dashboard/test/bench.js");
+    step("bench", bench)
+}
+
 fn build() -> anyhow::Result<()> {
     python::build_programs()?;
     typescript::install_runtimes()?;

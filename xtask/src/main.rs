@@ -61,6 +61,7 @@ usage: cargo xtask COMMAND
   bench ends [N]  N (200) meetings that end at once while as many begin: ends, mixes, and the API meanwhile
   bench bots      CPU and memory of each bot, and of an idle server
   bench bots --janus  the same in a real Janus, beside a browser there, and how many bots lose nothing
+  bench dashboard  frames of a meeting of an hour with 20 people, the first paint, and the page's weight
   bench hostile   what a hostile meeting costs fifty others and the API beside it
   bench kills     200 kills of the server under load, and whether all that was promised was kept
   bench restores  20 backups at random moments, each restored, and whether jobs, keys, ledger and recordings are equal
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
         ["check"] => check(),
         ["update"] => update(),
         ["screenshots"] => dashboard::screenshots(),
+        ["bench", "dashboard"] => dashboard::bench(),
         ["bench", "python", rest @ ..] => python::bench(rest),
         ["bench", "go", rest @ ..] => go::bench(rest),
         ["bench", "typescript", rest @ ..] => typescript::bench(rest),

@@ -1,0 +1,85 @@
+// Measures the page: frames of a meeting of an hour with 20 people, the first paint, and how much is fetched.
+
+import { gzipSync } from "node:zlib";
+
+import { browse, open, serve } from "./server.js";
+
+const HOUR = 3_600_000;
+const FRAMES = 300;
+
+/** What the API would answer of such a meeting: a sentence each 1.5 s, gaps, and 500 messages. */
+function meeting() {
+  const startedAt = new Date(Date.now() - HOUR).toISOString();
+  const people = Array.from({ length: 20 }, (_, index) => ({ id: `p${index}`, name: `Person ${index}`, isBot: false, isHost: index === 0, joinedAt: index * 1000, leftAt: null, speakingMs: 1, names: [`Person ${index}`] }));
+  const speaking = Array.from({ length: HOUR / 1500 }, (_, index) => ({ participantId: `p${(index * 7) % 20}`, startMs: index * 1500, endMs: index * 1500 + 1200 }));
+  const gaps = Array.from({ length: 50 }, (_, index) => ({ startMs: index * 60_000, endMs: index * 60_000 + 800, reason: "packet_loss" }));
+  const tracks = people.map(({ id, joinedAt }) => ({ file: `audio.${id}.webm`, participantId: id, kind: "audio", startMs: joinedAt, durationMs: HOUR - joinedAt, gaps }));
+  const manifest = { startedAt, durationMs: HOUR, participants: people, speaking, tracks, files: [], mixed: { state: "made", file: "audio.mixed.webm", missingBecause: null }, captions: "captions.jsonl", chat: "chat.jsonl", pauses: [], attempts: [] };
+  const captions = speaking.map(({ participantId, startMs, endMs }, index) => ({ speakerId: participantId, speaker: participantId, startMs, endMs, text: `This is the sentence with the number ${index}.` }));
+  const chat = Array.from({ length: 500 }, (_, index) => ({ id: `c${index}`, senderId: "p1", sender: "Person 1", atMs: index * 7000, text: `message ${index}`, private: false }));
+  const recording = { state: "on", permission: null, startedAt, pausedMs: 0, bytes: 5e7, deletedAt: null };
+  const job = { id: "job_x", status: "completed", meetingUrl: "https://x.example/a", webhooks: {}, metadata: {}, recording, manifestUri: "file:///x", createdAt: startedAt, joinedAt: startedAt, endedAt: new Date().toISOString(), attempt: 1 };
+  const lines = (/** @type {unknown[]} */ all) => all.map((one) => JSON.stringify(one)).join("\n");
+  return { job, manifest, captions: lines(captions), chat: lines(chat) };
+}
+
+/** @param {number[]} all @param {number} part */
+function quantile(all, part) {
+  return all.sort((a, b) => a - b)[Math.floor(all.length * part)]?.toFixed(1);
+}
+
+const server = await serve("read");
+const browser = await browse();
+const { page } = await open(browser, { viewport: { width: 1280, height: 860 } });
+await page.goto(server.link());
+await page.waitForSelector("jobs-view");
+await page.goto(`${server.url}/#/jobs`);
+await page.reload();
+await page.waitForSelector("jobs-view h1");
+const [paint, fetched] = await page.evaluate(() => [
+  performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0,
+  performance.getEntriesByType("resource").map(({ name }) => name).filter((name) => name.includes("/dashboard/")),
+]);
+let [raw, small] = [0, 0];
+for (const url of [server.url, ...new Set(fetched)]) {
+  const bytes = Buffer.from(await (await fetch(url)).arrayBuffer());
+  raw += bytes.length;
+  small += gzipSync(bytes).length;
+}
+console.log(`first paint after ${paint.toFixed(0)} ms; the page weighs ${(raw / 1000).toFixed(0)} kB, ${(small / 1000).toFixed(0)} kB compressed, in ${new Set(fetched).size + 1} files`);
+
+const { job, manifest, captions, chat } = meeting();
+await page.route("**/api/v1/**", (/** @type {any} */ route) => {
+  const url = route.request().url();
+  if (url.endsWith("/events")) return route.fulfill({ contentType: "text/event-stream", body: "" });
+  if (url.endsWith("/manifest")) return route.fulfill({ json: manifest });
+  if (url.endsWith("captions.jsonl")) return route.fulfill({ body: captions });
+  if (url.endsWith("chat.jsonl")) return route.fulfill({ body: chat });
+  if (url.endsWith("/jobs/job_x")) return route.fulfill({ json: job });
+  return route.fulfill({ json: { data: [], nextCursor: null } });
+});
+await page.goto(`${server.url}/#/jobs/job_x`);
+await page.waitForSelector("recording-player");
+await page.waitForSelector(".transcript li:nth-child(2900)", { state: "attached" });
+/** @param {string} step What moves the lanes by one frame, with `number` counting the frames. */
+async function frames(step) {
+  const all = await page.evaluate(`(async () => {
+    const lanes = document.querySelector("time-lanes"), canvas = lanes.querySelector("canvas"), all = [];
+    let last = performance.now();
+    for (let number = 0; number < ${FRAMES}; number += 1) {
+      ${step};
+      await new Promise(requestAnimationFrame);
+      all.push(performance.now() - last);
+      last = performance.now();
+    }
+    return all;
+  })()`);
+  return `median ${quantile(all, 0.5)} ms, p95 ${quantile(all, 0.95)} ms`;
+}
+const wheel = (/** @type {string} */ how) => `canvas.dispatchEvent(new WheelEvent("wheel", { ${how}, cancelable: true }))`;
+console.log(`an hour with 20 people, a frame of the whole: ${await frames("lanes.at(number * 1000)")}`);
+await page.evaluate(`{ const canvas = document.querySelector("time-lanes canvas"); for (let times = 0; times < 4; times += 1) ${wheel("ctrlKey: true, deltaY: -200")}; }`);
+console.log(`scrolled, with four minutes to see: ${await frames(wheel("shiftKey: true, deltaY: 40"))}`);
+await browser.close();
+await server.stop();
+process.exit(0);
