@@ -24,13 +24,7 @@ pub(crate) struct Connection {
 /// The same options before the command (`meetbot --base-url URL jobs list`), for commands that have them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BeforeCommand {
-    #[arg(
-        id = "base_url_before",
-        long = "base-url",
-        alias = "server",
-        value_name = "URL",
-        hide = true
-    )]
+    #[arg(id = "base_url_before", long = "base-url", value_name = "URL", hide = true)]
     base_url: Option<String>,
     #[arg(id = "ca_bundle_before", long = "ca-bundle", value_name = "FILE", hide = true)]
     ca_bundle: Option<PathBuf>,

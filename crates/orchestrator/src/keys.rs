@@ -61,7 +61,7 @@ pub async fn create(store: &dyn Store, wanted: Wanted<'_>) -> Result<FreshKey, S
     Ok(FreshKey { key, secret, webhook_secret: Secret::new(webhook_secret) })
 }
 
-/// A key to be stored, and the key itself; `letters` gives its secret part.
+/// A key to be stored, and the key itself; `rest` gives its secret part.
 fn new(wanted: Wanted<'_>, now: Timestamp, rest: impl FnOnce(KeyId) -> String) -> (NewKey, Secret) {
     let Wanted { consumer, live, scope, expires_at } = wanted;
     let id = KeyId::generate(now);
@@ -80,27 +80,32 @@ fn new(wanted: Wanted<'_>, now: Timestamp, rest: impl FnOnce(KeyId) -> String) -
     (new, Secret::new(secret))
 }
 
-/// A key that a caller asks for. With an `Idempotency-Key` its secret part follows from that, the key's id and the caller's own key: so the answer can be
-/// given again, and neither the new key nor what it follows from is stored.
-pub(crate) fn asked(
+/// A key for a caller of the API. With an `Idempotency-Key` its secret part is derived from that, the new key's id and the caller's own key, so that the answer
+/// can be given again although neither key is stored.
+pub(crate) fn for_caller(
     wanted: Wanted<'_>,
     now: Timestamp,
     caller: &str,
     idempotency_key: Option<&str>,
 ) -> (NewKey, Secret) {
     new(wanted, now, |id| match idempotency_key {
-        Some(name) => following(caller, id, name),
+        Some(name) => derived(caller, id, name),
         None => letters(SECRET_LENGTH),
     })
 }
 
-/// The key that was made under an `Idempotency-Key`, once more.
-pub(crate) fn asked_before(id: KeyId, prefix: &str, caller: &str, idempotency_key: &str) -> Secret {
-    Secret::new(format!("{prefix}{}", following(caller, id, idempotency_key)))
+/// The key that was made for this caller with an `Idempotency-Key`, once more.
+pub(crate) fn for_caller_again(
+    id: KeyId,
+    prefix: &str,
+    caller: &str,
+    idempotency_key: &str,
+) -> Secret {
+    Secret::new(format!("{prefix}{}", derived(caller, id, idempotency_key)))
 }
 
-/// A secret part that only who has the caller's key can find: letters of HMAC-SHA-256, each as likely as any other.
-fn following(caller: &str, id: KeyId, idempotency_key: &str) -> String {
+/// A secret part that only whoever has the caller's key can compute: HMAC-SHA-256 under that key, as letters that are all equally likely.
+fn derived(caller: &str, id: KeyId, idempotency_key: &str) -> String {
     let mut text = String::with_capacity(SECRET_LENGTH);
     for block in 0_u32.. {
         let mac = Hmac::<Sha256>::new_from_slice(caller.as_bytes());
@@ -193,16 +198,16 @@ mod tests {
     fn a_key_that_is_asked_for_again_is_the_same_for_its_caller_alone() {
         let wanted = Wanted { consumer: "acme", live: true, scope: Scope::Write, expires_at: None };
         let now = Timestamp::UNIX_EPOCH;
-        let (new, secret) = asked(wanted, now, "mb_live_a", Some("k"));
-        let again = |caller, name| asked_before(new.id, &new.prefix, caller, name);
+        let (new, secret) = for_caller(wanted, now, "mb_live_a", Some("k"));
+        let again = |caller, name| for_caller_again(new.id, &new.prefix, caller, name);
         assert_eq!(again("mb_live_a", "k"), secret);
         assert!(is_shaped(secret.expose()) && new.hash == hash(secret.expose()));
         assert_ne!(again("mb_live_b", "k"), secret);
         assert_ne!(again("mb_live_a", "l"), secret);
         // Another key under the same name, as a day later.
-        let (_, other) = asked(wanted, now, "mb_live_a", Some("k"));
+        let (_, other) = for_caller(wanted, now, "mb_live_a", Some("k"));
         assert_ne!(other.expose()[16..], secret.expose()[16..]);
-        let (_, other) = asked(wanted, now, "mb_live_a", None);
+        let (_, other) = for_caller(wanted, now, "mb_live_a", None);
         assert_ne!(other.expose()[16..], secret.expose()[16..]);
     }
 

@@ -51,12 +51,12 @@ async fn create_key(
     let (asked, ignored) = query.with(bodies::new_key(&body, caller.key().scope, now.wall))?;
     let AskedKey { consumer, live, scope, expires_at } = asked;
     let shown = caller.secret(&server, &headers)?;
-    // Who asks counts too: another key, or another session, would find another secret.
+    // The caller is part of the request: from another key or session another secret would be derived.
     let path = format!("{PATH} {:?}", keys::hash(shown));
     let once = once(&headers, "POST", &path, &body, &ignored)?;
     let name = once.as_ref().map(|once| once.key.clone());
     let wanted = Wanted { consumer: &consumer, live, scope, expires_at };
-    let (new, secret) = keys::asked(wanted, now.wall, shown, name.as_deref());
+    let (new, secret) = keys::for_caller(wanted, now.wall, shown, name.as_deref());
     let made = |id: KeyId| Extension(Made(format!("{PATH}/{id}")));
     match server.store.create_key_once(caller.tenant, new, once, now).await? {
         KeyCreation::Created(key, webhook_secret) => {
@@ -74,7 +74,7 @@ async fn create_key(
                 serde_json::from_str(&body).map_err(|_| ApiError::internal())?;
             let ApiKey { id, prefix, .. } = &answer.shown;
             let name = name.unwrap_or_default();
-            let key = keys::asked_before(*id, prefix, shown, &name);
+            let key = keys::for_caller_again(*id, prefix, shown, &name);
             key.expose().clone_into(&mut answer.key);
             let body = serde_json::to_string(&answer).map_err(|_| ApiError::internal())?;
             let earlier = Earlier::Answered(KeptAnswer { status, body, ignored });
