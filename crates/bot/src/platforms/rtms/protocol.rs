@@ -1,0 +1,678 @@
+//! The messages of Zoom's Realtime Media Streams, version 1: one JSON object a text frame, on both WebSockets, told apart by `msg_type`.
+//!
+//! Numbers and fields are those of Zoom's public documents (developers.zoom.us, `docs/rtms`: event reference, data types; read in November 2026). Fields and
+//! numbers that are not known here are passed over: Zoom adds some each few months.
+
+use std::{borrow::Cow, fmt};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, Visitor},
+};
+use serde_json::{Value, json};
+
+/// `RTMS_MESSAGE_TYPE`, the ones that are sent or read.
+mod kind {
+    pub(super) const SIGNALLING_HANDSHAKE: u64 = 1;
+    pub(super) const SIGNALLING_ANSWER: u64 = 2;
+    pub(super) const MEDIA_HANDSHAKE: u64 = 3;
+    pub(super) const MEDIA_ANSWER: u64 = 4;
+    pub(super) const SUBSCRIPTION: u64 = 5;
+    pub(super) const EVENT: u64 = 6;
+    pub(super) const CLIENT_READY: u64 = 7;
+    pub(super) const STREAM_STATE: u64 = 8;
+    pub(super) const SESSION_STATE: u64 = 9;
+    pub(super) const SESSION_STATE_ANSWER: u64 = 11;
+    pub(super) const KEEP_ALIVE: u64 = 12;
+    pub(super) const KEEP_ALIVE_ANSWER: u64 = 13;
+    pub(super) const AUDIO: u64 = 14;
+    pub(super) const VIDEO: u64 = 15;
+    pub(super) const SHARE: u64 = 16;
+    pub(super) const TRANSCRIPT: u64 = 17;
+    pub(super) const CHAT: u64 = 18;
+    pub(super) const STREAM_STATE_ANSWER: u64 = 20;
+    pub(super) const CLOSE: u64 = 21;
+}
+
+/// `RTMS_EVENT_TYPE`.
+mod event_kind {
+    pub(super) const ACTIVE_SPEAKER: u64 = 2;
+    pub(super) const JOINED: u64 = 3;
+    pub(super) const LEFT: u64 = 4;
+    pub(super) const SHARING_STARTED: u64 = 5;
+    pub(super) const SHARING_STOPPED: u64 = 6;
+    pub(super) const MEDIA_INTERRUPTED: u64 = 7;
+    pub(super) const VIDEO_ON: u64 = 8;
+    pub(super) const VIDEO_OFF: u64 = 9;
+    /// What the bot asks to be told.
+    pub(super) const WANTED: [u64; 8] = [
+        ACTIVE_SPEAKER,
+        JOINED,
+        LEFT,
+        SHARING_STARTED,
+        SHARING_STOPPED,
+        MEDIA_INTERRUPTED,
+        VIDEO_ON,
+        VIDEO_OFF,
+    ];
+}
+
+/// `MEDIA_DATA_TYPE`: bits of what a media connection carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum MediaType {
+    Audio = 1,
+    Video = 2,
+    Share = 4,
+    Transcript = 8,
+    Chat = 16,
+}
+
+/// What a stream is known by. The UUID is base64 and may hold `/` and `+`: it is sent as it came.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct StreamId {
+    pub(super) meeting_uuid: String,
+    pub(super) stream_id: String,
+    /// Hex HMAC-SHA256 with the app's client secret over `client id,meeting uuid,stream id`. Whoever holds it can join this stream and no other.
+    pub(super) signature: String,
+}
+
+impl fmt::Debug for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamId").field("stream_id", &self.stream_id).finish_non_exhaustive()
+    }
+}
+
+/// How sound is asked for. Both are one stream a person, at 48 kHz, 20 ms a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AudioFormat {
+    /// Passed through into the files.
+    Opus,
+    /// 16-bit samples: for servers that refuse Opus.
+    L16,
+}
+
+impl StreamId {
+    /// The first message on the signalling connection. The server replays up to 60 s since its webhook.
+    pub(super) fn signalling_handshake(&self, sequence: u64) -> Value {
+        json!({
+            "msg_type": kind::SIGNALLING_HANDSHAKE,
+            "protocol_version": 1,
+            "sequence": sequence,
+            "meeting_uuid": self.meeting_uuid,
+            "rtms_stream_id": self.stream_id,
+            "signature": self.signature,
+            "buffer_data": true,
+        })
+    }
+
+    /// The first message on a media connection, which carries one type of media.
+    pub(super) fn media_handshake(&self, media: MediaType, audio: AudioFormat, sequence: u64) -> Value {
+        let parameters = match media {
+            MediaType::Audio => {
+                let codec = match audio {
+                    AudioFormat::L16 => 1,
+                    AudioFormat::Opus => 4,
+                };
+                // Raw audio, 48 kHz, mono, a stream for each person.
+                json!({ "audio": {
+                    "content_type": 2, "sample_rate": 3, "channel": 1, "codec": codec,
+                    "data_opt": 2, "send_rate": 20,
+                } })
+            }
+            // Raw video, H.264, 1280×720, of who speaks.
+            MediaType::Video => json!({ "video": {
+                "content_type": 3, "codec": 7, "resolution": 2, "data_opt": 3, "fps": 25,
+            } }),
+            // H.264 needs more than 5 frames a second; text stays legible at 1920×1080.
+            MediaType::Share => json!({ "deskshare": {
+                "content_type": 3, "codec": 7, "resolution": 3, "fps": 10,
+            } }),
+            // Text; languages are told apart by the server.
+            MediaType::Transcript => json!({ "transcript": { "content_type": 5 } }),
+            MediaType::Chat => json!({ "chat": { "content_type": 5 } }),
+        };
+        json!({
+            "msg_type": kind::MEDIA_HANDSHAKE,
+            "protocol_version": 1,
+            "sequence": sequence,
+            "meeting_uuid": self.meeting_uuid,
+            "rtms_stream_id": self.stream_id,
+            "signature": self.signature,
+            "media_type": media as u8,
+            "payload_encryption": false,
+            "media_params": parameters,
+        })
+    }
+
+    /// Media may flow: the handshake of a media connection is done. It goes to the signalling connection.
+    pub(super) fn client_ready(&self) -> Value {
+        json!({ "msg_type": kind::CLIENT_READY, "rtms_stream_id": self.stream_id })
+    }
+
+    /// The stream is to end.
+    pub(super) fn close(&self) -> Value {
+        json!({ "msg_type": kind::CLOSE, "rtms_stream_id": self.stream_id })
+    }
+}
+
+/// Asks for events of the meeting.
+pub(super) fn subscription() -> Value {
+    let events = event_kind::WANTED.map(|kind| json!({ "event_type": kind, "subscribe": true }));
+    json!({ "msg_type": kind::SUBSCRIPTION, "events": events })
+}
+
+/// Answers a keep-alive, on the connection on which it came, with its own timestamp.
+pub(super) fn keep_alive(timestamp: u64) -> Value {
+    json!({ "msg_type": kind::KEEP_ALIVE_ANSWER, "timestamp": timestamp })
+}
+
+/// A message of Zoom's.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Message<'a> {
+    /// The answer to the signalling handshake, with the servers of media by their type.
+    SignallingAnswer { status: u64, reason: String, servers: Servers },
+    /// The answer to a media handshake.
+    MediaAnswer { status: u64, reason: String },
+    /// What happened in the meeting.
+    Event(Event),
+    /// How the stream is.
+    Stream { state: StreamState, reason: Option<u64> },
+    /// How the session is: a stream may have several after one another.
+    Session { state: SessionState, reason: Option<u64> },
+    /// Is to be answered with its timestamp.
+    KeepAlive { timestamp: u64 },
+    /// Sound.
+    Audio(Media),
+    /// A frame of a camera.
+    Video(Media),
+    /// A frame of a shared screen.
+    Share(Media),
+    /// What somebody said.
+    Transcript(Text<'a>),
+    /// What somebody wrote.
+    Chat(Text<'a>),
+    /// Of a type that is not known here, or needs nothing.
+    Other(u64),
+}
+
+/// Servers of media, by the type that they carry; `all` carries each.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct Servers {
+    all: Option<String>,
+    audio: Option<String>,
+    video: Option<String>,
+    deskshare: Option<String>,
+    transcript: Option<String>,
+    chat: Option<String>,
+}
+
+impl Servers {
+    /// The server of a type of media. `None` where the app may not have it, or the host does not give it.
+    pub(super) fn of(&self, media: MediaType) -> Option<&str> {
+        let own = match media {
+            MediaType::Audio => &self.audio,
+            MediaType::Video => &self.video,
+            MediaType::Share => &self.deskshare,
+            MediaType::Transcript => &self.transcript,
+            MediaType::Chat => &self.chat,
+        };
+        own.as_deref().or(self.all.as_deref()).filter(|url| !url.is_empty())
+    }
+}
+
+/// Someone in the meeting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Person {
+    /// The number of this stay in the meeting, as text.
+    pub(super) id: String,
+    pub(super) name: String,
+}
+
+/// `EVENT_UPDATE`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// Who speaks now.
+    Speaker(Person),
+    Joined(Vec<Person>),
+    Left(Vec<Person>),
+    SharingStarted(Option<Person>),
+    SharingStopped(Option<Person>),
+    /// The media connections of these types are down.
+    MediaInterrupted,
+    /// Their cameras are on or off.
+    Video { on: bool, people: Vec<Person> },
+    Other(u64),
+}
+
+/// `RTMS_STREAM_STATE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StreamState {
+    Inactive,
+    Active,
+    Interrupted,
+    Terminating,
+    Terminated,
+    Paused,
+    Resumed,
+    Other(u64),
+}
+
+/// `RTMS_SESSION_STATE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SessionState {
+    Inactive,
+    Initialising,
+    Started,
+    Paused,
+    Resumed,
+    Stopped,
+    Other(u64),
+}
+
+/// A piece of media.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Media {
+    /// Whose. `None` where the stream is a mix, whose id is −1 or missing.
+    pub(super) person: Option<Person>,
+    /// When it was captured, in ms of Unix time.
+    pub(super) at_ms: u64,
+    pub(super) data: Vec<u8>,
+}
+
+/// A line of text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Text<'a> {
+    pub(super) person: Option<Person>,
+    /// When it was said or written, in ms of Unix time.
+    pub(super) at_ms: u64,
+    /// From when to when it was said, where Zoom says so.
+    pub(super) span_ms: Option<(u64, u64)>,
+    pub(super) text: Cow<'a, str>,
+}
+
+impl<'a> Message<'a> {
+    /// Reads a text frame.
+    ///
+    /// # Errors
+    /// No JSON object with a `msg_type`, or a message that lacks what gives it its meaning. The error says which; what people said or wrote does not stand in it.
+    pub(super) fn read(frame: &'a str) -> Result<Self, ReadError> {
+        let raw: Raw<'a> = serde_json::from_str(frame).map_err(|error| ReadError::Json(error.to_string()))?;
+        Ok(match raw.msg_type {
+            kind::SIGNALLING_ANSWER => Self::SignallingAnswer {
+                status: raw.status_code.ok_or(ReadError::lacks("status_code"))?,
+                reason: raw.reason_text(),
+                servers: raw.media_server.map(|server| server.server_urls).unwrap_or_default(),
+            },
+            kind::MEDIA_ANSWER => Self::MediaAnswer {
+                status: raw.status_code.ok_or(ReadError::lacks("status_code"))?,
+                reason: raw.reason_text(),
+            },
+            kind::EVENT => Self::Event(raw.event.ok_or(ReadError::lacks("event"))?.read()),
+            kind::STREAM_STATE | kind::STREAM_STATE_ANSWER => Self::Stream {
+                state: StreamState::of(raw.state.ok_or(ReadError::lacks("state"))?),
+                reason: raw.reason_number(),
+            },
+            kind::SESSION_STATE | kind::SESSION_STATE_ANSWER => Self::Session {
+                state: SessionState::of(raw.state.ok_or(ReadError::lacks("state"))?),
+                reason: raw.reason_number(),
+            },
+            kind::KEEP_ALIVE => {
+                Self::KeepAlive { timestamp: raw.timestamp.ok_or(ReadError::lacks("timestamp"))? }
+            }
+            kind::AUDIO => Self::Audio(raw.media()?),
+            kind::VIDEO => Self::Video(raw.media()?),
+            kind::SHARE => Self::Share(raw.media()?),
+            kind::TRANSCRIPT => Self::Transcript(raw.text()?),
+            kind::CHAT => Self::Chat(raw.text()?),
+            other => Self::Other(other),
+        })
+    }
+}
+
+/// Why a text frame cannot be read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error("it is no JSON object with a `msg_type`: {0}")]
+    Json(String),
+    #[error("it has no `{0}`")]
+    Lacks(&'static str),
+    #[error("its `data` is no base64")]
+    Data,
+}
+
+impl ReadError {
+    const fn lacks(field: &'static str) -> Self {
+        Self::Lacks(field)
+    }
+}
+
+impl StreamState {
+    const fn of(number: u64) -> Self {
+        match number {
+            0 => Self::Inactive,
+            1 => Self::Active,
+            2 => Self::Interrupted,
+            3 => Self::Terminating,
+            4 => Self::Terminated,
+            5 => Self::Paused,
+            6 => Self::Resumed,
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl SessionState {
+    const fn of(number: u64) -> Self {
+        match number {
+            0 => Self::Inactive,
+            1 => Self::Initialising,
+            2 => Self::Started,
+            3 => Self::Paused,
+            4 => Self::Resumed,
+            5 => Self::Stopped,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// All fields of all messages.
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(deserialize_with = "number")]
+    msg_type: u64,
+    #[serde(default, deserialize_with = "maybe_number")]
+    status_code: Option<u64>,
+    #[serde(default)]
+    reason: Option<Value>,
+    #[serde(default)]
+    stop_reason: Option<Value>,
+    #[serde(default, deserialize_with = "maybe_number")]
+    state: Option<u64>,
+    #[serde(default, deserialize_with = "maybe_number")]
+    timestamp: Option<u64>,
+    #[serde(default)]
+    media_server: Option<MediaServer>,
+    #[serde(default)]
+    event: Option<RawEvent>,
+    #[serde(default, borrow)]
+    content: Option<Content<'a>>,
+}
+
+#[derive(Deserialize)]
+struct MediaServer {
+    #[serde(default)]
+    server_urls: Servers,
+}
+
+#[derive(Deserialize)]
+struct RawEvent {
+    #[serde(deserialize_with = "number")]
+    event_type: u64,
+    #[serde(default)]
+    participants: Vec<RawPerson>,
+    #[serde(flatten)]
+    person: RawPerson,
+}
+
+#[derive(Deserialize, Default)]
+struct RawPerson {
+    #[serde(default, deserialize_with = "id")]
+    user_id: Option<String>,
+    #[serde(default)]
+    user_name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Content<'a> {
+    #[serde(default, deserialize_with = "id")]
+    user_id: Option<String>,
+    #[serde(default)]
+    user_name: Option<String>,
+    #[serde(default, borrow)]
+    data: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "maybe_number")]
+    timestamp: Option<u64>,
+    #[serde(default, deserialize_with = "maybe_number")]
+    start_time: Option<u64>,
+    #[serde(default, deserialize_with = "maybe_number")]
+    end_time: Option<u64>,
+}
+
+impl<'a> Raw<'a> {
+    /// In words: a number means something only beside the message's type.
+    fn reason_text(&self) -> String {
+        match &self.reason {
+            Some(Value::String(reason)) => reason.clone(),
+            Some(Value::Number(reason)) => reason.to_string(),
+            _ => String::new(),
+        }
+    }
+
+    /// `RTMS_STOP_REASON`; the documents call it `reason` in one place and `stop_reason` in another.
+    fn reason_number(&self) -> Option<u64> {
+        let reasons = [&self.reason, &self.stop_reason];
+        reasons.into_iter().flatten().find_map(|reason| match reason {
+            Value::Number(number) => number.as_u64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        })
+    }
+
+    fn content(self) -> Result<Content<'a>, ReadError> {
+        self.content.ok_or(ReadError::lacks("content"))
+    }
+
+    fn media(self) -> Result<Media, ReadError> {
+        let content = self.content()?;
+        let data = content.data.as_deref().ok_or(ReadError::lacks("content.data"))?;
+        Ok(Media {
+            at_ms: content.timestamp.ok_or(ReadError::lacks("content.timestamp"))?,
+            data: STANDARD.decode(data).map_err(|_| ReadError::Data)?,
+            person: Person::of(content.user_id, content.user_name),
+        })
+    }
+
+    fn text(self) -> Result<Text<'a>, ReadError> {
+        let content = self.content()?;
+        let span_ms = content.start_time.zip(content.end_time).filter(|(from, to)| from <= to);
+        let at_ms = content.timestamp.or(content.start_time);
+        Ok(Text {
+            at_ms: at_ms.ok_or(ReadError::lacks("content.timestamp"))?,
+            span_ms,
+            text: content.data.ok_or(ReadError::lacks("content.data"))?,
+            person: Person::of(content.user_id, content.user_name),
+        })
+    }
+}
+
+impl Person {
+    /// Of an id of a message. A stream of several people together has the id −1; 0 is nobody.
+    fn of(id: Option<String>, name: Option<String>) -> Option<Self> {
+        let id = id.filter(|id| !matches!(id.as_str(), "" | "0" | "-1"))?;
+        Some(Self { id, name: name.unwrap_or_default() })
+    }
+}
+
+impl RawPerson {
+    fn person(self) -> Option<Person> {
+        Person::of(self.user_id, self.user_name)
+    }
+}
+
+impl RawEvent {
+    fn read(self) -> Event {
+        let person = self.person.person();
+        let mut people: Vec<Person> =
+            self.participants.into_iter().filter_map(RawPerson::person).collect();
+        match (self.event_type, person) {
+            (event_kind::ACTIVE_SPEAKER, Some(person)) => Event::Speaker(person),
+            (event_kind::SHARING_STARTED, person) => Event::SharingStarted(person),
+            (event_kind::SHARING_STOPPED, person) => Event::SharingStopped(person),
+            (event_kind::MEDIA_INTERRUPTED, _) => Event::MediaInterrupted,
+            (kind, person) => {
+                people.extend(person);
+                match kind {
+                    event_kind::JOINED => Event::Joined(people),
+                    event_kind::LEFT => Event::Left(people),
+                    event_kind::VIDEO_ON => Event::Video { on: true, people },
+                    event_kind::VIDEO_OFF => Event::Video { on: false, people },
+                    other => Event::Other(other),
+                }
+            }
+        }
+    }
+}
+
+/// A whole number, or a text that is one: servers write both.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let loose = deserializer.deserialize_any(LooseVisitor)?;
+    loose
+        .and_then(Loose::number)
+        .ok_or_else(|| D::Error::custom("a type that is no whole number"))
+}
+
+/// The same, where it may be missing. What is no number counts as missing: only `msg_type` makes a message unreadable.
+fn maybe_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Ok(deserializer.deserialize_any(LooseVisitor)?.and_then(Loose::number))
+}
+
+/// An id as text, whether it is written as a number or as a text.
+fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(deserializer.deserialize_any(LooseVisitor)?.map(|loose| match loose {
+        Loose::Number(number) => number.to_string(),
+        Loose::Text(text) => text,
+    }))
+}
+
+/// A number, or a text.
+enum Loose {
+    Number(i128),
+    Text(String),
+}
+
+impl Loose {
+    fn number(self) -> Option<u64> {
+        match self {
+            Self::Number(number) => number.try_into().ok(),
+            Self::Text(text) => text.trim().parse().ok(),
+        }
+    }
+}
+
+struct LooseVisitor;
+
+impl Visitor<'_> for LooseVisitor {
+    type Value = Option<Loose>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number or a text")
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Some(Loose::Number(number.into())))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Some(Loose::Number(number.into())))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a float beyond i128 saturates, and is no time or id either way")]
+    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+        Ok(Some(Loose::Number(number as i128)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(Loose::Text(text.to_owned())))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person(id: &str, name: &str) -> Person {
+        Person { id: id.to_owned(), name: name.to_owned() }
+    }
+
+    #[test]
+    fn the_documents_own_messages_are_read() {
+        let answer = r#"{"msg_type":2,"protocol_version":1,"sequence":0,"status_code":0,"reason":"",
+            "media_server":{"server_urls":{"audio":"wss://a","all":"wss://b"}}}"#;
+        let Ok(Message::SignallingAnswer { status: 0, reason, servers }) = Message::read(answer) else {
+            panic!("no answer");
+        };
+        assert_eq!((reason.as_str(), servers.of(MediaType::Audio)), ("", Some("wss://a")));
+        assert_eq!(servers.of(MediaType::Chat), Some("wss://b"));
+        let audio = r#"{"msg_type":14,"content":{"user_id":16778240,"user_name":"Ada","data":"AQI=","timestamp":1738394033000}}"#;
+        let media = Media {
+            person: Some(person("16778240", "Ada")),
+            at_ms: 1_738_394_033_000,
+            data: vec![1, 2],
+        };
+        assert_eq!(Message::read(audio), Ok(Message::Audio(media)));
+        let joined = r#"{"msg_type":6,"event":{"event_type":3,"timestamp":1,"participants":[{"user_id":1,"user_name":"Ada"},{"user_id":"2"}]}}"#;
+        let people = vec![person("1", "Ada"), person("2", "")];
+        assert_eq!(Message::read(joined), Ok(Message::Event(Event::Joined(people))));
+        let speaks = r#"{"msg_type":6,"event":{"event_type":2,"user_id":1,"user_name":"Ada"}}"#;
+        assert_eq!(Message::read(speaks), Ok(Message::Event(Event::Speaker(person("1", "Ada")))));
+        let stopped = r#"{"msg_type":9,"state":5,"stop_reason":6,"timestamp":1,"rtms_session_id":"x"}"#;
+        let session = Message::Session { state: SessionState::Stopped, reason: Some(6) };
+        assert_eq!(Message::read(stopped), Ok(session));
+        let stream = r#"{"msg_type":8,"state":4,"reason":"8","timestamp":1}"#;
+        let terminated = Message::Stream { state: StreamState::Terminated, reason: Some(8) };
+        assert_eq!(Message::read(stream), Ok(terminated));
+    }
+
+    #[test]
+    fn a_mix_has_no_person() {
+        for id in ["-1", "0", "null", "\"-1\"", "\"\""] {
+            let audio = format!(r#"{{"msg_type":14,"content":{{"user_id":{id},"data":"","timestamp":1}}}}"#);
+            let Ok(Message::Audio(media)) = Message::read(&audio) else { panic!("{id}") };
+            assert_eq!(media.person, None, "{id}");
+        }
+    }
+
+    #[test]
+    fn fields_and_numbers_that_nobody_knows_are_passed_over() {
+        for frame in [
+            r#"{"msg_type":23,"content":{"data":{"x":1}}}"#,
+            r#"{"msg_type":"99"}"#,
+            r#"{"msg_type":5,"events":[]}"#,
+        ] {
+            assert!(matches!(Message::read(frame), Ok(Message::Other(_)) | Err(ReadError::Json(_))), "{frame}");
+        }
+        let state = r#"{"msg_type":8,"state":77,"reason":{"code":1},"new":[1,{}]}"#;
+        let other = Message::Stream { state: StreamState::Other(77), reason: None };
+        assert_eq!(Message::read(state), Ok(other));
+    }
+
+    #[test]
+    fn a_message_without_what_gives_it_meaning_says_what_is_missing() {
+        for (frame, lacks) in [
+            (r#"{"msg_type":2}"#, "status_code"),
+            (r#"{"msg_type":6}"#, "event"),
+            (r#"{"msg_type":8}"#, "state"),
+            (r#"{"msg_type":12}"#, "timestamp"),
+            (r#"{"msg_type":14}"#, "content"),
+            (r#"{"msg_type":14,"content":{"timestamp":1}}"#, "content.data"),
+            (r#"{"msg_type":14,"content":{"data":""}}"#, "content.timestamp"),
+        ] {
+            assert_eq!(Message::read(frame), Err(ReadError::Lacks(lacks)), "{frame}");
+        }
+        for frame in ["", "[]", "7", "{}", r#"{"msg_type":null}"#, r#"{"msg_type":-1}"#] {
+            assert!(matches!(Message::read(frame), Err(ReadError::Json(_))), "{frame}");
+        }
+        let data = r#"{"msg_type":14,"content":{"data":"***","timestamp":1}}"#;
+        assert_eq!(Message::read(data), Err(ReadError::Data));
+    }
+}
