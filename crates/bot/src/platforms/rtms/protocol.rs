@@ -3,14 +3,16 @@
 //! Numbers and fields are those of Zoom's public documents (developers.zoom.us, `docs/rtms`: event reference, data types; read in November 2026). Fields and
 //! numbers that are not known here are passed over: Zoom adds some each few months.
 
+mod read;
+
 use std::{borrow::Cow, fmt};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, Visitor},
-};
+use meetbot_types::{bot::ZoomApp, signature::hmac_sha256};
+use serde::Deserialize;
 use serde_json::{Value, json};
+
+use self::read::Raw;
+use crate::bounds;
 
 /// `RTMS_MESSAGE_TYPE`, the ones that are sent or read.
 mod kind {
@@ -43,19 +45,9 @@ mod event_kind {
     pub(super) const SHARING_STARTED: u64 = 5;
     pub(super) const SHARING_STOPPED: u64 = 6;
     pub(super) const MEDIA_INTERRUPTED: u64 = 7;
-    pub(super) const VIDEO_ON: u64 = 8;
-    pub(super) const VIDEO_OFF: u64 = 9;
     /// What the bot asks to be told.
-    pub(super) const WANTED: [u64; 8] = [
-        ACTIVE_SPEAKER,
-        JOINED,
-        LEFT,
-        SHARING_STARTED,
-        SHARING_STOPPED,
-        MEDIA_INTERRUPTED,
-        VIDEO_ON,
-        VIDEO_OFF,
-    ];
+    pub(super) const WANTED: [u64; 6] =
+        [ACTIVE_SPEAKER, JOINED, LEFT, SHARING_STARTED, SHARING_STOPPED, MEDIA_INTERRUPTED];
 }
 
 /// `MEDIA_DATA_TYPE`: bits of what a media connection carries.
@@ -83,7 +75,7 @@ impl fmt::Debug for StreamId {
     }
 }
 
-/// How sound is asked for. Both are one stream a person, at 48 kHz, 20 ms a message.
+/// How sound is asked for. Both are one stream a person, mono, at 48 kHz, 20 ms a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AudioFormat {
     /// Passed through into the files.
@@ -93,6 +85,16 @@ pub(super) enum AudioFormat {
 }
 
 impl StreamId {
+    /// The stream of this id of a meeting, for an app.
+    pub(super) fn new(app: &ZoomApp, meeting_uuid: &str, stream_id: &str) -> Self {
+        let signed = format!("{},{meeting_uuid},{stream_id}", app.client_id);
+        Self {
+            meeting_uuid: meeting_uuid.to_owned(),
+            stream_id: stream_id.to_owned(),
+            signature: hmac_sha256(app.client_secret.expose().as_bytes(), signed.as_bytes()),
+        }
+    }
+
     /// The first message on the signalling connection. The server replays up to 60 s since its webhook.
     pub(super) fn signalling_handshake(&self, sequence: u64) -> Value {
         json!({
@@ -239,10 +241,8 @@ pub(super) enum Event {
     Left(Vec<Person>),
     SharingStarted(Option<Person>),
     SharingStopped(Option<Person>),
-    /// The media connections of these types are down.
-    MediaInterrupted,
-    /// Their cameras are on or off.
-    Video { on: bool, people: Vec<Person> },
+    /// The media connections of these types (bits of [`MediaType`]) are down; `None` where Zoom does not say of which.
+    MediaInterrupted(Option<u64>),
     Other(u64),
 }
 
@@ -374,225 +374,6 @@ impl SessionState {
             5 => Self::Stopped,
             other => Self::Other(other),
         }
-    }
-}
-
-/// All fields of all messages.
-#[derive(Deserialize)]
-struct Raw<'a> {
-    #[serde(deserialize_with = "number")]
-    msg_type: u64,
-    #[serde(default, deserialize_with = "maybe_number")]
-    status_code: Option<u64>,
-    #[serde(default)]
-    reason: Option<Value>,
-    #[serde(default)]
-    stop_reason: Option<Value>,
-    #[serde(default, deserialize_with = "maybe_number")]
-    state: Option<u64>,
-    #[serde(default, deserialize_with = "maybe_number")]
-    timestamp: Option<u64>,
-    #[serde(default)]
-    media_server: Option<MediaServer>,
-    #[serde(default)]
-    event: Option<RawEvent>,
-    #[serde(default, borrow)]
-    content: Option<Content<'a>>,
-}
-
-#[derive(Deserialize)]
-struct MediaServer {
-    #[serde(default)]
-    server_urls: Servers,
-}
-
-#[derive(Deserialize)]
-struct RawEvent {
-    #[serde(deserialize_with = "number")]
-    event_type: u64,
-    #[serde(default)]
-    participants: Vec<RawPerson>,
-    #[serde(flatten)]
-    person: RawPerson,
-}
-
-#[derive(Deserialize, Default)]
-struct RawPerson {
-    #[serde(default, deserialize_with = "id")]
-    user_id: Option<String>,
-    #[serde(default)]
-    user_name: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Content<'a> {
-    #[serde(default, deserialize_with = "id")]
-    user_id: Option<String>,
-    #[serde(default)]
-    user_name: Option<String>,
-    #[serde(default, borrow)]
-    data: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "maybe_number")]
-    timestamp: Option<u64>,
-    #[serde(default, deserialize_with = "maybe_number")]
-    start_time: Option<u64>,
-    #[serde(default, deserialize_with = "maybe_number")]
-    end_time: Option<u64>,
-}
-
-impl<'a> Raw<'a> {
-    /// In words: a number means something only beside the message's type.
-    fn reason_text(&self) -> String {
-        match &self.reason {
-            Some(Value::String(reason)) => reason.clone(),
-            Some(Value::Number(reason)) => reason.to_string(),
-            _ => String::new(),
-        }
-    }
-
-    /// `RTMS_STOP_REASON`; the documents call it `reason` in one place and `stop_reason` in another.
-    fn reason_number(&self) -> Option<u64> {
-        let reasons = [&self.reason, &self.stop_reason];
-        reasons.into_iter().flatten().find_map(|reason| match reason {
-            Value::Number(number) => number.as_u64(),
-            Value::String(text) => text.trim().parse().ok(),
-            _ => None,
-        })
-    }
-
-    fn content(self) -> Result<Content<'a>, ReadError> {
-        self.content.ok_or(ReadError::lacks("content"))
-    }
-
-    fn media(self) -> Result<Media, ReadError> {
-        let content = self.content()?;
-        let data = content.data.as_deref().ok_or(ReadError::lacks("content.data"))?;
-        Ok(Media {
-            at_ms: content.timestamp.ok_or(ReadError::lacks("content.timestamp"))?,
-            data: STANDARD.decode(data).map_err(|_| ReadError::Data)?,
-            person: Person::of(content.user_id, content.user_name),
-        })
-    }
-
-    fn text(self) -> Result<Text<'a>, ReadError> {
-        let content = self.content()?;
-        let span_ms = content.start_time.zip(content.end_time).filter(|(from, to)| from <= to);
-        let at_ms = content.timestamp.or(content.start_time);
-        Ok(Text {
-            at_ms: at_ms.ok_or(ReadError::lacks("content.timestamp"))?,
-            span_ms,
-            text: content.data.ok_or(ReadError::lacks("content.data"))?,
-            person: Person::of(content.user_id, content.user_name),
-        })
-    }
-}
-
-impl Person {
-    /// Of an id of a message. A stream of several people together has the id −1; 0 is nobody.
-    fn of(id: Option<String>, name: Option<String>) -> Option<Self> {
-        let id = id.filter(|id| !matches!(id.as_str(), "" | "0" | "-1"))?;
-        Some(Self { id, name: name.unwrap_or_default() })
-    }
-}
-
-impl RawPerson {
-    fn person(self) -> Option<Person> {
-        Person::of(self.user_id, self.user_name)
-    }
-}
-
-impl RawEvent {
-    fn read(self) -> Event {
-        let person = self.person.person();
-        let mut people: Vec<Person> =
-            self.participants.into_iter().filter_map(RawPerson::person).collect();
-        match (self.event_type, person) {
-            (event_kind::ACTIVE_SPEAKER, Some(person)) => Event::Speaker(person),
-            (event_kind::SHARING_STARTED, person) => Event::SharingStarted(person),
-            (event_kind::SHARING_STOPPED, person) => Event::SharingStopped(person),
-            (event_kind::MEDIA_INTERRUPTED, _) => Event::MediaInterrupted,
-            (kind, person) => {
-                people.extend(person);
-                match kind {
-                    event_kind::JOINED => Event::Joined(people),
-                    event_kind::LEFT => Event::Left(people),
-                    event_kind::VIDEO_ON => Event::Video { on: true, people },
-                    event_kind::VIDEO_OFF => Event::Video { on: false, people },
-                    other => Event::Other(other),
-                }
-            }
-        }
-    }
-}
-
-/// A whole number, or a text that is one: servers write both.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let loose = deserializer.deserialize_any(LooseVisitor)?;
-    loose
-        .and_then(Loose::number)
-        .ok_or_else(|| D::Error::custom("a type that is no whole number"))
-}
-
-/// The same, where it may be missing. What is no number counts as missing: only `msg_type` makes a message unreadable.
-fn maybe_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    Ok(deserializer.deserialize_any(LooseVisitor)?.and_then(Loose::number))
-}
-
-/// An id as text, whether it is written as a number or as a text.
-fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(deserializer.deserialize_any(LooseVisitor)?.map(|loose| match loose {
-        Loose::Number(number) => number.to_string(),
-        Loose::Text(text) => text,
-    }))
-}
-
-/// A number, or a text.
-enum Loose {
-    Number(i128),
-    Text(String),
-}
-
-impl Loose {
-    fn number(self) -> Option<u64> {
-        match self {
-            Self::Number(number) => number.try_into().ok(),
-            Self::Text(text) => text.trim().parse().ok(),
-        }
-    }
-}
-
-struct LooseVisitor;
-
-impl Visitor<'_> for LooseVisitor {
-    type Value = Option<Loose>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number or a text")
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Some(Loose::Number(number.into())))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Some(Loose::Number(number.into())))
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "a float beyond i128 saturates, and is no time or id either way")]
-    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-        Ok(Some(Loose::Number(number as i128)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(Loose::Text(text.to_owned())))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
     }
 }
 

@@ -1,38 +1,38 @@
 //! One stream, without its sockets: what is heard and what time it is go in, what to dial, say and tell comes out.
 //!
 //! A stream has a signalling connection and one connection for each type of media. The server asks on each every 10 s whether it is still there; after three
-//! questions without an answer it cuts that connection, and ends the stream when the signalling connection is away for 60 s, or one of media for 30 s.
+//! questions without an answer it cuts that connection, and ends the stream when the signalling connection is away for 60 s.
+
+mod connection;
+mod heard;
 
 use std::{
     collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
-use meetbot_types::{
-    Failure, FailureCode,
-    bot::{Participant, RecordingRule},
-};
+use meetbot_types::{Failure, FailureCode, bot::Participant};
 use serde_json::Value;
 
+use self::connection::{Connection, State};
 use super::{
-    codes::{self, Refusal, Stop},
-    protocol::{
-        self, AudioFormat, Event, Media, MediaType, Message, Person, Servers, SessionState,
-        StreamId, StreamState, Text,
-    },
+    codes::{self, Stop},
+    protocol::{self, AudioFormat, Media, MediaType, Person, StreamId, Text},
 };
 use crate::meeting::MeetingEvent;
 
-/// A connection on which nothing comes for this long is down (three keep-alives; the documents advise the same).
+/// A connection on which nothing comes for this long is down: three keep-alives, as the documents advise.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long a handshake may wait for its answer.
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long the server waits for the signalling connection to come back.
 const LONGEST_ABSENCE: Duration = Duration::from_secs(60);
-/// The waits between tries (those of Zoom's own client).
-const RETRIES: [u64; 5] = [3, 6, 12, 24, 30];
+/// A connection of media that the server calls interrupted is dialled again unless something comes on it within this time.
+const SUSPICION: Duration = Duration::from_secs(1);
 /// How long a stopped session may wait for another one, or for the stream to end.
 const BETWEEN_SESSIONS: Duration = Duration::from_secs(30);
+/// How long the first piece of media may take. What the server replays comes at once; a meeting in which nobody says anything may send nothing.
+const FIRST_MEDIA: Duration = Duration::from_secs(1);
 
 /// A connection of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,97 +50,110 @@ pub(super) enum Act {
     HangUp(Line),
     /// Say this on it.
     Say(Line, Value),
+    /// The bot is in, and these are there.
+    Admit {
+        people: Vec<Participant>,
+        /// When the first piece of media was captured, in ms of Unix time.
+        first_ms: Option<u64>,
+    },
     /// Tell the bot.
     Tell(MeetingEvent),
     /// A piece of somebody's media. `resumed`: its connection was down since the piece before it.
-    Media { media: MediaType, person: Option<Person>, at_ms: u64, data: Vec<u8>, resumed: bool },
+    Media { media: MediaType, piece: Media, resumed: bool },
     /// A line of the transcript, or of the chat.
-    Text { media: MediaType, person: Option<Person>, at_ms: u64, span_ms: Option<(u64, u64)>, text: String },
-    /// The host withdrew consent: what was recorded is to be deleted.
-    Revoked,
+    Text { media: MediaType, person: Option<Person>, at_ms: u64, from_ms: Option<u64>, text: String },
+    /// Who speaks from now on.
+    Speaks(Person),
+    /// Who shares a screen from now on.
+    Shares(Option<Person>),
 }
 
-/// How far a connection is.
+/// A stream.
 #[derive(Debug)]
-enum State {
-    /// To be dialled again at this time, or never.
-    Down(Option<Instant>),
-    Dialling,
-    /// Since when its handshake waits for an answer.
-    Asking(Instant),
-    /// When something was last heard on it.
-    Up(Instant),
-}
-
-#[derive(Debug)]
-struct Connection {
-    url: String,
-    state: State,
-    /// How often in a row it failed.
-    failures: usize,
-    /// Since when it is not up.
-    away_since: Instant,
-    /// It was down since its last piece of media.
-    resumed: bool,
-}
-
 pub(super) struct Session {
     id: StreamId,
+    /// The signalling servers, tried in turns.
+    urls: Vec<String>,
     sequence: u64,
     lines: BTreeMap<Line, Connection>,
     wanted: Vec<MediaType>,
     audio: AudioFormat,
     people: HashMap<String, String>,
+    /// Since when media may flow.
+    ready: Option<Instant>,
     admitted: bool,
-    paused: bool,
+    /// When Zoom said that connections of media are interrupted, without saying which.
+    suspected: Option<Instant>,
     /// Why the session stopped, and until when another one may begin.
     stopped: Option<(Option<u64>, Instant)>,
     over: bool,
 }
 
 impl Session {
-    /// A stream whose signalling server is at `url`.
-    pub(super) fn begin(id: StreamId, url: &str, wanted: Vec<MediaType>, now: Instant) -> (Self, Vec<Act>) {
+    /// A stream whose signalling servers are at `urls`.
+    pub(super) fn begin(
+        id: StreamId,
+        urls: Vec<String>,
+        wanted: Vec<MediaType>,
+        now: Instant,
+    ) -> (Self, Vec<Act>) {
         let mut session = Self {
             id,
+            urls,
             sequence: 0,
             lines: BTreeMap::new(),
             wanted,
             audio: AudioFormat::Opus,
             people: HashMap::new(),
+            ready: None,
             admitted: false,
-            paused: false,
+            suspected: None,
             stopped: None,
             over: false,
         };
-        let acts = session.dial(Line::Signalling, url, now);
+        let acts = session.dial_signalling(now);
         (session, acts)
     }
 
-    /// The stream goes on at other servers: all connections are made anew.
-    pub(super) fn moved(&mut self, url: &str, now: Instant) -> Vec<Act> {
-        self.stopped = None;
-        let lines: Vec<Line> = self.lines.keys().copied().collect();
-        let mut acts: Vec<Act> = lines.into_iter().map(Act::HangUp).collect();
-        for connection in self.lines.values_mut() {
-            connection.resumed = true;
+    /// The stream that it is.
+    pub(super) const fn id(&self) -> &StreamId {
+        &self.id
+    }
+
+    /// The stream goes on at these servers: all connections are made anew.
+    pub(super) fn moved(&mut self, urls: Vec<String>, now: Instant) -> Vec<Act> {
+        if self.over {
+            return Vec::new();
         }
-        self.lines.retain(|line, connection| {
-            connection.state = State::Down(None);
-            *line != Line::Signalling
-        });
-        acts.extend(self.dial(Line::Signalling, url, now));
+        self.urls = urls;
+        self.stopped = None;
+        let mut acts = self.hang_up_media(now);
+        acts.extend(self.dial_signalling(now));
         acts
     }
 
+    fn hang_up_media(&mut self, now: Instant) -> Vec<Act> {
+        let media = self.lines.iter_mut().filter(|(line, _)| **line != Line::Signalling);
+        media
+            .map(|(line, connection)| {
+                connection.lose(now);
+                connection.state = State::Down(None);
+                Act::HangUp(*line)
+            })
+            .collect()
+    }
+
+    fn dial_signalling(&mut self, now: Instant) -> Vec<Act> {
+        let failures = self.lines.get(&Line::Signalling).map_or(0, |line| line.failures);
+        let Some(url) = self.urls.get(failures % self.urls.len().max(1)).cloned() else {
+            let lost = "Zoom named no signalling server".to_owned();
+            return self.end(MeetingEvent::Lost(lost));
+        };
+        self.dial(Line::Signalling, &url, now)
+    }
+
     fn dial(&mut self, line: Line, url: &str, now: Instant) -> Vec<Act> {
-        let connection = self.lines.entry(line).or_insert_with(|| Connection {
-            url: String::new(),
-            state: State::Dialling,
-            failures: 0,
-            away_since: now,
-            resumed: false,
-        });
+        let connection = self.lines.entry(line).or_insert_with(|| Connection::new(now));
         url.clone_into(&mut connection.url);
         connection.state = State::Dialling;
         vec![Act::Dial(line, url.to_owned())]
@@ -164,193 +177,15 @@ impl Session {
             return Vec::new();
         }
         // The server closes its connections when a stream is over.
-        if line == Line::Signalling && let Some((reason, _)) = self.stopped {
+        if line == Line::Signalling
+            && let Some((reason, _)) = self.stopped
+        {
             return self.stop(reason);
         }
         let Some(connection) = self.lines.get_mut(&line) else { return Vec::new() };
-        if matches!(connection.state, State::Up(_)) {
-            connection.away_since = now;
-            connection.resumed = true;
-        }
-        let wait = RETRIES[connection.failures.min(RETRIES.len() - 1)];
-        // The first try follows at once: most cuts are short.
-        let wait = if connection.failures == 0 { 0 } else { wait };
-        connection.failures += 1;
-        connection.state = State::Down(Some(now + Duration::from_secs(wait)));
+        connection.fail(now);
         tracing::info!(?line, why, "a connection to Zoom is down");
         vec![Act::HangUp(line)]
-    }
-}
-
-impl Session {
-    /// A message came on a line.
-    pub(super) fn hear(&mut self, line: Line, message: Message<'_>, now: Instant) -> Vec<Act> {
-        let Some(connection) = self.lines.get_mut(&line) else { return Vec::new() };
-        if let State::Up(heard) = &mut connection.state {
-            *heard = now;
-        }
-        match (message, line) {
-            (Message::KeepAlive { timestamp }, _) => {
-                vec![Act::Say(line, protocol::keep_alive(timestamp))]
-            }
-            (Message::SignallingAnswer { status: 0, servers, .. }, Line::Signalling) => {
-                self.signalling_is_up(&servers, now)
-            }
-            (Message::SignallingAnswer { status, reason, .. }, Line::Signalling) => {
-                self.refused(line, codes::signalling_refusal(status, &reason), now)
-            }
-            (Message::MediaAnswer { status: 0, .. }, Line::Media(media)) => self.media_is_up(media, now),
-            (Message::MediaAnswer { status, reason }, Line::Media(media)) => {
-                self.refused(line, codes::media_refusal(media, status, &reason), now)
-            }
-            (Message::Event(event), Line::Signalling) => self.event(event, now),
-            (Message::Stream { state, reason }, Line::Signalling) => self.stream(state, reason, now),
-            (Message::Session { state, reason }, Line::Signalling) => self.session(state, reason, now),
-            (Message::Audio(media), Line::Media(MediaType::Audio)) => {
-                self.media(MediaType::Audio, media)
-            }
-            (Message::Video(media), Line::Media(MediaType::Video)) => {
-                self.media(MediaType::Video, media)
-            }
-            (Message::Share(media), Line::Media(MediaType::Share)) => {
-                self.media(MediaType::Share, media)
-            }
-            (Message::Transcript(text), Line::Media(MediaType::Transcript)) => {
-                self.text(MediaType::Transcript, text)
-            }
-            (Message::Chat(text), Line::Media(MediaType::Chat)) => self.text(MediaType::Chat, text),
-            // On the wrong line, or of no interest.
-            _ => Vec::new(),
-        }
-    }
-
-    fn up(&mut self, line: Line, now: Instant) {
-        if let Some(connection) = self.lines.get_mut(&line) {
-            connection.state = State::Up(now);
-            connection.failures = 0;
-        }
-    }
-
-    fn signalling_is_up(&mut self, servers: &Servers, now: Instant) -> Vec<Act> {
-        self.up(Line::Signalling, now);
-        let mut acts = vec![Act::Say(Line::Signalling, protocol::subscription())];
-        if servers.of(MediaType::Audio).is_none() {
-            let detail = "Zoom gives this app no sound of the meeting: the app needs the scope `meeting:read:meeting_audio`";
-            acts.extend(self.end(MeetingEvent::Refused(Failure::new(FailureCode::RecordingDisabled, detail))));
-            return acts;
-        }
-        for media in self.wanted.clone() {
-            match servers.of(media) {
-                Some(url) => acts.extend(self.dial(Line::Media(media), url, now)),
-                None => tracing::info!("Zoom does not give the meeting's {}", codes::word(media)),
-            }
-        }
-        acts
-    }
-
-    fn media_is_up(&mut self, media: MediaType, now: Instant) -> Vec<Act> {
-        self.up(Line::Media(media), now);
-        let mut acts = vec![Act::Say(Line::Signalling, self.id.client_ready())];
-        if media == MediaType::Audio && !self.admitted {
-            self.admitted = true;
-            let people = self.people.iter().map(|(id, name)| participant(id, name)).collect();
-            // Everybody in the meeting sees Zoom's own notice, and the host has agreed to the app.
-            let recording = RecordingRule::Free;
-            acts.push(Act::Tell(MeetingEvent::Admitted { people, recording }));
-        }
-        acts
-    }
-
-    fn refused(&mut self, line: Line, refusal: Refusal, now: Instant) -> Vec<Act> {
-        match (refusal, line) {
-            (Refusal::Failed(failure), _) => self.end(MeetingEvent::Refused(failure)),
-            (Refusal::AudioFormat, _) if self.audio == AudioFormat::Opus => {
-                self.audio = AudioFormat::L16;
-                let url = self.lines.get(&line).map(|connection| connection.url.clone());
-                url.map_or_else(Vec::new, |url| self.dial(line, &url, now))
-            }
-            (Refusal::AudioFormat, _) => {
-                let detail = "Zoom gives this meeting's sound neither as Opus nor as L16 at 48 kHz";
-                self.end(MeetingEvent::Refused(Failure::new(FailureCode::InternalError, detail)))
-            }
-            (Refusal::NotGiven(why), Line::Media(MediaType::Audio)) => {
-                self.end(MeetingEvent::Refused(Failure::new(FailureCode::RecordingDisabled, why)))
-            }
-            (Refusal::NotGiven(why), _) => {
-                tracing::info!(why, "a type of media is not recorded");
-                self.lines.remove(&line);
-                vec![Act::HangUp(line)]
-            }
-            (Refusal::Gone(why), _) => self.end(MeetingEvent::Lost(why)),
-            (Refusal::Duplicate, _) => {
-                self.down(line, "another connection of this stream is there", now)
-            }
-        }
-    }
-
-    fn event(&mut self, event: Event, now: Instant) -> Vec<Act> {
-        match event {
-            Event::Joined(people) => {
-                people.into_iter().filter_map(|person| self.know(Some(&person))).collect()
-            }
-            Event::Left(people) => {
-                let left = people.into_iter().filter(|person| self.people.remove(&person.id).is_some());
-                let left: Vec<_> = left.map(|person| MeetingEvent::Left(person.id)).collect();
-                left.into_iter().filter(|_| self.admitted).map(Act::Tell).collect()
-            }
-            Event::Speaker(person) => self.know(Some(&person)).into_iter().collect(),
-            Event::MediaInterrupted => {
-                // Of which type is not said in a way that all servers share: a connection that is up answers for itself.
-                let silent: Vec<Line> = self.silent_media(now);
-                silent.into_iter().flat_map(|line| self.down(line, "Zoom says that it is interrupted", now)).collect()
-            }
-            Event::SharingStarted(_) | Event::SharingStopped(_) | Event::Video { .. } | Event::Other(_) => Vec::new(),
-        }
-    }
-
-    fn silent_media(&self, now: Instant) -> Vec<Line> {
-        let silent = |connection: &Connection| match connection.state {
-            State::Up(heard) => now.saturating_duration_since(heard) > Duration::from_secs(1),
-            _ => false,
-        };
-        let media = self.lines.iter().filter(|(line, _)| **line != Line::Signalling);
-        media.filter(|(_, connection)| silent(connection)).map(|(line, _)| *line).collect()
-    }
-
-    fn stream(&mut self, state: StreamState, reason: Option<u64>, now: Instant) -> Vec<Act> {
-        match state {
-            StreamState::Active | StreamState::Resumed => {
-                self.paused = false;
-                Vec::new()
-            }
-            StreamState::Paused => {
-                self.paused = true;
-                Vec::new()
-            }
-            StreamState::Terminating => {
-                self.stopped.get_or_insert((reason, now + BETWEEN_SESSIONS));
-                Vec::new()
-            }
-            StreamState::Terminated => {
-                let reason = reason.or(self.stopped.and_then(|(reason, _)| reason));
-                self.stop(reason)
-            }
-            StreamState::Inactive | StreamState::Interrupted | StreamState::Other(_) => Vec::new(),
-        }
-    }
-
-    fn session(&mut self, state: SessionState, reason: Option<u64>, now: Instant) -> Vec<Act> {
-        match state {
-            SessionState::Started | SessionState::Resumed | SessionState::Initialising => {
-                self.paused = false;
-                self.stopped = None;
-            }
-            SessionState::Paused => self.paused = true,
-            // The stream may have another session, or ends with a message of its own.
-            SessionState::Stopped => self.stopped = Some((reason, now + BETWEEN_SESSIONS)),
-            SessionState::Inactive | SessionState::Other(_) => {}
-        }
-        Vec::new()
     }
 
     /// The stream is over, for this reason of Zoom's.
@@ -360,39 +195,52 @@ impl Session {
             Stop::Ended => self.end(MeetingEvent::Ended),
             Stop::Failed(failure) => self.end(MeetingEvent::Refused(failure)),
             Stop::Interrupted(why) => self.end(MeetingEvent::Lost(why)),
-            Stop::Revoked => {
-                let mut acts = vec![Act::Revoked];
-                let detail = "the host withdrew the consent to be recorded; what was recorded is deleted";
-                acts.extend(self.end(MeetingEvent::Refused(Failure::new(FailureCode::RecordingDisabled, detail))));
-                acts
-            }
+            Stop::Revoked => self.end(MeetingEvent::ConsentRevoked),
         }
     }
 
+    /// The last event. Lines stay as they are: media that are on their way still come.
     fn end(&mut self, event: MeetingEvent) -> Vec<Act> {
         if std::mem::replace(&mut self.over, true) {
             return Vec::new();
         }
-        let mut acts = vec![Act::Tell(event)];
-        acts.extend(self.lines.keys().copied().map(Act::HangUp));
-        self.lines.clear();
+        vec![Act::Tell(event)]
+    }
+
+    /// A piece of media came on a connection that was dropped meanwhile.
+    pub(super) fn late(&mut self, media: MediaType, piece: Media) -> Vec<Act> {
+        let mut acts: Vec<Act> = self.know(piece.person.as_ref()).into_iter().collect();
+        if self.admitted {
+            acts.push(Act::Media { media, piece, resumed: false });
+        }
         acts
     }
 
     fn media(&mut self, media: MediaType, piece: Media) -> Vec<Act> {
         let mut acts: Vec<Act> = self.know(piece.person.as_ref()).into_iter().collect();
+        acts.extend(self.admit(Some(piece.at_ms)));
         let connection = self.lines.get_mut(&Line::Media(media));
         let resumed = connection.is_some_and(|connection| std::mem::take(&mut connection.resumed));
-        let Media { person, at_ms, data } = piece;
-        acts.push(Act::Media { media, person, at_ms, data, resumed });
+        acts.push(Act::Media { media, piece, resumed });
         acts
     }
 
     fn text(&mut self, media: MediaType, text: Text<'_>) -> Vec<Act> {
         let mut acts: Vec<Act> = self.know(text.person.as_ref()).into_iter().collect();
+        acts.extend(self.admit(Some(text.at_ms)));
         let Text { person, at_ms, span_ms, text } = text;
-        acts.push(Act::Text { media, person, at_ms, span_ms, text: text.into_owned() });
+        let from_ms = span_ms.map(|(from, _)| from);
+        acts.push(Act::Text { media, person, at_ms, from_ms, text: text.into_owned() });
         acts
+    }
+
+    /// Lets the bot in, unless it is: with the first piece of media, which says whether the server replays what came before the bot.
+    fn admit(&mut self, first_ms: Option<u64>) -> Option<Act> {
+        if std::mem::replace(&mut self.admitted, true) {
+            return None;
+        }
+        let people = self.people.iter().map(|(id, name)| participant(id, name)).collect();
+        Some(Act::Admit { people, first_ms })
     }
 
     /// Somebody is there. Who came before the bot is known by what they say only.
@@ -411,63 +259,101 @@ impl Session {
 
     /// When `poll` is to be called again.
     pub(super) fn wake(&self) -> Option<Instant> {
-        let lines = self.lines.values().filter_map(|connection| match connection.state {
-            State::Down(retry) => retry,
-            State::Dialling => None,
-            State::Asking(since) => Some(since + ANSWER),
-            State::Up(heard) => Some(heard + SILENCE),
-        });
-        lines.chain(self.stopped.map(|(_, until)| until)).min()
+        if self.over {
+            return None;
+        }
+        let lines = self.lines.values().filter_map(Connection::wake);
+        let others = [
+            self.stopped.map(|(_, until)| until),
+            self.suspected.map(|since| since + SUSPICION),
+            self.ready.filter(|_| !self.admitted).map(|since| since + FIRST_MEDIA),
+        ];
+        lines.chain(others.into_iter().flatten()).min()
     }
 
     /// Time has passed.
     pub(super) fn poll(&mut self, now: Instant) -> Vec<Act> {
+        if self.over {
+            return Vec::new();
+        }
         if let Some((reason, until)) = self.stopped
             && now >= until
         {
             return self.stop(reason);
         }
         let mut acts = Vec::new();
-        for line in self.lines.keys().copied().collect::<Vec<_>>() {
-            let Some(connection) = self.lines.get(&line) else { continue };
-            match connection.state {
-                State::Up(heard) if now >= heard + SILENCE => {
-                    acts.extend(self.down(line, "no keep-alive came for 30 s", now));
-                }
-                State::Asking(since) if now >= since + ANSWER => {
-                    acts.extend(self.down(line, "the handshake was not answered within 10 s", now));
-                }
-                State::Down(Some(retry)) if now >= retry => {
-                    if line == Line::Signalling && now >= connection.away_since + LONGEST_ABSENCE {
-                        let lost = "Zoom's signalling server was not reached for 60 s".to_owned();
-                        acts.extend(self.end(MeetingEvent::Lost(lost)));
-                        return acts;
-                    }
-                    let url = connection.url.clone();
-                    acts.extend(self.dial(line, &url, now));
-                }
-                _ => {}
+        if self.ready.is_some_and(|since| now >= since + FIRST_MEDIA) {
+            acts.extend(self.admit(None));
+        }
+        if let Some(since) = self.suspected
+            && now >= since + SUSPICION
+        {
+            self.suspected = None;
+            for line in self.media_silent_since(since) {
+                acts.extend(self.down(line, "Zoom says that it is interrupted", now));
             }
+        }
+        for line in self.lines.keys().copied().collect::<Vec<_>>() {
+            acts.extend(self.poll_line(line, now));
         }
         acts
     }
 
-    /// What is said before the bot goes.
+    fn poll_line(&mut self, line: Line, now: Instant) -> Vec<Act> {
+        let Some(connection) = self.lines.get(&line) else { return Vec::new() };
+        match connection.state {
+            State::Up(heard) if now >= heard + SILENCE => {
+                self.down(line, "no keep-alive came for 30 s", now)
+            }
+            State::Asking(since) if now >= since + ANSWER => {
+                self.down(line, "the handshake was not answered within 10 s", now)
+            }
+            State::Down(Some(retry)) if now >= retry => {
+                if line != Line::Signalling {
+                    let url = connection.url.clone();
+                    return self.dial(line, &url, now);
+                }
+                if now < connection.away_since + LONGEST_ABSENCE {
+                    return self.dial_signalling(now);
+                }
+                let why = "Zoom's signalling server was not reached for 60 s";
+                if connection.duplicate {
+                    let detail = "another connection has had this stream for 60 s";
+                    let failure = Failure::new(FailureCode::InternalError, detail);
+                    return self.end(MeetingEvent::Refused(failure));
+                }
+                self.end(MeetingEvent::Lost(why.to_owned()))
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn media_silent_since(&self, since: Instant) -> Vec<Line> {
+        let media = self.lines.iter().filter(|(line, _)| **line != Line::Signalling);
+        let silent = |connection: &Connection| match connection.state {
+            State::Up(heard) => heard <= since,
+            _ => false,
+        };
+        media.filter(|(_, connection)| silent(connection)).map(|(line, _)| *line).collect()
+    }
+
+    /// What is said before the bot goes: its stream is to end.
     pub(super) fn leave(&mut self) -> Vec<Act> {
-        self.over = true;
+        if std::mem::replace(&mut self.over, true) {
+            return Vec::new();
+        }
         vec![Act::Say(Line::Signalling, self.id.close())]
     }
 
+    /// How sound comes.
     pub(super) const fn audio_format(&self) -> AudioFormat {
         self.audio
-    }
-
-    /// Whether Zoom has paused the stream.
-    pub(super) const fn paused(&self) -> bool {
-        self.paused
     }
 }
 
 fn participant(id: &str, name: &str) -> Participant {
     Participant { id: id.to_owned(), name: name.to_owned(), is_host: false, is_bot: false }
 }
+
+#[cfg(test)]
+mod tests;
