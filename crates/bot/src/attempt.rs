@@ -36,7 +36,11 @@ pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
         return;
     } else {
         match attend(&order, &connect, &reporter, counters.clone(), &stop).await {
-            Attended::Left { cause, recording, denied } => {
+            Attended::Left { cause, recording, consent_revoked: true, .. } => {
+                forget(&order, cause, recording.map(|recording| *recording), reporter, &stop).await;
+                return;
+            }
+            Attended::Left { cause, recording, denied, consent_revoked: false } => {
                 // The last one, so that what is counted of all bots is whole.
                 reporter.report(BotReport::Heartbeat { media: counters.get() });
                 let was_in = recording.is_some();
@@ -84,6 +88,39 @@ async fn leave(reporter: &Reporter, cause: Cause, recording: Option<Recording>) 
         Err(error) if !matches!(cause, Cause::Failed(_)) => cannot_write(&error),
         _ => cause,
     }
+}
+
+/// Deletes all that was recorded, since the host withdrew the consent, and then says so: a bot that dies in between leaves a job whose next bot does the same.
+async fn forget(
+    order: &BotOrder,
+    cause: Cause,
+    recording: Option<Recording>,
+    reporter: Reporter,
+    stop: &CancellationToken,
+) {
+    if reporter.superseded.is_cancelled() {
+        return;
+    }
+    let folder = order.folder.clone();
+    let deleted = on_disk(move || {
+        drop(recording);
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    });
+    if let Err(error) = deleted.await.unwrap_or_else(panicked) {
+        // The orchestrator deletes what is left.
+        tracing::error!(job = %order.job_id, %error, "files of a recording without consent are not deleted");
+    }
+    reporter.report(BotReport::Ended {
+        ending: cause.ending(false, false),
+        manifest_uri: None,
+        duration_ms: 0,
+        paused_ms: 0,
+        consent_revoked: true,
+    });
+    reporter.finish(stop).await;
 }
 
 /// Ends files on a thread that no other bot waits for, when it is this bot's turn.

@@ -26,6 +26,8 @@ const NAMED_BOT_SECONDS: u64 = HEARTBEAT_SECONDS as u64;
 pub(crate) enum Observed {
     /// The bot waits at the door.
     Waiting(Lobby),
+    /// Why it waits, in words.
+    WaitingWhy(String),
     /// The bot is in the call.
     Admitted,
     /// Someone is there.
@@ -62,6 +64,7 @@ pub(crate) struct Brain {
     rules: AutoLeave,
     knocked: Duration,
     waiting_for_host: bool,
+    waiting_why: Option<String>,
     admitted: Option<Duration>,
     /// How long before 0 a bot of the same job was in the call.
     joined_ago: Option<Duration>,
@@ -98,6 +101,7 @@ impl Brain {
             rules,
             knocked: now,
             waiting_for_host: false,
+            waiting_why: None,
             admitted: None,
             joined_ago,
             last_speech: now,
@@ -131,6 +135,7 @@ impl Brain {
     pub(crate) fn handle(&mut self, observed: Observed, now: Duration) {
         match observed {
             Observed::Waiting(lobby) => self.waiting_for_host = lobby == Lobby::WaitingForHost,
+            Observed::WaitingWhy(why) => self.waiting_why = Some(why),
             Observed::Admitted => {
                 if self.admitted.is_none() {
                     self.admitted = Some(now);
@@ -276,7 +281,10 @@ impl Brain {
     fn not_admitted(&self) -> Failure {
         let seconds = self.rules.after_entry_delay_seconds.unwrap_or(CEILING_SECONDS);
         if self.waiting_for_host {
-            let detail = format!("the host did not come within {seconds} s");
+            let detail = match &self.waiting_why {
+                Some(why) => format!("{why} (the bot waited for {seconds} s)"),
+                None => format!("the host did not come within {seconds} s"),
+            };
             Failure::new(FailureCode::WaitingForHost, detail)
         } else {
             let detail = format!("nobody admitted the bot within {seconds} s");

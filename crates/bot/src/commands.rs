@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use meetbot_types::bot::{BotCommand, BotOrder, Commands, OwnBots};
+use meetbot_types::bot::{BotCommand, BotOrder, Commands, OwnBots, ZoomStream};
 use reqwest::{Client, StatusCode};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 use tracing::Instrument as _;
 
 use crate::{
@@ -35,12 +38,16 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Starts to ask.
-    pub(crate) fn open(order: &BotOrder, client: Client) -> Self {
+    /// Starts to ask. What the orchestrator knows of the meeting's stream goes to `zoom_stream`: a meeting that is joined later needs it too.
+    pub(crate) fn open(
+        order: &BotOrder,
+        client: Client,
+        zoom_stream: watch::Sender<Option<ZoomStream>>,
+    ) -> Self {
         let (sender, incoming) = mpsc::channel(16);
         let order = order.clone();
         let asking =
-            tokio::spawn(async move { ask(&order, &client, &sender).await }.in_current_span());
+            tokio::spawn(async move { ask(&order, &client, &sender, &zoom_stream).await }.in_current_span());
         Self { incoming, asking }
     }
 
@@ -65,14 +72,23 @@ impl Drop for Inbox {
     }
 }
 
-async fn ask(order: &BotOrder, client: &Client, inbox: &mpsc::Sender<Incoming>) {
+async fn ask(
+    order: &BotOrder,
+    client: &Client,
+    inbox: &mpsc::Sender<Incoming>,
+    zoom_stream: &watch::Sender<Option<ZoomStream>>,
+) {
     let mut after = 0;
     let mut known_bots = OwnBots::default().version();
     loop {
-        let url = format!(
+        let mut url = format!(
             "{}/api/v1/ingest/commands?jobId={}&epoch={}&after={after}&knownBots={known_bots}&wait={WAIT_SECONDS}",
             order.orchestrator_url, order.job_id, order.epoch
         );
+        if order.zoom.is_some() {
+            let known = zoom_stream.borrow().as_ref().map_or(0, |stream| stream.version);
+            url += &format!("&knownStream={known}");
+        }
         let again = clock::now() + WAIT_AFTER_NOTHING;
         let asked =
             client.get(&url).bearer_auth(order.token.expose()).timeout(TIME_LIMIT).send().await;
@@ -85,13 +101,20 @@ async fn ask(order: &BotOrder, client: &Client, inbox: &mpsc::Sender<Incoming>) 
             },
             Err(_) => None,
         };
-        let Some(Commands { commands, own_bots, .. }) = commands else {
+        let Some(Commands { commands, own_bots, zoom_stream: stream }) = commands else {
             tokio::time::sleep(WAIT_AFTER_ERROR).await;
             continue;
         };
         let news = own_bots.filter(|own_bots| own_bots.version() != known_bots);
-        if commands.is_empty() && news.is_none() {
+        let is_newer = |stream: &ZoomStream| {
+            zoom_stream.borrow().as_ref().is_none_or(|known| known.version < stream.version)
+        };
+        let stream = stream.filter(is_newer);
+        if commands.is_empty() && news.is_none() && stream.is_none() {
             tokio::time::sleep_until(again.into()).await;
+        }
+        if stream.is_some() {
+            zoom_stream.send_replace(stream);
         }
         let mut incoming = Vec::new();
         if let Some(own_bots) = news {

@@ -1,5 +1,7 @@
 //! What a meeting tells its bot, whatever the platform.
 
+use std::time::Instant;
+
 use async_trait::async_trait;
 use meetbot_types::{
     CommandId, Failure, Platform,
@@ -72,6 +74,13 @@ pub(crate) enum MeetingEvent {
     },
     /// The bot waits at the door.
     Lobby(Lobby),
+    /// Why it waits there, for the case that nobody lets it in: a clause, without a full stop.
+    LobbyDetail(String),
+    /// What the meeting sends begins at this moment, which is before the bot was let in. Comes before [`MeetingEvent::Admitted`].
+    Replays {
+        /// When.
+        from: Instant,
+    },
     /// The bot is in: the roster holds it and the media path is up.
     Admitted {
         /// Everyone else who is there.
@@ -114,6 +123,8 @@ pub(crate) enum MeetingEvent {
     Removed,
     /// The meeting is over.
     Ended,
+    /// The host withdrew the consent to be recorded: what was recorded is to be deleted.
+    ConsentRevoked,
     /// The way to the meeting is lost; joining again may help.
     Lost(String),
 }

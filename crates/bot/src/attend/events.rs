@@ -88,9 +88,14 @@ impl Bot<'_> {
     /// Opens the recording on a thread that no other bot waits for: what the bots before left is read there, and written to disk.
     async fn open(&self) -> io::Result<Recording> {
         let (order, counters) = (self.order.clone(), self.counters.clone());
-        let admitted = (clock::now(), clock::wall());
+        let now = clock::now();
+        let replayed = self.replays_from.map(|from| now.saturating_duration_since(from));
+        let replayed = replayed.unwrap_or_default();
+        let admitted = (now, clock::wall());
         let span = tracing::Span::current();
-        let open = move || span.in_scope(|| Recording::open(&order, admitted, counters));
+        let open = move || {
+            span.in_scope(|| Recording::open_with_replay(&order, admitted, replayed, counters))
+        };
         tokio::task::spawn_blocking(open).await.map_err(io::Error::other)?
     }
 
@@ -158,6 +163,15 @@ impl Bot<'_> {
                 self.observe(Observed::Over(Cause::Left(LeaveReason::MeetingEnded)));
             }
             MeetingEvent::Refused(failure) | MeetingEvent::Unreachable(failure) => {
+                self.observe(Observed::Over(Cause::Failed(failure)));
+            }
+            MeetingEvent::LobbyDetail(why) => self.observe(Observed::WaitingWhy(why)),
+            MeetingEvent::Replays { from } => self.replays_from = Some(from),
+            MeetingEvent::ConsentRevoked => {
+                self.consent_revoked = true;
+                let detail =
+                    "the host withdrew the consent to be recorded; what was recorded is deleted";
+                let failure = Failure::new(FailureCode::RecordingDisabled, detail);
                 self.observe(Observed::Over(Cause::Failed(failure)));
             }
             MeetingEvent::Removed => self.observe(Observed::Over(Cause::Removed)),

@@ -40,7 +40,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(8);
 /// How a bot's time in the meeting ended.
 pub(crate) enum Attended {
     /// It left, for this cause.
-    Left { cause: Cause, recording: Option<Box<Recording>>, denied: bool },
+    Left { cause: Cause, recording: Option<Box<Recording>>, denied: bool, consent_revoked: bool },
     /// The worker stops, or another attempt has the job.
     Stopped { recording: Option<Box<Recording>> },
 }
@@ -54,12 +54,17 @@ pub(crate) async fn attend(
     stop: &CancellationToken,
 ) -> Attended {
     let mut bot = Bot::new(order, connect, reporter, counters);
-    let mut inbox = Inbox::open(order, connect.http.clone());
+    let mut inbox = Inbox::open(order, connect.http.clone(), bot.joins.zoom_stream.clone());
     let joining = bot.join_after(Duration::ZERO);
     let cause = bot.stay(joining, &mut inbox, stop).await;
     let recording = bot.recording.map(Box::new);
     match cause {
-        Some(cause) => Attended::Left { cause, recording, denied: bot.permission.denied() },
+        Some(cause) => Attended::Left {
+            cause,
+            recording,
+            denied: bot.permission.denied(),
+            consent_revoked: bot.consent_revoked,
+        },
         None => Attended::Stopped { recording },
     }
 }
@@ -86,6 +91,10 @@ struct Bot<'a> {
     media: Media,
     /// Under which id it is in the meeting, or on its way in.
     own_id: Option<String>,
+    /// From when on there are media, where the meeting sends what was said before the bot came.
+    replays_from: Option<Instant>,
+    /// The host wants what was recorded to be deleted.
+    consent_revoked: bool,
 }
 
 impl<'a> Bot<'a> {
@@ -117,6 +126,8 @@ impl<'a> Bot<'a> {
             events: Allowance::new(bounds::EVENTS, start),
             media: Media::new(start),
             own_id: None,
+            replays_from: None,
+            consent_revoked: false,
         }
     }
 

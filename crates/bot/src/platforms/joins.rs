@@ -6,7 +6,8 @@ use std::{
 };
 
 use meetbot_rtc::Guard;
-use meetbot_types::Reach;
+use meetbot_types::{Reach, bot::ZoomStream};
+use tokio::sync::watch;
 
 /// So many of the ids before a join may still be in the room. Janus forgets a session after a minute, in which a bot joins a few times.
 const FORMER_IDS: usize = 32;
@@ -17,6 +18,8 @@ pub(crate) struct Joins {
     former: Arc<Mutex<Former>>,
     /// Where media may be sent. It counts over all joins.
     pub(super) guard: Guard,
+    /// The stream of the job's meeting, as the orchestrator last knows it; `None` until it says something of one.
+    pub(crate) zoom_stream: watch::Sender<Option<ZoomStream>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -30,7 +33,7 @@ impl Joins {
     pub(crate) fn new(reach: Reach) -> Self {
         let why_not = "it is no public address; an operator can allow it in `bots.allow_networks`";
         let guard = Guard::new(move |address| reach.allows(address), why_not);
-        Self { former: Arc::default(), guard }
+        Self { former: Arc::default(), guard, zoom_stream: watch::Sender::default() }
     }
 
     /// One more, under this id. Answers which one it is, and the ids of those before.

@@ -26,6 +26,11 @@ impl Messages {
         self.left.take(weight, now)
     }
 
+    /// The server sent one of so many bytes that is media, which other bounds hold for.
+    pub(crate) const fn pass(&mut self, bytes: usize) {
+        self.taken += 1 + (bytes / bounds::MESSAGE_BYTES) as u64;
+    }
+
     /// Gives the thread to other tasks where it is their turn: a socket that always has another message would keep it. Dropping the call loses nothing.
     pub(crate) async fn give_way(&mut self) {
         if self.taken >= TURN {

@@ -7,6 +7,7 @@ mod keyframes;
 mod messages;
 mod outbox;
 mod over;
+pub(crate) mod rtms;
 mod sandbox;
 mod webrtc;
 
@@ -14,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use meetbot_types::{Availability, Missing, Platform, Via, bot::BotOrder};
 
-use self::{janus::JanusMeeting, joins::Joins, sandbox::SandboxMeeting};
+use self::{janus::JanusMeeting, joins::Joins, rtms::RtmsMeeting, sandbox::SandboxMeeting};
 use crate::{
     connect::Connect,
     meeting::{Lost, Meeting},
@@ -61,6 +62,9 @@ pub(crate) async fn join(
         // With a test key the sandbox plays the meetings of every platform.
         (Some(seat), _) => Box::new(SandboxMeeting::join(order, seat, connect, joins).await?),
         (None, Platform::Janus) => Box::new(JanusMeeting::join(order, connect, joins).await?),
+        (None, Platform::ZoomWeb) if let Some(app) = &order.zoom => {
+            Box::new(RtmsMeeting::join(order, app, connect, joins))
+        }
         (None, platform) => return Err(format!("no bot can join {platform} yet")),
     })
 }

@@ -50,6 +50,9 @@ impl Recording {
     ) -> io::Result<Recorded> {
         let packets = frame.sequence.end() - frame.sequence.start() + 1;
         self.counters.add(|counters| counters.packets_received += packets);
+        if self.replayed && frame.arrived < self.anchor {
+            return Ok(Recorded::default());
+        }
         let at_ms = self.at_ms(frame.arrived);
         self.heard_ms = self.heard_ms.max(at_ms);
         let video = frame.is_picture();

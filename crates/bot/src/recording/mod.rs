@@ -10,12 +10,12 @@ mod gap;
 mod intake;
 pub(crate) mod journal;
 pub(crate) mod mix;
-mod opus;
+pub(crate) mod opus;
 mod output;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod outside;
 pub(crate) mod people;
-mod picture;
+pub(crate) mod picture;
 mod scan;
 mod speaking;
 mod story;
@@ -30,7 +30,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use meetbot_types::{
@@ -97,6 +97,8 @@ pub(crate) struct Recording {
     /// The moment at which the recording's clock showed `base_ms`.
     anchor: Instant,
     base_ms: u64,
+    /// What was captured before the anchor may have been recorded by an attempt before.
+    replayed: bool,
     journal: LineFile,
     chat: Option<LineFile>,
     captions: Option<LineFile>,
@@ -128,9 +130,21 @@ pub(crate) struct Recording {
 
 impl Recording {
     /// Begins, or goes on with what the attempts before left on disk.
+    #[cfg(any(test, feature = "bench"))]
     pub(crate) fn open(
         order: &BotOrder,
         admitted: (Instant, Timestamp),
+        counters: Counters,
+    ) -> io::Result<Self> {
+        Self::open_with_replay(order, admitted, Duration::ZERO, counters)
+    }
+
+    /// The same for a meeting that first sends what was said for so long before the bot was admitted: the recording begins there, as far as no attempt before
+    /// has recorded it.
+    pub(crate) fn open_with_replay(
+        order: &BotOrder,
+        admitted: (Instant, Timestamp),
+        replayed: Duration,
         counters: Counters,
     ) -> io::Result<Self> {
         let folder = finalize::carry_forward(order)?;
@@ -139,11 +153,15 @@ impl Recording {
             .into_iter()
             .try_fold(0, |all, name| size_of(&folder.join(name)).map(|bytes| all + bytes))?;
         let job_bytes = size_of_job(&order.folder)?;
-        let (anchor, wall) = admitted;
-        let started_at = story.started_at.unwrap_or(wall);
+        let (admitted, wall) = admitted;
+        let started_at = story.started_at.unwrap_or(wall - replayed);
         let since = u64::try_from(wall.millis_since(started_at)).unwrap_or(0);
         // A wall clock that was set back must not put this attempt before the end of the last.
-        let base_ms = if story.started_at.is_some() { since.max(story.last_ms) } else { 0 };
+        let admitted_ms = since.max(story.last_ms);
+        let replayed_ms = u64::try_from(replayed.as_millis()).unwrap_or(0);
+        let base_ms = admitted_ms.saturating_sub(replayed_ms).max(story.last_ms);
+        let anchor = admitted.checked_sub(Duration::from_millis(admitted_ms - base_ms));
+        let anchor = anchor.unwrap_or(admitted);
         let mut journal = LineFile::append(&folder.join(journal::FILE))?;
         journal.push(&Line::Started { attempt: order.epoch, at_ms: base_ms, started_at })?;
         journal.flush()?;
@@ -152,6 +170,7 @@ impl Recording {
             attempt: order.epoch,
             anchor,
             base_ms,
+            replayed: !replayed.is_zero(),
             journal,
             chat: None,
             captions: None,

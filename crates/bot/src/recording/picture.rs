@@ -11,7 +11,8 @@ pub(crate) struct Start {
     pub(crate) private: Vec<u8>,
 }
 
-/// The kinds of H.264 units that matter here.
+/// The kinds of H.264 units that matter here; 1 to 5 are slices of pictures.
+const IDR: u8 = 5;
 const SPS: u8 = 7;
 const PPS: u8 = 8;
 const DELIMITER: u8 = 9;
@@ -59,6 +60,17 @@ pub(crate) fn stored(codec: Codec, picture: &[u8]) -> Vec<u8> {
         stored.extend_from_slice(unit);
     }
     stored
+}
+
+/// Whether a decoder can start with this picture of H.264: a slice of an IDR picture is in it.
+pub(crate) fn is_h264_keyframe(picture: &[u8]) -> bool {
+    units(picture).any(|unit| unit[0] & 0x1F == IDR)
+}
+
+/// Whether there are parameter sets of H.264 in this, and no picture.
+pub(crate) fn is_h264_sets(data: &[u8]) -> bool {
+    let is_slice = |unit: &[u8]| (1..=IDR).contains(&(unit[0] & 0x1F));
+    units(data).next().is_some() && !units(data).any(is_slice)
 }
 
 /// The units between start codes (H.264, annex B), none of them empty.

@@ -190,13 +190,7 @@ impl Session {
 
     /// The stream is over, for this reason of Zoom's.
     pub(super) fn stop(&mut self, reason: Option<u64>) -> Vec<Act> {
-        match codes::stop(reason) {
-            Stop::Removed => self.end(MeetingEvent::Removed),
-            Stop::Ended => self.end(MeetingEvent::Ended),
-            Stop::Failed(failure) => self.end(MeetingEvent::Refused(failure)),
-            Stop::Interrupted(why) => self.end(MeetingEvent::Lost(why)),
-            Stop::Revoked => self.end(MeetingEvent::ConsentRevoked),
-        }
+        self.end(end_of(codes::stop(reason)))
     }
 
     /// The last event. Lines stay as they are: media that are on their way still come.
@@ -239,7 +233,8 @@ impl Session {
         if std::mem::replace(&mut self.admitted, true) {
             return None;
         }
-        let people = self.people.iter().map(|(id, name)| participant(id, name)).collect();
+        let person = |(id, name): (&String, &String)| Person { id: id.clone(), name: name.clone() };
+        let people = self.people.iter().map(person).map(|person| participant(&person)).collect();
         Some(Act::Admit { people, first_ms })
     }
 
@@ -251,7 +246,7 @@ impl Session {
             // A name that changes is a new one for the same person: the bot makes a rename of it.
             _ => {
                 self.people.insert(person.id.clone(), person.name.clone());
-                let joined = MeetingEvent::Joined(participant(&person.id, &person.name));
+                let joined = MeetingEvent::Joined(participant(person));
                 self.admitted.then_some(Act::Tell(joined))
             }
         }
@@ -351,8 +346,21 @@ impl Session {
     }
 }
 
-fn participant(id: &str, name: &str) -> Participant {
-    Participant { id: id.to_owned(), name: name.to_owned(), is_host: false, is_bot: false }
+/// What a stop is for the bot.
+pub(super) fn end_of(stop: Stop) -> MeetingEvent {
+    match stop {
+        Stop::Removed => MeetingEvent::Removed,
+        Stop::Ended => MeetingEvent::Ended,
+        Stop::Failed(failure) => MeetingEvent::Refused(failure),
+        Stop::Interrupted(why) => MeetingEvent::Lost(why),
+        Stop::Revoked => MeetingEvent::ConsentRevoked,
+    }
+}
+
+/// A person for the bot. Zoom does not say who is the host.
+pub(super) fn participant(person: &Person) -> Participant {
+    let Person { id, name } = person.clone();
+    Participant { id, name, is_host: false, is_bot: false }
 }
 
 #[cfg(test)]

@@ -1,0 +1,413 @@
+//! Zoom by its Realtime Media Streams (RTMS): the meeting's media come from server to server, and no bot stands in the meeting. `docs/platforms/zoom.md` tells
+//! users about it.
+
+mod codes;
+mod lines;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod outside;
+mod protocol;
+mod session;
+mod streams;
+
+use std::{collections::VecDeque, time::Duration};
+
+use async_trait::async_trait;
+use meetbot_types::{
+    CommandId, Failure, FailureCode,
+    bot::{BotOrder, Lobby, RecordingRule, ZoomApp, ZoomStream, ZoomStreamState},
+};
+use tokio::sync::watch;
+use url::Url;
+
+use self::{
+    codes::Stop,
+    lines::{Heard, Lines, News},
+    protocol::{AudioFormat, MediaType, Message, StreamId},
+    session::{Act, Line, Session},
+    streams::{Streams, everybody},
+};
+use super::{joins::Joins, messages::Messages};
+use crate::{
+    bounds::{self, Exceeded},
+    clock,
+    connect::Connect,
+    media::TrackId,
+    meeting::{CaptionLine, ChatLine, Meeting, MeetingEvent, Source},
+};
+
+/// Nothing more of a stream that is over comes once nothing has come for this long,
+const QUIET: Duration = Duration::from_millis(40);
+/// or so much has.
+const LAST_MESSAGES: usize = 3_000;
+/// Why there is no stream.
+const NOT_OFFERED: &str = "no RTMS stream was offered: the app has to be added by a participant's account and allowed by the host's, its RTMS has to be started (or start by itself) in the meeting, its events have to reach this server's `/api/v1/hooks/zoom`, and the account needs RTMS credits";
+/// Why the stream is not this job's.
+const ANOTHERS: &str = "another job, which was made earlier, has the stream of this meeting";
+
+/// A meeting whose stream the bot receives, or waits for.
+pub(crate) struct RtmsMeeting {
+    app: ZoomApp,
+    /// What the orchestrator knows of the stream.
+    news: watch::Receiver<Option<ZoomStream>>,
+    call: Option<Session>,
+    lines: Lines,
+    streams: Streams,
+    messages: Messages,
+    /// Of the news that was taken last.
+    version: u64,
+    /// A mix was heard.
+    mixed: bool,
+    /// How the meeting has ended, and how many messages are still taken.
+    over: Option<(MeetingEvent, usize)>,
+    /// Told already, and not asked for yet.
+    events: VecDeque<MeetingEvent>,
+}
+
+impl RtmsMeeting {
+    /// Receives the stream of the order's meeting as soon as there is one.
+    pub(crate) fn join(order: &BotOrder, app: &ZoomApp, connect: &Connect, joins: &Joins) -> Self {
+        let mut meeting = Self {
+            app: app.clone(),
+            news: joins.zoom_stream.subscribe(),
+            call: None,
+            lines: Lines::new(connect.tls.clone(), order.reach.clone()),
+            streams: Streams::default(),
+            messages: Messages::new(clock::now()),
+            version: 0,
+            mixed: false,
+            over: None,
+            events: VecDeque::new(),
+        };
+        let known = meeting.news.borrow_and_update().clone();
+        match known {
+            Some(stream) => meeting.take_news(stream),
+            None => meeting.wait(NOT_OFFERED),
+        }
+        meeting
+    }
+
+    /// Waits for a stream.
+    fn wait(&mut self, why: &str) {
+        self.events.push_back(MeetingEvent::LobbyDetail(why.to_owned()));
+        self.events.push_back(MeetingEvent::Lobby(Lobby::WaitingForHost));
+    }
+
+    /// The orchestrator knows something new of the stream.
+    fn take_news(&mut self, stream: ZoomStream) {
+        if stream.version <= self.version {
+            return;
+        }
+        self.version = stream.version;
+        let now = clock::now();
+        let id = StreamId::new(&self.app, &stream.meeting_uuid, &stream.stream_id);
+        let running = self.call.as_mut().filter(|call| *call.id() == id);
+        let acts = match (stream.state, running) {
+            (ZoomStreamState::Started | ZoomStreamState::Interrupted, Some(call)) => {
+                call.moved(stream.server_urls, now)
+            }
+            (ZoomStreamState::Started | ZoomStreamState::Interrupted, None) => {
+                let mut wanted = vec![
+                    MediaType::Audio,
+                    MediaType::Share,
+                    MediaType::Transcript,
+                    MediaType::Chat,
+                ];
+                wanted.extend(self.app.video.then_some(MediaType::Video));
+                // Another stream of the meeting: nothing of the one before it is needed any more.
+                self.lines.hang_up_all();
+                let (call, acts) = Session::begin(id, stream.server_urls, wanted, now);
+                self.call = Some(call);
+                acts
+            }
+            (ZoomStreamState::Stopped, Some(call)) => call.stop(stream.stop_reason.map(u64::from)),
+            (ZoomStreamState::Stopped, None) => {
+                match codes::stop(stream.stop_reason.map(u64::from)) {
+                    Stop::Interrupted(why) => self.wait(&format!("{why}; {NOT_OFFERED}")),
+                    stop => self.events.push_back(session::end_of(stop)),
+                }
+                return;
+            }
+            (ZoomStreamState::GivenToAnotherJob, Some(_)) => {
+                self.events.push_back(MeetingEvent::Lost(ANOTHERS.to_owned()));
+                return;
+            }
+            (ZoomStreamState::GivenToAnotherJob, None) => return self.wait(ANOTHERS),
+        };
+        self.act(acts);
+    }
+
+    /// Moves the stream until something happened.
+    async fn step(&mut self) {
+        let wake = self.call.as_ref().and_then(Session::wake);
+        tokio::select! {
+            stream = changed(&mut self.news) => {
+                if let Some(stream) = stream {
+                    self.take_news(stream);
+                }
+            }
+            news = self.lines.next() => self.hear(news),
+            () = clock::sleep_until(wake) => {
+                let acts = self.call.as_mut().map(|call| call.poll(clock::now()));
+                self.act(acts.unwrap_or_default());
+            }
+        }
+    }
+
+    fn hear(&mut self, News { line, current, heard }: News) {
+        let now = clock::now();
+        let Some(call) = &mut self.call else { return };
+        let acts = match heard {
+            Heard::Connected if current => call.connected(line, now),
+            Heard::Down(why) if current => call.down(line, &bounds::REASON.cut(why), now),
+            Heard::Connected | Heard::Down(_) => return,
+            Heard::Text(text) => {
+                // Of media only the bytes are bounded, which the recording does.
+                let is_media = matches!(
+                    line,
+                    Line::Media(MediaType::Audio | MediaType::Video | MediaType::Share)
+                );
+                if is_media {
+                    self.messages.pass(text.len());
+                } else if !self.messages.take(text.len(), now) {
+                    let failure = Exceeded::Messages.failure();
+                    self.events.push_back(MeetingEvent::Refused(failure));
+                    return;
+                }
+                match (Message::read(&text), line) {
+                    (Ok(message), _) if current => call.hear(line, message, now),
+                    (
+                        Ok(
+                            Message::Audio(piece) | Message::Video(piece) | Message::Share(piece),
+                        ),
+                        Line::Media(media),
+                    ) => call.late(media, piece),
+                    (Ok(_), _) => return,
+                    (Err(error), _) => {
+                        let error = bounds::REASON.cut(error.to_string());
+                        tracing::debug!(?line, error, "a message of Zoom's is passed over");
+                        return;
+                    }
+                }
+            }
+        };
+        self.act(acts);
+    }
+
+    fn act(&mut self, acts: Vec<Act>) {
+        for act in acts {
+            match act {
+                Act::Dial(line, url) => self.dial(line, &url),
+                Act::HangUp(line) => self.lines.hang_up(line),
+                Act::Say(line, message) => self.lines.say(line, message.to_string()),
+                Act::Admit { people, first_ms } => {
+                    if let Some(first_ms) = first_ms {
+                        let (now, wall_ms) = (clock::now(), clock::wall().as_millis());
+                        let from = self.streams.begin(first_ms, wall_ms, now);
+                        self.events.push_back(MeetingEvent::Replays { from });
+                    }
+                    // Everybody in the meeting sees Zoom's own notice, and the host's account allows the app.
+                    let recording = RecordingRule::Free;
+                    self.events.push_back(MeetingEvent::Admitted { people, recording });
+                }
+                Act::Tell(event) => self.events.push_back(event),
+                Act::Media { media, piece, resumed } => {
+                    if resumed {
+                        self.streams.resumed(media);
+                    }
+                    self.media(media, piece);
+                }
+                Act::Text { media, person, at_ms, from_ms, text } => {
+                    let (id, name) = person.map_or_else(Default::default, |it| (it.id, it.name));
+                    if !self.streams.is_new(media, &id, at_ms, &text) {
+                        continue;
+                    }
+                    let now = clock::now();
+                    self.events.push_back(if media == MediaType::Chat {
+                        MeetingEvent::Chat(ChatLine {
+                            id: format!("{at_ms}-{id}"),
+                            sender_id: id,
+                            sender: name,
+                            text: bounds::MESSAGE.cut(text),
+                            private: false,
+                        })
+                    } else {
+                        let began = self.streams.at(from_ms.unwrap_or(at_ms), now);
+                        let ago = now.saturating_duration_since(began).as_millis();
+                        MeetingEvent::Caption(CaptionLine {
+                            speaker_id: id,
+                            speaker: name,
+                            began_ms_ago: u64::try_from(ago).unwrap_or(0),
+                            text: bounds::CAPTION.cut(text),
+                        })
+                    });
+                }
+                Act::Speaks(person) => self.streams.speaks(person, clock::now()),
+                Act::Shares(person) => self.streams.shares(person),
+            }
+        }
+    }
+
+    fn media(&mut self, media: MediaType, piece: protocol::Media) {
+        let now = clock::now();
+        if media != MediaType::Audio {
+            if let Some((participant, source, frame)) = self.streams.picture(media, piece, now) {
+                self.events.push_back(MeetingEvent::Media { participant, source, frame });
+            }
+            return;
+        }
+        if self.call.as_ref().is_some_and(|call| call.audio_format() == AudioFormat::L16) {
+            return;
+        }
+        if piece.person.is_none() && !std::mem::replace(&mut self.mixed, true) {
+            tracing::warn!("Zoom sends one mix instead of a voice for each person");
+            let everybody = session::participant(&everybody());
+            self.events.push_back(MeetingEvent::Joined(everybody));
+        }
+        if let Some((participant, frame)) = self.streams.sound(piece, now) {
+            let source = Source::Microphone;
+            self.events.push_back(MeetingEvent::Media { participant, source, frame });
+        }
+    }
+
+    /// Connects a line, where its server is one of Zoom's: its URL comes from a webhook, or from a server.
+    fn dial(&mut self, line: Line, url: &str) {
+        match allowed(url, &self.app.hosts) {
+            Ok(url) => self.lines.dial(line, url),
+            Err(why) => {
+                let failure = Failure::new(FailureCode::InternalError, why);
+                self.events.push_back(MeetingEvent::Refused(failure));
+            }
+        }
+    }
+}
+
+/// A server's URL, if it is one that a bot may connect to.
+fn allowed(url: &str, hosts: &[String]) -> Result<Url, String> {
+    let refused = |why: &str| format!("Zoom named a media server that {why}");
+    let url = Url::parse(url).map_err(|error| refused(&format!("has no URL: {error}")))?;
+    if url.scheme() != "wss" {
+        return Err(refused("is not reached by wss"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refused("has a user name or a password in its URL"));
+    }
+    let host = url.domain().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
+    let within = |domain: &String| {
+        let domain = domain.trim_matches('.').to_ascii_lowercase();
+        !domain.is_empty()
+            && host.strip_suffix(&domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    if !hosts.iter().any(within) {
+        return Err(refused(&format!("is not within {}", hosts.join(", "))));
+    }
+    Ok(url)
+}
+
+async fn changed(news: &mut watch::Receiver<Option<ZoomStream>>) -> Option<ZoomStream> {
+    match news.changed().await {
+        Ok(()) => news.borrow_and_update().clone(),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Whether nothing follows an event.
+const fn ends(event: &MeetingEvent) -> bool {
+    matches!(
+        event,
+        MeetingEvent::Ended
+            | MeetingEvent::Removed
+            | MeetingEvent::Refused(_)
+            | MeetingEvent::Lost(_)
+            | MeetingEvent::ConsentRevoked
+    )
+}
+
+#[async_trait]
+impl Meeting for RtmsMeeting {
+    async fn next(&mut self) -> MeetingEvent {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                if !ends(&event) {
+                    return event;
+                }
+                self.over.get_or_insert((event, LAST_MESSAGES));
+                continue;
+            }
+            if let Some((_, left)) = &mut self.over {
+                *left = left.saturating_sub(1);
+                let more = *left > 0 && self.call.is_some();
+                let last = async { tokio::time::timeout(QUIET, self.lines.next()).await.ok() };
+                match if more { last.await } else { None } {
+                    Some(news) => self.hear(news),
+                    None => {
+                        if let Some((end, _)) = self.over.take() {
+                            return end;
+                        }
+                    }
+                }
+                continue;
+            }
+            self.messages.give_way().await;
+            self.step().await;
+        }
+    }
+
+    fn send_chat(&mut self, id: CommandId, _: String) {
+        let why = "Zoom's Realtime Media Streams can be read and not written to";
+        self.events.push_back(MeetingEvent::CommandDone { id, outcome: Err(why.to_owned()) });
+    }
+
+    fn request_permission(&mut self, id: CommandId) {
+        let why = "the host's account allows the app, and Zoom lets the app ask for nothing more";
+        self.events.push_back(MeetingEvent::CommandDone { id, outcome: Err(why.to_owned()) });
+    }
+
+    /// Zoom can be asked for none: it begins a camera with one.
+    fn request_keyframe(&mut self, _: TrackId) {}
+
+    async fn leave(mut self: Box<Self>) -> Vec<CommandId> {
+        if let Some(mut call) = self.call.take() {
+            for act in call.leave() {
+                if let Act::Say(line, message) = act {
+                    self.lines.say(line, message.to_string());
+                }
+            }
+        }
+        self.lines.close().await;
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_servers_of_zoom_are_connected_to() {
+        let hosts = ["zoom.us".to_owned(), "zoomgov.com".to_owned()];
+        for url in [
+            "wss://rtms.zoom.us/x?y=1",
+            "wss://zoom.us",
+            "wss://RTMS.ZoomGov.com.:8443/",
+        ] {
+            assert!(allowed(url, &hosts).is_ok(), "{url}");
+        }
+        for url in [
+            "ws://rtms.zoom.us",
+            "https://rtms.zoom.us",
+            "wss://zoom.us.example.com",
+            "wss://notzoom.us",
+            "wss://127.0.0.1",
+            "wss://[::1]",
+            "wss://a:b@rtms.zoom.us",
+            "wss://rtms.zoom.us@example.com",
+            "wss://us",
+            "",
+            "zoom.us",
+        ] {
+            assert!(allowed(url, &hosts).is_err(), "{url}");
+        }
+        assert!(allowed("wss://rtms.zoom.us", &[]).is_err());
+        assert!(allowed("wss://rtms.zoom.us", &[String::new(), ".".to_owned()]).is_err());
+    }
+}
