@@ -1,6 +1,6 @@
 //! Asks the orchestrator for commands, by long poll, so that they come within milliseconds.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use meetbot_types::bot::{BotCommand, BotOrder, Commands, OwnBots, ZoomStream};
 use reqwest::{Client, StatusCode};
@@ -46,8 +46,9 @@ impl Inbox {
     ) -> Self {
         let (sender, incoming) = mpsc::channel(16);
         let order = order.clone();
-        let asking =
-            tokio::spawn(async move { ask(&order, &client, &sender, &zoom_stream).await }.in_current_span());
+        let asking = tokio::spawn(
+            async move { ask(&order, &client, &sender, &zoom_stream).await }.in_current_span(),
+        );
         Self { incoming, asking }
     }
 
@@ -87,7 +88,7 @@ async fn ask(
         );
         if order.zoom.is_some() {
             let known = zoom_stream.borrow().as_ref().map_or(0, |stream| stream.version);
-            url += &format!("&knownStream={known}");
+            let _ = write!(url, "&knownStream={known}");
         }
         let again = clock::now() + WAIT_AFTER_NOTHING;
         let asked =

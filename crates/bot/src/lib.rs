@@ -27,5 +27,8 @@ pub use self::{
 /// What `fuzz/` feeds.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    pub use crate::{platforms::janus::outside::*, recording::outside::*};
+    pub use crate::{
+        platforms::{janus::outside::*, rtms::outside::*},
+        recording::outside::*,
+    };
 }

@@ -3,3 +3,4 @@
 pub mod liar;
 pub mod polling;
 pub mod scripted;
+pub mod zoom;

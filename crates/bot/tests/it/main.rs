@@ -9,3 +9,4 @@ mod meetings;
 mod orchestrator;
 mod versions;
 mod withheld;
+mod zoom;

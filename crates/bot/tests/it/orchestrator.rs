@@ -20,7 +20,7 @@ use meetbot_types::{
     Timestamp,
     bot::{
         BotCommand, BotOrder, BotReport, Commands, IngestAnswer, IngestRequest, NumberedReport,
-        OwnBots, SandboxSeat, Secret,
+        OwnBots, SandboxSeat, Secret, ZoomStream,
     },
 };
 use reqwest::Client;
@@ -51,6 +51,7 @@ struct Desk {
     reports: watch::Sender<Vec<NumberedReport>>,
     commands: watch::Sender<Vec<BotCommand>>,
     own_bots: watch::Sender<OwnBots>,
+    zoom_stream: watch::Sender<Option<ZoomStream>>,
     refused: Arc<Mutex<usize>>,
 }
 
@@ -77,6 +78,7 @@ impl Stage {
             reports: watch::Sender::new(Vec::new()),
             commands: watch::Sender::new(Vec::new()),
             own_bots: watch::Sender::new(OwnBots::default()),
+            zoom_stream: watch::Sender::default(),
             refused: Arc::default(),
         };
         let routes = Router::new()
@@ -163,6 +165,11 @@ impl Stage {
     /// These are the server's bots in the room.
     pub(crate) fn own_bots(&self, ids: Vec<String>) {
         self.desk.own_bots.send_replace(OwnBots { ids });
+    }
+
+    /// This is the stream of the job's meeting.
+    pub(crate) fn zoom_stream(&self, stream: ZoomStream) {
+        self.desk.zoom_stream.send_replace(Some(stream));
     }
 
     /// Waits for a report that `wanted` knows.
@@ -300,7 +307,13 @@ async fn commands(State(desk): State<Desk>, uri: axum::http::Uri) -> Json<Comman
     let newer = |commands: &Vec<BotCommand>| -> Vec<BotCommand> {
         commands.iter().filter(|command| command.seq > after).cloned().collect()
     };
+    let known_stream = query.split('&').find_map(|pair| pair.strip_prefix("knownStream="));
+    let known_stream: Option<u64> = known_stream.map(|known| known.parse().unwrap());
     let (mut given, mut bots) = (desk.commands.subscribe(), desk.own_bots.subscribe());
+    let mut streams = desk.zoom_stream.subscribe();
+    let is_newer = |stream: &Option<ZoomStream>| {
+        stream.as_ref().zip(known_stream).is_some_and(|(stream, known)| stream.version > known)
+    };
     tokio::select! {
         commands = given.wait_for(|commands| !newer(commands).is_empty()) => {
             let commands = newer(&commands.unwrap());
@@ -309,6 +322,10 @@ async fn commands(State(desk): State<Desk>, uri: axum::http::Uri) -> Json<Comman
         bots = bots.wait_for(|bots| bots.version() != known) => {
             let own_bots = Some(bots.unwrap().clone());
             Json(Commands { own_bots, ..Commands::default() })
+        }
+        stream = streams.wait_for(is_newer) => {
+            let zoom_stream = stream.unwrap().clone();
+            Json(Commands { zoom_stream, ..Commands::default() })
         }
     }
 }

@@ -27,8 +27,6 @@ pub(super) enum Refusal {
     Failed(Failure),
     /// The connection before is still known to the server: it forgets it after three keep-alives without an answer (30 s).
     Duplicate,
-    /// The sound is to be asked for in another format.
-    AudioFormat,
     /// This type of media is not given to this app; the others may be.
     NotGiven(String),
     /// The stream is no longer there: another one may come.
@@ -41,7 +39,8 @@ pub(super) fn stop(reason: Option<u64>) -> Stop {
     match reason {
         // The host, or the person whose app it is, stopped it; that person left or was put out; the host disabled the app.
         Some(1..=5) => Stop::Removed,
-        Some(6) => Stop::Ended,
+        // The meeting is over, or the bot asked for it (20).
+        Some(6 | 20) => Stop::Ended,
         Some(7) => Stop::Interrupted("Zoom cancelled the stream".to_owned()),
         Some(8) => Stop::Revoked,
         Some(9) => failed(FailureCode::RecordingDisabled, "all apps were disabled in this meeting"),
@@ -49,8 +48,6 @@ pub(super) fn stop(reason: Option<u64>) -> Stop {
             FailureCode::AuthFailure,
             "Zoom could not authenticate the app; check `client_id` and `client_secret_file` of the app",
         ),
-        // The bot asked for it.
-        Some(20) => Stop::Ended,
         Some(23) => failed(
             FailureCode::RecordingDisabled,
             "an administrator of the host's account disabled the app",
@@ -81,7 +78,13 @@ pub(super) fn media_refusal(media: MediaType, status: u64, said: &str) -> Refusa
     match (status, media) {
         (2 | 3 | 40, _) => signalling_refusal(status, said),
         (15 | 16, _) => Refusal::Duplicate,
-        (17..=24, MediaType::Audio) => Refusal::AudioFormat,
+        (17..=24, MediaType::Audio) => Refusal::Failed(Failure::new(
+            FailureCode::InternalError,
+            format!(
+                "Zoom does not give this meeting's sound as Opus at 48 kHz for each person{}",
+                because(status, said)
+            ),
+        )),
         (9..=14 | 17 | 25..=39 | 43, _) => Refusal::NotGiven(format!(
             "Zoom does not give the meeting's {}{}",
             word(media),
@@ -129,7 +132,9 @@ mod tests {
                 1..=5 => stop == Stop::Removed,
                 6 | 20 => stop == Stop::Ended,
                 8 => stop == Stop::Revoked,
-                9 | 23 => matches!(&stop, Stop::Failed(failure) if failure.code == RecordingDisabled),
+                9 | 23 => {
+                    matches!(&stop, Stop::Failed(failure) if failure.code == RecordingDisabled)
+                }
                 18 => matches!(&stop, Stop::Failed(failure) if failure.code == AuthFailure),
                 _ => matches!(&stop, Stop::Interrupted(_)),
             };
@@ -143,14 +148,24 @@ mod tests {
             let refusal = signalling_refusal(status, "x");
             let as_it_should = match status {
                 2 | 40 => matches!(&refusal, Refusal::Gone(_)),
-                3 => matches!(&refusal, Refusal::Failed(failure) if failure.code == FailureCode::AuthFailure),
+                3 => {
+                    matches!(&refusal, Refusal::Failed(failure) if failure.code == FailureCode::AuthFailure)
+                }
                 8 => refusal == Refusal::Duplicate,
-                _ => matches!(&refusal, Refusal::Failed(failure) if failure.code == FailureCode::InternalError),
+                _ => {
+                    matches!(&refusal, Refusal::Failed(failure) if failure.code == FailureCode::InternalError)
+                }
             };
             assert!(as_it_should, "{status}: {refusal:?}");
         }
         let audio = |status| media_refusal(MediaType::Audio, status, "");
-        assert!((18..=24).all(|status| audio(status) == Refusal::AudioFormat));
+        for status in 17..=24 {
+            let refusal = audio(status);
+            assert!(
+                matches!(&refusal, Refusal::Failed(failure) if failure.code == FailureCode::InternalError),
+                "{status}: {refusal:?}"
+            );
+        }
         assert_eq!(audio(16), Refusal::Duplicate);
         for (media, status) in [
             (MediaType::Audio, 9),

@@ -70,8 +70,8 @@ impl Lines {
         self.made += 1;
         let (say, said) = mpsc::channel(UNSAID);
         let teller = Teller { line, number: self.made, to: self.teller.clone() };
-        let talk = talk(url, self.reach.clone(), Arc::clone(&self.tls), said, teller);
-        let task = AbortOnDropHandle::new(tokio::spawn(talk));
+        let talking = talk(url, self.reach.clone(), Arc::clone(&self.tls), said, teller);
+        let task = AbortOnDropHandle::new(tokio::spawn(talking));
         self.open.insert(line, Open { number: self.made, say, task });
     }
 

@@ -22,7 +22,7 @@ use url::Url;
 use self::{
     codes::Stop,
     lines::{Heard, Lines, News},
-    protocol::{AudioFormat, MediaType, Message, StreamId},
+    protocol::{MediaType, Message, StreamId},
     session::{Act, Line, Session},
     streams::{Streams, everybody},
 };
@@ -176,9 +176,7 @@ impl RtmsMeeting {
                 match (Message::read(&text), line) {
                     (Ok(message), _) if current => call.hear(line, message, now),
                     (
-                        Ok(
-                            Message::Audio(piece) | Message::Video(piece) | Message::Share(piece),
-                        ),
+                        Ok(Message::Audio(piece) | Message::Video(piece) | Message::Share(piece)),
                         Line::Media(media),
                     ) => call.late(media, piece),
                     (Ok(_), _) => return,
@@ -253,9 +251,6 @@ impl RtmsMeeting {
             if let Some((participant, source, frame)) = self.streams.picture(media, piece, now) {
                 self.events.push_back(MeetingEvent::Media { participant, source, frame });
             }
-            return;
-        }
-        if self.call.as_ref().is_some_and(|call| call.audio_format() == AudioFormat::L16) {
             return;
         }
         if piece.person.is_none() && !std::mem::replace(&mut self.mixed, true) {
@@ -336,8 +331,12 @@ impl Meeting for RtmsMeeting {
             if let Some((_, left)) = &mut self.over {
                 *left = left.saturating_sub(1);
                 let more = *left > 0 && self.call.is_some();
-                let last = async { tokio::time::timeout(QUIET, self.lines.next()).await.ok() };
-                match if more { last.await } else { None } {
+                let last = if more {
+                    tokio::time::timeout(QUIET, self.lines.next()).await.ok()
+                } else {
+                    None
+                };
+                match last {
                     Some(news) => self.hear(news),
                     None => {
                         if let Some((end, _)) = self.over.take() {
@@ -385,11 +384,7 @@ mod tests {
     #[test]
     fn only_servers_of_zoom_are_connected_to() {
         let hosts = ["zoom.us".to_owned(), "zoomgov.com".to_owned()];
-        for url in [
-            "wss://rtms.zoom.us/x?y=1",
-            "wss://zoom.us",
-            "wss://RTMS.ZoomGov.com.:8443/",
-        ] {
+        for url in ["wss://rtms.zoom.us/x?y=1", "wss://zoom.us", "wss://RTMS.ZoomGov.com.:8443/"] {
             assert!(allowed(url, &hosts).is_ok(), "{url}");
         }
         for url in [

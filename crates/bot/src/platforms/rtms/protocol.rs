@@ -12,7 +12,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::read::Raw;
-use crate::bounds;
 
 /// `RTMS_MESSAGE_TYPE`, the ones that are sent or read.
 mod kind {
@@ -51,7 +50,7 @@ mod event_kind {
 }
 
 /// `MEDIA_DATA_TYPE`: bits of what a media connection carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum MediaType {
     Audio = 1,
     Video = 2,
@@ -64,24 +63,15 @@ pub(super) enum MediaType {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct StreamId {
     pub(super) meeting_uuid: String,
-    pub(super) stream_id: String,
+    pub(super) stream: String,
     /// Hex HMAC-SHA256 with the app's client secret over `client id,meeting uuid,stream id`. Whoever holds it can join this stream and no other.
     pub(super) signature: String,
 }
 
 impl fmt::Debug for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamId").field("stream_id", &self.stream_id).finish_non_exhaustive()
+        f.debug_struct("StreamId").field("stream", &self.stream).finish_non_exhaustive()
     }
-}
-
-/// How sound is asked for. Both are one stream a person, mono, at 48 kHz, 20 ms a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AudioFormat {
-    /// Passed through into the files.
-    Opus,
-    /// 16-bit samples: for servers that refuse Opus.
-    L16,
 }
 
 impl StreamId {
@@ -90,7 +80,7 @@ impl StreamId {
         let signed = format!("{},{meeting_uuid},{stream_id}", app.client_id);
         Self {
             meeting_uuid: meeting_uuid.to_owned(),
-            stream_id: stream_id.to_owned(),
+            stream: stream_id.to_owned(),
             signature: hmac_sha256(app.client_secret.expose().as_bytes(), signed.as_bytes()),
         }
     }
@@ -102,26 +92,20 @@ impl StreamId {
             "protocol_version": 1,
             "sequence": sequence,
             "meeting_uuid": self.meeting_uuid,
-            "rtms_stream_id": self.stream_id,
+            "rtms_stream_id": self.stream,
             "signature": self.signature,
             "buffer_data": true,
         })
     }
 
     /// The first message on a media connection, which carries one type of media.
-    pub(super) fn media_handshake(&self, media: MediaType, audio: AudioFormat, sequence: u64) -> Value {
+    pub(super) fn media_handshake(&self, media: MediaType, sequence: u64) -> Value {
         let parameters = match media {
-            MediaType::Audio => {
-                let codec = match audio {
-                    AudioFormat::L16 => 1,
-                    AudioFormat::Opus => 4,
-                };
-                // Raw audio, 48 kHz, mono, a stream for each person.
-                json!({ "audio": {
-                    "content_type": 2, "sample_rate": 3, "channel": 1, "codec": codec,
-                    "data_opt": 2, "send_rate": 20,
-                } })
-            }
+            // Raw audio, Opus, 48 kHz, mono, a stream for each person, 20 ms a message.
+            MediaType::Audio => json!({ "audio": {
+                "content_type": 2, "sample_rate": 3, "channel": 1, "codec": 4,
+                "data_opt": 2, "send_rate": 20,
+            } }),
             // Raw video, H.264, 1280×720, of who speaks.
             MediaType::Video => json!({ "video": {
                 "content_type": 3, "codec": 7, "resolution": 2, "data_opt": 3, "fps": 25,
@@ -139,7 +123,7 @@ impl StreamId {
             "protocol_version": 1,
             "sequence": sequence,
             "meeting_uuid": self.meeting_uuid,
-            "rtms_stream_id": self.stream_id,
+            "rtms_stream_id": self.stream,
             "signature": self.signature,
             "media_type": media as u8,
             "payload_encryption": false,
@@ -149,12 +133,12 @@ impl StreamId {
 
     /// Media may flow: the handshake of a media connection is done. It goes to the signalling connection.
     pub(super) fn client_ready(&self) -> Value {
-        json!({ "msg_type": kind::CLIENT_READY, "rtms_stream_id": self.stream_id })
+        json!({ "msg_type": kind::CLIENT_READY, "rtms_stream_id": self.stream })
     }
 
     /// The stream is to end.
     pub(super) fn close(&self) -> Value {
-        json!({ "msg_type": kind::CLOSE, "rtms_stream_id": self.stream_id })
+        json!({ "msg_type": kind::CLOSE, "rtms_stream_id": self.stream })
     }
 }
 
@@ -289,7 +273,7 @@ pub(super) struct Text<'a> {
     pub(super) at_ms: u64,
     /// From when to when it was said, where Zoom says so.
     pub(super) span_ms: Option<(u64, u64)>,
-    pub(super) text: Cow<'a, str>,
+    pub(super) said: Cow<'a, str>,
 }
 
 impl<'a> Message<'a> {
@@ -298,7 +282,8 @@ impl<'a> Message<'a> {
     /// # Errors
     /// No JSON object with a `msg_type`, or a message that lacks what gives it its meaning. The error says which; what people said or wrote does not stand in it.
     pub(super) fn read(frame: &'a str) -> Result<Self, ReadError> {
-        let raw: Raw<'a> = serde_json::from_str(frame).map_err(|error| ReadError::Json(error.to_string()))?;
+        let raw: Raw<'a> =
+            serde_json::from_str(frame).map_err(|error| ReadError::Json(error.to_string()))?;
         Ok(match raw.msg_type {
             kind::SIGNALLING_ANSWER => Self::SignallingAnswer {
                 status: raw.status_code.ok_or(ReadError::lacks("status_code"))?,
@@ -389,7 +374,8 @@ mod tests {
     fn the_documents_own_messages_are_read() {
         let answer = r#"{"msg_type":2,"protocol_version":1,"sequence":0,"status_code":0,"reason":"",
             "media_server":{"server_urls":{"audio":"wss://a","all":"wss://b"}}}"#;
-        let Ok(Message::SignallingAnswer { status: 0, reason, servers }) = Message::read(answer) else {
+        let Ok(Message::SignallingAnswer { status: 0, reason, servers }) = Message::read(answer)
+        else {
             panic!("no answer");
         };
         assert_eq!((reason.as_str(), servers.of(MediaType::Audio)), ("", Some("wss://a")));
@@ -406,7 +392,8 @@ mod tests {
         assert_eq!(Message::read(joined), Ok(Message::Event(Event::Joined(people))));
         let speaks = r#"{"msg_type":6,"event":{"event_type":2,"user_id":1,"user_name":"Ada"}}"#;
         assert_eq!(Message::read(speaks), Ok(Message::Event(Event::Speaker(person("1", "Ada")))));
-        let stopped = r#"{"msg_type":9,"state":5,"stop_reason":6,"timestamp":1,"rtms_session_id":"x"}"#;
+        let stopped =
+            r#"{"msg_type":9,"state":5,"stop_reason":6,"timestamp":1,"rtms_session_id":"x"}"#;
         let session = Message::Session { state: SessionState::Stopped, reason: Some(6) };
         assert_eq!(Message::read(stopped), Ok(session));
         let stream = r#"{"msg_type":8,"state":4,"reason":"8","timestamp":1}"#;
@@ -417,7 +404,9 @@ mod tests {
     #[test]
     fn a_mix_has_no_person() {
         for id in ["-1", "0", "null", "\"-1\"", "\"\""] {
-            let audio = format!(r#"{{"msg_type":14,"content":{{"user_id":{id},"data":"","timestamp":1}}}}"#);
+            let audio = format!(
+                r#"{{"msg_type":14,"content":{{"user_id":{id},"data":"","timestamp":1}}}}"#
+            );
             let Ok(Message::Audio(media)) = Message::read(&audio) else { panic!("{id}") };
             assert_eq!(media.person, None, "{id}");
         }
@@ -430,7 +419,10 @@ mod tests {
             r#"{"msg_type":"99"}"#,
             r#"{"msg_type":5,"events":[]}"#,
         ] {
-            assert!(matches!(Message::read(frame), Ok(Message::Other(_)) | Err(ReadError::Json(_))), "{frame}");
+            assert!(
+                matches!(Message::read(frame), Ok(Message::Other(_)) | Err(ReadError::Json(_))),
+                "{frame}"
+            );
         }
         let state = r#"{"msg_type":8,"state":77,"reason":{"code":1},"new":[1,{}]}"#;
         let other = Message::Stream { state: StreamState::Other(77), reason: None };

@@ -17,7 +17,7 @@ use serde_json::Value;
 use self::connection::{Connection, State};
 use super::{
     codes::{self, Stop},
-    protocol::{self, AudioFormat, Media, MediaType, Person, StreamId, Text},
+    protocol::{Media, MediaType, Person, StreamId, Text},
 };
 use crate::meeting::MeetingEvent;
 
@@ -26,7 +26,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// How long a handshake may wait for its answer.
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long the server waits for the signalling connection to come back.
-const LONGEST_ABSENCE: Duration = Duration::from_secs(60);
+const LONGEST_ABSENCE: Duration = Duration::from_mins(1);
 /// A connection of media that the server calls interrupted is dialled again unless something comes on it within this time.
 const SUSPICION: Duration = Duration::from_secs(1);
 /// How long a stopped session may wait for another one, or for the stream to end.
@@ -61,7 +61,13 @@ pub(super) enum Act {
     /// A piece of somebody's media. `resumed`: its connection was down since the piece before it.
     Media { media: MediaType, piece: Media, resumed: bool },
     /// A line of the transcript, or of the chat.
-    Text { media: MediaType, person: Option<Person>, at_ms: u64, from_ms: Option<u64>, text: String },
+    Text {
+        media: MediaType,
+        person: Option<Person>,
+        at_ms: u64,
+        from_ms: Option<u64>,
+        text: String,
+    },
     /// Who speaks from now on.
     Speaks(Person),
     /// Who shares a screen from now on.
@@ -77,7 +83,6 @@ pub(super) struct Session {
     sequence: u64,
     lines: BTreeMap<Line, Connection>,
     wanted: Vec<MediaType>,
-    audio: AudioFormat,
     people: HashMap<String, String>,
     /// Since when media may flow.
     ready: Option<Instant>,
@@ -103,7 +108,6 @@ impl Session {
             sequence: 0,
             lines: BTreeMap::new(),
             wanted,
-            audio: AudioFormat::Opus,
             people: HashMap::new(),
             ready: None,
             admitted: false,
@@ -166,7 +170,7 @@ impl Session {
         self.sequence += 1;
         let handshake = match line {
             Line::Signalling => self.id.signalling_handshake(self.sequence),
-            Line::Media(media) => self.id.media_handshake(media, self.audio, self.sequence),
+            Line::Media(media) => self.id.media_handshake(media, self.sequence),
         };
         vec![Act::Say(line, handshake)]
     }
@@ -222,9 +226,9 @@ impl Session {
     fn text(&mut self, media: MediaType, text: Text<'_>) -> Vec<Act> {
         let mut acts: Vec<Act> = self.know(text.person.as_ref()).into_iter().collect();
         acts.extend(self.admit(Some(text.at_ms)));
-        let Text { person, at_ms, span_ms, text } = text;
+        let Text { person, at_ms, span_ms, said } = text;
         let from_ms = span_ms.map(|(from, _)| from);
-        acts.push(Act::Text { media, person, at_ms, from_ms, text: text.into_owned() });
+        acts.push(Act::Text { media, person, at_ms, from_ms, text: said.into_owned() });
         acts
     }
 
@@ -338,11 +342,6 @@ impl Session {
             return Vec::new();
         }
         vec![Act::Say(Line::Signalling, self.id.close())]
-    }
-
-    /// How sound comes.
-    pub(super) const fn audio_format(&self) -> AudioFormat {
-        self.audio
     }
 }
 

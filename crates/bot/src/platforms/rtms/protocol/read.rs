@@ -120,7 +120,7 @@ impl<'a> Raw<'a> {
         Ok(Text {
             at_ms: at_ms.ok_or(ReadError::lacks("content.timestamp"))?,
             span_ms,
-            text: content.data.ok_or(ReadError::lacks("content.data"))?,
+            said: content.data.ok_or(ReadError::lacks("content.data"))?,
             person: Person::of(content.user_id, content.user_name),
         })
     }
@@ -165,9 +165,7 @@ impl RawEvent {
 /// A whole number, or a text that is one: servers write both.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let loose = deserializer.deserialize_any(LooseVisitor)?;
-    loose
-        .and_then(Loose::number)
-        .ok_or_else(|| D::Error::custom("a type that is no whole number"))
+    loose.and_then(Loose::number).ok_or_else(|| D::Error::custom("a type that is no whole number"))
 }
 
 /// The same, where it may be missing. What is no number counts as missing: only `msg_type` makes a message unreadable.
@@ -229,7 +227,10 @@ impl<'de> Visitor<'de> for LooseVisitor {
         Ok(Some(Loose::Number(number.into())))
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "a float beyond i128 saturates, and is no time or id either way")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a float beyond i128 saturates, and is no time or id either way"
+    )]
     fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
         Ok(Some(Loose::Number(number as i128)))
     }
@@ -256,4 +257,3 @@ impl<'de> Visitor<'de> for LooseVisitor {
         Ok(None)
     }
 }
-

@@ -9,9 +9,7 @@ use crate::{
     meeting::MeetingEvent,
     platforms::rtms::{
         codes::{self, Refusal},
-        protocol::{
-            self, AudioFormat, Event, MediaType, Message, Servers, SessionState, StreamState,
-        },
+        protocol::{self, Event, MediaType, Message, Servers, SessionState, StreamState},
     },
 };
 
@@ -75,10 +73,8 @@ impl Session {
         }
         if servers.of(MediaType::Audio).is_none() {
             let detail = "Zoom gives this app no sound of the meeting: the app needs the scope `meeting:read:meeting_audio`";
-            return self.end(MeetingEvent::Refused(Failure::new(
-                FailureCode::RecordingDisabled,
-                detail,
-            )));
+            return self
+                .end(MeetingEvent::Refused(Failure::new(FailureCode::RecordingDisabled, detail)));
         }
         let mut acts = vec![Act::Say(Line::Signalling, protocol::subscription())];
         for media in self.wanted.clone() {
@@ -106,17 +102,6 @@ impl Session {
     fn refused(&mut self, line: Line, refusal: Refusal, now: Instant) -> Vec<Act> {
         match (refusal, line) {
             (Refusal::Failed(failure), _) => self.end(MeetingEvent::Refused(failure)),
-            (Refusal::AudioFormat, _) if self.audio == AudioFormat::Opus => {
-                self.audio = AudioFormat::L16;
-                let url = self.lines.get(&line).map(|connection| connection.url.clone());
-                url.map_or_else(Vec::new, |url| self.dial(line, &url, now))
-            }
-            (Refusal::AudioFormat, _) => {
-                let detail =
-                    "Zoom gives this meeting's sound neither as Opus nor as L16 at 48 kHz";
-                let failure = Failure::new(FailureCode::InternalError, detail);
-                self.end(MeetingEvent::Refused(failure))
-            }
             (Refusal::NotGiven(why), Line::Media(MediaType::Audio)) => {
                 let failure = Failure::new(FailureCode::RecordingDisabled, why);
                 self.end(MeetingEvent::Refused(failure))

@@ -1,0 +1,82 @@
+//! What Zoom's servers say, and what has to hold whatever it is: the tests feed nasty inputs, the targets in `fuzz/` feed others for as long as one likes.
+
+#![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
+
+use std::time::Duration;
+
+use super::{
+    protocol::{MediaType, Message, StreamId},
+    session::{Act, Line, Session},
+    streams::Streams,
+};
+use crate::clock;
+
+/// A conversation with Zoom's servers, a message a line: each line has few consequences. Every connection that the bot makes is there at once.
+pub fn zoom(words: &str) {
+    const MEDIA: [MediaType; 5] = [
+        MediaType::Audio,
+        MediaType::Video,
+        MediaType::Share,
+        MediaType::Transcript,
+        MediaType::Chat,
+    ];
+    let mut now = clock::now();
+    let id = StreamId {
+        meeting_uuid: "U/+==".to_owned(),
+        stream: "S".to_owned(),
+        signature: "hex".to_owned(),
+    };
+    let urls = vec!["wss://rtms.zoom.us".to_owned()];
+    let (mut session, _) = Session::begin(id, urls, MEDIA.to_vec(), now);
+    let mut streams = Streams::default();
+    let _ = session.connected(Line::Signalling, now);
+    for line in words.lines() {
+        now += Duration::from_millis(500);
+        for on in MEDIA.map(Line::Media).into_iter().chain([Line::Signalling]) {
+            let Ok(message) = Message::read(line) else { break };
+            let acts = session.hear(on, message, now);
+            assert!(acts.len() <= 16 + line.len() / 8, "{} acts", acts.len());
+            for act in acts {
+                match act {
+                    Act::Dial(line, _) => drop(session.connected(line, now)),
+                    Act::Media { media: MediaType::Audio, piece, .. } => {
+                        drop(streams.sound(piece, now));
+                    }
+                    Act::Media { media, piece, .. } => drop(streams.picture(media, piece, now)),
+                    Act::Speaks(person) => streams.speaks(person, now),
+                    Act::Shares(person) => streams.shares(person),
+                    _ => {}
+                }
+            }
+        }
+        assert!(session.poll(now).len() <= 16);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xtask::nasty;
+
+    use super::*;
+
+    #[test]
+    fn a_nasty_zoom_is_heard_and_has_few_consequences() {
+        let whole = [
+            r#"{"msg_type":2,"status_code":0,"media_server":{"server_urls":{"all":"wss://m.zoom.us"}}}"#,
+            r#"{"msg_type":4,"status_code":0,"reason":""}"#,
+            r#"{"msg_type":4,"status_code":18,"reason":"codec"}"#,
+            r#"{"msg_type":6,"event":{"event_type":3,"participants":[{"user_id":1,"user_name":"Ada"},{"user_id":"2"}]}}"#,
+            r#"{"msg_type":6,"event":{"event_type":2,"user_id":1,"user_name":"Ada"}}"#,
+            r#"{"msg_type":6,"event":{"event_type":7,"media_type":3}}"#,
+            r#"{"msg_type":14,"content":{"user_id":1,"user_name":"Ada","data":"eAEC","timestamp":1738394033000}}"#,
+            r#"{"msg_type":15,"content":{"user_id":1,"data":"AAAAAWUB","timestamp":1738394033000}}"#,
+            r#"{"msg_type":17,"content":{"user_id":1,"data":"hello","timestamp":1,"start_time":0,"end_time":1}}"#,
+            r#"{"msg_type":12,"timestamp":1}"#,
+            r#"{"msg_type":9,"state":5,"stop_reason":6}"#,
+            r#"{"msg_type":8,"state":4,"reason":8}"#,
+        ];
+        let all = whole.join("\n");
+        let corpus: Vec<&str> = whole.into_iter().chain([all.as_str()]).collect();
+        nasty::feed(&corpus, zoom);
+    }
+}

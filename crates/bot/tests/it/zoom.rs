@@ -1,0 +1,356 @@
+//! A whole bot against a Zoom that the test plays: what it receives by Realtime Media Streams, and how that ends.
+
+use std::{fs, io::Cursor, path::Path, process::Command};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use meetbot_testkit::zoom::{SIGNALLING, Step, Stream, Zoom};
+use meetbot_types::{
+    AutoLeave, CommandId, ControlAction, ControlState, FailureCode, JobStatus,
+    bot::{
+        BotCommand, BotOrder, BotReport, Caption, ChatMessage, Lobby, Secret, ZoomApp, ZoomStream,
+        ZoomStreamState,
+    },
+};
+use rustls::RootCertStore;
+use serde_json::{Value, json};
+use xtask::ffmpeg::tones_db;
+
+use crate::orchestrator::{Stage, ended, now};
+
+const SOUND: u64 = 1;
+const SHARE: u64 = 4;
+const TRANSCRIPT: u64 = 8;
+const CHAT: u64 = 16;
+/// A UUID as Zoom makes them.
+const MEETING: &str = "4444AAAiAAAAAiAiAiiAii/+==";
+
+fn stream() -> Stream {
+    Stream {
+        client_id: "client".to_owned(),
+        client_secret: "of the app".to_owned(),
+        meeting_uuid: MEETING.to_owned(),
+        stream_id: "stream-1".to_owned(),
+    }
+}
+
+async fn zoom() -> (Zoom, Stage) {
+    (Zoom::start(stream()).await.unwrap(), Stage::set().await)
+}
+
+fn order(stage: &Stage) -> BotOrder {
+    let app = ZoomApp {
+        name: "notes".to_owned(),
+        client_id: "client".to_owned(),
+        client_secret: Secret::new("of the app"),
+        hosts: vec!["localhost".to_owned()],
+        video: false,
+    };
+    BotOrder { zoom: Some(app), ..stage.order_for(1, "https://zoom.us/j/91234567890") }
+}
+
+fn started(zoom: &Zoom, version: u64) -> ZoomStream {
+    ZoomStream {
+        version,
+        meeting_uuid: MEETING.to_owned(),
+        stream_id: "stream-1".to_owned(),
+        server_urls: vec![zoom.url()],
+        state: ZoomStreamState::Started,
+        stop_reason: None,
+    }
+}
+
+fn run(zoom: &Zoom, order: BotOrder) -> crate::orchestrator::Running {
+    let mut roots = RootCertStore::empty();
+    roots.add(zoom.certificate().clone()).unwrap();
+    Stage::run_trusting(order, roots)
+}
+
+/// Two seconds of a tone, as packets of Opus of 20 ms.
+fn tone(folder: &Path, hz: u32) -> Vec<Vec<u8>> {
+    let file = folder.join(format!("{hz}.opus"));
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i"])
+        .arg(format!("sine=frequency={hz}:duration=2"))
+        .args(["-c:a", "libopus", "-ar", "48000", "-ac", "1", "-b:a", "32k"])
+        .arg(&file)
+        .status();
+    assert!(made.unwrap().success());
+    let mut packets = ogg::PacketReader::new(Cursor::new(fs::read(file).unwrap()));
+    let packets = std::iter::from_fn(|| packets.read_packet().unwrap());
+    // The first two hold the headers.
+    packets.skip(2).map(|packet| packet.data).collect()
+}
+
+/// The first keyframe of a video, with its parameter sets.
+fn keyframe(folder: &Path) -> Vec<u8> {
+    let file = folder.join("screen.h264");
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", "testsrc=size=320x180:rate=10"])
+        .args(["-frames:v", "1", "-pix_fmt", "yuv420p", "-c:v", "libx264", "-f", "h264"])
+        .arg(&file)
+        .status();
+    assert!(made.unwrap().success());
+    fs::read(file).unwrap()
+}
+
+fn media(msg_type: u64, id: i64, name: &str, data: &[u8], at_ms: i64) -> Value {
+    json!({"msg_type": msg_type, "content": {
+        "user_id": id, "user_name": name, "data": STANDARD.encode(data), "timestamp": at_ms,
+    }})
+}
+
+fn text(msg_type: u64, id: i64, name: &str, text: &str, at_ms: i64) -> Value {
+    json!({"msg_type": msg_type, "content": {
+        "user_id": id, "user_name": name, "data": text, "timestamp": at_ms,
+        "start_time": at_ms - 500, "end_time": at_ms,
+    }})
+}
+
+/// The tones of these people at the same time, from `from_ms` on.
+fn speak(people: &[(i64, &str, &[Vec<u8>])], from_ms: i64) -> Vec<Step> {
+    let longest = people.iter().map(|(_, _, packets)| packets.len()).max().unwrap();
+    let mut steps = Vec::new();
+    for number in 0..longest {
+        let at_ms = from_ms + i64::try_from(number).unwrap() * 20;
+        for (id, name, packets) in people {
+            if let Some(packet) = packets.get(number) {
+                steps.push(Step::Say(SOUND, media(14, *id, name, packet, at_ms)));
+            }
+        }
+    }
+    steps
+}
+
+/// The stream stops for this reason.
+fn stops(reason: u64) -> Vec<Step> {
+    vec![
+        Step::Say(SIGNALLING, json!({"msg_type": 9, "state": 5, "stop_reason": reason})),
+        Step::Say(SIGNALLING, json!({"msg_type": 8, "state": 4, "reason": reason})),
+    ]
+}
+
+#[tokio::test]
+async fn three_people_speak_one_shares_and_one_writes() {
+    let (zoom, stage) = zoom().await;
+    let folder = tempfile::tempdir().unwrap();
+    let tones = [400, 900, 1_700];
+    let voices = tones.map(|hz| tone(folder.path(), hz));
+    let bot = run(&zoom, order(&stage));
+    let waits =
+        |report: &BotReport| matches!(report, BotReport::Waiting { lobby: Lobby::WaitingForHost });
+    stage.hears(waits).await;
+    stage.zoom_stream(started(&zoom, 1));
+    // All of it was said before the bot came: the server replays it.
+    let from_ms = now().as_millis() - 4_000;
+    let people = [(101, "Ada", &voices[0][..]), (102, "Bea", &voices[1]), (103, "Cid", &voices[2])];
+    let joined = json!({"msg_type": 6, "event": {"event_type": 3, "participants": [
+        {"user_id": 101, "user_name": "Ada"}, {"user_id": 102, "user_name": "Bea"},
+        {"user_id": 103, "user_name": "Cid"}, {"user_id": 104, "user_name": "Dan"},
+    ]}});
+    zoom.play([
+        Step::Say(SIGNALLING, json!({"msg_type": 12, "timestamp": 77})),
+        Step::Say(SIGNALLING, joined),
+        Step::Say(SIGNALLING, json!({"msg_type": 99, "new": []})),
+    ])
+    .await;
+    zoom.play(speak(&people, from_ms)).await;
+    zoom.play([
+        Step::Say(SHARE, media(16, 102, "Bea", &keyframe(folder.path()), from_ms + 100)),
+        Step::Say(TRANSCRIPT, text(17, 103, "Cid", "Good morning", from_ms + 900)),
+        Step::Say(CHAT, text(18, 101, "Ada", "hello", from_ms + 1_000)),
+    ])
+    .await;
+    zoom.hears(|line, word| {
+        line == SIGNALLING && word["msg_type"] == 13 && word["timestamp"] == 77
+    })
+    .await;
+    stage.hears(|report| matches!(report, BotReport::Chat { .. })).await;
+    zoom.play(stops(6)).await;
+    bot.ends().await;
+
+    let (ending, _) = ended(&stage.reports());
+    assert_eq!(ending.status, JobStatus::Completed, "{ending:?}");
+    assert_eq!(zoom.faults(), Vec::<String>::new());
+    let manifest = stage.manifest(1);
+    let names: Vec<_> = manifest.participants.iter().map(|person| person.name.as_str()).collect();
+    assert_eq!(names.len(), 4, "{names:?}");
+    for (place, (id, name, packets)) in people.iter().enumerate() {
+        let id = id.to_string();
+        let track = manifest
+            .tracks
+            .iter()
+            .find(|track| track.participant_id == id && track.source == "microphone")
+            .unwrap();
+        let sent = packets.len() as u64;
+        assert!(track.packets * 100 >= sent * 99, "{name}: {} of {sent}", track.packets);
+        assert!(track.start_ms <= 40, "{name} begins with the recording: {track:?}");
+        let heard = tones_db(&stage.folder(1).join(&track.file), &tones.map(f64::from));
+        for (other, level) in heard.iter().enumerate().filter(|(other, _)| *other != place) {
+            assert!(heard[place] - level > 40.0, "{name}, tone {other}: {heard:?}");
+        }
+    }
+    let shared = manifest.tracks.iter().find(|track| track.source == "screen").unwrap();
+    assert_eq!(shared.participant_id, "102");
+    let lines =
+        |name: Option<String>| fs::read_to_string(stage.folder(1).join(name.unwrap())).unwrap();
+    let chat: ChatMessage = serde_json::from_str(lines(manifest.chat).trim()).unwrap();
+    assert_eq!((chat.sender.as_str(), chat.text.as_str()), ("Ada", "hello"));
+    let caption: Caption = serde_json::from_str(lines(manifest.captions).trim()).unwrap();
+    assert_eq!((caption.speaker.as_str(), caption.text.as_str()), ("Cid", "Good morning"));
+}
+
+#[tokio::test]
+async fn sockets_that_are_cut_and_a_stream_that_starts_again_lose_and_double_nothing() {
+    let (zoom, stage) = zoom().await;
+    let folder = tempfile::tempdir().unwrap();
+    let voice = tone(folder.path(), 400);
+    stage.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&stage));
+    let from_ms = now().as_millis() - 4_000;
+    let mut steps = speak(&[(101, "Ada", &voice)], from_ms).into_iter();
+    for cut in [SOUND, SIGNALLING, SOUND] {
+        zoom.play(steps.by_ref().take(25)).await;
+        zoom.play([Step::Cut(cut)]).await;
+    }
+    // It starts again elsewhere: both connections are made anew.
+    zoom.play(steps.by_ref().take(10)).await;
+    stage.zoom_stream(started(&zoom, 2));
+    zoom.play(steps).await;
+    zoom.play([Step::Say(CHAT, text(18, 101, "Ada", "that was all", from_ms + 2_000))]).await;
+    stage.hears(|report| matches!(report, BotReport::Chat { .. })).await;
+    zoom.play(stops(6)).await;
+    bot.ends().await;
+    let reports = stage.reports();
+    assert_eq!(ended(&reports).0.status, JobStatus::Completed);
+    let admitted = reports.iter().filter(|report| matches!(report, BotReport::Admitted)).count();
+    let lost = reports.iter().any(|report| matches!(report, BotReport::Reconnecting));
+    assert!(admitted == 1 && !lost, "{reports:#?}");
+    let manifest = stage.manifest(1);
+    let track = &manifest.tracks[0];
+    assert_eq!(track.packets, voice.len() as u64, "{track:?}");
+    assert!(track.duration_ms.abs_diff(voice.len() as u64 * 20) <= 20, "{track:?}");
+    assert_eq!(zoom.faults(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn each_stop_of_a_stream_ends_the_job_as_it_should() {
+    use FailureCode::{AuthFailure, RecordingDisabled};
+    let folder = tempfile::tempdir().unwrap();
+    let voice = tone(folder.path(), 400);
+    for (reason, failure) in [
+        (1, None),
+        (4, None),
+        (5, None),
+        (6, None),
+        (9, Some(RecordingDisabled)),
+        (18, Some(AuthFailure)),
+        (23, Some(RecordingDisabled)),
+    ] {
+        let (zoom, stage) = zoom().await;
+        stage.zoom_stream(started(&zoom, 1));
+        let bot = run(&zoom, order(&stage));
+        zoom.play(speak(&[(101, "Ada", &voice)], now().as_millis() - 3_000)).await;
+        zoom.play(stops(reason)).await;
+        bot.ends().await;
+        let (ending, has_manifest) = ended(&stage.reports());
+        let code = ending.failure.as_ref().map(|failure| failure.code.clone());
+        assert_eq!((code, has_manifest), (failure, true), "{reason}: {ending:?}");
+        assert_eq!(stage.manifest(1).tracks[0].packets, voice.len() as u64, "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn consent_that_is_withdrawn_deletes_all_that_was_recorded() {
+    let (zoom, stage) = zoom().await;
+    let folder = tempfile::tempdir().unwrap();
+    let voice = tone(folder.path(), 400);
+    stage.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&stage));
+    zoom.play(speak(&[(101, "Ada", &voice)], now().as_millis() - 3_000)).await;
+    stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+    assert!(stage.folder(1).exists());
+    zoom.play(stops(8)).await;
+    bot.ends().await;
+    assert!(!stage.folder(1).exists());
+    let reports = stage.reports();
+    let (ending, has_manifest) = ended(&reports);
+    assert_eq!(ending.failure.unwrap().code, FailureCode::RecordingDisabled);
+    let revoked =
+        |report: &BotReport| matches!(report, BotReport::Ended { consent_revoked: true, .. });
+    assert!(!has_manifest && reports.iter().any(revoked), "{reports:#?}");
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_refused_for_good_ends_the_job() {
+    use FailureCode::{AuthFailure, InternalError, RecordingDisabled};
+    for (line, status, code) in [
+        (SIGNALLING, 3, AuthFailure),
+        (SIGNALLING, 99, InternalError),
+        (SOUND, 9, RecordingDisabled),
+        (SOUND, 20, InternalError),
+    ] {
+        let (zoom, stage) = zoom().await;
+        zoom.refuse(line, &[status]);
+        stage.zoom_stream(started(&zoom, 1));
+        run(&zoom, order(&stage)).ends().await;
+        let (ending, has_manifest) = ended(&stage.reports());
+        let failure = ending.failure.unwrap();
+        assert_eq!((&failure.code, has_manifest), (&code, false), "{status}: {failure:?}");
+    }
+    // Another app's secret.
+    let (zoom, stage) = zoom().await;
+    stage.zoom_stream(started(&zoom, 1));
+    let mut order = order(&stage);
+    order.zoom.as_mut().unwrap().client_secret = Secret::new("another");
+    run(&zoom, order).ends().await;
+    assert_eq!(ended(&stage.reports()).0.failure.unwrap().code, AuthFailure);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_zooms_is_not_connected_to() {
+    let (zoom, stage) = zoom().await;
+    let elsewhere = zoom.url().replace("localhost", "127.0.0.1");
+    stage.zoom_stream(ZoomStream { server_urls: vec![elsewhere], ..started(&zoom, 1) });
+    run(&zoom, order(&stage)).ends().await;
+    let failure = ended(&stage.reports()).0.failure.unwrap();
+    assert!(failure.detail.contains("is not within localhost"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn without_a_stream_the_bot_waits_for_its_budget_and_says_what_to_look_at() {
+    let (zoom, stage) = zoom().await;
+    for (state, said) in [
+        (None, "no RTMS stream was offered"),
+        (Some(ZoomStreamState::GivenToAnotherJob), "another job"),
+    ] {
+        if let Some(state) = state {
+            stage.zoom_stream(ZoomStream { state, ..started(&zoom, 1) });
+        }
+        let auto_leave = AutoLeave { after_entry_delay_seconds: Some(1), ..AutoLeave::default() };
+        run(&zoom, BotOrder { auto_leave, ..order(&stage) }).ends().await;
+        let failure = ended(&stage.reports()).0.failure.unwrap();
+        assert_eq!(failure.code, FailureCode::WaitingForHost);
+        assert!(failure.detail.contains(said), "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_chat_message_is_denied_and_leaving_closes_the_stream() {
+    let (zoom, stage) = zoom().await;
+    let folder = tempfile::tempdir().unwrap();
+    stage.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&stage));
+    zoom.play(speak(&[(101, "Ada", &tone(folder.path(), 400))], now().as_millis() - 3_000)).await;
+    stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+    let command =
+        |seq, action, message| BotCommand { id: CommandId::generate(now()), seq, action, message };
+    let writes = command(1, ControlAction::SendChatMessage, Some("hello".to_owned()));
+    let id = writes.id;
+    stage.command(writes);
+    let denied = |report: &BotReport| matches!(report, BotReport::CommandDone { command_id, state: ControlState::Denied } if *command_id == id);
+    stage.hears(denied).await;
+    stage.command(command(2, ControlAction::LeaveCall, None));
+    zoom.hears(|line, word| line == SIGNALLING && word["msg_type"] == 21).await;
+    bot.ends().await;
+    assert_eq!(ended(&stage.reports()).0.status, JobStatus::Completed);
+}

@@ -1,0 +1,126 @@
+//! One connection of a bot, from its handshake to its end.
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use meetbot_types::signature::hmac_sha256;
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, sync::mpsc};
+use tokio_rustls::server::TlsStream;
+use tokio_tungstenite::{WebSocketStream, accept_async, tungstenite::Message};
+
+use super::{Line, Out, SIGNALLING, Shared};
+
+type Socket = WebSocketStream<TlsStream<TcpStream>>;
+
+/// Serves a bot. It may go away at any time, which is no fault.
+pub(super) async fn serve(bot: TlsStream<TcpStream>, shared: &Shared) {
+    let Ok(mut socket) = accept_async(bot).await else { return };
+    let Some(first) = next(&mut socket).await else { return };
+    let Some(line) = handshake(&mut socket, &first, shared).await else { return };
+    let (sender, mut out) = mpsc::unbounded_channel();
+    if line == SIGNALLING {
+        shared.desk().ready.insert(line, sender.clone());
+    } else {
+        shared.desk().waiting.push((line, sender.clone()));
+    }
+    shared.changed();
+    loop {
+        tokio::select! {
+            word = out.recv() => match word {
+                Some(Out::Say(word)) => {
+                    if socket.send(Message::text(word.to_string())).await.is_err() {
+                        break;
+                    }
+                }
+                Some(Out::Cut) | None => break,
+            },
+            word = next(&mut socket) => match word {
+                Some(word) => hear(line, word, shared),
+                None => break,
+            },
+        }
+    }
+    let mut desk = shared.desk();
+    if desk.ready.get(&line).is_some_and(|ready| ready.same_channel(&sender)) {
+        desk.ready.remove(&line);
+    }
+    desk.waiting.retain(|(_, waiting)| !waiting.same_channel(&sender));
+    drop(desk);
+    shared.changed();
+}
+
+async fn next(socket: &mut Socket) -> Option<Value> {
+    loop {
+        match socket.next().await?.ok()? {
+            Message::Text(text) => return serde_json::from_str(&text).ok(),
+            Message::Close(_) => return None,
+            _ => {}
+        }
+    }
+}
+
+/// Answers the first message; `None` where the connection is refused.
+async fn handshake(socket: &mut Socket, first: &Value, shared: &Shared) -> Option<Line> {
+    let (line, answer) = match first["msg_type"].as_u64() {
+        Some(1) => (SIGNALLING, 2),
+        Some(3) => (first["media_type"].as_u64().unwrap_or(0), 4),
+        _ => {
+            shared.desk().faults.push(format!("no handshake comes first: {first}"));
+            return None;
+        }
+    };
+    let stream = &shared.stream;
+    let signed = format!("{},{},{}", stream.client_id, stream.meeting_uuid, stream.stream_id);
+    let signature = hmac_sha256(stream.client_secret.as_bytes(), signed.as_bytes());
+    let known = first["meeting_uuid"] == stream.meeting_uuid.as_str()
+        && first["rtms_stream_id"] == stream.stream_id.as_str();
+    let refusal =
+        shared.desk().refusals.get_mut(&line).and_then(std::collections::VecDeque::pop_front);
+    let status = match refusal {
+        Some(status) => status,
+        None if !known => 40,
+        None if first["signature"] != signature.as_str() => 3,
+        None => 0,
+    };
+    if line != SIGNALLING && first["media_params"].as_object().is_none_or(serde_json::Map::is_empty)
+    {
+        shared.desk().faults.push(format!("media are asked for without parameters: {first}"));
+    }
+    let mut word = json!({
+        "msg_type": answer, "protocol_version": 1, "sequence": first["sequence"],
+        "status_code": status, "reason": "", "a_field_of_later": {"x": [1]},
+    });
+    if line == SIGNALLING && status == 0 {
+        let all = format!("wss://localhost:{}/media", shared.port);
+        word["media_server"] = json!({ "server_urls": { "all": all } });
+    }
+    socket.send(Message::text(word.to_string())).await.ok()?;
+    if status == 0 {
+        return Some(line);
+    }
+    let _ = socket.close(None).await;
+    None
+}
+
+/// The bot says something after its handshake.
+fn hear(line: Line, word: Value, shared: &Shared) {
+    let mut desk = shared.desk();
+    // The bot is ready: media flow on all connections that have done their handshake.
+    if line == SIGNALLING && word["msg_type"] == 7 {
+        let waiting = std::mem::take(&mut desk.waiting);
+        if waiting.is_empty() {
+            desk.faults.push("the bot is ready before a media handshake".to_owned());
+        }
+        for (media, out) in waiting {
+            for word in desk.said.get(&media).into_iter().flatten() {
+                let _ = out.send(Out::Say(word.clone()));
+            }
+            desk.ready.insert(media, out);
+        }
+    }
+    if line != SIGNALLING && word["msg_type"] != 13 {
+        desk.faults.push(format!("said on a media connection: {word}"));
+    }
+    desk.heard.push((line, word));
+    drop(desk);
+    shared.changed();
+}

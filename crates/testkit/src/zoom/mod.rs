@@ -1,0 +1,212 @@
+//! Zoom's Realtime Media Streams (RTMS) on loopback: one signalling server and media servers over TLS, as its public documents describe version 1.
+//!
+//! A test says step by step what happens ([`Step`]). What a bot does that the documents forbid is a fault ([`Zoom::faults`]).
+
+mod connection;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::Value;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::{JoinHandle, JoinSet},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        crypto::aws_lc_rs,
+        pki_types::{CertificateDer, PrivateKeyDer},
+    },
+};
+
+/// A connection: 0 is signalling, other numbers are the type of media (1 sound, 2 cameras, 4 shared screen, 8 transcript, 16 chat).
+pub type Line = u64;
+
+/// The signalling connection.
+pub const SIGNALLING: Line = 0;
+
+/// Something that happens. Each step waits until its connection is there and has done its handshake.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// The server says this on a connection. Media are said again on a connection that takes the place of another.
+    Say(Line, Value),
+    /// The server cuts a connection.
+    Cut(Line),
+}
+
+/// A running Zoom; dropping it cuts all connections.
+#[derive(Debug)]
+pub struct Zoom {
+    port: u16,
+    certificate: CertificateDer<'static>,
+    shared: Arc<Shared>,
+    serving: JoinHandle<()>,
+}
+
+/// The app and the stream that bots have to sign for.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// The app's client id.
+    pub client_id: String,
+    /// The app's client secret.
+    pub client_secret: String,
+    /// The meeting's UUID.
+    pub meeting_uuid: String,
+    /// The stream's id.
+    pub stream_id: String,
+}
+
+#[derive(Debug)]
+struct Shared {
+    stream: Stream,
+    port: u16,
+    desk: Mutex<Desk>,
+    /// Changes whenever a connection comes or goes, or the bot says something.
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Desk {
+    /// What answers handshakes before they are fine.
+    refusals: BTreeMap<Line, VecDeque<u64>>,
+    /// Connections that have done their handshake and may be said something.
+    ready: BTreeMap<Line, mpsc::UnboundedSender<Out>>,
+    /// Connections of media that wait for the bot to say on signalling that it is ready.
+    waiting: Vec<(Line, mpsc::UnboundedSender<Out>)>,
+    /// Media that were said, on each connection.
+    said: BTreeMap<Line, Vec<Value>>,
+    heard: Vec<(Line, Value)>,
+    faults: Vec<String>,
+}
+
+/// What a connection is to do.
+#[derive(Debug)]
+enum Out {
+    Say(Value),
+    Cut,
+}
+
+impl Zoom {
+    /// Listens.
+    ///
+    /// # Errors
+    /// Where no port is free.
+    ///
+    /// # Panics
+    /// Where no certificate can be made.
+    pub async fn start(stream: Stream) -> io::Result<Self> {
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()])
+                .expect("a certificate for localhost");
+        let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+        let tls = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider has them")
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .expect("the key is the certificate's");
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let port = listener.local_addr()?.port();
+        let shared = Arc::new(Shared {
+            stream,
+            port,
+            desk: Mutex::default(),
+            changes: watch::Sender::new(0),
+        });
+        let serve = Arc::clone(&shared);
+        let serving = tokio::spawn(async move {
+            let mut bots = JoinSet::new();
+            while let Ok((bot, _)) = listener.accept().await {
+                let (acceptor, shared) = (acceptor.clone(), Arc::clone(&serve));
+                bots.spawn(async move {
+                    if let Ok(bot) = acceptor.accept(bot).await {
+                        connection::serve(bot, &shared).await;
+                    }
+                });
+                while bots.try_join_next().is_some() {}
+            }
+        });
+        Ok(Self { port, certificate: cert.der().clone(), shared, serving })
+    }
+
+    /// The URL of the signalling server, as a webhook names it.
+    pub fn url(&self) -> String {
+        format!("wss://localhost:{}/signalling", self.port)
+    }
+
+    /// Its certificate, which bots have to trust.
+    pub const fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// The next handshakes on a connection are answered with these codes before one is fine.
+    pub fn refuse(&self, line: Line, statuses: &[u64]) {
+        self.shared.desk().refusals.entry(line).or_default().extend(statuses);
+    }
+
+    /// Lets these happen, one after another.
+    pub async fn play(&self, steps: impl IntoIterator<Item = Step>) {
+        for step in steps {
+            let (Step::Say(line, _) | Step::Cut(line)) = &step;
+            let line = *line;
+            self.when(|desk| desk.ready.contains_key(&line)).await;
+            let mut desk = self.shared.desk();
+            match step {
+                Step::Say(_, word) => {
+                    if line != SIGNALLING {
+                        desk.said.entry(line).or_default().push(word.clone());
+                    }
+                    // A connection that is gone is cut already: the next one is said it again.
+                    if let Some(out) = desk.ready.get(&line) {
+                        let _ = out.send(Out::Say(word));
+                    }
+                }
+                Step::Cut(_) => {
+                    if let Some(out) = desk.ready.remove(&line) {
+                        let _ = out.send(Out::Cut);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until the bot has said something on a connection that `wanted` knows.
+    pub async fn hears(&self, wanted: impl Fn(Line, &Value) -> bool) {
+        self.when(|desk| desk.heard.iter().any(|(line, word)| wanted(*line, word))).await;
+    }
+
+    async fn when(&self, holds: impl Fn(&Desk) -> bool) {
+        let mut changes = self.shared.changes.subscribe();
+        // The sender is this value's own.
+        let _ = changes.wait_for(|_| holds(&self.shared.desk())).await;
+    }
+
+    /// What bots did that the documents forbid.
+    pub fn faults(&self) -> Vec<String> {
+        self.shared.desk().faults.clone()
+    }
+}
+
+impl Drop for Zoom {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Shared {
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+}
