@@ -154,11 +154,13 @@ impl Recording {
             .try_fold(0, |all, name| size_of(&folder.join(name)).map(|bytes| all + bytes))?;
         let job_bytes = size_of_job(&order.folder)?;
         let (admitted, wall) = admitted;
-        let started_at = story.started_at.unwrap_or(wall - replayed);
+        // Whole milliseconds, no later than the first that is sent.
+        let replayed_ms = u64::try_from(replayed.as_micros().div_ceil(1_000)).unwrap_or(0);
+        let began = wall - Duration::from_millis(replayed_ms);
+        let started_at = story.started_at.unwrap_or(began);
         let since = u64::try_from(wall.millis_since(started_at)).unwrap_or(0);
         // A wall clock that was set back must not put this attempt before the end of the last.
         let admitted_ms = since.max(story.last_ms);
-        let replayed_ms = u64::try_from(replayed.as_millis()).unwrap_or(0);
         let base_ms = admitted_ms.saturating_sub(replayed_ms).max(story.last_ms);
         let anchor = admitted.checked_sub(Duration::from_millis(admitted_ms - base_ms));
         let anchor = anchor.unwrap_or(admitted);

@@ -214,7 +214,9 @@ async fn sockets_that_are_cut_and_a_stream_that_starts_again_lose_and_double_not
     }
     // It starts again elsewhere: both connections are made anew.
     zoom.play(steps.by_ref().take(10)).await;
+    zoom.connects(SIGNALLING, 2).await;
     stage.zoom_stream(started(&zoom, 2));
+    zoom.connects(SIGNALLING, 3).await;
     zoom.play(steps).await;
     zoom.play([Step::Say(CHAT, text(18, 101, "Ada", "that was all", from_ms + 2_000))]).await;
     stage.hears(|report| matches!(report, BotReport::Chat { .. })).await;
@@ -234,13 +236,13 @@ async fn sockets_that_are_cut_and_a_stream_that_starts_again_lose_and_double_not
 
 #[tokio::test]
 async fn each_stop_of_a_stream_ends_the_job_as_it_should() {
-    use FailureCode::{AuthFailure, RecordingDisabled};
+    use FailureCode::{AuthFailure, RecordingDisabled, RemovedFromMeeting};
     let folder = tempfile::tempdir().unwrap();
     let voice = tone(folder.path(), 400);
     for (reason, failure) in [
-        (1, None),
-        (4, None),
-        (5, None),
+        (1, Some(RemovedFromMeeting)),
+        (4, Some(RemovedFromMeeting)),
+        (5, Some(RemovedFromMeeting)),
         (6, None),
         (9, Some(RecordingDisabled)),
         (18, Some(AuthFailure)),

@@ -17,10 +17,13 @@ pub(super) async fn serve(bot: TlsStream<TcpStream>, shared: &Shared) {
     let Some(first) = next(&mut socket).await else { return };
     let Some(line) = handshake(&mut socket, &first, shared).await else { return };
     let (sender, mut out) = mpsc::unbounded_channel();
+    *shared.desk().handshakes.entry(line).or_default() += 1;
     if line == SIGNALLING {
         shared.desk().ready.insert(line, sender.clone());
     } else {
-        shared.desk().waiting.push((line, sender.clone()));
+        let mut desk = shared.desk();
+        desk.unready += 1;
+        desk.waiting.push((line, sender.clone()));
     }
     shared.changed();
     loop {
@@ -106,11 +109,11 @@ fn hear(line: Line, word: Value, shared: &Shared) {
     let mut desk = shared.desk();
     // The bot is ready: media flow on all connections that have done their handshake.
     if line == SIGNALLING && word["msg_type"] == 7 {
-        let waiting = std::mem::take(&mut desk.waiting);
-        if waiting.is_empty() {
-            desk.faults.push("the bot is ready before a media handshake".to_owned());
+        match desk.unready.checked_sub(1) {
+            Some(unready) => desk.unready = unready,
+            None => desk.faults.push("the bot is ready before a media handshake".to_owned()),
         }
-        for (media, out) in waiting {
+        for (media, out) in std::mem::take(&mut desk.waiting) {
             for word in desk.said.get(&media).into_iter().flatten() {
                 let _ = out.send(Out::Say(word.clone()));
             }

@@ -82,6 +82,10 @@ struct Desk {
     waiting: Vec<(Line, mpsc::UnboundedSender<Out>)>,
     /// Media that were said, on each connection.
     said: BTreeMap<Line, Vec<Value>>,
+    /// Handshakes of media that were fine and that no bot said that it is ready after.
+    unready: usize,
+    /// How often a handshake was fine.
+    handshakes: BTreeMap<Line, usize>,
     heard: Vec<(Line, Value)>,
     faults: Vec<String>,
 }
@@ -181,6 +185,11 @@ impl Zoom {
     /// Waits until the bot has said something on a connection that `wanted` knows.
     pub async fn hears(&self, wanted: impl Fn(Line, &Value) -> bool) {
         self.when(|desk| desk.heard.iter().any(|(line, word)| wanted(*line, word))).await;
+    }
+
+    /// Waits until this many handshakes on a connection were fine.
+    pub async fn connects(&self, line: Line, times: usize) {
+        self.when(|desk| desk.handshakes.get(&line).is_some_and(|done| *done >= times)).await;
     }
 
     async fn when(&self, holds: impl Fn(&Desk) -> bool) {
