@@ -1,4 +1,4 @@
-//! The messages of Zoom's Realtime Media Streams, version 1: one JSON object a text frame, on both WebSockets, told apart by `msg_type`.
+//! The messages of Zoom's Realtime Media Streams, version 1: one JSON object a text frame, on both `WebSockets`, told apart by `msg_type`.
 //!
 //! Numbers and fields are those of Zoom's public documents (developers.zoom.us, `docs/rtms`: event reference, data types; read in November 2026). Fields and
 //! numbers that are not known here are passed over: Zoom adds some each few months.
