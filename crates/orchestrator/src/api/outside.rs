@@ -12,6 +12,7 @@ use meetbot_types::{
 };
 
 use super::{
+    admin::bodies,
     caller::bearer,
     error::request_id,
     query::{Query, digits},
@@ -23,7 +24,7 @@ use crate::{
     fields::Ignored,
     jobs::create::{self, Terms},
     keys,
-    store::Window,
+    store::{Scope, Window},
 };
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -65,6 +66,28 @@ pub fn new_job(body: &str, live: bool) -> bool {
             false
         }
     }
+}
+
+/// The bodies of the admin API: each is read, or every problem is told. Answers how many calls take this one.
+pub fn admin_bodies(body: &str) -> usize {
+    let key = bodies::new_key(body, Scope::Operator, NOW).map(|(key, _)| {
+        let length = key.consumer.chars().count();
+        assert!((1..=keys::LONGEST_NAME).contains(&length) && key.consumer.trim() == key.consumer);
+        assert!(key.live || key.scope < Scope::Operator);
+        assert!(key.expires_at.is_none_or(|at| at > NOW));
+    });
+    let quota = bodies::quota_change(body).map(|(change, _)| {
+        assert!(change.bots.or(change.minutes).or(change.queued_jobs).is_some());
+    });
+    let rotation = bodies::rotation(body).map(|(overlap, _)| {
+        assert!(overlap <= Duration::from_hours(90 * 24));
+    });
+    let read = [key, quota, rotation];
+    for issue in read.iter().filter_map(|read| read.as_ref().err()).flatten() {
+        assert!(!issue.code.is_empty() && issue.message.len() > 5, "{issue:?}");
+    }
+    assert!(read.iter().all(|read| read.as_ref().err().is_none_or(|issues| !issues.is_empty())));
+    read.iter().filter(|read| read.is_ok()).count()
 }
 
 /// A query is read strictly or refused.
@@ -176,6 +199,21 @@ mod tests {
             });
         }
         assert!(made > 300 && refused > 500, "{made} jobs, {refused} refusals");
+    }
+
+    #[test]
+    fn bodies_of_the_admin_api_are_read_or_told_every_problem() {
+        let corpus = [
+            r#"{"consumer":"acme","live":true,"scope":"operator","expiresAt":"2027-01-31T18:00:00Z"}"#,
+            r#"{"consumer":" \u200b ","live":false,"scope":"operator","expiresAt":null}"#,
+            r#"{"bots":1,"minutes":"none","queuedJobs":"default"}"#,
+            r#"{"bots":4294967295.0,"minutes":null,"queuedJobs":1e3}"#,
+            r#"{"overlapSeconds":86400,"note":"any"}"#,
+            "[]",
+        ];
+        let mut taken = 0;
+        nasty::feed(&corpus, |body| taken += admin_bodies(body));
+        assert!(taken > 300, "{taken}");
     }
 
     #[test]

@@ -18,15 +18,15 @@ use crate::{
 
 /// A key that is asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct AskedKey {
-    pub(super) consumer: String,
-    pub(super) live: bool,
-    pub(super) scope: Scope,
-    pub(super) expires_at: Option<Timestamp>,
+pub(in crate::api) struct AskedKey {
+    pub(in crate::api) consumer: String,
+    pub(in crate::api) live: bool,
+    pub(in crate::api) scope: Scope,
+    pub(in crate::api) expires_at: Option<Timestamp>,
 }
 
 /// Reads the key that a caller of this scope asks for, and what was passed over.
-pub(super) fn new_key(
+pub(in crate::api) fn new_key(
     body: &str,
     own: Scope,
     now: Timestamp,
@@ -112,7 +112,9 @@ fn expires_at(fields: &Fields<'_>, now: Timestamp, issues: &mut Issues) -> Optio
 }
 
 /// Reads a change of a quota, and what was passed over.
-pub(super) fn quota_change(body: &str) -> Result<(admin::QuotaChange, Ignored), Vec<Issue>> {
+pub(in crate::api) fn quota_change(
+    body: &str,
+) -> Result<(admin::QuotaChange, Ignored), Vec<Issue>> {
     let fields = Fields::read(body).map_err(Issues::into_vec)?;
     let (mut issues, mut ignored) = (Issues::default(), Ignored::default());
     let mut limit = |name: &str| {
@@ -160,7 +162,7 @@ fn whole(value: &Value, most: u32) -> Option<u32> {
 }
 
 /// Reads for how long a previous secret is to stay valid, and what was passed over.
-pub(super) fn rotation(body: &str) -> Result<(Duration, Ignored), Vec<Issue>> {
+pub(in crate::api) fn rotation(body: &str) -> Result<(Duration, Ignored), Vec<Issue>> {
     const NAME: &str = "overlapSeconds";
     let fields = Fields::read(body).map_err(Issues::into_vec)?;
     let (mut issues, mut ignored) = (Issues::default(), Ignored::default());

@@ -2,7 +2,7 @@
 //! scope `operator`.
 
 mod audit;
-mod bodies;
+pub(super) mod bodies;
 mod consumers;
 mod keys;
 mod secrets;
