@@ -223,7 +223,7 @@ fn part(name: &str) -> anyhow::Result<()> {
         "dashboard" => dashboard::test_prepared(),
         "go" => go::test_with_server(),
         "types" => python::types(),
-        "packagers" => python::packagers(),
+        "packagers" => packaging::packagers(),
         _ => bail!("there is no part {name}"),
     }
 }

@@ -6,7 +6,9 @@ use anyhow::{Context as _, ensure};
 use xtask::spec_file;
 
 use crate::{
-    python::{FOR_USE, Venv, emptied, interpreters, target, wheel},
+    python::{
+        FOR_USE, Venv, emptied, folder, interpreters, only_entry, target, wheel, with_packagers,
+    },
     step,
 };
 
@@ -14,7 +16,6 @@ use crate::{
 const PLATFORM: &str = "manylinux2014";
 /// What links against a glibc as old as that, whatever the machine's own is.
 const ZIG: &str = "ziglang==0.17.1";
-const PACKAGERS: &str = "sdks/python/tests/packagers.txt";
 
 /// What is done with the package once it is installed.
 const FIRST_CALL: &str = "
@@ -56,7 +57,7 @@ pub(crate) fn wheels() -> anyhow::Result<()> {
     for interpreter in interpreters.values() {
         installed(interpreter, &wheel)?;
     }
-    added(newest, &wheel)?;
+    added(&wheel)?;
     installed(newest, &spec_file::path("sdks/python"))?;
     let size = fs::metadata(&wheel)?.len() as f64 / 1e6;
     eprintln!("xtask: {} of {size:.1} MB", wheel.display());
@@ -73,15 +74,14 @@ fn installed(interpreter: &Path, package: &Path) -> anyhow::Result<()> {
     step("first call", python.run(&["-c", FIRST_CALL]))
 }
 
-/// Installs uv and poetry.
-pub(crate) fn prepare(interpreter: &Path) -> anyhow::Result<()> {
-    Venv::new("packagers", interpreter)?.install(PACKAGERS)
+/// What the tests of the Python SDK have built, to new projects.
+pub(crate) fn packagers() -> anyhow::Result<()> {
+    added(&only_entry(&folder().join("wheels"))?)
 }
 
 /// To new projects, with uv and poetry.
-pub(crate) fn added(interpreter: &Path, wheel: &Path) -> anyhow::Result<()> {
-    prepare(interpreter)?;
-    let packagers = Venv::new("packagers", interpreter)?;
+fn added(wheel: &Path) -> anyhow::Result<()> {
+    let packagers = with_packagers()?;
     for packager in ["uv", "poetry"] {
         let project = emptied(&format!("added-with-{packager}"))?;
         fs::write(project.join("pyproject.toml"), PROJECT)?;

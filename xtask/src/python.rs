@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use xtask::spec_file;
 
 use crate::{
-    AT_ONCE, apt, cargo, installed, own_part, packaging,
+    AT_ONCE, apt, cargo, installed, own_part,
     report::Report,
     side_by_side::{self, Part},
     step,
@@ -24,6 +24,7 @@ const OLDEST: u32 = 10;
 const REQUIREMENTS: &str = "sdks/python/tests/requirements.txt";
 const CHECKERS: &str = "sdks/python/tests/checkers.txt";
 const DOCUMENTS: &str = "sdks/python/tests/documents/requirements.txt";
+const PACKAGERS: &str = "sdks/python/tests/packagers.txt";
 const BENCH: &str = "sdks/python/bench/requirements.txt";
 /// Quick to build, with the TLS provider that the workspace has built already.
 const FOR_TESTS: &[&str] = &["--profile", "dev", "--features", "aws-lc-rs"];
@@ -60,8 +61,7 @@ pub(crate) fn prepare() -> anyhow::Result<()> {
     let python = newest(&interpreters)?;
     python.install(DOCUMENTS)?;
     python.install(CHECKERS)?;
-    let (_, interpreter) = interpreters.last_key_value().context("no interpreter")?;
-    packaging::prepare(interpreter)
+    with_packagers().map(drop)
 }
 
 /// The tests of what [`prepare`] has built, the longest first.
@@ -95,18 +95,20 @@ pub(crate) fn build() -> anyhow::Result<()> {
     python.install_wheel(&wheel)
 }
 
-/// To new projects, with the packagers.
-pub(crate) fn packagers() -> anyhow::Result<()> {
-    let interpreters = interpreters()?;
-    let (_, interpreter) = interpreters.last_key_value().context("no interpreter")?;
-    packaging::added(interpreter, &only_entry(&folder().join("wheels"))?)
-}
-
 /// The conformance story, with the wheel that is installed for the newest interpreter.
 pub(crate) fn story() -> anyhow::Result<Command> {
     let mut story = newest(&interpreters()?)?.run(&["tests/conformance.py"]);
     story.env("PYTHONIOENCODING", "utf-8");
     Ok(story)
+}
+
+/// An environment with uv and poetry, of the newest interpreter.
+pub(crate) fn with_packagers() -> anyhow::Result<Venv> {
+    let interpreters = interpreters()?;
+    let (_, interpreter) = interpreters.last_key_value().context("no interpreter")?;
+    let packagers = Venv::new("packagers", interpreter)?;
+    packagers.install(PACKAGERS)?;
+    Ok(packagers)
 }
 
 /// The environment of the newest interpreter.
@@ -200,7 +202,7 @@ pub(crate) fn emptied(name: &str) -> anyhow::Result<PathBuf> {
     Ok(emptied)
 }
 
-fn only_entry(folder: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn only_entry(folder: &Path) -> anyhow::Result<PathBuf> {
     let entry = fs::read_dir(folder)?.next();
     Ok(entry.with_context(|| format!("{} is empty", folder.display()))??.path())
 }
@@ -350,6 +352,6 @@ pub(crate) fn target() -> PathBuf {
     program.ancestors().nth(2).map_or_else(|| spec_file::path("target"), Path::to_owned)
 }
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     target().join("python")
 }

@@ -10,9 +10,9 @@ use meetbot_types::JobId;
 use serde_json::json;
 
 use crate::{
+    clock,
     connection::Connection,
     output::{Output, counted, known, size, table},
-    watch,
 };
 
 /// What to do with jobs.
@@ -214,7 +214,7 @@ async fn list(args: ListArgs, client: &MeetBot, output: Output) -> anyhow::Resul
         return Ok(());
     }
     let jobs: Vec<Job> = client.bots(list).take(most).try_collect().await?;
-    let now = watch::now();
+    let now = clock::now();
     let rows: Vec<Vec<String>> = jobs.iter().map(|job| row(job, now).into()).collect();
     output.lines(table(&COLUMNS, &rows));
     Ok(())

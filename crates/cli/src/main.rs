@@ -1,6 +1,8 @@
 //! `meetbot`: the one binary. Parses the command line, runs one command, and turns its outcome into an exit code.
 
 mod backup;
+mod certificates;
+mod clock;
 mod completions;
 mod connection;
 mod consumers;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    connection::certificate_advice,
+    certificates,
     text::{escaped, message, plain},
 };
 
@@ -90,7 +90,7 @@ impl Output {
             eprintln!("{}", escaped(&json!({"error": format!("{error:#}")}).to_string()));
         } else {
             eprintln!("error: {}", message(&format!("{error:#}")));
-            if let Some(advice) = certificate_advice(error) {
+            if let Some(advice) = certificates::advice(error) {
                 eprintln!("{advice}");
             }
         }

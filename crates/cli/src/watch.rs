@@ -1,17 +1,13 @@
 //! `meetbot watch JOB`: a spinner on a terminal, plain lines elsewhere.
 
-use std::{
-    process::ExitCode,
-    time::{Duration, SystemTime},
-};
+use std::{process::ExitCode, time::Duration};
 
 use futures_util::TryStreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use meetbot::{
-    EventName, Job, JobStatus, MeetBot, TimelineEvent, Timestamp, webhook::EventDetails,
-};
+use meetbot::{EventName, Job, JobStatus, MeetBot, TimelineEvent, webhook::EventDetails};
 
 use crate::{
+    clock,
     connection::Connection,
     jobs,
     output::{Output, counted, known},
@@ -90,7 +86,7 @@ async fn show(
                 let waits = queued(&job);
                 if !begun && waits != said {
                     spinner.set_message(plain(&waits).into_owned());
-                    spinner.suspend(|| output.line(format_args!("{} {waits}", now())));
+                    spinner.suspend(|| output.line(format_args!("{} {waits}", clock::now())));
                     said = waits;
                 }
                 continue;
@@ -182,12 +178,6 @@ pub(crate) fn ending(job: &Job) -> Vec<String> {
     }
     lines.extend(job.manifest_uri.as_ref().map(|uri| format!("manifest: {uri}")));
     lines
-}
-
-/// The time now, for ages.
-#[expect(clippy::disallowed_methods, reason = "the commands' one reading of the clock")]
-pub(crate) fn now() -> Timestamp {
-    Timestamp::from(SystemTime::now())
 }
 
 #[cfg(test)]

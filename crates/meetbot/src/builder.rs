@@ -2,13 +2,12 @@
 
 use std::{env, fmt, pin::Pin, sync::Arc, time::Duration};
 
-use http::HeaderValue;
-use meetbot_types::pasted::{Stranger, trimmed};
+use meetbot_types::pasted::trimmed;
 use url::Url;
 
 use crate::{
-    DEFAULT_BASE_URL, Error, MeetBot, connections::Spawn, network::Network, options::CallOptions,
-    proxy::Proxies, transport::Transport,
+    DEFAULT_BASE_URL, Error, MeetBot, connections::Spawn, key::Key, network::Network,
+    options::CallOptions, proxy::Proxies, settings::Settings, transport::Transport,
 };
 
 /// Builds a client; what is not set comes from the environment or has the documented default.
@@ -135,7 +134,13 @@ impl Builder {
             Error::configuration("there is no API key: set MEETBOT_API_KEY or pass an api_key")
         })?;
         let base = base_url(&known.base_url.unwrap_or_default())?;
-        Ok(MeetBot::new(Transport::new(Key::new(&key)?, base, known.network, known.options)?))
+        let settings = Settings {
+            key: Arc::new(Key::new(&key)?),
+            base: Arc::new(base),
+            network: Arc::new(known.network),
+            options: known.options,
+        };
+        Ok(MeetBot::new(Transport::new(settings)?))
     }
 }
 
@@ -153,59 +158,6 @@ impl fmt::Debug for Builder {
 /// A variable of the environment that says something.
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !trimmed(value).is_empty())
-}
-
-/// An API key that shows itself to nobody.
-#[derive(Clone)]
-pub(crate) struct Key {
-    text: String,
-    header: HeaderValue,
-}
-
-impl Key {
-    fn new(text: &str) -> Result<Self, Error> {
-        // A key read from a file ends with a line break more often than not.
-        let text = trimmed(text);
-        if let Some(stranger) = Stranger::within(text) {
-            return Err(Error::configuration(format!(
-                "the API key holds {stranger}, which no key has and which may not show: remove it, or copy the key again"
-            )));
-        }
-        let usable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-        let header =
-            usable.then(|| HeaderValue::from_str(&format!("Bearer {text}")).ok()).flatten();
-        let mut header = header.ok_or_else(|| {
-            Error::configuration(
-                "the API key is empty or holds a character that no key has (a space? a quote?)",
-            )
-        })?;
-        header.set_sensitive(true);
-        Ok(Self { text: text.to_owned(), header })
-    }
-
-    pub(crate) fn header(&self) -> HeaderValue {
-        self.header.clone()
-    }
-
-    /// `text` without the key, should a server have sent it back.
-    pub(crate) fn redact(&self, text: String) -> String {
-        if text.contains(&self.text) { text.replace(&self.text, "mb_…") } else { text }
-    }
-
-    /// The same of a text that may be cut in the middle of a key.
-    pub(crate) fn redact_beginning(&self, text: String) -> String {
-        let mut text = self.redact(text);
-        // Fewer letters than these are what all keys begin with.
-        let cut = (4..self.text.len()).rev().find(|length| text.ends_with(&self.text[..*length]));
-        text.truncate(text.len() - cut.unwrap_or(0));
-        text
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(…)")
-    }
 }
 
 /// The server that a base URL names, without a slash at its end. Many APIs count their version to it, so a trailing `/api/v1` is taken off.

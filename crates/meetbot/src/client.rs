@@ -331,7 +331,7 @@ impl MeetBot {
 
     /// A call of your own that you send by means of your own; see [`Exchange`].
     pub fn exchange(&self, request: Request) -> Result<Exchange, Error> {
-        Exchange::new(self.transport.clone(), request)
+        Exchange::new(self.transport.settings.clone(), request)
     }
 
     /// The error for an answer of [`MeetBot::request`] that does not hold what its path promises, and why: [`ErrorKind::Decode`], with what
@@ -353,18 +353,18 @@ impl MeetBot {
         answer: &Response,
         why: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Error {
-        self.transport.unreadable(path, answer, why)
+        self.transport.settings.unreadable(path, answer, why)
     }
 
     /// Where calls go, without a slash at the end.
     pub fn base_url(&self) -> &str {
-        self.transport.base_url()
+        self.transport.settings.base_url()
     }
 
     /// Whether the API key goes over plain `http://` to another machine, where everyone on the way can read it. A client of which that is true warns of it in
     /// the log when it is made.
     pub fn is_in_the_clear(&self) -> bool {
-        self.transport.is_in_the_clear()
+        self.transport.settings.is_in_the_clear()
     }
 
     /// How the server's machine is, and how much the server does (`GET /api/v1/admin/host`). It needs a key with the scope `admin`, and takes a fifth of a second,

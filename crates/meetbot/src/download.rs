@@ -20,7 +20,8 @@ use crate::{
     models::{Manifest, manifest},
     pieces::{Piece, Progress},
     retry::{self, Outcome},
-    transport::{MAX_ANSWER_BYTES, Transport, random, random_key},
+    settings::{random, random_key},
+    transport::{MAX_ANSWER_BYTES, Transport},
 };
 
 /// How long a download waits at most for a mix that is still to be made.
@@ -236,9 +237,13 @@ async fn fetch_counted<S: Sink>(
         if progress.received > furthest {
             (*tried, furthest) = (1, progress.received);
         }
-        let Some(wait) =
-            retry::decide(*tried, transport.max_retries(), outcome, error.retry_after(), random())
-        else {
+        let Some(wait) = retry::decide(
+            *tried,
+            transport.settings.max_retries(),
+            outcome,
+            error.retry_after(),
+            random(),
+        ) else {
             return Err(error);
         };
         tokio::time::sleep(wait).await;
@@ -261,12 +266,12 @@ async fn pour<S: Sink>(
     sink: &mut S,
     received: &mut u64,
 ) -> Result<(), Error> {
-    let (url, patience) = (response.url().clone(), transport.timeout());
+    let (url, patience) = (response.url().clone(), transport.settings.timeout());
     let most = piece.total.unwrap_or(S::MOST_UNTOLD);
     loop {
         // A file may be large, so the limit of a try holds from one piece to the next.
         let Ok(chunk) = tokio::time::timeout(patience, response.chunk()).await else {
-            let url = transport.shown(&url);
+            let url = transport.settings.shown(&url);
             let message = format!("GET {url}: nothing came for {} s", patience.as_secs_f64());
             return Err(Error::new(ErrorKind::Timeout, message));
         };

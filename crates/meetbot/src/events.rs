@@ -15,7 +15,8 @@ use crate::{
     error::shown,
     models::{self, TimelineEvent},
     retry::{self, Outcome},
-    transport::{Transport, random},
+    settings::random,
+    transport::Transport,
 };
 
 /// The server shows a sign of life every 15 s; without any for so long the connection is dead.
@@ -164,7 +165,7 @@ pub(crate) fn watch<T: Send + 'static>(
     take: fn(String, TimelineEvent) -> T,
 ) -> impl Stream<Item = Result<T, Error>> + Send + Unpin + use<T> {
     let watch = Watch {
-        patience: Patience::new(transport.max_retries()),
+        patience: Patience::new(transport.settings.max_retries()),
         transport,
         request,
         response: None,
@@ -242,7 +243,7 @@ impl Watch {
         let Some(response) = &mut self.response else { return Ok(false) };
         let url = response.url().clone();
         let Ok(chunk) = tokio::time::timeout(SILENCE, response.chunk()).await else {
-            let url = self.transport.shown(&url);
+            let url = self.transport.settings.shown(&url);
             let message = format!("GET {url}: no sign of life for {} s", SILENCE.as_secs());
             return Err(Error::new(ErrorKind::Timeout, message));
         };

@@ -14,7 +14,7 @@ use crate::{
     Error, ErrorKind, Request, Response, clock,
     redirect::{self, MAX_REDIRECTS},
     retry::{self, Outcome},
-    transport::{Answer, IDEMPOTENCY_KEY, Transport, random, random_key},
+    settings::{Answer, IDEMPOTENCY_KEY, Settings, random, random_key},
 };
 
 /// What the server passed over: names, percent-encoded, with commas between them.
@@ -41,7 +41,7 @@ const IGNORED: &str = "x-meetbot-ignored";
 /// ```
 #[derive(Debug)]
 pub struct Exchange {
-    transport: Transport,
+    settings: Settings,
     pub(crate) request: Request,
     attempts: u32,
     started: Instant,
@@ -59,9 +59,9 @@ pub enum Verdict {
 }
 
 impl Exchange {
-    pub(crate) fn new(transport: Transport, mut request: Request) -> Result<Self, Error> {
+    pub(crate) fn new(settings: Settings, mut request: Request) -> Result<Self, Error> {
         if request.method == Method::POST && !request.headers.contains_key(IDEMPOTENCY_KEY) {
-            let key = transport.options.idempotency_key.clone().unwrap_or_else(random_key);
+            let key = settings.options.idempotency_key.clone().unwrap_or_else(random_key);
             let usable = !key.is_empty()
                 && key.len() <= 255
                 && key.bytes().all(|byte| byte.is_ascii_graphic());
@@ -71,7 +71,7 @@ impl Exchange {
             })?;
             request.headers.insert(IDEMPOTENCY_KEY, value);
         }
-        Ok(Self { transport, request, attempts: 0, started: clock::now(), redirected: None })
+        Ok(Self { settings, request, attempts: 0, started: clock::now(), redirected: None })
     }
 
     /// The method.
@@ -83,7 +83,7 @@ impl Exchange {
     pub fn url(&self) -> String {
         match &self.redirected {
             Some((url, _)) => url.to_string(),
-            None => format!("{}{}", self.transport.base_url(), self.request.path),
+            None => format!("{}{}", self.settings.base_url(), self.request.path),
         }
     }
 
@@ -93,10 +93,10 @@ impl Exchange {
             redirect::kept(&self.request.headers)
         } else {
             let mut headers = self.request.headers.clone();
-            headers.insert(AUTHORIZATION, self.transport.key.header());
+            headers.insert(AUTHORIZATION, self.settings.key.header());
             headers
         };
-        let agent = self.transport.network.user_agent();
+        let agent = self.settings.network.user_agent();
         headers.extend(HeaderValue::from_str(agent).ok().map(|agent| (USER_AGENT, agent)));
         let texts = headers.iter().filter_map(|(name, value)| {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
@@ -111,7 +111,7 @@ impl Exchange {
 
     /// How long the next try may take.
     pub fn limit(&self) -> Duration {
-        self.left().map_or(self.transport.timeout(), |left| left.min(self.transport.timeout()))
+        self.left().map_or(self.settings.timeout(), |left| left.min(self.settings.timeout()))
     }
 
     /// What follows from an answer.
@@ -131,7 +131,7 @@ impl Exchange {
         };
         let redirects = self.redirected.as_ref().map_or(0, |(_, redirects)| *redirects);
         if redirects == MAX_REDIRECTS {
-            return self.ended(Err(self.transport.redirected_too_often(&next, status, &headers)));
+            return self.ended(Err(self.settings.redirected_too_often(&next, status, &headers)));
         }
         self.redirected = Some((next, redirects + 1));
         Ok(Verdict::Again(Duration::ZERO))
@@ -155,7 +155,7 @@ impl Exchange {
         let url = self.url();
         // That of a redirect may end in a signature.
         let url = url.split('?').next().unwrap_or_default();
-        let message = self.transport.redact(format!("{} {url}: {}", self.method(), why.into()));
+        let message = self.settings.redact(format!("{} {url}: {}", self.method(), why.into()));
         self.ended(Err(Error::new(kind, message)))
     }
 
@@ -179,12 +179,12 @@ impl Exchange {
             }
             Ok(answer) => {
                 let outcome = Outcome::Answer(answer.status);
-                (self.transport.refused(&answer), outcome)
+                (self.settings.refused(&answer), outcome)
             }
             Err(error) if error.is_transient() => (error, Outcome::Broken),
             Err(error) => return Err(self.failed(error)),
         };
-        let (retries, tried) = (self.transport.max_retries(), self.attempts);
+        let (retries, tried) = (self.settings.max_retries(), self.attempts);
         let wait = retry::decide(tried, retries, outcome, error.retry_after(), random());
         let left = self.left();
         let Some(wait) = wait.filter(|wait| left.is_none_or(|left| *wait < left)) else {
@@ -196,7 +196,7 @@ impl Exchange {
 
     /// What is left of the time for the whole call.
     fn left(&self) -> Option<Duration> {
-        let deadline = self.transport.options.deadline?;
+        let deadline = self.settings.options.deadline?;
         Some(deadline.saturating_sub(clock::now() - self.started))
     }
 

@@ -7,13 +7,13 @@ use meetbot_types::{CreatedKey, KeyId, Timestamp, bot::Secret, signature, visibl
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::letters::{as_letters, letters};
 use crate::store::{Key, NewKey, Scope, Store, StoreError};
 
 /// Characters of the part by which a key is found.
 const PREFIX_LENGTH: usize = 8;
 /// Characters of the part that is secret: 40 of 62 letters are more than 230 bits.
 const SECRET_LENGTH: usize = 40;
-const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// A key that was just made; nobody sees it again.
 #[derive(Debug, Clone)]
@@ -156,23 +156,6 @@ pub(crate) fn prefix_of(token: &str) -> Option<&str> {
 /// The SHA-256 of a token: with so much randomness in it, a slow hash would only serve an attacker.
 pub fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
-}
-
-/// Random letters and digits, each as likely as any other.
-pub(crate) fn letters(count: usize) -> String {
-    let mut text = String::with_capacity(count);
-    let mut bytes = [0; 64];
-    while text.len() < count {
-        getrandom::fill(&mut bytes).expect("the operating system gives randomness");
-        text.extend(as_letters(&bytes).take(count - text.len()));
-    }
-    text
-}
-
-/// Bytes as letters and digits, each as likely as any other: 248 is the largest multiple of 62 that a byte holds, and others are left out.
-fn as_letters(bytes: &[u8]) -> impl Iterator<Item = char> {
-    let letters = bytes.iter().filter(|byte| **byte < 248);
-    letters.map(|byte| char::from(LETTERS[usize::from(*byte) % 62]))
 }
 
 impl fmt::Display for Scope {

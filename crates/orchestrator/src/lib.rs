@@ -13,6 +13,7 @@ mod egress;
 mod fields;
 mod jobs;
 pub mod keys;
+mod letters;
 mod limits;
 mod machine;
 mod metrics;
@@ -28,6 +29,7 @@ mod start;
 pub mod store;
 mod timing;
 pub mod tls;
+mod under_way;
 mod wake;
 mod webhooks;
 

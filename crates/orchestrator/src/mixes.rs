@@ -1,11 +1,6 @@
 //! Makes the mixes of recordings after their jobs have ended, a few at a time, and reports them.
 
-use std::{
-    collections::{HashMap, HashSet},
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use meetbot_types::{JobId, Timestamp, bot::MixOrder, manifest::File};
 use tokio::{sync::Notify, task::JoinSet};
@@ -17,58 +12,12 @@ use crate::{
     jobs::derive,
     recordings::Recordings,
     store::{Store, StoreError},
+    under_way::Place,
     wake::Wakes,
 };
 
 /// How long to wait at most before looking again, and how long after the store did not answer.
 const POLL: Duration = Duration::from_secs(5);
-
-/// The mixes that are being made.
-#[derive(Debug, Default)]
-pub(crate) struct UnderWay(Mutex<HashMap<JobId, Making>>);
-
-#[derive(Debug, Clone)]
-struct Making {
-    stop: CancellationToken,
-    ended: CancellationToken,
-}
-
-impl UnderWay {
-    /// Ends the mix of this job where one is being made. Once this answers, nothing writes into the recording any more.
-    pub(crate) async fn end(&self, job: JobId) {
-        let Some(Making { stop, ended }) = self.all().get(&job).cloned() else { return };
-        stop.cancel();
-        ended.cancelled().await;
-    }
-
-    fn begin(self: &Arc<Self>, job: JobId, stop: CancellationToken) -> Place {
-        let making = Making { stop, ended: CancellationToken::new() };
-        self.all().insert(job, making.clone());
-        Place { job, making, all: Arc::clone(self) }
-    }
-
-    fn jobs(&self) -> HashSet<JobId> {
-        self.all().keys().copied().collect()
-    }
-
-    fn all(&self) -> MutexGuard<'_, HashMap<JobId, Making>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A mix's place among those under way; given up when it is dropped.
-struct Place {
-    job: JobId,
-    making: Making,
-    all: Arc<UnderWay>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.all.all().remove(&self.job);
-        self.making.ended.cancel();
-    }
-}
 
 /// Makes mixes.
 #[derive(Clone)]
@@ -134,7 +83,7 @@ impl Mixes {
                     tracing::warn!(%job, %error, "what became of a mix cannot be stored yet");
                     // It keeps its place meanwhile, so that nobody tries at once.
                     tokio::select! {
-                        () = place.making.stop.cancelled() => {}
+                        () = place.stop().cancelled() => {}
                         () = tokio::time::sleep(POLL) => {}
                     }
                 }
@@ -144,22 +93,22 @@ impl Mixes {
     }
 
     async fn make(&self, place: &Place) -> Result<(), StoreError> {
-        let Place { job, making, .. } = place;
+        let job = place.job();
         // Whoever deletes a recording has the store drop its mix first, and then ends one that has its place. So one that still waits now, and has
         // its place, hears of it.
-        let Some(ended) = self.store.waiting_mix(*job).await? else { return Ok(()) };
-        let Some(folder) = self.recordings.of(&ended) else { return self.end(*job, None).await };
+        let Some(ended) = self.store.waiting_mix(job).await? else { return Ok(()) };
+        let Some(folder) = self.recordings.of(&ended) else { return self.end(job, None).await };
         let unwanted =
             (self.at_once == 0).then(|| "recordings.mix_at_once is 0 on this server".to_owned());
-        match self.launcher.mix(MixOrder { folder, unwanted }, making.stop.clone()).await {
+        match self.launcher.mix(MixOrder { folder, unwanted }, place.stop().clone()).await {
             Ok(None) => Ok(()),
-            Ok(Some(manifest)) => self.end(*job, derive::file(manifest)).await,
+            Ok(Some(manifest)) => self.end(job, derive::file(manifest)).await,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 tracing::error!(%job, "a recording that is to be mixed has no manifest");
-                self.end(*job, None).await
+                self.end(job, None).await
             }
             Err(error) => {
-                let next = self.store.put_off_mix(*job, self.store.now()).await?;
+                let next = self.store.put_off_mix(job, self.store.now()).await?;
                 let next = next.map(|next| next.to_string());
                 tracing::error!(%job, %error, next, "a mix cannot be made now");
                 Ok(())
@@ -176,25 +125,5 @@ impl Mixes {
             self.outbox.notify_one();
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn whoever_ends_a_mix_waits_until_it_has_ended() {
-        let under_way = Arc::new(UnderWay::default());
-        let [job, other] = [(); 2].map(|()| JobId::generate(Timestamp::UNIX_EPOCH));
-        under_way.end(job).await;
-        let place = under_way.begin(job, CancellationToken::new());
-        let stop = place.making.stop.clone();
-        let mut ends = Box::pin(under_way.end(job));
-        under_way.end(other).await;
-        assert!(futures_util::poll!(&mut ends).is_pending() && stop.is_cancelled());
-        drop(place);
-        ends.await;
-        assert!(under_way.jobs().is_empty());
     }
 }

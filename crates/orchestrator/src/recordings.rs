@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    mixes::UnderWay,
     store::{Store, StoreError},
+    under_way::UnderWay,
 };
 
 /// How often to look for recordings that are to be counted.

@@ -32,7 +32,7 @@ pub(crate) fn is_shaped(token: &str) -> bool {
 
 /// Begins a session with the rights of a key; answers what the browser shows.
 pub(crate) async fn begin(store: &dyn Store, key: KeyId) -> Result<Secret, StoreError> {
-    let (token, now) = (keys::letters(LENGTH), store.now());
+    let (token, now) = (crate::letters::letters(LENGTH), store.now());
     let new = NewSession { hash: hash_of_session(&token), key, expires_at: now.wall + SESSION };
     store.begin_session(new, now).await?;
     Ok(Secret::new(token))
@@ -43,7 +43,7 @@ pub(crate) async fn make_link(
     store: &dyn Store,
     key: KeyId,
 ) -> Result<(Secret, Timestamp), StoreError> {
-    let (token, now) = (keys::letters(LENGTH), store.now());
+    let (token, now) = (crate::letters::letters(LENGTH), store.now());
     let expires_at = now.wall + LINK;
     store.begin_session(NewSession { hash: hash_of_link(&token), key, expires_at }, now).await?;
     Ok((Secret::new(token), expires_at))
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn only_what_looks_like_a_session_is_looked_up() {
-        assert!(is_shaped(&keys::letters(LENGTH)));
+        assert!(is_shaped(&crate::letters::letters(LENGTH)));
         for wrong in ["", "x", &"a".repeat(LENGTH + 1), &format!("{}-", "a".repeat(LENGTH - 1))] {
             assert!(!is_shaped(wrong), "{wrong}");
         }

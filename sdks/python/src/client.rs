@@ -3,11 +3,9 @@
 use std::{
     mem, process,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::future::AbortHandle;
 use meetbot::{Builder, CallOptions, Error, MeetBot, Request};
 use pyo3::{
     prelude::*,
@@ -15,6 +13,7 @@ use pyo3::{
 };
 
 use crate::{
+    call::{Task, seconds, wait},
     completions::{Completions, Done, Outcome},
     convert::{Answer, configuration, exception},
     events::Events,
@@ -267,28 +266,5 @@ impl Options {
             options = options.max_retries(retries);
         }
         Ok(options)
-    }
-}
-
-pub(crate) fn seconds(py: Python<'_>, seconds: Option<f64>) -> PyResult<Option<Duration>> {
-    let read = seconds.map(Duration::try_from_secs_f64).transpose();
-    read.map_err(|_| configuration(py, "a time limit is a number of seconds, not below 0"))
-}
-
-/// Waits for the end of a call, without the GIL. A signal ends it within a tick.
-pub(crate) fn wait<T: Send>(py: Python<'_>, call: impl Future<Output = T> + Send) -> PyResult<T> {
-    let driver = runtime::get()?;
-    py.detach(|| driver.block_on(call, || Python::attach(|py| py.check_signals().err())))
-}
-
-/// A call in flight.
-#[pyclass(frozen)]
-pub(crate) struct Task(pub(crate) AbortHandle);
-
-#[pymethods]
-impl Task {
-    /// Gives the call up and closes its socket.
-    fn abort(&self) {
-        self.0.abort();
     }
 }

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use tokio::sync::Mutex;
 
 use crate::{
-    client::{Task, wait},
+    call::{Task, wait},
     completions::{Completions, Done, Outcome},
     convert::exception,
     runtime,

@@ -1,5 +1,6 @@
 //! `meetbot._core`: the Rust SDK as Python sees it. It extracts arguments, calls, and converts; what decides lives in `crates/meetbot` or in Python.
 
+mod call;
 mod client;
 mod completions;
 mod convert;
@@ -16,7 +17,7 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<client::Core>()?;
-    module.add_class::<client::Task>()?;
+    module.add_class::<call::Task>()?;
     module.add_class::<completions::Completions>()?;
     module.add_class::<convert::Answer>()?;
     module.add_class::<events::Events>()?;

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use tokio::sync::Mutex;
 
 use crate::{
-    client::{Task, seconds, wait},
+    call::{Task, seconds, wait},
     completions::{Completions, Done, Outcome},
     convert::exception,
     runtime,

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     media::{Codec, Frame, TrackId},
     meeting::{CaptionLine, ChatLine, Source},
-    recording::finalize::{MANIFEST, finalize},
+    recording::{files::MANIFEST, finalize::finalize},
 };
 
 /// What happens as the event of each number, for as long as the bot asks.

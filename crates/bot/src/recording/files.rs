@@ -12,6 +12,9 @@ use meetbot_types::{bot::BotOrder, signature::Digest};
 
 use super::READ_AT_ONCE;
 
+/// The manifest's file.
+pub(crate) const MANIFEST: &str = "manifest.json";
+
 /// For opening a file that is written; one that is made by it has the mode 0600.
 pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();

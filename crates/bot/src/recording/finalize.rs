@@ -18,7 +18,7 @@ use url::Url;
 
 use super::{
     CAPTIONS, CHAT, NETWORK_LOSS, READ_AT_ONCE,
-    files::{folder_of, hash, make_folder, private, write_whole},
+    files::{MANIFEST, folder_of, hash, make_folder, private, write_whole},
     journal::{self, Content},
     mix,
     scan::{Scan, scan},
@@ -26,9 +26,6 @@ use super::{
     webm,
 };
 use crate::bounds;
-
-/// The manifest's file.
-pub(crate) const MANIFEST: &str = "manifest.json";
 
 /// A recording that is finished.
 #[derive(Debug)]

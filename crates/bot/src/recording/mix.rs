@@ -16,7 +16,10 @@ use meetbot_types::{
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use super::{files::private, finalize::MANIFEST, hash, write_whole};
+use super::{
+    files::{MANIFEST, private},
+    hash, write_whole,
+};
 
 /// The mix's file.
 pub(crate) const FILE: &str = "audio.mixed.webm";

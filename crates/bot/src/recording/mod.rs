@@ -3,7 +3,7 @@
 mod clock;
 pub(crate) mod failure;
 mod filename;
-mod files;
+pub(crate) mod files;
 pub(crate) mod finalize;
 mod floor;
 mod gap;

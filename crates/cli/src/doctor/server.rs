@@ -6,7 +6,7 @@ use meetbot::{Error, ErrorKind, MeetBot, Request, Response, Timestamp};
 use serde_json::Value;
 
 use super::Finding;
-use crate::connection::{Connection, certificate_advice};
+use crate::{certificates, connection::Connection};
 
 const SERVER: &str = "server";
 const READY: &str = "ready";
@@ -52,7 +52,7 @@ pub(super) async fn look(
         }
         Err(error) => {
             let error = anyhow::Error::from(error);
-            let remedy = certificate_advice(&error)
+            let remedy = certificates::advice(&error)
                 .unwrap_or("start it, or give --base-url where it is reached");
             return vec![Finding::fail(SERVER, format!("{error:#}"), remedy)];
         }

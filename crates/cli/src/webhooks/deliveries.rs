@@ -3,9 +3,9 @@
 use meetbot::{Delivery, DeliveryState, DeliveryTry, Endpoint, ListDeliveries, MeetBot, Timestamp};
 
 use crate::{
+    clock,
     jobs::{self, age},
     output::{Output, known, table},
-    watch,
 };
 
 /// Which deliveries to list.
@@ -59,7 +59,7 @@ pub(crate) async fn list(args: ListArgs, client: &MeetBot, output: Output) -> an
         limit: Some(u32::try_from(most).unwrap_or(u32::MAX).min(200)),
         cursor: None,
     });
-    let (mut rows, now) = (Vec::new(), watch::now());
+    let (mut rows, now) = (Vec::new(), clock::now());
     while let Some(page) = pages.next(client).await? {
         for delivery in page {
             if rows.len() == most {

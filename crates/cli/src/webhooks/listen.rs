@@ -7,10 +7,10 @@ use meetbot_types::{pasted::trimmed, signature::check_secret};
 use serde_json::{Value, json};
 
 use crate::{
+    clock,
     output::{Output, Usage, known},
     signals::Signals,
     text::escaped,
-    watch,
     webhooks::receiver::{Received, Receiver},
 };
 
@@ -97,7 +97,7 @@ fn print(
             let again = event.delivery_id.clone().is_some_and(|id| !seen.insert(id));
             shown["event"] = serde_json::to_value(event)?;
             shown["again"] = again.into();
-            let late = event.emitted_at.map(|at| watch::now().millis_since(at));
+            let late = event.emitted_at.map(|at| clock::now().millis_since(at));
             let again = if again { " AGAIN" } else { "" };
             format!("{}{again} +{} ms", described(event), known(late))
         }

@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::signatures::{Signatures, judge};
-use crate::watch;
+use crate::clock;
 
 /// The largest body that is read; the server's events are a few kilobytes.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -128,7 +128,7 @@ async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> (StatusCode, String) {
-    let signatures = judge(&body, &headers, &inbox.secrets, watch::now());
+    let signatures = judge(&body, &headers, &inbox.secrets, clock::now());
     let mut received = Received {
         event: signatures.are_good().then(|| serde_json::from_slice(&body)),
         // What is signed but cannot be read is newer than this program: taken, so that it is not sent again.

@@ -22,7 +22,7 @@ use super::{
     error::ApiError,
     open_connections::Connection,
     sending::{self, Streamed},
-    sessions::{self, Credential},
+    session_cookie::{self, Credential},
 };
 use crate::{
     audit::{Audit, CALLER_GONE},
@@ -76,7 +76,7 @@ pub(super) fn needed(method: &Method, route: &str) -> Scope {
         Scope::Admin
     } else if route.starts_with("/api/v1/admin/") {
         Scope::Operator
-    } else if method.is_safe() || route.starts_with(sessions::PATH) {
+    } else if method.is_safe() || route.starts_with(session_cookie::PATH) {
         Scope::Read
     } else {
         Scope::Write
@@ -111,9 +111,9 @@ impl Shown {
 
     /// What a request shows in its headers.
     fn of(server: &Server, method: &Method, headers: &HeaderMap) -> Result<Self, ApiError> {
-        match sessions::shown(server, headers) {
+        match session_cookie::shown(server, headers) {
             Some(session) if !headers.contains_key(header::AUTHORIZATION) => {
-                if !sessions::is_from_own_page(method, headers) {
+                if !session_cookie::is_from_own_page(method, headers) {
                     let message = "a session is for pages of this server (Sec-Fetch-Site: same-origin); a program shows a key";
                     return Err(ApiError::forbidden(message));
                 }
@@ -152,7 +152,7 @@ impl Caller {
         headers: &'a HeaderMap,
     ) -> Result<&'a str, ApiError> {
         match self.session {
-            Some(_) => sessions::token(server, headers).ok_or_else(ApiError::internal),
+            Some(_) => session_cookie::token(server, headers).ok_or_else(ApiError::internal),
             None => bearer(headers),
         }
     }

@@ -26,6 +26,7 @@ mod recording;
 mod request;
 mod sending;
 pub(crate) mod serve;
+mod session_cookie;
 mod sessions;
 mod usage;
 

@@ -106,7 +106,7 @@ impl Dispatch {
         stop: &CancellationToken,
     ) -> Claimed {
         while bots.len() < self.max_bots && !drain.is_cancelled() {
-            let token = keys::letters(TOKEN_LETTERS);
+            let token = crate::letters::letters(TOKEN_LETTERS);
             match self.store.claim(keys::hash(&token), self.store.now()).await {
                 Ok(Claim::Bot(claimed)) => self.launch(*claimed, token, bots, stop),
                 Ok(Claim::NoMinutes(job)) => {

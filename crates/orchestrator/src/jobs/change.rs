@@ -1,13 +1,13 @@
 //! What follows when something happens to a job: its new state, and all that is to be written with it. Pure; the store writes it in one transaction.
 
 use meetbot_types::{
-    Cause, CommandId, ControlAction, ControlState, Ending, EventName, Job, JobStatus, Platform,
-    RecordingState, Timestamp, event::EventDetails, job::JobEvent,
+    Cause, Ending, EventName, Job, JobStatus, Platform, RecordingState, Timestamp,
+    event::EventDetails, job::JobEvent,
 };
 
 use super::{
     JobEnd,
-    command::{self, Command},
+    command::{self, CommandChange},
     quota::{self, SlotChange},
     record::JobRecord,
     withheld::Withheld,
@@ -59,28 +59,6 @@ impl Happened {
         let on_status = job.webhooks.on_status_change.as_deref().filter(|_| status);
         on_finalize.into_iter().chain(on_status.filter(|url| Some(*url) != on_finalize))
     }
-}
-
-/// What becomes of commands.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum CommandChange {
-    /// A new one, behind those that the job has.
-    Given { command: Command, message: Option<String> },
-    /// The bot has answered this one; it counts only while it is pending.
-    Answered { id: CommandId, state: ControlState },
-    /// All that are pending are settled, as far as the bot's loss or the job's end settles them.
-    Settled(Settlement),
-}
-
-/// What becomes of pending commands without an answer of the bot.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Settlement {
-    /// Those with one of these actions
-    pub actions: &'static [ControlAction],
-    /// get this state,
-    pub state: ControlState,
-    /// and the others this one; `None` leaves them pending.
-    pub others: Option<ControlState>,
 }
 
 /// A bot enters or leaves a meeting's room.

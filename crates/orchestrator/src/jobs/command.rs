@@ -1,15 +1,6 @@
-//! What a job's bot is asked to do.
+//! A command to a job's bot, and what becomes of it.
 
-use meetbot_types::{
-    Cause, CommandId, ControlAction, ControlResult, ControlState, Job, JobId, JobStatus,
-    RecordingState, Timestamp,
-};
-
-use super::{
-    change::{Change, Changes, CommandChange, Settlement},
-    record::JobRecord,
-};
-use crate::clock::StoreNow;
+use meetbot_types::{CommandId, ControlAction, ControlResult, ControlState, Job, JobId, Timestamp};
 
 /// A command and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,59 +47,26 @@ impl Command {
     }
 }
 
-impl JobRecord {
-    /// Asks its bot to do something. `None` where the job cannot take it in its state. A job in the queue has no bot: leaving it is done at once.
-    pub(crate) fn command(
-        &mut self,
-        action: &ControlAction,
-        message: Option<String>,
-        now: StoreNow,
-    ) -> Option<(Command, Changes)> {
-        if !takes(&self.job, action) {
-            return None;
-        }
-        let mut command = Command::new(self.job.id, action.clone(), now.wall);
-        let leaves = *action == ControlAction::LeaveCall;
-        let in_queue = leaves && self.job.status == JobStatus::Queued;
-        if leaves {
-            self.cause.get_or_insert(Cause::Requested);
-        }
-        if in_queue {
-            command.state = ControlState::Done;
-        }
-        let changes = self.change(now.wall, |change| {
-            change.changes.record = leaves;
-            change.give(command.clone(), message);
-            if in_queue {
-                change.leave_the_queue(Cause::Requested);
-            }
-        });
-        Some((command, changes))
-    }
+/// What becomes of commands.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum CommandChange {
+    /// A new one, behind those that the job has.
+    Given { command: Command, message: Option<String> },
+    /// The bot has answered this one; it counts only while it is pending.
+    Answered { id: CommandId, state: ControlState },
+    /// All that are pending are settled, as far as the bot's loss or the job's end settles them.
+    Settled(Settlement),
 }
 
-impl Change<'_> {
-    pub(super) fn give(&mut self, command: Command, message: Option<String>) {
-        self.changes.commands.push(CommandChange::Given { command, message });
-    }
-}
-
-/// Whether a job can take an action in its state.
-fn takes(job: &Job, action: &ControlAction) -> bool {
-    let in_call = matches!(job.status, JobStatus::InCall | JobStatus::Recording);
-    let stopped = job.recording.state == RecordingState::Stopped;
-    // A bot that came for one that was lost is in the call before it records; after a pause it records nothing until it is told to.
-    let goes_on = matches!(job.recording.state, RecordingState::On | RecordingState::Paused);
-    match action {
-        ControlAction::LeaveCall => {
-            matches!(job.status, JobStatus::Queued | JobStatus::Joining) || in_call
-        }
-        ControlAction::SendChatMessage => in_call,
-        ControlAction::RequestRecordingPermission => in_call && !stopped,
-        ControlAction::PauseRecording | ControlAction::ResumeRecording => in_call && goes_on,
-        ControlAction::StopRecording => in_call && (goes_on || stopped),
-        _ => false,
-    }
+/// What becomes of pending commands without an answer of the bot.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Settlement {
+    /// Those with one of these actions
+    pub actions: &'static [ControlAction],
+    /// get this state,
+    pub state: ControlState,
+    /// and the others this one; `None` leaves them pending.
+    pub others: Option<ControlState>,
 }
 
 /// The bot is lost. What may have been done must not be done twice; the others do no harm, and the next bot gets them.

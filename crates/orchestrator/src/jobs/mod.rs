@@ -5,7 +5,9 @@ mod cancel;
 mod change;
 mod claim;
 mod command;
+mod control;
 pub(crate) mod create;
+mod delete;
 pub(crate) mod derive;
 mod end;
 mod expire;
@@ -14,11 +16,13 @@ mod record;
 pub(crate) mod refusal;
 mod release;
 mod report;
+mod restore;
 pub(crate) mod withheld;
 
 pub(crate) use self::{
-    change::{Changes, CommandChange, Happened, MixChange, RoomChange, Settlement},
+    change::{Changes, Happened, MixChange, RoomChange},
     claim::minutes_are_used_up,
+    command::{CommandChange, Settlement},
     end::JobEnd,
     record::JobRecord,
 };

@@ -1,11 +1,10 @@
 //! A job as the server keeps it. Each verb of its life is a file beside this one: it changes the record and answers what follows. Pure; the store loads the
 //! record, lets a verb decide, and saves both in one transaction.
 
-use meetbot_types::{Cause, ConsumerId, Failure, FailureCode, Job, MeetingLink, Timestamp};
+use meetbot_types::{Cause, ConsumerId, Job, MeetingLink, Timestamp};
 use subtle::ConstantTimeEq as _;
 
 use super::{
-    change::{Changes, MixChange},
     quota::{self, Place, Stay},
     withheld::Withheld,
 };
@@ -90,36 +89,5 @@ impl JobRecord {
     /// Whether any packet is on disk.
     pub(super) fn has_media(&self) -> bool {
         self.job.recording.started_at.is_some()
-    }
-
-    /// The recording of a job that has ended is deleted, and its mix is not to be made any more. How many bytes it has is not known until all of it is removed.
-    /// `None` where there is nothing to delete.
-    pub(crate) fn delete_recording(&mut self, now: Timestamp) -> Option<Changes> {
-        if !self.job.status.is_final() || self.job.recording.deleted_at.is_some() {
-            return None;
-        }
-        Some(self.change(now, |change| {
-            change.touch();
-            let recording = &mut change.record.job.recording;
-            recording.deleted_at = Some(now);
-            // Nothing stays nothing.
-            recording.bytes = recording.bytes.filter(|bytes| *bytes == 0);
-            change.record.job.manifest_uri = None;
-            change.changes.mix = Some(MixChange::Dropped);
-        }))
-    }
-
-    /// The job was restored from a backup that was made while it had a bot, and is to get no other one that joins its meeting. Where nothing was recorded it
-    /// fails at once; else the next bot only finalises what is on disk.
-    pub(crate) fn end_after_restore(&mut self, now: Timestamp) -> Changes {
-        let detail =
-            "its bot was in the meeting when the backup was made, and the restore ended it";
-        let cause = Cause::Failed(Failure::new(FailureCode::InternalError, detail));
-        if self.has_media() {
-            self.cause.get_or_insert(cause);
-            self.lose(now, now)
-        } else {
-            self.change(now, |change| change.end_without_bot(cause))
-        }
     }
 }

@@ -3,8 +3,8 @@
 use meetbot_types::{Timestamp, job::JobEvent};
 
 use super::{
-    change::{Changes, CommandChange, RoomChange},
-    command,
+    change::{Changes, RoomChange},
+    command::{self, CommandChange},
     record::JobRecord,
 };
 use crate::clock::StoreNow;

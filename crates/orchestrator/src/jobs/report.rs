@@ -8,7 +8,8 @@ use meetbot_types::{
 };
 
 use super::{
-    change::{Change, Changes, CommandChange, RoomChange},
+    change::{Change, Changes, RoomChange},
+    command::CommandChange,
     record::JobRecord,
     withheld::withholds,
 };

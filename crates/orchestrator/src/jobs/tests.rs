@@ -8,8 +8,8 @@ use meetbot_types::{
 };
 
 use super::{
-    change::{Changes, CommandChange, MixChange, RoomChange},
-    command,
+    change::{Changes, MixChange, RoomChange},
+    command::{self, CommandChange},
     quota::{SlotChange, Stay},
     record::{JobRecord, MAX_ATTEMPTS, Tenant},
     report::Reported,

@@ -55,7 +55,7 @@ pub(crate) fn key(consumer: &str, live: bool) -> NewKey {
         live,
         scope: Scope::Write,
         expires_at: None,
-        prefix: crate::keys::letters(8),
+        prefix: crate::letters::letters(8),
         hash: [7; 32],
         webhook_secret: "whsec_AAAA".to_owned(),
     }

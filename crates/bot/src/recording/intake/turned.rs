@@ -17,8 +17,8 @@ use crate::{
     meeting::Source,
     recording::{
         Counters, Recording,
-        files::folder_of,
-        finalize::{self, MANIFEST, tests::order},
+        files::{MANIFEST, folder_of},
+        finalize::{self, tests::order},
     },
 };
 

@@ -6,7 +6,7 @@ use meetbot_types::{
 };
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{Outcome, commands, jobs, quotas, writer::Transaction};
+use super::{Outcome, commands, jobs, quotas, records, writer::Transaction};
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::{Changes, JobRecord},
@@ -30,12 +30,12 @@ pub(super) fn claim(
 ) -> Outcome<Claim> {
     let due = now.wall.as_millis();
     let lost = "status = 'queued' AND epoch > 0 AND run_at <= ?1 ORDER BY run_at, id LIMIT 1";
-    let mut found = jobs::load(transaction, lost, &[&due])?;
+    let mut found = records::load(transaction, lost, &[&due])?;
     if found.is_none()
         && let Some((consumer, live)) = quotas::next_tenant(transaction, due)?
     {
         let first = "consumer = ?1 AND live = ?2 AND status = 'queued' AND epoch = 0 ORDER BY run_at, id LIMIT 1";
-        found = jobs::load(transaction, first, &[&consumer, &live])?;
+        found = records::load(transaction, first, &[&consumer, &live])?;
     }
     let Some(mut record) = found else { return Ok(Claim::Nothing) };
     if record.needs_minutes()
@@ -57,7 +57,7 @@ pub(super) fn has_had_bot(
     job: JobId,
     token_hash: &[u8; 32],
 ) -> Outcome<bool> {
-    Ok(jobs::of_any(connection, job)?.is_some_and(|record| record.has_had_bot(token_hash)))
+    Ok(records::of_any(connection, job)?.is_some_and(|record| record.has_had_bot(token_hash)))
 }
 
 pub(super) fn report(
@@ -69,7 +69,7 @@ pub(super) fn report(
     now: StoreNow,
 ) -> Outcome<Reported> {
     let IngestRequest { job_id, epoch, reports } = request;
-    let Some(mut record) = jobs::of_any(transaction, *job_id)? else {
+    let Some(mut record) = records::of_any(transaction, *job_id)? else {
         return Ok(Reported::Unknown);
     };
     let (reported, changes) =
@@ -88,7 +88,7 @@ pub(super) fn commands(
     after: u64,
 ) -> Outcome<Option<Vec<BotCommand>>> {
     let obeys = |record: &JobRecord| record.has_bot(&token_hash) && record.is_leased_to(epoch);
-    match jobs::of_any(connection, job)?.filter(obeys) {
+    match records::of_any(connection, job)?.filter(obeys) {
         Some(_) => commands::pending(connection, job, after).map(Some),
         None => Ok(None),
     }
@@ -101,7 +101,7 @@ pub(super) fn gone(
     now: StoreNow,
     verb: impl FnOnce(&mut JobRecord) -> Option<Changes>,
 ) -> Outcome<bool> {
-    let Some(mut record) = jobs::of_any(transaction, job)? else { return Ok(false) };
+    let Some(mut record) = records::of_any(transaction, job)? else { return Ok(false) };
     let Some(changes) = verb(&mut record) else { return Ok(false) };
     jobs::save(transaction, &record, changes, now.wall)?;
     Ok(true)
@@ -114,7 +114,9 @@ pub(super) fn reap(
 ) -> Outcome<Vec<JobId>> {
     let before = leases.end_before(now.lease);
     let mut lost = Vec::new();
-    while let Some(mut record) = jobs::load(transaction, "lease_until <= ?1 LIMIT 1", &[&before])? {
+    while let Some(mut record) =
+        records::load(transaction, "lease_until <= ?1 LIMIT 1", &[&before])?
+    {
         lost.push(record.job.id);
         let changes = match leases {
             Leases::RanOut => record.lease_ran_out(now),
@@ -132,7 +134,7 @@ pub(super) fn end_all(transaction: &Transaction<'_>, now: Timestamp) -> Outcome<
     )?;
     let open = open.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
     for id in open {
-        let Some(mut record) = jobs::load(transaction, "id = ?1", &[&id])? else { continue };
+        let Some(mut record) = records::load(transaction, "id = ?1", &[&id])? else { continue };
         let changes = record.end_after_restore(now);
         jobs::save(transaction, &record, changes, now)?;
     }
@@ -143,7 +145,7 @@ pub(super) fn expire(transaction: &Transaction<'_>, now: StoreNow) -> Outcome<Ve
     let mut expired = Vec::new();
     let due = now.wall.as_millis();
     let next = "status = 'queued' AND epoch = 0 AND start_by <= ?1 LIMIT 1";
-    while let Some(mut record) = jobs::load(transaction, next, &[&due])? {
+    while let Some(mut record) = records::load(transaction, next, &[&due])? {
         let at_bot_limit = quotas::at_bot_limit(transaction, record.tenant)?;
         expired.push(Expired { job: record.job.id, at_bot_limit });
         let changes = record.expire(at_bot_limit, now.wall);

@@ -3,7 +3,7 @@
 use meetbot_types::{CommandId, Job, JobId, Timestamp, bot::BotCommand};
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter, types::Value};
 
-use super::{Outcome, jobs, read_as};
+use super::{Outcome, read_as, records};
 use crate::{
     jobs::{Command, CommandChange, Settlement},
     store::Tenant,
@@ -118,7 +118,7 @@ pub(super) fn commanded(
         .optional()?;
     let Some((job_id, action, state, requested_at, updated_at)) = found else { return Ok(None) };
     let job_id: JobId = read_as(job_id.parse(), "a command's job")?;
-    let Some(record) = jobs::of_tenant(connection, tenant, job_id)? else { return Ok(None) };
+    let Some(record) = records::of_tenant(connection, tenant, job_id)? else { return Ok(None) };
     let command = Command {
         id,
         job_id,

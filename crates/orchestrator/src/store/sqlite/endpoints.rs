@@ -55,7 +55,7 @@ pub(super) fn id_of(connection: &Connection, tenant: Tenant, url: &str) -> Outco
     if let Some(row) = rows.next()? {
         return Ok(row.get(0)?);
     }
-    let id = crate::keys::letters(20);
+    let id = crate::letters::letters(20);
     connection
         .prepare_cached("INSERT INTO endpoints (id, consumer, live, url) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![id, consumer, tenant.live, url])?;

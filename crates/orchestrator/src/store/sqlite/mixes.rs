@@ -3,7 +3,7 @@
 use meetbot_types::{Job, JobId, Timestamp, manifest::File};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Outcome, jobs, read_as, recordings, timeline};
+use super::{Outcome, read_as, recordings, records, timeline};
 use crate::{
     clock::StoreNow,
     jobs::{JobRecord, derive},
@@ -67,7 +67,7 @@ fn stored(connection: &Connection, id: JobId) -> Outcome<Option<(JobRecord, u32)
     let mut tries = connection.prepare_cached("SELECT tries FROM mixes WHERE job = ?1")?;
     let tries = tries.query_row([id.to_string()], |row| row.get(0)).optional()?;
     let Some(tries) = tries else { return Ok(None) };
-    Ok(jobs::of_any(connection, id)?.map(|record| (record, tries)))
+    Ok(records::of_any(connection, id)?.map(|record| (record, tries)))
 }
 
 pub(super) fn job(connection: &Connection, id: JobId) -> Outcome<Option<Job>> {

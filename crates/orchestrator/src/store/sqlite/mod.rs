@@ -21,6 +21,7 @@ mod place;
 mod quotas;
 mod readers;
 mod recordings;
+mod records;
 mod restore;
 mod room_bots;
 mod schema;

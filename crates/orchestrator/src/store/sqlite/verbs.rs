@@ -12,7 +12,7 @@ use meetbot_types::{
 
 use super::{
     SqliteStore, answers, audit, bots, commands, consumers, deliveries, erasure, jobs, keys, mixes,
-    outbox, paused, quotas, recordings, room_bots, secrets, sessions, tally, timeline,
+    outbox, paused, quotas, recordings, records, room_bots, secrets, sessions, tally, timeline,
     writer::{Asker, Transaction},
 };
 use crate::{
@@ -216,7 +216,7 @@ impl JobStore for SqliteStore {
     }
 
     async fn job(&self, tenant: Tenant, id: JobId) -> Result<Option<Job>> {
-        let find = move |connection: &_| jobs::of_tenant(connection, tenant, id);
+        let find = move |connection: &_| records::of_tenant(connection, tenant, id);
         Ok(self.read(find).await?.map(|stored| stored.job))
     }
 
@@ -235,7 +235,7 @@ impl JobStore for SqliteStore {
         id: JobId,
         window: Window<u64>,
     ) -> Result<Option<Page<TimelineEvent>>> {
-        let read = move |connection: &_| match jobs::of_tenant(connection, tenant, id)? {
+        let read = move |connection: &_| match records::of_tenant(connection, tenant, id)? {
             Some(_) => timeline::list(connection, &id.to_string(), window).map(Some),
             None => Ok(None),
         };
