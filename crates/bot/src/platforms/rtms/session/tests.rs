@@ -1,3 +1,5 @@
+//! A session of realtime media streams from its first message to its end.
+
 use super::*;
 use crate::{clock, platforms::rtms::protocol::Message};
 
