@@ -15,6 +15,7 @@ use crate::{
     setting_names,
     store::Quota,
     timing::{self, Timing},
+    zoom::ZoomSettings,
 };
 
 /// The annotated defaults.
@@ -76,6 +77,8 @@ pub struct Config {
     pub keep_audit: Duration,
     /// Whether the dashboard is served at `/`, and browsers may sign in.
     pub dashboard: bool,
+    /// Zoom's apps and hosts.
+    pub zoom: ZoomSettings,
     /// How much of the server one caller gets.
     pub limits: Limits,
     /// What each consumer may use in each of its worlds.

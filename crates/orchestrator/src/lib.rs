@@ -32,6 +32,7 @@ pub mod tls;
 mod under_way;
 mod wake;
 mod webhooks;
+pub mod zoom;
 
 pub use self::{
     config::Config,

@@ -32,6 +32,7 @@ use crate::{
     under_way::UnderWay,
     wake::Wakes,
     webhooks::sender::Sender,
+    zoom::Zoom,
 };
 
 /// Where sandbox meetings are played, and which.
@@ -112,6 +113,9 @@ impl Orchestrator {
         sandbox: SandboxLink,
     ) -> Result<Self, StartError> {
         config.check_development()?;
+        let zoom = Arc::new(Zoom::read(&config.zoom).map_err(|(setting, problem)| {
+            ConfigError::Invalid { place: String::new(), setting, problem }
+        })?);
         let folder = DataFolder::open(&config.data_dir)?;
         let listener = TcpListener::bind(config.listen)
             .await
@@ -188,6 +192,7 @@ impl Orchestrator {
             calls: Shares::new(limits.requests_at_once, usize::MAX),
             streams: Shares::new((connections / 2).max(1), limits.streams_per_key),
             readiness: Arc::default(),
+            hooks: Arc::new(api::hooks::Hooks::new(Arc::clone(&zoom))),
         };
         let dispatch = Dispatch {
             store: Arc::clone(&store),
@@ -203,6 +208,7 @@ impl Orchestrator {
             recordings: folder.recordings(),
             meetings,
             stun_servers: config.stun_servers,
+            zoom,
             most_bytes_per_job: config.most_bytes_per_job,
             heartbeat_ms: u64::try_from(config.timing.heartbeat().as_millis()).unwrap_or(u64::MAX),
         };

@@ -153,6 +153,7 @@ async fn commands(
     let after = query.number("after").unwrap_or(0);
     let wait = query.number("wait").unwrap_or(0);
     let known_bots = query.text("knownBots");
+    let known_stream = query.number("knownStream");
     let (job, epoch) = attempt(&mut query)?;
     query.finish()?;
     let mut woken = server.wakes.subscribe(job);
@@ -170,12 +171,19 @@ async fn commands(
             let own_bots = OwnBots { ids: store.own_bots(job, epoch).await? };
             answer.own_bots = Some(own_bots).filter(|own_bots| own_bots.version() != *known);
         }
+        // Nor does one whose meeting is not streamed.
+        if let Some(known) = known_stream {
+            let stream = store.zoom_stream(job, store.now()).await?;
+            answer.zoom_stream = stream.filter(|stream| stream.version > known);
+        }
         Ok::<_, ApiError>(answer)
     };
     // Before any wait, so that a bot without the right to ask is refused at once.
     let mut answer = look().await?;
     let _hold = connection.map(|Extension(connection)| connection.hold());
-    let is_nothing = |answer: &Commands| answer.commands.is_empty() && answer.own_bots.is_none();
+    let is_nothing = |answer: &Commands| {
+        answer.commands.is_empty() && answer.own_bots.is_none() && answer.zoom_stream.is_none()
+    };
     let found = async {
         while is_nothing(&answer) {
             tokio::select! {

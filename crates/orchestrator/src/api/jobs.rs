@@ -51,15 +51,17 @@ pub(super) fn no_job(id: impl std::fmt::Display) -> ApiError {
     ))]
 async fn create_job(
     State(server): State<Server>,
-    Caller { tenant, .. }: Caller,
+    caller: Caller,
     headers: HeaderMap,
     query: Query,
     JsonBody(body): JsonBody<BODY_LIMIT>,
 ) -> Result<Response, ApiError> {
+    let tenant = caller.tenant;
     let now = server.store.now();
+    let available = server.hooks.zoom.available(&server.available, &caller.key().consumer_name);
     let terms = Terms {
         live: tenant.live,
-        available: &server.available,
+        available: &available,
         scenario: server.scenario,
         guard: &server.guard,
         meetings: &server.meetings,

@@ -11,6 +11,7 @@ mod document;
 mod error;
 mod events;
 mod health;
+pub(crate) mod hooks;
 mod host;
 mod ingest;
 mod jobs;
@@ -120,6 +121,7 @@ pub(crate) struct Server {
     /// Who has how many event streams and downloads.
     pub(crate) streams: Arc<Shares<KeyId>>,
     pub(crate) readiness: Arc<Readiness>,
+    pub(crate) hooks: Arc<hooks::Hooks>,
 }
 
 impl Server {
@@ -171,6 +173,7 @@ pub(crate) fn router(server: Server) -> Router {
     let media_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     router
         .merge(ingest::router())
+        .merge(hooks::router())
         .merge(sessions::router(&server))
         .merge(dashboard::router(server.dashboard))
         .route("/openapi.json", get(async move || (media_type, document)))

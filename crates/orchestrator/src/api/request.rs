@@ -98,7 +98,11 @@ fn other_than_plain_text(body: &[u8]) -> Option<&'static str> {
 }
 
 /// Reads a body of at most `limit` bytes, for as long as the settings say.
-async fn read_body(server: &Server, body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
+pub(super) async fn read_body(
+    server: &Server,
+    body: Body,
+    limit: usize,
+) -> Result<Vec<u8>, ApiError> {
     let patience = server.limits.body;
     match tokio::time::timeout(patience, Limited::new(body, limit).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes().into()),

@@ -1,6 +1,7 @@
 //! The sections of the settings, and what each setting may be.
 
 use std::{
+    collections::BTreeMap,
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     time::Duration,
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::{Config, ConfigError, parse_listen};
-use crate::{limits::Limits, store::Quota, timing::Timing};
+use crate::{limits::Limits, store::Quota, timing::Timing, zoom::ZoomSettings};
 
 #[derive(Deserialize)]
 struct Settings {
@@ -24,6 +25,14 @@ struct Settings {
     audit: Audit,
     dashboard: Dashboard,
     limits: LimitSettings,
+    zoom: Zoom,
+}
+
+#[derive(Deserialize)]
+struct Zoom {
+    hosts: Vec<String>,
+    #[serde(default)]
+    apps: Table,
 }
 
 #[derive(Deserialize)]
@@ -189,8 +198,32 @@ impl Config {
             timing: Timing::default(),
             keep_audit: Duration::from_hours(24 * u64::from(settings.audit.keep_days)),
             dashboard: settings.dashboard.enabled,
+            zoom: zoom(settings.zoom, &invalid)?,
         })
     }
+}
+
+/// The settings of Zoom. The files that they name are read when the server starts.
+fn zoom(
+    zoom: Zoom,
+    invalid: &impl Fn(&str, String) -> ConfigError,
+) -> Result<ZoomSettings, ConfigError> {
+    let is_domain = |host: &String| {
+        host.contains('.')
+            && url::Host::parse(host).is_ok_and(|parsed| parsed == url::Host::Domain(host.clone()))
+    };
+    if let Some(host) = zoom.hosts.iter().find(|host| !is_domain(host)) {
+        let problem = format!("{host:?} is not a domain in small letters, as in zoom.us");
+        return Err(invalid("zoom.hosts", problem));
+    }
+    let mut apps = BTreeMap::new();
+    for (name, app) in zoom.apps {
+        let app = app.try_into().map_err(|error: toml::de::Error| {
+            invalid(&format!("zoom.apps.{name}"), error.message().to_owned())
+        })?;
+        apps.insert(name, app);
+    }
+    Ok(ZoomSettings { hosts: zoom.hosts, apps })
 }
 
 /// So many days; `None` for 0, which keeps without end.

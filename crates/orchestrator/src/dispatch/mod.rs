@@ -6,8 +6,8 @@ mod reaper;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use meetbot_types::{
-    JobId, Reach, Timestamp,
-    bot::{BotOrder, SandboxSeat, Secret},
+    JobId, Platform, Reach, Timestamp,
+    bot::{BotOrder, SandboxSeat, Secret, ZoomApp},
 };
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use crate::{
     metrics::Metrics,
     store::{Claim, Claimed as ClaimedJob, Store},
     wake::Wakes,
+    zoom::Zoom,
 };
 
 /// How long to wait at most before looking into the queue again; pokes and `joinAt` come sooner.
@@ -61,6 +62,7 @@ pub(crate) struct Dispatch {
     /// Where meetings may be.
     pub(crate) meetings: Arc<Reach>,
     pub(crate) stun_servers: Vec<String>,
+    pub(crate) zoom: Arc<Zoom>,
     /// How many bytes the recording of one job may have.
     pub(crate) most_bytes_per_job: Option<u64>,
     /// How often a bot reports even when nothing happens, in milliseconds.
@@ -108,7 +110,10 @@ impl Dispatch {
         while bots.len() < self.max_bots && !drain.is_cancelled() {
             let token = crate::letters::letters(TOKEN_LETTERS);
             match self.store.claim(keys::hash(&token), self.store.now()).await {
-                Ok(Claim::Bot(claimed)) => self.launch(*claimed, token, bots, stop),
+                Ok(Claim::Bot(claimed)) => {
+                    let zoom = self.zoom_app(&claimed).await;
+                    self.launch(*claimed, token, zoom, bots, stop);
+                }
                 Ok(Claim::NoMinutes(job)) => {
                     tracing::info!(%job, "a job met a consumer without minutes");
                     self.metrics.refused("minutes_per_month");
@@ -125,10 +130,25 @@ impl Dispatch {
         Claimed::AllPlaces
     }
 
+    /// The app whose streams the job's bot receives; `None` where there is none, or the sandbox plays the meeting.
+    async fn zoom_app(&self, claimed: &ClaimedJob) -> Option<ZoomApp> {
+        if claimed.job.platform != Platform::ZoomWeb || !claimed.tenant.live {
+            return None;
+        }
+        match self.store.consumer_name(claimed.tenant.consumer).await {
+            Ok(consumer) => self.zoom.order(&consumer?),
+            Err(error) => {
+                tracing::warn!(job = %claimed.job.id, %error, "the consumer of a job cannot be read");
+                None
+            }
+        }
+    }
+
     fn launch(
         &self,
         claimed: ClaimedJob,
         token: String,
+        zoom: Option<ZoomApp>,
         bots: &mut JoinSet<Attempt>,
         stop: &CancellationToken,
     ) {
@@ -152,7 +172,7 @@ impl Dispatch {
                 let ago = self.clock.now().wall.millis_since(joined);
                 u64::try_from(ago).unwrap_or(0)
             }),
-            zoom: None,
+            zoom,
             sandbox: scenario.map(|scenario| {
                 let (address, token) = self.sandbox.clone();
                 SandboxSeat { address, scenario, token: Some(token) }

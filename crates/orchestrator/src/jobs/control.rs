@@ -1,6 +1,6 @@
 //! Somebody asks for something while the job is under way.
 
-use meetbot_types::{Cause, ControlAction, ControlState, Job, JobStatus, RecordingState};
+use meetbot_types::{Cause, ControlAction, ControlState, Job, JobStatus, Platform, RecordingState};
 
 use super::{
     change::{Change, Changes},
@@ -28,6 +28,11 @@ impl JobRecord {
         }
         if in_queue {
             command.state = ControlState::Done;
+        }
+        // Zoom streams a meeting to the bot, which is not in the room and cannot write there.
+        let is_streamed = self.job.platform == Platform::ZoomWeb && self.tenant.live;
+        if is_streamed && *action == ControlAction::SendChatMessage {
+            command.state = ControlState::Denied;
         }
         let changes = self.change(now.wall, |change| {
             change.changes.record = leaves;

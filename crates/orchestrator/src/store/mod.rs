@@ -9,6 +9,7 @@ mod sessions;
 mod sqlite;
 mod tally;
 mod usage;
+mod zoom;
 
 #[cfg(test)]
 pub(crate) mod contract;
@@ -40,6 +41,7 @@ pub use self::{
     sqlite::{Backup, BackupError, CopyError, Found, How, SqliteStore, backup},
     tally::{Ended, Tally},
     usage::UsageStore,
+    zoom::{StreamEvent, StreamEventKind, ZoomStore},
 };
 use crate::clock::StoreNow;
 pub use crate::{
@@ -238,7 +240,9 @@ pub struct WaitingMixes {
 
 /// The store, with the verbs of all who ask it. Verbs answer only once the change is on disk; a refusal that the domain knows is a value.
 #[async_trait]
-pub trait Store: JobStore + DeliveryStore + KeyStore + SessionStore + UsageStore {
+pub trait Store:
+    JobStore + DeliveryStore + KeyStore + SessionStore + UsageStore + ZoomStore
+{
     /// The present moment, as every verb takes it.
     fn now(&self) -> StoreNow;
     /// Drops answers that were kept long enough, gives back what a sender never came back from, and shows that the store can be written.

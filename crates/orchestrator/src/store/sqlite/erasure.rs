@@ -13,6 +13,7 @@ const OF_A_JOB: &[&str] = &[
     "commands WHERE job = ?1",
     "mixes WHERE job = ?1",
     "room_bots WHERE job = ?1",
+    "zoom_streams WHERE job = ?1",
     "jobs WHERE id = ?1",
 ];
 

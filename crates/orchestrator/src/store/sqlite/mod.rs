@@ -32,6 +32,7 @@ mod timeline;
 mod times;
 mod verbs;
 mod writer;
+mod zoom;
 
 use std::{
     fs::OpenOptions,

@@ -29,6 +29,7 @@ const STEPS: &[&str] = &[
     include_str!("paused.sql"),
     include_str!("recording_bytes.sql"),
     include_str!("sessions.sql"),
+    include_str!("zoom.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.
