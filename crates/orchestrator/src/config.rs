@@ -300,6 +300,9 @@ mod tests {
         assert!(problem("[bots]\nstun_servers = [\"x\"]").contains("stun.example.com:3478"));
         assert!(problem("[recordings]\nmix_at_once = -2").contains("-1, 0 or more"));
         assert!(problem("[log]\nformat = \"xml\"").contains("neither text nor json"));
+        assert!(problem("[zoom]\nhosts = [\"10.0.0.1\"]").contains("as in zoom.us"));
+        let app = "[zoom.apps.a]\nclient_id = \"x\"\ncolour = 1";
+        assert!(problem(app).contains("zoom.apps.a") && problem(app).contains("colour"));
         assert!(problem("[").contains("not TOML"));
         assert!(problem("[server]\ndevelopment = 1").contains("must be a boolean"));
         let odd = |name: &str| (name == "MEETBOT_BOTS_MAX").then(|| "many".to_owned());

@@ -17,6 +17,7 @@ mod recordings;
 mod room_bots;
 mod sessions;
 mod tally;
+mod zoom;
 
 use std::{sync::Arc, time::Duration};
 

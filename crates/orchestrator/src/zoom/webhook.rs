@@ -279,7 +279,7 @@ mod tests {
             deep.as_str(),
             "{\"event\":\"meeting.rtms_stopped\"}",
         ] {
-            assert!(read(bad.as_bytes(), &hosts()).is_err(), "{:.20}", bad);
+            assert!(read(bad.as_bytes(), &hosts()).is_err(), "{bad:.20}");
         }
         assert_eq!(read(br#"{"event":"meeting.started"}"#, &hosts()), Ok(Webhook::Other));
         let validation =

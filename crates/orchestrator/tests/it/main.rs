@@ -29,3 +29,4 @@ mod versions;
 mod webhooks;
 mod withheld;
 mod worlds;
+mod zoom;

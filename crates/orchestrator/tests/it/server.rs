@@ -57,7 +57,8 @@ impl Launcher for Stage {
             experimental: false,
             missing: Vec::new(),
         };
-        [Platform::Sandbox, Platform::Janus].map(joinable).into()
+        let streams = Availability { via: Via::Rtms, ..joinable(Platform::ZoomWeb) };
+        [joinable(Platform::Sandbox), joinable(Platform::Janus), streams].into()
     }
 
     async fn run(&self, order: BotOrder, stop: CancellationToken) {
@@ -114,12 +115,24 @@ impl Server {
         data: &TempDir,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Self {
-        log();
         let variable = |name: &str| {
             let development = (name == "MEETBOT_SERVER_DEVELOPMENT").then(|| "true".to_owned());
             variable(name).or(development)
         };
-        let mut config = Config::load(None, variable).unwrap();
+        Self::start_as(data, Config::load(None, variable).unwrap()).await
+    }
+
+    /// The same, with settings that have no variable.
+    pub(crate) async fn start_changed(data: &TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        let development =
+            |name: &str| (name == "MEETBOT_SERVER_DEVELOPMENT").then(|| "true".to_owned());
+        let mut config = Config::load(None, development).unwrap();
+        change(&mut config);
+        Self::start_as(data, config).await
+    }
+
+    async fn start_as(data: &TempDir, mut config: Config) -> Self {
+        log();
         config.listen = ([127, 0, 0, 1], 0).into();
         config.data_dir = data.path().to_owned();
         let ((bots, orders), (mixing, mixes)) =

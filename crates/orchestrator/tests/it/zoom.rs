@@ -1,0 +1,189 @@
+//! Zoom's webhooks: whose they are, what they start, and what they do not.
+
+use std::fmt::Write as _;
+
+use meetbot_orchestrator::{
+    store::Scope,
+    zoom::{AppSettings, ZoomSettings},
+};
+use meetbot_types::{
+    bot::{Commands, ZoomStreamState},
+    signature,
+};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::server::{Server, now};
+
+const TOKEN: &str = "the-webhook-secret-token";
+const MEETING: &str = "https://zoom.us/j/91234567890?pwd=x";
+
+async fn server(data: &TempDir) -> Server {
+    let file = |name: &str, secret: &str| {
+        let path = data.path().with_extension(name);
+        std::fs::write(&path, secret).unwrap();
+        path
+    };
+    let app = AppSettings {
+        client_id: "client".to_owned(),
+        client_secret_file: file("client", "the-client-secret-of-zoom"),
+        webhook_secret_files: vec![file("old", "an-older-token"), file("new", TOKEN)],
+        account_id: None,
+        consumer: "acme".to_owned(),
+    };
+    let hosts = vec!["zoom.us".to_owned()];
+    let zoom = ZoomSettings { hosts, apps: [("desk".to_owned(), app)].into() };
+    Server::start_changed(data, |config| config.zoom = zoom).await
+}
+
+fn started(stream: &str, url: &str) -> Value {
+    let payload = json!({"meeting_uuid": "u", "rtms_stream_id": stream, "meeting_id": "91234567890", "server_urls": url});
+    json!({"event": "meeting.rtms_started", "event_ts": now().as_millis(), "payload": payload})
+}
+
+/// Posts a body, signed at this moment with this token.
+async fn post_at(server: &Server, body: String, token: &str, seconds: i64) -> (StatusCode, String) {
+    let message = format!("v0:{seconds}:{body}");
+    let signed = signature::hmac_sha256(token.as_bytes(), message.as_bytes());
+    let request = server
+        .http
+        .post(format!("{}/api/v1/hooks/zoom", server.url()))
+        .header("x-zm-request-timestamp", seconds)
+        .header("x-zm-signature", format!("v0={signed}"))
+        .body(body);
+    let answer = request.send().await.unwrap();
+    (answer.status(), answer.text().await.unwrap())
+}
+
+async fn post(server: &Server, body: &Value) -> StatusCode {
+    post_at(server, body.to_string(), TOKEN, now().as_millis() / 1000).await.0
+}
+
+#[tokio::test]
+async fn a_bot_in_the_lobby_learns_of_the_stream_of_its_meeting() {
+    let data = TempDir::new().unwrap();
+    let server = server(&data).await;
+    let key = server.key("acme", true, Scope::Write).await;
+    let job = json!({"meetingUrl": MEETING});
+    let created = server.request_as(&key, reqwest::Method::POST, "/api/v1/jobs").json(&job);
+    assert_eq!(created.send().await.unwrap().status(), StatusCode::CREATED);
+    let bot = server.bot().await;
+    let app = bot.order.zoom.clone().unwrap();
+    assert_eq!(
+        (app.client_id.as_str(), app.client_secret.expose()),
+        ("client", "the-client-secret-of-zoom")
+    );
+    let asks = bot.asks::<Commands>("after=0&wait=30&knownStream=0");
+    let webhook = started("s1", "wss://a.zoom.us/");
+    let hears = post(&server, &webhook);
+    let (answer, status) = tokio::join!(asks, hears);
+    assert_eq!(status, StatusCode::OK);
+    let stream = answer.zoom_stream.unwrap();
+    assert_eq!(
+        (stream.version, stream.stream_id.as_str(), stream.state),
+        (1, "s1", ZoomStreamState::Started)
+    );
+    // A bot that comes after a kill asks anew, and one that knows it hears nothing new.
+    let again: Commands = bot.asks("after=0&wait=0&knownStream=0").await;
+    assert_eq!(again.zoom_stream, Some(stream));
+    let known: Commands = bot.asks("after=0&wait=0&knownStream=1").await;
+    assert_eq!(known.zoom_stream, None);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_consumer_without_an_app_is_told_at_creation_what_is_missing() {
+    let data = TempDir::new().unwrap();
+    let server = server(&data).await;
+    let key = server.key("other", true, Scope::Write).await;
+    let job = json!({"meetingUrl": MEETING});
+    let refused = server.request_as(&key, reqwest::Method::POST, "/api/v1/jobs").json(&job);
+    let refused: Value = refused.send().await.unwrap().json().await.unwrap();
+    let text = refused.to_string();
+    assert!(text.contains("platform_not_available") && text.contains("[zoom.apps.NAME]"), "{text}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn validation_is_answered_with_the_hmac_of_its_token() {
+    let data = TempDir::new().unwrap();
+    let server = server(&data).await;
+    let body = json!({"event": "endpoint.url_validation", "event_ts": 1, "payload": {"plainToken": "abc"}});
+    for token in [TOKEN, "an-older-token"] {
+        let (status, answer) =
+            post_at(&server, body.to_string(), token, now().as_millis() / 1000).await;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let expected = signature::hmac_sha256(token.as_bytes(), b"abc");
+        assert_eq!(
+            (status, answer),
+            (StatusCode::OK, json!({"plainToken": "abc", "encryptedToken": expected}))
+        );
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_hostile_starts_anything() {
+    let data = TempDir::new().unwrap();
+    let server = server(&data).await;
+    let key = server.key("acme", true, Scope::Write).await;
+    let job = json!({"meetingUrl": MEETING});
+    let created = server.request_as(&key, reqwest::Method::POST, "/api/v1/jobs").json(&job);
+    assert_eq!(created.send().await.unwrap().status(), StatusCode::CREATED);
+    let bot = server.bot().await;
+    let (good, second) = (started("s1", "wss://a.zoom.us/").to_string(), now().as_millis() / 1000);
+    let mut deep = String::from("{\"event\":\"meeting.rtms_started\",\"payload\":");
+    let _ = write!(deep, "{}", "[".repeat(30_000));
+    for (body, token, at, expected) in [
+        (good.clone(), "a wrong token", second, StatusCode::UNAUTHORIZED),
+        (good.clone(), TOKEN, second - 301, StatusCode::UNAUTHORIZED),
+        (good.clone(), TOKEN, second + 400, StatusCode::UNAUTHORIZED),
+        (started("s2", "ws://a.zoom.us/").to_string(), TOKEN, second, StatusCode::BAD_REQUEST),
+        (started("s3", "wss://127.0.0.1/").to_string(), TOKEN, second, StatusCode::BAD_REQUEST),
+        (
+            started("s4", "wss://zoom.us.evil.example/").to_string(),
+            TOKEN,
+            second,
+            StatusCode::BAD_REQUEST,
+        ),
+        ("no json".to_owned(), TOKEN, second, StatusCode::BAD_REQUEST),
+        (String::new(), TOKEN, second, StatusCode::BAD_REQUEST),
+        (deep, TOKEN, second, StatusCode::BAD_REQUEST),
+        ("x".repeat(64 * 1024 + 1), TOKEN, second, StatusCode::PAYLOAD_TOO_LARGE),
+        (
+            json!({"event": "meeting.started", "payload": {}}).to_string(),
+            TOKEN,
+            second,
+            StatusCode::OK,
+        ),
+    ] {
+        let (status, answer) = post_at(&server, body.clone(), token, at).await;
+        assert_eq!(status, expected, "{body:.80} {answer}");
+        assert!(!answer.contains(TOKEN), "{answer}");
+    }
+    let unsigned = server.http.post(format!("{}/api/v1/hooks/zoom", server.url())).body(good);
+    assert_eq!(unsigned.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    let answer: Commands = bot.asks("after=0&wait=0&knownStream=0").await;
+    assert_eq!(answer.zoom_stream, None);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_webhooks_is_refused_and_starts_nothing() {
+    let data = TempDir::new().unwrap();
+    let server = server(&data).await;
+    let mut refused = 0;
+    for number in 0..1_500 {
+        let body = started(&format!("s{number}"), "wss://a.zoom.us/").to_string();
+        let (status, _) = post_at(&server, body, "a wrong token", now().as_millis() / 1000).await;
+        match status {
+            StatusCode::UNAUTHORIZED => {}
+            StatusCode::TOO_MANY_REQUESTS => refused += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert!(refused > 0, "an address has 1,200 in a minute");
+    assert!(server.has_launched_none().await);
+    server.stop().await;
+}
