@@ -7,14 +7,15 @@ use meetbot_orchestrator::{
     zoom::{AppSettings, ZoomSettings},
 };
 use meetbot_types::{
-    bot::{Commands, ZoomStreamState},
+    Cause, Ending, Failure, FailureCode,
+    bot::{BotReport, Commands, Secret, ZoomStreamState},
     signature,
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::server::{Server, now};
+use super::server::{Server, answered, now};
 
 const TOKEN: &str = "the-webhook-secret-token";
 const MEETING: &str = "https://zoom.us/j/91234567890?pwd=x";
@@ -185,5 +186,45 @@ async fn a_flood_of_webhooks_is_refused_and_starts_nothing() {
     }
     assert!(refused > 0, "an address has 1,200 in a minute");
     assert!(server.has_launched_none().await);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn when_the_consent_is_withdrawn_all_that_was_recorded_is_removed() {
+    let data = TempDir::new().unwrap();
+    let server = server(&data).await;
+    let key = server.key("acme", true, Scope::Write).await;
+    let job = json!({"meetingUrl": MEETING});
+    let created = server.request_as(&key, reqwest::Method::POST, "/api/v1/jobs").json(&job);
+    assert_eq!(created.send().await.unwrap().status(), StatusCode::CREATED);
+    let mut bot = server.bot().await;
+    let earlier = bot.order.folder.join("e1");
+    std::fs::create_dir_all(&earlier).unwrap();
+    std::fs::write(earlier.join("audio.Ann.webm"), "sound").unwrap();
+    bot.record().await;
+    let end = |ending: Ending| BotReport::Ended {
+        ending,
+        manifest_uri: None,
+        duration_ms: 0,
+        paused_ms: 0,
+        consent_revoked: true,
+    };
+    let failure = Failure::new(FailureCode::RecordingDisabled, "the host withdrew the consent");
+    let ending = Cause::Failed(failure).ending(true, false);
+    // A stranger removes nothing.
+    let mut stranger = bot.ghost();
+    stranger.order.token = Secret::new("another");
+    assert_eq!(stranger.report(end(ending.clone())).await, StatusCode::UNAUTHORIZED);
+    assert!(earlier.exists());
+    assert_eq!(bot.report(end(ending)).await, StatusCode::OK);
+    assert!(!bot.order.folder.exists());
+    let path = format!("/api/v1/jobs/{}", bot.order.job_id);
+    let (_, job) = answered(server.request_as(&key, reqwest::Method::GET, &path)).await;
+    assert_eq!(
+        (&job["status"], &job["failureCode"]),
+        (&json!("failed"), &json!("recording_disabled"))
+    );
+    assert_eq!((&job["manifestUri"], &job["recording"]["bytes"]), (&Value::Null, &json!(0)));
+    assert!(job["recording"]["deletedAt"].is_string(), "{job}");
     server.stop().await;
 }
