@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use meetbot_types::{
     CommandId, ConsumerId, ControlAction, Delivery, DeliveryId, Job, JobId, KeyId, MeetingLink,
     Page, TimelineEvent, Timestamp, UseId,
-    bot::{BotCommand, IngestRequest, Secret, ZoomStream},
+    bot::{BotCommand, IngestRequest, Secret},
     manifest::File,
 };
 
@@ -23,8 +23,8 @@ use crate::{
         DeliveryStore, Earlier, Expired, JobFilter, JobStore, KeptAnswer, Key, KeyCreation,
         KeyFilter, KeyStore, KeyUse, Leases, NewKey, NewSession, OldRecording, Once, Quota,
         QuotaChange, Redelivery, Reported, Result, Revocation, Room, Rotation, RotationAnswer,
-        SessionStore, Start, Store, StreamEvent, Taken, Tally, Tenant, Tried, UsageStore,
-        UseFilter, Used, WaitingMixes, WebhookSecrets, Window, ZoomStore,
+        SessionStore, Start, Store, Taken, Tally, Tenant, Tried, UsageStore, UseFilter, Used,
+        WaitingMixes, WebhookSecrets, Window,
     },
 };
 
@@ -159,25 +159,6 @@ impl SessionStore for SqliteStore {
 
     async fn end_session(&self, hash: [u8; 32], now: StoreNow) -> Result<Option<Key>> {
         self.writer.write(move |connection| sessions::end(connection, hash, now.wall)).await
-    }
-}
-
-#[async_trait]
-impl ZoomStore for SqliteStore {
-    async fn zoom_event(
-        &self,
-        consumer: String,
-        event: StreamEvent,
-        now: StoreNow,
-    ) -> Result<Vec<JobId>> {
-        let hear = move |connection: &Transaction<'_>| {
-            zoom::event(connection, &consumer, &event, now.wall)
-        };
-        self.writer.write(hear).await
-    }
-
-    async fn zoom_stream(&self, job: JobId, now: StoreNow) -> Result<Option<ZoomStream>> {
-        self.writer.write(move |connection| zoom::of_job(connection, job, now.wall)).await
     }
 }
 

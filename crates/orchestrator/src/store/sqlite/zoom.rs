@@ -1,14 +1,16 @@
 //! Streams of Zoom meetings.
 
+use async_trait::async_trait;
 use meetbot_types::{
     JobId, MeetingLink, Timestamp,
     bot::{ZoomStream, ZoomStreamState},
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{Outcome, Problem, read_as};
+use super::{Outcome, Problem, SqliteStore, read_as, writer::Transaction};
 use crate::{
-    store::StreamEvent,
+    clock::StoreNow,
+    store::{Result, StreamEvent, ZoomStore},
     zoom::matching::{self, Stream, Waiting},
 };
 
@@ -16,6 +18,24 @@ use crate::{
 const KEEP_MS: i64 = 24 * 60 * 60 * 1000;
 
 const COLUMNS: &str = "SELECT id, meeting_uuid, meeting, server_urls, state, stop_reason, version, since, heard_ms, job FROM zoom_streams";
+
+#[async_trait]
+impl ZoomStore for SqliteStore {
+    async fn zoom_event(
+        &self,
+        consumer: String,
+        event: StreamEvent,
+        now: StoreNow,
+    ) -> Result<Vec<JobId>> {
+        let hear =
+            move |connection: &Transaction<'_>| apply(connection, &consumer, &event, now.wall);
+        self.writer.write(hear).await
+    }
+
+    async fn zoom_stream(&self, job: JobId, now: StoreNow) -> Result<Option<ZoomStream>> {
+        self.writer.write(move |connection| of_job(connection, job, now.wall)).await
+    }
+}
 
 fn stream(row: &Row<'_>) -> Outcome<Stream> {
     let (urls, state): (String, String) = (row.get(3)?, row.get(4)?);
@@ -96,7 +116,7 @@ fn waiting(connection: &Connection, consumer: &str, now: Timestamp) -> Outcome<V
     Ok(waiting)
 }
 
-pub(super) fn event(
+fn apply(
     connection: &Connection,
     consumer: &str,
     event: &StreamEvent,
@@ -135,11 +155,7 @@ pub(super) fn event(
     Ok(told)
 }
 
-pub(super) fn of_job(
-    connection: &Connection,
-    job: JobId,
-    now: Timestamp,
-) -> Outcome<Option<ZoomStream>> {
+fn of_job(connection: &Connection, job: JobId, now: Timestamp) -> Outcome<Option<ZoomStream>> {
     let id = job.to_string();
     if let Some(stream) = load(connection, "job = ?1", &[&id])? {
         return Ok(Some(stream.shown()));
