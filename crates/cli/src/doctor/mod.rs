@@ -5,6 +5,7 @@ mod loopback;
 mod machine;
 mod programs;
 mod server;
+mod zoom;
 
 use std::process::ExitCode;
 
@@ -76,6 +77,7 @@ pub(crate) async fn run(
             findings.extend(found);
             findings.extend(folder::paused(&config.data_dir).await);
             findings.push(loopback::look(&config, now).await);
+            findings.extend(zoom::look(&config.zoom));
             let asked = server::look(connection, config.listen, in_use, now).await;
             let answers = server::is_at(&asked, connection.base_url().as_deref(), config.listen);
             findings.push(machine::listen(config.listen, in_use, answers));

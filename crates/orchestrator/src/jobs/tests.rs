@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod consent;
+mod streamed;
 mod withheld;
 
 const TOKEN: [u8; 32] = [1; 32];

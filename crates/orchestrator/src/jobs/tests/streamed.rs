@@ -1,0 +1,23 @@
+//! Jobs whose meeting Zoom streams to the bot.
+
+use meetbot_types::Platform;
+
+use super::*;
+
+#[test]
+fn nothing_is_written_into_the_chat_of_a_streamed_meeting() {
+    let denied = (ControlAction::SendChatMessage, ControlState::Denied);
+    let asked = (ControlAction::PauseRecording, ControlState::Pending);
+    for (live, (action, state)) in [
+        (true, denied),
+        (true, asked),
+        // The sandbox plays the meetings of test keys.
+        (false, (ControlAction::SendChatMessage, ControlState::Pending)),
+    ] {
+        let (_, mut record) = play(&RECORDS);
+        record.job.platform = Platform::ZoomWeb;
+        record.tenant.live = live;
+        let (command, _) = record.command(&action, Some("hi".into()), at(9)).unwrap();
+        assert_eq!(command.state, state, "{live} {action}");
+    }
+}
