@@ -134,6 +134,8 @@ fn order(folder: &Path) -> BotOrder {
         joined_ms_ago: None,
         sandbox: None,
         zoom: None,
+        browser: None,
+        imitation: None,
         reach: Reach { loopback: true, networks: Vec::new() },
         stun_servers: Vec::new(),
         folder: folder.to_owned(),

@@ -2,7 +2,7 @@
 
 mod zoom;
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
@@ -48,6 +48,12 @@ pub struct BotOrder {
     /// The app whose streams it may receive, for a meeting of Zoom that no sandbox plays.
     #[serde(default)]
     pub zoom: Option<ZoomApp>,
+    /// The browser that the bot may use; `None` where it has none, as in orders of servers that knew none.
+    #[serde(default)]
+    pub browser: Option<BrowserSettings>,
+    /// The imitation that plays the meeting to the browser, in tests and demonstrations.
+    #[serde(default)]
+    pub imitation: Option<ImitationSeat>,
     /// Where the meeting's server may be.
     pub reach: Reach,
     /// STUN servers that tell the bot its public address, as in `stun.example.com:3478`.
@@ -90,6 +96,28 @@ pub struct SandboxSeat {
     /// What the bot shows the sandbox. `None` in orders of servers that knew none.
     #[serde(default)]
     pub token: Option<Secret>,
+}
+
+/// How a bot runs its browser.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BrowserSettings {
+    /// The program; `None`: the Chromium that is on the path.
+    pub binary: Option<PathBuf>,
+    /// It runs without its sandbox. As root it does not run otherwise.
+    pub no_sandbox: bool,
+    /// It has a window, on the X server that `DISPLAY` names.
+    pub headful: bool,
+}
+
+/// Where an imitation plays a product's web site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImitationSeat {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The SHA-256 of its certificate's public key, in base64, which the browser trusts.
+    pub spki_sha256: String,
 }
 
 words! {

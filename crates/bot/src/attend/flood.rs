@@ -127,6 +127,8 @@ pub(super) fn order(folder: PathBuf, auto_leave: AutoLeave) -> BotOrder {
         joined_ms_ago: None,
         sandbox: None,
         zoom: None,
+        browser: None,
+        imitation: None,
         reach: Reach { loopback: true, networks: Vec::new() },
         stun_servers: Vec::new(),
         folder,

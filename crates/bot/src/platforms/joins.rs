@@ -9,6 +9,8 @@ use meetbot_rtc::Guard;
 use meetbot_types::{Reach, bot::ZoomStream};
 use tokio::sync::watch;
 
+use super::browser::Earlier;
+
 /// So many of the ids before a join may still be in the room. Janus forgets a session after a minute, in which a bot joins a few times.
 const FORMER_IDS: usize = 32;
 
@@ -26,6 +28,7 @@ pub(crate) struct Joins {
 struct Former {
     joins: u32,
     own_ids: VecDeque<String>,
+    browsers: Earlier,
 }
 
 impl Joins {
@@ -46,5 +49,20 @@ impl Joins {
             former.own_ids.pop_front();
         }
         (former.joins, former_ids)
+    }
+
+    /// What has become of the browsers before.
+    pub(super) fn earlier(&self) -> Earlier {
+        self.former.lock().unwrap_or_else(PoisonError::into_inner).browsers
+    }
+
+    /// A fresh browser was refused.
+    pub(super) fn was_blocked(&self) {
+        self.former.lock().unwrap_or_else(PoisonError::into_inner).browsers.blocked = true;
+    }
+
+    /// A browser's page died.
+    pub(super) fn died(&self) {
+        self.former.lock().unwrap_or_else(PoisonError::into_inner).browsers.dead += 1;
     }
 }

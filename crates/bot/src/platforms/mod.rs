@@ -1,5 +1,6 @@
 //! The platforms that a bot can join, a folder or file each.
 
+mod browser;
 mod dial;
 pub(crate) mod janus;
 pub(crate) mod joins;
@@ -15,7 +16,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use meetbot_types::{Availability, Missing, Platform, Via, bot::BotOrder};
 
-use self::{janus::JanusMeeting, joins::Joins, rtms::RtmsMeeting, sandbox::SandboxMeeting};
+use self::{
+    browser::BrowserMeeting, janus::JanusMeeting, joins::Joins, rtms::RtmsMeeting,
+    sandbox::SandboxMeeting,
+};
 use crate::{
     connect::Connect,
     meeting::{Lost, Meeting},
@@ -71,6 +75,9 @@ pub(crate) async fn join(
         (None, Platform::Janus) => Box::new(JanusMeeting::join(order, connect, joins).await?),
         (None, Platform::ZoomWeb) if let Some(app) = &order.zoom => {
             Box::new(RtmsMeeting::join(order, app, connect, joins))
+        }
+        (None, Platform::GoogleMeet) if let Some(settings) = &order.browser => {
+            Box::new(BrowserMeeting::join(order, settings, joins).await?)
         }
         (None, platform) => return Err(format!("no bot can join {platform} yet")),
     })

@@ -346,6 +346,8 @@ pub(super) mod tests {
             joined_ms_ago: None,
             sandbox: None,
             zoom: None,
+            browser: None,
+            imitation: None,
             reach: Reach { loopback: true, networks: Vec::new() },
             stun_servers: Vec::new(),
             folder: folder.to_owned(),

@@ -1,6 +1,6 @@
 //! What is written to disk while a bot is in a meeting: packets as they come, nothing decoded, nothing that a crash could take back.
 
-mod clock;
+pub(crate) mod clock;
 pub(crate) mod failure;
 mod filename;
 pub(crate) mod files;

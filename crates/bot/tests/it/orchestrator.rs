@@ -120,6 +120,8 @@ impl Stage {
             joined_ms_ago: None,
             sandbox: None,
             zoom: None,
+            browser: None,
+            imitation: None,
             reach: Reach { loopback: true, networks: vec!["10.213.0.0/16".parse().unwrap()] },
             stun_servers: Vec::new(),
             folder: self.folder.path().join(self.job.to_string()),

@@ -177,6 +177,8 @@ impl Dispatch {
                 let (address, token) = self.sandbox.clone();
                 SandboxSeat { address, scenario, token: Some(token) }
             }),
+            browser: None,
+            imitation: None,
             reach: Reach::clone(&self.meetings),
             stun_servers: self.stun_servers.clone(),
             folder: self.recordings.join(job.id.to_string()),

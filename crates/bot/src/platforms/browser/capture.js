@@ -1,0 +1,174 @@
+// Runs before anything of the page. It hands out what the page's connections receive, as it came, and changes nothing that the page could hear or see:
+// encoded frames of sound, bytes of data channels, answers of one call. `capture.rs` reads it. No workers, no `eval`, no HTML: pages forbid them.
+((NAME, CALL) => {
+  'use strict';
+  if (window !== window.top) return;
+  const Peer = window.RTCPeerConnection;
+  const createOfReceiver = RTCRtpReceiver.prototype.createEncodedStreams;
+  const createOfSender = RTCRtpSender.prototype.createEncodedStreams;
+  const { setTimeout, setInterval, performance, btoa, JSON, Object, Uint8Array, DataView, TextEncoder, TransformStream, WeakSet, Blob } = window;
+  const text = new TextEncoder();
+
+  // Batches, one every 20 ms, until the browser's binding is there in a queue.
+  const MOST = 8 << 20;
+  let out = null, parts = [], size = 0, due = false;
+  const flush = () => {
+    due = false;
+    if (!out || !parts.length) return;
+    const bytes = new Uint8Array(8 + size);
+    new DataView(bytes.buffer).setFloat64(0, performance.now(), true);
+    let at = 8;
+    for (const part of parts) { bytes.set(part, at); at += part.length; }
+    parts = []; size = 0;
+    let binary = '';
+    for (let from = 0; from < bytes.length; from += 8192) binary += String.fromCharCode.apply(null, bytes.subarray(from, from + 8192));
+    out(btoa(binary));
+  };
+  const record = (kind, content) => {
+    if (size > MOST) { parts = []; size = 0; }
+    const bytes = new Uint8Array(5 + content.length);
+    bytes[0] = kind;
+    new DataView(bytes.buffer).setUint32(1, content.length, true);
+    bytes.set(content, 5);
+    parts.push(bytes); size += bytes.length;
+    if (!due) { due = true; setTimeout(flush, 20); }
+  };
+  const happened = event => record(3, text.encode(JSON.stringify(event)));
+  // The binding comes as a global. A setter takes it before the page can see it.
+  const bound = window[NAME];
+  if (typeof bound === 'function') { out = bound; delete window[NAME]; }
+  else Object.defineProperty(Object.prototype, NAME, {
+    configurable: true,
+    enumerable: false,
+    set(binding) { delete Object.prototype[NAME]; out = binding; flush(); },
+  });
+
+  let lanes = 0;
+  const reported = new WeakSet();
+  const frame = (lane, receiver, encoded) => {
+    const about = encoded.getMetadata();
+    const mime = (about.mimeType || (about.payloadType === 63 ? 'audio/red' : 'audio/opus')).toLowerCase();
+    const format = mime === 'audio/opus' ? 1 : mime === 'audio/red' ? 2 : 0;
+    if (!format) {
+      if (!reported.has(receiver)) { reported.add(receiver); happened({ k: 'format', lane, mime: mime.slice(0, 40) }); }
+      return;
+    }
+    const sources = (about.contributingSources || []).slice(0, 15), data = new Uint8Array(encoded.data);
+    const bytes = new Uint8Array(20 + 4 * sources.length + data.length), view = new DataView(bytes.buffer);
+    const level = about.audioLevel, number = about.sequenceNumber, came = about.receiveTime;
+    bytes[0] = format;
+    bytes[1] = (number === undefined ? 0 : 1) | (typeof level === 'number' ? 2 : 0) | (typeof came === 'number' ? 4 : 0);
+    view.setUint16(2, lane, true);
+    view.setUint32(4, about.rtpTimestamp ?? encoded.timestamp, true);
+    view.setUint16(8, number ?? 0, true);
+    bytes[10] = typeof level === 'number' && level > 0 ? Math.min(127, Math.round(-20 * Math.log10(Math.min(1, level)))) : 127;
+    view.setFloat64(11, came ?? 0, true);
+    bytes[19] = sources.length;
+    sources.forEach((source, place) => view.setUint32(20 + 4 * place, source, true));
+    bytes.set(data, 20 + 4 * sources.length);
+    record(1, bytes);
+  };
+
+  const taken = new WeakSet();
+  const begin = receiver => {
+    const lane = ++lanes & 0xffff;
+    happened({ k: 'lane', lane, kind: receiver.track.kind });
+    return encoded => { try { frame(lane, receiver, encoded); } catch { /* The page hears it all the same. */ } };
+  };
+  const look = see => new TransformStream({ transform(encoded, to) { see(encoded); to.enqueue(encoded); } });
+  const tap = receiver => {
+    if (taken.has(receiver)) return;
+    taken.add(receiver);
+    let streams;
+    try { streams = createOfReceiver.call(receiver); } catch { return; }
+    const { readable, writable } = streams;
+    const seen = receiver.track.kind === 'audio' ? readable.pipeThrough(look(begin(receiver))) : readable;
+    seen.pipeTo(writable).catch(() => {});
+  };
+  const pipe = sender => {
+    if (taken.has(sender)) return;
+    taken.add(sender);
+    try { const { readable, writable } = createOfSender.call(sender); readable.pipeTo(writable).catch(() => {}); } catch { /* The page took them. */ }
+  };
+  // A page that takes the streams itself gets one of two branches.
+  RTCRtpReceiver.prototype.createEncodedStreams = function createEncodedStreams() {
+    const streams = createOfReceiver.apply(this, arguments);
+    taken.add(this);
+    if (this.track.kind !== 'audio') return streams;
+    const [ours, theirs] = streams.readable.tee(), reader = ours.getReader(), see = begin(this);
+    const read = () => reader.read().then(({ done, value }) => { if (!done) { see(value); return read(); } });
+    read().catch(() => {});
+    return { readable: theirs, writable: streams.writable };
+  };
+  RTCRtpSender.prototype.createEncodedStreams = function createEncodedStreams() {
+    const streams = createOfSender.apply(this, arguments);
+    taken.add(this);
+    return streams;
+  };
+
+  let peers = 0, channels = 0;
+  const listen = channel => {
+    const id = ++channels & 0xffff, label = String(channel.label).slice(0, 100);
+    const bytes = content => {
+      const message = new Uint8Array(2 + content.length);
+      new DataView(message.buffer).setUint16(0, id, true);
+      message.set(content, 2);
+      record(2, message);
+    };
+    const opened = () => happened({ k: 'channel', id, label, open: true });
+    if (channel.readyState === 'open') opened(); else channel.addEventListener('open', opened);
+    channel.addEventListener('close', () => happened({ k: 'channel', id, label, open: false }));
+    channel.addEventListener('message', ({ data }) => {
+      if (typeof data === 'string') bytes(text.encode(data));
+      else if (data instanceof Blob) data.arrayBuffer().then(content => bytes(new Uint8Array(content)));
+      else bytes(new Uint8Array(data));
+    });
+  };
+  const open = Peer.prototype.createDataChannel;
+  Peer.prototype.createDataChannel = function createDataChannel() {
+    const channel = open.apply(this, arguments);
+    listen(channel);
+    return channel;
+  };
+  const describe = Peer.prototype.setLocalDescription;
+  Peer.prototype.setLocalDescription = function setLocalDescription() {
+    this.getSenders().forEach(pipe);
+    return describe.apply(this, arguments);
+  };
+  const Watched = new Proxy(Peer, {
+    construct(target, [configuration, ...rest], made) {
+      const peer = Reflect.construct(target, [Object.assign({}, configuration, { encodedInsertableStreams: true }), ...rest], made === Watched ? target : made);
+      const id = ++peers;
+      // After the page's own handlers: it may take the streams in them.
+      peer.addEventListener('track', ({ receiver }) => setTimeout(() => tap(receiver), 0));
+      peer.addEventListener('datachannel', ({ channel }) => listen(channel));
+      peer.addEventListener('connectionstatechange', () => happened({ k: 'peer', id, state: peer.connectionState }));
+      return peer;
+    },
+  });
+  Peer.prototype.constructor = Watched;
+  window.RTCPeerConnection = Watched;
+  if (window.webkitRTCPeerConnection) window.webkitRTCPeerConnection = Watched;
+
+  const answered = body => record(4, text.encode(body));
+  const isWanted = url => String(url).includes(CALL);
+  const fetch = window.fetch;
+  window.fetch = function (input) {
+    const answer = fetch.apply(this, arguments);
+    if (isWanted(input && input.url || input)) answer.then(whole => whole.clone().text()).then(answered).catch(() => {});
+    return answer;
+  };
+  const begins = XMLHttpRequest.prototype.open;
+  XMLHttpRequest.prototype.open = function open(_, url) {
+    if (isWanted(url)) this.addEventListener('load', () => {
+      if (this.responseType === '' || this.responseType === 'text') answered(this.responseText);
+      else if (this.responseType === 'arraybuffer') record(4, new Uint8Array(this.response));
+    });
+    return begins.apply(this, arguments);
+  };
+
+  const fault = error => happened({ k: 'fault', message: String(error && error.message || error).slice(0, 200) });
+  window.addEventListener('error', ({ error, message }) => fault(error || message));
+  window.addEventListener('unhandledrejection', ({ reason }) => fault(reason));
+  setInterval(() => happened({ k: 'beat' }), 1000);
+})

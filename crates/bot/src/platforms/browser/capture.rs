@@ -1,0 +1,199 @@
+//! What the script in the page hands out: encoded frames, the bytes of data channels, answers of calls, and what happens to connections. Pure.
+//!
+//! A batch is base64 of a time (`performance.now()` in ms, a 64-bit float) and of records, each with its kind (1 byte), its length (4 bytes) and its content;
+//! all numbers are little-endian. `capture.js` writes it.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+
+use crate::{media::Codec, platforms::browser::red};
+
+/// The most sources that one packet names (RFC 3550, 5.1).
+const MOST_SOURCES: usize = 15;
+/// The most a frame may have been held up in the page, in ms.
+const MOST_HELD_MS: f64 = 10_000.0;
+
+/// Something of a batch.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Record {
+    Sound(Sound),
+    /// A message of a data channel.
+    Message {
+        channel: u16,
+        bytes: Vec<u8>,
+    },
+    /// The answer of a call that the page makes.
+    Answer(Vec<u8>),
+    Happened(Happened),
+}
+
+/// A packet of sound, as a receiver got it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sound {
+    /// The receiver.
+    pub(crate) lane: u16,
+    pub(crate) rtp_time: u32,
+    pub(crate) sequence: Option<u16>,
+    pub(crate) level_dbov: Option<i8>,
+    /// How long ago it came, in ms.
+    pub(crate) age_ms: f64,
+    /// Whose voices are in it.
+    pub(crate) sources: Vec<u32>,
+    /// Opus.
+    pub(crate) data: Vec<u8>,
+}
+
+/// What happens to the page's connections.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "k", rename_all = "lowercase")]
+pub(crate) enum Happened {
+    /// A connection is in another state (`RTCPeerConnectionState`).
+    Peer { id: u32, state: String },
+    /// A data channel was opened or closed.
+    Channel { id: u16, label: String, open: bool },
+    /// A receiver hands out frames from now on.
+    Lane { lane: u16, kind: String },
+    /// A frame of a receiver is in a format that nothing is made of.
+    Format { lane: u16, mime: String },
+    /// The page reports an error.
+    Fault { message: String },
+    /// The script lives.
+    Beat,
+}
+
+/// The records of a batch, in order. What is not understood is passed over: the page may be of a later kind, and it is not ours.
+pub(crate) fn records(batch: &str) -> Vec<Record> {
+    let Ok(bytes) = STANDARD.decode(batch) else { return Vec::new() };
+    let Some((now_ms, mut rest)) = bytes.split_first_chunk::<8>() else { return Vec::new() };
+    let now_ms = f64::from_le_bytes(*now_ms);
+    let mut records = Vec::new();
+    while let Some(([kind, length @ ..], after)) = rest.split_first_chunk::<5>() {
+        let Some((content, after)) = usize::try_from(u32::from_le_bytes(*length))
+            .ok()
+            .and_then(|length| after.split_at_checked(length))
+        else {
+            break;
+        };
+        rest = after;
+        records.extend(match kind {
+            1 => sound(content, now_ms).map(Record::Sound),
+            2 => content.split_first_chunk().map(|(channel, bytes)| Record::Message {
+                channel: u16::from_le_bytes(*channel),
+                bytes: bytes.to_vec(),
+            }),
+            3 => serde_json::from_slice(content).ok().map(Record::Happened),
+            4 => Some(Record::Answer(content.to_vec())),
+            _ => None,
+        });
+    }
+    records
+}
+
+fn sound(mut content: &[u8], now_ms: f64) -> Option<Sound> {
+    let [format, flags, a, b, c, d, e, f, g, h, level] = *take(&mut content)?;
+    let came_ms = f64::from_le_bytes(*take(&mut content)?);
+    let [count] = *take(&mut content)?;
+    if usize::from(count) > MOST_SOURCES {
+        return None;
+    }
+    let sources: Option<Vec<u32>> =
+        (0..count).map(|_| Some(u32::from_le_bytes(*take(&mut content)?))).collect();
+    let codec = match format {
+        1 => Codec::Opus,
+        2 => Codec::Red,
+        _ => return None,
+    };
+    let data = if codec == Codec::Red { red::primary(content)? } else { content };
+    let age_ms = now_ms - came_ms;
+    Some(Sound {
+        lane: u16::from_le_bytes([a, b]),
+        rtp_time: u32::from_le_bytes([c, d, e, f]),
+        sequence: (flags & 1 != 0).then_some(u16::from_le_bytes([g, h])),
+        level_dbov: (flags & 2 != 0).then(|| 0_i8.saturating_sub_unsigned(level.min(127))),
+        age_ms: if flags & 4 != 0 && age_ms.is_finite() {
+            age_ms.clamp(0.0, MOST_HELD_MS)
+        } else {
+            0.0
+        },
+        sources: sources?,
+        data: (!data.is_empty()).then(|| data.to_vec())?,
+    })
+}
+
+fn take<'a, const N: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(kind: u8, content: &[u8]) -> Vec<u8> {
+        [&[kind][..], &u32::try_from(content.len()).unwrap().to_le_bytes(), content].concat()
+    }
+
+    fn batch(records: &[Vec<u8>]) -> String {
+        STANDARD.encode([&1_000_f64.to_le_bytes()[..], &records.concat()].concat())
+    }
+
+    fn frame(format: u8, sources: &[u32], data: &[u8]) -> Vec<u8> {
+        let mut frame = vec![format, 7, 2, 1];
+        frame.extend(960_u32.to_le_bytes());
+        frame.extend(65_535_u16.to_le_bytes());
+        frame.push(20);
+        frame.extend(985_f64.to_le_bytes());
+        frame.push(u8::try_from(sources.len()).unwrap());
+        sources.iter().for_each(|source| frame.extend(source.to_le_bytes()));
+        frame.extend(data);
+        record(1, &frame)
+    }
+
+    #[test]
+    fn every_kind_of_record_is_read_in_order() {
+        let records = records(&batch(&[
+            record(3, br#"{"k":"channel","id":3,"label":"collections","open":true}"#),
+            record(2, &[3, 0, 0x0A, 0]),
+            frame(1, &[42, u32::MAX], &[0x48, 1]),
+            frame(2, &[7], &[0xEF, 0, 0, 1, 111, 9, 0x48]),
+            record(9, b"later"),
+            record(4, b"CgA="),
+            record(3, b"{\"k\":\"beat\"}"),
+        ]));
+        let channel = Happened::Channel { id: 3, label: "collections".into(), open: true };
+        let sound = Sound {
+            lane: 258,
+            rtp_time: 960,
+            sequence: Some(65_535),
+            level_dbov: Some(-20),
+            age_ms: 15.0,
+            sources: vec![42, u32::MAX],
+            data: vec![0x48, 1],
+        };
+        let unwrapped = Sound { sources: vec![7], data: vec![0x48], ..sound.clone() };
+        assert_eq!(
+            records,
+            [
+                Record::Happened(channel),
+                Record::Message { channel: 3, bytes: vec![0x0A, 0] },
+                Record::Sound(sound),
+                Record::Sound(unwrapped),
+                Record::Answer(b"CgA=".to_vec()),
+                Record::Happened(Happened::Beat),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_cut_or_of_another_format_is_passed_over() {
+        assert_eq!(records("no base64!"), []);
+        assert_eq!(records(&STANDARD.encode([1, 2, 3])), []);
+        let mut cut = frame(1, &[7], &[0x48]);
+        cut.truncate(12);
+        assert_eq!(records(&batch(&[cut])), []);
+        for frame in [frame(9, &[7], &[0x48]), frame(1, &[7; 16], &[0x48]), frame(1, &[7], &[])] {
+            assert_eq!(records(&batch(&[frame, record(3, b"[]"), record(2, &[1])])), []);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Which state a page is in, by what was seen of it. Pure.
+
+use std::time::Instant;
+
+use super::{
+    landmarks::{Landmarks, Sign, State},
+    survey::{Survey, begins, holds},
+};
+
+/// The state that a page shows, by its place among the landmarks; `None` where it shows nothing known.
+fn recognise(landmarks: &Landmarks, survey: &Survey) -> Option<usize> {
+    let shows = |state: &State| {
+        state.any.iter().any(|sign| is_there(sign, survey))
+            && !state.none.iter().any(|sign| is_there(sign, survey))
+    };
+    landmarks.states.iter().position(shows)
+}
+
+fn is_there(sign: &Sign, survey: &Survey) -> bool {
+    match sign {
+        Sign::Text { text } => {
+            let in_dialogs = survey.dialogs.iter().flat_map(|dialog| &dialog.lines);
+            let lines = survey.lines.iter().chain(&survey.headings).chain(in_dialogs);
+            lines.into_iter().any(|line| holds(line, text))
+        }
+        Sign::Heading { heading } => survey.headings.iter().any(|line| holds(line, heading)),
+        Sign::Button { button } => {
+            survey.controls.iter().any(|it| !it.is_field && begins(&it.name, button))
+        }
+        Sign::Field { field } => {
+            survey.controls.iter().any(|it| it.is_field && it.shown && begins(&it.name, field))
+        }
+        Sign::Host { host } => survey.host == *host,
+        Sign::Frame { frame, width, height } => survey.frames.iter().any(|it| {
+            it.address.contains(frame.as_str()) && it.width >= *width && it.height >= *height
+        }),
+    }
+}
+
+/// What was seen, one look after the other.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    /// The state of the last look, and in how many looks it has shown.
+    last: Option<(usize, u32)>,
+    /// Since when the page shows nothing known.
+    unknown_since: Option<Instant>,
+}
+
+impl History {
+    /// A look at the page. Answers the state that it is in, once that has shown often enough.
+    pub(crate) fn look<'a>(
+        &mut self,
+        landmarks: &'a Landmarks,
+        survey: &Survey,
+        now: Instant,
+    ) -> Option<&'a State> {
+        let Some(found) = recognise(landmarks, survey) else {
+            self.last = None;
+            self.unknown_since.get_or_insert(now);
+            return None;
+        };
+        self.unknown_since = None;
+        let reads = match self.last {
+            Some((last, reads)) if last == found => reads + 1,
+            _ => 1,
+        };
+        self.last = Some((found, reads));
+        let state = &landmarks.states[found];
+        (reads >= state.reads).then_some(state)
+    }
+
+    /// Since when the page shows nothing known.
+    pub(crate) const fn unknown_since(&self) -> Option<Instant> {
+        self.unknown_since
+    }
+}
+
+#[cfg(test)]
+mod tests;

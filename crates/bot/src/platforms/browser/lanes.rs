@@ -1,0 +1,427 @@
+//! Whose voice each packet is, where a server sends the loudest people on a few lanes: the packet names its source (CSRC), and the meeting says whose it is.
+//! Pure.
+//!
+//! A lane's RTP time goes on while other people speak on it. A person may move from lane to lane, so each gets a clock of their own, which the lanes' clocks
+//! lead: how far the clock of a lane is behind ours shows in the packets that were held up least.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::capture::Sound;
+use crate::{
+    media::{Codec, Frame, TrackId},
+    recording::clock::ticks_between,
+};
+
+/// Google Meet marks the loudest person's packets with it beside their own source.
+const LOUDEST: u32 = 42;
+const RATE: u32 = 48_000;
+/// For so long a source may be without a name before its packets are written as those of somebody unknown.
+const NAMELESS: Duration = Duration::from_secs(2);
+/// As many packets wait for names at most: those of three lanes.
+const MOST_WAITING: usize = 400;
+/// The clock of a lane is looked at over this time, twice.
+const HALF_WINDOW: Duration = Duration::from_secs(5);
+/// A step of the RTP time that differs more from the time that has passed is of a lane that began anew, in ticks.
+const ANEW: i64 = 10 * RATE as i64;
+/// More packets are not lost at once.
+const MOST_LOST: u64 = 500;
+/// No clock begins before this, so that none gets below 0.
+const FIRST_TICK: i64 = 3_600 * RATE as i64;
+
+/// Whose packet it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Speaker {
+    /// A device of the roster.
+    Device(String),
+    /// The meeting has not said whose this source is.
+    Source(u32),
+    /// The packet names no source, or several: a mix of whoever speaks.
+    Several,
+}
+
+/// The lanes, and who is on them.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    start: Instant,
+    lanes: HashMap<u16, Lane>,
+    devices: HashMap<u32, String>,
+    voices: HashMap<Speaker, Voice>,
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    rtp_time: u32,
+    ticks: i64,
+    at: Instant,
+    sequence: Option<u16>,
+    /// Whose the last packet was.
+    speaker: Option<Speaker>,
+    /// The least (arrival − ticks) of this half of the window and of the one before.
+    lead: i64,
+    lead_before: i64,
+    since: Instant,
+}
+
+impl Lane {
+    const fn lead(&self) -> i64 {
+        if self.lead < self.lead_before { self.lead } else { self.lead_before }
+    }
+}
+
+/// The clock of one person.
+#[derive(Debug)]
+struct Voice {
+    lane: u16,
+    lane_ticks: i64,
+    /// The place on the clock that all lanes share.
+    shared: i64,
+    ticks: i64,
+    sequence: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    until: Instant,
+    source: u32,
+    sound: Sound,
+    arrived: Instant,
+}
+
+impl Lanes {
+    pub(crate) fn new(start: Instant) -> Self {
+        Self {
+            start,
+            lanes: HashMap::new(),
+            devices: HashMap::new(),
+            voices: HashMap::new(),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// A source is this device's from now on: the newest word counts, since sources are used again.
+    pub(crate) fn bind(&mut self, source: u32, device: String) -> Vec<(Speaker, Frame)> {
+        self.devices.insert(source, device);
+        let (named, waiting): (VecDeque<_>, _) =
+            self.waiting.drain(..).partition(|waiting| waiting.source == source);
+        self.waiting = waiting;
+        let speaker = self.speaker(source);
+        named
+            .into_iter()
+            .filter_map(|it| self.place(speaker.clone(), it.sound, it.arrived))
+            .collect()
+    }
+
+    /// A device has left: its sources may be another's soon.
+    pub(crate) fn unbind(&mut self, device: &str) {
+        self.devices.retain(|_, of| of != device);
+    }
+
+    /// A packet came. Answers what is to be written.
+    pub(crate) fn take(&mut self, sound: Sound, now: Instant) -> Vec<(Speaker, Frame)> {
+        let arrived =
+            now.checked_sub(Duration::from_secs_f64(sound.age_ms / 1_000.0)).unwrap_or(now);
+        let mut sources = sound.sources.iter().copied().filter(|source| *source != LOUDEST);
+        let speaker = match (sources.next(), sources.next()) {
+            (Some(source), None) => match self.speaker(source) {
+                Speaker::Source(_)
+                    if self.waiting.len() < MOST_WAITING && !self.is_written(source) =>
+                {
+                    let until = now + NAMELESS;
+                    self.waiting.push_back(Waiting { until, source, sound, arrived });
+                    return Vec::new();
+                }
+                speaker => speaker,
+            },
+            _ => Speaker::Several,
+        };
+        self.place(speaker, sound, arrived).into_iter().collect()
+    }
+
+    /// When to ask [`Lanes::overdue`].
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        self.waiting.front().map(|waiting| waiting.until)
+    }
+
+    /// The packets of sources that have been without a name for too long.
+    pub(crate) fn overdue(&mut self, now: Instant) -> Vec<(Speaker, Frame)> {
+        let mut frames = Vec::new();
+        while self.waiting.front().is_some_and(|waiting| waiting.until <= now)
+            && let Some(waiting) = self.waiting.pop_front()
+        {
+            frames.extend(self.place(
+                Speaker::Source(waiting.source),
+                waiting.sound,
+                waiting.arrived,
+            ));
+        }
+        frames
+    }
+
+    fn speaker(&self, source: u32) -> Speaker {
+        self.devices
+            .get(&source)
+            .map_or(Speaker::Source(source), |device| Speaker::Device(device.clone()))
+    }
+
+    /// Whether the source is written as somebody unknown already.
+    fn is_written(&self, source: u32) -> bool {
+        self.voices.contains_key(&Speaker::Source(source))
+    }
+
+    /// Puts a packet on its speaker's clock. `None`: it is doubled.
+    fn place(
+        &mut self,
+        speaker: Speaker,
+        sound: Sound,
+        arrived: Instant,
+    ) -> Option<(Speaker, Frame)> {
+        let since_start = arrived.saturating_duration_since(self.start);
+        let at = i64::try_from(since_start.as_micros()).unwrap_or(i64::MAX / 64) * 48 / 1_000;
+        let (mut lost, mut anew) = (0, true);
+        if let Some(lane) = self.lanes.get(&sound.lane) {
+            let step = ticks_between(lane.rtp_time.into(), sound.rtp_time.into());
+            let passed = arrived.saturating_duration_since(lane.at).as_secs_f64() * f64::from(RATE);
+            anew = (step as f64 - passed).abs() > ANEW as f64;
+            let ahead = sound.sequence.zip(lane.sequence).map(|(new, old)| new.wrapping_sub(old));
+            match ahead {
+                // It was overtaken, or came twice.
+                Some(ahead) if !anew && (ahead == 0 || ahead > u16::MAX / 2) => return None,
+                Some(ahead) if lane.speaker.as_ref() == Some(&speaker) => {
+                    lost = u64::from(ahead) - 1
+                }
+                _ => {}
+            }
+        }
+        let lane = self.lane(&sound, arrived, at, anew);
+        let (lane_ticks, shared) = (lane.ticks, lane.ticks + lane.lead());
+        lane.speaker = Some(speaker.clone());
+        if lost > MOST_LOST {
+            lost = 0;
+        }
+        let voice = self.voices.entry(speaker.clone()).or_insert_with(|| Voice {
+            lane: sound.lane,
+            lane_ticks,
+            shared,
+            ticks: FIRST_TICK + shared,
+            sequence: 0,
+        });
+        let step = if voice.lane == sound.lane && !anew {
+            lane_ticks - voice.lane_ticks
+        } else {
+            // Two lanes are known to each other as well as their least delays are: nobody says two things at once.
+            (shared - voice.shared).max(1)
+        };
+        if voice.sequence > 0 {
+            voice.ticks += step;
+        }
+        voice.sequence += 1 + lost;
+        (voice.lane, voice.lane_ticks, voice.shared) = (sound.lane, lane_ticks, shared);
+        let frame = Frame {
+            track: TrackId::named(&format!("lane-{}", sound.lane)),
+            codec: Codec::Opus,
+            rtp_time: voice.ticks.unsigned_abs(),
+            clock_rate: RATE,
+            sequence: voice.sequence..=voice.sequence,
+            arrived,
+            level_dbov: sound.level_dbov,
+            voice: None,
+            contributing_sources: Vec::new(),
+            rotation: None,
+            keyframe: true,
+            contiguous: lost == 0,
+            sender_report: None,
+            data: Arc::from(sound.data),
+        };
+        Some((speaker, frame))
+    }
+
+    /// Moves a lane's clock on to a packet that came `at` ticks after the start.
+    fn lane(&mut self, sound: &Sound, arrived: Instant, at: i64, anew: bool) -> &mut Lane {
+        let lane = self.lanes.entry(sound.lane).or_insert_with(|| Lane {
+            rtp_time: sound.rtp_time,
+            ticks: 0,
+            at: arrived,
+            sequence: None,
+            speaker: None,
+            lead: at,
+            lead_before: at,
+            since: arrived,
+        });
+        if anew {
+            (lane.ticks, lane.lead, lane.lead_before, lane.since) = (0, at, at, arrived);
+        } else {
+            lane.ticks += ticks_between(lane.rtp_time.into(), sound.rtp_time.into());
+        }
+        if arrived.saturating_duration_since(lane.since) >= HALF_WINDOW {
+            (lane.lead_before, lane.lead, lane.since) = (lane.lead, at - lane.ticks, arrived);
+        }
+        lane.lead = lane.lead.min(at - lane.ticks);
+        (lane.rtp_time, lane.at, lane.sequence) = (sound.rtp_time, arrived, sound.sequence);
+        lane
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    const ANN: u32 = 100;
+    const BOB: u32 = 200;
+
+    struct Stage {
+        start: Instant,
+        lanes: Lanes,
+    }
+
+    impl Stage {
+        fn set() -> Self {
+            let start = clock::now();
+            let mut lanes = Lanes::new(start);
+            lanes.bind(ANN, "ann".to_owned());
+            lanes.bind(BOB, "bob".to_owned());
+            Self { start, lanes }
+        }
+
+        fn at(&self, ms: u64) -> Instant {
+            self.start + Duration::from_millis(ms)
+        }
+
+        /// The `number`th packet of a lane, which takes one every 20 ms; each lane's RTP time begins elsewhere.
+        fn hear(&mut self, lane: u16, number: u16, sources: &[u32]) -> Vec<(Speaker, Frame)> {
+            let now = self.at(u64::from(number) * 20);
+            self.hear_at(lane, number, sources, now)
+        }
+
+        fn hear_at(
+            &mut self,
+            lane: u16,
+            number: u16,
+            sources: &[u32],
+            now: Instant,
+        ) -> Vec<(Speaker, Frame)> {
+            let sound = Sound {
+                lane,
+                rtp_time: (u32::from(number) * 960).wrapping_sub(u32::from(lane) * 77_777),
+                sequence: Some(number.wrapping_add(lane * 1_000)),
+                level_dbov: Some(-20),
+                age_ms: 0.0,
+                sources: sources.to_vec(),
+                data: vec![0x48, 1],
+            };
+            self.lanes.take(sound, now)
+        }
+    }
+
+    fn of(device: &str) -> Speaker {
+        Speaker::Device(device.to_owned())
+    }
+
+    #[test]
+    fn a_packet_goes_to_whom_its_source_belongs_and_the_mark_of_the_loudest_is_nobody() {
+        let mut stage = Stage::set();
+        for (number, sources, speaker) in [
+            (0, &[ANN][..], of("ann")),
+            (1, &[BOB, 42], of("bob")),
+            (2, &[42, ANN], of("ann")),
+            (3, &[ANN, BOB], Speaker::Several),
+            (4, &[42], Speaker::Several),
+            (5, &[], Speaker::Several),
+        ] {
+            let heard = stage.hear(0, number, sources);
+            assert_eq!((heard.len(), &heard[0].0), (1, &speaker), "{sources:?}");
+        }
+    }
+
+    #[test]
+    fn a_person_who_moves_between_lanes_stays_on_one_clock() {
+        let mut stage = Stage::set();
+        // The others begin with what shows how far their clocks are behind.
+        for lane in 0..3 {
+            stage.hear(lane, 0, &[BOB]);
+        }
+        let mut last: Option<(u64, u64)> = None;
+        for number in 1..1_000 {
+            let lane = number / 100 % 3;
+            let frame = stage.hear(lane, number, &[ANN]).remove(0).1;
+            if let Some((rtp_time, sequence)) = last {
+                assert_eq!(
+                    (frame.rtp_time - rtp_time, frame.sequence.start() - sequence),
+                    (960, 1),
+                    "{number}"
+                );
+            }
+            last = Some((frame.rtp_time, *frame.sequence.end()));
+        }
+    }
+
+    #[test]
+    fn what_others_say_on_a_lane_is_a_pause_and_what_is_missing_between_ones_own_packets_is_a_loss()
+    {
+        let mut stage = Stage::set();
+        let mut ann = Vec::new();
+        for (number, source) in
+            [(0, ANN), (1, ANN), (4, ANN), (5, BOB), (6, BOB), (8, ANN), (9, ANN)]
+        {
+            let heard = stage.hear(0, number, &[source]).remove(0);
+            if heard.0 == of("ann") {
+                ann.push((heard.1.rtp_time, *heard.1.sequence.start()));
+            }
+        }
+        let steps: Vec<_> =
+            ann.windows(2).map(|two| (two[1].0 - two[0].0, two[1].1 - two[0].1)).collect();
+        assert_eq!(steps, [(960, 1), (2_880, 3), (3_840, 1), (960, 1)]);
+        assert!(
+            stage.hear(0, 9, &[ANN]).is_empty() && stage.hear(0, 7, &[ANN]).is_empty(),
+            "they are late"
+        );
+    }
+
+    #[test]
+    fn a_source_without_a_name_waits_two_seconds_for_one() {
+        let mut stage = Stage::set();
+        for number in 0..10 {
+            assert!(stage.hear(0, number, &[300]).is_empty());
+        }
+        assert_eq!(stage.lanes.bind(300, "cid".to_owned()).len(), 10);
+        assert_eq!(stage.hear(0, 10, &[300])[0].0, of("cid"));
+        for number in 11..20 {
+            assert!(stage.hear(0, number, &[400]).is_empty());
+        }
+        assert_eq!(stage.lanes.wake(), Some(stage.at(2_220)));
+        assert!(stage.lanes.overdue(stage.at(2_219)).is_empty());
+        let overdue = stage.lanes.overdue(stage.at(3_000));
+        assert!(
+            overdue.len() == 9 && overdue.iter().all(|heard| heard.0 == Speaker::Source(400)),
+            "{overdue:?}"
+        );
+        assert_eq!(stage.hear(0, 150, &[400]).len(), 1, "nobody waits twice");
+        stage.lanes.bind(400, "dan".to_owned());
+        assert_eq!(stage.hear(0, 151, &[400])[0].0, of("dan"));
+    }
+
+    #[test]
+    fn a_source_that_is_used_again_is_the_newest_ones() {
+        let mut stage = Stage::set();
+        assert_eq!(stage.hear(0, 0, &[ANN])[0].0, of("ann"));
+        stage.lanes.unbind("ann");
+        assert!(stage.hear(0, 1, &[ANN]).is_empty(), "it waits for a name");
+        let named = stage.lanes.bind(ANN, "eve".to_owned());
+        assert_eq!(named[0].0, of("eve"));
+    }
+
+    #[test]
+    fn a_lane_that_begins_anew_goes_on_by_the_time_that_has_passed() {
+        let mut stage = Stage::set();
+        let before = stage.hear(0, 100, &[ANN]).remove(0).1;
+        let now = stage.at(2_000 + 3_000);
+        let after = stage.hear_at(0, 60_000, &[ANN], now).remove(0).1;
+        assert_eq!(after.rtp_time - before.rtp_time, 3 * 48_000);
+        assert_eq!(after.sequence.start() - before.sequence.start(), 1);
+    }
+}

@@ -1,0 +1,344 @@
+//! Meetings that are joined by opening their web page in Chromium. What the page receives is recorded as it comes; nothing is decoded.
+//!
+//! `process` runs Chromium, `cdp` speaks to it, `page` looks and acts. `session` decides, by `landmarks` (data), `judge` (which state the page is in) and `lanes`
+//! (whose voice a packet is). What the page's connections receive comes from `capture`.
+
+mod capture;
+mod cdp;
+mod judge;
+mod landmarks;
+mod lanes;
+mod page;
+mod process;
+mod products;
+mod red;
+mod session;
+mod survey;
+
+pub(crate) use self::session::Earlier;
+
+use std::{future::Future, pin::Pin, sync::LazyLock};
+
+use async_trait::async_trait;
+use meetbot_types::{
+    CommandId, Failure, FailureCode,
+    bot::{BotOrder, BrowserSettings, ImitationSeat, Secret},
+};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
+use url::Url;
+
+use self::{
+    capture::Record,
+    cdp::{Cdp, Event},
+    landmarks::Landmarks,
+    page::{Act, Page},
+    process::Browser,
+    session::{Mark, Output, Session},
+    survey::Survey,
+};
+use super::{joins::Joins, messages::Messages};
+use crate::{
+    bounds::Exceeded,
+    clock,
+    media::TrackId,
+    meeting::{Lost, Meeting, MeetingEvent},
+};
+
+/// Events that wait to be taken, beyond which the browser waits.
+const MOST_EVENTS: usize = 2_000;
+
+/// Those of Google Meet; a test reads them.
+static GOOGLE_MEET: LazyLock<Landmarks> = LazyLock::new(|| {
+    let text = include_str!("products/google_meet/landmarks.toml");
+    Landmarks::read(text).expect("the landmarks that are built in are right")
+});
+
+/// A meeting in a browser.
+pub(crate) struct BrowserMeeting {
+    events: mpsc::Receiver<MeetingEvent>,
+    orders: mpsc::UnboundedSender<Order>,
+    _driver: AbortOnDropHandle<()>,
+}
+
+/// What the driver is told.
+enum Order {
+    SendChat(CommandId, String),
+    Leave,
+}
+
+impl BrowserMeeting {
+    /// Opens the meeting's page.
+    pub(crate) async fn join(
+        order: &BotOrder,
+        settings: &BrowserSettings,
+        joins: &Joins,
+    ) -> Result<Self, Lost> {
+        let (sender, events) = mpsc::channel(MOST_EVENTS);
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let (order, settings, joins) = (order.clone(), settings.clone(), joins.clone());
+        let driver = async move {
+            match open(&order, settings).await {
+                Ok(driver) => driver.drive(&order, sender, inbox, &joins).await,
+                Err(event) => {
+                    // Who no longer listens has left.
+                    let _ = sender.send(event).await;
+                }
+            }
+        };
+        let driver = AbortOnDropHandle::new(tokio::spawn(driver.in_current_span()));
+        Ok(Self { events, orders, _driver: driver })
+    }
+}
+
+/// A browser with the meeting's page.
+struct Driver {
+    browser: Browser,
+    cdp_events: mpsc::Receiver<Event>,
+    page: Page,
+    url: String,
+}
+
+/// Starts the browser and opens the page; why it cannot is an event.
+async fn open(order: &BotOrder, settings: BrowserSettings) -> Result<Driver, MeetingEvent> {
+    let lost = |error: cdp::Error| MeetingEvent::Lost(error.to_string());
+    let url = address(&order.meeting_url)
+        .map_err(|error| MeetingEvent::Lost(format!("the meeting's URL: {error}")))?;
+    let switches = order.imitation.as_ref().map(switches).unwrap_or_default();
+    // It waits for the program, on a thread that no other bot needs.
+    let started = tokio::task::spawn_blocking(move || Browser::start(&settings, &switches)).await;
+    let started = started.map_err(|error| MeetingEvent::Lost(error.to_string()))?;
+    let (browser, output, input) = started.map_err(|error| match error {
+        process::Error::Start(..) => MeetingEvent::Lost(error.to_string()),
+        // Another try finds the same.
+        _ => MeetingEvent::Unreachable(Failure::new(FailureCode::InternalError, error.to_string())),
+    })?;
+    let (cdp, cdp_events) = Cdp::new(output, input);
+    // Nobody who wrote the page knows it.
+    let mut binding = Secret::random().expose().replace('-', "_");
+    binding.insert(0, '_');
+    let landmarks = &*GOOGLE_MEET;
+    let page =
+        Page::of(cdp, &binding, products::google_meet::CALL, &landmarks.words_of_people).await;
+    let page = page.map_err(lost)?;
+    page.open(&url).await.map_err(lost)?;
+    page.bind().await.map_err(lost)?;
+    Ok(Driver { browser, cdp_events, page, url })
+}
+
+/// The meeting's URL as it was given, in English: the landmarks are.
+fn address(url: &str) -> Result<String, url::ParseError> {
+    let mut url = Url::parse(url)?;
+    let others: Vec<(String, String)> =
+        url.query_pairs().into_owned().filter(|(name, _)| name != "hl").collect();
+    url.query_pairs_mut().clear().extend_pairs(others).append_pair("hl", "en");
+    Ok(url.into())
+}
+
+/// What leads the browser to an imitation, and nowhere else. Only its seat in an order brings them, no setting.
+fn switches(seat: &ImitationSeat) -> Vec<String> {
+    let ImitationSeat { address, spki_sha256 } = seat;
+    let ip = address.ip();
+    vec![
+        format!(
+            "--host-resolver-rules=MAP meet.google.com:443 {address}, MAP accounts.google.com:443 {address}, MAP * ~NOTFOUND, EXCLUDE {ip}"
+        ),
+        format!("--ignore-certificate-errors-spki-list={spki_sha256}"),
+    ]
+}
+
+/// What the page was asked, or made to do.
+enum Done {
+    Looked(Result<Survey, cdp::Error>),
+    Acted(Result<(), cdp::Error>),
+}
+
+type Busy = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+impl Driver {
+    /// Moves the meeting until it is over, then closes the browser.
+    async fn drive(
+        self,
+        order: &BotOrder,
+        sender: mpsc::Sender<MeetingEvent>,
+        mut inbox: mpsc::UnboundedReceiver<Order>,
+        joins: &Joins,
+    ) {
+        let Self { browser, mut cdp_events, page, url } = self;
+        let room = Url::parse(&url).map(|url| url.path().trim_matches('/').to_owned());
+        let mut session = Session::new(
+            &GOOGLE_MEET,
+            url,
+            room.unwrap_or_default(),
+            order.display_name.clone(),
+            joins.earlier(),
+            clock::now(),
+        );
+        let mut messages = Messages::new(clock::now());
+        let mut acts = Vec::<Act>::new();
+        let mut busy: Option<Busy> = None;
+        'meeting: loop {
+            // Before its end is told, by which the next join begins.
+            match session.take_mark() {
+                Some(Mark::Blocked) => joins.was_blocked(),
+                Some(Mark::Dead) => joins.died(),
+                None => {}
+            }
+            while let Some(output) = session.output() {
+                match output {
+                    Output::Act(act) => acts.push(act),
+                    Output::Event(event) => {
+                        if sender.send(event).await.is_err() {
+                            break 'meeting;
+                        }
+                    }
+                }
+            }
+            if session.is_over() {
+                break;
+            }
+            let now = clock::now();
+            if busy.is_none() {
+                busy = if acts.is_empty() {
+                    (session.next_look() <= now).then(|| look(page.clone()))
+                } else {
+                    Some(act(page.clone(), acts.remove(0)))
+                };
+            }
+            let wake = if busy.is_some() {
+                session.wake()
+            } else {
+                session.wake().min(session.next_look())
+            };
+            messages.give_way().await;
+            tokio::select! {
+                biased;
+                order = inbox.recv() => match order {
+                    Some(Order::SendChat(id, text)) => session.send_chat(id, &text, clock::now()),
+                    Some(Order::Leave) => session.leave(clock::now()),
+                    None => break,
+                },
+                done = finished(busy.as_mut()) => {
+                    busy = None;
+                    match done {
+                        Done::Looked(Ok(survey)) => session.look(&survey, clock::now()),
+                        Done::Looked(Err(error)) => session.cannot_look(&error.to_string(), clock::now()),
+                        Done::Acted(Ok(())) => {}
+                        // The next look shows what became of it.
+                        Done::Acted(Err(error)) => tracing::info!(%error, "an act in a meeting's page failed"),
+                    }
+                }
+                event = cdp_events.recv() => match event {
+                    Some(event) => hear(&event, &page, &mut session, &mut messages),
+                    None => session.die("the browser is gone"),
+                },
+                () = clock::sleep_until(Some(wake)) => session.tick(clock::now()),
+            }
+        }
+        page.close_browser().await;
+        browser.closes().await;
+    }
+}
+
+fn look(page: Page) -> Busy {
+    Box::pin(async move { Done::Looked(page.survey().await) })
+}
+
+fn act(page: Page, act: Act) -> Busy {
+    Box::pin(async move { Done::Acted(page.act(act).await) })
+}
+
+async fn finished(busy: Option<&mut Busy>) -> Done {
+    match busy {
+        Some(busy) => busy.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the browser says of its page.
+fn hear(event: &Event, page: &Page, session: &mut Session, messages: &mut Messages) {
+    if !page.is_of(event.session.as_deref()) {
+        return;
+    }
+    let text = |name: &str| event.params.get(name).and_then(Value::as_str).unwrap_or_default();
+    match event.method.as_str() {
+        "Runtime.bindingCalled" if text("name") == page.binding() => {
+            for record in capture::records(text("payload")) {
+                let now = clock::now();
+                let bytes = match &record {
+                    Record::Message { bytes, .. } | Record::Answer(bytes) => Some(bytes.len()),
+                    Record::Happened(_) => Some(0),
+                    Record::Sound(_) => None,
+                };
+                if bytes.is_some_and(|bytes| !messages.take(bytes, now)) {
+                    return session.exceed(Exceeded::Messages);
+                }
+                session.hear(record, now);
+            }
+        }
+        "Page.frameNavigated" if event.params["frame"].get("parentId").is_none() => {
+            let page = page.clone();
+            tokio::spawn(async move {
+                // It fails where the page navigates again at once, or is gone.
+                if let Err(error) = page.bind().await {
+                    tracing::debug!(%error, "a page's script has no way out");
+                }
+            });
+        }
+        "Inspector.targetCrashed" => session.die("the meeting's page crashed"),
+        "Inspector.detached" => session.die("the meeting's page was closed"),
+        _ => {}
+    }
+}
+
+#[async_trait]
+impl Meeting for BrowserMeeting {
+    async fn next(&mut self) -> MeetingEvent {
+        let event = self.events.recv().await;
+        event.unwrap_or_else(|| MeetingEvent::Lost("the browser is gone".to_owned()))
+    }
+
+    fn send_chat(&mut self, id: CommandId, text: String) {
+        // A driver that is gone has said so.
+        let _ = self.orders.send(Order::SendChat(id, text));
+    }
+
+    fn request_permission(&mut self, _: CommandId) {
+        // Everybody may record in Google Meet, so nobody is asked.
+    }
+
+    fn request_keyframe(&mut self, _: TrackId) {}
+
+    async fn leave(mut self: Box<Self>) -> Vec<CommandId> {
+        let _ = self.orders.send(Order::Leave);
+        let mut done = Vec::new();
+        while let Some(event) = self.events.recv().await {
+            done.extend(event.done());
+        }
+        done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_opened_in_english_with_all_that_its_address_holds() {
+        for (given, opened) in [
+            ("https://meet.google.com/abc-mnop-xyz", "https://meet.google.com/abc-mnop-xyz?hl=en"),
+            (
+                "https://meet.google.com/abc-mnop-xyz?pli=1&hl=de",
+                "https://meet.google.com/abc-mnop-xyz?pli=1&hl=en",
+            ),
+            (
+                "https://meet.google.com/abc-mnop-xyz?authuser=0#x",
+                "https://meet.google.com/abc-mnop-xyz?authuser=0&hl=en#x",
+            ),
+        ] {
+            assert_eq!(address(given).unwrap(), opened);
+        }
+    }
+}

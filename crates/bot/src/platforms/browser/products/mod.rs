@@ -1,0 +1,3 @@
+//! The products that are joined with a browser, a folder each.
+
+pub(crate) mod google_meet;

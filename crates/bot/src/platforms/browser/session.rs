@@ -1,0 +1,565 @@
+//! A meeting as its page, its data channels and its media tell it: what was seen in, events and acts out. Pure.
+
+mod chat;
+mod door;
+mod roster;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use meetbot_types::{CommandId, Failure, FailureCode, Platform, bot::RecordingRule};
+
+use self::{chat::Chat, door::Door, roster::Roster};
+use super::{
+    capture::{Happened, Record},
+    judge::History,
+    landmarks::{Landmarks, State, Verdict},
+    lanes::{Lanes, Speaker},
+    page::Act,
+    products::google_meet::wire,
+    survey::Survey,
+};
+use crate::{
+    bounds::{self, Exceeded},
+    media::Frame,
+    meeting::{MeetingEvent, Source},
+};
+
+/// The time from look to look: on the way in, at the door, in the meeting, on the way out.
+const LOOKS_ARRIVING: Duration = Duration::from_millis(250);
+const LOOKS_AT_DOOR: Duration = Duration::from_millis(500);
+const LOOKS_INSIDE: Duration = Duration::from_secs(1);
+/// How long the page may take to show that the bot has left.
+const LEAVES: Duration = Duration::from_secs(3);
+/// So many looks in a row may fail.
+const MOST_FAILED_LOOKS: u32 = 4;
+/// A page that shows nothing at all, behind the button to join, is dead after this time.
+const DEAD: Duration = Duration::from_secs(6);
+/// The channel that tells who is there.
+const COLLECTIONS: &str = "collections";
+
+/// What follows from something.
+#[derive(Debug)]
+pub(crate) enum Output {
+    Event(MeetingEvent),
+    Act(Act),
+}
+
+/// What the joins of this attempt before this one have come to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Earlier {
+    /// A fresh browser was refused already.
+    pub(crate) blocked: bool,
+    /// So often the page died.
+    pub(crate) dead: u32,
+}
+
+/// Why the next join has to know of this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Blocked,
+    Dead,
+}
+
+/// Where the bot is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// On its way to the button to join, or at the door.
+    Outside,
+    Inside,
+    /// Until when the page may show that the bot has left.
+    Leaving {
+        until: Instant,
+    },
+    Over,
+}
+
+/// A meeting.
+#[derive(Debug)]
+pub(crate) struct Session {
+    landmarks: &'static Landmarks,
+    url: String,
+    room: String,
+    earlier: Earlier,
+    mark: Option<Mark>,
+    phase: Phase,
+    history: History,
+    door: Door,
+    roster: Roster,
+    lanes: Lanes,
+    chat: Chat,
+    /// The states of the page's connections.
+    peers: HashMap<u32, String>,
+    /// The labels of the channels that are open.
+    channels: HashMap<u16, String>,
+    /// Since when the page shows the meeting.
+    inside_since: Option<Instant>,
+    /// Since when it shows nothing at all.
+    blank_since: Option<Instant>,
+    /// It reported an error since it last showed something.
+    fault: bool,
+    /// The last sign of the script in the page.
+    beat: Instant,
+    next_look: Instant,
+    failed_looks: u32,
+    left_pressed: bool,
+    output: VecDeque<Output>,
+}
+
+impl Session {
+    /// A meeting whose page is being opened.
+    pub(crate) fn new(
+        landmarks: &'static Landmarks,
+        url: String,
+        room: String,
+        name: String,
+        earlier: Earlier,
+        now: Instant,
+    ) -> Self {
+        Self {
+            landmarks,
+            url,
+            room,
+            earlier,
+            mark: None,
+            phase: Phase::Outside,
+            history: History::default(),
+            door: Door::new(name, now),
+            roster: Roster::default(),
+            lanes: Lanes::new(now),
+            chat: Chat::default(),
+            peers: HashMap::new(),
+            channels: HashMap::new(),
+            inside_since: None,
+            blank_since: None,
+            fault: false,
+            beat: now,
+            next_look: now,
+            failed_looks: 0,
+            left_pressed: false,
+            output: VecDeque::new(),
+        }
+    }
+
+    /// What is to be told or done next.
+    pub(crate) fn output(&mut self) -> Option<Output> {
+        self.output.pop_front()
+    }
+
+    /// Whether nothing more follows.
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// What the next join has to know, once.
+    pub(crate) const fn take_mark(&mut self) -> Option<Mark> {
+        self.mark.take()
+    }
+
+    /// When to look at the page.
+    pub(crate) const fn next_look(&self) -> Instant {
+        self.next_look
+    }
+
+    /// When to call [`Session::tick`].
+    pub(crate) fn wake(&self) -> Instant {
+        let silent = self.beat + Duration::from_secs(self.landmarks.bounds.silent_s);
+        let leaves = if let Phase::Leaving { until } = self.phase { until } else { silent };
+        let times = [self.lanes.wake(), self.chat.wake(), Some(leaves)];
+        times.into_iter().flatten().fold(silent, Instant::min)
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        let frames = self.lanes.overdue(now);
+        self.media(frames);
+        self.chat.tick(now, &mut self.output);
+        if matches!(self.phase, Phase::Leaving { until } if until <= now) {
+            self.phase = Phase::Over;
+        }
+        if now >= self.beat + Duration::from_secs(self.landmarks.bounds.silent_s) {
+            self.lose("the meeting's page no longer answers");
+        }
+    }
+
+    /// A chat message is to be written.
+    pub(crate) fn send_chat(&mut self, id: CommandId, text: &str, now: Instant) {
+        if self.phase == Phase::Inside {
+            self.chat.send(id, text, now);
+        } else {
+            let outcome = Err("the bot is not in the meeting".to_owned());
+            self.tell(MeetingEvent::CommandDone { id, outcome });
+        }
+    }
+
+    /// The bot is to leave.
+    pub(crate) fn leave(&mut self, now: Instant) {
+        self.phase = match self.phase {
+            Phase::Inside => Phase::Leaving { until: now + LEAVES },
+            _ => Phase::Over,
+        };
+        self.next_look = now;
+    }
+
+    /// The way to the meeting is lost.
+    pub(crate) fn lose(&mut self, why: &str) {
+        if let Phase::Leaving { .. } = self.phase {
+            self.phase = Phase::Over;
+        }
+        self.end(MeetingEvent::Lost(why.to_owned()));
+    }
+
+    /// The page crashed, or is dead.
+    pub(crate) fn die(&mut self, why: &str) {
+        self.mark = Some(Mark::Dead);
+        if self.earlier.dead >= 2 && self.phase == Phase::Outside {
+            let failure = Failure::new(FailureCode::InternalError, why);
+            self.end(MeetingEvent::Unreachable(failure));
+        } else {
+            self.lose(why);
+        }
+    }
+
+    /// The page could not be looked at.
+    pub(crate) fn cannot_look(&mut self, why: &str, now: Instant) {
+        self.failed_looks += 1;
+        self.next_look = now + LOOKS_AT_DOOR;
+        if self.failed_looks >= MOST_FAILED_LOOKS {
+            self.lose(&format!("the meeting's page cannot be looked at: {why}"));
+        }
+    }
+
+    /// The page hands something out.
+    pub(crate) fn hear(&mut self, record: Record, now: Instant) {
+        self.beat = now;
+        match record {
+            Record::Sound(sound) => {
+                let frames = self.lanes.take(sound, now);
+                self.media(frames);
+            }
+            Record::Message { channel, bytes } => {
+                if self.channels.get(&channel).is_some_and(|label| label == COLLECTIONS)
+                    && let Some(update) = wire::collections(&bytes)
+                {
+                    self.update(update, now);
+                }
+            }
+            Record::Answer(bytes) => {
+                if let Some(people) = wire::roster(&bytes).filter(|people| !people.is_empty()) {
+                    let gone = self.roster.gone(&people);
+                    self.people(people);
+                    self.people(gone);
+                }
+            }
+            Record::Happened(happened) => self.happened(happened),
+        }
+        self.admit(now);
+    }
+
+    fn happened(&mut self, happened: Happened) {
+        match happened {
+            Happened::Peer { id, state } => {
+                if state == "closed" {
+                    self.peers.remove(&id);
+                } else {
+                    self.peers.insert(id, state);
+                }
+            }
+            Happened::Channel { id, label, open: true } => {
+                if self.channels.len() < bounds::STREAMS {
+                    self.channels.insert(id, label);
+                }
+            }
+            Happened::Channel { id, open: false, .. } => {
+                self.channels.remove(&id);
+            }
+            Happened::Fault { .. } => self.fault = true,
+            Happened::Format { lane, mime } => {
+                tracing::warn!(
+                    lane,
+                    mime,
+                    "a page receives sound in a format that is not recorded"
+                );
+            }
+            Happened::Lane { lane, kind } => tracing::debug!(lane, kind, "a page has a receiver"),
+            Happened::Beat => {}
+        }
+    }
+
+    fn update(&mut self, update: wire::Update, now: Instant) {
+        self.people(update.people);
+        for output in update.outputs {
+            if let Some(source) = output.source {
+                let frames = self.lanes.bind(source, output.device);
+                self.media(frames);
+            }
+        }
+        for line in update.chat {
+            let line = self.chat.hear(line, &self.roster, now, &mut self.output);
+            if self.phase == Phase::Inside {
+                self.output.extend(line.map(MeetingEvent::Chat).map(Output::Event));
+            }
+        }
+    }
+
+    fn people(&mut self, people: Vec<wire::Person>) {
+        for person in people {
+            let news = match self.roster.hear(person) {
+                Ok(news) => news,
+                Err(exceeded) => return self.exceed(exceeded),
+            };
+            match news {
+                roster::News::Came(participant) if self.phase == Phase::Inside => {
+                    self.tell(MeetingEvent::Joined(participant));
+                }
+                roster::News::Left(device) => {
+                    self.lanes.unbind(&device);
+                    if self.phase == Phase::Inside {
+                        self.tell(MeetingEvent::Left(device));
+                    }
+                }
+                roster::News::RemovedSelf if self.phase == Phase::Inside => {
+                    self.end(MeetingEvent::Removed);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Sound of people, none of the bot's own.
+    fn media(&mut self, frames: Vec<(Speaker, Frame)>) {
+        if self.phase != Phase::Inside {
+            return;
+        }
+        for (speaker, frame) in frames {
+            let (participant, introduced) = match speaker {
+                Speaker::Device(device) if self.roster.is_self(&device) => continue,
+                Speaker::Device(device) => {
+                    let introduced = self.roster.introduce(&device);
+                    (device, introduced.map(|who| (who, true)))
+                }
+                Speaker::Source(source) => {
+                    let id = format!("source-{source}");
+                    let name = format!("Unknown speaker {source}");
+                    let introduced = self.roster.introduce_as(&id, name);
+                    (id, introduced.map(|who| (who, false)))
+                }
+                Speaker::Several => {
+                    let id = "several".to_owned();
+                    let introduced = self.roster.introduce_as(&id, "Several speakers".to_owned());
+                    (id, introduced.map(|who| (who, false)))
+                }
+            };
+            if let Some((who, is_there)) = introduced {
+                self.tell(MeetingEvent::Joined(who));
+                if !is_there {
+                    // Nobody stays in a meeting because of them.
+                    self.tell(MeetingEvent::Left(participant.clone()));
+                }
+            }
+            self.tell(MeetingEvent::Media { participant, source: Source::Microphone, frame });
+        }
+    }
+
+    /// A look at the page.
+    pub(crate) fn look(&mut self, survey: &Survey, now: Instant) {
+        self.failed_looks = 0;
+        let state = self.history.look(self.landmarks, survey, now);
+        let looks = match self.phase {
+            Phase::Outside if self.door.knocked() => LOOKS_AT_DOOR,
+            Phase::Outside | Phase::Leaving { .. } => LOOKS_ARRIVING,
+            Phase::Inside | Phase::Over => LOOKS_INSIDE,
+        };
+        self.next_look = now + looks;
+        if survey.controls.is_empty() && survey.lines.is_empty() {
+            self.blank_since.get_or_insert(now);
+        } else {
+            (self.blank_since, self.fault) = (None, false);
+        }
+        match self.phase {
+            Phase::Over => {}
+            Phase::Leaving { .. } => self.go_on_leaving(state, survey),
+            Phase::Outside | Phase::Inside => {
+                if let Some(state) = state {
+                    self.judge(state, survey, now);
+                } else {
+                    self.look_at_unknown(survey, now);
+                }
+            }
+        }
+    }
+
+    fn judge(&mut self, state: &State, survey: &Survey, now: Instant) {
+        let is_inside = self.phase == Phase::Inside;
+        let failure = |code| Failure::new(code, state.sentence.clone());
+        if !matches!(state.verdict, Verdict::Inside) {
+            self.inside_since = None;
+        }
+        match &state.verdict {
+            Verdict::Refused(code) if !is_inside => {
+                self.end(MeetingEvent::Refused(failure(code.clone())))
+            }
+            Verdict::Blocked if !is_inside && self.earlier.blocked => {
+                self.end(MeetingEvent::Refused(failure(FailureCode::AuthFailure)));
+            }
+            Verdict::Blocked if !is_inside => {
+                self.mark = Some(Mark::Blocked);
+                self.lose(&state.sentence);
+            }
+            Verdict::Unanswered if !is_inside => {
+                // Nobody is asked any more, so that a new knock takes no place in a queue away.
+                self.output.push_back(Output::Act(Act::Open(self.url.clone())));
+                self.door.again(now);
+            }
+            Verdict::Removed | Verdict::Left if is_inside => self.end(MeetingEvent::Removed),
+            Verdict::Removed | Verdict::Left => {
+                self.end(MeetingEvent::Refused(failure(FailureCode::HostDeniedAdmission)));
+            }
+            Verdict::Ended => self.end(MeetingEvent::Ended),
+            Verdict::Lost | Verdict::Refused(_) | Verdict::Blocked | Verdict::Unanswered => {
+                self.lose(&state.sentence);
+            }
+            Verdict::Lobby(lobby) if !is_inside => {
+                self.door.waits();
+                self.tell(MeetingEvent::Lobby(lobby.clone()));
+                self.answer_dialog(survey);
+            }
+            Verdict::Prejoin if !is_inside => {
+                if !self.answer_dialog(survey) {
+                    self.prejoin(survey, now);
+                }
+            }
+            Verdict::Inside => {
+                self.inside_since.get_or_insert(now);
+                if !self.answer_dialog(survey) {
+                    self.admit(now);
+                    self.attend(survey, now);
+                }
+            }
+            Verdict::Wait | Verdict::Lobby(_) | Verdict::Prejoin => {
+                self.answer_dialog(survey);
+            }
+        }
+    }
+
+    /// In the meeting: devices stay off, and the chat is written.
+    fn attend(&mut self, survey: &Survey, now: Instant) {
+        if self.phase != Phase::Inside {
+            return;
+        }
+        let controls = &self.landmarks.controls;
+        let devices = [&controls.microphone_is_on, &controls.camera_is_on];
+        if let Some(on) = devices.into_iter().find_map(|names| survey.control(false, names)) {
+            self.output.push_back(Output::Act(Act::Click(on.key.clone())));
+        } else {
+            self.chat.look(controls, survey, now, &mut self.output);
+            if self.chat.is_waiting() {
+                self.next_look = now + LOOKS_ARRIVING;
+            }
+        }
+    }
+
+    fn prejoin(&mut self, survey: &Survey, now: Instant) {
+        match self.door.look(self.landmarks, survey, now) {
+            Ok(act) => self.output.extend(act.map(Output::Act)),
+            Err(why) => self.give_up(&why, survey),
+        }
+    }
+
+    /// A page that nobody knows is no failure yet.
+    fn look_at_unknown(&mut self, survey: &Survey, now: Instant) {
+        let bounds = &self.landmarks.bounds;
+        let blank = self.blank_since.map(|since| now.saturating_duration_since(since));
+        if self.door.knocked()
+            && blank.is_some_and(|blank| blank >= DEAD || self.fault && blank > LOOKS_AT_DOOR)
+        {
+            return self.die("the meeting's page went dead");
+        }
+        if self.door.knocked() && survey.host != self.landmarks.host {
+            return self.die("the browser was led away from the meeting's page");
+        }
+        let unknown =
+            self.history.unknown_since().map(|since| now.saturating_duration_since(since));
+        if self.phase == Phase::Outside && unknown >= Some(Duration::from_secs(bounds.unknown_s)) {
+            return self.give_up("the meeting's page shows nothing known", survey);
+        }
+        self.answer_dialog(survey);
+    }
+
+    /// Presses what the topmost dialog asks for; one that nobody knows is closed, never by its first button. Answers whether there is one.
+    fn answer_dialog(&mut self, survey: &Survey) -> bool {
+        let Some((place, dialog)) = survey.dialogs.iter().enumerate().next_back() else {
+            return false;
+        };
+        let act = door::answer(self.landmarks, survey, place, dialog);
+        self.output.push_back(Output::Act(act));
+        true
+    }
+
+    fn go_on_leaving(&mut self, state: Option<&State>, survey: &Survey) {
+        let controls = &self.landmarks.controls;
+        if let Some(button) = survey.control(false, &controls.leave_for_good) {
+            self.output.push_back(Output::Act(Act::Click(button.key.clone())));
+        } else if self.left_pressed {
+            if state.is_some_and(|state| {
+                matches!(state.verdict, Verdict::Left | Verdict::Ended | Verdict::Removed)
+            }) {
+                self.phase = Phase::Over;
+            }
+        } else if let Some(button) = survey.control(false, &controls.leave) {
+            self.output.push_back(Output::Act(Act::Click(button.key.clone())));
+            self.left_pressed = true;
+        } else {
+            self.output.push_back(Output::Act(Act::Nudge));
+        }
+    }
+
+    /// The bot is in once everything says so: the page, the roster, the channel and the media path. Where the messages cannot be read, the page alone is believed
+    /// after a while.
+    fn admit(&mut self, now: Instant) {
+        let Some(since) = self.inside_since.filter(|_| self.phase == Phase::Outside) else {
+            return;
+        };
+        let media = self.peers.values().any(|state| state == "connected");
+        let has_channel = self.channels.values().any(|label| label == COLLECTIONS);
+        let waited = now.saturating_duration_since(since)
+            >= Duration::from_secs(self.landmarks.bounds.wire_s);
+        if !(media && (has_channel && self.roster.holds_self() || waited)) {
+            return;
+        }
+        if !self.roster.holds_self() {
+            tracing::warn!("Google Meet's messages cannot be read; nobody's name is known");
+        }
+        self.phase = Phase::Inside;
+        let own_id = self.roster.own_id().unwrap_or("the bot").to_owned();
+        let (platform, room) = (Platform::GoogleMeet, self.room.clone());
+        self.tell(MeetingEvent::JoiningAs { platform, room, own_id });
+        let people = self.roster.others();
+        self.tell(MeetingEvent::Admitted { people, recording: RecordingRule::Free });
+    }
+
+    fn give_up(&mut self, why: &str, survey: &Survey) {
+        let version = &self.landmarks.version;
+        let detail = format!("{why}; {} (landmarks of {version})", survey.in_short());
+        self.end(MeetingEvent::Unreachable(Failure::new(FailureCode::InternalError, detail)));
+    }
+
+    /// The meeting went beyond a bound.
+    pub(crate) fn exceed(&mut self, exceeded: Exceeded) {
+        self.end(MeetingEvent::Refused(exceeded.failure()));
+    }
+
+    fn tell(&mut self, event: MeetingEvent) {
+        if self.phase != Phase::Over {
+            self.output.push_back(Output::Event(event));
+        }
+    }
+
+    /// The first end counts.
+    fn end(&mut self, event: MeetingEvent) {
+        self.tell(event);
+        self.phase = Phase::Over;
+    }
+}
