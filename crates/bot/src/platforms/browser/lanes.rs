@@ -200,9 +200,6 @@ impl Lanes {
         let lane = self.lane(&sound, arrived, at, anew);
         let (lane_ticks, shared) = (lane.ticks, lane.ticks + lane.lead());
         lane.speaker = Some(speaker.clone());
-        if lost > MOST_LOST {
-            lost = 0;
-        }
         let voice = self.voices.entry(speaker.clone()).or_insert_with(|| Voice {
             lane: sound.lane,
             lane_ticks,
@@ -210,6 +207,10 @@ impl Lanes {
             ticks: FIRST_TICK + shared,
             sequence: 0,
         });
+        // Who was on another lane meanwhile has lost nothing on this one.
+        if voice.lane != sound.lane || lost > MOST_LOST {
+            lost = 0;
+        }
         let step = if voice.lane == sound.lane && !anew {
             lane_ticks - voice.lane_ticks
         } else {
