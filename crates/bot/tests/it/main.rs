@@ -4,6 +4,7 @@
 
 mod attempts;
 mod deaf;
+mod google_meet;
 mod janus;
 mod meetings;
 mod orchestrator;

@@ -41,7 +41,9 @@
       return ' ' + words(child) + ' ';
     }).join('');
     const text = element.matches('input, textarea, [contenteditable]') ? '' : clean(words(element));
-    return text || clean(element.getAttribute('placeholder') || element.getAttribute('title') || element.getAttribute('data-placeholder') || '');
+    const own = text || clean(element.getAttribute('placeholder') || element.getAttribute('title') || element.getAttribute('data-placeholder') || '');
+    // A field may have its name on what surrounds it.
+    return own || (element.matches('[contenteditable]') ? clean(element.closest('[aria-label]')?.getAttribute('aria-label') || '') : '');
   };
   const FIELDS = 'input:not([type=button]):not([type=submit]):not([type=checkbox]):not([type=radio]):not([type=hidden]), textarea, [contenteditable]:not([contenteditable=false]), [role=textbox]';
   const counts = new Map();
