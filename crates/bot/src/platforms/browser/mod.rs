@@ -8,6 +8,8 @@ mod cdp;
 mod judge;
 mod landmarks;
 mod lanes;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod outside;
 mod page;
 mod process;
 mod products;

@@ -472,9 +472,14 @@ impl Session {
     fn look_at_unknown(&mut self, survey: &Survey, now: Instant) {
         let bounds = &self.landmarks.bounds;
         let blank = self.blank_since.map(|since| now.saturating_duration_since(since));
-        if self.door.knocked()
-            && blank.is_some_and(|blank| blank >= DEAD || self.fault && blank > LOOKS_AT_DOOR)
-        {
+        // A page that is loading shows nothing either.
+        let knocked = self.door.knocked();
+        let is_dead = |blank| match (knocked, self.fault) {
+            (true, true) => blank > LOOKS_AT_DOOR,
+            (true, false) | (false, true) => blank >= DEAD,
+            (false, false) => false,
+        };
+        if blank.is_some_and(is_dead) {
             return self.die("the meeting's page went dead");
         }
         if self.door.knocked() && survey.host != self.landmarks.host {

@@ -1,0 +1,51 @@
+//! What a page hands out, and what has to hold whatever it is: the tests feed nasty inputs, the targets in `fuzz/` feed others for as long as one likes.
+
+#![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{
+    capture::{self, Record},
+    lanes::Lanes,
+    products::google_meet::wire,
+};
+use crate::clock;
+
+/// A message of `collections`, and the answer of the call for the roster: who is in it has a device.
+pub fn collections(bytes: &[u8]) {
+    let update = wire::collections(bytes).unwrap_or_default();
+    let roster = wire::roster(STANDARD.encode(bytes).as_bytes()).unwrap_or_default();
+    let mut people = update.people.iter().chain(&roster);
+    assert!(people.all(|person| person.device.starts_with("spaces/")), "{update:?}");
+    let _ = wire::roster(bytes);
+}
+
+/// A batch of a page: no packet is written twice, and none without a packet of Opus.
+pub fn captured(batch: &[u8]) {
+    let now = clock::now();
+    let mut lanes = Lanes::new(now);
+    for record in capture::records(&STANDARD.encode(batch)) {
+        if let Record::Sound(sound) = record {
+            assert!(!sound.data.is_empty() && sound.sources.len() <= 15, "{sound:?}");
+            assert!(lanes.take(sound, now).len() <= 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xtask::nasty;
+
+    use super::*;
+
+    #[test]
+    fn a_nasty_page_is_heard() {
+        let roster =
+            "\n#\u{12}!j\u{1f}\n\u{1d}\u{12}\u{1b}\n\u{12}spaces/a/devices/7\u{12}\u{3}Ann \u{1}";
+        nasty::feed(&[roster, "x\u{1}\u{2}", "\u{1f}"], |bytes| collections(bytes.as_bytes()));
+        let sound = "\0\0\0\0\0\0\0\0\u{1}\u{1a}\0\0\0\u{1}\u{7}\0\0\0\0\0\0\u{1}\0\0\0\0\0\0\0\0\0\u{1}\0\0\0\u{7}H\u{1}";
+        nasty::feed(&[sound, "\0\0\0\0\0\0\0\0\u{3}\u{2}\0\0\0{}"], |bytes| {
+            captured(bytes.as_bytes())
+        });
+    }
+}
