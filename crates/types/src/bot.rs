@@ -1,12 +1,14 @@
 //! What a bot is told, what it reports, and what it is commanded. Not part of the public API.
 
+mod browser;
 mod zoom;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 
+pub use self::browser::{BrowserSettings, ImitationSeat};
 pub use self::zoom::{ZoomApp, ZoomStream, ZoomStreamState};
 pub use crate::secret::Secret;
 use crate::{
@@ -96,28 +98,6 @@ pub struct SandboxSeat {
     /// What the bot shows the sandbox. `None` in orders of servers that knew none.
     #[serde(default)]
     pub token: Option<Secret>,
-}
-
-/// How a bot runs its browser.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct BrowserSettings {
-    /// The program; `None`: the Chromium that is on the path.
-    pub binary: Option<PathBuf>,
-    /// It runs without its sandbox. As root it does not run otherwise.
-    pub no_sandbox: bool,
-    /// It has a window, on the X server that `DISPLAY` names.
-    pub headful: bool,
-}
-
-/// Where an imitation plays a product's web site.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ImitationSeat {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// The SHA-256 of its certificate's public key, in base64, which the browser trusts.
-    pub spki_sha256: String,
 }
 
 words! {

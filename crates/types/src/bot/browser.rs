@@ -1,0 +1,27 @@
+//! What a bot that joins in a browser is told of it.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// How a bot runs its browser.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BrowserSettings {
+    /// The program; `None`: the Chromium that is on the path.
+    pub binary: Option<PathBuf>,
+    /// It runs without its sandbox. As root it does not run otherwise.
+    pub no_sandbox: bool,
+    /// It has a window, on the X server that `DISPLAY` names.
+    pub headful: bool,
+}
+
+/// Where an imitation plays a product's web site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImitationSeat {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The SHA-256 of its certificate's public key, in base64, which the browser trusts.
+    pub spki_sha256: String,
+}
