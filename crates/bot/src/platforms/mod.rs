@@ -77,7 +77,7 @@ pub(crate) async fn join(
             Box::new(RtmsMeeting::join(order, app, connect, joins))
         }
         (None, Platform::GoogleMeet) if let Some(settings) = &order.browser => {
-            Box::new(BrowserMeeting::join(order, settings, joins).await?)
+            Box::new(BrowserMeeting::join(order, settings, joins))
         }
         (None, platform) => return Err(format!("no bot can join {platform} yet")),
     })

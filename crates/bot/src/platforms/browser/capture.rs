@@ -90,7 +90,11 @@ pub(crate) fn records(batch: &str) -> Vec<Record> {
 }
 
 fn sound(mut content: &[u8], now_ms: f64) -> Option<Sound> {
-    let [format, flags, a, b, c, d, e, f, g, h, level] = *take(&mut content)?;
+    let [format, flags] = *take(&mut content)?;
+    let lane = u16::from_le_bytes(*take(&mut content)?);
+    let rtp_time = u32::from_le_bytes(*take(&mut content)?);
+    let sequence = u16::from_le_bytes(*take(&mut content)?);
+    let [level] = *take(&mut content)?;
     let came_ms = f64::from_le_bytes(*take(&mut content)?);
     let [count] = *take(&mut content)?;
     if usize::from(count) > MOST_SOURCES {
@@ -106,9 +110,9 @@ fn sound(mut content: &[u8], now_ms: f64) -> Option<Sound> {
     let data = if codec == Codec::Red { red::primary(content)? } else { content };
     let age_ms = now_ms - came_ms;
     Some(Sound {
-        lane: u16::from_le_bytes([a, b]),
-        rtp_time: u32::from_le_bytes([c, d, e, f]),
-        sequence: (flags & 1 != 0).then_some(u16::from_le_bytes([g, h])),
+        lane,
+        rtp_time,
+        sequence: (flags & 1 != 0).then_some(sequence),
         level_dbov: (flags & 2 != 0).then(|| 0_i8.saturating_sub_unsigned(level.min(127))),
         age_ms: if flags & 4 != 0 && age_ms.is_finite() {
             age_ms.clamp(0.0, MOST_HELD_MS)

@@ -1,4 +1,4 @@
-//! The Chrome DevTools Protocol over a pipe: JSON messages, each with a zero behind it.
+//! The Chrome `DevTools` Protocol over a pipe: JSON messages, each with a zero behind it.
 //!
 //! The bot needs about ten of its methods, so they are written here: a client crate would bring types for a thousand, minutes of each build, and a WebSocket,
 //! whose port other programs of the machine could reach. `Runtime.enable` is not called: pages can see it.
@@ -86,7 +86,7 @@ impl Cdp {
         let (outgoing, mut messages) = mpsc::unbounded_channel::<Vec<u8>>();
         let (sender, events) = mpsc::channel(MOST_EVENTS);
         let waiting = Arc::new(Mutex::new(Some(Waiting::new())));
-        let writes = async move {
+        let sending = async move {
             while let Some(message) = messages.recv().await {
                 if writer.write_all(&message).await.is_err() {
                     break;
@@ -94,13 +94,13 @@ impl Cdp {
             }
         };
         let answers = Arc::clone(&waiting);
-        let reads = async move {
+        let hearing = async move {
             if let Err(error) = read(reader, &answers, &sender).await {
                 tracing::debug!(%error, "the pipe to a browser has ended");
             }
             answers.lock().unwrap_or_else(PoisonError::into_inner).take();
         };
-        let tasks = [tokio::spawn(writes), tokio::spawn(reads)].map(AbortOnDropHandle::new);
+        let tasks = [tokio::spawn(sending), tokio::spawn(hearing)].map(AbortOnDropHandle::new);
         (Self { next: Arc::default(), outgoing, waiting, _tasks: Arc::new(tasks) }, events)
     }
 
@@ -172,7 +172,7 @@ async fn hear(message: &[u8], answers: &Mutex<Option<Waiting>>, events: &mpsc::S
     let Ok(incoming) = serde_json::from_slice::<Incoming>(message) else { return };
     let Some(id) = incoming.id else {
         if let Ok(event) = serde_json::from_slice(message) {
-            // Nobody reads them any more once the bot has left.
+            // Nobody hears them any more once the bot has left.
             let _ = events.send(event).await;
         }
         return;

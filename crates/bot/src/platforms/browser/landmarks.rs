@@ -41,6 +41,7 @@ pub(crate) struct Controls {
 /// How long the page may take, in seconds.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "each says its unit")]
 pub(crate) struct Bounds {
     pub(crate) arriving_s: u64,
     pub(crate) knock_s: u64,

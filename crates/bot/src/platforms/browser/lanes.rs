@@ -47,7 +47,7 @@ pub(crate) enum Speaker {
 #[derive(Debug)]
 pub(crate) struct Lanes {
     start: Instant,
-    lanes: HashMap<u16, Lane>,
+    by_number: HashMap<u16, Lane>,
     devices: HashMap<u32, String>,
     voices: HashMap<Speaker, Voice>,
     waiting: VecDeque<Waiting>,
@@ -96,7 +96,7 @@ impl Lanes {
     pub(crate) fn new(start: Instant) -> Self {
         Self {
             start,
-            lanes: HashMap::new(),
+            by_number: HashMap::new(),
             devices: HashMap::new(),
             voices: HashMap::new(),
             waiting: VecDeque::new(),
@@ -183,7 +183,7 @@ impl Lanes {
         let since_start = arrived.saturating_duration_since(self.start);
         let at = i64::try_from(since_start.as_micros()).unwrap_or(i64::MAX / 64) * 48 / 1_000;
         let (mut lost, mut anew) = (0, true);
-        if let Some(lane) = self.lanes.get(&sound.lane) {
+        if let Some(lane) = self.by_number.get(&sound.lane) {
             let step = ticks_between(lane.rtp_time.into(), sound.rtp_time.into());
             let passed = arrived.saturating_duration_since(lane.at).as_secs_f64() * f64::from(RATE);
             anew = (step as f64 - passed).abs() > ANEW as f64;
@@ -192,7 +192,7 @@ impl Lanes {
                 // It was overtaken, or came twice.
                 Some(ahead) if !anew && (ahead == 0 || ahead > u16::MAX / 2) => return None,
                 Some(ahead) if lane.speaker.as_ref() == Some(&speaker) => {
-                    lost = u64::from(ahead) - 1
+                    lost = u64::from(ahead) - 1;
                 }
                 _ => {}
             }
@@ -243,7 +243,7 @@ impl Lanes {
 
     /// Moves a lane's clock on to a packet that came `at` ticks after the start.
     fn lane(&mut self, sound: &Sound, arrived: Instant, at: i64, anew: bool) -> &mut Lane {
-        let lane = self.lanes.entry(sound.lane).or_insert_with(|| Lane {
+        let lane = self.by_number.entry(sound.lane).or_insert_with(|| Lane {
             rtp_time: sound.rtp_time,
             ticks: 0,
             at: arrived,

@@ -46,7 +46,7 @@ use crate::{
     bounds::Exceeded,
     clock,
     media::TrackId,
-    meeting::{Lost, Meeting, MeetingEvent},
+    meeting::{Meeting, MeetingEvent},
 };
 
 /// Events that wait to be taken, beyond which the browser waits.
@@ -73,11 +73,7 @@ enum Order {
 
 impl BrowserMeeting {
     /// Opens the meeting's page.
-    pub(crate) async fn join(
-        order: &BotOrder,
-        settings: &BrowserSettings,
-        joins: &Joins,
-    ) -> Result<Self, Lost> {
+    pub(crate) fn join(order: &BotOrder, settings: &BrowserSettings, joins: &Joins) -> Self {
         let (sender, events) = mpsc::channel(MOST_EVENTS);
         let (orders, inbox) = mpsc::unbounded_channel();
         let (order, settings, joins) = (order.clone(), settings.clone(), joins.clone());
@@ -91,7 +87,7 @@ impl BrowserMeeting {
             }
         };
         let driver = AbortOnDropHandle::new(tokio::spawn(driver.in_current_span()));
-        Ok(Self { events, orders, _driver: driver })
+        Self { events, orders, _driver: driver }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Chromium as a child process: in a process group and with a profile that nobody else has, and gone with its bot.
 //!
-//! The DevTools pipe is on its descriptors 3 and 4. A shell moves them there from stdin and stdout, so that no code here is `unsafe` and no crate is needed.
+//! The `DevTools` pipe is on its descriptors 3 and 4. A shell moves them there from stdin and stdout, so that no code here is `unsafe` and no crate is needed.
 //! Chromium ends by itself when the pipe does, and the kernel kills it when its parent dies (`setpriv --pdeathsig`). The kernel takes the *thread* that started it
 //! for the parent, so that thread waits until it ends.
 

@@ -53,7 +53,7 @@ impl Session {
         }
         match &state.verdict {
             Verdict::Refused(code) if !is_inside => {
-                self.end(MeetingEvent::Refused(failure(code.clone())))
+                self.end(MeetingEvent::Refused(failure(code.clone())));
             }
             Verdict::Blocked if !is_inside && self.earlier.blocked => {
                 self.end(MeetingEvent::Refused(failure(FailureCode::AuthFailure)));

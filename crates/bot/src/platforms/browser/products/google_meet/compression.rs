@@ -23,7 +23,7 @@ pub(crate) fn unpack(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
         return inflate(gzip_content(zipped)?).map(Cow::Owned);
     }
     if let [0x78, flags, ..] = bytes
-        && u16::from_be_bytes([0x78, *flags]) % 31 == 0
+        && u16::from_be_bytes([0x78, *flags]).is_multiple_of(31)
         && let Ok(unpacked) = decompress_to_vec_zlib_with_limit(bytes, MOST_BYTES)
     {
         return Some(Cow::Owned(unpacked));
