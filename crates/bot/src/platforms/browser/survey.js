@@ -57,8 +57,12 @@
     const { left, top, width, height } = size(element);
     return [left + width / 2, top + height / 2];
   };
+  const isOutside = ([x, y]) => x < 0 || y < 0 || x >= innerWidth || y >= innerHeight;
+  // What has to be scrolled to counts as free until it is in view.
   const isFree = element => {
-    const hit = document.elementFromPoint(...middle(element));
+    const at = middle(element);
+    if (isOutside(at)) return true;
+    const hit = document.elementFromPoint(...at);
     return Boolean(hit && element.contains(hit));
   };
 
@@ -66,8 +70,7 @@
     const found = all.find(({ key }) => key === wanted);
     if (!found) return null;
     const { element } = found;
-    const [x, y] = middle(element);
-    if (x < 0 || y < 0 || x >= innerWidth || y >= innerHeight) element.scrollIntoView({ block: 'center', inline: 'center', behavior: 'instant' });
+    if (isOutside(middle(element))) element.scrollIntoView({ block: 'center', inline: 'center', behavior: 'instant' });
     const [left, top] = middle(element);
     return { x: left, y: top, free: isFree(element) };
   }
