@@ -3,17 +3,22 @@
 use std::time::Instant;
 
 use super::{
-    landmarks::{Landmarks, Sign, State},
+    landmarks::{Landmarks, Sign, State, Verdict},
     survey::{Survey, begins, holds},
 };
 
 /// The state that a page shows, by its place among the landmarks; `None` where it shows nothing known.
-fn recognise(landmarks: &Landmarks, survey: &Survey) -> Option<usize> {
+///
+/// Of a page that has shown the meeting (`is_in`), nothing is believed as long as it still shows what it shows only there: people can write anything, and
+/// their words are not always where they can be told from the page's.
+fn recognise(landmarks: &Landmarks, survey: &Survey, is_in: bool) -> Option<usize> {
     let shows = |state: &State| {
         state.any.iter().any(|sign| is_there(sign, survey))
             && !state.none.iter().any(|sign| is_there(sign, survey))
     };
-    landmarks.states.iter().position(shows)
+    let inside = |state: &State| state.verdict == Verdict::Inside && shows(state);
+    let inside = landmarks.states.iter().position(inside).filter(|_| is_in);
+    inside.or_else(|| landmarks.states.iter().position(shows))
 }
 
 fn is_there(sign: &Sign, survey: &Survey) -> bool {
@@ -52,9 +57,10 @@ impl History {
         &mut self,
         landmarks: &'a Landmarks,
         survey: &Survey,
+        is_in: bool,
         now: Instant,
     ) -> Option<&'a State> {
-        let Some(found) = recognise(landmarks, survey) else {
+        let Some(found) = recognise(landmarks, survey, is_in) else {
             self.last = None;
             self.unknown_since.get_or_insert(now);
             return None;

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     clock,
     platforms::browser::{
-        landmarks::{Verdict, tests::GOOGLE_MEET},
+        landmarks::tests::GOOGLE_MEET,
         survey::{Control, Dialog, Frame},
     },
 };
@@ -56,8 +56,9 @@ fn page(texts: &[&str]) -> Survey {
 /// The state that a page is recognised as, in both forms.
 fn state(survey: &Survey) -> Option<String> {
     let landmarks = Landmarks::read(GOOGLE_MEET).unwrap();
-    let named =
-        |survey: &Survey| recognise(&landmarks, survey).map(|at| landmarks.states[at].name.clone());
+    let named = |survey: &Survey| {
+        recognise(&landmarks, survey, false).map(|at| landmarks.states[at].name.clone())
+    };
     let plain = named(survey);
     let curly = |text: &mut String| *text = text.replace('\'', "\u{2019}");
     let mut other = with_decoys(survey.clone());
@@ -154,7 +155,7 @@ fn an_end_has_to_show_in_two_looks_one_after_the_other() {
     let removed = page(&["You were removed from the meeting"]);
     let waiting = page(&["Asking to be let in..."]);
     let mut look =
-        |survey: &Survey| history.look(&landmarks, survey, now).map(|state| &state.verdict);
+        |survey: &Survey| history.look(&landmarks, survey, false, now).map(|state| &state.verdict);
     assert_eq!(look(&removed), None);
     assert!(matches!(look(&waiting), Some(Verdict::Lobby(_))), "one look is enough");
     assert_eq!(look(&removed), None);
@@ -167,9 +168,22 @@ fn an_unknown_page_is_known_as_such_since_it_showed_nothing_known() {
     let (mut history, start) = (History::default(), clock::now());
     let unknown = page(&["Something here is new"]);
     for second in 0..3 {
-        history.look(&landmarks, &unknown, start + Duration::from_secs(second));
+        history.look(&landmarks, &unknown, false, start + Duration::from_secs(second));
     }
     assert_eq!(history.unknown_since(), Some(start));
-    history.look(&landmarks, &page(&["Reconnecting..."]), start + Duration::from_secs(3));
+    history.look(&landmarks, &page(&["Reconnecting..."]), false, start + Duration::from_secs(3));
     assert_eq!(history.unknown_since(), None);
+}
+
+#[test]
+fn words_of_people_end_no_meeting_that_the_page_still_shows() {
+    let landmarks = Landmarks::read(GOOGLE_MEET).unwrap();
+    let mut survey = page(&["You were removed from the meeting", "Asking to be let in"]);
+    survey.controls.push(button("Chat with everyone"));
+    let name = |survey: &Survey, is_in| {
+        recognise(&landmarks, survey, is_in).map(|at| landmarks.states[at].name.as_str())
+    };
+    assert_eq!(name(&survey, true), Some("inside"));
+    survey.controls.clear();
+    assert_eq!(name(&survey, true), Some("removed"));
 }

@@ -20,7 +20,8 @@ impl Session {
     /// A look at the page.
     pub(crate) fn look(&mut self, survey: &Survey, now: Instant) {
         self.failed_looks = 0;
-        let state = self.history.look(self.landmarks, survey, now);
+        let is_in = self.inside_since.is_some() || self.phase != Phase::Outside;
+        let state = self.history.look(self.landmarks, survey, is_in, now);
         let looks = match self.phase {
             Phase::Outside if self.door.knocked() => LOOKS_AT_DOOR,
             Phase::Outside | Phase::Leaving { .. } => LOOKS_ARRIVING,
