@@ -8,7 +8,7 @@ use meetbot_types::{
     bot::{BotCommand, BotOrder, BotReport, BrowserSettings, ImitationSeat, Lobby},
 };
 
-use crate::orchestrator::{PATIENCE, Stage, ended, now};
+use crate::orchestrator::{Stage, ended, now};
 
 /// Whether there is a browser. Where CI expects one, a test without it fails.
 fn has_chromium() -> bool {
@@ -149,42 +149,51 @@ async fn each_speaker_of_a_meeting_in_a_browser_is_recorded_into_a_file_of_their
     }
 }
 
-/// Plays a meeting at whose door the bot fails, and answers the code and the sentence.
-async fn fails(scenario: Scenario) -> (String, String, Vec<BotReport>) {
-    let imitation = meetbot_imitation::serve(scenario).await.unwrap();
-    let stage = Stage::set().await;
-    let mut order = order(&stage, &imitation);
-    order.auto_leave.after_entry_delay_seconds = Some(8);
-    let bot = Stage::run(order);
-    tokio::time::timeout(PATIENCE, bot.ends()).await.unwrap();
-    assert_eq!(browsers(&imitation), Vec::<String>::new());
-    let reports = stage.reports();
-    let failure = ended(&reports).0.failure.unwrap();
-    imitation.stop().await;
-    (failure.code.to_string(), failure.detail, reports)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_way_not_to_get_in_has_its_code() {
     if !has_chromium() {
         return;
     }
-    let knocked = |act| vec![step(Signal::Knocked, &[act])];
+    let denied = vec![step(Signal::Knocked, &[Act::Deny])];
     for (dialect, opens, steps, code) in [
         (Dialect::Labels, Screen::WrongCode, vec![], "meeting_not_found"),
         (Dialect::Text, Screen::SignInHost, vec![], "auth_failure"),
         (Dialect::Text, Screen::Blocked, vec![], "auth_failure"),
-        (Dialect::Labels, Screen::PreJoin, knocked(Act::Deny), "host_denied_admission"),
-        (Dialect::Text, Screen::PreJoin, vec![], "lobby_timeout"),
-        (Dialect::Labels, Screen::HostAbsent, vec![], "waiting_for_host"),
+        (Dialect::Labels, Screen::PreJoin, denied, "host_denied_admission"),
     ] {
         let scenario = Scenario { dialect, opens, steps, ..Scenario::default() };
-        let (found, detail, reports) = fails(scenario).await;
-        assert_eq!(found, code, "{opens:?}: {detail}: {reports:#?}");
-        if opens == Screen::HostAbsent {
-            let waits = |report: &BotReport| matches!(report, BotReport::Waiting { lobby } if *lobby == Lobby::WaitingForHost);
-            assert!(reports.iter().any(waits), "{reports:#?}");
-        }
+        let imitation = meetbot_imitation::serve(scenario).await.unwrap();
+        let stage = Stage::set().await;
+        Stage::run(order(&stage, &imitation)).ends().await;
+        assert_eq!(browsers(&imitation), Vec::<String>::new());
+        let failure = ended(&stage.reports()).0.failure.unwrap();
+        assert_eq!(failure.code.as_str(), code, "{opens:?}: {}", failure.detail);
+        imitation.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bot_in_a_browser_says_why_it_waits_at_the_door() {
+    if !has_chromium() {
+        return;
+    }
+    for (dialect, opens, lobby) in [
+        (Dialect::Text, Screen::PreJoin, Lobby::WaitingRoom),
+        (Dialect::Labels, Screen::HostAbsent, Lobby::WaitingForHost),
+    ] {
+        let scenario = Scenario { dialect, opens, decoys: Decoys::all(), ..Scenario::default() };
+        let imitation = meetbot_imitation::serve(scenario).await.unwrap();
+        let stage = Stage::set().await;
+        let bot = Stage::run(order(&stage, &imitation));
+        let waits = |report: &BotReport| matches!(report, BotReport::Waiting { lobby: why } if *why == lobby);
+        stage.hears(waits).await;
+        assert!(imitation.observed().faults.is_empty(), "{:#?}", imitation.observed().faults);
+        let id = CommandId::generate(now());
+        stage.command(BotCommand { id, seq: 1, action: ControlAction::LeaveCall, message: None });
+        bot.ends().await;
+        assert_eq!(browsers(&imitation), Vec::<String>::new());
+        assert_eq!(ended(&stage.reports()).0.status, JobStatus::Cancelled);
+        imitation.stop().await;
     }
 }
 
