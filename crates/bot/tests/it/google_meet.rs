@@ -177,11 +177,12 @@ async fn a_bot_in_a_browser_says_why_it_waits_at_the_door() {
     if !has_chromium() {
         return;
     }
-    for (dialect, opens, lobby) in [
-        (Dialect::Text, Screen::PreJoin, Lobby::WaitingRoom),
-        (Dialect::Labels, Screen::HostAbsent, Lobby::WaitingForHost),
+    let absent = Act::Show { screen: Screen::HostAbsent, wording: 0 };
+    for (dialect, steps, lobby) in [
+        (Dialect::Text, vec![], Lobby::WaitingRoom),
+        (Dialect::Labels, vec![step(Signal::Knocked, &[absent])], Lobby::WaitingForHost),
     ] {
-        let scenario = Scenario { dialect, opens, decoys: Decoys::all(), ..Scenario::default() };
+        let scenario = Scenario { dialect, steps, decoys: Decoys::all(), ..Scenario::default() };
         let imitation = meetbot_imitation::serve(scenario).await.unwrap();
         let stage = Stage::set().await;
         let bot = Stage::run(order(&stage, &imitation));
