@@ -149,7 +149,9 @@ mod tests {
         frame.push(20);
         frame.extend(985_f64.to_le_bytes());
         frame.push(u8::try_from(sources.len()).unwrap());
-        sources.iter().for_each(|source| frame.extend(source.to_le_bytes()));
+        for source in sources {
+            frame.extend(source.to_le_bytes());
+        }
         frame.extend(data);
         record(1, &frame)
     }

@@ -45,7 +45,7 @@ mod tests {
         nasty::feed(&[roster, "x\u{1}\u{2}", "\u{1f}"], |bytes| collections(bytes.as_bytes()));
         let sound = "\0\0\0\0\0\0\0\0\u{1}\u{1a}\0\0\0\u{1}\u{7}\0\0\0\0\0\0\u{1}\0\0\0\0\0\0\0\0\0\u{1}\0\0\0\u{7}H\u{1}";
         nasty::feed(&[sound, "\0\0\0\0\0\0\0\0\u{3}\u{2}\0\0\0{}"], |bytes| {
-            captured(bytes.as_bytes())
+            captured(bytes.as_bytes());
         });
     }
 }

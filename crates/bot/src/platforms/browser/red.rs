@@ -21,7 +21,7 @@ mod tests {
     #[test]
     fn the_last_block_is_the_packet() {
         // As Chromium 156 hands it out: a copy of 3 bytes, then the packet.
-        let one = [0x80 | 111, 0x0F, 0x00, 3, 111, 1, 2, 3, 0x48, 7];
+        let one = [0xEF, 0x0F, 0x00, 3, 111, 1, 2, 3, 0x48, 7];
         assert_eq!(primary(&one), Some(&[0x48, 7][..]));
         assert_eq!(primary(&[111, 0x48]), Some(&[0x48][..]));
         let two = [0xEF, 0, 0, 1, 0xEF, 0, 0, 2, 0x6F, 9, 8, 8, 0x48];
