@@ -167,6 +167,18 @@
     return begins.apply(this, arguments);
   };
 
+  // The page shows its devices as off until it has them.
+  let asking = 0;
+  const ask = MediaDevices.prototype.getUserMedia, asks = change => happened({ k: 'devices', asking: asking += change });
+  const answers = () => asks(-1);
+  asks(0);
+  MediaDevices.prototype.getUserMedia = function getUserMedia() {
+    const stream = ask.apply(this, arguments);
+    asks(1);
+    stream.then(answers, answers);
+    return stream;
+  };
+
   const fault = error => happened({ k: 'fault', message: String(error && error.message || error).slice(0, 200) });
   window.addEventListener('error', ({ error, message }) => fault(error || message));
   window.addEventListener('unhandledrejection', ({ reason }) => fault(reason));

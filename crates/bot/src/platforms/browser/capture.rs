@@ -55,6 +55,8 @@ pub(crate) enum Happened {
     Lane { lane: u16, kind: String },
     /// A frame of a receiver is in a format that nothing is made of.
     Format { lane: u16, mime: String },
+    /// So many requests of the page for microphone and camera have no answer yet.
+    Devices { asking: u32 },
     /// The page reports an error.
     Fault { message: String },
     /// The script lives.

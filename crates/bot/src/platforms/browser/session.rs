@@ -276,6 +276,7 @@ impl Session {
             Happened::Channel { id, open: false, .. } => {
                 self.channels.remove(&id);
             }
+            Happened::Devices { asking } => self.door.ask_for_devices(asking > 0),
             Happened::Fault { .. } => self.fault = true,
             Happened::Format { lane, mime } => {
                 tracing::warn!(

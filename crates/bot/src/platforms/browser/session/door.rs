@@ -11,6 +11,9 @@ use crate::platforms::browser::{
 /// The button to join is pressed so often, once it has been there for too long.
 const MOST_KNOCKS: u32 = 2;
 
+/// A page that is ready to be joined has to stay so for this time: it may turn its devices on once it has them.
+const SETTLES: Duration = Duration::from_secs(1);
+
 /// How far the bot has come.
 #[derive(Debug)]
 pub(super) struct Door {
@@ -19,16 +22,25 @@ pub(super) struct Door {
     since: Instant,
     /// When the button to join was pressed last, and how often.
     knocked: Option<(Instant, u32)>,
+    /// Since when nothing but the button to join is left to be pressed.
+    ready_since: Option<Instant>,
+    /// The page asks the browser for microphone and camera.
+    asks_for_devices: bool,
 }
 
 impl Door {
     pub(super) const fn new(name: String, now: Instant) -> Self {
-        Self { name, since: now, knocked: None }
+        Self { name, since: now, knocked: None, ready_since: None, asks_for_devices: false }
     }
 
     /// Whether the button to join was pressed.
     pub(super) const fn knocked(&self) -> bool {
         self.knocked.is_some()
+    }
+
+    /// The page asks the browser for microphone and camera, or has its answer.
+    pub(super) const fn ask_for_devices(&mut self, asks: bool) {
+        self.asks_for_devices = asks;
     }
 
     /// The bot waits to be let in; it need not have knocked for that.
@@ -65,18 +77,27 @@ impl Door {
         }
         let devices = [&controls.microphone_is_on, &controls.camera_is_on];
         if let Some(on) = devices.into_iter().find_map(|names| survey.control(false, names)) {
+            self.ready_since = None;
             return Ok(Some(press_or_clear(landmarks, survey, on)));
         }
         if let Some(field) = survey.control(true, &controls.name)
             && field.value != self.name
         {
+            self.ready_since = None;
             if field.free {
                 let (field, text) = (field.key.clone(), self.name.clone());
                 return Ok(Some(Act::Fill { field, text }));
             }
             return Ok(Some(press_or_clear(landmarks, survey, field)));
         }
-        let Some(button) = button.filter(|button| !button.disabled) else { return Ok(None) };
+        let Some(button) = button.filter(|_| !self.asks_for_devices).filter(|it| !it.disabled)
+        else {
+            self.ready_since = None;
+            return Ok(None);
+        };
+        if now < *self.ready_since.get_or_insert(now) + SETTLES {
+            return Ok(None);
+        }
         let act = press_or_clear(landmarks, survey, button);
         if act == Act::Click(button.key.clone()) {
             let times = self.knocked.map_or(0, |(_, times)| times);
