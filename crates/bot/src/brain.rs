@@ -62,7 +62,8 @@ pub(crate) enum Decision {
 #[derive(Debug)]
 pub(crate) struct Brain {
     rules: AutoLeave,
-    knocked: Duration,
+    /// `None` while it waits for a browser.
+    knocked: Option<Duration>,
     waiting_for_host: bool,
     waiting_why: Option<String>,
     admitted: Option<Duration>,
@@ -99,7 +100,7 @@ impl Brain {
     pub(crate) fn new(rules: AutoLeave, joined_ago: Option<Duration>, now: Duration) -> Self {
         Self {
             rules,
-            knocked: now,
+            knocked: Some(now),
             waiting_for_host: false,
             waiting_why: None,
             admitted: None,
@@ -115,6 +116,16 @@ impl Brain {
             ahead: HashSet::new(),
             over: None,
         }
+    }
+
+    /// It waits for a browser, and nobody can admit it yet.
+    pub(crate) const fn wait_for_browser(&mut self) {
+        self.knocked = None;
+    }
+
+    /// It has what it needs to knock.
+    pub(crate) fn knock(&mut self, now: Duration) {
+        self.knocked.get_or_insert(now);
     }
 
     /// How many are there.
@@ -250,8 +261,8 @@ impl Brain {
         });
         let [entry, detected, silence, solo, max] = match self.admitted {
             None => {
-                let entry =
-                    after(self.knocked, rules.after_entry_delay_seconds.or(Some(CEILING_SECONDS)));
+                let patience = rules.after_entry_delay_seconds.or(Some(CEILING_SECONDS));
+                let entry = self.knocked.and_then(|knocked| after(knocked, patience));
                 [entry.map(|at| (at, Cause::Failed(self.not_admitted()))), None, None, None, None]
             }
             Some(admitted) => {
@@ -299,6 +310,21 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+
+    #[test]
+    fn the_time_in_which_a_bot_waits_for_a_browser_is_no_time_at_the_door() {
+        let rules = AutoLeave { after_entry_delay_seconds: Some(60), ..AutoLeave::default() };
+        let mut brain = Brain::new(rules, None, Duration::ZERO);
+        brain.wait_for_browser();
+        let hour = Duration::from_hours(1);
+        assert!(!matches!(brain.poll(hour), Decision::Leave(_)), "{brain:?}");
+        brain.knock(hour);
+        brain.knock(2 * hour);
+        assert!(
+            matches!(brain.poll(hour + Duration::from_secs(60)), Decision::Leave(_)),
+            "{brain:?}"
+        );
+    }
 
     #[test]
     fn a_meeting_that_no_bot_was_in_could_not_be_reached_and_was_not_lost() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use reqwest::Client;
 use rustls::ClientConfig;
+use tokio::sync::Semaphore;
 
 /// What bots connect with; all bots of a process may share it.
 #[derive(Debug, Clone)]
@@ -12,4 +13,6 @@ pub struct Connect {
     pub http: Client,
     /// To meetings.
     pub tls: Arc<ClientConfig>,
+    /// One permit for each browser that may run at once; a bot that finds none waits.
+    pub browsers: Arc<Semaphore>,
 }

@@ -238,7 +238,8 @@ pub(crate) async fn start(
         let address = own.address();
         (Some(own), address, token)
     };
-    let launcher = Arc::new(Tasks::new().context("there is no HTTP client for bots")?);
+    let tasks = Tasks::new(config.browser.clone(), config.max_browsers);
+    let launcher = Arc::new(tasks.context("there is no HTTP client for bots")?);
     let link = SandboxLink { address, token, check: scenario::check };
     Ok((Orchestrator::start(config, launcher, link).await?, own))
 }

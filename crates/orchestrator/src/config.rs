@@ -5,11 +5,10 @@ mod sections;
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use meetbot_types::{Reach, reach::Network};
-use toml::Value;
+use meetbot_types::{Reach, bot::BrowserSettings, reach::Network};
 
 pub use self::layers::SettingsFile;
-use self::layers::{a_type, defaults, lay_over, like, names};
+use self::layers::{a_type, defaults, find, lay_over, like, names};
 use crate::{
     limits::Limits,
     setting_names,
@@ -63,6 +62,10 @@ pub struct Config {
     pub meeting_networks: Vec<Network>,
     /// STUN servers that tell bots their public address, as in `stun.example.com:3478`.
     pub stun_servers: Vec<String>,
+    /// How bots run Chromium; `None` where they may not.
+    pub browser: Option<BrowserSettings>,
+    /// How many browsers run at once.
+    pub max_browsers: usize,
     /// How long recordings are kept after their job has ended; `None` for ever.
     pub keep_recordings: Option<Duration>,
     /// How long jobs are kept after their end; `None` keeps them without end.
@@ -135,23 +138,21 @@ impl Config {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
         let mut settings = defaults()?;
+        let all = names(&settings);
         if let Some(file) = file {
             lay_over(&mut settings, file)?;
         }
         let mut of_environment = HashMap::new();
-        for (section, keys) in &mut settings {
-            let Value::Table(keys) = keys else { continue };
-            for (key, value) in keys {
-                let setting = format!("{section}.{key}");
-                let name = setting_names::variable(&setting);
-                if let Some(text) = variable(&name).filter(|text| !text.is_empty()) {
-                    *value = like(value, &text).ok_or_else(|| ConfigError::Invalid {
-                        place: String::new(),
-                        setting: name.clone(),
-                        problem: format!("{text:?} is not {}", a_type(value)),
-                    })?;
-                    of_environment.insert(setting, name);
-                }
+        for setting in all {
+            let name = setting_names::variable(&setting);
+            let given = variable(&name).filter(|text| !text.is_empty());
+            if let Some((text, value)) = given.zip(find(&mut settings, &setting)) {
+                *value = like(value, &text).ok_or_else(|| ConfigError::Invalid {
+                    place: String::new(),
+                    setting: name.clone(),
+                    problem: format!("{text:?} is not {}", a_type(value)),
+                })?;
+                of_environment.insert(setting, name);
             }
         }
         let config = Self::check(settings).map_err(|error| match error {
@@ -284,6 +285,22 @@ mod tests {
         );
         assert_eq!(config.keep_recordings, Some(Duration::from_hours(720)));
         assert_eq!(config.most_bytes_per_job, None);
+        assert_eq!((config.browser, config.max_browsers), (None, 2));
+    }
+
+    #[test]
+    fn browsers_are_switched_on_by_a_file_or_the_environment() {
+        let file = "[bots.browser]\nenabled = true\nbinary = \"/opt/chromium\"";
+        let no_sandbox =
+            |name: &str| (name == "MEETBOT_BOTS_BROWSER_NO_SANDBOX").then(|| "true".to_owned());
+        let config =
+            Config::load(Some(SettingsFile { name: "op.toml", text: file }), no_sandbox).unwrap();
+        let browser = BrowserSettings {
+            binary: Some("/opt/chromium".into()),
+            no_sandbox: true,
+            headful: false,
+        };
+        assert_eq!(config.browser, Some(browser));
     }
 
     #[test]
@@ -294,6 +311,7 @@ mod tests {
         assert!(problem("[server]\nlisten = 5").contains("must be a string, not an integer"));
         assert!(problem("[server]\nlisten = \"nowhere\"").contains("as in 127.0.0.1:3010"));
         assert!(problem("[bots]\nmax = 0").contains("at least 1"));
+        assert!(problem("[bots.browser]\nmax = 0").contains("bots.browser.max"));
         assert!(problem("[limits]\nhead_seconds = 0").contains("limits.head_seconds"));
         assert!(problem("[webhooks]\nallow_networks = [\"x\"]").contains("not a network"));
         assert!(problem("[bots]\nallow_networks = [\"x\"]").contains("bots.allow_networks"));
@@ -319,6 +337,15 @@ mod tests {
             ),
             ("[bots]\nmax = 0", "op.toml:2: bots.max: must be at least 1"),
             ("[bots]\n\nmax = \"3\"", "op.toml:3: bots.max: must be an integer, not a string"),
+            (
+                "[bots]\nmax = 3\n[bots.browser]\nheadfull = true",
+                "op.toml:4: there is no setting bots.browser.headfull; did you mean bots.browser.headful?",
+            ),
+            ("[bots]\nbrowser = true", "op.toml:2: bots.browser: must be a table, not a boolean"),
+            (
+                "bots.browser.max = \"2\"",
+                "op.toml:1: bots.browser.max: must be an integer, not a string",
+            ),
             (
                 "\n[colours]\nred = 1",
                 "op.toml:2: there is no setting section [colours]; `meetbot serve --print-config` prints all of them",

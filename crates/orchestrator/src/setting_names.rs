@@ -7,14 +7,15 @@ const MOST_LETTERS: usize = 200;
 
 /// The line of a section or key of a TOML text, as of `bots.max`.
 pub(crate) fn line(text: &str, name: &str) -> Option<usize> {
-    let table = DeTable::parse(text).ok()?;
-    let (section, key) =
-        name.split_once('.').map_or((name, None), |(section, key)| (section, Some(key)));
-    let (place, keys) = table.get_ref().get_key_value(section)?;
-    let place = match (key, keys.get_ref()) {
-        (None, _) => place,
-        (Some(key), DeValue::Table(keys)) => keys.get_key_value(key)?.0,
-        _ => return None,
+    let parsed = DeTable::parse(text).ok()?;
+    let (mut table, mut parts) = (parsed.get_ref(), name.split('.').peekable());
+    let place = loop {
+        let (place, value) = table.get_key_value(parts.next()?)?;
+        if parts.peek().is_none() {
+            break place;
+        }
+        let DeValue::Table(inner) = value.get_ref() else { return None };
+        table = inner;
     };
     Some(1 + text.bytes().take(place.span().start).filter(|byte| *byte == b'\n').count())
 }

@@ -14,7 +14,7 @@ use meetbot_types::{
 use reqwest::Client;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use tempfile::TempDir;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::*;
 use crate::{
@@ -145,7 +145,7 @@ pub(super) fn connect() -> Connect {
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
     let http = Client::builder().tls_backend_preconfigured(tls.clone()).no_proxy().build().unwrap();
-    Connect { http, tls: Arc::new(tls) }
+    Connect { http, tls: Arc::new(tls), browsers: Arc::new(Semaphore::new(1)) }
 }
 
 /// Attends the flood by these rules, on one thread; `meanwhile` gets the bot's commands, its stop, and the news that it records.

@@ -105,6 +105,11 @@ impl<'a> Bot<'a> {
         counters: Counters,
     ) -> Self {
         let start = clock::now();
+        let joined_ago = order.joined_ms_ago.map(Duration::from_millis);
+        let mut brain = Brain::new(order.auto_leave.clone(), joined_ago, Duration::ZERO);
+        if platforms::needs_browser(order) {
+            brain.wait_for_browser();
+        }
         Self {
             order,
             connect,
@@ -112,11 +117,7 @@ impl<'a> Bot<'a> {
             counters,
             joins: Joins::new(order.reach.clone()),
             start,
-            brain: Brain::new(
-                order.auto_leave.clone(),
-                order.joined_ms_ago.map(Duration::from_millis),
-                Duration::ZERO,
-            ),
+            brain,
             recording: None,
             under_way: UnderWay::default(),
             early: Vec::new(),
@@ -173,6 +174,7 @@ impl<'a> Bot<'a> {
                 },
                 joined = joined(joining.as_mut()) => {
                     joining = None;
+                    self.brain.knock(self.since_start());
                     match joined {
                         Ok(joined) => {
                             meeting = Some(joined);

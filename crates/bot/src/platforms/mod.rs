@@ -14,7 +14,10 @@ mod webrtc;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
-use meetbot_types::{Availability, Missing, Platform, Via, bot::BotOrder};
+use meetbot_types::{
+    Availability, Missing, Platform, Via,
+    bot::{BotOrder, BrowserSettings},
+};
 
 use self::{
     browser::BrowserMeeting, janus::JanusMeeting, joins::Joins, rtms::RtmsMeeting,
@@ -41,8 +44,13 @@ impl Machine {
     }
 }
 
-/// The ways into meetings that bots know, and what the machine lacks for each.
-pub fn available(machine: &Machine) -> Vec<Availability> {
+/// Whether a bot joins the order's meeting with a browser.
+pub(crate) fn needs_browser(order: &BotOrder) -> bool {
+    order.sandbox.is_none() && order.link.platform == Platform::GoogleMeet
+}
+
+/// The ways into meetings that bots know, and what the machine or the settings lack for each. `browser` is `None` where the operator has switched browsers off.
+pub fn available(machine: &Machine, browser: Option<&BrowserSettings>) -> Vec<Availability> {
     let no_datagrams = || Missing {
         code: "no_datagrams".to_owned(),
         message: "this machine lets the server open no UDP socket, by which media come".to_owned(),
@@ -60,7 +68,20 @@ pub fn available(machine: &Machine) -> Vec<Availability> {
         experimental: true,
         missing: Vec::new(),
     };
-    ways.into_iter().chain([zoom]).collect()
+    let by_browser = Availability {
+        platform: Platform::GoogleMeet,
+        via: Via::Browser,
+        experimental: true,
+        missing: match browser {
+            Some(settings) => browser::missing(settings).into_iter().collect(),
+            None => vec![Missing {
+                code: "browser_off".to_owned(),
+                message: "bots join it with Chromium, which `bots.browser.enabled` switches on"
+                    .to_owned(),
+            }],
+        },
+    };
+    ways.into_iter().chain([zoom, by_browser]).collect()
 }
 
 /// Knocks at the order's meeting. An error is worth another try; a refusal comes as an event.
@@ -77,7 +98,7 @@ pub(crate) async fn join(
             Box::new(RtmsMeeting::join(order, app, connect, joins))
         }
         (None, Platform::GoogleMeet) if let Some(settings) = &order.browser => {
-            Box::new(BrowserMeeting::join(order, settings, joins))
+            Box::new(BrowserMeeting::join(order, settings, connect, joins).await)
         }
         (None, platform) => return Err(format!("no bot can join {platform} yet")),
     })
@@ -91,14 +112,32 @@ mod tests {
 
     #[test]
     fn a_machine_without_datagrams_joins_no_meeting_over_webrtc_and_says_what_is_missing() {
-        let ways = available(&Machine { datagrams: true });
+        let ways = available(&Machine { datagrams: true }, None);
         assert_eq!(joinable(&ways), [&Platform::Sandbox, &Platform::Janus, &Platform::ZoomWeb]);
-        let ways = available(&Machine { datagrams: false });
+        let ways = available(&Machine { datagrams: false }, None);
         // Zoom's media come over TCP.
         assert_eq!(joinable(&ways), [&Platform::ZoomWeb]);
-        let missing = ways[..2].iter().flat_map(|way| &way.missing);
+        let missing = ways.iter().flat_map(|way| &way.missing);
         let codes: Vec<_> = missing.map(|missing| missing.code.as_str()).collect();
-        assert_eq!(codes, ["no_datagrams", "no_datagrams"]);
+        assert_eq!(codes, ["no_datagrams", "no_datagrams", "browser_off"]);
         assert!(Machine::look().datagrams);
+    }
+
+    #[test]
+    fn a_server_without_a_chromium_that_runs_says_what_is_missing() {
+        let missing = |settings: &BrowserSettings| {
+            let ways = available(&Machine { datagrams: true }, Some(settings));
+            let way = ways.into_iter().find(|way| way.via == Via::Browser).unwrap();
+            assert!(way.experimental);
+            way.missing.into_iter().map(|missing| missing.code).collect::<Vec<_>>()
+        };
+        let nowhere = BrowserSettings {
+            binary: Some("/no/such/chromium".into()),
+            no_sandbox: true,
+            headful: false,
+        };
+        assert_eq!(missing(&nowhere), ["no_chromium"]);
+        let here = BrowserSettings { binary: Some("/bin/sh".into()), ..nowhere };
+        assert!(missing(&here).is_empty());
     }
 }

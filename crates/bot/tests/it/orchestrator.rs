@@ -26,7 +26,10 @@ use meetbot_types::{
 use reqwest::Client;
 use rustls::crypto::aws_lc_rs;
 use tempfile::TempDir;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use xtask::ffmpeg::decodes;
 
@@ -146,7 +149,8 @@ impl Stage {
             .with_no_client_auth();
         let http =
             Client::builder().tls_backend_preconfigured(tls.clone()).no_proxy().build().unwrap();
-        let connect = Connect { http, tls: Arc::new(tls) };
+        let browsers = Arc::new(Semaphore::new(8));
+        let connect = Connect { http, tls: Arc::new(tls), browsers };
         let stop = CancellationToken::new();
         Running { bot: tokio::spawn(meetbot_bot::run(order, connect, stop.clone())), stop }
     }

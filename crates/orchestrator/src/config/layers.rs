@@ -34,39 +34,65 @@ pub(super) fn defaults() -> Result<Table, ConfigError> {
     table(SettingsFile { name: "default.toml", text: DEFAULT })
 }
 
-/// Every setting, as in `bots.max`.
+/// Every setting, as in `bots.max` or `bots.browser.max`.
 pub(super) fn names(settings: &Table) -> Vec<String> {
-    let sections = settings.iter().filter_map(|(section, keys)| Some((section, keys.as_table()?)));
-    let names =
-        sections.flat_map(|(section, keys)| keys.keys().map(move |key| format!("{section}.{key}")));
+    let names = settings.iter().flat_map(|(key, value)| match value {
+        Value::Table(keys) => names(keys).into_iter().map(|name| format!("{key}.{name}")).collect(),
+        _ => vec![key.clone()],
+    });
     names.collect()
+}
+
+/// The value of a setting.
+pub(super) fn find<'a>(settings: &'a mut Table, name: &str) -> Option<&'a mut Value> {
+    match name.split_once('.') {
+        None => settings.get_mut(name),
+        Some((section, name)) => find(settings.get_mut(section)?.as_table_mut()?, name),
+    }
 }
 
 pub(super) fn lay_over(settings: &mut Table, file: SettingsFile<'_>) -> Result<(), ConfigError> {
     let names = names(settings);
-    let unknown = |name: &str, shown: String| ConfigError::Unknown {
-        place: file.place(name),
-        name: shown,
-        meant: setting_names::meant(name, &names).map(ToOwned::to_owned),
-    };
-    for (section, given) in table(file)? {
-        let Some(Value::Table(known)) = settings.get_mut(&section) else {
-            return Err(unknown(&section, format!("section [{section}]")));
+    lay_section_over(settings, table(file)?, "", file, &names)
+}
+
+/// Lays what a file says of a section over the section, whose name and a dot `prefix` is.
+fn lay_section_over(
+    known: &mut Table,
+    given: Table,
+    prefix: &str,
+    file: SettingsFile<'_>,
+    names: &[String],
+) -> Result<(), ConfigError> {
+    for (key, value) in given {
+        let name = format!("{prefix}{key}");
+        // Sections with names of the operator's have no default.
+        if name == "zoom.apps" && value.is_table() {
+            known.insert(key, value);
+            continue;
+        }
+        let unknown = |shown: String| ConfigError::Unknown {
+            place: file.place(&name),
+            name: shown,
+            meant: setting_names::meant(&name, names).map(ToOwned::to_owned),
         };
-        let Value::Table(given) = given else {
-            return Err(unknown(&section, format!("{section} outside of a section")));
+        let Some(setting) = known.get_mut(&key) else {
+            return Err(unknown(match (prefix, &value) {
+                ("", Value::Table(_)) => format!("section [{name}]"),
+                ("", _) => format!("{name} outside of a section"),
+                _ => name.clone(),
+            }));
         };
-        for (key, value) in given {
-            let name = format!("{section}.{key}");
-            // Sections with names of the operator's have no default.
-            if name == "zoom.apps" && value.is_table() {
-                known.insert(key, value);
-                continue;
+        match (setting, value) {
+            (Value::Table(known), Value::Table(given)) => {
+                lay_section_over(known, given, &format!("{name}."), file, names)?;
             }
-            let Some(setting) = known.get_mut(&key) else {
-                return Err(unknown(&name, name.clone()));
-            };
-            if !setting.same_type(&value) {
+            // What stands for a section is no value of a setting.
+            (Value::Table(_), _) if prefix.is_empty() => {
+                return Err(unknown(format!("{name} outside of a section")));
+            }
+            (setting, value) if setting.same_type(&value) => *setting = value,
+            (setting, value) => {
                 let problem = format!("must be {}, not {}", a_type(setting), a_type(&value));
                 return Err(ConfigError::Invalid {
                     place: file.place(&name),
@@ -74,7 +100,6 @@ pub(super) fn lay_over(settings: &mut Table, file: SettingsFile<'_>) -> Result<(
                     problem,
                 });
             }
-            *setting = value;
         }
     }
     Ok(())

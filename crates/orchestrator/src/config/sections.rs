@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use meetbot_types::reach::{Network, NotANetwork};
+use meetbot_types::{
+    bot::BrowserSettings,
+    reach::{Network, NotANetwork},
+};
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -49,6 +52,16 @@ struct Bots {
     start_within_seconds: u32,
     allow_networks: Vec<String>,
     stun_servers: Vec<String>,
+    browser: Browser,
+}
+
+#[derive(Deserialize)]
+struct Browser {
+    enabled: bool,
+    max: u32,
+    binary: PathBuf,
+    no_sandbox: bool,
+    headful: bool,
 }
 
 #[derive(Deserialize)]
@@ -146,6 +159,10 @@ impl Config {
         let allow_networks =
             networks("webhooks.allow_networks", &settings.webhooks.allow_networks)?;
         let meeting_networks = networks("bots.allow_networks", &settings.bots.allow_networks)?;
+        let browser = settings.bots.browser;
+        if browser.max == 0 {
+            return Err(invalid("bots.browser.max", "must be at least 1".to_owned()));
+        }
         let stun_servers = settings.bots.stun_servers;
         if let Some(server) = stun_servers.iter().find(|server| !is_host_and_port(server)) {
             let problem =
@@ -178,6 +195,12 @@ impl Config {
             start_within,
             meeting_networks,
             stun_servers,
+            max_browsers: browser.max as usize,
+            browser: browser.enabled.then(|| BrowserSettings {
+                binary: (!browser.binary.as_os_str().is_empty()).then_some(browser.binary),
+                no_sandbox: browser.no_sandbox,
+                headful: browser.headful,
+            }),
             keep_recordings: days(settings.recordings.keep_days),
             keep_jobs: days(settings.jobs.keep_days),
             most_bytes_per_job: match settings.recordings.max_gigabytes_per_job {

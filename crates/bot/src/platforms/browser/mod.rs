@@ -19,11 +19,15 @@ mod survey;
 
 pub(crate) use self::session::Earlier;
 
-use std::{future::Future, pin::Pin, sync::LazyLock};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, LazyLock},
+};
 
 use async_trait::async_trait;
 use meetbot_types::{
-    CommandId, Failure, FailureCode,
+    CommandId, Failure, FailureCode, Missing,
     bot::{BotOrder, BrowserSettings, ImitationSeat, Secret},
 };
 use serde_json::Value;
@@ -45,6 +49,7 @@ use super::{joins::Joins, messages::Messages};
 use crate::{
     bounds::Exceeded,
     clock,
+    connect::Connect,
     media::TrackId,
     meeting::{Meeting, MeetingEvent},
 };
@@ -72,12 +77,20 @@ enum Order {
 }
 
 impl BrowserMeeting {
-    /// Opens the meeting's page.
-    pub(crate) fn join(order: &BotOrder, settings: &BrowserSettings, joins: &Joins) -> Self {
+    /// Opens the meeting's page, as soon as there is a place for one more browser.
+    pub(crate) async fn join(
+        order: &BotOrder,
+        settings: &BrowserSettings,
+        connect: &Connect,
+        joins: &Joins,
+    ) -> Self {
+        // Nobody closes it.
+        let place = Arc::clone(&connect.browsers).acquire_owned().await.ok();
         let (sender, events) = mpsc::channel(MOST_EVENTS);
         let (orders, inbox) = mpsc::unbounded_channel();
         let (order, settings, joins) = (order.clone(), settings.clone(), joins.clone());
         let driver = async move {
+            let _place = place;
             match open(&order, settings).await {
                 Ok(driver) => driver.drive(&order, sender, inbox, &joins).await,
                 Err(event) => {
@@ -89,6 +102,12 @@ impl BrowserMeeting {
         let driver = AbortOnDropHandle::new(tokio::spawn(driver.in_current_span()));
         Self { events, orders, _driver: driver }
     }
+}
+
+/// What keeps a browser with these settings from running here.
+pub(super) fn missing(settings: &BrowserSettings) -> Option<Missing> {
+    let error = process::check(settings).err()?;
+    Some(Missing { code: error.code().to_owned(), message: error.to_string() })
 }
 
 /// A browser with the meeting's page.

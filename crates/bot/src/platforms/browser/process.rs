@@ -43,8 +43,30 @@ pub(crate) enum Error {
         "Chromium has no sandbox when root runs it: run the server as another user, or accept that with `bots.browser.no_sandbox`"
     )]
     Root,
+    #[error("there is no Chromium at {}, which `bots.browser.binary` names", .0.display())]
+    NotThere(PathBuf),
     #[error("Chromium cannot be started ({0}): {1}")]
     Start(PathBuf, io::Error),
+}
+
+impl Error {
+    /// A stable word for it.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::Missing | Self::NotThere(_) => "no_chromium",
+            Self::Root => "chromium_as_root",
+            Self::Start(..) => "chromium_does_not_start",
+        }
+    }
+}
+
+/// The program, where Chromium may be started with these settings.
+pub(crate) fn check(settings: &BrowserSettings) -> Result<PathBuf, Error> {
+    let binary = find(settings)?;
+    if rustix::process::geteuid().is_root() && !settings.no_sandbox {
+        return Err(Error::Root);
+    }
+    Ok(binary)
 }
 
 /// Chromium at work, until it is dropped.
@@ -56,9 +78,13 @@ pub(crate) struct Browser {
 }
 
 /// The program on the path, or the one that the settings name.
-pub(crate) fn find(settings: &BrowserSettings) -> Result<PathBuf, Error> {
+fn find(settings: &BrowserSettings) -> Result<PathBuf, Error> {
     if let Some(binary) = &settings.binary {
-        return Ok(binary.clone());
+        return if binary.is_file() {
+            Ok(binary.clone())
+        } else {
+            Err(Error::NotThere(binary.clone()))
+        };
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut places = NAMES
@@ -73,10 +99,7 @@ impl Browser {
         settings: &BrowserSettings,
         switches: &[String],
     ) -> Result<(Self, ChildStdout, ChildStdin), Error> {
-        let binary = find(settings)?;
-        if rustix::process::geteuid().is_root() && !settings.no_sandbox {
-            return Err(Error::Root);
-        }
+        let binary = check(settings)?;
         let failed = |error| Error::Start(binary.clone(), error);
         let profile = profile().map_err(failed)?;
         let mut command = command(&binary, profile.path(), settings, switches).map_err(failed)?;
