@@ -321,7 +321,7 @@ mod tests {
         brain.knock(hour);
         brain.knock(2 * hour);
         assert!(
-            matches!(brain.poll(hour + Duration::from_secs(60)), Decision::Leave(_)),
+            matches!(brain.poll(hour + Duration::from_mins(1)), Decision::Leave(_)),
             "{brain:?}"
         );
     }
