@@ -9,7 +9,14 @@ use meetbot_rtc::Guard;
 use meetbot_types::{Reach, bot::ZoomStream};
 use tokio::sync::watch;
 
-use super::browser::Earlier;
+/// What the joins with a browser before this one have come to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Earlier {
+    /// A fresh browser was refused already.
+    pub(crate) blocked: bool,
+    /// So often the page died.
+    pub(crate) dead: u32,
+}
 
 /// So many of the ids before a join may still be in the room. Janus forgets a session after a minute, in which a bot joins a few times.
 const FORMER_IDS: usize = 32;

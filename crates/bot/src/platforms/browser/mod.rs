@@ -17,8 +17,6 @@ mod red;
 mod session;
 mod survey;
 
-pub(crate) use self::session::Earlier;
-
 use std::{
     future::Future,
     pin::Pin,

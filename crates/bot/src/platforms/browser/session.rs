@@ -26,6 +26,7 @@ use crate::{
     bounds::{self, Exceeded},
     media::Frame,
     meeting::{MeetingEvent, Source},
+    platforms::joins::Earlier,
 };
 
 /// The time from look to look: on the way in, at the door, in the meeting, on the way out.
@@ -46,15 +47,6 @@ const COLLECTIONS: &str = "collections";
 pub(crate) enum Output {
     Event(MeetingEvent),
     Act(Act),
-}
-
-/// What the joins of this attempt before this one have come to.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Earlier {
-    /// A fresh browser was refused already.
-    pub(crate) blocked: bool,
-    /// So often the page died.
-    pub(crate) dead: u32,
 }
 
 /// Why the next join has to know of this one.
