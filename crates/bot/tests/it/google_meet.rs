@@ -95,7 +95,6 @@ async fn each_speaker_of_a_meeting_in_a_browser_is_recorded_into_a_file_of_their
             decoys: Decoys::all(),
             steps: vec![
                 step(Signal::Knocked, &[Act::Admit]),
-                step(Signal::Joined, &turns[..1]),
                 step(Signal::Said(people[0].to_owned()), &turns[1..]),
                 step(
                     Signal::Said(people[2].to_owned()),
@@ -110,6 +109,9 @@ async fn each_speaker_of_a_meeting_in_a_browser_is_recorded_into_a_file_of_their
         let imitation = meetbot_imitation::serve(scenario).await.unwrap();
         let stage = Stage::set().await;
         let bot = Stage::run(order(&stage, &imitation));
+        // What is said before the bot has seen that it is in, is not recorded.
+        stage.hears(|report| matches!(report, BotReport::Admitted)).await;
+        imitation.act(turns[0].clone());
         stage.hears(|report| matches!(report, BotReport::Chat { .. })).await;
         let id = CommandId::generate(now());
         let command = |seq, action, message: Option<&str>| {
@@ -211,7 +213,7 @@ async fn a_bot_in_a_browser_that_is_removed_or_sees_the_end_says_so() {
         let scenario = Scenario {
             steps: vec![
                 step(Signal::Knocked, &[Act::Admit]),
-                step(Signal::Joined, &[says(&ann, 2_000)]),
+                step(Signal::Joined, &[says(&ann, 4_000)]),
                 step(Signal::Said(ann), &[act]),
             ],
             ..Scenario::default()
