@@ -113,14 +113,19 @@ async fn each_speaker_of_a_meeting_in_a_browser_is_recorded_into_a_file_of_their
         stage.hears(|report| matches!(report, BotReport::Admitted)).await;
         imitation.act(turns[0].clone());
         stage.hears(|report| matches!(report, BotReport::Chat { .. })).await;
-        let id = CommandId::generate(now());
         let command = |seq, action, message: Option<&str>| {
-            let message = message.map(ToOwned::to_owned);
+            let (id, message) = (CommandId::generate(now()), message.map(ToOwned::to_owned));
             BotCommand { id, seq, action, message }
         };
         stage.command(command(1, ControlAction::SendChatMessage, Some("good bye")));
         stage.hears(|report| matches!(report, BotReport::CommandDone { .. })).await;
-        stage.command(command(2, ControlAction::LeaveCall, None));
+        stage.command(command(2, ControlAction::RequestRecordingPermission, None));
+        let answers = |reports: &[BotReport]| {
+            let done = |report: &&BotReport| matches!(report, BotReport::CommandDone { .. });
+            reports.iter().filter(done).count() == 2
+        };
+        stage.hears_all(answers).await;
+        stage.command(command(3, ControlAction::LeaveCall, None));
         bot.ends().await;
 
         let seen = imitation.observed();

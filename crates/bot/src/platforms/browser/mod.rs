@@ -71,6 +71,7 @@ pub(crate) struct BrowserMeeting {
 /// What the driver is told.
 enum Order {
     SendChat(CommandId, String),
+    RequestPermission(CommandId),
     Leave,
 }
 
@@ -232,6 +233,7 @@ impl Driver {
                 biased;
                 order = inbox.recv() => match order {
                     Some(Order::SendChat(id, text)) => session.send_chat(id, &text, clock::now()),
+                    Some(Order::RequestPermission(id)) => session.request_permission(id),
                     Some(Order::Leave) => session.leave(clock::now()),
                     None => break,
                 },
@@ -320,8 +322,9 @@ impl Meeting for BrowserMeeting {
         let _ = self.orders.send(Order::SendChat(id, text));
     }
 
-    fn request_permission(&mut self, _: CommandId) {
-        // Everybody may record in Google Meet, so nobody is asked.
+    fn request_permission(&mut self, id: CommandId) {
+        // A driver that is gone has said so.
+        let _ = self.orders.send(Order::RequestPermission(id));
     }
 
     fn request_keyframe(&mut self, _: TrackId) {}

@@ -187,6 +187,12 @@ impl Session {
         }
     }
 
+    /// Google Meet has no permission that a participant could ask for.
+    pub(crate) fn request_permission(&mut self, id: CommandId) {
+        let outcome = Err("Google Meet lets nobody ask for permission to record".to_owned());
+        self.tell(MeetingEvent::CommandDone { id, outcome });
+    }
+
     /// The bot is to leave.
     pub(crate) fn leave(&mut self, now: Instant) {
         self.phase = match self.phase {
