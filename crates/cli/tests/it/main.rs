@@ -42,3 +42,4 @@ mod systemd;
 mod typed;
 mod usage;
 mod webhooks;
+mod zoom;

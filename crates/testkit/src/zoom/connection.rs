@@ -93,7 +93,7 @@ async fn handshake(socket: &mut Socket, first: &Value, shared: &Shared) -> Optio
         "status_code": status, "reason": "", "a_field_of_later": {"x": [1]},
     });
     if line == SIGNALLING && status == 0 {
-        let all = format!("wss://localhost:{}/media", shared.port);
+        let all = format!("wss://{}:{}/media", shared.host, shared.port);
         word["media_server"] = json!({ "server_urls": { "all": all } });
     }
     socket.send(Message::text(word.to_string())).await.ok()?;

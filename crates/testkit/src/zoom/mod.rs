@@ -11,6 +11,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
@@ -44,7 +45,6 @@ pub enum Step {
 /// A running Zoom; dropping it cuts all connections.
 #[derive(Debug)]
 pub struct Zoom {
-    port: u16,
     certificate: CertificateDer<'static>,
     shared: Arc<Shared>,
     serving: JoinHandle<()>,
@@ -66,6 +66,7 @@ pub struct Stream {
 #[derive(Debug)]
 struct Shared {
     stream: Stream,
+    host: String,
     port: u16,
     desk: Mutex<Desk>,
     /// Changes whenever a connection comes or goes, or the bot says something.
@@ -98,7 +99,7 @@ enum Out {
 }
 
 impl Zoom {
-    /// Listens.
+    /// Listens on loopback, as `localhost`.
     ///
     /// # Errors
     /// Where no port is free.
@@ -106,9 +107,20 @@ impl Zoom {
     /// # Panics
     /// Where no certificate can be made.
     pub async fn start(stream: Stream) -> io::Result<Self> {
+        Self::start_as("localhost", stream).await
+    }
+
+    /// Listens on loopback under this name, which the caller lets lead there.
+    ///
+    /// # Errors
+    /// Where no port is free.
+    ///
+    /// # Panics
+    /// Where no certificate can be made.
+    pub async fn start_as(host: &str, stream: Stream) -> io::Result<Self> {
+        let host = host.to_owned();
         let rcgen::CertifiedKey { cert, signing_key } =
-            rcgen::generate_simple_self_signed(["localhost".to_owned()])
-                .expect("a certificate for localhost");
+            rcgen::generate_simple_self_signed([host.clone()]).expect("a certificate for the name");
         let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
         let tls = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
@@ -121,6 +133,7 @@ impl Zoom {
         let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared {
             stream,
+            host,
             port,
             desk: Mutex::default(),
             changes: watch::Sender::new(0),
@@ -138,17 +151,24 @@ impl Zoom {
                 while bots.try_join_next().is_some() {}
             }
         });
-        Ok(Self { port, certificate: cert.der().clone(), shared, serving })
+        Ok(Self { certificate: cert.der().clone(), shared, serving })
     }
 
     /// The URL of the signalling server, as a webhook names it.
     pub fn url(&self) -> String {
-        format!("wss://localhost:{}/signalling", self.port)
+        format!("wss://{}:{}/signalling", self.shared.host, self.shared.port)
     }
 
     /// Its certificate, which bots have to trust.
     pub const fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
+    }
+
+    /// The same in PEM.
+    pub fn pem(&self) -> String {
+        let base64 = BASE64_STANDARD.encode(&self.certificate);
+        let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
     }
 
     /// The next handshakes on a connection are answered with these codes before one is fine.
