@@ -80,7 +80,7 @@ impl Admin {
             let page = self.call::<Page<T>>("GET", &[list], &query, None).await?;
             let Some(Page { data, next_cursor }) = page else { break };
             found.extend(data);
-            // A server that gives the same page again would be asked for ever.
+            // A server that gives the same page again would be asked without end.
             cursor = next_cursor.filter(|next| cursor.as_ref() != Some(next));
             if cursor.is_none() {
                 break;

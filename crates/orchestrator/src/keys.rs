@@ -104,7 +104,7 @@ pub(crate) fn for_caller_again(
     Secret::new(format!("{prefix}{}", derived(caller, id, idempotency_key)))
 }
 
-/// A secret part that only whoever has the caller's key can compute: HMAC-SHA-256 under that key, as letters that are all equally likely.
+/// A secret part that can be computed with the caller's key alone: HMAC-SHA-256 under that key, as letters that are all equally likely.
 fn derived(caller: &str, id: KeyId, idempotency_key: &str) -> String {
     let mut text = String::with_capacity(SECRET_LENGTH);
     for block in 0_u32.. {

@@ -311,7 +311,7 @@ pub struct SecretRotation {
 
 /// How long the previous webhook secret stays valid where nothing else is said, in seconds.
 pub const DEFAULT_OVERLAP_SECONDS: u32 = 24 * 60 * 60;
-/// How long it may stay valid at most, in seconds: longer than this nobody takes to change a secret.
+/// How long it may stay valid at most, in seconds: long enough for any receiver to change its secret.
 pub const LONGEST_OVERLAP_SECONDS: u32 = 90 * 24 * 60 * 60;
 
 /// A webhook secret that was just made.

@@ -39,7 +39,7 @@ pub(crate) enum Speaker {
     Device(String),
     /// The meeting has not said whose this source is.
     Source(u32),
-    /// The packet names no source, or several: a mix of whoever speaks.
+    /// The packet names no source, or several: a mix of all who speak.
     Several,
 }
 
