@@ -15,7 +15,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::server::{Server, answered, now};
+use super::server::{Bot, Server, answered, now};
 
 const TOKEN: &str = "the-webhook-secret-token";
 const MEETING: &str = "https://zoom.us/j/91234567890?pwd=x";
@@ -61,15 +61,20 @@ async fn post(server: &Server, body: &Value) -> StatusCode {
     post_at(server, body.to_string(), TOKEN, now().as_millis() / 1000).await.0
 }
 
+/// A bot that is asked for with this key.
+async fn bot(server: &Server, key: &str) -> Bot {
+    let job = json!({"meetingUrl": MEETING});
+    let created = server.request_as(key, reqwest::Method::POST, "/api/v1/jobs").json(&job);
+    assert_eq!(created.send().await.unwrap().status(), StatusCode::CREATED);
+    server.bot().await
+}
+
 #[tokio::test]
 async fn a_bot_in_the_lobby_learns_of_the_stream_of_its_meeting() {
     let data = TempDir::new().unwrap();
     let server = server(&data).await;
     let key = server.key("acme", true, Scope::Write).await;
-    let job = json!({"meetingUrl": MEETING});
-    let created = server.request_as(&key, reqwest::Method::POST, "/api/v1/jobs").json(&job);
-    assert_eq!(created.send().await.unwrap().status(), StatusCode::CREATED);
-    let bot = server.bot().await;
+    let bot = bot(&server, &key).await;
     let app = bot.order.zoom.clone().unwrap();
     assert_eq!(
         (app.client_id.as_str(), app.client_secret.expose()),
@@ -129,10 +134,7 @@ async fn nothing_hostile_starts_anything() {
     let data = TempDir::new().unwrap();
     let server = server(&data).await;
     let key = server.key("acme", true, Scope::Write).await;
-    let job = json!({"meetingUrl": MEETING});
-    let created = server.request_as(&key, reqwest::Method::POST, "/api/v1/jobs").json(&job);
-    assert_eq!(created.send().await.unwrap().status(), StatusCode::CREATED);
-    let bot = server.bot().await;
+    let bot = bot(&server, &key).await;
     let (good, second) = (started("s1", "wss://a.zoom.us/").to_string(), now().as_millis() / 1000);
     let mut deep = String::from("{\"event\":\"meeting.rtms_started\",\"payload\":");
     let _ = write!(deep, "{}", "[".repeat(30_000));
@@ -194,10 +196,7 @@ async fn when_the_consent_is_withdrawn_all_that_was_recorded_is_removed() {
     let data = TempDir::new().unwrap();
     let server = server(&data).await;
     let key = server.key("acme", true, Scope::Write).await;
-    let job = json!({"meetingUrl": MEETING});
-    let created = server.request_as(&key, reqwest::Method::POST, "/api/v1/jobs").json(&job);
-    assert_eq!(created.send().await.unwrap().status(), StatusCode::CREATED);
-    let mut bot = server.bot().await;
+    let mut bot = bot(&server, &key).await;
     let earlier = bot.order.folder.join("e1");
     std::fs::create_dir_all(&earlier).unwrap();
     std::fs::write(earlier.join("audio.Ann.webm"), "sound").unwrap();
