@@ -14,4 +14,7 @@ export const FAILURES = {
   lobby_timeout: { billed: false, retryable: true, advice: "Ask the host to admit the bot, then send another." },
   auth_failure: { billed: false, retryable: false, advice: "Check the passcode in the meeting's URL, or whether the meeting needs a login." },
   quota_exceeded: { billed: true, retryable: false, advice: "Wait for the next period or raise the quota or bound that the detail names. What was recorded until then is in the manifest." },
+  bot_blocked: { billed: false, retryable: false, advice: "Do not retry by itself: further tries make the platform trust the server's address less. Ask the server's operator to set what the detail names." },
+  registration_required: { billed: false, retryable: false, advice: "Do not retry: ask the host for a meeting, or for a link to it, that needs no registration." },
+  meeting_full: { billed: false, retryable: true, advice: "Retry later, or ask the host to make room for the bot." },
 };

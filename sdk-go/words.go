@@ -40,18 +40,21 @@ type FailureCode string
 
 // The failure codes that this version knows; docs/failure-codes.md says what to do about each.
 const (
-	FailureWaitingForHost      FailureCode = "waiting_for_host"
-	FailureMeetingNotFound     FailureCode = "meeting_not_found"
-	FailureHostDeniedAdmission FailureCode = "host_denied_admission"
-	FailureRemovedFromMeeting  FailureCode = "removed_from_meeting"
-	FailureMeetingEnded        FailureCode = "meeting_ended"
-	FailureInternalError       FailureCode = "internal_error"
-	FailureDispatchTimeout     FailureCode = "dispatch_timeout"
-	FailureNetworkLoss         FailureCode = "network_loss"
-	FailureRecordingDisabled   FailureCode = "recording_disabled"
-	FailureLobbyTimeout        FailureCode = "lobby_timeout"
-	FailureAuthFailure         FailureCode = "auth_failure"
-	FailureQuotaExceeded       FailureCode = "quota_exceeded"
+	FailureWaitingForHost       FailureCode = "waiting_for_host"
+	FailureMeetingNotFound      FailureCode = "meeting_not_found"
+	FailureHostDeniedAdmission  FailureCode = "host_denied_admission"
+	FailureRemovedFromMeeting   FailureCode = "removed_from_meeting"
+	FailureMeetingEnded         FailureCode = "meeting_ended"
+	FailureInternalError        FailureCode = "internal_error"
+	FailureDispatchTimeout      FailureCode = "dispatch_timeout"
+	FailureNetworkLoss          FailureCode = "network_loss"
+	FailureRecordingDisabled    FailureCode = "recording_disabled"
+	FailureLobbyTimeout         FailureCode = "lobby_timeout"
+	FailureAuthFailure          FailureCode = "auth_failure"
+	FailureQuotaExceeded        FailureCode = "quota_exceeded"
+	FailureBotBlocked           FailureCode = "bot_blocked"
+	FailureRegistrationRequired FailureCode = "registration_required"
+	FailureMeetingFull          FailureCode = "meeting_full"
 )
 
 // LeaveReason is why the bot left the meeting. The set is open.

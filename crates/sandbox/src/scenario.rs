@@ -158,6 +158,24 @@ pub const ALL: &[Scenario] = &[
     ),
     scenario("over-quota", 1, "The consumer's quota is used up", "`failed`, `quota_exceeded`"),
     scenario(
+        "bot-blocked",
+        1,
+        "The platform takes the bot for a program and refuses it",
+        "`failed`, `bot_blocked`",
+    ),
+    scenario(
+        "registration-required",
+        1,
+        "The meeting admits only people who have registered for it",
+        "`failed`, `registration_required`",
+    ),
+    scenario(
+        "meeting-full",
+        1,
+        "The meeting has as many participants as it takes",
+        "`failed`, `meeting_full`",
+    ),
+    scenario(
         "beep",
         9,
         "Alice's microphone sends a tone of 1 kHz in the second third of the time, and silence before and after it; Bob says nothing",
@@ -345,6 +363,21 @@ impl Settings {
                     "the quota of this consumer is used up",
                 );
             }
+            "bot-blocked" => {
+                door = Door::Refuses(
+                    FailureCode::BotBlocked,
+                    "the platform refuses the bot as automated",
+                );
+            }
+            "registration-required" => {
+                door = Door::Refuses(
+                    FailureCode::RegistrationRequired,
+                    "the meeting admits only people who have registered for it",
+                );
+            }
+            "meeting-full" => {
+                door = Door::Refuses(FailureCode::MeetingFull, "the meeting is full");
+            }
             "chatty" => {
                 chat = (1..=CHATTER)
                     .map(|number| {
@@ -439,6 +472,14 @@ mod tests {
             }
             Err(problem) => assert!(problem.len() > 20),
         });
+    }
+
+    #[test]
+    fn every_failure_code_has_a_scenario() {
+        for code in FailureCode::ALL {
+            let ends_so = |scenario: &Scenario| scenario.expect.contains(&format!("`{code}`"));
+            assert!(ALL.iter().any(ends_so), "{code}");
+        }
     }
 
     #[test]

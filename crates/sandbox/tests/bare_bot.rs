@@ -197,6 +197,9 @@ async fn the_door_answers_as_the_scenario_says() {
     for (scenario, expected) in [
         ("no-such-meeting", FailureCode::MeetingNotFound),
         ("bad-passcode", FailureCode::AuthFailure),
+        ("bot-blocked", FailureCode::BotBlocked),
+        ("registration-required", FailureCode::RegistrationRequired),
+        ("meeting-full", FailureCode::MeetingFull),
         ("moon-landing", FailureCode::MeetingNotFound),
     ] {
         let answer = Bot::new(&sandbox).await.join(scenario).await;

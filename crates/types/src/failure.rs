@@ -29,6 +29,12 @@ words! {
         AuthFailure = "auth_failure",
         /// The consumer's quota was used up, or the meeting took more of the server than one meeting may.
         QuotaExceeded = "quota_exceeded",
+        /// The platform refused the bot's browser, address or account as automated.
+        BotBlocked = "bot_blocked",
+        /// The meeting admits only people who have registered for it.
+        RegistrationRequired = "registration_required",
+        /// The meeting has as many participants as it takes.
+        MeetingFull = "meeting_full",
     }
 }
 
@@ -47,6 +53,7 @@ impl FailureCode {
                 | Self::DispatchTimeout
                 | Self::NetworkLoss
                 | Self::LobbyTimeout
+                | Self::MeetingFull
         )
     }
 
@@ -83,6 +90,13 @@ impl FailureCode {
             Self::QuotaExceeded => {
                 "Wait for the next period or raise the quota or bound that the detail names. What was recorded until then is in the manifest."
             }
+            Self::BotBlocked => {
+                "Do not retry by itself: further tries make the platform trust the server's address less. Ask the server's operator to set what the detail names."
+            }
+            Self::RegistrationRequired => {
+                "Do not retry: ask the host for a meeting, or for a link to it, that needs no registration."
+            }
+            Self::MeetingFull => "Retry later, or ask the host to make room for the bot.",
             Self::Other(_) => {
                 "This version does not know the code: see the server's documentation."
             }

@@ -27,6 +27,9 @@ export type FailureCode = Open<
   | "lobby_timeout"
   | "auth_failure"
   | "quota_exceeded"
+  | "bot_blocked"
+  | "registration_required"
+  | "meeting_full"
 >;
 
 /** Why the bot left the meeting. */

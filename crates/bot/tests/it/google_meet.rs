@@ -165,7 +165,9 @@ async fn every_way_not_to_get_in_has_its_code() {
     for (dialect, opens, steps, code) in [
         (Dialect::Labels, Screen::WrongCode, vec![], "meeting_not_found"),
         (Dialect::Text, Screen::SignInHost, vec![], "auth_failure"),
-        (Dialect::Text, Screen::Blocked, vec![], "auth_failure"),
+        (Dialect::Text, Screen::Blocked, vec![], "bot_blocked"),
+        (Dialect::Labels, Screen::Captcha, vec![], "bot_blocked"),
+        (Dialect::Text, Screen::Full, vec![], "meeting_full"),
         (Dialect::Labels, Screen::PreJoin, denied, "host_denied_admission"),
     ] {
         let scenario = Scenario { dialect, opens, steps, ..Scenario::default() };

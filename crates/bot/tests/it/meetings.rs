@@ -86,6 +86,9 @@ async fn each_scenario_at_the_door_ends_as_it_says() {
         ("no-such-meeting", "meeting_not_found"),
         ("already-ended", "meeting_ended"),
         ("bad-passcode", "auth_failure"),
+        ("bot-blocked", "bot_blocked"),
+        ("registration-required", "registration_required"),
+        ("meeting-full", "meeting_full"),
     ] {
         let stage = Stage::set().await;
         Stage::run(stage.order(1, scenario)).ends().await;

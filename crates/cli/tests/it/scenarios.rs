@@ -119,6 +119,9 @@ pub(crate) fn cases() -> Vec<Case> {
         Case { attempts: 6, ..case("bot-crashes", "failed - internal_error", Some(false)) },
         Case { attempts: 0, ..case("no-worker", "failed - dispatch_timeout", None) },
         case("over-quota", "failed - quota_exceeded", None),
+        case("bot-blocked", "failed - bot_blocked", None),
+        case("registration-required", "failed - registration_required", None),
+        case("meeting-full", "failed - meeting_full", None),
         case("beep?seconds=3", "completed meeting_ended -", Some(true)),
         case("chatty", "completed meeting_ended -", Some(true)),
     ]

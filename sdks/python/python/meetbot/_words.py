@@ -129,6 +129,9 @@ class FailureCode(Word):
     LOBBY_TIMEOUT = "lobby_timeout"
     AUTH_FAILURE = "auth_failure"
     QUOTA_EXCEEDED = "quota_exceeded"
+    BOT_BLOCKED = "bot_blocked"
+    REGISTRATION_REQUIRED = "registration_required"
+    MEETING_FULL = "meeting_full"
 
 
 class ControlAction(Word):

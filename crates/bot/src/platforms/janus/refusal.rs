@@ -28,7 +28,7 @@ pub(super) fn by_room(code: u32, why: &str, has_pin: bool) -> Failure {
         ),
         433 if has_pin => (FailureCode::AuthFailure, "the room does not accept the pin".to_owned()),
         433 => (FailureCode::AuthFailure, format!("the room does not accept the bot: {why}")),
-        432 => (FailureCode::HostDeniedAdmission, "the room is full".to_owned()),
+        432 => (FailureCode::MeetingFull, "the room is full".to_owned()),
         430 => {
             (FailureCode::MeetingNotFound, format!("the server does not take this room id: {why}"))
         }

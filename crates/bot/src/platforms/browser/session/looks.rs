@@ -57,7 +57,7 @@ impl Session {
                 self.end(MeetingEvent::Refused(failure(code.clone())));
             }
             Verdict::Blocked if !is_inside && self.earlier.blocked => {
-                self.end(MeetingEvent::Refused(failure(FailureCode::AuthFailure)));
+                self.end(MeetingEvent::Refused(failure(FailureCode::BotBlocked)));
             }
             Verdict::Blocked if !is_inside => {
                 self.mark = Some(Mark::Blocked);

@@ -255,7 +255,7 @@ fn every_refusal_has_its_code() {
         (426, FailureCode::MeetingNotFound),
         (429, FailureCode::AuthFailure),
         (430, FailureCode::MeetingNotFound),
-        (432, FailureCode::HostDeniedAdmission),
+        (432, FailureCode::MeetingFull),
         (433, FailureCode::AuthFailure),
         (499, FailureCode::InternalError),
     ] {
