@@ -97,10 +97,13 @@ impl Mixes {
         // Whoever deletes a recording has the store drop its mix first, and then ends one that has its place. So one that still waits now, and has
         // its place, hears of it.
         let Some(ended) = self.store.waiting_mix(job).await? else { return Ok(()) };
-        let Some(folder) = self.recordings.of(&ended) else { return self.end(job, None).await };
+        let Some(finished) = self.recordings.finished(&ended) else {
+            return self.end(job, None).await;
+        };
         let unwanted =
             (self.at_once == 0).then(|| "recordings.mix_at_once is 0 on this server".to_owned());
-        match self.launcher.mix(MixOrder { folder, unwanted }, place.stop().clone()).await {
+        let order = MixOrder { folder: finished.folder(), unwanted };
+        match self.launcher.mix(order, place.stop().clone()).await {
             Ok(None) => Ok(()),
             Ok(Some(manifest)) => self.end(job, derive::file(manifest)).await,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use meetbot_types::Timestamp;
-use url::Url;
+use meetbot_types::{JobId, Timestamp};
 
 use crate::{
     data_folder::{DataFolder, DataFolderError},
+    recordings::Recordings,
     store::{self, CopyError, How},
 };
 
@@ -62,14 +62,9 @@ pub fn restore(
     let folder = DataFolder::open(data)?;
     occupied()?;
     let copied = store::copy(backup, folder.path(), how, now)?;
-    let has_manifest = |(job, uri): &(meetbot_types::JobId, String)| {
-        let path = Url::parse(uri).ok().and_then(|uri| uri.to_file_path().ok());
-        let attempt = path.as_deref().and_then(Path::parent).and_then(Path::file_name);
-        attempt.is_some_and(|attempt| {
-            folder.recordings().join(job.to_string()).join(attempt).join("manifest.json").is_file()
-        })
-    };
-    let there = copied.manifests.iter().filter(|named| has_manifest(named)).count();
+    let recordings = Recordings::new(folder.recordings());
+    let is_there = |(job, uri): &&(JobId, String)| recordings.has_manifest(*job, uri);
+    let there = copied.manifests.iter().filter(is_there).count();
     Ok(Restored {
         folder: folder.path().to_owned(),
         jobs: copied.jobs,

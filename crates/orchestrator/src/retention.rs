@@ -131,7 +131,7 @@ async fn note_without_files(
             if stop.is_cancelled() {
                 return Ok(());
             }
-            if let Ok(false) = tokio::fs::try_exists(recordings.of_job(*job)).await {
+            if let Ok(false) = recordings.has_files(*job).await {
                 store.recording_removed(*job).await?;
             }
         }

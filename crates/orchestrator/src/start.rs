@@ -29,7 +29,6 @@ use crate::{
     sessions,
     shares::Shares,
     store::{Leases, SqliteStore, Store, StoreError},
-    under_way::UnderWay,
     wake::Wakes,
     webhooks::sender::Sender,
     zoom::Zoom,
@@ -144,8 +143,7 @@ impl Orchestrator {
         warn_of_open_loopback(&config, store.as_ref(), clock.now().wall).await?;
 
         let [queue, outbox, mixes] = [(); 3].map(|()| Arc::new(Notify::new()));
-        let recordings =
-            Recordings { folder: folder.recordings(), mixes: Arc::new(UnderWay::default()) };
+        let recordings = Recordings::new(folder.recordings());
         let (wakes, away) = (Arc::new(Wakes::default()), Arc::new(Away::default()));
         let guard = Arc::new(Guard::new(config.webhook_reach()));
         let meetings = Arc::new(config.meeting_reach());

@@ -1,7 +1,5 @@
 //! The machine, for those who run the server.
 
-use std::path::Path;
-
 use axum::{Json, extract::State};
 use meetbot_types::{ErrorBody, Host, JobStatus, host::HostBots};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -23,8 +21,8 @@ pub(super) fn router() -> OpenApiRouter<Server> {
     ))]
 async fn get_host(State(server): State<Server>) -> Result<Json<Host>, ApiError> {
     let tally = server.store.tally().await?;
-    let folder = server.recordings.folder.parent().unwrap_or(Path::new("."));
-    let disk = machine::disk(folder).map_err(|error| silent("disk", &error))?;
+    let disk =
+        machine::disk(server.recordings.data_folder()).map_err(|error| silent("disk", &error))?;
     Ok(Json(Host {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_seconds: server.clock.now().steady.as_secs(),

@@ -20,9 +20,10 @@ use super::{
     jobs::{job_id, no_job},
     request::Named,
 };
-use crate::store::Tenant;
-
-const MANIFEST: &str = "manifest.json";
+use crate::{
+    recordings::{Finished, MANIFEST},
+    store::Tenant,
+};
 
 pub(super) fn router() -> OpenApiRouter<Server> {
     OpenApiRouter::new().routes(routes!(get_manifest)).routes(routes!(get_artifact))
@@ -40,8 +41,8 @@ async fn get_manifest(
     Named(id): Named<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let folder = folder(&server, tenant, &id).await?;
-    serve(folder.join(MANIFEST), "application/json", request).await
+    let finished = finished(&server, tenant, &id).await?;
+    serve(finished.file(MANIFEST), "application/json", request).await
 }
 
 /// Read one of a job's files. Ranges are served.
@@ -67,27 +68,26 @@ async fn get_artifact(
     Named((id, name)): Named<(String, String)>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let folder = folder(&server, caller.tenant, &id).await?;
+    let finished = finished(&server, caller.tenant, &id).await?;
     if name == MANIFEST {
-        return serve(folder.join(MANIFEST), "application/json", request).await;
+        return serve(finished.file(MANIFEST), "application/json", request).await;
     }
     // Only what the manifest lists is served: a name is never a path.
-    let text = tokio::fs::read(folder.join(MANIFEST)).await.map_err(|error| unreadable(&error))?;
-    let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| unreadable(&error))?;
+    let manifest = finished.manifest().await.map_err(|error| unreadable(&error))?;
     let file = manifest.files.into_iter().find(|file| file.name == name);
     let file = file.ok_or_else(|| {
         ApiError::not_found(format!("the manifest of {id} lists no file {name:?}"))
     })?;
     let share = caller.stream(&server)?;
-    let file = serve(folder.join(&file.name), &file.media_type, request).await?;
+    let file = serve(finished.file(&file.name), &file.media_type, request).await?;
     Ok((share, file).into_response())
 }
 
-/// The folder of a job's manifest.
-async fn folder(server: &Server, tenant: Tenant, id: &str) -> Result<PathBuf, ApiError> {
+/// What was recorded of a job.
+async fn finished(server: &Server, tenant: Tenant, id: &str) -> Result<Finished, ApiError> {
     let id = job_id(id)?;
     let job = server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
-    server.recordings.of(&job).ok_or_else(|| {
+    server.recordings.finished(&job).ok_or_else(|| {
         ApiError::not_found(match job.recording.deleted_at {
             Some(at) => format!("the recording of {id} was deleted at {at}"),
             None => format!("{id} is {} and has no manifest", job.status),

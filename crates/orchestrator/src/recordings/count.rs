@@ -1,0 +1,61 @@
+//! How many bytes recordings have, where nobody has said it yet.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::Recordings;
+use crate::store::{Store, StoreError};
+
+/// How often to look for recordings that are to be counted.
+const EVERY: Duration = Duration::from_secs(5);
+/// How many of them are looked up at once.
+const BATCH: u32 = 200;
+
+/// Counts the bytes of all recordings once, since files may have come or gone while no server was there, and from then on those that are not known, until it is
+/// stopped.
+pub(crate) async fn count(store: Arc<dyn Store>, recordings: Recordings, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut all = true;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        match count_once(store.as_ref(), &recordings, all, &stop).await {
+            Ok(()) => all = false,
+            Err(error) => {
+                tracing::warn!(%error, "recordings cannot be looked up whose bytes are to be counted");
+            }
+        }
+    }
+}
+
+async fn count_once(
+    store: &dyn Store,
+    recordings: &Recordings,
+    all: bool,
+    stop: &CancellationToken,
+) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let found = store.recordings_to_count(all, after, BATCH).await?;
+        for (job, before) in &found {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            match recordings.bytes(*job).await {
+                Some(bytes) if *before != Some(bytes) => {
+                    store.recording_counted(*job, *before, bytes).await?;
+                }
+                _ => {}
+            }
+        }
+        after = found.last().map(|(job, _)| *job);
+        if found.len() < BATCH as usize {
+            return Ok(());
+        }
+    }
+}

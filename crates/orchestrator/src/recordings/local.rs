@@ -1,0 +1,108 @@
+//! Recordings on the disk of this machine.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use meetbot_types::{Manifest, RemovedObject};
+
+use super::MANIFEST;
+
+/// How many bytes the files in a folder have, and those in the folders in it.
+pub(super) fn bytes_in(folder: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for path in entries(folder)? {
+        bytes += match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() => bytes_in(&path)?,
+            Ok(found) => found.len(),
+            // It was renamed or removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(bytes)
+}
+
+/// Removes a job's folder; answers what was in it, and what its manifests name besides.
+pub(super) fn remove_folder(folder: &Path) -> io::Result<(Vec<RemovedObject>, Vec<String>)> {
+    let (mut removed, mut named) = (Vec::new(), BTreeSet::new());
+    for attempt in entries(folder)? {
+        let name = attempt.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if let Ok(text) = fs::read(attempt.join(MANIFEST))
+            && let Ok(manifest) = serde_json::from_slice::<Manifest>(&text)
+        {
+            named.extend(manifest.files.into_iter().map(|file| format!("{name}/{}", file.name)));
+        }
+    }
+    remove_all(folder, "", &mut removed)?;
+    if folder.exists() {
+        fs::remove_dir(folder)?;
+        if let Some(parent) = folder.parent() {
+            fs::File::open(parent)?.sync_all()?;
+        }
+    }
+    let gone = named.into_iter().filter(|name| removed.iter().all(|object| object.name != *name));
+    let gone = gone.collect();
+    Ok((removed, gone))
+}
+
+/// Empties a folder, of whatever is in it.
+fn remove_all(folder: &Path, within: &str, removed: &mut Vec<RemovedObject>) -> io::Result<()> {
+    // The manifest last: while it is there, a deletion that was cut short still knows what there was.
+    let mut paths = entries(folder)?;
+    paths.sort_by_key(|path| path.ends_with(MANIFEST));
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = format!("{within}{name}");
+        let found = fs::symlink_metadata(&path)?;
+        if found.is_dir() {
+            remove_all(&path, &format!("{name}/"), removed)?;
+            fs::remove_dir(&path)?;
+        } else {
+            fs::remove_file(&path)?;
+            removed.push(RemovedObject { name, bytes: found.len() });
+        }
+    }
+    Ok(())
+}
+
+/// What is in a folder, by name; nothing when it is not there.
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let listed = match fs::read_dir(folder) {
+        Ok(listed) => listed,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut paths = listed.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_somebody_put_beside_a_recording_goes_with_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("job");
+        fs::create_dir_all(folder.join("1/of mine/deeper")).unwrap();
+        for (file, bytes) in
+            [(".DS_Store", 3), ("1/a.webm", 5), ("1/manifest.json", 2), ("1/of mine/deeper/x", 1)]
+        {
+            fs::write(folder.join(file), vec![0; bytes]).unwrap();
+        }
+        assert_eq!(bytes_in(&folder).unwrap(), 11);
+        let (removed, gone) = remove_folder(&folder).unwrap();
+        let removed: Vec<_> = removed.iter().map(|object| (&*object.name, object.bytes)).collect();
+        assert_eq!(
+            removed,
+            [(".DS_Store", 3), ("1/a.webm", 5), ("1/of mine/deeper/x", 1), ("1/manifest.json", 2)]
+        );
+        assert!(gone.is_empty() && !folder.exists());
+        assert!(remove_folder(&folder).unwrap().0.is_empty(), "a second time there is nothing");
+        assert_eq!(bytes_in(&folder).unwrap(), 0);
+    }
+}
