@@ -1,4 +1,4 @@
-"""Writes `_client.py` and `_following.py`, the blocking twins of `_async_client.py` and `_async_following.py`: the same text without its `async` and `await`.
+"""Writes `_sync`, the blocking twin of `_async`: the same text without its `async` and `await`.
 
 Run it by hand, or let `cargo xtask update` do it; a test fails while two are not twins.
 """
@@ -12,18 +12,18 @@ PACKAGE = Path(__file__).parent / "python" / "meetbot"
 
 # In this order: later rules see what the earlier ones left.
 RULES = [
+    (r"The client for asyncio, a file a noun\. `_sync` is made from these files by `write_sync_client.py`\.", "The blocking client. Made from `_async` by `write_sync_client.py`: change it there."),
     (r"A client of a meetbot server, for asyncio\.", "A client of a meetbot server."),
     (r"number of tasks, loops and threads, also\n    one loop after the other, and works", "number of threads,\n    and works"),
     (r" Cancelling the task that awaits a call\n    closes its socket\.", " Ctrl-C ends a call\n    within a tenth of a second."),
-    (r"`MeetBot` in `_client.py` is made from this file by `write_sync_client.py`\.", "Made from `_async_client.py` by `write_sync_client.py`: change it there."),
-    (r"`_following.py` is made from this file by `write_sync_client.py`\.", "Made from `_async_following.py` by `write_sync_client.py`: change it there."),
     (r" \(`asyncio\.wait_for\(anext\(events\), 5\)`\)", " with Ctrl-C"),
-    (r"from \._async_(client|following) import", r"from ._\1 import"),
-    (r"from \._loops import", "from ._wire import"),
+    (r"from \.\._loops import", "from .._wire import"),
+    (r"from \._async\.", "from ._sync."),
     (r"\ba(news|send|sleep|close)\b", r"\1"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
+    (r"\bAwaitable\[(\w+)\]", r"\1"),
+    (r"AsyncIterator, Awaitable, Callable", "Callable, Iterator"),
     (r"\bAsyncIterator\b", "Iterator"),
-    (r"\bAsyncMeetBot\b", "MeetBot"),
     (r"\bAsync([A-Z]\w+)", r"\1"),
     (r"__a(enter|exit|iter|next)__", r"__\1__"),
     (r"\basync (def|with|for)\b", r"\1"),
@@ -41,12 +41,11 @@ def sync(text: str) -> str:
 
 def twins() -> list[tuple[Path, str]]:
     """Where the blocking twins are, and what they have to be."""
-    return [
-        (PACKAGE / f"_{name}.py", sync((PACKAGE / f"_async_{name}.py").read_text()))
-        for name in ("client", "following")
-    ]
+    asynchronous = sorted((PACKAGE / "_async").glob("*.py"))
+    return [(PACKAGE / "_sync" / path.name, sync(path.read_text())) for path in asynchronous]
 
 
 if __name__ == "__main__":
+    (PACKAGE / "_sync").mkdir(exist_ok=True)
     for path, text in twins():
         path.write_text(text)

@@ -419,7 +419,8 @@ fn every_call_of_the_api_has_its_method_in_every_sdk() {
     let document = spec_file::read_json("spec/openapi.json");
     let methods = |file: &str, method: &dyn Fn(&str) -> String| {
         let text = if spec_file::path(file).is_dir() {
-            files_under(&[file], "go").into_values().collect()
+            let extension = if file == "sdk-go" { "go" } else { "py" };
+            files_under(&[file], extension).into_values().collect()
         } else {
             fs::read_to_string(spec_file::path(file)).unwrap()
         };
@@ -438,7 +439,7 @@ fn every_call_of_the_api_has_its_method_in_every_sdk() {
         assert!(missing.is_empty(), "{file} lacks {missing:?}");
     };
     methods("crates/meetbot/src/client.rs", &|name| format!(" fn {name}("));
-    methods("sdks/python/python/meetbot/_client.py", &|name| format!("    def {name}("));
+    methods("sdks/python/python/meetbot/_sync", &|name| format!("    def {name}("));
     let pascal = |name: &str| -> String {
         name.split('_').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
     };

@@ -23,7 +23,7 @@ from scripted_server import KEY, VECTORS, Reply, ScriptedServer
 
 import meetbot
 from meetbot import AutoLeaveConfig, JobList, JobStatus, MeetBot, MeetbotError, Request, Response
-from meetbot import _calls, _core, _downloads, _models, testing, webhooks
+from meetbot import _calls, _core, _decode, _downloads, testing, webhooks
 from meetbot._records import ManifestFile
 
 Case = dict[str, Any]
@@ -275,10 +275,10 @@ MODELS = {
 def model(case: Case) -> None:
     body = json.dumps(case["json"]).encode()
     if case.get("error"):
-        with pytest.raises(_models.Unreadable):
-            _models.read_model(MODELS[case["model"]], body)
+        with pytest.raises(_decode.Unreadable):
+            _decode.read_model(MODELS[case["model"]], body)
         return
-    read = _models.read_model(MODELS[case["model"]], body)
+    read = _decode.read_model(MODELS[case["model"]], body)
     assert json.loads(read.model_dump_json(by_alias=True)) == case["json"]
     if case["model"] == "job":
         assert read.status.is_final == case["final"]
@@ -288,11 +288,11 @@ def model(case: Case) -> None:
 def written(model: str, body: bytes) -> Any:
     """An answer as it is read, written as JSON again."""
     if model == "job_page":
-        jobs: JobList = _models.read_model("JobList", body)
+        jobs: JobList = _decode.read_model("JobList", body)
         data = [json.loads(job.model_dump_json(by_alias=True)) for job in jobs]
         return {"data": data, "nextCursor": jobs.next_cursor}
     name = {"event_page": "EventPage", "delivery_page": "DeliveryPage"}.get(model) or MODELS[model]
-    return json.loads(_models.read_model(name, body).model_dump_json(by_alias=True))
+    return json.loads(_decode.read_model(name, body).model_dump_json(by_alias=True))
 
 
 def holds(found: Any, expected: Any) -> bool:
@@ -309,7 +309,7 @@ def holds(found: Any, expected: Any) -> bool:
 def answered(case: Case) -> None:
     body = json.dumps(case["json"]).encode()
     if case.get("error"):
-        with pytest.raises(_models.Unreadable):
+        with pytest.raises(_decode.Unreadable):
             written(case["model"], body)
         return
     # What was recorded reads as it is.
@@ -432,7 +432,7 @@ def test_any_answer_reads_without_any_of_its_fields_but_those_that_are_required(
         left = json.dumps(without(answer, "", required, iter(fates), lacks)).encode()
         try:
             written(model, left)
-        except _models.Unreadable as error:
+        except _decode.Unreadable as error:
             assert lacks, f"{error}: {left!r}"
             outcomes["refused"] += 1
         else:

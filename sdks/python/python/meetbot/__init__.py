@@ -8,7 +8,7 @@ Example:
 
 from typing import TYPE_CHECKING
 
-from ._client import MeetBot
+from ._sync.client import MeetBot
 from ._core import VERSION as __version__
 from ._core import Answer
 from ._errors import (
@@ -32,11 +32,11 @@ from ._signature import verify_webhook_signature
 
 if TYPE_CHECKING:
     from . import testing, webhooks
-    from ._async_client import AsyncMeetBot
-    from ._async_following import AsyncStream
+    from ._async.client import AsyncMeetBot
+    from ._async.following import AsyncStream
     from ._downloads import Progress
     from ._events import Caption, ChatMessage, Participant, RecordingEvent, TimelineEvent, WebhookEvent
-    from ._following import Stream
+    from ._sync.following import Stream
     from ._httpx import AsyncHttpxTransport, HttpxTransport
     from ._models import (
         AutoLeave,
@@ -204,8 +204,8 @@ _LATER = {
     "Participant": "_events",
     "RecordingEvent": "_events",
     "ControlResult": "_models",
-    "AsyncStream": "_async_following",
-    "Stream": "_following",
+    "AsyncStream": "_async.following",
+    "Stream": "_sync.following",
     "Delivery": "_records",
     "DeliveryPage": "_records",
     "DeletionReceipt": "_records",
@@ -230,7 +230,7 @@ _LATER = {
     "RawResponse": "_raw",
     "CallEnded": "_observe",
     "CallStarted": "_observe",
-    "AsyncMeetBot": "_async_client",
+    "AsyncMeetBot": "_async.client",
     "AutoLeave": "_models",
     "AutoLeaveConfig": "_models",
     "AutoLeaveSettings": "_models",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import _core
-from ._errors import MeetbotConfigurationError, MeetbotDecodeError
+from ._errors import MeetbotConfigurationError
+from ._times import wire_time_of
 
 if TYPE_CHECKING:
+    from ._events import EventPage
     from ._models import AutoLeaveConfig, AutoLeaveSettings, ControlResult, Job, JobList
-    from ._events import EventPage, TimelineEvent
     from ._records import (
         Delivery,
         DeliveryPage,
@@ -61,7 +62,7 @@ def dispatch_bot(
     if display_name is not None:
         body["displayName"] = display_name
     if join_at is not None:
-        body["joinAt"] = _time("join_at", join_at)
+        body["joinAt"] = wire_time_of("join_at", join_at)
     webhooks = {}
     if on_status_change_url is not None:
         webhooks["onStatusChange"] = on_status_change_url
@@ -116,9 +117,9 @@ def list_bots(
     if platform is not None:
         query.append(("platform", str(platform)))
     if created_after is not None:
-        query.append(("createdAfter", _time("created_after", created_after)))
+        query.append(("createdAfter", wire_time_of("created_after", created_after)))
     if created_before is not None:
-        query.append(("createdBefore", _time("created_before", created_before)))
+        query.append(("createdBefore", wire_time_of("created_before", created_before)))
     if limit is not None:
         query.append(("limit", str(limit)))
     if cursor is not None:
@@ -172,18 +173,6 @@ def events(job_id: Job | str, cursor: str | None = None) -> Call[EventPage]:
     return Call("GET", _path(("jobs", job_id_of(job_id), "events"), query), "EventPage")
 
 
-def read_event(text: str) -> TimelineEvent:
-    """An event of a stream."""
-    from ._models import Unreadable, read_model
-
-    try:
-        event: TimelineEvent = read_model("TimelineEvent", text.encode())
-        return event
-    except Unreadable as error:
-        why = str(error)
-    raise MeetbotDecodeError(f"an event of the stream cannot be read: {why}", body=text)
-
-
 def deliveries(
     *, job_id: Job | str | None, state: DeliveryStateWord | None, limit: int | None, cursor: str | None
 ) -> Call[DeliveryPage]:
@@ -214,25 +203,6 @@ def json_bytes(value: object) -> bytes:
         return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise MeetbotConfigurationError(f"the body cannot be written as JSON: {error}") from error
-
-
-def wire_time(time: datetime) -> str:
-    """UTC with milliseconds and `Z`, as the API writes it."""
-    text = time.astimezone(timezone.utc).isoformat(timespec="milliseconds")
-    return text.removesuffix("+00:00") + "Z"
-
-
-def _time(name: str, value: datetime | str) -> str:
-    if isinstance(value, str):
-        return value
-    if getattr(value, "tzinfo", None) is None:
-        raise MeetbotConfigurationError(
-            f"{name} is no time with a time zone: {value!r}; datetime(…, tzinfo=timezone.utc) is one"
-        )
-    try:
-        return wire_time(value)
-    except OverflowError as error:
-        raise MeetbotConfigurationError(f"{name} is beyond all dates in UTC: {value!r}") from error
 
 
 def _path(segments: tuple[str, ...], query: Sequence[tuple[str, str]]) -> str:

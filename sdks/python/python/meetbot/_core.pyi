@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol, final
 
 from ._errors import MeetbotError
-from ._wire import Options, Parts, Settings
+from ._parts import Parts
+from ._wire import Options, Settings
 
 __all__ = [
     "VERSION",

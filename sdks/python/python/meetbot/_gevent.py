@@ -17,7 +17,7 @@ from gevent.event import AsyncResult
 from gevent.hub import Hub
 
 from . import _core
-from ._wire import Parts
+from ._parts import Parts
 
 T = TypeVar("T")
 

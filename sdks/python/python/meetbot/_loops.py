@@ -9,11 +9,11 @@ from asyncio import sleep as asleep
 from typing import TYPE_CHECKING
 
 from . import _core
-from ._wire import sendable
+from ._parts import sendable
 
 if TYPE_CHECKING:
+    from ._parts import Parts
     from ._transport import AsyncTransport
-    from ._wire import Parts
 
 __all__ = ["AsyncListening", "anews", "asend", "asleep"]
 

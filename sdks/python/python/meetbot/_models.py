@@ -24,8 +24,8 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 
-from ._calls import wire_time
 from ._errors import MeetbotConfigurationError
+from ._times import wire_time
 from ._words import (
     ControlAction,
     ControlState,
@@ -297,43 +297,6 @@ class ControlResult(Model):
 
 #: The same, under the name that the SDK had first.
 RequestRecordingPermissionResult = ControlResult
-
-
-class Unreadable(Exception):
-    """A body does not hold what its call promises; the text says why, without showing what came."""
-
-
-def _job_list(body: bytes) -> JobList:
-    page = JobPage.model_validate_json(body)
-    return JobList(page.data, page.next_cursor)
-
-
-_READERS: dict[str, Callable[[bytes], Any]] = {
-    "Job": Job.model_validate_json,
-    "JobList": _job_list,
-    "ControlResult": ControlResult.model_validate_json,
-}
-
-
-def read_model(model: str, body: bytes) -> Any:
-    """The model of this name in a body.
-
-    Raises:
-        Unreadable: The body does not hold one.
-    """
-    reader = _READERS.get(model)
-    if reader is None:
-        # Most programs never need these.
-        from . import _events, _records
-
-        module = _events if hasattr(_events, model) else _records
-        reader = _READERS[model] = getattr(module, model).model_validate_json
-    try:
-        return reader(body)
-    except ValidationError as error:
-        why = problems(error)
-    # Outside of the handler: the error of pydantic shows what came, the API key included should it be in there.
-    raise Unreadable(why)
 
 
 def problems(error: ValidationError) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from . import _core, _wire
+from . import _core, _decode
 
 if TYPE_CHECKING:
-    from ._async_client import AsyncMeetBot
+    from ._async.client import AsyncMeetBot
     from ._calls import Call
-    from ._client import MeetBot
+    from ._sync.client import MeetBot
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class RawResponse(Generic[T]):
             >>> print(mb.with_raw_response.list_bots(external_id="nobody").parse())
             []
         """
-        return _wire.read(self._core, self._call, self._answer)
+        return _decode.read(self._core, self._call, self._answer)
 
     def __repr__(self) -> str:
         return f"RawResponse(status={self.status}, request_id={self.request_id!r})"

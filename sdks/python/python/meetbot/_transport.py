@@ -12,7 +12,7 @@ from . import _core
 from ._errors import MeetbotConnectionError, MeetbotError, MeetbotTimeoutError
 
 if TYPE_CHECKING:
-    from ._wire import Parts
+    from ._parts import Parts
 
 
 @dataclass(frozen=True)

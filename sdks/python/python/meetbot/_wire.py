@@ -7,36 +7,30 @@ import sys
 import time
 from collections.abc import Mapping
 from operator import index
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Union, cast
+from typing import TYPE_CHECKING, Any, TypedDict, Union, cast
 
 from . import _core
-from ._calls import Call
 from ._errors import MeetbotConfigurationError
 from ._observe import logger
+from ._parts import check_seconds, sendable
 
 if TYPE_CHECKING:
     from . import _gevent
+    from ._parts import Parts
     from ._transport import Transport
 
 __all__ = [
     "Listening",
     "Options",
-    "Parts",
     "Pem",
     "Settings",
     "core",
     "merged",
     "news",
-    "read",
     "send",
     "sleep",
     "wait",
 ]
-
-T = TypeVar("T")
-
-#: No time limit is as long: 30,000 years.
-MOST_SECONDS = 1e12
 
 #: The path of a PEM file, or its bytes.
 Pem = Union[str, "os.PathLike[str]", bytes]
@@ -123,7 +117,7 @@ def core(
 def checked(options: Options) -> Options:
     """The options, where the core can take them."""
     for name in ("timeout", "connect_timeout", "deadline"):
-        _seconds(name, options[name])
+        check_seconds(name, options[name])
     retries = options["max_retries"]
     try:
         if retries is None or 0 <= index(retries) < 1 << 32:
@@ -132,17 +126,6 @@ def checked(options: Options) -> Options:
         pass
     raise MeetbotConfigurationError(
         f"max_retries is a whole number, not below 0: {retries!r} is none"
-    )
-
-
-def _seconds(name: str, value: float | None) -> None:
-    try:
-        if value is None or 0 <= value < MOST_SECONDS:
-            return
-    except TypeError:
-        pass
-    raise MeetbotConfigurationError(
-        f"{name} is a number of seconds, not below 0 and with an end: {value!r} is none"
     )
 
 
@@ -167,20 +150,6 @@ def _read(pem: Pem, what: str) -> bytes:
             return file.read()
     except OSError as error:
         raise MeetbotConfigurationError(f"{what} cannot be read: {error}") from error
-
-
-#: Method, path, JSON, headers; then the time limit and the idempotency key of this call alone.
-Parts = tuple[
-    str, str, "bytes | None", tuple[tuple[str, str], ...], "float | None", "str | None"
-]
-
-
-def sendable(parts: Parts) -> None:
-    """Refuses what a caller gave for this call alone and cannot be sent."""
-    _, _, _, _, timeout, idempotency_key = parts
-    _seconds("timeout", timeout)
-    if idempotency_key is not None and not idempotency_key.isascii():
-        raise MeetbotConfigurationError("an idempotency key is 1 to 255 visible ASCII characters")
 
 
 def _is_patched() -> bool:
@@ -243,7 +212,7 @@ class Listening:
 
 def wait(core: _core.Core, job_id: str, timeout: float | None, *, listen: bool) -> _core.Wait:
     """A wait for a job's end; through a transport of one's own there is nothing to listen to."""
-    _seconds("timeout", timeout)
+    check_seconds("timeout", timeout)
     return core.wait(job_id, timeout) if listen else _core.Wait(job_id, timeout)
 
 
@@ -255,17 +224,3 @@ def news(wait: _core.Wait, pause: float) -> None:
         _gevent.news(wait, pause)
     else:
         wait.news(pause)
-
-
-def read(core: _core.Core, call: Call[T], answer: _core.Answer) -> T:
-    """The answer as the call promises it."""
-    if call.model is None:
-        return cast("T", None)
-    # Imported with the first answer: the models bring pydantic, which takes its time.
-    from ._models import Unreadable, read_model
-
-    try:
-        return cast("T", read_model(call.model, answer.body))
-    except Unreadable as error:
-        why = str(error)
-    raise core.unreadable(call.path, answer, why)

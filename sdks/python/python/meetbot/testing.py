@@ -18,8 +18,8 @@ from ._signature import texts
 from ._transport import Request, Response
 
 if TYPE_CHECKING:
-    from ._async_client import AsyncMeetBot
-    from ._client import MeetBot
+    from ._async.client import AsyncMeetBot
+    from ._sync.client import MeetBot
 
 #: The key of the clients that a mock makes.
 KEY = "mb_test_0123456789abcdefghijklmnopqrstuvwxyz"
@@ -171,7 +171,7 @@ class MockServer:
             >>> testing.MockServer().client().list_bots()
             []
         """
-        from ._client import MeetBot
+        from ._sync.client import MeetBot
 
         return MeetBot(settings.pop("api_key", KEY), transport=self.transport, **settings)
 
@@ -184,7 +184,7 @@ class MockServer:
             >>> asyncio.run(testing.MockServer().async_client().list_bots())
             []
         """
-        from ._async_client import AsyncMeetBot
+        from ._async.client import AsyncMeetBot
 
         async def transport(request: Request) -> Response:
             return self.transport(request)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from . import _core
+from ._decode import Unreadable, read_model
 from ._errors import MeetbotConfigurationError, MeetbotDecodeError, MeetbotError
 from ._events import (
     ArtifactReady,
@@ -24,7 +25,6 @@ from ._events import (
     StatusChanged,
     WebhookEvent,
 )
-from ._models import Unreadable, read_model
 from ._signature import Body, Secrets, raw_body, texts, verify_webhook_signature
 
 __all__ = [

@@ -1,20 +1,20 @@
-"""What comes one after the other: a job's events, the jobs of a list. `_following.py` is made from this file by `write_sync_client.py`."""
+"""What comes one after the other: a job's events, the jobs of a list."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import _calls
-from ._errors import MeetbotDecodeError, MeetbotError
-from ._loops import AsyncListening, asleep
+from .. import _calls, _decode
+from .._errors import MeetbotDecodeError, MeetbotError
+from .._loops import AsyncListening, asleep
 
 if TYPE_CHECKING:
-    from ._async_client import AsyncMeetBot
-    from ._models import Job
-    from ._events import TimelineEvent
+    from .._events import TimelineEvent
+    from .._models import Job, JobList
+    from .caller import AsyncCaller
 
 T = TypeVar("T")
 
@@ -72,13 +72,13 @@ class AsyncStream(AsyncIterator[T]):
 class AsyncJobs(AsyncStream["Job"]):
     """All jobs of a list, page by page."""
 
-    def __init__(self, mb: AsyncMeetBot, wanted: dict[str, Any]) -> None:
+    def __init__(self, list_page: Callable[..., Awaitable[JobList]], wanted: dict[str, Any]) -> None:
         super().__init__()
-        self._mb, self._wanted = mb, wanted
+        self._list_page, self._wanted = list_page, wanted
         self._cursor: str | None = None
 
     async def _ask(self) -> None:
-        page = await self._mb.list_bots(**self._wanted, cursor=self._cursor)
+        page = await self._list_page(**self._wanted, cursor=self._cursor)
         if page.next_cursor is None:
             self._over = True
         elif page.next_cursor == self._cursor:
@@ -91,7 +91,7 @@ class AsyncJobs(AsyncStream["Job"]):
 class AsyncEvents(AsyncStream["TimelineEvent"]):
     """A job's events, live."""
 
-    def __init__(self, mb: AsyncMeetBot, job_id: str) -> None:
+    def __init__(self, mb: AsyncCaller, job_id: str) -> None:
         super().__init__()
         self._mb, self._job_id = mb, job_id
         self._listening: AsyncListening | None = None
@@ -112,7 +112,7 @@ class AsyncEvents(AsyncStream["TimelineEvent"]):
             self._over = True
             self._hang_up()
         else:
-            self._take(_calls.read_event(text))
+            self._take(_decode.read_event(text))
 
     def _take(self, event: TimelineEvent) -> None:
         if event.data.sequence > self._sequence:
@@ -134,7 +134,7 @@ def ends(event: TimelineEvent) -> bool:
 class AsyncTimeline(AsyncEvents):
     """A job's events through a transport of one's own, which gives whole answers only: they are asked for again and again."""
 
-    def __init__(self, mb: AsyncMeetBot, job_id: str) -> None:
+    def __init__(self, mb: AsyncCaller, job_id: str) -> None:
         super().__init__(mb, job_id)
         self._cursor: str | None = None
         self._next_at = 0.0

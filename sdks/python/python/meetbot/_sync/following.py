@@ -1,20 +1,20 @@
-"""What comes one after the other: a job's events, the jobs of a list. Made from `_async_following.py` by `write_sync_client.py`: change it there."""
+"""What comes one after the other: a job's events, the jobs of a list."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import _calls
-from ._errors import MeetbotDecodeError, MeetbotError
-from ._wire import Listening, sleep
+from .. import _calls, _decode
+from .._errors import MeetbotDecodeError, MeetbotError
+from .._wire import Listening, sleep
 
 if TYPE_CHECKING:
-    from ._client import MeetBot
-    from ._models import Job
-    from ._events import TimelineEvent
+    from .._events import TimelineEvent
+    from .._models import Job, JobList
+    from .caller import Caller
 
 T = TypeVar("T")
 
@@ -72,13 +72,13 @@ class Stream(Iterator[T]):
 class Jobs(Stream["Job"]):
     """All jobs of a list, page by page."""
 
-    def __init__(self, mb: MeetBot, wanted: dict[str, Any]) -> None:
+    def __init__(self, list_page: Callable[..., JobList], wanted: dict[str, Any]) -> None:
         super().__init__()
-        self._mb, self._wanted = mb, wanted
+        self._list_page, self._wanted = list_page, wanted
         self._cursor: str | None = None
 
     def _ask(self) -> None:
-        page = self._mb.list_bots(**self._wanted, cursor=self._cursor)
+        page = self._list_page(**self._wanted, cursor=self._cursor)
         if page.next_cursor is None:
             self._over = True
         elif page.next_cursor == self._cursor:
@@ -91,7 +91,7 @@ class Jobs(Stream["Job"]):
 class Events(Stream["TimelineEvent"]):
     """A job's events, live."""
 
-    def __init__(self, mb: MeetBot, job_id: str) -> None:
+    def __init__(self, mb: Caller, job_id: str) -> None:
         super().__init__()
         self._mb, self._job_id = mb, job_id
         self._listening: Listening | None = None
@@ -112,7 +112,7 @@ class Events(Stream["TimelineEvent"]):
             self._over = True
             self._hang_up()
         else:
-            self._take(_calls.read_event(text))
+            self._take(_decode.read_event(text))
 
     def _take(self, event: TimelineEvent) -> None:
         if event.data.sequence > self._sequence:
@@ -134,7 +134,7 @@ def ends(event: TimelineEvent) -> bool:
 class Timeline(Events):
     """A job's events through a transport of one's own, which gives whole answers only: they are asked for again and again."""
 
-    def __init__(self, mb: MeetBot, job_id: str) -> None:
+    def __init__(self, mb: Caller, job_id: str) -> None:
         super().__init__(mb, job_id)
         self._cursor: str | None = None
         self._next_at = 0.0

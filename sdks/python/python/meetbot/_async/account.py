@@ -1,0 +1,57 @@
+"""The key's consumer, and the server itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import _calls
+from .caller import AsyncCaller
+
+if TYPE_CHECKING:
+    from .._records import ErasureReceipt, Host, Usage
+
+
+class AsyncAccountCalls(AsyncCaller):
+    """The calls about a consumer's use, its erasure and the server's machine."""
+
+    async def usage(self, *, timeout: float | None = None) -> Usage:
+        """What the key's consumer has used this month, in the key's world (live or test), and what it may use (`GET /api/v1/usage`).
+
+        Example:
+            >>> usage = await mb.usage()
+            >>> print(usage.max_bots)
+            None
+        """
+        return await self._call(_calls.usage(), timeout)
+
+    async def erase_consumer(self, confirm: str, *, timeout: float | None = None) -> ErasureReceipt:
+        """Cancels all bots of the key's consumer and erases everything it has, this key included (scope `admin`).
+
+        A live key erases both worlds, a test key the test world alone.
+
+        Args:
+            confirm: The consumer's name.
+            timeout: How many seconds one try may take, for this call alone.
+
+        Example:
+            >>> from meetbot import MeetbotForbiddenError
+            >>> try:
+            ...     await mb.erase_consumer("acme")
+            ... except MeetbotForbiddenError as error:
+            ...     print(error.code)
+            forbidden
+        """
+        return await self._call(_calls.erase_consumer(confirm), timeout)
+
+    async def host(self, *, timeout: float | None = None) -> Host:
+        """The machine of the server, and how much the server does on it (`GET /api/v1/admin/host`, scope `admin`).
+
+        Example:
+            >>> from meetbot import MeetbotForbiddenError
+            >>> try:
+            ...     print((await mb.host()).bots.running)
+            ... except MeetbotForbiddenError as error:
+            ...     print(error.code)
+            forbidden
+        """
+        return await self._call(_calls.host(), timeout)

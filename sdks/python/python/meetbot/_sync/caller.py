@@ -1,0 +1,167 @@
+"""What every call of a client goes through: its connections, options and hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from .. import _calls, _decode, _observe, _wire
+from .._errors import MeetbotNotFoundError
+from .._wire import send
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .._core import Answer, Core, Events
+    from .._transport import Transport
+
+T = TypeVar("T")
+
+
+class Caller:
+    """The part of a client that sends calls and reads their answers. The nouns' calls derive from it."""
+
+    _core: Core
+    _options: _wire.Options
+    _base_url: str
+    _transport: Transport | None
+    _hooks: _observe.Hooks | None
+    #: Whether calls give a `RawResponse` in place of what is in it.
+    _raw: bool
+
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        connect_timeout: float | None = None,
+        deadline: float | None = None,
+        max_retries: int | None = None,
+    ) -> Self:
+        """The same client, its connections shared, with other options; what is not given stays as it is.
+
+        Example:
+            >>> patient = mb.with_options(deadline=120, max_retries=10)
+            >>> page = patient.list_bots(limit=1)
+        """
+        given = {"timeout": timeout, "connect_timeout": connect_timeout, "deadline": deadline, "max_retries": max_retries}
+        changed = copy(self)
+        changed._options = _wire.merged(self._options, given)
+        changed._core = self._core.with_options(changed._options)
+        return changed
+
+    @property
+    def base_url(self) -> str:
+        """Where calls go, without a slash at the end.
+
+        Example:
+            >>> from meetbot import MeetBot
+            >>> MeetBot("mb_test_0123456789", "http://127.0.0.1:3010/").base_url
+            'http://127.0.0.1:3010'
+        """
+        return self._base_url
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> Answer:
+        """A call of your own to any path of the API, with the key, the retries and the errors of every other; its answer as it came.
+
+        Args:
+            method: The method.
+            path: From `/` on, with its query, percent-encoded.
+            json: The body.
+            headers: Headers to send beside those of the SDK.
+            idempotency_key: Instead of one made for this call.
+            timeout: How many seconds one try may take, for this call alone.
+
+        Example:
+            >>> answer = mb.request("GET", "/api/v1/jobs?limit=1")
+            >>> print(answer.status, answer.header("content-type"), answer.attempts)
+            200 application/json 1
+        """
+        body = None if json is None else _calls.json_bytes(json)
+        more = tuple((headers or {}).items())
+        return self._send(method, path, body, timeout, idempotency_key, more)
+
+    def close(self) -> None:
+        """Gives the connections up; calls after it fail. Leaving `with` does it too, and nobody has to.
+
+        Example:
+            >>> from meetbot import MeetBot
+            >>> MeetBot("mb_test_0123456789").close()
+        """
+        self._core.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self._base_url!r})"
+
+    def _within(self, seconds: float | None) -> Self:
+        """The same client with no more than this time for a whole call."""
+        own = self._options["deadline"]
+        if seconds is None or (own is not None and own <= seconds):
+            return self
+        return self.with_options(deadline=seconds)
+
+    def _stream(self, job_id: str) -> Events:
+        observed = _observe.begin(self._hooks, "GET", _calls.events(job_id).path)
+        return self._core.watch(job_id, observed.headers if observed else ())
+
+    def _or_none(self, call: _calls.Call[T], timeout: float | None) -> T | None:
+        try:
+            return self._call(call, timeout)
+        except MeetbotNotFoundError:
+            # An error is what came, for a caller that wants answers as they came.
+            if self._raw:
+                raise
+            return None
+
+    def _call(
+        self, call: _calls.Call[T], timeout: float | None, idempotency_key: str | None = None
+    ) -> T:
+        answer = self._send(call.method, call.path, call.body, timeout, idempotency_key)
+        if not self._raw:
+            return _decode.read(self._core, call, answer)
+        from .._raw import RawResponse
+
+        return cast("T", RawResponse(self._core, call, answer))
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        timeout: float | None,
+        idempotency_key: str | None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> Answer:
+        observed = _observe.begin(self._hooks, method, path)
+        if observed is None:
+            parts = (method, path, body, headers, timeout, idempotency_key)
+            return _observe.warned(send(self._core, self._transport, parts))
+        parts = (method, path, body, headers + observed.headers, timeout, idempotency_key)
+        try:
+            answer = send(self._core, self._transport, parts)
+        except BaseException as error:
+            observed.failed(error)
+            raise
+        observed.answered(answer)
+        return _observe.warned(answer)

@@ -1,0 +1,56 @@
+"""Deliveries of webhooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import _calls
+from .caller import Caller
+
+if TYPE_CHECKING:
+    from .._models import Job
+    from .._records import Delivery, DeliveryPage
+    from .._words import DeliveryStateWord
+
+
+class WebhookCalls(Caller):
+    """The calls that look at deliveries of webhooks and repeat them."""
+
+    def deliveries(
+        self,
+        *,
+        job_id: Job | str | None = None,
+        state: DeliveryStateWord | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        timeout: float | None = None,
+    ) -> DeliveryPage:
+        """One page of webhook deliveries with every try, newest first: `data`, and `next_cursor` for the next page.
+
+        Example:
+            >>> page = mb.deliveries(state="dead")
+            >>> for delivery in page.data:
+            ...     delivery = mb.redeliver(delivery.id)
+        """
+        call = _calls.deliveries(job_id=job_id, state=state, limit=limit, cursor=cursor)
+        return self._call(call, timeout)
+
+    def get_delivery(self, delivery_id: str, *, timeout: float | None = None) -> Delivery | None:
+        """A webhook delivery with every try, or `None` when there is none with this id.
+
+        Example:
+            >>> print(mb.get_delivery("dlv_00000000000000000000000000"))
+            None
+        """
+        return self._or_none(_calls.get_delivery(delivery_id), timeout)
+
+    def redeliver(
+        self, delivery_id: str, *, idempotency_key: str | None = None, timeout: float | None = None
+    ) -> Delivery:
+        """Sends a webhook again at once, whatever became of it, under the same `deliveryId`.
+
+        Example:
+            >>> for delivery in (mb.deliveries(state="dead")).data:
+            ...     delivery = mb.redeliver(delivery.id)
+        """
+        return self._call(_calls.redeliver(delivery_id), timeout, idempotency_key)
