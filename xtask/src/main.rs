@@ -141,6 +141,8 @@ fn prepare() -> anyhow::Result<()> {
     {
         installed(program, package, "tests try the service and the proxy of docs/operations.md")?;
     }
+    // Its programs are in a folder of their version, beside the PATH.
+    installed("/usr/lib/postgresql", "postgresql", "the store is tested on PostgreSQL too")?;
     standard_webhooks::install()?;
     if xtask::is_root() {
         for (program, package) in [("janus", "janus"), ("ip", "iproute2")] {

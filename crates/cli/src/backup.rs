@@ -22,6 +22,11 @@ pub(crate) struct Args {
 
 /// Makes the copy, and says what is not in it.
 pub(crate) fn run(args: &Args, output: Output) -> anyhow::Result<ExitCode> {
+    if args.folder.settings()?.store.is_some() {
+        anyhow::bail!(
+            "this server's database is PostgreSQL: back it up with pg_dump, and the data folder's recordings beside it"
+        );
+    }
     let data = &args.folder.path()?;
     let backup = store::backup(data, &args.file)?;
     let recordings = data.join("recordings");

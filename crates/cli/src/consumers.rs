@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use meetbot_orchestrator::store::{ConsumerUse, SqliteStore, Store as _, UsageStore as _};
+use meetbot_orchestrator::store::{ConsumerUse, Store};
 use meetbot_types::{Consumer, QuotaLimit, admin::QuotaChange};
 use serde_json::json;
 
@@ -56,7 +56,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
 async fn list(args: &PlaceArgs, output: Output) -> anyhow::Result<()> {
     let consumers: Vec<Consumer> = match args.place()? {
         Place::Folder(folder) => {
-            let all = async |store: &SqliteStore| Ok(store.consumers(store.now()).await?);
+            let all = async |store: &dyn Store| Ok(store.consumers(store.now()).await?);
             folder.with_store(all).await?.into_iter().map(ConsumerUse::shown).collect()
         }
         Place::Server(admin) => {
@@ -110,7 +110,7 @@ async fn limit(args: &LimitArgs, output: Output) -> anyhow::Result<()> {
     let change = QuotaChange { bots: args.bots, minutes: args.minutes, queued_jobs: args.queued };
     let changed = match args.place.place()? {
         Place::Folder(folder) => {
-            let change = async |store: &SqliteStore| {
+            let change = async |store: &dyn Store| {
                 if !store.change_quota(&args.consumer, change.into()).await? {
                     return Err(unknown(&args.consumer));
                 }

@@ -10,7 +10,7 @@ use meetbot_orchestrator::{
     Config, FoundFolder,
     config::SettingsFile,
     prepare,
-    store::{Found, SqliteStore},
+    store::{Found, PostgresStore, SqliteStore, Store},
 };
 
 use crate::output::{Output, Usage};
@@ -24,6 +24,9 @@ pub(crate) struct FolderArgs {
     /// The server's file with settings, like the one that `serve --print-config` prints [env: `MEETBOT_CONFIG`]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The PostgreSQL database of the server, without a password, which is in the file that the setting `store.password_file` names [env: `MEETBOT_STORE_URL`] [default: the database in the data folder]
+    #[arg(long, value_name = "postgres://USER@HOST/DATABASE")]
+    store: Option<String>,
 }
 
 impl FolderArgs {
@@ -51,6 +54,11 @@ impl FolderArgs {
         if let Some(data_dir) = &self.data_dir {
             config.data_dir.clone_from(data_dir);
         }
+        if let Some(url) = &self.store {
+            let mut store = config.store.take().unwrap_or_default();
+            store.url.clone_from(url);
+            config.store = Some(store);
+        }
         Ok(config)
     }
 
@@ -63,8 +71,11 @@ impl FolderArgs {
     /// Works on the store in it, and closes that. A folder without a server's data is refused.
     pub(crate) async fn with_store<T>(
         &self,
-        work: impl AsyncFnOnce(&SqliteStore) -> anyhow::Result<T>,
+        work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
+        if let Some(url) = self.settings()?.store {
+            return work_in(&PostgresStore::open(&url).await?, work).await;
+        }
         let path = self.path()?;
         if look(&path)? == Found::Nothing {
             return Err(no_data(&path, ""));
@@ -77,8 +88,11 @@ impl FolderArgs {
         &self,
         init: bool,
         output: Output,
-        work: impl AsyncFnOnce(&SqliteStore) -> anyhow::Result<T>,
+        work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
+        if let Some(url) = self.settings()?.store {
+            return work_in(&PostgresStore::open(&url).await?, work).await;
+        }
         let path = self.path()?;
         if look(&path)? == Found::Nothing {
             if !init {
@@ -96,10 +110,16 @@ impl FolderArgs {
 
 async fn work_on<T>(
     path: &Path,
-    work: impl AsyncFnOnce(&SqliteStore) -> anyhow::Result<T>,
+    work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let store = SqliteStore::open(path)?;
-    let done = work(&store).await;
+    work_in(&SqliteStore::open(path)?, work).await
+}
+
+async fn work_in<T>(
+    store: &dyn Store,
+    work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let done = work(store).await;
     store.close().await;
     done
 }

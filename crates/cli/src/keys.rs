@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use meetbot_orchestrator::{
     clock::Clock,
     keys::{self, FreshKey, Wanted},
-    store::{Key, KeyStore as _, Revocation, Scope, SqliteStore, Store as _, UseFilter, Window},
+    store::{Key, Revocation, Scope, Store, UseFilter, Window},
 };
 use meetbot_types::{ApiKey, CreatedKey, JobId, KeyId, KeyUse, Timestamp};
 use serde_json::{Value, json};
@@ -114,7 +114,7 @@ async fn create(args: CreateArgs, now: Timestamp, output: Output) -> anyhow::Res
     let made: CreatedKey = match args.place.place()? {
         Place::Folder(folder) => {
             let wanted = Wanted { consumer, live: args.live, scope, expires_at };
-            let made = async |store: &SqliteStore| Ok(keys::create(store, wanted).await?);
+            let made = async |store: &dyn Store| Ok(keys::create(store, wanted).await?);
             folder.with_new_store(args.init, output, made).await?.shown()
         }
         Place::Server(admin) => {
@@ -212,7 +212,7 @@ async fn audit(args: &AuditArgs, output: Output) -> anyhow::Result<()> {
     let most = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let uses = match args.place.place()? {
         Place::Folder(folder) => {
-            let uses = async |store: &SqliteStore| uses(store, args, most).await;
+            let uses = async |store: &dyn Store| uses(store, args, most).await;
             folder.with_store(uses).await?
         }
         Place::Server(admin) => {
@@ -248,7 +248,7 @@ async fn audit(args: &AuditArgs, output: Output) -> anyhow::Result<()> {
 }
 
 /// The newest lines of the audit log, as many as the store has of those that are wanted.
-async fn uses(store: &SqliteStore, args: &AuditArgs, most: usize) -> anyhow::Result<Vec<KeyUse>> {
+async fn uses(store: &dyn Store, args: &AuditArgs, most: usize) -> anyhow::Result<Vec<KeyUse>> {
     let filter =
         UseFilter { key: args.key, job: args.job, refused: args.refused, ..UseFilter::default() };
     let (mut uses, mut after) = (Vec::new(), None);
@@ -267,7 +267,7 @@ async fn revoke(args: &RevokeArgs, output: Output) -> anyhow::Result<()> {
     let is_there = match args.place.place()? {
         Place::Folder(folder) => {
             let revoke =
-                async |store: &SqliteStore| Ok(store.revoke_key(id, false, store.now()).await?);
+                async |store: &dyn Store| Ok(store.revoke_key(id, false, store.now()).await?);
             matches!(folder.with_store(revoke).await?, Revocation::Done(_))
         }
         Place::Server(admin) => {

@@ -7,7 +7,7 @@ use meetbot_orchestrator::{
     Config, Orchestrator, SandboxLink,
     config::{self, LogFormat},
     keys::{self, FreshKey, Wanted},
-    store::{KeyStore as _, Scope},
+    store::Scope,
 };
 use meetbot_sandbox::{Sandbox, scenario};
 use meetbot_types::bot::Secret;

@@ -12,7 +12,7 @@ use self::layers::{a_type, defaults, find, lay_over, like, names};
 use crate::{
     limits::Limits,
     setting_names,
-    store::Quota,
+    store::{Quota, StoreUrl},
     timing::{self, Timing},
     zoom::ZoomSettings,
 };
@@ -48,6 +48,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The folder that holds everything.
     pub data_dir: PathBuf,
+    /// The PostgreSQL database that holds all but the recordings; `None`: that of the data folder.
+    pub store: Option<StoreUrl>,
     /// Whether webhooks and meetings may lead to loopback; see [`Config::check_development`].
     pub development: bool,
     /// How long bots may stay in their meetings once the server is to stop.

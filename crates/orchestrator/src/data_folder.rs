@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs::{self, File, OpenOptions, TryLockError},
-    io,
+    io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
@@ -40,7 +40,7 @@ pub enum DataFolderError {
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl DataFolder {
@@ -58,7 +58,7 @@ impl DataFolder {
         }
         let mut closing = Closing::changing();
         close_own_files(&path, &mut closing)?;
-        let folder = Self { path, _lock: lock };
+        let folder = Self { path, lock };
         closing.close_recordings(&folder.recordings())?;
         Ok(folder)
     }
@@ -89,6 +89,18 @@ impl DataFolder {
     /// Where it is, from the root.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A name that no other data folder has: this server's among those on a database. It stands in the file that the server locks.
+    pub(crate) fn node(&self) -> Result<String, DataFolderError> {
+        let unusable = |error| DataFolderError::Unusable { path: self.path.clone(), error };
+        let known = fs::read_to_string(self.path.join(LOCK)).map_err(unusable)?;
+        if !known.is_empty() {
+            return Ok(known);
+        }
+        let node = crate::letters::letters(20);
+        (&self.lock).write_all(node.as_bytes()).map_err(unusable)?;
+        Ok(node)
     }
 
     /// Where the recordings lie.
@@ -210,6 +222,16 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_data_folder_keeps_its_name_and_shares_it_with_no_other() {
+        let parent = tempfile::tempdir().unwrap();
+        let name =
+            |folder: &str| DataFolder::open(&parent.path().join(folder)).unwrap().node().unwrap();
+        let first = name("a");
+        assert_eq!((first.len(), name("a")), (20, first.clone()));
+        assert_ne!(name("b"), first);
+    }
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777

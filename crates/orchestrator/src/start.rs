@@ -28,7 +28,7 @@ use crate::{
     retention::{self, Keep},
     sessions,
     shares::Shares,
-    store::{Leases, SqliteStore, Store, StoreError},
+    store::{Leases, Observer, OpenError, PostgresStore, SqliteStore, Store, StoreError},
     wake::Wakes,
     webhooks::sender::Sender,
     zoom::Zoom,
@@ -58,6 +58,9 @@ pub enum StartError {
     /// The store in it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database that the settings name.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// The address.
     #[error("cannot listen on {address}: {error}; {}", remedy(error))]
     Listen {
@@ -90,7 +93,7 @@ fn remedy(error: &io::Error) -> &'static str {
 pub struct Orchestrator {
     address: SocketAddr,
     folder: DataFolder,
-    store: SqliteStore,
+    store: Arc<dyn Store>,
     clock: Clock,
     dashboard: bool,
     drain: CancellationToken,
@@ -125,9 +128,7 @@ impl Orchestrator {
         let times = StoreTimes::new();
         let observer = times.clone();
         let observer = move |kind, done, took| observer.took(kind, done, took);
-        let sqlite =
-            SqliteStore::observed(folder.path(), Arc::new(observer))?.with_timing(config.timing);
-        let store: Arc<dyn Store> = Arc::new(sqlite.clone());
+        let store = open(&config, &folder, Arc::new(observer)).await?;
         let clock = Clock::start();
         let metrics = Arc::new(Metrics::new(clock.now().wall, config.max_bots, &times));
         store.set_default_quota(config.quota).await?;
@@ -142,6 +143,7 @@ impl Orchestrator {
 
         warn_of_open_loopback(&config, store.as_ref(), clock.now().wall).await?;
 
+        let kept = Arc::clone(&store);
         let [queue, outbox, mixes] = [(); 3].map(|()| Arc::new(Notify::new()));
         let recordings = Recordings::new(folder.recordings());
         let (wakes, away) = (Arc::new(Wakes::default()), Arc::new(Away::default()));
@@ -241,7 +243,7 @@ impl Orchestrator {
         Ok(Self {
             address,
             folder,
-            store: sqlite,
+            store: kept,
             clock,
             dashboard: config.dashboard,
             dispatch: tokio::spawn(dispatch.run(drain.clone(), stop_work.clone())),
@@ -277,7 +279,7 @@ impl Orchestrator {
         if !self.dashboard {
             return Ok(None);
         }
-        let (token, _) = sessions::make_link(&self.store, key).await?;
+        let (token, _) = sessions::make_link(self.store.as_ref(), key).await?;
         Ok(Some(Secret::new(format!("{}{}", self.url(), sessions::path(&token)))))
     }
 
@@ -287,8 +289,8 @@ impl Orchestrator {
     }
 
     /// Its store.
-    pub const fn store(&self) -> &SqliteStore {
-        &self.store
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_ref()
     }
 
     /// Its clocks.
@@ -315,6 +317,20 @@ impl Orchestrator {
         let _ = self.audit.await;
         self.store.close().await;
     }
+}
+
+/// The store that the settings name: a database, or the data folder.
+async fn open(
+    config: &Config,
+    folder: &DataFolder,
+    observer: Observer,
+) -> Result<Arc<dyn Store>, StartError> {
+    if let Some(url) = &config.store {
+        let store = PostgresStore::serve(url, &folder.node()?, observer).await?;
+        return Ok(Arc::new(store.with_timing(config.timing)));
+    }
+    let store = SqliteStore::observed(folder.path(), observer)?;
+    Ok(Arc::new(store.with_timing(config.timing)))
 }
 
 /// Keys for real meetings may be others', and programs on loopback answer whoever calls them.

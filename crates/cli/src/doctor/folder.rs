@@ -8,7 +8,7 @@ use std::{
 
 use meetbot_orchestrator::{
     DataFolder, DataFolderError, FoundFolder, OpenToOthers, Space,
-    store::{Found, SqliteStore},
+    store::{Found, SqliteStore, Store as _},
 };
 
 use super::Finding;

@@ -2,7 +2,7 @@
 
 use meetbot_orchestrator::{
     Config, keys,
-    store::{Found, KeyStore as _, SqliteStore, StoreError},
+    store::{Found, KeyStore as _, SqliteStore, Store as _, StoreError},
 };
 use meetbot_types::Timestamp;
 

@@ -4,9 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use meetbot_orchestrator::store::{
-    KeyStore as _, Rotation, SqliteStore, Store as _, UsageStore as _, WebhookSecrets,
-};
+use meetbot_orchestrator::store::{Rotation, Store, WebhookSecrets};
 use meetbot_types::{
     ConsumerSecret, RotatedSecret, SecretRotation, Timestamp, admin::LONGEST_OVERLAP_SECONDS,
     bot::Secret, signature,
@@ -52,7 +50,7 @@ fn overlap(text: &str) -> Result<Duration, String> {
 /// Shows it.
 pub(crate) async fn show(args: SecretArgs, output: Output) -> anyhow::Result<()> {
     let known =
-        async |store: &SqliteStore| Ok(store.webhook_secrets(&args.consumer, store.now()).await?);
+        async |store: &dyn Store| Ok(store.webhook_secrets(&args.consumer, store.now()).await?);
     let folder = args.place.folder_only(NOT_SHOWN)?;
     let Some(secrets) = folder.with_store(known).await? else {
         return Err(unknown(&args.consumer));
@@ -73,7 +71,7 @@ pub(crate) async fn show(args: SecretArgs, output: Output) -> anyhow::Result<()>
 pub(crate) async fn list(args: &PlaceArgs, output: Output) -> anyhow::Result<()> {
     let secrets: Vec<ConsumerSecret> = match args.place()? {
         Place::Folder(folder) => {
-            let all = async |store: &SqliteStore| {
+            let all = async |store: &dyn Store| {
                 let now = store.now();
                 let all = store.consumers(now).await?.into_iter();
                 Ok(all.map(|one| one.secret_at(now.wall)).collect())
@@ -102,7 +100,7 @@ pub(crate) async fn rotate(args: RotateArgs, output: Output) -> anyhow::Result<(
     let (current, until) = match place.place()? {
         Place::Folder(folder) => {
             let new = Secret::new(signature::generate_secret());
-            let rotate = async |store: &SqliteStore| {
+            let rotate = async |store: &dyn Store| {
                 Ok(store.rotate_webhook_secret(&consumer, new, overlap, store.now()).await?)
             };
             match folder.with_store(rotate).await? {

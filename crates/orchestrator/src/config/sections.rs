@@ -15,11 +15,17 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::{Config, ConfigError, parse_listen};
-use crate::{limits::Limits, store::Quota, timing::Timing, zoom::ZoomSettings};
+use crate::{
+    limits::Limits,
+    store::{Quota, StoreUrl},
+    timing::Timing,
+    zoom::ZoomSettings,
+};
 
 #[derive(Deserialize)]
 struct Settings {
     server: Server,
+    store: Store,
     bots: Bots,
     log: Log,
     recordings: Recordings,
@@ -44,6 +50,22 @@ struct Server {
     data_dir: PathBuf,
     development: bool,
     drain_seconds: u32,
+}
+
+#[derive(Deserialize)]
+struct Store {
+    url: String,
+    password_file: PathBuf,
+    ca_file: PathBuf,
+}
+
+impl Store {
+    /// The database, where one is named.
+    fn given(self) -> Option<StoreUrl> {
+        let file = |path: PathBuf| Some(path).filter(|path| !path.as_os_str().is_empty());
+        let (password_file, ca_file) = (file(self.password_file), file(self.ca_file));
+        (!self.url.is_empty()).then_some(StoreUrl { url: self.url, password_file, ca_file })
+    }
 }
 
 #[derive(Deserialize)]
@@ -188,6 +210,7 @@ impl Config {
         Ok(Self {
             listen,
             data_dir: settings.server.data_dir,
+            store: settings.store.given(),
             development: settings.server.development,
             drain: Duration::from_secs(settings.server.drain_seconds.into()),
             log_format,

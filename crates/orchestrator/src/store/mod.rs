@@ -4,6 +4,7 @@ mod bots;
 mod deliveries;
 mod jobs;
 mod keys;
+mod postgres;
 mod quotas;
 mod sessions;
 mod sqlite;
@@ -12,11 +13,13 @@ mod usage;
 mod zoom;
 
 #[cfg(test)]
+mod backend;
+#[cfg(test)]
 pub(crate) mod contract;
 #[cfg(test)]
 mod model;
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use meetbot_types::{
@@ -24,7 +27,7 @@ use meetbot_types::{
 };
 
 #[cfg(test)]
-pub(crate) use self::sqlite::Backend;
+pub(crate) use self::backend::Backend;
 pub(crate) use self::sqlite::{FILE, copy, holds_database};
 pub use self::{
     bots::{Claim, Claimed, Expired, Leases},
@@ -36,6 +39,7 @@ pub use self::{
         Key, KeyCreation, KeyEnd, KeyFilter, KeyStore, KeyUse, NewKey, Revocation, RotationAnswer,
         Scope, UseFilter,
     },
+    postgres::{OpenError, PostgresStore, StoreUrl},
     quotas::{ConsumerFilter, ConsumerUse, Own, Quota, QuotaChange, Used},
     sessions::{NewSession, SESSIONS_PER_KEY, SessionStore},
     sqlite::{Backup, BackupError, CopyError, Found, How, SqliteStore, backup},
@@ -67,6 +71,9 @@ pub enum StoreError {
     #[error("the store holds something that cannot be read: {0}")]
     Corrupt(String),
 }
+
+/// Is called for each transaction: what kind it is, whether it was done, and how long it took.
+pub(crate) type Observer = Arc<dyn Fn(&'static str, bool, Duration) + Send + Sync>;
 
 /// What a verb answers.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -247,4 +254,11 @@ pub trait Store:
     fn now(&self) -> StoreNow;
     /// Drops answers that were kept long enough, gives back what a sender never came back from, and shows that the store can be written.
     async fn sweep(&self, now: StoreNow) -> Result<()>;
+    /// Since when nothing starts from the jobs in it and nothing is sent, as `meetbot restore --paused` leaves it; `None` where it is not paused.
+    async fn paused_since(&self) -> Result<Option<Timestamp>>;
+    /// Lets a paused store go on, also under a running server, which sees it within seconds. `false` where it was not paused.
+    async fn unpause(&self) -> Result<bool>;
+    /// Closes it once all that was asked before is done; what is asked later is refused. On SQLite the database's file is whole by itself then: no journal is left
+    /// beside it, unless another process has it open.
+    async fn close(&self);
 }

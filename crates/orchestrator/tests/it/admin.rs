@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use meetbot_orchestrator::{
-    keys::Wanted,
-    store::{KeyStore as _, Scope, Store as _},
-};
+use meetbot_orchestrator::{keys::Wanted, store::Scope};
 use meetbot_types::{KeyId, Timestamp};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
-//! What a request is called wrongly, or not called at all: refused with the right name, or passed over and named.
+//! Fields of a request with a wrong or unknown name: refused with the right name, or ignored and listed.
 
 use meetbot::ListBots;
-use meetbot_orchestrator::store::{KeyStore as _, Scope};
+use meetbot_orchestrator::store::Scope;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use meetbot::{JobStatus, NewJob};
 use meetbot_orchestrator::{
     keys::Wanted,
-    store::{KeyStore as _, KeyUse, Scope, SqliteStore, Store as _, UseFilter, Window},
+    store::{KeyStore as _, KeyUse, Scope, SqliteStore, Store, UseFilter, Window},
 };
 use meetbot_types::{JobId, UseId, bot::BotReport};
 use reqwest::Method;
@@ -22,7 +22,7 @@ const fn newest(limit: u32) -> Window<UseId> {
 }
 
 /// Lines of the audit log, newest first, once there are so many.
-async fn lines(store: &SqliteStore, filter: &UseFilter, count: usize) -> Vec<KeyUse> {
+async fn lines(store: &dyn Store, filter: &UseFilter, count: usize) -> Vec<KeyUse> {
     let look = async {
         loop {
             let lines = store.key_uses(filter.clone(), newest(100)).await.unwrap().data;

@@ -3,10 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use meetbot::{ListBots, Webhooks};
-use meetbot_orchestrator::{
-    keys::Wanted,
-    store::{KeyStore as _, Scope, Store as _},
-};
+use meetbot_orchestrator::{keys::Wanted, store::Scope};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -8,7 +8,7 @@ use meetbot_orchestrator::{
     Config, Launcher, Orchestrator, SandboxLink,
     clock::Clock,
     keys::{self, FreshKey, Wanted},
-    store::{KeyStore as _, Rotation, Scope, SqliteStore, Store as _},
+    store::{Rotation, Scope, Store},
     tls,
 };
 use meetbot_types::{
@@ -170,7 +170,7 @@ impl Server {
     }
 
     /// The store of this server.
-    pub(crate) fn store(&self) -> &SqliteStore {
+    pub(crate) fn store(&self) -> &dyn Store {
         self.orchestrator.store()
     }
 

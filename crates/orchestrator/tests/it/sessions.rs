@@ -2,7 +2,7 @@
 
 use meetbot_orchestrator::{
     keys::Wanted,
-    store::{KeyStore as _, Scope, Store as _, UseFilter, Window},
+    store::{Scope, UseFilter, Window},
 };
 use meetbot_types::bot::BotReport;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};

@@ -36,7 +36,7 @@ fn wanted() -> (RangeInclusive<u8>, u32) {
 
 #[test]
 fn the_store_does_what_its_model_does_in_any_history() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (seeds, histories) = wanted();
     for seed in seeds {
         let config = Config {

@@ -2,17 +2,15 @@
 
 use std::{path::Path, sync::Arc};
 
-use meetbot_types::Timestamp;
-
 use super::{How, SqliteStore};
 use crate::{clock::StoreNow, store::Store};
 
-/// A store of its own, with nothing in it.
-pub(crate) struct Backend {
+/// A data folder, with an empty store in it.
+pub(crate) struct Folder {
     folder: tempfile::TempDir,
 }
 
-impl Backend {
+impl Folder {
     /// In memory where there is such a place: nothing here is about a power cut.
     pub(crate) fn new() -> Self {
         let memory = Path::new("/dev/shm");
@@ -33,15 +31,5 @@ impl Backend {
         let restored = Self::new();
         super::copy(&backup, restored.folder.path(), how, now.wall).unwrap();
         restored
-    }
-
-    /// Since when it is paused, as `meetbot doctor` asks beside a server.
-    pub(crate) async fn paused_since(&self) -> Option<Timestamp> {
-        SqliteStore::open(self.folder.path()).unwrap().paused_since().await.unwrap()
-    }
-
-    /// Lets it go on, as `meetbot unpause` does beside a server; whether it was paused.
-    pub(crate) async fn unpause(&self) -> bool {
-        SqliteStore::open(self.folder.path()).unwrap().unpause().await.unwrap()
     }
 }

@@ -44,17 +44,15 @@ use std::{
     time::Duration,
 };
 
-use meetbot_types::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
 #[cfg(test)]
-pub(crate) use self::backend::Backend;
+pub(crate) use self::backend::Folder;
 pub use self::backup::{Backup, BackupError, backup};
 pub use self::restore::{CopyError, How};
 pub(crate) use self::restore::{copy, holds_database};
-pub(crate) use self::times::Observer;
 use self::{place::Place, readers::Readers, times::Times, writer::Writer};
-use super::StoreError;
+use super::{Observer, StoreError};
 use crate::{clock::Clock, timing::Timing};
 
 /// The database's file in the data folder.
@@ -187,9 +185,7 @@ impl SqliteStore {
         Ok(if newest()? { Found::Newest } else { Found::Older })
     }
 
-    /// Closes the database once all that was asked before is done; what is asked later is refused. The database's file is whole by itself then: no journal is
-    /// left beside it, unless another process has it open.
-    pub async fn close(&self) {
+    async fn end(&self) {
         self.readers.end(READERS);
         self.writer.end();
         let threads = mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
@@ -199,16 +195,6 @@ impl SqliteStore {
         if !ended.await.unwrap_or(false) {
             tracing::error!("a thread of the store crashed");
         }
-    }
-
-    /// Since when nothing starts from the jobs in it and nothing is sent, as `meetbot restore --paused` leaves it; `None` where it is not paused.
-    pub async fn paused_since(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read(paused::since).await
-    }
-
-    /// Lets a paused database go on, also under a running server, which sees it within seconds. `false` where it was not paused.
-    pub async fn unpause(&self) -> Result<bool, StoreError> {
-        self.writer.write(|transaction| paused::end(transaction)).await
     }
 
     async fn read<T: Send + 'static>(

@@ -1,11 +1,11 @@
 //! How long transactions take. The store is opened without a server too, so it names nobody who counts.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use crate::clock::{Clock, Now};
-
-/// Is called for each transaction: what kind it is, whether it was done, and how long it took.
-pub(crate) type Observer = Arc<dyn Fn(&'static str, bool, Duration) + Send + Sync>;
+use crate::{
+    clock::{Clock, Now},
+    store::Observer,
+};
 
 /// Measures transactions.
 #[derive(Clone)]

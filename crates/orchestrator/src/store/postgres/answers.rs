@@ -1,0 +1,106 @@
+//! Answers kept for `Idempotency-Key`.
+
+use meetbot_types::Timestamp;
+
+use super::{
+    Outcome, Problem,
+    transaction::Transaction,
+    values::{hash, number, text},
+};
+use crate::store::{Earlier, KEEP_ANSWERS_MS, KeptAnswer, Once, Tenant};
+
+/// How long a request may be on its way to its last answer, before its first one is given to those who ask again.
+const RUNNING_MS: i64 = 10_000;
+
+/// What the key was used for before.
+pub(super) async fn earlier(
+    transaction: &Transaction,
+    tenant: Tenant,
+    once: &Once,
+    now: Timestamp,
+) -> Outcome<Option<Earlier>> {
+    let oldest = now.as_millis() - KEEP_ANSWERS_MS;
+    let found = transaction
+        .row(
+            "SELECT fingerprint, status, body, ignored, running_until FROM answers
+             WHERE consumer = $1 AND live = $2 AND key = $3 AND created_at > $4",
+            &[&tenant.consumer.to_string(), &tenant.live, &once.key, &oldest],
+        )
+        .await?;
+    let Some(row) = found else { return Ok(None) };
+    let running_until: i64 = row.try_get(4)?;
+    Ok(Some(if hash(&row, 0)? != once.fingerprint {
+        Earlier::Different
+    } else if running_until > now.as_millis() {
+        Earlier::Running
+    } else {
+        let (status, body, ignored) = (number(&row, 1)?, text(&row, 2)?, text(&row, 3)?);
+        Earlier::Answered(KeptAnswer { status, body, ignored })
+    }))
+}
+
+/// Keeps an answer. One that is not the last word is given out only when the last one does not come. Where another request has used the key meanwhile, the
+/// transaction is to be done again, and finds it.
+pub(super) async fn keep(
+    transaction: &Transaction,
+    tenant: Tenant,
+    once: &Once,
+    answer: &KeptAnswer,
+    last_word: bool,
+    now: Timestamp,
+) -> Outcome<()> {
+    let running_until = if last_word { 0 } else { now.as_millis() + RUNNING_MS };
+    let kept = transaction
+        .run(
+            "INSERT INTO answers (consumer, live, key, fingerprint, status, body, ignored, running_until, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             ON CONFLICT (consumer, live, key) DO UPDATE SET fingerprint = excluded.fingerprint, status = excluded.status,
+                body = excluded.body, ignored = excluded.ignored, running_until = excluded.running_until,
+                created_at = excluded.created_at
+             WHERE answers.created_at <= $10",
+            &[
+                &tenant.consumer.to_string(),
+                &tenant.live,
+                &once.key,
+                &once.fingerprint.as_slice(),
+                &i64::from(answer.status),
+                &answer.body,
+                &answer.ignored,
+                &running_until,
+                &now.as_millis(),
+                &(now.as_millis() - KEEP_ANSWERS_MS),
+            ],
+        )
+        .await?;
+    if kept == 0 { Err(Problem::Again) } else { Ok(()) }
+}
+
+/// Replaces an answer by the last word.
+pub(super) async fn replace(
+    transaction: &Transaction,
+    tenant: Tenant,
+    key: &str,
+    answer: &KeptAnswer,
+) -> Outcome<()> {
+    transaction
+        .run(
+            "UPDATE answers SET status = $4, body = $5, ignored = $6, running_until = 0
+             WHERE consumer = $1 AND live = $2 AND key = $3",
+            &[
+                &tenant.consumer.to_string(),
+                &tenant.live,
+                &key,
+                &i64::from(answer.status),
+                &answer.body,
+                &answer.ignored,
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn sweep(transaction: &Transaction, now: Timestamp) -> Outcome<()> {
+    let oldest = now.as_millis() - KEEP_ANSWERS_MS;
+    transaction.run("DELETE FROM answers WHERE created_at <= $1", &[&oldest]).await?;
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! Bots: given a job, heard, told what to do, and given up.
+
+use meetbot_types::{
+    JobId, JobStatus, Timestamp,
+    bot::{BotCommand, IngestRequest},
+};
+
+use super::{
+    Outcome, commands, jobs, leases, paused, quotas, records,
+    transaction::Transaction,
+    values::{optional_time, parsed},
+};
+use crate::{
+    clock::{LeaseTime, StoreNow},
+    jobs::{Changes, JobRecord},
+    store::{Claim, Claimed, Expired, Leases, Reported, Tenant},
+};
+
+/// How often a claim looks again when the job that it found was changed before it had its lock.
+const LOOKS: u32 = 32;
+
+/// The job whose turn it is, with its lock.
+async fn next(transaction: &Transaction, due: i64) -> Outcome<Option<JobRecord>> {
+    for _ in 0..LOOKS {
+        let lost = transaction
+            .row(
+                "SELECT id FROM jobs WHERE status = 'queued' AND epoch > 0 AND run_at <= $1 ORDER BY run_at, id LIMIT 1",
+                &[&due],
+            )
+            .await?;
+        let found = match lost {
+            Some(row) => Some(parsed(&row, 0, "a job's id")?),
+            None => match quotas::next_tenant(transaction, due).await? {
+                None => return Ok(None),
+                Some(tenant) => first_of(transaction, tenant).await?,
+            },
+        };
+        let Some(id) = found else { continue };
+        let record = records::locked(transaction, id).await?;
+        // It may have been cancelled, or have expired, before it was locked.
+        let still = |record: &JobRecord| {
+            record.job.status == JobStatus::Queued && record.run_at.as_millis() <= due
+        };
+        if let Some(record) = record.filter(still) {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
+
+/// A tenant's job that has waited longest. Where there is none, the tenant's row was wrong or is about to change: it is set right.
+async fn first_of(transaction: &Transaction, tenant: Tenant) -> Outcome<Option<JobId>> {
+    let first = transaction
+        .row(
+            "SELECT id FROM jobs WHERE consumer = $1 AND live = $2 AND status = 'queued' AND epoch = 0 ORDER BY run_at, id LIMIT 1",
+            &[&tenant.consumer.to_string(), &tenant.live],
+        )
+        .await?;
+    match first {
+        Some(row) => Ok(Some(parsed(&row, 0, "a job's id")?)),
+        None => quotas::settle(transaction, tenant).await.map(|()| None),
+    }
+}
+
+pub(super) async fn claim(
+    transaction: &Transaction,
+    node: &str,
+    token_hash: [u8; 32],
+    now: StoreNow,
+) -> Outcome<Claim> {
+    quotas::lock_claims(transaction).await?;
+    if paused::is(transaction).await? {
+        return Ok(Claim::Nothing);
+    }
+    let found = next(transaction, now.wall.as_millis()).await?;
+    let Some(mut record) = found else { return Ok(Claim::Nothing) };
+    if record.needs_minutes()
+        && let Some(minutes) =
+            quotas::used_up(transaction, record.tenant, &record.job.platform, now.wall, now.wall)
+                .await?
+    {
+        let changes = record.refuse_for_minutes(minutes, now.wall);
+        jobs::save(transaction, node, &record, changes, now.wall).await?;
+        return Ok(Claim::NoMinutes(record.job.id));
+    }
+    let (finalize, changes) = record.claim(token_hash, now);
+    jobs::save(transaction, node, &record, changes, now.wall).await?;
+    let JobRecord { job, tenant, link, .. } = record;
+    Ok(Claim::Bot(Box::new(Claimed { job, tenant, link, finalize })))
+}
+
+pub(super) async fn has_had_bot(
+    transaction: &Transaction,
+    job: JobId,
+    token_hash: &[u8; 32],
+) -> Outcome<bool> {
+    Ok(records::of_any(transaction, job)
+        .await?
+        .is_some_and(|record| record.has_had_bot(token_hash)))
+}
+
+/// What a bot sends.
+pub(super) struct Report {
+    pub(super) request: IngestRequest,
+    pub(super) token_hash: [u8; 32],
+    pub(super) recording_bytes: Option<u64>,
+    pub(super) away: Option<LeaseTime>,
+}
+
+pub(super) async fn report(
+    transaction: &Transaction,
+    node: &str,
+    report: &Report,
+    now: StoreNow,
+) -> Outcome<Reported> {
+    let Report { request, token_hash, recording_bytes, away } = report;
+    let IngestRequest { job_id, epoch, reports } = request;
+    let Some(mut record) = records::locked(transaction, *job_id).await? else {
+        return Ok(Reported::Unknown);
+    };
+    let before = record.clone();
+    let away = Some(transaction.up_since).max(*away);
+    let (reported, changes) =
+        record.report(*epoch, reports, token_hash, *recording_bytes, away, now);
+    match changes {
+        Some(changes) if leases::is_all(&before, &record, &changes) => {
+            leases::save(transaction, node, &record).await?;
+        }
+        Some(changes) => jobs::save(transaction, node, &record, changes, now.wall).await?,
+        None => {}
+    }
+    Ok(reported)
+}
+
+pub(super) async fn commands(
+    transaction: &Transaction,
+    job: JobId,
+    epoch: u32,
+    token_hash: [u8; 32],
+    after: u64,
+) -> Outcome<Option<Vec<BotCommand>>> {
+    let obeys = |record: &JobRecord| record.has_bot(&token_hash) && record.is_leased_to(epoch);
+    match records::of_any(transaction, job).await?.filter(obeys) {
+        Some(_) => commands::pending(transaction, job, after).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// An attempt's bot is gone. `false` where it did not have the job.
+pub(super) async fn gone(
+    transaction: &Transaction,
+    node: &str,
+    job: JobId,
+    now: StoreNow,
+    verb: impl FnOnce(&mut JobRecord) -> Option<Changes> + Send,
+) -> Outcome<bool> {
+    let Some(mut record) = records::locked(transaction, job).await? else { return Ok(false) };
+    let Some(changes) = verb(&mut record) else { return Ok(false) };
+    jobs::save(transaction, node, &record, changes, now.wall).await?;
+    Ok(true)
+}
+
+/// The jobs to look at for [`take_back`].
+pub(super) async fn lost(
+    transaction: &Transaction,
+    node: &str,
+    leases: Leases,
+    now: StoreNow,
+) -> Outcome<Vec<JobId>> {
+    // Nobody could be heard until then.
+    if leases == Leases::RanOut && transaction.up_since + now.timing.lease() > now.lease {
+        return Ok(Vec::new());
+    }
+    leases::ended(transaction, node, leases).await
+}
+
+/// Takes a job back, if its lease is still one of these.
+pub(super) async fn take_back(
+    transaction: &Transaction,
+    node: &str,
+    id: JobId,
+    leases: Leases,
+    now: StoreNow,
+) -> Outcome<bool> {
+    let Some(mut record) = records::locked(transaction, id).await? else { return Ok(false) };
+    let Some(until) = record.lease_until else { return Ok(false) };
+    let changes = match leases {
+        Leases::RanOut if until <= now.lease => record.lease_ran_out(now),
+        Leases::OfEarlierBoots if leases::is_of(transaction, node, id).await? => {
+            record.died_with_server(now)
+        }
+        Leases::RanOut | Leases::OfEarlierBoots => return Ok(false),
+    };
+    jobs::save(transaction, node, &record, changes, now.wall).await?;
+    Ok(true)
+}
+
+/// Ends all jobs that have had a bot, without another one that joins their meeting.
+#[cfg(test)]
+pub(super) async fn end_all(transaction: &Transaction, node: &str, now: Timestamp) -> Outcome<()> {
+    let open = transaction
+        .rows(
+            "SELECT id FROM jobs WHERE epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled') ORDER BY id",
+            &[],
+        )
+        .await?;
+    for row in open {
+        let id = parsed(&row, 0, "a job's id")?;
+        let Some(mut record) = records::locked(transaction, id).await? else { continue };
+        let changes = record.end_after_restore(now);
+        jobs::save(transaction, node, &record, changes, now).await?;
+    }
+    Ok(())
+}
+
+/// The jobs to look at for [`expire`].
+pub(super) async fn late(transaction: &Transaction, now: Timestamp) -> Outcome<Vec<JobId>> {
+    if paused::is(transaction).await? {
+        return Ok(Vec::new());
+    }
+    let late = transaction
+        .rows(
+            "SELECT id FROM jobs WHERE status = 'queued' AND epoch = 0 AND start_by <= $1 ORDER BY id",
+            &[&now.as_millis()],
+        )
+        .await?;
+    late.iter().map(|row| parsed(row, 0, "a job's id")).collect()
+}
+
+/// Fails a job that no worker has taken in time, if that is still so.
+pub(super) async fn expire(
+    transaction: &Transaction,
+    node: &str,
+    id: JobId,
+    now: StoreNow,
+) -> Outcome<Option<Expired>> {
+    let Some(mut record) = records::locked(transaction, id).await? else { return Ok(None) };
+    if record.job.status != JobStatus::Queued || record.epoch > 0 {
+        return Ok(None);
+    }
+    let at_bot_limit = quotas::at_bot_limit(transaction, record.tenant).await?;
+    let changes = record.expire(at_bot_limit, now.wall);
+    jobs::save(transaction, node, &record, changes, now.wall).await?;
+    Ok(Some(Expired { job: id, at_bot_limit }))
+}
+
+pub(super) async fn first_start(transaction: &Transaction) -> Outcome<Option<Timestamp>> {
+    if paused::is(transaction).await? {
+        return Ok(None);
+    }
+    let next = transaction
+        .one(
+            "SELECT min(at) FROM (
+                SELECT min(run_at) AS at FROM jobs WHERE status = 'queued' AND epoch > 0
+                UNION ALL SELECT min(due_at) FROM tenants WHERE due_at IS NOT NULL) AS starts",
+            &[],
+        )
+        .await?;
+    optional_time(&next, 0)
+}

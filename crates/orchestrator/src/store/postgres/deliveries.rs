@@ -1,0 +1,149 @@
+//! The ledger: deliveries with their tries, as the API shows them.
+
+use std::fmt::Write as _;
+
+use meetbot_types::{Delivery, DeliveryId, DeliveryState, DeliveryTry, Page};
+use tokio_postgres::{Row, types::ToSql};
+
+use super::{
+    Outcome, answers, endpoints, outbox,
+    pages::{self, Entry},
+    transaction::{Transaction, Value},
+    values::{number, optional, optional_time, parsed, read_as, text, time, unescaped},
+};
+use crate::{
+    clock::StoreNow,
+    store::{DeliveryFilter, KeptAnswer, Once, Redelivery, Tenant, Window},
+};
+
+const COLUMNS: &str = "SELECT d.id, d.job, e.name, d.sequence, d.url, d.state, d.due_at, e.at,
+        p.failures, p.failing_since, p.rest_ms, p.rests_until, p.proven
+    FROM deliveries d JOIN events e ON e.job = d.job AND e.sequence = d.sequence
+    JOIN endpoints p ON p.id = d.endpoint
+    WHERE d.consumer = $1 AND d.live = $2";
+
+pub(super) async fn list(
+    transaction: &Transaction,
+    tenant: Tenant,
+    filter: &DeliveryFilter,
+    window: Window<DeliveryId>,
+) -> Outcome<Page<Delivery>> {
+    let mut sql = COLUMNS.to_owned();
+    let mut values: Vec<Box<dyn ToSql + Sync + Send>> =
+        vec![Box::new(tenant.consumer.to_string()), Box::new(tenant.live)];
+    let mut and = |condition: &str, value: String| {
+        values.push(Box::new(value));
+        sql.push_str(&condition.replace('$', &format!("${}", values.len())));
+    };
+    if let Some(after) = window.after {
+        and(" AND d.id < $", after.to_string());
+    }
+    if let Some(job) = filter.job_id {
+        and(" AND d.job = $", job.to_string());
+    }
+    if let Some(state) = &filter.state {
+        // Those that did not arrive are few among many; there is an index of them.
+        let open = *state != DeliveryState::Delivered;
+        let few = if open { " AND d.state <> 'delivered'" } else { "" };
+        and(&format!("{few} AND d.state = $"), state.to_string());
+    }
+    let limit = i64::from(window.limit.saturating_add(1));
+    let _ = write!(sql, " ORDER BY d.id DESC LIMIT {limit}");
+    let values: Vec<Value<'_>> = values.iter().map(|value| &**value as Value<'_>).collect();
+    let rows = transaction.rows(&sql, &values).await?;
+    let (mut deliveries, mut held) = (Vec::new(), 0);
+    for row in rows {
+        // One more than fits shows that there are others.
+        let full = held >= pages::BYTES;
+        let next = delivery(transaction, &row).await?;
+        held += bytes(&next);
+        deliveries.push(next);
+        if full {
+            break;
+        }
+    }
+    pages::page(deliveries, window.limit, |value| {
+        Ok(Entry { bytes: bytes(&value), cursor: value.id.to_string(), value })
+    })
+}
+
+pub(super) async fn redeliver(
+    transaction: &Transaction,
+    tenant: Tenant,
+    id: DeliveryId,
+    once: Option<&Once>,
+    now: StoreNow,
+) -> Outcome<Redelivery> {
+    if let Some(once) = once
+        && let Some(earlier) = answers::earlier(transaction, tenant, once, now.wall).await?
+    {
+        return Ok(Redelivery::Earlier(earlier));
+    }
+    outbox::again(transaction, tenant, id, now).await?;
+    let Some(delivery) = of_tenant(transaction, tenant, id).await? else {
+        return Ok(Redelivery::NotFound);
+    };
+    if let Some(once) = once {
+        let body = read_as(serde_json::to_string(&delivery), "a delivery")?;
+        let answer = KeptAnswer { status: 200, body, ignored: once.ignored.clone() };
+        answers::keep(transaction, tenant, once, &answer, true, now.wall).await?;
+    }
+    Ok(Redelivery::Sent(Box::new(delivery)))
+}
+
+/// How long its texts are.
+fn bytes(delivery: &Delivery) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let tries = delivery.tries.iter().map(|one| 100 + text(&one.error) + text(&one.answer));
+    500 + delivery.url.len() + tries.sum::<usize>()
+}
+
+pub(super) async fn of_tenant(
+    transaction: &Transaction,
+    tenant: Tenant,
+    id: DeliveryId,
+) -> Outcome<Option<Delivery>> {
+    let sql = format!("{COLUMNS} AND d.id = $3");
+    let consumer = tenant.consumer.to_string();
+    let found = transaction.row(&sql, &[&consumer, &tenant.live, &id.to_string()]).await?;
+    match found {
+        Some(row) => delivery(transaction, &row).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn delivery(transaction: &Transaction, row: &Row) -> Outcome<Delivery> {
+    let tries = transaction
+        .rows(
+            "SELECT at, duration_ms, status, error, answer FROM tries WHERE delivery = $1 ORDER BY number",
+            &[&text(row, 0)?],
+        )
+        .await?;
+    let one_try = |row: &Row| {
+        let said = |column| -> Outcome<Option<String>> {
+            Ok(row.try_get::<_, Option<String>>(column)?.map(unescaped))
+        };
+        Ok(DeliveryTry {
+            at: time(row, 0)?,
+            duration_ms: number(row, 1)?,
+            status: optional(row, 2)?,
+            error: said(3)?,
+            answer: said(4)?,
+        })
+    };
+    let tries = tries.iter().map(one_try).collect::<Outcome<_>>()?;
+    let health = endpoints::health(row, 8)?;
+    let due_at = optional_time(row, 6)?;
+    Ok(Delivery {
+        id: parsed(row, 0, "a delivery's id")?,
+        job_id: parsed(row, 1, "a delivery's job")?,
+        event: text(row, 2)?.as_str().into(),
+        sequence: number(row, 3)?,
+        url: unescaped(text(row, 4)?),
+        next_try_at: due_at.map(|due| health.rests_until.map_or(due, |until| until.max(due))),
+        state: text(row, 5)?.as_str().into(),
+        created_at: time(row, 7)?,
+        endpoint: health.shown(),
+        tries,
+    })
+}

@@ -1,0 +1,176 @@
+//! Endpoints: how each has been, and when something is due there. An endpoint's row is the lock of its deliveries.
+
+use std::time::Duration;
+
+use meetbot_types::Timestamp;
+use sha2::{Digest as _, Sha256};
+use tokio_postgres::Row;
+
+use super::{
+    Outcome,
+    transaction::Transaction,
+    values::{escaped, number, optional_time, text},
+};
+use crate::{
+    deliveries::{Health, Lane},
+    store::Tenant,
+};
+
+/// An endpoint: a consumer's URL without its query.
+pub(super) struct Endpoint {
+    pub(super) id: String,
+    pub(super) consumer: String,
+    pub(super) health: Health,
+}
+
+const COLUMNS: &str =
+    "SELECT failures, failing_since, rest_ms, rests_until, proven, id, consumer FROM endpoints";
+
+fn endpoint(row: &Row) -> Outcome<Endpoint> {
+    Ok(Endpoint { health: health(row, 0)?, id: text(row, 5)?, consumer: text(row, 6)? })
+}
+
+/// The health that stands in a row from this column on.
+pub(super) fn health(row: &Row, column: usize) -> Outcome<Health> {
+    Ok(Health {
+        failures: number(row, column)?,
+        failing_since: optional_time(row, column + 1)?,
+        rest: Duration::from_millis(number(row, column + 2)?),
+        rests_until: optional_time(row, column + 3)?,
+        proven: row.try_get(column + 4)?,
+    })
+}
+
+const fn lane_number(lane: Lane) -> i64 {
+    match lane {
+        Lane::Proven => 0,
+        Lane::New => 1,
+        Lane::Failing => 2,
+    }
+}
+
+/// The id of the endpoint behind a URL, which is made where it is new.
+pub(super) async fn id_of(transaction: &Transaction, tenant: Tenant, url: &str) -> Outcome<String> {
+    let consumer = tenant.consumer.to_string();
+    let url = escaped(url.split('?').next().unwrap_or(url));
+    let hash = Sha256::digest(url.as_bytes()).to_vec();
+    let find = "SELECT id FROM endpoints WHERE consumer = $1 AND live = $2 AND url_hash = $3";
+    let found = transaction.row(find, &[&consumer, &tenant.live, &hash]).await?;
+    if let Some(row) = found {
+        return text(&row, 0);
+    }
+    // Another transaction may have made it meanwhile.
+    transaction
+        .run(
+            "INSERT INTO endpoints (id, consumer, live, url, url_hash) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT DO NOTHING",
+            &[&crate::letters::letters(20), &consumer, &tenant.live, &url, &hash],
+        )
+        .await?;
+    text(&transaction.one(find, &[&consumer, &tenant.live, &hash]).await?, 0)
+}
+
+/// Locks endpoints, in the order of their ids.
+pub(super) async fn lock(
+    transaction: &Transaction,
+    ids: impl Iterator<Item = &String> + Send,
+) -> Outcome<()> {
+    let ids: Vec<&str> = ids.map(String::as_str).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let lock = "SELECT 1 FROM endpoints WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE";
+    transaction.rows(lock, &[&ids]).await?;
+    Ok(())
+}
+
+/// An endpoint with its lock; `None` where it was erased.
+pub(super) async fn locked(transaction: &Transaction, id: &String) -> Outcome<Option<Endpoint>> {
+    lock(transaction, std::iter::once(id)).await?;
+    let found = transaction.row(&format!("{COLUMNS} WHERE id = $1"), &[id]).await?;
+    found.as_ref().map(endpoint).transpose()
+}
+
+/// The ids of the endpoints of a job's deliveries.
+pub(super) async fn of_job(transaction: &Transaction, job: &str) -> Outcome<Vec<String>> {
+    let of_job = "SELECT DISTINCT endpoint FROM deliveries WHERE job = $1 ORDER BY endpoint";
+    let rows = transaction.rows(of_job, &[&job]).await?;
+    rows.iter().map(|row| text(row, 0)).collect()
+}
+
+/// Endpoints of a lane where something is due, those first that have waited longest, with their locks. Those that others have locked at this moment are left
+/// out; they are looked at again at once, since something is due there.
+pub(super) async fn due(
+    transaction: &Transaction,
+    lane: Lane,
+    limit: u32,
+    now: Timestamp,
+) -> Outcome<Vec<Endpoint>> {
+    let locked = transaction
+        .rows(
+            "SELECT id FROM endpoints WHERE lane = $1 AND due_at IS NOT NULL AND due_at <= $2 ORDER BY due_at LIMIT $3
+             FOR NO KEY UPDATE SKIP LOCKED",
+            &[&lane_number(lane), &now.as_millis(), &i64::from(limit)],
+        )
+        .await?;
+    let ids = locked.iter().map(|row| text(row, 0)).collect::<Outcome<Vec<_>>>()?;
+    let rows = transaction
+        .rows(&format!("{COLUMNS} WHERE id = ANY ($1) ORDER BY due_at"), &[&ids])
+        .await?;
+    rows.iter().map(endpoint).collect()
+}
+
+/// When something is due next at an endpoint of this lane.
+pub(super) async fn next(transaction: &Transaction, lane: Lane) -> Outcome<Option<Timestamp>> {
+    let next = "SELECT min(due_at) FROM endpoints WHERE lane = $1 AND due_at IS NOT NULL";
+    optional_time(&transaction.one(next, &[&lane_number(lane)]).await?, 0)
+}
+
+/// Something new is due there. Whether it may be tried at once shows when it is looked at.
+pub(super) async fn poke(transaction: &Transaction, id: &str, now: Timestamp) -> Outcome<()> {
+    transaction
+        .run(
+            "UPDATE endpoints SET due_at = greatest($2, coalesce(rests_until, 0))
+             WHERE id = $1 AND (due_at IS NULL OR due_at > $2)",
+            &[&id, &now.as_millis()],
+        )
+        .await?;
+    Ok(())
+}
+
+/// How many tries are under way there.
+pub(super) async fn flying(transaction: &Transaction, id: &str) -> Outcome<u32> {
+    let flying = "SELECT count(*) FROM deliveries WHERE endpoint = $1 AND lease_until > 0";
+    number(&transaction.one(flying, &[&id]).await?, 0)
+}
+
+/// Writes how an endpoint has been, and when it is to be looked at next. It is locked.
+pub(super) async fn save(transaction: &Transaction, endpoint: &Endpoint) -> Outcome<()> {
+    let Endpoint { id, health, .. } = endpoint;
+    let rests_until = health.rests_until.map(Timestamp::as_millis);
+    let due: Option<i64> = if flying(transaction, id).await? < health.at_once() {
+        let first = "SELECT min(due_at) FROM deliveries WHERE endpoint = $1 AND due_at IS NOT NULL";
+        let due: Option<i64> = transaction.one(first, &[id]).await?.try_get(0)?;
+        due.map(|due| due.max(rests_until.unwrap_or(due)))
+    } else {
+        // A try that ends looks again.
+        None
+    };
+    transaction
+        .run(
+            "UPDATE endpoints SET failures = $2, failing_since = $3, rest_ms = $4, rests_until = $5, proven = $6,
+                lane = $7, due_at = $8 WHERE id = $1",
+            &[
+                id,
+                &i64::from(health.failures),
+                &health.failing_since.map(Timestamp::as_millis),
+                &i64::try_from(health.rest.as_millis()).unwrap_or(i64::MAX),
+                &rests_until,
+                &health.proven,
+                &lane_number(health.lane()),
+                &due,
+            ],
+        )
+        .await?;
+    Ok(())
+}

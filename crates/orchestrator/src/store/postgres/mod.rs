@@ -1,0 +1,136 @@
+//! The store on PostgreSQL: each verb one short transaction, which locks first, then reads, decides by the rules of `jobs/`, and writes.
+//!
+//! Locks are taken in one order: claims, jobs, leases, tenants, endpoints (which are the locks of their deliveries), counters; several rows of a table in the
+//! order of their ids. A statement sees the moment at which it began, so that a lock is a statement of its own, before the read.
+
+mod answers;
+mod audit;
+#[cfg(test)]
+mod backend;
+mod bots;
+mod cluster;
+mod commands;
+mod consumers;
+mod deliveries;
+mod endpoints;
+mod erasure;
+mod jobs;
+mod keys;
+mod leases;
+mod mixes;
+mod open;
+mod outbox;
+mod pages;
+mod paused;
+mod quotas;
+#[cfg(test)]
+mod races;
+mod recordings;
+mod records;
+mod room_bots;
+mod schema;
+mod secrets;
+#[cfg(test)]
+mod server;
+mod sessions;
+mod tally;
+mod timeline;
+mod transaction;
+mod url;
+mod values;
+mod verbs;
+mod zoom;
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicI64, Ordering},
+};
+
+use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
+use tokio_util::sync::CancellationToken;
+
+#[cfg(test)]
+pub(crate) use self::backend::{Database, socket};
+use self::transaction::Connections;
+pub use self::{open::OpenError, url::StoreUrl};
+use super::StoreError;
+use crate::{
+    clock::{Clock, LeaseTime},
+    timing::Timing,
+};
+
+/// What work on the database answers.
+type Outcome<T> = Result<T, Problem>;
+
+/// Why it did not answer.
+#[derive(Debug)]
+enum Problem {
+    Sql(tokio_postgres::Error),
+    Corrupt(String),
+    Unavailable(String),
+    /// Another transaction was faster: this one is to be done again.
+    Again,
+}
+
+impl From<tokio_postgres::Error> for Problem {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl Problem {
+    fn pool(error: deadpool_postgres::PoolError) -> Self {
+        match error {
+            deadpool_postgres::PoolError::Backend(error) => Self::Sql(error),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+impl From<Problem> for StoreError {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::Sql(error) if error.code() == Some(&SqlState::DISK_FULL) => Self::Full,
+            Problem::Sql(error) => Self::Unavailable(said(&error)),
+            Problem::Corrupt(what) => Self::Corrupt(what),
+            Problem::Unavailable(why) => Self::Unavailable(why),
+            Problem::Again => Self::Unavailable("others were faster each time".to_owned()),
+        }
+    }
+}
+
+/// What PostgreSQL, or the way to it, has said.
+fn said(error: &tokio_postgres::Error) -> String {
+    if let Some(said) = error.as_db_error() {
+        return format!("{} ({})", said.message(), said.code().code());
+    }
+    let cause = std::error::Error::source(error);
+    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
+/// The store of one server, which others can reach too.
+#[derive(Clone)]
+pub struct PostgresStore {
+    connections: Connections,
+    /// Whose leases are this server's: the name of its data folder, whose lock no other process has.
+    node: String,
+    clock: Clock,
+    timing: Timing,
+    /// What the steady clock's zero is in lease time, in milliseconds; measured each second.
+    offset: Arc<AtomicI64>,
+    closed: CancellationToken,
+    /// Says each second that this server is there.
+    signing: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl PostgresStore {
+    /// With other times than those that are meant.
+    pub(crate) fn with_timing(self, timing: Timing) -> Self {
+        Self { timing, ..self }
+    }
+
+    fn offset(&self) -> LeaseTime {
+        LeaseTime::from_millis(self.offset.load(Ordering::Relaxed))
+    }
+}

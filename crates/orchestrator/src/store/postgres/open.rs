@@ -1,0 +1,223 @@
+//! Opens a database, and says plainly why it cannot be used.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::{Client, error::SqlState};
+use tokio_util::sync::CancellationToken;
+
+use super::{PostgresStore, StoreUrl, cluster, said, schema, transaction::Connections};
+use crate::{clock::Clock, store::Observer, timing::Timing};
+
+/// How many connections a server has.
+const CONNECTIONS: usize = 16;
+/// The oldest version of PostgreSQL, as `server_version_num` has it.
+const OLDEST: i32 = 140_000;
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The URL.
+    #[error("store.url: {0}")]
+    Url(String),
+    /// A file that the settings name.
+    #[error("{} cannot be used: {why}", file.display())]
+    File {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// TLS cannot be set up.
+    #[error("no TLS for the database: {0}")]
+    Tls(String),
+    /// Nothing answers there.
+    #[error("the database {url} cannot be reached: {why}")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// Why.
+        why: String,
+    },
+    /// It lets nobody in with this user and password.
+    #[error(
+        "the database {url} refuses the user: {why}; check the user in store.url and the password in store.password_file"
+    )]
+    Refused {
+        /// Where.
+        url: String,
+        /// What it said.
+        why: String,
+    },
+    /// There is no such database on the server.
+    #[error("{url}: {why}; make it with `createdb`")]
+    NoDatabase {
+        /// Where.
+        url: String,
+        /// What it said.
+        why: String,
+    },
+    /// It takes no writes.
+    #[error("the database is read-only, as a replica is: give store.url the primary")]
+    ReadOnly,
+    /// The server is too old.
+    #[error("PostgreSQL {0} is too old: meetbot needs 14 or newer")]
+    TooOld(String),
+    /// A newer program has changed its tables.
+    #[error(
+        "a newer meetbot has changed the database's tables (version {steps}, this program knows {known}): use that program"
+    )]
+    Newer {
+        /// How many changes were made.
+        steps: usize,
+        /// How many this program knows.
+        known: usize,
+    },
+    /// Acknowledged writes could be lost.
+    #[error(
+        "synchronous_commit is off: the database would forget what was acknowledged; set it to on for this user or database"
+    )]
+    NotSynchronous,
+    /// Another server works on it.
+    #[error(
+        "another meetbot server (on {host}) works on this database. Recordings are on that machine's disk, so that a second server could not serve them: stop the other one; of one that was killed, wait 10 seconds"
+    )]
+    AnotherServer {
+        /// The name of its machine.
+        host: String,
+    },
+    /// The database said no in another way.
+    #[error("the database: {}", said(.0))]
+    Sql(#[from] tokio_postgres::Error),
+}
+
+impl OpenError {
+    fn connecting(url: &StoreUrl, error: &tokio_postgres::Error) -> Self {
+        let (url, why) = (url.shown().to_owned(), said(error));
+        let code = error.code().cloned();
+        if code == Some(SqlState::INVALID_PASSWORD)
+            || code == Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
+            || why.contains("password missing")
+        {
+            Self::Refused { url, why }
+        } else if code == Some(SqlState::INVALID_CATALOG_NAME) {
+            Self::NoDatabase { url, why }
+        } else {
+            Self::Unreachable { url, why }
+        }
+    }
+}
+
+impl PostgresStore {
+    /// Opens the database for commands, beside a server or without one.
+    pub async fn open(url: &StoreUrl) -> Result<Self, OpenError> {
+        let store = Self::connect(url, "", None).await?;
+        Ok(store)
+    }
+
+    /// Opens it for a server whose data folder has this name. Another server on the same database is refused.
+    pub(crate) async fn serve(
+        url: &StoreUrl,
+        node: &str,
+        observer: Observer,
+    ) -> Result<Self, OpenError> {
+        let store = Self::connect(url, node, Some(observer)).await?;
+        let (config, tls) = url.config()?;
+        let (client, connection) =
+            config.connect(tls).await.map_err(|error| OpenError::connecting(url, &error))?;
+        tokio::spawn(connection);
+        cluster::join(&client, node).await?;
+        store.sign_each_second();
+        Ok(store)
+    }
+
+    async fn connect(
+        url: &StoreUrl,
+        node: &str,
+        observer: Option<Observer>,
+    ) -> Result<Self, OpenError> {
+        let (config, tls) = url.config()?;
+        let (client, connection) = config
+            .connect(tls.clone())
+            .await
+            .map_err(|error| OpenError::connecting(url, &error))?;
+        tokio::spawn(connection);
+        check(&client).await?;
+        schema::bring_up(&client).await?;
+        let store = Self::of(config, tls, node, observer, false)?;
+        store.measure(cluster::now(&client).await?);
+        Ok(store)
+    }
+
+    /// A store whose connections are made when they are needed.
+    pub(super) fn of(
+        config: tokio_postgres::Config,
+        tls: tokio_postgres_rustls::MakeRustlsConnect,
+        node: &str,
+        observer: Option<Observer>,
+        callers_clock: bool,
+    ) -> Result<Self, OpenError> {
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let pool = Pool::builder(Manager::from_config(config, tls, recycling))
+            .max_size(CONNECTIONS)
+            .wait_timeout(Some(Duration::from_secs(2)))
+            .create_timeout(Some(Duration::from_secs(5)))
+            .recycle_timeout(Some(Duration::from_secs(2)))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| OpenError::Tls(error.to_string()))?;
+        let clock = Clock::start();
+        Ok(Self {
+            connections: Connections::new(pool, clock, observer, callers_clock),
+            node: node.to_owned(),
+            clock,
+            timing: Timing::default(),
+            offset: Arc::default(),
+            closed: CancellationToken::new(),
+            signing: Arc::default(),
+        })
+    }
+}
+
+async fn check(client: &Client) -> Result<(), OpenError> {
+    let row = client
+        .query_one(
+            "SELECT current_setting('server_version_num')::INT, current_setting('server_version'),
+                pg_is_in_recovery() OR current_setting('transaction_read_only')::BOOLEAN,
+                current_setting('synchronous_commit')",
+            &[],
+        )
+        .await?;
+    judge(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)
+}
+
+fn judge(
+    version: i32,
+    name: &str,
+    read_only: bool,
+    synchronous_commit: &str,
+) -> Result<(), OpenError> {
+    if version < OLDEST {
+        Err(OpenError::TooOld(name.to_owned()))
+    } else if read_only {
+        Err(OpenError::ReadOnly)
+    } else if synchronous_commit == "off" {
+        Err(OpenError::NotSynchronous)
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_too_old_read_only_or_forgetful_is_refused() {
+        assert!(matches!(judge(130_012, "13.12", false, "on"), Err(OpenError::TooOld(_))));
+        assert!(matches!(judge(150_018, "15.18", true, "on"), Err(OpenError::ReadOnly)));
+        assert!(matches!(judge(150_018, "15.18", false, "off"), Err(OpenError::NotSynchronous)));
+        assert!(judge(140_000, "14.0", false, "remote_apply").is_ok());
+    }
+}

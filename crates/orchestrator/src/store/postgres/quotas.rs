@@ -1,0 +1,441 @@
+//! Quotas: who has how many bots, minutes and jobs in the queue, and whose turn it is for another bot.
+
+use std::num::NonZeroU32;
+
+use meetbot_types::{ConsumerId, ConsumerQuota, JobId, Page, Platform, Timestamp};
+use tokio_postgres::Row;
+
+use super::{
+    Outcome,
+    pages::{self, Entry},
+    recordings,
+    transaction::Transaction,
+    values::{
+        escaped, number, optional, optional_time, parsed, read_as, stored, text, time, unescaped,
+    },
+};
+use crate::{
+    jobs::{
+        JobRecord,
+        quota::{self, Quota, SlotChange, Stay},
+    },
+    store::{ConsumerFilter, ConsumerUse, Own, QuotaChange, Tenant, Used, Window},
+};
+
+/// Which jobs wait for their first bot.
+const WAITING: &str = "status = 'queued' AND epoch = 0";
+/// Which jobs have a place.
+const PLACED: &str = "epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled')";
+/// Into how many rows counters are split that jobs of all kinds change when they end.
+const SHARDS: u128 = 16;
+
+/// The lock of claims: those of all servers go one after the other, so that each sees what all before it took.
+pub(super) const CLAIM_LOCK: i64 = 0x6d65_6574_626f_7401;
+
+pub(super) async fn lock_claims(transaction: &Transaction) -> Outcome<()> {
+    transaction.rows("SELECT pg_advisory_xact_lock($1)", &[&CLAIM_LOCK]).await?;
+    Ok(())
+}
+
+/// In which of the rows a job is counted.
+pub(super) fn shard(id: JobId) -> i64 {
+    let bytes = id.to_string().into_bytes();
+    let sum =
+        bytes.iter().fold(0_u128, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
+    (sum % SHARDS) as i64
+}
+
+fn quota_of(row: &Row) -> Outcome<Quota> {
+    let limit = |column| number(row, column).map(NonZeroU32::new);
+    Ok(Quota { bots: limit(0)?, minutes: limit(1)?, queued: limit(2)? })
+}
+
+async fn quota(transaction: &Transaction, consumer: &str) -> Outcome<Quota> {
+    let found = transaction
+        .row(
+            "SELECT coalesce(c.max_bots, d.max_bots), coalesce(c.max_minutes, d.max_minutes),
+                coalesce(c.max_queued, d.max_queued) FROM consumers c, default_quota d WHERE c.id = $1",
+            &[&consumer],
+        )
+        .await?;
+    Ok(found.as_ref().map(quota_of).transpose()?.unwrap_or_default())
+}
+
+/// What is counted of a tenant's jobs.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) bots: u32,
+    pub(super) waiting: u32,
+}
+
+fn counts_of(row: &Row) -> Outcome<Counts> {
+    Ok(Counts { bots: number(row, 0)?, waiting: number(row, 1)? })
+}
+
+async fn counts(transaction: &Transaction, tenant: Tenant) -> Outcome<Counts> {
+    let found = transaction
+        .row(
+            "SELECT bots, waiting FROM tenants WHERE consumer = $1 AND live = $2",
+            &[&tenant.consumer.to_string(), &tenant.live],
+        )
+        .await?;
+    Ok(found.as_ref().map(counts_of).transpose()?.unwrap_or_default())
+}
+
+/// Locks a tenant's row, which is made where there is none. Nobody else changes these counts until the transaction ends.
+pub(super) async fn lock(transaction: &Transaction, tenant: Tenant) -> Outcome<Counts> {
+    let consumer = tenant.consumer.to_string();
+    let lock =
+        "SELECT bots, waiting FROM tenants WHERE consumer = $1 AND live = $2 FOR NO KEY UPDATE";
+    if let Some(row) = transaction.row(lock, &[&consumer, &tenant.live]).await? {
+        return counts_of(&row);
+    }
+    // Its consumer may just have been erased, with its row.
+    let insert = "INSERT INTO tenants (consumer, live) SELECT id, $2 FROM consumers WHERE id = $1 ON CONFLICT DO NOTHING";
+    transaction.run(insert, &[&consumer, &tenant.live]).await?;
+    match transaction.row(lock, &[&consumer, &tenant.live]).await? {
+        Some(row) => counts_of(&row),
+        None => Err(super::Problem::Unavailable(format!("there is no consumer {consumer}"))),
+    }
+}
+
+/// A new job of this tenant, whose row is locked, waits from this moment on. Behind one that is due before it, it does not change when the next is due.
+pub(super) async fn joined(
+    transaction: &Transaction,
+    tenant: Tenant,
+    from: Timestamp,
+) -> Outcome<()> {
+    let consumer = tenant.consumer.to_string();
+    let row = transaction
+        .one(
+            "UPDATE tenants SET waiting = waiting + 1 WHERE consumer = $1 AND live = $2 RETURNING due_at",
+            &[&consumer, &tenant.live],
+        )
+        .await?;
+    let due: Option<i64> = row.try_get(0)?;
+    if due.is_some_and(|due| due <= from.as_millis()) {
+        return Ok(());
+    }
+    settle(transaction, tenant).await
+}
+
+/// A job of this tenant may have another place than before.
+pub(super) async fn moved(
+    transaction: &Transaction,
+    tenant: Tenant,
+    change: SlotChange,
+) -> Outcome<()> {
+    if change == SlotChange::default() {
+        return Ok(());
+    }
+    change_counts(transaction, tenant, change).await
+}
+
+/// Says when the first job of a tenant that waits may start.
+pub(super) async fn settle(transaction: &Transaction, tenant: Tenant) -> Outcome<()> {
+    change_counts(transaction, tenant, SlotChange::default()).await
+}
+
+async fn change_counts(
+    transaction: &Transaction,
+    tenant: Tenant,
+    change: SlotChange,
+) -> Outcome<()> {
+    let Counts { bots, waiting } = lock(transaction, tenant).await?;
+    let changed = |count, change, what| read_as(u32::try_from(i64::from(count) + change), what);
+    let counts = Counts {
+        bots: changed(bots, change.bots, "a consumer's number of bots")?,
+        waiting: changed(waiting, change.waiting, "a consumer's number of jobs in the queue")?,
+    };
+    set(transaction, tenant, counts).await
+}
+
+/// Writes the row of a tenant, which is locked.
+async fn set(transaction: &Transaction, tenant: Tenant, counts: Counts) -> Outcome<()> {
+    let consumer = tenant.consumer.to_string();
+    let first = transaction
+        .one(
+            &format!(
+                "SELECT min(run_at) FROM jobs WHERE consumer = $1 AND live = $2 AND {WAITING}"
+            ),
+            &[&consumer, &tenant.live],
+        )
+        .await?;
+    let limit = quota(transaction, &consumer).await?.bots;
+    let due = quota::due(counts.bots, limit, first.try_get(0)?);
+    transaction
+        .run(
+            "UPDATE tenants SET bots = $3, waiting = $4, due_at = $5 WHERE consumer = $1 AND live = $2",
+            &[
+                &consumer,
+                &tenant.live,
+                &i64::from(counts.bots),
+                &i64::from(counts.waiting),
+                &due,
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// How many jobs a tenant may have in the queue, where it has so many.
+pub(super) async fn queue_is_full(
+    transaction: &Transaction,
+    tenant: Tenant,
+    waiting: u32,
+) -> Outcome<Option<NonZeroU32>> {
+    let limit = quota(transaction, &tenant.consumer.to_string()).await?.queued;
+    Ok(limit.filter(|limit| waiting >= limit.get()))
+}
+
+/// Whose job gets the next bot: of those that have a job that is due and a place for it, who has the fewest bots, and of these whose job has been due for longest.
+/// Each number of bots that somebody has costs one look, however many consumers and jobs wait.
+pub(super) async fn next_tenant(transaction: &Transaction, due: i64) -> Outcome<Option<Tenant>> {
+    let mut number = -1_i64;
+    loop {
+        let next = transaction
+            .one("SELECT min(bots) FROM tenants WHERE due_at IS NOT NULL AND bots > $1", &[&number])
+            .await?;
+        let Some(next) = next.try_get(0)? else { return Ok(None) };
+        number = next;
+        let found = transaction
+            .row(
+                "SELECT consumer, live FROM tenants WHERE bots = $1 AND due_at <= $2
+                 ORDER BY due_at, consumer, live LIMIT 1",
+                &[&number, &due],
+            )
+            .await?;
+        if let Some(row) = found {
+            let consumer = parsed(&row, 0, "a tenant's consumer")?;
+            return Ok(Some(Tenant { consumer, live: row.try_get(1)? }));
+        }
+    }
+}
+
+/// Whether jobs of this tenant wait for a place.
+pub(super) async fn at_bot_limit(transaction: &Transaction, tenant: Tenant) -> Outcome<bool> {
+    let limit = quota(transaction, &tenant.consumer.to_string()).await?.bots;
+    let bots = counts(transaction, tenant).await?.bots;
+    Ok(quota::due(bots, limit, Some(0)).is_none())
+}
+
+/// A job has ended, in the month of this moment, and costs so many minutes.
+pub(super) async fn count_minutes(
+    transaction: &Transaction,
+    record: &JobRecord,
+    cost: u64,
+    now: Timestamp,
+) -> Outcome<()> {
+    if cost > 0 {
+        transaction
+            .run(
+                "INSERT INTO minutes (consumer, live, month, shard, minutes) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (consumer, live, month, shard) DO UPDATE SET minutes = minutes.minutes + $5",
+                &[
+                    &record.tenant.consumer.to_string(),
+                    &record.tenant.live,
+                    &quota::month(now),
+                    &shard(record.job.id),
+                    &stored(cost)?,
+                ],
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+/// The minutes that a tenant had, where there are none left for this meeting in the month of `at`. Of months to come nothing is used yet.
+pub(super) async fn used_up(
+    transaction: &Transaction,
+    tenant: Tenant,
+    platform: &Platform,
+    at: Timestamp,
+    now: Timestamp,
+) -> Outcome<Option<NonZeroU32>> {
+    let quota = quota(transaction, &tenant.consumer.to_string()).await?;
+    let limited = quota::used_up(quota, tenant.live, u64::MAX).is_some()
+        && quota::costs_minutes(platform, tenant.live);
+    if !limited || quota::month(at) != quota::month(now) {
+        return Ok(None);
+    }
+    let used = minutes(transaction, tenant, now).await?;
+    Ok(quota::used_up(quota, tenant.live, used))
+}
+
+/// What is counted for the month, and what those have had that are in meetings.
+async fn minutes(transaction: &Transaction, tenant: Tenant, now: Timestamp) -> Outcome<u64> {
+    let Tenant { consumer, live } = tenant;
+    let consumer = consumer.to_string();
+    let ended = transaction
+        .one(
+            "SELECT coalesce(sum(minutes), 0)::BIGINT FROM minutes WHERE consumer = $1 AND live = $2 AND month = $3",
+            &[&consumer, &live, &quota::month(now)],
+        )
+        .await?;
+    let stays = transaction
+        .rows(
+            &format!(
+                "SELECT CASE WHEN l.job IS NULL THEN j.stay_ms ELSE l.stay_ms END, j.platform
+                 FROM jobs j LEFT JOIN leases l ON l.job = j.id WHERE consumer = $1 AND live = $2 AND {PLACED}"
+            ),
+            &[&consumer, &live],
+        )
+        .await?;
+    let mut minutes: u64 = number(&ended, 0)?;
+    for row in stays {
+        let platform = Platform::from(row.try_get::<_, &str>(1)?);
+        if quota::costs_minutes(&platform, live) {
+            minutes += Stay { ms: optional(&row, 0)?, since: None }.minutes();
+        }
+    }
+    Ok(minutes)
+}
+
+pub(super) async fn used(
+    transaction: &Transaction,
+    tenant: Tenant,
+    now: Timestamp,
+) -> Outcome<Used> {
+    let Counts { bots, waiting } = counts(transaction, tenant).await?;
+    Ok(Used {
+        quota: quota(transaction, &tenant.consumer.to_string()).await?,
+        bots,
+        minutes: minutes(transaction, tenant, now).await?,
+        queued: waiting,
+    })
+}
+
+/// What of a consumer does not depend on what it uses.
+const CONSUMER: &str =
+    "SELECT id, name, created_at, max_bots, max_minutes, max_queued, previous_until FROM consumers";
+/// How much memory a consumer of a page takes beside its name, more or less.
+const CONSUMER_BYTES: usize = 500;
+
+pub(super) async fn list(transaction: &Transaction, now: Timestamp) -> Outcome<Vec<ConsumerUse>> {
+    let rows = transaction.rows(&format!("{CONSUMER} ORDER BY name"), &[]).await?;
+    let mut consumers = Vec::new();
+    for row in rows {
+        consumers.push(consumer(transaction, &row, now).await?);
+    }
+    Ok(consumers)
+}
+
+pub(super) async fn page(
+    transaction: &Transaction,
+    filter: &ConsumerFilter,
+    window: Window<ConsumerId>,
+    now: Timestamp,
+) -> Outcome<Page<ConsumerUse>> {
+    // Behind all ids.
+    let after = window.after.map_or_else(|| "~".to_owned(), |after| after.to_string());
+    let (id, name) = (filter.id.map(|id| id.to_string()), filter.name.as_deref().map(escaped));
+    let sql = format!(
+        "{CONSUMER} WHERE id < $1 AND ($2::TEXT IS NULL OR id = $2) AND ($3::TEXT IS NULL OR name = $3)
+         ORDER BY id DESC LIMIT $4"
+    );
+    let limit = i64::from(window.limit.saturating_add(1));
+    let rows = transaction.rows(&sql, &[&after, &id, &name, &limit]).await?;
+    let mut consumers = Vec::new();
+    for row in rows {
+        consumers.push(consumer(transaction, &row, now).await?);
+    }
+    pages::page(consumers, window.limit, |value| {
+        let bytes = CONSUMER_BYTES + value.consumer.len();
+        Ok(Entry { bytes, cursor: value.id.to_string(), value })
+    })
+}
+
+async fn consumer(transaction: &Transaction, row: &Row, now: Timestamp) -> Outcome<ConsumerUse> {
+    let id: ConsumerId = parsed(row, 0, "a consumer's id")?;
+    let [live, test] = [true, false].map(|live| Tenant { consumer: id, live });
+    let own = |column| -> Outcome<Own> {
+        Ok(match optional::<u32>(row, column)? {
+            None => Own::Default,
+            Some(number) => NonZeroU32::new(number).map_or(Own::Unlimited, Own::Limit),
+        })
+    };
+    let (bots, minutes, queued_jobs) = (own(3)?, own(4)?, own(5)?);
+    Ok(ConsumerUse {
+        id,
+        consumer: unescaped(text(row, 1)?),
+        created_at: time(row, 2)?,
+        own: ConsumerQuota { bots, minutes, queued_jobs },
+        previous_until: optional_time(row, 6)?,
+        live: used(transaction, live, now).await?,
+        live_recording_bytes: recordings::bytes_of(transaction, live).await?,
+        test: used(transaction, test, now).await?,
+        test_recording_bytes: recordings::bytes_of(transaction, test).await?,
+    })
+}
+
+/// As a column: no limit is 0.
+fn column(limit: Option<NonZeroU32>) -> i64 {
+    limit.map_or(0, |limit| limit.get().into())
+}
+
+/// Says what consumers may use that have no quota of their own, and counts all anew, while nobody claims.
+pub(super) async fn set_default(transaction: &Transaction, quota: Quota) -> Outcome<()> {
+    lock_claims(transaction).await?;
+    transaction
+        .run(
+            "UPDATE default_quota SET max_bots = $1, max_minutes = $2, max_queued = $3",
+            &[&column(quota.bots), &column(quota.minutes), &column(quota.queued)],
+        )
+        .await?;
+    let tenants = transaction
+        .rows(
+            &format!(
+                "SELECT consumer, live FROM tenants UNION SELECT consumer, live FROM jobs WHERE {PLACED}
+                 UNION SELECT consumer, live FROM jobs WHERE {WAITING} ORDER BY 1, 2"
+            ),
+            &[],
+        )
+        .await?;
+    for row in tenants {
+        let tenant =
+            Tenant { consumer: parsed(&row, 0, "a tenant's consumer")?, live: row.try_get(1)? };
+        lock(transaction, tenant).await?;
+        let counted = transaction
+            .one(
+                &format!(
+                    "SELECT count(*) FILTER (WHERE {PLACED}), count(*) FILTER (WHERE {WAITING}) FROM jobs
+                     WHERE consumer = $1 AND live = $2 AND status NOT IN ('completed', 'failed', 'cancelled')"
+                ),
+                &[&tenant.consumer.to_string(), &tenant.live],
+            )
+            .await?;
+        set(transaction, tenant, counts_of(&counted)?).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn change(
+    transaction: &Transaction,
+    name: &str,
+    change: QuotaChange,
+) -> Outcome<bool> {
+    let found =
+        transaction.row("SELECT id FROM consumers WHERE name = $1", &[&escaped(name)]).await?;
+    let Some(row) = found else { return Ok(false) };
+    let consumer: ConsumerId = parsed(&row, 0, "a consumer's id")?;
+    // Before the consumer's own row, as everywhere.
+    for live in [false, true] {
+        lock(transaction, Tenant { consumer, live }).await?;
+    }
+    for (own, column) in
+        [(change.bots, "max_bots"), (change.minutes, "max_minutes"), (change.queued, "max_queued")]
+    {
+        let number = match own {
+            None => continue,
+            Some(Own::Default) => None,
+            Some(Own::Unlimited) => Some(0),
+            Some(Own::Limit(limit)) => Some(i64::from(limit.get())),
+        };
+        let set = format!("UPDATE consumers SET {column} = $2 WHERE id = $1");
+        transaction.run(&set, &[&consumer.to_string(), &number]).await?;
+    }
+    for live in [false, true] {
+        settle(transaction, Tenant { consumer, live }).await?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,98 @@
+//! Jobs as they are stored, and their locks.
+
+use meetbot_types::{Job, JobId};
+use tokio_postgres::Row;
+
+use super::{
+    Outcome,
+    transaction::{Transaction, Value},
+    values::{hash, lease_time, number, optional, parsed, read_as, time},
+};
+use crate::{
+    jobs::{JobRecord, quota::Stay, withheld::Withheld},
+    store::Tenant,
+};
+
+/// A lease has its own `applied`, `stay_ms` and `stay_since`.
+const RECORDS: &str = "SELECT j.consumer, j.live, j.job, j.link, j.epoch, j.token_hash, l.until,
+        CASE WHEN l.job IS NULL THEN j.applied ELSE l.applied END, j.sequence, j.cause, j.run_at, j.handovers,
+        CASE WHEN l.job IS NULL THEN j.stay_ms ELSE l.stay_ms END,
+        CASE WHEN l.job IS NULL THEN j.stay_since ELSE l.stay_since END,
+        j.withheld_messages, j.withheld_captions, j.past_tokens, j.recording_bytes
+    FROM jobs j LEFT JOIN leases l ON l.job = j.id";
+
+fn record(row: &Row) -> Outcome<JobRecord> {
+    let cause: Option<&str> = row.try_get(9)?;
+    let token: Option<&[u8]> = row.try_get(5)?;
+    Ok(JobRecord {
+        tenant: Tenant { consumer: parsed(row, 0, "a job's consumer")?, live: row.try_get(1)? },
+        job: job(row.try_get(2)?, optional(row, 17)?)?,
+        link: read_as(serde_json::from_str(row.try_get(3)?), "a job's link")?,
+        epoch: number(row, 4)?,
+        token_hash: token.map(|_| hash(row, 5)).transpose()?,
+        lease_until: lease_time(row, 6)?,
+        applied: number(row, 7)?,
+        sequence: number(row, 8)?,
+        cause: cause
+            .map(|cause| read_as(serde_json::from_str(cause), "a job's cause"))
+            .transpose()?,
+        run_at: time(row, 10)?,
+        handovers: number(row, 11)?,
+        stay: Stay { ms: optional(row, 12)?, since: lease_time(row, 13)? },
+        withheld: Withheld { messages: number(row, 14)?, captions: number(row, 15)? },
+        past_tokens: row.try_get(16)?,
+    })
+}
+
+/// A job of its columns `job` and `recording_bytes`: the bytes change without the rest, so that the text may have older ones.
+pub(super) fn job(text: &str, recording_bytes: Option<u64>) -> Outcome<Job> {
+    let mut job: Job = read_as(serde_json::from_str(text), "a job")?;
+    job.recording.bytes = recording_bytes;
+    Ok(job)
+}
+
+pub(super) async fn load(
+    transaction: &Transaction,
+    condition: &str,
+    values: &[Value<'_>],
+) -> Outcome<Option<JobRecord>> {
+    let found = transaction.row(&format!("{RECORDS} WHERE {condition}"), values).await?;
+    found.as_ref().map(record).transpose()
+}
+
+/// A job as it is, of whichever tenant.
+pub(super) async fn of_any(transaction: &Transaction, id: JobId) -> Outcome<Option<JobRecord>> {
+    load(transaction, "j.id = $1", &[&id.to_string()]).await
+}
+
+/// A tenant's job as it is.
+pub(super) async fn of_tenant(
+    transaction: &Transaction,
+    tenant: Tenant,
+    id: JobId,
+) -> Outcome<Option<JobRecord>> {
+    let (id, consumer) = (id.to_string(), tenant.consumer.to_string());
+    let condition = "j.id = $1 AND j.consumer = $2 AND j.live = $3";
+    load(transaction, condition, &[&id, &consumer, &tenant.live]).await
+}
+
+/// A job that nobody else changes until the transaction ends. The lock is a statement before the read, which sees what those changed who had it before.
+pub(super) async fn locked(transaction: &Transaction, id: JobId) -> Outcome<Option<JobRecord>> {
+    lock(transaction, id).await?;
+    of_any(transaction, id).await
+}
+
+pub(super) async fn lock(transaction: &Transaction, id: JobId) -> Outcome<()> {
+    let lock = "SELECT 1 FROM jobs WHERE id = $1 FOR NO KEY UPDATE";
+    transaction.rows(lock, &[&id.to_string()]).await?;
+    Ok(())
+}
+
+pub(super) async fn locked_of_tenant(
+    transaction: &Transaction,
+    tenant: Tenant,
+    id: JobId,
+) -> Outcome<Option<JobRecord>> {
+    let record = locked(transaction, id).await?;
+    Ok(record.filter(|record| record.tenant == tenant))
+}

@@ -1,0 +1,85 @@
+//! The tables, and how a database of an older program gets them.
+
+use tokio_postgres::{Client, Row};
+
+use super::OpenError;
+
+/// A change of the tables.
+struct Step {
+    sql: &'static str,
+    /// How many steps the oldest program knows that can work on the tables after this one: while servers are replaced one after the other, older ones go on. A
+    /// step only adds; what is not used any more is dropped one release later.
+    oldest: usize,
+}
+
+/// Every change of the tables since the first, in order; a step that was released never changes again.
+const STEPS: &[Step] = &[Step { sql: include_str!("first.sql"), oldest: 1 }];
+
+/// How many steps this program knows.
+const KNOWN: usize = STEPS.len();
+
+/// Of all programs that bring this database up, one works at a time ("meetbot", and a number of its own).
+const LOCK: i64 = 0x6d65_6574_626f_7400;
+
+/// How a database stands to this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// It has had so many steps, which this program can work on or bring up.
+    Known(usize),
+    /// A newer program changed it in a way that this one cannot work on.
+    TooNew(usize),
+}
+
+/// `steps` were taken, and programs that know `oldest` can work on them.
+const fn version(steps: usize, oldest: usize) -> Version {
+    if oldest > KNOWN { Version::TooNew(steps) } else { Version::Known(steps) }
+}
+
+/// Brings a database to the newest tables, in one transaction.
+pub(super) async fn bring_up(client: &Client) -> Result<(), OpenError> {
+    client.batch_execute("BEGIN").await?;
+    client.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+    client
+        .batch_execute(
+            "CREATE TABLE IF NOT EXISTS meetbot_schema (steps BIGINT NOT NULL, oldest BIGINT NOT NULL)",
+        )
+        .await?;
+    let row = client.query_opt("SELECT steps, oldest FROM meetbot_schema", &[]).await?;
+    let (steps, oldest) = match &row {
+        Some(row) => (number(row, 0)?, number(row, 1)?),
+        None => (0, 0),
+    };
+    let steps = match version(steps, oldest) {
+        Version::TooNew(steps) => return Err(OpenError::Newer { steps, known: KNOWN }),
+        Version::Known(steps) => steps,
+    };
+    for (before, step) in STEPS.iter().enumerate().skip(steps) {
+        client.batch_execute(step.sql).await?;
+        let is = format!(
+            "DELETE FROM meetbot_schema; INSERT INTO meetbot_schema VALUES ({}, {})",
+            before + 1,
+            step.oldest
+        );
+        client.batch_execute(&is).await?;
+    }
+    client.batch_execute("COMMIT").await?;
+    Ok(())
+}
+
+/// A count of steps, which only this program's kind writes.
+fn number(row: &Row, column: usize) -> Result<usize, tokio_postgres::Error> {
+    row.try_get::<_, i64>(column).map(|steps| usize::try_from(steps).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_database_is_refused_only_where_its_last_step_says_so() {
+        assert_eq!(version(0, 0), Version::Known(0));
+        assert_eq!(version(KNOWN, KNOWN), Version::Known(KNOWN));
+        assert_eq!(version(KNOWN + 3, KNOWN), Version::Known(KNOWN + 3));
+        assert_eq!(version(KNOWN + 3, KNOWN + 1), Version::TooNew(KNOWN + 3));
+    }
+}

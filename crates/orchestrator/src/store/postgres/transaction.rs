@@ -1,0 +1,320 @@
+//! Transactions: what a verb reads and writes is one, in a task of its own, so that a caller who hangs up leaves none open.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use deadpool_postgres::{Object, Pool};
+use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
+use tokio_postgres::{Row, SimpleQueryMessage, error::SqlState, types::ToSql};
+
+use super::{Outcome, Problem};
+use crate::{
+    clock::{Clock, LeaseTime, StoreNow},
+    jobs::JobEnd,
+    store::{Observer, StoreError},
+};
+
+/// How often a transaction is tried that others got in the way of.
+const TRIES: u32 = 3;
+/// Limits of each transaction. They are not startup parameters, which connection poolers refuse.
+const LIMITS: &str = "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
+
+pub(super) type Value<'a> = &'a (dyn ToSql + Sync);
+
+/// Work on the database: a function, since it may be done again from the start.
+pub(super) type Work<A, T> = for<'t> fn(&'t Transaction, &'t A) -> BoxFuture<'t, Outcome<T>>;
+
+/// Who asks; none of them gets all connections.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Caller {
+    /// A caller with a new job.
+    Creator,
+    /// The dispatch: one at a time, since more would only wait for the claim lock in the database.
+    Claimer,
+    /// A sender of webhooks.
+    Sender,
+    /// Anybody else.
+    Other,
+}
+
+/// The ways to the database.
+#[derive(Clone)]
+pub(super) struct Connections {
+    pool: Pool,
+    creators: Arc<Semaphore>,
+    claimers: Arc<Semaphore>,
+    senders: Arc<Semaphore>,
+    clock: Clock,
+    observer: Option<Observer>,
+    /// Whether lease time is what callers say, as in tests, whose clocks jump.
+    pub(super) callers_clock: bool,
+}
+
+/// A transaction that was begun.
+pub(super) struct Transaction {
+    client: Option<Object>,
+    /// Lease time when it began.
+    lease: LeaseTime,
+    /// Since when bots can be heard.
+    pub(super) up_since: LeaseTime,
+    /// The jobs that end in it: what is undone is not logged.
+    ended: Mutex<Vec<JobEnd>>,
+}
+
+impl Transaction {
+    fn client(&self) -> Outcome<&Object> {
+        self.client.as_ref().ok_or_else(|| Problem::Unavailable("a transaction has ended".into()))
+    }
+
+    /// All rows of a query.
+    pub(super) async fn rows(&self, sql: &str, values: &[Value<'_>]) -> Outcome<Vec<Row>> {
+        let client = self.client()?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query(&statement, values).await?)
+    }
+
+    /// The first row of a query.
+    pub(super) async fn row(&self, sql: &str, values: &[Value<'_>]) -> Outcome<Option<Row>> {
+        Ok(self.rows(sql, values).await?.into_iter().next())
+    }
+
+    /// The one row that a query has in any case.
+    pub(super) async fn one(&self, sql: &str, values: &[Value<'_>]) -> Outcome<Row> {
+        let row = self.row(sql, values).await?;
+        row.ok_or_else(|| Problem::Corrupt(format!("no row: {sql}")))
+    }
+
+    /// Does something, and answers how many rows it was done to.
+    pub(super) async fn run(&self, sql: &str, values: &[Value<'_>]) -> Outcome<u64> {
+        let client = self.client()?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.execute(&statement, values).await?)
+    }
+
+    /// The moment of a verb, with lease time by the database's clock. It was read when the transaction began: a verb that then waits for a lock, two seconds at
+    /// most, gives a lease that is so much shorter.
+    pub(super) const fn at(&self, now: StoreNow) -> StoreNow {
+        StoreNow { lease: self.lease, ..now }
+    }
+
+    /// Lease time when it began.
+    pub(super) const fn lease_time(&self) -> LeaseTime {
+        self.lease
+    }
+
+    /// A job ends in it.
+    pub(super) fn ends(&self, end: JobEnd) {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).push(end);
+    }
+
+    /// Ends it; without an answer of the database nobody knows whether it was committed, and it is never tried again.
+    async fn commit(mut self) -> Result<(), StoreError> {
+        if let Some(client) = self.client.take() {
+            let committed = client.batch_execute("COMMIT").await;
+            if let Err(error) = committed {
+                drop(Object::take(client));
+                return Err(Problem::from(error).into());
+            }
+        }
+        let ended = std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner));
+        ended.iter().for_each(JobEnd::log);
+        Ok(())
+    }
+
+    async fn roll_back(mut self) {
+        if let Some(client) = self.client.take()
+            && client.batch_execute("ROLLBACK").await.is_err()
+        {
+            drop(Object::take(client));
+        }
+    }
+}
+
+/// A connection inside of a transaction is never used again.
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            drop(Object::take(client));
+        }
+    }
+}
+
+impl Connections {
+    pub(super) fn new(
+        pool: Pool,
+        clock: Clock,
+        observer: Option<Observer>,
+        callers_clock: bool,
+    ) -> Self {
+        let permits = |most| Arc::new(Semaphore::new(most));
+        Self {
+            pool,
+            creators: permits(12),
+            claimers: permits(1),
+            senders: permits(4),
+            clock,
+            observer,
+            callers_clock,
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.pool.close();
+    }
+
+    /// A connection, for a statement that is a transaction of its own.
+    pub(super) async fn any(&self) -> Result<Object, String> {
+        self.pool.get().await.map_err(|error| error.to_string())
+    }
+
+    async fn begin(&self, first: &str, caller: Caller, lease: LeaseTime) -> Outcome<Transaction> {
+        let client = self.pool.get().await.map_err(Problem::pool)?;
+        let mut transaction = Transaction {
+            client: Some(client),
+            lease,
+            up_since: lease,
+            ended: Mutex::new(Vec::new()),
+        };
+        let told = if self.callers_clock {
+            format!("SELECT set_config('meetbot.clock', '{}', true);", lease.as_millis())
+        } else {
+            String::new()
+        };
+        // Plans for any value may turn bad after five runs.
+        let plans = match caller {
+            Caller::Claimer | Caller::Sender => "SET LOCAL plan_cache_mode = force_custom_plan;",
+            Caller::Creator | Caller::Other => "",
+        };
+        let begin = format!(
+            "{first}; {LIMITS}; {plans} {told} SELECT meetbot_now(), up_since FROM cluster"
+        );
+        let answers = transaction.client()?.simple_query(&begin).await?;
+        let last = answers.iter().rev().find_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let number = |column: usize| last?.get(column)?.parse().ok();
+        let (Some(now), Some(up_since)) = (number(0), number(1)) else {
+            return Err(Problem::Corrupt("the table cluster has no row".to_owned()));
+        };
+        transaction.lease = LeaseTime::from_millis(now);
+        transaction.up_since = LeaseTime::from_millis(up_since);
+        Ok(transaction)
+    }
+
+    /// Does `work` in a transaction and answers once that is committed. An error undoes all of it.
+    pub(super) async fn write<A, T>(
+        &self,
+        caller: Caller,
+        lease: Option<StoreNow>,
+        asked: A,
+        work: Work<A, T>,
+    ) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        self.spawned("write", "BEGIN ISOLATION LEVEL READ COMMITTED", caller, lease, asked, work)
+            .await
+    }
+
+    /// Reads what was true at one moment.
+    pub(super) async fn read<A, T>(&self, asked: A, work: Work<A, T>) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        self.spawned("read", begin, Caller::Other, None, asked, work).await
+    }
+
+    async fn spawned<A, T>(
+        &self,
+        kind: &'static str,
+        begin: &'static str,
+        caller: Caller,
+        lease: Option<StoreNow>,
+        asked: A,
+        work: Work<A, T>,
+    ) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let connections = self.clone();
+        let lease = lease.map_or(LeaseTime::from_millis(0), |now| now.lease);
+        let task = tokio::spawn(async move {
+            let line = match caller {
+                Caller::Creator => Some(&connections.creators),
+                Caller::Claimer => Some(&connections.claimers),
+                Caller::Sender => Some(&connections.senders),
+                Caller::Other => None,
+            };
+            // They are never closed.
+            let _permit = match line {
+                Some(line) => line.acquire().await.ok(),
+                None => None,
+            };
+            let started = connections.clock.now();
+            let done = connections.tried(begin, caller, lease, &asked, work).await;
+            if let Some(observer) = &connections.observer {
+                let took = connections.clock.now().steady.saturating_sub(started.steady);
+                observer(kind, done.is_ok(), took);
+            }
+            done
+        });
+        task.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a verb panicked".into())))
+    }
+
+    async fn tried<A: Sync, T>(
+        &self,
+        begin: &'static str,
+        caller: Caller,
+        lease: LeaseTime,
+        asked: &A,
+        work: Work<A, T>,
+    ) -> Result<T, StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let problem = match self.begin(begin, caller, lease).await {
+                Ok(transaction) => match work(&transaction, asked).await {
+                    Ok(done) => return transaction.commit().await.map(|()| done),
+                    Err(problem) => {
+                        transaction.roll_back().await;
+                        problem
+                    }
+                },
+                Err(problem) => problem,
+            };
+            if tries == TRIES || !problem.passes() {
+                return Err(problem.into());
+            }
+            tracing::debug!(?problem, "a transaction is tried again");
+            let jitter = getrandom::u32().unwrap_or(0) % 20;
+            tokio::time::sleep(Duration::from_millis(u64::from(5 * tries + jitter))).await;
+        }
+    }
+}
+
+impl Problem {
+    /// Whether the same transaction may be done when it is tried again.
+    fn passes(&self) -> bool {
+        match self {
+            Self::Again => true,
+            Self::Sql(error) => match error.code() {
+                Some(code) => {
+                    *code == SqlState::T_R_DEADLOCK_DETECTED
+                        || *code == SqlState::T_R_SERIALIZATION_FAILURE
+                        || *code == SqlState::UNIQUE_VIOLATION
+                        || code.code().starts_with("57P0")
+                }
+                None => error.is_closed(),
+            },
+            Self::Corrupt(_) | Self::Unavailable(_) => false,
+        }
+    }
+}

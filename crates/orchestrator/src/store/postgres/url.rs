@@ -1,0 +1,156 @@
+//! Where a database is: `postgres://USER@HOST:PORT/DATABASE`. The password is in a file of its own, so that no list of processes and no log shows it.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::OpenError;
+
+/// A database, and how to be let in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoreUrl {
+    /// `postgres://USER@HOST:PORT/DATABASE`, without a password.
+    pub url: String,
+    /// A file that holds the password alone.
+    pub password_file: Option<PathBuf>,
+    /// A file with the certificates (PEM) of who vouches for the database's own; without it those that the system trusts.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl StoreUrl {
+    /// How to connect.
+    pub(super) fn config(&self) -> Result<(tokio_postgres::Config, MakeRustlsConnect), OpenError> {
+        let wrong = |why: String| OpenError::Url(why);
+        let parsed = ::url::Url::parse(&self.url).map_err(|error| wrong(error.to_string()))?;
+        if !matches!(parsed.scheme(), "postgres" | "postgresql") {
+            return Err(wrong("it begins with postgres://".to_owned()));
+        }
+        if parsed.password().is_some() || parsed.query_pairs().any(|(name, _)| name == "password") {
+            return Err(wrong(
+                "it holds a password: put that into a file, and name the file in store.password_file"
+                    .to_owned(),
+            ));
+        }
+        let mut config: tokio_postgres::Config =
+            self.url.parse().map_err(|error: tokio_postgres::Error| wrong(super::said(&error)))?;
+        if config.get_dbname().is_none() {
+            return Err(wrong("it names no database: postgres://USER@HOST/DATABASE".to_owned()));
+        }
+        if config.get_user().is_none() {
+            return Err(wrong("it names no user: postgres://USER@HOST/DATABASE".to_owned()));
+        }
+        if let Some(file) = &self.password_file {
+            let password = fs::read_to_string(file)
+                .map_err(|error| OpenError::File { file: file.clone(), why: error.to_string() })?;
+            config.password(password.trim_end_matches(['\r', '\n']));
+        }
+        let local = |host: &Host| match host {
+            Host::Unix(_) => true,
+            Host::Tcp(name) => {
+                name == "localhost"
+                    || name.parse().is_ok_and(|at: std::net::IpAddr| at.is_loopback())
+            }
+        };
+        // Beyond this machine the connection is encrypted and the database's certificate checked, unless the URL says otherwise.
+        if !parsed.query_pairs().any(|(name, _)| name == "sslmode") {
+            let on_this_machine = config.get_hosts().iter().all(local) && self.ca_file.is_none();
+            config.ssl_mode(if on_this_machine { SslMode::Disable } else { SslMode::Require });
+        }
+        config.application_name("meetbot");
+        config.connect_timeout(std::time::Duration::from_secs(5));
+        config.keepalives_idle(std::time::Duration::from_secs(10));
+        config.tcp_user_timeout(std::time::Duration::from_secs(10));
+        Ok((config, self.tls()?))
+    }
+
+    fn tls(&self) -> Result<MakeRustlsConnect, OpenError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| OpenError::Tls(error.to_string()))?;
+        let config = match &self.ca_file {
+            Some(file) => {
+                let wrong = |why: String| OpenError::File { file: file.clone(), why };
+                let mut roots = RootCertStore::empty();
+                let found = CertificateDer::pem_file_iter(file)
+                    .map_err(|error| wrong(error.to_string()))?;
+                for certificate in found {
+                    let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+                    roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+                }
+                if roots.is_empty() {
+                    return Err(wrong("it holds no certificate (PEM)".to_owned()));
+                }
+                builder.with_root_certificates(roots)
+            }
+            None => builder
+                .with_platform_verifier()
+                .map_err(|error| OpenError::Tls(error.to_string()))?,
+        };
+        Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
+    }
+
+    /// The URL, for messages: it holds no password.
+    pub(super) fn shown(&self) -> &str {
+        self.url.split('?').next().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(url: &str) -> StoreUrl {
+        StoreUrl { url: url.to_owned(), ..StoreUrl::default() }
+    }
+
+    #[test]
+    fn a_url_that_holds_a_password_or_names_too_little_is_refused_without_showing_the_password() {
+        for (url, why) in [
+            ("postgres://ann:hunter2@db/meetbot", "store.password_file"),
+            ("postgres://ann@db/meetbot?password=hunter2", "store.password_file"),
+            ("postgres://ann@db", "names no database"),
+            ("postgres://db/meetbot", "names no user"),
+            ("mysql://ann@db/meetbot", "begins with postgres://"),
+            ("meetbot.db", "relative URL"),
+        ] {
+            let told = of(url).config().err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(told.contains(why) && !told.contains("hunter2"), "{url}: {told}");
+        }
+    }
+
+    #[test]
+    fn beyond_this_machine_the_connection_is_encrypted() {
+        for (url, mode) in [
+            ("postgres://ann@db.example/meetbot", SslMode::Require),
+            ("postgres://ann@127.0.0.1/meetbot", SslMode::Disable),
+            ("postgres://ann@localhost/meetbot", SslMode::Disable),
+            ("postgres://ann@%2Ftmp/meetbot", SslMode::Disable),
+            ("postgres://ann@db.example/meetbot?sslmode=disable", SslMode::Disable),
+        ] {
+            assert_eq!(of(url).config().unwrap().0.get_ssl_mode(), mode, "{url}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_missing_or_empty_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (missing, empty) = (folder.path().join("none"), folder.path().join("empty"));
+        fs::write(&empty, "").unwrap();
+        let database = of("postgres://ann@db/meetbot");
+        for file in [&missing, &empty] {
+            let told = StoreUrl { ca_file: Some(file.clone()), ..database.clone() };
+            let told = told.config().err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(told.contains(&file.display().to_string()), "{told}");
+        }
+        let told = StoreUrl { password_file: Some(missing.clone()), ..database };
+        let told = told.config().err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(told.contains(&missing.display().to_string()), "{told}");
+    }
+}

@@ -1,0 +1,67 @@
+//! The verbs of deliveries.
+
+use async_trait::async_trait;
+use meetbot_types::{Delivery, DeliveryId, Page};
+
+use crate::{
+    clock::StoreNow,
+    store::{
+        DeliveryFilter, DeliveryStore, Once, Redelivery, Result, Room, Taken, Tenant, Tried,
+        Window,
+        postgres::{PostgresStore, deliveries, outbox, paused, transaction::Caller},
+    },
+};
+
+#[async_trait]
+impl DeliveryStore for PostgresStore {
+    async fn due_deliveries(&self, room: Room, now: StoreNow) -> Result<Taken> {
+        self.write_at(Caller::Sender, now, room, |it, (node, room, now)| {
+            Box::pin(async move {
+                if paused::is(it).await? {
+                    return Ok(Taken::default());
+                }
+                outbox::take(it, node, *room, it.at(*now)).await
+            })
+        })
+        .await
+    }
+
+    async fn tried(&self, tried: Tried, now: StoreNow) -> Result<()> {
+        self.write_at(Caller::Sender, now, tried, |it, (_, tried, now)| {
+            Box::pin(outbox::note(it, tried, *now))
+        })
+        .await
+    }
+
+    async fn deliveries(
+        &self,
+        tenant: Tenant,
+        filter: DeliveryFilter,
+        window: Window<DeliveryId>,
+    ) -> Result<Page<Delivery>> {
+        self.read((tenant, filter, window), |it, (tenant, filter, window)| {
+            Box::pin(deliveries::list(it, *tenant, filter, *window))
+        })
+        .await
+    }
+
+    async fn delivery(&self, tenant: Tenant, id: DeliveryId) -> Result<Option<Delivery>> {
+        self.read((tenant, id), |it, (tenant, id)| {
+            Box::pin(deliveries::of_tenant(it, *tenant, *id))
+        })
+        .await
+    }
+
+    async fn redeliver(
+        &self,
+        tenant: Tenant,
+        id: DeliveryId,
+        once: Option<Once>,
+        now: StoreNow,
+    ) -> Result<Redelivery> {
+        self.write((tenant, id, once, now), |it, (tenant, id, once, now)| {
+            Box::pin(deliveries::redeliver(it, *tenant, *id, once.as_ref(), *now))
+        })
+        .await
+    }
+}

@@ -1,0 +1,320 @@
+//! The verbs of jobs.
+
+use async_trait::async_trait;
+use meetbot_types::{
+    CommandId, ControlAction, Job, JobId, MeetingLink, Page, TimelineEvent, Timestamp,
+    bot::{BotCommand, IngestRequest},
+    manifest::File,
+};
+
+use crate::{
+    clock::{LeaseTime, StoreNow},
+    store::{
+        Claim, Command, Commanded, Creation, Earlier, Expired, JobFilter, JobStore, KeptAnswer,
+        Leases, OldRecording, Once, Reported, Result, Start, Tenant, WaitingMixes, Window,
+        postgres::{
+            PostgresStore, answers, bots, commands, erasure, jobs, mixes, paused, recordings,
+            records, room_bots, timeline, transaction::Caller,
+        },
+    },
+};
+
+#[async_trait]
+impl JobStore for PostgresStore {
+    async fn create_job(
+        &self,
+        tenant: Tenant,
+        job: Job,
+        link: MeetingLink,
+        start: Start,
+        once: Option<Once>,
+        now: StoreNow,
+    ) -> Result<Creation> {
+        let new = jobs::New { tenant, job, link, start, once };
+        self.write_at(Caller::Creator, now, new, |it, (_, new, now)| {
+            Box::pin(jobs::create(it, new, *now))
+        })
+        .await
+    }
+
+    async fn job(&self, tenant: Tenant, id: JobId) -> Result<Option<Job>> {
+        let find = self
+            .read((tenant, id), |it, (tenant, id)| Box::pin(records::of_tenant(it, *tenant, *id)));
+        Ok(find.await?.map(|stored| stored.job))
+    }
+
+    async fn jobs(
+        &self,
+        tenant: Tenant,
+        filter: JobFilter,
+        window: Window<JobId>,
+    ) -> Result<Page<Job>> {
+        self.read((tenant, filter, window), |it, (tenant, filter, window)| {
+            Box::pin(jobs::list(it, *tenant, filter, *window))
+        })
+        .await
+    }
+
+    async fn timeline(
+        &self,
+        tenant: Tenant,
+        id: JobId,
+        window: Window<u64>,
+    ) -> Result<Option<Page<TimelineEvent>>> {
+        self.read((tenant, id, window), |it, (tenant, id, window)| {
+            Box::pin(async move {
+                match records::of_tenant(it, *tenant, *id).await? {
+                    Some(_) => timeline::list(it, &id.to_string(), *window).await.map(Some),
+                    None => Ok(None),
+                }
+            })
+        })
+        .await
+    }
+
+    async fn delete_recording(
+        &self,
+        tenant: Tenant,
+        id: JobId,
+        now: StoreNow,
+    ) -> Result<Option<Job>> {
+        self.write_at(Caller::Other, now, (tenant, id), |it, (node, (tenant, id), now)| {
+            Box::pin(jobs::change(it, node, *tenant, *id, *now, |record| {
+                record.delete_recording(now.wall)
+            }))
+        })
+        .await
+    }
+
+    async fn old_recordings(
+        &self,
+        before: Timestamp,
+        after: Option<OldRecording>,
+        limit: u32,
+    ) -> Result<Vec<OldRecording>> {
+        self.read((before, after, limit), |it, (before, after, limit)| {
+            Box::pin(async move {
+                if paused::is(it).await? {
+                    return Ok(Vec::new());
+                }
+                recordings::old(it, *before, *after, *limit).await
+            })
+        })
+        .await
+    }
+
+    async fn recording_removed(&self, id: JobId) -> Result<()> {
+        self.write(id, |it, id| Box::pin(recordings::removed(it, *id))).await
+    }
+
+    async fn recordings_to_count(
+        &self,
+        all: bool,
+        after: Option<JobId>,
+        limit: u32,
+    ) -> Result<Vec<(JobId, Option<u64>)>> {
+        self.read((all, after, limit), |it, (all, after, limit)| {
+            Box::pin(recordings::to_count(it, *all, *after, *limit))
+        })
+        .await
+    }
+
+    async fn recording_counted(&self, id: JobId, before: Option<u64>, bytes: u64) -> Result<()> {
+        self.write((id, before, bytes), |it, (id, before, bytes)| {
+            Box::pin(recordings::counted(it, *id, *before, *bytes))
+        })
+        .await
+    }
+
+    async fn prune_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<JobId>> {
+        let old = self
+            .read((before, limit), |it, (before, limit)| {
+                Box::pin(erasure::old(it, *before, *limit))
+            })
+            .await?;
+        Self::each(old, |id| async move {
+            let pruned = self
+                .write((id, before), |it, (id, before)| Box::pin(erasure::prune(it, *id, *before)));
+            Ok(pruned.await?.then_some(id))
+        })
+        .await
+    }
+
+    async fn waiting_mixes(&self, limit: u32, now: StoreNow) -> Result<WaitingMixes> {
+        self.read((limit, now), |it, (limit, now)| {
+            Box::pin(async move {
+                if paused::is(it).await? {
+                    return Ok(WaitingMixes::default());
+                }
+                mixes::waiting(it, *limit, now.wall).await
+            })
+        })
+        .await
+    }
+
+    async fn waiting_mix(&self, id: JobId) -> Result<Option<Job>> {
+        self.read(id, |it, id| Box::pin(mixes::job(it, *id))).await
+    }
+
+    async fn end_mix(
+        &self,
+        id: JobId,
+        made: Option<File>,
+        recording_bytes: Option<u64>,
+        now: StoreNow,
+    ) -> Result<bool> {
+        let asked = (id, made, recording_bytes, now);
+        self.write(asked, |it, (id, made, bytes, now)| {
+            Box::pin(mixes::end(it, *id, made.as_ref(), *bytes, *now))
+        })
+        .await
+    }
+
+    async fn put_off_mix(&self, id: JobId, now: StoreNow) -> Result<Option<Timestamp>> {
+        self.write((id, now), |it, (id, now)| Box::pin(mixes::put_off(it, *id, *now))).await
+    }
+
+    async fn drop_mixes(&self, jobs: Vec<JobId>) -> Result<()> {
+        self.write(jobs, |it, jobs| Box::pin(mixes::drop(it, jobs))).await
+    }
+
+    async fn cancel(&self, tenant: Tenant, id: JobId, now: StoreNow) -> Result<Option<Job>> {
+        self.write_at(Caller::Other, now, (tenant, id), |it, (node, (tenant, id), now)| {
+            let now = it.at(*now);
+            Box::pin(jobs::change(it, node, *tenant, *id, now, move |record| record.cancel(now)))
+        })
+        .await
+    }
+
+    async fn command(
+        &self,
+        tenant: Tenant,
+        id: JobId,
+        action: ControlAction,
+        message: Option<String>,
+        once: Option<Once>,
+        now: StoreNow,
+    ) -> Result<Commanded> {
+        let call = jobs::Call { tenant, id, action, message, once };
+        self.write_at(Caller::Other, now, call, |it, (node, call, now)| {
+            Box::pin(jobs::command(it, node, call, it.at(*now)))
+        })
+        .await
+    }
+
+    async fn commanded(&self, tenant: Tenant, id: CommandId) -> Result<Option<(Command, Job)>> {
+        self.read((tenant, id), |it, (tenant, id)| Box::pin(commands::commanded(it, *tenant, *id)))
+            .await
+    }
+
+    async fn earlier(&self, tenant: Tenant, once: Once, now: StoreNow) -> Result<Option<Earlier>> {
+        self.read((tenant, once, now), |it, (tenant, once, now)| {
+            Box::pin(answers::earlier(it, *tenant, once, now.wall))
+        })
+        .await
+    }
+
+    async fn keep_answer(&self, tenant: Tenant, key: String, answer: KeptAnswer) -> Result<()> {
+        self.write((tenant, key, answer), |it, (tenant, key, answer)| {
+            Box::pin(answers::replace(it, *tenant, key, answer))
+        })
+        .await
+    }
+
+    async fn claim(&self, token_hash: [u8; 32], now: StoreNow) -> Result<Claim> {
+        self.write_at(Caller::Claimer, now, token_hash, |it, (node, token_hash, now)| {
+            Box::pin(bots::claim(it, node, *token_hash, it.at(*now)))
+        })
+        .await
+    }
+
+    async fn report(
+        &self,
+        request: IngestRequest,
+        token_hash: [u8; 32],
+        recording_bytes: Option<u64>,
+        away: Option<LeaseTime>,
+        now: StoreNow,
+    ) -> Result<Reported> {
+        let report = bots::Report { request, token_hash, recording_bytes, away };
+        self.write_at(Caller::Other, now, report, |it, (node, report, now)| {
+            Box::pin(bots::report(it, node, report, it.at(*now)))
+        })
+        .await
+    }
+
+    async fn bot_commands(
+        &self,
+        job: JobId,
+        epoch: u32,
+        token_hash: [u8; 32],
+        after: u64,
+    ) -> Result<Option<Vec<BotCommand>>> {
+        self.read((job, epoch, token_hash, after), |it, (job, epoch, token_hash, after)| {
+            Box::pin(bots::commands(it, *job, *epoch, *token_hash, *after))
+        })
+        .await
+    }
+
+    async fn has_had_bot(&self, job: JobId, token_hash: [u8; 32]) -> Result<bool> {
+        self.read((job, token_hash), |it, (job, token_hash)| {
+            Box::pin(bots::has_had_bot(it, *job, token_hash))
+        })
+        .await
+    }
+
+    async fn own_bots(&self, job: JobId, epoch: u32) -> Result<Vec<String>> {
+        self.read((job, epoch), |it, (job, epoch)| Box::pin(room_bots::beside(it, *job, *epoch)))
+            .await
+    }
+
+    async fn release(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool> {
+        self.write_at(Caller::Other, now, (job, epoch), |it, (node, (job, epoch), now)| {
+            let (epoch, now) = (*epoch, it.at(*now));
+            Box::pin(bots::gone(it, node, *job, now, move |record| record.release(epoch, now)))
+        })
+        .await
+    }
+
+    async fn hand_over(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool> {
+        self.write_at(Caller::Other, now, (job, epoch), |it, (node, (job, epoch), now)| {
+            let (epoch, now) = (*epoch, it.at(*now));
+            Box::pin(bots::gone(it, node, *job, now, move |record| record.hand_over(epoch, now)))
+        })
+        .await
+    }
+
+    async fn reap(&self, leases: Leases, now: StoreNow) -> Result<Vec<JobId>> {
+        if leases == Leases::OfEarlierBoots {
+            self.forget_leases(leases, now).await?;
+        }
+        let lost = self
+            .write_at(Caller::Other, now, leases, |it, (node, leases, now)| {
+                Box::pin(bots::lost(it, node, *leases, it.at(*now)))
+            })
+            .await?;
+        Self::each(lost, |id| async move {
+            let taken =
+                self.write_at(Caller::Other, now, (id, leases), |it, (node, (id, leases), now)| {
+                    Box::pin(bots::take_back(it, node, *id, *leases, it.at(*now)))
+                });
+            Ok(taken.await?.then_some(id))
+        })
+        .await
+    }
+
+    async fn expire(&self, now: StoreNow) -> Result<Vec<Expired>> {
+        let late = self.read(now, |it, now| Box::pin(bots::late(it, now.wall))).await?;
+        Self::each(late, |id| async move {
+            self.write_at(Caller::Other, now, id, |it, (node, id, now)| {
+                Box::pin(bots::expire(it, node, *id, *now))
+            })
+            .await
+        })
+        .await
+    }
+
+    async fn next_start(&self) -> Result<Option<Timestamp>> {
+        self.read((), |it, ()| Box::pin(bots::first_start(it))).await
+    }
+}
