@@ -58,6 +58,11 @@ impl Source {
             Self::Screen => "screen",
         }
     }
+
+    /// The source of this word.
+    pub(crate) fn named(word: &str) -> Option<Self> {
+        [Self::Microphone, Self::Camera, Self::Screen].into_iter().find(|it| it.word() == word)
+    }
 }
 
 /// Something that happened in the meeting.
@@ -76,7 +81,8 @@ pub(crate) enum MeetingEvent {
     Lobby(Lobby),
     /// Why it waits there, for the case that nobody lets it in: a clause, without a full stop.
     LobbyDetail(String),
-    /// What the meeting sends begins at this moment, which is before the bot was let in. Comes before [`MeetingEvent::Admitted`].
+    /// What the meeting sends begins at this moment, which is before the bot was let in: a bot that joins anew is sent again what it has. Comes before
+    /// [`MeetingEvent::Admitted`].
     Replays {
         /// When.
         from: Instant,
@@ -147,6 +153,8 @@ pub(crate) struct ChatLine {
     pub(crate) sender: String,
     pub(crate) text: String,
     pub(crate) private: bool,
+    /// How long ago it was written: 0 where it comes as it is written.
+    pub(crate) ms_ago: u64,
 }
 
 /// A line of the meeting's captions.
@@ -155,5 +163,6 @@ pub(crate) struct CaptionLine {
     pub(crate) speaker_id: String,
     pub(crate) speaker: String,
     pub(crate) began_ms_ago: u64,
+    pub(crate) ended_ms_ago: u64,
     pub(crate) text: String,
 }

@@ -107,6 +107,7 @@ async fn a_meeting_that_goes_beyond_a_bound_is_left_and_what_was_recorded_is_kep
                 sender: "Ann".to_owned(),
                 text: "hello".to_owned(),
                 private: false,
+                ms_ago: 0,
             })
         }),
         ("somebody writes much", "KiB of events.jsonl", |number| {
@@ -114,6 +115,7 @@ async fn a_meeting_that_goes_beyond_a_bound_is_left_and_what_was_recorded_is_kep
                 speaker_id: number.to_string(),
                 speaker: "Ann".to_owned(),
                 began_ms_ago: 0,
+                ended_ms_ago: 0,
                 text: "\u{1}".repeat(4_000),
             })
         }),

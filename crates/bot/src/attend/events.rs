@@ -90,7 +90,6 @@ impl Bot<'_> {
         let (order, counters) = (self.order.clone(), self.counters.clone());
         let now = clock::now();
         let replayed = self.replays_from.map(|from| now.saturating_duration_since(from));
-        let replayed = replayed.unwrap_or_default();
         let admitted = (now, clock::wall());
         let span = tracing::Span::current();
         let open = move || {
@@ -134,6 +133,9 @@ impl Bot<'_> {
             MeetingEvent::Left(id) => self.left(id)?,
             MeetingEvent::Chat(line) => {
                 let Some(recording) = &mut self.recording else { return Ok(None) };
+                if recording.has_message(&line) {
+                    return Ok(None);
+                }
                 self.reporter.report(match recording.chat(line, now)? {
                     Some(message) => BotReport::Chat { message },
                     None => BotReport::Withheld { messages: 1, captions: 0 },
@@ -166,7 +168,12 @@ impl Bot<'_> {
                 self.observe(Observed::Over(Cause::Failed(failure)));
             }
             MeetingEvent::LobbyDetail(why) => self.observe(Observed::WaitingWhy(why)),
-            MeetingEvent::Replays { from } => self.replays_from = Some(from),
+            MeetingEvent::Replays { from } => {
+                self.replays_from = Some(from);
+                if let Some(recording) = &mut self.recording {
+                    recording.replays_again()?;
+                }
+            }
             MeetingEvent::ConsentRevoked => {
                 self.consent_revoked = true;
                 let detail =

@@ -188,6 +188,7 @@ impl SandboxMeeting {
                     sender: bounds::NAME.cut(sender),
                     text: bounds::MESSAGE.cut(text),
                     private,
+                    ms_ago: 0,
                 })
             }
             FromMeeting::Caption { speaker_id, speaker, began_ms_ago, text } => {
@@ -195,6 +196,7 @@ impl SandboxMeeting {
                     speaker_id: bounds::id(speaker_id),
                     speaker: bounds::NAME.cut(speaker),
                     began_ms_ago,
+                    ended_ms_ago: 0,
                     text: bounds::CAPTION.cut(text),
                 })
             }

@@ -50,7 +50,7 @@ impl Recording {
     ) -> io::Result<Recorded> {
         let packets = frame.sequence.end() - frame.sequence.start() + 1;
         self.counters.add(|counters| counters.packets_received += packets);
-        if self.replayed && frame.arrived < self.anchor {
+        if self.replay.is_some() && frame.arrived < self.anchor {
             return Ok(Recorded::default());
         }
         let at_ms = self.at_ms(frame.arrived);
@@ -62,6 +62,9 @@ impl Recording {
         let key = Key { person, video, source };
         if self.tracks.len() >= bounds::STREAMS && !self.tracks.contains_key(&key) {
             return Err(Exceeded::Streams.into());
+        }
+        if self.replay.as_mut().is_some_and(|replay| replay.has_frame(&key, at_ms)) {
+            return Ok(Recorded::default());
         }
         let writing = self.tracks.entry(key.clone()).or_insert_with(|| Writing::new(frame));
         let Some(heard) = writing.hear(frame, at_ms) else {

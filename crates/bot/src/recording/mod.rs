@@ -16,6 +16,7 @@ mod output;
 pub(crate) mod outside;
 pub(crate) mod people;
 pub(crate) mod picture;
+mod replay;
 mod scan;
 mod speaking;
 mod story;
@@ -43,6 +44,7 @@ use self::{
     files::{hash, size_of, size_of_job, write_whole},
     journal::{Line, LineFile},
     people::{News, People},
+    replay::Replay,
     story::Story,
     writing::{Key, Writing},
 };
@@ -97,8 +99,8 @@ pub(crate) struct Recording {
     /// The moment at which the recording's clock showed `base_ms`.
     anchor: Instant,
     base_ms: u64,
-    /// What was captured before the anchor may have been recorded by an attempt before.
-    replayed: bool,
+    /// What the meeting sends again is recorded so far; `None` where it sends nothing again.
+    replay: Option<Replay>,
     journal: LineFile,
     chat: Option<LineFile>,
     captions: Option<LineFile>,
@@ -136,15 +138,15 @@ impl Recording {
         admitted: (Instant, Timestamp),
         counters: Counters,
     ) -> io::Result<Self> {
-        Self::open_with_replay(order, admitted, Duration::ZERO, counters)
+        Self::open_with_replay(order, admitted, None, counters)
     }
 
-    /// The same for a meeting that first sends what was said for so long before the bot was admitted: the recording begins there, as far as no attempt before
-    /// has recorded it.
+    /// The same. `replayed` is for how long before the admission a meeting sends what was said, where it sends something again: the recording begins there, and
+    /// what an attempt before has recorded of it is not written again.
     pub(crate) fn open_with_replay(
         order: &BotOrder,
         admitted: (Instant, Timestamp),
-        replayed: Duration,
+        replayed: Option<Duration>,
         counters: Counters,
     ) -> io::Result<Self> {
         let folder = finalize::carry_forward(order)?;
@@ -155,24 +157,28 @@ impl Recording {
         let job_bytes = size_of_job(&order.folder)?;
         let (admitted, wall) = admitted;
         // Whole milliseconds, no later than the first that is sent.
-        let replayed_ms = u64::try_from(replayed.as_micros().div_ceil(1_000)).unwrap_or(0);
+        let before = replayed.unwrap_or_default().as_micros().div_ceil(1_000);
+        let replayed_ms = u64::try_from(before).unwrap_or(0);
         let began = wall - Duration::from_millis(replayed_ms);
         let started_at = story.started_at.unwrap_or(began);
         let since = u64::try_from(wall.millis_since(started_at)).unwrap_or(0);
         // A wall clock that was set back must not put this attempt before the end of the last.
         let admitted_ms = since.max(story.last_ms);
-        let base_ms = admitted_ms.saturating_sub(replayed_ms).max(story.last_ms);
+        let base_ms = admitted_ms.saturating_sub(replayed_ms);
         let anchor = admitted.checked_sub(Duration::from_millis(admitted_ms - base_ms));
         let anchor = anchor.unwrap_or(admitted);
+        let replay = replayed.map(|_| Replay::after(order, &story.tracks, &folder)).transpose()?;
+        let recorded_ms = replay.as_ref().map_or(0, Replay::end_ms);
+        let joined_ms = base_ms.max(recorded_ms).min(admitted_ms);
         let mut journal = LineFile::append(&folder.join(journal::FILE))?;
-        journal.push(&Line::Started { attempt: order.epoch, at_ms: base_ms, started_at })?;
+        journal.push(&Line::Started { attempt: order.epoch, at_ms: joined_ms, started_at })?;
         journal.flush()?;
         Ok(Self {
             folder,
             attempt: order.epoch,
             anchor,
             base_ms,
-            replayed: !replayed.is_zero(),
+            replay,
             journal,
             chat: None,
             captions: None,
@@ -198,7 +204,7 @@ impl Recording {
             paused_ms: story.pauses.iter().map(|pause| pause.end_ms - pause.start_ms).sum(),
             lost_at_ms: None,
             heard_ms: 0,
-            last_pause_end_ms: None,
+            last_pause_end_ms: story.pauses.last().map(|pause| pause.end_ms),
             counters,
         })
     }
@@ -271,7 +277,8 @@ impl Recording {
 
     /// A line of chat; answers it with its time. `None` while nothing may be recorded: then it is kept nowhere.
     pub(crate) fn chat(&mut self, line: ChatLine, at: Instant) -> io::Result<Option<ChatMessage>> {
-        if !self.writes() {
+        let at_ms = self.at_ms(at).saturating_sub(line.ms_ago);
+        if !self.writes() || (line.ms_ago > 0 && self.was_paused(at_ms)) {
             return Ok(None);
         }
         let message = ChatMessage {
@@ -280,7 +287,7 @@ impl Recording {
             sender: line.sender,
             text: line.text,
             private: line.private,
-            at_ms: self.at_ms(at),
+            at_ms,
         };
         if self.chat.is_none() {
             self.chat = Some(LineFile::append(&self.folder.join(CHAT))?);
@@ -296,9 +303,12 @@ impl Recording {
         if !self.writes() {
             return Ok(false);
         }
-        let end_ms = self.at_ms(at);
-        let start_ms = end_ms.saturating_sub(line.began_ms_ago);
-        if self.was_paused(start_ms) {
+        let now_ms = self.at_ms(at);
+        let start_ms = now_ms.saturating_sub(line.began_ms_ago);
+        let end_ms = now_ms.saturating_sub(line.ended_ms_ago);
+        let replay = self.replay.as_ref();
+        let has = replay.is_some_and(|it| it.has_caption(&line.speaker_id, &line.text, start_ms));
+        if has || self.was_paused(start_ms) {
             return Ok(true);
         }
         let caption = Caption {

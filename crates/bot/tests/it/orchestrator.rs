@@ -238,6 +238,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Ends it as a crash does: nothing more of it is written.
+    pub(crate) async fn crash(self) {
+        self.bot.abort();
+        let _ = self.bot.await;
+    }
+
     /// Waits for its end.
     pub(crate) async fn ends(self) {
         tokio::time::timeout(PATIENCE, self.bot).await.expect("the bot ends").unwrap();

@@ -5,7 +5,7 @@ use std::{fs, io::Cursor, path::Path, process::Command};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use meetbot_testkit::zoom::{SIGNALLING, Step, Stream, Zoom};
 use meetbot_types::{
-    AutoLeave, CommandId, ControlAction, ControlState, FailureCode, JobStatus,
+    AutoLeave, CommandId, ControlAction, ControlState, FailureCode, JobStatus, Manifest,
     bot::{
         BotCommand, BotOrder, BotReport, Caption, ChatMessage, Lobby, Secret, ZoomApp, ZoomStream,
         ZoomStreamState,
@@ -232,6 +232,134 @@ async fn sockets_that_are_cut_and_a_stream_that_starts_again_lose_and_double_not
     assert_eq!(track.packets, voice.len() as u64, "{track:?}");
     assert!(track.duration_ms.abs_diff(voice.len() as u64 * 20) <= 20, "{track:?}");
     assert_eq!(zoom.faults(), Vec::<String>::new());
+}
+
+/// How many packets of a person are in files, of all attempts together.
+fn packets(manifest: &Manifest, id: &str) -> u64 {
+    let tracks = manifest.tracks.iter().filter(|track| track.participant_id == id);
+    tracks.map(|track| track.packets).sum()
+}
+
+/// The tracks of a person follow each other without a hole.
+fn is_unbroken(manifest: &Manifest, id: &str) {
+    let tracks = manifest.tracks.iter().filter(|track| track.participant_id == id);
+    let mut spans: Vec<_> = tracks.map(|it| (it.start_ms, it.start_ms + it.duration_ms)).collect();
+    spans.sort_unstable();
+    for pair in spans.windows(2) {
+        assert!(pair[1].0.abs_diff(pair[0].1) <= 3, "{id}: {spans:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_before_during_and_after_a_crash_is_in_files_once() {
+    let (zoom, stage) = zoom().await;
+    let folder = tempfile::tempdir().unwrap();
+    let voice = tone(folder.path(), 400);
+    let people = |from: usize, to: usize| [(101, "Ada", from, to), (102, "Bea", from, to.min(60))];
+    let from_ms = now().as_millis() - 5_000;
+    let said = |from: usize, to: usize| {
+        let mut steps = Vec::new();
+        for (id, name, from, to) in people(from, to) {
+            for (number, packet) in voice.iter().enumerate().take(to).skip(from) {
+                let at_ms = from_ms + 20 * i64::try_from(number).unwrap();
+                steps.push((at_ms, media(14, id, name, packet, at_ms)));
+            }
+        }
+        steps.sort_by_key(|(at_ms, _)| *at_ms);
+        steps.into_iter().map(|(_, word)| word).collect::<Vec<_>>()
+    };
+    let wrote = |number: i64| text(18, 101, "Ada", &format!("line {number}"), from_ms + number);
+    let line = |text: &'static str| move |report: &BotReport| matches!(report, BotReport::Chat { message } if message.text == text);
+    stage.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&stage));
+    // Half a second later the files have all of it, or not: both bots together do.
+    zoom.play([Step::Say(CHAT, wrote(10))]).await;
+    zoom.play(said(0, 50).into_iter().map(|word| Step::Say(SOUND, word))).await;
+    zoom.play([Step::Say(TRANSCRIPT, text(17, 102, "Bea", "good", from_ms + 900))]).await;
+    stage.hears(line("line 10")).await;
+    zoom.play([Step::Say(CHAT, wrote(20))]).await;
+    stage.hears(line("line 20")).await;
+    bot.crash().await;
+    zoom.play(said(50, 80).into_iter().map(|word| Step::Keep(SOUND, word))).await;
+    zoom.play([Step::Keep(CHAT, wrote(1_200))]).await;
+    stage.reports();
+    let bot = run(&zoom, BotOrder { epoch: 2, ..order(&stage) });
+    zoom.connects(SIGNALLING, 2).await;
+    zoom.play(said(80, 100).into_iter().map(|word| Step::Say(SOUND, word))).await;
+    zoom.play([Step::Say(CHAT, wrote(2_000))]).await;
+    stage.hears(line("line 2000")).await;
+    zoom.play(stops(6)).await;
+    bot.ends().await;
+    let manifest = stage.manifest(2);
+    assert_eq!((packets(&manifest, "101"), packets(&manifest, "102")), (100, 60), "{manifest:#?}");
+    is_unbroken(&manifest, "101");
+    let gap = manifest.attempts[1].gap_ms.unwrap();
+    assert!(gap <= 20, "all was sent again: {:#?}", manifest.attempts);
+    let lines = |name: &Option<String>| {
+        let text = fs::read_to_string(stage.folder(2).join(name.as_ref().unwrap())).unwrap();
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
+    };
+    let written: Vec<_> = lines(&manifest.chat).iter().map(|it| it["text"].clone()).collect();
+    // What was not on disk at the crash is sent again.
+    assert_eq!(written, ["line 10", "line 20", "line 1200", "line 2000"]);
+    assert_eq!(lines(&manifest.captions).len(), 1);
+    let at: Vec<_> = lines(&manifest.chat).iter().map(|it| it["atMs"].as_i64().unwrap()).collect();
+    for (at_ms, wrote_ms) in at.iter().zip([10, 20, 1_200, 2_000]) {
+        assert!(at_ms.abs_diff(wrote_ms) <= 5, "{at:?}");
+    }
+    assert_eq!(zoom.faults(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_is_sent_again_to_a_bot_that_joins_anew_is_in_files_once() {
+    let (zoom, stage) = zoom().await;
+    let folder = tempfile::tempdir().unwrap();
+    let voice = tone(folder.path(), 400);
+    stage.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&stage));
+    let mut steps = speak(&[(101, "Ada", &voice)], now().as_millis() - 5_000).into_iter();
+    zoom.play(steps.by_ref().take(50)).await;
+    zoom.play([Step::Say(CHAT, text(18, 101, "Ada", "hello", now().as_millis()))]).await;
+    stage.hears(|report| matches!(report, BotReport::Chat { .. })).await;
+    // Zoom does not know the stream for a moment: the way to the meeting is lost, and the bot joins anew.
+    zoom.refuse(SIGNALLING, &[40]);
+    zoom.play([Step::Cut(SIGNALLING)]).await;
+    stage.hears(|report| matches!(report, BotReport::Reconnecting)).await;
+    zoom.connects(SIGNALLING, 2).await;
+    zoom.play(steps).await;
+    zoom.play([Step::Say(CHAT, text(18, 101, "Ada", "bye", now().as_millis()))]).await;
+    stage
+        .hears(|report| matches!(report, BotReport::Chat { message } if message.text == "bye"))
+        .await;
+    zoom.play(stops(6)).await;
+    bot.ends().await;
+    let reports = stage.reports();
+    let chats = reports.iter().filter(|report| matches!(report, BotReport::Chat { .. })).count();
+    let manifest = stage.manifest(1);
+    assert_eq!((packets(&manifest, "101"), chats), (voice.len() as u64, 2), "{manifest:#?}");
+}
+
+#[tokio::test]
+async fn a_picture_or_a_line_that_comes_before_the_first_sound_cuts_nothing_of_it_off() {
+    let (zoom, stage) = zoom().await;
+    let folder = tempfile::tempdir().unwrap();
+    let voice = tone(folder.path(), 400);
+    let from_ms = now().as_millis() - 6_000;
+    zoom.play([Step::Keep(CHAT, text(18, 101, "Ada", "hello", from_ms + 3_000))]).await;
+    zoom.hold(SOUND);
+    stage.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&stage));
+    zoom.connects(CHAT, 1).await;
+    zoom.play(speak(&[(101, "Ada", &voice)], from_ms).into_iter().map(|step| match step {
+        Step::Say(line, word) => Step::Keep(line, word),
+        step => step,
+    }))
+    .await;
+    zoom.release(SOUND);
+    stage.hears(|report| matches!(report, BotReport::Chat { .. })).await;
+    zoom.play(stops(6)).await;
+    bot.ends().await;
+    assert_eq!(packets(&stage.manifest(1), "101"), voice.len() as u64);
 }
 
 #[tokio::test]

@@ -71,6 +71,7 @@ async fn handshake(socket: &mut Socket, first: &Value, shared: &Shared) -> Optio
             return None;
         }
     };
+    shared.when(|desk| !desk.held.contains(&line)).await;
     let stream = &shared.stream;
     let signed = format!("{},{},{}", stream.client_id, stream.meeting_uuid, stream.stream_id);
     let signature = hmac_sha256(stream.client_secret.as_bytes(), signed.as_bytes());

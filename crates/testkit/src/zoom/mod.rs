@@ -5,7 +5,7 @@
 mod connection;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     net::Ipv4Addr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -33,11 +33,13 @@ pub type Line = u64;
 /// The signalling connection.
 pub const SIGNALLING: Line = 0;
 
-/// Something that happens. Each step waits until its connection is there and has done its handshake.
+/// Something that happens. Each step but [`Step::Keep`] waits until its connection is there and has done its handshake.
 #[derive(Debug, Clone)]
 pub enum Step {
     /// The server says this on a connection. Media are said again on a connection that takes the place of another.
     Say(Line, Value),
+    /// The server has this for a connection of media. Where none is there, it is said again, with what was said before, on the next one.
+    Keep(Line, Value),
     /// The server cuts a connection.
     Cut(Line),
 }
@@ -77,6 +79,8 @@ struct Shared {
 struct Desk {
     /// What answers handshakes before they are fine.
     refusals: BTreeMap<Line, VecDeque<u64>>,
+    /// Handshakes on these connections wait for their answers.
+    held: BTreeSet<Line>,
     /// Connections that have done their handshake and may be said something.
     ready: BTreeMap<Line, mpsc::UnboundedSender<Out>>,
     /// Connections of media that wait for the bot to say on signalling that it is ready.
@@ -176,15 +180,28 @@ impl Zoom {
         self.shared.desk().refusals.entry(line).or_default().extend(statuses);
     }
 
+    /// Handshakes on a connection are not answered from now on.
+    pub fn hold(&self, line: Line) {
+        self.shared.desk().held.insert(line);
+    }
+
+    /// They are answered again, those that wait too.
+    pub fn release(&self, line: Line) {
+        self.shared.desk().held.remove(&line);
+        self.shared.changed();
+    }
+
     /// Lets these happen, one after another.
     pub async fn play(&self, steps: impl IntoIterator<Item = Step>) {
         for step in steps {
-            let (Step::Say(line, _) | Step::Cut(line)) = &step;
+            let (Step::Say(line, _) | Step::Keep(line, _) | Step::Cut(line)) = &step;
             let line = *line;
-            self.when(|desk| desk.ready.contains_key(&line)).await;
+            if !matches!(step, Step::Keep(..)) {
+                self.shared.when(|desk| desk.ready.contains_key(&line)).await;
+            }
             let mut desk = self.shared.desk();
             match step {
-                Step::Say(_, word) => {
+                Step::Say(_, word) | Step::Keep(_, word) => {
                     if line != SIGNALLING {
                         desk.said.entry(line).or_default().push(word.clone());
                     }
@@ -204,18 +221,14 @@ impl Zoom {
 
     /// Waits until the bot has said something on a connection that `wanted` knows.
     pub async fn hears(&self, wanted: impl Fn(Line, &Value) -> bool) {
-        self.when(|desk| desk.heard.iter().any(|(line, word)| wanted(*line, word))).await;
+        self.shared.when(|desk| desk.heard.iter().any(|(line, word)| wanted(*line, word))).await;
     }
 
     /// Waits until this many handshakes on a connection were fine.
     pub async fn connects(&self, line: Line, times: usize) {
-        self.when(|desk| desk.handshakes.get(&line).is_some_and(|done| *done >= times)).await;
-    }
-
-    async fn when(&self, holds: impl Fn(&Desk) -> bool) {
-        let mut changes = self.shared.changes.subscribe();
-        // The sender is this value's own.
-        let _ = changes.wait_for(|_| holds(&self.shared.desk())).await;
+        self.shared
+            .when(|desk| desk.handshakes.get(&line).is_some_and(|done| *done >= times))
+            .await;
     }
 
     /// What bots did that the documents forbid.
@@ -237,5 +250,11 @@ impl Shared {
 
     fn changed(&self) {
         self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    async fn when(&self, holds: impl Fn(&Desk) -> bool) {
+        let mut changes = self.changes.subscribe();
+        // The sender is this value's own.
+        let _ = changes.wait_for(|_| holds(&self.desk())).await;
     }
 }

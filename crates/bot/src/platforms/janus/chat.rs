@@ -124,6 +124,7 @@ impl Chat {
                         sender_id: from,
                         text: bounds::MESSAGE.cut(word.text.unwrap_or_default()),
                         private: word.whisper,
+                        ms_ago: 0,
                     });
                 }
             }

@@ -198,11 +198,10 @@ impl RtmsMeeting {
                 Act::HangUp(line) => self.lines.hang_up(line),
                 Act::Say(line, message) => self.lines.say(line, message.to_string()),
                 Act::Admit { people, first_ms } => {
-                    if let Some(first_ms) = first_ms {
-                        let (now, wall_ms) = (clock::now(), clock::wall().as_millis());
-                        let from = self.streams.begin(first_ms, wall_ms, now);
-                        self.events.push_back(MeetingEvent::Replays { from });
-                    }
+                    let (now, wall_ms) = (clock::now(), clock::wall().as_millis());
+                    let first = first_ms.map(|first| self.streams.begin(first, wall_ms, now));
+                    let from = first.unwrap_or(now);
+                    self.events.push_back(MeetingEvent::Replays { from });
                     // Everybody in the meeting sees Zoom's own notice, and the host's account allows the app.
                     let recording = RecordingRule::Free;
                     self.events.push_back(MeetingEvent::Admitted { people, recording });
@@ -214,7 +213,7 @@ impl RtmsMeeting {
                     }
                     self.media(media, piece);
                 }
-                Act::Text { media, person, at_ms, from_ms, text } => {
+                Act::Text { media, person, at_ms, span_ms, text } => {
                     let (id, name) = person.map_or_else(Default::default, |it| (it.id, it.name));
                     if !self.streams.is_new(media, &id, at_ms, &text) {
                         continue;
@@ -227,14 +226,15 @@ impl RtmsMeeting {
                             sender: name,
                             text: bounds::MESSAGE.cut(text),
                             private: false,
+                            ms_ago: self.streams.ms_ago(at_ms, now),
                         })
                     } else {
-                        let began = self.streams.at(from_ms.unwrap_or(at_ms), now);
-                        let ago = now.saturating_duration_since(began).as_millis();
+                        let (from_ms, to_ms) = span_ms.unwrap_or((at_ms, at_ms));
                         MeetingEvent::Caption(CaptionLine {
                             speaker_id: id,
                             speaker: name,
-                            began_ms_ago: u64::try_from(ago).unwrap_or(0),
+                            began_ms_ago: self.streams.ms_ago(from_ms, now),
+                            ended_ms_ago: self.streams.ms_ago(to_ms, now),
                             text: bounds::CAPTION.cut(text),
                         })
                     });

@@ -30,12 +30,16 @@ pub fn zoom(words: &str) {
     let (mut session, _) = Session::begin(id, urls, MEDIA.to_vec(), now);
     let mut streams = Streams::default();
     let _ = session.connected(Line::Signalling, now);
+    // What comes before the first sound has its consequences with it.
+    let mut few = 0;
     for line in words.lines() {
         now += Duration::from_millis(500);
         for on in MEDIA.map(Line::Media).into_iter().chain([Line::Signalling]) {
             let Ok(message) = Message::read(line) else { break };
             let acts = session.hear(on, message, now);
-            assert!(acts.len() <= 16 + line.len() / 8, "{} acts", acts.len());
+            few += 16 + line.len() / 8;
+            assert!(acts.len() <= few, "{} acts", acts.len());
+            few -= acts.len();
             for act in acts {
                 match act {
                     Act::Dial(line, _) => drop(session.connected(line, now)),
@@ -49,7 +53,7 @@ pub fn zoom(words: &str) {
                 }
             }
         }
-        assert!(session.poll(now).len() <= 16);
+        assert!(session.poll(now).len() <= 16 + few);
     }
 }
 

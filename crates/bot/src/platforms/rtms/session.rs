@@ -31,8 +31,10 @@ const LONGEST_ABSENCE: Duration = Duration::from_mins(1);
 const SUSPICION: Duration = Duration::from_secs(1);
 /// How long a stopped session may wait for another one, or for the stream to end.
 const BETWEEN_SESSIONS: Duration = Duration::from_secs(30);
-/// How long the first piece of media may take. What the server replays comes at once; a meeting in which nobody says anything may send nothing.
-const FIRST_MEDIA: Duration = Duration::from_secs(1);
+/// How long the first sound may take. What the server replays comes at once; a meeting in which nobody says anything may send nothing.
+const FIRST_SOUND: Duration = Duration::from_secs(1);
+/// What comes before the first sound waits for it, since that says when the recording begins: as much as this, in bytes.
+const EARLY_BYTES: usize = 8 << 20;
 
 /// A connection of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +67,8 @@ pub(super) enum Act {
         media: MediaType,
         person: Option<Person>,
         at_ms: u64,
-        from_ms: Option<u64>,
+        /// From when to when it was said, where Zoom says so.
+        span_ms: Option<(u64, u64)>,
         text: String,
     },
     /// Who speaks from now on.
@@ -87,6 +90,8 @@ pub(super) struct Session {
     /// Since when media may flow.
     ready: Option<Instant>,
     admitted: bool,
+    /// What came before the bot was let in, when the first picture of it was captured, and how many bytes it has.
+    early: (Vec<Act>, Option<u64>, usize),
     /// When Zoom said that connections of media are interrupted, without saying which.
     suspected: Option<Instant>,
     /// Why the session stopped, and until when another one may begin.
@@ -111,6 +116,7 @@ impl Session {
             people: HashMap::new(),
             ready: None,
             admitted: false,
+            early: (Vec::new(), None, 0),
             suspected: None,
             stopped: None,
             over: false,
@@ -207,39 +213,56 @@ impl Session {
 
     /// A piece of media came on a connection that was dropped meanwhile.
     pub(super) fn late(&mut self, media: MediaType, piece: Media) -> Vec<Act> {
-        let mut acts: Vec<Act> = self.know(piece.person.as_ref()).into_iter().collect();
-        if self.admitted {
-            acts.push(Act::Media { media, piece, resumed: false });
-        }
-        acts
+        self.piece(media, piece, false)
     }
 
     fn media(&mut self, media: MediaType, piece: Media) -> Vec<Act> {
-        let mut acts: Vec<Act> = self.know(piece.person.as_ref()).into_iter().collect();
-        acts.extend(self.admit(Some(piece.at_ms)));
         let connection = self.lines.get_mut(&Line::Media(media));
         let resumed = connection.is_some_and(|connection| std::mem::take(&mut connection.resumed));
-        acts.push(Act::Media { media, piece, resumed });
+        self.piece(media, piece, resumed)
+    }
+
+    fn piece(&mut self, media: MediaType, piece: Media, resumed: bool) -> Vec<Act> {
+        let mut acts: Vec<Act> = self.know(piece.person.as_ref()).into_iter().collect();
+        let (at_ms, bytes) = (piece.at_ms, piece.data.len());
+        if media == MediaType::Audio {
+            acts.extend(self.admit(Some(at_ms)));
+        } else if !self.admitted {
+            self.early.1 = Some(self.early.1.map_or(at_ms, |first| first.min(at_ms)));
+        }
+        acts.extend(self.once_in(Act::Media { media, piece, resumed }, bytes));
         acts
     }
 
     fn text(&mut self, media: MediaType, text: Text<'_>) -> Vec<Act> {
         let mut acts: Vec<Act> = self.know(text.person.as_ref()).into_iter().collect();
-        acts.extend(self.admit(Some(text.at_ms)));
         let Text { person, at_ms, span_ms, said } = text;
-        let from_ms = span_ms.map(|(from, _)| from);
-        acts.push(Act::Text { media, person, at_ms, from_ms, text: said.into_owned() });
+        let bytes = said.len();
+        let text = Act::Text { media, person, at_ms, span_ms, text: said.into_owned() };
+        acts.extend(self.once_in(text, bytes));
         acts
     }
 
-    /// Lets the bot in, unless it is: with the first piece of media, which says whether the server replays what came before the bot.
-    fn admit(&mut self, first_ms: Option<u64>) -> Option<Act> {
+    /// This is to be done at once, or when the bot is let in.
+    fn once_in(&mut self, act: Act, bytes: usize) -> Vec<Act> {
+        if self.admitted {
+            return vec![act];
+        }
+        self.early.0.push(act);
+        self.early.2 += bytes + size_of::<Act>();
+        if self.early.2 > EARLY_BYTES { self.admit(None) } else { Vec::new() }
+    }
+
+    /// Lets the bot in, unless it is: with the first sound, captured at `sound_ms`, which says whether the server replays what came before the bot.
+    fn admit(&mut self, sound_ms: Option<u64>) -> Vec<Act> {
         if std::mem::replace(&mut self.admitted, true) {
-            return None;
+            return Vec::new();
         }
         let person = |(id, name): (&String, &String)| Person { id: id.clone(), name: name.clone() };
         let people = self.people.iter().map(person).map(|person| participant(&person)).collect();
-        Some(Act::Admit { people, first_ms })
+        let (early, picture_ms, _) = std::mem::take(&mut self.early);
+        let first_ms = sound_ms.into_iter().chain(picture_ms).min();
+        [Act::Admit { people, first_ms }].into_iter().chain(early).collect()
     }
 
     /// Somebody is there. Who came before the bot is known by what they say only.
@@ -265,7 +288,7 @@ impl Session {
         let others = [
             self.stopped.map(|(_, until)| until),
             self.suspected.map(|since| since + SUSPICION),
-            self.ready.filter(|_| !self.admitted).map(|since| since + FIRST_MEDIA),
+            self.ready.filter(|_| !self.admitted).map(|since| since + FIRST_SOUND),
         ];
         lines.chain(others.into_iter().flatten()).min()
     }
@@ -281,7 +304,7 @@ impl Session {
             return self.stop(reason);
         }
         let mut acts = Vec::new();
-        if self.ready.is_some_and(|since| now >= since + FIRST_MEDIA) {
+        if self.ready.is_some_and(|since| now >= since + FIRST_SOUND) {
             acts.extend(self.admit(None));
         }
         if let Some(since) = self.suspected

@@ -120,6 +120,13 @@ impl Streams {
         at
     }
 
+    /// How long ago something was said or written; 0 where its timestamp tells nothing.
+    pub(super) fn ms_ago(&self, at_ms: u64, now: Instant) -> u64 {
+        let Some(clock) = self.clock else { return 0 };
+        let ago = now.saturating_duration_since(clock.at(at_ms));
+        if ago > LATEST { 0 } else { u64::try_from(ago.as_millis()).unwrap_or(0) }
+    }
+
     /// Somebody is the active speaker from now on.
     pub(super) fn speaks(&mut self, person: Person, now: Instant) {
         if let Some(before) = self.speaker.replace(person.id) {

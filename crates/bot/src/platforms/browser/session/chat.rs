@@ -85,7 +85,7 @@ impl Chat {
         if !roster.is_self(&line.device) {
             let sender = roster.name(&line.device);
             let Line { id, device: sender_id, text } = line;
-            return Some(ChatLine { id, sender_id, sender, text, private: false });
+            return Some(ChatLine { id, sender_id, sender, text, private: false, ms_ago: 0 });
         }
         if let Some(outgoing) = self.outgoing.front_mut()
             && outgoing.written
