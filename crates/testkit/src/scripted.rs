@@ -1,6 +1,7 @@
 //! An HTTP server that answers as a script says, lies included, and records what it was asked.
 
 pub mod commands;
+mod receiver;
 mod request;
 mod script;
 
@@ -17,6 +18,7 @@ use std::{
 };
 
 pub use self::{
+    receiver::{Receiver, Webhook},
     request::Request,
     script::{Answer, Reply, Script, Then},
 };

@@ -11,12 +11,13 @@ use std::{
 
 use meetbot::{CallOptions, ErrorKind, JobStatus, ListBots, NewJob, Request, blocking::MeetBot};
 use meetbot_sandbox::Sandbox;
+use meetbot_testkit::scripted::Receiver;
 use tempfile::TempDir;
 
 use crate::{
     kills::{grown, webm_files},
     program::{PATIENCE, await_job, client, create_key, manifest_of, sandbox_token, serve},
-    storm::{Receiver, all_delivered, every_event_came, recordings_tell_the_truth, wait_until},
+    storm::{all_delivered, every_event_came, recordings_tell_the_truth, wait_until, webhooks_to},
 };
 
 /// A file system of 4 MB that is gone with the test.
@@ -123,10 +124,10 @@ fn a_disk_that_fills_up_during_a_meeting_costs_a_gap_and_no_more() {
     let (_server, url) = serve(&data, None);
     let (key, secret) = create_key(&data, &[]);
     let client = client(&url, &key);
-    let receiver = Receiver::start(&secret);
+    let mut receiver = Receiver::start([]).unwrap();
     let new = NewJob {
         meeting_url: "https://sandbox.meetbot.dev/two-speakers?seconds=30".to_owned(),
-        webhooks: Some(receiver.webhooks(true)),
+        webhooks: Some(webhooks_to(&receiver, true)),
         ..NewJob::default()
     };
     let id = client.dispatch_bot(new).unwrap().id;
@@ -164,7 +165,7 @@ fn a_disk_that_fills_up_during_a_meeting_costs_a_gap_and_no_more() {
     assert!(of_first.map(|track| track.duration_ms).min().unwrap() > 1_000, "{manifest:#?}");
     assert_eq!(recordings_tell_the_truth(&data, std::slice::from_ref(&job), &client), (1, 1));
     all_delivered(&client);
-    every_event_came(&[job], &receiver.arrivals.lock().unwrap(), &client);
+    every_event_came(&[job], &mut receiver, &secret, &client);
 }
 
 #[test]

@@ -10,13 +10,14 @@ use std::{
 use meetbot::{
     CallOptions, ErrorKind, EventName, Job, JobStatus, ListBots, NewJob, blocking::MeetBot,
 };
+use meetbot_testkit::scripted::Receiver;
 use tempfile::TempDir;
 
 use crate::{
     disk_full::ready,
     kills::grown,
     program::{PATIENCE, TIMING, client, create_key, manifest_of, serve, serve_with},
-    storm::{Receiver, all_delivered, every_event_came, recordings_tell_the_truth, wait_until},
+    storm::{all_delivered, every_event_came, recordings_tell_the_truth, wait_until, webhooks_to},
 };
 
 /// How long a lease lasts where one has to run out. `stopped` lets one run out that lasts as long as it is meant to.
@@ -26,7 +27,7 @@ const LEASE: Duration = Duration::from_secs(6);
 fn meeting(receiver: &Receiver) -> NewJob {
     NewJob {
         meeting_url: "https://sandbox.meetbot.dev/two-speakers?seconds=10".to_owned(),
-        webhooks: Some(receiver.webhooks(true)),
+        webhooks: Some(webhooks_to(receiver, true)),
         ..NewJob::default()
     }
 }
@@ -43,7 +44,7 @@ fn refuses(client: &MeetBot, receiver: &Receiver) {
 }
 
 /// The meeting that was under way ends with all that was promised, and new ones come.
-fn goes_on(data: &Path, client: &MeetBot, receiver: &Receiver, id: &str) -> Job {
+fn goes_on(data: &Path, client: &MeetBot, receiver: &mut Receiver, secret: &str, id: &str) -> Job {
     wait_until(|| ready(client));
     let job = client.wait_for_bot(id, Some(PATIENCE * 2)).unwrap();
     assert_eq!(job.status, JobStatus::Completed, "{job:#?}");
@@ -52,7 +53,7 @@ fn goes_on(data: &Path, client: &MeetBot, receiver: &Receiver, id: &str) -> Job 
     let next = client.wait_for_bot(&next.id, Some(PATIENCE * 2)).unwrap();
     assert_eq!(next.status, JobStatus::Completed, "{next:#?}");
     all_delivered(client);
-    every_event_came(&[job.clone(), next], &receiver.arrivals.lock().unwrap(), client);
+    every_event_came(&[job.clone(), next], receiver, secret, client);
     job
 }
 
@@ -68,7 +69,7 @@ fn a_meeting_outlives_a_database_that_is_read_only_for_a_while() {
     let (_server, url) = serve(data.path(), None);
     let (key, secret) = create_key(data.path(), &[]);
     let client = client(&url, &key);
-    let receiver = Receiver::start(&secret);
+    let mut receiver = Receiver::start([]).unwrap();
     let id = client.dispatch_bot(meeting(&receiver)).unwrap().id;
     grown(&data.path().join(format!("recordings/{id}/e1")), 2_000);
     let files = ["meetbot.db", "meetbot.db-wal"].map(|name| data.path().join(name));
@@ -85,7 +86,7 @@ fn a_meeting_outlives_a_database_that_is_read_only_for_a_while() {
     for path in &files {
         assert!(set_immutable(path, false));
     }
-    let job = goes_on(data.path(), &client, &receiver, &id);
+    let job = goes_on(data.path(), &client, &mut receiver, &secret, &id);
     assert_eq!(job.attempt, 1, "its bot went on all the while");
     assert!(manifest_of(&client, &id).complete);
 }
@@ -97,7 +98,7 @@ fn nothing_is_acknowledged_while_the_data_folder_is_gone() {
     let (_server, url) = serve(&data, None);
     let (key, secret) = create_key(&data, &[]);
     let client = client(&url, &key);
-    let receiver = Receiver::start(&secret);
+    let mut receiver = Receiver::start([]).unwrap();
     let id = client.dispatch_bot(meeting(&receiver)).unwrap().id;
     grown(&data.join(format!("recordings/{id}/e1")), 2_000);
     fs::rename(&data, &elsewhere).unwrap();
@@ -107,7 +108,7 @@ fn nothing_is_acknowledged_while_the_data_folder_is_gone() {
     refuses(&client, &receiver);
     fs::remove_dir(&data).unwrap();
     fs::rename(&elsewhere, &data).unwrap();
-    goes_on(&data, &client, &receiver, &id);
+    goes_on(&data, &client, &mut receiver, &secret, &id);
 }
 
 #[test]
@@ -157,7 +158,7 @@ fn no_bot_is_given_up_for_a_database_that_is_away_for_longer_than_a_lease() {
     let (_server, url) = serve_with(data.path(), None, &[(TIMING, r#"{"leaseMs":6000}"#)]);
     let (key, secret) = create_key(data.path(), &[]);
     let client = client(&url, &key);
-    let receiver = Receiver::start(&secret);
+    let mut receiver = Receiver::start([]).unwrap();
     let new = NewJob {
         meeting_url: "https://sandbox.meetbot.dev/two-speakers?seconds=20".to_owned(),
         ..meeting(&receiver)
@@ -171,7 +172,7 @@ fn no_bot_is_given_up_for_a_database_that_is_away_for_longer_than_a_lease() {
         std::thread::park_timeout(left);
     }
     fs::rename(&elsewhere, &database).unwrap();
-    let job = goes_on(data.path(), &client, &receiver, &id);
+    let job = goes_on(data.path(), &client, &mut receiver, &secret, &id);
     assert_eq!(job.attempt, 1, "its bot went on all the while");
     assert!(manifest_of(&client, &id).complete);
     let events = client.events(&id, None).unwrap().data;

@@ -1,26 +1,20 @@
 //! A key gives no access to loopback, unless the operator has opened it.
 
-use std::{
-    net::TcpListener,
-    path::Path,
-    sync::mpsc::{Receiver, channel},
-};
+use std::{net::TcpListener, path::Path, sync::mpsc};
 
 use meetbot::{Error, ErrorKind, Job, ListDeliveries, NewJob, Webhooks, blocking::MeetBot};
+use meetbot_testkit::scripted::Receiver;
 use tempfile::TempDir;
 
-use crate::{
-    program::{
-        PATIENCE, client, create_key, create_live_key, meetbot, run, serve, serve_by_default,
-    },
-    webhooks::endpoint,
+use crate::program::{
+    PATIENCE, client, create_key, create_live_key, meetbot, run, serve, serve_by_default,
 };
 
 /// A program on loopback that everybody who connects is counted by; answers its port.
-fn program_on_loopback() -> (u16, Receiver<()>) {
+fn program_on_loopback() -> (u16, mpsc::Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (sender, visits) = channel();
+    let (sender, visits) = mpsc::channel();
     std::thread::spawn(move || {
         for _visitor in listener.incoming() {
             if sender.send(()).is_err() {
@@ -71,9 +65,9 @@ fn by_default_neither_a_webhook_nor_a_meeting_reaches_loopback_although_the_serv
 fn is_open(data: &Path, url: &str) {
     let (test, live) = (create_key(data, &[]).0, create_live_key(data));
     let (test, live) = (client(url, &test), client(url, &live));
-    let (hook, arrived) = endpoint(&["200 OK"]);
-    let job = with_webhook(&test, &hook).unwrap();
-    arrived.recv_timeout(PATIENCE).unwrap();
+    let mut receiver = Receiver::start([]).unwrap();
+    let job = with_webhook(&test, &receiver.url).unwrap();
+    receiver.wait();
     let list = ListDeliveries { job_id: Some(job.id), ..ListDeliveries::default() };
     let tried = loop {
         let delivery = test.deliveries(&list).unwrap().data.remove(0);

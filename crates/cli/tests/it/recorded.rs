@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meetbot::{JobStatus, ListBots, Metadata, NewJob, Request, Webhooks, blocking::MeetBot};
+use meetbot_testkit::scripted::Receiver;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use xtask::spec_file;
 
-use crate::{
-    program::{PATIENCE, client, create_key, serve},
-    webhooks::endpoint,
-};
+use crate::program::{PATIENCE, client, create_key, serve};
 
 const FILE: &str = "spec/vectors/recorded_answers.json";
 /// Between them they show all that events carry.
@@ -29,15 +27,15 @@ fn answers() -> BTreeMap<&'static str, Vec<Value>> {
     let (key, _) = create_key(data.path(), &["--consumer", "acme"]);
     let (admin, _) = create_key(data.path(), &["--consumer", "acme", "--scope", "admin"]);
     let (client, admin) = (client(&url, &key), client(&url, &admin));
-    let (hook, bodies) = endpoint(&["200 OK"]);
+    let mut receiver = Receiver::start([]).unwrap();
     let ids = SCENARIOS.map(|scenario| {
         let new = NewJob {
             meeting_url: format!("https://sandbox.meetbot.dev/{scenario}"),
             external_id: Some(scenario.to_owned()),
             metadata: Some(Metadata::from_json(r#"{"customer": "cust_4711"}"#).unwrap()),
             webhooks: Some(Webhooks {
-                on_status_change: Some(hook.clone()),
-                on_finalize: Some(hook.clone()),
+                on_status_change: Some(receiver.url.clone()),
+                on_finalize: Some(receiver.url.clone()),
             }),
             ..NewJob::default()
         };
@@ -58,7 +56,7 @@ fn answers() -> BTreeMap<&'static str, Vec<Value>> {
     // Each ends once, and each that has recorded something gets a mix.
     let mut expected = jobs.len() + jobs.iter().filter(|job| job.manifest_uri.is_some()).count();
     while expected > 0 {
-        let event = bodies.recv_timeout(PATIENCE).unwrap();
+        let event = receiver.wait().json();
         let name = event["event"].as_str().unwrap();
         let awaited = ["job.finalized", "job.failed", "job.artifact_ready"].contains(&name);
         expected -= usize::from(awaited);

@@ -5,22 +5,18 @@ use std::{
     fmt::{self, Write as _},
     fs,
     path::Path,
-    sync::{Arc, Barrier, Mutex},
+    sync::Barrier,
     time::Duration,
 };
 
-use axum::{
-    Router,
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, StatusCode, Uri},
-    routing::post,
-};
 use meetbot::{
     CallOptions, EventName, Job, JobStatus, ListBots, ListDeliveries, MixState, NewJob, Timestamp,
     Webhooks, blocking::MeetBot, verify_webhook_signature,
 };
-use meetbot_testkit::polling::poll_until;
+use meetbot_testkit::{
+    polling::poll_until,
+    scripted::{Receiver, Webhook},
+};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -52,67 +48,34 @@ struct Client {
     unwanted: Vec<String>,
 }
 
+/// One URL for all events, or one for each kind.
+pub(crate) fn webhooks_to(receiver: &Receiver, both: bool) -> Webhooks {
+    let url = |path: &str| Some(receiver.url_of(path));
+    if both {
+        Webhooks { on_status_change: url("/all"), on_finalize: url("/all") }
+    } else {
+        Webhooks { on_status_change: url("/status"), on_finalize: url("/final") }
+    }
+}
+
 /// A webhook as it came.
 #[derive(Debug)]
-pub(crate) struct Arrival {
-    pub(crate) endpoint: String,
-    pub(crate) body: Value,
+struct Arrival {
+    endpoint: String,
+    body: Value,
 }
 
-#[derive(Clone)]
-struct Inbox {
-    secret: Arc<str>,
-    arrivals: Arc<Mutex<Vec<Arrival>>>,
-}
-
-/// A receiver that is always well, and notes all that comes in the order in which it comes.
-pub(crate) struct Receiver {
-    url: String,
-    pub(crate) arrivals: Arc<Mutex<Vec<Arrival>>>,
-    _runtime: tokio::runtime::Runtime,
-}
-
-impl Receiver {
-    pub(crate) fn start(secret: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let arrivals = Arc::<Mutex<Vec<Arrival>>>::default();
-        let inbox = Inbox { secret: secret.into(), arrivals: Arc::clone(&arrivals) };
-        let routes = Router::new().route("/{endpoint}", post(receive)).with_state(inbox);
-        runtime.spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { url, arrivals, _runtime: runtime }
-    }
-
-    /// One URL for all events, or one for each kind.
-    pub(crate) fn webhooks(&self, both: bool) -> Webhooks {
-        let url = |path: &str| Some(format!("{}/{path}", self.url));
-        if both {
-            Webhooks { on_status_change: url("all"), on_finalize: url("all") }
-        } else {
-            Webhooks { on_status_change: url("status"), on_finalize: url("final") }
-        }
-    }
-}
-
-async fn receive(
-    State(inbox): State<Inbox>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> StatusCode {
-    let signature = headers.get("x-meetbot-signature").and_then(|header| header.to_str().ok());
-    if verify_webhook_signature(&body, signature, &inbox.secret) != Ok(true) {
-        return StatusCode::UNAUTHORIZED;
-    }
-    let arrival =
-        Arrival { endpoint: uri.path().to_owned(), body: serde_json::from_slice(&body).unwrap() };
-    inbox.arrivals.lock().unwrap().push(arrival);
-    StatusCode::OK
+/// What the receiver got, in the order in which it came, each signed with the secret.
+fn arrivals(receiver: &mut Receiver, secret: &str) -> Vec<Arrival> {
+    let signed = |webhook: &Webhook| {
+        let signature = Some(webhook.header("x-meetbot-signature"));
+        verify_webhook_signature(webhook.body(), signature, secret)
+    };
+    let arrival = |webhook: Webhook| {
+        assert_eq!(signed(&webhook), Ok(true), "{webhook:?}");
+        Arrival { endpoint: webhook.path().to_owned(), body: webhook.json() }
+    };
+    receiver.so_far().into_iter().map(arrival).collect()
 }
 
 /// What was seen in the end. Whether all that was promised was kept has been judged by then.
@@ -161,7 +124,7 @@ pub(crate) fn survive(kills: usize) -> Survived {
     let (first, _) = serve(data.path(), Some(&meetings));
     let (key, secret) = create_key(data.path(), &[]);
     first.kill();
-    let receiver = Receiver::start(&secret);
+    let mut receiver = Receiver::start([]).unwrap();
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::default()).collect();
     let mut asked_again = 0;
     for round in 0..kills {
@@ -200,8 +163,7 @@ pub(crate) fn survive(kills: usize) -> Survived {
     all_mixed(&server, &jobs);
     all_delivered(&server);
     nothing_lost_or_doubled(&clients, &jobs, &server);
-    let arrivals = receiver.arrivals.lock().unwrap();
-    let (deliveries, doubled) = every_event_came(&jobs, &arrivals, &server);
+    let (deliveries, doubled) = every_event_came(&jobs, &mut receiver, &secret, &server);
     let (recordings, continued) = recordings_tell_the_truth(data.path(), &jobs, &server);
     let mut by_status = BTreeMap::new();
     for job in &jobs {
@@ -245,7 +207,7 @@ impl Client {
                 meeting_url: format!("https://sandbox.meetbot.dev/{scenario}"),
                 external_id: Some(format!("meeting {name}")),
                 join_at: (kind > 3).then(|| now + Duration::from_hours(24)),
-                webhooks: Some(receiver.webhooks((kind + round / 8).is_multiple_of(2))),
+                webhooks: Some(webhooks_to(receiver, (kind + round / 8).is_multiple_of(2))),
                 ..NewJob::default()
             };
             self.open.push(Wish { key: format!("key-{name}"), job });
@@ -372,13 +334,15 @@ fn nothing_lost_or_doubled(clients: &[Client], jobs: &[Job], server: &MeetBot) {
 /// Answers how many deliveries there are, and how often one came again.
 pub(crate) fn every_event_came(
     jobs: &[Job],
-    arrivals: &[Arrival],
+    receiver: &mut Receiver,
+    secret: &str,
     server: &MeetBot,
 ) -> (usize, usize) {
+    let arrivals = arrivals(receiver, secret);
     let mut came: HashMap<(&str, &str), Vec<(u64, &str)>> = HashMap::new();
     let mut first: HashMap<&str, &Arrival> = HashMap::new();
     let mut duplicates = 0;
-    for arrival in arrivals {
+    for arrival in &arrivals {
         let id = arrival.body["deliveryId"].as_str().unwrap();
         if let Some(first) = first.insert(id, arrival) {
             let without_attempt = |arrival: &Arrival| {

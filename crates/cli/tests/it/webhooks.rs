@@ -1,62 +1,35 @@
 //! `meetbot webhooks`: the ledger from the command line.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    io::{Read as _, Write as _},
+    net::TcpStream,
     process::Command,
-    sync::mpsc,
 };
 
 use meetbot::{NewJob, Webhooks};
+use meetbot_testkit::scripted::Receiver;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::{PATIENCE, Running, Said, client, create_key, meetbot, run, serve};
-
-/// An endpoint that answers with these statuses in turn, the last one for ever; yields the bodies that came.
-pub(crate) fn endpoint(statuses: &'static [&'static str]) -> (String, mpsc::Receiver<Value>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    let (sender, bodies) = mpsc::channel();
-    std::thread::spawn(move || {
-        for (number, stream) in listener.incoming().enumerate() {
-            let mut stream = BufReader::new(stream.unwrap());
-            let (mut line, mut length) = (String::new(), 0);
-            while stream.read_line(&mut line).unwrap() > 2 {
-                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-                line.clear();
-            }
-            let mut body = vec![0; length];
-            stream.read_exact(&mut body).unwrap();
-            let status = statuses[number.min(statuses.len() - 1)];
-            let answer = format!(
-                "HTTP/1.1 {status}\r\nContent-Length: 6\r\nConnection: close\r\n\r\nthanks"
-            );
-            stream.get_mut().write_all(answer.as_bytes()).unwrap();
-            if sender.send(serde_json::from_slice(&body).unwrap()).is_err() {
-                return;
-            }
-        }
-    });
-    (url, bodies)
-}
+use crate::program::{Running, Said, client, create_key, meetbot, run, serve};
 
 #[test]
 fn a_delivery_that_was_given_up_is_listed_shown_and_sent_again() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &[]);
-    let (hook, bodies) = endpoint(&["410 Gone", "200 OK"]);
+    let mut receiver = Receiver::start([410]).unwrap();
     let job = client(&url, &key)
         .dispatch_bot(NewJob {
             meeting_url: "https://sandbox.meetbot.dev/no-such-meeting".to_owned(),
-            webhooks: Some(Webhooks { on_status_change: None, on_finalize: Some(hook) }),
+            webhooks: Some(Webhooks {
+                on_status_change: None,
+                on_finalize: Some(receiver.url.clone()),
+            }),
             ..NewJob::default()
         })
         .unwrap();
-    let first = bodies.recv_timeout(PATIENCE).unwrap();
+    let first = receiver.wait().json();
     let webhooks = |arguments: &[&str]| -> Said {
         let mut command: Command = meetbot();
         command
@@ -82,7 +55,7 @@ fn a_delivery_that_was_given_up_is_listed_shown_and_sent_again() {
     );
     let again = webhooks(&["redeliver", "--dead", "--job", &id]);
     assert_eq!((again.code, &again.json()["id"]), (Some(0), &dead["id"]), "{again:?}");
-    let second = bodies.recv_timeout(PATIENCE).unwrap();
+    let second = receiver.wait().json();
     assert_eq!((&second["deliveryId"], &second["attempt"]), (&first["deliveryId"], &2.into()));
     let unknown = webhooks(&["show", "dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ"]);
     assert_eq!(unknown.code, Some(1));
@@ -132,7 +105,7 @@ fn post(url: &str, headers: &str, body: &str) -> (String, String) {
 #[test]
 fn the_receiver_takes_any_of_its_secrets_lets_the_program_behind_it_answer_and_tells_by_its_exit_code()
  {
-    let (app, bodies) = endpoint(&["422 Unprocessable Entity", "200 OK"]);
+    let mut app = Receiver::start([422]).unwrap();
     let mut command = meetbot();
     command
         .args([
@@ -143,7 +116,7 @@ fn the_receiver_takes_any_of_its_secrets_lets_the_program_behind_it_answer_and_t
             "--count",
             "3",
             "--forward-to",
-            &app,
+            &app.url,
         ])
         .env("MEETBOT_WEBHOOK_SECRET", "whsec_b2xk,whsec_bmV3\n");
     let (mut receiver, started) = Running::start(&mut command);
@@ -156,7 +129,7 @@ fn the_receiver_takes_any_of_its_secrets_lets_the_program_behind_it_answer_and_t
         let signature = meetbot_types::signature::sign(body.as_bytes(), secret);
         let (status, said) = post(url, &format!("X-Meetbot-Signature: {signature}\r\n"), body);
         assert_eq!((status.as_str(), said.as_str()), (answer, "thanks"));
-        assert_eq!(bodies.recv_timeout(PATIENCE).unwrap()["note"], "of a newer server");
+        assert_eq!(app.wait().json()["note"], "of a newer server");
         let shown = receiver.next();
         assert_eq!(
             (&shown["verified"], &shown["signatures"]["meetbot"]["good"]),
@@ -164,7 +137,7 @@ fn the_receiver_takes_any_of_its_secrets_lets_the_program_behind_it_answer_and_t
         );
     }
     assert_eq!(post(url, "", body).0, "HTTP/1.1 401 Unauthorized");
-    assert!(bodies.try_recv().is_err(), "what is refused is not handed on");
+    assert!(app.so_far().is_empty(), "what is refused is not handed on");
     assert_eq!(receiver.next()["signatures"]["standard"], "missing");
     assert_eq!(receiver.child.wait().unwrap().code(), Some(1));
     for wrong in ["mb_live_x", "whsec_b2xk,", "whsec_b2xk,whsec_mb_live_x"] {

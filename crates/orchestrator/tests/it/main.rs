@@ -16,7 +16,6 @@ mod matrix;
 mod metrics;
 mod mixes;
 mod quotas;
-mod receiver;
 mod retention;
 mod room_bots;
 mod rude_callers;

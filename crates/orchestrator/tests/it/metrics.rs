@@ -2,14 +2,12 @@
 
 use meetbot::{NewJob, Webhooks};
 use meetbot_orchestrator::store::Scope;
+use meetbot_testkit::scripted::Receiver;
 use meetbot_types::bot::{BotReport, MediaCounters};
 use reqwest::{Method, StatusCode};
 use tempfile::TempDir;
 
-use crate::{
-    receiver::Receiver,
-    server::{PATIENCE, Server, new_job},
-};
+use crate::server::{PATIENCE, Server, new_job};
 
 /// Waits until the metrics hold all these lines.
 pub(crate) async fn await_lines(server: &Server, key: &str, lines: &[&str]) -> String {
@@ -32,7 +30,7 @@ async fn a_job_leaves_its_numbers_and_nothing_that_names_it() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let admin = server.key("watcher", true, Scope::Admin).await;
-    let mut receiver = Receiver::start([500]).await;
+    let mut receiver = Receiver::start([500]).unwrap();
     let webhooks =
         Webhooks { on_status_change: None, on_finalize: Some(format!("{}?a=1", receiver.url)) };
     let client = server.client();

@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf};
 use futures_util::TryStreamExt as _;
 use meetbot::{EventName, JobStatus, MeetBot, NewJob, TimelineEvent, Webhooks};
 use meetbot_orchestrator::store::Scope;
+use meetbot_testkit::scripted::Receiver;
 use meetbot_types::{
     Cause, Failure, FailureCode, Manifest,
     manifest::{File, MixState, Mixed},
@@ -14,10 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use xtask::spec_file;
 
-use crate::{
-    receiver::Receiver,
-    server::{PATIENCE, Server, await_status, new_job},
-};
+use crate::server::{PATIENCE, Server, await_status, new_job};
 
 fn mix() -> File {
     File {
@@ -85,7 +83,7 @@ async fn a_job_ends_before_its_mix_is_made_and_leaves_its_place_to_the_next_bot(
     let one = |name: &str| (name == "MEETBOT_BOTS_MAX").then(|| "1".to_owned());
     let server = Server::start_with(&data, one).await;
     let client = server.client();
-    let mut receiver = Receiver::start([]).await;
+    let mut receiver = Receiver::start([]).unwrap();
     let webhooks = Webhooks { on_status_change: None, on_finalize: Some(receiver.url.clone()) };
     for well in [true, false] {
         let new = NewJob { webhooks: Some(webhooks.clone()), ..new_job() };
@@ -102,9 +100,9 @@ async fn a_job_ends_before_its_mix_is_made_and_leaves_its_place_to_the_next_bot(
         assert_eq!(server.bot().await.end(ending, None).await, StatusCode::OK);
 
         let last = if well { "job.finalized" } else { "job.failed" };
-        assert_eq!(receiver.next().await.event.event, last);
+        assert_eq!(receiver.next().await.event().event, last);
         mixing.answer(Ok(Some(manifest())));
-        let webhook: Value = serde_json::from_slice(&receiver.next().await.body).unwrap();
+        let webhook: Value = serde_json::from_slice(receiver.next().await.body()).unwrap();
         assert_eq!(webhook["event"], "job.artifact_ready");
         assert_eq!(webhook["data"]["status"], status.as_str());
         assert_eq!(webhook["data"]["artifact"], serde_json::to_value(mix()).unwrap());

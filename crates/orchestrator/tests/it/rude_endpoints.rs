@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use meetbot::{Delivery, DeliveryState, DeliveryTry, ListDeliveries, MeetBot, NewJob, Webhooks};
+use meetbot_testkit::scripted::Receiver;
 use meetbot_types::bot::{BotReport, ChatMessage};
 use tempfile::TempDir;
 use tokio::{
@@ -12,10 +13,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{
-    receiver::Receiver,
-    server::{PATIENCE, Server, new_job, now},
-};
+use crate::server::{PATIENCE, Server, new_job, now};
 
 /// What an endpoint does with a connection once the request has begun to come.
 type Manners =
@@ -225,8 +223,8 @@ async fn takes_all(mut receiver: Receiver) {
     // Joining, in the call, then the messages.
     for sequence in 1..=MESSAGES + 2 {
         let webhook = receiver.next().await;
-        assert_eq!(webhook.event.data.sequence, sequence, "in order, each once");
-        let late = now().millis_since(webhook.event.emitted_at);
+        assert_eq!(webhook.event().data.sequence, sequence, "in order, each once");
+        let late = now().millis_since(webhook.event().emitted_at);
         assert!(late < 10_000, "event {sequence} came {late} ms late");
     }
     assert!(receiver.so_far().is_empty());
@@ -274,7 +272,7 @@ async fn those_that_are_well_get_all_in_order_and_in_time_while_others_misbehave
     }
     let mut well = JoinSet::new();
     for _ in 0..OF_EACH {
-        let receiver = Receiver::start([]).await;
+        let receiver = Receiver::start([]).unwrap();
         send_to(&client, &receiver.url).await;
         well.spawn(takes_all(receiver));
     }

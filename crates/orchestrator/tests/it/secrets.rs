@@ -11,10 +11,8 @@ use serde_json::json;
 use tempfile::TempDir;
 use xtask::standard_webhooks;
 
-use crate::{
-    receiver::{Receiver, Webhook},
-    server::{Server, new_job},
-};
+use crate::server::{Server, new_job};
+use meetbot_testkit::scripted::{Receiver, Webhook};
 
 /// Reads `{secret, headers, body}` and says whether the verifier takes it.
 const JUDGE: &str = "
@@ -31,11 +29,11 @@ except WebhookVerificationError as error:
 /// What the published verifier says of a webhook.
 fn judged(webhook: &Webhook, secret: &str) -> String {
     let headers: serde_json::Map<_, _> = webhook
-        .headers
+        .headers()
         .iter()
-        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().into()))
+        .map(|(name, value)| (name.clone(), value.as_str().into()))
         .collect();
-    let body = std::str::from_utf8(&webhook.body).unwrap();
+    let body = std::str::from_utf8(webhook.body()).unwrap();
     let given = json!({"secret": secret, "headers": headers, "body": body});
     let mut python = Command::new(standard_webhooks::python())
         .args(["-c", JUDGE])
@@ -51,7 +49,7 @@ fn judged(webhook: &Webhook, secret: &str) -> String {
 
 fn taken_by_ours(webhook: &Webhook, secret: &str) -> bool {
     let header = webhook.header("x-meetbot-signature");
-    verify_webhook_signature(&webhook.body, Some(header), secret).unwrap()
+    verify_webhook_signature(webhook.body(), Some(header), secret).unwrap()
 }
 
 async fn next_webhook(server: &Server, receiver: &mut Receiver) -> Webhook {
@@ -62,7 +60,7 @@ async fn next_webhook(server: &Server, receiver: &mut Receiver) -> Webhook {
     // Its bot is lost at once, which is told too.
     loop {
         let webhook = receiver.next().await;
-        if webhook.event.data.job_id.to_string() == job.id {
+        if webhook.event().data.job_id.to_string() == job.id {
             server.client().cancel_bot(&job.id).await.unwrap();
             return webhook;
         }
@@ -73,12 +71,12 @@ async fn next_webhook(server: &Server, receiver: &mut Receiver) -> Webhook {
 async fn the_published_verifier_takes_what_is_signed_and_a_rotation_cuts_nobody_off() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
-    let mut receiver = Receiver::start([]).await;
+    let mut receiver = Receiver::start([]).unwrap();
     let old = server.webhook_secret.clone();
     let webhook = next_webhook(&server, &mut receiver).await;
     assert_eq!(judged(&webhook, &old), "taken");
     assert_eq!(judged(&webhook, "whsec_b3RoZXI="), "No matching signature found");
-    let forged = Webhook { body: [&webhook.body[..], b" "].concat().into(), ..webhook };
+    let forged = webhook.with_body([webhook.body(), b" "].concat());
     assert_eq!(judged(&forged, &old), "No matching signature found");
 
     let new = server.rotate(Duration::from_hours(24)).await;

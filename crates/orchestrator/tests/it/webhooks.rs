@@ -3,15 +3,13 @@
 use std::collections::HashSet;
 
 use meetbot::{DeliveryState, ListDeliveries, NewJob, Webhooks, verify_webhook_signature};
+use meetbot_testkit::scripted::Receiver;
 use meetbot_types::signature::verify_standard;
 use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{
-    receiver::Receiver,
-    server::{Server, await_status, new_job},
-};
+use crate::server::{Server, await_status, new_job};
 
 fn to(status: &str, finalize: &str) -> NewJob {
     let url = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -23,7 +21,7 @@ fn to(status: &str, finalize: &str) -> NewJob {
 async fn one_endpoint_for_both_gets_each_event_once_in_order_and_signed_twice() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
-    let mut receiver = Receiver::start([]).await;
+    let mut receiver = Receiver::start([]).unwrap();
     let client = server.client();
     let id = client.dispatch_bot(to(&receiver.url, &receiver.url)).await.unwrap().id;
     let mut bot = server.bot().await;
@@ -32,13 +30,13 @@ async fn one_endpoint_for_both_gets_each_event_once_in_order_and_signed_twice() 
     let mut seen = Vec::new();
     for sequence in 1.. {
         let webhook = receiver.next().await;
-        let event = &webhook.event;
+        let event = webhook.event();
         assert_eq!(
             (event.data.sequence, event.data.job_id.to_string(), event.attempt, event.version),
             (sequence, id.clone(), 1, 2)
         );
         let signed = verify_webhook_signature(
-            &webhook.body,
+            webhook.body(),
             Some(webhook.header("x-meetbot-signature")),
             &server.webhook_secret,
         );
@@ -46,7 +44,7 @@ async fn one_endpoint_for_both_gets_each_event_once_in_order_and_signed_twice() 
         let signed = verify_standard(
             webhook.header("webhook-id"),
             webhook.header("webhook-timestamp"),
-            &webhook.body,
+            webhook.body(),
             webhook.header("webhook-signature"),
             &server.webhook_secret,
         );
@@ -77,17 +75,17 @@ async fn one_endpoint_for_both_gets_each_event_once_in_order_and_signed_twice() 
 async fn two_endpoints_get_what_they_asked_for() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
-    let (mut status, mut finalize) = (Receiver::start([]).await, Receiver::start([]).await);
+    let (mut status, mut finalize) = (Receiver::start([]).unwrap(), Receiver::start([]).unwrap());
     let client = server.client();
     let id = client.dispatch_bot(to(&status.url, &finalize.url)).await.unwrap().id;
     let mut bot = server.bot().await;
     let ending = meetbot_types::Cause::Removed.ending(false, false);
     bot.end(ending, None).await;
-    let failed = finalize.next().await.event;
+    let failed = finalize.next().await.event();
     assert_eq!(failed.event, "job.failed");
     let mut sequences: HashSet<u64> = HashSet::from([failed.data.sequence]);
     loop {
-        let event = status.next().await.event;
+        let event = status.next().await.event();
         sequences.insert(event.data.sequence);
         if event.event == "job.failed" {
             break;
@@ -103,15 +101,15 @@ async fn two_endpoints_get_what_they_asked_for() {
 async fn what_is_not_taken_is_sent_again_under_the_same_id_and_keeps_its_place() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
-    let mut receiver = Receiver::start([503]).await;
+    let mut receiver = Receiver::start([503]).unwrap();
     let client = server.client();
     let id = client.dispatch_bot(to(&receiver.url, "")).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
-    let refused = receiver.next().await.event;
-    let again = receiver.next().await.event;
+    let refused = receiver.next().await.event();
+    let again = receiver.next().await.event();
     assert_eq!((again.delivery_id, again.attempt), (refused.delivery_id, 2));
-    let next = receiver.next().await.event;
+    let next = receiver.next().await.event();
     assert_eq!(
         (next.data.sequence, next.attempt),
         (again.data.sequence + 1, 1),
@@ -132,11 +130,11 @@ async fn what_is_not_taken_is_sent_again_under_the_same_id_and_keeps_its_place()
 async fn an_endpoint_that_is_gone_is_left_alone_until_someone_sends_again() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
-    let mut receiver = Receiver::start([410]).await;
+    let mut receiver = Receiver::start([410]).unwrap();
     let client = server.client();
     client.dispatch_bot(to(&receiver.url, "")).await.unwrap();
     let _bot = server.bot().await;
-    let gone = receiver.next().await.event;
+    let gone = receiver.next().await.event();
     let dead = ListDeliveries { state: Some(DeliveryState::Dead), ..ListDeliveries::default() };
     let delivery = loop {
         let deliveries = client.deliveries(&dead).await.unwrap().data;
@@ -147,7 +145,7 @@ async fn an_endpoint_that_is_gone_is_left_alone_until_someone_sends_again() {
     };
     assert_eq!((&delivery.id, delivery.next_try_at), (&gone.delivery_id.to_string(), None));
     client.redeliver(&delivery.id).await.unwrap();
-    let again = receiver.next().await.event;
+    let again = receiver.next().await.event();
     assert_eq!((again.delivery_id, again.attempt), (gone.delivery_id, 2));
     server.stop().await;
 }
@@ -156,14 +154,14 @@ async fn an_endpoint_that_is_gone_is_left_alone_until_someone_sends_again() {
 async fn what_was_not_delivered_before_a_restart_is_delivered_after_it() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
-    let mut receiver = Receiver::start([500]).await;
+    let mut receiver = Receiver::start([500]).unwrap();
     server.client().dispatch_bot(to(&receiver.url, "")).await.unwrap();
     let bot = server.bot().await;
-    let refused = receiver.next().await.event;
+    let refused = receiver.next().await.event();
     server.stop().await;
     drop(bot);
     let server = Server::start(&data).await;
-    let again = receiver.next().await.event;
+    let again = receiver.next().await.event();
     assert_eq!(again.delivery_id, refused.delivery_id);
     server.stop().await;
 }
@@ -172,10 +170,10 @@ async fn what_was_not_delivered_before_a_restart_is_delivered_after_it() {
 async fn a_webhook_that_is_sent_again_twice_under_one_idempotency_key_is_sent_once() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
-    let mut receiver = Receiver::start([200]).await;
+    let mut receiver = Receiver::start([200]).unwrap();
     server.client().dispatch_bot(to(&receiver.url, "")).await.unwrap();
     let _bot = server.bot().await;
-    let id = receiver.next().await.event.delivery_id;
+    let id = receiver.next().await.event().delivery_id;
     // What is sent again while it is on its way arrives once.
     let noted = async |tries| {
         loop {
@@ -197,12 +195,12 @@ async fn a_webhook_that_is_sent_again_twice_under_one_idempotency_key_is_sent_on
     let calls = futures_util::future::join_all((0..8).map(|_| ask("k-1", "{}"))).await;
     assert!(calls.iter().all(|(status, _, body)| *status == 200 && *body == calls[0].2));
     assert_eq!(calls.iter().filter(|(_, replayed, _)| !replayed).count(), 1, "{calls:?}");
-    assert_eq!(receiver.next().await.event.delivery_id, id);
+    assert_eq!(receiver.next().await.event().delivery_id, id);
     noted(2).await;
     assert_eq!(ask("k-1", r#"{"other":1}"#).await.0, 422);
     // Under another key it is sent once more: had the calls before sent it more than once, this would not be the third.
     assert_eq!(ask("k-2", "").await.0, 200);
-    let third = receiver.next().await.event;
+    let third = receiver.next().await.event();
     assert_eq!((third.delivery_id, third.attempt), (id, 3));
     server.stop().await;
 }
