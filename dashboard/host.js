@@ -1,6 +1,6 @@
 // The server's machine, for keys of scope admin.
 
-/** @import { Host } from "../sdks/typescript/src/models.js" */
+/** @import { Host, PlatformAvailability } from "../sdks/typescript/src/models.js" */
 
 import { call } from "./api.js";
 import { every, fill, h, problemBox } from "./dom.js";
@@ -19,14 +19,23 @@ function gauge(name, value, part, note) {
   );
 }
 
+/** @param {PlatformAvailability} way */
+function platformRow(way) {
+  const joinable = way.joinable ? (way.experimental ? "yes, experimental" : "yes") : "no";
+  return h("tr", {}, ...[way.platform, way.via ?? "", joinable, way.missing.map(({ message }) => message).join("; ")].map((text) => h("td", {}, text)));
+}
+
 export class HostView extends HTMLElement {
   #end = new AbortController();
 
   connectedCallback() {
-    const [about, figures, jobs] = [h("p", { class: "soft" }), h("div", { class: "figures" }), h("dl", { class: "facts" })];
+    const [about, figures, jobs, platforms] = [h("p", { class: "soft" }), h("div", { class: "figures" }), h("dl", { class: "facts" }), h("tbody")];
+    const columns = h("thead", {}, h("tr", {}, ...["Platform", "Via", "Joinable with your key", "Missing"].map((name) => h("th", { scope: "col" }, name))));
+    const table = h("div", { class: "scroll card flush", tabindex: 0, role: "group", "aria-label": "Platforms" }, h("table", {}, columns, platforms));
     const snippet = new CallSnippet();
-    fill(this, h("h1", {}, "Host"), about, figures, h("h2", {}, "Jobs of all consumers"), jobs, snippet);
+    fill(this, h("h1", {}, "Host"), about, figures, h("h2", {}, "Jobs of all consumers"), jobs, h("h2", {}, "Platforms"), table, snippet);
     snippet.show({ method: "GET", path: "/api/v1/admin/host", python: "print(mb.host())", typescript: "console.log(await mb.host());" });
+    void this.#listPlatforms(platforms);
     every(2000, this.#end.signal, async () => {
       try {
         /** @type {Host} */
@@ -45,6 +54,17 @@ export class HostView extends HTMLElement {
         if (!this.#end.signal.aborted) fill(figures, problemBox(problem));
       }
     });
+  }
+
+  /** They stay as the server found them when it started. @param {HTMLElement} rows */
+  async #listPlatforms(rows) {
+    try {
+      /** @type {{ data: PlatformAvailability[] }} */
+      const { data } = await call("GET", "/api/v1/platforms", { signal: this.#end.signal });
+      fill(rows, ...data.map(platformRow));
+    } catch (problem) {
+      if (!this.#end.signal.aborted) fill(rows, h("tr", {}, h("td", { colspan: 4 }, problemBox(problem))));
+    }
   }
 
   disconnectedCallback() {

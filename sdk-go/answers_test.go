@@ -22,9 +22,11 @@ var readers = map[string]func([]byte) (any, error){
 	"erasure_receipt":  reader(read[ErasureReceipt]),
 	"host":             reader(read[Host]),
 	"usage":            reader(read[Usage]),
+	"platform":         reader(read[PlatformAvailability]),
 	"job_page":         pageReader(elements[Job]),
 	"event_page":       pageReader(elements[TimelineEvent]),
 	"delivery_page":    pageReader(elements[Delivery]),
+	"platform_page":    pageReader(elements[PlatformAvailability]),
 }
 
 func reader[T any](read func([]byte) (*T, error)) func([]byte) (any, error) {
@@ -204,7 +206,7 @@ func TestAnyAnswerReadsWithoutAnyOfItsFieldsButThoseThatAreRequired(t *testing.T
 			pages[c.Model] = append(pages[c.Model], decode[any](t, c.JSON))
 		}
 	}
-	for of, page := range map[string]string{"job": "job_page", "timeline_event": "event_page", "delivery": "delivery_page"} {
+	for of, page := range map[string]string{"job": "job_page", "timeline_event": "event_page", "delivery": "delivery_page", "platform": "platform_page"} {
 		pages[page] = []any{map[string]any{"data": pages[of][:2], "nextCursor": "next"}}
 	}
 	random := rand.New(rand.NewPCG(1, 2))

@@ -113,6 +113,24 @@ func (m *Usage) UnmarshalJSON(data []byte) error {
 // MarshalJSON writes a Usage as the API sends it.
 func (m Usage) MarshalJSON() ([]byte, error) { return wire.Write(m) }
 
+// UnmarshalJSON reads a PlatformAvailability as the API sends it.
+func (m *PlatformAvailability) UnmarshalJSON(data []byte) error {
+	*m = PlatformAvailability{}
+	return wire.Read(data, m)
+}
+
+// MarshalJSON writes a PlatformAvailability as the API sends it.
+func (m PlatformAvailability) MarshalJSON() ([]byte, error) { return wire.Write(m) }
+
+// UnmarshalJSON reads a MissingRequirement as the API sends it.
+func (m *MissingRequirement) UnmarshalJSON(data []byte) error {
+	*m = MissingRequirement{}
+	return wire.Read(data, m)
+}
+
+// MarshalJSON writes a MissingRequirement as the API sends it.
+func (m MissingRequirement) MarshalJSON() ([]byte, error) { return wire.Write(m) }
+
 // UnmarshalJSON reads a Host as the API sends it.
 func (m *Host) UnmarshalJSON(data []byte) error {
 	*m = Host{}

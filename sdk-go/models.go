@@ -196,6 +196,41 @@ type Usage struct {
 	Extra map[string]json.RawMessage `json:"-"`
 }
 
+// PlatformAvailability is one way into a platform's meetings. A platform may have several.
+type PlatformAvailability struct {
+	// Platform is the platform.
+	Platform Platform `json:"platform" wire:"required"`
+	// Via is how bots get into its meetings; empty where the server's version has no bot for it.
+	Via Via `json:"via"`
+	// Joinable says whether a job for one of its meetings is taken. It follows from what the server's settings and its machine have, not from the bots that run at
+	// the moment.
+	Joinable bool `json:"joinable"`
+	// Experimental says that it may break with any change that the platform makes.
+	Experimental bool `json:"experimental"`
+	// Missing is what the operator has to install or set; empty where it can be joined.
+	Missing []MissingRequirement `json:"missing"`
+	// Extra holds the fields that this version does not know.
+	Extra map[string]json.RawMessage `json:"-"`
+}
+
+// MissingRequirement is something that the bots of a server would need.
+type MissingRequirement struct {
+	// Code is a stable word for programs.
+	Code string `json:"code"`
+	// Message is what is missing and how an operator provides it, for people.
+	Message string `json:"message"`
+	// Extra holds the fields that this version does not know.
+	Extra map[string]json.RawMessage `json:"-"`
+}
+
+// PlatformPage lists the platforms that a server recognises, all of them on one page.
+type PlatformPage struct {
+	// Data is what is on this page.
+	Data []*PlatformAvailability
+	// NextCursor is empty: there is no further page.
+	NextCursor string
+}
+
 // Host is the machine of a server, and what the server does on it.
 type Host struct {
 	// Version is the server's version.

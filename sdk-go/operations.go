@@ -33,6 +33,16 @@ func (c *Client) Usage(ctx context.Context, options ...CallOption) (*Usage, erro
 	return call(ctx, c, options, send, read[Usage])
 }
 
+// ListPlatforms lists every platform that the server recognises, with each way into its meetings: whether a job for it is taken with this key, and what the operator
+// has to install or set where none is (GET /api/v1/platforms). All of it is on one page. With a test key the sandbox plays the meetings of every platform.
+func (c *Client) ListPlatforms(ctx context.Context, options ...CallOption) (*PlatformPage, error) {
+	send := func(to *api.Client) (*http.Response, error) { return to.ListPlatforms(ctx) }
+	return call(ctx, c, options, send, func(body []byte) (*PlatformPage, error) {
+		data, next, err := elements[PlatformAvailability](body)
+		return &PlatformPage{Data: data, NextCursor: next}, err
+	})
+}
+
 // DeliveriesParams says which deliveries to list; what has its zero value does not narrow the list.
 type DeliveriesParams struct {
 	// JobID: deliveries of this job.

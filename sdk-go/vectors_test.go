@@ -420,6 +420,8 @@ func requestsHold(t *testing.T) {
 				_, err = client.Host(ctx)
 			case "usage":
 				_, err = client.Usage(ctx)
+			case "list_platforms":
+				_, err = client.ListPlatforms(ctx)
 			case "deliveries":
 				_, err = client.Deliveries(ctx, DeliveriesParams{JobID: a.JobID, State: DeliveryState(a.State), Limit: a.Limit, Cursor: a.Cursor})
 			case "get_delivery":

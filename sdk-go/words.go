@@ -35,6 +35,21 @@ const (
 	PlatformSandbox    Platform = "sandbox"
 )
 
+// Via is how bots get into a platform's meetings. The set is open.
+type Via string
+
+// The ways that this version knows.
+const (
+	// ViaNative: they speak the platform's own protocol.
+	ViaNative Via = "native"
+	// ViaBrowser: they open the platform's web page.
+	ViaBrowser Via = "browser"
+	// ViaRTMS: the platform streams the meeting to them; no bot is in the room.
+	ViaRTMS Via = "rtms"
+	// ViaSandbox: the server plays the meeting itself.
+	ViaSandbox Via = "sandbox"
+)
+
 // FailureCode is why a job failed. The set is open.
 type FailureCode string
 

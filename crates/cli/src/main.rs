@@ -17,6 +17,7 @@ mod launcher;
 mod log;
 mod output;
 mod place;
+mod platforms;
 mod restore;
 mod sandbox;
 mod serve;
@@ -100,6 +101,8 @@ enum Command {
     Consumers(consumers::Command),
     /// What you have used this month, and what you may use.
     Usage(Connection),
+    /// Which platforms the server's bots can join, and what is missing for the others.
+    Platforms(Connection),
     /// What became of each webhook; receive webhooks on this machine; check a signature.
     #[command(subcommand)]
     Webhooks(webhooks::Command),
@@ -132,6 +135,7 @@ impl Command {
             | Self::Jobs { connection, .. }
             | Self::Dashboard { connection, .. }
             | Self::Usage(connection)
+            | Self::Platforms(connection)
             | Self::Doctor { connection, .. } => Some(connection),
             Self::Webhooks(command) => command.connection(),
             _ => None,
@@ -186,6 +190,7 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Consumers(command) => consumers::run(command, output).await,
         Command::Dashboard { connection, args } => dashboard::run(&connection, &args, output).await,
         Command::Usage(connection) => usage::run(&connection, output).await,
+        Command::Platforms(connection) => platforms::run(&connection, output).await,
         Command::Webhooks(command) => webhooks::run(command, output).await,
         Command::Doctor { connection, args } => doctor::run(&args, &connection, output).await,
         Command::Backup(args) => backup::run(&args, output),

@@ -422,6 +422,12 @@ async fn looked_up(mb: &MeetBot, job_id: &str) -> Done {
     let month = or_none(usage.month.map(|month| month.len()));
     let (bots, queued) = (usage.bots.to_string(), usage.queued_jobs.to_string());
     say("usage", [month, bots, queued, or_none(usage.max_bots), or_none(usage.max_minutes)]);
+    for way in mb.list_platforms().await?.data {
+        if ["sandbox", "teams"].contains(&way.platform.as_str()) {
+            let flags = [way.joinable, way.experimental, way.missing.is_empty()].map(yes);
+            say("platform", [way.platform.to_string(), or_none(way.via)].into_iter().chain(flags));
+        }
+    }
     let host = mb.host().await?;
     let (cores, memory) = (host.cpu.cores > 0, host.memory.total_bytes > 0);
     let flags = [host.draining, cores, memory, host.bots.max > 0].map(yes);

@@ -37,8 +37,12 @@ pub(crate) fn read(model: &str, body: &[u8]) -> serde_json::Result<Value> {
         "erasure_receipt" => plain::<models::ErasureReceipt>(body),
         "host" => plain::<models::Host>(body),
         "usage" => plain::<models::Usage>(body),
+        "platform" => plain::<models::PlatformAvailability>(body),
         "job_page" => serde_json::to_value(models::jobs(body)?),
         "event_page" => serde_json::to_value(models::page::<TimelineEvent>(body)?),
+        "platform_page" => {
+            serde_json::to_value(models::page::<models::PlatformAvailability>(body)?)
+        }
         "delivery_page" => serde_json::to_value(models::page::<Delivery>(body)?),
         _ => panic!("no SDK knows the model {model:?}"),
     }
@@ -135,9 +139,12 @@ fn shown() -> Vec<(String, Value, Vec<String>)> {
         .chain(recorded["answers"].as_array().unwrap())
         .map(|case| (case["model"].as_str().unwrap().to_owned(), case["json"].clone()))
         .collect();
-    for (of, page) in
-        [("job", "job_page"), ("timeline_event", "event_page"), ("delivery", "delivery_page")]
-    {
+    for (of, page) in [
+        ("job", "job_page"),
+        ("timeline_event", "event_page"),
+        ("delivery", "delivery_page"),
+        ("platform", "platform_page"),
+    ] {
         let data: Vec<Value> = shown
             .iter()
             .filter(|(model, _)| model == of)

@@ -23,7 +23,8 @@ use crate::{
     lines::{self, LineFile},
     models::{
         Caption, ChatMessage, ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job,
-        Manifest, RecordingEvent, TimelineEvent, Usage, manifest::SpeakingSpan,
+        Manifest, PlatformAvailability, RecordingEvent, TimelineEvent, Usage,
+        manifest::SpeakingSpan,
     },
     options::CallOptions,
     wait,
@@ -332,6 +333,11 @@ impl MeetBot {
     /// See [`crate::MeetBot::usage`].
     pub fn usage(&self) -> Result<Usage, Error> {
         self.call(endpoint::usage())
+    }
+
+    /// See [`crate::MeetBot::list_platforms`].
+    pub fn list_platforms(&self) -> Result<Page<PlatformAvailability>, Error> {
+        self.call(endpoint::list_platforms())
     }
 
     /// See [`crate::MeetBot::get_delivery`].

@@ -16,7 +16,8 @@ use crate::{
     download, endpoint, events, lines,
     models::{
         Caption, ChatMessage, ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job,
-        Manifest, RecordingEvent, TimelineEvent, Usage, manifest::SpeakingSpan,
+        Manifest, PlatformAvailability, RecordingEvent, TimelineEvent, Usage,
+        manifest::SpeakingSpan,
     },
     options::CallOptions,
     transport::Transport,
@@ -376,6 +377,21 @@ impl MeetBot {
     /// What the key's consumer has used this month in the key's world, and what it may use (`GET /api/v1/usage`).
     pub async fn usage(&self) -> Result<Usage, Error> {
         self.transport.call(endpoint::usage()).await
+    }
+
+    /// Every platform that the server recognises, with each way into its meetings: whether a job for it is taken with this key, and what the operator has to install or set where none is
+    /// (`GET /api/v1/platforms`). All of it is on one page. With a test key the sandbox plays the meetings of every platform.
+    ///
+    /// ```no_run
+    /// # async fn example(mb: meetbot::MeetBot) -> Result<(), meetbot::Error> {
+    /// for way in mb.list_platforms().await?.data.iter().filter(|way| way.joinable) {
+    ///     println!("{}", way.platform);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn list_platforms(&self) -> Result<Page<PlatformAvailability>, Error> {
+        self.transport.call(endpoint::list_platforms()).await
     }
 
     /// A webhook delivery with every try, or `None` when there is none with this id (`GET /api/v1/webhooks/deliveries/{id}`).

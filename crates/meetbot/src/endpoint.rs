@@ -9,7 +9,7 @@ use crate::{
     Error,
     models::{
         self, ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job, Manifest,
-        TimelineEvent, Usage,
+        PlatformAvailability, TimelineEvent, Usage,
     },
 };
 
@@ -163,6 +163,10 @@ pub(crate) fn host() -> Endpoint<Host> {
 
 pub(crate) fn usage() -> Endpoint<Usage> {
     Endpoint::get("/api/v1/usage".to_owned(), models::plain)
+}
+
+pub(crate) fn list_platforms() -> Endpoint<Page<PlatformAvailability>> {
+    Endpoint::get("/api/v1/platforms".to_owned(), models::page)
 }
 
 pub(crate) fn get_delivery(delivery_id: &str) -> Result<Endpoint<Delivery>, Error> {

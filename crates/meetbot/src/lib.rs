@@ -64,7 +64,7 @@ mod vectors;
 pub use meetbot_types::{
     AutoLeaveConfig, ControlAction, ControlState, DeliveryState, EndpointState, ErrorCode,
     EventName, FailureCode, Issue, JobStatus, LeaveReason, Metadata, NewJob, Page, Permission,
-    Platform, RecordingState, Rule, Timestamp, Webhooks, manifest::MixState,
+    Platform, RecordingState, Rule, Timestamp, Via, Webhooks, manifest::MixState,
 };
 
 pub use crate::{
@@ -75,8 +75,9 @@ pub use crate::{
     exchange::{Exchange, Verdict},
     models::{
         AutoLeave, Caption, ChatMessage, ControlResult, DeletionReceipt, Delivery, DeliveryTry,
-        Endpoint, ErasureReceipt, Host, Job, Manifest, Participant, Recording, RecordingEvent,
-        RemovedObject, TimelineEvent, Usage, host, manifest,
+        Endpoint, ErasureReceipt, Host, Job, Manifest, MissingRequirement, Participant,
+        PlatformAvailability, Recording, RecordingEvent, RemovedObject, TimelineEvent, Usage, host,
+        manifest,
     },
     options::CallOptions,
     request::{Request, Response, api_path},

@@ -348,6 +348,7 @@ fn request(case: &Value) {
         })),
         "host" => parts(endpoint::host()),
         "usage" => parts(endpoint::usage()),
+        "list_platforms" => parts(endpoint::list_platforms()),
         "get_delivery" => parts(endpoint::get_delivery(text(&arguments["deliveryId"])).unwrap()),
         "redeliver" => parts(endpoint::redeliver(text(&arguments["deliveryId"])).unwrap()),
         "leave_bot" => parts(endpoint::control(job_id, "leave-call").unwrap()),

@@ -40,7 +40,7 @@ pub use admin::{
     QuotaLimit, RotatedSecret, SecretRotation,
 };
 pub use auto_leave::{AutoLeave, AutoLeaveConfig, Rule};
-pub use availability::{Availability, Missing, Via};
+pub use availability::{Availability, Missing, PlatformAvailability, Via};
 pub use control::{ControlAction, ControlResult, ControlState};
 pub use delivery::{Delivery, DeliveryState, DeliveryTry, Endpoint, EndpointState, TimelineEvent};
 pub use ending::{Cause, Ending};

@@ -412,6 +412,11 @@ func (s *story) lookedUp(job *meetbot.Job) {
 	fails("redeliver nothing", result(mb.Redeliver(ctx, none)))
 	usage := must(mb.Usage(ctx))
 	say("usage", len(usage.Month), usage.Bots, usage.QueuedJobs, limit(usage.MaxBots), limit(usage.MaxMinutes))
+	for _, way := range must(mb.ListPlatforms(ctx)).Data {
+		if way.Platform == meetbot.PlatformSandbox || way.Platform == meetbot.PlatformTeams {
+			say("platform", way.Platform, way.Via, way.Joinable, way.Experimental, len(way.Missing) == 0)
+		}
+	}
 	host := must(mb.Host(ctx))
 	say("host", host.Version, host.Draining, host.CPU.Cores > 0, host.Memory.TotalBytes > 0, host.Bots.Max > 0)
 }

@@ -281,6 +281,9 @@ def looked_up(mb: MeetBot, job: Job) -> None:
     fails("redeliver nothing", lambda: mb.redeliver("dlv_00000000000000000000000000"))
     usage = mb.usage()
     say("usage", len(str(usage.month)), usage.bots, usage.queued_jobs, usage.max_bots, usage.max_minutes)
+    for way in mb.list_platforms().data:
+        if way.platform in ("sandbox", "teams"):
+            say("platform", way.platform, way.via, way.joinable, way.experimental, not way.missing)
     host = mb.host()
     say("host", host.version, host.draining, host.cpu.cores > 0, host.memory.total_bytes > 0, host.bots.max > 0)
 

@@ -267,6 +267,7 @@ MODELS = {
     "delivery": "Delivery",
     "host": "Host",
     "usage": "Usage",
+    "platform": "PlatformAvailability",
     "timeline_event": "TimelineEvent",
     "webhook_event": "WebhookEvent",
 }
@@ -291,7 +292,7 @@ def written(model: str, body: bytes) -> Any:
         jobs: JobList = _decode.read_model("JobList", body)
         data = [json.loads(job.model_dump_json(by_alias=True)) for job in jobs]
         return {"data": data, "nextCursor": jobs.next_cursor}
-    name = {"event_page": "EventPage", "delivery_page": "DeliveryPage"}.get(model) or MODELS[model]
+    name = {"event_page": "EventPage", "delivery_page": "DeliveryPage", "platform_page": "PlatformPage"}.get(model) or MODELS[model]
     return json.loads(_decode.read_model(name, body).model_dump_json(by_alias=True))
 
 
@@ -392,7 +393,8 @@ def shown() -> list[tuple[str, Any]]:
     cases = json.loads((VECTORS / "models.json").read_text())["cases"]
     cases += json.loads((VECTORS / "recorded_answers.json").read_text())["answers"]
     found = [(case["model"], case["json"]) for case in cases if not case.get("error")]
-    for of, page in (("job", "job_page"), ("timeline_event", "event_page"), ("delivery", "delivery_page")):
+    pages = (("job", "job_page"), ("timeline_event", "event_page"), ("delivery", "delivery_page"), ("platform", "platform_page"))
+    for of, page in pages:
         found.append((page, {"data": [one for model, one in found if model == of][:3], "nextCursor": "next"}))
     return found
 

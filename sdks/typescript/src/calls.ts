@@ -155,6 +155,10 @@ export function usage(): Endpoint {
   return { method: "GET", path: "/api/v1/usage", reads: shapes.usage };
 }
 
+export function listPlatforms(): Endpoint {
+  return { method: "GET", path: "/api/v1/platforms", reads: shapes.pageOf(shapes.platform) };
+}
+
 export function deliveries(params: DeliveriesParams): Endpoint {
   const given = params?.jobId ? { ...params, jobId: idOf(params.jobId) } : params;
   const path = withQuery("deliveries", "/api/v1/webhooks/deliveries", given, "jobId state limit cursor");

@@ -18,6 +18,7 @@ import type {
   Host,
   Job,
   Manifest,
+  PlatformAvailability,
   RecordingEvent,
   SpeakingSpan,
   TimelineEvent,
@@ -469,6 +470,20 @@ export class MeetBot {
    */
   usage(options?: CallOptions): Call<Usage> {
     return call(this, options, () => calls.usage());
+  }
+
+  /**
+   * Every platform that the server recognises, with each way into its meetings: whether a job for it is taken with this key, and what the operator has to install or set where none
+   * is. All of it is on one page. With a test key the sandbox plays the meetings of every platform.
+   *
+   * @example
+   * ```ts
+   * const { data } = await mb.listPlatforms();
+   * console.log(data.filter((way) => way.joinable).map((way) => way.platform));
+   * ```
+   */
+  listPlatforms(options?: CallOptions): Call<Page<PlatformAvailability>> {
+    return call(this, options, () => calls.listPlatforms());
   }
 
   /**

@@ -13,6 +13,7 @@ import type {
   Platform,
   RecordingEventType,
   RecordingState,
+  Via,
 } from "./words.js";
 import type { Participant } from "./event-models.js";
 
@@ -348,6 +349,27 @@ export interface Usage {
   queuedJobs: number;
   /** How many there may be before new jobs are refused with `quota_exceeded`; `null`: no limit. */
   maxQueuedJobs: number | null;
+}
+
+/** One way into a platform's meetings. A platform may have several. */
+export interface PlatformAvailability {
+  platform: Platform;
+  /** How bots get into its meetings; `null` where the server's version has no bot for it. */
+  via: Via | null;
+  /** Whether a job for one of its meetings is taken. It follows from what the server's settings and its machine have, not from the bots that run at the moment. */
+  joinable: boolean;
+  /** Whether it may break with any change that the platform makes. */
+  experimental: boolean;
+  /** What the operator has to install or set; empty where it can be joined. */
+  missing: MissingRequirement[];
+}
+
+/** Something that the bots of a server would need. */
+export interface MissingRequirement {
+  /** A stable word for programs. */
+  code: string | null;
+  /** What is missing and how an operator provides it, for people. */
+  message: string | null;
 }
 
 /** One event on its way to one webhook endpoint. */

@@ -69,6 +69,8 @@ export const host: Shape = {
 
 export const usage: Shape = { fields: "month minutes# maxMinutes~ bots# maxBots~ queuedJobs# maxQueuedJobs~" };
 
+export const platform: Shape = { fields: "platform! via joinable? experimental? missing*", inner: { missing: { fields: "code message" } } };
+
 export const delivery: Shape = {
   fields: "id! jobId event sequence# url state! nextTryAt@ createdAt@ endpoint: tries*",
   inner: {

@@ -13,6 +13,12 @@ export type Platform = Open<
   "google-meet" | "teams" | "zoom-web" | "jitsi" | "livekit" | "galene" | "janus" | "sandbox"
 >;
 
+/**
+ * How bots get into a platform's meetings: they speak its own protocol (`native`), open its web page (`browser`), are sent the meeting's streams by the platform (`rtms`), or the
+ * server plays the meeting itself (`sandbox`).
+ */
+export type Via = Open<"native" | "browser" | "rtms" | "sandbox">;
+
 /** Why a job failed; docs/failure-codes.md says what each means and what to do. */
 export type FailureCode = Open<
   | "waiting_for_host"

@@ -241,6 +241,10 @@ async function lookedUp(job: Job): Promise<void> {
   await fails("redeliver nothing", () => mb.redeliver(NOTHING));
   const usage = await mb.usage();
   say("usage", usage.month?.length, usage.bots, usage.queuedJobs, usage.maxBots, usage.maxMinutes);
+  for (const way of (await mb.listPlatforms()).data) {
+    if (way.platform !== "sandbox" && way.platform !== "teams") continue;
+    say("platform", way.platform, way.via, way.joinable, way.experimental, way.missing.length === 0);
+  }
   const host = await mb.host();
   say("host", host.version, host.draining, host.cpu.cores > 0, host.memory.totalBytes > 0, host.bots.max > 0);
 }

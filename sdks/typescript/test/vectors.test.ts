@@ -34,12 +34,14 @@ const SHAPES: Record<string, shapes.Shape> = {
   erasure_receipt: shapes.erasureReceipt,
   host: shapes.host,
   usage: shapes.usage,
+  platform: shapes.platform,
   delivery: shapes.delivery,
   timeline_event: shapes.timelineEvent,
   webhook_event: shapes.webhookEvent,
   job_page: shapes.pageOf(shapes.job),
   event_page: shapes.pageOf(shapes.timelineEvent),
   delivery_page: shapes.pageOf(shapes.delivery),
+  platform_page: shapes.pageOf(shapes.platform),
 };
 
 function reading(model: string, json: unknown): any {
@@ -165,6 +167,7 @@ async function request(one: Case): Promise<void> {
     erase_consumer: () => mb.eraseConsumer(confirm),
     host: () => mb.host(),
     usage: () => mb.usage(),
+    list_platforms: () => mb.listPlatforms(),
   };
   const call = CALLS[one.call];
   assert.ok(call, `no call ${one.call} is known`);
@@ -423,7 +426,7 @@ test("any answer reads without any of its fields but those that are required", (
   const shown: [string, any][] = [...vectors("models.json").cases, ...vectors("recorded_answers.json").answers]
     .filter((one: Case) => !one.error)
     .map((one: Case) => [one.model, one.json]);
-  for (const [of, page] of [["job", "job_page"], ["timeline_event", "event_page"], ["delivery", "delivery_page"]] as const) {
+  for (const [of, page] of [["job", "job_page"], ["timeline_event", "event_page"], ["delivery", "delivery_page"], ["platform", "platform_page"]] as const) {
     const data = shown.filter(([model]) => model === of).map(([, json]) => json).slice(0, 3);
     shown.push([page, { data, nextCursor: "next" }]);
   }

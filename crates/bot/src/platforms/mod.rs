@@ -55,9 +55,10 @@ pub fn available(machine: &Machine, browser: Option<&BrowserSettings>) -> Vec<Av
         code: "no_datagrams".to_owned(),
         message: "this machine lets the server open no UDP socket, by which media come".to_owned(),
     };
-    let ways = [Platform::Sandbox, Platform::Janus].map(|platform| Availability {
+    let ways = [(Platform::Sandbox, Via::Sandbox), (Platform::Janus, Via::Native)];
+    let ways = ways.map(|(platform, via)| Availability {
         platform,
-        via: Via::Native,
+        via,
         experimental: false,
         missing: if machine.datagrams { Vec::new() } else { vec![no_datagrams()] },
     });

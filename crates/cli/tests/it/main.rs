@@ -28,6 +28,7 @@ mod nginx;
 mod operator;
 mod passed_over;
 mod pause;
+mod platforms;
 mod private_files;
 mod program;
 mod recorded;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use xtask::spec_file;
 
-use crate::program::{PATIENCE, client, create_key, serve};
+use crate::program::{PATIENCE, client, create_key, create_live_key, serve};
 
 const FILE: &str = "spec/vectors/recorded_answers.json";
 /// Between them they show all that events carry.
@@ -26,6 +26,7 @@ fn answers() -> BTreeMap<&'static str, Vec<Value>> {
     let (_server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &["--consumer", "acme"]);
     let (admin, _) = create_key(data.path(), &["--consumer", "acme", "--scope", "admin"]);
+    let live = client(&url, &create_live_key(data.path()));
     let (client, admin) = (client(&url, &key), client(&url, &admin));
     let mut receiver = Receiver::start([]).unwrap();
     let ids = SCENARIOS.map(|scenario| {
@@ -78,6 +79,11 @@ fn answers() -> BTreeMap<&'static str, Vec<Value>> {
         keep("delivery", delivery.clone());
     }
     keep("usage", ask(&client, "GET", "/api/v1/usage"));
+    for client in [&client, &live] {
+        for platform in ask(client, "GET", "/api/v1/platforms")["data"].as_array().unwrap() {
+            keep("platform", platform.clone());
+        }
+    }
     keep("host", ask(&admin, "GET", "/api/v1/admin/host"));
     let path = format!("/api/v1/jobs/{chatty}/recording");
     keep("deletion_receipt", ask(&client, "DELETE", &path));

@@ -76,6 +76,7 @@ fn every_command_has_help() {
         &["consumers", "limit"],
         &["dashboard"],
         &["usage"],
+        &["platforms"],
         &["keys", "create"],
         &["keys", "list"],
         &["keys", "revoke"],

@@ -9,6 +9,7 @@ mod event;
 pub mod host;
 mod job;
 pub mod manifest;
+mod platform;
 mod receipt;
 mod recording;
 
@@ -27,6 +28,7 @@ pub use self::{
     host::{Host, Usage},
     job::{AutoLeave, ControlResult, Job, Recording},
     manifest::Manifest,
+    platform::{MissingRequirement, PlatformAvailability},
     receipt::{DeletionReceipt, ErasureReceipt, RemovedObject},
     recording::{Caption, RecordingEvent},
 };

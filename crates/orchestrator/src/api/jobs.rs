@@ -58,7 +58,7 @@ async fn create_job(
 ) -> Result<Response, ApiError> {
     let tenant = caller.tenant;
     let now = server.store.now();
-    let available = server.hooks.zoom.available(&server.available, &caller.key().consumer_name);
+    let available = server.ways(&caller);
     let terms = Terms {
         live: tenant.live,
         available: &available,

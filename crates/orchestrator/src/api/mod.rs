@@ -22,6 +22,7 @@ mod open_connections;
 pub(crate) mod outside;
 mod pages;
 mod parameters;
+mod platforms;
 mod query;
 mod recording;
 mod request;
@@ -146,6 +147,7 @@ fn keyed() -> OpenApiRouter<Server> {
         .merge(host::router())
         .merge(admin::router())
         .merge(metrics::router())
+        .merge(platforms::router())
         .merge(usage::router());
     caller::say_scopes(keyed.get_openapi_mut());
     keyed

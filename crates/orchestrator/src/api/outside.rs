@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use meetbot_types::{
-    DeliveryId, JobId, JobStatus, Platform, RequestId, Timestamp,
+    Availability, DeliveryId, JobId, JobStatus, Platform, RequestId, Timestamp, Via,
     reach::{Network, Reach},
 };
 
@@ -37,9 +37,15 @@ fn scenario(scenario: &str) -> Result<(), String> {
 pub fn new_job(body: &str, live: bool) -> bool {
     let reach = Reach { loopback: true, networks: vec![] };
     let guard = Guard::new(reach.clone());
+    let sandbox = Availability {
+        platform: Platform::Sandbox,
+        via: Via::Sandbox,
+        experimental: false,
+        missing: Vec::new(),
+    };
     let terms = Terms {
         live,
-        available: &[],
+        available: &[sandbox],
         scenario,
         guard: &guard,
         meetings: &reach,

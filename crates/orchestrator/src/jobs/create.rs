@@ -25,7 +25,7 @@ const DEFAULT_NAME: &str = "meetbot";
 pub(crate) struct Terms<'a> {
     /// Whether it came with a live key.
     pub live: bool,
-    /// The ways into meetings that the server's bots know.
+    /// The ways into meetings for the key's jobs.
     pub available: &'a [Availability],
     /// Whether the sandbox can play a scenario.
     pub scenario: fn(&str) -> Result<(), String>,
@@ -119,7 +119,7 @@ pub(crate) fn scenario(link: &MeetingLink, live: bool) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use meetbot_types::{AutoLeave, Missing, Via};
+    use meetbot_types::{AutoLeave, Missing, Via, availability::with_test_key};
     use serde_json::json;
 
     use super::*;
@@ -140,9 +140,10 @@ mod tests {
     }
 
     fn issues(live: bool, available: &[Availability], body: &str) -> Result<New, Vec<Issue>> {
+        let played = with_test_key(available);
         let terms = Terms {
             live,
-            available,
+            available: if live { available } else { &played },
             scenario,
             guard: &Guard::new(Reach::default()),
             meetings: &Reach { loopback: false, networks: vec!["10.1.0.0/16".parse().unwrap()] },
@@ -170,7 +171,10 @@ mod tests {
             message(&[janus.clone(), google(&["a browser", "a key"])]),
             "google-meet is recognised, but no bot of this server can join it; it can join janus; a browser is missing; a key is missing"
         );
-        assert!(message(&[]).ends_with("it can join none"));
+        assert_eq!(
+            message(&[]),
+            "google-meet is recognised, but no bot of this server can join it; it can join none; this version of meetbot has no bot for google-meet"
+        );
         // One of two ways is enough.
         assert!(issues(true, &[google(&["a browser"]), google(&[])], body).is_ok());
     }
@@ -257,6 +261,17 @@ mod tests {
         assert_eq!(read(false, body).unwrap().job.platform, Platform::GoogleMeet);
         let body = r#"{"meetingUrl":"https://example.com/room"}"#;
         assert_eq!(read(false, body).unwrap_err(), ["meetingUrl unknown_platform"]);
+    }
+
+    #[test]
+    fn a_test_key_cannot_join_a_sandbox_that_no_bot_can() {
+        let sandbox = way(Platform::Sandbox, &["a socket"]);
+        for url in ["https://meet.google.com/abc-defg-hij", "https://sandbox.meetbot.dev/ends"] {
+            let body = json!({"meetingUrl": url}).to_string();
+            let refused = issues(false, std::slice::from_ref(&sandbox), &body).unwrap_err();
+            assert_eq!(refused[0].code, "platform_not_available", "{refused:?}");
+            assert!(refused[0].message.contains("a socket is missing"), "{refused:?}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod limits;
 mod matrix;
 mod metrics;
 mod mixes;
+mod platforms;
 mod quotas;
 mod retention;
 mod room_bots;

@@ -25,7 +25,7 @@ enum Of {
 }
 
 /// The calls that this test knows how to make: a new one has to come here. The body is one that an owner's call would be taken with.
-const CALLS: [(&str, &str, Of, Option<&str>); 33] = [
+const CALLS: [(&str, &str, Of, Option<&str>); 34] = [
     ("get", "/healthz", Of::Nothing, None),
     ("get", "/readyz", Of::Nothing, None),
     ("get", "/metrics", Of::Nothing, None),
@@ -41,6 +41,7 @@ const CALLS: [(&str, &str, Of, Option<&str>); 33] = [
     ("get", "/api/v1/admin/secrets", Of::Nothing, None),
     ("post", "/api/v1/admin/secrets/{id}/rotate", Of::Consumer, Some("{}")),
     ("delete", "/api/v1/consumers/me", Of::Nothing, None),
+    ("get", "/api/v1/platforms", Of::Nothing, None),
     ("get", "/api/v1/usage", Of::Nothing, None),
     ("get", "/api/v1/jobs", Of::Nothing, None),
     (

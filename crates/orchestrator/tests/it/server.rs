@@ -58,7 +58,8 @@ impl Launcher for Stage {
             missing: Vec::new(),
         };
         let streams = Availability { via: Via::Rtms, ..joinable(Platform::ZoomWeb) };
-        [joinable(Platform::Sandbox), joinable(Platform::Janus), streams].into()
+        let sandbox = Availability { via: Via::Sandbox, ..joinable(Platform::Sandbox) };
+        [sandbox, joinable(Platform::Janus), streams].into()
     }
 
     async fn run(&self, order: BotOrder, stop: CancellationToken) {

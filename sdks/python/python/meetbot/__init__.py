@@ -68,7 +68,10 @@ if TYPE_CHECKING:
         Manifest,
         ManifestFile,
         ManifestParticipant,
+        MissingRequirement,
         Mixed,
+        PlatformAvailability,
+        PlatformPage,
         RemovedObject,
         Span,
         SpeakingSpan,
@@ -92,6 +95,7 @@ if TYPE_CHECKING:
         Platform,
         PlatformWord,
         RecordingState,
+        Via,
     )
 
 __all__ = [
@@ -153,11 +157,14 @@ __all__ = [
     "MeetbotUnauthorizedError",
     "MeetbotUnexpectedStatusError",
     "MeetbotValidationError",
+    "MissingRequirement",
     "MixState",
     "Mixed",
     "Participant",
     "Permission",
     "Platform",
+    "PlatformAvailability",
+    "PlatformPage",
     "PlatformWord",
     "Progress",
     "RawResponse",
@@ -175,6 +182,7 @@ __all__ = [
     "Track",
     "Transport",
     "Usage",
+    "Via",
     "WebhookEvent",
     "Webhooks",
     "__version__",
@@ -212,6 +220,9 @@ _LATER = {
     "ErasureReceipt": "_records",
     "Host": "_records",
     "Manifest": "_records",
+    "MissingRequirement": "_records",
+    "PlatformAvailability": "_records",
+    "PlatformPage": "_records",
     "TimelineEvent": "_events",
     "Track": "_records",
     "Usage": "_records",
@@ -250,6 +261,7 @@ _LATER = {
     "Platform": "_words",
     "PlatformWord": "_words",
     "RecordingState": "_words",
+    "Via": "_words",
 }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ErasureReceipt,
         Host,
         Manifest,
+        PlatformPage,
         Usage,
     )
     from ._words import DeliveryStateWord, JobStatusWord, PlatformWord
@@ -166,6 +167,10 @@ def host() -> Call[Host]:
 
 def usage() -> Call[Usage]:
     return Call("GET", "/api/v1/usage", "Usage")
+
+
+def list_platforms() -> Call[PlatformPage]:
+    return Call("GET", "/api/v1/platforms", "PlatformPage")
 
 
 def events(job_id: Job | str, cursor: str | None = None) -> Call[EventPage]:

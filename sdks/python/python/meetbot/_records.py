@@ -26,6 +26,7 @@ from ._words import (
     LeaveReason,
     MixState,
     Platform,
+    Via,
 )
 
 
@@ -263,6 +264,36 @@ class Usage(Model):
     """Jobs that have had no bot yet, whenever their time is."""
     max_queued_jobs: Whole | None = None
     """How many there may be before new jobs are refused with `quota_exceeded`; `None`: no limit."""
+
+
+class MissingRequirement(Model):
+    """Something that the bots of a server would need."""
+
+    code: str | None = None
+    """A stable word for programs."""
+    message: str | None = None
+    """What is missing and how an operator provides it, for people."""
+
+
+class PlatformAvailability(Model):
+    """One way into a platform's meetings. A platform may have several."""
+
+    platform: Platform
+    via: Via | None = None
+    """How bots get into its meetings; `None` where the server's version has no bot for it."""
+    joinable: Flag = False
+    """Whether a job for one of its meetings is taken. It follows from what the server's settings and its machine have, not from the bots that run at the moment."""
+    experimental: Flag = False
+    """Whether it may break with any change that the platform makes."""
+    missing: Many[MissingRequirement] = Field(default_factory=list)
+    """What the operator has to install or set; empty where it can be joined."""
+
+
+class PlatformPage(Model):
+    """The platforms that a server recognises, all of them on one page."""
+
+    data: list[PlatformAvailability]
+    next_cursor: str | None = None
 
 
 class DeliveryTry(Model):

@@ -114,6 +114,19 @@ class Platform(Word):
     SANDBOX = "sandbox"
 
 
+class Via(Word):
+    """How bots get into a platform's meetings."""
+
+    NATIVE = "native"
+    """They speak the platform's own protocol."""
+    BROWSER = "browser"
+    """They open the platform's web page."""
+    RTMS = "rtms"
+    """The platform streams the meeting to them; no bot is in the room."""
+    SANDBOX = "sandbox"
+    """The server plays the meeting itself."""
+
+
 class FailureCode(Word):
     """Why a job failed."""
 

@@ -74,24 +74,25 @@ pub(super) fn meeting(
             return None;
         }
     };
-    let played = scenario(&link, terms.live);
     let joinable = availability::joinable(terms.available);
-    if let Some(scenario) = &played {
-        if let Err(problem) = (terms.scenario)(scenario) {
-            issues.add(FIELD, "invalid_scenario", problem);
-        }
-    } else if !joinable.contains(&&link.platform) {
+    if !joinable.contains(&&link.platform) {
         let able = joinable.into_iter().map(Platform::as_str).collect::<Vec<_>>().join(", ");
         let able = if able.is_empty() { "none" } else { &able };
         let mut message = format!(
             "{} is recognised, but no bot of this server can join it; it can join {able}",
             link.platform
         );
-        let ways = terms.available.iter().filter(|way| way.platform == link.platform);
-        for missing in ways.flat_map(|way| &way.missing) {
+        for missing in availability::of_platform(terms.available, &link.platform)
+            .iter()
+            .flat_map(|way| &way.missing)
+        {
             message.extend(["; ", missing.message.as_str()]);
         }
         issues.add(FIELD, "platform_not_available", message);
+    } else if let Some(scenario) = scenario(&link, terms.live) {
+        if let Err(problem) = (terms.scenario)(&scenario) {
+            issues.add(FIELD, "invalid_scenario", problem);
+        }
     } else if let Some(host) = link.host()
         && let Some(address) = terms.meetings.refused(&host)
     {

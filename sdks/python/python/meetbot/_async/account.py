@@ -8,11 +8,11 @@ from .. import _calls
 from .caller import AsyncCaller
 
 if TYPE_CHECKING:
-    from .._records import ErasureReceipt, Host, Usage
+    from .._records import ErasureReceipt, Host, PlatformPage, Usage
 
 
 class AsyncAccountCalls(AsyncCaller):
-    """The calls about a consumer's use, its erasure and the server's machine."""
+    """The calls about a consumer's use, its erasure, the server's machine and the platforms that it joins."""
 
     async def usage(self, *, timeout: float | None = None) -> Usage:
         """What the key's consumer has used this month, in the key's world (live or test), and what it may use (`GET /api/v1/usage`).
@@ -23,6 +23,18 @@ class AsyncAccountCalls(AsyncCaller):
             None
         """
         return await self._call(_calls.usage(), timeout)
+
+    async def list_platforms(self, *, timeout: float | None = None) -> PlatformPage:
+        """Every platform that the server recognises, with each way into its meetings: whether a job for it is taken with this key, and what the
+        operator has to install or set where none is (`GET /api/v1/platforms`). All of it is on one page. With a test key the sandbox plays the
+        meetings of every platform.
+
+        Example:
+            >>> page = await mb.list_platforms()
+            >>> print([way.platform.value for way in page.data if way.platform == "sandbox" and way.joinable])
+            ['sandbox']
+        """
+        return await self._call(_calls.list_platforms(), timeout)
 
     async def erase_consumer(self, confirm: str, *, timeout: float | None = None) -> ErasureReceipt:
         """Cancels all bots of the key's consumer and erases everything it has, this key included (scope `admin`).

@@ -1,0 +1,39 @@
+//! Which platforms can be joined.
+
+use axum::{Json, extract::State};
+use meetbot_types::{
+    Availability, ErrorBody, Page, PlatformAvailability,
+    availability::{of_platforms, with_test_key},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Server, caller::Caller};
+
+pub(super) fn router() -> OpenApiRouter<Server> {
+    OpenApiRouter::new().routes(routes!(list_platforms))
+}
+
+impl Server {
+    /// The ways into meetings for the jobs of a key.
+    pub(super) fn ways(&self, caller: &Caller) -> Vec<Availability> {
+        if caller.tenant.live {
+            self.hooks.zoom.available(&self.available, &caller.key().consumer_name)
+        } else {
+            with_test_key(&self.available)
+        }
+    }
+}
+
+/// List every platform that links are recognised of, with each way into its meetings: whether a job for it is taken, and what the operator has to install or set where none is. All of it on one page.
+/// With a test key the sandbox plays the meetings of every platform.
+#[utoipa::path(get, path = "/api/v1/platforms", tag = "jobs",
+    responses(
+        (status = 200, description = "The platforms", body = Page<PlatformAvailability>),
+        (status = 401, description = "unauthorized", body = ErrorBody),
+    ))]
+async fn list_platforms(
+    State(server): State<Server>,
+    caller: Caller,
+) -> Json<Page<PlatformAvailability>> {
+    Json(Page { data: of_platforms(&server.ways(&caller)), next_cursor: None })
+}
