@@ -4,6 +4,7 @@
 
 mod conformance;
 mod dashboard;
+mod deploy;
 mod go;
 mod leaks;
 mod packaging;
@@ -43,6 +44,7 @@ usage: cargo xtask COMMAND
   test typescript the part of it that is TypeScript's
   test dashboard  the dashboard in a real browser
   test document   the part of it that judges spec/openapi.json
+  test deploy     the part of it that judges the files of deploy/
   test conformance  the same story in all four SDKs' languages against a server: they print the same
   soak            the SDKs with the runtimes that not every run is tested with; the date goes into their documents
   wheels          the Python package as it is published, installed with pip, uv and poetry
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
         ["test", "typescript"] => typescript::test(),
         ["test", "dashboard"] => dashboard::test(),
         ["test", "document"] => document(),
+        ["test", "deploy"] => deployment(),
         ["test", "conformance"] => conformance::test(),
         ["part", name] => part(name),
         ["soak"] => soak(),
@@ -169,6 +172,7 @@ fn test() -> anyhow::Result<()> {
     let mut report = Report::default();
     report.step("format and lints", check)?;
     report.step("document", document)?;
+    report.step("deploy", deployment)?;
     report.step("docs", docs)?;
     let binaries = report.step("build of the tests", || timed("build", rust_tests::build))?;
     report.step("schemathesis from PyPI", schemathesis::install)?;
@@ -234,6 +238,12 @@ fn part(name: &str) -> anyhow::Result<()> {
 fn document() -> anyhow::Result<()> {
     redocly::install()?;
     timed("document", redocly::lint)
+}
+
+/// The files of `deploy/`, by the rules for such files.
+fn deployment() -> anyhow::Result<()> {
+    deploy::install()?;
+    timed("deploy", deploy::judge)
 }
 
 /// What the API's document promises, tried with generated requests.

