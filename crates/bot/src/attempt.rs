@@ -30,7 +30,7 @@ static FINISHING: Semaphore = Semaphore::const_new(8);
 /// the job, or `stop` was asked for: then the bot leaves its files whole and its job unended, and the next attempt goes on.
 pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
     let counters = Counters::default();
-    let reporter = Reporter::start(&order, connect.http.clone(), counters.clone());
+    let reporter = Reporter::start(&order, &connect, counters.clone());
     let (cause, was_in, denied) = if let Some(ending) = order.finalize.clone() {
         finish(&order, false, reporter, &stop, move |_| ending).await;
         return;

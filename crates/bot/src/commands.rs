@@ -12,6 +12,7 @@ use tracing::Instrument as _;
 
 use crate::{
     clock,
+    connect::{Address, Connect},
     refusal::{self, Refusal},
 };
 
@@ -41,14 +42,14 @@ impl Inbox {
     /// Starts to ask. What the orchestrator knows of the meeting's stream goes to `zoom_stream`: a meeting that is joined later needs it too.
     pub(crate) fn open(
         order: &BotOrder,
-        client: Client,
+        connect: &Connect,
         zoom_stream: watch::Sender<Option<ZoomStream>>,
     ) -> Self {
         let (sender, incoming) = mpsc::channel(16);
+        let (client, address) = (connect.http.clone(), Address::of(order, connect));
         let order = order.clone();
-        let asking = tokio::spawn(
-            async move { ask(&order, &client, &sender, &zoom_stream).await }.in_current_span(),
-        );
+        let asking = async move { ask(&order, &client, &address, &sender, &zoom_stream).await };
+        let asking = tokio::spawn(asking.in_current_span());
         Self { incoming, asking }
     }
 
@@ -76,15 +77,17 @@ impl Drop for Inbox {
 async fn ask(
     order: &BotOrder,
     client: &Client,
+    address: &Address,
     inbox: &mpsc::Sender<Incoming>,
     zoom_stream: &watch::Sender<Option<ZoomStream>>,
 ) {
     let mut after = 0;
     let mut known_bots = OwnBots::default().version();
-    loop {
+    // Without an address there is nobody to ask; the reporter finds the same, and ends the bot.
+    while let Some(url) = address.url().await {
         let mut url = format!(
-            "{}/api/v1/ingest/commands?jobId={}&epoch={}&after={after}&knownBots={known_bots}&wait={WAIT_SECONDS}",
-            order.orchestrator_url, order.job_id, order.epoch
+            "{url}/api/v1/ingest/commands?jobId={}&epoch={}&after={after}&knownBots={known_bots}&wait={WAIT_SECONDS}",
+            order.job_id, order.epoch
         );
         if order.zoom.is_some() {
             let known = zoom_stream.borrow().as_ref().map_or(0, |stream| stream.version);

@@ -20,7 +20,7 @@ mod reporter;
 pub use self::{
     attempt::run,
     connect::Connect,
-    platforms::{Machine, available},
+    platforms::{Machine, available, needs_browser},
     recording::mix::mix,
 };
 

@@ -16,6 +16,7 @@ use tracing::Instrument as _;
 use self::queue::{Next, Queue};
 use crate::{
     clock,
+    connect::{Address, Connect},
     recording::Counters,
     refusal::{self, Refusal},
 };
@@ -38,16 +39,13 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     /// Starts to report.
-    pub(crate) fn start(order: &BotOrder, client: Client, counters: Counters) -> Self {
+    pub(crate) fn start(order: &BotOrder, connect: &Connect, counters: Counters) -> Self {
         let reports =
             Arc::new(Reports { queue: Mutex::new(Queue::new(clock::now())), news: Notify::new() });
         let [closed, superseded] = [(); 2].map(|()| CancellationToken::new());
         let sender = Sender {
-            client,
-            url: format!(
-                "{}/api/v1/ingest?jobId={}&epoch={}",
-                order.orchestrator_url, order.job_id, order.epoch
-            ),
+            client: connect.http.clone(),
+            address: Address::of(order, connect),
             order: order.clone(),
             reports: Arc::clone(&reports),
             counters,
@@ -105,7 +103,7 @@ impl Reports {
 
 struct Sender {
     client: Client,
-    url: String,
+    address: Address,
     order: BotOrder,
     reports: Arc<Reports>,
     counters: Counters,
@@ -171,10 +169,13 @@ impl Sender {
             epoch: self.order.epoch,
             reports: reports.to_vec(),
         };
+        let url = self.address.url().await.ok_or(Refusal::Superseded)?;
+        let url =
+            format!("{url}/api/v1/ingest?jobId={}&epoch={}", self.order.job_id, self.order.epoch);
         let away = |error: reqwest::Error| Refusal::Away(error.without_url().to_string());
         let sent = self
             .client
-            .post(&self.url)
+            .post(url)
             .bearer_auth(self.order.token.expose())
             .timeout(TIME_LIMIT)
             .json(&request)

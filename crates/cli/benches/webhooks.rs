@@ -21,13 +21,13 @@ use std::{
 use async_trait::async_trait;
 use meetbot::{MeetBot, NewJob, Timestamp, Webhooks};
 use meetbot_orchestrator::{
-    Config, Launcher, Orchestrator, SandboxLink,
+    Config, Fate, Launcher, Orchestrator, SandboxLink, Stop,
     keys::{self, Wanted},
     store::Scope,
     tls,
 };
 use meetbot_types::{
-    Availability, Manifest,
+    Availability, JobId, Manifest,
     bot::{
         BotOrder, BotReport, ChatMessage, IngestRequest, MediaCounters, MixOrder, NumberedReport,
         Secret,
@@ -67,9 +67,22 @@ impl Launcher for Stage {
         Vec::new()
     }
 
-    async fn run(&self, order: BotOrder, stop: CancellationToken) {
+    async fn run(&self, order: BotOrder, stop: Stop) -> Fate {
         self.0.send(order).unwrap();
-        stop.cancelled().await;
+        stop.leave.cancelled().await;
+        Fate::Ended
+    }
+
+    fn serves_at(&self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn lives(&self, _: JobId, _: u32) -> bool {
+        false
+    }
+
+    async fn adopt(&self, _: JobId, _: u32, _: Stop) -> Fate {
+        Fate::Ended
     }
 
     async fn mix(&self, _: MixOrder, _: CancellationToken) -> io::Result<Option<Manifest>> {

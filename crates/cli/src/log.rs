@@ -6,6 +6,10 @@ use std::{
     backtrace::{Backtrace, BacktraceStatus},
     env,
     io::{self, IsTerminal as _, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use meetbot_orchestrator::config::LogFormat;
@@ -23,6 +27,8 @@ use crate::{
 };
 
 const VARIABLE: &str = "MEETBOT_LOG";
+/// How many bytes a log may have that nobody rotates.
+const BOUND: usize = 4 << 20;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Starts it; `MEETBOT_LOG` says how much is logged (`debug`, `meetbot_orchestrator=debug,warn`). A second one in one process is refused; the first one goes on.
@@ -46,6 +52,40 @@ pub(crate) fn start(default: &str, format: LogFormat) -> anyhow::Result<()> {
         }
     };
     Ok(())
+}
+
+/// The same as text, of which no more than [`BOUND`] bytes are written.
+pub(crate) fn start_bounded(default: &str) -> anyhow::Result<()> {
+    let filter = wanted()?.unwrap_or_else(|| EnvFilter::new(default));
+    let left = Arc::new(AtomicUsize::new(BOUND));
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a bug")));
+    let to = move || Bounded { to: io::stderr(), left: Arc::clone(&left) };
+    let _ = text(filter, false, to).try_init();
+    Ok(())
+}
+
+/// Writes lines until its bound is reached, and says then that the rest is left out.
+struct Bounded<W> {
+    to: W,
+    left: Arc<AtomicUsize>,
+}
+
+impl<W: Write> Write for Bounded<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let took = |left: usize| left.checked_sub(bytes.len()).filter(|left| *left > 0);
+        match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, took) {
+            Ok(_) => self.to.write_all(bytes)?,
+            Err(_) if self.left.swap(0, Ordering::Relaxed) > 0 => {
+                self.to.write_all(b"more is not logged\n")?;
+            }
+            Err(_) => {}
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// What `MEETBOT_LOG` asks for; `None` where it is not set.
@@ -190,6 +230,18 @@ mod tests {
             let problem = check(wrong).unwrap_err();
             assert!(problem.contains("error, warn, info, debug"), "{wrong}: {problem}");
         }
+    }
+
+    #[test]
+    fn a_log_that_nobody_rotates_ends_at_its_bound_and_says_so_once() {
+        let kept = Kept::default();
+        let left = Arc::new(AtomicUsize::new(10));
+        let mut bounded = Bounded { to: kept.clone(), left };
+        for line in ["12345\n", "678\n", "9\n", "0\n"] {
+            bounded.write_all(line.as_bytes()).unwrap();
+        }
+        let written = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(written, "12345\nmore is not logged\n");
     }
 
     #[test]

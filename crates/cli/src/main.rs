@@ -122,6 +122,9 @@ enum Command {
     /// Run the sandbox in a process of its own, or list its scenarios.
     #[command(subcommand)]
     Sandbox(sandbox::Command),
+    /// Run one bot: servers do that.
+    #[command(hide = true)]
+    Bot(launcher::child::Args),
     /// Print the completion script of a shell.
     Completions(completions::Args),
 }
@@ -171,8 +174,11 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
             .ok_or_else(|| Usage(format!("this command has no {option}: it asks no server")))?;
         connection.take(before);
     }
-    // Those that run a server or a sandbox say themselves what of it is logged.
-    if !matches!(command, Command::Serve(_) | Command::Demo(_) | Command::Sandbox(_)) {
+    // Those that run a server, a sandbox or a bot say themselves what of it is logged.
+    if !matches!(
+        command,
+        Command::Serve(_) | Command::Demo(_) | Command::Sandbox(_) | Command::Bot(_)
+    ) {
         let format = if output.is_json() { LogFormat::Json } else { LogFormat::Text };
         let started = log::start("meetbot=warn", format);
         // The doctor reports it among the settings.
@@ -197,6 +203,7 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Restore(args) => restore::run(&args, output),
         Command::Unpause(folder) => restore::unpause(&folder, output).await,
         Command::Sandbox(command) => sandbox::run(command, output).await,
+        Command::Bot(_) => launcher::child::run().await,
         Command::Completions(args) => Ok(completions::run(args)),
     }
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::{
     folder::{FolderArgs, quoted},
-    launcher::Tasks,
+    launcher::Bots,
     log,
     output::{Output, Usage},
     signals::Signals,
@@ -238,8 +238,7 @@ pub(crate) async fn start(
         let address = own.address();
         (Some(own), address, token)
     };
-    let tasks = Tasks::new(config.browser.clone(), config.max_browsers);
-    let launcher = Arc::new(tasks.context("there is no HTTP client for bots")?);
+    let launcher = Arc::new(Bots::new(&config, own.is_some())?);
     let link = SandboxLink { address, token, check: scenario::check };
     Ok((Orchestrator::start(config, launcher, link).await?, own))
 }

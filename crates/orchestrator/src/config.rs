@@ -66,6 +66,8 @@ pub struct Config {
     pub stun_servers: Vec<String>,
     /// How bots run Chromium; `None` where they may not.
     pub browser: Option<BrowserSettings>,
+    /// Whether each bot runs in a process of its own; those with browsers always do.
+    pub own_processes: bool,
     /// How many browsers run at once.
     pub max_browsers: usize,
     /// How long recordings are kept after their job has ended; `None` for ever.
@@ -287,7 +289,7 @@ mod tests {
         );
         assert_eq!(config.keep_recordings, Some(Duration::from_hours(720)));
         assert_eq!(config.most_bytes_per_job, None);
-        assert_eq!((config.browser, config.max_browsers), (None, 2));
+        assert_eq!((config.browser, config.max_browsers), (None, crate::machine::browsers()));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::{
 
 const LOCK: &str = "lock";
 const RECORDINGS: &str = "recordings";
+const BOTS: &str = "bots";
 
 /// The data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -157,6 +158,11 @@ impl Space {
     }
 }
 
+/// Where bots in processes of their own keep what they share with the server that has this data folder.
+pub fn bots_folder(data_dir: &Path) -> PathBuf {
+    data_dir.join(BOTS)
+}
+
 /// Makes the folder where there is none, without locking it: for what may happen while a server runs on it.
 pub fn prepare(path: &Path) -> Result<(), DataFolderError> {
     let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
@@ -208,13 +214,13 @@ fn is_own(path: &Path, shared: bool) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether it is the name of a file that the server makes in its data folder.
+/// Whether it is the name of something that the server makes in its data folder, recordings aside.
 fn is_own_file(name: &OsStr) -> bool {
     let of_database = |name: &str| {
         let after = name.strip_prefix(store::FILE);
         after.is_some_and(|after| matches!(after, "" | "-wal" | "-shm" | "-journal" | ".partial"))
     };
-    name == LOCK || name.to_str().is_some_and(of_database)
+    name == LOCK || name == BOTS || name.to_str().is_some_and(of_database)
 }
 
 #[cfg(test)]

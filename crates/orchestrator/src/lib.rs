@@ -36,8 +36,8 @@ pub mod zoom;
 
 pub use self::{
     config::Config,
-    data_folder::{DataFolder, DataFolderError, FoundFolder, Space, prepare},
-    dispatch::Launcher,
+    data_folder::{DataFolder, DataFolderError, FoundFolder, Space, bots_folder, prepare},
+    dispatch::{Fate, Launcher, Stop},
     limits::Limits,
     private::OpenToOthers,
     restore::{RestoreError, Restored, restore},

@@ -1,6 +1,6 @@
 //! What the machine says of itself.
 
-use std::{io, path::Path};
+use std::{io, num::NonZeroUsize, path::Path};
 
 use meetbot_types::host::{HostCpu, HostDisk, HostMemory};
 use sysinfo::{MINIMUM_CPU_UPDATE_INTERVAL, ProcessRefreshKind, ProcessesToUpdate, System};
@@ -50,8 +50,42 @@ pub(crate) fn memory() -> Result<HostMemory, sysinfo::Error> {
     })
 }
 
+/// What a browser in a meeting takes: a core, and this much memory.
+const BROWSER_BYTES: u64 = 1_500_000_000;
+
+/// How many browsers it has room for.
+pub(crate) fn browsers() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    browsers_in(cores, memory().map_or(0, |memory| memory.total_bytes))
+}
+
+fn browsers_in(cores: usize, bytes: u64) -> usize {
+    cores.min(usize::try_from(bytes / BROWSER_BYTES).unwrap_or(usize::MAX)).max(1)
+}
+
 /// The disk that holds this path.
 pub(crate) fn disk(path: &Path) -> io::Result<HostDisk> {
     let Space { total, free } = Space::at(path)?;
     Ok(HostDisk { total_bytes: total, free_bytes: free })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_have_a_core_and_memory_each_and_there_is_one_in_any_case() {
+        let gigabytes = |number: u64| number * 1_000_000_000;
+        for (cores, bytes, browsers) in [
+            (2, gigabytes(8), 2),
+            (16, gigabytes(8), 5),
+            (16, gigabytes(64), 16),
+            (1, gigabytes(64), 1),
+            (4, gigabytes(1), 1),
+            (4, 0, 1),
+        ] {
+            assert_eq!(browsers_in(cores, bytes), browsers, "{cores} cores, {bytes} bytes");
+        }
+        assert!(browsers() >= 1);
+    }
 }

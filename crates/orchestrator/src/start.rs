@@ -18,7 +18,7 @@ use crate::{
     config::{Config, ConfigError},
     connections,
     data_folder::{DataFolder, DataFolderError},
-    dispatch::{Dispatch, Launcher, Reaper},
+    dispatch::{Dispatch, Launcher, Reaper, Stop},
     egress::Guard,
     keys,
     limits::{Allowance, Limits},
@@ -28,7 +28,7 @@ use crate::{
     retention::{self, Keep},
     sessions,
     shares::Shares,
-    store::{Leases, Observer, OpenError, PostgresStore, SqliteStore, Store, StoreError},
+    store::{Observer, OpenError, PostgresStore, SqliteStore, Store, StoreError, TakenOver},
     wake::Wakes,
     webhooks::sender::Sender,
     zoom::Zoom,
@@ -132,8 +132,12 @@ impl Orchestrator {
         let clock = Clock::start();
         let metrics = Arc::new(Metrics::new(clock.now().wall, config.max_bots, &times));
         store.set_default_quota(config.quota).await?;
-        // The bots of the process before were its tasks, and died with it.
-        let lost = store.reap(Leases::OfEarlierBoots, store.now()).await?;
+        launcher
+            .serves_at(&url_of(address))
+            .map_err(|error| DataFolderError::Unusable { path: folder.path().to_owned(), error })?;
+        let alive = Arc::clone(&launcher);
+        let lives = Arc::new(move |job, attempt| alive.lives(job, attempt));
+        let TakenOver { running, lost } = store.take_over(lives, store.now()).await?;
         if !lost.is_empty() {
             tracing::warn!(
                 jobs = lost.len(),
@@ -246,7 +250,9 @@ impl Orchestrator {
             store: kept,
             clock,
             dashboard: config.dashboard,
-            dispatch: tokio::spawn(dispatch.run(drain.clone(), stop_work.clone())),
+            dispatch: tokio::spawn(
+                dispatch.run(running, Stop { drain: drain.clone(), leave: stop_work.clone() }),
+            ),
             work,
             api: tokio::spawn(api::serve::serve(
                 listener,
@@ -299,8 +305,8 @@ impl Orchestrator {
     }
 
     /// Stops in order. No more jobs are claimed, and bots stay in their meetings until these end or [`Config::drain`] is over. Then they leave their files
-    /// whole, while the API still hears them, and their jobs go back to the queue for the next server on this data folder. Webhooks that are under way
-    /// arrive, the API ends, and the database is closed last, so that its file is whole by itself.
+    /// whole, while the API still hears them, and their jobs go back to the queue for the next server on this data folder. Bots in processes of their own go on, and
+    /// nobody waits for them. Webhooks that are under way arrive, the API ends, and the database is closed last, so that its file is whole by itself.
     pub async fn stop(mut self) {
         self.drain.cancel();
         if tokio::time::timeout(self.drain_for, &mut self.dispatch).await.is_err() {

@@ -145,7 +145,7 @@ pub(super) fn connect() -> Connect {
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
     let http = Client::builder().tls_backend_preconfigured(tls.clone()).no_proxy().build().unwrap();
-    Connect { http, tls: Arc::new(tls), browsers: Arc::new(Semaphore::new(1)) }
+    Connect { http, tls: Arc::new(tls), orchestrator: None, browsers: Arc::new(Semaphore::new(1)) }
 }
 
 /// Attends the flood by these rules, on one thread; `meanwhile` gets the bot's commands, its stop, and the news that it records.
@@ -157,7 +157,7 @@ async fn attend_flood(
     let folder = TempDir::new().unwrap();
     let order = order(folder.path().join("job"), auto_leave);
     let (connect, counters) = (connect(), Counters::default());
-    let reporter = Reporter::start(&order, connect.http.clone(), counters.clone());
+    let reporter = Reporter::start(&order, &connect, counters.clone());
     let mut bot = Bot::new(&order, &connect, &reporter, counters);
     let (longest, began) = (Arc::default(), Arc::new(Notify::new()));
     let now = clock::now();

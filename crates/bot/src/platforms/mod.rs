@@ -45,7 +45,7 @@ impl Machine {
 }
 
 /// Whether a bot joins the order's meeting with a browser.
-pub(crate) fn needs_browser(order: &BotOrder) -> bool {
+pub fn needs_browser(order: &BotOrder) -> bool {
     order.sandbox.is_none() && order.link.platform == Platform::GoogleMeet
 }
 

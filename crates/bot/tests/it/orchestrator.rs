@@ -150,7 +150,7 @@ impl Stage {
         let http =
             Client::builder().tls_backend_preconfigured(tls.clone()).no_proxy().build().unwrap();
         let browsers = Arc::new(Semaphore::new(8));
-        let connect = Connect { http, tls: Arc::new(tls), browsers };
+        let connect = Connect { http, tls: Arc::new(tls), orchestrator: None, browsers };
         let stop = CancellationToken::new();
         Running { bot: tokio::spawn(meetbot_bot::run(order, connect, stop.clone())), stop }
     }

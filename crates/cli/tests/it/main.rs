@@ -30,6 +30,7 @@ mod passed_over;
 mod pause;
 mod platforms;
 mod private_files;
+mod processes;
 mod program;
 mod recorded;
 mod restore;

@@ -17,6 +17,7 @@ use toml::{Table, Value};
 use super::{Config, ConfigError, parse_listen};
 use crate::{
     limits::Limits,
+    machine,
     store::{Quota, StoreUrl},
     timing::Timing,
     zoom::ZoomSettings,
@@ -74,13 +75,14 @@ struct Bots {
     start_within_seconds: u32,
     allow_networks: Vec<String>,
     stun_servers: Vec<String>,
+    own_processes: bool,
     browser: Browser,
 }
 
 #[derive(Deserialize)]
 struct Browser {
     enabled: bool,
-    max: u32,
+    max: i32,
     binary: PathBuf,
     no_sandbox: bool,
     headful: bool,
@@ -182,9 +184,12 @@ impl Config {
             networks("webhooks.allow_networks", &settings.webhooks.allow_networks)?;
         let meeting_networks = networks("bots.allow_networks", &settings.bots.allow_networks)?;
         let browser = settings.bots.browser;
-        if browser.max == 0 {
-            return Err(invalid("bots.browser.max", "must be at least 1".to_owned()));
-        }
+        let max_browsers = match browser.max {
+            -1 => machine::browsers(),
+            max => usize::try_from(max).ok().filter(|max| *max > 0).ok_or_else(|| {
+                invalid("bots.browser.max", "must be -1, or at least 1".to_owned())
+            })?,
+        };
         let stun_servers = settings.bots.stun_servers;
         if let Some(server) = stun_servers.iter().find(|server| !is_host_and_port(server)) {
             let problem =
@@ -218,7 +223,8 @@ impl Config {
             start_within,
             meeting_networks,
             stun_servers,
-            max_browsers: browser.max as usize,
+            own_processes: settings.bots.own_processes,
+            max_browsers,
             browser: browser.enabled.then(|| BrowserSettings {
                 binary: (!browser.binary.as_os_str().is_empty()).then_some(browser.binary),
                 no_sandbox: browser.no_sandbox,

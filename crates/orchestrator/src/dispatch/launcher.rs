@@ -4,7 +4,7 @@ use std::io;
 
 use async_trait::async_trait;
 use meetbot_types::{
-    Availability, Manifest,
+    Availability, JobId, Manifest,
     bot::{BotOrder, MixOrder},
 };
 use tokio_util::sync::CancellationToken;
@@ -15,13 +15,40 @@ pub trait Launcher: Send + Sync + 'static {
     /// The ways into meetings that its bots know, and what is missing for those that they cannot take.
     fn available(&self) -> Vec<Availability>;
 
-    /// Runs one bot to its end. Whether its work is done, the bot itself has told the server; one that returns without having done
-    /// so is replaced. On `stop` the bot leaves its files in order and returns soon, its job not ended.
-    async fn run(&self, order: BotOrder, stop: CancellationToken);
+    /// Runs one bot to its end, or until it may go on without this server. Whether its work is done, the bot itself has told the server; one that has ended without
+    /// having done so is replaced.
+    async fn run(&self, order: BotOrder, stop: Stop) -> Fate;
+
+    /// Where the server listens, which bots that outlive a server have to find out. Comes before any other call but `available`.
+    fn serves_at(&self, url: &str) -> io::Result<()>;
+
+    /// Whether the bot of an attempt still runs, which a server before this one has launched.
+    fn lives(&self, job: JobId, attempt: u32) -> bool;
+
+    /// Waits as [`Launcher::run`] does for a bot that lives.
+    async fn adopt(&self, job: JobId, attempt: u32, stop: Stop) -> Fate;
 
     /// Makes the mix of a recording, or gives it up, and replaces the recording's manifest by one that says so; answers that manifest. Where the manifest
     /// says already what became of the mix, nothing is done. On `stop` it ends soon, leaves the manifest as it was and answers `None`.
     ///
     /// Fails where the manifest is not there ([`io::ErrorKind::NotFound`]), or cannot be read or written; the same order may work later.
     async fn mix(&self, order: MixOrder, stop: CancellationToken) -> io::Result<Option<Manifest>>;
+}
+
+/// How bots learn that their server stops.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    /// No more jobs are taken. Bots that can go on without the server are left alone from here on.
+    pub drain: CancellationToken,
+    /// The others leave their files in order and end soon, their jobs not ended.
+    pub leave: CancellationToken,
+}
+
+/// What became of a bot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It has ended.
+    Ended,
+    /// It goes on without this server, and the next one takes it over.
+    Outlives,
 }

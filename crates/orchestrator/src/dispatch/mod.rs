@@ -3,17 +3,16 @@
 mod launcher;
 mod reaper;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use meetbot_types::{
-    JobId, Platform, Reach, Timestamp,
+    Job, JobId, Platform, Reach, Timestamp,
     bot::{BotOrder, SandboxSeat, Secret, ZoomApp},
 };
 use tokio::{sync::Notify, task::JoinSet};
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-pub use self::launcher::Launcher;
+pub use self::launcher::{Fate, Launcher, Stop};
 pub(crate) use self::reaper::Reaper;
 use crate::{
     clock::Clock,
@@ -70,44 +69,53 @@ pub(crate) struct Dispatch {
 }
 
 impl Dispatch {
-    /// Claims until it is to drain, and ends when its last bot has. On `stop` bots leave their meetings, their files whole and their jobs unended.
-    pub(crate) async fn run(self, drain: CancellationToken, stop: CancellationToken) {
-        let mut bots: JoinSet<Attempt> = JoinSet::new();
+    /// Claims until it is to drain, and ends when its last bot has that cannot go on without it. `running` are the jobs whose bots have outlived the server before.
+    pub(crate) async fn run(self, running: Vec<Job>, stop: Stop) {
+        let mut bots: JoinSet<(Attempt, Fate)> = JoinSet::new();
+        for job in running {
+            self.adopt(&job, &mut bots, &stop);
+        }
         // Bots that are gone, whose jobs the store could not take back yet.
         let mut unreleased: Vec<Attempt> = Vec::new();
         loop {
             for attempt in std::mem::take(&mut unreleased) {
                 unreleased.extend(self.take_back(attempt, &stop).await);
             }
-            let sleep = match self.claim_due(&mut bots, &drain, &stop).await {
+            let sleep = match self.claim_due(&mut bots, &stop).await {
                 Claimed::AllDue => self.until_next().await,
                 Claimed::AllPlaces | Claimed::Unread => POLL,
             };
             tokio::select! {
-                () = drain.cancelled() => break,
+                biased;
+                () = stop.drain.cancelled() => break,
                 () = self.poke.notified() => {}
-                Some(Ok(ended)) = bots.join_next() => {
-                    unreleased.extend(self.take_back(ended, &stop).await);
+                Some(Ok((attempt, fate))) = bots.join_next() => {
+                    if fate == Fate::Ended {
+                        unreleased.extend(self.take_back(attempt, &stop).await);
+                    }
                 }
                 () = tokio::time::sleep(sleep) => {}
             }
         }
         tracing::info!(bots = bots.len(), "no more jobs are taken");
+        let mut outlive = 0;
         while let Some(ended) = bots.join_next().await {
-            if let Ok(attempt) = ended {
-                self.take_back(attempt, &stop).await;
+            match ended {
+                Ok((attempt, Fate::Ended)) => {
+                    self.take_back(attempt, &stop).await;
+                }
+                Ok((_, Fate::Outlives)) => outlive += 1,
+                Err(_) => {}
             }
+        }
+        if outlive > 0 {
+            tracing::info!(bots = outlive, "bots in processes of their own stay in their meetings");
         }
     }
 
     /// Claims until no job is due, or no place is left.
-    async fn claim_due(
-        &self,
-        bots: &mut JoinSet<Attempt>,
-        drain: &CancellationToken,
-        stop: &CancellationToken,
-    ) -> Claimed {
-        while bots.len() < self.max_bots && !drain.is_cancelled() {
+    async fn claim_due(&self, bots: &mut JoinSet<(Attempt, Fate)>, stop: &Stop) -> Claimed {
+        while bots.len() < self.max_bots && !stop.drain.is_cancelled() {
             let token = crate::letters::letters(TOKEN_LETTERS);
             match self.store.claim(keys::hash(&token), self.store.now()).await {
                 Ok(Claim::Bot(claimed)) => {
@@ -149,8 +157,8 @@ impl Dispatch {
         claimed: ClaimedJob,
         token: String,
         zoom: Option<ZoomApp>,
-        bots: &mut JoinSet<Attempt>,
-        stop: &CancellationToken,
+        bots: &mut JoinSet<(Attempt, Fate)>,
+        stop: &Stop,
     ) {
         let ClaimedJob { job, tenant, link, finalize } = claimed;
         self.wakes.poke(job.id);
@@ -188,22 +196,23 @@ impl Dispatch {
         };
         tracing::info!(job = %job.id, attempt = job.attempt, platform = %job.platform, "a bot is launched");
         let (launcher, stop) = (Arc::clone(&self.launcher), stop.clone());
+        watch((job.id, job.attempt), async move { launcher.run(order, stop).await }, bots);
+    }
+
+    /// Waits for a bot that has outlived the server before.
+    fn adopt(&self, job: &Job, bots: &mut JoinSet<(Attempt, Fate)>, stop: &Stop) {
+        self.metrics.attempts.adopted(job.id, job.attempt, &job.platform);
+        tracing::info!(job = %job.id, attempt = job.attempt, platform = %job.platform, "a bot is taken over");
+        let (launcher, stop) = (Arc::clone(&self.launcher), stop.clone());
         let attempt = (job.id, job.attempt);
-        bots.spawn(async move {
-            // A task of its own, so that a bot's panic ends here.
-            let span = tracing::error_span!("bot", job = %attempt.0, attempt = attempt.1);
-            let bot = tokio::spawn(async move { launcher.run(order, stop).await }.instrument(span));
-            if let Err(error) = bot.await {
-                tracing::error!(job = %attempt.0, %error, "a bot crashed");
-            }
-            attempt
-        });
+        let bot = async move { launcher.adopt(attempt.0, attempt.1, stop).await };
+        watch(attempt, bot, bots);
     }
 
     /// A bot that went without having ended its job is a lost bot, and known to be so at once; unless it was told to. Answers it where the store
     /// did not take that.
-    async fn take_back(&self, (job, epoch): Attempt, stop: &CancellationToken) -> Option<Attempt> {
-        let (told, now) = (stop.is_cancelled(), self.store.now());
+    async fn take_back(&self, (job, epoch): Attempt, stop: &Stop) -> Option<Attempt> {
+        let (told, now) = (stop.leave.is_cancelled(), self.store.now());
         let released = if told {
             self.store.hand_over(job, epoch, now).await
         } else {
@@ -234,6 +243,23 @@ impl Dispatch {
         let next = self.store.next_start().await.ok().flatten();
         pause_before(next, self.clock.now().wall)
     }
+}
+
+/// Waits for a bot in a task of its own, so that its panic ends here.
+fn watch(
+    attempt: Attempt,
+    bot: impl Future<Output = Fate> + Send + 'static,
+    bots: &mut JoinSet<(Attempt, Fate)>,
+) {
+    let span = tracing::error_span!("bot", job = %attempt.0, attempt = attempt.1);
+    bots.spawn(async move {
+        let ended = tokio::spawn(bot.instrument(span)).await;
+        let fate = ended.unwrap_or_else(|error| {
+            tracing::error!(job = %attempt.0, %error, "a bot crashed");
+            Fate::Ended
+        });
+        (attempt, fate)
+    });
 }
 
 /// How long to wait for the next job that may start. One that became due after the last claim is claimed at once: without this it would wait for

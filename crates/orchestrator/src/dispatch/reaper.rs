@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     away::Away,
     metrics::Metrics,
-    store::{Expired, Leases, Result, Store},
+    store::{Expired, Result, Store},
     wake::Wakes,
 };
 
@@ -56,7 +56,7 @@ impl Reaper {
             if away.is_some_and(|away| now.lease.since(away) < now.timing.lease()) {
                 continue;
             }
-            if let Ok(lost) = self.noted(self.store.reap(Leases::RanOut, now).await) {
+            if let Ok(lost) = self.noted(self.store.reap(now).await) {
                 self.tell_lost(&lost);
             }
         }

@@ -95,6 +95,11 @@ impl Stay {
         self.since = in_meeting.then_some(now.lease);
     }
 
+    /// From now on another server hears the bot, if it is in the meeting.
+    pub(crate) fn resume(&mut self, now: LeaseTime) {
+        self.since = self.since.map(|_| now);
+    }
+
     /// The bot is gone.
     pub(crate) fn lost(&mut self) {
         self.since = None;

@@ -28,6 +28,13 @@ impl JobRecord {
         self.lose(next_start(self.run_at, self.lost(), now), now.wall)
     }
 
+    /// Its bot lives on after its server. Lease times of two servers cannot be compared, so all of them begin anew.
+    pub(crate) fn outlived_server(&mut self, now: StoreNow) -> Changes {
+        self.lease_until = Some(now.lease + now.timing.lease());
+        self.stay.resume(now.lease);
+        Changes { record: true, ..Changes::default() }
+    }
+
     /// Its bot died with its server, and was not at fault.
     pub(crate) fn died_with_server(&mut self, now: StoreNow) -> Changes {
         self.lose(now.wall, now.wall)

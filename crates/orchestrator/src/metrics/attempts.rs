@@ -30,7 +30,8 @@ struct Attempt {
     platform: PlatformLabel,
     launched: Duration,
     in_call: bool,
-    media: MediaCounters,
+    /// What the bot has counted so far; `None` while that is not known, of one that another server launched.
+    media: Option<MediaCounters>,
 }
 
 /// What a bot's report says to these metrics.
@@ -128,9 +129,19 @@ impl Attempts {
     pub(crate) fn launched(&self, job: JobId, epoch: u32, platform: &Platform, now: Duration) {
         let platform = PlatformLabel { platform: known(Platform::known(platform.as_str())) };
         self.launched.get_or_create(&platform).inc();
+        let media = Some(MediaCounters::default());
+        self.runs(job, Attempt { epoch, platform, launched: now, in_call: false, media });
+    }
+
+    /// A bot runs that the server before launched: what it counted until then is that one's.
+    pub(crate) fn adopted(&self, job: JobId, epoch: u32, platform: &Platform) {
+        let platform = PlatformLabel { platform: known(Platform::known(platform.as_str())) };
+        let (launched, in_call, media) = (Duration::ZERO, true, None);
+        self.runs(job, Attempt { epoch, platform, launched, in_call, media });
+    }
+
+    fn runs(&self, job: JobId, attempt: Attempt) {
         self.running.inc();
-        let media = MediaCounters::default();
-        let attempt = Attempt { epoch, platform, launched: now, in_call: false, media };
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(job, attempt);
     }
 
@@ -152,7 +163,7 @@ impl Attempts {
             self.join.get_or_create(&attempt.platform).observe(took.as_secs_f64());
         }
         if let Some(media) = heard.media {
-            let before = std::mem::replace(&mut attempt.media, media);
+            let before = attempt.media.replace(media).unwrap_or(media);
             self.received.inc_by(media.packets_received.saturating_sub(before.packets_received));
             self.lost_packets.inc_by(media.packets_lost.saturating_sub(before.packets_lost));
             self.written.inc_by(media.bytes_written.saturating_sub(before.bytes_written));

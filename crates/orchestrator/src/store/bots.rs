@@ -18,11 +18,23 @@ pub enum Claim {
 
 /// Which leases are taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leases {
+pub(crate) enum Leases {
     /// Those that are over.
     RanOut,
-    /// All that were given before this server opened the store: its bots died with the process before.
+    /// All that were given before this server opened the store.
     OfEarlierBoots,
+}
+
+/// Whether the bot of an attempt (its epoch) still runs, which a server before has launched.
+pub type Lives = dyn Fn(JobId, u32) -> bool + Send + Sync;
+
+/// What became of the bots that had a job when the server before ended.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TakenOver {
+    /// Jobs whose bots run on; `attempt` is the attempt and the epoch.
+    pub running: Vec<Job>,
+    /// Jobs whose bots are gone: they are back in the queue.
+    pub lost: Vec<JobId>,
 }
 
 /// A job that was not started in time, and has failed.

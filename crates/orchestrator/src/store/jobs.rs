@@ -1,5 +1,7 @@
 //! The verbs of jobs.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use meetbot_types::{
     CommandId, ControlAction, Job, JobId, MeetingLink, Page, TimelineEvent, Timestamp,
@@ -8,8 +10,8 @@ use meetbot_types::{
 };
 
 use super::{
-    Claim, Command, Commanded, Creation, Earlier, Expired, JobFilter, KeptAnswer, Leases,
-    OldRecording, Once, Reported, Result, Start, Tenant, WaitingMixes, Window,
+    Claim, Command, Commanded, Creation, Earlier, Expired, JobFilter, KeptAnswer, Lives,
+    OldRecording, Once, Reported, Result, Start, TakenOver, Tenant, WaitingMixes, Window,
 };
 use crate::clock::{LeaseTime, StoreNow};
 
@@ -139,8 +141,11 @@ pub trait JobStore: Send + Sync + 'static {
     async fn release(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool>;
     /// [`JobStore::release`] of a bot that left its files whole because its server stops: it does not count as lost.
     async fn hand_over(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool>;
-    /// Takes the jobs back whose bots have these leases; answers them. With an earlier boot's leases those of senders are taken back too.
-    async fn reap(&self, leases: Leases, now: StoreNow) -> Result<Vec<JobId>>;
+    /// Takes the jobs back whose bots' leases are over; answers them.
+    async fn reap(&self, now: StoreNow) -> Result<Vec<JobId>>;
+    /// What a server does at its start with the leases that were given before it opened the store. A bot that lives gets a whole one from now on. The jobs of the others are
+    /// taken back at once, and so are the deliveries of senders. The time in which no server heard a bot is not counted as one in the meeting.
+    async fn take_over(&self, lives: Arc<Lives>, now: StoreNow) -> Result<TakenOver>;
     /// Fails the jobs that no worker has taken in time; answers them.
     async fn expire(&self, now: StoreNow) -> Result<Vec<Expired>>;
     /// When the next job in the queue wants to start for which there is a place.

@@ -28,9 +28,10 @@ use meetbot_types::{
 
 #[cfg(test)]
 pub(crate) use self::backend::Backend;
+pub(crate) use self::bots::Leases;
 pub(crate) use self::sqlite::{FILE, copy, holds_database};
 pub use self::{
-    bots::{Claim, Claimed, Expired, Leases},
+    bots::{Claim, Claimed, Expired, Lives, TakenOver},
     deliveries::{
         DeliveryFilter, DeliveryStore, DueDelivery, Redelivery, Room, Taken, Tried, Verdict,
     },

@@ -5,14 +5,14 @@ use std::{io, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use meetbot::{JobStatus, MeetBot, NewJob, Timestamp};
 use meetbot_orchestrator::{
-    Config, Launcher, Orchestrator, SandboxLink,
+    Config, Fate, Launcher, Orchestrator, SandboxLink, Stop,
     clock::Clock,
     keys::{self, FreshKey, Wanted},
     store::{Rotation, Scope, Store},
     tls,
 };
 use meetbot_types::{
-    Availability, Cause, Ending, LeaveReason, Manifest, Platform, Via,
+    Availability, Cause, Ending, JobId, LeaveReason, Manifest, Platform, Via,
     bot::{BotOrder, BotReport, Commands, IngestRequest, MixOrder, NumberedReport, Secret},
     signature,
 };
@@ -62,14 +62,27 @@ impl Launcher for Stage {
         [sandbox, joinable(Platform::Janus), streams].into()
     }
 
-    async fn run(&self, order: BotOrder, stop: CancellationToken) {
+    async fn run(&self, order: BotOrder, stop: Stop) -> Fate {
         let (life, mut end) = oneshot::channel();
         if self.bots.send((order, life)).is_ok() {
             tokio::select! {
                 () = life_ends(&mut end) => {}
-                () = stop.cancelled() => {}
+                () = stop.leave.cancelled() => {}
             }
         }
+        Fate::Ended
+    }
+
+    fn serves_at(&self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn lives(&self, _: JobId, _: u32) -> bool {
+        false
+    }
+
+    async fn adopt(&self, _: JobId, _: u32, _: Stop) -> Fate {
+        Fate::Ended
     }
 
     async fn mix(&self, order: MixOrder, stop: CancellationToken) -> io::Result<Option<Manifest>> {

@@ -15,14 +15,11 @@ async fn no_jump_of_the_wall_clock_takes_a_bots_lease_or_lengthens_it() {
         let job = fixture.create(|_| {}, at(1)).await;
         fixture.claim(1, at(2)).await.unwrap();
         let lease = u64::from(LEASE_SECONDS);
-        assert_eq!(fixture.store.reap(Leases::RanOut, off(1 + lease, hours)).await.unwrap(), []);
+        assert_eq!(fixture.store.reap(off(1 + lease, hours)).await.unwrap(), []);
         let admitted = [BotReport::Admitted];
         acknowledged(&fixture.report(job.id, 1, 1, 1, &admitted, off(1 + lease, hours)).await);
-        assert_eq!(fixture.store.reap(Leases::RanOut, off(2 * lease, hours)).await.unwrap(), []);
-        assert_eq!(
-            fixture.store.reap(Leases::RanOut, off(2 + 2 * lease, hours)).await.unwrap(),
-            [job.id]
-        );
+        assert_eq!(fixture.store.reap(off(2 * lease, hours)).await.unwrap(), []);
+        assert_eq!(fixture.store.reap(off(2 + 2 * lease, hours)).await.unwrap(), [job.id]);
     }
 }
 

@@ -79,10 +79,10 @@ async fn a_lease_is_renewed_by_life_and_a_late_sign_does_not_revive_it() {
     let beat = [BotReport::Heartbeat { media: MediaCounters::default() }];
     let lease = u64::from(LEASE_SECONDS);
     assert_eq!(acknowledged(&fixture.report(job.id, 1, 1, 1, &beat, at(20)).await), 1);
-    assert!(fixture.store.reap(Leases::RanOut, at(2 + lease)).await.unwrap().is_empty());
+    assert!(fixture.store.reap(at(2 + lease)).await.unwrap().is_empty());
     let late = fixture.report(job.id, 1, 1, 2, &beat, at(20 + lease)).await;
     assert_eq!(late, Reported::Superseded);
-    assert_eq!(fixture.store.reap(Leases::RanOut, at(20 + lease)).await.unwrap(), [job.id]);
+    assert_eq!(fixture.store.reap(at(20 + lease)).await.unwrap(), [job.id]);
     let lost = fixture.job(job.id).await;
     assert_eq!(
         (lost.status.as_str(), lost.status_detail.as_deref()),

@@ -43,8 +43,49 @@ async fn a_bot_that_lived_for_long_is_replaced_at_once_and_so_is_one_whose_serve
     let now = at(u64::from(MAX_ATTEMPTS) * 3_600 - 3_599);
     assert!(fixture.store.hand_over(job, MAX_ATTEMPTS, now).await.unwrap());
     assert_eq!(fixture.claim(1, now).await.unwrap().finalize, None);
-    assert_eq!(fixture.store.reap(Leases::OfEarlierBoots, now).await.unwrap(), [job]);
+    assert_eq!(fixture.store.take_over(Arc::new(|_, _| false), now).await.unwrap().lost, [job]);
     assert!(fixture.claim(1, now).await.is_some());
+}
+
+#[tokio::test]
+async fn a_bot_that_outlived_its_server_keeps_its_job_and_has_a_whole_lease_with_the_next_one() {
+    let fixture = fixture().await;
+    let [lives, gone] = [recorded(&fixture).await, recorded(&fixture).await];
+    let minute = [BotReport::Heartbeat { media: MediaCounters::default() }];
+    fixture.report(lives, 1, 1, 3, &minute, at(20)).await;
+    // The clock of the next server's leases begins anew, and the wall clock does not.
+    let boot = |seconds| StoreNow { lease: at(seconds).lease, ..at(1_000 + seconds) };
+    let running = move |job, epoch| (job, epoch) == (lives, 1);
+    let taken = fixture.store.take_over(Arc::new(running), boot(0)).await.unwrap();
+    let running: Vec<_> = taken.running.iter().map(|job| (job.id, job.attempt)).collect();
+    assert_eq!((running, taken.lost), (vec![(lives, 1)], vec![gone]));
+    assert_eq!(fixture.job(lives).await.status, JobStatus::Recording);
+    assert_eq!(fixture.job(gone).await.status, JobStatus::Queued);
+    let lease = u64::from(LEASE_SECONDS);
+    assert_eq!(fixture.store.reap(boot(lease - 1)).await.unwrap(), []);
+    assert_eq!(fixture.store.bot_commands(lives, 1, [1; 32], 0).await.unwrap(), Some(Vec::new()));
+    acknowledged(&fixture.report(lives, 1, 1, 4, &minute, boot(lease - 1)).await);
+    assert_eq!(fixture.store.reap(boot(2 * lease - 2)).await.unwrap(), []);
+    assert_eq!(fixture.store.reap(boot(2 * lease - 1)).await.unwrap(), [lives]);
+}
+
+#[tokio::test]
+async fn the_time_in_which_no_server_heard_a_bot_is_no_time_in_the_meeting() {
+    let fixture = fixture().await;
+    let job = recorded(&fixture).await;
+    let beat = [BotReport::Heartbeat { media: MediaCounters::default() }];
+    for second in 1..=10 {
+        fixture.report(job, 1, 1, 2 + second, &beat, at(3 + 5 * second)).await;
+    }
+    let boot = |seconds| StoreNow { lease: at(seconds).lease, ..at(7_000 + seconds) };
+    fixture.store.take_over(Arc::new(|_, _| true), boot(0)).await.unwrap();
+    // 50 s with the server before, and 20 s with this one.
+    for second in 1..=3 {
+        fixture.report(job, 1, 1, 12 + second, &beat, boot(5 * second)).await;
+    }
+    fixture.report(job, 1, 1, 16, &[ended(Cause::Requested, true)], boot(20)).await;
+    let used = fixture.store.used(fixture.tenant, boot(20)).await.unwrap();
+    assert_eq!(used.minutes, 2);
 }
 
 #[tokio::test]

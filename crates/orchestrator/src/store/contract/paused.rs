@@ -7,7 +7,7 @@ use crate::store::How;
 async fn restored(fixture: Fixture, how: How, now: StoreNow) -> Fixture {
     let backend = fixture.backend.restored(how, now);
     let store = backend.open();
-    store.reap(Leases::OfEarlierBoots, now).await.unwrap();
+    store.take_over(Arc::new(|_, _| false), now).await.unwrap();
     Fixture { store, tenant: fixture.tenant, backend }
 }
 

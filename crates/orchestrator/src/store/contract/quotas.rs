@@ -226,7 +226,7 @@ async fn minutes_are_counted_once_in_the_month_in_which_the_job_ends() {
     // From 23:57 to 00:07, with a bot that was lost at 23:59 and replaced at 00:05.
     fixture.meet(job.id, 1, 117 * 60, 120).await;
     assert_eq!(fixture.minutes(since(119 * 60)).await, 2, "while it goes on");
-    assert_eq!(fixture.store.reap(Leases::RanOut, since(125 * 60)).await.unwrap(), [job.id]);
+    assert_eq!(fixture.store.reap(since(125 * 60)).await.unwrap(), [job.id]);
     fixture.next(since(125 * 60)).await.unwrap();
     let seq = fixture.meet(job.id, 2, 125 * 60, 125).await;
     assert_eq!(fixture.minutes(since(128 * 60)).await, 5, "120 s and 125 s");

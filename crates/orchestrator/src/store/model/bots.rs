@@ -1,6 +1,6 @@
 //! What bots and the loops that watch them do.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use meetbot_types::{
     Cause, ControlState, Ending, Failure, FailureCode, JobId, JobStatus, LeaveReason,
@@ -13,7 +13,7 @@ use super::{
     outbox::Sent,
     state::{Bot, World, ms},
 };
-use crate::store::{Claim, Expired, Leases, Reported};
+use crate::store::{Claim, Expired, Reported};
 
 impl World {
     pub(super) async fn claim(&mut self, workers: usize) {
@@ -177,29 +177,48 @@ impl World {
         self.compare(job).await;
     }
 
-    pub(super) async fn reap(&mut self, all: bool) {
-        let (leases, over) = if all {
-            (Leases::OfEarlierBoots, i64::MAX)
-        } else {
-            (Leases::RanOut, self.now.lease.as_millis())
-        };
+    pub(super) async fn reap(&mut self) {
+        let over = self.now.lease.as_millis();
         let mut expected = HashSet::new();
         for job in &mut self.jobs {
             if job.lease.is_some_and(|until| until <= over) {
-                if all {
-                    job.lose(self.now);
-                } else {
-                    job.lose_one(self.now);
-                }
+                job.lose_one(self.now);
                 expected.insert(job.id);
             }
-            if all {
-                job.deliveries.iter_mut().for_each(Sent::forget_lease);
-            }
         }
-        let lost = self.store.reap(leases, self.now).await.unwrap();
+        let lost = self.store.reap(self.now).await.unwrap();
         assert_eq!(lost.len(), expected.len());
         assert_eq!(HashSet::from_iter(lost), expected);
+        self.compare_all().await;
+    }
+
+    /// As a server that starts does. Where `some_live`, every other bot outlived the server before.
+    pub(super) async fn take_over(&mut self, some_live: bool) {
+        let living: HashSet<(JobId, u32)> = (0..self.jobs.len())
+            .map(|place| (place, &self.jobs[place]))
+            .filter(|(place, job)| some_live && (place + job.epoch as usize).is_multiple_of(2))
+            .map(|(_, job)| (job.id, job.epoch))
+            .collect();
+        let (mut running, mut lost) = (HashSet::new(), HashSet::new());
+        for job in &mut self.jobs {
+            job.deliveries.iter_mut().for_each(Sent::forget_lease);
+            if job.lease.is_none() {
+                continue;
+            }
+            if living.contains(&(job.id, job.epoch)) {
+                job.outlive(self.now);
+                running.insert((job.id, job.epoch));
+            } else {
+                job.lose(self.now);
+                lost.insert(job.id);
+            }
+        }
+        let lives = Arc::new(move |job, epoch| living.contains(&(job, epoch)));
+        let taken = self.store.take_over(lives, self.now).await.unwrap();
+        assert_eq!((taken.running.len(), taken.lost.len()), (running.len(), lost.len()));
+        let taken_running = taken.running.iter().map(|job| (job.id, job.attempt));
+        assert_eq!(taken_running.collect::<HashSet<_>>(), running);
+        assert_eq!(HashSet::from_iter(taken.lost), lost);
         self.compare_all().await;
     }
 

@@ -144,6 +144,12 @@ impl ModelJob {
     }
 
     /// Its live bot was heard.
+    /// Another server hears its bot from now on.
+    pub(super) fn outlive(&mut self, now: StoreNow) {
+        self.renew(now);
+        self.in_meeting_at = self.in_meeting_at.map(|_| now.lease.as_millis());
+    }
+
     pub(super) fn renew(&mut self, now: StoreNow) {
         if !self.status.is_final() {
             self.lease = Some(now.lease.as_millis() + LEASE_MS);

@@ -51,7 +51,7 @@ impl World {
                     self.release(bot, true).await;
                 }
             }
-            Act::Reap => self.reap(false).await,
+            Act::Reap => self.reap().await,
             Act::Expire => self.expire().await,
             Act::Sweep => self.store.sweep(self.now).await.unwrap(),
             Act::Cancel { job } => {
@@ -127,7 +127,7 @@ impl World {
             Act::Restart => {
                 self.store = self.backend.open();
                 (self.now.lease, self.away) = (LeaseTime::from_millis(0), None);
-                self.reap(true).await;
+                self.take_over(true).await;
             }
             Act::Restore { paused, end_running } => {
                 self.restore(store::How { paused, end_running }).await;
@@ -178,7 +178,7 @@ impl World {
             }
         }
         (self.now.lease, self.away) = (LeaseTime::from_millis(0), None);
-        self.reap(true).await;
+        self.take_over(false).await;
     }
 
     async fn limit(&mut self, limits: [u8; 3]) {
@@ -230,7 +230,7 @@ impl World {
         self.flights.clear();
         self.play(Act::Unpause).await;
         self.limit([1, 0, 0]).await;
-        self.reap(true).await;
+        self.take_over(false).await;
         while self.jobs.iter().any(|job| !job.status.is_final()) {
             self.play(Act::Pass(3_600_000)).await;
             self.claim(1).await;

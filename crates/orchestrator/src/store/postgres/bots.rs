@@ -1,7 +1,7 @@
 //! Bots: given a job, heard, told what to do, and given up.
 
 use meetbot_types::{
-    JobId, JobStatus, Timestamp,
+    Job, JobId, JobStatus, Timestamp,
     bot::{BotCommand, IngestRequest},
 };
 
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::{Changes, JobRecord},
-    store::{Claim, Claimed, Expired, Leases, Reported, Tenant},
+    store::{Claim, Claimed, Expired, Leases, Lives, Reported, Tenant},
 };
 
 /// How often a claim looks again when the job that it found was changed before it had its lock.
@@ -160,7 +160,7 @@ pub(super) async fn gone(
     Ok(true)
 }
 
-/// The jobs to look at for [`take_back`].
+/// The jobs to look at for [`take_back`] or [`settle`].
 pub(super) async fn lost(
     transaction: &Transaction,
     node: &str,
@@ -174,25 +174,39 @@ pub(super) async fn lost(
     leases::ended(transaction, node, leases).await
 }
 
-/// Takes a job back, if its lease is still one of these.
+/// Takes a job back, if its lease is over.
 pub(super) async fn take_back(
     transaction: &Transaction,
     node: &str,
     id: JobId,
-    leases: Leases,
     now: StoreNow,
 ) -> Outcome<bool> {
     let Some(mut record) = records::locked(transaction, id).await? else { return Ok(false) };
-    let Some(until) = record.lease_until else { return Ok(false) };
-    let changes = match leases {
-        Leases::RanOut if until <= now.lease => record.lease_ran_out(now),
-        Leases::OfEarlierBoots if leases::is_of(transaction, node, id).await? => {
-            record.died_with_server(now)
-        }
-        Leases::RanOut | Leases::OfEarlierBoots => return Ok(false),
-    };
+    if record.lease_until.is_none_or(|until| until > now.lease) {
+        return Ok(false);
+    }
+    let changes = record.lease_ran_out(now);
     jobs::save(transaction, node, &record, changes, now.wall).await?;
     Ok(true)
+}
+
+/// Settles a lease that this node gave before it started: the job, and whether its bot lives.
+pub(super) async fn settle(
+    transaction: &Transaction,
+    node: &str,
+    id: JobId,
+    lives: &Lives,
+    now: StoreNow,
+) -> Outcome<Option<(Job, bool)>> {
+    let Some(mut record) = records::locked(transaction, id).await? else { return Ok(None) };
+    if record.lease_until.is_none() || !leases::is_of(transaction, node, id).await? {
+        return Ok(None);
+    }
+    let job = record.job.clone();
+    let alive = lives(id, record.epoch);
+    let changes = if alive { record.outlived_server(now) } else { record.died_with_server(now) };
+    jobs::save(transaction, node, &record, changes, now.wall).await?;
+    Ok(Some((job, alive)))
 }
 
 /// Ends all jobs that have had a bot, without another one that joins their meeting.

@@ -19,8 +19,8 @@ use super::{
     server::Server,
 };
 use crate::store::{
-    Claim, Claimed, Creation, DeliveryStore as _, JobStore as _, KeyStore as _, Leases, Reported,
-    Room, Store as _, Tenant, Tried, UsageStore as _, Verdict, contract,
+    Claim, Claimed, Creation, DeliveryStore as _, JobStore as _, KeyStore as _, Reported, Room,
+    Store as _, Tenant, Tried, UsageStore as _, Verdict, contract,
 };
 
 /// How many jobs each of two consumers makes in the races.
@@ -152,7 +152,7 @@ async fn what_many_do_at_the_same_moment_is_as_if_one_did_it_after_the_other() {
                 let done = ended.load(Ordering::SeqCst) >= 2 * JOBS;
                 let room = Room { proven: 20, unproven: 20 };
                 let taken = store.due_deliveries(room, store.now()).await.unwrap();
-                assert!(store.reap(Leases::RanOut, store.now()).await.unwrap().is_empty());
+                assert!(store.reap(store.now()).await.unwrap().is_empty());
                 if done && taken.due.is_empty() && store.tally().await.unwrap().backlog == 0 {
                     return;
                 }

@@ -6,11 +6,11 @@ use meetbot_types::{
 };
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{Outcome, commands, jobs, quotas, records, writer::Transaction};
+use super::{Outcome, commands, jobs, outbox, quotas, records, writer::Transaction};
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::{Changes, JobRecord},
-    store::{Claim, Claimed, Expired, Leases, Reported},
+    store::{Claim, Claimed, Expired, Leases, Lives, Reported, TakenOver},
 };
 
 impl Leases {
@@ -107,24 +107,40 @@ pub(super) fn gone(
     Ok(true)
 }
 
-pub(super) fn reap(
-    transaction: &Transaction<'_>,
-    leases: Leases,
-    now: StoreNow,
-) -> Outcome<Vec<JobId>> {
-    let before = leases.end_before(now.lease);
+pub(super) fn reap(transaction: &Transaction<'_>, now: StoreNow) -> Outcome<Vec<JobId>> {
+    let before = Leases::RanOut.end_before(now.lease);
     let mut lost = Vec::new();
     while let Some(mut record) =
         records::load(transaction, "lease_until <= ?1 LIMIT 1", &[&before])?
     {
         lost.push(record.job.id);
-        let changes = match leases {
-            Leases::RanOut => record.lease_ran_out(now),
-            Leases::OfEarlierBoots => record.died_with_server(now),
-        };
+        let changes = record.lease_ran_out(now);
         jobs::save(transaction, &record, changes, now.wall)?;
     }
     Ok(lost)
+}
+
+pub(super) fn take_over(
+    transaction: &Transaction<'_>,
+    lives: &Lives,
+    now: StoreNow,
+) -> Outcome<TakenOver> {
+    outbox::forget_leases(transaction, Leases::OfEarlierBoots, now)?;
+    let mut leased = transaction.prepare("SELECT id FROM jobs WHERE lease_until IS NOT NULL")?;
+    let leased = leased.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    let mut taken = TakenOver::default();
+    for id in leased {
+        let Some(mut record) = records::load(transaction, "id = ?1", &[&id])? else { continue };
+        let changes = if lives(record.job.id, record.epoch) {
+            taken.running.push(record.job.clone());
+            record.outlived_server(now)
+        } else {
+            taken.lost.push(record.job.id);
+            record.died_with_server(now)
+        };
+        jobs::save(transaction, &record, changes, now.wall)?;
+    }
+    Ok(taken)
 }
 
 /// Ends all jobs that have had a bot, without another one that joins their meeting.

@@ -2,6 +2,8 @@
 
 mod keys;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use meetbot_types::{
     CommandId, ConsumerId, ControlAction, Delivery, DeliveryId, Job, JobId, MeetingLink, Page,
@@ -20,9 +22,9 @@ use crate::{
     clock::{LeaseTime, Now, StoreNow},
     store::{
         Claim, Command, Commanded, ConsumerFilter, ConsumerUse, Creation, DeliveryFilter,
-        DeliveryStore, Earlier, Expired, JobFilter, JobStore, KeptAnswer, Leases, OldRecording,
-        Once, Quota, QuotaChange, Redelivery, Reported, Result, Room, Start, Store, Taken, Tally,
-        Tenant, Tried, UsageStore, Used, WaitingMixes, Window,
+        DeliveryStore, Earlier, Expired, JobFilter, JobStore, KeptAnswer, Leases, Lives,
+        OldRecording, Once, Quota, QuotaChange, Redelivery, Reported, Result, Room, Start, Store,
+        Taken, TakenOver, Tally, Tenant, Tried, UsageStore, Used, WaitingMixes, Window,
     },
 };
 
@@ -274,14 +276,14 @@ impl JobStore for SqliteStore {
         self.writer.write(hand_over).await
     }
 
-    async fn reap(&self, leases: Leases, now: StoreNow) -> Result<Vec<JobId>> {
-        let reap = move |connection: &Transaction<'_>| {
-            if leases == Leases::OfEarlierBoots {
-                outbox::forget_leases(connection, leases, now)?;
-            }
-            bots::reap(connection, leases, now)
-        };
-        self.writer.write(reap).await
+    async fn reap(&self, now: StoreNow) -> Result<Vec<JobId>> {
+        self.writer.write(move |connection: &Transaction<'_>| bots::reap(connection, now)).await
+    }
+
+    async fn take_over(&self, lives: Arc<Lives>, now: StoreNow) -> Result<TakenOver> {
+        let take_over =
+            move |connection: &Transaction<'_>| bots::take_over(connection, lives.as_ref(), now);
+        self.writer.write(take_over).await
     }
 
     async fn expire(&self, now: StoreNow) -> Result<Vec<Expired>> {

@@ -1,5 +1,7 @@
 //! The verbs of jobs.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use meetbot_types::{
     CommandId, ControlAction, Job, JobId, MeetingLink, Page, TimelineEvent, Timestamp,
@@ -11,7 +13,8 @@ use crate::{
     clock::{LeaseTime, StoreNow},
     store::{
         Claim, Command, Commanded, Creation, Earlier, Expired, JobFilter, JobStore, KeptAnswer,
-        Leases, OldRecording, Once, Reported, Result, Start, Tenant, WaitingMixes, Window,
+        Leases, Lives, OldRecording, Once, Reported, Result, Start, TakenOver, Tenant,
+        WaitingMixes, Window,
         postgres::{
             PostgresStore, answers, bots, commands, erasure, jobs, mixes, paused, recordings,
             records, room_bots, timeline, transaction::Caller,
@@ -284,23 +287,48 @@ impl JobStore for PostgresStore {
         .await
     }
 
-    async fn reap(&self, leases: Leases, now: StoreNow) -> Result<Vec<JobId>> {
-        if leases == Leases::OfEarlierBoots {
-            self.forget_leases(leases, now).await?;
-        }
+    async fn reap(&self, now: StoreNow) -> Result<Vec<JobId>> {
         let lost = self
-            .write_at(Caller::Other, now, leases, |it, (node, leases, now)| {
+            .write_at(Caller::Other, now, Leases::RanOut, |it, (node, leases, now)| {
                 Box::pin(bots::lost(it, node, *leases, it.at(*now)))
             })
             .await?;
         Self::each(lost, |id| async move {
-            let taken =
-                self.write_at(Caller::Other, now, (id, leases), |it, (node, (id, leases), now)| {
-                    Box::pin(bots::take_back(it, node, *id, *leases, it.at(*now)))
-                });
+            let taken = self.write_at(Caller::Other, now, id, |it, (node, id, now)| {
+                Box::pin(bots::take_back(it, node, *id, it.at(*now)))
+            });
             Ok(taken.await?.then_some(id))
         })
         .await
+    }
+
+    async fn take_over(&self, lives: Arc<Lives>, now: StoreNow) -> Result<TakenOver> {
+        self.forget_leases(Leases::OfEarlierBoots, now).await?;
+        let leased = self
+            .write_at(Caller::Other, now, Leases::OfEarlierBoots, |it, (node, leases, now)| {
+                Box::pin(bots::lost(it, node, *leases, it.at(*now)))
+            })
+            .await?;
+        let settled = Self::each(leased, |id| {
+            let lives = Arc::clone(&lives);
+            async move {
+                let settled = self.write_at(
+                    Caller::Other,
+                    now,
+                    (id, lives),
+                    |it, (node, (id, lives), now)| {
+                        Box::pin(bots::settle(it, node, *id, lives.as_ref(), it.at(*now)))
+                    },
+                );
+                settled.await
+            }
+        })
+        .await?;
+        let mut taken = TakenOver::default();
+        for (job, lives) in settled {
+            if lives { taken.running.push(job) } else { taken.lost.push(job.id) }
+        }
+        Ok(taken)
     }
 
     async fn expire(&self, now: StoreNow) -> Result<Vec<Expired>> {

@@ -1,0 +1,95 @@
+//! Bots as tasks of this process, or as processes of their own, which outlive it.
+
+pub(crate) mod child;
+mod places;
+mod processes;
+
+use std::{io, path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use meetbot_bot::{Connect, Machine, needs_browser};
+use meetbot_orchestrator::{Config, Fate, Launcher, Stop, tls};
+use meetbot_types::{
+    Availability, JobId, Manifest,
+    bot::{BotOrder, BrowserSettings, MixOrder},
+};
+use reqwest::Client;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use self::processes::Processes;
+
+/// Runs each bot; those that are tasks share one HTTP client.
+#[derive(Debug)]
+pub(crate) struct Bots {
+    connect: Connect,
+    browser: Option<BrowserSettings>,
+    /// Whether bots without a browser have processes of their own too.
+    all_apart: bool,
+    /// The sandbox's meetings end with this process.
+    sandbox_is_here: bool,
+    processes: Processes,
+}
+
+impl Bots {
+    /// Bots of a server with these settings.
+    pub(crate) fn new(config: &Config, sandbox_is_here: bool) -> anyhow::Result<Self> {
+        Ok(Self {
+            connect: connect(None, config.max_browsers)?,
+            browser: config.browser.clone(),
+            all_apart: config.own_processes,
+            sandbox_is_here,
+            processes: Processes::new(&config.data_dir, config.max_browsers)?,
+        })
+    }
+
+    /// Whether a bot has a process of its own. One that only finishes files needs none, and one whose meeting ends with this process would outlive it for nothing.
+    fn is_apart(&self, order: &BotOrder) -> bool {
+        let stays_behind = order.sandbox.is_some() && self.sandbox_is_here;
+        order.finalize.is_none() && (needs_browser(order) || self.all_apart && !stays_behind)
+    }
+}
+
+/// What bots of one process connect with. `orchestrator` is the file that says where it listens, for those that outlive it.
+fn connect(orchestrator: Option<&Path>, browsers: usize) -> reqwest::Result<Connect> {
+    // Only ever to the server that launched them: no proxy of the environment stands in between.
+    let http = Client::builder().tls_backend_preconfigured(tls::config()).no_proxy().build()?;
+    Ok(Connect {
+        http,
+        tls: Arc::new(tls::config()),
+        orchestrator: orchestrator.map(Path::to_owned),
+        browsers: Arc::new(Semaphore::new(browsers)),
+    })
+}
+
+#[async_trait]
+impl Launcher for Bots {
+    fn available(&self) -> Vec<Availability> {
+        meetbot_bot::available(&Machine::look(), self.browser.as_ref())
+    }
+
+    async fn run(&self, order: BotOrder, stop: Stop) -> Fate {
+        let order = BotOrder { browser: self.browser.clone(), ..order };
+        if self.is_apart(&order) {
+            return self.processes.run(order, stop).await;
+        }
+        meetbot_bot::run(order, self.connect.clone(), stop.leave).await;
+        Fate::Ended
+    }
+
+    fn serves_at(&self, url: &str) -> io::Result<()> {
+        self.processes.serves_at(url)
+    }
+
+    fn lives(&self, job: JobId, attempt: u32) -> bool {
+        self.processes.lives(job, attempt)
+    }
+
+    async fn adopt(&self, job: JobId, attempt: u32, stop: Stop) -> Fate {
+        self.processes.adopt(job, attempt, stop).await
+    }
+
+    async fn mix(&self, order: MixOrder, stop: CancellationToken) -> io::Result<Option<Manifest>> {
+        meetbot_bot::mix(&order, &stop).await
+    }
+}

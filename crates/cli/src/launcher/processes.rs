@@ -1,0 +1,216 @@
+//! Bots as processes of their own. Each has a file in the data folder, into which it writes what it logs, and which is locked for as long as it lives: the lock comes with
+//! the file as its standard output, so that there is no moment without it, and the kernel takes it away with the process.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, SystemTime},
+};
+
+use meetbot_orchestrator::{Fate, Stop, bots_folder};
+use meetbot_types::{JobId, bot::BotOrder};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::AsyncWriteExt as _,
+    process::{Child, Command},
+};
+
+/// The file that says where the server listens.
+const SERVER: &str = "server";
+/// What the name of a bot's output ends with.
+const OUTPUT: &str = ".log";
+/// How often to look whether a bot lives that another server launched.
+const LOOK: Duration = Duration::from_millis(250);
+/// So many outputs of bots that crashed are kept, the newest.
+const KEPT: usize = 50;
+
+/// What a bot's process is told on its standard input: secrets are in it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Told {
+    pub(super) order: BotOrder,
+    /// What the processes of the data folder share.
+    pub(super) folder: PathBuf,
+    /// How many browsers may run on the data folder.
+    pub(super) browsers: usize,
+}
+
+impl Told {
+    /// The file that says where the server listens now.
+    pub(super) fn server(&self) -> PathBuf {
+        self.folder.join(SERVER)
+    }
+
+    /// The bot's output.
+    pub(super) fn output(&self) -> PathBuf {
+        output(&self.folder, self.order.job_id, self.order.epoch)
+    }
+}
+
+fn output(folder: &Path, job: JobId, attempt: u32) -> PathBuf {
+    folder.join(format!("{job}.{attempt}{OUTPUT}"))
+}
+
+/// Launches them.
+#[derive(Debug)]
+pub(super) struct Processes {
+    folder: PathBuf,
+    browsers: usize,
+}
+
+impl Processes {
+    /// Those of a data folder, at most `browsers` of them in browsers at once.
+    pub(super) fn new(data_dir: &Path, browsers: usize) -> io::Result<Self> {
+        Ok(Self { folder: bots_folder(&std::path::absolute(data_dir)?), browsers })
+    }
+
+    /// Tells those that live where the server listens.
+    pub(super) fn serves_at(&self, url: &str) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        // In one step: a bot that finds no file takes its server for gone.
+        let next = self.folder.join("server.next");
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+        file.write_all(url.as_bytes())?;
+        fs::rename(next, self.folder.join(SERVER))?;
+        self.clear()
+    }
+
+    pub(super) fn lives(&self, job: JobId, attempt: u32) -> bool {
+        is_locked(&output(&self.folder, job, attempt))
+    }
+
+    pub(super) async fn run(&self, order: BotOrder, stop: Stop) -> Fate {
+        let told = Told { order, folder: self.folder.clone(), browsers: self.browsers };
+        let mut child = match self.start(&told).await {
+            Ok(child) => child,
+            Err(error) => {
+                tracing::error!(%error, "a bot's process cannot be started");
+                return Fate::Ended;
+            }
+        };
+        let ended = tokio::select! {
+            biased;
+            ended = child.wait() => ended,
+            () = stop.drain.cancelled() => return Fate::Outlives,
+        };
+        match ended {
+            Ok(status) if status.success() => {}
+            ended => {
+                let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
+                let output = told.output();
+                tracing::error!(how, output = %output.display(), "a bot's process crashed");
+                if let Err(error) = self.clear() {
+                    tracing::warn!(%error, "the outputs of earlier bots cannot be removed");
+                }
+            }
+        }
+        Fate::Ended
+    }
+
+    pub(super) async fn adopt(&self, job: JobId, attempt: u32, stop: Stop) -> Fate {
+        while self.lives(job, attempt) {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = stop.drain.cancelled() => return Fate::Outlives,
+            }
+        }
+        Fate::Ended
+    }
+
+    async fn start(&self, told: &Told) -> io::Result<Child> {
+        let output =
+            OpenOptions::new().create(true).append(true).mode(0o600).open(told.output())?;
+        output.lock()?;
+        // The program that runs here, also after an update has put another in its place.
+        let mut command = Command::new("/proc/self/exe");
+        // The job is for people who look at the list of processes.
+        command.arg0("meetbot").arg("bot").arg(told.order.job_id.to_string());
+        for (name, _) in std::env::vars_os() {
+            // Settings are for servers, and some are secrets.
+            let is_setting = name.as_encoded_bytes().starts_with(b"MEETBOT_");
+            if is_setting && name != "MEETBOT_LOG" {
+                command.env_remove(name);
+            }
+        }
+        command.current_dir("/").stdin(Stdio::piped()).stdout(output.try_clone()?).stderr(output);
+        let started = command.spawn();
+        // It holds the locked file, too.
+        drop(command);
+        let mut child = started?;
+        if let Some(mut input) = child.stdin.take() {
+            // A process that does not read it ends, and is waited for.
+            if let Err(error) = input.write_all(&serde_json::to_vec(told)?).await {
+                tracing::warn!(%error, "a bot's process takes no order");
+            }
+        }
+        Ok(child)
+    }
+
+    /// Removes the oldest outputs of bots that crashed.
+    fn clear(&self) -> io::Result<()> {
+        let mut left = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let is_output = path.to_str().is_some_and(|path| path.ends_with(OUTPUT));
+            if is_output && !is_locked(&path) {
+                // One that is gone by now needs no place among them.
+                let Ok(found) = fs::metadata(&path) else { continue };
+                left.push((found.modified().unwrap_or(SystemTime::UNIX_EPOCH), path));
+            }
+        }
+        left.sort();
+        left.truncate(left.len().saturating_sub(KEPT));
+        for (_, path) in left {
+            if let Err(error) = fs::remove_file(path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a process has it.
+fn is_locked(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+#[cfg(test)]
+mod tests {
+    use meetbot_types::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn of_bots_that_crashed_the_newest_outputs_are_kept_and_those_of_living_bots_all() {
+        let data = tempfile::tempdir().unwrap();
+        let processes = Processes::new(data.path(), 1).unwrap();
+        processes.serves_at("http://127.0.0.1:1").unwrap();
+        let job = JobId::generate(Timestamp::UNIX_EPOCH);
+        let made = |attempt: u32| {
+            let file = File::create(output(&processes.folder, job, attempt)).unwrap();
+            let since = Duration::from_secs(attempt.into());
+            file.set_modified(SystemTime::UNIX_EPOCH + since).unwrap();
+            file
+        };
+        let living = made(1);
+        living.lock().unwrap();
+        for attempt in 2..=60 {
+            made(attempt);
+        }
+        processes.serves_at("http://127.0.0.1:2").unwrap();
+        let there = |attempt| output(&processes.folder, job, attempt).exists();
+        let kept: Vec<u32> = (1..=60).filter(|attempt| there(*attempt)).collect();
+        assert_eq!(kept, [1].into_iter().chain(11..=60).collect::<Vec<_>>());
+        assert!(processes.lives(job, 1) && !processes.lives(job, 60) && !processes.lives(job, 2));
+        drop(living);
+        assert!(!processes.lives(job, 1));
+        let server = fs::read_to_string(processes.folder.join(SERVER)).unwrap();
+        assert_eq!(server, "http://127.0.0.1:2");
+    }
+}
