@@ -136,6 +136,15 @@ pub(crate) enum MeetingEvent {
 }
 
 impl MeetingEvent {
+    /// Why the bot is not in the meeting, in words, where this says it.
+    pub(crate) fn why(&self) -> Option<String> {
+        match self {
+            Self::Unreachable(failure) | Self::Refused(failure) => Some(failure.detail.clone()),
+            Self::Lost(why) => Some(why.clone()),
+            _ => None,
+        }
+    }
+
     /// The command that this event reports as done.
     pub(crate) fn done(self) -> Option<CommandId> {
         match self {

@@ -261,6 +261,8 @@ fn page(html: &str, visit: u32) -> Answer {
          connect-src 'self'; frame-src 'self'; media-src 'self' blob:; object-src 'none'; base-uri 'none'; \
          require-trusted-types-for 'script'; trusted-types imitation"
     );
+    let cookie = header::HeaderValue::from_static("session=imitation-cookie; Secure; HttpOnly");
+    answer.headers_mut().insert(header::SET_COOKIE, cookie);
     if let Ok(policy) = policy.parse() {
         answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 
-pub use self::browser::{BrowserSettings, ImitationSeat};
+pub use self::browser::{BrowserSettings, EVIDENCE_FOLDER, ImitationSeat};
 pub use self::zoom::{ZoomApp, ZoomStream, ZoomStreamState};
 pub use crate::secret::Secret;
 use crate::{

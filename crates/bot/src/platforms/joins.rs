@@ -36,6 +36,7 @@ struct Former {
     joins: u32,
     own_ids: VecDeque<String>,
     browsers: Earlier,
+    failed: u32,
 }
 
 impl Joins {
@@ -66,6 +67,13 @@ impl Joins {
     /// A fresh browser was refused.
     pub(super) fn was_blocked(&self) {
         self.former.lock().unwrap_or_else(PoisonError::into_inner).browsers.blocked = true;
+    }
+
+    /// A join failed whose evidence is kept. Answers which one it is, from 1.
+    pub(super) fn failed(&self) -> u32 {
+        let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        former.failed += 1;
+        former.failed
     }
 
     /// A browser's page died.

@@ -69,7 +69,7 @@ pub(super) fn size_of_job(folder: &Path) -> io::Result<u64> {
 }
 
 /// Writes a file that is either whole or not there.
-pub(super) fn write_whole(
+pub(crate) fn write_whole(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<fs::File>) -> io::Result<()>,
 ) -> io::Result<()> {

@@ -88,7 +88,8 @@ fn put_together(
     stop: &CancellationToken,
     end: impl FnOnce(bool) -> Ending,
 ) -> io::Result<Option<Finalized>> {
-    let before_the_call = !order.folder.exists();
+    // A join that failed leaves evidence, and nothing that was recorded.
+    let before_the_call = !(1..=order.epoch).any(|epoch| folder_of(order, epoch).exists());
     let nothing =
         |ending| Some(Finalized { ending, manifest_uri: None, duration_ms: 0, paused_ms: 0 });
     if before_the_call {

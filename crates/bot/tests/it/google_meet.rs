@@ -1,14 +1,20 @@
 //! Meetings of the imitation of Google Meet, joined with Debian's Chromium.
 
-use std::{path::Path, process::Command};
+use std::{collections::BTreeMap, path::Path, process::Command};
 
 use meetbot_imitation::{Act, Decoys, Dialect, Imitation, Scenario, Screen, Signal, Sound, Step};
 use meetbot_types::{
     CommandId, ControlAction, JobStatus, LeaveReason,
-    bot::{BotCommand, BotOrder, BotReport, BrowserSettings, ImitationSeat, Lobby},
+    bot::{
+        BotCommand, BotOrder, BotReport, BrowserSettings, EVIDENCE_FOLDER, ImitationSeat, Lobby,
+    },
 };
+use serde_json::Value;
 
 use crate::orchestrator::{Stage, ended, now};
+
+/// What stands in the meeting's address and is to be seen nowhere.
+const HUSH: &str = "hush-hush";
 
 /// Whether there is a browser. Where CI expects one, a test without it fails.
 fn has_chromium() -> bool {
@@ -29,7 +35,7 @@ fn order(stage: &Stage, imitation: &Imitation) -> BotOrder {
     BotOrder {
         browser: Some(browser),
         imitation: Some(seat),
-        ..stage.order_for(1, "https://meet.google.com/abc-mnop-xyz")
+        ..stage.order_for(1, &format!("https://meet.google.com/abc-mnop-xyz?pwd={HUSH}"))
     }
 }
 
@@ -50,6 +56,33 @@ fn step(on: Signal, then: &[Act]) -> Step {
 
 fn says(person: &str, ms: u64) -> Act {
     Act::Say { person: person.to_owned(), ms }
+}
+
+/// The files of evidence of the first attempt's joins, by name; each is whole, and holds nothing that is nobody else's business.
+fn evidence(stage: &Stage) -> BTreeMap<String, Vec<u8>> {
+    let folder = stage.folder(1).with_file_name(EVIDENCE_FOLDER);
+    let files = std::fs::read_dir(folder).into_iter().flatten().map(|entry| {
+        let path = entry.unwrap().path();
+        (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap())
+    });
+    let files: BTreeMap<_, _> = files.collect();
+    for (name, bytes) in &files {
+        if name.ends_with(".png") {
+            assert!(bytes.starts_with(b"\x89PNG"), "{name}");
+            continue;
+        }
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        for secret in [HUSH, "imitation-cookie", "a token", "Ann Host", "meetbot"] {
+            assert!(!text.contains(secret), "{name} holds {secret}: {text}");
+        }
+    }
+    files
+}
+
+/// The JSON of a file of evidence.
+fn shown(evidence: &BTreeMap<String, Vec<u8>>, name: &str) -> Value {
+    serde_json::from_slice(evidence.get(name).unwrap_or_else(|| panic!("{:?}", evidence.keys())))
+        .unwrap()
 }
 
 /// How loud a tone is in a file, in dB below full scale.
@@ -132,6 +165,7 @@ async fn each_speaker_of_a_meeting_in_a_browser_is_recorded_into_a_file_of_their
         assert!(seen.faults.is_empty(), "{:#?}", seen.faults);
         assert_eq!((seen.knocks, seen.left, seen.written), (1, true, vec!["good bye".to_owned()]));
         assert_eq!(browsers(&imitation), Vec::<String>::new());
+        assert!(evidence(&stage).is_empty(), "it was in");
         let (ending, _) = ended(&stage.reports());
         assert_eq!(
             (ending.status, ending.leave_reason),
@@ -162,13 +196,13 @@ async fn every_way_not_to_get_in_has_its_code() {
         return;
     }
     let denied = vec![step(Signal::Knocked, &[Act::Deny])];
-    for (dialect, opens, steps, code) in [
-        (Dialect::Labels, Screen::WrongCode, vec![], "meeting_not_found"),
-        (Dialect::Text, Screen::SignInHost, vec![], "auth_failure"),
-        (Dialect::Text, Screen::Blocked, vec![], "bot_blocked"),
-        (Dialect::Labels, Screen::Captcha, vec![], "bot_blocked"),
-        (Dialect::Text, Screen::Full, vec![], "meeting_full"),
-        (Dialect::Labels, Screen::PreJoin, denied, "host_denied_admission"),
+    for (dialect, opens, steps, code, joins, state) in [
+        (Dialect::Labels, Screen::WrongCode, vec![], "meeting_not_found", 1, "wrong_code"),
+        (Dialect::Text, Screen::SignInHost, vec![], "auth_failure", 1, "login_host"),
+        (Dialect::Text, Screen::Blocked, vec![], "bot_blocked", 2, "blocked"),
+        (Dialect::Labels, Screen::Captcha, vec![], "bot_blocked", 2, "captcha"),
+        (Dialect::Text, Screen::Full, vec![], "meeting_full", 1, "full"),
+        (Dialect::Labels, Screen::PreJoin, denied, "host_denied_admission", 1, "denied"),
     ] {
         let scenario = Scenario { dialect, opens, steps, ..Scenario::default() };
         let imitation = meetbot_imitation::serve(scenario).await.unwrap();
@@ -177,6 +211,14 @@ async fn every_way_not_to_get_in_has_its_code() {
         assert_eq!(browsers(&imitation), Vec::<String>::new());
         let failure = ended(&stage.reports()).0.failure.unwrap();
         assert_eq!(failure.code.as_str(), code, "{opens:?}: {}", failure.detail);
+        let kept = evidence(&stage);
+        let names = (1..=joins)
+            .flat_map(|join| [format!("evidence-1-{join}.json"), format!("evidence-1-{join}.png")]);
+        assert_eq!(kept.keys().cloned().collect::<Vec<_>>(), names.collect::<Vec<_>>());
+        let last = shown(&kept, &format!("evidence-1-{joins}.json"));
+        assert_eq!(last["states"].as_array().unwrap().last().unwrap()["state"], state, "{last:#}");
+        assert_eq!(last["ended"], failure.detail);
+        assert!(last["page"]["controls"].is_array(), "{last:#}");
         imitation.stop().await;
     }
 }
@@ -203,6 +245,9 @@ async fn a_bot_in_a_browser_says_why_it_waits_at_the_door() {
         bot.ends().await;
         assert_eq!(browsers(&imitation), Vec::<String>::new());
         assert_eq!(ended(&stage.reports()).0.status, JobStatus::Cancelled);
+        let kept = evidence(&stage);
+        assert_eq!(shown(&kept, "evidence-1-1.json")["ended"], Value::Null);
+        assert!(kept.contains_key("evidence-1-1.png"), "{:?}", kept.keys());
         imitation.stop().await;
     }
 }

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use axum::{
+    Json,
     body::Body,
     extract::{Request, State},
     http::{HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
-use meetbot_types::{ErrorBody, JobId, Manifest};
+use meetbot_types::{ErrorBody, Job, JobId, Manifest, Page, manifest::File};
 use tower::ServiceExt as _;
 use tower_http::services::ServeFile;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -26,7 +27,10 @@ use crate::{
 };
 
 pub(super) fn router() -> OpenApiRouter<Server> {
-    OpenApiRouter::new().routes(routes!(get_manifest)).routes(routes!(get_artifact))
+    OpenApiRouter::new()
+        .routes(routes!(get_manifest))
+        .routes(routes!(list_artifacts))
+        .routes(routes!(get_artifact))
 }
 
 /// Read a job's manifest.
@@ -41,15 +45,35 @@ async fn get_manifest(
     Named(id): Named<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let finished = finished(&server, tenant, &id).await?;
+    let finished = finished(&server, &job(&server, tenant, &id).await?)?;
     serve(finished.file(MANIFEST), "application/json", request).await
+}
+
+/// List a job's files: those of its manifest, and the evidence of joins that failed, which a job without a manifest may have too.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/artifacts", tag = "recordings", params(("id" = JobId, Path)),
+    responses(
+        (status = 200, description = "All files, on one page; none while there are none, and once they were deleted", body = Page<File>),
+        (status = 404, description = "not_found: no such job", body = ErrorBody),
+    ))]
+async fn list_artifacts(
+    State(server): State<Server>,
+    Caller { tenant, .. }: Caller,
+    Named(id): Named<String>,
+) -> Result<Json<Page<File>>, ApiError> {
+    let job = job(&server, tenant, &id).await?;
+    let mut data = match server.recordings.finished(&job) {
+        Some(finished) => finished.manifest().await.map_err(|error| unreadable(&error))?.files,
+        None => Vec::new(),
+    };
+    data.extend(evidence(&server, &job).await?);
+    Ok(Json(Page { data, next_cursor: None }))
 }
 
 /// Read one of a job's files. Ranges are served.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}/artifacts/{name}", tag = "recordings",
     params(
         ("id" = JobId, Path),
-        ("name" = String, Path, example = "manifest.json", description = "The file's name in the manifest"),
+        ("name" = String, Path, example = "manifest.json", description = "The file's name in the manifest or in the list of artifacts"),
         ("Range" = Option<String>, Header, description = "As in bytes=0-1023"),
     ),
     responses(
@@ -68,14 +92,19 @@ async fn get_artifact(
     Named((id, name)): Named<(String, String)>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let finished = finished(&server, caller.tenant, &id).await?;
+    let job = job(&server, caller.tenant, &id).await?;
+    // Only what is listed is served: a name is never a path.
+    if let Some(file) = named(evidence(&server, &job).await?, &name) {
+        let path = server.recordings.evidence_file(job.id, &file.name);
+        let share = caller.stream(&server)?;
+        return Ok((share, serve(path, &file.media_type, request).await?).into_response());
+    }
+    let finished = finished(&server, &job)?;
     if name == MANIFEST {
         return serve(finished.file(MANIFEST), "application/json", request).await;
     }
-    // Only what the manifest lists is served: a name is never a path.
     let manifest = finished.manifest().await.map_err(|error| unreadable(&error))?;
-    let file = manifest.files.into_iter().find(|file| file.name == name);
-    let file = file.ok_or_else(|| {
+    let file = named(manifest.files, &name).ok_or_else(|| {
         ApiError::not_found(format!("the manifest of {id} lists no file {name:?}"))
     })?;
     let share = caller.stream(&server)?;
@@ -83,14 +112,32 @@ async fn get_artifact(
     Ok((share, file).into_response())
 }
 
-/// What was recorded of a job.
-async fn finished(server: &Server, tenant: Tenant, id: &str) -> Result<Finished, ApiError> {
+fn named(files: Vec<File>, name: &str) -> Option<File> {
+    files.into_iter().find(|file| file.name == name)
+}
+
+/// What is kept of joins that failed, unless it was deleted.
+async fn evidence(server: &Server, job: &Job) -> Result<Vec<File>, ApiError> {
+    if job.recording.deleted_at.is_some() {
+        return Ok(Vec::new());
+    }
+    server.recordings.evidence(job.id).await.map_err(|error| {
+        tracing::error!(job = %job.id, %error, "the evidence of joins that failed cannot be read");
+        ApiError::internal()
+    })
+}
+
+async fn job(server: &Server, tenant: Tenant, id: &str) -> Result<Job, ApiError> {
     let id = job_id(id)?;
-    let job = server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
-    server.recordings.finished(&job).ok_or_else(|| {
+    server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))
+}
+
+/// What was recorded of a job.
+fn finished(server: &Server, job: &Job) -> Result<Finished, ApiError> {
+    server.recordings.finished(job).ok_or_else(|| {
         ApiError::not_found(match job.recording.deleted_at {
-            Some(at) => format!("the recording of {id} was deleted at {at}"),
-            None => format!("{id} is {} and has no manifest", job.status),
+            Some(at) => format!("the recording of {} was deleted at {at}", job.id),
+            None => format!("{} is {} and has no manifest", job.id, job.status),
         })
     })
 }

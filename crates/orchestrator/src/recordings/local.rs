@@ -69,7 +69,7 @@ fn remove_all(folder: &Path, within: &str, removed: &mut Vec<RemovedObject>) -> 
 }
 
 /// What is in a folder, by name; nothing when it is not there.
-fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let listed = match fs::read_dir(folder) {
         Ok(listed) => listed,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

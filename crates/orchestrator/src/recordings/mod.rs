@@ -1,6 +1,7 @@
 //! All access to recordings that are finished: which there are, their manifests and files, how many bytes they have, removed and shown to be gone.
 
 mod count;
+mod evidence;
 mod local;
 
 use std::{

@@ -4,6 +4,9 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+/// The folder, in a job's, of what is kept of joins that failed.
+pub const EVIDENCE_FOLDER: &str = "evidence";
+
 /// How a bot runs its browser.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -38,6 +38,38 @@ pub(crate) struct Controls {
     pub(crate) dismiss: Vec<String>,
 }
 
+impl Controls {
+    /// Every name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &String> {
+        self.lists().into_iter().flat_map(|(_, list)| list)
+    }
+
+    fn lists(&self) -> [(&'static str, &Vec<String>); 9] {
+        let Self {
+            name,
+            microphone_is_on,
+            camera_is_on,
+            join,
+            leave,
+            leave_for_good,
+            open_chat,
+            compose,
+            dismiss,
+        } = self;
+        [
+            ("controls.name", name),
+            ("controls.microphone_is_on", microphone_is_on),
+            ("controls.camera_is_on", camera_is_on),
+            ("controls.join", join),
+            ("controls.leave", leave),
+            ("controls.leave_for_good", leave_for_good),
+            ("controls.open_chat", open_chat),
+            ("controls.compose", compose),
+            ("controls.dismiss", dismiss),
+        ]
+    }
+}
+
 /// How long the page may take, in seconds.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -165,29 +197,8 @@ impl Landmarks {
     }
 
     fn check(&self) -> Result<(), Mistake> {
-        let Controls {
-            name,
-            microphone_is_on,
-            camera_is_on,
-            join,
-            leave,
-            leave_for_good,
-            open_chat,
-            compose,
-            dismiss,
-        } = &self.controls;
-        for (place, list) in [
-            ("words_of_people", &self.words_of_people),
-            ("controls.name", name),
-            ("controls.microphone_is_on", microphone_is_on),
-            ("controls.camera_is_on", camera_is_on),
-            ("controls.join", join),
-            ("controls.leave", leave),
-            ("controls.leave_for_good", leave_for_good),
-            ("controls.open_chat", open_chat),
-            ("controls.compose", compose),
-            ("controls.dismiss", dismiss),
-        ] {
+        filled("words_of_people", &self.words_of_people)?;
+        for (place, list) in self.controls.lists() {
             filled(place, list)?;
         }
         for rule in &self.dialogs {

@@ -5,6 +5,7 @@
 
 mod capture;
 mod cdp;
+mod evidence;
 mod judge;
 mod landmarks;
 mod lanes;
@@ -201,6 +202,14 @@ impl Driver {
                 Some(Mark::Blocked) => joins.was_blocked(),
                 Some(Mark::Dead) => joins.died(),
                 None => {}
+            }
+            // Before its end is told, upon which the bot drops this meeting.
+            if let Some(evidence) = session.evidence() {
+                let place = (order.epoch, joins.failed());
+                let kept = evidence::keep(evidence, &GOOGLE_MEET, &page, &order.folder, place);
+                if let Err(error) = kept.await {
+                    tracing::warn!(%error, "the evidence of a join that failed is not kept");
+                }
             }
             while let Some(output) = session.output() {
                 match output {

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -16,6 +17,7 @@ use super::{
 
 const CAPTURE: &str = include_str!("capture.js");
 const SURVEY: &str = include_str!("survey.js");
+const COVER: &str = include_str!("cover.js");
 /// The pointer goes to its target in so many steps, each after this time.
 const STEPS: u32 = 6;
 const STEP: Duration = Duration::from_millis(12);
@@ -109,6 +111,18 @@ impl Page {
     /// Looks at the page.
     pub(crate) async fn survey(&self) -> Result<Survey, Error> {
         self.evaluate(&format!("{}({})", SURVEY.trim_end(), json!(&*self.peoples_words))).await
+    }
+
+    /// A picture of the page (PNG) in which nothing can be read but these words. The page stays covered.
+    pub(crate) async fn picture(&self, words: &[&str]) -> Result<Vec<u8>, Error> {
+        let script =
+            format!("{}({}, {})", COVER.trim_end(), json!(words), json!(&*self.peoples_words));
+        if !self.evaluate::<bool>(&script).await? {
+            return Err(Error::Answer("Runtime.evaluate"));
+        }
+        let answer = self.call("Page.captureScreenshot", json!({"format": "png"})).await?;
+        let picture = answer["data"].as_str().and_then(|data| STANDARD.decode(data).ok());
+        picture.ok_or(Error::Answer("Page.captureScreenshot"))
     }
 
     /// Does something.

@@ -15,6 +15,7 @@ use meetbot_types::{CommandId, Failure, FailureCode, Platform, bot::RecordingRul
 use self::{chat::Chat, door::Door, roster::Roster};
 use super::{
     capture::{Happened, Record},
+    evidence::{Evidence, Shown},
     judge::History,
     landmarks::Landmarks,
     lanes::{Lanes, Speaker},
@@ -78,6 +79,12 @@ pub(crate) struct Session {
     earlier: Earlier,
     mark: Option<Mark>,
     phase: Phase,
+    opened: Instant,
+    /// It was let in: its end is then no failure to join.
+    was_in: bool,
+    evidence: Evidence,
+    /// The last look on the way in, and whether it showed something known.
+    last_look: Option<(Survey, bool)>,
     history: History,
     door: Door,
     roster: Roster,
@@ -118,6 +125,10 @@ impl Session {
             earlier,
             mark: None,
             phase: Phase::Outside,
+            opened: now,
+            was_in: false,
+            evidence: Evidence::of(landmarks),
+            last_look: None,
             history: History::default(),
             door: Door::new(name, now),
             roster: Roster::default(),
@@ -149,6 +160,19 @@ impl Session {
     /// What the next join has to know, once.
     pub(crate) const fn take_mark(&mut self) -> Option<Mark> {
         self.mark.take()
+    }
+
+    /// What is to be kept of a join that is over and has failed.
+    pub(crate) fn evidence(&self) -> Option<Evidence> {
+        let shown =
+            |(survey, is_known): &(Survey, bool)| Shown::of(survey, self.landmarks, *is_known);
+        let evidence = || Evidence {
+            knocks: self.door.knocks(),
+            connections: self.peers.values().cloned().collect(),
+            page: self.last_look.as_ref().map(shown),
+            ..self.evidence.clone()
+        };
+        (self.phase == Phase::Over && !self.was_in).then(evidence)
     }
 
     /// When to look at the page.
@@ -267,6 +291,7 @@ impl Session {
                 }
             }
             Happened::Channel { id, label, open: true } => {
+                self.evidence.opened(&label);
                 if self.channels.len() < bounds::STREAMS {
                     self.channels.insert(id, label);
                 }
@@ -275,7 +300,10 @@ impl Session {
                 self.channels.remove(&id);
             }
             Happened::Devices { asking } => self.door.ask_for_devices(asking > 0),
-            Happened::Fault { .. } => self.fault = true,
+            Happened::Fault { message } => {
+                self.evidence.failed(&message);
+                self.fault = true;
+            }
             Happened::Format { lane, mime } => {
                 tracing::warn!(
                     lane,
@@ -379,7 +407,7 @@ impl Session {
         if !self.roster.holds_self() {
             tracing::warn!("Google Meet's messages cannot be read; nobody's name is known");
         }
-        self.phase = Phase::Inside;
+        (self.phase, self.was_in) = (Phase::Inside, true);
         let own_id = self.roster.own_id().unwrap_or("the bot").to_owned();
         let (platform, room) = (Platform::GoogleMeet, self.room.clone());
         self.tell(MeetingEvent::JoiningAs { platform, room, own_id });
@@ -389,6 +417,7 @@ impl Session {
 
     fn give_up(&mut self, why: &str, survey: &Survey) {
         let version = &self.landmarks.version;
+        self.evidence.ended = Some(why.to_owned());
         let detail = format!("{why}; {} (landmarks of {version})", survey.in_short());
         self.end(MeetingEvent::Unreachable(Failure::new(FailureCode::InternalError, detail)));
     }
@@ -406,6 +435,9 @@ impl Session {
 
     /// The first end counts.
     fn end(&mut self, event: MeetingEvent) {
+        if self.phase != Phase::Over && self.evidence.ended.is_none() {
+            self.evidence.ended = event.why();
+        }
         self.tell(event);
         self.phase = Phase::Over;
     }

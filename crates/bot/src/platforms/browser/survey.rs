@@ -85,7 +85,7 @@ impl Survey {
 }
 
 /// A text for comparing: small letters, straight apostrophes, one space between words.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     words.join(" ").replace(['\u{2019}', '\u{2018}'], "'").to_lowercase()
 }

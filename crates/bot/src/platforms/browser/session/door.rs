@@ -22,6 +22,8 @@ pub(super) struct Door {
     since: Instant,
     /// When the button to join was pressed last, and how often.
     knocked: Option<(Instant, u32)>,
+    /// How often it was pressed in all.
+    knocks: u32,
     /// Since when nothing but the button to join is left to be pressed.
     ready_since: Option<Instant>,
     /// The page asks the browser for microphone and camera.
@@ -30,12 +32,24 @@ pub(super) struct Door {
 
 impl Door {
     pub(super) const fn new(name: String, now: Instant) -> Self {
-        Self { name, since: now, knocked: None, ready_since: None, asks_for_devices: false }
+        Self {
+            name,
+            since: now,
+            knocked: None,
+            knocks: 0,
+            ready_since: None,
+            asks_for_devices: false,
+        }
     }
 
     /// Whether the button to join was pressed.
     pub(super) const fn knocked(&self) -> bool {
         self.knocked.is_some()
+    }
+
+    /// How often the button to join was pressed.
+    pub(super) const fn knocks(&self) -> u32 {
+        self.knocks
     }
 
     /// The page asks the browser for microphone and camera, or has its answer.
@@ -102,6 +116,7 @@ impl Door {
         if act == Act::Click(button.key.clone()) {
             let times = self.knocked.map_or(0, |(_, times)| times);
             self.knocked = Some((now, times + 1));
+            self.knocks += 1;
         }
         Ok(Some(act))
     }

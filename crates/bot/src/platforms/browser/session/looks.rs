@@ -22,6 +22,12 @@ impl Session {
         self.failed_looks = 0;
         let is_in = self.inside_since.is_some() || self.phase != Phase::Outside;
         let state = self.history.look(self.landmarks, survey, is_in, now);
+        if self.phase == Phase::Outside {
+            let since = now.saturating_duration_since(self.opened);
+            let at_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+            self.evidence.saw(state.map(|state| state.name.as_str()), at_ms);
+            self.last_look = Some((survey.clone(), self.history.unknown_since().is_none()));
+        }
         let looks = match self.phase {
             Phase::Outside if self.door.knocked() => LOOKS_AT_DOOR,
             Phase::Outside | Phase::Leaving { .. } => LOOKS_ARRIVING,
