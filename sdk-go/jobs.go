@@ -278,6 +278,20 @@ func (c *Client) Manifest(ctx context.Context, jobID string, options ...CallOpti
 	return call(ctx, c, options, send, read[Manifest])
 }
 
+// Artifacts lists all files of the job (GET …/artifacts): those of its manifest, and what was kept of joins that failed, which a job without a manifest may
+// have too.
+func (c *Client) Artifacts(ctx context.Context, jobID string, options ...CallOption) ([]*ManifestFile, error) {
+	send := func(to *api.Client) (*http.Response, error) { return to.ListArtifacts(ctx, jobID) }
+	files, err := call(ctx, c, options, send, func(body []byte) (*[]*ManifestFile, error) {
+		data, _, err := elements[ManifestFile](body)
+		return &data, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return *files, nil
+}
+
 // DeleteRecording deletes everything that was recorded (DELETE …/recording); [ErrConflict] until the job has ended.
 func (c *Client) DeleteRecording(ctx context.Context, jobID string, options ...CallOption) (*DeletionReceipt, error) {
 	send := func(to *api.Client) (*http.Response, error) { return to.DeleteRecording(ctx, jobID) }

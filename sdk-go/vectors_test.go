@@ -410,6 +410,8 @@ func requestsHold(t *testing.T) {
 			case "events":
 				for _, err = range client.Watch(ctx, a.JobID) {
 				}
+			case "artifacts":
+				_, err = client.Artifacts(ctx, a.JobID)
 			case "artifact":
 				_, err = client.Artifact(ctx, a.JobID, a.Name)
 			case "delete_recording":

@@ -24,7 +24,7 @@ use crate::{
     models::{
         Caption, ChatMessage, ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job,
         Manifest, PlatformAvailability, RecordingEvent, TimelineEvent, Usage,
-        manifest::SpeakingSpan,
+        manifest::{File, SpeakingSpan},
     },
     options::CallOptions,
     wait,
@@ -273,6 +273,11 @@ impl MeetBot {
     /// See [`crate::MeetBot::erase_consumer`].
     pub fn erase_consumer(&self, confirm: &str) -> Result<ErasureReceipt, Error> {
         self.call(endpoint::erase_consumer(confirm))
+    }
+
+    /// See [`crate::MeetBot::artifacts`].
+    pub fn artifacts(&self, job_id: &str) -> Result<Vec<File>, Error> {
+        self.call(endpoint::artifacts(job_id)?)
     }
 
     /// See [`crate::MeetBot::artifact`].

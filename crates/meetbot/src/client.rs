@@ -17,7 +17,7 @@ use crate::{
     models::{
         Caption, ChatMessage, ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job,
         Manifest, PlatformAvailability, RecordingEvent, TimelineEvent, Usage,
-        manifest::SpeakingSpan,
+        manifest::{File, SpeakingSpan},
     },
     options::CallOptions,
     transport::Transport,
@@ -185,6 +185,20 @@ impl MeetBot {
     /// What was recorded (`GET …/manifest`); [`ErrorKind::NotFound`] until there is one.
     pub async fn manifest(&self, job_id: &str) -> Result<Manifest, Error> {
         self.transport.call(endpoint::manifest(job_id)?).await
+    }
+
+    /// All files of the job (`GET …/artifacts`): those of its manifest, and what was kept of joins that failed, which a job without a manifest may have too.
+    ///
+    /// ```no_run
+    /// # async fn example(mb: meetbot::MeetBot, id: &str) -> Result<(), meetbot::Error> {
+    /// for file in mb.artifacts(id).await? {
+    ///     println!("{:?} {:?}", file.name, file.media_type);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn artifacts(&self, job_id: &str) -> Result<Vec<File>, Error> {
+        self.transport.call(endpoint::artifacts(job_id)?).await
     }
 
     /// Who spoke when, by start: the manifest's `speaking`. [`ErrorKind::NotFound`] until there is a manifest.

@@ -9,7 +9,7 @@ use crate::{
     Error,
     models::{
         self, ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job, Manifest,
-        PlatformAvailability, TimelineEvent, Usage,
+        PlatformAvailability, TimelineEvent, Usage, manifest::File,
     },
 };
 
@@ -128,6 +128,10 @@ pub(crate) fn send_chat_message(
 
 pub(crate) fn manifest(job_id: &str) -> Result<Endpoint<Manifest>, Error> {
     Ok(Endpoint::get(job_path(job_id, "/manifest")?, models::plain))
+}
+
+pub(crate) fn artifacts(job_id: &str) -> Result<Endpoint<Vec<File>>, Error> {
+    Ok(Endpoint::get(job_path(job_id, "/artifacts")?, |body| Ok(models::page(body)?.data)))
 }
 
 pub(crate) fn artifact_path(job_id: &str, name: &str) -> Result<String, Error> {

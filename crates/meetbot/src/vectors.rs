@@ -335,6 +335,7 @@ fn request(case: &Value) {
         "erase_consumer" => parts(endpoint::erase_consumer(text(&arguments["confirm"]))),
         "delete_recording" => parts(endpoint::delete_recording(job_id).unwrap()),
         "events" => parts(endpoint::events(job_id, None).unwrap()),
+        "artifacts" => parts(endpoint::artifacts(job_id).unwrap()),
         "artifact" => (
             "GET".into(),
             endpoint::artifact_path(job_id, text(&arguments["name"])).unwrap(),

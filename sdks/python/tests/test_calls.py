@@ -111,10 +111,12 @@ def test_metadata_that_is_nested_without_end_is_told(client: Any) -> None:
 
 def test_a_job_is_taken_wherever_its_id_is(client: Any, scripted: Any) -> None:
     manifest = {"jobId": ID, "speaking": [{"participantId": "p-1", "startMs": 5, "endMs": 9}]}
+    files = {"data": [{"name": "evidence-1-1.png", "mediaType": "image/png", "bytes": 3}], "nextCursor": None}
     done = answer(a_result())
     server = scripted(
         answer(a_job(status="completed")), answer(a_job(status="completed")),
-        *[done] * 6, answer(manifest), answer(manifest), answer(manifest), answer({"data": [], "nextCursor": None}),
+        *[done] * 6, answer(manifest), answer(manifest), answer(manifest), answer(files),
+        answer({"data": [], "nextCursor": None}),
         answer({"jobId": ID}), answer(b"", 204),
     )
     mb = client(server.url)
@@ -128,10 +130,11 @@ def test_a_job_is_taken_wherever_its_id_is(client: Any, scripted: Any) -> None:
     assert mb.manifest(job).job_id == ID
     assert [(span.participant_id, span.end_ms) for span in mb.speaking(job)] == [("p-1", 9)]
     assert mb.captions(job) == []
+    assert [(file.name, file.bytes) for file in mb.artifacts(job)] == [("evidence-1-1.png", 3)]
     mb.deliveries(job_id=job)
     mb.delete_recording(job)
     mb.cancel_bot(job)
-    assert len(server.requests) == 14
+    assert len(server.requests) == 15
     assert all(ID in request.path for request in server.requests), [request.path for request in server.requests]
 
 

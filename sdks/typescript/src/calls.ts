@@ -135,6 +135,10 @@ export function events(jobId: string): Endpoint {
   return { method: "GET", path: `${job(jobId)}/events`, reads: shapes.pageOf(shapes.timelineEvent) };
 }
 
+export function artifacts(jobId: string): Endpoint {
+  return { method: "GET", path: `${job(jobId)}/artifacts`, reads: shapes.pageOf(shapes.file) };
+}
+
 export function artifact(jobId: string, name: string): Endpoint {
   return { method: "GET", path: `${job(jobId)}/artifacts/${segment("the artifact's name", name)}` };
 }

@@ -18,6 +18,7 @@ import type {
   Host,
   Job,
   Manifest,
+  ManifestFile,
   PlatformAvailability,
   RecordingEvent,
   SpeakingSpan,
@@ -313,6 +314,19 @@ export class MeetBot {
    */
   manifest(job: Job | string, options?: CallOptions): Call<Manifest> {
     return call(this, options, () => calls.manifest(idOf(job)));
+  }
+
+  /**
+   * All files of the job (`GET …/artifacts`): those of its manifest, and what was kept of joins that failed, which a job without a manifest may have too.
+   *
+   * @example
+   * ```ts
+   * for (const file of await mb.artifacts(endedJobId)) console.log(file.name, file.mediaType, file.bytes);
+   * ```
+   */
+  async artifacts(job: Job | string, options?: CallOptions): Promise<ManifestFile[]> {
+    const page = await call<Page<ManifestFile>>(this, options, () => calls.artifacts(idOf(job)));
+    return page.data;
   }
 
   /**

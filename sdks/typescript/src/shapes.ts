@@ -18,7 +18,7 @@ export interface Shape {
 
 const recording: Shape = { fields: "state permission startedAt@ pausedMs# bytes~ deletedAt@" };
 const removed: Shape = { fields: "name bytes#" };
-const file: Shape = { fields: "name mediaType bytes~ sha256" };
+export const file: Shape = { fields: "name mediaType bytes~ sha256" };
 
 export const job: Shape = {
   fields:

@@ -154,6 +154,7 @@ async function request(one: Case): Promise<void> {
     send_chat_message: () => mb.sendChatMessage(jobId, message),
     manifest: () => mb.manifest(jobId),
     events: () => mb.request(calls.events(jobId).method, calls.events(jobId).path),
+    artifacts: () => mb.artifacts(jobId),
     artifact: () => mb.artifact(jobId, name),
     deliveries: () => mb.deliveries({ ...params, ...(jobId !== undefined && { jobId }) }),
     get_delivery: () => mb.getDelivery(deliveryId),

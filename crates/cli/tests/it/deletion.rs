@@ -57,6 +57,40 @@ fn a_deleted_recording_is_gone_and_the_receipt_lists_it() {
 }
 
 #[test]
+fn what_is_kept_of_a_join_that_failed_is_listed_without_a_manifest_and_deleted_with_the_job() {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = serve(data.path(), None);
+    let (key, _) = create_key(data.path(), &[]);
+    let client = client(&url, &key);
+    let meeting_url = "https://sandbox.meetbot.dev/host-denies".to_owned();
+    let id = client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id;
+    let job = client.wait_for_bot(&id, Some(PATIENCE)).unwrap();
+    assert_eq!((job.status, job.manifest_uri), (JobStatus::Failed, None));
+    assert!(client.artifacts(&id).unwrap().is_empty());
+    // As a bot in a browser leaves it.
+    let folder = data.path().join(format!("recordings/{id}"));
+    fs::create_dir_all(folder.join("evidence")).unwrap();
+    fs::write(folder.join("evidence/evidence-1-1.json"), "{}").unwrap();
+    fs::write(folder.join("evidence/evidence-1-1.png"), "png").unwrap();
+    let listed: Vec<_> = client
+        .artifacts(&id)
+        .unwrap()
+        .into_iter()
+        .map(|file| (file.name.unwrap(), file.media_type.unwrap(), file.bytes.unwrap()))
+        .collect();
+    let expected = [("evidence-1-1.json", "application/json", 2), ("evidence-1-1.png", "image/png", 3)];
+    assert_eq!(listed, expected.map(|(name, kind, bytes)| (name.to_owned(), kind.to_owned(), bytes)));
+    assert_eq!(client.artifact(&id, "evidence-1-1.png").unwrap(), "png");
+    assert_eq!(client.artifact(&id, "evidence-2-1.png").unwrap_err().kind(), ErrorKind::NotFound);
+
+    let receipt = client.delete_recording(&id).unwrap();
+    let removed: Vec<_> = receipt.removed.iter().filter_map(|object| object.name.as_deref()).collect();
+    assert_eq!(removed, ["evidence/evidence-1-1.json", "evidence/evidence-1-1.png"]);
+    assert!(!folder.exists() && client.artifacts(&id).unwrap().is_empty());
+    assert_eq!(client.artifact(&id, "evidence-1-1.png").unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
 fn an_erased_consumer_is_gone_with_its_bots_and_all_it_had_and_nobody_else_is() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);

@@ -78,10 +78,10 @@ async fn list_artifacts(
     ),
     responses(
         (status = 200, description = "The bytes", content(
-            (Vec<u8> = "audio/webm"), (Vec<u8> = "application/jsonl"), (Manifest = "application/json"),
+            (Vec<u8> = "audio/webm"), (Vec<u8> = "application/jsonl"), (Vec<u8> = "image/png"), (Manifest = "application/json"),
         )),
         (status = 206, description = "Some of the bytes", content(
-            (Vec<u8> = "audio/webm"), (Vec<u8> = "application/jsonl"), (Manifest = "application/json"),
+            (Vec<u8> = "audio/webm"), (Vec<u8> = "application/jsonl"), (Vec<u8> = "image/png"), (Manifest = "application/json"),
         )),
         (status = 404, description = "not_found", body = ErrorBody),
         (status = 416, description = "The range is outside of the file"),

@@ -52,6 +52,7 @@ const CALLS: [(&str, &str, Of, Option<&str>); 34] = [
     ),
     ("get", "/api/v1/jobs/{id}", Of::Job, None),
     ("delete", "/api/v1/jobs/{id}", Of::Job, None),
+    ("get", "/api/v1/jobs/{id}/artifacts", Of::Job, None),
     ("get", "/api/v1/jobs/{id}/artifacts/{name}", Of::Job, None),
     ("get", "/api/v1/jobs/{id}/events", Of::Job, None),
     ("get", "/api/v1/jobs/{id}/manifest", Of::Job, None),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         DeliveryPage,
         DeletionReceipt,
         ErasureReceipt,
+        FilePage,
         Host,
         Manifest,
         PlatformPage,
@@ -146,6 +147,10 @@ def control(
 
 def manifest(job_id: Job | str) -> Call[Manifest]:
     return Call("GET", _path(("jobs", job_id_of(job_id), "manifest"), ()), "Manifest")
+
+
+def artifacts(job_id: Job | str) -> Call[FilePage]:
+    return Call("GET", _path(("jobs", job_id_of(job_id), "artifacts"), ()), "FilePage")
 
 
 def artifact(job_id: Job | str, name: str) -> Call[None]:

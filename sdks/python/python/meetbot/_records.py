@@ -111,6 +111,12 @@ class ManifestFile(Model):
     sha256: str | None = None
 
 
+class FilePage(Model):
+    """All files of a job, on one page."""
+
+    data: list[ManifestFile]
+
+
 class Mixed(Model):
     """The mix of all audio tracks, made after the job has ended."""
 

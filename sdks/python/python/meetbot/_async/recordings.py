@@ -94,6 +94,18 @@ class AsyncRecordingCalls(AsyncCaller):
         """
         return await self._lines("events", job_id, timeout)
 
+    async def artifacts(self, job_id: Job | str, *, timeout: float | None = None) -> list[ManifestFile]:
+        """All files of the job (`GET …/artifacts`): those of its manifest, and what was kept of joins that failed.
+
+        A job without a manifest may have the latter too.
+
+        Example:
+            >>> files = await mb.artifacts(ended_job_id)
+            >>> print("events.jsonl" in [file.name for file in files])
+            True
+        """
+        return (await self._call(_calls.artifacts(job_id), timeout)).data
+
     async def artifact(self, job_id: Job | str, name: str, *, timeout: float | None = None) -> bytes:
         """A recorded file, in memory (at most 64 MiB; `download_artifact` has no limit).
 
