@@ -78,13 +78,18 @@ fn what_is_kept_of_a_join_that_failed_is_listed_without_a_manifest_and_deleted_w
         .into_iter()
         .map(|file| (file.name.unwrap(), file.media_type.unwrap(), file.bytes.unwrap()))
         .collect();
-    let expected = [("evidence-1-1.json", "application/json", 2), ("evidence-1-1.png", "image/png", 3)];
-    assert_eq!(listed, expected.map(|(name, kind, bytes)| (name.to_owned(), kind.to_owned(), bytes)));
+    let expected =
+        [("evidence-1-1.json", "application/json", 2), ("evidence-1-1.png", "image/png", 3)];
+    assert_eq!(
+        listed,
+        expected.map(|(name, kind, bytes)| (name.to_owned(), kind.to_owned(), bytes))
+    );
     assert_eq!(client.artifact(&id, "evidence-1-1.png").unwrap(), "png");
     assert_eq!(client.artifact(&id, "evidence-2-1.png").unwrap_err().kind(), ErrorKind::NotFound);
 
     let receipt = client.delete_recording(&id).unwrap();
-    let removed: Vec<_> = receipt.removed.iter().filter_map(|object| object.name.as_deref()).collect();
+    let removed: Vec<_> =
+        receipt.removed.iter().filter_map(|object| object.name.as_deref()).collect();
     assert_eq!(removed, ["evidence/evidence-1-1.json", "evidence/evidence-1-1.png"]);
     assert!(!folder.exists() && client.artifacts(&id).unwrap().is_empty());
     assert_eq!(client.artifact(&id, "evidence-1-1.png").unwrap_err().kind(), ErrorKind::NotFound);

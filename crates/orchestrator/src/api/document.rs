@@ -88,6 +88,7 @@ const SDK_NAMES: [(&str, Option<&str>); 34] = [
     ("get_usage", Some("usage")),
     ("healthz", None),
     ("leave_call", Some("leave_bot")),
+    ("list_artifacts", Some("artifacts")),
     ("list_consumers", None),
     ("list_deliveries", Some("deliveries")),
     ("list_events", Some("watch")),

@@ -37,8 +37,8 @@ const FIRST_TICK: i64 = 3_600 * RATE as i64;
 pub(crate) enum Speaker {
     /// A device of the roster.
     Device(String),
-    /// The meeting has not said whose this source is.
-    Source(u32),
+    /// The meeting has not said whose this source is. Of a source whose owner it says later, what comes after that owner is another's (`turn`).
+    Source { source: u32, turn: u32 },
     /// The packet names no source, or several: a mix of all who speak.
     Several,
 }
@@ -49,6 +49,8 @@ pub(crate) struct Lanes {
     start: Instant,
     by_number: HashMap<u16, Lane>,
     devices: HashMap<u32, String>,
+    /// How often it was said of a source whose it is after its packets were written as those of somebody unknown.
+    turns: HashMap<u32, u32>,
     voices: HashMap<Speaker, Voice>,
     waiting: VecDeque<Waiting>,
 }
@@ -98,22 +100,35 @@ impl Lanes {
             start,
             by_number: HashMap::new(),
             devices: HashMap::new(),
+            turns: HashMap::new(),
             voices: HashMap::new(),
             waiting: VecDeque::new(),
         }
     }
 
-    /// A source is this device's from now on: the newest word counts, since sources are used again.
-    pub(crate) fn bind(&mut self, source: u32, device: String) -> Vec<(Speaker, Frame)> {
+    /// A source is this device's from now on: the newest word counts, since sources are used again. Answers the packets that have waited for it, and as whose
+    /// earlier ones were written while that was unknown.
+    pub(crate) fn bind(
+        &mut self,
+        source: u32,
+        device: String,
+    ) -> (Vec<(Speaker, Frame)>, Option<Speaker>) {
+        let unknown = Some(self.nobody(source)).filter(|unknown| {
+            !self.devices.contains_key(&source) && self.voices.contains_key(unknown)
+        });
+        if unknown.is_some() {
+            *self.turns.entry(source).or_default() += 1;
+        }
         self.devices.insert(source, device);
         let (named, waiting): (VecDeque<_>, _) =
             self.waiting.drain(..).partition(|waiting| waiting.source == source);
         self.waiting = waiting;
         let speaker = self.speaker(source);
-        named
+        let frames = named
             .into_iter()
             .filter_map(|it| self.place(speaker.clone(), it.sound, it.arrived))
-            .collect()
+            .collect();
+        (frames, unknown)
     }
 
     /// A device has left: its sources may be another's soon.
@@ -128,7 +143,7 @@ impl Lanes {
         let mut sources = sound.sources.iter().copied().filter(|source| *source != LOUDEST);
         let speaker = match (sources.next(), sources.next()) {
             (Some(source), None) => match self.speaker(source) {
-                Speaker::Source(_)
+                Speaker::Source { .. }
                     if self.waiting.len() < MOST_WAITING && !self.is_written(source) =>
                 {
                     let until = now + NAMELESS;
@@ -153,24 +168,25 @@ impl Lanes {
         while self.waiting.front().is_some_and(|waiting| waiting.until <= now)
             && let Some(waiting) = self.waiting.pop_front()
         {
-            frames.extend(self.place(
-                Speaker::Source(waiting.source),
-                waiting.sound,
-                waiting.arrived,
-            ));
+            let nobody = self.nobody(waiting.source);
+            frames.extend(self.place(nobody, waiting.sound, waiting.arrived));
         }
         frames
     }
 
     fn speaker(&self, source: u32) -> Speaker {
-        self.devices
-            .get(&source)
-            .map_or(Speaker::Source(source), |device| Speaker::Device(device.clone()))
+        let device = self.devices.get(&source);
+        device.map_or_else(|| self.nobody(source), |device| Speaker::Device(device.clone()))
+    }
+
+    /// The speaker of a source as long as nobody is known for it.
+    fn nobody(&self, source: u32) -> Speaker {
+        Speaker::Source { source, turn: self.turns.get(&source).copied().unwrap_or_default() }
     }
 
     /// Whether the source is written as somebody unknown already.
     fn is_written(&self, source: u32) -> bool {
-        self.voices.contains_key(&Speaker::Source(source))
+        self.voices.contains_key(&self.nobody(source))
     }
 
     /// Puts a packet on its speaker's clock. `None`: it is doubled.
@@ -385,11 +401,13 @@ mod tests {
 
     #[test]
     fn a_source_without_a_name_waits_two_seconds_for_one() {
+        let nobody = |turn| Speaker::Source { source: 400, turn };
         let mut stage = Stage::set();
         for number in 0..10 {
             assert!(stage.hear(0, number, &[300]).is_empty());
         }
-        assert_eq!(stage.lanes.bind(300, "cid".to_owned()).len(), 10);
+        let (named, unknown) = stage.lanes.bind(300, "cid".to_owned());
+        assert_eq!((named.len(), unknown), (10, None));
         assert_eq!(stage.hear(0, 10, &[300])[0].0, of("cid"));
         for number in 11..20 {
             assert!(stage.hear(0, number, &[400]).is_empty());
@@ -398,12 +416,17 @@ mod tests {
         assert!(stage.lanes.overdue(stage.at(2_219)).is_empty());
         let overdue = stage.lanes.overdue(stage.at(3_000));
         assert!(
-            overdue.len() == 9 && overdue.iter().all(|heard| heard.0 == Speaker::Source(400)),
+            overdue.len() == 9 && overdue.iter().all(|heard| heard.0 == nobody(0)),
             "{overdue:?}"
         );
         assert_eq!(stage.hear(0, 150, &[400]).len(), 1, "nobody waits twice");
-        stage.lanes.bind(400, "dan".to_owned());
+        assert_eq!(stage.lanes.bind(400, "dan".to_owned()).1, Some(nobody(0)));
         assert_eq!(stage.hear(0, 151, &[400])[0].0, of("dan"));
+        // Whoever has the source after Dan is not who had it before him.
+        stage.lanes.unbind("dan");
+        assert!(stage.hear(0, 152, &[400]).is_empty(), "it waits for a name");
+        assert_eq!(stage.lanes.overdue(stage.at(9_000))[0].0, nobody(1));
+        assert_eq!(stage.lanes.bind(400, "eve".to_owned()).1, Some(nobody(1)));
     }
 
     #[test]
@@ -412,7 +435,8 @@ mod tests {
         assert_eq!(stage.hear(0, 0, &[ANN])[0].0, of("ann"));
         stage.lanes.unbind("ann");
         assert!(stage.hear(0, 1, &[ANN]).is_empty(), "it waits for a name");
-        let named = stage.lanes.bind(ANN, "eve".to_owned());
+        let (named, unknown) = stage.lanes.bind(ANN, "eve".to_owned());
+        assert_eq!(unknown, None);
         assert_eq!(named[0].0, of("eve"));
     }
 

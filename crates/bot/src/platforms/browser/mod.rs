@@ -6,6 +6,8 @@
 mod capture;
 mod cdp;
 mod evidence;
+#[cfg(test)]
+mod fragments;
 mod judge;
 mod landmarks;
 mod lanes;

@@ -218,7 +218,7 @@ impl Page {
         Ok(())
     }
 
-    async fn evaluate<T: DeserializeOwned>(&self, script: &str) -> Result<T, Error> {
+    pub(super) async fn evaluate<T: DeserializeOwned>(&self, script: &str) -> Result<T, Error> {
         let milliseconds = u64::try_from(DEADLINE.as_millis()).unwrap_or(u64::MAX);
         let asked = json!({"expression": script, "returnByValue": true, "timeout": milliseconds});
         let answer = self.call("Runtime.evaluate", asked).await?;
@@ -232,7 +232,7 @@ impl Page {
             .map_err(|_| Error::Answer("Runtime.evaluate"))
     }
 
-    async fn call(&self, method: &'static str, params: Value) -> Result<Value, Error> {
+    pub(super) async fn call(&self, method: &'static str, params: Value) -> Result<Value, Error> {
         self.cdp.call(Some(&self.session), method, params).await
     }
 

@@ -4,6 +4,7 @@ mod chat;
 mod door;
 mod looks;
 mod roster;
+mod voices;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -26,7 +27,7 @@ use super::{
 use crate::{
     bounds::{self, Exceeded},
     media::Frame,
-    meeting::{MeetingEvent, Source},
+    meeting::MeetingEvent,
     platforms::joins::Earlier,
 };
 
@@ -89,6 +90,8 @@ pub(crate) struct Session {
     door: Door,
     roster: Roster,
     lanes: Lanes,
+    /// What came before the bot has seen that it is in.
+    early: VecDeque<(Speaker, Frame)>,
     chat: Chat,
     /// The states of the page's connections.
     peers: HashMap<u32, String>,
@@ -133,6 +136,7 @@ impl Session {
             door: Door::new(name, now),
             roster: Roster::default(),
             lanes: Lanes::new(now),
+            early: VecDeque::new(),
             chat: Chat::default(),
             peers: HashMap::new(),
             channels: HashMap::new(),
@@ -274,6 +278,7 @@ impl Session {
                     let gone = self.roster.gone(&people);
                     self.people(people);
                     self.people(gone);
+                    self.name_the_unknown();
                 }
             }
             Record::Happened(happened) => self.happened(happened),
@@ -320,10 +325,14 @@ impl Session {
         self.people(update.people);
         for output in update.outputs {
             if let Some(source) = output.source {
-                let frames = self.lanes.bind(source, output.device);
+                let (frames, unknown) = self.lanes.bind(source, output.device.clone());
+                if let Some(Speaker::Source { source, turn }) = unknown {
+                    self.roster.was(voices::nobody(source, turn).0, output.device);
+                }
                 self.media(frames);
             }
         }
+        self.name_the_unknown();
         for line in update.chat {
             let line = self.chat.hear(line, &self.roster, now, &mut self.output);
             if self.phase == Phase::Inside {
@@ -356,41 +365,6 @@ impl Session {
         }
     }
 
-    /// Sound of people, none of the bot's own.
-    fn media(&mut self, frames: Vec<(Speaker, Frame)>) {
-        if self.phase != Phase::Inside {
-            return;
-        }
-        for (speaker, frame) in frames {
-            let (participant, introduced) = match speaker {
-                Speaker::Device(device) if self.roster.is_self(&device) => continue,
-                Speaker::Device(device) => {
-                    let introduced = self.roster.introduce(&device);
-                    (device, introduced.map(|who| (who, true)))
-                }
-                Speaker::Source(source) => {
-                    let id = format!("source-{source}");
-                    let name = format!("Unknown speaker {source}");
-                    let introduced = self.roster.introduce_as(&id, name);
-                    (id, introduced.map(|who| (who, false)))
-                }
-                Speaker::Several => {
-                    let id = "several".to_owned();
-                    let introduced = self.roster.introduce_as(&id, "Several speakers".to_owned());
-                    (id, introduced.map(|who| (who, false)))
-                }
-            };
-            if let Some((who, is_there)) = introduced {
-                self.tell(MeetingEvent::Joined(who));
-                if !is_there {
-                    // Nobody stays in a meeting because of them.
-                    self.tell(MeetingEvent::Left(participant.clone()));
-                }
-            }
-            self.tell(MeetingEvent::Media { participant, source: Source::Microphone, frame });
-        }
-    }
-
     /// The bot is in once everything says so: the page, the roster, the channel and the media path. Where the messages cannot be read, the page alone is believed
     /// after a while.
     fn admit(&mut self, now: Instant) {
@@ -411,8 +385,14 @@ impl Session {
         let own_id = self.roster.own_id().unwrap_or("the bot").to_owned();
         let (platform, room) = (Platform::GoogleMeet, self.room.clone());
         self.tell(MeetingEvent::JoiningAs { platform, room, own_id });
+        let early: Vec<_> = std::mem::take(&mut self.early).into();
+        if let Some(from) = early.iter().map(|(_, frame)| frame.arrived).min() {
+            self.tell(MeetingEvent::Replays { from });
+        }
         let people = self.roster.others();
         self.tell(MeetingEvent::Admitted { people, recording: RecordingRule::Free });
+        self.media(early);
+        self.name_the_unknown();
     }
 
     fn give_up(&mut self, why: &str, survey: &Survey) {
@@ -442,3 +422,6 @@ impl Session {
         self.phase = Phase::Over;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,8 @@ pub(super) struct Roster {
     own_is_in: bool,
     /// Those who speak and are in no roster.
     introduced: HashSet<String>,
+    /// Those of them of whom it is known by now with which device they are there, and who have no name yet.
+    unnamed: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -140,6 +142,25 @@ impl Roster {
         let is_new =
             self.introduced.len() < bounds::PEOPLE && self.introduced.insert(id.to_owned());
         is_new.then(|| Participant { id: id.to_owned(), name, is_host: false, is_bot: false })
+    }
+
+    /// Somebody who was in no roster turns out to be there with this device.
+    pub(super) fn was(&mut self, id: String, device: String) {
+        if self.unnamed.len() < bounds::PEOPLE {
+            self.unnamed.push((id, device));
+        }
+    }
+
+    /// Those who were in no roster and whose names are known by now, each once.
+    pub(super) fn named(&mut self) -> Vec<Participant> {
+        let has_name = |(_, device): &mut (String, String)| {
+            self.people.get(device).is_some_and(|entry| entry.name.is_some())
+        };
+        let named: Vec<_> = self.unnamed.extract_if(.., has_name).collect();
+        named
+            .into_iter()
+            .map(|(id, device)| Participant { id, ..self.participant(&device) })
+            .collect()
     }
 
     fn participant(&self, device: &str) -> Participant {
