@@ -70,7 +70,7 @@ const REFUSALS: [(&str, &str); 11] = [
 
 /// What the SDKs name each call, by its operation: in snake case, which each language writes in its own (`dispatch_bot`, `dispatchBot`, `DispatchBot`).
 /// `None` where they have no method for it.
-const SDK_NAMES: [(&str, Option<&str>); 34] = [
+const SDK_NAMES: [(&str, Option<&str>); 35] = [
     ("cancel_job", Some("cancel_bot")),
     ("change_quota", None),
     ("create_job", Some("dispatch_bot")),

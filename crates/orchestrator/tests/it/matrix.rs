@@ -25,7 +25,7 @@ enum Of {
 }
 
 /// The calls that this test knows how to make: a new one has to come here. The body is one that an owner's call would be taken with.
-const CALLS: [(&str, &str, Of, Option<&str>); 34] = [
+const CALLS: [(&str, &str, Of, Option<&str>); 35] = [
     ("get", "/healthz", Of::Nothing, None),
     ("get", "/readyz", Of::Nothing, None),
     ("get", "/metrics", Of::Nothing, None),
