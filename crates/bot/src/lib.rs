@@ -20,7 +20,11 @@ mod reporter;
 pub use self::{
     attempt::run,
     connect::Connect,
-    platforms::{Machine, available, needs_browser},
+    platforms::{
+        Machine, available,
+        browser::{Unusable, chromium_version, landmarks_of, needs::user_namespaces},
+        needs_browser,
+    },
     recording::mix::mix,
 };
 

@@ -3,6 +3,7 @@
 use std::{io::IsTerminal as _, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
+use meetbot_bot::landmarks_of;
 use meetbot_orchestrator::{
     Config, Orchestrator, SandboxLink,
     config::{self, LogFormat},
@@ -238,6 +239,9 @@ pub(crate) async fn start(
         let address = own.address();
         (Some(own), address, token)
     };
+    if let Some(settings) = &config.browser {
+        landmarks_of(settings).context("bots.browser.landmarks_dir")?;
+    }
     let launcher = Arc::new(Bots::new(&config, own.is_some())?);
     let link = SandboxLink { address, token, check: scenario::check };
     Ok((Orchestrator::start(config, launcher, link).await?, own))

@@ -302,7 +302,7 @@ mod tests {
         let browser = BrowserSettings {
             binary: Some("/opt/chromium".into()),
             no_sandbox: true,
-            headful: false,
+            ..BrowserSettings::default()
         };
         assert_eq!(config.browser, Some(browser));
     }

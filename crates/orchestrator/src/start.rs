@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use meetbot_types::{KeyId, Timestamp, bot::Secret};
+use meetbot_types::{Availability, KeyId, Timestamp, bot::Secret};
 use tokio::{
     net::TcpListener,
     sync::{Notify, Semaphore},
@@ -167,6 +167,7 @@ impl Orchestrator {
             Arc::clone(&outbox),
             Arc::clone(&metrics),
         )?;
+        let available: Arc<[Availability]> = launcher.available().into();
         let server = Server {
             store: Arc::clone(&store),
             clock,
@@ -177,7 +178,7 @@ impl Orchestrator {
             mixes: Arc::clone(&mixes),
             guard,
             meetings: Arc::clone(&meetings),
-            available: launcher.available().into(),
+            available: Arc::clone(&available),
             scenario: sandbox.check,
             recordings: recordings.clone(),
             start_within: config.start_within,
@@ -211,6 +212,7 @@ impl Orchestrator {
             sandbox: (sandbox.address, sandbox.token),
             recordings: folder.recordings(),
             meetings,
+            available,
             stun_servers: config.stun_servers,
             zoom,
             most_bytes_per_job: config.most_bytes_per_job,

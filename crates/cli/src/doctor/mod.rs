@@ -1,5 +1,6 @@
 //! `meetbot doctor`: looks at everything a server needs, and says what to do about what is missing.
 
+mod browser;
 mod folder;
 mod loopback;
 mod machine;
@@ -83,6 +84,7 @@ pub(crate) async fn run(
             findings.push(machine::listen(config.listen, in_use, answers));
             findings.push(machine::udp());
             findings.push(machine::open_files(config.max_bots));
+            findings.extend(browser::look(config.browser.as_ref(), config.max_browsers));
             findings.extend(asked);
         }
         Err(error) => {

@@ -5,17 +5,10 @@ use std::process::{Command, Stdio};
 use super::Finding;
 
 const FFMPEG: &str = "ffmpeg";
-const CHROMIUM: &str = "chromium";
 
 pub(super) fn look() -> Vec<Finding> {
     let encoders = said("ffmpeg", &["-hide_banner", "-encoders"]);
-    let chromium = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
-        .into_iter()
-        .find_map(|name| said(name, &["--version"]));
-    vec![
-        judge_ffmpeg(said("ffmpeg", &["-version"]).as_deref(), encoders.as_deref()),
-        judge_chromium(chromium.as_deref()),
-    ]
+    vec![judge_ffmpeg(said("ffmpeg", &["-version"]).as_deref(), encoders.as_deref())]
 }
 
 /// What a program prints; `None` where it is missing or fails.
@@ -46,24 +39,15 @@ fn judge_ffmpeg(version: Option<&str>, encoders: Option<&str>) -> Finding {
     Finding::ok(FFMPEG, version)
 }
 
-fn judge_chromium(version: Option<&str>) -> Finding {
-    match version.map(first_line) {
-        Some(version) => Finding::ok(CHROMIUM, version),
-        None => Finding::ok(CHROMIUM, "it is not on PATH; no platform of this version needs it"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{super::State, *};
 
     #[test]
-    fn ffmpeg_is_wanted_with_opus_and_chromium_not_yet() {
+    fn ffmpeg_is_wanted_with_opus() {
         let encoders = Some(" A....D libopus              libopus Opus (codec opus)");
         assert_eq!(judge_ffmpeg(Some("ffmpeg version 5.1.8\nbuilt"), encoders).state, State::Ok);
         assert_eq!(judge_ffmpeg(Some("ffmpeg version 5.1.8"), Some("")).state, State::Warn);
         assert_eq!(judge_ffmpeg(None, None).state, State::Warn);
-        assert_eq!(judge_chromium(None).state, State::Ok);
-        assert_eq!(judge_chromium(Some("Chromium 141.0\n")).found, "Chromium 141.0");
     }
 }

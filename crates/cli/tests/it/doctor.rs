@@ -128,3 +128,45 @@ fn what_does_not_fit_fails_and_says_what_to_do() {
     assert_eq!(check(&said, "database").0, "fail", "{said:?}");
     assert_eq!(said.code, Some(1));
 }
+
+#[test]
+fn what_browsers_lack_fails_only_where_they_are_switched_on() {
+    let folder = TempDir::new().unwrap();
+    let with = |settings: &[(&str, &str)]| {
+        let mut command = meetbot();
+        command.args(["doctor", "--json", "--listen", &free_port(), "--data-dir"]);
+        command.arg(folder.path().join("data"));
+        // Nothing is on this path.
+        run(command.env("PATH", folder.path()).envs(settings.iter().copied()))
+    };
+    let off = with(&[]);
+    assert_eq!((off.code, check(&off, "chromium").0.as_str()), (Some(0), "ok"), "{off:?}");
+    let on = ("MEETBOT_BOTS_BROWSER_ENABLED", "true");
+    let said = with(&[on]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    for remedy in ["apt-get install chromium", "apt-get install util-linux"] {
+        assert!(said.out.contains(remedy), "{remedy}: {said:?}");
+    }
+    assert_eq!(check(&said, "landmarks").0, "ok", "{said:?}");
+    let nowhere = ("MEETBOT_BOTS_BROWSER_LANDMARKS_DIR", "/no/such/folder");
+    let (state, found, _) = check(&with(&[on, nowhere]), "landmarks");
+    assert_eq!(state, "fail", "{found}");
+    assert!(found.contains("bots.browser.landmarks_dir: /no/such/folder"), "{found}");
+}
+
+#[test]
+fn a_server_does_not_start_with_landmarks_that_hold_a_mistake() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("google-meet.toml"), "version = \"1\"\ncolour = 1\n").unwrap();
+    let mut command = meetbot();
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(folder.path().join("data"));
+    command.env("MEETBOT_BOTS_BROWSER_ENABLED", "true");
+    command.env("MEETBOT_BOTS_BROWSER_LANDMARKS_DIR", folder.path());
+    let said = run(&mut command);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    for word in ["bots.browser.landmarks_dir", "google-meet.toml", "colour"] {
+        assert!(said.err.contains(word), "{word}: {said:?}");
+    }
+}

@@ -16,15 +16,15 @@ fn the_platforms_are_listed_with_what_is_missing_for_each() {
         assert_eq!(said.code, Some(0), "{said:?}");
         said.out
     };
-    let live = create_live_key(data.path());
-    let text = list(&live, &[]);
+    let real = create_live_key(data.path());
+    let text = list(&real, &[]);
     let line = |platform: &str| text.lines().find(|line| line.starts_with(platform)).unwrap();
     assert!(line("google-meet").contains("bots.browser.enabled"), "{text}");
     assert!(line("zoom-web").contains("[zoom.apps.NAME]"), "{text}");
     assert!(line("teams").contains("no bot"), "{text}");
     assert!(line("janus").contains("yes"), "{text}");
-    let (test, _) = create_key(data.path(), &[]);
-    for line in list(&test, &["--json"]).lines() {
+    let (played, _) = create_key(data.path(), &[]);
+    for line in list(&played, &["--json"]).lines() {
         let way: Value = serde_json::from_str(line).unwrap();
         assert_eq!((&way["via"], &way["joinable"]), (&"sandbox".into(), &true.into()), "{way}");
     }

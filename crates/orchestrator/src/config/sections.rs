@@ -63,8 +63,7 @@ struct Store {
 impl Store {
     /// The database, where one is named.
     fn given(self) -> Option<StoreUrl> {
-        let file = |path: PathBuf| Some(path).filter(|path| !path.as_os_str().is_empty());
-        let (password_file, ca_file) = (file(self.password_file), file(self.ca_file));
+        let (password_file, ca_file) = (given(self.password_file), given(self.ca_file));
         (!self.url.is_empty()).then_some(StoreUrl { url: self.url, password_file, ca_file })
     }
 }
@@ -86,6 +85,12 @@ struct Browser {
     binary: PathBuf,
     no_sandbox: bool,
     headful: bool,
+    landmarks_dir: PathBuf,
+}
+
+/// A path, unless it is empty.
+fn given(path: PathBuf) -> Option<PathBuf> {
+    Some(path).filter(|path| !path.as_os_str().is_empty())
 }
 
 #[derive(Deserialize)]
@@ -226,9 +231,10 @@ impl Config {
             own_processes: settings.bots.own_processes,
             max_browsers,
             browser: browser.enabled.then(|| BrowserSettings {
-                binary: (!browser.binary.as_os_str().is_empty()).then_some(browser.binary),
+                binary: given(browser.binary),
                 no_sandbox: browser.no_sandbox,
                 headful: browser.headful,
+                landmarks_dir: given(browser.landmarks_dir),
             }),
             keep_recordings: days(settings.recordings.keep_days),
             keep_jobs: days(settings.jobs.keep_days),

@@ -6,7 +6,8 @@ mod reaper;
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use meetbot_types::{
-    Job, JobId, Platform, Reach, Timestamp,
+    Availability, Cause, Ending, Failure, FailureCode, Job, JobId, Platform, Reach, Timestamp,
+    availability::{joinable, of_platform, with_test_key},
     bot::{BotOrder, SandboxSeat, Secret, ZoomApp},
 };
 use tokio::{sync::Notify, task::JoinSet};
@@ -60,6 +61,8 @@ pub(crate) struct Dispatch {
     pub(crate) recordings: PathBuf,
     /// Where meetings may be.
     pub(crate) meetings: Arc<Reach>,
+    /// The ways into meetings that bots know.
+    pub(crate) available: Arc<[Availability]>,
     pub(crate) stun_servers: Vec<String>,
     pub(crate) zoom: Arc<Zoom>,
     /// How many bytes the recording of one job may have.
@@ -118,8 +121,12 @@ impl Dispatch {
         while bots.len() < self.max_bots && !stop.drain.is_cancelled() {
             let token = crate::letters::letters(TOKEN_LETTERS);
             match self.store.claim(keys::hash(&token), self.store.now()).await {
-                Ok(Claim::Bot(claimed)) => {
-                    let zoom = self.zoom_app(&claimed).await;
+                Ok(Claim::Bot(mut claimed)) => {
+                    let consumer = self.zoom_consumer(&claimed).await;
+                    let zoom = consumer.as_deref().and_then(|consumer| self.zoom.order(consumer));
+                    if claimed.finalize.is_none() {
+                        claimed.finalize = self.unable(&claimed, consumer.as_deref());
+                    }
                     self.launch(*claimed, token, zoom, bots, stop);
                 }
                 Ok(Claim::NoMinutes(job)) => {
@@ -138,18 +145,38 @@ impl Dispatch {
         Claimed::AllPlaces
     }
 
-    /// The app whose streams the job's bot receives; `None` where there is none, or the sandbox plays the meeting.
-    async fn zoom_app(&self, claimed: &ClaimedJob) -> Option<ZoomApp> {
+    /// Whose app gives the job's bot its streams; `None` where the job is not for Zoom, the sandbox plays the meeting, or the consumer cannot be read.
+    async fn zoom_consumer(&self, claimed: &ClaimedJob) -> Option<String> {
         if claimed.job.platform != Platform::ZoomWeb || !claimed.tenant.live {
             return None;
         }
         match self.store.consumer_name(claimed.tenant.consumer).await {
-            Ok(consumer) => self.zoom.order(&consumer?),
+            Ok(consumer) => consumer,
             Err(error) => {
                 tracing::warn!(job = %claimed.job.id, %error, "the consumer of a job cannot be read");
                 None
             }
         }
+    }
+
+    /// How a job ends whose platform the server's bots can join no longer: its settings, or what is installed, changed while the job waited. What was recorded
+    /// before is kept.
+    fn unable(&self, claimed: &ClaimedJob, zoom_consumer: Option<&str>) -> Option<Ending> {
+        let ways = match (claimed.tenant.live, zoom_consumer) {
+            (false, _) => with_test_key(&self.available),
+            (true, Some(consumer)) => self.zoom.available(&self.available, consumer),
+            (true, None) => self.available.to_vec(),
+        };
+        let platform = &claimed.job.platform;
+        if joinable(&ways).contains(&platform) {
+            return None;
+        }
+        let mut detail = format!("no bot of this server can join {platform} any more");
+        for missing in of_platform(&ways, platform).iter().flat_map(|way| &way.missing) {
+            detail.extend(["; ", missing.message.as_str()]);
+        }
+        let failure = Failure::new(FailureCode::DispatchTimeout, detail);
+        Some(Cause::Failed(failure).ending(false, false))
     }
 
     fn launch(

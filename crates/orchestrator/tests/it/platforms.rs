@@ -1,7 +1,12 @@
 //! Which platforms can be joined, as the API says it and as it takes jobs.
 
-use meetbot_orchestrator::store::Scope;
-use meetbot_types::Platform;
+use std::time::Duration;
+
+use meetbot_orchestrator::{
+    keys::Wanted,
+    store::{Creation, Scope, Start},
+};
+use meetbot_types::{FailureCode, JobId, MeetingLink, Platform};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -56,5 +61,57 @@ async fn a_platform_is_said_to_be_joinable_exactly_when_a_job_for_it_is_taken() 
         let sandbox = |way: &Value| way["via"] == "sandbox" && way["joinable"] == true;
         assert_eq!(all.iter().all(sandbox), !is_live, "the sandbox plays a test key's meetings");
     }
+    server.stop().await;
+}
+
+/// A job whose platform could be joined when it was made, due now.
+async fn waiting_job(server: &Server, url: &str, platform: &str) -> JobId {
+    let wanted = Wanted { consumer: "acme", live: true, scope: Scope::Write, expires_at: None };
+    let tenant = server.fresh_key(wanted).await.key.tenant;
+    let store = server.store();
+    let now = store.now();
+    let id = JobId::generate(now.wall);
+    let job = json!({
+        "id": id, "externalId": null, "meetingUrl": url, "platform": platform, "displayName": "meetbot",
+        "status": "queued", "statusDetail": null, "joinAt": null, "metadata": {}, "attempt": 0, "leaveReason": null,
+        "recording": {"state": "off", "permission": "not_required", "startedAt": null, "pausedMs": 0, "bytes": null, "deletedAt": null},
+        "webhooks": {"onStatusChange": null, "onFinalize": null}, "autoLeave": meetbot_types::AutoLeave::default(),
+        "failureCode": null, "failureDetail": null, "manifestUri": null, "createdAt": now.wall, "updatedAt": now.wall,
+        "joinedAt": null, "endedAt": null,
+    });
+    let job = serde_json::from_value(job).unwrap();
+    let link = MeetingLink::parse(url, None).unwrap();
+    let start = Start { from: now.wall, by: now.wall + Duration::from_hours(1) };
+    let created = store.create_job(tenant, job, link, start, None, now).await.unwrap();
+    assert!(matches!(created, Creation::Created(_)), "{created:?}");
+    id
+}
+
+#[tokio::test]
+async fn a_job_whose_platform_can_be_joined_no_longer_ends_with_what_is_missing() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    // They live on, or the job would get another.
+    let mut bots = Vec::new();
+    for (url, platform, missing) in [
+        ("https://meet.google.com/abc-defg-hij", "google-meet", "no bot for google-meet"),
+        ("https://zoom.us/j/81234567890", "zoom-web", "[zoom.apps.NAME]"),
+    ] {
+        let id = waiting_job(&server, url, platform).await;
+        let bot = server.bot().await;
+        assert_eq!(bot.order.job_id, id);
+        let failure = bot.order.finalize.clone().unwrap().failure.unwrap();
+        bots.push(bot);
+        // It joins nothing, and hands over what an earlier bot has recorded.
+        assert_eq!(failure.code, FailureCode::DispatchTimeout);
+        let begins = format!("no bot of this server can join {platform} any more; ");
+        assert!(
+            failure.detail.starts_with(&begins) && failure.detail.contains(missing),
+            "{failure}"
+        );
+    }
+    // What can be joined is.
+    waiting_job(&server, "janus+wss://janus.example.com/?room=1234", "janus").await;
+    assert_eq!(server.bot().await.order.finalize, None);
     server.stop().await;
 }

@@ -15,6 +15,8 @@ pub struct BrowserSettings {
     pub binary: Option<PathBuf>,
     /// It runs without its sandbox. As root it does not run otherwise.
     pub no_sandbox: bool,
+    /// The folder whose landmarks override those that are built in: `google-meet.toml`.
+    pub landmarks_dir: Option<PathBuf>,
     /// It has a window, on the X server that `DISPLAY` names.
     pub headful: bool,
 }

@@ -9,8 +9,10 @@ mod evidence;
 #[cfg(test)]
 mod fragments;
 mod judge;
+mod landmark_files;
 mod landmarks;
 mod lanes;
+pub(crate) mod needs;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod outside;
 mod page;
@@ -20,11 +22,7 @@ mod red;
 mod session;
 mod survey;
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, LazyLock},
-};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use meetbot_types::{
@@ -37,10 +35,12 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 use url::Url;
 
+pub use self::landmark_files::Unusable;
 use self::{
     capture::Record,
     cdp::{Cdp, Event},
     landmarks::Landmarks,
+    needs::{Need, Surroundings},
     page::{Act, Page},
     process::Browser,
     session::{Mark, Output, Session},
@@ -57,12 +57,6 @@ use crate::{
 
 /// Events that wait to be taken, beyond which the browser waits.
 const MOST_EVENTS: usize = 2_000;
-
-/// Those of Google Meet; a test reads them.
-static GOOGLE_MEET: LazyLock<Landmarks> = LazyLock::new(|| {
-    let text = include_str!("products/google_meet/landmarks.toml");
-    Landmarks::read(text).expect("the landmarks that are built in are right")
-});
 
 /// A meeting in a browser.
 pub(crate) struct BrowserMeeting {
@@ -107,9 +101,21 @@ impl BrowserMeeting {
 }
 
 /// What keeps a browser with these settings from running here.
-pub(super) fn missing(settings: &BrowserSettings) -> Option<Missing> {
-    let error = process::check(settings).err()?;
-    Some(Missing { code: error.code().to_owned(), message: error.to_string() })
+pub(super) fn missing(settings: &BrowserSettings) -> Vec<Missing> {
+    let needs = Surroundings::of_process(|around| around.missing(settings));
+    let missing = |need: &Need| Missing { code: need.code().to_owned(), message: need.to_string() };
+    needs.iter().map(missing).collect()
+}
+
+/// The day of the landmarks that bots go by with these settings, as in `2026-11-29`.
+pub fn landmarks_of(settings: &BrowserSettings) -> Result<&'static str, Unusable> {
+    let landmarks = landmark_files::of_google_meet(settings.landmarks_dir.as_deref())?;
+    Ok(&landmarks.version)
+}
+
+/// The version of the Chromium that bots run with these settings, as in `156.0.8078.108`; `None` where there is none.
+pub fn chromium_version(settings: &BrowserSettings) -> Option<String> {
+    needs::version_of(settings)
 }
 
 /// A browser with the meeting's page.
@@ -118,11 +124,17 @@ struct Driver {
     cdp_events: mpsc::Receiver<Event>,
     page: Page,
     url: String,
+    landmarks: &'static Landmarks,
 }
 
 /// Starts the browser and opens the page; why it cannot is an event.
 async fn open(order: &BotOrder, settings: BrowserSettings) -> Result<Driver, MeetingEvent> {
     let lost = |error: cdp::Error| MeetingEvent::Lost(error.to_string());
+    // Another try finds the same.
+    let unreachable =
+        |why| MeetingEvent::Unreachable(Failure::new(FailureCode::InternalError, why));
+    let landmarks = landmark_files::of_google_meet(settings.landmarks_dir.as_deref());
+    let landmarks = landmarks.map_err(|unusable| unreachable(unusable.to_string()))?;
     let url = address(&order.meeting_url)
         .map_err(|error| MeetingEvent::Lost(format!("the meeting's URL: {error}")))?;
     let switches = order.imitation.as_ref().map(switches).unwrap_or_default();
@@ -131,20 +143,18 @@ async fn open(order: &BotOrder, settings: BrowserSettings) -> Result<Driver, Mee
     let started = started.map_err(|error| MeetingEvent::Lost(error.to_string()))?;
     let (browser, output, input) = started.map_err(|error| match error {
         process::Error::Start(..) => MeetingEvent::Lost(error.to_string()),
-        // Another try finds the same.
-        _ => MeetingEvent::Unreachable(Failure::new(FailureCode::InternalError, error.to_string())),
+        process::Error::Needs(_) => unreachable(error.to_string()),
     })?;
     let (cdp, cdp_events) = Cdp::new(output, input);
     // Nobody who wrote the page knows it.
     let mut binding = Secret::random().expose().replace('-', "_");
     binding.insert(0, '_');
-    let landmarks = &*GOOGLE_MEET;
     let page =
         Page::of(cdp, &binding, products::google_meet::CALL, &landmarks.words_of_people).await;
     let page = page.map_err(lost)?;
     page.open(&url).await.map_err(lost)?;
     page.bind().await.map_err(lost)?;
-    Ok(Driver { browser, cdp_events, page, url })
+    Ok(Driver { browser, cdp_events, page, url, landmarks })
 }
 
 /// The meeting's URL as it was given, in English: the landmarks are.
@@ -185,10 +195,10 @@ impl Driver {
         mut inbox: mpsc::UnboundedReceiver<Order>,
         joins: &Joins,
     ) {
-        let Self { browser, mut cdp_events, page, url } = self;
+        let Self { browser, mut cdp_events, page, url, landmarks } = self;
         let room = Url::parse(&url).map(|url| url.path().trim_matches('/').to_owned());
         let mut session = Session::new(
-            &GOOGLE_MEET,
+            landmarks,
             url,
             room.unwrap_or_default(),
             order.display_name.clone(),

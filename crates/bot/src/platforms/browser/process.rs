@@ -26,8 +26,8 @@ use tokio::{
     sync::watch,
 };
 
-/// What Chromium is called, by distribution.
-const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
+use super::needs::{Need, SETPRIV, Surroundings, version};
+
 /// How long Chromium may take to close by itself, and then to be killed.
 const CLOSES: Duration = Duration::from_secs(3);
 const DIES: Duration = Duration::from_secs(10);
@@ -37,36 +37,10 @@ const WITHOUT: &str = "--disable-features=Translate,MediaRouter,OptimizationHint
 /// Why Chromium does not run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("Chromium is not installed: none of {} is on the path; `bots.browser.binary` may name it", NAMES.join(", "))]
-    Missing,
-    #[error(
-        "Chromium has no sandbox when root runs it: run the server as another user, or accept that with `bots.browser.no_sandbox`"
-    )]
-    Root,
-    #[error("there is no Chromium at {}, which `bots.browser.binary` names", .0.display())]
-    NotThere(PathBuf),
+    #[error(transparent)]
+    Needs(#[from] Need),
     #[error("Chromium cannot be started ({0}): {1}")]
     Start(PathBuf, io::Error),
-}
-
-impl Error {
-    /// A stable word for it.
-    pub(crate) const fn code(&self) -> &'static str {
-        match self {
-            Self::Missing | Self::NotThere(_) => "no_chromium",
-            Self::Root => "chromium_as_root",
-            Self::Start(..) => "chromium_does_not_start",
-        }
-    }
-}
-
-/// The program, where Chromium may be started with these settings.
-pub(crate) fn check(settings: &BrowserSettings) -> Result<PathBuf, Error> {
-    let binary = find(settings)?;
-    if rustix::process::geteuid().is_root() && !settings.no_sandbox {
-        return Err(Error::Root);
-    }
-    Ok(binary)
 }
 
 /// Chromium at work, until it is dropped.
@@ -77,29 +51,13 @@ pub(crate) struct Browser {
     ended: watch::Receiver<bool>,
 }
 
-/// The program on the path, or the one that the settings name.
-fn find(settings: &BrowserSettings) -> Result<PathBuf, Error> {
-    if let Some(binary) = &settings.binary {
-        return if binary.is_file() {
-            Ok(binary.clone())
-        } else {
-            Err(Error::NotThere(binary.clone()))
-        };
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places = NAMES
-        .iter()
-        .flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(name)));
-    places.find(|place| place.is_file()).ok_or(Error::Missing)
-}
-
 impl Browser {
     /// Starts it with these switches beside its own, and answers it with the ends of its pipe.
     pub(crate) fn start(
         settings: &BrowserSettings,
         switches: &[String],
     ) -> Result<(Self, ChildStdout, ChildStdin), Error> {
-        let binary = check(settings)?;
+        let binary = Surroundings::of_process(|around| around.check(settings))?;
         let failed = |error| Error::Start(binary.clone(), error);
         let profile = profile().map_err(failed)?;
         let mut command = command(&binary, profile.path(), settings, switches).map_err(failed)?;
@@ -212,7 +170,7 @@ fn command(
     settings: &BrowserSettings,
     switches: &[String],
 ) -> io::Result<Command> {
-    let mut command = Command::new("setpriv");
+    let mut command = Command::new(SETPRIV);
     let to_descriptors = "exec \"$0\" \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null";
     command.args(["--pdeathsig", "KILL", "sh", "-c", to_descriptors]).arg(binary);
     command.args([
@@ -263,18 +221,6 @@ fn argument(name: &str, path: &Path) -> std::ffi::OsString {
     let mut argument = std::ffi::OsString::from(name);
     argument.push(path);
     argument
-}
-
-/// The browser's version, as in `156.0.8078.108`.
-fn version(binary: &Path) -> io::Result<String> {
-    let output = Command::new(binary).arg("--version").stdin(Stdio::null()).output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let is_version =
-        |word: &&str| word.starts_with(|first: char| first.is_ascii_digit()) && word.contains('.');
-    text.split_whitespace()
-        .find(is_version)
-        .map(ToOwned::to_owned)
-        .ok_or_else(|| io::Error::other("it does not tell its version"))
 }
 
 /// What this browser calls itself with a window. Without one it would say `HeadlessChrome`, which tells nothing but that it has no screen, and which some

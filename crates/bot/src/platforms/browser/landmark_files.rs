@@ -1,0 +1,111 @@
+//! Where landmarks come from: they are built in, and files in a folder of the operator's override them without a rebuild.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{LazyLock, Mutex, PoisonError},
+};
+
+use super::landmarks::{Landmarks, Mistake};
+
+/// What a folder may hold.
+const GOOGLE_MEET: &str = "google-meet.toml";
+
+static BUILT_IN: LazyLock<Landmarks> = LazyLock::new(|| {
+    let text = include_str!("products/google_meet/landmarks.toml");
+    Landmarks::read(text).expect("the landmarks that are built in are right")
+});
+
+/// What was read, with its text: bots keep referring to it, and a file that did not change takes no more room however many bots read it.
+static READ: Mutex<Vec<(String, &'static Landmarks)>> = Mutex::new(Vec::new());
+
+/// Why a folder's landmarks cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// The folder, or its file, cannot be read.
+    #[error("{}: {error}", path.display())]
+    Unread {
+        /// The folder or the file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// No landmarks are of this name.
+    #[error("{}: there are no landmarks of this name; the file has to be called {GOOGLE_MEET}", .0.display())]
+    Unknown(PathBuf),
+    /// The file holds a mistake.
+    #[error("{}: {mistake}", path.display())]
+    Mistake {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        mistake: String,
+    },
+}
+
+/// The landmarks of Google Meet: those of the folder, or those that are built in.
+pub(crate) fn of_google_meet(folder: Option<&Path>) -> Result<&'static Landmarks, Unusable> {
+    let Some(folder) = folder else { return Ok(&BUILT_IN) };
+    let unread = |path: &Path| {
+        let path = path.to_owned();
+        |error| Unusable::Unread { path, error }
+    };
+    for entry in fs::read_dir(folder).map_err(unread(folder))? {
+        let path = entry.map_err(unread(folder))?.path();
+        // Editors leave other files there.
+        if path.extension().is_some_and(|ending| ending == "toml") && !path.ends_with(GOOGLE_MEET) {
+            return Err(Unusable::Unknown(path));
+        }
+    }
+    let path = folder.join(GOOGLE_MEET);
+    let text = fs::read_to_string(&path).map_err(unread(&path))?;
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, landmarks)) = read.iter().find(|(earlier, _)| *earlier == text) {
+        return Ok(landmarks);
+    }
+    let landmarks = Landmarks::read(&text)
+        .map_err(|mistake: Mistake| Unusable::Mistake { path, mistake: mistake.to_string() })?;
+    let landmarks: &'static Landmarks = Box::leak(Box::new(landmarks));
+    read.push((text, landmarks));
+    Ok(landmarks)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::{super::landmarks::tests::GOOGLE_MEET as TEXT, *};
+
+    #[test]
+    fn a_folder_overrides_what_is_built_in_and_an_edit_holds_from_the_next_bot_on() {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join(GOOGLE_MEET);
+        assert_eq!(of_google_meet(None).unwrap().host, "meet.google.com");
+        let with = |version: &str| {
+            let changed = TEXT.replacen("version = \"", &format!("version = \"{version}-"), 1);
+            fs::write(&file, changed).unwrap();
+            of_google_meet(Some(folder.path())).unwrap()
+        };
+        let first = with("first");
+        assert!(first.version.starts_with("first-"));
+        // The same text is not read twice.
+        assert!(std::ptr::eq(first, with("first")));
+        assert!(with("second").version.starts_with("second-"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_folder_is_said_with_its_file() {
+        let folder = TempDir::new().unwrap();
+        let told = || of_google_meet(Some(folder.path())).unwrap_err().to_string();
+        assert!(told().contains("google-meet.toml: "), "{}", told());
+        let file = folder.path().join(GOOGLE_MEET);
+        fs::write(&file, TEXT.replacen("reads = 2", "raeds = 2", 1)).unwrap();
+        assert!(told().contains("google-meet.toml: ") && told().contains("raeds"), "{}", told());
+        fs::write(&file, TEXT).unwrap();
+        fs::write(folder.path().join("google_meet.toml"), TEXT).unwrap();
+        assert!(told().contains("has to be called google-meet.toml"), "{}", told());
+        let nowhere = folder.path().join("nowhere");
+        let told = of_google_meet(Some(&nowhere)).unwrap_err().to_string();
+        assert!(told.contains("nowhere: "), "{told}");
+    }
+}
