@@ -138,7 +138,7 @@ mod tests {
             ..BrowserSettings::default()
         };
         assert_eq!(missing(&nowhere), ["no_chromium"]);
-        let no_browser = BrowserSettings { binary: Some("/bin/true".into()), ..nowhere };
+        let no_browser = BrowserSettings { binary: Some("/etc/passwd".into()), ..nowhere };
         assert_eq!(missing(&no_browser), ["chromium_does_not_start"]);
     }
 }

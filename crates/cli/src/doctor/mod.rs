@@ -34,7 +34,7 @@ enum State {
     Ok,
     /// A server runs, but not as well as it could.
     Warn,
-    /// No server runs like this.
+    /// No server runs like this, or bots in browsers are switched on and cannot run.
     Fail,
 }
 
