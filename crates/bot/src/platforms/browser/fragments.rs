@@ -12,9 +12,9 @@ use meetbot_types::bot::BrowserSettings;
 use serde_json::json;
 
 use super::{
-    GOOGLE_MEET,
     cdp::Cdp,
     judge::History,
+    landmark_files::GOOGLE_MEET,
     landmarks::Sign,
     page::{Act, Page},
     process::Browser,

@@ -9,9 +9,10 @@ use std::{
 use super::landmarks::{Landmarks, Mistake};
 
 /// What a folder may hold.
-const GOOGLE_MEET: &str = "google-meet.toml";
+const FILE: &str = "google-meet.toml";
 
-static BUILT_IN: LazyLock<Landmarks> = LazyLock::new(|| {
+/// Those of Google Meet that are built in; a test reads them.
+pub(crate) static GOOGLE_MEET: LazyLock<Landmarks> = LazyLock::new(|| {
     let text = include_str!("products/google_meet/landmarks.toml");
     Landmarks::read(text).expect("the landmarks that are built in are right")
 });
@@ -31,7 +32,7 @@ pub enum Unusable {
         error: io::Error,
     },
     /// No landmarks are of this name.
-    #[error("{}: there are no landmarks of this name; the file has to be called {GOOGLE_MEET}", .0.display())]
+    #[error("{}: there are no landmarks of this name; the file has to be called {FILE}", .0.display())]
     Unknown(PathBuf),
     /// The file holds a mistake.
     #[error("{}: {mistake}", path.display())]
@@ -45,7 +46,7 @@ pub enum Unusable {
 
 /// The landmarks of Google Meet: those of the folder, or those that are built in.
 pub(crate) fn of_google_meet(folder: Option<&Path>) -> Result<&'static Landmarks, Unusable> {
-    let Some(folder) = folder else { return Ok(&BUILT_IN) };
+    let Some(folder) = folder else { return Ok(&GOOGLE_MEET) };
     let unread = |path: &Path| {
         let path = path.to_owned();
         |error| Unusable::Unread { path, error }
@@ -53,11 +54,11 @@ pub(crate) fn of_google_meet(folder: Option<&Path>) -> Result<&'static Landmarks
     for entry in fs::read_dir(folder).map_err(unread(folder))? {
         let path = entry.map_err(unread(folder))?.path();
         // Editors leave other files there.
-        if path.extension().is_some_and(|ending| ending == "toml") && !path.ends_with(GOOGLE_MEET) {
+        if path.extension().is_some_and(|ending| ending == "toml") && !path.ends_with(FILE) {
             return Err(Unusable::Unknown(path));
         }
     }
-    let path = folder.join(GOOGLE_MEET);
+    let path = folder.join(FILE);
     let text = fs::read_to_string(&path).map_err(unread(&path))?;
     let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, landmarks)) = read.iter().find(|(earlier, _)| *earlier == text) {
@@ -79,7 +80,7 @@ mod tests {
     #[test]
     fn a_folder_overrides_what_is_built_in_and_an_edit_holds_from_the_next_bot_on() {
         let folder = TempDir::new().unwrap();
-        let file = folder.path().join(GOOGLE_MEET);
+        let file = folder.path().join(FILE);
         assert_eq!(of_google_meet(None).unwrap().host, "meet.google.com");
         let with = |version: &str| {
             let changed = TEXT.replacen("version = \"", &format!("version = \"{version}-"), 1);
@@ -98,7 +99,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let told = || of_google_meet(Some(folder.path())).unwrap_err().to_string();
         assert!(told().contains("google-meet.toml: "), "{}", told());
-        let file = folder.path().join(GOOGLE_MEET);
+        let file = folder.path().join(FILE);
         fs::write(&file, TEXT.replacen("reads = 2", "raeds = 2", 1)).unwrap();
         assert!(told().contains("google-meet.toml: ") && told().contains("raeds"), "{}", told());
         fs::write(&file, TEXT).unwrap();

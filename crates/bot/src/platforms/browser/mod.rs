@@ -218,7 +218,7 @@ impl Driver {
             // Before its end is told, upon which the bot drops this meeting.
             if let Some(evidence) = session.evidence() {
                 let place = (order.epoch, joins.failed());
-                let kept = evidence::keep(evidence, &GOOGLE_MEET, &page, &order.folder, place);
+                let kept = evidence::keep(evidence, landmarks, &page, &order.folder, place);
                 if let Err(error) = kept.await {
                     tracing::warn!(%error, "the evidence of a join that failed is not kept");
                 }

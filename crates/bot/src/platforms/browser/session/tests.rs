@@ -4,8 +4,8 @@ use super::{voices::nobody, *};
 use crate::{
     clock,
     platforms::browser::{
-        GOOGLE_MEET,
         capture::Sound,
+        landmark_files::GOOGLE_MEET,
         survey::{Control, Dialog},
     },
 };
