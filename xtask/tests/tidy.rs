@@ -28,7 +28,14 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("meetbot-orchestrator", &["meetbot-types"]),
     (
         "meetbot-cli",
-        &["meetbot-types", "meetbot", "meetbot-bot", "meetbot-sandbox", "meetbot-orchestrator"],
+        &[
+            "meetbot-types",
+            "meetbot",
+            "meetbot-bot",
+            "meetbot-sandbox",
+            "meetbot-imitation",
+            "meetbot-orchestrator",
+        ],
     ),
     ("meetbot-imitation", &[]),
     ("meetbot-testkit", &["meetbot-types", "meetbot-rtc"]),

@@ -11,7 +11,7 @@ use meetbot_orchestrator::{
     store::Scope,
 };
 use meetbot_sandbox::{Sandbox, scenario};
-use meetbot_types::bot::Secret;
+use meetbot_types::bot::{ImitationSeat, Secret};
 use serde_json::json;
 
 use crate::{
@@ -127,7 +127,7 @@ async fn serve(
     let (drain, development) = (config.drain.as_secs(), config.development);
     // Before it is said that the server serves: whoever reads that may stop it at once.
     let mut signals = Signals::listen()?;
-    let (server, sandbox) = start(config, sandbox).await?;
+    let (server, sandbox) = start(config, sandbox, None).await?;
     let is_new = server.store().keys().await?.is_empty();
     // What goes into a journal or a file is read by others, and kept.
     let shows_key =
@@ -224,10 +224,11 @@ fn no_key(server: &Orchestrator) -> String {
     )
 }
 
-/// Starts a server, and a sandbox beside it unless one is given, with its token.
+/// Starts a server, and a sandbox beside it unless one is given, with its token. `imitation` leads its browsers to an imitation, for demonstrations.
 pub(crate) async fn start(
     config: Config,
     sandbox: Option<(String, Secret)>,
+    imitation: Option<ImitationSeat>,
 ) -> anyhow::Result<(Orchestrator, Option<Sandbox>)> {
     let (own, address, token) = if let Some((address, token)) = sandbox {
         (None, address, token)
@@ -242,7 +243,7 @@ pub(crate) async fn start(
     if let Some(settings) = &config.browser {
         landmarks_of(settings).context("bots.browser.landmarks_dir")?;
     }
-    let launcher = Arc::new(Bots::new(&config, own.is_some())?);
+    let launcher = Arc::new(Bots::new(&config, own.is_some(), imitation)?);
     let link = SandboxLink { address, token, check: scenario::check };
     Ok((Orchestrator::start(config, launcher, link).await?, own))
 }

@@ -1,5 +1,6 @@
 //! `meetbot demo`: the whole product once, in one process, and the proof that it was so.
 
+mod browser;
 mod judge;
 mod timeline;
 
@@ -21,6 +22,7 @@ use meetbot_orchestrator::{
     store::Scope,
 };
 use meetbot_types::sandbox::{HOST, Inspection};
+use rustix::process::geteuid;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -36,8 +38,9 @@ use crate::{
     webhooks::receiver::Receiver,
 };
 
-/// How much longer than the meeting all of it may take.
+/// How much longer than the meeting all of it may take; a browser that starts may take long.
 const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE_WITH_BROWSER: Duration = Duration::from_mins(4);
 /// How long the mix may take, and how often to look whether it is made.
 const LONGEST_MIX: Duration = Duration::from_mins(10);
 const LOOK: Duration = Duration::from_millis(100);
@@ -48,6 +51,9 @@ pub(crate) struct Args {
     /// How long the meeting lasts.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(3..=3600))]
     seconds: u32,
+    /// Send the bot with Chromium into an imitation of Google Meet, in place of a meeting of the sandbox.
+    #[arg(long)]
+    browser: bool,
     /// Leave the server running, to look around.
     #[arg(long)]
     keep: bool,
@@ -71,6 +77,7 @@ pub(crate) struct Told {
 /// Plays it.
 pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
     log::start("warn", LogFormat::Text)?;
+    let browser = args.browser.then(browser::settings).transpose()?;
     let folder = tempfile::Builder::new()
         .prefix("meetbot-demo-")
         .tempdir()
@@ -81,37 +88,61 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     config.data_dir.clone_from(&folder);
     // Its webhooks go to a receiver in this process.
     config.development = true;
-    let (server, sandbox) = serve::start(config, None).await?;
+    config.browser = browser;
+    let meeting = if args.browser { Some(browser::begin().await?) } else { None };
+    let (server, sandbox) = serve::start(config, None, meeting.as_ref().map(browser::seat)).await?;
     let sandbox = sandbox.context("the sandbox does not run in this process")?;
-    let wanted = Wanted { consumer: "demo", live: false, scope: Scope::Write, expires_at: None };
+    // With a test key the sandbox would play Google Meet, too.
+    let live = args.browser;
+    let wanted = Wanted { consumer: "demo", live, scope: Scope::Write, expires_at: None };
     let key = keys::create(server.store(), wanted).await?;
     let secrets = vec![key.webhook_secret.expose().to_owned()];
     let mut receiver = Receiver::start(([127, 0, 0, 1], 0).into(), secrets, None).await?;
     let client = MeetBot::builder().api_key(key.secret.expose()).base_url(server.url()).build()?;
 
-    let job = client.dispatch_bot(new_job(args.seconds, &receiver.url())).await?;
+    let job = client.dispatch_bot(new_job(&args, &receiver.url())).await?;
     output.line(format_args!("server   {}", server.url()));
     output.line(format_args!("folder   {}", folder.display()));
     output.line(format_args!("meeting  {}", known(job.meeting_url.as_ref())));
     output.line(format_args!("job      {}", job.id));
+    if args.browser && geteuid().is_root() {
+        output.remark("Chromium runs without its sandbox, since this is root; it opens the imitation's page only.");
+    }
     output.line("");
-    let limit = Duration::from_secs(args.seconds.into()) + PATIENCE;
+    let patience = if args.browser { PATIENCE_WITH_BROWSER } else { PATIENCE };
+    let limit = Duration::from_secs(args.seconds.into()) + patience;
     output.line(format_args!("{:>7.3} s  {}", 0.0, job.status));
     let mut told = Told { statuses: vec![job.status.to_string()], ..Told::default() };
-    let heard = tokio::time::timeout(limit, listen(&mut receiver, &job, &mut told, output)).await;
+    let go_on = |event: &WebhookEvent| {
+        if let Some(meeting) = &meeting {
+            browser::go_on(meeting, event, args.seconds);
+        }
+    };
+    let heard = listen(&mut receiver, &job, &mut told, go_on, output);
+    let heard = tokio::time::timeout(limit, heard).await;
     let job = client.get_bot(&job.id).await?.context("the job is gone")?;
     let recorded = match job.manifest_uri.as_deref() {
         Some(uri) => Some(fetch(&client, &job, uri).await?),
         None => None,
     };
+    let sent = match &meeting {
+        Some(meeting) => {
+            browser::sent(meeting, recorded.as_ref().map(|recorded| &recorded.manifest))
+        }
+        None => sandbox.inspect(job.id.parse()?),
+    };
     let evidence = Evidence {
         seconds: args.seconds,
+        in_browser: args.browser,
         in_time: heard.is_ok(),
         told,
-        sent: sandbox.inspect(job.id.parse()?),
+        sent,
         recorded: recorded.as_ref().map(|recorded| (&recorded.manifest, recorded.files.as_slice())),
     };
-    let missing = judge(&evidence);
+    let mut missing = judge(&evidence);
+    if let Some((meeting, recorded)) = meeting.as_ref().zip(recorded.as_ref()) {
+        missing.extend(browser::judge(meeting, &recorded.manifest, &recorded.folder));
+    }
     output.object(&shown(&job, &evidence, recorded.as_ref()))?;
     if let Some(recorded) = &recorded {
         output.line("");
@@ -127,7 +158,8 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         let key = if std::io::stderr().is_terminal() {
             key.secret.expose().to_owned()
         } else {
-            format!("$(meetbot keys create --test --consumer demo --data-dir {})", folder.display())
+            let kind = if args.browser { "--live" } else { "--test" };
+            format!("$(meetbot keys create {kind} --consumer demo --data-dir {})", folder.display())
         };
         output.remark("The server goes on; end it with Ctrl-C.");
         output.remark(format_args!("  export MEETBOT_API_KEY={key}"));
@@ -136,15 +168,22 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     }
     server.stop().await;
     sandbox.stop().await;
+    if let Some(meeting) = meeting {
+        meeting.stop().await;
+    }
     if missing.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     Err(anyhow::anyhow!("the demo did not show all it should:\n- {}", missing.join("\n- ")))
 }
 
-fn new_job(seconds: u32, webhook: &str) -> NewJob {
+fn new_job(args: &Args, webhook: &str) -> NewJob {
     NewJob {
-        meeting_url: format!("https://{HOST}/two-speakers?seconds={seconds}"),
+        meeting_url: if args.browser {
+            browser::MEETING.to_owned()
+        } else {
+            format!("https://{HOST}/two-speakers?seconds={}", args.seconds)
+        },
         display_name: Some("meetbot demo".to_owned()),
         webhooks: Some(Webhooks {
             on_status_change: Some(webhook.to_owned()),
@@ -154,13 +193,20 @@ fn new_job(seconds: u32, webhook: &str) -> NewJob {
     }
 }
 
-/// Takes webhooks until one says that the job has ended.
-async fn listen(receiver: &mut Receiver, job: &Job, told: &mut Told, output: Output) {
+/// Takes webhooks until one says that the job has ended. The meeting goes on upon each.
+async fn listen(
+    receiver: &mut Receiver,
+    job: &Job,
+    told: &mut Told,
+    go_on: impl Fn(&WebhookEvent),
+    output: Output,
+) {
     while let Some(received) = receiver.next().await {
         let Some(Ok(event)) = received.event else {
             told.refused += 1;
             continue;
         };
+        go_on(&event);
         if let Some(line) = told.hear(&event) {
             let ms = since(event.emitted_at, job.created_at).unwrap_or_default();
             output.line(format_args!("{:>7.3} s  {line}", ms as f64 / 1000.0));

@@ -11,7 +11,7 @@ use meetbot_bot::{Connect, Machine, needs_browser};
 use meetbot_orchestrator::{Config, Fate, Launcher, Stop, tls};
 use meetbot_types::{
     Availability, JobId, Manifest,
-    bot::{BotOrder, BrowserSettings, MixOrder},
+    bot::{BotOrder, BrowserSettings, ImitationSeat, MixOrder},
 };
 use reqwest::Client;
 use tokio::sync::Semaphore;
@@ -28,17 +28,24 @@ pub(crate) struct Bots {
     all_apart: bool,
     /// The sandbox's meetings end with this process.
     sandbox_is_here: bool,
+    /// Where browsers are led, in demonstrations. It ends with this process, and so do the bots.
+    imitation: Option<ImitationSeat>,
     processes: Processes,
 }
 
 impl Bots {
     /// Bots of a server with these settings.
-    pub(crate) fn new(config: &Config, sandbox_is_here: bool) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        sandbox_is_here: bool,
+        imitation: Option<ImitationSeat>,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             connect: connect(None, config.max_browsers)?,
             browser: config.browser.clone(),
             all_apart: config.own_processes,
             sandbox_is_here,
+            imitation,
             processes: Processes::new(&config.data_dir, config.max_browsers)?,
         })
     }
@@ -46,7 +53,8 @@ impl Bots {
     /// Whether a bot has a process of its own. One that only finishes files needs none, and one whose meeting ends with this process would outlive it for nothing.
     fn is_apart(&self, order: &BotOrder) -> bool {
         let stays_behind = order.sandbox.is_some() && self.sandbox_is_here;
-        order.finalize.is_none() && (needs_browser(order) || self.all_apart && !stays_behind)
+        let wants_it = needs_browser(order) || self.all_apart && !stays_behind;
+        order.finalize.is_none() && self.imitation.is_none() && wants_it
     }
 }
 
@@ -69,7 +77,8 @@ impl Launcher for Bots {
     }
 
     async fn run(&self, order: BotOrder, stop: Stop) -> Fate {
-        let order = BotOrder { browser: self.browser.clone(), ..order };
+        let (browser, imitation) = (self.browser.clone(), self.imitation.clone());
+        let order = BotOrder { browser, imitation, ..order };
         if self.is_apart(&order) {
             return self.processes.run(order, stop).await;
         }

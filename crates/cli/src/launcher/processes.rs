@@ -135,7 +135,7 @@ impl Processes {
                 command.env_remove(name);
             }
         }
-        command.current_dir("/").stdin(Stdio::piped()).stdout(output.try_clone()?).stderr(output);
+        command.stdin(Stdio::piped()).stdout(output.try_clone()?).stderr(output);
         let started = command.spawn();
         // It holds the locked file, too.
         drop(command);

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use xtask::ffmpeg::decodes;
 
-use crate::program::{meetbot, run};
+use crate::{
+    google_meet::has_chromium,
+    program::{meetbot, run},
+};
 
 #[test]
 fn without_ffmpeg_the_manifest_says_so_and_all_else_is_the_same() {
@@ -17,6 +20,29 @@ fn without_ffmpeg_the_manifest_says_so_and_all_else_is_the_same() {
     assert_eq!(mixed["file"], serde_json::Value::Null);
     assert!(mixed["missingBecause"].as_str().unwrap().contains("ffmpeg"), "{mixed}");
     assert_eq!(shown["manifest"]["complete"], true);
+    let folder = Path::new(shown["files"][0]["path"].as_str().unwrap()).ancestors().nth(4).unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn the_demo_with_a_browser_proves_what_it_shows_or_says_that_chromium_is_missing() {
+    let nothing = tempfile::tempdir().unwrap();
+    let said = run(meetbot().args(["demo", "--browser"]).env("PATH", nothing.path()));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("apt-get install chromium"), "{said:?}");
+    if !has_chromium() {
+        return;
+    }
+    let said = run(meetbot().args(["demo", "--browser", "--seconds", "8", "--json"]));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let shown = said.json();
+    let people = shown["manifest"]["participants"].as_array().unwrap();
+    let names: Vec<&str> = people.iter().map(|person| person["name"].as_str().unwrap()).collect();
+    for name in ["Ann Host", "Ben Weber", "Cleo Jones", "Dora Lang"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    // Dora was not sent.
+    assert_eq!(shown["manifest"]["tracks"].as_array().unwrap().len(), 3);
     let folder = Path::new(shown["files"][0]["path"].as_str().unwrap()).ancestors().nth(4).unwrap();
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -17,6 +17,7 @@ mod disk_use;
 mod doctor;
 mod drain;
 mod first_key;
+mod google_meet;
 mod held_up;
 mod hostile;
 mod hostile_text;

@@ -1,0 +1,123 @@
+//! Google Meet through the server: a bot with Debian's Chromium in the imitation. Chromium is led there by the program that stands in `bots.browser.binary`, a script of this test, so
+//! that the server is the one that users run.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use meetbot::{JobStatus, LeaveReason, NewJob, Webhooks};
+use meetbot_imitation::{Act, Imitation, Scenario, Signal, Step};
+use meetbot_testkit::{polling::poll_until, scripted::Receiver};
+use tempfile::TempDir;
+
+use crate::{
+    processes::{bots, gone},
+    program::{PATIENCE, await_job, client, create, manifest_of, serve_with},
+};
+
+/// Whether there is a browser. Where CI expects one, a test without it fails.
+pub(crate) fn has_chromium() -> bool {
+    let found = Command::new("chromium").arg("--version").output().is_ok();
+    assert!(
+        found || std::env::var_os("MEETBOT_TEST_AS_ROOT").is_none(),
+        "Chromium is not installed"
+    );
+    found
+}
+
+/// A Chromium that goes to the imitation and nowhere else.
+fn led_to(imitation: &Imitation, folder: &Path) -> PathBuf {
+    let program = folder.join("chromium-of-the-test");
+    let (rules, key) = (imitation.resolver_rules(), imitation.spki_sha256());
+    let space = format!("--ip-address-space-overrides={}=public", imitation.address());
+    let script = format!(
+        "#!/bin/sh\nexec chromium '--host-resolver-rules={rules}' '--ignore-certificate-errors-spki-list={key}' '{space}' \"$@\"\n"
+    );
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+/// The processes whose arguments name the imitation.
+fn browsers(imitation: &Imitation) -> usize {
+    let address = imitation.address().to_string();
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let command = fs::read(entry.ok()?.path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&command).contains(&address))
+    });
+    processes.filter(|ours| *ours).count()
+}
+
+#[test]
+fn a_job_for_google_meet_goes_on_while_its_server_is_killed_from_its_creation_to_its_webhook() {
+    if !has_chromium() {
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let people = ["Ann Host", "Ben Weber"];
+    let steps = vec![Step { on: Signal::Knocked, then: vec![Act::Admit] }];
+    let scenario = Scenario { steps, ..Scenario::default() };
+    let imitation = runtime.block_on(meetbot_imitation::serve(scenario)).unwrap();
+    let (data, tools) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let chromium = led_to(&imitation, tools.path());
+    let settings = [
+        ("MEETBOT_BOTS_BROWSER_ENABLED", "true"),
+        ("MEETBOT_BOTS_BROWSER_NO_SANDBOX", "true"),
+        ("MEETBOT_BOTS_BROWSER_BINARY", chromium.to_str().unwrap()),
+    ];
+    let (server, url) = serve_with(data.path(), None, &settings);
+    let (key, _) = create("--live", data.path(), &[]);
+    let one = client(&url, &key);
+    let mut receiver = Receiver::start([]).unwrap();
+    let webhook = Some(receiver.url_of("/"));
+    let job = one
+        .dispatch_bot(NewJob {
+            meeting_url: "https://meet.google.com/abc-mnop-xyz".to_owned(),
+            webhooks: Some(Webhooks { on_status_change: None, on_finalize: webhook }),
+            ..NewJob::default()
+        })
+        .unwrap();
+    let id = job.id;
+    await_job(&one, &id, |job| job.status == JobStatus::InCall);
+    let says = |person: &str, ms| imitation.act(Act::Say { person: person.to_owned(), ms });
+    says(people[0], 4_000);
+    await_job(&one, &id, |job| job.status == JobStatus::Recording);
+    let [bot] = bots(&id)[..] else { panic!("one process") };
+    server.kill();
+    // While there is no server.
+    says(people[1], 4_000);
+    let said = |name: &'static str| {
+        move |seen: &meetbot_imitation::Observed| {
+            seen.sent.get(name).is_some_and(|packets| *packets >= 200)
+        }
+    };
+    runtime.block_on(imitation.until(said(people[1])));
+    let (_server, url) = serve_with(data.path(), None, &settings);
+    let next = client(&url, &key);
+    assert_eq!(bots(&id), [bot]);
+    next.leave_bot(&id).unwrap();
+    let job = await_job(&next, &id, |job| job.status.is_final());
+    assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 1), "{job:#?}");
+    assert_eq!(job.leave_reason, Some(LeaveReason::Requested));
+    let manifest = manifest_of(&next, &id);
+    assert!(manifest.complete && manifest.attempts.len() == 1, "{manifest:#?}");
+    let seen = imitation.observed();
+    assert!(seen.faults.is_empty() && seen.left, "{:#?}", seen.faults);
+    for name in people {
+        let person = manifest.participants.iter().find(|person| person.name == name).unwrap();
+        let mut tracks = manifest.tracks.iter();
+        let track = tracks.find(|track| track.participant_id == person.id).unwrap();
+        let sent = seen.sent[name];
+        assert!(track.packets * 100 >= sent * 99, "{name}: {sent} were sent: {track:?}");
+    }
+    assert_eq!(receiver.wait().json()["event"], "job.finalized");
+    gone(&id);
+    poll_until(PATIENCE, || match browsers(&imitation) {
+        0 => Ok(()),
+        left => Err(format!("{left} processes of the browser are left")),
+    });
+    runtime.block_on(imitation.stop());
+}
