@@ -5,6 +5,7 @@ import { call, may, session, signals } from "./api.js";
 import { fill, h } from "./dom.js";
 import { JobsView } from "./jobs.js";
 import { JobView } from "./job.js";
+import { LoginView } from "./login.js";
 import { WebhooksView } from "./webhooks.js";
 import { UsageView } from "./usage.js";
 import { HostView } from "./host.js";
@@ -24,6 +25,7 @@ function views() {
     ["keys", () => new KeysView(), may("operator")],
     ["consumers", () => new ConsumersView(), may("operator")],
     ["audit", () => new AuditView(), may("operator")],
+    ["login", () => new LoginView(), true],
   ];
 }
 
@@ -65,7 +67,7 @@ function frame() {
     return;
   }
   const { consumer, world, scope } = session.current;
-  const links = views().filter(([, , shown]) => shown);
+  const links = views().filter(([name, , shown]) => shown && name !== "login");
   fill(
     top,
     brand(),

@@ -241,6 +241,49 @@ test("an operator makes a key, ends it, sets limits, and finds it in the audit l
   await operated.stop();
 });
 
+test("a login by its code is approved and denied, by keyboard alone", async () => {
+  const { page, complaints, context } = await open(browser);
+  const { keyboard } = page;
+  await page.goto(server.link());
+  await page.waitForSelector("jobs-view");
+  const login = server.login();
+  const { userCode, verificationUrl } = await login.next();
+  await page.goto(verificationUrl);
+  await page.waitForSelector("login-view");
+  assert.deepEqual(await barriers(page), []);
+  await keyboard.type("bcdf-ghjk");
+  await keyboard.press("Enter");
+  await page.waitForSelector("login-view .box.bad");
+  await page.focus("#login-code");
+  await keyboard.press("ControlOrMeta+a");
+  await keyboard.type(userCode.toLowerCase());
+  await keyboard.press("Enter");
+  await page.waitForSelector("#login-scope");
+  assert.deepEqual(await barriers(page), []);
+  // More than was asked for is not offered, though the session has it.
+  assert.deepEqual(await page.locator("#login-scope option").allTextContents(), ["read", "write"]);
+  await tabTo(page, "#login-scope");
+  await keyboard.press("ArrowUp");
+  await tabTo(page, "login-view button.main");
+  await keyboard.press("Enter");
+  await page.waitForSelector("#login-done");
+  const made = await login.next();
+  assert.deepEqual([made.profile, made.scope, made.world], ["default", "read", "test"]);
+  assert.equal(await login.ended, 0);
+  const usage = JSON.parse(login.run(["usage", "--json"]));
+  assert.equal(usage.bots, 0);
+
+  const refused = server.login();
+  await page.fill("#login-code", (await refused.next()).userCode);
+  await page.focus("#login-code");
+  await keyboard.press("Enter");
+  await tabTo(page, "login-view .row.end > button:not(.main)");
+  await keyboard.press("Enter");
+  assert.equal(await refused.ended, 1);
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
+
 test("the documentation shows every guide and every call, to anybody", async () => {
   const { page, complaints, context } = await open(browser);
   await page.goto(`${server.url}/docs`);

@@ -43,6 +43,21 @@ export async function serve(scope, world = "test") {
       const env = { ...process.env, MEETBOT_API_KEY: key, MEETBOT_API_BASE_URL: url };
       return JSON.parse(execFileSync(MEETBOT_PROGRAM, ["dashboard", "--json"], { encoding: "utf8", env })).url;
     },
+    /** Runs `meetbot login`, as a user who has no other login. */
+    login() {
+      const { MEETBOT_API_KEY: _key, MEETBOT_API_BASE_URL: _url, ...rest } = process.env;
+      const env = { ...rest, XDG_CONFIG_HOME: mkdtempSync(join(folder, "config-")) };
+      const login = spawn(MEETBOT_PROGRAM, ["login", "--server", url, "--json"], { stdio: ["ignore", "pipe", "ignore"], env });
+      const lines = createInterface({ input: login.stdout })[Symbol.asyncIterator]();
+      return {
+        /** The next object that it prints. */
+        next: async () => JSON.parse((await lines.next()).value),
+        /** Its exit code. */
+        ended: new Promise((resolve) => login.once("exit", resolve)),
+        /** Runs another command of the same user. @param {string[]} command @returns {string} */
+        run: (command) => execFileSync(MEETBOT_PROGRAM, command, { encoding: "utf8", env }),
+      };
+    },
     async stop() {
       const end = new Promise((resolve) => child.once("exit", resolve));
       child.kill();

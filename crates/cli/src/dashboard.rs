@@ -56,7 +56,7 @@ pub(crate) async fn run(
 }
 
 /// Hands a link to the system's browser; answers whether there is a program that does.
-fn open(url: &str) -> bool {
+pub(crate) fn open(url: &str) -> bool {
     let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     quiet(Command::new(program).arg(url).stdin(Stdio::null())).is_ok()

@@ -111,7 +111,7 @@ pub(crate) async fn run(
             known(job.external_id.as_ref()),
             known(job.meeting_url.as_ref())
         ));
-    } else if Connection::has_test_key() && job.platform != Some(Platform::Sandbox) {
+    } else if connection.has_test_key()? && job.platform != Some(Platform::Sandbox) {
         output.remark(
             "test key: no bot joins this meeting, the sandbox plays two-speakers in its place",
         );

@@ -15,9 +15,11 @@ mod jobs;
 mod keys;
 mod launcher;
 mod log;
+mod login;
 mod output;
 mod place;
 mod platforms;
+mod profiles;
 mod restore;
 mod sandbox;
 mod serve;
@@ -89,6 +91,18 @@ enum Command {
     /// Make, list and revoke API keys of a server, on this machine or with --server; see what they were used for.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Get a key of a server by a code that is approved in its dashboard, and keep it for the commands of this program.
+    Login {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(flatten)]
+        args: login::Args,
+    },
+    /// End the key of a login and forget it.
+    Logout(Connection),
+    /// The servers that you have logged in to.
+    #[command(subcommand)]
+    Profiles(profiles::Command),
     /// Open the dashboard in a browser, signed in with your key.
     Dashboard {
         #[command(flatten)]
@@ -137,6 +151,8 @@ impl Command {
             | Self::Watch { connection, .. }
             | Self::Jobs { connection, .. }
             | Self::Dashboard { connection, .. }
+            | Self::Login { connection, .. }
+            | Self::Logout(connection)
             | Self::Usage(connection)
             | Self::Platforms(connection)
             | Self::Doctor { connection, .. } => Some(connection),
@@ -194,6 +210,9 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Jobs { connection, command } => jobs::run(command, &connection, output).await,
         Command::Keys(command) => keys::run(command, output).await,
         Command::Consumers(command) => consumers::run(command, output).await,
+        Command::Login { connection, args } => login::login(&connection, &args, output).await,
+        Command::Logout(connection) => login::logout(&connection, output).await,
+        Command::Profiles(command) => profiles::run(&command, output),
         Command::Dashboard { connection, args } => dashboard::run(&connection, &args, output).await,
         Command::Usage(connection) => usage::run(&connection, output).await,
         Command::Platforms(connection) => platforms::run(&connection, output).await,

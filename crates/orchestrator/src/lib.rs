@@ -15,6 +15,7 @@ mod jobs;
 pub mod keys;
 mod letters;
 mod limits;
+mod logins;
 mod machine;
 mod metrics;
 mod mixes;

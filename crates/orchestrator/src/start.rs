@@ -197,6 +197,7 @@ impl Orchestrator {
             calls: Shares::new(limits.requests_at_once, usize::MAX),
             streams: Shares::new((connections / 2).max(1), limits.streams_per_key),
             readiness: Arc::default(),
+            logins: Arc::default(),
             hooks: Arc::new(api::hooks::Hooks::new(Arc::clone(&zoom))),
         };
         let dispatch = Dispatch {

@@ -21,6 +21,8 @@ words! {
         Conflict = "conflict",
         /// 409: the job cannot take this in its state.
         InvalidState = "invalid_state",
+        /// 410: it was good once or for a time, and is no longer.
+        Gone = "gone",
         /// 413: the body is too large.
         PayloadTooLarge = "payload_too_large",
         /// 415: the body is not JSON, or is compressed.
@@ -48,6 +50,7 @@ impl ErrorCode {
             Self::NotFound | Self::NoSuchPath => 404,
             Self::MethodNotAllowed => 405,
             Self::Conflict | Self::InvalidState => 409,
+            Self::Gone => 410,
             Self::PayloadTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::IdempotencyMismatch => 422,

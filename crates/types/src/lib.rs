@@ -20,6 +20,7 @@ pub mod host;
 pub mod id;
 pub mod job;
 pub mod link;
+pub mod login;
 pub mod manifest;
 pub mod metadata;
 #[cfg(any(test, fuzzing))]

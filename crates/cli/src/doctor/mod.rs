@@ -80,7 +80,7 @@ pub(crate) async fn run(
             findings.push(loopback::look(&config, now).await);
             findings.extend(zoom::look(&config.zoom));
             let asked = server::look(connection, config.listen, in_use, now).await;
-            let answers = server::is_at(&asked, connection.base_url().as_deref(), config.listen);
+            let answers = server::is_at(&asked, connection.base_url()?.as_deref(), config.listen);
             findings.push(machine::listen(config.listen, in_use, answers));
             findings.push(machine::udp());
             findings.push(machine::open_files(config.max_bots));

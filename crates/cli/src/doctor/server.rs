@@ -6,13 +6,14 @@ use meetbot::{Error, ErrorKind, MeetBot, Request, Response, Timestamp};
 use serde_json::Value;
 
 use super::Finding;
-use crate::{certificates, connection::Connection};
+use crate::{
+    certificates,
+    connection::{Connection, NO_KEY},
+};
 
 const SERVER: &str = "server";
 const READY: &str = "ready";
 const KEY: &str = "key";
-/// For what needs no key.
-const NO_KEY: &str = "mb_none";
 /// What a server says that is stopping.
 const STOPPING: &str = "takes no more jobs";
 const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -26,7 +27,13 @@ pub(super) async fn look(
     in_use: bool,
     now: Timestamp,
 ) -> Vec<Finding> {
-    let named = connection.base_url();
+    let problem = |error: anyhow::Error| {
+        vec![Finding::fail(KEY, format!("{error:#}"), "log in again, or name another profile")]
+    };
+    let named = match connection.base_url() {
+        Ok(named) => named,
+        Err(error) => return problem(error),
+    };
     let url = named.clone().unwrap_or_else(|| url_of(listen));
     let unusable = |error: String| {
         let remedy = "give --base-url the server's URL, and mend the setting that is named";
@@ -42,7 +49,7 @@ pub(super) async fn look(
         Ok(client) => client,
         Err(error) => return unusable(error.to_string()),
     };
-    let url = asked.base_url();
+    let url = asked.base_url().to_owned();
     let answer = match get(&asked, "/healthz").await {
         Ok(answer) => Some(answer),
         // An answer, but none of a server that is well.
@@ -61,7 +68,7 @@ pub(super) async fn look(
         let health: Value = serde_json::from_slice(answer.body()).ok()?;
         health["version"].as_str().map(str::to_owned)
     });
-    let mut findings = vec![judge_version(url, version.as_deref())];
+    let mut findings = vec![judge_version(&url, version.as_deref())];
     if version.is_none() {
         return findings;
     }
@@ -85,7 +92,14 @@ pub(super) async fn look(
             Finding::fail(READY, error, remedy)
         }
     });
-    if let Some(key) = std::env::var("MEETBOT_API_KEY").ok().filter(|key| !key.trim().is_empty()) {
+    let key = match connection.key_for(&url) {
+        Ok(key) => key,
+        Err(error) => {
+            findings.extend(problem(error));
+            None
+        }
+    };
+    if let Some(key) = key {
         let known = match client(&key) {
             Ok(client) => get(&client, "/api/v1/jobs?limit=1").await,
             Err(error) => Err(error),
@@ -98,7 +112,7 @@ pub(super) async fn look(
                 Finding::fail(
                     KEY,
                     said(error),
-                    "set MEETBOT_API_KEY to a key of this server: `meetbot keys create` makes one",
+                    "log in, or set MEETBOT_API_KEY to a key of this server: `meetbot keys create` makes one",
                 )
             }
             Err(error) => Finding::warn(KEY, said(error), "ask again; the server's log says more"),

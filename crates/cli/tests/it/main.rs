@@ -23,6 +23,7 @@ mod hostile;
 mod hostile_text;
 mod janus;
 mod kills;
+mod login;
 mod logs;
 mod loopback;
 mod nginx;

@@ -20,6 +20,7 @@ use super::{
     BUSY, Server,
     document::operations,
     error::ApiError,
+    login_paths,
     open_connections::Connection,
     sending::{self, Streamed},
     session_cookie::{self, Credential},
@@ -57,6 +58,11 @@ impl Peer {
     }
 }
 
+/// Where a request with these extensions comes from.
+pub(super) fn peer(extensions: &Extensions) -> Peer {
+    extensions.get::<Peer>().copied().unwrap_or(NOWHERE)
+}
+
 /// The id of a request.
 #[derive(Debug, Clone)]
 pub(super) struct RequestName(pub(super) Arc<str>);
@@ -76,7 +82,10 @@ pub(super) fn needed(method: &Method, route: &str) -> Scope {
         Scope::Admin
     } else if route.starts_with("/api/v1/admin/") {
         Scope::Operator
-    } else if method.is_safe() || route.starts_with(session_cookie::PATH) {
+    } else if method.is_safe()
+        || route.starts_with(session_cookie::PATH)
+        || route.starts_with(login_paths::FOLDER)
+    {
         Scope::Read
     } else {
         Scope::Write
@@ -208,7 +217,7 @@ pub(super) async fn admit(
     next: Next,
 ) -> Response {
     let now = server.clock.now();
-    let peer = request.extensions().get::<Peer>().copied().unwrap_or(NOWHERE);
+    let peer = peer(request.extensions());
     let shown = Shown::of(&server, request.method(), request.headers());
     let (shown, key) = match shown {
         Ok(shown) => match find(&server, &shown, peer, now).await {
@@ -406,8 +415,13 @@ pub(super) struct Asks<'a> {
 
 impl Asks<'_> {
     fn peer(&self) -> Peer {
-        self.extensions.get::<Peer>().copied().unwrap_or(NOWHERE)
+        peer(self.extensions)
     }
+}
+
+/// Leaves a line of what was made with the rights of a key by a call that shows none.
+pub(super) fn note_made(server: &Server, key: &Key, asks: &Asks<'_>, now: Now) {
+    Line::begin(server, key, asks, now).note(StatusCode::CREATED.as_u16(), None);
 }
 
 /// A line of the audit log that is being lived. Dropped without an end, it says that the caller went away: what was asked is done all the same.

@@ -20,7 +20,7 @@ const MARKDOWN: &str = "text/markdown; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// Where each file is served, what it is, and its bytes.
-const FILES: [(&str, &str, &[u8]); 33] = [
+const FILES: [(&str, &str, &[u8]); 34] = [
     ("/", HTML, include_bytes!("../../../../dashboard/index.html")),
     ("/dashboard/style.css", CSS, include_bytes!("../../../../dashboard/style.css")),
     ("/dashboard/icon.svg", SVG, include_bytes!("../../../../dashboard/icon.svg")),
@@ -35,6 +35,7 @@ const FILES: [(&str, &str, &[u8]); 33] = [
     ("/dashboard/job.js", JS, include_bytes!("../../../../dashboard/job.js")),
     ("/dashboard/jobs.js", JS, include_bytes!("../../../../dashboard/jobs.js")),
     ("/dashboard/lanes.js", JS, include_bytes!("../../../../dashboard/lanes.js")),
+    ("/dashboard/login.js", JS, include_bytes!("../../../../dashboard/login.js")),
     ("/dashboard/markdown.js", JS, include_bytes!("../../../../dashboard/markdown.js")),
     ("/dashboard/player.js", JS, include_bytes!("../../../../dashboard/player.js")),
     ("/dashboard/reference.js", JS, include_bytes!("../../../../dashboard/reference.js")),

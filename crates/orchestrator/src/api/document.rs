@@ -14,6 +14,8 @@ use utoipa::{
     },
 };
 
+use super::login_paths;
+
 #[derive(OpenApi)]
 #[openapi(
     info(title = "meetbot", description = DESCRIPTION, license(name = "MIT", identifier = "MIT")),
@@ -27,6 +29,7 @@ use utoipa::{
         (name = "recordings", description = "What was recorded"),
         (name = "webhooks", description = "How events were delivered"),
         (name = "operators", description = "For those who run the server"),
+        (name = "login", description = "How `meetbot login` gets a key"),
     )
 )]
 pub(super) struct Document;
@@ -70,14 +73,17 @@ const REFUSALS: [(&str, &str); 11] = [
 
 /// What the SDKs name each call, by its operation: in snake case, which each language writes in its own (`dispatch_bot`, `dispatchBot`, `DispatchBot`).
 /// `None` where they have no method for it.
-const SDK_NAMES: [(&str, Option<&str>); 35] = [
+const SDK_NAMES: [(&str, Option<&str>); 40] = [
     ("cancel_job", Some("cancel_bot")),
     ("change_quota", None),
+    ("complete_login", None),
     ("create_job", Some("dispatch_bot")),
     ("create_key", None),
     ("delete_recording", Some("delete_recording")),
+    ("end_own_key", None),
     ("erase_any_consumer", None),
     ("erase_consumer", Some("erase_consumer")),
+    ("find_login", None),
     ("get_artifact", Some("artifact")),
     ("get_consumer", None),
     ("get_delivery", Some("get_delivery")),
@@ -87,6 +93,7 @@ const SDK_NAMES: [(&str, Option<&str>); 35] = [
     ("get_metrics", None),
     ("get_usage", Some("usage")),
     ("healthz", None),
+    ("init_login", None),
     ("leave_call", Some("leave_bot")),
     ("list_artifacts", Some("artifacts")),
     ("list_consumers", None),
@@ -98,6 +105,7 @@ const SDK_NAMES: [(&str, Option<&str>); 35] = [
     ("list_secrets", None),
     ("list_uses", None),
     ("pause_recording", Some("pause_recording")),
+    ("poll_login", None),
     ("readyz", None),
     ("redeliver", Some("redeliver")),
     ("request_recording_permission", Some("request_recording_permission")),
@@ -110,8 +118,11 @@ const SDK_NAMES: [(&str, Option<&str>); 35] = [
 
 /// Adds to each call what any call may be answered, and its name in the SDKs.
 pub(super) fn complete(document: &mut utoipa::openapi::OpenApi) {
-    for item in document.paths.paths.values_mut() {
-        if let Some(post) = &mut item.post {
+    for (path, item) in &mut document.paths.paths {
+        // A login is bound to its code.
+        if let Some(post) = &mut item.post
+            && !path.starts_with(login_paths::FOLDER)
+        {
             take_idempotency_key(post);
         }
         for (_, operation) in operations(item) {

@@ -75,6 +75,10 @@ impl ApiError {
         Self::new(ErrorCode::InvalidState, message)
     }
 
+    pub(crate) fn gone(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Gone, message)
+    }
+
     pub(crate) fn payload_too_large(limit: usize) -> Self {
         let message = format!("the body is larger than {limit} bytes");
         Self::new(ErrorCode::PayloadTooLarge, message)
@@ -108,6 +112,11 @@ impl ApiError {
 
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self { retry_after: Some(2), ..Self::new(ErrorCode::Unavailable, message) }
+    }
+
+    /// Whether the same request may be answered otherwise later.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.code.status() >= 500
     }
 
     /// What it says to a machine.

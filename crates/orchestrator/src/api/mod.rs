@@ -2,6 +2,7 @@
 
 mod admin;
 mod caller;
+mod cli_auth;
 mod consumers;
 mod control;
 mod dashboard;
@@ -16,6 +17,7 @@ mod host;
 mod ingest;
 mod jobs;
 mod known_keys;
+mod login_paths;
 mod metrics;
 mod open_connections;
 #[cfg(any(test, fuzzing))]
@@ -64,6 +66,7 @@ use crate::{
     clock::Clock,
     egress::Guard,
     limits::{Allowance, Limits},
+    logins::Logins,
     metrics::Metrics,
     recordings::Recordings,
     shares::Shares,
@@ -123,6 +126,8 @@ pub(crate) struct Server {
     pub(crate) streams: Arc<Shares<KeyId>>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) hooks: Arc<hooks::Hooks>,
+    /// Logins of `meetbot login` that wait.
+    pub(crate) logins: Arc<Logins>,
 }
 
 impl Server {
@@ -148,14 +153,18 @@ fn keyed() -> OpenApiRouter<Server> {
         .merge(admin::router())
         .merge(metrics::router())
         .merge(platforms::router())
-        .merge(usage::router());
+        .merge(usage::router())
+        .merge(cli_auth::router());
     caller::say_scopes(keyed.get_openapi_mut());
     keyed
 }
 
 /// What is documented, with these calls that need a key.
 fn routes(keyed: OpenApiRouter<Server>) -> OpenApiRouter<Server> {
-    OpenApiRouter::with_openapi(document::Document::openapi()).merge(keyed).merge(health::router())
+    OpenApiRouter::with_openapi(document::Document::openapi())
+        .merge(keyed)
+        .merge(health::router())
+        .merge(cli_auth::open_router())
 }
 
 /// The whole API.
@@ -241,6 +250,7 @@ async fn answer(State(server): State<Server>, mut request: Request, next: Next) 
     }
     let took = server.clock.now().steady.saturating_sub(began.steady);
     let route = route.as_ref().map(MatchedPath::as_str);
+    let path = if route == Some(login_paths::POLL) { login_paths::POLL } else { &path };
     server.metrics.answered(method.as_str(), route, response.status().as_u16(), took);
     let status = response.status().as_u16();
     span.in_scope(
@@ -300,7 +310,7 @@ mod tests {
                 bodies.push(path);
             }
         }
-        assert_eq!(bodies.len(), 5);
+        assert_eq!(bodies.len(), 8);
     }
 
     #[test]

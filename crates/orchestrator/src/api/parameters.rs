@@ -12,10 +12,10 @@ use axum::{
 use url::form_urlencoded;
 use utoipa::openapi::{OpenApi, RefOr, path::ParameterIn};
 
-use super::{document::operations, error::ApiError};
+use super::{document::operations, error::ApiError, login_paths};
 use crate::fields::{
-    CHAT_MESSAGE, IDEMPOTENCY_KEY, Ignored, Issues, NEW_JOB, NEW_KEY, QUOTA_CHANGE,
-    SECRET_ROTATION, Shape, parameter::Known,
+    CHAT_MESSAGE, IDEMPOTENCY_KEY, Ignored, Issues, LOGIN_CODE, LOGIN_DECISION, NEW_JOB, NEW_KEY,
+    NEW_LOGIN, QUOTA_CHANGE, SECRET_ROTATION, Shape, parameter::Known,
 };
 
 /// Names what a call passed over.
@@ -46,6 +46,9 @@ pub(super) fn body_of(method: &Method, path: &str) -> Option<&'static Shape> {
         (&Method::POST, "/api/v1/admin/keys") => Some(&NEW_KEY),
         (&Method::PATCH, "/api/v1/admin/consumers/{id}/quota") => Some(&QUOTA_CHANGE),
         (&Method::POST, "/api/v1/admin/secrets/{id}/rotate") => Some(&SECRET_ROTATION),
+        (&Method::POST, "/api/v1/cli-auth/init") => Some(&NEW_LOGIN),
+        (&Method::POST, "/api/v1/cli-auth/find") => Some(&LOGIN_CODE),
+        (&Method::POST, "/api/v1/cli-auth/complete") => Some(&LOGIN_DECISION),
         _ => None,
     }
 }
@@ -56,7 +59,7 @@ impl Parameters {
         for (path, item) in &mut document.paths.paths {
             for (method, operation) in operations(item) {
                 let mut known = Known { body: body_of(&method, path), ..Known::default() };
-                if method == Method::POST {
+                if method == Method::POST && !path.starts_with(login_paths::FOLDER) {
                     known.headers.push(IDEMPOTENCY_KEY.to_owned());
                 }
                 for parameter in operation.parameters.iter().flatten() {

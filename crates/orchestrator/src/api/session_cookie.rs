@@ -72,6 +72,15 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// Where browsers reach the pages of this server, by the host that a request asks. They need HTTPS everywhere but on loopback.
+pub(super) fn origin(headers: &HeaderMap) -> String {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let plain = Url::parse(&format!("http://{host}/")).is_ok_and(|url| is_loopback(&url));
+    let scheme = if plain { "http" } else { "https" };
+    Url::parse(&format!("{scheme}://{host}/"))
+        .map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
+}
+
 /// The cookie for a page at the address that its browser names; for what is no browser, by the host that it asks.
 pub(super) fn cookie(
     headers: &HeaderMap,

@@ -17,7 +17,8 @@ use serde_json::{Value, value::RawValue};
 pub(crate) use self::{
     ignored::Ignored,
     shape::{
-        CHAT_MESSAGE, IDEMPOTENCY_KEY, NEW_JOB, NEW_KEY, QUOTA_CHANGE, SECRET_ROTATION, Shape,
+        CHAT_MESSAGE, IDEMPOTENCY_KEY, LOGIN_CODE, LOGIN_DECISION, NEW_JOB, NEW_KEY, NEW_LOGIN,
+        QUOTA_CHANGE, SECRET_ROTATION, Shape,
     },
 };
 

@@ -6,6 +6,7 @@ use meetbot_types::{
     AutoLeaveConfig, NewJob, SecretRotation, Webhooks,
     admin::{NewKey, QuotaChange},
     control::ChatRequest,
+    login::{LoginCode, LoginDecision, NewLogin},
 };
 use serde::de::DeserializeOwned;
 
@@ -38,6 +39,16 @@ pub(crate) static QUOTA_CHANGE: LazyLock<Shape> =
 /// The body of `…/rotate`.
 pub(crate) static SECRET_ROTATION: LazyLock<Shape> =
     LazyLock::new(|| Shape::of::<SecretRotation>(&[]));
+
+/// The body of `POST /api/v1/cli-auth/init`.
+pub(crate) static NEW_LOGIN: LazyLock<Shape> = LazyLock::new(|| Shape::of::<NewLogin>(&[]));
+
+/// The body of `POST /api/v1/cli-auth/find`.
+pub(crate) static LOGIN_CODE: LazyLock<Shape> = LazyLock::new(|| Shape::of::<LoginCode>(&[]));
+
+/// The body of `POST /api/v1/cli-auth/complete`.
+pub(crate) static LOGIN_DECISION: LazyLock<Shape> =
+    LazyLock::new(|| Shape::of::<LoginDecision>(&[]));
 
 /// The body of a call that takes no field.
 pub(super) static NO_FIELDS: Shape = Shape { names: &[], objects: Vec::new(), other_names: &[] };

@@ -12,6 +12,7 @@ mod host;
 mod jobs;
 mod keys;
 mod limits;
+mod logins;
 mod matrix;
 mod metrics;
 mod mixes;

@@ -125,13 +125,22 @@ async fn revoke_key(
 ) -> Result<Json<ApiKey>, ApiError> {
     let none = || ApiError::not_found(format!("there is no key {id}"));
     let parsed = id.parse().map_err(|_| none())?;
-    match server.store.revoke_key(parsed, true, server.store.now()).await? {
+    revoke(&server, &caller, parsed).await?.map(Json).ok_or_else(none)
+}
+
+/// Revokes a key; `None` where there is none.
+pub(in crate::api) async fn revoke(
+    server: &Server,
+    by: &Caller,
+    id: KeyId,
+) -> Result<Option<ApiKey>, ApiError> {
+    match server.store.revoke_key(id, true, server.store.now()).await? {
         Revocation::Done(key) => {
             server.known_keys.forget(key.tenant.consumer);
-            tracing::info!(key = %key.id, by = %caller.key().id, "a key was revoked");
-            Ok(Json(key.shown()))
+            tracing::info!(key = %key.id, by = %by.key().id, "a key was revoked");
+            Ok(Some(key.shown()))
         }
-        Revocation::NotFound => Err(none()),
+        Revocation::NotFound => Ok(None),
         Revocation::LastOperator => Err(ApiError::conflict(
             "this is the last good key with the scope operator: make another one first, or revoke it on the server's machine with `meetbot keys revoke`",
         )),

@@ -7,6 +7,8 @@ mod consumers;
 mod keys;
 mod secrets;
 
+pub(super) use self::keys::revoke;
+
 use meetbot_types::ConsumerId;
 use utoipa_axum::router::OpenApiRouter;
 

@@ -1,0 +1,245 @@
+//! `meetbot login`: what a program gets that somebody approves in the dashboard, and all the ways in which it gets nothing.
+
+use meetbot_orchestrator::{
+    keys::Wanted,
+    store::{Scope, UseFilter, Window},
+};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    answers::is_error,
+    server::{PATIENCE, Server, answered, now},
+    sessions::{browses, sign_in},
+};
+
+const OWN: Option<&str> = Some("same-origin");
+const FIND: &str = "/api/v1/cli-auth/find";
+const COMPLETE: &str = "/api/v1/cli-auth/complete";
+const KEY: &str = "/api/v1/cli-auth/key";
+
+/// Begins a login.
+async fn begin(server: &Server, with: &Value) -> Value {
+    let url = format!("{}/api/v1/cli-auth/init", server.url());
+    let response = server.http.post(url).json(with).send().await.unwrap();
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    let (status, begun) = (response.status(), response.json().await.unwrap());
+    assert_eq!(status, StatusCode::OK, "{begun}");
+    begun
+}
+
+/// Polls once, without a key.
+async fn poll(server: &Server, begun: &Value) -> (StatusCode, Value) {
+    let nonce = begun["nonce"].as_str().unwrap();
+    let url = format!("{}/api/v1/cli-auth/poll/{nonce}", server.url());
+    answered(server.http.post(url)).await
+}
+
+/// Polls until it is not too soon.
+async fn patient_poll(server: &Server, begun: &Value) -> (StatusCode, Value) {
+    let polls = async {
+        loop {
+            let polled = poll(server, begun).await;
+            if polled.0 != StatusCode::TOO_MANY_REQUESTS {
+                return polled;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, polls).await.expect("it is not too soon for ever")
+}
+
+/// Asks from a page of this site, with the session of this cookie.
+async fn asks(
+    server: &Server,
+    cookie: &str,
+    site: Option<&str>,
+    path: &str,
+    body: &Value,
+) -> (StatusCode, Value) {
+    answered(browses(server, cookie, site, Method::POST, path).json(body)).await
+}
+
+fn approval(begun: &Value) -> Value {
+    json!({"userCode": begun["userCode"], "decision": "approve"})
+}
+
+async fn works(server: &Server, key: &str) -> StatusCode {
+    answered(server.request_as(key, Method::GET, "/api/v1/jobs")).await.0
+}
+
+#[tokio::test]
+async fn a_login_that_is_approved_gives_one_key_once_with_at_most_what_was_asked_for() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let cookie = sign_in(&server, &server.key("acme", false, Scope::Admin).await).await;
+    let begun = begin(&server, &json!({"scope": "write", "host": "laptop"})).await;
+    assert_eq!(begun["verificationUrl"], format!("{}/#/login", server.url()));
+    assert_eq!((&begun["expiresIn"], &begun["interval"]), (&json!(600), &json!(2)));
+    let pending = poll(&server, &begun).await;
+    assert_eq!(pending, (StatusCode::ACCEPTED, json!({"state": "pending"})));
+
+    let typed = json!({"userCode": begun["userCode"].as_str().unwrap().to_lowercase()});
+    let (status, seen) = asks(&server, &cookie, OWN, FIND, &typed).await;
+    assert_eq!(status, StatusCode::OK, "{seen}");
+    assert_eq!((&seen["host"], &seen["address"]), (&json!("laptop"), &json!("127.0.0.1")));
+    assert_eq!((&seen["scope"], &seen["world"]), (&json!("write"), &Value::Null));
+    let more = json!({"userCode": begun["userCode"], "decision": "approve", "scope": "admin"});
+    is_error(&asks(&server, &cookie, OWN, COMPLETE, &more).await, 400, "invalid_input");
+    let (status, done) = asks(&server, &cookie, OWN, COMPLETE, &approval(&begun)).await;
+    assert_eq!((status, &done["state"]), (StatusCode::OK, &json!("approved")));
+    // The code is used up, whoever shows it.
+    is_error(&asks(&server, &cookie, OWN, COMPLETE, &approval(&begun)).await, 404, "not_found");
+
+    let (status, made) = patient_poll(&server, &begun).await;
+    assert_eq!(status, StatusCode::OK, "{made}");
+    assert_eq!((&made["consumer"], &made["live"]), (&json!("acme"), &json!(false)));
+    assert_eq!((&made["scope"], &made["webhookSecret"]), (&json!("write"), &Value::Null));
+    let expires: meetbot::Timestamp = made["expiresAt"].as_str().unwrap().parse().unwrap();
+    let days = expires.millis_since(now()) / 86_400_000;
+    assert!((89..=90).contains(&days), "{made}");
+    let key = made["key"].as_str().unwrap();
+    assert_eq!(works(&server, key).await, StatusCode::OK);
+    is_error(&poll(&server, &begun).await, 410, "gone");
+
+    // It stands in the audit log, under the key that approved it, and names the new one.
+    let path = format!("/api/v1/admin/keys/{}", made["id"].as_str().unwrap());
+    let window = Window { limit: 100, after: None };
+    let lines = async {
+        loop {
+            let lines = server.store().key_uses(UseFilter::default(), window).await.unwrap().data;
+            let approved = lines.iter().find(|line| line.path == COMPLETE && line.status == 200);
+            let line = lines.iter().find(|line| line.path == path && line.status == 201);
+            if let (Some(approved), Some(line)) = (approved, line) {
+                let nonce = begun["nonce"].as_str().unwrap();
+                assert!(lines.iter().all(|line| !line.path.contains(nonce)));
+                return (approved.key, line.key);
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let (approved, made_by) = tokio::time::timeout(PATIENCE, lines).await.expect("both lines");
+    assert_eq!(approved, made_by);
+
+    // `meetbot logout`: the key ends itself, and no other.
+    let ended = server.request_as(key, Method::DELETE, KEY);
+    let (status, ended) = answered(ended).await;
+    assert_eq!((status, &ended["id"]), (StatusCode::OK, &made["id"]));
+    assert_eq!(works(&server, key).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(works(&server, &server.key).await, StatusCode::OK);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_approves_nothing_beyond_its_scope_its_world_and_the_life_of_its_key() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let reader = sign_in(&server, &server.key("acme", false, Scope::Read).await).await;
+    let begun = begin(&server, &json!({"scope": "operator"})).await;
+    is_error(&asks(&server, &reader, OWN, COMPLETE, &approval(&begun)).await, 403, "forbidden");
+    // It still waits, and a reader may approve what a reader may.
+    let less = json!({"userCode": begun["userCode"], "decision": "approve", "scope": "read"});
+    assert_eq!(asks(&server, &reader, OWN, COMPLETE, &less).await.0, StatusCode::OK);
+    let (_, made) = patient_poll(&server, &begun).await;
+    assert_eq!(made["scope"], "read", "{made}");
+    let create = server.request_as(made["key"].as_str().unwrap(), Method::POST, "/api/v1/jobs");
+    let create = create.json(&json!({"meetingUrl": "https://sandbox.meetbot.dev/two-speakers"}));
+    is_error(&answered(create).await, 403, "forbidden");
+
+    // A test key makes no key of the live world, and none of an operator.
+    let operator = sign_in(&server, &server.key("acme", false, Scope::Operator).await).await;
+    let live = begin(&server, &json!({"world": "live"})).await;
+    is_error(&asks(&server, &operator, OWN, COMPLETE, &approval(&live)).await, 403, "forbidden");
+    let most = begin(&server, &json!({"scope": "operator"})).await;
+    is_error(&asks(&server, &operator, OWN, COMPLETE, &approval(&most)).await, 403, "forbidden");
+
+    // Nor one that outlives the key of the session.
+    let hour = now() + std::time::Duration::from_hours(1);
+    let wanted =
+        Wanted { consumer: "acme", live: true, scope: Scope::Write, expires_at: Some(hour) };
+    let short = server.fresh_key(wanted).await;
+    let session = sign_in(&server, short.secret.expose()).await;
+    assert_eq!(asks(&server, &session, OWN, COMPLETE, &approval(&live)).await.0, StatusCode::OK);
+    let (_, made) = patient_poll(&server, &live).await;
+    assert_eq!((&made["live"], &made["expiresAt"]), (&json!(true), &json!(hour)));
+
+    // What was approved with a key that was revoked since gives none.
+    let begun = begin(&server, &json!({})).await;
+    assert_eq!(asks(&server, &session, OWN, COMPLETE, &approval(&begun)).await.0, StatusCode::OK);
+    server.store().revoke_key(short.key.id, false, server.store().now()).await.unwrap();
+    let before = server.store().keys().await.unwrap().len();
+    is_error(&poll(&server, &begun).await, 403, "forbidden");
+    is_error(&poll(&server, &begun).await, 410, "gone");
+    assert_eq!(server.store().keys().await.unwrap().len(), before);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn no_other_site_and_no_stranger_approves_and_guessing_ends() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let cookie = sign_in(&server, &server.key).await;
+    let begun = begin(&server, &json!({})).await;
+    for site in [None, Some("none"), Some("same-site"), Some("cross-site")] {
+        for path in [FIND, COMPLETE] {
+            let answer = asks(&server, &cookie, site, path, &approval(&begun)).await;
+            is_error(&answer, 403, "forbidden");
+        }
+        let ended = browses(&server, &cookie, site, Method::DELETE, KEY);
+        is_error(&answered(ended).await, 403, "forbidden");
+    }
+    // A session does not end its key either.
+    let ended = browses(&server, &cookie, OWN, Method::DELETE, KEY);
+    is_error(&answered(ended).await, 403, "forbidden");
+    // The nonce is no code, the code no nonce, and neither is a key.
+    let nonce = begun["nonce"].as_str().unwrap();
+    let with_nonce = json!({"userCode": nonce, "decision": "approve"});
+    is_error(&asks(&server, &cookie, OWN, COMPLETE, &with_nonce).await, 404, "not_found");
+    is_error(&poll(&server, &json!({"nonce": begun["userCode"]})).await, 410, "gone");
+    is_error(
+        &answered(server.request_as(nonce, Method::GET, "/api/v1/jobs")).await,
+        401,
+        "unauthorized",
+    );
+    is_error(&poll(&server, &json!({"nonce": "a".repeat(40)})).await, 410, "gone");
+    // A form of another site begins nothing.
+    let url = format!("{}/api/v1/cli-auth/init", server.url());
+    is_error(&answered(server.http.post(&url).body("{}")).await, 415, "unsupported_media_type");
+
+    let guess = json!({"userCode": "ZZZZ-ZZZZ"});
+    loop {
+        let answer = asks(&server, &cookie, OWN, FIND, &guess).await;
+        if answer.0 == StatusCode::TOO_MANY_REQUESTS {
+            is_error(&answer, 429, "rate_limited");
+            break;
+        }
+        is_error(&answer, 404, "not_found");
+    }
+    assert_eq!(poll(&server, &begun).await.0, StatusCode::ACCEPTED);
+    // Somebody else still denies it.
+    let other = sign_in(&server, &server.key("other", false, Scope::Read).await).await;
+    let denied = json!({"userCode": begun["userCode"], "decision": "deny"});
+    assert_eq!(asks(&server, &other, OWN, COMPLETE, &denied).await.0, StatusCode::OK);
+    is_error(&patient_poll(&server, &begun).await, 403, "forbidden");
+    is_error(&poll(&server, &begun).await, 410, "gone");
+
+    // One address begins ten in a minute.
+    loop {
+        let answer = answered(server.http.post(&url).json(&json!({}))).await;
+        if answer.0 != StatusCode::OK {
+            is_error(&answer, 429, "rate_limited");
+            break;
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_dashboard_no_login_begins() {
+    let data = TempDir::new().unwrap();
+    let off = |name: &str| (name == "MEETBOT_DASHBOARD_ENABLED").then(|| "false".to_owned());
+    let server = Server::start_with(&data, off).await;
+    let url = format!("{}/api/v1/cli-auth/init", server.url());
+    is_error(&answered(server.http.post(url).json(&json!({}))).await, 404, "no_such_path");
+    server.stop().await;
+}
