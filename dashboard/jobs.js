@@ -10,6 +10,7 @@ import { CallSnippet, keywords, object } from "./snippets.js";
 /** Scenarios of the sandbox, and what happens in them. */
 const SCENARIOS = [
   ["two-speakers", "two people talk, a third comes and goes"],
+  ["conversation", "three people talk in whole sentences, with captions"],
   ["chatty", "people write in the chat"],
   ["asks-permission", "the host is asked, and allows it"],
   ["network-loss", "the connection is lost and comes back"],

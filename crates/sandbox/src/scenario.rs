@@ -9,7 +9,11 @@ use meetbot_types::{
 };
 use url::form_urlencoded;
 
-use crate::script::{Door, Finale, Line, Person, Script, Span, Voice};
+use crate::{
+    script::{Door, Finale, Line, Person, Script, Span, Voice},
+    speech,
+    stage::PACKET,
+};
 
 const MAX_SPEAKERS: u32 = 20;
 const MAX_SECONDS: u32 = 3_600;
@@ -44,6 +48,12 @@ pub const ALL: &[Scenario] = &[
         "two-speakers",
         20,
         "Alice and Bob talk in turns and write into the chat; in meetings of 15 s and more Carol comes and goes in between; then the meeting ends",
+        "`completed`, `meeting_ended`",
+    ),
+    scenario(
+        "conversation",
+        40,
+        "Alice, Bob and Carol talk in turns; each turn is a whole sentence, and its caption says its words; then the meeting ends",
         "`completed`, `meeting_ended`",
     ),
     scenario(
@@ -203,7 +213,8 @@ impl FromStr for Script {
         let known = ALL.iter().find(|known| known.name == name);
         let known =
             known.ok_or_else(|| format!("the sandbox plays no {name:?}; it plays {}", names()))?;
-        let settings = Settings::read(query, known.seconds)?;
+        let speakers = if known.name == "conversation" { 3 } else { 2 };
+        let settings = Settings::read(query, known.seconds, speakers)?;
         Ok(settings.script(known.name))
     }
 }
@@ -220,8 +231,10 @@ struct Settings {
 }
 
 impl Settings {
-    fn read(query: &str, seconds: u32) -> Result<Self, String> {
-        let (mut length, mut speakers, mut admit_after, mut deny_after) = (seconds, 2, 0, 1);
+    /// Reads the parameters; `seconds` and `speakers` are what the scenario has without them.
+    fn read(query: &str, seconds: u32, speakers: u32) -> Result<Self, String> {
+        let (mut length, mut speakers) = (seconds, speakers);
+        let (mut admit_after, mut deny_after) = (0, 1);
         let (mut granted, mut answer_after) = (Some(true), 1);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let (place, least, most) = match name.as_ref() {
@@ -290,6 +303,7 @@ impl Settings {
                 let talks = vec![Span { from, to: from + Duration::from_secs(2) }];
                 people.push(person(self.speakers, there, talks));
             }
+            "conversation" => converse(&mut people, self.length),
             "everyone-leaves" => {
                 for (index, person) in (0_u32..).zip(&mut people) {
                     let earlier = self.length * index / (4 * self.speakers);
@@ -446,6 +460,29 @@ fn turns(index: u32, speakers: u32, length: Duration) -> Vec<Span> {
     spans
 }
 
+/// How long nobody speaks between two sentences.
+const BETWEEN_SENTENCES: Duration = Duration::from_millis(300);
+
+/// Whole sentences, one speaker after the other. One that would not end before the meeting does is not begun.
+fn converse(people: &mut [Person], length: Duration) {
+    for person in &mut *people {
+        person.voice = Voice::Sentences;
+        person.talks.clear();
+    }
+    let mut from = BETWEEN_SENTENCES;
+    for turn in 0.. {
+        for (index, person) in people.iter_mut().enumerate() {
+            let (packets, _) = speech::sentence(index % speech::VOICES.len(), turn);
+            let to = from + PACKET * u32::try_from(packets).unwrap_or(u32::MAX);
+            if to >= length {
+                return;
+            }
+            person.talks.push(Span { from, to });
+            from = to + BETWEEN_SENTENCES;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fmt::Write as _;
@@ -545,7 +582,8 @@ mod tests {
         }
         write!(page, "\nParameters, all optional: `seconds` (how long the meeting is, 1 to {MAX_SECONDS}), `speakers` (1 to {MAX_SPEAKERS}), `admitAfter` (seconds in the lobby), \
              `denyAfter` (seconds until `host-denies` refuses), `answer` (`grant`, `deny` or `none`: what the host says when a bot asks for permission to record) and `answerAfter` (seconds until it says so). A scenario's time runs from the job's first join, so that a bot that comes back enters at the second that has been reached; when the server itself was restarted, the meeting begins anew, \
-             unless `meetbot sandbox serve` plays it in a process of its own. An unknown parameter is refused, except what links of real meetings carry: a passcode (`pwd`, passed over), and names that begin with `utm_`, which mail programs add.\n").unwrap();
+             unless `meetbot sandbox serve` plays it in a process of its own. `conversation` has three speakers without `speakers`, who say the sentences of \
+             [make.sh](../crates/sandbox/speech/make.sh) in their order, again and again: what a transcript of it should be. An unknown parameter is refused, except what links of real meetings carry: a passcode (`pwd`, passed over), and names that begin with `utm_`, which mail programs add.\n").unwrap();
         spec_file::check("docs/sandbox.md", &page);
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Person {
 pub(crate) enum Voice {
     /// The person's own voice.
     Own,
+    /// The same; each turn is a whole sentence.
+    Sentences,
     /// A tone of 1 kHz.
     Tone,
     /// The noise of a room in which nobody speaks.

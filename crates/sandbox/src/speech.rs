@@ -20,6 +20,43 @@ pub(crate) static VOICES: LazyLock<[Vec<Packet>; 3]> = LazyLock::new(|| {
     ]
 });
 
+/// What each voice says: its sentences, each from this packet of its sample up to the next one's. They meet in the pauses between them, which silence
+/// of 0.27 s and more shows in the samples (`ffmpeg -af silencedetect=noise=-45dB:d=0.12`); after Carol's first sentence it is 0.17 s.
+static SENTENCES: [&[(usize, &str)]; 3] = [
+    &[
+        (0, "Good morning everyone, and thank you for coming."),
+        (145, "Let us go through the plan for this week."),
+        (
+            261,
+            "The release is nearly ready, and I would like to hear where each of you stands before we decide on a date.",
+        ),
+        (543, "Please be honest about the risks, we still have time."),
+    ],
+    &[
+        (0, "Thank you, Alice."),
+        (73, "The recording service runs well."),
+        (187, "We measured it over the weekend, and not a single packet was lost."),
+        (402, "What is left is the documentation, and one open question about storage."),
+        (653, "I expect to be done by Thursday, if nothing comes in between."),
+    ],
+    &[
+        (0, "Sorry for being late, my train stood still for half an hour."),
+        (177, "From the customers I hear good things."),
+        (287, "Two of them want to start next month."),
+        (412, "They ask for captions, and for a shorter way to download the files."),
+        (612, "I will write it down and send it around today."),
+    ],
+];
+
+/// How many packets the sentence has that is said in this turn, and its words: a voice says its sentences one after the other, again and again.
+pub(crate) fn sentence(voice: usize, turn: usize) -> (usize, &'static str) {
+    let (packets, sentences) = (VOICES[voice].len(), SENTENCES[voice]);
+    let turn = turn % sentences.len();
+    let (from, words) = sentences[turn];
+    let to = sentences.get(turn + 1).map_or(packets, |(next, _)| *next);
+    (to - from, words)
+}
+
 /// A tone of 1 kHz.
 pub(crate) static TONE: LazyLock<Vec<Packet>> =
     LazyLock::new(|| packets(include_bytes!("../speech/tone.opus")));
@@ -45,6 +82,19 @@ fn packets(file: &'static [u8]) -> Vec<Packet> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_sentences_of_a_voice_are_all_that_it_says_and_nothing_is_cut_out_between_them() {
+        let made = include_str!("../speech/make.sh");
+        for (voice, sentences) in SENTENCES.iter().enumerate() {
+            let words: Vec<&str> = sentences.iter().map(|(_, words)| *words).collect();
+            let said = format!("\"{}\"\n", words.join(" "));
+            assert!(made.contains(&said), "{said}");
+            let lengths: usize = (0..sentences.len()).map(|turn| sentence(voice, turn).0).sum();
+            assert_eq!(lengths, VOICES[voice].len());
+            assert_eq!(sentence(voice, sentences.len()), sentence(voice, 0));
+        }
+    }
 
     #[test]
     fn every_voice_speaks_for_ten_seconds_in_packets_of_twenty_ms() {

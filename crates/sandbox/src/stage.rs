@@ -6,11 +6,13 @@ use meetbot_types::bot::Participant;
 
 use crate::{
     script::{Finale, Person, Script, Voice},
-    speech::{Packet, ROOM, SILENCE, TONE, VOICES, WHISPER},
+    speech::{self, Packet, ROOM, SILENCE, TONE, VOICES, WHISPER},
 };
 
 /// The time of one packet.
 pub(crate) const PACKET: Duration = Duration::from_millis(20);
+/// The captions of turns that end in the middle of a sentence; the voices say something else, as captions do.
+const CAPTIONS: [&str; 3] = ["Let us begin.", "I see it the same way.", "Could you send me that?"];
 /// How loud the voices are, in dBov; made by measuring the samples.
 const TALKING_DBOV: i8 = -25;
 const ROOM_DBOV: i8 = -57;
@@ -86,6 +88,14 @@ impl Person {
         }
     }
 
+    /// The caption of one of their turns.
+    pub(crate) fn words(&self, index: usize, turn: usize) -> &'static str {
+        match self.voice {
+            Voice::Sentences => speech::sentence(index % VOICES.len(), turn).1,
+            _ => CAPTIONS[turn % CAPTIONS.len()],
+        }
+    }
+
     /// What their microphone sends as packet number `number` of the scenario; nothing when they are not there.
     pub(crate) fn sound(&self, index: usize, number: u64) -> Option<Sound> {
         let at = Duration::from_millis(number.saturating_mul(20));
@@ -100,7 +110,7 @@ impl Person {
         let before: Duration = self.talks[..turn].iter().map(|talk| talk.length()).sum();
         let said = before + at.saturating_sub(self.talks[turn].from);
         let (voice, level_dbov) = match self.voice {
-            Voice::Own => (&VOICES[index % VOICES.len()], TALKING_DBOV),
+            Voice::Own | Voice::Sentences => (&VOICES[index % VOICES.len()], TALKING_DBOV),
             Voice::Tone => (&*TONE, TALKING_DBOV),
             Voice::Room => (&*ROOM, ROOM_DBOV),
             Voice::Whisper => (&*WHISPER, WHISPER_DBOV),
@@ -167,6 +177,34 @@ mod tests {
             assert!(sounds(index).iter().any(|sound| sound.voice));
             assert!(sounds(index).iter().any(|sound| !sound.voice));
         }
+    }
+
+    #[test]
+    fn in_a_conversation_each_turn_is_a_sentence_whole_and_said_by_one_alone() {
+        let script = script("conversation?seconds=60");
+        assert_eq!(script.people.len(), 3);
+        let mut turns: Vec<_> = Vec::new();
+        for (index, person) in script.people.iter().enumerate() {
+            for (turn, talk) in person.talks.iter().enumerate() {
+                let first = u64::try_from(talk.from.as_millis() / PACKET.as_millis()).unwrap();
+                let packets =
+                    u64::try_from(talk.length().as_millis() / PACKET.as_millis()).unwrap();
+                let sounds = (first..first + packets).map(|at| person.sound(index, at).unwrap());
+                assert!(sounds.into_iter().all(|sound| sound.voice));
+                assert!(talk.to < script.length);
+                turns.push((talk.from, talk.to, person.words(index, turn)));
+            }
+        }
+        turns.sort_unstable();
+        assert!(turns.windows(2).all(|pair| pair[0].1 < pair[1].0), "{turns:?}");
+        let words: Vec<&str> = turns.iter().map(|turn| turn.2).collect();
+        let first = ["Good morning everyone, and thank you for coming.", "Thank you, Alice."];
+        assert_eq!(words[..2], first);
+        assert!(words.len() >= 14, "{words:?}");
+        // The second sentence begins where the first one ends in Alice's sample.
+        let second = script.people[0].talks[1].from.as_millis() / PACKET.as_millis();
+        let sound = script.people[0].sound(0, u64::try_from(second).unwrap()).unwrap();
+        assert_eq!(sound.data, VOICES[0][speech::sentence(0, 0).0]);
     }
 
     #[test]

@@ -69,6 +69,7 @@ pub(crate) fn cases() -> Vec<Case> {
             rules: AutoLeaveConfig { after_max_seconds: Rule::After(2), ..rules() },
             ..case("two-speakers?seconds=600", "completed max_duration -", Some(true))
         },
+        case("conversation?seconds=12", "completed meeting_ended -", Some(true)),
         case("ends", "completed meeting_ended -", Some(true)),
         Case {
             rules: AutoLeaveConfig { after_solo_seconds: Rule::After(1), ..rules() },
@@ -388,6 +389,20 @@ fn particulars(scenario: &str, manifest: &Manifest, events: &[Value], client: &M
         "bot-crashes" => {
             assert_eq!(manifest.attempts.len(), 5, "the sixth only finalised: {manifest:#?}");
             assert!(manifest.tracks.len() >= 5, "what each bot recorded is kept: {manifest:#?}");
+        }
+        "conversation" => {
+            let captions = client.artifact(&id, manifest.captions.as_deref().unwrap()).unwrap();
+            let said: Vec<Value> = std::str::from_utf8(&captions)
+                .unwrap()
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
+            let bob = said.iter().find(|line| line["speaker"] == "Bob").expect("Bob's sentence");
+            assert_eq!(bob["text"], "Thank you, Alice.", "{said:#?}");
+            assert!(said.iter().all(|line| line["text"].as_str().unwrap().ends_with('.')));
+            // A caption has the time of its sentence.
+            let (start, end) = (bob["startMs"].as_u64().unwrap(), bob["endMs"].as_u64().unwrap());
+            assert!((1_000..2_200).contains(&(end - start)), "{bob}");
         }
         "chatty" => {
             let chat = client.artifact(&id, manifest.chat.as_deref().unwrap()).unwrap();

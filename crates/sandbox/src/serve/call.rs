@@ -20,8 +20,6 @@ use crate::{
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How many packets are sent at once when the sender was held up.
 const CATCH_UP: u64 = 250;
-/// What the meeting's captions make of a turn; the voices say something else, as captions do.
-const CAPTIONS: [&str; 3] = ["Let us begin.", "I see it the same way.", "Could you send me that?"];
 /// RTP units in a packet of 20 ms.
 const PACKET_TICKS: u64 = 960;
 
@@ -228,7 +226,7 @@ impl<'a> Call<'a> {
                         speaker_id: person.id.clone(),
                         speaker: person.participant(now).name,
                         began_ms_ago: u64::try_from(length.as_millis()).unwrap_or(0),
-                        text: CAPTIONS[turn % CAPTIONS.len()].to_owned(),
+                        text: person.words(index, turn).to_owned(),
                     };
                     self.guest.say(&caption).await?;
                 }
