@@ -96,6 +96,42 @@ const EVENTS = [
   "bot.participant_joined", "bot.participant_renamed", "bot.participant_left",
 ];
 
+/** The events after which a list of jobs shows something else. */
+const OF_A_LIST = ["job.status_changed", "job.finalized", "job.failed", "job.artifact_ready"];
+/** How long to wait, in ms, before a feed that was refused is asked for again. */
+const ASK_AGAIN = 5000;
+
+/**
+ * Follows the feed of all jobs until `signal` ends it, while the page is seen: a browser has six connections to a server, and pages in the background would hold them.
+ * `changed` is called for each event, and whenever the feed begins, is lost or comes back: something may have happened meanwhile.
+ * @param {AbortSignal} signal @param {() => void} changed
+ */
+export function followAll(signal, changed) {
+  /** @type {EventSource | null} */
+  let source = null;
+  let timer = 0;
+  const close = () => {
+    clearTimeout(timer);
+    source?.close();
+    source = null;
+  };
+  const listen = () => {
+    close();
+    if (signal.aborted || document.hidden) return;
+    const opened = new EventSource(address("/api/v1/events", { event: OF_A_LIST }));
+    source = opened;
+    for (const name of ["open", ...OF_A_LIST]) opened.addEventListener(name, changed);
+    opened.addEventListener("error", () => {
+      changed();
+      // The browser comes back by itself after a lost connection, but not after a refusal.
+      if (opened.readyState === EventSource.CLOSED && opened === source) timer = setTimeout(listen, ASK_AGAIN);
+    });
+  };
+  document.addEventListener("visibilitychange", listen, { signal });
+  signal.addEventListener("abort", close);
+  listen();
+}
+
 /** @import { TimelineEvent } from "../sdks/typescript/src/models.js" */
 
 /**

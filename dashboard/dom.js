@@ -90,6 +90,22 @@ export async function every(ms, signal, act) {
   }
 }
 
+/**
+ * Makes a function that does something at once, and when it is called again meanwhile or soon after, once more when `ms` have passed since the time before.
+ * @param {number} ms @param {AbortSignal} signal @param {() => Promise<unknown>} act @returns {() => void}
+ */
+export function atMostEvery(ms, signal, act) {
+  let [busy, again] = [false, false];
+  return async function go() {
+    again = busy;
+    if (busy || signal.aborted) return;
+    busy = true;
+    await Promise.all([act(), new Promise((done) => setTimeout(done, ms))]);
+    busy = false;
+    if (again) go();
+  };
+}
+
 /** Says something to who cannot see the page. @param {string} text */
 export function announce(text) {
   const announcer = document.getElementById("announcer");

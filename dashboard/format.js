@@ -30,6 +30,11 @@ export function moment(moment, now) {
   return at.toDateString() === new Date(now).toDateString() ? time : `${at.toLocaleDateString()} ${time}`;
 }
 
+/** A moment as a field for date and time has it, to the second. @param {number} ms */
+export function field(ms) {
+  return new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+}
+
 /** How long ago, or how far ahead. @param {string | null | undefined} moment @param {number} now */
 export function ago(moment, now) {
   if (!moment) return "–";

@@ -2,8 +2,8 @@
 
 /** @import { Job } from "../sdks/typescript/src/models.js" */
 
-import { call, may, session } from "./api.js";
-import { announce, every, fill, h, keyed, problemBox, say } from "./dom.js";
+import { call, followAll, may, session } from "./api.js";
+import { announce, atMostEvery, every, fill, h, keyed, problemBox, say } from "./dom.js";
 import { ago, clock, moment, size, word } from "./format.js";
 import { CallSnippet, keywords, object } from "./snippets.js";
 
@@ -32,7 +32,11 @@ const GROUPS = [
   ["Failed", ["failed"]],
   ["Cancelled", ["cancelled"]],
 ];
-const LIMIT = 50;
+/** How many more jobs each press of a button shows, and how many the API gives at once. */
+const MORE = 50;
+const LARGEST_PAGE = 200;
+/** However much happens, the list is read no more often than this, in ms. */
+const PACE = 1000;
 
 /** A status as a coloured word. @param {string} status */
 export function pill(status) {
@@ -56,11 +60,12 @@ export class JobsView extends HTMLElement {
   #externalId = h("input", { id: "external-id", type: "search", autocomplete: "off" });
   #platform = h("select", { id: "platform" }, h("option", { value: "" }, "all"), ...PLATFORMS.map((name) => h("option", {}, name)));
   #after = h("input", { id: "created-after", type: "date" });
-  /** Pages that were asked for beyond the first. @type {Job[]} */
-  #olderJobs = [];
-  /** @type {string | null} */
-  #cursor = null;
-  /** Counts the filters' changes: an answer for earlier ones is dropped. */
+  /** How many jobs are wanted. */
+  #wanted = MORE;
+  /** Those that are shown. @type {Job[]} */
+  #jobs = [];
+  #changed = atMostEvery(PACE, this.#end.signal, () => this.#load());
+  /** Counts the readings of the list: what an earlier one brings late is dropped. */
   #asked = 0;
 
   connectedCallback() {
@@ -77,7 +82,9 @@ export class JobsView extends HTMLElement {
     fill(this, h("h1", {}, "Jobs"), may("write") ? this.#form() : null, filters, this.#problem, this.#table, this.#empty, this.#more, this.#snippet);
     this.#groups = groups;
     this.#filter(0);
-    every(2000, this.#end.signal, () => this.#load());
+    followAll(this.#end.signal, this.#changed);
+    // Ages and lengths grow without anything having happened.
+    every(1000, this.#end.signal, () => this.#show());
   }
 
   /** @type {HTMLButtonElement[]} */
@@ -151,9 +158,7 @@ export class JobsView extends HTMLElement {
   #filter(group) {
     this.#group = group;
     this.#groups.forEach((button, index) => button.setAttribute("aria-pressed", String(index === group)));
-    this.#olderJobs = [];
-    this.#cursor = null;
-    this.#asked += 1;
+    this.#wanted = MORE;
     const query = this.#query();
     this.#snippet.show({
       method: "GET",
@@ -165,37 +170,40 @@ export class JobsView extends HTMLElement {
     this.#load();
   }
 
+  /** Reads as many jobs as are wanted, from the newest on. */
   async #load() {
+    this.#asked += 1;
     const asked = this.#asked;
     try {
-      const page = await call("GET", "/api/v1/jobs", { query: { ...this.#query(), limit: LIMIT }, signal: this.#end.signal });
-      if (asked !== this.#asked) return;
+      /** @type {Job[]} */
+      const jobs = [];
+      let cursor = null;
+      do {
+        const limit = Math.min(this.#wanted - jobs.length, LARGEST_PAGE);
+        const page = await call("GET", "/api/v1/jobs", { query: { ...this.#query(), limit, cursor }, signal: this.#end.signal });
+        if (asked !== this.#asked) return;
+        jobs.push(...page.data);
+        cursor = page.nextCursor;
+      } while (cursor !== null && jobs.length < this.#wanted);
       fill(this.#problem);
-      if (this.#olderJobs.length === 0) this.#cursor = page.nextCursor;
-      this.#show(page.data);
+      this.#jobs = jobs;
+      this.#more.hidden = cursor === null;
+      this.#empty.hidden = jobs.length > 0;
+      this.#table.hidden = jobs.length === 0;
+      say(this.#empty, this.#group === 0 ? "No jobs yet. Send a bot to a meeting, or play one of the sandbox's." : "No job is like that.");
+      this.#show();
     } catch (problem) {
       if (!this.#end.signal.aborted && asked === this.#asked) fill(this.#problem, problemBox(problem));
     }
   }
 
-  async #older() {
-    const asked = this.#asked;
-    const page = await call("GET", "/api/v1/jobs", { query: { ...this.#query(), limit: LIMIT, cursor: this.#cursor }, signal: this.#end.signal });
-    if (asked !== this.#asked) return;
-    this.#olderJobs.push(...page.data);
-    this.#cursor = page.nextCursor;
-    await this.#load();
+  #older() {
+    this.#wanted += MORE;
+    this.#load();
   }
 
-  /** @param {Job[]} first */
-  #show(first) {
-    const ids = new Set(first.map((job) => job.id));
-    const jobs = [...first, ...this.#olderJobs.filter((job) => !ids.has(job.id))];
-    keyed(this.#rows, jobs, (job) => job.id, row, (element, job) => /** @type {any} */ (element).update(job));
-    this.#more.hidden = this.#cursor === null;
-    this.#empty.hidden = jobs.length > 0;
-    this.#table.hidden = jobs.length === 0;
-    say(this.#empty, this.#group === 0 ? "No jobs yet. Send a bot to a meeting, or play one of the sandbox's." : "No job is like that.");
+  #show() {
+    keyed(this.#rows, this.#jobs, (job) => job.id, row, (element, job) => /** @type {any} */ (element).update(job));
   }
 }
 customElements.define("jobs-view", JobsView);

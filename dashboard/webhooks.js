@@ -4,6 +4,7 @@
 
 import { call, may } from "./api.js";
 import { announce, every, fill, h, keyed, problemBox, say } from "./dom.js";
+import { EndpointForm } from "./endpoint-form.js";
 import { ago, length, moment, word } from "./format.js";
 import { CallSnippet, keywords, object } from "./snippets.js";
 
@@ -20,6 +21,7 @@ export class WebhooksView extends HTMLElement {
   #empty = h("p", { class: "soft empty", hidden: true }, "No webhook is like that. A job with a webhook URL sends some.");
   #more = h("button", { type: "button", hidden: true, onclick: () => this.#older() }, "Older deliveries");
   #snippet = new CallSnippet();
+  #form = new EndpointForm();
   /** @type {Delivery[]} */
   #olderOnes = [];
   /** @type {string | null} */
@@ -32,6 +34,7 @@ export class WebhooksView extends HTMLElement {
       this,
       h("h1", {}, "Webhooks"),
       this.#endpoints,
+      may("write") && this.#form,
       h("div", { class: "row filters" }, h("label", { for: "delivery-state" }, "State ", this.#state), h("label", { for: "delivery-job" }, "Job ", this.#job)),
       this.#problem,
       this.#list,
@@ -99,16 +102,21 @@ export class WebhooksView extends HTMLElement {
     const endpoints = new Map();
     for (const delivery of all) if (!endpoints.has(delivery.url ?? "")) endpoints.set(delivery.url ?? "", delivery);
     const worst = [...endpoints.values()].sort((a, b) => b.endpoint.failures - a.endpoint.failures).slice(0, 12);
-    keyed(this.#endpoints, worst, (delivery) => delivery.url ?? "", endpointCard, (element, delivery) => /** @type {any} */ (element).update(delivery));
+    this.#form.offer([...endpoints.values()]);
+    keyed(this.#endpoints, worst, (delivery) => delivery.url ?? "", (delivery) => endpointCard(delivery, this.#form), (element, delivery) => /** @type {any} */ (element).update(delivery));
   }
 }
 customElements.define("webhooks-view", WebhooksView);
 
-/** The endpoint of a delivery. @param {Delivery} delivery */
-function endpointCard(delivery) {
+/** The endpoint of a delivery. @param {Delivery} delivery @param {EndpointForm} form */
+function endpointCard(delivery, form) {
   const [state, note] = [h("span"), h("span", { class: "soft" })];
-  const element = h("div", { class: "card endpoint" }, h("code", { class: "cut" }, delivery.url), h("div", {}, state, " ", note));
-  /** @type {any} */ (element).update = (/** @type {Delivery} */ { endpoint }) => {
+  let latest = delivery;
+  const again = h("button", { type: "button", class: "quiet", "aria-label": `Redeliver to ${delivery.url}`, onclick: () => form.choose(latest) }, "Redeliver…");
+  const element = h("div", { class: "card endpoint" }, h("code", { class: "cut" }, delivery.url), h("div", {}, state, " ", note), may("write") && again);
+  /** @type {any} */ (element).update = (/** @type {Delivery} */ delivery) => {
+    latest = delivery;
+    const { endpoint } = delivery;
     const now = Date.now();
     say(state, word(endpoint.state));
     state.className = `pill ${endpoint.failures === 0 ? "delivered" : "dead"}`;

@@ -1,8 +1,9 @@
 // Measures the page: frames of a meeting of an hour with 20 people, the first paint, and how much is fetched.
 
+import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
-import { browse, open, serve } from "./server.js";
+import { browse, open, serve, until } from "./server.js";
 
 const HOUR = 3_600_000;
 const FRAMES = 300;
@@ -82,4 +83,59 @@ await page.evaluate(`{ const canvas = document.querySelector("time-lanes canvas"
 console.log(`scrolled, with four minutes to see: ${await frames(wheel("shiftKey: true, deltaY: 40"))}`);
 await browser.close();
 await server.stop();
+
+/** Many dashboards that are open while jobs run, beside the same jobs without them. */
+const [DASHBOARDS, BOTS, SECONDS] = [50, 20, 20];
+const busy = await serve("write");
+
+/** CPU that the server has used so far, in ms (of clock ticks of 10 ms), and what it holds in memory, in kB. */
+function used() {
+  const [, rest = ""] = readFileSync(`/proc/${busy.pid}/stat`, "utf8").split(") ");
+  const ticks = rest.split(" ").slice(11, 13).map(Number);
+  const held = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${busy.pid}/status`, "utf8"));
+  return { cpu: ticks.reduce((one, other) => one + other, 0) * 10, memory: Number(held?.[1]) };
+}
+
+/** CPU of a second, in ms, and memory at its end. */
+async function spent() {
+  const before = used();
+  await new Promise((resolve) => setTimeout(resolve, SECONDS * 1000));
+  const after = used();
+  return { cpu: (after.cpu - before.cpu) / SECONDS, memory: after.memory };
+}
+
+/** @param {string} path @param {RequestInit} [how] */
+const ask = (path, how = {}) => fetch(busy.url + path, { ...how, headers: { Authorization: `Bearer ${busy.key}`, "Content-Type": "application/json", ...how.headers } });
+
+/** What a page of jobs does: it follows the feed, and reads the list when something has happened, once a second at most. */
+async function dashboard() {
+  const feed = await ask("/api/v1/events", { headers: { Accept: "text/event-stream" } });
+  let [again, busy] = [true, false];
+  const read = async () => {
+    again = true;
+    while (again && !busy) {
+      [again, busy] = [false, true];
+      await (await ask("/api/v1/jobs?limit=50")).text();
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      busy = false;
+    }
+  };
+  read();
+  for await (const piece of /** @type {any} */ (feed.body)) if (Buffer.from(piece).includes("data:")) read();
+}
+
+const idle = await spent();
+for (let bot = 0; bot < BOTS; bot += 1) await ask("/api/v1/jobs", { method: "POST", body: JSON.stringify({ meetingUrl: "https://sandbox.meetbot.dev/two-speakers?seconds=600" }) });
+const running = async () => (await (await ask("/api/v1/jobs?status=recording&limit=50")).json()).data.length;
+await until(running, (count) => count === BOTS);
+const bots = await spent();
+for (let number = 0; number < DASHBOARDS; number += 1) dashboard().catch(() => {});
+// One job after the other ends meanwhile, so that there is something to show.
+const others = setInterval(() => ask("/api/v1/jobs", { method: "POST", body: JSON.stringify({ meetingUrl: "https://sandbox.meetbot.dev/host-denies" }) }).catch(() => {}), 1000);
+const open50 = await spent();
+clearInterval(others);
+const each = (/** @type {number} */ more, /** @type {number} */ count) => (more / count).toFixed(2);
+console.log(`${BOTS} bots: ${each(bots.cpu - idle.cpu, BOTS)} ms of CPU a second and ${each(bots.memory - idle.memory, BOTS)} kB each, their meetings included`);
+console.log(`${DASHBOARDS} dashboards beside them, with a job that fails each second: ${each(open50.cpu - bots.cpu, DASHBOARDS)} ms of CPU a second and ${each(open50.memory - bots.memory, DASHBOARDS)} kB each`);
+await busy.stop();
 process.exit(0);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { barriers, browse, endpoint, open, serve, tabTo, until } from "./server.js";
+import { barriers, browse, cuttable, endpoint, open, serve, tabTo, until } from "./server.js";
 
 const HOSTILE = `<img src=x onerror="window.hit=1"><script>window.hit=1</script>'"\u202e{{7*7}}`;
 
@@ -110,6 +110,24 @@ test("a job is made, followed, played and its webhook sent again, by keyboard al
   await page.selectOption("#delivery-state", "");
   await page.waitForSelector(".delivery:has-text('job.finalized') .pill.delivered");
 
+  // A test event goes to the same endpoint, and all that was sent there since a time goes once more.
+  await page.focus("button[aria-label^='Redeliver to']");
+  await keyboard.press("Enter");
+  assert.equal(await page.inputValue("#endpoint-url"), receiver.url);
+  await page.focus("#endpoint-url");
+  await keyboard.press("Enter");
+  await page.waitForSelector("endpoint-form [role=status]:has-text('took the test event: 200')");
+  assert.equal(receiver.came.filter((event) => event === "webhook.test").length, 1);
+  await page.fill("#redeliver-since", "2020-01-01T00:00:00");
+  const before_all = receiver.came.length;
+  await tabTo(page, "endpoint-form button:not(.main)");
+  await keyboard.press("Enter");
+  await tabTo(page, "dialog button.bad");
+  await keyboard.press("Enter");
+  await page.waitForSelector("endpoint-form [role=status]:has-text('sent again')");
+  await until(async () => receiver.came.length, (count) => count > before_all);
+  assert.deepEqual(await barriers(page), []);
+
   for (const view of ["usage", "host", "jobs"]) {
     await page.focus(`nav[aria-label=Views] a[href='#/${view}']`);
     await keyboard.press("Enter");
@@ -125,6 +143,53 @@ test("a job is made, followed, played and its webhook sent again, by keyboard al
   assert.deepEqual(complaints, []);
   await context.close();
   receiver.stop();
+});
+
+test("the list of jobs follows the feed, asks for nothing while nothing happens, and is right after the connection was lost", async () => {
+  const { page, complaints, context } = await open(browser);
+  const lines = await cuttable(server.url);
+  /** @type {string[]} */
+  const asked = [];
+  page.on("request", (/** @type {any} */ request) => asked.push(new URL(request.url()).pathname));
+  await page.goto(server.link().replace(server.url, lines.url));
+  await page.waitForSelector("jobs-view");
+  const send = async (/** @type {string} */ externalId, /** @type {string} */ scenario) => {
+    const headers = { Authorization: `Bearer ${server.key}`, "Content-Type": "application/json" };
+    const answer = await fetch(`${server.url}/api/v1/jobs`, { method: "POST", headers, body: JSON.stringify({ meetingUrl: `https://sandbox.meetbot.dev/${scenario}`, externalId }) });
+    return (await answer.json()).id;
+  };
+  const row = (/** @type {string} */ externalId, /** @type {string} */ status) => page.waitForSelector(`tbody tr:has-text("${externalId}") .pill.${status}`);
+  await page.waitForSelector("jobs-view .list:visible, jobs-view .empty:visible");
+  await send("live-1", "host-denies");
+  await row("live-1", "failed");
+  // A recording that is paused and resumed by somebody else.
+  const job = await send("live-2", "two-speakers?seconds=60");
+  await row("live-2", "recording");
+  const verb = (/** @type {string} */ name) => fetch(`${server.url}/api/v1/jobs/${job}/${name}`, { method: "POST", headers: { Authorization: `Bearer ${server.key}` } });
+  await verb("pause-recording");
+  await page.waitForSelector("tbody tr:has-text('live-2'):has-text('paused')");
+  await verb("resume-recording");
+  await page.waitForSelector("tbody tr:has-text('live-2'):not(:has-text('paused'))");
+
+  // The connection is lost; what happens meanwhile is shown when it is back.
+  await lines.cut();
+  await page.waitForSelector("jobs-view .box.bad");
+  await send("live-3", "host-denies");
+  await fetch(`${server.url}/api/v1/jobs/${job}`, { method: "DELETE", headers: { Authorization: `Bearer ${server.key}` } });
+  await lines.mend();
+  await row("live-3", "failed");
+  await row("live-2", "cancelled");
+  await page.waitForSelector("jobs-view:not(:has(.box.bad))");
+  await send("live-4", "host-denies");
+  await row("live-4", "failed");
+  // Nothing happens any more: the last events are read, and then nothing is asked for.
+  let count = -1;
+  await until(async () => asked.length, (now) => ([now, count] = [count, now])[0] === count && count > 0, 2500);
+  assert.ok(asked.includes("/api/v1/events"));
+  assert.equal(await page.evaluate("window.hit"), undefined);
+  assert.deepEqual(complaints.filter((text) => !/ERR_/.test(text)), []);
+  await context.close();
+  await lines.stop();
 });
 
 test("what strangers write runs nothing and leads nowhere", async () => {

@@ -4,6 +4,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
+import { connect, createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -38,6 +39,7 @@ export async function serve(scope, world = "test") {
   return {
     url,
     key,
+    pid: child.pid,
     /** An address that opens the dashboard signed in, as `meetbot dashboard` makes it. @returns {string} */
     link() {
       const env = { ...process.env, MEETBOT_API_KEY: key, MEETBOT_API_BASE_URL: url };
@@ -69,15 +71,42 @@ export async function serve(scope, world = "test") {
 
 /** An endpoint that answers each webhook as `answer` says, by the event's name. @param {(event: string) => [status: number, body: string]} answer */
 export async function endpoint(answer) {
+  /** The names of the events that came. @type {string[]} */
+  const came = [];
   const server = createServer(async (request, response) => {
     let body = "";
     for await (const piece of request) body += piece;
-    const [status, text] = answer(JSON.parse(body).event);
+    const { event } = JSON.parse(body);
+    came.push(event);
+    const [status, text] = answer(event);
     response.writeHead(status, { "Content-Type": "text/html" }).end(text);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(null)));
   const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
-  return { url: `http://127.0.0.1:${port}/hook`, stop: () => (server.close(), server.closeAllConnections()) };
+  return { url: `http://127.0.0.1:${port}/hook`, came, stop: () => (server.close(), server.closeAllConnections()) };
+}
+
+/** A way to a server that can be cut and mended. The server takes pages of it for its own: it has a port of its own, and hands `Host` on as it comes. @param {string} url */
+export async function cuttable(url) {
+  const { hostname, port } = new URL(url);
+  /** @type {Set<import("node:net").Socket>} */
+  const open = new Set();
+  const way = createTcpServer((socket) => {
+    const server = connect(Number(port), hostname);
+    for (const [end, other] of [[socket, server], [server, socket]]) {
+      open.add(end);
+      end.on("error", () => {}).on("close", () => (open.delete(end), other.destroy())).pipe(other);
+    }
+  });
+  const listen = (/** @type {number} */ at) => new Promise((resolve) => way.listen(at, "127.0.0.1", () => resolve(null)));
+  await listen(0);
+  const at = /** @type {import("node:net").AddressInfo} */ (way.address()).port;
+  const cut = () => {
+    const closed = new Promise((resolve) => way.close(() => resolve(null)));
+    for (const socket of open) socket.destroy();
+    return closed;
+  };
+  return { url: `http://127.0.0.1:${at}`, cut, mend: () => listen(at), stop: cut };
 }
 
 /** A browser. Its sandbox is for other users than root. */
@@ -117,13 +146,13 @@ export async function tabTo(page, selector) {
   throw new Error(`Tab never comes to ${selector}`);
 }
 
-/** Waits until it is so. @template T @param {() => Promise<T>} look @param {(found: T) => boolean} is @returns {Promise<T>} */
-export async function until(look, is) {
+/** Waits until it is so; looks every 50 ms unless `every` says otherwise. @template T @param {() => Promise<T>} look @param {(found: T) => boolean} is @returns {Promise<T>} */
+export async function until(look, is, every = 50) {
   const end = Date.now() + PATIENCE;
   for (;;) {
     const found = await look();
     if (is(found)) return found;
     if (Date.now() > end) throw new Error(`it stays ${JSON.stringify(found)}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, every));
   }
 }

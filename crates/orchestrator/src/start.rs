@@ -30,9 +30,13 @@ use crate::{
     shares::Shares,
     store::{Observer, OpenError, PostgresStore, SqliteStore, Store, StoreError, TakenOver},
     wake::Wakes,
-    webhooks::sender::Sender,
+    webhooks::{Post, sender::Sender},
     zoom::Zoom,
 };
+
+/// How many test events may be under way, in all and for one key.
+const WEBHOOK_TESTS: usize = 32;
+const WEBHOOK_TESTS_PER_KEY: usize = 4;
 
 /// Where sandbox meetings are played, and which.
 #[derive(Debug, Clone)]
@@ -159,14 +163,15 @@ impl Orchestrator {
         // What is under way never takes all connections: half are for streams, a quarter for calls, and the rest for whoever comes next.
         let requests_at_once = config.limits.requests_at_once.min(connections / 4).max(1);
         let limits = Limits { requests_at_once, connections, ..config.limits };
+        let post = Arc::new(Post::new(Arc::clone(&guard), clock)?);
         let sender = Sender::new(
             Arc::clone(&store),
-            Arc::clone(&guard),
+            Arc::clone(&post),
             connections::for_webhooks(),
             clock,
             Arc::clone(&outbox),
             Arc::clone(&metrics),
-        )?;
+        );
         let available: Arc<[Availability]> = launcher.available().into();
         let server = Server {
             store: Arc::clone(&store),
@@ -196,6 +201,8 @@ impl Orchestrator {
             room: Arc::new(Semaphore::new(limits.requests_at_once)),
             calls: Shares::new(limits.requests_at_once, usize::MAX),
             streams: Shares::new((connections / 2).max(1), limits.streams_per_key),
+            post,
+            webhook_tests: Shares::new(WEBHOOK_TESTS, WEBHOOK_TESTS_PER_KEY),
             readiness: Arc::default(),
             logins: Arc::default(),
             hooks: Arc::new(api::hooks::Hooks::new(Arc::clone(&zoom))),

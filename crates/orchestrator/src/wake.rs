@@ -13,6 +13,7 @@ use tokio::sync::watch;
 pub(crate) struct Wakes {
     jobs: Mutex<HashMap<JobId, watch::Sender<()>>>,
     rooms: watch::Sender<()>,
+    feeds: watch::Sender<()>,
 }
 
 impl Wakes {
@@ -36,8 +37,14 @@ impl Wakes {
         jobs.entry(job).or_insert_with(|| watch::channel(()).0).subscribe()
     }
 
+    /// Waits for whatever happens to any job, whosever it is.
+    pub(crate) fn subscribe_to_feeds(&self) -> watch::Receiver<()> {
+        self.feeds.subscribe()
+    }
+
     /// Something happened to the job.
     pub(crate) fn poke(&self, job: JobId) {
+        self.feeds.send_replace(());
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if jobs.get(&job).is_some_and(|sender| sender.send(()).is_err()) {
             jobs.remove(&job);

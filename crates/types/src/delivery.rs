@@ -19,6 +19,23 @@ pub struct TimelineEvent {
     pub data: EventData,
 }
 
+/// An event of a consumer's feed, which has those of all its jobs in one order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct FeedEvent {
+    /// Its place in the feed: what to pass to go on behind it.
+    pub cursor: String,
+    /// Its id.
+    pub id: EventId,
+    /// What happened. Two kinds of `job.status_changed` are in the feed alone, and have the `sequence` of the job's event before: of a new job (0), without `previousStatus`; and of one whose hint or recording changed (paused, reconnecting, deleted), with the same status as `previousStatus`.
+    pub event: EventName,
+    /// When.
+    pub emitted_at: Timestamp,
+    /// What the webhook says about it.
+    pub data: EventData,
+}
+
 words! {
     /// How far a delivery has come.
     pub enum DeliveryState {
@@ -100,4 +117,56 @@ pub struct DeliveryTry {
     pub error: Option<String>,
     /// The first 4,096 bytes of the answer's body, as text; `null` when it had none.
     pub answer: Option<String>,
+}
+
+/// Which deliveries to send once more: the body of `POST /api/v1/webhooks/deliveries/redeliver`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Redeliver {
+    /// The endpoint: a URL that webhooks were sent to. Its query does not count.
+    #[cfg_attr(feature = "openapi", schema(example = "https://example.com/hooks/meetbot"))]
+    pub endpoint: String,
+    /// Deliveries that were made then or later (RFC 3339 with an offset).
+    pub since: Timestamp,
+    /// `nextCursor` of the answer before, to go on behind it.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, pattern = "^dlv_[0-7][0-9A-HJKMNP-TV-Z]{25}$"))]
+    pub cursor: Option<DeliveryId>,
+}
+
+/// What is sent once more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Redelivered {
+    /// How many deliveries.
+    pub count: u32,
+    /// What to pass as `cursor` for those behind them; `null` where there are no more.
+    pub next_cursor: Option<DeliveryId>,
+}
+
+/// Where to send a test event: the body of `POST /api/v1/webhooks/test`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TestWebhook {
+    /// The URL.
+    #[cfg_attr(feature = "openapi", schema(example = "https://example.com/hooks/meetbot"))]
+    pub endpoint: String,
+}
+
+/// What became of a test event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TestedWebhook {
+    /// The `deliveryId` that the endpoint was shown. No list has it.
+    pub delivery_id: DeliveryId,
+    /// Where it was sent.
+    pub endpoint: String,
+    /// Whether the endpoint took it, with a status of 200 to 299.
+    pub delivered: bool,
+    /// What happened.
+    pub tried: DeliveryTry,
 }

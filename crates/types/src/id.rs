@@ -35,6 +35,11 @@ macro_rules! id {
                 Self(Ulid::from_parts(millis, u128::from_le_bytes(random)))
             }
 
+            /// The least id of this moment: those of the moment and of later ones are not below it.
+            pub fn first_of(moment: Timestamp) -> Self {
+                Self(Ulid::from_parts(u64::try_from(moment.as_millis()).unwrap_or(0), 0))
+            }
+
             /// The moment for which it was generated.
             pub fn created_at(&self) -> Timestamp {
                 Timestamp::from_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
@@ -136,6 +141,9 @@ mod tests {
         assert!(early < late && early.to_string() < late.to_string());
         assert_eq!(early.to_string().parse(), Ok(early));
         assert_eq!(early.to_string().len(), 30);
+        let first = JobId::first_of(Timestamp::from_millis(2_000));
+        assert!(early < first && first <= late);
+        assert!(JobId::first_of("9999-12-31T23:59:59.999Z".parse().unwrap()) > late);
     }
 
     #[test]

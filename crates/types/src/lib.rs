@@ -43,7 +43,10 @@ pub use admin::{
 pub use auto_leave::{AutoLeave, AutoLeaveConfig, Rule};
 pub use availability::{Availability, Missing, PlatformAvailability, Via};
 pub use control::{ControlAction, ControlResult, ControlState};
-pub use delivery::{Delivery, DeliveryState, DeliveryTry, Endpoint, EndpointState, TimelineEvent};
+pub use delivery::{
+    Delivery, DeliveryState, DeliveryTry, Endpoint, EndpointState, FeedEvent, Redeliver,
+    Redelivered, TestWebhook, TestedWebhook, TimelineEvent,
+};
 pub use ending::{Cause, Ending};
 pub use error::{ErrorBody, ErrorCode, Issue};
 pub use event::{EventName, WebhookEvent};

@@ -2,6 +2,7 @@
 
 use meetbot::{Delivery, DeliveryState, DeliveryTry, Endpoint, ListDeliveries, MeetBot, Timestamp};
 
+use super::endpoints;
 use crate::{
     clock,
     jobs::{self, age},
@@ -33,7 +34,7 @@ pub(crate) struct ShowArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct RedeliverArgs {
     /// Their ids.
-    #[arg(required_unless_present = "dead")]
+    #[arg(required_unless_present_any = ["dead", "endpoint"])]
     deliveries: Vec<String>,
     /// All that were given up, as after an endpoint's outage.
     #[arg(long, conflicts_with = "deliveries")]
@@ -41,6 +42,12 @@ pub(crate) struct RedeliverArgs {
     /// With --dead: only those of the job with this id or external id.
     #[arg(long, value_name = "JOB", requires = "dead")]
     job: Option<String>,
+    /// All deliveries to this URL that were made since a time, those that arrived included.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["deliveries", "dead"], requires = "since")]
+    endpoint: Option<String>,
+    /// With --endpoint: since then, as in 2026-11-29T10:00:00Z, or so long ago, as in 2h.
+    #[arg(long, value_name = "TIME", requires = "endpoint", value_parser = endpoints::since)]
+    since: Option<Timestamp>,
 }
 
 fn state(word: &str) -> Result<DeliveryState, String> {
@@ -95,6 +102,9 @@ pub(crate) async fn redeliver(
     client: &MeetBot,
     output: Output,
 ) -> anyhow::Result<()> {
+    if let (Some(endpoint), Some(since)) = (&args.endpoint, args.since) {
+        return endpoints::redeliver(client, endpoint, since, output).await;
+    }
     let mut count = 0_usize;
     let mut again = async |id: &str| -> anyhow::Result<()> {
         let delivery = client.redeliver(id).await?;

@@ -1,6 +1,7 @@
-//! `meetbot webhooks list|show|redeliver|secret|secrets|rotate|listen|verify`.
+//! `meetbot webhooks list|show|redeliver|test|secret|secrets|rotate|listen|verify`.
 
 mod deliveries;
+mod endpoints;
 mod listen;
 pub(crate) mod receiver;
 mod secret;
@@ -14,7 +15,7 @@ use crate::{connection::Connection, output::Output, place::PlaceArgs};
 /// What to do with webhooks.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
-list, show and redeliver ask the server (--base-url, MEETBOT_API_KEY).
+list, show, redeliver and test ask the server (--base-url, MEETBOT_API_KEY).
 secret, secrets and rotate work on its data folder, on the server's machine (--data-dir);
 secrets and rotate also from elsewhere (--server, a key with the scope operator).
 listen and verify need neither.")]
@@ -40,6 +41,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         args: deliveries::RedeliverArgs,
     },
+    /// Send a test event to a URL, signed as every webhook is, and show what came of it; exit code 1 when it was not taken (asks the server).
+    Test {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(flatten)]
+        args: endpoints::TestArgs,
+    },
     /// Show the secret that a consumer's webhooks are signed with (on the server's machine).
     Secret(secret::SecretArgs),
     /// List whose secret is being rotated, without the secrets (on the server's machine, or with --server).
@@ -58,7 +66,8 @@ impl Command {
         match self {
             Self::List { connection, .. }
             | Self::Show { connection, .. }
-            | Self::Redeliver { connection, .. } => Some(connection),
+            | Self::Redeliver { connection, .. }
+            | Self::Test { connection, .. } => Some(connection),
             _ => None,
         }
     }
@@ -75,6 +84,9 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
         }
         Command::Redeliver { connection, args } => {
             deliveries::redeliver(args, &connection.client()?, output).await?;
+        }
+        Command::Test { connection, args } => {
+            return endpoints::test(args, &connection.client()?, output).await;
         }
         Command::Secret(args) => secret::show(args, output).await?,
         Command::Secrets(args) => secret::list(&args, output).await?,

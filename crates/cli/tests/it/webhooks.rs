@@ -57,6 +57,26 @@ fn a_delivery_that_was_given_up_is_listed_shown_and_sent_again() {
     assert_eq!((again.code, &again.json()["id"]), (Some(0), &dead["id"]), "{again:?}");
     let second = receiver.wait().json();
     assert_eq!((&second["deliveryId"], &second["attempt"]), (&first["deliveryId"], &2.into()));
+    let url = receiver.url.clone();
+    let url = url.as_str();
+    let all = webhooks(&["redeliver", "--endpoint", url, "--since", "1h"]);
+    assert_eq!((all.code, &all.json()["count"]), (Some(0), &1.into()), "{all:?}");
+    let third = receiver.wait().json();
+    assert_eq!((&third["deliveryId"], &third["attempt"]), (&first["deliveryId"], &3.into()));
+    let tested = webhooks(&["test", url]);
+    assert_eq!((tested.code, &tested.json()["delivered"]), (Some(0), &true.into()), "{tested:?}");
+    assert_eq!(receiver.wait().json()["event"], "webhook.test");
+    let nobody = webhooks(&["test", "http://127.0.0.1:1/"]);
+    assert_eq!((nobody.code, &nobody.json()["delivered"]), (Some(1), &false.into()), "{nobody:?}");
+    for wrong in [
+        &["redeliver", "--endpoint", url][..],
+        &["redeliver", "--since", "1h"],
+        &["redeliver", "--endpoint", url, "--since", "yesterday"],
+        &["redeliver", "--endpoint", url, "--since", "1h", "--dead"],
+        &["test"],
+    ] {
+        assert_eq!(webhooks(wrong).code, Some(2), "{wrong:?}");
+    }
     let unknown = webhooks(&["show", "dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ"]);
     assert_eq!(unknown.code, Some(1));
     assert!(unknown.err.contains("there is no delivery"), "{unknown:?}");

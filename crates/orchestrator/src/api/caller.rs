@@ -298,7 +298,7 @@ pub(super) async fn signs_in(
 }
 
 /// Says why there is no share for a key, and whose fault that is.
-fn no_share(none: NoShare, of_key: &str) -> ApiError {
+pub(super) fn no_share(none: NoShare, of_key: &str) -> ApiError {
     match none {
         NoShare::Own => ApiError::rate_limited(of_key, BUSY),
         NoShare::None => ApiError::unavailable("the server has too much to do"),

@@ -29,6 +29,7 @@ const FILES: [(&str, &str, &[u8]); 34] = [
     ("/dashboard/app.js", JS, include_bytes!("../../../../dashboard/app.js")),
     ("/dashboard/docs.js", JS, include_bytes!("../../../../dashboard/docs.js")),
     ("/dashboard/dom.js", JS, include_bytes!("../../../../dashboard/dom.js")),
+    ("/dashboard/endpoint-form.js", JS, include_bytes!("../../../../dashboard/endpoint-form.js")),
     ("/dashboard/failures.js", JS, include_bytes!("../../../../dashboard/failures.js")),
     ("/dashboard/format.js", JS, include_bytes!("../../../../dashboard/format.js")),
     ("/dashboard/host.js", JS, include_bytes!("../../../../dashboard/host.js")),

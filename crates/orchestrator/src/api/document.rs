@@ -73,7 +73,7 @@ const REFUSALS: [(&str, &str); 11] = [
 
 /// What the SDKs name each call, by its operation: in snake case, which each language writes in its own (`dispatch_bot`, `dispatchBot`, `DispatchBot`).
 /// `None` where they have no method for it.
-const SDK_NAMES: [(&str, Option<&str>); 40] = [
+const SDK_NAMES: [(&str, Option<&str>); 43] = [
     ("cancel_job", Some("cancel_bot")),
     ("change_quota", None),
     ("complete_login", None),
@@ -99,6 +99,7 @@ const SDK_NAMES: [(&str, Option<&str>); 40] = [
     ("list_consumers", None),
     ("list_deliveries", Some("deliveries")),
     ("list_events", Some("watch")),
+    ("list_feed", None),
     ("list_jobs", Some("list_bots")),
     ("list_keys", None),
     ("list_platforms", Some("list_platforms")),
@@ -108,12 +109,14 @@ const SDK_NAMES: [(&str, Option<&str>); 40] = [
     ("poll_login", None),
     ("readyz", None),
     ("redeliver", Some("redeliver")),
+    ("redeliver_all", None),
     ("request_recording_permission", Some("request_recording_permission")),
     ("resume_recording", Some("resume_recording")),
     ("revoke_key", None),
     ("rotate_secret", None),
     ("send_chat_message", Some("send_chat_message")),
     ("stop_recording", Some("stop_recording")),
+    ("test_webhook", None),
 ];
 
 /// Adds to each call what any call may be answered, and its name in the SDKs.

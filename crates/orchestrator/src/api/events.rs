@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, convert::Infallible, str::FromStr, sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     extract::State,
     http::{HeaderMap, HeaderName, header},
     response::{
@@ -23,6 +24,7 @@ use super::{
     pages::page,
     query::{Query, digits},
     request::Named,
+    sending::Streamed,
 };
 use crate::store::Window;
 
@@ -68,14 +70,7 @@ async fn list_events(
     if wants_stream(&headers) {
         server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
         let share = caller.stream(&server)?;
-        let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-        let events = Sse::new(live(server, caller, id, after)).keep_alive(keep_alive);
-        // nginx would gather the events and send them in one piece at the end, and so does a proxy that compresses.
-        let at_once = [
-            (header::CACHE_CONTROL, "no-cache, no-transform"),
-            (HeaderName::from_static("x-accel-buffering"), "no"),
-        ];
-        return Ok((share, at_once, events).into_response());
+        return Ok(streamed(share, live(server, caller, id, after)));
     }
     let window = Window { limit: window.limit, after: window.after.map(|Sequence(after)| after) };
     page(window, move |window| {
@@ -96,9 +91,23 @@ impl FromStr for Sequence {
     }
 }
 
-fn wants_stream(headers: &HeaderMap) -> bool {
+pub(super) fn wants_stream(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     accept.is_some_and(|accept| accept.contains("text/event-stream"))
+}
+
+/// The answer that is a stream of events; its share of the streams goes back when it ends.
+pub(super) fn streamed(
+    share: Extension<Streamed>,
+    events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
+) -> Response {
+    let events = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    // nginx would gather the events and send them in one piece at the end, and so does a proxy that compresses.
+    let at_once = [
+        (header::CACHE_CONTROL, "no-cache, no-transform"),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (share, at_once, events).into_response()
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<u64, ApiError> {

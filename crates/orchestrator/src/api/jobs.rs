@@ -75,6 +75,7 @@ async fn create_job(
         Creation::Created(job) => {
             // Also for one whose time comes later: whoever waits for the next has to know how soon.
             server.queue.notify_one();
+            server.wakes.poke(job.id);
             Ok((StatusCode::CREATED, extensions(job.id), Json(job)).into_response())
         }
         Creation::Existing(job) => Ok((extensions(job.id), Json(job)).into_response()),

@@ -9,8 +9,10 @@ mod dashboard;
 mod deletion;
 mod deliveries;
 mod document;
+mod endpoints;
 mod error;
 mod events;
+mod feed;
 mod health;
 pub(crate) mod hooks;
 mod host;
@@ -72,6 +74,7 @@ use crate::{
     shares::Shares,
     store::Store,
     wake::Wakes,
+    webhooks::Post,
 };
 
 const REQUEST_ID: &str = "x-request-id";
@@ -124,6 +127,10 @@ pub(crate) struct Server {
     pub(crate) calls: Arc<Shares<KeyId>>,
     /// Who has how many event streams and downloads.
     pub(crate) streams: Arc<Shares<KeyId>>,
+    /// Sends test events.
+    pub(crate) post: Arc<Post>,
+    /// Who has how many test events under way, each of which may take as long as its endpoint.
+    pub(crate) webhook_tests: Arc<Shares<KeyId>>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) hooks: Arc<hooks::Hooks>,
     /// Logins of `meetbot login` that wait.
@@ -147,8 +154,10 @@ fn keyed() -> OpenApiRouter<Server> {
         .merge(consumers::router())
         .merge(deletion::router())
         .merge(events::router())
+        .merge(feed::router())
         .merge(recording::router())
         .merge(deliveries::router())
+        .merge(endpoints::router())
         .merge(host::router())
         .merge(admin::router())
         .merge(metrics::router())
@@ -310,7 +319,7 @@ mod tests {
                 bodies.push(path);
             }
         }
-        assert_eq!(bodies.len(), 8);
+        assert_eq!(bodies.len(), 10);
     }
 
     #[test]

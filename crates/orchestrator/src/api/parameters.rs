@@ -15,7 +15,7 @@ use utoipa::openapi::{OpenApi, RefOr, path::ParameterIn};
 use super::{document::operations, error::ApiError, login_paths};
 use crate::fields::{
     CHAT_MESSAGE, IDEMPOTENCY_KEY, Ignored, Issues, LOGIN_CODE, LOGIN_DECISION, NEW_JOB, NEW_KEY,
-    NEW_LOGIN, QUOTA_CHANGE, SECRET_ROTATION, Shape, parameter::Known,
+    NEW_LOGIN, QUOTA_CHANGE, REDELIVER, SECRET_ROTATION, Shape, TEST_WEBHOOK, parameter::Known,
 };
 
 /// Names what a call passed over.
@@ -43,6 +43,8 @@ pub(super) fn body_of(method: &Method, path: &str) -> Option<&'static Shape> {
     match (method, path) {
         (&Method::POST, "/api/v1/jobs") => Some(&NEW_JOB),
         (&Method::POST, "/api/v1/jobs/{id}/send-chat-message") => Some(&CHAT_MESSAGE),
+        (&Method::POST, "/api/v1/webhooks/deliveries/redeliver") => Some(&REDELIVER),
+        (&Method::POST, "/api/v1/webhooks/test") => Some(&TEST_WEBHOOK),
         (&Method::POST, "/api/v1/admin/keys") => Some(&NEW_KEY),
         (&Method::PATCH, "/api/v1/admin/consumers/{id}/quota") => Some(&QUOTA_CHANGE),
         (&Method::POST, "/api/v1/admin/secrets/{id}/rotate") => Some(&SECRET_ROTATION),

@@ -18,7 +18,7 @@ pub(crate) use self::{
     ignored::Ignored,
     shape::{
         CHAT_MESSAGE, IDEMPOTENCY_KEY, LOGIN_CODE, LOGIN_DECISION, NEW_JOB, NEW_KEY, NEW_LOGIN,
-        QUOTA_CHANGE, SECRET_ROTATION, Shape,
+        QUOTA_CHANGE, REDELIVER, SECRET_ROTATION, Shape, TEST_WEBHOOK,
     },
 };
 

@@ -92,6 +92,11 @@ pub(super) const OF_AUTO_LEAVE: OtherNames = &[
 pub(super) const OF_A_CHAT_MESSAGE: OtherNames =
     &[("message", &["text", "content", "body", "chat_message"])];
 
+pub(super) const OF_AN_ENDPOINT: OtherNames = &[
+    ("endpoint", &["url", "webhook_url", "endpoint_url", "target_url"]),
+    ("since", &["from", "after", "start"]),
+];
+
 pub(super) const OF_A_KEY: OtherNames = &[
     ("consumer", &["consumer_name", "tenant", "customer"]),
     ("scope", &["scopes", "role", "permission", "permissions"]),

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use meetbot_types::{
-    AutoLeaveConfig, NewJob, SecretRotation, Webhooks,
+    AutoLeaveConfig, NewJob, Redeliver, SecretRotation, TestWebhook, Webhooks,
     admin::{NewKey, QuotaChange},
     control::ChatRequest,
     login::{LoginCode, LoginDecision, NewLogin},
@@ -27,6 +27,14 @@ pub(crate) static NEW_JOB: LazyLock<Shape> = LazyLock::new(|| {
 /// The body of `…/send-chat-message`.
 pub(crate) static CHAT_MESSAGE: LazyLock<Shape> =
     LazyLock::new(|| Shape::of::<ChatRequest>(other_names::OF_A_CHAT_MESSAGE));
+
+/// The body of `POST …/deliveries/redeliver`.
+pub(crate) static REDELIVER: LazyLock<Shape> =
+    LazyLock::new(|| Shape::of::<Redeliver>(other_names::OF_AN_ENDPOINT));
+
+/// The body of `POST /api/v1/webhooks/test`.
+pub(crate) static TEST_WEBHOOK: LazyLock<Shape> =
+    LazyLock::new(|| Shape::of::<TestWebhook>(other_names::OF_AN_ENDPOINT));
 
 /// The body of `POST /api/v1/admin/keys`.
 pub(crate) static NEW_KEY: LazyLock<Shape> =

@@ -1,7 +1,7 @@
 //! What follows when something happens to a job: its new state, and all that is to be written with it. Pure; the store writes it in one transaction.
 
 use meetbot_types::{
-    Cause, Ending, EventName, Job, JobStatus, Platform, RecordingState, Timestamp,
+    Cause, Ending, EventName, Job, JobStatus, Platform, Recording, RecordingState, Timestamp,
     event::EventDetails, job::JobEvent,
 };
 
@@ -20,6 +20,8 @@ pub(crate) struct Changes {
     pub record: bool,
     /// Lines of the timeline, in their order; a webhook for each URL of [`Happened::urls`].
     pub events: Vec<Happened>,
+    /// What these do not tell of and a list of jobs shows: an event of the consumer's feed alone, after them.
+    pub untold: Option<Happened>,
     /// What becomes of the job's commands, in this order.
     pub commands: Vec<CommandChange>,
     /// In which room its bot is, in this order.
@@ -35,7 +37,7 @@ pub(crate) struct Changes {
 /// An event of a job: a line of the timeline, and for most a webhook.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Happened {
-    /// Its number in the job's timeline.
+    /// Its number in the job's timeline; of what only a feed has, that of the event before.
     pub sequence: u64,
     /// Its name.
     pub event: EventName,
@@ -48,6 +50,21 @@ pub(crate) struct Happened {
 }
 
 impl Happened {
+    /// The creation of a job, which only its consumer's feed has.
+    pub(crate) fn created(job: &Job) -> Self {
+        Self::untold(job, None, 0, job.created_at)
+    }
+
+    /// A job as it is now, for its consumer's feed alone.
+    fn untold(job: &Job, previous: Option<JobStatus>, sequence: u64, at: Timestamp) -> Self {
+        let details = EventDetails::StatusChanged {
+            previous_status: previous,
+            status_detail: job.status_detail.clone(),
+            leave_reason: job.leave_reason.clone(),
+        };
+        Self { sequence, event: EventName::StatusChanged, details, status: job.status.clone(), at }
+    }
+
     /// The URLs of the job that get it: `onFinalize` the end and what is made after it, `onStatusChange` all else and a failure; one URL once. What was
     /// withheld or left out stands in the timeline only.
     pub(crate) fn urls<'a>(&self, job: &'a Job) -> impl Iterator<Item = &'a str> + use<'a> {
@@ -90,6 +107,11 @@ impl JobRecord {
     /// Changes it, and collects what follows. What follows from its end or a new place is seen here, whatever has changed it.
     pub(super) fn change(&mut self, at: Timestamp, act: impl FnOnce(&mut Change<'_>)) -> Changes {
         let (place, was_final) = (self.place(), self.job.status.is_final());
+        let shown = |job: &Job| {
+            let Recording { state, deleted_at, .. } = &job.recording;
+            (job.status_detail.clone(), state.clone(), *deleted_at)
+        };
+        let before = shown(&self.job);
         let mut change =
             Change { record: self, at, changes: Changes { record: true, ..Changes::default() } };
         act(&mut change);
@@ -103,6 +125,17 @@ impl JobRecord {
             changes.end = Some(JobEnd::of(&self.job, minutes));
         }
         changes.slot = SlotChange::between(place, self.place());
+        let is_told = changes.events.iter().rev().find_map(|happened| match &happened.details {
+            EventDetails::StatusChanged { status_detail, .. } => {
+                Some(*status_detail == self.job.status_detail)
+            }
+            EventDetails::Failed { .. } => Some(true),
+            _ => None,
+        });
+        if shown(&self.job) != before && is_told != Some(true) {
+            let status = Some(self.job.status.clone());
+            changes.untold = Some(Happened::untold(&self.job, status, self.sequence, at));
+        }
         changes
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meetbot_types::{
-    Delivery, DeliveryId, DeliveryState, DeliveryTry, JobId, Page, Timestamp, WebhookEvent,
+    Delivery, DeliveryId, DeliveryState, DeliveryTry, JobId, Page, Redeliver, Redelivered,
+    Timestamp, WebhookEvent,
 };
 
 use super::{Earlier, Once, Result, Tenant, WebhookSecrets, Window};
@@ -64,6 +65,20 @@ pub enum Redelivery {
     Earlier(Earlier),
 }
 
+/// How many deliveries of an endpoint are sent once more in one transaction, at most.
+pub const REDELIVERED_AT_ONCE: u32 = 1_000;
+
+/// What became of the deliveries of an endpoint that were to be sent once more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndpointRedelivery {
+    /// So many wait for their next try.
+    Sent(Redelivered),
+    /// Nothing was ever sent to such an endpoint.
+    NoEndpoint,
+    /// The request came before.
+    Earlier(Earlier),
+}
+
 /// Which deliveries to list.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {
@@ -98,4 +113,13 @@ pub trait DeliveryStore: Send + Sync + 'static {
         once: Option<Once>,
         now: StoreNow,
     ) -> Result<Redelivery>;
+    /// Sends deliveries of an endpoint once more, whatever became of them: the oldest [`REDELIVERED_AT_ONCE`], together with the answer kept for its
+    /// `Idempotency-Key`.
+    async fn redeliver_all(
+        &self,
+        tenant: Tenant,
+        which: Redeliver,
+        once: Option<Once>,
+        now: StoreNow,
+    ) -> Result<EndpointRedelivery>;
 }

@@ -108,6 +108,14 @@ pub trait JobStore: Send + Sync + 'static {
     async fn commanded(&self, tenant: Tenant, id: CommandId) -> Result<Option<(Command, Job)>>;
     /// What an `Idempotency-Key` was used for before.
     async fn earlier(&self, tenant: Tenant, once: Once, now: StoreNow) -> Result<Option<Earlier>>;
+    /// Keeps a first answer for the `Idempotency-Key` of what the store has no part in; [`JobStore::keep_answer`] replaces it. `Some` where the key was used before.
+    async fn begin_answer(
+        &self,
+        tenant: Tenant,
+        once: Once,
+        answer: KeptAnswer,
+        now: StoreNow,
+    ) -> Result<Option<Earlier>>;
     /// Replaces the answer that is kept for a key.
     async fn keep_answer(&self, tenant: Tenant, key: String, answer: KeptAnswer) -> Result<()>;
     /// Hands a job that is due to a new bot, which shows the token with this SHA-256. Jobs whose bot was lost come first. The others wait for a place

@@ -2,6 +2,7 @@
 
 mod bots;
 mod deliveries;
+mod feed;
 mod jobs;
 mod keys;
 mod postgres;
@@ -29,12 +30,13 @@ use meetbot_types::{
 #[cfg(test)]
 pub(crate) use self::backend::Backend;
 pub(crate) use self::bots::Leases;
-pub(crate) use self::sqlite::{FILE, copy, holds_database};
 pub use self::{
     bots::{Claim, Claimed, Expired, Lives, TakenOver},
     deliveries::{
-        DeliveryFilter, DeliveryStore, DueDelivery, Redelivery, Room, Taken, Tried, Verdict,
+        DeliveryFilter, DeliveryStore, DueDelivery, EndpointRedelivery, REDELIVERED_AT_ONCE,
+        Redelivery, Room, Taken, Tried, Verdict,
     },
+    feed::{Feed, FeedCursor, FeedPage, FeedStore},
     jobs::JobStore,
     keys::{
         Key, KeyCreation, KeyEnd, KeyFilter, KeyStore, KeyUse, NewKey, Revocation, RotationAnswer,
@@ -47,6 +49,10 @@ pub use self::{
     tally::{Ended, Tally},
     usage::UsageStore,
     zoom::{StreamEvent, StreamEventKind, ZoomStore},
+};
+pub(crate) use self::{
+    feed::ORIGIN_LETTERS,
+    sqlite::{FILE, copy, holds_database},
 };
 use crate::clock::StoreNow;
 pub use crate::{
@@ -249,7 +255,7 @@ pub struct WaitingMixes {
 /// The store, with the verbs of all who ask it. Verbs answer only once the change is on disk; a refusal that the domain knows is a value.
 #[async_trait]
 pub trait Store:
-    JobStore + DeliveryStore + KeyStore + SessionStore + UsageStore + ZoomStore
+    JobStore + FeedStore + DeliveryStore + KeyStore + SessionStore + UsageStore + ZoomStore
 {
     /// The present moment, as every verb takes it.
     fn now(&self) -> StoreNow;

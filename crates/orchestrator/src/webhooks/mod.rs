@@ -2,6 +2,9 @@
 
 mod post;
 pub(crate) mod sender;
+pub(crate) mod test_event;
+
+pub(crate) use self::post::Post;
 
 #[cfg(test)]
 mod reach_table;

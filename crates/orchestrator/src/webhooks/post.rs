@@ -30,7 +30,7 @@ const KEPT_FOR: Duration = Duration::from_secs(15);
 const WINDOW: u32 = 65_535;
 
 /// Makes tries.
-pub(super) struct Post {
+pub(crate) struct Post {
     /// For endpoints that answer: their names are not looked up behind those of others, and their connections are kept for a while.
     proven: Client,
     /// For all other endpoints.
@@ -41,7 +41,7 @@ pub(super) struct Post {
 
 impl Post {
     /// Clients that follow no redirects and reach only what the guard allows.
-    pub(super) fn new(guard: Arc<Guard>, clock: Clock) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(guard: Arc<Guard>, clock: Clock) -> Result<Self, reqwest::Error> {
         Self::with_lookup(guard, clock, &egress::system_lookup())
     }
 

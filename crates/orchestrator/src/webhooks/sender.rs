@@ -11,7 +11,6 @@ use super::post::Post;
 use crate::{
     clock::Clock,
     deliveries::{Lane, Lanes, schedule},
-    egress::Guard,
     metrics::Metrics,
     store::{DueDelivery, Store, Taken, Tried, Verdict},
 };
@@ -26,7 +25,7 @@ const UNPROVEN_AT_A_TIME: u32 = 32;
 /// Sends deliveries until it is stopped.
 pub(crate) struct Sender {
     store: Arc<dyn Store>,
-    post: Post,
+    post: Arc<Post>,
     lanes: Lanes,
     clock: Clock,
     poke: Arc<Notify>,
@@ -37,14 +36,13 @@ impl Sender {
     /// A sender with so many connections at once. `poke` wakes it when there may be something to send.
     pub(crate) fn new(
         store: Arc<dyn Store>,
-        guard: Arc<Guard>,
+        post: Arc<Post>,
         connections: u32,
         clock: Clock,
         poke: Arc<Notify>,
         metrics: Arc<Metrics>,
-    ) -> Result<Self, reqwest::Error> {
-        let (post, lanes) = (Post::new(guard, clock)?, Lanes::new(connections));
-        Ok(Self { store, post, lanes, clock, poke, metrics })
+    ) -> Self {
+        Self { store, post, lanes: Lanes::new(connections), clock, poke, metrics }
     }
 
     /// Runs until `stop`; what is on its way then is let arrive.
@@ -113,7 +111,7 @@ fn until(next: Option<Timestamp>, now: Timestamp) -> Duration {
 /// What every try needs.
 struct Trying {
     store: Arc<dyn Store>,
-    post: Post,
+    post: Arc<Post>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -161,11 +159,11 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::metrics::StoreTimes;
     use crate::store::{
         Backend,
         contract::{key, link, new_job, start},
     };
+    use crate::{egress::Guard, metrics::StoreTimes};
 
     /// They fill more than one transaction, and nothing that happens wakes the sender for the rest.
     #[tokio::test]
@@ -186,8 +184,8 @@ mod tests {
             store.claim([1; 32], now).await.unwrap();
         }
         let reach = Reach { loopback: true, networks: Vec::new() };
-        let (guard, poke) = (Arc::new(Guard::new(reach)), Arc::default());
-        let sender = Sender::new(store, guard, 1_024, clock, poke, metrics).unwrap();
+        let post = Post::new(Arc::new(Guard::new(reach)), clock).unwrap();
+        let sender = Sender::new(store, Arc::new(post), 1_024, clock, Arc::default(), metrics);
         let mut hanging = Vec::new();
         let all = async {
             while hanging.len() < endpoints as usize {

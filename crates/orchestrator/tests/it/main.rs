@@ -7,6 +7,7 @@ mod admin_keys;
 mod answers;
 mod bots;
 mod drain;
+mod feed;
 mod fields;
 mod host;
 mod jobs;

@@ -25,7 +25,7 @@ enum Of {
 }
 
 /// The calls that this test knows how to make: a new one has to come here. The body is one that an owner's call would be taken with.
-const CALLS: [(&str, &str, Of, Option<&str>); 40] = [
+const CALLS: [(&str, &str, Of, Option<&str>); 43] = [
     ("get", "/healthz", Of::Nothing, None),
     ("get", "/readyz", Of::Nothing, None),
     ("get", "/metrics", Of::Nothing, None),
@@ -52,6 +52,7 @@ const CALLS: [(&str, &str, Of, Option<&str>); 40] = [
     ("delete", "/api/v1/cli-auth/key", Of::Nothing, None),
     ("delete", "/api/v1/consumers/me", Of::Nothing, None),
     ("get", "/api/v1/platforms", Of::Nothing, None),
+    ("get", "/api/v1/events", Of::Nothing, None),
     ("get", "/api/v1/usage", Of::Nothing, None),
     ("get", "/api/v1/jobs", Of::Nothing, None),
     (
@@ -76,6 +77,13 @@ const CALLS: [(&str, &str, Of, Option<&str>); 40] = [
     ("get", "/api/v1/webhooks/deliveries", Of::Nothing, None),
     ("get", "/api/v1/webhooks/deliveries/{id}", Of::Delivery, None),
     ("post", "/api/v1/webhooks/deliveries/{id}/redeliver", Of::Delivery, None),
+    (
+        "post",
+        "/api/v1/webhooks/deliveries/redeliver",
+        Of::Nothing,
+        Some(r#"{"endpoint":"http://127.0.0.1:1/","since":"2026-11-29T10:00:00Z"}"#),
+    ),
+    ("post", "/api/v1/webhooks/test", Of::Nothing, Some(r#"{"endpoint":"http://127.0.0.1:1/"}"#)),
 ];
 
 /// What the document says a call needs; `None` where anybody may ask.

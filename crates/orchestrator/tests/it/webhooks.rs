@@ -5,11 +5,14 @@ use std::collections::HashSet;
 use meetbot::{DeliveryState, ListDeliveries, NewJob, Webhooks, verify_webhook_signature};
 use meetbot_testkit::scripted::Receiver;
 use meetbot_types::signature::verify_standard;
-use reqwest::Method;
-use serde_json::Value;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::server::{Server, await_status, new_job};
+use crate::{
+    answers::is_error,
+    server::{Server, answered, await_status, new_job},
+};
 
 fn to(status: &str, finalize: &str) -> NewJob {
     let url = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -203,4 +206,121 @@ async fn a_webhook_that_is_sent_again_twice_under_one_idempotency_key_is_sent_on
     let third = receiver.next().await.event();
     assert_eq!((third.delivery_id, third.attempt), (id, 3));
     server.stop().await;
+}
+
+#[tokio::test]
+async fn all_that_an_endpoint_was_sent_since_a_time_is_sent_again() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let mut receiver = Receiver::start([410, 410]).unwrap();
+    let client = server.client();
+    let (mut gone, mut bots) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        client.dispatch_bot(to(&receiver.url, "")).await.unwrap();
+        bots.push(server.bot().await);
+        gone.push(receiver.next().await.event().delivery_id);
+    }
+    let list = ListDeliveries { state: Some(DeliveryState::Dead), ..ListDeliveries::default() };
+    let dead = async || client.deliveries(&list).await.unwrap().data;
+    while dead().await.len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let since = dead().await.last().unwrap().created_at.unwrap().to_string();
+    let ask = |endpoint: &str, key: &str| {
+        let body = json!({"endpoint": endpoint, "since": since});
+        let request = server.request(Method::POST, "/api/v1/webhooks/deliveries/redeliver");
+        answered(request.header("idempotency-key", key).json(&body))
+    };
+    let with_query = format!("{}?a=1", receiver.url);
+    let (status, sent) = ask(&with_query, "a").await;
+    assert_eq!((status, sent), (StatusCode::OK, json!({"count": 2, "nextCursor": null})));
+    let mut again = [receiver.next().await.event(), receiver.next().await.event()];
+    again.sort_by_key(|event| event.delivery_id);
+    gone.sort();
+    assert_eq!(again.iter().map(|event| event.delivery_id).collect::<Vec<_>>(), gone);
+    assert!(again.iter().all(|event| event.attempt == 2));
+    assert_eq!(ask(&with_query, "a").await.1["count"], 2, "the same answer, and nothing is sent");
+    let nobody = ask("http://127.0.0.1:1/other", "b").await;
+    is_error(&nobody, 404, "not_found");
+    server.stop().await;
+    assert!(receiver.so_far().is_empty());
+}
+
+#[tokio::test]
+async fn a_test_event_is_sent_as_a_webhook_is_and_stands_in_no_list() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let mut receiver = Receiver::start([200, 503]).unwrap();
+    let ask = |endpoint: &str, key: &str| {
+        let request = server.request(Method::POST, "/api/v1/webhooks/test");
+        let request = request.header("idempotency-key", key);
+        answered(request.json(&json!({"endpoint": endpoint})))
+    };
+    let (status, tested) = ask(&receiver.url, "a").await;
+    assert_eq!(status, 200, "{tested}");
+    assert_eq!((&tested["delivered"], &tested["tried"]["status"]), (&json!(true), &json!(200)));
+    let webhook = receiver.next().await;
+    let event = webhook.event();
+    assert_eq!(event.event, "webhook.test");
+    assert_eq!(tested["deliveryId"], event.delivery_id.to_string());
+    assert_eq!(webhook.header("webhook-id"), event.delivery_id.to_string());
+    let raw: Value = serde_json::from_slice(webhook.body()).unwrap();
+    assert_eq!(
+        (&raw["data"]["test"], &raw["data"]["event"]),
+        (&json!(true), &json!("webhook.test"))
+    );
+    let signature = Some(webhook.header("x-meetbot-signature"));
+    assert_eq!(
+        verify_webhook_signature(webhook.body(), signature, &server.webhook_secret),
+        Ok(true)
+    );
+    let (_, failed) = ask(&receiver.url, "b").await;
+    assert_eq!((&failed["delivered"], &failed["tried"]["status"]), (&json!(false), &json!(503)));
+    receiver.next().await;
+    assert_eq!(ask(&receiver.url, "a").await.1, tested, "asked again, it is not sent again");
+    let (status, nobody) = ask("http://127.0.0.1:1/", "c").await;
+    assert_eq!(
+        (status, &nobody["delivered"], &nobody["tried"]["status"]),
+        (StatusCode::OK, &json!(false), &Value::Null)
+    );
+    // Counted nowhere: no delivery, no job, no event.
+    let client = server.client();
+    assert!(client.deliveries(&ListDeliveries::default()).await.unwrap().data.is_empty());
+    assert!(client.get_bot(raw["data"]["jobId"].as_str().unwrap()).await.unwrap().is_none());
+    let (_, feed) = answered(server.request(Method::GET, "/api/v1/events")).await;
+    assert_eq!(feed["data"], json!([]));
+    let admin = server.key("acme", false, meetbot_orchestrator::store::Scope::Admin).await;
+    let metrics = server.request_as(&admin, Method::GET, "/metrics").send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let tries = metrics
+        .lines()
+        .filter(|line| line.starts_with("meetbot_webhook") && line.contains("_count"));
+    assert!(tries.clone().all(|line| line.ends_with(" 0")), "{:?}", tries.collect::<Vec<_>>());
+    server.stop().await;
+    assert!(receiver.so_far().is_empty());
+}
+
+#[tokio::test]
+async fn a_test_event_reaches_nothing_that_a_webhook_does_not() {
+    let data = TempDir::new().unwrap();
+    let open = |name: &str| (name == "MEETBOT_SERVER_DEVELOPMENT").then(|| "false".to_owned());
+    let server = Server::start_with(&data, open).await;
+    let mut receiver = Receiver::start([]).unwrap();
+    let by_name = receiver.url.replace("127.0.0.1", "localhost");
+    for endpoint in [
+        receiver.url.as_str(),
+        by_name.as_str(),
+        "http://169.254.169.254/latest/meta-data",
+        "http://[::1]/",
+        "http://0x7f000001/",
+        "file:///etc/passwd",
+        "https://name:word@a.example/",
+        "https://",
+    ] {
+        let request = server.request(Method::POST, "/api/v1/webhooks/test");
+        let refused = answered(request.json(&json!({"endpoint": endpoint}))).await;
+        is_error(&refused, 400, "invalid_input");
+    }
+    server.stop().await;
+    assert!(receiver.so_far().is_empty());
 }

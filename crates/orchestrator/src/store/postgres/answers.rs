@@ -75,6 +75,21 @@ pub(super) async fn keep(
     if kept == 0 { Err(Problem::Again) } else { Ok(()) }
 }
 
+/// Keeps a first answer, unless the key was used before.
+pub(super) async fn begin(
+    transaction: &Transaction,
+    tenant: Tenant,
+    once: &Once,
+    answer: &KeptAnswer,
+    now: Timestamp,
+) -> Outcome<Option<Earlier>> {
+    let earlier = earlier(transaction, tenant, once, now).await?;
+    if earlier.is_none() {
+        keep(transaction, tenant, once, answer, false, now).await?;
+    }
+    Ok(earlier)
+}
+
 /// Replaces an answer by the last word.
 pub(super) async fn replace(
     transaction: &Transaction,

@@ -10,7 +10,7 @@ use std::{
 
 use tokio_postgres::NoTls;
 
-use super::{PostgresStore, StoreUrl, bots, paused, schema};
+use super::{PostgresStore, StoreUrl, bots, feed, paused, schema};
 use crate::{
     clock::StoreNow,
     store::{How, Store},
@@ -123,6 +123,7 @@ impl PostgresStore {
         self.connections
             .write(super::transaction::Caller::Other, Some(now), (how, now), |it, (how, now)| {
                 Box::pin(async move {
+                    feed::rename(it).await?;
                     if how.end_running {
                         bots::end_all(it, "test", now.wall).await?;
                     }

@@ -69,7 +69,7 @@ pub(super) async fn erase(transaction: &Transaction, asking: Tenant) -> Outcome<
         format!("key_uses WHERE consumer = $1 AND key IN (SELECT id FROM keys WHERE {reached})");
     transaction.run(&format!("DELETE FROM {of_keys}"), &[&id, &live]).await?;
     let mut keys = 0;
-    for table in ["endpoints", "answers", "minutes", "tenants", "keys"] {
+    for table in ["endpoints", "answers", "feeds", "minutes", "tenants", "keys"] {
         let delete = format!("DELETE FROM {table} WHERE {reached}");
         keys = transaction.run(&delete, &[&id, &live]).await?;
     }

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use meetbot_types::{Delivery, DeliveryId, DeliveryState, DeliveryTry, Page};
+use meetbot_types::{
+    Delivery, DeliveryId, DeliveryState, DeliveryTry, Page, Redeliver, Redelivered,
+};
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
@@ -13,7 +15,10 @@ use super::{
 };
 use crate::{
     clock::StoreNow,
-    store::{DeliveryFilter, KeptAnswer, Once, Redelivery, Tenant, Window},
+    store::{
+        DeliveryFilter, EndpointRedelivery, KeptAnswer, Once, REDELIVERED_AT_ONCE, Redelivery,
+        Tenant, Window,
+    },
 };
 
 const COLUMNS: &str = "SELECT d.id, d.job, e.name, d.sequence, d.url, d.state, d.due_at, e.at,
@@ -89,6 +94,44 @@ pub(super) async fn redeliver(
         answers::keep(transaction, tenant, once, &answer, true, now.wall).await?;
     }
     Ok(Redelivery::Sent(Box::new(delivery)))
+}
+
+pub(super) async fn redeliver_all(
+    transaction: &Transaction,
+    tenant: Tenant,
+    which: &Redeliver,
+    once: Option<&Once>,
+    now: StoreNow,
+) -> Outcome<EndpointRedelivery> {
+    if let Some(once) = once
+        && let Some(earlier) = answers::earlier(transaction, tenant, once, now.wall).await?
+    {
+        return Ok(EndpointRedelivery::Earlier(earlier));
+    }
+    let Some(endpoint) = endpoints::find(transaction, tenant, &which.endpoint).await? else {
+        return Ok(EndpointRedelivery::NoEndpoint);
+    };
+    let after = which.cursor.map_or_else(String::new, |cursor| cursor.to_string());
+    let first = DeliveryId::first_of(which.since).to_string();
+    let rows = transaction
+        .rows(
+            "SELECT id FROM deliveries WHERE endpoint = $1 AND id >= $2 AND id > $3 ORDER BY id LIMIT $4",
+            &[&endpoint, &first, &after, &i64::from(REDELIVERED_AT_ONCE + 1)],
+        )
+        .await?;
+    let mut ids = rows.iter().map(|row| text(row, 0)).collect::<Outcome<Vec<_>>>()?;
+    let has_more = ids.len() > REDELIVERED_AT_ONCE as usize;
+    ids.truncate(REDELIVERED_AT_ONCE as usize);
+    let last = ids.last().map(|id| read_as(id.parse(), "a delivery's id")).transpose()?;
+    outbox::all_again(transaction, &endpoint, &ids, now).await?;
+    let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+    let sent = Redelivered { count, next_cursor: last.filter(|_| has_more) };
+    if let Some(once) = once {
+        let body = read_as(serde_json::to_string(&sent), "an answer")?;
+        let answer = KeptAnswer { status: 200, body, ignored: once.ignored.clone() };
+        answers::keep(transaction, tenant, once, &answer, true, now.wall).await?;
+    }
+    Ok(EndpointRedelivery::Sent(sent))
 }
 
 /// How long its texts are.

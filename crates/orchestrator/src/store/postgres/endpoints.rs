@@ -1,6 +1,6 @@
 //! Endpoints: how each has been, and when something is due there. An endpoint's row is the lock of its deliveries.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use meetbot_types::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -49,16 +49,33 @@ const fn lane_number(lane: Lane) -> i64 {
     }
 }
 
-/// The id of the endpoint behind a URL, which is made where it is new.
-pub(super) async fn id_of(transaction: &Transaction, tenant: Tenant, url: &str) -> Outcome<String> {
-    let consumer = tenant.consumer.to_string();
+const FIND: &str = "SELECT id FROM endpoints WHERE consumer = $1 AND live = $2 AND url_hash = $3";
+
+/// A URL without its query, as it is stored, and its SHA-256.
+fn without_query(url: &str) -> (Cow<'_, str>, Vec<u8>) {
     let url = escaped(url.split('?').next().unwrap_or(url));
     let hash = Sha256::digest(url.as_bytes()).to_vec();
-    let find = "SELECT id FROM endpoints WHERE consumer = $1 AND live = $2 AND url_hash = $3";
-    let found = transaction.row(find, &[&consumer, &tenant.live, &hash]).await?;
-    if let Some(row) = found {
-        return text(&row, 0);
+    (url, hash)
+}
+
+/// The id of the endpoint behind a URL; `None` where nothing was ever sent there.
+pub(super) async fn find(
+    transaction: &Transaction,
+    tenant: Tenant,
+    url: &str,
+) -> Outcome<Option<String>> {
+    let (_, hash) = without_query(url);
+    let found = transaction.row(FIND, &[&tenant.consumer.to_string(), &tenant.live, &hash]).await?;
+    found.map(|row| text(&row, 0)).transpose()
+}
+
+/// The id of the endpoint behind a URL, which is made where it is new.
+pub(super) async fn id_of(transaction: &Transaction, tenant: Tenant, url: &str) -> Outcome<String> {
+    if let Some(id) = find(transaction, tenant, url).await? {
+        return Ok(id);
     }
+    let consumer = tenant.consumer.to_string();
+    let (url, hash) = without_query(url);
     // Another transaction may have made it meanwhile.
     transaction
         .run(
@@ -67,7 +84,7 @@ pub(super) async fn id_of(transaction: &Transaction, tenant: Tenant, url: &str) 
             &[&crate::letters::letters(20), &consumer, &tenant.live, &url, &hash],
         )
         .await?;
-    text(&transaction.one(find, &[&consumer, &tenant.live, &hash]).await?, 0)
+    text(&transaction.one(FIND, &[&consumer, &tenant.live, &hash]).await?, 0)
 }
 
 /// Locks endpoints, in the order of their ids.

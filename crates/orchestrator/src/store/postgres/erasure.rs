@@ -2,7 +2,7 @@
 
 use meetbot_types::{JobId, Timestamp};
 
-use super::{Outcome, endpoints, paused, records, transaction::Transaction, values::parsed};
+use super::{Outcome, endpoints, feed, paused, records, transaction::Transaction, values::parsed};
 
 /// What belongs to a job.
 const OF_A_JOB: &[&str] = &[
@@ -21,6 +21,7 @@ const OF_A_JOB: &[&str] = &[
 pub(super) async fn job(transaction: &Transaction, job: &str) -> Outcome<()> {
     let endpoints = endpoints::of_job(transaction, job).await?;
     endpoints::lock(transaction, endpoints.iter()).await?;
+    feed::forget(transaction, job).await?;
     for table in OF_A_JOB {
         transaction.run(&format!("DELETE FROM {table}"), &[&job]).await?;
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::{LeaseTime, StoreNow},
-    jobs::{Changes, JobRecord, MixChange},
+    jobs::{Changes, Happened, JobRecord, MixChange},
     store::{Commanded, Creation, JobFilter, KeptAnswer, Once, Start, Tenant, Window},
 };
 
@@ -26,7 +26,7 @@ pub(super) async fn save(
     changes: Changes,
     now: Timestamp,
 ) -> Outcome<()> {
-    let Changes { record: has_changed, events, commands, rooms, slot, mix, end } = changes;
+    let Changes { record: has_changed, events, untold, commands, rooms, slot, mix, end } = changes;
     if has_changed {
         update(transaction, record).await?;
         leases::save(transaction, node, record).await?;
@@ -45,6 +45,9 @@ pub(super) async fn save(
     room_bots::write(transaction, record, &rooms, now).await?;
     quotas::moved(transaction, record.tenant, slot).await?;
     timeline::write(transaction, record, events, now).await?;
+    if let Some(untold) = untold {
+        timeline::write_to_feed(transaction, record.tenant, &record.job, untold).await?;
+    }
     if let Some(end) = end {
         quotas::count_minutes(transaction, record, end.minutes, now).await?;
         tally::count_end(transaction, &end.job).await?;
@@ -157,6 +160,7 @@ pub(super) async fn create(
             )
             .await?;
         quotas::joined(transaction, tenant, start.from).await?;
+        timeline::write_to_feed(transaction, tenant, job, Happened::created(job)).await?;
     }
     if let Some(once) = once {
         let answer = KeptAnswer { status, body, ignored: once.ignored.clone() };

@@ -6,7 +6,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::{Client, error::SqlState};
 use tokio_util::sync::CancellationToken;
 
-use super::{PostgresStore, StoreUrl, cluster, said, schema, transaction::Connections};
+use super::{PostgresStore, StoreUrl, cluster, feed, said, schema, transaction::Connections};
 use crate::{clock::Clock, store::Observer, timing::Timing};
 
 /// How many connections a server has.
@@ -145,6 +145,7 @@ impl PostgresStore {
         tokio::spawn(connection);
         check(&client).await?;
         schema::bring_up(&client).await?;
+        feed::settle(&client).await?;
         let store = Self::of(config, tls, node, observer, false)?;
         store.measure(cluster::now(&client).await?);
         Ok(store)

@@ -335,7 +335,7 @@ async fn give_up_the_old(transaction: &Transaction, endpoint: &str, now: Timesta
     Ok(())
 }
 
-/// Sends a delivery once more. One that is done goes beside those that wait, and none waits for it.
+/// Sends a delivery once more, where the tenant has it.
 pub(super) async fn again(
     transaction: &Transaction,
     tenant: Tenant,
@@ -347,15 +347,25 @@ pub(super) async fn again(
     let Some(row) = transaction.row(endpoint, &[&id, &consumer, &tenant.live]).await? else {
         return Ok(());
     };
-    let Some(mut endpoint) = endpoints::locked(transaction, &text(&row, 0)?).await? else {
+    all_again(transaction, &text(&row, 0)?, &[id], now).await
+}
+
+/// Sends deliveries of an endpoint once more. Those that are done go beside those that wait, and none waits for them.
+pub(super) async fn all_again(
+    transaction: &Transaction,
+    endpoint: &String,
+    ids: &[String],
+    now: StoreNow,
+) -> Outcome<()> {
+    let Some(mut endpoint) = endpoints::locked(transaction, endpoint).await? else {
         return Ok(());
     };
     transaction
         .run(
             "UPDATE deliveries SET tries = 0, since = $2::BIGINT, state = 'pending',
                 due_at = CASE WHEN state <> 'pending' OR due_at IS NOT NULL THEN $2::BIGINT END
-             WHERE id = $1",
-            &[&id, &now.wall.as_millis()],
+             WHERE id = ANY ($1)",
+            &[&ids, &now.wall.as_millis()],
         )
         .await?;
     endpoint.health.wake();

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use meetbot_types::{EventId, Page, TimelineEvent, Timestamp, event::EventData};
+use meetbot_types::{EventId, Job, Page, TimelineEvent, Timestamp, event::EventData};
 
 use super::{
-    Outcome, endpoints, outbox,
+    Outcome, endpoints, feed, outbox,
     pages::{self, Entry},
     transaction::Transaction,
     values::{number, parsed, read_as, stored, text, time},
 };
 use crate::{
     jobs::{Happened, JobRecord},
-    store::Window,
+    store::{Tenant, Window},
 };
 
 /// Writes what happened to a job: a line each, and a delivery for each URL that gets it.
@@ -32,31 +32,60 @@ pub(super) async fn write(
         }
     }
     endpoints::lock(transaction, endpoints.values()).await?;
-    for happened in &events {
-        let urls = happened.urls(job);
-        let Happened { sequence, event, details, status, at } = happened;
-        let data = EventData {
-            event: event.clone(),
-            sequence: *sequence,
-            job_id: job.id,
-            external_id: job.external_id.clone(),
-            status: status.clone(),
-            metadata: job.metadata.clone(),
-            details: details.clone(),
-        };
-        let data = read_as(serde_json::to_string(&data), "an event")?;
-        let event_id = EventId::generate(*at).to_string();
-        transaction
-            .run(
-                "INSERT INTO events (job, sequence, id, name, at, data) VALUES ($1, $2, $3, $4, $5, $6)",
-                &[&id, &stored(*sequence)?, &event_id, &event.as_str(), &at.as_millis(), &data],
-            )
-            .await?;
+    if events.is_empty() {
+        return Ok(());
+    }
+    let feed = feed::id_of(transaction, *tenant).await?;
+    for happened in events {
+        let sequence = happened.sequence;
+        let urls: Vec<&str> = happened.urls(job).collect();
+        insert(transaction, job, happened, feed, Some(stored(sequence)?)).await?;
         for url in urls {
-            let event = outbox::Put { tenant: *tenant, job: &id, sequence: *sequence, url };
+            let event = outbox::Put { tenant: *tenant, job: &id, sequence, url };
             outbox::put(transaction, &event, &endpoints[url], now).await?;
         }
     }
+    Ok(())
+}
+
+/// Writes what happened to a job into its consumer's feed alone. Its row has a sequence below those of the timeline, which no other has.
+pub(super) async fn write_to_feed(
+    transaction: &Transaction,
+    tenant: Tenant,
+    job: &Job,
+    happened: Happened,
+) -> Outcome<()> {
+    let feed = feed::id_of(transaction, tenant).await?;
+    insert(transaction, job, happened, feed, None).await
+}
+
+async fn insert(
+    transaction: &Transaction,
+    job: &Job,
+    happened: Happened,
+    feed: i64,
+    row: Option<i64>,
+) -> Outcome<()> {
+    let Happened { sequence, event, details, status, at } = happened;
+    let data = EventData {
+        event: event.clone(),
+        sequence,
+        job_id: job.id,
+        external_id: job.external_id.clone(),
+        status,
+        metadata: job.metadata.clone(),
+        details,
+    };
+    let data = read_as(serde_json::to_string(&data), "an event")?;
+    let (job, id) = (job.id.to_string(), EventId::generate(at).to_string());
+    transaction
+        .run(
+            "WITH next AS (SELECT nextval('feed_numbers') AS number)
+             INSERT INTO events (job, sequence, id, name, at, data, feed, transaction, number)
+             SELECT $1, coalesce($2, -number), $3, $4, $5, $6, $7, pg_current_xact_id()::TEXT::BIGINT, number FROM next",
+            &[&job, &row, &id, &event.as_str(), &at.as_millis(), &data, &feed],
+        )
+        .await?;
     Ok(())
 }
 

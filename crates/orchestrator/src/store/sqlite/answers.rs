@@ -71,6 +71,21 @@ pub(super) fn keep(
     Ok(())
 }
 
+/// Keeps a first answer, unless the key was used before.
+pub(super) fn begin(
+    connection: &Connection,
+    tenant: Tenant,
+    once: &Once,
+    answer: &KeptAnswer,
+    now: Timestamp,
+) -> Outcome<Option<Earlier>> {
+    let earlier = earlier(connection, tenant, once, now)?;
+    if earlier.is_none() {
+        keep(connection, tenant, once, answer, false, now)?;
+    }
+    Ok(earlier)
+}
+
 /// Replaces an answer by the last word.
 pub(super) fn replace(
     connection: &Connection,

@@ -64,6 +64,7 @@ pub(super) fn erase(
     let run = |sql: &str| connection.execute(sql, params![id, live]);
     run(&format!("DELETE FROM endpoints WHERE {reached}"))?;
     run(&format!("DELETE FROM answers WHERE {reached}"))?;
+    run(&format!("DELETE FROM feeds WHERE {reached}"))?;
     run(&format!(
         "DELETE FROM key_uses WHERE consumer = ?1 AND key IN (SELECT id FROM keys WHERE {reached})"
     ))?;

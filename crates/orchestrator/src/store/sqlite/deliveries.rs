@@ -1,6 +1,8 @@
 //! The ledger: deliveries with their tries, as the API shows them.
 
-use meetbot_types::{Delivery, DeliveryId, DeliveryState, DeliveryTry, Page, Timestamp};
+use meetbot_types::{
+    Delivery, DeliveryId, DeliveryState, DeliveryTry, Page, Redeliver, Redelivered, Timestamp,
+};
 use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
 
 use super::{
@@ -10,7 +12,10 @@ use super::{
 };
 use crate::{
     clock::StoreNow,
-    store::{DeliveryFilter, KeptAnswer, Once, Redelivery, Tenant, Window},
+    store::{
+        DeliveryFilter, EndpointRedelivery, KeptAnswer, Once, REDELIVERED_AT_ONCE, Redelivery,
+        Tenant, Window,
+    },
 };
 
 const COLUMNS: &str = "SELECT d.id, d.job, e.name, d.sequence, d.url, d.state, d.due_at, e.at,
@@ -74,6 +79,43 @@ pub(super) fn redeliver(
         answers::keep(connection, tenant, once, &answer, true, now.wall)?;
     }
     Ok(Redelivery::Sent(Box::new(delivery)))
+}
+
+pub(super) fn redeliver_all(
+    connection: &Connection,
+    tenant: Tenant,
+    which: &Redeliver,
+    once: Option<&Once>,
+    now: StoreNow,
+) -> Outcome<EndpointRedelivery> {
+    if let Some(once) = once
+        && let Some(earlier) = answers::earlier(connection, tenant, once, now.wall)?
+    {
+        return Ok(EndpointRedelivery::Earlier(earlier));
+    }
+    let Some(endpoint) = endpoints::find(connection, tenant, &which.endpoint)? else {
+        return Ok(EndpointRedelivery::NoEndpoint);
+    };
+    let after = which.cursor.map_or_else(String::new, |cursor| cursor.to_string());
+    let mut find = connection.prepare_cached(
+        "SELECT id FROM deliveries WHERE endpoint = ?1 AND id >= ?2 AND id > ?3 ORDER BY id LIMIT ?4",
+    )?;
+    let first = DeliveryId::first_of(which.since).to_string();
+    let found =
+        find.query_map(params![endpoint, first, after, REDELIVERED_AT_ONCE + 1], |row| row.get(0))?;
+    let mut ids = found.collect::<Result<Vec<String>, _>>()?;
+    let has_more = ids.len() > REDELIVERED_AT_ONCE as usize;
+    ids.truncate(REDELIVERED_AT_ONCE as usize);
+    let last = ids.last().map(|id| read_as(id.parse(), "a delivery's id")).transpose()?;
+    outbox::all_again(connection, &endpoint, &ids, now)?;
+    let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+    let sent = Redelivered { count, next_cursor: last.filter(|_| has_more) };
+    if let Some(once) = once {
+        let body = read_as(serde_json::to_string(&sent), "an answer")?;
+        let answer = KeptAnswer { status: 200, body, ignored: once.ignored.clone() };
+        answers::keep(connection, tenant, once, &answer, true, now.wall)?;
+    }
+    Ok(EndpointRedelivery::Sent(sent))
 }
 
 /// How long its texts are.

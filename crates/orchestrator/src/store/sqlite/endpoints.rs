@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use meetbot_types::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::Outcome;
 use crate::{
@@ -45,16 +45,28 @@ const fn number(lane: Lane) -> i64 {
     }
 }
 
-/// The id of the endpoint behind a URL, which is made where it is new.
-pub(super) fn id_of(connection: &Connection, tenant: Tenant, url: &str) -> Outcome<String> {
-    let (consumer, url) = (tenant.consumer.to_string(), url.split('?').next().unwrap_or(url));
+/// A URL without its query.
+fn without_query(url: &str) -> &str {
+    url.split('?').next().unwrap_or(url)
+}
+
+/// The id of the endpoint behind a URL; `None` where nothing was ever sent there.
+pub(super) fn find(connection: &Connection, tenant: Tenant, url: &str) -> Outcome<Option<String>> {
     let mut find = connection.prepare_cached(
         "SELECT id FROM endpoints WHERE consumer = ?1 AND live = ?2 AND url = ?3",
     )?;
-    let mut rows = find.query(params![consumer, tenant.live, url])?;
-    if let Some(row) = rows.next()? {
-        return Ok(row.get(0)?);
+    let consumer = tenant.consumer.to_string();
+    let found =
+        find.query_row(params![consumer, tenant.live, without_query(url)], |row| row.get(0));
+    Ok(found.optional()?)
+}
+
+/// The id of the endpoint behind a URL, which is made where it is new.
+pub(super) fn id_of(connection: &Connection, tenant: Tenant, url: &str) -> Outcome<String> {
+    if let Some(id) = find(connection, tenant, url)? {
+        return Ok(id);
     }
+    let (consumer, url) = (tenant.consumer.to_string(), without_query(url));
     let id = crate::letters::letters(20);
     connection
         .prepare_cached("INSERT INTO endpoints (id, consumer, live, url) VALUES (?1, ?2, ?3, ?4)")?

@@ -3,7 +3,7 @@
 use meetbot_types::{JobId, Timestamp};
 use rusqlite::{Connection, params};
 
-use super::{Outcome, endpoints, read_as};
+use super::{Outcome, endpoints, feed, read_as};
 
 /// What belongs to a job, in the order in which it can be deleted.
 const OF_A_JOB: &[&str] = &[
@@ -20,6 +20,7 @@ const OF_A_JOB: &[&str] = &[
 /// Deletes a job that has ended.
 pub(super) fn job(connection: &Connection, job: &str) -> Outcome<()> {
     let endpoints = endpoints::of_job(connection, job)?;
+    feed::forget(connection, job)?;
     for table in OF_A_JOB {
         connection.prepare_cached(&format!("DELETE FROM {table}"))?.execute([job])?;
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock::{LeaseTime, StoreNow},
-    jobs::{Changes, JobRecord, MixChange},
+    jobs::{Changes, Happened, JobRecord, MixChange},
     store::{Commanded, Creation, JobFilter, KeptAnswer, Once, Start, Tenant, Window},
 };
 
@@ -24,7 +24,7 @@ pub(super) fn save(
     changes: Changes,
     now: Timestamp,
 ) -> Outcome<()> {
-    let Changes { record: has_changed, events, commands, rooms, slot, mix, end } = changes;
+    let Changes { record: has_changed, events, untold, commands, rooms, slot, mix, end } = changes;
     if let Some(end) = end {
         tally::count_end(transaction, &end.job)?;
         quotas::count_minutes(transaction, record.tenant, end.minutes, now)?;
@@ -39,6 +39,9 @@ pub(super) fn save(
         None => {}
     }
     timeline::write(transaction, record, events, now)?;
+    if let Some(untold) = untold {
+        timeline::write_to_feed(transaction, record.tenant, &record.job, untold)?;
+    }
     commands::write(transaction, record.job.id, commands, now)?;
     room_bots::write(transaction, record, &rooms, now)?;
     if has_changed {
@@ -142,6 +145,7 @@ pub(super) fn create(
                 body
             ])?;
         quotas::joined(connection, tenant, start.from)?;
+        timeline::write_to_feed(connection, tenant, job, Happened::created(job))?;
     }
     if let Some(once) = once {
         let answer = KeptAnswer { status, body, ignored: once.ignored.clone() };

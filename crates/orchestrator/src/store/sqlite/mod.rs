@@ -11,6 +11,7 @@ mod consumers;
 mod deliveries;
 mod endpoints;
 mod erasure;
+mod feed;
 mod jobs;
 mod keys;
 mod mixes;

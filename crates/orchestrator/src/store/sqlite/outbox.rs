@@ -273,26 +273,40 @@ fn give_up_the_old(connection: &Connection, endpoint: &str, now: Timestamp) -> O
     Ok(())
 }
 
-/// Sends a delivery once more. One that is done goes beside those that wait, and none waits for it.
+/// Sends a delivery once more, where the tenant has it.
 pub(super) fn again(
     connection: &Connection,
     tenant: Tenant,
     id: DeliveryId,
     now: StoreNow,
 ) -> Outcome<()> {
-    let endpoint: Option<String> = connection
-        .prepare_cached(
-            "UPDATE deliveries SET tries = 0, since = ?4, state = 'pending',
-                due_at = CASE WHEN state <> 'pending' OR due_at IS NOT NULL THEN ?4 END
-             WHERE id = ?1 AND consumer = ?2 AND live = ?3 RETURNING endpoint",
-        )?
-        .query_row(
-            params![id.to_string(), tenant.consumer.to_string(), tenant.live, now.wall.as_millis()],
-            |row| row.get(0),
-        )
+    let mut find = connection.prepare_cached(
+        "SELECT endpoint FROM deliveries WHERE id = ?1 AND consumer = ?2 AND live = ?3",
+    )?;
+    let id = id.to_string();
+    let endpoint: Option<String> = find
+        .query_row(params![id, tenant.consumer.to_string(), tenant.live], |row| row.get(0))
         .optional()?;
     let Some(endpoint) = endpoint else { return Ok(()) };
-    let mut endpoint = endpoints::load(connection, &endpoint)?;
+    all_again(connection, &endpoint, &[id], now)
+}
+
+/// Sends deliveries of an endpoint once more. Those that are done go beside those that wait, and none waits for them.
+pub(super) fn all_again(
+    connection: &Connection,
+    endpoint: &str,
+    ids: &[String],
+    now: StoreNow,
+) -> Outcome<()> {
+    let mut again = connection.prepare_cached(
+        "UPDATE deliveries SET tries = 0, since = ?2, state = 'pending',
+            due_at = CASE WHEN state <> 'pending' OR due_at IS NOT NULL THEN ?2 END
+         WHERE id = ?1",
+    )?;
+    for id in ids {
+        again.execute(params![id, now.wall.as_millis()])?;
+    }
+    let mut endpoint = endpoints::load(connection, endpoint)?;
     endpoint.health.wake();
     endpoints::save(connection, &endpoint)
 }
@@ -320,7 +334,7 @@ mod tests {
             "INSERT INTO consumers (id, name, webhook_secret, created_at) VALUES ('{consumer}', 'acme', 'whsec_', 0);
              INSERT INTO jobs (id, consumer, live, platform, status, created_at, run_at, start_by, link, job)
                 VALUES ('{job}', '{consumer}', 1, 'sandbox', 'queued', 0, 0, 0, '', '');
-             INSERT INTO events VALUES ('{job}', 1, 'a', 'job.status_changed', 0, 'torn'),
+             INSERT INTO events (job, sequence, id, name, at, data) VALUES ('{job}', 1, 'a', 'job.status_changed', 0, 'torn'),
                 ('{job}', 2, 'b', 'job.status_changed', 0, '{}');",
             data(2)
         );

@@ -10,7 +10,7 @@ use std::{
 use meetbot_types::{JobId, Timestamp};
 use rusqlite::{Connection, OpenFlags};
 
-use super::{FILE, Outcome, bots, paused, read_as, schema, writer::Transaction};
+use super::{FILE, Outcome, bots, feed, paused, read_as, schema, writer::Transaction};
 use crate::store::StoreError;
 
 /// What is changed in the copy.
@@ -153,6 +153,7 @@ fn change(backup: &Path, partial: &Path, how: How, now: Timestamp) -> Result<Cop
         if how.paused && paused::since(&transaction)?.is_none() {
             paused::begin(&transaction, now)?;
         }
+        feed::rename(&transaction)?;
         let copied = count(&transaction)?;
         drop(transaction);
         begun.commit()?;

@@ -1,16 +1,16 @@
 //! A job's timeline, and the outbox that its webhooks leave from.
 
-use meetbot_types::{EventId, Page, TimelineEvent, Timestamp, event::EventData};
+use meetbot_types::{EventId, Job, Page, TimelineEvent, Timestamp, event::EventData};
 use rusqlite::{Connection, params};
 
 use super::{
-    Outcome, outbox,
+    Outcome, feed, outbox,
     pages::{self, Entry},
     read_as,
 };
 use crate::{
     jobs::{Happened, JobRecord},
-    store::Window,
+    store::{Tenant, Window},
 };
 
 /// Writes what happened to a job: a line each, and a delivery for each URL that gets it.
@@ -20,31 +20,66 @@ pub(super) fn write(
     events: Vec<Happened>,
     now: Timestamp,
 ) -> Outcome<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
     let JobRecord { tenant, job, .. } = record;
-    let id = job.id.to_string();
-    for happened in events {
-        let urls = happened.urls(job);
-        let Happened { sequence, event, details, status, at } = happened;
-        let data = EventData {
-            event: event.clone(),
-            sequence,
-            job_id: job.id,
-            external_id: job.external_id.clone(),
-            status,
-            metadata: job.metadata.clone(),
-            details,
-        };
-        let data = read_as(serde_json::to_string(&data), "an event")?;
-        let event_id = EventId::generate(at).to_string();
-        connection
-            .prepare_cached(
-                "INSERT INTO events (job, sequence, id, name, at, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![id, sequence, event_id, event.as_str(), at.as_millis(), data])?;
+    let (feed, first) = feed::take_numbers(connection, *tenant, events.len())?;
+    for (number, happened) in (first..).zip(events) {
+        let sequence = happened.sequence;
+        let urls: Vec<&str> = happened.urls(job).collect();
+        insert(connection, job, sequence.cast_signed(), happened, (feed, number))?;
         for url in urls {
-            outbox::put(connection, *tenant, &id, sequence, url, now)?;
+            outbox::put(connection, *tenant, &job.id.to_string(), sequence, url, now)?;
         }
     }
+    Ok(())
+}
+
+/// Writes what happened to a job into its consumer's feed alone. Its row has a sequence below those of the timeline, which no other has.
+pub(super) fn write_to_feed(
+    connection: &Connection,
+    tenant: Tenant,
+    job: &Job,
+    happened: Happened,
+) -> Outcome<()> {
+    let (feed, number) = feed::take_numbers(connection, tenant, 1)?;
+    insert(connection, job, -number, happened, (feed, number))
+}
+
+fn insert(
+    connection: &Connection,
+    job: &Job,
+    row: i64,
+    happened: Happened,
+    (feed, number): (i64, i64),
+) -> Outcome<()> {
+    let Happened { sequence, event, details, status, at } = happened;
+    let data = EventData {
+        event: event.clone(),
+        sequence,
+        job_id: job.id,
+        external_id: job.external_id.clone(),
+        status,
+        metadata: job.metadata.clone(),
+        details,
+    };
+    let data = read_as(serde_json::to_string(&data), "an event")?;
+    connection
+        .prepare_cached(
+            "INSERT INTO events (job, sequence, id, name, at, data, feed, number)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            job.id.to_string(),
+            row,
+            EventId::generate(at).to_string(),
+            event.as_str(),
+            at.as_millis(),
+            data,
+            feed,
+            number
+        ])?;
     Ok(())
 }
 

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use meetbot_types::{
-    CommandId, ConsumerId, ControlAction, Delivery, DeliveryId, Job, JobId, MeetingLink, Page,
-    TimelineEvent, Timestamp,
+    CommandId, ConsumerId, ControlAction, Delivery, DeliveryId, EventName, Job, JobId, MeetingLink,
+    Page, Redeliver, TimelineEvent, Timestamp,
     bot::{BotCommand, IngestRequest},
     manifest::File,
 };
 
 use super::{
-    SqliteStore, answers, bots, commands, deliveries, erasure, jobs, mixes, outbox, paused, quotas,
-    recordings, records, room_bots, secrets, tally, timeline,
+    SqliteStore, answers, bots, commands, deliveries, erasure, feed, jobs, mixes, outbox, paused,
+    quotas, recordings, records, room_bots, secrets, tally, timeline,
     writer::{Asker, Transaction},
     zoom,
 };
@@ -22,9 +22,10 @@ use crate::{
     clock::{LeaseTime, Now, StoreNow},
     store::{
         Claim, Command, Commanded, ConsumerFilter, ConsumerUse, Creation, DeliveryFilter,
-        DeliveryStore, Earlier, Expired, JobFilter, JobStore, KeptAnswer, Leases, Lives,
-        OldRecording, Once, Quota, QuotaChange, Redelivery, Reported, Result, Room, Start, Store,
-        Taken, TakenOver, Tally, Tenant, Tried, UsageStore, Used, WaitingMixes, Window,
+        DeliveryStore, Earlier, EndpointRedelivery, Expired, Feed, FeedCursor, FeedStore,
+        JobFilter, JobStore, KeptAnswer, Leases, Lives, OldRecording, Once, Quota, QuotaChange,
+        Redelivery, Reported, Result, Room, Start, Store, Taken, TakenOver, Tally, Tenant, Tried,
+        UsageStore, Used, WaitingMixes, Window,
     },
 };
 
@@ -217,6 +218,19 @@ impl JobStore for SqliteStore {
         self.read(move |connection| answers::earlier(connection, tenant, &once, now.wall)).await
     }
 
+    async fn begin_answer(
+        &self,
+        tenant: Tenant,
+        once: Once,
+        answer: KeptAnswer,
+        now: StoreNow,
+    ) -> Result<Option<Earlier>> {
+        let begin = move |connection: &Transaction<'_>| {
+            answers::begin(connection, tenant, &once, &answer, now.wall)
+        };
+        self.writer.write(begin).await
+    }
+
     async fn keep_answer(&self, tenant: Tenant, key: String, answer: KeptAnswer) -> Result<()> {
         self.writer
             .write(move |connection| answers::replace(connection, tenant, &key, &answer))
@@ -299,6 +313,23 @@ impl JobStore for SqliteStore {
 }
 
 #[async_trait]
+impl FeedStore for SqliteStore {
+    async fn feed(
+        &self,
+        tenant: Tenant,
+        names: Vec<EventName>,
+        after: Option<FeedCursor>,
+        limit: u32,
+    ) -> Result<Feed> {
+        self.read(move |connection| feed::read(connection, tenant, &names, after, limit)).await
+    }
+
+    async fn feed_end(&self, tenant: Tenant) -> Result<FeedCursor> {
+        self.read(move |connection| feed::end(connection, tenant)).await
+    }
+}
+
+#[async_trait]
 impl DeliveryStore for SqliteStore {
     async fn due_deliveries(&self, room: Room, now: StoreNow) -> Result<Taken> {
         let take = move |connection: &Transaction<'_>| {
@@ -334,6 +365,19 @@ impl DeliveryStore for SqliteStore {
     ) -> Result<Redelivery> {
         let redeliver = move |connection: &Transaction<'_>| {
             deliveries::redeliver(connection, tenant, id, once.as_ref(), now)
+        };
+        self.writer.write(redeliver).await
+    }
+
+    async fn redeliver_all(
+        &self,
+        tenant: Tenant,
+        which: Redeliver,
+        once: Option<Once>,
+        now: StoreNow,
+    ) -> Result<EndpointRedelivery> {
+        let redeliver = move |connection: &Transaction<'_>| {
+            deliveries::redeliver_all(connection, tenant, &which, once.as_ref(), now)
         };
         self.writer.write(redeliver).await
     }

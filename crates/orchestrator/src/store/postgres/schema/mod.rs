@@ -13,7 +13,11 @@ struct Step {
 }
 
 /// Every change of the tables since the first, in order; a step that was released never changes again.
-const STEPS: &[Step] = &[Step { sql: include_str!("first.sql"), oldest: 1 }];
+const STEPS: &[Step] = &[
+    Step { sql: include_str!("first.sql"), oldest: 1 },
+    // An older program's events would be in no feed.
+    Step { sql: include_str!("feed.sql"), oldest: 2 },
+];
 
 /// How many steps this program knows.
 const KNOWN: usize = STEPS.len();

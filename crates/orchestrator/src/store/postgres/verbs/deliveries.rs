@@ -1,13 +1,13 @@
 //! The verbs of deliveries.
 
 use async_trait::async_trait;
-use meetbot_types::{Delivery, DeliveryId, Page};
+use meetbot_types::{Delivery, DeliveryId, Page, Redeliver};
 
 use crate::{
     clock::StoreNow,
     store::{
-        DeliveryFilter, DeliveryStore, Once, Redelivery, Result, Room, Taken, Tenant, Tried,
-        Window,
+        DeliveryFilter, DeliveryStore, EndpointRedelivery, Once, Redelivery, Result, Room, Taken,
+        Tenant, Tried, Window,
         postgres::{PostgresStore, deliveries, outbox, paused, transaction::Caller},
     },
 };
@@ -61,6 +61,19 @@ impl DeliveryStore for PostgresStore {
     ) -> Result<Redelivery> {
         self.write((tenant, id, once, now), |it, (tenant, id, once, now)| {
             Box::pin(deliveries::redeliver(it, *tenant, *id, once.as_ref(), *now))
+        })
+        .await
+    }
+
+    async fn redeliver_all(
+        &self,
+        tenant: Tenant,
+        which: Redeliver,
+        once: Option<Once>,
+        now: StoreNow,
+    ) -> Result<EndpointRedelivery> {
+        self.write((tenant, which, once, now), |it, (tenant, which, once, now)| {
+            Box::pin(deliveries::redeliver_all(it, *tenant, which, once.as_ref(), *now))
         })
         .await
     }

@@ -217,6 +217,19 @@ impl JobStore for PostgresStore {
         .await
     }
 
+    async fn begin_answer(
+        &self,
+        tenant: Tenant,
+        once: Once,
+        answer: KeptAnswer,
+        now: StoreNow,
+    ) -> Result<Option<Earlier>> {
+        self.write((tenant, once, answer, now), |it, (tenant, once, answer, now)| {
+            Box::pin(answers::begin(it, *tenant, once, answer, now.wall))
+        })
+        .await
+    }
+
     async fn keep_answer(&self, tenant: Tenant, key: String, answer: KeptAnswer) -> Result<()> {
         self.write((tenant, key, answer), |it, (tenant, key, answer)| {
             Box::pin(answers::replace(it, *tenant, key, answer))

@@ -1,6 +1,7 @@
 //! The verbs of [`Store`], each a transaction. Those that go over many jobs take one transaction for each, so that they lock one at a time.
 
 mod deliveries;
+mod feed;
 mod jobs;
 mod keys;
 mod usage;

@@ -30,6 +30,8 @@ const STEPS: &[&str] = &[
     include_str!("recording_bytes.sql"),
     include_str!("sessions.sql"),
     include_str!("zoom.sql"),
+    include_str!("feed.sql"),
+    include_str!("redeliveries.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.

@@ -1,0 +1,128 @@
+//! All deliveries of an endpoint since a time, sent once more.
+
+use meetbot_types::{Redeliver, Redelivered, bot::Participant};
+
+use super::*;
+
+const URL: &str = "http://a.example/hook?key=1";
+
+fn since(seconds: u64) -> Redeliver {
+    Redeliver { endpoint: URL.to_owned(), since: at(seconds).wall, cursor: None }
+}
+
+impl Fixture {
+    async fn again_all(&self, which: Redeliver, now: StoreNow) -> EndpointRedelivery {
+        self.store.redeliver_all(self.tenant, which, None, now).await.unwrap()
+    }
+
+    async fn job_told(&self, url: &str, now: StoreNow) -> Job {
+        let told = Webhooks { on_status_change: Some(url.into()), on_finalize: None };
+        let job = self.create(|job| job.webhooks = told, now).await;
+        self.claim(1, now).await.unwrap();
+        job
+    }
+}
+
+fn sent(count: u32) -> EndpointRedelivery {
+    EndpointRedelivery::Sent(Redelivered { count, next_cursor: None })
+}
+
+#[tokio::test]
+async fn an_endpoints_deliveries_since_a_time_are_sent_again_whatever_became_of_them() {
+    let fixture = fixture().await;
+    let mut jobs = Vec::new();
+    for (second, verdict) in
+        [(1, Verdict::Delivered), (10, Verdict::Delivered), (20, Verdict::Dead)]
+    {
+        jobs.push(fixture.job_told(URL, at(second)).await.id);
+        let due = fixture.due(at(second)).await;
+        fixture.note(&due[0], 200, verdict, at(second)).await;
+    }
+    let other = fixture.job_told("http://b.example/hook", at(25)).await.id;
+    let due = fixture.due(at(25)).await;
+    fixture.note(&due[0], 200, Verdict::Delivered, at(25)).await;
+    jobs.push(fixture.job_told("http://a.example/hook?key=2", at(30)).await.id);
+
+    assert_eq!(fixture.again_all(since(31), at(40)).await, sent(0));
+    let unknown = Redeliver { endpoint: "http://a.example/".to_owned(), ..since(0) };
+    assert_eq!(fixture.again_all(unknown, at(40)).await, EndpointRedelivery::NoEndpoint);
+    let (stranger, _) = fixture.store.create_key(key("other", true), at(0)).await.unwrap();
+    let theirs =
+        fixture.store.redeliver_all(stranger.tenant, since(0), None, at(40)).await.unwrap();
+    assert_eq!(theirs, EndpointRedelivery::NoEndpoint);
+    let due = fixture.due(at(40)).await;
+    assert_eq!(due.iter().map(|due| due.event.data.job_id).collect::<Vec<_>>(), jobs[3..]);
+
+    // The last one is on its way, and keeps its try; the first is too old.
+    assert_eq!(fixture.again_all(since(10), at(50)).await, sent(3));
+    fixture.note(&due[0], 200, Verdict::Delivered, at(51)).await;
+    let due = fixture.due(at(52)).await;
+    assert_eq!(due.iter().map(|due| due.event.data.job_id).collect::<Vec<_>>(), jobs[1..3]);
+    assert!(due.iter().all(|due| due.event.attempt == 2 && due.tries == 0));
+    assert!(!jobs.contains(&other));
+}
+
+#[tokio::test]
+async fn the_same_request_sends_them_again_once() {
+    let fixture = fixture().await;
+    fixture.job_told(URL, at(1)).await;
+    let due = fixture.due(at(1)).await;
+    fixture.note(&due[0], 200, Verdict::Delivered, at(1)).await;
+    let once = || Some(Once { key: "a".into(), fingerprint: [1; 32], ignored: String::new() });
+    let ask = async |once, now| {
+        fixture.store.redeliver_all(fixture.tenant, since(1), once, now).await.unwrap()
+    };
+    assert_eq!(ask(once(), at(2)).await, sent(1));
+    let due = fixture.due(at(2)).await;
+    fixture.note(&due[0], 200, Verdict::Delivered, at(2)).await;
+    let EndpointRedelivery::Earlier(Earlier::Answered(answer)) = ask(once(), at(3)).await else {
+        panic!("it came before")
+    };
+    assert_eq!(answer.body, r#"{"count":1,"nextCursor":null}"#);
+    assert!(fixture.due(at(3)).await.is_empty());
+}
+
+#[tokio::test]
+async fn of_very_many_the_oldest_are_sent_again_first_and_the_cursor_leads_to_the_rest() {
+    let fixture = fixture().await;
+    let person = |number: u32| BotReport::ParticipantJoined {
+        participant: Participant {
+            id: number.to_string(),
+            name: "Somebody".to_owned(),
+            is_host: false,
+            is_bot: false,
+        },
+    };
+    let half = REDELIVERED_AT_ONCE / 2 + 1;
+    for second in [1, 2] {
+        let job = fixture.job_told(URL, at(second)).await;
+        let people: Vec<_> = (0..half).map(person).collect();
+        fixture.report(job.id, 1, 1, 1, &people, at(second)).await;
+    }
+    let EndpointRedelivery::Sent(first) = fixture.again_all(since(1), at(3)).await else {
+        panic!("there is such an endpoint")
+    };
+    assert_eq!(first.count, REDELIVERED_AT_ONCE);
+    let cursor = first.next_cursor;
+    assert!(cursor.is_some_and(|cursor| cursor.created_at() >= at(1).wall));
+    assert_eq!(fixture.again_all(Redeliver { cursor, ..since(1) }, at(4)).await, sent(4));
+}
+
+#[tokio::test]
+async fn a_first_answer_is_kept_until_the_last_one_comes() {
+    let fixture = fixture().await;
+    let once = || Once { key: "a".into(), fingerprint: [1; 32], ignored: String::new() };
+    let answer = |body: &str| KeptAnswer { status: 200, body: body.into(), ignored: String::new() };
+    let begin = async |once, now| {
+        fixture.store.begin_answer(fixture.tenant, once, answer("unknown"), now).await.unwrap()
+    };
+    assert_eq!(begin(once(), at(1)).await, None);
+    assert_eq!(begin(once(), at(2)).await, Some(Earlier::Running));
+    assert_eq!(
+        begin(Once { fingerprint: [2; 32], ..once() }, at(2)).await,
+        Some(Earlier::Different)
+    );
+    assert_eq!(begin(once(), at(60)).await, Some(Earlier::Answered(answer("unknown"))));
+    fixture.store.keep_answer(fixture.tenant, "a".into(), answer("done")).await.unwrap();
+    assert_eq!(begin(once(), at(61)).await, Some(Earlier::Answered(answer("done"))));
+}

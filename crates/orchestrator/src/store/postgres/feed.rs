@@ -1,0 +1,170 @@
+//! Consumers' feeds. Transactions commit in another order than they began in, so a feed is read up to the oldest one that has not ended: nothing is written behind
+//! a cursor. One that goes on for long anywhere on the PostgreSQL server holds feeds back for as long.
+
+use meetbot_types::{EventName, FeedEvent};
+use tokio_postgres::Client;
+
+use super::{
+    Outcome, Problem,
+    transaction::Transaction,
+    values::{number, parsed, read_as, stored, text, time},
+};
+use crate::{
+    letters::letters,
+    store::{Feed, FeedCursor, FeedPage, ORIGIN_LETTERS, Tenant},
+};
+
+/// How many events one look passes over at most, and how many bytes it hands out.
+const ROWS: u32 = 500;
+const BYTES: usize = 64 * 1024;
+/// The oldest transaction that has not ended.
+const HORIZON: &str = "pg_snapshot_xmin(pg_current_snapshot())::TEXT::BIGINT";
+
+/// The id of a tenant's feed, which is made where it is new.
+pub(super) async fn id_of(transaction: &Transaction, tenant: Tenant) -> Outcome<i64> {
+    let find = "SELECT id FROM feeds WHERE consumer = $1 AND live = $2";
+    let consumer = tenant.consumer.to_string();
+    if let Some(row) = transaction.row(find, &[&consumer, &tenant.live]).await? {
+        return Ok(row.try_get(0)?);
+    }
+    // Another transaction may have made it meanwhile.
+    let make =
+        "INSERT INTO feeds (consumer, live, origin) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    transaction.run(make, &[&consumer, &tenant.live, &letters(ORIGIN_LETTERS)]).await?;
+    Ok(transaction.one(find, &[&consumer, &tenant.live]).await?.try_get(0)?)
+}
+
+/// A feed as its row holds it.
+struct Place {
+    id: i64,
+    origin: [u8; ORIGIN_LETTERS],
+    gone: (u64, u64),
+    horizon: u64,
+}
+
+impl Place {
+    async fn of(transaction: &Transaction, tenant: Tenant) -> Outcome<Option<Self>> {
+        let find = format!(
+            "SELECT id, origin, gone_transaction, gone_number, {HORIZON} FROM feeds WHERE consumer = $1 AND live = $2"
+        );
+        let found = transaction.row(&find, &[&tenant.consumer.to_string(), &tenant.live]).await?;
+        let Some(row) = found else { return Ok(None) };
+        let origin = text(&row, 1)?.as_bytes().try_into();
+        let origin = origin.map_err(|_| Problem::Corrupt("a feed's origin is too long".into()))?;
+        let gone = (number(&row, 2)?, number(&row, 3)?);
+        Ok(Some(Self { id: row.try_get(0)?, origin, gone, horizon: number(&row, 4)? }))
+    }
+
+    const fn at(&self, (transaction, number): (u64, u64)) -> FeedCursor {
+        FeedCursor { origin: self.origin, transaction, number }
+    }
+}
+
+/// Before all of the transactions that have not ended.
+pub(super) async fn end(transaction: &Transaction, tenant: Tenant) -> Outcome<FeedCursor> {
+    let place = Place::of(transaction, tenant).await?;
+    Ok(place.map_or(FeedCursor::BEGINNING, |place| place.at((place.horizon, 0))))
+}
+
+pub(super) async fn read(
+    transaction: &Transaction,
+    tenant: Tenant,
+    names: &[EventName],
+    after: Option<FeedCursor>,
+    limit: u32,
+) -> Outcome<Feed> {
+    let Some(place) = Place::of(transaction, tenant).await? else {
+        return Ok(match after {
+            None | Some(FeedCursor::BEGINNING) => Feed::Read(FeedPage {
+                events: Vec::new(),
+                end: FeedCursor::BEGINNING,
+                has_more: false,
+            }),
+            Some(_) => Feed::Foreign,
+        });
+    };
+    let mut last = match after {
+        // Behind the newest event that was deleted nothing is missing.
+        None => place.gone,
+        Some(after) => {
+            let at = (after.transaction, after.number);
+            if after != FeedCursor::BEGINNING && place.at(at) != after || at.0 > place.horizon {
+                return Ok(Feed::Foreign);
+            }
+            if at < place.gone {
+                return Ok(Feed::Expired);
+            }
+            at
+        }
+    };
+    let find = format!(
+        "SELECT transaction, number, id, name, at, data FROM events
+         WHERE feed = $1 AND (transaction, number) > ($2, $3) AND transaction < {HORIZON}
+         ORDER BY transaction, number LIMIT $4"
+    );
+    let (from, behind) = (stored(last.0)?, stored(last.1)?);
+    let rows = transaction.rows(&find, &[&place.id, &from, &behind, &i64::from(ROWS + 1)]).await?;
+    let (mut events, mut bytes, mut has_more) = (Vec::new(), 0, false);
+    for (seen, row) in rows.iter().enumerate() {
+        if seen == ROWS as usize || bytes >= BYTES || events.len() >= limit as usize {
+            has_more = true;
+            break;
+        }
+        last = (number(row, 0)?, number(row, 1)?);
+        let name: &str = row.try_get(3)?;
+        if names.is_empty() || names.iter().any(|wanted| wanted.as_str() == name) {
+            let data: &str = row.try_get(5)?;
+            bytes += data.len();
+            events.push(FeedEvent {
+                cursor: place.at(last).to_string(),
+                id: parsed(row, 2, "an event's id")?,
+                event: name.into(),
+                emitted_at: time(row, 4)?,
+                data: read_as(serde_json::from_str(data), "an event")?,
+            });
+        }
+    }
+    Ok(Feed::Read(FeedPage { events, end: place.at(last), has_more }))
+}
+
+/// A job's events are about to be deleted.
+pub(super) async fn forget(transaction: &Transaction, job: &str) -> Outcome<()> {
+    transaction
+        .run(
+            "UPDATE feeds SET gone_transaction = newest.transaction, gone_number = newest.number
+             FROM (SELECT feed, transaction, number FROM events WHERE job = $1 AND feed IS NOT NULL
+                ORDER BY transaction DESC, number DESC LIMIT 1) AS newest
+             WHERE feeds.id = newest.feed
+                AND (feeds.gone_transaction, feeds.gone_number) < (newest.transaction, newest.number)",
+            &[&job],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Cursors of the database that this one is a copy of are none of its own.
+#[cfg(test)]
+pub(super) async fn rename(transaction: &Transaction) -> Outcome<()> {
+    transaction.run("UPDATE feeds SET origin = $1", &[&letters(ORIGIN_LETTERS)]).await?;
+    Ok(())
+}
+
+/// Begins the feeds of a database anew that was copied from another PostgreSQL server, whose transactions had higher numbers than this one's have yet.
+pub(super) async fn settle(client: &Client) -> Result<(), tokio_postgres::Error> {
+    let copied = client
+        .query_one(
+            "SELECT EXISTS (SELECT 1 FROM feeds WHERE EXISTS (SELECT 1 FROM events
+                WHERE feed = feeds.id AND transaction >= pg_snapshot_xmax(pg_current_snapshot())::TEXT::BIGINT))",
+            &[],
+        )
+        .await?;
+    if copied.try_get::<_, bool>(0)? {
+        tracing::warn!("the database was copied from another PostgreSQL: feeds begin anew");
+        client.batch_execute("BEGIN").await?;
+        client.batch_execute("UPDATE events SET transaction = 0 WHERE feed IS NOT NULL").await?;
+        let anew = "UPDATE feeds SET origin = $1, gone_transaction = 0";
+        client.execute(anew, &[&letters(ORIGIN_LETTERS)]).await?;
+        client.batch_execute("COMMIT").await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! Consumers' feeds. The one writer numbers the events of a feed, so that they are read in the order in which they were committed.
+
+use meetbot_types::{EventName, FeedEvent, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{Outcome, Problem, read_as};
+use crate::{
+    letters::letters,
+    store::{Feed, FeedCursor, FeedPage, ORIGIN_LETTERS, Tenant},
+};
+
+/// How many events one look passes over at most, and how many bytes it hands out.
+const ROWS: u32 = 500;
+const BYTES: usize = 64 * 1024;
+
+/// A feed's id, and the number of the first of so many new events in it.
+pub(super) fn take_numbers(
+    connection: &Connection,
+    tenant: Tenant,
+    count: usize,
+) -> Outcome<(i64, i64)> {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let mut take = connection.prepare_cached(
+        "INSERT INTO feeds (consumer, live, origin, last) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (consumer, live) DO UPDATE SET last = last + ?4 RETURNING id, last",
+    )?;
+    let (consumer, origin) = (tenant.consumer.to_string(), letters(ORIGIN_LETTERS));
+    let (id, last): (i64, i64) = take
+        .query_row(params![consumer, tenant.live, origin, count], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    Ok((id, last - count + 1))
+}
+
+/// A feed as its row holds it.
+struct Place {
+    id: i64,
+    origin: [u8; ORIGIN_LETTERS],
+    last: u64,
+    gone: u64,
+}
+
+impl Place {
+    fn of(connection: &Connection, tenant: Tenant) -> Outcome<Option<Self>> {
+        let mut find = connection.prepare_cached(
+            "SELECT id, origin, last, gone FROM feeds WHERE consumer = ?1 AND live = ?2",
+        )?;
+        let found = find
+            .query_row(params![tenant.consumer.to_string(), tenant.live], |row| {
+                Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?))
+            })
+            .optional()?;
+        let Some((id, origin, last, gone)) = found else { return Ok(None) };
+        let origin = origin.as_bytes().try_into();
+        let origin = origin.map_err(|_| Problem::Corrupt("a feed's origin is too long".into()))?;
+        Ok(Some(Self { id, origin, last, gone }))
+    }
+
+    const fn at(&self, number: u64) -> FeedCursor {
+        FeedCursor { origin: self.origin, transaction: 0, number }
+    }
+}
+
+pub(super) fn end(connection: &Connection, tenant: Tenant) -> Outcome<FeedCursor> {
+    let place = Place::of(connection, tenant)?;
+    Ok(place.map_or(FeedCursor::BEGINNING, |place| place.at(place.last)))
+}
+
+pub(super) fn read(
+    connection: &Connection,
+    tenant: Tenant,
+    names: &[EventName],
+    after: Option<FeedCursor>,
+    limit: u32,
+) -> Outcome<Feed> {
+    let Some(place) = Place::of(connection, tenant)? else {
+        return Ok(match after {
+            None | Some(FeedCursor::BEGINNING) => Feed::Read(FeedPage {
+                events: Vec::new(),
+                end: FeedCursor::BEGINNING,
+                has_more: false,
+            }),
+            Some(_) => Feed::Foreign,
+        });
+    };
+    let mut last = match after {
+        // Behind the newest event that was deleted nothing is missing.
+        None => place.gone,
+        Some(after) if after != FeedCursor::BEGINNING && place.at(after.number) != after => {
+            return Ok(Feed::Foreign);
+        }
+        Some(after) if after.number > place.last => return Ok(Feed::Foreign),
+        Some(after) if after.number < place.gone => return Ok(Feed::Expired),
+        Some(after) => after.number,
+    };
+    let mut find = connection.prepare_cached(
+        "SELECT number, id, name, at, data FROM events
+         WHERE feed = ?1 AND number > ?2 ORDER BY number LIMIT ?3",
+    )?;
+    let mut rows = find.query(params![place.id, last, ROWS + 1])?;
+    let (mut events, mut bytes, mut seen) = (Vec::new(), 0, 0);
+    let mut has_more = false;
+    while let Some(row) = rows.next()? {
+        if seen == ROWS || bytes >= BYTES || events.len() >= limit as usize {
+            has_more = true;
+            break;
+        }
+        seen += 1;
+        last = row.get(0)?;
+        let name: String = row.get(2)?;
+        if !names.is_empty() && !names.iter().any(|wanted| wanted.as_str() == name) {
+            continue;
+        }
+        let text: String = row.get(4)?;
+        bytes += text.len();
+        events.push(FeedEvent {
+            cursor: place.at(last).to_string(),
+            id: read_as(row.get::<_, String>(1)?.parse(), "an event's id")?,
+            event: name.as_str().into(),
+            emitted_at: Timestamp::from_millis(row.get(3)?),
+            data: read_as(serde_json::from_str(&text), "an event")?,
+        });
+    }
+    Ok(Feed::Read(FeedPage { events, end: place.at(last), has_more }))
+}
+
+/// A job's events are about to be deleted.
+pub(super) fn forget(connection: &Connection, job: &str) -> Outcome<()> {
+    connection
+        .prepare_cached(
+            "UPDATE feeds SET gone = max(gone, newest.number)
+             FROM (SELECT feed, max(number) AS number FROM events WHERE job = ?1 AND feed IS NOT NULL GROUP BY feed) AS newest
+             WHERE feeds.id = newest.feed",
+        )?
+        .execute([job])?;
+    Ok(())
+}
+
+/// Cursors of the database that this one is a copy of are none of its own.
+pub(super) fn rename(connection: &Connection) -> Outcome<()> {
+    connection.execute("UPDATE feeds SET origin = ?1", [letters(ORIGIN_LETTERS)])?;
+    Ok(())
+}
