@@ -20,7 +20,7 @@ const MARKDOWN: &str = "text/markdown; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// Where each file is served, what it is, and its bytes.
-const FILES: [(&str, &str, &[u8]); 34] = [
+const FILES: [(&str, &str, &[u8]); 35] = [
     ("/", HTML, include_bytes!("../../../../dashboard/index.html")),
     ("/dashboard/style.css", CSS, include_bytes!("../../../../dashboard/style.css")),
     ("/dashboard/icon.svg", SVG, include_bytes!("../../../../dashboard/icon.svg")),
