@@ -57,7 +57,8 @@ function show() {
   const element = view === "jobs" && id ? new JobView(id, parameters) : known?.[1]() ?? h("p", { class: "box" }, "There is no such page.");
   fill(main, element);
   document.title = id ? `${id} · meetbot` : `${view} · meetbot`;
-  if (!first) main.focus({ preventScroll: true });
+  // A view may have taken the focus for its first field.
+  if (!first && !main.contains(document.activeElement)) main.focus({ preventScroll: true });
   scrollTo(0, 0);
 }
 
