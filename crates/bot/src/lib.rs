@@ -22,7 +22,9 @@ pub use self::{
     connect::Connect,
     platforms::{
         Machine, available,
-        browser::{Unusable, chromium_version, landmarks_of, needs::user_namespaces},
+        browser::{
+            Unusable, chromium_version, landmarks_of, needs::user_namespaces, remove_left_browsers,
+        },
         needs_browser,
     },
     recording::mix::mix,

@@ -242,6 +242,7 @@ pub(crate) async fn start(
     };
     if let Some(settings) = &config.browser {
         landmarks_of(settings).context("bots.browser.landmarks_dir")?;
+        tokio::task::spawn_blocking(meetbot_bot::remove_left_browsers);
     }
     let launcher = Arc::new(Bots::new(&config, own.is_some(), imitation)?);
     let link = SandboxLink { address, token, check: scenario::check };

@@ -2,16 +2,19 @@
 
 use std::{collections::BTreeMap, path::Path, process::Command};
 
-use meetbot_imitation::{Act, Decoys, Dialect, Imitation, Scenario, Screen, Signal, Sound, Step};
+use meetbot_imitation::{
+    Act, Chat, Compression, Decoys, Dialect, Imitation, LeavingShown, Observed, Person, Scenario,
+    Screen, Signal, Sound, Step,
+};
 use meetbot_types::{
-    CommandId, ControlAction, JobStatus, LeaveReason,
+    CommandId, ControlAction, ControlState, JobStatus, LeaveReason,
     bot::{
         BotCommand, BotOrder, BotReport, BrowserSettings, EVIDENCE_FOLDER, ImitationSeat, Lobby,
     },
 };
 use serde_json::Value;
 
-use crate::orchestrator::{Stage, ended, now};
+use crate::orchestrator::{PATIENCE, Stage, ended, now};
 
 /// What stands in the meeting's address and is to be seen nowhere.
 const HUSH: &str = "hush-hush";
@@ -199,6 +202,7 @@ async fn every_way_not_to_get_in_has_its_code() {
     for (dialect, opens, steps, code, joins, state) in [
         (Dialect::Labels, Screen::WrongCode, vec![], "meeting_not_found", 1, "wrong_code"),
         (Dialect::Text, Screen::SignInHost, vec![], "auth_failure", 1, "login_host"),
+        (Dialect::Labels, Screen::SignIn, vec![], "auth_failure", 1, "login_asked"),
         (Dialect::Text, Screen::Blocked, vec![], "bot_blocked", 2, "blocked"),
         (Dialect::Labels, Screen::Captcha, vec![], "bot_blocked", 2, "captcha"),
         (Dialect::Text, Screen::Full, vec![], "meeting_full", 1, "full"),
@@ -257,22 +261,35 @@ async fn a_bot_in_a_browser_that_is_removed_or_sees_the_end_says_so() {
     if !has_chromium() {
         return;
     }
-    for (act, status, reason) in [
-        (Act::Remove, JobStatus::Failed, LeaveReason::Removed),
-        (Act::End, JobStatus::Completed, LeaveReason::MeetingEnded),
+    for (act, status, reason, dialect, chat) in [
+        (Act::Remove, JobStatus::Failed, LeaveReason::Removed, Dialect::Text, Chat::Disabled),
+        (
+            Act::End,
+            JobStatus::Completed,
+            LeaveReason::MeetingEnded,
+            Dialect::Labels,
+            Chat::Disabled,
+        ),
     ] {
-        let ann = "Ann Host".to_owned();
-        let scenario = Scenario {
-            steps: vec![
-                step(Signal::Knocked, &[Act::Admit]),
-                step(Signal::Joined, &[says(&ann, 4_000)]),
-                step(Signal::Said(ann), &[act]),
-            ],
-            ..Scenario::default()
-        };
+        let steps = vec![step(Signal::Knocked, &[Act::Admit])];
+        let scenario = Scenario { dialect, chat, steps, ..Scenario::default() };
         let imitation = meetbot_imitation::serve(scenario).await.unwrap();
         let stage = Stage::set().await;
-        Stage::run(order(&stage, &imitation)).ends().await;
+        let bot = Stage::run(order(&stage, &imitation));
+        stage.hears(|report| matches!(report, BotReport::Admitted)).await;
+        let (id, message) = (CommandId::generate(now()), Some("hello".to_owned()));
+        let action = ControlAction::SendChatMessage;
+        stage.command(BotCommand { id, seq: 1, action, message });
+        stage
+            .hears(|report| {
+                matches!(report, BotReport::CommandDone { state: ControlState::Denied, .. })
+            })
+            .await;
+        imitation.act(says("Ann Host", 500));
+        imitation.until(|seen| seen.sent.get("Ann Host") >= Some(&25)).await;
+        stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+        imitation.act(act);
+        bot.ends().await;
         let (ending, has_manifest) = ended(&stage.reports());
         assert_eq!(
             (ending.status, ending.leave_reason, has_manifest),
@@ -281,4 +298,248 @@ async fn a_bot_in_a_browser_that_is_removed_or_sees_the_end_says_so() {
         assert_eq!(browsers(&imitation), Vec::<String>::new());
         imitation.stop().await;
     }
+}
+
+fn show(screen: Screen) -> Act {
+    Act::Show { screen, wording: 0 }
+}
+
+/// The states that a join went through, by a file of evidence.
+fn states(evidence: &Value) -> Vec<Option<&str>> {
+    evidence["states"].as_array().unwrap().iter().map(|seen| seen["state"].as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_a_dead_page_and_nobody_who_answers_are_no_denials() {
+    if !has_chromium() {
+        return;
+    }
+    let scenario = Scenario {
+        dialect: Dialect::Labels,
+        decoys: Decoys::all(),
+        steps: vec![
+            step(Signal::Opened, &[show(Screen::Trouble)]),
+            step(Signal::Opened, &[]),
+            step(Signal::Knocked, &[show(Screen::Dead)]),
+            step(Signal::Opened, &[]),
+            // It asks once more in the same browser.
+            step(Signal::Knocked, &[show(Screen::Unanswered)]),
+            step(Signal::Opened, &[]),
+            step(Signal::Knocked, &[Act::Admit]),
+        ],
+        ..Scenario::default()
+    };
+    let imitation = meetbot_imitation::serve(scenario).await.unwrap();
+    let stage = Stage::set().await;
+    let bot = Stage::run(order(&stage, &imitation));
+    stage.hears(|report| matches!(report, BotReport::Admitted)).await;
+    let seen = imitation.until(|seen| seen.joined).await;
+    assert_eq!((seen.visits, seen.knocks, seen.faults), (4, 3, vec![]));
+    imitation.act(Act::End);
+    bot.ends().await;
+    let kept = evidence(&stage);
+    let names = ["evidence-1-1.json", "evidence-1-1.png", "evidence-1-2.json", "evidence-1-2.png"];
+    assert_eq!(kept.keys().collect::<Vec<_>>(), names);
+    assert_eq!(states(&shown(&kept, "evidence-1-1.json")).last(), Some(&Some("trouble")));
+    let dead = shown(&kept, "evidence-1-2.json");
+    assert_eq!((states(&dead).last(), &dead["knocks"]), (Some(&None), &1.into()), "{dead:#}");
+    assert_eq!(dead["errors"], serde_json::json!(["DisconnectedError"]));
+    assert_eq!(browsers(&imitation), Vec::<String>::new());
+    imitation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_nobody_knows_ends_the_join_after_its_time_and_is_described() {
+    if !has_chromium() {
+        return;
+    }
+    let (dialect, opens) = (Dialect::Text, Screen::Unknown);
+    let scenario = Scenario { dialect, opens, ..Scenario::default() };
+    let imitation = meetbot_imitation::serve(scenario).await.unwrap();
+    let stage = Stage::set().await;
+    let bot = Stage::run(order(&stage, &imitation));
+    // A page may take a minute to show something.
+    stage.hears_within(PATIENCE * 3, |report| matches!(report, BotReport::Ended { .. })).await;
+    bot.ends().await;
+    let failure = ended(&stage.reports()).0.failure.unwrap();
+    assert_eq!(failure.code.as_str(), "internal_error");
+    assert!(failure.detail.contains("Something here is new"), "{}", failure.detail);
+    let kept = evidence(&stage);
+    let unknown = shown(&kept, "evidence-1-1.json");
+    assert_eq!(states(&unknown), [None], "{unknown:#}");
+    assert_eq!(unknown["page"]["headings"], serde_json::json!(["Something here is new"]));
+    let text = unknown["page"]["lines"].to_string();
+    assert!(text.contains("[32 characters]") && !text.contains("Nobody has seen"), "{text}");
+    imitation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn voices_stay_apart_while_connections_sources_and_names_change() {
+    if !has_chromium() {
+        return;
+    }
+    let people = vec![
+        Person::new("Ann Host", 1001, 500).host(),
+        Person::new("Ben Weber", 1002, 700),
+        Person::new("Cleo Jones", 4_294_967_295, 1_100),
+        Person::new("Dan Quiet", 1004, 1_300).level(-60),
+        Person::new("Eve Late", 1002, 1_700).later(),
+    ];
+    let scenario = Scenario {
+        dialect: Dialect::Text,
+        people,
+        late_names: true,
+        leaving_shown: LeavingShown::Channel,
+        compression: Compression::Gzip,
+        steps: vec![step(Signal::Knocked, &[Act::Admit])],
+        ..Scenario::default()
+    };
+    let imitation = meetbot_imitation::serve(scenario).await.unwrap();
+    let stage = Stage::set().await;
+    let bot = Stage::run(order(&stage, &imitation));
+    stage.hears(|report| matches!(report, BotReport::Admitted)).await;
+    // Four at once on three lanes.
+    for person in ["Ann Host", "Ben Weber", "Cleo Jones", "Dan Quiet"] {
+        imitation.act(says(person, 3_000));
+    }
+    let said = |person: &'static str, packets: u64| {
+        move |seen: &Observed| seen.sent.get(person).is_some_and(|sent| *sent >= packets)
+    };
+    for person in ["Ann Host", "Ben Weber", "Cleo Jones"] {
+        imitation.until(said(person, 150)).await;
+    }
+    // The page says that it is reconnecting, and makes another connection.
+    imitation.act(show(Screen::Reconnecting));
+    imitation.act(Act::NewPeerConnection);
+    imitation.until(|seen| seen.sessions == 2 && seen.connected).await;
+    imitation.act(show(Screen::Meeting));
+    imitation.until(|seen| seen.joined).await;
+    // Somebody comes who has the source of somebody who has left; their name comes later than their voice.
+    imitation.act(Act::Leave("Ben Weber".to_owned()));
+    stage.hears(|report| matches!(report, BotReport::ParticipantLeft { .. })).await;
+    imitation.act(Act::Join("Eve Late".to_owned()));
+    imitation.act(says("Eve Late", 4_000));
+    imitation.act(says("Ann Host", 3_000));
+    imitation.until(said("Eve Late", 200)).await;
+    imitation.until(said("Ann Host", 300)).await;
+    let named = |report: &BotReport| format!("{report:?}").contains("Eve Late");
+    stage.hears(named).await;
+    let sent = imitation.observed().sent;
+    // A mix is nobody's.
+    imitation.act(Act::Mix(true));
+    imitation.act(says("Ann Host", 1_000));
+    imitation.act(says("Cleo Jones", 1_000));
+    imitation.until(said("Cleo Jones", sent["Cleo Jones"] + 50)).await;
+    let id = CommandId::generate(now());
+    let message = Some(format!("{}{}", "x".repeat(500), "y".repeat(20)));
+    let action = ControlAction::SendChatMessage;
+    stage.command(BotCommand { id, seq: 1, action, message });
+    stage.hears(|report| matches!(report, BotReport::CommandDone { .. })).await;
+    let id = CommandId::generate(now());
+    let action = ControlAction::LeaveCall;
+    stage.command(BotCommand { id, seq: 2, action, message: None });
+    bot.ends().await;
+
+    let seen = imitation.observed();
+    assert_eq!(seen.faults, []);
+    assert_eq!(seen.written, ["x".repeat(500), "y".repeat(20)]);
+    assert!(seen.unsent["Dan Quiet"] > 0);
+    let manifest = stage.manifest(1);
+    let packets = |name: &str| {
+        let id = &manifest.participants.iter().find(|one| one.name == name).unwrap().id;
+        let tracks = manifest.tracks.iter().filter(|track| track.participant_id == *id);
+        tracks.map(|track| track.packets).sum::<u64>()
+    };
+    for name in ["Ann Host", "Ben Weber", "Cleo Jones", "Eve Late"] {
+        let (packets, sent) = (packets(name), sent[name]);
+        // What is on its way while a connection is replaced is lost.
+        assert!(packets * 100 >= sent * 97 && packets <= sent, "{name}: {packets} of {sent}");
+    }
+    assert!(packets("Several speakers") >= 45, "{manifest:#?}");
+    for (name, hz) in [("Ben Weber", 700), ("Eve Late", 1_700)] {
+        let id = &manifest.participants.iter().find(|one| one.name == name).unwrap().id;
+        for track in manifest.tracks.iter().filter(|track| track.participant_id == *id) {
+            let file = stage.folder(1).join(&track.file);
+            for other in [500, 700, 1_100, 1_700].into_iter().filter(|other| *other != hz) {
+                let apart = tone_db(&file, hz) - tone_db(&file, other);
+                assert!(apart >= 40.0, "{name}: {other} Hz is {apart} dB below");
+            }
+        }
+    }
+    imitation.stop().await;
+}
+
+/// The processes of this test's browsers and of all that belongs to them: of a group, by its number.
+fn groups(imitation: &Imitation) -> Vec<(i32, String)> {
+    let address = imitation.address().to_string();
+    let read = |path: &Path, name: &str| {
+        std::fs::read(path.join(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let group = |path: &Path| -> Option<i32> {
+        let stat = read(path, "stat").ok()?;
+        // Behind the name: state, parent, group.
+        stat.rsplit_once(") ")?.1.split(' ').nth(2)?.parse().ok()
+    };
+    let paths: Vec<_> =
+        std::fs::read_dir("/proc").unwrap().map(|one| one.unwrap().path()).collect();
+    let leads = |path: &&std::path::PathBuf| {
+        read(path, "cmdline").is_ok_and(|command| command.contains(&address))
+    };
+    let of_browsers: Vec<_> = paths.iter().filter(leads).filter_map(|path| group(path)).collect();
+    let members =
+        paths.iter().filter(|path| group(path).is_some_and(|it| of_browsers.contains(&it)));
+    let process = |path: &std::path::PathBuf| {
+        let pid = path.file_name()?.to_str()?.parse().ok()?;
+        Some((pid, read(path, "cmdline").ok()?))
+    };
+    members.filter_map(process).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_is_killed_is_replaced_and_the_manifest_says_when() {
+    if !has_chromium() {
+        return;
+    }
+    let admits = step(Signal::Knocked, &[Act::Admit]);
+    let steps = vec![admits.clone(), admits.clone(), admits];
+    let imitation =
+        meetbot_imitation::serve(Scenario { steps, ..Scenario::default() }).await.unwrap();
+    let stage = Stage::set().await;
+    let bot = Stage::run(order(&stage, &imitation));
+    let mut visits = 0;
+    // The process of its page, then all of it.
+    for killed in ["--type=renderer", "--remote-debugging-pipe", ""] {
+        visits += 1;
+        imitation.until(|seen| seen.visits == visits && seen.joined).await;
+        let admitted = |report: &&BotReport| matches!(report, BotReport::Admitted);
+        stage.hears_all(|all| all.iter().filter(admitted).count() == visits as usize).await;
+        let before = imitation.observed().sent.get("Ann Host").copied().unwrap_or_default();
+        imitation.act(says("Ann Host", 1_500));
+        let after = move |seen: &Observed| seen.sent.get("Ann Host") >= Some(&(before + 75));
+        imitation.until(after).await;
+        if killed.is_empty() {
+            break;
+        }
+        let processes = groups(&imitation);
+        let victims: Vec<_> = processes.iter().filter(|one| one.1.contains(killed)).collect();
+        assert!(!victims.is_empty(), "{processes:#?}");
+        for (pid, _) in victims {
+            let pid = rustix::process::Pid::from_raw(*pid).unwrap();
+            // Some end with the first of them.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+    imitation.act(Act::End);
+    bot.ends().await;
+    assert_eq!(groups(&imitation), vec![]);
+    let (ending, _) = ended(&stage.reports());
+    assert_eq!(ending.status, JobStatus::Completed);
+    let manifest = stage.manifest(1);
+    assert!(!manifest.complete, "{manifest:#?}");
+    let ann = manifest.participants.iter().find(|one| one.name == "Ann Host").unwrap();
+    let tracks = manifest.tracks.iter().filter(|track| track.participant_id == ann.id);
+    let gaps = tracks.flat_map(|track| &track.gaps).filter(|gap| gap.reason == "network_loss");
+    assert_eq!(gaps.count(), 2, "{manifest:#?}");
+    assert!(evidence(&stage).is_empty(), "it was in each time");
+    imitation.stop().await;
 }

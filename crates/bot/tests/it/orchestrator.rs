@@ -183,14 +183,27 @@ impl Stage {
         self.hears_all(|reports| reports.iter().any(&wanted)).await;
     }
 
+    /// The same for what takes longer.
+    pub(crate) async fn hears_within(
+        &self,
+        patience: Duration,
+        wanted: impl Fn(&BotReport) -> bool,
+    ) {
+        self.heard(patience, |reports| reports.iter().any(&wanted)).await;
+    }
+
     /// Waits until `wanted` knows the reports so far.
     pub(crate) async fn hears_all(&self, wanted: impl Fn(&[BotReport]) -> bool) {
+        self.heard(PATIENCE, wanted).await;
+    }
+
+    async fn heard(&self, patience: Duration, wanted: impl Fn(&[BotReport]) -> bool) {
         let mut reports = self.desk.reports.subscribe();
         let heard = reports.wait_for(|numbered| {
             let reports: Vec<_> = numbered.iter().map(|one| one.report.clone()).collect();
             wanted(&reports)
         });
-        let heard = tokio::time::timeout(PATIENCE, heard).await;
+        let heard = tokio::time::timeout(patience, heard).await;
         assert!(heard.is_ok(), "it was not reported: {:#?}", self.reports());
     }
 

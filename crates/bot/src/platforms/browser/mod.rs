@@ -100,6 +100,11 @@ impl BrowserMeeting {
     }
 }
 
+/// Removes what browsers have left whose processes were killed.
+pub fn remove_left_browsers() {
+    process::remove_left_profiles(&std::env::temp_dir());
+}
+
 /// What keeps a browser with these settings from running here.
 pub(super) fn missing(settings: &BrowserSettings) -> Vec<Missing> {
     let needs = Surroundings::of_process(|around| around.missing(settings));

@@ -2,13 +2,14 @@
 //!
 //! The `DevTools` pipe is on its descriptors 3 and 4. A shell moves them there from stdin and stdout, so that no code here is `unsafe` and no crate is needed.
 //! Chromium ends by itself when the pipe does, and the kernel kills it when its parent dies (`setpriv --pdeathsig`). The kernel takes the *thread* that started it
-//! for the parent, so that thread waits until it ends.
+//! for the parent, so that thread waits until it ends. The profile goes with the browser; that of a process that was killed is removed by the next one: as long
+//! as its process lives, a file in it is locked.
 
 use std::{
-    fs::{OpenOptions, Permissions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, Write as _},
     os::unix::{
-        fs::{OpenOptionsExt as _, PermissionsExt as _},
+        fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
         process::CommandExt as _,
     },
     path::{Path, PathBuf},
@@ -28,6 +29,10 @@ use tokio::{
 
 use super::needs::{Need, SETPRIV, Surroundings, version};
 
+/// What the names of profiles begin with, in the system's folder for temporary files.
+const PROFILES: &str = "meetbot-browser-";
+/// The file in a profile that is locked as long as its process lives.
+const LOCK: &str = "lock";
 /// How long Chromium may take to close by itself, and then to be killed.
 const CLOSES: Duration = Duration::from_secs(3);
 const DIES: Duration = Duration::from_secs(10);
@@ -59,8 +64,11 @@ impl Browser {
     ) -> Result<(Self, ChildStdout, ChildStdin), Error> {
         let binary = Surroundings::of_process(|around| around.check(settings))?;
         let failed = |error| Error::Start(binary.clone(), error);
-        let profile = profile().map_err(failed)?;
-        let mut command = command(&binary, profile.path(), settings, switches).map_err(failed)?;
+        let folder = std::env::temp_dir();
+        remove_left_profiles(&folder);
+        let profile = Profile::new(&folder).map_err(failed)?;
+        let mut command =
+            command(&binary, profile.folder.path(), settings, switches).map_err(failed)?;
         let group = Arc::new(Mutex::new(None));
         let (tell, ended) = watch::channel(false);
         let (started, starts) = std::sync::mpsc::channel();
@@ -134,16 +142,53 @@ fn keep(child: &mut Child, group: &Mutex<Option<Pid>>) {
 }
 
 /// A folder for one browser, for its owner alone.
-fn profile() -> io::Result<TempDir> {
-    let folder = tempfile::Builder::new()
-        .prefix("meetbot-browser-")
-        .permissions(Permissions::from_mode(0o700))
-        .tempdir()?;
-    // What the microphone hears, should a meeting ever switch it on: Chromium's own stand-in beeps.
-    let silence = folder.path().join("silence.wav");
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(silence)?;
-    file.write_all(&silence_of_a_second())?;
-    Ok(folder)
+struct Profile {
+    folder: TempDir,
+    _lock: File,
+}
+
+impl Profile {
+    fn new(parent: &Path) -> io::Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix(PROFILES)
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(parent)?;
+        let private = |name: &str| {
+            let mut options = OpenOptions::new();
+            options.write(true).create_new(true).mode(0o600).open(folder.path().join(name))
+        };
+        // Nobody takes it for a profile that was left before it is locked.
+        let lock = private("lock.new")?;
+        lock.lock()?;
+        fs::rename(folder.path().join("lock.new"), folder.path().join(LOCK))?;
+        // What the microphone hears, should a meeting ever switch it on: Chromium's own stand-in beeps.
+        private("silence.wav")?.write_all(&silence_of_a_second())?;
+        Ok(Self { folder, _lock: lock })
+    }
+}
+
+/// Removes the profiles in a folder whose processes were killed before they could do so.
+pub(crate) fn remove_left_profiles(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let own = rustix::process::geteuid().as_raw();
+    for entry in entries.flatten() {
+        let is_profile = entry.file_name().to_string_lossy().starts_with(PROFILES)
+            && entry.metadata().is_ok_and(|it| it.is_dir() && it.uid() == own);
+        let path = entry.path();
+        let Some(lock) = is_profile.then(|| File::open(path.join(LOCK)).ok()).flatten() else {
+            continue;
+        };
+        if lock.try_lock().is_err() {
+            continue;
+        }
+        match fs::remove_dir_all(&path) {
+            Ok(()) => tracing::info!("the profile of a browser that was killed is removed"),
+            // The next browser tries again.
+            Err(error) => {
+                tracing::warn!(%error, "the profile of a browser that was killed cannot be removed");
+            }
+        }
+    }
 }
 
 /// A WAV file: 48 kHz, 16 bits, one channel.
@@ -231,4 +276,84 @@ fn user_agent(version: &str) -> String {
     format!(
         "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{major}.0.0.0 Safari/537.36"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead as _, BufReader},
+        os::unix::process::CommandExt as _,
+        time::Duration,
+    };
+
+    use meetbot_testkit::polling::poll_until;
+
+    use super::*;
+
+    /// Says that this process is the one to be killed.
+    const DRIVES: &str = "MEETBOT_TEST_DRIVES";
+    const PATIENCE: Duration = Duration::from_mins(1);
+    const NAME: &str = "platforms::browser::process::tests::a_driver_that_is_killed_leaves_no_process_and_its_profile_goes_with_the_next_browser";
+
+    fn settings() -> BrowserSettings {
+        BrowserSettings { no_sandbox: true, ..BrowserSettings::default() }
+    }
+
+    /// The processes of a group.
+    fn processes(group: i32) -> Vec<String> {
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let found = entries.filter_map(|entry| {
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            // Behind the name: state, parent, group.
+            let (_, rest) = stat.rsplit_once(") ")?;
+            let mut fields = rest.split(' ');
+            let is_of_group = fields.next()? != "Z" && fields.nth(1)?.parse() == Ok(group);
+            is_of_group.then_some(stat)
+        });
+        found.collect()
+    }
+
+    fn profiles(folder: &Path) -> usize {
+        let entries = fs::read_dir(folder).unwrap().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PROFILES)).count()
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_is_killed_leaves_no_process_and_its_profile_goes_with_the_next_browser()
+    {
+        let can_start = Surroundings::of_process(|around| around.check(&settings())).is_ok();
+        if !can_start && std::env::var_os("MEETBOT_TEST_AS_ROOT").is_none() {
+            return;
+        }
+        if std::env::var_os(DRIVES).is_some() {
+            let (browser, _output, _input) = Browser::start(&settings(), &[]).unwrap();
+            let group = browser.group.lock().unwrap().unwrap().as_raw_nonzero();
+            println!("\nbrowser {group}");
+            std::future::pending::<()>().await;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut driver = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", NAME, "--nocapture"])
+            .env(DRIVES, "1")
+            .env("TMPDIR", folder.path())
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let group = lines.find_map(|line| line.unwrap().strip_prefix("browser ")?.parse().ok());
+        let group: i32 = group.unwrap();
+        let missing = |is_there: bool, what| if is_there { Ok(()) } else { Err(what) };
+        // It has begun to write into its profile.
+        poll_until(PATIENCE, || missing(processes(group).len() > 3, "Chromium has begun"));
+        remove_left_profiles(folder.path());
+        assert_eq!(profiles(folder.path()), 1, "its process lives");
+
+        driver.kill().unwrap();
+        driver.wait().unwrap();
+        poll_until(PATIENCE, || missing(processes(group).is_empty(), "Chromium is gone"));
+        assert_eq!(profiles(folder.path()), 1, "nobody has removed it");
+        remove_left_profiles(folder.path());
+        assert_eq!(profiles(folder.path()), 0);
+    }
 }
