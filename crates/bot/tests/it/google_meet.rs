@@ -506,13 +506,11 @@ async fn a_browser_that_is_killed_is_replaced_and_the_manifest_says_when() {
         meetbot_imitation::serve(Scenario { steps, ..Scenario::default() }).await.unwrap();
     let stage = Stage::set().await;
     let bot = Stage::run(order(&stage, &imitation));
-    let mut visits = 0;
     // The process of its page, then all of it.
-    for killed in ["--type=renderer", "--remote-debugging-pipe", ""] {
-        visits += 1;
-        imitation.until(|seen| seen.visits == visits && seen.joined).await;
+    for (killed, visits) in [("--type=renderer", 1), ("--remote-debugging-pipe", 2), ("", 3)] {
+        imitation.until(|seen| seen.visits as usize == visits && seen.joined).await;
         let admitted = |report: &&BotReport| matches!(report, BotReport::Admitted);
-        stage.hears_all(|all| all.iter().filter(admitted).count() == visits as usize).await;
+        stage.hears_all(|all| all.iter().filter(admitted).count() == visits).await;
         let before = imitation.observed().sent.get("Ann Host").copied().unwrap_or_default();
         imitation.act(says("Ann Host", 1_500));
         let after = move |seen: &Observed| seen.sent.get("Ann Host") >= Some(&(before + 75));
