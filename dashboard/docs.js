@@ -16,6 +16,7 @@ const GUIDES = [
   ["requests", "Requests"],
   ["dashboard", "The dashboard"],
   ["operations", "Running a server"],
+  ["object-storage", "Recordings in a bucket"],
 ];
 
 const top = /** @type {HTMLElement} */ (document.getElementById("top"));

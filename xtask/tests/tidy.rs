@@ -43,8 +43,9 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// What is named only there.
-const ONLY_UNDER: [(&str, &[&str]); 8] = [
+const ONLY_UNDER: [(&str, &[&str]); 9] = [
     ("axum", &["crates/orchestrator/src/api/", "crates/cli/src/webhooks/receiver.rs"]),
+    ("object_store", &["crates/orchestrator/src/recordings/bucket/"]),
     ("rusqlite", &["crates/orchestrator/src/store/"]),
     ("prometheus_client", &["crates/orchestrator/src/metrics/"]),
     ("str0m", &["crates/rtc/", "crates/imitation/src/media.rs"]),

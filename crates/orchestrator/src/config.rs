@@ -11,6 +11,7 @@ pub use self::layers::SettingsFile;
 use self::layers::{a_type, defaults, find, lay_over, like, names};
 use crate::{
     limits::Limits,
+    recordings::bucket::StorageSettings,
     setting_names,
     store::{Quota, StoreUrl},
     timing::{self, Timing},
@@ -78,6 +79,8 @@ pub struct Config {
     pub most_bytes_per_job: Option<u64>,
     /// How many mixes are made at the same time; 0: none is ever made.
     pub mix_at_once: usize,
+    /// The bucket that finished recordings are brought into; `None`: they stay in the data folder.
+    pub storage: Option<StorageSettings>,
     /// Networks that webhooks may go to although they are not public.
     pub allow_networks: Vec<Network>,
     /// How long the audit log of key use is kept.

@@ -41,6 +41,10 @@ pub use self::{
     dispatch::{Fate, Launcher, Stop},
     limits::Limits,
     private::OpenToOthers,
+    recordings::{
+        ClaimError,
+        bucket::{Bucket, BucketError, Checked, Serve, StorageSettings},
+    },
     restore::{RestoreError, Restored, restore},
     start::{Orchestrator, SandboxLink, StartError},
     timing::Timing,

@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use meetbot_types::{JobId, Timestamp, bot::MixOrder, manifest::File};
+use meetbot_types::{JobId, Manifest, Timestamp, bot::MixOrder, manifest::File};
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -10,7 +10,7 @@ use crate::{
     clock::Clock,
     dispatch::Launcher,
     jobs::derive,
-    recordings::Recordings,
+    recordings::{Finished, Recordings, bucket::BucketError},
     store::{Store, StoreError},
     under_way::Place,
     wake::Wakes,
@@ -102,10 +102,13 @@ impl Mixes {
         };
         let unwanted =
             (self.at_once == 0).then(|| "recordings.mix_at_once is 0 on this server".to_owned());
-        let order = MixOrder { folder: finished.folder(), unwanted };
-        match self.launcher.mix(order, place.stop().clone()).await {
+        match self.mix(&finished, unwanted, place.stop()).await {
             Ok(None) => Ok(()),
-            Ok(Some(manifest)) => self.end(job, derive::file(manifest)).await,
+            Ok(Some(manifest)) => {
+                self.end(job, derive::file(manifest)).await?;
+                self.forget_copy(job, &finished).await;
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 tracing::error!(%job, "a recording that is to be mixed has no manifest");
                 self.end(job, None).await
@@ -114,8 +117,37 @@ impl Mixes {
                 let next = self.store.put_off_mix(job, self.store.now()).await?;
                 let next = next.map(|next| next.to_string());
                 tracing::error!(%job, %error, next, "a mix cannot be made now");
+                if next.is_none() {
+                    self.forget_copy(job, &finished).await;
+                }
                 Ok(())
             }
+        }
+    }
+
+    /// Makes a mix where the files are, and brings it to them where that is the bucket; answers the manifest as it is then, `None` on `stop`.
+    async fn mix(
+        &self,
+        finished: &Finished,
+        unwanted: Option<String>,
+        stop: &CancellationToken,
+    ) -> io::Result<Option<Manifest>> {
+        let folder = self.recordings.working_copy(finished).await?;
+        let order = MixOrder { folder: folder.clone(), unwanted };
+        let Some(manifest) = self.launcher.mix(order, stop.clone()).await? else {
+            return Ok(None);
+        };
+        match self.recordings.publish(finished, &folder, manifest, stop).await {
+            Ok(manifest) => Ok(Some(manifest)),
+            Err(BucketError::Stopped) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A recording in the bucket needs no copy on disk once nothing more is made of it.
+    async fn forget_copy(&self, job: JobId, finished: &Finished) {
+        if matches!(finished, Finished::InBucket { .. }) {
+            self.recordings.remove_copy(job).await;
         }
     }
 

@@ -21,7 +21,7 @@ pub struct Restored {
     pub running: u64,
     /// How many webhooks are still to be delivered.
     pub deliveries: u64,
-    /// How many recordings the jobs name.
+    /// How many recordings on disk the jobs name.
     pub recordings: usize,
     /// How many of these have no manifest in the folder yet.
     pub missing: usize,
@@ -62,16 +62,17 @@ pub fn restore(
     let folder = DataFolder::open(data)?;
     occupied()?;
     let copied = store::copy(backup, folder.path(), how, now)?;
-    let recordings = Recordings::new(folder.recordings());
-    let is_there = |(job, uri): &&(JobId, String)| recordings.has_manifest(*job, uri);
-    let there = copied.manifests.iter().filter(is_there).count();
+    let recordings = Recordings::new(folder.recordings(), None);
+    let has_manifest = |(job, uri): &(JobId, String)| recordings.has_manifest(*job, uri);
+    // Those in a bucket are none of the restore's business.
+    let on_disk: Vec<bool> = copied.manifests.iter().filter_map(has_manifest).collect();
     Ok(Restored {
         folder: folder.path().to_owned(),
         jobs: copied.jobs,
         running: copied.running,
         deliveries: copied.deliveries,
-        recordings: copied.manifests.len(),
-        missing: copied.manifests.len() - there,
+        recordings: on_disk.len(),
+        missing: on_disk.iter().filter(|there| !**there).count(),
         paused: copied.paused,
     })
 }

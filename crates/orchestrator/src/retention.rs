@@ -131,7 +131,9 @@ async fn note_without_files(
             if stop.is_cancelled() {
                 return Ok(());
             }
-            if let Ok(false) = recordings.has_files(*job).await {
+            if !store.is_stored(*job).await?
+                && matches!(recordings.has_files(*job).await, Ok(false))
+            {
                 store.recording_removed(*job).await?;
             }
         }

@@ -24,7 +24,7 @@ use crate::{
     limits::{Allowance, Limits},
     metrics::{Metrics, StoreTimes},
     mixes::Mixes,
-    recordings::{self, Recordings},
+    recordings::{self, Claimed, Recordings, Uploads, bucket::Bucket},
     retention::{self, Keep},
     sessions,
     shares::Shares,
@@ -73,6 +73,14 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// The bucket that is to have the recordings.
+    #[error(transparent)]
+    Bucket(#[from] recordings::ClaimError),
+    /// A bucket has recordings of this data folder, and the settings name none.
+    #[error(
+        "recordings of this data folder are in {0}, and no bucket is set: set storage.url to where they are"
+    )]
+    NoBucket(String),
     /// The client that sends webhooks.
     #[error("no HTTP client for webhooks: {0}")]
     Client(#[from] reqwest::Error),
@@ -133,6 +141,7 @@ impl Orchestrator {
         let observer = times.clone();
         let observer = move |kind, done, took| observer.took(kind, done, took);
         let store = open(&config, &folder, Arc::new(observer)).await?;
+        let (bucket, claimed) = open_bucket(&config, store.as_ref()).await?;
         let clock = Clock::start();
         let metrics = Arc::new(Metrics::new(clock.now().wall, config.max_bots, &times));
         store.set_default_quota(config.quota).await?;
@@ -152,8 +161,8 @@ impl Orchestrator {
         warn_of_open_loopback(&config, store.as_ref(), clock.now().wall).await?;
 
         let kept = Arc::clone(&store);
-        let [queue, outbox, mixes] = [(); 3].map(|()| Arc::new(Notify::new()));
-        let recordings = Recordings::new(folder.recordings());
+        let [queue, outbox, mixes, uploads] = [(); 4].map(|()| Arc::new(Notify::new()));
+        let recordings = Recordings::new(folder.recordings(), bucket.clone());
         let (wakes, away) = (Arc::new(Wakes::default()), Arc::new(Away::default()));
         let guard = Arc::new(Guard::new(config.webhook_reach()));
         let meetings = Arc::new(config.meeting_reach());
@@ -181,6 +190,7 @@ impl Orchestrator {
             queue: Arc::clone(&queue),
             outbox: Arc::clone(&outbox),
             mixes: Arc::clone(&mixes),
+            uploads: Arc::clone(&uploads),
             guard,
             meetings: Arc::clone(&meetings),
             available: Arc::clone(&available),
@@ -226,6 +236,16 @@ impl Orchestrator {
             most_bytes_per_job: config.most_bytes_per_job,
             heartbeat_ms: u64::try_from(config.timing.heartbeat().as_millis()).unwrap_or(u64::MAX),
         };
+        let uploads = bucket.map(|bucket| Uploads {
+            store: Arc::clone(&store),
+            recordings: recordings.clone(),
+            bucket,
+            clock,
+            poke: uploads,
+            outbox: Arc::clone(&outbox),
+            mixes: Arc::clone(&mixes),
+            wakes: Arc::clone(&wakes),
+        });
         let mixes = Mixes {
             store: Arc::clone(&store),
             launcher,
@@ -245,6 +265,9 @@ impl Orchestrator {
                 stop_work.clone(),
             )),
         ];
+        if let Some(uploads) = uploads {
+            work.push(tokio::spawn(uploads.run(claimed, stop_work.clone())));
+        }
         let keep = Keep { recordings: config.keep_recordings, jobs: config.keep_jobs };
         if keep.has_an_end() {
             let (store, stop) = (Arc::clone(&store), stop_work.clone());
@@ -347,6 +370,26 @@ async fn open(
     }
     let store = SqliteStore::observed(folder.path(), observer)?;
     Ok(Arc::new(store.with_timing(config.timing)))
+}
+
+/// The bucket of the settings, taken for this store unless it cannot be reached now.
+async fn open_bucket(
+    config: &Config,
+    store: &dyn Store,
+) -> Result<(Option<Arc<Bucket>>, Claimed), StartError> {
+    let Some(settings) = &config.storage else {
+        return match store.storage().await?.url {
+            Some(url) => Err(StartError::NoBucket(url)),
+            None => Ok((None, Claimed::NotYet)),
+        };
+    };
+    let bucket = Bucket::open(settings).map_err(|(setting, problem)| ConfigError::Invalid {
+        place: String::new(),
+        setting,
+        problem,
+    })?;
+    let claimed = recordings::claim(&bucket, store).await?;
+    Ok((Some(Arc::new(bucket)), claimed))
 }
 
 /// Keys for real meetings may be others', and programs on loopback answer whoever calls them.

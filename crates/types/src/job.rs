@@ -365,7 +365,7 @@ mod tests {
              | `queued` | before the first bot: `dispatch_timeout` after `bots.start_within_seconds` (600) from the job's time, or `quota_exceeded` at that time where the month's minutes are used up; after a lost bot: the next one, as soon as there is room; the third and later ones also wait until the one before is 5 s, 10 s, … at most 10 min old |\n\
              | `joining` | `autoLeave.afterEntryDelaySeconds`, at most a week; a meeting that cannot be reached: `network_loss` after 60 s |\n\
              | `in_call`, `recording` | the rules of `autoLeave`; the longest stay is a week, also with every rule off |\n\
-             | `finalizing` | the files are closed and the manifest is written; the mix comes after the end |\n\
+             | `finalizing` | the files are closed and the manifest is written; the mix comes after the end. With `statusDetail` `uploading` the bot is gone, and the recording is on its way into the [bucket](object-storage.md) |\n\
              | any with a bot | a bot that gives no sign of life for 30 s is lost; after five lost bots the job fails |\n");
         spec_file::check("docs/job-lifecycle.md", &page);
     }

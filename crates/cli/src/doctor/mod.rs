@@ -6,6 +6,7 @@ mod loopback;
 mod machine;
 mod programs;
 mod server;
+mod storage;
 mod zoom;
 
 use std::process::ExitCode;
@@ -78,6 +79,7 @@ pub(crate) async fn run(
             findings.extend(found);
             findings.extend(folder::paused(&config.data_dir).await);
             findings.push(loopback::look(&config, now).await);
+            findings.extend(storage::look(&config).await);
             findings.extend(zoom::look(&config.zoom));
             let asked = server::look(connection, config.listen, in_use, now).await;
             let answers = server::is_at(&asked, connection.base_url()?.as_deref(), config.listen);

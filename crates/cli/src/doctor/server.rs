@@ -81,7 +81,7 @@ pub(super) async fn look(
         ));
     }
     findings.push(match get(&asked, "/readyz").await {
-        Ok(_) => Finding::ok(READY, "its store can be written, and it takes jobs"),
+        Ok(answer) => judge_ready(answer.body()),
         Err(error) => {
             let error = said(error);
             let remedy = if error.contains(STOPPING) {
@@ -119,6 +119,21 @@ pub(super) async fn look(
         });
     }
     findings
+}
+
+/// A server that is ready may have recordings that wait for their bucket.
+fn judge_ready(answer: &[u8]) -> Finding {
+    let ready: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let Some(problem) = ready["storage"]["problem"].as_str() else {
+        return Finding::ok(READY, "its store can be written, and it takes jobs");
+    };
+    let waiting = ready["storage"]["waiting"].as_u64().unwrap_or(0);
+    let found = format!("it takes jobs, but {problem}; {waiting} wait on its disk");
+    Finding::warn(
+        READY,
+        found,
+        "mend the bucket before the disk is full; uploads go on by themselves",
+    )
 }
 
 /// Whether a meetbot server answered that was asked at the address of the settings.

@@ -5,6 +5,9 @@
 mod backup;
 mod bad_input;
 mod browsers;
+mod bucket;
+mod bucket_server;
+mod bucket_start;
 mod commands;
 mod company;
 mod consumers;

@@ -68,6 +68,7 @@ pub(super) async fn erase(
             let jobs: Vec<JobId> = portion.iter().map(|(_, job, _)| *job).collect();
             server.store.drop_mixes(jobs.clone()).await?;
             for job in &jobs {
+                server.recordings.give_up_upload(*job).await;
                 // Before the rows, so that a crash in between leaves what can be asked for again.
                 removed.extend(recordings(server, *job).await?);
             }

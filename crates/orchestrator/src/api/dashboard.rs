@@ -20,7 +20,7 @@ const MARKDOWN: &str = "text/markdown; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// Where each file is served, what it is, and its bytes.
-const FILES: [(&str, &str, &[u8]); 35] = [
+const FILES: [(&str, &str, &[u8]); 36] = [
     ("/", HTML, include_bytes!("../../../../dashboard/index.html")),
     ("/dashboard/style.css", CSS, include_bytes!("../../../../dashboard/style.css")),
     ("/dashboard/icon.svg", SVG, include_bytes!("../../../../dashboard/icon.svg")),
@@ -50,6 +50,7 @@ const FILES: [(&str, &str, &[u8]); 35] = [
     ("/docs/dashboard.md", MARKDOWN, include_bytes!("../../../../docs/dashboard.md")),
     ("/docs/failure-codes.md", MARKDOWN, include_bytes!("../../../../docs/failure-codes.md")),
     ("/docs/job-lifecycle.md", MARKDOWN, include_bytes!("../../../../docs/job-lifecycle.md")),
+    ("/docs/object-storage.md", MARKDOWN, include_bytes!("../../../../docs/object-storage.md")),
     ("/docs/operations.md", MARKDOWN, include_bytes!("../../../../docs/operations.md")),
     ("/docs/quickstart.md", MARKDOWN, include_bytes!("../../../../docs/quickstart.md")),
     ("/docs/recordings.md", MARKDOWN, include_bytes!("../../../../docs/recordings.md")),

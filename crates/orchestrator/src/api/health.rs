@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Server, error::ApiError};
+use crate::recordings::UploadHealth;
 
 const PATIENCE: Duration = Duration::from_secs(2);
 /// For how long the answer about the store is given again.
@@ -27,7 +28,7 @@ async fn healthz() -> Json<Value> {
 /// The store can be written, and jobs are taken.
 #[utoipa::path(get, path = "/readyz", tag = "operators", security(()),
     responses(
-        (status = 200, description = "It can", body = Object),
+        (status = 200, description = "It can. `storage` is there while the bucket takes no recordings: how many wait for it, and since when", body = Object),
     ))]
 async fn readyz(State(server): State<Server>) -> Result<Json<Value>, ApiError> {
     if server.draining.is_cancelled() {
@@ -35,7 +36,15 @@ async fn readyz(State(server): State<Server>) -> Result<Json<Value>, ApiError> {
         return Err(ApiError::unavailable(message));
     }
     server.readiness.look(&server).await?;
-    Ok(Json(json!({"status": "ok"})))
+    let mut answer = json!({"status": "ok"});
+    // The server can work all the same: who is in a meeting is recorded on its disk.
+    let UploadHealth { waiting, since, problem } = server.recordings.health();
+    if problem.is_some() {
+        // Anybody may ask: the log names the reason.
+        let problem = "the bucket does not take recordings now; the server's log says why";
+        answer["storage"] = json!({"problem": problem, "waiting": waiting, "since": since});
+    }
+    Ok(Json(answer))
 }
 
 /// Whether the store could be written when somebody last asked: anybody may ask, and each look is a write on disk.

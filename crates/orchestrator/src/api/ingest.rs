@@ -27,7 +27,11 @@ use super::{
     query::Query,
     request::{INGEST_LIMIT, JsonBody, not_json},
 };
-use crate::{keys, metrics::Heard, store::Reported};
+use crate::{
+    keys,
+    metrics::Heard,
+    store::{Recorded, Reported},
+};
 
 /// The longest a bot's question for commands is held.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -68,7 +72,7 @@ async fn report(
         let (job_id, epoch) = attempt(&mut query)?;
         query.finish()?;
         let sign_of_life = IngestRequest { job_id, epoch, reports: Vec::new() };
-        heard(&server, sign_of_life, token_hash, None).await?;
+        heard(&server, sign_of_life, token_hash, Recorded::default()).await?;
         // It is a bot's: what it brings is waited for.
         hold = request.extensions().get::<Arc<Connection>>().map(Connection::hold);
     }
@@ -86,17 +90,17 @@ async fn report(
     let ends = any(|report| matches!(report, BotReport::Ended { .. }));
     let revoked = any(|report| matches!(report, BotReport::Ended { consent_revoked: true, .. }));
     // A stranger's report has nothing counted, and nothing removed.
-    let recording_bytes = if revoked {
+    let recorded = if revoked {
         let sign_of_life = IngestRequest { job_id: job, epoch: request.epoch, reports: Vec::new() };
-        heard(&server, sign_of_life, token_hash, None).await?;
+        heard(&server, sign_of_life, token_hash, Recorded::default()).await?;
         // Before the job ends: should the server die in between, the job's next bot learns of the same stream and reports the same again.
-        Some(remove(&server, job).await?)
+        Recorded { bytes: Some(remove(&server, job).await?), upload: None }
     } else if ends && server.store.has_had_bot(job, token_hash).await? {
-        server.recordings.bytes(job).await
+        server.recordings.recorded(job).await
     } else {
-        None
+        Recorded::default()
     };
-    let answer = heard(&server, request, token_hash, recording_bytes).await?;
+    let answer = heard(&server, request, token_hash, recorded).await?;
     if joins {
         server.wakes.poke_rooms();
     }
@@ -105,12 +109,15 @@ async fn report(
     if answer.status.is_final() {
         server.mixes.notify_one();
     }
+    if ends {
+        server.uploads.notify_one();
+    }
     Ok(Json(answer))
 }
 
 /// Removes all that was recorded of a job, also by earlier bots, since the consent to it was withdrawn; answers how many bytes are left.
 async fn remove(server: &Server, job: JobId) -> Result<u64, ApiError> {
-    let (objects, missing) = server.recordings.remove(job).await.map_err(|error| {
+    let (objects, missing) = server.recordings.remove_from_disk(job).await.map_err(|error| {
         tracing::error!(%job, %error, "the recording of a job without consent cannot be removed; its bot asks again");
         ApiError::unavailable("the recording cannot be removed now")
     })?;
@@ -123,10 +130,10 @@ async fn heard(
     server: &Server,
     request: IngestRequest,
     token_hash: [u8; 32],
-    recording_bytes: Option<u64>,
+    recorded: Recorded,
 ) -> Result<IngestAnswer, ApiError> {
     let (away, now) = (server.away.last(), server.store.now());
-    let reported = server.store.report(request, token_hash, recording_bytes, away, now).await;
+    let reported = server.store.report(request, token_hash, recorded, away, now).await;
     match server.away.note(reported, server.store.now().lease)? {
         Reported::Applied(answer) => Ok(answer),
         Reported::Superseded => Err(superseded()),

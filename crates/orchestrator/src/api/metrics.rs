@@ -35,6 +35,9 @@ async fn get_metrics(State(server): State<Server>) -> Result<Response, ApiError>
         }
         Err(_) => None,
     };
-    let text = server.metrics.text(tally.as_ref(), server.clock.now().wall);
+    let (now, uploads) = (server.clock.now().wall, server.recordings.health());
+    let failing = uploads.problem.is_some();
+    server.metrics.uploads(uploads.waiting, uploads.since, failing, now);
+    let text = server.metrics.text(tally.as_ref(), now);
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }

@@ -94,6 +94,8 @@ pub(crate) struct Server {
     pub(crate) outbox: Arc<Notify>,
     /// Wakes the task that has mixes made.
     pub(crate) mixes: Arc<Notify>,
+    /// Wakes the task that brings recordings into the bucket.
+    pub(crate) uploads: Arc<Notify>,
     pub(crate) guard: Arc<Guard>,
     /// Where meetings may be.
     pub(crate) meetings: Arc<Reach>,

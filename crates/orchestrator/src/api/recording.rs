@@ -1,12 +1,12 @@
 //! What was recorded: the manifest and its files.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use axum::{
     Json,
     body::Body,
     extract::{Request, State},
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use meetbot_types::{ErrorBody, Job, JobId, Manifest, Page, manifest::File};
@@ -22,7 +22,10 @@ use super::{
     request::Named,
 };
 use crate::{
-    recordings::{Finished, MANIFEST},
+    recordings::{
+        Finished, MANIFEST,
+        bucket::{Bucket, BucketError, Part, Reading, Serve},
+    },
     store::Tenant,
 };
 
@@ -46,7 +49,7 @@ async fn get_manifest(
     request: Request,
 ) -> Result<Response, ApiError> {
     let finished = finished(&server, &job(&server, tenant, &id).await?)?;
-    serve(finished.file(MANIFEST), "application/json", request).await
+    serve_manifest(&finished, request).await
 }
 
 /// List a job's files: those of its manifest, and the evidence of joins that failed, which a job without a manifest may have too.
@@ -83,6 +86,7 @@ async fn list_artifacts(
         (status = 206, description = "Some of the bytes", content(
             (Vec<u8> = "audio/webm"), (Vec<u8> = "application/jsonl"), (Vec<u8> = "image/png"), (Manifest = "application/json"),
         )),
+        (status = 302, description = "The bytes are at this URL, for five minutes; ask it without the key", headers(("Location" = String, description = "The URL"))),
         (status = 404, description = "not_found", body = ErrorBody),
         (status = 416, description = "The range is outside of the file"),
     ))]
@@ -101,15 +105,87 @@ async fn get_artifact(
     }
     let finished = finished(&server, &job)?;
     if name == MANIFEST {
-        return serve(finished.file(MANIFEST), "application/json", request).await;
+        return serve_manifest(&finished, request).await;
     }
     let manifest = finished.manifest().await.map_err(|error| unreadable(&error))?;
     let file = named(manifest.files, &name).ok_or_else(|| {
         ApiError::not_found(format!("the manifest of {id} lists no file {name:?}"))
     })?;
+    let (bucket, key) = match &finished {
+        Finished::OnDisk(folder) => {
+            let share = caller.stream(&server)?;
+            let file = serve(folder.join(&file.name), &file.media_type, request).await?;
+            return Ok((share, file).into_response());
+        }
+        Finished::InBucket { bucket, .. } => (bucket, finished.key(&file.name)),
+    };
+    // A page may only read from its own server.
+    if bucket.serve() == Serve::Redirect && !caller.is_browser() {
+        return redirect(bucket, &key, request.method().clone()).await;
+    }
     let share = caller.stream(&server)?;
-    let file = serve(finished.file(&file.name), &file.media_type, request).await?;
+    let file = pass_on(bucket, &key, &file, request.headers()).await?;
     Ok((share, file).into_response())
+}
+
+/// The place in the bucket where a file can be read for a while.
+async fn redirect(bucket: &Bucket, key: &str, method: Method) -> Result<Response, ApiError> {
+    let url = bucket.sign(method, key).await.map_err(|error| unreadable(&error.into()))?;
+    let location = HeaderValue::from_str(url.as_str()).map_err(|_| ApiError::internal())?;
+    let headers = [
+        (header::LOCATION, location),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((StatusCode::FOUND, headers).into_response())
+}
+
+/// A file in the bucket, as it comes from there.
+async fn pass_on(
+    bucket: &Bucket,
+    key: &str,
+    file: &File,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let part = headers.get(header::RANGE).and_then(|range| part(range.to_str().ok()?));
+    // What was said to be the state of the file is not asked for: the whole is right in any case.
+    let part = part.filter(|_| !headers.contains_key(header::IF_RANGE));
+    let reading = match bucket.read(key, part).await {
+        Ok(reading) => reading,
+        Err(BucketError::OutOfRange) => {
+            let range = format!("bytes */{}", file.bytes);
+            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, range)])
+                .into_response());
+        }
+        Err(error) => return Err(unreadable(&error.into())),
+    };
+    let Reading { range, bytes, e_tag, content } = reading;
+    let mut response = Response::new(Body::from_stream(content));
+    let headers = response.headers_mut();
+    let text = |text: String| HeaderValue::from_str(&text).map_err(|_| ApiError::internal());
+    headers.insert(header::CONTENT_TYPE, text(file.media_type.clone())?);
+    headers.insert(header::CONTENT_LENGTH, (range.end - range.start).into());
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(e_tag) = e_tag {
+        headers.insert(header::ETAG, text(e_tag)?);
+    }
+    if part.is_some() {
+        let last = range.end.saturating_sub(1);
+        headers
+            .insert(header::CONTENT_RANGE, text(format!("bytes {}-{last}/{bytes}", range.start))?);
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Ok(response)
+}
+
+async fn serve_manifest(finished: &Finished, request: Request) -> Result<Response, ApiError> {
+    const MEDIA_TYPE: &str = "application/json";
+    if let Finished::OnDisk(folder) = finished {
+        return serve(folder.join(MANIFEST), MEDIA_TYPE, request).await;
+    }
+    let text = finished.manifest_text().await.map_err(|error| unreadable(&error))?;
+    let headers = [(header::CONTENT_TYPE, MEDIA_TYPE), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    Ok((headers, text).into_response())
 }
 
 fn named(files: Vec<File>, name: &str) -> Option<File> {
@@ -150,13 +226,13 @@ async fn serve(
     // RFC 9110, 14.2: what is no range that is served here is passed over, and the whole file is the answer.
     let range =
         request.headers().get(header::RANGE).map(|range| range.to_str().unwrap_or_default());
-    if range.is_some_and(|range| !is_one_range(range)) {
+    if range.is_some_and(|range| part(range).is_none()) {
         request.headers_mut().remove(header::RANGE);
     }
     let media_type = media_type.parse().map_err(|_| ApiError::internal())?;
     let served = ServeFile::new_with_mime(&path, &media_type).oneshot(request).await;
     let response = served.unwrap_or_else(|never| match never {});
-    if response.status() == axum::http::StatusCode::NOT_FOUND {
+    if response.status() == StatusCode::NOT_FOUND {
         return Err(ApiError::not_found("the file is no longer there"));
     }
     let mut response = response.map(Body::new);
@@ -167,30 +243,46 @@ async fn serve(
     Ok(response)
 }
 
-fn unreadable(error: &dyn std::fmt::Display) -> ApiError {
-    tracing::error!(%error, "a manifest cannot be read");
-    ApiError::internal()
+fn unreadable(error: &io::Error) -> ApiError {
+    match error.kind() {
+        io::ErrorKind::NotFound => ApiError::not_found("the file is no longer there"),
+        io::ErrorKind::NotConnected => {
+            tracing::warn!(%error, "a recording cannot be read now");
+            ApiError::unavailable("the bucket that has the recording does not answer; try again")
+        }
+        _ => {
+            tracing::error!(%error, "a recording cannot be read");
+            ApiError::internal()
+        }
+    }
 }
 
 /// One range of bytes: from one to another, from one on, or so many of the last.
-fn is_one_range(range: &str) -> bool {
+fn part(range: &str) -> Option<Part> {
     let number = |text: &str| text.parse::<u64>().ok().filter(|_| !text.starts_with('+'));
-    let ends = range.strip_prefix("bytes=").and_then(|range| range.split_once('-'));
-    ends.is_some_and(|(first, last)| match (first, last) {
-        ("", last) => number(last).is_some(),
-        (first, "") => number(first).is_some(),
-        (first, last) => number(first).zip(number(last)).is_some_and(|(first, last)| first <= last),
-    })
+    match range.strip_prefix("bytes=")?.split_once('-')? {
+        ("", last) => Some(Part::Last(number(last)?)),
+        (first, "") => Some(Part::From(number(first)?)),
+        (first, last) => {
+            let (first, last) = (number(first)?, number(last)?);
+            (first <= last).then_some(Part::FromTo(first, last))
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_one_range;
+    use super::{Part, part};
 
     #[test]
     fn only_one_range_of_bytes_is_a_range() {
+        assert_eq!(part("bytes=2-5"), Some(Part::FromTo(2, 5)));
+        assert_eq!(
+            (part("bytes=5-"), part("bytes=-5")),
+            (Some(Part::From(5)), Some(Part::Last(5)))
+        );
         for range in ["bytes=0-0", "bytes=5-", "bytes=-5", "bytes=0-18446744073709551615"] {
-            assert!(is_one_range(range), "{range}");
+            assert!(part(range).is_some(), "{range}");
         }
         for range in [
             "",
@@ -206,7 +298,7 @@ mod tests {
             "bytes= 0-1",
             "bytes=0--1",
         ] {
-            assert!(!is_one_range(range), "{range:?}");
+            assert_eq!(part(range), None, "{range:?}");
         }
     }
 }

@@ -18,6 +18,7 @@ use super::{Config, ConfigError, parse_listen};
 use crate::{
     limits::Limits,
     machine,
+    recordings::bucket::{Serve, StorageSettings, parse_endpoint, parse_url},
     store::{Quota, StoreUrl},
     timing::Timing,
     zoom::ZoomSettings,
@@ -30,6 +31,7 @@ struct Settings {
     bots: Bots,
     log: Log,
     recordings: Recordings,
+    storage: Storage,
     jobs: Jobs,
     webhooks: Webhooks,
     audit: Audit,
@@ -103,6 +105,74 @@ struct Recordings {
     keep_days: u32,
     max_gigabytes_per_job: u32,
     mix_at_once: i32,
+    serve: String,
+}
+
+#[derive(Deserialize)]
+struct Storage {
+    url: String,
+    endpoint: String,
+    public_url: String,
+    region: String,
+    path_style: bool,
+    access_key_id: String,
+    secret_access_key_file: PathBuf,
+}
+
+impl Storage {
+    /// The error is the setting and what is wrong with it.
+    fn settings(self, serve: &str) -> Result<Option<StorageSettings>, (&'static str, String)> {
+        let serve = match serve {
+            "redirect" => Serve::Redirect,
+            "proxy" => Serve::Proxy,
+            _ => {
+                let problem = format!("{serve:?} is neither redirect nor proxy");
+                return Err(("recordings.serve", problem));
+            }
+        };
+        let given = |text: String| Some(text).filter(|text| !text.is_empty());
+        let Some(url) = given(self.url) else {
+            let others = [
+                ("storage.endpoint", &self.endpoint),
+                ("storage.public_url", &self.public_url),
+                ("storage.access_key_id", &self.access_key_id),
+            ];
+            // Half a section is a mistake: recordings would stay on the disk unnoticed.
+            return match others.into_iter().find(|(_, value)| !value.is_empty()) {
+                Some((setting, _)) => Err((setting, "is set, and storage.url is not".to_owned())),
+                None => Ok(None),
+            };
+        };
+        let (bucket, prefix) = parse_url(&url).map_err(|problem| ("storage.url", problem))?;
+        let path_style = self.path_style;
+        let address = |setting: &'static str, text: String| {
+            let parsed = given(text).map(|text| parse_endpoint(&text, path_style)).transpose();
+            parsed.map_err(|problem| (setting, problem))
+        };
+        let is_plain = |text: &str| text.bytes().all(|letter| letter.is_ascii_graphic());
+        for (setting, text) in
+            [("storage.region", &self.region), ("storage.access_key_id", &self.access_key_id)]
+        {
+            if !is_plain(text) {
+                return Err((
+                    setting,
+                    "must be ASCII letters, digits and signs, without spaces".to_owned(),
+                ));
+            }
+        }
+        let file = self.secret_access_key_file;
+        Ok(Some(StorageSettings {
+            bucket,
+            prefix,
+            endpoint: address("storage.endpoint", self.endpoint)?,
+            public_url: address("storage.public_url", self.public_url)?,
+            region: given(self.region),
+            path_style,
+            access_key_id: given(self.access_key_id),
+            secret_access_key_file: (!file.as_os_str().is_empty()).then_some(file),
+            serve,
+        }))
+    }
 }
 
 #[derive(Deserialize)]
@@ -211,6 +281,10 @@ impl Config {
                 invalid("recordings.mix_at_once", "must be -1, 0 or more".to_owned())
             })?,
         };
+        let storage = settings
+            .storage
+            .settings(&settings.recordings.serve)
+            .map_err(|(setting, problem)| invalid(setting, problem))?;
         let log_format =
             settings.log.format.parse().map_err(|problem| invalid("log.format", problem))?;
         let start_within = Duration::from_secs(settings.bots.start_within_seconds.into());
@@ -243,6 +317,7 @@ impl Config {
                 gigabytes => Some(u64::from(gigabytes) * 1_000_000_000),
             },
             mix_at_once,
+            storage,
             allow_networks,
             quota: Quota {
                 bots: NonZeroU32::new(settings.limits.bots_per_consumer),

@@ -10,7 +10,8 @@ impl JobRecord {
     pub(crate) fn cancel(&mut self, now: StoreNow) -> Option<Changes> {
         // What a bot has said about the end as it left holds: it writes its manifest by it.
         let is_ending = self.job.status == JobStatus::Finalizing && self.cause.is_some();
-        if self.job.status.is_final() || is_ending || self.cause == Some(Cause::Cancelled) {
+        let is_over = self.job.status.is_final() || self.is_uploading();
+        if is_over || is_ending || self.cause == Some(Cause::Cancelled) {
             return None;
         }
         self.cause = Some(Cause::Cancelled);

@@ -10,6 +10,7 @@ use super::{
     command::{self, CommandChange},
     quota::{self, SlotChange},
     record::JobRecord,
+    upload::Upload,
     withheld::Withheld,
 };
 
@@ -30,6 +31,8 @@ pub(crate) struct Changes {
     pub slot: SlotChange,
     /// What becomes of its mix.
     pub mix: Option<MixChange>,
+    /// What becomes of its recording's way into the bucket.
+    pub upload: Option<UploadChange>,
     /// Its end, with the minutes that it costs: once for each job.
     pub end: Option<JobEnd>,
 }
@@ -94,6 +97,15 @@ pub(crate) enum MixChange {
     Waits,
     /// It is not to be made any more.
     Dropped,
+}
+
+/// What becomes of a recording's way into the bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum UploadChange {
+    /// It is to be brought there.
+    Waits(Upload),
+    /// It is there, or is not to be brought there any more.
+    Ended,
 }
 
 /// A job while something happens to it.

@@ -11,16 +11,18 @@ mod delete;
 pub(crate) mod derive;
 mod end;
 mod expire;
+mod hold;
 pub(crate) mod quota;
 mod record;
 pub(crate) mod refusal;
 mod release;
 mod report;
 mod restore;
+pub(crate) mod upload;
 pub(crate) mod withheld;
 
 pub(crate) use self::{
-    change::{Changes, Happened, MixChange, RoomChange},
+    change::{Changes, Happened, MixChange, RoomChange, UploadChange},
     claim::minutes_are_used_up,
     command::{CommandChange, Settlement},
     end::JobEnd,
@@ -29,7 +31,8 @@ pub(crate) use self::{
 pub use self::{
     command::Command,
     record::{MAX_ATTEMPTS, Start, Tenant},
-    report::Reported,
+    report::{Recorded, Reported},
+    upload::Upload,
 };
 
 #[cfg(test)]

@@ -78,6 +78,10 @@ impl JobRecord {
 
     /// Where it stands in its consumer's number of bots.
     pub(super) fn place(&self) -> Place {
+        if self.is_uploading() {
+            // An outage of the bucket keeps no bot from its meeting.
+            return Place::None;
+        }
         quota::place(&self.job.status, self.epoch)
     }
 

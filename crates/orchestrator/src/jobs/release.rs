@@ -42,9 +42,9 @@ impl JobRecord {
 
     pub(super) fn lose(&mut self, run_at: Timestamp, now: Timestamp) -> Changes {
         self.run_at = run_at;
-        self.lease_until = None;
         self.stay.lost();
         self.change(now, |change| {
+            change.record.lease_until = None;
             change.changes.rooms.push(RoomChange::Leaves);
             change.changes.commands.push(CommandChange::Settled(command::AT_A_LOSS));
             change.step(JobEvent::Lose, Some("reconnecting"));

@@ -11,12 +11,22 @@ use super::{
     change::{Change, Changes, RoomChange},
     command::CommandChange,
     record::JobRecord,
+    upload::Upload,
     withheld::withholds,
 };
 use crate::clock::{LeaseTime, StoreNow};
 
 /// The hint that a bot is in a call from which nothing comes.
 const NO_MEDIA: &str = "no_media";
+
+/// What the server knows of a recording whose bot says that it is finished.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// How many bytes it has; `None`: they are to be counted.
+    pub bytes: Option<u64>,
+    /// Where recordings are kept in a bucket: the nonce of its [`Upload`], which comes before the job's end.
+    pub upload: Option<String>,
+}
 
 /// What became of a bot's report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,13 +47,13 @@ fn is_over(until: Option<LeaseTime>, away: Option<LeaseTime>, now: StoreNow) -> 
 
 impl JobRecord {
     /// Applies what the bot of an attempt reports, each report once, and renews its lease. Without changes the job stays as it is. One that ends with them has a
-    /// recording of `recording_bytes`; `None`: they are to be counted.
+    /// recording as it was `recorded`.
     pub(crate) fn report(
         &mut self,
         epoch: u32,
         reports: &[NumberedReport],
         token_hash: &[u8; 32],
-        recording_bytes: Option<u64>,
+        recorded: &Recorded,
         away: Option<LeaseTime>,
         now: StoreNow,
     ) -> (Reported, Option<Changes>) {
@@ -53,7 +63,7 @@ impl JobRecord {
         if self.epoch != epoch || !self.has_bot(token_hash) {
             return (Reported::Unknown, None);
         }
-        if self.job.status.is_final() {
+        if self.job.status.is_final() || self.is_uploading() {
             return (Reported::Applied(self.acknowledged()), None);
         }
         // A late sign of life does not revive a lease.
@@ -66,12 +76,12 @@ impl JobRecord {
                 if numbered.seq == change.record.applied + 1 {
                     change.record.applied = numbered.seq;
                     change.at = numbered.at.min(now.wall);
-                    change.hear(&numbered.report);
+                    change.hear(&numbered.report, recorded.upload.as_deref());
                 }
             }
             let record = &mut *change.record;
             if record.job.status.is_final() {
-                record.job.recording.bytes = recording_bytes;
+                record.job.recording.bytes = recorded.bytes;
             }
             record.stay.heard(&record.job, now);
         });
@@ -84,11 +94,12 @@ impl JobRecord {
 }
 
 impl Change<'_> {
-    fn hear(&mut self, report: &BotReport) {
+    fn hear(&mut self, report: &BotReport, upload: Option<&str>) {
         let idle = matches!(report, BotReport::Heartbeat { .. } | BotReport::Unreadable { .. });
-        if !idle && !self.record.job.status.is_final() {
+        let is_over = self.record.job.status.is_final() || self.record.is_uploading();
+        if !idle && !is_over {
             self.touch();
-            self.apply(report);
+            self.apply(report, upload);
             if !withholds(&self.record.job.recording) {
                 self.tell_withheld();
             }
@@ -112,7 +123,7 @@ impl Change<'_> {
         }
     }
 
-    fn apply(&mut self, report: &BotReport) {
+    fn apply(&mut self, report: &BotReport, upload: Option<&str>) {
         let at = self.at;
         match report {
             BotReport::Waiting { lobby } if self.record.job.status == JobStatus::Joining => {
@@ -225,7 +236,16 @@ impl Change<'_> {
                     self.record.job.recording.deleted_at = Some(at);
                 }
                 let manifest_uri = manifest_uri.as_deref().filter(|_| !consent_revoked);
-                self.end(ending, manifest_uri, *duration_ms);
+                match upload.filter(|_| manifest_uri.is_some()) {
+                    Some(nonce) => self.hold(Upload {
+                        epoch: self.record.epoch,
+                        nonce: nonce.to_owned(),
+                        ending: ending.clone(),
+                        duration_ms: *duration_ms,
+                        since: at,
+                    }),
+                    None => self.end(ending, manifest_uri, *duration_ms),
+                }
             }
             _ => {}
         }

@@ -12,7 +12,7 @@ use super::{
     command::{self, CommandChange},
     quota::{SlotChange, Stay},
     record::{JobRecord, MAX_ATTEMPTS, Tenant},
-    report::Reported,
+    report::{Recorded, Reported},
     withheld::Withheld,
 };
 use crate::{
@@ -60,7 +60,10 @@ fn hear(record: &mut JobRecord, reports: &[BotReport], now: StoreNow) -> Changes
         .zip(reports)
         .map(|(seq, report)| NumberedReport { seq, at: now.wall, report: report.clone() })
         .collect();
-    let (reported, changes) = record.report(record.epoch, &numbered, &TOKEN, Some(7), None, now);
+    let (reported, changes) = {
+        let recorded = Recorded { bytes: Some(7), upload: None };
+        record.report(record.epoch, &numbered, &TOKEN, &recorded, None, now)
+    };
     assert!(matches!(reported, Reported::Applied(_)), "{reported:?}");
     changes.unwrap_or_default()
 }
@@ -142,7 +145,7 @@ fn a_job_has_a_slot_from_its_first_bot_to_its_end_and_ends_once() {
     let ending = end.end.unwrap();
     assert_eq!((ending.minutes, ending.may_have_files()), (1, true));
     assert_eq!((end.rooms, record.lease_until), (vec![RoomChange::Leaves], None));
-    let (again, changes) = record.report(2, &[], &TOKEN, None, None, at(6));
+    let (again, changes) = record.report(2, &[], &TOKEN, &Recorded::default(), None, at(6));
     let answer = IngestAnswer { status: JobStatus::Completed, acknowledged: 3 };
     assert_eq!((again, changes), (Reported::Applied(answer), None));
 
@@ -181,7 +184,8 @@ fn each_report_is_applied_once_and_in_order() {
     let numbered = |seq| NumberedReport { seq, at: at(2).wall, report: BotReport::Admitted };
     let mut report = |seqs: &[u64]| {
         let reports: Vec<_> = seqs.iter().copied().map(numbered).collect();
-        let (reported, changes) = record.report(1, &reports, &TOKEN, None, None, at(2));
+        let (reported, changes) =
+            record.report(1, &reports, &TOKEN, &Recorded::default(), None, at(2));
         let Reported::Applied(answer) = reported else { panic!("{reported:?}") };
         (answer.acknowledged, changes.unwrap().events.len())
     };
@@ -207,15 +211,21 @@ fn only_the_attempt_that_has_the_job_is_heard_and_only_while_its_lease_lasts() {
     ] {
         let mut heard = record.clone();
         let token = [token; 32];
-        let (reported, changes) =
-            heard.report(epoch, &[], &token, None, away.map(|away| at(away).lease), at(now));
+        let (reported, changes) = heard.report(
+            epoch,
+            &[],
+            &token,
+            &Recorded::default(),
+            away.map(|away| at(away).lease),
+            at(now),
+        );
         let what = format!("attempt {epoch} at {now} s, away at {away:?}: {reported:?}");
         assert_eq!(matches!(reported, Reported::Applied(_)), expected, "{what}");
         assert!(expected || reported == Reported::Superseded, "{what}");
         assert!(expected || (heard == record && changes.is_none()), "{what}");
     }
     for (epoch, token) in [(2, 1), (3, 2), (1, 9), (0, 9), (2, 9)] {
-        let heard = second.report(epoch, &[], &[token; 32], None, None, at(4));
+        let heard = second.report(epoch, &[], &[token; 32], &Recorded::default(), None, at(4));
         assert_eq!(heard, (Reported::Unknown, None), "attempt {epoch}, token {token}");
     }
 }
@@ -458,7 +468,7 @@ fn a_recording_is_deleted_once_and_only_after_the_end() {
 fn a_bots_clock_cannot_run_ahead_of_the_servers() {
     let mut record = claimed();
     let ahead = NumberedReport { seq: 1, at: at(99).wall, report: BotReport::Admitted };
-    record.report(1, &[ahead], &TOKEN, None, None, at(2));
+    record.report(1, &[ahead], &TOKEN, &Recorded::default(), None, at(2));
     assert_eq!(record.job.joined_at, Some(at(2).wall));
 }
 

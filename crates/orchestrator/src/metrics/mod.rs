@@ -119,6 +119,9 @@ pub(crate) struct Metrics {
     webhook_latency: Histogram,
     mixes: Gauge,
     recordings: Gauge,
+    uploads: Gauge,
+    uploads_age: Gauge<f64, AtomicU64>,
+    uploads_failing: Gauge,
     backlog: Gauge,
     backlog_age: Gauge<f64, AtomicU64>,
     store_up: Gauge,
@@ -227,6 +230,26 @@ impl Metrics {
             backlog_age.clone(),
         );
 
+        let uploads = Gauge::default();
+        registry.register(
+            "uploads_waiting",
+            "Recordings that are finished and not in the bucket yet; 0 without one",
+            uploads.clone(),
+        );
+        let uploads_age = Gauge::default();
+        registry.register_with_unit(
+            "uploads_waiting_age",
+            "How long the first of them has waited; 0 where there is none",
+            Unit::Seconds,
+            uploads_age.clone(),
+        );
+        let uploads_failing = Gauge::default();
+        registry.register(
+            "uploads_failing",
+            "Whether the last try to bring one into the bucket failed",
+            uploads_failing.clone(),
+        );
+
         let store_up = Gauge::default();
         registry.register("store_up", "Whether the store answered, when asked", store_up.clone());
         registry.register_with_unit(
@@ -250,6 +273,9 @@ impl Metrics {
             webhook_latency,
             mixes,
             recordings,
+            uploads,
+            uploads_age,
+            uploads_failing,
             backlog,
             backlog_age,
             store_up,
@@ -293,6 +319,20 @@ impl Metrics {
         if let Some(latency) = latency.filter(|_| verdict == Verdict::Delivered) {
             self.webhook_latency.observe(latency.as_secs_f64());
         }
+    }
+
+    /// So many recordings wait for the bucket, the first of them since this moment, and whether the last try failed.
+    pub(crate) fn uploads(
+        &self,
+        waiting: u64,
+        since: Option<Timestamp>,
+        failing: bool,
+        now: Timestamp,
+    ) {
+        self.uploads.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        let age = since.map_or(0, |since| now.millis_since(since).max(0));
+        self.uploads_age.set(age as f64 / 1000.0);
+        self.uploads_failing.set(i64::from(failing));
     }
 
     /// Everything in Prometheus' text format, with what the store has just counted; without that where it did not answer.

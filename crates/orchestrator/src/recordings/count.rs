@@ -1,6 +1,6 @@
 //! How many bytes recordings have, where nobody has said it yet.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,9 @@ async fn count_once(
     all: bool,
     stop: &CancellationToken,
 ) -> Result<(), StoreError> {
+    // One look into the bucket for all of them, and not one for each.
+    let in_bucket = if all { recordings.bytes_in_bucket().await } else { Ok(HashMap::new()) };
+    let in_bucket = in_bucket.map_err(|error| StoreError::Unavailable(error.to_string()))?;
     let mut after = None;
     loop {
         let found = store.recordings_to_count(all, after, BATCH).await?;
@@ -46,7 +49,14 @@ async fn count_once(
             if stop.is_cancelled() {
                 return Ok(());
             }
-            match recordings.bytes(*job).await {
+            let counted = match in_bucket.get(job) {
+                Some(bytes) => {
+                    recordings.bytes_of_evidence(*job).await.ok().map(|more| bytes + more)
+                }
+                None if all => recordings.bytes_on_disk(*job).await.ok(),
+                None => recordings.bytes(*job).await,
+            };
+            match counted {
                 Some(bytes) if *before != Some(bytes) => {
                     store.recording_counted(*job, *before, bytes).await?;
                 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use meetbot_types::{Manifest, RemovedObject};
+use meetbot_types::{JobId, Manifest, RemovedObject, bot::EVIDENCE_FOLDER};
 
 use super::MANIFEST;
 
@@ -68,6 +68,26 @@ fn remove_all(folder: &Path, within: &str, removed: &mut Vec<RemovedObject>) -> 
     Ok(())
 }
 
+/// Removes from a job's folder what attempts left; evidence of joins that failed stays.
+pub(super) fn remove_attempts(folder: &Path) -> io::Result<()> {
+    let mut removed = Vec::new();
+    for path in entries(folder)?.into_iter().filter(|path| !path.ends_with(EVIDENCE_FOLDER)) {
+        remove_all(&path, "", &mut removed)?;
+        fs::remove_dir(&path)?;
+    }
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// The jobs that have a folder in the folder of all recordings.
+pub(super) fn jobs(folder: &Path) -> io::Result<Vec<JobId>> {
+    let name = |path: &PathBuf| path.file_name()?.to_str()?.parse().ok();
+    Ok(entries(folder)?.iter().filter_map(name).collect())
+}
+
 /// What is in a folder, by name; nothing when it is not there.
 pub(super) fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let listed = match fs::read_dir(folder) {
@@ -104,5 +124,21 @@ mod tests {
         assert!(gone.is_empty() && !folder.exists());
         assert!(remove_folder(&folder).unwrap().0.is_empty(), "a second time there is nothing");
         assert_eq!(bytes_in(&folder).unwrap(), 0);
+    }
+
+    #[test]
+    fn evidence_of_joins_that_failed_stays_when_the_attempts_go() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("job");
+        for path in ["e1/a.webm", "e2/manifest.json", "evidence/a.png"] {
+            fs::create_dir_all(folder.join(path).parent().unwrap()).unwrap();
+            fs::write(folder.join(path), "x").unwrap();
+        }
+        remove_attempts(&folder).unwrap();
+        assert_eq!(entries(&folder).unwrap(), [folder.join(EVIDENCE_FOLDER)]);
+        fs::remove_dir_all(folder.join(EVIDENCE_FOLDER)).unwrap();
+        remove_attempts(&folder).unwrap();
+        assert!(!folder.exists());
+        remove_attempts(&folder).unwrap();
     }
 }

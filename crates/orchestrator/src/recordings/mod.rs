@@ -1,100 +1,212 @@
-//! All access to recordings that are finished: which there are, their manifests and files, how many bytes they have, removed and shown to be gone.
+//! All access to recordings that are finished: which there are, their manifests and files, how many bytes they have, removed and shown to be gone. They lie on
+//! the disk of this machine, or in a bucket.
 
+pub(crate) mod bucket;
 mod count;
 mod evidence;
+mod finished;
 mod local;
+mod mixed;
+mod upload;
 
 use std::{
+    collections::{BTreeSet, HashMap, HashSet},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use meetbot_types::{Job, JobId, Manifest, RemovedObject};
 use url::Url;
 
-pub(crate) use self::count::count;
-use crate::under_way::UnderWay;
+use self::bucket::{Bucket, Listed};
+pub use self::upload::ClaimError;
+pub(crate) use self::{
+    count::count,
+    finished::Finished,
+    upload::{Claimed, UploadHealth, Uploads, claim},
+};
+use crate::{store::Recorded, under_way::UnderWay};
 
 /// The file that lists all others of a recording.
 pub(crate) const MANIFEST: &str = "manifest.json";
+/// What the keys of all recordings in a bucket begin with.
+const JOBS: &str = "jobs";
+
+/// How long the nonce of an upload is.
+const NONCE_LETTERS: usize = 10;
 
 /// All recordings.
 #[derive(Debug, Clone)]
 pub(crate) struct Recordings {
     /// The folder of those on this machine's disk: one folder for each job, and in it one for each attempt.
     folder: PathBuf,
-    /// The mixes that are being made in it.
+    /// The bucket that they are brought into.
+    bucket: Option<Arc<Bucket>>,
+    /// The mixes that are being made of them.
     pub(crate) mixes: Arc<UnderWay>,
-}
-
-/// A finished recording: a manifest and the files that it lists.
-#[derive(Debug, Clone)]
-pub(crate) struct Finished {
-    folder: PathBuf,
-}
-
-impl Finished {
-    /// Its folder.
-    pub(crate) fn folder(&self) -> PathBuf {
-        self.folder.clone()
-    }
-
-    /// Its manifest.
-    pub(crate) async fn manifest(&self) -> io::Result<Manifest> {
-        let text = tokio::fs::read(self.file(MANIFEST)).await?;
-        Ok(serde_json::from_slice(&text)?)
-    }
-
-    /// Where one of its files lies.
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
+    /// Those that are being brought into the bucket.
+    uploads: Arc<UnderWay>,
+    /// How these come along.
+    health: Arc<Mutex<UploadHealth>>,
+    /// Those that are not to be brought there any more, since their jobs are being erased.
+    given_up: Arc<Mutex<HashSet<JobId>>>,
 }
 
 impl Recordings {
-    /// Those in a folder.
-    pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { folder, mixes: Arc::default() }
+    /// Those in a folder, and in a bucket.
+    pub(crate) fn new(folder: PathBuf, bucket: Option<Arc<Bucket>>) -> Self {
+        Self {
+            folder,
+            bucket,
+            mixes: Arc::default(),
+            uploads: Arc::default(),
+            health: Arc::default(),
+            given_up: Arc::default(),
+        }
+    }
+
+    /// How they come along on their way into the bucket.
+    pub(crate) fn health(&self) -> UploadHealth {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The recording of a job; `None` where it has no manifest.
     pub(crate) fn finished(&self, job: &Job) -> Option<Finished> {
-        let folder = self.folder_named_by(job.id, job.manifest_uri.as_deref()?)?;
-        Some(Finished { folder })
+        let uri = job.manifest_uri.as_deref()?;
+        match (attempt_in_bucket(uri), &self.bucket) {
+            (Some(attempt), Some(bucket)) => {
+                Some(Finished::InBucket { bucket: Arc::clone(bucket), job: job.id, attempt })
+            }
+            _ => Some(Finished::OnDisk(self.folder_named_by(job.id, uri)?)),
+        }
     }
 
-    /// Whether the manifest with this URI is there.
-    pub(crate) fn has_manifest(&self, job: JobId, uri: &str) -> bool {
+    /// Whether the manifest with this URI is on disk. `None`: it lies in a bucket.
+    pub(crate) fn has_manifest(&self, job: JobId, uri: &str) -> Option<bool> {
+        if attempt_in_bucket(uri).is_some() {
+            return None;
+        }
         let folder = self.folder_named_by(job, uri);
-        folder.is_some_and(|folder| folder.join(MANIFEST).is_file())
+        Some(folder.is_some_and(|folder| folder.join(MANIFEST).is_file()))
     }
 
     /// Whether anything is stored of a job.
     pub(crate) async fn has_files(&self, job: JobId) -> io::Result<bool> {
-        tokio::fs::try_exists(self.of_job(job)).await
+        Ok(tokio::fs::try_exists(self.of_job(job)).await? || !self.objects(job).await?.is_empty())
     }
 
-    /// How many bytes all that is stored of a job has, as [`Recordings::remove`] would answer them; `None` where they cannot be counted.
+    /// How many bytes all that is stored of a job has; `None` where they cannot be counted.
     pub(crate) async fn bytes(&self, job: JobId) -> Option<u64> {
+        let counted = async {
+            let objects = self.objects(job).await?;
+            // What is in the bucket counts once, also while the copy on disk is of use.
+            if !objects.is_empty() {
+                let in_bucket: u64 = objects.iter().map(|object| object.bytes).sum();
+                return Ok(in_bucket + self.bytes_of_evidence(job).await?);
+            }
+            self.bytes_on_disk(job).await
+        };
+        counted.await.inspect_err(|error: &io::Error| cannot_count(job, error)).ok()
+    }
+
+    /// What is known of the recording of a job whose bot says that its work is done: with a bucket it is to be brought there.
+    pub(crate) async fn recorded(&self, job: JobId) -> Recorded {
+        let counted = self.bytes_on_disk(job).await;
+        let bytes = counted.inspect_err(|error| cannot_count(job, error)).ok();
+        let upload = self.bucket.is_some().then(|| crate::letters::letters(NONCE_LETTERS));
+        Recorded { bytes, upload }
+    }
+
+    /// The same of what is on disk.
+    async fn bytes_on_disk(&self, job: JobId) -> io::Result<u64> {
         let folder = self.of_job(job);
         let counted = tokio::task::spawn_blocking(move || local::bytes_in(&folder)).await;
-        match counted.map_err(io::Error::other).flatten() {
-            Ok(bytes) => Some(bytes),
-            Err(error) => {
-                tracing::warn!(%job, %error, "the bytes of a recording cannot be counted; it is tried again");
-                None
-            }
-        }
+        counted.map_err(io::Error::other).flatten()
     }
 
-    /// Removes all that is stored of a job, once a mix of it that is under way has ended; answers it, and what was named but gone already. Once this answers,
-    /// nothing of it is there. The store has dropped the job's mix before, so that none begins meanwhile.
+    /// The same of the evidence of joins that failed, which stays on disk.
+    async fn bytes_of_evidence(&self, job: JobId) -> io::Result<u64> {
+        Ok(self.evidence(job).await?.iter().map(|file| file.bytes).sum())
+    }
+
+    /// How many bytes each job has in the bucket that has any there.
+    async fn bytes_in_bucket(&self) -> io::Result<HashMap<JobId, u64>> {
+        let Some(bucket) = &self.bucket else { return Ok(HashMap::new()) };
+        let mut bytes = HashMap::new();
+        for Listed { name, bytes: of_object } in bucket.list(JOBS).await? {
+            let job = name.split_once('/').and_then(|(job, _)| job.parse().ok());
+            if let Some(job) = job {
+                *bytes.entry(job).or_default() += of_object;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Brings nothing of a job into the bucket any more, which is being erased.
+    pub(crate) async fn give_up_upload(&self, job: JobId) {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).insert(job);
+        self.uploads.end(job).await;
+    }
+
+    fn is_given_up(&self, job: JobId) -> bool {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).contains(&job)
+    }
+
+    /// Removes all that is stored of a job, once nothing writes into it any more; answers it, and what was named but gone already. Once this answers, nothing of
+    /// it is there. The store has dropped the job's mix before, so that none begins meanwhile.
     pub(crate) async fn remove(&self, job: JobId) -> io::Result<(Vec<RemovedObject>, Vec<String>)> {
         self.mixes.end(job).await;
+        let (mut removed, mut gone) = self.remove_objects(job).await?;
+        let (on_disk, gone_from_disk) = self.remove_from_disk(job).await?;
+        removed.extend(on_disk);
+        gone.extend(gone_from_disk);
+        Ok((removed, gone))
+    }
+
+    /// The same of what is on disk: all there is of a job that has not ended.
+    pub(crate) async fn remove_from_disk(
+        &self,
+        job: JobId,
+    ) -> io::Result<(Vec<RemovedObject>, Vec<String>)> {
         let folder = self.of_job(job);
         let removed = tokio::task::spawn_blocking(move || local::remove_folder(&folder)).await;
         removed.map_err(io::Error::other)?
+    }
+
+    async fn remove_objects(&self, job: JobId) -> io::Result<(Vec<RemovedObject>, Vec<String>)> {
+        let Some(bucket) = &self.bucket else { return Ok((Vec::new(), Vec::new())) };
+        let (mut objects, mut named) = (self.objects(job).await?, BTreeSet::new());
+        // The manifests last: while they are there, a deletion that was cut short still knows what there was.
+        objects.sort_by_key(|object| object.name.ends_with(MANIFEST));
+        let whole = |object: &Listed| of_job(job, &object.name);
+        let is_manifest = |object: &&Listed| object.name.ends_with(MANIFEST);
+        for manifest in objects.iter().filter(is_manifest) {
+            let (text, _) = bucket.get(&whole(manifest)).await?;
+            let attempt = manifest.name.trim_end_matches(MANIFEST);
+            if let Ok(manifest) = serde_json::from_slice::<Manifest>(&text) {
+                named.extend(
+                    manifest.files.into_iter().map(|file| format!("{attempt}{}", file.name)),
+                );
+            }
+        }
+        let (manifests, files): (Vec<_>, Vec<_>) = objects.iter().partition(is_manifest);
+        for portion in [files, manifests] {
+            let keys: Vec<String> = portion.into_iter().map(whole).collect();
+            bucket.remove(&keys).await?;
+        }
+        let removed: Vec<RemovedObject> = objects
+            .into_iter()
+            .map(|Listed { name, bytes }| RemovedObject { name, bytes })
+            .collect();
+        named.retain(|name| removed.iter().all(|object| object.name != *name));
+        Ok((removed, named.into_iter().collect()))
+    }
+
+    /// What the bucket has of a job: as in `1.k3v9/manifest.json`.
+    async fn objects(&self, job: JobId) -> io::Result<Vec<Listed>> {
+        let Some(bucket) = &self.bucket else { return Ok(Vec::new()) };
+        Ok(bucket.list(&format!("{JOBS}/{job}")).await?)
     }
 
     /// The data folder, on whose disk they grow.
@@ -107,10 +219,42 @@ impl Recordings {
         self.folder.join(job.to_string())
     }
 
+    /// The folder of what an attempt finished.
+    fn of_attempt(&self, job: JobId, epoch: u32) -> PathBuf {
+        self.of_job(job).join(format!("e{epoch}"))
+    }
+
     /// The folder of the manifest with this URI. The URI may lead there by another path: of a disk behind a link, or of where the data folder was before it was
     /// moved.
     fn folder_named_by(&self, job: JobId, uri: &str) -> Option<PathBuf> {
         let manifest = Url::parse(uri).ok()?.to_file_path().ok()?;
         Some(self.of_job(job).join(manifest.parent()?.file_name()?))
+    }
+}
+
+/// The name of an object of a job in the bucket.
+fn of_job(job: JobId, name: &str) -> String {
+    format!("{JOBS}/{job}/{name}")
+}
+
+/// The folder of a manifest in a bucket; `None` where the URI leads to a disk. The URI may name another bucket, from which all was copied into this one.
+fn attempt_in_bucket(uri: &str) -> Option<String> {
+    let attempt = uri.strip_prefix("s3://")?.rsplit('/').nth(1)?;
+    Some(attempt.to_owned())
+}
+
+fn cannot_count(job: JobId, error: &io::Error) {
+    tracing::warn!(%job, %error, "the bytes of a recording cannot be counted; it is tried again");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_lies_in_a_bucket_or_on_disk_as_its_uri_says() {
+        let uri = "s3://acme/meetings/jobs/job_01/2.k3v9/manifest.json";
+        assert_eq!(attempt_in_bucket(uri).as_deref(), Some("2.k3v9"));
+        assert_eq!(attempt_in_bucket("file:///var/lib/recordings/job_01/e2/manifest.json"), None);
     }
 }

@@ -19,6 +19,7 @@ mod redeliveries;
 mod room_bots;
 mod sessions;
 mod tally;
+mod uploads;
 mod zoom;
 
 use std::{sync::Arc, time::Duration};
@@ -149,7 +150,8 @@ impl Fixture {
             .map(|(seq, report)| NumberedReport { seq, at: now.wall, report: report.clone() })
             .collect();
         let request = IngestRequest { job_id: job, epoch, reports };
-        self.store.report(request, [token; 32], Some(RECORDED), None, now).await.unwrap()
+        let recorded = Recorded { bytes: Some(RECORDED), upload: None };
+        self.store.report(request, [token; 32], recorded, None, now).await.unwrap()
     }
 
     async fn job(&self, id: JobId) -> Job {

@@ -11,7 +11,7 @@ use meetbot_types::{
 
 use super::{
     Claim, Command, Commanded, Creation, Earlier, Expired, JobFilter, KeptAnswer, Lives,
-    OldRecording, Once, Reported, Result, Start, TakenOver, Tenant, WaitingMixes, Window,
+    OldRecording, Once, Recorded, Reported, Result, Start, TakenOver, Tenant, WaitingMixes, Window,
 };
 use crate::clock::{LeaseTime, StoreNow};
 
@@ -122,12 +122,12 @@ pub trait JobStore: Send + Sync + 'static {
     /// of their consumer's in their world: the consumer with the fewest bots is next, and of a consumer's jobs the one that has been due for longest.
     async fn claim(&self, token_hash: [u8; 32], now: StoreNow) -> Result<Claim>;
     /// Applies a bot's reports and renews its lease. A lease is over only when the store was there for all of one: `away` is when it last was not. A job that
-    /// ends with them has a recording of `recording_bytes`; `None`: they are to be counted.
+    /// ends with them has a recording as it was `recorded`.
     async fn report(
         &self,
         request: IngestRequest,
         token_hash: [u8; 32],
-        recording_bytes: Option<u64>,
+        recorded: Recorded,
         away: Option<LeaseTime>,
         now: StoreNow,
     ) -> Result<Reported>;

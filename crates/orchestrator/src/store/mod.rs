@@ -10,6 +10,7 @@ mod quotas;
 mod sessions;
 mod sqlite;
 mod tally;
+mod uploads;
 mod usage;
 mod zoom;
 
@@ -47,6 +48,7 @@ pub use self::{
     sessions::{NewSession, SESSIONS_PER_KEY, SessionStore},
     sqlite::{Backup, BackupError, CopyError, Found, How, SqliteStore, backup},
     tally::{Ended, Tally},
+    uploads::{Storage, UploadStore, WaitingUploads},
     usage::UsageStore,
     zoom::{StreamEvent, StreamEventKind, ZoomStore},
 };
@@ -57,7 +59,7 @@ pub(crate) use self::{
 use crate::clock::StoreNow;
 pub use crate::{
     deliveries::TRIES_IN_ORDER,
-    jobs::{Command, MAX_ATTEMPTS, Reported, Start, Tenant},
+    jobs::{Command, MAX_ATTEMPTS, Recorded, Reported, Start, Tenant, Upload},
 };
 
 /// A delivery that has waited for so long for an endpoint that is down is given up: all its tries would have been made by then.
@@ -255,7 +257,14 @@ pub struct WaitingMixes {
 /// The store, with the verbs of all who ask it. Verbs answer only once the change is on disk; a refusal that the domain knows is a value.
 #[async_trait]
 pub trait Store:
-    JobStore + FeedStore + DeliveryStore + KeyStore + SessionStore + UsageStore + ZoomStore
+    JobStore
+    + FeedStore
+    + DeliveryStore
+    + KeyStore
+    + SessionStore
+    + UploadStore
+    + UsageStore
+    + ZoomStore
 {
     /// The present moment, as every verb takes it.
     fn now(&self) -> StoreNow;

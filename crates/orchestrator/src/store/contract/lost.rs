@@ -202,7 +202,11 @@ async fn a_bot_that_could_not_be_heard_while_the_store_was_away_is_not_late() {
     let report = async |away: Option<u64>, now: u64| {
         let request = IngestRequest { job_id: job, epoch: 1, reports: Vec::new() };
         let away = away.map(|away| at(away).lease);
-        let reported = fixture.store.report(request, [1; 32], None, away, at(now)).await.unwrap();
+        let reported = fixture
+            .store
+            .report(request, [1; 32], Recorded::default(), away, at(now))
+            .await
+            .unwrap();
         reported != Reported::Superseded
     };
     // It was heard last in second 3.

@@ -13,7 +13,7 @@ use super::{
     outbox::Sent,
     state::{Bot, World, ms},
 };
-use crate::store::{Claim, Expired, Reported};
+use crate::store::{Claim, Expired, Recorded, Reported};
 
 impl World {
     pub(super) async fn claim(&mut self, workers: usize) {
@@ -120,7 +120,11 @@ impl World {
         // Where each attempt's files are counted, but every third time they cannot be.
         let bytes = (epoch % 3 != 0).then_some(100 * u64::from(epoch));
         let away = self.away.map(|away| away.lease);
-        let answer = self.store.report(request, token, bytes, away, self.now).await.unwrap();
+        let answer = self
+            .store
+            .report(request, token, Recorded { bytes, upload: None }, away, self.now)
+            .await
+            .unwrap();
         if matches!(how, How::Forged) {
             assert_eq!(answer, Reported::Unknown);
         } else if epoch < model.epoch

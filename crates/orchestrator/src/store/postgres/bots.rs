@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::{Changes, JobRecord},
-    store::{Claim, Claimed, Expired, Leases, Lives, Reported, Tenant},
+    store::{Claim, Claimed, Expired, Leases, Lives, Recorded, Reported, Tenant},
 };
 
 /// How often a claim looks again when the job that it found was changed before it had its lock.
@@ -103,7 +103,7 @@ pub(super) async fn has_had_bot(
 pub(super) struct Report {
     pub(super) request: IngestRequest,
     pub(super) token_hash: [u8; 32],
-    pub(super) recording_bytes: Option<u64>,
+    pub(super) recorded: Recorded,
     pub(super) away: Option<LeaseTime>,
 }
 
@@ -113,15 +113,14 @@ pub(super) async fn report(
     report: &Report,
     now: StoreNow,
 ) -> Outcome<Reported> {
-    let Report { request, token_hash, recording_bytes, away } = report;
+    let Report { request, token_hash, recorded, away } = report;
     let IngestRequest { job_id, epoch, reports } = request;
     let Some(mut record) = records::locked(transaction, *job_id).await? else {
         return Ok(Reported::Unknown);
     };
     let before = record.clone();
     let away = Some(transaction.up_since).max(*away);
-    let (reported, changes) =
-        record.report(*epoch, reports, token_hash, *recording_bytes, away, now);
+    let (reported, changes) = record.report(*epoch, reports, token_hash, recorded, away, now);
     match changes {
         Some(changes) if leases::is_all(&before, &record, &changes) => {
             leases::save(transaction, node, &record).await?;
@@ -214,7 +213,8 @@ pub(super) async fn settle(
 pub(super) async fn end_all(transaction: &Transaction, node: &str, now: Timestamp) -> Outcome<()> {
     let open = transaction
         .rows(
-            "SELECT id FROM jobs WHERE epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled') ORDER BY id",
+            "SELECT id FROM jobs WHERE epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled')
+                AND id NOT IN (SELECT job FROM uploads) ORDER BY id",
             &[],
         )
         .await?;

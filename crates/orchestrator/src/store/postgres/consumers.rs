@@ -5,6 +5,7 @@ use meetbot_types::{ConsumerId, JobId, JobStatus};
 use super::{
     Outcome, quotas, records,
     transaction::Transaction,
+    uploads,
     values::{parsed, text, unescaped},
 };
 use crate::store::Tenant;
@@ -24,12 +25,13 @@ pub(super) async fn jobs(
 ) -> Outcome<Vec<(Tenant, JobId, bool)>> {
     let rows = transaction
         .rows(
-            "SELECT id, live, status FROM jobs WHERE consumer = $1 AND live <= $2 ORDER BY id",
+            "SELECT id, live, status, id IN (SELECT job FROM uploads) FROM jobs WHERE consumer = $1 AND live <= $2 ORDER BY id",
             &[&consumer.to_string(), &live],
         )
         .await?;
     let job = |row: &tokio_postgres::Row| {
-        let ended = JobStatus::from(row.try_get::<_, &str>(2)?).is_final();
+        // The bot of one whose recording is on its way into the bucket has ended its work.
+        let ended = JobStatus::from(row.try_get::<_, &str>(2)?).is_final() || row.try_get(3)?;
         let tenant = Tenant { consumer, live: row.try_get(1)? };
         Ok((tenant, parsed(row, 0, "a job's id")?, ended))
     };
@@ -42,11 +44,9 @@ pub(super) async fn may_erase(
     consumer: ConsumerId,
     id: JobId,
 ) -> Outcome<bool> {
-    let record = records::locked(transaction, id).await?;
-    let may = |record: &crate::jobs::JobRecord| {
-        record.tenant.consumer == consumer && record.job.status.is_final()
-    };
-    Ok(record.as_ref().is_some_and(may))
+    let Some(record) = records::locked(transaction, id).await? else { return Ok(false) };
+    let is_over = record.job.status.is_final() || uploads::waits(transaction, id).await?;
+    Ok(record.tenant.consumer == consumer && is_over)
 }
 
 /// Erases a consumer, or its test world. The rows of its tenants are locked before its jobs are looked for, as those are that make a job.

@@ -11,6 +11,7 @@ const OF_A_JOB: &[&str] = &[
     "events WHERE job = $1",
     "commands WHERE job = $1",
     "mixes WHERE job = $1",
+    "uploads WHERE job = $1",
     "room_bots WHERE job = $1",
     "leases WHERE job = $1",
     "zoom_streams WHERE job = $1",

@@ -10,6 +10,7 @@ use super::{
     pages::{self, Entry},
     quotas, recordings, records, room_bots, tally, timeline,
     transaction::{Transaction, Value},
+    uploads,
     values::{escaped, optional, read_as, stored, text},
 };
 use crate::{
@@ -26,7 +27,8 @@ pub(super) async fn save(
     changes: Changes,
     now: Timestamp,
 ) -> Outcome<()> {
-    let Changes { record: has_changed, events, untold, commands, rooms, slot, mix, end } = changes;
+    let Changes { record: has_changed, events, untold, commands, rooms, slot, mix, upload, end } =
+        changes;
     if has_changed {
         update(transaction, record).await?;
         leases::save(transaction, node, record).await?;
@@ -41,6 +43,7 @@ pub(super) async fn save(
         Some(MixChange::Dropped) => mixes::drop(transaction, &[record.job.id]).await?,
         None => {}
     }
+    uploads::write(transaction, record.job.id, upload).await?;
     commands::write(transaction, record.job.id, commands, now).await?;
     room_bots::write(transaction, record, &rooms, now).await?;
     quotas::moved(transaction, record.tenant, slot).await?;

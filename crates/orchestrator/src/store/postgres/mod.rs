@@ -37,6 +37,7 @@ mod sessions;
 mod tally;
 mod timeline;
 mod transaction;
+mod uploads;
 mod url;
 mod values;
 mod verbs;

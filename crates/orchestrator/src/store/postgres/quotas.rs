@@ -25,7 +25,7 @@ use crate::{
 /// Which jobs wait for their first bot.
 const WAITING: &str = "status = 'queued' AND epoch = 0";
 /// Which jobs have a place.
-const PLACED: &str = "epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled')";
+const PLACED: &str = "epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled') AND id NOT IN (SELECT job FROM uploads)";
 /// Into how many rows counters are split that jobs of all kinds change when they end.
 const SHARDS: u128 = 16;
 

@@ -19,8 +19,8 @@ use super::{
     server::Server,
 };
 use crate::store::{
-    Claim, Claimed, Creation, DeliveryStore as _, JobStore as _, KeyStore as _, Reported, Room,
-    Store as _, Tenant, Tried, UsageStore as _, Verdict, contract,
+    Claim, Claimed, Creation, DeliveryStore as _, JobStore as _, KeyStore as _, Recorded, Reported,
+    Room, Store as _, Tenant, Tried, UsageStore as _, Verdict, contract,
 };
 
 /// How many jobs each of two consumers makes in the races.
@@ -82,7 +82,8 @@ async fn play(store: &PostgresStore, claimed: &Claimed, token: [u8; 32], lost: b
         reports,
     };
     for reports in [Vec::new(), vec![NumberedReport { seq: 1, at: now.wall, report: ended }]] {
-        let reported = store.report(report(reports), token, Some(0), None, now).await.unwrap();
+        let reported =
+            store.report(report(reports), token, Recorded::default(), None, now).await.unwrap();
         assert!(matches!(reported, Reported::Applied(_)), "{reported:?}");
     }
 }

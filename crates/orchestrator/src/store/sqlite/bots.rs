@@ -10,7 +10,7 @@ use super::{Outcome, commands, jobs, outbox, quotas, records, writer::Transactio
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::{Changes, JobRecord},
-    store::{Claim, Claimed, Expired, Leases, Lives, Reported, TakenOver},
+    store::{Claim, Claimed, Expired, Leases, Lives, Recorded, Reported, TakenOver},
 };
 
 impl Leases {
@@ -64,7 +64,7 @@ pub(super) fn report(
     transaction: &Transaction<'_>,
     request: &IngestRequest,
     token_hash: [u8; 32],
-    recording_bytes: Option<u64>,
+    recorded: &Recorded,
     away: Option<LeaseTime>,
     now: StoreNow,
 ) -> Outcome<Reported> {
@@ -72,8 +72,7 @@ pub(super) fn report(
     let Some(mut record) = records::of_any(transaction, *job_id)? else {
         return Ok(Reported::Unknown);
     };
-    let (reported, changes) =
-        record.report(*epoch, reports, &token_hash, recording_bytes, away, now);
+    let (reported, changes) = record.report(*epoch, reports, &token_hash, recorded, away, now);
     if let Some(changes) = changes {
         jobs::save(transaction, &record, changes, now.wall)?;
     }
@@ -143,10 +142,11 @@ pub(super) fn take_over(
     Ok(taken)
 }
 
-/// Ends all jobs that have had a bot, without another one that joins their meeting.
+/// Ends all jobs that have had a bot, without another one that joins their meeting. Those whose bot has ended its work end by themselves.
 pub(super) fn end_all(transaction: &Transaction<'_>, now: Timestamp) -> Outcome<()> {
     let mut open = transaction.prepare(
-        "SELECT id FROM jobs WHERE epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled')",
+        "SELECT id FROM jobs WHERE epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled')
+            AND id NOT IN (SELECT job FROM uploads)",
     )?;
     let open = open.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
     for id in open {

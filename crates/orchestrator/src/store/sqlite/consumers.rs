@@ -16,12 +16,13 @@ pub(super) fn jobs(
     Tenant { consumer, live }: Tenant,
 ) -> Outcome<Vec<(Tenant, JobId, bool)>> {
     let mut statement = connection
-        .prepare_cached("SELECT id, live, status FROM jobs WHERE consumer = ?1 AND live <= ?2")?;
+        .prepare_cached("SELECT id, live, status, id IN (SELECT job FROM uploads) FROM jobs WHERE consumer = ?1 AND live <= ?2")?;
     let mut rows = statement.query(params![consumer.to_string(), live])?;
     let mut jobs = Vec::new();
     while let Some(row) = rows.next()? {
         let id = read_as(row.get::<_, String>(0)?.parse(), "a job's id")?;
-        let ended = JobStatus::from(row.get::<_, String>(2)?.as_str()).is_final();
+        // The bot of one whose recording is on its way into the bucket has ended its work.
+        let ended = JobStatus::from(row.get::<_, String>(2)?.as_str()).is_final() || row.get(3)?;
         jobs.push((Tenant { consumer, live: row.get(1)? }, id, ended));
     }
     Ok(jobs)
@@ -38,7 +39,7 @@ pub(super) fn erase_jobs(
         let ended: bool = connection
             .prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND consumer = ?2
-                    AND status IN ('completed', 'failed', 'cancelled'))",
+                    AND (status IN ('completed', 'failed', 'cancelled') OR id IN (SELECT job FROM uploads)))",
             )?
             .query_row([&job, &consumer], |row| row.get(0))?;
         if !ended {

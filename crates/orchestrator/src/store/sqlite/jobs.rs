@@ -8,7 +8,7 @@ use super::{
     pages::{self, Entry},
     quotas, read_as, recordings,
     records::{job as job_of, load, of_tenant},
-    room_bots, tally, timeline,
+    room_bots, tally, timeline, uploads,
     writer::Transaction,
 };
 use crate::{
@@ -24,7 +24,8 @@ pub(super) fn save(
     changes: Changes,
     now: Timestamp,
 ) -> Outcome<()> {
-    let Changes { record: has_changed, events, untold, commands, rooms, slot, mix, end } = changes;
+    let Changes { record: has_changed, events, untold, commands, rooms, slot, mix, upload, end } =
+        changes;
     if let Some(end) = end {
         tally::count_end(transaction, &end.job)?;
         quotas::count_minutes(transaction, record.tenant, end.minutes, now)?;
@@ -38,6 +39,7 @@ pub(super) fn save(
         Some(MixChange::Dropped) => mixes::drop(transaction, &[record.job.id])?,
         None => {}
     }
+    uploads::write(transaction, record.job.id, upload)?;
     timeline::write(transaction, record, events, now)?;
     if let Some(untold) = untold {
         timeline::write_to_feed(transaction, record.tenant, &record.job, untold)?;

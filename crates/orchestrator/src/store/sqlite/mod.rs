@@ -31,6 +31,7 @@ mod sessions;
 mod tally;
 mod timeline;
 mod times;
+mod uploads;
 mod verbs;
 mod writer;
 mod zoom;
@@ -235,7 +236,8 @@ mod tests {
 
     use super::*;
     use crate::store::{
-        Claim, JobStore as _, KeyStore as _, Quota, Reported, Store as _, UsageStore as _,
+        Claim, JobStore as _, KeyStore as _, Quota, Recorded, Reported, Store as _,
+        UsageStore as _,
         contract::{self, at},
     };
 
@@ -353,7 +355,8 @@ mod tests {
         };
         let reports = vec![NumberedReport { seq: 1, at: at(3).wall, report }];
         let request = IngestRequest { job_id: claimed.job.id, epoch: 1, reports };
-        let end = async || store.report(request.clone(), [1; 32], None, None, at(3)).await;
+        let end =
+            async || store.report(request.clone(), [1; 32], Recorded::default(), None, at(3)).await;
         assert!(end().await.is_err());
         store.set_default_quota(Quota::default()).await.unwrap();
         assert!(matches!(end().await.unwrap(), Reported::Applied(_)));

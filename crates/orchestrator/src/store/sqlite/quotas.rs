@@ -21,7 +21,7 @@ const QUOTA: &str = "coalesce(c.max_bots, d.max_bots), coalesce(c.max_minutes, d
 /// Which jobs wait for their first bot.
 const WAITING: &str = "status = 'queued' AND epoch = 0";
 /// Which jobs have a place.
-const PLACED: &str = "epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled')";
+const PLACED: &str = "epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled') AND id NOT IN (SELECT job FROM uploads)";
 
 fn quota_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Quota> {
     let limit = |index| row.get(index).map(NonZeroU32::new);

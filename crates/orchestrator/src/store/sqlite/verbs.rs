@@ -24,8 +24,8 @@ use crate::{
         Claim, Command, Commanded, ConsumerFilter, ConsumerUse, Creation, DeliveryFilter,
         DeliveryStore, Earlier, EndpointRedelivery, Expired, Feed, FeedCursor, FeedStore,
         JobFilter, JobStore, KeptAnswer, Leases, Lives, OldRecording, Once, Quota, QuotaChange,
-        Redelivery, Reported, Result, Room, Start, Store, Taken, TakenOver, Tally, Tenant, Tried,
-        UsageStore, Used, WaitingMixes, Window,
+        Recorded, Redelivery, Reported, Result, Room, Start, Store, Taken, TakenOver, Tally,
+        Tenant, Tried, UsageStore, Used, WaitingMixes, Window,
     },
 };
 
@@ -248,12 +248,12 @@ impl JobStore for SqliteStore {
         &self,
         request: IngestRequest,
         token_hash: [u8; 32],
-        recording_bytes: Option<u64>,
+        recorded: Recorded,
         away: Option<LeaseTime>,
         now: StoreNow,
     ) -> Result<Reported> {
         let report = move |connection: &Transaction<'_>| {
-            bots::report(connection, &request, token_hash, recording_bytes, away, now)
+            bots::report(connection, &request, token_hash, &recorded, away, now)
         };
         self.writer.write(report).await
     }

@@ -17,6 +17,7 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("first.sql"), oldest: 1 },
     // An older program's events would be in no feed.
     Step { sql: include_str!("feed.sql"), oldest: 2 },
+    Step { sql: include_str!("uploads.sql"), oldest: 2 },
 ];
 
 /// How many steps this program knows.

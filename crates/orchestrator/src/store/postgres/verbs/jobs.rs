@@ -13,7 +13,7 @@ use crate::{
     clock::{LeaseTime, StoreNow},
     store::{
         Claim, Command, Commanded, Creation, Earlier, Expired, JobFilter, JobStore, KeptAnswer,
-        Leases, Lives, OldRecording, Once, Reported, Result, Start, TakenOver, Tenant,
+        Leases, Lives, OldRecording, Once, Recorded, Reported, Result, Start, TakenOver, Tenant,
         WaitingMixes, Window,
         postgres::{
             PostgresStore, answers, bots, commands, erasure, jobs, mixes, paused, recordings,
@@ -248,11 +248,11 @@ impl JobStore for PostgresStore {
         &self,
         request: IngestRequest,
         token_hash: [u8; 32],
-        recording_bytes: Option<u64>,
+        recorded: Recorded,
         away: Option<LeaseTime>,
         now: StoreNow,
     ) -> Result<Reported> {
-        let report = bots::Report { request, token_hash, recording_bytes, away };
+        let report = bots::Report { request, token_hash, recorded, away };
         self.write_at(Caller::Other, now, report, |it, (node, report, now)| {
             Box::pin(bots::report(it, node, report, it.at(*now)))
         })

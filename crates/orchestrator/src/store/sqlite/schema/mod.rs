@@ -32,6 +32,7 @@ const STEPS: &[&str] = &[
     include_str!("zoom.sql"),
     include_str!("feed.sql"),
     include_str!("redeliveries.sql"),
+    include_str!("uploads.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.

@@ -1,0 +1,67 @@
+//! The bucket that recordings are brought into: whether it can be reached, whose it is, and whether all can be done there that a server does.
+
+use std::path::Path;
+
+use meetbot_orchestrator::{
+    Bucket, Config,
+    store::{Found, PostgresStore, SqliteStore, Storage, Store},
+};
+
+use super::Finding;
+
+const STORAGE: &str = "storage";
+
+/// The bucket, where there is one.
+pub(super) async fn look(config: &Config) -> Option<Finding> {
+    let storage = match &config.store {
+        Some(url) => match PostgresStore::open(url).await {
+            Ok(store) => said(&store).await,
+            Err(_) => None,
+        },
+        None => in_folder(&config.data_dir).await,
+    };
+    let Some(settings) = &config.storage else {
+        let url = storage?.url?;
+        let found = format!("recordings of this data folder are in {url}, and no bucket is set");
+        return Some(Finding::fail(STORAGE, found, "set storage.url to where they are"));
+    };
+    let bucket = match Bucket::open(settings) {
+        Ok(bucket) => bucket,
+        Err((setting, problem)) => {
+            let remedy = "a server does not start like this; `meetbot serve --print-config` says what the setting has to be";
+            return Some(Finding::fail(STORAGE, format!("{setting}: {problem}"), remedy));
+        }
+    };
+    let cluster = storage.map(|storage| storage.cluster);
+    Some(match bucket.check(cluster.as_deref()).await {
+        Ok(checked) => {
+            let whose = if checked.cluster.is_some() { "" } else { "; no server has used it yet" };
+            Finding::ok(
+                STORAGE,
+                format!(
+                    "{}: objects can be put, put only once, replaced, listed, read in parts and removed{whose}",
+                    bucket.url()
+                ),
+            )
+        }
+        Err(error) => Finding::fail(
+            STORAGE,
+            format!("{}: {error}", bucket.url()),
+            "mend what it names: docs/object-storage.md says what a server needs",
+        ),
+    })
+}
+
+/// What the database in a data folder knows of buckets; an older one is left as it is.
+async fn in_folder(data: &Path) -> Option<Storage> {
+    if !matches!(SqliteStore::check(data), Ok(Found::Newest)) {
+        return None;
+    }
+    said(&SqliteStore::open(data).ok()?).await
+}
+
+async fn said(store: &dyn Store) -> Option<Storage> {
+    let storage = store.storage().await.ok();
+    store.close().await;
+    storage
+}

@@ -1,0 +1,57 @@
+//! A job waits for its recording to be in the bucket, and ends once that is proven.
+
+use meetbot_types::{Cause, Failure, FailureCode, JobStatus, Timestamp, job::JobEvent};
+
+use super::{
+    change::{Change, Changes, RoomChange, UploadChange},
+    command::{self, CommandChange},
+    record::JobRecord,
+    upload::Upload,
+};
+
+/// The hint of a job whose recording is being brought into the bucket.
+const UPLOADING: &str = "uploading";
+
+impl JobRecord {
+    /// Whether its bot is gone and its recording is on its way into the bucket.
+    pub(crate) fn is_uploading(&self) -> bool {
+        self.job.status == JobStatus::Finalizing && self.lease_until.is_none()
+    }
+
+    /// Its recording is in the bucket, with a manifest at this URI and so many bytes, or is lost for good. `None` where it does not wait for that.
+    pub(crate) fn end_upload(
+        &mut self,
+        upload: &Upload,
+        stored: Option<&(String, u64)>,
+        now: Timestamp,
+    ) -> Option<Changes> {
+        if !self.is_uploading() {
+            return None;
+        }
+        Some(self.change(now, |change| {
+            change.changes.upload = Some(UploadChange::Ended);
+            if let Some((uri, bytes)) = stored {
+                change.end(&upload.ending, Some(uri), upload.duration_ms);
+                change.record.job.recording.bytes = Some(*bytes);
+            } else {
+                let detail = "the recording was finished, and its files were gone from the server's disk before they were in the bucket";
+                let cause = Cause::Failed(Failure::new(FailureCode::InternalError, detail));
+                change.end(&cause.ending(true, false), None, 0);
+            }
+        }))
+    }
+}
+
+impl Change<'_> {
+    /// The bot has gone. The job waits until its recording is in the bucket, and gives the place up that it had.
+    pub(super) fn hold(&mut self, upload: Upload) {
+        self.tell_withheld();
+        self.record.job.leave_reason.clone_from(&upload.ending.leave_reason);
+        self.step(JobEvent::Leave, Some(UPLOADING));
+        self.detail(Some(UPLOADING));
+        self.record.lease_until = None;
+        self.changes.rooms.push(RoomChange::Leaves);
+        self.changes.commands.push(CommandChange::Settled(command::AT_THE_END));
+        self.changes.upload = Some(UploadChange::Waits(upload));
+    }
+}

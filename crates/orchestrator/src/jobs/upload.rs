@@ -1,0 +1,58 @@
+//! A recording that is final on the disk of its server and is to be brought into the bucket: when it is tried again, and when it is lost. Pure.
+
+use std::time::Duration;
+
+use meetbot_types::{Ending, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// The waits between tries double from this one,
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// to this one.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// Files that are gone from the disk for so long do not come back.
+const LOST_AFTER: Duration = Duration::from_hours(24);
+
+/// A recording that is to be brought into the bucket, and how its job ends then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Upload {
+    /// The attempt that finished it: its folder on disk is `e<epoch>`.
+    pub epoch: u32,
+    /// What tells this upload from another one's of the same epoch, as after an older database was restored.
+    pub nonce: String,
+    /// How the job ends.
+    pub ending: Ending,
+    /// How long the recording is, in milliseconds.
+    pub duration_ms: u64,
+    /// Since when it waits.
+    pub since: Timestamp,
+}
+
+impl Upload {
+    /// The name of its folder in the job's.
+    pub(crate) fn folder(&self) -> String {
+        format!("{}.{}", self.epoch, self.nonce)
+    }
+
+    /// Whether to give it up, where its files are not on disk.
+    pub(crate) fn is_lost(&self, now: Timestamp) -> bool {
+        self.since + LOST_AFTER <= now
+    }
+}
+
+/// How long to wait after so many tries that failed.
+pub(crate) fn wait(tries: u32) -> Duration {
+    (FIRST_WAIT * (1 << tries.saturating_sub(1).min(6))).min(LONGEST_WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_is_tried_again_ever_later_but_each_minute_at_least() {
+        let seconds: Vec<u64> = (1..10).map(|tries| wait(tries).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(wait(u32::MAX), LONGEST_WAIT);
+    }
+}

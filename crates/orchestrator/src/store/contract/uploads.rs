@@ -1,0 +1,128 @@
+//! Recordings on their way into a bucket.
+
+use super::*;
+
+const URI: &str = "s3://acme/jobs/job_1/1.n/manifest.json";
+
+impl Fixture {
+    /// The bot of a job has ended its work at this moment, and the recording is to be brought into the bucket.
+    async fn held(&self, cause: Cause, now: u64) -> JobId {
+        let job = self.create(|_| {}, at(now)).await;
+        self.claim(1, at(now)).await.unwrap();
+        let begun = [BotReport::Admitted, BotReport::RecordingStarted];
+        self.report(job.id, 1, 1, 1, &begun, at(now)).await;
+        assert_eq!(self.ends(job.id, cause, now).await, JobStatus::Finalizing);
+        job.id
+    }
+
+    async fn ends(&self, job_id: JobId, cause: Cause, now: u64) -> JobStatus {
+        let reports = vec![NumberedReport { seq: 3, at: at(now).wall, report: ended(cause, true) }];
+        let request = IngestRequest { job_id, epoch: 1, reports };
+        let recorded = Recorded { bytes: Some(RECORDED), upload: Some("n".to_owned()) };
+        match self.store.report(request, [1; 32], recorded, None, at(now)).await.unwrap() {
+            Reported::Applied(answer) => answer.status,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn waiting(&self) -> Vec<JobId> {
+        let waiting = self.store.waiting_uploads(10).await.unwrap();
+        assert_eq!(waiting.all, waiting.first.len() as u64);
+        waiting.first.into_iter().map(|(job, _)| job).collect()
+    }
+}
+
+fn left() -> Cause {
+    Cause::Left(LeaveReason::MeetingEnded)
+}
+
+#[tokio::test]
+async fn a_job_ends_once_its_recording_is_in_the_bucket_and_nothing_says_so_before() {
+    let fixture = fixture().await;
+    let id = fixture.held(left(), 5).await;
+    // The answer was lost: the same again changes nothing.
+    assert_eq!(fixture.ends(id, left(), 6).await, JobStatus::Finalizing);
+    let job = fixture.job(id).await;
+    assert_eq!(job.status_detail.as_deref(), Some("uploading"));
+    assert_eq!((&job.manifest_uri, job.recording.bytes, job.ended_at), (&None, None, None));
+    assert!(!fixture.told(id).await.contains(&"job.finalized".to_owned()));
+    let waiting = fixture.store.waiting_uploads(10).await.unwrap();
+    let [(job, upload)] = &waiting.first[..] else { panic!("{waiting:?}") };
+    assert_eq!((*job, upload.epoch, &*upload.nonce, upload.since), (id, 1, "n", at(5).wall));
+    assert!(fixture.store.waiting_mix(id).await.unwrap().is_none());
+
+    let stored = Some((URI.to_owned(), 77));
+    let job = fixture.store.end_upload(id, stored.clone(), at(9)).await.unwrap().unwrap();
+    assert_eq!((&job.status, job.manifest_uri.as_deref()), (&JobStatus::Completed, Some(URI)));
+    assert_eq!(fixture.job(id).await, job);
+    assert_eq!((job.recording.bytes, job.status_detail), (Some(77), None));
+    let expected = ["joining", "in_call", "recording", "finalizing", "completed", "job.finalized"];
+    assert_eq!(fixture.told(id).await, expected);
+    assert!(fixture.waiting().await.is_empty());
+    assert!(fixture.store.end_upload(id, stored, at(10)).await.unwrap().is_none());
+    assert!(fixture.store.waiting_mix(id).await.unwrap().is_some());
+    assert!(!fixture.store.is_stored(id).await.unwrap(), "the mix is made of the copy on disk");
+    fixture.store.end_mix(id, None, Some(78), at(11)).await.unwrap();
+    assert!(fixture.store.is_stored(id).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_the_bucket_has_no_bot_to_lose_and_takes_no_place() {
+    let fixture = fixture().await;
+    let one = Some(Own::Limit(NonZeroU32::new(1).unwrap()));
+    let change = QuotaChange { bots: one, ..QuotaChange::default() };
+    fixture.store.change_quota("acme", change).await.unwrap();
+    let id = fixture.held(left(), 5).await;
+    let lease = u64::from(LEASE_SECONDS);
+    let store = &fixture.store;
+    assert!(store.reap(at(9 * lease)).await.unwrap().is_empty());
+    let taken = store.take_over(Arc::new(|_, _| false), at(9 * lease)).await.unwrap();
+    assert_eq!(taken, TakenOver::default());
+    assert!(!store.release(id, 1, at(9 * lease)).await.unwrap());
+    let cancelled = store.cancel(fixture.tenant, id, at(9 * lease)).await.unwrap().unwrap();
+    assert_eq!(cancelled.status, JobStatus::Finalizing, "its bot has ended its work");
+    let next = fixture.create(|_| {}, at(9 * lease)).await;
+    assert_eq!(fixture.claim(2, at(9 * lease)).await.unwrap().job.id, next.id);
+
+    // Counting anew finds the same.
+    store.set_default_quota(Quota::default()).await.unwrap();
+    let used = async || store.used(fixture.tenant, at(9 * lease)).await.unwrap().bots;
+    assert_eq!(used().await, 1);
+    store.end_upload(id, Some((URI.to_owned(), 7)), at(9 * lease)).await.unwrap().unwrap();
+    assert_eq!(used().await, 1);
+}
+
+#[tokio::test]
+async fn a_recording_that_is_lost_on_its_way_fails_its_job() {
+    let fixture = fixture().await;
+    let first = fixture.held(left(), 5).await;
+    let second = fixture.held(left(), 6).await;
+    assert_eq!(fixture.waiting().await, [first, second]);
+    let job = fixture.store.end_upload(first, None, at(7)).await.unwrap().unwrap();
+    assert_eq!((&job.status, &job.manifest_uri), (&JobStatus::Failed, &None));
+    assert_eq!(job.failure_code, Some(FailureCode::InternalError));
+    assert_eq!(fixture.waiting().await, [second]);
+}
+
+#[tokio::test]
+async fn a_consumer_is_erased_whose_recordings_wait_for_the_bucket() {
+    let fixture = fixture().await;
+    let id = fixture.held(left(), 5).await;
+    let store = &fixture.store;
+    let jobs = store.consumer_jobs(fixture.tenant).await.unwrap();
+    assert_eq!(jobs, [(fixture.tenant, id, true)]);
+    assert_eq!(store.erase_jobs(fixture.tenant.consumer, vec![id]).await.unwrap(), 1);
+    assert!(fixture.waiting().await.is_empty());
+    assert!(store.end_upload(id, Some((URI.to_owned(), 7)), at(6)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_store_has_one_id_for_buckets_and_knows_which_has_its_recordings() {
+    let fixture = fixture().await;
+    let before = fixture.store.storage().await.unwrap();
+    assert!(before.cluster.len() >= 16 && before.url.is_none(), "{before:?}");
+    fixture.store.use_storage("s3://acme/a".to_owned()).await.unwrap();
+    fixture.store.use_storage("s3://acme/b".to_owned()).await.unwrap();
+    let url = Some("s3://acme/b".to_owned());
+    assert_eq!(fixture.store.storage().await.unwrap(), Storage { url, ..before });
+}

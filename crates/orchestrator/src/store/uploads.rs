@@ -1,0 +1,47 @@
+//! The verbs of recordings on their way into a bucket.
+
+use async_trait::async_trait;
+use meetbot_types::{Job, JobId};
+
+use super::Result;
+use crate::{clock::StoreNow, jobs::Upload};
+
+/// Recordings that are finished on the server's disk and not in the bucket yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WaitingUploads {
+    /// Those that wait for longest.
+    pub first: Vec<(JobId, Upload)>,
+    /// How many there are in all.
+    pub all: u64,
+}
+
+/// What a store knows of the bucket that has its recordings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    /// The id by which the bucket knows the servers of this store, from its beginning on.
+    pub cluster: String,
+    /// Which bucket, as in `s3://bucket/prefix`; `None` before one was used.
+    pub url: Option<String>,
+}
+
+/// Recordings on their way into a bucket, and which bucket it is.
+#[async_trait]
+pub trait UploadStore: Send + Sync + 'static {
+    /// Recordings that are to be brought into the bucket. One waits from the report that ends its bot's work until [`UploadStore::end_upload`]: its job is
+    /// `finalizing` meanwhile.
+    async fn waiting_uploads(&self, limit: u32) -> Result<WaitingUploads>;
+    /// A recording is in the bucket, with a manifest at this URI and so many bytes (`stored`), or is lost for good: its job ends. Answers the job; `None` where
+    /// none waits.
+    async fn end_upload(
+        &self,
+        id: JobId,
+        stored: Option<(String, u64)>,
+        now: StoreNow,
+    ) -> Result<Option<Job>>;
+    /// Whether the job's recording is in the bucket, and nothing is still to be made of it: a copy on disk is of no use any more.
+    async fn is_stored(&self, id: JobId) -> Result<bool>;
+    /// Which bucket has the recordings.
+    async fn storage(&self) -> Result<Storage>;
+    /// From now on this bucket has the recordings.
+    async fn use_storage(&self, url: String) -> Result<()>;
+}
