@@ -5,6 +5,7 @@ use std::{env, io::Write as _, process::Command};
 pub mod ffmpeg;
 pub mod janus;
 pub mod nasty;
+pub mod postgres;
 pub mod spec_file;
 pub mod standard_webhooks;
 pub mod test_log;

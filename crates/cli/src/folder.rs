@@ -50,14 +50,16 @@ impl FolderArgs {
         let pairs = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let wrong = |error: meetbot_orchestrator::config::ConfigError| Usage(error.to_string());
         Config::check_variables(pairs).map_err(wrong)?;
-        let mut config = Config::load(file, |name| env::var(name).ok()).map_err(wrong)?;
+        let setting = |name: &str| match &self.store {
+            Some(url) if name == "MEETBOT_STORE_URL" => Some(url.clone()),
+            _ => env::var(name).ok(),
+        };
+        let mut config = Config::load(file, setting).map_err(wrong)?;
         if let Some(data_dir) = &self.data_dir {
             config.data_dir.clone_from(data_dir);
         }
-        if let Some(url) = &self.store {
-            let mut store = config.store.take().unwrap_or_default();
-            store.url.clone_from(url);
-            config.store = Some(store);
+        if let Some(store) = &config.store {
+            store.check().map_err(|error| Usage(error.to_string()))?;
         }
         Ok(config)
     }

@@ -16,6 +16,7 @@ mod keys;
 mod launcher;
 mod log;
 mod login;
+mod migrate;
 mod output;
 mod place;
 mod platforms;
@@ -131,6 +132,8 @@ enum Command {
     Backup(backup::Args),
     /// Make a new data folder of a backup.
     Restore(restore::Args),
+    /// Take a data folder's database over into PostgreSQL, while no server runs on either.
+    Migrate(migrate::Args),
     /// Let a server go on that was restored with `restore --paused`.
     Unpause(folder::FolderArgs),
     /// Run the sandbox in a process of its own, or list its scenarios.
@@ -220,6 +223,7 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Doctor { connection, args } => doctor::run(&args, &connection, output).await,
         Command::Backup(args) => backup::run(&args, output),
         Command::Restore(args) => restore::run(&args, output),
+        Command::Migrate(args) => migrate::run(&args, output).await,
         Command::Unpause(folder) => restore::unpause(&folder, output).await,
         Command::Sandbox(command) => sandbox::run(command, output).await,
         Command::Bot(_) => launcher::child::run().await,

@@ -165,7 +165,16 @@ async fn serve(
             quoted(server.folder().path())
         );
     }
-    signals.next().await;
+    let displaced = tokio::select! {
+        () = signals.next() => false,
+        () = server.displaced() => true,
+    };
+    if displaced {
+        server.stop().await;
+        anyhow::bail!(
+            "another meetbot server works on this database now: this one was not heard for 10 seconds"
+        );
+    }
     match format {
         LogFormat::Json => tracing::info!(drain_seconds = drain, "stopping"),
         LogFormat::Text if drain == 0 => output.remark(format_args!(

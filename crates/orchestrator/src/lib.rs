@@ -18,6 +18,7 @@ mod limits;
 mod logins;
 mod machine;
 mod metrics;
+mod migrate;
 mod mixes;
 mod private;
 mod recordings;
@@ -40,6 +41,7 @@ pub use self::{
     data_folder::{DataFolder, DataFolderError, FoundFolder, Space, bots_folder, prepare},
     dispatch::{Fate, Launcher, Stop},
     limits::Limits,
+    migrate::{MigrateError, Migrated, migrate},
     private::OpenToOthers,
     recordings::{
         ClaimError,

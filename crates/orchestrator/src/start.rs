@@ -106,6 +106,7 @@ pub struct Orchestrator {
     address: SocketAddr,
     folder: DataFolder,
     store: Arc<dyn Store>,
+    database: Option<PostgresStore>,
     clock: Clock,
     dashboard: bool,
     drain: CancellationToken,
@@ -140,7 +141,7 @@ impl Orchestrator {
         let times = StoreTimes::new();
         let observer = times.clone();
         let observer = move |kind, done, took| observer.took(kind, done, took);
-        let store = open(&config, &folder, Arc::new(observer)).await?;
+        let (store, database) = open(&config, &folder, Arc::new(observer)).await?;
         let (bucket, claimed) = open_bucket(&config, store.as_ref()).await?;
         let clock = Clock::start();
         let metrics = Arc::new(Metrics::new(clock.now().wall, config.max_bots, &times));
@@ -281,6 +282,7 @@ impl Orchestrator {
             address,
             folder,
             store: kept,
+            database,
             clock,
             dashboard: config.dashboard,
             dispatch: tokio::spawn(
@@ -337,6 +339,14 @@ impl Orchestrator {
         self.clock
     }
 
+    /// Answers once the server can do nothing any more: another one has taken its database over, since it seemed dead.
+    pub async fn displaced(&self) {
+        match &self.database {
+            Some(database) => database.displaced().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Stops in order. No more jobs are claimed, and bots stay in their meetings until these end or [`Config::drain`] is over. Then they leave their files
     /// whole, while the API still hears them, and their jobs go back to the queue for the next server on this data folder. Bots in processes of their own go on, and
     /// nobody waits for them. Webhooks that are under way arrive, the API ends, and the database is closed last, so that its file is whole by itself.
@@ -363,13 +373,14 @@ async fn open(
     config: &Config,
     folder: &DataFolder,
     observer: Observer,
-) -> Result<Arc<dyn Store>, StartError> {
+) -> Result<(Arc<dyn Store>, Option<PostgresStore>), StartError> {
     if let Some(url) = &config.store {
         let store = PostgresStore::serve(url, &folder.node()?, observer).await?;
-        return Ok(Arc::new(store.with_timing(config.timing)));
+        let store = store.with_timing(config.timing);
+        return Ok((Arc::new(store.clone()), Some(store)));
     }
     let store = SqliteStore::observed(folder.path(), observer)?;
-    Ok(Arc::new(store.with_timing(config.timing)))
+    Ok((Arc::new(store.with_timing(config.timing)), None))
 }
 
 /// The bucket of the settings, taken for this store unless it cannot be reached now.

@@ -34,6 +34,7 @@ mod operator;
 mod passed_over;
 mod pause;
 mod platforms;
+mod postgres;
 mod private_files;
 mod processes;
 mod program;

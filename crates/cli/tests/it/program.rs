@@ -1,10 +1,11 @@
 //! Runs the binary: once to its end, or as a server that is killed.
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, Output, Stdio},
-    sync::mpsc,
+    sync::{Mutex, mpsc},
     time::Duration,
 };
 
@@ -18,6 +19,23 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The variable that shortens how long a server waits for bots that are not heard.
 pub(crate) const TIMING: &str = "MEETBOT_TEST_TIMING";
+
+/// The variable that names the folder of the socket of a PostgreSQL: servers and keys of these tests are in a database of it then, one for each data folder.
+pub(crate) const POSTGRES: &str = "MEETBOT_TEST_POSTGRES";
+
+/// The setting that names a data folder's database, where it is a PostgreSQL that these tests run on. It is made where it is new.
+fn store(data_dir: &Path) -> Option<(&'static str, String)> {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    static MADE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let socket = std::env::var(POSTGRES).ok()?;
+    let mut hasher = DefaultHasher::new();
+    data_dir.hash(&mut hasher);
+    let name = format!("data_{:x}", hasher.finish());
+    if MADE.lock().unwrap().insert(name.clone()) {
+        xtask::postgres::sql(&socket, "postgres", &[&format!("CREATE DATABASE {name}")]);
+    }
+    Some(("MEETBOT_STORE_URL", xtask::postgres::url(&socket, &name)))
+}
 
 /// What the servers of these tests show a sandbox that is not their own.
 const SANDBOX_TOKEN: &str = "sandbox-of-the-tests";
@@ -178,7 +196,7 @@ pub(crate) fn serve_by_default(data_dir: &Path, settings: &[(&str, &str)]) -> (R
 }
 
 fn started(mut command: Command, data_dir: &Path) -> (Running, String) {
-    command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
+    command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).envs(store(data_dir));
     let (server, started) = Running::start(&mut command);
     (server, started["url"].as_str().unwrap().to_owned())
 }
@@ -213,7 +231,19 @@ pub(crate) fn create_live_key(data_dir: &Path) -> String {
 
 /// A new key of a kind (`--test`, `--live`), with more arguments: the key and its consumer's webhook secret.
 pub(crate) fn create(kind: &str, data_dir: &Path, more: &[&str]) -> (String, String) {
+    create_with(kind, data_dir, more, &[])
+}
+
+/// The same, with settings in its environment.
+pub(crate) fn create_with(
+    kind: &str,
+    data_dir: &Path,
+    more: &[&str],
+    settings: &[(&str, &str)],
+) -> (String, String) {
     let said = run(meetbot()
+        .envs(store(data_dir))
+        .envs(settings.iter().copied())
         .args(["keys", "create", kind, "--init", "--json", "--data-dir"])
         .arg(data_dir)
         .args(more));

@@ -91,6 +91,7 @@ fn every_command_has_help() {
         &["webhooks", "verify"],
         &["backup"],
         &["restore"],
+        &["migrate"],
         &["unpause"],
         &["doctor"],
         &["sandbox", "serve"],

@@ -43,7 +43,7 @@ pub use self::{
         Key, KeyCreation, KeyEnd, KeyFilter, KeyStore, KeyUse, NewKey, Revocation, RotationAnswer,
         Scope, UseFilter,
     },
-    postgres::{OpenError, PostgresStore, StoreUrl},
+    postgres::{OpenError, PostgresStore, StoreUrl, TakeOverError},
     quotas::{ConsumerFilter, ConsumerUse, Own, Quota, QuotaChange, Used},
     sessions::{NewSession, SESSIONS_PER_KEY, SessionStore},
     sqlite::{Backup, BackupError, CopyError, Found, How, SqliteStore, backup},
@@ -54,6 +54,7 @@ pub use self::{
 };
 pub(crate) use self::{
     feed::ORIGIN_LETTERS,
+    postgres::take_over,
     sqlite::{FILE, copy, holds_database},
 };
 use crate::clock::StoreNow;

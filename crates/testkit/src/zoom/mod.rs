@@ -11,7 +11,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
@@ -170,9 +169,7 @@ impl Zoom {
 
     /// The same in PEM.
     pub fn pem(&self) -> String {
-        let base64 = BASE64_STANDARD.encode(&self.certificate);
-        let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+        crate::certificate::in_pem("CERTIFICATE", &self.certificate)
     }
 
     /// The next handshakes on a connection are answered with these codes before one is fine.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use tokio_postgres::NoTls;
+use xtask::postgres::USER;
 
 use super::{PostgresStore, StoreUrl, bots, feed, paused, schema};
 use crate::{
@@ -18,8 +19,6 @@ use crate::{
 
 /// Names the folder of the socket of the PostgreSQL to test on; without it the tests take SQLite.
 pub(crate) const SOCKET: &str = "MEETBOT_TEST_POSTGRES";
-/// The user of that PostgreSQL.
-pub(super) const USER: &str = "meetbot";
 /// The database whose copies have the tables already.
 const TEMPLATE: &str = "meetbot_tables";
 

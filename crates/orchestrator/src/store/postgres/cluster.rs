@@ -7,9 +7,11 @@ use std::{
 
 use tokio_postgres::Client;
 
-use super::{OpenError, PostgresStore, said};
+use super::{OpenError, PostgresStore, said, transaction::DISPLACED};
 
 const EVERY: Duration = Duration::from_secs(1);
+/// How long a server that is not heard keeps others out, in milliseconds.
+const SILENCE_MS: i64 = 10_000;
 
 /// The lock of those who join ("meetbot", and a number of its own).
 const LOCK: i64 = 0x6d65_6574_626f_7402;
@@ -24,27 +26,43 @@ pub(super) async fn now(client: &Client) -> Result<i64, tokio_postgres::Error> {
     client.query_one("SELECT meetbot_now()", &[]).await?.try_get(0)
 }
 
-/// Lets a server in, unless another one is there: seen in the last 10 seconds.
-pub(super) async fn join(client: &Client, node: &str) -> Result<(), OpenError> {
-    client.batch_execute("BEGIN").await?;
-    client.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
-    client.execute("DELETE FROM nodes WHERE seen_at < meetbot_now() - 10000", &[]).await?;
-    let other = "SELECT host FROM nodes WHERE node <> $1 LIMIT 1";
-    if let Some(row) = client.query_opt(other, &[&node]).await? {
-        return Err(OpenError::AnotherServer { host: row.try_get(0)? });
+/// Lets a server in, unless another one is there. One that was killed is there until it was not heard for [`SILENCE_MS`]: that is waited for. The server before on the
+/// same data folder of the same machine is dead, since this process has the folder's lock.
+pub(super) async fn join(client: &Client, node: &str, boot: &str) -> Result<(), OpenError> {
+    let host = sysinfo::System::host_name().unwrap_or_default();
+    let mut first_look = None;
+    loop {
+        client.batch_execute("BEGIN").await?;
+        client.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+        let other = "SELECT host, seen_at, meetbot_now() FROM nodes WHERE node <> $1 OR host <> $2
+            ORDER BY seen_at DESC LIMIT 1";
+        if let Some(row) = client.query_opt(other, &[&node, &host]).await? {
+            let (seen_at, now): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
+            let (seen_first, since) = *first_look.get_or_insert((seen_at, now));
+            if seen_at != seen_first {
+                return Err(OpenError::AnotherServer { host: row.try_get(0)? });
+            }
+            if seen_at >= now - SILENCE_MS && now < since + SILENCE_MS {
+                client.batch_execute("ROLLBACK").await?;
+                tokio::time::sleep(EVERY / 2).await;
+                continue;
+            }
+        }
+        client.execute("DELETE FROM nodes", &[]).await?;
+        let enter =
+            "INSERT INTO nodes (node, host, boot, seen_at) VALUES ($1, $2, $3, meetbot_now())";
+        client.execute(enter, &[&node, &host, &boot]).await?;
+        client.query_one(SIGN, &[]).await?;
+        client.batch_execute("COMMIT").await?;
+        return Ok(());
     }
-    see(client, node).await?;
-    client.query_one(SIGN, &[]).await?;
-    client.batch_execute("COMMIT").await?;
-    Ok(())
 }
 
-async fn see(client: &Client, node: &str) -> Result<(), tokio_postgres::Error> {
-    let host = sysinfo::System::host_name().unwrap_or_default();
-    let see = "INSERT INTO nodes (node, host, seen_at) VALUES ($1, $2, meetbot_now())
-        ON CONFLICT (node) DO UPDATE SET host = $2, seen_at = meetbot_now()";
-    client.execute(see, &[&node, &host]).await?;
-    Ok(())
+/// Whether a server works on the database, or did until it was killed a moment ago. None joins before this transaction ends.
+pub(super) async fn is_served(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    client.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+    let seen = "SELECT 1 FROM nodes WHERE seen_at >= meetbot_now() - $1";
+    Ok(client.query_opt(seen, &[&SILENCE_MS]).await?.is_some())
 }
 
 impl PostgresStore {
@@ -68,10 +86,13 @@ impl PostgresStore {
                 if let Err(error) = store.sign().await {
                     tracing::warn!(%error, "the database does not hear this server");
                 }
+                if store.displaced.is_cancelled() {
+                    break;
+                }
             }
             if let Ok(client) = store.connections.any().await {
-                // Without an answer others wait 10 seconds.
-                let _ = client.execute("DELETE FROM nodes WHERE node = $1", &[&store.node]).await;
+                // Without an answer others wait until it was silent for long enough.
+                let _ = client.execute("DELETE FROM nodes WHERE boot = $1", &[&store.boot]).await;
             }
         });
         *self.signing.lock().unwrap_or_else(PoisonError::into_inner) = Some(signing);
@@ -79,10 +100,21 @@ impl PostgresStore {
 
     async fn sign(&self) -> Result<(), String> {
         let client = self.connections.any().await?;
+        let see = "UPDATE nodes SET seen_at = meetbot_now() WHERE boot = $1";
+        let seen = client.execute(see, &[&self.boot]).await.map_err(|error| said(&error))?;
+        if seen == 0 {
+            self.displaced.cancel();
+            return Err(DISPLACED.to_owned());
+        }
         let signed = client.query_one(SIGN, &[]).await;
         let now = signed.and_then(|row| row.try_get(0)).map_err(|error| said(&error))?;
         self.measure(now);
-        see(&client, &self.node).await.map_err(|error| said(&error))
+        Ok(())
+    }
+
+    /// Answers once another server works on the database, since this one was not heard for so long that it seemed dead. All its verbs are refused from then on.
+    pub(crate) async fn displaced(&self) {
+        self.displaced.cancelled().await;
     }
 
     /// Leaves the database, and lets its connections go.

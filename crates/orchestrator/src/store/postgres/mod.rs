@@ -18,6 +18,7 @@ mod feed;
 mod jobs;
 mod keys;
 mod leases;
+mod migrate;
 mod mixes;
 mod open;
 mod outbox;
@@ -31,8 +32,6 @@ mod records;
 mod room_bots;
 mod schema;
 mod secrets;
-#[cfg(test)]
-mod server;
 mod sessions;
 mod tally;
 mod timeline;
@@ -54,8 +53,9 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(test)]
 pub(crate) use self::backend::{Database, socket};
+pub(crate) use self::migrate::take_over;
 use self::transaction::Connections;
-pub use self::{open::OpenError, url::StoreUrl};
+pub use self::{migrate::TakeOverError, open::OpenError, url::StoreUrl};
 use super::StoreError;
 use crate::{
     clock::{Clock, LeaseTime},
@@ -117,6 +117,10 @@ pub struct PostgresStore {
     connections: Connections,
     /// Whose leases are this server's: the name of its data folder, whose lock no other process has.
     node: String,
+    /// The name of this process, where it is a server; none other has it.
+    boot: String,
+    /// Another server has taken the database over.
+    displaced: CancellationToken,
     clock: Clock,
     timing: Timing,
     /// What the steady clock's zero is in lease time, in milliseconds; measured each second.

@@ -79,9 +79,19 @@ pub enum OpenError {
         "synchronous_commit is off: the database would forget what was acknowledged; set it to on for this user or database"
     )]
     NotSynchronous,
+    /// The user may not do what a server does.
+    #[error(
+        "the database {url} does not let this user make and change tables: {why}; make the user its owner (`ALTER DATABASE … OWNER TO …`)"
+    )]
+    NoRights {
+        /// Where.
+        url: String,
+        /// What it said.
+        why: String,
+    },
     /// Another server works on it.
     #[error(
-        "another meetbot server (on {host}) works on this database. Recordings are on that machine's disk, so that a second server could not serve them: stop the other one; of one that was killed, wait 10 seconds"
+        "another meetbot server (on {host}) works on this database. Recordings are on that machine's disk, so that a second server could not serve them: stop the other one, or give this one a database of its own"
     )]
     AnotherServer {
         /// The name of its machine.
@@ -103,6 +113,8 @@ impl OpenError {
             Self::Refused { url, why }
         } else if code == Some(SqlState::INVALID_CATALOG_NAME) {
             Self::NoDatabase { url, why }
+        } else if code == Some(SqlState::INSUFFICIENT_PRIVILEGE) {
+            Self::NoRights { url, why }
         } else {
             Self::Unreachable { url, why }
         }
@@ -122,12 +134,11 @@ impl PostgresStore {
         node: &str,
         observer: Observer,
     ) -> Result<Self, OpenError> {
-        let store = Self::connect(url, node, Some(observer)).await?;
-        let (config, tls) = url.config()?;
-        let (client, connection) =
-            config.connect(tls).await.map_err(|error| OpenError::connecting(url, &error))?;
-        tokio::spawn(connection);
-        cluster::join(&client, node).await?;
+        let mut store = Self::connect(url, node, Some(observer)).await?;
+        let client = connection(url).await?;
+        store.boot = crate::letters::letters(20);
+        cluster::join(&client, node, &store.boot).await?;
+        store.connections.boot = Some(store.boot.as_str().into());
         store.sign_each_second();
         Ok(store)
     }
@@ -138,13 +149,8 @@ impl PostgresStore {
         observer: Option<Observer>,
     ) -> Result<Self, OpenError> {
         let (config, tls) = url.config()?;
-        let (client, connection) = config
-            .connect(tls.clone())
-            .await
-            .map_err(|error| OpenError::connecting(url, &error))?;
-        tokio::spawn(connection);
-        check(&client).await?;
-        schema::bring_up(&client).await?;
+        let client = connection(url).await?;
+        schema::bring_up(&client).await.map_err(|error| with_rights(url, error))?;
         feed::settle(&client).await?;
         let store = Self::of(config, tls, node, observer, false)?;
         store.measure(cluster::now(&client).await?);
@@ -172,12 +178,34 @@ impl PostgresStore {
         Ok(Self {
             connections: Connections::new(pool, clock, observer, callers_clock),
             node: node.to_owned(),
+            boot: String::new(),
+            displaced: CancellationToken::new(),
             clock,
             timing: Timing::default(),
             offset: Arc::default(),
             closed: CancellationToken::new(),
             signing: Arc::default(),
         })
+    }
+}
+
+/// A connection to a database that a server can work on, whatever its tables are.
+pub(super) async fn connection(url: &StoreUrl) -> Result<Client, OpenError> {
+    let (config, tls) = url.config()?;
+    let (client, connection) =
+        config.connect(tls).await.map_err(|error| OpenError::connecting(url, &error))?;
+    tokio::spawn(connection);
+    check(&client).await?;
+    Ok(client)
+}
+
+/// An error of who makes or changes tables: mostly they may not.
+pub(super) fn with_rights(url: &StoreUrl, error: OpenError) -> OpenError {
+    match error {
+        OpenError::Sql(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            OpenError::NoRights { url: url.shown().to_owned(), why: said(&error) }
+        }
+        other => other,
     }
 }
 

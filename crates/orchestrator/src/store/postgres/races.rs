@@ -12,11 +12,11 @@ use meetbot_types::{
     Cause, DeliveryId, DeliveryTry, JobId, LeaveReason,
     bot::{BotReport, IngestRequest, NumberedReport},
 };
+use xtask::postgres::{Postgres, USER};
 
 use super::{
     OpenError, PostgresStore, StoreUrl,
-    backend::{Database, SOCKET, USER, make_template, run},
-    server::Server,
+    backend::{Database, SOCKET, make_template, run},
 };
 use crate::store::{
     Claim, Claimed, Creation, DeliveryStore as _, JobStore as _, KeyStore as _, Recorded, Reported,
@@ -26,8 +26,8 @@ use crate::store::{
 /// How many jobs each of two consumers makes in the races.
 const JOBS: usize = 40;
 
-async fn server() -> Server {
-    let server = Server::start().await;
+fn server() -> Postgres {
+    let server = Postgres::start();
     make_template(&server.socket());
     server
 }
@@ -35,7 +35,7 @@ async fn server() -> Server {
 /// They are the tests of this binary that take their store from `Backend`, run once more in a process that is told to take PostgreSQL.
 #[tokio::test]
 async fn the_contract_and_the_model_hold_on_postgresql() {
-    let server = server().await;
+    let server = server();
     let tests = std::env::current_exe().unwrap();
     let mut run = tokio::process::Command::new(tests);
     run.args(["store::contract::", "store::model::"]).env(SOCKET, server.socket());
@@ -91,7 +91,7 @@ async fn play(store: &PostgresStore, claimed: &Claimed, token: [u8; 32], lost: b
 /// Four servers, and at each of them callers, bots, senders and a reaper at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_many_do_at_the_same_moment_is_as_if_one_did_it_after_the_other() {
-    let server = server().await;
+    let server = server();
     let database = Database::new(&server.socket());
     let mut stores = Vec::new();
     for _ in 0..4 {
@@ -190,7 +190,7 @@ async fn what_many_do_at_the_same_moment_is_as_if_one_did_it_after_the_other() {
 
 #[tokio::test]
 async fn a_database_that_cannot_be_used_is_refused_with_what_is_wrong() {
-    let server = server().await;
+    let server = server();
     let socket = server.socket();
     let host = socket.replace('/', "%2F");
     let open = async |url: String| {
@@ -220,7 +220,7 @@ async fn a_database_that_cannot_be_used_is_refused_with_what_is_wrong() {
 
 #[tokio::test]
 async fn a_second_server_on_the_same_database_is_refused_until_the_first_has_left() {
-    let server = server().await;
+    let server = server();
     let database = Database::new(&server.socket());
     let serve =
         async |node| PostgresStore::serve(&url(&database), node, Arc::new(|_, _, _| ())).await;
@@ -229,7 +229,30 @@ async fn a_second_server_on_the_same_database_is_refused_until_the_first_has_lef
     assert!(matches!(told, OpenError::AnotherServer { .. }), "{told}");
     // As after a kill: started again on its data folder.
     let again = serve("one").await.unwrap();
+    let refused = first.keys().await.unwrap_err().to_string();
+    assert!(refused.contains("another server"), "{refused}");
+    first.displaced().await;
+    again.keys().await.unwrap();
     first.close().await;
+    let told = serve("other").await.err().expect("the one that was displaced does not let it in");
+    assert!(matches!(told, OpenError::AnotherServer { .. }), "{told}");
     again.close().await;
     serve("other").await.unwrap().close().await;
+}
+
+#[tokio::test]
+async fn the_same_data_folder_on_another_machine_is_another_server() {
+    let server = server();
+    let database = Database::new(&server.socket());
+    let serve = async || PostgresStore::serve(&url(&database), "one", Arc::new(|_, _, _| ())).await;
+    let first = serve().await.unwrap();
+    // It goes on to sign, from elsewhere.
+    run(&server.socket(), database.name(), &["UPDATE nodes SET host = 'elsewhere'"]);
+    let told = serve().await.err().expect("it is refused");
+    assert!(told.to_string().contains("elsewhere"), "{told}");
+    first.close().await;
+    // One that was killed is waited for, until it was not heard for long enough.
+    let killed = "INSERT INTO nodes VALUES ('two', 'elsewhere', 'none', meetbot_now() - 9000)";
+    run(&server.socket(), database.name(), &[killed]);
+    serve().await.unwrap().close().await;
 }

@@ -22,6 +22,9 @@ const TRIES: u32 = 3;
 /// Limits of each transaction. They are not startup parameters, which connection poolers refuse.
 const LIMITS: &str = "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
+/// What a server hears that was not heard for so long that another one took its place.
+pub(super) const DISPLACED: &str = "another server works on the database now";
+
 pub(super) type Value<'a> = &'a (dyn ToSql + Sync);
 
 /// Work on the database: a function, since it may be done again from the start.
@@ -49,6 +52,8 @@ pub(super) struct Connections {
     senders: Arc<Semaphore>,
     clock: Clock,
     observer: Option<Observer>,
+    /// The name of this process, where it is a server: without its row in `nodes` nothing is read or written.
+    pub(super) boot: Option<Arc<str>>,
     /// Whether lease time is what callers say, as in tests, whose clocks jump.
     pub(super) callers_clock: bool,
 }
@@ -157,6 +162,7 @@ impl Connections {
             senders: permits(4),
             clock,
             observer,
+            boot: None,
             callers_clock,
         }
     }
@@ -188,8 +194,12 @@ impl Connections {
             Caller::Claimer | Caller::Sender => "SET LOCAL plan_cache_mode = force_custom_plan;",
             Caller::Creator | Caller::Other => "",
         };
+        let is_here = self.boot.as_deref().map_or_else(
+            || "TRUE".to_owned(),
+            |boot| format!("EXISTS (SELECT FROM nodes WHERE boot = '{boot}')"),
+        );
         let begin = format!(
-            "{first}; {LIMITS}; {plans} {told} SELECT meetbot_now(), up_since FROM cluster"
+            "{first}; {LIMITS}; {plans} {told} SELECT meetbot_now(), up_since, {is_here} FROM cluster"
         );
         let answers = transaction.client()?.simple_query(&begin).await?;
         let last = answers.iter().rev().find_map(|answer| match answer {
@@ -200,6 +210,9 @@ impl Connections {
         let (Some(now), Some(up_since)) = (number(0), number(1)) else {
             return Err(Problem::Corrupt("the table cluster has no row".to_owned()));
         };
+        if last.and_then(|row| row.get(2)) == Some("f") {
+            return Err(Problem::Unavailable(DISPLACED.to_owned()));
+        }
         transaction.lease = LeaseTime::from_millis(now);
         transaction.up_since = LeaseTime::from_millis(up_since);
         Ok(transaction)

@@ -1,6 +1,6 @@
 //! Where a database is: `postgres://USER@HOST:PORT/DATABASE`. The password is in a file of its own, so that no list of processes and no log shows it.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -11,6 +11,16 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::OpenError;
+
+/// Whether it is on this machine.
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse().is_ok_and(|at: std::net::IpAddr| at.is_loopback())
+        }
+    }
+}
 
 /// A database, and how to be let in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,48 +34,66 @@ pub struct StoreUrl {
 }
 
 impl StoreUrl {
-    /// How to connect.
-    pub(super) fn config(&self) -> Result<(tokio_postgres::Config, MakeRustlsConnect), OpenError> {
-        let wrong = |why: String| OpenError::Url(why);
-        let parsed = ::url::Url::parse(&self.url).map_err(|error| wrong(error.to_string()))?;
+    /// Refuses a URL that cannot be used, without a look at what is there.
+    pub fn check(&self) -> Result<(), OpenError> {
+        self.parsed().map(drop)
+    }
+
+    /// How to connect, but for the password.
+    fn parsed(&self) -> Result<tokio_postgres::Config, OpenError> {
+        let wrong = |why: &str| OpenError::Url(why.to_owned());
+        let parsed =
+            ::url::Url::parse(&self.url).map_err(|error| OpenError::Url(error.to_string()))?;
         if !matches!(parsed.scheme(), "postgres" | "postgresql") {
-            return Err(wrong("it begins with postgres://".to_owned()));
+            return Err(wrong("it must begin with postgres://"));
         }
         if parsed.password().is_some() || parsed.query_pairs().any(|(name, _)| name == "password") {
             return Err(wrong(
-                "it holds a password: put that into a file, and name the file in store.password_file"
-                    .to_owned(),
+                "it holds a password: put that into a file, and name the file in store.password_file",
             ));
         }
-        let mut config: tokio_postgres::Config =
-            self.url.parse().map_err(|error: tokio_postgres::Error| wrong(super::said(&error)))?;
+        // The client knows no `verify-full`; where TLS is on, certificate and name are checked in any case.
+        let (place, query) = self.url.split_once('?').unwrap_or((&self.url, ""));
+        let is_mode = |pair: &&str| pair.split('=').next() == Some("sslmode");
+        let (modes, others): (Vec<&str>, Vec<&str>) =
+            query.split('&').filter(|pair| !pair.is_empty()).partition(is_mode);
+        let mut config: tokio_postgres::Config = format!("{place}?{}", others.join("&"))
+            .parse()
+            .map_err(|error: tokio_postgres::Error| OpenError::Url(super::said(&error)))?;
         if config.get_dbname().is_none() {
-            return Err(wrong("it names no database: postgres://USER@HOST/DATABASE".to_owned()));
+            return Err(wrong("it names no database: postgres://USER@HOST/DATABASE"));
         }
         if config.get_user().is_none() {
-            return Err(wrong("it names no user: postgres://USER@HOST/DATABASE".to_owned()));
+            return Err(wrong("it names no user: postgres://USER@HOST/DATABASE"));
         }
+        config.ssl_mode(match modes.as_slice() {
+            // Beyond this machine the connection is encrypted unless the URL says otherwise.
+            [] if config.get_hosts().iter().all(is_local) && self.ca_file.is_none() => {
+                SslMode::Disable
+            }
+            ["sslmode=disable"] => SslMode::Disable,
+            [] | ["sslmode=require" | "sslmode=verify-full"] => SslMode::Require,
+            _ => {
+                return Err(wrong(
+                    "sslmode is verify-full (as it is beyond this machine) or disable",
+                ));
+            }
+        });
+        config.application_name("meetbot");
+        config.connect_timeout(Duration::from_secs(5));
+        config.keepalives_idle(Duration::from_secs(10));
+        config.tcp_user_timeout(Duration::from_secs(10));
+        Ok(config)
+    }
+
+    /// How to connect.
+    pub(super) fn config(&self) -> Result<(tokio_postgres::Config, MakeRustlsConnect), OpenError> {
+        let mut config = self.parsed()?;
         if let Some(file) = &self.password_file {
             let password = fs::read_to_string(file)
                 .map_err(|error| OpenError::File { file: file.clone(), why: error.to_string() })?;
             config.password(password.trim_end_matches(['\r', '\n']));
         }
-        let local = |host: &Host| match host {
-            Host::Unix(_) => true,
-            Host::Tcp(name) => {
-                name == "localhost"
-                    || name.parse().is_ok_and(|at: std::net::IpAddr| at.is_loopback())
-            }
-        };
-        // Beyond this machine the connection is encrypted and the database's certificate checked, unless the URL says otherwise.
-        if !parsed.query_pairs().any(|(name, _)| name == "sslmode") {
-            let on_this_machine = config.get_hosts().iter().all(local) && self.ca_file.is_none();
-            config.ssl_mode(if on_this_machine { SslMode::Disable } else { SslMode::Require });
-        }
-        config.application_name("meetbot");
-        config.connect_timeout(std::time::Duration::from_secs(5));
-        config.keepalives_idle(std::time::Duration::from_secs(10));
-        config.tcp_user_timeout(std::time::Duration::from_secs(10));
         Ok((config, self.tls()?))
     }
 
@@ -117,7 +145,13 @@ mod tests {
             ("postgres://ann@db/meetbot?password=hunter2", "store.password_file"),
             ("postgres://ann@db", "names no database"),
             ("postgres://db/meetbot", "names no user"),
-            ("mysql://ann@db/meetbot", "begins with postgres://"),
+            ("mysql://ann@db/meetbot", "must begin with postgres://"),
+            ("postgres://ann@db/meetbot?sslmode=prefer", "sslmode is verify-full"),
+            (
+                "postgres://ann@db/meetbot?sslmode=disable&sslmode=verify-full",
+                "sslmode is verify-full",
+            ),
+            ("postgres://ann@db/meetbot?colour=blue", "colour"),
             ("meetbot.db", "relative URL"),
         ] {
             let told = of(url).config().err().map(|error| error.to_string()).unwrap_or_default();
@@ -129,7 +163,9 @@ mod tests {
     fn beyond_this_machine_the_connection_is_encrypted() {
         for (url, mode) in [
             ("postgres://ann@db.example/meetbot", SslMode::Require),
+            ("postgres://ann@db.example/meetbot?sslmode=verify-full", SslMode::Require),
             ("postgres://ann@127.0.0.1/meetbot", SslMode::Disable),
+            ("postgres://ann@127.0.0.1/meetbot?sslmode=verify-full", SslMode::Require),
             ("postgres://ann@localhost/meetbot", SslMode::Disable),
             ("postgres://ann@%2Ftmp/meetbot", SslMode::Disable),
             ("postgres://ann@db.example/meetbot?sslmode=disable", SslMode::Disable),

@@ -46,6 +46,7 @@ use std::{
     time::Duration,
 };
 
+use meetbot_types::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
 #[cfg(test)]
@@ -185,6 +186,16 @@ impl SqliteStore {
             schema::is_newest(&connection)
         };
         Ok(if newest()? { Found::Newest } else { Found::Older })
+    }
+
+    /// Pauses it, unless it is.
+    pub(crate) async fn pause(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.writer
+            .write(move |transaction| match paused::since(transaction)? {
+                Some(_) => Ok(()),
+                None => paused::begin(transaction, now),
+            })
+            .await
     }
 
     async fn end(&self) {

@@ -287,10 +287,11 @@ CREATE TABLE cluster (
 );
 INSERT INTO cluster VALUES (-1000000000000000, 0);
 
--- The servers on this database, each by the name of its data folder.
+-- The server on this database, by the name of its data folder and of its process. A process that is not here any more does nothing.
 CREATE TABLE nodes (
     node    TEXT COLLATE "C" PRIMARY KEY,
     host    TEXT NOT NULL,
+    boot    TEXT COLLATE "C" NOT NULL,
     seen_at BIGINT NOT NULL
 );
 

@@ -43,6 +43,13 @@ const fn version(steps: usize, oldest: usize) -> Version {
 /// Brings a database to the newest tables, in one transaction.
 pub(super) async fn bring_up(client: &Client) -> Result<(), OpenError> {
     client.batch_execute("BEGIN").await?;
+    take(client).await?;
+    client.batch_execute("COMMIT").await?;
+    Ok(())
+}
+
+/// The same, in a transaction that was begun.
+pub(super) async fn take(client: &Client) -> Result<(), OpenError> {
     client.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
     client
         .batch_execute(
@@ -67,7 +74,6 @@ pub(super) async fn bring_up(client: &Client) -> Result<(), OpenError> {
         );
         client.batch_execute(&is).await?;
     }
-    client.batch_execute("COMMIT").await?;
     Ok(())
 }
 

@@ -1,0 +1,52 @@
+//! The server on PostgreSQL: tests of the server once more, and what only a database beside it can do.
+
+mod away;
+mod migrate;
+mod refused;
+mod servers;
+
+use std::process::Command;
+
+use tempfile::TempDir;
+use xtask::postgres::Postgres;
+
+use crate::program::{POSTGRES, Running, create_with, serve_with};
+
+/// Those of this binary's tests that run on PostgreSQL too: meetings with control calls, webhooks, kills, stops, deletion. Not those that watch how fast a server is, since these
+/// run beside all others.
+const ON_BOTH: [&str; 7] = [
+    "deletion::a_deleted_recording_is_gone_and_the_receipt_lists_it",
+    "deletion::an_erased_consumer_is_gone_with_its_bots_and_all_it_had_and_nobody_else_is",
+    "drain::a_meeting_that_takes_too_long_is_handed_over_with_whole_files",
+    "kills::no_acknowledged_job_is_lost_over_fifty_kills",
+    "pause::a_pause_counts_also_when_it_ends_by_stopping_or_leaving",
+    "pause::chat_of_a_pause_is_in_no_file_and_no_event_and_is_counted_once",
+    "webhooks::a_delivery_that_was_given_up_is_listed_shown_and_sent_again",
+];
+
+#[test]
+fn meetings_kills_and_webhooks_are_on_postgresql_as_on_sqlite() {
+    let database = Postgres::start();
+    let done = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--test-threads=2"])
+        .args(ON_BOTH)
+        .env(POSTGRES, database.socket())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
+    assert!(said.contains(&format!("{} passed", ON_BOTH.len())), "{said}");
+    assert!(!database.log().contains("deadlock detected"), "{}", database.log());
+}
+
+/// A server on a database of this PostgreSQL, the API's URL, a key and its webhook secret.
+fn serve_on(
+    data: &TempDir,
+    store: &str,
+    settings: &[(&str, &str)],
+) -> (Running, String, String, String) {
+    let store = [("MEETBOT_STORE_URL", store)];
+    let (server, url) = serve_with(data.path(), None, &[&store, settings].concat());
+    let (key, secret) = create_with("--test", data.path(), &[], &store);
+    (server, url, key, secret)
+}
