@@ -39,6 +39,8 @@ pub(crate) enum Codec {
     Red,
     /// Samples that are not compressed, as some platforms hand them out: no file holds them.
     Pcm,
+    /// Samples of 16 bits, little-endian, of one channel at 48 kHz.
+    PcmS16le,
     /// VP8 (RFC 6386).
     Vp8,
     /// H.264, its units behind start codes (annex B).
@@ -64,6 +66,7 @@ impl Codec {
             Self::Opus => "opus",
             Self::Red => "red",
             Self::Pcm => "l16",
+            Self::PcmS16le => "pcm_s16le",
             Self::Vp8 => "vp8",
             Self::H264 => "h264",
         }

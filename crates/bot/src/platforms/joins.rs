@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use meetbot_rtc::Guard;
@@ -29,6 +30,8 @@ pub(crate) struct Joins {
     pub(super) guard: Guard,
     /// The stream of the job's meeting, as the orchestrator last knows it; `None` until it says something of one.
     pub(crate) zoom_stream: watch::Sender<Option<ZoomStream>>,
+    /// A timestamp of its media, in ms, and when that was here: what is sent again after a join belongs where it belonged before.
+    pub(super) zoom_clock: watch::Sender<Option<(u64, Instant)>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -44,7 +47,12 @@ impl Joins {
     pub(crate) fn new(reach: Reach) -> Self {
         let why_not = "it is no public address; an operator can allow it in `bots.allow_networks`";
         let guard = Guard::new(move |address| reach.allows(address), why_not);
-        Self { former: Arc::default(), guard, zoom_stream: watch::Sender::default() }
+        Self {
+            former: Arc::default(),
+            guard,
+            zoom_stream: watch::Sender::default(),
+            zoom_clock: watch::Sender::default(),
+        }
     }
 
     /// One more, under this id. Answers which one it is, and the ids of those before.

@@ -8,7 +8,7 @@ use super::{
     Recording,
     gap::Happened,
     journal::{Content, Line},
-    opus,
+    sound,
     stream_clock::Heard,
     track::{Packet, TrackFile, Written},
     video::VideoFile,
@@ -190,12 +190,14 @@ impl Recording {
         picture_ms: Option<u64>,
     ) -> io::Result<bool> {
         let Some(writing) = self.tracks.get_mut(key) else { return Ok(false) };
-        // A sender may change its codec from one packet to the next: files of sound hold Opus alone.
-        if !frame.is_picture() && frame.codec != Codec::Opus {
-            return Ok(false);
+        // A sender may change its codec from one packet to the next, and to one that no file holds.
+        if !frame.is_picture() && sound::ticks(frame.codec, &frame.data).is_none() {
+            return Ok(
+                matches!(&writing.file, Some(Media::Sound(file)) if file.codec() == frame.codec),
+            );
         }
         let goes_on = match &writing.file {
-            Some(Media::Sound(_)) => true,
+            Some(Media::Sound(file)) => file.codec() == frame.codec,
             Some(Media::Pictures(file)) => file.codec() == frame.codec,
             None => false,
         };
@@ -220,17 +222,21 @@ impl Recording {
         if self.files.begun() >= bounds::STREAMS {
             return Err(Exceeded::Streams.into());
         }
-        let file = self.files.unique(prefix, name, self.attempt);
+        let webm = self.files.unique(prefix, name, self.attempt);
+        let file = if frame.codec == Codec::PcmS16le {
+            // Its WebM is made after the job has ended.
+            self.files.take(&webm);
+            format!("{}.mka", webm.trim_end_matches(".webm"))
+        } else {
+            webm
+        };
         let path = self.folder.join(&file);
         let (media, start_ms) = if let Some((start, start_ms)) = pictures {
             writing.files += 1;
             let file = VideoFile::create(&path, frame.codec, &start, rotation, start_ms)?;
             (Media::Pictures(file), start_ms)
         } else {
-            if opus::ticks(&frame.data).is_none() {
-                return Ok(false);
-            }
-            let sound = TrackFile::create(&path, heard, writing.stream.base())?;
+            let sound = TrackFile::create(&path, frame.codec, heard, writing.stream.base())?;
             let start_ms = sound.start_ms();
             (Media::Sound(sound), start_ms)
         };
@@ -254,7 +260,8 @@ impl Recording {
         // A sender that took another codec or turned the pictures: the file before is whole as it is.
         match writing.file.replace(media) {
             Some(Media::Pictures(before)) => before.close().map(|()| true),
-            _ => Ok(true),
+            Some(Media::Sound(before)) => before.close().map(|()| true),
+            None => Ok(true),
         }
     }
 

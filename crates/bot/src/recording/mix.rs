@@ -1,4 +1,5 @@
-//! All speakers in one file, made by ffmpeg after the job has ended, where there is one. The speakers' own files stay as they are.
+//! All speakers in one file, and Opus of what a meeting sent as samples: made by ffmpeg after the job has ended, where there is one. The files of the recording stay as
+//! they are.
 
 use std::{
     fmt::Write as _,
@@ -20,6 +21,7 @@ use super::{
     files::{MANIFEST, private},
     hash, write_whole,
 };
+use crate::media::Codec;
 
 /// The mix's file.
 pub(crate) const FILE: &str = "audio.mixed.webm";
@@ -42,9 +44,11 @@ pub async fn mix(order: &MixOrder, stop: &CancellationToken) -> io::Result<Optio
     if !manifest.mixed.is_pending() {
         return Ok(Some(manifest));
     }
-    let made = match &order.unwanted {
-        Some(why) => Err(why.clone()),
-        None => make(folder, &manifest, stop).await,
+    let made = if let Some(why) = &order.unwanted {
+        Err(why.clone())
+    } else {
+        encode(folder, &mut manifest, stop).await;
+        make(folder, &manifest, stop).await
     };
     manifest.mixed = match made {
         Ok(file) => {
@@ -86,12 +90,67 @@ async fn make(
 ) -> Result<File, String> {
     let voices: Vec<&Track> =
         manifest.tracks.iter().filter(|track| track.kind == MediaKind::Audio).collect();
+    let mut args = Vec::new();
+    for track in &voices {
+        // As a URL of the file protocol, so that no name is taken for an option or another protocol.
+        args.extend(["-threads", "1", "-i"].map(str::to_owned));
+        args.push(format!("file:{}", track.file));
+    }
+    let mixed =
+        ["-filter_complex", &filter(&voices), "-map", "[mix]", "-c:a", "libopus", "-b:a", "48k"];
+    args.extend(mixed.map(str::to_owned));
+    by_ffmpeg(folder, &args, FILE, Duration::from_millis(manifest.duration_ms), stop).await
+}
+
+/// Makes a WebM file of each file of samples. The manifest's tracks are the WebM files then, and its files list both. A voice of which none can be made keeps its
+/// samples as its track.
+async fn encode(folder: &Path, manifest: &mut Manifest, stop: &CancellationToken) {
+    let samples = |track: &&mut Track| track.codec == Codec::PcmS16le.name();
+    for track in manifest.tracks.iter_mut().filter(samples) {
+        let name = format!("{}.webm", track.file.trim_end_matches(".mka"));
+        let length = Duration::from_millis(track.duration_ms);
+        match encode_one(folder, &track.file, &name, length, stop).await {
+            Ok(file) => {
+                Codec::Opus.name().clone_into(&mut track.codec);
+                "webm".clone_into(&mut track.container);
+                track.file.clone_from(&file.name);
+                track.sha256.clone_from(&file.sha256);
+                track.bytes = file.bytes;
+                manifest.files.push(file);
+            }
+            Err(_) if stop.is_cancelled() => return,
+            Err(why) => {
+                tracing::warn!(job = %manifest.job_id, why, "samples are not encoded");
+            }
+        }
+    }
+}
+
+async fn encode_one(
+    folder: &Path,
+    samples: &str,
+    name: &str,
+    length: Duration,
+    stop: &CancellationToken,
+) -> Result<File, String> {
+    let args =
+        ["-threads", "1", "-i", &format!("file:{samples}"), "-c:a", "libopus", "-b:a", "48k"];
+    by_ffmpeg(folder, &args.map(str::to_owned), name, length, stop).await
+}
+
+/// Lets ffmpeg make a WebM file in `folder` of sound that is so long; where it fails, nothing of it is left.
+async fn by_ffmpeg(
+    folder: &Path,
+    args: &[String],
+    name: &str,
+    length: Duration,
+    stop: &CancellationToken,
+) -> Result<File, String> {
     let part = reserve(folder).map_err(|error| format!("it cannot be written: {error}"))?;
-    let limit = TIME_LIMIT + Duration::from_millis(manifest.duration_ms);
-    let made = match run(folder, &voices, &part, limit, stop).await {
+    let made = match run(folder, args, &part, TIME_LIMIT + length, stop).await {
         Ok(()) => {
-            let (part, place) = (part.clone(), folder.join(FILE));
-            let kept = tokio::task::spawn_blocking(move || keep(&part, &place)).await;
+            let (part, folder, name) = (part.clone(), folder.to_owned(), name.to_owned());
+            let kept = tokio::task::spawn_blocking(move || keep(&part, &folder, &name)).await;
             kept.map_err(io::Error::other).flatten().map_err(|error| error.to_string())
         }
         Err(why) => Err(why),
@@ -138,7 +197,7 @@ fn remove(path: &Path) {
 }
 
 /// Moves it to its place, if there is anything in it: ffmpeg says nothing of a disk that was full from the beginning.
-fn keep(part: &Path, place: &Path) -> io::Result<File> {
+fn keep(part: &Path, folder: &Path, name: &str) -> io::Result<File> {
     let file = fs::File::open(part)?;
     let bytes = file.metadata()?.len();
     if bytes == 0 {
@@ -146,36 +205,20 @@ fn keep(part: &Path, place: &Path) -> io::Result<File> {
     }
     file.sync_all()?;
     let sha256 = hash(part)?;
-    fs::rename(part, place)?;
-    Ok(File { name: FILE.to_owned(), media_type: "audio/webm".to_owned(), bytes, sha256 })
+    fs::rename(part, folder.join(name))?;
+    Ok(File { name: name.to_owned(), media_type: "audio/webm".to_owned(), bytes, sha256 })
 }
 
 async fn run(
     folder: &Path,
-    voices: &[&Track],
+    args: &[String],
     part: &Path,
     limit: Duration,
     stop: &CancellationToken,
 ) -> Result<(), String> {
     let mut ffmpeg = Command::new("nice");
     ffmpeg.args(["-n", "19", "ffmpeg", "-nostdin", "-y", "-v", "error"]).current_dir(folder);
-    for track in voices {
-        // As a URL of the file protocol, so that no name is taken for an option or another protocol.
-        ffmpeg.args(["-threads", "1", "-i"]).arg(format!("file:{}", track.file));
-    }
-    ffmpeg.args([
-        "-filter_complex",
-        &filter(voices),
-        "-map",
-        "[mix]",
-        "-c:a",
-        "libopus",
-        "-b:a",
-        "48k",
-        "-f",
-        "webm",
-    ]);
-    ffmpeg.arg(part);
+    ffmpeg.args(args).args(["-f", "webm"]).arg(part);
     ffmpeg.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let missing = "ffmpeg is not on the machine that recorded";
     let mut child = match ffmpeg.spawn() {
@@ -356,9 +399,12 @@ mod tests {
     fn a_mix_of_nothing_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let (part, place) = (reserve(folder.path()).unwrap(), folder.path().join(FILE));
-        assert_eq!(keep(&part, &place).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(
+            keep(&part, folder.path(), FILE).unwrap_err().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
         fs::write(&part, b"sound").unwrap();
-        let file = keep(&part, &place).unwrap();
+        let file = keep(&part, folder.path(), FILE).unwrap();
         assert_eq!((file.bytes, file.name.as_str()), (5, FILE));
         assert_eq!(fs::read(&place).unwrap(), b"sound");
         assert!(!part.exists());
@@ -373,7 +419,7 @@ mod tests {
         assert_ne!(left, own);
         fs::write(&own, b"ours").unwrap();
         fs::write(&left, b"theirs").unwrap();
-        keep(&own, &folder.path().join(FILE)).unwrap();
+        keep(&own, folder.path(), FILE).unwrap();
         remove_parts(folder.path()).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(fs::read(folder.path().join(FILE)).unwrap(), b"ours");

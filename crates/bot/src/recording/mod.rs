@@ -18,6 +18,7 @@ pub(crate) mod people;
 pub(crate) mod picture;
 mod replay;
 mod scan;
+pub(crate) mod sound;
 mod speaking;
 mod story;
 mod stream_clock;

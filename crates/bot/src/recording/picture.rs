@@ -22,7 +22,7 @@ pub(crate) fn start(codec: Codec, keyframe: &[u8]) -> Option<Start> {
     match codec {
         Codec::Vp8 => vp8(keyframe),
         Codec::H264 => h264(keyframe),
-        Codec::Opus | Codec::Red | Codec::Pcm => None,
+        Codec::Opus | Codec::Red | Codec::Pcm | Codec::PcmS16le => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 use meetbot_types::bot::MediaKind;
 
 use super::{
-    opus,
+    opus, sound,
     webm::{self, Cue, DISCARDABLE, KEYFRAME, SEEK_HEAD_BYTES, UNKNOWN_SIZE, id},
 };
 
@@ -36,6 +36,7 @@ pub(crate) fn scan(file: &mut impl BufRead, kind: &MediaKind) -> io::Result<Scan
     let mut last_ms = None;
     // The beginning of a cluster that has no cue yet.
     let mut cluster = None;
+    let mut of_samples = false;
     loop {
         let begins = file.at;
         let Some((element, length)) = file.head()? else { break };
@@ -58,6 +59,9 @@ pub(crate) fn scan(file: &mut impl BufRead, kind: &MediaKind) -> io::Result<Scan
                 }
                 let at_ms = cluster_ms.saturating_add(u16::from_be_bytes([*high, *low]).into());
                 let lasts = match (kind, last_ms) {
+                    (MediaKind::Audio, _) if of_samples => {
+                        sound::samples(length.saturating_sub(4)).unwrap_or(0) / opus::TICKS_PER_MS
+                    }
                     (MediaKind::Audio, _) => {
                         opus::ticks(packet).unwrap_or(opus::SILENCE_TICKS) / opus::TICKS_PER_MS
                     }
@@ -74,6 +78,10 @@ pub(crate) fn scan(file: &mut impl BufRead, kind: &MediaKind) -> io::Result<Scan
                 scan.duration_ms = scan.duration_ms.max(at_ms.saturating_add(lasts));
                 scan.packets += u64::from(flags & DISCARDABLE == 0);
                 scan.whole = file.at;
+            }
+            id::TRACKS if length <= TRACKS_BYTES as u64 => {
+                let Some(tracks) = file.take::<TRACKS_BYTES>(length)? else { break };
+                of_samples = tracks.windows(webm::PCM.len()).any(|part| part == webm::PCM);
             }
             id::EBML | id::INFO | id::TRACKS | id::SEEK_HEAD | id::VOID => {
                 let room = matches!(element, id::SEEK_HEAD | id::VOID);
@@ -95,6 +103,8 @@ pub(crate) fn scan(file: &mut impl BufRead, kind: &MediaKind) -> io::Result<Scan
 
 /// What of a block tells all about it: track, time, flags, and the first bytes of Opus.
 const BLOCK_START: usize = 6;
+/// What this program says of a track is shorter; it says which codec a file of sound is in.
+const TRACKS_BYTES: usize = 4_096;
 /// A picture is not said to stand longer than this.
 const LONGEST_PICTURE_MS: u64 = 1_000;
 
@@ -181,7 +191,7 @@ mod tests {
         let mut ends = Vec::new();
         for number in 0..packets {
             if number % 10 == 9 {
-                webm::push_filling(&mut blocks, &mut out, number * 20, 960);
+                webm::push_filling(&mut blocks, &mut out, Codec::Opus, number * 20, 960);
             } else {
                 let size = 60 + usize::try_from(number).unwrap() % 150;
                 blocks.push(&mut out, number * 20, KEYFRAME, &vec![0x08; size]);

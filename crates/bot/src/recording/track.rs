@@ -7,11 +7,13 @@
 use std::{io, path::Path, sync::Arc};
 
 use super::{
-    opus::{self, SHORTEST_TICKS, TICKS_PER_MS},
+    opus::{SHORTEST_TICKS, TICKS_PER_MS},
     output::Output,
+    sound,
     stream_clock::{Heard, Verdict},
     webm::{self, Blocks, KEYFRAME},
 };
+use crate::media::Codec;
 
 /// A voice is put right when it is off by this, also in the middle of speech.
 const NOTICED_TICKS: u64 = 30 * TICKS_PER_MS;
@@ -43,6 +45,7 @@ pub(crate) struct Packet {
 #[derive(Debug)]
 pub(crate) struct TrackFile {
     output: Output,
+    codec: Codec,
     pen: Pen,
     /// Where the file begins on its stream's clock, in ticks.
     start: i64,
@@ -95,15 +98,21 @@ pub(crate) struct Written {
 
 impl TrackFile {
     /// Begins a file; its first packet is still to be taken.
-    pub(crate) fn create(path: &Path, heard: &Heard, base: i64) -> io::Result<Self> {
-        let header = webm::opus_header();
+    pub(crate) fn create(path: &Path, codec: Codec, heard: &Heard, base: i64) -> io::Result<Self> {
+        let header = webm::sound_header(codec);
         Ok(Self {
             output: Output::create(path, header)?,
+            codec,
             pen: Pen::default(),
             start: heard.place,
             base,
             held: Vec::new(),
         })
+    }
+
+    /// The codec of its packets.
+    pub(crate) const fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// When the file begins, in ms of the recording. It may become earlier in the first seconds.
@@ -143,7 +152,8 @@ impl TrackFile {
         let mut written = Vec::with_capacity(self.held.len());
         for held in std::mem::take(&mut self.held) {
             let place = held.place + ticks - self.start;
-            written.extend(self.pen.put(&mut self.output.buffer, start_ms, place, &held));
+            let out = &mut self.output.buffer;
+            written.extend(self.pen.put(out, self.codec, start_ms, place, &held));
         }
         written
     }
@@ -154,7 +164,7 @@ impl TrackFile {
         if !self.held.is_empty() {
             let (mut pen, mut out) = (self.pen.clone(), Vec::new());
             for held in &self.held {
-                pen.put(&mut out, self.start_ms(), held.place - self.start, held);
+                pen.put(&mut out, self.codec, self.start_ms(), held.place - self.start, held);
             }
             self.output.write_ahead(&out)?;
         }
@@ -178,12 +188,13 @@ impl Pen {
     fn put(
         &mut self,
         out: &mut Vec<u8>,
+        codec: Codec,
         start_ms: u64,
         place: i64,
         held: &Held,
     ) -> Option<Written> {
         let packet = held.packet.as_ref();
-        let lasts = packet.and_then(|packet| opus::ticks(&packet.data));
+        let lasts = packet.and_then(|packet| sound::ticks(codec, &packet.data));
         let (Some(packet), Some(lasts)) = (packet, lasts) else {
             self.hole = true;
             self.lost += packet.map_or(0, |packet| packet.lost);
@@ -208,6 +219,7 @@ impl Pen {
                 self.next += webm::push_filling(
                     &mut self.blocks,
                     out,
+                    codec,
                     self.next / TICKS_PER_MS,
                     place - self.next,
                 );

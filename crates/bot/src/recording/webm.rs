@@ -1,6 +1,6 @@
 //! WebM, written so that a file that was cut off anywhere still plays: sizes that are not known yet are never needed.
 
-use super::{opus, picture::Start};
+use super::{picture::Start, sound};
 use crate::media::Codec;
 
 /// A cluster lasts at most this long; a reader can start at each.
@@ -60,6 +60,9 @@ fn number(out: &mut Vec<u8>, id: u32, number: u64) {
     element(out, id, &bytes[first..]);
 }
 
+/// What Matroska calls samples that are little-endian.
+pub(crate) const PCM: &[u8] = b"A_PCM/INT/LIT";
+
 /// The channels of every voice. The RTP payload is always `opus/48000/2` (RFC 7587, section 6.1), and mono and stereo may change from packet to packet
 /// (RFC 6716, section 3.1), so the first packet says nothing of those that follow. A packet coded in mono plays on both channels.
 const OPUS_CHANNELS: u8 = 2;
@@ -83,6 +86,25 @@ pub(crate) fn opus_header() -> Vec<u8> {
     number(&mut entry, 0x56BB, 80_000_000); // SeekPreRoll: 80 ms, as Opus wants
     element(&mut entry, 0xE1, &audio);
     header("webm", &entry)
+}
+
+/// The same for one track of samples of 16 bits, little-endian, of one channel at 48 kHz; they make it Matroska, since WebM does not know them.
+fn pcm_header() -> Vec<u8> {
+    let mut audio = Vec::new();
+    element(&mut audio, 0xB5, &48_000_f64.to_be_bytes()); // SamplingFrequency
+    number(&mut audio, 0x9F, 1); // Channels
+    number(&mut audio, 0x6264, 16); // BitDepth
+
+    let mut entry = Vec::new();
+    number(&mut entry, 0x83, 2); // TrackType: audio
+    element(&mut entry, 0x86, PCM); // CodecID
+    element(&mut entry, 0xE1, &audio);
+    header(container(Codec::PcmS16le.name()), &entry)
+}
+
+/// What stands before the first cluster, for one track of sound in this codec.
+pub(crate) fn sound_header(codec: Codec) -> Vec<u8> {
+    if codec == Codec::PcmS16le { pcm_header() } else { opus_header() }
 }
 
 /// The same for one track of pictures, which a player turns by `rotation` degrees clockwise (0, 90, 180 or 270); H.264 makes it Matroska, since WebM does not
@@ -114,7 +136,8 @@ pub(crate) fn video_header(codec: Codec, start: &Start, rotation: u16) -> Vec<u8
 
 /// The container of a codec, by its name in journals.
 pub(crate) fn container(codec: &str) -> &'static str {
-    if codec == Codec::H264.name() { "matroska" } else { "webm" }
+    let is_matroska = [Codec::H264, Codec::PcmS16le].iter().any(|it| it.name() == codec);
+    if is_matroska { "matroska" } else { "webm" }
 }
 
 /// `entry` is what is particular about the only track.
@@ -232,9 +255,15 @@ impl Blocks {
     }
 }
 
-/// Appends silence that was never received; it is at least [`opus::SHORTEST_TICKS`] long. Answers how long.
-pub(crate) fn push_filling(blocks: &mut Blocks, out: &mut Vec<u8>, at_ms: u64, ticks: u64) -> u64 {
-    let (silence, lasts) = opus::silence(ticks);
+/// Appends silence that was never received; `ticks`, as which it is no longer, are those of the shortest packet at least. Answers how long it is.
+pub(crate) fn push_filling(
+    blocks: &mut Blocks,
+    out: &mut Vec<u8>,
+    codec: Codec,
+    at_ms: u64,
+    ticks: u64,
+) -> u64 {
+    let (silence, lasts) = sound::silence(codec, ticks);
     blocks.push(out, at_ms, KEYFRAME | DISCARDABLE, &silence);
     lasts
 }

@@ -4,14 +4,14 @@ use std::io;
 
 use super::{
     clock::{SenderClock, SenderLead},
-    opus,
+    sound,
     stream_clock::{Heard, Seen, StreamClock},
     track::{TrackFile, Written},
     video::VideoFile,
 };
 use crate::{
     bounds::{FILES_OF_ONE, ONE_MORE_FILE_MS},
-    media::{Codec, Frame, TrackId},
+    media::{Frame, TrackId},
     meeting::Source,
 };
 
@@ -140,11 +140,7 @@ impl Writing {
         let heard = self.stream.hear(&Seen {
             sequence: frame.sequence.clone(),
             rtp_time: frame.rtp_time,
-            lasts: if frame.codec == Codec::Opus {
-                opus::ticks(&frame.data).unwrap_or(0)
-            } else {
-                0
-            },
+            lasts: sound::ticks(frame.codec, &frame.data).unwrap_or(0),
             at_ms,
             report: frame.sender_report,
         })?;

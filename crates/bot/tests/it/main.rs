@@ -11,3 +11,4 @@ mod orchestrator;
 mod versions;
 mod withheld;
 mod zoom;
+mod zoom_faults;

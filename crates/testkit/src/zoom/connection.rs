@@ -7,7 +7,7 @@ use tokio::{net::TcpStream, sync::mpsc};
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::{WebSocketStream, accept_async, tungstenite::Message};
 
-use super::{Line, Out, SIGNALLING, Shared};
+use super::{CUT, Line, Out, SIGNALLING, Shared};
 
 type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
@@ -21,9 +21,7 @@ pub(super) async fn serve(bot: TlsStream<TcpStream>, shared: &Shared) {
     if line == SIGNALLING {
         shared.desk().ready.insert(line, sender.clone());
     } else {
-        let mut desk = shared.desk();
-        desk.unready += 1;
-        desk.waiting.push((line, sender.clone()));
+        shared.desk().waiting.push((line, sender.clone()));
     }
     shared.changed();
     loop {
@@ -80,6 +78,7 @@ async fn handshake(socket: &mut Socket, first: &Value, shared: &Shared) -> Optio
     let refusal =
         shared.desk().refusals.get_mut(&line).and_then(std::collections::VecDeque::pop_front);
     let status = match refusal {
+        Some(CUT) => return None,
         Some(status) => status,
         None if !known => 40,
         None if first["signature"] != signature.as_str() => 3,
@@ -110,9 +109,8 @@ fn hear(line: Line, word: Value, shared: &Shared) {
     let mut desk = shared.desk();
     // The bot is ready: media flow on all connections that have done their handshake.
     if line == SIGNALLING && word["msg_type"] == 7 {
-        match desk.unready.checked_sub(1) {
-            Some(unready) => desk.unready = unready,
-            None => desk.faults.push("the bot is ready before a media handshake".to_owned()),
+        if desk.handshakes.keys().all(|line| *line == SIGNALLING) {
+            desk.faults.push("the bot is ready before a media handshake".to_owned());
         }
         for (media, out) in std::mem::take(&mut desk.waiting) {
             for word in desk.said.get(&media).into_iter().flatten() {

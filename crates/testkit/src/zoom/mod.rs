@@ -3,15 +3,19 @@
 //! A test says step by step what happens ([`Step`]). What a bot does that the documents forbid is a fault ([`Zoom::faults`]).
 
 mod connection;
+mod webhook;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     net::Ipv4Addr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -26,11 +30,16 @@ use tokio_rustls::{
     },
 };
 
+pub use self::webhook::Webhook;
+
 /// A connection: 0 is signalling, other numbers are the type of media (1 sound, 2 cameras, 4 shared screen, 8 transcript, 16 chat).
 pub type Line = u64;
 
 /// The signalling connection.
 pub const SIGNALLING: Line = 0;
+
+/// In the place of a status: the connection is cut, and its handshake not answered.
+pub const CUT: u64 = u64::MAX;
 
 /// Something that happens. Each step but [`Step::Keep`] waits until its connection is there and has done its handshake.
 #[derive(Debug, Clone)]
@@ -70,6 +79,8 @@ struct Shared {
     host: String,
     port: u16,
     desk: Mutex<Desk>,
+    /// Of the next keep-alive of [`Zoom::has_said_all`].
+    number: AtomicU64,
     /// Changes whenever a connection comes or goes, or the bot says something.
     changes: watch::Sender<u64>,
 }
@@ -86,8 +97,6 @@ struct Desk {
     waiting: Vec<(Line, mpsc::UnboundedSender<Out>)>,
     /// Media that were said, on each connection.
     said: BTreeMap<Line, Vec<Value>>,
-    /// Handshakes of media that were fine and that no bot said that it is ready after.
-    unready: usize,
     /// How often a handshake was fine.
     handshakes: BTreeMap<Line, usize>,
     heard: Vec<(Line, Value)>,
@@ -139,6 +148,7 @@ impl Zoom {
             host,
             port,
             desk: Mutex::default(),
+            number: AtomicU64::new(1_000_000),
             changes: watch::Sender::new(0),
         });
         let serve = Arc::clone(&shared);
@@ -172,7 +182,7 @@ impl Zoom {
         crate::certificate::in_pem("CERTIFICATE", &self.certificate)
     }
 
-    /// The next handshakes on a connection are answered with these codes before one is fine.
+    /// The next handshakes on a connection are answered with these codes, or cut ([`CUT`]), before one is fine.
     pub fn refuse(&self, line: Line, statuses: &[u64]) {
         self.shared.desk().refusals.entry(line).or_default().extend(statuses);
     }
@@ -219,6 +229,18 @@ impl Zoom {
     /// Waits until the bot has said something on a connection that `wanted` knows.
     pub async fn hears(&self, wanted: impl Fn(Line, &Value) -> bool) {
         self.shared.when(|desk| desk.heard.iter().any(|(line, word)| wanted(*line, word))).await;
+    }
+
+    /// Waits until the bot has taken all that was said on these connections: the answer to a keep-alive comes after it.
+    pub async fn has_said_all(&self, lines: &[Line]) {
+        for line in lines {
+            let number = self.shared.number.fetch_add(1, Ordering::Relaxed);
+            self.play([Step::Say(*line, json!({"msg_type": 12, "timestamp": number}))]).await;
+            let answers = |on: Line, word: &Value| {
+                on == *line && word["msg_type"] == 13 && word["timestamp"] == number
+            };
+            self.hears(answers).await;
+        }
     }
 
     /// Waits until this many handshakes on a connection were fine.

@@ -27,6 +27,8 @@ pub(super) enum Refusal {
     Failed(Failure),
     /// The connection before is still known to the server: it forgets it after three keep-alives without an answer (30 s).
     Duplicate,
+    /// Sound is not given in the codec that was asked for, or not with these parameters.
+    Codec(Failure),
     /// This type of media is not given to this app; the others may be.
     NotGiven(String),
     /// The stream is no longer there: another one may come.
@@ -78,10 +80,10 @@ pub(super) fn media_refusal(media: MediaType, status: u64, said: &str) -> Refusa
     match (status, media) {
         (2 | 3 | 40, _) => signalling_refusal(status, said),
         (15 | 16, _) => Refusal::Duplicate,
-        (17..=24, MediaType::Audio) => Refusal::Failed(Failure::new(
+        (17..=24, MediaType::Audio) => Refusal::Codec(Failure::new(
             FailureCode::InternalError,
             format!(
-                "Zoom does not give this meeting's sound as Opus at 48 kHz for each person{}",
+                "Zoom gives this meeting's sound neither as Opus nor as L16 at 48 kHz for each person{}",
                 because(status, said)
             ),
         )),
@@ -162,7 +164,7 @@ mod tests {
         for status in 17..=24 {
             let refusal = audio(status);
             assert!(
-                matches!(&refusal, Refusal::Failed(failure) if failure.code == FailureCode::InternalError),
+                matches!(&refusal, Refusal::Codec(failure) if failure.code == FailureCode::InternalError),
                 "{status}: {refusal:?}"
             );
         }

@@ -9,7 +9,10 @@ mod protocol;
 mod session;
 mod streams;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use meetbot_types::{
@@ -22,7 +25,7 @@ use url::Url;
 use self::{
     codes::Stop,
     lines::{Heard, Lines, News},
-    protocol::{MediaType, Message, StreamId},
+    protocol::{MediaType, Message, Sound, StreamId},
     session::{Act, Line, Session},
     streams::{Streams, everybody},
 };
@@ -49,6 +52,8 @@ pub(crate) struct RtmsMeeting {
     app: ZoomApp,
     /// What the orchestrator knows of the stream.
     news: watch::Receiver<Option<ZoomStream>>,
+    /// For the join after this one.
+    clock: watch::Sender<Option<(u64, Instant)>>,
     call: Option<Session>,
     lines: Lines,
     streams: Streams,
@@ -69,9 +74,10 @@ impl RtmsMeeting {
         let mut meeting = Self {
             app: app.clone(),
             news: joins.zoom_stream.subscribe(),
+            clock: joins.zoom_clock.clone(),
             call: None,
             lines: Lines::new(connect.tls.clone(), order.reach.clone()),
-            streams: Streams::default(),
+            streams: Streams::after(*joins.zoom_clock.borrow()),
             messages: Messages::new(clock::now()),
             version: 0,
             mixed: false,
@@ -258,7 +264,8 @@ impl RtmsMeeting {
             let everybody = session::participant(&everybody());
             self.events.push_back(MeetingEvent::Joined(everybody));
         }
-        if let Some((participant, frame)) = self.streams.sound(piece, now) {
+        let sound = self.call.as_ref().map_or(Sound::Opus, Session::sound);
+        if let Some((participant, frame)) = self.streams.sound(piece, sound, now) {
             let source = Source::Microphone;
             self.events.push_back(MeetingEvent::Media { participant, source, frame });
         }
@@ -340,6 +347,7 @@ impl Meeting for RtmsMeeting {
                     Some(news) => self.hear(news),
                     None => {
                         if let Some((end, _)) = self.over.take() {
+                            self.clock.send_replace(self.streams.clock());
                             return end;
                         }
                     }

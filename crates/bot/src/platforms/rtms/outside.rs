@@ -44,7 +44,7 @@ pub fn zoom(words: &str) {
                 match act {
                     Act::Dial(line, _) => drop(session.connected(line, now)),
                     Act::Media { media: MediaType::Audio, piece, .. } => {
-                        drop(streams.sound(piece, now));
+                        drop(streams.sound(piece, session.sound(), now));
                     }
                     Act::Media { media, piece, .. } => drop(streams.picture(media, piece, now)),
                     Act::Speaks(person) => streams.speaks(person, now),

@@ -59,6 +59,14 @@ pub(super) enum MediaType {
     Chat = 16,
 }
 
+/// `MEDIA_PAYLOAD_TYPE`: how sound is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sound {
+    /// Samples of 16 bits, little-endian.
+    L16 = 1,
+    Opus = 4,
+}
+
 /// What a stream is known by. The UUID is base64 and may hold `/` and `+`: it is sent as it came.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct StreamId {
@@ -99,11 +107,11 @@ impl StreamId {
     }
 
     /// The first message on a media connection, which carries one type of media.
-    pub(super) fn media_handshake(&self, media: MediaType, sequence: u64) -> Value {
+    pub(super) fn media_handshake(&self, media: MediaType, sound: Sound, sequence: u64) -> Value {
         let parameters = match media {
-            // Raw audio, Opus, 48 kHz, mono, a stream for each person, 20 ms a message.
+            // Raw audio, 48 kHz, mono, a stream for each person, 20 ms a message.
             MediaType::Audio => json!({ "audio": {
-                "content_type": 2, "sample_rate": 3, "channel": 1, "codec": 4,
+                "content_type": 2, "sample_rate": 3, "channel": 1, "codec": sound as u8,
                 "data_opt": 2, "send_rate": 20,
             } }),
             // Raw video, H.264, 1280×720, of who speaks.

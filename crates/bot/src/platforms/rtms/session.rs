@@ -17,7 +17,7 @@ use serde_json::Value;
 use self::connection::{Connection, State};
 use super::{
     codes::{self, Stop},
-    protocol::{Media, MediaType, Person, StreamId, Text},
+    protocol::{Media, MediaType, Person, Sound, StreamId, Text},
 };
 use crate::meeting::MeetingEvent;
 
@@ -86,6 +86,8 @@ pub(super) struct Session {
     sequence: u64,
     lines: BTreeMap<Line, Connection>,
     wanted: Vec<MediaType>,
+    /// How it asks for sound.
+    sound: Sound,
     people: HashMap<String, String>,
     /// Since when media may flow.
     ready: Option<Instant>,
@@ -113,6 +115,7 @@ impl Session {
             sequence: 0,
             lines: BTreeMap::new(),
             wanted,
+            sound: Sound::Opus,
             people: HashMap::new(),
             ready: None,
             admitted: false,
@@ -128,6 +131,11 @@ impl Session {
     /// The stream that it is.
     pub(super) const fn id(&self) -> &StreamId {
         &self.id
+    }
+
+    /// How sound comes.
+    pub(super) const fn sound(&self) -> Sound {
+        self.sound
     }
 
     /// The stream goes on at these servers: all connections are made anew.
@@ -176,7 +184,7 @@ impl Session {
         self.sequence += 1;
         let handshake = match line {
             Line::Signalling => self.id.signalling_handshake(self.sequence),
-            Line::Media(media) => self.id.media_handshake(media, self.sequence),
+            Line::Media(media) => self.id.media_handshake(media, self.sound, self.sequence),
         };
         vec![Act::Say(line, handshake)]
     }

@@ -10,11 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::protocol::{Media, MediaType, Person};
+use super::protocol::{Media, MediaType, Person, Sound};
 use crate::{
     media::{Codec, Frame, TrackId},
     meeting::Source,
-    recording::{opus, picture},
+    recording::{picture, sound},
 };
 
 /// How far back the server replays: 60 s, and some for the way.
@@ -98,6 +98,17 @@ struct Pictures {
 }
 
 impl Streams {
+    /// Of a stream whose media were received before: this timestamp, in ms, was here at this moment.
+    pub(super) fn after(clock: Option<(u64, Instant)>) -> Self {
+        let clock = clock.map(|(zoom_ms, ours)| Clock { zoom_ms, ours });
+        Self { clock, ..Self::default() }
+    }
+
+    /// A timestamp, in ms, and when that was here.
+    pub(super) fn clock(&self) -> Option<(u64, Instant)> {
+        self.clock.map(|clock| (clock.zoom_ms, clock.ours))
+    }
+
     /// The first piece of media was captured at `first_ms`, and came now. Answers when the stream began for this bot: before now where the server replays what
     /// was said before the bot came.
     pub(super) fn begin(&mut self, first_ms: u64, wall_ms: i64, now: Instant) -> Instant {
@@ -172,13 +183,25 @@ impl Streams {
         }
     }
 
-    /// A packet of somebody's voice, or of all voices where it is nobody's. `None` where it is doubled, or no Opus.
-    pub(super) fn sound(&mut self, piece: Media, now: Instant) -> Option<(String, Frame)> {
+    /// A packet of somebody's voice, or of all voices where it is nobody's. `None` where it is doubled, or cannot be what it is said to be.
+    pub(super) fn sound(
+        &mut self,
+        piece: Media,
+        sound: Sound,
+        now: Instant,
+    ) -> Option<(String, Frame)> {
         let Media { person, at_ms, data } = piece;
-        let lasts = i64::try_from(opus::ticks(&data)?).ok()?;
+        let codec = match sound {
+            Sound::Opus => Codec::Opus,
+            Sound::L16 => Codec::PcmS16le,
+        };
+        let lasts = i64::try_from(sound::ticks(codec, &data)?).ok()?;
         let participant = person.map_or_else(|| MIX.to_owned(), |person| person.id);
         let arrived = self.at(at_ms, now);
-        let voice = self.voice(&participant, &data, now);
+        let level_dbov = (sound == Sound::L16).then(|| sound::level_dbov(&data));
+        // Samples of silence are as long as others, and their level says what they are.
+        let is_silent = sound == Sound::Opus && data.len() <= SILENT_BYTES;
+        let voice = self.voice(&participant, is_silent, now);
         let zoom_ticks = ticks(at_ms);
         let timeline = self.voices.entry(participant.clone()).or_insert_with(|| Timeline {
             sequence: 0,
@@ -189,12 +212,12 @@ impl Streams {
         let rtp_time = timeline.take(at_ms, lasts)?;
         let frame = Frame {
             track: TrackId::named("audio"),
-            codec: Codec::Opus,
+            codec,
             rtp_time: rtp_time.unsigned_abs(),
             clock_rate: 48_000,
             sequence: timeline.sequence..=timeline.sequence,
             arrived,
-            level_dbov: None,
+            level_dbov,
             voice,
             contributing_sources: Vec::new(),
             rotation: None,
@@ -207,12 +230,12 @@ impl Streams {
     }
 
     /// Whether somebody speaks in a packet: by the meeting's active speaker once it names one, and never where there is silence.
-    fn voice(&self, participant: &str, data: &[u8], now: Instant) -> Option<bool> {
+    fn voice(&self, participant: &str, is_silent: bool, now: Instant) -> Option<bool> {
         let speaker = self.speaker.as_deref()?;
         let named = speaker == participant
             || participant == MIX
             || self.spoke.get(participant).is_some_and(|until| now < *until);
-        Some(named && data.len() > SILENT_BYTES)
+        Some(named && !is_silent)
     }
 
     /// A picture of somebody's camera or screen. `None` where it is doubled, or nobody's, or has no picture in it.
@@ -339,7 +362,9 @@ mod tests {
                 + number * 20
                 + [0, 7, 3, 15, 1][usize::from(number % 5 > 0) + usize::from(number % 3 > 0)];
             let later = now + Duration::from_millis(number * 20);
-            places.push(streams.sound(piece("1", at_ms, &OPUS), later).unwrap().1.rtp_time);
+            places.push(
+                streams.sound(piece("1", at_ms, &OPUS), Sound::Opus, later).unwrap().1.rtp_time,
+            );
         }
         for pair in places.windows(2) {
             assert!((912..=1_008).contains(&(pair[1] - pair[0])), "{pair:?}");
@@ -348,21 +373,22 @@ mod tests {
         assert!(ends.abs_diff(at_ms * 48) < 20 * 48, "{ends}");
         // A pause stays one.
         let later = now + Duration::from_secs(20);
-        let after = streams.sound(piece("1", 1_015_000, &OPUS), later).unwrap().1.rtp_time;
+        let after =
+            streams.sound(piece("1", 1_015_000, &OPUS), Sound::Opus, later).unwrap().1.rtp_time;
         assert_eq!(after, 1_015_000 * 48);
     }
 
     #[test]
     fn what_is_replayed_after_a_reconnection_comes_once() {
         let (mut streams, now) = (Streams::default(), clock::now());
-        assert!(streams.sound(piece("1", 1_000, &OPUS), now).is_some());
-        assert!(streams.sound(piece("1", 1_020, &OPUS), now).is_some());
-        assert!(streams.sound(piece("2", 1_010, &OPUS), now).is_some());
+        assert!(streams.sound(piece("1", 1_000, &OPUS), Sound::Opus, now).is_some());
+        assert!(streams.sound(piece("1", 1_020, &OPUS), Sound::Opus, now).is_some());
+        assert!(streams.sound(piece("2", 1_010, &OPUS), Sound::Opus, now).is_some());
         streams.resumed(MediaType::Audio);
-        assert!(streams.sound(piece("1", 1_000, &OPUS), now).is_none());
-        assert!(streams.sound(piece("1", 1_020, &OPUS), now).is_none());
-        assert!(streams.sound(piece("2", 1_030, &OPUS), now).is_some());
-        assert!(streams.sound(piece("1", 1_040, &OPUS), now).is_some());
+        assert!(streams.sound(piece("1", 1_000, &OPUS), Sound::Opus, now).is_none());
+        assert!(streams.sound(piece("1", 1_020, &OPUS), Sound::Opus, now).is_none());
+        assert!(streams.sound(piece("2", 1_030, &OPUS), Sound::Opus, now).is_some());
+        assert!(streams.sound(piece("1", 1_040, &OPUS), Sound::Opus, now).is_some());
         assert!(streams.is_new(MediaType::Chat, "1", 5, "hello"));
         assert!(!streams.is_new(MediaType::Chat, "1", 5, "hello"));
     }
@@ -384,7 +410,7 @@ mod tests {
         let (mut streams, now) = (Streams::default(), clock::now());
         for at_ms in [5_000, 0, u64::MAX, 1, u64::MAX - 1, 9_000_000, 8_999_000] {
             assert!(streams.at(at_ms, now) <= now, "{at_ms}");
-            let _ = streams.sound(piece("1", at_ms, &OPUS), now);
+            let _ = streams.sound(piece("1", at_ms, &OPUS), Sound::Opus, now);
             let _ = streams.picture(MediaType::Video, piece("1", at_ms, &[0, 0, 1, 0x65]), now);
         }
     }
@@ -413,7 +439,7 @@ mod tests {
             if let Some(id) = speaks {
                 streams.speaks(Person { id: id.to_owned(), name: String::new() }, now);
             }
-            streams.sound(piece(person, at_ms, data), now).unwrap().1.voice
+            streams.sound(piece(person, at_ms, data), Sound::Opus, now).unwrap().1.voice
         };
         let silence = [0xF8, 0xFF, 0xFE];
         assert_eq!(voice("1", 0, &OPUS, None), None);

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::recording::{
+    opus,
     scan::scan,
     stream_clock::{Seen, StreamClock},
 };
@@ -61,8 +62,9 @@ impl Track {
             report: None,
         };
         let Some(heard) = self.clock.hear(&seen) else { return };
-        let file =
-            self.file.get_or_insert_with(|| TrackFile::create(&self.path, &heard, 0).unwrap());
+        let file = self
+            .file
+            .get_or_insert_with(|| TrackFile::create(&self.path, Codec::Opus, &heard, 0).unwrap());
         let packet = Packet {
             rtp_time: *rtp_time,
             speech,

@@ -4,12 +4,15 @@ use std::time::Instant;
 
 use meetbot_types::{Failure, FailureCode};
 
-use super::{Act, BETWEEN_SESSIONS, Line, Session};
+use super::{
+    Act, BETWEEN_SESSIONS, Line, Session,
+    connection::{Connection, State},
+};
 use crate::{
     meeting::MeetingEvent,
     platforms::rtms::{
         codes::{self, Refusal},
-        protocol::{self, Event, MediaType, Message, Servers, SessionState, StreamState},
+        protocol::{self, Event, MediaType, Message, Servers, SessionState, Sound, StreamState},
     },
 };
 
@@ -77,6 +80,11 @@ impl Session {
                 .end(MeetingEvent::Refused(Failure::new(FailureCode::RecordingDisabled, detail)));
         }
         let mut acts = vec![Act::Say(Line::Signalling, protocol::subscription())];
+        // What was said of media that came up while signalling was away is lost.
+        let is_up = |line: &Connection| matches!(line.state, State::Up(_));
+        if self.lines.iter().any(|(line, it)| *line != Line::Signalling && is_up(it)) {
+            acts.push(Act::Say(Line::Signalling, self.id.client_ready()));
+        }
         for media in self.wanted.clone() {
             let line = Line::Media(media);
             match servers.of(media) {
@@ -96,12 +104,25 @@ impl Session {
         if media == MediaType::Audio {
             self.ready.get_or_insert(now);
         }
-        vec![Act::Say(Line::Signalling, self.id.client_ready())]
+        // Nothing may be said on signalling before its own handshake, after which this is.
+        let signalling = self.lines.get(&Line::Signalling).map(|line| line.state);
+        match signalling {
+            Some(State::Up(_)) => vec![Act::Say(Line::Signalling, self.id.client_ready())],
+            _ => Vec::new(),
+        }
     }
 
     fn refused(&mut self, line: Line, refusal: Refusal, now: Instant) -> Vec<Act> {
         match (refusal, line) {
-            (Refusal::Failed(failure), _) => self.end(MeetingEvent::Refused(failure)),
+            (Refusal::Codec(_), _) if self.sound == Sound::Opus => {
+                tracing::info!("Zoom gives no Opus: samples are asked for");
+                self.sound = Sound::L16;
+                let url = self.lines.get(&line).map(|line| line.url.clone()).unwrap_or_default();
+                self.dial(line, &url, now)
+            }
+            (Refusal::Failed(failure) | Refusal::Codec(failure), _) => {
+                self.end(MeetingEvent::Refused(failure))
+            }
             (Refusal::NotGiven(why), Line::Media(MediaType::Audio)) => {
                 let failure = Failure::new(FailureCode::RecordingDisabled, why);
                 self.end(MeetingEvent::Refused(failure))

@@ -138,7 +138,7 @@ fn a_stream_that_starts_again_elsewhere_is_connected_anew_and_its_media_are_mark
 }
 
 #[test]
-fn what_is_not_given_of_other_media_does_not_end_it_and_opus_that_is_refused_does() {
+fn what_is_not_given_of_other_media_does_not_end_it_and_sound_that_is_refused_twice_does() {
     let now = clock::now();
     let mut session = up(now);
     let chat = Line::Media(MediaType::Chat);
@@ -148,7 +148,29 @@ fn what_is_not_given_of_other_media_does_not_end_it_and_opus_that_is_refused_doe
     session.connected(AUDIO, now);
     let refused = r#"{"msg_type":4,"status_code":20,"reason":"codec"}"#;
     let acts = hear(&mut session, AUDIO, refused, now);
+    assert!(matches!(&acts[..], [Act::Dial(AUDIO, url)] if url == "wss://m.zoom.us"), "{acts:?}");
+    let handshake = session.connected(AUDIO, now);
+    let asks = |act: &Act| matches!(act, Act::Say(AUDIO, word) if word["media_params"]["audio"]["codec"] == 1);
+    assert!(handshake.iter().any(asks), "samples are asked for: {handshake:?}");
+    let acts = hear(&mut session, AUDIO, refused, now);
     assert!(matches!(&acts[..], [Act::Tell(MeetingEvent::Refused(_))]), "{acts:?}");
+}
+
+#[test]
+fn media_that_come_up_while_signalling_is_away_are_said_to_be_ready_when_it_is_back() {
+    let now = clock::now();
+    let mut session = up(now);
+    session.down(AUDIO, "cut", now);
+    session.poll(now);
+    session.connected(AUDIO, now);
+    session.down(Line::Signalling, "cut", now);
+    session.poll(now);
+    assert!(hear(&mut session, AUDIO, FINE, now).is_empty(), "signalling has no handshake yet");
+    session.connected(Line::Signalling, now);
+    let acts = hear(&mut session, Line::Signalling, SERVERS, now);
+    let ready =
+        |act: &&Act| matches!(act, Act::Say(Line::Signalling, word) if word["msg_type"] == 7);
+    assert_eq!(acts.iter().filter(ready).count(), 1, "{acts:?}");
 }
 
 #[test]

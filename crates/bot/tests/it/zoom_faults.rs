@@ -1,0 +1,213 @@
+//! A bot against a Zoom that is at its worst: connections that break at every step, other media than those that were asked for, pauses and repetitions.
+
+use meetbot_bot::mix;
+use meetbot_testkit::zoom::{CUT, SIGNALLING, Step, Zoom};
+use meetbot_types::{
+    JobStatus, Manifest,
+    bot::{MediaKind, MixOrder, ZoomStream, ZoomStreamState},
+};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use xtask::ffmpeg::tones_db;
+
+use crate::{
+    orchestrator::{Running, Stage, ended, now},
+    zoom::{
+        CHAT, SHARE, SOUND, TRANSCRIPT, keyframe, media, order, packets, run, speak, started,
+        stops, tone, zoom,
+    },
+};
+
+const CAMERAS: u64 = 2;
+
+/// The end of a meeting that was recorded whole.
+async fn recorded(zoom: &Zoom, stage: &Stage, bot: Running) -> Manifest {
+    zoom.has_said_all(&[SOUND]).await;
+    zoom.play(stops(6)).await;
+    bot.ends().await;
+    let reports = stage.reports();
+    assert_eq!(ended(&reports).0.status, JobStatus::Completed, "{reports:#?}");
+    assert_eq!(zoom.faults(), Vec::<String>::new());
+    stage.manifest(1)
+}
+
+/// 20 ms of a tone as samples, `number` packets after its beginning.
+#[expect(clippy::cast_possible_truncation, reason = "it is between -8000 and 8000")]
+fn samples(hz: f64, number: u32) -> Vec<u8> {
+    let sample = |at: u32| {
+        let seconds = f64::from(number * 960 + at) / 48_000.0;
+        ((seconds * hz * std::f64::consts::TAU).sin() * 8_000.0) as i16
+    };
+    (0..960).flat_map(|at| sample(at).to_le_bytes()).collect()
+}
+
+#[tokio::test]
+async fn where_zoom_gives_no_opus_its_samples_are_kept_and_encoded_after_the_job() {
+    let (zoom, stage) = zoom().await;
+    zoom.refuse(SOUND, &[20]);
+    stage.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&stage));
+    let from_ms = now().as_millis() - 5_000;
+    let people = [(101, "Ada", 400.0), (102, "Bea", 900.0)];
+    for number in 0..100_u32 {
+        let at_ms = from_ms + i64::from(number) * 20;
+        for (id, name, hz) in people {
+            // Bea says nothing for half a second.
+            if id == 101 || !(40..65).contains(&number) {
+                let packet = media(14, id, name, &samples(hz, number), at_ms);
+                zoom.play([Step::Say(SOUND, packet)]).await;
+            }
+        }
+    }
+    let manifest = recorded(&zoom, &stage, bot).await;
+    assert_eq!((packets(&manifest, "101"), packets(&manifest, "102")), (100, 75));
+    for (place, (id, name, _)) in people.into_iter().enumerate() {
+        let is_its = |id: i64| {
+            move |track: &&meetbot_types::manifest::Track| track.participant_id == id.to_string()
+        };
+        let track = manifest.tracks.iter().find(is_its(id)).unwrap();
+        assert_eq!(track.file, format!("audio.{name}.mka"));
+        assert_eq!((track.codec.as_str(), track.container.as_str()), ("pcm_s16le", "matroska"));
+        assert!(track.duration_ms.abs_diff(2_000) <= 3, "{track:?}");
+        let heard = tones_db(&stage.folder(1).join(&track.file), &[400.0, 900.0]);
+        assert!(heard[place] - heard[1 - place] > 40.0, "{name}: {heard:?}");
+    }
+    let silent: Vec<_> = manifest.tracks.iter().flat_map(|track| &track.gaps).collect();
+    assert!(
+        matches!(&silent[..], [gap] if (490..=510).contains(&(gap.end_ms - gap.start_ms))),
+        "{silent:?}"
+    );
+    let order = MixOrder { folder: stage.folder(1), unwanted: None };
+    let mixed = mix(&order, &CancellationToken::new()).await.unwrap().unwrap();
+    assert_eq!(mixed, stage.manifest(1), "every file is listed");
+    for (place, (_, name, _)) in people.into_iter().enumerate() {
+        let listed = |file: &str| mixed.files.iter().any(|it| it.name == file);
+        let (webm, mka) = (format!("audio.{name}.webm"), format!("audio.{name}.mka"));
+        assert!(listed(&webm) && listed(&mka), "{:?}", mixed.files);
+        let track = mixed.tracks.iter().find(|track| track.file == webm).unwrap();
+        assert_eq!((track.codec.as_str(), track.container.as_str()), ("opus", "webm"));
+        let heard = tones_db(&stage.folder(1).join(&webm), &[400.0, 900.0]);
+        assert!(heard[place] - heard[1 - place] > 40.0, "{name}: {heard:?}");
+    }
+    assert_eq!(mixed.mixed.file.as_deref(), Some("audio.mixed.webm"));
+}
+
+#[tokio::test]
+async fn the_camera_of_who_speaks_is_in_a_file_of_theirs() {
+    let (zoom, stage) = zoom().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (picture, voice) = (keyframe(folder.path()), tone(folder.path(), 400));
+    stage.zoom_stream(started(&zoom, 1));
+    let mut order = order(&stage);
+    order.zoom.as_mut().unwrap().video = true;
+    let bot = run(&zoom, order);
+    let from_ms = now().as_millis() - 5_000;
+    for (number, id, name) in [(0, 101, "Ada"), (1, 101, "Ada"), (2, 102, "Bea"), (3, 101, "Ada")] {
+        let at_ms = from_ms + number * 40;
+        zoom.play([Step::Say(CAMERAS, media(15, id, name, &picture, at_ms))]).await;
+    }
+    zoom.play(speak(&[(101, "Ada", &voice[..10])], from_ms)).await;
+    zoom.has_said_all(&[CAMERAS]).await;
+    let manifest = recorded(&zoom, &stage, bot).await;
+    let pictures = |id: &str| -> u64 {
+        let of = |track: &&meetbot_types::manifest::Track| {
+            track.participant_id == id && track.source == "camera" && track.kind == MediaKind::Video
+        };
+        manifest.tracks.iter().filter(of).map(|track| track.packets).sum()
+    };
+    assert_eq!((pictures("101"), pictures("102")), (3, 1), "{manifest:#?}");
+}
+
+#[tokio::test]
+async fn cameras_that_zoom_does_not_give_leave_the_sound_as_it_is() {
+    let (zoom, stage) = zoom().await;
+    let folder = tempfile::tempdir().unwrap();
+    let voice = tone(folder.path(), 400);
+    zoom.refuse(CAMERAS, &[10]);
+    stage.zoom_stream(started(&zoom, 1));
+    let mut order = order(&stage);
+    order.zoom.as_mut().unwrap().video = true;
+    let bot = run(&zoom, order);
+    zoom.play(speak(&[(101, "Ada", &voice)], now().as_millis() - 5_000)).await;
+    let manifest = recorded(&zoom, &stage, bot).await;
+    assert_eq!(packets(&manifest, "101"), voice.len() as u64);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_at_any_step_loses_and_doubles_nothing() {
+    let (zoom, stage) = zoom().await;
+    let folder = tempfile::tempdir().unwrap();
+    let voice = tone(folder.path(), 400);
+    // Before each handshake is answered, once. A stream that another connection has is asked for again.
+    for line in [SIGNALLING, SOUND, SHARE, TRANSCRIPT, CHAT] {
+        zoom.refuse(line, &[CUT]);
+    }
+    zoom.refuse(SIGNALLING, &[8]);
+    stage.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&stage));
+    let mut steps = speak(&[(101, "Ada", &voice)], now().as_millis() - 5_000).into_iter();
+    for line in [SIGNALLING, SOUND, SHARE, TRANSCRIPT, CHAT] {
+        zoom.play(steps.by_ref().take(12)).await;
+        zoom.play([Step::Cut(line)]).await;
+        zoom.connects(line, 2).await;
+    }
+    // Zoom itself says that the sound is interrupted, and then that all of it is.
+    let event = json!({"msg_type": 6, "event": {"event_type": 7, "media_type": SOUND}});
+    zoom.play([Step::Say(SIGNALLING, event)]).await;
+    zoom.connects(SOUND, 3).await;
+    zoom.play(steps.by_ref().take(12)).await;
+    let interrupted = ZoomStreamState::Interrupted;
+    stage.zoom_stream(ZoomStream { state: interrupted, ..started(&zoom, 2) });
+    zoom.connects(SIGNALLING, 3).await;
+    zoom.connects(SOUND, 4).await;
+    zoom.play(steps).await;
+    let manifest = recorded(&zoom, &stage, bot).await;
+    assert_eq!(packets(&manifest, "101"), voice.len() as u64, "{manifest:#?}");
+    let track = &manifest.tracks[0];
+    assert!(track.gaps.is_empty() && track.duration_ms.abs_diff(2_000) <= 40, "{track:?}");
+}
+
+#[tokio::test]
+async fn a_pause_of_the_stream_is_a_gap_and_what_follows_stands_at_its_time() {
+    let (zoom, stage) = zoom().await;
+    let folder = tempfile::tempdir().unwrap();
+    let voice = tone(folder.path(), 400);
+    stage.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&stage));
+    let from_ms = now().as_millis() - 8_000;
+    let becomes = |state: u64| Step::Say(SIGNALLING, json!({"msg_type": 8, "state": state}));
+    zoom.play(speak(&[(101, "Ada", &voice[..50])], from_ms)).await;
+    zoom.play([becomes(5), becomes(6)]).await;
+    zoom.play(speak(&[(101, "Ada", &voice[50..])], from_ms + 4_000)).await;
+    let manifest = recorded(&zoom, &stage, bot).await;
+    let track = &manifest.tracks[0];
+    assert_eq!(track.packets, voice.len() as u64);
+    let [gap] = track.gaps.as_slice() else { panic!("{track:?}") };
+    assert!((2_950..=3_050).contains(&(gap.end_ms - gap.start_ms)), "{gap:?}");
+}
+
+#[tokio::test]
+async fn one_mix_instead_of_voices_is_everybodys_and_nobodys_name_is_guessed() {
+    let (zoom, stage) = zoom().await;
+    let folder = tempfile::tempdir().unwrap();
+    let voice = tone(folder.path(), 400);
+    stage.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&stage));
+    zoom.play(speak(&[(-1, "", &voice)], now().as_millis() - 5_000)).await;
+    let manifest = recorded(&zoom, &stage, bot).await;
+    let person = manifest.participants.iter().find(|person| person.id == "mix").unwrap();
+    assert_eq!(
+        (person.name.as_str(), packets(&manifest, "mix")),
+        ("Everybody", voice.len() as u64)
+    );
+}
+
+#[tokio::test]
+async fn sound_that_is_refused_as_samples_too_ends_the_job_with_zooms_reason() {
+    let (zoom, stage) = zoom().await;
+    zoom.refuse(SOUND, &[18, 20]);
+    stage.zoom_stream(started(&zoom, 1));
+    run(&zoom, order(&stage)).ends().await;
+    let failure = ended(&stage.reports()).0.failure.unwrap();
+    assert!(failure.detail.contains("neither as Opus nor as L16"), "{failure:?}");
+}
