@@ -20,6 +20,7 @@ use crate::{
     data_folder::{DataFolder, DataFolderError},
     dispatch::{Dispatch, Launcher, Reaper, Stop},
     egress::Guard,
+    jobs::create::Terms,
     keys,
     limits::{Allowance, Limits},
     metrics::{Metrics, StoreTimes},
@@ -31,7 +32,7 @@ use crate::{
     store::{Observer, OpenError, PostgresStore, SqliteStore, Store, StoreError, TakenOver},
     wake::Wakes,
     webhooks::{Post, sender::Sender},
-    zoom::Zoom,
+    zoom::{Zoom, auto_dispatch},
 };
 
 /// How many test events may be under way, in all and for one key.
@@ -167,6 +168,24 @@ impl Orchestrator {
         let (wakes, away) = (Arc::new(Wakes::default()), Arc::new(Away::default()));
         let guard = Arc::new(Guard::new(config.webhook_reach()));
         let meetings = Arc::new(config.meeting_reach());
+        let available: Arc<[Availability]> = launcher.available().into();
+        for app in &zoom.apps {
+            let Some(template) = &app.settings.auto_dispatch else { continue };
+            let terms = Terms {
+                live: true,
+                available: &zoom.available(&available, &app.settings.consumer),
+                scenario: sandbox.check,
+                guard: &guard,
+                meetings: &meetings,
+                start_within: config.start_within,
+                now: clock.now().wall,
+            };
+            auto_dispatch::check(template, &terms).map_err(|problem| ConfigError::Invalid {
+                place: String::new(),
+                setting: format!("zoom.apps.{}.auto_dispatch", app.name),
+                problem,
+            })?;
+        }
         let [drain, stop_work, stop_api, stop_audit] = [(); 4].map(|()| CancellationToken::new());
         let audit = Arc::new(Audit::new(config.keep_audit));
         let connections = connections::for_api(config.limits.connections);
@@ -182,7 +201,6 @@ impl Orchestrator {
             Arc::clone(&outbox),
             Arc::clone(&metrics),
         );
-        let available: Arc<[Availability]> = launcher.available().into();
         let server = Server {
             store: Arc::clone(&store),
             clock,

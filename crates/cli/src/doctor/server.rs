@@ -150,11 +150,11 @@ async fn get(client: &MeetBot, path: &str) -> Result<Response, Error> {
 }
 
 /// An error with all that lies below it.
-fn said(error: Error) -> String {
+pub(super) fn said(error: Error) -> String {
     format!("{:#}", anyhow::Error::from(error))
 }
 
-fn url_of(listen: SocketAddr) -> String {
+pub(super) fn url_of(listen: SocketAddr) -> String {
     if listen.ip().is_unspecified() {
         format!("http://127.0.0.1:{}", listen.port())
     } else {

@@ -1,44 +1,41 @@
 //! A meeting of Zoom from its webhook to the recording: the whole program, and a Zoom that the test plays.
 
-use std::{
-    fs,
-    io::{Read as _, Write as _},
-    net::TcpStream,
-    path::Path,
-    time::SystemTime,
-};
+use std::{fs, path::Path, time::SystemTime};
 
 use meetbot::{JobStatus, NewJob};
 use meetbot_testkit::{
     polling::poll_until,
-    zoom::{SIGNALLING, Step, Stream, Zoom},
+    zoom::{SIGNALLING, Step, Stream, Webhook, Zoom},
 };
 use meetbot_types::signature::hmac_sha256;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::program::{PATIENCE, Running, await_job, client, create_live_key, manifest_of, meetbot};
+use crate::program::{
+    PATIENCE, Running, await_job, client, create_live_key, manifest_of, meetbot, run,
+};
 
 /// Settings take no host without a dot, so that the server has to find this one on loopback.
 const HOST: &str = "rtms.zoom.test";
 const TOKEN: &str = "the-webhook-secret-token";
+const SECRET: &str = "the-client-secret-of-the-app";
 const SOUND: u64 = 1;
 const CHAT: u64 = 16;
 /// F8 FF FE: a packet of Opus with 20 ms of silence.
 const SILENCE: &str = "+P/+";
 
 /// The server, in a mount namespace with a hosts file of its own.
-fn serve(folder: &Path, zoom: &Zoom) -> (Running, String) {
+fn serve(folder: &Path, zooms: &[&Zoom]) -> (Running, String) {
     let file = |name: &str, text: &str| {
         let path = folder.join(name);
         fs::write(&path, text).unwrap();
         path
     };
     let hosts = file("hosts", &format!("127.0.0.1 localhost {HOST}\n"));
-    let (client, webhook) = (file("client", "of-the-app"), file("webhook", TOKEN));
+    let (client, webhook) = (file("client", SECRET), file("webhook", TOKEN));
     let settings = format!(
-        "[zoom]\nhosts = [\"zoom.test\"]\n[zoom.apps.desk]\nclient_id = \"client\"\nclient_secret_file = \"{}\"\n\
+        "[bots]\nmax = 60\n[zoom]\nhosts = [\"zoom.test\"]\n[zoom.apps.desk]\nclient_id = \"client\"\nclient_secret_file = \"{}\"\n\
          webhook_secret_files = [\"{}\"]\nconsumer = \"default\"\n",
         client.display(),
         webhook.display()
@@ -52,7 +49,8 @@ fn serve(folder: &Path, zoom: &Zoom) -> (Running, String) {
     for (name, _) in program.get_envs() {
         command.env_remove(name);
     }
-    command.env("SSL_CERT_FILE", file("zoom.pem", &zoom.pem()));
+    let certificates: String = zooms.iter().map(|zoom| zoom.pem()).collect();
+    command.env("SSL_CERT_FILE", file("zoom.pem", &certificates));
     let (server, started) = Running::start(&mut command);
     (server, started["url"].as_str().unwrap().to_owned())
 }
@@ -63,31 +61,21 @@ fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap()
 }
 
-/// Posts a webhook, signed as Zoom signs it, and answers its status line.
-fn post(url: &str, event: &str, payload: &Value) -> String {
-    let body = json!({"event": event, "event_ts": now_ms(), "payload": payload}).to_string();
-    let seconds = now_ms() / 1_000;
-    let signed = hmac_sha256(TOKEN.as_bytes(), format!("v0:{seconds}:{body}").as_bytes());
-    let address = url.strip_prefix("http://").unwrap();
-    let mut server = TcpStream::connect(address).unwrap();
-    write!(
-        server,
-        "POST /api/v1/hooks/zoom HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\nx-zm-request-timestamp: {seconds}\r\nx-zm-signature: v0={signed}\r\n\r\n{body}",
-        body.len()
-    )
-    .unwrap();
-    let mut answer = String::new();
-    server.read_to_string(&mut answer).unwrap();
-    answer.lines().next().unwrap_or_default().to_owned()
+/// Zoom tells the server of an event; answers the status.
+fn post(url: &str, event: &str, payload: &Value) -> u16 {
+    Webhook::flat(event, payload, now_ms(), TOKEN).post(url).unwrap().0
 }
 
 /// So many packets of silence in Opus from this moment of the meeting on.
 fn speaks(id: i64, name: &str, from_ms: i64, packets: i64) -> Vec<Step> {
+    speaks_in(SILENCE, id, name, from_ms, packets)
+}
+
+/// The same, of packets with this in them, in base64.
+fn speaks_in(data: &str, id: i64, name: &str, from_ms: i64, packets: i64) -> Vec<Step> {
     let packet = |number| {
         let at_ms = from_ms + 20 * number;
-        let content =
-            json!({"user_id": id, "user_name": name, "data": SILENCE, "timestamp": at_ms});
+        let content = json!({"user_id": id, "user_name": name, "data": data, "timestamp": at_ms});
         Step::Say(SOUND, json!({"msg_type": 14, "content": content}))
     };
     (0..packets).map(packet).collect()
@@ -104,13 +92,13 @@ fn a_webhook_of_zoom_leads_to_a_recording_that_outlives_a_kill_of_the_server() {
     let runtime = Runtime::new().unwrap();
     let stream = Stream {
         client_id: "client".to_owned(),
-        client_secret: "of-the-app".to_owned(),
+        client_secret: SECRET.to_owned(),
         meeting_uuid: "4444AAAiAAAAAiAiAiiAii/+==".to_owned(),
         stream_id: "stream-1".to_owned(),
     };
     let zoom = runtime.block_on(Zoom::start_as(HOST, stream)).unwrap();
     let key = create_live_key(&folder.path().join("data"));
-    let (server, url) = serve(folder.path(), &zoom);
+    let (server, url) = serve(folder.path(), &[&zoom]);
     let client = client(&url, &key);
     let order = NewJob {
         meeting_url: "https://zoom.us/j/91234567890?pwd=x".to_owned(),
@@ -125,8 +113,7 @@ fn a_webhook_of_zoom_leads_to_a_recording_that_outlives_a_kill_of_the_server() {
         "rtms_stream_id": "stream-1", "server_urls": zoom.url(),
     });
     for _ in 0..2 {
-        let status = post(&url, "meeting.rtms_started", &payload);
-        assert!(status.contains(" 200 "), "{status}");
+        assert_eq!(post(&url, "meeting.rtms_started", &payload), 200);
     }
     // All of it was said before the bot came: Zoom sends it again.
     let from_ms = now_ms() - 2_000;
@@ -144,7 +131,7 @@ fn a_webhook_of_zoom_leads_to_a_recording_that_outlives_a_kill_of_the_server() {
         step => step,
     });
     runtime.block_on(zoom.play(goes_on));
-    let (_server, url) = serve(folder.path(), &zoom);
+    let (server, url) = serve(folder.path(), &[&zoom]);
     let client = crate::program::client(&url, &key);
     runtime.block_on(zoom.connects(SIGNALLING, 2));
     await_job(&client, &id, |job| {
@@ -158,6 +145,7 @@ fn a_webhook_of_zoom_leads_to_a_recording_that_outlives_a_kill_of_the_server() {
         let events = client.events(&id, None).unwrap().data;
         events.iter().any(|event| event.event == "bot.chat_message").then_some(()).ok_or("no chat")
     });
+    runtime.block_on(zoom.has_said_all(&[SOUND]));
     runtime.block_on(zoom.play([
         Step::Say(SIGNALLING, json!({"msg_type": 9, "state": 5, "stop_reason": 6})),
         Step::Say(SIGNALLING, json!({"msg_type": 8, "state": 4, "reason": 6})),
@@ -174,4 +162,184 @@ fn a_webhook_of_zoom_leads_to_a_recording_that_outlives_a_kill_of_the_server() {
     };
     // What Zoom sends again after the kill is in no file twice, and what it sends for the first time is in one.
     assert_eq!((packets("Ada"), packets("Bea")), (140, 50), "{manifest:#?}");
+    // The operator's doctor sees all of it, and says no secret.
+    let settings = folder.path().join("meetbot.toml");
+    let mut doctor = meetbot();
+    doctor.args(["doctor", "zoom", "--json", "--base-url", &url, "--config"]).arg(settings);
+    doctor.arg("--data-dir").arg(folder.path().join("data"));
+    let found = run(&mut doctor);
+    let checks = found.json();
+    let round_trip = |check: &Value| {
+        check["check"] == "zoom"
+            && check["found"].as_str().unwrap().contains("answers Zoom's validation")
+    };
+    assert!(checks["checks"].as_array().unwrap().iter().any(round_trip), "{checks:#}");
+    let (_, log) = server.terminate_with_log();
+    let signature = hmac_sha256(SECRET.as_bytes(), b"client,4444AAAiAAAAAiAiAiiAii/+==,stream-1");
+    assert!(log.contains("rtms") || log.contains("zoom"), "the log is that of this meeting: {log}");
+    for secret in [TOKEN, SECRET, &signature] {
+        let said = [&log, &found.out, &found.err].map(|text| text.contains(secret));
+        assert_eq!(said, [false; 3], "a secret is shown");
+    }
+}
+
+/// How a stream goes on after its bot has joined.
+#[derive(Clone, Copy)]
+enum Goes {
+    /// It stops for this reason.
+    Stops(u64),
+    /// These handshakes are refused before one is fine; where it is joined all the same, the meeting ends.
+    Refuses(u64, &'static [u64]),
+}
+
+/// How its job ends: its status, its failure code, and whether all that was recorded is deleted.
+type Ends = (JobStatus, Option<&'static str>, bool);
+
+const WHOLE: Ends = (JobStatus::Completed, None, false);
+const REMOVED: Ends = (JobStatus::Failed, Some("removed_from_meeting"), false);
+const DISABLED: Ends = (JobStatus::Failed, Some("recording_disabled"), false);
+const DELETED: Ends = (JobStatus::Failed, Some("recording_disabled"), true);
+const KEYS: Ends = (JobStatus::Failed, Some("auth_failure"), false);
+const ERROR: Ends = (JobStatus::Failed, Some("internal_error"), false);
+
+/// Every stop reason and every status of a handshake that Zoom documents. What interrupts a stream is followed by its return.
+fn table() -> Vec<(Goes, Ends)> {
+    const VIDEO: u64 = 2;
+    const SHARE: u64 = 4;
+    const TRANSCRIPT: u64 = 8;
+    let stops = (1..=25).map(|reason| {
+        let ends = match reason {
+            1..=5 => REMOVED,
+            8 => DELETED,
+            9 | 23 => DISABLED,
+            18 => KEYS,
+            _ => WHOLE,
+        };
+        (Goes::Stops(reason), ends)
+    });
+    let refusals: [(u64, &'static [u64], Ends); 18] = [
+        (SIGNALLING, &[1], ERROR),
+        (SIGNALLING, &[2], WHOLE),
+        (SIGNALLING, &[3], KEYS),
+        (SIGNALLING, &[4], ERROR),
+        (SIGNALLING, &[8], WHOLE),
+        (SIGNALLING, &[40], WHOLE),
+        (SOUND, &[3], KEYS),
+        (SOUND, &[9], DISABLED),
+        (SOUND, &[13], DISABLED),
+        (SOUND, &[15, 16], WHOLE),
+        (SOUND, &[18], WHOLE),
+        (SOUND, &[18, 24], ERROR),
+        (SOUND, &[42], ERROR),
+        (VIDEO, &[10], WHOLE),
+        (SHARE, &[35], WHOLE),
+        (TRANSCRIPT, &[43], WHOLE),
+        (CHAT, &[13], WHOLE),
+        (CHAT, &[15], WHOLE),
+    ];
+    let refusals =
+        refusals.into_iter().map(|(line, statuses, ends)| (Goes::Refuses(line, statuses), ends));
+    stops.chain(refusals).collect()
+}
+
+/// Lets a stream go as it is to.
+async fn play(zoom: &Zoom, goes: Goes, from_ms: i64) {
+    let stops = |reason: u64| {
+        [
+            Step::Say(SIGNALLING, json!({"msg_type": 9, "state": 5, "stop_reason": reason})),
+            Step::Say(SIGNALLING, json!({"msg_type": 8, "state": 4, "reason": reason})),
+        ]
+    };
+    // 20 ms of samples where Opus was refused.
+    let samples = "A".repeat(2_560);
+    let of_samples = matches!(goes, Goes::Refuses(SOUND, [18]));
+    let data = if of_samples { samples.as_str() } else { SILENCE };
+    zoom.play(speaks_in(data, 101, "Ada", from_ms, 20)).await;
+    zoom.has_said_all(&[SOUND]).await;
+    match goes {
+        // Those that end nothing: the stream is joined again, and then the meeting ends.
+        Goes::Stops(reason @ (7 | 10..=17 | 19 | 21 | 22 | 24 | 25)) => {
+            zoom.play(stops(reason)).await;
+            zoom.connects(SIGNALLING, 2).await;
+            zoom.connects(SOUND, 2).await;
+            zoom.play(speaks(101, "Ada", from_ms + 400, 20)).await;
+            zoom.has_said_all(&[SOUND]).await;
+            zoom.play(stops(6)).await;
+        }
+        Goes::Stops(reason) => zoom.play(stops(reason)).await,
+        Goes::Refuses(..) => zoom.play(stops(6)).await,
+    }
+}
+
+#[test]
+fn each_stop_and_each_refusal_of_a_handshake_ends_its_job_as_documented() {
+    let test = "each_stop_and_each_refusal_of_a_handshake_ends_its_job_as_documented";
+    if !xtask::is_root() {
+        xtask::not_tested(test, "needs root, for a hosts file of its own");
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let runtime = Runtime::new().unwrap();
+    let table = table();
+    let stream = |number: usize| Stream {
+        client_id: "client".to_owned(),
+        client_secret: SECRET.to_owned(),
+        meeting_uuid: format!("uuid-{number}"),
+        stream_id: format!("stream-{number}"),
+    };
+    let zooms: Vec<Zoom> = (0..table.len())
+        .map(|number| runtime.block_on(Zoom::start_as(HOST, stream(number))).unwrap())
+        .collect();
+    let key = create_live_key(&folder.path().join("data"));
+    let (server, url) = serve(folder.path(), &zooms.iter().collect::<Vec<_>>());
+    let client = client(&url, &key);
+    let from_ms = now_ms() - 3_000;
+    let mut jobs = Vec::new();
+    for (number, ((goes, _), zoom)) in table.iter().zip(&zooms).enumerate() {
+        let meeting = 91_000_000_000 + number;
+        let order =
+            NewJob { meeting_url: format!("https://zoom.us/j/{meeting}"), ..NewJob::default() };
+        jobs.push(client.dispatch_bot(order).unwrap().id);
+        if let Goes::Refuses(line, statuses) = goes {
+            zoom.refuse(*line, statuses);
+        }
+        let payload = json!({
+            "meeting_uuid": format!("uuid-{number}"), "meeting_id": meeting,
+            "rtms_stream_id": format!("stream-{number}"), "server_urls": zoom.url(),
+        });
+        // Both shapes of a webhook lead there.
+        let event = "meeting.rtms_started";
+        let webhook = if number % 2 == 0 {
+            Webhook::flat(event, &payload, now_ms(), TOKEN)
+        } else {
+            Webhook::nested(event, &payload, now_ms(), TOKEN)
+        };
+        assert_eq!(webhook.post(&url).unwrap().0, 200);
+    }
+    let zooms: Vec<std::sync::Arc<Zoom>> = zooms.into_iter().map(std::sync::Arc::new).collect();
+    for ((goes, _), zoom) in table.iter().zip(&zooms) {
+        let (goes, zoom) = (*goes, std::sync::Arc::clone(zoom));
+        runtime.spawn(async move { play(&zoom, goes, from_ms).await });
+    }
+    for ((goes, (status, code, deleted)), job) in table.iter().zip(&jobs) {
+        let what = match goes {
+            Goes::Stops(reason) => format!("stop {reason}"),
+            Goes::Refuses(line, statuses) => format!("{line} refused with {statuses:?}"),
+        };
+        let job = client.wait_for_bot(job, Some(PATIENCE * 2)).unwrap();
+        let failed = job.failure_code.as_ref().map(ToString::to_string);
+        assert_eq!((&job.status, failed.as_deref()), (status, *code), "{what}: {job:#?}");
+        let is_deleted = job.recording.deleted_at.is_some() && job.manifest_uri.is_none();
+        assert_eq!(is_deleted, *deleted, "{what}: {job:#?}");
+        if job.status == JobStatus::Completed {
+            let manifest = manifest_of(&client, &job.id);
+            let packets: u64 = manifest.tracks.iter().map(|track| track.packets).sum();
+            let goes_on = matches!(goes, Goes::Stops(reason) if *reason != 6 && *reason != 20);
+            assert_eq!(packets, if goes_on { 40 } else { 20 }, "{what}: {manifest:#?}");
+        }
+    }
+    for zoom in &zooms {
+        assert_eq!(zoom.faults(), Vec::<String>::new());
+    }
+    drop(server);
 }

@@ -15,9 +15,11 @@ use serde_json::json;
 
 use super::{Server, caller::Peer, error::ApiError, request::read_body};
 use crate::{
+    jobs::create::{self, New, Terms},
     limits::Allowance,
+    store::{Creation, Tenant},
     zoom::{
-        Zoom,
+        App, Zoom, auto_dispatch,
         webhook::{self, Untrusted, Webhook},
     },
 };
@@ -117,9 +119,59 @@ async fn zoom(
         tracing::warn!(app = app.name, "a webhook of another Zoom account is passed over");
         return Ok(StatusCode::OK.into_response());
     }
-    let consumer = app.settings.consumer.clone();
-    for job in server.store.zoom_event(consumer, event, server.store.now()).await? {
+    let (consumer, stream) = (app.settings.consumer.clone(), event.stream_id.clone());
+    let heard = server.store.zoom_event(consumer, event, server.store.now()).await?;
+    for job in heard.jobs {
         server.happened(job);
     }
+    if let Some((template, meeting)) = app.settings.auto_dispatch.as_ref().zip(heard.unclaimed) {
+        dispatch(&server, app, &auto_dispatch::body(template, &stream, &meeting)).await?;
+    }
     Ok(StatusCode::OK.into_response())
+}
+
+/// Makes the job for a stream that nobody asked a bot for. One that is made already is the same; one that may not be made is logged, since Zoom can do nothing
+/// about it.
+async fn dispatch(server: &Server, app: &App, body: &str) -> Result<(), ApiError> {
+    let now = server.store.now();
+    let name = &app.settings.consumer;
+    let consumers = server.store.consumers(now).await?;
+    let Some(consumer) = consumers.iter().find(|it| it.consumer == *name) else {
+        tracing::warn!(
+            app = app.name,
+            consumer = name,
+            "no bot is sent: the consumer is not there"
+        );
+        return Ok(());
+    };
+    let tenant = Tenant { consumer: consumer.id, live: true };
+    let available = server.hooks.zoom.available(&server.available, name);
+    let terms = Terms {
+        live: true,
+        available: &available,
+        scenario: server.scenario,
+        guard: &server.guard,
+        meetings: &server.meetings,
+        start_within: server.start_within,
+        now: now.wall,
+    };
+    let New { job, link, start, .. } = match create::create(body, &terms) {
+        Ok(new) => new,
+        Err(issues) => {
+            tracing::warn!(app = app.name, ?issues, "no bot is sent for a stream");
+            return Ok(());
+        }
+    };
+    let why = match server.store.create_job(tenant, job, link, start, None, now).await? {
+        Creation::Created(job) => {
+            tracing::info!(app = app.name, job = %job.id, "a bot is sent for a stream");
+            server.queue.notify_one();
+            return Ok(());
+        }
+        Creation::Existing(_) | Creation::Earlier(_) => return Ok(()),
+        Creation::NoMinutes(_) => "the consumer's bot minutes are used up",
+        Creation::QueueFull(_) => "the consumer's queue is full",
+    };
+    tracing::warn!(app = app.name, why, "no bot is sent for a stream");
+    Ok(())
 }

@@ -50,7 +50,7 @@ pub use self::{
     tally::{Ended, Tally},
     uploads::{Storage, UploadStore, WaitingUploads},
     usage::UsageStore,
-    zoom::{StreamEvent, StreamEventKind, ZoomStore},
+    zoom::{StreamEvent, StreamEventKind, ZoomHeard, ZoomStore},
 };
 pub(crate) use self::{
     feed::ORIGIN_LETTERS,

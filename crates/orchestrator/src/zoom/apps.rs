@@ -7,6 +7,7 @@ use meetbot_types::{
     bot::{Secret, ZoomApp},
 };
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 /// The settings `[zoom]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +33,17 @@ pub struct AppSettings {
     pub account_id: Option<String>,
     /// The consumer whose live jobs alone get the app's streams.
     pub consumer: String,
+    /// Whether the camera of who speaks is recorded.
+    #[serde(default = "yes")]
+    pub record_video: bool,
+    /// The body of `POST /api/v1/jobs`, without what follows from the stream, of the job that is made for a stream that no job waits for; none is made where it is
+    /// not set.
+    #[serde(default)]
+    pub auto_dispatch: Option<Map<String, Value>>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// The apps, ready to be used.
@@ -115,7 +127,7 @@ impl Zoom {
             client_id: app.settings.client_id.clone(),
             client_secret: app.client_secret.clone(),
             hosts: self.hosts.clone(),
-            video: false,
+            video: app.settings.record_video,
         })
     }
 
@@ -170,6 +182,8 @@ mod tests {
             webhook_secret_files: vec![folder.join("hook")],
             account_id: None,
             consumer: "acme".to_owned(),
+            record_video: true,
+            auto_dispatch: None,
         };
         ZoomSettings { hosts: vec!["zoom.us".to_owned()], apps: [("a".to_owned(), app)].into() }
     }

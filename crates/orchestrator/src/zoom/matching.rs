@@ -110,6 +110,11 @@ pub(crate) fn hear(
     Some(stream)
 }
 
+/// The number of a stream's meeting, where a job can still be made for it.
+pub(crate) fn unclaimed(stream: &Stream, now: Timestamp) -> Option<String> {
+    stream.meeting.clone().filter(|_| stream.is_free(now))
+}
+
 /// The job that gets a free stream: the oldest one for its meeting.
 pub(crate) fn chosen(stream: &Stream, waiting: &[Waiting], now: Timestamp) -> Option<JobId> {
     if !stream.is_free(now) {

@@ -38,7 +38,7 @@ impl Fixture {
     }
 
     async fn hears(&self, event: StreamEvent, now: StoreNow) -> Vec<JobId> {
-        self.store.zoom_event("acme".into(), event, now).await.unwrap()
+        self.store.zoom_event("acme".into(), event, now).await.unwrap().jobs
     }
 
     async fn stream(&self, job: JobId, now: StoreNow) -> Option<(u64, ZoomStreamState)> {
@@ -115,7 +115,8 @@ async fn a_stream_reaches_nobody_elses_jobs() {
     let job = fixture.zoom_job(fixture.tenant, at(4)).await;
     assert!(fixture.stream(job, at(4)).await.is_some());
     let stopped = event("s", 9, StreamEventKind::Stopped(None));
-    assert_eq!(fixture.store.zoom_event("other".into(), stopped, at(5)).await.unwrap(), []);
+    let heard = fixture.store.zoom_event("other".into(), stopped, at(5)).await.unwrap();
+    assert_eq!(heard, ZoomHeard::default());
     assert_eq!(fixture.stream(job, at(6)).await, Some((1, ZoomStreamState::Started)));
 }
 
@@ -132,4 +133,25 @@ async fn streams_go_with_their_jobs_and_those_that_nobody_took_after_a_day() {
     // It is forgotten, so that it may come anew.
     let job = fixture.zoom_job(fixture.tenant, at(90_000)).await;
     assert_eq!(fixture.hears(started("free", 1), at(90_001)).await, [job]);
+}
+
+#[tokio::test]
+async fn a_stream_that_no_job_has_is_unclaimed_until_one_has_it_or_it_is_over() {
+    let fixture = fixture().await;
+    let unclaimed = async |event: StreamEvent, second| {
+        fixture.store.zoom_event("acme".into(), event, at(second)).await.unwrap().unclaimed
+    };
+    let meeting = Some(MEETING.to_owned());
+    assert_eq!(unclaimed(started("s", 1), 1).await, meeting);
+    assert_eq!(unclaimed(started("s", 1), 2).await, meeting, "the webhook came twice");
+    assert_eq!(unclaimed(started("s", 1), 700).await, None, "it has waited for ten minutes");
+    let nameless = StreamEvent { meeting: None, ..started("nameless", 1) };
+    assert_eq!(unclaimed(nameless, 700).await, None);
+    assert_eq!(unclaimed(started("t", 1), 800).await, meeting);
+    let over = event("t", 2, StreamEventKind::Stopped(Some(6)));
+    assert_eq!(unclaimed(over, 801).await, None);
+    let job = fixture.zoom_job(fixture.tenant, at(900)).await;
+    assert_eq!(unclaimed(started("u", 1), 901).await, None);
+    assert_eq!(unclaimed(started("u", 1), 902).await, None, "a job has it");
+    assert!(fixture.stream(job, at(903)).await.is_some());
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::StoreNow,
-    store::{Result, StreamEvent, ZoomStore},
+    store::{Result, StreamEvent, ZoomHeard, ZoomStore},
     zoom::matching::{self, Stream, Waiting},
 };
 
@@ -30,7 +30,7 @@ impl ZoomStore for PostgresStore {
         consumer: String,
         event: StreamEvent,
         now: StoreNow,
-    ) -> Result<Vec<JobId>> {
+    ) -> Result<ZoomHeard> {
         self.connections
             .write(
                 Caller::Other,
@@ -144,13 +144,13 @@ async fn apply(
     consumer: &str,
     event: &StreamEvent,
     now: Timestamp,
-) -> Outcome<Vec<JobId>> {
+) -> Outcome<ZoomHeard> {
     lock(transaction, consumer).await?;
     // An id is its app's: that of another consumer's stream changes nothing.
     let id = escaped(&event.stream_id);
     let owner = "SELECT 1 FROM zoom_streams WHERE id = $1 AND consumer <> $2";
     if transaction.row(owner, &[&id, &escaped(consumer)]).await?.is_some() {
-        return Ok(Vec::new());
+        return Ok(ZoomHeard::default());
     }
     let known = load(transaction, "id = $1", &[&id]).await?;
     let number = transaction
@@ -160,8 +160,9 @@ async fn apply(
         )
         .await?;
     let number = number.map(|row| text(&row, 0).map(unescaped)).transpose()?;
+    let unclaimed = known.as_ref().and_then(|stream| matching::unclaimed(stream, now));
     let Some(mut stream) = matching::hear(known, event, number, now) else {
-        return Ok(Vec::new());
+        return Ok(ZoomHeard { jobs: Vec::new(), unclaimed });
     };
     let waiting = waiting(transaction, consumer, now).await?;
     let is_new = stream.job.is_none();
@@ -175,7 +176,7 @@ async fn apply(
     let mut told: Vec<JobId> = others.map(|one| one.job).chain(stream.job).collect();
     told.sort();
     told.dedup();
-    Ok(told)
+    Ok(ZoomHeard { jobs: told, unclaimed: matching::unclaimed(&stream, now) })
 }
 
 async fn of_job(

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{Outcome, Problem, SqliteStore, read_as, writer::Transaction};
 use crate::{
     clock::StoreNow,
-    store::{Result, StreamEvent, ZoomStore},
+    store::{Result, StreamEvent, ZoomHeard, ZoomStore},
     zoom::matching::{self, Stream, Waiting},
 };
 
@@ -26,7 +26,7 @@ impl ZoomStore for SqliteStore {
         consumer: String,
         event: StreamEvent,
         now: StoreNow,
-    ) -> Result<Vec<JobId>> {
+    ) -> Result<ZoomHeard> {
         let hear =
             move |connection: &Transaction<'_>| apply(connection, &consumer, &event, now.wall);
         self.writer.write(hear).await
@@ -121,14 +121,14 @@ fn apply(
     consumer: &str,
     event: &StreamEvent,
     now: Timestamp,
-) -> Outcome<Vec<JobId>> {
+) -> Outcome<ZoomHeard> {
     // An id is its app's: that of another consumer's stream changes nothing.
     let owner: Option<String> = connection
         .prepare_cached("SELECT consumer FROM zoom_streams WHERE id = ?1")?
         .query_row([&event.stream_id], |row| row.get(0))
         .optional()?;
     if owner.is_some_and(|owner| owner != consumer) {
-        return Ok(Vec::new());
+        return Ok(ZoomHeard::default());
     }
     let known = load(connection, "id = ?1", &[&event.stream_id])?;
     let number: Option<String> = connection
@@ -137,8 +137,9 @@ fn apply(
         )?
         .query_row([consumer, &event.meeting_uuid], |row| row.get(0))
         .optional()?;
+    let unclaimed = known.as_ref().and_then(|stream| matching::unclaimed(stream, now));
     let Some(mut stream) = matching::hear(known, event, number, now) else {
-        return Ok(Vec::new());
+        return Ok(ZoomHeard { jobs: Vec::new(), unclaimed });
     };
     let waiting = waiting(connection, consumer, now)?;
     let is_new = stream.job.is_none();
@@ -152,7 +153,7 @@ fn apply(
     let mut told: Vec<JobId> = others.map(|one| one.job).chain(stream.job).collect();
     told.sort();
     told.dedup();
-    Ok(told)
+    Ok(ZoomHeard { jobs: told, unclaimed: matching::unclaimed(&stream, now) })
 }
 
 fn of_job(connection: &Connection, job: JobId, now: Timestamp) -> Outcome<Option<ZoomStream>> {
