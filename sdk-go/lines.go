@@ -51,7 +51,7 @@ type RecordingEvent struct {
 	Kind string `json:"kind"`
 	// Source is microphone, camera or screen: of track.
 	Source string `json:"source"`
-	// Codec is opus, vp8 or h264: of track.
+	// Codec is opus, vp8, h264 or pcm_s16le: of track.
 	Codec string `json:"codec"`
 	// Rotation is by how many degrees clockwise its pictures are to be turned: of track.
 	Rotation *int64 `json:"rotation"`

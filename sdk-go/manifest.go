@@ -98,9 +98,9 @@ type Track struct {
 	Kind string `json:"kind"`
 	// Source is microphone, camera or screen.
 	Source string `json:"source"`
-	// Codec is opus, vp8 or h264.
+	// Codec is opus, vp8, h264 or pcm_s16le.
 	Codec string `json:"codec"`
-	// Container is webm; matroska for H.264, which WebM does not know.
+	// Container is webm; matroska for H.264 and samples, which WebM does not know.
 	Container string `json:"container"`
 	// StartMs is when the file's time 0 is.
 	StartMs int64 `json:"startMs"`

@@ -141,9 +141,9 @@ pub struct Track {
     pub kind: MediaKind,
     /// `microphone`, `camera` or `screen`.
     pub source: String,
-    /// `opus`, `vp8` or `h264`.
+    /// `opus`, `vp8`, `h264` or `pcm_s16le`.
     pub codec: String,
-    /// `webm`; `matroska` for H.264, which WebM does not know.
+    /// `webm`; `matroska` for H.264 and samples, which WebM does not know.
     pub container: String,
     /// By how many degrees clockwise the pictures are to be turned for showing: 0, 90, 180 or 270. The file says so too, so players and ffmpeg turn them.
     #[serde(default)]

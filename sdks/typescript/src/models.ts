@@ -153,9 +153,9 @@ export interface Track {
   kind: string | null;
   /** `microphone`, `camera` or `screen`. */
   source: string | null;
-  /** `opus`, `vp8` or `h264`. */
+  /** `opus`, `vp8`, `h264` or `pcm_s16le`. */
   codec: string | null;
-  /** `webm`, or `matroska` for H.264. */
+  /** `webm`, or `matroska` for H.264 and samples. */
   container: string | null;
   /** By how many degrees clockwise the pictures are to be turned for showing: 0, 90, 180 or 270. The file says so too, so players turn them. */
   rotation: number;
@@ -221,7 +221,7 @@ export interface RecordingEvent {
   kind: string | null;
   /** `microphone`, `camera` or `screen`: of `track`. */
   source: string | null;
-  /** `opus`, `vp8` or `h264`: of `track`. */
+  /** `opus`, `vp8`, `h264` or `pcm_s16le`: of `track`. */
   codec: string | null;
   /** By how many degrees clockwise its pictures are to be turned: of `track`. */
   rotation: number | null;

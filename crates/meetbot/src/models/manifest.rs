@@ -137,9 +137,9 @@ pub struct Track {
     pub kind: Option<String>,
     /// `microphone`, `camera` or `screen`.
     pub source: Option<String>,
-    /// `opus`, `vp8` or `h264`.
+    /// `opus`, `vp8`, `h264` or `pcm_s16le`.
     pub codec: Option<String>,
-    /// `webm`; `matroska` for H.264, which WebM does not know.
+    /// `webm`; `matroska` for H.264 and samples, which WebM does not know.
     pub container: Option<String>,
     /// By how many degrees clockwise the pictures are to be turned for showing: 0, 90, 180 or 270. The file says so too, so players and ffmpeg turn them.
     #[serde(default, deserialize_with = "or_default")]

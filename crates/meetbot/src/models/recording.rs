@@ -54,7 +54,7 @@ pub struct RecordingEvent {
     pub media_kind: Option<String>,
     /// `microphone`, `camera` or `screen`: of `track`.
     pub source: Option<String>,
-    /// `opus`, `vp8` or `h264`: of `track`.
+    /// `opus`, `vp8`, `h264` or `pcm_s16le`: of `track`.
     pub codec: Option<String>,
     /// By how many degrees clockwise its pictures are to be turned: of `track`.
     pub rotation: Option<u64>,

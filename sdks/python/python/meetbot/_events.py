@@ -76,7 +76,7 @@ class RecordingEvent(Model):
     source: str | None = None
     """`microphone`, `camera` or `screen`: of `track`."""
     codec: str | None = None
-    """`opus`, `vp8` or `h264`: of `track`."""
+    """`opus`, `vp8`, `h264` or `pcm_s16le`: of `track`."""
     rotation: Whole | None = None
     """By how many degrees clockwise its pictures are to be turned: of `track`."""
     start_ms: Whole | None = None
