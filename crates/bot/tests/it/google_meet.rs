@@ -20,7 +20,7 @@ use crate::orchestrator::{PATIENCE, Stage, ended, now};
 const HUSH: &str = "hush-hush";
 
 /// Whether there is a browser. Where CI expects one, a test without it fails.
-fn has_chromium() -> bool {
+pub(crate) fn has_chromium() -> bool {
     let found = Command::new("chromium").arg("--version").output().is_ok();
     assert!(
         found || std::env::var_os("MEETBOT_TEST_AS_ROOT").is_none(),
@@ -29,7 +29,7 @@ fn has_chromium() -> bool {
     found
 }
 
-fn order(stage: &Stage, imitation: &Imitation) -> BotOrder {
+pub(crate) fn order(stage: &Stage, imitation: &Imitation) -> BotOrder {
     let seat = ImitationSeat {
         address: imitation.address(),
         spki_sha256: imitation.spki_sha256().to_owned(),
@@ -53,16 +53,16 @@ fn browsers(imitation: &Imitation) -> Vec<String> {
     processes.filter(|command| command.contains(&address)).collect()
 }
 
-fn step(on: Signal, then: &[Act]) -> Step {
+pub(crate) fn step(on: Signal, then: &[Act]) -> Step {
     Step { on, then: then.to_vec() }
 }
 
-fn says(person: &str, ms: u64) -> Act {
+pub(crate) fn says(person: &str, ms: u64) -> Act {
     Act::Say { person: person.to_owned(), ms }
 }
 
 /// The files of evidence of the first attempt's joins, by name; each is whole, and holds nothing that is nobody else's business.
-fn evidence(stage: &Stage) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn evidence(stage: &Stage) -> BTreeMap<String, Vec<u8>> {
     let folder = stage.folder(1).with_file_name(EVIDENCE_FOLDER);
     let files = std::fs::read_dir(folder).into_iter().flatten().map(|entry| {
         let path = entry.unwrap().path();
@@ -466,78 +466,5 @@ async fn voices_stay_apart_while_connections_sources_and_names_change() {
             }
         }
     }
-    imitation.stop().await;
-}
-
-/// The processes of this test's browsers and of all that belongs to them: of a group, by its number.
-fn groups(imitation: &Imitation) -> Vec<(i32, String)> {
-    let address = imitation.address().to_string();
-    let read = |path: &Path, name: &str| {
-        std::fs::read(path.join(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let group = |path: &Path| -> Option<i32> {
-        let stat = read(path, "stat").ok()?;
-        // Behind the name: state, parent, group.
-        stat.rsplit_once(") ")?.1.split(' ').nth(2)?.parse().ok()
-    };
-    let paths: Vec<_> =
-        std::fs::read_dir("/proc").unwrap().map(|one| one.unwrap().path()).collect();
-    let leads = |path: &&std::path::PathBuf| {
-        read(path, "cmdline").is_ok_and(|command| command.contains(&address))
-    };
-    let of_browsers: Vec<_> = paths.iter().filter(leads).filter_map(|path| group(path)).collect();
-    let members =
-        paths.iter().filter(|path| group(path).is_some_and(|it| of_browsers.contains(&it)));
-    let process = |path: &std::path::PathBuf| {
-        let pid = path.file_name()?.to_str()?.parse().ok()?;
-        Some((pid, read(path, "cmdline").ok()?))
-    };
-    members.filter_map(process).collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_browser_that_is_killed_is_replaced_and_the_manifest_says_when() {
-    if !has_chromium() {
-        return;
-    }
-    let admits = step(Signal::Knocked, &[Act::Admit]);
-    let steps = vec![admits.clone(), admits.clone(), admits];
-    let imitation =
-        meetbot_imitation::serve(Scenario { steps, ..Scenario::default() }).await.unwrap();
-    let stage = Stage::set().await;
-    let bot = Stage::run(order(&stage, &imitation));
-    // The process of its page, then all of it.
-    for (killed, visits) in [("--type=renderer", 1), ("--remote-debugging-pipe", 2), ("", 3)] {
-        imitation.until(|seen| seen.visits as usize == visits && seen.joined).await;
-        let admitted = |report: &&BotReport| matches!(report, BotReport::Admitted);
-        stage.hears_all(|all| all.iter().filter(admitted).count() == visits).await;
-        let before = imitation.observed().sent.get("Ann Host").copied().unwrap_or_default();
-        imitation.act(says("Ann Host", 1_500));
-        let after = move |seen: &Observed| seen.sent.get("Ann Host") >= Some(&(before + 75));
-        imitation.until(after).await;
-        if killed.is_empty() {
-            break;
-        }
-        let processes = groups(&imitation);
-        let victims: Vec<_> = processes.iter().filter(|one| one.1.contains(killed)).collect();
-        assert!(!victims.is_empty(), "{processes:#?}");
-        for (pid, _) in victims {
-            let pid = rustix::process::Pid::from_raw(*pid).unwrap();
-            // Some end with the first of them.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
-    }
-    imitation.act(Act::End);
-    bot.ends().await;
-    assert_eq!(groups(&imitation), vec![]);
-    let (ending, _) = ended(&stage.reports());
-    assert_eq!(ending.status, JobStatus::Completed);
-    let manifest = stage.manifest(1);
-    assert!(!manifest.complete, "{manifest:#?}");
-    let ann = manifest.participants.iter().find(|one| one.name == "Ann Host").unwrap();
-    let tracks = manifest.tracks.iter().filter(|track| track.participant_id == ann.id);
-    let gaps = tracks.flat_map(|track| &track.gaps).filter(|gap| gap.reason == "network_loss");
-    assert_eq!(gaps.count(), 2, "{manifest:#?}");
-    assert!(evidence(&stage).is_empty(), "it was in each time");
     imitation.stop().await;
 }

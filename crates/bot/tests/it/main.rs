@@ -5,6 +5,7 @@
 mod attempts;
 mod deaf;
 mod google_meet;
+mod google_meet_killed;
 mod janus;
 mod meetings;
 mod orchestrator;

@@ -43,7 +43,8 @@ pub(super) async fn validate(
     now: Timestamp,
 ) -> Vec<Finding> {
     let Ok(zoom) = Zoom::read(settings) else { return Vec::new() };
-    let url = connection.base_url().unwrap_or_else(|| url_of(listen));
+    // A profile that cannot be read is the builder's error.
+    let url = connection.base_url().ok().flatten().unwrap_or_else(|| url_of(listen));
     let client = connection.builder().map_err(|error| format!("{error:#}")).and_then(|builder| {
         let builder = builder.base_url(&url).timeout(TIME_LIMIT).max_retries(0);
         // The endpoint takes no key.

@@ -4,6 +4,7 @@ mod deliveries;
 mod feed;
 mod jobs;
 mod keys;
+mod uploads;
 mod usage;
 
 use async_trait::async_trait;

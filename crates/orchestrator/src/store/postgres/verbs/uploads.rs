@@ -1,0 +1,80 @@
+//! The verbs of recordings on their way into a bucket, and of which bucket that is.
+
+use async_trait::async_trait;
+use meetbot_types::{Job, JobId, Timestamp};
+
+use crate::{
+    clock::StoreNow,
+    store::{
+        Result, Storage, UploadStore, WaitingUploads,
+        postgres::{
+            Outcome, PostgresStore, jobs, records,
+            transaction::{Caller, Transaction},
+            uploads,
+            values::text,
+        },
+    },
+};
+
+#[async_trait]
+impl UploadStore for PostgresStore {
+    async fn waiting_uploads(&self, limit: u32) -> Result<WaitingUploads> {
+        self.connections.read(limit, |it, limit| Box::pin(uploads::waiting(it, *limit))).await
+    }
+
+    async fn end_upload(
+        &self,
+        id: JobId,
+        stored: Option<(String, u64)>,
+        now: StoreNow,
+    ) -> Result<Option<Job>> {
+        let asked = (self.node.clone(), id, stored, now);
+        self.connections
+            .write(Caller::Other, Some(now), asked, |it, (node, id, stored, now)| {
+                Box::pin(end(it, node, *id, stored.as_ref(), now.wall))
+            })
+            .await
+    }
+
+    async fn is_stored(&self, id: JobId) -> Result<bool> {
+        self.connections.read(id, |it, id| Box::pin(uploads::is_stored(it, *id))).await
+    }
+
+    async fn storage(&self) -> Result<Storage> {
+        self.connections
+            .read((), |it, ()| {
+                Box::pin(async move {
+                    let row = it.one("SELECT cluster, url FROM storage", &[]).await?;
+                    Ok(Storage { cluster: text(&row, 0)?, url: row.try_get(1)? })
+                })
+            })
+            .await
+    }
+
+    async fn use_storage(&self, url: String) -> Result<()> {
+        self.connections
+            .write(Caller::Other, None, url, |it, url| {
+                Box::pin(async move {
+                    it.run("UPDATE storage SET url = $1", &[url]).await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+}
+
+async fn end(
+    transaction: &Transaction,
+    node: &str,
+    id: JobId,
+    stored: Option<&(String, u64)>,
+    now: Timestamp,
+) -> Outcome<Option<Job>> {
+    let Some(mut record) = records::locked(transaction, id).await? else { return Ok(None) };
+    let row = "SELECT upload FROM uploads WHERE job = $1";
+    let Some(row) = transaction.row(row, &[&id.to_string()]).await? else { return Ok(None) };
+    let upload = uploads::upload(row.try_get(0)?)?;
+    let Some(changes) = record.end_upload(&upload, stored, now) else { return Ok(None) };
+    jobs::save(transaction, node, &record, changes, now).await?;
+    Ok(Some(record.job))
+}

@@ -1,0 +1,75 @@
+//! The verbs of recordings on their way into a bucket, and of which bucket that is.
+
+use async_trait::async_trait;
+use meetbot_types::{Job, JobId, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::{
+    clock::StoreNow,
+    store::{
+        Result, Storage, UploadStore, WaitingUploads,
+        sqlite::{Outcome, SqliteStore, jobs, paused, records, uploads, writer::Transaction},
+    },
+};
+
+#[async_trait]
+impl UploadStore for SqliteStore {
+    async fn waiting_uploads(&self, limit: u32) -> Result<WaitingUploads> {
+        self.read(move |connection| {
+            paused::unless(connection, || uploads::waiting(connection, limit))
+        })
+        .await
+    }
+
+    async fn end_upload(
+        &self,
+        id: JobId,
+        stored: Option<(String, u64)>,
+        now: StoreNow,
+    ) -> Result<Option<Job>> {
+        let ends =
+            move |connection: &Transaction<'_>| end(connection, id, stored.as_ref(), now.wall);
+        self.writer.write(ends).await
+    }
+
+    async fn is_stored(&self, id: JobId) -> Result<bool> {
+        self.read(move |connection| uploads::is_stored(connection, id)).await
+    }
+
+    async fn storage(&self) -> Result<Storage> {
+        let storage = |connection: &Connection| {
+            let row = "SELECT cluster, url FROM storage";
+            let read =
+                |row: &rusqlite::Row<'_>| Ok(Storage { cluster: row.get(0)?, url: row.get(1)? });
+            Ok(connection.query_row(row, [], read)?)
+        };
+        self.read(storage).await
+    }
+
+    async fn use_storage(&self, url: String) -> Result<()> {
+        let uses = move |connection: &Transaction<'_>| {
+            connection.execute("UPDATE storage SET url = ?1", [&url])?;
+            Ok(())
+        };
+        self.writer.write(uses).await
+    }
+}
+
+fn end(
+    transaction: &Transaction<'_>,
+    id: JobId,
+    stored: Option<&(String, u64)>,
+    now: Timestamp,
+) -> Outcome<Option<Job>> {
+    let text: Option<String> = transaction
+        .prepare_cached("SELECT upload FROM uploads WHERE job = ?1")?
+        .query_row([id.to_string()], |row| row.get(0))
+        .optional()?;
+    let Some(text) = text else { return Ok(None) };
+    let Some(mut record) = records::of_any(transaction, id)? else { return Ok(None) };
+    let Some(changes) = record.end_upload(&uploads::upload(&text)?, stored, now) else {
+        return Ok(None);
+    };
+    jobs::save(transaction, &record, changes, now)?;
+    Ok(Some(record.job))
+}
