@@ -195,7 +195,7 @@ def test_a_raw_response_that_is_none_is_told_as_ever(scripted: Any) -> None:
 def test_every_call_that_gives_a_model_has_its_raw_response() -> None:
     mb = MeetBot(KEY)
     beside = {"base_url", "close", "request", "with_options", "with_raw_response", "artifact"}
-    beside |= {"speaking", "captions", "chat", "events_file", "iter_bots", "watch", "wait_for_bot", "download_artifact", "download_artifacts"}
+    beside |= {"artifacts", "speaking", "captions", "chat", "events_file", "iter_bots", "watch", "wait_for_bot", "download_artifact", "download_artifacts"}
     expected = {name for name in dir(MeetBot) if not name.startswith("_")} - beside
     for calls in (mb.with_raw_response, AsyncMeetBot(KEY).with_raw_response):
         assert set(vars(calls)) == expected

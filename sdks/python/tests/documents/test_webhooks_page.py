@@ -23,7 +23,7 @@ VECTORS = ROOT / "spec" / "vectors" / "webhook_signatures.json"
 
 
 def test_its_commands_do_what_they_say(tmp_path: Path) -> None:
-    first, ledger, rotate = snippets(DOCUMENT, "sh")
+    first, ledger, follow, rotate = snippets(DOCUMENT, "sh")
     export, listen, forward = (line.partition(" #")[0] for line in first.splitlines())
     assert [line.split()[:3] for line in (listen, forward)] == [["meetbot", "webhooks", "listen"]] * 2
     environment = {"PATH": programs(tmp_path / "bin", {}), "MEETBOT_SERVER_LISTEN": "127.0.0.1:0"}
@@ -53,10 +53,13 @@ def test_its_commands_do_what_they_say(tmp_path: Path) -> None:
             for lines in (passed_on, came):
                 heard(lines, "job.finalized")
             (delivery,) = mb.deliveries(job_id=job.id).data
-            said = typed(ledger.replace("dlv_…", delivery.id))
-            assert delivery.id in said
+            said = typed(ledger.replace("dlv_…", delivery.id).replace("URL", url))
+            assert delivery.id in said and f"{url} took the test event" in said
             for lines in (passed_on, came):
                 heard(lines, "job.finalized")
+        # As a list, which ends.
+        listed = typed(follow.replace("text/event-stream", "application/json"))
+        assert [event["data"]["jobId"] for event in json.loads(listed)["data"]] == [job.id]
         (secret,) = typed(rotate).split()
         assert typed("meetbot webhooks secret").split() == [secret]
 
