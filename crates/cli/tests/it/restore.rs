@@ -28,10 +28,10 @@ fn after_a_clean_stop_the_one_file_of_the_database_holds_all_of_it() {
     let id = dispatch(&client(&url, &key), "ends?seconds=1", None);
     client(&url, &key).wait_for_bot(&id, None).unwrap();
     assert_eq!(server.terminate(), Some(0));
-    assert_eq!(names(data.path()), ["lock", "meetbot.db", "recordings"]);
+    assert_eq!(names(data.path()), ["bots", "lock", "meetbot.db", "recordings"]);
     // A command that works on the folder leaves it so, too.
     assert_eq!(keys(data.path()).len(), 1);
-    assert_eq!(names(data.path()), ["lock", "meetbot.db", "recordings"]);
+    assert_eq!(names(data.path()), ["bots", "lock", "meetbot.db", "recordings"]);
 
     let moved = TempDir::new().unwrap();
     fs::copy(data.path().join("meetbot.db"), moved.path().join("meetbot.db")).unwrap();
