@@ -46,7 +46,7 @@ async fn patient_poll(server: &Server, begun: &Value) -> (StatusCode, Value) {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, polls).await.expect("it is not too soon for ever")
+    tokio::time::timeout(PATIENCE, polls).await.expect("a poll is answered")
 }
 
 /// Asks from a page of this site, with the session of this cookie.
@@ -88,7 +88,7 @@ async fn a_login_that_is_approved_gives_one_key_once_with_at_most_what_was_asked
     is_error(&asks(&server, &cookie, OWN, COMPLETE, &more).await, 400, "invalid_input");
     let (status, done) = asks(&server, &cookie, OWN, COMPLETE, &approval(&begun)).await;
     assert_eq!((status, &done["state"]), (StatusCode::OK, &json!("approved")));
-    // The code is used up, whoever shows it.
+    // The code is used up, also for the browser that approved it.
     is_error(&asks(&server, &cookie, OWN, COMPLETE, &approval(&begun)).await, 404, "not_found");
 
     let (status, made) = patient_poll(&server, &begun).await;

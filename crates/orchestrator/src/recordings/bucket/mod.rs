@@ -296,7 +296,7 @@ impl Bucket {
         Ok(())
     }
 
-    /// A URL by which whoever has it may read an object for five minutes.
+    /// A URL by which an object may be read for five minutes, without a key.
     pub(crate) async fn sign(&self, method: Method, name: &str) -> Result<Url> {
         let key = self.key(name)?;
         within(ANSWER_LIMIT, self.public.signed_url(method, &key, SIGNED_FOR)).await
