@@ -10,6 +10,7 @@
 use std::{
     num::NonZeroU32,
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,7 +22,7 @@ use meetbot_orchestrator::{
         Store as _, Tenant, UsageStore as _,
     },
 };
-use meetbot_types::{Job, JobId, MeetingLink};
+use meetbot_types::{Availability, Job, JobId, MeetingLink, Platform, Via};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -116,7 +117,14 @@ async fn create(store: &SqliteStore, tenant: Tenant, now: StoreNow) {
 
 /// The next job that gets a bot is one of this tenant.
 async fn claim(store: &SqliteStore, now: StoreNow, tenant: Tenant) {
-    match store.claim([7; 32], now).await.unwrap() {
+    let sandbox = Availability {
+        platform: Platform::Sandbox,
+        via: Via::Sandbox,
+        experimental: false,
+        missing: Vec::new(),
+    };
+    let ways = Arc::new(move |_, _: Option<&str>| vec![sandbox.clone()]);
+    match store.claim([7; 32], ways, now).await.unwrap() {
         Claim::Bot(claimed) => assert_eq!(claimed.tenant, tenant),
         other => panic!("{other:?}"),
     }

@@ -6,9 +6,9 @@ mod reaper;
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use meetbot_types::{
-    Availability, Cause, Ending, Failure, FailureCode, Job, JobId, Platform, Reach, Timestamp,
-    availability::{joinable, of_platform, with_test_key},
-    bot::{BotOrder, SandboxSeat, Secret, ZoomApp},
+    Availability, Job, JobId, Reach, Timestamp,
+    availability::with_test_key,
+    bot::{BotOrder, SandboxSeat, Secret},
 };
 use tokio::{sync::Notify, task::JoinSet};
 use tracing::Instrument as _;
@@ -20,7 +20,7 @@ use crate::{
     jobs::create,
     keys,
     metrics::Metrics,
-    store::{Claim, Claimed as ClaimedJob, Store},
+    store::{Claim, Claimed as ClaimedJob, Store, Ways},
     wake::Wakes,
     zoom::Zoom,
 };
@@ -118,17 +118,12 @@ impl Dispatch {
 
     /// Claims until no job is due, or no place is left.
     async fn claim_due(&self, bots: &mut JoinSet<(Attempt, Fate)>, stop: &Stop) -> Claimed {
+        let ways = self.ways();
         while bots.len() < self.max_bots && !stop.drain.is_cancelled() {
             let token = crate::letters::letters(TOKEN_LETTERS);
-            match self.store.claim(keys::hash(&token), self.store.now()).await {
-                Ok(Claim::Bot(mut claimed)) => {
-                    let consumer = self.zoom_consumer(&claimed).await;
-                    let zoom = consumer.as_deref().and_then(|consumer| self.zoom.order(consumer));
-                    if claimed.finalize.is_none() {
-                        claimed.finalize = self.unable(&claimed, consumer.as_deref());
-                    }
-                    self.launch(*claimed, token, zoom, bots, stop);
-                }
+            let (hash, now) = (keys::hash(&token), self.store.now());
+            match self.store.claim(hash, Arc::clone(&ways), now).await {
+                Ok(Claim::Bot(claimed)) => self.launch(*claimed, token, bots, stop),
                 Ok(Claim::NoMinutes(job)) => {
                     tracing::info!(%job, "a job met a consumer without minutes");
                     self.metrics.refused("minutes_per_month");
@@ -145,49 +140,25 @@ impl Dispatch {
         Claimed::AllPlaces
     }
 
-    /// Whose app gives the job's bot its streams; `None` where the job is not for Zoom, the sandbox plays the meeting, or the consumer cannot be read.
-    async fn zoom_consumer(&self, claimed: &ClaimedJob) -> Option<String> {
-        if claimed.job.platform != Platform::ZoomWeb || !claimed.tenant.live {
-            return None;
-        }
-        match self.store.consumer_name(claimed.tenant.consumer).await {
-            Ok(consumer) => consumer,
-            Err(error) => {
-                tracing::warn!(job = %claimed.job.id, %error, "the consumer of a job cannot be read");
-                None
-            }
-        }
-    }
-
-    /// How a job ends whose platform the server's bots can join no longer: its settings, or what is installed, changed while the job waited. What was recorded
-    /// before is kept.
-    fn unable(&self, claimed: &ClaimedJob, zoom_consumer: Option<&str>) -> Option<Ending> {
-        let ways = match (claimed.tenant.live, zoom_consumer) {
-            (false, _) => with_test_key(&self.available),
-            (true, Some(consumer)) => self.zoom.available(&self.available, consumer),
-            (true, None) => self.available.to_vec(),
-        };
-        let platform = &claimed.job.platform;
-        if joinable(&ways).contains(&platform) {
-            return None;
-        }
-        let mut detail = format!("no bot of this server can join {platform} any more");
-        for missing in of_platform(&ways, platform).iter().flat_map(|way| &way.missing) {
-            detail.extend(["; ", missing.message.as_str()]);
-        }
-        let failure = Failure::new(FailureCode::DispatchTimeout, detail);
-        Some(Cause::Failed(failure).ending(false, false))
+    /// The ways into meetings that this server's bots know.
+    fn ways(&self) -> Arc<Ways> {
+        let (available, zoom) = (Arc::clone(&self.available), Arc::clone(&self.zoom));
+        Arc::new(move |live, consumer| match (live, consumer) {
+            (false, _) => with_test_key(&available),
+            (true, Some(consumer)) => zoom.available(&available, consumer),
+            (true, None) => available.to_vec(),
+        })
     }
 
     fn launch(
         &self,
         claimed: ClaimedJob,
         token: String,
-        zoom: Option<ZoomApp>,
         bots: &mut JoinSet<(Attempt, Fate)>,
         stop: &Stop,
     ) {
-        let ClaimedJob { job, tenant, link, finalize } = claimed;
+        let ClaimedJob { job, tenant, consumer, link, finalize } = claimed;
+        let zoom = consumer.and_then(|consumer| self.zoom.order(&consumer));
         self.wakes.poke(job.id);
         self.outbox.notify_one();
         let now = self.clock.now().steady;

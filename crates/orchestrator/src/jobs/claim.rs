@@ -2,7 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use meetbot_types::{Cause, Ending, Failure, FailureCode, Permission, Timestamp, job::JobEvent};
+use meetbot_types::{
+    Availability, Cause, Ending, Failure, FailureCode, Permission, Platform, Timestamp,
+    availability::{joinable, of_platform},
+    job::JobEvent,
+};
 
 use super::{
     change::Changes,
@@ -11,7 +15,16 @@ use super::{
 };
 use crate::clock::StoreNow;
 
+/// The ways into meetings that the bots of a claim know, for a job of the live (`true`) or the test world. The name is that of the job's consumer, where
+/// [`JobRecord::needs_consumer`].
+pub type Ways = dyn Fn(bool, Option<&str>) -> Vec<Availability> + Send + Sync;
+
 impl JobRecord {
+    /// Whether its bot gets into the meeting by an app that the operator has set up for its consumer: whom the claim has to know by name.
+    pub(crate) fn needs_consumer(&self) -> bool {
+        self.tenant.live && self.job.platform == Platform::ZoomWeb
+    }
+
     /// Whether it gets a bot only while its consumer has minutes left: who is in a meeting stays there.
     pub(crate) const fn needs_minutes(&self) -> bool {
         self.epoch == 0
@@ -24,13 +37,15 @@ impl JobRecord {
         self.change(now, |change| change.end_without_bot(Cause::Failed(failure)))
     }
 
-    /// A new bot takes it from the queue, and shows the token with this SHA-256. With an ending it joins nothing, finalises what is on disk, and ends so.
+    /// A new bot takes it from the queue, which knows these ways into meetings, and shows the token with this SHA-256. With an ending it joins nothing,
+    /// finalises what is on disk, and ends so.
     pub(crate) fn claim(
         &mut self,
         token_hash: [u8; 32],
+        ways: &[Availability],
         now: StoreNow,
     ) -> (Option<Ending>, Changes) {
-        let ending = self.ending_without_meeting();
+        let leaving = self.ending_without_meeting();
         let changes = self.change(now.wall, |change| {
             let record = &mut *change.record;
             record.epoch += 1;
@@ -41,11 +56,25 @@ impl JobRecord {
             record.lease_until = Some(now.lease + now.timing.lease());
             record.applied = 0;
             change.step(JobEvent::Claim, Some("launching"));
-            if ending.is_some() {
+            if leaving.is_some() {
                 change.step(JobEvent::Leave, None);
             }
         });
-        (ending, changes)
+        (leaving.or_else(|| self.ending_without_way(ways)), changes)
+    }
+
+    /// How it ends where none of these ways leads into its meeting any longer: the server's settings, or what is installed, changed while it waited.
+    fn ending_without_way(&self, ways: &[Availability]) -> Option<Ending> {
+        let platform = &self.job.platform;
+        if joinable(ways).contains(&platform) {
+            return None;
+        }
+        let mut detail = format!("no bot of this server can join {platform} any more");
+        for missing in of_platform(ways, platform).iter().flat_map(|way| &way.missing) {
+            detail.extend(["; ", missing.message.as_str()]);
+        }
+        let failure = Failure::new(FailureCode::DispatchTimeout, detail);
+        Some(Cause::Failed(failure).ending(false, false))
     }
 
     /// What the job's next bot has to end with, instead of joining: it was leaving already, or too many were lost.
@@ -67,4 +96,15 @@ pub(crate) fn minutes_are_used_up(minutes: NonZeroU32, now: Timestamp) -> String
     format!(
         "the consumer's minutes of this month ({minutes}) are used up; the next month begins at {next}"
     )
+}
+
+#[cfg(test)]
+pub(crate) fn every_way() -> Vec<Availability> {
+    let joined = |platform: &Platform| Availability {
+        platform: platform.clone(),
+        via: meetbot_types::Via::Native,
+        experimental: false,
+        missing: Vec::new(),
+    };
+    Platform::ALL.iter().map(joined).collect()
 }

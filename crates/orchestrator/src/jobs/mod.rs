@@ -21,6 +21,8 @@ mod restore;
 pub(crate) mod upload;
 pub(crate) mod withheld;
 
+#[cfg(test)]
+pub(crate) use self::claim::every_way;
 pub(crate) use self::{
     change::{Changes, Happened, MixChange, RoomChange, UploadChange},
     claim::minutes_are_used_up,
@@ -29,6 +31,7 @@ pub(crate) use self::{
     record::JobRecord,
 };
 pub use self::{
+    claim::Ways,
     command::Command,
     record::{MAX_ATTEMPTS, Start, Tenant},
     report::{Recorded, Reported},

@@ -9,6 +9,7 @@ use meetbot_types::{
 
 use super::{
     change::{Changes, MixChange, RoomChange},
+    claim::every_way,
     command::{self, CommandChange},
     quota::{SlotChange, Stay},
     record::{JobRecord, MAX_ATTEMPTS, Tenant},
@@ -22,6 +23,7 @@ use crate::{
 
 mod consent;
 mod streamed;
+mod ways;
 mod withheld;
 
 const TOKEN: [u8; 32] = [1; 32];
@@ -49,7 +51,7 @@ fn queued() -> JobRecord {
 /// A job that a bot has, from second 1 on.
 fn claimed() -> JobRecord {
     let mut record = queued();
-    let (ending, _) = record.claim(TOKEN, at(1));
+    let (ending, _) = record.claim(TOKEN, &every_way(), at(1));
     assert_eq!(ending, None);
     record
 }
@@ -83,7 +85,7 @@ fn told(changes: &Changes) -> Vec<String> {
 /// Plays reports on a claimed job, a second apart; answers what was told, and the job.
 fn play(reports: &[BotReport]) -> (Vec<String>, JobRecord) {
     let mut record = queued();
-    let mut all = told(&record.claim(TOKEN, at(1)).1);
+    let mut all = told(&record.claim(TOKEN, &every_way(), at(1)).1);
     for (second, report) in (2..).zip(reports) {
         all.extend(told(&hear(&mut record, std::slice::from_ref(report), at(second))));
     }
@@ -132,11 +134,11 @@ fn the_happy_path_tells_each_status_once_and_ends_with_finalized() {
 #[test]
 fn a_job_has_a_slot_from_its_first_bot_to_its_end_and_ends_once() {
     let mut record = queued();
-    let (_, first) = record.claim(TOKEN, at(1));
+    let (_, first) = record.claim(TOKEN, &every_way(), at(1));
     assert_eq!(first.slot, SlotChange { bots: 1, waiting: -1 });
     let lost = record.release(1, at(2)).unwrap();
     assert_eq!((lost.slot, &lost.end), (SlotChange::default(), &None));
-    let (_, second) = record.claim(TOKEN, at(3));
+    let (_, second) = record.claim(TOKEN, &every_way(), at(3));
     assert_eq!(second.slot, SlotChange::default());
     let mut end = hear(&mut record, &RECORDS, at(4));
     assert_eq!((end.slot, end.mix, &end.end), (SlotChange::default(), None, &None));
@@ -200,7 +202,7 @@ fn only_the_attempt_that_has_the_job_is_heard_and_only_while_its_lease_lasts() {
     let lease = u64::from(LEASE_SECONDS);
     let mut second = claimed();
     second.release(1, at(2)).unwrap();
-    second.claim([2; 32], at(3));
+    second.claim([2; 32], &every_way(), at(3));
     for (record, epoch, token, away, now, expected) in [
         (claimed(), 1, 1, None, lease, true),
         (claimed(), 1, 1, None, 1 + lease, false),
@@ -237,7 +239,7 @@ fn the_next_bot_goes_on_where_the_lost_one_was() {
     assert_eq!(told(&lost), ["queued"]);
     assert_eq!(record.job.status_detail.as_deref(), Some("reconnecting"));
     assert_eq!(record.release(1, at(9)), None, "it is gone already");
-    record.claim(TOKEN, at(9));
+    record.claim(TOKEN, &every_way(), at(9));
     hear(&mut record, &RECORDS, at(10));
     let job = record.job;
     assert_eq!((job.status, job.attempt), (JobStatus::Recording, 2));
@@ -251,14 +253,14 @@ fn a_job_waits_ever_longer_for_a_bot_that_is_lost_at_once() {
     let mut waits = Vec::new();
     let mut now = at(1);
     for epoch in 1..=MAX_ATTEMPTS {
-        record.claim(TOKEN, now);
+        record.claim(TOKEN, &every_way(), now);
         record.release(epoch, now).unwrap();
         waits.push(record.run_at.millis_since(now.wall) / 1000);
         now = StoreNow { wall: record.run_at, ..now };
     }
     assert_eq!(waits, [0, 5, 10, 20, 40]);
 
-    record.claim(TOKEN, now);
+    record.claim(TOKEN, &every_way(), now);
     let later = StoreNow { wall: now.wall + std::time::Duration::from_hours(1), ..now };
     record.release(MAX_ATTEMPTS + 1, later).unwrap();
     assert_eq!(record.run_at, later.wall, "one that lived for longer is replaced at once");
@@ -268,11 +270,11 @@ fn a_job_waits_ever_longer_for_a_bot_that_is_lost_at_once() {
 fn a_bot_that_was_handed_over_or_died_with_its_server_is_replaced_at_once() {
     let mut record = queued();
     for epoch in 1..=MAX_ATTEMPTS {
-        record.claim(TOKEN, at(1));
+        record.claim(TOKEN, &every_way(), at(1));
         record.hand_over(epoch, at(2)).unwrap();
         assert_eq!((record.run_at, record.lost()), (at(2).wall, 0));
     }
-    record.claim(TOKEN, at(3));
+    record.claim(TOKEN, &every_way(), at(3));
     record.died_with_server(at(4));
     assert_eq!((record.run_at, record.lost()), (at(4).wall, 1));
 }
@@ -281,7 +283,7 @@ fn a_bot_that_was_handed_over_or_died_with_its_server_is_replaced_at_once() {
 fn a_pause_outlives_a_lost_bot() {
     let (_, mut record) = play(&PAUSES);
     record.release(1, at(9)).unwrap();
-    record.claim(TOKEN, at(9));
+    record.claim(TOKEN, &every_way(), at(9));
     hear(&mut record, &[BotReport::Admitted], at(9));
     let job = &record.job;
     assert_eq!(
@@ -366,7 +368,7 @@ fn a_lost_bots_cause_is_the_end_that_the_next_one_writes() {
             act(&mut record);
         }
         record.release(1, at(7)).unwrap();
-        let (ending, changes) = record.claim(TOKEN, at(8));
+        let (ending, changes) = record.claim(TOKEN, &every_way(), at(8));
         let ending = ending.expect(what);
         assert_eq!((&ending.status, &ending.leave_reason), (&status, &reason), "{what}");
         assert_eq!(told(&changes), ["joining", "finalizing"], "{what}");
@@ -400,7 +402,7 @@ fn a_job_whose_lost_bot_recorded_leaves_the_queue_by_one_that_only_finalises() {
         let (_, mut record) = play(&RECORDS);
         for epoch in 1..=3 {
             record.release(epoch, at(4)).unwrap();
-            record.claim(TOKEN, at(5));
+            record.claim(TOKEN, &every_way(), at(5));
         }
         record.release(4, at(5)).unwrap();
         assert!(record.run_at > at(6).wall, "it waits");
@@ -410,7 +412,7 @@ fn a_job_whose_lost_bot_recorded_leaves_the_queue_by_one_that_only_finalises() {
             record.command(&ControlAction::LeaveCall, None, at(6)).unwrap().1
         };
         assert_eq!((told(&changes), record.run_at), (Vec::new(), at(6).wall), "{action}");
-        assert!(record.claim(TOKEN, at(6)).0.is_some(), "{action}");
+        assert!(record.claim(TOKEN, &every_way(), at(6)).0.is_some(), "{action}");
     }
 }
 
@@ -433,10 +435,10 @@ fn after_the_last_attempt_only_the_disk_is_finalised() {
     let (_, mut record) = play(&RECORDS);
     for epoch in 1..MAX_ATTEMPTS {
         record.release(epoch, at(9)).unwrap();
-        assert_eq!(record.claim(TOKEN, at(9)).0, None);
+        assert_eq!(record.claim(TOKEN, &every_way(), at(9)).0, None);
     }
     record.release(MAX_ATTEMPTS, at(9)).unwrap();
-    let ending = record.claim(TOKEN, at(9)).0.unwrap();
+    let ending = record.claim(TOKEN, &every_way(), at(9)).0.unwrap();
     assert_eq!(ending.status, JobStatus::Failed);
     assert_eq!(ending.failure.unwrap().code, FailureCode::InternalError);
 }
@@ -449,7 +451,7 @@ fn a_restored_job_that_had_a_bot_ends_with_what_it_has_recorded() {
     let (_, mut recorded) = play(&RECORDS);
     let lost = recorded.end_after_restore(at(9).wall);
     assert_eq!((told(&lost), recorded.lease_until), (vec!["queued".to_owned()], None));
-    let ending = recorded.claim(TOKEN, at(9)).0.unwrap();
+    let ending = recorded.claim(TOKEN, &every_way(), at(9)).0.unwrap();
     assert_eq!(ending.status, JobStatus::Failed);
 }
 

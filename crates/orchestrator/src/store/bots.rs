@@ -53,6 +53,8 @@ pub struct Claimed {
     pub job: Job,
     /// Whose it is.
     pub tenant: Tenant,
+    /// Its consumer's name, where a Zoom app of this consumer brings the meeting.
+    pub consumer: Option<String>,
     /// Its meeting.
     pub link: MeetingLink,
     /// Join nothing; finalise what is on disk, and end so.

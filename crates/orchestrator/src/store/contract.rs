@@ -20,6 +20,7 @@ mod room_bots;
 mod sessions;
 mod tally;
 mod uploads;
+mod ways;
 mod zoom;
 
 use std::{sync::Arc, time::Duration};
@@ -70,6 +71,11 @@ async fn fixture() -> Fixture {
     let store = backend.open();
     let (key, _) = store.create_key(key("acme", true), at(0)).await.unwrap();
     Fixture { store, tenant: key.tenant, backend }
+}
+
+/// A claim's bots can join every platform.
+pub(crate) fn ways() -> Arc<Ways> {
+    Arc::new(|_, _| crate::jobs::every_way())
 }
 
 pub(crate) fn new_job(now: StoreNow) -> Job {
@@ -129,7 +135,7 @@ impl Fixture {
     }
 
     async fn claim(&self, token: u8, now: StoreNow) -> Option<Claimed> {
-        match self.store.claim([token; 32], now).await.unwrap() {
+        match self.store.claim([token; 32], ways(), now).await.unwrap() {
             Claim::Bot(claimed) => Some(*claimed),
             Claim::Nothing => None,
             Claim::NoMinutes(job) => panic!("{job} finds no minutes"),

@@ -11,7 +11,8 @@ use meetbot_types::{
 
 use super::{
     Claim, Command, Commanded, Creation, Earlier, Expired, JobFilter, KeptAnswer, Lives,
-    OldRecording, Once, Recorded, Reported, Result, Start, TakenOver, Tenant, WaitingMixes, Window,
+    OldRecording, Once, Recorded, Reported, Result, Start, TakenOver, Tenant, WaitingMixes, Ways,
+    Window,
 };
 use crate::clock::{LeaseTime, StoreNow};
 
@@ -119,8 +120,9 @@ pub trait JobStore: Send + Sync + 'static {
     /// Replaces the answer that is kept for a key.
     async fn keep_answer(&self, tenant: Tenant, key: String, answer: KeptAnswer) -> Result<()>;
     /// Hands a job that is due to a new bot, which shows the token with this SHA-256. Jobs whose bot was lost come first. The others wait for a place
-    /// of their consumer's in their world: the consumer with the fewest bots is next, and of a consumer's jobs the one that has been due for longest.
-    async fn claim(&self, token_hash: [u8; 32], now: StoreNow) -> Result<Claim>;
+    /// of their consumer's in their world: the consumer with the fewest bots is next, and of a consumer's jobs the one that has been due for longest. A bot
+    /// that has none of these `ways` into the job's meeting only finalises what is on disk.
+    async fn claim(&self, token_hash: [u8; 32], ways: Arc<Ways>, now: StoreNow) -> Result<Claim>;
     /// Applies a bot's reports and renews its lease. A lease is over only when the store was there for all of one: `away` is when it last was not. A job that
     /// ends with them has a recording as it was `recorded`.
     async fn report(

@@ -60,7 +60,7 @@ pub(crate) use self::{
 use crate::clock::StoreNow;
 pub use crate::{
     deliveries::TRIES_IN_ORDER,
-    jobs::{Command, MAX_ATTEMPTS, Recorded, Reported, Start, Tenant, Upload},
+    jobs::{Command, MAX_ATTEMPTS, Recorded, Reported, Start, Tenant, Upload, Ways},
 };
 
 /// A delivery that has waited for so long for an endpoint that is down is given up: all its tries would have been made by then.

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::store::{
         Backend,
-        contract::{key, link, new_job, start},
+        contract::{key, link, new_job, start, ways},
     };
     use crate::{egress::Guard, metrics::StoreTimes};
 
@@ -181,7 +181,7 @@ mod tests {
             job.webhooks = Webhooks { on_status_change: Some(url), on_finalize: None };
             let start = start(&job);
             store.create_job(key.tenant, job, link(), start, None, now).await.unwrap();
-            store.claim([1; 32], now).await.unwrap();
+            store.claim([1; 32], ways(), now).await.unwrap();
         }
         let reach = Reach { loopback: true, networks: Vec::new() };
         let post = Post::new(Arc::new(Guard::new(reach)), clock).unwrap();

@@ -13,7 +13,7 @@ use super::{
     outbox::Sent,
     state::{Bot, World, ms},
 };
-use crate::store::{Claim, Expired, Recorded, Reported};
+use crate::store::{Claim, Expired, Recorded, Reported, contract};
 
 impl World {
     pub(super) async fn claim(&mut self, workers: usize) {
@@ -24,7 +24,8 @@ impl World {
                 token
             })
             .collect();
-        let claims = tokens.iter().map(|token| self.store.claim(*token, self.now));
+        let claims =
+            tokens.iter().map(|token| self.store.claim(*token, contract::ways(), self.now));
         let claims = futures_util::future::join_all(claims).await;
         for (token, claimed) in tokens.into_iter().zip(claims) {
             let claimed = claimed.unwrap();

@@ -6,14 +6,14 @@ use meetbot_types::{
 };
 
 use super::{
-    Outcome, commands, jobs, leases, paused, quotas, records,
+    Outcome, commands, consumers, jobs, leases, paused, quotas, records,
     transaction::Transaction,
     values::{optional_time, parsed},
 };
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::{Changes, JobRecord},
-    store::{Claim, Claimed, Expired, Leases, Lives, Recorded, Reported, Tenant},
+    store::{Claim, Claimed, Expired, Leases, Lives, Recorded, Reported, Tenant, Ways},
 };
 
 /// How often a claim looks again when the job that it found was changed before it had its lock.
@@ -66,6 +66,7 @@ pub(super) async fn claim(
     transaction: &Transaction,
     node: &str,
     token_hash: [u8; 32],
+    ways: &Ways,
     now: StoreNow,
 ) -> Outcome<Claim> {
     quotas::lock_claims(transaction).await?;
@@ -83,10 +84,16 @@ pub(super) async fn claim(
         jobs::save(transaction, node, &record, changes, now.wall).await?;
         return Ok(Claim::NoMinutes(record.job.id));
     }
-    let (finalize, changes) = record.claim(token_hash, now);
+    let consumer = if record.needs_consumer() {
+        consumers::name(transaction, record.tenant.consumer).await?
+    } else {
+        None
+    };
+    let ways = ways(record.tenant.live, consumer.as_deref());
+    let (finalize, changes) = record.claim(token_hash, &ways, now);
     jobs::save(transaction, node, &record, changes, now.wall).await?;
     let JobRecord { job, tenant, link, .. } = record;
-    Ok(Claim::Bot(Box::new(Claimed { job, tenant, link, finalize })))
+    Ok(Claim::Bot(Box::new(Claimed { job, tenant, consumer, link, finalize })))
 }
 
 pub(super) async fn has_had_bot(

@@ -122,7 +122,8 @@ async fn what_many_do_at_the_same_moment_is_as_if_one_did_it_after_the_other() {
                 let mut token = [0; 32];
                 let number = tokens.fetch_add(1, Ordering::SeqCst);
                 token[..8].copy_from_slice(&number.to_le_bytes());
-                let claimed = match store.claim(token, store.now()).await.unwrap() {
+                let claimed = match store.claim(token, contract::ways(), store.now()).await.unwrap()
+                {
                     Claim::Bot(claimed) => claimed,
                     Claim::Nothing => {
                         tokio::task::yield_now().await;

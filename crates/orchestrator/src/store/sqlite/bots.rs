@@ -6,11 +6,11 @@ use meetbot_types::{
 };
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{Outcome, commands, jobs, outbox, quotas, records, writer::Transaction};
+use super::{Outcome, commands, consumers, jobs, outbox, quotas, records, writer::Transaction};
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::{Changes, JobRecord},
-    store::{Claim, Claimed, Expired, Leases, Lives, Recorded, Reported, TakenOver},
+    store::{Claim, Claimed, Expired, Leases, Lives, Recorded, Reported, TakenOver, Ways},
 };
 
 impl Leases {
@@ -26,6 +26,7 @@ impl Leases {
 pub(super) fn claim(
     transaction: &Transaction<'_>,
     token_hash: [u8; 32],
+    ways: &Ways,
     now: StoreNow,
 ) -> Outcome<Claim> {
     let due = now.wall.as_millis();
@@ -46,10 +47,16 @@ pub(super) fn claim(
         jobs::save(transaction, &record, changes, now.wall)?;
         return Ok(Claim::NoMinutes(record.job.id));
     }
-    let (finalize, changes) = record.claim(token_hash, now);
+    let consumer = if record.needs_consumer() {
+        consumers::name(transaction, record.tenant.consumer)?
+    } else {
+        None
+    };
+    let ways = ways(record.tenant.live, consumer.as_deref());
+    let (finalize, changes) = record.claim(token_hash, &ways, now);
     jobs::save(transaction, &record, changes, now.wall)?;
     let JobRecord { job, tenant, link, .. } = record;
-    Ok(Claim::Bot(Box::new(Claimed { job, tenant, link, finalize })))
+    Ok(Claim::Bot(Box::new(Claimed { job, tenant, consumer, link, finalize })))
 }
 
 pub(super) fn has_had_bot(

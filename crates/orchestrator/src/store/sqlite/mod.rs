@@ -354,7 +354,10 @@ mod tests {
             store.writer.write(move |it| Ok(it.execute(sql, [])?)).await.unwrap();
         };
         create(at(1)).await;
-        let Claim::Bot(claimed) = store.claim([1; 32], at(2)).await.unwrap() else { panic!() };
+        let Claim::Bot(claimed) = store.claim([1; 32], contract::ways(), at(2)).await.unwrap()
+        else {
+            panic!()
+        };
         spoil("UPDATE tenants SET bots = 0").await;
         let ending = Cause::Left(LeaveReason::MeetingEnded).ending(true, false);
         let report = BotReport::Ended {
@@ -375,9 +378,15 @@ mod tests {
 
         create(at(5)).await;
         spoil("DELETE FROM tenants").await;
-        assert!(matches!(store.claim([2; 32], at(6)).await.unwrap(), Claim::Nothing));
+        assert!(matches!(
+            store.claim([2; 32], contract::ways(), at(6)).await.unwrap(),
+            Claim::Nothing
+        ));
         store.set_default_quota(Quota::default()).await.unwrap();
-        assert!(matches!(store.claim([2; 32], at(6)).await.unwrap(), Claim::Bot(_)));
+        assert!(matches!(
+            store.claim([2; 32], contract::ways(), at(6)).await.unwrap(),
+            Claim::Bot(_)
+        ));
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ use crate::{
         DeliveryStore, Earlier, EndpointRedelivery, Expired, Feed, FeedCursor, FeedStore,
         JobFilter, JobStore, KeptAnswer, Leases, Lives, OldRecording, Once, Quota, QuotaChange,
         Recorded, Redelivery, Reported, Result, Room, Start, Store, Taken, TakenOver, Tally,
-        Tenant, Tried, UsageStore, Used, WaitingMixes, Window,
+        Tenant, Tried, UsageStore, Used, WaitingMixes, Ways, Window,
     },
 };
 
@@ -238,9 +238,9 @@ impl JobStore for SqliteStore {
             .await
     }
 
-    async fn claim(&self, token_hash: [u8; 32], now: StoreNow) -> Result<Claim> {
+    async fn claim(&self, token_hash: [u8; 32], ways: Arc<Ways>, now: StoreNow) -> Result<Claim> {
         let claim = move |connection: &Transaction<'_>| {
-            paused::unless(connection, || bots::claim(connection, token_hash, now))
+            paused::unless(connection, || bots::claim(connection, token_hash, &*ways, now))
         };
         self.writer.write(claim).await
     }

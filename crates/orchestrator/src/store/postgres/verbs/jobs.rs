@@ -14,7 +14,7 @@ use crate::{
     store::{
         Claim, Command, Commanded, Creation, Earlier, Expired, JobFilter, JobStore, KeptAnswer,
         Leases, Lives, OldRecording, Once, Recorded, Reported, Result, Start, TakenOver, Tenant,
-        WaitingMixes, Window,
+        WaitingMixes, Ways, Window,
         postgres::{
             PostgresStore, answers, bots, commands, erasure, jobs, mixes, paused, recordings,
             records, room_bots, timeline, transaction::Caller,
@@ -237,9 +237,10 @@ impl JobStore for PostgresStore {
         .await
     }
 
-    async fn claim(&self, token_hash: [u8; 32], now: StoreNow) -> Result<Claim> {
-        self.write_at(Caller::Claimer, now, token_hash, |it, (node, token_hash, now)| {
-            Box::pin(bots::claim(it, node, *token_hash, it.at(*now)))
+    async fn claim(&self, token_hash: [u8; 32], ways: Arc<Ways>, now: StoreNow) -> Result<Claim> {
+        let asked = (token_hash, ways);
+        self.write_at(Caller::Claimer, now, asked, |it, (node, (token_hash, ways), now)| {
+            Box::pin(bots::claim(it, node, *token_hash, &**ways, it.at(*now)))
         })
         .await
     }

@@ -1,0 +1,45 @@
+//! A claim's bots know ways into meetings, and the job's platform may not be among them.
+
+use meetbot_types::{Missing, Platform};
+
+use super::*;
+
+#[test]
+fn a_job_that_no_way_leads_to_any_more_ends_with_what_is_missing() {
+    let mut ways = every_way();
+    let way = ways.iter_mut().find(|way| way.platform == Platform::Janus).unwrap();
+    way.missing.push(Missing { code: "no_cable".into(), message: "plug the cable in".into() });
+    let (ending, changes) = queued().claim(TOKEN, &ways, at(1));
+    let ending = ending.unwrap();
+    assert_eq!((ending.status, ending.leave_reason), (JobStatus::Failed, None));
+    let failure = ending.failure.unwrap();
+    assert_eq!(failure.code, FailureCode::DispatchTimeout);
+    assert_eq!(failure.detail, "no bot of this server can join janus any more; plug the cable in");
+    // Its bot says that it leaves.
+    assert_eq!(told(&changes), ["joining"]);
+    ways.retain(|way| way.platform == Platform::Sandbox);
+    assert!(queued().claim(TOKEN, &ways, at(1)).0.is_some());
+    // A second way that lacks nothing is enough.
+    ways.extend(every_way());
+    assert_eq!(queued().claim(TOKEN, &ways, at(1)).0, None);
+}
+
+#[test]
+fn a_job_that_was_leaving_ends_as_it_would_have_also_without_a_way() {
+    let (_, mut record) =
+        play(&[RECORDS[0].clone(), RECORDS[1].clone(), leaving(LeaveReason::Solo)]);
+    record.release(1, at(7)).unwrap();
+    let ending = record.claim(TOKEN, &[], at(8)).0.unwrap();
+    assert_eq!(
+        (ending.status, ending.leave_reason),
+        (JobStatus::Completed, Some(LeaveReason::Solo))
+    );
+}
+
+#[test]
+fn a_bot_that_was_lost_without_a_way_leaves_its_job_to_the_ways_of_the_next() {
+    let mut record = queued();
+    assert!(record.claim(TOKEN, &[], at(1)).0.is_some());
+    record.release(1, at(2)).unwrap();
+    assert_eq!(record.claim(TOKEN, &every_way(), at(9)).0, None);
+}

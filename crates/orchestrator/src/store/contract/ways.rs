@@ -1,0 +1,35 @@
+//! A claim asks which ways into meetings its bots know.
+
+use std::sync::Mutex;
+
+use super::*;
+
+#[tokio::test]
+async fn a_claim_judges_a_job_by_the_ways_of_its_world_and_of_a_consumer_of_zoom() {
+    let fixture = fixture().await;
+    let (test, _) = fixture.store.create_key(key("acme", false), at(0)).await.unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    for (tenant, platform, expected) in [
+        (fixture.tenant, Platform::Janus, (true, None)),
+        (fixture.tenant, Platform::ZoomWeb, (true, Some("acme"))),
+        (test.tenant, Platform::ZoomWeb, (false, None)),
+    ] {
+        for knows in [false, true] {
+            let job = Job { platform: platform.clone(), ..new_job(at(1)) };
+            let (id, start) = (job.id, start(&job));
+            fixture.store.create_job(tenant, job, link(), start, None, at(1)).await.unwrap();
+            let heard = Arc::clone(&asked);
+            let ways: Arc<Ways> = Arc::new(move |live, consumer| {
+                heard.lock().unwrap().push((live, consumer.map(str::to_owned)));
+                if knows { crate::jobs::every_way() } else { Vec::new() }
+            });
+            let claimed = fixture.store.claim([1; 32], ways, at(2)).await.unwrap();
+            let Claim::Bot(claimed) = claimed else { panic!("{claimed:?}") };
+            assert_eq!((claimed.job.id, claimed.finalize.is_none()), (id, knows));
+            assert_eq!((tenant.live, claimed.consumer.as_deref()), expected);
+            let heard = std::mem::take(&mut *asked.lock().unwrap());
+            let last = heard.last().unwrap();
+            assert_eq!((last.0, last.1.as_deref()), expected, "{heard:?}");
+        }
+    }
+}
