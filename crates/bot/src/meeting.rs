@@ -33,6 +33,11 @@ pub(crate) trait Meeting: Send {
 
     /// Leaves, which takes a few seconds at most. Answers the commands that were still done.
     async fn leave(self: Box<Self>) -> Vec<CommandId>;
+
+    /// Leaves to the job's next bot what it can go on with. Most platforms have nothing of the kind, and are left.
+    async fn hand_over(self: Box<Self>) -> Vec<CommandId> {
+        self.leave().await
+    }
 }
 
 /// What became of a command; where it could not be done, why.

@@ -224,7 +224,9 @@ impl<'a> Bot<'a> {
             tokio::task::yield_now().await;
         };
         if let Some(meeting) = meeting {
-            for id in meeting.leave().await {
+            let done =
+                if cause.is_some() { meeting.leave().await } else { meeting.hand_over().await };
+            for id in done {
                 self.carried_out(id, &Ok(()));
             }
         }

@@ -4,7 +4,7 @@ use meetbot_bot::mix;
 use meetbot_testkit::zoom::{CUT, SIGNALLING, Step, Zoom};
 use meetbot_types::{
     JobStatus, Manifest,
-    bot::{MediaKind, MixOrder, ZoomStream, ZoomStreamState},
+    bot::{BotOrder, MediaKind, MixOrder, ZoomStream, ZoomStreamState},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -210,4 +210,26 @@ async fn sound_that_is_refused_as_samples_too_ends_the_job_with_zooms_reason() {
     run(&zoom, order(&stage)).ends().await;
     let failure = ended(&stage.reports()).0.failure.unwrap();
     assert!(failure.detail.contains("neither as Opus nor as L16"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_bot_that_is_stopped_leaves_its_stream_to_the_next_one() {
+    let (zoom, stage) = zoom().await;
+    let folder = tempfile::tempdir().unwrap();
+    let voice = tone(folder.path(), 400);
+    stage.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&stage));
+    let from_ms = now().as_millis() - 5_000;
+    zoom.play(speak(&[(101, "Ada", &voice[..50])], from_ms)).await;
+    zoom.has_said_all(&[SOUND]).await;
+    bot.stop.cancel();
+    bot.ends().await;
+    let bot = run(&zoom, BotOrder { epoch: 2, joined_ms_ago: Some(1_000), ..order(&stage) });
+    zoom.connects(SIGNALLING, 2).await;
+    zoom.play(speak(&[(101, "Ada", &voice[50..])], from_ms + 1_000)).await;
+    zoom.has_said_all(&[SOUND]).await;
+    zoom.play(stops(6)).await;
+    bot.ends().await;
+    assert_eq!(ended(&stage.reports()).0.status, JobStatus::Completed);
+    assert_eq!(packets(&stage.manifest(2), "101"), voice.len() as u64);
 }

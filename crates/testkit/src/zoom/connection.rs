@@ -80,7 +80,7 @@ async fn handshake(socket: &mut Socket, first: &Value, shared: &Shared) -> Optio
     let status = match refusal {
         Some(CUT) => return None,
         Some(status) => status,
-        None if !known => 40,
+        None if !known || shared.desk().closed => 40,
         None if first["signature"] != signature.as_str() => 3,
         None => 0,
     };
@@ -117,6 +117,13 @@ fn hear(line: Line, word: Value, shared: &Shared) {
                 let _ = out.send(Out::Say(word.clone()));
             }
             desk.ready.insert(media, out);
+        }
+    }
+    if line == SIGNALLING && word["msg_type"] == 21 {
+        desk.closed = true;
+        let terminated = json!({"msg_type": 8, "state": 4, "reason": 20});
+        if let Some(out) = desk.ready.get(&SIGNALLING) {
+            let _ = out.send(Out::Say(terminated));
         }
     }
     if line != SIGNALLING && word["msg_type"] != 13 {

@@ -100,6 +100,8 @@ struct Desk {
     /// How often a handshake was fine.
     handshakes: BTreeMap<Line, usize>,
     heard: Vec<(Line, Value)>,
+    /// The app has closed the stream: nobody can join it any more.
+    closed: bool,
     faults: Vec<String>,
 }
 

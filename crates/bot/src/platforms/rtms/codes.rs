@@ -1,5 +1,5 @@
 //! What the numbers of Zoom mean for a bot: why a stream stopped (`RTMS_STOP_REASON`) and why a handshake failed (`RTMS_STATUS_CODE`), as documented in
-//! November 2026.
+//! November 2026 (developers.zoom.us, `docs/rtms/data-types`).
 
 use meetbot_types::{Failure, FailureCode};
 
@@ -41,10 +41,10 @@ pub(super) fn stop(reason: Option<u64>) -> Stop {
     match reason {
         // The host, or the person whose app it is, stopped it; that person left or was put out; the host disabled the app.
         Some(1..=5) => Stop::Removed,
-        // The meeting is over, or the bot asked for it (20).
-        Some(6 | 20) => Stop::Ended,
+        Some(6) => Stop::Ended,
         Some(7) => Stop::Interrupted("Zoom cancelled the stream".to_owned()),
         Some(8) => Stop::Revoked,
+        // `STOP_BC_ALL_APPS_DISABLED`: joining again cannot help.
         Some(9) => failed(FailureCode::RecordingDisabled, "all apps were disabled in this meeting"),
         Some(18) => failed(
             FailureCode::AuthFailure,
@@ -54,6 +54,8 @@ pub(super) fn stop(reason: Option<u64>) -> Stop {
             FailureCode::RecordingDisabled,
             "an administrator of the host's account disabled the app",
         ),
+        // An app closed it (`STOP_BC_RECEIVER_REQUEST_CLOSE`): this bot did not, since it listens no more once it has; the meeting may go on.
+        Some(20) => Stop::Interrupted("the stream was closed by the app".to_owned()),
         Some(reason) => Stop::Interrupted(format!("Zoom stopped the stream (reason {reason})")),
         None => Stop::Interrupted("Zoom stopped the stream without a reason".to_owned()),
     }
@@ -132,7 +134,7 @@ mod tests {
             let stop = stop(Some(reason));
             let as_it_should = match reason {
                 1..=5 => stop == Stop::Removed,
-                6 | 20 => stop == Stop::Ended,
+                6 => stop == Stop::Ended,
                 8 => stop == Stop::Revoked,
                 9 | 23 => {
                     matches!(&stop, Stop::Failed(failure) if failure.code == RecordingDisabled)

@@ -62,6 +62,8 @@ pub(crate) struct RtmsMeeting {
     version: u64,
     /// A mix was heard.
     mixed: bool,
+    /// The job's bots had a stream of this meeting before.
+    was_in: bool,
     /// How the meeting has ended, and how many messages are still taken.
     over: Option<(MeetingEvent, usize)>,
     /// Told already, and not asked for yet.
@@ -81,6 +83,7 @@ impl RtmsMeeting {
             messages: Messages::new(clock::now()),
             version: 0,
             mixed: false,
+            was_in: order.joined_ms_ago.is_some() || joins.zoom_clock.borrow().is_some(),
             over: None,
             events: VecDeque::new(),
         };
@@ -128,7 +131,9 @@ impl RtmsMeeting {
             (ZoomStreamState::Stopped, Some(call)) => call.stop(stream.stop_reason.map(u64::from)),
             (ZoomStreamState::Stopped, None) => {
                 match codes::stop(stream.stop_reason.map(u64::from)) {
-                    Stop::Interrupted(why) => self.wait(&format!("{why}; {NOT_OFFERED}")),
+                    Stop::Interrupted(why) if !self.was_in => {
+                        self.wait(&format!("{why}; {NOT_OFFERED}"));
+                    }
                     stop => self.events.push_back(session::end_of(stop)),
                 }
                 return;
@@ -380,6 +385,12 @@ impl Meeting for RtmsMeeting {
                 }
             }
         }
+        self.lines.close().await;
+        Vec::new()
+    }
+
+    /// The stream stays open: a bot that closes it ends it for the next bot too.
+    async fn hand_over(self: Box<Self>) -> Vec<CommandId> {
         self.lines.close().await;
         Vec::new()
     }

@@ -1,7 +1,13 @@
 //! A session of realtime media streams from its first message to its end.
 
+use meetbot_types::{AutoLeave, Cause};
+
 use super::*;
-use crate::{clock, platforms::rtms::protocol::Message};
+use crate::{
+    brain::{Brain, Decision, Observed},
+    clock,
+    platforms::rtms::protocol::Message,
+};
 
 fn begun(now: Instant) -> Session {
     let id = StreamId {
@@ -208,4 +214,48 @@ fn a_session_that_stops_may_be_followed_by_another_and_media_on_their_way_still_
     let sound = r#"{"msg_type":14,"content":{"user_id":7,"data":"eA==","timestamp":5}}"#;
     assert!(!hear(&mut session, AUDIO, sound, now).is_empty());
     assert!(session.wake().is_none() && session.poll(now).is_empty());
+}
+
+/// When the bot of a stream that was lost at this time gives its meeting up, and with which code.
+fn gives_up(lost: Duration) -> (Duration, FailureCode) {
+    let mut brain = Brain::new(AutoLeave::default(), None, Duration::ZERO);
+    brain.handle(Observed::Admitted, Duration::ZERO);
+    let ada = Person { id: "7".to_owned(), name: "Ada".to_owned() };
+    brain.handle(Observed::Joined(participant(&ada)), Duration::ZERO);
+    brain.handle(Observed::Lost("stopped".to_owned()), lost);
+    let Decision::WaitUntil(Some(at)) = brain.poll(lost) else { panic!("{brain:?}") };
+    match brain.poll(at) {
+        Decision::Leave(Cause::Failed(failure)) => (at, failure.code),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_stream_that_does_not_come_back_after_an_interruption_ends_its_job_within_90_seconds() {
+    let now = clock::now();
+    for reason in [7, 10, 11, 12, 13, 14, 15, 16, 17, 19, 20, 21, 22, 24, 25, 26, 99] {
+        for is_said in [true, false] {
+            let mut session = up(now);
+            let stopped = format!(r#"{{"msg_type":9,"state":5,"stop_reason":{reason}}}"#);
+            assert!(hear(&mut session, Line::Signalling, &stopped, now).is_empty());
+            let (mut at, mut acts) = (now, Vec::new());
+            if is_said {
+                let terminated = format!(r#"{{"msg_type":8,"state":4,"reason":{reason}}}"#);
+                acts = hear(&mut session, Line::Signalling, &terminated, now);
+            }
+            // Else nothing more comes on any connection, and each new one is refused.
+            while !acts.iter().any(|act| matches!(act, Act::Tell(MeetingEvent::Lost(_)))) {
+                at = session.wake().unwrap();
+                acts = session.poll(at);
+                for line in [Line::Signalling, AUDIO] {
+                    if acts.iter().any(|act| matches!(act, Act::Dial(it, _) if *it == line)) {
+                        session.down(line, "refused", at);
+                    }
+                }
+            }
+            let (end, code) = gives_up(at - now);
+            assert_eq!(code, FailureCode::NetworkLoss, "{reason}");
+            assert!(end <= Duration::from_secs(90), "{reason}, {is_said}: {end:?}");
+        }
+    }
 }
