@@ -1,7 +1,7 @@
 //! What the joins of one attempt have in common.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -9,6 +9,8 @@ use std::{
 use meetbot_rtc::Guard;
 use meetbot_types::{Reach, bot::ZoomStream};
 use tokio::sync::watch;
+
+use crate::meeting::Source;
 
 /// What the joins with a browser before this one have come to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,8 +32,17 @@ pub(crate) struct Joins {
     pub(super) guard: Guard,
     /// The stream of the job's meeting, as the orchestrator last knows it; `None` until it says something of one.
     pub(crate) zoom_stream: watch::Sender<Option<ZoomStream>>,
-    /// A timestamp of its media, in ms, and when that was here: what is sent again after a join belongs where it belonged before.
-    pub(super) zoom_clock: watch::Sender<Option<(u64, Instant)>>,
+    /// What the joins before have received of its media.
+    pub(super) zoom_media: watch::Sender<ZoomMedia>,
+}
+
+/// What was received of a stream of Zoom's: the next join is sent part of it again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ZoomMedia {
+    /// A timestamp, in ms, and when that was here: what is sent again belongs where it belonged before.
+    pub(super) clock: Option<(u64, Instant)>,
+    /// The timestamp of each participant's last packet from each source, in ms.
+    pub(super) last_ms: HashMap<(String, Source), u64>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -51,7 +62,7 @@ impl Joins {
             former: Arc::default(),
             guard,
             zoom_stream: watch::Sender::default(),
-            zoom_clock: watch::Sender::default(),
+            zoom_media: watch::Sender::default(),
         }
     }
 

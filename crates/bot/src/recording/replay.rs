@@ -51,16 +51,11 @@ impl Replay {
                 *end_ms = (*end_ms).max(track.start_ms + found.duration_ms);
             }
         }
-        Self::default().and(ends, folder)
+        Self { ends_ms: ends, ..Self::default() }.with_lines_of(folder)
     }
 
-    /// The same where tracks end at these moments by now, and lines were added.
-    pub(super) fn and(
-        mut self,
-        ends: impl IntoIterator<Item = (Key, u64)>,
-        folder: &Path,
-    ) -> io::Result<Self> {
-        self.ends_ms.extend(ends);
+    /// The same with the lines that are in `folder` by now.
+    fn with_lines_of(mut self, folder: &Path) -> io::Result<Self> {
         journal::read(&folder.join(CHAT), |_, message: ChatMessage| {
             self.messages.insert(message.id);
             Ok(())
@@ -101,12 +96,12 @@ impl Replay {
 }
 
 impl Recording {
-    /// The meeting was joined anew and sends again what it sent before: what is recorded of it is not written twice.
+    /// The meeting was joined anew and sends again what it sent before: lines that are recorded are not written twice. Which frames of this attempt are
+    /// sent again, their timestamps say more exactly than their places, so the platform takes those out.
     pub(crate) fn replays_again(&mut self) -> io::Result<()> {
         self.hand_over()?;
-        let ends = self.tracks.iter().filter_map(|(key, it)| Some((key.clone(), it.end_ms()?)));
         let replay = self.replay.take().unwrap_or_default();
-        self.replay = Some(replay.and(ends.collect::<Vec<_>>(), &self.folder)?);
+        self.replay = Some(replay.with_lines_of(&self.folder)?);
         Ok(())
     }
 

@@ -120,11 +120,6 @@ impl TrackFile {
         (self.start + self.base).max(0).unsigned_abs() / TICKS_PER_MS
     }
 
-    /// When what is written of it ends, in ms of the recording.
-    pub(crate) fn end_ms(&self) -> u64 {
-        self.start_ms() + self.pen.next / TICKS_PER_MS
-    }
-
     /// An RTP time and the recording's time, in ms, of the same moment.
     pub(crate) fn anchor(&self) -> (u64, f64) {
         let (rtp, file) = self.pen.last;

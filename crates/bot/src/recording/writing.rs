@@ -161,14 +161,6 @@ impl Writing {
         }
     }
 
-    /// Up to which ms of the recording it is in its file.
-    pub(super) fn end_ms(&self) -> Option<u64> {
-        match self.file.as_ref()? {
-            Media::Sound(file) => Some(file.end_ms()),
-            Media::Pictures(file) => Some(file.after_last_ms()),
-        }
-    }
-
     /// Whether another file of pictures may begin at `at_ms`.
     pub(super) const fn may_begin(&self, at_ms: u64) -> bool {
         self.files < FILES_OF_ONE + at_ms / ONE_MORE_FILE_MS

@@ -312,11 +312,25 @@ async fn what_is_said_before_during_and_after_a_crash_is_in_files_once() {
 
 #[tokio::test]
 async fn what_is_sent_again_to_a_bot_that_joins_anew_is_in_files_once() {
+    joins_anew(false).await;
+}
+
+#[tokio::test]
+async fn a_bot_that_was_in_before_the_first_sound_and_joins_anew_loses_none_of_it() {
+    joins_anew(true).await;
+}
+
+/// A bot joins, loses the meeting while somebody speaks, and joins anew. `in_first`: the sound begins after the bot is in, and comes in a burst, so that
+/// timestamps and arrivals are further and further apart.
+async fn joins_anew(in_first: bool) {
     let (zoom, stage) = zoom().await;
     let folder = tempfile::tempdir().unwrap();
     let voice = tone(folder.path(), 400);
     stage.zoom_stream(started(&zoom, 1));
     let bot = run(&zoom, order(&stage));
+    if in_first {
+        stage.hears(|report| matches!(report, BotReport::Admitted)).await;
+    }
     let mut steps = speak(&[(101, "Ada", &voice)], now().as_millis() - 5_000).into_iter();
     zoom.play(steps.by_ref().take(50)).await;
     zoom.play([Step::Say(CHAT, text(18, 101, "Ada", "hello", now().as_millis()))]).await;

@@ -9,10 +9,7 @@ mod protocol;
 mod session;
 mod streams;
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, time::Duration};
 
 use async_trait::async_trait;
 use meetbot_types::{
@@ -29,7 +26,10 @@ use self::{
     session::{Act, Line, Session},
     streams::{Streams, everybody},
 };
-use super::{joins::Joins, messages::Messages};
+use super::{
+    joins::{Joins, ZoomMedia},
+    messages::Messages,
+};
 use crate::{
     bounds::{self, Exceeded},
     clock,
@@ -38,8 +38,9 @@ use crate::{
     meeting::{CaptionLine, ChatLine, Meeting, MeetingEvent, Source},
 };
 
-/// Nothing more of a stream that is over comes once nothing has come for this long,
-const QUIET: Duration = Duration::from_millis(40);
+/// Nothing more of a stream that is over comes once nothing has come for this long: media come from other servers than the news that it is over, and may
+/// be later,
+const QUIET: Duration = Duration::from_millis(300);
 /// or so much has.
 const LAST_MESSAGES: usize = 3_000;
 /// Why there is no stream.
@@ -53,7 +54,7 @@ pub(crate) struct RtmsMeeting {
     /// What the orchestrator knows of the stream.
     news: watch::Receiver<Option<ZoomStream>>,
     /// For the join after this one.
-    clock: watch::Sender<Option<(u64, Instant)>>,
+    received: watch::Sender<ZoomMedia>,
     call: Option<Session>,
     lines: Lines,
     streams: Streams,
@@ -76,14 +77,14 @@ impl RtmsMeeting {
         let mut meeting = Self {
             app: app.clone(),
             news: joins.zoom_stream.subscribe(),
-            clock: joins.zoom_clock.clone(),
+            received: joins.zoom_media.clone(),
             call: None,
             lines: Lines::new(connect.tls.clone(), order.reach.clone()),
-            streams: Streams::after(*joins.zoom_clock.borrow()),
+            streams: Streams::after(&joins.zoom_media.borrow()),
             messages: Messages::new(clock::now()),
             version: 0,
             mixed: false,
-            was_in: order.joined_ms_ago.is_some() || joins.zoom_clock.borrow().is_some(),
+            was_in: order.joined_ms_ago.is_some() || joins.zoom_media.borrow().clock.is_some(),
             over: None,
             events: VecDeque::new(),
         };
@@ -352,7 +353,7 @@ impl Meeting for RtmsMeeting {
                     Some(news) => self.hear(news),
                     None => {
                         if let Some((end, _)) = self.over.take() {
-                            self.clock.send_replace(self.streams.clock());
+                            self.received.send_replace(self.streams.received());
                             return end;
                         }
                     }

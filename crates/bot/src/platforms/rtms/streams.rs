@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::protocol::{Media, MediaType, Person, Sound};
+use super::{
+    super::joins::ZoomMedia,
+    protocol::{Media, MediaType, Person, Sound},
+};
 use crate::{
     media::{Codec, Frame, TrackId},
     meeting::Source,
@@ -43,6 +46,8 @@ const MIX: &str = "mix";
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     clock: Option<Clock>,
+    /// The timestamp of the last packet that a join before received from each source, in ms.
+    before_ms: HashMap<(String, Source), u64>,
     voices: HashMap<String, Timeline>,
     pictures: HashMap<(String, Source), Pictures>,
     /// Whose camera came last.
@@ -98,15 +103,20 @@ struct Pictures {
 }
 
 impl Streams {
-    /// Of a stream whose media were received before: this timestamp, in ms, was here at this moment.
-    pub(super) fn after(clock: Option<(u64, Instant)>) -> Self {
-        let clock = clock.map(|(zoom_ms, ours)| Clock { zoom_ms, ours });
-        Self { clock, ..Self::default() }
+    /// Of a stream whose media were received before: what is sent again is doubled.
+    pub(super) fn after(before: &ZoomMedia) -> Self {
+        let clock = before.clock.map(|(zoom_ms, ours)| Clock { zoom_ms, ours });
+        Self { clock, before_ms: before.last_ms.clone(), ..Self::default() }
     }
 
-    /// A timestamp, in ms, and when that was here.
-    pub(super) fn clock(&self) -> Option<(u64, Instant)> {
-        self.clock.map(|clock| (clock.zoom_ms, clock.ours))
+    /// What was received, by the joins before too.
+    pub(super) fn received(&self) -> ZoomMedia {
+        let voices = self.voices.iter();
+        let voices = voices.map(|(id, it)| ((id.clone(), Source::Microphone), it.newest_ms()));
+        let pictures = self.pictures.iter().map(|(of, it)| (of.clone(), it.newest_ms()));
+        let mut last_ms = self.before_ms.clone();
+        last_ms.extend(voices.chain(pictures));
+        ZoomMedia { clock: self.clock.map(|clock| (clock.zoom_ms, clock.ours)), last_ms }
     }
 
     /// The first piece of media was captured at `first_ms`, and came now. Answers when the stream began for this bot: before now where the server replays what
@@ -169,13 +179,13 @@ impl Streams {
     pub(super) fn resumed(&mut self, media: MediaType) {
         match media {
             MediaType::Audio => {
-                self.voices.values_mut().for_each(|voice| voice.known_ms = Some(voice.last_ms));
+                self.voices.values_mut().for_each(|voice| voice.known_ms = Some(voice.newest_ms()));
             }
             MediaType::Video | MediaType::Share => {
                 let source = source_of(media);
                 let of_source = self.pictures.iter_mut().filter(|((_, its), _)| *its == source);
                 for (_, pictures) in of_source {
-                    pictures.known_ms = Some(pictures.last_ms);
+                    pictures.known_ms = Some(pictures.newest_ms());
                     pictures.broken = true;
                 }
             }
@@ -203,11 +213,12 @@ impl Streams {
         let is_silent = sound == Sound::Opus && data.len() <= SILENT_BYTES;
         let voice = self.voice(&participant, is_silent, now);
         let zoom_ticks = ticks(at_ms);
+        let known_ms = self.before_ms.get(&(participant.clone(), Source::Microphone)).copied();
         let timeline = self.voices.entry(participant.clone()).or_insert_with(|| Timeline {
             sequence: 0,
             next: zoom_ticks,
             last_ms: at_ms,
-            known_ms: None,
+            known_ms,
         });
         let rtp_time = timeline.take(at_ms, lasts)?;
         let frame = Frame {
@@ -257,7 +268,10 @@ impl Streams {
         if switched {
             self.shown = Some(participant.clone());
         }
-        let pictures = self.pictures.entry((participant.clone(), source)).or_default();
+        let of = (participant.clone(), source);
+        let known_ms = self.before_ms.get(&of).copied();
+        let pictures =
+            self.pictures.entry(of).or_insert_with(|| Pictures { known_ms, ..Pictures::default() });
         if pictures.known_ms.is_some_and(|known| at_ms <= known && known - at_ms < 60_000) {
             return None;
         }
@@ -289,6 +303,11 @@ impl Streams {
 }
 
 impl Timeline {
+    /// Up to which timestamp packets were received, in ms.
+    fn newest_ms(&self) -> u64 {
+        self.known_ms.map_or(self.last_ms, |known| known.max(self.last_ms))
+    }
+
     /// Where a packet belongs, in ticks of Zoom's time; `None` when it was there already.
     fn take(&mut self, at_ms: u64, lasts: i64) -> Option<i64> {
         if self.known_ms.is_some_and(|known| at_ms <= known && known - at_ms < 60_000) {
@@ -309,6 +328,11 @@ impl Timeline {
 }
 
 impl Pictures {
+    /// Up to which timestamp pictures were received, in ms.
+    fn newest_ms(&self) -> u64 {
+        self.known_ms.map_or(self.last_ms, |known| known.max(self.last_ms))
+    }
+
     /// A picture with the parameter sets that came before it alone; `None` for those themselves.
     fn whole(&mut self, data: Vec<u8>) -> Option<Vec<u8>> {
         if picture::is_h264_sets(&data) {
@@ -391,6 +415,27 @@ mod tests {
         assert!(streams.sound(piece("1", 1_040, &OPUS), Sound::Opus, now).is_some());
         assert!(streams.is_new(MediaType::Chat, "1", 5, "hello"));
         assert!(!streams.is_new(MediaType::Chat, "1", 5, "hello"));
+    }
+
+    #[test]
+    fn a_join_knows_what_the_joins_before_it_received() {
+        let now = clock::now();
+        let key = [0, 0, 0, 1, 0x65, 1];
+        let mut before = Streams::default();
+        assert!(before.sound(piece("1", 1_000, &OPUS), Sound::Opus, now).is_some());
+        assert!(before.sound(piece("1", 1_400, &OPUS), Sound::Opus, now).is_some());
+        assert!(before.picture(MediaType::Share, piece("1", 1_100, &key), now).is_some());
+        let mut next = Streams::after(&before.received());
+        assert!(next.sound(piece("1", 1_000, &OPUS), Sound::Opus, now).is_none());
+        // Its connection breaks before all was sent again, and then the meeting is lost once more.
+        next.resumed(MediaType::Audio);
+        assert!(next.sound(piece("1", 1_400, &OPUS), Sound::Opus, now).is_none());
+        let mut last = Streams::after(&next.received());
+        assert!(last.sound(piece("1", 1_400, &OPUS), Sound::Opus, now).is_none());
+        assert!(last.sound(piece("1", 1_420, &OPUS), Sound::Opus, now).is_some());
+        assert!(last.sound(piece("2", 1_000, &OPUS), Sound::Opus, now).is_some());
+        assert!(last.picture(MediaType::Share, piece("1", 1_100, &key), now).is_none());
+        assert!(last.picture(MediaType::Share, piece("1", 1_200, &key), now).is_some());
     }
 
     #[test]
