@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use meetbot_types::{Endpoint, EndpointState, Timestamp};
 
+use super::Verdict;
+
 /// An endpoint that has failed so often in a row is down: it rests, and is then probed with one try at a time.
 const DOWN_AFTER: u32 = 5;
 /// How long it rests first; each probe that fails doubles it.
@@ -42,18 +44,44 @@ pub(crate) enum Lane {
 impl Lane {
     /// All lanes, the most promising first.
     pub(crate) const ALL: [Self; 3] = [Self::Proven, Self::New, Self::Failing];
+
+    /// As it is stored.
+    pub(crate) const fn number(self) -> i64 {
+        match self {
+            Self::Proven => 0,
+            Self::New => 1,
+            Self::Failing => 2,
+        }
+    }
 }
 
 impl Health {
+    /// After a try. `wish` is how long the endpoint asks to be left alone. Answers whether what has waited for longer than [`KEEP_TRYING`](super::KEEP_TRYING) is
+    /// given up: the rest of an endpoint that is down delays it further.
+    pub(crate) fn tried(
+        &mut self,
+        verdict: Verdict,
+        began: Timestamp,
+        wish: Option<Duration>,
+        now: Timestamp,
+    ) -> bool {
+        if verdict == Verdict::Delivered {
+            self.succeeded(began);
+            return false;
+        }
+        self.failed(began, wish, now);
+        self.is_down()
+    }
+
     /// After a try that succeeded. What the endpoint asked for after it had begun still holds.
-    pub(crate) fn succeeded(&mut self, began: Timestamp) {
+    fn succeeded(&mut self, began: Timestamp) {
         let asked = self.rest.is_zero().then_some(self.rests_until).flatten();
         let rests_until = asked.filter(|until| *until > began);
         *self = Self { proven: true, rests_until, ..Self::default() };
     }
 
     /// After a try that failed. `wish` is how long the endpoint asks to be left alone.
-    pub(crate) fn failed(&mut self, began: Timestamp, wish: Option<Duration>, now: Timestamp) {
+    fn failed(&mut self, began: Timestamp, wish: Option<Duration>, now: Timestamp) {
         self.failures = self.failures.saturating_add(1);
         self.failing_since.get_or_insert(now);
         if self.failures >= DOUBTED_AFTER {
@@ -83,6 +111,22 @@ impl Health {
             (true, _) => 4,
             (false, _) => 1,
         }
+    }
+
+    /// Whether another try may begin beside so many that are under way; where none may, one that ends asks again.
+    pub(crate) const fn has_room(&self, under_way: u32) -> bool {
+        under_way < self.at_once()
+    }
+
+    /// How many tries begin at it, beside so many that are under way, where `left` may begin at it and those behind it in its lane, `endpoints` in all: each gets
+    /// its share.
+    pub(crate) fn share(&self, under_way: u32, left: u32, endpoints: u32) -> u32 {
+        self.at_once().saturating_sub(under_way).min(left.div_ceil(endpoints.max(1)))
+    }
+
+    /// When a delivery is tried that is due then: not while the endpoint rests.
+    pub(crate) fn not_before(&self, due: Timestamp) -> Timestamp {
+        self.rests_until.map_or(due, |until| until.max(due))
     }
 
     /// Where it queues.
@@ -151,6 +195,38 @@ mod tests {
             health.failed(at(0), None, at(10));
         }
         assert_eq!((health.rest, health.rests_until), (FIRST_REST, Some(at(15))));
+    }
+
+    #[test]
+    fn an_endpoint_gets_its_share_of_what_may_begin_and_no_more_than_it_may_have() {
+        let new = Health::default();
+        let proven = Health { proven: true, ..Health::default() };
+        for (health, under_way, left, endpoints, share) in [
+            (proven, 0, 100, 1, 32),
+            (proven, 30, 100, 1, 2),
+            (proven, 40, 100, 1, 0),
+            (proven, 0, 10, 3, 4),
+            (proven, 0, 0, 3, 0),
+            (new, 0, 10, 3, 1),
+            (new, 1, 10, 3, 0),
+        ] {
+            assert_eq!(health.share(under_way, left, endpoints), share, "{under_way} {left}");
+        }
+        assert!(new.has_room(0) && !new.has_room(1) && proven.has_room(31));
+    }
+
+    #[test]
+    fn nothing_is_tried_while_an_endpoint_rests_and_what_is_old_is_given_up_with_it() {
+        let mut health = Health { proven: true, ..Health::default() };
+        let wish = Some(Duration::from_secs(9));
+        assert!(!health.tried(Verdict::Again(at(5)), at(0), wish, at(1)), "it is not down");
+        assert_eq!([at(3), at(30)].map(|due| health.not_before(due)), [at(10), at(30)]);
+        for _ in 0..3 {
+            assert!(!health.tried(Verdict::Again(at(50)), at(20), None, at(20)));
+        }
+        assert!(health.tried(Verdict::Dead, at(20), None, at(20)));
+        assert!(!health.tried(Verdict::Delivered, at(40), None, at(41)));
+        assert_eq!(health.not_before(at(42)), at(42));
     }
 
     #[test]

@@ -14,11 +14,42 @@ pub(crate) struct DeliveryRecord {
     pub(crate) since: Timestamp,
     /// When it may be tried; `None` while that is not its turn.
     pub(crate) due_at: Option<Timestamp>,
+    /// A sender has it.
+    pub(crate) under_way: bool,
     /// Later ones of its job wait for it at its endpoint.
     pub(crate) holds: bool,
 }
 
 impl DeliveryRecord {
+    /// A new one, which has its turn at once unless an older one of its job holds it at its endpoint.
+    pub(crate) fn new(is_held: bool, now: Timestamp) -> Self {
+        Self {
+            state: DeliveryState::Pending,
+            tries: 0,
+            since: now,
+            due_at: (!is_held).then_some(now),
+            under_way: false,
+            holds: true,
+        }
+    }
+
+    /// It is sent once more, with all its tries. One that is done goes beside those that wait, and none waits for it; one whose turn has not come, or that a sender
+    /// has, is tried when that is over.
+    pub(crate) fn again(&mut self, now: Timestamp) {
+        let due = self.state != DeliveryState::Pending || self.due_at.is_some();
+        self.state = DeliveryState::Pending;
+        self.due_at = due.then_some(now);
+        self.tries = 0;
+        self.since = now;
+    }
+
+    /// It is not tried again, and holds nothing.
+    pub(crate) fn give_up(&mut self) {
+        self.state = DeliveryState::Dead;
+        self.due_at = None;
+        self.holds = false;
+    }
+
     /// A try that began when the delivery was sent at `since` came to this. `false` where that changes nothing: another try has settled it.
     pub(crate) fn tried(&mut self, verdict: Verdict, since: Timestamp, now: Timestamp) -> bool {
         if self.state != DeliveryState::Pending {
@@ -26,6 +57,7 @@ impl DeliveryRecord {
         }
         let anew = self.since != since;
         self.tries += u32::from(!anew);
+        self.under_way = false;
         (self.state, self.due_at) = match verdict {
             Verdict::Delivered => (DeliveryState::Delivered, None),
             // The verdict counts tries of before it was asked for again.
@@ -46,6 +78,39 @@ mod tests {
         Timestamp::from_millis(millis)
     }
 
+    /// A sender has it, which was sent then.
+    fn taken(since: Timestamp) -> DeliveryRecord {
+        DeliveryRecord { due_at: None, under_way: true, ..DeliveryRecord::new(false, since) }
+    }
+
+    #[test]
+    fn a_new_delivery_waits_where_an_older_one_holds_it() {
+        assert_eq!(DeliveryRecord::new(false, at(1)).due_at, Some(at(1)));
+        let held = DeliveryRecord::new(true, at(1));
+        assert_eq!((held.due_at, held.holds, held.state), (None, true, DeliveryState::Pending));
+    }
+
+    #[test]
+    fn one_that_is_sent_again_is_due_unless_it_waits_for_its_turn_or_a_sender_has_it() {
+        let due = DeliveryRecord { tries: 3, ..DeliveryRecord::new(false, at(1)) };
+        let mut dead = due.clone();
+        dead.give_up();
+        assert_eq!((dead.state.clone(), dead.due_at), (DeliveryState::Dead, None));
+        for (mut record, due_at, holds) in [
+            (due, Some(at(9)), true),
+            (dead, Some(at(9)), false),
+            (DeliveryRecord::new(true, at(1)), None, true),
+            (taken(at(1)), None, true),
+        ] {
+            let under_way = record.under_way;
+            record.again(at(9));
+            let state = DeliveryState::Pending;
+            let since = at(9);
+            let expected = DeliveryRecord { state, tries: 0, since, due_at, under_way, holds };
+            assert_eq!(record, expected);
+        }
+    }
+
     #[test]
     fn a_verdict_settles_a_delivery_or_names_its_next_try() {
         use DeliveryState::{Dead, Delivered, Pending};
@@ -54,15 +119,10 @@ mod tests {
             (Verdict::Again(at(90)), Pending, Some(at(90)), true),
             (Verdict::Dead, Dead, None, false),
         ] {
-            let mut record = DeliveryRecord {
-                state: Pending,
-                tries: 0,
-                since: at(1),
-                due_at: None,
-                holds: true,
-            };
+            let mut record = taken(at(1));
             assert!(record.tried(verdict, at(1), at(50)));
-            let expected = DeliveryRecord { state, tries: 1, since: at(1), due_at, holds };
+            let (under_way, since) = (false, at(1));
+            let expected = DeliveryRecord { state, tries: 1, since, due_at, under_way, holds };
             assert_eq!(record, expected, "{verdict:?}");
             let settled = record.state != Pending;
             assert_eq!(record.tried(Verdict::Dead, at(1), at(60)), !settled, "{verdict:?}");
@@ -71,9 +131,7 @@ mod tests {
 
     #[test]
     fn the_oldest_holds_those_behind_it_until_its_fourth_try_failed() {
-        let state = DeliveryState::Pending;
-        let mut record =
-            DeliveryRecord { state, tries: 0, since: at(1), due_at: None, holds: true };
+        let mut record = taken(at(1));
         let holds = [2, 3, 4, 5].map(|now| {
             record.tried(Verdict::Again(at(now + 9)), at(1), at(now));
             record.holds
@@ -83,12 +141,14 @@ mod tests {
 
     #[test]
     fn a_try_that_failed_while_the_delivery_was_asked_for_again_does_not_count() {
-        let state = DeliveryState::Pending;
-        let anew = DeliveryRecord { state, tries: 0, since: at(40), due_at: None, holds: false };
+        let anew = DeliveryRecord { holds: false, ..taken(at(40)) };
         for verdict in [Verdict::Again(at(90)), Verdict::Dead] {
             let mut record = anew.clone();
             assert!(record.tried(verdict, at(1), at(50)));
-            assert_eq!(record, DeliveryRecord { due_at: Some(at(50)), ..anew.clone() });
+            assert_eq!(
+                record,
+                DeliveryRecord { due_at: Some(at(50)), under_way: false, ..anew.clone() }
+            );
         }
         let mut record = anew;
         record.tried(Verdict::Delivered, at(1), at(50));

@@ -63,8 +63,6 @@ pub use crate::{
     jobs::{Command, MAX_ATTEMPTS, Recorded, Reported, Start, Tenant, Upload, Ways},
 };
 
-/// A delivery that has waited for so long for an endpoint that is down is given up: all its tries would have been made by then.
-pub const KEEP_TRYING_MS: i64 = 36 * 60 * 60 * 1000;
 /// How long an answer is kept for its `Idempotency-Key`.
 pub const KEEP_ANSWERS_MS: i64 = 24 * 60 * 60 * 1000;
 

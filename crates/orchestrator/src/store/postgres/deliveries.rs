@@ -183,7 +183,7 @@ async fn delivery(transaction: &Transaction, row: &Row) -> Outcome<Delivery> {
         event: text(row, 2)?.as_str().into(),
         sequence: number(row, 3)?,
         url: unescaped(text(row, 4)?),
-        next_try_at: due_at.map(|due| health.rests_until.map_or(due, |until| until.max(due))),
+        next_try_at: due_at.map(|due| health.not_before(due)),
         state: text(row, 5)?.as_str().into(),
         created_at: time(row, 7)?,
         endpoint: health.shown(),

@@ -12,7 +12,7 @@ use super::{
     values::{escaped, number, optional_time, text},
 };
 use crate::{
-    deliveries::{Health, Lane},
+    deliveries::{Health, Lane, endpoint_of},
     store::Tenant,
 };
 
@@ -41,19 +41,11 @@ pub(super) fn health(row: &Row, column: usize) -> Outcome<Health> {
     })
 }
 
-const fn lane_number(lane: Lane) -> i64 {
-    match lane {
-        Lane::Proven => 0,
-        Lane::New => 1,
-        Lane::Failing => 2,
-    }
-}
-
 const FIND: &str = "SELECT id FROM endpoints WHERE consumer = $1 AND live = $2 AND url_hash = $3";
 
 /// A URL without its query, as it is stored, and its SHA-256.
 fn without_query(url: &str) -> (Cow<'_, str>, Vec<u8>) {
-    let url = escaped(url.split('?').next().unwrap_or(url));
+    let url = escaped(endpoint_of(url));
     let hash = Sha256::digest(url.as_bytes()).to_vec();
     (url, hash)
 }
@@ -127,7 +119,7 @@ pub(super) async fn due(
         .rows(
             "SELECT id FROM endpoints WHERE lane = $1 AND due_at IS NOT NULL AND due_at <= $2 ORDER BY due_at LIMIT $3
              FOR NO KEY UPDATE SKIP LOCKED",
-            &[&lane_number(lane), &now.as_millis(), &i64::from(limit)],
+            &[&lane.number(), &now.as_millis(), &i64::from(limit)],
         )
         .await?;
     let ids = locked.iter().map(|row| text(row, 0)).collect::<Outcome<Vec<_>>>()?;
@@ -140,7 +132,7 @@ pub(super) async fn due(
 /// When something is due next at an endpoint of this lane.
 pub(super) async fn next(transaction: &Transaction, lane: Lane) -> Outcome<Option<Timestamp>> {
     let next = "SELECT min(due_at) FROM endpoints WHERE lane = $1 AND due_at IS NOT NULL";
-    optional_time(&transaction.one(next, &[&lane_number(lane)]).await?, 0)
+    optional_time(&transaction.one(next, &[&lane.number()]).await?, 0)
 }
 
 /// Something new is due there. Whether it may be tried at once shows when it is looked at.
@@ -165,12 +157,11 @@ pub(super) async fn flying(transaction: &Transaction, id: &str) -> Outcome<u32> 
 pub(super) async fn save(transaction: &Transaction, endpoint: &Endpoint) -> Outcome<()> {
     let Endpoint { id, health, .. } = endpoint;
     let rests_until = health.rests_until.map(Timestamp::as_millis);
-    let due: Option<i64> = if flying(transaction, id).await? < health.at_once() {
+    let due: Option<i64> = if health.has_room(flying(transaction, id).await?) {
         let first = "SELECT min(due_at) FROM deliveries WHERE endpoint = $1 AND due_at IS NOT NULL";
         let due: Option<i64> = transaction.one(first, &[id]).await?.try_get(0)?;
-        due.map(|due| due.max(rests_until.unwrap_or(due)))
+        due.map(|due| health.not_before(Timestamp::from_millis(due)).as_millis())
     } else {
-        // A try that ends looks again.
         None
     };
     transaction
@@ -184,7 +175,7 @@ pub(super) async fn save(transaction: &Transaction, endpoint: &Endpoint) -> Outc
                 &i64::try_from(health.rest.as_millis()).unwrap_or(i64::MAX),
                 &rests_until,
                 &health.proven,
-                &lane_number(health.lane()),
+                &health.lane().number(),
                 &due,
             ],
         )

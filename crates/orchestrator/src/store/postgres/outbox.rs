@@ -1,7 +1,5 @@
 //! The outbox: deliveries are put into it, taken when it is their turn, and tried until they are done.
 
-use std::time::Duration;
-
 use meetbot_types::{DeliveryId, DeliveryTry, Timestamp, WebhookEvent, event::ENVELOPE_VERSION};
 use tokio_postgres::Row;
 
@@ -10,18 +8,13 @@ use super::{
     endpoints::{self, Endpoint},
     secrets,
     transaction::Transaction,
-    values::{escaped, number, parsed, read_as, stored, text, time, unescaped},
+    values::{escaped, number, optional_time, parsed, read_as, stored, text, time, unescaped},
 };
 use crate::{
     clock::StoreNow,
-    deliveries::{DeliveryRecord, Lane},
-    store::{DueDelivery, KEEP_TRYING_MS, Leases, Room, StoreError, Taken, Tenant, Tried, Verdict},
+    deliveries::{DeliveryRecord, GIVEN_UP_AT_ONCE, KEEP_TRYING, LEASE, Lane},
+    store::{DueDelivery, Leases, Room, StoreError, Taken, Tenant, Tried},
 };
-
-/// How long one sender may take over one delivery before another one takes it.
-const LEASE: Duration = Duration::from_mins(1);
-/// How many deliveries of an endpoint that is down are given up at once, at most.
-const GIVEN_UP_AT_ONCE: i64 = 100;
 
 /// An event for one URL.
 pub(super) struct Put<'a> {
@@ -46,11 +39,11 @@ pub(super) async fn put(
         )
         .await?
         .is_some();
-    let due_at = (!waits).then(|| now.as_millis());
+    let record = DeliveryRecord::new(waits, now);
     transaction
         .run(
             "INSERT INTO deliveries (id, job, sequence, consumer, live, url, endpoint, state, since, due_at, holds)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9, TRUE)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             &[
                 &DeliveryId::generate(now).to_string(),
                 job,
@@ -59,8 +52,10 @@ pub(super) async fn put(
                 &tenant.live,
                 &escaped(url),
                 &endpoint,
-                &now.as_millis(),
-                &due_at,
+                &record.state.as_str(),
+                &record.since.as_millis(),
+                &record.due_at.map(Timestamp::as_millis),
+                &record.holds,
             ],
         )
         .await?;
@@ -71,27 +66,24 @@ pub(super) async fn put(
 pub(super) async fn take(
     transaction: &Transaction,
     node: &str,
-    room: Room,
+    mut room: Room,
     now: StoreNow,
 ) -> Outcome<Taken> {
-    let Room { mut proven, mut unproven } = room;
     let mut due = Vec::new();
     for lane in Lane::ALL {
-        let left = if lane == Lane::Proven { &mut proven } else { &mut unproven };
+        let left = room.of(lane);
         let endpoints = endpoints::due(transaction, lane, *left, now.wall).await?;
         let mut behind = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
         for endpoint in endpoints {
             let flying = endpoints::flying(transaction, &endpoint.id).await?;
-            let free = endpoint.health.at_once().saturating_sub(flying);
-            // Each of those behind it gets its share too.
-            let limit = free.min(left.div_ceil(behind));
+            let limit = endpoint.health.share(flying, *left, behind);
             *left -= take_from(transaction, node, &endpoint, limit, now, &mut due).await?;
             behind -= 1;
         }
     }
     let mut next = None;
     for lane in Lane::ALL {
-        if (if lane == Lane::Proven { proven } else { unproven }) > 0 {
+        if *room.of(lane) > 0 {
             next = next.into_iter().chain(endpoints::next(transaction, lane).await?).min();
         }
     }
@@ -178,19 +170,71 @@ async fn give_up_unread(
     give_up(transaction, endpoint, id, now).await
 }
 
+const RECORD: &str =
+    "SELECT state, tries, since, due_at, lease_until > 0, holds, job, id FROM deliveries WHERE id";
+
+fn record(row: &Row) -> Outcome<DeliveryRecord> {
+    Ok(DeliveryRecord {
+        state: text(row, 0)?.as_str().into(),
+        tries: number(row, 1)?,
+        since: time(row, 2)?,
+        due_at: optional_time(row, 3)?,
+        under_way: row.try_get(4)?,
+        holds: row.try_get(5)?,
+    })
+}
+
+/// A delivery, whose endpoint is locked, with its job. It may have been erased.
+async fn load(transaction: &Transaction, id: &str) -> Outcome<Option<(DeliveryRecord, String)>> {
+    let found = transaction.row(&format!("{RECORD} = $1"), &[&id]).await?;
+    found.map(|row| Ok((record(&row)?, text(&row, 6)?))).transpose()
+}
+
+/// Writes deliveries with these ids.
+async fn save(
+    transaction: &Transaction,
+    ids: &[String],
+    records: &[DeliveryRecord],
+) -> Outcome<()> {
+    let times = |time: fn(&DeliveryRecord) -> Option<Timestamp>| -> Vec<Option<i64>> {
+        records.iter().map(|record| time(record).map(Timestamp::as_millis)).collect()
+    };
+    let flags =
+        |flag: fn(&DeliveryRecord) -> bool| -> Vec<bool> { records.iter().map(flag).collect() };
+    let states: Vec<&str> = records.iter().map(|record| record.state.as_str()).collect();
+    let tries: Vec<i64> = records.iter().map(|record| record.tries.into()).collect();
+    transaction
+        .run(
+            "UPDATE deliveries SET state = new.state, tries = new.tries, since = new.since, due_at = new.due_at,
+                lease_until = CASE WHEN new.under_way THEN lease_until ELSE 0 END,
+                node = CASE WHEN new.under_way THEN node END, holds = new.holds
+             FROM unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BOOLEAN[], $7::BOOLEAN[])
+                AS new(id, state, tries, since, due_at, under_way, holds)
+             WHERE deliveries.id = new.id",
+            &[
+                &ids,
+                &states,
+                &tries,
+                &times(|record| Some(record.since)),
+                &times(|record| record.due_at),
+                &flags(|record| record.under_way),
+                &flags(|record| record.holds),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
 async fn give_up(
     transaction: &Transaction,
     endpoint: &str,
     id: &str,
     now: Timestamp,
 ) -> Outcome<()> {
-    let row = transaction
-        .one(
-            "UPDATE deliveries SET state = 'dead', due_at = NULL, holds = FALSE WHERE id = $1 RETURNING job",
-            &[&id],
-        )
-        .await?;
-    release_next(transaction, endpoint, &text(&row, 0)?, now).await
+    let Some((mut record, job)) = load(transaction, id).await? else { return Ok(()) };
+    record.give_up();
+    save(transaction, &[id.to_owned()], &[record]).await?;
+    release_next(transaction, endpoint, &job, now).await
 }
 
 async fn write_try(transaction: &Transaction, id: &str, tried: &DeliveryTry) -> Outcome<()> {
@@ -265,39 +309,18 @@ pub(super) async fn note(transaction: &Transaction, noted: &Tried, now: StoreNow
     let Some(mut endpoint) = endpoints::locked(transaction, &text(&row, 0)?).await? else {
         return Ok(());
     };
-    let found = transaction
-        .row("SELECT job, tries, holds, state, since FROM deliveries WHERE id = $1", &[&id])
-        .await?;
-    let Some(row) = found else { return Ok(()) };
-    let mut record = DeliveryRecord {
-        state: text(&row, 3)?.as_str().into(),
-        tries: number(&row, 1)?,
-        since: time(&row, 4)?,
-        due_at: None,
-        holds: row.try_get(2)?,
-    };
+    let Some((mut record, job)) = load(transaction, &id).await? else { return Ok(()) };
     write_try(transaction, &id, tried).await?;
     let held = record.holds;
     if record.tried(*verdict, *since, now.wall) {
-        let DeliveryRecord { state, tries, due_at, holds, .. } = record;
-        transaction
-            .run(
-                "UPDATE deliveries SET tries = $5, state = $2, due_at = $3, lease_until = 0, node = NULL, holds = $4
-                 WHERE id = $1",
-                &[&id, &state.as_str(), &due_at.map(Timestamp::as_millis), &holds, &i64::from(tries)],
-            )
-            .await?;
+        let holds = record.holds;
+        save(transaction, &[id], &[record]).await?;
         if held && !holds {
-            release_next(transaction, &endpoint.id, &text(&row, 0)?, now.wall).await?;
+            release_next(transaction, &endpoint.id, &job, now.wall).await?;
         }
     }
-    if *verdict == Verdict::Delivered {
-        endpoint.health.succeeded(tried.at);
-    } else {
-        endpoint.health.failed(tried.at, *wish, now.wall);
-        if endpoint.health.is_down() {
-            give_up_the_old(transaction, &endpoint.id, now.wall).await?;
-        }
+    if endpoint.health.tried(*verdict, tried.at, *wish, now.wall) {
+        give_up_the_old(transaction, &endpoint.id, now.wall).await?;
     }
     endpoints::save(transaction, &endpoint).await
 }
@@ -319,14 +342,14 @@ async fn release_next(
     Ok(())
 }
 
-/// A rest delays what waits for it; what has waited for longer than all its tries would have taken is dead.
+/// Gives up what has waited for too long.
 async fn give_up_the_old(transaction: &Transaction, endpoint: &str, now: Timestamp) -> Outcome<()> {
-    let before = now.as_millis() - KEEP_TRYING_MS;
+    let before = (now - KEEP_TRYING).as_millis();
     let old = transaction
         .rows(
             "SELECT id FROM deliveries WHERE endpoint = $1 AND due_at IS NOT NULL AND since <= $2
              ORDER BY due_at, number LIMIT $3",
-            &[&endpoint, &before, &GIVEN_UP_AT_ONCE],
+            &[&endpoint, &before, &i64::from(GIVEN_UP_AT_ONCE)],
         )
         .await?;
     for row in old {
@@ -350,7 +373,7 @@ pub(super) async fn again(
     all_again(transaction, &text(&row, 0)?, &[id], now).await
 }
 
-/// Sends deliveries of an endpoint once more. Those that are done go beside those that wait, and none waits for them.
+/// Sends deliveries of an endpoint once more.
 pub(super) async fn all_again(
     transaction: &Transaction,
     endpoint: &String,
@@ -360,14 +383,15 @@ pub(super) async fn all_again(
     let Some(mut endpoint) = endpoints::locked(transaction, endpoint).await? else {
         return Ok(());
     };
-    transaction
-        .run(
-            "UPDATE deliveries SET tries = 0, since = $2::BIGINT, state = 'pending',
-                due_at = CASE WHEN state <> 'pending' OR due_at IS NOT NULL THEN $2::BIGINT END
-             WHERE id = ANY ($1)",
-            &[&ids, &now.wall.as_millis()],
-        )
-        .await?;
+    let rows = transaction.rows(&format!("{RECORD} = ANY ($1)"), &[&ids]).await?;
+    let (mut found, mut records) = (Vec::new(), Vec::new());
+    for row in rows {
+        let mut record = record(&row)?;
+        record.again(now.wall);
+        found.push(text(&row, 7)?);
+        records.push(record);
+    }
+    save(transaction, &found, &records).await?;
     endpoint.health.wake();
     endpoints::save(transaction, &endpoint).await
 }

@@ -161,7 +161,7 @@ fn delivery(connection: &Connection, row: &Row<'_>) -> Outcome<Delivery> {
         event: text(2)?.as_str().into(),
         sequence: row.get(3)?,
         url: text(4)?,
-        next_try_at: due_at.map(|due| health.rests_until.map_or(due, |until| until.max(due))),
+        next_try_at: due_at.map(|due| health.not_before(due)),
         state: state.as_str().into(),
         created_at: Timestamp::from_millis(row.get(7)?),
         endpoint: health.shown(),

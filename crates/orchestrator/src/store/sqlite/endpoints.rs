@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::Outcome;
 use crate::{
-    deliveries::{Health, Lane},
+    deliveries::{Health, Lane, endpoint_of},
     store::Tenant,
 };
 
@@ -37,27 +37,13 @@ pub(super) fn health(row: &Row<'_>, column: usize) -> rusqlite::Result<Health> {
     })
 }
 
-const fn number(lane: Lane) -> i64 {
-    match lane {
-        Lane::Proven => 0,
-        Lane::New => 1,
-        Lane::Failing => 2,
-    }
-}
-
-/// A URL without its query.
-fn without_query(url: &str) -> &str {
-    url.split('?').next().unwrap_or(url)
-}
-
 /// The id of the endpoint behind a URL; `None` where nothing was ever sent there.
 pub(super) fn find(connection: &Connection, tenant: Tenant, url: &str) -> Outcome<Option<String>> {
     let mut find = connection.prepare_cached(
         "SELECT id FROM endpoints WHERE consumer = ?1 AND live = ?2 AND url = ?3",
     )?;
     let consumer = tenant.consumer.to_string();
-    let found =
-        find.query_row(params![consumer, tenant.live, without_query(url)], |row| row.get(0));
+    let found = find.query_row(params![consumer, tenant.live, endpoint_of(url)], |row| row.get(0));
     Ok(found.optional()?)
 }
 
@@ -66,7 +52,7 @@ pub(super) fn id_of(connection: &Connection, tenant: Tenant, url: &str) -> Outco
     if let Some(id) = find(connection, tenant, url)? {
         return Ok(id);
     }
-    let (consumer, url) = (tenant.consumer.to_string(), without_query(url));
+    let (consumer, url) = (tenant.consumer.to_string(), endpoint_of(url));
     let id = crate::letters::letters(20);
     connection
         .prepare_cached("INSERT INTO endpoints (id, consumer, live, url) VALUES (?1, ?2, ?3, ?4)")?
@@ -98,7 +84,7 @@ pub(super) fn due(
     let mut statement = connection.prepare_cached(&format!(
         "{COLUMNS} WHERE lane = ?1 AND due_at IS NOT NULL AND due_at <= ?2 ORDER BY due_at LIMIT ?3"
     ))?;
-    let found = statement.query_map(params![number(lane), now.as_millis(), limit], endpoint)?;
+    let found = statement.query_map(params![lane.number(), now.as_millis(), limit], endpoint)?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 
@@ -107,7 +93,7 @@ pub(super) fn next(connection: &Connection, lane: Lane) -> Outcome<Option<Timest
     let mut statement = connection.prepare_cached(
         "SELECT min(due_at) FROM endpoints WHERE lane = ?1 AND due_at IS NOT NULL",
     )?;
-    let next: Option<i64> = statement.query_row([number(lane)], |row| row.get(0))?;
+    let next: Option<i64> = statement.query_row([lane.number()], |row| row.get(0))?;
     Ok(next.map(Timestamp::from_millis))
 }
 
@@ -134,14 +120,13 @@ pub(super) fn flying(connection: &Connection, id: &str) -> Outcome<u32> {
 pub(super) fn save(connection: &Connection, endpoint: &Endpoint) -> Outcome<()> {
     let Endpoint { id, health, .. } = endpoint;
     let rests_until = health.rests_until.map(Timestamp::as_millis);
-    let due: Option<i64> = if flying(connection, id)? < health.at_once() {
+    let due: Option<i64> = if health.has_room(flying(connection, id)?) {
         let mut first = connection.prepare_cached(
             "SELECT min(due_at) FROM deliveries WHERE endpoint = ?1 AND due_at IS NOT NULL",
         )?;
         let due: Option<i64> = first.query_row([id], |row| row.get(0))?;
-        due.map(|due| due.max(rests_until.unwrap_or(due)))
+        due.map(|due| health.not_before(Timestamp::from_millis(due)).as_millis())
     } else {
-        // A try that ends looks again.
         None
     };
     connection
@@ -156,7 +141,7 @@ pub(super) fn save(connection: &Connection, endpoint: &Endpoint) -> Outcome<()> 
             u64::try_from(health.rest.as_millis()).unwrap_or(u64::MAX),
             rests_until,
             health.proven,
-            number(health.lane()),
+            health.lane().number(),
             due
         ])?;
     Ok(())

@@ -1,7 +1,5 @@
 //! The outbox: deliveries are put into it, taken when it is their turn, and tried until they are done.
 
-use std::time::Duration;
-
 use meetbot_types::{DeliveryId, DeliveryTry, Timestamp, WebhookEvent, event::ENVELOPE_VERSION};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -12,14 +10,9 @@ use super::{
 };
 use crate::{
     clock::StoreNow,
-    deliveries::{DeliveryRecord, Lane},
-    store::{DueDelivery, KEEP_TRYING_MS, Leases, Room, StoreError, Taken, Tenant, Tried, Verdict},
+    deliveries::{DeliveryRecord, GIVEN_UP_AT_ONCE, KEEP_TRYING, LEASE, Lane},
+    store::{DueDelivery, Leases, Room, StoreError, Taken, Tenant, Tried},
 };
-
-/// How long one sender may take over one delivery before another one takes it.
-const LEASE: Duration = Duration::from_mins(1);
-/// How many deliveries of an endpoint that is down are given up at once, at most.
-const GIVEN_UP_AT_ONCE: u32 = 100;
 
 /// Puts an event into the outbox, for one URL.
 pub(super) fn put(
@@ -36,11 +29,11 @@ pub(super) fn put(
             "SELECT EXISTS (SELECT 1 FROM deliveries WHERE endpoint = ?1 AND job = ?2 AND holds)",
         )?
         .query_row(params![endpoint, job], |row| row.get(0))?;
-    let due_at = (!waits).then(|| now.as_millis());
+    let record = DeliveryRecord::new(waits, now);
     connection
         .prepare_cached(
             "INSERT INTO deliveries (id, job, sequence, consumer, live, url, endpoint, state, since, due_at, holds)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', ?8, ?9, TRUE)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             DeliveryId::generate(now).to_string(),
@@ -50,32 +43,31 @@ pub(super) fn put(
             tenant.live,
             url,
             endpoint,
-            now.as_millis(),
-            due_at
+            record.state.as_str(),
+            record.since.as_millis(),
+            record.due_at.map(Timestamp::as_millis),
+            record.holds
         ])?;
     if waits { Ok(()) } else { endpoints::poke(connection, &endpoint, now) }
 }
 
 /// Takes deliveries that are due: endpoints that answer first, and of each no more than it may have at once.
-pub(super) fn take(connection: &Connection, room: Room, now: StoreNow) -> Outcome<Taken> {
-    let Room { mut proven, mut unproven } = room;
+pub(super) fn take(connection: &Connection, mut room: Room, now: StoreNow) -> Outcome<Taken> {
     let mut due = Vec::new();
     for lane in Lane::ALL {
-        let left = if lane == Lane::Proven { &mut proven } else { &mut unproven };
+        let left = room.of(lane);
         let endpoints = endpoints::due(connection, lane, *left, now.wall)?;
         let mut behind = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
         for endpoint in endpoints {
             let flying = endpoints::flying(connection, &endpoint.id)?;
-            let free = endpoint.health.at_once().saturating_sub(flying);
-            // Each of those behind it gets its share too.
-            let limit = free.min(left.div_ceil(behind));
+            let limit = endpoint.health.share(flying, *left, behind);
             *left -= take_from(connection, &endpoint, limit, now, &mut due)?;
             behind -= 1;
         }
     }
     let mut next = None;
     for lane in Lane::ALL {
-        if (if lane == Lane::Proven { proven } else { unproven }) > 0 {
+        if *room.of(lane) > 0 {
             next = next.into_iter().chain(endpoints::next(connection, lane)?).min();
         }
     }
@@ -154,12 +146,48 @@ fn give_up_unread(
     give_up(connection, endpoint, id, now)
 }
 
-fn give_up(connection: &Connection, endpoint: &str, id: &str, now: Timestamp) -> Outcome<()> {
-    let job: String = connection
+/// A delivery, with its job and its endpoint. It may have been erased.
+fn load(connection: &Connection, id: &str) -> Outcome<Option<(DeliveryRecord, String, String)>> {
+    let mut find = connection.prepare_cached(
+        "SELECT state, tries, since, due_at, lease_until > 0, holds, job, endpoint FROM deliveries WHERE id = ?1",
+    )?;
+    let found = find.query_row([id], |row| {
+        let record = DeliveryRecord {
+            state: row.get::<_, String>(0)?.as_str().into(),
+            tries: row.get(1)?,
+            since: Timestamp::from_millis(row.get(2)?),
+            due_at: row.get::<_, Option<i64>>(3)?.map(Timestamp::from_millis),
+            under_way: row.get(4)?,
+            holds: row.get(5)?,
+        };
+        Ok((record, row.get(6)?, row.get(7)?))
+    });
+    Ok(found.optional()?)
+}
+
+fn save(connection: &Connection, id: &str, record: &DeliveryRecord) -> Outcome<()> {
+    let DeliveryRecord { state, tries, since, due_at, under_way, holds } = record;
+    connection
         .prepare_cached(
-            "UPDATE deliveries SET state = 'dead', due_at = NULL, holds = FALSE WHERE id = ?1 RETURNING job",
+            "UPDATE deliveries SET state = ?2, tries = ?3, since = ?4, due_at = ?5,
+                lease_until = CASE WHEN ?6 THEN lease_until ELSE 0 END, holds = ?7 WHERE id = ?1",
         )?
-        .query_row([id], |row| row.get(0))?;
+        .execute(params![
+            id,
+            state.as_str(),
+            tries,
+            since.as_millis(),
+            due_at.map(Timestamp::as_millis),
+            under_way,
+            holds
+        ])?;
+    Ok(())
+}
+
+fn give_up(connection: &Connection, endpoint: &str, id: &str, now: Timestamp) -> Outcome<()> {
+    let Some((mut record, job, _)) = load(connection, id)? else { return Ok(()) };
+    record.give_up();
+    save(connection, id, &record)?;
     release_next(connection, endpoint, &job, now)
 }
 
@@ -203,45 +231,19 @@ pub(super) fn forget_leases(connection: &Connection, leases: Leases, now: StoreN
 pub(super) fn note(connection: &Connection, noted: &Tried, now: StoreNow) -> Outcome<()> {
     let Tried { delivery, since, tried, verdict, wish } = noted;
     let id = delivery.to_string();
-    let mut find = connection.prepare_cached(
-        "SELECT job, endpoint, tries, holds, state, since FROM deliveries WHERE id = ?1",
-    )?;
-    let found = find
-        .query_row([&id], |row| -> rusqlite::Result<(String, String, DeliveryRecord)> {
-            let record = DeliveryRecord {
-                state: row.get::<_, String>(4)?.as_str().into(),
-                tries: row.get(2)?,
-                since: Timestamp::from_millis(row.get(5)?),
-                due_at: None,
-                holds: row.get(3)?,
-            };
-            Ok((row.get(0)?, row.get(1)?, record))
-        })
-        .optional()?;
     // Its consumer may have been erased meanwhile.
-    let Some((job, endpoint, mut record)) = found else { return Ok(()) };
+    let Some((mut record, job, endpoint)) = load(connection, &id)? else { return Ok(()) };
     write_try(connection, &id, tried)?;
     let held = record.holds;
     if record.tried(*verdict, *since, now.wall) {
-        let DeliveryRecord { state, tries, due_at, holds, .. } = record;
-        connection
-            .prepare_cached(
-                "UPDATE deliveries SET tries = ?5, state = ?2, due_at = ?3, lease_until = 0, holds = ?4
-                 WHERE id = ?1",
-            )?
-            .execute(params![id, state.as_str(), due_at.map(Timestamp::as_millis), holds, tries])?;
-        if held && !holds {
+        save(connection, &id, &record)?;
+        if held && !record.holds {
             release_next(connection, &endpoint, &job, now.wall)?;
         }
     }
     let mut endpoint = endpoints::load(connection, &endpoint)?;
-    if *verdict == Verdict::Delivered {
-        endpoint.health.succeeded(tried.at);
-    } else {
-        endpoint.health.failed(tried.at, *wish, now.wall);
-        if endpoint.health.is_down() {
-            give_up_the_old(connection, &endpoint.id, now.wall)?;
-        }
+    if endpoint.health.tried(*verdict, tried.at, *wish, now.wall) {
+        give_up_the_old(connection, &endpoint.id, now.wall)?;
     }
     endpoints::save(connection, &endpoint)
 }
@@ -257,13 +259,13 @@ fn release_next(connection: &Connection, endpoint: &str, job: &str, now: Timesta
     Ok(())
 }
 
-/// A rest delays what waits for it; what has waited for longer than all its tries would have taken is dead.
+/// Gives up what has waited for too long.
 fn give_up_the_old(connection: &Connection, endpoint: &str, now: Timestamp) -> Outcome<()> {
     let mut find = connection.prepare_cached(
         "SELECT id FROM deliveries WHERE endpoint = ?1 AND due_at IS NOT NULL AND since <= ?2
          ORDER BY due_at LIMIT ?3",
     )?;
-    let before = now.as_millis() - KEEP_TRYING_MS;
+    let before = (now - KEEP_TRYING).as_millis();
     let old = find
         .query_map(params![endpoint, before, GIVEN_UP_AT_ONCE], |row| row.get(0))?
         .collect::<Result<Vec<String>, _>>()?;
@@ -291,20 +293,17 @@ pub(super) fn again(
     all_again(connection, &endpoint, &[id], now)
 }
 
-/// Sends deliveries of an endpoint once more. Those that are done go beside those that wait, and none waits for them.
+/// Sends deliveries of an endpoint once more.
 pub(super) fn all_again(
     connection: &Connection,
     endpoint: &str,
     ids: &[String],
     now: StoreNow,
 ) -> Outcome<()> {
-    let mut again = connection.prepare_cached(
-        "UPDATE deliveries SET tries = 0, since = ?2, state = 'pending',
-            due_at = CASE WHEN state <> 'pending' OR due_at IS NOT NULL THEN ?2 END
-         WHERE id = ?1",
-    )?;
     for id in ids {
-        again.execute(params![id, now.wall.as_millis()])?;
+        let Some((mut record, ..)) = load(connection, id)? else { continue };
+        record.again(now.wall);
+        save(connection, id, &record)?;
     }
     let mut endpoint = endpoints::load(connection, endpoint)?;
     endpoint.health.wake();
