@@ -1,8 +1,11 @@
 //! What follows when something happens to a job: its new state, and all that is to be written with it. Pure; the store writes it in one transaction.
 
+use std::time::Duration;
+
 use meetbot_types::{
     Cause, Ending, EventName, Job, JobStatus, Platform, Recording, RecordingState, Timestamp,
-    event::EventDetails, job::JobEvent,
+    event::{EventData, EventDetails},
+    job::JobEvent,
 };
 
 use super::{
@@ -68,6 +71,19 @@ impl Happened {
         Self { sequence, event: EventName::StatusChanged, details, status: job.status.clone(), at }
     }
 
+    /// Its data, as they are stored and sent.
+    pub(crate) fn data(&self, job: &Job) -> EventData {
+        EventData {
+            event: self.event.clone(),
+            sequence: self.sequence,
+            job_id: job.id,
+            external_id: job.external_id.clone(),
+            status: self.status.clone(),
+            metadata: job.metadata.clone(),
+            details: self.details.clone(),
+        }
+    }
+
     /// The URLs of the job that get it: `onFinalize` the end and what is made after it, `onStatusChange` all else and a failure; one URL once. What was
     /// withheld or left out stands in the timeline only.
     pub(crate) fn urls<'a>(&self, job: &'a Job) -> impl Iterator<Item = &'a str> + use<'a> {
@@ -80,6 +96,11 @@ impl Happened {
         on_finalize.into_iter().chain(on_status.filter(|url| Some(*url) != on_finalize))
     }
 }
+
+/// How long a bot's id in a room is kept after it has gone: servers of meetings show somebody who dropped out for minutes at most.
+pub(crate) const KEEP_ROOM_ID: Duration = Duration::from_hours(1);
+/// How many ids of bots in one room are told at most; those that are in the room come first.
+pub(crate) const ROOM_IDS: u32 = 1000;
 
 /// A bot enters or leaves a meeting's room.
 #[derive(Debug, Clone, PartialEq)]

@@ -24,7 +24,7 @@ pub(crate) mod withheld;
 #[cfg(test)]
 pub(crate) use self::claim::every_way;
 pub(crate) use self::{
-    change::{Changes, Happened, MixChange, RoomChange, UploadChange},
+    change::{Changes, Happened, KEEP_ROOM_ID, MixChange, ROOM_IDS, RoomChange, UploadChange},
     claim::minutes_are_used_up,
     command::{CommandChange, Settlement},
     end::JobEnd,

@@ -43,6 +43,29 @@ impl SlotChange {
     }
 }
 
+/// What is counted of a consumer's jobs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Those that have a place.
+    pub(crate) bots: u32,
+    /// Those that wait for their first bot.
+    pub(crate) waiting: u32,
+}
+
+impl Counts {
+    /// After a change. `None` where it leads below nothing: then the counts are wrong.
+    pub(crate) fn after(self, change: SlotChange) -> Option<Self> {
+        let changed = |count: u32, change| u32::try_from(i64::from(count) + change).ok();
+        let bots = changed(self.bots, change.bots)?;
+        Some(Self { bots, waiting: changed(self.waiting, change.waiting)? })
+    }
+}
+
+/// Which jobs wait for their first bot, as a condition in SQL: [`Place::Waits`].
+pub(crate) const WAITING: &str = "status = 'queued' AND epoch = 0";
+/// Which jobs have a place, as a condition in SQL: [`Place::Has`].
+pub(crate) const PLACED: &str = "epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled') AND id NOT IN (SELECT job FROM uploads)";
+
 /// The place of a job that has had so many bots.
 pub(crate) fn place(status: &JobStatus, epoch: u32) -> Place {
     match (status.is_final(), epoch) {
@@ -127,6 +150,39 @@ pub(crate) fn used_up(quota: Quota, live: bool, used: u64) -> Option<NonZeroU32>
     quota.minutes.filter(|minutes| live && used >= u64::from(minutes.get()))
 }
 
+/// Whether the minutes that a consumer has had decide over a meeting in the month of `at`. Of months to come nothing is used yet.
+pub(crate) fn minutes_decide(
+    quota: Quota,
+    live: bool,
+    platform: &Platform,
+    at: Timestamp,
+    now: Timestamp,
+) -> bool {
+    used_up(quota, live, u64::MAX).is_some()
+        && costs_minutes(platform, live)
+        && month(at) == month(now)
+}
+
+/// The minutes of a month: those of the jobs that ended in it, and those that were begun in meetings that go on.
+pub(crate) fn minutes<'a>(
+    ended: u64,
+    live: bool,
+    going_on: impl Iterator<Item = (&'a Platform, Option<i64>)>,
+) -> u64 {
+    let costs = going_on.filter(|(platform, _)| costs_minutes(platform, live));
+    ended + costs.map(|(_, ms)| Stay { ms, since: None }.minutes()).sum::<u64>()
+}
+
+/// How many jobs a consumer may have in the queue, where it has so many.
+pub(crate) fn full_queue(quota: Quota, waiting: u32) -> Option<NonZeroU32> {
+    quota.queued.filter(|limit| waiting >= limit.get())
+}
+
+/// Whether jobs wait for a place of a consumer that has so many bots.
+pub(crate) fn at_bot_limit(quota: Quota, bots: u32) -> bool {
+    due(bots, quota.bots, Some(0)).is_none()
+}
+
 /// The month of a moment in UTC, as in `2026-11`. A job counts in the month in which it ends, so that what was counted for a month that is over stays as it is.
 pub(crate) fn month(at: Timestamp) -> String {
     at.to_string().chars().take("2026-11".len()).collect()
@@ -159,6 +215,41 @@ mod tests {
         }
         assert_eq!(place(&JobStatus::Queued, 0), Place::Waits);
         assert_eq!(place(&JobStatus::Cancelled, 0), Place::None);
+    }
+
+    #[test]
+    fn counts_change_with_places_and_never_below_nothing() {
+        let counts = Counts { bots: 1, waiting: 2 };
+        let changed = counts.after(SlotChange { bots: 1, waiting: -1 });
+        assert_eq!(changed, Some(Counts { bots: 2, waiting: 1 }));
+        assert_eq!(counts.after(SlotChange { bots: -2, waiting: 0 }), None);
+    }
+
+    #[test]
+    fn minutes_decide_in_their_month_over_what_costs_some() {
+        let [month, next] = [at(0).wall, next_month(at(0).wall)];
+        let limited = Quota { minutes: limit(5), ..Quota::default() };
+        for (quota, live, platform, at, expected) in [
+            (limited, true, Platform::Janus, month, true),
+            (limited, true, Platform::Janus, next, false),
+            (limited, true, Platform::Sandbox, month, false),
+            (limited, false, Platform::Janus, month, false),
+            (Quota::default(), true, Platform::Janus, month, false),
+        ] {
+            assert_eq!(minutes_decide(quota, live, &platform, at, month), expected, "{platform}");
+        }
+        let meetings = [(&Platform::Janus, Some(61_000)), (&Platform::Sandbox, Some(1))];
+        let stays = || meetings.into_iter().chain([(&Platform::Janus, None)]);
+        assert_eq!([true, false].map(|live| super::minutes(4, live, stays())), [6, 7]);
+    }
+
+    #[test]
+    fn a_queue_is_full_at_its_limit_and_places_are_taken_at_theirs() {
+        let quota = Quota { queued: limit(2), bots: limit(3), minutes: None };
+        let full = [1, 2, 3].map(|waiting| full_queue(quota, waiting));
+        assert_eq!(full, [None, limit(2), limit(2)]);
+        assert_eq!(full_queue(Quota::default(), 9), None);
+        assert_eq!([2, 3, 4].map(|bots| at_bot_limit(quota, bots)), [false, true, true]);
     }
 
     #[test]

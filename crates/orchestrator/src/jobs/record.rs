@@ -76,6 +76,16 @@ impl JobRecord {
         self.epoch == epoch && self.lease_until.is_some()
     }
 
+    /// Whether a bot with this token that has this attempt is told what to do.
+    pub(crate) fn commands_bot(&self, epoch: u32, token_hash: &[u8; 32]) -> bool {
+        self.has_bot(token_hash) && self.is_leased_to(epoch)
+    }
+
+    /// Whether its recording is in a bucket, and nothing of it is still to be made or brought there: `waits` is whether its mix or its upload does.
+    pub(crate) fn is_stored(&self, waits: bool) -> bool {
+        !waits && self.job.manifest_uri.as_deref().is_some_and(|uri| uri.starts_with("s3://"))
+    }
+
     /// Where it stands in its consumer's number of bots.
     pub(super) fn place(&self) -> Place {
         if self.is_uploading() {

@@ -81,6 +81,63 @@ pub struct FeedPage {
     pub has_more: bool,
 }
 
+/// How many events one look passes over at most,
+pub(crate) const LOOKED_AT_ONCE: u32 = 500;
+/// and behind how many bytes it ends.
+const BYTES: usize = 64 * 1024;
+
+/// A look into a feed.
+pub(crate) struct Look<'a> {
+    /// The events that are wanted; empty: all.
+    names: &'a [EventName],
+    limit: usize,
+    seen: u32,
+    bytes: usize,
+    events: Vec<FeedEvent>,
+}
+
+impl<'a> Look<'a> {
+    /// One that hands out at most `limit` events.
+    pub(crate) const fn new(names: &'a [EventName], limit: u32) -> Self {
+        Self { names, limit: limit as usize, seen: 0, bytes: 0, events: Vec::new() }
+    }
+
+    /// Whether it ends before the next event.
+    pub(crate) fn is_full(&self) -> bool {
+        self.seen == LOOKED_AT_ONCE || self.bytes >= BYTES || self.events.len() >= self.limit
+    }
+
+    /// It comes to an event with this name; answers whether that is wanted.
+    pub(crate) fn wants(&mut self, name: &str) -> bool {
+        self.seen += 1;
+        self.names.is_empty() || self.names.iter().any(|wanted| wanted.as_str() == name)
+    }
+
+    /// Hands an event out, whose data are so many bytes.
+    pub(crate) fn push(&mut self, event: FeedEvent, bytes: usize) {
+        self.bytes += bytes;
+        self.events.push(event);
+    }
+
+    /// What it found.
+    pub(crate) fn end(self, end: FeedCursor, has_more: bool) -> Feed {
+        Feed::Read(FeedPage { events: self.events, end, has_more })
+    }
+}
+
+impl Feed {
+    /// What is found where a consumer has had no event yet.
+    pub(crate) fn of_nothing(after: Option<FeedCursor>) -> Self {
+        match after {
+            None | Some(FeedCursor::BEGINNING) => {
+                let (events, end) = (Vec::new(), FeedCursor::BEGINNING);
+                Self::Read(FeedPage { events, end, has_more: false })
+            }
+            Some(_) => Self::Foreign,
+        }
+    }
+}
+
 /// Consumers' feeds.
 #[async_trait]
 pub trait FeedStore: Send + Sync + 'static {
@@ -100,6 +157,43 @@ pub trait FeedStore: Send + Sync + 'static {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_look_ends_at_its_limit_its_bytes_or_after_many_events_that_nobody_wants() {
+        let event = || {
+            FeedEvent {
+            cursor: String::new(),
+            id: meetbot_types::EventId::generate(meetbot_types::Timestamp::UNIX_EPOCH),
+            event: EventName::Finalized,
+            emitted_at: meetbot_types::Timestamp::UNIX_EPOCH,
+            data: serde_json::from_value(serde_json::json!({
+                "event": "job.status_changed", "sequence": 1, "externalId": null, "status": "joining", "metadata": {},
+                "jobId": meetbot_types::JobId::generate(meetbot_types::Timestamp::UNIX_EPOCH),
+                "previousStatus": null, "statusDetail": null, "leaveReason": null
+            }))
+            .unwrap(),
+        }
+        };
+        let names = [EventName::Finalized];
+        let events = |limit, bytes, name: &str| {
+            let (mut look, mut passed) = (Look::new(&names, limit), 0);
+            while !look.is_full() {
+                passed += 1;
+                if look.wants(name) {
+                    look.push(event(), bytes);
+                }
+            }
+            let Feed::Read(page) = look.end(FeedCursor::BEGINNING, true) else { panic!() };
+            (passed, page.events.len())
+        };
+        assert_eq!(events(3, 1, "job.finalized"), (3, 3));
+        assert_eq!(events(9, BYTES / 2 + 1, "job.finalized"), (2, 2));
+        assert_eq!(events(9, 1, "job.failed"), (LOOKED_AT_ONCE, 0));
+        assert!(Look::new(&[], 1).wants("job.failed"), "all are wanted");
+        assert!(matches!(Feed::of_nothing(None), Feed::Read(page) if page.events.is_empty()));
+        let foreign = FeedCursor { number: 1, ..FeedCursor::BEGINNING };
+        assert_eq!(Feed::of_nothing(Some(foreign)), Feed::Foreign);
+    }
 
     #[test]
     fn a_cursor_is_read_as_it_was_written_and_in_no_other_spelling() {

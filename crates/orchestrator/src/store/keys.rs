@@ -96,6 +96,16 @@ impl Key {
         }
     }
 
+    /// Whether it is an operator's that is good: the last one is kept from being revoked by mistake.
+    pub(crate) fn opens_as_operator(&self, now: Timestamp) -> bool {
+        self.scope == Scope::Operator && self.ended(now).is_none()
+    }
+
+    /// Revokes it; the first time counts.
+    pub(crate) fn revoke(&mut self, now: Timestamp) {
+        self.revoked_at.get_or_insert(now);
+    }
+
     /// The key as the API shows it.
     pub fn shown(self) -> ApiKey {
         ApiKey {
@@ -134,6 +144,24 @@ pub struct NewKey {
     pub webhook_secret: String,
 }
 
+impl NewKey {
+    /// The key, of the consumer with this id.
+    pub(crate) fn of(&self, consumer: ConsumerId, now: Timestamp) -> Key {
+        Key {
+            id: self.id,
+            tenant: Tenant { consumer, live: self.live },
+            consumer_name: self.consumer_name.clone(),
+            scope: self.scope,
+            prefix: self.prefix.clone(),
+            hash: self.hash,
+            created_at: now,
+            expires_at: self.expires_at,
+            revoked_at: None,
+            last_used_at: None,
+        }
+    }
+}
+
 /// Which lines of the audit log. An empty field asks for all.
 #[derive(Debug, Clone, Default)]
 pub struct UseFilter {
@@ -149,6 +177,21 @@ pub struct UseFilter {
     pub after: Option<Timestamp>,
     /// Before this moment.
     pub before: Option<Timestamp>,
+}
+
+/// The most lines of the audit log that are looked at for a page, so that a search for few among many millions takes a connection for some milliseconds only.
+pub(crate) const SEARCHED_AT_ONCE: u32 = 20_000;
+/// The most old lines that go at once, so that a log that was cut shorter holds nobody up.
+pub(crate) const SWEPT_AT_ONCE: u32 = 1_000;
+
+impl UseFilter {
+    /// Between which ids the lines stand, behind a cursor: ids sort by time, and one made for a moment sorts behind all that are older. They bound the search to the
+    /// millisecond; within one they are in no order.
+    pub(crate) fn ids(&self, cursor: Option<UseId>) -> (Option<UseId>, Option<UseId>) {
+        let from = self.after.map(|after| UseId::generate(after - Duration::from_millis(1)));
+        let until = self.before.map(UseId::generate);
+        (from, until.into_iter().chain(cursor).min())
+    }
 }
 
 /// Which keys. An empty field asks for all.

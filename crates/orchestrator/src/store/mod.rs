@@ -1,10 +1,12 @@
 //! What the server remembers. Every verb is one transaction: a job's change and all that follows from it are one verb.
 
+mod answers;
 mod bots;
 mod deliveries;
 mod feed;
 mod jobs;
 mod keys;
+mod pages;
 mod postgres;
 mod quotas;
 mod sessions;
@@ -32,6 +34,7 @@ use meetbot_types::{
 pub(crate) use self::backend::Backend;
 pub(crate) use self::bots::Leases;
 pub use self::{
+    answers::{Earlier, KeptAnswer, Once},
     bots::{Claim, Claimed, Expired, Lives, TakenOver},
     deliveries::{
         DeliveryFilter, DeliveryStore, DueDelivery, EndpointRedelivery, REDELIVERED_AT_ONCE,
@@ -63,9 +66,6 @@ pub use crate::{
     jobs::{Command, MAX_ATTEMPTS, Recorded, Reported, Start, Tenant, Upload, Ways},
 };
 
-/// How long an answer is kept for its `Idempotency-Key`.
-pub const KEEP_ANSWERS_MS: i64 = 24 * 60 * 60 * 1000;
-
 /// The store could not do it, and nothing of it was done.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -95,39 +95,6 @@ pub struct OldRecording {
     pub job: JobId,
     /// When it ended.
     pub since: Timestamp,
-}
-
-/// A request with an `Idempotency-Key`.
-#[derive(Debug, Clone)]
-pub struct Once {
-    /// The key.
-    pub key: String,
-    /// The SHA-256 of what was asked.
-    pub fingerprint: [u8; 32],
-    /// The names that were passed over in it, as the answer's header has them.
-    pub ignored: String,
-}
-
-/// An answer kept for its `Idempotency-Key`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptAnswer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The body.
-    pub body: String,
-    /// The names that were passed over in the request, as the header has them.
-    pub ignored: String,
-}
-
-/// What an `Idempotency-Key` was used for before.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Earlier {
-    /// The same request; here is its answer.
-    Answered(KeptAnswer),
-    /// The same request, which is not answered yet.
-    Running,
-    /// Another request.
-    Different,
 }
 
 /// What became of a job that was to be created.

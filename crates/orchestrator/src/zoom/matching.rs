@@ -1,5 +1,7 @@
 //! Which job gets which stream. Pure.
 
+use std::time::Duration;
+
 use meetbot_types::{
     JobId, Timestamp,
     bot::{ZoomStream, ZoomStreamState},
@@ -9,6 +11,9 @@ use super::webhook::{StreamEvent, StreamEventKind};
 
 /// For how long a stream that nobody has waits for a job: an app that starts by itself may do so before somebody asks for a bot.
 pub(crate) const WAITS_MS: i64 = 10 * 60 * 1000;
+
+/// How long a stream that no job has is kept: as long as Zoom may repeat its webhooks.
+pub(crate) const KEEP: Duration = Duration::from_hours(24);
 
 /// A stream as the server keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,9 +49,28 @@ impl Stream {
     }
 
     /// What a bot of another job for the same meeting is told.
-    pub(crate) fn shown_to_others(&self) -> ZoomStream {
+    fn shown_to_others(&self) -> ZoomStream {
         let state = ZoomStreamState::GivenToAnotherJob;
         ZoomStream { state, server_urls: Vec::new(), ..self.shown() }
+    }
+
+    /// What a bot of this job is told, whose meeting it is of. `has_ended` is whether the job has ended that has it: that one keeps it, and it is over, so that the
+    /// next one may come.
+    pub(crate) fn shown_to(&self, job: JobId, has_ended: bool) -> Option<ZoomStream> {
+        match self.job {
+            Some(has) if has == job => Some(self.shown()),
+            Some(_) if !has_ended => Some(self.shown_to_others()),
+            _ => None,
+        }
+    }
+
+    /// The word of its state, as it is stored.
+    pub(crate) const fn state_word(&self) -> &'static str {
+        match self.state {
+            ZoomStreamState::Interrupted => "interrupted",
+            ZoomStreamState::Stopped => "stopped",
+            ZoomStreamState::Started | ZoomStreamState::GivenToAnotherJob => "started",
+        }
     }
 
     /// Whether a job can still get it.
@@ -108,6 +132,29 @@ pub(crate) fn hear(
     stream.version += 1;
     stream.heard_ms = stream.heard_ms.max(event.at_ms);
     Some(stream)
+}
+
+/// The state that is stored as this word.
+pub(crate) fn state_of(word: &str) -> Option<ZoomStreamState> {
+    match word {
+        "started" => Some(ZoomStreamState::Started),
+        "interrupted" => Some(ZoomStreamState::Interrupted),
+        "stopped" => Some(ZoomStreamState::Stopped),
+        _ => None,
+    }
+}
+
+/// Gives a stream that has changed to the job that gets it, if it is free, and answers the jobs whose bots have to look: also those that wait for the same meeting and do
+/// not get it.
+pub(crate) fn give(stream: &mut Stream, waiting: &[Waiting], now: Timestamp) -> Vec<JobId> {
+    let was_free = stream.job.is_none();
+    stream.job = stream.job.or_else(|| chosen(stream, waiting, now));
+    let others =
+        waiting.iter().filter(|one| was_free && Some(&one.meeting) == stream.meeting.as_ref());
+    let mut jobs: Vec<JobId> = others.map(|one| one.job).chain(stream.job).collect();
+    jobs.sort();
+    jobs.dedup();
+    jobs
 }
 
 /// The number of a stream's meeting, where a job can still be made for it.
@@ -198,6 +245,36 @@ mod tests {
         ] {
             assert_eq!(chosen(stream, waiting, at(second)), expected, "{stream:?} {second}");
         }
+    }
+
+    #[test]
+    fn those_that_wait_for_the_meeting_have_to_look_when_its_stream_is_given() {
+        let mut stream = hear(None, &started(1, "a"), None, at(0)).unwrap();
+        let [first, second, other] = [1, 2, 3].map(|second| JobId::generate(at(second)));
+        let waits = |job, meeting: &str| Waiting { job, meeting: meeting.into() };
+        let waiting =
+            [waits(second, "123456789"), waits(first, "123456789"), waits(other, "987654321")];
+        assert_eq!(give(&mut stream, &waiting, at(5)), [first, second]);
+        assert_eq!(stream.job, Some(first));
+        // From then on only the job that has it.
+        assert_eq!(give(&mut stream, &waiting[..1], at(6)), [first]);
+        let shown = |job, has_ended| stream.shown_to(job, has_ended).map(|shown| shown.state);
+        assert_eq!(shown(first, false), Some(ZoomStreamState::Started));
+        assert_eq!(shown(second, false), Some(ZoomStreamState::GivenToAnotherJob));
+        assert_eq!(shown(second, true), None);
+        let free = Stream { job: None, ..stream.clone() };
+        assert_eq!(free.shown_to(first, false), None);
+    }
+
+    #[test]
+    fn a_state_is_read_as_it_was_stored() {
+        for state in
+            [ZoomStreamState::Started, ZoomStreamState::Interrupted, ZoomStreamState::Stopped]
+        {
+            let stream = Stream { state, ..hear(None, &started(1, "a"), None, at(0)).unwrap() };
+            assert_eq!(state_of(stream.state_word()), Some(state));
+        }
+        assert_eq!(state_of("over"), None);
     }
 
     #[test]

@@ -93,6 +93,16 @@ async fn a_job_that_waits_for_the_bucket_has_no_bot_to_lose_and_takes_no_place()
 }
 
 #[tokio::test]
+async fn the_minutes_of_a_meeting_count_also_while_its_recording_waits_for_the_bucket() {
+    let fixture = fixture().await;
+    let used = async |now| fixture.store.used(fixture.tenant, at(now)).await.unwrap().minutes;
+    let id = fixture.held(left(), 5).await;
+    assert_eq!(used(9).await, 1);
+    fixture.store.end_upload(id, Some((URI.to_owned(), 7)), at(9)).await.unwrap().unwrap();
+    assert_eq!(used(9).await, 1);
+}
+
+#[tokio::test]
 async fn a_recording_that_is_lost_on_its_way_fails_its_job() {
     let fixture = fixture().await;
     let first = fixture.held(left(), 5).await;

@@ -7,10 +7,10 @@ use super::{
     transaction::Transaction,
     values::{hash, number, text},
 };
-use crate::store::{Earlier, KEEP_ANSWERS_MS, KeptAnswer, Once, Tenant};
-
-/// How long a request may be on its way to its last answer, before its first one is given to those who ask again.
-const RUNNING_MS: i64 = 10_000;
+use crate::store::{
+    Earlier, KeptAnswer, Once, Tenant,
+    answers::{Stored, oldest, running_until},
+};
 
 /// What the key was used for before.
 pub(super) async fn earlier(
@@ -19,7 +19,7 @@ pub(super) async fn earlier(
     once: &Once,
     now: Timestamp,
 ) -> Outcome<Option<Earlier>> {
-    let oldest = now.as_millis() - KEEP_ANSWERS_MS;
+    let oldest = oldest(now).as_millis();
     let found = transaction
         .row(
             "SELECT fingerprint, status, body, ignored, running_until FROM answers
@@ -28,15 +28,10 @@ pub(super) async fn earlier(
         )
         .await?;
     let Some(row) = found else { return Ok(None) };
-    let running_until: i64 = row.try_get(4)?;
-    Ok(Some(if hash(&row, 0)? != once.fingerprint {
-        Earlier::Different
-    } else if running_until > now.as_millis() {
-        Earlier::Running
-    } else {
-        let (status, body, ignored) = (number(&row, 1)?, text(&row, 2)?, text(&row, 3)?);
-        Earlier::Answered(KeptAnswer { status, body, ignored })
-    }))
+    let (status, body, ignored) = (number(&row, 1)?, text(&row, 2)?, text(&row, 3)?);
+    let answer = KeptAnswer { status, body, ignored };
+    let stored = Stored { fingerprint: hash(&row, 0)?, answer, running_until: row.try_get(4)? };
+    Ok(Some(stored.to(once, now)))
 }
 
 /// Keeps an answer. One that is not the last word is given out only when the last one does not come. Where another request has used the key meanwhile, the
@@ -49,7 +44,7 @@ pub(super) async fn keep(
     last_word: bool,
     now: Timestamp,
 ) -> Outcome<()> {
-    let running_until = if last_word { 0 } else { now.as_millis() + RUNNING_MS };
+    let running_until = running_until(last_word, now);
     let kept = transaction
         .run(
             "INSERT INTO answers (consumer, live, key, fingerprint, status, body, ignored, running_until, created_at)
@@ -68,7 +63,7 @@ pub(super) async fn keep(
                 &answer.ignored,
                 &running_until,
                 &now.as_millis(),
-                &(now.as_millis() - KEEP_ANSWERS_MS),
+                &oldest(now).as_millis(),
             ],
         )
         .await?;
@@ -115,7 +110,7 @@ pub(super) async fn replace(
 }
 
 pub(super) async fn sweep(transaction: &Transaction, now: Timestamp) -> Outcome<()> {
-    let oldest = now.as_millis() - KEEP_ANSWERS_MS;
+    let oldest = oldest(now).as_millis();
     transaction.run("DELETE FROM answers WHERE created_at <= $1", &[&oldest]).await?;
     Ok(())
 }

@@ -1,25 +1,17 @@
 //! The audit log: what keys were used for.
 
-use std::time::Duration;
-
 use meetbot_types::{ErrorCode, KeyId, Page, Timestamp, UseId};
 use tokio_postgres::Row;
 
 use super::{
-    Outcome,
-    pages::{self, Entry},
+    Outcome, pages,
     transaction::Transaction,
     values::{escaped, number, parsed, read_as, stored, text, time, unescaped},
 };
-use crate::store::{KeyUse, UseFilter, Window};
-
-/// The most lines that are looked at for a page, so that a search for few among many millions takes no connection for long.
-const SEARCHED_AT_ONCE: u32 = 20_000;
-/// How much memory a line of a page takes beside its texts, more or less.
-const LINE_BYTES: usize = 400;
-
-/// The most old lines that go at once, so that a log that was cut shorter holds nobody up.
-const SWEPT_AT_ONCE: i64 = 1_000;
+use crate::store::{
+    KeyUse, UseFilter, Window,
+    keys::{SEARCHED_AT_ONCE, SWEPT_AT_ONCE},
+};
 
 /// What is written at once.
 pub(super) struct Noted {
@@ -72,7 +64,7 @@ pub(super) async fn note(transaction: &Transaction, noted: &Noted) -> Outcome<()
     transaction
         .run(
             "DELETE FROM key_uses WHERE id IN (SELECT id FROM key_uses WHERE id < $1 ORDER BY id LIMIT $2)",
-            &[&UseId::generate(*keep_from).to_string(), &SWEPT_AT_ONCE],
+            &[&UseId::generate(*keep_from).to_string(), &i64::from(SWEPT_AT_ONCE)],
         )
         .await?;
     Ok(())
@@ -83,13 +75,10 @@ pub(super) async fn list(
     filter: &UseFilter,
     window: Window<UseId>,
 ) -> Outcome<Page<KeyUse>> {
-    // Ids sort by time, and one made for a moment sorts behind all that are older.
-    let from = filter.after.map(|after| UseId::generate(after - Duration::from_millis(1)));
+    let (from, until) = filter.ids(window.after);
     let from = from.map_or_else(String::new, |from| from.to_string());
-    let until = filter.before.map(UseId::generate).map(|until| until.to_string());
-    let after = window.after.map(|after| after.to_string());
     // Behind all ids.
-    let until = until.into_iter().chain(after).min().unwrap_or_else(|| "~".to_owned());
+    let until = until.map_or_else(|| "~".to_owned(), |until| until.to_string());
     let searched =
         format!("key_uses WHERE id > $1 AND id < $2 ORDER BY id DESC LIMIT {SEARCHED_AT_ONCE}");
     let sql = format!(
@@ -115,11 +104,7 @@ pub(super) async fn list(
             ],
         )
         .await?;
-    let page = pages::page(rows, window.limit, |row| {
-        let value = line(&row)?;
-        let bytes = LINE_BYTES + value.path.len() + value.request.len();
-        Ok(Entry { bytes, cursor: value.id.to_string(), value })
-    })?;
+    let page = pages::page(rows, window.limit, |row| Ok(line(&row)?.into()))?;
     if page.next_cursor.is_some() {
         return Ok(page);
     }

@@ -145,7 +145,7 @@ pub(super) async fn commands(
     token_hash: [u8; 32],
     after: u64,
 ) -> Outcome<Option<Vec<BotCommand>>> {
-    let obeys = |record: &JobRecord| record.has_bot(&token_hash) && record.is_leased_to(epoch);
+    let obeys = |record: &JobRecord| record.commands_bot(epoch, &token_hash);
     match records::of_any(transaction, job).await?.filter(obeys) {
         Some(_) => commands::pending(transaction, job, after).await.map(Some),
         None => Ok(None),

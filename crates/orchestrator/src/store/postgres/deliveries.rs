@@ -9,15 +9,14 @@ use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     Outcome, answers, endpoints, outbox,
-    pages::{self, Entry},
     transaction::{Transaction, Value},
     values::{number, optional, optional_time, parsed, read_as, text, time, unescaped},
 };
 use crate::{
     clock::StoreNow,
     store::{
-        DeliveryFilter, EndpointRedelivery, KeptAnswer, Once, REDELIVERED_AT_ONCE, Redelivery,
-        Tenant, Window,
+        DeliveryFilter, EndpointRedelivery, Once, REDELIVERED_AT_ONCE, Redelivery, Tenant, Window,
+        pages::Filling,
     },
 };
 
@@ -56,20 +55,14 @@ pub(super) async fn list(
     let _ = write!(sql, " ORDER BY d.id DESC LIMIT {limit}");
     let values: Vec<Value<'_>> = values.iter().map(|value| &**value as Value<'_>).collect();
     let rows = transaction.rows(&sql, &values).await?;
-    let (mut deliveries, mut held) = (Vec::new(), 0);
+    let mut page = Filling::new(window.limit);
     for row in rows {
-        // One more than fits shows that there are others.
-        let full = held >= pages::BYTES;
-        let next = delivery(transaction, &row).await?;
-        held += bytes(&next);
-        deliveries.push(next);
-        if full {
-            break;
+        if page.is_full() {
+            return Ok(page.end(true));
         }
+        page.push(delivery(transaction, &row).await?.into());
     }
-    pages::page(deliveries, window.limit, |value| {
-        Ok(Entry { bytes: bytes(&value), cursor: value.id.to_string(), value })
-    })
+    Ok(page.end(false))
 }
 
 pub(super) async fn redeliver(
@@ -90,7 +83,7 @@ pub(super) async fn redeliver(
     };
     if let Some(once) = once {
         let body = read_as(serde_json::to_string(&delivery), "a delivery")?;
-        let answer = KeptAnswer { status: 200, body, ignored: once.ignored.clone() };
+        let answer = once.answer(200, body);
         answers::keep(transaction, tenant, once, &answer, true, now.wall).await?;
     }
     Ok(Redelivery::Sent(Box::new(delivery)))
@@ -128,17 +121,10 @@ pub(super) async fn redeliver_all(
     let sent = Redelivered { count, next_cursor: last.filter(|_| has_more) };
     if let Some(once) = once {
         let body = read_as(serde_json::to_string(&sent), "an answer")?;
-        let answer = KeptAnswer { status: 200, body, ignored: once.ignored.clone() };
+        let answer = once.answer(200, body);
         answers::keep(transaction, tenant, once, &answer, true, now.wall).await?;
     }
     Ok(EndpointRedelivery::Sent(sent))
-}
-
-/// How long its texts are.
-fn bytes(delivery: &Delivery) -> usize {
-    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let tries = delivery.tries.iter().map(|one| 100 + text(&one.error) + text(&one.answer));
-    500 + delivery.url.len() + tries.sum::<usize>()
 }
 
 pub(super) async fn of_tenant(

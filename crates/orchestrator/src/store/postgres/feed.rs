@@ -11,12 +11,12 @@ use super::{
 };
 use crate::{
     letters::letters,
-    store::{Feed, FeedCursor, FeedPage, ORIGIN_LETTERS, Tenant},
+    store::{
+        Feed, FeedCursor, ORIGIN_LETTERS, Tenant,
+        feed::{LOOKED_AT_ONCE, Look},
+    },
 };
 
-/// How many events one look passes over at most, and how many bytes it hands out.
-const ROWS: u32 = 500;
-const BYTES: usize = 64 * 1024;
 /// The oldest transaction that has not ended.
 const HORIZON: &str = "pg_snapshot_xmin(pg_current_snapshot())::TEXT::BIGINT";
 
@@ -74,14 +74,7 @@ pub(super) async fn read(
     limit: u32,
 ) -> Outcome<Feed> {
     let Some(place) = Place::of(transaction, tenant).await? else {
-        return Ok(match after {
-            None | Some(FeedCursor::BEGINNING) => Feed::Read(FeedPage {
-                events: Vec::new(),
-                end: FeedCursor::BEGINNING,
-                has_more: false,
-            }),
-            Some(_) => Feed::Foreign,
-        });
+        return Ok(Feed::of_nothing(after));
     };
     let mut last = match after {
         // Behind the newest event that was deleted nothing is missing.
@@ -103,28 +96,29 @@ pub(super) async fn read(
          ORDER BY transaction, number LIMIT $4"
     );
     let (from, behind) = (stored(last.0)?, stored(last.1)?);
-    let rows = transaction.rows(&find, &[&place.id, &from, &behind, &i64::from(ROWS + 1)]).await?;
-    let (mut events, mut bytes, mut has_more) = (Vec::new(), 0, false);
-    for (seen, row) in rows.iter().enumerate() {
-        if seen == ROWS as usize || bytes >= BYTES || events.len() >= limit as usize {
-            has_more = true;
-            break;
+    let rows = transaction
+        .rows(&find, &[&place.id, &from, &behind, &i64::from(LOOKED_AT_ONCE + 1)])
+        .await?;
+    let mut look = Look::new(names, limit);
+    for row in &rows {
+        if look.is_full() {
+            return Ok(look.end(place.at(last), true));
         }
         last = (number(row, 0)?, number(row, 1)?);
         let name: &str = row.try_get(3)?;
-        if names.is_empty() || names.iter().any(|wanted| wanted.as_str() == name) {
+        if look.wants(name) {
             let data: &str = row.try_get(5)?;
-            bytes += data.len();
-            events.push(FeedEvent {
+            let event = FeedEvent {
                 cursor: place.at(last).to_string(),
                 id: parsed(row, 2, "an event's id")?,
                 event: name.into(),
                 emitted_at: time(row, 4)?,
                 data: read_as(serde_json::from_str(data), "an event")?,
-            });
+            };
+            look.push(event, data.len());
         }
     }
-    Ok(Feed::Read(FeedPage { events, end: place.at(last), has_more }))
+    Ok(look.end(place.at(last), false))
 }
 
 /// A job's events are about to be deleted.

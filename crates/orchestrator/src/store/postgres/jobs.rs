@@ -6,9 +6,8 @@ use meetbot_types::{ControlAction, Job, JobId, MeetingLink, Page, Timestamp};
 use tokio_postgres::types::ToSql;
 
 use super::{
-    Outcome, answers, commands, leases, mixes,
-    pages::{self, Entry},
-    quotas, recordings, records, room_bots, tally, timeline,
+    Outcome, answers, commands, leases, mixes, pages, quotas, recordings, records, room_bots,
+    tally, timeline,
     transaction::{Transaction, Value},
     uploads,
     values::{escaped, optional, read_as, stored, text},
@@ -16,7 +15,7 @@ use super::{
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::{Changes, Happened, JobRecord, MixChange},
-    store::{Commanded, Creation, JobFilter, KeptAnswer, Once, Start, Tenant, Window},
+    store::{Commanded, Creation, JobFilter, Once, Start, Tenant, Window, pages::Entry},
 };
 
 /// Writes a job that was changed, and what follows from the change. Locks are taken in one order: the job, its lease, its tenant, endpoints, counters.
@@ -49,7 +48,7 @@ pub(super) async fn save(
     quotas::moved(transaction, record.tenant, slot).await?;
     timeline::write(transaction, record, events, now).await?;
     if let Some(untold) = untold {
-        timeline::write_to_feed(transaction, record.tenant, &record.job, untold).await?;
+        timeline::write_to_feed(transaction, record.tenant, &record.job, &untold).await?;
     }
     if let Some(end) = end {
         quotas::count_minutes(transaction, record, end.minutes, now).await?;
@@ -163,10 +162,10 @@ pub(super) async fn create(
             )
             .await?;
         quotas::joined(transaction, tenant, start.from).await?;
-        timeline::write_to_feed(transaction, tenant, job, Happened::created(job)).await?;
+        timeline::write_to_feed(transaction, tenant, job, &Happened::created(job)).await?;
     }
     if let Some(once) = once {
-        let answer = KeptAnswer { status, body, ignored: once.ignored.clone() };
+        let answer = once.answer(status, body);
         answers::keep(transaction, tenant, once, &answer, true, now.wall).await?;
     }
     Ok(creation)
@@ -267,7 +266,7 @@ pub(super) async fn command(
     if let Some(once) = once {
         let body = serde_json::to_string(&command.result(&record.job));
         let body = read_as(body, "a control result")?;
-        let answer = KeptAnswer { status: 202, body, ignored: once.ignored.clone() };
+        let answer = once.answer(202, body);
         answers::keep(transaction, *tenant, once, &answer, false, now.wall).await?;
     }
     Ok(Commanded::Given(command, Box::new(record.job)))

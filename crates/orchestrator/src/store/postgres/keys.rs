@@ -4,17 +4,11 @@ use meetbot_types::{ConsumerId, CreatedKey, KeyId, Page, Timestamp, bot::Secret}
 use tokio_postgres::Row;
 
 use super::{
-    Outcome, Problem, answers,
-    pages::{self, Entry},
+    Outcome, Problem, answers, pages,
     transaction::Transaction,
     values::{escaped, hash, optional_time, parsed, read_as, text, time, unescaped},
 };
-use crate::store::{
-    KeptAnswer, Key, KeyCreation, KeyFilter, NewKey, Once, Revocation, Scope, Tenant, Window,
-};
-
-/// How much memory a key of a page takes beside its texts, more or less.
-const KEY_BYTES: usize = 300;
+use crate::store::{Key, KeyCreation, KeyFilter, NewKey, Once, Revocation, Scope, Tenant, Window};
 
 const COLUMNS: &str =
     "SELECT keys.id, consumer, name, live, scope, prefix, hash, keys.created_at, expires_at, revoked_at, last_used_at
@@ -61,7 +55,7 @@ pub(super) async fn create_once(
         let (key, webhook_secret) = (String::new(), webhook_secret.clone());
         let shown = CreatedKey { key, webhook_secret, shown: created.clone().shown() };
         let body = read_as(serde_json::to_string(&shown), "a key")?;
-        let answer = KeptAnswer { status: 201, body, ignored: once.ignored.clone() };
+        let answer = once.answer(201, body);
         answers::keep(transaction, asking, once, &answer, true, now).await?;
     }
     Ok(KeyCreation::Created(created, webhook_secret.map(Secret::new)))
@@ -105,18 +99,7 @@ async fn insert(transaction: &Transaction, new: &NewKey, now: Timestamp) -> Outc
             ],
         )
         .await?;
-    let key = Key {
-        id: new.id,
-        tenant: Tenant { consumer, live: new.live },
-        consumer_name: new.consumer_name.clone(),
-        scope: new.scope,
-        prefix: new.prefix.clone(),
-        hash: new.hash,
-        created_at: now,
-        expires_at: new.expires_at,
-        revoked_at: None,
-        last_used_at: None,
-    };
+    let key = new.of(consumer, now);
     Ok(Created { key, webhook_secret, is_first })
 }
 
@@ -147,11 +130,7 @@ pub(super) async fn page(
     );
     let limit = i64::from(window.limit.saturating_add(1));
     let rows = transaction.rows(&sql, &[&after, &consumer, &limit]).await?;
-    pages::page(rows, window.limit, |row| {
-        let value = key(&row)?;
-        let bytes = KEY_BYTES + value.consumer_name.len();
-        Ok(Entry { bytes, cursor: value.id.to_string(), value })
-    })
+    pages::page(rows, window.limit, |row| Ok(key(&row)?.into()))
 }
 
 pub(super) async fn list(transaction: &Transaction) -> Outcome<Vec<Key>> {
@@ -172,17 +151,17 @@ pub(super) async fn revoke(
     let Some(mut found) = of_id(transaction, &text).await? else {
         return Ok(Revocation::NotFound);
     };
-    let opens = found.scope == Scope::Operator && found.ended(now).is_none();
-    if keep_operator && opens {
+    if keep_operator && found.opens_as_operator(now) {
         let other = "SELECT 1 FROM keys WHERE id <> $1 AND scope = $2 AND live
             AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3) LIMIT 1";
         if transaction.row(other, &[&text, &scope, &now.as_millis()]).await?.is_none() {
             return Ok(Revocation::LastOperator);
         }
     }
-    let revoked_at = *found.revoked_at.get_or_insert(now);
+    found.revoke(now);
+    let revoked_at = found.revoked_at.map(Timestamp::as_millis);
     let revoke = "UPDATE keys SET revoked_at = $2 WHERE id = $1";
-    transaction.run(revoke, &[&text, &revoked_at.as_millis()]).await?;
+    transaction.run(revoke, &[&text, &revoked_at]).await?;
     Ok(Revocation::Done(found))
 }
 

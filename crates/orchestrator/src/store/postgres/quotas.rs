@@ -6,26 +6,18 @@ use meetbot_types::{ConsumerId, ConsumerQuota, JobId, Page, Platform, Timestamp}
 use tokio_postgres::Row;
 
 use super::{
-    Outcome,
-    pages::{self, Entry},
-    recordings,
+    Outcome, Problem, recordings,
     transaction::Transaction,
-    values::{
-        escaped, number, optional, optional_time, parsed, read_as, stored, text, time, unescaped,
-    },
+    values::{escaped, number, optional, optional_time, parsed, stored, text, time, unescaped},
 };
 use crate::{
     jobs::{
         JobRecord,
-        quota::{self, Quota, SlotChange, Stay},
+        quota::{self, Counts, PLACED, Quota, SlotChange, WAITING},
     },
-    store::{ConsumerFilter, ConsumerUse, Own, QuotaChange, Tenant, Used, Window},
+    store::{ConsumerFilter, ConsumerUse, Own, QuotaChange, Tenant, Used, Window, pages::Filling},
 };
 
-/// Which jobs wait for their first bot.
-const WAITING: &str = "status = 'queued' AND epoch = 0";
-/// Which jobs have a place.
-const PLACED: &str = "epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled') AND id NOT IN (SELECT job FROM uploads)";
 /// Into how many rows counters are split that jobs of all kinds change when they end.
 const SHARDS: u128 = 16;
 
@@ -61,13 +53,6 @@ async fn quota(transaction: &Transaction, consumer: &str) -> Outcome<Quota> {
     Ok(found.as_ref().map(quota_of).transpose()?.unwrap_or_default())
 }
 
-/// What is counted of a tenant's jobs.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Counts {
-    pub(super) bots: u32,
-    pub(super) waiting: u32,
-}
-
 fn counts_of(row: &Row) -> Outcome<Counts> {
     Ok(Counts { bots: number(row, 0)?, waiting: number(row, 1)? })
 }
@@ -95,7 +80,7 @@ pub(super) async fn lock(transaction: &Transaction, tenant: Tenant) -> Outcome<C
     transaction.run(insert, &[&consumer, &tenant.live]).await?;
     match transaction.row(lock, &[&consumer, &tenant.live]).await? {
         Some(row) => counts_of(&row),
-        None => Err(super::Problem::Unavailable(format!("there is no consumer {consumer}"))),
+        None => Err(Problem::Unavailable(format!("there is no consumer {consumer}"))),
     }
 }
 
@@ -141,11 +126,10 @@ async fn change_counts(
     tenant: Tenant,
     change: SlotChange,
 ) -> Outcome<()> {
-    let Counts { bots, waiting } = lock(transaction, tenant).await?;
-    let changed = |count, change, what| read_as(u32::try_from(i64::from(count) + change), what);
-    let counts = Counts {
-        bots: changed(bots, change.bots, "a consumer's number of bots")?,
-        waiting: changed(waiting, change.waiting, "a consumer's number of jobs in the queue")?,
+    let before = lock(transaction, tenant).await?;
+    let Some(counts) = before.after(change) else {
+        let consumer = tenant.consumer;
+        return Err(Problem::Corrupt(format!("the counts of {consumer}: {before:?}, {change:?}")));
     };
     set(transaction, tenant, counts).await
 }
@@ -184,8 +168,8 @@ pub(super) async fn queue_is_full(
     tenant: Tenant,
     waiting: u32,
 ) -> Outcome<Option<NonZeroU32>> {
-    let limit = quota(transaction, &tenant.consumer.to_string()).await?.queued;
-    Ok(limit.filter(|limit| waiting >= limit.get()))
+    let quota = quota(transaction, &tenant.consumer.to_string()).await?;
+    Ok(quota::full_queue(quota, waiting))
 }
 
 /// Whose job gets the next bot: of those that have a job that is due and a place for it, who has the fewest bots, and of these whose job has been due for longest.
@@ -214,9 +198,8 @@ pub(super) async fn next_tenant(transaction: &Transaction, due: i64) -> Outcome<
 
 /// Whether jobs of this tenant wait for a place.
 pub(super) async fn at_bot_limit(transaction: &Transaction, tenant: Tenant) -> Outcome<bool> {
-    let limit = quota(transaction, &tenant.consumer.to_string()).await?.bots;
-    let bots = counts(transaction, tenant).await?.bots;
-    Ok(quota::due(bots, limit, Some(0)).is_none())
+    let quota = quota(transaction, &tenant.consumer.to_string()).await?;
+    Ok(quota::at_bot_limit(quota, counts(transaction, tenant).await?.bots))
 }
 
 /// A job has ended, in the month of this moment, and costs so many minutes.
@@ -253,9 +236,7 @@ pub(super) async fn used_up(
     now: Timestamp,
 ) -> Outcome<Option<NonZeroU32>> {
     let quota = quota(transaction, &tenant.consumer.to_string()).await?;
-    let limited = quota::used_up(quota, tenant.live, u64::MAX).is_some()
-        && quota::costs_minutes(platform, tenant.live);
-    if !limited || quota::month(at) != quota::month(now) {
+    if !quota::minutes_decide(quota, tenant.live, platform, at, now) {
         return Ok(None);
     }
     let used = minutes(transaction, tenant, now).await?;
@@ -274,21 +255,18 @@ async fn minutes(transaction: &Transaction, tenant: Tenant, now: Timestamp) -> O
         .await?;
     let stays = transaction
         .rows(
-            &format!(
-                "SELECT CASE WHEN l.job IS NULL THEN j.stay_ms ELSE l.stay_ms END, j.platform
-                 FROM jobs j LEFT JOIN leases l ON l.job = j.id WHERE consumer = $1 AND live = $2 AND {PLACED}"
-            ),
+            "SELECT CASE WHEN l.job IS NULL THEN j.stay_ms ELSE l.stay_ms END, j.platform
+             FROM jobs j LEFT JOIN leases l ON l.job = j.id WHERE consumer = $1 AND live = $2
+                AND epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled')",
             &[&consumer, &live],
         )
         .await?;
-    let mut minutes: u64 = number(&ended, 0)?;
-    for row in stays {
-        let platform = Platform::from(row.try_get::<_, &str>(1)?);
-        if quota::costs_minutes(&platform, live) {
-            minutes += Stay { ms: optional(&row, 0)?, since: None }.minutes();
-        }
-    }
-    Ok(minutes)
+    let stay = |row: &Row| -> Outcome<(Platform, Option<i64>)> {
+        Ok((row.try_get::<_, &str>(1)?.into(), row.try_get(0)?))
+    };
+    let stays = stays.iter().map(stay).collect::<Outcome<Vec<_>>>()?;
+    let going_on = stays.iter().map(|(platform, ms)| (platform, *ms));
+    Ok(quota::minutes(number(&ended, 0)?, live, going_on))
 }
 
 pub(super) async fn used(
@@ -308,9 +286,6 @@ pub(super) async fn used(
 /// What of a consumer does not depend on what it uses.
 const CONSUMER: &str =
     "SELECT id, name, created_at, max_bots, max_minutes, max_queued, previous_until FROM consumers";
-/// How much memory a consumer of a page takes beside its name, more or less.
-const CONSUMER_BYTES: usize = 500;
-
 pub(super) async fn list(transaction: &Transaction, now: Timestamp) -> Outcome<Vec<ConsumerUse>> {
     let rows = transaction.rows(&format!("{CONSUMER} ORDER BY name"), &[]).await?;
     let mut consumers = Vec::new();
@@ -335,14 +310,14 @@ pub(super) async fn page(
     );
     let limit = i64::from(window.limit.saturating_add(1));
     let rows = transaction.rows(&sql, &[&after, &id, &name, &limit]).await?;
-    let mut consumers = Vec::new();
+    let mut page = Filling::new(window.limit);
     for row in rows {
-        consumers.push(consumer(transaction, &row, now).await?);
+        if page.is_full() {
+            return Ok(page.end(true));
+        }
+        page.push(consumer(transaction, &row, now).await?.into());
     }
-    pages::page(consumers, window.limit, |value| {
-        let bytes = CONSUMER_BYTES + value.consumer.len();
-        Ok(Entry { bytes, cursor: value.id.to_string(), value })
-    })
+    Ok(page.end(false))
 }
 
 async fn consumer(transaction: &Transaction, row: &Row, now: Timestamp) -> Outcome<ConsumerUse> {

@@ -7,12 +7,7 @@ use super::{
     transaction::Transaction,
     values::{escaped, text, unescaped},
 };
-use crate::jobs::{JobRecord, RoomChange};
-
-/// How long an id is kept after its bot has gone: servers of meetings show somebody who dropped out for minutes at most.
-const KEEP_MS: i64 = 60 * 60 * 1000;
-/// How many ids an answer holds at most; those that are in the room come first.
-const MOST: i64 = 1000;
+use crate::jobs::{JobRecord, KEEP_ROOM_ID, ROOM_IDS, RoomChange};
 
 /// The job's bot has entered or left rooms, in this order.
 pub(super) async fn write(
@@ -80,7 +75,7 @@ pub(super) async fn beside(
              WHERE own.job = $1 AND own.epoch = $2 AND own.gone_at IS NULL
              ORDER BY other.gone_at IS NOT NULL, other.gives_way, other.since, other.job, other.participant
              LIMIT $3",
-            &[&job.to_string(), &i64::from(epoch), &MOST],
+            &[&job.to_string(), &i64::from(epoch), &i64::from(ROOM_IDS)],
         )
         .await?;
     rows.iter().map(|row| text(row, 0).map(unescaped)).collect()
@@ -89,6 +84,6 @@ pub(super) async fn beside(
 /// Forgets ids that no meeting shows any more.
 pub(super) async fn sweep(transaction: &Transaction, now: Timestamp) -> Outcome<()> {
     let gone = "DELETE FROM room_bots WHERE gone_at <= $1";
-    transaction.run(gone, &[&(now.as_millis() - KEEP_MS)]).await?;
+    transaction.run(gone, &[&(now - KEEP_ROOM_ID).as_millis()]).await?;
     Ok(())
 }

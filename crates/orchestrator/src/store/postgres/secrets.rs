@@ -10,9 +10,7 @@ use super::{
     transaction::Transaction,
     values::{escaped, read_as, text},
 };
-use crate::store::{
-    KeptAnswer, Once, PreviousSecret, Rotation, RotationAnswer, Tenant, WebhookSecrets,
-};
+use crate::store::{Once, PreviousSecret, Rotation, RotationAnswer, Tenant, WebhookSecrets};
 
 const COLUMNS: &str = "SELECT webhook_secret, previous_secret, previous_until FROM consumers";
 
@@ -115,7 +113,7 @@ pub(super) async fn rotate_once(
     if let (Some(once), Rotation::Done(secrets)) = (once, &rotation) {
         let shown = secrets.shown(*consumer, name);
         let body = read_as(serde_json::to_string(&shown), "a webhook secret")?;
-        let answer = KeptAnswer { status: 200, body, ignored: once.ignored.clone() };
+        let answer = once.answer(200, body);
         answers::keep(transaction, *asking, once, &answer, true, now).await?;
     }
     Ok(RotationAnswer::Now(rotation))

@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use meetbot_types::{EventId, Job, Page, TimelineEvent, Timestamp, event::EventData};
+use meetbot_types::{EventId, Job, Page, TimelineEvent, Timestamp};
 
 use super::{
-    Outcome, endpoints, feed, outbox,
-    pages::{self, Entry},
+    Outcome, endpoints, feed, outbox, pages,
     transaction::Transaction,
     values::{number, parsed, read_as, stored, text, time},
 };
 use crate::{
     jobs::{Happened, JobRecord},
-    store::{Tenant, Window},
+    store::{Tenant, Window, pages::Entry},
 };
 
 /// Writes what happened to a job: a line each, and a delivery for each URL that gets it.
@@ -39,7 +38,7 @@ pub(super) async fn write(
     for happened in events {
         let sequence = happened.sequence;
         let urls: Vec<&str> = happened.urls(job).collect();
-        insert(transaction, job, happened, feed, Some(stored(sequence)?)).await?;
+        insert(transaction, job, &happened, feed, Some(stored(sequence)?)).await?;
         for url in urls {
             let event = outbox::Put { tenant: *tenant, job: &id, sequence, url };
             outbox::put(transaction, &event, &endpoints[url], now).await?;
@@ -53,7 +52,7 @@ pub(super) async fn write_to_feed(
     transaction: &Transaction,
     tenant: Tenant,
     job: &Job,
-    happened: Happened,
+    happened: &Happened,
 ) -> Outcome<()> {
     let feed = feed::id_of(transaction, tenant).await?;
     insert(transaction, job, happened, feed, None).await
@@ -62,28 +61,18 @@ pub(super) async fn write_to_feed(
 async fn insert(
     transaction: &Transaction,
     job: &Job,
-    happened: Happened,
+    happened: &Happened,
     feed: i64,
     row: Option<i64>,
 ) -> Outcome<()> {
-    let Happened { sequence, event, details, status, at } = happened;
-    let data = EventData {
-        event: event.clone(),
-        sequence,
-        job_id: job.id,
-        external_id: job.external_id.clone(),
-        status,
-        metadata: job.metadata.clone(),
-        details,
-    };
-    let data = read_as(serde_json::to_string(&data), "an event")?;
-    let (job, id) = (job.id.to_string(), EventId::generate(at).to_string());
+    let data = read_as(serde_json::to_string(&happened.data(job)), "an event")?;
+    let (job, id) = (job.id.to_string(), EventId::generate(happened.at).to_string());
     transaction
         .run(
             "WITH next AS (SELECT nextval('feed_numbers') AS number)
              INSERT INTO events (job, sequence, id, name, at, data, feed, transaction, number)
              SELECT $1, coalesce($2, -number), $3, $4, $5, $6, $7, pg_current_xact_id()::TEXT::BIGINT, number FROM next",
-            &[&job, &row, &id, &event.as_str(), &at.as_millis(), &data, &feed],
+            &[&job, &row, &id, &happened.event.as_str(), &happened.at.as_millis(), &data, &feed],
         )
         .await?;
     Ok(())

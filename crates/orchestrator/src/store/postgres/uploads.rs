@@ -61,10 +61,6 @@ pub(super) async fn waits(transaction: &Transaction, job: JobId) -> Outcome<bool
 pub(super) async fn is_stored(transaction: &Transaction, id: JobId) -> Outcome<bool> {
     let mix = "SELECT 1 FROM mixes WHERE job = $1";
     let has_mix = transaction.row(mix, &[&id.to_string()]).await?.is_some();
-    if has_mix || waits(transaction, id).await? {
-        return Ok(false);
-    }
-    let record = records::of_any(transaction, id).await?;
-    let uri = record.and_then(|record| record.job.manifest_uri);
-    Ok(uri.is_some_and(|uri| uri.starts_with("s3://")))
+    let waits = has_mix || waits(transaction, id).await?;
+    Ok(records::of_any(transaction, id).await?.is_some_and(|record| record.is_stored(waits)))
 }

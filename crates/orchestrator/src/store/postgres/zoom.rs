@@ -1,14 +1,11 @@
 //! Streams of Zoom meetings. What is decided about one consumer's streams is decided by one transaction at a time.
 
 use async_trait::async_trait;
-use meetbot_types::{
-    JobId, MeetingLink, Timestamp,
-    bot::{ZoomStream, ZoomStreamState},
-};
+use meetbot_types::{JobId, MeetingLink, Timestamp, bot::ZoomStream};
 use tokio_postgres::Row;
 
 use super::{
-    Outcome, PostgresStore, Problem,
+    Outcome, PostgresStore,
     transaction::{Caller, Transaction, Value},
     values::{escaped, number, optional, parsed, read_as, stored, text, time, unescaped},
 };
@@ -17,9 +14,6 @@ use crate::{
     store::{Result, StreamEvent, ZoomHeard, ZoomStore},
     zoom::matching::{self, Stream, Waiting},
 };
-
-/// How long a stream that no job has is kept: as long as Zoom may repeat its webhooks.
-const KEEP_MS: i64 = 24 * 60 * 60 * 1000;
 
 const COLUMNS: &str = "SELECT id, meeting_uuid, meeting, server_urls, state, stop_reason, version, since, heard_ms, job FROM zoom_streams";
 
@@ -57,12 +51,10 @@ fn stream(row: &Row) -> Outcome<Stream> {
         meeting_uuid: unescaped(text(row, 1)?),
         meeting: row.try_get::<_, Option<String>>(2)?.map(unescaped),
         server_urls: read_as(serde_json::from_str(row.try_get(3)?), "a stream's servers")?,
-        state: match row.try_get(4)? {
-            "started" => ZoomStreamState::Started,
-            "interrupted" => ZoomStreamState::Interrupted,
-            "stopped" => ZoomStreamState::Stopped,
-            other => return Err(Problem::Corrupt(format!("a stream's state {other:?}"))),
-        },
+        state: read_as(
+            matching::state_of(row.try_get(4)?).ok_or("it is unknown"),
+            "a stream's state",
+        )?,
         stop_reason: optional(row, 5)?,
         version: number(row, 6)?,
         since: time(row, 7)?,
@@ -88,11 +80,6 @@ async fn load(
 }
 
 async fn save(transaction: &Transaction, consumer: &str, stream: &Stream) -> Outcome<()> {
-    let state = match stream.state {
-        ZoomStreamState::Interrupted => "interrupted",
-        ZoomStreamState::Stopped => "stopped",
-        ZoomStreamState::Started | ZoomStreamState::GivenToAnotherJob => "started",
-    };
     transaction
         .run(
             "INSERT INTO zoom_streams (id, consumer, meeting_uuid, meeting, server_urls, state, stop_reason, version, since, heard_ms, job)
@@ -106,7 +93,7 @@ async fn save(transaction: &Transaction, consumer: &str, stream: &Stream) -> Out
                 &escaped(&stream.meeting_uuid),
                 &stream.meeting.as_deref().map(escaped),
                 &read_as(serde_json::to_string(&stream.server_urls), "a stream's servers")?,
-                &state,
+                &stream.state_word(),
                 &stream.stop_reason.map(i64::from),
                 &stored(stream.version)?,
                 &stream.since.as_millis(),
@@ -165,18 +152,9 @@ async fn apply(
         return Ok(ZoomHeard { jobs: Vec::new(), unclaimed });
     };
     let waiting = waiting(transaction, consumer, now).await?;
-    let is_new = stream.job.is_none();
-    if let Some(job) = matching::chosen(&stream, &waiting, now) {
-        stream.job = Some(job);
-    }
+    let jobs = matching::give(&mut stream, &waiting, now);
     save(transaction, consumer, &stream).await?;
-    // The jobs that do not get it have to look, too.
-    let others =
-        waiting.iter().filter(|one| is_new && Some(&one.meeting) == stream.meeting.as_ref());
-    let mut told: Vec<JobId> = others.map(|one| one.job).chain(stream.job).collect();
-    told.sort();
-    told.dedup();
-    Ok(ZoomHeard { jobs: told, unclaimed: matching::unclaimed(&stream, now) })
+    Ok(ZoomHeard { jobs, unclaimed: matching::unclaimed(&stream, now) })
 }
 
 async fn of_job(
@@ -213,12 +191,11 @@ async fn of_job(
         stream.job = Some(chosen);
         save(transaction, &consumer, &stream).await?;
     }
-    match stream.job {
-        Some(has) if has == job => Ok(Some(stream.shown())),
-        // A job that has ended keeps its stream, which is over for it: the next one may come.
-        Some(has) if !has_ended(transaction, has).await? => Ok(Some(stream.shown_to_others())),
-        _ => Ok(None),
-    }
+    let has_ended = match stream.job {
+        Some(has) if has != job => has_ended(transaction, has).await?,
+        _ => false,
+    };
+    Ok(stream.shown_to(job, has_ended))
 }
 
 async fn has_ended(transaction: &Transaction, job: JobId) -> Outcome<bool> {
@@ -229,7 +206,7 @@ async fn has_ended(transaction: &Transaction, job: JobId) -> Outcome<bool> {
 /// Forgets streams that no job has got, and those whose job was erased in the moment in which it got them.
 pub(super) async fn sweep(transaction: &Transaction, now: Timestamp) -> Outcome<()> {
     let old = "DELETE FROM zoom_streams WHERE job IS NULL AND since <= $1";
-    transaction.run(old, &[&(now.as_millis() - KEEP_MS)]).await?;
+    transaction.run(old, &[&(now - matching::KEEP).as_millis()]).await?;
     let orphans = "DELETE FROM zoom_streams WHERE job IS NOT NULL AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = zoom_streams.job)";
     transaction.run(orphans, &[]).await?;
     Ok(())

@@ -4,10 +4,10 @@ use meetbot_types::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Outcome;
-use crate::store::{Earlier, KEEP_ANSWERS_MS, KeptAnswer, Once, Tenant};
-
-/// How long a request may be on its way to its last answer, before its first one is given to those who ask again.
-const RUNNING_MS: i64 = 10_000;
+use crate::store::{
+    Earlier, KeptAnswer, Once, Tenant,
+    answers::{Stored, oldest, running_until},
+};
 
 /// What the key was used for before.
 pub(super) fn earlier(
@@ -20,25 +20,15 @@ pub(super) fn earlier(
         "SELECT fingerprint, status, body, ignored, running_until FROM answers
          WHERE consumer = ?1 AND live = ?2 AND key = ?3 AND created_at > ?4",
     )?;
-    let oldest = now.as_millis() - KEEP_ANSWERS_MS;
+    let oldest = oldest(now).as_millis();
     let found = statement
-        .query_row(
-            params![tenant.consumer.to_string(), tenant.live, once.key, oldest],
-            |row| -> rusqlite::Result<([u8; 32], KeptAnswer, i64)> {
-                let (status, body, ignored) = (row.get(1)?, row.get(2)?, row.get(3)?);
-                Ok((row.get(0)?, KeptAnswer { status, body, ignored }, row.get(4)?))
-            },
-        )
+        .query_row(params![tenant.consumer.to_string(), tenant.live, once.key, oldest], |row| {
+            let (status, body, ignored) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            let answer = KeptAnswer { status, body, ignored };
+            Ok(Stored { fingerprint: row.get(0)?, answer, running_until: row.get(4)? })
+        })
         .optional()?;
-    Ok(found.map(|(fingerprint, answer, running_until)| {
-        if fingerprint != once.fingerprint {
-            Earlier::Different
-        } else if running_until > now.as_millis() {
-            Earlier::Running
-        } else {
-            Earlier::Answered(answer)
-        }
-    }))
+    Ok(found.map(|stored| stored.to(once, now)))
 }
 
 /// Keeps an answer. One that is not the last word is given out only when the last one does not come.
@@ -50,7 +40,7 @@ pub(super) fn keep(
     last_word: bool,
     now: Timestamp,
 ) -> Outcome<()> {
-    let running_until = if last_word { 0 } else { now.as_millis() + RUNNING_MS };
+    let running_until = running_until(last_word, now);
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO answers
@@ -109,7 +99,7 @@ pub(super) fn replace(
 }
 
 pub(super) fn sweep(connection: &Connection, now: Timestamp) -> Outcome<()> {
-    let oldest = now.as_millis() - KEEP_ANSWERS_MS;
+    let oldest = oldest(now).as_millis();
     connection.execute("DELETE FROM answers WHERE created_at <= ?1", [oldest])?;
     connection.execute(
         "INSERT OR REPLACE INTO signs_of_life (name, at) VALUES ('server', ?1)",

@@ -1,24 +1,13 @@
 //! The audit log: what keys were used for.
 
-use std::time::Duration;
-
 use meetbot_types::{ErrorCode, KeyId, Page, Timestamp, UseId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
-use super::{
-    Outcome,
-    pages::{self, Entry},
-    read_as,
+use super::{Outcome, pages, read_as};
+use crate::store::{
+    KeyUse, UseFilter, Window,
+    keys::{SEARCHED_AT_ONCE, SWEPT_AT_ONCE},
 };
-use crate::store::{KeyUse, UseFilter, Window};
-
-/// The most lines that are looked at for a page, so that a search for few among many millions holds no reader for long: some milliseconds.
-const SEARCHED_AT_ONCE: u32 = 20_000;
-/// How much memory a line of a page takes beside its texts, more or less.
-const LINE_BYTES: usize = 400;
-
-/// The most old lines that go at once, so that a log that was cut shorter holds nobody up.
-const SWEPT_AT_ONCE: u32 = 1_000;
 
 pub(super) fn note(
     connection: &Connection,
@@ -103,9 +92,7 @@ pub(super) fn list(
     values.push(i64::from(window.limit.saturating_add(1)).into());
     let mut statement = connection.prepare_cached(&sql)?;
     let page = pages::page(statement.query(params_from_iter(values))?, window.limit, |row| {
-        let value = line(row)?;
-        let bytes = LINE_BYTES + value.path.len() + value.request.len();
-        Ok(Entry { bytes, cursor: value.id.to_string(), value })
+        Ok(line(row)?.into())
     })?;
     if page.next_cursor.is_some() {
         return Ok(page);
@@ -121,15 +108,12 @@ pub(super) fn list(
     Ok(Page { next_cursor, ..page })
 }
 
-/// Between which ids the lines stand that are asked for, as a condition with its values: ids sort by time.
+/// Between which ids the lines stand that are asked for, as a condition with its values.
 fn bounds(filter: &UseFilter, cursor: Option<UseId>) -> (String, Vec<Value>) {
-    // An id made for a moment sorts behind all that are older.
-    let from = filter.after.map(|after| UseId::generate(after - Duration::from_millis(1)));
-    let until = filter.before.map(UseId::generate);
+    let (from, until) = filter.ids(cursor);
     let mut bounds = "true".to_owned();
     let mut values = Vec::new();
-    for (condition, id) in [(" AND id > ?", from), (" AND id < ?", until), (" AND id < ?", cursor)]
-    {
+    for (condition, id) in [(" AND id > ?", from), (" AND id < ?", until)] {
         if let Some(id) = id {
             bounds.push_str(condition);
             values.push(id.to_string().into());

@@ -93,7 +93,7 @@ pub(super) fn commands(
     token_hash: [u8; 32],
     after: u64,
 ) -> Outcome<Option<Vec<BotCommand>>> {
-    let obeys = |record: &JobRecord| record.has_bot(&token_hash) && record.is_leased_to(epoch);
+    let obeys = |record: &JobRecord| record.commands_bot(epoch, &token_hash);
     match records::of_any(connection, job)?.filter(obeys) {
         Some(_) => commands::pending(connection, job, after).map(Some),
         None => Ok(None),

@@ -5,16 +5,11 @@ use meetbot_types::{
 };
 use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
 
-use super::{
-    Outcome, answers, endpoints, outbox,
-    pages::{self, Entry},
-    read_as,
-};
+use super::{Outcome, answers, endpoints, outbox, pages, read_as};
 use crate::{
     clock::StoreNow,
     store::{
-        DeliveryFilter, EndpointRedelivery, KeptAnswer, Once, REDELIVERED_AT_ONCE, Redelivery,
-        Tenant, Window,
+        DeliveryFilter, EndpointRedelivery, Once, REDELIVERED_AT_ONCE, Redelivery, Tenant, Window,
     },
 };
 
@@ -52,8 +47,7 @@ pub(super) fn list(
     values.push(i64::from(window.limit.saturating_add(1)).into());
     let mut statement = connection.prepare_cached(&sql)?;
     pages::page(statement.query(params_from_iter(values))?, window.limit, |row| {
-        let value = delivery(connection, row)?;
-        Ok(Entry { bytes: bytes(&value), cursor: value.id.to_string(), value })
+        Ok(delivery(connection, row)?.into())
     })
 }
 
@@ -75,7 +69,7 @@ pub(super) fn redeliver(
     };
     if let Some(once) = once {
         let body = read_as(serde_json::to_string(&delivery), "a delivery")?;
-        let answer = KeptAnswer { status: 200, body, ignored: once.ignored.clone() };
+        let answer = once.answer(200, body);
         answers::keep(connection, tenant, once, &answer, true, now.wall)?;
     }
     Ok(Redelivery::Sent(Box::new(delivery)))
@@ -112,17 +106,10 @@ pub(super) fn redeliver_all(
     let sent = Redelivered { count, next_cursor: last.filter(|_| has_more) };
     if let Some(once) = once {
         let body = read_as(serde_json::to_string(&sent), "an answer")?;
-        let answer = KeptAnswer { status: 200, body, ignored: once.ignored.clone() };
+        let answer = once.answer(200, body);
         answers::keep(connection, tenant, once, &answer, true, now.wall)?;
     }
     Ok(EndpointRedelivery::Sent(sent))
-}
-
-/// How long its texts are.
-fn bytes(delivery: &Delivery) -> usize {
-    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let tries = delivery.tries.iter().map(|one| 100 + text(&one.error) + text(&one.answer));
-    500 + delivery.url.len() + tries.sum::<usize>()
 }
 
 pub(super) fn of_tenant(

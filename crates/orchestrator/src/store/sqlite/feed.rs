@@ -6,12 +6,11 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{Outcome, Problem, read_as};
 use crate::{
     letters::letters,
-    store::{Feed, FeedCursor, FeedPage, ORIGIN_LETTERS, Tenant},
+    store::{
+        Feed, FeedCursor, ORIGIN_LETTERS, Tenant,
+        feed::{LOOKED_AT_ONCE, Look},
+    },
 };
-
-/// How many events one look passes over at most, and how many bytes it hands out.
-const ROWS: u32 = 500;
-const BYTES: usize = 64 * 1024;
 
 /// A feed's id, and the number of the first of so many new events in it.
 pub(super) fn take_numbers(
@@ -74,14 +73,7 @@ pub(super) fn read(
     limit: u32,
 ) -> Outcome<Feed> {
     let Some(place) = Place::of(connection, tenant)? else {
-        return Ok(match after {
-            None | Some(FeedCursor::BEGINNING) => Feed::Read(FeedPage {
-                events: Vec::new(),
-                end: FeedCursor::BEGINNING,
-                has_more: false,
-            }),
-            Some(_) => Feed::Foreign,
-        });
+        return Ok(Feed::of_nothing(after));
     };
     let mut last = match after {
         // Behind the newest event that was deleted nothing is missing.
@@ -97,31 +89,27 @@ pub(super) fn read(
         "SELECT number, id, name, at, data FROM events
          WHERE feed = ?1 AND number > ?2 ORDER BY number LIMIT ?3",
     )?;
-    let mut rows = find.query(params![place.id, last, ROWS + 1])?;
-    let (mut events, mut bytes, mut seen) = (Vec::new(), 0, 0);
-    let mut has_more = false;
+    let mut rows = find.query(params![place.id, last, LOOKED_AT_ONCE + 1])?;
+    let mut look = Look::new(names, limit);
     while let Some(row) = rows.next()? {
-        if seen == ROWS || bytes >= BYTES || events.len() >= limit as usize {
-            has_more = true;
-            break;
+        if look.is_full() {
+            return Ok(look.end(place.at(last), true));
         }
-        seen += 1;
         last = row.get(0)?;
         let name: String = row.get(2)?;
-        if !names.is_empty() && !names.iter().any(|wanted| wanted.as_str() == name) {
-            continue;
+        if look.wants(&name) {
+            let text: String = row.get(4)?;
+            let event = FeedEvent {
+                cursor: place.at(last).to_string(),
+                id: read_as(row.get::<_, String>(1)?.parse(), "an event's id")?,
+                event: name.as_str().into(),
+                emitted_at: Timestamp::from_millis(row.get(3)?),
+                data: read_as(serde_json::from_str(&text), "an event")?,
+            };
+            look.push(event, text.len());
         }
-        let text: String = row.get(4)?;
-        bytes += text.len();
-        events.push(FeedEvent {
-            cursor: place.at(last).to_string(),
-            id: read_as(row.get::<_, String>(1)?.parse(), "an event's id")?,
-            event: name.as_str().into(),
-            emitted_at: Timestamp::from_millis(row.get(3)?),
-            data: read_as(serde_json::from_str(&text), "an event")?,
-        });
     }
-    Ok(Feed::Read(FeedPage { events, end: place.at(last), has_more }))
+    Ok(look.end(place.at(last), false))
 }
 
 /// A job's events are about to be deleted.

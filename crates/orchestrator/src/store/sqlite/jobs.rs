@@ -4,9 +4,7 @@ use meetbot_types::{ControlAction, Job, JobId, MeetingLink, Page, Timestamp};
 use rusqlite::{Connection, params, params_from_iter, types::Value};
 
 use super::{
-    Outcome, answers, commands, mixes,
-    pages::{self, Entry},
-    quotas, read_as, recordings,
+    Outcome, answers, commands, mixes, pages, quotas, read_as, recordings,
     records::{job as job_of, load, of_tenant},
     room_bots, tally, timeline, uploads,
     writer::Transaction,
@@ -14,7 +12,7 @@ use super::{
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::{Changes, Happened, JobRecord, MixChange},
-    store::{Commanded, Creation, JobFilter, KeptAnswer, Once, Start, Tenant, Window},
+    store::{Commanded, Creation, JobFilter, Once, Start, Tenant, Window, pages::Entry},
 };
 
 /// Writes a job that was changed, and what follows from the change.
@@ -42,7 +40,7 @@ pub(super) fn save(
     uploads::write(transaction, record.job.id, upload)?;
     timeline::write(transaction, record, events, now)?;
     if let Some(untold) = untold {
-        timeline::write_to_feed(transaction, record.tenant, &record.job, untold)?;
+        timeline::write_to_feed(transaction, record.tenant, &record.job, &untold)?;
     }
     commands::write(transaction, record.job.id, commands, now)?;
     room_bots::write(transaction, record, &rooms, now)?;
@@ -147,10 +145,10 @@ pub(super) fn create(
                 body
             ])?;
         quotas::joined(connection, tenant, start.from)?;
-        timeline::write_to_feed(connection, tenant, job, Happened::created(job))?;
+        timeline::write_to_feed(connection, tenant, job, &Happened::created(job))?;
     }
     if let Some(once) = once {
-        let answer = KeptAnswer { status, body, ignored: once.ignored.clone() };
+        let answer = once.answer(status, body);
         answers::keep(connection, tenant, once, &answer, true, now.wall)?;
     }
     Ok(creation)
@@ -257,7 +255,7 @@ pub(super) fn command(
     if let Some(once) = once {
         let body = serde_json::to_string(&command.result(&record.job));
         let body = read_as(body, "a control result")?;
-        let answer = KeptAnswer { status: 202, body, ignored: once.ignored.clone() };
+        let answer = once.answer(202, body);
         answers::keep(transaction, tenant, once, &answer, false, now.wall)?;
     }
     Ok(Commanded::Given(command, Box::new(record.job)))

@@ -3,21 +3,12 @@
 use meetbot_types::{ConsumerId, CreatedKey, KeyId, Page, Timestamp, bot::Secret};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
-use super::{
-    Outcome, answers,
-    pages::{self, Entry},
-    read_as,
-};
-use crate::store::{
-    KeptAnswer, Key, KeyCreation, KeyFilter, NewKey, Once, Revocation, Scope, Tenant, Window,
-};
+use super::{Outcome, answers, pages, read_as};
+use crate::store::{Key, KeyCreation, KeyFilter, NewKey, Once, Revocation, Scope, Tenant, Window};
 
 const COLUMNS: &str =
     "SELECT keys.id, consumer, name, live, scope, prefix, hash, keys.created_at, expires_at, revoked_at, last_used_at
     FROM keys JOIN consumers ON consumers.id = consumer";
-
-/// How much memory a key of a page takes beside its texts, more or less.
-const KEY_BYTES: usize = 300;
 
 /// A new key with its consumer's webhook secret, and whether the consumer is new.
 struct Created {
@@ -31,7 +22,7 @@ pub(super) fn create(
     new: NewKey,
     now: Timestamp,
 ) -> Outcome<(Key, String)> {
-    let Created { key, webhook_secret, .. } = insert(connection, new, now)?;
+    let Created { key, webhook_secret, .. } = insert(connection, &new, now)?;
     Ok((key, webhook_secret))
 }
 
@@ -47,19 +38,19 @@ pub(super) fn create_once(
     {
         return Ok(KeyCreation::Earlier(earlier));
     }
-    let Created { key: created, webhook_secret, is_first } = insert(connection, new, now)?;
+    let Created { key: created, webhook_secret, is_first } = insert(connection, &new, now)?;
     let webhook_secret = is_first.then_some(webhook_secret);
     if let Some(once) = once {
         let (key, webhook_secret) = (String::new(), webhook_secret.clone());
         let shown = CreatedKey { key, webhook_secret, shown: created.clone().shown() };
         let body = read_as(serde_json::to_string(&shown), "a key")?;
-        let answer = KeptAnswer { status: 201, body, ignored: once.ignored.clone() };
+        let answer = once.answer(201, body);
         answers::keep(connection, asking, once, &answer, true, now)?;
     }
     Ok(KeyCreation::Created(created, webhook_secret.map(Secret::new)))
 }
 
-fn insert(connection: &Connection, new: NewKey, now: Timestamp) -> Outcome<Created> {
+fn insert(connection: &Connection, new: &NewKey, now: Timestamp) -> Outcome<Created> {
     let known: Option<(String, String)> = connection
         .query_row(
             "SELECT id, webhook_secret FROM consumers WHERE name = ?1",
@@ -76,7 +67,7 @@ fn insert(connection: &Connection, new: NewKey, now: Timestamp) -> Outcome<Creat
             "INSERT INTO consumers (id, name, webhook_secret, created_at) VALUES (?1, ?2, ?3, ?4)",
             params![id.to_string(), new.consumer_name, new.webhook_secret, now.as_millis()],
         )?;
-        (id, new.webhook_secret)
+        (id, new.webhook_secret.clone())
     };
     connection.execute(
         "INSERT INTO keys (id, consumer, live, scope, prefix, hash, created_at, expires_at)
@@ -92,18 +83,7 @@ fn insert(connection: &Connection, new: NewKey, now: Timestamp) -> Outcome<Creat
             new.expires_at.map(Timestamp::as_millis)
         ],
     )?;
-    let key = Key {
-        id: new.id,
-        tenant: Tenant { consumer, live: new.live },
-        consumer_name: new.consumer_name,
-        scope: new.scope,
-        prefix: new.prefix,
-        hash: new.hash,
-        created_at: now,
-        expires_at: new.expires_at,
-        revoked_at: None,
-        last_used_at: None,
-    };
+    let key = new.of(consumer, now);
     Ok(Created { key, webhook_secret, is_first })
 }
 
@@ -147,11 +127,11 @@ pub(super) fn page(
     sql.push_str(" ORDER BY keys.id DESC LIMIT ?");
     values.push(i64::from(window.limit.saturating_add(1)).into());
     let mut statement = connection.prepare_cached(&sql)?;
-    pages::page(statement.query(params_from_iter(values))?, window.limit, |row| {
-        let value = key(row)?;
-        let bytes = KEY_BYTES + value.consumer_name.len();
-        Ok(Entry { bytes, cursor: value.id.to_string(), value })
-    })
+    pages::page(
+        statement.query(params_from_iter(values))?,
+        window.limit,
+        |row| Ok(key(row)?.into()),
+    )
 }
 
 pub(super) fn revoke(
@@ -166,14 +146,14 @@ pub(super) fn revoke(
     let Some(mut found) = rows.next()?.map(key).transpose()? else {
         return Ok(Revocation::NotFound);
     };
-    let opens = found.scope == Scope::Operator && found.ended(now).is_none();
-    if keep_operator && opens && !has_other_operator(connection, id, now)? {
+    if keep_operator && found.opens_as_operator(now) && !has_other_operator(connection, id, now)? {
         return Ok(Revocation::LastOperator);
     }
-    let revoked_at = *found.revoked_at.get_or_insert(now);
+    found.revoke(now);
+    let revoked_at = found.revoked_at.map(Timestamp::as_millis);
     connection.execute(
         "UPDATE keys SET revoked_at = ?2 WHERE id = ?1",
-        params![id.to_string(), revoked_at.as_millis()],
+        params![id.to_string(), revoked_at],
     )?;
     Ok(Revocation::Done(found))
 }

@@ -5,23 +5,14 @@ use std::num::NonZeroU32;
 use meetbot_types::{ConsumerId, ConsumerQuota, Page, Platform, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
-use super::{
-    Outcome,
-    pages::{self, Entry},
-    read_as, recordings,
-};
+use super::{Outcome, Problem, pages, read_as, recordings};
 use crate::{
-    jobs::quota::{self, Quota, SlotChange, Stay},
+    jobs::quota::{self, Counts, PLACED, Quota, SlotChange, WAITING},
     store::{ConsumerFilter, ConsumerUse, Own, QuotaChange, Tenant, Used, Window},
 };
 
 const QUOTA: &str = "coalesce(c.max_bots, d.max_bots), coalesce(c.max_minutes, d.max_minutes),
     coalesce(c.max_queued, d.max_queued) FROM consumers c, default_quota d";
-
-/// Which jobs wait for their first bot.
-const WAITING: &str = "status = 'queued' AND epoch = 0";
-/// Which jobs have a place.
-const PLACED: &str = "epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled') AND id NOT IN (SELECT job FROM uploads)";
 
 fn quota_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Quota> {
     let limit = |index| row.get(index).map(NonZeroU32::new);
@@ -59,11 +50,9 @@ pub(super) fn moved(connection: &Connection, tenant: Tenant, change: SlotChange)
 
 /// Changes a tenant's counts, and says when the first job that waits may start.
 fn settle(connection: &Connection, consumer: &str, live: bool, change: SlotChange) -> Outcome<()> {
-    let Counts { bots, waiting } = counts(connection, consumer, live)?;
-    let changed = |count, change, what| read_as(u32::try_from(i64::from(count) + change), what);
-    let counts = Counts {
-        bots: changed(bots, change.bots, "a consumer's number of bots")?,
-        waiting: changed(waiting, change.waiting, "a consumer's number of jobs in the queue")?,
+    let before = counts(connection, consumer, live)?;
+    let Some(counts) = before.after(change) else {
+        return Err(Problem::Corrupt(format!("the counts of {consumer}: {before:?}, {change:?}")));
     };
     set(connection, consumer, live, counts)
 }
@@ -84,13 +73,6 @@ fn set(connection: &Connection, consumer: &str, live: bool, counts: Counts) -> O
     Ok(())
 }
 
-/// What is counted of a tenant's jobs.
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    bots: u32,
-    waiting: u32,
-}
-
 fn counts(connection: &Connection, consumer: &str, live: bool) -> Outcome<Counts> {
     let mut statement = connection
         .prepare_cached("SELECT bots, waiting FROM tenants WHERE consumer = ?1 AND live = ?2")?;
@@ -108,9 +90,8 @@ pub(super) fn queue_is_full(
     tenant: Tenant,
 ) -> Outcome<Option<NonZeroU32>> {
     let consumer = tenant.consumer.to_string();
-    let Some(limit) = quota(connection, &consumer)?.queued else { return Ok(None) };
     let waiting = counts(connection, &consumer, tenant.live)?.waiting;
-    Ok(Some(limit).filter(|limit| waiting >= limit.get()))
+    Ok(quota::full_queue(quota(connection, &consumer)?, waiting))
 }
 
 /// Whose job gets the next bot: of those that have a job that is due and a place for it, who has the fewest bots, and of these whose job has been due for longest.
@@ -137,9 +118,8 @@ pub(super) fn next_tenant(connection: &Connection, due: i64) -> Outcome<Option<(
 /// Whether jobs of this tenant wait for a place.
 pub(super) fn at_bot_limit(connection: &Connection, tenant: Tenant) -> Outcome<bool> {
     let consumer = tenant.consumer.to_string();
-    let limit = quota(connection, &consumer)?.bots;
     let bots = counts(connection, &consumer, tenant.live)?.bots;
-    Ok(quota::due(bots, limit, Some(0)).is_none())
+    Ok(quota::at_bot_limit(quota(connection, &consumer)?, bots))
 }
 
 /// A job has ended, in the month of this moment, and costs so many minutes.
@@ -170,9 +150,7 @@ pub(super) fn used_up(
 ) -> Outcome<Option<NonZeroU32>> {
     let consumer = tenant.consumer.to_string();
     let quota = quota(connection, &consumer)?;
-    let limited = quota::used_up(quota, tenant.live, u64::MAX).is_some()
-        && quota::costs_minutes(platform, tenant.live);
-    if !limited || quota::month(at) != quota::month(now) {
+    if !quota::minutes_decide(quota, tenant.live, platform, at, now) {
         return Ok(None);
     }
     let used = minutes(connection, &consumer, tenant.live, now)?;
@@ -192,14 +170,12 @@ fn minutes(connection: &Connection, consumer: &str, live: bool, now: Timestamp) 
             AND epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled')",
     )?;
     let mut rows = statement.query(params![consumer, live])?;
-    let mut minutes = ended.unwrap_or(0);
+    let mut stays: Vec<(Platform, Option<i64>)> = Vec::new();
     while let Some(row) = rows.next()? {
-        let platform = Platform::from(row.get::<_, String>(1)?.as_str());
-        if quota::costs_minutes(&platform, live) {
-            minutes += Stay { ms: row.get(0)?, since: None }.minutes();
-        }
+        stays.push((row.get::<_, String>(1)?.as_str().into(), row.get(0)?));
     }
-    Ok(minutes)
+    let going_on = stays.iter().map(|(platform, ms)| (platform, *ms));
+    Ok(quota::minutes(ended.unwrap_or(0), live, going_on))
 }
 
 pub(super) fn used(connection: &Connection, tenant: Tenant, now: Timestamp) -> Outcome<Used> {
@@ -216,9 +192,6 @@ pub(super) fn used(connection: &Connection, tenant: Tenant, now: Timestamp) -> O
 /// What of a consumer does not depend on what it uses.
 const CONSUMER: &str =
     "SELECT id, name, created_at, max_bots, max_minutes, max_queued, previous_until FROM consumers";
-/// How much memory a consumer of a page takes beside its name, more or less.
-const CONSUMER_BYTES: usize = 500;
-
 pub(super) fn list(connection: &Connection, now: Timestamp) -> Outcome<Vec<ConsumerUse>> {
     let mut statement = connection.prepare_cached(&format!("{CONSUMER} ORDER BY name"))?;
     let mut rows = statement.query([])?;
@@ -254,9 +227,7 @@ pub(super) fn page(
     values.push(i64::from(window.limit.saturating_add(1)).into());
     let mut statement = connection.prepare_cached(&sql)?;
     pages::page(statement.query(params_from_iter(values))?, window.limit, |row| {
-        let value = consumer(connection, row, now)?;
-        let bytes = CONSUMER_BYTES + value.consumer.len();
-        Ok(Entry { bytes, cursor: value.id.to_string(), value })
+        Ok(consumer(connection, row, now)?.into())
     })
 }
 

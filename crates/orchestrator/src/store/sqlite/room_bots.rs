@@ -4,12 +4,7 @@ use meetbot_types::{JobId, Platform, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::Outcome;
-use crate::jobs::{JobRecord, RoomChange};
-
-/// How long an id is kept after its bot has gone: servers of meetings show somebody who dropped out for minutes at most.
-const KEEP_MS: i64 = 60 * 60 * 1000;
-/// How many ids an answer holds at most; those that are in the room come first.
-const MOST: u32 = 1000;
+use crate::jobs::{JobRecord, KEEP_ROOM_ID, ROOM_IDS, RoomChange};
 
 /// The job's bot has entered or left rooms, in this order.
 pub(super) fn write(
@@ -73,7 +68,7 @@ pub(super) fn beside(connection: &Connection, job: JobId, epoch: u32) -> Outcome
          ORDER BY other.gone_at IS NOT NULL, other.gives_way, other.since, other.job, other.participant
          LIMIT ?3",
     )?;
-    let rows = statement.query_map(params![job.to_string(), epoch, MOST], |row| row.get(0))?;
+    let rows = statement.query_map(params![job.to_string(), epoch, ROOM_IDS], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -81,6 +76,6 @@ pub(super) fn beside(connection: &Connection, job: JobId, epoch: u32) -> Outcome
 pub(super) fn sweep(connection: &Connection, now: Timestamp) -> Outcome<()> {
     connection
         .prepare_cached("DELETE FROM room_bots WHERE gone_at <= ?1")?
-        .execute([now.as_millis() - KEEP_MS])?;
+        .execute([(now - KEEP_ROOM_ID).as_millis()])?;
     Ok(())
 }

@@ -6,9 +6,7 @@ use meetbot_types::{ConsumerId, Timestamp, bot::Secret};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{Outcome, answers, consumers, read_as};
-use crate::store::{
-    KeptAnswer, Once, PreviousSecret, Rotation, RotationAnswer, Tenant, WebhookSecrets,
-};
+use crate::store::{Once, PreviousSecret, Rotation, RotationAnswer, Tenant, WebhookSecrets};
 
 const COLUMNS: &str = "SELECT webhook_secret, previous_secret, previous_until FROM consumers";
 
@@ -98,7 +96,7 @@ pub(super) fn rotate_once(
     if let (Some(once), Rotation::Done(secrets)) = (once, &rotation) {
         let shown = secrets.shown(consumer, name);
         let body = read_as(serde_json::to_string(&shown), "a webhook secret")?;
-        let answer = KeptAnswer { status: 200, body, ignored: once.ignored.clone() };
+        let answer = once.answer(200, body);
         answers::keep(connection, asking, once, &answer, true, now)?;
     }
     Ok(RotationAnswer::Now(rotation))

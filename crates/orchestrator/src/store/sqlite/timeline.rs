@@ -1,16 +1,12 @@
 //! A job's timeline, and the outbox that its webhooks leave from.
 
-use meetbot_types::{EventId, Job, Page, TimelineEvent, Timestamp, event::EventData};
+use meetbot_types::{EventId, Job, Page, TimelineEvent, Timestamp};
 use rusqlite::{Connection, params};
 
-use super::{
-    Outcome, feed, outbox,
-    pages::{self, Entry},
-    read_as,
-};
+use super::{Outcome, feed, outbox, pages, read_as};
 use crate::{
     jobs::{Happened, JobRecord},
-    store::{Tenant, Window},
+    store::{Tenant, Window, pages::Entry},
 };
 
 /// Writes what happened to a job: a line each, and a delivery for each URL that gets it.
@@ -28,7 +24,7 @@ pub(super) fn write(
     for (number, happened) in (first..).zip(events) {
         let sequence = happened.sequence;
         let urls: Vec<&str> = happened.urls(job).collect();
-        insert(connection, job, sequence.cast_signed(), happened, (feed, number))?;
+        insert(connection, job, sequence.cast_signed(), &happened, (feed, number))?;
         for url in urls {
             outbox::put(connection, *tenant, &job.id.to_string(), sequence, url, now)?;
         }
@@ -41,7 +37,7 @@ pub(super) fn write_to_feed(
     connection: &Connection,
     tenant: Tenant,
     job: &Job,
-    happened: Happened,
+    happened: &Happened,
 ) -> Outcome<()> {
     let (feed, number) = feed::take_numbers(connection, tenant, 1)?;
     insert(connection, job, -number, happened, (feed, number))
@@ -51,20 +47,10 @@ fn insert(
     connection: &Connection,
     job: &Job,
     row: i64,
-    happened: Happened,
+    happened: &Happened,
     (feed, number): (i64, i64),
 ) -> Outcome<()> {
-    let Happened { sequence, event, details, status, at } = happened;
-    let data = EventData {
-        event: event.clone(),
-        sequence,
-        job_id: job.id,
-        external_id: job.external_id.clone(),
-        status,
-        metadata: job.metadata.clone(),
-        details,
-    };
-    let data = read_as(serde_json::to_string(&data), "an event")?;
+    let data = read_as(serde_json::to_string(&happened.data(job)), "an event")?;
     connection
         .prepare_cached(
             "INSERT INTO events (job, sequence, id, name, at, data, feed, number)
@@ -73,9 +59,9 @@ fn insert(
         .execute(params![
             job.id.to_string(),
             row,
-            EventId::generate(at).to_string(),
-            event.as_str(),
-            at.as_millis(),
+            EventId::generate(happened.at).to_string(),
+            happened.event.as_str(),
+            happened.at.as_millis(),
             data,
             feed,
             number

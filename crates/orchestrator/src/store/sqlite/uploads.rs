@@ -60,10 +60,6 @@ pub(super) fn is_stored(connection: &Connection, id: JobId) -> Outcome<bool> {
             .prepare_cached(&format!("SELECT 1 FROM {table} WHERE job = ?1"))?
             .exists([id.to_string()])?)
     };
-    if waits("uploads")? || waits("mixes")? {
-        return Ok(false);
-    }
-    let record = records::of_any(connection, id)?;
-    let uri = record.and_then(|record| record.job.manifest_uri);
-    Ok(uri.is_some_and(|uri| uri.starts_with("s3://")))
+    let waits = waits("uploads")? || waits("mixes")?;
+    Ok(records::of_any(connection, id)?.is_some_and(|record| record.is_stored(waits)))
 }

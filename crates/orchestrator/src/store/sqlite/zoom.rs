@@ -1,21 +1,15 @@
 //! Streams of Zoom meetings.
 
 use async_trait::async_trait;
-use meetbot_types::{
-    JobId, MeetingLink, Timestamp,
-    bot::{ZoomStream, ZoomStreamState},
-};
+use meetbot_types::{JobId, MeetingLink, Timestamp, bot::ZoomStream};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{Outcome, Problem, SqliteStore, read_as, writer::Transaction};
+use super::{Outcome, SqliteStore, read_as, writer::Transaction};
 use crate::{
     clock::StoreNow,
     store::{Result, StreamEvent, ZoomHeard, ZoomStore},
     zoom::matching::{self, Stream, Waiting},
 };
-
-/// How long a stream that no job has is kept: as long as Zoom may repeat its webhooks.
-const KEEP_MS: i64 = 24 * 60 * 60 * 1000;
 
 const COLUMNS: &str = "SELECT id, meeting_uuid, meeting, server_urls, state, stop_reason, version, since, heard_ms, job FROM zoom_streams";
 
@@ -45,12 +39,7 @@ fn stream(row: &Row<'_>) -> Outcome<Stream> {
         meeting_uuid: row.get(1)?,
         meeting: row.get(2)?,
         server_urls: read_as(serde_json::from_str(&urls), "a stream's servers")?,
-        state: match state.as_str() {
-            "started" => ZoomStreamState::Started,
-            "interrupted" => ZoomStreamState::Interrupted,
-            "stopped" => ZoomStreamState::Stopped,
-            _ => return Err(Problem::Corrupt(format!("a stream's state {state:?}"))),
-        },
+        state: read_as(matching::state_of(&state).ok_or("it is unknown"), "a stream's state")?,
         stop_reason: row.get(5)?,
         version: row.get(6)?,
         since: Timestamp::from_millis(row.get(7)?),
@@ -70,11 +59,6 @@ fn load(
 }
 
 fn save(connection: &Connection, consumer: &str, stream: &Stream) -> Outcome<()> {
-    let state = match stream.state {
-        ZoomStreamState::Interrupted => "interrupted",
-        ZoomStreamState::Stopped => "stopped",
-        ZoomStreamState::Started | ZoomStreamState::GivenToAnotherJob => "started",
-    };
     connection
         .prepare_cached(
             "INSERT INTO zoom_streams (id, consumer, meeting_uuid, meeting, server_urls, state, stop_reason, version, since, heard_ms, job)
@@ -88,7 +72,7 @@ fn save(connection: &Connection, consumer: &str, stream: &Stream) -> Outcome<()>
             stream.meeting_uuid,
             stream.meeting,
             read_as(serde_json::to_string(&stream.server_urls), "a stream's servers")?,
-            state,
+            stream.state_word(),
             stream.stop_reason,
             stream.version,
             stream.since.as_millis(),
@@ -142,18 +126,9 @@ fn apply(
         return Ok(ZoomHeard { jobs: Vec::new(), unclaimed });
     };
     let waiting = waiting(connection, consumer, now)?;
-    let is_new = stream.job.is_none();
-    if let Some(job) = matching::chosen(&stream, &waiting, now) {
-        stream.job = Some(job);
-    }
+    let jobs = matching::give(&mut stream, &waiting, now);
     save(connection, consumer, &stream)?;
-    // Those who do not get it hear that, too.
-    let others =
-        waiting.iter().filter(|one| is_new && Some(&one.meeting) == stream.meeting.as_ref());
-    let mut told: Vec<JobId> = others.map(|one| one.job).chain(stream.job).collect();
-    told.sort();
-    told.dedup();
-    Ok(ZoomHeard { jobs: told, unclaimed: matching::unclaimed(&stream, now) })
+    Ok(ZoomHeard { jobs, unclaimed: matching::unclaimed(&stream, now) })
 }
 
 fn of_job(connection: &Connection, job: JobId, now: Timestamp) -> Outcome<Option<ZoomStream>> {
@@ -179,12 +154,11 @@ fn of_job(connection: &Connection, job: JobId, now: Timestamp) -> Outcome<Option
         stream.job = Some(chosen);
         save(connection, &consumer, &stream)?;
     }
-    match stream.job {
-        Some(has) if has == job => Ok(Some(stream.shown())),
-        // A job that has ended keeps its stream, which is over for it: the next one may come.
-        Some(has) if !has_ended(connection, has)? => Ok(Some(stream.shown_to_others())),
-        _ => Ok(None),
-    }
+    let has_ended = match stream.job {
+        Some(has) if has != job => has_ended(connection, has)?,
+        _ => false,
+    };
+    Ok(stream.shown_to(job, has_ended))
 }
 
 fn has_ended(connection: &Connection, job: JobId) -> Outcome<bool> {
@@ -197,6 +171,6 @@ fn has_ended(connection: &Connection, job: JobId) -> Outcome<bool> {
 pub(super) fn sweep(connection: &Connection, now: Timestamp) -> Outcome<()> {
     connection
         .prepare_cached("DELETE FROM zoom_streams WHERE job IS NULL AND since <= ?1")?
-        .execute([now.as_millis() - KEEP_MS])?;
+        .execute([(now - matching::KEEP).as_millis()])?;
     Ok(())
 }
