@@ -19,17 +19,17 @@ struct Created {
 
 pub(super) fn create(
     connection: &Connection,
-    new: NewKey,
+    new: &NewKey,
     now: Timestamp,
 ) -> Outcome<(Key, String)> {
-    let Created { key, webhook_secret, .. } = insert(connection, &new, now)?;
+    let Created { key, webhook_secret, .. } = insert(connection, new, now)?;
     Ok((key, webhook_secret))
 }
 
 pub(super) fn create_once(
     connection: &Connection,
     asking: Tenant,
-    new: NewKey,
+    new: &NewKey,
     once: Option<&Once>,
     now: Timestamp,
 ) -> Outcome<KeyCreation> {
@@ -38,7 +38,7 @@ pub(super) fn create_once(
     {
         return Ok(KeyCreation::Earlier(earlier));
     }
-    let Created { key: created, webhook_secret, is_first } = insert(connection, &new, now)?;
+    let Created { key: created, webhook_secret, is_first } = insert(connection, new, now)?;
     let webhook_secret = is_first.then_some(webhook_secret);
     if let Some(once) = once {
         let (key, webhook_secret) = (String::new(), webhook_secret.clone());

@@ -18,7 +18,7 @@ use crate::{
 #[async_trait]
 impl KeyStore for SqliteStore {
     async fn create_key(&self, new: NewKey, now: StoreNow) -> Result<(Key, String)> {
-        self.writer.write(move |connection| keys::create(connection, new, now.wall)).await
+        self.writer.write(move |connection| keys::create(connection, &new, now.wall)).await
     }
 
     async fn create_key_once(
@@ -29,7 +29,7 @@ impl KeyStore for SqliteStore {
         now: StoreNow,
     ) -> Result<KeyCreation> {
         let create = move |connection: &Transaction<'_>| {
-            keys::create_once(connection, asking, new, once.as_ref(), now.wall)
+            keys::create_once(connection, asking, &new, once.as_ref(), now.wall)
         };
         self.writer.write(create).await
     }
