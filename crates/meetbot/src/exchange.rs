@@ -7,14 +7,12 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
     header::{AUTHORIZATION, USER_AGENT},
 };
-use tokio::time::Instant;
-use url::Url;
 
 use crate::{
-    Error, ErrorKind, Request, Response, clock,
-    redirect::{self, MAX_REDIRECTS},
-    retry::{self, Outcome},
+    Error, ErrorKind, Request, Response, clock, redirect,
+    retry::Outcome,
     settings::{Answer, IDEMPOTENCY_KEY, Settings, random, random_key},
+    tries::{Redirect, Tries},
 };
 
 /// What the server passed over: names, percent-encoded, with commas between them.
@@ -43,10 +41,7 @@ const IGNORED: &str = "x-meetbot-ignored";
 pub struct Exchange {
     settings: Settings,
     pub(crate) request: Request,
-    attempts: u32,
-    started: Instant,
-    /// Where this try was redirected to, and how many redirects that took.
-    redirected: Option<(Url, u32)>,
+    tries: Tries,
 }
 
 /// What follows from a try.
@@ -71,7 +66,8 @@ impl Exchange {
             })?;
             request.headers.insert(IDEMPOTENCY_KEY, value);
         }
-        Ok(Self { settings, request, attempts: 0, started: clock::now(), redirected: None })
+        let tries = Tries::new(settings.limits(), clock::now());
+        Ok(Self { settings, request, tries })
     }
 
     /// The method.
@@ -81,15 +77,15 @@ impl Exchange {
 
     /// Where to send it.
     pub fn url(&self) -> String {
-        match &self.redirected {
-            Some((url, _)) => url.to_string(),
+        match self.tries.redirected_to() {
+            Some(url) => url.to_string(),
             None => format!("{}{}", self.settings.base_url(), self.request.path),
         }
     }
 
     /// The headers to send: with the API key to the server, without it to where a redirect leads.
     pub fn headers(&self) -> Vec<(String, String)> {
-        let mut headers = if self.redirected.is_some() {
+        let mut headers = if self.tries.redirected_to().is_some() {
             redirect::kept(&self.request.headers)
         } else {
             let mut headers = self.request.headers.clone();
@@ -111,7 +107,7 @@ impl Exchange {
 
     /// How long the next try may take.
     pub fn limit(&self) -> Duration {
-        self.left().map_or(self.settings.timeout(), |left| left.min(self.settings.timeout()))
+        self.tries.limit(clock::now())
     }
 
     /// What follows from an answer.
@@ -126,23 +122,14 @@ impl Exchange {
             Some((name, HeaderValue::from_str(value).ok()?))
         });
         let headers: HeaderMap = headers.collect();
-        let Some(next) = self.redirect(status, &headers) else {
-            return self.ended(Ok(Answer { status, headers, body }));
-        };
-        let redirects = self.redirected.as_ref().map_or(0, |(_, redirects)| *redirects);
-        if redirects == MAX_REDIRECTS {
-            return self.ended(Err(self.settings.redirected_too_often(&next, status, &headers)));
+        let (url, call) = (self.url(), (&self.request.method, &*self.request.path));
+        match self.tries.redirect(call, &url, status, &headers) {
+            Redirect::None => self.ended(Ok(Answer { status, headers, body })),
+            Redirect::Followed => Ok(Verdict::Again(Duration::ZERO)),
+            Redirect::TooMany(next) => {
+                self.ended(Err(self.settings.redirected_too_often(&next, status, &headers)))
+            }
         }
-        self.redirected = Some((next, redirects + 1));
-        Ok(Verdict::Again(Duration::ZERO))
-    }
-
-    /// The URL of a redirect that is followed.
-    fn redirect(&self, status: u16, headers: &HeaderMap) -> Option<Url> {
-        if !redirect::are_followed(&self.request.method, &self.request.path) {
-            return None;
-        }
-        redirect::target(&Url::parse(&self.url()).ok()?, status, headers)
     }
 
     /// What follows from a connection that was not to be had or broke, or from a try that took too long.
@@ -161,11 +148,11 @@ impl Exchange {
 
     /// What follows from a try.
     pub(crate) fn ended(&mut self, tried: Result<Answer, Error>) -> Result<Verdict, Error> {
-        self.attempts += 1;
-        self.redirected = None;
+        self.tries.ended();
+        let attempts = self.tries.made();
         let (error, outcome) = match tried {
             Ok(Answer { status, headers, body }) if (200..300).contains(&status) => {
-                let response = Response { status, headers, body, attempts: self.attempts };
+                let response = Response { status, headers, body, attempts };
                 if let Some(names) = response.header(IGNORED) {
                     let path = self.request.path.split('?').next();
                     tracing::warn!(
@@ -184,24 +171,14 @@ impl Exchange {
             Err(error) if error.is_transient() => (error, Outcome::Broken),
             Err(error) => return Err(self.failed(error)),
         };
-        let (retries, tried) = (self.settings.max_retries(), self.attempts);
-        let wait = retry::decide(tried, retries, outcome, error.retry_after(), random());
-        let left = self.left();
-        let Some(wait) = wait.filter(|wait| left.is_none_or(|left| *wait < left)) else {
-            return Err(self.failed(error));
-        };
-        tracing::debug!(tried, wait_ms = wait.as_millis(), %error, "the call is tried again");
+        let pause = self.tries.pause(outcome, error.retry_after(), random(), clock::now());
+        let Some(wait) = pause else { return Err(self.failed(error)) };
+        tracing::debug!(tried = attempts, wait_ms = wait.as_millis(), %error, "the call is tried again");
         Ok(Verdict::Again(wait))
-    }
-
-    /// What is left of the time for the whole call.
-    fn left(&self) -> Option<Duration> {
-        let deadline = self.settings.options.deadline?;
-        Some(deadline.saturating_sub(clock::now() - self.started))
     }
 
     fn failed(&self, error: Error) -> Error {
         let key = self.request.headers.get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok());
-        error.with_call(self.attempts, key)
+        error.with_call(self.tries.made(), key)
     }
 }

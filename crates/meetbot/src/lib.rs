@@ -53,11 +53,14 @@ mod request;
 mod retry;
 mod settings;
 mod transport;
+mod tries;
 mod wait;
 pub mod webhook;
 
 #[cfg(test)]
 mod answers;
+#[cfg(test)]
+mod surface;
 #[cfg(test)]
 mod vectors;
 

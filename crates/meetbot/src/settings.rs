@@ -15,6 +15,7 @@ use crate::{
     options::CallOptions,
     redirect::{self, MAX_REDIRECTS},
     retry::{self, MAX_RETRIES},
+    tries::Limits,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -63,6 +64,15 @@ impl Settings {
     /// How long one try may take.
     pub(crate) fn timeout(&self) -> Duration {
         self.options.timeout.unwrap_or(TIMEOUT)
+    }
+
+    /// What the tries of a call may take.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            retries: self.max_retries(),
+            timeout: self.timeout(),
+            deadline: self.options.deadline,
+        }
     }
 
     pub(crate) fn base_url(&self) -> &str {
