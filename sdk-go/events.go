@@ -74,6 +74,8 @@ type StatusChanged struct {
 	StatusDetail string `json:"statusDetail"`
 	// LeaveReason is why the bot left.
 	LeaveReason LeaveReason `json:"leaveReason"`
+	// Via is how the bot has got in; empty in all but the change to in_call.
+	Via Via `json:"via"`
 }
 
 // Finalized is particular to job.finalized, which comes exactly once per completed job.

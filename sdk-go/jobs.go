@@ -32,6 +32,8 @@ type DispatchBotParams struct {
 	Metadata map[string]any
 	// AutoLeave is when the bot leaves by itself.
 	AutoLeave *AutoLeaveConfig
+	// RecordVideo is whether to record cameras; the server's settings decide where it is nil. Shared screens are recorded in any case.
+	RecordVideo *bool
 }
 
 // AutoLeaveConfig is when a bot is to leave by itself. A rule that is not set keeps the server's default.
@@ -130,6 +132,9 @@ func (p *DispatchBotParams) sent() (api.NewJob, error) {
 			return sent, err
 		}
 		sent.AutoLeave = nullable.Value(rules)
+	}
+	if p.RecordVideo != nil {
+		sent.RecordVideo = nullable.Value(*p.RecordVideo)
 	}
 	return sent, nil
 }

@@ -34,6 +34,8 @@ type Job struct {
 	Metadata map[string]any `json:"metadata"`
 	// AutoLeave is when the bot leaves by itself.
 	AutoLeave AutoLeave `json:"autoLeave"`
+	// RecordVideo is whether cameras are recorded; nil where the server's settings say it.
+	RecordVideo *bool `json:"recordVideo"`
 	// Attempt says which bot this is: 1 for the first, one more each time a lost bot is replaced, 0 before the first.
 	Attempt int `json:"attempt"`
 	// LeaveReason is why the bot left.

@@ -331,6 +331,7 @@ type requestArguments struct {
 	Webhooks                                                                                      struct{ OnFinalize, OnStatusChange string }
 	Metadata                                                                                      map[string]any
 	AutoLeave                                                                                     map[string]any
+	RecordVideo                                                                                   *bool
 	Status                                                                                        []JobStatus
 	Limit                                                                                         int
 }
@@ -383,7 +384,7 @@ func requestsHold(t *testing.T) {
 			case "dispatch_bot":
 				_, err = client.DispatchBot(ctx, DispatchBotParams{
 					MeetingURL: a.MeetingURL, ExternalID: a.ExternalID, DisplayName: a.DisplayName, Platform: a.Platform, JoinAt: a.JoinAt, OnFinalizeURL: a.Webhooks.OnFinalize,
-					OnStatusChangeURL: a.Webhooks.OnStatusChange, Metadata: a.Metadata, AutoLeave: a.autoLeave(t),
+					OnStatusChangeURL: a.Webhooks.OnStatusChange, Metadata: a.Metadata, AutoLeave: a.autoLeave(t), RecordVideo: a.RecordVideo,
 				})
 			case "get_bot":
 				_, err = client.GetBot(ctx, a.JobID)

@@ -131,6 +131,7 @@ fn order(folder: &Path) -> BotOrder {
         external_id: None,
         display_name: "meetbot".to_owned(),
         auto_leave: AutoLeave::default(),
+        record_video: None,
         joined_ms_ago: None,
         sandbox: None,
         zoom: None,

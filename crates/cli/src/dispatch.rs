@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// Leave when another notetaker bot is there.
     #[arg(long)]
     on_bot_detected: bool,
+    /// Whether to record cameras; the server's settings decide where it is not given.
+    #[arg(long, value_name = "true|false")]
+    record_video: Option<bool>,
     /// Makes this very call safe to repeat.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -89,6 +92,7 @@ impl Args {
             webhooks: (webhooks != Webhooks::default()).then_some(webhooks),
             metadata: self.metadata,
             auto_leave: (auto_leave != AutoLeaveConfig::default()).then_some(auto_leave),
+            record_video: self.record_video,
         }
     }
 }
@@ -161,9 +165,11 @@ mod tests {
                 "--after-max",
                 "60",
                 "--metadata",
-                "{\"a\":1}"
+                "{\"a\":1}",
+                "--record-video",
+                "false"
             ]),
-            r#"{"meetingUrl":"https://m","metadata":{"a":1},"autoLeave":{"afterSoloSeconds":null,"afterMaxSeconds":60}}"#
+            r#"{"meetingUrl":"https://m","metadata":{"a":1},"autoLeave":{"afterSoloSeconds":null,"afterMaxSeconds":60},"recordVideo":false}"#
         );
         assert!(Line::try_parse_from(["x", "https://m", "--after-solo", "-1"]).is_err());
         assert!(

@@ -18,6 +18,20 @@ words! {
     }
 }
 
+impl Via {
+    /// How bots of this version get into a platform's meetings; `live` is false for jobs of a test key, whose meetings the sandbox plays. `None` where there is no bot.
+    pub fn of(platform: &Platform, live: bool) -> Option<Self> {
+        match platform {
+            _ if !live => Some(Self::Sandbox),
+            Platform::Sandbox => Some(Self::Sandbox),
+            Platform::Janus => Some(Self::Native),
+            Platform::GoogleMeet => Some(Self::Browser),
+            Platform::ZoomWeb => Some(Self::Rtms),
+            _ => None,
+        }
+    }
+}
+
 /// One way into a platform's meetings. A platform may have several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Availability {

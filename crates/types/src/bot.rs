@@ -43,6 +43,9 @@ pub struct BotOrder {
     pub display_name: String,
     /// When to leave.
     pub auto_leave: AutoLeave,
+    /// Whether the job wants cameras to be recorded; `None` where it does not say.
+    #[serde(default)]
+    pub record_video: Option<bool>,
     /// How long ago the job's first bot was in the call, in milliseconds; `None` for the first. The longest stay counts from there.
     pub joined_ms_ago: Option<u64>,
     /// The sandbox that plays the meeting (`ws://…`), where it is played.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeMap 
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
-    DeliveryId, FailureCode, JobId, JobStatus, LeaveReason, Metadata, Permission, Timestamp,
+    DeliveryId, FailureCode, JobId, JobStatus, LeaveReason, Metadata, Permission, Timestamp, Via,
     bot::{ChatMessage, Participant},
     manifest::File,
 };
@@ -98,6 +98,8 @@ pub enum EventDetails {
         status_detail: Option<String>,
         /// Why the bot left.
         leave_reason: Option<LeaveReason>,
+        /// How the bot has got in; `None` in all but the change to `in_call`.
+        via: Option<Via>,
     },
     /// Of `job.finalized`.
     Finalized {
@@ -209,6 +211,8 @@ impl<'de> Deserialize<'de> for EventData {
             previous_status: Option<JobStatus>,
             status_detail: Option<String>,
             leave_reason: Option<LeaveReason>,
+            #[serde(default)]
+            via: Option<Via>,
         }
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -272,8 +276,9 @@ impl<'de> Deserialize<'de> for EventData {
         let frame: Frame = read(&raw)?;
         let details = match &frame.event {
             EventName::StatusChanged => {
-                let StatusChanged { previous_status, status_detail, leave_reason } = read(&raw)?;
-                EventDetails::StatusChanged { previous_status, status_detail, leave_reason }
+                let StatusChanged { previous_status, status_detail, leave_reason, via } =
+                    read(&raw)?;
+                EventDetails::StatusChanged { previous_status, status_detail, leave_reason, via }
             }
             EventName::Finalized => {
                 let Finalized { manifest_uri, leave_reason, duration_ms } = read(&raw)?;
@@ -341,7 +346,7 @@ mod tests {
         let cases = [
             envelope(
                 "job.status_changed",
-                r#""previousStatus":"queued","statusDetail":null,"leaveReason":"solo""#,
+                r#""previousStatus":"joining","statusDetail":null,"leaveReason":"solo","via":"rtms""#,
             ),
             envelope(
                 "job.finalized",

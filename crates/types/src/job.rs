@@ -240,6 +240,9 @@ pub struct Job {
     pub metadata: Metadata,
     /// When the bot leaves by itself.
     pub auto_leave: AutoLeave,
+    /// Whether cameras are recorded; `null` where the server's settings say it.
+    #[serde(default)]
+    pub record_video: Option<bool>,
     /// Which bot this is: 1 for the first, one more each time a lost bot is replaced; 0 before the first.
     pub attempt: u32,
     /// Why the bot left.
@@ -307,6 +310,9 @@ pub struct NewJob {
     /// When the bot leaves by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_leave: Option<AutoLeaveConfig>,
+    /// Whether to record cameras, where the meeting shows them; shared screens are recorded in any case. The default is the server's setting for the platform, and true where it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record_video: Option<bool>,
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ type kind int
 const (
 	text kind = iota
 	flag
+	flagOrNull
 	whole
 	wholeOrNull
 	fraction
@@ -105,8 +106,11 @@ func kindOf(t reflect.Type) (kind, *plan) {
 	case reflect.Float64:
 		return fraction, nil
 	case reflect.Pointer:
-		if t.Elem().Kind() == reflect.Int64 {
+		switch t.Elem().Kind() {
+		case reflect.Int64:
 			return wholeOrNull, nil
+		case reflect.Bool:
+			return flagOrNull, nil
 		}
 	case reflect.Struct:
 		if t == timeType {

@@ -141,14 +141,13 @@ func (s *scanner) value(target reflect.Value, f *field) error {
 		target.SetString(found)
 		return err
 	case flag:
-		switch next {
-		case 't':
-			target.SetBool(true)
-			return s.literal("true")
-		case 'f':
-			return s.literal("false")
-		}
-		return s.wrong("true or false")
+		found, err := s.flag(next)
+		target.SetBool(found)
+		return err
+	case flagOrNull:
+		found, err := s.flag(next)
+		target.Set(reflect.ValueOf(&found))
+		return err
 	case whole:
 		number, err := s.whole()
 		target.SetInt(number)
@@ -248,6 +247,16 @@ func (s *scanner) anyValue() (any, error) {
 	}
 	raw, err := s.raw()
 	return json.Number(raw), err
+}
+
+func (s *scanner) flag(next byte) (bool, error) {
+	switch next {
+	case 't':
+		return true, s.literal("true")
+	case 'f':
+		return false, s.literal("false")
+	}
+	return false, s.wrong("true or false")
 }
 
 func (s *scanner) text() (string, error) {

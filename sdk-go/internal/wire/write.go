@@ -68,6 +68,11 @@ func appendValue(to []byte, source reflect.Value, f *field) ([]byte, error) {
 		return quoted(to, source.String()), nil
 	case flag:
 		return strconv.AppendBool(to, source.Bool()), nil
+	case flagOrNull:
+		if source.IsNil() {
+			return append(to, "null"...), nil
+		}
+		return strconv.AppendBool(to, source.Elem().Bool()), nil
 	case whole:
 		if f.nullable && source.Int() == 0 {
 			return append(to, "null"...), nil

@@ -114,7 +114,7 @@ def test_the_log_tells_each_call_and_no_secret(client: Any, scripted: Any, caplo
 def test_what_the_server_passed_over_is_a_warning(
     client: Any, scripted: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    named = {"X_Meetbot_Ignored": "recordVideo,autoLeave.afterLunch"}
+    named = {"X_Meetbot_Ignored": "colour,autoLeave.afterLunch"}
     server = scripted(answer(a_job(), 201), answer(a_job(), 201, **named), answer(a_job(), 201, **named))
     for level, expected in ((logging.WARNING, 1), (logging.DEBUG, 1)):
         mb = client(server.url)
@@ -124,7 +124,7 @@ def test_what_the_server_passed_over_is_a_warning(
                 assert caplog.records == []
             mb.dispatch_bot(meeting_url="https://zoom.us/j/91234567890")
         warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-        assert len(warnings) == expected and "recordVideo,autoLeave.afterLunch" in warnings[0]
+        assert len(warnings) == expected and "colour,autoLeave.afterLunch" in warnings[0]
         caplog.clear()
 
 

@@ -150,6 +150,7 @@ SNAKE = {
     "displayName": "display_name",
     "joinAt": "join_at",
     "autoLeave": "auto_leave",
+    "recordVideo": "record_video",
     "createdAfter": "created_after",
     "createdBefore": "created_before",
     "jobId": "job_id",

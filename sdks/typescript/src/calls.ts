@@ -45,6 +45,8 @@ export interface DispatchBotParams {
   metadata?: Optional<Record<string, unknown>>;
   /** When the bot leaves by itself. */
   autoLeave?: Optional<AutoLeaveConfig>;
+  /** Whether to record cameras; the server's settings decide where it is not given. Shared screens are recorded in any case. */
+  recordVideo?: Optional<boolean>;
 }
 
 /** When the bot leaves by itself, in whole seconds. `null` switches a rule off; what is not given has the server's default. */
@@ -89,7 +91,7 @@ export interface DeliveriesParams {
 }
 
 export function dispatchBot(params: DispatchBotParams): Endpoint {
-  known("dispatchBot", params, "meetingUrl externalId platform displayName joinAt onFinalizeUrl onStatusChangeUrl webhooks metadata autoLeave");
+  known("dispatchBot", params, "meetingUrl externalId platform displayName joinAt onFinalizeUrl onStatusChangeUrl webhooks metadata autoLeave recordVideo");
   const { onFinalizeUrl, onStatusChangeUrl, webhooks, joinAt, ...others } = params;
   const { metadata, autoLeave } = others;
   known("webhooks", webhooks ?? {}, "onFinalize onStatusChange");

@@ -1,7 +1,7 @@
 /** What events say, in a timeline and in webhooks. */
 
 import type { ManifestFile } from "./models.js";
-import type { EventName, FailureCode, JobStatus, LeaveReason, Permission } from "./words.js";
+import type { EventName, FailureCode, JobStatus, LeaveReason, Permission, Via } from "./words.js";
 
 /** What each event says. */
 export interface EventData {
@@ -22,6 +22,8 @@ export interface StatusChanged extends EventData {
   previousStatus: JobStatus | null;
   statusDetail: string | null;
   leaveReason: LeaveReason | null;
+  /** How the bot has got in; `null` in all but the change to `in_call`. */
+  via: Via | null;
 }
 
 /** Of `job.finalized`: the recording is complete on disk. */

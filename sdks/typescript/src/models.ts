@@ -38,6 +38,8 @@ export interface Job {
   /** Your own data, as it was given. Numbers beyond 2⁵³ lose digits, as everywhere in JavaScript. */
   metadata: Record<string, unknown>;
   autoLeave: AutoLeave;
+  /** Whether cameras are recorded; `null` where the server's settings say it. */
+  recordVideo: boolean | null;
   /** How many bots have been sent, from 1; 0 before the first. */
   attempt: number;
   leaveReason: LeaveReason | null;

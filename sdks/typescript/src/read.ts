@@ -25,6 +25,10 @@ function text(value: unknown, path: string): unknown {
   return typeof value === "string" ? value : wrong(path, "a text");
 }
 
+function flag(value: unknown, path: string): unknown {
+  return typeof value === "boolean" ? value : wrong(path, "true or false");
+}
+
 function list(value: unknown, path: string, read: Reader, shape: Shape): unknown[] {
   return Array.isArray(value) ? value.map((one, index) => read(one, `${path}[${index}]`, shape)) : wrong(path, "a list");
 }
@@ -51,7 +55,8 @@ const KINDS: Record<string, [missing: () => unknown, read: Reader]> = {
   "#": [() => 0, whole],
   "~": [() => null, whole],
   "%": [() => 0, (value, path) => (typeof value === "number" ? value : wrong(path, "a number"))],
-  "?": [() => false, (value, path) => (typeof value === "boolean" ? value : wrong(path, "true or false"))],
+  "?": [() => false, flag],
+  "??": [() => null, flag],
   "=": [() => ({}), object],
   "[]": [() => [], (value, path, shape) => list(value, path, text, shape)],
   "{}": [() => ({}), counts],

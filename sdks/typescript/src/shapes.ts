@@ -6,7 +6,7 @@ import type { KnownEventName } from "./words.js";
  * The shape of an object: its fields with white space between them, and the shapes of those that hold objects.
  *
  * A field is its name and what it holds: `name` a text or none, `name!` a text that is required and not empty, `name@` a time or none, `name#` a whole number
- * or 0, `name~` a whole number or none, `name%` a number or 0, `name?` a flag, `name=` an object that is not looked into, `name[]` a list of texts,
+ * or 0, `name~` a whole number or none, `name%` a number or 0, `name?` a flag, `name??` a flag or none, `name=` an object that is not looked into, `name[]` a list of texts,
  * `name{}` counts by name, `name:` an object, `name;` an object or none, `name*` a list of objects.
  */
 export interface Shape {
@@ -22,7 +22,7 @@ export const file: Shape = { fields: "name mediaType bytes~ sha256" };
 
 export const job: Shape = {
   fields:
-    "id! externalId meetingUrl platform displayName status! statusDetail recording: joinAt@ webhooks: metadata= autoLeave: attempt# leaveReason " +
+    "id! externalId meetingUrl platform displayName status! statusDetail recording: joinAt@ webhooks: metadata= autoLeave: recordVideo?? attempt# leaveReason " +
     "failureCode failureDetail manifestUri createdAt@ updatedAt@ joinedAt@ endedAt@",
   inner: {
     recording,
@@ -96,7 +96,7 @@ export const message: Shape = { fields: "id senderId sender text private? atMs#"
 
 /** What the data of an event holds beside that. */
 export const EVENTS: Readonly<Record<KnownEventName, Shape>> = {
-  "job.status_changed": { fields: "previousStatus statusDetail leaveReason" },
+  "job.status_changed": { fields: "previousStatus statusDetail leaveReason via" },
   "job.finalized": { fields: "manifestUri leaveReason durationMs#" },
   "job.failed": { fields: "failureCode failureDetail failure_code failure_detail failure_reason manifestUri" },
   "job.artifact_ready": { fields: "artifact: manifestUri", inner: { artifact: file } },

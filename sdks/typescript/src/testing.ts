@@ -39,6 +39,7 @@ export function job(fields: Partial<Job> = {}): Job {
     webhooks: { onStatusChange: null, onFinalize: null },
     metadata: {},
     autoLeave: { afterEntryDelaySeconds: 600, afterSilenceSeconds: 1200, afterSoloSeconds: 60, afterMaxSeconds: 14400, onBotDetected: false },
+    recordVideo: null,
     attempt: 0,
     leaveReason: null,
     failureCode: null,

@@ -13,7 +13,7 @@ use crate::{
     brain::Observed,
     clock,
     media::TrackId,
-    meeting::MeetingEvent,
+    meeting::{MeetingEvent, Source},
     recording::{Mode, Recording},
 };
 
@@ -101,6 +101,9 @@ impl Bot<'_> {
     fn take(&mut self, event: MeetingEvent) -> io::Result<Option<Effect>> {
         let now = clock::now();
         match event {
+            // A platform that can leave cameras out does not send them at all.
+            MeetingEvent::Media { source: Source::Camera, .. }
+                if self.order.record_video == Some(false) => {}
             MeetingEvent::Media { participant, source, frame } => {
                 if self.media.came(now) {
                     self.reporter.report(BotReport::MediaFlows);

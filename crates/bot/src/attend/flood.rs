@@ -124,6 +124,7 @@ pub(super) fn order(folder: PathBuf, auto_leave: AutoLeave) -> BotOrder {
         external_id: None,
         display_name: "meetbot".to_owned(),
         auto_leave,
+        record_video: None,
         joined_ms_ago: None,
         sandbox: None,
         zoom: None,

@@ -122,6 +122,9 @@ mod tests {
         let codes: Vec<_> = missing.map(|missing| missing.code.as_str()).collect();
         assert_eq!(codes, ["no_datagrams", "no_datagrams", "browser_off"]);
         assert!(Machine::look().datagrams);
+        for way in &ways {
+            assert_eq!(Via::of(&way.platform, true).as_ref(), Some(&way.via), "{way:?}");
+        }
     }
 
     #[test]

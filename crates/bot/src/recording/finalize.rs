@@ -344,6 +344,7 @@ pub(super) mod tests {
             external_id: None,
             display_name: "meetbot".to_owned(),
             auto_leave: AutoLeave::default(),
+            record_video: None,
             joined_ms_ago: None,
             sandbox: None,
             zoom: None,

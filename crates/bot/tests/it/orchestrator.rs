@@ -120,6 +120,7 @@ impl Stage {
             external_id: Some("lesson-7".to_owned()),
             display_name: "meetbot".to_owned(),
             auto_leave: AutoLeave::default(),
+            record_video: None,
             joined_ms_ago: None,
             sandbox: None,
             zoom: None,

@@ -119,6 +119,30 @@ async fn the_camera_of_who_speaks_is_in_a_file_of_theirs() {
 }
 
 #[tokio::test]
+async fn a_job_that_wants_no_cameras_has_the_shared_screen_and_no_camera() {
+    let (zoom, stage) = zoom().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (picture, voice) = (keyframe(folder.path()), tone(folder.path(), 400));
+    stage.zoom_stream(started(&zoom, 1));
+    let mut order = BotOrder { record_video: Some(false), ..order(&stage) };
+    // As a server of an older version orders it.
+    order.zoom.as_mut().unwrap().video = true;
+    let bot = run(&zoom, order);
+    let from_ms = now().as_millis() - 5_000;
+    zoom.play([
+        Step::Say(CAMERAS, media(15, 101, "Ada", &picture, from_ms)),
+        Step::Say(SHARE, media(16, 101, "Ada", &picture, from_ms)),
+    ])
+    .await;
+    zoom.play(speak(&[(101, "Ada", &voice[..10])], from_ms)).await;
+    zoom.has_said_all(&[CAMERAS, SHARE]).await;
+    let manifest = recorded(&zoom, &stage, bot).await;
+    let mut sources: Vec<_> = manifest.tracks.iter().map(|track| track.source.as_str()).collect();
+    sources.sort_unstable();
+    assert_eq!(sources, ["microphone", "screen"], "{manifest:#?}");
+}
+
+#[tokio::test]
 async fn cameras_that_zoom_does_not_give_leave_the_sound_as_it_is() {
     let (zoom, stage) = zoom().await;
     let folder = tempfile::tempdir().unwrap();

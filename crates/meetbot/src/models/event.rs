@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use meetbot_types::{
-    EventName, FailureCode, JobStatus, LeaveReason, Metadata, Permission, Timestamp,
+    EventName, FailureCode, JobStatus, LeaveReason, Metadata, Permission, Timestamp, Via,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap as _};
 use serde_json::{Map, Value, value::RawValue};
@@ -76,6 +76,8 @@ pub enum EventDetails {
         status_detail: Option<String>,
         /// Why the bot left.
         leave_reason: Option<LeaveReason>,
+        /// How the bot has got in; `None` in all but the change to `in_call`.
+        via: Option<Via>,
     },
     /// Of `job.finalized`.
     Finalized {
@@ -267,6 +269,7 @@ impl EventDetails {
                 previous_status: fields.take("previousStatus")?,
                 status_detail: fields.take("statusDetail")?,
                 leave_reason: fields.take("leaveReason")?,
+                via: fields.take("via")?,
             },
             EventName::Finalized => Self::Finalized {
                 manifest_uri: fields.take("manifestUri")?,

@@ -44,6 +44,8 @@ pub struct Job {
     /// When the bot leaves by itself.
     #[serde(default, deserialize_with = "object")]
     pub auto_leave: AutoLeave,
+    /// Whether cameras are recorded; `None` where the server's settings say it.
+    pub record_video: Option<bool>,
     /// Which bot this is: 1 for the first, one more each time a lost bot is replaced; 0 before the first.
     #[serde(default, deserialize_with = "or_default")]
     pub attempt: u32,
@@ -82,7 +84,7 @@ impl fmt::Display for Job {
 }
 
 /// The fields of a job that this version knows.
-const JOB_FIELDS: [&str; 21] = [
+const JOB_FIELDS: [&str; 22] = [
     "id",
     "externalId",
     "meetingUrl",
@@ -95,6 +97,7 @@ const JOB_FIELDS: [&str; 21] = [
     "webhooks",
     "metadata",
     "autoLeave",
+    "recordVideo",
     "attempt",
     "leaveReason",
     "failureCode",

@@ -73,7 +73,7 @@ fn a_key_that_leaves_the_machine_in_the_clear_is_warned_of_once() {
 #[tokio::test]
 async fn what_the_server_passed_over_is_a_warning() {
     let (log, guards) = logged("meetbot=warn");
-    let ignored = [("X-Meetbot-Ignored", "recordVideo,autoLeave.afterLunch")];
+    let ignored = [("X-Meetbot-Ignored", "colour,autoLeave.afterLunch")];
     let server = Server::start([
         answer(201, &[], &job(1, "queued")),
         answer(201, &ignored, &job(1, "queued")),
@@ -83,7 +83,7 @@ async fn what_the_server_passed_over_is_a_warning() {
     assert_eq!(log.text(), "", "nothing was passed over");
     client.dispatch_bot(NewJob::default()).await.unwrap();
     drop(guards);
-    for word in ["WARN", "recordVideo,autoLeave.afterLunch", "/api/v1/jobs"] {
+    for word in ["WARN", "colour,autoLeave.afterLunch", "/api/v1/jobs"] {
         assert!(log.text().contains(word), "{word} is not in the log: {}", log.text());
     }
 }

@@ -8,7 +8,7 @@ use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 use meetbot_types::{
     Availability, Job, JobId, Reach, Timestamp,
     availability::with_test_key,
-    bot::{BotOrder, SandboxSeat, Secret},
+    bot::{BotOrder, SandboxSeat, Secret, ZoomApp},
 };
 use tokio::{sync::Notify, task::JoinSet};
 use tracing::Instrument as _;
@@ -174,11 +174,12 @@ impl Dispatch {
             external_id: job.external_id,
             display_name: job.display_name,
             auto_leave: job.auto_leave,
+            record_video: job.record_video,
             joined_ms_ago: job.joined_at.map(|joined| {
                 let ago = self.clock.now().wall.millis_since(joined);
                 u64::try_from(ago).unwrap_or(0)
             }),
-            zoom,
+            zoom: zoom.map(|app| ZoomApp { video: job.record_video.unwrap_or(app.video), ..app }),
             sandbox: scenario.map(|scenario| {
                 let (address, token) = self.sandbox.clone();
                 SandboxSeat { address, scenario, token: Some(token) }

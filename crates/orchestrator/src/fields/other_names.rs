@@ -39,6 +39,7 @@ pub(super) const OF_A_JOB: OtherNames = &[
         ],
     ),
     ("externalId", &["deduplication_key"]),
+    ("recordVideo", &["video", "record_camera", "record_cameras", "video_recording"]),
     ("platform", &["meeting_platform", "service"]),
     (
         "webhooks",

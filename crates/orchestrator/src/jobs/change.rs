@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use meetbot_types::{
-    Cause, Ending, EventName, Job, JobStatus, Platform, Recording, RecordingState, Timestamp,
+    Cause, Ending, EventName, Job, JobStatus, Platform, Recording, RecordingState, Timestamp, Via,
     event::{EventData, EventDetails},
     job::JobEvent,
 };
@@ -67,6 +67,7 @@ impl Happened {
             previous_status: previous,
             status_detail: job.status_detail.clone(),
             leave_reason: job.leave_reason.clone(),
+            via: None,
         };
         Self { sequence, event: EventName::StatusChanged, details, status: job.status.clone(), at }
     }
@@ -193,6 +194,9 @@ impl Change<'_> {
                 previous_status: Some(previous),
                 status_detail: job.status_detail.clone(),
                 leave_reason: job.leave_reason.clone(),
+                via: (event == JobEvent::Admit)
+                    .then(|| Via::of(&job.platform, self.record.tenant.live))
+                    .flatten(),
             };
             self.tell(EventName::StatusChanged, details);
         }

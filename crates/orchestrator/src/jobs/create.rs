@@ -64,6 +64,7 @@ pub(crate) fn create(body: &str, terms: &Terms<'_>) -> Result<New, Vec<Issue>> {
     let webhooks = values::webhooks(&fields, terms.guard, &mut issues);
     let metadata = values::metadata(&fields, &mut issues);
     let auto_leave = values::auto_leave(&fields, &mut issues);
+    let record_video = values::record_video(&fields, &mut issues);
     NEW_JOB.judge(&fields, &mut issues, &mut ignored);
     let (Some((link, meeting_url)), true) = (link, issues.is_empty()) else {
         return Err(issues.into_vec());
@@ -83,6 +84,7 @@ pub(crate) fn create(body: &str, terms: &Terms<'_>) -> Result<New, Vec<Issue>> {
         webhooks,
         metadata,
         auto_leave,
+        record_video,
         attempt: 0,
         leave_reason: None,
         failure_code: None,
@@ -185,7 +187,7 @@ mod tests {
             read(true, r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers?seconds=5"}"#)
                 .unwrap();
         assert_eq!(job.display_name, "meetbot");
-        assert_eq!(job.auto_leave, AutoLeave::default());
+        assert_eq!((job.auto_leave, job.record_video), (AutoLeave::default(), None));
         assert_eq!(job.metadata.as_json(), "{}");
         assert_eq!((job.status.as_str(), job.status_detail, job.join_at), ("queued", None, None));
         assert_eq!(link.meeting_id, "two-speakers?seconds=5");
@@ -196,7 +198,7 @@ mod tests {
         let body = json!({
             "meetingUrl": "not a url", "externalId": "", "displayName": "x".repeat(101), "joinAt": "2026-12-01T10:00:00",
             "platform": "skype", "webhooks": {"onFinalize": "ftp://example.com", "onStatusChange": 5},
-            "metadata": [1], "autoLeave": {"afterSoloSeconds": -5, "afterMaxSeconds": 0, "afterSilenceSeconds": 1.5, "onBotDetected": "yes"},
+            "metadata": [1], "recordVideo": "yes", "autoLeave": {"afterSoloSeconds": -5, "afterMaxSeconds": 0, "afterSilenceSeconds": 1.5, "onBotDetected": "yes"},
         });
         let problems = read(true, &body.to_string()).unwrap_err();
         let expected = [
@@ -212,6 +214,7 @@ mod tests {
             "autoLeave.afterSoloSeconds out_of_range",
             "autoLeave.afterMaxSeconds out_of_range",
             "autoLeave.onBotDetected invalid_type",
+            "recordVideo invalid_type",
         ];
         assert_eq!(problems, expected);
     }

@@ -96,6 +96,7 @@ pub(crate) fn new_job(now: StoreNow) -> Job {
         },
         metadata: Metadata::default(),
         auto_leave: AutoLeave::default(),
+        record_video: None,
         attempt: 0,
         leave_reason: None,
         failure_code: None,

@@ -168,6 +168,7 @@ fn due(url: String) -> DueDelivery {
                 status: JobStatus::Joining,
                 metadata: Metadata::default(),
                 details: EventDetails::StatusChanged {
+                    via: None,
                     previous_status: None,
                     status_detail: None,
                     leave_reason: None,

@@ -33,7 +33,7 @@ pub struct AppSettings {
     pub account_id: Option<String>,
     /// The consumer whose live jobs alone get the app's streams.
     pub consumer: String,
-    /// Whether the camera of who speaks is recorded.
+    /// Whether the camera of who speaks is recorded, for jobs that do not say it.
     #[serde(default = "yes")]
     pub record_video: bool,
     /// The body of `POST /api/v1/jobs`, without what follows from the stream, of the job that is made for a stream that no job waits for; none is made where it is

@@ -27,20 +27,27 @@ async fn server(data: &TempDir) -> Server {
 
 /// A server whose app makes jobs of this template.
 async fn server_with(data: &TempDir, template: Option<&Value>) -> Server {
+    let template = template.map(|template| template.as_object().unwrap().clone());
+    server_set(data, |settings| settings.auto_dispatch = template).await
+}
+
+/// A server with an app whose settings are changed.
+async fn server_set(data: &TempDir, change: impl FnOnce(&mut AppSettings)) -> Server {
     let file = |name: &str, secret: &str| {
         let path = data.path().with_extension(name);
         std::fs::write(&path, secret).unwrap();
         path
     };
-    let app = AppSettings {
+    let mut app = AppSettings {
         client_id: "client".to_owned(),
         client_secret_file: file("client", "the-client-secret-of-zoom"),
         webhook_secret_files: vec![file("old", "an-older-token"), file("new", TOKEN)],
         account_id: None,
         consumer: "acme".to_owned(),
         record_video: true,
-        auto_dispatch: template.map(|template| template.as_object().unwrap().clone()),
+        auto_dispatch: None,
     };
+    change(&mut app);
     let hosts = vec!["zoom.us".to_owned()];
     let zoom = ZoomSettings { hosts, apps: [("desk".to_owned(), app)].into() };
     Server::start_changed(data, |config| config.zoom = zoom).await
@@ -102,6 +109,52 @@ async fn a_bot_in_the_lobby_learns_of_the_stream_of_its_meeting() {
     assert_eq!(again.zoom_stream, Some(stream));
     let known: Commands = bot.asks("after=0&wait=0&knownStream=1").await;
     assert_eq!(known.zoom_stream, None);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_job_wishes_of_cameras_goes_before_the_apps_setting() {
+    for (app, wish, asked) in [
+        (true, None, true),
+        (false, None, false),
+        (true, Some(false), false),
+        (false, Some(true), true),
+    ] {
+        let data = TempDir::new().unwrap();
+        let server = server_set(&data, |settings| settings.record_video = app).await;
+        let key = server.key("acme", true, Scope::Write).await;
+        let job = json!({"meetingUrl": MEETING, "recordVideo": wish});
+        let created = server.request_as(&key, reqwest::Method::POST, "/api/v1/jobs").json(&job);
+        let (status, job) = answered(created).await;
+        assert_eq!((status, &job["recordVideo"]), (StatusCode::CREATED, &json!(wish)));
+        let order = server.bot().await.order.clone();
+        assert_eq!(
+            (order.zoom.unwrap().video, order.record_video),
+            (asked, wish),
+            "{app} {wish:?}"
+        );
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_bot_that_is_let_in_says_in_the_timeline_how_it_got_there() {
+    let data = TempDir::new().unwrap();
+    let server = server(&data).await;
+    // A bot that is dropped is replaced.
+    let mut bots = Vec::new();
+    for (live, via) in [(true, "rtms"), (false, "sandbox")] {
+        let key = server.key("acme", live, Scope::Write).await;
+        let mut bot = bot(&server, &key).await;
+        assert_eq!(bot.report(BotReport::Admitted).await, StatusCode::OK);
+        let path = format!("/api/v1/jobs/{}/events", bot.order.job_id);
+        let (_, events) = answered(server.request_as(&key, reqwest::Method::GET, &path)).await;
+        let said = |event: &Value| (event["data"]["status"].clone(), event["data"]["via"].clone());
+        let events = events["data"].as_array().unwrap_or_else(|| panic!("{live}: {events}"));
+        let said: Vec<_> = events.iter().map(said).collect();
+        assert_eq!(said, [(json!("joining"), Value::Null), (json!("in_call"), json!(via))]);
+        bots.push(bot);
+    }
     server.stop().await;
 }
 

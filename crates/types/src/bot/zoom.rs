@@ -16,7 +16,7 @@ pub struct ZoomApp {
     pub client_secret: Secret,
     /// The domains that servers may belong to, as in `zoom.us`.
     pub hosts: Vec<String>,
-    /// Whether the job asks for video.
+    /// Whether cameras are asked for: as the job wants it, else as the app's settings have it.
     pub video: bool,
 }
 

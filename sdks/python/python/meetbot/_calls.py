@@ -55,6 +55,7 @@ def dispatch_bot(
     on_status_change_url: str | None,
     metadata: Mapping[str, Any] | None,
     auto_leave: AutoLeaveConfig | AutoLeaveSettings | None,
+    record_video: bool | None,
 ) -> Call[Job]:
     body: dict[str, Any] = {"meetingUrl": meeting_url}
     if external_id is not None:
@@ -78,6 +79,8 @@ def dispatch_bot(
         body["metadata"] = dict(metadata)
     if auto_leave is not None:
         body["autoLeave"] = _auto_leave(auto_leave)
+    if record_video is not None:
+        body["recordVideo"] = record_video
     return Call("POST", "/api/v1/jobs", "Job", json_bytes(body))
 
 

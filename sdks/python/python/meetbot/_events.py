@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError, mo
 
 from ._models import Count, Flag, Metadata, Model, OrPlain, Timestamp, Whole, problems
 from ._records import ManifestFile
-from ._words import EventName, FailureCode, JobStatus, LeaveReason, Permission
+from ._words import EventName, FailureCode, JobStatus, LeaveReason, Permission, Via
 
 
 class Participant(Model):
@@ -111,6 +111,8 @@ class StatusChanged(EventData):
     previous_status: JobStatus | None = None
     status_detail: str | None = None
     leave_reason: LeaveReason | None = None
+    via: Via | None = None
+    """How the bot has got in; `None` in all but the change to `in_call`."""
 
 
 class Finalized(EventData):

@@ -232,6 +232,8 @@ class Job(Model):
     """Your own data, given back as it was sent."""
     auto_leave: Annotated[AutoLeave, OrPlain(AutoLeave)] = Field(default_factory=AutoLeave)
     """When the bot leaves by itself."""
+    record_video: Annotated[bool, Strict()] | None = None
+    """Whether cameras are recorded; `None` where the server's settings say it."""
     attempt: Count = 0
     """Which bot this is: 1 for the first, one more each time a lost bot is replaced; 0 before the first."""
     leave_reason: LeaveReason | None = None

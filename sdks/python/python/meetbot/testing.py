@@ -70,6 +70,7 @@ def job(**fields: Any) -> dict[str, Any]:
             "afterMaxSeconds": 14400,
             "onBotDetected": False,
         },
+        "recordVideo": None,
         "attempt": 0,
         "leaveReason": None,
         "failureCode": None,

@@ -138,8 +138,11 @@ impl JanusMeeting {
             room: address.room_name(),
             own_id: own_id.to_string(),
         };
-        let (session, first) =
+        let (mut session, first) =
             Session::begin(&address, order.display_name.clone(), own_id, former_ids, clock::now());
+        if order.record_video == Some(false) {
+            session.leave_cameras_out();
+        }
         let (sink, stream) = dialled.socket.split();
         let messages = Messages::new(clock::now());
         let outbox = Outbox::default();

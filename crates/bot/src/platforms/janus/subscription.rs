@@ -25,6 +25,8 @@ const APART_AFTER: u32 = 2;
 /// The bot's subscription.
 #[derive(Debug, Default)]
 pub(crate) struct Subscription {
+    /// Cameras are not asked for.
+    without_cameras: bool,
     /// Streams that are sent and may be recorded, by whose they are and which of theirs.
     known: HashMap<Id, BTreeMap<String, Known>>,
     /// Those of them that are to be asked for, behind how often they were refused.
@@ -68,6 +70,11 @@ enum State {
 }
 
 impl Subscription {
+    /// Asks for no camera from now on.
+    pub(crate) const fn leave_cameras_out(&mut self) {
+        self.without_cameras = true;
+    }
+
     /// Nothing comes, and nothing is asked for any more.
     pub(crate) fn is_empty(&self) -> bool {
         self.asked == 0 && self.asking.is_none() && self.due.is_empty() && self.refused.is_empty()
@@ -178,7 +185,8 @@ impl Subscription {
 
     /// Of what a stream is, so that no two that are sent at once go into one file. `None` where there is no file for it.
     fn free_source(&self, stream: &StreamId, roster: &Roster) -> Option<Source> {
-        let told = roster.source(stream)?;
+        let is_wanted = |source: &Source| !self.without_cameras || *source != Source::Camera;
+        let told = roster.source(stream).filter(is_wanted)?;
         let video = roster.is_video(stream);
         let other = match told {
             Source::Screen if video => Source::Camera,
@@ -189,7 +197,7 @@ impl Subscription {
             let mut beside = self.known.get(&stream.feed).into_iter().flatten();
             beside.all(|(_, known)| known.video != video || known.source != Some(*source))
         };
-        [told, other].into_iter().find(is_free)
+        [told, other].into_iter().filter(is_wanted).find(is_free)
     }
 
     /// What was asked for is refused.
@@ -363,6 +371,21 @@ mod tests {
         assert!(streams.ask(&mut eve, json!({}), start).is_none());
         let mut eve = roster(&[(6, &["0"])]);
         assert!(streams.ask(&mut eve, json!({}), start).is_some(), "who sends anew is asked anew");
+    }
+
+    #[test]
+    fn cameras_that_are_not_wanted_are_not_asked_for() {
+        let stream = |kind: &str, mid: &str, description: &str| json!({"type": kind, "mid": mid, "codec": if kind == "audio" { "opus" } else { "vp8" }, "description": description});
+        let ann = json!({"id": 5, "streams": [
+            stream("audio", "0", ""), stream("video", "1", ""), stream("video", "2", "My screen"),
+            stream("video", "3", "another screen"),
+        ]});
+        let (mut roster, mut streams) = (Roster::default(), Subscription::default());
+        roster.see(serde_json::from_value(ann).unwrap());
+        streams.leave_cameras_out();
+        let asked = streams.ask(&mut roster, json!({}), start()).unwrap();
+        let asked = asked["streams"].as_array().unwrap().iter();
+        assert_eq!(asked.map(|stream| &stream["mid"]).collect::<Vec<_>>(), ["0", "2"]);
     }
 
     #[test]

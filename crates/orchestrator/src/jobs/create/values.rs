@@ -214,6 +214,16 @@ pub(super) fn auto_leave(fields: &Fields<'_>, issues: &mut Issues) -> AutoLeave 
     config.or(&defaults)
 }
 
+pub(super) fn record_video(fields: &Fields<'_>, issues: &mut Issues) -> Option<bool> {
+    match fields.value("recordVideo", issues)? {
+        Value::Bool(wanted) => Some(wanted),
+        _ => {
+            issues.wrong_type(&["recordVideo"], "true or false");
+            None
+        }
+    }
+}
+
 /// A number of seconds that a rule can take. JSON does not tell 60 from 60.0.
 fn rule_seconds(number: &Value) -> Option<u32> {
     let number = number.as_f64().filter(|number| number.fract() == 0.0)?;

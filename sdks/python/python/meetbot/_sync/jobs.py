@@ -34,6 +34,7 @@ class JobCalls(Caller):
         on_status_change_url: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         auto_leave: AutoLeaveConfig | AutoLeaveSettings | None = None,
+        record_video: bool | None = None,
         idempotency_key: str | None = None,
         timeout: float | None = None,
     ) -> Job:
@@ -51,6 +52,7 @@ class JobCalls(Caller):
             on_status_change_url: Gets all other webhooks, and `job.failed`.
             metadata: Your own data, given back as it was sent: a JSON object of at most 16 KiB.
             auto_leave: When the bot leaves by itself.
+            record_video: Whether to record cameras; the server's settings decide where it is not given. Shared screens are recorded in any case.
             idempotency_key: Instead of one made for this call (1 to 255 visible ASCII characters): a second call with the same key and the
                 same arguments gets the first one's answer for 24 hours.
             timeout: How many seconds one try may take, for this call alone.
@@ -77,6 +79,7 @@ class JobCalls(Caller):
             on_status_change_url=on_status_change_url,
             metadata=metadata,
             auto_leave=auto_leave,
+            record_video=record_video,
         )
         return self._call(call, timeout, idempotency_key)
 

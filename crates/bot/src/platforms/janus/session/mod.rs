@@ -127,6 +127,11 @@ impl Session {
         (session, json!({"janus": "create", "transaction": "create"}))
     }
 
+    /// Asks for no camera.
+    pub(crate) const fn leave_cameras_out(&mut self) {
+        self.streams.leave_cameras_out();
+    }
+
     /// Janus says something.
     pub(crate) fn hear(&mut self, message: Message, now: Instant) -> Result<Vec<Act>, Lost> {
         self.heard = now;
