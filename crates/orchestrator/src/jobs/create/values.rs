@@ -215,13 +215,11 @@ pub(super) fn auto_leave(fields: &Fields<'_>, issues: &mut Issues) -> AutoLeave 
 }
 
 pub(super) fn record_video(fields: &Fields<'_>, issues: &mut Issues) -> Option<bool> {
-    match fields.value("recordVideo", issues)? {
-        Value::Bool(wanted) => Some(wanted),
-        _ => {
-            issues.wrong_type(&["recordVideo"], "true or false");
-            None
-        }
-    }
+    let Value::Bool(wanted) = fields.value("recordVideo", issues)? else {
+        issues.wrong_type(&["recordVideo"], "true or false");
+        return None;
+    };
+    Some(wanted)
 }
 
 /// A number of seconds that a rule can take. JSON does not tell 60 from 60.0.
