@@ -18,20 +18,6 @@ words! {
     }
 }
 
-impl Via {
-    /// How bots of this version get into a platform's meetings; `live` is false for jobs of a test key, whose meetings the sandbox plays. `None` where there is no bot.
-    pub fn of(platform: &Platform, live: bool) -> Option<Self> {
-        match platform {
-            _ if !live => Some(Self::Sandbox),
-            Platform::Sandbox => Some(Self::Sandbox),
-            Platform::Janus => Some(Self::Native),
-            Platform::GoogleMeet => Some(Self::Browser),
-            Platform::ZoomWeb => Some(Self::Rtms),
-            _ => None,
-        }
-    }
-}
-
 /// One way into a platform's meetings. A platform may have several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Availability {
@@ -77,6 +63,18 @@ pub struct PlatformAvailability {
     pub experimental: bool,
     /// What the operator has to install or set; empty where it can be joined.
     pub missing: Vec<Missing>,
+}
+
+/// How bots of this version get into a platform's meetings; `live` is false for jobs of a test key, whose meetings the sandbox plays. `None` where there is no bot.
+pub fn via_of(platform: &Platform, live: bool) -> Option<Via> {
+    match platform {
+        _ if !live => Some(Via::Sandbox),
+        Platform::Sandbox => Some(Via::Sandbox),
+        Platform::Janus => Some(Via::Native),
+        Platform::GoogleMeet => Some(Via::Browser),
+        Platform::ZoomWeb => Some(Via::Rtms),
+        _ => None,
+    }
 }
 
 /// The platforms that bots can join, each once.

@@ -107,7 +107,7 @@ pub(crate) async fn join(
 
 #[cfg(test)]
 mod tests {
-    use meetbot_types::availability::joinable;
+    use meetbot_types::availability::{joinable, via_of};
 
     use super::*;
 
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(codes, ["no_datagrams", "no_datagrams", "browser_off"]);
         assert!(Machine::look().datagrams);
         for way in &ways {
-            assert_eq!(Via::of(&way.platform, true).as_ref(), Some(&way.via), "{way:?}");
+            assert_eq!(via_of(&way.platform, true).as_ref(), Some(&way.via), "{way:?}");
         }
     }
 

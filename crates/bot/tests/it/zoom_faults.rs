@@ -211,6 +211,50 @@ async fn a_pause_of_the_stream_is_a_gap_and_what_follows_stands_at_its_time() {
 }
 
 #[tokio::test]
+async fn a_silence_of_65_seconds_is_a_gap_in_the_file_and_ends_nothing() {
+    let (zoom, stage) = zoom().await;
+    let folder = tempfile::tempdir().unwrap();
+    let voice = tone(folder.path(), 400);
+    stage.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&stage));
+    // All of it lies in the past, and is sent again: the silence is that of the timestamps.
+    let from_ms = now().as_millis() - 69_000;
+    zoom.play(speak(&[(101, "Ada", &voice[..50])], from_ms)).await;
+    zoom.play(speak(&[(101, "Ada", &voice[50..])], from_ms + 66_000)).await;
+    let manifest = recorded(&zoom, &stage, bot).await;
+    let track = &manifest.tracks[0];
+    assert_eq!((manifest.tracks.len(), track.packets), (1, voice.len() as u64));
+    let [gap] = track.gaps.as_slice() else { panic!("{track:?}") };
+    assert!((64_950..=65_050).contains(&(gap.end_ms - gap.start_ms)), "{gap:?}");
+}
+
+#[tokio::test]
+async fn connections_that_zoom_cuts_after_missed_keep_alives_are_made_again_and_lose_nothing() {
+    let (zoom, stage) = zoom().await;
+    let folder = tempfile::tempdir().unwrap();
+    let voice = tone(folder.path(), 400);
+    stage.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&stage));
+    let from_ms = now().as_millis() - 69_000;
+    zoom.play(speak(&[(101, "Ada", &voice[..50])], from_ms)).await;
+    zoom.has_said_all(&[SOUND]).await;
+    // What Zoom does after 65 s without an answer: both connections are cut, and signalling may come back within a minute.
+    zoom.play([Step::Cut(SOUND), Step::Cut(SIGNALLING)]).await;
+    zoom.connects(SIGNALLING, 2).await;
+    zoom.connects(SOUND, 2).await;
+    zoom.play(speak(&[(101, "Ada", &voice[50..])], from_ms + 66_000)).await;
+    let manifest = recorded(&zoom, &stage, bot).await;
+    assert_eq!(packets(&manifest, "101"), voice.len() as u64, "{manifest:#?}");
+    let gaps: u64 = manifest
+        .tracks
+        .iter()
+        .flat_map(|track| &track.gaps)
+        .map(|gap| gap.end_ms - gap.start_ms)
+        .sum();
+    assert!((64_950..=65_050).contains(&gaps), "{manifest:#?}");
+}
+
+#[tokio::test]
 async fn one_mix_instead_of_voices_is_everybodys_and_nobodys_name_is_guessed() {
     let (zoom, stage) = zoom().await;
     let folder = tempfile::tempdir().unwrap();

@@ -174,12 +174,95 @@ fn a_webhook_of_zoom_leads_to_a_recording_that_outlives_a_kill_of_the_server() {
             && check["found"].as_str().unwrap().contains("answers Zoom's validation")
     };
     assert!(checks["checks"].as_array().unwrap().iter().any(round_trip), "{checks:#}");
+    let odd = odd_webhooks();
+    for (body, status) in &odd {
+        let webhook = Webhook::signed(body.clone(), now_ms() / 1000, TOKEN);
+        let (found, answer) = webhook.post(&url).unwrap();
+        assert_eq!(found, *status, "{body}: {answer}");
+        let unsigned = Webhook::signed(body.clone(), now_ms() / 1000, LIVE_KEY).post(&url).unwrap();
+        assert_eq!(unsigned.0, 401, "{body}");
+        for answer in [answer, unsigned.1] {
+            assert!(!answer.contains(LIVE_KEY) && !answer.contains(TOKEN), "{body}: {answer}");
+        }
+    }
     let (_, log) = server.terminate_with_log();
     let signature = hmac_sha256(SECRET.as_bytes(), b"client,4444AAAiAAAAAiAiAiiAii/+==,stream-1");
     assert!(log.contains("rtms") || log.contains("zoom"), "the log is that of this meeting: {log}");
-    for secret in [TOKEN, SECRET, &signature] {
+    for secret in [TOKEN, SECRET, &signature, LIVE_KEY] {
         let said = [&log, &found.out, &found.err].map(|text| text.contains(secret));
         assert_eq!(said, [false; 3], "a secret is shown");
+    }
+}
+
+/// A key as the server makes them.
+const LIVE_KEY: &str = "mb_live_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
+
+/// Webhooks in which somebody has put a key and the token where they do not belong, and their statuses.
+fn odd_webhooks() -> Vec<(String, u16)> {
+    let both = format!("{LIVE_KEY} {TOKEN}");
+    let started = |change: &dyn Fn(&mut Value)| {
+        let mut body = json!({"event": "meeting.rtms_started", "event_ts": now_ms(), "payload": {
+            "meeting_uuid": "u", "meeting_id": "95555555555", "rtms_stream_id": "s",
+            "server_urls": format!("wss://{HOST}/"), "authorization": both,
+        }});
+        change(&mut body);
+        body.to_string()
+    };
+    vec![
+        (both.clone(), 400),
+        (format!("{{\"event\": \"{both}"), 400),
+        (json!({ "event": both }).to_string(), 200),
+        (json!({ "event": {"api_key": both} }).to_string(), 400),
+        (json!({ LIVE_KEY: TOKEN }).to_string(), 400),
+        (started(&|body| body["payload"]["server_urls"] = format!("wss://{LIVE_KEY}").into()), 400),
+        (started(&|body| body["payload"]["server_urls"] = json!([{ "key": both }])), 400),
+        (
+            started(&|body| {
+                body["payload"]["server_urls"] = format!("wss://{LIVE_KEY}@{HOST}/").into();
+            }),
+            400,
+        ),
+        (started(&|body| body["payload"]["rtms_stream_id"] = json!([both])), 400),
+        (started(&|body| body["payload"]["rtms_stream_id"] = LIVE_KEY.into()), 200),
+        (started(&|body| body["payload"]["meeting_uuid"] = both.clone().into()), 200),
+        (started(&|body| body["payload"]["meeting_id"] = both.clone().into()), 200),
+        (started(&|body| body["event_ts"] = both.clone().into()), 400),
+        (started(&|_| ()), 200),
+    ]
+}
+
+#[test]
+fn a_template_that_makes_no_job_is_refused_at_the_start_with_what_is_right() {
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let (client, webhook) = (file("client", SECRET), file("webhook", TOKEN));
+    let app = format!(
+        "[zoom.apps.desk]\nclient_id = \"client\"\nclient_secret_file = \"{}\"\nwebhook_secret_files = [\"{}\"]\nconsumer = \"default\"\n",
+        client.display(),
+        webhook.display()
+    );
+    for (template, expected) in [
+        ("colour = 1", "no job has: colour; it may have displayName"),
+        ("bot_name = \"Notes\"", "displayName"),
+        ("display_name = \"Notes\"", "displayName"),
+        ("displayName = 5", "displayName: must be a string"),
+        ("recordVideo = \"yes\"", "recordVideo: must be true or false"),
+        ("meetingUrl = \"https://zoom.us/j/1\"", "must not have meetingUrl"),
+        ("autoLeave = { afterSoloSeconds = -1 }", "autoLeave.afterSoloSeconds: must be a whole"),
+        ("webhooks = { onFinalize = \"ftp://a.example\" }", "webhooks.onFinalize: "),
+    ] {
+        let settings = format!("{app}[zoom.apps.desk.auto_dispatch]\n{template}\n");
+        let mut server = meetbot();
+        server.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--config"]);
+        server.arg(file("meetbot.toml", &settings));
+        let said = run(server.arg("--data-dir").arg(folder.path().join("data")));
+        assert_eq!(said.code, Some(1), "{template}: {said:?}");
+        let place = "zoom.apps.desk.auto_dispatch: ";
+        assert!(said.err.contains(place) && said.err.contains(expected), "{template}: {said:?}");
     }
 }
 

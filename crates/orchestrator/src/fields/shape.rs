@@ -79,6 +79,11 @@ pub(super) struct Place {
 }
 
 impl Shape {
+    /// The names of the fields, without those of the objects among them.
+    pub(crate) const fn names(&self) -> &'static [&'static str] {
+        self.names
+    }
+
     fn of<T: DeserializeOwned>(other_names: OtherNames) -> Self {
         Self { names: names::<T>(), objects: Vec::new(), other_names }
     }

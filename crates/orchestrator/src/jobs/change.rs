@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use meetbot_types::{
-    Cause, Ending, EventName, Job, JobStatus, Platform, Recording, RecordingState, Timestamp, Via,
+    Cause, Ending, EventName, Job, JobStatus, Platform, Recording, RecordingState, Timestamp,
+    availability::via_of,
     event::{EventData, EventDetails},
     job::JobEvent,
 };
@@ -195,7 +196,7 @@ impl Change<'_> {
                 status_detail: job.status_detail.clone(),
                 leave_reason: job.leave_reason.clone(),
                 via: (event == JobEvent::Admit)
-                    .then(|| Via::of(&job.platform, self.record.tenant.live))
+                    .then(|| via_of(&job.platform, self.record.tenant.live))
                     .flatten(),
             };
             self.tell(EventName::StatusChanged, details);

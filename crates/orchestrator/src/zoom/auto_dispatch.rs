@@ -3,7 +3,10 @@
 use meetbot_types::{Issue, signature};
 use serde_json::{Map, Value};
 
-use crate::jobs::create::{self, New, Terms};
+use crate::{
+    fields::NEW_JOB,
+    jobs::create::{self, New, Terms},
+};
 
 /// Fields of the body that are the stream's: `externalId` keeps a second job from being made for it.
 const OF_THE_STREAM: [&str; 4] = ["meetingUrl", "externalId", "platform", "joinAt"];
@@ -39,7 +42,11 @@ pub(crate) fn check(template: &Map<String, Value>, terms: &Terms<'_>) -> Result<
     let said = |issue: Issue| format!("{}: {}", issue.path.join("."), issue.message);
     match create::create(&body(template, "", SOME_MEETING), terms) {
         Ok(New { ignored, .. }) => match ignored.header() {
-            Some(fields) => Err(format!("has fields that no job has: {fields}")),
+            Some(fields) => {
+                let right = NEW_JOB.names().iter().filter(|name| !OF_THE_STREAM.contains(name));
+                let right = right.copied().collect::<Vec<_>>().join(", ");
+                Err(format!("has fields that no job has: {fields}; it may have {right}"))
+            }
             None => Ok(()),
         },
         Err(issues) => Err(issues.into_iter().map(said).collect::<Vec<_>>().join("; ")),

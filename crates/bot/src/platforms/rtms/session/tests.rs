@@ -79,6 +79,60 @@ fn keep_alives_are_answered_on_their_own_connection_and_silence_reconnects() {
 }
 
 #[test]
+fn a_meeting_that_is_silent_for_65_seconds_stays_connected_while_zoom_asks() {
+    let now = clock::now();
+    let mut session = up(now);
+    let mut at = now;
+    let admitted = session.poll(now + FIRST_SOUND);
+    assert!(matches!(&admitted[..], [Act::Admit { .. }]), "{admitted:?}");
+    for second in 1..=65 {
+        at = now + Duration::from_secs(second);
+        assert!(session.poll(at).is_empty(), "{second} s");
+        if second % 10 == 0 {
+            for line in [Line::Signalling, AUDIO] {
+                let acts = hear(&mut session, line, r#"{"msg_type":12,"timestamp":1}"#, at);
+                assert!(matches!(&acts[..], [Act::Say(..)]), "{acts:?}");
+            }
+        }
+    }
+    let sound = r#"{"msg_type":14,"content":{"user_id":7,"data":"eA==","timestamp":65000}}"#;
+    let acts = hear(&mut session, AUDIO, sound, at);
+    let went_on = |act: &Act| matches!(act, Act::Media { resumed: false, .. });
+    assert!(acts.iter().any(went_on), "{acts:?}");
+}
+
+#[test]
+fn three_keep_alives_that_do_not_come_make_all_connections_anew_in_their_order() {
+    let now = clock::now();
+    let mut session = up(now);
+    session.poll(now + FIRST_SOUND);
+    let mut at = now;
+    let mut dialled = Vec::new();
+    // Zoom says nothing on any connection from now on: nothing happens for three keep-alives, and then all at once.
+    while at < now + SILENCE {
+        at = session.wake().unwrap();
+        dialled.extend(session.poll(at));
+    }
+    assert_eq!(at, now + SILENCE);
+    for _ in 0..2 {
+        dialled.extend(session.poll(at));
+    }
+    let dials = |line: Line| {
+        let to = |act: &&Act| matches!(act, Act::Dial(it, _) if *it == line);
+        dialled.iter().filter(to).count()
+    };
+    assert_eq!((dials(Line::Signalling), dials(AUDIO)), (1, 1), "{dialled:?}");
+    // It is there again within its minute, and what comes then is marked.
+    session.connected(Line::Signalling, at);
+    hear(&mut session, Line::Signalling, SERVERS, at);
+    session.connected(AUDIO, at);
+    hear(&mut session, AUDIO, FINE, at);
+    let sound = r#"{"msg_type":14,"content":{"user_id":7,"data":"eA==","timestamp":65000}}"#;
+    let acts = hear(&mut session, AUDIO, sound, at);
+    assert!(acts.iter().any(|act| matches!(act, Act::Media { resumed: true, .. })), "{acts:?}");
+}
+
+#[test]
 fn a_connection_is_tried_again_at_once_and_then_ever_later_at_each_server_in_turns() {
     let now = clock::now();
     let mut session = up(now);
