@@ -63,6 +63,7 @@ usage: cargo xtask COMMAND
   bench ends [N]  N (200) meetings that end at once while as many begin: ends, mixes, and the API meanwhile
   bench bots      CPU and memory of each bot, and of an idle server
   bench bots --janus  the same in a real Janus, beside a browser there, and how many bots lose nothing
+  bench bots --rtms   what a bot of Zoom costs beside one in a real Janus
   bench dashboard  frames of a meeting of an hour with 20 people, the first paint, and the page's weight
   bench hostile   what a hostile meeting costs fifty others and the API beside it
   bench kills     200 kills of the server under load, and whether all that was promised was kept
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
         ["bench", "go", rest @ ..] => go::bench(rest),
         ["bench", "typescript", rest @ ..] => typescript::bench(rest),
         ["bench", "bots", "--janus", rest @ ..] => bench("janus", rest),
+        ["bench", "bots", "--rtms", rest @ ..] => bench("rtms", rest),
         ["scripted-server", script] => scripted_server(script),
         ["model", seed, count] => model(seed, count),
         ["attack"] => attack(schemathesis::SEED),

@@ -15,6 +15,7 @@ use std::{
     },
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
@@ -37,6 +38,9 @@ pub type Line = u64;
 
 /// The signalling connection.
 pub const SIGNALLING: Line = 0;
+
+/// The connection of sound.
+const SOUND: Line = 1;
 
 /// In the place of a status: the connection is cut, and its handshake not answered.
 pub const CUT: u64 = u64::MAX;
@@ -110,6 +114,13 @@ struct Desk {
 enum Out {
     Say(Value),
     Cut,
+}
+
+/// A packet of somebody's voice, captured at this moment, in ms of Unix time.
+pub fn sound(id: i64, name: &str, packet: &[u8], at_ms: i64) -> Step {
+    let data = STANDARD.encode(packet);
+    let content = json!({"user_id": id, "user_name": name, "data": data, "timestamp": at_ms});
+    Step::Say(SOUND, json!({"msg_type": 14, "content": content}))
 }
 
 impl Zoom {
