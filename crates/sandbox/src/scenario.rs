@@ -1,24 +1,14 @@
 //! What a sandbox meeting plays. A scenario is a name and parameters, as in `two-speakers?seconds=20`; here it becomes a `Script`.
 
-use std::{str::FromStr, time::Duration};
+mod plays;
+mod settings;
 
-use meetbot_types::{
-    FailureCode,
-    bot::{Lobby, RecordingRule},
-    sandbox,
-};
-use url::form_urlencoded;
+use std::str::FromStr;
 
-use crate::{
-    script::{Door, Finale, Line, Person, Script, Span, Voice},
-    speech,
-    stage::PACKET,
-};
+use meetbot_types::sandbox;
 
-const MAX_SPEAKERS: u32 = 20;
-const MAX_SECONDS: u32 = 3_600;
-const PARAMETERS: [&str; 6] =
-    ["seconds", "speakers", "admitAfter", "denyAfter", "answer", "answerAfter"];
+use self::settings::Settings;
+use crate::script::Script;
 
 /// A scenario that can be played.
 #[derive(Debug)]
@@ -219,277 +209,17 @@ impl FromStr for Script {
     }
 }
 
-/// A scenario's parameters.
-struct Settings {
-    length: Duration,
-    speakers: u32,
-    admit_after: Duration,
-    deny_after: Duration,
-    /// What the host says to a request for permission.
-    granted: Option<bool>,
-    answer_after: Duration,
-}
-
-impl Settings {
-    /// Reads the parameters; `seconds` and `speakers` are what the scenario has without them.
-    fn read(query: &str, seconds: u32, speakers: u32) -> Result<Self, String> {
-        let (mut length, mut speakers) = (seconds, speakers);
-        let (mut admit_after, mut deny_after) = (0, 1);
-        let (mut granted, mut answer_after) = (Some(true), 1);
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let (place, least, most) = match name.as_ref() {
-                "seconds" => (&mut length, 1, MAX_SECONDS),
-                "speakers" => (&mut speakers, 1, MAX_SPEAKERS),
-                "admitAfter" => (&mut admit_after, 0, MAX_SECONDS),
-                "denyAfter" => (&mut deny_after, 0, MAX_SECONDS),
-                "answerAfter" => (&mut answer_after, 0, MAX_SECONDS),
-                "answer" => {
-                    granted = match value.as_ref() {
-                        "grant" => Some(true),
-                        "deny" => Some(false),
-                        "none" => None,
-                        _ => {
-                            return Err(format!(
-                                "answer must be grant, deny or none, not {value:?}"
-                            ));
-                        }
-                    };
-                    continue;
-                }
-                // As links of real meetings do, it may carry a passcode, and what its sender's mail program put there.
-                "pwd" => continue,
-                tracking if tracking.starts_with("utm_") => continue,
-                unknown => {
-                    return Err(format!(
-                        "the sandbox has no parameter {unknown:?}; it has {}",
-                        PARAMETERS.join(", ")
-                    ));
-                }
-            };
-            let number = value.parse().ok().filter(|number| (least..=most).contains(number));
-            *place = number.ok_or_else(|| {
-                format!("{name} must be a whole number from {least} to {most}, not {value:?}")
-            })?;
-        }
-        let seconds = |seconds| Duration::from_secs(u64::from(seconds));
-        Ok(Self {
-            length: seconds(length),
-            speakers,
-            admit_after: seconds(admit_after),
-            deny_after: seconds(deny_after),
-            granted,
-            answer_after: seconds(answer_after),
-        })
-    }
-
-    fn script(&self, name: &str) -> Script {
-        let whole = Span { from: Duration::ZERO, to: self.length };
-        let mut people: Vec<Person> = (0..self.speakers)
-            .map(|index| person(index, whole, turns(index, self.speakers, self.length)))
-            .collect();
-        let mut length = self.length;
-        let mut door = Door::Admits { after: self.admit_after };
-        let mut finale = Finale::Ends;
-        let (mut recording, mut outage, mut hush) = (RecordingRule::Free, None, None);
-        let mut crash_after = None;
-        let mut chat = vec![
-            line(self.length / 5, 0, "Welcome! The agenda is in the invitation."),
-            line(self.length / 2, self.speakers as usize - 1, "Notes: https://example.com/notes"),
-        ];
-        match name {
-            "two-speakers" if self.length >= Duration::from_secs(15) => {
-                let there = Span { from: self.length / 3, to: self.length * 2 / 3 };
-                let from = there.from + Duration::from_secs(1);
-                let talks = vec![Span { from, to: from + Duration::from_secs(2) }];
-                people.push(person(self.speakers, there, talks));
-            }
-            "conversation" => converse(&mut people, self.length),
-            "everyone-leaves" => {
-                for (index, person) in (0_u32..).zip(&mut people) {
-                    let earlier = self.length * index / (4 * self.speakers);
-                    person.there.to = self.length.saturating_sub(earlier);
-                }
-                length = Duration::from_secs(u64::from(MAX_SECONDS));
-            }
-            "silence" => {
-                for person in &mut people {
-                    person.talks.clear();
-                }
-                chat.clear();
-            }
-            "quiet-room" => {
-                for person in &mut people {
-                    person.voice = Voice::Room;
-                    person.talks = vec![whole];
-                }
-                chat.clear();
-            }
-            "quiet-speech" => {
-                for person in &mut people {
-                    person.voice = Voice::Whisper;
-                }
-            }
-            "another-bot" => {
-                let there = Span { from: self.length / 2, to: self.length };
-                people.push(Person {
-                    name: "Otter.ai Notetaker".into(),
-                    is_bot: true,
-                    ..person(self.speakers, there, Vec::new())
-                });
-            }
-            "kicked" => finale = Finale::Removes,
-            "host-denies" => door = Door::Denies { after: self.deny_after },
-            "nobody-admits" => door = Door::Waits(Lobby::WaitingRoom),
-            "host-absent" => door = Door::Waits(Lobby::WaitingForHost),
-            "no-such-meeting" => {
-                door = Door::Refuses(FailureCode::MeetingNotFound, "there is no such meeting");
-            }
-            "bad-passcode" => {
-                door = Door::Refuses(FailureCode::AuthFailure, "the passcode is wrong");
-            }
-            "already-ended" => length = Duration::ZERO,
-            "asks-permission" => recording = RecordingRule::AskHost,
-            "recording-disabled" => recording = RecordingRule::Forbidden,
-            "network-loss" => {
-                let from = self.length / 3;
-                outage = Some(Span { from, to: from + Duration::from_secs(2) });
-            }
-            "media-stops" => {
-                let from = Duration::from_secs(2);
-                hush = Some(Span { from, to: from + Duration::from_secs(13) });
-            }
-            "network-lost" => {
-                outage = Some(Span { from: Duration::from_secs(2), to: Duration::MAX });
-            }
-            "beep" => {
-                let (from, to) = (self.length / 3, self.length * 2 / 3);
-                for person in &mut people {
-                    person.talks.clear();
-                }
-                people[0].talks.push(Span { from, to });
-                people[0].voice = Voice::Tone;
-                chat.clear();
-            }
-            "bot-crashes" => crash_after = Some(Duration::from_secs(1)),
-            "over-quota" => {
-                door = Door::Refuses(
-                    FailureCode::QuotaExceeded,
-                    "the quota of this consumer is used up",
-                );
-            }
-            "bot-blocked" => {
-                door = Door::Refuses(
-                    FailureCode::BotBlocked,
-                    "the platform refuses the bot as automated",
-                );
-            }
-            "registration-required" => {
-                door = Door::Refuses(
-                    FailureCode::RegistrationRequired,
-                    "the meeting admits only people who have registered for it",
-                );
-            }
-            "meeting-full" => {
-                door = Door::Refuses(FailureCode::MeetingFull, "the meeting is full");
-            }
-            "chatty" => {
-                chat = (1..=CHATTER)
-                    .map(|number| {
-                        let text = SAYINGS[number as usize % SAYINGS.len()];
-                        let person = (number % self.speakers) as usize;
-                        let private = number % 10 == 0;
-                        Line { private, ..line(self.length * number / (CHATTER + 1), person, text) }
-                    })
-                    .collect();
-                if let Some(bob) = people.get_mut(1) {
-                    bob.renamed = Some((self.length / 2, "Bob (he/him)"));
-                }
-            }
-            _ => {}
-        }
-        chat.retain(|line| people[line.person].there.contains(line.at));
-        let answer = self.granted.map(|granted| (granted, self.answer_after));
-        Script { door, people, chat, length, finale, recording, answer, outage, hush, crash_after }
-    }
-}
-
-/// How many messages are written in `chatty`.
-const CHATTER: u32 = 30;
-const SAYINGS: [&str; 5] = [
-    "Can everybody hear me?",
-    "👍🏽 ja, très bien, すごい",
-    "A line\nand another",
-    "\"quotes\", \\backslashes\\ and <b>tags</b>",
-    "https://example.com/a?b=c&d=e#f",
-];
-
-const NAMES: [&str; MAX_SPEAKERS as usize + 1] = [
-    "Alice", "Bob", "Carol", "Dave", "Erin", "Frank", "Grace", "Heidi", "Ivan", "Judy", "Kim",
-    "Leo", "Mallory", "Nina", "Olivia", "Peggy", "Quentin", "Rupert", "Sybil", "Trent", "Uma",
-];
-
-fn person(index: u32, there: Span, talks: Vec<Span>) -> Person {
-    let name = NAMES[index as usize];
-    Person {
-        id: format!("p-{}", name.to_lowercase()),
-        name: name.to_owned(),
-        is_host: index == 0,
-        is_bot: false,
-        there,
-        talks,
-        voice: Voice::Own,
-        renamed: None,
-    }
-}
-
-const fn line(at: Duration, person: usize, text: &'static str) -> Line {
-    Line { at, person, text, private: false }
-}
-
-/// Turns of at most 4 s, one speaker after the other, with half a second between them.
-fn turns(index: u32, speakers: u32, length: Duration) -> Vec<Span> {
-    let turn = (length / (2 * speakers)).clamp(Duration::from_millis(500), Duration::from_secs(4));
-    let pause = turn / 8;
-    let mut spans = Vec::new();
-    let mut from = turn * index;
-    while from < length {
-        spans.push(Span { from: from + pause, to: (from + turn).min(length) });
-        from += turn * speakers;
-    }
-    spans.retain(|span| span.from < span.to);
-    spans
-}
-
-/// How long nobody speaks between two sentences.
-const BETWEEN_SENTENCES: Duration = Duration::from_millis(300);
-
-/// Whole sentences, one speaker after the other. One that would not end before the meeting does is not begun.
-fn converse(people: &mut [Person], length: Duration) {
-    for person in &mut *people {
-        person.voice = Voice::Sentences;
-        person.talks.clear();
-    }
-    let mut from = BETWEEN_SENTENCES;
-    for turn in 0.. {
-        for (index, person) in people.iter_mut().enumerate() {
-            let (packets, _) = speech::sentence(index % speech::VOICES.len(), turn);
-            let to = from + PACKET * u32::try_from(packets).unwrap_or(u32::MAX);
-            if to >= length {
-                return;
-            }
-            person.talks.push(Span { from, to });
-            from = to + BETWEEN_SENTENCES;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write as _;
+    use std::{fmt::Write as _, time::Duration};
 
+    use meetbot_types::FailureCode;
     use xtask::spec_file;
 
-    use super::*;
+    use super::{
+        settings::{MAX_SECONDS, MAX_SPEAKERS},
+        *,
+    };
 
     #[test]
     fn nasty_parameters_are_played_within_bounds_or_refused() {
