@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use meetbot::{Delivery, DeliveryState, DeliveryTry, ListDeliveries, MeetBot, NewJob, Webhooks};
-use meetbot_testkit::scripted::Receiver;
+use meetbot_testkit::scripted::{self, Receiver, Reply};
 use meetbot_types::bot::{BotReport, ChatMessage};
 use tempfile::TempDir;
 use tokio::{
@@ -186,18 +186,9 @@ async fn one_that_leads_elsewhere_is_not_followed() {
         })
     })
     .await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        for status in [301, 302, 303, 307, 308] {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let _ = stream.read(&mut [0; 16_384]).await;
-            let head = format!(
-                "HTTP/1.1 {status} There\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n"
-            );
-            stream.write_all(head.as_bytes()).await.unwrap();
-        }
-    });
+    let away = |status| Reply::answer(status, &[("Location", &elsewhere)], "");
+    let redirecting = scripted::Server::start([301, 302, 303, 307, 308].map(away)).unwrap();
+    let url = format!("{}/hook", redirecting.url());
     let client = server.client();
     for status in [301, 302, 303, 307, 308] {
         // A URL of its own each time, so that none waits for the one before.
