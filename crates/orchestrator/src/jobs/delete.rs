@@ -1,13 +1,23 @@
 //! A job's recording is deleted.
 
-use meetbot_types::Timestamp;
+use meetbot_types::{ConsumerId, JobStatus, Timestamp};
 
 use super::{
     change::{Changes, MixChange},
     record::JobRecord,
 };
 
+/// Whether the bots of a job have ended their work for good; `is_uploading` is whether its recording is on its way into a bucket. From then on it may be erased.
+pub(crate) fn has_no_more_bots(status: &JobStatus, is_uploading: bool) -> bool {
+    status.is_final() || is_uploading
+}
+
 impl JobRecord {
+    /// Whether it may be erased for this consumer.
+    pub(crate) fn may_be_erased(&self, consumer: ConsumerId) -> bool {
+        self.tenant.consumer == consumer && has_no_more_bots(&self.job.status, self.is_uploading())
+    }
+
     /// The recording of a job that has ended is deleted, and its mix is not to be made any more. How many bytes it has is not known until all of it is removed.
     /// `None` where there is nothing to delete.
     pub(crate) fn delete_recording(&mut self, now: Timestamp) -> Option<Changes> {
@@ -23,5 +33,18 @@ impl JobRecord {
             change.record.job.manifest_uri = None;
             change.changes.mix = Some(MixChange::Dropped);
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_may_be_erased_once_no_bot_works_for_it_any_more() {
+        for status in JobStatus::ALL {
+            assert_eq!(has_no_more_bots(&status, false), status.is_final(), "{status}");
+        }
+        assert!(has_no_more_bots(&JobStatus::Finalizing, true));
     }
 }

@@ -27,6 +27,7 @@ pub(crate) use self::{
     change::{Changes, Happened, KEEP_ROOM_ID, MixChange, ROOM_IDS, RoomChange, UploadChange},
     claim::minutes_are_used_up,
     command::{CommandChange, Settlement},
+    delete::has_no_more_bots,
     end::JobEnd,
     record::JobRecord,
 };

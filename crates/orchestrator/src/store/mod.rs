@@ -2,6 +2,7 @@
 
 mod answers;
 mod bots;
+mod creation;
 mod deliveries;
 mod feed;
 mod jobs;
@@ -23,7 +24,7 @@ pub(crate) mod contract;
 #[cfg(test)]
 mod model;
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use meetbot_types::{
@@ -36,6 +37,7 @@ pub(crate) use self::bots::Leases;
 pub use self::{
     answers::{Earlier, KeptAnswer, Once},
     bots::{Claim, Claimed, Expired, Lives, TakenOver},
+    creation::Creation,
     deliveries::{
         DeliveryFilter, DeliveryStore, DueDelivery, EndpointRedelivery, REDELIVERED_AT_ONCE,
         Redelivery, Room, Taken, Tried, Verdict,
@@ -95,21 +97,6 @@ pub struct OldRecording {
     pub job: JobId,
     /// When it ended.
     pub since: Timestamp,
-}
-
-/// What became of a job that was to be created.
-#[derive(Debug, Clone)]
-pub enum Creation {
-    /// It is there.
-    Created(Box<Job>),
-    /// One with this `externalId` was there before.
-    Existing(Box<Job>),
-    /// The request came before.
-    Earlier(Earlier),
-    /// The consumer has used up so many minutes, which are all it has in this month.
-    NoMinutes(NonZeroU32),
-    /// The consumer has so many jobs in the queue, which are all that it may have there.
-    QueueFull(NonZeroU32),
 }
 
 /// Which jobs to list. An empty field asks for all.

@@ -1,5 +1,7 @@
 //! Recordings on their way into a bucket.
 
+use std::num::NonZeroU32;
+
 use super::*;
 
 const URI: &str = "s3://acme/jobs/job_1/1.n/manifest.json";

@@ -5,10 +5,9 @@ use meetbot_types::{ConsumerId, JobId, JobStatus};
 use super::{
     Outcome, quotas, records,
     transaction::Transaction,
-    uploads,
     values::{parsed, text, unescaped},
 };
-use crate::store::Tenant;
+use crate::{jobs::has_no_more_bots, store::Tenant};
 
 pub(super) async fn name(
     transaction: &Transaction,
@@ -30,8 +29,7 @@ pub(super) async fn jobs(
         )
         .await?;
     let job = |row: &tokio_postgres::Row| {
-        // The bot of one whose recording is on its way into the bucket has ended its work.
-        let ended = JobStatus::from(row.try_get::<_, &str>(2)?).is_final() || row.try_get(3)?;
+        let ended = has_no_more_bots(&JobStatus::from(row.try_get::<_, &str>(2)?), row.try_get(3)?);
         let tenant = Tenant { consumer, live: row.try_get(1)? };
         Ok((tenant, parsed(row, 0, "a job's id")?, ended))
     };
@@ -44,9 +42,8 @@ pub(super) async fn may_erase(
     consumer: ConsumerId,
     id: JobId,
 ) -> Outcome<bool> {
-    let Some(record) = records::locked(transaction, id).await? else { return Ok(false) };
-    let is_over = record.job.status.is_final() || uploads::waits(transaction, id).await?;
-    Ok(record.tenant.consumer == consumer && is_over)
+    let record = records::locked(transaction, id).await?;
+    Ok(record.is_some_and(|record| record.may_be_erased(consumer)))
 }
 
 /// Erases a consumer, or its test world. The rows of its tenants are locked before its jobs are looked for, as those are that make a job.

@@ -123,25 +123,18 @@ pub(super) async fn create(
         }
         None => None,
     };
-    if existing.is_none() {
-        let used_up =
-            quotas::used_up(transaction, tenant, &job.platform, start.from, now.wall).await?;
-        if let Some(minutes) = used_up {
-            return Ok(Creation::NoMinutes(minutes));
-        }
-        if let Some(limit) = quotas::queue_is_full(transaction, tenant, waiting).await? {
-            return Ok(Creation::QueueFull(limit));
-        }
-    }
-    let (status, creation) = match existing {
-        Some(existing) => (200, Creation::Existing(Box::new(existing.job))),
-        None => (201, Creation::Created(Box::new(job.clone()))),
+    let (used_up, full_queue) = match existing {
+        Some(_) => (None, None),
+        None => (
+            quotas::used_up(transaction, tenant, &job.platform, start.from, now.wall).await?,
+            quotas::queue_is_full(transaction, tenant, waiting).await?,
+        ),
     };
-    let (Creation::Created(job) | Creation::Existing(job)) = &creation else {
-        return Ok(creation);
-    };
-    let body = read_as(serde_json::to_string(&job), "a job")?;
-    if status == 201 {
+    let existing = existing.map(|existing| existing.job);
+    let creation = Creation::of(job.clone(), existing, used_up, full_queue);
+    let Some((status, job)) = creation.answered() else { return Ok(creation) };
+    let body = read_as(serde_json::to_string(job), "a job")?;
+    if matches!(creation, Creation::Created(_)) {
         transaction
             .run(
                 "INSERT INTO jobs (id, consumer, live, external_id, platform, status, created_at, run_at, start_by, link, job)

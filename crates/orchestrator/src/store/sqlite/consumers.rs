@@ -3,8 +3,8 @@
 use meetbot_types::{ConsumerId, JobId, JobStatus};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Outcome, erasure, read_as};
-use crate::store::Tenant;
+use super::{Outcome, erasure, read_as, records};
+use crate::{jobs::has_no_more_bots, store::Tenant};
 
 pub(super) fn name(connection: &Connection, consumer: ConsumerId) -> Outcome<Option<String>> {
     let mut statement = connection.prepare_cached("SELECT name FROM consumers WHERE id = ?1")?;
@@ -21,8 +21,8 @@ pub(super) fn jobs(
     let mut jobs = Vec::new();
     while let Some(row) = rows.next()? {
         let id = read_as(row.get::<_, String>(0)?.parse(), "a job's id")?;
-        // The bot of one whose recording is on its way into the bucket has ended its work.
-        let ended = JobStatus::from(row.get::<_, String>(2)?.as_str()).is_final() || row.get(3)?;
+        let status = JobStatus::from(row.get::<_, String>(2)?.as_str());
+        let ended = has_no_more_bots(&status, row.get(3)?);
         jobs.push((Tenant { consumer, live: row.get(1)? }, id, ended));
     }
     Ok(jobs)
@@ -35,17 +35,11 @@ pub(super) fn erase_jobs(
 ) -> Outcome<u64> {
     let mut erased = 0;
     for job in jobs {
-        let (job, consumer) = (job.to_string(), consumer.to_string());
-        let ended: bool = connection
-            .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND consumer = ?2
-                    AND (status IN ('completed', 'failed', 'cancelled') OR id IN (SELECT job FROM uploads)))",
-            )?
-            .query_row([&job, &consumer], |row| row.get(0))?;
-        if !ended {
+        let record = records::of_any(connection, *job)?;
+        if !record.is_some_and(|record| record.may_be_erased(consumer)) {
             continue;
         }
-        erasure::job(connection, &job)?;
+        erasure::job(connection, &job.to_string())?;
         erased += 1;
     }
     Ok(erased)

@@ -106,26 +106,17 @@ pub(super) fn create(
         )?,
         None => None,
     };
-    if existing.is_none()
-        && let Some(minutes) =
-            quotas::used_up(connection, tenant, &job.platform, start.from, now.wall)?
-    {
-        return Ok(Creation::NoMinutes(minutes));
-    }
-    if existing.is_none()
-        && let Some(limit) = quotas::queue_is_full(connection, tenant)?
-    {
-        return Ok(Creation::QueueFull(limit));
-    }
-    let (status, creation) = match existing {
-        Some(existing) => (200, Creation::Existing(Box::new(existing.job))),
-        None => (201, Creation::Created(Box::new(job))),
+    let (used_up, full_queue) = match existing {
+        Some(_) => (None, None),
+        None => (
+            quotas::used_up(connection, tenant, &job.platform, start.from, now.wall)?,
+            quotas::queue_is_full(connection, tenant)?,
+        ),
     };
-    let (Creation::Created(job) | Creation::Existing(job)) = &creation else {
-        return Ok(creation);
-    };
-    let body = read_as(serde_json::to_string(&job), "a job")?;
-    if status == 201 {
+    let creation = Creation::of(job, existing.map(|existing| existing.job), used_up, full_queue);
+    let Some((status, job)) = creation.answered() else { return Ok(creation) };
+    let body = read_as(serde_json::to_string(job), "a job")?;
+    if matches!(creation, Creation::Created(_)) {
         connection
             .prepare_cached(
                 "INSERT INTO jobs (id, consumer, live, external_id, platform, status, created_at, run_at, start_by, link, job)
