@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn a_job_may_be_erased_once_no_bot_works_for_it_any_more() {
         for status in JobStatus::ALL {
-            assert_eq!(has_no_more_bots(&status, false), status.is_final(), "{status}");
+            assert_eq!(has_no_more_bots(status, false), status.is_final(), "{status}");
         }
         assert!(has_no_more_bots(&JobStatus::Finalizing, true));
     }
