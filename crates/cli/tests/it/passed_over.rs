@@ -1,40 +1,21 @@
 //! What a server passed over is told on standard error.
 
-use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpListener,
-    thread,
-};
-
+use meetbot_testkit::scripted::{Reply, Server};
 use serde_json::Value;
 
 use crate::program::{meetbot, run};
 
-/// A server that takes one job and names what it passed over; answers its URL.
-fn older_server() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        let mut reader = BufReader::new(&stream);
-        let (mut line, mut length) = (String::new(), 0);
-        while reader.read_line(&mut line).unwrap() > 2 {
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            line.clear();
-        }
-        reader.read_exact(&mut vec![0; length]).unwrap();
-        let body = r#"{"id":"job_01KAB1CDEFGHJKMNPQRSTVWXYZ","status":"queued"}"#;
-        let head = "HTTP/1.1 201 Created\r\nX-Meetbot-Ignored: autoLeave.onBotDetected\r\nConnection: close";
-        write!(&stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
-    });
-    url
+/// A server that takes one job and names what it passed over.
+fn older_server() -> Server {
+    let ignored = [("X-Meetbot-Ignored", "autoLeave.onBotDetected")];
+    let body = r#"{"id":"job_01KAB1CDEFGHJKMNPQRSTVWXYZ","status":"queued"}"#;
+    Server::start([Reply::answer(201, &ignored, body)]).unwrap()
 }
 
 #[test]
 fn what_a_server_passed_over_is_a_warning_beside_the_result() {
     for json in [false, true] {
+        let server = older_server();
         let mut dispatch = meetbot();
         dispatch.env("MEETBOT_API_KEY", "mb_test_0123456789").env_remove("MEETBOT_LOG");
         dispatch.args([
@@ -42,7 +23,7 @@ fn what_a_server_passed_over_is_a_warning_beside_the_result() {
             "https://sandbox.meetbot.dev/two-speakers",
             "--on-bot-detected",
         ]);
-        dispatch.args(["--base-url", &older_server()]).args(json.then_some("--json"));
+        dispatch.args(["--base-url", &server.url()]).args(json.then_some("--json"));
         let said = run(&mut dispatch);
         assert_eq!(said.code, Some(0), "{said:?}");
         let warning = said.err.lines().find(|line| line.contains("autoLeave.onBotDetected"));
