@@ -71,6 +71,7 @@ export class EndpointForm extends HTMLElement {
   async #send() {
     await this.#ask(async () => {
       const { delivered, tried } = await call("POST", TEST, { body: { endpoint: this.#body().endpoint } });
+      this.dispatchEvent(new Event("redelivered", { bubbles: true }));
       const answer = tried.status ?? tried.error ?? "no answer";
       return delivered ? `The endpoint took the test event: ${answer}, after ${length(tried.durationMs)}.` : `The endpoint did not take the test event: ${answer}, after ${length(tried.durationMs)}.`;
     });

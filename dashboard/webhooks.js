@@ -2,14 +2,18 @@
 
 /** @import { Delivery } from "../sdks/typescript/src/models.js" */
 
-import { call, may } from "./api.js";
-import { announce, every, fill, h, keyed, problemBox, say } from "./dom.js";
+import { call, followAll, may } from "./api.js";
+import { announce, atMostEvery, every, fill, h, keyed, problemBox, say } from "./dom.js";
 import { EndpointForm } from "./endpoint-form.js";
 import { ago, length, moment, word } from "./format.js";
 import { CallSnippet, keywords, object } from "./snippets.js";
 
 const STATES = ["pending", "delivered", "dead"];
 const LIMIT = 50;
+/** However much happens, the deliveries are read no more often than this, in ms. */
+const PACE = 1000;
+/** The feed has the events, which make deliveries; their tries, and what others send again, are in no feed: the deliveries are read this long after the last time, in ms, or sooner when a try is due. */
+const QUIET = 30_000;
 
 export class WebhooksView extends HTMLElement {
   #end = new AbortController();
@@ -26,7 +30,15 @@ export class WebhooksView extends HTMLElement {
   #olderOnes = [];
   /** @type {string | null} */
   #cursor = null;
+  /** The newest deliveries, as they were last read. @type {Delivery[]} */
+  #newest = [];
+  #loaded = false;
+  /** Counts the filters: a page of older deliveries of an earlier one is dropped. */
   #asked = 0;
+  /** Counts the readings: what an earlier one brings late is dropped. */
+  #readings = 0;
+  #timer = 0;
+  #changed = atMostEvery(PACE, this.#end.signal, () => this.#load());
 
   connectedCallback() {
     for (const field of [this.#state, this.#job]) field.addEventListener("input", () => this.#filter());
@@ -43,11 +55,15 @@ export class WebhooksView extends HTMLElement {
       this.#snippet,
     );
     this.#filter();
-    every(2000, this.#end.signal, () => this.#load());
+    followAll(this.#end.signal, this.#changed);
+    this.addEventListener("redelivered", this.#changed);
+    // Ages grow without anything having happened.
+    every(PACE, this.#end.signal, () => this.#show());
   }
 
   disconnectedCallback() {
     this.#end.abort();
+    clearTimeout(this.#timer);
   }
 
   #query() {
@@ -57,6 +73,7 @@ export class WebhooksView extends HTMLElement {
   #filter() {
     this.#asked += 1;
     this.#olderOnes = [];
+    this.#loaded = false;
     this.#cursor = null;
     const query = this.#query();
     this.#snippet.show({
@@ -70,16 +87,29 @@ export class WebhooksView extends HTMLElement {
   }
 
   async #load() {
-    const asked = this.#asked;
+    const reading = (this.#readings += 1);
     try {
       const page = await call("GET", "/api/v1/webhooks/deliveries", { query: { ...this.#query(), limit: LIMIT }, signal: this.#end.signal });
-      if (asked !== this.#asked) return;
+      if (reading !== this.#readings) return;
       fill(this.#problem);
       if (this.#olderOnes.length === 0) this.#cursor = page.nextCursor;
-      this.#show(page.data);
+      this.#newest = page.data;
+      this.#loaded = true;
+      this.#show();
     } catch (problem) {
-      if (!this.#end.signal.aborted && asked === this.#asked) fill(this.#problem, problemBox(problem));
+      if (this.#end.signal.aborted || reading !== this.#readings) return;
+      fill(this.#problem, problemBox(problem));
     }
+    this.#later();
+  }
+
+  /** Reads again when the next try of a delivery is due. A page that is not seen reads nothing: the feed begins anew when it is seen again. */
+  #later() {
+    clearTimeout(this.#timer);
+    if (this.#end.signal.aborted) return;
+    const waits = this.#newest.filter(({ state }) => state === "pending").map(({ nextTryAt }) => (nextTryAt ? Date.parse(nextTryAt) - Date.now() : 0));
+    const wait = Math.max(PACE, Math.min(QUIET, ...waits));
+    this.#timer = setTimeout(() => !document.hidden && this.#changed(), wait);
   }
 
   async #older() {
@@ -91,10 +121,10 @@ export class WebhooksView extends HTMLElement {
     await this.#load();
   }
 
-  /** @param {Delivery[]} first */
-  #show(first) {
-    const ids = new Set(first.map((delivery) => delivery.id));
-    const all = [...first, ...this.#olderOnes.filter((delivery) => !ids.has(delivery.id))];
+  #show() {
+    if (!this.#loaded) return;
+    const ids = new Set(this.#newest.map((delivery) => delivery.id));
+    const all = [...this.#newest, ...this.#olderOnes.filter((delivery) => !ids.has(delivery.id))];
     showDeliveries(this.#list, all, true);
     this.#more.hidden = this.#cursor === null;
     this.#empty.hidden = all.length > 0;
