@@ -126,6 +126,7 @@ fn order(folder: &Path) -> BotOrder {
         epoch: 1,
         token: Secret::new("a token"),
         orchestrator_url: "http://127.0.0.1".to_owned(),
+        other_urls: Vec::new(),
         link,
         meeting_url: meeting_url.to_owned(),
         external_id: None,

@@ -106,6 +106,7 @@ async fn ask(
             Err(_) => None,
         };
         let Some(Commands { commands, own_bots, zoom_stream: stream }) = commands else {
+            address.is_away();
             tokio::time::sleep(WAIT_AFTER_ERROR).await;
             continue;
         };

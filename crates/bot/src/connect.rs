@@ -1,6 +1,13 @@
 //! What bots connect with.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io, iter,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use meetbot_types::bot::BotOrder;
 use reqwest::Client;
@@ -21,25 +28,42 @@ pub struct Connect {
 }
 
 /// Where the orchestrator listens.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Address {
-    first: String,
+    servers: Vec<String>,
+    /// The one of the servers that is asked.
+    turn: AtomicUsize,
     file: Option<PathBuf>,
 }
 
 impl Address {
-    /// That of the one that gave this order, until the file says another.
+    /// That of the one that gave this order, until the file says another, or it does not answer and there are others.
     pub(crate) fn of(order: &BotOrder, connect: &Connect) -> Self {
-        Self { first: order.orchestrator_url.clone(), file: connect.orchestrator.clone() }
+        let servers = iter::once(&order.orchestrator_url).chain(&order.other_urls);
+        Self {
+            servers: servers.cloned().collect(),
+            turn: AtomicUsize::new(0),
+            file: connect.orchestrator.clone(),
+        }
+    }
+
+    /// It did not answer: the next one is asked.
+    pub(crate) fn is_away(&self) {
+        self.turn.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn server(&self) -> String {
+        let turn = self.turn.load(Ordering::Relaxed) % self.servers.len().max(1);
+        self.servers.get(turn).cloned().unwrap_or_default()
     }
 
     /// Its URL now, without a path. `None` where its data folder is gone, and no orchestrator will ever come back to it.
     pub(crate) async fn url(&self) -> Option<String> {
-        let Some(file) = &self.file else { return Some(self.first.clone()) };
+        let Some(file) = &self.file else { return Some(self.server()) };
         match tokio::fs::read_to_string(file).await {
             Ok(url) => Some(url),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(_) => Some(self.first.clone()),
+            Err(_) => Some(self.server()),
         }
     }
 }
@@ -52,10 +76,16 @@ mod tests {
     async fn a_bot_asks_where_its_orchestrator_is_now_and_knows_when_its_folder_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("server");
-        let first = "http://127.0.0.1:1".to_owned();
-        let in_process = Address { first: first.clone(), file: None };
-        assert_eq!(in_process.url().await, Some(first.clone()));
-        let address = Address { first, file: Some(file.clone()) };
+        let servers = || ["http://127.0.0.1:1", "http://127.0.0.1:3"].map(str::to_owned).to_vec();
+        let address = |file| Address { servers: servers(), turn: AtomicUsize::new(0), file };
+        let in_process = address(None);
+        let mut asked = Vec::new();
+        for _ in 0..3 {
+            asked.extend(in_process.url().await);
+            in_process.is_away();
+        }
+        assert_eq!(asked, [servers(), servers()].concat()[..3]);
+        let address = address(Some(file.clone()));
         std::fs::write(&file, "http://127.0.0.1:2").unwrap();
         assert_eq!(address.url().await.as_deref(), Some("http://127.0.0.1:2"));
         drop(folder);

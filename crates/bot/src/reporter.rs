@@ -156,6 +156,7 @@ impl Sender {
                 Err(Refusal::Away(problem)) => problem,
             };
             tracing::debug!(job = %self.order.job_id, problem, "the orchestrator is away");
+            self.address.is_away();
             tokio::time::sleep(wait).await;
             // Soon enough to be heard within what is left of the lease.
             wait = (wait * 2).min(heartbeat);

@@ -30,6 +30,11 @@ pub(crate) struct FolderArgs {
 }
 
 impl FolderArgs {
+    /// Those of a worker, which has no database.
+    pub(crate) const fn of_worker(data_dir: Option<PathBuf>, config: Option<PathBuf>) -> Self {
+        Self { data_dir, config, store: None }
+    }
+
     /// The settings: the command line wins over the environment, which wins over the file.
     pub(crate) fn settings(&self) -> anyhow::Result<Config> {
         let named = env::var_os("MEETBOT_CONFIG").filter(|name| !name.is_empty());

@@ -48,7 +48,7 @@ pub(crate) struct CreateArgs {
     /// Whose key it is; a consumer that is new is made, with a webhook secret.
     #[arg(long, value_name = "NAME", default_value = "default")]
     consumer: String,
-    /// What the key may do; each includes the one before: look, make and change jobs, see the metrics and erase its consumer, run the server
+    /// What the key may do; each includes the one before: look, make and change jobs, see the metrics and erase its consumer, run the server. `worker` is for `meetbot worker` alone
     #[arg(long, default_value = "write", value_parser = Scope::ALL.map(Scope::as_str))]
     scope: String,
     /// When the key ends: a time from now (90d, 12h), a day (its first moment in UTC) or a moment (2027-01-31T18:00:00Z)
@@ -103,9 +103,11 @@ async fn create(args: CreateArgs, now: Timestamp, output: Output) -> anyhow::Res
     }
     let scope = Scope::known(&args.scope)
         .ok_or_else(|| Usage(format!("--scope: there is no {}", args.scope)))?;
-    if scope == Scope::Operator && args.test {
-        let message = "--scope operator is about the whole server, and a test key reaches the test world alone: give --live";
-        return Err(Usage(message.to_owned()).into());
+    if scope.is_of_whole_server() && args.test {
+        let message = format!(
+            "--scope {scope} is about the whole server, and a test key reaches the test world alone: give --live"
+        );
+        return Err(Usage(message).into());
     }
     let expires_at = match &args.expires {
         Some(text) => Some(expiry(text, now).map_err(|why| Usage(format!("--expires: {why}")))?),

@@ -30,6 +30,7 @@ mod text;
 mod usage;
 mod watch;
 mod webhooks;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -68,6 +69,8 @@ enum Command {
     Demo(demo::Args),
     /// Run the server.
     Serve(serve::Args),
+    /// Run bots for servers, on their machine or another.
+    Worker(worker::Args),
     /// Send a bot to a meeting.
     Dispatch {
         #[command(flatten)]
@@ -196,7 +199,11 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
     // Those that run a server, a sandbox or a bot say themselves what of it is logged.
     if !matches!(
         command,
-        Command::Serve(_) | Command::Demo(_) | Command::Sandbox(_) | Command::Bot(_)
+        Command::Serve(_)
+            | Command::Worker(_)
+            | Command::Demo(_)
+            | Command::Sandbox(_)
+            | Command::Bot(_)
     ) {
         let format = if output.is_json() { LogFormat::Json } else { LogFormat::Text };
         let started = log::start("meetbot=warn", format);
@@ -208,6 +215,7 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(args, output).await,
         Command::Serve(args) => serve::run(args, output).await,
+        Command::Worker(args) => worker::run(args, output).await,
         Command::Dispatch { connection, args } => dispatch::run(args, &connection, output).await,
         Command::Watch { connection, args } => watch::run(args, &connection, output).await,
         Command::Jobs { connection, command } => jobs::run(command, &connection, output).await,

@@ -42,6 +42,27 @@ impl FromStr for LogFormat {
     }
 }
 
+/// Who runs a server's bots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    /// The server itself, and the workers that ask it.
+    Own,
+    /// Workers in other processes alone.
+    None,
+}
+
+impl FromStr for Workers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "own" => Ok(Self::Own),
+            "none" => Ok(Self::None),
+            _ => Err(format!("{text:?} is neither \"own\" nor \"none\"")),
+        }
+    }
+}
+
 /// The settings, complete and checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -69,6 +90,8 @@ pub struct Config {
     pub browser: Option<BrowserSettings>,
     /// Whether each bot runs in a process of its own; those with browsers always do.
     pub own_processes: bool,
+    /// Who runs a server's bots.
+    pub workers: Workers,
     /// How many browsers run at once.
     pub max_browsers: usize,
     /// How long recordings are kept after their job has ended; `None` for ever.
@@ -318,6 +341,7 @@ mod tests {
         assert!(problem("[server]\nlisten = 5").contains("must be a string, not an integer"));
         assert!(problem("[server]\nlisten = \"nowhere\"").contains("as in 127.0.0.1:3010"));
         assert!(problem("[bots]\nmax = 0").contains("at least 1"));
+        assert!(problem("[bots]\nworkers = \"two\"").contains("neither \"own\" nor \"none\""));
         assert!(problem("[bots.browser]\nmax = 0").contains("bots.browser.max"));
         assert!(problem("[limits]\nhead_seconds = 0").contains("limits.head_seconds"));
         assert!(problem("[webhooks]\nallow_networks = [\"x\"]").contains("not a network"));

@@ -110,6 +110,11 @@ impl DataFolder {
     }
 }
 
+/// The name of a data folder that a server has used; `None` where none has.
+pub fn name_of(data_dir: &Path) -> Option<String> {
+    fs::read_to_string(data_dir.join(LOCK)).ok().filter(|name| !name.is_empty())
+}
+
 /// A data folder as it is found, without touching it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FoundFolder {

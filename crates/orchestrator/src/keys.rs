@@ -142,7 +142,7 @@ pub fn count_live(keys: &[Key], now: Timestamp) -> usize {
 }
 
 /// Whether a token looks like a key.
-pub(crate) fn is_shaped(token: &str) -> bool {
+pub fn is_shaped(token: &str) -> bool {
     prefix_of(token).is_some()
 }
 
@@ -195,11 +195,26 @@ mod tests {
     }
 
     #[test]
-    fn each_scope_holds_those_before_it_and_is_named_as_in_the_api() {
+    fn each_scope_holds_those_before_it_and_a_workers_nothing_else_and_all_are_named_as_in_the_api()
+    {
         let words: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
         let known: Vec<&str> = KeyScope::ALL.iter().map(KeyScope::as_str).collect();
         assert_eq!(words, known);
-        assert!(Scope::ALL.is_sorted() && Scope::ALL.contains(&Scope::Operator));
+        let included = |own: Scope| {
+            let may = Scope::ALL.iter().filter(|needed| own.includes(**needed));
+            may.map(|scope| scope.as_str()).collect::<Vec<_>>().join(" ")
+        };
+        let all: Vec<String> = Scope::ALL.into_iter().map(included).collect();
+        assert_eq!(
+            all,
+            [
+                "read",
+                "read write",
+                "read write admin",
+                "read write admin operator worker",
+                "worker"
+            ]
+        );
     }
 
     #[test]

@@ -38,8 +38,8 @@ pub mod zoom;
 
 pub use self::{
     config::Config,
-    data_folder::{DataFolder, DataFolderError, FoundFolder, Space, bots_folder, prepare},
-    dispatch::{Fate, Launcher, Stop},
+    data_folder::{DataFolder, DataFolderError, FoundFolder, Space, bots_folder, name_of, prepare},
+    dispatch::{Attempt, Desk, Fate, Launcher, Stop, Work},
     limits::Limits,
     migrate::{MigrateError, Migrated, migrate},
     private::OpenToOthers,

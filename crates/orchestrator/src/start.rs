@@ -15,10 +15,10 @@ use crate::{
     audit::Audit,
     away::Away,
     clock::Clock,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Workers},
     connections,
     data_folder::{DataFolder, DataFolderError},
-    dispatch::{Dispatch, Launcher, Reaper, Stop},
+    dispatch::{Launcher, Orders, Own, Reaper, Stop, Work},
     egress::Guard,
     jobs::create::Terms,
     keys,
@@ -145,7 +145,11 @@ impl Orchestrator {
         let (store, database) = open(&config, &folder, Arc::new(observer)).await?;
         let (bucket, claimed) = open_bucket(&config, store.as_ref()).await?;
         let clock = Clock::start();
-        let metrics = Arc::new(Metrics::new(clock.now().wall, config.max_bots, &times));
+        let max_bots = match config.workers {
+            Workers::Own => config.max_bots,
+            Workers::None => 0,
+        };
+        let metrics = Arc::new(Metrics::new(clock.now().wall, max_bots, &times));
         store.set_default_quota(config.quota).await?;
         launcher
             .serves_at(&url_of(address))
@@ -201,6 +205,35 @@ impl Orchestrator {
             Arc::clone(&outbox),
             Arc::clone(&metrics),
         );
+        let orders = Arc::new(Orders {
+            store: Arc::clone(&store),
+            clock,
+            queue: Arc::clone(&queue),
+            outbox: Arc::clone(&outbox),
+            wakes: Arc::clone(&wakes),
+            metrics: Arc::clone(&metrics),
+            url: url_of(address),
+            sandbox: (sandbox.address, sandbox.token),
+            recordings: folder.recordings(),
+            meetings: Arc::clone(&meetings),
+            available: Arc::clone(&available),
+            stun_servers: config.stun_servers,
+            zoom: Arc::clone(&zoom),
+            most_bytes_per_job: config.most_bytes_per_job,
+            heartbeat_ms: u64::try_from(config.timing.heartbeat().as_millis()).unwrap_or(u64::MAX),
+        });
+        let dispatch = Work {
+            desk: Arc::new(Own(Arc::clone(&orders))),
+            launcher: Arc::clone(&launcher),
+            max_bots,
+            until_idle: None,
+            stop: Stop { drain: drain.clone(), leave: stop_work.clone() },
+        };
+        for job in &running {
+            metrics.attempts.adopted(job.id, job.attempt, &job.platform);
+            tracing::info!(job = %job.id, attempt = job.attempt, platform = %job.platform, "a bot is taken over");
+        }
+        let running = running.iter().map(|job| (job.id, job.attempt)).collect();
         let server = Server {
             store: Arc::clone(&store),
             clock,
@@ -221,7 +254,7 @@ impl Orchestrator {
             known_keys: Arc::new(KnownKeys::default()),
             metrics: Arc::clone(&metrics),
             dashboard: config.dashboard,
-            max_bots: config.max_bots,
+            max_bots,
             audit: Arc::clone(&audit),
             limits,
             requests: Arc::new(Allowance::new(limits.requests_per_minute)),
@@ -234,26 +267,13 @@ impl Orchestrator {
             webhook_tests: Shares::new(WEBHOOK_TESTS, WEBHOOK_TESTS_PER_KEY),
             readiness: Arc::default(),
             logins: Arc::default(),
-            hooks: Arc::new(api::hooks::Hooks::new(Arc::clone(&zoom))),
-        };
-        let dispatch = Dispatch {
-            store: Arc::clone(&store),
-            launcher: Arc::clone(&launcher),
-            clock,
-            poke: Arc::clone(&queue),
-            outbox: Arc::clone(&outbox),
-            wakes: Arc::clone(&wakes),
-            metrics: Arc::clone(&metrics),
-            max_bots: config.max_bots,
-            url: url_of(address),
-            sandbox: (sandbox.address, sandbox.token),
-            recordings: folder.recordings(),
-            meetings,
-            available,
-            stun_servers: config.stun_servers,
-            zoom,
-            most_bytes_per_job: config.most_bytes_per_job,
-            heartbeat_ms: u64::try_from(config.timing.heartbeat().as_millis()).unwrap_or(u64::MAX),
+            hooks: Arc::new(api::hooks::Hooks::new(zoom)),
+            workers: Arc::new(api::work::Workers::new(
+                orders,
+                folder.node()?,
+                bucket.as_ref().map(|bucket| bucket.url().to_owned()),
+                config.browser.is_some(),
+            )),
         };
         let uploads = bucket.map(|bucket| Uploads {
             store: Arc::clone(&store),
@@ -303,9 +323,7 @@ impl Orchestrator {
             database,
             clock,
             dashboard: config.dashboard,
-            dispatch: tokio::spawn(
-                dispatch.run(running, Stop { drain: drain.clone(), leave: stop_work.clone() }),
-            ),
+            dispatch: tokio::spawn(dispatch.run(running)),
             work,
             api: tokio::spawn(api::serve::serve(
                 listener,

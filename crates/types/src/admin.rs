@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::{ConsumerId, ErrorCode, JobId, KeyId, Timestamp, UseId};
 
 words! {
-    /// What a key may do. Each scope includes those before it.
+    /// What a key may do. Each scope includes those before it, but for `worker`, which is for workers alone.
     pub enum KeyScope {
         /// Look at jobs and recordings of the key's consumer.
         Read = "read",
@@ -17,6 +17,8 @@ words! {
         Admin = "admin",
         /// Run the server: keys, quotas, secrets and erasure of all consumers.
         Operator = "operator",
+        /// Take jobs for bots, as `meetbot worker` does, and nothing else.
+        Worker = "worker",
     }
 }
 
@@ -64,7 +66,7 @@ pub struct NewKey {
         )
     )]
     pub consumer: String,
-    /// `true`: a key for real meetings; `false`: for the sandbox. An operator's key is a live one.
+    /// `true`: a key for real meetings; `false`: for the sandbox. Keys of operators and workers are live ones.
     pub live: bool,
     /// What it may do; by default `write`. At most what the key may that asks.
     #[serde(skip_serializing_if = "Option::is_none")]

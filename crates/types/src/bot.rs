@@ -33,6 +33,9 @@ pub struct BotOrder {
     pub token: Secret,
     /// Where the orchestrator listens, without a path.
     pub orchestrator_url: String,
+    /// Where else it listens: its other servers, for bots of workers that know several.
+    #[serde(default)]
+    pub other_urls: Vec<String>,
     /// The meeting.
     pub link: MeetingLink,
     /// The meeting's URL as it was given.

@@ -35,6 +35,7 @@ pub mod signature;
 pub mod time;
 pub mod usage;
 pub mod visible;
+pub mod work;
 
 pub use admin::{
     ApiKey, Consumer, ConsumerQuota, ConsumerSecret, ConsumerUsage, CreatedKey, KeyScope, KeyUse,

@@ -119,6 +119,7 @@ pub(super) fn order(folder: PathBuf, auto_leave: AutoLeave) -> BotOrder {
         epoch: 1,
         token: Secret::new("a token"),
         orchestrator_url: "http://127.0.0.1:9".to_owned(),
+        other_urls: Vec::new(),
         link: MeetingLink::parse(meeting_url, None).unwrap(),
         meeting_url: meeting_url.to_owned(),
         external_id: None,

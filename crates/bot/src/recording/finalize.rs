@@ -339,6 +339,7 @@ pub(super) mod tests {
             epoch,
             token: Secret::new("a token"),
             orchestrator_url: "http://127.0.0.1".to_owned(),
+            other_urls: Vec::new(),
             link: MeetingLink::parse(meeting_url, None).unwrap(),
             meeting_url: meeting_url.to_owned(),
             external_id: None,

@@ -115,6 +115,7 @@ impl Stage {
             epoch,
             token: Secret::new("a token"),
             orchestrator_url: format!("http://{}", self.address),
+            other_urls: Vec::new(),
             link: MeetingLink::parse(meeting_url, None).unwrap(),
             meeting_url: meeting_url.to_owned(),
             external_id: Some("lesson-7".to_owned()),

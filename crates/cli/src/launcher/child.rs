@@ -36,9 +36,9 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
         );
     }
     let told: Told = serde_json::from_slice(&order).context("the order cannot be read")?;
-    let connect = connect(Some(&told.server()), 0)?;
+    let connect = connect(told.server().as_deref(), 0)?;
     let output = told.output();
-    let Told { order, folder, browsers } = told;
+    let Told { order, folder, browsers, .. } = told;
     if needs_browser(&order) {
         tokio::spawn(hold_place(folder, browsers, Arc::clone(&connect.browsers)));
     }

@@ -46,7 +46,21 @@ impl Bots {
             all_apart: config.own_processes,
             sandbox_is_here,
             imitation,
-            processes: Processes::new(&config.data_dir, config.max_browsers)?,
+            processes: Processes::new(&config.data_dir, config.max_browsers, true)?,
+        })
+    }
+
+    /// Bots of a worker with these settings, which leave their meetings when it ends.
+    pub(crate) fn of_worker(config: &Config) -> anyhow::Result<Self> {
+        let processes = Processes::new(&config.data_dir, config.max_browsers, false)?;
+        processes.prepare()?;
+        Ok(Self {
+            connect: connect(None, config.max_browsers)?,
+            browser: config.browser.clone(),
+            all_apart: config.own_processes,
+            sandbox_is_here: false,
+            imitation: None,
+            processes,
         })
     }
 

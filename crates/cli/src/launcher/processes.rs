@@ -12,6 +12,7 @@ use std::{
 
 use meetbot_orchestrator::{Fate, Stop, bots_folder};
 use meetbot_types::{JobId, bot::BotOrder};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::AsyncWriteExt as _,
@@ -35,12 +36,14 @@ pub(super) struct Told {
     pub(super) folder: PathBuf,
     /// How many browsers may run on the data folder.
     pub(super) browsers: usize,
+    /// The bot goes on without whom it was launched by.
+    pub(super) outlives: bool,
 }
 
 impl Told {
-    /// The file that says where the server listens now.
-    pub(super) fn server(&self) -> PathBuf {
-        self.folder.join(SERVER)
+    /// The file that says where the server listens now, for a bot that outlives it. Servers of workers listen where the order says.
+    pub(super) fn server(&self) -> Option<PathBuf> {
+        self.outlives.then(|| self.folder.join(SERVER))
     }
 
     /// The bot's output.
@@ -58,24 +61,31 @@ fn output(folder: &Path, job: JobId, attempt: u32) -> PathBuf {
 pub(super) struct Processes {
     folder: PathBuf,
     browsers: usize,
+    /// They go on without this process.
+    outlive: bool,
 }
 
 impl Processes {
     /// Those of a data folder, at most `browsers` of them in browsers at once.
-    pub(super) fn new(data_dir: &Path, browsers: usize) -> io::Result<Self> {
-        Ok(Self { folder: bots_folder(&std::path::absolute(data_dir)?), browsers })
+    pub(super) fn new(data_dir: &Path, browsers: usize, outlive: bool) -> io::Result<Self> {
+        Ok(Self { folder: bots_folder(&std::path::absolute(data_dir)?), browsers, outlive })
+    }
+
+    /// Makes the folder that they share.
+    pub(super) fn prepare(&self) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        self.clear()
     }
 
     /// Tells those that live where the server listens.
     pub(super) fn serves_at(&self, url: &str) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        self.prepare()?;
         // In one step: a bot that finds no file takes its server for gone.
         let next = self.folder.join("server.next");
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
         file.write_all(url.as_bytes())?;
-        fs::rename(next, self.folder.join(SERVER))?;
-        self.clear()
+        fs::rename(next, self.folder.join(SERVER))
     }
 
     pub(super) fn lives(&self, job: JobId, attempt: u32) -> bool {
@@ -83,7 +93,12 @@ impl Processes {
     }
 
     pub(super) async fn run(&self, order: BotOrder, stop: Stop) -> Fate {
-        let told = Told { order, folder: self.folder.clone(), browsers: self.browsers };
+        let told = Told {
+            order,
+            folder: self.folder.clone(),
+            browsers: self.browsers,
+            outlives: self.outlive,
+        };
         let mut child = match self.start(&told).await {
             Ok(child) => child,
             Err(error) => {
@@ -94,7 +109,15 @@ impl Processes {
         let ended = tokio::select! {
             biased;
             ended = child.wait() => ended,
-            () = stop.drain.cancelled() => return Fate::Outlives,
+            () = stop.drain.cancelled(), if self.outlive => return Fate::Outlives,
+            () = stop.leave.cancelled(), if !self.outlive => {
+                if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
+                    && let Err(error) = kill_process(pid, Signal::TERM)
+                {
+                    tracing::warn!(%error, "a bot's process cannot be asked to leave");
+                }
+                child.wait().await
+            }
         };
         match ended {
             Ok(status) if status.success() => {}
@@ -189,7 +212,7 @@ mod tests {
     #[test]
     fn of_bots_that_crashed_the_newest_outputs_are_kept_and_those_of_living_bots_all() {
         let data = tempfile::tempdir().unwrap();
-        let processes = Processes::new(data.path(), 1).unwrap();
+        let processes = Processes::new(data.path(), 1, true).unwrap();
         processes.serves_at("http://127.0.0.1:1").unwrap();
         let job = JobId::generate(Timestamp::UNIX_EPOCH);
         let made = |attempt: u32| {

@@ -50,4 +50,5 @@ mod systemd;
 mod typed;
 mod usage;
 mod webhooks;
+mod workers;
 mod zoom;

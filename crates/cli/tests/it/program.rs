@@ -24,7 +24,7 @@ pub(crate) const TIMING: &str = "MEETBOT_TEST_TIMING";
 pub(crate) const POSTGRES: &str = "MEETBOT_TEST_POSTGRES";
 
 /// The setting that names a data folder's database, where it is a PostgreSQL that these tests run on. It is made where it is new.
-fn store(data_dir: &Path) -> Option<(&'static str, String)> {
+pub(crate) fn store(data_dir: &Path) -> Option<(&'static str, String)> {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     static MADE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let socket = std::env::var(POSTGRES).ok()?;

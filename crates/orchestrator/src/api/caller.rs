@@ -317,7 +317,12 @@ fn say_left(mut response: Response, left: Option<Left>) -> Response {
 }
 
 /// The key that a request shows, itself or by its session, good or ended.
-async fn find(server: &Server, shown: &Shown, peer: Peer, now: Now) -> Result<Arc<Key>, ApiError> {
+pub(super) async fn find(
+    server: &Server,
+    shown: &Shown,
+    peer: Peer,
+    now: Now,
+) -> Result<Arc<Key>, ApiError> {
     let (store, at) = (server.store.as_ref(), server.store.now());
     match shown {
         Shown::Key(token) => {
@@ -379,16 +384,16 @@ async fn look_up(
     Err(ApiError::unauthorized(unknown))
 }
 
-fn check(key: &Key, needed: Scope, now: Now) -> Result<(), ApiError> {
+pub(super) fn check(key: &Key, needed: Scope, now: Now) -> Result<(), ApiError> {
     match key.ended(now.wall) {
         Some(KeyEnd::Revoked) => Err(ApiError::unauthorized("the API key was revoked")),
         Some(KeyEnd::Expired) => Err(ApiError::unauthorized("the API key has expired")),
-        None if key.scope < needed => {
+        None if !key.scope.includes(needed) => {
             let message = format!("the key has the scope `{}`; this needs `{needed}`", key.scope);
             Err(ApiError::forbidden(message))
         }
         // It would make keys of the live world, or have to be kept from half of what it is for.
-        None if needed == Scope::Operator && !key.tenant.live => {
+        None if needed.is_of_whole_server() && !key.tenant.live => {
             let message = "this needs a live key: a test key reaches the test world alone, and this is about the whole server";
             Err(ApiError::forbidden(message))
         }
@@ -425,13 +430,13 @@ pub(super) fn note_made(server: &Server, key: &Key, asks: &Asks<'_>, now: Now) {
 }
 
 /// A line of the audit log that is being lived. Dropped without an end, it says that the caller went away: what was asked is done all the same.
-struct Line {
+pub(super) struct Line {
     audit: Arc<Audit>,
     used: Option<KeyUse>,
 }
 
 impl Line {
-    fn begin(server: &Server, key: &Key, asks: &Asks<'_>, now: Now) -> Self {
+    pub(super) fn begin(server: &Server, key: &Key, asks: &Asks<'_>, now: Now) -> Self {
         let (path, name) = (asks.path, asks.extensions.get::<RequestName>());
         let used = KeyUse {
             id: UseId::generate(now.wall),
@@ -450,7 +455,7 @@ impl Line {
         Self { audit: Arc::clone(&server.audit), used: Some(used) }
     }
 
-    fn end(mut self, response: &Response) {
+    pub(super) fn end(mut self, response: &Response) {
         if let Some(used) = &mut self.used {
             used.job = used.job.or(response.extensions().get::<About>().map(|about| about.0));
             if let Some(Made(path)) = response.extensions().get() {

@@ -219,18 +219,18 @@ fn approve(asked: &Asked, scope: Option<Scope>, key: &Key) -> Result<Approval, A
         return Err(ApiError::forbidden(message));
     }
     let scope = scope.unwrap_or(asked.scope);
-    if scope > asked.scope {
+    if !asked.scope.includes(scope) {
         let message = format!("is more than the login asks for, which is {}", asked.scope);
         return Err(ApiError::invalid("scope", "scope_too_high", message));
     }
-    if scope > own {
+    if !own.includes(scope) {
         let message = format!(
             "the login asks for the scope `{scope}`, and the key of this session has `{own}`: approve it for `{own}`"
         );
         return Err(ApiError::forbidden(message));
     }
-    if scope == Scope::Operator && !key.tenant.live {
-        let message = "a key with the scope operator is a live one, and this is a test one";
+    if scope.is_of_whole_server() && !key.tenant.live {
+        let message = format!("a key with the scope {scope} is a live one, and this is a test one");
         return Err(ApiError::forbidden(message));
     }
     Ok(Approval { key: key.id, prefix: key.prefix.clone(), scope })

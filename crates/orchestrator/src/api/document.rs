@@ -46,7 +46,7 @@ impl Modify for BearerKey {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("An API key: mb_live_… or mb_test_…. Its scope is read, write, admin or operator, each of which includes those before it; each call says which it needs."))
+            .description(Some("An API key: mb_live_… or mb_test_…. Its scope is read, write, admin or operator, each of which includes those before it, or worker, which opens none of these calls; each call says which it needs."))
             .build();
         let components = document.components.get_or_insert_with(Default::default);
         components.add_security_scheme("apiKey", SecurityScheme::Http(scheme));

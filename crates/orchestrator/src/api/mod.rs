@@ -35,6 +35,7 @@ pub(crate) mod serve;
 mod session_cookie;
 mod sessions;
 mod usage;
+pub(crate) mod work;
 
 use std::{mem, net::IpAddr, sync::Arc, time::Duration};
 
@@ -135,6 +136,7 @@ pub(crate) struct Server {
     pub(crate) webhook_tests: Arc<Shares<KeyId>>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) hooks: Arc<hooks::Hooks>,
+    pub(crate) workers: Arc<work::Workers>,
     /// Logins of `meetbot login` that wait.
     pub(crate) logins: Arc<Logins>,
 }
@@ -195,6 +197,7 @@ pub(crate) fn router(server: Server) -> Router {
     let media_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     router
         .merge(ingest::router())
+        .merge(work::router(&server))
         .merge(hooks::router())
         .merge(sessions::router(&server))
         .merge(dashboard::router(server.dashboard))
@@ -214,10 +217,11 @@ fn crashed(_: Box<dyn std::any::Any + Send>) -> Response<Body> {
     ApiError::internal().into_response()
 }
 
-/// Refuses what is too much before anything is done for it. Bots are spared, and whoever asks whether the process lives.
+/// Refuses what is too much before anything is done for it. Bots and workers are spared, and whoever asks whether the process lives.
 async fn shed(State(server): State<Server>, request: Request, next: Next) -> Response<Body> {
     let path = request.uri().path();
-    if path.starts_with(ingest::PATH) || path == "/healthz" {
+    let is_spared = path.starts_with(ingest::PATH) || path.starts_with(work::PATH);
+    if is_spared || path == "/healthz" {
         return next.run(request).await;
     }
     let refusal = match request.extensions().get() {

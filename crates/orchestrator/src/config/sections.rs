@@ -77,6 +77,7 @@ struct Bots {
     allow_networks: Vec<String>,
     stun_servers: Vec<String>,
     own_processes: bool,
+    workers: String,
     browser: Browser,
 }
 
@@ -275,6 +276,8 @@ impl Config {
         if max_bots == 0 {
             return Err(invalid("bots.max", "must be at least 1".to_owned()));
         }
+        let workers =
+            settings.bots.workers.parse().map_err(|problem| invalid("bots.workers", problem))?;
         let mix_at_once = match settings.recordings.mix_at_once {
             -1 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get).max(2) - 1,
             at_once => usize::try_from(at_once).map_err(|_| {
@@ -303,6 +306,7 @@ impl Config {
             meeting_networks,
             stun_servers,
             own_processes: settings.bots.own_processes,
+            workers,
             max_browsers,
             browser: browser.enabled.then(|| BrowserSettings {
                 binary: given(browser.binary),

@@ -83,6 +83,7 @@ impl Reaper {
     fn tell_lost(&self, lost: &[JobId]) {
         for job in lost {
             tracing::warn!(%job, "a bot's lease ran out");
+            self.metrics.attempts.silent(*job);
             self.wakes.poke(*job);
         }
         if !lost.is_empty() {

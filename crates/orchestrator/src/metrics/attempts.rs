@@ -141,8 +141,10 @@ impl Attempts {
     }
 
     fn runs(&self, job: JobId, attempt: Attempt) {
-        self.running.inc();
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(job, attempt);
+        let before = self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(job, attempt);
+        if before.is_none() {
+            self.running.inc();
+        }
     }
 
     /// How many bots run.
@@ -172,7 +174,6 @@ impl Attempts {
 
     /// A bot is gone; `lost` where its job had not ended.
     pub(crate) fn ended(&self, job: JobId, epoch: u32, lost: bool) {
-        self.running.dec();
         let mut attempts = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(attempt) = attempts.get(&job) else { return };
         if lost {
@@ -180,6 +181,16 @@ impl Attempts {
         }
         if attempt.epoch == epoch {
             attempts.remove(&job);
+            self.running.dec();
+        }
+    }
+
+    /// A bot's lease ran out, and nobody has said that it is gone: its worker may be.
+    pub(crate) fn silent(&self, job: JobId) {
+        let mut attempts = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(attempt) = attempts.remove(&job) {
+            self.lost.get_or_create(&attempt.platform).inc();
+            self.running.dec();
         }
     }
 }

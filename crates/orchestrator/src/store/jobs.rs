@@ -122,7 +122,17 @@ pub trait JobStore: Send + Sync + 'static {
     /// Hands a job that is due to a new bot, which shows the token with this SHA-256. Jobs whose bot was lost come first. The others wait for a place
     /// of their consumer's in their world: the consumer with the fewest bots is next, and of a consumer's jobs the one that has been due for longest. A bot
     /// that has none of these `ways` into the job's meeting only finalises what is on disk.
-    async fn claim(&self, token_hash: [u8; 32], ways: Arc<Ways>, now: StoreNow) -> Result<Claim>;
+    async fn claim(&self, token_hash: [u8; 32], ways: Arc<Ways>, now: StoreNow) -> Result<Claim> {
+        self.claim_for(None, token_hash, ways, now).await
+    }
+    /// [`JobStore::claim`] for a worker, by its id: a server that starts leaves the attempts of workers alone, for they do not end with the server before. `None`: for this server's own bots.
+    async fn claim_for(
+        &self,
+        worker: Option<String>,
+        token_hash: [u8; 32],
+        ways: Arc<Ways>,
+        now: StoreNow,
+    ) -> Result<Claim>;
     /// Applies a bot's reports and renews its lease. A lease is over only when the store was there for all of one: `away` is when it last was not. A job that
     /// ends with them has a recording as it was `recorded`.
     async fn report(
@@ -153,8 +163,8 @@ pub trait JobStore: Send + Sync + 'static {
     async fn hand_over(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool>;
     /// Takes the jobs back whose bots' leases are over; answers them.
     async fn reap(&self, now: StoreNow) -> Result<Vec<JobId>>;
-    /// What a server does at its start with the leases that were given before it opened the store. A bot that lives gets a whole one from now on. The jobs of the others are
-    /// taken back at once, and so are the deliveries of senders. The time in which no server heard a bot is not counted as one in the meeting.
+    /// What a server does at its start with the leases that were given before it opened the store. A bot that lives gets a whole one from now on, and so does a worker's bot. The jobs of
+    /// the others are taken back at once, and so are the deliveries of senders. The time in which no server heard a bot is not counted as one in the meeting.
     async fn take_over(&self, lives: Arc<Lives>, now: StoreNow) -> Result<TakenOver>;
     /// Fails the jobs that no worker has taken in time; answers them.
     async fn expire(&self, now: StoreNow) -> Result<Vec<Expired>>;

@@ -11,8 +11,8 @@ use meetbot_types::{
 use super::{Earlier, Once, Result, Rotation, Tenant, WebhookSecrets, Window};
 use crate::clock::StoreNow;
 
-/// What a key may do. Each includes those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What a key may do; [`Scope::includes`] says which includes which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Look.
     Read,
@@ -22,9 +22,26 @@ pub enum Scope {
     Admin,
     /// Run the server: keys, quotas, secrets and erasure of all consumers.
     Operator,
+    /// Take jobs for bots, and nothing else.
+    Worker,
 }
 
 impl Scope {
+    /// Whether a key with this scope may do what needs the other one. Of `read`, `write`, `admin` and `operator` each includes those before it; an operator makes keys of workers,
+    /// and a worker's key does a worker's work alone.
+    pub const fn includes(self, needed: Self) -> bool {
+        match (self, needed) {
+            (Self::Worker, _) => matches!(needed, Self::Worker),
+            (_, Self::Worker) => matches!(self, Self::Operator),
+            (own, needed) => own as u8 >= needed as u8,
+        }
+    }
+
+    /// Whether it is about the whole server. A test key, which reaches the test world alone, cannot have it.
+    pub const fn is_of_whole_server(self) -> bool {
+        matches!(self, Self::Operator | Self::Worker)
+    }
+
     /// Its word.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -32,11 +49,12 @@ impl Scope {
             Self::Write => "write",
             Self::Admin => "admin",
             Self::Operator => "operator",
+            Self::Worker => "worker",
         }
     }
 
-    /// Each of them, the least first.
-    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Admin, Self::Operator];
+    /// Each of them.
+    pub const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Admin, Self::Operator, Self::Worker];
 
     /// The scope of a word.
     pub fn known(word: &str) -> Option<Self> {

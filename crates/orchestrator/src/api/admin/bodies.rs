@@ -44,8 +44,10 @@ pub(in crate::api) fn new_key(
             None => None,
         };
     let scope = scope(&fields, own, &mut issues);
-    if scope == Some(Scope::Operator) && live == Some(false) {
-        let message = "must be true for the scope operator: it is about the whole server, and a test key reaches the test world alone";
+    if let Some(scope) = scope.filter(|scope| scope.is_of_whole_server() && live == Some(false)) {
+        let message = format!(
+            "must be true for the scope {scope}: it is about the whole server, and a test key reaches the test world alone"
+        );
         issues.add(&["live"], "live_required", message);
     }
     let expires_at = expires_at(&fields, now, &mut issues);
@@ -86,7 +88,7 @@ fn scope(fields: &Fields<'_>, own: Scope, issues: &mut Issues) -> Option<Scope> 
         issues.add(FIELD, "unknown_scope", format!("{word:?} is none of {known}"));
         return None;
     };
-    if scope > own {
+    if !own.includes(scope) {
         let message = format!("is more than the scope of the key that asks, which is {own}");
         issues.add(FIELD, "scope_too_high", message);
         return None;
@@ -243,20 +245,22 @@ mod tests {
     }
 
     #[test]
-    fn a_key_makes_none_with_more_than_its_own_scope_and_no_test_key_is_an_operators() {
+    fn a_key_makes_none_with_more_than_its_own_scope_and_no_test_key_is_of_the_whole_server() {
         for own in Scope::ALL {
             for scope in Scope::ALL {
                 let body = json!({"consumer": "a", "live": true, "scope": scope.as_str()});
                 let read = new_key(&body.to_string(), own, NOW);
-                if scope <= own {
+                if own.includes(scope) {
                     assert_eq!(read.unwrap().0.scope, scope);
                 } else {
                     assert_eq!(problems(read), ["scope scope_too_high"], "{own} {scope}");
                 }
             }
         }
-        let body = json!({"consumer": "a", "live": false, "scope": "operator"});
-        assert_eq!(problems(key(&body)), ["live live_required"]);
+        for scope in ["operator", "worker"] {
+            let body = json!({"consumer": "a", "live": false, "scope": scope});
+            assert_eq!(problems(key(&body)), ["live live_required"]);
+        }
     }
 
     #[test]

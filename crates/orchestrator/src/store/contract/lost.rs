@@ -70,6 +70,39 @@ async fn a_bot_that_outlived_its_server_keeps_its_job_and_has_a_whole_lease_with
 }
 
 #[tokio::test]
+async fn a_restart_of_a_server_takes_no_job_from_a_worker() {
+    let fixture = fixture().await;
+    let job = fixture.create(|_| {}, at(1)).await;
+    let worker = Some("worker:a".to_owned());
+    let Claim::Bot(claimed) =
+        fixture.store.claim_for(worker, [1; 32], ways(), at(2)).await.unwrap()
+    else {
+        panic!("it is due")
+    };
+    assert_eq!((claimed.job.id, claimed.job.attempt), (job.id, 1));
+    let reports = [BotReport::Admitted, BotReport::RecordingStarted];
+    fixture.report(job.id, 1, 1, 1, &reports, at(3)).await;
+    let own = recorded(&fixture).await;
+    let boot = |seconds| StoreNow { lease: at(seconds).lease, ..at(1_000 + seconds) };
+    let taken = fixture.store.take_over(Arc::new(|_, _| false), boot(0)).await.unwrap();
+    assert_eq!(taken, TakenOver { running: Vec::new(), lost: vec![own] });
+    assert_eq!(fixture.job(job.id).await.status, JobStatus::Recording);
+    let beat = [BotReport::Heartbeat { media: MediaCounters::default() }];
+    let lease = u64::from(LEASE_SECONDS);
+    acknowledged(&fixture.report(job.id, 1, 1, 3, &beat, boot(lease - 1)).await);
+    // It is the server's again with the next claim.
+    assert!(fixture.store.release(job.id, 1, boot(lease)).await.unwrap());
+    let mut claimed = Vec::new();
+    while let Some(one) = fixture.claim(2, boot(lease)).await {
+        claimed.push(one.job.id);
+    }
+    assert!(claimed.contains(&job.id), "{claimed:?}");
+    let again = |seconds| StoreNow { lease: at(seconds).lease, ..at(2_000 + seconds) };
+    let taken = fixture.store.take_over(Arc::new(|_, _| false), again(0)).await.unwrap();
+    assert!(taken.lost.contains(&job.id), "{taken:?}");
+}
+
+#[tokio::test]
 async fn the_time_in_which_no_server_heard_a_bot_is_no_time_in_the_meeting() {
     let fixture = fixture().await;
     let job = recorded(&fixture).await;

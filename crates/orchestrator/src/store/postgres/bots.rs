@@ -62,9 +62,10 @@ async fn first_of(transaction: &Transaction, tenant: Tenant) -> Outcome<Option<J
     }
 }
 
+/// Hands the job whose turn it is to a bot of the `holder`, a node or a worker.
 pub(super) async fn claim(
     transaction: &Transaction,
-    node: &str,
+    holder: &str,
     token_hash: [u8; 32],
     ways: &Ways,
     now: StoreNow,
@@ -81,7 +82,7 @@ pub(super) async fn claim(
                 .await?
     {
         let changes = record.refuse_for_minutes(minutes, now.wall);
-        jobs::save(transaction, node, &record, changes, now.wall).await?;
+        jobs::save(transaction, holder, &record, changes, now.wall).await?;
         return Ok(Claim::NoMinutes(record.job.id));
     }
     let consumer = if record.needs_consumer() {
@@ -91,7 +92,7 @@ pub(super) async fn claim(
     };
     let ways = ways(record.tenant.live, consumer.as_deref());
     let (finalize, changes) = record.claim(token_hash, &ways, now);
-    jobs::save(transaction, node, &record, changes, now.wall).await?;
+    jobs::save(transaction, holder, &record, changes, now.wall).await?;
     let JobRecord { job, tenant, link, .. } = record;
     Ok(Claim::Bot(Box::new(Claimed { job, tenant, consumer, link, finalize })))
 }

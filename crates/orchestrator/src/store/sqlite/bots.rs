@@ -4,7 +4,7 @@ use meetbot_types::{
     JobId, Timestamp,
     bot::{BotCommand, IngestRequest},
 };
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Outcome, commands, consumers, jobs, outbox, quotas, records, writer::Transaction};
 use crate::{
@@ -25,6 +25,7 @@ impl Leases {
 
 pub(super) fn claim(
     transaction: &Transaction<'_>,
+    worker: Option<&str>,
     token_hash: [u8; 32],
     ways: &Ways,
     now: StoreNow,
@@ -55,6 +56,9 @@ pub(super) fn claim(
     let ways = ways(record.tenant.live, consumer.as_deref());
     let (finalize, changes) = record.claim(token_hash, &ways, now);
     jobs::save(transaction, &record, changes, now.wall)?;
+    transaction
+        .prepare_cached("UPDATE jobs SET worker = ?2 WHERE id = ?1 AND worker IS NOT ?2")?
+        .execute(params![record.job.id.to_string(), worker])?;
     let JobRecord { job, tenant, link, .. } = record;
     Ok(Claim::Bot(Box::new(Claimed { job, tenant, consumer, link, finalize })))
 }
@@ -132,12 +136,16 @@ pub(super) fn take_over(
     now: StoreNow,
 ) -> Outcome<TakenOver> {
     outbox::forget_leases(transaction, Leases::OfEarlierBoots, now)?;
-    let mut leased = transaction.prepare("SELECT id FROM jobs WHERE lease_until IS NOT NULL")?;
-    let leased = leased.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    let leased = "SELECT id, worker IS NOT NULL FROM jobs WHERE lease_until IS NOT NULL";
+    let mut leased = transaction.prepare(leased)?;
+    let leased = leased.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let leased = leased.collect::<Result<Vec<(String, bool)>, _>>()?;
     let mut taken = TakenOver::default();
-    for id in leased {
+    for (id, is_workers) in leased {
         let Some(mut record) = records::load(transaction, "id = ?1", &[&id])? else { continue };
-        let changes = if lives(record.job.id, record.epoch) {
+        let changes = if is_workers {
+            record.outlived_server(now)
+        } else if lives(record.job.id, record.epoch) {
             taken.running.push(record.job.clone());
             record.outlived_server(now)
         } else {

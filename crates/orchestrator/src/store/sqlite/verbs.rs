@@ -238,9 +238,17 @@ impl JobStore for SqliteStore {
             .await
     }
 
-    async fn claim(&self, token_hash: [u8; 32], ways: Arc<Ways>, now: StoreNow) -> Result<Claim> {
+    async fn claim_for(
+        &self,
+        worker: Option<String>,
+        token_hash: [u8; 32],
+        ways: Arc<Ways>,
+        now: StoreNow,
+    ) -> Result<Claim> {
         let claim = move |connection: &Transaction<'_>| {
-            paused::unless(connection, || bots::claim(connection, token_hash, &*ways, now))
+            paused::unless(connection, || {
+                bots::claim(connection, worker.as_deref(), token_hash, &*ways, now)
+            })
         };
         self.writer.write(claim).await
     }

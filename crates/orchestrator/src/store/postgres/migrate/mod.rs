@@ -244,13 +244,15 @@ mod tests {
     use crate::store::SqliteStore;
 
     /// Tables and columns that each side has alone, and why they are not taken over.
-    const OF_SQLITE: [&str; 9] = [
+    const OF_SQLITE: [&str; 10] = [
         // PostgreSQL has a sequence, and `gone_number`.
         "feeds.last",
         "feeds.gone",
         // In `leases`, and without its clock's meaning.
         "jobs.lease_until",
         "jobs.stay_since",
+        // The lease's `node`.
+        "jobs.worker",
         // Each server sets it at its start.
         "default_quota.max_bots",
         "default_quota.max_minutes",

@@ -123,7 +123,7 @@ pub(super) const TABLES: &[Table] = &[
     },
     Table {
         name: "leases",
-        rows: "SELECT id, $NODE, 0, applied, stay_ms FROM jobs WHERE lease_until IS NOT NULL",
+        rows: "SELECT id, coalesce(worker, $NODE), 0, applied, stay_ms FROM jobs WHERE lease_until IS NOT NULL",
         columns: &[
             ("job", Text),
             ("node", Text),

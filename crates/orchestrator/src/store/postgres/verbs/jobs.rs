@@ -237,10 +237,18 @@ impl JobStore for PostgresStore {
         .await
     }
 
-    async fn claim(&self, token_hash: [u8; 32], ways: Arc<Ways>, now: StoreNow) -> Result<Claim> {
-        let asked = (token_hash, ways);
-        self.write_at(Caller::Claimer, now, asked, |it, (node, (token_hash, ways), now)| {
-            Box::pin(bots::claim(it, node, *token_hash, &**ways, it.at(*now)))
+    async fn claim_for(
+        &self,
+        worker: Option<String>,
+        token_hash: [u8; 32],
+        ways: Arc<Ways>,
+        now: StoreNow,
+    ) -> Result<Claim> {
+        let asked = (worker, token_hash, ways);
+        self.write_at(Caller::Claimer, now, asked, |it, (node, (worker, token_hash, ways), now)| {
+            // A lease of a worker is no node's, so that no node that starts takes it for one of its own.
+            let holder = worker.as_deref().unwrap_or(node);
+            Box::pin(bots::claim(it, holder, *token_hash, &**ways, it.at(*now)))
         })
         .await
     }

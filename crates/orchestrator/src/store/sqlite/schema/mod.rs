@@ -33,6 +33,7 @@ const STEPS: &[&str] = &[
     include_str!("feed.sql"),
     include_str!("redeliveries.sql"),
     include_str!("uploads.sql"),
+    include_str!("workers.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.

@@ -1,0 +1,180 @@
+//! `meetbot worker`: runs bots for servers, on their machine or another.
+
+mod servers;
+
+use std::{fs, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use meetbot_bot::landmarks_of;
+use meetbot_orchestrator::{Config, Stop, Work, config::LogFormat, keys, name_of, prepare};
+use meetbot_types::{
+    bot::Secret,
+    work::{VERSION, WorkerDescription},
+};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use self::servers::Servers;
+use crate::{
+    folder::FolderArgs,
+    launcher::Bots,
+    log,
+    output::{Output, Usage},
+    serve::SandboxToken,
+    signals::Signals,
+};
+
+/// The arguments of `worker`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where the servers are, as in `https://one.example.com,https://two.example.com`; the first that answers is asked for jobs, and the next one where it does not.
+    #[arg(long, value_name = "URL,URL", value_delimiter = ',', required = true, value_parser = servers::url)]
+    servers: Vec<String>,
+    /// The file with the worker's key, of `meetbot keys create --live --scope worker --consumer workers`
+    #[arg(long, value_name = "FILE")]
+    key_file: PathBuf,
+    /// The folder that bots record into: on a server's machine that server's [env: `MEETBOT_SERVER_DATA_DIR`] [default: meetbot-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The worker's file with settings; of those that `serve --print-config` prints it heeds `bots.max`, `bots.own_processes`, `bots.browser`, `server.drain_seconds` and `log` [env: `MEETBOT_CONFIG`]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How many bots it runs at most [default: `bots.max`]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    bots: Option<u32>,
+    /// End after so many seconds without a bot
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    until_idle: Option<Duration>,
+    /// The sandbox that this machine reaches, in place of the servers'
+    #[arg(long, value_name = "ws://HOST:PORT", requires = "sandbox_token")]
+    sandbox: Option<String>,
+    #[command(flatten)]
+    sandbox_token: SandboxToken,
+    /// How log lines are written: text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+/// `60` and `60s` are the same.
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.strip_suffix('s').unwrap_or(text).parse() {
+        Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
+        _ => Err("give whole seconds, at least 1, as in 60".to_owned()),
+    }
+}
+
+/// Works until it is interrupted, or idle for long; interrupted again it ends at once, with exit code 1.
+pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
+    let config = FolderArgs::of_worker(args.data_dir, args.config).settings()?;
+    let format = args.log_format.unwrap_or(config.log_format);
+    log::start("info", format)?;
+    let mut signals = Signals::listen()?;
+    let key = read_key(&args.key_file)?;
+    let max_bots = args.bots.map_or(config.max_bots, |bots| bots as usize);
+    prepare(&config.data_dir)?;
+    let data_dir = std::path::absolute(&config.data_dir).context("the data folder")?;
+    if let Some(settings) = &config.browser {
+        landmarks_of(settings).context("bots.browser.landmarks_dir")?;
+        tokio::task::spawn_blocking(meetbot_bot::remove_left_browsers);
+    }
+    let launcher = Arc::new(Bots::of_worker(&config).context("bots cannot be started")?);
+    let servers = Servers {
+        urls: args.servers,
+        key,
+        http: servers::client()?,
+        worker: describe(&config),
+        recordings: data_dir.join("recordings"),
+        sandbox: args.sandbox.zip(args.sandbox_token.token),
+        max_bots,
+        asked: std::sync::atomic::AtomicUsize::new(0),
+    };
+    let server = servers.greet().await.map_err(|problem| anyhow::anyhow!(problem))?;
+    let id = servers.worker.worker.clone();
+    output.object(&json!({"worker": id, "server": server, "bots": max_bots}))?;
+    match format {
+        LogFormat::Json => {
+            tracing::info!(worker = id, server, bots = max_bots, data_dir = %data_dir.display(), "meetbot worker runs");
+        }
+        LogFormat::Text => output.line(format_args!(
+            "meetbot worker runs up to {max_bots} bots for {server} (data: {})",
+            data_dir.display()
+        )),
+    }
+    let [drain, leave] = [(); 2].map(|()| CancellationToken::new());
+    let work = Work {
+        desk: Arc::new(servers),
+        launcher,
+        max_bots,
+        until_idle: args.until_idle,
+        stop: Stop { drain: drain.clone(), leave: leave.clone() },
+    };
+    let mut work = tokio::spawn(work.run(Vec::new()));
+    tokio::select! {
+        ended = &mut work => {
+            ended.context("the worker crashed")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        () = signals.next() => {}
+    }
+    let patience = config.drain;
+    let stays = if patience.is_zero() {
+        "bots leave their files whole, and their jobs go to other workers".to_owned()
+    } else {
+        format!("bots stay in their meetings for {} s at most", patience.as_secs())
+    };
+    match format {
+        LogFormat::Json => tracing::info!(drain_seconds = patience.as_secs(), "stopping"),
+        LogFormat::Text => {
+            output.remark(format_args!("stopping: {stays} (interrupt again to end at once)"));
+        }
+    }
+    tokio::spawn(async move {
+        signals.next().await;
+        std::process::exit(1);
+    });
+    drain.cancel();
+    if tokio::time::timeout(patience, &mut work).await.is_err() {
+        leave.cancel();
+        work.await.context("the worker crashed")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn describe(config: &Config) -> WorkerDescription {
+    let random = Secret::random();
+    WorkerDescription {
+        version: VERSION,
+        worker: random.expose().chars().filter(char::is_ascii_alphanumeric).take(20).collect(),
+        folder: name_of(&config.data_dir),
+        bucket: None,
+        browsers: config.browser.is_some(),
+    }
+}
+
+fn read_key(path: &std::path::Path) -> anyhow::Result<Secret> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("--key-file: cannot read {}", path.display()))?;
+    let key = text.trim();
+    if !keys::is_shaped(key) {
+        let message = format!(
+            "--key-file: {} holds no key; `meetbot keys create --live --scope worker --consumer workers` on the server's machine makes one",
+            path.display()
+        );
+        return Err(Usage(message).into());
+    }
+    Ok(Secret::new(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_seconds_are_whole_and_at_least_one() {
+        assert_eq!(seconds("60"), Ok(Duration::from_mins(1)));
+        assert_eq!(seconds("60s"), Ok(Duration::from_mins(1)));
+        for wrong in ["", "s", "0", "-1", "1.5", "1m"] {
+            assert!(seconds(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The servers that a worker works for, over HTTP: the first that answers is asked, until it does not.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use meetbot_orchestrator::{Attempt, Desk, tls};
+use meetbot_types::{
+    ErrorBody, ErrorCode,
+    bot::{BotOrder, SandboxSeat, Secret},
+    work::{
+        CLAIM_SECONDS, WorkBeat, WorkClaim, WorkGone, WorkHeard, WorkOrders, WorkReleased,
+        WorkerDescription,
+    },
+};
+use reqwest::{Client, StatusCode, redirect};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// How long a server may take for an answer that it does not hold.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a server may take for a claim that it holds.
+const LONGEST_CLAIM: Duration = Duration::from_secs(CLAIM_SECONDS + 10);
+/// The pause after no server has answered.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a claim is still waited for once the worker drains and the server knows it.
+const LAST_ANSWER: Duration = Duration::from_secs(5);
+
+/// Why a server gives no work.
+#[derive(Debug)]
+enum Refusal {
+    /// It does not answer, or cannot now: it may later.
+    Away(String),
+    /// It will not, until somebody changes something.
+    Refused(String),
+}
+
+impl Refusal {
+    fn text(self) -> String {
+        match self {
+            Self::Away(problem) | Self::Refused(problem) => problem,
+        }
+    }
+}
+
+/// The servers, and what their orders lack of this machine.
+pub(super) struct Servers {
+    pub(super) urls: Vec<String>,
+    pub(super) key: Secret,
+    pub(super) http: Client,
+    pub(super) worker: WorkerDescription,
+    /// Where bots record.
+    pub(super) recordings: PathBuf,
+    /// The sandbox that this machine reaches, and what it wants to be shown.
+    pub(super) sandbox: Option<(String, Secret)>,
+    pub(super) max_bots: usize,
+    /// How often the next server was turned to.
+    pub(super) asked: AtomicUsize,
+}
+
+/// Reads the URL of a server, without a path.
+pub(super) fn url(text: &str) -> Result<String, String> {
+    let wrong =
+        || format!("{text:?} is not the URL of a server, as in https://meetbot.example.com");
+    let url = Url::parse(text.trim()).map_err(|_| wrong())?;
+    let path = url.path().trim_end_matches('/');
+    let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    let is_server = matches!(url.scheme(), "http" | "https") && url.has_host();
+    if !is_plain || !is_server || !matches!(path, "" | "/api/v1") {
+        return Err(wrong());
+    }
+    Ok(url.origin().ascii_serialization())
+}
+
+/// What servers are asked with. Where a server leads elsewhere, that is said, for the key is for this one.
+pub(super) fn client() -> reqwest::Result<Client> {
+    let builder = Client::builder().tls_backend_preconfigured(tls::config());
+    builder.no_proxy().redirect(redirect::Policy::none()).build()
+}
+
+impl Servers {
+    /// Finds a server that lets this worker in, and answers its URL. Fails at the first that refuses it, or when none answers.
+    pub(super) async fn greet(&self) -> Result<String, String> {
+        let mut away = Vec::new();
+        for _ in &self.urls {
+            let server = self.server();
+            match self.post::<WorkHeard>(server, "beat", &self.beat(false), PATIENCE).await {
+                Ok(_) => return Ok(server.to_owned()),
+                Err(Refusal::Refused(problem)) => return Err(problem),
+                Err(Refusal::Away(problem)) => away.push(problem),
+            }
+            self.next();
+        }
+        Err(format!("no server answers: {}", away.join("; ")))
+    }
+
+    fn server(&self) -> &str {
+        let turn = self.asked.load(Ordering::Relaxed) % self.urls.len();
+        &self.urls[turn]
+    }
+
+    fn next(&self) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn beat(&self, draining: bool) -> WorkBeat {
+        WorkBeat { worker: self.worker.clone(), bots: 0, max: self.max_bots, draining }
+    }
+
+    /// What an order lacks: the folder of this machine, and where its bot reports.
+    fn complete(&self, mut order: BotOrder) -> BotOrder {
+        order.folder = self.recordings.join(order.job_id.to_string());
+        tracing::info!(job = %order.job_id, attempt = order.epoch, "a bot was given to this worker");
+        let turn = self.asked.load(Ordering::Relaxed) % self.urls.len();
+        let mut urls = self.urls.clone();
+        urls.rotate_left(turn);
+        order.orchestrator_url = urls.remove(0);
+        order.other_urls = urls;
+        if let (Some(seat), Some((address, token))) = (&mut order.sandbox, &self.sandbox) {
+            let scenario = std::mem::take(&mut seat.scenario);
+            *seat = SandboxSeat { address: address.clone(), scenario, token: Some(token.clone()) };
+        }
+        order
+    }
+
+    /// Waits for the answer of a server to a claim. Once the worker drains, the server is told, and answers soon.
+    async fn claim_of(
+        &self,
+        server: &str,
+        claim: &WorkClaim,
+        drain: &CancellationToken,
+    ) -> Result<WorkOrders, Refusal> {
+        let mut answer =
+            std::pin::pin!(self.post::<WorkOrders>(server, "claim", claim, LONGEST_CLAIM));
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer,
+            () = drain.cancelled() => {}
+        }
+        let beat = self.beat(true);
+        let told = self.post::<WorkHeard>(server, "beat", &beat, LAST_ANSWER);
+        let both = async { tokio::join!(told, answer) };
+        match tokio::time::timeout(LAST_ANSWER, both).await {
+            Ok((_, answer)) => answer,
+            Err(_) => Ok(WorkOrders { orders: Vec::new() }),
+        }
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        server: &str,
+        what: &str,
+        body: &impl Serialize,
+        patience: Duration,
+    ) -> Result<T, Refusal> {
+        let request = self.http.post(format!("{server}/api/v1/work/{what}"));
+        let sent = request.bearer_auth(self.key.expose()).timeout(patience).json(body).send();
+        let answer = sent.await.map_err(|error| {
+            let error = error.without_url();
+            // What comes first says only that the request failed.
+            let mut cause: &dyn std::error::Error = &error;
+            while let Some(source) = cause.source() {
+                cause = source;
+            }
+            Refusal::Away(format!("{server} does not answer: {cause}"))
+        })?;
+        let status = answer.status();
+        let text = answer.bytes().await.unwrap_or_default();
+        if status == StatusCode::OK
+            && let Ok(answer) = serde_json::from_slice(&text)
+        {
+            return Ok(answer);
+        }
+        Err(judge(server, status, serde_json::from_slice(&text).ok()))
+    }
+}
+
+/// What an answer means that is no success. Only an error body of a server's says something of the worker.
+fn judge(server: &str, status: StatusCode, body: Option<ErrorBody>) -> Refusal {
+    let Some(ErrorBody { error, message, .. }) = body else {
+        return match status {
+            _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                Refusal::Away(format!("{server} answers {status}"))
+            }
+            _ => Refusal::Refused(format!(
+                "what answers at {server} is no meetbot server: it answers {status}"
+            )),
+        };
+    };
+    match error {
+        ErrorCode::Unauthorized => {
+            Refusal::Refused(format!("{server} does not take the key of --key-file: {message}"))
+        }
+        ErrorCode::Forbidden => Refusal::Refused(format!(
+            "{server} does not take the key of --key-file: {message}; `meetbot keys create --live --scope worker --consumer workers` makes one"
+        )),
+        ErrorCode::NoSuchPath | ErrorCode::MethodNotAllowed => Refusal::Refused(format!(
+            "the server at {server} knows no workers: it is older than this program; upgrade it first"
+        )),
+        ErrorCode::Conflict | ErrorCode::InvalidInput => {
+            Refusal::Refused(format!("{server} does not take this worker: {message}"))
+        }
+        _ => Refusal::Away(format!("{server} answers {status}: {message}")),
+    }
+}
+
+#[async_trait]
+impl Desk for Servers {
+    async fn claim(&self, room: usize, drain: &CancellationToken) -> Vec<BotOrder> {
+        let claim = WorkClaim { worker: self.worker.clone(), room };
+        let mut failed = 0;
+        while !drain.is_cancelled() {
+            match self.claim_of(self.server(), &claim, drain).await {
+                Ok(WorkOrders { orders }) => {
+                    return orders.into_iter().map(|order| self.complete(order)).collect();
+                }
+                Err(refusal) => {
+                    tracing::warn!(problem = refusal.text(), "no jobs are taken");
+                }
+            }
+            self.next();
+            failed += 1;
+            if failed % self.urls.len() == 0 {
+                tokio::select! {
+                    () = drain.cancelled() => {}
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    async fn gone(&self, (job_id, epoch): Attempt, handed_over: bool) -> bool {
+        let gone = WorkGone { job_id, epoch, handed_over };
+        let first = self.asked.load(Ordering::Relaxed);
+        for turn in first..first + self.urls.len() {
+            let server = &self.urls[turn % self.urls.len()];
+            match self.post::<WorkReleased>(server, "gone", &gone, PATIENCE).await {
+                Ok(WorkReleased { released }) => {
+                    if released {
+                        tracing::info!(job = %job_id, attempt = epoch, handed_over, "a job goes to another bot");
+                    }
+                    return true;
+                }
+                Err(refusal) => {
+                    tracing::warn!(job = %job_id, problem = refusal.text(), "that a bot is gone is not said yet");
+                }
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_of_a_server_has_no_path_of_its_own() {
+        for (text, server) in [
+            ("https://a.example.com", "https://a.example.com"),
+            ("http://127.0.0.1:3010/", "http://127.0.0.1:3010"),
+            (" https://a.example.com:8443/api/v1/ ", "https://a.example.com:8443"),
+        ] {
+            assert_eq!(url(text).as_deref(), Ok(server));
+        }
+        for wrong in [
+            "",
+            "a.example.com",
+            "ftp://a.example.com",
+            "https://",
+            "https://k@a.example.com",
+            "https://a.example.com/x",
+            "https://a.example.com?x=1",
+        ] {
+            assert!(url(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_servers_own_refusal_is_one_of_the_worker() {
+        let body = |error: ErrorCode| {
+            Some(ErrorBody { error, message: "why".into(), issues: None, request_id: None })
+        };
+        for (status, body, refused, word) in [
+            (502, None, false, "502"),
+            (429, None, false, "429"),
+            (404, None, true, "no meetbot server"),
+            (200, None, true, "no meetbot server"),
+            (401, body(ErrorCode::Unauthorized), true, "does not take the key"),
+            (403, body(ErrorCode::Forbidden), true, "--scope worker"),
+            (404, body(ErrorCode::NoSuchPath), true, "upgrade it first"),
+            (409, body(ErrorCode::Conflict), true, "does not take this worker"),
+            (503, body(ErrorCode::Unavailable), false, "why"),
+        ] {
+            let judged = judge("http://a", StatusCode::from_u16(status).unwrap(), body);
+            assert_eq!(matches!(judged, Refusal::Refused(_)), refused, "{status}");
+            let text = judged.text();
+            assert!(text.contains(word), "{text}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Workers: processes that run bots for servers.
+
+mod kills;
+mod refused;
+mod shared;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use meetbot::{JobStatus, NewJob, blocking::MeetBot};
+use tempfile::TempDir;
+
+use crate::{
+    kills::grown,
+    program::{
+        Running, TIMING, await_job, client, create, create_key, meetbot, sandbox, sandbox_token,
+    },
+};
+
+/// A lease of six seconds, and hardly a pause after bots that are lost one after the other.
+const SHORT: &str = r#"{"leaseMs":6000,"pauseMs":100}"#;
+
+/// Servers that run no bot themselves, a sandbox that outlives them, and workers on one data folder.
+struct Place {
+    data: TempDir,
+    _sandbox: Running,
+    sandbox: String,
+    key: String,
+    worker_key: PathBuf,
+    /// An address on loopback that nothing else of this machine listens on.
+    host: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        let data = TempDir::new().unwrap();
+        let (running, address) = sandbox();
+        let (key, _) = create_key(data.path(), &[]);
+        let worker_key = key_file(data.path(), &["--scope", "worker", "--consumer", "workers"]);
+        let id = std::process::id();
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let host = format!("127.{}.{}.{}", 100 + number % 100, id / 250 % 250, 1 + id % 250);
+        Self { data, _sandbox: running, sandbox: address, key, worker_key, host }
+    }
+
+    /// A server without bots of its own, on a free port or on this one.
+    fn serve(&self, port: u16) -> (Running, String) {
+        let mut command = meetbot();
+        command
+            .env(TIMING, SHORT)
+            .env("MEETBOT_BOTS_WORKERS", "none")
+            .env("MEETBOT_SANDBOX_TOKEN", sandbox_token().expose())
+            .envs(crate::program::store(self.data.path()))
+            .args(["serve", "--dev", "--sandbox", &self.sandbox])
+            .args(["--listen", &format!("{}:{port}", self.host), "--data-dir"])
+            .arg(self.data.path());
+        let (server, started) = Running::start(&mut command);
+        (server, started["url"].as_str().unwrap().to_owned())
+    }
+
+    /// A server of another data folder.
+    fn serve_elsewhere(&self) -> (Running, String) {
+        let data = TempDir::new().unwrap();
+        crate::program::serve(data.path(), Some(&self.sandbox))
+    }
+
+    fn client(&self, url: &str) -> MeetBot {
+        client(url, &self.key)
+    }
+
+    fn worker_command(&self, servers: &str, more: &[&str]) -> Command {
+        let mut command = meetbot();
+        command
+            .args(["worker", "--servers", servers, "--key-file"])
+            .arg(&self.worker_key)
+            .arg("--data-dir")
+            .arg(self.data.path())
+            .args(more);
+        command
+    }
+
+    fn worker(&self, servers: &str, more: &[&str]) -> Running {
+        Running::start(&mut self.worker_command(servers, more)).0
+    }
+
+    fn folder(&self, id: &str, attempt: u32) -> PathBuf {
+        self.data.path().join(format!("recordings/{id}/e{attempt}"))
+    }
+
+    /// Starts a job, and waits until its recording has grown.
+    fn recording(&self, client: &MeetBot, seconds: u32) -> String {
+        let id = dispatch(client, seconds);
+        await_job(client, &id, |job| job.status == JobStatus::Recording);
+        grown(&self.folder(&id, 1), 4_000);
+        id
+    }
+}
+
+static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+
+/// A file with a new live key.
+fn key_file(data: &Path, more: &[&str]) -> PathBuf {
+    let (key, _) = create("--live", data, more);
+    let file = data.join(format!("key-{}", more.join("-").replace('/', "")));
+    fs::write(&file, key + "\n").unwrap();
+    file
+}
+
+fn dispatch(client: &MeetBot, seconds: u32) -> String {
+    let meeting_url = format!("https://sandbox.meetbot.dev/two-speakers?seconds={seconds}");
+    client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id
+}

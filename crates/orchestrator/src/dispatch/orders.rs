@@ -1,0 +1,198 @@
+//! Makes orders of jobs that are due, for the server's own bots and for those of workers.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use meetbot_types::{
+    Availability, Reach, Timestamp,
+    availability::with_test_key,
+    bot::{BotOrder, SandboxSeat, Secret, ZoomApp},
+};
+use tokio::sync::Notify;
+
+use super::Attempt;
+use crate::{
+    clock::Clock,
+    jobs::create,
+    keys,
+    metrics::Metrics,
+    store::{Claim, Claimed, Store, StoreError, Ways},
+    wake::Wakes,
+    zoom::Zoom,
+};
+
+/// How long to wait at most before looking into the queue again; pokes and `joinAt` come sooner.
+pub(crate) const POLL: Duration = Duration::from_secs(5);
+/// At least this long between two looks: a store that contradicts itself costs a thousand looks a second, not a whole core.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const TOKEN_LETTERS: usize = 43;
+
+/// Claims jobs, and takes back those whose bots are gone.
+pub(crate) struct Orders {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Clock,
+    /// Wakes one of those who wait for jobs.
+    pub(crate) queue: Arc<Notify>,
+    pub(crate) outbox: Arc<Notify>,
+    pub(crate) wakes: Arc<Wakes>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Where the bots report.
+    pub(crate) url: String,
+    /// Where the sandbox plays, and what it wants to be shown by bots.
+    pub(crate) sandbox: (String, Secret),
+    pub(crate) recordings: PathBuf,
+    /// Where meetings may be.
+    pub(crate) meetings: Arc<Reach>,
+    /// The ways into meetings that bots know.
+    pub(crate) available: Arc<[Availability]>,
+    pub(crate) stun_servers: Vec<String>,
+    pub(crate) zoom: Arc<Zoom>,
+    /// How many bytes the recording of one job may have.
+    pub(crate) most_bytes_per_job: Option<u64>,
+    /// How often a bot reports even when nothing happens, in milliseconds.
+    pub(crate) heartbeat_ms: u64,
+}
+
+impl Orders {
+    /// Orders for at most `room` bots of a worker, or of this server; fewer where no more jobs are due. What was claimed before an error is answered without it.
+    pub(crate) async fn due(
+        &self,
+        room: usize,
+        worker: Option<&str>,
+    ) -> Result<Vec<BotOrder>, StoreError> {
+        let (mut orders, ways) = (Vec::new(), self.ways());
+        while orders.len() < room {
+            let token = crate::letters::letters(TOKEN_LETTERS);
+            let worker = worker.map(|worker| format!("worker:{worker}"));
+            let (hash, now) = (keys::hash(&token), self.store.now());
+            match self.store.claim_for(worker, hash, Arc::clone(&ways), now).await {
+                Ok(Claim::Bot(claimed)) => orders.push(self.order(*claimed, token)),
+                Ok(Claim::NoMinutes(job)) => {
+                    tracing::info!(%job, "a job met a consumer without minutes");
+                    self.metrics.refused("minutes_per_month");
+                    self.wakes.poke(job);
+                    self.outbox.notify_one();
+                }
+                Ok(Claim::Nothing) => return Ok(orders),
+                Err(error) if orders.is_empty() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "the queue cannot be read");
+                    return Ok(orders);
+                }
+            }
+        }
+        // One was woken, and there may be more jobs than it has room for.
+        self.queue.notify_one();
+        Ok(orders)
+    }
+
+    /// How long until a job is due.
+    pub(crate) async fn until_next(&self) -> Duration {
+        let next = self.store.next_start().await.ok().flatten();
+        pause_before(next, self.clock.now().wall)
+    }
+
+    /// A bot is gone. One that went without having ended its job is a lost bot, and known to be so at once; unless it left since its process stops (`handed_over`). Answers whether it had
+    /// not ended its job, which goes to another bot then.
+    pub(crate) async fn gone(
+        &self,
+        (job, epoch): Attempt,
+        handed_over: bool,
+    ) -> Result<bool, StoreError> {
+        let now = self.store.now();
+        let unended = if handed_over {
+            self.store.hand_over(job, epoch, now).await
+        } else {
+            self.store.release(job, epoch, now).await
+        }?;
+        self.metrics.attempts.ended(job, epoch, unended && !handed_over);
+        if unended {
+            if handed_over {
+                tracing::info!(%job, attempt = epoch, "a job was handed over");
+            } else {
+                tracing::warn!(%job, attempt = epoch, "a bot was lost");
+            }
+            self.wakes.poke(job);
+            self.queue.notify_one();
+            self.outbox.notify_one();
+        }
+        Ok(unended)
+    }
+
+    /// The ways into meetings that bots know.
+    fn ways(&self) -> Arc<Ways> {
+        let (available, zoom) = (Arc::clone(&self.available), Arc::clone(&self.zoom));
+        Arc::new(move |live, consumer| match (live, consumer) {
+            (false, _) => with_test_key(&available),
+            (true, Some(consumer)) => zoom.available(&available, consumer),
+            (true, None) => available.to_vec(),
+        })
+    }
+
+    fn order(&self, claimed: Claimed, token: String) -> BotOrder {
+        let Claimed { job, tenant, consumer, link, finalize } = claimed;
+        let zoom = consumer.and_then(|consumer| self.zoom.order(&consumer));
+        self.wakes.poke(job.id);
+        self.outbox.notify_one();
+        let now = self.clock.now();
+        self.metrics.attempts.launched(job.id, job.attempt, &job.platform, now.steady);
+        let scenario = create::scenario(&link, tenant.live);
+        tracing::info!(job = %job.id, attempt = job.attempt, platform = %job.platform, "a bot is launched");
+        BotOrder {
+            job_id: job.id,
+            epoch: job.attempt,
+            token: Secret::new(token),
+            orchestrator_url: self.url.clone(),
+            other_urls: Vec::new(),
+            link,
+            meeting_url: job.meeting_url,
+            external_id: job.external_id,
+            display_name: job.display_name,
+            auto_leave: job.auto_leave,
+            record_video: job.record_video,
+            joined_ms_ago: job
+                .joined_at
+                .map(|joined| u64::try_from(now.wall.millis_since(joined)).unwrap_or(0)),
+            zoom: zoom.map(|app| ZoomApp { video: job.record_video.unwrap_or(app.video), ..app }),
+            sandbox: scenario.map(|scenario| {
+                let (address, token) = self.sandbox.clone();
+                SandboxSeat { address, scenario, token: Some(token) }
+            }),
+            browser: None,
+            imitation: None,
+            reach: Reach::clone(&self.meetings),
+            stun_servers: self.stun_servers.clone(),
+            folder: self.recordings.join(job.id.to_string()),
+            most_bytes: self.most_bytes_per_job,
+            heartbeat_ms: self.heartbeat_ms,
+            finalize,
+        }
+    }
+}
+
+/// How long to wait for the next job that may start. One that became due after the last claim is claimed at once: without this it would wait for
+/// the next poll.
+fn pause_before(next: Option<Timestamp>, now: Timestamp) -> Duration {
+    let ahead = next.map(|next| u64::try_from(next.millis_since(now)).unwrap_or(0));
+    ahead.map_or(POLL, |ms| Duration::from_millis(ms).clamp(SHORTEST_PAUSE, POLL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_becomes_due_behind_a_claim_waits_for_no_poll() {
+        let at = Timestamp::from_millis;
+        let now = at(1_800_000_000_000);
+        for (next, pause) in [
+            (None, POLL),
+            (Some(now + Duration::from_hours(1)), POLL),
+            (Some(now + Duration::from_millis(700)), Duration::from_millis(700)),
+            (Some(now), SHORTEST_PAUSE),
+            (Some(at(now.as_millis() - 1)), SHORTEST_PAUSE),
+            (Some(at(0)), SHORTEST_PAUSE),
+        ] {
+            assert_eq!(pause_before(next, now), pause, "{next:?}");
+        }
+    }
+}

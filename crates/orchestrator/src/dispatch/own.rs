@@ -1,0 +1,50 @@
+//! The jobs of the worker in a server, which asks the store itself.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use meetbot_types::bot::BotOrder;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Attempt,
+    orders::{Orders, POLL},
+    work::Desk,
+};
+
+/// The server's own.
+pub(crate) struct Own(pub(crate) Arc<Orders>);
+
+#[async_trait]
+impl Desk for Own {
+    async fn claim(&self, room: usize, drain: &CancellationToken) -> Vec<BotOrder> {
+        let Self(orders) = self;
+        while !drain.is_cancelled() {
+            let wait = match orders.due(room, None).await {
+                Ok(due) if due.is_empty() => orders.until_next().await,
+                Ok(due) => return due,
+                Err(error) => {
+                    tracing::warn!(%error, "the queue cannot be read");
+                    POLL
+                }
+            };
+            tokio::select! {
+                () = drain.cancelled() => {}
+                () = orders.queue.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        Vec::new()
+    }
+
+    async fn gone(&self, attempt: Attempt, handed_over: bool) -> bool {
+        let Self(orders) = self;
+        match orders.gone(attempt, handed_over).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(%error, job = %attempt.0, "a lease was not released yet; it runs out in any case");
+                false
+            }
+        }
+    }
+}

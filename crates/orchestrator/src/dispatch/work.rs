@@ -1,0 +1,162 @@
+//! The loop of a worker: claims jobs for as many bots as it has room for, runs the bots, and says which are gone. The one in a server and those of other processes are the same, and differ
+//! in whom they ask.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use meetbot_types::bot::BotOrder;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::{Attempt, Fate, Launcher, Stop};
+
+/// How long until that a bot is gone is said again to a server that did not take it.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How often it is said at the worker's end. Leases run out in any case.
+const LAST_TRIES: u32 = 3;
+
+/// Where a worker gets its jobs.
+#[async_trait]
+pub trait Desk: Send + Sync + 'static {
+    /// Waits for jobs, and answers orders for at most `room` bots. Answers soon once `drain` is cancelled, and now and then in any case, without any order. Orders of an answer that
+    /// nobody waits for any more are lost until their leases run out.
+    async fn claim(&self, room: usize, drain: &CancellationToken) -> Vec<BotOrder>;
+
+    /// A bot is gone; `handed_over` where it left since the worker stops. `false` where that is to be said again.
+    async fn gone(&self, attempt: Attempt, handed_over: bool) -> bool;
+}
+
+/// Whom a worker runs, and until when.
+pub struct Work {
+    /// Where it gets its jobs.
+    pub desk: Arc<dyn Desk>,
+    /// Who runs its bots.
+    pub launcher: Arc<dyn Launcher>,
+    /// How many bots it may run.
+    pub max_bots: usize,
+    /// It drains by itself after so long without a bot.
+    pub until_idle: Option<Duration>,
+    /// When it is to end.
+    pub stop: Stop,
+}
+
+/// What the loop waits for.
+type Bots = JoinSet<(Attempt, Fate)>;
+
+impl Work {
+    /// Claims until it is to drain, and ends when its last bot has that cannot go on without it. `running` are bots that the worker before has launched, and that live.
+    pub async fn run(self, running: Vec<Attempt>) {
+        let mut bots = Bots::new();
+        for attempt in running {
+            let (launcher, stop) = (Arc::clone(&self.launcher), self.stop.clone());
+            let bot = async move { launcher.adopt(attempt.0, attempt.1, stop).await };
+            watch(attempt, bot, &mut bots);
+        }
+        // Bots that are gone, which nobody has been told yet.
+        let mut untold: Vec<Attempt> = Vec::new();
+        let mut claiming: Option<Pin<Box<dyn Future<Output = Vec<BotOrder>> + Send + '_>>> = None;
+        let is_idle_after = self.until_idle.unwrap_or_default();
+        let mut idle = Box::pin(tokio::time::sleep(is_idle_after));
+        loop {
+            if claiming.is_none() && bots.len() < self.max_bots {
+                let room = self.max_bots - bots.len();
+                claiming = Some(Box::pin(self.desk.claim(room, &self.stop.drain)));
+            }
+            let claimed = async {
+                match claiming.as_mut() {
+                    Some(claiming) => claiming.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.stop.drain.cancelled() => break,
+                orders = claimed => {
+                    claiming = None;
+                    for order in orders {
+                        self.launch(order, &mut bots);
+                    }
+                }
+                Some(Ok((attempt, fate))) = bots.join_next() => {
+                    idle.as_mut().set(tokio::time::sleep(is_idle_after));
+                    if fate == Fate::Ended && !self.tell(attempt).await {
+                        untold.push(attempt);
+                    }
+                }
+                () = tokio::time::sleep(AGAIN), if !untold.is_empty() => {
+                    for attempt in std::mem::take(&mut untold) {
+                        if !self.tell(attempt).await {
+                            untold.push(attempt);
+                        }
+                    }
+                }
+                () = &mut idle, if self.until_idle.is_some() && bots.is_empty() => {
+                    tracing::info!("no bot has run for as long as was said");
+                    self.stop.drain.cancel();
+                    break;
+                }
+            }
+        }
+        tracing::info!(bots = bots.len(), "no more jobs are taken");
+        if let Some(claiming) = claiming {
+            // They were given to this worker as it stopped.
+            for order in claiming.await {
+                let attempt = (order.job_id, order.epoch);
+                if !self.desk.gone(attempt, true).await {
+                    untold.push(attempt);
+                }
+            }
+        }
+        self.drain(bots, untold).await;
+    }
+
+    /// Waits for the last bots.
+    async fn drain(&self, mut bots: Bots, mut untold: Vec<Attempt>) {
+        let mut outlive = 0;
+        while let Some(ended) = bots.join_next().await {
+            match ended {
+                Ok((attempt, Fate::Ended)) if !self.tell(attempt).await => untold.push(attempt),
+                Ok((_, Fate::Outlives)) => outlive += 1,
+                Ok(_) | Err(_) => {}
+            }
+        }
+        for _ in 0..LAST_TRIES {
+            for attempt in std::mem::take(&mut untold) {
+                if !self.tell(attempt).await {
+                    untold.push(attempt);
+                }
+            }
+            if untold.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        if outlive > 0 {
+            tracing::info!(bots = outlive, "bots in processes of their own stay in their meetings");
+        }
+    }
+
+    async fn tell(&self, attempt: Attempt) -> bool {
+        self.desk.gone(attempt, self.stop.leave.is_cancelled()).await
+    }
+
+    fn launch(&self, order: BotOrder, bots: &mut Bots) {
+        let attempt = (order.job_id, order.epoch);
+        let (launcher, stop) = (Arc::clone(&self.launcher), self.stop.clone());
+        watch(attempt, async move { launcher.run(order, stop).await }, bots);
+    }
+}
+
+/// Waits for a bot in a task of its own, so that its panic ends here.
+fn watch(attempt: Attempt, bot: impl Future<Output = Fate> + Send + 'static, bots: &mut Bots) {
+    let span = tracing::error_span!("bot", job = %attempt.0, attempt = attempt.1);
+    bots.spawn(async move {
+        let ended = tokio::spawn(bot.instrument(span)).await;
+        let fate = ended.unwrap_or_else(|error| {
+            tracing::error!(job = %attempt.0, %error, "a bot crashed");
+            Fate::Ended
+        });
+        (attempt, fate)
+    });
+}

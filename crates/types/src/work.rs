@@ -1,0 +1,97 @@
+//! What workers and servers say to each other. Not part of the public API.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{JobId, bot::BotOrder};
+
+/// The version of these messages. A server refuses workers of another one.
+pub const VERSION: u32 = 1;
+/// The longest a claim is held, in seconds.
+pub const CLAIM_SECONDS: u64 = 25;
+/// The most orders of one answer.
+pub const MOST_ORDERS: usize = 16;
+/// How often a worker says how it is, in seconds.
+pub const BEAT_SECONDS: u64 = 5;
+
+/// A worker, and where the recordings of its bots go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerDescription {
+    /// The [`VERSION`] that it speaks.
+    pub version: u32,
+    /// Its id, new at every start: 1 to 64 ASCII letters and digits.
+    pub worker: String,
+    /// The name of its data folder, which is that of the server whose folder it is.
+    #[serde(default)]
+    pub folder: Option<String>,
+    /// The bucket that it brings recordings into, as in `s3://bucket/prefix`.
+    #[serde(default)]
+    pub bucket: Option<String>,
+    /// Whether its bots may run browsers.
+    #[serde(default)]
+    pub browsers: bool,
+}
+
+/// The body of `POST /api/v1/work/claim`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkClaim {
+    /// Who asks.
+    #[serde(flatten)]
+    pub worker: WorkerDescription,
+    /// How many bots it has room for.
+    pub room: usize,
+}
+
+/// The answer to [`WorkClaim`]: at most [`MOST_ORDERS`], none where no job was due.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkOrders {
+    /// Each is this worker's alone. Their folders are the server's.
+    pub orders: Vec<BotOrder>,
+}
+
+/// The body of `POST /api/v1/work/gone`: a bot has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkGone {
+    /// Its job.
+    pub job_id: JobId,
+    /// Its attempt.
+    pub epoch: u32,
+    /// It left its files whole since its worker stops, and was not lost.
+    #[serde(default)]
+    pub handed_over: bool,
+}
+
+/// The answer to [`WorkGone`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkReleased {
+    /// It had not ended its job, which goes to another bot.
+    pub released: bool,
+}
+
+/// The body of `POST /api/v1/work/beat`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkBeat {
+    /// Who it is.
+    #[serde(flatten)]
+    pub worker: WorkerDescription,
+    /// How many bots it runs.
+    pub bots: usize,
+    /// How many it may run.
+    pub max: usize,
+    /// It claims nothing any more: a claim of its that is held is answered at once.
+    #[serde(default)]
+    pub draining: bool,
+}
+
+/// The answer to [`WorkBeat`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkHeard {
+    /// The [`VERSION`] that the server speaks.
+    pub version: u32,
+}
