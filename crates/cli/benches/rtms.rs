@@ -51,8 +51,8 @@ const WANTED: f64 = 1.5;
 const HOST: &str = "rtms.zoom.test";
 const TOKEN: &str = "the-webhook-secret-token";
 const SECRET: &str = "the-client-secret-of-the-app";
-/// The connections of a stream: signalling, sound, shared screen, transcript, chat.
-const LINES: [u64; 5] = [SIGNALLING, 1, 4, 8, 16];
+/// The connections of a stream: signalling, sound, cameras, shared screen, transcript, chat.
+const LINES: [u64; 6] = [SIGNALLING, 1, 2, 4, 8, 16];
 const PACKET: Duration = Duration::from_millis(20);
 /// Zoom asks this often whether a bot is still there, in packets: 10 s.
 const KEEP_ALIVE: i64 = 500;

@@ -56,6 +56,9 @@ pub(crate) struct Dialled {
     pub(crate) remote: IpAddr,
 }
 
+/// How much is read from a connection at once, in bytes: a record of TLS. Each connection keeps that much memory, of 128 KiB by default; a stream of Zoom has six.
+const READ_AT_ONCE: usize = 16 << 10;
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
@@ -103,6 +106,7 @@ async fn connect(target: &Target<'_>, tls: &Arc<ClientConfig>) -> Result<Dialled
         request = request.with_header("authorization", format!("Bearer {}", token.expose()));
     }
     let config = WebSocketConfig::default()
+        .read_buffer_size(READ_AT_ONCE)
         .max_message_size(Some(SOCKET_MESSAGE_BYTES))
         .max_frame_size(Some(SOCKET_MESSAGE_BYTES));
     match client_async_with_config(request, wire, Some(config)).await {
