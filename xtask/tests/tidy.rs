@@ -1,16 +1,18 @@
-//! The house rules that a search can hold: `ARCHITECTURE.md` says why each stands.
+//! The rules of the repository that a search can check: `ARCHITECTURE.md` lists them, `docs/decisions` has the reasons.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 #[path = "tidy/circles.rs"]
 mod circles;
+#[path = "tidy/documents.rs"]
+mod documents;
 #[path = "tidy/waits.rs"]
 mod waits;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
 };
 
@@ -463,29 +465,4 @@ fn in_camel_case(name: &str) -> String {
         let (initial, rest) = word.split_at(1);
         name + &initial.to_uppercase() + rest
     })
-}
-
-#[test]
-fn links_between_the_documents_lead_somewhere() {
-    let root = spec_file::path("");
-    let mut documents: Vec<PathBuf> = vec![];
-    for folder in ["", "docs", "docs/platforms", "spec"] {
-        for entry in fs::read_dir(root.join(folder)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "md") {
-                documents.push(path);
-            }
-        }
-    }
-    assert!(documents.len() > 5, "the search finds the documents");
-    for document in documents {
-        let text = fs::read_to_string(&document).unwrap();
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let target = link.split('#').next().unwrap();
-            let elsewhere =
-                target.is_empty() || target.contains("://") || target.starts_with("mailto:");
-            let there = |target: &str| Path::new(&document).parent().unwrap().join(target).exists();
-            assert!(elsewhere || there(target), "{}: {link} leads nowhere", document.display());
-        }
-    }
 }
