@@ -385,7 +385,6 @@ pub(super) mod tests {
         serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap()
     }
 
-    /// What the next bot finds, when the one before it dies at once after it has done something.
     #[test]
     fn a_player_finds_the_cues_of_a_finished_file_and_finishing_it_again_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
