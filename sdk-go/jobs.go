@@ -32,7 +32,8 @@ type DispatchBotParams struct {
 	Metadata map[string]any
 	// AutoLeave is when the bot leaves by itself.
 	AutoLeave *AutoLeaveConfig
-	// RecordVideo is whether to record cameras; the server's settings decide where it is nil. Shared screens are recorded in any case.
+	// RecordVideo is whether to record cameras; the server's settings decide where it is nil. Shared screens are recorded in any case; a bot with a browser
+	// records neither unless this is true.
 	RecordVideo *bool
 }
 

@@ -299,6 +299,15 @@ func (m *Participant) UnmarshalJSON(data []byte) error {
 // MarshalJSON writes a Participant as the API sends it.
 func (m Participant) MarshalJSON() ([]byte, error) { return wire.Write(m) }
 
+// UnmarshalJSON reads an UnavailableTrack as the API sends it.
+func (m *UnavailableTrack) UnmarshalJSON(data []byte) error {
+	*m = UnavailableTrack{}
+	return wire.Read(data, m)
+}
+
+// MarshalJSON writes an UnavailableTrack as the API sends it.
+func (m UnavailableTrack) MarshalJSON() ([]byte, error) { return wire.Write(m) }
+
 // UnmarshalJSON reads a SpeakingSpan as the API sends it.
 func (m *SpeakingSpan) UnmarshalJSON(data []byte) error {
 	*m = SpeakingSpan{}

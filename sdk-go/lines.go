@@ -30,8 +30,8 @@ type Caption struct {
 // RecordingEvent is a line of events.jsonl. Which fields it has follows from its type; the others are nil or empty. Times are in milliseconds from the manifest's
 // StartedAt.
 type RecordingEvent struct {
-	// Type is what happened: started, participant_joined, participant_changed, participant_left, track, track_start, gap, speaking, paused, resumed, stopped,
-	// connection_lost, left, handed_over. The set is open.
+	// Type is what happened: started, participant_joined, participant_changed, participant_left, track, track_start, track_unavailable, gap, speaking,
+	// paused, resumed, stopped, connection_lost, left, handed_over. The set is open.
 	Type string `json:"type"`
 	// AtMs is when; lines of a time from one moment to another have StartMs and EndMs in its place.
 	AtMs *int64 `json:"atMs"`
@@ -45,13 +45,13 @@ type RecordingEvent struct {
 	ID string `json:"id"`
 	// File is which media file: of track, track_start and gap.
 	File string `json:"file"`
-	// ParticipantID is whose file: of track.
+	// ParticipantID is who sent it: of track and track_unavailable.
 	ParticipantID string `json:"participantId"`
-	// Kind is audio or video: of track.
+	// Kind is audio or video: of track and track_unavailable.
 	Kind string `json:"kind"`
-	// Source is microphone, camera or screen: of track.
+	// Source is microphone, camera or screen: of track and track_unavailable.
 	Source string `json:"source"`
-	// Codec is opus, vp8, h264 or pcm_s16le: of track.
+	// Codec is opus, vp8, vp9, h264 or pcm_s16le, others where it is unavailable: of track and track_unavailable.
 	Codec string `json:"codec"`
 	// Rotation is by how many degrees clockwise its pictures are to be turned: of track.
 	Rotation *int64 `json:"rotation"`
@@ -59,7 +59,7 @@ type RecordingEvent struct {
 	StartMs *int64 `json:"startMs"`
 	// EndMs is to when: of gap and speaking.
 	EndMs *int64 `json:"endMs"`
-	// Reason is why: of gap and left, as in the manifest.
+	// Reason is why: of track_unavailable, gap and left, as in the manifest.
 	Reason string `json:"reason"`
 	// Lost is how many packets were sent but never came: of gap.
 	Lost *int64 `json:"lost"`

@@ -38,6 +38,8 @@ type Manifest struct {
 	Speaking []SpeakingSpan `json:"speaking"`
 	// Tracks are the media.
 	Tracks []Track `json:"tracks"`
+	// Unavailable is what people sent that could not be recorded. Empty in manifests of servers that did not write it.
+	Unavailable []UnavailableTrack `json:"unavailable"`
 	// Files are all files beside the manifest.
 	Files []ManifestFile `json:"files"`
 	// Mixed is about the file with all speakers.
@@ -98,7 +100,7 @@ type Track struct {
 	Kind string `json:"kind"`
 	// Source is microphone, camera or screen.
 	Source string `json:"source"`
-	// Codec is opus, vp8, h264 or pcm_s16le.
+	// Codec is opus, vp8, vp9, h264 or pcm_s16le.
 	Codec string `json:"codec"`
 	// Container is webm; matroska for H.264 and samples, which WebM does not know.
 	Container string `json:"container"`
@@ -118,6 +120,24 @@ type Track struct {
 	Rotation int `json:"rotation"`
 	// Gaps are where nothing was received.
 	Gaps []Gap `json:"gaps"`
+	// Extra holds the fields that this version does not know.
+	Extra map[string]json.RawMessage `json:"-"`
+}
+
+// UnavailableTrack is a camera, a shared screen or a voice that was sent and is in no file.
+type UnavailableTrack struct {
+	// ParticipantID says who sent it.
+	ParticipantID string `json:"participantId"`
+	// Kind is audio or video.
+	Kind string `json:"kind"`
+	// Source is microphone, camera or screen.
+	Source string `json:"source"`
+	// Codec is how it was encoded, as in av1.
+	Codec string `json:"codec"`
+	// StartMs is when the first of it came.
+	StartMs int64 `json:"startMs"`
+	// MissingBecause is why it is in no file, in a sentence.
+	MissingBecause string `json:"missingBecause"`
 	// Extra holds the fields that this version does not know.
 	Extra map[string]json.RawMessage `json:"-"`
 }

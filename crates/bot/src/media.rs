@@ -43,6 +43,8 @@ pub(crate) enum Codec {
     PcmS16le,
     /// VP8 (RFC 6386).
     Vp8,
+    /// VP9, in one layer.
+    Vp9,
     /// H.264, its units behind start codes (annex B).
     H264,
 }
@@ -55,6 +57,7 @@ impl Codec {
             "red" => Self::Red,
             "l16" => Self::Pcm,
             "vp8" => Self::Vp8,
+            "vp9" => Self::Vp9,
             "h264" => Self::H264,
             _ => return None,
         })
@@ -68,13 +71,14 @@ impl Codec {
             Self::Pcm => "l16",
             Self::PcmS16le => "pcm_s16le",
             Self::Vp8 => "vp8",
+            Self::Vp9 => "vp9",
             Self::H264 => "h264",
         }
     }
 
     /// Whether it encodes pictures, and not sound.
     pub(crate) const fn is_video(self) -> bool {
-        matches!(self, Self::Vp8 | Self::H264)
+        matches!(self, Self::Vp8 | Self::Vp9 | Self::H264)
     }
 }
 
@@ -151,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_codec_has_the_name_by_which_it_is_found() {
-        for codec in [Codec::Opus, Codec::Red, Codec::Pcm, Codec::Vp8, Codec::H264] {
+        for codec in [Codec::Opus, Codec::Red, Codec::Pcm, Codec::Vp8, Codec::Vp9, Codec::H264] {
             assert_eq!(Codec::named(codec.name()), Some(codec));
         }
         assert_eq!(Codec::named("av1"), None);

@@ -116,6 +116,17 @@ pub(crate) enum MeetingEvent {
     },
     /// The host's answer to the request for permission to record.
     Permission(bool),
+    /// Someone sends something that cannot be recorded. Told once of each codec of a source.
+    Unavailable {
+        /// Who.
+        participant: String,
+        /// What it shows.
+        source: Source,
+        /// How it is encoded, as media types have it, in lower case.
+        codec: String,
+        /// Why it cannot be recorded: a sentence without a full stop.
+        reason: &'static str,
+    },
     /// A frame of someone's media.
     Media {
         /// Whose.

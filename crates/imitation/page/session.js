@@ -121,7 +121,8 @@ export const openSession = async (view) => {
   listen(peer, neteq, view.dialect);
   on(peer, "datachannel", view.dialect, ({ channel }) => (channel.binaryType = "arraybuffer"));
   for (let lane = 0; lane < LANES; lane += 1) peer.addTransceiver("audio", { direction: "recvonly" });
-  if (takesVideo()) peer.addTransceiver("video", { direction: "recvonly" });
+  // A camera, and a screen.
+  if (takesVideo()) for (const _ of [0, 1]) peer.addTransceiver("video", { direction: "recvonly" });
   sendOwn(peer, neteq);
   peer.createDataChannel("media-director", { ordered: true });
   peer.createDataChannel("media-session", { ordered: true });

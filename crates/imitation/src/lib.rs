@@ -32,7 +32,9 @@ use self::meeting::Meeting;
 pub use self::{
     compression::Compression,
     observed::{Click, Devices, Fault, Observed},
-    scenario::{Act, Chat, Decoys, Dialect, LeavingShown, Person, Scenario, Signal, Sound, Step},
+    scenario::{
+        Act, Chat, Decoys, Dialect, LeavingShown, Person, Scenario, Signal, Sound, Step, Video,
+    },
     screens::{Dialog, Screen},
     tones::TONES_HZ,
 };

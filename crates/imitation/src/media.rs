@@ -28,6 +28,7 @@ use crate::{
     Shared,
     lanes::{LANES, Packet},
     meeting::{Picture, ToPeer},
+    scenario::Video,
 };
 
 /// What a packet of audio plays.
@@ -84,8 +85,8 @@ struct Session {
     sequence: [u64; LANES],
     /// What each lane's clock shows more than the one of all lanes.
     ahead: [Option<u32>; LANES],
-    /// Where the page takes video: the track, its payload type, and the pictures sent.
-    camera: Option<(Mid, Pt, u64)>,
+    /// Where the page takes video: the tracks of the camera and of the screen, their payload type, and the packets sent on each.
+    pictures: Vec<(Mid, Pt, u64)>,
     opus: Pt,
     red: Option<Pt>,
     collections: Option<ChannelId>,
@@ -110,6 +111,9 @@ pub(crate) async fn open(offer: &str, shared: Shared) -> Result<(String, Running
         .clear_codecs()
         .enable_opus(true, true)
         .enable_vp8(true)
+        .enable_vp9(true)
+        .enable_h264(true)
+        .enable_av1(true)
         .set_rtp_mode(true)
         .build(start);
     rtc.add_local_candidate(Candidate::host(address, Protocol::Udp).map_err(RtcError::from)?);
@@ -123,18 +127,25 @@ pub(crate) async fn open(offer: &str, shared: Shared) -> Result<(String, Running
         };
         mids.map(Mid::from).filter(is_sent).collect()
     };
-    let (lanes, camera) = (sent(MediaKind::Audio), sent(MediaKind::Video).first().copied());
+    let (lanes, pictures) = (sent(MediaKind::Audio), sent(MediaKind::Video));
     if lanes.len() != LANES {
         return Err(Refused::Lanes(lanes.len()));
     }
     let params = rtc.codec_config().params();
     let opus = params.iter().find(|one| one.spec().codec == Codec::Opus).ok_or(Refused::NoOpus)?;
     let (opus, red) = (opus.pt(), opus.red());
-    let vp8 = params.iter().find(|one| one.spec().codec == Codec::Vp8).map(PayloadParams::pt);
-    let camera = camera.zip(vp8);
-    let stream = camera.and_then(|(mid, _)| stream_of(&answer, mid));
+    let codec = match shared.lock().scenario.video {
+        Video::Vp8 => Codec::Vp8,
+        Video::Vp9 | Video::Vp9Layers => Codec::Vp9,
+        Video::H264 => Codec::H264,
+        Video::Av1 => Codec::Av1,
+    };
+    let video = params.iter().find(|one| one.spec().codec == codec).map(PayloadParams::pt);
+    let pictures: Vec<_> =
+        pictures.into_iter().filter_map(|mid| Some((mid, video?, 4_000))).collect();
+    let streams = pictures.iter().filter_map(|(mid, ..)| stream_of(&answer, *mid)).collect();
     let (orders_in, orders) = mpsc::unbounded_channel();
-    let number = shared.change(|meeting| meeting.opened_session(orders_in, stream));
+    let number = shared.change(|meeting| meeting.opened_session(orders_in, streams));
     let session = Session {
         rtc,
         socket,
@@ -142,7 +153,7 @@ pub(crate) async fn open(offer: &str, shared: Shared) -> Result<(String, Running
         lanes,
         sequence: [1_000, 2_000, 3_000],
         ahead: [None; LANES],
-        camera: camera.map(|(mid, pt)| (mid, pt, 4_000)),
+        pictures,
         opus,
         red: red.filter(|_| shared.lock().scenario.red),
         shared,
@@ -254,19 +265,25 @@ impl Session {
         stream.write_rtp(write);
     }
 
-    /// Sends a picture in one packet: it is smaller than a datagram.
+    /// Sends a picture, each of its packets smaller than a datagram.
     fn show(&mut self, picture: &Picture) {
-        let Some((mid, vp8, sequence)) = &mut self.camera else { return };
+        let Some((mid, pt, sequence)) = self.pictures.get_mut(usize::from(picture.is_screen))
+        else {
+            return;
+        };
         let mut direct = self.rtc.direct_api();
         let Some(stream) = direct.stream_tx_by_mid(*mid, None) else { return };
-        *sequence += 1;
-        // RFC 7741: the descriptor of a partition's first packet.
-        let payload = [&[0x10], &*picture.frame].concat();
-        let write = RtpWrite::new(*vp8, SeqNo::from(*sequence), picture.rtp_time, now(), payload)
-            .marker(true)
-            .nackable(true)
-            .csrc(&[picture.csrc]);
-        stream.write_rtp(write);
+        let packets = picture.payloads.len();
+        for (number, payload) in picture.payloads.iter().enumerate() {
+            *sequence += 1;
+            let payload = payload.clone();
+            let write =
+                RtpWrite::new(*pt, SeqNo::from(*sequence), picture.rtp_time, now(), payload)
+                    .marker(number + 1 == packets)
+                    .nackable(true)
+                    .csrc(&[picture.csrc]);
+            stream.write_rtp(write);
+        }
     }
 
     fn caption(&mut self, message: &[u8]) -> Result<(), RtcError> {

@@ -3,13 +3,13 @@
 mod page;
 mod wire;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use tokio::sync::mpsc;
 
 pub(crate) use self::page::{Report, View};
 use crate::{
-    Act, Dialog, Observed, Person, Scenario, Screen, Signal,
+    Act, Dialog, Observed, Person, Scenario, Screen, Signal, Video,
     lanes::{Lanes, Packet, Voice},
     observed::Devices,
     pictures,
@@ -42,16 +42,17 @@ pub(crate) enum ToPeer {
     Close,
 }
 
-/// A picture of a camera.
+/// A picture of a camera, or of a screen.
 #[derive(Debug)]
 pub(crate) struct Picture {
+    pub(crate) is_screen: bool,
     pub(crate) csrc: u32,
     /// The picture's place on the clock of cameras, in 90 kHz.
     pub(crate) rtp_time: u32,
-    pub(crate) frame: Arc<[u8]>,
+    pub(crate) payloads: Vec<Vec<u8>>,
 }
 
-/// The camera that is seen.
+/// The camera, or the screen, that is seen.
 #[derive(Debug)]
 struct Camera {
     person: String,
@@ -90,8 +91,9 @@ pub(crate) struct Meeting {
     lanes: Lanes,
     peer: Option<mpsc::UnboundedSender<ToPeer>>,
     camera: Option<Camera>,
-    /// The id of the stream in which the page gets the camera.
-    camera_stream: Option<String>,
+    shared: Option<Camera>,
+    /// The ids of the streams in which the page gets the camera and the screen.
+    streams: Vec<String>,
     ticks: u32,
     chat: Vec<(String, String)>,
     steps: VecDeque<crate::Step>,
@@ -114,7 +116,8 @@ impl Meeting {
             lanes: Lanes::default(),
             peer: None,
             camera: None,
-            camera_stream: None,
+            shared: None,
+            streams: Vec::new(),
             ticks: 0,
             chat: Vec::new(),
             steps: scenario.steps.clone().into(),
@@ -157,7 +160,7 @@ impl Meeting {
 
     /// A decoder has nothing to begin with.
     pub(crate) fn wants_key_frame(&mut self) {
-        if let Some(camera) = &mut self.camera {
+        for camera in [&mut self.camera, &mut self.shared].into_iter().flatten() {
             camera.key = true;
         }
     }
@@ -174,11 +177,11 @@ impl Meeting {
     pub(crate) fn opened_session(
         &mut self,
         peer: mpsc::UnboundedSender<ToPeer>,
-        camera_stream: Option<String>,
+        streams: Vec<String>,
     ) -> u32 {
         self.close_session();
-        self.observed.takes_video = Some(camera_stream.is_some());
-        self.camera_stream = camera_stream;
+        self.observed.takes_video = Some(!streams.is_empty());
+        self.streams = streams;
         self.wants_key_frame();
         self.observed.sessions += 1;
         self.peer = Some(peer);
@@ -333,31 +336,47 @@ impl Meeting {
         let Some(attendee) = self.attendee(name) else { return };
         attendee.screen = on.then_some(device);
         self.roster_is_news = true;
+        self.shared = on.then(|| Camera { person: name.to_owned(), white: false, key: true });
         if on {
             self.send_newcomer(name);
         }
     }
 
-    /// A picture of the camera that is seen, each 60 ms, and at once when its owner begins or ends to speak: voice and picture show the same moment.
+    /// A picture of the camera and of the screen that are seen, each 60 ms, and at once when their owner begins or ends to speak: voice and picture show the
+    /// same moment.
     fn picture(&mut self) {
         self.ticks = self.ticks.wrapping_add(1);
-        let (Some(camera), Some(_)) = (&mut self.camera, &self.camera_stream) else { return };
-        let white = self.lanes.speaks(&camera.person);
-        let due = self.ticks.is_multiple_of(TICKS_PER_PICTURE) || white != camera.white;
-        if !due || !self.observed.joined {
+        if !self.observed.joined {
             return;
         }
-        let person = self.attendees.iter().find(|one| one.person.name == camera.person);
-        let (Some(person), Some(peer)) = (person, &self.peer) else { return };
-        // A picture that changes nothing is of the colour before it.
-        let key = camera.key || white != camera.white;
-        (camera.white, camera.key) = (white, false);
-        *self.observed.pictures.entry(camera.person.clone()).or_default() += 1;
-        let _ = peer.send(ToPeer::Picture(Picture {
-            csrc: person.person.csrc,
-            rtp_time: self.ticks.wrapping_mul(RTP_PER_TICK),
-            frame: pictures::frame(white, key),
-        }));
+        let (video, ticks) = (self.scenario.video, self.ticks);
+        for (camera, is_screen) in [(&mut self.camera, false), (&mut self.shared, true)] {
+            let Some(camera) = camera.as_mut().filter(|_| !self.streams.is_empty()) else {
+                continue;
+            };
+            let white = self.lanes.speaks(&camera.person);
+            if !ticks.is_multiple_of(TICKS_PER_PICTURE) && white == camera.white {
+                continue;
+            }
+            let person = self.attendees.iter().find(|one| one.person.name == camera.person);
+            let (Some(person), Some(peer)) = (person, &self.peer) else { continue };
+            // A picture that changes nothing is of the colour before it. Of H.264 each has a number, so that none can be sent twice but a key frame.
+            let key = camera.key || white != camera.white || video == Video::H264;
+            (camera.white, camera.key) = (white, false);
+            let sent = if is_screen {
+                &mut self.observed.screen_pictures
+            } else {
+                &mut self.observed.pictures
+            };
+            *sent.entry(camera.person.clone()).or_default() += 1;
+            let frame = pictures::frame(video, white, key);
+            let _ = peer.send(ToPeer::Picture(Picture {
+                is_screen,
+                csrc: person.person.csrc,
+                rtp_time: ticks.wrapping_mul(RTP_PER_TICK),
+                payloads: pictures::payloads(video, &frame, key),
+            }));
+        }
     }
 
     fn join(&mut self, name: &str) {
@@ -458,7 +477,8 @@ mod tests {
         meeting.open();
         meeting.report(knock());
         meeting.act(Act::Admit);
-        let number = meeting.opened_session(orders_in, Some("camera".to_owned()));
+        let number =
+            meeting.opened_session(orders_in, vec!["camera".to_owned(), "screen".to_owned()]);
         meeting.connected(number);
         assert!(meeting.observed.joined);
         (meeting, orders)
@@ -544,7 +564,9 @@ mod tests {
                 match order {
                     ToPeer::Audio(_) => heard = true,
                     ToPeer::Picture(picture) => {
-                        white = Some(picture.frame == pictures::frame(true, true));
+                        let frame = pictures::frame(Video::Vp8, true, true);
+                        white =
+                            Some(picture.payloads == pictures::payloads(Video::Vp8, &frame, true));
                     }
                     _ => {}
                 }

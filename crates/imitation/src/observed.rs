@@ -37,6 +37,8 @@ pub struct Observed {
     pub unsent: BTreeMap<String, u64>,
     /// Pictures that were sent, by the person whose camera it is.
     pub pictures: BTreeMap<String, u64>,
+    /// Pictures that were sent, by the person whose screen it is.
+    pub screen_pictures: BTreeMap<String, u64>,
     /// Whether the page takes video; it does not where its settings say audio only.
     pub takes_video: Option<bool>,
     /// Packets of audio that came from the bot.

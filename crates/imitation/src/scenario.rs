@@ -31,6 +31,8 @@ pub struct Scenario {
     pub red: bool,
     /// The page's session begins with the knock, not with the admission; the roster then shows the bot as not in.
     pub session_in_lobby: bool,
+    /// How cameras and screens are encoded.
+    pub video: Video,
     /// How messages of `collections` are packed.
     pub compression: Compression,
     /// Captions come by the channel `captions_v2`, not by `captions`.
@@ -65,6 +67,7 @@ impl Default for Scenario {
             sound: Sound::default(),
             red: false,
             session_in_lobby: false,
+            video: Video::default(),
             compression: Compression::default(),
             captions_v2: false,
             chat: Chat::default(),
@@ -208,6 +211,23 @@ pub enum Sound {
     NetEq,
 }
 
+/// How cameras and screens are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Video {
+    /// VP8.
+    #[default]
+    Vp8,
+    /// VP9, in one layer.
+    Vp9,
+    /// VP9 in two spatial layers (SVC). Both hold nearly the same, so that no decoder can show the second.
+    Vp9Layers,
+    /// H.264.
+    H264,
+    /// AV1.
+    Av1,
+}
+
 /// Whether the bot may write in the chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -325,7 +345,7 @@ pub enum Act {
         /// Whether it is on.
         on: bool,
     },
-    /// Somebody shares a screen, or stops. The screen is an entry of the roster, but no participant.
+    /// Somebody shares a screen, or stops. The screen is an entry of the roster, but no participant; it shows what their camera would.
     Present {
         /// Who.
         person: String,

@@ -311,6 +311,7 @@ pub struct NewJob {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_leave: Option<AutoLeaveConfig>,
     /// Whether to record cameras, where the meeting shows them; shared screens are recorded in any case. The default is the server's setting for the platform, and true where it has none.
+    /// A bot with a browser records neither cameras nor screens unless this is true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_video: Option<bool>,
 }

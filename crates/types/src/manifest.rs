@@ -44,6 +44,9 @@ pub struct Manifest {
     pub speaking: Vec<SpeakingSpan>,
     /// The media.
     pub tracks: Vec<Track>,
+    /// What people sent that could not be recorded. Empty in manifests of servers that did not write it.
+    #[serde(default)]
+    pub unavailable: Vec<UnavailableTrack>,
     /// Every file beside the manifest.
     pub files: Vec<File>,
     /// All speakers in one file.
@@ -141,7 +144,7 @@ pub struct Track {
     pub kind: MediaKind,
     /// `microphone`, `camera` or `screen`.
     pub source: String,
-    /// `opus`, `vp8`, `h264` or `pcm_s16le`.
+    /// `opus`, `vp8`, `vp9`, `h264` or `pcm_s16le`.
     pub codec: String,
     /// `webm`; `matroska` for H.264 and samples, which WebM does not know.
     pub container: String,
@@ -163,6 +166,25 @@ pub struct Track {
     pub sha256: String,
     /// Where nothing was received.
     pub gaps: Vec<Gap>,
+}
+
+/// A camera, a shared screen or a voice that was sent and is in no file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct UnavailableTrack {
+    /// Who sent it, by their `id` among the participants.
+    pub participant_id: String,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// `microphone`, `camera` or `screen`.
+    pub source: String,
+    /// How it was encoded, as in `av1`.
+    pub codec: String,
+    /// When the first of it came, in ms.
+    pub start_ms: u64,
+    /// Why it is in no file, in a sentence.
+    pub missing_because: String,
 }
 
 /// A time without media.

@@ -45,7 +45,10 @@ export interface DispatchBotParams {
   metadata?: Optional<Record<string, unknown>>;
   /** When the bot leaves by itself. */
   autoLeave?: Optional<AutoLeaveConfig>;
-  /** Whether to record cameras; the server's settings decide where it is not given. Shared screens are recorded in any case. */
+  /**
+   * Whether to record cameras; the server's settings decide where it is not given. Shared screens are recorded in any case; a bot with a browser records
+   * neither unless this is true.
+   */
   recordVideo?: Optional<boolean>;
 }
 

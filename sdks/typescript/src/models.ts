@@ -123,6 +123,8 @@ export interface Manifest {
    */
   speaking: SpeakingSpan[];
   tracks: Track[];
+  /** What people sent that could not be recorded. Empty in manifests of servers that did not write it. */
+  unavailable: UnavailableTrack[];
   files: ManifestFile[];
   mixed: Mixed;
   /** The file of captions. */
@@ -155,7 +157,7 @@ export interface Track {
   kind: string | null;
   /** `microphone`, `camera` or `screen`. */
   source: string | null;
-  /** `opus`, `vp8`, `h264` or `pcm_s16le`. */
+  /** `opus`, `vp8`, `vp9`, `h264` or `pcm_s16le`. */
   codec: string | null;
   /** `webm`, or `matroska` for H.264 and samples. */
   container: string | null;
@@ -169,6 +171,12 @@ export interface Track {
   sha256: string | null;
   /** Where nothing was received. */
   gaps: Gap[];
+}
+
+/** A camera, a shared screen or a voice that was sent and is in no file. Its `codec` may be one that no track has, as in `av1`. */
+export interface UnavailableTrack extends Pick<Track, "participantId" | "kind" | "source" | "codec" | "startMs"> {
+  /** Why it is in no file, in a sentence. */
+  missingBecause: string | null;
 }
 
 /** A time without media. */
@@ -217,13 +225,13 @@ export interface RecordingEvent {
   id: string | null;
   /** Which media file: of `track`, `track_start` and `gap`. */
   file: string | null;
-  /** Whose file: of `track`. */
+  /** Who sent it: of `track` and `track_unavailable`. */
   participantId: string | null;
-  /** `audio` or `video`: of `track`. */
+  /** `audio` or `video`: of `track` and `track_unavailable`. */
   kind: string | null;
-  /** `microphone`, `camera` or `screen`: of `track`. */
+  /** `microphone`, `camera` or `screen`: of `track` and `track_unavailable`. */
   source: string | null;
-  /** `opus`, `vp8`, `h264` or `pcm_s16le`: of `track`. */
+  /** `opus`, `vp8`, `vp9`, `h264` or `pcm_s16le`, others where it is unavailable: of `track` and `track_unavailable`. */
   codec: string | null;
   /** By how many degrees clockwise its pictures are to be turned: of `track`. */
   rotation: number | null;
@@ -231,7 +239,7 @@ export interface RecordingEvent {
   startMs: number | null;
   /** To: of `gap` and `speaking`. */
   endMs: number | null;
-  /** Why: of `gap` and `left`, as in the manifest. */
+  /** Why: of `track_unavailable`, `gap` and `left`, as in the manifest. */
   reason: string | null;
   /** Packets that were sent but never came: of `gap`. */
   lost: number | null;

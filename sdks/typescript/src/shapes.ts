@@ -39,7 +39,7 @@ export const controlResult: Shape = {
 export const manifest: Shape = {
   fields:
     "schemaVersion# jobId! externalId meetingUrl platform displayName complete? startedAt@ endedAt@ durationMs# leaveReason failureCode " +
-    "participants* speaking* tracks* files* mixed: captions chat pauses* attempts*",
+    "participants* speaking* tracks* unavailable* files* mixed: captions chat pauses* attempts*",
   inner: {
     participants: { fields: "id name isBot? isHost? joinedAt# leftAt~ speakingMs# names[]" },
     speaking: { fields: "participantId startMs# endMs#" },
@@ -47,6 +47,7 @@ export const manifest: Shape = {
       fields: "file participantId kind source codec container rotation# startMs# durationMs# packets# lostPackets# bytes# sha256 gaps*",
       inner: { gaps: { fields: "startMs# endMs# reason" } },
     },
+    unavailable: { fields: "participantId kind source codec startMs# missingBecause" },
     files: file,
     mixed: { fields: "state file missingBecause" },
     pauses: { fields: "startMs# endMs#" },

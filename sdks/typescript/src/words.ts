@@ -79,6 +79,7 @@ export type RecordingEventType = Open<
   | "participant_left"
   | "track"
   | "track_start"
+  | "track_unavailable"
   | "gap"
   | "speaking"
   | "paused"

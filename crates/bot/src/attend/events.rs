@@ -120,6 +120,10 @@ impl Bot<'_> {
                     return Ok(Some(Effect::RequestKeyframe(frame.track)));
                 }
             }
+            MeetingEvent::Unavailable { participant, source, codec, reason } => {
+                let Some(recording) = &mut self.recording else { return Ok(None) };
+                recording.unavailable(&participant, source, codec, reason, now)?;
+            }
             MeetingEvent::JoiningAs { platform, room, own_id } => {
                 self.own_id = Some(own_id.clone());
                 let participant_id = own_id;

@@ -92,10 +92,9 @@ fn put_together(
     let before_the_call = !(1..=order.epoch).any(|epoch| folder_of(order, epoch).exists());
     let nothing =
         |ending| Some(Finalized { ending, manifest_uri: None, duration_ms: 0, paused_ms: 0 });
-    if before_the_call {
-        if was_in {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the recording's folder is gone"));
-        }
+    if before_the_call && was_in {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the recording's folder is gone"));
+    } else if before_the_call {
         return Ok(nothing(end(false)));
     }
     let own = carry_forward(order)?;
@@ -176,6 +175,7 @@ fn put_together(
         participants: story.participants,
         speaking: story.speaking.spans(bounds::SPANS),
         tracks,
+        unavailable: story.unavailable,
         files,
         mixed,
         captions,

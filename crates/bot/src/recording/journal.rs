@@ -40,6 +40,15 @@ pub(crate) enum Line {
     },
     /// A file begins at another time than its line says: its first packet had been held up.
     TrackStart { at_ms: u64, file: String },
+    /// Someone sends something that cannot be recorded.
+    TrackUnavailable {
+        at_ms: u64,
+        participant_id: String,
+        kind: MediaKind,
+        source: String,
+        codec: String,
+        reason: String,
+    },
     /// Nothing was received for a file.
     Gap { file: String, start_ms: u64, end_ms: u64, reason: String, lost: u64 },
     /// Someone spoke.
@@ -210,7 +219,15 @@ mod tests {
                     content: Content::default(),
                 },
                 Some(Line::Track { .. }) => Line::TrackStart { at_ms: 5, file: file() },
-                Some(Line::TrackStart { .. }) => Line::Gap {
+                Some(Line::TrackStart { .. }) => Line::TrackUnavailable {
+                    at_ms: 5,
+                    participant_id: "p".to_owned(),
+                    kind: MediaKind::Video,
+                    source: "screen".to_owned(),
+                    codec: "av1".to_owned(),
+                    reason: "it is encoded in AV1".to_owned(),
+                },
+                Some(Line::TrackUnavailable { .. }) => Line::Gap {
                     file: file(),
                     start_ms: 6,
                     end_ms: 7,

@@ -317,6 +317,7 @@ mod tests {
             participants: Vec::new(),
             speaking: Vec::new(),
             tracks: vec![track("audio.a.webm", 0)],
+            unavailable: Vec::new(),
             files: Vec::new(),
             mixed,
             captions: None,

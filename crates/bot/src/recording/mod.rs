@@ -23,6 +23,7 @@ mod speaking;
 mod story;
 mod stream_clock;
 mod track;
+mod unavailable;
 mod video;
 mod webm;
 mod writing;
@@ -106,6 +107,8 @@ pub(crate) struct Recording {
     chat: Option<LineFile>,
     captions: Option<LineFile>,
     people: People,
+    /// How many codecs of people's sources were found that cannot be recorded.
+    unavailable: usize,
     tracks: HashMap<Key, Writing>,
     speech: HashMap<String, (u64, u64)>,
     files: FileNames,
@@ -184,6 +187,7 @@ impl Recording {
             chat: None,
             captions: None,
             people: People::after(&story.participants),
+            unavailable: 0,
             tracks: HashMap::new(),
             speech: HashMap::new(),
             // Someone may be called "mixed".

@@ -7,7 +7,7 @@ use crate::media::Codec;
 pub(crate) struct Start {
     pub(crate) width: u16,
     pub(crate) height: u16,
-    /// What stands in the file's header for the codec; empty for VP8.
+    /// What stands in the file's header for the codec; empty for VP8 and VP9.
     pub(crate) private: Vec<u8>,
 }
 
@@ -21,6 +21,7 @@ const DELIMITER: u8 = 9;
 pub(crate) fn start(codec: Codec, keyframe: &[u8]) -> Option<Start> {
     match codec {
         Codec::Vp8 => vp8(keyframe),
+        Codec::Vp9 => vp9(keyframe),
         Codec::H264 => h264(keyframe),
         Codec::Opus | Codec::Red | Codec::Pcm | Codec::PcmS16le => None,
     }
@@ -33,6 +34,35 @@ fn vp8(keyframe: &[u8]) -> Option<Start> {
     let (width, height) = (size(w0, w1), size(h0, h1));
     let fits = tag & 1 == 0 && width > 0 && height > 0;
     fits.then_some(Start { width, height, private: Vec::new() })
+}
+
+/// VP9 Bitstream & Decoding Process Specification 0.6, 6.2 and 7.2: the uncompressed header of a key frame.
+fn vp9(keyframe: &[u8]) -> Option<Start> {
+    let mut bits = Bits { bytes: keyframe.get(..20.min(keyframe.len()))?.to_vec(), at: 0 };
+    if bits.take(2)? != 2 {
+        return None;
+    }
+    let profile = bits.take(1)? | bits.take(1)? << 1;
+    if profile == 3 {
+        bits.take(1)?;
+    }
+    let (shows_existing, is_no_keyframe) = (bits.take(1)?, bits.take(1)?);
+    bits.take(2)?;
+    if shows_existing != 0 || is_no_keyframe != 0 || bits.take(24)? != 0x49_83_42 {
+        return None;
+    }
+    if profile >= 2 {
+        bits.take(1)?;
+    }
+    // Of RGB nothing says whether the range is full.
+    if bits.take(3)? == 7 {
+        bits.take(u32::from(profile == 1 || profile == 3))?;
+    } else {
+        bits.take(if profile == 1 || profile == 3 { 4 } else { 1 })?;
+    }
+    let (width, height) = (bits.take(16)? + 1, bits.take(16)? + 1);
+    let size = |size: u32| u16::try_from(size).ok();
+    Some(Start { width: size(width)?, height: size(height)?, private: Vec::new() })
 }
 
 fn h264(keyframe: &[u8]) -> Option<Start> {
@@ -222,6 +252,18 @@ mod tests {
         assert_eq!((start.width, start.height, start.private.len()), (640, 480, 0));
         assert_eq!(super::start(Codec::Vp8, &[0x11; 11]), None);
         assert_eq!(super::start(Codec::Vp8, &frame[..9]), None);
+    }
+
+    #[test]
+    fn a_vp9_keyframe_tells_its_size() {
+        // The first bytes of libvpx' key frame of 320×180, profile 0.
+        let frame = [0x82, 0x49, 0x83, 0x42, 0x00, 0x13, 0xF0, 0x0B, 0x30, 0x1C];
+        let start = start(Codec::Vp9, &frame).unwrap();
+        assert_eq!((start.width, start.height, start.private.len()), (320, 180, 0));
+        // Any other picture, one that is shown again, and what is cut.
+        assert_eq!(super::start(Codec::Vp9, &[0x86; 10]), None);
+        assert_eq!(super::start(Codec::Vp9, &[0x8A, 0x49, 0x83, 0x42, 0, 0, 0, 0, 0, 0]), None);
+        (0..8).for_each(|length| assert_eq!(super::start(Codec::Vp9, &frame[..length]), None));
     }
 
     #[test]

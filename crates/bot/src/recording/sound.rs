@@ -15,7 +15,7 @@ pub(crate) fn ticks(codec: Codec, packet: &[u8]) -> Option<u64> {
     match codec {
         Codec::Opus => opus::ticks(packet),
         Codec::PcmS16le => samples(packet.len() as u64),
-        Codec::Red | Codec::Pcm | Codec::Vp8 | Codec::H264 => None,
+        Codec::Red | Codec::Pcm | Codec::Vp8 | Codec::Vp9 | Codec::H264 => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, io, path::Path};
 
 use meetbot_types::{
     Timestamp,
-    manifest::{Gap, ManifestParticipant, Span},
+    manifest::{Gap, ManifestParticipant, Span, UnavailableTrack},
 };
 
 use super::{
@@ -21,6 +21,7 @@ pub(crate) struct Story {
     pub(crate) attempts: Vec<Stay>,
     pub(crate) participants: Vec<ManifestParticipant>,
     pub(crate) tracks: Vec<Begun>,
+    pub(crate) unavailable: Vec<UnavailableTrack>,
     pub(crate) pauses: Vec<Span>,
     pub(crate) stopped: bool,
     /// The way to the meeting was lost while there was something to record.
@@ -161,6 +162,24 @@ impl Story {
                     track.start_ms = at;
                 }
             }
+            Line::TrackUnavailable { participant_id, kind, source, codec, reason, .. } => {
+                // The bots of a job each find it anew.
+                let is_known = |it: &UnavailableTrack| {
+                    (&it.participant_id, &it.source, &it.codec)
+                        == (&participant_id, &source, &codec)
+                };
+                if !self.unavailable.iter().any(is_known) {
+                    let (start_ms, missing_because) = (at, reason);
+                    self.unavailable.push(UnavailableTrack {
+                        participant_id,
+                        kind,
+                        source,
+                        codec,
+                        start_ms,
+                        missing_because,
+                    });
+                }
+            }
             Line::Gap { file, start_ms, end_ms, reason, lost } => {
                 if let Some(track) = self.track(&file) {
                     track.lost = track.lost.saturating_add(lost);
@@ -219,6 +238,7 @@ impl Line {
             | Self::ParticipantLeft { at_ms, .. }
             | Self::Track { at_ms, .. }
             | Self::TrackStart { at_ms, .. }
+            | Self::TrackUnavailable { at_ms, .. }
             | Self::Paused { at_ms }
             | Self::Resumed { at_ms }
             | Self::Stopped { at_ms }

@@ -125,7 +125,11 @@ pub(crate) fn video_header(codec: Codec, start: &Start, rotation: u16) -> Vec<u8
 
     let mut entry = Vec::new();
     number(&mut entry, 0x83, 1); // TrackType: video
-    let id: &[u8] = if codec == Codec::H264 { b"V_MPEG4/ISO/AVC" } else { b"V_VP8" };
+    let id: &[u8] = match codec {
+        Codec::H264 => b"V_MPEG4/ISO/AVC",
+        Codec::Vp9 => b"V_VP9",
+        _ => b"V_VP8",
+    };
     element(&mut entry, 0x86, id); // CodecID
     if !start.private.is_empty() {
         element(&mut entry, 0x63A2, &start.private); // CodecPrivate

@@ -169,6 +169,7 @@ async fn each_speaker_of_a_meeting_in_a_browser_is_recorded_into_a_file_of_their
         assert_eq!((seen.knocks, seen.left, seen.written), (1, true, vec!["good bye".to_owned()]));
         assert_eq!(browsers(&imitation), Vec::<String>::new());
         assert!(evidence(&stage).is_empty(), "it was in");
+        assert_eq!(seen.takes_video, Some(false), "the page is set to audio only");
         let (ending, _) = ended(&stage.reports());
         assert_eq!(
             (ending.status, ending.leave_reason),

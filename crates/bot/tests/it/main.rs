@@ -6,6 +6,7 @@ mod attempts;
 mod deaf;
 mod google_meet;
 mod google_meet_killed;
+mod google_meet_video;
 mod janus;
 mod meetings;
 mod orchestrator;

@@ -56,13 +56,17 @@ impl Meeting {
                 disabled: true,
             });
             let seen = self.camera.as_ref().is_some_and(|seen| seen.person == one.person.name);
-            let stream = self.camera_stream.clone().filter(|_| seen);
+            let stream = self.streams.first().cloned().filter(|_| seen);
             outputs.push(Output {
                 device,
                 stream: stream.unwrap_or_else(|| format!("camera-{}", one.person.csrc)),
                 is_video: true,
                 disabled: !seen,
             });
+            if let (Some(screen), Some(stream)) = (one.screen.as_deref(), self.streams.get(1)) {
+                let stream = stream.clone();
+                outputs.push(Output { device: screen, stream, is_video: true, disabled: false });
+            }
         }
         messages::outputs(&outputs)
     }

@@ -47,6 +47,9 @@ pub struct Manifest {
     /// The media.
     #[serde(default, deserialize_with = "objects")]
     pub tracks: Vec<Track>,
+    /// What people sent that could not be recorded. Empty in manifests of servers that did not write it.
+    #[serde(default, deserialize_with = "objects")]
+    pub unavailable: Vec<UnavailableTrack>,
     /// Every file beside the manifest.
     #[serde(default, deserialize_with = "objects")]
     pub files: Vec<File>,
@@ -137,7 +140,7 @@ pub struct Track {
     pub kind: Option<String>,
     /// `microphone`, `camera` or `screen`.
     pub source: Option<String>,
-    /// `opus`, `vp8`, `h264` or `pcm_s16le`.
+    /// `opus`, `vp8`, `vp9`, `h264` or `pcm_s16le`.
     pub codec: Option<String>,
     /// `webm`; `matroska` for H.264 and samples, which WebM does not know.
     pub container: Option<String>,
@@ -164,6 +167,25 @@ pub struct Track {
     /// Where nothing was received.
     #[serde(default, deserialize_with = "objects")]
     pub gaps: Vec<Gap>,
+}
+
+/// A camera, a shared screen or a voice that was sent and is in no file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnavailableTrack {
+    /// Who sent it, by their `id` among the participants.
+    pub participant_id: Option<String>,
+    /// `audio` or `video`.
+    pub kind: Option<String>,
+    /// `microphone`, `camera` or `screen`.
+    pub source: Option<String>,
+    /// How it was encoded, as in `av1`.
+    pub codec: Option<String>,
+    /// When the first of it came, in ms.
+    #[serde(default, deserialize_with = "or_default")]
+    pub start_ms: u64,
+    /// Why it is in no file, in a sentence.
+    pub missing_because: Option<String>,
 }
 
 /// A time without media.

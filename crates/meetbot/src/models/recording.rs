@@ -31,8 +31,8 @@ pub struct Caption {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordingEvent {
-    /// What happened, `type` in the file: `started`, `participant_joined`, `participant_changed`, `participant_left`, `track`, `track_start`, `gap`, `speaking`,
-    /// `paused`, `resumed`, `stopped`, `connection_lost`, `left`, `handed_over`. The set is open.
+    /// What happened, `type` in the file: `started`, `participant_joined`, `participant_changed`, `participant_left`, `track`, `track_start`, `track_unavailable`,
+    /// `gap`, `speaking`, `paused`, `resumed`, `stopped`, `connection_lost`, `left`, `handed_over`. The set is open.
     #[serde(rename = "type")]
     pub kind: String,
     /// When; lines of a time from one moment to another have `start_ms` and `end_ms` in its place.
@@ -47,14 +47,14 @@ pub struct RecordingEvent {
     pub id: Option<String>,
     /// Which media file: of `track`, `track_start` and `gap`.
     pub file: Option<String>,
-    /// Whose file: of `track`.
+    /// Who sent it: of `track` and `track_unavailable`.
     pub participant_id: Option<String>,
-    /// `audio` or `video`, `kind` in the file: of `track`.
+    /// `audio` or `video`, `kind` in the file: of `track` and `track_unavailable`.
     #[serde(rename = "kind")]
     pub media_kind: Option<String>,
-    /// `microphone`, `camera` or `screen`: of `track`.
+    /// `microphone`, `camera` or `screen`: of `track` and `track_unavailable`.
     pub source: Option<String>,
-    /// `opus`, `vp8`, `h264` or `pcm_s16le`: of `track`.
+    /// `opus`, `vp8`, `vp9`, `h264` or `pcm_s16le`, others where it is unavailable: of `track` and `track_unavailable`.
     pub codec: Option<String>,
     /// By how many degrees clockwise its pictures are to be turned: of `track`.
     pub rotation: Option<u64>,
@@ -62,7 +62,7 @@ pub struct RecordingEvent {
     pub start_ms: Option<u64>,
     /// To: of `gap` and `speaking`.
     pub end_ms: Option<u64>,
-    /// Why: of `gap` and `left`, as in the manifest.
+    /// Why: of `track_unavailable`, `gap` and `left`, as in the manifest.
     pub reason: Option<String>,
     /// Packets that were sent but never came: of `gap`.
     pub lost: Option<u64>,

@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         Span,
         SpeakingSpan,
         Track,
+        UnavailableTrack,
         Usage,
     )
     from ._transport import AsyncTransport, Request, Response, Transport
@@ -181,6 +182,7 @@ __all__ = [
     "TimelineEvent",
     "Track",
     "Transport",
+    "UnavailableTrack",
     "Usage",
     "Via",
     "WebhookEvent",
@@ -207,6 +209,7 @@ _LATER = {
     "RemovedObject": "_records",
     "Span": "_records",
     "SpeakingSpan": "_records",
+    "UnavailableTrack": "_records",
     "Caption": "_events",
     "ChatMessage": "_events",
     "Participant": "_events",

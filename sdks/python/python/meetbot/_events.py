@@ -55,8 +55,8 @@ class RecordingEvent(Model):
     """
 
     type: Annotated[str, OrPlain(str)] = ""
-    """What happened: `started`, `participant_joined`, `participant_changed`, `participant_left`, `track`, `track_start`, `gap`, `speaking`, `paused`, `resumed`,
-    `stopped`, `connection_lost`, `left`, `handed_over`. The set is open."""
+    """What happened: `started`, `participant_joined`, `participant_changed`, `participant_left`, `track`, `track_start`, `track_unavailable`, `gap`,
+    `speaking`, `paused`, `resumed`, `stopped`, `connection_lost`, `left`, `handed_over`. The set is open."""
     at_ms: Whole | None = None
     """When; a time from one moment to another has `start_ms` and `end_ms` in its place."""
     attempt: Whole | None = None
@@ -70,13 +70,13 @@ class RecordingEvent(Model):
     file: str | None = None
     """Which media file: of `track`, `track_start` and `gap`."""
     participant_id: str | None = None
-    """Whose file: of `track`."""
+    """Who sent it: of `track` and `track_unavailable`."""
     kind: str | None = None
-    """`audio` or `video`: of `track`."""
+    """`audio` or `video`: of `track` and `track_unavailable`."""
     source: str | None = None
-    """`microphone`, `camera` or `screen`: of `track`."""
+    """`microphone`, `camera` or `screen`: of `track` and `track_unavailable`."""
     codec: str | None = None
-    """`opus`, `vp8`, `h264` or `pcm_s16le`: of `track`."""
+    """`opus`, `vp8`, `vp9`, `h264` or `pcm_s16le`, others where it is unavailable: of `track` and `track_unavailable`."""
     rotation: Whole | None = None
     """By how many degrees clockwise its pictures are to be turned: of `track`."""
     start_ms: Whole | None = None
@@ -84,7 +84,7 @@ class RecordingEvent(Model):
     end_ms: Whole | None = None
     """To: of `gap` and `speaking`."""
     reason: str | None = None
-    """Why: of `gap` and `left`, as in the manifest."""
+    """Why: of `track_unavailable`, `gap` and `left`, as in the manifest."""
     lost: Whole | None = None
     """Packets that were sent but never came: of `gap`."""
 

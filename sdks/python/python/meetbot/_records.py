@@ -101,6 +101,23 @@ class Track(Model):
     gaps: Many[Gap] = Field(default_factory=list)
 
 
+class UnavailableTrack(Model):
+    """A camera, a shared screen or a voice that was sent and is in no file."""
+
+    participant_id: str | None = None
+    """Who sent it, by their `id` among the participants."""
+    kind: str | None = None
+    """`audio` or `video`."""
+    source: str | None = None
+    """`microphone`, `camera` or `screen`."""
+    codec: str | None = None
+    """How it was encoded, as in `av1`."""
+    start_ms: Count = 0
+    """When the first of it came, in milliseconds."""
+    missing_because: str | None = None
+    """Why it is in no file, in a sentence."""
+
+
 class ManifestFile(Model):
     """A file beside the manifest."""
 
@@ -167,6 +184,8 @@ class Manifest(Model):
     """Who spoke when, by audio level, by start; the spans of one participant neither overlap nor touch. At most 20,000: beyond that, spans with the shortest
     pauses between them are joined, and `events.jsonl` has each. Empty in manifests of servers that did not write it."""
     tracks: Many[Track] = Field(default_factory=list)
+    unavailable: Many[UnavailableTrack] = Field(default_factory=list)
+    """What people sent that could not be recorded. Empty in manifests of servers that did not write it."""
     files: Many[ManifestFile] = Field(default_factory=list)
     """Every file beside the manifest."""
     mixed: Annotated[Mixed, OrPlain(Mixed)] = Field(default_factory=Mixed)

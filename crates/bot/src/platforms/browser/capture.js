@@ -1,12 +1,12 @@
 // Runs before anything of the page. It hands out what the page's connections receive, as it came, and changes nothing that the page could hear or see:
-// encoded frames of sound, bytes of data channels, answers of one call. `capture.rs` reads it. No workers, no `eval`, no HTML: pages forbid them.
-((NAME, CALL) => {
+// encoded frames of sound and, where they are wanted, of pictures, bytes of data channels, answers of one call. `capture.rs` reads it. No workers, no `eval`, no HTML: pages forbid them.
+((NAME, CALL, PICTURES) => {
   'use strict';
   if (window !== window.top) return;
   const Peer = window.RTCPeerConnection;
   const createOfReceiver = RTCRtpReceiver.prototype.createEncodedStreams;
   const createOfSender = RTCRtpSender.prototype.createEncodedStreams;
-  const { setTimeout, setInterval, performance, btoa, JSON, Object, Uint8Array, DataView, TextEncoder, TransformStream, WeakSet, Blob } = window;
+  const { setTimeout, setInterval, performance, btoa, JSON, Object, Uint8Array, DataView, TextEncoder, TransformStream, WeakMap, WeakSet, Blob } = window;
   const text = new TextEncoder();
 
   // Batches, one every 20 ms, until the browser's binding is there in a queue.
@@ -69,12 +69,49 @@
     record(1, bytes);
   };
 
-  const taken = new WeakSet();
-  const begin = receiver => {
-    const lane = ++lanes & 0xffff;
-    happened({ k: 'lane', lane, kind: receiver.track.kind });
-    return encoded => { try { frame(lane, receiver, encoded); } catch { /* The page hears it all the same. */ } };
+  // A format that no file holds is handed out without its content, and not more often than this.
+  const UNKNOWN_EVERY_MS = 500;
+  const FORMATS = ['video/vp8', 'video/vp9', 'video/h264', 'video/av1', 'video/h265'], HELD = 3;
+  const unknownAt = new WeakMap();
+  const picture = (lane, receiver, encoded) => {
+    const about = encoded.getMetadata();
+    const mime = String(about.mimeType || '').toLowerCase(), format = FORMATS.indexOf(mime) + 1;
+    const isHeld = format > 0 && format <= HELD, layer = about.spatialIndex || 0;
+    if (!isHeld || layer > 0) {
+      const now = performance.now();
+      if (now < (unknownAt.get(receiver) ?? -UNKNOWN_EVERY_MS) + UNKNOWN_EVERY_MS) return;
+      unknownAt.set(receiver, now);
+    }
+    const sources = (about.contributingSources || []).slice(0, 15), data = isHeld && layer === 0 ? new Uint8Array(encoded.data) : new Uint8Array(0);
+    const bytes = new Uint8Array(18 + 4 * sources.length + data.length), view = new DataView(bytes.buffer);
+    const came = about.receiveTime;
+    bytes[0] = format;
+    bytes[1] = (encoded.type === 'key' ? 1 : 0) | (typeof came === 'number' ? 4 : 0);
+    view.setUint16(2, lane, true);
+    view.setUint32(4, about.rtpTimestamp ?? encoded.timestamp, true);
+    bytes[8] = Math.min(layer, 255);
+    view.setFloat64(9, came ?? 0, true);
+    bytes[17] = sources.length;
+    sources.forEach((source, place) => view.setUint32(18 + 4 * place, source, true));
+    bytes.set(data, 18 + 4 * sources.length);
+    record(5, bytes);
   };
+
+  const taken = new WeakSet();
+  const laneOf = new WeakMap(), streamOf = new WeakMap();
+  const begin = receiver => {
+    const lane = ++lanes & 0xffff, { kind } = receiver.track, see = kind === 'audio' ? frame : picture;
+    laneOf.set(receiver, lane);
+    happened({ k: 'lane', lane, kind, stream: streamOf.get(receiver) ?? '' });
+    return encoded => { try { see(lane, receiver, encoded); } catch { /* The page gets it all the same. */ } };
+  };
+  // The stream that the meeting names for a picture.
+  const noteStream = (receiver, [stream]) => {
+    const id = stream ? String(stream.id).slice(0, 100) : '', lane = laneOf.get(receiver);
+    streamOf.set(receiver, id);
+    if (lane !== undefined) happened({ k: 'stream', lane, stream: id });
+  };
+  const isWatched = receiver => receiver.track.kind === 'audio' || PICTURES;
   const look = see => new TransformStream({ transform(encoded, to) { see(encoded); to.enqueue(encoded); } });
   const tap = receiver => {
     if (taken.has(receiver)) return;
@@ -82,7 +119,7 @@
     let streams;
     try { streams = createOfReceiver.call(receiver); } catch { return; }
     const { readable, writable } = streams;
-    const seen = receiver.track.kind === 'audio' ? readable.pipeThrough(look(begin(receiver))) : readable;
+    const seen = isWatched(receiver) ? readable.pipeThrough(look(begin(receiver))) : readable;
     seen.pipeTo(writable).catch(() => {});
   };
   const pipe = sender => {
@@ -90,11 +127,12 @@
     taken.add(sender);
     try { const { readable, writable } = createOfSender.call(sender); readable.pipeTo(writable).catch(() => {}); } catch { /* The page took them. */ }
   };
-  // A page that takes the streams itself gets one of two branches.
+  // A page that takes the streams itself gets one of two branches of sound. Pictures are seen before it gets them: it may write them back, which empties them.
   RTCRtpReceiver.prototype.createEncodedStreams = function createEncodedStreams() {
     const streams = createOfReceiver.apply(this, arguments);
     taken.add(this);
-    if (this.track.kind !== 'audio') return streams;
+    if (!isWatched(this)) return streams;
+    if (this.track.kind !== 'audio') return { readable: streams.readable.pipeThrough(look(begin(this))), writable: streams.writable };
     const [ours, theirs] = streams.readable.tee(), reader = ours.getReader(), see = begin(this);
     const read = () => reader.read().then(({ done, value }) => { if (!done) { see(value); return read(); } });
     read().catch(() => {});
@@ -139,8 +177,11 @@
     construct(target, [configuration, ...rest], made) {
       const peer = Reflect.construct(target, [Object.assign({}, configuration, { encodedInsertableStreams: true }), ...rest], made === Watched ? target : made);
       const id = ++peers;
-      // After the page's own handlers: it may take the streams in them.
-      peer.addEventListener('track', ({ receiver }) => setTimeout(() => tap(receiver), 0));
+      peer.addEventListener('track', event => {
+        noteStream(event.receiver, event.streams);
+        // After the page's own handlers: it may take the streams in them.
+        setTimeout(() => tap(event.receiver), 0);
+      });
       peer.addEventListener('datachannel', ({ channel }) => listen(channel));
       peer.addEventListener('connectionstatechange', () => happened({ k: 'peer', id, state: peer.connectionState }));
       return peer;

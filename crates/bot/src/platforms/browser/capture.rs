@@ -17,6 +17,7 @@ const MOST_HELD_MS: f64 = 10_000.0;
 #[derive(Debug, PartialEq)]
 pub(crate) enum Record {
     Sound(Sound),
+    Picture(Picture),
     /// A message of a data channel.
     Message {
         channel: u16,
@@ -43,6 +44,32 @@ pub(crate) struct Sound {
     pub(crate) data: Vec<u8>,
 }
 
+/// A picture, as a receiver got it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Picture {
+    /// The receiver.
+    pub(crate) lane: u16,
+    pub(crate) format: Format,
+    pub(crate) key: bool,
+    /// Which of several spatial layers it is, of which 0 is the least.
+    pub(crate) layer: u8,
+    pub(crate) rtp_time: u32,
+    /// How long ago it came, in ms.
+    pub(crate) age_ms: f64,
+    /// Whose it is, as far as it names them.
+    pub(crate) sources: Vec<u32>,
+    /// Empty where no file holds it: its format is unknown, or it is one layer of several.
+    pub(crate) data: Vec<u8>,
+}
+
+/// How a picture is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Known(Codec),
+    /// No file holds it; its name, as media types have it.
+    Other(&'static str),
+}
+
 /// What happens to the page's connections.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "k", rename_all = "lowercase")]
@@ -52,7 +79,15 @@ pub(crate) enum Happened {
     /// A data channel was opened or closed.
     Channel { id: u16, label: String, open: bool },
     /// A receiver hands out frames from now on.
-    Lane { lane: u16, kind: String },
+    Lane {
+        lane: u16,
+        kind: String,
+        /// The id of the stream that it is part of; empty where it is part of none.
+        #[serde(default)]
+        stream: String,
+    },
+    /// A receiver is part of this stream from now on.
+    Stream { lane: u16, stream: String },
     /// A frame of a receiver is in a format that nothing is made of.
     Format { lane: u16, mime: String },
     /// So many requests of the page for microphone and camera have no answer yet.
@@ -85,6 +120,7 @@ pub(crate) fn records(batch: &str) -> Vec<Record> {
             }),
             3 => serde_json::from_slice(content).ok().map(Record::Happened),
             4 => Some(Record::Answer(content.to_vec())),
+            5 => picture(content, now_ms).map(Record::Picture),
             _ => None,
         });
     }
@@ -98,32 +134,63 @@ fn sound(mut content: &[u8], now_ms: f64) -> Option<Sound> {
     let sequence = u16::from_le_bytes(*take(&mut content)?);
     let [level] = *take(&mut content)?;
     let came_ms = f64::from_le_bytes(*take(&mut content)?);
-    let [count] = *take(&mut content)?;
-    if usize::from(count) > MOST_SOURCES {
-        return None;
-    }
-    let sources: Option<Vec<u32>> =
-        (0..count).map(|_| Some(u32::from_le_bytes(*take(&mut content)?))).collect();
+    let sources = sources(&mut content)?;
     let codec = match format {
         1 => Codec::Opus,
         2 => Codec::Red,
         _ => return None,
     };
     let data = if codec == Codec::Red { red::primary(content)? } else { content };
-    let age_ms = now_ms - came_ms;
     Some(Sound {
         lane,
         rtp_time,
         sequence: (flags & 1 != 0).then_some(sequence),
         level_dbov: (flags & 2 != 0).then(|| 0_i8.saturating_sub_unsigned(level.min(127))),
-        age_ms: if flags & 4 != 0 && age_ms.is_finite() {
-            age_ms.clamp(0.0, MOST_HELD_MS)
-        } else {
-            0.0
-        },
-        sources: sources?,
+        age_ms: age_ms(flags, now_ms, came_ms),
+        sources,
         data: (!data.is_empty()).then(|| data.to_vec())?,
     })
+}
+
+fn picture(mut content: &[u8], now_ms: f64) -> Option<Picture> {
+    let [format, flags] = *take(&mut content)?;
+    let lane = u16::from_le_bytes(*take(&mut content)?);
+    let rtp_time = u32::from_le_bytes(*take(&mut content)?);
+    let [layer] = *take(&mut content)?;
+    let came_ms = f64::from_le_bytes(*take(&mut content)?);
+    let sources = sources(&mut content)?;
+    let format = match format {
+        1 => Format::Known(Codec::Vp8),
+        2 => Format::Known(Codec::Vp9),
+        3 => Format::Known(Codec::H264),
+        4 => Format::Other("av1"),
+        5 => Format::Other("h265"),
+        _ => Format::Other("unknown"),
+    };
+    Some(Picture {
+        lane,
+        format,
+        key: flags & 1 != 0,
+        layer,
+        rtp_time,
+        age_ms: age_ms(flags, now_ms, came_ms),
+        sources,
+        data: content.to_vec(),
+    })
+}
+
+fn sources(content: &mut &[u8]) -> Option<Vec<u32>> {
+    let [count] = *take(content)?;
+    if usize::from(count) > MOST_SOURCES {
+        return None;
+    }
+    (0..count).map(|_| Some(u32::from_le_bytes(*take(content)?))).collect()
+}
+
+/// How long ago something came; its flag says whether the browser knows.
+fn age_ms(flags: u8, now_ms: f64, came_ms: f64) -> f64 {
+    let age_ms = now_ms - came_ms;
+    if flags & 4 != 0 && age_ms.is_finite() { age_ms.clamp(0.0, MOST_HELD_MS) } else { 0.0 }
 }
 
 fn take<'a, const N: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; N]> {

@@ -135,7 +135,8 @@ async fn browser() -> Option<(Browser, Cdp, Page)> {
     }
     let (browser, output, input) = started.unwrap();
     let (cdp, mut events) = Cdp::new(output, input);
-    let page = Page::of(cdp.clone(), "_fragments", "no call", &GOOGLE_MEET.words_of_people).await;
+    let words = &GOOGLE_MEET.words_of_people;
+    let page = Page::of(cdp.clone(), "_fragments", "no call", None, false, words).await;
     let page = page.unwrap();
     page.call("Fetch.enable", json!({})).await.unwrap();
     let answers = cdp.clone();

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Google Meet marks the loudest person's packets with it beside their own source.
-const LOUDEST: u32 = 42;
+pub(crate) const LOUDEST: u32 = 42;
 const RATE: u32 = 48_000;
 /// For so long a source may be without a name before its packets are written as those of somebody unknown.
 const NAMELESS: Duration = Duration::from_secs(2);

@@ -1,7 +1,7 @@
 //! Meetings that are joined by opening their web page in Chromium. What the page receives is recorded as it comes; nothing is decoded.
 //!
-//! `process` runs Chromium, `cdp` speaks to it, `page` looks and acts. `session` decides, by `landmarks` (data), `judge` (which state the page is in) and `lanes`
-//! (whose voice a packet is). What the page's connections receive comes from `capture`.
+//! `process` runs Chromium, `cdp` speaks to it, `page` looks and acts. `session` decides, by `landmarks` (data), `judge` (which state the page is in), `lanes`
+//! (whose voice a packet is) and `pictures` (whose picture). What the page's connections receive comes from `capture`.
 
 mod capture;
 mod cdp;
@@ -16,6 +16,7 @@ pub(crate) mod needs;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod outside;
 mod page;
+mod pictures;
 mod process;
 mod products;
 mod red;
@@ -154,8 +155,18 @@ async fn open(order: &BotOrder, settings: BrowserSettings) -> Result<Driver, Mee
     // Nobody who wrote the page knows it.
     let mut binding = Secret::random().expose().replace('-', "_");
     binding.insert(0, '_');
-    let page =
-        Page::of(cdp, &binding, products::google_meet::CALL, &landmarks.words_of_people).await;
+    // A browser needs several times the processor time for it.
+    let records_video = order.record_video == Some(true);
+    let settings = (!records_video).then_some(products::google_meet::WITHOUT_VIDEO);
+    let page = Page::of(
+        cdp,
+        &binding,
+        products::google_meet::CALL,
+        settings,
+        records_video,
+        &landmarks.words_of_people,
+    )
+    .await;
     let page = page.map_err(lost)?;
     page.open(&url).await.map_err(lost)?;
     page.bind().await.map_err(lost)?;
@@ -313,7 +324,7 @@ fn hear(event: &Event, page: &Page, session: &mut Session, messages: &mut Messag
                 let bytes = match &record {
                     Record::Message { bytes, .. } | Record::Answer(bytes) => Some(bytes.len()),
                     Record::Happened(_) => Some(0),
-                    Record::Sound(_) => None,
+                    Record::Sound(_) | Record::Picture(_) => None,
                 };
                 if bytes.is_some_and(|bytes| !messages.take(bytes, now)) {
                     return session.exceed(Exceeded::Messages);

@@ -62,11 +62,14 @@ struct Place {
 }
 
 impl Page {
-    /// The browser's first page, with the script that hands out what connections receive. `binding` is its way out, `call` the call whose answers it hands out.
+    /// The browser's first page, with the script that hands out what connections receive. `binding` is its way out, `call` the call whose answers it hands out; pictures are handed out where
+    /// `pictures` says so. `settings` is a script that runs before the page's, for the settings that the page keeps.
     pub(crate) async fn of(
         cdp: Cdp,
         binding: &str,
         call: &str,
+        settings: Option<&str>,
+        pictures: bool,
         peoples_words: &[String],
     ) -> Result<Self, Error> {
         let targets = cdp.call(None, "Target.getTargets", json!({})).await?;
@@ -87,8 +90,12 @@ impl Page {
         };
         page.call("Page.enable", json!({})).await?;
         page.call("Inspector.enable", json!({})).await?;
-        let script = format!("{}({}, {});", CAPTURE.trim_end(), json!(binding), json!(call));
+        let script =
+            format!("{}({}, {}, {});", CAPTURE.trim_end(), json!(binding), json!(call), pictures);
         page.call("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await?;
+        if let Some(script) = settings {
+            page.call("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await?;
+        }
         Ok(page)
     }
 

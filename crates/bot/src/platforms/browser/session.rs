@@ -1,5 +1,6 @@
 //! A meeting as its page, its data channels and its media tell it: what was seen in, events and acts out. Pure.
 
+mod cameras;
 mod chat;
 mod door;
 mod looks;
@@ -21,6 +22,7 @@ use super::{
     landmarks::Landmarks,
     lanes::{Lanes, Speaker},
     page::Act,
+    pictures::{Owner, Pictures, Seen},
     products::google_meet::wire,
     survey::Survey,
 };
@@ -90,8 +92,10 @@ pub(crate) struct Session {
     door: Door,
     roster: Roster,
     lanes: Lanes,
+    pictures: Pictures,
     /// What came before the bot has seen that it is in.
     early: VecDeque<(Speaker, Frame)>,
+    early_pictures: VecDeque<(Owner, Seen)>,
     chat: Chat,
     /// The states of the page's connections.
     peers: HashMap<u32, String>,
@@ -136,7 +140,9 @@ impl Session {
             door: Door::new(name, now),
             roster: Roster::default(),
             lanes: Lanes::new(now),
+            pictures: Pictures::default(),
             early: VecDeque::new(),
+            early_pictures: VecDeque::new(),
             chat: Chat::default(),
             peers: HashMap::new(),
             channels: HashMap::new(),
@@ -188,7 +194,7 @@ impl Session {
     pub(crate) fn wake(&self) -> Instant {
         let silent = self.beat + Duration::from_secs(self.landmarks.bounds.silent_s);
         let leaves = if let Phase::Leaving { until } = self.phase { until } else { silent };
-        let times = [self.lanes.wake(), self.chat.wake(), Some(leaves)];
+        let times = [self.lanes.wake(), self.pictures.wake(), self.chat.wake(), Some(leaves)];
         times.into_iter().flatten().fold(silent, Instant::min)
     }
 
@@ -196,6 +202,8 @@ impl Session {
     pub(crate) fn tick(&mut self, now: Instant) {
         let frames = self.lanes.overdue(now);
         self.media(frames);
+        let shown = self.pictures.overdue(now);
+        self.shown(shown);
         self.chat.tick(now, &mut self.output);
         if matches!(self.phase, Phase::Leaving { until } if until <= now) {
             self.phase = Phase::Over;
@@ -266,6 +274,10 @@ impl Session {
                 let frames = self.lanes.take(sound, now);
                 self.media(frames);
             }
+            Record::Picture(picture) => {
+                let shown = self.pictures.take(picture, now);
+                self.shown(shown);
+            }
             Record::Message { channel, bytes } => {
                 if self.channels.get(&channel).is_some_and(|label| label == COLLECTIONS)
                     && let Some(update) = wire::collections(&bytes)
@@ -316,7 +328,13 @@ impl Session {
                     "a page receives sound in a format that is not recorded"
                 );
             }
-            Happened::Lane { lane, kind } => tracing::debug!(lane, kind, "a page has a receiver"),
+            Happened::Lane { lane, kind, stream } => {
+                tracing::debug!(lane, kind, "a page has a receiver");
+                if kind == "video" {
+                    self.pictures.stream(lane, stream);
+                }
+            }
+            Happened::Stream { lane, stream } => self.pictures.stream(lane, stream),
             Happened::Beat => {}
         }
     }
@@ -324,12 +342,18 @@ impl Session {
     fn update(&mut self, update: wire::Update, now: Instant) {
         self.people(update.people);
         for output in update.outputs {
-            if let Some(source) = output.source {
-                let (frames, unknown) = self.lanes.bind(source, output.device.clone());
-                if let Some(Speaker::Source { source, turn }) = unknown {
-                    self.roster.was(voices::nobody(source, turn).0, output.device);
+            match output.sends {
+                wire::Sends::Sound(source) => {
+                    let (frames, unknown) = self.lanes.bind(source, output.device.clone());
+                    if let Some(Speaker::Source { source, turn }) = unknown {
+                        self.roster.was(voices::nobody(source, turn).0, output.device);
+                    }
+                    self.media(frames);
                 }
-                self.media(frames);
+                wire::Sends::Pictures(name) => {
+                    let shown = self.pictures.bind(name, output.device, now);
+                    self.shown(shown);
+                }
             }
         }
         self.name_the_unknown();
@@ -353,9 +377,14 @@ impl Session {
                 }
                 roster::News::Left(device) => {
                     self.lanes.unbind(&device);
+                    self.pictures.unbind(&device);
                     if self.phase == Phase::Inside {
                         self.tell(MeetingEvent::Left(device));
                     }
+                }
+                roster::News::NoLongerShared(device) => {
+                    self.lanes.unbind(&device);
+                    self.pictures.unbind(&device);
                 }
                 roster::News::RemovedSelf if self.phase == Phase::Inside => {
                     self.end(MeetingEvent::Removed);
@@ -386,12 +415,18 @@ impl Session {
         let (platform, room) = (Platform::GoogleMeet, self.room.clone());
         self.tell(MeetingEvent::JoiningAs { platform, room, own_id });
         let early: Vec<_> = std::mem::take(&mut self.early).into();
-        if let Some(from) = early.iter().map(|(_, frame)| frame.arrived).min() {
+        let early_pictures: Vec<_> = std::mem::take(&mut self.early_pictures).into();
+        let shown_at = early_pictures.iter().filter_map(|(_, shown)| match shown {
+            Seen::Frame(frame) => Some(frame.arrived),
+            Seen::Unavailable { .. } => None,
+        });
+        if let Some(from) = early.iter().map(|(_, frame)| frame.arrived).chain(shown_at).min() {
             self.tell(MeetingEvent::Replays { from });
         }
         let people = self.roster.others();
         self.tell(MeetingEvent::Admitted { people, recording: RecordingRule::Free });
         self.media(early);
+        self.shown(early_pictures);
         self.name_the_unknown();
     }
 

@@ -52,7 +52,8 @@ class AsyncJobCalls(AsyncCaller):
             on_status_change_url: Gets all other webhooks, and `job.failed`.
             metadata: Your own data, given back as it was sent: a JSON object of at most 16 KiB.
             auto_leave: When the bot leaves by itself.
-            record_video: Whether to record cameras; the server's settings decide where it is not given. Shared screens are recorded in any case.
+            record_video: Whether to record cameras; the server's settings decide where it is not given. Shared screens are recorded in any case; a bot with a
+                browser records neither unless this is true.
             idempotency_key: Instead of one made for this call (1 to 255 visible ASCII characters): a second call with the same key and the
                 same arguments gets the first one's answer for 24 hours.
             timeout: How many seconds one try may take, for this call alone.

@@ -16,6 +16,8 @@ const NAMELESS: &str = "Unknown speaker";
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     people: HashMap<String, Entry>,
+    /// What is shared, and by which device.
+    screens: HashMap<String, String>,
     own: Option<String>,
     own_is_in: bool,
     /// Those who speak and are in no roster.
@@ -37,6 +39,8 @@ pub(super) enum News {
     /// Somebody is there, or has another name.
     Came(Participant),
     Left(String),
+    /// What is shared as this device is shared no longer.
+    NoLongerShared(String),
     RemovedSelf,
     Nothing,
 }
@@ -49,6 +53,11 @@ impl Roster {
 
     pub(super) fn is_self(&self, device: &str) -> bool {
         self.own_id() == Some(device)
+    }
+
+    /// The device of who shares what comes as this device; `None` where that is a person's own.
+    pub(super) fn parent(&self, device: &str) -> Option<&str> {
+        self.screens.get(device).map(String::as_str)
     }
 
     /// Whether the bot is in it, and let in.
@@ -81,7 +90,7 @@ impl Roster {
                 presence: Presence::Out,
                 is_self: false,
                 is_host: entry.is_host,
-                is_screen: false,
+                screen_of: None,
             })
         };
         self.people.iter().filter_map(gone).collect()
@@ -89,7 +98,14 @@ impl Roster {
 
     /// Hears of somebody.
     pub(super) fn hear(&mut self, person: Person) -> Result<News, Exceeded> {
-        if person.is_screen {
+        if let Some(parent) = person.screen_of {
+            if matches!(person.presence, Presence::Out | Presence::Removed) {
+                self.screens.remove(&person.device);
+                return Ok(News::NoLongerShared(person.device));
+            }
+            if self.screens.len() < bounds::PEOPLE {
+                self.screens.insert(person.device, parent);
+            }
             return Ok(News::Nothing);
         }
         if person.is_self || self.is_self(&person.device) {

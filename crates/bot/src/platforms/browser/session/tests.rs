@@ -52,7 +52,7 @@ fn person(device: &str, name: Option<&str>, presence: wire::Presence) -> wire::P
         presence,
         is_self: device == OWN,
         is_host: false,
-        is_screen: false,
+        screen_of: None,
     }
 }
 
@@ -103,7 +103,7 @@ impl Stage {
     fn hears(&mut self, people: &[wire::Person], sources: &[(&str, u32)]) {
         let output = |(device, source): &(&str, u32)| wire::Output {
             device: (*device).to_owned(),
-            source: Some(*source),
+            sends: wire::Sends::Sound(*source),
         };
         let outputs = sources.iter().map(output).collect();
         let update = wire::Update { people: people.to_vec(), outputs, chat: Vec::new() };

@@ -24,14 +24,22 @@ impl Session {
             return;
         }
         for (speaker, frame) in frames {
+            let mut source = Source::Microphone;
+            let speaker = match speaker {
+                Speaker::Device(device) if let Some(person) = self.roster.parent(&device) => {
+                    source = Source::Screen;
+                    Speaker::Device(person.to_owned())
+                }
+                speaker => speaker,
+            };
             let (participant, introduced) = match speaker {
                 Speaker::Device(device) if self.roster.is_self(&device) => continue,
                 Speaker::Device(device) => {
                     let introduced = self.roster.introduce(&device);
                     (device, introduced.map(|who| (who, true)))
                 }
-                Speaker::Source { source, turn } => {
-                    let (id, name) = nobody(source, turn);
+                Speaker::Source { source: number, turn } => {
+                    let (id, name) = nobody(number, turn);
                     let introduced = self.roster.introduce_as(&id, name);
                     (id, introduced.map(|who| (who, false)))
                 }
@@ -48,7 +56,7 @@ impl Session {
                     self.tell(MeetingEvent::Left(participant.clone()));
                 }
             }
-            self.tell(MeetingEvent::Media { participant, source: Source::Microphone, frame });
+            self.tell(MeetingEvent::Media { participant, source, frame });
         }
     }
 

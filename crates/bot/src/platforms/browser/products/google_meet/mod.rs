@@ -4,5 +4,8 @@ pub(crate) mod compression;
 pub(crate) mod protobuf;
 pub(crate) mod wire;
 
+/// What runs before the page where no video is wanted.
+pub(crate) const WITHOUT_VIDEO: &str = include_str!("without_video.js");
+
 /// The call whose answers hold the roster.
 pub(crate) const CALL: &str = "SyncMeetingSpaceCollections";

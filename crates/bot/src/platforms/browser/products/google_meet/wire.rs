@@ -36,8 +36,8 @@ pub(crate) struct Person {
     /// It is the bot itself.
     pub(crate) is_self: bool,
     pub(crate) is_host: bool,
-    /// It is what somebody shares, and no person.
-    pub(crate) is_screen: bool,
+    /// It is no person but what the person with this device shares.
+    pub(crate) screen_of: Option<String>,
 }
 
 /// Whether somebody is there.
@@ -55,8 +55,16 @@ pub(crate) enum Presence {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Output {
     pub(crate) device: String,
-    /// The source that its packets of sound name (CSRC); `None` of a picture.
-    pub(crate) source: Option<u32>,
+    pub(crate) sends: Sends,
+}
+
+/// What a device sends, by the name that it has among the media.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sends {
+    /// The source that its packets of sound name (CSRC).
+    Sound(u32),
+    /// The stream that its pictures are part of, or their source in decimal.
+    Pictures(String),
 }
 
 /// A line of the chat.
@@ -111,17 +119,20 @@ fn person(message: &Message<'_>) -> Option<Person> {
         },
         is_self: message.text(7).is_some_and(|text| !text.is_empty()),
         is_host: message.number(34).is_some_and(|host| host != 0),
-        is_screen: message.bytes(21).is_some_and(|parent| !parent.is_empty()),
+        screen_of: message.bytes(21).filter(|parent| !parent.is_empty()).map(|_| {
+            message.text(21).map(|parent| bounds::id(parent.to_owned())).unwrap_or_default()
+        }),
     })
 }
 
 fn output(message: &Message<'_>) -> Option<Output> {
-    let source = match message.number(2)? {
-        1 => Some(message.text(4)?.parse().ok()?),
-        2 => None,
+    let name = message.text(4)?;
+    let sends = match message.number(2)? {
+        1 => Sends::Sound(name.parse().ok()?),
+        2 if !name.is_empty() => Sends::Pictures(bounds::id(name.to_owned())),
         _ => return None,
     };
-    Some(Output { device: device(message, 6)?, source })
+    Some(Output { device: device(message, 6)?, sends })
 }
 
 fn line(message: &Message<'_>) -> Option<Line> {
@@ -199,17 +210,17 @@ mod tests {
             let names: Vec<_> = update
                 .people
                 .iter()
-                .map(|one| (one.name.as_deref(), one.is_self, one.is_screen))
+                .map(|one| (one.name.as_deref(), one.is_self, one.screen_of.as_deref()))
                 .collect();
             let expected = [
-                (Some("Ann"), false, false),
-                (Some("meetbot"), true, false),
-                (Some("Ann"), false, true),
+                (Some("Ann"), false, None),
+                (Some("meetbot"), true, None),
+                (Some("Ann"), false, Some(ANN)),
             ];
             assert_eq!(names, expected);
             assert!(update.people[0].is_host && update.people[0].presence == Presence::In);
-            let sources: Vec<_> = update.outputs.iter().map(|one| one.source).collect();
-            assert_eq!(sources, [Some(u32::MAX), None]);
+            let sources: Vec<_> = update.outputs.iter().map(|one| one.sends.clone()).collect();
+            assert_eq!(sources, [Sends::Sound(u32::MAX), Sends::Pictures("stream".to_owned())]);
             let line = Line { id: "m1".into(), device: ANN.into(), text: "hello".into() };
             assert_eq!(update.chat, [line]);
         }

@@ -1,0 +1,35 @@
+//! What people send that no file holds.
+
+use std::{io, time::Instant};
+
+use meetbot_types::bot::MediaKind;
+
+use super::{Recording, journal::Line};
+use crate::{bounds, meeting::Source};
+
+impl Recording {
+    /// Notes that someone sends something that cannot be recorded.
+    pub(crate) fn unavailable(
+        &mut self,
+        participant: &str,
+        source: Source,
+        codec: String,
+        reason: &str,
+        at: Instant,
+    ) -> io::Result<()> {
+        if self.unavailable >= bounds::STREAMS {
+            return Ok(());
+        }
+        self.unavailable += 1;
+        let (person, _) = self.people.of(participant);
+        let line = Line::TrackUnavailable {
+            at_ms: self.at_ms(at),
+            participant_id: person.to_owned(),
+            kind: MediaKind::Video,
+            source: source.word().to_owned(),
+            codec,
+            reason: reason.to_owned(),
+        };
+        self.journal.push(&line)
+    }
+}
