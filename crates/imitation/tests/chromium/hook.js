@@ -59,7 +59,8 @@
       this.addEventListener("track", ({ receiver, track, streams }) => {
         if (!tap) return;
         if (track.kind === "video") {
-          test.stream = streams[0].id;
+          // The first is the camera's, the second the screen's.
+          test.stream ??= streams[0].id;
           const { readable } = receiver.createEncodedStreams();
           readable.pipeTo(new WritableStream({ write: (frame) => void test.pictures.push([frame.type, frame.getMetadata().width]) }));
           return;
