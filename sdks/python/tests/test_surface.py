@@ -74,6 +74,8 @@ def item(name: str, value: Any) -> list[str]:
         return [f"class {name}({bases})", *sorted(f"  {member}" for member in members(value))]
     if inspect.isfunction(value) or inspect.isbuiltin(value):
         return [f"def {name}{signature(value)}"]
+    if type(value).__module__.startswith("_pytest"):
+        return [f"{name}: fixture of pytest"]
     if isinstance(value, str):
         return [f"{name}: str"]
     return [f"{name} = {alias(value)}"]
@@ -81,6 +83,8 @@ def item(name: str, value: Any) -> list[str]:
 
 def names(module: ModuleType) -> list[str]:
     """What the module says that it has, or else what is defined in it."""
+    if "__dir__" in vars(module):
+        return dir(module)
     defined = (name for name in dir(module) if getattr(vars(module).get(name), "__module__", None) == module.__name__)
     return vars(module).get("__all__") or [name for name in defined if not name.startswith("_")]
 
