@@ -119,7 +119,7 @@ async fn what_is_wrong_with_a_body_is_said_with_its_place() {
         (
             Method::POST,
             "keys",
-            r#"{"consumer":"a","live":true,"scope":"worker"}"#,
+            r#"{"consumer":"a","live":true,"scope":"viewer"}"#,
             ("scope", "unknown_scope"),
         ),
         (
