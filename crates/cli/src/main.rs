@@ -69,7 +69,7 @@ enum Command {
     Demo(demo::Args),
     /// Run the server.
     Serve(serve::Args),
-    /// Run bots for servers, on their machine or another.
+    /// Run bots for a server, on its machine.
     Worker(worker::Args),
     /// Send a bot to a meeting.
     Dispatch {

@@ -10,8 +10,6 @@ pub const VERSION: u32 = 1;
 pub const CLAIM_SECONDS: u64 = 25;
 /// The most orders of one answer.
 pub const MOST_ORDERS: usize = 16;
-/// How often a worker says how it is, in seconds.
-pub const BEAT_SECONDS: u64 = 5;
 
 /// A worker, and where the recordings of its bots go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,9 +22,6 @@ pub struct WorkerDescription {
     /// The name of its data folder, which is that of the server whose folder it is.
     #[serde(default)]
     pub folder: Option<String>,
-    /// The bucket that it brings recordings into, as in `s3://bucket/prefix`.
-    #[serde(default)]
-    pub bucket: Option<String>,
     /// Whether its bots may run browsers.
     #[serde(default)]
     pub browsers: bool,
@@ -72,17 +67,13 @@ pub struct WorkReleased {
     pub released: bool,
 }
 
-/// The body of `POST /api/v1/work/beat`.
+/// The body of `POST /api/v1/work/beat`: a worker begins, or stops.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkBeat {
     /// Who it is.
     #[serde(flatten)]
     pub worker: WorkerDescription,
-    /// How many bots it runs.
-    pub bots: usize,
-    /// How many it may run.
-    pub max: usize,
     /// It claims nothing any more: a claim of its that is held is answered at once.
     #[serde(default)]
     pub draining: bool,

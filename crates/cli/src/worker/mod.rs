@@ -1,4 +1,4 @@
-//! `meetbot worker`: runs bots for servers, on their machine or another.
+//! `meetbot worker`: runs bots for a server on its machine.
 
 mod servers;
 
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// The file with the worker's key, of `meetbot keys create --live --scope worker --consumer workers`
     #[arg(long, value_name = "FILE")]
     key_file: PathBuf,
-    /// The folder that bots record into: on a server's machine that server's [env: `MEETBOT_SERVER_DATA_DIR`] [default: meetbot-data]
+    /// The server's data folder, which bots record into [env: `MEETBOT_SERVER_DATA_DIR`] [default: meetbot-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The worker's file with settings; of those that `serve --print-config` prints it heeds `bots.max`, `bots.own_processes`, `bots.browser`, `server.drain_seconds` and `log` [env: `MEETBOT_CONFIG`]
@@ -85,7 +85,6 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         worker: describe(&config),
         recordings: data_dir.join("recordings"),
         sandbox: args.sandbox.zip(args.sandbox_token.token),
-        max_bots,
         asked: std::sync::atomic::AtomicUsize::new(0),
     };
     let server = servers.greet().await.map_err(|problem| anyhow::anyhow!(problem))?;
@@ -146,7 +145,6 @@ fn describe(config: &Config) -> WorkerDescription {
         version: VERSION,
         worker: random.expose().chars().filter(char::is_ascii_alphanumeric).take(20).collect(),
         folder: name_of(&config.data_dir),
-        bucket: None,
         browsers: config.browser.is_some(),
     }
 }

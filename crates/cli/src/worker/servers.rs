@@ -57,7 +57,6 @@ pub(super) struct Servers {
     pub(super) recordings: PathBuf,
     /// The sandbox that this machine reaches, and what it wants to be shown.
     pub(super) sandbox: Option<(String, Secret)>,
-    pub(super) max_bots: usize,
     /// How often the next server was turned to.
     pub(super) asked: AtomicUsize,
 }
@@ -108,7 +107,7 @@ impl Servers {
     }
 
     fn beat(&self, draining: bool) -> WorkBeat {
-        WorkBeat { worker: self.worker.clone(), bots: 0, max: self.max_bots, draining }
+        WorkBeat { worker: self.worker.clone(), draining }
     }
 
     /// What an order lacks: the folder of this machine, and where its bot reports.

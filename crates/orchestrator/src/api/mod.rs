@@ -217,7 +217,7 @@ fn crashed(_: Box<dyn std::any::Any + Send>) -> Response<Body> {
     ApiError::internal().into_response()
 }
 
-/// Refuses what is too much before anything is done for it. Bots and workers are spared, and whoever asks whether the process lives.
+/// Refuses requests beyond the limits before they cost anything. Those of bots and workers and `/healthz` are exempt.
 async fn shed(State(server): State<Server>, request: Request, next: Next) -> Response<Body> {
     let path = request.uri().path();
     let is_spared = path.starts_with(ingest::PATH) || path.starts_with(work::PATH);
