@@ -169,6 +169,9 @@ async fn claim(
             return Ok(Json(WorkOrders { orders: Vec::new() }));
         }
         let due = orders.due(room, Some(id)).await?;
+        if due.len() == room {
+            orders.pass_on();
+        }
         if !due.is_empty() {
             return Ok(Json(WorkOrders { orders: due }));
         }

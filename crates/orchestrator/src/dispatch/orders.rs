@@ -80,9 +80,12 @@ impl Orders {
                 }
             }
         }
-        // One was woken, and there may be more jobs than it has room for.
-        self.queue.notify_one();
         Ok(orders)
+    }
+
+    /// Somebody has no room left, and there may be more jobs: another one looks.
+    pub(crate) fn pass_on(&self) {
+        self.queue.notify_one();
     }
 
     /// How long until a job is due.

@@ -18,12 +18,17 @@ pub(crate) struct Own(pub(crate) Arc<Orders>);
 #[async_trait]
 impl Desk for Own {
     /// One order, so that its bot starts before the next job is claimed: many claims take as many writes to the disk.
-    async fn claim(&self, _: usize, drain: &CancellationToken) -> Vec<BotOrder> {
+    async fn claim(&self, room: usize, drain: &CancellationToken) -> Vec<BotOrder> {
         let Self(orders) = self;
         while !drain.is_cancelled() {
             let wait = match orders.due(1, None).await {
                 Ok(due) if due.is_empty() => orders.until_next().await,
-                Ok(due) => return due,
+                Ok(due) => {
+                    if room == 1 {
+                        orders.pass_on();
+                    }
+                    return due;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the queue cannot be read");
                     POLL
