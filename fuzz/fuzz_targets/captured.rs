@@ -1,4 +1,4 @@
-//! What a text room of Janus says.
+//! Batches of captured audio and messages from a meeting page.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! What a text room of Janus says.
+//! Messages of Google Meet's `collections` channel, and its roster.
 
 #![no_main]
 

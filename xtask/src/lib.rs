@@ -3,8 +3,8 @@
 use std::{env, io::Write as _, process::Command};
 
 pub mod ffmpeg;
+pub mod hostile_inputs;
 pub mod janus;
-pub mod nasty;
 pub mod postgres;
 pub mod spec_file;
 pub mod standard_webhooks;

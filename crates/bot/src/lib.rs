@@ -34,7 +34,7 @@ pub use self::{
 #[cfg(fuzzing)]
 pub mod fuzzing {
     pub use crate::{
-        platforms::{browser::outside::*, janus::outside::*, rtms::outside::*},
-        recording::outside::*,
+        platforms::{browser::untrusted::*, janus::untrusted::*, rtms::untrusted::*},
+        recording::untrusted::*,
     };
 }

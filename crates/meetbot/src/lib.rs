@@ -44,8 +44,6 @@ mod models;
 mod network;
 mod no_proxy;
 mod options;
-#[cfg(any(test, fuzzing))]
-mod outside;
 mod pieces;
 mod proxy;
 mod redirect;
@@ -54,6 +52,8 @@ mod retry;
 mod settings;
 mod transport;
 mod tries;
+#[cfg(any(test, fuzzing))]
+mod untrusted;
 mod wait;
 pub mod webhook;
 
@@ -94,5 +94,5 @@ pub const DEFAULT_BASE_URL: &str = "https://api.meetbot.dev";
 /// What `fuzz/` feeds.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    pub use crate::outside::*;
+    pub use crate::untrusted::*;
 }

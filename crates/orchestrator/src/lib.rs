@@ -55,5 +55,5 @@ pub use self::{
 /// What `fuzz/` feeds.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    pub use crate::api::outside::*;
+    pub use crate::api::untrusted::*;
 }

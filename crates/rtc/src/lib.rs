@@ -21,7 +21,7 @@ pub use peer::{
 /// What `fuzz/` feeds.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    pub use crate::peer::outside::{description, stranger};
+    pub use crate::peer::untrusted::{description, stranger};
 
     /// What comes back from a STUN server.
     pub fn stun(datagram: &[u8]) {

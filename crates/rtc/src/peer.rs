@@ -4,12 +4,12 @@ mod candidates;
 mod description;
 mod discover;
 mod note;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod outside;
 mod path;
 mod remotes;
 mod send;
 mod sockets;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod untrusted;
 
 use std::{
     collections::{HashSet, VecDeque},

@@ -92,8 +92,8 @@ mod tests {
     }
 
     #[test]
-    fn a_nasty_answer_is_an_address_or_none() {
-        xtask::nasty::feed_bytes(&[V4, V6], |datagram| {
+    fn a_hostile_stun_response_is_an_address_or_none() {
+        xtask::hostile_inputs::feed_bytes(&[V4, V6], |datagram| {
             if answer(datagram, &TRANSACTION).is_some() {
                 assert!(datagram.len() >= HEADER_BYTES + 12);
             }

@@ -222,7 +222,7 @@ mod tests {
     };
 
     #[test]
-    fn nasty_parameters_are_played_within_bounds_or_refused() {
+    fn hostile_parameters_are_played_within_bounds_or_refused() {
         let corpus: Vec<String> = ALL
             .iter()
             .map(|scenario| {
@@ -233,7 +233,7 @@ mod tests {
             })
             .collect();
         let corpus: Vec<&str> = corpus.iter().map(String::as_str).collect();
-        xtask::nasty::feed(&corpus, |text| match text.parse::<Script>() {
+        xtask::hostile_inputs::feed(&corpus, |text| match text.parse::<Script>() {
             Ok(script) => {
                 assert!(script.people.len() <= 24 && script.length <= Duration::from_hours(2));
             }

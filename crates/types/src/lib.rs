@@ -23,8 +23,6 @@ pub mod link;
 pub mod login;
 pub mod manifest;
 pub mod metadata;
-#[cfg(any(test, fuzzing))]
-mod outside;
 pub mod page;
 pub mod pasted;
 pub mod reach;
@@ -33,6 +31,8 @@ pub mod sandbox;
 mod secret;
 pub mod signature;
 pub mod time;
+#[cfg(any(test, fuzzing))]
+mod untrusted;
 pub mod usage;
 pub mod visible;
 pub mod work;
@@ -69,5 +69,5 @@ pub use usage::Usage;
 /// What `fuzz/` feeds.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    pub use crate::outside::*;
+    pub use crate::untrusted::*;
 }

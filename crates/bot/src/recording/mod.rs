@@ -12,8 +12,6 @@ pub(crate) mod journal;
 pub(crate) mod mix;
 pub(crate) mod opus;
 mod output;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod outside;
 pub(crate) mod people;
 pub(crate) mod picture;
 mod replay;
@@ -24,6 +22,8 @@ mod story;
 mod stream_clock;
 mod track;
 mod unavailable;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod untrusted;
 mod video;
 mod webm;
 mod writing;

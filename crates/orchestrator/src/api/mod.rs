@@ -22,8 +22,6 @@ mod known_keys;
 mod login_paths;
 mod metrics;
 mod open_connections;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod outside;
 mod pages;
 mod parameters;
 mod platforms;
@@ -34,6 +32,8 @@ mod sending;
 pub(crate) mod serve;
 mod session_cookie;
 mod sessions;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod untrusted;
 mod usage;
 pub(crate) mod work;
 

@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn a_link_that_was_read_reads_the_same_again() {
         let corpus = ["<https://x.example/(a)?b=c.>\r\n d", "url:http://x/&am\tp;?q=\u{200d}.)"];
-        xtask::nasty::feed(&corpus, |text| {
+        xtask::hostile_inputs::feed(&corpus, |text| {
             // No longer text is read.
             if text.chars().nth(super::super::MAX_URL_CHARACTERS).is_some() {
                 return;

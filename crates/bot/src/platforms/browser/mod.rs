@@ -13,8 +13,6 @@ mod landmark_files;
 mod landmarks;
 mod lanes;
 pub(crate) mod needs;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod outside;
 mod page;
 mod pictures;
 mod process;
@@ -22,6 +20,8 @@ mod products;
 mod red;
 mod session;
 mod survey;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod untrusted;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 

@@ -6,12 +6,12 @@ mod chat;
 pub(crate) mod cost;
 mod layers;
 mod message;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod outside;
 mod refusal;
 mod roster;
 mod session;
 mod subscription;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod untrusted;
 
 use std::{collections::VecDeque, time::Instant};
 

@@ -3,11 +3,11 @@
 
 mod codes;
 mod lines;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod outside;
 mod protocol;
 mod session;
 mod streams;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod untrusted;
 
 use std::{collections::VecDeque, time::Duration};
 

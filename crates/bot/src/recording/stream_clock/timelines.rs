@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::recording::outside::timeline;
+use crate::recording::untrusted::timeline;
 
 /// Where packets are in the end, in ms, by their numbers.
 type Places = Vec<(u64, i64)>;

@@ -1,5 +1,6 @@
-//! What the other side says of itself, and what has to hold whatever it is: the tests feed nasty inputs, the target in `fuzz/` feeds others for as long as one
-//! likes.
+//! Checks on the parsers of session descriptions and candidates: each function asserts what holds for every input.
+//!
+//! The tests feed hostile inputs; the targets in `fuzz/` feed inputs that libFuzzer generates.
 
 #![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
 
@@ -30,7 +31,7 @@ mod tests {
     use crate::Kind;
 
     #[test]
-    fn a_nasty_description_is_taken_or_refused_and_leads_nowhere() {
+    fn a_hostile_description_is_read_or_refused_and_reaches_no_address() {
         let mut sender = Peer::new(None, Guard::everywhere());
         let kinds = [(Kind::Audio, "voice".to_owned()), (Kind::Video, "face".to_owned())];
         let (_, offer) = sender.offer(&kinds).unwrap();
@@ -39,7 +40,7 @@ mod tests {
         let (_, channel) = Peer::new(None, Guard::everywhere()).open_channel("chat");
         let channel = channel.unwrap();
         let corpus = [&offer, &named, &channel, candidate];
-        xtask::nasty::feed(&corpus, description);
+        xtask::hostile_inputs::feed(&corpus, description);
         // A session takes a while to make: `fuzz/` feeds it more. A line less is another description.
         for text in corpus {
             for left_out in 0..=text.lines().count() {

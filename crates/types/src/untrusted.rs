@@ -1,4 +1,6 @@
-//! What meets the outside, and what has to hold whatever it is: the tests feed nasty inputs, the targets in `fuzz/` feed others for as long as one likes.
+//! Checks on the parsers of untrusted input: each function asserts what holds for every input.
+//!
+//! The tests feed hostile inputs; the targets in `fuzz/` feed inputs that libFuzzer generates.
 
 #![expect(clippy::unwrap_used, reason = "what does not hold says where")]
 #![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
@@ -141,7 +143,7 @@ pub fn webhook(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use xtask::{nasty, spec_file};
+    use xtask::{hostile_inputs, spec_file};
 
     use super::*;
 
@@ -149,7 +151,7 @@ mod tests {
     #[track_caller]
     fn feed(corpus: &[&str], parse: fn(&str) -> bool) {
         let mut read = 0;
-        nasty::feed(corpus, |text| read += usize::from(parse(text)));
+        hostile_inputs::feed(corpus, |text| read += usize::from(parse(text)));
         assert!(read > 100, "only {read} were read at all");
     }
 
@@ -174,7 +176,7 @@ mod tests {
             "https://[::1]/room",
             "https://xn--zm-fka.us/j/91234567890",
         ]);
-        nasty::feed(&corpus, link);
+        hostile_inputs::feed(&corpus, link);
     }
 
     #[test]
@@ -188,13 +190,13 @@ mod tests {
             "2016-12-31T23:59:60Z",
             "-000001-01-01T00:00:00Z",
         ];
-        nasty::feed(&times, time);
+        hostile_inputs::feed(&times, time);
         let ids = [
             "job_01KAB1CDEFGHJKMNPQRSTVWXYZ",
             "dlv_7ZZZZZZZZZZZZZZZZZZZZZZZZZ",
             "job_8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
         ];
-        nasty::feed(&ids, id);
+        hostile_inputs::feed(&ids, id);
     }
 
     #[test]
@@ -205,7 +207,7 @@ mod tests {
             r#"{"a":{"a":{"a":{"a":[[[[[[1e400]]]]]]}}}}"#,
             r#"{"a":1,"a":2}"#,
         ];
-        nasty::feed(&corpus, metadata);
+        hostile_inputs::feed(&corpus, metadata);
     }
 
     #[test]
@@ -224,8 +226,8 @@ mod tests {
             "v1a,xx",
             "v1,",
         ];
-        nasty::feed(&corpus, signature);
-        nasty::feed(&[SECRET, "whsec_", "whsec_!!!", "x"], secret);
+        hostile_inputs::feed(&corpus, signature);
+        hostile_inputs::feed(&[SECRET, "whsec_", "whsec_!!!", "x"], secret);
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! What a Janus server says, and what has to hold whatever it is: the tests feed nasty inputs, the targets in `fuzz/` feed others for as long as one likes.
+//! Checks on the parsers of messages from a Janus server: each function asserts what holds for every input.
+//!
+//! The tests feed hostile inputs; the targets in `fuzz/` feed inputs that libFuzzer generates.
 
 #![expect(clippy::unwrap_used, reason = "what does not hold says where")]
 #![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
@@ -51,12 +53,12 @@ pub fn text_room(words: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use xtask::nasty;
+    use xtask::hostile_inputs;
 
     use super::*;
 
     #[test]
-    fn a_nasty_janus_is_heard_and_has_few_consequences() {
+    fn hostile_janus_messages_are_read_and_have_few_consequences() {
         let whole = [
             r#"{"janus":"success","transaction":"create","data":{"id":1}}"#,
             r#"{"janus":"success","transaction":"attach-roster","data":{"id":2}}"#,
@@ -70,17 +72,17 @@ mod tests {
         ];
         let all = whole.join("\n");
         let corpus: Vec<&str> = whole.into_iter().chain([all.as_str()]).collect();
-        nasty::feed(&corpus, conversation);
+        hostile_inputs::feed(&corpus, conversation);
     }
 
     #[test]
-    fn a_nasty_text_room_is_heard() {
+    fn hostile_text_room_messages_are_read_or_refused() {
         let corpus = [
             r#"{"textroom":"success","transaction":"join","participants":[{"username":"u1","display":"Ann"}]}"#,
             r#"{"textroom":"message","from":"u1","text":"hi","whisper":true}"#,
             r#"{"textroom":"error","transaction":"join","error":"No such room"}"#,
             r#"{"textroom":"kicked","username":"bot-1.1"}"#,
         ];
-        nasty::feed(&corpus, |words| text_room(words.as_bytes()));
+        hostile_inputs::feed(&corpus, |words| text_room(words.as_bytes()));
     }
 }

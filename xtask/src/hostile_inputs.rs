@@ -1,4 +1,4 @@
-//! Nasty inputs for the parsers that meet the outside: those that somebody thought of, and generated ones.
+//! Hostile inputs for the parsers of untrusted data: a hand-written corpus and generated inputs.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},

@@ -1,4 +1,6 @@
-//! What a server answers, and what has to hold whatever it is: the tests feed nasty inputs, the targets in `fuzz/` feed others for as long as one likes.
+//! Checks on the parsers of server responses: each function asserts what holds for every input.
+//!
+//! The tests feed hostile inputs; the targets in `fuzz/` feed inputs that libFuzzer generates.
 
 #![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
 
@@ -60,22 +62,22 @@ pub fn answer(body: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use xtask::nasty;
+    use xtask::hostile_inputs;
 
     use super::*;
 
     #[test]
-    fn a_nasty_stream_gives_events_or_an_error() {
+    fn a_hostile_stream_gives_events_or_an_error() {
         let corpus = [
             "id: 1\nevent: a\ndata: {}\n\n",
             ": \n\r\n\rdata\ndata:\n\nid\n\n",
             "retry: 18446744073709551616\n",
         ];
-        nasty::feed(&corpus, |text| stream(text.as_bytes()));
+        hostile_inputs::feed(&corpus, |text| stream(text.as_bytes()));
     }
 
     #[test]
-    fn a_nasty_retry_after_is_a_wait_or_none() {
+    fn a_hostile_retry_after_is_a_wait_or_none() {
         let corpus = [
             "5",
             "1.5",
@@ -83,13 +85,13 @@ mod tests {
             "Sunday, 06-Nov-94 08:49:37 GMT",
             "Sun Nov  6 08:49:37 1994",
         ];
-        nasty::feed(&corpus, wait);
+        hostile_inputs::feed(&corpus, wait);
     }
 
     #[test]
-    fn a_nasty_content_range_is_a_part_of_a_file_or_nothing() {
+    fn a_hostile_content_range_is_a_part_of_a_file_or_nothing() {
         let corpus =
             ["bytes 0-9/10", "bytes 5-18446744073709551614/18446744073709551615", "bytes */1"];
-        nasty::feed(&corpus, range);
+        hostile_inputs::feed(&corpus, range);
     }
 }

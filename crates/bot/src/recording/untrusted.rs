@@ -1,4 +1,6 @@
-//! What comes from senders and from dead bots, and what has to hold whatever it is: the tests feed nasty inputs, the targets in `fuzz/` feed others for as long as one likes.
+//! Checks on the parsers of media from senders and of files that dead bots left: each function asserts what holds for every input.
+//!
+//! The tests feed hostile inputs; the targets in `fuzz/` feed inputs that libFuzzer generates.
 
 #![expect(clippy::unwrap_used, reason = "what does not hold says where")]
 #![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
@@ -99,28 +101,28 @@ pub fn journal(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use xtask::nasty;
+    use xtask::hostile_inputs;
 
     use super::*;
     use crate::recording::webm::{self, Blocks, KEYFRAME};
 
     #[test]
-    fn nasty_media_are_read_or_refused() {
+    fn hostile_media_are_read_or_refused() {
         let vp8 = [0x10, 0, 0, 0x9D, 0x01, 0x2A, 0x80, 0x42, 0xE0, 0x01, 7];
         let sps = b"\0\0\0\x01\x67\x42\xC0\x1F\xD9\0\xA0\x2F\xF9\x70\x11\0\0\x03\0\x01\0\0\x03\0\x32\x0F\x18\x32\x48";
         let h264 = [&sps[..], b"\0\0\0\x01\x68\xCB\x8C\xB2\0\0\x01\x65\x88\x84"].concat();
-        nasty::feed_bytes(&[&vp8, &h264, sps], picture);
-        nasty::feed_bytes(&[&[0xFC, 0xFF, 0xFE], &[0xFB, 3], &[0x1B, 0x83]], voice);
+        hostile_inputs::feed_bytes(&[&vp8, &h264, sps], picture);
+        hostile_inputs::feed_bytes(&[&[0xFC, 0xFF, 0xFE], &[0xFB, 3], &[0x1B, 0x83]], voice);
     }
 
     #[test]
-    fn nasty_files_of_a_dead_bot_are_read_as_far_as_they_are_whole() {
+    fn hostile_files_of_a_dead_bot_are_read_up_to_the_first_damage() {
         let mut file = webm::opus_header();
         let mut blocks = Blocks::default();
         for number in 0..20 {
             blocks.push(&mut file, number * 400, KEYFRAME, &[0x08; 60]);
         }
-        nasty::feed_bytes(&[&file, &file[..200]], recording);
+        hostile_inputs::feed_bytes(&[&file, &file[..200]], recording);
         let lines = [
             r#"{"type":"started","attempt":1,"atMs":0,"startedAt":"2026-05-15T14:00:00Z"}"#,
             r#"{"type":"participant_joined","atMs":18446744073709551615,"participant":{"id":"a","name":"A","isHost":false,"isBot":false}}"#,
@@ -135,6 +137,6 @@ mod tests {
         ];
         let all = lines.join("\n");
         let corpus: Vec<&str> = lines.into_iter().chain([all.as_str()]).collect();
-        nasty::feed(&corpus, journal);
+        hostile_inputs::feed(&corpus, journal);
     }
 }

@@ -1,4 +1,6 @@
-//! What meets the outside, and what has to hold whatever it is: the tests feed nasty inputs, the targets in `fuzz/` feed others for as long as one likes.
+//! Checks on the parsers of requests, settings and webhook URLs: each function asserts what holds for every input.
+//!
+//! The tests feed hostile inputs; the targets in `fuzz/` feed inputs that libFuzzer generates.
 
 #![expect(clippy::unwrap_used, reason = "what does not hold says where")]
 #![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
@@ -180,7 +182,7 @@ pub fn listen(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use xtask::nasty;
+    use xtask::hostile_inputs;
 
     use super::*;
 
@@ -196,7 +198,7 @@ mod tests {
         ];
         let (mut made, mut refused) = (0, 0);
         for live in [true, false] {
-            nasty::feed(&corpus, |body| {
+            hostile_inputs::feed(&corpus, |body| {
                 if new_job(body, live) {
                     made += 1;
                 } else {
@@ -218,7 +220,7 @@ mod tests {
             "[]",
         ];
         let mut taken = 0;
-        nasty::feed(&corpus, |body| taken += admin_bodies(body));
+        hostile_inputs::feed(&corpus, |body| taken += admin_bodies(body));
         assert!(taken > 300, "{taken}");
     }
 
@@ -229,7 +231,7 @@ mod tests {
             "createdAfter=2026-05-15T14%3A00%3A00%2B02%3A00&externalId=a%20b",
             "limit=0&limit=1&&=&%",
         ];
-        nasty::feed(&corpus, query);
+        hostile_inputs::feed(&corpus, query);
     }
 
     #[test]
@@ -237,7 +239,7 @@ mod tests {
         let key = format!("mb_test_{}", "a1B2c3D4".repeat(6));
         let corpus =
             [&*key, "Bearer mb_live_", "bearer  x", "Basic dXNlcjpwYXNz", "idem-1", "req_1.a-B"];
-        nasty::feed(&corpus, header);
+        hostile_inputs::feed(&corpus, header);
     }
 
     #[test]
@@ -257,10 +259,10 @@ mod tests {
             "https://example.com/hook?a=b",
         ];
         let mut passed = 0;
-        nasty::feed(&corpus, |text| passed += usize::from(webhook_url(text)));
+        hostile_inputs::feed(&corpus, |text| passed += usize::from(webhook_url(text)));
         assert!(passed > 50, "{passed}");
         let networks = ["10.0.0.0/8", "fd00::/8", "::/0", "0.0.0.0/0", "1.2.3.4/33", "1.2.3.4/+8"];
-        nasty::feed(&networks, network);
+        hostile_inputs::feed(&networks, network);
     }
 
     #[test]
@@ -273,7 +275,10 @@ mod tests {
             "[server.listen]\n",
             "[bots]\nmax = 99999999999999999999",
         ];
-        nasty::feed(&corpus, settings);
-        nasty::feed(&["127.0.0.1:3010", "[::]:3010", "localhost:0", "localhost:65536"], listen);
+        hostile_inputs::feed(&corpus, settings);
+        hostile_inputs::feed(
+            &["127.0.0.1:3010", "[::]:3010", "localhost:0", "localhost:65536"],
+            listen,
+        );
     }
 }

@@ -1,4 +1,6 @@
-//! What a page hands out, and what has to hold whatever it is: the tests feed nasty inputs, the targets in `fuzz/` feed others for as long as one likes.
+//! Checks on the parsers of data from a meeting page: each function asserts what holds for every input.
+//!
+//! The tests feed hostile inputs; the targets in `fuzz/` feed inputs that libFuzzer generates.
 
 #![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
 
@@ -34,17 +36,19 @@ pub fn captured(batch: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use xtask::nasty;
+    use xtask::hostile_inputs;
 
     use super::*;
 
     #[test]
-    fn a_nasty_page_is_heard() {
+    fn hostile_page_data_are_read_or_refused() {
         let roster =
             "\n#\u{12}!j\u{1f}\n\u{1d}\u{12}\u{1b}\n\u{12}spaces/a/devices/7\u{12}\u{3}Ann \u{1}";
-        nasty::feed(&[roster, "x\u{1}\u{2}", "\u{1f}"], |bytes| collections(bytes.as_bytes()));
+        hostile_inputs::feed(&[roster, "x\u{1}\u{2}", "\u{1f}"], |bytes| {
+            collections(bytes.as_bytes())
+        });
         let sound = "\0\0\0\0\0\0\0\0\u{1}\u{1a}\0\0\0\u{1}\u{7}\0\0\0\0\0\0\u{1}\0\0\0\0\0\0\0\0\0\u{1}\0\0\0\u{7}H\u{1}";
-        nasty::feed(&[sound, "\0\0\0\0\0\0\0\0\u{3}\u{2}\0\0\0{}"], |bytes| {
+        hostile_inputs::feed(&[sound, "\0\0\0\0\0\0\0\0\u{3}\u{2}\0\0\0{}"], |bytes| {
             captured(bytes.as_bytes());
         });
     }

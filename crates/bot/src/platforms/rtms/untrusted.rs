@@ -1,4 +1,6 @@
-//! What Zoom's servers say, and what has to hold whatever it is: the tests feed nasty inputs, the targets in `fuzz/` feed others for as long as one likes.
+//! Checks on the parser of messages from Zoom's servers: each function asserts what holds for every input.
+//!
+//! The tests feed hostile inputs; the targets in `fuzz/` feed inputs that libFuzzer generates.
 
 #![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
 
@@ -59,12 +61,12 @@ pub fn zoom(words: &str) {
 
 #[cfg(test)]
 mod tests {
-    use xtask::nasty;
+    use xtask::hostile_inputs;
 
     use super::*;
 
     #[test]
-    fn a_nasty_zoom_is_heard_and_has_few_consequences() {
+    fn hostile_zoom_messages_are_read_and_have_few_consequences() {
         let whole = [
             r#"{"msg_type":2,"status_code":0,"media_server":{"server_urls":{"all":"wss://m.zoom.us"}}}"#,
             r#"{"msg_type":4,"status_code":0,"reason":""}"#,
@@ -81,6 +83,6 @@ mod tests {
         ];
         let all = whole.join("\n");
         let corpus: Vec<&str> = whole.into_iter().chain([all.as_str()]).collect();
-        nasty::feed(&corpus, zoom);
+        hostile_inputs::feed(&corpus, zoom);
     }
 }
