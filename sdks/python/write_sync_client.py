@@ -1,6 +1,6 @@
-"""Writes `_sync`, the blocking twin of `_async`: the same text without its `async` and `await`.
+"""Writes `_sync`, the blocking client, from `_async`: the same text without its `async` and `await`.
 
-Run it by hand, or let `cargo xtask update` do it; a test fails while two are not twins.
+Run it by hand, or let `cargo xtask update` do it; a test fails while a file differs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent / "python" / "meetbot"
 
-# In this order: later rules see what the earlier ones left.
+# Applied in this order, each to the result of the one before.
 RULES = [
     (r"The client for asyncio, a file a noun\. `_sync` is made from these files by `write_sync_client.py`\.", "The blocking client. Made from `_async` by `write_sync_client.py`: change it there."),
     (r"A client of a meetbot server, for asyncio\.", "A client of a meetbot server."),
@@ -19,7 +19,8 @@ RULES = [
     (r" \(`asyncio\.wait_for\(anext\(events\), 5\)`\)", " with Ctrl-C"),
     (r"from \.\._loops import", "from .._wire import"),
     (r"from \._async\.", "from ._sync."),
-    (r"\ba(news|send|sleep|close)\b", r"\1"),
+    (r"\basync_(wait_for_change|send|sleep)\b", r"\1"),
+    (r"\baclose\b", "close"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
     (r"\bAwaitable\[(\w+)\]", r"\1"),
     (r"AsyncIterator, Awaitable, Callable", "Callable, Iterator"),
@@ -33,19 +34,19 @@ RULES = [
 
 
 def sync(text: str) -> str:
-    """The blocking twin of the text."""
+    """The blocking version of the text."""
     for pattern, replacement in RULES:
         text = re.sub(pattern, replacement, text)
     return text
 
 
-def twins() -> list[tuple[Path, str]]:
-    """Where the blocking twins are, and what they have to be."""
+def generated_files() -> list[tuple[Path, str]]:
+    """The paths and texts of the blocking client's files."""
     asynchronous = sorted((PACKAGE / "_async").glob("*.py"))
     return [(PACKAGE / "_sync" / path.name, sync(path.read_text())) for path in asynchronous]
 
 
 if __name__ == "__main__":
     (PACKAGE / "_sync").mkdir(exist_ok=True)
-    for path, text in twins():
+    for path, text in generated_files():
         path.write_text(text)

@@ -251,14 +251,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_of_which_little_is_known_has_dashes_in_the_list() {
+    fn a_job_with_missing_fields_has_dashes_in_the_list() {
         let job: Job = serde_json::from_value(json!({"id": "job_1", "status": "resting"})).unwrap();
         let shown = row(&job, Timestamp::UNIX_EPOCH);
         assert_eq!(shown, ["job_1", "resting", "-", "-", "-", "-", "-"]);
     }
 
     #[test]
-    fn an_age_is_told_in_its_largest_unit() {
+    fn an_age_is_printed_in_its_largest_unit() {
         let ages = [-5, 59_999, 60_000, 3_599_000, 3_600_000, 86_400_000].map(age);
         assert_eq!(ages, ["0 s", "59 s", "1 min", "59 min", "1 h", "1 d"]);
     }

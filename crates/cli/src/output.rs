@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_is_told_in_its_largest_unit() {
+    fn a_size_is_printed_in_its_largest_unit() {
         let sizes = [0, 999, 1_000, 9_999, 39_400, 1_250_000, 2_000_000_000_000].map(size);
         assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "10.0 kB", "39 kB", "1.2 MB", "2000 GB"]);
     }

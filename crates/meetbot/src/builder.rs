@@ -200,7 +200,7 @@ mod tests {
     const KEY: &str = "mb_test_abcdefgh0123456789";
 
     #[test]
-    fn a_key_from_a_file_works_and_one_that_cannot_be_a_key_is_told_without_showing_it() {
+    fn a_key_from_a_file_works_and_an_invalid_one_is_refused_without_showing_it() {
         assert!(Builder::default().api_key(format!("{KEY}\n")).build().is_ok());
         for key in [format!("{KEY} and more"), "\u{201c}mb_test\u{201d}".to_owned(), " ".to_owned()]
         {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_url_that_cannot_be_used_is_told() {
+    fn a_base_url_that_cannot_be_used_is_an_error() {
         let build = |url: &str| Builder::default().api_key(KEY).base_url(url).build();
         for url in [
             "",

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_limit_is_kept_to_the_end_and_told() {
+    fn a_time_limit_holds_to_the_end_and_is_reported() {
         let mut wait = rules(Some(seconds(10)));
         let at = Duration::from_millis;
         let pauses = [7_500, 8_500, 9_000, 9_900].map(|now| wait.failed(true, at(now), true));

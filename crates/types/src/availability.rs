@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn every_platform_is_told_with_each_way_into_its_meetings() {
+    fn every_platform_is_listed_with_each_way_into_its_meetings() {
         let ways = [
             way(Platform::Sandbox, Via::Sandbox, &[]),
             way(Platform::ZoomWeb, Via::Rtms, &["no_zoom_app"]),

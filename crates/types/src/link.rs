@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_of_a_link_lets_nobody_in() {
+    fn a_printed_link_gives_no_access() {
         let url = "janus+wss://janus.example.org/?room=1234&pin=s3cret";
         let printed = format!("{:?}", MeetingLink::parse(url, None).unwrap());
         assert!(printed.contains("1234") && !printed.contains("s3cret"), "{printed}");
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_of_janus_that_says_no_websocket_is_told_how_one_looks() {
+    fn a_janus_link_without_a_websocket_is_refused_with_an_example() {
         for url in ["janus+https://h.example/janus?room=1", "Room: JANUS+http://h.example/?room=1"]
         {
             for platform in [None, Some(Platform::Janus)] {

@@ -1,4 +1,4 @@
-//! A call on its way: waited for, or given up.
+//! A call in flight: waited for, or cancelled.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use crate::{convert::configuration, runtime};
 
-/// A time limit as Python has it.
+/// A time limit from Python, in seconds.
 pub(crate) fn seconds(py: Python<'_>, seconds: Option<f64>) -> PyResult<Option<Duration>> {
     let read = seconds.map(Duration::try_from_secs_f64).transpose();
     read.map_err(|_| configuration(py, "a time limit is a number of seconds, not below 0"))
@@ -24,7 +24,7 @@ pub(crate) struct Task(pub(crate) AbortHandle);
 
 #[pymethods]
 impl Task {
-    /// Gives the call up and closes its socket.
+    /// Cancels the call and closes its socket.
     fn abort(&self) {
         self.0.abort();
     }

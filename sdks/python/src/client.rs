@@ -31,7 +31,7 @@ pub(crate) struct Core {
     client: Mutex<Option<(u32, MeetBot)>>,
 }
 
-/// What a client is told once.
+/// The settings that a client has from its construction on.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct Settings {
@@ -43,7 +43,7 @@ pub(crate) struct Settings {
     client_cert: Option<PyBackedBytes>,
 }
 
-/// What holds for all calls of a client, or for those of one made by `with_options`; times in seconds.
+/// The options of all calls of a client, or of a copy made by `with_options`; times in seconds.
 #[derive(Clone, Copy, FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct Options {
@@ -84,7 +84,7 @@ impl Core {
         if let Some(pem) = settings.client_cert {
             builder = builder.client_cert(pem.to_vec());
         }
-        // Now and once: a forked child is the same client, whatever the environment says by then.
+        // The environment is read once: a client in a forked child keeps its settings.
         Self::build(py, builder.with_environment(), options.read(py)?)
     }
 
@@ -131,7 +131,7 @@ impl Core {
         Ok(Task(task))
     }
 
-    /// A call that Python sends by means of its own.
+    /// A call that Python sends through a custom transport.
     fn exchange(&self, py: Python<'_>, parts: Parts) -> PyResult<Exchange> {
         let (client, request) = self.prepare(py, parts)?;
         let exchange = client.exchange(request).map_err(|error| exception(py, &error))?;
@@ -158,7 +158,7 @@ impl Core {
         Ok(Wait::new(self.client(py)?.wait(job_id, timeout)))
     }
 
-    /// The exception for an answer that does not hold what its path promises.
+    /// The exception for an answer that cannot be decoded.
     fn unreadable(
         &self,
         py: Python<'_>,
@@ -170,7 +170,7 @@ impl Core {
         Ok(exception(py, &error).into_value(py).into_any())
     }
 
-    /// Gives the connections up; calls after it fail.
+    /// Closes the connections; later calls fail.
     fn close(&self) {
         drop(self.take());
     }
@@ -194,8 +194,8 @@ impl Core {
         Self { builder, options, client: Mutex::new(Some((process::id(), client))) }
     }
 
-    /// The client of this process. A forked child makes one of its own; the parent's is leaked there, since its connections belong to
-    /// a thread that the child does not have.
+    /// The client of this process. A forked child makes another one; the parent's is leaked there, since its connections belong to a thread
+    /// that the child does not have.
     fn client(&self, py: Python<'_>) -> PyResult<MeetBot> {
         let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((pid, client)) = &*kept else {
@@ -242,7 +242,7 @@ impl Core {
 
 impl Drop for Core {
     fn drop(&mut self) {
-        // In a forked child the parent's connections are not to be touched.
+        // A forked child must not touch the parent's connections.
         match self.take() {
             Some(parents) if parents.0 != process::id() => mem::forget(parents),
             own => drop(own),

@@ -1,4 +1,4 @@
-//! How answers reach an asyncio loop: a queue that whoever drives the runtime fills without ever taking the GIL, and that the loop's thread empties.
+//! How answers reach an asyncio loop: the thread that drives the runtime fills a queue without taking the GIL, and the loop's thread empties it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 #[cfg(unix)]
@@ -33,10 +33,10 @@ pub(crate) struct Queue {
     wake: Wake,
 }
 
-/// How the loop is told that there is something in the queue.
+/// How the loop is notified that the queue is not empty.
 enum Wake {
-    /// The loop watches `reader`. Both ends live as long as anybody refers to the queue, the loop or a call in flight: a number that
-    /// is watched or written to is never another file's.
+    /// The loop watches `reader`. Both ends live as long as the loop or a call in flight refers to the queue: a descriptor that is watched
+    /// or written to is never reused for another file.
     #[cfg(unix)]
     Pipe { reader: UnixStream, writer: UnixStream },
     /// A weak reference to a loop that cannot watch files (Windows' proactor).
@@ -44,20 +44,20 @@ enum Wake {
 }
 
 impl Queue {
-    /// Called by whoever drives the runtime.
+    /// Called on the thread that drives the runtime.
     pub(crate) fn push(self: &Arc<Self>, done: Done) {
         let first = {
             let mut queue = self.done.lock().unwrap_or_else(PoisonError::into_inner);
             queue.push(done);
             queue.len() == 1
         };
-        // Whoever empties the queue takes all of it: only the first of a batch has to tell.
+        // `drain` empties the whole queue: only the first of a batch has to wake the loop.
         if first {
-            self.tell();
+            self.wake_loop();
         }
     }
 
-    fn tell(self: &Arc<Self>) {
+    fn wake_loop(self: &Arc<Self>) {
         match &self.wake {
             #[cfg(unix)]
             Wake::Pipe { writer, .. } => {
@@ -65,8 +65,8 @@ impl Queue {
                 let _ = (&mut &*writer).write(&[1]);
             }
             Wake::Threadsafe(_) => {
-                // This runs Python. On a thread of its own, since a blocking call may drive on the main thread, where Python would also run
-                // the handlers of signals, and what these raise would be lost here.
+                // This runs Python, on a separate thread: a blocking call may drive the runtime on the main thread, where Python would also
+                // run signal handlers, and their exceptions would be lost here.
                 let queue = Arc::clone(self);
                 tokio::task::spawn_blocking(move || Python::try_attach(|py| queue.call_soon(py)));
             }
@@ -76,7 +76,7 @@ impl Queue {
     fn call_soon(self: &Arc<Self>, py: Python<'_>) {
         #[cfg_attr(not(unix), expect(irrefutable_let_patterns, reason = "there is no other there"))]
         let Wake::Threadsafe(weak) = &self.wake else { return };
-        let told = weak.call0(py).and_then(|target| {
+        let scheduled = weak.call0(py).and_then(|target| {
             if target.is_none(py) {
                 return Ok(());
             }
@@ -84,8 +84,8 @@ impl Queue {
                 Bound::new(py, Completions(Arc::clone(self)))?.getattr(intern!(py, "drain"))?;
             target.call_method1(py, intern!(py, "call_soon_threadsafe"), (drain,)).map(drop)
         });
-        // The loop was closed with this call in flight: nobody waits for it.
-        drop(told);
+        // An error means that the loop was closed with this call in flight: nothing waits for it.
+        drop(scheduled);
     }
 }
 
@@ -109,7 +109,7 @@ impl Completions {
         Err(PyNotImplementedError::new_err("there is no file to watch on this system"))
     }
 
-    /// Completions of a loop, given as a weak reference, that is told by `call_soon_threadsafe`.
+    /// Completions of a loop, given as a weak reference, that is woken by `call_soon_threadsafe`.
     #[staticmethod]
     fn threadsafe(weak_loop: Py<PyAny>) -> Self {
         Self::new(Wake::Threadsafe(weak_loop))
@@ -125,7 +125,7 @@ impl Completions {
 
     /// Hands every answer to its future. Runs on the loop's thread.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
-        // Read first: what is pushed from here on writes a byte of its own, or is taken below.
+        // Read first: a completion that is pushed from here on writes another byte, or is taken below.
         #[cfg(unix)]
         if let Wake::Pipe { reader, .. } = &self.0.wake {
             let _ = (&mut &*reader).read(&mut [0; 16]);
@@ -133,7 +133,7 @@ impl Completions {
         let all = std::mem::take(&mut *self.0.done.lock().unwrap_or_else(PoisonError::into_inner));
         for Done { future, result } in all {
             let future = future.bind(py);
-            // A cancelled future takes nothing any more.
+            // A cancelled future accepts no result.
             if future.call_method0(intern!(py, "done"))?.is_truthy()? {
                 continue;
             }

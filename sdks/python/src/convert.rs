@@ -1,4 +1,4 @@
-//! What comes out of the Rust SDK, as Python objects: answers and exceptions.
+//! Converts the results of the Rust SDK to Python objects: answers and exceptions.
 
 use std::error::Error as _;
 
@@ -9,7 +9,7 @@ use pyo3::{
     types::{PyBytes, PyDict},
 };
 
-/// A successful answer. Nothing of it is copied to Python before it is asked for.
+/// A successful answer. Its parts are copied to Python when they are read.
 #[pyclass(frozen)]
 pub(crate) struct Answer(pub(crate) Response);
 
@@ -40,7 +40,7 @@ impl Answer {
     }
 }
 
-/// The exception that an error is; its class is chosen in `meetbot._errors`, by the kind.
+/// The Python exception of an error; `meetbot._errors` chooses its class by the kind.
 pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
     let fields = || {
         let fields = PyDict::new(py);
@@ -76,7 +76,7 @@ fn make<'py>(
     Ok(PyErr::from_value(make.call1((kind, text, body, fields))?))
 }
 
-/// The error's line, and what lies at its bottom: "connection refused" is what people look for.
+/// The error's text and its root cause, such as "connection refused".
 fn text(error: &Error) -> String {
     let mut bottom = error.source();
     while let Some(deeper) = bottom.and_then(|error| error.source()) {

@@ -1,4 +1,4 @@
-//! A call that Python sends by means of its own.
+//! A call that Python sends through a custom transport.
 
 use std::sync::{Mutex, PoisonError};
 

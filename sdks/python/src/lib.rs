@@ -1,4 +1,4 @@
-//! `meetbot._core`: the Rust SDK as Python sees it. It extracts arguments, calls, and converts; what decides lives in `crates/meetbot` or in Python.
+//! `meetbot._core`: the Rust SDK as a Python module. It extracts arguments, calls and converts; the logic is in `crates/meetbot` or in Python.
 
 mod call;
 mod client;

@@ -1,4 +1,4 @@
-//! What needs no network.
+//! Functions that need no network.
 
 use meetbot::{Timestamp, webhook};
 use pyo3::prelude::*;
@@ -19,7 +19,7 @@ pub(crate) fn api_path(
     meetbot::api_path(&segments, &query).map_err(|error| exception(py, &error))
 }
 
-/// Whether one of the signatures in the header of Standard Webhooks is right; the age of the timestamp is the caller's to judge.
+/// Whether one of the signatures in the header of Standard Webhooks is right; the caller checks the age of the timestamp.
 #[pyfunction]
 pub(crate) fn verify_standard(
     py: Python<'_>,

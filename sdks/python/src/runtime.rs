@@ -1,9 +1,8 @@
-//! The runtime of all clients of a process, and who drives it.
+//! The runtime of all clients of a process, and the threads that drive it.
 //!
-//! A blocking call drives it on the thread that makes the call: no other thread has to be woken, which would cost a third of the rest of the
-//! call again. A call of an asyncio loop begins on the loop's thread ([`crate::tasks`]). Its answer, and what else goes on beside blocking calls
-//! (connections that a server closes while nobody calls), is driven by a thread of the runtime's own, which steps back while those alone
-//! are made.
+//! A blocking call drives it on the calling thread: waking another thread would make the call a third slower. A call of an asyncio loop begins
+//! on the loop's thread ([`crate::tasks`]). Its answer, and other work beside blocking calls (such as connections that a server closes
+//! between calls), is driven by the runtime's thread, which does not drive while there are blocking calls only.
 
 use std::{
     future::poll_fn,
@@ -30,16 +29,16 @@ use crate::tasks::Tasks;
 
 /// How often a blocking call looks for signals, Ctrl-C above all; and how long after the last one the runtime's thread drives again.
 const TICK: Duration = Duration::from_millis(100);
-/// Shorter than what calls are given by default. A timer that is due before all others makes the runtime wake itself to take note of it:
-/// beside one of this length that of a call never is, which saves every call two system calls.
+/// Shorter than the default timeout of calls. A timer that becomes the earliest one makes the runtime wake itself: with a timer of this length
+/// running, that of a call never is the earliest, which saves every call two system calls.
 const BEAT: Duration = Duration::from_secs(10);
 
 /// The runtime of this process, once it was asked for.
 ///
-/// Locked only by threads that hold the GIL, as whoever forks does: a child never inherits it locked.
-static DRIVER: Mutex<Option<Kept>> = Mutex::new(None);
+/// Locked only by threads that hold the GIL. A thread that forks holds the GIL too, so a child never inherits a locked mutex.
+static DRIVER: Mutex<Option<Running>> = Mutex::new(None);
 
-struct Kept {
+struct Running {
     pid: u32,
     driver: &'static Driver,
     /// Whether its thread has begun.
@@ -48,34 +47,33 @@ struct Kept {
 
 /// The runtime of this process, its thread begun.
 pub(crate) fn get() -> PyResult<&'static Driver> {
-    kept(true)
+    running(true)
 }
 
 /// The runtime of this process; perhaps without its thread: a process that makes a client and forks then has no other threads.
 pub(crate) fn made() -> PyResult<&'static Driver> {
-    kept(false)
+    running(false)
 }
 
-/// A forked child gets a runtime of its own. The parent's is leaked there: its thread does not exist in the child, and waiting for it would
-/// take for ever.
-fn kept(begun: bool) -> PyResult<&'static Driver> {
+/// A forked child gets a new runtime. The parent's is leaked there: its thread does not exist in the child, and waiting for it would never end.
+fn running(begun: bool) -> PyResult<&'static Driver> {
     let failed = |error: io::Error| PyRuntimeError::new_err(error.to_string());
     let mut known = DRIVER.lock().unwrap_or_else(PoisonError::into_inner);
-    let kept = match &mut *known {
-        Some(kept) if kept.pid == process::id() => kept,
+    let running = match &mut *known {
+        Some(running) if running.pid == process::id() => running,
         _ => {
             let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
             let driver: &'static Driver = Box::leak(Box::new(Driver::new(runtime)));
             driver.runtime.spawn(driver.tasks.run());
-            known.insert(Kept { pid: process::id(), driver, begun: false })
+            known.insert(Running { pid: process::id(), driver, begun: false })
         }
     };
-    if begun && !kept.begun {
-        let (driver, thread) = (kept.driver, thread::Builder::new().name("meetbot".to_owned()));
+    if begun && !running.begun {
+        let (driver, thread) = (running.driver, thread::Builder::new().name("meetbot".to_owned()));
         thread.spawn(|| driver.run()).map_err(failed)?;
-        kept.begun = true;
+        running.begun = true;
     }
-    Ok(kept.driver)
+    Ok(running.driver)
 }
 
 /// A runtime for as long as the process lives.
@@ -84,16 +82,16 @@ pub(crate) struct Driver {
     /// The calls of asyncio loops, and the connections of all clients.
     tasks: Tasks,
     work: Mutex<Work>,
-    /// Tells the runtime's thread that there is a task.
+    /// Notifies the runtime's thread of a task.
     begun: Condvar,
-    /// Makes the runtime's thread stop driving, and look again whether it has to.
+    /// Makes the runtime's thread stop driving and check whether it has to go on.
     look: Notify,
 }
 
-/// What there is to drive.
+/// The work that the runtime has.
 #[derive(Default)]
 struct Work {
-    /// Tasks in flight, which wait for nobody's thread.
+    /// Tasks in flight that no calling thread drives.
     tasks: usize,
     /// Blocking calls in flight, each on the thread that made it.
     blocking: usize,
@@ -115,7 +113,7 @@ impl Driver {
         }
     }
 
-    /// Begins a task on this thread, and leaves what is left of it to the runtime's.
+    /// Begins a task on this thread; the runtime's thread finishes it.
     pub(crate) fn spawn(
         &'static self,
         task: impl Future<Output = ()> + Send + 'static,
@@ -127,27 +125,27 @@ impl Driver {
         };
         let (task, abort) = abortable(task);
         let _context = self.runtime.enter();
-        // Given up or done: nobody asks which.
+        // The result does not say whether the task was aborted: no caller needs it.
         self.tasks.here(|| self.tasks.spawn(task.map(drop)));
         abort
     }
 
-    /// Runs a connection, which nobody waits for.
+    /// Runs a connection in the background.
     pub(crate) fn connection(&'static self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
 
-    /// Drives until the call has ended. Each tick it asks whether the call was interrupted, and then ends it with that error.
+    /// Drives until the call has ended. Each tick it checks whether the call was interrupted, and then ends it with that error.
     pub(crate) fn block_on<T, E>(
         &'static self,
         call: impl Future<Output = T>,
         interrupted: impl Fn() -> Option<E>,
     ) -> Result<T, E> {
         let _until_its_end = Blocking::begin(self);
-        // A call that is given up may still need the runtime: it has to be gone before this is.
+        // A call that is interrupted may still need the runtime: it has to be dropped before this.
         let _context = self.runtime.enter();
         let call = async {
-            // First the runtime sees to what came while nobody drove: a connection that the server has closed is not to be taken.
+            // First the runtime handles pending I/O: a connection that the server has closed meanwhile must not be used.
             for _ in 0..2 {
                 tokio::task::yield_now().await;
             }
@@ -160,12 +158,12 @@ impl Driver {
             if let Ok(result) = self.runtime.block_on(tick) {
                 return Ok(result);
             }
-            // That takes as long as another thread keeps the GIL: an answer that comes meanwhile is not to look late.
+            // This waits for the GIL as long as another thread holds it: the runtime's thread drives meanwhile, so that an answer is in time.
             let driven = Task::begin(self);
             let interrupted = interrupted();
             drop(driven);
             if let Some(error) = interrupted {
-                // Its connection is not closed before somebody drives.
+                // Keeps the runtime driven until the connection is closed.
                 let until_driven = Task::begin(self);
                 self.runtime.spawn(async move { drop(until_driven) });
                 return Err(error);
@@ -173,7 +171,7 @@ impl Driver {
         }
     }
 
-    /// What the runtime's thread does.
+    /// The loop of the runtime's thread.
     fn run(&self) {
         let mut work = self.work();
         loop {

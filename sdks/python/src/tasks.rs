@@ -1,8 +1,8 @@
-//! The tasks of all clients of a process, calls and connections, which any thread may take a step further.
+//! The tasks of all clients of a process, calls and connections, which any thread may poll.
 //!
-//! tokio runs a task only on a thread that drives its runtime, so that whoever begins a call has to wake one. Here the thread that wakes a task
-//! from within [`Tasks::here`] runs it too: a call writes its request to its connection before the thread goes on. What files and timers
-//! wake is run by whoever drives, in [`Tasks::run`].
+//! tokio runs a task only on a thread that drives its runtime, so that the thread that begins a call would have to wake the driver. Here the
+//! thread that wakes a task from within [`Tasks::here`] polls it too: a call writes its request to its connection before the thread goes on.
+//! Tasks that files and timers wake are polled by the driver, in [`Tasks::run`].
 
 use std::{
     cell::RefCell,
@@ -15,7 +15,7 @@ use std::{
 use async_task::Runnable;
 use futures_util::task::AtomicWaker;
 
-/// How many steps a thread takes for what it woke, and how many whoever drives takes in one go. A call takes two or three.
+/// How many polls a thread makes for the tasks that it woke, and how many the driver makes at a time. A call takes two or three.
 const STEPS: usize = 16;
 
 thread_local! {
@@ -25,23 +25,23 @@ thread_local! {
 
 #[derive(Default)]
 pub(crate) struct Tasks {
-    /// For whoever drives.
+    /// Tasks for the driver to poll.
     ready: Mutex<VecDeque<Runnable>>,
     driver: AtomicWaker,
 }
 
 impl Tasks {
-    /// A task that waits for somebody to run it: this thread, if it is within `here`.
+    /// Adds a task. This thread polls it if it is within `here`, and the driver otherwise.
     pub(crate) fn spawn(&'static self, task: impl Future<Output = ()> + Send + 'static) {
         let schedule = |task| self.woken(task);
-        // A task that panics takes nobody along.
+        // A task that panics does not end the driver.
         let (runnable, task) =
             async_task::Builder::new().propagate_panic(true).spawn(|()| task, schedule);
         runnable.schedule();
         task.detach();
     }
 
-    /// Does this, and takes what it wakes some steps further.
+    /// Runs `act`, then polls the tasks that it woke, at most `STEPS` times.
     pub(crate) fn here<T>(&self, act: impl FnOnce() -> T) -> T {
         if WOKEN.with_borrow(Option::is_some) {
             return act();
@@ -57,7 +57,7 @@ impl Tasks {
         result
     }
 
-    /// Runs for ever what is ready, for whoever drives.
+    /// Polls the tasks that are ready, without end. Runs on the driver.
     pub(crate) async fn run(&self) {
         poll_fn(|context| -> Poll<()> {
             self.driver.register(context.waker());
@@ -65,7 +65,7 @@ impl Tasks {
                 let Some(task) = self.ready().pop_front() else { return Poll::Pending };
                 self.here(|| task.run());
             }
-            // Files and timers have their turn.
+            // Lets tokio poll files and timers.
             context.waker().wake_by_ref();
             Poll::Pending
         })
@@ -91,7 +91,7 @@ impl Tasks {
     }
 }
 
-/// While it lives, this thread keeps what it wakes; then whoever drives gets what is left.
+/// While it lives, this thread collects the tasks that it wakes; dropping it hands the rest to the driver.
 struct Here<'tasks>(&'tasks Tasks);
 
 impl<'tasks> Here<'tasks> {

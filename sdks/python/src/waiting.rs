@@ -1,4 +1,4 @@
-//! A wait for a job's end, whose questions Python asks.
+//! A wait for a job's end, whose requests Python sends.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,41 +13,41 @@ use crate::{
     runtime,
 };
 
-/// A wait; all times in seconds. Its lock is held while it listens, and then nobody asks anything else of it.
+/// A wait; all times in seconds. Its lock is held while it listens; Python calls nothing else on it meanwhile.
 #[pyclass(frozen)]
 pub(crate) struct Wait(Arc<Mutex<meetbot::Wait>>);
 
 #[pymethods]
 impl Wait {
-    /// A wait that listens to nothing.
+    /// A wait that polls only.
     #[new]
-    fn deaf(py: Python<'_>, job_id: String, timeout: Option<f64>) -> PyResult<Self> {
+    fn polling(py: Python<'_>, job_id: String, timeout: Option<f64>) -> PyResult<Self> {
         Ok(Self::new(meetbot::Wait::new(job_id, seconds(py, timeout)?)))
     }
 
-    /// How long the next question may take; `None` where the wait has no end.
+    /// How long the next request may take; `None` where the wait has no timeout.
     fn left(&self, py: Python<'_>) -> PyResult<Option<f64>> {
         self.next(py, |wait| wait.left())
     }
 
-    /// How long to wait for news after the job was seen in this status; `None` when it has ended.
+    /// How long to wait for a change after the job was seen in this status; `None` when it has ended.
     fn answered(&self, py: Python<'_>, status: Option<String>) -> PyResult<Option<f64>> {
         let status = status.map(|word| JobStatus::from(word.as_str()));
         self.next(py, |wait| wait.answered(status.as_ref()))
     }
 
-    /// How long to wait for news after a question that failed; `None` when its error ends the wait.
+    /// How long to wait for a change after a request that failed; `None` when its error ends the wait.
     fn failed(&self, py: Python<'_>, transient: bool) -> PyResult<Option<f64>> {
         self.next(py, |wait| wait.failed(transient))
     }
 
     /// Returns when something may have happened to the job, and after the pause at the latest. A signal ends it within a tick.
-    fn news(&self, py: Python<'_>, pause: f64) -> PyResult<()> {
+    fn wait_for_change(&self, py: Python<'_>, pause: f64) -> PyResult<()> {
         let (listening, pause) = (Arc::clone(&self.0), seconds(py, Some(pause))?);
         wait(py, async move { listening.lock().await.news(pause.unwrap_or_default()).await })
     }
 
-    /// Begins what `news` does; `future` is told of its end.
+    /// Begins what `wait_for_change` does; its end completes `future`.
     fn start(
         &self,
         py: Python<'_>,

@@ -1,4 +1,4 @@
-"""What the tests share: scripted servers, the real server, and clients of both kinds behind one face."""
+"""Shared fixtures: scripted servers, the real server, and clients of both kinds with one interface."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from meetbot import AsyncMeetBot, MeetBot
 
 ROOT = Path(__file__).parents[3]
 
-#: Where servers write all they have to say; `cargo xtask test` searches it for secrets.
+#: The folder of the servers' logs; `cargo xtask test` searches it for secrets.
 LOGS = ROOT / "target" / "test-logs"
 
 
@@ -43,7 +43,7 @@ def scripted() -> Iterator[Callable[..., ScriptedServer]]:
 
 
 class Waiting:
-    """An asynchronous client behind the face of the blocking one: each call runs the loop until it is done."""
+    """An asynchronous client with the interface of the blocking one: each call runs the loop until it is done."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, mb: AsyncMeetBot) -> None:
         self._loop, self._mb = loop, mb
@@ -99,7 +99,7 @@ def program() -> str:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The real server with its sandbox, in a folder of its own."""
+    """The real server with its sandbox, in a separate folder."""
     data = tmp_path_factory.mktemp("server")
     LOGS.mkdir(parents=True, exist_ok=True)
     with open(LOGS / f"python-{os.getpid()}.log", "wb") as log:

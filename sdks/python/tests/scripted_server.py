@@ -1,4 +1,4 @@
-"""HTTP servers that answer as a test says, lies included: a client of `scripted-server`, which spec/README.md describes."""
+"""HTTP servers whose answers the test scripts, invalid ones included: a client of `scripted-server`, which spec/README.md describes."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Request:
 
 @dataclass
 class Reply:
-    """What the server does with a request: it sends these bytes, and `then` what a script can say."""
+    """The reaction to a request: sends these bytes, then does `then`, one of a script's actions."""
 
     raw: bytes
     then: str = "closes"
-    #: What it sends again and again where it `floods`.
+    #: The bytes that it repeats where it `floods`.
     flood: bytes = b""
 
     def script(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def refusal(status: int, code: str, message: str = "no", **headers: str) -> Repl
 
 
 def an_event(sequence: int) -> bytes:
-    """An event of the stream that tells of a change."""
+    """An event of the stream that reports a change."""
     cases = json.loads((VECTORS / "models.json").read_text())["cases"]
     event: dict[str, Any] = next(c["json"] for c in cases if c["model"] == "timeline_event")
     event["data"]["sequence"] = sequence
@@ -102,7 +102,7 @@ class ScriptedServer:
     def __init__(self, replies: Iterable[Reply], events: Reply | None = None) -> None:
         #: Released once for each request that has come.
         self.came = threading.Semaphore(0)
-        #: Released each time a client hangs up.
+        #: Released each time a client disconnects.
         self.hung_up = threading.Semaphore(0)
         #: Released each time a connection has ended.
         self.closed = threading.Semaphore(0)

@@ -1,4 +1,4 @@
-"""What calls send, what they read, and how often they are tried."""
+"""Requests, decoded answers and retries of each call."""
 
 from __future__ import annotations
 
@@ -91,17 +91,17 @@ def test_only_what_was_set_is_sent(client: Any, scripted: Any) -> None:
     ],
     ids=lambda wrong: ascii(wrong)[:60],
 )
-def test_an_argument_that_cannot_be_sent_is_told_and_nothing_is_sent(
+def test_an_argument_that_cannot_be_sent_is_an_error_and_nothing_is_sent(
     client: Any, scripted: Any, wrong: dict[str, Any]
 ) -> None:
     server = scripted(answer(a_job(), 201))
-    with pytest.raises(MeetbotConfigurationError) as told:
+    with pytest.raises(MeetbotConfigurationError) as caught:
         client(server.url).dispatch_bot(meeting_url="https://x.example", **wrong)
-    assert isinstance(told.value, ValueError)
+    assert isinstance(caught.value, ValueError)
     assert server.requests == []
 
 
-def test_metadata_that_is_nested_without_end_is_told(client: Any) -> None:
+def test_metadata_that_is_nested_without_end_is_an_error(client: Any) -> None:
     nested: dict[str, Any] = {}
     for _ in range(100_000):
         nested = {"x": nested}
@@ -157,7 +157,7 @@ def test_the_url_of_a_dispatch_needs_no_name(client: Any, scripted: Any) -> None
 
 
 @pytest.mark.parametrize("job_id", ["job_\ud800", None, 5], ids=ascii)
-def test_an_id_that_is_no_text_is_told(client: Any, scripted: Any, job_id: Any) -> None:
+def test_an_id_that_is_no_text_is_an_error(client: Any, scripted: Any, job_id: Any) -> None:
     server = scripted(answer(a_job()))
     for call in (client(server.url).get_bot, client(server.url).cancel_bot, client(server.url).wait_for_bot):
         with pytest.raises(MeetbotConfigurationError, match="no text"):
@@ -168,7 +168,7 @@ def test_an_id_that_is_no_text_is_told(client: Any, scripted: Any, job_id: Any) 
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "message"),
     [
         ({"max_retries": -1}, "max_retries"),
         ({"max_retries": 1.5}, "max_retries"),
@@ -181,12 +181,12 @@ def test_an_id_that_is_no_text_is_told(client: Any, scripted: Any, job_id: Any) 
     ],
     ids=ascii,
 )
-def test_a_setting_that_is_none_is_told_by_its_name(client: Any, setting: dict[str, Any], told: str) -> None:
-    with pytest.raises(MeetbotConfigurationError, match=told) as error:
+def test_an_invalid_setting_is_named_in_the_error(client: Any, setting: dict[str, Any], message: str) -> None:
+    with pytest.raises(MeetbotConfigurationError, match=message) as error:
         client("http://x.example", **setting)
     assert "secret" not in repr(vars(error.value)) and error.value.__context__ is None
     if "api_key" not in setting:
-        with pytest.raises(MeetbotConfigurationError, match=told):
+        with pytest.raises(MeetbotConfigurationError, match=message):
             meetbot.MeetBot(KEY, "http://x.example").with_options(**setting)
 
 
@@ -196,7 +196,7 @@ def test_a_number_of_any_kind_is_one(client: Any, scripted: Any) -> None:
     assert mb.get_bot(ID, timeout=Decimal("2.5")).id == ID
 
 
-def test_a_wait_with_a_time_that_is_none_is_told(client: Any) -> None:
+def test_a_wait_with_an_invalid_timeout_is_an_error(client: Any) -> None:
     for timeout in (float("inf"), -1, "5"):
         with pytest.raises(MeetbotConfigurationError, match="timeout is a number of seconds"):
             client("http://x.example").wait_for_bot(ID, timeout=timeout)
@@ -254,7 +254,7 @@ def test_cancelling_is_a_delete_that_gives_nothing(client: Any, scripted: Any) -
 
 
 @pytest.mark.parametrize("job_id", ["", ".", ".."])
-def test_no_id_leaves_its_place_in_the_path(client: Any, scripted: Any, job_id: str) -> None:
+def test_an_id_is_escaped_in_the_path(client: Any, scripted: Any, job_id: str) -> None:
     server = scripted(answer(b"", 204))
     with pytest.raises(MeetbotConfigurationError):
         client(server.url).cancel_bot(job_id)
@@ -278,9 +278,9 @@ def test_every_try_of_a_call_carries_the_same_idempotency_key_and_every_call_ano
 def test_max_retries_says_how_often_a_call_is_tried_again(client: Any, scripted: Any) -> None:
     for retries in [0, 2]:
         server = scripted(busy())
-        with pytest.raises(MeetbotServerError) as told:
+        with pytest.raises(MeetbotServerError) as caught:
             client(server.url, max_retries=retries).get_bot(ID)
-        assert len(server.requests) == told.value.attempts == retries + 1
+        assert len(server.requests) == caught.value.attempts == retries + 1
 
 
 def test_a_time_limit_holds_for_each_try_and_for_one_call(client: Any, scripted: Any) -> None:
@@ -289,17 +289,17 @@ def test_a_time_limit_holds_for_each_try_and_for_one_call(client: Any, scripted:
         (client(server.url, timeout=0.05, max_retries=1), {}),
         (client(server.url, max_retries=1), {"timeout": 0.05}),
     ]:
-        with pytest.raises(MeetbotTimeoutError) as told:
+        with pytest.raises(MeetbotTimeoutError) as caught:
             mb.get_bot(ID, **once)
-        assert told.value.attempts == 2
-        assert isinstance(told.value, meetbot.MeetbotConnectionError)
+        assert caught.value.attempts == 2
+        assert isinstance(caught.value, meetbot.MeetbotConnectionError)
 
 
 def test_a_deadline_holds_for_all_tries_together(client: Any, scripted: Any) -> None:
     server = scripted(busy(), HANG)
-    with pytest.raises(MeetbotTimeoutError) as told:
+    with pytest.raises(MeetbotTimeoutError) as caught:
         client(server.url, deadline=0.2, max_retries=9).get_bot(ID)
-    assert told.value.attempts == 2
+    assert caught.value.attempts == 2
 
 
 def test_the_environment_says_what_the_arguments_do_not(
@@ -318,13 +318,13 @@ def test_the_environment_says_what_the_arguments_do_not(
     assert client(None, api_key=None).base_url == "https://api.meetbot.dev"
 
 
-def test_a_missing_or_impossible_setting_is_told_at_once_and_without_the_key(client: Any) -> None:
+def test_a_missing_or_invalid_setting_is_an_error_at_once_and_without_the_key(client: Any) -> None:
     with pytest.raises(MeetbotConfigurationError, match="MEETBOT_API_KEY"):
         client(None, api_key=None)
     for key, url in [("mb_test_secret and more", None), (KEY, "ftp://x"), (KEY, "nonsense")]:
-        with pytest.raises(MeetbotConfigurationError) as told:
+        with pytest.raises(MeetbotConfigurationError) as caught:
             client(url, api_key=key)
-        assert "secret" not in repr(told.value)
+        assert "secret" not in repr(caught.value)
 
 
 def test_a_client_works_without_a_context_manager_and_no_more_when_closed(scripted: Any) -> None:

@@ -1,4 +1,4 @@
-"""Downloads that meet one another, other files, and a full disk."""
+"""Concurrent downloads, existing files and a full disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from meetbot import (
     MeetbotFileError,
     MeetbotNotFoundError,
 )
-from meetbot._records import ManifestFile
+from meetbot._responses import ManifestFile
 
 ID = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ"
 
@@ -75,7 +75,7 @@ def test_a_file_that_somebody_put_beside_the_target_stays(client: Any, scripted:
 
 @contextmanager
 def full_after(size: int) -> Iterator[None]:
-    """No file grows beyond this size: what a write answers then is what a full disk answers."""
+    """Limits the size of files: a write beyond it fails as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -85,7 +85,7 @@ def full_after(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("size", [6_000, 300_000], ids=["all at once at its end", "on the way"])
-def test_a_disk_that_is_full_is_told_and_nothing_is_left(
+def test_a_full_disk_is_an_error_and_leaves_no_file(
     client: Any, scripted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     monkeypatch.setattr("meetbot._downloads.PIECE", 100_000)
@@ -96,7 +96,7 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_left(
 
 
 @pytest.mark.parametrize("target", [".", "..", "/", "", "a\0b", "a\ud800"], ids=ascii)
-def test_a_target_that_is_no_file_is_told_before_anything_is_asked(
+def test_a_target_that_is_no_file_is_an_error_before_any_request(
     client: Any, scripted: Any, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -126,7 +126,7 @@ def chunked(content: bytes, content_range: str | None = None) -> Reply:
     ids=["longer", "shorter", "endless", "beyond its range", "of a longer file", "of any file"],
 )
 @pytest.mark.parametrize("through", ["core", "httpx"])
-def test_what_a_server_sends_beyond_the_manifest_or_its_own_word_is_kept_nowhere(
+def test_bytes_beyond_the_announced_size_are_not_stored(
     through: str, lie: Any, client: Any, scripted: Any, tmp_path: Path
 ) -> None:
     server = scripted(lie)

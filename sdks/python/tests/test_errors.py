@@ -1,4 +1,4 @@
-"""A server that lies or refuses: each time the documented error, with what really came in it, and the key in none."""
+"""Invalid answers and refusals: each is the documented error, which contains the body and never the key."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ ID = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ"
 
 
 def caught(mb: Any) -> MeetbotError:
-    with pytest.raises(MeetbotError) as told:
+    with pytest.raises(MeetbotError) as caught:
         mb.get_bot(ID)
-    return told.value
+    return caught.value
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_path_of_an_issue_is_read_only_where_it_is_one(
 
 
 @pytest.mark.parametrize("status", [200, 400])
-def test_a_body_that_is_nested_without_end_is_an_error_of_ours(client: Any, scripted: Any, status: int) -> None:
+def test_a_body_that_is_nested_without_end_is_a_decode_error(client: Any, scripted: Any, status: int) -> None:
     body = b"[" * 200_000
     error = caught(client(scripted(answer(body, status)).url))
     assert error.status == status and str(error.body).startswith("[[[") and error.issues == []
@@ -93,7 +93,7 @@ def test_a_body_that_is_nested_without_end_is_an_error_of_ours(client: Any, scri
 @pytest.mark.parametrize(
     "body", [b"<html>hello</html>", b"", b"[]", b'{"id":"job_1"}', b"\xff\xfe"], ids=repr
 )
-def test_what_is_not_the_promised_json_is_shown_as_it_came(client: Any, scripted: Any, body: bytes) -> None:
+def test_an_error_shows_a_body_that_is_no_valid_json(client: Any, scripted: Any, body: bytes) -> None:
     server = scripted(answer(body, X_Request_Id="req_7"))
     error = caught(client(server.url))
     assert type(error) is MeetbotDecodeError
@@ -138,7 +138,7 @@ def test_a_429_is_tried_again_after_what_it_says_in_seconds_as_a_date_or_not_at_
     assert len(server.requests) == 2
 
 
-def test_a_429_that_asks_for_more_than_a_minute_is_told_at_once(client: Any, scripted: Any) -> None:
+def test_a_429_that_asks_for_more_than_a_minute_is_raised_at_once(client: Any, scripted: Any) -> None:
     for header, least, most in [("3600", 3600, 3600), (http_date(3600), 3590, 3601)]:
         server = scripted(refusal(429, "quota_exceeded", "the minutes are used up", Retry_After=header))
         error = caught(client(server.url))

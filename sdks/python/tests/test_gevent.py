@@ -1,4 +1,4 @@
-"""Blocking calls in a program that gevent has patched: its other greenlets go on. Each test runs a program of its own."""
+"""Blocking calls in a program that gevent has patched: its other greenlets go on. Each test runs a separate program."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def ran(program: str, *arguments: str, begin: str = BEGIN, until: Callable[[], o
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as running:
         try:
             until()
-            said, told = running.communicate("go on\n", timeout=60)
+            stdout, stderr = running.communicate("go on\n", timeout=60)
         finally:
             running.kill()
-    assert running.returncode == 0, told
+    assert running.returncode == 0, stderr
     return json.loads(said.splitlines()[-1])
 
 
@@ -56,7 +56,7 @@ def test_greenlets_go_on_while_one_waits_for_a_bot(server: Server) -> None:
     print(json.dumps([job.status, n[0], time.monotonic() - began]))
     """
     through_httpx = "import httpx\nsettings = {'transport': meetbot.HttpxTransport(httpx.Client())}\n"
-    # As its documentation does not want it, yet as it happens.
+    # gevent's documentation advises against importing in this order, but programs do.
     late = BEGIN.replace("monkey.patch_all()\nimport gevent, meetbot", "import gevent, meetbot\nmeetbot.MeetBot\nmonkey.patch_all()")
     for begin in (BEGIN + "settings = {}\n", late + "settings = {}\n", BEGIN + through_httpx):
         status, ticks, seconds = ran(waited, server.key, server.url, begin=begin)
@@ -65,7 +65,7 @@ def test_greenlets_go_on_while_one_waits_for_a_bot(server: Server) -> None:
         assert ticks > seconds * 10, begin
 
 
-def test_any_number_of_calls_wait_and_each_gets_what_is_its_own(scripted: Any) -> None:
+def test_many_calls_wait_at_once_and_each_gets_its_answer(scripted: Any) -> None:
     hanging, well, ill = scripted(HANG), scripted(answer(a_job("recording"))), scripted(refusal(404, "no_such_path"))
 
     def sent() -> None:

@@ -1,4 +1,4 @@
-"""Models and their words: open to what a newer server says, and as handy as plain Python values."""
+"""Models and their enums: they accept the fields and words of newer servers, and behave as plain Python values."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_job_is_a_value() -> None:
     assert job.created_at is not None and job.created_at.utcoffset() is not None
 
 
-def test_models_nest_in_models_of_ones_own() -> None:
+def test_models_nest_in_other_pydantic_models() -> None:
     jobs = TypeAdapter(dict[str, Job]).validate_python({"a": a_job()})
     assert jobs["a"].recording.state == "off"
     assert Job(**a_job()) == Job.model_validate_json(json.dumps(a_job()))

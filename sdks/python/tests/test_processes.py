@@ -1,4 +1,4 @@
-"""Signals, cancelled tasks, loops that end, forks and threads: what clients of other SDKs hang or leak on."""
+"""Signals, cancelled tasks, closed loops, forks and threads: nothing hangs or leaks."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_loop_that_closes_with_calls_in_flight_says_nothing_and_leaks_nothing(
         asyncio.run(fine())
         gc.collect()
         deadline = time.monotonic() + 10
-        # The runtime's thread may be a moment behind; what is leaked stays.
+        # The runtime's thread may be late by a moment; a leak would stay.
         while (more := len(os.listdir("/proc/self/fd")) - before) > 1 and time.monotonic() < deadline:
             time.sleep(0.01)
         print(more)
@@ -182,7 +182,7 @@ def test_a_loop_that_closes_with_calls_in_flight_says_nothing_and_leaks_nothing(
     assert out.split()[0] == "MeetbotTimeoutError" and int(out.split()[1]) <= 1, out
 
 
-def test_a_loop_that_cannot_watch_files_is_told_by_call_soon_threadsafe(scripted: Any) -> None:
+def test_a_loop_that_cannot_watch_files_is_woken_by_call_soon_threadsafe(scripted: Any) -> None:
     server = scripted(answer(a_job()))
 
     def cannot_watch(fd: Any, callback: Any, *args: Any) -> None:
@@ -217,7 +217,7 @@ def test_a_loop_is_freed_with_all_that_belongs_to_it(scripted: Any) -> None:
 
 def holds_in_a_forked_child(check: Callable[[], bool]) -> None:
     with warnings.catch_warnings():
-        # Python warns of forks while threads run; ours is such a thread, and made for it.
+        # Python warns of forks while threads run; the runtime's thread is one, and supports forks.
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
@@ -254,7 +254,7 @@ def test_a_call_in_a_forked_child_works_and_the_parents_client_too(scripted: Any
     assert called()
 
 
-def test_a_client_in_a_forked_child_is_who_it_was_whatever_the_environment_says_by_then(
+def test_a_client_in_a_forked_child_keeps_its_settings_whatever_the_environment_has(
     scripted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = scripted(answer(a_job()))
@@ -331,7 +331,7 @@ def test_a_blocking_call_wakes_no_other_thread(server: Server) -> None:
     assert switches() - before < 250
 
 
-def test_a_call_of_a_loop_is_sent_by_the_loops_own_thread(server: Server) -> None:
+def test_a_call_of_a_loop_is_sent_by_the_thread_of_the_loop(server: Server) -> None:
     async def main() -> int:
         mb = AsyncMeetBot(server.key, server.url)
         for _ in range(20):
@@ -346,7 +346,7 @@ def test_a_call_of_a_loop_is_sent_by_the_loops_own_thread(server: Server) -> Non
 
 
 def test_a_connection_that_the_server_has_closed_is_not_taken_for_the_next_call(scripted: Any) -> None:
-    # It is told to no one that they are to be closed.
+    # Nothing announces that they are to be closed.
     server = scripted(answer(a_job(), Connection="keep-alive"))
     mb = MeetBot(KEY, server.url, max_retries=0)
     for _ in range(50):

@@ -1,4 +1,4 @@
-"""The way to a server: proxies that are set and those of the environment, base URLs, and servers that speak otherwise than they are spoken to."""
+"""Connecting to a server: proxies from settings and from the environment, base URLs, and servers that do not speak the expected protocol."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SPELLINGS = [
     ("http://user:p%40ss@{}/\r\n", "user:p@ss"),
 ]
 
-#: What no proxy can be.
+#: Invalid proxies.
 UNUSABLE = ["socks5://127.0.0.1:1", "http://me:s3cret#w@127.0.0.1:1", "http://127.0.0.1:s3cret", "ftp://s3cret@127.0.0.1", "http://me:s3\ncret@127.0.0.1:1"]
 
 
@@ -84,21 +84,21 @@ def test_a_proxy_is_used_however_it_is_spelt(
 def test_a_proxy_that_cannot_be_used_is_an_error_that_shows_no_password(
     url: str, kind: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(MeetbotConfigurationError, match="^the proxy ") as told:
+    with pytest.raises(MeetbotConfigurationError, match="^the proxy ") as caught:
         kind(KEY, "http://127.0.0.1:1", proxy=url)
-    assert "s3" not in str(told.value)
+    assert "s3" not in str(caught.value)
     for name, server in [("HTTP_PROXY", "http://x"), ("https_proxy", "https://x"), ("ALL_PROXY", "https://x")]:
         monkeypatch.setenv(name, url)
         if not url.strip():
             kind(KEY, server)
         else:
-            with pytest.raises(MeetbotConfigurationError, match=name) as told:
+            with pytest.raises(MeetbotConfigurationError, match=name) as caught:
                 kind(KEY, server)
-            assert "s3" not in str(told.value)
+            assert "s3" not in str(caught.value)
         monkeypatch.delenv(name)
 
 
-def test_a_transport_of_ones_own_is_not_to_be_set_up_here() -> None:
+def test_tls_and_proxy_settings_are_refused_with_a_custom_transport() -> None:
     with httpx.Client() as client:
         for given in ({"proxy": "http://127.0.0.1:1"}, {"ca_bundle": b"x"}, {"client_cert": b"x"}):
             settings: dict[str, Any] = given
@@ -126,9 +126,9 @@ def test_a_key_that_leaves_the_machine_in_the_clear_is_warned_of_once(kind: Any,
     assert caplog.records == []
     mb = kind(KEY, "http://meetbot.example:3010")
     mb.with_options(timeout=1)
-    (told,) = caplog.records
-    assert (told.name, told.levelname) == ("meetbot", "WARNING")
-    assert "http://meetbot.example:3010" in told.getMessage() and KEY not in told.getMessage()
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("meetbot", "WARNING")
+    assert "http://meetbot.example:3010" in record.getMessage() and KEY not in record.getMessage()
 
 
 #: No checker knows it.
@@ -175,7 +175,7 @@ def test_no_proxy_is_read_as_pythons_own_urllib_reads_it(exceptions: str, monkey
     assert differ == expected
 
 
-def test_what_only_cgi_programs_are_told_by_strangers_is_no_proxy(
+def test_the_proxy_variable_that_cgi_clients_can_set_is_ignored(
     proxy: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = "http://meetbot.invalid"
@@ -199,7 +199,7 @@ def test_a_base_url_may_end_in_the_version(end: str, client: Any, scripted: Any)
 
 
 @pytest.mark.parametrize("wrong", ["?x=1", "#x", " x", "/a b", "/a\tb"])
-def test_a_base_url_that_cannot_be_one_is_told(wrong: str) -> None:
+def test_an_invalid_base_url_is_an_error(wrong: str) -> None:
     with pytest.raises(MeetbotConfigurationError, match="base URL"):
         MeetBot(KEY, f"http://127.0.0.1:3010{wrong}")
 
@@ -209,16 +209,16 @@ def test_only_the_servers_own_no_such_job_is_none(client: Any, scripted: Any) ->
     for other in others:
         mb = client(scripted(other).url)
         for call in (mb.get_bot, mb.get_delivery):
-            with pytest.raises(MeetbotUnexpectedStatusError, match="base URL") as told:
+            with pytest.raises(MeetbotUnexpectedStatusError, match="base URL") as caught:
                 call(ID)
-            assert told.value.status == 404
+            assert caught.value.status == 404
     mb = client(scripted(refusal(404, "not_found")).url)
     assert mb.get_bot(ID) is None and mb.get_delivery("dlv_1") is None
 
 
 @contextmanager
 def speaking(said: bytes) -> Iterator[int]:
-    """The port of a server that says this to who has spoken, whatever that was, and hangs up."""
+    """The port of a server that answers any input with these bytes, and disconnects."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def speak() -> None:
@@ -233,7 +233,7 @@ def speaking(said: bytes) -> Iterator[int]:
         thread.start()
         port = listener.getsockname()[1]
         yield port
-        # Who says nothing ends it.
+        # A connection without input ends it.
         socket.create_connection(("127.0.0.1", port)).close()
         thread.join()
 

@@ -1,4 +1,4 @@
-"""The whole surface against the real server, whose sandbox plays the meetings."""
+"""Every call against the real server, whose sandbox simulates the meetings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sandbox(scenario: str = "two-speakers?seconds=60") -> str:
     return f"https://sandbox.meetbot.dev/{scenario}"
 
 
-def test_a_job_goes_its_way_and_each_verb_does_what_it_says(mb: Any, server: Server) -> None:
+def test_a_job_passes_through_its_statuses_and_each_verb_has_its_effect(mb: Any, server: Server) -> None:
     job = mb.dispatch_bot(
         meeting_url=sandbox(),
         external_id=f"lesson-{time.time_ns()}",
@@ -50,9 +50,9 @@ def test_a_job_goes_its_way_and_each_verb_does_what_it_says(mb: Any, server: Ser
     ended = mb.wait_for_bot(job.id, timeout=PATIENCE)
     assert (ended.status, ended.leave_reason) == ("completed", "requested")
     assert ended.manifest_uri and ended.manifest_uri.startswith("file://")
-    with pytest.raises(MeetbotConflictError) as told:
+    with pytest.raises(MeetbotConflictError) as caught:
         mb.leave_bot(job.id)
-    assert told.value.code == "invalid_state"
+    assert caught.value.code == "invalid_state"
     assert mb.cancel_bot(job.id) is None, "no error when it had ended already"
 
 
@@ -66,17 +66,17 @@ def test_a_list_goes_from_page_to_page(mb: Any) -> None:
         mb.cancel_bot(job.id)
 
 
-def test_what_is_wrong_is_told_all_at_once_as_the_specification_shows(mb: Any) -> None:
-    with pytest.raises(MeetbotValidationError) as told:
+def test_all_problems_are_reported_at_once_as_the_specification_shows(mb: Any) -> None:
+    with pytest.raises(MeetbotValidationError) as caught:
         mb.dispatch_bot(external_id="bad", meeting_url="not-a-url", display_name="")
-    error = told.value
+    error = caught.value
     assert error.body["error"] == "invalid_input"
     assert [issue["path"] for issue in error.body["issues"]] == [["meetingUrl"], ["displayName"]]
     assert (error.status, error.code) == (400, "invalid_input")
     assert error.request_id and error.request_id in str(error)
 
 
-def test_a_wrong_key_is_told(client: Any, server: Server) -> None:
-    with pytest.raises(MeetbotUnauthorizedError) as told:
+def test_a_wrong_key_is_an_error(client: Any, server: Server) -> None:
+    with pytest.raises(MeetbotUnauthorizedError) as caught:
         client(server.url, api_key="mb_test_" + "0" * 40).list_bots()
-    assert (told.value.status, told.value.code) == (401, "unauthorized")
+    assert (caught.value.status, caught.value.code) == (401, "unauthorized")

@@ -1,4 +1,4 @@
-"""The specification, as it was given: its method table and its examples hold to the letter, the examples run unchanged on the real server."""
+"""The original specification: its method table and examples hold exactly, and the examples run unchanged on the real server."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_example_2_dispatches_with_a_time_and_leave_rules(server: Server) -> Non
 
 
 class Receiver:
-    """The Flask app of example 3, and what came to it."""
+    """The Flask app of example 3, and the webhooks that it received."""
 
     def __init__(self) -> None:
         spec = importlib.util.spec_from_file_location("flask_webhook", EXAMPLES / "flask_webhook.py")
@@ -157,7 +157,7 @@ def test_example_3_takes_what_the_server_sends_and_answers_401_to_a_changed_byte
     assert len(receiver.processed) == 2
 
 
-def test_the_errors_are_told_apart_as_the_specification_shows(
+def test_the_errors_are_distinguished_as_the_specification_shows(
     server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = SPECIFICATION.split("## Errors")[-1]

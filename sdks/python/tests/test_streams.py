@@ -1,4 +1,4 @@
-"""What `watch` and `iter_bots` give: iterators that survive a time limit and an error, and lose nothing."""
+"""The iterators of `watch` and `iter_bots`: they go on after a timeout and an error, and lose nothing."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_an_event_that_comes_as_its_wait_is_cancelled_is_given_to_the_next(scrip
             waiting = asyncio.ensure_future(anext(watched))
             await asyncio.sleep(0)
             server.send(an_event(sequence))
-            # Sometimes before it has come, sometimes after, and often in between.
+            # Sometimes before the event has come, sometimes after, and often in between.
             until = time.monotonic() + 0.0005 * (sequence % 10)
             while time.monotonic() < until:
                 pass
@@ -82,7 +82,7 @@ def test_a_watch_goes_on_in_the_next_loop(scripted: Any) -> None:
     server.send(an_event(2))
     assert asyncio.run(one_and_a_wait_that_is_given_up()) == 2
     assert len(server.requests) == 1
-    # Nobody empties what that loop is told.
+    # That loop no longer drains its completions.
     server.send(an_event(3))
     assert [asyncio.run(one()), asyncio.run(one())] == [3, 4]
 
@@ -159,7 +159,7 @@ def test_a_timeline_through_a_transport_survives_a_time_limit_too() -> None:
     assert asyncio.run(main()) == ["evt_1", "evt_2"]
 
 
-def test_a_stream_that_is_closed_hangs_up_and_gives_nothing_more(scripted: Any) -> None:
+def test_a_closed_stream_disconnects_and_gives_nothing_more(scripted: Any) -> None:
     server = scripted(HANG)
 
     async def main() -> None:
@@ -196,7 +196,7 @@ def test_closing_a_stream_ends_the_wait_for_it(scripted: Any) -> None:
     assert asyncio.run(main()) == []
 
 
-def test_a_stream_that_is_dropped_hangs_up(scripted: Any) -> None:
+def test_a_dropped_stream_disconnects(scripted: Any) -> None:
     server = scripted(HANG)
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""All that programs can name of this package, as `spec/surface/python.txt` lists it: no name and no signature changes by accident."""
+"""The public names and signatures of this package, as `spec/surface/python.txt` lists them."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def item(name: str, value: Any) -> list[str]:
 
 
 def names(module: ModuleType) -> list[str]:
-    """What the module says that it has, or else what is defined in it."""
+    """The names in the module's `__all__`, or else those defined in it."""
     if "__dir__" in vars(module):
         return dir(module)
     defined = (name for name in dir(module) if getattr(vars(module).get(name), "__module__", None) == module.__name__)

@@ -1,4 +1,4 @@
-"""`meetbot.testing`, as the tests of a program that uses this SDK see it."""
+"""`meetbot.testing`, as the tests of a program that uses this SDK call it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_mocks_job_is_the_servers() -> None:
         testing.job(stauts="queued")
 
 
-def test_jobs_go_their_way_in_the_mock() -> None:
+def test_jobs_pass_through_their_statuses_in_the_mock() -> None:
     mock = testing.MockServer()
     mb = mock.client()
     first = mb.dispatch_bot(
@@ -52,7 +52,7 @@ def test_jobs_go_their_way_in_the_mock() -> None:
     assert asyncio.run(mock.async_client().get_bot(second.id)) == mb.get_bot(second.id)
 
 
-def test_what_the_mock_does_not_play_says_so() -> None:
+def test_a_call_that_the_mock_does_not_support_is_an_error() -> None:
     mock = testing.MockServer()
     mb = mock.client(max_retries=0)
     job = mb.dispatch_bot(meeting_url="https://a.example")
@@ -93,9 +93,9 @@ def test_the_mock_knows_an_idempotency_key_again() -> None:
     first = mb.dispatch_bot(meeting_url="https://a.example", idempotency_key="order-4711")
     assert mb.dispatch_bot(meeting_url="https://a.example", idempotency_key="order-4711") == first
     assert mb.dispatch_bot(meeting_url="https://a.example").id != first.id
-    with pytest.raises(MeetbotValidationError) as told:
+    with pytest.raises(MeetbotValidationError) as caught:
         mb.dispatch_bot(meeting_url="https://b.example", idempotency_key="order-4711")
-    assert told.value.code == "idempotency_mismatch"
+    assert caught.value.code == "idempotency_mismatch"
 
 
 @pytest.mark.parametrize("conftest", ["", 'pytest_plugins = ["meetbot.testing"]\n'], ids=["by itself", "named"])

@@ -1,4 +1,4 @@
-"""TLS with authorities and certificates of one's own."""
+"""TLS with a private authority and client certificates."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Answers(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Tells nobody."""
+        """Logs nothing."""
 
 
 class Server(ThreadingHTTPServer):
-    """One that clients without a certificate hang up on is fine."""
+    """Ignores handshakes that fail because the client has no certificate."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Tells nobody."""
+        """Logs nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +79,13 @@ def test_a_server_that_demands_a_certificate_gets_it(
         client(demanding, ca_bundle=roots, max_retries=0).get_bot(ID)
 
 
-def test_a_certificate_that_cannot_be_used_is_told_without_its_key(
+def test_a_certificate_that_cannot_be_used_is_an_error_without_its_key(
     client: Any, authority: trustme.CA, tmp_path: Path
 ) -> None:
     mine, anothers = authority.issue_cert("me@example.org"), authority.issue_cert("you@example.org")
     chain, key = mine.cert_chain_pems[0].bytes(), mine.private_key_pem.bytes()
     encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"
-    for wrong, told in [
+    for wrong, message in [
         (tmp_path / "nowhere.pem", "cannot be read.*nowhere.pem"),
         ((chain, tmp_path / "nowhere.pem"), "key cannot be read.*nowhere.pem"),
         (b"no PEM", "holds no certificate"),
@@ -93,6 +93,6 @@ def test_a_certificate_that_cannot_be_used_is_told_without_its_key(
         ((chain, encrypted), "encrypted"),
         ((chain, anothers.private_key_pem.bytes()), "cannot be used together"),
     ]:
-        with pytest.raises(MeetbotConfigurationError, match=told) as error:
+        with pytest.raises(MeetbotConfigurationError, match=message) as error:
             client("https://localhost:1", client_cert=wrong)
         assert key.decode().splitlines()[1] not in str(error.value)

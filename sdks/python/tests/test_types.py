@@ -1,4 +1,4 @@
-"""What type checkers say of the package: `cargo xtask test python` runs mypy and pyright over this, and what is wrong in it has to be."""
+"""Type checks of the package: `cargo xtask test python` runs mypy and pyright over this file, whose errors are all expected."""
 
 # An `ignore` that pyright does not need is an error too, as mypy says by itself.
 # pyright: reportUnnecessaryTypeIgnoreComment=true
@@ -27,12 +27,12 @@ from meetbot import (
     testing,
     webhooks,
 )
-from meetbot import _events, _models, _records
+from meetbot import _events, _models, _responses
 
 if TYPE_CHECKING:
     from typing_extensions import assert_type
 
-    # A name that is not there is told; where it was not, mypy would say of these comments that nobody needs them.
+    # An unknown name has to be an error: if it were none, mypy would report an unused `ignore` comment.
     from meetbot import Jobb  # type: ignore[attr-defined] # noqa: F401
     from meetbot.testing import MockSever  # type: ignore[attr-defined] # noqa: F401
 
@@ -40,7 +40,7 @@ SECRET = "whsec_dGVzdA=="
 
 
 class Ours(MeetBot):
-    """A client of a program's own."""
+    """A program's subclass of the client."""
 
 
 class AsyncOurs(AsyncMeetBot):
@@ -112,7 +112,7 @@ def test_unwrap_takes_the_headers_that_frameworks_give() -> None:
 def test_every_model_of_an_answer_can_be_imported() -> None:
     kinds = {
         name
-        for module in (_events, _models, _records)
+        for module in (_events, _models, _responses)
         for name, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, _models.Model)
     }

@@ -1,4 +1,4 @@
-"""Runs `spec/vectors`: what every SDK has to agree on. A file, a kind or a model that is not known here fails."""
+"""Runs `spec/vectors`, the behaviour that all SDKs share. An unknown file, kind or model fails."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from typing import Any, cast
 from unittest import mock
 
 import pytest
-from redirects import redirected
+from redirect_cases import redirected
 from scripted_server import KEY, VECTORS, Reply, ScriptedServer
 
 import meetbot
 from meetbot import AutoLeaveConfig, JobList, JobStatus, MeetBot, MeetbotError, Request, Response
 from meetbot import _calls, _core, _decode, _downloads, testing, webhooks
-from meetbot._records import ManifestFile
+from meetbot._responses import ManifestFile
 
 Case = dict[str, Any]
 
@@ -66,7 +66,7 @@ def signature(case: Case) -> None:
 
 
 def played(*responses: Response, **settings: Any) -> tuple[MeetBot, list[Request]]:
-    """A client whose server gives these responses in turn, then the last for ever."""
+    """A client whose server gives these responses in turn, and repeats the last one."""
     requests: list[Request] = []
 
     def transport(request: Request) -> Response:
@@ -79,9 +79,9 @@ def played(*responses: Response, **settings: Any) -> tuple[MeetBot, list[Request
 def error(case: Case) -> None:
     response = Response(case["status"], case["headers"], case["body"].encode())
     mb, _ = played(response, max_retries=0)
-    with pytest.raises(MeetbotError) as told:
+    with pytest.raises(MeetbotError) as caught:
         mb.cancel_bot("job_x")
-    found, expect = told.value, case["expect"]
+    found, expect = caught.value, case["expect"]
     kinds = {
         meetbot.MeetbotValidationError: "validation",
         meetbot.MeetbotUnauthorizedError: "unauthorized",
@@ -236,7 +236,7 @@ def request(case: Case) -> None:
 
 
 def recording(case: Case) -> None:
-    """A file of a recording, with what its manifest says of it."""
+    """A file of a recording, with its entry in the manifest."""
     name = f"{case['read']}.jsonl"
     manifest: dict[str, Any] = {"jobId": "job_x"}
     answers: list[Response] = []
@@ -336,13 +336,13 @@ def status(case: Case) -> None:
 
 
 def lie(case: Case) -> None:
-    """A server that lies gives the documented error, with what came in it, and the key in none."""
+    """An invalid answer is the documented error, which contains the body and never the key."""
     server = ScriptedServer([Reply(case["answer"].encode(), case["then"], case.get("flood", "").encode())])
     timeout = case["timeoutMs"] / 1000 if "timeoutMs" in case else None
-    with pytest.raises(MeetbotError) as told:
+    with pytest.raises(MeetbotError) as caught:
         MeetBot(KEY, server.url, max_retries=case["maxRetries"], timeout=timeout).get_bot("job_1")
     server.close()
-    found, expect = told.value, case["expect"]
+    found, expect = caught.value, case["expect"]
     assert type(found).__name__ == f"Meetbot{expect['kind'].title().replace('_', '')}Error"
     assert (found.attempts, found.status) == (expect["attempts"], expect["status"])
     assert (found.body or None) == parsed(expect["body"])
@@ -371,10 +371,10 @@ KINDS: dict[str, Callable[[Case], None] | None] = {
     "pages": page,
     "job_transitions": status,
     "recordings": recording,
-    # How events are followed and jobs are waited for is decided in the Rust SDK alone, which runs these.
+    # The Rust SDK alone implements following events and waiting for jobs, and runs these.
     "streams": None,
     "waits": None,
-    # The server's and the bot's: an SDK neither parses links nor leaves meetings.
+    # Vectors of the server and the bot: an SDK neither parses links nor leaves meetings.
     "meeting_links": None,
     "auto_leave": None,
 }
@@ -457,7 +457,7 @@ def test_a_job_of_which_only_the_required_is_known_is_waited_for_and_downloaded(
     events = {"data": [{"event": "job.status_changed", "data": {"sequence": 1}}, {"event": "job.failed", "data": {"sequence": 2}}]}
     mb, requests = played(said(events))
     assert [event.data.status for event in mb.watch("job_1")] == [None, None] and len(requests) == 1
-    # A file of which neither size nor hash is said is taken as it comes, one without a name not at all.
+    # A file without a size and a hash is accepted unchecked; one without a name is skipped.
     mb, _ = played(said({"jobId": "job_1", "files": [{"name": "a.webm"}]}), Response(200, {}, b"abc"))
     assert [path.name for path in mb.download_artifacts("job_1", tmp_path)] == ["a.webm", "manifest.json"]
     mb, _ = played(said({"jobId": "job_1", "files": [{}]}))
@@ -468,10 +468,10 @@ def test_a_job_of_which_only_the_required_is_known_is_waited_for_and_downloaded(
 def test_an_answer_without_what_is_required_is_an_error_that_shows_it() -> None:
     body = b'{"id": "job_1", "displayName": "shown"}'
     mb, _ = played(Response(200, {}, body))
-    with pytest.raises(meetbot.MeetbotDecodeError) as told:
+    with pytest.raises(meetbot.MeetbotDecodeError) as caught:
         mb.get_bot("job_1")
-    assert told.value.body == json.loads(body) and "shown" in str(told.value)
+    assert caught.value.body == json.loads(body) and "shown" in str(caught.value)
     body, headers = testing.sign_webhook({"event": "job.failed", "jobId": None}, "whsec_dGVzdA==")
-    with pytest.raises(meetbot.MeetbotDecodeError) as told:
+    with pytest.raises(meetbot.MeetbotDecodeError) as caught:
         webhooks.unwrap(body, headers, "whsec_dGVzdA==")
-    assert told.value.body is not None and "data.jobId" in str(told.value)
+    assert caught.value.body is not None and "data.jobId" in str(caught.value)

@@ -1,4 +1,4 @@
-"""Webhooks as a receiver takes them: typed, fresh, and signed with any of its secrets."""
+"""Verification and decoding of webhooks in a receiver."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def test_any_of_several_secrets_will_do_and_no_other() -> None:
     assert webhooks.unwrap(body, headers, [SECRET, OLD]).data.event == "job.finalized"
     signature = headers["x-meetbot-signature"]
     assert verify_webhook_signature(body=body, header=signature, secret=[SECRET, OLD])
-    with pytest.raises(webhooks.MeetbotSignatureError) as told:
+    with pytest.raises(webhooks.MeetbotSignatureError) as caught:
         webhooks.unwrap(body, headers, SECRET)
-    assert isinstance(told.value, MeetbotError) and SECRET not in str(told.value)
+    assert isinstance(caught.value, MeetbotError) and SECRET not in str(caught.value)
 
 
 def test_a_changed_byte_and_a_missing_header_are_refused_in_both_schemes() -> None:
@@ -79,10 +79,10 @@ def test_leaving_the_signed_time_out_makes_no_webhook_fresh() -> None:
         webhooks.unwrap(body, stripped, SECRET)
 
 
-def test_what_is_signed_but_no_event_is_told_apart() -> None:
-    with pytest.raises(MeetbotDecodeError) as told:
+def test_a_signed_body_that_is_no_event_is_a_decode_error() -> None:
+    with pytest.raises(MeetbotDecodeError) as caught:
         webhooks.unwrap(*testing.sign_webhook(b"[1]", SECRET), SECRET)
-    assert told.value.body == "[1]"
+    assert caught.value.body == "[1]"
 
 
 def test_the_body_may_be_anything_that_holds_bytes() -> None:
@@ -147,7 +147,7 @@ def test_an_invisible_character_in_a_secret_is_named(secret: str | bytes, named:
         verify_webhook_signature(body=b"{}", header=None, secret=secret)
 
 
-#: What people have in the place of a secret, by mistake.
+#: Values that are given instead of a secret by mistake.
 NO_SECRETS: list[Any] = [
     None, "", " \n", b"", "mb_live_abc", SECRET.removeprefix("whsec_"), f'"{SECRET}"', "whsec_", SECRET[:-1], f"{SECRET},{OLD}",
     "whsec_\ud800", "whsec_ä", b"\xff\xfe", 7, object(), {"secret": SECRET}, [], (), [None], [SECRET, None], [SECRET, ""], [[SECRET]], bytearray(b"x"),
@@ -155,12 +155,12 @@ NO_SECRETS: list[Any] = [
 
 
 @pytest.mark.parametrize("secret", NO_SECRETS, ids=repr)
-def test_what_cannot_be_a_secret_is_no_wrong_signature(secret: Any) -> None:
+def test_an_invalid_secret_is_a_configuration_error(secret: Any) -> None:
     body, headers = testing.sign_webhook({"event": "job.finalized"}, SECRET)
     for header in (headers["x-meetbot-signature"], "sha256=00", None):
-        with pytest.raises(MeetbotConfigurationError, match="secret") as told:
+        with pytest.raises(MeetbotConfigurationError, match="secret") as caught:
             verify_webhook_signature(body=body, header=header, secret=secret)
-        assert SECRET.removeprefix("whsec_") not in str(told.value) and "mb_live" not in str(told.value)
+        assert SECRET.removeprefix("whsec_") not in str(caught.value) and "mb_live" not in str(caught.value)
     for given in (headers, {}):
         with pytest.raises(MeetbotConfigurationError, match="secret"):
             webhooks.unwrap(body, given, secret, tolerance=None)
@@ -170,7 +170,7 @@ def test_what_cannot_be_a_secret_is_no_wrong_signature(secret: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [{"event": "x"}, None, 7, ["x"], object()], ids=repr)
-def test_a_body_that_was_parsed_is_no_wrong_signature(body: Any) -> None:
+def test_a_parsed_body_is_a_configuration_error(body: Any) -> None:
     _, headers = testing.sign_webhook({}, SECRET)
     with pytest.raises(MeetbotConfigurationError, match=f"body is of the type {type(body).__name__}"):
         verify_webhook_signature(body=body, header=headers["x-meetbot-signature"], secret=SECRET)
@@ -178,7 +178,7 @@ def test_a_body_that_was_parsed_is_no_wrong_signature(body: Any) -> None:
         webhooks.unwrap(body, headers, SECRET)
 
 
-def test_headers_of_another_kind_are_no_wrong_signature() -> None:
+def test_headers_of_another_type_are_a_configuration_error() -> None:
     body, headers = testing.sign_webhook({}, SECRET)
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     wrong: list[Any] = [None, raw, dict(raw), "x"]

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_shown_is_nothing_proven() {
+    fn a_demo_without_evidence_fails() {
         let evidence = Evidence {
             seconds: 20,
             in_browser: false,
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_packets_another_file_or_one_speaker_alone_are_told() {
+    fn too_few_packets_another_file_or_a_single_speaker_are_problems() {
         let manifest: Manifest = serde_json::from_value(serde_json::json!({
             "schemaVersion": 1, "jobId": "job_01KAB1CDEFGHJKMNPQRSTVWXYZ", "externalId": null, "meetingUrl": "u", "platform": "sandbox",
             "displayName": "d", "complete": true, "startedAt": "2026-11-23T10:00:00.000Z", "endedAt": "2026-11-23T10:00:20.000Z",

@@ -130,7 +130,7 @@ mod tests {
     use super::{super::State, *};
 
     #[test]
-    fn a_clock_of_another_time_fails_and_one_on_its_own_warns() {
+    fn a_wrong_clock_fails_and_an_unsynchronised_one_warns() {
         let today = Timestamp::from_millis(1_800_000_000_000);
         assert_eq!(judge_clock(Timestamp::UNIX_EPOCH, Some(true)).state, State::Fail);
         assert_eq!(judge_clock(today, Some(false)).state, State::Warn);

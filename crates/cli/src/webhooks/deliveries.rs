@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_delivery_is_told_with_every_try_and_what_was_answered() {
+    fn a_delivery_is_printed_with_every_try_and_its_response() {
         let delivery: Delivery = serde_json::from_value(json!({
             "id": "dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ", "jobId": "job_01KAB1CDEFGHJKMNPQRSTVWXYZ",
             "event": "job.finalized", "sequence": 7, "url": "https://a.example/f", "state": "pending",
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_of_which_little_is_known_is_told_with_dashes() {
+    fn a_delivery_with_missing_fields_is_printed_with_dashes() {
         let delivery: Delivery =
             serde_json::from_value(json!({"id": "dlv_1", "state": "resting", "tries": [{}]}))
                 .unwrap();

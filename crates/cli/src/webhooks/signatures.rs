@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn either_signature_will_do_and_each_is_told() {
+    fn either_signature_suffices_and_each_result_is_printed() {
         let both = headers(Some(OLD), Some(NEW));
         for (secrets, meetbot, standard, good) in [
             (&[OLD][..], Good(1), Wrong, true),

@@ -95,7 +95,7 @@ fn another_way(janus: &Janus) -> SocketAddr {
 }
 
 #[test]
-fn three_bots_of_two_consumers_by_links_of_their_own_leave_a_room_without_people() {
+fn three_bots_of_two_consumers_with_different_links_leave_a_room_without_people() {
     let Some(janus) = Janus::start() else { return };
     let server = Server::start();
     let (acme, globex) = (server.consumer("acme"), server.consumer("globex"));

@@ -96,7 +96,7 @@ fn what_is_kept_of_a_join_that_failed_is_listed_without_a_manifest_and_deleted_w
 }
 
 #[test]
-fn an_erased_consumer_is_gone_with_its_bots_and_all_it_had_and_nobody_else_is() {
+fn an_erased_consumer_is_gone_with_its_bots_and_data_and_no_other_consumer_is() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &["--consumer", "acme"]);

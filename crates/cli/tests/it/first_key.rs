@@ -55,7 +55,7 @@ fn keys(data: &Path) -> usize {
 }
 
 #[test]
-fn where_nobody_watches_no_key_is_made_and_it_is_said_how_to_make_one() {
+fn without_a_terminal_no_key_is_made_and_the_command_for_one_is_printed() {
     let data = TempDir::new().unwrap();
     let (server, started) = Running::start(
         meetbot().args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path()),
@@ -123,7 +123,7 @@ fn at_a_terminal_a_new_server_prints_a_key_once() {
 }
 
 #[test]
-fn a_new_consumer_has_a_webhook_secret_of_its_own_with_a_live_key_too() {
+fn a_new_consumer_gets_a_webhook_secret_also_with_a_live_key() {
     let data = TempDir::new().unwrap();
     let secret =
         |kind: &str, consumer: &str| create(kind, data.path(), &["--consumer", consumer]).1;

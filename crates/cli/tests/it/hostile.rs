@@ -315,11 +315,11 @@ fn nobody_else_is_harmed(protocol: Protocol) {
 }
 
 #[test]
-fn a_janus_that_lies_harms_nobody_else() {
+fn a_hostile_janus_harms_no_other_meeting() {
     nobody_else_is_harmed(Protocol::Janus);
 }
 
 #[test]
-fn a_sandbox_that_lies_harms_nobody_else() {
+fn a_hostile_sandbox_harms_no_other_meeting() {
     nobody_else_is_harmed(Protocol::Sandbox);
 }

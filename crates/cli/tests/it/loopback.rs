@@ -117,7 +117,7 @@ fn in_development_a_server_listens_on_loopback_only() {
 }
 
 #[test]
-fn open_loopback_beside_live_keys_is_told_in_the_log_and_by_doctor() {
+fn open_loopback_beside_live_keys_is_a_warning_in_the_log_and_of_doctor() {
     let data = TempDir::new().unwrap();
     let doctor = |more: &[&str]| {
         let mut command = meetbot();

@@ -162,7 +162,7 @@ fn recorded(folder: &Path) -> u64 {
 }
 
 #[test]
-fn a_server_that_is_told_to_stop_waits_for_no_such_bot_and_the_next_one_commands_and_counts_it() {
+fn a_server_that_stops_does_not_wait_for_such_a_bot_and_the_next_one_commands_and_counts_it() {
     let place = Place::new();
     // It would wait for bots of its own.
     let (server, one) = place.serve(&[("MEETBOT_SERVER_DRAIN_SECONDS", "3600")]);
@@ -230,7 +230,7 @@ fn a_bot_whose_data_folder_is_gone_ends() {
 }
 
 #[test]
-fn a_bot_that_is_told_to_stop_leaves_whole_files_and_is_replaced() {
+fn a_bot_that_gets_sigterm_leaves_whole_files_and_is_replaced() {
     let place = Place::new();
     let (server, one) = place.serve(&[]);
     let id = place.recording(&one, 12);

@@ -173,7 +173,7 @@ fn no_scenario_is_left_out() {
 }
 
 #[test]
-fn a_bot_to_which_nothing_comes_is_known_within_fifteen_seconds() {
+fn a_bot_that_receives_nothing_is_detected_within_fifteen_seconds() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &[]);

@@ -13,7 +13,7 @@ fn a_wrong_command_line_exits_with_2() {
 }
 
 #[test]
-fn a_sandbox_in_a_process_of_its_own_takes_a_token_that_cannot_be_guessed() {
+fn a_sandbox_in_a_separate_process_takes_a_token_that_cannot_be_guessed() {
     let beside = ["serve", "--sandbox", "ws://127.0.0.1:1", "--listen", "127.0.0.1:0"];
     for arguments in [&["sandbox", "serve", "--listen", "127.0.0.1:0"][..], &beside] {
         let with = |token: Option<&str>| {

@@ -157,7 +157,7 @@ async fn a_file_of_no_said_size_fills_no_memory() {
 
 /// Its file shrinks and grows with each answer: what it sends again is no progress.
 #[tokio::test]
-async fn a_server_that_begins_anew_for_ever_is_given_up() {
+async fn a_server_that_restarts_its_stream_endlessly_is_given_up() {
     let lies = (0..40).map(|number| cut(["012", "0123"][number % 2], 10, ""));
     let server = Server::start(lies);
     let mb = server.client().with(meetbot::CallOptions::new().max_retries(1)).unwrap();

@@ -287,7 +287,7 @@ async fn a_server_that_accepts_and_says_nothing_is_given_up_within_the_time_for_
 }
 
 #[tokio::test]
-async fn what_runs_a_clients_tasks_may_be_ones_own() {
+async fn a_client_can_use_a_custom_executor() {
     let server = Server::start([answer(200, &[], &job(1, "queued"))]);
     let (begun, mut tasks) = tokio::sync::mpsc::unbounded_channel();
     let builder = MeetBot::builder().api_key(KEY).base_url(server.url());
@@ -303,7 +303,7 @@ async fn what_runs_a_clients_tasks_may_be_ones_own() {
 }
 
 #[test]
-fn a_client_calls_itself_what_it_was_told() {
+fn a_client_sends_the_user_agent_it_was_given() {
     let server = Server::start((0..2).map(|_| answer(200, &[], &job(1, "queued"))));
     server.blocking().get_bot("job_x").unwrap();
     let named =
@@ -366,7 +366,7 @@ fn tls_server(client: Option<&CertifiedKey<KeyPair>>) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_server_of_an_authority_of_ones_own_is_trusted_with_its_bundle_alone() {
+async fn a_server_of_a_private_authority_is_trusted_with_its_bundle_alone() {
     let (port, pem) = tls_server(None);
     let builder = || {
         MeetBot::builder().api_key(KEY).base_url(format!("https://localhost:{port}")).max_retries(0)
@@ -382,7 +382,7 @@ async fn a_server_of_an_authority_of_ones_own_is_trusted_with_its_bundle_alone()
 }
 
 #[tokio::test]
-async fn a_server_that_demands_a_certificate_gets_it_and_what_is_none_is_told() {
+async fn a_server_that_demands_a_certificate_gets_it_and_an_invalid_one_is_an_error() {
     let mine = self_signed();
     let (port, roots) = tls_server(Some(&mine));
     let builder = || {
@@ -413,7 +413,7 @@ async fn a_server_that_demands_a_certificate_gets_it_and_what_is_none_is_told() 
 }
 
 #[tokio::test]
-async fn a_call_of_ones_own_has_the_retries_the_key_and_the_errors_of_all_others() {
+async fn a_custom_call_has_the_retries_the_key_and_the_errors_of_all_others() {
     let server = Server::start([
         busy("0"),
         answer(201, &[("X-Request-Id", "req_7")], "whatever it is"),
@@ -441,7 +441,7 @@ async fn a_call_of_ones_own_has_the_retries_the_key_and_the_errors_of_all_others
 }
 
 #[test]
-fn a_call_that_cannot_be_sent_is_told() {
+fn a_call_that_cannot_be_sent_is_an_error() {
     assert!(Request::new("GE T", "/x").is_err());
     assert!(Request::new("GET", "x").is_err());
     let request = || Request::new("GET", "/x").unwrap();

@@ -8,7 +8,6 @@ Example:
 
 from typing import TYPE_CHECKING
 
-from ._sync.client import MeetBot
 from ._core import VERSION as __version__
 from ._core import Answer
 from ._errors import (
@@ -29,14 +28,32 @@ from ._errors import (
     MeetbotValidationError,
 )
 from ._signature import verify_webhook_signature
+from ._sync.client import MeetBot
 
 if TYPE_CHECKING:
     from . import testing, webhooks
     from ._async.client import AsyncMeetBot
-    from ._async.following import AsyncStream
+    from ._async.streams import AsyncStream
     from ._downloads import Progress
+    from ._enums import (
+        ControlAction,
+        ControlState,
+        DeliveryState,
+        DeliveryStateWord,
+        EndpointState,
+        EventName,
+        FailureCode,
+        JobStatus,
+        JobStatusWord,
+        LeaveReason,
+        MixState,
+        Permission,
+        Platform,
+        PlatformWord,
+        RecordingState,
+        Via,
+    )
     from ._events import Caption, ChatMessage, Participant, RecordingEvent, TimelineEvent, WebhookEvent
-    from ._sync.following import Stream
     from ._httpx import AsyncHttpxTransport, HttpxTransport
     from ._models import (
         AutoLeave,
@@ -51,7 +68,7 @@ if TYPE_CHECKING:
     )
     from ._observe import CallEnded, CallStarted
     from ._raw import RawResponse
-    from ._records import (
+    from ._responses import (
         Attempt,
         DeletionReceipt,
         Delivery,
@@ -79,25 +96,8 @@ if TYPE_CHECKING:
         UnavailableTrack,
         Usage,
     )
+    from ._sync.streams import Stream
     from ._transport import AsyncTransport, Request, Response, Transport
-    from ._words import (
-        ControlAction,
-        ControlState,
-        DeliveryState,
-        DeliveryStateWord,
-        EndpointState,
-        EventName,
-        FailureCode,
-        JobStatus,
-        JobStatusWord,
-        LeaveReason,
-        MixState,
-        Permission,
-        Platform,
-        PlatformWord,
-        RecordingState,
-        Via,
-    )
 
 __all__ = [
     "Answer",
@@ -195,49 +195,49 @@ __all__ = [
 
 # Imported when they are first asked for: the models bring pydantic, the asynchronous client asyncio.
 _LATER = {
-    "Attempt": "_records",
-    "Endpoint": "_records",
-    "DeliveryTry": "_records",
-    "Gap": "_records",
-    "HostBots": "_records",
-    "HostCpu": "_records",
-    "HostDisk": "_records",
-    "HostMemory": "_records",
-    "ManifestFile": "_records",
-    "ManifestParticipant": "_records",
-    "Mixed": "_records",
-    "RemovedObject": "_records",
-    "Span": "_records",
-    "SpeakingSpan": "_records",
-    "UnavailableTrack": "_records",
+    "Attempt": "_responses",
+    "Endpoint": "_responses",
+    "DeliveryTry": "_responses",
+    "Gap": "_responses",
+    "HostBots": "_responses",
+    "HostCpu": "_responses",
+    "HostDisk": "_responses",
+    "HostMemory": "_responses",
+    "ManifestFile": "_responses",
+    "ManifestParticipant": "_responses",
+    "Mixed": "_responses",
+    "RemovedObject": "_responses",
+    "Span": "_responses",
+    "SpeakingSpan": "_responses",
+    "UnavailableTrack": "_responses",
     "Caption": "_events",
     "ChatMessage": "_events",
     "Participant": "_events",
     "RecordingEvent": "_events",
     "ControlResult": "_models",
-    "AsyncStream": "_async.following",
-    "Stream": "_sync.following",
-    "Delivery": "_records",
-    "DeliveryPage": "_records",
-    "DeletionReceipt": "_records",
-    "ErasureReceipt": "_records",
-    "Host": "_records",
-    "Manifest": "_records",
-    "MissingRequirement": "_records",
-    "PlatformAvailability": "_records",
-    "PlatformPage": "_records",
+    "AsyncStream": "_async.streams",
+    "Stream": "_sync.streams",
+    "Delivery": "_responses",
+    "DeliveryPage": "_responses",
+    "DeletionReceipt": "_responses",
+    "ErasureReceipt": "_responses",
+    "Host": "_responses",
+    "Manifest": "_responses",
+    "MissingRequirement": "_responses",
+    "PlatformAvailability": "_responses",
+    "PlatformPage": "_responses",
     "TimelineEvent": "_events",
-    "Track": "_records",
-    "Usage": "_records",
+    "Track": "_responses",
+    "Usage": "_responses",
     "WebhookEvent": "_events",
     "AsyncTransport": "_transport",
     "Request": "_transport",
     "Response": "_transport",
     "Transport": "_transport",
-    "DeliveryState": "_words",
-    "DeliveryStateWord": "_words",
-    "EndpointState": "_words",
-    "EventName": "_words",
+    "DeliveryState": "_enums",
+    "DeliveryStateWord": "_enums",
+    "EndpointState": "_enums",
+    "EventName": "_enums",
     "AsyncHttpxTransport": "_httpx",
     "HttpxTransport": "_httpx",
     "Progress": "_downloads",
@@ -253,18 +253,18 @@ _LATER = {
     "Recording": "_models",
     "RequestRecordingPermissionResult": "_models",
     "Webhooks": "_models",
-    "ControlAction": "_words",
-    "ControlState": "_words",
-    "FailureCode": "_words",
-    "JobStatus": "_words",
-    "JobStatusWord": "_words",
-    "LeaveReason": "_words",
-    "MixState": "_words",
-    "Permission": "_words",
-    "Platform": "_words",
-    "PlatformWord": "_words",
-    "RecordingState": "_words",
-    "Via": "_words",
+    "ControlAction": "_enums",
+    "ControlState": "_enums",
+    "FailureCode": "_enums",
+    "JobStatus": "_enums",
+    "JobStatusWord": "_enums",
+    "LeaveReason": "_enums",
+    "MixState": "_enums",
+    "Permission": "_enums",
+    "Platform": "_enums",
+    "PlatformWord": "_enums",
+    "RecordingState": "_enums",
+    "Via": "_enums",
 }
 
 

@@ -1,4 +1,4 @@
-"""Every call of the API as data, so that both clients share all but the last line."""
+"""Every call of the API as data, so that both clients share all code but the sending."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from ._errors import MeetbotConfigurationError
 from ._times import wire_time_of
 
 if TYPE_CHECKING:
+    from ._enums import DeliveryStateWord, JobStatusWord, PlatformWord
     from ._events import EventPage
     from ._models import AutoLeaveConfig, AutoLeaveSettings, ControlResult, Job, JobList
-    from ._records import (
+    from ._responses import (
         Delivery,
         DeliveryPage,
         DeletionReceipt,
@@ -25,13 +26,12 @@ if TYPE_CHECKING:
         PlatformPage,
         Usage,
     )
-    from ._words import DeliveryStateWord, JobStatusWord, PlatformWord
 
 T = TypeVar("T")
 
 
 class Call(Generic[T]):
-    """What to send, and the name of the model in the answer; `None` where nothing of the answer is read."""
+    """A request, and the name of the model of its answer; `None` where the answer's body is not read."""
 
     __slots__ = ("body", "method", "model", "path")
 
@@ -101,7 +101,7 @@ def get_bot(job_id: Job | str) -> Call[Job]:
 
 
 def differs(job: Job, seen: Job | None) -> bool:
-    """Whether something has changed: chat and comings and goings leave no more in a job than the time of its last change."""
+    """Whether anything but `updated_at` has changed: chat, and people who join or leave, change that field alone."""
     return seen is None or job != seen.model_copy(update={"updated_at": job.updated_at})
 
 
@@ -211,7 +211,7 @@ def redeliver(delivery_id: str) -> Call[Delivery]:
 
 
 def json_bytes(value: object) -> bytes:
-    """JSON as the API takes it: what is not JSON is told before anything is sent."""
+    """The value as JSON. A value that is no JSON is an error before anything is sent."""
     try:
         return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""What answers and events hold, read as models. The models bring pydantic, which takes its time: they are imported with the first answer."""
+"""Decodes answers and events into models. Importing the models imports pydantic, which is slow: it is done at the first answer."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _READERS: dict[str, Callable[[bytes], Any]] = {}
 
 
 class Unreadable(Exception):
-    """A body does not hold what its call promises; the text says why, without showing what came."""
+    """A body cannot be decoded. The text says why, and contains nothing of the body."""
 
 
 def read(core: _core.Core, call: Call[T], answer: _core.Answer) -> T:
-    """The answer as the call promises it.
+    """The decoded answer of the call.
 
     Raises:
         MeetbotDecodeError: The body does not hold it.
@@ -66,7 +66,7 @@ def read_model(model: str, body: bytes) -> Any:
         return reader(body)
     except ValidationError as error:
         why = problems(error)
-    # Outside of the handler: the error of pydantic shows what came, the API key included should it be in there.
+    # Raised outside of the handler: pydantic's error shows the body, and the API key if the body contains it.
     raise Unreadable(why)
 
 
@@ -78,9 +78,9 @@ def _reader(model: str) -> Callable[[bytes], Any]:
     if hasattr(_models, model):
         return cast("Callable[[bytes], Any]", getattr(_models, model).model_validate_json)
     # Most programs never need these.
-    from . import _events, _records
+    from . import _events, _responses
 
-    module = _events if hasattr(_events, model) else _records
+    module = _events if hasattr(_events, model) else _responses
     return cast("Callable[[bytes], Any]", getattr(module, model).model_validate_json)
 
 

@@ -21,7 +21,7 @@ from ._errors import (
 
 if TYPE_CHECKING:
     from . import _core
-    from ._records import ManifestFile
+    from ._responses import ManifestFile
 
 #: How many bytes are asked for at a time: what a broken connection costs at most. A piece has to come within the time of one try.
 PIECE = 1 << 20

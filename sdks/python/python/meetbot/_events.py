@@ -7,9 +7,9 @@ from typing import Annotated, Any, Union
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
 
+from ._enums import EventName, FailureCode, JobStatus, LeaveReason, Permission, Via
 from ._models import Count, Flag, Metadata, Model, OrPlain, Timestamp, Whole, problems
-from ._records import ManifestFile
-from ._words import EventName, FailureCode, JobStatus, LeaveReason, Permission, Via
+from ._responses import ManifestFile
 
 
 class Participant(Model):

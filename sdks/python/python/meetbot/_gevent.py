@@ -1,7 +1,7 @@
-"""How blocking calls wait in a program that gevent has patched: their greenlet waits, and all others go on.
+"""How blocking calls wait in a program that gevent has patched: the calling greenlet waits, and all others go on.
 
-Waiting in the core would hold up the thread, and every greenlet with it. So a call is begun as one of an asyncio loop is: the core's own thread
-sends and receives, and gevent's hub is told of the end through a pipe. Unlike gevent's pool of threads, that takes any number of calls.
+Waiting in the core would block the thread and every greenlet on it. So a call begins as one of an asyncio loop does: the core's thread
+sends and receives, and notifies gevent's hub of the end through a pipe. Unlike gevent's thread pool, this has no limit of concurrent calls.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from ._parts import Parts
 
 T = TypeVar("T")
 
-#: Says that there is something to read, to a watcher of gevent's loops.
+#: The event mask "readable" of the watchers of gevent's loops.
 READ = 1
 
-#: Each thread that runs greenlets has a hub of its own.
+#: Each thread that runs greenlets has its own hub.
 _by_hub: weakref.WeakKeyDictionary[Hub, _core.Completions] = weakref.WeakKeyDictionary()
 
 if hasattr(os, "register_at_fork"):
-    # A forked child has a runtime that knows nothing of the parent's.
+    # A forked child has a new runtime.
     os.register_at_fork(after_in_child=_by_hub.clear)
 
 
@@ -37,13 +37,13 @@ def call(core: _core.Core, parts: Parts) -> _core.Answer:
     return _waited(lambda completions, result: core.start(completions, result, parts))
 
 
-def news(wait: _core.Wait, pause: float) -> None:
+def wait_for_change(wait: _core.Wait, pause: float) -> None:
     """Returns when something may have happened to the job, and after the pause at the latest."""
     _waited(lambda completions, result: wait.start(completions, result, pause))
 
 
-class Listening:
-    """Waits for a stream's events. A wait that is given up goes on, so that an event that is on its way by then is not lost."""
+class EventReader:
+    """Waits for a stream's events. A killed wait goes on in the background, so that no event is lost."""
 
     def __init__(self, events: _core.Events) -> None:
         self._events = events
@@ -51,8 +51,8 @@ class Listening:
         self._task: _core.Task | None = None
         self._hub: Hub | None = None
 
-    def is_here(self) -> bool:
-        """Whether this thread's hub can go on: the wait of another would tell that one."""
+    def is_usable_here(self) -> bool:
+        """Whether this thread's hub may wait with this reader: a wait that another hub began completes on that hub."""
         return self._result is None or self._hub is get_hub()
 
     def next(self) -> str | None:
@@ -69,7 +69,7 @@ class Listening:
         return result.get()
 
     def close(self) -> None:
-        """Gives the wait up and closes its socket."""
+        """Cancels the wait and closes its socket."""
         if self._task is not None:
             self._task.abort()
         self._result = self._task = None
@@ -100,7 +100,7 @@ def _completions(hub: Hub) -> _core.Completions:
 
 @contextmanager
 def _watched(hub: Hub, completions: _core.Completions) -> Iterator[None]:
-    # One for each wait: a watcher that stayed would keep gevent's loop from ever being at its end.
+    # One watcher for each wait: a permanent one would keep gevent's loop from ending.
     watcher = hub.loop.io(completions.fileno(), READ)
     watcher.start(completions.drain)
     try:

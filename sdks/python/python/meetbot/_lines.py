@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from ._errors import MeetbotDecodeError
 from ._events import Caption, ChatMessage, RecordingEvent
 from ._models import Model, problems
-from ._records import ManifestFile
+from ._responses import ManifestFile
 
 if TYPE_CHECKING:
-    from ._records import Manifest
+    from ._responses import Manifest
 
 #: How a line of each file is read.
 MODELS: dict[str, type[Model]] = {"captions": Caption, "chat": ChatMessage, "events": RecordingEvent}

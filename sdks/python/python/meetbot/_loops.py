@@ -1,11 +1,11 @@
-"""How calls are sent from an asyncio loop: through the Rust core, whose answers a loop fetches from completions of its own."""
+"""How calls are sent from an asyncio loop: through the Rust core, which queues the answers in the loop's completions."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import weakref
-from asyncio import sleep as asleep
+from asyncio import sleep as async_sleep
 from typing import TYPE_CHECKING
 
 from . import _core
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     from ._parts import Parts
     from ._transport import AsyncTransport
 
-__all__ = ["AsyncListening", "anews", "asend", "asleep"]
+__all__ = ["AsyncEventReader", "async_wait_for_change", "async_send", "async_sleep"]
 
-# Owned by the loop, which watches them, and gone when it closes: an answer that nobody fetched any more must not keep its loop alive.
+# The loop owns its completions and drops them when it closes. The references here are weak: an answer that is never fetched must not keep its loop alive.
 _by_loop: weakref.WeakKeyDictionary[
     asyncio.AbstractEventLoop, weakref.ref[_core.Completions]
 ] = weakref.WeakKeyDictionary()
 
 if hasattr(os, "register_at_fork"):
-    # A forked child has loops of its own, and a runtime that knows nothing of the parent's.
+    # A forked child has other loops, and a new runtime.
     os.register_at_fork(after_in_child=_by_loop.clear)
 
 
-async def asend(
+async def async_send(
     core: _core.Core, transport: AsyncTransport | None, parts: Parts
 ) -> _core.Answer:
     """Makes a call; cancelling the task that awaits it closes its socket."""
     sendable(parts)
     if transport is not None:
-        from ._transport import athrough
+        from ._transport import async_send_through
 
-        return await athrough(core, transport, parts)
+        return await async_send_through(core, transport, parts)
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_core.Answer] = loop.create_future()
-    # The completions are not kept in a variable: they may hold this very future, and no collector sees through them.
+    # No variable holds the completions: they may refer to this future, and the garbage collector cannot break that cycle.
     task = core.start(_completions(loop), future, parts)
     try:
         return await future
@@ -47,16 +47,16 @@ async def asend(
         raise
 
 
-class AsyncListening:
-    """Waits for a stream's events. A wait that is given up goes on, so that an event that is on its way by then is not lost."""
+class AsyncEventReader:
+    """Waits for a stream's events. A cancelled wait goes on in the background, so that no event is lost."""
 
     def __init__(self, events: _core.Events) -> None:
         self._future: asyncio.Future[str | None] | None = None
         self._task: _core.Task | None = None
         self._events = events
 
-    def is_here(self) -> bool:
-        """Whether the loop that runs can go on: another one's wait would tell that one."""
+    def is_usable_here(self) -> bool:
+        """Whether the running loop may wait with this reader: a wait that another loop began completes on that loop."""
         return self._future is None or self._future.get_loop() is asyncio.get_running_loop()
 
     async def next(self) -> str | None:
@@ -65,17 +65,17 @@ class AsyncListening:
             loop = asyncio.get_running_loop()
             future = self._future = loop.create_future()
             self._task = self._events.start(_completions(loop), future)
-        # Unlike awaiting it, this does not cancel it.
+        # Unlike awaiting the future, this does not cancel it.
         await asyncio.wait([future])
         self._future = None
         return None if future.cancelled() else future.result()
 
     def close(self) -> None:
-        """Gives the wait up and closes its socket."""
+        """Cancels the wait and closes its socket."""
         if self._task is not None:
             self._task.abort()
         if self._future is not None and not self._future.cancel() and not self._future.cancelled():
-            # Nobody wants to hear of it any more, and asyncio is to know that.
+            # Retrieves the exception, or asyncio would log that it was never retrieved.
             self._future.exception()
         self._future = None
 
@@ -83,7 +83,7 @@ class AsyncListening:
         self.close()
 
 
-async def anews(wait: _core.Wait, pause: float) -> None:
+async def async_wait_for_change(wait: _core.Wait, pause: float) -> None:
     """Returns when something may have happened to the job, and after the pause at the latest."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
@@ -109,6 +109,6 @@ def _made(loop: asyncio.AbstractEventLoop) -> _core.Completions:
         made = _core.Completions.watched()
         loop.add_reader(made.fileno(), made.drain)
     except NotImplementedError:
-        # Windows' proactor cannot watch files.
+        # The proactor loop of Windows cannot watch files.
         return _core.Completions.threadsafe(weakref.ref(loop))
     return made

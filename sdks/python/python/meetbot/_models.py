@@ -24,9 +24,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 
-from ._errors import MeetbotConfigurationError
-from ._times import wire_time
-from ._words import (
+from ._enums import (
     ControlAction,
     ControlState,
     FailureCode,
@@ -36,6 +34,8 @@ from ._words import (
     Platform,
     RecordingState,
 )
+from ._errors import MeetbotConfigurationError
+from ._times import wire_time
 
 __all__ = [
     "AutoLeave",

@@ -1,4 +1,4 @@
-"""What others may see of a call: hooks, the log, and the trace that it belongs to. Never its secrets."""
+"""Observation of calls: hooks, the log and tracing. None of them sees a secret."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._errors import MeetbotError
 
 logger = logging.getLogger("meetbot")
 
-#: What of an OpenTelemetry context goes to the server. Baggage stays: it may hold what is nobody else's business.
+#: The parts of an OpenTelemetry context that are sent to the server. Baggage is not: it may hold private data.
 _TRACE = ("traceparent", "tracestate")
 
 
@@ -49,7 +49,7 @@ class CallEnded:
 
 @dataclass(frozen=True)
 class Hooks:
-    """Who is told of a client's calls."""
+    """The functions that are called before and after each of a client's calls."""
 
     on_request: Callable[[CallStarted], None] | None
     on_response: Callable[[CallEnded], None] | None
@@ -64,7 +64,7 @@ def hooks(
 
 
 class Observed:
-    """One call, as it is seen from outside."""
+    """One call that hooks, the log or a trace observe."""
 
     def __init__(self, hooks: Hooks, method: str, path: str) -> None:
         self._hooks = hooks
@@ -110,7 +110,7 @@ class Observed:
 
 
 def begin(hooks: Hooks | None, method: str, path: str) -> Observed | None:
-    """The call as it will be seen; `None` when nobody looks."""
+    """Begins to observe a call; `None` when there is no hook, no debug log and no tracing."""
     if hooks is None:
         if not logger.isEnabledFor(logging.DEBUG) and "opentelemetry" not in sys.modules:
             return None
@@ -118,8 +118,8 @@ def begin(hooks: Hooks | None, method: str, path: str) -> Observed | None:
     return Observed(hooks, method, path)
 
 
-def warned(answer: _core.Answer) -> _core.Answer:
-    """The answer; what the server passed over of the request is a warning in the log."""
+def log_ignored_fields(answer: _core.Answer) -> _core.Answer:
+    """Returns the answer, and logs a warning about request fields that the server ignored."""
     names = answer.header("x-meetbot-ignored")
     if names is not None:
         logger.warning("the server does not know these fields and passed them over: %s", names)

@@ -1,4 +1,4 @@
-"""Whether a webhook is the server's."""
+"""Verifies the signatures of webhooks."""
 
 from __future__ import annotations
 

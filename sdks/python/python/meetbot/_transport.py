@@ -1,4 +1,4 @@
-"""What a transport of your own has to be: something that takes a request and gives a response."""
+"""The interface of custom transports: a callable that takes a request and returns a response."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What a transport is to send. Its headers hold the API key: log none of them; its `repr` shows none."""
+    """A request for a transport to send. Its headers hold the API key: do not log them; its `repr` shows none."""
 
     method: str
     url: str
@@ -29,7 +29,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What a transport received, whatever its status."""
+    """The response that a transport received, with any status."""
 
     status: int
     headers: Mapping[str, str]
@@ -39,9 +39,9 @@ class Response:
 class Transport(Protocol):
     """Sends one request: a function, or an object that can be called.
 
-    A connection that is not to be had or breaks is a `MeetbotConnectionError` or an `OSError`, a try that takes too long a
-    `MeetbotTimeoutError` or a `TimeoutError`: both are tried again by the rules of every call. Redirects are not to be followed: the SDK
-    sends another request, without the key, to where an artifact's leads, and any other is an error.
+    Raise `MeetbotConnectionError` or `OSError` for a connection that fails or breaks, and `MeetbotTimeoutError` or `TimeoutError` for a try
+    that takes too long: both are retried by the rules of every call. Do not follow redirects: the SDK sends another request, without the
+    key, to the target of an artifact's redirect, and any other redirect is an error.
 
     Example:
         >>> from meetbot import MeetBot, Request, Response
@@ -64,18 +64,18 @@ class AsyncTransport(Protocol):
         ...
 
 
-def through(core: _core.Core, transport: Transport, parts: Parts) -> _core.Answer:
+def send_through(core: _core.Core, transport: Transport, parts: Parts) -> _core.Answer:
     """Makes a call through a transport, by the rules of every call."""
     exchange = core.exchange(parts)
     attempts = 0
     while True:
         attempts += 1
         try:
-            verdict = _answered(exchange, transport(_request(exchange)))
+            verdict = _on_response(exchange, transport(_request(exchange)))
         except (MeetbotConnectionError, OSError) as error:
-            verdict = _broken(exchange, error)
+            verdict = _on_failure(exchange, error)
         except MeetbotError as error:
-            # One of the transport's own knows nothing of the tries before.
+            # An error that the transport raised itself has no count of the tries.
             error.attempts = error.attempts or attempts
             raise
         if isinstance(verdict, _core.Answer):
@@ -83,7 +83,7 @@ def through(core: _core.Core, transport: Transport, parts: Parts) -> _core.Answe
         time.sleep(verdict)
 
 
-async def athrough(core: _core.Core, transport: AsyncTransport, parts: Parts) -> _core.Answer:
+async def async_send_through(core: _core.Core, transport: AsyncTransport, parts: Parts) -> _core.Answer:
     """Makes a call through a transport, by the rules of every call."""
     exchange = core.exchange(parts)
     attempts = 0
@@ -92,11 +92,11 @@ async def athrough(core: _core.Core, transport: AsyncTransport, parts: Parts) ->
         try:
             request = _request(exchange)
             response = await asyncio.wait_for(transport(request), request.timeout)
-            verdict = _answered(exchange, response)
+            verdict = _on_response(exchange, response)
         except (MeetbotConnectionError, OSError, asyncio.TimeoutError) as error:
-            verdict = _broken(exchange, error)
+            verdict = _on_failure(exchange, error)
         except MeetbotError as error:
-            # One of the transport's own knows nothing of the tries before.
+            # An error that the transport raised itself has no count of the tries.
             error.attempts = error.attempts or attempts
             raise
         if isinstance(verdict, _core.Answer):
@@ -110,10 +110,10 @@ def _request(exchange: _core.Exchange) -> Request:
     )
 
 
-def _answered(exchange: _core.Exchange, response: Response) -> _core.Answer | float:
+def _on_response(exchange: _core.Exchange, response: Response) -> _core.Answer | float:
     return exchange.answered(response.status, list(response.headers.items()), response.content)
 
 
-def _broken(exchange: _core.Exchange, error: BaseException) -> float:
+def _on_failure(exchange: _core.Exchange, error: BaseException) -> float:
     timed_out = isinstance(error, (MeetbotTimeoutError, TimeoutError, asyncio.TimeoutError))
     return exchange.broken(str(error) or type(error).__name__, timed_out)

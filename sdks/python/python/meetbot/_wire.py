@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from ._transport import Transport
 
 __all__ = [
-    "Listening",
+    "EventReader",
     "Options",
     "Pem",
     "Settings",
     "core",
     "merged",
-    "news",
+    "wait_for_change",
     "send",
     "sleep",
     "wait",
@@ -37,7 +37,7 @@ Pem = Union[str, "os.PathLike[str]", bytes]
 
 
 class Settings(TypedDict):
-    """What a client is told once."""
+    """The settings that a client has from its construction on."""
 
     api_key: str | None
     base_url: str | None
@@ -48,7 +48,7 @@ class Settings(TypedDict):
 
 
 class Options(TypedDict):
-    """What holds for all calls of a client, or for those of one made by `with_options`; times in seconds."""
+    """The options of all calls of a client, or of a copy made by `with_options`; times in seconds."""
 
     timeout: float | None
     connect_timeout: float | None
@@ -102,7 +102,7 @@ def core(
     except (TypeError, UnicodeEncodeError):
         made = None
     if made is None:
-        # Outside of the handler: what the core says may hold the key.
+        # Raised outside of the handler: the core's error text may contain the key, and must not become the `__context__`.
         raise MeetbotConfigurationError(
             "the API key, the base URL or the proxy is no text that can be sent"
         )
@@ -153,18 +153,18 @@ def _read(pem: Pem, what: str) -> bytes:
 
 
 def _is_patched() -> bool:
-    """Whether gevent has put its sockets in the place of Python's: then no thread is to wait, since its greenlets would wait with it."""
+    """Whether gevent has replaced Python's sockets. A call must not block the thread then, since every greenlet of the thread would block too."""
     monkey = sys.modules.get("gevent.monkey")
     return (
         monkey is not None
         and bool(monkey.is_module_patched("socket"))
-        # Elsewhere there is no pipe that a hub could watch.
+        # gevent's hub can watch a pipe on POSIX systems only.
         and os.name == "posix"
     )
 
 
 def sleep(seconds: float) -> None:
-    """Sleeps; in a program that gevent has patched after this was imported, too, only the greenlet does."""
+    """Sleeps. Under gevent only the greenlet sleeps, also when gevent patched the program after this import."""
     time.sleep(seconds)
 
 
@@ -177,50 +177,50 @@ def send(core: _core.Core, transport: Transport | None, parts: Parts) -> _core.A
 
             return _gevent.call(core, parts)
         return core.call(parts)
-    from ._transport import through
+    from ._transport import send_through
 
-    return through(core, transport, parts)
+    return send_through(core, transport, parts)
 
 
-class Listening:
-    """Waits for a stream's events; an interrupted wait loses none."""
+class EventReader:
+    """Waits for a stream's events. An interrupted wait loses no event."""
 
     def __init__(self, events: _core.Events) -> None:
         self._events = events
-        #: What listens in its place, once it was asked in a program that gevent has patched.
-        self._green: _gevent.Listening | None = None
+        #: The reader that does the waiting in a program that gevent has patched; made by the first `next` there.
+        self._gevent_reader: _gevent.EventReader | None = None
 
-    def is_here(self) -> bool:
-        """Whether the thread that asks may wait for them: without gevent, every thread."""
-        return self._green is None or self._green.is_here()
+    def is_usable_here(self) -> bool:
+        """Whether the calling thread may wait with this reader: without gevent, every thread may."""
+        return self._gevent_reader is None or self._gevent_reader.is_usable_here()
 
     def next(self) -> str | None:
         """The next event, as JSON; `None` after the last."""
-        if self._green is None:
+        if self._gevent_reader is None:
             if not _is_patched():
                 return self._events.next()
             from . import _gevent
 
-            self._green = _gevent.Listening(self._events)
-        return self._green.next()
+            self._gevent_reader = _gevent.EventReader(self._events)
+        return self._gevent_reader.next()
 
     def close(self) -> None:
-        """Gives a wait up; the stream is closed when nobody refers to it."""
-        if self._green is not None:
-            self._green.close()
+        """Cancels the wait. The stream itself is closed when the last reference to it is dropped."""
+        if self._gevent_reader is not None:
+            self._gevent_reader.close()
 
 
 def wait(core: _core.Core, job_id: str, timeout: float | None, *, listen: bool) -> _core.Wait:
-    """A wait for a job's end; through a transport of one's own there is nothing to listen to."""
+    """A wait for a job's end. With a custom transport it polls only, since such a transport has no event stream."""
     check_seconds("timeout", timeout)
     return core.wait(job_id, timeout) if listen else _core.Wait(job_id, timeout)
 
 
-def news(wait: _core.Wait, pause: float) -> None:
+def wait_for_change(wait: _core.Wait, pause: float) -> None:
     """Returns when something may have happened to the job, and after the pause at the latest."""
     if _is_patched():
         from . import _gevent
 
-        _gevent.news(wait, pause)
+        _gevent.wait_for_change(wait, pause)
     else:
-        wait.news(pause)
+        wait.wait_for_change(pause)

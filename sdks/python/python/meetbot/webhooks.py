@@ -1,4 +1,4 @@
-"""Webhooks: whether they are the server's and fresh, and what they say."""
+"""Webhooks: verifies their signature and age, and decodes them."""
 
 from __future__ import annotations
 
@@ -73,8 +73,9 @@ def unwrap(
 ) -> WebhookEvent:
     """Verifies a webhook and reads it.
 
-    By the headers of Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`), which sign the time too. `X-Meetbot-Signature` signs none:
-    it is taken only where the age does not matter, or whoever has an old webhook could leave those headers out.
+    Verifies the headers of Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`), whose signature covers the time too.
+    `X-Meetbot-Signature` covers the body alone: it is accepted only with `tolerance=None`, since an attacker who replays an old webhook
+    could leave the other headers out.
 
     Args:
         body: The raw body. One that was parsed and printed again is another body.
@@ -156,7 +157,7 @@ def _verify_standard(
         age = abs(time.time() - int(sent))
     except (ValueError, OverflowError):
         raise _refused("its timestamp is no time") from None
-    # The right way round for NaN, which is neither more nor less than anything.
+    # Written so that NaN is refused: every comparison with NaN is false.
     if not age <= tolerance:
         raise _refused(f"it was sent more than {tolerance:g} s ago or ahead: is the clock right?")
 

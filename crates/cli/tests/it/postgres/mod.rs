@@ -16,7 +16,7 @@ use crate::program::{POSTGRES, Running, create_with, serve_with};
 /// run beside all others.
 const ON_BOTH: [&str; 7] = [
     "deletion::a_deleted_recording_is_gone_and_the_receipt_lists_it",
-    "deletion::an_erased_consumer_is_gone_with_its_bots_and_all_it_had_and_nobody_else_is",
+    "deletion::an_erased_consumer_is_gone_with_its_bots_and_data_and_no_other_consumer_is",
     "drain::a_meeting_that_takes_too_long_is_handed_over_with_whole_files",
     "kills::no_acknowledged_job_is_lost_over_fifty_kills",
     "pause::a_pause_counts_also_when_it_ends_by_stopping_or_leaving",

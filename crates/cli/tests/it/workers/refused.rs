@@ -18,7 +18,7 @@ fn refused(said: &Said, code: i32, words: &[&str]) {
 }
 
 #[test]
-fn a_worker_is_told_at_its_start_what_is_wrong() {
+fn a_worker_reports_wrong_settings_at_its_start() {
     let place = Place::new();
     let (_server, url) = place.serve(0);
     let data = place.data.path();

@@ -8,7 +8,7 @@ from .. import _calls
 from .caller import AsyncCaller
 
 if TYPE_CHECKING:
-    from .._records import ErasureReceipt, Host, PlatformPage, Usage
+    from .._responses import ErasureReceipt, Host, PlatformPage, Usage
 
 
 class AsyncAccountCalls(AsyncCaller):

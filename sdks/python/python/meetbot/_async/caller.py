@@ -1,4 +1,4 @@
-"""What every call of a client goes through: its connections, options and hooks."""
+"""The base class of a client: connections, options and hooks of every call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from .. import _calls, _decode, _observe, _wire
 from .._errors import MeetbotNotFoundError
-from .._loops import asend
+from .._loops import async_send
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -39,7 +39,7 @@ class AsyncCaller:
         deadline: float | None = None,
         max_retries: int | None = None,
     ) -> Self:
-        """The same client, its connections shared, with other options; what is not given stays as it is.
+        """A copy of the client with other options, which shares its connections; options that are not given stay as they are.
 
         Example:
             >>> patient = mb.with_options(deadline=120, max_retries=10)
@@ -72,7 +72,7 @@ class AsyncCaller:
         idempotency_key: str | None = None,
         timeout: float | None = None,
     ) -> Answer:
-        """A call of your own to any path of the API, with the key, the retries and the errors of every other; its answer as it came.
+        """A call to any path of the API, with the key, the retries and the errors of every other call; returns the answer unread.
 
         Args:
             method: The method.
@@ -92,7 +92,7 @@ class AsyncCaller:
         return await self._send(method, path, body, timeout, idempotency_key, more)
 
     async def close(self) -> None:
-        """Gives the connections up; calls after it fail. Leaving `async with` does it too, and nobody has to.
+        """Closes the connections; later calls fail. Leaving `async with` does the same. Optional.
 
         Example:
             >>> from meetbot import AsyncMeetBot
@@ -129,7 +129,7 @@ class AsyncCaller:
         try:
             return await self._call(call, timeout)
         except MeetbotNotFoundError:
-            # An error is what came, for a caller that wants answers as they came.
+            # A caller of the raw calls gets the error.
             if self._raw:
                 raise
             return None
@@ -156,12 +156,12 @@ class AsyncCaller:
         observed = _observe.begin(self._hooks, method, path)
         if observed is None:
             parts = (method, path, body, headers, timeout, idempotency_key)
-            return _observe.warned(await asend(self._core, self._transport, parts))
+            return _observe.log_ignored_fields(await async_send(self._core, self._transport, parts))
         parts = (method, path, body, headers + observed.headers, timeout, idempotency_key)
         try:
-            answer = await asend(self._core, self._transport, parts)
+            answer = await async_send(self._core, self._transport, parts)
         except BaseException as error:
             observed.failed(error)
             raise
         observed.answered(answer)
-        return _observe.warned(answer)
+        return _observe.log_ignored_fields(answer)

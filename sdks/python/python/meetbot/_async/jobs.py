@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _calls, _wire
 from .._errors import MeetbotError
-from .._loops import anews
+from .._loops import async_wait_for_change
 from .caller import AsyncCaller
-from .following import AsyncEvents, AsyncJobs, AsyncTimeline
+from .streams import AsyncEvents, AsyncJobs, AsyncTimeline
 
 if TYPE_CHECKING:
+    from .._enums import JobStatusWord, PlatformWord
     from .._events import TimelineEvent
     from .._models import AutoLeaveConfig, AutoLeaveSettings, Job, JobList
-    from .._words import JobStatusWord, PlatformWord
-    from .following import AsyncStream
+    from .streams import AsyncStream
 
 
 class AsyncJobCalls(AsyncCaller):
@@ -215,7 +215,7 @@ class AsyncJobCalls(AsyncCaller):
                 pause = wait.answered(job.status)
                 if pause is None:
                     return job
-            await anews(wait, pause or 0)
+            await async_wait_for_change(wait, pause or 0)
 
     def watch(self, job_id: Job | str) -> AsyncStream[TimelineEvent]:
         """The job's events from its first, each as it happens; ends after the job's last event.

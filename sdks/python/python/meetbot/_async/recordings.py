@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _calls
 from .._errors import MeetbotTimeoutError
-from .._loops import asleep
+from .._loops import async_sleep
 from .caller import AsyncCaller
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .._downloads import Progress
     from .._events import Caption, ChatMessage, RecordingEvent
     from .._models import Job
-    from .._records import DeletionReceipt, Manifest, ManifestFile, SpeakingSpan
+    from .._responses import DeletionReceipt, Manifest, ManifestFile, SpeakingSpan
 
 
 class AsyncRecordingCalls(AsyncCaller):
@@ -81,7 +81,7 @@ class AsyncRecordingCalls(AsyncCaller):
     async def events_file(self, job_id: Job | str, *, timeout: float | None = None) -> list[RecordingEvent]:
         """The lines of `events.jsonl`, what happened to the recording; empty where the manifest names no such file. It is read as `captions` are.
 
-        A line of a type that this version does not know has its fields as extra ones. What happens to the job is told by `watch`.
+        A line of a type that this version does not know has its fields as extra ones. The events of the job itself come from `watch`.
 
         Raises:
             MeetbotNotFoundError: There is no manifest yet.
@@ -194,7 +194,7 @@ class AsyncRecordingCalls(AsyncCaller):
             pause = _downloads.mix_pause(monotonic() - began)
             if pause is None:
                 break
-            await asleep(pause)
+            await async_sleep(pause)
             manifest = await self.manifest(job_id)
         for file in manifest.files:
             name = _downloads.flat(file.name)

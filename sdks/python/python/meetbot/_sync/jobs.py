@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _calls, _wire
 from .._errors import MeetbotError
-from .._wire import news
+from .._wire import wait_for_change
 from .caller import Caller
-from .following import Events, Jobs, Timeline
+from .streams import Events, Jobs, Timeline
 
 if TYPE_CHECKING:
+    from .._enums import JobStatusWord, PlatformWord
     from .._events import TimelineEvent
     from .._models import AutoLeaveConfig, AutoLeaveSettings, Job, JobList
-    from .._words import JobStatusWord, PlatformWord
-    from .following import Stream
+    from .streams import Stream
 
 
 class JobCalls(Caller):
@@ -215,7 +215,7 @@ class JobCalls(Caller):
                 pause = wait.answered(job.status)
                 if pause is None:
                     return job
-            news(wait, pause or 0)
+            wait_for_change(wait, pause or 0)
 
     def watch(self, job_id: Job | str) -> Stream[TimelineEvent]:
         """The job's events from its first, each as it happens; ends after the job's last event.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .._downloads import Progress
     from .._events import Caption, ChatMessage, RecordingEvent
     from .._models import Job
-    from .._records import DeletionReceipt, Manifest, ManifestFile, SpeakingSpan
+    from .._responses import DeletionReceipt, Manifest, ManifestFile, SpeakingSpan
 
 
 class RecordingCalls(Caller):
@@ -81,7 +81,7 @@ class RecordingCalls(Caller):
     def events_file(self, job_id: Job | str, *, timeout: float | None = None) -> list[RecordingEvent]:
         """The lines of `events.jsonl`, what happened to the recording; empty where the manifest names no such file. It is read as `captions` are.
 
-        A line of a type that this version does not know has its fields as extra ones. What happens to the job is told by `watch`.
+        A line of a type that this version does not know has its fields as extra ones. The events of the job itself come from `watch`.
 
         Raises:
             MeetbotNotFoundError: There is no manifest yet.

@@ -8,9 +8,9 @@ from .. import _calls
 from .caller import Caller
 
 if TYPE_CHECKING:
+    from .._enums import DeliveryStateWord
     from .._models import Job
-    from .._records import Delivery, DeliveryPage
-    from .._words import DeliveryStateWord
+    from .._responses import Delivery, DeliveryPage
 
 
 class WebhookCalls(Caller):

@@ -1,4 +1,4 @@
-"""What a call of the caller's own does with the redirects of `spec/vectors/redirects.json`."""
+"""How `request` handles the redirects of `spec/vectors/redirects.json`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meetbot import MeetBot, Request, Response
 
 
 def redirected(case: dict[str, Any]) -> None:
-    """A call of the caller's own, which is redirected."""
+    """A call by `request` that is redirected."""
     base_url = json.loads((VECTORS / "redirects.json").read_text())["baseUrl"]
     responses = [
         Response(one["status"], {"Location": one["location"]} if one["location"] is not None else {}, b"elsewhere")
@@ -34,9 +34,9 @@ def redirected(case: dict[str, Any]) -> None:
     if expect is None:
         assert call() == b"elsewhere"
     else:
-        with pytest.raises(meetbot.MeetbotUnexpectedStatusError) as told:
+        with pytest.raises(meetbot.MeetbotUnexpectedStatusError) as caught:
             call()
-        found = told.value
+        found = caught.value
         assert expect["message"] in str(found)
         assert (found.status, found.attempts) == (expect["status"], 1)
         assert (found.body or None) == (None if "more than" in str(found) else "elsewhere")

@@ -1,4 +1,4 @@
-"""What surrounds a call: options, hooks, the log, traces, transports of one's own, calls of one's own."""
+"""Options, hooks, the log, traces, custom transports and custom calls."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def test_options_hold_for_the_client_they_were_made_for(scripted: Any) -> None:
     server = scripted(busy())
     mb = MeetBot(KEY, server.url, max_retries=2)
     for one, attempts in [(mb.with_options(max_retries=0), 1), (mb, 3), (mb.with_options(timeout=5), 3)]:
-        with pytest.raises(MeetbotServerError) as told:
+        with pytest.raises(MeetbotServerError) as caught:
             one.get_bot(ID)
-        assert told.value.attempts == attempts
+        assert caught.value.attempts == attempts
 
 
 def test_hooks_see_every_call_and_may_add_headers(scripted: Any) -> None:
@@ -64,13 +64,13 @@ def test_hooks_see_every_call_and_may_add_headers(scripted: Any) -> None:
 
     mb = MeetBot(KEY, server.url, on_request=mark, on_response=ended.append)
     mb.get_bot(ID)
-    with pytest.raises(MeetbotConflictError) as told:
+    with pytest.raises(MeetbotConflictError) as caught:
         mb.leave_bot(ID)
     assert [request.headers["x-tenant"] for request in server.requests] == ["acme GET", "acme GET", "acme POST"]
     first, second = ended
     assert (first.method, first.path, first.status, first.attempts) == ("GET", f"/api/v1/jobs/{ID}", 200, 2)
     assert (first.request_id, first.error) == ("req_7", None) and first.seconds > 0
-    assert (second.status, second.error) == (409, told.value)
+    assert (second.status, second.error) == (409, caught.value)
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -97,7 +97,7 @@ def test_a_watch_runs_the_hook_once_and_each_of_its_streams_has_the_headers(kind
     assert sent == [("acme", "text/event-stream", None), ("acme", "text/event-stream", "1")]
 
 
-def test_the_log_tells_each_call_and_no_secret(client: Any, scripted: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_has_each_call_and_no_secret(client: Any, scripted: Any, caplog: pytest.LogCaptureFixture) -> None:
     server = scripted(busy(), answer(a_job(), 201), answer({"error": "forbidden", "message": f"{KEY}?"}, 403))
     mb = client(server.url)
     with caplog.at_level(logging.DEBUG, "meetbot"):
@@ -111,7 +111,7 @@ def test_the_log_tells_each_call_and_no_secret(client: Any, scripted: Any, caplo
         assert secret not in caplog.text
 
 
-def test_what_the_server_passed_over_is_a_warning(
+def test_fields_that_the_server_ignored_are_a_warning(
     client: Any, scripted: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     named = {"X_Meetbot_Ignored": "colour,autoLeave.afterLunch"}
@@ -139,7 +139,7 @@ def test_a_call_within_a_trace_carries_it_along(client: Any, scripted: Any) -> N
     assert "traceparent" not in server.requests[1].headers
 
 
-def test_a_call_of_ones_own_has_the_rules_of_all_others(client: Any, scripted: Any) -> None:
+def test_a_custom_call_follows_the_rules_of_all_others(client: Any, scripted: Any) -> None:
     server = scripted(busy(), answer(b"whatever", 202, X_New="1"))
     mb = client(server.url)
     found = mb.request("POST", "/api/v1/new?a=1", json={"n": 1}, headers={"x-mine": "2"}, idempotency_key="k")
@@ -182,11 +182,11 @@ def test_a_raw_response_shows_the_answer_as_it_came_and_parses_it(scripted: Any)
     assert (cancelled.status, cancelled.body, cancelled.parse()) == (204, b"", None)
 
 
-def test_a_raw_response_that_is_none_is_told_as_ever(scripted: Any) -> None:
+def test_a_raw_call_that_fails_raises_the_usual_error(scripted: Any) -> None:
     mb = MeetBot(KEY, scripted(refusal(404, "not_found"), answer({"id": "x"})).url)
-    with pytest.raises(MeetbotNotFoundError) as told:
+    with pytest.raises(MeetbotNotFoundError) as caught:
         mb.with_raw_response.get_bot(ID)
-    assert told.value.code == "not_found"
+    assert caught.value.code == "not_found"
     raw = mb.with_raw_response.get_bot(ID)
     with pytest.raises(MeetbotDecodeError):
         raw.parse()
@@ -233,11 +233,11 @@ def test_httpx_carries_calls_by_the_rules_of_all_others(kind: str, scripted: Any
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_what_httpx_cannot_decode_is_an_error_of_ours_and_not_tried_again(kind: str, scripted: Any) -> None:
+def test_a_body_that_httpx_cannot_decode_is_a_decode_error_and_not_retried(kind: str, scripted: Any) -> None:
     server = scripted(busy(), answer(b"no gzip", Content_Encoding="gzip"))
-    with pytest.raises(MeetbotDecodeError, match="DecodingError") as told:
+    with pytest.raises(MeetbotDecodeError, match="DecodingError") as caught:
         through_httpx(kind, server.url, KEY, lambda mb: mb.get_bot(ID))
-    assert len(server.requests) == told.value.attempts == 2
+    assert len(server.requests) == caught.value.attempts == 2
 
 
 @pytest.mark.parametrize("missing", ["httpx", "pytest"])
@@ -265,7 +265,7 @@ def test_without_an_extra_all_of_the_package_can_be_looked_at(missing: str) -> N
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_wait_through_httpx_asks_and_keeps_its_time(kind: str, scripted: Any, server: Server) -> None:
+def test_a_wait_through_httpx_polls_and_keeps_its_timeout(kind: str, scripted: Any, server: Server) -> None:
     short = "https://sandbox.meetbot.dev/two-speakers?seconds=1"
     job = MeetBot(server.key, server.url).dispatch_bot(meeting_url=short)
     ended = through_httpx(kind, server.url, server.key, lambda mb: mb.wait_for_bot(job.id, timeout=60))
@@ -321,7 +321,7 @@ def test_importing_the_package_brings_neither_pydantic_nor_asyncio() -> None:
     assert ran.stdout == "[]\n"
 
 
-def test_no_server_steers_the_terminal_of_who_asks_whether_it_takes_the_key(scripted: Any) -> None:
+def test_escape_sequences_of_a_server_do_not_reach_the_terminal(scripted: Any) -> None:
     server = scripted(refusal(500, "internal", "hostile\x1b[2J\x9b31m\u202e\u2028\r\nFORGED"))
     environment = {**os.environ, "MEETBOT_API_KEY": KEY, "MEETBOT_API_BASE_URL": server.url, "PYTHONUTF8": "1"}
     said = subprocess.run([sys.executable, "-m", "meetbot"], env=environment, capture_output=True)

@@ -7,6 +7,16 @@ from typing import Annotated, Any, Union
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from ._enums import (
+    DeliveryState,
+    EndpointState,
+    EventName,
+    FailureCode,
+    LeaveReason,
+    MixState,
+    Platform,
+    Via,
+)
 from ._models import (
     Count,
     Flag,
@@ -17,16 +27,6 @@ from ._models import (
     Ratio,
     Timestamp,
     Whole,
-)
-from ._words import (
-    DeliveryState,
-    EndpointState,
-    EventName,
-    FailureCode,
-    LeaveReason,
-    MixState,
-    Platform,
-    Via,
 )
 
 

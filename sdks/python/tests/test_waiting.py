@@ -1,4 +1,4 @@
-"""Following jobs to their end: waiting, watching, listing all, fetching what was recorded."""
+"""Waiting for jobs, watching them, listing all, and downloading recordings."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_wait_that_is_given_up_closes_its_connections(scripted: Any) -> None:
     asyncio.run(main())
 
 
-def test_the_real_server_tells_a_wait_of_every_change(client: Any, server: Server) -> None:
+def test_a_wait_at_the_real_server_sees_every_change(client: Any, server: Server) -> None:
     asked: list[str] = []
     mb = client(server.url, api_key=server.key, on_request=lambda call: asked.append(call.path))
     job = mb.dispatch_bot(meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=4")
@@ -105,7 +105,7 @@ def test_the_real_server_tells_a_wait_of_every_change(client: Any, server: Serve
     ended = mb.wait_for_bot(job.id, timeout=60, on_update=seen.append)
     assert ended.status == "completed" and seen[-1] == ended
     assert all(one != other for one, other in zip(seen, seen[1:], strict=False))
-    # By asking alone it would have taken a question every 200 ms.
+    # Polling alone would have taken a request every 200 ms.
     assert len(asked) < 16, asked
 
 
@@ -123,7 +123,7 @@ def test_the_real_servers_jobs_are_watched_to_their_end(server: Server) -> None:
     assert asyncio.run(watched()) == [event.id for event in events]
 
 
-def test_a_watch_that_is_left_closes_its_connection(scripted: Any) -> None:
+def test_leaving_a_watch_closes_its_connection(scripted: Any) -> None:
     server = scripted(HANG)
 
     async def main() -> None:
@@ -217,7 +217,7 @@ def test_a_file_whose_smallest_piece_takes_too_long_is_given_up(client: Any, scr
 
 
 @pytest.mark.parametrize(
-    ("manifest", "piece", "told"),
+    ("manifest", "piece", "message"),
     [
         (a_manifest(b"0123", digest="0" * 64), a_piece(b"0123", 0, 4), "SHA-256"),
         (a_manifest(b"0123"), answer(b"x", 206, Content_Range="bytes 3-3/4"), "bytes 3-3/4"),
@@ -226,10 +226,10 @@ def test_a_file_whose_smallest_piece_takes_too_long_is_given_up(client: Any, scr
     ],
     ids=["another hash", "another range", "nothing", "a name that leads elsewhere"],
 )
-def test_what_is_not_the_file_leaves_nothing_behind(
-    client: Any, scripted: Any, tmp_path: Path, manifest: Any, piece: Any, told: str
+def test_a_response_that_is_not_the_file_leaves_no_file(
+    client: Any, scripted: Any, tmp_path: Path, manifest: Any, piece: Any, message: str
 ) -> None:
-    with pytest.raises(MeetbotDecodeError, match=told):
+    with pytest.raises(MeetbotDecodeError, match=message):
         client(scripted(answer(manifest), piece).url).download_artifacts(ID, tmp_path / "files")
     assert list((tmp_path / "files").iterdir()) == [] and len(list(tmp_path.iterdir())) == 1
 
@@ -259,7 +259,7 @@ def test_a_download_of_asyncio_waits_for_a_mix_too(scripted: Any, tmp_path: Path
     assert [path.name for path in paths] == ["manifest.json"] and len(server.requests) == 3
 
 
-def test_a_file_that_cannot_be_written_is_told(client: Any, scripted: Any, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_an_error(client: Any, scripted: Any, tmp_path: Path) -> None:
     with pytest.raises(MeetbotFileError, match="nowhere"):
         client(scripted(answer(b"")).url).download_artifact(ID, "a", tmp_path / "nowhere" / "a")
 
@@ -276,7 +276,7 @@ def test_the_real_servers_recording_comes_whole(server: Server, tmp_path: Path) 
     assert {"audio.Alice.webm", "audio.Bob.webm", "audio.mixed.webm"} <= {path.name for path in paths}
 
 
-def test_a_mocks_jobs_are_watched_by_asking() -> None:
+def test_a_mocks_jobs_are_watched_by_polling() -> None:
     mock = testing.MockServer()
     event: dict[str, Any] = {
         "id": "evt_1",
@@ -284,7 +284,7 @@ def test_a_mocks_jobs_are_watched_by_asking() -> None:
         "emittedAt": "2026-01-01T00:00:00.000Z",
         "data": {"event": "job.finalized", "sequence": 1, "jobId": ID, "status": "completed"},
     }
-    # A file that is made after the end is none of the job's life.
+    # A file that is made after the end is no event of the job.
     data = {**event["data"], "event": "job.artifact_ready", "sequence": 2}
     later = {**event, "id": "evt_2", "event": "job.artifact_ready", "data": data}
     mock.answer_next(200, {"data": [event, later], "nextCursor": None})

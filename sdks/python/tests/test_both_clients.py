@@ -1,4 +1,4 @@
-"""The two clients are twins, and every public method is explained with an example that works."""
+"""Both clients have the same methods, and every public method has an example that works."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ import write_sync_client
 
 
 def test_the_blocking_client_is_made_from_the_asynchronous_one() -> None:
-    twins = write_sync_client.twins()
-    for path, text in twins:
+    generated = write_sync_client.generated_files()
+    for path, text in generated:
         if os.environ.get("UPDATE"):
             path.write_text(text)
         assert path.read_text() == text, f"{path.name} is not up to date: cargo xtask update"
         assert "await" not in text and "sync " not in text
-    made = {path for path, _ in twins}
+    made = {path for path, _ in generated}
     assert set((write_sync_client.PACKAGE / "_sync").glob("*.py")) == made
 
 
 def public(kind: type) -> dict[str, Any]:
-    """What the class has by this package, in the order of its definition: the calls of a client stand in a base class for each noun."""
+    """The members that this package defines on the class, in order: each noun's calls have their own base class."""
     ours = [base for base in kind.__mro__ if base.__module__.startswith("meetbot.")]
     return {
         name: value
@@ -53,7 +53,7 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments_and_results(
             assert waits == (name not in ("with_options", "watch", "iter_bots")), name
 
 
-def explained() -> dict[str, Any]:
+def with_docstring() -> dict[str, Any]:
     """Everything public of the package that a docstring with an example belongs to."""
     found: dict[str, Any] = {}
     values = {name: getattr(meetbot, name) for name in meetbot.__all__}
@@ -75,13 +75,13 @@ def explained() -> dict[str, Any]:
 
 
 def test_everything_public_has_a_docstring_with_an_example() -> None:
-    found = explained()
+    found = with_docstring()
     assert len(found) > 20, "the search finds the methods"
     for name, value in found.items():
         assert ">>>" in (inspect.getdoc(value) or ""), f"{name} has no example"
 
 
-@pytest.mark.parametrize("name", [name for name in explained() if not name.startswith("Async")])
+@pytest.mark.parametrize("name", [name for name in with_docstring() if not name.startswith("Async")])
 def test_the_example_works(
     name: str, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -89,7 +89,7 @@ def test_the_example_works(
     monkeypatch.setenv("MEETBOT_API_BASE_URL", server.url)
     mb = MeetBot()
     names: dict[str, Any] = {"mb": mb, "folder": tmp_path}
-    text = inspect.getdoc(explained()[name]) or ""
+    text = inspect.getdoc(with_docstring()[name]) or ""
     if "recording_job_id" in text:
         job = mb.dispatch_bot(meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=60")
         until(server, job.id, "recording")

@@ -1,4 +1,4 @@
-"""Sets of words that the server may add to: enums that let a word pass that this version does not know."""
+"""Open enums: sets of words that the server may extend. A word that this version does not know is a valid member."""
 
 from __future__ import annotations
 
