@@ -5,7 +5,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use meetbot_types::{
-    AutoLeave, JobId, MeetingLink, Reach, Timestamp,
+    AddressPolicy, AutoLeave, JobId, MeetingLink, Timestamp,
     bot::{BotOrder, Participant, Secret},
 };
 use serde_json::json;
@@ -138,7 +138,7 @@ fn order(folder: &Path) -> BotOrder {
         zoom: None,
         browser: None,
         imitation: None,
-        reach: Reach { loopback: true, networks: Vec::new() },
+        address_policy: AddressPolicy { loopback: true, networks: Vec::new() },
         stun_servers: Vec::new(),
         folder: folder.to_owned(),
         most_bytes: None,

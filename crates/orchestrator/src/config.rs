@@ -5,7 +5,7 @@ mod sections;
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use meetbot_types::{Reach, bot::BrowserSettings, reach::Network};
+use meetbot_types::{AddressPolicy, address_policy::Network, bot::BrowserSettings};
 
 pub use self::layers::SettingsFile;
 use self::layers::{a_type, defaults, find, lay_over, like, names};
@@ -233,19 +233,19 @@ impl Config {
     }
 
     /// Where webhooks may go.
-    pub(crate) fn webhook_reach(&self) -> Reach {
-        Reach { loopback: self.development, networks: self.allow_networks.clone() }
+    pub(crate) fn webhook_address_policy(&self) -> AddressPolicy {
+        AddressPolicy { loopback: self.development, networks: self.allow_networks.clone() }
     }
 
     /// Where meetings may be.
-    pub(crate) fn meeting_reach(&self) -> Reach {
-        Reach { loopback: self.development, networks: self.meeting_networks.clone() }
+    pub(crate) fn meeting_address_policy(&self) -> AddressPolicy {
+        AddressPolicy { loopback: self.development, networks: self.meeting_networks.clone() }
     }
 
     /// The settings by which whoever has a key may make the server or its bots call programs on loopback.
     pub fn open_loopback(&self) -> Vec<&'static str> {
         let networks = |networks: &[Network]| {
-            Reach { loopback: false, networks: networks.to_vec() }.opens_loopback()
+            AddressPolicy { loopback: false, networks: networks.to_vec() }.opens_loopback()
         };
         let settings = [
             ("server.development", self.development),

@@ -8,8 +8,8 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use meetbot_types::{
-    Reach,
-    reach::{self, is_public},
+    AddressPolicy,
+    address_policy::{self, is_public},
 };
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
@@ -33,7 +33,7 @@ pub(crate) enum UrlProblem {
     #[error("must not hold a name or password before the host")]
     Userinfo,
     /// It names an address that is not reached from here.
-    #[error("names an address that is not allowed: {}", reach::refusal(*.0, SETTING))]
+    #[error("names an address that is not allowed: {}", address_policy::refusal(*.0, SETTING))]
     Address(IpAddr),
 }
 
@@ -50,12 +50,12 @@ impl UrlProblem {
 
 /// The rule for webhooks.
 #[derive(Debug, Clone)]
-pub(crate) struct Guard(Reach);
+pub(crate) struct Guard(AddressPolicy);
 
 impl Guard {
-    /// The rule over the addresses of `reach`.
-    pub(crate) const fn new(reach: Reach) -> Self {
-        Self(reach)
+    /// The rule over the addresses of `address_policy`.
+    pub(crate) const fn new(address_policy: AddressPolicy) -> Self {
+        Self(address_policy)
     }
 
     /// Checks a webhook's URL without asking DNS.
@@ -84,7 +84,7 @@ impl Guard {
 
 /// A name that is not known, or whose addresses are all refused.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", reach::unreachable(SETTING))]
+#[error("{}", address_policy::unreachable(SETTING))]
 struct Unreachable;
 
 /// How many names are looked up at once: each lookup may hold a thread for as long as a name server keeps silent.
@@ -144,7 +144,7 @@ mod tests {
 
     fn guard(loopback: bool, networks: &[&str]) -> Guard {
         let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
-        Guard::new(Reach { loopback, networks })
+        Guard::new(AddressPolicy { loopback, networks })
     }
 
     #[test]

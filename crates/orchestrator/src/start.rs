@@ -170,8 +170,8 @@ impl Orchestrator {
         let [queue, outbox, mixes, uploads] = [(); 4].map(|()| Arc::new(Notify::new()));
         let recordings = Recordings::new(folder.recordings(), bucket.clone());
         let (wakes, away) = (Arc::new(Wakes::default()), Arc::new(Away::default()));
-        let guard = Arc::new(Guard::new(config.webhook_reach()));
-        let meetings = Arc::new(config.meeting_reach());
+        let guard = Arc::new(Guard::new(config.webhook_address_policy()));
+        let meetings = Arc::new(config.meeting_address_policy());
         let available: Arc<[Availability]> = launcher.available().into();
         for app in &zoom.apps {
             let Some(template) = &app.settings.auto_dispatch else { continue };

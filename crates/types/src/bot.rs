@@ -12,8 +12,8 @@ pub use self::browser::{BrowserSettings, EVIDENCE_FOLDER, ImitationSeat};
 pub use self::zoom::{ZoomApp, ZoomStream, ZoomStreamState};
 pub use crate::secret::Secret;
 use crate::{
-    AutoLeave, CommandId, ControlAction, ControlState, Ending, Failure, JobId, JobStatus,
-    LeaveReason, MeetingLink, Platform, Reach, Timestamp, signature,
+    AddressPolicy, AutoLeave, CommandId, ControlAction, ControlState, Ending, Failure, JobId,
+    JobStatus, LeaveReason, MeetingLink, Platform, Timestamp, signature,
 };
 
 /// How long a bot's lease lasts; any accepted report renews it.
@@ -63,7 +63,8 @@ pub struct BotOrder {
     #[serde(default)]
     pub imitation: Option<ImitationSeat>,
     /// Where the meeting's server may be.
-    pub reach: Reach,
+    #[serde(rename = "reach")]
+    pub address_policy: AddressPolicy,
     /// STUN servers that tell the bot its public address, as in `stun.example.com:3478`.
     pub stun_servers: Vec<String>,
     /// The job's folder; this attempt writes into `e<epoch>` in it.

@@ -6,6 +6,7 @@
 #[macro_use]
 mod words;
 
+pub mod address_policy;
 pub mod admin;
 pub mod auto_leave;
 pub mod availability;
@@ -25,7 +26,6 @@ pub mod manifest;
 pub mod metadata;
 pub mod page;
 pub mod pasted;
-pub mod reach;
 pub mod receipt;
 pub mod sandbox;
 mod secret;
@@ -37,6 +37,7 @@ pub mod usage;
 pub mod visible;
 pub mod work;
 
+pub use address_policy::AddressPolicy;
 pub use admin::{
     ApiKey, Consumer, ConsumerQuota, ConsumerSecret, ConsumerUsage, CreatedKey, KeyScope, KeyUse,
     QuotaLimit, RotatedSecret, SecretRotation,
@@ -61,7 +62,6 @@ pub use link::{JanusLink, MeetingLink, Platform};
 pub use manifest::Manifest;
 pub use metadata::{InvalidMetadata, Metadata};
 pub use page::Page;
-pub use reach::Reach;
 pub use receipt::{DeletionReceipt, ErasureReceipt, RemovedObject};
 pub use time::Timestamp;
 pub use usage::Usage;

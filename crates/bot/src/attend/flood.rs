@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use meetbot_types::{
-    AutoLeave, CommandId, ControlAction, JobId, LeaveReason, MeetingLink, Reach, Timestamp,
+    AddressPolicy, AutoLeave, CommandId, ControlAction, JobId, LeaveReason, MeetingLink, Timestamp,
     bot::{Participant, RecordingRule, Secret},
 };
 use reqwest::Client;
@@ -131,7 +131,7 @@ pub(super) fn order(folder: PathBuf, auto_leave: AutoLeave) -> BotOrder {
         zoom: None,
         browser: None,
         imitation: None,
-        reach: Reach { loopback: true, networks: Vec::new() },
+        address_policy: AddressPolicy { loopback: true, networks: Vec::new() },
         stun_servers: Vec::new(),
         folder,
         most_bytes: None,

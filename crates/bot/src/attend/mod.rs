@@ -115,7 +115,7 @@ impl<'a> Bot<'a> {
             connect,
             reporter,
             counters,
-            joins: Joins::new(order.reach.clone()),
+            joins: Joins::new(order.address_policy.clone()),
             start,
             brain,
             recording: None,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use meetbot_types::{Reach, bot::Secret, reach};
+use meetbot_types::{AddressPolicy, address_policy, bot::Secret};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -46,7 +46,7 @@ pub(crate) struct Target<'a> {
     /// Shown to the server as a bearer token.
     pub(crate) token: Option<&'a Secret>,
     /// The addresses that may be reached; `None` for a server that the operator has named.
-    pub(crate) reach: Option<&'a Reach>,
+    pub(crate) address_policy: Option<&'a AddressPolicy>,
 }
 
 /// A WebSocket, and the addresses between which it goes (media may take others).
@@ -83,8 +83,8 @@ pub(crate) async fn dial(
 
 async fn connect(target: &Target<'_>, tls: &Arc<ClientConfig>) -> Result<Dialled, DialError> {
     let away = |error: io::Error| DialError::Away(format!("the server is not reached: {error}"));
-    let &Target { url, protocol, token, reach } = target;
-    let tcp = open(url, reach).await?;
+    let &Target { url, protocol, token, address_policy } = target;
+    let tcp = open(url, address_policy).await?;
     let local = tcp.local_addr().map_err(away)?.ip();
     let remote = tcp.peer_addr().map_err(away)?.ip();
     tcp.set_nodelay(true).map_err(away)?;
@@ -127,12 +127,12 @@ fn refuses(status: StatusCode) -> bool {
 }
 
 /// Opens TCP to the address of the host, of those that may be reached, that answers first.
-async fn open(url: &Url, reach: Option<&Reach>) -> Result<TcpStream, DialError> {
+async fn open(url: &Url, address_policy: Option<&AddressPolicy>) -> Result<TcpStream, DialError> {
     let Some(named) = url.host() else {
         return Err(DialError::Never("the URL names no host".to_owned()));
     };
-    if let Some(address) = reach.and_then(|reach| reach.refused(&named)) {
-        return Err(DialError::Never(reach::refusal(address, SETTING)));
+    if let Some(address) = address_policy.and_then(|policy| policy.refused(&named)) {
+        return Err(DialError::Never(address_policy::refusal(address, SETTING)));
     }
     let host = match named {
         Host::Domain(name) => name.to_owned(),
@@ -141,26 +141,27 @@ async fn open(url: &Url, reach: Option<&Reach>) -> Result<TcpStream, DialError> 
     };
     let port = url.port_or_known_default().unwrap_or(80);
     let found = tokio::net::lookup_host((host.as_str(), port)).await.map(Iterator::collect);
-    open_any(&host, found, reach).await
+    open_any(&host, found, address_policy).await
 }
 
 /// A name that is not known and one that leads to refused addresses have the same outcome: which of the two it is, is for the log alone.
 async fn open_any(
     host: &str,
     found: io::Result<Vec<SocketAddr>>,
-    reach: Option<&Reach>,
+    address_policy: Option<&AddressPolicy>,
 ) -> Result<TcpStream, DialError> {
     let found = found.unwrap_or_else(|error| {
         tracing::info!(host, %error, "the meeting's host is not known");
         Vec::new()
     });
-    let (allowed, refused): (Vec<_>, Vec<_>) =
-        found.into_iter().partition(|address| reach.is_none_or(|reach| reach.allows(address.ip())));
+    let (allowed, refused): (Vec<_>, Vec<_>) = found
+        .into_iter()
+        .partition(|address| address_policy.is_none_or(|policy| policy.allows(address.ip())));
     if !refused.is_empty() {
         tracing::info!(host, ?refused, "the meeting's host has addresses that are not allowed");
     }
     if allowed.is_empty() {
-        return Err(DialError::Away(reach::unreachable(SETTING)));
+        return Err(DialError::Away(address_policy::unreachable(SETTING)));
     }
     first_to_answer(in_turns(allowed))
         .await
@@ -228,14 +229,14 @@ mod tests {
     async fn an_unknown_name_and_one_that_leads_home_have_the_same_outcome() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let home = listener.local_addr().unwrap();
-        let closed = Reach::default();
+        let closed = AddressPolicy::default();
         let not_found = || io::Error::other("Name or service not known");
         let unknown = failure(open_any("janus.corp", Err(not_found()), Some(&closed)).await);
         for found in [vec![home], vec![], vec!["[fd00:ec2::254]:80".parse().unwrap(), home]] {
             assert_eq!(failure(open_any("janus.corp", Ok(found), Some(&closed)).await), unknown);
         }
         assert!(unknown.0 && unknown.1.contains(SETTING), "{unknown:?}");
-        let development = Reach { loopback: true, networks: Vec::new() };
+        let development = AddressPolicy { loopback: true, networks: Vec::new() };
         assert!(open_any("janus.corp", Ok(vec![home]), Some(&development)).await.is_ok());
         assert!(open_any("sandbox", Ok(vec![home]), None).await.is_ok());
     }
@@ -244,7 +245,7 @@ mod tests {
     async fn an_address_that_the_link_itself_names_is_refused_with_the_way_to_allow_it() {
         for url in ["ws://localhost:1/", "ws://[::1]:1/", "wss://127.0.0.1:1/"] {
             let url = Url::parse(url).unwrap();
-            let (again, why) = failure(open(&url, Some(&Reach::default())).await);
+            let (again, why) = failure(open(&url, Some(&AddressPolicy::default())).await);
             assert!(!again && why.contains("--dev") && why.contains(SETTING), "{url}: {why}");
         }
     }

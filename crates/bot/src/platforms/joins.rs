@@ -7,7 +7,7 @@ use std::{
 };
 
 use meetbot_rtc::Guard;
-use meetbot_types::{Reach, bot::ZoomStream};
+use meetbot_types::{AddressPolicy, bot::ZoomStream};
 use tokio::sync::watch;
 
 use crate::meeting::Source;
@@ -55,9 +55,9 @@ struct Former {
 
 impl Joins {
     /// None yet, of an attempt that may reach these addresses.
-    pub(crate) fn new(reach: Reach) -> Self {
+    pub(crate) fn new(address_policy: AddressPolicy) -> Self {
         let why_not = "it is no public address; an operator can allow it in `bots.allow_networks`";
-        let guard = Guard::new(move |address| reach.allows(address), why_not);
+        let guard = Guard::new(move |address| address_policy.allows(address), why_not);
         Self {
             former: Arc::default(),
             guard,

@@ -63,7 +63,8 @@ impl SandboxMeeting {
         let url =
             Url::parse(&seat.address).map_err(|error| format!("the sandbox's URL: {error}"))?;
         // The operator says where the sandbox is.
-        let target = Target { url: &url, protocol: None, token: seat.token.as_ref(), reach: None };
+        let target =
+            Target { url: &url, protocol: None, token: seat.token.as_ref(), address_policy: None };
         let dialled = dial(&target, &connect.tls).await;
         let dialled = dialled.map_err(|error| format!("the sandbox does not answer: {error}"))?;
         let (sink, stream) = dialled.socket.split();

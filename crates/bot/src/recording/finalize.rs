@@ -321,7 +321,7 @@ pub(super) mod tests {
     use std::time::{Duration, Instant};
 
     use meetbot_types::{
-        AutoLeave, Cause, JobId, LeaveReason, MeetingLink, Reach, Timestamp, bot::Secret,
+        AddressPolicy, AutoLeave, Cause, JobId, LeaveReason, MeetingLink, Timestamp, bot::Secret,
     };
 
     use super::*;
@@ -351,7 +351,7 @@ pub(super) mod tests {
             zoom: None,
             browser: None,
             imitation: None,
-            reach: Reach { loopback: true, networks: Vec::new() },
+            address_policy: AddressPolicy { loopback: true, networks: Vec::new() },
             stun_servers: Vec::new(),
             folder: folder.to_owned(),
             most_bytes: None,

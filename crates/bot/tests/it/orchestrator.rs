@@ -16,8 +16,8 @@ use axum::{
 use meetbot_bot::Connect;
 use meetbot_sandbox::Sandbox;
 use meetbot_types::{
-    AutoLeave, Ending, ErrorBody, ErrorCode, JobId, JobStatus, Manifest, MeetingLink, Reach,
-    Timestamp,
+    AddressPolicy, AutoLeave, Ending, ErrorBody, ErrorCode, JobId, JobStatus, Manifest,
+    MeetingLink, Timestamp,
     bot::{
         BotCommand, BotOrder, BotReport, Commands, IngestAnswer, IngestRequest, NumberedReport,
         OwnBots, SandboxSeat, Secret, ZoomStream,
@@ -127,7 +127,10 @@ impl Stage {
             zoom: None,
             browser: None,
             imitation: None,
-            reach: Reach { loopback: true, networks: vec!["10.213.0.0/16".parse().unwrap()] },
+            address_policy: AddressPolicy {
+                loopback: true,
+                networks: vec!["10.213.0.0/16".parse().unwrap()],
+            },
             stun_servers: Vec::new(),
             folder: self.folder.path().join(self.job.to_string()),
             most_bytes: None,

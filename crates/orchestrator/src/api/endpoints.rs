@@ -196,7 +196,7 @@ fn cursor(fields: &Fields<'_>, issues: &mut Issues) -> Option<DeliveryId> {
 
 #[cfg(test)]
 mod tests {
-    use meetbot_types::Reach;
+    use meetbot_types::AddressPolicy;
     use serde_json::json;
 
     use super::*;
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_test_event_goes_where_webhooks_may_go() {
-        let guard = Guard::new(Reach { loopback: false, networks: Vec::new() });
+        let guard = Guard::new(AddressPolicy { loopback: false, networks: Vec::new() });
         let read = |endpoint: &str| read_test(&json!({"endpoint": endpoint}).to_string(), &guard);
         assert!(read("https://a.example/x").is_ok());
         for (endpoint, code) in [

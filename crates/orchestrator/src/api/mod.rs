@@ -48,7 +48,7 @@ use axum::{
     response::IntoResponse as _,
     routing::get,
 };
-use meetbot_types::{Availability, JobId, KeyId, Reach, RequestId};
+use meetbot_types::{AddressPolicy, Availability, JobId, KeyId, RequestId};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -99,7 +99,7 @@ pub(crate) struct Server {
     pub(crate) uploads: Arc<Notify>,
     pub(crate) guard: Arc<Guard>,
     /// Where meetings may be.
-    pub(crate) meetings: Arc<Reach>,
+    pub(crate) meetings: Arc<AddressPolicy>,
     /// The ways into meetings that bots know.
     pub(crate) available: Arc<[Availability]>,
     pub(crate) scenario: fn(&str) -> Result<(), String>,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderValue, header};
 use meetbot_types::{
     Availability, DeliveryId, JobId, JobStatus, Platform, RequestId, Timestamp, Via,
-    reach::{Network, Reach},
+    address_policy::{AddressPolicy, Network},
 };
 
 use super::{
@@ -37,8 +37,8 @@ fn scenario(scenario: &str) -> Result<(), String> {
 
 /// The body of a new job: it becomes one, or every problem is told. Answers whether it became one.
 pub fn new_job(body: &str, live: bool) -> bool {
-    let reach = Reach { loopback: true, networks: vec![] };
-    let guard = Guard::new(reach.clone());
+    let address_policy = AddressPolicy { loopback: true, networks: vec![] };
+    let guard = Guard::new(address_policy.clone());
     let sandbox = Availability {
         platform: Platform::Sandbox,
         via: Via::Sandbox,
@@ -50,7 +50,7 @@ pub fn new_job(body: &str, live: bool) -> bool {
         available: &[sandbox],
         scenario,
         guard: &guard,
-        meetings: &reach,
+        meetings: &address_policy,
         start_within: Duration::from_mins(10),
         now: NOW,
     };
@@ -143,13 +143,13 @@ pub fn header(text: &str) {
 
 /// No spelling of a private address passes the guard. Answers whether the URL passed.
 pub fn webhook_url(text: &str) -> bool {
-    let reach = Reach::default();
-    let passes = Guard::new(reach.clone()).check(text).is_ok();
+    let address_policy = AddressPolicy::default();
+    let passes = Guard::new(address_policy.clone()).check(text).is_ok();
     if passes {
         let url = url::Url::parse(text).unwrap();
         assert!(matches!(url.scheme(), "http" | "https") && url.username().is_empty());
         let address = url.host_str().unwrap().trim_matches(['[', ']']).parse();
-        assert!(address.is_err() || reach.allows(address.unwrap()), "{url}");
+        assert!(address.is_err() || address_policy.allows(address.unwrap()), "{url}");
     }
     passes
 }
@@ -157,7 +157,8 @@ pub fn webhook_url(text: &str) -> bool {
 /// A network of the settings.
 pub fn network(text: &str) {
     if let Ok(network) = text.parse::<Network>() {
-        let _ = Reach { loopback: false, networks: vec![network] }.allows([10, 0, 0, 1].into());
+        let _ =
+            AddressPolicy { loopback: false, networks: vec![network] }.allows([10, 0, 0, 1].into());
     }
 }
 

@@ -8,8 +8,8 @@ use std::{
 };
 
 use meetbot_types::{
+    address_policy::{Network, NotANetwork},
     bot::BrowserSettings,
-    reach::{Network, NotANetwork},
 };
 use serde::Deserialize;
 use toml::{Table, Value};

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use meetbot_types::{
-    Availability, Reach, Timestamp,
+    AddressPolicy, Availability, Timestamp,
     availability::with_test_key,
     bot::{BotOrder, SandboxSeat, Secret, ZoomApp},
 };
@@ -41,7 +41,7 @@ pub(crate) struct Orders {
     pub(crate) sandbox: (String, Secret),
     pub(crate) recordings: PathBuf,
     /// Where meetings may be.
-    pub(crate) meetings: Arc<Reach>,
+    pub(crate) meetings: Arc<AddressPolicy>,
     /// The ways into meetings that bots know.
     pub(crate) available: Arc<[Availability]>,
     pub(crate) stun_servers: Vec<String>,
@@ -162,7 +162,7 @@ impl Orders {
             }),
             browser: None,
             imitation: None,
-            reach: Reach::clone(&self.meetings),
+            address_policy: AddressPolicy::clone(&self.meetings),
             stun_servers: self.stun_servers.clone(),
             folder: self.recordings.join(job.id.to_string()),
             most_bytes: self.most_bytes_per_job,

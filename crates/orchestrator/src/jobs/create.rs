@@ -5,8 +5,8 @@ mod values;
 use std::time::Duration;
 
 use meetbot_types::{
-    Availability, Issue, Job, JobId, JobStatus, MeetingLink, Platform, Reach, Recording, Timestamp,
-    sandbox,
+    AddressPolicy, Availability, Issue, Job, JobId, JobStatus, MeetingLink, Platform, Recording,
+    Timestamp, sandbox,
 };
 use serde_json::Map;
 
@@ -32,7 +32,7 @@ pub(crate) struct Terms<'a> {
     /// Which addresses webhooks may go to.
     pub guard: &'a Guard,
     /// Where meetings may be.
-    pub meetings: &'a Reach,
+    pub meetings: &'a AddressPolicy,
     /// How long a job may wait for a worker.
     pub start_within: Duration,
     /// Now.
@@ -147,8 +147,11 @@ mod tests {
             live,
             available: if live { available } else { &played },
             scenario,
-            guard: &Guard::new(Reach::default()),
-            meetings: &Reach { loopback: false, networks: vec!["10.1.0.0/16".parse().unwrap()] },
+            guard: &Guard::new(AddressPolicy::default()),
+            meetings: &AddressPolicy {
+                loopback: false,
+                networks: vec!["10.1.0.0/16".parse().unwrap()],
+            },
             start_within: Duration::from_mins(10),
             now: Timestamp::from_millis(NOW),
         };

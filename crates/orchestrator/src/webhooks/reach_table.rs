@@ -58,7 +58,7 @@ fn address(host: &str) -> IpAddr {
 
 /// Whether a webhook may name this host, and may be connected to where another name leads there.
 async fn webhook(config: &Config, host: &str) -> &'static str {
-    let guard = Arc::new(Guard::new(config.webhook_reach()));
+    let guard = Arc::new(Guard::new(config.webhook_address_policy()));
     let there = SocketAddr::new(address(host), 80);
     let lookup: Lookup = Arc::new(move |_| Box::pin(async move { Ok(vec![there]) }));
     let resolver = GuardedResolver::new(Arc::clone(&guard), lookup);
@@ -83,8 +83,8 @@ fn meeting(config: &Config, host: &str) -> &'static str {
             missing: Vec::new(),
         }],
         scenario: |_| Ok(()),
-        guard: &Guard::new(config.webhook_reach()),
-        meetings: &config.meeting_reach(),
+        guard: &Guard::new(config.webhook_address_policy()),
+        meetings: &config.meeting_address_policy(),
         start_within: Duration::from_mins(10),
         now: Timestamp::UNIX_EPOCH,
     };
@@ -100,7 +100,7 @@ fn meeting(config: &Config, host: &str) -> &'static str {
 
 /// Whether a bot may send media to this address: it asks what its order says.
 fn media(config: &Config, host: &str) -> &'static str {
-    if config.meeting_reach().allows(address(host)) { "yes" } else { "no" }
+    if config.meeting_address_policy().allows(address(host)) { "yes" } else { "no" }
 }
 
 #[tokio::test]

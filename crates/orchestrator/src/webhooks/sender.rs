@@ -155,7 +155,7 @@ fn random() -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use meetbot_types::{Reach, Webhooks};
+    use meetbot_types::{AddressPolicy, Webhooks};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -183,8 +183,8 @@ mod tests {
             store.create_job(key.tenant, job, link(), start, None, now).await.unwrap();
             store.claim([1; 32], ways(), now).await.unwrap();
         }
-        let reach = Reach { loopback: true, networks: Vec::new() };
-        let post = Post::new(Arc::new(Guard::new(reach)), clock).unwrap();
+        let address_policy = AddressPolicy { loopback: true, networks: Vec::new() };
+        let post = Post::new(Arc::new(Guard::new(address_policy)), clock).unwrap();
         let sender = Sender::new(store, Arc::new(post), 1_024, clock, Arc::default(), metrics);
         let mut hanging = Vec::new();
         let all = async {

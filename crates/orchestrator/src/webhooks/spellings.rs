@@ -9,7 +9,7 @@ use std::{
 };
 
 use meetbot_types::{
-    DeliveryId, EventName, JobId, JobStatus, Metadata, Reach, Timestamp, WebhookEvent,
+    AddressPolicy, DeliveryId, EventName, JobId, JobStatus, Metadata, Timestamp, WebhookEvent,
     bot::Secret,
     event::{ENVELOPE_VERSION, EventData, EventDetails},
 };
@@ -216,7 +216,7 @@ const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 fn guard(allowed: &[&str]) -> Arc<Guard> {
     let networks = allowed.iter().map(|network| network.parse().unwrap()).collect();
-    Arc::new(Guard::new(Reach { loopback: false, networks }))
+    Arc::new(Guard::new(AddressPolicy { loopback: false, networks }))
 }
 
 #[tokio::test]
@@ -281,11 +281,11 @@ async fn an_unknown_name_and_one_that_leads_home_have_the_same_error() {
 #[tokio::test]
 async fn what_an_address_answers_that_only_a_setting_allows_is_not_shown() {
     let (port, visits) = listener_that_says(HOME, 0, "the operator's own page").await;
-    for reach in [
-        Reach { loopback: true, networks: Vec::new() },
-        Reach { loopback: false, networks: vec!["127.0.0.0/8".parse().unwrap()] },
+    for address_policy in [
+        AddressPolicy { loopback: true, networks: Vec::new() },
+        AddressPolicy { loopback: false, networks: vec!["127.0.0.0/8".parse().unwrap()] },
     ] {
-        let sender = Post::new(Arc::new(Guard::new(reach)), Clock::start()).unwrap();
+        let sender = Post::new(Arc::new(Guard::new(address_policy)), Clock::start()).unwrap();
         for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
             let (tried, _) = sender.make(&due(format!("http://{host}:{port}/hook"))).await;
             assert_eq!(

@@ -101,7 +101,7 @@ impl JanusMeeting {
             url: &address.server,
             protocol: Some(PROTOCOL),
             token: None,
-            reach: Some(&order.reach),
+            address_policy: Some(&order.address_policy),
         };
         let dialled = match dial(&target, &connect.tls).await {
             Ok(dialled) => dialled,

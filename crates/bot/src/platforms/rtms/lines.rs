@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, future, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use meetbot_types::Reach;
+use meetbot_types::AddressPolicy;
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::{Message as Packet, Utf8Bytes};
@@ -44,7 +44,7 @@ pub(super) struct News {
 /// The connections of a stream.
 pub(super) struct Lines {
     tls: Arc<ClientConfig>,
-    reach: Reach,
+    address_policy: AddressPolicy,
     open: BTreeMap<Line, Open>,
     /// How many were made.
     made: u64,
@@ -60,9 +60,9 @@ struct Open {
 
 impl Lines {
     /// None yet.
-    pub(super) fn new(tls: Arc<ClientConfig>, reach: Reach) -> Self {
+    pub(super) fn new(tls: Arc<ClientConfig>, address_policy: AddressPolicy) -> Self {
         let (teller, news) = mpsc::channel(WAITING);
-        Self { tls, reach, open: BTreeMap::new(), made: 0, news, teller }
+        Self { tls, address_policy, open: BTreeMap::new(), made: 0, news, teller }
     }
 
     /// Connects a line in a task of its own; the connection that it had is dropped.
@@ -70,7 +70,7 @@ impl Lines {
         self.made += 1;
         let (say, said) = mpsc::channel(UNSAID);
         let teller = Teller { line, number: self.made, to: self.teller.clone() };
-        let talking = talk(url, self.reach.clone(), Arc::clone(&self.tls), said, teller);
+        let talking = talk(url, self.address_policy.clone(), Arc::clone(&self.tls), said, teller);
         let task = AbortOnDropHandle::new(tokio::spawn(talking));
         self.open.insert(line, Open { number: self.made, say, task });
     }
@@ -130,12 +130,13 @@ impl Teller {
 
 async fn talk(
     url: Url,
-    reach: Reach,
+    address_policy: AddressPolicy,
     tls: Arc<ClientConfig>,
     said: mpsc::Receiver<String>,
     teller: Teller,
 ) {
-    let target = Target { url: &url, protocol: None, token: None, reach: Some(&reach) };
+    let target =
+        Target { url: &url, protocol: None, token: None, address_policy: Some(&address_policy) };
     let why = match dial(&target, &tls).await {
         Err(DialError::Away(why) | DialError::Never(why)) => why,
         Ok(dialled) => {

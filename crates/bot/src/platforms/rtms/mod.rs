@@ -79,7 +79,7 @@ impl RtmsMeeting {
             news: joins.zoom_stream.subscribe(),
             received: joins.zoom_media.clone(),
             call: None,
-            lines: Lines::new(connect.tls.clone(), order.reach.clone()),
+            lines: Lines::new(connect.tls.clone(), order.address_policy.clone()),
             streams: Streams::after(&joins.zoom_media.borrow()),
             messages: Messages::new(clock::now()),
             version: 0,

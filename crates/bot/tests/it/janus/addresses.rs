@@ -33,7 +33,7 @@ async fn passed_on(at: &str, server: String) -> String {
 async fn records(link: &str) {
     let stage = Stage::set().await;
     let mut order = stage.order_for(1, link);
-    order.reach.networks.push("fd00::/8".parse().unwrap());
+    order.address_policy.networks.push("fd00::/8".parse().unwrap());
     let bot = Stage::run(order);
     let ends = |report: &BotReport| {
         matches!(report, BotReport::RecordingStarted | BotReport::Reconnecting)

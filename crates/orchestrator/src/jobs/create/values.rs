@@ -2,7 +2,7 @@
 
 use meetbot_types::{
     AutoLeave, AutoLeaveConfig, InvalidMetadata, MeetingLink, Metadata, Platform, Rule, Timestamp,
-    Webhooks, auto_leave::MAX_SECONDS, availability, reach, time::InvalidTimestamp,
+    Webhooks, address_policy, auto_leave::MAX_SECONDS, availability, time::InvalidTimestamp,
     visible::is_blank,
 };
 use serde_json::Value;
@@ -96,7 +96,7 @@ pub(super) fn meeting(
     } else if let Some(host) = link.host()
         && let Some(address) = terms.meetings.refused(&host)
     {
-        let message = reach::refusal(address, "bots.allow_networks");
+        let message = address_policy::refusal(address, "bots.allow_networks");
         issues.add(FIELD, "address_not_allowed", message);
     }
     Some((link, url))

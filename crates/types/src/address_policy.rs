@@ -1,4 +1,4 @@
-//! Which addresses a server and its bots may be made to reach by whoever asks them to.
+//! The rule to which addresses the server and its bots may connect on behalf of a caller.
 
 use std::{
     fmt,
@@ -9,14 +9,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 use url::Host;
 
-/// What leads to this machine: loopback, and the address of no machine, by which a connection is made to loopback too.
+/// The addresses of this machine: loopback, and the unspecified address, which connects to loopback too.
 const LOOPBACK: [Network; 4] = [
     Network { address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), prefix: 8 },
     Network { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), prefix: 32 },
     Network { address: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 },
     Network { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), prefix: 128 },
 ];
-/// Azure's metadata and agents answer at this address, which is public by its form and leads no further than the host of the virtual machine
+/// Azure's metadata service and agents have this address. It looks public, and reaches only the host of the virtual machine
 /// (<https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16>).
 const AZURE_HOST: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 
@@ -44,7 +44,7 @@ impl FromStr for Network {
         let prefix = prefix.map_or(Ok(bits), str::parse).map_err(|_| wrong())?;
         match (address.to_canonical(), prefix) {
             (_, prefix) if prefix > bits => Err(wrong()),
-            // Addresses are judged as IPv4 where they are IPv4 in the notation of IPv6; so is a network of them.
+            // IPv4-mapped IPv6 addresses are checked as IPv4; so is a network of them.
             (canonical @ IpAddr::V4(_), prefix) if bits == 128 && prefix >= 96 => {
                 Ok(Self { address: canonical, prefix: prefix - 96 })
             }
@@ -94,17 +94,17 @@ impl fmt::Display for Network {
     }
 }
 
-/// The addresses that may be reached: public ones, and what an operator lists.
+/// The addresses that may be connected to: public ones, and the networks that an operator lists.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reach {
-    /// Whether loopback may be reached: so it is on a server in development (`server.development`).
+pub struct AddressPolicy {
+    /// Whether loopback is allowed, as on a server in development (`server.development`).
     pub loopback: bool,
-    /// Networks that may be reached although they are not public.
+    /// Networks that are allowed although they are not public.
     pub networks: Vec<Network>,
 }
 
-impl Reach {
-    /// Whether an address may be reached.
+impl AddressPolicy {
+    /// Whether an address is allowed.
     pub fn allows(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         is_public(address)
@@ -112,7 +112,7 @@ impl Reach {
             || self.networks.iter().any(|network| network.contains(address))
     }
 
-    /// Whether some loopback address may be reached.
+    /// Whether some loopback address is allowed.
     pub fn opens_loopback(&self) -> bool {
         self.loopback
             || self
@@ -121,8 +121,8 @@ impl Reach {
                 .any(|network| LOOPBACK.iter().any(|home| network.overlaps(home)))
     }
 
-    /// The address that a URL's host names and that may not be reached, without asking DNS: an address in any spelling, and `localhost`, which
-    /// never means another machine (RFC 6761).
+    /// The refused address that a URL's host names, without a DNS query: an address in any spelling, or `localhost`, which is always this
+    /// machine (RFC 6761).
     pub fn refused<S: AsRef<str>>(&self, host: &Host<S>) -> Option<IpAddr> {
         let named: [IpAddr; 2] = match host {
             Host::Ipv4(address) => [(*address).into(); 2],
@@ -141,7 +141,7 @@ fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// Why an address that somebody gave is refused, and how the operator allows it: by `setting`, as in `webhooks.allow_networks`.
+/// Why an address is refused, and how the operator allows it: by `setting`, as in `webhooks.allow_networks`.
 pub fn refusal(address: IpAddr, setting: &str) -> String {
     if address.to_canonical().is_loopback() {
         format!(
@@ -152,15 +152,15 @@ pub fn refusal(address: IpAddr, setting: &str) -> String {
     }
 }
 
-/// What is said of a host's name that is not known, and of one whose addresses are all refused: the same, so that nobody learns which names a
-/// private network has, and where they lead.
+/// The error for an unknown host name and for a host whose addresses are all refused. It is the same text, so that a caller cannot find out
+/// the names and addresses of a private network.
 pub fn unreachable(setting: &str) -> String {
     format!(
         "there is no such host, or it has no address that may be reached: beyond public ones an operator allows them in `{setting}`, and `meetbot serve --dev` allows this machine's own"
     )
 }
 
-/// Whether an address is of the public internet (IANA's special-purpose registries).
+/// Whether an address is public by IANA's special-purpose registries.
 pub fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),
@@ -206,16 +206,18 @@ mod tests {
 
     #[test]
     fn a_network_goes_over_the_wire_as_its_text() {
-        let reach = Reach { loopback: true, networks: vec!["10.1.0.0/16".parse().unwrap()] };
-        let wire = serde_json::to_string(&reach).unwrap();
+        let address_policy =
+            AddressPolicy { loopback: true, networks: vec!["10.1.0.0/16".parse().unwrap()] };
+        let wire = serde_json::to_string(&address_policy).unwrap();
         assert_eq!(wire, r#"{"loopback":true,"networks":["10.1.0.0/16"]}"#);
-        assert_eq!(serde_json::from_str::<Reach>(&wire).unwrap(), reach);
+        assert_eq!(serde_json::from_str::<AddressPolicy>(&wire).unwrap(), address_policy);
     }
 
     #[test]
     fn private_addresses_are_reached_only_where_listed() {
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        let reach = Reach { loopback: false, networks: vec!["10.1.0.0/16".parse().unwrap()] };
+        let address_policy =
+            AddressPolicy { loopback: false, networks: vec!["10.1.0.0/16".parse().unwrap()] };
         for (text, allowed) in [
             ("93.184.216.34", true),
             ("10.1.2.3", true),
@@ -225,7 +227,7 @@ mod tests {
             ("169.254.169.254", false),
             ("168.63.129.16", false),
         ] {
-            assert_eq!(reach.allows(address(text)), allowed, "{text}");
+            assert_eq!(address_policy.allows(address(text)), allowed, "{text}");
         }
     }
 
@@ -240,8 +242,10 @@ mod tests {
 
     #[test]
     fn loopback_is_open_in_development_and_where_a_network_holds_it() {
-        let with =
-            |network: &str| Reach { loopback: false, networks: vec![network.parse().unwrap()] };
+        let with = |network: &str| AddressPolicy {
+            loopback: false,
+            networks: vec![network.parse().unwrap()],
+        };
         for open in [
             "127.0.0.1",
             "127.0.0.0/8",
@@ -257,20 +261,20 @@ mod tests {
         for closed in ["10.0.0.0/8", "fd00::/8", "128.0.0.0/1", "::2"] {
             assert!(!with(closed).opens_loopback(), "{closed}");
         }
-        assert!(Reach { loopback: true, networks: Vec::new() }.opens_loopback());
-        assert!(!Reach::default().opens_loopback());
+        assert!(AddressPolicy { loopback: true, networks: Vec::new() }.opens_loopback());
+        assert!(!AddressPolicy::default().opens_loopback());
     }
 
     #[test]
     fn localhost_is_loopback_without_asking_dns() {
-        let closed = Reach::default();
+        let closed = AddressPolicy::default();
         for name in ["localhost", "LocalHost.", "hooks.localhost"] {
             assert!(closed.refused(&Host::Domain(name)).is_some(), "{name}");
         }
         for name in ["localhost.example.com", "mylocalhost", "example.com"] {
             assert_eq!(closed.refused(&Host::Domain(name)), None, "{name}");
         }
-        let listed = Reach { loopback: false, networks: vec!["::1".parse().unwrap()] };
+        let listed = AddressPolicy { loopback: false, networks: vec!["::1".parse().unwrap()] };
         assert_eq!(listed.refused(&Host::Domain("localhost")), None);
     }
 }
