@@ -317,48 +317,18 @@ fn attempts(
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::time::{Duration, Instant};
 
-    use meetbot_types::{
-        AddressPolicy, AutoLeave, Cause, JobId, LeaveReason, MeetingLink, Timestamp, bot::Secret,
-    };
+    use meetbot_types::{Cause, LeaveReason, Timestamp};
 
     use super::*;
     use xtask::ffmpeg;
 
     use crate::recording::{
-        Counters, Mode, Recording, files::tests::open_to_others, journal::Line,
+        Counters, Mode, Recording, files::tests::open_to_others, journal::Line, orders::order,
         track::tests::write_voice,
     };
-
-    pub(crate) fn order(folder: &Path, epoch: u32) -> BotOrder {
-        let meeting_url = "https://sandbox.meetbot.dev/two-speakers";
-        BotOrder {
-            job_id: JobId::generate(Timestamp::UNIX_EPOCH),
-            epoch,
-            token: Secret::new("a token"),
-            orchestrator_url: "http://127.0.0.1".to_owned(),
-            other_urls: Vec::new(),
-            link: MeetingLink::parse(meeting_url, None).unwrap(),
-            meeting_url: meeting_url.to_owned(),
-            external_id: None,
-            display_name: "meetbot".to_owned(),
-            auto_leave: AutoLeave::default(),
-            record_video: None,
-            joined_ms_ago: None,
-            sandbox: None,
-            zoom: None,
-            browser: None,
-            imitation: None,
-            address_policy: AddressPolicy { loopback: true, networks: Vec::new() },
-            stun_servers: Vec::new(),
-            folder: folder.to_owned(),
-            most_bytes: None,
-            heartbeat_ms: 5_000,
-            finalize: None,
-        }
-    }
 
     /// An attempt that recorded a second of Ann's voice, and lost the meeting or not; it leaves when the meeting is over.
     fn attempt(order: &BotOrder, at: Instant, loses: bool) -> Manifest {

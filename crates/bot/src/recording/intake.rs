@@ -386,9 +386,7 @@ mod tests {
     use crate::{
         media::{Codec, Frame, TrackId},
         meeting::Source,
-        recording::{
-            Counters, Recording, files::folder_of, finalize::tests::order, journal, journal::Line,
-        },
+        recording::{Counters, Recording, files::folder_of, journal, journal::Line, orders::order},
     };
 
     /// The recording of a meeting in which Ann is from its start on.

@@ -269,7 +269,7 @@ mod tests {
     use meetbot_types::Timestamp;
 
     use super::*;
-    use crate::recording::finalize::tests::order;
+    use crate::recording::orders::order;
 
     fn track(file: &str, start_ms: u64) -> Track {
         Track {

@@ -11,6 +11,8 @@ mod intake;
 pub(crate) mod journal;
 pub(crate) mod mix;
 pub(crate) mod opus;
+#[cfg(test)]
+mod orders;
 mod output;
 pub(crate) mod people;
 pub(crate) mod picture;

@@ -18,7 +18,8 @@ use crate::{
     recording::{
         Counters, Recording,
         files::{MANIFEST, folder_of},
-        finalize::{self, tests::order},
+        finalize,
+        orders::order,
     },
 };
 
