@@ -76,7 +76,7 @@ pub(super) struct About(pub(super) JobId);
 pub(super) struct Made(pub(super) String);
 
 /// What a call needs, by its method and the path of its route. Of what nobody thought of, changes need `write`.
-pub(super) fn needed(method: &Method, route: &str) -> Scope {
+pub(super) fn required_scope(method: &Method, route: &str) -> Scope {
     let admin = ["/api/v1/admin/host", "/api/v1/consumers/", "/metrics"];
     if admin.iter().any(|admin| route.starts_with(admin)) {
         Scope::Admin
@@ -93,10 +93,10 @@ pub(super) fn needed(method: &Method, route: &str) -> Scope {
 }
 
 /// Says in the document what each of its calls needs.
-pub(super) fn say_scopes(document: &mut OpenApi) {
+pub(super) fn document_scopes(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
-            let scope = needed(&method, path).as_str();
+            let scope = required_scope(&method, path).as_str();
             operation.security = Some(vec![SecurityRequirement::new("apiKey", [scope])]);
         }
     }
@@ -231,21 +231,21 @@ pub(super) async fn admit(
         // Not told in the audit log, which would grow by what is not done.
         server.metrics.refused("requests_per_minute");
         let message = format!("the key has {limit} requests a minute, and they are used up");
-        return say_left(ApiError::rate_limited(message, wait).into_response(), left);
+        return add_rate_limit_headers(ApiError::rate_limited(message, wait).into_response(), left);
     }
     let call = match server.calls.take(key.id) {
         Ok(call) => call,
         Err(none) => {
             server.metrics.refused("requests_at_once");
             let busy = "the key has too many requests under way, or answers that it does not read";
-            return say_left(no_share(none, busy).into_response(), left);
+            return add_rate_limit_headers(no_share(none, busy).into_response(), left);
         }
     };
     let connection = request.extensions().get::<Arc<Connection>>().map(Connection::hold);
     server.audit.shown(key.id, now.wall);
     let route = request.extensions().get::<MatchedPath>();
-    let needed = needed(request.method(), route.map_or("", MatchedPath::as_str));
-    let checked = check(&key, needed, now);
+    let required = required_scope(request.method(), route.map_or("", MatchedPath::as_str));
+    let checked = check(&key, required, now);
     let is_told = !request.method().is_safe() || checked.is_err();
     let asks = Asks {
         method: request.method(),
@@ -267,7 +267,7 @@ pub(super) async fn admit(
     if let Some(line) = line {
         line.end(&response);
     }
-    say_left(sending::hold(response, call, connection), left)
+    add_rate_limit_headers(sending::hold(response, call, connection), left)
 }
 
 /// The key that a browser signs in with: judged as that of a call, and told in the audit log.
@@ -305,7 +305,7 @@ pub(super) fn no_share(none: NoShare, of_key: &str) -> ApiError {
     }
 }
 
-fn say_left(mut response: Response, left: Option<Left>) -> Response {
+fn add_rate_limit_headers(mut response: Response, left: Option<Left>) -> Response {
     if let Some(Left { limit, remaining, reset, .. }) = left {
         let headers = response.headers_mut();
         headers.insert("ratelimit-limit", limit.into());
@@ -384,16 +384,16 @@ async fn look_up(
     Err(ApiError::unauthorized(unknown))
 }
 
-pub(super) fn check(key: &Key, needed: Scope, now: Now) -> Result<(), ApiError> {
+pub(super) fn check(key: &Key, required: Scope, now: Now) -> Result<(), ApiError> {
     match key.ended(now.wall) {
         Some(KeyEnd::Revoked) => Err(ApiError::unauthorized("the API key was revoked")),
         Some(KeyEnd::Expired) => Err(ApiError::unauthorized("the API key has expired")),
-        None if !key.scope.includes(needed) => {
-            let message = format!("the key has the scope `{}`; this needs `{needed}`", key.scope);
+        None if !key.scope.includes(required) => {
+            let message = format!("the key has the scope `{}`; this needs `{required}`", key.scope);
             Err(ApiError::forbidden(message))
         }
         // It would make keys of the live world, or have to be kept from half of what it is for.
-        None if needed.is_of_whole_server() && !key.tenant.live => {
+        None if required.is_of_whole_server() && !key.tenant.live => {
             let message = "this needs a live key: a test key reaches the test world alone, and this is about the whole server";
             Err(ApiError::forbidden(message))
         }

@@ -168,7 +168,7 @@ fn keyed() -> OpenApiRouter<Server> {
         .merge(platforms::router())
         .merge(usage::router())
         .merge(cli_auth::router());
-    caller::say_scopes(keyed.get_openapi_mut());
+    caller::document_scopes(keyed.get_openapi_mut());
     keyed
 }
 

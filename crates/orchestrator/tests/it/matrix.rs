@@ -87,7 +87,7 @@ const CALLS: [(&str, &str, Of, Option<&str>); 43] = [
 ];
 
 /// What the document says a call needs; `None` where anybody may ask.
-fn needed(operation: &Value) -> Option<Scope> {
+fn required_scope(operation: &Value) -> Option<Scope> {
     let requirement = &operation["security"][0];
     let word = requirement.as_object()?.get("apiKey")?[0].as_str();
     Some(Scope::known(word.unwrap()).unwrap())
@@ -218,7 +218,7 @@ async fn no_call_opens_to_a_key_that_may_not() {
             Of::Job | Of::Nothing => &job,
         };
         let at = path.replace("{id}", id).replace("{name}", "manifest.json");
-        let Some(needed) = needed(operation) else {
+        let Some(required) = required_scope(operation) else {
             let is_login = path.starts_with("/api/v1/cli-auth/");
             assert!(!path.starts_with("/api/") || is_login, "{path} is open to everybody");
             let wanted = if path.ends_with("{nonce}") { 410 } else { 200 };
@@ -235,12 +235,12 @@ async fn no_call_opens_to_a_key_that_may_not() {
                 assert_eq!(head.0, 401, "HEAD {path}");
             }
         }
-        for (_, key) in keys.iter().filter(|(scope, _)| !scope.includes(needed)) {
+        for (_, key) in keys.iter().filter(|(scope, _)| !scope.includes(required)) {
             let answer =
                 ask(&server, &method, &at, Some(&format!("Bearer {key}")), unreadable).await;
             is_error(&answer, 403, "forbidden");
         }
-        if needed == Scope::Operator {
+        if required == Scope::Operator {
             // What is about the whole server opens to no key of the test world, and to no admin.
             for key in keys.iter().map(|(_, key)| key).chain(&strangers) {
                 let answer = ask(&server, &method, &at, Some(&format!("Bearer {key}")), body).await;
@@ -266,7 +266,7 @@ async fn no_call_opens_to_a_key_that_may_not() {
         }
         for (scope, session) in &sessions {
             let elsewhere = [Some("cross-site"), Some("same-site"), None, Some("none")];
-            let few = !scope.includes(needed);
+            let few = !scope.includes(required);
             let refused = elsewhere
                 .into_iter()
                 .filter(|site| site.is_some_and(|site| site != "none") || !method.is_safe())
