@@ -59,7 +59,7 @@ use utoipa_axum::router::OpenApiRouter;
 use self::{
     caller::RequestName,
     error::{ApiError, request_id},
-    open_connections::Welcome,
+    open_connections::Admission,
     parameters::Parameters,
 };
 pub(crate) use self::{health::Readiness, known_keys::KnownKeys};
@@ -225,16 +225,16 @@ async fn shed(State(server): State<Server>, request: Request, next: Next) -> Res
         return next.run(request).await;
     }
     let refusal = match request.extensions().get() {
-        Some(Welcome::Crowded) => {
+        Some(Admission::OverConnectionLimit) => {
             server.metrics.refused("connections");
             Some(ApiError::unavailable("too many connections are open"))
         }
-        Some(Welcome::AddressIsFull) => {
+        Some(Admission::OverAddressLimit) => {
             server.metrics.refused("connections_per_address");
             let message = "too many connections are open from this address";
             Some(ApiError::rate_limited(message, BUSY))
         }
-        Some(Welcome::Served) | None => None,
+        Some(Admission::Admitted) | None => None,
     };
     if let Some(refusal) = refusal {
         let mut response = refusal.into_response();

@@ -1,4 +1,4 @@
-//! The connections that are open, and which one gives way where there is no room for another.
+//! The open connections, and which one is evicted when a new one exceeds a limit.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,31 +9,31 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-/// What a new connection finds.
+/// How a new connection is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Welcome {
-    /// Room.
-    Served,
-    /// None, and all that are open are at work: bots alone are served.
-    Crowded,
-    /// As many of its address as one may have, all of them at work: bots alone are served.
-    AddressIsFull,
+pub(crate) enum Admission {
+    /// Within the limits.
+    Admitted,
+    /// `limits.connections` is reached, and all open connections are busy: only requests of bots are served.
+    OverConnectionLimit,
+    /// `limits.connections_per_address` is reached, and all connections of the address are busy: only requests of bots are served.
+    OverAddressLimit,
 }
 
-/// Which connections give way to a new one: those on which nobody who is known has something under way. Waiting for a request is free, and so is asking
-/// without a key; a connection that could be held like this would be held by strangers.
+/// Counts connections, and orders those that may be evicted. A connection is free (may be evicted) while no request with a valid key runs on it: otherwise
+/// callers without a key could occupy all connections.
 #[derive(Debug, Default)]
 struct Open {
     all: usize,
     of: HashMap<IpAddr, OfAddress>,
-    /// The number of the next one that is free.
+    /// The number of the next free connection.
     next: u64,
 }
 
 #[derive(Debug, Default)]
 struct OfAddress {
     all: usize,
-    /// Those that may give way, the one that has been free for longest first.
+    /// Those that may be evicted; the one that has been free for longest comes first.
     free: BTreeMap<u64, CancellationToken>,
 }
 
@@ -71,14 +71,14 @@ impl Open {
         true
     }
 
-    /// Of the addresses with a connection that is free, the one with the most connections.
+    /// The address with the most connections, of those that have a free one.
     fn largest(&self) -> Option<IpAddr> {
         let with_free = self.of.iter().filter(|(_, of)| !of.free.is_empty());
         with_free.max_by_key(|(_, of)| of.all).map(|(address, _)| *address)
     }
 }
 
-/// All that are open.
+/// All open connections.
 #[derive(Debug)]
 pub(crate) struct Connections {
     most: usize,
@@ -87,7 +87,7 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// None yet; there may be `most`, and so many of each address.
+    /// Starts empty, with these limits: `most` connections in all, `per_address` of each address.
     pub(crate) fn new(most: usize, per_address: Option<NonZeroU32>) -> Arc<Self> {
         Arc::new(Self { most, per_address, open: Mutex::default() })
     }
@@ -96,29 +96,29 @@ impl Connections {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new connection. Where there is no room, one that is free ends for it: of this address, where it has as many as one may have, else of the address with
-    /// the most. `None` where not even bots have room any more. Also says whether one gave way.
-    pub(crate) fn welcome(
+    /// Adds a connection. At a limit, a free connection is evicted: of the same address if that is at its own limit, else of the address with the most
+    /// connections. `None` closes the new connection, when even the reserve for bots is used up. The `bool` is whether another connection was evicted.
+    pub(crate) fn admit(
         self: &Arc<Self>,
         address: IpAddr,
-    ) -> Option<(Arc<Connection>, Welcome, bool)> {
+    ) -> Option<(Arc<Connection>, Admission, bool)> {
         let mut open = self.open();
         let own = open.of.get(&address).map_or(0, |of| of.all);
         let is_full = self.per_address.is_some_and(|most| own >= most.get() as usize);
-        let (mut welcome, mut gave_way) = (Welcome::Served, false);
+        let (mut admission, mut evicted_other) = (Admission::Admitted, false);
         if is_full {
-            gave_way = open.evict(address);
-            if !gave_way {
-                welcome = Welcome::AddressIsFull;
+            evicted_other = open.evict(address);
+            if !evicted_other {
+                admission = Admission::OverAddressLimit;
             }
         }
-        if welcome == Welcome::Served && open.all >= self.most {
-            gave_way = match open.largest() {
+        if admission == Admission::Admitted && open.all >= self.most {
+            evicted_other = match open.largest() {
                 Some(largest) => open.evict(largest),
                 None => false,
             };
-            if !gave_way {
-                welcome = Welcome::Crowded;
+            if !evicted_other {
+                admission = Admission::OverConnectionLimit;
             }
         }
         if open.all >= self.most + (self.most / 4).max(1) {
@@ -129,19 +129,19 @@ impl Connections {
         drop(open);
         let state = Mutex::new(State { free: Some(number), held: 0 });
         let connection = Connection { connections: Arc::clone(self), address, ends, state };
-        Some((Arc::new(connection), welcome, gave_way))
+        Some((Arc::new(connection), admission, evicted_other))
     }
 }
 
 #[derive(Debug)]
 struct State {
-    /// Its number among those that are free.
+    /// Its number among the free connections.
     free: Option<u64>,
-    /// How much is under way on it.
+    /// How many requests hold it.
     held: usize,
 }
 
-/// A connection that is open, until it is dropped.
+/// An open connection; dropped when it is closed.
 #[derive(Debug)]
 pub(crate) struct Connection {
     connections: Arc<Connections>,
@@ -151,12 +151,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// It has to give way.
-    pub(crate) async fn gives_way(&self) {
+    /// Waits until the connection is evicted.
+    pub(crate) async fn evicted(&self) {
         self.ends.cancelled().await;
     }
 
-    /// Somebody who is known has something under way on it: it does not give way before this is dropped.
+    /// Protects the connection from eviction until the answer is dropped: a request with a valid key runs on it.
     pub(crate) fn hold(self: &Arc<Self>) -> Hold {
         let mut open = self.connections.open();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -173,7 +173,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let mut open = self.connections.open();
-        // One that gave way has left already.
+        // An evicted connection is removed already.
         if self.ends.is_cancelled() {
             return;
         }
@@ -187,7 +187,7 @@ impl Drop for Connection {
     }
 }
 
-/// Keeps a connection open while something is under way on it.
+/// Protects a connection from eviction.
 #[derive(Debug)]
 pub(crate) struct Hold(Arc<Connection>);
 
@@ -210,10 +210,10 @@ mod tests {
         [192, 0, 2, last].into()
     }
 
-    /// Opens one that is served at once.
+    /// Opens a connection within the limits.
     fn served(all: &Arc<Connections>, last: u8) -> Arc<Connection> {
-        let (connection, welcome, _) = all.welcome(address(last)).unwrap();
-        assert_eq!(welcome, Welcome::Served);
+        let (connection, admission, _) = all.admit(address(last)).unwrap();
+        assert_eq!(admission, Admission::Admitted);
         connection
     }
 
@@ -222,17 +222,17 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_free_of_the_address_with_the_most_gives_way() {
+    fn the_connection_free_for_longest_of_the_largest_address_is_evicted() {
         let all = Connections::new(4, None);
         let many = [served(&all, 1), served(&all, 1), served(&all, 1)];
         let other = served(&all, 2);
-        // The first has something under way, and then waits again: it is the youngest.
+        // The first was held and is free again: it has been free for the shortest time.
         drop(many[0].hold());
         let late = served(&all, 3);
         assert_eq!(ended(&many), [false, true, false]);
         assert!(!other.ends.is_cancelled());
         let held = [&many[0], &many[2], &other].map(Connection::hold);
-        // Now it is the only one that is free.
+        // Now `late` is the only free one.
         let latest = served(&all, 2);
         assert!(late.ends.is_cancelled() && !latest.ends.is_cancelled());
         drop(held);
@@ -242,14 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn while_all_are_at_work_bots_alone_are_served_and_then_nobody() {
+    fn while_all_connections_are_busy_a_reserve_serves_only_bots() {
         let all = Connections::new(4, None);
         let open: Vec<_> = (0..4).map(|_| served(&all, 1)).collect();
         let held: Vec<_> = open.iter().map(Connection::hold).collect();
-        let (bot, welcome, gave_way) = all.welcome(address(2)).unwrap();
-        assert_eq!((welcome, gave_way), (Welcome::Crowded, false));
+        let (bot, admission, evicted_other) = all.admit(address(2)).unwrap();
+        assert_eq!((admission, evicted_other), (Admission::OverConnectionLimit, false));
         let bot = (bot.hold(), bot);
-        assert!(all.welcome(address(3)).is_none());
+        assert!(all.admit(address(3)).is_none());
         drop(held);
         served(&all, 3);
         assert_eq!(ended(&open).iter().filter(|ended| **ended).count(), 1);
@@ -257,15 +257,15 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_so_many_and_its_own_give_way() {
+    fn an_address_at_its_limit_evicts_only_its_own_connections() {
         let all = Connections::new(100, NonZeroU32::new(2));
         let own = [served(&all, 1), served(&all, 1)];
         let other = served(&all, 2);
         let third = served(&all, 1);
         assert_eq!(ended(&own), [true, false]);
         let _held = [own[1].hold(), third.hold()];
-        let (_, welcome, _) = all.welcome(address(1)).unwrap();
-        assert_eq!(welcome, Welcome::AddressIsFull);
+        let (_, admission, _) = all.admit(address(1)).unwrap();
+        assert_eq!(admission, Admission::OverAddressLimit);
         assert!(!other.ends.is_cancelled());
     }
 }

@@ -1,4 +1,4 @@
-//! Listens and serves, with limits on slow and idle callers that a plain server does not set.
+//! Accepts and serves connections, with limits on slow and idle callers.
 
 use std::{
     error::Error as _,
@@ -25,21 +25,21 @@ use tower::ServiceExt as _;
 
 use super::{
     caller::Peer,
-    open_connections::{Connections, Welcome},
+    open_connections::{Admission, Connections},
 };
 use crate::{limits::Limits, metrics::Metrics};
 
 /// The largest head of a request, in bytes, give or take what one read brings; hyper answers 431 to a larger one.
 const HEAD_BYTES: usize = 64 * 1024;
-/// How long a caller may take over a request's head where there are too many connections.
-const HEAD_IN_A_CROWD: Duration = Duration::from_secs(2);
-/// How much of an answer the system takes over that it cannot send yet, in bytes.
+/// How long a caller may take to send a request's head while the limit of connections is exceeded.
+const HEAD_TIMEOUT_OVER_LIMIT: Duration = Duration::from_secs(2);
+/// How many unsent bytes of a response the kernel buffers for a connection.
 #[cfg(target_os = "linux")]
 const NOT_SENT_BYTES: u32 = 64 * 1024;
-/// How long to wait after the system could not give another socket.
-const BREATH: Duration = Duration::from_millis(100);
-/// How long requests may still run once the server stops.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+/// How long to wait before the next `accept` after one has failed, as when no file descriptor is free.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// How long running requests may take to end once the server stops.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves until `stop`, then lets running requests end.
 pub(crate) async fn serve(
@@ -61,34 +61,36 @@ pub(crate) async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
             }
         };
         let peer = Peer(peer.ip().to_canonical());
-        let Some((connection, welcome, gave_way)) = open.welcome(peer.network()) else {
+        let Some((connection, admission, evicted_other)) = open.admit(peer.network()) else {
             metrics.refused("connections");
             continue;
         };
-        if gave_way {
+        if evicted_other {
             metrics.refused("connections");
         }
         let _ = stream.set_nodelay(true);
-        hold_little_that_is_not_read(&stream, limits.body);
+        limit_unsent_bytes(&stream, limits.body);
         let asked = Arc::new(AtomicBool::new(false));
-        let (ask, place) = (Arc::clone(&asked), Arc::clone(&connection));
+        let (ask, held) = (Arc::clone(&asked), Arc::clone(&connection));
         let service = router.clone().map_request(move |mut request: Request<Incoming>| {
             ask.store(true, Ordering::Relaxed);
             let extensions = request.extensions_mut();
             extensions.insert(peer);
-            extensions.insert(welcome);
-            extensions.insert(Arc::clone(&place));
+            extensions.insert(admission);
+            extensions.insert(Arc::clone(&held));
             request.map(Body::new)
         });
         let service = TowerToHyperService::new(service);
-        let head = match welcome {
-            Welcome::Served => limits.head,
-            Welcome::Crowded | Welcome::AddressIsFull => limits.head.min(HEAD_IN_A_CROWD),
+        let head = match admission {
+            Admission::Admitted => limits.head,
+            Admission::OverConnectionLimit | Admission::OverAddressLimit => {
+                limits.head.min(HEAD_TIMEOUT_OVER_LIMIT)
+            }
         };
         let (stop, metrics) = (stop.clone(), Arc::clone(&metrics));
         connections.spawn(async move {
@@ -98,7 +100,7 @@ pub(crate) async fn serve(
                 .max_buf_size(HEAD_BYTES)
                 .serve_connection(TokioIo::new(stream), service);
             tokio::pin!(served);
-            // A caller that goes away in the middle is no news.
+            // A caller that closes its connection early is not logged.
             tokio::select! {
                 ended = served.as_mut() => {
                     let asked = asked.load(Ordering::Relaxed);
@@ -108,7 +110,7 @@ pub(crate) async fn serve(
                         metrics.refused(limit);
                     }
                 }
-                () = connection.gives_way() => {}
+                () = connection.evicted() => {}
                 () = stop.cancelled() => {
                     served.as_mut().graceful_shutdown();
                     let _ = served.await;
@@ -118,26 +120,25 @@ pub(crate) async fn serve(
     }
     drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(LAST_WORDS, all).await.is_err() {
+    if tokio::time::timeout(SHUTDOWN_TIMEOUT, all).await.is_err() {
         tracing::warn!("requests that did not end were cut off");
     }
 }
 
-/// A caller that asks and takes nothing of the answer holds memory and a connection. The system ends the connection when nothing was taken for so long,
-/// which also ends those whose caller vanished; and it takes over little that it cannot send yet, where it would take 2.5 MB otherwise, so that what is not read
-/// stays in bodies, which are bounded.
-fn hold_little_that_is_not_read(stream: &TcpStream, patience: Duration) {
+/// Bounds the cost of a caller that does not read its response. The kernel closes the connection when no byte was acknowledged for `timeout`, which also ends
+/// connections of callers that vanished. It buffers at most `NOT_SENT_BYTES` unsent bytes (2.5 MB by default), so that unread data stays in response bodies, which are bounded.
+fn limit_unsent_bytes(stream: &TcpStream, timeout: Duration) {
     #[cfg(target_os = "linux")]
     {
-        let ms = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+        let ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
         let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, ms);
         let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT_BYTES);
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = (stream, patience);
+    let _ = (stream, timeout);
 }
 
-/// The limit that ended a connection, if it was one. That a connection on which something was asked is idle exceeds none.
+/// The limit that ended a connection, if any. A connection that is idle after a request exceeds none.
 fn exceeded(error: &hyper::Error, asked: bool) -> Option<&'static str> {
     if error.is_timeout() {
         return (!asked).then_some("head_seconds");
