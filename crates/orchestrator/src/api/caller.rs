@@ -1,4 +1,4 @@
-//! Who asks: the key of a request or of its session, whether it may, and the line that its use leaves in the audit log.
+//! Authenticates requests by key or session, checks scopes and limits, and writes the audit log's entry of each.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -34,11 +34,11 @@ use crate::{
     store::{self, Key, KeyEnd, KeyUse, Scope, Tenant},
 };
 
-/// Of a request that came by no connection: there is none.
+/// The address of a request without a connection, as in tests.
 const NOWHERE: Peer = Peer(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
 /// Longer paths are cut in the audit log.
 const LONGEST_PATH: usize = 200;
-/// How often what goes on for long asks whether its key is still good: with the time for which a key is believed, within a second of its end.
+/// How often long-running responses check that their key is still valid. Together with the time for which keys are cached, they end within a second of it.
 const ASK_AGAIN: Duration = Duration::from_millis(150);
 
 /// Where a request comes from.
@@ -46,7 +46,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(150);
 pub(crate) struct Peer(pub(crate) IpAddr);
 
 impl Peer {
-    /// What stands for one caller: an IPv6 network of 64 bits is one.
+    /// The address by which callers are counted: for IPv6, its network of 64 bits.
     pub(crate) fn network(self) -> IpAddr {
         match self.0 {
             IpAddr::V6(address) => {
@@ -67,15 +67,15 @@ pub(super) fn peer(extensions: &Extensions) -> Peer {
 #[derive(Debug, Clone)]
 pub(super) struct RequestName(pub(super) Arc<str>);
 
-/// The job that an answer is about, where the path does not name it.
+/// A response's extension: the job that it is about, where the path does not name it. For the audit log.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct About(pub(super) JobId);
+pub(super) struct SubjectJob(pub(super) JobId);
 
-/// The path of what an answer has made, where the request's path names only the list that it is in: the audit log names what was made.
+/// A response's extension: the path of the created object, where the request's path names its collection. For the audit log.
 #[derive(Debug, Clone)]
-pub(super) struct Made(pub(super) String);
+pub(super) struct CreatedPath(pub(super) String);
 
-/// What a call needs, by its method and the path of its route. Of what nobody thought of, changes need `write`.
+/// The scope that a call requires, by its method and the path of its route. Methods that change something require `write` unless a rule says more.
 pub(super) fn required_scope(method: &Method, route: &str) -> Scope {
     let admin = ["/api/v1/admin/host", "/api/v1/consumers/", "/metrics"];
     if admin.iter().any(|admin| route.starts_with(admin)) {
@@ -92,7 +92,7 @@ pub(super) fn required_scope(method: &Method, route: &str) -> Scope {
     }
 }
 
-/// Says in the document what each of its calls needs.
+/// Writes the required scope of each call into the OpenAPI document.
 pub(super) fn document_scopes(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
@@ -102,15 +102,15 @@ pub(super) fn document_scopes(document: &mut OpenApi) {
     }
 }
 
-/// What a request shows: a key; or a session or a link, as they are stored.
-pub(super) enum Shown {
+/// The credential of a request: a key, or the hash of a session or link.
+pub(super) enum PresentedCredential {
     Key(String),
     Session([u8; 32]),
     Link([u8; 32]),
 }
 
-impl Shown {
-    /// What a browser signs in with.
+impl PresentedCredential {
+    /// The credential in the body of a browser's sign-in.
     pub(super) fn of_body(credential: Credential) -> Self {
         match credential {
             Credential::Key(key) => Self::Key(key),
@@ -118,7 +118,7 @@ impl Shown {
         }
     }
 
-    /// What a request shows in its headers.
+    /// The credential in the headers of a request.
     fn of(server: &Server, method: &Method, headers: &HeaderMap) -> Result<Self, ApiError> {
         match session_cookie::shown(server, headers) {
             Some(session) if !headers.contains_key(header::AUTHORIZATION) => {
@@ -133,28 +133,28 @@ impl Shown {
     }
 }
 
-/// Who asks, once [`admit`] has let the request in.
+/// The authenticated caller of a request, added by [`admit`].
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    /// Whose jobs the request is about.
+    /// The tenant whose jobs the request is about.
     pub(crate) tenant: Tenant,
     key: Arc<Key>,
-    /// The session, where a browser asks.
+    /// The hash of the session, where the caller is a browser.
     session: Option<[u8; 32]>,
 }
 
 impl Caller {
-    /// The key that was shown, or that the browser signed in with.
+    /// The key in the request, or the one that the browser signed in with.
     pub(super) fn key(&self) -> &Key {
         &self.key
     }
 
-    /// Whether a session was shown, and not a key.
+    /// Whether the request was authenticated by a session instead of a key.
     pub(super) const fn is_browser(&self) -> bool {
         self.session.is_some()
     }
 
-    /// The key or the session itself, as the request shows it: nothing else of the server's knows it.
+    /// The plain text of the key or session, which only the request holds.
     pub(super) fn secret<'a>(
         &self,
         server: &Server,
@@ -166,22 +166,22 @@ impl Caller {
         }
     }
 
-    /// Whether the key, or the session, is still good: what goes on for long asks again.
+    /// Whether the key or session is still valid. Long-running responses check it repeatedly.
     pub(super) async fn is_still_admitted(&self, server: &Server) -> bool {
-        let (now, shown) = (server.clock.now(), self.session.unwrap_or(self.key.hash));
-        let mut known = server.known_keys.get(&shown, now);
+        let (now, presented) = (server.clock.now(), self.session.unwrap_or(self.key.hash));
+        let mut known = server.known_keys.get(&presented, now);
         if known.is_none() {
             let found = match self.session {
                 Some(session) => server.store.session_key(session, server.store.now()).await,
                 None => server.store.find_key(&self.key.prefix).await,
             };
             let found = found.ok().flatten().filter(|key| key.id == self.key.id);
-            known = found.map(|key| server.known_keys.keep(shown, key, now));
+            known = found.map(|key| server.known_keys.keep(presented, key, now));
         }
         known.is_some_and(|key| key.ended(now.wall).is_none())
     }
 
-    /// A share of the streams and downloads, which the answer keeps until it is sent.
+    /// Takes a share of the streams and downloads. The response holds it until its body is sent.
     pub(super) fn stream(&self, server: &Server) -> Result<Extension<Streamed>, ApiError> {
         match server.streams.take(self.key.id) {
             Ok(share) => Ok(Extension(Streamed(Arc::new(share)))),
@@ -193,7 +193,7 @@ impl Caller {
         }
     }
 
-    /// Waits until the key is no longer good.
+    /// Waits until the key or session is no longer valid.
     pub(super) async fn ends(&self, server: &Server) {
         while self.is_still_admitted(server).await {
             tokio::time::sleep(ASK_AGAIN).await;
@@ -205,12 +205,12 @@ impl FromRequestParts<Server> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &Server) -> Result<Self, ApiError> {
-        // A route that is not behind `admit` has no caller: a bug, and no way in.
+        // A route without the middleware `admit` has no caller. That is a bug, and such a request is refused.
         parts.extensions.get::<Self>().cloned().ok_or_else(ApiError::internal)
     }
 }
 
-/// Lets a request in whose key may do what it asks, and leaves a line of each change and each refusal.
+/// Middleware: passes a request on if its key has the required scope and is within its limits. Each change and each refusal is written to the audit log.
 pub(super) async fn admit(
     State(server): State<Server>,
     mut request: Request,
@@ -218,17 +218,17 @@ pub(super) async fn admit(
 ) -> Response {
     let now = server.clock.now();
     let peer = peer(request.extensions());
-    let shown = Shown::of(&server, request.method(), request.headers());
-    let (shown, key) = match shown {
-        Ok(shown) => match find(&server, &shown, peer, now).await {
-            Ok(key) => (shown, key),
+    let presented = PresentedCredential::of(&server, request.method(), request.headers());
+    let (presented, key) = match presented {
+        Ok(presented) => match find(&server, &presented, peer, now).await {
+            Ok(key) => (presented, key),
             Err(refusal) => return refusal.into_response(),
         },
         Err(refusal) => return refusal.into_response(),
     };
     let left = server.requests.take(key.id, now.steady);
     if let Some(Left { limit, wait: Some(wait), .. }) = left {
-        // Not told in the audit log, which would grow by what is not done.
+        // Not in the audit log: excess requests would make it grow.
         server.metrics.refused("requests_per_minute");
         let message = format!("the key has {limit} requests a minute, and they are used up");
         return add_rate_limit_headers(ApiError::rate_limited(message, wait).into_response(), left);
@@ -246,58 +246,58 @@ pub(super) async fn admit(
     let route = request.extensions().get::<MatchedPath>();
     let required = required_scope(request.method(), route.map_or("", MatchedPath::as_str));
     let checked = check(&key, required, now);
-    let is_told = !request.method().is_safe() || checked.is_err();
-    let asks = Asks {
+    let is_audited = !request.method().is_safe() || checked.is_err();
+    let audited = AuditedRequest {
         method: request.method(),
         path: request.uri().path(),
         extensions: request.extensions(),
     };
-    let line = is_told.then(|| Line::begin(&server, &key, &asks, now));
+    let entry = is_audited.then(|| AuditEntry::begin(&server, &key, &audited, now));
     let response = match checked {
         Ok(()) => {
-            let session = match shown {
-                Shown::Session(session) => Some(session),
-                Shown::Key(_) | Shown::Link(_) => None,
+            let session = match presented {
+                PresentedCredential::Session(session) => Some(session),
+                PresentedCredential::Key(_) | PresentedCredential::Link(_) => None,
             };
             request.extensions_mut().insert(Caller { tenant: key.tenant, key, session });
             next.run(request).await
         }
         Err(refusal) => refusal.into_response(),
     };
-    if let Some(line) = line {
-        line.end(&response);
+    if let Some(entry) = entry {
+        entry.end(&response);
     }
     add_rate_limit_headers(sending::hold(response, call, connection), left)
 }
 
-/// The key that a browser signs in with: judged as that of a call, and told in the audit log.
-pub(super) async fn signs_in(
+/// Checks the credential of a browser's sign-in as that of a call, and writes the result to the audit log.
+pub(super) async fn sign_in(
     server: &Server,
-    shown: &Shown,
-    asks: &Asks<'_>,
+    presented: &PresentedCredential,
+    audited: &AuditedRequest<'_>,
 ) -> Result<Arc<Key>, ApiError> {
     let now = server.clock.now();
-    let key = find(server, shown, asks.peer(), now).await?;
+    let key = find(server, presented, audited.peer(), now).await?;
     if let Some(Left { limit, wait: Some(wait), .. }) = server.requests.take(key.id, now.steady) {
         server.metrics.refused("requests_per_minute");
         let message = format!("the key has {limit} requests a minute, and they are used up");
         return Err(ApiError::rate_limited(message, wait));
     }
     server.audit.shown(key.id, now.wall);
-    let line = Line::begin(server, &key, asks, now);
+    let entry = AuditEntry::begin(server, &key, audited, now);
     match check(&key, Scope::Read, now) {
         Ok(()) => {
-            line.note(StatusCode::CREATED.as_u16(), None);
+            entry.note(StatusCode::CREATED.as_u16(), None);
             Ok(key)
         }
         Err(refusal) => {
-            line.note(refusal.code().status(), Some(refusal.code()));
+            entry.note(refusal.code().status(), Some(refusal.code()));
             Err(refusal)
         }
     }
 }
 
-/// Says why there is no share for a key, and whose fault that is.
+/// The response to a request that got no share: 429 `of_key` if the key's own shares are used up, else 503.
 pub(super) fn no_share(none: NoShare, of_key: &str) -> ApiError {
     match none {
         NoShare::Own => ApiError::rate_limited(of_key, BUSY),
@@ -316,29 +316,29 @@ fn add_rate_limit_headers(mut response: Response, left: Option<Left>) -> Respons
     response
 }
 
-/// The key that a request shows, itself or by its session, good or ended.
+/// The key of a credential, which may have expired or been revoked.
 pub(super) async fn find(
     server: &Server,
-    shown: &Shown,
+    presented: &PresentedCredential,
     peer: Peer,
     now: Now,
 ) -> Result<Arc<Key>, ApiError> {
     let (store, at) = (server.store.as_ref(), server.store.now());
-    match shown {
-        Shown::Key(token) => {
+    match presented {
+        PresentedCredential::Key(token) => {
             let unknown = "the API key is not known";
             let hash = keys::hash(token);
             if let Some(key) = server.known_keys.get(&hash, now) {
                 return Ok(key);
             }
-            // What cannot be a key is not looked up, and not counted.
+            // A malformed key is neither looked up nor counted.
             if !keys::is_shaped(token) {
                 return Err(ApiError::unauthorized(unknown));
             }
             let key = look_up(server, keys::find(store, token), unknown, peer, now).await?;
             Ok(server.known_keys.keep(hash, key, now))
         }
-        Shown::Session(session) => {
+        PresentedCredential::Session(session) => {
             let unknown = "the session is over: sign in again";
             if let Some(key) = server.known_keys.get(session, now) {
                 return Ok(key);
@@ -347,7 +347,7 @@ pub(super) async fn find(
             let key = look_up(server, find, unknown, peer, now).await?;
             Ok(server.known_keys.keep(*session, key, now))
         }
-        Shown::Link(link) => {
+        PresentedCredential::Link(link) => {
             let unknown =
                 "the link was used, or is older than a minute: `meetbot dashboard` makes a new one";
             look_up(server, store.end_session(*link, at), unknown, peer, now).await.map(Arc::new)
@@ -355,7 +355,7 @@ pub(super) async fn find(
     }
 }
 
-/// Looks a key up in the store; how many that nobody knows each address may show is limited.
+/// Looks a key up in the store. The number of unknown keys of each address is limited.
 async fn look_up(
     server: &Server,
     find: impl Future<Output = store::Result<Option<Key>>>,
@@ -364,7 +364,7 @@ async fn look_up(
     now: Now,
 ) -> Result<Key, ApiError> {
     let network = peer.network();
-    // Beyond the limit keys are looked up one at a time: strangers take little of the store, and a good key beside them, behind the same proxy, is still let in.
+    // Beyond the limit keys of the address are looked up one at a time: guessing takes little of the store, and a valid key behind the same proxy still works.
     let over = server.unknown_keys.wait(&network, now.steady);
     let turn = match over {
         Some(_) => server.suspects.acquire().await.ok(),
@@ -392,7 +392,7 @@ pub(super) fn check(key: &Key, required: Scope, now: Now) -> Result<(), ApiError
             let message = format!("the key has the scope `{}`; this needs `{required}`", key.scope);
             Err(ApiError::forbidden(message))
         }
-        // It would make keys of the live world, or have to be kept from half of what it is for.
+        // These calls act on both worlds, and a test key must not reach the live one.
         None if required.is_of_whole_server() && !key.tenant.live => {
             let message = "this needs a live key: a test key reaches the test world alone, and this is about the whole server";
             Err(ApiError::forbidden(message))
@@ -411,40 +411,45 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(missing()) }
 }
 
-/// What the audit log says of a request.
-pub(super) struct Asks<'a> {
+/// The parts of a request that the audit log records.
+pub(super) struct AuditedRequest<'a> {
     pub(super) method: &'a Method,
     pub(super) path: &'a str,
     pub(super) extensions: &'a Extensions,
 }
 
-impl Asks<'_> {
+impl AuditedRequest<'_> {
     fn peer(&self) -> Peer {
         peer(self.extensions)
     }
 }
 
-/// Leaves a line of what was made with the rights of a key by a call that shows none.
-pub(super) fn note_made(server: &Server, key: &Key, asks: &Asks<'_>, now: Now) {
-    Line::begin(server, key, asks, now).note(StatusCode::CREATED.as_u16(), None);
+/// Records something that was created with the rights of `key` by a call that carries no key.
+pub(super) fn audit_created(server: &Server, key: &Key, audited: &AuditedRequest<'_>, now: Now) {
+    AuditEntry::begin(server, key, audited, now).note(StatusCode::CREATED.as_u16(), None);
 }
 
-/// A line of the audit log that is being lived. Dropped without an end, it says that the caller went away: what was asked is done all the same.
-pub(super) struct Line {
+/// An entry of the audit log for a request in progress. If it is dropped before the response is known, it is recorded with [`CALLER_GONE`].
+pub(super) struct AuditEntry {
     audit: Arc<Audit>,
     used: Option<KeyUse>,
 }
 
-impl Line {
-    pub(super) fn begin(server: &Server, key: &Key, asks: &Asks<'_>, now: Now) -> Self {
-        let (path, name) = (asks.path, asks.extensions.get::<RequestName>());
+impl AuditEntry {
+    pub(super) fn begin(
+        server: &Server,
+        key: &Key,
+        audited: &AuditedRequest<'_>,
+        now: Now,
+    ) -> Self {
+        let (path, name) = (audited.path, audited.extensions.get::<RequestName>());
         let used = KeyUse {
             id: UseId::generate(now.wall),
             at: now.wall,
             key: key.id,
             consumer: key.tenant.consumer,
-            address: asks.peer().0,
-            method: asks.method.to_string(),
+            address: audited.peer().0,
+            method: audited.method.to_string(),
             path: path.chars().take(LONGEST_PATH).collect(),
             job: path.split('/').find_map(|part| part.parse().ok()),
             status: CALLER_GONE,
@@ -457,8 +462,8 @@ impl Line {
 
     pub(super) fn end(mut self, response: &Response) {
         if let Some(used) = &mut self.used {
-            used.job = used.job.or(response.extensions().get::<About>().map(|about| about.0));
-            if let Some(Made(path)) = response.extensions().get() {
+            used.job = used.job.or(response.extensions().get::<SubjectJob>().map(|about| about.0));
+            if let Some(CreatedPath(path)) = response.extensions().get() {
                 used.path.clone_from(path);
             }
         }
@@ -473,7 +478,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for AuditEntry {
     fn drop(&mut self) {
         if let Some(mut used) = self.used.take() {
             if std::thread::panicking() {

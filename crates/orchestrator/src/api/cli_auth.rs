@@ -17,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Server, admin,
-    caller::{self, Asks, Caller},
+    caller::{self, AuditedRequest, Caller},
     error::ApiError,
     query::{Query, listed},
     request::{BODY_LIMIT, JsonBody, Named},
@@ -154,8 +154,8 @@ async fn make_key(
     let shown = fresh.key.shown();
     tracing::info!(key = %shown.id, by = %by.id, scope = %shown.scope, "a login was given a key");
     let path = format!("/api/v1/admin/keys/{}", shown.id);
-    let asks = Asks { method: &Method::POST, path: &path, extensions };
-    caller::note_made(server, &by, &asks, now);
+    let audited = AuditedRequest { method: &Method::POST, path: &path, extensions };
+    caller::audit_created(server, &by, &audited, now);
     Ok(CreatedKey { key: fresh.secret.expose().to_owned(), webhook_secret: None, shown })
 }
 

@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Server,
-    caller::{About, Caller},
+    caller::{Caller, SubjectJob},
     error::ApiError,
     pages::page,
     query::{Query, listed},
@@ -70,7 +70,7 @@ async fn create_job(
     };
     let New { job, link, start, ignored } = query.with(create::create(&body, &terms))?;
     let once = once(&headers, "POST", "/api/v1/jobs", &body, &ignored)?;
-    let extensions = |job| (Extension(About(job)), Extension(ignored));
+    let extensions = |job| (Extension(SubjectJob(job)), Extension(ignored));
     match server.store.create_job(tenant, job, link, start, once, now).await? {
         Creation::Created(job) => {
             // Also for one whose time comes later: whoever waits for the next has to know how soon.

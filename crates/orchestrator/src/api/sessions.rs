@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     Server,
-    caller::{self, Caller, Shown},
+    caller::{self, Caller, PresentedCredential},
     error::ApiError,
     request::{BODY_LIMIT, JsonBody},
     session_cookie::{self, Credential, PATH, cookie},
@@ -53,9 +53,10 @@ async fn sign_in(
     }
     // A page that could not keep the cookie does not use the link up.
     cookie(&headers, "", SESSION)?;
-    let shown = Shown::of_body(credential(&body)?);
-    let asks = caller::Asks { method: &Method::POST, path: PATH, extensions: &extensions };
-    let key = caller::signs_in(&server, &shown, &asks).await?;
+    let presented = PresentedCredential::of_body(credential(&body)?);
+    let audited =
+        caller::AuditedRequest { method: &Method::POST, path: PATH, extensions: &extensions };
+    let key = caller::sign_in(&server, &presented, &audited).await?;
     // A browser has one session: never one that it had before it signed in.
     if let Some(before) = session_cookie::shown(&server, &headers) {
         end(&server, before).await?;

@@ -1,4 +1,4 @@
-//! The workers' side: jobs out, and which bots are gone. Not part of the public API.
+//! The calls of workers: claim jobs, report bots that have ended, heartbeat. Not part of the public API.
 
 use std::{
     collections::HashMap,
@@ -22,32 +22,32 @@ use tokio::sync::Notify;
 
 use super::{
     Server,
-    caller::{Asks, Line, Shown, bearer, check, find, peer},
+    caller::{AuditEntry, AuditedRequest, PresentedCredential, bearer, check, find, peer},
     error::ApiError,
     open_connections::Connection,
     request::{BODY_LIMIT, JsonBody, not_json},
 };
 use crate::{dispatch::Orders, store::Scope};
 
-/// Where workers ask.
+/// The prefix of the calls of workers.
 pub(super) const PATH: &str = "/api/v1/work";
 /// The longest id of a worker.
 const LONGEST_ID: usize = 64;
-/// A worker that drains has ended long before it is forgotten.
+/// How long a draining worker is remembered: much longer than one takes to end.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 
-/// The workers that ask this server.
+/// What the server knows of the workers that call it.
 pub(crate) struct Workers {
     orders: Arc<Orders>,
     /// The name of this server's data folder.
     folder: String,
-    /// The bucket that recordings are brought into.
+    /// The bucket to which recordings are uploaded.
     bucket: Option<String>,
     /// Whether jobs may need a browser.
     browsers: bool,
-    /// Which drain, and since when on the steady clock.
+    /// Workers that drain, with the time on the steady clock at which each began to.
     draining: Mutex<HashMap<String, Duration>>,
-    /// A worker drains.
+    /// Notified when a worker begins to drain.
     drains: Notify,
 }
 
@@ -114,12 +114,18 @@ pub(super) fn router(server: &Server) -> Router<Server> {
         .route_layer(middleware::from_fn_with_state(server.clone(), admit))
 }
 
-/// Lets a worker in. Its claims are held for long, and are no part of what a key may have under way; only what it is refused is told in the audit log.
+/// Middleware: authenticates a worker. Claims are long polls and do not count as concurrent calls of the key. The audit log records refusals only.
 async fn admit(State(server): State<Server>, request: Request, next: Next) -> Response {
     let now = server.clock.now();
     let found = match bearer(request.headers()) {
         Ok(token) => {
-            find(&server, &Shown::Key(token.to_owned()), peer(request.extensions()), now).await
+            find(
+                &server,
+                &PresentedCredential::Key(token.to_owned()),
+                peer(request.extensions()),
+                now,
+            )
+            .await
         }
         Err(refusal) => Err(refusal),
     };
@@ -129,13 +135,13 @@ async fn admit(State(server): State<Server>, request: Request, next: Next) -> Re
     };
     server.audit.shown(key.id, now.wall);
     let Err(refusal) = check(&key, Scope::Worker, now) else { return next.run(request).await };
-    let asks = Asks {
+    let audited = AuditedRequest {
         method: request.method(),
         path: request.uri().path(),
         extensions: request.extensions(),
     };
     let response = refusal.into_response();
-    Line::begin(&server, &key, &asks, now).end(&response);
+    AuditEntry::begin(&server, &key, &audited, now).end(&response);
     response
 }
 
@@ -143,7 +149,7 @@ fn read<T: DeserializeOwned>(body: &str) -> Result<T, ApiError> {
     serde_json::from_str(body).map_err(not_json)
 }
 
-/// Waits for jobs that are due, and hands them to the worker that asks.
+/// Waits for jobs that are due, and answers with their orders.
 async fn claim(
     State(server): State<Server>,
     connection: Option<Extension<Arc<Connection>>>,
@@ -196,7 +202,7 @@ async fn gone(
     Ok(Json(WorkReleased { released }))
 }
 
-/// A worker says how it is.
+/// A worker's heartbeat.
 async fn beat(
     State(server): State<Server>,
     JsonBody(body): JsonBody<BODY_LIMIT>,

@@ -15,7 +15,7 @@ use super::bodies::{self, AskedKey};
 use crate::{
     api::{
         Server,
-        caller::{Caller, Made},
+        caller::{Caller, CreatedPath},
         error::ApiError,
         pages::page,
         query::Query,
@@ -57,7 +57,7 @@ async fn create_key(
     let name = once.as_ref().map(|once| once.key.clone());
     let wanted = Wanted { consumer: &consumer, live, scope, expires_at };
     let (new, secret) = keys::for_caller(wanted, now.wall, shown, name.as_deref());
-    let made = |id: KeyId| Extension(Made(format!("{PATH}/{id}")));
+    let made = |id: KeyId| Extension(CreatedPath(format!("{PATH}/{id}")));
     match server.store.create_key_once(caller.tenant, new, once, now).await? {
         KeyCreation::Created(key, webhook_secret) => {
             tracing::info!(key = %key.id, by = %caller.key().id, scope = %key.scope, "a key was made");
