@@ -2,7 +2,6 @@
 
 mod api;
 mod audit;
-mod away;
 pub mod clock;
 pub mod config;
 mod connections;
@@ -29,6 +28,7 @@ mod setting_names;
 mod shares;
 mod start;
 pub mod store;
+mod store_outage;
 mod timing;
 pub mod tls;
 mod under_way;

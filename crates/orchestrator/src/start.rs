@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{self, KnownKeys, Server},
     audit::Audit,
-    away::Away,
     clock::Clock,
     config::{Config, ConfigError, Workers},
     connections,
@@ -30,6 +29,7 @@ use crate::{
     sessions,
     shares::Shares,
     store::{Observer, OpenError, PostgresStore, SqliteStore, Store, StoreError, TakenOver},
+    store_outage::StoreOutage,
     wake::Wakes,
     webhooks::{Post, sender::Sender},
     zoom::{Zoom, auto_dispatch},
@@ -169,7 +169,7 @@ impl Orchestrator {
         let kept = Arc::clone(&store);
         let [queue, outbox, mixes, uploads] = [(); 4].map(|()| Arc::new(Notify::new()));
         let recordings = Recordings::new(folder.recordings(), bucket.clone());
-        let (wakes, away) = (Arc::new(Wakes::default()), Arc::new(Away::default()));
+        let (wakes, store_outage) = (Arc::new(Wakes::default()), Arc::new(StoreOutage::default()));
         let guard = Arc::new(Guard::new(config.webhook_address_policy()));
         let meetings = Arc::new(config.meeting_address_policy());
         let available: Arc<[Availability]> = launcher.available().into();
@@ -237,7 +237,7 @@ impl Orchestrator {
         let server = Server {
             store: Arc::clone(&store),
             clock,
-            away: Arc::clone(&away),
+            store_outage: Arc::clone(&store_outage),
             wakes: Arc::clone(&wakes),
             queue: Arc::clone(&queue),
             outbox: Arc::clone(&outbox),
@@ -313,7 +313,8 @@ impl Orchestrator {
             work.push(tokio::spawn(retention::run(store, recordings, keep, stop)));
         }
         let auditing = audit.run(Arc::clone(&store), clock, stop_audit.clone());
-        let reaper = Reaper { store, away, wakes, metrics: Arc::clone(&metrics), queue, outbox };
+        let reaper =
+            Reaper { store, store_outage, wakes, metrics: Arc::clone(&metrics), queue, outbox };
         work.push(tokio::spawn(reaper.run(stop_work.clone())));
         let router = api::router(server);
         Ok(Self {

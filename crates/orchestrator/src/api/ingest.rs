@@ -132,9 +132,9 @@ async fn heard(
     token_hash: [u8; 32],
     recorded: Recorded,
 ) -> Result<IngestAnswer, ApiError> {
-    let (away, now) = (server.away.last(), server.store.now());
-    let reported = server.store.report(request, token_hash, recorded, away, now).await;
-    match server.away.note(reported, server.store.now().lease)? {
+    let (last_outage, now) = (server.store_outage.last(), server.store.now());
+    let reported = server.store.report(request, token_hash, recorded, last_outage, now).await;
+    match server.store_outage.observe(reported, server.store.now().lease)? {
         Reported::Applied(answer) => Ok(answer),
         Reported::Superseded => Err(superseded()),
         Reported::Unknown => Err(unknown()),

@@ -65,7 +65,6 @@ use self::{
 pub(crate) use self::{health::Readiness, known_keys::KnownKeys};
 use crate::{
     audit::Audit,
-    away::Away,
     clock::Clock,
     egress::Guard,
     limits::{Allowance, Limits},
@@ -74,6 +73,7 @@ use crate::{
     recordings::Recordings,
     shares::Shares,
     store::Store,
+    store_outage::StoreOutage,
     wake::Wakes,
     webhooks::Post,
 };
@@ -87,7 +87,7 @@ const BUSY: Duration = Duration::from_secs(2);
 pub(crate) struct Server {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
-    pub(crate) away: Arc<Away>,
+    pub(crate) store_outage: Arc<StoreOutage>,
     pub(crate) wakes: Arc<Wakes>,
     /// Wakes the dispatch.
     pub(crate) queue: Arc<Notify>,

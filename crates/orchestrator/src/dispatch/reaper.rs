@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    away::Away,
     metrics::Metrics,
     store::{Expired, Result, Store},
+    store_outage::StoreOutage,
     wake::Wakes,
 };
 
@@ -20,7 +20,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// Takes jobs back.
 pub(crate) struct Reaper {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) away: Arc<Away>,
+    pub(crate) store_outage: Arc<StoreOutage>,
     pub(crate) wakes: Arc<Wakes>,
     pub(crate) metrics: Arc<Metrics>,
     /// Wakes the dispatch.
@@ -30,7 +30,7 @@ pub(crate) struct Reaper {
 }
 
 impl Reaper {
-    /// Runs until `stop`. After the store was away, bots get a full lease to be heard again before any is given up.
+    /// Runs until `stop`. After a store outage, no bot is given up for the length of a lease, so that each can report again.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut swept = None;
         let mut ticks = tokio::time::interval(EVERY);
@@ -43,27 +43,27 @@ impl Reaper {
             let now = self.store.now();
             if swept.is_none_or(|at| now.lease.since(at) >= SWEEP_EVERY) {
                 swept = Some(now.lease);
-                if let Err(error) = self.noted(self.store.sweep(now).await) {
+                if let Err(error) = self.observed(self.store.sweep(now).await) {
                     tracing::error!(%error, "the store cannot be written");
                     swept = None;
                     continue;
                 }
             }
-            if let Ok(expired) = self.noted(self.store.expire(now).await) {
+            if let Ok(expired) = self.observed(self.store.expire(now).await) {
                 self.tell_expired(&expired);
             }
-            let away = self.away.last();
-            if away.is_some_and(|away| now.lease.since(away) < now.timing.lease()) {
+            let last_outage = self.store_outage.last();
+            if last_outage.is_some_and(|outage| now.lease.since(outage) < now.timing.lease()) {
                 continue;
             }
-            if let Ok(lost) = self.noted(self.store.reap(now).await) {
+            if let Ok(lost) = self.observed(self.store.reap(now).await) {
                 self.tell_lost(&lost);
             }
         }
     }
 
-    fn noted<T>(&self, answered: Result<T>) -> Result<T> {
-        self.away.note(answered, self.store.now().lease)
+    fn observed<T>(&self, answered: Result<T>) -> Result<T> {
+        self.store_outage.observe(answered, self.store.now().lease)
     }
 
     fn tell_expired(&self, expired: &[Expired]) {
