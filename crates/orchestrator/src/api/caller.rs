@@ -17,7 +17,7 @@ use meetbot_types::{ErrorCode, JobId, UseId};
 use utoipa::openapi::{OpenApi, security::SecurityRequirement};
 
 use super::{
-    BUSY, Server,
+    RETRY_AFTER, Server,
     document::operations,
     error::ApiError,
     login_paths,
@@ -300,7 +300,7 @@ pub(super) async fn sign_in(
 /// The response to a request that got no share: 429 `of_key` if the key's own shares are used up, else 503.
 pub(super) fn no_share(none: NoShare, of_key: &str) -> ApiError {
     match none {
-        NoShare::Own => ApiError::rate_limited(of_key, BUSY),
+        NoShare::Own => ApiError::rate_limited(of_key, RETRY_AFTER),
         NoShare::None => ApiError::unavailable("the server has too much to do"),
     }
 }

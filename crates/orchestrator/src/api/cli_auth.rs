@@ -1,4 +1,4 @@
-//! `meetbot login`: a program begins a login and polls, somebody who is signed in to the dashboard approves it, and the program is given a key.
+//! `meetbot login`: a program begins a login and polls; a user who is signed in to the dashboard approves it; the program receives a key.
 
 use std::{fmt::Display, time::Duration};
 
@@ -30,21 +30,21 @@ use crate::{
     store::{Key, Scope},
 };
 
-/// How long the key of a login is good.
+/// How long the key of a login is valid.
 const KEY_LIFE: Duration = Duration::from_hours(90 * 24);
-/// The longest name of a machine.
+/// The longest host name, in characters.
 const LONGEST_HOST: usize = 64;
-/// The longest code that is read; one that is longer is wrong.
+/// The longest code that is read, in characters; longer ones are refused.
 const LONGEST_CODE: usize = 40;
 
 const NO_STORE: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 
-/// The calls of the program, which has no key yet.
+/// The calls of the program, without a key.
 pub(super) fn open_router() -> OpenApiRouter<Server> {
     OpenApiRouter::new().routes(routes!(init_login)).routes(routes!(poll_login))
 }
 
-/// The calls with a session or a key.
+/// The calls that require a session or a key.
 pub(super) fn router() -> OpenApiRouter<Server> {
     OpenApiRouter::new()
         .routes(routes!(find_login))
@@ -132,7 +132,7 @@ async fn poll_login(
     }
 }
 
-/// Makes the key of an approved login, and leaves a line in the audit log, under the key that approved it.
+/// Creates the key of an approved login, and records that in the audit log under the key that approved it.
 async fn make_key(
     server: &Server,
     approval: &Approval,
@@ -147,12 +147,12 @@ async fn make_key(
         consumer: &by.consumer_name,
         live: by.tenant.live,
         scope: approval.scope,
-        // A session is over with its key: what it approves does not outlive that one's time.
+        // The new key expires no later than the key of the session that approved it.
         expires_at: Some(by.expires_at.map_or(end, |at| at.min(end))),
     };
     let fresh = keys::create(server.store.as_ref(), wanted).await?;
     let shown = fresh.key.shown();
-    tracing::info!(key = %shown.id, by = %by.id, scope = %shown.scope, "a login was given a key");
+    tracing::info!(key = %shown.id, by = %by.id, scope = %shown.scope, "a key was created for a login");
     let path = format!("/api/v1/admin/keys/{}", shown.id);
     let audited = AuditedRequest { method: &Method::POST, path: &path, extensions };
     caller::audit_created(server, &by, &audited, now);
@@ -210,7 +210,7 @@ async fn complete_login(
     Ok((NO_STORE, Extension(ignored), Json(json!({"state": state}))).into_response())
 }
 
-/// What a login is approved for, with the rights of this key.
+/// The approval of a login, limited to the rights of `key`.
 fn approve(asked: &Asked, scope: Option<Scope>, key: &Key) -> Result<Approval, ApiError> {
     let own = key.scope;
     if asked.live.is_some_and(|live| live != key.tenant.live) {
@@ -272,7 +272,7 @@ impl From<NoLogin> for ApiError {
     }
 }
 
-/// A word out of a set, where the field is there.
+/// A field whose value is one of a set of words; `None` if it is absent.
 fn word<T: Display>(
     fields: &Fields<'_>,
     name: &str,
@@ -306,7 +306,7 @@ fn read_new(body: &str) -> Result<New, Vec<Issue>> {
     let scope = scope(&fields, &mut issues).unwrap_or(Scope::Write);
     let world = word(&fields, "world", World::known, World::ALL, &mut issues);
     let host = fields.text(HOST, LONGEST_HOST, &mut issues);
-    // The person who approves reads it: nothing in it looks like another letter, or like a sentence.
+    // It is shown to the person who approves: only unambiguous characters, and nothing that reads as a sentence.
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
     if host.as_ref().is_some_and(|host| !host.chars().all(plain)) {
         let message = "must be a host's name: letters, digits, dots, hyphens and underscores";
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_asks_for_a_write_key_of_whatever_world_unless_it_says_more() {
+    fn a_login_asks_for_a_write_key_of_any_world_by_default() {
         assert_eq!(read_new("{}").unwrap(), (Scope::Write, None, None));
         let whole = r#"{"scope":"read","world":"live","host":"my-laptop.local"}"#;
         let host = Some("my-laptop.local".to_owned());
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_is_one_of_two_words() {
+    fn a_decision_is_approve_or_deny() {
         let read = read_decision(r#"{"userCode":"a","decision":"deny"}"#).unwrap().0;
         assert_eq!(read, ("a".to_owned(), Decision::Deny, None));
         assert_eq!(problems(read_decision("{}")), ["userCode required", "decision required"]);

@@ -11,9 +11,9 @@ use crate::store::Tenant;
 
 /// How long the call waits for bots to leave their meetings.
 const PATIENCE: Duration = Duration::from_secs(25);
-/// How many jobs are erased in one transaction: between two of them bots are heard.
+/// How many jobs are erased in one transaction; reports of bots are handled between two of them.
 const PORTION: usize = 20;
-/// How often to look.
+/// How often the jobs are read while bots leave.
 const LOOK: Duration = Duration::from_millis(200);
 
 pub(super) fn router() -> OpenApiRouter<Server> {
@@ -42,7 +42,7 @@ async fn erase_consumer(
     erase(&server, tenant, name, query).await
 }
 
-/// Erases what a key of this tenant may erase of the consumer with this name, which the query has to confirm.
+/// Erases the parts of the consumer that a key of this tenant may erase. The query has to contain the consumer's name as confirmation.
 pub(super) async fn erase(
     server: &Server,
     tenant: Tenant,
@@ -69,12 +69,12 @@ pub(super) async fn erase(
             server.store.drop_mixes(jobs.clone()).await?;
             for job in &jobs {
                 server.recordings.give_up_upload(*job).await;
-                // Before the rows, so that a crash in between leaves what can be asked for again.
+                // Before the rows, so that after a crash in between the call can be repeated.
                 removed.extend(recordings(server, *job).await?);
             }
             erased += server.store.erase_jobs(consumer, jobs).await?;
         }
-        // Jobs that were made meanwhile have files of their own.
+        // Jobs that were created meanwhile have files too, so the store refuses while there are any.
         if leaving.is_empty()
             && let Some(keys) = server.store.erase_consumer(tenant).await?
         {

@@ -1,4 +1,4 @@
-//! The control verbs: asked of the bot, answered when it has done them.
+//! Control commands: sent to the bot, answered once it has carried them out.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::{
     error::ApiError,
     jobs::{job_id, no_job},
     query::Query,
-    request::{BODY_LIMIT, JsonBody, Named, again, json, once, read_idle_body},
+    request::{BODY_LIMIT, JsonBody, Named, idempotency_key, json, read_idle_body, replay},
 };
 use crate::{
     fields::{CHAT_MESSAGE, Fields, Ignored, Issues, judge_idle},
@@ -27,7 +27,7 @@ use crate::{
 
 /// How long a call waits for the bot; after that the answer is 202.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often to look when no poke comes.
+/// How often the store is polled without a wake-up.
 const POLL: Duration = Duration::from_millis(500);
 
 pub(super) fn router() -> OpenApiRouter<Server> {
@@ -118,7 +118,7 @@ async fn send_chat_message(
     call.give(ControlAction::SendChatMessage, Some(message), &body, ignored).await
 }
 
-/// What is to be written into the chat, and the fields that were passed over.
+/// Reads the chat message of a body, and the names of ignored fields.
 fn chat_message(body: &str) -> Result<(String, Ignored), Vec<Issue>> {
     const FIELD: &[&str] = &["message"];
     let fields = Fields::read(body).map_err(Issues::into_vec)?;
@@ -177,7 +177,7 @@ impl axum::extract::FromRequestParts<Server> for Call {
 }
 
 impl Call {
-    /// A verb whose body says nothing.
+    /// Sends a command that has no parameters.
     async fn plain(self, action: ControlAction, body: Body) -> Result<Response, ApiError> {
         let body = read_idle_body(&self.server, body).await?;
         let ignored = judge_idle(&body).map_err(ApiError::invalid_input)?;
@@ -191,18 +191,18 @@ impl Call {
         body: &str,
         ignored: Ignored,
     ) -> Result<Response, ApiError> {
-        let once = once(&self.headers, "POST", &self.path, body, &ignored)?;
-        let key = once.as_ref().map(|once| once.key.clone());
+        let idempotency = idempotency_key(&self.headers, "POST", &self.path, body, &ignored)?;
+        let key = idempotency.as_ref().map(|asked| asked.key.clone());
         let mut woken = self.server.wakes.subscribe(self.job);
         let now = self.server.clock.now();
         let store = &self.server.store;
         let asked = action.clone();
         let commanded =
-            store.command(self.tenant, self.job, action, message, once, store.now()).await?;
+            store.command(self.tenant, self.job, action, message, idempotency, store.now()).await?;
         let (command, job) = match commanded {
             Commanded::Given(command, job) => (command, job),
             Commanded::NotFound => return Err(no_job(self.job)),
-            Commanded::Earlier(earlier) => return again(earlier),
+            Commanded::Earlier(earlier) => return replay(earlier),
             Commanded::InvalidState(job) => {
                 return Err(ApiError::invalid_state(refusal(&asked, &job)));
             }
@@ -216,7 +216,7 @@ impl Call {
             }
             Ok::<_, ApiError>(())
         };
-        // A time-out is no error: the command stands, and the answer says so.
+        // A timeout is no error: the command stays pending, and the response says so.
         if let Ok(answered) = tokio::time::timeout(PATIENCE, answered).await {
             answered?;
         }
@@ -246,7 +246,7 @@ mod tests {
     use super::chat_message;
 
     #[test]
-    fn all_that_is_wrong_with_a_message_is_said_at_once() {
+    fn all_issues_of_a_message_are_reported_together() {
         let told = |body: &str| -> Vec<String> {
             let issues = chat_message(body).unwrap_err().into_iter();
             issues.map(|issue| format!("{} {}", issue.path.join("."), issue.code)).collect()

@@ -1,4 +1,4 @@
-//! The dashboard's files, which are in the binary: a page at `/` that makes calls of this API and has nothing of its own, and one at `/docs` with the guides
+//! The dashboard's files, embedded in the binary: a page at `/` that only calls this API, and one at `/docs` with the guides
 //! and the reference of the API.
 
 use axum::{
@@ -19,7 +19,7 @@ const JS: &str = "text/javascript; charset=utf-8";
 const MARKDOWN: &str = "text/markdown; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// Where each file is served, what it is, and its bytes.
+/// The path, media type and bytes of each file.
 const FILES: [(&str, &str, &[u8]); 36] = [
     ("/", HTML, include_bytes!("../../../../dashboard/index.html")),
     ("/dashboard/style.css", CSS, include_bytes!("../../../../dashboard/style.css")),
@@ -59,7 +59,7 @@ const FILES: [(&str, &str, &[u8]); 36] = [
     ("/docs/webhooks.md", MARKDOWN, include_bytes!("../../../../docs/webhooks.md")),
 ];
 
-/// Only what this server sends is run, shown or asked, nothing is shown inside another page, and no text ever becomes HTML.
+/// Security headers: pages load only resources of this server, cannot be framed, and cannot turn text into HTML.
 const HEADERS: [(HeaderName, &str); 6] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -69,11 +69,11 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    // Asked for again each time, and sent again only when it is another one.
+    // Browsers revalidate each time, and download only a changed file.
     (header::CACHE_CONTROL, "no-cache"),
 ];
 
-/// The files, where there is a dashboard.
+/// The routes of the files, if the dashboard is enabled.
 pub(super) fn router(enabled: bool) -> Router<Server> {
     let mut router = Router::new();
     if !enabled {

@@ -1,4 +1,4 @@
-//! Deleting what was recorded.
+//! Deletes recordings.
 
 use axum::{Json, extract::State};
 use meetbot_types::{DeletionReceipt, ErrorBody, JobId, RemovedObject};
@@ -29,7 +29,7 @@ async fn delete_recording(
     Named(id): Named<String>,
 ) -> Result<Json<DeletionReceipt>, ApiError> {
     let id = job_id(&id)?;
-    // First the mark, so that nobody is shown a manifest whose files go; a crash in between is mended by asking again.
+    // The job is marked first, so that no manifest is served whose files are being removed. After a crash in between, the call can be repeated.
     let marked = server.store.delete_recording(tenant, id, server.store.now()).await?;
     let job = marked.ok_or_else(|| no_job(id))?;
     let Some(deleted_at) = job.recording.deleted_at else {
@@ -43,7 +43,7 @@ async fn delete_recording(
     Ok(Json(DeletionReceipt { job_id: id, deleted_at, removed, already_gone }))
 }
 
-/// Removes all that is stored of a job; answers it, and what was named but gone already.
+/// Removes all stored files of a job. Returns those that were removed, and those that were listed but already missing.
 pub(super) async fn remove_recording(
     server: &Server,
     id: JobId,

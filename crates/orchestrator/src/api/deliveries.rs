@@ -1,4 +1,4 @@
-//! Webhook deliveries: listed, shown, and sent once more.
+//! Lists, reads and redelivers webhook deliveries.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::{
     error::ApiError,
     pages::page,
     query::{Query, listed},
-    request::{Named, again, once, read_idle_body},
+    request::{Named, idempotency_key, read_idle_body, replay},
 };
 use crate::{
     fields::judge_idle,
@@ -99,13 +99,13 @@ async fn redeliver(
     let parsed = id.parse().map_err(|_| none(&id))?;
     let body = read_idle_body(&server, body).await?;
     let ignored = judge_idle(&body).map_err(ApiError::invalid_input)?;
-    let once = once(&headers, "POST", uri.path(), &body, &ignored)?;
-    match server.store.redeliver(tenant, parsed, once, server.store.now()).await? {
+    let idempotency = idempotency_key(&headers, "POST", uri.path(), &body, &ignored)?;
+    match server.store.redeliver(tenant, parsed, idempotency, server.store.now()).await? {
         Redelivery::Sent(delivery) => {
             server.outbox.notify_one();
             Ok((Extension(ignored), Json(delivery)).into_response())
         }
         Redelivery::NotFound => Err(none(&id)),
-        Redelivery::Earlier(earlier) => again(earlier),
+        Redelivery::Earlier(earlier) => replay(earlier),
     }
 }

@@ -1,4 +1,4 @@
-//! The OpenAPI document, and what holds of every call: said here, once, and not at each of them.
+//! The OpenAPI document, and the parts that are common to all calls.
 
 use axum::http::Method;
 use utoipa::{
@@ -56,7 +56,7 @@ impl Modify for BearerKey {
 const REQUEST_ID: &str = "X-Request-Id";
 const IGNORED: &str = "X-Meetbot-Ignored";
 
-/// The refusals that do not depend on the call.
+/// Error responses that any call may give.
 const REFUSALS: [(&str, &str); 11] = [
     ("400", "invalid_input: every problem of the request"),
     ("401", "unauthorized: no key, or none that is known"),
@@ -71,8 +71,8 @@ const REFUSALS: [(&str, &str); 11] = [
     ("503", "unavailable: ask again after Retry-After"),
 ];
 
-/// What the SDKs name each call, by its operation: in snake case, which each language writes in its own (`dispatch_bot`, `dispatchBot`, `DispatchBot`).
-/// `None` where they have no method for it.
+/// The SDKs' name of each operation, in snake case; each language converts it (`dispatch_bot`, `dispatchBot`, `DispatchBot`).
+/// `None` if the SDKs have no method for the operation.
 const SDK_NAMES: [(&str, Option<&str>); 43] = [
     ("cancel_job", Some("cancel_bot")),
     ("change_quota", None),
@@ -119,10 +119,10 @@ const SDK_NAMES: [(&str, Option<&str>); 43] = [
     ("test_webhook", None),
 ];
 
-/// Adds to each call what any call may be answered, and its name in the SDKs.
+/// Adds the common responses and the SDKs' name to each operation.
 pub(super) fn complete(document: &mut utoipa::openapi::OpenApi) {
     for (path, item) in &mut document.paths.paths {
-        // A login is bound to its code.
+        // A login is identified by its code, so `Idempotency-Key` does not apply.
         if let Some(post) = &mut item.post
             && !path.starts_with(login_paths::FOLDER)
         {
@@ -150,7 +150,7 @@ pub(super) fn complete(document: &mut utoipa::openapi::OpenApi) {
     }
 }
 
-/// utoipa writes the elements of a generic list out in place; they have a schema of their own.
+/// Replaces the schema of a page's elements, which utoipa writes inline, by a reference.
 fn refer_to_element(page: &mut RefOr<Schema>, element: &str) {
     if let RefOr::T(Schema::Object(page)) = page
         && let Some(RefOr::T(Schema::Array(data))) = page.properties.get_mut("data")
@@ -159,7 +159,7 @@ fn refer_to_element(page: &mut RefOr<Schema>, element: &str) {
     }
 }
 
-/// The calls of a path.
+/// The operations of a path.
 pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     let PathItem { get, put, post, delete, patch, .. } = item;
     let all = [
@@ -172,7 +172,7 @@ pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-/// Names the call's method in the SDKs.
+/// Adds the name of the operation's method in the SDKs.
 fn say_sdk_name(operation: &mut Operation) {
     let id = operation.operation_id.as_deref();
     if let Some((_, name)) = SDK_NAMES.iter().find(|(known, _)| Some(*known) == id) {
@@ -181,7 +181,7 @@ fn say_sdk_name(operation: &mut Operation) {
     }
 }
 
-/// What every call may be answered.
+/// The components of responses that every call may give.
 fn answer(operation: &mut Operation) {
     let open = [SecurityRequirement::default()];
     let is_keyed = operation.security.as_deref().is_none_or(|needs| needs != open);
@@ -203,7 +203,7 @@ fn answer(operation: &mut Operation) {
     refuses(operation, &["431", "500", "503"]);
 }
 
-/// Refers to the refusals that the call does not describe itself.
+/// Adds references to the common error responses that the operation does not describe itself.
 fn refuses(operation: &mut Operation, statuses: &[&str]) {
     for status in statuses {
         let response = RefOr::Ref(Ref::from_response_name(*status));
@@ -213,7 +213,7 @@ fn refuses(operation: &mut Operation, statuses: &[&str]) {
 
 fn refusal(status: &str, description: &str) -> Response {
     if status == "431" {
-        // Not the API's own answer: nothing of the request is known yet.
+        // hyper gives this response before a request is parsed; it has no body of the API.
         return ResponseBuilder::new().description(description).build();
     }
     let body = Content::new(Some(Ref::from_schema_name("ErrorBody")));

@@ -1,4 +1,4 @@
-//! What is asked of a webhook endpoint: all its deliveries once more, and a test event.
+//! Calls about a webhook endpoint: redeliver all its deliveries, and send a test event.
 
 use axum::{
     Extension, Json,
@@ -19,7 +19,7 @@ use super::{
     caller::{Caller, no_share},
     error::ApiError,
     query::Query,
-    request::{BODY_LIMIT, JsonBody, again, once},
+    request::{BODY_LIMIT, JsonBody, idempotency_key, replay},
 };
 use crate::{
     egress::Guard,
@@ -49,8 +49,14 @@ async fn redeliver_all(
     JsonBody(body): JsonBody<BODY_LIMIT>,
 ) -> Result<Response, ApiError> {
     let (which, ignored) = query.with(read_redeliver(&body))?;
-    let once = once(&headers, "POST", "/api/v1/webhooks/deliveries/redeliver", &body, &ignored)?;
-    match server.store.redeliver_all(tenant, which, once, server.store.now()).await? {
+    let idempotency = idempotency_key(
+        &headers,
+        "POST",
+        "/api/v1/webhooks/deliveries/redeliver",
+        &body,
+        &ignored,
+    )?;
+    match server.store.redeliver_all(tenant, which, idempotency, server.store.now()).await? {
         EndpointRedelivery::Sent(sent) => {
             server.outbox.notify_one();
             Ok((Extension(ignored), Json(sent)).into_response())
@@ -58,7 +64,7 @@ async fn redeliver_all(
         EndpointRedelivery::NoEndpoint => {
             Err(ApiError::not_found("nothing was ever sent to this endpoint"))
         }
-        EndpointRedelivery::Earlier(earlier) => again(earlier),
+        EndpointRedelivery::Earlier(earlier) => replay(earlier),
     }
 }
 
@@ -78,7 +84,7 @@ async fn test_webhook(
     JsonBody(body): JsonBody<BODY_LIMIT>,
 ) -> Result<Response, ApiError> {
     let (TestWebhook { endpoint }, ignored) = query.with(read_test(&body, &server.guard))?;
-    let once = once(&headers, "POST", "/api/v1/webhooks/test", &body, &ignored)?;
+    let idempotency = idempotency_key(&headers, "POST", "/api/v1/webhooks/test", &body, &ignored)?;
     let (store, tenant, now) = (&server.store, caller.tenant, server.store.now());
     let share = server.webhook_tests.take(caller.key().id);
     let _share =
@@ -90,11 +96,11 @@ async fn test_webhook(
         let body = serde_json::to_string(tested).map_err(|_| ApiError::internal())?;
         Ok::<_, ApiError>(KeptAnswer { status: 200, body, ignored })
     };
-    let key = once.as_ref().map(|once| (once.key.clone(), once.ignored.clone()));
-    if let Some(once) = once {
-        let unknown = kept(&not_known(endpoint.clone(), now.wall), once.ignored.clone())?;
-        if let Some(earlier) = store.begin_answer(tenant, once, unknown, now).await? {
-            return again(earlier);
+    let key = idempotency.as_ref().map(|asked| (asked.key.clone(), asked.ignored.clone()));
+    if let Some(idempotency) = idempotency {
+        let unknown = kept(&not_known(endpoint.clone(), now.wall), idempotency.ignored.clone())?;
+        if let Some(earlier) = store.begin_answer(tenant, idempotency, unknown, now).await? {
+            return replay(earlier);
         }
     }
     let tested = test_event::send(&server.post, endpoint, secrets, now.wall).await;
@@ -104,14 +110,14 @@ async fn test_webhook(
     Ok((Extension(ignored), Json(tested)).into_response())
 }
 
-/// What is answered to who asks again when the server died during the try.
+/// The response that is replayed if the server died during the try.
 fn not_known(endpoint: String, at: Timestamp) -> TestedWebhook {
     let error = Some("the server stopped during the try".to_owned());
     let tried = DeliveryTry { at, duration_ms: 0, status: None, error, answer: None };
     TestedWebhook { delivery_id: DeliveryId::generate(at), endpoint, delivered: false, tried }
 }
 
-/// Reads which deliveries are to be sent once more, and what was passed over. Pure.
+/// Reads which deliveries to send again, and the names of ignored fields. Pure.
 pub(super) fn read_redeliver(body: &str) -> Result<(Redeliver, Ignored), Vec<Issue>> {
     let fields = Fields::read(body).map_err(Issues::into_vec)?;
     let (mut issues, mut ignored) = (Issues::default(), Ignored::default());
@@ -131,7 +137,7 @@ pub(super) fn read_redeliver(body: &str) -> Result<(Redeliver, Ignored), Vec<Iss
     }
 }
 
-/// Reads where a test event is to go, and what was passed over. Pure.
+/// Reads the endpoint of a test event, and the names of ignored fields. Pure.
 pub(super) fn read_test(body: &str, guard: &Guard) -> Result<(TestWebhook, Ignored), Vec<Issue>> {
     let fields = Fields::read(body).map_err(Issues::into_vec)?;
     let (mut issues, mut ignored) = (Issues::default(), Ignored::default());
@@ -145,7 +151,7 @@ pub(super) fn read_test(body: &str, guard: &Guard) -> Result<(TestWebhook, Ignor
     }
 }
 
-/// The endpoint as a job has it that is created with this URL: what a parser leaves out or escapes is not kept.
+/// The endpoint in the normalized form that a job with this URL stores.
 fn url(
     fields: &Fields<'_>,
     issues: &mut Issues,
@@ -207,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_is_read_as_a_job_has_it_and_a_time_needs_its_offset() {
+    fn an_endpoint_is_normalized_and_a_time_requires_an_offset() {
         let body = json!({"endpoint": "HTTPS://A.example/x y?k=1", "since": "2026-11-29T12:00:00+02:00", "note": 1});
         let (which, ignored) = read_redeliver(&body.to_string()).unwrap();
         assert_eq!(which.endpoint, "https://a.example/x%20y?k=1");
@@ -216,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_wrong_with_a_redelivery_is_said_at_once() {
+    fn all_issues_of_a_redelivery_are_reported_together() {
         for (body, wanted) in [
             (json!({}), vec!["endpoint required", "since required"]),
             (json!({"endpoint": null, "since": null}), vec!["endpoint required", "since required"]),
@@ -248,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_event_goes_where_webhooks_may_go() {
+    fn a_test_event_has_the_address_policy_of_webhooks() {
         let guard = Guard::new(AddressPolicy { loopback: false, networks: Vec::new() });
         let read = |endpoint: &str| read_test(&json!({"endpoint": endpoint}).to_string(), &guard);
         assert!(read("https://a.example/x").is_ok());

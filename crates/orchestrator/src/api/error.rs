@@ -1,4 +1,4 @@
-//! The one form of every answer that is an error.
+//! Error responses, all of one form.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -11,7 +11,7 @@ use meetbot_types::{ErrorBody, ErrorCode, Issue, RequestId};
 
 use crate::store::StoreError;
 
-/// An error on its way to the caller. Its constructors are named after the answer.
+/// An error response. Each constructor is named after its code.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiError {
     code: ErrorCode,
@@ -36,7 +36,7 @@ impl ApiError {
         Self { issues: Some(issues), ..Self::new(ErrorCode::InvalidInput, message) }
     }
 
-    /// One problem of one place.
+    /// `invalid_input` with one issue.
     pub(crate) fn invalid(path: &str, code: &str, message: impl Into<String>) -> Self {
         let path = vec![path.to_owned()];
         Self::invalid_input(vec![Issue { path, code: code.to_owned(), message: message.into() }])
@@ -114,17 +114,17 @@ impl ApiError {
         Self { retry_after: Some(2), ..Self::new(ErrorCode::Unavailable, message) }
     }
 
-    /// Whether the same request may be answered otherwise later.
+    /// Whether a retry of the same request may succeed.
     pub(crate) fn is_passing(&self) -> bool {
         self.code.status() >= 500
     }
 
-    /// What it says to a machine.
+    /// The error's code.
     pub(crate) fn code(&self) -> ErrorCode {
         self.code.clone()
     }
 
-    /// The answer, for the request of this id.
+    /// The response to the request with this id.
     pub(crate) fn answer(self, request_id: &str) -> Response<Body> {
         let status =
             StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -148,7 +148,7 @@ impl ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "a request met a store that did not answer");
+        tracing::error!(%error, "a request failed because the store is not available");
         match error {
             StoreError::Unavailable(_) => {
                 Self::unavailable("the store is not available; nothing was changed, try again")
@@ -162,7 +162,7 @@ impl From<StoreError> for ApiError {
 }
 
 impl IntoResponse for ApiError {
-    /// The outermost layer, which knows the request's id, writes the body.
+    /// The outermost layer writes the body, because only it has the request's id.
     fn into_response(self) -> Response<Body> {
         let status = self.code.status();
         let mut response = Response::new(Body::empty());
@@ -173,7 +173,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// An id that a caller sent is taken over when it is short and plain.
+/// The caller's request id if it is short and plain, else a new one.
 pub(crate) fn request_id(sent: Option<&HeaderValue>, fresh: impl FnOnce() -> RequestId) -> String {
     sent.and_then(|value| value.to_str().ok())
         .filter(|id| (1..=64).contains(&id.len()))

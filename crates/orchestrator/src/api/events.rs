@@ -1,4 +1,4 @@
-//! A job's timeline: as a list, and live.
+//! A job's timeline, as a list and as a stream.
 
 use std::{collections::VecDeque, convert::Infallible, str::FromStr, sync::Arc, time::Duration};
 
@@ -28,9 +28,9 @@ use super::{
 };
 use crate::store::Window;
 
-/// A sign of life is sent this often, so that a connection that is dead is known to be.
+/// How often a comment is sent, so that both sides notice a dead connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How often to look when no poke comes.
+/// How often the store is polled without a wake-up.
 const POLL: Duration = Duration::from_secs(5);
 /// How many events are read at once.
 const BATCH: u32 = 100;
@@ -80,7 +80,7 @@ async fn list_events(
     .await
 }
 
-/// A place in the timeline.
+/// A position in the timeline.
 struct Sequence(u64);
 
 impl FromStr for Sequence {
@@ -96,13 +96,13 @@ pub(super) fn wants_stream(headers: &HeaderMap) -> bool {
     accept.is_some_and(|accept| accept.contains("text/event-stream"))
 }
 
-/// The answer that is a stream of events; its share of the streams goes back when it ends.
+/// The response with a stream of events. It holds its share of the streams until it ends.
 pub(super) fn streamed(
     share: Extension<Streamed>,
     events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
 ) -> Response {
     let events = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
-    // nginx would gather the events and send them in one piece at the end, and so does a proxy that compresses.
+    // nginx buffers responses, and so do proxies that compress them; events would arrive only at the end.
     let at_once = [
         (header::CACHE_CONTROL, "no-cache, no-transform"),
         (HeaderName::from_static("x-accel-buffering"), "no"),
@@ -117,7 +117,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<u64, ApiError> {
     })
 }
 
-/// Where a stream stands.
+/// The state of a stream.
 struct Live {
     server: Server,
     caller: Caller,
@@ -128,7 +128,7 @@ struct Live {
     woken: watch::Receiver<()>,
 }
 
-/// The events after `after`, each as it happens; ends with the job, with the server, with the key, and when the store does not answer: clients come back.
+/// The events after `after`, as they happen. Ends with the job, with the server, with the key, and when the store is not available; clients reconnect.
 fn live(
     server: Server,
     caller: Caller,
@@ -153,12 +153,12 @@ impl Live {
                 return None;
             }
             let tenant = self.caller.tenant;
-            // The job first: what it has ended with is in the timeline then.
+            // The job is read before the timeline: if it has ended, the timeline already has its last event.
             let job = self.server.store.job(tenant, self.id).await.ok()??;
             let window = Window { limit: BATCH, after: Some(self.after) };
             let page = self.server.store.timeline(tenant, self.id, window).await.ok()??;
             let last = page.data.last().map(|event| event.data.sequence);
-            // The stream ends with the job's final status: what happens later, as the making of the mix, is not part of it, also for a client that connects late.
+            // The stream ends with the job's final status. Later events, as of the mix, are not part of it, not even for a client that connects late.
             let events = page.data.into_iter();
             self.read = events.filter(|event| event.event != EventName::ArtifactReady).collect();
             match last {

@@ -1,4 +1,4 @@
-//! A consumer's feed: what happens to all its jobs, as a list and live.
+//! The feed of a consumer: the events of all its jobs, as a list and as a stream.
 
 use std::{collections::VecDeque, convert::Infallible, mem, sync::Arc, time::Duration};
 
@@ -22,9 +22,9 @@ use super::{
 };
 use crate::store::{Feed, FeedCursor, FeedPage};
 
-/// How often to look when no poke comes.
+/// How often the store is polled without a wake-up.
 const POLL: Duration = Duration::from_secs(5);
-/// A stream looks into the store no more often than this, unless there is more to read: a flood of events costs each stream four looks a second.
+/// The shortest time between two reads of a stream that has caught up: at most four reads a second for each stream, however many events there are.
 const PACE: Duration = Duration::from_millis(250);
 /// How many events are read at once.
 const BATCH: u32 = 100;
@@ -100,7 +100,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<FeedCursor>, ApiError> {
     })
 }
 
-/// What was read, unless the place in `name` is none to go on from.
+/// The page, or an issue of the parameter `name` if its cursor is invalid or expired.
 fn found(feed: Feed, name: &str) -> Result<FeedPage, ApiError> {
     let (code, problem) = match feed {
         Feed::Read(page) => return Ok(page),
@@ -127,24 +127,24 @@ async fn look(
     found(server.store.feed(caller.tenant, names.to_vec(), Some(after), BATCH).await?, name)
 }
 
-/// Where a stream stands.
+/// The state of a stream.
 struct Live {
     server: Server,
     caller: Caller,
     names: Vec<EventName>,
-    /// How far was read.
+    /// The cursor of the last event that was read.
     at: FeedCursor,
     read: VecDeque<FeedEvent>,
     woken: watch::Receiver<()>,
-    /// When the store was asked last, on the steady clock.
+    /// When the store was last read, on the steady clock.
     looked: Option<Duration>,
-    /// Whether to look once more soon, without a poke: an event waits until the transactions that are older than its own have ended, and these may poke nobody.
+    /// Whether to read again soon without a wake-up: an event becomes visible only when all older transactions have ended, and those may wake nobody.
     again: bool,
 }
 
 impl Live {
-    /// First where the stream stands, then the events; ends with the server, with the key, when the store does not answer, and when the events that are next were
-    /// deleted meanwhile: clients come back, and are told why.
+    /// First the current cursor, then the events. Ends with the server, with the key, when the store is not available, and when the next events were deleted
+    /// meanwhile. Clients reconnect, and then get the error.
     fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
         let begin = Event::default().id(self.at.to_string());
         stream::unfold((self, Some(begin)), async |(mut live, begin)| {
@@ -189,7 +189,7 @@ impl Live {
         }
     }
 
-    /// Waits, unless the server or the key ends meanwhile.
+    /// Waits for `wait`; `None` if the server or the key ends first.
     async fn until<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;

@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether it can work.
+//! Liveness and readiness.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use super::{Server, error::ApiError};
 use crate::recordings::UploadHealth;
 
 const PATIENCE: Duration = Duration::from_secs(2);
-/// For how long the answer about the store is given again.
-const BELIEVED: Duration = Duration::from_secs(1);
+/// How long the result of a check of the store is cached.
+const CACHE_FOR: Duration = Duration::from_secs(1);
 
 pub(super) fn router() -> OpenApiRouter<Server> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz))
 }
 
-/// The process lives.
+/// Liveness: the process answers.
 #[utoipa::path(get, path = "/healthz", tag = "operators", security(()),
     responses((status = 200, description = "It does", body = Object)))]
 async fn healthz() -> Json<Value> {
     Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
-/// The store can be written, and jobs are taken.
+/// Readiness: the store can be written, and jobs are claimed.
 #[utoipa::path(get, path = "/readyz", tag = "operators", security(()),
     responses(
         (status = 200, description = "It can. `storage` is there while the bucket takes no recordings: how many wait for it, and since when", body = Object),
@@ -37,17 +37,17 @@ async fn readyz(State(server): State<Server>) -> Result<Json<Value>, ApiError> {
     }
     server.readiness.look(&server).await?;
     let mut answer = json!({"status": "ok"});
-    // The server can work all the same: who is in a meeting is recorded on its disk.
+    // Uploads that fail do not make the server unready: meetings are still recorded on its disk.
     let UploadHealth { waiting, since, problem } = server.recordings.health();
     if problem.is_some() {
-        // Anybody may ask: the log names the reason.
+        // The endpoint is public, so the reason is only in the log.
         let problem = "the bucket does not take recordings now; the server's log says why";
         answer["storage"] = json!({"problem": problem, "waiting": waiting, "since": since});
     }
     Ok(Json(answer))
 }
 
-/// Whether the store could be written when somebody last asked: anybody may ask, and each look is a write on disk.
+/// The cached result of the last check of the store. The endpoint is public, and each check writes to the disk.
 #[derive(Debug, Default)]
 pub(crate) struct Readiness(Mutex<Option<(Duration, Result<(), ApiError>)>>);
 
@@ -56,7 +56,7 @@ impl Readiness {
         let mut last = self.0.lock().await;
         let now = server.clock.now();
         if let Some((at, ready)) = &*last
-            && now.steady.saturating_sub(*at) < BELIEVED
+            && now.steady.saturating_sub(*at) < CACHE_FOR
         {
             return ready.clone();
         }

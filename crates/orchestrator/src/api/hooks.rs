@@ -1,4 +1,4 @@
-//! What other services tell the server: Zoom's webhooks. They have no key; each is judged by its signature. Not in the API's document, since Zoom alone calls it.
+//! Incoming webhooks of other services: Zoom's. They carry no key and are authenticated by their signature. Not in the API's document, since only Zoom calls it.
 
 use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -24,15 +24,15 @@ use crate::{
     },
 };
 
-/// Where Zoom posts.
+/// The path to which Zoom posts.
 pub(super) const ZOOM: &str = "/api/v1/hooks/zoom";
 /// The largest body, in bytes: a webhook of a stream has less than 2 KiB.
 const LIMIT: usize = 64 * 1024;
-/// Webhooks from one address in a minute, and from all.
+/// How many webhooks are accepted in a minute, from one address and from all.
 const FROM_ADDRESS: u32 = 1_200;
 const FROM_ALL: u32 = 12_000;
 
-/// The apps, and how much may be posted.
+/// The configured apps, and the rate limits of their webhooks.
 #[derive(Debug)]
 pub(crate) struct Hooks {
     pub(crate) zoom: Arc<Zoom>,
@@ -46,9 +46,9 @@ impl Hooks {
         Self { zoom, addresses: Allowance::new(addresses), all: Allowance::new(all) }
     }
 
-    /// How long a caller has to wait, if it must.
+    /// How long a caller has to wait; `None` if it is within the limits.
     fn wait(&self, address: IpAddr, now: Duration) -> Option<Duration> {
-        // An address that has too many takes nothing from the others.
+        // The limit of the address is checked first, so that one address cannot use up the limit of all.
         let own = self.addresses.take(address, now).and_then(|left| left.wait);
         own.or_else(|| self.all.take((), now).and_then(|left| left.wait))
     }
@@ -108,7 +108,7 @@ async fn zoom(
         Ok(Webhook::Stream(event)) => event,
         Ok(Webhook::Other) => return Ok(StatusCode::OK.into_response()),
         Err(problem) => {
-            tracing::warn!(app = app.name, problem, "a webhook of Zoom is passed over");
+            tracing::warn!(app = app.name, problem, "a webhook of Zoom is ignored");
             return Err(ApiError::invalid("", "invalid_webhook", problem));
         }
     };
@@ -116,7 +116,7 @@ async fn zoom(
         && event.account_id.is_some()
         && app.settings.account_id != event.account_id;
     if other_account {
-        tracing::warn!(app = app.name, "a webhook of another Zoom account is passed over");
+        tracing::warn!(app = app.name, "a webhook of another Zoom account is ignored");
         return Ok(StatusCode::OK.into_response());
     }
     let (consumer, stream) = (app.settings.consumer.clone(), event.stream_id.clone());
@@ -130,8 +130,8 @@ async fn zoom(
     Ok(StatusCode::OK.into_response())
 }
 
-/// Makes the job for a stream that nobody asked a bot for. One that is made already is the same; one that may not be made is logged, since Zoom can do nothing
-/// about it.
+/// Creates the job for a stream that has none. If the job exists already, nothing happens; if it cannot be created, that is logged, since Zoom cannot handle
+/// the error.
 async fn dispatch(server: &Server, app: &App, body: &str) -> Result<(), ApiError> {
     let now = server.store.now();
     let name = &app.settings.consumer;

@@ -1,4 +1,4 @@
-//! The machine, for those who run the server.
+//! The state of the machine, for operators.
 
 use axum::{Json, extract::State};
 use meetbot_types::{ErrorBody, Host, JobStatus, host::HostBots};
@@ -21,14 +21,14 @@ pub(super) fn router() -> OpenApiRouter<Server> {
     ))]
 async fn get_host(State(server): State<Server>) -> Result<Json<Host>, ApiError> {
     let tally = server.store.tally().await?;
-    let disk =
-        machine::disk(server.recordings.data_folder()).map_err(|error| silent("disk", &error))?;
+    let disk = machine::disk(server.recordings.data_folder())
+        .map_err(|error| unreadable("disk", &error))?;
     Ok(Json(Host {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_seconds: server.clock.now().steady.as_secs(),
         draining: server.draining.is_cancelled(),
-        cpu: machine::cpu().await.map_err(|error| silent("processor", &error))?,
-        memory: machine::memory().map_err(|error| silent("memory", &error))?,
+        cpu: machine::cpu().await.map_err(|error| unreadable("processor", &error))?,
+        memory: machine::memory().map_err(|error| unreadable("memory", &error))?,
         disk,
         bots: HostBots { running: server.metrics.attempts.running(), max: server.max_bots as u64 },
         jobs: JobStatus::ALL
@@ -39,9 +39,9 @@ async fn get_host(State(server): State<Server>) -> Result<Json<Host>, ApiError> 
     }))
 }
 
-fn silent(part: &str, error: &dyn std::fmt::Display) -> ApiError {
-    tracing::error!(%error, part, "the machine does not say how it is");
-    ApiError::unavailable(format!("the machine does not say how its {part} is"))
+fn unreadable(part: &str, error: &dyn std::fmt::Display) -> ApiError {
+    tracing::error!(%error, part, "the state of the machine cannot be read");
+    ApiError::unavailable(format!("the state of the machine's {part} cannot be read"))
 }
 
 fn jobs_in(tally: &Tally, status: &JobStatus) -> u64 {

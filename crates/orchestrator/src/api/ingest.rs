@@ -1,4 +1,4 @@
-//! The bots' side: reports in, commands out. Not part of the public API.
+//! The calls of bots: they send reports and poll for commands. Not part of the public API.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,20 +33,20 @@ use crate::{
     store::{Recorded, Reported},
 };
 
-/// The longest a bot's question for commands is held.
+/// The longest time for which a bot's long poll for commands is held.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// A question that is held looks this often at least for bots in the room: they may have come through another server.
-const LOOK_AGAIN: Duration = Duration::from_secs(HEARTBEAT_SECONDS as u64);
+/// How often a long poll reads the bots of the room at least: they may have joined through another server.
+const POLL_ROOM: Duration = Duration::from_secs(HEARTBEAT_SECONDS as u64);
 
-/// Bots that join within this time go into one answer; otherwise the answers for a crowd that comes to one room would grow with the square of its number.
-const CROWD: Duration = Duration::from_millis(250);
+/// Bots that join a room within this time go into one response; otherwise the number of responses would grow with the square of the number of bots.
+const JOIN_WINDOW: Duration = Duration::from_millis(250);
 
-/// The largest body, in bytes, that is read before it is known whose it is; a larger one has to say its attempt in the query, too. Bots are under no limit
-/// of connections, so that strangers could fill the memory with bodies that never end.
-const FROM_ANYONE: u64 = 16 * 1024;
+/// The largest body, in bytes, that is read before its bot is authenticated. A larger one has to name its attempt in the query, too. Requests of bots have no
+/// limit of connections, so that other callers could otherwise fill the memory with endless bodies.
+const UNAUTHENTICATED_LIMIT: u64 = 16 * 1024;
 
-/// Where bots report and ask.
+/// The path of bots' calls.
 pub(super) const PATH: &str = "/api/v1/ingest";
 
 pub(super) fn router() -> Router<Server> {
@@ -67,13 +67,13 @@ async fn report(
 ) -> Result<Json<IngestAnswer>, ApiError> {
     let token_hash = keys::hash(bearer(request.headers())?);
     let mut hold = None;
-    if request.body().size_hint().upper().is_none_or(|most| most > FROM_ANYONE) {
+    if request.body().size_hint().upper().is_none_or(|most| most > UNAUTHENTICATED_LIMIT) {
         let mut query = Query::new(request.uri().query());
         let (job_id, epoch) = attempt(&mut query)?;
         query.finish()?;
         let sign_of_life = IngestRequest { job_id, epoch, reports: Vec::new() };
-        heard(&server, sign_of_life, token_hash, Recorded::default()).await?;
-        // It is a bot's: what it brings is waited for.
+        apply(&server, sign_of_life, token_hash, Recorded::default()).await?;
+        // The bot is authenticated: its whole body is read.
         hold = request.extensions().get::<Arc<Connection>>().map(Connection::hold);
     }
     let JsonBody(body) = JsonBody::<INGEST_LIMIT>::from_request(request, &server).await?;
@@ -81,7 +81,7 @@ async fn report(
     let request: IngestRequest = serde_json::from_str(&body).map_err(not_json)?;
     for NumberedReport { seq, report, .. } in &request.reports {
         if let BotReport::Unreadable { kind } = report {
-            tracing::warn!(job = %request.job_id, seq, kind, "a report cannot be read and is passed over: is the bot of another version?");
+            tracing::warn!(job = %request.job_id, seq, kind, "a report cannot be read and is ignored: is the bot of another version?");
         }
     }
     let (job, counted) = (request.job_id, Heard::from(&request));
@@ -89,22 +89,22 @@ async fn report(
     let joins = any(|report| matches!(report, BotReport::JoiningAs { .. }));
     let ends = any(|report| matches!(report, BotReport::Ended { .. }));
     let revoked = any(|report| matches!(report, BotReport::Ended { consent_revoked: true, .. }));
-    // A stranger's report has nothing counted, and nothing removed.
+    // Only after authentication: another caller's report must neither be counted nor remove anything.
     let recorded = if revoked {
         let sign_of_life = IngestRequest { job_id: job, epoch: request.epoch, reports: Vec::new() };
-        heard(&server, sign_of_life, token_hash, Recorded::default()).await?;
-        // Before the job ends: should the server die in between, the job's next bot learns of the same stream and reports the same again.
+        apply(&server, sign_of_life, token_hash, Recorded::default()).await?;
+        // Before the job ends: if the server dies in between, the job's next bot gets the same stream and reports the same again.
         Recorded { bytes: Some(remove(&server, job).await?), upload: None }
     } else if ends && server.store.has_had_bot(job, token_hash).await? {
         server.recordings.recorded(job).await
     } else {
         Recorded::default()
     };
-    let answer = heard(&server, request, token_hash, recorded).await?;
+    let answer = apply(&server, request, token_hash, recorded).await?;
     if joins {
         server.wakes.poke_rooms();
     }
-    server.metrics.attempts.heard(&counted, server.clock.now().steady);
+    server.metrics.attempts.apply(&counted, server.clock.now().steady);
     server.happened(job);
     if answer.status.is_final() {
         server.mixes.notify_one();
@@ -115,7 +115,7 @@ async fn report(
     Ok(Json(answer))
 }
 
-/// Removes all that was recorded of a job, also by earlier bots, since the consent to it was withdrawn; answers how many bytes are left.
+/// Removes all recorded files of a job, also of earlier attempts, because the consent was withdrawn. Returns how many bytes are left.
 async fn remove(server: &Server, job: JobId) -> Result<u64, ApiError> {
     let (objects, missing) = server.recordings.remove_from_disk(job).await.map_err(|error| {
         tracing::error!(%job, %error, "the recording of a job without consent cannot be removed; its bot asks again");
@@ -126,7 +126,7 @@ async fn remove(server: &Server, job: JobId) -> Result<u64, ApiError> {
     Ok(0)
 }
 
-async fn heard(
+async fn apply(
     server: &Server,
     request: IngestRequest,
     token_hash: [u8; 32],
@@ -141,7 +141,7 @@ async fn heard(
     }
 }
 
-/// Which attempt asks.
+/// The attempt that the query names.
 fn attempt(query: &mut Query) -> Result<(JobId, u32), ApiError> {
     let job: Option<JobId> = query.one("jobId", "a job's id");
     let epoch: Option<u32> = query.one("epoch", "a number");
@@ -168,24 +168,24 @@ async fn commands(
     let look = async || {
         let store = &server.store;
         let Some(commands) = store.bot_commands(job, epoch, token_hash, after).await? else {
-            // Strangers are not told whether there is such a job.
+            // Callers without a token of the job must not learn whether it exists.
             let was_its = store.has_had_bot(job, token_hash).await?;
             return Err(if was_its { superseded() } else { unknown() });
         };
         let mut answer = Commands { commands, own_bots: None, zoom_stream: None };
-        // A bot that does not say what it knows does not ask.
+        // A bot without `knownBots` does not want the list.
         if let Some(known) = &known_bots {
             let own_bots = OwnBots { ids: store.own_bots(job, epoch).await? };
             answer.own_bots = Some(own_bots).filter(|own_bots| own_bots.version() != *known);
         }
-        // Nor does one whose meeting is not streamed.
+        // A bot without `knownStream` has no RTMS stream.
         if let Some(known) = known_stream {
             let stream = store.zoom_stream(job, store.now()).await?;
             answer.zoom_stream = stream.filter(|stream| stream.version > known);
         }
         Ok::<_, ApiError>(answer)
     };
-    // Before any wait, so that a bot without the right to ask is refused at once.
+    // Before any wait, so that an unauthorized bot is refused at once.
     let mut answer = look().await?;
     let _hold = connection.map(|Extension(connection)| connection.hold());
     let is_nothing = |answer: &Commands| {
@@ -196,7 +196,7 @@ async fn commands(
             tokio::select! {
                 woken = woken.changed() => if woken.is_err() { break },
                 () = joined(&mut rooms) => {}
-                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = tokio::time::sleep(POLL_ROOM) => {}
             }
             answer = look().await?;
         }
@@ -213,10 +213,10 @@ async fn commands(
     Ok(Json(answer))
 }
 
-/// Waits until bots have joined rooms, and for those that join at the same time.
+/// Waits until bots have joined rooms, and then for `JOIN_WINDOW`, so that those that join together are reported together.
 async fn joined(rooms: &mut watch::Receiver<()>) {
     if rooms.changed().await.is_err() {
         return std::future::pending().await;
     }
-    tokio::time::sleep(CROWD).await;
+    tokio::time::sleep(JOIN_WINDOW).await;
 }

@@ -1,4 +1,4 @@
-//! Jobs: created, read, listed, cancelled.
+//! Creates, reads, lists and cancels jobs.
 
 use axum::{
     Extension, Json,
@@ -15,7 +15,7 @@ use super::{
     error::ApiError,
     pages::page,
     query::{Query, listed},
-    request::{BODY_LIMIT, JsonBody, Named, again, once},
+    request::{BODY_LIMIT, JsonBody, Named, idempotency_key, replay},
 };
 use crate::{
     clock::StoreNow,
@@ -26,14 +26,14 @@ use crate::{
     store::{Creation, JobFilter, Tenant},
 };
 
-/// When it is worth asking again for a place in a queue that is full, in milliseconds: longer than SDKs wait by themselves, since their callers have to know.
-const QUEUE_MAY_MOVE_MS: i64 = 120_000;
+/// `Retry-After` of a full queue, in milliseconds: longer than SDKs wait by themselves, so that their callers get the error.
+const QUEUE_RETRY_AFTER_MS: i64 = 120_000;
 
 pub(super) fn router() -> OpenApiRouter<Server> {
     OpenApiRouter::new().routes(routes!(create_job, list_jobs)).routes(routes!(get_job, cancel_job))
 }
 
-/// The job of a path; a text that is no id names no job.
+/// The job id in a path. An invalid id is answered as an unknown job.
 pub(super) fn job_id(text: &str) -> Result<JobId, ApiError> {
     text.parse().map_err(|_| no_job(text))
 }
@@ -69,17 +69,17 @@ async fn create_job(
         now: now.wall,
     };
     let New { job, link, start, ignored } = query.with(create::create(&body, &terms))?;
-    let once = once(&headers, "POST", "/api/v1/jobs", &body, &ignored)?;
+    let idempotency = idempotency_key(&headers, "POST", "/api/v1/jobs", &body, &ignored)?;
     let extensions = |job| (Extension(SubjectJob(job)), Extension(ignored));
-    match server.store.create_job(tenant, job, link, start, once, now).await? {
+    match server.store.create_job(tenant, job, link, start, idempotency, now).await? {
         Creation::Created(job) => {
-            // Also for one whose time comes later: whoever waits for the next has to know how soon.
+            // Also for a scheduled job: the dispatch has to know when the next one is due.
             server.queue.notify_one();
             server.wakes.poke(job.id);
             Ok((StatusCode::CREATED, extensions(job.id), Json(job)).into_response())
         }
         Creation::Existing(job) => Ok((extensions(job.id), Json(job)).into_response()),
-        Creation::Earlier(earlier) => again(earlier),
+        Creation::Earlier(earlier) => replay(earlier),
         Creation::NoMinutes(minutes) => {
             server.metrics.refused("minutes_per_month");
             let wait = quota::next_month(now.wall).millis_since(now.wall);
@@ -91,7 +91,7 @@ async fn create_job(
             let message = format!(
                 "the consumer has {limit} {jobs} in the queue and may have no more; they leave it as bots take them, or when they are cancelled"
             );
-            Err(ApiError::quota_exceeded(message, QUEUE_MAY_MOVE_MS))
+            Err(ApiError::quota_exceeded(message, QUEUE_RETRY_AFTER_MS))
         }
     }
 }
@@ -154,7 +154,7 @@ async fn get_job(
     Ok(Json(job))
 }
 
-/// Says on jobs whose time has come that they wait for a place among their consumer's bots, where that is so.
+/// Sets `statusDetail` of due jobs that wait for a slot of their consumer.
 async fn show_who_waits(
     server: &Server,
     tenant: Tenant,

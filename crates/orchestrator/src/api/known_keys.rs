@@ -1,4 +1,4 @@
-//! Keys and sessions that were looked up a moment ago, so that not every request asks the store.
+//! A short-lived cache of keys and sessions, so that not every request reads the store.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,11 +10,11 @@ use meetbot_types::ConsumerId;
 
 use crate::{clock::Now, store::Key};
 
-/// How long a key is believed; one that was revoked, also by another process, opens nothing after this time.
+/// How long a key is cached. A key that was revoked, also by another process, is refused after at most this time.
 const KEEP: Duration = Duration::from_millis(800);
 const AT_MOST: usize = 4096;
 
-/// A key as the store has shown it.
+/// A cached key.
 #[derive(Debug)]
 struct Known {
     key: Arc<Key>,
@@ -25,7 +25,7 @@ struct Known {
 #[derive(Debug, Default)]
 struct Keys {
     by_hash: HashMap<[u8; 32], Known>,
-    /// In the order in which they were looked up, with the end of that look: one that was looked up again stands here twice.
+    /// In the order of the lookups, with the end of each; a key that was looked up again is here twice.
     oldest_first: VecDeque<([u8; 32], Duration)>,
 }
 
@@ -39,7 +39,7 @@ impl Keys {
     }
 }
 
-/// The keys, by the hash of what requests show, a key or a session: the memory of the process holds none.
+/// Keys by the hash of the credential (key or session); the credentials themselves are not kept in memory.
 #[derive(Debug, Default)]
 pub(crate) struct KnownKeys {
     keys: Mutex<Keys>,
@@ -50,24 +50,24 @@ impl KnownKeys {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The key with this hash, when it was looked up a moment ago.
+    /// The key with this hash, if it is cached.
     pub(crate) fn get(&self, hash: &[u8; 32], now: Now) -> Option<Arc<Key>> {
         let keys = self.keys();
         let known = keys.by_hash.get(hash).filter(|known| known.until > now.steady)?;
         Some(Arc::clone(&known.key))
     }
 
-    /// Forgets those of a consumer, which was erased with them.
+    /// Removes the keys of an erased consumer.
     pub(crate) fn forget(&self, consumer: ConsumerId) {
         self.keys().by_hash.retain(|_, known| known.key.tenant.consumer != consumer);
     }
 
-    /// Forgets what one request showed: a session that has ended.
+    /// Removes one credential: a session that has ended.
     pub(crate) fn forget_shown(&self, hash: &[u8; 32]) {
         self.keys().by_hash.remove(hash);
     }
 
-    /// Remembers the key that a request has shown, or the key of its session: the one that the store has for this hash when asked at `now`.
+    /// Caches the key that the store returned for this hash at `now`.
     pub(crate) fn keep(&self, hash: [u8; 32], key: Key, now: Now) -> Arc<Key> {
         let (key, until) = (Arc::new(key), now.steady + KEEP);
         let mut keys = self.keys();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_oldest_gives_way_to_a_key_too_many() {
+    fn a_full_cache_drops_only_the_oldest_key() {
         let consumer = ConsumerId::generate(Timestamp::UNIX_EPOCH);
         let known = KnownKeys::default();
         let keys: Vec<Key> = (0..=AT_MOST).map(|number| key(consumer, number)).collect();
@@ -121,7 +121,7 @@ mod tests {
         let is_known = |number: usize, ms| known.get(&keys[number].hash, at(ms)).is_some();
         assert!(!is_known(0, 1));
         assert!((1..=AT_MOST).all(|number| is_known(number, 1)));
-        // One that is looked up again is young again.
+        // A new lookup makes a key the youngest.
         known.keep(keys[1].hash, keys[1].clone(), at(700));
         assert!(is_known(1, 1_400) && !is_known(2, 1_400));
         known.keep(keys[0].hash, keys[0].clone(), at(1_400));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn an_erased_consumers_keys_are_forgotten_and_no_others() {
+    fn only_the_keys_of_an_erased_consumer_are_removed() {
         let known = KnownKeys::default();
         let [one, other] = [0, 1].map(|_| ConsumerId::generate(Timestamp::UNIX_EPOCH));
         let keys = [key(one, 0), key(other, 1), key(one, 2)];

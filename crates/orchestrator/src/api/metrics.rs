@@ -1,4 +1,4 @@
-//! What a Prometheus server reads.
+//! The metrics in Prometheus' text format.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Server, error::ApiError};
 use crate::metrics;
 
-/// How long the store may take to count; without its counts the others are told all the same.
+/// How long the store may take to count. After that the response has the other metrics only.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn router() -> OpenApiRouter<Server> {
@@ -30,7 +30,7 @@ async fn get_metrics(State(server): State<Server>) -> Result<Response, ApiError>
     let tally = match tokio::time::timeout(PATIENCE, server.store.tally()).await {
         Ok(Ok(tally)) => Some(tally),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "the store does not count");
+            tracing::warn!(%error, "the store's counts cannot be read");
             None
         }
         Err(_) => None,

@@ -1,4 +1,4 @@
-//! The HTTP API. The only place that knows axum.
+//! The HTTP API. Only this module uses axum.
 
 mod admin;
 mod caller;
@@ -79,10 +79,10 @@ use crate::{
 };
 
 const REQUEST_ID: &str = "x-request-id";
-/// When to ask again for what others of the same key or address hold.
-const BUSY: Duration = Duration::from_secs(2);
+/// `Retry-After` of requests that are refused because of others of the same key or address.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// What the API works on.
+/// The state of the server that the handlers share.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) store: Arc<dyn Store>,
@@ -93,56 +93,56 @@ pub(crate) struct Server {
     pub(crate) queue: Arc<Notify>,
     /// Wakes the webhook sender.
     pub(crate) outbox: Arc<Notify>,
-    /// Wakes the task that has mixes made.
+    /// Wakes the task that makes mixes.
     pub(crate) mixes: Arc<Notify>,
-    /// Wakes the task that brings recordings into the bucket.
+    /// Wakes the task that uploads recordings to the bucket.
     pub(crate) uploads: Arc<Notify>,
     pub(crate) guard: Arc<Guard>,
-    /// Where meetings may be.
+    /// The addresses that servers of meetings may have.
     pub(crate) meetings: Arc<AddressPolicy>,
-    /// The ways into meetings that bots know.
+    /// The platforms, and the ways in which bots can join their meetings.
     pub(crate) available: Arc<[Availability]>,
     pub(crate) scenario: fn(&str) -> Result<(), String>,
     pub(crate) recordings: Recordings,
-    /// How long a job may wait for a worker.
+    /// How long a job may wait for a bot after its start time.
     pub(crate) start_within: Duration,
-    /// No more jobs are claimed.
+    /// Cancelled when the server begins to drain: no more jobs are claimed.
     pub(crate) draining: CancellationToken,
-    /// Nobody may wait any longer.
+    /// Cancelled when the server stops: long polls and streams end.
     pub(crate) stopping: CancellationToken,
     pub(crate) known_keys: Arc<KnownKeys>,
     pub(crate) metrics: Arc<Metrics>,
-    /// Whether there is a dashboard, and sessions for it.
+    /// Whether the dashboard and its sessions are enabled.
     pub(crate) dashboard: bool,
-    /// How many bots may run.
+    /// How many bots may run concurrently.
     pub(crate) max_bots: usize,
     pub(crate) audit: Arc<Audit>,
     pub(crate) limits: Limits,
-    /// Requests of each key.
+    /// The rate limit of each key.
     pub(crate) requests: Arc<Allowance<KeyId>>,
-    /// Keys that nobody knows, from each address.
+    /// The rate limit of unknown keys from each address.
     pub(crate) unknown_keys: Arc<Allowance<IpAddr>>,
-    /// The turn to look up a key from an address that has shown too many of them.
+    /// Serializes lookups of keys from addresses that have sent too many unknown ones.
     pub(crate) suspects: Arc<Semaphore>,
-    /// Room for requests that are worked on.
+    /// Limits concurrent requests.
     pub(crate) room: Arc<Semaphore>,
-    /// Who has how many calls that are worked on, or whose answer is being sent.
+    /// Limits the concurrent calls of each key, from the request until the response is sent.
     pub(crate) calls: Arc<Shares<KeyId>>,
-    /// Who has how many event streams and downloads.
+    /// Limits the concurrent event streams and downloads of each key.
     pub(crate) streams: Arc<Shares<KeyId>>,
     /// Sends test events.
     pub(crate) post: Arc<Post>,
-    /// Who has how many test events under way, each of which may take as long as its endpoint.
+    /// Limits the concurrent test events of each key; each lasts until its endpoint has answered.
     pub(crate) webhook_tests: Arc<Shares<KeyId>>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) hooks: Arc<hooks::Hooks>,
     pub(crate) workers: Arc<work::Workers>,
-    /// Logins of `meetbot login` that wait.
+    /// Pending logins of `meetbot login`.
     pub(crate) logins: Arc<Logins>,
 }
 
 impl Server {
-    /// Something happened to a job: all who may wait for it look.
+    /// Wakes everything that waits for a change of this job.
     fn happened(&self, job: JobId) {
         self.wakes.poke(job);
         self.queue.notify_one();
@@ -150,7 +150,7 @@ impl Server {
     }
 }
 
-/// What needs a key, and says which.
+/// The routes that require a key, with their scopes in the document.
 fn keyed() -> OpenApiRouter<Server> {
     let mut keyed = OpenApiRouter::new()
         .merge(jobs::router())
@@ -172,7 +172,7 @@ fn keyed() -> OpenApiRouter<Server> {
     keyed
 }
 
-/// What is documented, with these calls that need a key.
+/// All documented routes: those that require a key, and the public ones.
 fn routes(keyed: OpenApiRouter<Server>) -> OpenApiRouter<Server> {
     OpenApiRouter::with_openapi(document::Document::openapi())
         .merge(keyed)
@@ -180,19 +180,19 @@ fn routes(keyed: OpenApiRouter<Server>) -> OpenApiRouter<Server> {
         .merge(cli_auth::open_router())
 }
 
-/// The whole API.
+/// The whole API, with its middleware.
 pub(crate) fn router(server: Server) -> Router {
     let mut keyed = keyed();
     let parameters = Arc::new(Parameters::of(keyed.get_openapi_mut()));
-    // The last one is asked first.
+    // The layer that is added last runs first.
     let keyed = keyed
         .route_layer(middleware::from_fn_with_state(parameters, parameters::judge))
         .route_layer(middleware::from_fn_with_state(server.clone(), caller::admit));
     let (router, mut document) = routes(keyed).split_for_parts();
     document::complete(&mut document);
-    // It is at the server that serves it.
+    // The document that a server serves describes that server.
     document.servers = Some(vec![utoipa::openapi::Server::new("/")]);
-    // Anybody may ask for it, and need not take the answer: all answers are the same bytes.
+    // Serialized once: the document is public, and all responses share its bytes.
     let document = Bytes::from(serde_json::to_vec(&document).expect("the document is JSON"));
     let media_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     router
@@ -213,11 +213,11 @@ pub(crate) fn router(server: Server) -> Router {
 }
 
 fn crashed(_: Box<dyn std::any::Any + Send>) -> Response<Body> {
-    tracing::error!("a request met a bug");
+    tracing::error!("a request's handler panicked");
     ApiError::internal().into_response()
 }
 
-/// Refuses requests beyond the limits before they cost anything. Those of bots and workers and `/healthz` are exempt.
+/// Middleware: refuses requests beyond the limits before any work is done. Requests of bots and workers, and `/healthz`, are exempt.
 async fn shed(State(server): State<Server>, request: Request, next: Next) -> Response<Body> {
     let path = request.uri().path();
     let is_spared = path.starts_with(ingest::PATH) || path.starts_with(work::PATH);
@@ -232,7 +232,7 @@ async fn shed(State(server): State<Server>, request: Request, next: Next) -> Res
         Some(Admission::OverAddressLimit) => {
             server.metrics.refused("connections_per_address");
             let message = "too many connections are open from this address";
-            Some(ApiError::rate_limited(message, BUSY))
+            Some(ApiError::rate_limited(message, RETRY_AFTER))
         }
         Some(Admission::Admitted) | None => None,
     };
@@ -248,14 +248,14 @@ async fn shed(State(server): State<Server>, request: Request, next: Next) -> Res
     next.run(request).await
 }
 
-/// The outermost layer: gives each request its id, each error its body, and counts them.
+/// The outermost middleware: gives each request its id and each error its body, and counts the responses.
 async fn answer(State(server): State<Server>, mut request: Request, next: Next) -> Response<Body> {
     let began = server.clock.now();
     let id = request_id(request.headers().get(REQUEST_ID), || RequestId::generate(began.wall));
     request.extensions_mut().insert(RequestName(id.as_str().into()));
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let route = request.extensions().get::<MatchedPath>().cloned();
-    // At the highest level, so that no filter takes it from the lines within.
+    // At the highest level, so that no log filter removes the request's id from the lines of the span.
     let span = tracing::error_span!("request", request = id);
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
@@ -290,7 +290,7 @@ mod tests {
         document
     }
 
-    /// The names of a schema's properties, those of the objects among them included, in their order.
+    /// The names of a schema's properties, in order, with those of nested objects.
     fn paths(document: &Value, schema: &Value) -> Vec<String> {
         if let Some(reference) = schema["$ref"].as_str() {
             return paths(document, document.pointer(&reference[1..]).unwrap());
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_of_every_body_are_those_that_the_document_names() {
+    fn the_known_fields_of_every_body_match_the_document() {
         let document = serde_json::to_value(document()).unwrap();
         let mut bodies = Vec::new();
         for (path, item) in document["paths"].as_object().unwrap() {
@@ -334,7 +334,7 @@ mod tests {
         spec_file::check_json("spec/openapi.json", &serde_json::to_value(document).unwrap());
     }
 
-    /// The schemas of OpenAPI 3.1 are JSON Schema, but for where they lie.
+    /// The schemas of OpenAPI 3.1 are JSON Schema; only the paths of references differ.
     #[test]
     fn the_manifests_schema_is_up_to_date() {
         let document = serde_json::to_string(&document()).unwrap();

@@ -1,4 +1,4 @@
-//! Pages of lists. A page is read from the store as it is sent, so that one whose caller does not take it holds little memory.
+//! Pages of lists. A page is read from the store in portions while it is sent, so that a slow caller occupies little memory.
 
 use std::{convert::Infallible, fmt::Write as _, str::FromStr};
 
@@ -14,13 +14,13 @@ use serde::Serialize;
 use super::{error::ApiError, request::json};
 use crate::store::Window;
 
-/// The most that a page holds, in bytes: it ends behind the entry that reaches this, with a `nextCursor`.
+/// The size in bytes at which a page ends early, with a `nextCursor`; the entry that reaches it is still included.
 const PAGE_BYTES: usize = 1024 * 1024;
-/// The most portions that a page is read in. A page of large entries takes few; a search for few among many millions would go on for long, and ends with a
+/// In how many portions a page is read at most. A search that matches few of many millions of rows would take long; it ends early with a
 /// `nextCursor` instead.
 const PORTIONS: u32 = 100;
 
-/// Answers with the page that this window shows; `read` gives as much of it at once as the store does.
+/// Responds with the page of this window; `read` returns the next portion of it.
 pub(super) async fn page<T, C, R, F>(window: Window<C>, read: R) -> Result<Response, ApiError>
 where
     T: Serialize,
@@ -38,7 +38,7 @@ where
             return None;
         }
         let mut text = String::new();
-        // What is read cannot be taken back: a store that does not answer any more ends the page where it is.
+        // The response has begun: if the store fails now, the page ends early.
         let written = match read(writer.window).await {
             Ok(portion) => writer.write(portion, &mut text),
             Err(error) => Err(error),
@@ -56,18 +56,18 @@ where
 
 /// Writes a page, portion by portion.
 struct Writer<C> {
-    /// What is still to be read.
+    /// The rest of the window.
     window: Window<C>,
-    /// What is written of the entries.
+    /// How many bytes of entries were written.
     bytes: usize,
     /// How many portions were written.
     portions: u32,
-    /// Where the next page begins, if this one ends here.
+    /// The `nextCursor`, if the page ends here.
     next: Option<String>,
 }
 
 impl<C: FromStr> Writer<C> {
-    /// Writes a portion, and the end of the page where it is reached, which it answers.
+    /// Writes a portion. If the page ends with it, writes the end too and returns `true`.
     fn write<T: Serialize>(
         &mut self,
         portion: Page<T>,
@@ -115,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    /// A list of so many entries of this many letters, of which the store gives three at once; the read of this number fails.
+    /// Reads a page of a list with this many entries of this many letters, in portions of three; the read with the number `fails_at` fails.
     async fn listed(
         entries: u64,
         letters: usize,
@@ -128,7 +128,7 @@ mod tests {
             let number = counted.fetch_add(1, Ordering::Relaxed);
             async move {
                 if number == fails_at {
-                    return Err(ApiError::unavailable("the store is away"));
+                    return Err(ApiError::unavailable("the store is not available"));
                 }
                 let from = window.after.unwrap_or(0);
                 let to = entries.min(from + u64::from(window.limit.min(3)));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_is_read_in_portions_and_says_where_the_next_begins() {
+    async fn a_page_is_read_in_portions_and_has_the_cursor_of_the_next() {
         for (entries, limit, on_it, next) in [
             (0, 50, 0_usize, None),
             (2, 50, 2, None),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_that_fails_in_the_middle_ends_the_page_where_it_is() {
+    async fn a_page_ends_early_when_the_store_fails_in_the_middle() {
         assert!(listed(10, 4, 10, 0).await.0.is_err());
         let page = listed(10, 4, 10, 2).await.0.unwrap();
         assert_eq!((page.data.len(), page.next_cursor.as_deref()), (6, Some("6")));

@@ -1,4 +1,4 @@
-//! The names in a URL's query: those that a call takes are the document's; others are misspelt, or passed over and named in the answer.
+//! Checks the names of query parameters against the OpenAPI document. Unknown names are refused as misspelt, or ignored and named in the response.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -18,13 +18,13 @@ use crate::fields::{
     NEW_LOGIN, QUOTA_CHANGE, REDELIVER, SECRET_ROTATION, Shape, TEST_WEBHOOK, parameter::Known,
 };
 
-/// Names what a call passed over.
+/// The response header that names ignored fields and parameters.
 pub(super) const IGNORED: HeaderName = HeaderName::from_static("x-meetbot-ignored");
 
-/// What each call knows, by its method and the path of its route.
+/// The known names of each call, by its method and the path of its route.
 pub(super) struct Parameters(HashMap<(Method, String), Known>);
 
-/// Parameters of a request that have another name or another place, each with what is said of it.
+/// Misspelt or misplaced parameters of a request, each with a hint.
 #[derive(Debug, Clone)]
 pub(super) struct Misspelt(pub(super) Vec<(String, String)>);
 
@@ -38,7 +38,7 @@ impl Misspelt {
     }
 }
 
-/// The fields of the body that a call takes.
+/// The known fields of a call's body.
 pub(super) fn body_of(method: &Method, path: &str) -> Option<&'static Shape> {
     match (method, path) {
         (&Method::POST, "/api/v1/jobs") => Some(&NEW_JOB),
@@ -68,7 +68,7 @@ impl Parameters {
                     let RefOr::T(parameter) = parameter else { continue };
                     match parameter.parameter_in {
                         ParameterIn::Query => known.parameters.push(parameter.name.clone()),
-                        // A range that is passed over gives the whole file.
+                        // Ignoring `Range` is allowed: the response is the whole file.
                         ParameterIn::Header if parameter.name != "Range" => {
                             known.headers.push(parameter.name.clone());
                         }
@@ -82,13 +82,13 @@ impl Parameters {
     }
 
     fn of_call(&self, method: &Method, route: &str) -> Option<&Known> {
-        // A HEAD is answered as a GET is.
+        // HEAD has the parameters of GET.
         let method = if method == Method::HEAD { &Method::GET } else { method };
         self.0.get(&(method.clone(), route.to_owned()))
     }
 }
 
-/// Judges the names of a request's query, and names in a successful answer what was passed over in query and body.
+/// Middleware: checks the names of query parameters, and lists ignored parameters and fields in a header of successful responses.
 pub(super) async fn judge(
     State(parameters): State<Arc<Parameters>>,
     mut request: Request,
@@ -110,7 +110,7 @@ pub(super) async fn judge(
             }
         }
         let misspelt = Misspelt(misspelt);
-        // A call that takes a query or a body says this together with what else is wrong.
+        // Calls with a query or a body report this together with their other issues.
         if known.parameters.is_empty() && known.body.is_none() {
             let issues = misspelt.issues().into_vec();
             if !issues.is_empty() {

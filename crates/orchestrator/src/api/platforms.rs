@@ -1,4 +1,4 @@
-//! Which platforms can be joined.
+//! The platforms that bots can join.
 
 use axum::{Json, extract::State};
 use meetbot_types::{

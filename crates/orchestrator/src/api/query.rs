@@ -1,4 +1,4 @@
-//! What a URL asks for, read strictly: all that is wrong with it is said at once.
+//! Strict parsing of a URL's query; all issues are reported together.
 
 use std::{convert::Infallible, str::FromStr};
 
@@ -11,7 +11,7 @@ use crate::{fields::Issues, jobs::create::MAX_EXTERNAL_ID, store::Window};
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
 
-/// A URL's query and what is wrong with it.
+/// A URL's query, with the issues found so far.
 pub(crate) struct Query {
     pairs: Vec<(String, String)>,
     issues: Issues,
@@ -20,7 +20,7 @@ pub(crate) struct Query {
 impl FromRequestParts<Server> for Query {
     type Rejection = Infallible;
 
-    /// With what [`super::parameters`] found.
+    /// With the misspelt names that [`super::parameters`] found.
     async fn from_request_parts(parts: &mut Parts, _: &Server) -> Result<Self, Infallible> {
         let mut query = Self::new(parts.uri.query());
         query.issues = parts.extensions.get().map(Misspelt::issues).unwrap_or_default();
@@ -42,7 +42,7 @@ impl Query {
         self.issues.add(&[name], code, message);
     }
 
-    /// The value of a parameter that stands once.
+    /// The value of a parameter, which may occur only once.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         let mut values = self.pairs.iter().filter(|(key, _)| key == name);
         let (first, second) = (values.next()?.1.clone(), values.next());
@@ -52,7 +52,7 @@ impl Query {
         Some(first)
     }
 
-    /// The value, read as what it stands for.
+    /// The parsed value of a parameter.
     pub(crate) fn one<T: FromStr>(&mut self, name: &str, wanted: &str) -> Option<T> {
         let text = self.text(name)?;
         let value = text.parse().ok();
@@ -62,7 +62,7 @@ impl Query {
         value
     }
 
-    /// An `externalId`, which is as long as one can be.
+    /// The value of `externalId`, which has a maximum length.
     pub(crate) fn external_id(&mut self) -> Option<String> {
         const NAME: &str = "externalId";
         let text = self.text(NAME)?;
@@ -82,7 +82,7 @@ impl Query {
         number
     }
 
-    /// The value as one of some words.
+    /// The value as one of a set of words.
     pub(crate) fn word<T>(
         &mut self,
         name: &str,
@@ -97,7 +97,7 @@ impl Query {
         word
     }
 
-    /// All values as some words.
+    /// All values of a parameter, each one of a set of words.
     pub(crate) fn words<T>(
         &mut self,
         name: &str,
@@ -117,7 +117,7 @@ impl Query {
         found
     }
 
-    /// Which part of the list; the cursor is what the answer before gave.
+    /// The part of the list that `limit` and `cursor` select.
     pub(crate) fn window<C: FromStr>(&mut self) -> Window<C> {
         let number = |text: &str| digits(text).and_then(|limit| u32::try_from(limit).ok());
         let limit = match self.text("limit").as_deref().map(number) {
@@ -135,7 +135,7 @@ impl Query {
         self.with(Ok(()))
     }
 
-    /// What was read of the body, unless something is wrong there or here.
+    /// The parsed body, unless the body or the query has issues; both are reported together.
     pub(crate) fn with<T>(self, body: Result<T, Vec<Issue>>) -> Result<T, ApiError> {
         let mut issues = self.issues.into_vec();
         match body {
@@ -147,13 +147,13 @@ impl Query {
     }
 }
 
-/// A number of at most 18 digits, without a sign: what the store can count up to.
+/// An unsigned number of at most 18 digits, which fits the store's integers.
 pub(crate) fn digits(text: &str) -> Option<u64> {
     let plain = (1..=18).contains(&text.len()) && text.bytes().all(|digit| digit.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()
 }
 
-/// Words with commas between them.
+/// The words, separated by commas.
 pub(crate) fn listed<T: std::fmt::Display>(all: &[T]) -> String {
     all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

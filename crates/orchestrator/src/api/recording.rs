@@ -1,4 +1,4 @@
-//! What was recorded: the manifest and its files.
+//! A job's recording: its manifest and files.
 
 use std::{io, path::PathBuf};
 
@@ -97,7 +97,7 @@ async fn get_artifact(
     request: Request,
 ) -> Result<Response, ApiError> {
     let job = job(&server, caller.tenant, &id).await?;
-    // Only what is listed is served: a name is never a path.
+    // Only listed files are served: a name is never used as a path.
     if let Some(file) = named(evidence(&server, &job).await?, &name) {
         let path = server.recordings.evidence_file(job.id, &file.name);
         let share = caller.stream(&server)?;
@@ -119,7 +119,7 @@ async fn get_artifact(
         }
         Finished::InBucket { bucket, .. } => (bucket, finished.key(&file.name)),
     };
-    // A page may only read from its own server.
+    // Pages may load media only from this server, so browsers are never redirected to the bucket.
     if bucket.serve() == Serve::Redirect && !caller.is_browser() {
         return redirect(bucket, &key, request.method().clone()).await;
     }
@@ -128,7 +128,7 @@ async fn get_artifact(
     Ok((share, file).into_response())
 }
 
-/// The place in the bucket where a file can be read for a while.
+/// A redirect to a presigned URL of the bucket.
 async fn redirect(bucket: &Bucket, key: &str, method: Method) -> Result<Response, ApiError> {
     let url = bucket.sign(method, key).await.map_err(|error| unreadable(&error.into()))?;
     let location = HeaderValue::from_str(url.as_str()).map_err(|_| ApiError::internal())?;
@@ -139,7 +139,7 @@ async fn redirect(bucket: &Bucket, key: &str, method: Method) -> Result<Response
     Ok((StatusCode::FOUND, headers).into_response())
 }
 
-/// A file in the bucket, as it comes from there.
+/// Streams a file from the bucket.
 async fn pass_on(
     bucket: &Bucket,
     key: &str,
@@ -147,7 +147,7 @@ async fn pass_on(
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let part = headers.get(header::RANGE).and_then(|range| part(range.to_str().ok()?));
-    // What was said to be the state of the file is not asked for: the whole is right in any case.
+    // Conditional headers are not passed on: the whole file is a valid response in any case.
     let part = part.filter(|_| !headers.contains_key(header::IF_RANGE));
     let reading = match bucket.read(key, part).await {
         Ok(reading) => reading,
@@ -192,13 +192,13 @@ fn named(files: Vec<File>, name: &str) -> Option<File> {
     files.into_iter().find(|file| file.name == name)
 }
 
-/// What is kept of joins that failed, unless it was deleted.
+/// The evidence of failed joins, unless it was deleted.
 async fn evidence(server: &Server, job: &Job) -> Result<Vec<File>, ApiError> {
     if job.recording.deleted_at.is_some() {
         return Ok(Vec::new());
     }
     server.recordings.evidence(job.id).await.map_err(|error| {
-        tracing::error!(job = %job.id, %error, "the evidence of joins that failed cannot be read");
+        tracing::error!(job = %job.id, %error, "the evidence of failed joins cannot be read");
         ApiError::internal()
     })
 }
@@ -208,7 +208,7 @@ async fn job(server: &Server, tenant: Tenant, id: &str) -> Result<Job, ApiError>
     server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))
 }
 
-/// What was recorded of a job.
+/// The finished recording of a job.
 fn finished(server: &Server, job: &Job) -> Result<Finished, ApiError> {
     server.recordings.finished(job).ok_or_else(|| {
         ApiError::not_found(match job.recording.deleted_at {
@@ -223,7 +223,7 @@ async fn serve(
     media_type: &str,
     mut request: Request,
 ) -> Result<Response, ApiError> {
-    // RFC 9110, 14.2: what is no range that is served here is passed over, and the whole file is the answer.
+    // RFC 9110, 14.2: an unsupported range is ignored, and the response is the whole file.
     let range =
         request.headers().get(header::RANGE).map(|range| range.to_str().unwrap_or_default());
     if range.is_some_and(|range| part(range).is_none()) {
@@ -236,7 +236,7 @@ async fn serve(
         return Err(ApiError::not_found("the file is no longer there"));
     }
     let mut response = response.map(Body::new);
-    // What strangers wrote is never taken for a page of this server.
+    // Recorded content must never be interpreted as a page of this server.
     response
         .headers_mut()
         .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -257,7 +257,7 @@ fn unreadable(error: &io::Error) -> ApiError {
     }
 }
 
-/// One range of bytes: from one to another, from one on, or so many of the last.
+/// One range of bytes: `first-last`, `first-` or `-count`.
 fn part(range: &str) -> Option<Part> {
     let number = |text: &str| text.parse::<u64>().ok().filter(|_| !text.starts_with('+'));
     match range.strip_prefix("bytes=")?.split_once('-')? {
@@ -275,7 +275,7 @@ mod tests {
     use super::{Part, part};
 
     #[test]
-    fn only_one_range_of_bytes_is_a_range() {
+    fn only_a_single_range_of_bytes_is_accepted() {
         assert_eq!(part("bytes=2-5"), Some(Part::FromTo(2, 5)));
         assert_eq!(
             (part("bytes=5-"), part("bytes=-5")),

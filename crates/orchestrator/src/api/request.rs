@@ -1,4 +1,4 @@
-//! What every request brings beside its key: the names in its path, a body, and perhaps an `Idempotency-Key`.
+//! The parts of a request besides its key: path parameters, body, `Idempotency-Key`.
 
 use axum::{
     body::Body,
@@ -22,7 +22,7 @@ pub(crate) const BODY_LIMIT: usize = 256 * 1024;
 /// The largest body of a bot's reports.
 pub(crate) const INGEST_LIMIT: usize = 1024 * 1024;
 
-/// The names in a path. One that is not even a text names nothing.
+/// Path parameters. A path that cannot be decoded is answered with `not_found`.
 pub(crate) struct Named<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<Server> for Named<T> {
@@ -77,13 +77,13 @@ impl<const LIMIT: usize> FromRequest<Server> for JsonBody<LIMIT> {
     }
 }
 
-/// What a body is by its first bytes, where that explains why it cannot be read as JSON.
+/// Recognises by its first bytes a body that is not plain UTF-8 text, to explain why it cannot be read as JSON.
 fn other_than_plain_text(body: &[u8]) -> Option<&'static str> {
     match body {
         [0xef, 0xbb, 0xbf, ..] => Some(
             "it begins with a byte order mark (BOM), which JSON has not: write it as UTF-8 without",
         ),
-        // JSON begins with an ASCII character, so that one of two or four bytes has zeros beside it.
+        // JSON begins with an ASCII character, which UTF-16 and UTF-32 pad with zeros.
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, ..] | [_, 0, ..] => {
             Some("it is UTF-16 or UTF-32, or binary; JSON is written as UTF-8")
         }
@@ -97,7 +97,7 @@ fn other_than_plain_text(body: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Reads a body of at most `limit` bytes, for as long as the settings say.
+/// Reads a body of at most `limit` bytes within `limits.body_seconds`.
 pub(super) async fn read_body(
     server: &Server,
     body: Body,
@@ -115,13 +115,13 @@ pub(super) async fn read_body(
     }
 }
 
-/// Reads a body that says nothing: SDKs send `{}` or none at all. It counts for an `Idempotency-Key` all the same.
+/// Reads the body of a call that takes none: SDKs send `{}` or nothing. It is part of the fingerprint of an `Idempotency-Key` all the same.
 pub(super) async fn read_idle_body(server: &Server, body: Body) -> Result<String, ApiError> {
     let body = read_body(server, body, BODY_LIMIT).await?;
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-/// The body is not the JSON that is wanted.
+/// The error for a body that is not the expected JSON.
 pub(crate) fn not_json(problem: impl std::fmt::Display) -> ApiError {
     ApiError::invalid_input(vec![Issue {
         path: Vec::new(),
@@ -130,8 +130,8 @@ pub(crate) fn not_json(problem: impl std::fmt::Display) -> ApiError {
     }])
 }
 
-/// The `Idempotency-Key` of a request, with what was asked under it.
-pub(crate) fn once(
+/// The `Idempotency-Key` of a request, with the fingerprint of method, path and body.
+pub(crate) fn idempotency_key(
     headers: &HeaderMap,
     method: &str,
     path: &str,
@@ -157,8 +157,8 @@ pub(crate) fn once(
     Ok(Some(Once { key, fingerprint: hash.finalize().into(), ignored }))
 }
 
-/// Answers a request that came before.
-pub(crate) fn again(earlier: Earlier) -> Result<Response, ApiError> {
+/// The response to a repeated request: the stored one, or an error while the first still runs or if its fingerprint differs.
+pub(crate) fn replay(earlier: Earlier) -> Result<Response, ApiError> {
     match earlier {
         Earlier::Answered(KeptAnswer { status, body, ignored }) => {
             let mut response = json(status, body);
@@ -173,7 +173,7 @@ pub(crate) fn again(earlier: Earlier) -> Result<Response, ApiError> {
     }
 }
 
-/// An answer of JSON text.
+/// A response with a JSON body.
 pub(crate) fn json(status: u16, body: String) -> Response {
     let status = axum::http::StatusCode::from_u16(status)
         .unwrap_or(axum::http::StatusCode::INTERNAL_SERVER_ERROR);
@@ -185,7 +185,7 @@ mod tests {
     use super::other_than_plain_text;
 
     #[test]
-    fn what_is_no_plain_text_is_named_by_its_first_bytes() {
+    fn a_body_that_is_not_plain_text_is_recognised_by_its_first_bytes() {
         let utf16 = |little: bool| -> Vec<u8> {
             let units = "{\"a\":1}".encode_utf16();
             units

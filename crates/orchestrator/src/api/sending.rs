@@ -1,4 +1,4 @@
-//! What an answer holds until its body is sent: a share of what its key may have at the same time, and its connection.
+//! Resources that a response holds until its body is sent: the key's share of concurrent calls, and the connection.
 
 use std::{
     pin::Pin,
@@ -16,11 +16,11 @@ use meetbot_types::KeyId;
 use super::open_connections::Hold;
 use crate::shares::Share;
 
-/// Stands on an answer that has a share of the streams: it needs none of the calls.
+/// Extension of a response that holds a share of the streams instead of one of the calls.
 #[derive(Debug, Clone)]
 pub(super) struct Streamed(pub(super) Arc<Share<KeyId>>);
 
-/// A body, with what is held until it is sent or given up.
+/// A body with the resources that are released when it is sent or dropped.
 struct Sending {
     body: Body,
     _share: Arc<Share<KeyId>>,
@@ -47,7 +47,7 @@ impl HttpBody for Sending {
     }
 }
 
-/// The answer holds these until it is sent; one that [streams](Streamed) gives the share of the calls back at once.
+/// Attaches the share and the connection to the response until it is sent. A [streaming](Streamed) response releases the share of the calls at once.
 pub(super) fn hold(
     mut response: Response,
     call: Share<KeyId>,

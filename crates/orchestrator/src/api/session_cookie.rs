@@ -1,4 +1,4 @@
-//! How a request shows the session of a browser, and how a browser keeps it.
+//! The cookie that holds a browser's session.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -8,23 +8,23 @@ use url::{Host, Url};
 use super::{Server, error::ApiError};
 use crate::sessions;
 
-/// Where sessions begin and end.
+/// The path of sessions.
 pub(super) const PATH: &str = "/api/v1/sessions";
 
-/// What a browser signs in with.
+/// The credential with which a browser signs in.
 pub(super) enum Credential {
     /// An API key.
     Key(String),
-    /// A link's token, as its hash.
+    /// The hash of a sign-in link's token.
     Link([u8; 32]),
 }
 
-/// The session that a request shows, as it is stored.
+/// The hash of the session in a request's cookie.
 pub(super) fn shown(server: &Server, headers: &HeaderMap) -> Option<[u8; 32]> {
     token(server, headers).map(sessions::hash_of_session)
 }
 
-/// The session that a request shows.
+/// The session in a request's cookie.
 pub(super) fn token<'a>(server: &Server, headers: &'a HeaderMap) -> Option<&'a str> {
     if !server.dashboard {
         return None;
@@ -42,20 +42,20 @@ pub(super) fn token<'a>(server: &Server, headers: &'a HeaderMap) -> Option<&'a s
     Some(token)
 }
 
-/// Whether a request with a session comes from a page of this server. Browsers say so on HTTPS and on loopback; without their word a session changes nothing.
+/// Whether a request with a session comes from a page of this server (`Sec-Fetch-Site`, which browsers send on HTTPS and on loopback). Without that header only safe methods pass.
 pub(super) fn is_from_own_page(method: &Method, headers: &HeaderMap) -> bool {
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         Some(b"same-origin") => true,
-        // "none" is what somebody typed, or a bookmark.
+        // "none": an address that was typed, or a bookmark.
         None | Some(b"none") => method.is_safe(),
         Some(_) => false,
     }
 }
 
-/// The cookie's name. Browsers take one with this prefix from the host itself alone, over HTTPS: no other host of its domain can set it.
+/// The cookie's name. Browsers accept the prefix `__Host-` only from the host itself over HTTPS, so that no other host of its domain can set the cookie.
 const SECURE: &str = "__Host-meetbot";
 
-/// The name on loopback without TLS, where not all browsers take the other one; with the port, since cookies of one host are shared by its ports.
+/// The name on loopback without TLS, where not all browsers accept the prefix. It contains the port, because all ports of a host share cookies.
 fn loopback_name(headers: &HeaderMap) -> Option<String> {
     let host = headers.get(header::HOST)?.to_str().ok()?;
     let url = Url::parse(&format!("http://{host}/")).ok()?;
@@ -72,7 +72,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Where browsers reach the pages of this server, by the host that a request asks. They need HTTPS everywhere but on loopback.
+/// The origin of this server's pages, from the `Host` of a request. It is HTTPS except on loopback.
 pub(super) fn origin(headers: &HeaderMap) -> String {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let plain = Url::parse(&format!("http://{host}/")).is_ok_and(|url| is_loopback(&url));
@@ -81,7 +81,7 @@ pub(super) fn origin(headers: &HeaderMap) -> String {
         .map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
 }
 
-/// The cookie for a page at the address that its browser names; for what is no browser, by the host that it asks.
+/// The cookie for a page with this `Origin`; without an `Origin` (no browser) the `Host` decides.
 pub(super) fn cookie(
     headers: &HeaderMap,
     token: &str,
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_changes_something_only_from_a_page_of_this_server() {
+    fn unsafe_methods_with_a_session_require_a_page_of_this_server() {
         for (site, reads, changes) in [
             (Some("same-origin"), true, true),
             (Some("none"), true, false),
@@ -154,7 +154,7 @@ mod tests {
         for (host, origin, wanted) in [
             ("meet.example.com", Some("https://meet.example.com"), secure.clone()),
             ("meet.example.com", None, secure.clone()),
-            // A proxy on this machine that hands its own name on.
+            // A proxy on this machine that sends its own name as the host.
             ("127.0.0.1:3010", Some("https://meet.example.com"), secure),
             ("127.0.0.1:3010", Some("http://127.0.0.1:3010"), plain(3010)),
             ("localhost:3010", Some("http://localhost:3010"), plain(3010)),

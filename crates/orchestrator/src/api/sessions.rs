@@ -1,5 +1,5 @@
-//! Sessions of browsers, for the dashboard: media elements and event streams of a page cannot show a key, so a cookie stands for it. For pages of this server
-//! alone, and therefore not in the API's document; see docs/dashboard.md.
+//! Sessions of browsers, for the dashboard: media elements and event streams of a page cannot send a key, so they use a cookie. Only for pages of this server,
+//! and therefore not in the API's document; see docs/dashboard.md.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(super) fn router(server: &Server) -> Router<Server> {
     Router::new().route(PATH, post(sign_in)).merge(keyed)
 }
 
-/// Signs a browser in with a key, or with a link that was made with one.
+/// Signs a browser in with a key or with a sign-in link.
 async fn sign_in(
     State(server): State<Server>,
     headers: HeaderMap,
@@ -47,17 +47,17 @@ async fn sign_in(
     if !server.dashboard {
         return Err(ApiError::no_such_path(PATH));
     }
-    // Another site that signs somebody in as somebody else would see what they do there.
+    // Prevents login CSRF: another site must not sign the user in with the site's own key.
     if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin") {
         return Err(ApiError::forbidden("a session begins on a page of this server alone"));
     }
-    // A page that could not keep the cookie does not use the link up.
+    // Checked before the link is used up: a browser that cannot store the cookie can retry.
     cookie(&headers, "", SESSION)?;
     let presented = PresentedCredential::of_body(credential(&body)?);
     let audited =
         caller::AuditedRequest { method: &Method::POST, path: PATH, extensions: &extensions };
     let key = caller::sign_in(&server, &presented, &audited).await?;
-    // A browser has one session: never one that it had before it signed in.
+    // A new session replaces the previous one (no session fixation).
     if let Some(before) = session_cookie::shown(&server, &headers) {
         end(&server, before).await?;
     }
@@ -93,7 +93,7 @@ fn describe(key: &Key) -> Json<Value> {
     }))
 }
 
-/// Says who is signed in.
+/// Describes the current session.
 async fn who(caller: Caller) -> Response {
     (NO_STORE, describe(caller.key())).into_response()
 }
@@ -113,7 +113,7 @@ async fn sign_out(State(server): State<Server>, headers: HeaderMap) -> Result<Re
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 
-/// Makes a link that signs one browser in, once. Only a key does, or a session would never end.
+/// Creates a sign-in link, good for one sign-in. Requires a key, because a session could otherwise renew itself without end.
 async fn make_link(State(server): State<Server>, caller: Caller) -> Result<Response, ApiError> {
     if !server.dashboard {
         return Err(ApiError::no_such_path(LINKS));
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_signs_in_is_one_key_or_one_link() {
+    fn a_sign_in_has_exactly_one_key_or_link() {
         assert!(matches!(credential(r#"{"key":" k "}"#), Ok(Credential::Key(key)) if key == "k"));
         assert!(matches!(credential(r#"{"link":"l"}"#), Ok(Credential::Link(_))));
         for body in [

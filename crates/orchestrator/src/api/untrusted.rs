@@ -18,7 +18,7 @@ use super::{
     caller::bearer,
     error::request_id,
     query::{Query, digits},
-    request::once,
+    request::idempotency_key,
 };
 use crate::{
     config::{Config, SettingsFile, parse_listen},
@@ -130,10 +130,12 @@ pub fn header(text: &str) {
         assert!(text.ends_with(token) || text.trim_end().ends_with(token), "{token}");
     }
     headers.insert("idempotency-key", value.clone());
-    if let Ok(Some(once)) = once(&headers, "POST", "/api/v1/jobs", "{}", &Ignored::default()) {
+    if let Ok(Some(idempotency)) =
+        idempotency_key(&headers, "POST", "/api/v1/jobs", "{}", &Ignored::default())
+    {
         assert!(
-            (1..=255).contains(&once.key.len())
-                && once.key.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+            (1..=255).contains(&idempotency.key.len())
+                && idempotency.key.bytes().all(|byte| (b' '..=b'~').contains(&byte))
         );
     }
     let id = request_id(Some(&value), || RequestId::generate(NOW));

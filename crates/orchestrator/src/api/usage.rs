@@ -1,4 +1,4 @@
-//! What a consumer has used.
+//! A consumer's usage.
 
 use std::num::NonZeroU32;
 

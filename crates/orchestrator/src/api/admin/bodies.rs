@@ -1,4 +1,4 @@
-//! What the bodies of these calls ask for. Pure; all that is wrong with one is said at once.
+//! Parses the bodies of the admin calls. Pure; all issues of a body are reported together.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     store::Scope,
 };
 
-/// A key that is asked for.
+/// The key that a request asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::api) struct AskedKey {
     pub(in crate::api) consumer: String,
@@ -25,7 +25,7 @@ pub(in crate::api) struct AskedKey {
     pub(in crate::api) expires_at: Option<Timestamp>,
 }
 
-/// Reads the key that a caller of this scope asks for, and what was passed over.
+/// Reads the key that a caller with the scope `own` asks for, and the names of ignored fields.
 pub(in crate::api) fn new_key(
     body: &str,
     own: Scope,
@@ -113,14 +113,14 @@ fn expires_at(fields: &Fields<'_>, now: Timestamp, issues: &mut Issues) -> Optio
     None
 }
 
-/// Reads a change of a quota, and what was passed over.
+/// Reads a change of a quota, and the names of ignored fields.
 pub(in crate::api) fn quota_change(
     body: &str,
 ) -> Result<(admin::QuotaChange, Ignored), Vec<Issue>> {
     let fields = Fields::read(body).map_err(Issues::into_vec)?;
     let (mut issues, mut ignored) = (Issues::default(), Ignored::default());
     let mut limit = |name: &str| {
-        // It is what an answer says of no limit, and would be read as no change.
+        // `null` in a response means no limit, but in a request it could be taken for no change.
         if fields.is_null(name) {
             issues.wrong_type(&[name], LIMIT_WANTED);
         }
@@ -147,7 +147,7 @@ pub(in crate::api) fn quota_change(
 fn read_limit(value: &Value) -> Option<QuotaLimit> {
     match value {
         Value::Number(_) => whole(value, u32::MAX).and_then(NonZeroU32::new).map(QuotaLimit::Limit),
-        // A number stands as one, not as a text.
+        // A number has to be a JSON number, not a string.
         Value::String(word) => {
             word.parse().ok().filter(|limit| !matches!(limit, QuotaLimit::Limit(_)))
         }
@@ -155,15 +155,15 @@ fn read_limit(value: &Value) -> Option<QuotaLimit> {
     }
 }
 
-/// A whole number of at most `most`. JSON does not tell 60 from 60.0.
+/// An integer of at most `most`. In JSON 60 and 60.0 are the same number.
 fn whole(value: &Value, most: u32) -> Option<u32> {
     let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
     let within = (0.0..=f64::from(most)).contains(&number);
-    // -0 is 0, and is written otherwise.
+    // -0 equals 0 but is written differently.
     within.then(|| number.abs().to_string().parse().ok()).flatten()
 }
 
-/// Reads for how long a previous secret is to stay valid, and what was passed over.
+/// Reads how long the previous secret stays valid, and the names of ignored fields.
 pub(in crate::api) fn rotation(body: &str) -> Result<(Duration, Ignored), Vec<Issue>> {
     const NAME: &str = "overlapSeconds";
     let fields = Fields::read(body).map_err(Issues::into_vec)?;
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_wrong_with_a_key_is_said_at_once() {
+    fn all_issues_of_a_key_are_reported_together() {
         assert_eq!(problems(key(&json!({}))), ["consumer required", "live required"]);
         let body = json!({"consumer": "\u{200b}", "live": "yes", "scope": "root", "expiresAt": "soon", "consumer_name": "x", "Scope": "read"});
         let expected = [
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_makes_none_with_more_than_its_own_scope_and_no_test_key_is_of_the_whole_server() {
+    fn no_key_creates_one_of_a_higher_scope_and_no_test_key_has_the_scope_operator() {
         for own in Scope::ALL {
             for scope in Scope::ALL {
                 let body = json!({"consumer": "a", "live": true, "scope": scope.as_str()});
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_is_changed_where_it_is_said_and_null_is_not_guessed() {
+    fn a_quota_changes_only_in_named_fields_and_null_is_refused() {
         let limit = |number| Some(QuotaLimit::Limit(NonZeroU32::new(number).unwrap()));
         let (change, ignored) =
             quota_change(r#"{"bots":5.0,"minutes":"none","queuedJobs":"default","note":1}"#)

@@ -1,4 +1,4 @@
-//! Consumers: listed with what they use, given limits, erased.
+//! Lists consumers with their usage, sets their quotas, and erases them.
 
 use std::sync::Arc;
 
@@ -104,7 +104,7 @@ async fn change_quota(
     if !server.store.change_quota(&name, change.into()).await? {
         return Err(no_consumer(id));
     }
-    // There may be places now for jobs that wait.
+    // A higher quota may have slots for waiting jobs.
     server.queue.notify_one();
     Ok((Extension(ignored), Json(find(&server, id).await?)).into_response())
 }

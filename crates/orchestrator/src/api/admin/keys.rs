@@ -1,4 +1,4 @@
-//! API keys: made, listed, revoked.
+//! Creates, lists and revokes API keys.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{
         error::ApiError,
         pages::page,
         query::Query,
-        request::{BODY_LIMIT, JsonBody, Named, again, once},
+        request::{BODY_LIMIT, JsonBody, Named, idempotency_key, replay},
     },
     keys::{self, Wanted},
     store::{Earlier, KeptAnswer, Key, KeyCreation, KeyFilter, Revocation},
@@ -51,14 +51,14 @@ async fn create_key(
     let (asked, ignored) = query.with(bodies::new_key(&body, caller.key().scope, now.wall))?;
     let AskedKey { consumer, live, scope, expires_at } = asked;
     let shown = caller.secret(&server, &headers)?;
-    // The caller is part of the request: from another key or session another secret would be derived.
+    // The caller's credential is part of the fingerprint: the secret is derived from it.
     let path = format!("{PATH} {:?}", keys::hash(shown));
-    let once = once(&headers, "POST", &path, &body, &ignored)?;
-    let name = once.as_ref().map(|once| once.key.clone());
+    let idempotency = idempotency_key(&headers, "POST", &path, &body, &ignored)?;
+    let name = idempotency.as_ref().map(|asked| asked.key.clone());
     let wanted = Wanted { consumer: &consumer, live, scope, expires_at };
     let (new, secret) = keys::for_caller(wanted, now.wall, shown, name.as_deref());
     let made = |id: KeyId| Extension(CreatedPath(format!("{PATH}/{id}")));
-    match server.store.create_key_once(caller.tenant, new, once, now).await? {
+    match server.store.create_key_once(caller.tenant, new, idempotency, now).await? {
         KeyCreation::Created(key, webhook_secret) => {
             tracing::info!(key = %key.id, by = %caller.key().id, scope = %key.scope, "a key was made");
             let answer = CreatedKey {
@@ -78,9 +78,9 @@ async fn create_key(
             key.expose().clone_into(&mut answer.key);
             let body = serde_json::to_string(&answer).map_err(|_| ApiError::internal())?;
             let earlier = Earlier::Answered(KeptAnswer { status, body, ignored });
-            Ok((made(answer.shown.id), again(earlier)?).into_response())
+            Ok((made(answer.shown.id), replay(earlier)?).into_response())
         }
-        KeyCreation::Earlier(earlier) => again(earlier),
+        KeyCreation::Earlier(earlier) => replay(earlier),
     }
 }
 
@@ -128,7 +128,7 @@ async fn revoke_key(
     revoke(&server, &caller, parsed).await?.map(Json).ok_or_else(none)
 }
 
-/// Revokes a key; `None` where there is none.
+/// Revokes a key; `None` if it does not exist.
 pub(in crate::api) async fn revoke(
     server: &Server,
     by: &Caller,

@@ -1,4 +1,4 @@
-//! What those who run the server see and change of it: keys, consumers with their quotas, the audit log, webhook secrets. All of it needs a live key with the
+//! The calls of operators: keys, consumers with their quotas, the audit log, webhook secrets. All of them require a live key with the
 //! scope `operator`.
 
 mod audit;
@@ -22,7 +22,7 @@ pub(super) fn router() -> OpenApiRouter<Server> {
         .merge(secrets::router())
 }
 
-/// The consumer of a path; a text that is no id names none.
+/// The consumer id in a path. An invalid id is answered as an unknown consumer.
 fn consumer_id(text: &str) -> Result<ConsumerId, ApiError> {
     text.parse().map_err(|_| no_consumer(text))
 }

@@ -1,4 +1,4 @@
-//! The secrets that webhooks are signed with: listed without them, and rotated.
+//! Lists and rotates the secrets with which webhooks are signed; lists do not contain the secrets.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::{
         error::ApiError,
         pages::page,
         query::Query,
-        request::{BODY_LIMIT, JsonBody, Named, again, once},
+        request::{BODY_LIMIT, JsonBody, Named, idempotency_key, replay},
     },
     store::{ConsumerFilter, Rotation, RotationAnswer},
 };
@@ -83,13 +83,13 @@ async fn rotate_secret(
 ) -> Result<Response, ApiError> {
     let consumer = consumer_id(&id)?;
     let (overlap, ignored) = query.with(bodies::rotation(&body))?;
-    // Whose request it is counts too: another key gets no answer that was meant for this one.
+    // The caller's key is part of the fingerprint, so that another key does not get the stored response.
     let path = format!("{} {}", uri.path(), caller.key().id);
-    let once = once(&headers, "POST", &path, &body, &ignored)?;
+    let idempotency = idempotency_key(&headers, "POST", &path, &body, &ignored)?;
     let new = Secret::new(signature::generate_secret());
     let (store, now) = (&server.store, server.store.now());
     let rotated =
-        store.rotate_webhook_secret_once(caller.tenant, consumer, new, overlap, once, now);
+        store.rotate_webhook_secret_once(caller.tenant, consumer, new, overlap, idempotency, now);
     match rotated.await? {
         RotationAnswer::Now(Rotation::Done(secrets)) => {
             tracing::info!(%consumer, by = %caller.key().id, "a webhook secret was rotated");
@@ -103,6 +103,6 @@ async fn rotate_secret(
             Err(ApiError::conflict(message))
         }
         RotationAnswer::Now(Rotation::NoConsumer) => Err(no_consumer(consumer)),
-        RotationAnswer::Earlier(earlier) => again(earlier),
+        RotationAnswer::Earlier(earlier) => replay(earlier),
     }
 }
