@@ -1,4 +1,4 @@
-//! Which addresses the server may be made to reach. Names are checked when they are resolved, at each connection.
+//! Checks the URLs of webhooks, and the addresses to which they resolve at each connection.
 
 use std::{
     io,
@@ -17,28 +17,28 @@ use url::Url;
 
 /// The longest webhook URL, in characters.
 const MAX_URL_CHARACTERS: usize = 2_048;
-/// What allows webhooks to go to more than public addresses.
+/// The setting that allows more than public addresses.
 const SETTING: &str = "webhooks.allow_networks";
 
 /// What is wrong with a webhook's URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UrlProblem {
-    /// It is none.
+    /// It is no http or https URL.
     #[error("is not an http or https URL, as in https://example.com/hooks/meetbot")]
     NotHttp,
-    /// It is too long.
+    /// It is longer than 2,048 characters.
     #[error("is longer than {MAX_URL_CHARACTERS} characters")]
     TooLong,
-    /// It holds a name or a password.
+    /// It contains a user name or a password.
     #[error("must not hold a name or password before the host")]
     Userinfo,
-    /// It names an address that is not reached from here.
+    /// Its host is a forbidden address.
     #[error("names an address that is not allowed: {}", address_policy::refusal(*.0, SETTING))]
     Address(IpAddr),
 }
 
 impl UrlProblem {
-    /// The word in the API's `issues`.
+    /// The `code` in the API's `issues`.
     pub(crate) const fn code(&self) -> &'static str {
         match self {
             Self::NotHttp | Self::Userinfo => "invalid_url",
@@ -48,7 +48,7 @@ impl UrlProblem {
     }
 }
 
-/// The rule for webhooks.
+/// The rule for the URLs of webhooks.
 #[derive(Debug, Clone)]
 pub(crate) struct Guard(AddressPolicy);
 
@@ -75,34 +75,34 @@ impl Guard {
         self.0.refused(&host).map_or(Ok(()), |address| Err(UrlProblem::Address(address)))
     }
 
-    /// Whether the consumer may read what an endpoint at this address answered. What a setting opens is the operator's network: a webhook may
-    /// go there, and its answer may be anything that some program there answers to anybody.
+    /// Whether the consumer may read the response of an endpoint at this address. Addresses that a setting allows are of the operator's private
+    /// network: webhooks may be sent there, but responses of other programs there must not leak.
     pub(crate) fn shows_answers_of(address: SocketAddr) -> bool {
         is_public(address.ip())
     }
 }
 
-/// A name that is not known, or whose addresses are all refused.
+/// A name that does not resolve, or whose addresses are all forbidden.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", address_policy::unreachable(SETTING))]
 struct Unreachable;
 
-/// How many names are looked up at once: each lookup may hold a thread for as long as a name server keeps silent.
+/// How many names are resolved concurrently: each lookup may occupy a thread until the name server answers.
 const LOOKUPS: usize = 64;
 
-/// Asks for the addresses of a name.
+/// Resolves a name to its addresses.
 pub(crate) type Lookup =
     Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
-/// Asks the operating system.
+/// Resolves with the operating system.
 pub(crate) fn system_lookup() -> Lookup {
     Arc::new(|host| {
         Box::pin(async move { Ok(tokio::net::lookup_host((host, 0)).await?.collect()) })
     })
 }
 
-/// Resolves names to addresses that the guard allows, so that no name leads around it. What it answers is what is connected to: a name
-/// that says something else a moment later has been asked in vain.
+/// Resolves names to the addresses that the guard allows. Connections go to exactly these addresses, so that a name whose address changes after
+/// the check (DNS rebinding) does not get around the guard.
 pub(crate) struct GuardedResolver {
     guard: Arc<Guard>,
     lookup: Lookup,
@@ -122,9 +122,9 @@ impl Resolve for GuardedResolver {
         Box::pin(async move {
             let _turn = turns.acquire().await?;
             let host = name.as_str();
-            // Which of the two it is, is for the log alone.
+            // Only the log distinguishes the two errors.
             let found = lookup(host.to_owned()).await.map_err(|error| {
-                tracing::info!(host, %error, "a webhook's host is not known");
+                tracing::info!(host, %error, "a webhook's host does not resolve");
                 Unreachable
             })?;
             let (allowed, refused): (Vec<SocketAddr>, Vec<SocketAddr>) =
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_webhook_url_is_refused() {
+    fn invalid_webhook_urls_are_refused() {
         let guard = guard(true, &[]);
         for url in
             ["", "example.com", "ftp://example.com", "file:///etc/passwd", "javascript:alert(1)"]
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_and_listed_networks_are_allowed_where_said() {
+    fn loopback_and_listed_networks_are_allowed_by_settings() {
         let local = guard(true, &[]);
         assert_eq!(local.check("http://127.0.0.1:9000"), Ok(()));
         assert_eq!(local.check("http://localhost:9000"), Ok(()));
