@@ -1,4 +1,4 @@
-//! The audit log of key use: gathered here, written together, so that a call waits for none of it.
+//! The audit log of key use: entries are collected in memory and written in batches, so that no call waits for them.
 
 use std::{
     collections::HashMap,
@@ -16,19 +16,19 @@ use crate::{
     store::{KeyUse, Store},
 };
 
-/// How long lines are gathered: what a crash may lose.
+/// How long entries are collected before they are written; a crash may lose those.
 const GATHER: Duration = Duration::from_millis(200);
-/// How often the last use of each key is written when there is nothing else, and old lines go.
+/// How often the last use of each key is written, and old entries are deleted, when there is nothing else to write.
 const EVERY: Duration = Duration::from_secs(30);
-/// Lines of one write, so that the store is not held for long.
+/// The most entries of one write, so that the store is not locked for long.
 const BATCH: usize = 500;
-/// Lines that wait at most while the store cannot be written; later ones are lost, and the log says how many.
+/// The most entries that are kept while the store cannot be written. Later ones are lost, and the log has their number.
 const AT_MOST: usize = 10_000;
-/// The status in the audit log of a caller that had gone before there was an answer: what it asked for is done all the same.
+/// The status in the audit log if the caller disconnected before the response. The request may have been carried out.
 pub(crate) const CALLER_GONE: u16 = 499;
 
-/// What calls have in common that are one line in a minute. Of a refusal it is the key and the reason: where and what was asked may be anything, and a key
-/// that opens nothing any more must not fill the disk.
+/// The key by which calls of a minute are grouped into one entry. Refusals are grouped by key and reason alone, whatever the path: otherwise a revoked key
+/// could fill the disk.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Alike {
     Refused(KeyId, u16, Option<ErrorCode>),
@@ -46,22 +46,22 @@ impl Alike {
     }
 }
 
-/// What is not written yet, and which lines the minute has.
+/// The entries that are not written yet, and the groups of the current minute.
 #[derive(Debug, Default)]
 struct Gathered {
     uses: Vec<KeyUse>,
-    /// How many more calls lines stand for.
+    /// How many further calls each entry stands for.
     repeats: HashMap<UseId, u64>,
     last_used: HashMap<KeyId, Timestamp>,
     lost: u64,
-    /// Which minute it is, since 1970.
+    /// The current minute, counted since 1970.
     minute: i64,
-    /// Its lines, written or not.
+    /// The entries of the current minute, written or not.
     lines: HashMap<Alike, UseId>,
 }
 
 impl Gathered {
-    /// Whether there is something new to write at once; counts can wait.
+    /// Adds a use. Returns whether there is a new entry to write soon; counts can wait.
     fn add(&mut self, used: KeyUse) -> bool {
         let (minute, alike) = (used.at.as_millis().div_euclid(60_000), Alike::of(&used));
         if minute != self.minute || self.lines.len() >= AT_MOST {
@@ -82,17 +82,17 @@ impl Gathered {
     }
 }
 
-/// Takes what keys are used for.
+/// Records the use of keys.
 #[derive(Debug)]
 pub(crate) struct Audit {
-    /// How long lines are kept; zero where none is written.
+    /// How long entries are kept; zero disables the log.
     keep: Duration,
     gathered: Mutex<Gathered>,
     some: Notify,
 }
 
 impl Audit {
-    /// A log whose lines are kept for so long; with zero there is none, and only when each key was used last is noted.
+    /// A log whose entries are kept for `keep`. With zero no entries are written, only the time of each key's last use.
     pub(crate) fn new(keep: Duration) -> Self {
         Self { keep, gathered: Mutex::default(), some: Notify::new() }
     }
@@ -101,12 +101,12 @@ impl Audit {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A key was shown.
+    /// Records that a key was used at `at`.
     pub(crate) fn shown(&self, key: KeyId, at: Timestamp) {
         self.gathered().last_used.insert(key, at);
     }
 
-    /// A key was used for something that is told.
+    /// Adds an entry to the log.
     pub(crate) fn note(&self, used: KeyUse) {
         if self.keep.is_zero() {
             return;
@@ -116,7 +116,7 @@ impl Audit {
         }
     }
 
-    /// Writes what is gathered until `stop`, and what is left then.
+    /// Writes the collected entries until `stop`, and then the rest.
     pub(crate) async fn run(
         self: Arc<Self>,
         store: Arc<dyn Store>,
@@ -146,19 +146,22 @@ impl Audit {
             (mem::take(uses), mem::take(repeats), mem::take(last_used), mem::take(lost))
         };
         if lost > 0 {
-            tracing::error!(lost, "the audit log has holes: the store could not be written");
+            tracing::error!(
+                lost,
+                "entries of the audit log were lost: the store could not be written"
+            );
         }
         let mut rest: (Vec<_>, Vec<_>) =
             (repeats.into_iter().collect(), last_used.into_iter().collect());
         loop {
             let later = uses.split_off(uses.len().min(BATCH));
             let batch = mem::replace(&mut uses, later);
-            // Counts go with the last lines, behind those that they are about.
+            // Counts are written with the last batch, after the entries that they belong to.
             let (repeats, touched) =
                 if uses.is_empty() { mem::take(&mut rest) } else { Default::default() };
             let noted = store.note_uses(batch.clone(), repeats.clone(), touched.clone(), keep_from);
             if noted.await.is_err() {
-                // The store's own log says why. They wait for the next time, before those that came since.
+                // The store logs the error. The entries are put back before newer ones, and written next time.
                 let (repeats, touched) = if uses.is_empty() { (repeats, touched) } else { rest };
                 let mut gathered = self.gathered();
                 let since = mem::replace(&mut gathered.uses, batch);
@@ -202,17 +205,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_alike_in_a_minute_is_one_line_with_a_count() {
+    fn equal_calls_of_a_minute_are_one_entry_with_a_count() {
         let [one, other] = [0, 1].map(|_| KeyId::generate(Timestamp::UNIX_EPOCH));
         let mut gathered = Gathered::default();
         for (key, ms, method, path, status, is_new) in [
             (one, 60_000, "GET", "/a", 401, true),
-            // Whatever is asked and however it is asked: the key is refused for the same reason.
+            // Other methods and paths, but the same reason of refusal.
             (one, 60_001, "POST", "/b", 401, false),
             (one, 119_999, "GET", "/c", 401, false),
             (one, 60_002, "GET", "/a", 403, true),
             (other, 60_003, "GET", "/a", 401, true),
-            // Changes are told apart by what was changed.
+            // Changes are grouped by their path, too.
             (one, 60_004, "DELETE", "/a", 204, true),
             (one, 60_005, "DELETE", "/a", 204, false),
             (one, 60_006, "DELETE", "/b", 204, true),
@@ -230,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gathered_while_nothing_can_be_written_is_bounded() {
+    fn entries_are_bounded_while_the_store_cannot_be_written() {
         let key = KeyId::generate(Timestamp::UNIX_EPOCH);
         let mut gathered = Gathered::default();
         for number in 0..3 * AT_MOST {

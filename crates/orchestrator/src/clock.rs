@@ -1,4 +1,4 @@
-//! The one place where the server reads its clocks.
+//! The server's clocks, which are read only here.
 
 use std::{
     ops::Add,
@@ -12,40 +12,40 @@ use crate::timing::Timing;
 /// A moment on both of the server's clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// The wall clock: what users see, and what `joinAt` means. It may jump.
+    /// The wall clock: shown to users, and the clock of `joinAt`. It may jump.
     pub wall: Timestamp,
-    /// Since the server started: what time limits are measured by. It never jumps.
+    /// The time since the server started, by which time limits are measured. It never jumps.
     pub steady: Duration,
 }
 
-/// A moment as a store says it, which is what its verbs take.
+/// A moment by the store's clocks, as its methods take it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreNow {
     /// The wall clock. It may jump.
     pub wall: Timestamp,
-    /// What the store measures leases by. It never jumps.
+    /// The clock by which the store measures leases. It never jumps.
     pub lease: LeaseTime,
-    /// How long a lease lasts, and a job waits for its next bot.
+    /// How long a lease lasts, and how long a job waits for its next bot.
     pub timing: Timing,
 }
 
-/// A moment on the clock by which a store measures leases, in milliseconds. Only a store makes one, since only one clock can be right: on SQLite it is the
-/// steady clock of the one server that has the database, and what two processes' steady clocks say cannot be compared.
+/// A moment on the clock by which a store measures leases, in milliseconds. Only a store creates one, because all leases have to use one clock: with SQLite the
+/// steady clock of the one server on the database, because steady clocks of two processes cannot be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LeaseTime(i64);
 
 impl LeaseTime {
-    /// One that was stored, or that a store reads from its clock.
+    /// From a stored value, or a value of the store's clock.
     pub(crate) const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// As it is stored.
+    /// The value that is stored.
     pub(crate) const fn as_millis(self) -> i64 {
         self.0
     }
 
-    /// How long ago `earlier` was; zero where it is yet to come.
+    /// The time since `earlier`; zero if that is in the future.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -66,13 +66,13 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Clocks whose steady one begins now.
+    /// Starts the steady clock at zero.
     #[expect(clippy::disallowed_methods, reason = "the server's one reading of the clock")]
     pub fn start() -> Self {
         Self { start: Instant::now() }
     }
 
-    /// What they show.
+    /// Reads both clocks.
     #[expect(clippy::disallowed_methods, reason = "the server's one reading of the clock")]
     pub fn now(&self) -> Now {
         Now { wall: Timestamp::from(SystemTime::now()), steady: self.start.elapsed() }

@@ -45,9 +45,9 @@ impl FromStr for LogFormat {
 /// Who runs a server's bots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workers {
-    /// The server itself, and the workers that ask it.
+    /// The server itself, and workers.
     Own,
-    /// Workers in other processes alone.
+    /// Only workers, in other processes.
     None,
 }
 
@@ -66,19 +66,19 @@ impl FromStr for Workers {
 /// The settings, complete and checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the API listens.
+    /// The address on which the API listens.
     pub listen: SocketAddr,
-    /// The folder that holds everything.
+    /// The data folder.
     pub data_dir: PathBuf,
-    /// The PostgreSQL database that holds all but the recordings; `None`: that of the data folder.
+    /// The PostgreSQL database for everything but the recordings; `None`: SQLite in the data folder.
     pub store: Option<StoreUrl>,
-    /// Whether webhooks and meetings may lead to loopback; see [`Config::check_development`].
+    /// Whether webhooks and meetings may use loopback addresses; see [`Config::check_development`].
     pub development: bool,
-    /// How long bots may stay in their meetings once the server is to stop.
+    /// How long bots may stay in their meetings after a stop was requested.
     pub drain: Duration,
     /// How log lines are written.
     pub log_format: LogFormat,
-    /// How many bots run at once.
+    /// How many bots run concurrently.
     pub max_bots: usize,
     /// How long a job may wait for a bot before it fails.
     pub start_within: Duration,
@@ -86,25 +86,25 @@ pub struct Config {
     pub meeting_networks: Vec<Network>,
     /// STUN servers that tell bots their public address, as in `stun.example.com:3478`.
     pub stun_servers: Vec<String>,
-    /// How bots run Chromium; `None` where they may not.
+    /// How bots run Chromium; `None`: not at all.
     pub browser: Option<BrowserSettings>,
     /// Whether each bot runs in a process of its own; those with browsers always do.
     pub own_processes: bool,
     /// Who runs a server's bots.
     pub workers: Workers,
-    /// How many browsers run at once.
+    /// How many browsers run concurrently.
     pub max_browsers: usize,
-    /// How long recordings are kept after their job has ended; `None` for ever.
+    /// How long recordings are kept after their job has ended; `None`: without limit.
     pub keep_recordings: Option<Duration>,
-    /// How long jobs are kept after their end; `None` keeps them without end.
+    /// How long jobs are kept after their end; `None`: without limit.
     pub keep_jobs: Option<Duration>,
-    /// How many bytes the recording of one job may have; `None`: as many as there is room for.
+    /// The most bytes of one job's recording; `None`: no limit.
     pub most_bytes_per_job: Option<u64>,
-    /// How many mixes are made at the same time; 0: none is ever made.
+    /// How many mixes run concurrently; 0: none is made.
     pub mix_at_once: usize,
-    /// The bucket that finished recordings are brought into; `None`: they stay in the data folder.
+    /// The bucket to which finished recordings are uploaded; `None`: they stay in the data folder.
     pub storage: Option<StorageSettings>,
-    /// Networks that webhooks may go to although they are not public.
+    /// Networks to which webhooks may be sent although they are not public.
     pub allow_networks: Vec<Network>,
     /// How long the audit log of key use is kept.
     pub keep_audit: Duration,
@@ -112,15 +112,15 @@ pub struct Config {
     pub dashboard: bool,
     /// Zoom's apps and hosts.
     pub zoom: ZoomSettings,
-    /// How much of the server one caller gets.
+    /// The limits of callers.
     pub limits: Limits,
     /// What each consumer may use in each of its worlds.
     pub quota: Quota,
-    /// How long bots that are not heard are waited for; no setting.
+    /// The times of leases; not a setting.
     pub timing: Timing,
 }
 
-/// A setting that cannot be used.
+/// An error in the settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -135,17 +135,17 @@ pub enum ConfigError {
     /// There is no such setting.
     #[error("{place}there is no setting {name}; {}", remedy(meant.as_deref()))]
     Unknown {
-        /// Where the name stands, as in `meetbot.toml:23: `; empty for a variable of the environment.
+        /// The file and line of the name, as in `meetbot.toml:23: `; empty for an environment variable.
         place: String,
         /// The name.
         name: String,
-        /// The setting that it is probably meant to be.
+        /// The most similar known setting.
         meant: Option<String>,
     },
     /// The setting's value is wrong.
     #[error("{place}{setting}: {problem}")]
     Invalid {
-        /// Where it was set, as in `meetbot.toml:23: ` or `MEETBOT_BOTS_MAX: `; empty for a default.
+        /// Its source, as in `meetbot.toml:23: ` or `MEETBOT_BOTS_MAX: `; empty for a default.
         place: String,
         /// Which.
         setting: String,
@@ -162,7 +162,7 @@ fn remedy(meant: Option<&str>) -> String {
 }
 
 impl Config {
-    /// The defaults, then the file, then what `variable` knows of `MEETBOT_<SECTION>_<KEY>`.
+    /// The defaults, overridden by the file, overridden by the variables `MEETBOT_<SECTION>_<KEY>` that `variable` returns.
     pub fn load(
         file: Option<SettingsFile<'_>>,
         variable: impl Fn(&str) -> Option<String>,
@@ -197,7 +197,7 @@ impl Config {
         Ok(Self { timing: timing_of(variable(timing::VARIABLE))?, ..config })
     }
 
-    /// Refuses variables of the environment, given with their values, that name a setting which there is not.
+    /// Refuses environment variables (names and values) that look like settings but are unknown.
     pub fn check_variables<'a>(
         variables: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<(), ConfigError> {
@@ -211,7 +211,7 @@ impl Config {
         }
     }
 
-    /// Development and the times of tests are for one machine: an error where the server would listen on an address that others can reach.
+    /// Refuses development mode and test timing if the server would listen on an address that other machines can reach.
     pub fn check_development(&self) -> Result<(), ConfigError> {
         let (setting, with) = if self.development {
             ("server.development", "--dev")
@@ -242,7 +242,7 @@ impl Config {
         AddressPolicy { loopback: self.development, networks: self.meeting_networks.clone() }
     }
 
-    /// The settings by which whoever has a key may make the server or its bots call programs on loopback.
+    /// The settings that allow connections to loopback, which callers with a key can then cause.
     pub fn open_loopback(&self) -> Vec<&'static str> {
         let networks = |networks: &[Network]| {
             AddressPolicy { loopback: false, networks: networks.to_vec() }.opens_loopback()
@@ -256,7 +256,7 @@ impl Config {
     }
 }
 
-/// Reads the variable that shortens the times of tests.
+/// Reads the environment variable with test timing.
 fn timing_of(text: Option<String>) -> Result<Timing, ConfigError> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(Timing::default()) };
     serde_json::from_str(&text).map_err(|error| ConfigError::Invalid {
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_place() {
+    fn errors_name_the_source_of_the_setting() {
         let problem = |file: &str| load(file).unwrap_err().to_string();
         assert!(problem("[server]\nlissten = \"x\"").contains("server.lissten"));
         assert!(problem("[servers]\n").contains("[servers]"));
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_in_a_file_or_a_variable_is_refused_with_its_place_and_the_nearest_setting() {
+    fn unknown_settings_are_refused_with_their_source_and_the_most_similar_setting() {
         let problem = |file: &str| load(file).unwrap_err().to_string();
         for (file, told) in [
             (
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn times_of_tests_are_read_from_one_variable_and_taken_on_loopback_only() {
+    fn test_timing_comes_from_one_variable_and_requires_loopback() {
         let load = |listen: &str, text: &'static str| {
             let file = format!("[server]\nlisten = \"{listen}\"");
             let variable = |name: &str| (name == "MEETBOT_TEST_TIMING").then(|| text.to_owned());

@@ -1,14 +1,14 @@
-//! How many connections this process may have open.
+//! How many connections this process may have open, by its limit of open files.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Raises the limit of open files as far as the system lets us, and says how many connections that leaves for webhooks: the rest is for the API, bots and
-/// files. Systems start programs with 1,024 for the sake of an old system call that nothing here uses.
+/// Raises the limit of open files as far as the system allows, and returns how many connections webhooks may use: the rest is for the API, bots and
+/// files. The usual limit of 1,024 exists because of `select`, which this program does not use.
 pub(crate) fn for_webhooks() -> u32 {
     open_files() / 2
 }
 
-/// How many of the connections that are wanted for the API it may have.
+/// Limits the number of connections of the API to a quarter of the open files.
 pub(crate) fn for_api(wanted: usize) -> usize {
     wanted.min(open_files() as usize / 4).max(1)
 }

@@ -1,4 +1,4 @@
-//! The folder that holds everything: made, locked, and given up.
+//! Creates, locks and checks the data folder.
 
 use std::{
     ffi::OsStr,
@@ -21,10 +21,10 @@ const BOTS: &str = "bots";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataFolderError {
-    /// Another server has it.
+    /// Another server has locked it.
     #[error("the data folder {} is in use by another meetbot server; stop that one, or give --data-dir another folder", .0.display())]
     InUse(PathBuf),
-    /// It cannot be made or written.
+    /// It cannot be created or written.
     #[error("the data folder {} cannot be used: {error}; make it writable, or give --data-dir another folder", path.display())]
     Unusable {
         /// Which.
@@ -32,12 +32,12 @@ pub enum DataFolderError {
         /// Why.
         error: io::Error,
     },
-    /// Others on the machine can read what lies in it.
+    /// Other users of the machine can read its files.
     #[error(transparent)]
     OpenToOthers(#[from] OpenToOthers),
 }
 
-/// A data folder that is this process's own until it is dropped.
+/// A data folder that this process has locked, until it is dropped.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
@@ -45,8 +45,8 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
-    /// Makes the folder where there is none and locks it. Others than its owner can read nothing in it from here on, whatever its mode was: a restored folder and
-    /// recordings behind a link are tightened, or refused.
+    /// Creates the folder if it does not exist, and locks it. From then on only its owner can read it, whatever its mode was: a restored folder and
+    /// recordings behind a symbolic link get stricter modes, or are refused.
     pub fn open(path: &Path) -> Result<Self, DataFolderError> {
         let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
         prepare(path)?;
@@ -64,8 +64,8 @@ impl DataFolder {
         Ok(folder)
     }
 
-    /// What [`open`](Self::open) would say of a folder that is there and of the files in it, without changing anything. Answers what others can read of them: `open` takes
-    /// that from them.
+    /// Checks an existing folder as [`open`](Self::open) does, without changing anything. Returns the paths that other users can read, which `open` would
+    /// make private.
     pub fn check(path: &Path) -> Result<Vec<PathBuf>, DataFolderError> {
         let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
         let mut closing = Closing::looking();
@@ -87,12 +87,12 @@ impl DataFolder {
         Ok(closing.found())
     }
 
-    /// Where it is, from the root.
+    /// Its absolute path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A name that no other data folder has: this server's among those on a database. It stands in the file that the server locks.
+    /// A unique name of the data folder, which identifies this server among those on a database. It is stored in the lock file.
     pub(crate) fn node(&self) -> Result<String, DataFolderError> {
         let unusable = |error| DataFolderError::Unusable { path: self.path.clone(), error };
         let known = fs::read_to_string(self.path.join(LOCK)).map_err(unusable)?;
@@ -104,30 +104,30 @@ impl DataFolder {
         Ok(node)
     }
 
-    /// Where the recordings lie.
+    /// The folder of the recordings.
     pub(crate) fn recordings(&self) -> PathBuf {
         self.path.join(RECORDINGS)
     }
 }
 
-/// The name of a data folder that a server has used; `None` where none has.
+/// The unique name of a data folder; `None` if no server has used it yet.
 pub fn name_of(data_dir: &Path) -> Option<String> {
     fs::read_to_string(data_dir.join(LOCK)).ok().filter(|name| !name.is_empty())
 }
 
-/// A data folder as it is found, without touching it.
+/// The state of a data folder, read without changing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FoundFolder {
-    /// The user whose it is.
+    /// The user id of its owner.
     pub owner: u32,
-    /// Who may do what in it, as in 0o700.
+    /// Its mode, as in 0o700.
     pub mode: u32,
-    /// A server runs on it.
+    /// Whether a server runs on it.
     pub in_use: bool,
 }
 
 impl FoundFolder {
-    /// Looks at it; `None` where there is nothing.
+    /// Reads its state; `None` if it does not exist.
     pub fn look(path: &Path) -> io::Result<Option<Self>> {
         let found = match fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -145,7 +145,7 @@ impl FoundFolder {
     }
 }
 
-/// Room on the disk that holds something.
+/// The space on a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
     /// Bytes in all.
@@ -155,7 +155,7 @@ pub struct Space {
 }
 
 impl Space {
-    /// Of the disk that holds this path.
+    /// The space on the disk of this path.
     pub fn at(path: &Path) -> io::Result<Self> {
         let disk = rustix::fs::statvfs(path)?;
         let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
@@ -163,19 +163,19 @@ impl Space {
     }
 }
 
-/// Where bots in processes of their own keep what they share with the server that has this data folder.
+/// The folder for files that bots in separate processes share with the server on this data folder.
 pub fn bots_folder(data_dir: &Path) -> PathBuf {
     data_dir.join(BOTS)
 }
 
-/// Makes the folder where there is none, without locking it: for what may happen while a server runs on it.
+/// Creates the folder if it does not exist, without locking it: for commands that may run beside a server.
 pub fn prepare(path: &Path) -> Result<(), DataFolderError> {
     let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
     close_folder(path, &mut Closing::changing())
 }
 
-/// Closes the folder itself, where it is meetbot's.
+/// Makes the folder itself private, if it belongs to meetbot alone.
 fn close_folder(path: &Path, closing: &mut Closing) -> Result<(), DataFolderError> {
     let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
     let found = fs::metadata(path).map_err(unusable)?;
@@ -188,7 +188,7 @@ fn close_folder(path: &Path, closing: &mut Closing) -> Result<(), DataFolderErro
     Ok(closing.close(path)?)
 }
 
-/// Closes the files in it that the server made.
+/// Makes the files in it private that the server created.
 fn close_own_files(path: &Path, closing: &mut Closing) -> Result<(), DataFolderError> {
     let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
     for entry in fs::read_dir(path).map_err(unusable)? {
@@ -200,12 +200,12 @@ fn close_own_files(path: &Path, closing: &mut Closing) -> Result<(), DataFolderE
     Ok(())
 }
 
-/// Opens the file that a server locks.
+/// Opens the lock file.
 fn open_lock(path: &Path, make: bool) -> io::Result<File> {
     OpenOptions::new().write(true).create(make).truncate(false).mode(0o600).open(path.join(LOCK))
 }
 
-/// Whether a folder is meetbot's: the database is in it, or nothing is but what the server and a new disk bring. The latter alone counts where everybody may put things.
+/// Whether a folder belongs to meetbot alone: it has the database, or only files of the server and of a new file system. In a sticky folder (as `/tmp`) only the latter counts.
 fn is_own(path: &Path, shared: bool) -> io::Result<bool> {
     if !shared && path.join(store::FILE).exists() {
         return Ok(true);
@@ -219,7 +219,7 @@ fn is_own(path: &Path, shared: bool) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether it is the name of something that the server makes in its data folder, recordings aside.
+/// Whether the server creates files of this name in its data folder, recordings aside.
 fn is_own_file(name: &OsStr) -> bool {
     let of_database = |name: &str| {
         let after = name.strip_prefix(store::FILE);
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_data_folder_keeps_its_name_and_shares_it_with_no_other() {
+    fn a_data_folder_has_a_unique_and_stable_name() {
         let parent = tempfile::tempdir().unwrap();
         let name =
             |folder: &str| DataFolder::open(&parent.path().join(folder)).unwrap().node().unwrap();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_others_can_enter_is_closed_where_it_is_meetbots_and_refused_where_it_is_not() {
+    fn a_readable_folder_is_made_private_if_it_is_meetbots_and_refused_otherwise() {
         let parent = tempfile::tempdir().unwrap();
         for (number, (holds, before, after)) in [
             (&[][..], 0o755, Ok(0o700)),
@@ -263,7 +263,7 @@ mod tests {
             (&["notes.txt"], 0o700, Ok(0o700)),
             (&["notes.txt"], 0o755, Err(0o755)),
             (&["meetbot.db.old"], 0o750, Err(0o750)),
-            // A new tmpfs, and a `/tmp` that somebody took for a data folder.
+            // A new tmpfs, and a `/tmp` that is used as data folder by mistake.
             (&[], 0o1777, Ok(0o1700)),
             (&["meetbot.db", "lost+found"], 0o1777, Ok(0o1700)),
             (&["meetbot.db", "notes.txt"], 0o1777, Err(0o1777)),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_folder_is_closed_with_all_that_lies_in_it() {
+    fn a_restored_folder_and_its_files_are_made_private() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("data");
         let attempt = path.join("recordings/job_01KAB1CDEFGHJKMNPQRSTVWXYZ/e1");
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_for_one_server_and_for_its_owner_only() {
+    fn a_folder_is_locked_by_one_server_and_private_to_its_owner() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a/data");
         let folder = DataFolder::open(&path).unwrap();
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_its_place_is_said_so() {
+    fn a_file_in_place_of_the_folder_is_reported() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = DataFolder::open(file.path()).unwrap_err().to_string();
         assert!(error.contains("cannot be used") && error.contains("--data-dir"), "{error}");

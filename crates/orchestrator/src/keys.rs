@@ -1,4 +1,4 @@
-//! API keys: made, shown once, and recognised.
+//! Creates, hashes and finds API keys.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use subtle::ConstantTimeEq as _;
 use crate::letters::{as_letters, letters};
 use crate::store::{Key, NewKey, Scope, Store, StoreError};
 
-/// Characters of the part by which a key is found.
+/// Characters of the public part, by which a key is looked up.
 const PREFIX_LENGTH: usize = 8;
-/// Characters of the part that is secret: 40 of 62 letters are more than 230 bits.
+/// Characters of the secret part: 40 of 62 letters are more than 230 bits.
 const SECRET_LENGTH: usize = 40;
 
-/// A key that was just made; nobody sees it again.
+/// A new key with its secret, which cannot be read again later.
 #[derive(Debug, Clone)]
 pub struct FreshKey {
     /// As it is stored.
@@ -27,7 +27,7 @@ pub struct FreshKey {
 }
 
 impl FreshKey {
-    /// As the API shows a new key, with the webhook secret of a consumer that was there before too.
+    /// The key as the API shows it, with the consumer's webhook secret, also of an existing consumer.
     pub fn shown(self) -> CreatedKey {
         CreatedKey {
             key: self.secret.expose().to_owned(),
@@ -37,23 +37,23 @@ impl FreshKey {
     }
 }
 
-/// A key that is wanted.
+/// The properties of a key to be created.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// The consumer's name; one that is new is made.
+    /// The consumer's name; a new consumer is created.
     pub consumer: &'a str,
     /// For real meetings, or for the sandbox.
     pub live: bool,
-    /// What it may do.
+    /// Its scope.
     pub scope: Scope,
-    /// From when on it opens nothing. `None`: never.
+    /// When it expires; `None`: never.
     pub expires_at: Option<Timestamp>,
 }
 
 /// The longest name of a consumer, in characters.
 pub const LONGEST_NAME: usize = 100;
 
-/// Makes a key.
+/// Creates a key.
 pub async fn create(store: &dyn Store, wanted: Wanted<'_>) -> Result<FreshKey, StoreError> {
     let now = store.now();
     let (new, secret) = new(wanted, now.wall, |_| letters(SECRET_LENGTH));
@@ -61,7 +61,7 @@ pub async fn create(store: &dyn Store, wanted: Wanted<'_>) -> Result<FreshKey, S
     Ok(FreshKey { key, secret, webhook_secret: Secret::new(webhook_secret) })
 }
 
-/// A key to be stored, and the key itself; `rest` gives its secret part.
+/// A key's row, and its secret; `rest` returns the secret part.
 fn new(wanted: Wanted<'_>, now: Timestamp, rest: impl FnOnce(KeyId) -> String) -> (NewKey, Secret) {
     let Wanted { consumer, live, scope, expires_at } = wanted;
     let id = KeyId::generate(now);
@@ -80,8 +80,8 @@ fn new(wanted: Wanted<'_>, now: Timestamp, rest: impl FnOnce(KeyId) -> String) -
     (new, Secret::new(secret))
 }
 
-/// A key for a caller of the API. With an `Idempotency-Key` its secret part is derived from that, the new key's id and the caller's own key, so that the answer
-/// can be given again although neither key is stored.
+/// A key for a caller of the API. With an `Idempotency-Key` its secret part is derived from that, the new key's id and the caller's key, so that the response
+/// can be repeated although neither key is stored.
 pub(crate) fn for_caller(
     wanted: Wanted<'_>,
     now: Timestamp,
@@ -94,7 +94,7 @@ pub(crate) fn for_caller(
     })
 }
 
-/// The key that was made for this caller with an `Idempotency-Key`, once more.
+/// Derives again the key that was created for this caller with an `Idempotency-Key`.
 pub(crate) fn for_caller_again(
     id: KeyId,
     prefix: &str,
@@ -104,7 +104,7 @@ pub(crate) fn for_caller_again(
     Secret::new(format!("{prefix}{}", derived(caller, id, idempotency_key)))
 }
 
-/// A secret part that can be computed with the caller's key alone: HMAC-SHA-256 under that key, as letters that are all equally likely.
+/// A secret part that can only be computed with the caller's key: HMAC-SHA-256 with that key, as uniformly distributed letters.
 fn derived(caller: &str, id: KeyId, idempotency_key: &str) -> String {
     let mut text = String::with_capacity(SECRET_LENGTH);
     for block in 0_u32.. {
@@ -119,7 +119,7 @@ fn derived(caller: &str, id: KeyId, idempotency_key: &str) -> String {
     text
 }
 
-/// What is wrong with a consumer's name, without the space around it.
+/// What is wrong with a consumer's name, after trimming; `None` if it is valid.
 pub fn name_problem(name: &str) -> Option<&'static str> {
     let length = name.chars().count();
     let wrong = !(1..=LONGEST_NAME).contains(&length)
@@ -128,7 +128,7 @@ pub fn name_problem(name: &str) -> Option<&'static str> {
     wrong.then_some("a name has 1 to 100 characters, none of them a control character, at least one of them visible")
 }
 
-/// The key of a token, if it is one; it may have [ended](Key::ended).
+/// Looks up the key of a token; it may have [ended](Key::ended).
 pub async fn find(store: &dyn Store, token: &str) -> Result<Option<Key>, StoreError> {
     let Some(prefix) = prefix_of(token) else { return Ok(None) };
     let key = store.find_key(prefix).await?;
@@ -136,12 +136,12 @@ pub async fn find(store: &dyn Store, token: &str) -> Result<Option<Key>, StoreEr
     Ok(key.filter(|key| key.hash.ct_eq(&hash).into()))
 }
 
-/// How many of the keys are good for real meetings.
+/// How many of the keys are valid live keys.
 pub fn count_live(keys: &[Key], now: Timestamp) -> usize {
     keys.iter().filter(|key| key.tenant.live && key.ended(now).is_none()).count()
 }
 
-/// Whether a token looks like a key.
+/// Whether a token has the format of a key.
 pub fn is_shaped(token: &str) -> bool {
     prefix_of(token).is_some()
 }
@@ -153,7 +153,7 @@ pub(crate) fn prefix_of(token: &str) -> Option<&str> {
     shaped.then(|| &token[..token.len() - SECRET_LENGTH])
 }
 
-/// The SHA-256 of a token: with so much randomness in it, a slow hash would only serve an attacker.
+/// The SHA-256 of a token. Tokens are random and long enough, so a slow hash would add no security and make denial of service easier.
 pub fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_asked_for_again_is_the_same_for_its_caller_alone() {
+    fn a_repeated_request_derives_the_same_key_only_for_the_same_caller() {
         let wanted = Wanted { consumer: "acme", live: true, scope: Scope::Write, expires_at: None };
         let now = Timestamp::UNIX_EPOCH;
         let (new, secret) = for_caller(wanted, now, "mb_live_a", Some("k"));
@@ -195,8 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn each_scope_holds_those_before_it_and_a_workers_nothing_else_and_all_are_named_as_in_the_api()
-    {
+    fn each_scope_includes_those_before_it_except_worker_and_names_match_the_api() {
         let words: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
         let known: Vec<&str> = KeyScope::ALL.iter().map(KeyScope::as_str).collect();
         assert_eq!(words, known);
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_looks_like_a_key_is_looked_up() {
+    fn only_well_formed_keys_are_looked_up() {
         let good = format!("mb_test_{}", "a".repeat(48));
         assert_eq!(prefix_of(&good), Some("mb_test_aaaaaaaa"));
         for bad in [

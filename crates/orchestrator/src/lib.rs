@@ -52,7 +52,7 @@ pub use self::{
     timing::Timing,
 };
 
-/// What `fuzz/` feeds.
+/// The functions that the targets in `fuzz/` call.
 #[cfg(fuzzing)]
 pub mod fuzzing {
     pub use crate::api::untrusted::*;

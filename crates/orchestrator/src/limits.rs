@@ -1,4 +1,4 @@
-//! How much of the server one caller gets. The rule is pure and takes `now`; who has used how much is kept beside it.
+//! Limits and rate limits of callers. The rule of rate limits is pure and takes `now`.
 
 use std::{
     collections::HashMap,
@@ -10,39 +10,39 @@ use std::{
 
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// What a caller may do at once; the settings say more of each.
+/// The limits of callers; `default.toml` describes each setting.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Requests of one key in a minute.
+    /// Requests of one key in a minute; `None`: no limit.
     pub requests_per_minute: Option<NonZeroU32>,
-    /// Keys that nobody knows, shown from one address in a minute.
+    /// Unknown keys from one address in a minute; `None`: no limit.
     pub unknown_keys_per_minute: Option<NonZeroU32>,
-    /// Requests that are worked on at the same time.
+    /// Concurrent requests.
     pub requests_at_once: usize,
-    /// Connections that are open at the same time.
+    /// Open connections.
     pub connections: usize,
-    /// Those of one address.
+    /// Open connections of one address; `None`: no limit.
     pub connections_per_address: Option<NonZeroU32>,
-    /// Event streams and downloads of one key at the same time.
+    /// Concurrent event streams and downloads of one key.
     pub streams_per_key: usize,
-    /// How long the head of a request may take.
+    /// How long a caller may take to send the head of a request.
     pub head: Duration,
-    /// How long the body of a request may take.
+    /// How long a caller may take to send the body of a request.
     pub body: Duration,
 }
 
-/// What is left of an allowance.
+/// The state of a rate limit after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Left {
     pub(crate) limit: u32,
     pub(crate) remaining: u32,
-    /// Until all of it is back.
+    /// The time until the full limit is available again.
     pub(crate) reset: Duration,
-    /// How long to wait where nothing is left.
+    /// How long to wait, if the request exceeds the limit.
     pub(crate) wait: Option<Duration>,
 }
 
-/// Takes one of `limit` in a minute, which may all be taken at once; what was taken comes back evenly. `all_back` is when nothing is missing any more.
+/// Takes one token of a bucket of `limit`, which refills evenly within a minute. `all_back` is when the bucket is full again.
 fn take(limit: NonZeroU32, all_back: &mut Duration, now: Duration) -> Left {
     let each = WINDOW / limit.get();
     let missing = all_back.saturating_sub(now);
@@ -54,7 +54,7 @@ fn take(limit: NonZeroU32, all_back: &mut Duration, now: Duration) -> Left {
     Left { limit: limit.get(), remaining, reset: missing, wait }
 }
 
-/// The same allowance for each of many.
+/// A rate limit for each key `K`.
 #[derive(Debug)]
 pub(crate) struct Allowance<K> {
     limit: Option<NonZeroU32>,
@@ -62,23 +62,23 @@ pub(crate) struct Allowance<K> {
 }
 
 impl<K: Eq + Hash> Allowance<K> {
-    /// So much for each; without a limit there is nothing to take from.
+    /// `limit` in a minute for each key; `None`: no limit.
     pub(crate) fn new(limit: Option<NonZeroU32>) -> Self {
         Self { limit, all_back: Mutex::default() }
     }
 
-    /// Takes one for this one.
+    /// Takes one for this key; `None` if there is no limit.
     pub(crate) fn take(&self, key: K, now: Duration) -> Option<Left> {
         let limit = self.limit?;
         let mut all_back = self.all_back.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that have all of theirs go when their number would grow.
+        // Keys with a full bucket are removed when the map would have to grow.
         if all_back.len() == all_back.capacity() {
             all_back.retain(|_, at| *at > now);
         }
         Some(take(limit, all_back.entry(key).or_default(), now))
     }
 
-    /// How long this one has to wait, if it must; takes nothing.
+    /// How long this key has to wait, if it is at the limit. Takes nothing.
     pub(crate) fn wait(&self, key: &K, now: Duration) -> Option<Duration> {
         let limit = self.limit?;
         let all_back = self.all_back.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn all_may_be_taken_at_once_and_comes_back_evenly() {
+    fn the_whole_limit_may_be_used_at_once_and_refills_evenly() {
         let mut all_back = Duration::ZERO;
         let mut at = |ms| {
             let left = take(limit(3), &mut all_back, Duration::from_millis(ms));
@@ -107,7 +107,7 @@ mod tests {
             (1_000, (1, 40_000, None)),
             (1_000, (0, 60_000, None)),
             (1_000, (0, 60_000, Some(20_000))),
-            // Being refused costs nothing.
+            // A refused request takes nothing.
             (11_000, (0, 50_000, Some(10_000))),
             (21_000, (0, 60_000, None)),
             (61_000, (1, 40_000, None)),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_the_limit_and_what_came_back_is_ever_let_through() {
+    fn at_most_the_limit_is_let_through() {
         for number in [1, 7, 60, 999, 60_000, 4_000_000_000] {
             let mut all_back = Duration::ZERO;
             let tries = 3 * number.min(100_000);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn each_has_its_own_and_none_is_kept_for_ever() {
+    fn keys_have_separate_limits_and_unused_keys_are_removed() {
         let allowance = Allowance::new(Some(limit(1)));
         let now = Duration::from_secs(1);
         assert_eq!(allowance.wait(&1, now), None);

@@ -1,7 +1,7 @@
-//! Logins of `meetbot login` that wait for their approval (a device flow after RFC 8628). The rules are pure and take `now`.
+//! Pending logins of `meetbot login` (a device flow after RFC 8628). The rules are pure and take `now`.
 //!
-//! They are kept in memory: anybody may begin one, and what anybody may ask for writes nothing into the store. A login that a restart of the server ends, in
-//! the ten minutes that it has, is begun again. No key waits here either: it is made when the program that asked for it fetches it.
+//! They are kept in memory: unauthenticated callers may begin logins, and must not write to the store. A login that a restart of the server ends, within
+//! its ten minutes, has to be begun again. The key is not kept here: it is created when the program polls after the approval.
 
 use std::{
     collections::HashMap,
@@ -20,7 +20,7 @@ use crate::{
     store::Scope,
 };
 
-/// How long a code is good.
+/// How long a code is valid.
 pub(crate) const LIFE: Duration = Duration::from_mins(10);
 /// How long a program waits between two polls.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(2);
@@ -28,30 +28,30 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(2);
 const CODE_LENGTH: usize = 8;
 /// Letters and digits of a nonce: more than 230 random bits.
 const NONCE_LENGTH: usize = 40;
-/// Logins that wait at the same time.
+/// The most logins that may be pending.
 const AT_MOST: usize = 1000;
 /// Logins that one address may begin in a minute.
 const BEGUN_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).unwrap();
-/// Codes that nobody waits with, tried with one key in a minute.
+/// How many wrong codes one key may try in a minute.
 const WRONG_PER_MINUTE: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
 /// What a program asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) scope: Scope,
-    /// For the live world or that of tests; `None`: that of the session which approves it.
+    /// Live or test world; `None`: the world of the session that approves it.
     pub(crate) live: Option<bool>,
     pub(crate) host: Option<String>,
     pub(crate) address: IpAddr,
 }
 
-/// With whose rights a login was approved.
+/// The key that approved a login, and the scope that it granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Approval {
     pub(crate) key: KeyId,
-    /// The public part of that key, by which it is found.
+    /// The public prefix of that key, by which it is looked up.
     pub(crate) prefix: String,
-    /// What the new key may do.
+    /// The scope of the new key.
     pub(crate) scope: Scope,
 }
 
@@ -65,50 +65,50 @@ enum State {
 #[derive(Debug)]
 struct Login {
     state: State,
-    /// On the steady clock, as all times here.
+    /// When it began, on the steady clock, as all times here.
     until: Duration,
     /// A poll before this moment is too early.
     next_poll: Duration,
 }
 
-/// What a poll finds.
+/// The result of a poll.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Polled {
-    /// Nobody has decided.
+    /// Not decided yet.
     Waiting,
-    /// The last poll was less than [`INTERVAL`] ago: wait for so long.
+    /// The last poll was less than [`INTERVAL`] ago; how long to wait.
     TooSoon(Duration),
-    /// Somebody approved it. It is over now, unless it is [put back](Logins::put_back).
+    /// Approved. The login is removed, unless it is [put back](Logins::put_back).
     Approved(Approval),
-    /// Somebody denied it. It is over now.
+    /// Denied. The login is removed.
     Denied,
-    /// There is no such login, or none any more.
+    /// The login does not exist, or no longer.
     Gone,
 }
 
-/// Why a code leads to nothing.
+/// Why no login is found by a code.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoLogin {
-    /// No login waits with this code.
+    /// No pending login has this code.
     Unknown,
-    /// Too many wrong codes were tried: wait for so long.
+    /// Too many wrong codes were tried; how long to wait.
     Wait(Duration),
 }
 
-/// Why no login begins.
+/// Why a login cannot begin.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// This address has begun too many: wait for so long.
+    /// This address has begun too many; how long to wait.
     Wait(Duration),
-    /// Too many wait.
+    /// Too many are pending.
     Full,
 }
 
 #[derive(Debug, Default)]
 struct Table {
-    /// By the hash of their nonce, which is kept nowhere.
+    /// By the hash of their nonce; the nonce itself is not stored.
     logins: HashMap<[u8; 32], Login>,
-    /// Those that nobody has decided on, by their code.
+    /// The undecided ones, by their code.
     codes: HashMap<String, [u8; 32]>,
 }
 
@@ -120,7 +120,7 @@ impl Table {
     }
 }
 
-/// The logins that wait.
+/// The pending logins.
 #[derive(Debug)]
 pub(crate) struct Logins {
     table: Mutex<Table>,
@@ -140,7 +140,7 @@ impl Logins {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a login for a program in this network; answers its nonce and its code.
+    /// Begins a login for a program in this network. Returns its nonce and its code.
     pub(crate) fn begin(
         &self,
         asked: Asked,
@@ -165,7 +165,7 @@ impl Logins {
         Ok((Secret::new(nonce), code))
     }
 
-    /// What the login with this code asks for, and for how long the code is still good. A wrong code counts against this key.
+    /// What the login with this code asks for, and how long the code is still valid. Wrong codes are counted for this key.
     pub(crate) fn find(
         &self,
         typed: &str,
@@ -177,7 +177,7 @@ impl Logins {
         Ok((asked, login.until.saturating_sub(now)))
     }
 
-    /// Decides on a login by what it asks for: `None` denies it. Its code is used up then; an error leaves it as it is.
+    /// Decides on a login: `decide` gets what it asks for, and `None` denies it. The code is used up then; after an error the login stays pending.
     pub(crate) fn decide<E: From<NoLogin>>(
         &self,
         typed: &str,
@@ -199,7 +199,7 @@ impl Logins {
         by: KeyId,
         now: Duration,
     ) -> Result<(&'a mut Login, Asked), NoLogin> {
-        // Beyond the limit a right code is not taken either, or guessing would go on.
+        // Beyond the limit a right code is refused too, otherwise guessing could continue.
         if let Some(wait) = self.wrong.wait(&by, now) {
             return Err(NoLogin::Wait(wait));
         }
@@ -215,7 +215,7 @@ impl Logins {
         Err(NoLogin::Unknown)
     }
 
-    /// What has become of the login with this nonce.
+    /// The state of the login with this nonce.
     pub(crate) fn poll(&self, nonce: &str, now: Duration) -> Polled {
         let (mut table, hash) = (self.table(), hash(nonce));
         let Some(login) = table.logins.get_mut(&hash).filter(|login| login.until > now) else {
@@ -235,7 +235,7 @@ impl Logins {
         polled
     }
 
-    /// Lets the program poll once more, where its key could not be made.
+    /// Lets the program poll again, if its key could not be created.
     pub(crate) fn put_back(&self, nonce: &str, approval: Approval, now: Duration) {
         let (until, next_poll) = (now + LIFE, now + INTERVAL);
         let login = Login { state: State::Approved(approval), until, next_poll };
@@ -243,18 +243,18 @@ impl Logins {
     }
 }
 
-/// What is kept of a nonce: another hash than that of a session or a link with the same letters.
+/// The hash of a nonce. It differs from that of a session or a link with the same letters.
 fn hash(nonce: &str) -> [u8; 32] {
     keys::hash(&format!("login {nonce}"))
 }
 
-/// A code as it is kept: people type it in small letters, with the hyphen that is shown in it or without.
+/// Normalizes a code: people may type it in lower case, with or without the hyphen.
 fn normal(typed: &str) -> String {
     let letters = typed.chars().filter(|letter| !letter.is_whitespace() && *letter != '-');
     letters.map(|letter| letter.to_ascii_uppercase()).collect()
 }
 
-/// A code as people read it.
+/// Formats a code for people.
 pub(crate) fn shown(code: &str) -> String {
     let (first, second) = code.split_at(code.len() / 2);
     format!("{first}-{second}")
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_eight_consonants_and_is_read_however_it_is_typed() {
+    fn a_code_is_eight_consonants_in_any_case_and_grouping() {
         let (logins, by) = (Logins::default(), key());
         let (nonce, code) = begin(&logins, at(0));
         assert!(
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn an_approved_login_is_good_once_and_so_is_its_code() {
+    fn an_approved_login_and_its_code_work_once() {
         let (logins, by) = (Logins::default(), key());
         let (nonce, code) = begin(&logins, at(0));
         assert_eq!(logins.poll(nonce.expose(), at(1)), Polled::Waiting);
@@ -323,13 +323,13 @@ mod tests {
         assert_eq!(logins.find(&code, by, at(2)), Err(NoLogin::Unknown));
         assert_eq!(logins.poll(nonce.expose(), at(3)), Polled::Approved(approval(by)));
         assert_eq!(logins.poll(nonce.expose(), at(9)), Polled::Gone);
-        // The key could not be made: it is asked for again.
+        // The key could not be created: the program polls again.
         logins.put_back(nonce.expose(), approval(by), at(9));
         assert_eq!(logins.poll(nonce.expose(), at(11)), Polled::Approved(approval(by)));
     }
 
     #[test]
-    fn a_denied_login_is_over_and_a_refused_decision_leaves_it_waiting() {
+    fn a_denied_login_is_removed_and_a_refused_decision_leaves_it_pending() {
         let (logins, by) = (Logins::default(), key());
         let (nonce, code) = begin(&logins, at(0));
         let refused = logins.decide(&code, by, at(1), |_| Err(NoLogin::Wait(at(7))));
@@ -342,13 +342,13 @@ mod tests {
     }
 
     #[test]
-    fn after_ten_minutes_neither_the_code_nor_the_nonce_is_good() {
+    fn after_ten_minutes_code_and_nonce_are_expired() {
         let (logins, by) = (Logins::default(), key());
         let (nonce, code) = begin(&logins, at(0));
         assert!(logins.find(&code, by, LIFE.saturating_sub(at(1))).is_ok());
         assert_eq!(approve(&logins, &code, by, LIFE), Err(NoLogin::Unknown));
         assert_eq!(logins.poll(nonce.expose(), LIFE), Polled::Gone);
-        // One that was approved and not fetched in time makes no key.
+        // An approved login that is not polled in time creates no key.
         let (nonce, code) = begin(&logins, LIFE);
         assert_eq!(approve(&logins, &code, by, LIFE + at(1)), Ok(()));
         assert_eq!(logins.poll(nonce.expose(), LIFE * 2), Polled::Gone);
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn who_polls_too_fast_is_told_to_slow_down_and_loses_nothing() {
+    fn a_poll_that_is_too_early_gets_slow_down_and_the_login_stays() {
         let (logins, by) = (Logins::default(), key());
         let (nonce, code) = begin(&logins, at(0));
         let ms = Duration::from_millis;
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn five_wrong_codes_in_a_minute_end_the_guessing_of_one_key_alone() {
+    fn after_five_wrong_codes_in_a_minute_only_that_key_is_refused() {
         let (logins, guesser, other) = (Logins::default(), key(), key());
         let (_, code) = begin(&logins, at(0));
         for _ in 0..5 {
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_begins_ten_logins_in_a_minute_and_all_of_them_a_thousand() {
+    fn an_address_may_begin_ten_logins_in_a_minute_and_a_thousand_may_be_pending() {
         let logins = Logins::default();
         for _ in 0..10 {
             begin(&logins, at(0));

@@ -1,4 +1,4 @@
-//! What the machine says of itself.
+//! Reads the state of the machine: processors, memory, disk.
 
 use std::{io, num::NonZeroUsize, path::Path};
 
@@ -7,7 +7,7 @@ use sysinfo::{MINIMUM_CPU_UPDATE_INTERVAL, ProcessRefreshKind, ProcessesToUpdate
 
 use crate::data_folder::Space;
 
-/// Its processors, watched for a fifth of a second.
+/// The load of the processors, measured for 200 ms.
 pub(crate) async fn cpu() -> Result<HostCpu, sysinfo::Error> {
     let mut system = System::new()?;
     system.refresh_cpu_usage();
@@ -23,12 +23,12 @@ pub(crate) async fn cpu() -> Result<HostCpu, sysinfo::Error> {
     })
 }
 
-/// Numbers that are estimates have no fifteen digits.
+/// A percentage, rounded to tenths: the number is an estimate.
 fn tenths(percent: f64) -> f64 {
     (percent.clamp(0.0, 100.0) * 10.0).round() / 10.0
 }
 
-/// Its memory, or what a container may have of it.
+/// The memory of the machine, or the limit of the container.
 pub(crate) fn memory() -> Result<HostMemory, sysinfo::Error> {
     let mut system = System::new()?;
     system.refresh_memory();
@@ -50,10 +50,10 @@ pub(crate) fn memory() -> Result<HostMemory, sysinfo::Error> {
     })
 }
 
-/// What a browser in a meeting takes: a core, and this much memory.
+/// The memory that is planned for a browser in a meeting, in bytes, besides one core.
 const BROWSER_BYTES: u64 = 1_500_000_000;
 
-/// How many browsers it has room for.
+/// How many browsers can run on the machine.
 pub(crate) fn browsers() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     browsers_in(cores, memory().map_or(0, |memory| memory.total_bytes))
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn browsers_have_a_core_and_memory_each_and_there_is_one_in_any_case() {
+    fn the_number_of_browsers_follows_cores_and_memory_and_is_at_least_one() {
         let gigabytes = |number: u64| number * 1_000_000_000;
         for (cores, bytes, browsers) in [
             (2, gigabytes(8), 2),

@@ -1,4 +1,4 @@
-//! A data folder's database goes to PostgreSQL; its recordings stay.
+//! Copies the database of a data folder to PostgreSQL; the recordings stay in the folder.
 
 use std::path::{Path, PathBuf};
 
@@ -7,46 +7,46 @@ use crate::{
     store::{self, Found, OpenError, SqliteStore, Store as _, StoreError, StoreUrl, TakeOverError},
 };
 
-/// What was taken over.
+/// What was copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migrated {
-    /// The data folder, from the root: recordings stay in it.
+    /// The absolute path of the data folder, which keeps the recordings.
     pub folder: PathBuf,
-    /// The tables, and how many rows of each.
+    /// The tables, each with its number of rows.
     pub rows: Vec<(&'static str, u64)>,
 }
 
-/// Why nothing was taken over.
+/// Why the migration failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MigrateError {
     /// The database's URL.
     #[error(transparent)]
     Url(#[from] OpenError),
-    /// There is nothing to take over.
+    /// The folder has no database.
     #[error("there is no server's database in {}: give --data-dir the folder that `meetbot serve` works in", .0.display())]
     NoData(PathBuf),
-    /// A look must not change it.
+    /// The database is of an older version, and a dry run must not upgrade it.
     #[error("the database in {} is an older meetbot's, and a dry run does not bring it up: start this program's server on it once, or leave --dry-run out", .0.display())]
     Older(PathBuf),
-    /// The folder: a server runs on it, for one.
+    /// The folder cannot be used, for example because a server runs on it.
     #[error(transparent)]
     Folder(#[from] DataFolderError),
-    /// The database in it.
+    /// The folder's database cannot be used.
     #[error("the data folder's database: {0}")]
     Store(#[from] StoreError),
-    /// It cannot be read, or PostgreSQL does not take it.
+    /// The rows cannot be read, or PostgreSQL refuses them.
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
-    /// It was taken over, and a server on the folder would go on with the same jobs.
+    /// Everything was copied, but the old database was not paused: a server on the folder would continue the same jobs.
     #[error(
         "all was taken over, but the data folder's own database could not be paused ({0}): start no server on it without --store"
     )]
     NotPaused(StoreError),
 }
 
-/// Takes the database of a data folder on which no server runs over into an empty one of PostgreSQL. The folder's own is paused then, so that a server which is started
-/// on it by mistake neither joins a meeting nor sends a webhook. A dry run does all of it and undoes it again.
+/// Copies the database of a data folder into an empty PostgreSQL database, while no server runs on the folder. Then the folder's database is paused, so that a server that is started
+/// on it by mistake neither joins meetings nor sends webhooks. A dry run does the same and rolls it back.
 pub async fn migrate(data: &Path, url: &StoreUrl, dry_run: bool) -> Result<Migrated, MigrateError> {
     url.check()?;
     match SqliteStore::check(data)? {

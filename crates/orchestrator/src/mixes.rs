@@ -16,7 +16,7 @@ use crate::{
     wake::Wakes,
 };
 
-/// How long to wait at most before looking again, and how long after the store did not answer.
+/// The longest time between two reads of the store, and the pause after a failed one.
 const POLL: Duration = Duration::from_secs(5);
 
 /// Makes mixes.
@@ -26,9 +26,9 @@ pub(crate) struct Mixes {
     pub(crate) launcher: Arc<dyn Launcher>,
     pub(crate) clock: Clock,
     pub(crate) recordings: Recordings,
-    /// How many at the same time; 0: those that wait are given up.
+    /// How many run concurrently; 0: waiting mixes are cancelled.
     pub(crate) at_once: usize,
-    /// A job has ended.
+    /// Notified when a job has ended.
     pub(crate) poke: Arc<Notify>,
     /// Wakes the webhook sender.
     pub(crate) outbox: Arc<Notify>,
@@ -36,14 +36,14 @@ pub(crate) struct Mixes {
 }
 
 impl Mixes {
-    /// Runs until `stop`. Mixes that are under way then end at once, and wait for the next server.
+    /// Runs until `stop`. Running mixes are then stopped, and are made by the next server.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut making = JoinSet::new();
         while !stop.is_cancelled() {
             let next = match self.begin(&mut making, &stop).await {
                 Ok(next) => next.map(|next| next.millis_since(self.clock.now().wall)),
                 Err(error) => {
-                    tracing::warn!(%error, "mixes that wait cannot be looked up");
+                    tracing::warn!(%error, "waiting mixes cannot be read from the store");
                     None
                 }
             };
@@ -63,7 +63,7 @@ impl Mixes {
         while making.join_next().await.is_some() {}
     }
 
-    /// Begins as many as there is room for; answers when the next one is due.
+    /// Starts as many mixes as may run. Returns when the next one is due.
     async fn begin(
         &self,
         making: &mut JoinSet<()>,
@@ -80,8 +80,8 @@ impl Mixes {
             let mixes = self.clone();
             making.spawn(async move {
                 if let Err(error) = mixes.make(&place).await {
-                    tracing::warn!(%job, %error, "what became of a mix cannot be stored yet");
-                    // It keeps its place meanwhile, so that nobody tries at once.
+                    tracing::warn!(%job, %error, "the result of a mix cannot be stored now");
+                    // It stays registered meanwhile, so that it is not started again at once.
                     tokio::select! {
                         () = place.stop().cancelled() => {}
                         () = tokio::time::sleep(POLL) => {}
@@ -94,8 +94,8 @@ impl Mixes {
 
     async fn make(&self, place: &Place) -> Result<(), StoreError> {
         let job = place.job();
-        // Whoever deletes a recording has the store drop its mix first, and then ends one that has its place. So one that still waits now, and has
-        // its place, hears of it.
+        // A deletion first drops the mix in the store and then stops the running task. So a mix that is still waiting in the store here,
+        // and is registered, will be stopped by the deletion.
         let Some(ended) = self.store.waiting_mix(job).await? else { return Ok(()) };
         let Some(finished) = self.recordings.finished(&ended) else {
             return self.end(job, None).await;
@@ -110,7 +110,7 @@ impl Mixes {
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                tracing::error!(%job, "a recording that is to be mixed has no manifest");
+                tracing::error!(%job, "a recording whose mix is due has no manifest");
                 self.end(job, None).await
             }
             Err(error) => {
@@ -125,7 +125,7 @@ impl Mixes {
         }
     }
 
-    /// Makes a mix where the files are, and brings it to them where that is the bucket; answers the manifest as it is then, `None` on `stop`.
+    /// Makes a mix on a local copy of the files and, if they are in the bucket, uploads it. Returns the new manifest; `None` on `stop`.
     async fn mix(
         &self,
         finished: &Finished,
@@ -144,14 +144,14 @@ impl Mixes {
         }
     }
 
-    /// A recording in the bucket needs no copy on disk once nothing more is made of it.
+    /// Removes the local copy of a recording in the bucket once no mix needs it.
     async fn forget_copy(&self, job: JobId, finished: &Finished) {
         if matches!(finished, Finished::InBucket { .. }) {
             self.recordings.remove_copy(job).await;
         }
     }
 
-    /// What becomes of the mix is known, and stands in the manifest.
+    /// Stores the result of a mix, which the manifest has already.
     async fn end(&self, job: JobId, made: Option<File>) -> Result<(), StoreError> {
         let is_made = made.is_some();
         let recording_bytes = self.recordings.bytes(job).await;

@@ -1,5 +1,5 @@
-//! Who else may read what the data folder holds: nobody. What the server makes is made so; what was restored, made by hand or lies behind a link is tightened at
-//! the start.
+//! Keeps the data folder private to its owner. The server creates files with strict modes; files that were restored, created by hand or are behind a link get strict
+//! modes at the start.
 
 use std::{
     ffi::OsStr,
@@ -16,12 +16,12 @@ use rustix::{
     process::geteuid,
 };
 
-/// The bits of a mode that are of others than the owner.
+/// The permission bits of group and others.
 const OTHERS: u32 = 0o077;
-/// In a folder with this bit (like `/tmp`, and a new tmpfs) everybody may put things.
+/// The sticky bit, as of `/tmp` and a new tmpfs, in which every user may create files.
 const STICKY: u32 = 0o1000;
 
-/// Others can read it, and that cannot be changed from here.
+/// A path is readable by other users, and its mode cannot be changed.
 #[derive(Debug, thiserror::Error)]
 #[error("others on this machine can read {}: {why}", path.display())]
 pub struct OpenToOthers {
@@ -34,7 +34,7 @@ impl OpenToOthers {
         Self { path: path.to_owned(), why: why.into() }
     }
 
-    /// Of what lies on a file system such as FAT, where modes do not hold.
+    /// For a path on a file system without modes, such as FAT.
     pub fn without_modes(path: &Path) -> Self {
         Self::new(
             path,
@@ -42,7 +42,7 @@ impl OpenToOthers {
         )
     }
 
-    /// Of a folder that is not only meetbot's.
+    /// For a folder that does not belong to meetbot alone.
     pub(crate) fn shared(path: &Path, instead: &str) -> Self {
         let path_shown = path.display();
         Self::new(
@@ -54,17 +54,17 @@ impl OpenToOthers {
     }
 }
 
-/// Whether others than its owner may do anything with it.
+/// Whether users other than the owner have any permission.
 pub(crate) fn is_open(found: &Metadata) -> bool {
     found.mode() & OTHERS != 0
 }
 
-/// Whether everybody may put things there.
+/// Whether every user may create files there.
 pub(crate) fn is_shared(found: &Metadata) -> bool {
     found.mode() & STICKY != 0
 }
 
-/// Takes from others what they may do with files and folders, or only finds what there is to take: `meetbot doctor` has to find what the start would do and refuse.
+/// Removes permissions of other users from files and folders, or only lists the paths that have some: `meetbot doctor` reports what a start would change or refuse.
 #[derive(Debug)]
 pub(crate) struct Closing {
     changes: bool,
@@ -82,13 +82,13 @@ impl Closing {
         Self { changes: false, open: Vec::new() }
     }
 
-    /// What was open to others, the outermost first.
+    /// The paths that other users could read, the outermost first.
     pub(crate) fn found(mut self) -> Vec<PathBuf> {
         self.open.sort();
         self.open
     }
 
-    /// Closes a file or a folder, and looks whether that holds.
+    /// Makes a file or a folder private, and checks that the mode was applied.
     pub(crate) fn close(&mut self, path: &Path) -> Result<(), OpenToOthers> {
         let looked =
             || fs::metadata(path).map_err(|error| OpenToOthers::new(path, error.to_string()));
@@ -122,12 +122,12 @@ impl Closing {
         })
     }
 
-    /// Closes the folder of all recordings with all that is in it, where others may enter it; one that they may not enter is not searched. A folder behind a link,
-    /// or where everybody may put things, may hold nothing but recordings.
+    /// Makes the folder of all recordings private with all that is in it; a folder that is private already is not searched. A folder behind a link,
+    /// or with the sticky bit, must contain nothing but recordings.
     pub(crate) fn close_recordings(&mut self, folder: &Path) -> Result<(), OpenToOthers> {
         let unreadable = |error: io::Error| OpenToOthers::new(folder, error.to_string());
         let found = match fs::metadata(folder) {
-            // Before the first recording, or while a disk is not there.
+            // Before the first recording, or while its disk is not mounted.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             found => found.map_err(unreadable)?,
         };
@@ -143,18 +143,18 @@ impl Closing {
             return Err(OpenToOthers::shared(folder, "give the recordings a folder of their own"));
         }
         if self.changes {
-            tracing::warn!(path = %folder.display(), "others on this machine could read the recordings: that is taken from them now");
+            tracing::warn!(path = %folder.display(), "other users of this machine could read the recordings; they are made private now");
         }
         for entry in names {
             if entry.file_name() != "lost+found" {
                 self.close_all(&entry.path())?;
             }
         }
-        // Last, so that a start that is cut short begins anew.
+        // The folder itself last, so that an interrupted start searches it again.
         self.close(folder)
     }
 
-    /// Closes it and what is in it, without following links.
+    /// Makes a path and everything in it private, without following links.
     fn close_all(&mut self, path: &Path) -> Result<(), OpenToOthers> {
         let unreadable = |error: io::Error| OpenToOthers::new(path, error.to_string());
         let found = fs::symlink_metadata(path).map_err(unreadable)?;
@@ -215,7 +215,7 @@ mod tests {
         looked.map(|()| closing.found()).map_err(|error| error.to_string())
     }
 
-    /// A job's recording as `cp -r` restores it, in this folder.
+    /// Creates a job's recording in this folder with the modes that `cp -r` gives.
     fn restored(folder: &Path) -> [PathBuf; 4] {
         let [job, attempt] = [folder.join(JOB), folder.join(JOB).join("e1")];
         fs::create_dir_all(&attempt).unwrap();
@@ -229,12 +229,12 @@ mod tests {
     }
 
     #[test]
-    fn recordings_that_others_could_read_are_closed_to_them_behind_a_link_too() {
+    fn readable_recordings_are_made_private_behind_a_link_too() {
         let parent = tempfile::tempdir().unwrap();
         let elsewhere = parent.path().join("elsewhere");
         let link = parent.path().join("recordings");
         let [folder, job, attempt, file] = restored(&elsewhere);
-        // What a link within it leads to is somebody else's.
+        // The target of a link within the folder is not changed.
         let theirs = parent.path().join("theirs");
         fs::write(&theirs, b"").unwrap();
         set(&theirs, 0o644);
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_a_folder_that_is_not_meetbots_alone_is_refused() {
+    fn a_link_to_a_folder_with_other_files_is_refused() {
         let parent = tempfile::tempdir().unwrap();
         let (shared, link) = (parent.path().join("shared"), parent.path().join("recordings"));
         restored(&shared);
@@ -262,13 +262,13 @@ mod tests {
         assert!(error.contains("chmod 700") && error.contains("recordings"), "{error}");
         assert_eq!(mode(&shared), 0o2755, "it is as it was");
         assert_eq!(look(&link).unwrap_err(), error);
-        // Nothing is to be asked of one that others cannot enter.
+        // A private folder is not searched.
         set(&shared, 0o700);
         close(&link).unwrap();
     }
 
     #[test]
-    fn a_new_disk_that_is_mounted_for_the_recordings_is_closed_though_everybody_may_write_to_it() {
+    fn a_new_disk_for_the_recordings_is_made_private_despite_the_sticky_bit() {
         let parent = tempfile::tempdir().unwrap();
         let mounted = parent.path().join("recordings");
         restored(&mounted);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_there_is_nothing_to_close() {
+    fn a_missing_folder_is_no_error() {
         let parent = tempfile::tempdir().unwrap();
         let link = parent.path().join("recordings");
         close(&link).unwrap();

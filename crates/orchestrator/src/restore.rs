@@ -1,4 +1,4 @@
-//! A backup becomes the data folder of a server.
+//! Restores a backup into a data folder.
 
 use std::path::{Path, PathBuf};
 
@@ -13,27 +13,27 @@ use crate::{
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
-    /// The data folder, from the root.
+    /// The absolute path of the data folder.
     pub folder: PathBuf,
     /// How many jobs.
     pub jobs: u64,
-    /// How many of them had a bot and have not ended: the next server goes on with them.
+    /// How many of them had a bot and have not ended: the next server continues them.
     pub running: u64,
     /// How many webhooks are still to be delivered.
     pub deliveries: u64,
-    /// How many recordings on disk the jobs name.
+    /// How many jobs have a recording on disk.
     pub recordings: usize,
-    /// How many of these have no manifest in the folder yet.
+    /// How many of these have no manifest in the restored folder.
     pub missing: usize,
-    /// Whether it is paused.
+    /// Whether the restored database is paused.
     pub paused: bool,
 }
 
-/// Why nothing was restored.
+/// Why a backup cannot be restored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// There is a database already.
+    /// The folder already has a database.
     #[error("{} is there already: give --data-dir a new folder; a backup is never put over a database", .0.display())]
     Occupied(PathBuf),
     /// The folder cannot be used.
@@ -44,7 +44,7 @@ pub enum RestoreError {
     Copy(#[from] CopyError),
 }
 
-/// Copies a backup into a data folder, which it makes where there is none, for its owner alone. One that holds a database is refused.
+/// Copies a backup into a data folder, which is created if it does not exist, readable by its owner only. A folder with a database is refused.
 pub fn restore(
     backup: &Path,
     data: &Path,
@@ -58,13 +58,13 @@ pub fn restore(
         let why = "there is no such file".to_owned();
         return Err(CopyError::NoBackup { path: backup.to_owned(), why }.into());
     }
-    // No server starts on it meanwhile.
+    // The lock keeps servers from starting on the folder meanwhile.
     let folder = DataFolder::open(data)?;
     occupied()?;
     let copied = store::copy(backup, folder.path(), how, now)?;
     let recordings = Recordings::new(folder.recordings(), None);
     let has_manifest = |(job, uri): &(JobId, String)| recordings.has_manifest(*job, uri);
-    // Those in a bucket are none of the restore's business.
+    // Recordings in a bucket are not checked.
     let on_disk: Vec<bool> = copied.manifests.iter().filter_map(has_manifest).collect();
     Ok(Restored {
         folder: folder.path().to_owned(),

@@ -1,4 +1,4 @@
-//! Old recordings and old jobs are deleted, where the settings say so.
+//! Deletes old recordings and old jobs after the times in the settings.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,14 +11,14 @@ use crate::{
     store::{OldRecording, Store, StoreError, Tenant},
 };
 
-/// How often to look.
+/// How often old recordings and jobs are looked for.
 const EVERY: Duration = Duration::from_hours(1);
-/// How many recordings are looked up at once.
+/// How many recordings are read from the store at a time.
 const BATCH: u32 = 200;
-/// How many jobs are deleted in one transaction: with thousands of events each, more would hold up all other writes.
+/// How many jobs are deleted in one transaction. Each may have thousands of events, and more jobs would block other writes for long.
 const PORTION: u32 = 20;
 
-/// For how long what belongs to a job is kept after its end; `None` keeps it without end.
+/// How long data of a job is kept after its end; `None`: without limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keep {
     /// Its recording.
@@ -28,13 +28,13 @@ pub(crate) struct Keep {
 }
 
 impl Keep {
-    /// Whether anything is ever deleted.
+    /// Whether any data is deleted after a time.
     pub(crate) const fn has_an_end(&self) -> bool {
         self.recordings.is_some() || self.jobs.is_some()
     }
 }
 
-/// Deletes what is older than `keep` says, until it is stopped.
+/// Deletes recordings and jobs that are older than `keep` allows, every hour until `stop`.
 pub(crate) async fn run(
     store: Arc<dyn Store>,
     recordings: Recordings,
@@ -49,13 +49,13 @@ pub(crate) async fn run(
             _ = ticks.tick() => {}
         }
         let now = store.now();
-        // Recordings first: a job goes only after its recording.
+        // Recordings first: a job is deleted only after its recording.
         if let Some(keep) = keep.recordings
             && let Err(error) =
                 delete_recordings(store.as_ref(), &recordings, before(now.wall, keep), now, &stop)
                     .await
         {
-            tracing::warn!(%error, "old recordings cannot be looked up");
+            tracing::warn!(%error, "old recordings cannot be read from the store");
         }
         if let Some(keep) = keep.jobs
             && let Err(error) =
@@ -117,7 +117,7 @@ async fn prune_jobs(
     Ok(())
 }
 
-/// A job whose bot was never in its meeting has no folder, and nothing that a job must be kept for.
+/// Marks jobs without files, as of bots that were never in their meeting, so that they can be deleted.
 async fn note_without_files(
     store: &dyn Store,
     recordings: &Recordings,
@@ -144,7 +144,7 @@ async fn note_without_files(
     }
 }
 
-/// Deletes one: first the mark, so that nobody is shown a manifest whose files go; it is looked up until its files are gone.
+/// Deletes one recording. It is marked first, so that no manifest is served whose files are being removed; it is retried until its files are gone.
 async fn delete(
     store: &dyn Store,
     recordings: &Recordings,
@@ -154,7 +154,7 @@ async fn delete(
 ) -> Result<(), StoreError> {
     let marked = store.delete_recording(tenant, job, now).await?;
     if marked.is_none_or(|job| job.recording.deleted_at.is_none()) {
-        tracing::error!(%job, "a recording that is old belongs to no job that has ended; it is kept");
+        tracing::error!(%job, "an old recording belongs to no ended job; it is kept");
         return Ok(());
     }
     match recordings.remove(job).await {

@@ -1,4 +1,4 @@
-//! What a browser shows in place of a key: a session, and the link that begins one.
+//! Sessions, which browsers use in place of a key, and the links that begin one.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use crate::{
 
 /// How long a browser stays signed in, unless its key ends before.
 pub(crate) const SESSION: Duration = Duration::from_hours(12);
-/// How long a link is good.
+/// How long a link is valid.
 const LINK: Duration = Duration::from_mins(1);
 /// Letters and digits of a session or a link: more than 230 random bits.
 const LENGTH: usize = 40;
 
-/// What is stored of a session.
+/// The hash of a session that is stored.
 pub(crate) fn hash_of_session(token: &str) -> [u8; 32] {
     keys::hash(&format!("session {token}"))
 }
 
-/// What is stored of a link: another hash than that of a session with the same letters, so that neither opens what the other does.
+/// The hash of a link that is stored. It differs from that of a session with the same token, so that one cannot be used as the other.
 pub(crate) fn hash_of_link(token: &str) -> [u8; 32] {
     keys::hash(&format!("link {token}"))
 }
@@ -30,7 +30,7 @@ pub(crate) fn is_shaped(token: &str) -> bool {
     token.len() == LENGTH && token.bytes().all(|letter| letter.is_ascii_alphanumeric())
 }
 
-/// Begins a session with the rights of a key; answers what the browser shows.
+/// Begins a session with the rights of a key. Returns its token, which the browser keeps.
 pub(crate) async fn begin(store: &dyn Store, key: KeyId) -> Result<Secret, StoreError> {
     let (token, now) = (crate::letters::letters(LENGTH), store.now());
     let new = NewSession { hash: hash_of_session(&token), key, expires_at: now.wall + SESSION };
@@ -38,7 +38,7 @@ pub(crate) async fn begin(store: &dyn Store, key: KeyId) -> Result<Secret, Store
     Ok(Secret::new(token))
 }
 
-/// Makes a link's token, which begins one session with the rights of a key; and when it is over.
+/// Creates a link's token, which begins one session with the rights of a key. Returns it and its expiry.
 pub(crate) async fn make_link(
     store: &dyn Store,
     key: KeyId,
@@ -49,7 +49,7 @@ pub(crate) async fn make_link(
     Ok((Secret::new(token), expires_at))
 }
 
-/// The path that signs a browser in. What stands behind `#` is sent to no server and stands in no log.
+/// The path that signs a browser in. The token is in the fragment, which browsers do not send, so that no access log contains it.
 pub(crate) fn path(token: &Secret) -> String {
     format!("/#link={}", token.expose())
 }
@@ -59,12 +59,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_is_no_session() {
+    fn a_link_and_a_session_have_different_hashes() {
         assert_ne!(hash_of_link("x"), hash_of_session("x"));
     }
 
     #[test]
-    fn only_what_looks_like_a_session_is_looked_up() {
+    fn only_well_formed_sessions_are_looked_up() {
         assert!(is_shaped(&crate::letters::letters(LENGTH)));
         for wrong in ["", "x", &"a".repeat(LENGTH + 1), &format!("{}-", "a".repeat(LENGTH - 1))] {
             assert!(!is_shaped(wrong), "{wrong}");

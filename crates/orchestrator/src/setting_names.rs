@@ -1,11 +1,11 @@
-//! Names of settings: where a file has them, which variables of the environment are none, and which setting an unknown name is probably meant to be.
+//! Names of settings: their line in a file, unknown environment variables, and the known setting that is most similar to an unknown name.
 
 use toml::de::{DeTable, DeValue};
 
-/// Longer names are compared as if they ended here.
+/// Only this many characters of a name are compared.
 const MOST_LETTERS: usize = 200;
 
-/// The line of a section or key of a TOML text, as of `bots.max`.
+/// The line number of a section or key (as `bots.max`) in a TOML text.
 pub(crate) fn line(text: &str, name: &str) -> Option<usize> {
     let parsed = DeTable::parse(text).ok()?;
     let (mut table, mut parts) = (parsed.get_ref(), name.split('.').peekable());
@@ -25,8 +25,8 @@ pub(crate) fn variable(setting: &str) -> String {
     format!("MEETBOT_{}", setting.replace('.', "_")).to_uppercase()
 }
 
-/// The variables among these that name a setting which there is not, each with the variable that it is probably meant to be. Variables that are no settings
-/// (`MEETBOT_API_KEY`) pass, unless they are nearly one.
+/// The variables that look like settings but are unknown, each with the most similar known variable. Variables with other purposes
+/// (`MEETBOT_API_KEY`) are accepted, unless they are very similar to a setting.
 pub(crate) fn unknown_variables<'a>(
     variables: impl Iterator<Item = (&'a str, &'a str)>,
     settings: &[String],
@@ -51,7 +51,7 @@ pub(crate) fn unknown_variables<'a>(
         .collect()
 }
 
-/// Kubernetes gives each container variables of the services beside it: those of a service `meetbot-server` begin like settings of `[server]`.
+/// Kubernetes sets variables for the services in a namespace: those of a service `meetbot-server` begin like settings of `[server]`.
 fn is_of_kubernetes(name: &str, value: &str) -> bool {
     name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
@@ -61,7 +61,7 @@ fn is_of_kubernetes(name: &str, value: &str) -> bool {
         })
 }
 
-/// The setting that an unknown one of a file is probably meant to be: the one with the most similar name, in whatever section.
+/// The known setting with the most similar name, in any section, if one is similar enough.
 pub(crate) fn meant<'a>(name: &str, settings: &'a [String]) -> Option<&'a str> {
     let key = |setting: &'a str| setting.rsplit('.').next().unwrap_or(setting);
     let wanted = name.rsplit('.').next().unwrap_or(name);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_that_are_no_settings_pass_unless_they_are_nearly_one() {
+    fn other_variables_are_accepted_unless_they_are_similar_to_a_setting() {
         let settings = settings();
         let unknown = |name: &'static str, value: &'static str| {
             unknown_variables([(name, value)].into_iter(), &settings).pop()

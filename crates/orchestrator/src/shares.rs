@@ -1,4 +1,4 @@
-//! Shares of what there is so much of: how much one of many may hold at the same time.
+//! Divides a fixed number of concurrent uses among keys fairly.
 
 use std::{
     collections::HashMap,
@@ -6,19 +6,19 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Who holds fewer than this has little: the last quarter is kept for them.
+/// Keys that hold fewer shares than this may also take from the last quarter.
 const LITTLE: usize = 4;
 
-/// Why there is no share.
+/// Why a share was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoShare {
-    /// It holds as much as one may, or what is left is for those who have little.
+    /// The key is at its limit, or the remaining shares are reserved for keys that hold few.
     Own,
-    /// Nothing is left for anybody.
+    /// All shares are taken.
     None,
 }
 
-/// Whether one that holds `own` may have another share, while all together hold `taken` of `all`.
+/// Whether a key that holds `own` shares may take another, while all keys hold `taken` of `all`.
 fn may_take(own: usize, taken: usize, all: usize, each: usize) -> Result<(), NoShare> {
     if own >= each {
         Err(NoShare::Own)
@@ -37,7 +37,7 @@ struct Taken<K> {
     of: HashMap<K, usize>,
 }
 
-/// What there is, and who holds how much of it.
+/// A number of shares, and how many of them each key holds.
 #[derive(Debug)]
 pub(crate) struct Shares<K> {
     all: usize,
@@ -46,7 +46,7 @@ pub(crate) struct Shares<K> {
 }
 
 impl<K: Eq + Hash + Copy> Shares<K> {
-    /// So many for all together, of which one holds at most `each`.
+    /// `all` shares, of which one key may hold at most `each`.
     pub(crate) fn new(all: usize, each: usize) -> Arc<Self> {
         let taken = Mutex::new(Taken { all: 0, of: HashMap::new() });
         Arc::new(Self { all, each, taken })
@@ -56,7 +56,7 @@ impl<K: Eq + Hash + Copy> Shares<K> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more for this one, until it is dropped.
+    /// Takes a share for `key`, until the returned value is dropped.
     pub(crate) fn take(self: &Arc<Self>, key: K) -> Result<Share<K>, NoShare> {
         let mut taken = self.taken();
         let own = taken.of.get(&key).copied().unwrap_or(0);
@@ -67,7 +67,7 @@ impl<K: Eq + Hash + Copy> Shares<K> {
     }
 }
 
-/// A share that somebody holds.
+/// A share that is taken; returned when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Share<K: Eq + Hash + Copy> {
     shares: Arc<Shares<K>>,
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_holds_more_than_one_may_and_the_last_quarter_is_for_those_who_have_little() {
+    fn a_key_has_a_limit_and_the_last_quarter_is_for_keys_with_few_shares() {
         for (own, taken, expected) in [
             (0, 0, Ok(())),
             (9, 11, Ok(())),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_comes_back_and_nothing_is_kept_of_those_who_hold_none() {
+    fn a_dropped_share_is_returned_and_keys_without_shares_are_removed() {
         let shares = Shares::new(8, 3);
         let held: Vec<_> = (0..3).map(|_| shares.take("a").unwrap()).collect();
         assert_eq!(shares.take("a").unwrap_err(), NoShare::Own);

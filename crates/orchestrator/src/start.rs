@@ -1,4 +1,4 @@
-//! Puts the server together, and takes it apart again.
+//! Starts the server's parts, and stops them in order.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -35,22 +35,22 @@ use crate::{
     zoom::{Zoom, auto_dispatch},
 };
 
-/// How many test events may be under way, in all and for one key.
+/// How many test events may run concurrently, in all and for one key.
 const WEBHOOK_TESTS: usize = 32;
 const WEBHOOK_TESTS_PER_KEY: usize = 4;
 
-/// Where sandbox meetings are played, and which.
+/// The sandbox that plays meetings.
 #[derive(Debug, Clone)]
 pub struct SandboxLink {
     /// The sandbox's WebSocket.
     pub address: String,
-    /// What it wants to be shown by bots.
+    /// The token that bots send to it.
     pub token: Secret,
-    /// Says what is wrong with a scenario, as in `two-speakers?seconds=20`.
+    /// Checks the name and parameters of a scenario, as in `two-speakers?seconds=20`; the error says what is wrong.
     pub check: fn(&str) -> Result<(), String>,
 }
 
-/// Why the server does not start.
+/// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -74,10 +74,10 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
-    /// The bucket that is to have the recordings.
+    /// The bucket for the recordings.
     #[error(transparent)]
     Bucket(#[from] recordings::ClaimError),
-    /// A bucket has recordings of this data folder, and the settings name none.
+    /// Recordings of this data folder are in a bucket, and the settings name no bucket.
     #[error(
         "recordings of this data folder are in {0}, and no bucket is set: set storage.url to where they are"
     )]
@@ -122,7 +122,7 @@ pub struct Orchestrator {
 }
 
 impl Orchestrator {
-    /// Starts a server: once this answers, it serves.
+    /// Starts a server. When this returns, the API accepts requests.
     pub async fn start(
         config: Config,
         launcher: Arc<dyn Launcher>,
@@ -193,7 +193,7 @@ impl Orchestrator {
         let [drain, stop_work, stop_api, stop_audit] = [(); 4].map(|()| CancellationToken::new());
         let audit = Arc::new(Audit::new(config.keep_audit));
         let connections = connections::for_api(config.limits.connections);
-        // What is under way never takes all connections: half are for streams, a quarter for calls, and the rest for whoever comes next.
+        // Half of the connections are for streams and a quarter for calls, so that the rest is always free for new callers.
         let requests_at_once = config.limits.requests_at_once.min(connections / 4).max(1);
         let limits = Limits { requests_at_once, connections, ..config.limits };
         let post = Arc::new(Post::new(Arc::clone(&guard), clock)?);
@@ -342,7 +342,7 @@ impl Orchestrator {
         })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
@@ -352,7 +352,7 @@ impl Orchestrator {
         url_of(self.address)
     }
 
-    /// An address that opens the dashboard in one browser, within a minute, with the rights of this key. `None` where there is no dashboard.
+    /// A URL that signs one browser in to the dashboard with the rights of this key, valid for a minute. `None` if the dashboard is disabled.
     pub async fn dashboard_link(&self, key: KeyId) -> Result<Option<Secret>, StoreError> {
         if !self.dashboard {
             return Ok(None);
@@ -376,7 +376,7 @@ impl Orchestrator {
         self.clock
     }
 
-    /// Answers once the server can do nothing any more: another one has taken its database over, since it seemed dead.
+    /// Waits until the server has lost its database: another server has taken it over because this one seemed dead.
     pub async fn displaced(&self) {
         match &self.database {
             Some(database) => database.displaced().await,
@@ -384,9 +384,9 @@ impl Orchestrator {
         }
     }
 
-    /// Stops in order. No more jobs are claimed, and bots stay in their meetings until these end or [`Config::drain`] is over. Then they leave their files
-    /// whole, while the API still hears them, and their jobs go back to the queue for the next server on this data folder. Bots in processes of their own go on, and
-    /// nobody waits for them. Webhooks that are under way arrive, the API ends, and the database is closed last, so that its file is whole by itself.
+    /// Stops in order. No more jobs are claimed, and bots stay in their meetings until these end or [`Config::drain`] is over. Then they complete their files
+    /// while the API still accepts their reports, and their jobs go back to the queue for the next server on this data folder. Bots in separate processes continue;
+    /// they are not waited for. Running tries of webhooks finish, the API ends, and the database is closed last, so that its file is complete without a journal.
     pub async fn stop(mut self) {
         self.drain.cancel();
         if tokio::time::timeout(self.drain_for, &mut self.dispatch).await.is_err() {
@@ -420,7 +420,7 @@ async fn open(
     Ok((Arc::new(store.with_timing(config.timing)), None))
 }
 
-/// The bucket of the settings, taken for this store unless it cannot be reached now.
+/// The bucket of the settings, claimed for this store unless it is not available now.
 async fn open_bucket(
     config: &Config,
     store: &dyn Store,
@@ -440,7 +440,7 @@ async fn open_bucket(
     Ok((Some(Arc::new(bucket)), claimed))
 }
 
-/// Keys for real meetings may be others', and programs on loopback answer whoever calls them.
+/// Warns where live keys exist and loopback is allowed: keys may belong to others, and programs on loopback often require no authentication.
 async fn warn_of_open_loopback(
     config: &Config,
     store: &dyn Store,
@@ -461,7 +461,7 @@ async fn warn_of_open_loopback(
     Ok(())
 }
 
-/// Bots and SDKs on this machine reach a server that listens everywhere by loopback.
+/// The URL for bots and SDKs on this machine: loopback, if the server listens on all addresses.
 fn url_of(address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
         format!("http://127.0.0.1:{}", address.port())

@@ -1,11 +1,11 @@
-//! How long the server waits for bots that are not heard. No setting: only tests shorten it, so that they need not wait as long as a meeting does.
+//! How long the server waits for reports of bots. Not a setting: only tests shorten the times.
 
 use std::{num::NonZeroU32, time::Duration};
 
 use meetbot_types::bot::{HEARTBEAT_SECONDS, LEASE_SECONDS};
 use serde::Deserialize;
 
-/// The variable of the environment that shortens it, as in `{"leaseMs":6000}`: taken by a server that listens on loopback.
+/// The environment variable with shorter times for tests, as in `{"leaseMs":6000}`; accepted by a server that listens on loopback.
 pub(crate) const VARIABLE: &str = "MEETBOT_TEST_TIMING";
 
 /// The longest pause between two bots of a job.
@@ -29,18 +29,18 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// How long a bot that is not heard keeps its job.
+    /// How long a bot keeps its job without a report.
     pub(crate) fn lease(self) -> Duration {
         Duration::from_millis(self.lease_ms.get().into())
     }
 
-    /// How often a bot reports even when nothing happens: as often in each lease, however long that is.
+    /// The interval of a bot's heartbeats: a fixed part of the lease.
     pub(crate) fn heartbeat(self) -> Duration {
         self.lease() * HEARTBEAT_SECONDS / LEASE_SECONDS
     }
 
-    /// How long a job waits at most for its next bot, after so many were lost: the first is replaced at once, and those that are lost again and again come
-    /// ever more slowly.
+    /// How long a job waits at most for its next bot after `lost` bots were lost: the first is replaced at once, further ones
+    /// after growing pauses.
     pub(crate) fn longest_pause(self, lost: u32) -> Duration {
         lost.checked_sub(2).map_or(Duration::ZERO, |doublings| {
             let pause = Duration::from_millis(self.pause_ms.get().into());

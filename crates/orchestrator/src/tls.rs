@@ -1,14 +1,14 @@
-//! TLS of the server's and the bots' requests: the platform's roots, a crypto provider named here and not found by luck.
+//! TLS for requests of the server and of bots: the platform's root certificates, and an explicit crypto provider.
 
 use std::sync::Arc;
 
 use rustls::{ClientConfig, crypto::aws_lc_rs};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
-/// The settings, made anew for each client.
+/// A new TLS configuration for a client.
 ///
 /// # Panics
-/// When the provider cannot do TLS 1.2 and 1.3, or the platform has no verifier: both are a broken build.
+/// If the provider does not support TLS 1.2 and 1.3, or the platform has no verifier; both mean a broken build.
 pub fn config() -> ClientConfig {
     ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()

@@ -1,4 +1,4 @@
-//! The mixes that are being made, so that a recording is not removed under one.
+//! The mixes or uploads that are running, so that a recording is not removed while one of them uses it.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,7 +8,7 @@ use std::{
 use meetbot_types::JobId;
 use tokio_util::sync::CancellationToken;
 
-/// The mixes that are being made.
+/// The running tasks, at most one for each job.
 #[derive(Debug, Default)]
 pub(crate) struct UnderWay(Mutex<HashMap<JobId, Making>>);
 
@@ -19,21 +19,21 @@ struct Making {
 }
 
 impl UnderWay {
-    /// Ends the mix of this job where one is being made. Once this answers, nothing writes into the recording any more.
+    /// Stops the task of this job, if one is running, and waits for its end. After that nothing writes into the recording.
     pub(crate) async fn end(&self, job: JobId) {
         let Some(Making { stop, ended }) = self.all().get(&job).cloned() else { return };
         stop.cancel();
         ended.cancelled().await;
     }
 
-    /// Says that one is being made until the answer is dropped. It is to end once `stop` is cancelled.
+    /// Registers a task, until the returned value is dropped. The task has to end once `stop` is cancelled.
     pub(crate) fn begin(self: &Arc<Self>, job: JobId, stop: CancellationToken) -> Place {
         let making = Making { stop, ended: CancellationToken::new() };
         self.all().insert(job, making.clone());
         Place { job, making, all: Arc::clone(self) }
     }
 
-    /// Whose are being made.
+    /// The jobs that have a running task.
     pub(crate) fn jobs(&self) -> HashSet<JobId> {
         self.all().keys().copied().collect()
     }
@@ -43,7 +43,7 @@ impl UnderWay {
     }
 }
 
-/// A mix's place among those under way; given up when it is dropped.
+/// The registration of a running task; removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     job: JobId,
@@ -52,12 +52,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Whose mix it is.
+    /// The job of the task.
     pub(crate) const fn job(&self) -> JobId {
         self.job
     }
 
-    /// The mix is to end.
+    /// Cancelled when the task has to end.
     pub(crate) const fn stop(&self) -> &CancellationToken {
         &self.making.stop
     }
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whoever_ends_a_mix_waits_until_it_has_ended() {
+    async fn end_waits_until_the_task_has_ended() {
         let under_way = Arc::new(UnderWay::default());
         let [job, other] = [(); 2].map(|()| JobId::generate(Timestamp::UNIX_EPOCH));
         under_way.end(job).await;

@@ -1,4 +1,4 @@
-//! Wakes those who wait for a job: pokes, never truth. Whoever is woken looks into the store; a lost poke costs one poll.
+//! Wakes tasks that wait for a job. A wake-up carries no data: the task reads the store, and a lost wake-up only delays it until its next poll.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 use meetbot_types::JobId;
 use tokio::sync::watch;
 
-/// Who waits for which job, and who for bots in rooms.
+/// The tasks that wait for jobs, and for bots that join rooms.
 #[derive(Debug, Default)]
 pub(crate) struct Wakes {
     jobs: Mutex<HashMap<JobId, watch::Sender<()>>>,
@@ -17,32 +17,32 @@ pub(crate) struct Wakes {
 }
 
 impl Wakes {
-    /// Waits for bots that join a room, whichever.
+    /// Waits for bots that join any room.
     pub(crate) fn subscribe_to_rooms(&self) -> watch::Receiver<()> {
         self.rooms.subscribe()
     }
 
-    /// A bot joins a room.
+    /// Wakes the tasks that wait for bots in rooms.
     pub(crate) fn poke_rooms(&self) {
         self.rooms.send_replace(());
     }
 
-    /// Waits for the job from now on: pokes from here on are not missed.
+    /// Subscribes to a job: later wake-ups are not missed.
     pub(crate) fn subscribe(&self, job: JobId) -> watch::Receiver<()> {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that nobody waits for any more go when their number would grow.
+        // Jobs without waiting tasks are removed when the map would have to grow.
         if jobs.len() == jobs.capacity() {
             jobs.retain(|_, sender| !sender.is_closed());
         }
         jobs.entry(job).or_insert_with(|| watch::channel(()).0).subscribe()
     }
 
-    /// Waits for whatever happens to any job, whosever it is.
+    /// Subscribes to all jobs of all tenants.
     pub(crate) fn subscribe_to_feeds(&self) -> watch::Receiver<()> {
         self.feeds.subscribe()
     }
 
-    /// Something happened to the job.
+    /// Wakes the tasks that wait for the job.
     pub(crate) fn poke(&self, job: JobId) {
         self.feeds.send_replace(());
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_poke_reaches_all_who_wait_for_the_job_and_nobody_else() {
+    async fn a_wake_up_reaches_only_tasks_that_wait_for_the_job() {
         let wakes = Wakes::default();
         let [one, other] = [0, 1].map(|_| JobId::generate(Timestamp::UNIX_EPOCH));
         let (mut first, mut second) = (wakes.subscribe(one), wakes.subscribe(one));
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_left_leave_nothing_behind() {
+    fn dropped_subscriptions_are_removed() {
         let wakes = Wakes::default();
         for _ in 0..1000 {
             drop(wakes.subscribe(JobId::generate(Timestamp::UNIX_EPOCH)));

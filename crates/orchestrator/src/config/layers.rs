@@ -1,4 +1,4 @@
-//! Settings laid over each other: a file's over the defaults, a variable's over both.
+//! Merges settings: a file overrides the defaults, an environment variable overrides both.
 
 use toml::{Table, Value};
 
@@ -15,7 +15,7 @@ pub struct SettingsFile<'a> {
 }
 
 impl SettingsFile<'_> {
-    /// Where a setting stands in it, for the beginning of a message; empty where it does not.
+    /// The file and line of a setting, as the prefix of a message; empty if the file does not have it.
     pub(super) fn place(self, name: &str) -> String {
         let line = setting_names::line(self.text, name);
         line.map(|line| format!("{}:{line}: ", self.name)).unwrap_or_default()
@@ -56,7 +56,7 @@ pub(super) fn lay_over(settings: &mut Table, file: SettingsFile<'_>) -> Result<(
     lay_section_over(settings, table(file)?, "", file, &names)
 }
 
-/// Lays what a file says of a section over the section, whose name and a dot `prefix` is.
+/// Overrides a section's defaults with the values of a file. `prefix` is the section's name and a dot.
 fn lay_section_over(
     known: &mut Table,
     given: Table,
@@ -66,7 +66,7 @@ fn lay_section_over(
 ) -> Result<(), ConfigError> {
     for (key, value) in given {
         let name = format!("{prefix}{key}");
-        // Sections with names of the operator's have no default.
+        // Sections that the operator names (`zoom.apps.*`) have no default.
         if name == "zoom.apps" && value.is_table() {
             known.insert(key, value);
             continue;
@@ -87,7 +87,7 @@ fn lay_section_over(
             (Value::Table(known), Value::Table(given)) => {
                 lay_section_over(known, given, &format!("{name}."), file, names)?;
             }
-            // What stands for a section is no value of a setting.
+            // A table is a section, not a value.
             (Value::Table(_), _) if prefix.is_empty() => {
                 return Err(unknown(format!("{name} outside of a section")));
             }
@@ -112,7 +112,7 @@ pub(super) fn a_type(value: &Value) -> String {
     format!("{article} {name}")
 }
 
-/// Reads `text` as the kind of value that `example` is.
+/// Parses `text` as a value of the same type as `example`.
 pub(super) fn like(example: &Value, text: &str) -> Option<Value> {
     match example {
         Value::String(_) => Some(Value::String(text.to_owned())),

@@ -1,4 +1,4 @@
-//! The sections of the settings, and what each setting may be.
+//! The sections of the settings, and the checks of their values.
 
 use std::{
     collections::BTreeMap,
@@ -63,7 +63,7 @@ struct Store {
 }
 
 impl Store {
-    /// The database, where one is named.
+    /// The database, if one is set.
     fn given(self) -> Option<StoreUrl> {
         let (password_file, ca_file) = (given(self.password_file), given(self.ca_file));
         (!self.url.is_empty()).then_some(StoreUrl { url: self.url, password_file, ca_file })
@@ -91,7 +91,7 @@ struct Browser {
     landmarks_dir: PathBuf,
 }
 
-/// A path, unless it is empty.
+/// A path; `None` if the text is empty.
 fn given(path: PathBuf) -> Option<PathBuf> {
     Some(path).filter(|path| !path.as_os_str().is_empty())
 }
@@ -121,7 +121,7 @@ struct Storage {
 }
 
 impl Storage {
-    /// The error is the setting and what is wrong with it.
+    /// The error is the name of a setting and what is wrong with it.
     fn settings(self, serve: &str) -> Result<Option<StorageSettings>, (&'static str, String)> {
         let serve = match serve {
             "redirect" => Serve::Redirect,
@@ -138,7 +138,7 @@ impl Storage {
                 ("storage.public_url", &self.public_url),
                 ("storage.access_key_id", &self.access_key_id),
             ];
-            // Half a section is a mistake: recordings would stay on the disk unnoticed.
+            // A section without `url` is an error: recordings would stay on the disk unnoticed.
             return match others.into_iter().find(|(_, value)| !value.is_empty()) {
                 Some((setting, _)) => Err((setting, "is set, and storage.url is not".to_owned())),
                 None => Ok(None),
@@ -212,7 +212,7 @@ struct LimitSettings {
 }
 
 impl LimitSettings {
-    /// Names the setting that cannot be.
+    /// The error names the invalid setting.
     fn limits(&self) -> Result<Limits, &'static str> {
         for (value, setting) in [
             (self.requests_at_once, "limits.requests_at_once"),
@@ -239,7 +239,7 @@ impl LimitSettings {
 }
 
 impl Config {
-    /// What the settings say, where all of them can be.
+    /// The checked settings.
     pub(super) fn check(settings: Table) -> Result<Self, ConfigError> {
         let invalid = |setting: &str, problem: String| ConfigError::Invalid {
             place: String::new(),
@@ -363,7 +363,7 @@ fn zoom(
     Ok(ZoomSettings { hosts: zoom.hosts, apps })
 }
 
-/// So many days; `None` for 0, which keeps without end.
+/// A number of days; 0 becomes `None`, which means no limit.
 fn days(days: u32) -> Option<Duration> {
     (days > 0).then(|| Duration::from_hours(24 * u64::from(days)))
 }

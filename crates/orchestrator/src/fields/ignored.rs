@@ -1,26 +1,26 @@
-//! The names of what a call passed over, as the header `X-Meetbot-Ignored` has them.
+//! The value of the header `X-Meetbot-Ignored`: names of ignored fields and parameters.
 
 use std::fmt::Write as _;
 
-/// No more names than this.
+/// The most names in the header.
 const MOST_NAMES: usize = 20;
-/// No more bytes than this, commas included.
+/// The most bytes of the header, commas included.
 const MOST_BYTES: usize = 1024;
 
-/// How the header shows a field whose name is empty; quotation marks of other names are encoded.
+/// The header's form of an empty name. Quotation marks in other names are encoded.
 const EMPTY: &str = "\"\"";
 
-/// Names, percent-encoded, with commas between them; those that do not fit are left out.
+/// Percent-encoded names, separated by commas; names beyond the limits are omitted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ignored(String);
 
 impl Ignored {
-    /// What was kept with an answer.
+    /// From the value that was stored with a response.
     pub(crate) fn kept(header: String) -> Self {
         Self(header)
     }
 
-    /// Adds a name by the way to it, unless it is there.
+    /// Adds a name, given as its path, unless it is there already.
     pub(crate) fn add(&mut self, path: &[&str]) {
         let longest = path.iter().map(|name| name.len() + 1).sum::<usize>();
         if longest > MOST_BYTES || self.names().count() == MOST_NAMES {
@@ -43,18 +43,18 @@ impl Ignored {
         self.0.split(',').filter(|name| !name.is_empty())
     }
 
-    /// The header's value; `None` when nothing was passed over.
+    /// The header's value; `None` if nothing was ignored.
     pub(crate) fn header(&self) -> Option<&str> {
         Some(self.0.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// What is kept with an answer.
+    /// The value to store with a response.
     pub(crate) fn into_header(self) -> String {
         self.0
     }
 }
 
-/// A name without dots, commas, quotation marks, and what a header cannot hold.
+/// Percent-encodes dots, commas, quotation marks, and characters that a header must not contain.
 fn encoded(name: &str) -> String {
     if name.is_empty() {
         return EMPTY.to_owned();
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_show_nothing_are_named_too() {
+    fn empty_and_invisible_names_are_listed_too() {
         let mut ignored = Ignored::default();
         for path in [
             &[""][..],

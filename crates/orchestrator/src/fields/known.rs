@@ -1,4 +1,4 @@
-//! The names of a type's fields, asked of the code that serde makes for it: they are written once, at the type.
+//! The names of a type's fields, taken from its serde implementation, so that they are written only once.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-/// The names of the fields that a struct is read from.
+/// The names of a struct's fields.
 pub(super) fn names<T: DeserializeOwned>() -> &'static [&'static str] {
     T::deserialize(Asked).err().map_or(&[], |Names(names)| names)
 }
 
-/// A source of nothing, which is asked for the fields of a struct and hands their names back as its error.
+/// A deserializer without data that returns the requested field names as its error.
 struct Asked;
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The fields of a request's body: which of them a call knows, which are known ones misspelt, and which are passed over.
+//! The fields of a request's body: known, misspelt, or ignored.
 
 mod ignored;
 mod known;
@@ -22,10 +22,10 @@ pub(crate) use self::{
     },
 };
 
-/// More issues of one code would make an answer larger than its request.
+/// The most issues of one code: more would make the response larger than the request.
 const MOST_ISSUES: usize = 20;
 
-/// What is wrong with a request, in the order in which it was found.
+/// The issues of a request, in the order in which they were found.
 #[derive(Debug, Default)]
 pub(crate) struct Issues(Vec<Issue>);
 
@@ -39,7 +39,7 @@ impl Issues {
         self.add(path, "invalid_type", format!("must be {wanted}"));
     }
 
-    /// Adds an issue of a kind that a request can have any number of; of those beyond the first twenty it says only that there are more.
+    /// Adds an issue of a kind that may occur any number of times. From the 21st on, one issue says that there are more.
     fn add_one_of_many(&mut self, path: &[&str], code: &str, message: impl Into<String>) {
         match self.0.iter().filter(|issue| issue.code == code).count() {
             0..MOST_ISSUES => self.add(path, code, message),
@@ -48,7 +48,7 @@ impl Issues {
         }
     }
 
-    /// A field or query parameter that has another name or another place, which `hint` says.
+    /// Adds an unknown field or query parameter; `hint` names the right one.
     pub(crate) fn unknown(&mut self, path: &[&str], hint: &str) {
         let message = format!("is not known here; {hint}");
         self.add_one_of_many(path, "unknown_field", message);
@@ -63,11 +63,11 @@ impl Issues {
     }
 }
 
-/// The fields of a JSON object, in their order. A name may stand more than once.
+/// The fields of a JSON object, in order. A name may occur more than once.
 pub(crate) struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
-    /// Reads the text of an object; what is wrong with another text is the one issue.
+    /// Parses a JSON object; for any other text the error is one issue.
     pub(crate) fn read(body: &'a str) -> Result<Self, Issues> {
         serde_json::from_str(body).map_err(|error| {
             let mut issues = Issues::default();
@@ -76,7 +76,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// The JSON text of a field that stands there and is not `null`.
+    /// The JSON text of a field; `None` if it is absent or `null`.
     pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
         let (_, raw) = self.0.iter().find(|(known, _)| known == name)?;
         Some(raw.get()).filter(|raw| *raw != "null")
@@ -93,7 +93,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A text of 1 to `longest` characters without control characters; `None` when it is absent or `null`, or wrong.
+    /// A string of 1 to `longest` characters without control characters; `None` if it is absent, `null` or invalid.
     pub(crate) fn text(&self, name: &str, longest: usize, issues: &mut Issues) -> Option<String> {
         match self.value(name, issues)? {
             Value::String(text) if text.trim().is_empty() => {
@@ -116,7 +116,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The value of a field that must be there.
+    /// The value of a required field.
     pub(crate) fn required(&self, name: &str, what: &str, issues: &mut Issues) -> Option<Value> {
         if self.raw(name).is_none() {
             issues.add(&[name], "required", format!("is required: {what}"));
@@ -124,7 +124,7 @@ impl<'a> Fields<'a> {
         self.value(name, issues)
     }
 
-    /// Whether a field stands there as `null`.
+    /// Whether a field is present as `null`.
     pub(crate) fn is_null(&self, name: &str) -> bool {
         self.0.iter().any(|(known, raw)| known == name && raw.get() == "null")
     }
@@ -154,7 +154,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     }
 }
 
-/// Judges the body of a call that takes no field: what it passes over. A body that is no JSON says nothing.
+/// Checks the body of a call without fields; all its fields are ignored. A body that is not JSON is ignored too.
 pub(crate) fn judge_idle(body: &str) -> Result<Ignored, Vec<Issue>> {
     let (mut issues, mut ignored) = (Issues::default(), Ignored::default());
     if let Ok(fields) = Fields::read(body) {

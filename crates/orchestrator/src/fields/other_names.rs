@@ -1,8 +1,8 @@
-//! What a field or query parameter of ours is called elsewhere: in the APIs of other products, which people move from, and in the arguments of our own SDKs.
+//! Names of fields and query parameters in other APIs, from which users migrate, and in the arguments of the SDKs.
 //!
 //! Recall.ai, Attendee, `MeetingBaas`, Vexa, Nylas Notetaker, Skribby and `MeetStream`, as their references had it in 2026.
 
-/// The name here, and the names elsewhere. Case, underscores and hyphens do not count, nor does the unit of a duration.
+/// A name of this API with its names elsewhere. Case, underscores, hyphens and the unit of a duration are ignored.
 pub(super) type OtherNames = &'static [(&'static str, &'static [&'static str])];
 
 pub(super) const OF_A_JOB: OtherNames = &[
@@ -104,14 +104,14 @@ pub(super) const OF_A_KEY: OtherNames = &[
     ("expiresAt", &["expires", "expiry", "expiration", "valid_until"]),
 ];
 
-/// As an answer names what follows from them.
+/// Names of derived values in responses.
 pub(super) const OF_A_QUOTA: OtherNames = &[
     ("bots", &["max_bots"]),
     ("minutes", &["max_minutes"]),
     ("queuedJobs", &["max_queued_jobs", "queued", "queue"]),
 ];
 
-/// Of all calls; those of a parameter that a call has not are not looked at there. The first of two that share a name counts.
+/// Query parameters of all calls. Entries for a parameter that a call does not have are skipped; of two with the same name the first applies.
 pub(super) const OF_PARAMETERS: OtherNames = &[
     ("status", &["statuses", "state", "states", "job_status", "bot_status", "status_in"]),
     ("state", &["states", "status", "statuses", "delivery_state", "delivery_status", "state_in"]),

@@ -1,4 +1,4 @@
-//! What a query parameter that a call does not take is probably meant to be.
+//! Suggests the known name that an unknown query parameter probably means.
 
 use super::{
     other_names::OF_PARAMETERS,
@@ -6,7 +6,7 @@ use super::{
     spelling::Spelling,
 };
 
-/// The names that a call knows beside those in its path.
+/// The names that a call accepts, besides path parameters.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
     /// Of its query.
@@ -18,10 +18,10 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// What an unknown parameter is probably meant to be, in words: another one, a header, or a field of the body.
+    /// A hint for an unknown parameter: the parameter, header or body field that it probably means.
     pub(crate) fn meant(&self, name: &str) -> Option<String> {
         let spelling = Spelling::of(name);
-        // `status[]` and `status[0]` are how some clients repeat a parameter.
+        // Some clients repeat a parameter as `status[]` or `status[0]`.
         let repeated = || self.fitting(&Spelling::of(ends_of_path(name)?.0));
         if let Some(right) = self.fitting(&spelling).or_else(repeated) {
             return Some(format!("did you mean {right}?"));
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_of_another_name_leads_to_the_one_of_its_call() {
+    fn an_unknown_parameter_gets_the_hint_of_a_known_one() {
         let jobs = known(
             &[
                 "status",
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_of_the_body_leads_into_it() {
+    fn a_body_field_in_the_query_gets_a_hint() {
         let call = |body| Known { body: Some(body), ..known(&[], &["Idempotency-Key"]) };
         let create = call(&*NEW_JOB);
         for (name, hint) in [
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_parameter_is_called_elsewhere_is_none_of_its_call() {
+    fn no_name_of_another_api_is_a_known_parameter() {
         for (right, others) in OF_PARAMETERS {
             for other in *others {
                 assert_eq!(

@@ -1,4 +1,4 @@
-//! Which fields the bodies of the API have.
+//! The known fields of the API's request bodies.
 
 use std::sync::LazyLock;
 
@@ -58,13 +58,13 @@ pub(crate) static LOGIN_CODE: LazyLock<Shape> = LazyLock::new(|| Shape::of::<Log
 pub(crate) static LOGIN_DECISION: LazyLock<Shape> =
     LazyLock::new(|| Shape::of::<LoginDecision>(&[]));
 
-/// The body of a call that takes no field.
+/// The body of a call without fields.
 pub(super) static NO_FIELDS: Shape = Shape { names: &[], objects: Vec::new(), other_names: &[] };
 
-/// The header that each POST takes, which SDKs and other products have beside the fields.
+/// A header of each POST. SDKs and other APIs pass it beside the fields.
 pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
-/// The fields of an object, those of the objects among them included. What is not listed in `objects` is not looked into.
+/// The known fields of an object, including nested objects. Objects that are not listed in `objects` are not checked.
 #[derive(Debug)]
 pub(crate) struct Shape {
     names: &'static [&'static str],
@@ -72,14 +72,14 @@ pub(crate) struct Shape {
     other_names: OtherNames,
 }
 
-/// A known field: its name, and the object in the body that it belongs in, `None` for the body itself.
+/// The place of a known field: its name, and the nested object that contains it (`None`: the body itself).
 pub(super) struct Place {
     pub(super) name: &'static str,
     pub(super) object: Option<&'static str>,
 }
 
 impl Shape {
-    /// The names of the fields, without those of the objects among them.
+    /// The names of the fields, without those of nested objects.
     pub(crate) const fn names(&self) -> &'static [&'static str] {
         self.names
     }
@@ -93,12 +93,12 @@ impl Shape {
         self
     }
 
-    /// Judges the names of a body's fields, not their values.
+    /// Checks the names of a body's fields, not their values.
     pub(crate) fn judge(&self, fields: &Fields<'_>, issues: &mut Issues, ignored: &mut Ignored) {
         self.judge_object(None, self, fields, issues, ignored);
     }
 
-    /// Judges the fields of the body itself or of an object in it, which has this shape.
+    /// Checks the names in the body itself or in a nested object of this shape.
     fn judge_object(
         &self,
         object: Option<&'static str>,
@@ -124,7 +124,7 @@ impl Shape {
             }
             seen.push(name);
             let within = shape.objects.iter().find(|(object, _)| object == name);
-            // What is no object is a problem of its value.
+            // A value that is not an object is reported when the value is read.
             if let Some((object, shape)) = within
                 && let Ok(fields) = Fields::read(raw.get())
             {
@@ -133,8 +133,8 @@ impl Shape {
         }
     }
 
-    /// What an unknown name in `object` is probably meant to be, in words: a known name or another place for it. A name that fits in its own object is looked for
-    /// in no other.
+    /// A hint for an unknown name in `object`: a known name, or the right place. If a name matches in its own object, others
+    /// are not searched.
     fn meant(&self, object: Option<&str>, shape: &Self, name: &str) -> Option<String> {
         let spelling = Spelling::of(name);
         if let Some(name) = shape.fitting(&spelling, true) {
@@ -153,9 +153,9 @@ impl Shape {
         Some(format!("did you mean {}?", shape.known(&Spelling::of(first))?))
     }
 
-    /// The field, of all in this body, that a name in `object` is probably meant to be, or a path such as `webhooks.onFinalize` or `webhooks[onFinalize]`.
+    /// The field of this body that a name in `object` probably means. The name may be a path such as `webhooks.onFinalize` or `webhooks[onFinalize]`.
     fn place(&self, object: Option<&str>, name: &str, spelling: &Spelling) -> Option<Place> {
-        // Within an object, a single word of other products (`name`, `url`) means another thing than at the top level.
+        // In a nested object, single words of other APIs (`name`, `url`) have another meaning than at the top level.
         let words = object.is_none();
         let body = || Some(Place { name: self.fitting(spelling, words)?, object: None });
         let in_an_object = || {
@@ -172,7 +172,7 @@ impl Shape {
         body().or_else(in_an_object).or_else(by_path)
     }
 
-    /// The field of this body that a query parameter is probably meant to be.
+    /// The field of this body that a query parameter probably means.
     pub(super) fn of_parameter(&self, name: &str) -> Option<Place> {
         let place = self.place(None, name, &Spelling::of(name));
         place.or_else(|| {
@@ -181,14 +181,14 @@ impl Shape {
         })
     }
 
-    /// The known name of this object that one is in another spelling.
+    /// The known name of this object that `spelling` equals but for case, underscores and hyphens.
     fn known(&self, name: &Spelling) -> Option<&'static str> {
         let same = self.names.iter().find(|known| name.is(known));
         same.or_else(|| self.names.iter().find(|known| name.is_near(known))).copied()
     }
 
-    /// The known name of this object that one probably means: the same or in another unit, what it is called elsewhere (a single word only where `words` says
-    /// so), or a letter away from it.
+    /// The known name of this object that `spelling` probably means: equal, in another unit, a name of another API (single words only if `words`),
+    /// or with an edit distance of one.
     fn fitting(&self, name: &Spelling, words: bool) -> Option<&'static str> {
         let is_same = |known: &str| {
             name.is(known) || seconds(known).is_some_and(|base| name.is_in_some_unit(base))
@@ -212,7 +212,7 @@ fn seconds(name: &str) -> Option<&str> {
     name.strip_suffix("Seconds")
 }
 
-/// The first and the last name of a path that is written as one name: `a.b`, `a[b]`, `a[b][c]`, `a[]`.
+/// The first and the last part of a name that is a path: `a.b`, `a[b]`, `a[b][c]`, `a[]`.
 pub(super) fn ends_of_path(name: &str) -> Option<(&str, &str)> {
     let (first, rest) = name.split_at(name.find(['.', '['])?);
     let mut names = rest.rsplit(['.', '[', ']']).filter(|name| !name.is_empty());
@@ -221,7 +221,7 @@ pub(super) fn ends_of_path(name: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 impl Shape {
-    /// The names as the tests compare them: `autoLeave.onBotDetected`.
+    /// All names as paths, as in `autoLeave.onBotDetected`.
     pub(crate) fn paths(&self) -> Vec<String> {
         let own = self.names.iter().map(ToString::to_string);
         let within = self.objects.iter().flat_map(|(object, shape)| {
@@ -249,7 +249,7 @@ mod tests {
         (told.collect(), ignored.header().unwrap_or_default().to_owned())
     }
 
-    /// What is asked of a field, if it is misspelt.
+    /// The message for a field, if it is misspelt.
     fn right_name(shape: &Shape, body: &str) -> Option<String> {
         let (issues, _) = judged(shape, body);
         let [issue] = issues.as_slice() else { return None };
@@ -257,7 +257,7 @@ mod tests {
         Some(issue.split("did you mean ").nth(1)?.trim_end_matches('?').to_owned())
     }
 
-    /// What is said of the one field of a body that is not known; `None` when it is passed over.
+    /// The message for the one unknown field of a body; `None` if it is ignored.
     fn hint(shape: &Shape, body: &str) -> Option<String> {
         let (issues, ignored) = judged(shape, body);
         let Some(issue) = issues.first() else {
@@ -268,7 +268,7 @@ mod tests {
         Some(hint.unwrap_or_else(|| panic!("{issue}")).to_owned())
     }
 
-    /// The places of a body: its object, the shape of that.
+    /// The objects of a body, each with its shape.
     fn places(shape: &Shape) -> Vec<(Option<&'static str>, &Shape)> {
         let objects = shape.objects.iter().map(|(object, shape)| (Some(*object), shape));
         [(None, shape)].into_iter().chain(objects).collect()
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn every_known_name_in_any_other_spelling_has_its_right_name() {
+    fn every_known_name_is_recognised_in_other_spellings() {
         let snake = |name: &str| {
             name.chars().fold(String::new(), |mut snake, letter| {
                 if letter.is_uppercase() {
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_field_is_called_elsewhere_is_none_of_ours_and_leads_to_one() {
+    fn names_of_other_apis_are_not_known_fields_and_get_a_hint() {
         let chat = [(None, &*CHAT_MESSAGE)];
         for (root, (object, shape)) in places(&NEW_JOB)
             .into_iter()
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_of_another_object_is_refused_by_each_of_its_names() {
+    fn every_field_in_the_wrong_object_is_refused_under_each_of_its_names() {
         let places = places(&NEW_JOB);
         let pairs = places.iter().flat_map(|from| places.iter().map(move |to| (*from, *to)));
         for ((from, there), (to, shape)) in pairs.filter(|((from, _), (to, _))| from != to) {
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_in_the_wrong_place_says_where_it_belongs() {
+    fn a_field_in_the_wrong_place_gets_a_hint_with_the_right_place() {
         for (object, name, wanted) in [
             (Some("autoLeave"), "joinAt", "joinAt belongs at the top level"),
             (Some("webhooks"), "join_at", "joinAt belongs at the top level"),
@@ -413,7 +413,7 @@ mod tests {
             Some("did you mean the header Idempotency-Key?")
         );
         assert_eq!(idle(r#"{"message":"bye"}"#), None);
-        // A word that means many things, and a path to nothing that is known.
+        // An ambiguous word, and an unknown path.
         for (object, name) in [
             (Some("webhooks"), "name"),
             (Some("autoLeave"), "url"),
@@ -429,8 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn other_names_are_passed_over_in_their_order_with_their_path_and_metadata_is_not_looked_into()
-    {
+    fn ignored_names_are_listed_in_order_with_paths_and_metadata_is_not_checked() {
         let body = r#"{"meetingUrl":"x","zebra":1,"autoLeave":{"afterLunch":1,"afterSoloSeconds":5},"apple":{"join_at":1},
             "metadata":{"join_at":1,"bot_name":2},"webhooks":{"a.b":1,"über, ":2},"joinedAt":1,"status":"queued","":0}"#;
         let (issues, ignored) = judged(&NEW_JOB, body);
@@ -442,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_field_stands_once_at_each_place() {
+    fn a_duplicate_known_field_is_refused_in_each_object() {
         let body = r#"{"displayName":"A","webhooks":{"onFinalize":null,"onFinalize":"x"},"displayName":"B","x":1,"x":2}"#;
         let (issues, ignored) = judged(&NEW_JOB, body);
         let paths: Vec<&str> = issues.iter().filter_map(|issue| issue.split(' ').next()).collect();
@@ -452,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn any_number_of_misspelt_fields_makes_few_issues() {
+    fn the_number_of_issues_of_misspelt_fields_is_bounded() {
         let fields: Vec<String> =
             (0..5_000).map(|number| format!(r#""join{}at":1"#, "_".repeat(number))).collect();
         let (issues, _) = judged(&NEW_JOB, &format!("{{{}}}", fields.join(",")));

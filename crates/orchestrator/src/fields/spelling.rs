@@ -1,10 +1,10 @@
-//! When a name is probably another one misspelt.
+//! Decides whether a name is probably a misspelling of a known one.
 
-/// Shorter names are one edit away from too many others.
+/// The shortest name for which one edit is tolerated: shorter names have too many neighbours.
 const SHORTEST: usize = 6;
-/// No known name is longer; of another, which may be as long as a body, no more is compared.
+/// No known name is longer. Only this many characters of an unknown name are compared, which may be as long as a body.
 const LONGEST: usize = 64;
-/// What the names of durations end with.
+/// The units at the end of names of durations.
 const UNITS: &[&str] = &[
     "",
     "s",
@@ -25,12 +25,12 @@ const UNITS: &[&str] = &[
     "hours",
 ];
 
-/// The letters of a name, without what people write differently: case, underscores, hyphens.
+/// The letters of a name in lower case, without underscores and hyphens.
 fn letters(name: &str) -> impl Iterator<Item = char> {
     name.chars().filter(|letter| !matches!(letter, '_' | '-')).flat_map(char::to_lowercase)
 }
 
-/// A name as it is compared with known ones.
+/// A normalized name, for comparison with known ones.
 pub(crate) struct Spelling(Vec<char>);
 
 impl Spelling {
@@ -38,19 +38,19 @@ impl Spelling {
         Self(letters(name).take(LONGEST + 1).collect())
     }
 
-    /// Whether the other name differs in case, underscores and hyphens alone.
+    /// Whether the other name differs only in case, underscores and hyphens.
     pub(crate) fn is(&self, other: &str) -> bool {
         letters(other).eq(self.0.iter().copied())
     }
 
-    /// Whether this is `base` with a unit behind it, or without one: `after_solo_secs`, `afterSoloMinutes`, `after_solo`.
+    /// Whether this is `base`, with or without a unit at its end: `after_solo_secs`, `afterSoloMinutes`, `after_solo`.
     pub(crate) fn is_in_some_unit(&self, base: &str) -> bool {
         let mut rest = self.0.iter().copied();
         letters(base).all(|letter| rest.next() == Some(letter))
             && UNITS.iter().any(|unit| unit.chars().eq(rest.clone()))
     }
 
-    /// Whether one letter is missing, too many, another one or swapped with its neighbour, in a known name that is not too short for that.
+    /// Whether this differs from a known name, of at least [`SHORTEST`] letters, by one missing, extra, replaced or swapped letter.
     pub(crate) fn is_near(&self, known: &str) -> bool {
         letters(known).count() >= SHORTEST && self.is_one_edit_away(known)
     }
@@ -58,7 +58,7 @@ impl Spelling {
     fn is_one_edit_away(&self, known: &str) -> bool {
         let mut rest = letters(known);
         let mut same = 0;
-        // What is left of both behind their common beginning.
+        // The rest of both after their common prefix.
         let first = loop {
             match rest.next() {
                 Some(letter) if self.0.get(same) == Some(&letter) => same += 1,
@@ -66,7 +66,7 @@ impl Spelling {
             }
         };
         let name = &self.0[same..];
-        // Most names are longer or shorter by more than a letter.
+        // Cheap check first: most names differ in length by more than one.
         let known: Vec<char> = first.into_iter().chain(rest).collect();
         if name.len().abs_diff(known.len()) > 1 {
             return false;
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn one_letter_is_missing_too_many_another_or_swapped() {
+    fn one_missing_extra_replaced_or_swapped_letter_is_tolerated() {
         for name in [
             "isplayName",
             "displyName",
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_further_away_or_short_are_others() {
+    fn short_names_and_larger_differences_do_not_match() {
         for name in [
             "",
             "_",
