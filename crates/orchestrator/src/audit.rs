@@ -17,25 +17,25 @@ use crate::{
 };
 
 /// How long entries are collected before they are written; a crash may lose those.
-const GATHER: Duration = Duration::from_millis(200);
+const COLLECT: Duration = Duration::from_millis(200);
 /// How often the last use of each key is written, and old entries are deleted, when there is nothing else to write.
-const EVERY: Duration = Duration::from_secs(30);
+const IDLE_INTERVAL: Duration = Duration::from_secs(30);
 /// The most entries of one write, so that the store is not locked for long.
 const BATCH: usize = 500;
 /// The most entries that are kept while the store cannot be written. Later ones are lost, and the log has their number.
-const AT_MOST: usize = 10_000;
+const MOST_PENDING: usize = 10_000;
 /// The status in the audit log if the caller disconnected before the response. The request may have been carried out.
 pub(crate) const CALLER_GONE: u16 = 499;
 
 /// The key by which calls of a minute are grouped into one entry. Refusals are grouped by key and reason alone, whatever the path: otherwise a revoked key
 /// could fill the disk.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Alike {
+enum Group {
     Refused(KeyId, u16, Option<ErrorCode>),
     Changed(KeyId, u16, String, String, Option<JobId>),
 }
 
-impl Alike {
+impl Group {
     fn of(used: &KeyUse) -> Self {
         if used.status >= 400 && used.status != CALLER_GONE {
             Self::Refused(used.key, used.status, used.error.clone())
@@ -48,7 +48,7 @@ impl Alike {
 
 /// The entries that are not written yet, and the groups of the current minute.
 #[derive(Debug, Default)]
-struct Gathered {
+struct Pending {
     uses: Vec<KeyUse>,
     /// How many further calls each entry stands for.
     repeats: HashMap<UseId, u64>,
@@ -57,26 +57,26 @@ struct Gathered {
     /// The current minute, counted since 1970.
     minute: i64,
     /// The entries of the current minute, written or not.
-    lines: HashMap<Alike, UseId>,
+    lines: HashMap<Group, UseId>,
 }
 
-impl Gathered {
+impl Pending {
     /// Adds a use. Returns whether there is a new entry to write soon; counts can wait.
     fn add(&mut self, used: KeyUse) -> bool {
-        let (minute, alike) = (used.at.as_millis().div_euclid(60_000), Alike::of(&used));
-        if minute != self.minute || self.lines.len() >= AT_MOST {
+        let (minute, group) = (used.at.as_millis().div_euclid(60_000), Group::of(&used));
+        if minute != self.minute || self.lines.len() >= MOST_PENDING {
             self.lines.clear();
             self.minute = minute;
         }
-        if let Some(line) = self.lines.get(&alike) {
+        if let Some(line) = self.lines.get(&group) {
             *self.repeats.entry(*line).or_default() += 1;
             return false;
         }
-        if self.uses.len() >= AT_MOST {
+        if self.uses.len() >= MOST_PENDING {
             self.lost += 1;
             return false;
         }
-        self.lines.insert(alike, used.id);
+        self.lines.insert(group, used.id);
         self.uses.push(used);
         true
     }
@@ -87,31 +87,31 @@ impl Gathered {
 pub(crate) struct Audit {
     /// How long entries are kept; zero disables the log.
     keep: Duration,
-    gathered: Mutex<Gathered>,
+    pending: Mutex<Pending>,
     some: Notify,
 }
 
 impl Audit {
     /// A log whose entries are kept for `keep`. With zero no entries are written, only the time of each key's last use.
     pub(crate) fn new(keep: Duration) -> Self {
-        Self { keep, gathered: Mutex::default(), some: Notify::new() }
+        Self { keep, pending: Mutex::default(), some: Notify::new() }
     }
 
-    fn gathered(&self) -> MutexGuard<'_, Gathered> {
-        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records that a key was used at `at`.
-    pub(crate) fn shown(&self, key: KeyId, at: Timestamp) {
-        self.gathered().last_used.insert(key, at);
+    pub(crate) fn key_used(&self, key: KeyId, at: Timestamp) {
+        self.pending().last_used.insert(key, at);
     }
 
     /// Adds an entry to the log.
-    pub(crate) fn note(&self, used: KeyUse) {
+    pub(crate) fn record(&self, used: KeyUse) {
         if self.keep.is_zero() {
             return;
         }
-        if self.gathered().add(used) {
+        if self.pending().add(used) {
             self.some.notify_one();
         }
     }
@@ -126,11 +126,11 @@ impl Audit {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(IDLE_INTERVAL) => {}
                 () = self.some.notified() => {
                     tokio::select! {
                         () = stop.cancelled() => break,
-                        () = tokio::time::sleep(GATHER) => {}
+                        () = tokio::time::sleep(COLLECT) => {}
                     }
                 }
             }
@@ -141,8 +141,8 @@ impl Audit {
 
     async fn write(&self, store: &dyn Store, keep_from: Timestamp) {
         let (mut uses, repeats, last_used, lost) = {
-            let mut gathered = self.gathered();
-            let Gathered { uses, repeats, last_used, lost, .. } = &mut *gathered;
+            let mut pending = self.pending();
+            let Pending { uses, repeats, last_used, lost, .. } = &mut *pending;
             (mem::take(uses), mem::take(repeats), mem::take(last_used), mem::take(lost))
         };
         if lost > 0 {
@@ -163,14 +163,14 @@ impl Audit {
             if noted.await.is_err() {
                 // The store logs the error. The entries are put back before newer ones, and written next time.
                 let (repeats, touched) = if uses.is_empty() { (repeats, touched) } else { rest };
-                let mut gathered = self.gathered();
-                let since = mem::replace(&mut gathered.uses, batch);
-                gathered.uses.extend(uses.into_iter().chain(since));
+                let mut pending = self.pending();
+                let since = mem::replace(&mut pending.uses, batch);
+                pending.uses.extend(uses.into_iter().chain(since));
                 for (line, times) in repeats {
-                    *gathered.repeats.entry(line).or_default() += times;
+                    *pending.repeats.entry(line).or_default() += times;
                 }
                 for (key, at) in touched {
-                    gathered.last_used.entry(key).or_insert(at);
+                    pending.last_used.entry(key).or_insert(at);
                 }
                 return;
             }
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn equal_calls_of_a_minute_are_one_entry_with_a_count() {
         let [one, other] = [0, 1].map(|_| KeyId::generate(Timestamp::UNIX_EPOCH));
-        let mut gathered = Gathered::default();
+        let mut pending = Pending::default();
         for (key, ms, method, path, status, is_new) in [
             (one, 60_000, "GET", "/a", 401, true),
             // Other methods and paths, but the same reason of refusal.
@@ -224,22 +224,22 @@ mod tests {
             (one, 120_000, "GET", "/a", 401, true),
         ] {
             let what = format!("{method} {path} {status} at {ms}");
-            assert_eq!(gathered.add(used(key, ms, method, path, status)), is_new, "{what}");
+            assert_eq!(pending.add(used(key, ms, method, path, status)), is_new, "{what}");
         }
-        assert_eq!(gathered.uses.len(), 8);
-        let times = |line: usize| gathered.repeats.get(&gathered.uses[line].id).copied();
+        assert_eq!(pending.uses.len(), 8);
+        let times = |line: usize| pending.repeats.get(&pending.uses[line].id).copied();
         assert_eq!((times(0), times(3)), (Some(2), Some(1)));
-        assert_eq!((gathered.repeats.len(), gathered.lost), (2, 0));
+        assert_eq!((pending.repeats.len(), pending.lost), (2, 0));
     }
 
     #[test]
     fn entries_are_bounded_while_the_store_cannot_be_written() {
         let key = KeyId::generate(Timestamp::UNIX_EPOCH);
-        let mut gathered = Gathered::default();
-        for number in 0..3 * AT_MOST {
-            gathered.add(used(key, 0, "DELETE", &format!("/{number}"), 204));
+        let mut pending = Pending::default();
+        for number in 0..3 * MOST_PENDING {
+            pending.add(used(key, 0, "DELETE", &format!("/{number}"), 204));
         }
-        assert_eq!((gathered.uses.len(), gathered.lost), (AT_MOST, 2 * AT_MOST as u64));
-        assert!(gathered.lines.len() <= AT_MOST && gathered.repeats.is_empty());
+        assert_eq!((pending.uses.len(), pending.lost), (MOST_PENDING, 2 * MOST_PENDING as u64));
+        assert!(pending.lines.len() <= MOST_PENDING && pending.repeats.is_empty());
     }
 }

@@ -33,7 +33,7 @@ pub struct Limits {
 
 /// The state of a rate limit after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Left {
+pub(crate) struct RateLimitState {
     pub(crate) limit: u32,
     pub(crate) remaining: u32,
     /// The time until the full limit is available again.
@@ -43,7 +43,7 @@ pub(crate) struct Left {
 }
 
 /// Takes one token of a bucket of `limit`, which refills evenly within a minute. `all_back` is when the bucket is full again.
-fn take(limit: NonZeroU32, all_back: &mut Duration, now: Duration) -> Left {
+fn take(limit: NonZeroU32, all_back: &mut Duration, now: Duration) -> RateLimitState {
     let each = WINDOW / limit.get();
     let missing = all_back.saturating_sub(now);
     let wait = (missing + each).checked_sub(WINDOW).filter(|wait| !wait.is_zero());
@@ -51,24 +51,24 @@ fn take(limit: NonZeroU32, all_back: &mut Duration, now: Duration) -> Left {
     *all_back = now + missing;
     let remaining = WINDOW.saturating_sub(missing).as_nanos() / each.as_nanos().max(1);
     let remaining = u32::try_from(remaining).unwrap_or(u32::MAX).min(limit.get());
-    Left { limit: limit.get(), remaining, reset: missing, wait }
+    RateLimitState { limit: limit.get(), remaining, reset: missing, wait }
 }
 
 /// A rate limit for each key `K`.
 #[derive(Debug)]
-pub(crate) struct Allowance<K> {
+pub(crate) struct RateLimiter<K> {
     limit: Option<NonZeroU32>,
     all_back: Mutex<HashMap<K, Duration>>,
 }
 
-impl<K: Eq + Hash> Allowance<K> {
+impl<K: Eq + Hash> RateLimiter<K> {
     /// `limit` in a minute for each key; `None`: no limit.
     pub(crate) fn new(limit: Option<NonZeroU32>) -> Self {
         Self { limit, all_back: Mutex::default() }
     }
 
     /// Takes one for this key; `None` if there is no limit.
-    pub(crate) fn take(&self, key: K, now: Duration) -> Option<Left> {
+    pub(crate) fn take(&self, key: K, now: Duration) -> Option<RateLimitState> {
         let limit = self.limit?;
         let mut all_back = self.all_back.lock().unwrap_or_else(PoisonError::into_inner);
         // Keys with a full bucket are removed when the map would have to grow.
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn keys_have_separate_limits_and_unused_keys_are_removed() {
-        let allowance = Allowance::new(Some(limit(1)));
+        let allowance = RateLimiter::new(Some(limit(1)));
         let now = Duration::from_secs(1);
         assert_eq!(allowance.wait(&1, now), None);
         assert_eq!(allowance.take(1, now).unwrap().wait, None);
@@ -146,6 +146,6 @@ mod tests {
             allowance.take(key, Duration::from_secs(60 * key)).unwrap();
         }
         assert!(allowance.all_back.lock().unwrap().len() < 10);
-        assert_eq!(Allowance::new(None).take(1, now), None);
+        assert_eq!(RateLimiter::new(None).take(1, now), None);
     }
 }

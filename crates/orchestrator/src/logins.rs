@@ -16,7 +16,7 @@ use meetbot_types::{KeyId, bot::Secret};
 use crate::{
     keys,
     letters::{code, letters},
-    limits::Allowance,
+    limits::RateLimiter,
     store::Scope,
 };
 
@@ -124,14 +124,14 @@ impl Table {
 #[derive(Debug)]
 pub(crate) struct Logins {
     table: Mutex<Table>,
-    begun: Allowance<IpAddr>,
-    wrong: Allowance<KeyId>,
+    begun: RateLimiter<IpAddr>,
+    wrong: RateLimiter<KeyId>,
 }
 
 impl Default for Logins {
     fn default() -> Self {
-        let begun = Allowance::new(Some(BEGUN_PER_MINUTE));
-        Self { table: Mutex::default(), begun, wrong: Allowance::new(Some(WRONG_PER_MINUTE)) }
+        let begun = RateLimiter::new(Some(BEGUN_PER_MINUTE));
+        Self { table: Mutex::default(), begun, wrong: RateLimiter::new(Some(WRONG_PER_MINUTE)) }
     }
 }
 

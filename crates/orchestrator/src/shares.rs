@@ -7,25 +7,25 @@ use std::{
 };
 
 /// Keys that hold fewer shares than this may also take from the last quarter.
-const LITTLE: usize = 4;
+const FEW: usize = 4;
 
 /// Why a share was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NoShare {
+pub(crate) enum ShareRefusal {
     /// The key is at its limit, or the remaining shares are reserved for keys that hold few.
-    Own,
+    KeyLimit,
     /// All shares are taken.
-    None,
+    Exhausted,
 }
 
 /// Whether a key that holds `own` shares may take another, while all keys hold `taken` of `all`.
-fn may_take(own: usize, taken: usize, all: usize, each: usize) -> Result<(), NoShare> {
+fn may_take(own: usize, taken: usize, all: usize, each: usize) -> Result<(), ShareRefusal> {
     if own >= each {
-        Err(NoShare::Own)
+        Err(ShareRefusal::KeyLimit)
     } else if taken >= all {
-        Err(NoShare::None)
-    } else if own >= LITTLE && taken >= all - all / 4 {
-        Err(NoShare::Own)
+        Err(ShareRefusal::Exhausted)
+    } else if own >= FEW && taken >= all - all / 4 {
+        Err(ShareRefusal::KeyLimit)
     } else {
         Ok(())
     }
@@ -57,7 +57,7 @@ impl<K: Eq + Hash + Copy> Shares<K> {
     }
 
     /// Takes a share for `key`, until the returned value is dropped.
-    pub(crate) fn take(self: &Arc<Self>, key: K) -> Result<Share<K>, NoShare> {
+    pub(crate) fn take(self: &Arc<Self>, key: K) -> Result<Share<K>, ShareRefusal> {
         let mut taken = self.taken();
         let own = taken.of.get(&key).copied().unwrap_or(0);
         may_take(own, taken.all, self.all, self.each)?;
@@ -96,24 +96,24 @@ mod tests {
         for (own, taken, expected) in [
             (0, 0, Ok(())),
             (9, 11, Ok(())),
-            (10, 11, Err(NoShare::Own)),
-            (9, 12, Err(NoShare::Own)),
-            (4, 12, Err(NoShare::Own)),
+            (10, 11, Err(ShareRefusal::KeyLimit)),
+            (9, 12, Err(ShareRefusal::KeyLimit)),
+            (4, 12, Err(ShareRefusal::KeyLimit)),
             (3, 12, Ok(())),
             (0, 15, Ok(())),
-            (0, 16, Err(NoShare::None)),
+            (0, 16, Err(ShareRefusal::Exhausted)),
         ] {
             assert_eq!(may_take(own, taken, 16, 10), expected, "{own} of {taken}");
         }
         assert_eq!(may_take(0, 0, 1, usize::MAX), Ok(()), "of one there is no quarter");
-        assert_eq!(may_take(0, 1, 1, usize::MAX), Err(NoShare::None));
+        assert_eq!(may_take(0, 1, 1, usize::MAX), Err(ShareRefusal::Exhausted));
     }
 
     #[test]
     fn a_dropped_share_is_returned_and_keys_without_shares_are_removed() {
         let shares = Shares::new(8, 3);
         let held: Vec<_> = (0..3).map(|_| shares.take("a").unwrap()).collect();
-        assert_eq!(shares.take("a").unwrap_err(), NoShare::Own);
+        assert_eq!(shares.take("a").unwrap_err(), ShareRefusal::KeyLimit);
         let other = shares.take("b").unwrap();
         drop(held);
         assert!(shares.take("a").is_ok());

@@ -29,8 +29,8 @@ use crate::{
     audit::{Audit, CALLER_GONE},
     clock::Now,
     keys,
-    limits::Left,
-    shares::NoShare,
+    limits::RateLimitState,
+    shares::ShareRefusal,
     store::{self, Key, KeyEnd, KeyUse, Scope, Tenant},
 };
 
@@ -188,7 +188,7 @@ impl Caller {
             Err(none) => {
                 server.metrics.refused("streams_per_key");
                 let many = "the key has too many event streams and downloads open: close some of them, or ask again later";
-                Err(no_share(none, many))
+                Err(share_refused(none, many))
             }
         }
     }
@@ -227,7 +227,7 @@ pub(super) async fn admit(
         Err(refusal) => return refusal.into_response(),
     };
     let left = server.requests.take(key.id, now.steady);
-    if let Some(Left { limit, wait: Some(wait), .. }) = left {
+    if let Some(RateLimitState { limit, wait: Some(wait), .. }) = left {
         // Not in the audit log: excess requests would make it grow.
         server.metrics.refused("requests_per_minute");
         let message = format!("the key has {limit} requests a minute, and they are used up");
@@ -238,11 +238,11 @@ pub(super) async fn admit(
         Err(none) => {
             server.metrics.refused("requests_at_once");
             let busy = "the key has too many requests under way, or answers that it does not read";
-            return add_rate_limit_headers(no_share(none, busy).into_response(), left);
+            return add_rate_limit_headers(share_refused(none, busy).into_response(), left);
         }
     };
     let connection = request.extensions().get::<Arc<Connection>>().map(Connection::hold);
-    server.audit.shown(key.id, now.wall);
+    server.audit.key_used(key.id, now.wall);
     let route = request.extensions().get::<MatchedPath>();
     let required = required_scope(request.method(), route.map_or("", MatchedPath::as_str));
     let checked = check(&key, required, now);
@@ -278,12 +278,14 @@ pub(super) async fn sign_in(
 ) -> Result<Arc<Key>, ApiError> {
     let now = server.clock.now();
     let key = find(server, presented, audited.peer(), now).await?;
-    if let Some(Left { limit, wait: Some(wait), .. }) = server.requests.take(key.id, now.steady) {
+    if let Some(RateLimitState { limit, wait: Some(wait), .. }) =
+        server.requests.take(key.id, now.steady)
+    {
         server.metrics.refused("requests_per_minute");
         let message = format!("the key has {limit} requests a minute, and they are used up");
         return Err(ApiError::rate_limited(message, wait));
     }
-    server.audit.shown(key.id, now.wall);
+    server.audit.key_used(key.id, now.wall);
     let entry = AuditEntry::begin(server, &key, audited, now);
     match check(&key, Scope::Read, now) {
         Ok(()) => {
@@ -298,15 +300,15 @@ pub(super) async fn sign_in(
 }
 
 /// The response to a request that got no share: 429 `of_key` if the key's own shares are used up, else 503.
-pub(super) fn no_share(none: NoShare, of_key: &str) -> ApiError {
+pub(super) fn share_refused(none: ShareRefusal, of_key: &str) -> ApiError {
     match none {
-        NoShare::Own => ApiError::rate_limited(of_key, RETRY_AFTER),
-        NoShare::None => ApiError::unavailable("the server has too much to do"),
+        ShareRefusal::KeyLimit => ApiError::rate_limited(of_key, RETRY_AFTER),
+        ShareRefusal::Exhausted => ApiError::unavailable("the server has too much to do"),
     }
 }
 
-fn add_rate_limit_headers(mut response: Response, left: Option<Left>) -> Response {
-    if let Some(Left { limit, remaining, reset, .. }) = left {
+fn add_rate_limit_headers(mut response: Response, left: Option<RateLimitState>) -> Response {
+    if let Some(RateLimitState { limit, remaining, reset, .. }) = left {
         let headers = response.headers_mut();
         headers.insert("ratelimit-limit", limit.into());
         headers.insert("ratelimit-remaining", remaining.into());
@@ -473,7 +475,7 @@ impl AuditEntry {
 
     fn note(mut self, status: u16, error: Option<ErrorCode>) {
         if let Some(used) = self.used.take() {
-            self.audit.note(KeyUse { status, error, ..used });
+            self.audit.record(KeyUse { status, error, ..used });
         }
     }
 }
@@ -484,7 +486,7 @@ impl Drop for AuditEntry {
             if std::thread::panicking() {
                 used.status = ErrorCode::InternalError.status();
             }
-            self.audit.note(used);
+            self.audit.record(used);
         }
     }
 }

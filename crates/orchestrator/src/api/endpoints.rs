@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Server,
-    caller::{Caller, no_share},
+    caller::{Caller, share_refused},
     error::ApiError,
     query::Query,
     request::{BODY_LIMIT, JsonBody, idempotency_key, replay},
@@ -88,7 +88,7 @@ async fn test_webhook(
     let (store, tenant, now) = (&server.store, caller.tenant, server.store.now());
     let share = server.webhook_tests.take(caller.key().id);
     let _share =
-        share.map_err(|none| no_share(none, "the key has too many test events under way"))?;
+        share.map_err(|none| share_refused(none, "the key has too many test events under way"))?;
     let name = &caller.key().consumer_name;
     let gone = || ApiError::unauthorized("the consumer of this key is erased");
     let secrets = store.webhook_secrets(name, now).await?.ok_or_else(gone)?;

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{Server, caller::Peer, error::ApiError, request::read_body};
 use crate::{
     jobs::create::{self, New, Terms},
-    limits::Allowance,
+    limits::RateLimiter,
     store::{Creation, Tenant},
     zoom::{
         App, Zoom, auto_dispatch,
@@ -36,14 +36,14 @@ const FROM_ALL: u32 = 12_000;
 #[derive(Debug)]
 pub(crate) struct Hooks {
     pub(crate) zoom: Arc<Zoom>,
-    addresses: Allowance<IpAddr>,
-    all: Allowance<()>,
+    addresses: RateLimiter<IpAddr>,
+    all: RateLimiter<()>,
 }
 
 impl Hooks {
     pub(crate) fn new(zoom: Arc<Zoom>) -> Self {
         let (addresses, all) = (NonZeroU32::new(FROM_ADDRESS), NonZeroU32::new(FROM_ALL));
-        Self { zoom, addresses: Allowance::new(addresses), all: Allowance::new(all) }
+        Self { zoom, addresses: RateLimiter::new(addresses), all: RateLimiter::new(all) }
     }
 
     /// How long a caller has to wait; `None` if it is within the limits.

@@ -67,7 +67,7 @@ use crate::{
     audit::Audit,
     clock::Clock,
     egress::Guard,
-    limits::{Allowance, Limits},
+    limits::{Limits, RateLimiter},
     logins::Logins,
     metrics::Metrics,
     recordings::Recordings,
@@ -119,9 +119,9 @@ pub(crate) struct Server {
     pub(crate) audit: Arc<Audit>,
     pub(crate) limits: Limits,
     /// The rate limit of each key.
-    pub(crate) requests: Arc<Allowance<KeyId>>,
+    pub(crate) requests: Arc<RateLimiter<KeyId>>,
     /// The rate limit of unknown keys from each address.
-    pub(crate) unknown_keys: Arc<Allowance<IpAddr>>,
+    pub(crate) unknown_keys: Arc<RateLimiter<IpAddr>>,
     /// Serializes lookups of keys from addresses that have sent too many unknown ones.
     pub(crate) suspects: Arc<Semaphore>,
     /// Limits concurrent requests.

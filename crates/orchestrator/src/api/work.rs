@@ -133,7 +133,7 @@ async fn admit(State(server): State<Server>, request: Request, next: Next) -> Re
         Ok(key) => key,
         Err(refusal) => return refusal.into_response(),
     };
-    server.audit.shown(key.id, now.wall);
+    server.audit.key_used(key.id, now.wall);
     let Err(refusal) = check(&key, Scope::Worker, now) else { return next.run(request).await };
     let audited = AuditedRequest {
         method: request.method(),
