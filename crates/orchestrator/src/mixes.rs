@@ -11,8 +11,8 @@ use crate::{
     dispatch::Launcher,
     jobs::derive,
     recordings::{Finished, Recordings, bucket::BucketError},
+    running_tasks::RunningTask,
     store::{Store, StoreError},
-    under_way::Place,
     wake::Wakes,
 };
 
@@ -69,21 +69,21 @@ impl Mixes {
         making: &mut JoinSet<()>,
         stop: &CancellationToken,
     ) -> Result<Option<Timestamp>, StoreError> {
-        let (under_way, at_once) = (self.recordings.mixes.jobs(), self.at_once.max(1));
-        if under_way.len() >= at_once {
+        let (running_tasks, at_once) = (self.recordings.mixes.jobs(), self.at_once.max(1));
+        if running_tasks.len() >= at_once {
             return Ok(None);
         }
         let enough = u32::try_from(at_once).unwrap_or(u32::MAX);
         let waiting = self.store.waiting_mixes(enough, self.store.now()).await?;
-        for job in derive::begin(waiting.due, &under_way, at_once) {
-            let place = self.recordings.mixes.begin(job, stop.child_token());
+        for job in derive::begin(waiting.due, &running_tasks, at_once) {
+            let task = self.recordings.mixes.begin(job, stop.child_token());
             let mixes = self.clone();
             making.spawn(async move {
-                if let Err(error) = mixes.make(&place).await {
+                if let Err(error) = mixes.make(&task).await {
                     tracing::warn!(%job, %error, "the result of a mix cannot be stored now");
                     // It stays registered meanwhile, so that it is not started again at once.
                     tokio::select! {
-                        () = place.stop().cancelled() => {}
+                        () = task.stop().cancelled() => {}
                         () = tokio::time::sleep(POLL) => {}
                     }
                 }
@@ -92,8 +92,8 @@ impl Mixes {
         Ok(waiting.next)
     }
 
-    async fn make(&self, place: &Place) -> Result<(), StoreError> {
-        let job = place.job();
+    async fn make(&self, task: &RunningTask) -> Result<(), StoreError> {
+        let job = task.job();
         // A deletion first drops the mix in the store and then stops the running task. So a mix that is still waiting in the store here,
         // and is registered, will be stopped by the deletion.
         let Some(ended) = self.store.waiting_mix(job).await? else { return Ok(()) };
@@ -102,7 +102,7 @@ impl Mixes {
         };
         let unwanted =
             (self.at_once == 0).then(|| "recordings.mix_at_once is 0 on this server".to_owned());
-        match self.mix(&finished, unwanted, place.stop()).await {
+        match self.mix(&finished, unwanted, task.stop()).await {
             Ok(None) => Ok(()),
             Ok(Some(manifest)) => {
                 self.end(job, derive::file(manifest)).await?;

@@ -26,7 +26,7 @@ pub(crate) use self::{
     finished::Finished,
     upload::{Claimed, UploadHealth, Uploads, claim},
 };
-use crate::{store::Recorded, under_way::UnderWay};
+use crate::{running_tasks::RunningTasks, store::Recorded};
 
 /// The file that lists all others of a recording.
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -44,9 +44,9 @@ pub(crate) struct Recordings {
     /// The bucket that they are brought into.
     bucket: Option<Arc<Bucket>>,
     /// The mixes that are being made of them.
-    pub(crate) mixes: Arc<UnderWay>,
+    pub(crate) mixes: Arc<RunningTasks>,
     /// Those that are being brought into the bucket.
-    uploads: Arc<UnderWay>,
+    uploads: Arc<RunningTasks>,
     /// How these come along.
     health: Arc<Mutex<UploadHealth>>,
     /// Those that are not to be brought there any more, since their jobs are being erased.

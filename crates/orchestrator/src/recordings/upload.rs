@@ -19,8 +19,8 @@ use super::{
 use crate::{
     clock::Clock,
     jobs::{Upload, upload},
+    running_tasks::RunningTask,
     store::{Store, StoreError},
-    under_way::Place,
     wake::Wakes,
 };
 
@@ -116,12 +116,12 @@ impl Uploads {
         if let Err(error) = self.remove_copies().await {
             tracing::warn!(%error, "copies of recordings that are in the bucket stay on disk until the next start");
         }
-        let (mut under_way, mut later) = (JoinSet::new(), Later::new());
+        let (mut running_tasks, mut later) = (JoinSet::new(), Later::new());
         while !stop.is_cancelled() {
             if claimed == Claimed::NotYet {
                 claimed = self.claim_again().await;
             }
-            if let Err(error) = self.begin(claimed, &mut under_way, &later, &stop).await {
+            if let Err(error) = self.begin(claimed, &mut running_tasks, &later, &stop).await {
                 tracing::warn!(%error, "recordings that wait for the bucket cannot be looked up");
             }
             let now = self.clock.now().steady;
@@ -130,15 +130,15 @@ impl Uploads {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.poke.notified() => {}
-                Some(ended) = under_way.join_next() => match ended {
+                Some(ended) = running_tasks.join_next() => match ended {
                     Ok((job, ended)) => self.note(job, ended, &mut later),
                     Err(error) => tracing::error!(%error, "an upload crashed"),
                 },
                 () = tokio::time::sleep(sleep) => {}
             }
         }
-        under_way.abort_all();
-        while under_way.join_next().await.is_some() {}
+        running_tasks.abort_all();
+        while running_tasks.join_next().await.is_some() {}
     }
 
     async fn claim_again(&self) -> Claimed {
@@ -161,7 +161,7 @@ impl Uploads {
     async fn begin(
         &self,
         claimed: Claimed,
-        under_way: &mut JoinSet<(JobId, Result<(), UploadError>)>,
+        running_tasks: &mut JoinSet<(JobId, Result<(), UploadError>)>,
         later: &Later,
         stop: &CancellationToken,
     ) -> Result<(), StoreError> {
@@ -184,7 +184,7 @@ impl Uploads {
         for (job, upload) in due.take(AT_ONCE.saturating_sub(begun.len())) {
             let place = self.recordings.uploads.begin(job, stop.child_token());
             let uploads = self.clone();
-            under_way.spawn(async move { (job, uploads.make(&place, &upload).await) });
+            running_tasks.spawn(async move { (job, uploads.make(&place, &upload).await) });
         }
         Ok(())
     }
@@ -218,7 +218,7 @@ impl Uploads {
         change(&mut self.recordings.health.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    async fn make(&self, place: &Place, upload: &Upload) -> Result<(), UploadError> {
+    async fn make(&self, place: &RunningTask, upload: &Upload) -> Result<(), UploadError> {
         let job = place.job();
         // Who erases a job ends what has its place, and then erases it: what is still there now hears of that.
         let stored = match self.bring(job, upload, place.stop()).await {

@@ -10,27 +10,27 @@ use tokio_util::sync::CancellationToken;
 
 /// The running tasks, at most one for each job.
 #[derive(Debug, Default)]
-pub(crate) struct UnderWay(Mutex<HashMap<JobId, Making>>);
+pub(crate) struct RunningTasks(Mutex<HashMap<JobId, Task>>);
 
 #[derive(Debug, Clone)]
-struct Making {
+struct Task {
     stop: CancellationToken,
     ended: CancellationToken,
 }
 
-impl UnderWay {
+impl RunningTasks {
     /// Stops the task of this job, if one is running, and waits for its end. After that nothing writes into the recording.
     pub(crate) async fn end(&self, job: JobId) {
-        let Some(Making { stop, ended }) = self.all().get(&job).cloned() else { return };
+        let Some(Task { stop, ended }) = self.all().get(&job).cloned() else { return };
         stop.cancel();
         ended.cancelled().await;
     }
 
     /// Registers a task, until the returned value is dropped. The task has to end once `stop` is cancelled.
-    pub(crate) fn begin(self: &Arc<Self>, job: JobId, stop: CancellationToken) -> Place {
-        let making = Making { stop, ended: CancellationToken::new() };
-        self.all().insert(job, making.clone());
-        Place { job, making, all: Arc::clone(self) }
+    pub(crate) fn begin(self: &Arc<Self>, job: JobId, stop: CancellationToken) -> RunningTask {
+        let task = Task { stop, ended: CancellationToken::new() };
+        self.all().insert(job, task.clone());
+        RunningTask { job, task, all: Arc::clone(self) }
     }
 
     /// The jobs that have a running task.
@@ -38,20 +38,20 @@ impl UnderWay {
         self.all().keys().copied().collect()
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<JobId, Making>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<JobId, Task>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The registration of a running task; removed when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct RunningTask {
     job: JobId,
-    making: Making,
-    all: Arc<UnderWay>,
+    task: Task,
+    all: Arc<RunningTasks>,
 }
 
-impl Place {
+impl RunningTask {
     /// The job of the task.
     pub(crate) const fn job(&self) -> JobId {
         self.job
@@ -59,14 +59,14 @@ impl Place {
 
     /// Cancelled when the task has to end.
     pub(crate) const fn stop(&self) -> &CancellationToken {
-        &self.making.stop
+        &self.task.stop
     }
 }
 
-impl Drop for Place {
+impl Drop for RunningTask {
     fn drop(&mut self) {
         self.all.all().remove(&self.job);
-        self.making.ended.cancel();
+        self.task.ended.cancel();
     }
 }
 
@@ -78,16 +78,16 @@ mod tests {
 
     #[tokio::test]
     async fn end_waits_until_the_task_has_ended() {
-        let under_way = Arc::new(UnderWay::default());
+        let running_tasks = Arc::new(RunningTasks::default());
         let [job, other] = [(); 2].map(|()| JobId::generate(Timestamp::UNIX_EPOCH));
-        under_way.end(job).await;
-        let place = under_way.begin(job, CancellationToken::new());
-        let stop = place.making.stop.clone();
-        let mut ends = Box::pin(under_way.end(job));
-        under_way.end(other).await;
+        running_tasks.end(job).await;
+        let running = running_tasks.begin(job, CancellationToken::new());
+        let stop = running.task.stop.clone();
+        let mut ends = Box::pin(running_tasks.end(job));
+        running_tasks.end(other).await;
         assert!(futures_util::poll!(&mut ends).is_pending() && stop.is_cancelled());
-        drop(place);
+        drop(running);
         ends.await;
-        assert!(under_way.jobs().is_empty());
+        assert!(running_tasks.jobs().is_empty());
     }
 }
