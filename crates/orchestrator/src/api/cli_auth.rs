@@ -312,7 +312,7 @@ fn read_new(body: &str) -> Result<New, Vec<Issue>> {
         let message = "must be a host's name: letters, digits, dots, hyphens and underscores";
         issues.add(&[HOST], "invalid_characters", message);
     }
-    NEW_LOGIN.judge(&fields, &mut issues, &mut ignored);
+    NEW_LOGIN.check_names(&fields, &mut issues, &mut ignored);
     let live = world.map(|world| world == World::Live);
     if issues.is_empty() { Ok((scope, live, host)) } else { Err(issues.into_vec()) }
 }
@@ -329,7 +329,7 @@ fn read_code(body: &str) -> Result<(String, Ignored), Vec<Issue>> {
     let fields = Fields::read(body).map_err(Issues::into_vec)?;
     let (mut issues, mut ignored) = (Issues::default(), Ignored::default());
     let code = code(&fields, &mut issues);
-    LOGIN_CODE.judge(&fields, &mut issues, &mut ignored);
+    LOGIN_CODE.check_names(&fields, &mut issues, &mut ignored);
     match code {
         Some(code) if issues.is_empty() => Ok((code, ignored)),
         _ => Err(issues.into_vec()),
@@ -348,7 +348,7 @@ fn read_decision(body: &str) -> Result<(Decided, Ignored), Vec<Issue>> {
     }
     let decision = word(&fields, NAME, Decision::known, Decision::ALL, &mut issues);
     let scope = scope(&fields, &mut issues);
-    LOGIN_DECISION.judge(&fields, &mut issues, &mut ignored);
+    LOGIN_DECISION.check_names(&fields, &mut issues, &mut ignored);
     match (code, decision) {
         (Some(code), Some(decision)) if issues.is_empty() => Ok(((code, decision, scope), ignored)),
         _ => Err(issues.into_vec()),

@@ -17,10 +17,10 @@ use super::{
     error::ApiError,
     jobs::{job_id, no_job},
     query::Query,
-    request::{BODY_LIMIT, JsonBody, Named, idempotency_key, json, read_idle_body, replay},
+    request::{BODY_LIMIT, JsonBody, Named, idempotency_key, json, read_unused_body, replay},
 };
 use crate::{
-    fields::{CHAT_MESSAGE, Fields, Ignored, Issues, judge_idle},
+    fields::{CHAT_MESSAGE, Fields, Ignored, Issues, check_unused_body},
     jobs::refusal::refusal,
     store::{Commanded, KeptAnswer, Tenant},
 };
@@ -123,7 +123,7 @@ fn chat_message(body: &str) -> Result<(String, Ignored), Vec<Issue>> {
     const FIELD: &[&str] = &["message"];
     let fields = Fields::read(body).map_err(Issues::into_vec)?;
     let (mut issues, mut ignored) = (Issues::default(), Ignored::default());
-    CHAT_MESSAGE.judge(&fields, &mut issues, &mut ignored);
+    CHAT_MESSAGE.check_names(&fields, &mut issues, &mut ignored);
     let message = match fields.value("message", &mut issues) {
         Some(Value::String(message)) => Some(message),
         Some(_) => {
@@ -179,8 +179,8 @@ impl axum::extract::FromRequestParts<Server> for Call {
 impl Call {
     /// Sends a command that has no parameters.
     async fn plain(self, action: ControlAction, body: Body) -> Result<Response, ApiError> {
-        let body = read_idle_body(&self.server, body).await?;
-        let ignored = judge_idle(&body).map_err(ApiError::invalid_input)?;
+        let body = read_unused_body(&self.server, body).await?;
+        let ignored = check_unused_body(&body).map_err(ApiError::invalid_input)?;
         self.give(action, None, &body, ignored).await
     }
 

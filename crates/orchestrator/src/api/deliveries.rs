@@ -18,10 +18,10 @@ use super::{
     error::ApiError,
     pages::page,
     query::{Query, listed},
-    request::{Named, idempotency_key, read_idle_body, replay},
+    request::{Named, idempotency_key, read_unused_body, replay},
 };
 use crate::{
-    fields::judge_idle,
+    fields::check_unused_body,
     store::{DeliveryFilter, Redelivery},
 };
 
@@ -97,8 +97,8 @@ async fn redeliver(
     body: Body,
 ) -> Result<Response, ApiError> {
     let parsed = id.parse().map_err(|_| none(&id))?;
-    let body = read_idle_body(&server, body).await?;
-    let ignored = judge_idle(&body).map_err(ApiError::invalid_input)?;
+    let body = read_unused_body(&server, body).await?;
+    let ignored = check_unused_body(&body).map_err(ApiError::invalid_input)?;
     let idempotency = idempotency_key(&headers, "POST", uri.path(), &body, &ignored)?;
     match server.store.redeliver(tenant, parsed, idempotency, server.store.now()).await? {
         Redelivery::Sent(delivery) => {

@@ -128,7 +128,7 @@ pub(super) fn read_redeliver(body: &str) -> Result<(Redeliver, Ignored), Vec<Iss
     });
     let since = since(&fields, &mut issues);
     let cursor = cursor(&fields, &mut issues);
-    REDELIVER.judge(&fields, &mut issues, &mut ignored);
+    REDELIVER.check_names(&fields, &mut issues, &mut ignored);
     match (endpoint, since) {
         (Some(endpoint), Some(since)) if issues.is_empty() => {
             Ok((Redeliver { endpoint, since, cursor }, ignored))
@@ -144,7 +144,7 @@ pub(super) fn read_test(body: &str, guard: &Guard) -> Result<(TestWebhook, Ignor
     let endpoint = url(&fields, &mut issues, |url| {
         guard.check(url).map_err(|problem| (problem.code(), problem.to_string()))
     });
-    TEST_WEBHOOK.judge(&fields, &mut issues, &mut ignored);
+    TEST_WEBHOOK.check_names(&fields, &mut issues, &mut ignored);
     match endpoint {
         Some(endpoint) if issues.is_empty() => Ok((TestWebhook { endpoint }, ignored)),
         _ => Err(issues.into_vec()),

@@ -130,7 +130,7 @@ async fn list_jobs(
         let (server, filter) = (server.clone(), filter.clone());
         async move {
             let mut page = server.store.jobs(tenant, filter, window).await?;
-            show_who_waits(&server, tenant, &mut page.data, server.store.now()).await?;
+            mark_waiting_for_slot(&server, tenant, &mut page.data, server.store.now()).await?;
             Ok(page)
         }
     })
@@ -150,12 +150,13 @@ async fn get_job(
 ) -> Result<Json<Job>, ApiError> {
     let id = job_id(&id)?;
     let mut job = server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
-    show_who_waits(&server, tenant, std::slice::from_mut(&mut job), server.store.now()).await?;
+    mark_waiting_for_slot(&server, tenant, std::slice::from_mut(&mut job), server.store.now())
+        .await?;
     Ok(Json(job))
 }
 
 /// Sets `statusDetail` of due jobs that wait for a slot of their consumer.
-async fn show_who_waits(
+async fn mark_waiting_for_slot(
     server: &Server,
     tenant: Tenant,
     jobs: &mut [Job],
@@ -164,7 +165,7 @@ async fn show_who_waits(
     let wants = |job: &Job| quota::wants_a_place(job, now.wall);
     if jobs.iter().any(wants) && server.store.at_bot_limit(tenant).await? {
         for job in jobs.iter_mut().filter(|job| wants(job)) {
-            quota::show_that_it_waits(job);
+            quota::set_waiting_detail(job);
         }
     }
     Ok(())

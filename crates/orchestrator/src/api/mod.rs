@@ -186,7 +186,7 @@ pub(crate) fn router(server: Server) -> Router {
     let parameters = Arc::new(Parameters::of(keyed.get_openapi_mut()));
     // The layer that is added last runs first.
     let keyed = keyed
-        .route_layer(middleware::from_fn_with_state(parameters, parameters::judge))
+        .route_layer(middleware::from_fn_with_state(parameters, parameters::check_names))
         .route_layer(middleware::from_fn_with_state(server.clone(), caller::admit));
     let (router, mut document) = routes(keyed).split_for_parts();
     document::complete(&mut document);

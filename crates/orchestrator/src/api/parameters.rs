@@ -89,7 +89,7 @@ impl Parameters {
 }
 
 /// Middleware: checks the names of query parameters, and lists ignored parameters and fields in a header of successful responses.
-pub(super) async fn judge(
+pub(super) async fn check_names(
     State(parameters): State<Arc<Parameters>>,
     mut request: Request,
     next: Next,

@@ -116,7 +116,7 @@ pub(super) async fn read_body(
 }
 
 /// Reads the body of a call that takes none: SDKs send `{}` or nothing. It is part of the fingerprint of an `Idempotency-Key` all the same.
-pub(super) async fn read_idle_body(server: &Server, body: Body) -> Result<String, ApiError> {
+pub(super) async fn read_unused_body(server: &Server, body: Body) -> Result<String, ApiError> {
     let body = read_body(server, body, BODY_LIMIT).await?;
     Ok(String::from_utf8_lossy(&body).into_owned())
 }

@@ -10,11 +10,11 @@ use serde::{
 
 /// The names of a struct's fields.
 pub(super) fn names<T: DeserializeOwned>() -> &'static [&'static str] {
-    T::deserialize(Asked).err().map_or(&[], |Names(names)| names)
+    T::deserialize(FieldNameProbe).err().map_or(&[], |Names(names)| names)
 }
 
 /// A deserializer without data that returns the requested field names as its error.
-struct Asked;
+struct FieldNameProbe;
 
 #[derive(Debug)]
 struct Names(&'static [&'static str]);
@@ -33,7 +33,7 @@ impl Error for Names {
     }
 }
 
-impl<'de> Deserializer<'de> for Asked {
+impl<'de> Deserializer<'de> for FieldNameProbe {
     type Error = Names;
 
     fn deserialize_struct<V: Visitor<'de>>(

@@ -155,10 +155,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 }
 
 /// Checks the body of a call without fields; all its fields are ignored. A body that is not JSON is ignored too.
-pub(crate) fn judge_idle(body: &str) -> Result<Ignored, Vec<Issue>> {
+pub(crate) fn check_unused_body(body: &str) -> Result<Ignored, Vec<Issue>> {
     let (mut issues, mut ignored) = (Issues::default(), Ignored::default());
     if let Ok(fields) = Fields::read(body) {
-        shape::NO_FIELDS.judge(&fields, &mut issues, &mut ignored);
+        shape::NO_FIELDS.check_names(&fields, &mut issues, &mut ignored);
     }
     if issues.is_empty() { Ok(ignored) } else { Err(issues.into_vec()) }
 }

@@ -73,7 +73,7 @@ pub(crate) struct Shape {
 }
 
 /// The place of a known field: its name, and the nested object that contains it (`None`: the body itself).
-pub(super) struct Place {
+pub(super) struct FieldPlace {
     pub(super) name: &'static str,
     pub(super) object: Option<&'static str>,
 }
@@ -94,7 +94,12 @@ impl Shape {
     }
 
     /// Checks the names of a body's fields, not their values.
-    pub(crate) fn judge(&self, fields: &Fields<'_>, issues: &mut Issues, ignored: &mut Ignored) {
+    pub(crate) fn check_names(
+        &self,
+        fields: &Fields<'_>,
+        issues: &mut Issues,
+        ignored: &mut Ignored,
+    ) {
         self.judge_object(None, self, fields, issues, ignored);
     }
 
@@ -143,7 +148,7 @@ impl Shape {
         if spelling.is(IDEMPOTENCY_KEY) {
             return Some(format!("did you mean the header {IDEMPOTENCY_KEY}?"));
         }
-        if let Some(Place { name, object }) = self.place(object, name, &spelling) {
+        if let Some(FieldPlace { name, object }) = self.place(object, name, &spelling) {
             return Some(match object {
                 Some(object) => format!("{name} belongs in {object}"),
                 None => format!("{name} belongs at the top level"),
@@ -154,30 +159,33 @@ impl Shape {
     }
 
     /// The field of this body that a name in `object` probably means. The name may be a path such as `webhooks.onFinalize` or `webhooks[onFinalize]`.
-    fn place(&self, object: Option<&str>, name: &str, spelling: &Spelling) -> Option<Place> {
+    fn place(&self, object: Option<&str>, name: &str, spelling: &Spelling) -> Option<FieldPlace> {
         // In a nested object, single words of other APIs (`name`, `url`) have another meaning than at the top level.
         let words = object.is_none();
-        let body = || Some(Place { name: self.fitting(spelling, words)?, object: None });
+        let body = || Some(FieldPlace { name: self.fitting(spelling, words)?, object: None });
         let in_an_object = || {
             self.objects.iter().find_map(|(object, shape)| {
-                Some(Place { name: shape.fitting(spelling, words)?, object: Some(object) })
+                Some(FieldPlace { name: shape.fitting(spelling, words)?, object: Some(object) })
             })
         };
         let by_path = || {
             let (first, last) = ends_of_path(name)?;
             let first = self.known(&Spelling::of(first))?;
             let (object, shape) = self.objects.iter().find(|(object, _)| *object == first)?;
-            Some(Place { name: shape.fitting(&Spelling::of(last), true)?, object: Some(object) })
+            Some(FieldPlace {
+                name: shape.fitting(&Spelling::of(last), true)?,
+                object: Some(object),
+            })
         };
         body().or_else(in_an_object).or_else(by_path)
     }
 
     /// The field of this body that a query parameter probably means.
-    pub(super) fn of_parameter(&self, name: &str) -> Option<Place> {
+    pub(super) fn of_parameter(&self, name: &str) -> Option<FieldPlace> {
         let place = self.place(None, name, &Spelling::of(name));
         place.or_else(|| {
             let (first, _) = ends_of_path(name)?;
-            Some(Place { name: self.known(&Spelling::of(first))?, object: None })
+            Some(FieldPlace { name: self.known(&Spelling::of(first))?, object: None })
         })
     }
 
@@ -237,7 +245,7 @@ mod tests {
 
     fn judged(shape: &Shape, body: &str) -> (Vec<String>, String) {
         let (mut issues, mut ignored) = (Issues::default(), Ignored::default());
-        shape.judge(
+        shape.check_names(
             &Fields::read(body).unwrap_or_else(|_| panic!("{body}")),
             &mut issues,
             &mut ignored,

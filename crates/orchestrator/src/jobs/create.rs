@@ -65,7 +65,7 @@ pub(crate) fn create(body: &str, terms: &Terms<'_>) -> Result<New, Vec<Issue>> {
     let metadata = values::metadata(&fields, &mut issues);
     let auto_leave = values::auto_leave(&fields, &mut issues);
     let record_video = values::record_video(&fields, &mut issues);
-    NEW_JOB.judge(&fields, &mut issues, &mut ignored);
+    NEW_JOB.check_names(&fields, &mut issues, &mut ignored);
     let (Some((link, meeting_url)), true) = (link, issues.is_empty()) else {
         return Err(issues.into_vec());
     };

@@ -90,7 +90,7 @@ pub(crate) fn wants_a_place(job: &Job, now: Timestamp) -> bool {
 
 /// Says on a job that [`wants_a_place`] that there is none. Only shown, never stored: it would have to be written to each job that waits whenever a place is
 /// taken or becomes free.
-pub(crate) fn show_that_it_waits(job: &mut Job) {
+pub(crate) fn set_waiting_detail(job: &mut Job) {
     job.status_detail = Some(AT_BOT_LIMIT.to_owned());
 }
 

@@ -51,7 +51,7 @@ pub(in crate::api) fn new_key(
         issues.add(&["live"], "live_required", message);
     }
     let expires_at = expires_at(&fields, now, &mut issues);
-    NEW_KEY.judge(&fields, &mut issues, &mut ignored);
+    NEW_KEY.check_names(&fields, &mut issues, &mut ignored);
     match (consumer, live, scope) {
         (Some(consumer), Some(live), Some(scope)) if issues.is_empty() => {
             Ok((AskedKey { consumer, live, scope, expires_at }, ignored))
@@ -137,7 +137,7 @@ pub(in crate::api) fn quota_change(
         minutes: limit("minutes"),
         queued_jobs: limit("queuedJobs"),
     };
-    QUOTA_CHANGE.judge(&fields, &mut issues, &mut ignored);
+    QUOTA_CHANGE.check_names(&fields, &mut issues, &mut ignored);
     if issues.is_empty() && change == admin::QuotaChange::default() {
         issues.add(&[], "required", "at least one of bots, minutes and queuedJobs is required");
     }
@@ -180,7 +180,7 @@ pub(in crate::api) fn rotation(body: &str) -> Result<(Duration, Ignored), Vec<Is
             seconds
         }
     };
-    SECRET_ROTATION.judge(&fields, &mut issues, &mut ignored);
+    SECRET_ROTATION.check_names(&fields, &mut issues, &mut ignored);
     match seconds {
         Some(seconds) if issues.is_empty() => Ok((Duration::from_secs(seconds.into()), ignored)),
         _ => Err(issues.into_vec()),
