@@ -369,7 +369,7 @@ async fn look_up(
     // Beyond the limit keys of the address are looked up one at a time: guessing takes little of the store, and a valid key behind the same proxy still works.
     let over = server.unknown_keys.wait(&network, now.steady);
     let turn = match over {
-        Some(_) => server.suspects.acquire().await.ok(),
+        Some(_) => server.unknown_key_lookups.acquire().await.ok(),
         None => None,
     };
     let found = find.await?;

@@ -20,7 +20,7 @@ use super::{
     caller::{self, AuditedRequest, Caller},
     error::ApiError,
     query::{Query, listed},
-    request::{BODY_LIMIT, JsonBody, Named},
+    request::{BODY_LIMIT, JsonBody, PathParams},
     session_cookie,
 };
 use crate::{
@@ -106,7 +106,7 @@ async fn init_login(
     ))]
 async fn poll_login(
     State(server): State<Server>,
-    Named(nonce): Named<String>,
+    PathParams(nonce): PathParams<String>,
     extensions: Extensions,
 ) -> Result<Response, ApiError> {
     let now = server.clock.now().steady;

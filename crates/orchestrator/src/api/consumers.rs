@@ -62,7 +62,7 @@ pub(super) async fn erase(
         let (ended, leaving): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(.., ended)| *ended);
         for (of, job, _) in &leaving {
             server.store.cancel(*of, *job, server.store.now()).await?;
-            server.happened(*job);
+            server.notify_changed(*job);
         }
         for portion in ended.chunks(PORTION) {
             let jobs: Vec<JobId> = portion.iter().map(|(_, job, _)| *job).collect();

@@ -17,7 +17,7 @@ use super::{
     error::ApiError,
     jobs::{job_id, no_job},
     query::Query,
-    request::{BODY_LIMIT, JsonBody, Named, idempotency_key, json, read_unused_body, replay},
+    request::{BODY_LIMIT, JsonBody, PathParams, idempotency_key, json, read_unused_body, replay},
 };
 use crate::{
     fields::{CHAT_MESSAGE, Fields, Ignored, Issues, check_unused_body},
@@ -165,7 +165,7 @@ impl axum::extract::FromRequestParts<Server> for Call {
         server: &Server,
     ) -> Result<Self, ApiError> {
         let Caller { tenant, .. } = Caller::from_request_parts(parts, server).await?;
-        let Named(id) = Named::<String>::from_request_parts(parts, server).await?;
+        let PathParams(id) = PathParams::<String>::from_request_parts(parts, server).await?;
         Ok(Self {
             server: server.clone(),
             tenant,
@@ -207,7 +207,7 @@ impl Call {
                 return Err(ApiError::invalid_state(refusal(&asked, &job)));
             }
         };
-        self.server.happened(self.job);
+        self.server.notify_changed(self.job);
         let mut result = command.result(&job);
         let answered = async {
             while result.state == ControlState::Pending {

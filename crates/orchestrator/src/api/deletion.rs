@@ -9,7 +9,7 @@ use super::{
     caller::Caller,
     error::ApiError,
     jobs::{job_id, no_job},
-    request::Named,
+    request::PathParams,
 };
 
 pub(super) fn router() -> OpenApiRouter<Server> {
@@ -26,7 +26,7 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 async fn delete_recording(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    Named(id): Named<String>,
+    PathParams(id): PathParams<String>,
 ) -> Result<Json<DeletionReceipt>, ApiError> {
     let id = job_id(&id)?;
     // The job is marked first, so that no manifest is served whose files are being removed. After a crash in between, the call can be repeated.

@@ -18,7 +18,7 @@ use super::{
     error::ApiError,
     pages::page,
     query::{Query, listed},
-    request::{Named, idempotency_key, read_unused_body, replay},
+    request::{PathParams, idempotency_key, read_unused_body, replay},
 };
 use crate::{
     fields::check_unused_body,
@@ -71,7 +71,7 @@ async fn list_deliveries(
 async fn get_delivery(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    Named(id): Named<String>,
+    PathParams(id): PathParams<String>,
 ) -> Result<Json<Delivery>, ApiError> {
     let none = || none(&id);
     let parsed = id.parse().map_err(|_| none())?;
@@ -91,7 +91,7 @@ fn none(id: &str) -> ApiError {
 async fn redeliver(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    Named(id): Named<String>,
+    PathParams(id): PathParams<String>,
     uri: Uri,
     headers: HeaderMap,
     body: Body,

@@ -23,7 +23,7 @@ use super::{
     jobs::{job_id, no_job},
     pages::page,
     query::{Query, digits},
-    request::Named,
+    request::PathParams,
     sending::Streamed,
 };
 use crate::store::Window;
@@ -58,7 +58,7 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 async fn list_events(
     State(server): State<Server>,
     caller: Caller,
-    Named(id): Named<String>,
+    PathParams(id): PathParams<String>,
     headers: HeaderMap,
     mut query: Query,
 ) -> Result<Response, ApiError> {

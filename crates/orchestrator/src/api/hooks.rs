@@ -122,7 +122,7 @@ async fn zoom(
     let (consumer, stream) = (app.settings.consumer.clone(), event.stream_id.clone());
     let heard = server.store.zoom_event(consumer, event, server.store.now()).await?;
     for job in heard.jobs {
-        server.happened(job);
+        server.notify_changed(job);
     }
     if let Some((template, meeting)) = app.settings.auto_dispatch.as_ref().zip(heard.unclaimed) {
         dispatch(&server, app, &auto_dispatch::body(template, &stream, &meeting)).await?;

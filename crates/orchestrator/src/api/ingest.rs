@@ -105,7 +105,7 @@ async fn report(
         server.wakes.poke_rooms();
     }
     server.metrics.attempts.apply(&counted, server.clock.now().steady);
-    server.happened(job);
+    server.notify_changed(job);
     if answer.status.is_final() {
         server.mixes.notify_one();
     }

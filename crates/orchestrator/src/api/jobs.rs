@@ -15,7 +15,7 @@ use super::{
     error::ApiError,
     pages::page,
     query::{Query, listed},
-    request::{BODY_LIMIT, JsonBody, Named, idempotency_key, replay},
+    request::{BODY_LIMIT, JsonBody, PathParams, idempotency_key, replay},
 };
 use crate::{
     clock::StoreNow,
@@ -146,7 +146,7 @@ async fn list_jobs(
 async fn get_job(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    Named(id): Named<String>,
+    PathParams(id): PathParams<String>,
 ) -> Result<Json<Job>, ApiError> {
     let id = job_id(&id)?;
     let mut job = server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
@@ -180,10 +180,10 @@ async fn mark_waiting_for_slot(
 async fn cancel_job(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    Named(id): Named<String>,
+    PathParams(id): PathParams<String>,
 ) -> Result<StatusCode, ApiError> {
     let id = job_id(&id)?;
     server.store.cancel(tenant, id, server.store.now()).await?.ok_or_else(|| no_job(id))?;
-    server.happened(id);
+    server.notify_changed(id);
     Ok(StatusCode::NO_CONTENT)
 }

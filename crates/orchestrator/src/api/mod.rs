@@ -123,9 +123,9 @@ pub(crate) struct Server {
     /// The rate limit of unknown keys from each address.
     pub(crate) unknown_keys: Arc<RateLimiter<IpAddr>>,
     /// Serializes lookups of keys from addresses that have sent too many unknown ones.
-    pub(crate) suspects: Arc<Semaphore>,
+    pub(crate) unknown_key_lookups: Arc<Semaphore>,
     /// Limits concurrent requests.
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) request_slots: Arc<Semaphore>,
     /// Limits the concurrent calls of each key, from the request until the response is sent.
     pub(crate) calls: Arc<Shares<KeyId>>,
     /// Limits the concurrent event streams and downloads of each key.
@@ -143,7 +143,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Wakes everything that waits for a change of this job.
-    fn happened(&self, job: JobId) {
+    fn notify_changed(&self, job: JobId) {
         self.wakes.poke(job);
         self.queue.notify_one();
         self.outbox.notify_one();
@@ -241,7 +241,7 @@ async fn shed(State(server): State<Server>, request: Request, next: Next) -> Res
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return response;
     }
-    let Ok(_turn) = server.room.try_acquire() else {
+    let Ok(_turn) = server.request_slots.try_acquire() else {
         server.metrics.refused("requests_at_once");
         return ApiError::unavailable("the server has too much to do").into_response();
     };

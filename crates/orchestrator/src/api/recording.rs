@@ -19,7 +19,7 @@ use super::{
     caller::Caller,
     error::ApiError,
     jobs::{job_id, no_job},
-    request::Named,
+    request::PathParams,
 };
 use crate::{
     recordings::{
@@ -45,7 +45,7 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 async fn get_manifest(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    Named(id): Named<String>,
+    PathParams(id): PathParams<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let finished = finished(&server, &job(&server, tenant, &id).await?)?;
@@ -61,7 +61,7 @@ async fn get_manifest(
 async fn list_artifacts(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    Named(id): Named<String>,
+    PathParams(id): PathParams<String>,
 ) -> Result<Json<Page<File>>, ApiError> {
     let job = job(&server, tenant, &id).await?;
     let mut data = match server.recordings.finished(&job) {
@@ -93,7 +93,7 @@ async fn list_artifacts(
 async fn get_artifact(
     State(server): State<Server>,
     caller: Caller,
-    Named((id, name)): Named<(String, String)>,
+    PathParams((id, name)): PathParams<(String, String)>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let job = job(&server, caller.tenant, &id).await?;

@@ -23,9 +23,9 @@ pub(crate) const BODY_LIMIT: usize = 256 * 1024;
 pub(crate) const INGEST_LIMIT: usize = 1024 * 1024;
 
 /// Path parameters. A path that cannot be decoded is answered with `not_found`.
-pub(crate) struct Named<T>(pub(crate) T);
+pub(crate) struct PathParams<T>(pub(crate) T);
 
-impl<T: DeserializeOwned + Send> FromRequestParts<Server> for Named<T> {
+impl<T: DeserializeOwned + Send> FromRequestParts<Server> for PathParams<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, ApiError> {

@@ -19,7 +19,7 @@ use crate::{
         error::ApiError,
         pages::page,
         query::Query,
-        request::{BODY_LIMIT, JsonBody, Named},
+        request::{BODY_LIMIT, JsonBody, PathParams},
     },
     store::{ConsumerFilter, ConsumerUse, Tenant, Window},
 };
@@ -70,7 +70,7 @@ async fn list_consumers(
     ))]
 async fn get_consumer(
     State(server): State<Server>,
-    Named(id): Named<String>,
+    PathParams(id): PathParams<String>,
 ) -> Result<Json<Consumer>, ApiError> {
     find(&server, consumer_id(&id)?).await.map(Json)
 }
@@ -94,7 +94,7 @@ async fn find(server: &Server, id: ConsumerId) -> Result<Consumer, ApiError> {
     ))]
 async fn change_quota(
     State(server): State<Server>,
-    Named(id): Named<String>,
+    PathParams(id): PathParams<String>,
     query: Query,
     JsonBody(body): JsonBody<BODY_LIMIT>,
 ) -> Result<Response, ApiError> {
@@ -128,7 +128,7 @@ async fn change_quota(
 async fn erase_any_consumer(
     State(server): State<Server>,
     Caller { tenant, .. }: Caller,
-    Named(id): Named<String>,
+    PathParams(id): PathParams<String>,
     query: Query,
 ) -> Result<Json<ErasureReceipt>, ApiError> {
     let consumer = consumer_id(&id)?;

@@ -19,7 +19,7 @@ use crate::{
         error::ApiError,
         pages::page,
         query::Query,
-        request::{BODY_LIMIT, JsonBody, Named, idempotency_key, replay},
+        request::{BODY_LIMIT, JsonBody, PathParams, idempotency_key, replay},
     },
     keys::{self, Wanted},
     store::{Earlier, KeptAnswer, Key, KeyCreation, KeyFilter, Revocation},
@@ -121,7 +121,7 @@ async fn list_keys(State(server): State<Server>, mut query: Query) -> Result<Res
 async fn revoke_key(
     State(server): State<Server>,
     caller: Caller,
-    Named(id): Named<String>,
+    PathParams(id): PathParams<String>,
 ) -> Result<Json<ApiKey>, ApiError> {
     let none = || ApiError::not_found(format!("there is no key {id}"));
     let parsed = id.parse().map_err(|_| none())?;

@@ -22,7 +22,7 @@ use crate::{
         error::ApiError,
         pages::page,
         query::Query,
-        request::{BODY_LIMIT, JsonBody, Named, idempotency_key, replay},
+        request::{BODY_LIMIT, JsonBody, PathParams, idempotency_key, replay},
     },
     store::{ConsumerFilter, Rotation, RotationAnswer},
 };
@@ -75,7 +75,7 @@ async fn list_secrets(
 async fn rotate_secret(
     State(server): State<Server>,
     caller: Caller,
-    Named(id): Named<String>,
+    PathParams(id): PathParams<String>,
     uri: Uri,
     headers: HeaderMap,
     query: Query,
