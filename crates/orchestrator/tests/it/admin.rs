@@ -1,4 +1,4 @@
-//! The admin API: consumers, quotas, webhook secrets and the audit log in an operator's hands, and what every call refuses.
+//! The admin API: consumers, quotas, webhook secrets, the audit log, and invalid bodies of every call.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ impl Operated {
         found["data"][0]["id"].as_str().unwrap().to_owned()
     }
 
-    /// All entries of a list, by pages of this size.
+    /// All entries of a list, read in pages of this size.
     async fn all(&self, list: &str, limit: usize) -> Vec<Value> {
         let (mut all, mut cursor) = (Vec::new(), String::new());
         loop {
@@ -75,7 +75,7 @@ impl Operated {
         self.server.request_as(key, Method::GET, path).send().await.unwrap().status()
     }
 
-    /// Lines of the audit log that this filter gives, once there are so many.
+    /// The entries of the audit log that match this filter, once there are `count`.
     async fn lines(&self, filter: &str, count: usize) -> Vec<Value> {
         let look = async {
             loop {
@@ -96,7 +96,7 @@ fn path_of(line: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_body_is_said_with_its_place() {
+async fn each_issue_of_a_body_has_its_path() {
     let data = TempDir::new().unwrap();
     let ops = Operated::start(&data).await;
     let acme = ops.consumer("acme").await;
@@ -170,7 +170,7 @@ async fn what_is_wrong_with_a_body_is_said_with_its_place() {
 }
 
 #[tokio::test]
-async fn a_consumers_quota_is_read_set_and_given_back() {
+async fn a_consumers_quota_is_read_set_and_cleared() {
     let data = TempDir::new().unwrap();
     let ops = Operated::start(&data).await;
     let id = ops.consumer("acme").await;
@@ -189,7 +189,7 @@ async fn a_consumers_quota_is_read_set_and_given_back() {
     let changed = change(json!({"bots": 1, "queuedJobs": "none"})).await;
     assert_eq!(changed["quota"], json!({"bots": 1, "minutes": "default", "queuedJobs": "none"}));
     assert_eq!((&changed["maxBots"], &changed["maxQueuedJobs"]), (&json!(1), &Value::Null));
-    // It holds: the second job waits, and gets its bot as soon as there is room.
+    // It is enforced: the second job waits, and gets its bot when the first has ended.
     let client = ops.server.client();
     client.dispatch_bot(new_job()).await.unwrap();
     let second = client.dispatch_bot(new_job()).await.unwrap().id;
@@ -214,7 +214,7 @@ async fn a_consumers_quota_is_read_set_and_given_back() {
 }
 
 #[tokio::test]
-async fn a_consumer_is_erased_by_its_confirmed_name_and_no_other_with_it() {
+async fn only_the_consumer_whose_name_is_confirmed_is_erased() {
     let data = TempDir::new().unwrap();
     let ops = Operated::start(&data).await;
     let live = ops.server.key("acme", true, Scope::Write).await;
@@ -254,7 +254,7 @@ async fn a_consumer_is_erased_by_its_confirmed_name_and_no_other_with_it() {
 }
 
 #[tokio::test]
-async fn a_webhook_secret_is_rotated_shown_once_and_listed_never() {
+async fn a_rotated_webhook_secret_is_shown_once_and_never_listed() {
     let data = TempDir::new().unwrap();
     let ops = Operated::start(&data).await;
     let id = ops.consumer("acme").await;
@@ -268,7 +268,7 @@ async fn a_webhook_secret_is_rotated_shown_once_and_listed_never() {
     assert!(secret.starts_with("whsec_") && secret != ops.server.webhook_secret, "{rotated}");
     let until: Timestamp = rotated["previousUntil"].as_str().unwrap().parse().unwrap();
     assert!((until - Duration::from_hours(1)).millis_since(now()).abs() < 60_000, "{until}");
-    // A doubled request is no second rotation.
+    // A repeated request does not rotate again.
     assert_eq!(ask(json!({"overlapSeconds": 3600})).await, (status, rotated.clone()));
     let refused = ops.post(&rotate, json!({})).await;
     is_error(&refused, 409, "conflict");
@@ -294,7 +294,7 @@ async fn a_webhook_secret_is_rotated_shown_once_and_listed_never() {
 }
 
 #[tokio::test]
-async fn the_audit_log_names_who_changed_what_and_no_secret() {
+async fn the_audit_log_records_changes_with_their_key_and_no_secrets() {
     let data = TempDir::new().unwrap();
     let ops = Operated::start(&data).await;
     let before = now();
@@ -306,7 +306,7 @@ async fn the_audit_log_names_who_changed_what_and_no_secret() {
     assert_eq!(answered(quota).await.0, 200);
     let rotated = ops.post(&format!("secrets/{acme}/rotate"), json!({})).await.1;
     assert_eq!(answered(ops.ask(Method::DELETE, &format!("keys/{id}"))).await.0, 200);
-    // Who may not is named too, with its own key.
+    // Refused calls are recorded too, under the key that was refused.
     let admin = ops
         .server
         .fresh_key(Wanted { consumer: "acme", live: true, scope: Scope::Admin, expires_at: None })
@@ -314,20 +314,20 @@ async fn the_audit_log_names_who_changed_what_and_no_secret() {
     assert_eq!(ops.opens(admin.secret.expose(), "/api/v1/admin/keys").await, 403);
 
     let mine = ops.lines(&format!("key={}", ops.id), 4).await;
-    let mut told: Vec<String> = mine
+    let mut entries: Vec<String> = mine
         .iter()
         .map(|line| {
             format!("{} {} {}", line["method"].as_str().unwrap(), path_of(line), line["status"])
         })
         .collect();
-    told.sort();
+    entries.sort();
     let expected = [
         format!("DELETE /api/v1/admin/keys/{id} 200"),
         format!("PATCH /api/v1/admin/consumers/{acme}/quota 200"),
         format!("POST /api/v1/admin/keys/{id} 201"),
         format!("POST /api/v1/admin/secrets/{acme}/rotate 200"),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(entries, expected);
     let refused = ops.lines(&format!("consumer={acme}&refused=true"), 1).await;
     assert_eq!(refused.len(), 1);
     assert_eq!(
@@ -355,13 +355,13 @@ async fn the_audit_log_names_who_changed_what_and_no_secret() {
 }
 
 #[tokio::test]
-async fn an_operators_key_sees_the_jobs_of_its_own_consumer_alone() {
+async fn an_operators_key_sees_only_the_jobs_of_its_consumer() {
     let data = TempDir::new().unwrap();
     let ops = Operated::start(&data).await;
     let job = ops.server.client().dispatch_bot(new_job()).await.unwrap().id;
     let _bot = ops.server.bot().await;
     assert_eq!(ops.opens(&ops.key, &format!("/api/v1/jobs/{job}")).await, 404);
-    // It may all that a key of each lesser scope may.
+    // It includes each lower scope.
     for path in ["/api/v1/jobs", "/api/v1/usage", "/api/v1/admin/host", "/metrics"] {
         assert_eq!(ops.opens(&ops.key, path).await, 200, "{path}");
     }

@@ -1,4 +1,4 @@
-//! Keys that an operator makes, lists and revokes over the admin API.
+//! Keys that an operator creates, lists and revokes with the admin API.
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_key_is_made_shown_once_listed_without_its_secret_and_revoked_at_once() {
+async fn a_key_is_shown_once_listed_without_its_secret_and_revoked_at_once() {
     let data = TempDir::new().unwrap();
     let ops = Operated::start(&data).await;
     let expires = (now() + Duration::from_hours(24)).to_string();
@@ -49,7 +49,7 @@ async fn a_key_is_made_shown_once_listed_without_its_secret_and_revoked_at_once(
         assert!(!whole.contains(secret), "{whole}");
     }
 
-    // What is open with it ends, too.
+    // Open streams with it end, too.
     let job = ops.server.client_of(second["key"].as_str().unwrap());
     let job = job.dispatch_bot(new_job()).await.unwrap().id;
     let events = format!("/api/v1/jobs/{job}/events");
@@ -59,7 +59,7 @@ async fn a_key_is_made_shown_once_listed_without_its_secret_and_revoked_at_once(
     for key in [&made, &second] {
         let (status, revoked) = answered(revoke(key["id"].as_str().unwrap())).await;
         assert_eq!((status.as_u16(), revoked["revokedAt"].is_string()), (200, true), "{revoked}");
-        // This process has no key in mind that it has revoked itself.
+        // A key that this process revoked is not cached.
         assert_eq!(ops.opens(key["key"].as_str().unwrap(), "/api/v1/jobs").await, 401);
         let again = answered(revoke(key["id"].as_str().unwrap())).await;
         assert_eq!(again, (status, revoked), "again, it changes nothing");
@@ -73,7 +73,7 @@ async fn a_key_is_made_shown_once_listed_without_its_secret_and_revoked_at_once(
 }
 
 #[tokio::test]
-async fn the_last_operators_key_is_not_revoked_unless_there_is_another() {
+async fn the_last_operators_key_cannot_be_revoked() {
     let data = TempDir::new().unwrap();
     let ops = Operated::start(&data).await;
     let own = format!("keys/{}", ops.id);
@@ -85,7 +85,7 @@ async fn the_last_operators_key_is_not_revoked_unless_there_is_another() {
     );
     let other = ops.make(json!({"consumer": "ops", "live": true, "scope": "operator"})).await;
     let other_key = other["key"].as_str().unwrap();
-    // Each revokes the other at the same time: one of them stays.
+    // Two keys revoke each other concurrently: one of them remains.
     let theirs = format!("/api/v1/admin/keys/{}", ops.id);
     let mine = format!("keys/{}", other["id"].as_str().unwrap());
     let revoke = ops.server.request_as(other_key, Method::DELETE, &theirs);
@@ -102,7 +102,7 @@ async fn the_last_operators_key_is_not_revoked_unless_there_is_another() {
 }
 
 #[tokio::test]
-async fn a_doubled_request_makes_one_key_which_is_stored_nowhere() {
+async fn a_repeated_request_returns_the_same_key_which_is_not_stored() {
     let data = TempDir::new().unwrap();
     let ops = Operated::start(&data).await;
     let body = json!({"consumer": "doubled", "live": true, "scope": "write"});
@@ -120,7 +120,7 @@ async fn a_doubled_request_makes_one_key_which_is_stored_nowhere() {
 
     let other = json!({"consumer": "doubled", "live": true, "scope": "read"});
     is_error(&ask(&ops.key, &other).await, 422, "idempotency_mismatch");
-    // Another operator of the same consumer does not get an answer that was not meant for it.
+    // Another operator key of the same consumer does not get the stored response.
     let second = ops.make(json!({"consumer": "ops", "live": true, "scope": "operator"})).await;
     is_error(&ask(second["key"].as_str().unwrap(), &body).await, 422, "idempotency_mismatch");
     let refusal = json!({"consumer": "", "live": true});
@@ -138,7 +138,7 @@ async fn a_doubled_request_makes_one_key_which_is_stored_nowhere() {
 }
 
 #[tokio::test]
-async fn an_operators_browser_makes_keys_from_pages_of_the_server_alone() {
+async fn a_browser_session_creates_keys_only_from_pages_of_the_server() {
     let data = TempDir::new().unwrap();
     let ops = Operated::start(&data).await;
     let session = sign_in(&ops.server, &ops.key).await;
@@ -155,10 +155,10 @@ async fn an_operators_browser_makes_keys_from_pages_of_the_server_alone() {
     assert_eq!(made.0, 201, "{made:?}");
     assert_eq!(ops.opens(made.1["key"].as_str().unwrap(), "/api/v1/jobs").await, 200);
     assert_eq!(create(&session, Some("same-origin")).await, made, "a doubled click");
-    // Another session could not find the same key again, and is not given a wrong one.
+    // Another session cannot derive the same key, and does not get a wrong one.
     let other = sign_in(&ops.server, &ops.key).await;
     is_error(&create(&other, Some("same-origin")).await, 422, "idempotency_mismatch");
-    // A session ends with its key, also when the API revokes that.
+    // A session ends when its key is revoked.
     let operator = ops.make(json!({"consumer": "ops", "live": true, "scope": "operator"})).await;
     let own = format!("/api/v1/admin/keys/{}", ops.id);
     let revoke = ops.server.request_as(operator["key"].as_str().unwrap(), Method::DELETE, &own);
@@ -170,7 +170,7 @@ async fn an_operators_browser_makes_keys_from_pages_of_the_server_alone() {
 }
 
 #[tokio::test]
-async fn keys_come_in_pages_that_new_ones_do_not_shift() {
+async fn pages_of_keys_are_stable_while_keys_are_added() {
     let data = TempDir::new().unwrap();
     let ops = Operated::start(&data).await;
     let wanted = Wanted { consumer: "many", live: false, scope: Scope::Read, expires_at: None };

@@ -1,4 +1,4 @@
-//! Every answer is the contract's, the router's own included; every bad input gets its error, and none a 500.
+//! Every error response has the documented form, those of the router included; no bad input causes a 500.
 
 use meetbot_orchestrator::store::Scope;
 use reqwest::{Method, StatusCode};
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::server::{MEETING, Server, answered, new_job};
 
-/// An error as the contract has it.
+/// Checks the documented form of an error.
 #[track_caller]
 pub(crate) fn is_error(answer: &(StatusCode, Value), status: u16, code: &str) {
     let (found, body) = answer;
@@ -18,7 +18,7 @@ pub(crate) fn is_error(answer: &(StatusCode, Value), status: u16, code: &str) {
 }
 
 #[tokio::test]
-async fn the_routers_own_answers_are_the_contracts() {
+async fn errors_of_the_router_have_the_documented_form() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let post = |path: &str| server.request(Method::POST, path);
@@ -46,7 +46,7 @@ async fn the_routers_own_answers_are_the_contracts() {
     is_error(&answered(text).await, 415, "unsupported_media_type");
     let huge = json!({"meetingUrl": MEETING, "metadata": {"text": "x".repeat(1 << 20)}});
     is_error(&answered(post("/api/v1/jobs").json(&huge)).await, 413, "payload_too_large");
-    // The last is no text at all.
+    // The last path is not UTF-8.
     for id in ["nonsense", "job_01KAB1CDEFGHJKMNPQRSTVWXYZ", "%F0%9F%92%A9", "%FF"] {
         for path in ["", "/manifest", "/events", "/artifacts/chat.jsonl"] {
             let path = format!("/api/v1/jobs/{id}{path}");
@@ -67,7 +67,7 @@ async fn the_routers_own_answers_are_the_contracts() {
 }
 
 #[tokio::test]
-async fn every_problem_of_a_body_is_told_at_once() {
+async fn all_issues_of_a_body_are_reported_together() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let create = |body: Value| answered(server.request(Method::POST, "/api/v1/jobs").json(&body));
@@ -144,7 +144,7 @@ async fn every_problem_of_a_body_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_link_that_no_bot_here_can_join_is_told_apart_from_one_that_nobody_knows() {
+async fn unavailable_and_unknown_platforms_have_different_codes() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let live = server.key("acme", true, Scope::Write).await;
@@ -163,7 +163,7 @@ async fn a_link_that_no_bot_here_can_join_is_told_apart_from_one_that_nobody_kno
     let unknown = create("https://example.com/room", &live).await;
     assert_eq!(unknown["issues"][0]["code"], "unknown_platform", "{unknown}");
     assert!(unknown["issues"][0]["message"].as_str().unwrap().contains("google-meet"), "{unknown}");
-    // With a test key the same meeting is played, and the platform stays the URL's.
+    // With a test key the sandbox plays the same meeting, and the platform stays that of the URL.
     let played = create("https://meet.google.com/abc-defg-hij", &server.key).await;
     assert_eq!(
         (&played["platform"], &played["status"]),
@@ -175,7 +175,7 @@ async fn a_link_that_no_bot_here_can_join_is_told_apart_from_one_that_nobody_kno
 }
 
 #[tokio::test]
-async fn what_anyone_may_ask_needs_no_key() {
+async fn public_paths_need_no_key() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     for path in ["/healthz", "/readyz", "/openapi.json"] {
@@ -198,7 +198,7 @@ async fn what_anyone_may_ask_needs_no_key() {
 }
 
 #[tokio::test]
-async fn what_a_url_or_a_header_says_is_read_strictly() {
+async fn query_parameters_and_headers_are_parsed_strictly() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let job = server.client().dispatch_bot(new_job()).await.unwrap();
@@ -210,7 +210,7 @@ async fn what_a_url_or_a_header_says_is_read_strictly() {
         "/api/v1/jobs?limit=%2B5",
         "/api/v1/jobs?limit=5e0",
         "/api/v1/webhooks/deliveries?jobId=",
-        // Beyond what the store can count to.
+        // Larger than the store's integers.
         &format!("{events}?cursor=18446744073709551615"),
         &format!("{events}?cursor=-1"),
     ] {

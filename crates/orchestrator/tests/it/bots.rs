@@ -1,4 +1,4 @@
-//! Bots that report, die, lie and come too late.
+//! Reports and commands of bots, also of bots that are lost, late or unauthorized.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::server::{Server, await_status, new_job, now};
 
 #[tokio::test]
-async fn a_bots_reports_move_its_job_and_are_applied_once() {
+async fn reports_change_the_job_and_are_applied_once() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -19,7 +19,7 @@ async fn a_bots_reports_move_its_job_and_are_applied_once() {
     let mut bot = server.bot().await;
     await_status(&client, &id, JobStatus::Joining).await;
     bot.record().await;
-    // The answer was lost on its way, and the bot says it all again.
+    // The response was lost, and the bot sends all reports again.
     assert_eq!(bot.report_as(1, BotReport::Admitted).await, StatusCode::OK);
     assert_eq!(bot.report_as(2, BotReport::RecordingStarted).await, StatusCode::OK);
     let job = await_status(&client, &id, JobStatus::Recording).await;
@@ -35,13 +35,13 @@ async fn a_bots_reports_move_its_job_and_are_applied_once() {
         ["joining", "in_call", "recording", "finalizing", "completed", "completed"]
     );
     assert!(events.windows(2).all(|two| two[0].data.sequence + 1 == two[1].data.sequence));
-    // A manifest outside of the server's folder is not served, whatever a bot says.
+    // A manifest outside of the server's folder is not served, even if a bot reports it.
     assert_eq!(client.manifest(&id).await.unwrap_err().kind(), ErrorKind::NotFound);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_bot_that_is_gone_is_replaced_and_its_late_reports_are_refused() {
+async fn a_lost_bot_is_replaced_and_its_late_reports_are_refused() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -49,17 +49,17 @@ async fn a_bot_that_is_gone_is_replaced_and_its_late_reports_are_refused() {
     let mut first = server.bot().await;
     first.record().await;
     let lost = first.order.clone();
-    let mut ghost = first.ghost();
+    let mut stale = first.stale();
     drop(first);
     let mut second = server.bot().await;
     assert_eq!((second.order.job_id, second.order.epoch, lost.epoch), (lost.job_id, 2, 1));
     assert_ne!(second.order.token.expose(), lost.token.expose());
     assert_eq!(
-        ghost.report(BotReport::RecordingStopped { paused_ms: 0 }).await,
+        stale.report(BotReport::RecordingStopped { paused_ms: 0 }).await,
         StatusCode::CONFLICT
     );
     let ending = Cause::Removed.ending(true, false);
-    assert_eq!(ghost.end(ending, None).await, StatusCode::CONFLICT);
+    assert_eq!(stale.end(ending, None).await, StatusCode::CONFLICT);
     let job = client.get_bot(&id).await.unwrap().unwrap();
     assert_eq!((job.status, job.attempt), (JobStatus::Joining, 2));
     second.record().await;
@@ -69,7 +69,7 @@ async fn a_bot_that_is_gone_is_replaced_and_its_late_reports_are_refused() {
 }
 
 #[tokio::test]
-async fn a_stranger_does_not_learn_from_ingest_which_jobs_there_are() {
+async fn ingest_does_not_reveal_to_others_which_jobs_exist() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let id = server.client().dispatch_bot(new_job()).await.unwrap().id;
@@ -94,14 +94,14 @@ async fn a_stranger_does_not_learn_from_ingest_which_jobs_there_are() {
         }
         assert_eq!(ask(&earlier, &waiting, epoch).await, (401, 401), "of another job, {epoch}");
     }
-    // Whose it was leaves.
+    // The superseded bot of the job leaves.
     assert_eq!(ask(&earlier, &id, 1).await, (409, 409));
     assert_eq!(ask(second.order.token.expose(), &id, 2).await, (200, 200));
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_bot_that_is_lost_as_it_leaves_is_followed_by_one_that_only_finalises() {
+async fn a_bot_lost_while_leaving_is_replaced_by_one_that_only_finalises() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -123,7 +123,7 @@ async fn a_bot_that_is_lost_as_it_leaves_is_followed_by_one_that_only_finalises(
 }
 
 #[tokio::test]
-async fn a_verb_reaches_the_bot_and_its_answer_the_caller() {
+async fn a_command_reaches_the_bot_and_the_caller_gets_its_result() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -150,7 +150,7 @@ async fn a_verb_reaches_the_bot_and_its_answer_the_caller() {
     let (result, seq) = tokio::join!(asked, obey);
     let result = result.unwrap();
     assert_eq!((result.state, result.status), (ControlState::Done, Some(JobStatus::Recording)));
-    // A bot that says nothing: the answer is `pending` after 5 s, and the command stands.
+    // The bot does not answer: the response is `pending` after 5 s, and the command stays.
     let result = client.leave_bot(&id).await.unwrap();
     assert_eq!(result.state, ControlState::Pending);
     assert_eq!(bot.commands(seq).await.commands[0].action.as_str(), "leave_call");
@@ -164,7 +164,7 @@ async fn a_verb_reaches_the_bot_and_its_answer_the_caller() {
 }
 
 #[tokio::test]
-async fn a_message_that_a_lost_bot_may_have_sent_is_expired_and_a_pause_goes_to_the_next() {
+async fn after_a_lost_bot_a_chat_message_expires_and_a_pause_goes_to_the_next_bot() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -193,7 +193,7 @@ async fn a_message_that_a_lost_bot_may_have_sent_is_expired_and_a_pause_goes_to_
 }
 
 #[tokio::test]
-async fn a_bot_that_is_leaving_takes_no_verb() {
+async fn a_leaving_bot_accepts_no_command() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -241,7 +241,7 @@ async fn a_bot_may_be_lost_in_any_status() {
     assert_eq!(last.end(ending, Some("file:///m")).await, StatusCode::OK);
     assert_eq!(await_status(&client, &id, JobStatus::Completed).await.attempt, 4);
 
-    // One that says all at once that it has failed.
+    // A bot whose first report is its failure.
     let failing = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
@@ -270,7 +270,7 @@ async fn a_bot_may_be_lost_in_any_status() {
 }
 
 #[tokio::test]
-async fn a_cancelled_job_ends_when_its_bot_has_left_even_if_that_bot_is_lost() {
+async fn a_cancelled_job_ends_when_its_bot_has_left_or_was_lost() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -294,7 +294,7 @@ async fn a_cancelled_job_ends_when_its_bot_has_left_even_if_that_bot_is_lost() {
 }
 
 #[tokio::test]
-async fn a_bot_without_the_right_token_is_nobody() {
+async fn a_bot_without_the_right_token_is_refused() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     server.client().dispatch_bot(new_job()).await.unwrap();
@@ -311,7 +311,7 @@ async fn a_bot_without_the_right_token_is_nobody() {
     ] {
         assert_eq!(request.send().await.unwrap().status(), status);
     }
-    // What is large is read from bots only; they say who they are in the query.
+    // A large body is only read from authenticated bots, which name their attempt in the query.
     let large = serde_json::json!({"jobId": bot.order.job_id, "epoch": 1, "reports": [], "x": "y".repeat(20_000)});
     let path = format!("/api/v1/ingest?jobId={}&epoch=1", bot.order.job_id);
     for (path, key, status) in [
@@ -322,14 +322,14 @@ async fn a_bot_without_the_right_token_is_nobody() {
         let request = server.request_as(key, Method::POST, path).json(&large);
         assert_eq!(request.send().await.unwrap().status(), status, "{path}");
     }
-    // A bot's token opens nothing else.
+    // A bot's token is not valid for other calls.
     let jobs = server.http.get(format!("{}/api/v1/jobs", bot.order.orchestrator_url));
     assert_eq!(jobs.bearer_auth(bot.order.token.expose()).send().await.unwrap().status(), 401);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_restart_loses_no_job_and_replaces_the_bots_of_before() {
+async fn a_restart_loses_no_job_and_replaces_its_bots() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let (client, key) = (server.client(), server.key.clone());

@@ -1,4 +1,4 @@
-//! A server that stops: what is under way arrives, and what it could not finish is there for the next one.
+//! A server that stops: running deliveries finish, and unfinished work is left to the next server.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::server::{PATIENCE, Server, await_status, new_job};
 
 #[tokio::test]
-async fn a_webhook_under_way_arrives_and_is_noted_before_the_server_ends() {
+async fn a_running_delivery_finishes_and_is_stored_before_the_server_ends() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
@@ -42,13 +42,14 @@ async fn a_webhook_under_way_arrives_and_is_noted_before_the_server_ends() {
     let server = Server::start(&data).await;
     let filter = ListDeliveries { job_id: Some(id), ..ListDeliveries::default() };
     let ledger = server.client().deliveries(&filter).await.unwrap().data;
-    let told: Vec<_> = ledger.iter().map(|one| (one.state.to_string(), one.tries.len())).collect();
-    assert_eq!(told, [("delivered".to_owned(), 1)]);
+    let listed: Vec<_> =
+        ledger.iter().map(|one| (one.state.to_string(), one.tries.len())).collect();
+    assert_eq!(listed, [("delivered".to_owned(), 1)]);
     assert!(arrivals.try_recv().is_err(), "it came twice");
 }
 
 #[tokio::test]
-async fn while_it_drains_bots_are_heard_and_lost_ones_wait_for_the_next_server() {
+async fn while_draining_reports_are_accepted_and_lost_bots_are_not_replaced() {
     let data = TempDir::new().unwrap();
     let drain = |name: &str| (name == "MEETBOT_SERVER_DRAIN_SECONDS").then(|| "600".to_owned());
     let server = Server::start_with(&data, drain).await;

@@ -1,4 +1,4 @@
-//! A consumer's feed: followed live, gone on with after a connection was lost, and closed to everybody else.
+//! A consumer's feed: streamed, continued after a lost connection, and private to the consumer.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use crate::{
 
 const FEED: &str = "/api/v1/events";
 
-/// A feed that is listened to.
+/// An open stream of a feed.
 struct Feed {
     response: Response,
     text: String,
-    /// The last id that came.
+    /// The last id that was received.
     id: String,
 }
 
 impl Feed {
-    /// Opens it with this key; behind `after`, where there is one.
+    /// Opens the stream with this key, after the cursor `after` if there is one.
     async fn open(server: &Server, key: &str, query: &str, after: Option<&str>) -> Self {
         let request = server.request_as(key, Method::GET, &format!("{FEED}{query}"));
         let request = after.into_iter().fold(request, |it, id| it.header("last-event-id", id));
@@ -33,11 +33,11 @@ impl Feed {
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let mut feed = Self { response, text: String::new(), id: String::new() };
-        assert_eq!(feed.message().await, None, "first it says where it stands");
+        assert_eq!(feed.message().await, None, "the first message has the cursor only");
         feed
     }
 
-    /// What the next message holds; `None` for one that only says where the stream stands.
+    /// The data of the next message; `None` if it has a cursor only.
     async fn message(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.text.find("\n\n") {
@@ -66,14 +66,14 @@ impl Feed {
 
     /// The jobs and sequences of the next events.
     async fn next<const COUNT: usize>(&mut self) -> [(String, u64); COUNT] {
-        let mut told = Vec::new();
-        while told.len() < COUNT {
-            told.push(which(&self.message().await.expect("an event")));
+        let mut seen = Vec::new();
+        while seen.len() < COUNT {
+            seen.push(which(&self.message().await.expect("an event")));
         }
-        told.try_into().unwrap()
+        seen.try_into().unwrap()
     }
 
-    /// Whether it ends, without another event.
+    /// Whether the stream ends without another event.
     async fn ends(mut self) -> bool {
         let mut rest = self.text;
         let read = async {
@@ -111,7 +111,7 @@ fn issue((status, body): &(StatusCode, Value)) -> String {
 }
 
 #[tokio::test]
-async fn a_feed_tells_of_all_jobs_as_they_change_and_goes_on_where_it_was_cut_off() {
+async fn a_feed_streams_changes_of_all_jobs_and_continues_after_a_cut() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -123,7 +123,7 @@ async fn a_feed_tells_of_all_jobs_as_they_change_and_goes_on_where_it_was_cut_of
     let later = Some(now() + Duration::from_hours(1));
     let waits = client.dispatch_bot(NewJob { join_at: later, ..new_job() }).await.unwrap().id;
     let created = feed.message().await.unwrap();
-    assert_eq!(which(&created), (waits.clone(), 0), "a job that waits is told of at once");
+    assert_eq!(which(&created), (waits.clone(), 0), "a waiting job is in the feed at once");
     let data_of = &created["data"];
     assert_eq!(
         (&data_of["status"], &data_of["previousStatus"], &data_of["statusDetail"]),
@@ -132,7 +132,7 @@ async fn a_feed_tells_of_all_jobs_as_they_change_and_goes_on_where_it_was_cut_of
     let seen = feed.id.clone();
     drop(feed);
 
-    // Nobody listens meanwhile.
+    // No stream is open meanwhile.
     bot.record().await;
     client.cancel_bot(&waits).await.unwrap();
     let mut feed = Feed::open(&server, &server.key, "", Some(&seen)).await;
@@ -146,7 +146,7 @@ async fn a_feed_tells_of_all_jobs_as_they_change_and_goes_on_where_it_was_cut_of
         "live again"
     );
 
-    // The list has the same; the header comes before the parameter, which a browser sends once more when it comes back.
+    // The list has the same events. The header takes precedence over the parameter, which a browser repeats when it reconnects.
     let (all, next) = page(&server, "").await;
     assert_eq!((all.len(), next), (9, None));
     let (behind, _) = page(&server, &format!("?cursor={seen}")).await;
@@ -169,7 +169,7 @@ async fn a_feed_tells_of_all_jobs_as_they_change_and_goes_on_where_it_was_cut_of
 }
 
 #[tokio::test]
-async fn a_feed_shows_a_key_what_it_reaches_and_ends_with_it() {
+async fn a_feed_is_limited_to_the_keys_tenant_and_ends_with_the_key() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let wanted = Wanted { consumer: "acme", live: false, scope: Scope::Read, expires_at: None };
@@ -197,21 +197,21 @@ async fn a_feed_shows_a_key_what_it_reaches_and_ends_with_it() {
         );
     }
     server.store().revoke_key(reader.key.id, false, server.store().now()).await.unwrap();
-    assert!(mine.ends().await, "the key is no longer good");
+    assert!(mine.ends().await, "the key is no longer valid");
     bot.record().await;
     let refused = answered(server.request_as(reader.secret.expose(), Method::GET, FEED)).await;
     is_error(&refused, 401, "unauthorized");
     assert_eq!(page(&server, &format!("?cursor={standing}")).await.0.len(), 4);
-    // A server that stops ends them all.
+    // A server that stops ends all streams.
     drop(bot);
     server.stop().await;
     for feed in theirs {
-        assert!(feed.ends().await, "nobody else's jobs are in it");
+        assert!(feed.ends().await, "it has no jobs of others");
     }
 }
 
 #[tokio::test]
-async fn a_place_that_a_feed_does_not_have_is_refused_with_what_to_do() {
+async fn invalid_and_expired_cursors_are_refused_with_a_remedy() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let mut feed = Feed::open(&server, &server.key, "", None).await;

@@ -11,7 +11,7 @@ use crate::{
     server::{MEETING, Server, answered, new_job},
 };
 
-/// Each issue of an answer: its path, its code.
+/// The issues of a response, each as its path and code.
 #[track_caller]
 fn issues(answer: &(StatusCode, Value)) -> Vec<String> {
     is_error(answer, 400, "invalid_input");
@@ -29,7 +29,7 @@ fn issues(answer: &(StatusCode, Value)) -> Vec<String> {
         .collect()
 }
 
-/// The status of an answer, whether it is one that was given before, and what it names as passed over.
+/// The status of a response, whether it is replayed, and its header of ignored names.
 async fn passed_over(request: RequestBuilder) -> (u16, bool, Option<String>) {
     let response = request.send().await.unwrap();
     let header =
@@ -39,7 +39,7 @@ async fn passed_over(request: RequestBuilder) -> (u16, bool, Option<String>) {
 }
 
 #[tokio::test]
-async fn a_misspelt_field_is_refused_with_its_right_name_and_no_bot_joins() {
+async fn a_misspelt_field_is_refused_with_its_right_name() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let body = json!({
@@ -71,7 +71,7 @@ async fn a_misspelt_field_is_refused_with_its_right_name_and_no_bot_joins() {
 }
 
 #[tokio::test]
-async fn a_field_in_the_wrong_place_is_refused_with_its_own_and_no_bot_joins() {
+async fn a_field_in_the_wrong_place_is_refused_with_the_right_place() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let refused = async |path: &str, body: Value, place: &str, hint: &str| {
@@ -148,7 +148,7 @@ async fn a_field_in_the_wrong_place_is_refused_with_its_own_and_no_bot_joins() {
     ] {
         refused(&format!("/api/v1/jobs?{query}"), body(), place, hint).await;
     }
-    // Together with what is wrong with the body.
+    // Reported together with the issues of the body.
     let both =
         server.request(Method::POST, "/api/v1/jobs?joinAt=x").json(&json!({"meetingUrl": 5}));
     assert_eq!(issues(&answered(both).await), ["joinAt unknown_field", "meetingUrl invalid_type"]);
@@ -160,7 +160,7 @@ async fn a_field_in_the_wrong_place_is_refused_with_its_own_and_no_bot_joins() {
     let answer =
         answered(server.request(Method::POST, &chat).json(&json!({"message": "hi"}))).await;
     assert_eq!(issues(&answer), ["message unknown_field"]);
-    // Calls that take neither a query nor fields.
+    // Calls without query parameters and fields.
     let leave = format!("/api/v1/jobs/{id}/leave-call");
     refused(
         &leave,
@@ -182,7 +182,7 @@ async fn a_field_in_the_wrong_place_is_refused_with_its_own_and_no_bot_joins() {
 }
 
 #[tokio::test]
-async fn a_field_whose_name_shows_nothing_is_named_too() {
+async fn ignored_fields_with_invisible_names_are_listed_too() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let body = json!({"meetingUrl": MEETING, "": 1, " ": 1, "\t": 1, "autoLeave": {"": 1}, "webhooks": {"\u{200b}": 1}});
@@ -196,7 +196,7 @@ async fn a_field_whose_name_shows_nothing_is_named_too() {
 }
 
 #[tokio::test]
-async fn other_fields_are_passed_over_and_named_on_replayed_answers_too() {
+async fn ignored_fields_are_listed_on_replayed_responses_too() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let create = |key: &str, query: &str, body: &str| {
@@ -204,7 +204,7 @@ async fn other_fields_are_passed_over_and_named_on_replayed_answers_too() {
         let request = server.request(Method::POST, &path).header("idempotency-key", key);
         passed_over(request.header("content-type", "application/json").body(body.to_owned()))
     };
-    // As text: what is passed over is named in its order.
+    // As text, because ignored names are listed in their order.
     let named = format!(
         r#"{{"meetingUrl":"{MEETING}","externalId":"lesson","colour, é":1,"autoLeave":{{"afterLunch":1}},
             "metadata":{{"join_at":1,"anything":{{"display_name":2}}}}}}"#
@@ -212,7 +212,7 @@ async fn other_fields_are_passed_over_and_named_on_replayed_answers_too() {
     let header = Some("colour%2C%20%C3%A9,autoLeave.afterLunch".to_owned());
     assert_eq!(create("a", "", &named).await, (201, false, header.clone()));
     assert_eq!(create("a", "", &named).await, (201, true, header.clone()));
-    // A job that is there already, under another key.
+    // The job exists already, under another key.
     assert_eq!(create("b", "", &named).await, (200, false, header.clone()));
     assert_eq!(create("b", "", &named).await, (200, true, header.clone()));
     let both = Some("colour%2C%20%C3%A9,autoLeave.afterLunch,utm_source".to_owned());
@@ -232,16 +232,17 @@ async fn other_fields_are_passed_over_and_named_on_replayed_answers_too() {
 }
 
 #[tokio::test]
-async fn verbs_name_what_they_pass_over_and_a_message_in_another_field_is_refused() {
+async fn commands_list_ignored_fields_and_refuse_a_message_in_another_field() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let id = server.client().dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
     let post = |verb: &str| server.request(Method::POST, &format!("/api/v1/jobs/{id}/{verb}"));
-    let told = answered(post("send-chat-message").json(&json!({"text": "hi", "to": "host"}))).await;
-    assert_eq!(issues(&told), ["text unknown_field", "message required"]);
-    // The bot of this test answers nothing: 202, and the same again.
+    let found =
+        answered(post("send-chat-message").json(&json!({"text": "hi", "to": "host"}))).await;
+    assert_eq!(issues(&found), ["text unknown_field", "message required"]);
+    // The bot of this test does not answer: 202, and the same when it is repeated.
     let leave =
         || post("leave-call").header("idempotency-key", "leave").json(&json!({"reason": "lunch"}));
     let named = Some("reason".to_owned());
@@ -251,9 +252,9 @@ async fn verbs_name_what_they_pass_over_and_a_message_in_another_field_is_refuse
     server.stop().await;
 }
 
-/// Every documented call, with every query parameter that it takes.
+/// Tries every documented call with every query parameter.
 #[tokio::test]
-async fn a_misspelt_query_parameter_is_refused_and_others_are_named() {
+async fn a_misspelt_query_parameter_is_refused_and_others_are_ignored() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let admin = server.key("acme", false, Scope::Admin).await;
@@ -276,8 +277,8 @@ async fn a_misspelt_query_parameter_is_refused_and_others_are_named() {
                 let stream = ["application/json", "text/event-stream"];
                 for accept in stream {
                     let request = server.request_as(key, method.clone(), &at);
-                    let told = issues(&answered(request.header("accept", accept)).await);
-                    assert!(told.contains(&format!("{other} unknown_field")), "{at}: {told:?}");
+                    let found = issues(&answered(request.header("accept", accept)).await);
+                    assert!(found.contains(&format!("{other} unknown_field")), "{at}: {found:?}");
                 }
                 tried.push(name.to_owned());
             }
@@ -286,7 +287,7 @@ async fn a_misspelt_query_parameter_is_refused_and_others_are_named() {
     for name in ["externalId", "createdAfter", "jobId", "state", "confirm", "limit", "cursor"] {
         assert!(tried.iter().any(|tried| tried == name), "{name} is not in {tried:?}");
     }
-    // All at once.
+    // All issues are reported together.
     let path = "/api/v1/jobs?external_id=a&stauts=queued&limit=0&page=2&status[]=failed";
     let answer = answered(server.request(Method::GET, path)).await;
     let mut wanted = ["external_id", "stauts", "page", "status[]"]
@@ -298,9 +299,9 @@ async fn a_misspelt_query_parameter_is_refused_and_others_are_named() {
         assert!(answer.1["message"].as_str().unwrap().contains(&format!("did you mean {right}")));
     }
     let path = "/api/v1/jobs?externalId=a&externalId=b&platform=zoom-web&platform=teams&status=failed&status=queued&limit=1&limit=1";
-    let told = issues(&answered(server.request(Method::GET, path)).await);
+    let found = issues(&answered(server.request(Method::GET, path)).await);
     assert_eq!(
-        told,
+        found,
         ["externalId", "platform", "limit"].map(|name| format!("{name} duplicate_field"))
     );
     for (path, named) in [
@@ -322,7 +323,7 @@ async fn a_misspelt_query_parameter_is_refused_and_others_are_named() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_plain_utf_8_is_told_what_it_is() {
+async fn a_body_that_is_not_plain_utf_8_is_refused_with_its_encoding() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let whole = json!({"meetingUrl": MEETING}).to_string();
@@ -358,7 +359,7 @@ async fn a_body_that_is_no_plain_utf_8_is_told_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_name_shows_something_and_a_time_after_all_others_is_too_far() {
+async fn a_name_must_be_visible_and_a_time_must_not_be_too_far() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let with = async |name: &str, value: &str| {

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::server::{Server, new_job};
 
 #[tokio::test]
-async fn an_admin_sees_the_machine_and_what_the_server_does_on_it() {
+async fn an_admin_reads_the_state_of_the_machine_and_the_server() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let refused = server.client().host().await.unwrap_err();

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::server::{Server, new_job, now};
 
 #[tokio::test]
-async fn the_same_idempotency_key_gets_the_same_answer() {
+async fn the_same_idempotency_key_gets_the_same_response() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let create = async |key: &str, name: &str| {
@@ -28,10 +28,10 @@ async fn the_same_idempotency_key_gets_the_same_answer() {
     assert_eq!(create("k-1", "A").await, (201, true, first.clone()));
     let (status, _, other) = create("k-1", "B").await;
     assert_eq!((status, &other["error"]), (422, &json!("idempotency_mismatch")));
-    // A body that was refused is not remembered as done.
+    // A refused body is not stored under the key.
     let (status, ..) = create("k-2", "").await;
     assert_eq!(status, 400);
-    // The live world knows nothing of it.
+    // Idempotency keys of the test and live worlds are separate.
     let live = server.client_of(&server.key("acme", true, Scope::Write).await);
     let live = live.with(CallOptions::new().idempotency_key("k-1")).unwrap();
     assert_ne!(live.dispatch_bot(new_job()).await.unwrap().id, first["id"].as_str().unwrap());
@@ -39,7 +39,7 @@ async fn the_same_idempotency_key_gets_the_same_answer() {
 }
 
 #[tokio::test]
-async fn many_callers_with_one_key_make_one_job() {
+async fn concurrent_requests_with_one_idempotency_key_create_one_job() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client =
@@ -59,7 +59,7 @@ async fn many_callers_with_one_key_make_one_job() {
 }
 
 #[tokio::test]
-async fn a_job_comes_back_as_it_was_sent_with_the_servers_defaults() {
+async fn a_job_is_returned_as_it_was_sent_with_the_servers_defaults() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let metadata =
@@ -69,7 +69,7 @@ async fn a_job_comes_back_as_it_was_sent_with_the_servers_defaults() {
         .dispatch_bot(NewJob { metadata: Some(metadata.clone()), ..new_job() })
         .await
         .unwrap();
-    assert_eq!(job.metadata.as_json(), metadata.as_json(), "to the letter");
+    assert_eq!(job.metadata.as_json(), metadata.as_json(), "byte for byte");
     assert_eq!(
         (job.display_name.as_deref(), job.status.clone(), job.attempt),
         (Some("meetbot"), JobStatus::Queued, 0)
@@ -144,7 +144,7 @@ async fn a_list_is_newest_first_filtered_and_stable_while_jobs_are_added() {
 }
 
 #[tokio::test]
-async fn a_job_waits_for_its_time() {
+async fn a_scheduled_job_starts_at_its_time() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -164,7 +164,7 @@ async fn a_job_waits_for_its_time() {
 }
 
 #[tokio::test]
-async fn no_more_bots_run_at_once_than_allowed() {
+async fn the_number_of_concurrent_bots_is_limited() {
     let data = TempDir::new().unwrap();
     let server =
         Server::start_with(&data, |name| (name == "MEETBOT_BOTS_MAX").then(|| "2".to_owned()))
@@ -185,7 +185,7 @@ async fn no_more_bots_run_at_once_than_allowed() {
 }
 
 #[tokio::test]
-async fn a_jobs_events_come_live_and_go_on_after_the_last_one_seen() {
+async fn a_jobs_events_are_streamed_and_continue_after_the_last_id() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -220,7 +220,7 @@ async fn a_jobs_events_come_live_and_go_on_after_the_last_one_seen() {
 }
 
 #[tokio::test]
-async fn a_cancelled_job_in_the_queue_ends_at_once_and_its_bot_never_comes() {
+async fn a_cancelled_job_in_the_queue_ends_at_once_and_gets_no_bot() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();

@@ -1,4 +1,4 @@
-//! Keys end in time, and leave a line of all they change.
+//! Expired and revoked keys, and the audit log of keys.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -21,7 +21,7 @@ const fn newest(limit: u32) -> Window<UseId> {
     Window { limit, after: None }
 }
 
-/// Lines of the audit log, newest first, once there are so many.
+/// Entries of the audit log, newest first, once there are `count`.
 async fn lines(store: &dyn Store, filter: &UseFilter, count: usize) -> Vec<KeyUse> {
     let look = async {
         loop {
@@ -36,7 +36,7 @@ async fn lines(store: &dyn Store, filter: &UseFilter, count: usize) -> Vec<KeyUs
 }
 
 #[tokio::test]
-async fn a_key_that_another_process_revokes_opens_nothing_after_a_second_and_its_bots_go_on() {
+async fn a_key_revoked_by_another_process_is_refused_within_a_second_and_its_bots_continue() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let fresh = server.fresh_key(WANTED).await;
@@ -54,7 +54,7 @@ async fn a_key_that_another_process_revokes_opens_nothing_after_a_second_and_its
     let mut stream = stream.await.unwrap();
     assert_eq!(stream.status(), 200);
 
-    // A store of its own on the same folder is what another process has.
+    // A second store on the same folder plays another process.
     let elsewhere = SqliteStore::open(data.path()).unwrap();
     elsewhere.revoke_key(fresh.key.id, false, elsewhere.now()).await.unwrap();
     let revoked = server.clock().now().steady;
@@ -72,24 +72,24 @@ async fn a_key_that_another_process_revokes_opens_nothing_after_a_second_and_its
     let took = last_let_in.saturating_sub(revoked);
     assert!(took < Duration::from_secs(1), "it opened for {took:?}");
 
-    // What is open ends too, and says nothing of what happens from now on.
+    // Open streams end too, without later events.
     let leaving = bot.report(BotReport::Leaving { reason: None, failure: None });
-    assert_eq!(leaving.await, 200, "the bot is heard");
-    let mut told = String::new();
+    assert_eq!(leaving.await, 200, "the bot's report is accepted");
+    let mut entries = String::new();
     let read = async {
         while let Some(chunk) = stream.chunk().await.unwrap() {
-            told.push_str(std::str::from_utf8(&chunk).unwrap());
+            entries.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     };
     tokio::time::timeout(PATIENCE, read).await.expect("the stream ends");
-    assert!(told.contains("recording") && !told.contains("finalizing"), "{told}");
+    assert!(entries.contains("recording") && !entries.contains("finalizing"), "{entries}");
     bot.complete("file:///m.json").await;
     await_status(&server.client(), &job, JobStatus::Completed).await;
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_key_opens_until_it_expires_and_not_after() {
+async fn a_key_is_valid_until_it_expires() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let end = now() + Duration::from_millis(400);
@@ -111,7 +111,7 @@ async fn a_key_opens_until_it_expires_and_not_after() {
 }
 
 #[tokio::test]
-async fn every_change_and_every_refusal_leaves_a_line() {
+async fn every_change_and_every_refusal_is_in_the_audit_log() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let (writer, reader) = (
@@ -140,20 +140,20 @@ async fn every_change_and_every_refusal_leaves_a_line() {
         let path = line.path.replace(&path, "JOB");
         format!("{whose} {} {path} {} {error} {}", line.method, line.status, line.request)
     };
-    // Lines of one millisecond stand in no order.
-    let mut told: Vec<String> = seen.iter().map(shown).collect();
-    told.sort();
-    let (created, existing) = (&told[2], &told[1]);
-    assert!(created.starts_with("writer POST /api/v1/jobs 201 - req_"), "{told:#?}");
-    assert!(existing.starts_with("writer POST /api/v1/jobs 200 - req_"), "{told:#?}");
-    assert_eq!(told[0], "reader POST JOB/pause-recording 403 forbidden may-not");
-    assert_eq!(told[3], "writer POST JOB/pause-recording 409 invalid_state too-early");
+    // Entries of the same millisecond have no defined order.
+    let mut entries: Vec<String> = seen.iter().map(shown).collect();
+    entries.sort();
+    let (created, existing) = (&entries[2], &entries[1]);
+    assert!(created.starts_with("writer POST /api/v1/jobs 201 - req_"), "{entries:#?}");
+    assert!(existing.starts_with("writer POST /api/v1/jobs 200 - req_"), "{entries:#?}");
+    assert_eq!(entries[0], "reader POST JOB/pause-recording 403 forbidden may-not");
+    assert_eq!(entries[3], "writer POST JOB/pause-recording 409 invalid_state too-early");
     assert!(
         seen.iter().all(|line| line.address.is_loopback() && line.job == Some(job)),
         "{seen:?}"
     );
 
-    // An ended key is known still, also when it only looks.
+    // Calls with an ended key are recorded, also if they only read.
     let look = async {
         loop {
             if ask(Method::GET, &path, reader.secret.expose(), "ended").await.0 == 401 {
@@ -168,7 +168,7 @@ async fn every_change_and_every_refusal_leaves_a_line() {
     let of_job = UseFilter { job: Some(job), refused: true, ..UseFilter::default() };
     assert_eq!(lines(server.store(), &of_job, 3).await.len(), 3);
 
-    // The lines of the last moment are written before the server is gone, and so is when each key was used last.
+    // The last entries are written before the server ends, and so are the times of last use.
     client.cancel_bot(&job.to_string()).await.unwrap();
     server.stop().await;
     let store = SqliteStore::open(data.path()).unwrap();
@@ -181,7 +181,7 @@ async fn every_change_and_every_refusal_leaves_a_line() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_refused_again_and_again_leaves_a_line_a_minute_with_a_count() {
+async fn repeated_refusals_of_a_key_are_one_entry_a_minute_with_a_count() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let fresh = server.fresh_key(WANTED).await;
@@ -195,7 +195,7 @@ async fn a_key_that_is_refused_again_and_again_leaves_a_line_a_minute_with_a_cou
         let ask = server.request_as(fresh.secret.expose(), method, &path);
         assert_eq!(answered(ask).await.0, 401);
     }
-    // A change that is asked for again is one line, too.
+    // Repeated changes are one entry, too.
     let job = server.client().dispatch_bot(new_job()).await.unwrap().id;
     for _ in 0..10 {
         server.client().cancel_bot(&job).await.unwrap();
@@ -212,7 +212,7 @@ async fn a_key_that_is_refused_again_and_again_leaves_a_line_a_minute_with_a_cou
 }
 
 #[tokio::test]
-async fn who_hangs_up_before_the_answer_leaves_a_line_too() {
+async fn a_call_whose_caller_disconnects_is_in_the_audit_log() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let job: JobId = server.client().dispatch_bot(new_job()).await.unwrap().id.parse().unwrap();
@@ -225,7 +225,7 @@ async fn who_hangs_up_before_the_answer_leaves_a_line_too() {
         server.key
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    // The bot is told, so the call is under way; it does not answer, and the caller hangs up.
+    // The bot has received the command, so the call is running; it does not answer, and the caller disconnects.
     assert_eq!(bot.commands(0).await.commands.len(), 1);
     stream.shutdown().await.unwrap();
     drop(stream);
@@ -236,13 +236,13 @@ async fn who_hangs_up_before_the_answer_leaves_a_line_too() {
 }
 
 #[tokio::test]
-async fn an_audit_log_that_is_kept_for_no_day_is_not_written() {
+async fn an_audit_log_kept_for_zero_days_is_not_written() {
     let data = TempDir::new().unwrap();
     let variable = |name: &str| (name == "MEETBOT_AUDIT_KEEP_DAYS").then(|| "0".to_owned());
     let server = Server::start_with(&data, variable).await;
     server.client().dispatch_bot(new_job()).await.unwrap();
     server.stop().await;
-    // A stop writes what is left.
+    // A stop writes all pending entries.
     let store = SqliteStore::open(data.path()).unwrap();
     assert_eq!(store.key_uses(UseFilter::default(), newest(1)).await.unwrap().data, []);
     assert!(store.keys().await.unwrap()[0].last_used_at.is_some());

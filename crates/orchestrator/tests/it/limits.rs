@@ -1,4 +1,4 @@
-//! What is too much is refused and counted, and running bots are spared.
+//! Requests beyond the limits are refused and counted; requests of bots are exempt.
 
 use std::time::Duration;
 
@@ -31,25 +31,25 @@ pub(crate) async fn limited(data: &TempDir, limits: &[(&str, &str)]) -> Server {
     Server::start_with(data, variable).await
 }
 
-/// What this limit has refused.
+/// Waits until this limit has refused so many requests.
 pub(crate) async fn refused(server: &Server, limit: &str, times: u32) {
     let admin = server.key("watcher", true, Scope::Admin).await;
     refused_by(server, &admin, limit, times).await;
 }
 
-/// The same, as this key is told.
+/// The same, by the metrics that this key reads.
 async fn refused_by(server: &Server, admin: &str, limit: &str, times: u32) {
     let line = format!("meetbot_refused_total{{limit=\"{limit}\"}} {times}\n");
     await_lines(server, admin, &[&line]).await;
 }
 
 #[tokio::test]
-async fn a_key_has_so_many_requests_a_minute_and_each_answer_says_how_many_are_left() {
+async fn a_key_has_a_rate_limit_and_responses_have_its_headers() {
     let data = TempDir::new().unwrap();
     let server = limited(&data, &[("requests_per_minute", "3")]).await;
     let other = server.key("other", false, Scope::Write).await;
     let get = |path: &str| server.request(Method::GET, path).send();
-    // An error is an answer as well.
+    // Errors have the headers, too.
     for (path, left) in [("/api/v1/jobs", "2"), ("/api/v1/jobs/x", "1"), ("/api/v1/jobs", "0")] {
         let response = get(path).await.unwrap();
         let header = |name: &str| response.headers()[name].to_str().unwrap();
@@ -63,13 +63,13 @@ async fn a_key_has_so_many_requests_a_minute_and_each_answer_says_how_many_are_l
     assert!((1..=20).contains(&wait), "{wait}");
     is_error(&(response.status(), response.json().await.unwrap()), 429, "rate_limited");
     let theirs = server.request_as(&other, Method::GET, "/api/v1/jobs");
-    assert_eq!(answered(theirs).await.0, 200, "another key has its own");
+    assert_eq!(answered(theirs).await.0, 200, "another key has a separate limit");
     refused(&server, "requests_per_minute", 1).await;
     server.stop().await;
 }
 
 #[tokio::test]
-async fn strangers_who_try_keys_lock_no_key_out() {
+async fn guessing_keys_locks_no_valid_key_out() {
     let data = TempDir::new().unwrap();
     let server = limited(&data, &[("unknown_keys_per_minute", "2")]).await;
     let ask = |key: &str| answered(server.request_as(key, Method::GET, "/api/v1/jobs"));
@@ -77,14 +77,14 @@ async fn strangers_who_try_keys_lock_no_key_out() {
     let watcher = server.key("watcher", true, Scope::Admin).await;
     assert_eq!(ask(&watcher).await.0, 200);
     let guess = |letter: &str| format!("mb_live_{}", letter.repeat(48));
-    // What cannot be a key costs nobody anything.
+    // Malformed keys are not counted.
     for _ in 0..5 {
         is_error(&ask("mb_live_short").await, 401, "unauthorized");
     }
     for letter in ["a", "b"] {
         is_error(&ask(&guess(letter)).await, 401, "unauthorized");
     }
-    // The public part of a good key, with another secret behind it, is a guess too.
+    // The public part of a valid key with another secret is counted too.
     for key in [guess("c"), format!("{}{}", &server.key[..16], "c".repeat(40))] {
         is_error(&ask(&key).await, 429, "rate_limited");
     }
@@ -103,14 +103,14 @@ async fn strangers_who_try_keys_lock_no_key_out() {
 }
 
 #[tokio::test]
-async fn a_server_with_too_much_to_do_refuses_callers_and_hears_its_bots() {
+async fn an_overloaded_server_refuses_callers_and_accepts_reports_of_bots() {
     let data = TempDir::new().unwrap();
     let server = limited(&data, &[("requests_at_once", "1")]).await;
     let client = server.client();
     let job = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
     bot.record().await;
-    // A verb takes the only place while the bot does not answer it.
+    // A command occupies the only request slot while the bot does not answer.
     let verb = tokio::spawn({
         let (client, job) = (client.clone(), job.clone());
         async move { client.stop_recording(&job).await }
@@ -129,12 +129,12 @@ async fn a_server_with_too_much_to_do_refuses_callers_and_hears_its_bots() {
 }
 
 #[tokio::test]
-async fn connections_that_strangers_hold_give_way_to_others() {
+async fn connections_without_a_valid_key_are_evicted_for_others() {
     let data = TempDir::new().unwrap();
     let server = limited(&data, &[("connections", "8"), ("head_seconds", "600")]).await;
     let job = server.client().dispatch_bot(new_job()).await.unwrap().id;
     let bot = server.bot().await;
-    // A stream of somebody who is known, and a bot that waits for its commands.
+    // A stream with a valid key, and a bot that waits for commands.
     let events = events(&server, &server.key, &job);
     let mut stream = send(&server, events).await;
     assert!(head(&mut stream).await.starts_with("HTTP/1.1 200"));
@@ -146,7 +146,7 @@ async fn connections_that_strangers_hold_give_way_to_others() {
         "GET /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n",
         server.key
     );
-    // Whatever strangers do with theirs: ask what needs no key, ask without one, or leave a head or a body unfinished.
+    // Callers without a key: public requests, refused requests, and unfinished heads and bodies.
     let ways = [
         ("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200"),
         ("GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200"),
@@ -172,7 +172,7 @@ async fn connections_that_strangers_hold_give_way_to_others() {
             assert!(given.starts_with("HTTP/1.1 200"), "{request:?}: {given}");
         }
     }
-    // Who is known has kept the connection.
+    // The connections with a valid key are still open.
     server.client().cancel_bot(&job).await.unwrap();
     assert!(first_chunk(&mut stream).await.contains("job.status_changed"));
     let admin = server.key("watcher", true, Scope::Admin).await;
@@ -181,7 +181,7 @@ async fn connections_that_strangers_hold_give_way_to_others() {
     server.stop().await;
 }
 
-/// How many times this limit has refused something; 0 where that is not answered.
+/// How many requests this limit has refused; 0 if the metrics cannot be read.
 async fn refusals(server: &Server, admin: &str, limit: &str) -> usize {
     let metrics = server.request_as(admin, Method::GET, "/metrics").send().await.unwrap();
     let metrics = metrics.text().await.unwrap();
@@ -189,7 +189,7 @@ async fn refusals(server: &Server, admin: &str, limit: &str) -> usize {
     metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
 }
 
-/// Asks for a job's events as they happen.
+/// The request for a job's event stream.
 fn events(server: &Server, key: &str, job: &str) -> String {
     let host = server.url().replace("http://", "");
     format!(
@@ -197,7 +197,7 @@ fn events(server: &Server, key: &str, job: &str) -> String {
     )
 }
 
-/// What comes next on a connection.
+/// The next bytes of a connection.
 async fn first_chunk(stream: &mut TcpStream) -> String {
     let mut bytes = vec![0; 4096];
     let read = tokio::time::timeout(PATIENCE, stream.read(&mut bytes)).await;
@@ -206,7 +206,7 @@ async fn first_chunk(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn a_key_has_so_many_streams_and_downloads_and_leaves_some_to_others() {
+async fn streams_and_downloads_of_a_key_are_limited_and_some_are_reserved_for_others() {
     let data = TempDir::new().unwrap();
     let server = limited(&data, &[("connections", "32"), ("streams_per_key", "9")]).await;
     let job = server.client().dispatch_bot(new_job()).await.unwrap().id;
@@ -230,8 +230,12 @@ async fn a_key_has_so_many_streams_and_downloads_and_leaves_some_to_others() {
     assert_eq!(response.headers()["retry-after"], "2");
     is_error(&(response.status(), response.json().await.unwrap()), 429, "rate_limited");
     refused(&server, "streams_per_key", 1).await;
-    assert_eq!(answered(server.request(Method::GET, "/api/v1/jobs")).await.0, 200, "calls go on");
-    // Of the 16 that there are, the last four are for those who have fewer than four.
+    assert_eq!(
+        answered(server.request(Method::GET, "/api/v1/jobs")).await.0,
+        200,
+        "other calls are served"
+    );
+    // Of 16 streams the last four are reserved for keys with fewer than four.
     let mut others = Vec::new();
     for name in ["other", "third"] {
         let key = server.key(name, false, Scope::Write).await;
@@ -249,7 +253,7 @@ async fn a_key_has_so_many_streams_and_downloads_and_leaves_some_to_others() {
         }
         assert!((3..=4).contains(&opened), "{name} has {opened}");
     }
-    // What is closed comes back.
+    // Closed streams can be opened again.
     drop(streams);
     let again = async {
         loop {
@@ -264,7 +268,7 @@ async fn a_key_has_so_many_streams_and_downloads_and_leaves_some_to_others() {
 }
 
 #[tokio::test]
-async fn an_address_has_so_many_connections_where_a_setting_says_so() {
+async fn connections_of_an_address_are_limited_by_a_setting() {
     let data = TempDir::new().unwrap();
     let limits = [("connections", "64"), ("connections_per_address", "2")];
     let server = limited(&data, &limits).await;
@@ -279,14 +283,14 @@ async fn an_address_has_so_many_connections_where_a_setting_says_so() {
     let answer = to_the_end(&mut caller).await;
     assert!(answer.starts_with("HTTP/1.1 429") && answer.contains("retry-after: 2"), "{answer}");
     assert!(answer.contains("\"error\":\"rate_limited\""), "{answer}");
-    // A bot is heard, and this one is none.
+    // Requests of bots are served; this token is not a bot's.
     let ask = "GET /api/v1/ingest/commands HTTP/1.1\r\nHost: x\r\n\r\n";
     let answer = head(&mut send(&server, ask).await).await;
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     drop(streams);
     let admin = server.key("watcher", true, Scope::Admin).await;
     let counted = async {
-        // Asking for the metrics is refused, too, until the streams are closed.
+        // Reading the metrics is refused, too, until the streams are closed.
         while refusals(&server, &admin, "connections_per_address").await < 1 {}
     };
     tokio::time::timeout(PATIENCE, counted).await.expect("it is counted");
@@ -294,7 +298,7 @@ async fn an_address_has_so_many_connections_where_a_setting_says_so() {
 }
 
 #[tokio::test]
-async fn a_list_of_large_jobs_comes_in_pages_that_end_early_and_none_is_left_out() {
+async fn pages_of_large_jobs_end_early_and_omit_none() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -325,7 +329,7 @@ async fn a_list_of_large_jobs_comes_in_pages_that_end_early_and_none_is_left_out
         cursor = format!("&cursor={next}");
     }
     assert_eq!((listed, pages), (made.clone(), 3));
-    // SDKs go on by the cursor.
+    // SDKs continue with the cursor.
     let jobs = client.bots(ListBots { limit: Some(200), ..ListBots::default() });
     let listed: Vec<_> = jobs.map_ok(|job| job.id).try_collect().await.unwrap();
     assert_eq!(listed, made);
@@ -333,7 +337,7 @@ async fn a_list_of_large_jobs_comes_in_pages_that_end_early_and_none_is_left_out
 }
 
 #[tokio::test]
-async fn answers_that_nobody_reads_count_as_calls_until_they_are_sent() {
+async fn unread_responses_count_as_concurrent_calls() {
     let data = TempDir::new().unwrap();
     let server = limited(&data, &[("connections", "64")]).await;
     let client = server.client();
@@ -348,7 +352,7 @@ async fn answers_that_nobody_reads_count_as_calls_until_they_are_sent() {
         "GET /api/v1/jobs?limit=200 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n",
         server.key
     );
-    // Each socket takes so little that most of its page waits in the server.
+    // The sockets have small buffers, so that most of each page waits in the server.
     let mut unread = Vec::new();
     for _ in 0..12 {
         let mut stream = send_over(small_socket(&server).await, &ask).await;
@@ -360,9 +364,9 @@ async fn answers_that_nobody_reads_count_as_calls_until_they_are_sent() {
     let answer = head(&mut late).await;
     assert!(answer.starts_with("HTTP/1.1 429") && answer.contains("retry-after: 2"), "{answer}");
     let theirs = server.request_as(&other, Method::GET, "/api/v1/jobs");
-    assert_eq!(answered(theirs).await.0, 200, "another key has what is kept for it");
+    assert_eq!(answered(theirs).await.0, 200, "another key has reserved calls");
     refused(&server, "requests_at_once", 1).await;
-    // What is read is whole, and its place is free again.
+    // A response that is read is complete, and its share is free again.
     let mut whole = unread.pop().unwrap();
     let mut bytes = Vec::new();
     let read = async {
@@ -381,7 +385,7 @@ async fn answers_that_nobody_reads_count_as_calls_until_they_are_sent() {
     server.stop().await;
 }
 
-/// A connection of which the system keeps little.
+/// A connection with a small receive buffer.
 async fn small_socket(server: &Server) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -394,7 +398,7 @@ async fn send_over(mut stream: TcpStream, bytes: &str) -> TcpStream {
 }
 
 #[tokio::test]
-async fn who_is_slow_or_sends_too_much_is_cut_off() {
+async fn slow_and_oversized_requests_are_cut_off() {
     let data = TempDir::new().unwrap();
     let server = limited(&data, &[("head_seconds", "1"), ("body_seconds", "1")]).await;
     let began = server.clock().now().steady;

@@ -1,4 +1,4 @@
-//! `meetbot login`: what a program gets that somebody approves in the dashboard, and all the ways in which it gets nothing.
+//! `meetbot login`: approval in the dashboard, and all ways in which a login is refused.
 
 use meetbot_orchestrator::{
     keys::Wanted,
@@ -49,7 +49,7 @@ async fn patient_poll(server: &Server, begun: &Value) -> (StatusCode, Value) {
     tokio::time::timeout(PATIENCE, polls).await.expect("a poll is answered")
 }
 
-/// Asks from a page of this site, with the session of this cookie.
+/// A request from a page of this site, with the session of this cookie.
 async fn asks(
     server: &Server,
     cookie: &str,
@@ -69,7 +69,7 @@ async fn works(server: &Server, key: &str) -> StatusCode {
 }
 
 #[tokio::test]
-async fn a_login_that_is_approved_gives_one_key_once_with_at_most_what_was_asked_for() {
+async fn an_approved_login_creates_one_key_with_at_most_the_requested_scope() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let cookie = sign_in(&server, &server.key("acme", false, Scope::Admin).await).await;
@@ -102,7 +102,7 @@ async fn a_login_that_is_approved_gives_one_key_once_with_at_most_what_was_asked
     assert_eq!(works(&server, key).await, StatusCode::OK);
     is_error(&poll(&server, &begun).await, 410, "gone");
 
-    // It stands in the audit log, under the key that approved it, and names the new one.
+    // The audit log has it under the key that approved it, with the path of the new key.
     let path = format!("/api/v1/admin/keys/{}", made["id"].as_str().unwrap());
     let window = Window { limit: 100, after: None };
     let lines = async {
@@ -121,7 +121,7 @@ async fn a_login_that_is_approved_gives_one_key_once_with_at_most_what_was_asked
     let (approved, made_by) = tokio::time::timeout(PATIENCE, lines).await.expect("both lines");
     assert_eq!(approved, made_by);
 
-    // `meetbot logout`: the key ends itself, and no other.
+    // `meetbot logout`: a key can end only itself.
     let ended = server.request_as(key, Method::DELETE, KEY);
     let (status, ended) = answered(ended).await;
     assert_eq!((status, &ended["id"]), (StatusCode::OK, &made["id"]));
@@ -131,13 +131,13 @@ async fn a_login_that_is_approved_gives_one_key_once_with_at_most_what_was_asked
 }
 
 #[tokio::test]
-async fn a_session_approves_nothing_beyond_its_scope_its_world_and_the_life_of_its_key() {
+async fn an_approval_is_limited_to_the_scope_world_and_lifetime_of_its_key() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let reader = sign_in(&server, &server.key("acme", false, Scope::Read).await).await;
     let begun = begin(&server, &json!({"scope": "operator"})).await;
     is_error(&asks(&server, &reader, OWN, COMPLETE, &approval(&begun)).await, 403, "forbidden");
-    // It still waits, and a reader may approve what a reader may.
+    // The login is still pending, and a key with the scope read may approve that scope.
     let less = json!({"userCode": begun["userCode"], "decision": "approve", "scope": "read"});
     assert_eq!(asks(&server, &reader, OWN, COMPLETE, &less).await.0, StatusCode::OK);
     let (_, made) = patient_poll(&server, &begun).await;
@@ -146,14 +146,14 @@ async fn a_session_approves_nothing_beyond_its_scope_its_world_and_the_life_of_i
     let create = create.json(&json!({"meetingUrl": "https://sandbox.meetbot.dev/two-speakers"}));
     is_error(&answered(create).await, 403, "forbidden");
 
-    // A test key makes no key of the live world, and none of an operator.
+    // A test key cannot approve a live key, nor the scope operator.
     let operator = sign_in(&server, &server.key("acme", false, Scope::Operator).await).await;
     let live = begin(&server, &json!({"world": "live"})).await;
     is_error(&asks(&server, &operator, OWN, COMPLETE, &approval(&live)).await, 403, "forbidden");
     let most = begin(&server, &json!({"scope": "operator"})).await;
     is_error(&asks(&server, &operator, OWN, COMPLETE, &approval(&most)).await, 403, "forbidden");
 
-    // Nor one that outlives the key of the session.
+    // Nor a key that expires after the key of the session.
     let hour = now() + std::time::Duration::from_hours(1);
     let wanted =
         Wanted { consumer: "acme", live: true, scope: Scope::Write, expires_at: Some(hour) };
@@ -163,7 +163,7 @@ async fn a_session_approves_nothing_beyond_its_scope_its_world_and_the_life_of_i
     let (_, made) = patient_poll(&server, &live).await;
     assert_eq!((&made["live"], &made["expiresAt"]), (&json!(true), &json!(hour)));
 
-    // What was approved with a key that was revoked since gives none.
+    // If the approving key was revoked meanwhile, no key is created.
     let begun = begin(&server, &json!({})).await;
     assert_eq!(asks(&server, &session, OWN, COMPLETE, &approval(&begun)).await.0, StatusCode::OK);
     server.store().revoke_key(short.key.id, false, server.store().now()).await.unwrap();
@@ -175,7 +175,7 @@ async fn a_session_approves_nothing_beyond_its_scope_its_world_and_the_life_of_i
 }
 
 #[tokio::test]
-async fn no_other_site_and_no_stranger_approves_and_guessing_ends() {
+async fn other_sites_and_callers_without_a_key_cannot_approve_and_guessing_is_limited() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let cookie = sign_in(&server, &server.key).await;
@@ -191,7 +191,7 @@ async fn no_other_site_and_no_stranger_approves_and_guessing_ends() {
     // A session does not end its key either.
     let ended = browses(&server, &cookie, OWN, Method::DELETE, KEY);
     is_error(&answered(ended).await, 403, "forbidden");
-    // The nonce is no code, the code no nonce, and neither is a key.
+    // Nonce, code and key cannot be used in place of each other.
     let nonce = begun["nonce"].as_str().unwrap();
     let with_nonce = json!({"userCode": nonce, "decision": "approve"});
     is_error(&asks(&server, &cookie, OWN, COMPLETE, &with_nonce).await, 404, "not_found");
@@ -202,7 +202,7 @@ async fn no_other_site_and_no_stranger_approves_and_guessing_ends() {
         "unauthorized",
     );
     is_error(&poll(&server, &json!({"nonce": "a".repeat(40)})).await, 410, "gone");
-    // A form of another site begins nothing.
+    // A form of another site begins no login.
     let url = format!("{}/api/v1/cli-auth/init", server.url());
     is_error(&answered(server.http.post(&url).body("{}")).await, 415, "unsupported_media_type");
 
@@ -216,14 +216,14 @@ async fn no_other_site_and_no_stranger_approves_and_guessing_ends() {
         is_error(&answer, 404, "not_found");
     }
     assert_eq!(poll(&server, &begun).await.0, StatusCode::ACCEPTED);
-    // Somebody else still denies it.
+    // Another key can still deny it.
     let other = sign_in(&server, &server.key("other", false, Scope::Read).await).await;
     let denied = json!({"userCode": begun["userCode"], "decision": "deny"});
     assert_eq!(asks(&server, &other, OWN, COMPLETE, &denied).await.0, StatusCode::OK);
     is_error(&patient_poll(&server, &begun).await, 403, "forbidden");
     is_error(&poll(&server, &begun).await, 410, "gone");
 
-    // One address begins ten in a minute.
+    // One address may begin ten logins in a minute.
     loop {
         let answer = answered(server.http.post(&url).json(&json!({}))).await;
         if answer.0 != StatusCode::OK {

@@ -1,4 +1,4 @@
-//! The server from the outside: through the SDK and over bare HTTP, with a launcher whose bots are played by the test.
+//! Tests of the server with the SDK and with plain HTTP. The launcher hands the orders of bots to the test, which plays the bots.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -10,6 +10,8 @@ mod drain;
 mod feed;
 mod fields;
 mod host;
+mod hostile_callers;
+mod hostile_endpoints;
 mod jobs;
 mod keys;
 mod limits;
@@ -21,8 +23,6 @@ mod platforms;
 mod quotas;
 mod retention;
 mod room_bots;
-mod rude_callers;
-mod rude_endpoints;
 mod secrets;
 mod server;
 mod sessions;

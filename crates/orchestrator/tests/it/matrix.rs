@@ -1,4 +1,4 @@
-//! Every call of the served document, with every key that must not open it: the contract's error each time, and never a 500.
+//! Every documented call with every key that must be refused: each gets the documented error, and never a 500.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
     sessions::{browses, sign_in},
 };
 
-/// What a call is about.
+/// The object of a call.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Of {
     Nothing,
@@ -24,7 +24,7 @@ enum Of {
     Consumer,
 }
 
-/// The calls that this test knows how to make: a new one has to come here. The body is one that an owner's call would be taken with.
+/// All calls, each with a body that is valid for the owner. A new call has to be added here.
 const CALLS: [(&str, &str, Of, Option<&str>); 43] = [
     ("get", "/healthz", Of::Nothing, None),
     ("get", "/readyz", Of::Nothing, None),
@@ -86,14 +86,14 @@ const CALLS: [(&str, &str, Of, Option<&str>); 43] = [
     ("post", "/api/v1/webhooks/test", Of::Nothing, Some(r#"{"endpoint":"http://127.0.0.1:1/"}"#)),
 ];
 
-/// What the document says a call needs; `None` where anybody may ask.
+/// The scope that the document requires for a call; `None` if it is public.
 fn required_scope(operation: &Value) -> Option<Scope> {
     let requirement = &operation["security"][0];
     let word = requirement.as_object()?.get("apiKey")?[0].as_str();
     Some(Scope::known(word.unwrap()).unwrap())
 }
 
-/// Asks with this `Authorization`, if any.
+/// Sends a call with this `Authorization`, if any.
 async fn ask(
     server: &Server,
     method: &Method,
@@ -113,7 +113,7 @@ async fn ask(
     (status, response.json().await.unwrap_or(Value::Null))
 }
 
-/// Status and JSON of the answer to a request with this body.
+/// The status and JSON of the response to a request with this body.
 async fn sent(request: RequestBuilder, body: Option<&str>) -> (StatusCode, Value) {
     let request = body.into_iter().fold(request, |request, body| {
         request.header("content-type", "application/json").body(body.to_owned())
@@ -124,7 +124,7 @@ async fn sent(request: RequestBuilder, body: Option<&str>) -> (StatusCode, Value
 }
 
 #[tokio::test]
-async fn no_call_opens_to_a_key_that_may_not() {
+async fn every_call_refuses_keys_without_its_scope() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let webhooks =
@@ -176,11 +176,11 @@ async fn no_call_opens_to_a_key_that_may_not() {
         Some("Bearer mb_test_wrong".to_owned()),
         Some(format!("Bearer mb_live_{}", "x".repeat(48))),
         Some(format!("Bearer {}x", server.key)),
-        // The public part of a good key, with another secret behind it.
+        // The public part of a valid key with another secret.
         Some(format!("Bearer {}{}", &server.key[..16], "x".repeat(40))),
     ];
     let mut ended_sessions = Vec::new();
-    // A worker's key opens no session.
+    // A key with the scope worker begins no session.
     for scope in Scope::ALL.into_iter().filter(|scope| *scope != Scope::Worker) {
         let wanted = Wanted { consumer: "acme", live: false, scope, expires_at: None };
         let revoked = server.fresh_key(wanted).await;
@@ -225,7 +225,7 @@ async fn no_call_opens_to_a_key_that_may_not() {
             assert_eq!(ask(&server, &method, &at, None, body).await.0, wanted, "{path}");
             continue;
         };
-        // A body that cannot be read: who may not ask learns nothing else.
+        // The key is checked before the body, which is invalid here.
         let unreadable = body.map(|_| "{");
         for authorization in &wrong {
             let answer = ask(&server, &method, &at, authorization.as_deref(), unreadable).await;
@@ -241,7 +241,7 @@ async fn no_call_opens_to_a_key_that_may_not() {
             is_error(&answer, 403, "forbidden");
         }
         if required == Scope::Operator {
-            // What is about the whole server opens to no key of the test world, and to no admin.
+            // Calls about the whole server are refused to test keys and to the scope admin.
             for key in keys.iter().map(|(_, key)| key).chain(&strangers) {
                 let answer = ask(&server, &method, &at, Some(&format!("Bearer {key}")), body).await;
                 is_error(&answer, 403, "forbidden");
@@ -277,7 +277,7 @@ async fn no_call_opens_to_a_key_that_may_not() {
             }
         }
     }
-    // What all these calls asked for has not happened, and shows to nobody else.
+    // None of these calls has changed anything.
     let kept = server.store().keys().await.unwrap();
     assert!(kept.iter().any(|key| key.id == made.id && key.revoked_at.is_none()));
     assert_eq!(kept.len(), made_before);
@@ -293,7 +293,7 @@ async fn no_call_opens_to_a_key_that_may_not() {
 }
 
 #[tokio::test]
-async fn a_bots_side_opens_to_no_other_token() {
+async fn calls_of_bots_accept_no_other_token() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     server.client().dispatch_bot(new_job()).await.unwrap();
@@ -305,22 +305,22 @@ async fn a_bots_side_opens_to_no_other_token() {
         None,
         Some("Bearer".to_owned()),
         Some(format!("Bearer {}x", bot.order.token.expose())),
-        // An API key is no bot's token.
+        // An API key is not accepted as a bot's token.
         Some(format!("Bearer {}", server.key)),
     ];
     for authorization in wrong {
         let authorization = authorization.as_deref();
-        let told =
+        let response =
             ask(&server, &Method::POST, "/api/v1/ingest", authorization, Some(&report)).await;
-        is_error(&told, 401, "unauthorized");
+        is_error(&response, 401, "unauthorized");
         let asked = ask(&server, &Method::GET, &commands, authorization, None).await;
         is_error(&asked, 401, "unauthorized");
     }
     let token = format!("Bearer {}", bot.order.token.expose());
-    let told = ask(&server, &Method::POST, "/api/v1/ingest", Some(&token), Some(&report)).await;
-    assert_eq!(told.0, 200, "{told:?}");
-    // A bot's token opens its own side only.
-    let told = ask(&server, &Method::GET, "/api/v1/jobs", Some(&token), None).await;
-    is_error(&told, 401, "unauthorized");
+    let response = ask(&server, &Method::POST, "/api/v1/ingest", Some(&token), Some(&report)).await;
+    assert_eq!(response.0, 200, "{response:?}");
+    // A bot's token is not accepted by the API.
+    let response = ask(&server, &Method::GET, "/api/v1/jobs", Some(&token), None).await;
+    is_error(&response, 401, "unauthorized");
     server.stop().await;
 }

@@ -1,4 +1,4 @@
-//! `/metrics`: what a job leaves there, and who may read it.
+//! `/metrics`: the counts of a job, and the required scope.
 
 use meetbot::{NewJob, Webhooks};
 use meetbot_orchestrator::store::Scope;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::server::{PATIENCE, Server, new_job};
 
-/// Waits until the metrics hold all these lines.
+/// Waits until the metrics contain all these lines.
 pub(crate) async fn await_lines(server: &Server, key: &str, lines: &[&str]) -> String {
     let mut text = String::new();
     let look = async {
@@ -26,7 +26,7 @@ pub(crate) async fn await_lines(server: &Server, key: &str, lines: &[&str]) -> S
 }
 
 #[tokio::test]
-async fn a_job_leaves_its_numbers_and_nothing_that_names_it() {
+async fn metrics_count_a_job_and_contain_no_names() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let admin = server.key("watcher", true, Scope::Admin).await;
@@ -89,7 +89,7 @@ async fn a_job_leaves_its_numbers_and_nothing_that_names_it() {
 }
 
 #[tokio::test]
-async fn metrics_are_for_admins() {
+async fn metrics_require_the_scope_admin() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let metrics = server.request(Method::GET, "/metrics");
@@ -103,7 +103,7 @@ async fn metrics_are_for_admins() {
 }
 
 #[tokio::test]
-async fn a_path_that_is_not_there_is_one_label_whatever_it_is() {
+async fn all_unknown_paths_share_one_label() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let admin = server.key("watcher", true, Scope::Admin).await;

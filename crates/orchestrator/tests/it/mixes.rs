@@ -1,4 +1,4 @@
-//! The mix of a recording: made after the job has ended, reported once, and never into a recording that is deleted.
+//! The mix of a recording: made after the job has ended, reported once, and never written into a deleted recording.
 
 use std::{fs, path::PathBuf};
 
@@ -38,7 +38,7 @@ fn manifest() -> Manifest {
     manifest
 }
 
-/// A job that has ended with a manifest in its folder, well or badly.
+/// A job that has ended with a manifest in its folder, `completed` or `failed`.
 async fn ended(server: &Server, client: &MeetBot, new: NewJob, well: bool) -> (String, PathBuf) {
     let id = client.dispatch_bot(new).await.unwrap().id;
     let mut bot = server.bot().await;
@@ -78,7 +78,7 @@ async fn await_mix(client: &MeetBot, id: &str) {
 }
 
 #[tokio::test]
-async fn a_job_ends_before_its_mix_is_made_and_leaves_its_place_to_the_next_bot() {
+async fn a_job_ends_and_frees_its_slot_before_its_mix_is_made() {
     let data = TempDir::new().unwrap();
     let one = |name: &str| (name == "MEETBOT_BOTS_MAX").then(|| "1".to_owned());
     let server = Server::start_with(&data, one).await;
@@ -92,7 +92,7 @@ async fn a_job_ends_before_its_mix_is_made_and_leaves_its_place_to_the_next_bot(
         assert_eq!((&mixing.order.folder, &mixing.order.unwanted), (&folder, &None));
         let status = if well { JobStatus::Completed } else { JobStatus::Failed };
         await_status(&client, &id, status.clone()).await;
-        // Nobody waits for the mix: neither the job's stream nor the next job.
+        // Neither the job's stream nor the next job waits for the mix.
         let watched: Vec<_> = client.watch(&id).unwrap().try_collect().await.unwrap();
         assert!(is_final(watched.last().unwrap()));
         client.dispatch_bot(new_job()).await.unwrap();
@@ -117,7 +117,7 @@ async fn a_job_ends_before_its_mix_is_made_and_leaves_its_place_to_the_next_bot(
 }
 
 #[tokio::test]
-async fn a_mix_that_was_stopped_with_its_server_is_made_by_the_next_one_and_reported_once() {
+async fn a_mix_interrupted_by_a_stop_is_made_by_the_next_server_and_reported_once() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let key = server.key.clone();
@@ -136,7 +136,7 @@ async fn a_mix_that_was_stopped_with_its_server_is_made_by_the_next_one_and_repo
 
     let server = Server::start(&data).await;
     let client = server.client_of(&key);
-    // The next mix that is wanted is another's.
+    // The next mix is of another job.
     let (_, other) = ended(&server, &client, new_job(), true).await;
     assert_eq!(server.mix().await.order.folder, other);
     assert_eq!(after_the_end(&client, &id).await, ["job.finalized", "job.artifact_ready"]);
@@ -144,7 +144,7 @@ async fn a_mix_that_was_stopped_with_its_server_is_made_by_the_next_one_and_repo
 }
 
 #[tokio::test]
-async fn a_mix_that_cannot_be_made_is_not_reported_and_makes_room_for_the_next() {
+async fn a_failed_mix_is_not_reported_and_the_next_one_starts() {
     let data = TempDir::new().unwrap();
     let one = |name: &str| (name == "MEETBOT_RECORDINGS_MIX_AT_ONCE").then(|| "1".to_owned());
     let server = Server::start_with(&data, one).await;
@@ -171,7 +171,7 @@ async fn a_mix_that_cannot_be_made_is_not_reported_and_makes_room_for_the_next()
 }
 
 #[tokio::test]
-async fn where_no_mixes_are_made_those_that_wait_are_given_up_with_the_reason() {
+async fn with_mixes_disabled_waiting_ones_are_cancelled_with_the_reason() {
     let data = TempDir::new().unwrap();
     let none = |name: &str| (name == "MEETBOT_RECORDINGS_MIX_AT_ONCE").then(|| "0".to_owned());
     let server = Server::start_with(&data, none).await;
@@ -182,7 +182,7 @@ async fn where_no_mixes_are_made_those_that_wait_are_given_up_with_the_reason() 
 }
 
 #[tokio::test]
-async fn a_mix_that_is_being_made_ends_before_its_recording_is_deleted_or_erased() {
+async fn a_running_mix_is_stopped_before_its_recording_is_deleted() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();

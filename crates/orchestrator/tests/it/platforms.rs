@@ -1,4 +1,4 @@
-//! Which platforms can be joined, as the API says it and as it takes jobs.
+//! Available platforms: the list of the API agrees with the jobs that are accepted.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn ways(server: &Server, key: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_platform_is_said_to_be_joinable_exactly_when_a_job_for_it_is_taken() {
+async fn a_platform_is_listed_as_available_exactly_when_its_jobs_are_accepted() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let live = server.key("acme", true, Scope::Write).await;
@@ -51,10 +51,13 @@ async fn a_platform_is_said_to_be_joinable_exactly_when_a_job_for_it_is_taken() 
                 continue;
             }
             assert_eq!(body["issues"][0]["code"], "platform_not_available", "{body}");
-            let told = body["issues"][0]["message"].as_str().unwrap();
+            let message = body["issues"][0]["message"].as_str().unwrap();
             for way in all.iter().filter(|way| way["platform"] == platform) {
                 for missing in way["missing"].as_array().unwrap() {
-                    assert!(told.contains(missing["message"].as_str().unwrap()), "{told}: {way}");
+                    assert!(
+                        message.contains(missing["message"].as_str().unwrap()),
+                        "{message}: {way}"
+                    );
                 }
             }
         }
@@ -64,7 +67,7 @@ async fn a_platform_is_said_to_be_joinable_exactly_when_a_job_for_it_is_taken() 
     server.stop().await;
 }
 
-/// A job whose platform could be joined when it was made, due now.
+/// A due job whose platform was available when it was created.
 async fn waiting_job(server: &Server, url: &str, platform: &str) -> JobId {
     let wanted = Wanted { consumer: "acme", live: true, scope: Scope::Write, expires_at: None };
     let tenant = server.fresh_key(wanted).await.key.tenant;
@@ -88,10 +91,10 @@ async fn waiting_job(server: &Server, url: &str, platform: &str) -> JobId {
 }
 
 #[tokio::test]
-async fn a_job_whose_platform_can_be_joined_no_longer_ends_with_what_is_missing() {
+async fn a_job_whose_platform_became_unavailable_fails_with_what_is_missing() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
-    // They live on, or the job would get another.
+    // The bots are kept, otherwise the jobs would get others.
     let mut bots = Vec::new();
     for (url, platform, missing) in [
         ("https://meet.google.com/abc-defg-hij", "google-meet", "no bot for google-meet"),
@@ -102,7 +105,7 @@ async fn a_job_whose_platform_can_be_joined_no_longer_ends_with_what_is_missing(
         assert_eq!(bot.order.job_id, id);
         let failure = bot.order.finalize.clone().unwrap().failure.unwrap();
         bots.push(bot);
-        // It joins nothing, and hands over what an earlier bot has recorded.
+        // It does not join, and completes the recording of earlier attempts.
         assert_eq!(failure.code, FailureCode::DispatchTimeout);
         let begins = format!("no bot of this server can join {platform} any more; ");
         assert!(
@@ -110,7 +113,7 @@ async fn a_job_whose_platform_can_be_joined_no_longer_ends_with_what_is_missing(
             "{failure}"
         );
     }
-    // What can be joined is.
+    // Available platforms are still joined.
     waiting_job(&server, "janus+wss://janus.example.com/?room=1234", "janus").await;
     assert_eq!(server.bot().await.order.finalize, None);
     server.stop().await;

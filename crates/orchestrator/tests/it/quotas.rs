@@ -1,4 +1,4 @@
-//! How many bots a consumer may have at once, and how many minutes in a month, as callers see it.
+//! Quotas of a consumer: concurrent bots, minutes of a month, queued jobs.
 
 use meetbot::{ErrorKind, JobStatus, ListBots, NewJob, Timestamp, Usage};
 use meetbot_orchestrator::store::Scope;
@@ -13,13 +13,13 @@ use crate::{
     server::{Server, answered, await_status, new_job},
 };
 
-/// A job for a meeting that costs a live key minutes, as the sandbox's do not.
+/// A job for a meeting whose minutes are counted, unlike those of the sandbox.
 fn real_job() -> NewJob {
     NewJob { meeting_url: "janus+wss://janus.example/?room=1".to_owned(), ..NewJob::default() }
 }
 
 #[tokio::test]
-async fn a_job_without_a_place_says_so_and_starts_when_a_meeting_ends() {
+async fn a_job_without_a_slot_waits_and_starts_when_a_meeting_ends() {
     let data = TempDir::new().unwrap();
     let server = limited(&data, &[("bots_per_consumer", "1")]).await;
     let client = server.client();
@@ -36,12 +36,12 @@ async fn a_job_without_a_place_says_so_and_starts_when_a_meeting_ends() {
     let listed = client.list_bots(&ListBots::default()).await.unwrap().data;
     let details: Vec<_> = listed.iter().map(|job| job.status_detail.as_deref()).collect();
     assert_eq!(details, [Some("at_bot_limit"), None]);
-    // What is for later waits for its time, not for a place.
+    // A scheduled job waits for its time, not for a slot.
     let join_at = Some("2027-06-01T10:00:00Z".parse::<Timestamp>().unwrap());
     let later = client.dispatch_bot(NewJob { join_at, ..new_job() }).await.unwrap();
     let later = client.get_bot(&later.id).await.unwrap().unwrap();
     assert_eq!(later.status_detail.as_deref(), Some("scheduled"));
-    // Another consumer is not held up.
+    // Another consumer is not affected.
     let other = server.key("other", false, Scope::Write).await;
     let theirs = server.client_of(&other).dispatch_bot(new_job()).await.unwrap();
     let elsewhere = server.bot().await;
@@ -60,7 +60,7 @@ async fn a_job_without_a_place_says_so_and_starts_when_a_meeting_ends() {
 }
 
 #[tokio::test]
-async fn a_job_that_finds_no_place_in_time_fails_and_is_counted() {
+async fn a_job_that_gets_no_slot_in_time_fails_and_is_counted() {
     let data = TempDir::new().unwrap();
     let one = |name: &str| {
         ["MEETBOT_LIMITS_BOTS_PER_CONSUMER", "MEETBOT_BOTS_START_WITHIN_SECONDS"]
@@ -92,7 +92,7 @@ async fn without_minutes_new_jobs_are_refused_until_the_next_month() {
     let mut second = server.bot().await;
     assert_eq!(bot.report(BotReport::Admitted).await, 200);
 
-    // The one in the meeting has begun the only minute that there is; what has a bot goes on.
+    // The bot in the meeting has used the only minute; running bots continue.
     let refusal = client.dispatch_bot(real_job()).await.unwrap_err();
     assert_eq!(refusal.kind(), ErrorKind::RateLimit);
     assert_eq!(refusal.code(), Some(&ErrorCode::QuotaExceeded));
@@ -104,7 +104,7 @@ async fn without_minutes_new_jobs_are_refused_until_the_next_month() {
     let response = ask().send().await.unwrap();
     let header = |name: &str| response.headers()[name].to_str().unwrap().parse::<u64>().unwrap();
     assert!((1..=31 * 24 * 3600).contains(&header("retry-after")));
-    assert!(header("ratelimit-remaining") > 0, "the key's requests are not what is used up");
+    assert!(header("ratelimit-remaining") > 0, "the rate limit of the key is not used up");
     let refused_json: (_, Value) = (response.status(), response.json().await.unwrap());
     is_error(&refused_json, 429, "quota_exceeded");
     let message = refused_json.1["message"].as_str().unwrap();
@@ -115,19 +115,19 @@ async fn without_minutes_new_jobs_are_refused_until_the_next_month() {
     await_status(&client, &late, JobStatus::Completed).await;
     let usage: Usage = client.usage().await.unwrap();
     assert_eq!((usage.minutes, usage.max_minutes, usage.bots), (2, Some(1), 0));
-    // Asked anew under the same key, since a refusal is not kept.
+    // Repeated with the same idempotency key: a refusal is not stored.
     is_error(&answered(ask()).await, 429, "quota_exceeded");
     refused(&server, "minutes_per_month", 3).await;
-    // Test keys cost nothing.
+    // Minutes of test keys are not counted.
     assert_eq!(server.client().usage().await.unwrap().max_minutes, None);
     server.client().dispatch_bot(real_job()).await.unwrap();
-    // Nor do meetings of the sandbox.
+    // Nor are those of sandbox meetings.
     client.dispatch_bot(new_job()).await.unwrap();
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_full_queue_takes_no_more_jobs_until_one_leaves_it() {
+async fn a_full_queue_refuses_jobs_until_one_leaves_it() {
     let data = TempDir::new().unwrap();
     let server = limited(&data, &[("queued_jobs", "2")]).await;
     let client = server.client();
@@ -146,12 +146,12 @@ async fn a_full_queue_takes_no_more_jobs_until_one_leaves_it() {
     let refusal: (_, Value) = (response.status(), response.json().await.unwrap());
     is_error(&refusal, 429, "quota_exceeded");
     assert!(refusal.1["message"].as_str().unwrap().contains("2 jobs in the queue"), "{refusal:?}");
-    assert_eq!(client.dispatch_bot(named).await.unwrap().id, first, "it is there already");
+    assert_eq!(client.dispatch_bot(named).await.unwrap().id, first, "the job exists already");
     let usage = client.usage().await.unwrap();
     assert_eq!((usage.queued_jobs, usage.max_queued_jobs), (2, Some(2)));
     client.cancel_bot(&first).await.unwrap();
     assert_eq!(answered(ask()).await.0, 201, "a refusal is not kept");
-    // A bot takes it, and there is room again.
+    // A job gets its bot, and the queue has room again.
     server.bot().await;
     assert_eq!(client.usage().await.unwrap().queued_jobs, 1);
     client.dispatch_bot(later()).await.unwrap();

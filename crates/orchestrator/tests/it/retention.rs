@@ -1,4 +1,4 @@
-//! Old recordings: deleted where that is wanted, shown to be gone, and never those of a job that has not ended.
+//! Retention: old recordings and jobs are deleted by settings, but never those of a job that has not ended.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::server::{Bot, PATIENCE, Server, await_status, new_job, now};
 
-/// Some files of the bot's attempt; answers their folder.
+/// Writes some files of the bot's attempt. Returns their folder.
 fn record_files(bot: &Bot) -> PathBuf {
     let folder = bot.order.folder.join("e1");
     fs::create_dir_all(&folder).unwrap();
@@ -34,7 +34,7 @@ async fn recorded(server: &Server, client: &MeetBot) -> (String, PathBuf) {
     (id, folder)
 }
 
-/// As if these jobs had ended a month ago, and their files were as old.
+/// Sets the end of these jobs and the times of their files to a month ago.
 fn age(data: &Path, jobs: &[&String]) {
     let database = Connection::open(data.join("meetbot.db")).unwrap();
     let ago = 31_i64 * 24 * 60 * 60 * 1000;
@@ -66,13 +66,13 @@ async fn await_deleted(client: &MeetBot, id: &str, folder: &Path) -> Job {
 }
 
 #[tokio::test]
-async fn recordings_of_jobs_that_ended_long_ago_go_and_no_others() {
+async fn only_recordings_of_jobs_that_ended_long_ago_are_deleted() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
     let (old, old_folder) = recorded(&server, &client).await;
     let (young, young_folder) = recorded(&server, &client).await;
-    // Deleted, but a crash came before its files went.
+    // Marked as deleted, but a crash prevented the removal of its files.
     let (half, half_folder) = recorded(&server, &client).await;
     client.delete_recording(&half).await.unwrap();
     fs::create_dir_all(half_folder.join("e1")).unwrap();
@@ -98,7 +98,7 @@ async fn recordings_of_jobs_that_ended_long_ago_go_and_no_others() {
     assert!(running_folder.join("e1/audio.Alice.webm").exists());
     server.stop().await;
 
-    // What is gone is not looked for again.
+    // A removed recording is not processed again.
     let database = Connection::open(data.path().join("meetbot.db")).unwrap();
     let left: Vec<String> = {
         let mut left = database
@@ -110,7 +110,7 @@ async fn recordings_of_jobs_that_ended_long_ago_go_and_no_others() {
 }
 
 #[tokio::test]
-async fn jobs_that_ended_long_ago_go_after_their_recordings_and_their_external_ids_are_free() {
+async fn old_jobs_are_deleted_after_their_recordings_and_free_their_external_ids() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();

@@ -1,4 +1,4 @@
-//! Bots of one server in one room: each learns which ids are those of the others, and nothing more.
+//! Bots of one server in one room: each receives the ids of the others, and nothing more.
 
 use meetbot::{ControlAction, JobStatus};
 use meetbot_orchestrator::store::Scope;
@@ -34,7 +34,7 @@ fn version(ids: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn a_bot_learns_at_once_of_another_consumers_bot_in_its_room_and_no_more_than_its_id() {
+async fn a_bot_receives_only_the_id_of_another_consumers_bot_in_its_room() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -42,7 +42,7 @@ async fn a_bot_learns_at_once_of_another_consumers_bot_in_its_room_and_no_more_t
     let mut first = server.bot().await;
     let mut second = of_another(&server).await;
 
-    // Before it has said where it is, a bot learns of no other.
+    // A bot that has not reported its room receives no ids.
     let nothing: Value = first.asks(&format!("knownBots={}", version(&[]))).await;
     assert_eq!(nothing, json!({"commands": []}));
     assert_eq!(first.report(joining_as("1234", "17")).await, StatusCode::OK);
@@ -55,23 +55,23 @@ async fn a_bot_learns_at_once_of_another_consumers_bot_in_its_room_and_no_more_t
         assert_eq!(second.report(joining_as("1234", "18")).await, StatusCode::OK);
     };
     let both = async { tokio::join!(held, comes).0 };
-    let told =
+    let received =
         tokio::time::timeout(PATIENCE / 2, both).await.expect("it is answered while it asks");
-    assert_eq!(told, json!({"commands": [], "ownBots": {"ids": ["17", "18"]}}));
+    assert_eq!(received, json!({"commands": [], "ownBots": {"ids": ["17", "18"]}}));
 
-    // Both get the same, and none gets again what it knows.
+    // Both get the same ids, and none gets ids that it has already.
     let other: Commands = second.asks(&format!("knownBots={}", version(&["18"]))).await;
     assert_eq!(other.own_bots.unwrap().ids, ["17", "18"]);
     let known: Value = second.asks(&format!("knownBots={}", version(&["17", "18"]))).await;
     assert_eq!(known, json!({"commands": []}));
-    // A bot of an older version does not ask.
+    // A bot of an older version does not request them.
     let older: Value = first.asks("after=0").await;
     assert_eq!(older, json!({"commands": []}));
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_bot_elsewhere_or_with_another_token_learns_nothing() {
+async fn a_bot_of_another_room_or_with_another_token_receives_no_ids() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -82,11 +82,11 @@ async fn a_bot_elsewhere_or_with_another_token_learns_nothing() {
     second.report(joining_as("4321", "18")).await;
     let own: Commands = second.asks(&format!("knownBots={}", version(&[]))).await;
     assert_eq!(own.own_bots.unwrap().ids, ["18"]);
-    // With the token of one bot nobody asks, or reports, for another.
-    let mut liar = second.ghost();
-    liar.order.job_id = first.order.job_id;
-    assert_eq!(liar.report_as(2, joining_as("1234", "a person")).await, StatusCode::UNAUTHORIZED);
-    let refused: Value = liar.asks(&format!("knownBots={}", version(&[]))).await;
+    // The token of one bot is not valid for requests or reports of another.
+    let mut stale = second.stale();
+    stale.order.job_id = first.order.job_id;
+    assert_eq!(stale.report_as(2, joining_as("1234", "a person")).await, StatusCode::UNAUTHORIZED);
+    let refused: Value = stale.asks(&format!("knownBots={}", version(&[]))).await;
     assert!(refused.get("ownBots").is_none(), "{refused}");
     let known: Commands = first.asks(&format!("knownBots={}", version(&[]))).await;
     assert_eq!(known.own_bots.unwrap().ids, ["17"]);
@@ -94,7 +94,7 @@ async fn a_bot_elsewhere_or_with_another_token_learns_nothing() {
 }
 
 #[tokio::test]
-async fn a_command_and_the_bots_of_the_room_come_in_one_answer() {
+async fn one_response_contains_commands_and_the_bots_of_the_room() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -104,14 +104,14 @@ async fn a_command_and_the_bots_of_the_room_come_in_one_answer() {
     bot.record().await;
     await_status(&client, &id, JobStatus::Recording).await;
     client.pause_recording(&id).await.unwrap();
-    let told: Commands = bot.asks(&format!("after=0&knownBots={}", version(&[]))).await;
-    assert_eq!(told.commands[0].action, ControlAction::PauseRecording);
-    assert_eq!(told.own_bots.unwrap().ids, ["17"]);
+    let received: Commands = bot.asks(&format!("after=0&knownBots={}", version(&[]))).await;
+    assert_eq!(received.commands[0].action, ControlAction::PauseRecording);
+    assert_eq!(received.own_bots.unwrap().ids, ["17"]);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_server_that_was_started_anew_still_knows_the_ids_that_the_room_may_show() {
+async fn after_a_restart_the_server_still_has_the_ids_of_a_room() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     server.client().dispatch_bot(new_job()).await.unwrap();
@@ -126,10 +126,10 @@ async fn a_server_that_was_started_anew_still_knows_the_ids_that_the_room_may_sh
     let (mut back, mut other) =
         if one.order.job_id == second { (one, other) } else { (other, one) };
     back.report(joining_as("1234", "19")).await;
-    let told: Commands = back.asks(&format!("knownBots={}", version(&[]))).await;
-    assert_eq!(told.own_bots.unwrap().ids, ["19", "17", "18"]);
+    let received: Commands = back.asks(&format!("knownBots={}", version(&[]))).await;
+    assert_eq!(received.own_bots.unwrap().ids, ["19", "17", "18"]);
     other.report(joining_as("1234", "20")).await;
-    let told: Commands = back.asks(&format!("knownBots={}", version(&[]))).await;
-    assert_eq!(told.own_bots.unwrap().ids, ["20", "19", "17", "18"], "its job came first");
+    let received: Commands = back.asks(&format!("knownBots={}", version(&[]))).await;
+    assert_eq!(received.own_bots.unwrap().ids, ["20", "19", "17", "18"], "its job came first");
     server.stop().await;
 }

@@ -1,4 +1,4 @@
-//! The secrets that webhooks are signed with: judged by the published verifier of Standard Webhooks, and rotated under way.
+//! Webhook secrets: signatures are checked with the published verifier of Standard Webhooks, also during a rotation.
 
 use std::{
     io::Write as _,
@@ -14,7 +14,7 @@ use xtask::standard_webhooks;
 use crate::server::{Server, new_job};
 use meetbot_testkit::scripted::{Receiver, Webhook};
 
-/// Reads `{secret, headers, body}` and says whether the verifier takes it.
+/// A program that reads `{secret, headers, body}` and prints whether the verifier accepts it.
 const JUDGE: &str = "
 import json, sys
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
@@ -26,7 +26,7 @@ except WebhookVerificationError as error:
     print(error)
 ";
 
-/// What the published verifier says of a webhook.
+/// The result of the published verifier for a webhook.
 fn judged(webhook: &Webhook, secret: &str) -> String {
     let headers: serde_json::Map<_, _> = webhook
         .headers()
@@ -57,7 +57,7 @@ async fn next_webhook(server: &Server, receiver: &mut Receiver) -> Webhook {
     let new = NewJob { webhooks: Some(webhooks), ..new_job() };
     let job = server.client().dispatch_bot(new).await.unwrap();
     let _bot = server.bot().await;
-    // Its bot is lost at once, which is told too.
+    // Its bot is lost at once, which is an event too.
     loop {
         let webhook = receiver.next().await;
         if webhook.event().data.job_id.to_string() == job.id {
@@ -68,7 +68,7 @@ async fn next_webhook(server: &Server, receiver: &mut Receiver) -> Webhook {
 }
 
 #[tokio::test]
-async fn the_published_verifier_takes_what_is_signed_and_a_rotation_cuts_nobody_off() {
+async fn the_published_verifier_accepts_signatures_and_both_secrets_during_a_rotation() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let mut receiver = Receiver::start([]).unwrap();

@@ -1,4 +1,4 @@
-//! A server of the test's own, and the bots that it believes to have launched.
+//! A server for tests, whose launcher hands the orders of bots to the test.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -23,18 +23,18 @@ use tempfile::TempDir;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-/// Long enough for a busy machine; reached only when something is wrong.
+/// A timeout that is long enough for a busy machine, and is reached only by failures.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const MEETING: &str = "https://sandbox.meetbot.dev/two-speakers";
 
-/// Hands every order to the test; the bot's task lives until the test lets it go.
-struct Stage {
+/// A launcher that hands every order to the test. The bot's task runs until the test drops its end.
+struct ManualLauncher {
     bots: mpsc::UnboundedSender<(BotOrder, oneshot::Sender<()>)>,
     mixes: mpsc::UnboundedSender<Mixing>,
 }
 
-/// A mix that is to be made.
+/// A mix that the server has ordered.
 pub(crate) struct Mixing {
     pub(crate) order: MixOrder,
     pub(crate) stop: CancellationToken,
@@ -42,14 +42,14 @@ pub(crate) struct Mixing {
 }
 
 impl Mixing {
-    /// Answers what became of it.
+    /// Sends the result of the mix.
     pub(crate) fn answer(self, answer: io::Result<Option<Manifest>>) {
         let _ = self.answer.send(answer);
     }
 }
 
 #[async_trait]
-impl Launcher for Stage {
+impl Launcher for ManualLauncher {
     fn available(&self) -> Vec<Availability> {
         let joinable = |platform| Availability {
             platform,
@@ -99,7 +99,7 @@ impl Launcher for Stage {
     }
 }
 
-/// The other end of a life: it ends when the test drops it.
+/// Waits until the test drops the other end, which ends the bot.
 async fn life_ends(end: &mut oneshot::Receiver<()>) {
     let _ = end.await;
 }
@@ -119,12 +119,12 @@ pub(crate) fn http() -> Client {
 }
 
 impl Server {
-    /// A server on this folder, with a test key.
+    /// Starts a server on this folder, with a test key.
     pub(crate) async fn start(data: &TempDir) -> Self {
         Self::start_with(data, |_| None).await
     }
 
-    /// The same, with settings. In development, since webhooks of the tests go to receivers on loopback, unless the settings say otherwise.
+    /// The same, with settings. The server is in development mode unless the settings say otherwise, because webhooks of tests go to loopback.
     pub(crate) async fn start_with(
         data: &TempDir,
         variable: impl Fn(&str) -> Option<String>,
@@ -136,7 +136,7 @@ impl Server {
         Self::start_as(data, Config::load(None, variable).unwrap()).await
     }
 
-    /// The same, with settings that have no variable.
+    /// The same, with settings that have no environment variable.
     pub(crate) async fn start_changed(data: &TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let development =
             |name: &str| (name == "MEETBOT_SERVER_DEVELOPMENT").then(|| "true".to_owned());
@@ -151,10 +151,10 @@ impl Server {
         config.data_dir = data.path().to_owned();
         let ((bots, orders), (mixing, mixes)) =
             (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-        let stage = Stage { bots, mixes: mixing };
+        let launcher = ManualLauncher { bots, mixes: mixing };
         let (address, token) = ("ws://127.0.0.1:1".to_owned(), Secret::new("of the sandbox"));
         let sandbox = SandboxLink { address, token, check: |_| Ok(()) };
-        let orchestrator = Orchestrator::start(config, Arc::new(stage), sandbox).await.unwrap();
+        let orchestrator = Orchestrator::start(config, Arc::new(launcher), sandbox).await.unwrap();
         let wanted =
             Wanted { consumer: "acme", live: false, scope: Scope::Write, expires_at: None };
         let fresh = keys::create(orchestrator.store(), wanted).await.unwrap();
@@ -172,13 +172,13 @@ impl Server {
         self.orchestrator.stop().await;
     }
 
-    /// One more key.
+    /// Creates another key.
     pub(crate) async fn key(&self, consumer: &str, live: bool, scope: Scope) -> String {
         let wanted = Wanted { consumer, live, scope, expires_at: None };
         self.fresh_key(wanted).await.secret.expose().to_owned()
     }
 
-    /// One more key, with all that is known of it.
+    /// Creates another key, and returns it with its row.
     pub(crate) async fn fresh_key(&self, wanted: Wanted<'_>) -> FreshKey {
         keys::create(self.orchestrator.store(), wanted).await.unwrap()
     }
@@ -198,7 +198,7 @@ impl Server {
         self.orchestrator.url()
     }
 
-    /// Gives the consumer of this server's key a new webhook secret, which it answers.
+    /// Gives the consumer of this server's key a new webhook secret, and returns it.
     pub(crate) async fn rotate(&self, overlap: Duration) -> String {
         let new = signature::generate_secret();
         let (store, secret) = (self.orchestrator.store(), Secret::new(&*new));
@@ -243,19 +243,19 @@ impl Server {
         Bot { http: self.http.clone(), order, seq: 0, _life: Some(life) }
     }
 
-    /// The next mix that the server wants to be made.
+    /// The next mix that the server orders.
     pub(crate) async fn mix(&self) -> Mixing {
         let next = async { self.mixes.lock().await.recv().await.unwrap() };
         tokio::time::timeout(PATIENCE, next).await.expect("a mix is wanted")
     }
 
-    /// Whether no bot has been launched up to now.
+    /// Whether no further bot has been launched.
     pub(crate) async fn has_launched_none(&self) -> bool {
         self.orders.lock().await.is_empty()
     }
 }
 
-/// All that the servers of this process have to say goes into one log, which is searched for secrets.
+/// The logs of all servers in this process go into one file, which is searched for secrets.
 fn log() {
     static BEGUN: std::sync::Once = std::sync::Once::new();
     BEGUN.call_once(|| {
@@ -265,14 +265,14 @@ fn log() {
     });
 }
 
-/// Status and JSON of an answer.
+/// The status and JSON of a response.
 pub(crate) async fn answered(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
     let response = request.send().await.unwrap();
     let status = response.status();
     (status, response.json().await.unwrap())
 }
 
-/// A bot as the server sees it; dropping it ends its task without a word.
+/// A bot that the test plays. Dropping it ends its task without a report.
 pub(crate) struct Bot {
     http: Client,
     pub(crate) order: BotOrder,
@@ -281,18 +281,18 @@ pub(crate) struct Bot {
 }
 
 impl Bot {
-    /// The same bot, as if its process lived on somewhere.
-    pub(crate) fn ghost(&self) -> Self {
+    /// The same bot, as if its process still ran elsewhere after it was lost.
+    pub(crate) fn stale(&self) -> Self {
         Self { http: self.http.clone(), order: self.order.clone(), seq: self.seq, _life: None }
     }
 
-    /// Reports; answers with the status of the answer.
+    /// Sends a report. Returns the status of the response.
     pub(crate) async fn report(&mut self, report: BotReport) -> StatusCode {
         self.seq += 1;
         self.report_as(self.seq, report).await
     }
 
-    /// Reports under a number of its own.
+    /// Sends a report with this sequence number.
     pub(crate) async fn report_as(&self, seq: u64, report: BotReport) -> StatusCode {
         let request = IngestRequest {
             job_id: self.order.job_id,
@@ -304,7 +304,7 @@ impl Bot {
         sent.await.unwrap().status()
     }
 
-    /// Is admitted and records.
+    /// Reports that the bot is admitted and records.
     pub(crate) async fn record(&mut self) {
         assert_eq!(self.report(BotReport::Admitted).await, StatusCode::OK);
         assert_eq!(self.report(BotReport::RecordingStarted).await, StatusCode::OK);
@@ -330,12 +330,12 @@ impl Bot {
         .await
     }
 
-    /// What it is told, waiting until there is something.
+    /// Waits for commands and returns them.
     pub(crate) async fn commands(&self, after: u64) -> Commands {
         self.asks(&format!("after={after}&wait=30")).await
     }
 
-    /// What is answered when it asks so.
+    /// The response to a poll for commands with this query.
     pub(crate) async fn asks<T: DeserializeOwned>(&self, how: &str) -> T {
         let (job, epoch) = (self.order.job_id, self.order.epoch);
         let url = format!(

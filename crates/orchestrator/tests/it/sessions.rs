@@ -1,4 +1,4 @@
-//! Browsers that sign in: what a session opens, and all the ways in which it does not.
+//! Sessions of browsers: sign-in, rights, and all ways in which they are refused.
 
 use meetbot_orchestrator::{
     keys::Wanted,
@@ -18,19 +18,19 @@ const SESSIONS: &str = "/api/v1/sessions";
 const LINKS: &str = "/api/v1/sessions/links";
 const OWN: &str = "same-origin";
 
-/// Asks to sign in, as a page of this server does.
+/// A request to sign in, as a page of this server sends it.
 fn signing_in(server: &Server, with: &Value) -> RequestBuilder {
     let request = server.http.post(format!("{}{SESSIONS}", server.url())).json(with);
     request.header("origin", server.url()).header("sec-fetch-site", OWN)
 }
 
-/// The `name=value` of the cookie that an answer sets.
+/// The `name=value` of the cookie that a response sets.
 fn cookie_of(response: &Response) -> String {
     let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap();
     cookie.split(';').next().unwrap().to_owned()
 }
 
-/// Signs in with a key; answers the cookie.
+/// Signs in with a key. Returns the cookie.
 pub(crate) async fn sign_in(server: &Server, key: &str) -> String {
     let signed_in = signing_in(server, &json!({ "key": key })).send().await.unwrap();
     assert_eq!(signed_in.status(), StatusCode::CREATED);
@@ -50,13 +50,13 @@ pub(crate) fn browses(
     site.into_iter().fold(request, |request, site| request.header("sec-fetch-site", site))
 }
 
-/// The bytes that are random in a cookie.
+/// The random part of a cookie.
 fn token(cookie: &str) -> &str {
     cookie.split_once('=').unwrap().1
 }
 
 #[tokio::test]
-async fn a_browser_signs_in_changes_things_and_signs_out() {
+async fn a_browser_signs_in_makes_changes_and_signs_out() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let signed_in = signing_in(&server, &json!({"key": server.key})).send().await.unwrap();
@@ -69,7 +69,7 @@ async fn a_browser_signs_in_changes_things_and_signs_out() {
     for part in ["; Path=/", "; Max-Age=43200", "; HttpOnly", "; SameSite=Strict"] {
         assert!(set.contains(part), "{set}");
     }
-    assert!(!set.contains(&server.key[16..]), "it holds nothing of the key");
+    assert!(!set.contains(&server.key[16..]), "it contains nothing of the key");
     let who: Value = signed_in.json().await.unwrap();
     assert_eq!(
         (&who["consumer"], &who["world"], &who["scope"]),
@@ -83,7 +83,7 @@ async fn a_browser_signs_in_changes_things_and_signs_out() {
     }
     let (status, job) = answered(create(Some(OWN))).await;
     assert_eq!(status, StatusCode::CREATED, "{job}");
-    // A look needs no word of the browser (a bookmark, an older browser), but none that comes from elsewhere.
+    // Reading needs no `Sec-Fetch-Site` (a bookmark, an older browser), but is refused from other sites.
     let look = |site| browses(&server, &cookie, site, Method::GET, "/api/v1/jobs");
     for site in [None, Some("none"), Some(OWN)] {
         let (status, jobs) = answered(look(site)).await;
@@ -92,7 +92,7 @@ async fn a_browser_signs_in_changes_things_and_signs_out() {
     for site in ["same-site", "cross-site"] {
         is_error(&answered(look(Some(site))).await, 403, "forbidden");
     }
-    // A key in the request is what counts, whatever cookie is beside it.
+    // A key in the request takes precedence over a cookie.
     let both = look(Some("cross-site")).bearer_auth(&server.key);
     assert_eq!(answered(both).await.0, StatusCode::OK);
     let wrong = look(Some(OWN)).bearer_auth("mb_test_wrong");
@@ -113,12 +113,12 @@ async fn a_browser_signs_in_changes_things_and_signs_out() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, lines).await.expect("signing in is told in the audit log");
+    tokio::time::timeout(PATIENCE, lines).await.expect("signing in is in the audit log");
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_session_ends_with_its_key_and_its_streams_with_it() {
+async fn a_session_and_its_streams_end_with_its_key() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let wanted = Wanted { consumer: "acme", live: false, scope: Scope::Write, expires_at: None };
@@ -145,7 +145,7 @@ async fn a_session_ends_with_its_key_and_its_streams_with_it() {
         401,
         "unauthorized",
     );
-    // Signing out ends the streams of that browser alone.
+    // Signing out ends only the streams of that browser.
     let third = sign_in(&server, &server.key).await;
     let watched = stream(&third).await.unwrap();
     let out = browses(&server, &other, Some(OWN), Method::DELETE, SESSIONS).send().await.unwrap();
@@ -158,11 +158,11 @@ async fn a_session_ends_with_its_key_and_its_streams_with_it() {
 }
 
 #[tokio::test]
-async fn nobody_is_given_a_session_that_they_did_not_begin() {
+async fn session_fixation_and_login_csrf_are_prevented() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let look = |cookie: &str| browses(&server, cookie, Some(OWN), Method::GET, "/api/v1/jobs");
-    // One that an attacker has set before is not taken over.
+    // A session that an attacker has set before is not adopted.
     let name = sign_in(&server, &server.key).await;
     let name = name.split('=').next().unwrap();
     let set = format!("{name}={}", "a".repeat(40));
@@ -171,12 +171,12 @@ async fn nobody_is_given_a_session_that_they_did_not_begin() {
     let cookie = cookie_of(&signed_in);
     assert_ne!(cookie, set);
     is_error(&answered(look(&set)).await, 401, "unauthorized");
-    // Nor does the browser's own live on beside its next one.
+    // The browser's previous session ends when it signs in again.
     let again = signing_in(&server, &with).header(header::COOKIE, &cookie).send().await.unwrap();
     is_error(&answered(look(&cookie)).await, 401, "unauthorized");
     let cookie = cookie_of(&again);
     assert_eq!(answered(look(&cookie)).await.0, StatusCode::OK);
-    // Cookies of other names, and letters that cannot be a session, are none.
+    // Cookies with other names, and malformed sessions, are ignored.
     for wrong in [
         format!("session={}", token(&cookie)),
         format!("meetbot-1={}", token(&cookie)),
@@ -187,9 +187,9 @@ async fn nobody_is_given_a_session_that_they_did_not_begin() {
     ] {
         is_error(&answered(look(&wrong)).await, 401, "unauthorized");
     }
-    // Beside others it is found.
+    // The session is found among other cookies.
     assert_eq!(answered(look(&format!("a=b; {cookie}; {name}2=x"))).await.0, StatusCode::OK);
-    // No other site signs anybody in, and no page that a browser would keep no cookie for.
+    // Other sites cannot sign in, nor pages for which browsers would not store the cookie.
     for site in ["cross-site", "same-site", "none"] {
         let url = format!("{}{SESSIONS}", server.url());
         let elsewhere = server.http.post(url).json(&with).header("sec-fetch-site", site);
@@ -198,7 +198,7 @@ async fn nobody_is_given_a_session_that_they_did_not_begin() {
     let plain = server.http.post(format!("{}{SESSIONS}", server.url())).json(&with);
     let refused = answered(plain.header("origin", "http://meetbot.example.com")).await;
     is_error(&refused, 403, "forbidden");
-    // What is no key tells nothing, and what is no JSON is no form of another site.
+    // Malformed keys and bodies that are not JSON, as forms of other sites, are refused.
     is_error(
         &answered(signing_in(&server, &json!({"key": "mb_test_wrong"}))).await,
         401,
@@ -220,7 +220,7 @@ async fn a_link_signs_one_browser_in_once() {
     let (status, made) = answered(server.request_as(&reader, Method::POST, LINKS)).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     let link = json!({"link": made["link"]});
-    // It is no session itself.
+    // The link's token is not a session.
     let name = sign_in(&server, &server.key).await;
     let name = name.split('=').next().unwrap();
     let as_cookie = format!("{name}={}", made["link"].as_str().unwrap());
@@ -233,7 +233,7 @@ async fn a_link_signs_one_browser_in_once() {
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 401]);
     let cookie = cookie_of(if first.status() == 201 { &first } else { &second });
-    // The session has what the key has, no more.
+    // The session has the rights of the key.
     let who = answered(browses(&server, &cookie, Some(OWN), Method::GET, SESSIONS)).await.1;
     assert_eq!((&who["scope"], &who["world"]), (&json!("read"), &json!("test")));
     let create = browses(&server, &cookie, Some(OWN), Method::POST, "/api/v1/jobs");
@@ -241,7 +241,7 @@ async fn a_link_signs_one_browser_in_once() {
     is_error(&answered(create).await, 403, "forbidden");
     let live_on = browses(&server, &cookie, Some(OWN), Method::POST, LINKS);
     is_error(&answered(live_on).await, 403, "forbidden");
-    // A reader may sign out.
+    // The scope read is enough to sign out.
     let out = browses(&server, &cookie, Some(OWN), Method::DELETE, SESSIONS).send().await.unwrap();
     assert_eq!(out.status(), StatusCode::NO_CONTENT);
     server.stop().await;
@@ -262,7 +262,7 @@ async fn a_session_outlives_a_restart_of_the_server() {
 }
 
 #[tokio::test]
-async fn without_a_dashboard_there_is_no_page_and_no_session() {
+async fn without_a_dashboard_pages_and_sessions_are_disabled() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let cookie = sign_in(&server, &server.key).await;

@@ -1,4 +1,4 @@
-//! Callers with a bare socket, which say what no library would.
+//! Requests over plain sockets, for bytes that no HTTP library would send.
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -7,11 +7,11 @@ use tokio::{
 
 use crate::server::{PATIENCE, Server};
 
-/// A connection of its own, over which this has been sent.
+/// A new connection, over which these bytes were sent.
 pub(crate) async fn send(server: &Server, bytes: impl AsRef<[u8]>) -> TcpStream {
     let address = server.url().replace("http://", "");
     let mut stream = TcpStream::connect(&address).await.unwrap();
-    // A server that has closed already takes nothing.
+    // Writing fails if the server has closed the connection already.
     let _ = stream.write_all(bytes.as_ref()).await;
     stream
 }
@@ -20,14 +20,14 @@ pub(crate) async fn send(server: &Server, bytes: impl AsRef<[u8]>) -> TcpStream 
 pub(crate) async fn to_the_end(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let read = async {
-        // A reset is an end, too.
+        // A reset ends the connection, too.
         let _ = stream.read_to_end(&mut bytes).await;
     };
     tokio::time::timeout(PATIENCE, read).await.expect("the connection is closed");
     String::from_utf8(bytes).unwrap()
 }
 
-/// Reads the head of the first answer; nothing when the connection is closed.
+/// Reads the head of the first response; empty if the connection is closed.
 pub(crate) async fn head(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let read = async {

@@ -1,4 +1,4 @@
-//! Bots of other versions: what the first one said is taken, and what a later one says costs nothing else.
+//! Bots of other versions: reports of the first version are accepted, and unknown reports of later versions are skipped.
 
 use meetbot::{ControlState, JobStatus};
 use reqwest::StatusCode;
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::server::{Bot, Server, answered, await_status, new_job};
 
-/// What the first version said.
+/// The reports of the first version.
 const FIRST: &str = include_str!("../../../types/src/bot/wire.json");
 
 async fn post(server: &Server, bot: &Bot, reports: Value) -> (StatusCode, Value) {
@@ -18,7 +18,7 @@ async fn post(server: &Server, bot: &Bot, reports: Value) -> (StatusCode, Value)
 }
 
 #[tokio::test]
-async fn a_bot_of_the_first_version_brings_its_job_to_its_end() {
+async fn a_bot_of_the_first_version_can_complete_its_job() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -46,7 +46,7 @@ async fn a_bot_of_the_first_version_brings_its_job_to_its_end() {
 }
 
 #[tokio::test]
-async fn what_a_newer_bot_says_costs_only_itself() {
+async fn unknown_reports_of_a_newer_bot_are_skipped() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -67,14 +67,17 @@ async fn what_a_newer_bot_says_costs_only_itself() {
     let job = await_status(&client, &id, JobStatus::Recording).await;
     assert!(job.joined_at.is_some());
 
-    // Its end is not passed over: the bot is told, and the job waits for one that can be read.
+    // An ending that cannot be read is not skipped: the bot gets an error, and the job waits for a valid one.
     let strange = json!([
         {"seq": 7, "at": at, "report": {"type": "media_flows"}},
         {"seq": 8, "at": at, "report": ended(json!("well"))},
     ]);
     let (status, answer) = post(&server, &bot, strange).await;
     assert_eq!((status, &answer["error"]), (StatusCode::BAD_REQUEST, &json!("invalid_input")));
-    assert!(answer["requestId"].is_string(), "by this a bot knows it for the server's: {answer}");
+    assert!(
+        answer["requestId"].is_string(),
+        "by this a bot recognises an error of the server: {answer}"
+    );
     let ending = json!({"status": "completed", "leaveReason": "meeting_ended", "failure": null});
     let readable = json!([
         {"seq": 7, "at": at, "report": {"type": "media_flows"}},
@@ -86,7 +89,7 @@ async fn what_a_newer_bot_says_costs_only_itself() {
 }
 
 #[tokio::test]
-async fn a_command_that_an_older_bot_denies_is_denied() {
+async fn a_command_denied_by_an_older_bot_is_denied() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();

@@ -1,4 +1,4 @@
-//! Webhooks as endpoints see them: signed, in order, each once or until it is taken.
+//! Webhooks as endpoints receive them: signed, in order, and retried until they are accepted.
 
 use std::collections::HashSet;
 
@@ -21,7 +21,7 @@ fn to(status: &str, finalize: &str) -> NewJob {
 }
 
 #[tokio::test]
-async fn one_endpoint_for_both_gets_each_event_once_in_order_and_signed_twice() {
+async fn one_endpoint_for_both_kinds_gets_each_event_once_in_order_with_two_signatures() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let mut receiver = Receiver::start([]).unwrap();
@@ -75,7 +75,7 @@ async fn one_endpoint_for_both_gets_each_event_once_in_order_and_signed_twice() 
 }
 
 #[tokio::test]
-async fn two_endpoints_get_what_they_asked_for() {
+async fn two_endpoints_get_their_kinds_of_events() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let (mut status, mut finalize) = (Receiver::start([]).unwrap(), Receiver::start([]).unwrap());
@@ -101,7 +101,7 @@ async fn two_endpoints_get_what_they_asked_for() {
 }
 
 #[tokio::test]
-async fn what_is_not_taken_is_sent_again_under_the_same_id_and_keeps_its_place() {
+async fn a_failed_delivery_is_retried_with_the_same_id_in_the_same_order() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let mut receiver = Receiver::start([503]).unwrap();
@@ -130,7 +130,7 @@ async fn what_is_not_taken_is_sent_again_under_the_same_id_and_keeps_its_place()
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_gone_is_left_alone_until_someone_sends_again() {
+async fn an_endpoint_that_is_gone_gets_nothing_until_a_redelivery() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let mut receiver = Receiver::start([410]).unwrap();
@@ -154,7 +154,7 @@ async fn an_endpoint_that_is_gone_is_left_alone_until_someone_sends_again() {
 }
 
 #[tokio::test]
-async fn what_was_not_delivered_before_a_restart_is_delivered_after_it() {
+async fn pending_deliveries_are_delivered_after_a_restart() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let mut receiver = Receiver::start([500]).unwrap();
@@ -170,14 +170,14 @@ async fn what_was_not_delivered_before_a_restart_is_delivered_after_it() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_is_sent_again_twice_under_one_idempotency_key_is_sent_once() {
+async fn two_redeliveries_with_one_idempotency_key_send_once() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let mut receiver = Receiver::start([200]).unwrap();
     server.client().dispatch_bot(to(&receiver.url, "")).await.unwrap();
     let _bot = server.bot().await;
     let id = receiver.next().await.event().delivery_id;
-    // What is sent again while it is on its way arrives once.
+    // A redelivery of a running delivery arrives once.
     let noted = async |tries| {
         loop {
             let delivery = server.client().get_delivery(&id.to_string()).await.unwrap().unwrap();
@@ -201,7 +201,7 @@ async fn a_webhook_that_is_sent_again_twice_under_one_idempotency_key_is_sent_on
     assert_eq!(receiver.next().await.event().delivery_id, id);
     noted(2).await;
     assert_eq!(ask("k-1", r#"{"other":1}"#).await.0, 422);
-    // Under another key it is sent once more: had the calls before sent it more than once, this would not be the third.
+    // With another key it is sent again. This is the third arrival, so the calls before have sent it only once.
     assert_eq!(ask("k-2", "").await.0, 200);
     let third = receiver.next().await.event();
     assert_eq!((third.delivery_id, third.attempt), (id, 3));
@@ -209,7 +209,7 @@ async fn a_webhook_that_is_sent_again_twice_under_one_idempotency_key_is_sent_on
 }
 
 #[tokio::test]
-async fn all_that_an_endpoint_was_sent_since_a_time_is_sent_again() {
+async fn all_deliveries_of_an_endpoint_since_a_time_are_redelivered() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let mut receiver = Receiver::start([410, 410]).unwrap();
@@ -247,7 +247,7 @@ async fn all_that_an_endpoint_was_sent_since_a_time_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_test_event_is_sent_as_a_webhook_is_and_stands_in_no_list() {
+async fn a_test_event_is_sent_as_a_webhook_and_is_in_no_list() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let mut receiver = Receiver::start([200, 503]).unwrap();
@@ -283,7 +283,7 @@ async fn a_test_event_is_sent_as_a_webhook_is_and_stands_in_no_list() {
         (status, &nobody["delivered"], &nobody["tried"]["status"]),
         (StatusCode::OK, &json!(false), &Value::Null)
     );
-    // Counted nowhere: no delivery, no job, no event.
+    // It is not counted: no delivery, no job, no event.
     let client = server.client();
     assert!(client.deliveries(&ListDeliveries::default()).await.unwrap().data.is_empty());
     assert!(client.get_bot(raw["data"]["jobId"].as_str().unwrap()).await.unwrap().is_none());
@@ -301,7 +301,7 @@ async fn a_test_event_is_sent_as_a_webhook_is_and_stands_in_no_list() {
 }
 
 #[tokio::test]
-async fn a_test_event_reaches_nothing_that_a_webhook_does_not() {
+async fn a_test_event_has_the_address_policy_of_webhooks() {
     let data = TempDir::new().unwrap();
     let open = |name: &str| (name == "MEETBOT_SERVER_DEVELOPMENT").then(|| "false".to_owned());
     let server = Server::start_with(&data, open).await;

@@ -1,4 +1,4 @@
-//! What the timeline counts and webhooks do not tell: chat and captions of a time in which nothing may be recorded, and what a bot left out of its reports.
+//! Counts in the timeline that webhooks do not contain: chat and captions withheld while nothing may be recorded, and events left out of reports.
 
 use meetbot::{EventName, JobStatus, ListDeliveries, NewJob, Webhooks, webhook::EventDetails};
 use meetbot_types::bot::BotReport;
@@ -19,8 +19,8 @@ const fn came(messages: u64, captions: u64) -> BotReport {
     BotReport::Withheld { messages, captions }
 }
 
-/// The counts that the job's timeline tells, with the status of each.
-async fn told(server: &Server, id: &str) -> Vec<(u64, u64, Option<JobStatus>)> {
+/// The counts of withheld chat and captions in the job's timeline, with the status of each.
+async fn withheld_counts(server: &Server, id: &str) -> Vec<(u64, u64, Option<JobStatus>)> {
     let events = server.client().events(id, None).await.unwrap().data;
     events
         .iter()
@@ -35,7 +35,7 @@ async fn told(server: &Server, id: &str) -> Vec<(u64, u64, Option<JobStatus>)> {
 }
 
 #[tokio::test]
-async fn a_pause_is_counted_over_lost_bots_and_restarts_and_told_once() {
+async fn a_pause_is_counted_over_lost_bots_and_restarts_and_reported_once() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let url = Some("http://127.0.0.1:9/hook".to_owned());
@@ -45,7 +45,7 @@ async fn a_pause_is_counted_over_lost_bots_and_restarts_and_told_once() {
     let mut bot = server.bot().await;
     bot.record().await;
     says(&mut bot, &[BotReport::RecordingPaused, came(1, 0), came(1, 2)]).await;
-    assert_eq!(told(&server, &id).await, []);
+    assert_eq!(withheld_counts(&server, &id).await, []);
     drop(bot);
     let mut bot = server.bot().await;
     assert_eq!(bot.order.epoch, 2);
@@ -56,13 +56,13 @@ async fn a_pause_is_counted_over_lost_bots_and_restarts_and_told_once() {
     let server = Server::start(&data).await;
     let mut bot = server.bot().await;
     says(&mut bot, &[BotReport::Admitted, BotReport::RecordingPaused, RESUMED]).await;
-    assert_eq!(told(&server, &id).await, [(5, 2, Some(JobStatus::InCall))]);
-    // A pause in which nothing came is told of to nobody.
+    assert_eq!(withheld_counts(&server, &id).await, [(5, 2, Some(JobStatus::InCall))]);
+    // A pause without chat and captions is not reported.
     let more = [BotReport::RecordingStarted, BotReport::RecordingPaused, RESUMED];
     says(&mut bot, &more).await;
     bot.complete("file:///m").await;
     await_status(&server.client(), &id, JobStatus::Completed).await;
-    assert_eq!(told(&server, &id).await.len(), 1);
+    assert_eq!(withheld_counts(&server, &id).await.len(), 1);
 
     let sent = server.client().deliveries(&ListDeliveries::default()).await.unwrap().data;
     let sent: Vec<_> = sent.into_iter().filter_map(|delivery| delivery.event).collect();
@@ -72,7 +72,7 @@ async fn a_pause_is_counted_over_lost_bots_and_restarts_and_told_once() {
 }
 
 #[tokio::test]
-async fn what_was_refused_or_stopped_for_good_is_told_before_the_job_ends() {
+async fn refused_and_stopped_recordings_are_counted_before_the_job_ends() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -88,7 +88,7 @@ async fn what_was_refused_or_stopped_for_good_is_told_before_the_job_ends() {
         says(&mut bot, &earlier).await;
         says(&mut bot, &state).await;
         says(&mut bot, &[came(2, 0)]).await;
-        assert_eq!(told(&server, &id).await, []);
+        assert_eq!(withheld_counts(&server, &id).await, []);
         bot.complete("file:///m").await;
         await_status(&client, &id, JobStatus::Completed).await;
         let events = client.events(&id, None).await.unwrap().data;
@@ -99,13 +99,13 @@ async fn what_was_refused_or_stopped_for_good_is_told_before_the_job_ends() {
             !events[..=place].iter().any(|event| event.data.status == Some(JobStatus::Completed)),
             "{names:?}"
         );
-        assert_eq!(told(&server, &id).await.len(), 1);
+        assert_eq!(withheld_counts(&server, &id).await.len(), 1);
     }
     server.stop().await;
 }
 
 #[tokio::test]
-async fn what_a_bot_left_out_of_its_reports_is_told_in_the_timeline_only() {
+async fn events_left_out_of_reports_are_counted_only_in_the_timeline() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let url = Some("http://127.0.0.1:9/hook".to_owned());

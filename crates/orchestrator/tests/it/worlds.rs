@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::server::{Server, answered, await_status, new_job};
 
 #[tokio::test]
-async fn an_admin_key_of_the_test_world_erases_that_world_alone() {
+async fn an_admin_key_of_the_test_world_erases_only_that_world() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let live_key = server.key("acme", true, Scope::Write).await;
@@ -35,7 +35,7 @@ async fn an_admin_key_of_the_test_world_erases_that_world_alone() {
         assert_eq!(gone.get_bot(&played).await.unwrap_err().kind(), ErrorKind::Unauthorized);
     }
 
-    // The live bot records on, and its key, its files and the webhook secret are as they were.
+    // The live bot continues, and its key, files and webhook secret are unchanged.
     let job = live.get_bot(&real).await.unwrap().expect("the live job is there");
     assert_eq!(job.status, JobStatus::Recording);
     assert!(recorded.join("audio.Ann.webm").exists());
@@ -83,12 +83,12 @@ async fn no_call_of_a_test_key_shows_or_changes_a_live_job() {
         let (status, answer) = answered(server.request_as(&admin_key, method, &path)).await;
         assert_eq!((status, answer["error"].as_str()), (StatusCode::NOT_FOUND, Some("not_found")));
     }
-    // What the machine and the whole server do is no world's: totals, which name nobody.
+    // Data of the machine and the whole server are totals without names, for both worlds.
     for path in ["/api/v1/admin/host", "/metrics"] {
         let answer = server.request_as(&admin_key, Method::GET, path).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
-        let told = answer.text().await.unwrap();
-        assert!(!told.contains(&real) && !told.contains("acme"), "{path}: {told}");
+        let text = answer.text().await.unwrap();
+        assert!(!text.contains(&real) && !text.contains("acme"), "{path}: {text}");
     }
     assert_eq!(live.get_bot(&real).await.unwrap().unwrap().status, JobStatus::Recording);
     server.stop().await;

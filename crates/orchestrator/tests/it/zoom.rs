@@ -1,4 +1,4 @@
-//! Zoom's webhooks: whose they are, what they start, and what they do not.
+//! Zoom's webhooks: authentication, the jobs and streams that they start, and hostile ones.
 
 use std::fmt::Write as _;
 
@@ -75,7 +75,7 @@ async fn post(server: &Server, body: &Value) -> StatusCode {
     post_at(server, body.to_string(), TOKEN, now().as_millis() / 1000).await.0
 }
 
-/// A bot that is asked for with this key.
+/// A bot of a job that is created with this key.
 async fn bot(server: &Server, key: &str) -> Bot {
     let job = json!({"meetingUrl": MEETING});
     let created = server.request_as(key, reqwest::Method::POST, "/api/v1/jobs").json(&job);
@@ -84,7 +84,7 @@ async fn bot(server: &Server, key: &str) -> Bot {
 }
 
 #[tokio::test]
-async fn a_bot_in_the_lobby_learns_of_the_stream_of_its_meeting() {
+async fn a_bot_in_the_lobby_receives_the_stream_of_its_meeting() {
     let data = TempDir::new().unwrap();
     let server = server(&data).await;
     let key = server.key("acme", true, Scope::Write).await;
@@ -104,7 +104,7 @@ async fn a_bot_in_the_lobby_learns_of_the_stream_of_its_meeting() {
         (stream.version, stream.stream_id.as_str(), stream.state),
         (1, "s1", ZoomStreamState::Started)
     );
-    // A bot that comes after a kill asks anew, and one that knows it hears nothing new.
+    // The next bot after a kill gets the stream again; one that has it gets nothing new.
     let again: Commands = bot.asks("after=0&wait=0&knownStream=0").await;
     assert_eq!(again.zoom_stream, Some(stream));
     let known: Commands = bot.asks("after=0&wait=0&knownStream=1").await;
@@ -113,7 +113,7 @@ async fn a_bot_in_the_lobby_learns_of_the_stream_of_its_meeting() {
 }
 
 #[tokio::test]
-async fn what_the_job_wishes_of_cameras_goes_before_the_apps_setting() {
+async fn record_video_of_the_job_overrides_the_apps_setting() {
     for (app, wish, asked) in [
         (true, None, true),
         (false, None, false),
@@ -138,7 +138,7 @@ async fn what_the_job_wishes_of_cameras_goes_before_the_apps_setting() {
 }
 
 #[tokio::test]
-async fn a_bot_that_is_let_in_says_in_the_timeline_how_it_got_there() {
+async fn the_timeline_has_how_a_bot_was_admitted() {
     let data = TempDir::new().unwrap();
     let server = server(&data).await;
     // A bot that is dropped is replaced.
@@ -159,7 +159,7 @@ async fn a_bot_that_is_let_in_says_in_the_timeline_how_it_got_there() {
 }
 
 #[tokio::test]
-async fn a_consumer_without_an_app_is_told_at_creation_what_is_missing() {
+async fn a_job_of_a_consumer_without_an_app_is_refused_with_what_is_missing() {
     let data = TempDir::new().unwrap();
     let server = server(&data).await;
     let key = server.key("other", true, Scope::Write).await;
@@ -190,7 +190,7 @@ async fn validation_is_answered_with_the_hmac_of_its_token() {
 }
 
 #[tokio::test]
-async fn nothing_hostile_starts_anything() {
+async fn hostile_webhooks_start_nothing() {
     let data = TempDir::new().unwrap();
     let server = server(&data).await;
     let key = server.key("acme", true, Scope::Write).await;
@@ -233,7 +233,7 @@ async fn nothing_hostile_starts_anything() {
 }
 
 #[tokio::test]
-async fn ten_thousand_webhooks_in_a_minute_get_right_answers_and_start_nothing() {
+async fn ten_thousand_webhooks_in_a_minute_are_answered_and_start_nothing() {
     let data = TempDir::new().unwrap();
     let server = server(&data).await;
     let key = server.key("acme", true, Scope::Write).await;
@@ -244,7 +244,7 @@ async fn ten_thousand_webhooks_in_a_minute_get_right_answers_and_start_nothing()
     let send = async |number: u64| {
         let request = server.http.post(&url).body(body.clone());
         let request = match number % 4 {
-            // A key of the consumer is no signature.
+            // An API key of the consumer is not a valid signature.
             0 => request.bearer_auth(&key),
             1 => request.header("x-zm-request-timestamp", second),
             _ => request.header("x-zm-signature", "v0=00").header("x-zm-request-timestamp", second),
@@ -271,7 +271,7 @@ async fn ten_thousand_webhooks_in_a_minute_get_right_answers_and_start_nothing()
 }
 
 #[tokio::test]
-async fn a_webhook_that_is_sent_again_and_again_changes_nothing() {
+async fn a_repeated_webhook_changes_nothing() {
     let data = TempDir::new().unwrap();
     let server = server(&data).await;
     let key = server.key("acme", true, Scope::Write).await;
@@ -288,7 +288,7 @@ async fn a_webhook_that_is_sent_again_and_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_stream_that_nobody_asked_for_gets_one_job_made_of_the_apps_template() {
+async fn a_stream_without_a_job_gets_one_from_the_apps_template() {
     let data = TempDir::new().unwrap();
     let template = json!({"displayName": "Notes", "metadata": {"from": "zoom"}});
     let server = server_with(&data, Some(&template)).await;
@@ -300,7 +300,7 @@ async fn a_stream_that_nobody_asked_for_gets_one_job_made_of_the_apps_template()
     let bot = server.bot().await;
     let answer: Commands = bot.asks("after=0&wait=30&knownStream=0").await;
     assert_eq!(answer.zoom_stream.unwrap().stream_id, "s1");
-    // Zoom says it again when the job has its stream.
+    // Zoom repeats the event after the job has its stream.
     assert_eq!(post(&server, &started("s1", "wss://b.zoom.us/")).await, StatusCode::OK);
     let jobs = async |key: &str| {
         answered(server.request_as(key, reqwest::Method::GET, "/api/v1/jobs")).await.1["data"]
@@ -317,7 +317,7 @@ async fn a_stream_that_nobody_asked_for_gets_one_job_made_of_the_apps_template()
 }
 
 #[tokio::test]
-async fn a_stream_whose_job_waits_gets_no_other_one() {
+async fn a_stream_whose_job_waits_gets_no_second_job() {
     let data = TempDir::new().unwrap();
     let server = server_with(&data, Some(&json!({}))).await;
     let key = server.key("acme", true, Scope::Write).await;
@@ -333,7 +333,7 @@ async fn a_stream_whose_job_waits_gets_no_other_one() {
 }
 
 #[tokio::test]
-async fn when_the_consent_is_withdrawn_all_that_was_recorded_is_removed() {
+async fn a_withdrawn_consent_removes_the_recording() {
     let data = TempDir::new().unwrap();
     let server = server(&data).await;
     let key = server.key("acme", true, Scope::Write).await;
@@ -351,10 +351,10 @@ async fn when_the_consent_is_withdrawn_all_that_was_recorded_is_removed() {
     };
     let failure = Failure::new(FailureCode::RecordingDisabled, "the host withdrew the consent");
     let ending = Cause::Failed(failure).ending(true, false);
-    // A stranger removes nothing.
-    let mut stranger = bot.ghost();
-    stranger.order.token = Secret::new("another");
-    assert_eq!(stranger.report(end(ending.clone())).await, StatusCode::UNAUTHORIZED);
+    // An unauthenticated caller removes nothing.
+    let mut stale = bot.stale();
+    stale.order.token = Secret::new("another");
+    assert_eq!(stale.report(end(ending.clone())).await, StatusCode::UNAUTHORIZED);
     assert!(earlier.exists());
     assert_eq!(bot.report(end(ending)).await, StatusCode::OK);
     assert!(!bot.order.folder.exists());

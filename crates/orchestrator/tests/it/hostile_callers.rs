@@ -1,4 +1,4 @@
-//! Callers that break the rules of HTTP, or keep to them and mean harm: what they say is refused, and costs the server nothing that others would miss.
+//! Callers that violate HTTP or attack the server: their requests are refused at bounded cost, and other callers are served.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::{
     socket::{head, send, to_the_end},
 };
 
-/// What is asked at the end, so that the server closes the connection after it.
+/// The last request of a connection, after which the server closes it.
 const LAST: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-/// Far beyond what lies in the buffers of two sockets, and far below what an endless body would bring.
+/// Far more than the buffers of two sockets, and far less than an endless body.
 const ENOUGH: usize = 64 << 20;
 
-/// The status of each answer to this.
+/// The status of each response to these bytes.
 async fn statuses(server: &Server, said: impl AsRef<[u8]>) -> Vec<u16> {
     let answer = to_the_end(&mut send(server, said).await).await;
     let lines = answer.split("HTTP/1.").skip(1);
@@ -38,7 +38,7 @@ fn create(server: &Server, headers: &str, body: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_refused_and_ends_the_connection() {
+async fn invalid_requests_are_refused_and_end_the_connection() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let get =
@@ -68,7 +68,7 @@ async fn what_is_no_request_is_refused_and_ends_the_connection() {
         (400, get("Transfer-Encoding: xchunked")),
         (400, format!("GET /healthz HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n{LAST}")),
     ];
-    // Who speaks HTTP/2 gets no word of HTTP/1.
+    // An HTTP/2 preface gets no HTTP/1 response.
     assert!(statuses(&server, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.is_empty());
     for (status, said) in cases {
         assert_eq!(
@@ -82,7 +82,7 @@ async fn what_is_no_request_is_refused_and_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn what_is_unusual_and_right_is_answered() {
+async fn unusual_valid_requests_are_answered() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let close = "HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -116,14 +116,14 @@ async fn what_is_unusual_and_right_is_answered() {
 }
 
 #[tokio::test]
-async fn a_body_ends_where_its_head_says_and_hides_no_second_request() {
+async fn request_smuggling_is_prevented() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let hidden = "DELETE /api/v1/consumers/me HTTP/1.1\r\nHost: x\r\n\r\n";
     let length = format!("Content-Length: {}\r\n", hidden.len());
     let chunked = "Transfer-Encoding: chunked\r\n";
     let chunk = format!("{:x}\r\n{hidden}\r\n0\r\n\r\n", hidden.len());
-    // A body is refused as JSON, and what comes after it is the next request. Where both framings are there, the chunks count, and nothing more is read.
+    // The body is refused as JSON, and the bytes after it are the next request. With both framings the chunks count, and nothing more is read.
     let both = [
         (vec![400], format!("Content-Length: 3\r\n{chunked}"), chunk.clone()),
         (vec![400], format!("{chunked}Content-Length: 3\r\n"), chunk.clone()),
@@ -140,7 +140,7 @@ async fn a_body_ends_where_its_head_says_and_hides_no_second_request() {
         let said = create(&server, &headers, &body) + LAST;
         assert_eq!(statuses(&server, &said).await, expected, "{headers}");
     }
-    // Chunks that are none end the connection.
+    // Invalid chunks end the connection.
     for body in [
         "+5\r\nabcde\r\n0\r\n\r\n",
         "-1\r\n",
@@ -155,13 +155,13 @@ async fn a_body_ends_where_its_head_says_and_hides_no_second_request() {
         let found = statuses(&server, &said).await;
         assert!(found == [400] || found.is_empty(), "{found:?}: {:?}", body.get(..20));
     }
-    // Nobody is asked for a body that will not be read.
+    // No `100 Continue` for a body that will not be read.
     let expecting = "POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\nConnection: close\r\n\r\n";
     assert_eq!(statuses(&server, expecting).await, [401]);
     server.stop().await;
 }
 
-/// Writes one block after the other until the server wants no more; answers how many bytes it took.
+/// Writes blocks until the server reads no more. Returns how many bytes were written.
 async fn pour(stream: &mut TcpStream, block: &[u8]) -> usize {
     let mut taken = 0;
     let write = async {
@@ -174,7 +174,7 @@ async fn pour(stream: &mut TcpStream, block: &[u8]) -> usize {
 }
 
 #[tokio::test]
-async fn a_body_without_end_is_read_by_nobody() {
+async fn an_endless_body_is_not_read() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let block = format!("10000\r\n{}\r\n", "x".repeat(1 << 16));
@@ -195,7 +195,7 @@ async fn a_body_without_end_is_read_by_nobody() {
             .await;
             let taken = pour(&mut stream, block.as_bytes()).await;
             assert!(taken < ENOUGH, "{line} with {framing:?} was read: {taken}");
-            // The reset of a connection may overtake the answer.
+            // The reset of the connection may arrive before the response.
             let answer = head(&mut stream).await;
             assert!(
                 answer.is_empty() || answer.starts_with(&format!("HTTP/1.1 {status}")),
@@ -208,7 +208,7 @@ async fn a_body_without_end_is_read_by_nobody() {
 }
 
 #[tokio::test]
-async fn two_hundred_who_send_a_byte_at_a_time_are_cut_off_and_hold_nobody_up() {
+async fn two_hundred_slow_callers_are_cut_off_and_do_not_delay_others() {
     let data = TempDir::new().unwrap();
     let server = limited(&data, &[("head_seconds", "1"), ("body_seconds", "1")]).await;
     let drip = async |begin: String| {
@@ -235,7 +235,7 @@ async fn two_hundred_who_send_a_byte_at_a_time_are_cut_off_and_hold_nobody_up() 
 }
 
 #[tokio::test]
-async fn who_does_not_take_the_answer_is_cut_off() {
+async fn a_caller_that_does_not_read_the_response_is_cut_off() {
     let data = TempDir::new().unwrap();
     let server = limited(&data, &[("body_seconds", "1")]).await;
     let socket = TcpSocket::new_v4().unwrap();

@@ -1,4 +1,4 @@
-//! Endpoints that do what no endpoint should: each costs bounded memory and time, and the ledger says what happened.
+//! Misbehaving webhook endpoints: each costs bounded memory and time, and the list of deliveries has the error.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,11 +15,11 @@ use tokio::{
 
 use crate::server::{PATIENCE, Server, new_job, now};
 
-/// What an endpoint does with a connection once the request has begun to come.
+/// How an endpoint handles a connection once the request has begun to arrive.
 type Manners =
     fn(TcpStream, mpsc::UnboundedSender<u64>) -> futures_util::future::BoxFuture<'static, ()>;
 
-/// Listens, and treats each connection so; what it sends through the channel is the test's to see.
+/// Listens, and handles each connection with `manners`, which may send values to the test.
 async fn endpoint(manners: Manners) -> (String, mpsc::UnboundedReceiver<u64>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -62,7 +62,7 @@ fn says(tried: &DeliveryTry) -> (Option<u16>, Option<&str>) {
 }
 
 #[tokio::test]
-async fn a_gigabyte_of_answer_is_read_for_four_kilobytes() {
+async fn only_four_kilobytes_of_a_gigabyte_response_are_read() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let (url, mut sent) = endpoint(|mut stream, sent| {
@@ -88,20 +88,20 @@ async fn a_gigabyte_of_answer_is_read_for_four_kilobytes() {
     );
     assert_eq!(delivery.tries[0].answer, None, "it came from an address that a setting allows");
     let sent = tokio::time::timeout(PATIENCE, sent.recv()).await.expect("it is cut off").unwrap();
-    // What was in the buffers of both sides' systems was sent too.
+    // The buffers of both sockets were filled too.
     assert!(sent < 64 << 20, "{sent} bytes were taken");
     server.stop().await;
 }
 
 #[tokio::test]
-async fn an_answer_that_drips_counts_by_its_status() {
+async fn a_response_with_a_slow_body_counts_by_its_status() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let (url, _seen) = endpoint(|mut stream, _| {
         Box::pin(async move {
             let head = b"HTTP/1.1 500 Oh\r\nContent-Length: 1000\r\n\r\ndrip";
             let _ = stream.write_all(head).await;
-            // It never says the rest.
+            // The rest is never sent.
             let _ = stream.read(&mut [0; 1]).await;
         })
     })
@@ -117,12 +117,12 @@ async fn an_answer_that_drips_counts_by_its_status() {
 }
 
 #[tokio::test]
-async fn one_that_resets_and_one_that_says_nonsense_are_told_apart() {
+async fn a_reset_and_an_invalid_response_have_different_errors() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let (resets, _seen) = endpoint(|stream, _| {
         Box::pin(async move {
-            // Closed with something unread, a connection is reset.
+            // A connection that is closed with unread bytes is reset.
             stream.set_zero_linger().unwrap();
         })
     })
@@ -147,7 +147,7 @@ async fn one_that_resets_and_one_that_says_nonsense_are_told_apart() {
 }
 
 #[tokio::test]
-async fn one_that_hangs_is_given_ten_seconds_and_its_wish_to_wait_is_honoured_later() {
+async fn a_hanging_endpoint_times_out_after_ten_seconds_and_retry_after_is_honoured() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let (hangs, _seen) = endpoint(|mut stream, _| {
@@ -177,7 +177,7 @@ async fn one_that_hangs_is_given_ten_seconds_and_its_wish_to_wait_is_honoured_la
 }
 
 #[tokio::test]
-async fn one_that_leads_elsewhere_is_not_followed() {
+async fn redirects_are_not_followed() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let (elsewhere, mut visits) = endpoint(|_, visits| {
@@ -191,7 +191,7 @@ async fn one_that_leads_elsewhere_is_not_followed() {
     let url = format!("{}/hook", redirecting.url());
     let client = server.client();
     for status in [301, 302, 303, 307, 308] {
-        // A URL of its own each time, so that none waits for the one before.
+        // Another URL each time, so that none waits for the previous one.
         let job = send_to(&client, &format!("{url}/{status}")).await;
         let _bot = server.bot().await;
         let delivery = tried(&client, &job).await;
@@ -200,7 +200,7 @@ async fn one_that_leads_elsewhere_is_not_followed() {
             (Some(status), DeliveryState::Pending)
         );
     }
-    assert!(visits.try_recv().is_err(), "nobody was sent there");
+    assert!(visits.try_recv().is_err(), "the target of the redirect was requested");
     server.stop().await;
 }
 
@@ -209,7 +209,7 @@ const OF_EACH: usize = 8;
 /// How much happens in each meeting.
 const MESSAGES: u64 = 12;
 
-/// Takes all events of a job: they have to come in order, and none of them as late as if it had waited for somebody's time limit.
+/// Receives all events of a job: in order, and none as late as if it had waited for the timeout of another endpoint.
 async fn takes_all(mut receiver: Receiver) {
     // Joining, in the call, then the messages.
     for sequence in 1..=MESSAGES + 2 {
@@ -222,7 +222,7 @@ async fn takes_all(mut receiver: Receiver) {
 }
 
 #[tokio::test]
-async fn those_that_are_well_get_all_in_order_and_in_time_while_others_misbehave() {
+async fn healthy_endpoints_get_all_events_in_order_and_in_time_beside_misbehaving_ones() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let client = server.client();
@@ -290,7 +290,7 @@ async fn those_that_are_well_get_all_in_order_and_in_time_while_others_misbehave
     while let Some(taken) = well.join_next().await {
         taken.unwrap();
     }
-    // The others were there all the while: the first of them has been tried, or still is.
+    // The misbehaving ones were tried meanwhile: the first has a try, or it is still running.
     let list = ListDeliveries { job_id: Some(hanging), ..ListDeliveries::default() };
     let page = client.deliveries(&list).await.unwrap().data;
     assert!(page.iter().all(|delivery| delivery.state == DeliveryState::Pending), "{page:#?}");
