@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn unknown_settings_are_refused_with_their_source_and_the_most_similar_setting() {
         let problem = |file: &str| load(file).unwrap_err().to_string();
-        for (file, told) in [
+        for (file, expected) in [
             (
                 "# mine\n[bots]\nmaximum = 3",
                 "op.toml:3: there is no setting bots.maximum; did you mean bots.max?",
@@ -382,7 +382,7 @@ mod tests {
                 "op.toml:2: there is no setting section [colours]; `meetbot serve --print-config` prints all of them",
             ),
         ] {
-            assert_eq!(problem(file), told);
+            assert_eq!(problem(file), expected);
         }
         assert!(problem("[bots]\nmax =").starts_with("op.toml is not TOML: "));
         let checked = |name: &str, value: &str| {

@@ -455,7 +455,7 @@ async fn warn_of_open_loopback(
         tracing::warn!(
             live_keys = live,
             settings = settings.join(", "),
-            "whoever has one of the live keys can have this server call programs on loopback; leave that off where others have keys"
+            "callers with a live key can make this server call programs on loopback; disable these settings if others have keys"
         );
     }
     Ok(())

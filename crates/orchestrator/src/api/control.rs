@@ -247,25 +247,25 @@ mod tests {
 
     #[test]
     fn all_issues_of_a_message_are_reported_together() {
-        let told = |body: &str| -> Vec<String> {
+        let issue_codes = |body: &str| -> Vec<String> {
             let issues = chat_message(body).unwrap_err().into_iter();
             issues.map(|issue| format!("{} {}", issue.path.join("."), issue.code)).collect()
         };
-        assert_eq!(told("[]"), [" invalid_json"]);
-        assert_eq!(told("{}"), ["message required"]);
-        assert_eq!(told(r#"{"message":null}"#), ["message required"]);
-        assert_eq!(told(r#"{"message":5}"#), ["message invalid_type"]);
+        assert_eq!(issue_codes("[]"), [" invalid_json"]);
+        assert_eq!(issue_codes("{}"), ["message required"]);
+        assert_eq!(issue_codes(r#"{"message":null}"#), ["message required"]);
+        assert_eq!(issue_codes(r#"{"message":5}"#), ["message invalid_type"]);
         assert_eq!(
-            told(r#"{"Message":"hi","text":"hi"}"#),
+            issue_codes(r#"{"Message":"hi","text":"hi"}"#),
             ["Message unknown_field", "text unknown_field", "message required",]
         );
-        assert_eq!(told(r#"{"message":"a","message":"b"}"#), ["message duplicate_field"]);
+        assert_eq!(issue_codes(r#"{"message":"a","message":"b"}"#), ["message duplicate_field"]);
         for blank in ["", " \n", "\u{200b}\u{3164}"] {
             let body = serde_json::json!({ "message": blank }).to_string();
-            assert_eq!(told(&body), ["message invalid_length"], "{blank:?}");
+            assert_eq!(issue_codes(&body), ["message invalid_length"], "{blank:?}");
         }
         let long = serde_json::json!({"message": "é".repeat(4_001), "text": 1}).to_string();
-        assert_eq!(told(&long), ["text unknown_field", "message invalid_length"]);
+        assert_eq!(issue_codes(&long), ["text unknown_field", "message invalid_length"]);
         let (message, ignored) = chat_message(r#"{"message":"hi","to":"host"}"#).unwrap();
         assert_eq!((message.as_str(), ignored.header()), ("hi", Some("to")));
     }

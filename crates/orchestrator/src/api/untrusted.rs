@@ -35,7 +35,7 @@ fn scenario(scenario: &str) -> Result<(), String> {
     if scenario.starts_with("two-speakers") { Ok(()) } else { Err("no such scenario".into()) }
 }
 
-/// The body of a new job: it becomes one, or every problem is told. Answers whether it became one.
+/// The body of a new job: it is parsed into one, or every issue is reported. Returns whether it was valid.
 pub fn new_job(body: &str, live: bool) -> bool {
     let address_policy = AddressPolicy { loopback: true, networks: vec![] };
     let guard = Guard::new(address_policy.clone());
@@ -76,7 +76,7 @@ pub fn new_job(body: &str, live: bool) -> bool {
     }
 }
 
-/// The bodies of the admin API: each is read, or every problem is told. Answers how many calls take this one.
+/// The bodies of the admin API: each is parsed, or every issue is reported. Returns how many calls accept this one.
 pub fn admin_bodies(body: &str) -> usize {
     let key = bodies::new_key(body, Scope::Operator, NOW).map(|(key, _)| {
         let length = key.consumer.chars().count();
@@ -98,7 +98,7 @@ pub fn admin_bodies(body: &str) -> usize {
     read.iter().filter(|read| read.is_ok()).count()
 }
 
-/// A query is read strictly or refused.
+/// Parses a query, or refuses it.
 pub fn query(text: &str) {
     let mut query = Query::new(Some(text));
     let _ = query.words("status", JobStatus::known, "a status");
@@ -120,7 +120,7 @@ pub fn query(text: &str) {
     }
 }
 
-/// A header is taken as it is meant, or refused.
+/// Parses headers, or refuses them.
 pub fn header(text: &str) {
     assert!(!keys::is_shaped(text) || (text.len() == 56 && text.is_ascii()));
     let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) else { return };
@@ -164,7 +164,7 @@ pub fn network(text: &str) {
     }
 }
 
-/// Settings are read or said to be wrong.
+/// Parses settings, or refuses them.
 pub fn settings(text: &str) {
     if let Err(error) = Config::load(Some(SettingsFile { name: "a file", text }), |_| None) {
         assert!(error.to_string().len() > 10);
@@ -176,7 +176,7 @@ pub fn settings(text: &str) {
     }
 }
 
-/// Where to listen prints as it was read.
+/// Parses an address to listen on, whose text form can be parsed again.
 pub fn listen(text: &str) {
     if let Ok(address) = parse_listen(text) {
         assert_eq!(parse_listen(&address.to_string()), Ok(address));
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies_of_new_jobs_become_jobs_or_are_told_every_problem() {
+    fn bodies_of_new_jobs_are_parsed_or_all_issues_are_reported() {
         let whole = r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers?seconds=5","externalId":"a-1","platform":"sandbox","displayName":"Notes","joinAt":"1970-01-01T00:00:00Z","webhooks":{"onFinalize":"https://example.com/a","onStatusChange":null},"metadata":{"n":[1,2.5e3,"x"]},"autoLeave":{"afterSoloSeconds":60,"afterMaxSeconds":null,"onBotDetected":true}}"#;
         let corpus = [
             whole,
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_of_the_admin_api_are_read_or_told_every_problem() {
+    fn bodies_of_the_admin_api_are_parsed_or_all_issues_are_reported() {
         let corpus = [
             r#"{"consumer":"acme","live":true,"scope":"operator","expiresAt":"2027-01-31T18:00:00Z"}"#,
             r#"{"consumer":" \u200b ","live":false,"scope":"operator","expiresAt":null}"#,
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn queries_are_read_strictly_or_refused() {
+    fn queries_are_parsed_strictly_or_refused() {
         let corpus = [
             "status=queued&status=failed&platform=jitsi&limit=200&cursor=job_01KAB1CDEFGHJKMNPQRSTVWXYZ",
             "createdAfter=2026-05-15T14%3A00%3A00%2B02%3A00&externalId=a%20b",
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_taken_as_they_are_meant_or_refused() {
+    fn headers_are_parsed_or_refused() {
         let key = format!("mb_test_{}", "a1B2c3D4".repeat(6));
         let corpus =
             [&*key, "Bearer mb_live_", "bearer  x", "Basic dXNlcjpwYXNz", "idem-1", "req_1.a-B"];
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_read_or_said_to_be_wrong() {
+    fn settings_are_parsed_or_refused() {
         let corpus = [
             crate::config::DEFAULT,
             "[server]\nlisten = \"127.0.0.1:0\"\n[bots]\nmax = 7\nstart_within_seconds = 9\n[webhooks]\nallow_networks = [\"10.0.0.0/8\"]",

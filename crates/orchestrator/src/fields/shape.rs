@@ -243,23 +243,23 @@ impl Shape {
 mod tests {
     use super::*;
 
-    fn judged(shape: &Shape, body: &str) -> (Vec<String>, String) {
+    fn checked(shape: &Shape, body: &str) -> (Vec<String>, String) {
         let (mut issues, mut ignored) = (Issues::default(), Ignored::default());
         shape.check_names(
             &Fields::read(body).unwrap_or_else(|_| panic!("{body}")),
             &mut issues,
             &mut ignored,
         );
-        let told = issues
+        let issue_codes = issues
             .into_vec()
             .into_iter()
             .map(|issue| format!("{} {} {}", issue.path.join("."), issue.code, issue.message));
-        (told.collect(), ignored.header().unwrap_or_default().to_owned())
+        (issue_codes.collect(), ignored.header().unwrap_or_default().to_owned())
     }
 
     /// The message for a field, if it is misspelt.
     fn right_name(shape: &Shape, body: &str) -> Option<String> {
-        let (issues, _) = judged(shape, body);
+        let (issues, _) = checked(shape, body);
         let [issue] = issues.as_slice() else { return None };
         assert!(issue.contains(" unknown_field "), "{issue}");
         Some(issue.split("did you mean ").nth(1)?.trim_end_matches('?').to_owned())
@@ -267,7 +267,7 @@ mod tests {
 
     /// The message for the one unknown field of a body; `None` if it is ignored.
     fn hint(shape: &Shape, body: &str) -> Option<String> {
-        let (issues, ignored) = judged(shape, body);
+        let (issues, ignored) = checked(shape, body);
         let Some(issue) = issues.first() else {
             assert!(!ignored.is_empty(), "{body}");
             return None;
@@ -440,7 +440,7 @@ mod tests {
     fn ignored_names_are_listed_in_order_with_paths_and_metadata_is_not_checked() {
         let body = r#"{"meetingUrl":"x","zebra":1,"autoLeave":{"afterLunch":1,"afterSoloSeconds":5},"apple":{"join_at":1},
             "metadata":{"join_at":1,"bot_name":2},"webhooks":{"a.b":1,"über, ":2},"joinedAt":1,"status":"queued","":0}"#;
-        let (issues, ignored) = judged(&NEW_JOB, body);
+        let (issues, ignored) = checked(&NEW_JOB, body);
         assert_eq!(issues, Vec::<String>::new());
         assert_eq!(
             ignored,
@@ -451,7 +451,7 @@ mod tests {
     #[test]
     fn a_duplicate_known_field_is_refused_in_each_object() {
         let body = r#"{"displayName":"A","webhooks":{"onFinalize":null,"onFinalize":"x"},"displayName":"B","x":1,"x":2}"#;
-        let (issues, ignored) = judged(&NEW_JOB, body);
+        let (issues, ignored) = checked(&NEW_JOB, body);
         let paths: Vec<&str> = issues.iter().filter_map(|issue| issue.split(' ').next()).collect();
         assert_eq!(paths, ["webhooks.onFinalize", "displayName"]);
         assert!(issues.iter().all(|issue| issue.contains(" duplicate_field ")), "{issues:?}");
@@ -462,7 +462,7 @@ mod tests {
     fn the_number_of_issues_of_misspelt_fields_is_bounded() {
         let fields: Vec<String> =
             (0..5_000).map(|number| format!(r#""join{}at":1"#, "_".repeat(number))).collect();
-        let (issues, _) = judged(&NEW_JOB, &format!("{{{}}}", fields.join(",")));
+        let (issues, _) = checked(&NEW_JOB, &format!("{{{}}}", fields.join(",")));
         assert_eq!(issues.len(), 21);
         assert!(issues[20].contains("there are more"), "{issues:?}");
     }
