@@ -104,7 +104,7 @@ async fn report(
     if joins {
         server.wakes.poke_rooms();
     }
-    server.metrics.attempts.apply(&counted, server.clock.now().steady);
+    server.metrics.attempts.heard(&counted, server.clock.now().steady);
     server.notify_changed(job);
     if answer.status.is_final() {
         server.mixes.notify_one();
