@@ -2,7 +2,7 @@
 
 use super::{
     other_names::OF_PARAMETERS,
-    shape::{FieldPlace, Shape, ends_of_path},
+    shape::{FieldPath, Shape, ends_of_path},
     spelling::Spelling,
 };
 
@@ -29,7 +29,7 @@ impl Known {
         if let Some(header) = self.headers.iter().find(|header| spelling.is(header)) {
             return Some(format!("did you mean the header {header}?"));
         }
-        let FieldPlace { name, object } = self.body?.of_parameter(name)?;
+        let FieldPath { name, object } = self.body?.of_parameter(name)?;
         Some(match object {
             Some(object) => format!("{name} belongs in the body, in {object}"),
             None => format!("{name} belongs in the body"),

@@ -73,7 +73,7 @@ pub(crate) struct Shape {
 }
 
 /// The place of a known field: its name, and the nested object that contains it (`None`: the body itself).
-pub(super) struct FieldPlace {
+pub(super) struct FieldPath {
     pub(super) name: &'static str,
     pub(super) object: Option<&'static str>,
 }
@@ -148,7 +148,7 @@ impl Shape {
         if spelling.is(IDEMPOTENCY_KEY) {
             return Some(format!("did you mean the header {IDEMPOTENCY_KEY}?"));
         }
-        if let Some(FieldPlace { name, object }) = self.place(object, name, &spelling) {
+        if let Some(FieldPath { name, object }) = self.place(object, name, &spelling) {
             return Some(match object {
                 Some(object) => format!("{name} belongs in {object}"),
                 None => format!("{name} belongs at the top level"),
@@ -159,20 +159,20 @@ impl Shape {
     }
 
     /// The field of this body that a name in `object` probably means. The name may be a path such as `webhooks.onFinalize` or `webhooks[onFinalize]`.
-    fn place(&self, object: Option<&str>, name: &str, spelling: &Spelling) -> Option<FieldPlace> {
+    fn place(&self, object: Option<&str>, name: &str, spelling: &Spelling) -> Option<FieldPath> {
         // In a nested object, single words of other APIs (`name`, `url`) have another meaning than at the top level.
         let words = object.is_none();
-        let body = || Some(FieldPlace { name: self.fitting(spelling, words)?, object: None });
+        let body = || Some(FieldPath { name: self.fitting(spelling, words)?, object: None });
         let in_an_object = || {
             self.objects.iter().find_map(|(object, shape)| {
-                Some(FieldPlace { name: shape.fitting(spelling, words)?, object: Some(object) })
+                Some(FieldPath { name: shape.fitting(spelling, words)?, object: Some(object) })
             })
         };
         let by_path = || {
             let (first, last) = ends_of_path(name)?;
             let first = self.known(&Spelling::of(first))?;
             let (object, shape) = self.objects.iter().find(|(object, _)| *object == first)?;
-            Some(FieldPlace {
+            Some(FieldPath {
                 name: shape.fitting(&Spelling::of(last), true)?,
                 object: Some(object),
             })
@@ -181,11 +181,11 @@ impl Shape {
     }
 
     /// The field of this body that a query parameter probably means.
-    pub(super) fn of_parameter(&self, name: &str) -> Option<FieldPlace> {
+    pub(super) fn of_parameter(&self, name: &str) -> Option<FieldPath> {
         let place = self.place(None, name, &Spelling::of(name));
         place.or_else(|| {
             let (first, _) = ends_of_path(name)?;
-            Some(FieldPlace { name: self.known(&Spelling::of(first))?, object: None })
+            Some(FieldPath { name: self.known(&Spelling::of(first))?, object: None })
         })
     }
 
