@@ -9,14 +9,14 @@ use serde_json::json;
 
 use crate::{
     output::{Output, Usage, counted, size, table},
-    place::{Admin, Place, PlaceArgs},
+    target::{Admin, Target, TargetArgs},
 };
 
 /// What to do with consumers.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List the consumers: bots, minutes of this month (UTC), jobs in the queue, and what each may use; what recordings of jobs that have ended have on disk.
-    List(PlaceArgs),
+    List(TargetArgs),
     /// Give a consumer a limit of its own; a running server keeps to it at once. No bot leaves its meeting for that.
     Limit(LimitArgs),
 }
@@ -26,7 +26,7 @@ pub(crate) enum Command {
 #[command(group = clap::ArgGroup::new("what").args(["bots", "minutes", "queued"]).required(true).multiple(true))]
 pub(crate) struct LimitArgs {
     #[command(flatten)]
-    place: PlaceArgs,
+    target: TargetArgs,
     /// The consumer's name.
     consumer: String,
     /// Bots at the same time, in each world: a number, none (no limit) or default (what the settings say).
@@ -53,13 +53,13 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(args: &PlaceArgs, output: Output) -> anyhow::Result<()> {
-    let consumers: Vec<Consumer> = match args.place()? {
-        Place::Folder(folder) => {
+async fn list(args: &TargetArgs, output: Output) -> anyhow::Result<()> {
+    let consumers: Vec<Consumer> = match args.target()? {
+        Target::Folder(folder) => {
             let all = async |store: &dyn Store| Ok(store.consumers(store.now()).await?);
             folder.with_store(all).await?.into_iter().map(ConsumerUse::shown).collect()
         }
-        Place::Server(admin) => {
+        Target::Server(admin) => {
             let mut all: Vec<Consumer> = admin.list("consumers", &[], usize::MAX).await?;
             all.sort_by(|one, other| one.name.cmp(&other.name));
             all
@@ -108,8 +108,8 @@ fn of(used: u64, limit: Option<u64>) -> String {
 
 async fn limit(args: &LimitArgs, output: Output) -> anyhow::Result<()> {
     let change = QuotaChange { bots: args.bots, minutes: args.minutes, queued_jobs: args.queued };
-    let changed = match args.place.place()? {
-        Place::Folder(folder) => {
+    let changed = match args.target.target()? {
+        Target::Folder(folder) => {
             let change = async |store: &dyn Store| {
                 if !store.change_quota(&args.consumer, change.into()).await? {
                     return Err(unknown(&args.consumer));
@@ -120,7 +120,7 @@ async fn limit(args: &LimitArgs, output: Output) -> anyhow::Result<()> {
             let mut all = all.filter(|one| one.consumer == args.consumer);
             all.next().map(ConsumerUse::shown)
         }
-        Place::Server(admin) => {
+        Target::Server(admin) => {
             let id = named(&admin, &args.consumer).await?.id.to_string();
             let body = serde_json::to_value(change)?;
             admin.ask("PATCH", &["consumers", &id, "quota"], Some(&body)).await?

@@ -30,7 +30,7 @@ pub(crate) struct FolderArgs {
 }
 
 impl FolderArgs {
-    /// Those of a worker, which has no database.
+    /// The arguments of a worker, which has no database.
     pub(crate) const fn of_worker(data_dir: Option<PathBuf>, config: Option<PathBuf>) -> Self {
         Self { data_dir, config, store: None }
     }
@@ -69,13 +69,13 @@ impl FolderArgs {
         Ok(config)
     }
 
-    /// Where it is, from the root.
+    /// The absolute path.
     pub(crate) fn path(&self) -> anyhow::Result<PathBuf> {
         let path = self.settings()?.data_dir;
         std::path::absolute(&path).with_context(|| format!("{}", path.display()))
     }
 
-    /// Works on the store in it, and closes that. A folder without a server's data is refused.
+    /// Calls `work` with the folder's store, then closes the store. A folder without a server's data is refused.
     pub(crate) async fn with_store<T>(
         &self,
         work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,
@@ -90,7 +90,7 @@ impl FolderArgs {
         work_on(&path, work).await
     }
 
-    /// The same, in a folder that is made where there is none, if `init` says so.
+    /// The same; with `init` a missing folder is made.
     pub(crate) async fn with_new_store<T>(
         &self,
         init: bool,
@@ -131,7 +131,7 @@ async fn work_in<T>(
     done
 }
 
-/// What is in it. An older server that runs on it must not find newer tables under it.
+/// The database that is in the folder. A folder on which an older server runs is refused: the command would migrate its tables.
 fn look(path: &Path) -> anyhow::Result<Found> {
     let found = SqliteStore::check(path)?;
     let folder = FoundFolder::look(path).context("the data folder")?;
@@ -151,7 +151,7 @@ fn no_data(path: &Path, more: &str) -> anyhow::Error {
     )
 }
 
-/// A path as a shell reads it back.
+/// A path, quoted for a shell.
 pub(crate) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+@%:,".contains(letter);

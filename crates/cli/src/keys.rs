@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use crate::{
     output::{Output, Usage, table},
-    place::{Place, PlaceArgs},
     span::span,
+    target::{Target, TargetArgs},
 };
 
 /// What to do with keys.
@@ -23,7 +23,7 @@ pub(crate) enum Command {
     /// Make a key; it is shown once.
     Create(CreateArgs),
     /// List the keys, without their secrets.
-    List(PlaceArgs),
+    List(TargetArgs),
     /// Revoke a key: no new calls with it; bots in flight keep running.
     Revoke(RevokeArgs),
     /// What keys changed or were refused, newest first: the server's audit log. A line stands for all refusals of a key for one reason in a minute.
@@ -35,7 +35,7 @@ pub(crate) enum Command {
 #[command(group = clap::ArgGroup::new("world").args(["live", "test"]).required(true))]
 pub(crate) struct CreateArgs {
     #[command(flatten)]
-    place: PlaceArgs,
+    target: TargetArgs,
     /// A key for real meetings.
     #[arg(long)]
     live: bool,
@@ -60,7 +60,7 @@ pub(crate) struct CreateArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct RevokeArgs {
     #[command(flatten)]
-    place: PlaceArgs,
+    target: TargetArgs,
     /// The key's id, as `keys list` shows it.
     id: String,
 }
@@ -69,7 +69,7 @@ pub(crate) struct RevokeArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct AuditArgs {
     #[command(flatten)]
-    place: PlaceArgs,
+    target: TargetArgs,
     /// Of this key.
     #[arg(long, value_name = "ID")]
     key: Option<KeyId>,
@@ -113,13 +113,13 @@ async fn create(args: CreateArgs, now: Timestamp, output: Output) -> anyhow::Res
         Some(text) => Some(expiry(text, now).map_err(|why| Usage(format!("--expires: {why}")))?),
         None => None,
     };
-    let made: CreatedKey = match args.place.place()? {
-        Place::Folder(folder) => {
+    let made: CreatedKey = match args.target.target()? {
+        Target::Folder(folder) => {
             let wanted = Wanted { consumer, live: args.live, scope, expires_at };
             let made = async |store: &dyn Store| Ok(keys::create(store, wanted).await?);
             folder.with_new_store(args.init, output, made).await?.shown()
         }
-        Place::Server(admin) => {
+        Target::Server(admin) => {
             let body = json!({
                 "consumer": consumer, "live": args.live, "scope": scope.as_str(), "expiresAt": expires_at,
             });
@@ -173,13 +173,13 @@ fn shown(CreatedKey { key, webhook_secret, shown }: &CreatedKey) -> Value {
     })
 }
 
-async fn list(args: &PlaceArgs, now: Timestamp, output: Output) -> anyhow::Result<()> {
-    let keys: Vec<ApiKey> = match args.place()? {
-        Place::Folder(folder) => {
+async fn list(args: &TargetArgs, now: Timestamp, output: Output) -> anyhow::Result<()> {
+    let keys: Vec<ApiKey> = match args.target()? {
+        Target::Folder(folder) => {
             let keys = folder.with_store(async |store| Ok(store.keys().await?)).await?;
             keys.into_iter().map(Key::shown).collect()
         }
-        Place::Server(admin) => {
+        Target::Server(admin) => {
             let mut keys = admin.list("keys", &[], usize::MAX).await?;
             // The API has the newest first.
             keys.reverse();
@@ -212,12 +212,12 @@ async fn list(args: &PlaceArgs, now: Timestamp, output: Output) -> anyhow::Resul
 
 async fn audit(args: &AuditArgs, output: Output) -> anyhow::Result<()> {
     let most = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let uses = match args.place.place()? {
-        Place::Folder(folder) => {
+    let uses = match args.target.target()? {
+        Target::Folder(folder) => {
             let uses = async |store: &dyn Store| uses(store, args, most).await;
             folder.with_store(uses).await?
         }
-        Place::Server(admin) => {
+        Target::Server(admin) => {
             let (key, job) = (args.key.map(|id| id.to_string()), args.job.map(|id| id.to_string()));
             let filter = [("key", key.as_deref()), ("job", job.as_deref())];
             let refused = args.refused.then_some(("refused", "true"));
@@ -266,13 +266,13 @@ async fn uses(store: &dyn Store, args: &AuditArgs, most: usize) -> anyhow::Resul
 
 async fn revoke(args: &RevokeArgs, output: Output) -> anyhow::Result<()> {
     let id: KeyId = args.id.parse().map_err(|error| Usage(format!("{}: {error}", args.id)))?;
-    let is_there = match args.place.place()? {
-        Place::Folder(folder) => {
+    let is_there = match args.target.target()? {
+        Target::Folder(folder) => {
             let revoke =
                 async |store: &dyn Store| Ok(store.revoke_key(id, false, store.now()).await?);
             matches!(folder.with_store(revoke).await?, Revocation::Done(_))
         }
-        Place::Server(admin) => {
+        Target::Server(admin) => {
             let id = id.to_string();
             admin.ask::<ApiKey>("DELETE", &["keys", id.as_str()], None).await?.is_some()
         }

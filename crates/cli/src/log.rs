@@ -1,4 +1,4 @@
-//! The program's log on standard error: lines for people or JSON for programs, in which no text of strangers steers a terminal or forges a line.
+//! The program's log on standard error, as text or JSON. Untrusted text in it can neither control a terminal nor forge a line.
 
 #![expect(clippy::print_stderr, reason = "a panic is printed where the log is")]
 
@@ -27,11 +27,11 @@ use crate::{
 };
 
 const VARIABLE: &str = "MEETBOT_LOG";
-/// How many bytes a log may have that nobody rotates.
+/// The largest size in bytes of a log that is not rotated.
 const BOUND: usize = 4 << 20;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Starts it; `MEETBOT_LOG` says how much is logged (`debug`, `meetbot_orchestrator=debug,warn`). A second one in one process is refused; the first one goes on.
+/// Starts the log; `MEETBOT_LOG` sets the levels (`debug`, `meetbot_orchestrator=debug,warn`). A second call in one process is an error.
 pub(crate) fn start(default: &str, format: LogFormat) -> anyhow::Result<()> {
     let filter = wanted()?.unwrap_or_else(|| EnvFilter::new(default));
     let _ = match format {
@@ -46,7 +46,7 @@ pub(crate) fn start(default: &str, format: LogFormat) -> anyhow::Result<()> {
             text(filter, colours(), io::stderr).try_init()
         }
         LogFormat::Json => {
-            // Rust's own words about a panic are no JSON.
+            // Rust's panic messages are no JSON.
             std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a bug")));
             json(filter, io::stderr).try_init()
         }
@@ -64,7 +64,7 @@ pub(crate) fn start_bounded(default: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes lines until its bound is reached, and says then that the rest is left out.
+/// Writes lines until its bound is reached, then one line that the rest is left out.
 struct Bounded<W> {
     to: W,
     left: Arc<AtomicUsize>,
@@ -98,7 +98,7 @@ pub(crate) fn wanted() -> anyhow::Result<Option<EnvFilter>> {
     Ok(Some(filter.map_err(|error| Usage(format!("{VARIABLE}: {error}")))?))
 }
 
-/// Refuses a word that is no level: the filter would take it for a part of the program, log all of that, and nothing else.
+/// Refuses a word that is no level: the filter would take it for a module, and log nothing but that.
 fn check(text: &str) -> Result<(), String> {
     // Commas separate fields of a span too.
     if text.contains(['[', '{']) {
@@ -124,7 +124,7 @@ fn colours() -> bool {
     io::stderr().is_terminal() && set("NO_COLOR").is_none() && !dumb
 }
 
-/// A line for each event. `colours` are the program's own escape sequences, around its own words.
+/// A line for each event. `colours` adds the program's escape sequences around its own text.
 fn text(
     filter: EnvFilter,
     colours: bool,
@@ -167,7 +167,7 @@ impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Escaped<W> {
 }
 
 impl<W: Write> Write for Escaped<W> {
-    /// Takes whole lines: that is how the logger writes.
+    /// Expects whole lines, as the logger writes them.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write_all(escaped(&String::from_utf8_lossy(bytes)).as_bytes())?;
         Ok(bytes.len())
@@ -202,7 +202,7 @@ mod tests {
         }
     }
 
-    /// What is logged when strangers' text is in everything that can hold any.
+    /// The log of an event whose fields all contain untrusted text.
     fn logged(logger: impl FnOnce(Kept) -> Box<dyn Subscriber + Send + Sync>) -> String {
         let kept = Kept::default();
         tracing::subscriber::with_default(logger(kept.clone()), || {
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(line.lines().count(), 1, "{line:?}");
         assert!(!line.trim_end_matches('\n').contains(steers), "{line:?}");
         assert!(line.matches("forged").count() >= 6, "{line:?}");
-        // The program's own colours end before anybody else's words begin.
+        // The program's colours end before untrusted text begins.
         let coloured = logged(|kept| Box::new(text(all(), true, move || kept.clone())));
         assert!(coloured.contains("\u{1b}[31mERROR"), "{coloured:?}");
         assert!(!coloured.contains("\u{1b}[2J") && coloured.lines().count() == 1, "{coloured:?}");

@@ -26,7 +26,7 @@ const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("world").args(["live", "test"]))]
 pub(crate) struct Args {
-    /// What the key may do; each includes the one before. Whoever approves may give less
+    /// What the key may do; each includes the one before. The person who approves may give less
     #[arg(long, default_value = "write", value_parser = ["read", "write", "admin", "operator"])]
     scope: String,
     /// Only a key for real meetings
@@ -55,7 +55,7 @@ pub(crate) async fn login(
     let profile = connection.profile().map_or_else(|| kept.name_for(&url), ToOwned::to_owned);
     let started = begin(&client, args).await?;
     let StartedLogin { user_code, verification_url, expires_in, .. } = &started;
-    // It is printed, and handed to another program: what is no address of the web is not.
+    // The address is printed and handed to another program: only http and https are allowed.
     let is_page = ["http://", "https://"].iter().any(|scheme| verification_url.starts_with(scheme));
     let page = if is_page { verification_url.clone() } else { format!("{url}/#/login") };
     output.object(&json!({
@@ -91,7 +91,7 @@ pub(crate) async fn login(
     let before = match before {
         Ok(before) => before,
         Err(error) => {
-            // A key that is kept nowhere is of use to nobody.
+            // A key that could not be stored is revoked.
             let _ = end(&fresh).await;
             return Err(error);
         }
@@ -124,7 +124,7 @@ async fn begin(client: &MeetBot, args: &Args) -> anyhow::Result<StartedLogin> {
     Ok(read.map_err(|error| client.unreadable(&path, &answer, error))?)
 }
 
-/// Polls until somebody has decided.
+/// Polls until the login is approved or denied.
 async fn await_key(client: &MeetBot, started: &StartedLogin) -> anyhow::Result<CreatedKey> {
     let interval = Duration::from_secs(started.interval).max(LEAST_INTERVAL);
     let polls = async {
@@ -142,7 +142,7 @@ async fn await_key(client: &MeetBot, started: &StartedLogin) -> anyhow::Result<C
                 Err(error) => match error.status() {
                     Some(429) => wait = error.retry_after().unwrap_or(interval).max(interval),
                     Some(403 | 410) => anyhow::bail!("{}", error.message()),
-                    // The server is away for a moment; it says itself when the login is over.
+                    // A server that is unavailable for a moment. It reports itself when the login has expired.
                     _ if error.is_transient() => {}
                     _ => return Err(error.into()),
                 },
@@ -183,7 +183,7 @@ pub(crate) async fn logout(connection: &Connection, output: Output) -> anyhow::R
     let ended = end(&profile).await;
     Profiles::change(|kept| {
         kept.profiles.remove(&name);
-        // No other server takes its place by itself: a command would go where nobody meant it to.
+        // No other profile becomes the default: a command would go to an unintended server.
         kept.default = kept.default.take().filter(|default| *default != name);
     })?;
     output.object(&json!({"profile": name, "url": profile.url, "revoked": ended.is_ok()}))?;

@@ -18,7 +18,6 @@ mod log;
 mod login;
 mod migrate;
 mod output;
-mod place;
 mod platforms;
 mod profiles;
 mod restore;
@@ -26,6 +25,7 @@ mod sandbox;
 mod serve;
 mod signals;
 mod span;
+mod target;
 mod text;
 mod usage;
 mod watch;
@@ -169,7 +169,7 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    // What the program makes is its owner's alone, files that SQLite and ffmpeg make for it included.
+    // Files of the program are readable for their owner only, those that SQLite and ffmpeg make included.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let cli = Cli::parse();
     let output = Output::new(cli.json);
@@ -180,7 +180,7 @@ fn main() -> ExitCode {
         }
     };
     let outcome = runtime.block_on(run(cli, output));
-    // Nothing may keep a finished command alive: not a lookup of a name, not a read of standard input.
+    // A pending name lookup or a read of standard input must not keep a finished command alive.
     runtime.shutdown_background();
     match outcome {
         Ok(code) => code,

@@ -1,5 +1,5 @@
-//! What a command prints: text for people, or JSON for programs; results on standard output, the rest on standard error. Neither steers a
-//! terminal: control characters are replaced, or escaped in JSON.
+//! The output of commands: text for people, or JSON for programs; results on standard output, the rest on standard error. Control characters are
+//! replaced, or escaped in JSON, so that no output controls a terminal.
 
 #![expect(clippy::print_stderr, reason = "this is where the program prints")]
 
@@ -23,7 +23,7 @@ pub(crate) struct Output {
     json: bool,
 }
 
-/// The command line asks for something that cannot be: exit code 2.
+/// An error of the command line: exit code 2.
 #[derive(Debug)]
 pub(crate) struct Usage(pub(crate) String);
 
@@ -51,7 +51,7 @@ impl Output {
         !self.json && std::io::stderr().is_terminal()
     }
 
-    /// A line of the result, for people only. It is one line whatever is in it.
+    /// A line of the result, for people only. Line breaks in it are replaced.
     pub(crate) fn line(self, text: impl std::fmt::Display) {
         if !self.json {
             print_line(&plain(&text.to_string()));
@@ -115,7 +115,7 @@ const LONGEST_WHOLE_WORD: usize = 30;
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let terminal = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
     let terminal = terminal.filter(|_| std::io::stdout().is_terminal());
-    // What is measured is what will be printed.
+    // The width is measured after control characters are replaced.
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| plain(cell).into_owned()).collect()).collect();
     fitted(header, &rows, terminal)
@@ -239,7 +239,7 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// A value, or a dash where the server does not say it.
+/// A value, or a dash where the server did not send it.
 pub(crate) fn known(value: Option<impl std::fmt::Display>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }

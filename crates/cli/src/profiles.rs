@@ -1,5 +1,5 @@
-//! The servers that this user has logged in to, each with its key: a file in the user's configuration that nobody else reads. It is for the commands of this
-//! program alone: no SDK reads it, so that a program never runs with the rights of the person who happened to start it.
+//! The servers that this user has logged in to, each with its key, in a file of the user's configuration that only the user can read. Only the
+//! commands of this program read it. No SDK does, so that a program never runs with the rights of the person who started it.
 
 use std::{
     collections::BTreeMap,
@@ -36,10 +36,10 @@ pub(crate) struct Profile {
     pub(crate) expires_at: Option<String>,
 }
 
-/// All that is kept.
+/// The content of the file.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Profiles {
-    /// The name of the one that commands use by themselves.
+    /// The name of the default profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) default: Option<String>,
     #[serde(default)]
@@ -69,7 +69,7 @@ fn folder() -> anyhow::Result<PathBuf> {
 }
 
 impl Profiles {
-    /// What is kept; nothing where nobody has logged in.
+    /// Reads the file; empty where there was no login.
     pub(crate) fn read() -> anyhow::Result<Self> {
         // Without a home nobody has logged in.
         folder().map_or_else(|_| Ok(Self::default()), |folder| Self::read_from(&folder.join(FILE)))
@@ -97,7 +97,7 @@ impl Profiles {
         })
     }
 
-    /// Changes what is kept. Commands that do so at the same time wait for each other.
+    /// Changes the file. Concurrent commands wait for each other.
     pub(crate) fn change<T>(change: impl FnOnce(&mut Self) -> T) -> anyhow::Result<T> {
         let folder = folder()?;
         let path = folder.join(FILE);
@@ -114,7 +114,7 @@ impl Profiles {
         rustix::fs::flock(&lock, FlockOperation::LockExclusive).with_context(at)?;
         let mut kept = Self::read_from(&path)?;
         let answer = change(&mut kept);
-        // A file of its own, with the mode 0600, that takes the place of the other: a crash leaves one of them whole.
+        // A new file with the mode 0600 replaces the old one: a crash leaves one of them whole.
         let mut file = tempfile::NamedTempFile::new_in(&folder).with_context(at)?;
         file.write_all(toml::to_string(&kept)?.as_bytes()).with_context(at)?;
         file.as_file().sync_all().with_context(at)?;
@@ -137,7 +137,7 @@ impl Profiles {
         default.into_iter().chain(self.profiles.values()).find(|profile| profile.url == url)
     }
 
-    /// What a login to this server is named where nobody says it: as before, or `default` when it is the first, or after the server.
+    /// The default name for a login to this server: its present name, or `default` for the first login, or the server's host.
     pub(crate) fn name_for(&self, url: &str) -> String {
         let before = self.profiles.iter().find(|(_, profile)| profile.url == url);
         match before {
@@ -148,7 +148,7 @@ impl Profiles {
     }
 }
 
-/// What is wrong with the name of a profile.
+/// Why a profile's name is invalid.
 pub(crate) fn name_problem(name: &str) -> Option<&'static str> {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "._:-/[]".contains(letter);
     let good = (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(plain);

@@ -56,7 +56,7 @@ pub(crate) struct Args {
     sandbox_token: SandboxToken,
 }
 
-/// What bots show a sandbox in a process of its own.
+/// The token that bots present to a sandbox in a separate process.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SandboxToken {
     /// What bots show the sandbox: the same text for `serve --sandbox` and `sandbox serve`, as `openssl rand -hex 16` makes one.
@@ -101,7 +101,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         output.lines(config::DEFAULT.trim_end().lines());
         return Ok(ExitCode::SUCCESS);
     }
-    // A setting that is wrong is told before the file has said how lines are written.
+    // A wrong setting is reported before the format of the log is known.
     let asked = args.log_format.or_else(|| std::env::var(LOG_FORMAT).ok()?.parse().ok());
     let config = match args.settings.config() {
         Ok(config) => config,
@@ -125,11 +125,11 @@ async fn serve(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let (drain, development) = (config.drain.as_secs(), config.development);
-    // Before it is said that the server serves: whoever reads that may stop it at once.
+    // Before the line that the server serves: its reader may stop the server at once.
     let mut signals = Signals::listen()?;
     let (server, sandbox) = start(config, sandbox, None).await?;
     let is_new = server.store().keys().await?.is_empty();
-    // What goes into a journal or a file is read by others, and kept.
+    // A journal or a log file is read by others, and kept.
     let shows_key =
         std::io::stdout().is_terminal() && (format == LogFormat::Text || output.is_json());
     let key = if is_new && shows_key { Some(first_key(&server).await?) } else { None };
@@ -195,7 +195,7 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says to people what runs, and on a new server what to type next.
+/// Prints what runs, and on a new server the next command.
 fn introduce(
     server: &Orchestrator,
     development: bool,

@@ -1,16 +1,16 @@
-//! How a program is asked to end.
+//! The signals that end the program.
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Ctrl-C and SIGTERM, from the moment on from which they are listened for: one that comes before somebody waits is not lost.
+/// Ctrl-C and SIGTERM. A signal that comes between `listen` and `next` is not lost.
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    /// From now on.
+    /// Begins to listen.
     pub(crate) fn listen() -> anyhow::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?,
@@ -18,7 +18,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next.
+    /// Waits for the next signal.
     pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

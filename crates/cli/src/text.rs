@@ -1,5 +1,5 @@
-//! Text for terminals. What strangers wrote (names, chat, URLs, answers of endpoints, errors of servers) must not steer them: it could repaint what stands there,
-//! reverse the order of letters, or forge a line. All that the program prints and logs goes through here.
+//! Text for terminals. Untrusted text (names, chat, URLs, responses of endpoints, errors of servers) must not control them: it could overwrite other
+//! output, reverse the order of letters, or forge a line. All output and logs of the program go through here.
 
 use std::{borrow::Cow, fmt::Write as _};
 

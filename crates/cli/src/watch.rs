@@ -14,7 +14,7 @@ use crate::{
     text::plain,
 };
 
-/// How often to look what a job in the queue waits for: that is no event.
+/// How often to poll what a queued job waits for, which is no event.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// The arguments of `watch`.
@@ -80,7 +80,7 @@ async fn show(
             biased;
             event = events.try_next() => event?,
             _ = looks.tick(), if !begun => {
-                // Where there is no answer, or no such job, the events' own error says so.
+                // The stream of events reports an error, or that there is no such job.
                 let Ok(Some(job)) = client.get_bot(job_id).await else { continue };
                 begun = job.status != JobStatus::Queued;
                 let waits = queued(&job);
@@ -98,7 +98,7 @@ async fn show(
         if event.event == EventName::StatusChanged {
             spinner.set_message(plain(&known(event.data.status.as_ref())).into_owned());
         }
-        if let Some(text) = told(&event) {
+        if let Some(text) = describe(&event) {
             let at = known(event.emitted_at);
             spinner.suspend(|| output.line(format_args!("{at} {text}")));
         }
@@ -115,7 +115,7 @@ fn queued(job: &Job) -> String {
 }
 
 /// An event in a line; details of the end come with the job.
-fn told(event: &TimelineEvent) -> Option<String> {
+fn describe(event: &TimelineEvent) -> Option<String> {
     let name = event.event.as_str();
     let status = known(event.data.status.as_ref());
     let text = |text: &Option<String>| known(text.as_ref());
@@ -169,7 +169,7 @@ pub(crate) fn ending(job: &Job) -> Vec<String> {
     let mut lines = vec![format!("{} {}{}", job.id, job.status, left.unwrap_or_default())];
     if let Some(code) = &job.failure_code {
         let detail = job.failure_detail.as_deref().unwrap_or_default();
-        // Of a meeting that no bot was in there are no minutes.
+        // A meeting that no bot was in has no minutes.
         let billed = code.billed() && job.joined_at.is_some();
         let billed = if billed { "billed" } else { "not billed" };
         let retry = if code.retryable() { "a retry may help" } else { "a retry will not help" };

@@ -15,14 +15,14 @@ use rustix::process::geteuid;
 
 /// The meeting's link; the browser is led to the imitation.
 pub(super) const MEETING: &str = "https://meet.google.com/abc-mnop-xyz";
-/// Who speaks on Google Meet's three lanes, and the tone that is their voice.
+/// The speakers on Google Meet's three lanes, and the tone of each.
 const SPEAKERS: [(&str, u32); 3] = [("Ann Host", 500), ("Ben Weber", 700), ("Cleo Jones", 1100)];
-/// Who speaks beside them, more quietly, and is sent to nobody.
+/// A fourth, quieter speaker, whose audio is not sent.
 const UNSENT: &str = "Dora Lang";
-/// Samples per second that are judged.
+/// The sample rate of the analysed audio, per second.
 const RATE: u32 = 16_000;
 
-/// How the bots of the demo run Chromium. An error where there is none.
+/// The browser settings of the demo's bots. An error where Chromium is missing.
 pub(super) fn settings() -> anyhow::Result<BrowserSettings> {
     // Only the imitation's page is ever opened.
     let no_sandbox = geteuid().is_root();
@@ -39,7 +39,7 @@ pub(super) fn settings() -> anyhow::Result<BrowserSettings> {
     }
 }
 
-/// Begins the meeting. Who knocks is let in.
+/// Begins the meeting, which admits everybody.
 pub(super) async fn begin() -> anyhow::Result<Imitation> {
     let mut people: Vec<Person> = (1001..)
         .zip(SPEAKERS)
@@ -56,12 +56,12 @@ pub(super) async fn begin() -> anyhow::Result<Imitation> {
     meetbot_imitation::serve(scenario).await.context("the imitation does not start")
 }
 
-/// What leads the bot there.
+/// The bot's seat in the imitation.
 pub(super) fn seat(meeting: &Imitation) -> ImitationSeat {
     ImitationSeat { address: meeting.address(), spki_sha256: meeting.spki_sha256().to_owned() }
 }
 
-/// What happens in the meeting upon a webhook: people speak once the bot is in, and the host ends it once the bot has read the last message.
+/// Continues the meeting after a webhook: people speak once the bot is in, and the host ends it once the bot has read the last message.
 pub(super) fn go_on(meeting: &Imitation, event: &WebhookEvent, seconds: u32) {
     let says = |name: &str, ms| meeting.act(Act::Say { person: name.to_owned(), ms });
     match &event.event {
@@ -78,7 +78,7 @@ pub(super) fn go_on(meeting: &Imitation, event: &WebhookEvent, seconds: u32) {
     }
 }
 
-/// What the meeting sent, each person under the manifest's id of that name.
+/// The packets that the meeting sent, for each person under the manifest's id for that name.
 pub(super) fn sent(meeting: &Imitation, manifest: Option<&Manifest>) -> Inspection {
     let id_of = |name: &str| {
         let mut people = manifest.iter().flat_map(|manifest| &manifest.participants);
@@ -93,7 +93,7 @@ pub(super) fn sent(meeting: &Imitation, manifest: Option<&Manifest>) -> Inspecti
     Inspection { joins: observed.knocks, sent: sent.collect(), ..Inspection::default() }
 }
 
-/// What is missing of what only a browser shows, a sentence each. `folder` has the manifest's files.
+/// The checks that failed of those for a browser's recording, a sentence each. `folder` has the manifest's files.
 pub(super) fn judge(meeting: &Imitation, manifest: &Manifest, folder: &Path) -> Vec<String> {
     let mut missing = Vec::new();
     let observed = meeting.observed();

@@ -1,4 +1,4 @@
-//! Whether the demo showed what it promises; pure but for the reading of the files.
+//! Checks the results of the demo. Pure except for reading the files.
 
 use std::path::{Path, PathBuf};
 
@@ -7,16 +7,17 @@ use meetbot::Manifest;
 use meetbot_types::{sandbox::Inspection, signature::sha256};
 use serde::Serialize;
 
-use crate::demo::Told;
+use crate::demo::ReceivedWebhooks;
 
-/// Every job that goes well takes this way.
-const WAY: [&str; 6] = ["queued", "joining", "in_call", "recording", "finalizing", "completed"];
-/// How much shorter than a speaker's time in the meeting their file may be, in ms: connecting takes a moment, on a busy machine a long one.
+/// The statuses of a job that completes, in order.
+const STATUSES: [&str; 6] =
+    ["queued", "joining", "in_call", "recording", "finalizing", "completed"];
+/// By how many ms a speaker's file may be shorter than their time in the meeting: connecting takes time, on a busy machine much.
 const LATE_MS: u64 = 3_000;
-/// And how much longer.
+/// By how many ms it may be longer.
 const LONG_MS: u64 = 1_500;
 
-/// What a packet holds, in ms.
+/// The duration of a packet, in ms.
 const PACKET_MS: u64 = 20;
 
 /// A file as it lies on the disk.
@@ -28,52 +29,54 @@ pub(crate) struct StoredFile {
 }
 
 /// Reads a file whole.
-pub(crate) fn look_at(path: &Path) -> anyhow::Result<StoredFile> {
+pub(crate) fn read_file(path: &Path) -> anyhow::Result<StoredFile> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let sha256 = sha256(&bytes);
     Ok(StoredFile { path: path.to_owned(), bytes: bytes.len() as u64, sha256 })
 }
 
-/// All that can be known of a demo.
+/// The results of a demo.
 #[derive(Debug)]
 pub(crate) struct Evidence<'a> {
     /// How long the meeting was to be.
     pub(crate) seconds: u32,
     /// The bot joined with a browser: a file then begins with its speaker's first word, and what is said before the bot is in is missing.
     pub(crate) in_browser: bool,
-    /// Whether the end was told in time.
+    /// Whether a webhook reported the end in time.
     pub(crate) in_time: bool,
-    /// What the webhooks said.
-    pub(crate) told: Told,
-    /// What the other side sent.
+    /// The webhooks that came.
+    pub(crate) webhooks: ReceivedWebhooks,
+    /// The packets that the meeting sent.
     pub(crate) sent: Inspection,
     /// The manifest, and the files beside it.
     pub(crate) recorded: Option<(&'a Manifest, &'a [StoredFile])>,
 }
 
-/// What was missing, a sentence each; nothing when all was well.
+/// The checks that failed, a sentence each.
 pub(crate) fn judge(evidence: &Evidence<'_>) -> Vec<String> {
     let mut missing = Vec::new();
-    let told = &evidence.told;
+    let webhooks = &evidence.webhooks;
     if !evidence.in_time {
-        missing.push("no webhook told of the job's end in time".to_owned());
+        missing.push("no webhook reported the job's end in time".to_owned());
     }
-    if told.statuses != WAY {
+    if webhooks.statuses != STATUSES {
         missing.push(format!(
             "the statuses were {}, not {}",
-            told.statuses.join(" → "),
-            WAY.join(" → ")
+            webhooks.statuses.join(" → "),
+            STATUSES.join(" → ")
         ));
     }
-    if let Some(failure) = &told.failure {
+    if let Some(failure) = &webhooks.failure {
         missing.push(format!("the job failed: {failure}"));
     }
-    if told.finalized != 1 {
-        missing.push(format!("job.finalized came {} times, not once", told.finalized));
+    if webhooks.finalized != 1 {
+        missing.push(format!("job.finalized came {} times, not once", webhooks.finalized));
     }
-    if told.refused > 0 {
-        missing
-            .push(format!("{} webhooks had a wrong signature or could not be read", told.refused));
+    if webhooks.refused > 0 {
+        missing.push(format!(
+            "{} webhooks had a wrong signature or could not be read",
+            webhooks.refused
+        ));
     }
     match evidence.recorded {
         None => missing.push("there is no manifest".to_owned()),
@@ -152,7 +155,7 @@ mod tests {
             seconds: 20,
             in_browser: false,
             in_time: false,
-            told: Told { refused: 1, ..Told::default() },
+            webhooks: ReceivedWebhooks { refused: 1, ..ReceivedWebhooks::default() },
             sent: Inspection::default(),
             recorded: None,
         };
@@ -186,13 +189,16 @@ mod tests {
         .unwrap();
         let stored =
             StoredFile { path: "/x/audio.a.webm".into(), bytes: 5, sha256: "bb".to_owned() };
-        let told =
-            Told { statuses: WAY.map(ToOwned::to_owned).to_vec(), finalized: 1, ..Told::default() };
+        let webhooks = ReceivedWebhooks {
+            statuses: STATUSES.map(ToOwned::to_owned).to_vec(),
+            finalized: 1,
+            ..ReceivedWebhooks::default()
+        };
         let evidence = Evidence {
             seconds: 20,
             in_browser: false,
             in_time: true,
-            told,
+            webhooks,
             sent,
             recorded: Some((&manifest, std::slice::from_ref(&stored))),
         };

@@ -1,4 +1,4 @@
-//! `meetbot demo`: the whole product once, in one process, and the proof that it was so.
+//! `meetbot demo`: runs the whole product once, in one process, and checks the results.
 
 mod browser;
 mod judge;
@@ -28,7 +28,7 @@ use url::Url;
 
 use crate::{
     demo::{
-        judge::{Evidence, StoredFile, judge, look_at},
+        judge::{Evidence, StoredFile, judge, read_file},
         timeline::Speaker,
     },
     log,
@@ -59,9 +59,9 @@ pub(crate) struct Args {
     keep: bool,
 }
 
-/// What the webhooks said.
+/// The contents of the webhooks.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct ReceivedWebhooks {
     /// The statuses in their order.
     pub(crate) statuses: Vec<String>,
     /// When the bot was in the call.
@@ -74,7 +74,7 @@ pub(crate) struct Told {
     pub(crate) refused: usize,
 }
 
-/// Plays it.
+/// Runs the demo.
 pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> {
     log::start("warn", LogFormat::Text)?;
     let browser = args.browser.then(browser::settings).transpose()?;
@@ -112,14 +112,15 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     let patience = if args.browser { PATIENCE_WITH_BROWSER } else { PATIENCE };
     let limit = Duration::from_secs(args.seconds.into()) + patience;
     output.line(format_args!("{:>7.3} s  {}", 0.0, job.status));
-    let mut told = Told { statuses: vec![job.status.to_string()], ..Told::default() };
+    let mut webhooks =
+        ReceivedWebhooks { statuses: vec![job.status.to_string()], ..ReceivedWebhooks::default() };
     let go_on = |event: &WebhookEvent| {
         if let Some(meeting) = &meeting {
             browser::go_on(meeting, event, args.seconds);
         }
     };
-    let heard = listen(&mut receiver, &job, &mut told, go_on, output);
-    let heard = tokio::time::timeout(limit, heard).await;
+    let listening = listen(&mut receiver, &job, &mut webhooks, go_on, output);
+    let listening = tokio::time::timeout(limit, listening).await;
     let job = client.get_bot(&job.id).await?.context("the job is gone")?;
     let recorded = match job.manifest_uri.as_deref() {
         Some(uri) => Some(fetch(&client, &job, uri).await?),
@@ -134,8 +135,8 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     let evidence = Evidence {
         seconds: args.seconds,
         in_browser: args.browser,
-        in_time: heard.is_ok(),
-        told,
+        in_time: listening.is_ok(),
+        webhooks,
         sent,
         recorded: recorded.as_ref().map(|recorded| (&recorded.manifest, recorded.files.as_slice())),
     };
@@ -193,25 +194,25 @@ fn new_job(args: &Args, webhook: &str) -> NewJob {
     }
 }
 
-/// Takes webhooks until one says that the job has ended. The meeting goes on upon each.
+/// Receives webhooks until one reports the job's end. `go_on` is called with each.
 async fn listen(
     receiver: &mut Receiver,
     job: &Job,
-    told: &mut Told,
+    webhooks: &mut ReceivedWebhooks,
     go_on: impl Fn(&WebhookEvent),
     output: Output,
 ) {
     while let Some(received) = receiver.next().await {
         let Some(Ok(event)) = received.event else {
-            told.refused += 1;
+            webhooks.refused += 1;
             continue;
         };
         go_on(&event);
-        if let Some(line) = told.hear(&event) {
+        if let Some(line) = webhooks.record(&event) {
             let ms = since(event.emitted_at, job.created_at).unwrap_or_default();
             output.line(format_args!("{:>7.3} s  {line}", ms as f64 / 1000.0));
         }
-        if told.finalized > 0 || told.failure.is_some() {
+        if webhooks.finalized > 0 || webhooks.failure.is_some() {
             return;
         }
     }
@@ -222,9 +223,9 @@ fn since(at: Option<Timestamp>, from: Option<Timestamp>) -> Option<i64> {
     Some(at?.millis_since(from?))
 }
 
-impl Told {
-    /// Takes an event in; answers what there is to show of it.
-    fn hear(&mut self, event: &WebhookEvent) -> Option<String> {
+impl ReceivedWebhooks {
+    /// Records an event, and returns the line to print for it.
+    fn record(&mut self, event: &WebhookEvent) -> Option<String> {
         let data = &event.data;
         match &event.event {
             EventName::StatusChanged => {
@@ -248,7 +249,7 @@ impl Told {
     }
 }
 
-/// What is on disk.
+/// The recording on disk.
 struct Recorded {
     folder: PathBuf,
     manifest: Manifest,
@@ -263,13 +264,13 @@ async fn fetch(client: &MeetBot, job: &Job, uri: &str) -> anyhow::Result<Recorde
     let folder = path.parent().context("a manifest lies in a folder")?.to_owned();
     let names = manifest.files.iter().filter_map(|file| file.name.as_deref());
     let names = names.chain(["manifest.json"]);
-    let files = names.map(|name| look_at(&folder.join(name))).collect::<anyhow::Result<_>>()?;
+    let files = names.map(|name| read_file(&folder.join(name))).collect::<anyhow::Result<_>>()?;
     let events = client.artifact(&job.id, "events.jsonl").await?;
     let speakers = speakers(&manifest, &String::from_utf8_lossy(&events));
     Ok(Recorded { folder, manifest, files, speakers })
 }
 
-/// The manifest, once it says what became of the mix, which is made after the job has ended.
+/// The manifest, once the mix is made or has failed. The mix is made after the job has ended.
 async fn manifest(client: &MeetBot, id: &str) -> anyhow::Result<Manifest> {
     let settled = async {
         loop {
@@ -335,12 +336,12 @@ fn path(folder: &Path, name: &str) -> String {
 }
 
 fn shown(job: &Job, evidence: &Evidence<'_>, recorded: Option<&Recorded>) -> Value {
-    let told = &evidence.told;
+    let webhooks = &evidence.webhooks;
     json!({
         "jobId": job.id,
-        "statuses": told.statuses,
-        "joinMs": since(told.in_call_at, job.created_at),
-        "webhookVerified": told.refused == 0 && (told.finalized == 1 || told.failure.is_some()),
+        "statuses": webhooks.statuses,
+        "joinMs": since(webhooks.in_call_at, job.created_at),
+        "webhookVerified": webhooks.refused == 0 && (webhooks.finalized == 1 || webhooks.failure.is_some()),
         "manifest": recorded.map(|recorded| &recorded.manifest),
         "files": recorded.map(|recorded| &recorded.files),
     })

@@ -1,4 +1,4 @@
-//! What bots in browsers need: Chromium, and what it runs on.
+//! The requirements of bots in browsers: Chromium and its dependencies.
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ const CHROMIUM: &str = "chromium";
 const SANDBOX: &str = "sandbox";
 const MEMORY: &str = "shared memory";
 const LANDMARKS: &str = "landmarks";
-/// What a browser in a meeting keeps there, generously.
+/// The space that a browser in a meeting needs there, with a margin.
 const SHARED_BY_A_BROWSER: u64 = 256_000_000;
 
-/// Everything, where browsers are switched on.
+/// All checks, where browsers are switched on.
 pub(super) fn look(settings: Option<&BrowserSettings>, max_browsers: usize) -> Vec<Finding> {
     let Some(settings) = settings else {
         return vec![switched_off(chromium_version(&BrowserSettings::default()))];

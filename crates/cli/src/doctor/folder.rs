@@ -23,7 +23,7 @@ const LITTLE: u64 = 5 << 30;
 /// Below this, a single one may.
 const TOO_LITTLE: u64 = 256 << 20;
 
-/// Looks at it; answers also whether a server runs on it.
+/// Checks the folder; returns also whether a server runs on it.
 pub(super) fn look(path: &Path) -> (bool, Vec<Finding>) {
     let mut findings = Vec::new();
     let (mut in_use, user) = (false, rustix::process::geteuid().as_raw());
@@ -64,7 +64,7 @@ fn existing(path: &Path) -> &Path {
     nearest.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Tries it, since rights alone do not say: disks can be mounted for reading only, and some file systems keep no modes.
+/// Checks it by writing, since the mode does not suffice: disks can be mounted read-only, and some file systems have no modes.
 /// `data`: the data folder, which may have to be made in it.
 fn try_to_write(folder: &Path, data: &Path) -> Result<(), DataFolderError> {
     let unusable = |error: io::Error| DataFolderError::Unusable { path: data.to_owned(), error };

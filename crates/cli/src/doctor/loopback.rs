@@ -1,4 +1,4 @@
-//! Loopback: whether those who have keys can have the server call programs there.
+//! Loopback: whether the holders of keys can make the server call programs there.
 
 use meetbot_orchestrator::{
     Config, keys,

@@ -39,7 +39,7 @@ fn judge_clock(now: Timestamp, synchronised: Option<bool>) -> Finding {
     }
 }
 
-/// What systemd says, where there is one.
+/// The result of systemd's `timedatectl`, where there is one.
 fn synchronised() -> Option<bool> {
     let asked = Command::new("timedatectl")
         .args(["show", "--property=NTPSynchronized", "--value"])

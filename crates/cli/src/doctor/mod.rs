@@ -36,7 +36,7 @@ enum Only {
     Zoom,
 }
 
-/// How something is.
+/// The state of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum State {
@@ -48,7 +48,7 @@ enum State {
     Fail,
 }
 
-/// What was found where it was looked.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Finding {
     check: &'static str,
@@ -73,7 +73,7 @@ impl Finding {
     }
 }
 
-/// Looks at everything, and prints each finding.
+/// Runs all checks, and prints each finding.
 pub(crate) async fn run(
     args: &Args,
     connection: &Connection,

@@ -17,7 +17,7 @@ const KEY: &str = "key";
 /// What a server says that is stopping.
 const STOPPING: &str = "takes no more jobs";
 const TIME_LIMIT: Duration = Duration::from_secs(5);
-/// Clocks further apart than this, in seconds, confuse those who compare their times.
+/// A difference between clocks, in seconds, beyond which comparing their times is misleading.
 const APART: i64 = 5;
 
 /// Looks at the server that was named, or at the one of the settings.
@@ -43,7 +43,7 @@ pub(super) async fn look(
         Ok(builder) => builder.base_url(&url).timeout(TIME_LIMIT).max_retries(0),
         Err(error) => return unusable(format!("{error:#}")),
     };
-    // The SDK's client: what doctor finds is what every other command meets, proxies included.
+    // The SDK's client, so that doctor uses the same connection as every other command, proxies included.
     let client = |key: &str| builder.clone().api_key(key).build();
     let asked = match client(NO_KEY) {
         Ok(client) => client,
@@ -149,7 +149,7 @@ async fn get(client: &MeetBot, path: &str) -> Result<Response, Error> {
     client.request(Request::new("GET", path)?).await
 }
 
-/// An error with all that lies below it.
+/// An error with all of its sources.
 pub(super) fn said(error: Error) -> String {
     format!("{:#}", anyhow::Error::from(error))
 }

@@ -1,4 +1,4 @@
-//! The bucket that recordings are brought into: whether it can be reached, whose it is, and whether all can be done there that a server does.
+//! The bucket of the recordings: whether it can be reached, which server owns it, and whether all operations of a server succeed.
 
 use std::path::Path;
 
@@ -52,7 +52,7 @@ pub(super) async fn look(config: &Config) -> Option<Finding> {
     })
 }
 
-/// What the database in a data folder knows of buckets; an older one is left as it is.
+/// The buckets in the database of a data folder; an older database is left as it is.
 async fn in_folder(data: &Path) -> Option<Storage> {
     if !matches!(SqliteStore::check(data), Ok(Found::Newest)) {
         return None;

@@ -1,4 +1,4 @@
-//! `meetbot bot`: one bot in a process of its own, started by a server.
+//! `meetbot bot`: one bot in a separate process, started by a server.
 
 use std::{fs, io::Read as _, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
@@ -7,12 +7,12 @@ use meetbot_bot::needs_browser;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{connect, places, processes::Told};
+use super::{connect, processes::BotLaunch, slots};
 use crate::{log, output::Usage, signals::Signals};
 
 /// The largest order, in bytes.
 const LARGEST: u64 = 1 << 20;
-/// The pause before a place for a browser is looked for again, where that has failed.
+/// The pause before the next try to acquire a slot for a browser, after an error.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// The arguments of `bot`.
@@ -22,9 +22,9 @@ pub(crate) struct Args {
     _job: String,
 }
 
-/// Runs a bot to its end, or until it is told to leave its files in order and to end (SIGTERM).
+/// Runs a bot to its end. On SIGTERM it closes its files and ends.
 pub(crate) async fn run() -> anyhow::Result<ExitCode> {
-    // A session of its own: what a terminal or a supervisor sends to the server's group is not for it. It fails where it has one already.
+    // A new session, so that signals to the server's process group do not reach it. This fails where the process leads a session already.
     let _ = rustix::process::setsid();
     log::start_bounded("info")?;
     let mut signals = Signals::listen()?;
@@ -35,31 +35,31 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
             Usage("servers run this; it needs an order on its standard input".to_owned()).into()
         );
     }
-    let told: Told = serde_json::from_slice(&order).context("the order cannot be read")?;
-    let connect = connect(told.server().as_deref(), 0)?;
-    let output = told.output();
-    let Told { order, folder, browsers, .. } = told;
+    let launch: BotLaunch = serde_json::from_slice(&order).context("the order cannot be read")?;
+    let connect = connect(launch.server().as_deref(), 0)?;
+    let output = launch.output();
+    let BotLaunch { order, folder, browsers, .. } = launch;
     if needs_browser(&order) {
-        tokio::spawn(hold_place(folder, browsers, Arc::clone(&connect.browsers)));
+        tokio::spawn(hold_slot(folder, browsers, Arc::clone(&connect.browsers)));
     }
     let stop = CancellationToken::new();
-    let told_to_stop = stop.clone();
+    let stop_on_signal = stop.clone();
     tokio::spawn(async move {
         signals.next().await;
-        told_to_stop.cancel();
+        stop_on_signal.cancel();
     });
     meetbot_bot::run(order, connect, stop).await;
-    // Who ends in order leaves nothing behind.
+    // The output is kept after a crash only.
     let _ = fs::remove_file(output);
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits for a place for the bot's browser, and holds it until the process ends.
-async fn hold_place(folder: PathBuf, browsers: usize, permits: Arc<Semaphore>) {
+/// Waits for a slot for the bot's browser, and holds it until the process ends.
+async fn hold_slot(folder: PathBuf, browsers: usize, permits: Arc<Semaphore>) {
     let _place = loop {
-        match places::take(&folder, browsers).await {
-            Ok(place) => break place,
-            Err(error) => tracing::error!(%error, "no place for a browser can be taken"),
+        match slots::acquire(&folder, browsers).await {
+            Ok(slot) => break slot,
+            Err(error) => tracing::error!(%error, "no slot for a browser can be acquired"),
         }
         tokio::time::sleep(AGAIN).await;
     };

@@ -1,8 +1,8 @@
-//! Bots as tasks of this process, or as processes of their own, which outlive it.
+//! Runs bots as tasks of this process, or as separate processes, which outlive it.
 
 pub(crate) mod child;
-mod places;
 mod processes;
+mod slots;
 
 use std::{io, path::Path, sync::Arc};
 
@@ -24,11 +24,11 @@ use self::processes::Processes;
 pub(crate) struct Bots {
     connect: Connect,
     browser: Option<BrowserSettings>,
-    /// Whether bots without a browser have processes of their own too.
-    all_apart: bool,
+    /// Whether bots without a browser run as separate processes too.
+    all_as_processes: bool,
     /// The sandbox's meetings end with this process.
     sandbox_is_here: bool,
-    /// Where browsers are led, in demonstrations. It ends with this process, and so do the bots.
+    /// The imitation that browsers open in demonstrations. It ends with this process, and so do the bots.
     imitation: Option<ImitationSeat>,
     processes: Processes,
 }
@@ -43,7 +43,7 @@ impl Bots {
         Ok(Self {
             connect: connect(None, config.max_browsers)?,
             browser: config.browser.clone(),
-            all_apart: config.own_processes,
+            all_as_processes: config.own_processes,
             sandbox_is_here,
             imitation,
             processes: Processes::new(&config.data_dir, config.max_browsers, true)?,
@@ -57,24 +57,24 @@ impl Bots {
         Ok(Self {
             connect: connect(None, config.max_browsers)?,
             browser: config.browser.clone(),
-            all_apart: config.own_processes,
+            all_as_processes: config.own_processes,
             sandbox_is_here: false,
             imitation: None,
             processes,
         })
     }
 
-    /// Whether a bot has a process of its own. One that only finishes files needs none, and one whose meeting ends with this process would outlive it for nothing.
-    fn is_apart(&self, order: &BotOrder) -> bool {
+    /// Whether a bot runs as a separate process. A bot that only finishes files needs none; neither does one whose meeting ends with this process.
+    fn has_process(&self, order: &BotOrder) -> bool {
         let stays_behind = order.sandbox.is_some() && self.sandbox_is_here;
-        let wants_it = needs_browser(order) || self.all_apart && !stays_behind;
+        let wants_it = needs_browser(order) || self.all_as_processes && !stays_behind;
         order.finalize.is_none() && self.imitation.is_none() && wants_it
     }
 }
 
-/// What bots of one process connect with. `orchestrator` is the file that says where it listens, for those that outlive it.
+/// The connections of the bots of one process. `orchestrator` is the file with the server's address, for bots that outlive it.
 fn connect(orchestrator: Option<&Path>, browsers: usize) -> reqwest::Result<Connect> {
-    // Only ever to the server that launched them: no proxy of the environment stands in between.
+    // Bots connect to the server that launched them only, without a proxy of the environment.
     let http = Client::builder().tls_backend_preconfigured(tls::config()).no_proxy().build()?;
     Ok(Connect {
         http,
@@ -93,7 +93,7 @@ impl Launcher for Bots {
     async fn run(&self, order: BotOrder, stop: Stop) -> Fate {
         let (browser, imitation) = (self.browser.clone(), self.imitation.clone());
         let order = BotOrder { browser, imitation, ..order };
-        if self.is_apart(&order) {
+        if self.has_process(&order) {
             return self.processes.run(order, stop).await;
         }
         meetbot_bot::run(order, self.connect.clone(), stop.leave).await;

@@ -1,5 +1,5 @@
-//! Bots as processes of their own. Each has a file in the data folder, into which it writes what it logs, and which is locked for as long as it lives: the lock comes with
-//! the file as its standard output, so that there is no moment without it, and the kernel takes it away with the process.
+//! Bots as separate processes. Each has a log file in the data folder, which is locked as long as the process lives: the process inherits the
+//! locked file as its standard output, so that it holds the lock from its first moment on, and the kernel releases the lock when it ends.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -19,29 +19,29 @@ use tokio::{
     process::{Child, Command},
 };
 
-/// The file that says where the server listens.
+/// The file with the address on which the server listens.
 const SERVER: &str = "server";
-/// What the name of a bot's output ends with.
+/// The suffix of the name of a bot's output.
 const OUTPUT: &str = ".log";
 /// How often to look whether a bot lives that another server launched.
 const LOOK: Duration = Duration::from_millis(250);
-/// So many outputs of bots that crashed are kept, the newest.
+/// How many outputs of crashed bots are kept, the newest ones.
 const KEPT: usize = 50;
 
-/// What a bot's process is told on its standard input: secrets are in it.
+/// The input of a bot's process, on its standard input. It contains secrets.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Told {
+pub(super) struct BotLaunch {
     pub(super) order: BotOrder,
-    /// What the processes of the data folder share.
+    /// The folder that the bot processes of a data folder share.
     pub(super) folder: PathBuf,
     /// How many browsers may run on the data folder.
     pub(super) browsers: usize,
-    /// The bot goes on without whom it was launched by.
+    /// Whether the bot outlives the process that launched it.
     pub(super) outlives: bool,
 }
 
-impl Told {
-    /// The file that says where the server listens now, for a bot that outlives it. Servers of workers listen where the order says.
+impl BotLaunch {
+    /// The file with the server's present address, for a bot that outlives it. Bots of workers use the address in the order.
     pub(super) fn server(&self) -> Option<PathBuf> {
         self.outlives.then(|| self.folder.join(SERVER))
     }
@@ -56,31 +56,31 @@ fn output(folder: &Path, job: JobId, attempt: u32) -> PathBuf {
     folder.join(format!("{job}.{attempt}{OUTPUT}"))
 }
 
-/// Launches them.
+/// Launches bot processes.
 #[derive(Debug)]
 pub(super) struct Processes {
     folder: PathBuf,
     browsers: usize,
-    /// They go on without this process.
+    /// Whether bots outlive this process.
     outlive: bool,
 }
 
 impl Processes {
-    /// Those of a data folder, at most `browsers` of them in browsers at once.
+    /// The launcher for a data folder, with at most `browsers` bots in browsers at once.
     pub(super) fn new(data_dir: &Path, browsers: usize, outlive: bool) -> io::Result<Self> {
         Ok(Self { folder: bots_folder(&std::path::absolute(data_dir)?), browsers, outlive })
     }
 
-    /// Makes the folder that they share.
+    /// Makes the shared folder.
     pub(super) fn prepare(&self) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         self.clear()
     }
 
-    /// Tells those that live where the server listens.
+    /// Writes the server's address for the bots that live.
     pub(super) fn serves_at(&self, url: &str) -> io::Result<()> {
         self.prepare()?;
-        // In one step: a bot that finds no file takes its server for gone.
+        // Atomically: a bot that finds no file assumes that its server is gone.
         let next = self.folder.join("server.next");
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
@@ -93,13 +93,13 @@ impl Processes {
     }
 
     pub(super) async fn run(&self, order: BotOrder, stop: Stop) -> Fate {
-        let told = Told {
+        let launch = BotLaunch {
             order,
             folder: self.folder.clone(),
             browsers: self.browsers,
             outlives: self.outlive,
         };
-        let mut child = match self.start(&told).await {
+        let mut child = match self.start(&launch).await {
             Ok(child) => child,
             Err(error) => {
                 tracing::error!(%error, "a bot's process cannot be started");
@@ -123,7 +123,7 @@ impl Processes {
             Ok(status) if status.success() => {}
             ended => {
                 let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-                let output = told.output();
+                let output = launch.output();
                 tracing::error!(how, output = %output.display(), "a bot's process crashed");
                 if let Err(error) = self.clear() {
                     tracing::warn!(%error, "the outputs of earlier bots cannot be removed");
@@ -143,14 +143,14 @@ impl Processes {
         Fate::Ended
     }
 
-    async fn start(&self, told: &Told) -> io::Result<Child> {
+    async fn start(&self, launch: &BotLaunch) -> io::Result<Child> {
         let output =
-            OpenOptions::new().create(true).append(true).mode(0o600).open(told.output())?;
+            OpenOptions::new().create(true).append(true).mode(0o600).open(launch.output())?;
         output.lock()?;
-        // The program that runs here, also after an update has put another in its place.
+        // The running program, also after an update has replaced its file.
         let mut command = Command::new("/proc/self/exe");
-        // The job is for people who look at the list of processes.
-        command.arg0("meetbot").arg("bot").arg(told.order.job_id.to_string());
+        // The job is for the list of processes.
+        command.arg0("meetbot").arg("bot").arg(launch.order.job_id.to_string());
         for (name, _) in std::env::vars_os() {
             // Settings are for servers, and some are secrets.
             let is_setting = name.as_encoded_bytes().starts_with(b"MEETBOT_");
@@ -160,12 +160,12 @@ impl Processes {
         }
         command.stdin(Stdio::piped()).stdout(output.try_clone()?).stderr(output);
         let started = command.spawn();
-        // It holds the locked file, too.
+        // The command holds the locked file, too.
         drop(command);
         let mut child = started?;
         if let Some(mut input) = child.stdin.take() {
-            // A process that does not read it ends, and is waited for.
-            if let Err(error) = input.write_all(&serde_json::to_vec(told)?).await {
+            // A process that does not read its input ends, and is waited for.
+            if let Err(error) = input.write_all(&serde_json::to_vec(launch)?).await {
                 tracing::warn!(%error, "a bot's process takes no order");
             }
         }
@@ -179,7 +179,7 @@ impl Processes {
             let path = entry?.path();
             let is_output = path.to_str().is_some_and(|path| path.ends_with(OUTPUT));
             if is_output && !is_locked(&path) {
-                // One that is gone by now needs no place among them.
+                // Another process may have removed it.
                 let Ok(found) = fs::metadata(&path) else { continue };
                 left.push((found.modified().unwrap_or(SystemTime::UNIX_EPOCH), path));
             }
@@ -197,7 +197,7 @@ impl Processes {
     }
 }
 
-/// Whether a process has it.
+/// Whether a process has locked the file.
 fn is_locked(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))

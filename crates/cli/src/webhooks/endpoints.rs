@@ -1,4 +1,4 @@
-//! What is asked of an endpoint: `meetbot webhooks redeliver --endpoint URL --since TIME` and `meetbot webhooks test URL`.
+//! Commands for one endpoint: `meetbot webhooks redeliver --endpoint URL --since TIME` and `meetbot webhooks test URL`.
 
 use std::process::ExitCode;
 
@@ -38,7 +38,7 @@ pub(super) async fn redeliver(
         let sent: Redelivered =
             ask(client, &["webhooks", "deliveries", "redeliver"], &body).await?;
         count += u64::from(sent.count);
-        // A server that gives the same place again would be asked without end.
+        // A server that repeats a cursor would be asked without end.
         if sent.next_cursor.is_none() || sent.next_cursor == cursor {
             break;
         }

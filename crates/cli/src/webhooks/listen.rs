@@ -105,7 +105,7 @@ fn print(
             shown["error"] = error.to_string().into();
             format!("verified, but not readable by this version: {error}")
         }
-        None => format!("REFUSED with 401: {}", received.signatures.told()),
+        None => format!("REFUSED with 401: {}", received.signatures.describe()),
     };
     output.object(&shown)?;
     output.line(line);

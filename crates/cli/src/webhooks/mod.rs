@@ -10,7 +10,7 @@ mod verify;
 
 use std::process::ExitCode;
 
-use crate::{connection::Connection, output::Output, place::PlaceArgs};
+use crate::{connection::Connection, output::Output, target::TargetArgs};
 
 /// What to do with webhooks.
 #[derive(Debug, clap::Subcommand)]
@@ -51,7 +51,7 @@ pub(crate) enum Command {
     /// Show the secret that a consumer's webhooks are signed with (on the server's machine).
     Secret(secret::SecretArgs),
     /// List whose secret is being rotated, without the secrets (on the server's machine, or with --server).
-    Secrets(PlaceArgs),
+    Secrets(TargetArgs),
     /// Give a consumer a new webhook secret; the previous one stays valid for a while (on the server's machine, or with --server).
     Rotate(secret::RotateArgs),
     /// Receive webhooks on this machine, verify and print them.

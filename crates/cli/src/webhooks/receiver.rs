@@ -1,4 +1,4 @@
-//! A webhook receiver: verifies what comes, answers it or lets a program behind it answer, and hands it on.
+//! A webhook receiver: verifies each webhook, answers it or forwards it to another program that does, and passes it on.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::clock;
 const MAX_BODY_BYTES: usize = 1 << 20;
 /// How many webhooks may wait to be looked at before senders have to wait.
 const BACKLOG: usize = 256;
-/// How long the program behind may take: as long as the server waits.
+/// How long the program that webhooks are forwarded to may take: as long as the server waits.
 const FORWARD_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long the last answers may take.
@@ -35,13 +35,13 @@ pub(crate) struct Received {
     pub(crate) headers: HeaderMap,
     /// Its body.
     pub(crate) body: Bytes,
-    /// What its signatures are worth.
+    /// The result of verifying its signatures.
     pub(crate) signatures: Signatures,
-    /// What it says; `None` when it is not signed with any of the secrets.
+    /// Its event; `None` when it is not signed with any of the secrets.
     pub(crate) event: Option<Result<Box<WebhookEvent>, serde_json::Error>>,
-    /// What it was answered.
+    /// The status that it was answered with.
     pub(crate) answered: StatusCode,
-    /// Why the program behind it could not be reached.
+    /// Why it could not be forwarded.
     pub(crate) unreachable: Option<String>,
 }
 
@@ -108,7 +108,7 @@ impl Receiver {
         self.received.recv().await
     }
 
-    /// Takes nothing more, and lets the answers to what came be sent.
+    /// Accepts no more webhooks, and waits until the pending answers are sent.
     pub(crate) async fn finish(mut self) {
         self.received.close();
         self.stop.cancel();
@@ -131,7 +131,7 @@ async fn receive(
     let signatures = judge(&body, &headers, &inbox.secrets, clock::now());
     let mut received = Received {
         event: signatures.are_good().then(|| serde_json::from_slice(&body)),
-        // What is signed but cannot be read is newer than this program: taken, so that it is not sent again.
+        // A signed body that cannot be decoded is of a newer version: it is accepted, so that it is not sent again.
         answered: if signatures.are_good() { StatusCode::OK } else { StatusCode::UNAUTHORIZED },
         headers,
         body,

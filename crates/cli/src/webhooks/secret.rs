@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::{
     consumers::{named, unknown},
     output::{Output, table},
-    place::{Place, PlaceArgs},
     span::span,
+    target::{Target, TargetArgs},
 };
 
 /// Why no server is asked for a secret.
@@ -25,7 +25,7 @@ const NOT_SHOWN: &str = "a server shows a webhook secret once, when it is made: 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SecretArgs {
     #[command(flatten)]
-    place: PlaceArgs,
+    target: TargetArgs,
     /// Whose.
     #[arg(long, value_name = "NAME", default_value = "default")]
     consumer: String,
@@ -51,7 +51,7 @@ fn overlap(text: &str) -> Result<Duration, String> {
 pub(crate) async fn show(args: SecretArgs, output: Output) -> anyhow::Result<()> {
     let known =
         async |store: &dyn Store| Ok(store.webhook_secrets(&args.consumer, store.now()).await?);
-    let folder = args.place.folder_only(NOT_SHOWN)?;
+    let folder = args.target.folder_only(NOT_SHOWN)?;
     let Some(secrets) = folder.with_store(known).await? else {
         return Err(unknown(&args.consumer));
     };
@@ -68,9 +68,9 @@ pub(crate) async fn show(args: SecretArgs, output: Output) -> anyhow::Result<()>
 }
 
 /// Lists whose secret is being rotated, and until when; no secret is shown.
-pub(crate) async fn list(args: &PlaceArgs, output: Output) -> anyhow::Result<()> {
-    let secrets: Vec<ConsumerSecret> = match args.place()? {
-        Place::Folder(folder) => {
+pub(crate) async fn list(args: &TargetArgs, output: Output) -> anyhow::Result<()> {
+    let secrets: Vec<ConsumerSecret> = match args.target()? {
+        Target::Folder(folder) => {
             let all = async |store: &dyn Store| {
                 let now = store.now();
                 let all = store.consumers(now).await?.into_iter();
@@ -78,7 +78,7 @@ pub(crate) async fn list(args: &PlaceArgs, output: Output) -> anyhow::Result<()>
             };
             folder.with_store(all).await?
         }
-        Place::Server(admin) => {
+        Target::Server(admin) => {
             let mut all: Vec<ConsumerSecret> = admin.list("secrets", &[], usize::MAX).await?;
             all.sort_by(|one, other| one.consumer.cmp(&other.consumer));
             all
@@ -96,9 +96,9 @@ pub(crate) async fn list(args: &PlaceArgs, output: Output) -> anyhow::Result<()>
 
 /// Replaces it by a new one.
 pub(crate) async fn rotate(args: RotateArgs, output: Output) -> anyhow::Result<()> {
-    let RotateArgs { of: SecretArgs { place, consumer }, overlap } = args;
-    let (current, until) = match place.place()? {
-        Place::Folder(folder) => {
+    let RotateArgs { of: SecretArgs { target, consumer }, overlap } = args;
+    let (current, until) = match target.target()? {
+        Target::Folder(folder) => {
             let new = Secret::new(signature::generate_secret());
             let rotate = async |store: &dyn Store| {
                 Ok(store.rotate_webhook_secret(&consumer, new, overlap, store.now()).await?)
@@ -115,7 +115,7 @@ pub(crate) async fn rotate(args: RotateArgs, output: Output) -> anyhow::Result<(
                 Rotation::NoConsumer => return Err(unknown(&consumer)),
             }
         }
-        Place::Server(admin) => {
+        Target::Server(admin) => {
             let id = named(&admin, &consumer).await?.id.to_string();
             let overlap_seconds = Some(u32::try_from(overlap.as_secs())?);
             let body = serde_json::to_value(SecretRotation { overlap_seconds })?;
@@ -133,11 +133,11 @@ pub(crate) async fn rotate(args: RotateArgs, output: Output) -> anyhow::Result<(
         }
     };
     output.line(current.expose());
-    output.remark(told(until));
+    output.remark(rotation_note(until));
     Ok(())
 }
 
-fn told(until: Option<Timestamp>) -> String {
+fn rotation_note(until: Option<Timestamp>) -> String {
     match until {
         Some(until) => format!(
             "give it to your receivers beside the previous one; until {until}, X-Meetbot-Signature is made with the previous one, webhook-signature with both"

@@ -1,4 +1,4 @@
-//! What the signatures of a webhook are worth, and why. Pure.
+//! Verifies the signatures of a webhook. Pure.
 
 use meetbot::{Timestamp, verify_webhook_signature};
 use meetbot_types::signature::{SIGNATURE_HEADER, SecretError, verify_standard};
@@ -8,7 +8,7 @@ use serde::Serialize;
 /// How far the time in `webhook-timestamp` may be from ours, in seconds: what the verifiers of Standard Webhooks allow.
 const TOLERANCE_SECONDS: u64 = 300;
 
-/// A signature and what it is worth.
+/// The result of verifying a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Signature {
@@ -38,9 +38,9 @@ impl Signatures {
         matches!(self.meetbot, Signature::Good(_)) || matches!(self.standard, Signature::Good(_))
     }
 
-    /// Both in words.
-    pub(crate) fn told(&self) -> String {
-        let told = |signature| match signature {
+    /// Both results as text.
+    pub(crate) fn describe(&self) -> String {
+        let describe = |signature| match signature {
             Signature::Good(number) => format!("good (secret {number})"),
             Signature::Wrong => {
                 "made with none of the secrets given, or of another body".to_owned()
@@ -52,13 +52,13 @@ impl Signatures {
         };
         format!(
             "X-Meetbot-Signature is {}; webhook-signature is {}",
-            told(self.meetbot),
-            told(self.standard)
+            describe(self.meetbot),
+            describe(self.standard)
         )
     }
 }
 
-/// Judges the signatures of a webhook by all of the secrets. With a text that cannot be a secret nothing is signed.
+/// Verifies the signatures of a webhook with all of the secrets. An invalid secret matches no signature.
 pub(crate) fn judge(
     body: &[u8],
     headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! The servers that a worker works for, over HTTP: the first that answers is asked, until it does not.
+//! The servers that a worker works for, over HTTP. It stays with the first that answers until that one fails.
 
 use std::{
     path::PathBuf,
@@ -21,33 +21,33 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-/// How long a server may take for an answer that it does not hold.
+/// How long a server may take for a response that it does not hold back.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a server may take for a claim that it holds.
+/// How long a server may take for a claim, which it holds until there is work.
 const LONGEST_CLAIM: Duration = Duration::from_secs(CLAIM_SECONDS + 10);
 /// The pause after no server has answered.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long a claim is still waited for once the worker drains and the server knows it.
+/// How long to wait for a claim's response once the worker has reported that it drains.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
 
 /// Why a server gives no work.
 #[derive(Debug)]
 enum Refusal {
-    /// It does not answer, or cannot now: it may later.
-    Away(String),
-    /// It will not, until somebody changes something.
+    /// It does not answer, or has a temporary problem.
+    Unavailable(String),
+    /// It refuses the worker; trying again does not help.
     Refused(String),
 }
 
 impl Refusal {
     fn text(self) -> String {
         match self {
-            Self::Away(problem) | Self::Refused(problem) => problem,
+            Self::Unavailable(problem) | Self::Refused(problem) => problem,
         }
     }
 }
 
-/// The servers, and what their orders lack of this machine.
+/// The servers, and the settings of this machine that complete their orders.
 pub(super) struct Servers {
     pub(super) urls: Vec<String>,
     pub(super) key: Secret,
@@ -55,9 +55,9 @@ pub(super) struct Servers {
     pub(super) worker: WorkerDescription,
     /// Where bots record.
     pub(super) recordings: PathBuf,
-    /// The sandbox that this machine reaches, and what it wants to be shown.
+    /// The address of this machine's sandbox, and its token.
     pub(super) sandbox: Option<(String, Secret)>,
-    /// How often the next server was turned to.
+    /// How often the worker switched to the next server.
     pub(super) asked: AtomicUsize,
 }
 
@@ -75,14 +75,14 @@ pub(super) fn url(text: &str) -> Result<String, String> {
     Ok(url.origin().ascii_serialization())
 }
 
-/// What servers are asked with. Where a server leads elsewhere, that is said, for the key is for this one.
+/// The HTTP client. It follows no redirects, since the key is for the configured server only; a redirect is reported.
 pub(super) fn client() -> reqwest::Result<Client> {
     let builder = Client::builder().tls_backend_preconfigured(tls::config());
     builder.no_proxy().redirect(redirect::Policy::none()).build()
 }
 
 impl Servers {
-    /// Finds a server that lets this worker in, and answers its URL. Fails at the first that refuses it, or when none answers.
+    /// Finds a server that accepts this worker, and returns its URL. Fails when a server refuses it, or when none answers.
     pub(super) async fn greet(&self) -> Result<String, String> {
         let mut away = Vec::new();
         for _ in &self.urls {
@@ -90,7 +90,7 @@ impl Servers {
             match self.post::<WorkHeard>(server, "beat", &self.beat(false), PATIENCE).await {
                 Ok(_) => return Ok(server.to_owned()),
                 Err(Refusal::Refused(problem)) => return Err(problem),
-                Err(Refusal::Away(problem)) => away.push(problem),
+                Err(Refusal::Unavailable(problem)) => away.push(problem),
             }
             self.next();
         }
@@ -110,7 +110,7 @@ impl Servers {
         WorkBeat { worker: self.worker.clone(), draining }
     }
 
-    /// What an order lacks: the folder of this machine, and where its bot reports.
+    /// Completes an order with the folder of this machine and the addresses for the bot's reports.
     fn complete(&self, mut order: BotOrder) -> BotOrder {
         order.folder = self.recordings.join(order.job_id.to_string());
         tracing::info!(job = %order.job_id, attempt = order.epoch, "a bot was given to this worker");
@@ -126,7 +126,7 @@ impl Servers {
         order
     }
 
-    /// Waits for the answer of a server to a claim. Once the worker drains, the server is told, and answers soon.
+    /// Waits for the response to a claim. Once the worker drains, a beat reports that to the server, which then answers the claim soon.
     async fn claim_of(
         &self,
         server: &str,
@@ -141,8 +141,8 @@ impl Servers {
             () = drain.cancelled() => {}
         }
         let beat = self.beat(true);
-        let told = self.post::<WorkHeard>(server, "beat", &beat, LAST_ANSWER);
-        let both = async { tokio::join!(told, answer) };
+        let notified = self.post::<WorkHeard>(server, "beat", &beat, LAST_ANSWER);
+        let both = async { tokio::join!(notified, answer) };
         match tokio::time::timeout(LAST_ANSWER, both).await {
             Ok((_, answer)) => answer,
             Err(_) => Ok(WorkOrders { orders: Vec::new() }),
@@ -160,12 +160,12 @@ impl Servers {
         let sent = request.bearer_auth(self.key.expose()).timeout(patience).json(body).send();
         let answer = sent.await.map_err(|error| {
             let error = error.without_url();
-            // What comes first says only that the request failed.
+            // The first error says only that the request failed; its last source says why.
             let mut cause: &dyn std::error::Error = &error;
             while let Some(source) = cause.source() {
                 cause = source;
             }
-            Refusal::Away(format!("{server} does not answer: {cause}"))
+            Refusal::Unavailable(format!("{server} does not answer: {cause}"))
         })?;
         let status = answer.status();
         let text = answer.bytes().await.unwrap_or_default();
@@ -178,12 +178,12 @@ impl Servers {
     }
 }
 
-/// What an answer means that is no success. Only an error body of a server's says something of the worker.
+/// The refusal in an unsuccessful response. Only a response with an error body comes from a meetbot server.
 fn judge(server: &str, status: StatusCode, body: Option<ErrorBody>) -> Refusal {
     let Some(ErrorBody { error, message, .. }) = body else {
         return match status {
             _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                Refusal::Away(format!("{server} answers {status}"))
+                Refusal::Unavailable(format!("{server} answers {status}"))
             }
             _ => Refusal::Refused(format!(
                 "what answers at {server} is no meetbot server: it answers {status}"
@@ -203,7 +203,7 @@ fn judge(server: &str, status: StatusCode, body: Option<ErrorBody>) -> Refusal {
         ErrorCode::Conflict | ErrorCode::InvalidInput => {
             Refusal::Refused(format!("{server} does not take this worker: {message}"))
         }
-        _ => Refusal::Away(format!("{server} answers {status}: {message}")),
+        _ => Refusal::Unavailable(format!("{server} answers {status}: {message}")),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Places for browsers, shared by all bots on one data folder: a locked file each. The kernel gives a place back when its process ends, however it ends, and a server
-//! that is restarted finds those taken that bots of the server before still have.
+//! Slots for browsers, shared by all bots of one data folder: each is a locked file. The kernel releases a slot when its process ends, and slots of
+//! bots that outlive their server stay taken for the next one.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -9,39 +9,39 @@ use std::{
     time::Duration,
 };
 
-/// Before the number of a place, in the name of its file.
-const PLACE: &str = "browser.";
-/// The file that is locked by the bot whose turn it is.
+/// The prefix of a slot's number in the name of its file.
+const SLOT: &str = "browser.";
+/// The file that the next bot in the queue has locked.
 const TURN: &str = "turn";
-/// How often that bot looks for a place.
+/// How often that bot looks for a free slot.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Waits for one of `most` places. It is given back when the answer is dropped.
-pub(super) async fn take(folder: &Path, most: usize) -> io::Result<File> {
-    // One bot looks, and the others sleep until it has found a place.
+/// Waits for one of `most` slots. Dropping the returned file releases it.
+pub(super) async fn acquire(folder: &Path, most: usize) -> io::Result<File> {
+    // One bot polls, and the others wait for the lock until it has a slot.
     let turn = open(&folder.join(TURN))?;
     let _turn = tokio::task::spawn_blocking(move || turn.lock().map(|()| turn))
         .await
         .map_err(io::Error::other)??;
     loop {
-        if let Some(place) = find(folder, most)? {
-            return Ok(place);
+        if let Some(slot) = find(folder, most)? {
+            return Ok(slot);
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// A place, where fewer than `most` are taken. Those with high numbers count too: there may have been more places before.
+/// A slot, where fewer than `most` are taken. Slots with higher numbers count too: the limit may have been higher before.
 fn find(folder: &Path, most: usize) -> io::Result<Option<File>> {
     let (mut free, mut taken, mut known) = (None, 0, Vec::new());
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(PLACE)?.parse().ok());
+        let number = name.to_str().and_then(|name| name.strip_prefix(SLOT)?.parse().ok());
         let Some(number): Option<usize> = number else { continue };
         known.push(number);
-        if let Some(place) = locked(&entry.path())? {
-            free.get_or_insert(place);
+        if let Some(slot) = locked(&entry.path())? {
+            free.get_or_insert(slot);
         } else {
             taken += 1;
         }
@@ -51,7 +51,7 @@ fn find(folder: &Path, most: usize) -> io::Result<Option<File>> {
     }
     if free.is_none() {
         let number = (0..known.len()).find(|number| !known.contains(number)).unwrap_or(known.len());
-        free = locked(&folder.join(format!("{PLACE}{number}")))?;
+        free = locked(&folder.join(format!("{SLOT}{number}")))?;
     }
     Ok(free)
 }
@@ -77,25 +77,25 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_more_places_are_taken_than_there_are_and_one_that_is_given_back_is_taken_next() {
+    async fn no_more_slots_are_taken_than_there_are_and_a_released_one_is_taken_next() {
         let folder = tempfile::tempdir().unwrap();
-        let first = take(folder.path(), 2).await.unwrap();
-        let _second = take(folder.path(), 2).await.unwrap();
+        let first = acquire(folder.path(), 2).await.unwrap();
+        let _second = acquire(folder.path(), 2).await.unwrap();
         assert!(find(folder.path(), 2).unwrap().is_none());
-        let mut third = Box::pin(take(folder.path(), 2));
+        let mut third = Box::pin(acquire(folder.path(), 2));
         assert!(poll!(&mut third).is_pending());
         drop(first);
         third.await.unwrap();
     }
 
     #[tokio::test]
-    async fn bots_of_a_time_with_more_places_count_against_fewer() {
+    async fn bots_from_before_the_limit_was_lowered_count() {
         let folder = tempfile::tempdir().unwrap();
         let mut taken = Vec::new();
         for _ in 0..3 {
-            taken.push(take(folder.path(), 3).await.unwrap());
+            taken.push(acquire(folder.path(), 3).await.unwrap());
         }
-        // The first is free again, and there are still as many browsers as there may be.
+        // The first is free again, and the two others reach the limit.
         taken.remove(0);
         assert!(find(folder.path(), 2).unwrap().is_none());
         taken.remove(0);

@@ -1,4 +1,4 @@
-//! Where the commands of those who run a server do their work: in its data folder on this machine, or with `--server` over its admin API.
+//! The target of an operator's commands: a server's data folder on this machine, or with `--server` its admin API.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ const PAGE: usize = 200;
 
 /// Which server: its data folder, or its URL.
 #[derive(Debug, clap::Args)]
-pub(crate) struct PlaceArgs {
+pub(crate) struct TargetArgs {
     #[command(flatten)]
     folder: FolderArgs,
     /// Ask the server at this URL in place of the data folder; the key in `MEETBOT_API_KEY` has the scope operator
@@ -25,23 +25,23 @@ pub(crate) struct PlaceArgs {
     ca_bundle: Option<PathBuf>,
 }
 
-/// Where the work is done.
-pub(crate) enum Place<'a> {
-    /// In a data folder.
+/// The target of a command.
+pub(crate) enum Target<'a> {
+    /// A data folder.
     Folder(&'a FolderArgs),
-    /// By the server itself.
+    /// A running server.
     Server(Box<Admin>),
 }
 
-impl PlaceArgs {
+impl TargetArgs {
     /// The data folder, or a client of the server.
-    pub(crate) fn place(&self) -> anyhow::Result<Place<'_>> {
-        let Some(url) = &self.server else { return Ok(Place::Folder(&self.folder)) };
+    pub(crate) fn target(&self) -> anyhow::Result<Target<'_>> {
+        let Some(url) = &self.server else { return Ok(Target::Folder(&self.folder)) };
         let connection = Connection::to(url.clone(), self.ca_bundle.clone());
-        Ok(Place::Server(Box::new(Admin(connection.client()?))))
+        Ok(Target::Server(Box::new(Admin(connection.client()?))))
     }
 
-    /// The data folder, for a command that no server takes; `why` says why.
+    /// The data folder, for a command that has no call of the admin API; `why` is the error with `--server`.
     pub(crate) fn folder_only(&self, why: &str) -> anyhow::Result<&FolderArgs> {
         match &self.server {
             None => Ok(&self.folder),
@@ -54,7 +54,7 @@ impl PlaceArgs {
 pub(crate) struct Admin(MeetBot);
 
 impl Admin {
-    /// What is there; `None` where there is nothing of that id.
+    /// Makes a call; `None` where the server has nothing of that id.
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -80,7 +80,7 @@ impl Admin {
             let page = self.call::<Page<T>>("GET", &[list], &query, None).await?;
             let Some(Page { data, next_cursor }) = page else { break };
             found.extend(data);
-            // A server that gives the same page again would be asked without end.
+            // A server that repeats a page would be asked without end.
             cursor = next_cursor.filter(|next| cursor.as_ref() != Some(next));
             if cursor.is_none() {
                 break;
@@ -119,7 +119,7 @@ impl Admin {
     }
 }
 
-/// What is missing where a server refuses.
+/// Advice for an error of the server.
 fn advice(error: &meetbot::Error) -> Option<&'static str> {
     match (error.kind(), error.code()) {
         (ErrorKind::Forbidden, _) => Some(
