@@ -1,5 +1,5 @@
-//! `cargo xtask bench hostile [MEETINGS]`: meetings whose servers lie, beside good ones of another consumer (50), in the protocols of Janus and of the sandbox. How long
-//! that consumer's calls take, what is missing in its recordings, and what the liars take of memory and disk.
+//! `cargo xtask bench hostile [MEETINGS]`: meetings with hostile servers, beside good meetings of another consumer (50), in the protocols of Janus and of the
+//! sandbox. It measures that consumer's calls, the packets missing in its recordings, and the memory and disk that the hostile meetings take.
 
 #![expect(
     clippy::unwrap_used,
@@ -34,11 +34,11 @@ fn main() {
             at_once: true,
             longest: Duration::from_secs(SECONDS),
         });
-        println!("{protocol:?}: {good} good meetings, {} that lie", seen.floods.len());
+        println!("{protocol:?}: {good} good meetings, {} hostile ones", seen.floods.len());
         println!("calls of the good ones' consumer, ms   median       p99       max     calls");
         let [alone, beside] = seen.calls;
         row("before", alone);
-        row("beside the liars", beside);
+        row("beside the hostile ones", beside);
         let (sent, recorded) = seen.packets;
         println!(
             "packets of the good ones: {sent} sent, {} of them not in a file",
@@ -46,14 +46,14 @@ fn main() {
         );
         println!("memory grew by {:.1} MB, the database by {:.1} MB", seen.memory, seen.database);
         println!("datagrams at addresses that are refused: {}", seen.caught);
-        for ((told, job), disk) in seen.floods.into_iter().zip(seen.disk) {
+        for ((report, job), disk) in seen.floods.into_iter().zip(seen.disk) {
             let ending = job.failure_detail.or(job.leave_reason.map(|reason| reason.to_string()));
             println!(
                 "  {:<15} {:>6} said, {:>6.1} MB, {} joins; {disk:.1} MB of files, {} ({})",
-                told.kind,
-                told.said,
-                told.bytes as f64 / 1_048_576.0,
-                told.joins,
+                report.kind,
+                report.said,
+                report.bytes as f64 / 1_048_576.0,
+                report.joins,
                 job.status,
                 ending.unwrap_or_default(),
             );

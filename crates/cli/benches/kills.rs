@@ -1,4 +1,4 @@
-//! `cargo xtask bench kills [COUNT]`: kills the server under load, 200 times unless told otherwise, and judges what is left. It measures no time.
+//! `cargo xtask bench kills [COUNT]`: kills the server under load, 200 times by default, and checks the data that is left. It measures no time.
 
 #![expect(
     clippy::unwrap_used,

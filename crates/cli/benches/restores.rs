@@ -1,4 +1,4 @@
-//! `cargo xtask bench restores [COUNT]`: backs a server up, stops or kills it, restores that and starts it again, 20 times unless told otherwise, and judges what
+//! `cargo xtask bench restores [COUNT]`: backs a server up, stops or kills it, restores that and starts it again, 20 times by default, and checks what
 //! is left. It measures no time.
 
 #![expect(

@@ -58,10 +58,10 @@ const WINDOW: Duration = Duration::from_secs(10);
 const DEAD: usize = 10_000;
 
 /// Hands each order to the benchmark.
-struct Stage(mpsc::UnboundedSender<BotOrder>);
+struct ManualLauncher(mpsc::UnboundedSender<BotOrder>);
 
 #[async_trait]
-impl Launcher for Stage {
+impl Launcher for ManualLauncher {
     fn available(&self) -> Vec<Availability> {
         // What the sandbox plays is always available.
         Vec::new()
@@ -143,7 +143,8 @@ async fn start(data: &TempDir, orders: mpsc::UnboundedSender<BotOrder>) -> (Orch
     config.development = true;
     let (address, token) = ("ws://127.0.0.1:1".to_owned(), Secret::random());
     let sandbox = SandboxLink { address, token, check: |_| Ok(()) };
-    let server = Orchestrator::start(config, Arc::new(Stage(orders)), sandbox).await.unwrap();
+    let server =
+        Orchestrator::start(config, Arc::new(ManualLauncher(orders)), sandbox).await.unwrap();
     let wanted = Wanted { consumer: "bench", live: false, scope: Scope::Write, expires_at: None };
     let key = keys::create(server.store(), wanted).await.unwrap();
     (server, key.secret.expose().to_owned())
@@ -354,16 +355,16 @@ async fn throughput(bots: &mut Vec<Bot>, receiver: &mut Receiver, load: u32) {
     }
     let window = began.elapsed().as_secs_f64();
     stop.cancel();
-    let mut told = 0;
+    let mut reported = 0;
     while let Some(talked) = talking.join_next().await {
         let (bot, count) = talked.unwrap();
-        told += count;
+        reported += count;
         bots.push(bot);
     }
     println!(
         "{:.0} deliveries/s to one endpoint, while {:.0} events/s were reported",
         arrived as f64 / window,
-        told as f64 / window
+        reported as f64 / window
     );
 }
 
@@ -392,7 +393,7 @@ async fn dead(client: &MeetBot, url: &str) {
         }
         let (client, url) = (client.clone(), format!("{url}/{number}"));
         calls.spawn(async move {
-            // A job that is called off is told.
+            // A cancelled job is reported.
             let job = client.dispatch_bot(job(&url, join_at)).await.unwrap();
             client.cancel_bot(&job.id).await.unwrap();
         });

@@ -1,7 +1,7 @@
-//! What the tests of several crates meet. A module is one thing that they meet; none knows another.
+//! Test doubles that the tests of several crates share. The modules do not use each other.
 
 pub mod certificate;
-pub mod liar;
+pub mod hostile_server;
 pub mod polling;
 pub mod scripted;
 pub mod zoom;

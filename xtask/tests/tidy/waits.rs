@@ -5,7 +5,7 @@ use crate::{files_under, sources, without_tests};
 /// The files in whose tests time passes all the same, and why. Those of the Go SDK are not searched: most of them run in a time of their own (`synctest`).
 const ALLOWED: [(&str, &str); 24] = [
     ("crates/testkit/src/polling.rs", "it is `poll_until`"),
-    ("crates/testkit/src/liar/mod.rs", "a flood lasts as long as its test says"),
+    ("crates/testkit/src/hostile_server/mod.rs", "a flood lasts as long as its test says"),
     ("crates/bot/tests/it/janus/proxy.rs", "packets are held up on their way"),
     ("crates/cli/tests/it/stopped.rs", "a lease runs out while the server is stopped"),
     ("crates/cli/tests/it/held_up.rs", "a server is stopped for a while"),

@@ -1,4 +1,4 @@
-//! Meetings whose servers lie, beside good ones of another consumer: what they cost the server, the good ones and their consumer.
+//! Meetings with hostile servers, beside good meetings of another consumer: their cost for the server, the good meetings and their consumer.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use std::{
 
 use meetbot::{FailureCode, Job, JobStatus, LeaveReason, NewJob, Timestamp, blocking::MeetBot};
 use meetbot_sandbox::Sandbox;
-use meetbot_testkit::liar::{Flood, Kind, Liar, Told, Trap};
+use meetbot_testkit::hostile_server::{Flood, FloodReport, HostileServer, Kind, Trap};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -23,56 +23,56 @@ use crate::program::{
 
 /// What hostile meetings may take, beyond what the same server took without them.
 const MEGABYTES: f64 = 50.0;
-/// Decides what the liars say.
+/// The seed of the hostile servers' messages.
 const SEED: u64 = 18;
 /// Ports of an address that the guard refuses.
 const PORTS: usize = 50;
 /// How often the other consumer calls.
 const CALL_EVERY: Duration = Duration::from_millis(20);
 
-/// Which protocol the liars speak.
+/// The protocol of the hostile servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Janus,
     Sandbox,
 }
 
-/// What is played.
+/// The parameters of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) protocol: Protocol,
-    /// Good meetings, of two or three speakers, and how long they last: first without liars, then beside them.
+    /// Good meetings, of two or three speakers, and how long they last: first without hostile servers, then beside them.
     pub(crate) good: usize,
     pub(crate) seconds: [u64; 2],
-    /// Whether the liars lie all at once, and not one after the other.
+    /// Whether the floods run at the same time, and not one after the other.
     pub(crate) at_once: bool,
     /// How long a flood lasts, if nothing has ended it before.
     pub(crate) longest: Duration,
 }
 
-/// What was seen.
+/// The measurements of a run.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    /// How long each call of the other consumer took, in ms: without the liars, and beside them.
+    /// How long each call of the other consumer took, in ms: without hostile servers, and beside them.
     pub(crate) calls: [Vec<f64>; 2],
-    /// Packets of the good meetings that were sent, and that are in their files, beside the liars.
+    /// Packets of the good meetings that were sent, and that are in their files, beside the hostile servers.
     pub(crate) packets: (u64, u64),
-    /// What the server's memory has grown beside the liars, in MB.
+    /// By how much the server's memory has grown beside the hostile servers, in MB.
     pub(crate) memory: f64,
-    /// The files of each liar's meeting, and what the database has grown, in MB.
+    /// The size of the files of each hostile meeting, and the growth of the database, in MB.
     pub(crate) disk: Vec<f64>,
     pub(crate) database: f64,
     /// Each flood, and the job that it ended.
-    pub(crate) floods: Vec<(Told, Job)>,
+    pub(crate) floods: Vec<(FloodReport, Job)>,
     /// Datagrams at addresses that the guard refuses.
     pub(crate) caught: usize,
 }
 
-struct Stage {
+struct TestBed {
     data: TempDir,
     runtime: Runtime,
     sandbox: Sandbox,
-    liars: Vec<Liar>,
+    hostile_servers: Vec<HostileServer>,
     floods: Vec<Flood>,
     trap: Trap,
     server: Running,
@@ -81,7 +81,7 @@ struct Stage {
     plan: Plan,
 }
 
-/// So much of each kind.
+/// One flood of each kind.
 fn floods(trap: &Trap, time: Duration) -> Vec<Flood> {
     let flood = |kind, count| Flood { kind, count, time, seed: SEED };
     vec![
@@ -96,8 +96,8 @@ fn floods(trap: &Trap, time: Duration) -> Vec<Flood> {
     ]
 }
 
-impl Stage {
-    fn set(plan: Plan) -> Self {
+impl TestBed {
+    fn start(plan: Plan) -> Self {
         let data = TempDir::new().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -107,34 +107,36 @@ impl Stage {
         let trap = Trap::set("127.0.0.2".parse().unwrap(), PORTS).unwrap();
         let floods = floods(&trap, plan.longest);
         let token = sandbox_token();
-        let (sandbox, liars) = runtime.block_on(async {
+        let (sandbox, hostile_servers) = runtime.block_on(async {
             let sandbox = Sandbox::start("127.0.0.1:0".parse().unwrap(), token).await.unwrap();
-            let mut liars = Vec::new();
+            let mut hostile_servers = Vec::new();
             match plan.protocol {
                 Protocol::Janus => {
                     for flood in &floods {
-                        liars.push(Liar::janus(flood.clone()).await.unwrap());
+                        hostile_servers.push(HostileServer::janus(flood.clone()).await.unwrap());
                     }
                 }
                 Protocol::Sandbox => {
-                    liars.push(Liar::sandbox(floods.clone(), sandbox.address()).await.unwrap());
+                    hostile_servers.push(
+                        HostileServer::sandbox(floods.clone(), sandbox.address()).await.unwrap(),
+                    );
                 }
             }
-            (sandbox, liars)
+            (sandbox, hostile_servers)
         });
         let address = match plan.protocol {
             Protocol::Janus => sandbox.address(),
-            Protocol::Sandbox => format!("ws://{}", liars[0].address()),
+            Protocol::Sandbox => format!("ws://{}", hostile_servers[0].address()),
         };
         let mut command = meetbot();
         command.args(["serve", "--listen", "127.0.0.1:0", "--sandbox", &address, "--data-dir"]);
         command.arg(data.path()).envs([
             ("MEETBOT_SANDBOX_TOKEN", sandbox_token().expose()),
-            // The liars are there, and the trap is not.
+            // The hostile servers are in this network, and the trap is not.
             ("MEETBOT_BOTS_ALLOW_NETWORKS", "127.0.0.1/32"),
             ("MEETBOT_LIMITS_REQUESTS_PER_MINUTE", "0"),
             ("MEETBOT_RECORDINGS_MIX_AT_ONCE", "0"),
-            // What strangers say is logged at `debug`.
+            // Untrusted text is logged at `debug`.
             ("MEETBOT_LOG", "info"),
         ]);
         let (server, started) = Running::start(&mut command);
@@ -144,13 +146,13 @@ impl Stage {
         };
         let kind = if plan.protocol == Protocol::Janus { "--live" } else { "--test" };
         let (good, hostile) = (consumer("--test", "good"), consumer(kind, "hostile"));
-        Self { data, runtime, sandbox, liars, floods, trap, server, good, hostile, plan }
+        Self { data, runtime, sandbox, hostile_servers, floods, trap, server, good, hostile, plan }
     }
 
-    /// Plays the good meetings, and beside them those of the liars, if they are to be. Answers what was sent and recorded in the good ones, how long calls
-    /// took meanwhile, and the liars' jobs.
-    fn play(&self, lies: bool) -> ((u64, u64), Vec<f64>, Vec<Job>) {
-        let seconds = self.plan.seconds[usize::from(lies)];
+    /// Runs the good meetings, and beside them the hostile ones if `with_hostile`. Returns the packets sent and recorded in the good ones, the duration of
+    /// each call meanwhile, and the jobs of the hostile meetings.
+    fn play(&self, with_hostile: bool) -> ((u64, u64), Vec<f64>, Vec<Job>) {
+        let seconds = self.plan.seconds[usize::from(with_hostile)];
         let dispatch = |_| {
             let meeting_url = format!("https://sandbox.meetbot.dev/two-speakers?seconds={seconds}");
             self.good.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id
@@ -162,7 +164,7 @@ impl Stage {
         let calling = Arc::new(AtomicBool::new(true));
         let calls = call(self.good.clone(), Arc::clone(&calling));
         let ended = |id: String| self.hostile.wait_for_bot(&id, Some(PATIENCE * 3)).unwrap();
-        let floods = self.floods.iter().enumerate().filter(|_| lies);
+        let floods = self.floods.iter().enumerate().filter(|_| with_hostile);
         let hostile = if self.plan.at_once {
             let jobs: Vec<String> = floods.map(|flood| self.send_into(flood)).collect();
             jobs.into_iter().map(ended).collect()
@@ -180,10 +182,10 @@ impl Stage {
         await_job(&self.good, id, |job| job.recording.started_at.is_some());
     }
 
-    /// Sends a bot into a flood; answers its job.
+    /// Sends a bot into a flood; returns its job.
     fn send_into(&self, (number, flood): (usize, &Flood)) -> String {
         let meeting_url = match self.plan.protocol {
-            Protocol::Janus => self.liars[number].link(),
+            Protocol::Janus => self.hostile_servers[number].link(),
             Protocol::Sandbox => "https://sandbox.meetbot.dev/two-speakers?seconds=60".to_owned(),
         };
         let display_name = Some(flood.kind.victim());
@@ -193,7 +195,7 @@ impl Stage {
             .id
     }
 
-    /// Looks at a good meeting that is over: packets that were sent, and that are in its files.
+    /// Checks a good meeting that is over; returns the packets that were sent, and those in its files.
     fn judge(&self, id: &str) -> (u64, u64) {
         let job = self.good.wait_for_bot(id, Some(PATIENCE * 3)).unwrap();
         assert_eq!(job.status, JobStatus::Completed, "{job:#?}");
@@ -221,35 +223,41 @@ impl Stage {
         peak.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
     }
 
-    /// What lies in the data folder beside the recordings, in MB.
+    /// The size of the data folder without the recordings, in MB.
     fn database(&self) -> f64 {
         megabytes_under(self.data.path()) - megabytes_under(&self.data.path().join("recordings"))
     }
 }
 
-/// Plays a plan: first without the liars, so that what good meetings take is known.
+/// Runs a plan: first without the hostile servers, as the baseline.
 pub(crate) fn play(plan: Plan) -> Seen {
-    let stage = Stage::set(plan);
-    let (_, alone, _) = stage.play(false);
-    let (memory, database) = (stage.memory(), stage.database());
-    let (packets, beside, jobs) = stage.play(true);
-    let folder = |job: &Job| megabytes_under(&stage.data.path().join("recordings").join(&job.id));
+    let test_bed = TestBed::start(plan);
+    let (_, alone, _) = test_bed.play(false);
+    let (memory, database) = (test_bed.memory(), test_bed.database());
+    let (packets, beside, jobs) = test_bed.play(true);
+    let folder =
+        |job: &Job| megabytes_under(&test_bed.data.path().join("recordings").join(&job.id));
     let seen = Seen {
         calls: [alone, beside],
         packets,
-        memory: stage.memory() - memory,
+        memory: test_bed.memory() - memory,
         disk: jobs.iter().map(folder).collect(),
-        database: stage.database() - database,
-        floods: stage.liars.iter().flat_map(Liar::told).zip(jobs).collect(),
-        caught: stage.trap.caught(),
+        database: test_bed.database() - database,
+        floods: test_bed
+            .hostile_servers
+            .iter()
+            .flat_map(HostileServer::reports)
+            .zip(jobs)
+            .collect(),
+        caught: test_bed.trap.caught(),
     };
-    // The liars end within it.
-    let _runtime = stage.runtime.enter();
-    drop(stage.liars);
+    // The hostile servers need the runtime to end.
+    let _runtime = test_bed.runtime.enter();
+    drop(test_bed.hostile_servers);
     seen
 }
 
-/// Makes, looks at and cancels jobs of later; answers how long each call took, in ms.
+/// Creates, reads and cancels scheduled jobs; returns the duration of each call, in ms.
 #[expect(clippy::disallowed_methods, reason = "how long calls take is measured")]
 fn call(client: MeetBot, calling: Arc<AtomicBool>) -> thread::JoinHandle<Vec<f64>> {
     thread::spawn(move || {
@@ -290,8 +298,8 @@ fn megabytes_under(folder: &Path) -> f64 {
     megabytes
 }
 
-/// What does not depend on how fast the machine is.
-fn nobody_else_is_harmed(protocol: Protocol) {
+/// Checks everything that does not depend on the speed of the machine.
+fn other_meetings_are_not_harmed(protocol: Protocol) {
     let seen = play(Plan {
         protocol,
         good: 6,
@@ -299,14 +307,17 @@ fn nobody_else_is_harmed(protocol: Protocol) {
         at_once: false,
         longest: Duration::from_secs(6),
     });
-    for ((told, job), disk) in seen.floods.iter().zip(&seen.disk) {
-        // It came in, and the flood met it.
-        assert!(told.joins > 0 && told.said > 0 && job.joined_at.is_some(), "{told:?} {job:#?}");
-        // It has left by itself, or has seen the end of the flood; and never is that a fault of the bot.
+    for ((report, job), disk) in seen.floods.iter().zip(&seen.disk) {
+        // The bot joined, and got the flood.
+        assert!(
+            report.joins > 0 && report.said > 0 && job.joined_at.is_some(),
+            "{report:?} {job:#?}"
+        );
+        // The bot left at a bound, or stayed until the flood ended; neither is a bot's failure.
         let left = job.failure_code == Some(FailureCode::QuotaExceeded);
         let stayed = job.leave_reason == Some(LeaveReason::MeetingEnded);
-        assert!(left || stayed, "{told:?} {job:#?}");
-        assert!(disk + seen.database <= MEGABYTES, "{told:?}: {disk} MB on disk");
+        assert!(left || stayed, "{report:?} {job:#?}");
+        assert!(disk + seen.database <= MEGABYTES, "{report:?}: {disk} MB on disk");
     }
     assert!(seen.memory <= MEGABYTES, "{} MB of memory", seen.memory);
     assert!(seen.calls.iter().all(|calls| !calls.is_empty()), "the other consumer is answered");
@@ -316,10 +327,10 @@ fn nobody_else_is_harmed(protocol: Protocol) {
 
 #[test]
 fn a_hostile_janus_harms_no_other_meeting() {
-    nobody_else_is_harmed(Protocol::Janus);
+    other_meetings_are_not_harmed(Protocol::Janus);
 }
 
 #[test]
 fn a_hostile_sandbox_harms_no_other_meeting() {
-    nobody_else_is_harmed(Protocol::Sandbox);
+    other_meetings_are_not_harmed(Protocol::Sandbox);
 }

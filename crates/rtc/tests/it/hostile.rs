@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use meetbot_rtc::{Error, Event, Guard, Kind, Peer};
-use meetbot_testkit::liar::Trap;
+use meetbot_testkit::hostile_server::Trap;
 
 use crate::pair::{
     LOOPBACK, PATIENCE, Pair, Side, an_offer, candidates, move_on, packet, with_candidates,
@@ -11,7 +11,7 @@ use crate::pair::{
 
 /// The candidates of a trap, and names; each is better than a good one.
 fn hostile(trap: &Trap) -> Vec<String> {
-    let names = ["liar.local", "localhost", "0x7f000002", "2130706434", "127.2"];
+    let names = ["hostile.local", "localhost", "0x7f000002", "2130706434", "127.2"];
     let names = names.map(|name| format!("candidate:8 1 udp 2130706431 {name} 9 typ host"));
     trap.candidates().into_iter().chain(names).collect()
 }

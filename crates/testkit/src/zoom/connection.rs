@@ -17,11 +17,11 @@ pub(super) async fn serve(bot: TlsStream<TcpStream>, shared: &Shared) {
     let Some(first) = next(&mut socket).await else { return };
     let Some(line) = handshake(&mut socket, &first, shared).await else { return };
     let (sender, mut out) = mpsc::unbounded_channel();
-    *shared.desk().handshakes.entry(line).or_default() += 1;
+    *shared.state().handshakes.entry(line).or_default() += 1;
     if line == SIGNALLING {
-        shared.desk().ready.insert(line, sender.clone());
+        shared.state().ready.insert(line, sender.clone());
     } else {
-        shared.desk().waiting.push((line, sender.clone()));
+        shared.state().waiting.push((line, sender.clone()));
     }
     shared.changed();
     loop {
@@ -40,12 +40,12 @@ pub(super) async fn serve(bot: TlsStream<TcpStream>, shared: &Shared) {
             },
         }
     }
-    let mut desk = shared.desk();
-    if desk.ready.get(&line).is_some_and(|ready| ready.same_channel(&sender)) {
-        desk.ready.remove(&line);
+    let mut state = shared.state();
+    if state.ready.get(&line).is_some_and(|ready| ready.same_channel(&sender)) {
+        state.ready.remove(&line);
     }
-    desk.waiting.retain(|(_, waiting)| !waiting.same_channel(&sender));
-    drop(desk);
+    state.waiting.retain(|(_, waiting)| !waiting.same_channel(&sender));
+    drop(state);
     shared.changed();
 }
 
@@ -65,28 +65,28 @@ async fn handshake(socket: &mut Socket, first: &Value, shared: &Shared) -> Optio
         Some(1) => (SIGNALLING, 2),
         Some(3) => (first["media_type"].as_u64().unwrap_or(0), 4),
         _ => {
-            shared.desk().faults.push(format!("no handshake comes first: {first}"));
+            shared.state().faults.push(format!("no handshake comes first: {first}"));
             return None;
         }
     };
-    shared.when(|desk| !desk.held.contains(&line)).await;
+    shared.when(|state| !state.held.contains(&line)).await;
     let stream = &shared.stream;
     let signed = format!("{},{},{}", stream.client_id, stream.meeting_uuid, stream.stream_id);
     let signature = hmac_sha256(stream.client_secret.as_bytes(), signed.as_bytes());
     let known = first["meeting_uuid"] == stream.meeting_uuid.as_str()
         && first["rtms_stream_id"] == stream.stream_id.as_str();
     let refusal =
-        shared.desk().refusals.get_mut(&line).and_then(std::collections::VecDeque::pop_front);
+        shared.state().refusals.get_mut(&line).and_then(std::collections::VecDeque::pop_front);
     let status = match refusal {
         Some(CUT) => return None,
         Some(status) => status,
-        None if !known || shared.desk().closed => 40,
+        None if !known || shared.state().closed => 40,
         None if first["signature"] != signature.as_str() => 3,
         None => 0,
     };
     if line != SIGNALLING && first["media_params"].as_object().is_none_or(serde_json::Map::is_empty)
     {
-        shared.desk().faults.push(format!("media are asked for without parameters: {first}"));
+        shared.state().faults.push(format!("media are asked for without parameters: {first}"));
     }
     let mut word = json!({
         "msg_type": answer, "protocol_version": 1, "sequence": first["sequence"],
@@ -106,30 +106,30 @@ async fn handshake(socket: &mut Socket, first: &Value, shared: &Shared) -> Optio
 
 /// The bot says something after its handshake.
 fn hear(line: Line, word: Value, shared: &Shared) {
-    let mut desk = shared.desk();
+    let mut state = shared.state();
     // The bot is ready: media flow on all connections that have done their handshake.
     if line == SIGNALLING && word["msg_type"] == 7 {
-        if desk.handshakes.keys().all(|line| *line == SIGNALLING) {
-            desk.faults.push("the bot is ready before a media handshake".to_owned());
+        if state.handshakes.keys().all(|line| *line == SIGNALLING) {
+            state.faults.push("the bot is ready before a media handshake".to_owned());
         }
-        for (media, out) in std::mem::take(&mut desk.waiting) {
-            for word in desk.said.get(&media).into_iter().flatten() {
+        for (media, out) in std::mem::take(&mut state.waiting) {
+            for word in state.said.get(&media).into_iter().flatten() {
                 let _ = out.send(Out::Say(word.clone()));
             }
-            desk.ready.insert(media, out);
+            state.ready.insert(media, out);
         }
     }
     if line == SIGNALLING && word["msg_type"] == 21 {
-        desk.closed = true;
+        state.closed = true;
         let terminated = json!({"msg_type": 8, "state": 4, "reason": 20});
-        if let Some(out) = desk.ready.get(&SIGNALLING) {
+        if let Some(out) = state.ready.get(&SIGNALLING) {
             let _ = out.send(Out::Say(terminated));
         }
     }
     if line != SIGNALLING && word["msg_type"] != 13 {
-        desk.faults.push(format!("said on a media connection: {word}"));
+        state.faults.push(format!("said on a media connection: {word}"));
     }
-    desk.heard.push((line, word));
-    drop(desk);
+    state.heard.push((line, word));
+    drop(state);
     shared.changed();
 }

@@ -1,6 +1,6 @@
 //! Zoom's Realtime Media Streams (RTMS) on loopback: one signalling server and media servers over TLS, as its public documents describe version 1.
 //!
-//! A test says step by step what happens ([`Step`]). What a bot does that the documents forbid is a fault ([`Zoom::faults`]).
+//! A test scripts the events step by step ([`Step`]). Anything that a bot does against the documents is a fault ([`Zoom::faults`]).
 
 mod connection;
 mod webhook;
@@ -42,21 +42,21 @@ pub const SIGNALLING: Line = 0;
 /// The connection of sound.
 const SOUND: Line = 1;
 
-/// In the place of a status: the connection is cut, and its handshake not answered.
+/// Given as a status: the connection is cut, and its handshake not answered.
 pub const CUT: u64 = u64::MAX;
 
-/// Something that happens. Each step but [`Step::Keep`] waits until its connection is there and has done its handshake.
+/// A scripted event. Each step except [`Step::Keep`] waits until its connection is open and its handshake done.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// The server says this on a connection. Media are said again on a connection that takes the place of another.
+    /// The server sends this on a connection. Media are sent again on a connection that replaces another.
     Say(Line, Value),
-    /// The server has this for a connection of media. Where none is there, it is said again, with what was said before, on the next one.
+    /// The server sends this on a media connection. Where none is open, it is sent on the next one, after everything that was sent before.
     Keep(Line, Value),
     /// The server cuts a connection.
     Cut(Line),
 }
 
-/// A running Zoom; dropping it cuts all connections.
+/// A running fake of Zoom; dropping it cuts all connections.
 #[derive(Debug)]
 pub struct Zoom {
     certificate: CertificateDer<'static>,
@@ -64,7 +64,7 @@ pub struct Zoom {
     serving: JoinHandle<()>,
 }
 
-/// The app and the stream that bots have to sign for.
+/// The app and the stream whose signature bots have to present.
 #[derive(Debug, Clone)]
 pub struct Stream {
     /// The app's client id.
@@ -82,34 +82,34 @@ struct Shared {
     stream: Stream,
     host: String,
     port: u16,
-    desk: Mutex<Desk>,
+    state: Mutex<State>,
     /// Of the next keep-alive of [`Zoom::has_said_all`].
     number: AtomicU64,
-    /// Changes whenever a connection comes or goes, or the bot says something.
+    /// Changes when a connection opens or closes, or the bot sends a message.
     changes: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
-struct Desk {
-    /// What answers handshakes before they are fine.
+struct State {
+    /// The statuses that the next handshakes are refused with.
     refusals: BTreeMap<Line, VecDeque<u64>>,
-    /// Handshakes on these connections wait for their answers.
+    /// Connections whose handshakes are not answered yet.
     held: BTreeSet<Line>,
-    /// Connections that have done their handshake and may be said something.
+    /// Connections whose handshake is done.
     ready: BTreeMap<Line, mpsc::UnboundedSender<Out>>,
-    /// Connections of media that wait for the bot to say on signalling that it is ready.
+    /// Media connections that wait until the bot reports on signalling that it is ready.
     waiting: Vec<(Line, mpsc::UnboundedSender<Out>)>,
-    /// Media that were said, on each connection.
+    /// The media that were sent on each connection.
     said: BTreeMap<Line, Vec<Value>>,
-    /// How often a handshake was fine.
+    /// How many handshakes succeeded.
     handshakes: BTreeMap<Line, usize>,
     heard: Vec<(Line, Value)>,
-    /// The app has closed the stream: nobody can join it any more.
+    /// Whether the app has closed the stream, so that no bot can join it any more.
     closed: bool,
     faults: Vec<String>,
 }
 
-/// What a connection is to do.
+/// The output of a connection.
 #[derive(Debug)]
 enum Out {
     Say(Value),
@@ -135,7 +135,7 @@ impl Zoom {
         Self::start_as("localhost", stream).await
     }
 
-    /// Listens on loopback under this name, which the caller lets lead there.
+    /// Listens on loopback under this name, which the caller makes resolve to it.
     ///
     /// # Errors
     /// Where no port is free.
@@ -160,7 +160,7 @@ impl Zoom {
             stream,
             host,
             port,
-            desk: Mutex::default(),
+            state: Mutex::default(),
             number: AtomicU64::new(1_000_000),
             changes: watch::Sender::new(0),
         });
@@ -195,43 +195,43 @@ impl Zoom {
         crate::certificate::in_pem("CERTIFICATE", &self.certificate)
     }
 
-    /// The next handshakes on a connection are answered with these codes, or cut ([`CUT`]), before one is fine.
+    /// Refuses the next handshakes on a connection with these statuses, or cuts them ([`CUT`]).
     pub fn refuse(&self, line: Line, statuses: &[u64]) {
-        self.shared.desk().refusals.entry(line).or_default().extend(statuses);
+        self.shared.state().refusals.entry(line).or_default().extend(statuses);
     }
 
     /// Handshakes on a connection are not answered from now on.
     pub fn hold(&self, line: Line) {
-        self.shared.desk().held.insert(line);
+        self.shared.state().held.insert(line);
     }
 
-    /// They are answered again, those that wait too.
+    /// Answers handshakes again, those that wait too.
     pub fn release(&self, line: Line) {
-        self.shared.desk().held.remove(&line);
+        self.shared.state().held.remove(&line);
         self.shared.changed();
     }
 
-    /// Lets these happen, one after another.
+    /// Plays these steps, one after another.
     pub async fn play(&self, steps: impl IntoIterator<Item = Step>) {
         for step in steps {
             let (Step::Say(line, _) | Step::Keep(line, _) | Step::Cut(line)) = &step;
             let line = *line;
             if !matches!(step, Step::Keep(..)) {
-                self.shared.when(|desk| desk.ready.contains_key(&line)).await;
+                self.shared.when(|state| state.ready.contains_key(&line)).await;
             }
-            let mut desk = self.shared.desk();
+            let mut state = self.shared.state();
             match step {
                 Step::Say(_, word) | Step::Keep(_, word) => {
                     if line != SIGNALLING {
-                        desk.said.entry(line).or_default().push(word.clone());
+                        state.said.entry(line).or_default().push(word.clone());
                     }
-                    // A connection that is gone is cut already: the next one is said it again.
-                    if let Some(out) = desk.ready.get(&line) {
+                    // A closed connection counts as cut: the next one gets it again.
+                    if let Some(out) = state.ready.get(&line) {
                         let _ = out.send(Out::Say(word));
                     }
                 }
                 Step::Cut(_) => {
-                    if let Some(out) = desk.ready.remove(&line) {
+                    if let Some(out) = state.ready.remove(&line) {
                         let _ = out.send(Out::Cut);
                     }
                 }
@@ -239,12 +239,12 @@ impl Zoom {
         }
     }
 
-    /// Waits until the bot has said something on a connection that `wanted` knows.
+    /// Waits until the bot has sent a message for which `wanted` is true.
     pub async fn hears(&self, wanted: impl Fn(Line, &Value) -> bool) {
-        self.shared.when(|desk| desk.heard.iter().any(|(line, word)| wanted(*line, word))).await;
+        self.shared.when(|state| state.heard.iter().any(|(line, word)| wanted(*line, word))).await;
     }
 
-    /// Waits until the bot has taken all that was said on these connections: the answer to a keep-alive comes after it.
+    /// Waits until the bot has read everything that was sent on these connections: it answers a keep-alive after it.
     pub async fn has_said_all(&self, lines: &[Line]) {
         for line in lines {
             let number = self.shared.number.fetch_add(1, Ordering::Relaxed);
@@ -256,16 +256,16 @@ impl Zoom {
         }
     }
 
-    /// Waits until this many handshakes on a connection were fine.
+    /// Waits until this many handshakes on a connection succeeded.
     pub async fn connects(&self, line: Line, times: usize) {
         self.shared
-            .when(|desk| desk.handshakes.get(&line).is_some_and(|done| *done >= times))
+            .when(|state| state.handshakes.get(&line).is_some_and(|done| *done >= times))
             .await;
     }
 
-    /// What bots did that the documents forbid.
+    /// Everything that bots did against the documents.
     pub fn faults(&self) -> Vec<String> {
-        self.shared.desk().faults.clone()
+        self.shared.state().faults.clone()
     }
 }
 
@@ -276,17 +276,17 @@ impl Drop for Zoom {
 }
 
 impl Shared {
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn changed(&self) {
         self.changes.send_modify(|changes| *changes += 1);
     }
 
-    async fn when(&self, holds: impl Fn(&Desk) -> bool) {
+    async fn when(&self, holds: impl Fn(&State) -> bool) {
         let mut changes = self.changes.subscribe();
-        // The sender is this value's own.
-        let _ = changes.wait_for(|_| holds(&self.desk())).await;
+        // The sender lives as long as this value.
+        let _ = changes.wait_for(|_| holds(&self.state())).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A liar who speaks the protocol of Janus.
+//! A hostile server that speaks the protocol of Janus.
 
 use std::{collections::VecDeque, net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use tokio_tungstenite::{
 use super::{
     Outcome, PATIENCE, Room,
     call::{Voice, next, padded},
-    flood::{Dice, Kind},
+    flood::{Kind, SeededRandom},
 };
 
 /// The ids of the bot's handles.
@@ -35,11 +35,11 @@ const TEXT_BYTES: u64 = 150_000;
 /// Bytes of a line on the data channel, and how many lines are tried at once.
 const LINE_BYTES: u64 = 8_000;
 const LINES: u32 = 100;
-/// The flood begins when so much was heard.
+/// The flood begins after so many packets of the voice.
 const HEARD: u32 = 50;
 const PACKET: Duration = Duration::from_millis(20);
 
-/// Meets a bot.
+/// Serves a bot.
 pub(super) async fn meet(stream: TcpStream, room: &Arc<Room>) -> Outcome<()> {
     stream.set_nodelay(true)?;
     #[expect(clippy::result_large_err, reason = "the callback's type is given")]
@@ -50,7 +50,7 @@ pub(super) async fn meet(stream: TcpStream, room: &Arc<Room>) -> Outcome<()> {
     };
     let socket = tokio::time::timeout(PATIENCE, accept_hdr_async(stream, protocol)).await??;
     let (sink, mut stream) = socket.split();
-    // A few: what is not read yet is not made yet.
+    // A small channel: messages are generated as the bot reads them.
     let (words, queue) = mpsc::channel(2);
     let writing = tokio::spawn(write(sink, queue));
     let mut call = Call {
@@ -116,7 +116,7 @@ struct Call<'a> {
     /// Packets of the voice.
     heard: u32,
     chat: Option<Chat>,
-    /// What is to be said before anything else.
+    /// The messages to send before the flood.
     due: VecDeque<String>,
     ended: bool,
 }
@@ -128,7 +128,7 @@ impl Call<'_> {
         self.heard >= HEARD && !self.ended && !on_the_channel
     }
 
-    /// The bot says something. Answers whether it stays.
+    /// Handles a message of the bot. Returns whether the bot stays.
     fn hear(&mut self, said: &Value) -> Outcome<bool> {
         let (transaction, body) = (&said["transaction"], &said["body"]);
         match (said["janus"].as_str(), body["request"].as_str()) {
@@ -147,7 +147,7 @@ impl Call<'_> {
                     (Some(CHAT), Some(chat)) => &mut chat.peer,
                     _ => &mut self.voice.peer,
                 };
-                // Where the bot is does not matter to a liar who is on the same machine.
+                // The bot's candidates are not needed on the same machine.
                 let _ = peer.add_remote_candidate(candidate);
             }
             (_, Some("join")) if body["ptype"] == "publisher" => {
@@ -169,7 +169,7 @@ impl Call<'_> {
                 self.answer(MEDIA, transaction, &refused, None);
             }
             (_, Some("start")) => {
-                // The answer to the first offer; those to the flood's are not looked at.
+                // The answer to the first offer; answers to the flood's offers are ignored.
                 let sdp = said["jsep"]["sdp"].as_str().unwrap_or_default();
                 let _ = self.voice.peer.accept_answer(sdp);
                 let started = json!({"videoroom": "event", "started": "ok"});
@@ -233,26 +233,26 @@ impl Call<'_> {
             return;
         };
         for number in self.room.take(LINES) {
-            let mut dice = Dice::of(&self.room.flood, number);
-            let from = format!("user{}", dice.below(1 << 40));
+            let mut random = SeededRandom::of(&self.room.flood, number);
+            let from = format!("user{}", random.below(1 << 40));
             let line = match number % 10 {
-                // Each of these has a name that is to be remembered.
+                // Each of these has a name that the bot has to store.
                 0 => {
-                    json!({"textroom": "join", "username": from, "display": dice.text(LINE_BYTES)})
+                    json!({"textroom": "join", "username": from, "display": random.text(LINE_BYTES)})
                 }
-                1 => json!({"textroom": "message", "from": from, "text": dice.text(LINE_BYTES)}),
+                1 => json!({"textroom": "message", "from": from, "text": random.text(LINE_BYTES)}),
                 _ => json!({"textroom": "message", "from": from, "text": format!("line {number}")}),
             };
             let line = line.to_string();
             self.room.sent(line.len());
             if chat.peer.send_text(channel, &line).is_err() {
-                // It is full: what was not taken is not said again.
+                // The channel is full: refused lines are not sent again.
                 return;
             }
         }
     }
 
-    /// The next word of the flood, or the end of the meeting.
+    /// The next message of the flood, or the end of the meeting.
     fn word(&mut self) -> Option<String> {
         let flood = &self.room.flood;
         let at_once = if matches!(flood.kind, Kind::Joins) { CROWD } else { 1 };
@@ -263,7 +263,7 @@ impl Call<'_> {
                 event(ROSTER, &json!({"videoroom": "destroyed", "room": 1234}), None).to_string(),
             );
         }
-        let (number, mut dice) = (numbers.start, Dice::of(flood, numbers.start));
+        let (number, mut random) = (numbers.start, SeededRandom::of(flood, numbers.start));
         let id = OTHERS + u64::from(number);
         let in_the_room = |data: &Value| event(ROSTER, data, None);
         let word = match &flood.kind {
@@ -280,7 +280,7 @@ impl Call<'_> {
                 in_the_room(&json!({"videoroom": "event", "publishers": people}))
             }
             Kind::Leaves if number % 2 == 0 => {
-                let person = person(id, dice.one_of(&["Ann", "Bob", "", "Eve"]), false);
+                let person = person(id, random.one_of(&["Ann", "Bob", "", "Eve"]), false);
                 in_the_room(&json!({"videoroom": "event", "joining": person}))
             }
             Kind::Leaves => in_the_room(&json!({"videoroom": "event", "leaving": id - 1})),
@@ -290,10 +290,10 @@ impl Call<'_> {
             Kind::Renames => {
                 let name = format!("Bob {number}");
                 in_the_room(
-                    &json!({"videoroom": "event", "id": OTHERS + dice.below(50), "display": name}),
+                    &json!({"videoroom": "event", "id": OTHERS + random.below(50), "display": name}),
                 )
             }
-            Kind::Texts => Self::text(number, &mut dice),
+            Kind::Texts => Self::text(number, &mut random),
             Kind::Candidates(trap) => {
                 let candidates = trap.candidates();
                 let handle = if number % 2 == 0 { MEDIA } else { CHAT };
@@ -304,19 +304,19 @@ impl Call<'_> {
                     }
                     1 => trickle(
                         handle,
-                        &format!("candidate:1 1 udp 1 liar-{number}.local 9 typ host"),
+                        &format!("candidate:1 1 udp 1 hostile-{number}.local 9 typ host"),
                     ),
                     _ => trickle(handle, &candidates[number as usize / 2 % candidates.len()]),
                 }
             }
             Kind::Talking => {
-                let word = if dice.below(2) == 0 { "talking" } else { "stopped-talking" };
-                let id = if dice.below(2) == 0 { ANN } else { dice.below(1 << 50) };
+                let word = if random.below(2) == 0 { "talking" } else { "stopped-talking" };
+                let id = if random.below(2) == 0 { ANN } else { random.below(1 << 50) };
                 in_the_room(&json!({"videoroom": word, "id": id, "audio-level-dBov-avg": 30}))
             }
             Kind::Lines => return None,
             Kind::Renegotiations => {
-                let bytes = if number % 10 == 0 { 400_000 } else { dice.below(20_000) };
+                let bytes = if number % 10 == 0 { 400_000 } else { random.below(20_000) };
                 let bytes = usize::try_from(bytes).unwrap_or(0);
                 match &self.chat {
                     Some(chat) if number % 3 == 0 => event(
@@ -337,9 +337,9 @@ impl Call<'_> {
         Some(word)
     }
 
-    /// A word that is as large as one can be.
-    fn text(number: u32, dice: &mut Dice) -> Value {
-        let (id, text) = (OTHERS + u64::from(number), dice.text(TEXT_BYTES));
+    /// A message of the largest possible size.
+    fn text(number: u32, random: &mut SeededRandom) -> Value {
+        let (id, text) = (OTHERS + u64::from(number), random.text(TEXT_BYTES));
         let data = match number % 6 {
             0 => json!({"videoroom": "event", "joining": person(id, &text, false)}),
             1 => json!({"videoroom": "event", "id": ANN, "display": text}),

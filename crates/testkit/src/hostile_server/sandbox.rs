@@ -1,4 +1,4 @@
-//! A liar who speaks the sandbox's protocol.
+//! A hostile server that speaks the sandbox's protocol.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use tokio_tungstenite::{
 use super::{
     Outcome, PATIENCE, Room,
     call::{Voice, next, padded},
-    flood::{Dice, Kind},
+    flood::{Kind, SeededRandom},
 };
 
 /// The bot's id, and that of the person who is heard.
@@ -30,11 +30,11 @@ const BOT: &str = "p-meetbot";
 const ANN: &str = "p-ann";
 /// Bytes of a text: six times as many in JSON are less than what a bot takes at once.
 const TEXT_BYTES: u64 = 40_000;
-/// The flood begins when so much was heard.
+/// The flood begins after so many packets of the voice.
 const HEARD: u32 = 50;
 const PACKET: Duration = Duration::from_millis(20);
 
-/// Meets a bot, or passes it on.
+/// Serves a bot, or passes its connection on.
 pub(super) async fn meet(stream: TcpStream, rooms: &[Arc<Room>], good: &str) -> Outcome<()> {
     stream.set_nodelay(true)?;
     let mut shown = None;
@@ -54,13 +54,13 @@ pub(super) async fn meet(stream: TcpStream, rooms: &[Arc<Room>], good: &str) -> 
     match room {
         Some((room, name)) => {
             room.join();
-            lie(bot, name, room).await
+            serve_bot(bot, name, room).await
         }
         None => pass(bot, first, good, shown).await,
     }
 }
 
-/// Passes a bot's words on to a good sandbox, and its words to the bot.
+/// Passes messages between a bot and a good sandbox.
 async fn pass(
     mut bot: WebSocketStream<TcpStream>,
     first: Message,
@@ -86,7 +86,7 @@ async fn pass(
     }
 }
 
-async fn lie(bot: WebSocketStream<TcpStream>, name: String, room: &Arc<Room>) -> Outcome<()> {
+async fn serve_bot(bot: WebSocketStream<TcpStream>, name: String, room: &Arc<Room>) -> Outcome<()> {
     let mut voice = Voice::new()?;
     let (mut sink, mut stream) = bot.split();
     let me = Participant { id: BOT.to_owned(), name, is_host: false, is_bot: true };
@@ -97,7 +97,7 @@ async fn lie(bot: WebSocketStream<TcpStream>, name: String, room: &Arc<Room>) ->
     {
         sink.send(Message::text(serde_json::to_string(&word)?)).await?;
     }
-    // A few: what is not read yet is not made yet.
+    // A small channel: messages are generated as the bot reads them.
     let (words, mut queue) = mpsc::channel::<String>(2);
     let writing = tokio::spawn(async move {
         while let Some(word) = queue.recv().await {
@@ -114,7 +114,7 @@ async fn lie(bot: WebSocketStream<TcpStream>, name: String, room: &Arc<Room>) ->
             said = stream.next() => {
                 let Some(Ok(said)) = said else { break };
                 match serde_json::from_str(said.to_text().unwrap_or_default()) {
-                    // Those to the flood's offers are not looked at.
+                    // Answers to the flood's offers are ignored.
                     Ok(FromBot::Answer { sdp }) => drop(voice.peer.accept_answer(&sdp)),
                     Ok(FromBot::Leave) => break,
                     _ => {}
@@ -140,42 +140,42 @@ async fn lie(bot: WebSocketStream<TcpStream>, name: String, room: &Arc<Room>) ->
     Ok(())
 }
 
-/// The next word of the flood; `None` when it is over.
+/// The next message of the flood; `None` when it is over.
 fn word(room: &Room, voice: &Voice) -> Option<FromMeeting> {
     let number = room.take(1).next()?;
-    let mut dice = Dice::of(&room.flood, number);
+    let mut random = SeededRandom::of(&room.flood, number);
     let id = format!("p-{number}");
     let joins = |participant| FromMeeting::ParticipantJoined { participant };
     Some(match &room.flood.kind {
         Kind::Joins => joins(person(id, format!("Person {number}"))),
         Kind::Leaves if number % 2 == 0 => {
-            joins(person(id, dice.one_of(&["Ann", "Bob", "", "Eve"]).to_owned()))
+            joins(person(id, random.one_of(&["Ann", "Bob", "", "Eve"]).to_owned()))
         }
         Kind::Leaves => FromMeeting::ParticipantLeft { id: format!("p-{}", number - 1) },
         Kind::Renames => joins(person(format!("p-{}", number % 50), format!("Bob {number}"))),
         Kind::Texts => match number % 4 {
-            0 => joins(person(id, dice.text(TEXT_BYTES))),
-            1 => joins(person(dice.text(TEXT_BYTES), "Eve".to_owned())),
+            0 => joins(person(id, random.text(TEXT_BYTES))),
+            1 => joins(person(random.text(TEXT_BYTES), "Eve".to_owned())),
             2 => FromMeeting::Chat {
-                id: dice.text(TEXT_BYTES / 4),
-                sender_id: dice.text(TEXT_BYTES / 4),
-                sender: dice.text(TEXT_BYTES / 4),
-                text: dice.text(TEXT_BYTES / 4),
+                id: random.text(TEXT_BYTES / 4),
+                sender_id: random.text(TEXT_BYTES / 4),
+                sender: random.text(TEXT_BYTES / 4),
+                text: random.text(TEXT_BYTES / 4),
                 private: false,
             },
-            _ => caption(dice.text(TEXT_BYTES)),
+            _ => caption(random.text(TEXT_BYTES)),
         },
         Kind::Candidates(trap) => offer(voice, padded(&voice.offer, 0, &trap.candidates())),
         Kind::Talking => caption(format!("word {number}")),
         Kind::Lines => FromMeeting::Chat {
             id,
-            sender_id: format!("p-{}", dice.below(1 << 40)),
+            sender_id: format!("p-{}", random.below(1 << 40)),
             sender: "Eve".to_owned(),
             text: format!("line {number}"),
             private: number % 2 == 0,
         },
         Kind::Renegotiations => {
-            let bytes = if number % 10 == 0 { 200_000 } else { dice.below(20_000) };
+            let bytes = if number % 10 == 0 { 200_000 } else { random.below(20_000) };
             offer(voice, padded(&voice.offer, usize::try_from(bytes).unwrap_or(0), &[]))
         }
     })

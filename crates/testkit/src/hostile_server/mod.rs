@@ -1,7 +1,7 @@
-//! A meeting's server that lies: it lets bots in as a good one does, lets them hear somebody, and then floods them.
+//! A hostile meeting server: it admits bots as a normal one does, sends them the voice of a person, and then floods them.
 //!
-//! It speaks the protocol of Janus (`VideoRoom`, `TextRoom`) or that of the sandbox, over a real WebSocket and real WebRTC, on loopback. What it says is
-//! decided by a seed; how much, and for how long, has a bound.
+//! It speaks the protocol of Janus (`VideoRoom`, `TextRoom`) or that of the sandbox, over a real WebSocket and real WebRTC, on loopback. A seed decides
+//! its messages; their number and the time have bounds.
 
 mod call;
 mod flood;
@@ -31,9 +31,9 @@ pub use self::{
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// A running liar; dropping it ends its meetings.
+/// A running hostile server; dropping it ends its meetings.
 #[derive(Debug)]
-pub struct Liar {
+pub struct HostileServer {
     address: SocketAddr,
     rooms: Rooms,
     serving: JoinHandle<()>,
@@ -41,16 +41,16 @@ pub struct Liar {
 
 type Rooms = Arc<[Arc<Room>]>;
 
-/// What the connections of one flood share: a bot that joins again meets what is left of the flood.
+/// The state that the connections of one flood share: a bot that joins again gets the rest of the flood.
 #[derive(Debug)]
 struct Room {
     flood: Flood,
-    /// Things of the flood that were said.
+    /// How many messages of the flood were sent.
     said: AtomicU32,
     bytes: AtomicU64,
     joins: AtomicU32,
     /// Whether the time of the flood is over.
-    late: AtomicBool,
+    is_over: AtomicBool,
 }
 
 impl Room {
@@ -60,13 +60,13 @@ impl Room {
             said: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
             joins: AtomicU32::new(0),
-            late: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
         })
     }
 
-    /// The numbers of the next things to say, so many at most; none when the flood is over.
+    /// The numbers of the next messages to send, so many at most; none when the flood is over.
     fn take(&self, most: u32) -> std::ops::Range<u32> {
-        let count = if self.late.load(Ordering::Relaxed) { 0 } else { self.flood.count };
+        let count = if self.is_over.load(Ordering::Relaxed) { 0 } else { self.flood.count };
         let more = |said: u32| (said < count).then(|| said.saturating_add(most).min(count));
         match self.said.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
             Ok(said) => said..said.saturating_add(most).min(count),
@@ -75,7 +75,8 @@ impl Room {
     }
 
     fn over(&self) -> bool {
-        self.late.load(Ordering::Relaxed) || self.said.load(Ordering::Relaxed) >= self.flood.count
+        self.is_over.load(Ordering::Relaxed)
+            || self.said.load(Ordering::Relaxed) >= self.flood.count
     }
 
     /// One more bot joins. The first begins the time of the flood.
@@ -84,7 +85,7 @@ impl Room {
             let room = Arc::clone(self);
             tokio::spawn(async move {
                 tokio::time::sleep(room.flood.time).await;
-                room.late.store(true, Ordering::Relaxed);
+                room.is_over.store(true, Ordering::Relaxed);
             });
         }
     }
@@ -94,20 +95,20 @@ impl Room {
     }
 }
 
-/// What was said of a flood.
+/// How much of a flood was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Told {
+pub struct FloodReport {
     /// The flood's kind.
     pub kind: &'static str,
     /// How often bots joined.
     pub joins: u32,
-    /// Things of the flood: people, names, texts, candidates.
+    /// Messages of the flood: people, names, texts, candidates.
     pub said: u32,
     /// Their bytes.
     pub bytes: u64,
 }
 
-impl Liar {
+impl HostileServer {
     /// A Janus.
     pub async fn janus(flood: Flood) -> io::Result<Self> {
         let room = Room::new(flood);
@@ -119,8 +120,8 @@ impl Liar {
         .await
     }
 
-    /// A sandbox. A bot that is called as a flood's kind says ([`Kind::victim`]) meets that one, all others meet the good sandbox at `good`
-    /// (`ws://127.0.0.1:40001`).
+    /// A sandbox. A bot with the display name of a flood ([`Kind::victim`]) gets that flood; the connections of all others are passed on to the
+    /// good sandbox at `good` (`ws://127.0.0.1:40001`).
     pub async fn sandbox(floods: Vec<Flood>, good: String) -> io::Result<Self> {
         let rooms: Rooms = floods.into_iter().map(Room::new).collect();
         let shared = Arc::clone(&rooms);
@@ -144,7 +145,7 @@ impl Liar {
             // Ends with this task.
             let mut bots = JoinSet::new();
             while let Ok((bot, _)) = listener.accept().await {
-                // A bot that goes away, or breaks the conversation off, is what a liar expects.
+                // An error only says that the bot has disconnected, which is expected.
                 bots.spawn(meet(bot));
                 while bots.try_join_next().is_some() {}
             }
@@ -157,28 +158,28 @@ impl Liar {
         self.address
     }
 
-    /// The link of its meeting, for a liar who speaks Janus' protocol.
+    /// The link of its meeting, for a hostile Janus.
     pub fn link(&self) -> String {
         format!("janus+ws://{}/?room=1234&textroom=1234", self.address)
     }
 
-    /// What it has done so far, a flood each.
-    pub fn told(&self) -> Vec<Told> {
-        let told = |room: &Arc<Room>| Told {
+    /// How much of each flood was sent so far.
+    pub fn reports(&self) -> Vec<FloodReport> {
+        let report = |room: &Arc<Room>| FloodReport {
             kind: room.flood.kind.name(),
             joins: room.joins.load(Ordering::Relaxed),
             said: room.said.load(Ordering::Relaxed),
             bytes: room.bytes.load(Ordering::Relaxed),
         };
-        self.rooms.iter().map(told).collect()
+        self.rooms.iter().map(report).collect()
     }
 }
 
-impl Drop for Liar {
+impl Drop for HostileServer {
     fn drop(&mut self) {
         self.serving.abort();
     }
 }
 
-/// How long a liar waits for what a bot says at once.
+/// How long the server waits for a message that a bot sends at once.
 const PATIENCE: Duration = Duration::from_secs(30);

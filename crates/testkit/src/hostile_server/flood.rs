@@ -1,15 +1,15 @@
-//! What a liar says, and how much of it.
+//! The kinds of floods, and their bounds.
 
 use std::time::Duration;
 
 use super::Trap;
 
-/// A flood with its bounds: it ends with the first that is reached, and its meeting with it.
+/// A flood with its bounds. It ends at the first bound that is reached, and the meeting ends with it.
 #[derive(Debug, Clone)]
 pub struct Flood {
-    /// What it consists of.
+    /// The kind of its messages.
     pub kind: Kind,
-    /// How many things are said, over all joins.
+    /// How many messages are sent, over all joins.
     pub count: u32,
     /// How long it lasts, from the first bot that it meets.
     pub time: Duration,
@@ -17,7 +17,7 @@ pub struct Flood {
     pub seed: u64,
 }
 
-/// What a flood consists of.
+/// The messages of a flood.
 #[derive(Debug, Clone)]
 pub enum Kind {
     /// People who come and stay, a few hundred in a message where the protocol allows it.
@@ -39,7 +39,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The name of the bot that meets this flood at a liar who speaks the sandbox's protocol.
+    /// The display name of the bot that gets this flood from a hostile sandbox.
     pub fn victim(&self) -> String {
         format!("victim of {}", self.name())
     }
@@ -61,9 +61,9 @@ impl Kind {
 
 /// Numbers that a seed decides (splitmix64).
 #[derive(Debug, Clone)]
-pub(super) struct Dice(u64);
+pub(super) struct SeededRandom(u64);
 
-impl Dice {
+impl SeededRandom {
     /// Those for the `number`th thing of a flood.
     pub(super) const fn of(flood: &Flood, number: u32) -> Self {
         Self(flood.seed.wrapping_add((number as u64) << 20))
@@ -77,7 +77,7 @@ impl Dice {
         (mixed ^ (mixed >> 31)) % end
     }
 
-    /// A text of up to so many bytes, most of them of one kind, as a lazy liar would write.
+    /// A text of up to so many bytes, most of which are the same character.
     pub(super) fn text(&mut self, most: u64) -> String {
         let piece = self.one_of(&["x", "é", "💩", "\u{202e}", "\u{1}", "<b>", "a b"]);
         let bytes = usize::try_from(most / 2 + self.below(most / 2)).unwrap_or(0);
@@ -98,10 +98,13 @@ mod tests {
     fn a_seed_decides_all_and_texts_have_the_size_that_was_asked_for() {
         let flood = Flood { kind: Kind::Texts, count: 1, time: Duration::from_secs(1), seed: 7 };
         for number in 0..100 {
-            let text = Dice::of(&flood, number).text(10_000);
-            assert_eq!(text, Dice::of(&flood, number).text(10_000));
+            let text = SeededRandom::of(&flood, number).text(10_000);
+            assert_eq!(text, SeededRandom::of(&flood, number).text(10_000));
             assert!((4_990..10_000).contains(&text.len()), "{}", text.len());
         }
-        assert_ne!(Dice::of(&flood, 1).below(1 << 40), Dice::of(&flood, 2).below(1 << 40));
+        assert_ne!(
+            SeededRandom::of(&flood, 1).below(1 << 40),
+            SeededRandom::of(&flood, 2).below(1 << 40)
+        );
     }
 }

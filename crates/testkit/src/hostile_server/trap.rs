@@ -1,4 +1,4 @@
-//! Addresses that no bot may send to, and what comes there all the same.
+//! Sockets at addresses that no bot may send to, and the datagrams that arrive there.
 
 use std::{
     io,
@@ -6,12 +6,12 @@ use std::{
     sync::Arc,
 };
 
-/// UDP sockets that count what comes. Clones are of the same sockets.
+/// UDP sockets that count datagrams. Clones share the sockets.
 #[derive(Debug, Clone)]
 pub struct Trap(Arc<[UdpSocket]>);
 
 impl Trap {
-    /// So many free ports of an address of this machine.
+    /// Binds so many free ports of an address of this machine.
     pub fn set(address: IpAddr, ports: usize) -> io::Result<Self> {
         let socket = |_| {
             let socket = UdpSocket::bind((address, 0))?;
@@ -21,12 +21,12 @@ impl Trap {
         (0..ports).map(socket).collect::<io::Result<_>>().map(Self)
     }
 
-    /// Where it waits.
+    /// The addresses of the sockets.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.0.iter().filter_map(|socket| socket.local_addr().ok())
     }
 
-    /// The same as candidates, each better than a good one.
+    /// The same as candidates, each with a higher priority than a valid one.
     pub fn candidates(&self) -> Vec<String> {
         let candidate = |(number, address): (usize, SocketAddr)| {
             let (ip, port) = (address.ip(), address.port());
@@ -35,12 +35,12 @@ impl Trap {
         self.addresses().enumerate().map(candidate).collect()
     }
 
-    /// How many datagrams came since this was asked last.
+    /// How many datagrams have arrived since the last call.
     pub fn caught(&self) -> usize {
         self.by_port().sum()
     }
 
-    /// To how many of its ports they came.
+    /// On how many of the ports a datagram has arrived.
     pub fn reached(&self) -> usize {
         self.by_port().filter(|caught| *caught > 0).count()
     }

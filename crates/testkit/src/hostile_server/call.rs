@@ -1,4 +1,4 @@
-//! What a liar does well, so that a bot comes in and stays: somebody is heard, over real WebRTC.
+//! The valid part of a hostile meeting, which keeps a bot in it: the voice of one person, over real WebRTC.
 
 use std::{net::Ipv4Addr, sync::Arc};
 
@@ -42,7 +42,7 @@ impl Voice {
     }
 }
 
-/// What happens on a peer, where there is one. A peer that is broken says nothing more.
+/// The next event of a peer, where there is one. A broken peer has no more events.
 pub(super) async fn next(peer: Option<&mut Peer>) -> Event {
     if let Some(peer) = peer
         && let Ok(event) = peer.next().await
@@ -52,7 +52,7 @@ pub(super) async fn next(peer: Option<&mut Peer>) -> Event {
     std::future::pending().await
 }
 
-/// An offer that is no smaller than so many bytes, by attributes that mean nothing; with these candidates.
+/// An offer of at least so many bytes, padded with meaningless attributes, with these candidates.
 pub(super) fn padded(offer: &str, bytes: usize, candidates: &[String]) -> String {
     let mut padded = offer.to_owned();
     for candidate in candidates {
