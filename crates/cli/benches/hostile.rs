@@ -51,7 +51,7 @@ fn main() {
             println!(
                 "  {:<15} {:>6} said, {:>6.1} MB, {} joins; {disk:.1} MB of files, {} ({})",
                 report.kind,
-                report.said,
+                report.messages,
                 report.bytes as f64 / 1_048_576.0,
                 report.joins,
                 job.status,

@@ -20,5 +20,5 @@ const KILLS: usize = 200;
 fn main() {
     // `cargo bench` says `--bench` to whatever it runs.
     let count = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
-    println!("{}", storm::survive(count.map_or(KILLS, |count| count.parse().unwrap())));
+    println!("{}", storm::kill_repeatedly(count.map_or(KILLS, |count| count.parse().unwrap())));
 }

@@ -12,9 +12,9 @@ use meetbot::{JobStatus, ListBots, NewJob};
 use meetbot_orchestrator::DataFolder;
 use tempfile::TempDir;
 
-use crate::program::{Said, client, create_key, manifest_of, meetbot, run, serve};
+use crate::program::{CommandOutput, client, create_key, manifest_of, meetbot, run, serve};
 
-fn backup(data_dir: &Path, file: &Path) -> Said {
+fn backup(data_dir: &Path, file: &Path) -> CommandOutput {
     run(meetbot().args(["backup", "--json", "--data-dir"]).arg(data_dir).arg(file))
 }
 
@@ -39,7 +39,7 @@ fn a_backup_of_a_busy_server_holds_all_that_was_acknowledged_and_another_server_
     };
     let copy = data.path().join("copy.db");
     let (taken, mut acknowledged) = (AtomicBool::new(false), HashSet::new());
-    let said = std::thread::scope(|scope| {
+    let output = std::thread::scope(|scope| {
         let busy = scope.spawn(|| {
             while !taken.load(Ordering::Relaxed) {
                 first.dispatch_bot(ahead()).unwrap();
@@ -48,15 +48,15 @@ fn a_backup_of_a_busy_server_holds_all_that_was_acknowledged_and_another_server_
         for _ in 0..20 {
             acknowledged.insert(first.dispatch_bot(ahead()).unwrap().id);
         }
-        let said = backup(data.path(), &copy);
+        let output = backup(data.path(), &copy);
         taken.store(true, Ordering::Relaxed);
         busy.join().unwrap();
-        said
+        output
     });
-    assert_eq!(said.code, Some(0), "{said:?}");
-    let told = said.json();
-    assert!(told["jobs"].as_u64().unwrap() > 20, "{told}");
-    assert!(told["notIncluded"][0].as_str().unwrap().ends_with("/recordings"), "{told}");
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let summary = output.json();
+    assert!(summary["jobs"].as_u64().unwrap() > 20, "{summary}");
+    assert!(summary["notIncluded"][0].as_str().unwrap().ends_with("/recordings"), "{summary}");
     assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     server.kill();
 
@@ -70,7 +70,7 @@ fn a_backup_of_a_busy_server_holds_all_that_was_acknowledged_and_another_server_
     let next = client(&url, &key);
     let there: HashSet<_> = next.bots(&ListBots::default()).map(|job| job.unwrap().id).collect();
     assert_eq!(acknowledged.difference(&there).collect::<Vec<_>>(), Vec::<&String>::new());
-    assert_eq!(there.len() as u64, told["jobs"].as_u64().unwrap());
+    assert_eq!(there.len() as u64, summary["jobs"].as_u64().unwrap());
     let manifest = manifest_of(&next, &recorded.id);
     assert_eq!(manifest.tracks.len(), 2);
     let file = next.artifact(&recorded.id, &manifest.tracks[0].file).unwrap();
@@ -82,13 +82,13 @@ fn a_backup_overwrites_nothing_and_needs_a_database() {
     let parent = TempDir::new().unwrap();
     let (data, file) = (parent.path().join("data"), parent.path().join("kept"));
     fs::write(&file, b"mine").unwrap();
-    let said = backup(&data, &parent.path().join("copy.db"));
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains("--data-dir"), "{said:?}");
+    let output = backup(&data, &parent.path().join("copy.db"));
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.err.contains("--data-dir"), "{output:?}");
     create_key(&data, &[]);
-    let said = backup(&data, &file);
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains("overwrites nothing"), "{said:?}");
+    let output = backup(&data, &file);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.err.contains("overwrites nothing"), "{output:?}");
     assert_eq!(fs::read(&file).unwrap(), b"mine");
 }
 
@@ -114,9 +114,9 @@ fn an_older_servers_database_is_left_alone_while_that_server_runs() {
         &["consumers", "list"],
         &["webhooks", "secret"],
     ] {
-        let said = run(meetbot().args(command).arg("--data-dir").arg(older.path()));
-        assert_eq!(said.code, Some(1), "{said:?}");
-        assert!(said.err.contains("restart the server with this program first"), "{said:?}");
+        let output = run(meetbot().args(command).arg("--data-dir").arg(older.path()));
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.err.contains("restart the server with this program first"), "{output:?}");
     }
     let bytes = fs::read(&file).unwrap();
     assert_eq!(u32::from_be_bytes(bytes[VERSION].try_into().unwrap()), version);

@@ -11,21 +11,22 @@ fn a_port_that_is_taken_is_named() {
     let data = TempDir::new().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let said = run(meetbot().args(["serve", "--listen", &address, "--data-dir"]).arg(data.path()));
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains(&address) && said.err.contains("--listen"), "{said:?}");
+    let output =
+        run(meetbot().args(["serve", "--listen", &address, "--data-dir"]).arg(data.path()));
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.err.contains(&address) && output.err.contains("--listen"), "{output:?}");
 }
 
 #[test]
 fn a_data_folder_in_use_is_named() {
     let data = TempDir::new().unwrap();
     let (_server, _) = serve(data.path(), None);
-    let said =
+    let output =
         run(meetbot().args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path()));
-    assert_eq!(said.code, Some(1), "{said:?}");
+    assert_eq!(output.code, Some(1), "{output:?}");
     assert!(
-        said.err.contains(data.path().to_str().unwrap()) && said.err.contains("in use"),
-        "{said:?}"
+        output.err.contains(data.path().to_str().unwrap()) && output.err.contains("in use"),
+        "{output:?}"
     );
 }
 
@@ -34,9 +35,9 @@ fn a_data_folder_that_cannot_be_written_is_named() {
     let data = TempDir::new().unwrap();
     let file = data.path().join("a-file");
     std::fs::write(&file, b"not a folder").unwrap();
-    let said = run(meetbot().args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&file));
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains(file.to_str().unwrap()), "{said:?}");
+    let output = run(meetbot().args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&file));
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.err.contains(file.to_str().unwrap()), "{output:?}");
     assert_eq!(std::fs::read(&file).unwrap(), b"not a folder");
 }
 
@@ -55,9 +56,9 @@ fn a_folder_without_a_servers_data_is_named_and_stays_as_it_is() {
         &["webhooks", "rotate"],
         &["unpause"],
     ] {
-        let said = run(meetbot().args(command).arg("--data-dir").arg(data.path()));
-        assert_eq!(said.code, Some(1), "{command:?}: {said:?}");
-        assert!(said.err.contains(data.path().to_str().unwrap()), "{command:?}: {said:?}");
+        let output = run(meetbot().args(command).arg("--data-dir").arg(data.path()));
+        assert_eq!(output.code, Some(1), "{command:?}: {output:?}");
+        assert!(output.err.contains(data.path().to_str().unwrap()), "{command:?}: {output:?}");
     }
     assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0);
     // A key may be there before its server.
@@ -65,9 +66,9 @@ fn a_folder_without_a_servers_data_is_named_and_stays_as_it_is() {
         let mut command = meetbot();
         run(command.args(["keys", "create", "--test", "--init", "--data-dir"]).arg(data.path()))
     };
-    let said = create();
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.err.contains("made a new data folder"), "{said:?}");
+    let output = create();
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.err.contains("made a new data folder"), "{output:?}");
     assert!(!create().err.contains("made a new data folder"));
 }
 
@@ -79,42 +80,42 @@ fn settings_are_read_from_the_same_file_by_the_server_and_the_commands_beside_it
     let text = format!("[server]\ndata_dir = {:?}\n", data.display());
     std::fs::write(&config, &text).unwrap();
     let with = |arguments: &[&str]| run(meetbot().args(arguments).env("MEETBOT_CONFIG", &config));
-    let said = with(&["keys", "create", "--test", "--init"]);
-    assert_eq!(said.code, Some(0), "{said:?}");
+    let output = with(&["keys", "create", "--test", "--init"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
     assert!(data.join("meetbot.db").exists());
     for command in [&["keys", "list"][..], &["consumers", "list"], &["webhooks", "secret"]] {
         assert_eq!(with(command).code, Some(0), "{command:?}");
         let mut flag = meetbot();
-        let said = run(flag.args(command).arg("--config").arg(&config));
-        assert_eq!(said.code, Some(0), "{said:?}");
+        let output = run(flag.args(command).arg("--config").arg(&config));
+        assert_eq!(output.code, Some(0), "{output:?}");
         // The folder has no server's address, and the variable of the SDKs does no harm.
-        let said = run(meetbot().args(command).args(["--base-url", "http://127.0.0.1:1"]));
-        assert_eq!(said.code, Some(2), "{said:?}");
-        let said = run(meetbot().args(["--base-url", "http://127.0.0.1:1"]).args(command));
-        assert_eq!(said.code, Some(2), "{said:?}");
-        assert!(said.err.contains("this command has no --base-url"), "{said:?}");
+        let output = run(meetbot().args(command).args(["--base-url", "http://127.0.0.1:1"]));
+        assert_eq!(output.code, Some(2), "{output:?}");
+        let output = run(meetbot().args(["--base-url", "http://127.0.0.1:1"]).args(command));
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(output.err.contains("this command has no --base-url"), "{output:?}");
     }
     std::fs::write(&config, format!("{text}[bots]\nmaximum = 3\n")).unwrap();
     for command in [&["serve"][..], &["keys", "list"], &["webhooks", "secret"]] {
-        let said = with(command);
-        assert_eq!(said.code, Some(2), "{said:?}");
-        let told = format!(
+        let output = with(command);
+        assert_eq!(output.code, Some(2), "{output:?}");
+        let message = format!(
             "{}:4: there is no setting bots.maximum; did you mean bots.max?",
             config.display()
         );
-        assert!(said.err.contains(&told), "{said:?}");
+        assert!(output.err.contains(&message), "{output:?}");
     }
-    let said = run(meetbot().arg("serve").env("MEETBOT_BOTS_MAXX", "3"));
-    assert_eq!(said.code, Some(2), "{said:?}");
-    assert!(said.err.contains("did you mean MEETBOT_BOTS_MAX?"), "{said:?}");
+    let output = run(meetbot().arg("serve").env("MEETBOT_BOTS_MAXX", "3"));
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.err.contains("did you mean MEETBOT_BOTS_MAX?"), "{output:?}");
 }
 
 #[test]
 fn a_webhook_secret_that_is_empty_is_said_to_be_so() {
     for command in [&["webhooks", "listen"][..], &["webhooks", "verify", "--header", "sha256=00"]] {
-        let said = run(meetbot().args(command).env("MEETBOT_WEBHOOK_SECRET", ""));
-        assert_eq!(said.code, Some(2), "{said:?}");
-        assert!(said.err.contains("is empty: `meetbot webhooks secret`"), "{said:?}");
+        let output = run(meetbot().args(command).env("MEETBOT_WEBHOOK_SECRET", ""));
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(output.err.contains("is empty: `meetbot webhooks secret`"), "{output:?}");
     }
 }
 
@@ -123,15 +124,15 @@ fn an_invisible_character_in_a_webhook_secret_is_named() {
     let secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
     for command in [&["webhooks", "listen"][..], &["webhooks", "verify", "--header", "sha256=00"]] {
         let pasted = format!("\u{200b}{secret}");
-        let said = run(meetbot().args(command).env("MEETBOT_WEBHOOK_SECRET", pasted));
-        assert_eq!(said.code, Some(2), "{said:?}");
-        assert!(said.err.contains("holds U+200B as its character 1,"), "{said:?}");
+        let output = run(meetbot().args(command).env("MEETBOT_WEBHOOK_SECRET", pasted));
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(output.err.contains("holds U+200B as its character 1,"), "{output:?}");
     }
     // A byte order mark is passed over: the signature is judged.
     let mut verify = meetbot();
     verify.args(["webhooks", "verify", "--header", "sha256=00"]);
-    let said = run(verify.env("MEETBOT_WEBHOOK_SECRET", format!("\u{feff}{secret}")));
-    assert!(said.code == Some(1) && said.out.contains("NOT right"), "{said:?}");
+    let output = run(verify.env("MEETBOT_WEBHOOK_SECRET", format!("\u{feff}{secret}")));
+    assert!(output.code == Some(1) && output.out.contains("NOT right"), "{output:?}");
 }
 
 #[test]
@@ -165,8 +166,10 @@ fn a_key_works_at_once_and_not_after_it_is_revoked() {
         std::thread::park_timeout(std::time::Duration::from_millis(100));
         list()
     });
-    let refused =
-        refused.into_iter().find(|said| said.code == Some(1)).expect("a revoked key still works");
+    let refused = refused
+        .into_iter()
+        .find(|output| output.code == Some(1))
+        .expect("a revoked key still works");
     assert!(refused.err.contains("unauthorized"), "{refused:?}");
 
     // The key is named in the audit log, and not shown.
@@ -175,9 +178,11 @@ fn a_key_works_at_once_and_not_after_it_is_revoked() {
             .args(["keys", "audit", "--refused", "--json", "--key", &id, "--data-dir"])
             .arg(data.path()))
     };
-    let told = (0..600).map(|_| audit()).find(|said| !said.out.is_empty()).expect("a line");
-    assert!(!told.out.contains(&key), "the key shows: {told:?}");
-    let line: serde_json::Value = serde_json::from_str(told.out.lines().next().unwrap()).unwrap();
+    let audit_output =
+        (0..600).map(|_| audit()).find(|output| !output.out.is_empty()).expect("a line");
+    assert!(!audit_output.out.contains(&key), "the key shows: {audit_output:?}");
+    let line: serde_json::Value =
+        serde_json::from_str(audit_output.out.lines().next().unwrap()).unwrap();
     assert_eq!((&line["path"], &line["error"]), (&"/api/v1/jobs".into(), &"unauthorized".into()));
 }
 
@@ -197,9 +202,9 @@ fn a_meeting_that_cannot_be_joined_is_refused_with_what_would_be_right() {
         ("https://example.com/room", "google-meet"),
         ("https://sandbox.meetbot.dev/no-such-scenario", "two-speakers"),
     ] {
-        let said = dispatch(meeting);
-        assert_eq!(said.code, Some(1), "{said:?}");
-        assert!(said.err.contains(word) && said.err.contains("meetingUrl"), "{said:?}");
+        let output = dispatch(meeting);
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.err.contains(word) && output.err.contains("meetingUrl"), "{output:?}");
     }
 }
 
@@ -212,9 +217,9 @@ fn a_key_says_when_it_ends() {
             .arg(data.path()))
     };
     for wrong in ["soon", "0d", "2001-01-01"] {
-        let said = create(wrong);
-        assert_eq!(said.code, Some(2), "{said:?}");
-        assert!(said.err.contains("--expires"), "{said:?}");
+        let output = create(wrong);
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(output.err.contains("--expires"), "{output:?}");
     }
     let made = create("2999-12-31");
     assert_eq!(made.json()["expiresAt"], "2999-12-31T00:00:00.000Z", "{made:?}");

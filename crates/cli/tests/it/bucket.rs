@@ -1,4 +1,4 @@
-//! Recordings that are kept in a bucket: brought there, read from there, deleted there, and lost nowhere on the way.
+//! Recordings in a bucket: uploaded, read and deleted there, without loss.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -12,8 +12,8 @@ use crate::{
     bucket_server::{BucketServer, Fault},
     doctor::check,
     program::{
-        PATIENCE, Running, Said, await_job, client, create_key, manifest_of, meetbot, mix_reported,
-        run, serve_with,
+        CommandOutput, PATIENCE, Running, await_job, client, create_key, manifest_of, meetbot,
+        mix_reported, run, serve_with,
     },
     rounds::dispatch,
 };
@@ -59,7 +59,7 @@ pub(crate) fn nothing_is_on_disk(data: &Path) -> bool {
 }
 
 /// `meetbot doctor` with these settings.
-pub(crate) fn doctor(settings: &[(&str, String)], data: &Path, more: &[&str]) -> Said {
+pub(crate) fn doctor(settings: &[(&str, String)], data: &Path, more: &[&str]) -> CommandOutput {
     let mut command = meetbot();
     command.args(["doctor", "--json", "--data-dir"]).arg(data).args(more);
     run(command.envs(settings.iter().map(|(name, value)| (*name, value))))
@@ -118,8 +118,8 @@ fn a_recording_goes_into_the_bucket_as_it_was_on_disk_and_its_job_ends_then() {
         (&job.status, &job.manifest_uri, job.ended_at),
         (&JobStatus::Finalizing, &None, None)
     );
-    let told = client.events(&id, None).unwrap().data;
-    assert!(told.iter().all(|event| event.event != "job.finalized"), "{told:#?}");
+    let events = client.events(&id, None).unwrap().data;
+    assert!(events.iter().all(|event| event.event != "job.finalized"), "{events:#?}");
     assert_eq!(client.manifest(&id).unwrap_err().kind(), ErrorKind::NotFound);
     let local = on_disk(data.path(), &id);
     let objects = bucket.of_job(&id);
@@ -284,8 +284,8 @@ fn recordings_wait_on_disk_while_the_bucket_is_away_and_bots_go_on() {
     };
     let waits = |client: &MeetBot| {
         poll_until(PATIENCE * 2, || match ready(client) {
-            said if said["storage"]["waiting"] == 1 => Ok(()),
-            said => Err(said.to_string()),
+            output if output["storage"]["waiting"] == 1 => Ok(()),
+            output => Err(output.to_string()),
         });
     };
     waits(&before);
@@ -296,10 +296,10 @@ fn recordings_wait_on_disk_while_the_bucket_is_away_and_bots_go_on() {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
     let listen = url.strip_prefix("http://").unwrap();
-    let said = doctor(&bucket.settings(""), data.path(), &["--listen", listen]);
-    let (state, found, _) = check(&said, "ready");
+    let output = doctor(&bucket.settings(""), data.path(), &["--listen", listen]);
+    let (state, found, _) = check(&output, "ready");
     assert!(state == "warn" && found.contains("1 wait on its disk"), "{found}");
-    let (state, found, _) = check(&said, "storage");
+    let (state, found, _) = check(&output, "storage");
     assert!(state == "fail" && found.contains("cannot be reached"), "{found}");
 
     // A server starts without it, and records what comes.
@@ -315,8 +315,8 @@ fn recordings_wait_on_disk_while_the_bucket_is_away_and_bots_go_on() {
         is_whole(&bucket, data.path(), &after, id);
     }
     poll_until(PATIENCE, || match ready(&after) {
-        said if said["storage"].is_null() => Ok(()),
-        said => Err(said.to_string()),
+        output if output["storage"].is_null() => Ok(()),
+        output => Err(output.to_string()),
     });
 }
 

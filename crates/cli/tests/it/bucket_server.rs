@@ -277,7 +277,7 @@ async fn answer(
     }
     let served = hyper::service::Service::call(&service, request).await;
     if matches!(fault, Some(Fault::HeldAfter)) {
-        // It is done now, and whoever waits for it looks.
+        // The request is done: wakes the tests that wait for it.
         rules.lock().unwrap().seen.push(format!("done {target}"));
         comes.send_replace(());
         let _ = lifted.changed().await;

@@ -16,10 +16,10 @@ use crate::{
 fn refusal(settings: &[(&str, String)], data: &Path) -> String {
     let mut command = meetbot();
     command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
-    let said = run(command.envs(settings.iter().map(|(name, value)| (*name, value))));
-    assert_ne!(said.code, Some(0), "{said:?}");
-    assert!(!format!("{said:?}").contains("mb-test-secret"), "{said:?}");
-    said.err
+    let output = run(command.envs(settings.iter().map(|(name, value)| (*name, value))));
+    assert_ne!(output.code, Some(0), "{output:?}");
+    assert!(!format!("{output:?}").contains("mb-test-secret"), "{output:?}");
+    output.err
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_bucket_that_cannot_be_used_is_refused_at_the_start_with_what_to_change() {
     let secret = elsewhere.path().join("secret");
     std::fs::write(&secret, "another-secret").unwrap();
     let secret = secret.to_str().unwrap();
-    for (settings, told) in [
+    for (settings, message) in [
         (with(&[("MEETBOT_STORAGE_URL", "acme")]), "must begin with s3://"),
         // A name that cannot be one, so that nobody is asked for it.
         (
@@ -57,19 +57,19 @@ fn a_bucket_that_cannot_be_used_is_refused_at_the_start_with_what_to_change() {
         (with(&[("MEETBOT_RECORDINGS_SERVE", "both")]), "neither redirect nor proxy"),
     ] {
         let refused = refusal(&settings, data.path());
-        assert!(refused.contains(told), "{told}: {refused}");
-        let said = doctor(&settings, data.path(), &[]);
+        assert!(refused.contains(message), "{message}: {refused}");
+        let output = doctor(&settings, data.path(), &[]);
         let check = check(
-            &said,
-            if refused.contains("MEETBOT_") && !told.contains("secret") {
+            &output,
+            if refused.contains("MEETBOT_") && !message.contains("secret") {
                 "config"
             } else {
                 "storage"
             },
         );
-        assert!(check.0 == "fail" && check.1.contains(told), "{told}: {check:?}");
+        assert!(check.0 == "fail" && check.1.contains(message), "{message}: {check:?}");
     }
-    for (status, code, told) in [
+    for (status, code, message) in [
         // The server of the tests makes a bucket that is missing.
         (404, "NoSuchBucket", "make the bucket"),
         (403, "AccessDenied", "s3:PutObject"),
@@ -82,7 +82,7 @@ fn a_bucket_that_cannot_be_used_is_refused_at_the_start_with_what_to_change() {
         let refused = refusal(&bucket.settings(""), data.path());
         // Of a redirect the client keeps no code.
         let names_it = status == 301 || refused.contains(code);
-        assert!(refused.contains(told) && names_it, "{code}: {refused}");
+        assert!(refused.contains(message) && names_it, "{code}: {refused}");
         bucket.lift();
     }
 }
@@ -101,8 +101,8 @@ fn two_servers_of_different_databases_never_share_a_prefix_and_one_never_forgets
         refused.contains("used by other meetbot servers") && refused.contains("another prefix"),
         "{refused}"
     );
-    let said = doctor(&bucket.settings("a"), other.path(), &[]);
-    assert!(check(&said, "storage").1.contains("used by other meetbot servers"), "{said:?}");
+    let output = doctor(&bucket.settings("a"), other.path(), &[]);
+    assert!(check(&output, "storage").1.contains("used by other meetbot servers"), "{output:?}");
     let (beside, _) = serve_bucket(other.path(), &bucket, "a/b");
     drop(beside);
     assert_eq!(check(&doctor(&bucket.settings("a"), data.path(), &[]), "storage").0, "ok");
@@ -119,8 +119,8 @@ fn two_servers_of_different_databases_never_share_a_prefix_and_one_never_forgets
     let home = TempDir::new().unwrap();
     let [file, restored]: [PathBuf; 2] = ["copy.db", "restored"].map(|name| home.path().join(name));
     assert_eq!(backup(data.path(), &file).code, Some(0));
-    let said = restore(&file, &restored, &[]);
-    assert!(said.code == Some(0) && !said.out.contains("not there yet"), "{said:?}");
+    let output = restore(&file, &restored, &[]);
+    assert!(output.code == Some(0) && !output.out.contains("not there yet"), "{output:?}");
     let (_server, url) = serve_bucket(&restored, &bucket, "a");
     is_whole(&bucket, &restored, &client(&url, &key), &id);
 }

@@ -1,4 +1,4 @@
-//! What the commands about jobs say to a person, against a real server.
+//! The text output of the commands about jobs, against a real server.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::program::{
-    PATIENCE, Running, Said, create_key, create_live_key, meetbot, run, serve_with,
+    CommandOutput, PATIENCE, Running, create_key, create_live_key, meetbot, run, serve_with,
 };
 
 /// A server, and a key of it.
@@ -39,14 +39,14 @@ impl Beside {
     }
 
     #[track_caller]
-    fn said(&self, arguments: &[&str]) -> Said {
-        let said = run(&mut self.command(arguments));
-        assert_eq!(said.code, Some(0), "{arguments:?}: {said:?}");
-        said
+    fn output(&self, arguments: &[&str]) -> CommandOutput {
+        let output = run(&mut self.command(arguments));
+        assert_eq!(output.code, Some(0), "{arguments:?}: {output:?}");
+        output
     }
 
     fn job(&self, named: &str) -> Job {
-        serde_json::from_str(&self.said(&["jobs", "get", named, "--json"]).out).unwrap()
+        serde_json::from_str(&self.output(&["jobs", "get", named, "--json"]).out).unwrap()
     }
 
     /// Asks until the recording is like this.
@@ -85,87 +85,87 @@ fn is_dated(line: &str) -> bool {
 #[test]
 fn a_link_to_the_dashboard_is_printed_and_where_there_is_none_that_is_said() {
     let beside = beside(&[]);
-    let made = beside.said(&["dashboard", "--json"]).json();
+    let made = beside.output(&["dashboard", "--json"]).json();
     let url = made["url"].as_str().unwrap();
     assert!(url.starts_with(&format!("{}/#link=", beside.url)), "{made}");
     assert!(!url.contains(&beside.key[8..]), "{made}");
-    let printed = beside.said(&["dashboard", "--print"]);
+    let printed = beside.output(&["dashboard", "--print"]);
     assert!(printed.out.starts_with(&format!("{}/#link=", beside.url)), "{printed:?}");
     let without = self::beside(&[("MEETBOT_DASHBOARD_ENABLED", "false")]);
-    let said = run(&mut without.command(&["dashboard"]));
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains("there is nothing at /api/v1/sessions/links"), "{said:?}");
+    let output = run(&mut without.command(&["dashboard"]));
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.err.contains("there is nothing at /api/v1/sessions/links"), "{output:?}");
 }
 
 #[test]
 fn each_verb_takes_an_external_id_and_does_what_it_says() {
     let beside = beside(&[]);
-    let id = beside.said(&["dispatch", LONG, "--external-id", "lesson 1/a"]).out;
+    let id = beside.output(&["dispatch", LONG, "--external-id", "lesson 1/a"]).out;
     let id = id.trim();
     beside.watch_until("lesson 1/a", "recording");
     for (verb, recording) in
         [("pause", "paused"), ("resume", "on"), ("stop-recording", "stopped"), ("leave", "stopped")]
     {
-        let said = beside.said(&["jobs", verb, "lesson 1/a"]);
-        assert!(said.out.contains(": the job is "), "{verb}: {said:?}");
+        let output = beside.output(&["jobs", verb, "lesson 1/a"]);
+        assert!(output.out.contains(": the job is "), "{verb}: {output:?}");
         beside.await_recording("lesson 1/a", recording);
         if verb == "resume" {
-            let said = beside.said(&["jobs", "send-chat-message", "lesson 1/a", "hello there"]);
-            assert!(said.out.starts_with("send_chat_message "), "{said:?}");
-            beside.said(&["jobs", "chat", id, "hello again"]);
-            let said = beside.said(&["jobs", "request-permission", "lesson 1/a"]);
-            assert!(said.out.starts_with("request_recording_permission "), "{said:?}");
+            let output = beside.output(&["jobs", "send-chat-message", "lesson 1/a", "hello there"]);
+            assert!(output.out.starts_with("send_chat_message "), "{output:?}");
+            beside.output(&["jobs", "chat", id, "hello again"]);
+            let output = beside.output(&["jobs", "request-permission", "lesson 1/a"]);
+            assert!(output.out.starts_with("request_recording_permission "), "{output:?}");
         }
     }
-    let said = beside.said(&["watch", "lesson 1/a"]);
-    assert!(said.out.contains(&format!("{id} completed")), "{said:?}");
+    let output = beside.output(&["watch", "lesson 1/a"]);
+    assert!(output.out.contains(&format!("{id} completed")), "{output:?}");
     let manifest: Value =
-        serde_json::from_str(&beside.said(&["jobs", "manifest", "lesson 1/a"]).out).unwrap();
+        serde_json::from_str(&beside.output(&["jobs", "manifest", "lesson 1/a"]).out).unwrap();
     assert_eq!(manifest["jobId"], id);
 
     let folder = beside.data.path().join("downloaded");
     let mut download = beside.command(&["jobs", "download", "lesson 1/a", "--json"]);
-    let said = run(download.arg(&folder));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    let files = said.json()["files"].as_array().unwrap().clone();
+    let output = run(download.arg(&folder));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let files = output.json()["files"].as_array().unwrap().clone();
     let files: Vec<&Path> = files.iter().map(|file| Path::new(file.as_str().unwrap())).collect();
-    assert!(files.iter().all(|file| file.exists()) && files.len() > 3, "{said:?}");
+    assert!(files.iter().all(|file| file.exists()) && files.len() > 3, "{output:?}");
 
     // Without a folder, one that is named like the job.
     let here = TempDir::new().unwrap();
-    let said = run(beside.command(&["jobs", "download", id]).current_dir(here.path()));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(here.path().join(id).join("manifest.json").exists(), "{said:?}");
+    let output = run(beside.command(&["jobs", "download", id]).current_dir(here.path()));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(here.path().join(id).join("manifest.json").exists(), "{output:?}");
 
-    let said = beside.said(&["jobs", "delete-recording", "lesson 1/a"]);
-    assert!(said.out.contains("manifest.json ("), "{said:?}");
+    let output = beside.output(&["jobs", "delete-recording", "lesson 1/a"]);
+    assert!(output.out.contains("manifest.json ("), "{output:?}");
     for arguments in [&["jobs", "get", "nobody's"][..], &["watch", "nobody's"]] {
-        let said = run(&mut beside.command(arguments));
-        assert_eq!(said.code, Some(1), "{said:?}");
-        assert!(said.err.contains("the id or the external id nobody's"), "{said:?}");
+        let output = run(&mut beside.command(arguments));
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.err.contains("the id or the external id nobody's"), "{output:?}");
     }
 }
 
 #[test]
 fn a_known_external_id_says_that_there_is_no_new_bot() {
     let beside = beside(&[]);
-    let first = beside.said(&["dispatch", LONG, "--external-id", "lesson-1"]);
+    let first = beside.output(&["dispatch", LONG, "--external-id", "lesson-1"]);
     assert!(!first.err.contains("no new bot"), "{first:?}");
     let other = "https://sandbox.meetbot.dev/ends?seconds=3600";
-    let again = beside.said(&["dispatch", other, "--external-id", "lesson-1"]);
+    let again = beside.output(&["dispatch", other, "--external-id", "lesson-1"]);
     assert_eq!(again.out, first.out);
     assert!(again.err.contains("no new bot") && again.err.contains(LONG), "{again:?}");
-    beside.said(&["jobs", "cancel", "lesson-1"]);
+    beside.output(&["jobs", "cancel", "lesson-1"]);
 }
 
 #[test]
 fn a_test_key_says_that_the_sandbox_plays_and_a_live_key_does_not() {
     let beside = beside(&[]);
     let note = "test key: no bot joins this meeting";
-    let real = beside.said(&["dispatch", "https://meet.google.com/abc-defg-hij"]);
+    let real = beside.output(&["dispatch", "https://meet.google.com/abc-defg-hij"]);
     assert!(real.err.contains(note), "{real:?}");
     let ends = "https://sandbox.meetbot.dev/ends?seconds=1";
-    let sandbox = beside.said(&["dispatch", ends]);
+    let sandbox = beside.output(&["dispatch", ends]);
     assert!(!sandbox.err.contains(note), "{sandbox:?}");
     let live = create_live_key(beside.data.path());
     let live = run(beside.command(&["dispatch", ends]).env("MEETBOT_API_KEY", live));
@@ -176,40 +176,41 @@ fn a_test_key_says_that_the_sandbox_plays_and_a_live_key_does_not() {
 #[test]
 fn watch_says_at_once_what_a_job_in_the_queue_waits_for() {
     let beside = beside(&[("MEETBOT_LIMITS_BOTS_PER_CONSUMER", "1")]);
-    beside.said(&["dispatch", LONG, "--external-id", "first"]);
+    beside.output(&["dispatch", LONG, "--external-id", "first"]);
     beside.watch_until("first", "recording");
-    beside.said(&["dispatch", LONG, "--external-id", "second"]);
+    beside.output(&["dispatch", LONG, "--external-id", "second"]);
     let line = beside.watch_until("second", "queued");
     assert!(is_dated(&line) && line.ends_with("queued (at_bot_limit)"), "{line}");
     let later = ["--external-id", "later", "--join-at", "2100-01-01T00:00:00Z"];
-    let said = run(beside.command(&["dispatch", LONG]).args(later));
+    let output = run(beside.command(&["dispatch", LONG]).args(later));
     // A year ahead at most.
-    assert_eq!(said.code, Some(1), "{said:?}");
-    beside.said(&["jobs", "cancel", "first"]);
-    beside.said(&["jobs", "cancel", "second"]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    beside.output(&["jobs", "cancel", "first"]);
+    beside.output(&["jobs", "cancel", "second"]);
 }
 
 #[test]
 fn the_end_is_dated_whatever_it_is_and_says_billed_only_of_a_meeting_that_was_joined() {
     let beside = beside(&[]);
     let denied = "https://sandbox.meetbot.dev/host-denies?denyAfter=0";
-    let said = run(&mut beside.command(&["dispatch", denied, "--watch"]));
-    assert_eq!(said.code, Some(1), "{said:?}");
-    let dated: Vec<&str> = said.out.lines().filter(|line| is_dated(line)).collect();
-    assert!(dated.last().unwrap().ends_with(" failed"), "{said:?}");
-    assert!(said.out.contains("not billed"), "{said:?}");
-    let said = beside.said(&["dispatch", "https://sandbox.meetbot.dev/ends?seconds=1", "--watch"]);
-    let dated: Vec<&str> = said.out.lines().filter(|line| is_dated(line)).collect();
-    assert!(dated.last().unwrap().ends_with(" completed"), "{said:?}");
+    let output = run(&mut beside.command(&["dispatch", denied, "--watch"]));
+    assert_eq!(output.code, Some(1), "{output:?}");
+    let dated: Vec<&str> = output.out.lines().filter(|line| is_dated(line)).collect();
+    assert!(dated.last().unwrap().ends_with(" failed"), "{output:?}");
+    assert!(output.out.contains("not billed"), "{output:?}");
+    let output =
+        beside.output(&["dispatch", "https://sandbox.meetbot.dev/ends?seconds=1", "--watch"]);
+    let dated: Vec<&str> = output.out.lines().filter(|line| is_dated(line)).collect();
+    assert!(dated.last().unwrap().ends_with(" completed"), "{output:?}");
 }
 
 #[test]
 fn a_parameter_that_the_sandbox_does_not_have_is_refused() {
     let beside = beside(&[]);
     let wrong = "https://sandbox.meetbot.dev/two-speakers?secs=3";
-    let said = run(&mut beside.command(&["dispatch", wrong]));
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains("no parameter \"secs\"; it has seconds, speakers"), "{said:?}");
+    let output = run(&mut beside.command(&["dispatch", wrong]));
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.err.contains("no parameter \"secs\"; it has seconds, speakers"), "{output:?}");
 }
 
 #[test]
@@ -217,13 +218,13 @@ fn webhooks_of_a_job_are_found_by_its_external_id() {
     let beside = beside(&[]);
     let meeting = "https://sandbox.meetbot.dev/no-such-meeting";
     let hook = ["--on-finalize", "http://127.0.0.1:1/hook", "--external-id", "lesson-1"];
-    let said = run(beside.command(&["dispatch", meeting, "--watch"]).args(hook));
-    assert_eq!(said.code, Some(1), "{said:?}");
-    let listed = beside.said(&["webhooks", "list", "--job", "lesson-1", "--json"]);
+    let output = run(beside.command(&["dispatch", meeting, "--watch"]).args(hook));
+    assert_eq!(output.code, Some(1), "{output:?}");
+    let listed = beside.output(&["webhooks", "list", "--job", "lesson-1", "--json"]);
     let delivery: Value = serde_json::from_str(listed.out.lines().next().unwrap()).unwrap();
     assert_eq!(delivery["jobId"], beside.job("lesson-1").id);
     assert_eq!(beside.job("lesson-1").status, JobStatus::Failed);
-    let redelivered = beside.said(&["webhooks", "redeliver", delivery["id"].as_str().unwrap()]);
+    let redelivered = beside.output(&["webhooks", "redeliver", delivery["id"].as_str().unwrap()]);
     assert!(redelivered.err.contains("1 delivery is sent again"), "{redelivered:?}");
 }
 
@@ -231,10 +232,10 @@ fn webhooks_of_a_job_are_found_by_its_external_id() {
 fn the_kinds_of_a_key_are_one_required_group() {
     let help = run(meetbot().args(["keys", "create", "--help"]));
     assert!(help.out.contains("<--live|--test>"), "{help:?}");
-    let said = run(meetbot().args(["keys", "create"]));
-    assert!(said.code == Some(2) && said.err.contains("<--live|--test>"), "{said:?}");
-    let said = run(meetbot().args(["keys", "create", "--live", "--test"]));
-    assert_eq!(said.code, Some(2), "{said:?}");
+    let output = run(meetbot().args(["keys", "create"]));
+    assert!(output.code == Some(2) && output.err.contains("<--live|--test>"), "{output:?}");
+    let output = run(meetbot().args(["keys", "create", "--live", "--test"]));
+    assert_eq!(output.code, Some(2), "{output:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Who is company for a bot in a real Janus room, and who is another bot.
+//! How a bot in a real Janus room distinguishes people from other bots.
 
 use std::{
     io::copy,
@@ -50,8 +50,8 @@ impl Server {
             name,
             "--data-dir",
         ]);
-        let said = run(command.arg(self.data.path()));
-        client(&self.url, said.json()["key"].as_str().unwrap())
+        let output = run(command.arg(self.data.path()));
+        client(&self.url, output.json()["key"].as_str().unwrap())
     }
 }
 
@@ -113,10 +113,10 @@ fn three_bots_of_two_consumers_with_different_links_leave_a_room_without_people(
         let stay = job.ended_at.unwrap().millis_since(job.joined_at.unwrap());
         assert!(stay < 20_000, "{stay}");
     }
-    // Neither tells anything of the other but that it was a bot.
+    // Each manifest shows of the other bot only that it was a bot.
     let events = acme.events(&dispatched[0].1, None).unwrap().data;
     let events = serde_json::to_string(&events).unwrap();
-    // Whether they were known for bots already depends on which came first: who they are, or that they are there. That they left shows that it became known.
+    // Whether they were recognised as bots at once depends on the order of two messages. That they left shows that they were recognised.
     assert!(events.contains("\"bot.participant_joined\""), "{events}");
     assert!(!events.contains("globex") && !events.contains(&dispatched[2].1), "{events}");
 }

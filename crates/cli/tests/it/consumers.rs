@@ -6,10 +6,10 @@ use meetbot::{ErrorCode, JobStatus, NewJob};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{Said, await_job, client, create_key, meetbot, run, serve};
+use crate::program::{CommandOutput, await_job, client, create_key, meetbot, run, serve};
 
 /// `meetbot consumers …` on this data folder.
-fn consumers(data: &Path, arguments: &[&str]) -> Said {
+fn consumers(data: &Path, arguments: &[&str]) -> CommandOutput {
     run(meetbot().arg("consumers").args(arguments).arg("--data-dir").arg(data))
 }
 
@@ -19,11 +19,11 @@ fn a_limit_holds_at_once_on_a_running_server_and_is_shown() {
     let (_server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &["--consumer", "acme"]);
     let mb = client(&url, &key);
-    let said =
+    let output =
         consumers(data.path(), &["limit", "acme", "--bots", "1", "--minutes", "60", "--json"]);
     let limits =
         json!({"consumer": "acme", "maxBots": 1, "maxMinutes": 60, "maxQueuedJobs": 10_000});
-    assert_eq!(said.json(), limits);
+    assert_eq!(output.json(), limits);
     let dispatch = || {
         let meeting_url = "https://sandbox.meetbot.dev/two-speakers?seconds=600".to_owned();
         mb.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id
@@ -33,11 +33,11 @@ fn a_limit_holds_at_once_on_a_running_server_and_is_shown() {
     let second = dispatch();
     await_job(&mb, &second, |job| job.status_detail.as_deref() == Some("at_bot_limit"));
 
-    let said = run(meetbot()
+    let output = run(meetbot()
         .args(["usage", "--json"])
         .env("MEETBOT_API_KEY", &key)
         .env("MEETBOT_API_BASE_URL", &url));
-    let usage = said.json();
+    let usage = output.json();
     assert_eq!(usage["bots"], 1, "{usage}");
     assert_eq!((&usage["maxBots"], &usage["maxMinutes"]), (&json!(1), &Value::Null), "{usage}");
     let listed = consumers(data.path(), &["list", "--json"]).out;
@@ -49,16 +49,16 @@ fn a_limit_holds_at_once_on_a_running_server_and_is_shown() {
         "test": {"bots": 1, "minutes": 1, "queuedJobs": 1, "recordingBytes": 0},
     });
     assert_eq!(acme, expected);
-    let said = consumers(data.path(), &["list"]);
-    assert!(said.out.contains("0 of 60") && said.out.contains("1 of 1"), "{said:?}");
+    let output = consumers(data.path(), &["list"]);
+    assert!(output.out.contains("0 of 60") && output.out.contains("1 of 1"), "{output:?}");
 
-    let said = consumers(data.path(), &["limit", "acme", "--queued", "1"]);
-    assert!(said.out.contains("60 minutes in a month and 1 job in the queue"), "{said:?}");
+    let output = consumers(data.path(), &["limit", "acme", "--queued", "1"]);
+    assert!(output.out.contains("60 minutes in a month and 1 job in the queue"), "{output:?}");
     let meeting_url = "https://sandbox.meetbot.dev/two-speakers".to_owned();
     let refused = mb.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap_err();
     assert_eq!(refused.code(), Some(&ErrorCode::QuotaExceeded), "{refused}");
-    let said = consumers(data.path(), &["limit", "acme", "--bots", "none"]);
-    assert!(said.out.contains("any number of bots at the same time, 60 minutes"), "{said:?}");
+    let output = consumers(data.path(), &["limit", "acme", "--bots", "none"]);
+    assert!(output.out.contains("any number of bots at the same time, 60 minutes"), "{output:?}");
     await_job(&mb, &second, |job| job.status == JobStatus::Recording);
 }
 
@@ -69,7 +69,7 @@ fn a_limit_that_cannot_be_is_a_wrong_command_line() {
     for wrong in
         [&["limit", "nobody", "--bots", "1"][..], &["limit", "x"], &["limit", "x", "--bots", "0"]]
     {
-        let said = consumers(data.path(), wrong);
-        assert_eq!(said.code, Some(2), "{wrong:?}: {said:?}");
+        let output = consumers(data.path(), wrong);
+        assert_eq!(output.code, Some(2), "{wrong:?}: {output:?}");
     }
 }

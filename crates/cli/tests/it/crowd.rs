@@ -1,4 +1,4 @@
-//! A hundred meetings at once in one process: all end as they should, and nothing of them stays.
+//! A hundred meetings at once in one process: all end as expected, and leave no resources behind.
 
 use std::{fs, time::Duration};
 

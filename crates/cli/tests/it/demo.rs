@@ -12,10 +12,10 @@ use crate::{
 #[test]
 fn without_ffmpeg_the_manifest_says_so_and_all_else_is_the_same() {
     let nothing = tempfile::tempdir().unwrap();
-    let said =
+    let output =
         run(meetbot().args(["demo", "--seconds", "4", "--json"]).env("PATH", nothing.path()));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    let shown = said.json();
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let shown = output.json();
     let mixed = &shown["manifest"]["mixed"];
     assert_eq!(mixed["file"], serde_json::Value::Null);
     assert!(mixed["missingBecause"].as_str().unwrap().contains("ffmpeg"), "{mixed}");
@@ -27,15 +27,15 @@ fn without_ffmpeg_the_manifest_says_so_and_all_else_is_the_same() {
 #[test]
 fn the_demo_with_a_browser_proves_what_it_shows_or_says_that_chromium_is_missing() {
     let nothing = tempfile::tempdir().unwrap();
-    let said = run(meetbot().args(["demo", "--browser"]).env("PATH", nothing.path()));
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains("apt-get install chromium"), "{said:?}");
+    let output = run(meetbot().args(["demo", "--browser"]).env("PATH", nothing.path()));
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.err.contains("apt-get install chromium"), "{output:?}");
     if !has_chromium() {
         return;
     }
-    let said = run(meetbot().args(["demo", "--browser", "--seconds", "8", "--json"]));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    let shown = said.json();
+    let output = run(meetbot().args(["demo", "--browser", "--seconds", "8", "--json"]));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let shown = output.json();
     let people = shown["manifest"]["participants"].as_array().unwrap();
     let names: Vec<&str> = people.iter().map(|person| person["name"].as_str().unwrap()).collect();
     for name in ["Ann Host", "Ben Weber", "Cleo Jones", "Dora Lang"] {
@@ -49,9 +49,9 @@ fn the_demo_with_a_browser_proves_what_it_shows_or_says_that_chromium_is_missing
 
 #[test]
 fn the_demo_shows_the_whole_product() {
-    let said = run(meetbot().args(["demo", "--seconds", "15", "--json"]));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    let shown = said.json();
+    let output = run(meetbot().args(["demo", "--seconds", "15", "--json"]));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let shown = output.json();
     let statuses: Vec<&str> =
         shown["statuses"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
     assert_eq!(statuses, ["queued", "joining", "in_call", "recording", "finalizing", "completed"]);

@@ -17,7 +17,9 @@ use tempfile::TempDir;
 use crate::{
     kills::{grown, webm_files},
     program::{PATIENCE, await_job, client, create_key, manifest_of, sandbox_token, serve},
-    storm::{all_delivered, every_event_came, recordings_tell_the_truth, wait_until, webhooks_to},
+    storm::{
+        all_delivered, every_event_came, recordings_match_their_manifests, wait_until, webhooks_to,
+    },
 };
 
 /// A file system of 4 MB that is gone with the test.
@@ -104,7 +106,7 @@ fn nothing_is_lost_when_the_disk_is_full() {
     assert_eq!(client.list_bots(&ListBots::default()).unwrap().data.len(), 2);
 }
 
-/// What `/readyz` has against it, told once.
+/// The problem that `/readyz` reports, once.
 pub(crate) fn ready(client: &MeetBot) -> Result<(), String> {
     let once = client.with(CallOptions::new().max_retries(0)).unwrap();
     match once.request(Request::new("GET", "/readyz").unwrap()) {
@@ -163,7 +165,10 @@ fn a_disk_that_fills_up_during_a_meeting_costs_a_gap_and_no_more() {
     assert!(!manifest.complete && manifest.attempts[1].gap_ms.unwrap() > 0, "{manifest:#?}");
     let of_first = manifest.tracks.iter().filter(|track| !track.file.contains(".a2."));
     assert!(of_first.map(|track| track.duration_ms).min().unwrap() > 1_000, "{manifest:#?}");
-    assert_eq!(recordings_tell_the_truth(&data, std::slice::from_ref(&job), &client), (1, 1));
+    assert_eq!(
+        recordings_match_their_manifests(&data, std::slice::from_ref(&job), &client),
+        (1, 1)
+    );
     all_delivered(&client);
     every_event_came(&[job], &mut receiver, &secret, &client);
 }

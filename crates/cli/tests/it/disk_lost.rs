@@ -17,7 +17,9 @@ use crate::{
     disk_full::ready,
     kills::grown,
     program::{PATIENCE, TIMING, client, create_key, manifest_of, serve, serve_with},
-    storm::{all_delivered, every_event_came, recordings_tell_the_truth, wait_until, webhooks_to},
+    storm::{
+        all_delivered, every_event_came, recordings_match_their_manifests, wait_until, webhooks_to,
+    },
 };
 
 /// How long a lease lasts where one has to run out. `stopped` lets one run out that lasts as long as it is meant to.
@@ -48,7 +50,7 @@ fn goes_on(data: &Path, client: &MeetBot, receiver: &mut Receiver, secret: &str,
     wait_until(|| ready(client));
     let job = client.wait_for_bot(id, Some(PATIENCE * 2)).unwrap();
     assert_eq!(job.status, JobStatus::Completed, "{job:#?}");
-    recordings_tell_the_truth(data, std::slice::from_ref(&job), client);
+    recordings_match_their_manifests(data, std::slice::from_ref(&job), client);
     let next = client.dispatch_bot(meeting(receiver)).unwrap();
     let next = client.wait_for_bot(&next.id, Some(PATIENCE * 2)).unwrap();
     assert_eq!(next.status, JobStatus::Completed, "{next:#?}");

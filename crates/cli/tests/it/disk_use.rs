@@ -1,4 +1,4 @@
-//! How many bytes recordings have: of a job, of a consumer and of all, as they are on disk, whatever becomes of them.
+//! The disk use of recordings: of a job, of a consumer and of all.
 
 use std::{path::Path, process::Command};
 
@@ -22,9 +22,9 @@ fn on_disk(data: &Path, job: &str) -> u64 {
 
 /// What `meetbot consumers list` says of a consumer: of its recordings with live keys, and with test keys. `None` where there is no such consumer.
 fn of_consumer(data: &Path, consumer: &str) -> Option<(u64, u64)> {
-    let said = run(meetbot().args(["consumers", "list", "--json", "--data-dir"]).arg(data));
+    let output = run(meetbot().args(["consumers", "list", "--json", "--data-dir"]).arg(data));
     let listed: Vec<Value> =
-        said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        output.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let found = listed.into_iter().find(|one| one["consumer"] == consumer)?;
     let bytes = |world: &str| found[world]["recordingBytes"].as_u64().unwrap();
     Some((bytes("live"), bytes("test")))

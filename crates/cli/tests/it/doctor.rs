@@ -5,14 +5,14 @@ use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::{Said, create_key, meetbot, run, serve};
+use crate::program::{CommandOutput, create_key, meetbot, run, serve};
 
 /// A port that nobody listens on.
 fn free_port() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-pub(crate) fn doctor(data_dir: &Path, more: &[&str]) -> Said {
+pub(crate) fn doctor(data_dir: &Path, more: &[&str]) -> CommandOutput {
     let mut command = meetbot();
     command.args(["doctor", "--json", "--data-dir"]).arg(data_dir).args(more);
     run(&mut command)
@@ -20,8 +20,8 @@ pub(crate) fn doctor(data_dir: &Path, more: &[&str]) -> Said {
 
 /// The state of a check, what was found, and what to do.
 #[track_caller]
-pub(crate) fn check(said: &Said, name: &str) -> (String, String, Value) {
-    let report = said.json();
+pub(crate) fn check(output: &CommandOutput, name: &str) -> (String, String, Value) {
+    let report = output.json();
     let checks = report["checks"].as_array().unwrap();
     let check = checks.iter().find(|check| check["check"] == name);
     let check = check.unwrap_or_else(|| panic!("{name} is not checked: {report}"));
@@ -33,19 +33,19 @@ pub(crate) fn check(said: &Said, name: &str) -> (String, String, Value) {
 fn a_machine_without_a_server_is_well_and_left_as_it_was() {
     let parent = TempDir::new().unwrap();
     let data = parent.path().join("data");
-    let said = doctor(&data, &["--listen", &free_port()]);
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert_eq!(said.json()["ok"], true);
+    let output = doctor(&data, &["--listen", &free_port()]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert_eq!(output.json()["ok"], true);
     for name in ["config", "data folder", "port", "udp", "server", "chromium"] {
-        assert_eq!(check(&said, name).0, "ok", "{name}: {said:?}");
+        assert_eq!(check(&output, name).0, "ok", "{name}: {output:?}");
     }
     for name in ["disk space", "open files", "clock", "ffmpeg"] {
-        assert_ne!(check(&said, name).0, "fail", "{name}: {said:?}");
+        assert_ne!(check(&output, name).0, "fail", "{name}: {output:?}");
     }
     assert!(!data.exists());
     // The same for people: a line for each.
-    let said = run(meetbot().args(["doctor", "--listen", &free_port(), "--data-dir"]).arg(&data));
-    assert!(said.out.contains("ok    data folder "), "{said:?}");
+    let output = run(meetbot().args(["doctor", "--listen", &free_port(), "--data-dir"]).arg(&data));
+    assert!(output.out.contains("ok    data folder "), "{output:?}");
 }
 
 #[test]
@@ -59,21 +59,21 @@ fn a_server_that_runs_is_asked_how_it_is() {
         command.args(["doctor", "--json", "--listen", listen, "--data-dir"]).arg(data.path());
         run(command.env("MEETBOT_API_KEY", key))
     };
-    let said = with_key(&key);
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(check(&said, "data folder").1.contains("a server runs on it"), "{said:?}");
-    assert!(check(&said, "port").1.contains("the running server's"), "{said:?}");
+    let output = with_key(&key);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(check(&output, "data folder").1.contains("a server runs on it"), "{output:?}");
+    assert!(check(&output, "port").1.contains("the running server's"), "{output:?}");
     for name in ["server", "ready", "key", "database"] {
-        assert_eq!(check(&said, name).0, "ok", "{name}: {said:?}");
+        assert_eq!(check(&output, name).0, "ok", "{name}: {output:?}");
     }
-    // It goes the way of every other command: to another machine through the proxy of the environment, whatever its password holds, or nowhere; never so to this one.
+    // It connects as every other command: to other machines through the proxy of the environment, to this one directly.
     let beside = |proxy: &str, more: &[&str]| {
         let mut command = meetbot();
         command.args(["doctor", "--json", "--listen", listen, "--data-dir"]).arg(data.path());
         command.args(more).env("MEETBOT_API_KEY", &key);
-        let said = run(command.env("http_proxy", proxy).env("ALL_PROXY", proxy));
-        assert!(!said.out.contains("s3cret"), "{said:?}");
-        check(&said, "server")
+        let output = run(command.env("http_proxy", proxy).env("ALL_PROXY", proxy));
+        assert!(!output.out.contains("s3cret"), "{output:?}");
+        check(&output, "server")
     };
     let elsewhere = ["--base-url", "http://meetbot.invalid"];
     let (state, found, _) = beside("http://me:s3cret|@127.0.0.1:1", &elsewhere);
@@ -82,22 +82,22 @@ fn a_server_that_runs_is_asked_how_it_is() {
     let unusable = "socks5://me:s3cret@127.0.0.1:1";
     assert!(beside(unusable, &elsewhere).1.contains("http_proxy"));
     assert_eq!(beside(unusable, &[]).0, "ok");
-    let said = with_key("mb_test_nobody");
-    assert_eq!((said.code, check(&said, "key").0.as_str()), (Some(1), "fail"), "{said:?}");
-    assert!(!said.out.contains("mb_test_nobody"), "the key shows: {said:?}");
+    let output = with_key("mb_test_nobody");
+    assert_eq!((output.code, check(&output, "key").0.as_str()), (Some(1), "fail"), "{output:?}");
+    assert!(!output.out.contains("mb_test_nobody"), "the key shows: {output:?}");
     server.kill();
-    let said = doctor(data.path(), &["--listen", listen, "--base-url", &url]);
-    assert_eq!((said.code, check(&said, "server").0.as_str()), (Some(1), "fail"), "{said:?}");
+    let output = doctor(data.path(), &["--listen", listen, "--base-url", &url]);
+    assert_eq!((output.code, check(&output, "server").0.as_str()), (Some(1), "fail"), "{output:?}");
 }
 
 #[test]
 fn a_server_with_another_data_folder_at_the_address_is_no_other_program() {
     let [data, elsewhere] = [TempDir::new().unwrap(), TempDir::new().unwrap()];
     let (_server, url) = serve(data.path(), None);
-    let said = doctor(elsewhere.path(), &["--listen", url.strip_prefix("http://").unwrap()]);
-    assert_eq!((said.code, check(&said, "server").0.as_str()), (Some(1), "ok"), "{said:?}");
-    let (state, found, remedy) = check(&said, "port");
-    assert_eq!(state, "fail", "{said:?}");
+    let output = doctor(elsewhere.path(), &["--listen", url.strip_prefix("http://").unwrap()]);
+    assert_eq!((output.code, check(&output, "server").0.as_str()), (Some(1), "ok"), "{output:?}");
+    let (state, found, remedy) = check(&output, "port");
+    assert_eq!(state, "fail", "{output:?}");
     assert!(found.contains("a meetbot server with another data folder listens on"), "{found}");
     let remedy = remedy.as_str().unwrap();
     assert!(remedy.contains("--data-dir") && !remedy.contains("stop it"), "{remedy}");
@@ -108,25 +108,25 @@ fn what_does_not_fit_fails_and_says_what_to_do() {
     let data = TempDir::new().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
-    let said = doctor(data.path(), &["--listen", &listen]);
-    assert_eq!(said.code, Some(1), "{said:?}");
-    let (state, found, remedy) = check(&said, "port");
+    let output = doctor(data.path(), &["--listen", &listen]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    let (state, found, remedy) = check(&output, "port");
     assert_eq!(state, "fail");
     assert!(found.contains(&listen) && remedy.as_str().unwrap().contains("server.listen"));
 
     let config = data.path().join("config.toml");
     fs::write(&config, "[server]\nlissten = \"x\"").unwrap();
-    let said = doctor(data.path(), &["--config", config.to_str().unwrap()]);
-    let (state, found, _) = check(&said, "config");
-    assert_eq!((said.code, state.as_str()), (Some(1), "fail"));
+    let output = doctor(data.path(), &["--config", config.to_str().unwrap()]);
+    let (state, found, _) = check(&output, "config");
+    assert_eq!((output.code, state.as_str()), (Some(1), "fail"));
     assert!(found.contains("server.lissten"), "{found}");
 
     fs::set_permissions(data.path(), fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(data.path().join("meetbot.db"), b"not a database at all, only some text").unwrap();
-    let said = doctor(data.path(), &["--listen", &free_port()]);
-    assert_eq!(check(&said, "data folder").0, "warn", "{said:?}");
-    assert_eq!(check(&said, "database").0, "fail", "{said:?}");
-    assert_eq!(said.code, Some(1));
+    let output = doctor(data.path(), &["--listen", &free_port()]);
+    assert_eq!(check(&output, "data folder").0, "warn", "{output:?}");
+    assert_eq!(check(&output, "database").0, "fail", "{output:?}");
+    assert_eq!(output.code, Some(1));
 }
 
 #[test]
@@ -142,12 +142,12 @@ fn what_browsers_lack_fails_only_where_they_are_switched_on() {
     let off = with(&[]);
     assert_eq!((off.code, check(&off, "chromium").0.as_str()), (Some(0), "ok"), "{off:?}");
     let on = ("MEETBOT_BOTS_BROWSER_ENABLED", "true");
-    let said = with(&[on]);
-    assert_eq!(said.code, Some(1), "{said:?}");
+    let output = with(&[on]);
+    assert_eq!(output.code, Some(1), "{output:?}");
     for remedy in ["apt-get install chromium", "apt-get install util-linux"] {
-        assert!(said.out.contains(remedy), "{remedy}: {said:?}");
+        assert!(output.out.contains(remedy), "{remedy}: {output:?}");
     }
-    assert_eq!(check(&said, "landmarks").0, "ok", "{said:?}");
+    assert_eq!(check(&output, "landmarks").0, "ok", "{output:?}");
     let nowhere = ("MEETBOT_BOTS_BROWSER_LANDMARKS_DIR", "/no/such/folder");
     let (state, found, _) = check(&with(&[on, nowhere]), "landmarks");
     assert_eq!(state, "fail", "{found}");
@@ -164,9 +164,9 @@ fn a_server_does_not_start_with_landmarks_that_hold_a_mistake() {
         .arg(folder.path().join("data"));
     command.env("MEETBOT_BOTS_BROWSER_ENABLED", "true");
     command.env("MEETBOT_BOTS_BROWSER_LANDMARKS_DIR", folder.path());
-    let said = run(&mut command);
-    assert_eq!(said.code, Some(1), "{said:?}");
+    let output = run(&mut command);
+    assert_eq!(output.code, Some(1), "{output:?}");
     for word in ["bots.browser.landmarks_dir", "google-meet.toml", "colour"] {
-        assert!(said.err.contains(word), "{word}: {said:?}");
+        assert!(output.err.contains(word), "{word}: {output:?}");
     }
 }

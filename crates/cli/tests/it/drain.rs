@@ -45,9 +45,9 @@ fn meetings_end_by_themselves_while_new_jobs_wait_for_the_next_server() {
     await_job(&one, &first, |job| job.status == JobStatus::Recording);
     server.signal();
     await_draining(&url, &key);
-    let said = doctor(data.path(), &["--listen", url.strip_prefix("http://").unwrap()]);
-    let (state, found, remedy) = check(&said, "ready");
-    assert_eq!((state.as_str(), said.code), ("fail", Some(1)), "{said:?}");
+    let output = doctor(data.path(), &["--listen", url.strip_prefix("http://").unwrap()]);
+    let (state, found, remedy) = check(&output, "ready");
+    assert_eq!((state.as_str(), output.code), ("fail", Some(1)), "{output:?}");
     assert!(found.contains("takes no more jobs"), "{found}");
     assert_eq!(remedy, "nothing: it is stopping, and ends by itself");
     // The API serves on: a job is taken on, and a bot still obeys.
@@ -115,7 +115,7 @@ fn a_meeting_that_takes_too_long_is_handed_over_with_whole_files() {
     assert_eq!(statuses, expected);
 }
 
-/// An ffmpeg that is never done, and writes down who it is; answers the search path that leads to it.
+/// An ffmpeg that never ends and writes its process id; returns the search path with it.
 fn endless_ffmpeg(folder: &Path) -> String {
     let (program, pid) = (folder.join("ffmpeg"), folder.join("pid"));
     let script = format!("#!/bin/sh\necho $$ > {}\nexec sleep 3600\n", pid.display());

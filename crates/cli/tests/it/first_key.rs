@@ -49,9 +49,9 @@ pub(crate) fn terminal(
 }
 
 fn keys(data: &Path) -> usize {
-    let said = run(meetbot().args(["keys", "list", "--json", "--data-dir"]).arg(data));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    said.out.lines().count()
+    let output = run(meetbot().args(["keys", "list", "--json", "--data-dir"]).arg(data));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    output.out.lines().count()
 }
 
 #[test]
@@ -87,18 +87,21 @@ fn a_demo_that_goes_on_prints_its_key_to_no_file() {
     let mut command = meetbot();
     command.args(["demo", "--seconds", "3", "--keep"]);
     let mut demo = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut told = String::new();
+    let mut stderr = String::new();
     let mut lines = BufReader::new(demo.stderr.take().unwrap());
-    while !told.contains("MEETBOT_API_BASE_URL") {
-        assert!(lines.read_line(&mut told).unwrap() > 0, "it has ended: {told}");
+    while !stderr.contains("MEETBOT_API_BASE_URL") {
+        assert!(lines.read_line(&mut stderr).unwrap() > 0, "it has ended: {stderr}");
     }
     let pid = rustix::process::Pid::from_child(&demo);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let mut printed = String::new();
     demo.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
-    assert_eq!(demo.wait().unwrap().code(), Some(0), "{told}{printed}");
-    assert!(told.contains("$(meetbot keys create --test --consumer demo --data-dir "), "{told}");
-    for text in [&told, &printed] {
+    assert_eq!(demo.wait().unwrap().code(), Some(0), "{stderr}{printed}");
+    assert!(
+        stderr.contains("$(meetbot keys create --test --consumer demo --data-dir "),
+        "{stderr}"
+    );
+    for text in [&stderr, &printed] {
         assert!(!text.contains("mb_test_") && !text.contains("whsec_"), "{text}");
     }
     let folder = printed.lines().find_map(|line| line.strip_prefix("The files stay in ")).unwrap();

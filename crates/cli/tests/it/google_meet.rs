@@ -28,7 +28,7 @@ pub(crate) fn has_chromium() -> bool {
     found
 }
 
-/// A Chromium that goes to the imitation and nowhere else.
+/// A Chromium that connects to the imitation only.
 fn led_to(imitation: &Imitation, folder: &Path) -> PathBuf {
     let program = folder.join("chromium-of-the-test");
     let (rules, key) = (imitation.resolver_rules(), imitation.spki_sha256());

@@ -39,10 +39,10 @@ fn what_was_said_while_the_server_was_stopped_is_where_it_was_said() {
     });
     let data = TempDir::new().unwrap();
     let (server, url) = serve(data.path());
-    let said = run(meetbot()
+    let output = run(meetbot()
         .args(["keys", "create", "--live", "--init", "--json", "--data-dir"])
         .arg(data.path()));
-    let client = client(&url, said.json()["key"].as_str().unwrap());
+    let client = client(&url, output.json()["key"].as_str().unwrap());
     let order = NewJob { meeting_url: janus.link(ROOM, ""), ..NewJob::default() };
     let id = client.dispatch_bot(order).unwrap().id;
     await_job(&client, &id, |job| job.status == JobStatus::Recording);

@@ -310,7 +310,7 @@ fn other_meetings_are_not_harmed(protocol: Protocol) {
     for ((report, job), disk) in seen.floods.iter().zip(&seen.disk) {
         // The bot joined, and got the flood.
         assert!(
-            report.joins > 0 && report.said > 0 && job.joined_at.is_some(),
+            report.joins > 0 && report.messages > 0 && job.joined_at.is_some(),
             "{report:?} {job:#?}"
         );
         // The bot left at a bound, or stayed until the flood ended; neither is a bot's failure.

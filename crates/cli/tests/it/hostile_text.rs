@@ -1,4 +1,4 @@
-//! Text of strangers (participants, servers, endpoints, callers) in the output of every command that prints any: it neither steers a terminal nor forges a line.
+//! Untrusted text (of participants, servers, endpoints, callers) in the output of every command that prints any: it neither controls a terminal nor forges a line.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use xtask::spec_file;
 
-use crate::program::{Said, create_key, meetbot, run, serve};
+use crate::program::{CommandOutput, create_key, meetbot, run, serve};
 
 /// Escape sequences (7-bit and C1), line breaks of all kinds, and marks of direction, around words that a search finds.
 const HOSTILE: &str = "hostile\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{9d}x\u{9c}\u{8}\u{7f}\u{85}\u{2028}\u{2029}\u{202e}\u{2066}\u{200f}\u{61c}\r\nFORGED line\u{0}";
@@ -26,11 +26,11 @@ fn steers(letter: char) -> bool {
 }
 
 #[track_caller]
-fn is_harmless(what: &str, said: &Said) {
-    let all = format!("{}{}", said.out, said.err);
-    assert!(all.contains("hostile"), "{what}: nothing of it is shown: {said:?}");
-    assert!(!all.contains(steers), "{what} steers: {said:?}");
-    assert!(all.lines().all(|line| !line.starts_with("FORGED")), "{what} is forged: {said:?}");
+fn is_harmless(what: &str, output: &CommandOutput) {
+    let all = format!("{}{}", output.out, output.err);
+    assert!(all.contains("hostile"), "{what}: nothing of it is shown: {output:?}");
+    assert!(!all.contains(steers), "{what} steers: {output:?}");
+    assert!(all.lines().all(|line| !line.starts_with("FORGED")), "{what} is forged: {output:?}");
 }
 
 /// The same value with hostile text in place of every text but times, and of those under names that are kept.
@@ -191,26 +191,26 @@ fn no_command_lets_a_hostile_server_steer_the_terminal() {
         &["webhooks", "redeliver", "--dead"],
         &["doctor", "--data-dir", "/dev/null/none"],
     ] {
-        let told = |json: bool| {
+        let run_command = |json: bool| {
             let mut command_line = meetbot();
             command_line.args(command).args(json.then_some("--json"));
             run(command_line
                 .env("MEETBOT_API_KEY", "mb_test_0123456789")
                 .env("MEETBOT_API_BASE_URL", &url))
         };
-        let said = told(false);
-        is_harmless(&command.join(" "), &said);
-        let said = told(true);
-        is_harmless(&format!("{} --json", command.join(" ")), &said);
+        let output = run_command(false);
+        is_harmless(&command.join(" "), &output);
+        let output = run_command(true);
+        is_harmless(&format!("{} --json", command.join(" ")), &output);
         let mut whole = 0;
-        for line in said.out.lines().chain(said.err.lines()) {
+        for line in output.out.lines().chain(output.err.lines()) {
             let object: Value = serde_json::from_str(line)
                 .unwrap_or_else(|error| panic!("{command:?} {error}: {line}"));
             whole += usize::from(holds(&object, HOSTILE));
         }
         // In an error the SDK may cut or quote it.
-        let is_error = said.out.is_empty();
-        assert!(whole > 0 || is_error, "{command:?} --json changes what it says: {said:?}");
+        let is_error = output.out.is_empty();
+        assert!(whole > 0 || is_error, "{command:?} --json changes what it says: {output:?}");
     }
 }
 
@@ -271,13 +271,13 @@ fn webhooks_listen_prints_neither_unsigned_nor_signed_text_as_it_is() {
             );
             send(address, &[head.as_bytes(), body.as_bytes()].concat());
         }
-        let (mut said, mut logged) = (String::new(), String::new());
-        out.read_to_string(&mut said).unwrap();
+        let (mut output, mut logged) = (String::new(), String::new());
+        out.read_to_string(&mut output).unwrap();
         err.read_to_string(&mut logged).unwrap();
         let code = receiver.wait().unwrap().code();
-        let said = Said { code, out: said, err: logged };
-        assert_eq!(said.code, Some(1), "two were refused: {said:?}");
-        is_harmless("webhooks listen --full", &said);
+        let output = CommandOutput { code, out: output, err: logged };
+        assert_eq!(output.code, Some(1), "two were refused: {output:?}");
+        is_harmless("webhooks listen --full", &output);
     }
 }
 
@@ -328,9 +328,9 @@ fn no_caller_of_a_server_steers_the_terminal_of_who_runs_it() {
     is_harmless("jobs get", &with_key(&["jobs", "get", id]));
     for command in [&["keys", "list"][..], &["keys", "audit"], &["consumers", "list"]] {
         for more in [&[][..], &["--json"]] {
-            let said = run(meetbot().args(command).args(more).arg("--data-dir").arg(data.path()));
-            assert_eq!(said.code, Some(0), "{said:?}");
-            assert!(!said.out.contains(steers), "{command:?}: {said:?}");
+            let output = run(meetbot().args(command).args(more).arg("--data-dir").arg(data.path()));
+            assert_eq!(output.code, Some(0), "{output:?}");
+            assert!(!output.out.contains(steers), "{command:?}: {output:?}");
         }
     }
     is_harmless("keys list", &run(meetbot().args(["keys", "list", "--data-dir"]).arg(data.path())));

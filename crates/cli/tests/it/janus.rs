@@ -1,4 +1,4 @@
-//! kill −9 of the server in a meeting of others: what was recorded plays up to the kill, and the manifest tells the truth about the hole.
+//! kill −9 of the server in a meeting of other people: the recording can be played up to the kill, and the manifest states the gap.
 
 #[expect(dead_code, reason = "shared with the tests of the bot, which use all of it")]
 #[path = "../../../bot/tests/it/janus/media.rs"]
@@ -35,17 +35,17 @@ const MOST_LOST: u64 = 1_000;
 /// After this time in the call a bot records everyone, in ms.
 const ALL_ARE_HEARD: u64 = 2_000;
 
-/// Moments that a seed decides.
-struct Dice(u64);
+/// Random moments from a seed.
+struct SeededRandom(u64);
 
-impl Dice {
+impl SeededRandom {
     /// With the seed in `MEETBOT_TEST_SEED`, or a new one.
     #[expect(clippy::print_stderr, reason = "a test that failed can be repeated")]
     fn new() -> Self {
-        let told = std::env::var("MEETBOT_TEST_SEED").ok();
-        let seed = told.map_or_else(
+        let seed = std::env::var("MEETBOT_TEST_SEED").ok();
+        let seed = seed.map_or_else(
             || std::hash::RandomState::new().hash_one(0),
-            |told| told.parse().expect("MEETBOT_TEST_SEED is a number"),
+            |seed| seed.parse().expect("MEETBOT_TEST_SEED is a number"),
         );
         eprintln!("MEETBOT_TEST_SEED={seed}");
         Self(seed)
@@ -73,12 +73,12 @@ fn journal(folder: &Path) -> Vec<Value> {
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// The lines that tell about `attempt` alone.
+/// The lines of `attempt` alone.
 fn of_attempt<'a>(lines: &'a [Value], kind: &'a str, attempt: u64) -> Vec<&'a Value> {
     lines.iter().filter(|line| line["type"] == kind && line["attempt"] == attempt).collect()
 }
 
-/// Looks at what an attempt left that was killed at `killed`; answers that moment in the recording's time.
+/// Checks the files of an attempt that was killed at `killed`; returns that moment in the recording's time.
 fn left_by(folder: &Path, attempt: u64, killed: Timestamp) -> u64 {
     let lines = journal(folder);
     let first = lines.iter().find(|line| line["type"] == "started").unwrap();
@@ -106,7 +106,7 @@ fn left_by(folder: &Path, attempt: u64, killed: Timestamp) -> u64 {
 #[test]
 fn over_ten_kills_at_random_moments_everything_plays_up_to_the_kill_and_the_next_attempt_goes_on() {
     let Some(janus) = Janus::start() else { return };
-    let mut dice = Dice::new();
+    let mut random = SeededRandom::new();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // One face has a keyframe each second, the other only when it is asked for one.
     let people = [("Ann", 440, media::moving()), ("Bob", 880, media::flashes())];
@@ -117,10 +117,10 @@ fn over_ten_kills_at_random_moments_everything_plays_up_to_the_kill_and_the_next
     });
     let data = TempDir::new().unwrap();
     let (mut server, mut url) = serve(data.path());
-    let said = run(meetbot()
+    let output = run(meetbot()
         .args(["keys", "create", "--live", "--init", "--json", "--data-dir"])
         .arg(data.path()));
-    let key = said.json()["key"].as_str().unwrap().to_owned();
+    let key = output.json()["key"].as_str().unwrap().to_owned();
     for kills in KILLS {
         let order = NewJob { meeting_url: janus.link(ROOM, ""), ..NewJob::default() };
         let id = client(&url, &key).dispatch_bot(order).unwrap().id;
@@ -132,7 +132,7 @@ fn over_ten_kills_at_random_moments_everything_plays_up_to_the_kill_and_the_next
                 let begun = !of_attempt(&journal(&folder), "started", attempt).is_empty();
                 begun.then_some(()).ok_or("the bot does not join")
             });
-            std::thread::park_timeout(Duration::from_millis(dice.below(LONGEST)));
+            std::thread::park_timeout(Duration::from_millis(random.below(LONGEST)));
             let killed = wall();
             server.kill();
             killed_ms.push(left_by(&folder, attempt, killed));

@@ -42,18 +42,18 @@ impl User {
     }
 
     #[track_caller]
-    fn said(&self, arguments: &[&str]) -> Vec<Value> {
-        let said = run(self.command(arguments).arg("--json"));
-        assert_eq!(said.code, Some(0), "{arguments:?}: {said:?}");
-        said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    fn output(&self, arguments: &[&str]) -> Vec<Value> {
+        let output = run(self.command(arguments).arg("--json"));
+        assert_eq!(output.code, Some(0), "{arguments:?}: {output:?}");
+        output.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Why a command fails, which ends with 2.
     #[track_caller]
     fn refused(&self, arguments: &[&str]) -> String {
-        let said = run(&mut self.command(arguments));
-        assert_eq!(said.code, Some(2), "{arguments:?}: {said:?}");
-        said.err
+        let output = run(&mut self.command(arguments));
+        assert_eq!(output.code, Some(2), "{arguments:?}: {output:?}");
+        output.err
     }
 }
 
@@ -90,9 +90,9 @@ fn a_login_is_kept_for_its_owner_alone_used_by_commands_and_ended_by_logout() {
     let open_to = fs::metadata(user.file()).unwrap().permissions().mode();
     assert_eq!(open_to & 0o777, 0o600);
 
-    let job = user.said(&["dispatch", "https://sandbox.meetbot.dev/two-speakers?seconds=2"]);
+    let job = user.output(&["dispatch", "https://sandbox.meetbot.dev/two-speakers?seconds=2"]);
     assert_eq!(job[0]["status"], "queued", "{job:?}");
-    let usage = user.said(&["usage"]);
+    let usage = user.output(&["usage"]);
     assert_eq!(usage.len(), 1);
     // The key goes to its own server alone: another one gets none.
     let elsewhere = user.refused(&["usage", "--server", "http://127.0.0.1:9"]);
@@ -124,11 +124,11 @@ fn a_login_is_kept_for_its_owner_alone_used_by_commands_and_ended_by_logout() {
     fs::write(&old, before).unwrap();
     assert!(!works(&url, &old, "default") && works(&url, &user.file(), "default"));
     fs::copy(user.file(), &old).unwrap();
-    let out = user.said(&["logout"]);
+    let out = user.output(&["logout"]);
     assert_eq!((&out[0]["profile"], &out[0]["revoked"]), (&json!("default"), &json!(true)));
     assert!(!works(&url, &old, "default"));
     assert!(user.refused(&["usage"]).contains("meetbot login"));
-    assert!(user.said(&["profiles", "list"]).is_empty());
+    assert!(user.output(&["profiles", "list"]).is_empty());
     user.refused(&["logout"]);
     drop(server);
 }
@@ -144,7 +144,7 @@ fn several_servers_are_profiles_and_commands_go_to_the_one_that_was_chosen() {
     assert_eq!(made["profile"], host);
     let made = user.log_in(&two_url, &two_key, &["--profile", "staging"]);
     assert_eq!(made["profile"], "staging");
-    let listed = user.said(&["profiles", "list"]);
+    let listed = user.output(&["profiles", "list"]);
     let names: Vec<_> =
         listed.iter().map(|one| (one["profile"].as_str(), &one["default"])).collect();
     let yes_no = [json!(false), json!(true)];
@@ -155,9 +155,9 @@ fn several_servers_are_profiles_and_commands_go_to_the_one_that_was_chosen() {
     assert!(!format!("{listed:?}").contains("mb_test_"));
 
     let sandbox = "https://sandbox.meetbot.dev/two-speakers?seconds=2";
-    user.said(&["dispatch", sandbox, "--profile", "staging"]);
-    user.said(&["profiles", "default", "staging"]);
-    let jobs = |arguments: &[&str]| user.said(&[&["jobs", "list"], arguments].concat()).len();
+    user.output(&["dispatch", sandbox, "--profile", "staging"]);
+    user.output(&["profiles", "default", "staging"]);
+    let jobs = |arguments: &[&str]| user.output(&[&["jobs", "list"], arguments].concat()).len();
     assert_eq!((jobs(&[]), jobs(&["--profile", "default"])), (1, 0));
     // Where the server is named, its login is found.
     assert_eq!((jobs(&["--server", &two_url]), jobs(&["--server", &one_url])), (1, 0));
@@ -166,13 +166,13 @@ fn several_servers_are_profiles_and_commands_go_to_the_one_that_was_chosen() {
         user.refused(&["login", "--server", &one_url, "--profile", "a b"]).contains("--profile")
     );
     // Without the default one nothing goes anywhere by itself.
-    user.said(&["logout"]);
+    user.output(&["logout"]);
     assert!(user.refused(&["usage"]).contains("--profile"));
     // Where the server is gone, the key cannot be revoked, and is forgotten all the same.
     first.kill();
-    let out = user.said(&["logout", "--profile", "default"]);
+    let out = user.output(&["logout", "--profile", "default"]);
     assert_eq!(out[0]["revoked"], false);
-    assert_eq!(user.said(&["profiles", "list"]).len(), 1);
+    assert_eq!(user.output(&["profiles", "list"]).len(), 1);
     drop(second);
 }
 

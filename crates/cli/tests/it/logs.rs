@@ -1,4 +1,4 @@
-//! Log lines for programs: JSON, each with the request or the job that it is of.
+//! Log lines in JSON, each with its request or job.
 
 use std::process::Stdio;
 
@@ -129,10 +129,13 @@ fn all_that_a_server_prints_is_json_and_the_pages_command_finds_a_jobs_lines() {
     let filter = filter.lines().next().unwrap().replace("job_…", &jobs[0]);
     let mut shell = std::process::Command::new("sh");
     shell.args(["-ec", &format!("cat \"$0\" | {filter}")]).arg(&path);
-    let said = run(&mut shell);
-    assert_eq!(said.code, Some(0), "this test needs jq: apt-get install jq: {said:?}");
-    assert!(said.out.contains("a bot is launched") && said.out.contains("job ended"), "{said:?}");
-    assert!(!said.out.contains(&jobs[1]), "{said:?}");
+    let output = run(&mut shell);
+    assert_eq!(output.code, Some(0), "this test needs jq: apt-get install jq: {output:?}");
+    assert!(
+        output.out.contains("a bot is launched") && output.out.contains("job ended"),
+        "{output:?}"
+    );
+    assert!(!output.out.contains(&jobs[1]), "{output:?}");
 }
 
 #[test]
@@ -151,12 +154,12 @@ fn a_server_that_does_not_start_says_why_in_json_too() {
         (&["--dev", "--listen", "0.0.0.0:0"], 2),
         (&["--config", "/no/such/file"], 1),
     ] {
-        let said = serve(more);
-        assert_eq!(said.code, Some(code), "{said:?}");
-        assert!(!said.err.is_empty() && said.out.is_empty(), "{said:?}");
-        for line in said.err.lines() {
+        let output = serve(more);
+        assert_eq!(output.code, Some(code), "{output:?}");
+        assert!(!output.err.is_empty() && output.out.is_empty(), "{output:?}");
+        for line in output.err.lines() {
             let line: Result<Value, _> = serde_json::from_str(line);
-            assert!(line.is_ok(), "{said:?}");
+            assert!(line.is_ok(), "{output:?}");
         }
     }
 }
@@ -165,9 +168,9 @@ fn a_server_that_does_not_start_says_why_in_json_too() {
 fn a_level_that_is_not_known_is_refused() {
     let data = TempDir::new().unwrap();
     for command in [&["serve", "--data-dir"][..], &["keys", "list", "--data-dir"]] {
-        let said = run(meetbot().args(command).arg(data.path()).env("MEETBOT_LOG", "debgu"));
-        assert_eq!(said.code, Some(2), "{said:?}");
-        assert!(said.err.contains("there is no level \"debgu\""), "{said:?}");
+        let output = run(meetbot().args(command).arg(data.path()).env("MEETBOT_LOG", "debgu"));
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(output.err.contains("there is no level \"debgu\""), "{output:?}");
     }
 }
 
@@ -186,7 +189,7 @@ fn a_log_at_a_terminal_has_colours_unless_the_environment_says_otherwise() {
 
 #[test]
 fn a_format_that_is_not_known_is_a_wrong_command_line() {
-    let said = run(meetbot().args(["serve", "--log-format", "xml"]));
-    assert_eq!(said.code, Some(2), "{said:?}");
-    assert!(said.err.contains("neither text nor json"), "{said:?}");
+    let output = run(meetbot().args(["serve", "--log-format", "xml"]));
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.err.contains("neither text nor json"), "{output:?}");
 }

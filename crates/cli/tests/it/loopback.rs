@@ -1,4 +1,4 @@
-//! A key gives no access to loopback, unless the operator has opened it.
+//! A key gives no access to loopback unless the operator has allowed it.
 
 use std::{net::TcpListener, path::Path, sync::mpsc};
 
@@ -10,7 +10,7 @@ use crate::program::{
     PATIENCE, client, create_key, create_live_key, meetbot, run, serve, serve_by_default,
 };
 
-/// A program on loopback that everybody who connects is counted by; answers its port.
+/// A program on loopback that counts connections; returns its port.
 fn program_on_loopback() -> (u16, mpsc::Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -54,8 +54,8 @@ fn by_default_neither_a_webhook_nor_a_meeting_reaches_loopback_although_the_serv
         {
             let refused = refused.expect_err(&host);
             assert_eq!(refused.kind(), ErrorKind::Validation, "{host}: {refused}");
-            let said = refused.to_string();
-            assert!(said.contains("meetbot serve --dev") && said.contains(setting), "{said}");
+            let output = refused.to_string();
+            assert!(output.contains("meetbot serve --dev") && output.contains(setting), "{output}");
         }
     }
     assert!(visits.try_recv().is_err(), "somebody came");
@@ -105,13 +105,13 @@ fn in_development_a_server_listens_on_loopback_only() {
     for listen in ["0.0.0.0:0", "[::]:0"] {
         let mut command = meetbot();
         command.args(["serve", "--dev", "--listen", listen, "--data-dir"]).arg(data.path());
-        let said = run(&mut command);
-        assert_eq!(said.code, Some(2), "{said:?}");
-        assert!(said.err.contains("--dev") && said.err.contains(listen), "{said:?}");
+        let output = run(&mut command);
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(output.err.contains("--dev") && output.err.contains(listen), "{output:?}");
         let mut command = meetbot();
         command.args(["serve", "--listen", listen, "--data-dir"]).arg(data.path());
-        let said = run(command.env("MEETBOT_SERVER_DEVELOPMENT", "true"));
-        assert_eq!(said.code, Some(2), "{said:?}");
+        let output = run(command.env("MEETBOT_SERVER_DEVELOPMENT", "true"));
+        assert_eq!(output.code, Some(2), "{output:?}");
     }
     assert!(!data.path().join("meetbot.db").exists(), "nothing was begun");
 }

@@ -40,7 +40,7 @@ pub(crate) fn filled_in(block: &str, places: &[(&str, &str)]) -> String {
     })
 }
 
-/// A certificate for `name` (as in `IP:127.0.0.1`) and its key; `more` is what openssl is told beside that.
+/// A certificate for `name` (as in `IP:127.0.0.1`) and its key; `more` are further arguments of openssl.
 fn certificate(folder: &Path, name: &str, more: &[&str]) -> PathBuf {
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);

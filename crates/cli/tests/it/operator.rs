@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::{Said, create_key, meetbot, run, serve};
+use crate::program::{CommandOutput, create_key, meetbot, run, serve};
 
 /// A running server, its data folder and a key with this scope.
 struct Operated {
@@ -23,15 +23,15 @@ impl Operated {
         Self { _server: server, data, url, key }
     }
 
-    fn on_folder(&self, arguments: &[&str]) -> Said {
+    fn on_folder(&self, arguments: &[&str]) -> CommandOutput {
         run(meetbot().args(arguments).arg("--data-dir").arg(self.data.path()))
     }
 
-    fn by_server(&self, arguments: &[&str]) -> Said {
+    fn by_server(&self, arguments: &[&str]) -> CommandOutput {
         self.by_server_with(&self.key, arguments)
     }
 
-    fn by_server_with(&self, key: &str, arguments: &[&str]) -> Said {
+    fn by_server_with(&self, key: &str, arguments: &[&str]) -> CommandOutput {
         run(meetbot()
             .args(arguments)
             .args(["--server", &self.url])
@@ -43,7 +43,7 @@ impl Operated {
 
     /// What is printed both ways, which has to be the same.
     #[track_caller]
-    fn same(&self, arguments: &[&str]) -> Said {
+    fn same(&self, arguments: &[&str]) -> CommandOutput {
         let mut both = Vec::new();
         for more in [&[][..], &["--json"]] {
             let arguments = [arguments, more].concat();
@@ -60,8 +60,8 @@ impl Operated {
 
 fn live_key(data: &Path, scope: &str) -> String {
     let create = ["keys", "create", "--live", "--json", "--consumer", "ops", "--scope", scope];
-    let said = run(meetbot().args(create).arg("--data-dir").arg(data));
-    said.json()["key"].as_str().unwrap().to_owned()
+    let output = run(meetbot().args(create).arg("--data-dir").arg(data));
+    output.json()["key"].as_str().unwrap().to_owned()
 }
 
 /// Without what differs from call to call: ids, keys, secrets, times.
@@ -89,12 +89,12 @@ fn each_command_says_the_same_by_the_server_as_on_the_data_folder() {
         let created = |way: &str| {
             let consumer = format!("{way}-{}", kind[2]);
             let arguments = [&["keys", "create", "--consumer", &consumer], kind].concat();
-            let said =
+            let output =
                 if way == "folder" { ops.on_folder(&arguments) } else { ops.by_server(&arguments) };
-            assert_eq!(said.code, Some(0), "{way}: {said:?}");
-            let told = format!("{}{}", said.out, said.err);
-            assert!(told.contains("mb_") && told.contains("whsec_"), "{way}: {said:?}");
-            stable(&told).replace(&consumer, "CONSUMER")
+            assert_eq!(output.code, Some(0), "{way}: {output:?}");
+            let shown = format!("{}{}", output.out, output.err);
+            assert!(shown.contains("mb_") && shown.contains("whsec_"), "{way}: {output:?}");
+            stable(&shown).replace(&consumer, "CONSUMER")
         };
         assert_eq!(created("server"), created("folder"), "{kind:?}");
     }
@@ -122,8 +122,8 @@ fn each_command_says_the_same_by_the_server_as_on_the_data_folder() {
     let refused = ops.by_server_with(&live_key(ops.data.path(), "admin"), &["keys", "list"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     let lines = || ops.by_server(&["keys", "audit", "--refused", "--json"]).out;
-    let told = (0..600).map(|_| lines()).find(|lines| !lines.is_empty()).expect("a line");
-    let line: Value = serde_json::from_str(told.lines().next().unwrap()).unwrap();
+    let lines = (0..600).map(|_| lines()).find(|lines| !lines.is_empty()).expect("a line");
+    let line: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     assert_eq!(line["path"], "/api/v1/admin/keys");
     let key = line["key"].as_str().unwrap();
     ops.same(&["keys", "audit", "--refused", "--key", key]);
@@ -135,7 +135,7 @@ fn each_command_says_the_same_by_the_server_as_on_the_data_folder() {
 fn what_cannot_be_is_refused_the_same_way_and_what_is_missing_is_said() {
     let ops = Operated::start();
     let both = |arguments: &[&str]| [ops.on_folder(arguments), ops.by_server(arguments)];
-    for (arguments, code, told) in [
+    for (arguments, code, message) in [
         (&["keys", "revoke", "key_01KAB1CDEFGHJKMNPQRSTVWXYZ"][..], 1, "there is no key"),
         (&["keys", "revoke", "nonsense"], 2, "nonsense"),
         (&["keys", "create", "--live", "--consumer", " "], 2, "--consumer"),
@@ -144,16 +144,16 @@ fn what_cannot_be_is_refused_the_same_way_and_what_is_missing_is_said() {
         (&["consumers", "limit", "nobody", "--bots", "1"], 2, "there is no consumer \"nobody\""),
         (&["webhooks", "rotate", "--consumer", "nobody"], 2, "there is no consumer \"nobody\""),
     ] {
-        for said in both(arguments) {
-            assert_eq!(said.code, Some(code), "{arguments:?}: {said:?}");
-            assert!(said.err.contains(told), "{arguments:?}: {said:?}");
+        for output in both(arguments) {
+            assert_eq!(output.code, Some(code), "{arguments:?}: {output:?}");
+            assert!(output.err.contains(message), "{arguments:?}: {output:?}");
         }
     }
-    for said in
+    for output in
         both(&["webhooks", "rotate", "--consumer", "ops", "--overlap", "1h"]).into_iter().skip(1)
     {
-        assert_eq!(said.code, Some(1), "{said:?}");
-        assert!(said.err.contains("a rotation is under way until"), "{said:?}");
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.err.contains("a rotation is under way until"), "{output:?}");
     }
     // The last operator's key goes on the server's machine only.
     let listed = ops.on_folder(&["keys", "list", "--json"]).out;
@@ -165,19 +165,19 @@ fn what_cannot_be_is_refused_the_same_way_and_what_is_missing_is_said() {
 
     // A key that is not an operator's, none at all, a server that is not there, a place that is two.
     for key in [live_key(ops.data.path(), "admin"), create_key(ops.data.path(), &[]).0] {
-        let said = ops.by_server_with(&key, &["consumers", "list"]);
-        assert_eq!(said.code, Some(1), "{said:?}");
-        assert!(said.err.contains("meetbot keys create --live --scope operator"), "{said:?}");
-        assert!(said.err.contains("this needs"), "{said:?}");
+        let output = ops.by_server_with(&key, &["consumers", "list"]);
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.err.contains("meetbot keys create --live --scope operator"), "{output:?}");
+        assert!(output.err.contains("this needs"), "{output:?}");
     }
     let none = run(meetbot().args(["keys", "list", "--server", &ops.url]));
     assert!(none.code == Some(2) && none.err.contains("export MEETBOT_API_KEY"), "{none:?}");
     let two = run(meetbot().args(["keys", "list", "--server", &ops.url, "--data-dir", "x"]));
     assert!(two.code == Some(2) && two.err.contains("cannot be used with"), "{two:?}");
     let path = format!("{}/api/v1/jobs", ops.url);
-    let said =
+    let output =
         run(meetbot().args(["keys", "list", "--server", &path]).env("MEETBOT_API_KEY", &ops.key));
-    assert!(said.code == Some(1) && said.err.contains("--server is not its URL"), "{said:?}");
+    assert!(output.code == Some(1) && output.err.contains("--server is not its URL"), "{output:?}");
     let secret = ops.by_server(&["webhooks", "secret"]);
     assert!(
         secret.code == Some(2) && secret.err.contains("shows a webhook secret once"),
@@ -192,14 +192,17 @@ fn a_key_for_a_consumer_that_is_there_shows_no_webhook_secret_of_it() {
     let ops = Operated::start();
     let (_, secret) = create_key(ops.data.path(), &["--consumer", "acme"]);
     let create = ["keys", "create", "--live", "--consumer", "acme"];
-    let said = ops.by_server(&create);
-    assert!(said.code == Some(0) && said.err.contains("keeps its webhook secret"), "{said:?}");
-    assert!(!format!("{said:?}").contains("whsec_"), "{said:?}");
+    let output = ops.by_server(&create);
+    assert!(
+        output.code == Some(0) && output.err.contains("keeps its webhook secret"),
+        "{output:?}"
+    );
+    assert!(!format!("{output:?}").contains("whsec_"), "{output:?}");
     let json = ops.by_server(&[&create[..], &["--json"]].concat()).json();
     assert_eq!(json["webhookSecret"], Value::Null, "{json}");
-    // Whoever has the data folder can read it there anyway.
-    let said = ops.on_folder(&create);
-    assert!(said.err.contains(&secret), "{said:?}");
+    // With access to the data folder the secret can be read there anyway.
+    let output = ops.on_folder(&create);
+    assert!(output.err.contains(&secret), "{output:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a server passed over is told on standard error.
+//! Fields that a server ignored are a warning on standard error.
 
 use meetbot_testkit::scripted::{Reply, Server};
 use serde_json::Value;
@@ -24,13 +24,13 @@ fn what_a_server_passed_over_is_a_warning_beside_the_result() {
             "--on-bot-detected",
         ]);
         dispatch.args(["--base-url", &server.url()]).args(json.then_some("--json"));
-        let said = run(&mut dispatch);
-        assert_eq!(said.code, Some(0), "{said:?}");
-        let warning = said.err.lines().find(|line| line.contains("autoLeave.onBotDetected"));
-        let warning = warning.unwrap_or_else(|| panic!("no warning: {said:?}"));
+        let output = run(&mut dispatch);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        let warning = output.err.lines().find(|line| line.contains("autoLeave.onBotDetected"));
+        let warning = warning.unwrap_or_else(|| panic!("no warning: {output:?}"));
         assert!(warning.contains("WARN") && warning.contains("passed them over"), "{warning}");
         if json {
-            for line in said.err.lines().chain(said.out.lines()) {
+            for line in output.err.lines().chain(output.out.lines()) {
                 serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
             }
         }

@@ -179,7 +179,7 @@ fn chat_of_a_pause_is_in_no_file_and_no_event_and_is_counted_once() {
         .collect();
     let [(messages, captions)] = counts[..] else { panic!("{counts:?}") };
     assert!(messages >= 5 && captions >= 1, "{counts:?}");
-    assert_eq!(heard as u64 + messages, 30, "each message is told or counted");
+    assert_eq!(heard as u64 + messages, 30, "each message is an event or is counted");
     let chat = data.path().join(format!("recordings/{id}/e1/chat.jsonl"));
     assert_eq!(std::fs::read_to_string(chat).unwrap().lines().count(), heard);
 }

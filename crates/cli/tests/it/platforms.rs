@@ -12,9 +12,9 @@ fn the_platforms_are_listed_with_what_is_missing_for_each() {
     let list = |key: &str, more: &[&str]| {
         let mut command = meetbot();
         command.arg("platforms").args(more);
-        let said = run(command.env("MEETBOT_API_KEY", key).env("MEETBOT_API_BASE_URL", &url));
-        assert_eq!(said.code, Some(0), "{said:?}");
-        said.out
+        let output = run(command.env("MEETBOT_API_KEY", key).env("MEETBOT_API_BASE_URL", &url));
+        assert_eq!(output.code, Some(0), "{output:?}");
+        output.out
     };
     let real = create_live_key(data.path());
     let text = list(&real, &[]);

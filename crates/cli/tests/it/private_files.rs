@@ -74,8 +74,8 @@ fn nothing_that_a_server_makes_can_be_read_by_others() {
     let backup = data.join("backup.db");
     let mut command = meetbot();
     command.args(["backup", "--data-dir"]).arg(&data).arg(&backup);
-    let said = run(&mut with_umask_0(&command));
-    assert_eq!(said.code, Some(0), "{said:?}");
+    let output = run(&mut with_umask_0(&command));
+    assert_eq!(output.code, Some(0), "{output:?}");
     let names: Vec<String> = all_under(&data)
         .iter()
         .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
@@ -106,8 +106,8 @@ fn nothing_that_a_server_makes_can_be_read_by_others() {
         let mut command = meetbot();
         run(command.args(["doctor", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data))
     };
-    let said = doctor();
-    assert!(said.out.contains("warn  recordings"), "{said:?}");
+    let output = doctor();
+    assert!(output.out.contains("warn  recordings"), "{output:?}");
     let (server, _) = serve(&data, None);
     only_the_owner_can_read(&disk);
     for name in ["", "meetbot.db", "lock"] {
@@ -177,7 +177,7 @@ fn doctor_fails_in_the_servers_words_where_a_server_refuses_its_folder() {
     fs::write(data.join("lock"), b"").unwrap();
     set(&data.join("lock"), 0o644);
     let mut command = meetbot();
-    let said = run(command.args(["doctor", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.out.contains("warn  data folder") && said.out.contains("lock"), "{said:?}");
+    let output = run(command.args(["doctor", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.out.contains("warn  data folder") && output.out.contains("lock"), "{output:?}");
 }

@@ -23,14 +23,14 @@ use crate::{
 const OWN_PROCESSES: (&str, &str) = ("MEETBOT_BOTS_OWN_PROCESSES", "true");
 
 /// A data folder and a sandbox that outlives its servers.
-struct Place {
+struct Setup {
     data: TempDir,
     _sandbox: Running,
     address: String,
     key: String,
 }
 
-impl Place {
+impl Setup {
     fn new() -> Self {
         let data = TempDir::new().unwrap();
         let (sandbox, address) = sandbox();
@@ -38,7 +38,7 @@ impl Place {
         Self { data, _sandbox: sandbox, address, key }
     }
 
-    /// A server whose bots have processes of their own.
+    /// A server whose bots run as separate processes.
     fn serve(&self, settings: &[(&str, &str)]) -> (Running, MeetBot) {
         let settings: Vec<_> = [OWN_PROCESSES].iter().chain(settings).copied().collect();
         let (server, url) = serve_with(self.data.path(), Some(&self.address), &settings);
@@ -88,8 +88,8 @@ fn statuses(client: &MeetBot, id: &str) -> Vec<String> {
     changes.map(|event| event.data.status.unwrap().to_string()).collect()
 }
 
-/// One attempt recorded all of the meeting, and its job went the way of any other.
-fn went_on(place: &Place, client: &MeetBot, id: &str) -> Manifest {
+/// One attempt recorded all of the meeting, and its job passed through the usual statuses.
+fn continued_without_gap(setup: &Setup, client: &MeetBot, id: &str) -> Manifest {
     let expected = ["joining", "in_call", "recording", "finalizing", "completed"];
     assert_eq!(statuses(client, id), expected);
     let manifest = manifest_of(client, id);
@@ -99,10 +99,10 @@ fn went_on(place: &Place, client: &MeetBot, id: &str) -> Manifest {
     let cut_off: Vec<_> = gaps.filter(|gap| gap.reason == "network_loss").collect();
     assert!(cut_off.is_empty(), "{cut_off:?}");
     for file in manifest.files.iter().filter(|file| file.media_type.ends_with("/webm")) {
-        decodes(&place.folder(id, 1).join(&file.name));
+        decodes(&setup.folder(id, 1).join(&file.name));
     }
     gone(id);
-    let left: Vec<_> = fs::read_dir(place.data.path().join("bots"))
+    let left: Vec<_> = fs::read_dir(setup.data.path().join("bots"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name.contains(id))
@@ -111,8 +111,8 @@ fn went_on(place: &Place, client: &MeetBot, id: &str) -> Manifest {
     manifest
 }
 
-/// What a process of another could read of the order.
-fn shows_no_secret(place: &Place, id: &str, pid: Pid) {
+/// Checks that neither the environment nor the output of a bot's process shows a secret of its order.
+fn shows_no_secret(setup: &Setup, id: &str, pid: Pid) {
     let process = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
     let environment = fs::read(process.join("environ")).unwrap();
     let variables = environment.split(|byte| *byte == 0);
@@ -120,9 +120,9 @@ fn shows_no_secret(place: &Place, id: &str, pid: Pid) {
         .filter(|variable| variable.starts_with(b"MEETBOT_"))
         .map(String::from_utf8_lossy)
         .collect();
-    // What the tests set for servers, a token among it, is not there.
+    // The settings that the tests give servers, with the token, are not passed on.
     assert_eq!(ours, ["MEETBOT_LOG=debug"]);
-    let output = place.data.path().join(format!("bots/{id}.1.log"));
+    let output = setup.data.path().join(format!("bots/{id}.1.log"));
     let logged = fs::read_to_string(output).unwrap();
     assert!(!logged.contains(sandbox_token().expose()), "{logged}");
     assert!(!logged.contains(TIMING), "{logged}");
@@ -130,24 +130,24 @@ fn shows_no_secret(place: &Place, id: &str, pid: Pid) {
 
 #[test]
 fn a_bot_records_on_while_its_server_is_killed_and_the_next_one_takes_it_over() {
-    let place = Place::new();
-    let (server, one) = place.serve(&[]);
-    let id = place.recording(&one, 12);
+    let setup = Setup::new();
+    let (server, one) = setup.serve(&[]);
+    let id = setup.recording(&one, 12);
     let [bot] = bots(&id)[..] else { panic!("one process") };
-    shows_no_secret(&place, &id, bot);
+    shows_no_secret(&setup, &id, bot);
     server.kill();
-    let before = recorded(&place.folder(&id, 1));
+    let before = recorded(&setup.folder(&id, 1));
     // Nobody hears it, and it records.
     poll_until(PATIENCE, || {
-        let now = recorded(&place.folder(&id, 1));
+        let now = recorded(&setup.folder(&id, 1));
         (now > before + 4_000).then_some(()).ok_or("the recording does not grow")
     });
-    let (server, next) = place.serve(&[]);
+    let (server, next) = setup.serve(&[]);
     assert_eq!(next.get_bot(&id).unwrap().unwrap().status, JobStatus::Recording);
     assert_eq!(bots(&id), [bot]);
     let job = await_job(&next, &id, |job| job.status.is_final());
     assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 1), "{job:#?}");
-    let manifest = went_on(&place, &next, &id);
+    let manifest = continued_without_gap(&setup, &next, &id);
     assert!(manifest.duration_ms >= 11_000, "{manifest:#?}");
     assert_eq!(next.usage().unwrap().minutes, 1);
     let (code, log) = server.terminate_with_log();
@@ -163,13 +163,13 @@ fn recorded(folder: &Path) -> u64 {
 
 #[test]
 fn a_server_that_stops_does_not_wait_for_such_a_bot_and_the_next_one_commands_and_counts_it() {
-    let place = Place::new();
+    let setup = Setup::new();
     // It would wait for bots of its own.
-    let (server, one) = place.serve(&[("MEETBOT_SERVER_DRAIN_SECONDS", "3600")]);
-    let id = place.recording(&one, 600);
+    let (server, one) = setup.serve(&[("MEETBOT_SERVER_DRAIN_SECONDS", "3600")]);
+    let id = setup.recording(&one, 600);
     assert_eq!(server.terminate(), Some(0));
     assert_eq!(bots(&id).len(), 1);
-    let (_server, next) = place.serve(&[("MEETBOT_BOTS_MAX", "1")]);
+    let (_server, next) = setup.serve(&[("MEETBOT_BOTS_MAX", "1")]);
     next.send_chat_message(&id, "still here").unwrap();
     // It is the one bot that there may be.
     let second = dispatch(&next, 2);
@@ -180,7 +180,7 @@ fn a_server_that_stops_does_not_wait_for_such_a_bot_and_the_next_one_commands_an
     let job = await_job(&next, &id, |job| job.status.is_final());
     assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 1), "{job:#?}");
     assert_eq!(job.leave_reason, Some(LeaveReason::Requested));
-    went_on(&place, &next, &id);
+    continued_without_gap(&setup, &next, &id);
     let second = await_job(&next, &second, |job| job.status.is_final());
     assert_eq!(second.status, JobStatus::Completed);
     assert!(second.joined_at >= job.ended_at, "{second:#?}");
@@ -189,9 +189,9 @@ fn a_server_that_stops_does_not_wait_for_such_a_bot_and_the_next_one_commands_an
 
 #[test]
 fn a_bot_whose_process_is_killed_is_replaced_with_a_gap_that_the_manifest_shows() {
-    let place = Place::new();
-    let (_server, client) = place.serve(&[]);
-    let id = place.recording(&client, 12);
+    let setup = Setup::new();
+    let (_server, client) = setup.serve(&[]);
+    let id = setup.recording(&client, 12);
     let [bot] = bots(&id)[..] else { panic!("one process") };
     kill_process(bot, Signal::KILL).unwrap();
     let job = await_job(&client, &id, |job| job.status.is_final());
@@ -201,48 +201,48 @@ fn a_bot_whose_process_is_killed_is_replaced_with_a_gap_that_the_manifest_shows(
     assert!(manifest.attempts[1].gap_ms.unwrap() >= 1, "{manifest:#?}");
     gone(&id);
     // What it said is kept, since it did not end in order.
-    assert!(place.data.path().join(format!("bots/{id}.1.log")).exists());
+    assert!(setup.data.path().join(format!("bots/{id}.1.log")).exists());
 }
 
 #[test]
 fn a_bot_whose_server_stays_away_ends_its_meeting_and_reports_when_one_is_back() {
-    let place = Place::new();
-    let (server, one) = place.serve(&[]);
-    let id = place.recording(&one, 6);
+    let setup = Setup::new();
+    let (server, one) = setup.serve(&[]);
+    let id = setup.recording(&one, 6);
     server.kill();
-    let manifest = place.folder(&id, 1).join("manifest.json");
+    let manifest = setup.folder(&id, 1).join("manifest.json");
     poll_until(PATIENCE, || manifest.exists().then_some(()).ok_or("no manifest"));
     assert_eq!(bots(&id).len(), 1, "it has not been heard");
-    let (_server, next) = place.serve(&[]);
+    let (_server, next) = setup.serve(&[]);
     let job = await_job(&next, &id, |job| job.status.is_final());
     assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 1), "{job:#?}");
-    went_on(&place, &next, &id);
+    continued_without_gap(&setup, &next, &id);
 }
 
 #[test]
 fn a_bot_whose_data_folder_is_gone_ends() {
-    let place = Place::new();
-    let (server, client) = place.serve(&[]);
-    let id = place.recording(&client, 600);
+    let setup = Setup::new();
+    let (server, client) = setup.serve(&[]);
+    let id = setup.recording(&client, 600);
     server.kill();
-    fs::remove_dir_all(place.data.path().join("bots")).unwrap();
+    fs::remove_dir_all(setup.data.path().join("bots")).unwrap();
     gone(&id);
 }
 
 #[test]
 fn a_bot_that_gets_sigterm_leaves_whole_files_and_is_replaced() {
-    let place = Place::new();
-    let (server, one) = place.serve(&[]);
-    let id = place.recording(&one, 12);
+    let setup = Setup::new();
+    let (server, one) = setup.serve(&[]);
+    let id = setup.recording(&one, 12);
     server.kill();
     let [bot] = bots(&id)[..] else { panic!("one process") };
     // As a machine that is shut down does.
     kill_process(bot, Signal::TERM).unwrap();
     gone(&id);
-    for file in crate::kills::webm_files(&place.folder(&id, 1)) {
+    for file in crate::kills::webm_files(&setup.folder(&id, 1)) {
         decodes(&file);
     }
-    let (_server, next) = place.serve(&[]);
+    let (_server, next) = setup.serve(&[]);
     let job = await_job(&next, &id, |job| job.status.is_final());
     assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 2), "{job:#?}");
     gone(&id);

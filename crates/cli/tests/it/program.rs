@@ -37,35 +37,35 @@ pub(crate) fn store(data_dir: &Path) -> Option<(&'static str, String)> {
     Some(("MEETBOT_STORE_URL", xtask::postgres::url(&socket, &name)))
 }
 
-/// What the servers of these tests show a sandbox that is not their own.
+/// The token of the servers of these tests for a separate sandbox.
 const SANDBOX_TOKEN: &str = "sandbox-of-the-tests";
 
 pub(crate) fn sandbox_token() -> Secret {
     Secret::new(SANDBOX_TOKEN)
 }
 
-/// The binary with nothing of the caller's environment that it listens to.
+/// The binary, without the `MEETBOT_` variables of the caller's environment.
 pub(crate) fn meetbot() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meetbot"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MEETBOT_")) {
         command.env_remove(name);
     }
-    // The logins of the person who runs the tests are none of theirs.
+    // Keeps the tests from using the logins of the person who runs them.
     command.env("XDG_CONFIG_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/nobody"));
-    // A bot that crashes on purpose would have the whole program's symbols read.
+    // A backtrace of a bot that crashes on purpose would load the symbols of the whole program.
     command.env("RUST_BACKTRACE", "0");
     command
 }
 
-/// What a command said and how it ended.
+/// The output of a command and its exit code.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct CommandOutput {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
-impl Said {
+impl CommandOutput {
     /// The only JSON object on standard output.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
@@ -74,19 +74,19 @@ impl Said {
 }
 
 /// Runs a command to its end.
-pub(crate) fn run(command: &mut Command) -> Said {
+pub(crate) fn run(command: &mut Command) -> CommandOutput {
     let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Said { code: status.code(), out: text(stdout), err: text(stderr) }
+    CommandOutput { code: status.code(), out: text(stdout), err: text(stderr) }
 }
 
 /// A long-running command that is killed with −9 when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) child: Child,
-    /// What it prints after the first line.
+    /// Its output after the first line.
     lines: mpsc::Receiver<String>,
-    /// What it logs.
+    /// The path of its log.
     log: std::path::PathBuf,
 }
 
@@ -167,8 +167,8 @@ impl Drop for Running {
     }
 }
 
-/// A server on a free port, with the sandbox that it starts itself or the one at `sandbox`. It is in development: the receivers of these tests are on
-/// loopback. Bots that are lost again and again are replaced after pauses that are a fiftieth of what they are meant to be.
+/// A server on a free port, with its own sandbox or the one at `sandbox`. It is in development, since the receivers of these tests are on loopback. The
+/// pauses before bots that are lost repeatedly are replaced are a fiftieth of the default.
 pub(crate) fn serve(data_dir: &Path, sandbox: Option<&str>) -> (Running, String) {
     serve_with(data_dir, sandbox, &[])
 }
@@ -188,7 +188,7 @@ pub(crate) fn serve_with(
     started(command, data_dir)
 }
 
-/// A server on a free port as it is by default, but for these settings.
+/// A server on a free port with default settings, except for these.
 pub(crate) fn serve_by_default(data_dir: &Path, settings: &[(&str, &str)]) -> (Running, String) {
     let mut command = meetbot();
     command.envs(settings.iter().copied()).arg("serve");
@@ -201,7 +201,7 @@ fn started(mut command: Command, data_dir: &Path) -> (Running, String) {
     (server, started["url"].as_str().unwrap().to_owned())
 }
 
-/// A sandbox in a process of its own, and its address.
+/// A sandbox in a separate process, and its address.
 pub(crate) fn sandbox() -> (Running, String) {
     let mut command = meetbot();
     command.args(["sandbox", "serve", "--listen", "127.0.0.1:0"]);
@@ -241,18 +241,18 @@ pub(crate) fn create_with(
     more: &[&str],
     settings: &[(&str, &str)],
 ) -> (String, String) {
-    let said = run(meetbot()
+    let output = run(meetbot()
         .envs(store(data_dir))
         .envs(settings.iter().copied())
         .args(["keys", "create", kind, "--init", "--json", "--data-dir"])
         .arg(data_dir)
         .args(more));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    let key = said.json();
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let key = output.json();
     (key["key"].as_str().unwrap().to_owned(), key["webhookSecret"].as_str().unwrap().to_owned())
 }
 
-/// A job's manifest with all that the server promises of one; the SDK reads those that hold less, too.
+/// A job's manifest, decoded strictly; the SDK also accepts one with fewer fields.
 pub(crate) fn manifest_of(client: &MeetBot, job_id: &str) -> Manifest {
     let path = format!("/api/v1/jobs/{job_id}/manifest");
     let answer = client.request(Request::new("GET", path).unwrap()).unwrap();
@@ -276,7 +276,7 @@ pub(crate) fn await_job(client: &MeetBot, id: &str, wanted: impl Fn(&Job) -> boo
     })
 }
 
-/// Waits until the mix is reported. It stands in the manifest before.
+/// Waits for the event of the mix, which follows the manifest's change.
 pub(crate) fn mix_reported(client: &MeetBot, id: &str) {
     poll_until(PATIENCE, || {
         let mut events = client.events(id, None).unwrap().data.into_iter();
@@ -284,7 +284,7 @@ pub(crate) fn mix_reported(client: &MeetBot, id: &str) {
     });
 }
 
-/// The manifest, once it says what became of the mix, which is made after the job has ended.
+/// The manifest, once the mix is made or has failed. The mix is made after the job has ended.
 pub(crate) fn mixed(client: &MeetBot, id: &str) -> Manifest {
     poll_until(PATIENCE, || {
         let manifest = manifest_of(client, id);

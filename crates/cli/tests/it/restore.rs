@@ -72,8 +72,8 @@ fn the_words_of_the_page_restore_a_server_that_has_gone_on_since_its_backup() {
     let types = |line: &str| {
         let mut shell = Command::new("sh");
         shell.args(["-ec", line]).env("PATH", &path).env_remove("MEETBOT_SERVER_DATA_DIR");
-        let said = run(&mut shell);
-        assert_eq!(said.code, Some(0), "{line}: {said:?}");
+        let output = run(&mut shell);
+        assert_eq!(output.code, Some(0), "{line}: {output:?}");
     };
     let commands = page(&data, &kept, &restored);
     let (back_up, bring_back): (Vec<_>, Vec<_>) =
@@ -116,8 +116,8 @@ fn a_paused_server_starts_and_sends_nothing_until_it_is_unpaused() {
     await_job(&client(&url, &key), &running, |job| job.status == JobStatus::Recording);
     assert_eq!(backup(&data, &file).code, Some(0));
     server.kill();
-    let said = restore(&file, &restored, &["--paused"]);
-    assert_eq!((&said.json()["paused"], &said.json()["running"]), (&true.into(), &1.into()));
+    let output = restore(&file, &restored, &["--paused"]);
+    assert_eq!((&output.json()["paused"], &output.json()["running"]), (&true.into(), &1.into()));
 
     let (server, url) = serve(&restored, None);
     let client = client(&url, &key);
@@ -136,8 +136,8 @@ fn a_paused_server_starts_and_sends_nothing_until_it_is_unpaused() {
         assert_eq!((&job.status, job.attempt > 1), (&JobStatus::Queued, false), "{job:#?}");
     }
     assert_eq!(of_job(&client, &done), of_done, "nothing is sent");
-    let said = run(meetbot().args(["unpause", "--json", "--data-dir"]).arg(&restored));
-    assert_eq!(said.json()["wasPaused"], true, "{said:?}");
+    let output = run(meetbot().args(["unpause", "--json", "--data-dir"]).arg(&restored));
+    assert_eq!(output.json()["wasPaused"], true, "{output:?}");
     let job = client.wait_for_bot(&new, None).unwrap();
     assert_eq!(job.status, JobStatus::Completed, "{job:#?}");
     await_job(&client, &running, |job| job.attempt == 2 && job.status == JobStatus::Recording);
@@ -159,8 +159,8 @@ fn a_restore_that_ends_what_ran_fails_a_job_that_had_recorded_nothing_and_keeps_
     let later = before.dispatch_bot(far_ahead()).unwrap().id;
     assert_eq!(backup(&data, &file).code, Some(0));
     server.kill();
-    let said = restore(&file, &restored, &["--end-running"]);
-    assert_eq!((&said.json()["jobs"], said.code), (&2.into(), Some(0)), "{said:?}");
+    let output = restore(&file, &restored, &["--end-running"]);
+    assert_eq!((&output.json()["jobs"], output.code), (&2.into(), Some(0)), "{output:?}");
 
     let (_server, url) = serve(&restored, None);
     let after = client(&url, &key);
@@ -182,9 +182,9 @@ fn a_restore_touches_no_database_that_is_there_and_takes_no_other_file_for_a_bac
     create_key(&data, &[]);
     assert_eq!(backup(&data, &file).code, Some(0));
     let whole = fs::read(data.join("meetbot.db")).unwrap();
-    let said = restore(&file, &data, &[]);
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains("give --data-dir a new folder"), "{said:?}");
+    let output = restore(&file, &data, &[]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.err.contains("give --data-dir a new folder"), "{output:?}");
     assert_eq!(fs::read(data.join("meetbot.db")).unwrap(), whole);
     // A journal that lies there would be applied to any database.
     let journal = home.path().join("journal");
@@ -199,9 +199,9 @@ fn a_restore_touches_no_database_that_is_there_and_takes_no_other_file_for_a_bac
     let empty = home.path().join("empty.db");
     fs::write(&empty, b"").unwrap();
     for wrong in [&text, &empty, &home.path().join("none.db"), &data] {
-        let said = restore(wrong, &new, &[]);
-        assert_eq!(said.code, Some(1), "{said:?}");
-        assert!(said.err.contains("is no backup of a meetbot server"), "{said:?}");
+        let output = restore(wrong, &new, &[]);
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.err.contains("is no backup of a meetbot server"), "{output:?}");
         assert!(!new.exists() || names(&new) == ["lock"], "{:?}", names(&new));
     }
     assert_eq!(restore(&file, &new, &[]).code, Some(0));

@@ -6,7 +6,9 @@ use meetbot::{JobStatus, ListBots, ListDeliveries, NewJob, Webhooks, blocking::M
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::{Said, await_job, create_key, manifest_of, meetbot, mixed, run, serve};
+use crate::program::{
+    CommandOutput, await_job, create_key, manifest_of, meetbot, mixed, run, serve,
+};
 
 /// Prints what a database holds, but for the names of its feeds: a restored one has others, so that no cursor of before is taken for one of its own.
 const DUMP: &str = "
@@ -17,11 +19,11 @@ assert held.execute(\"UPDATE feeds SET origin = ''\").rowcount
 print(chr(10).join(held.iterdump()))
 ";
 
-pub(crate) fn backup(data: &Path, file: &Path) -> Said {
+pub(crate) fn backup(data: &Path, file: &Path) -> CommandOutput {
     run(meetbot().args(["backup", "--json", "--data-dir"]).arg(data).arg(file))
 }
 
-pub(crate) fn restore(file: &Path, data: &Path, more: &[&str]) -> Said {
+pub(crate) fn restore(file: &Path, data: &Path, more: &[&str]) -> CommandOutput {
     run(meetbot().args(["restore", "--json"]).arg(file).arg("--data-dir").arg(data).args(more))
 }
 
@@ -72,14 +74,14 @@ pub(crate) fn of_job(client: &MeetBot, id: &str) -> Value {
 
 /// The keys, but for when each was used last.
 pub(crate) fn keys(data: &Path) -> Vec<Value> {
-    let said = run(meetbot().args(["keys", "list", "--json", "--data-dir"]).arg(data));
-    assert_eq!(said.code, Some(0), "{said:?}");
+    let output = run(meetbot().args(["keys", "list", "--json", "--data-dir"]).arg(data));
+    assert_eq!(output.code, Some(0), "{output:?}");
     let key = |line: &str| {
         let mut key: Value = serde_json::from_str(line).unwrap();
         key.as_object_mut().unwrap().remove("lastUsedAt");
         key
     };
-    said.out.lines().map(key).collect()
+    output.out.lines().map(key).collect()
 }
 
 /// What a database's file holds.
@@ -116,8 +118,8 @@ pub(crate) fn rounds(rounds: u32) {
             u64::from(random()) * 300 / u64::from(u32::MAX),
         ));
         let file = home.path().join(format!("{round}.db"));
-        let said = backup(&data, &file);
-        assert_eq!(said.code, Some(0), "{said:?}");
+        let output = backup(&data, &file);
+        assert_eq!(output.code, Some(0), "{output:?}");
         let wanted_keys = keys(&data);
         if random().is_multiple_of(2) {
             server.kill();
@@ -125,14 +127,14 @@ pub(crate) fn rounds(rounds: u32) {
             assert_eq!(server.terminate(), Some(0));
         }
         let next = home.path().join(round.to_string());
-        let said = restore(&file, &next, &["--end-running"]);
-        assert_eq!(said.code, Some(0), "{said:?}");
-        assert_eq!(said.json()["jobs"], 2 * u64::from(round), "{said:?}");
+        let output = restore(&file, &next, &["--end-running"]);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        assert_eq!(output.json()["jobs"], 2 * u64::from(round), "{output:?}");
         assert_eq!(keys(&next), wanted_keys);
         // What the database of the backup holds is what the restored one holds.
         let again = home.path().join(format!("{round}-again.db"));
-        let said = restore(&file, &home.path().join(format!("{round}-again")), &[]);
-        assert_eq!(said.code, Some(0), "{said:?}");
+        let output = restore(&file, &home.path().join(format!("{round}-again")), &[]);
+        assert_eq!(output.code, Some(0), "{output:?}");
         assert_eq!(backup(&home.path().join(format!("{round}-again")), &again).code, Some(0));
         assert!(held(&again) == held(&file), "round {round}");
         let copied = Command::new("cp")

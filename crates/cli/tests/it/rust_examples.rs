@@ -11,7 +11,7 @@ use meetbot::{AutoLeave, NewJob, Webhooks};
 use meetbot_types::{Manifest, signature};
 use tempfile::TempDir;
 
-use crate::program::{PATIENCE, Said, client, create_key, run, serve};
+use crate::program::{CommandOutput, PATIENCE, client, create_key, run, serve};
 
 /// One of the examples, which `cargo test --workspace` has built.
 fn example(name: &str) -> Command {
@@ -23,11 +23,11 @@ fn example(name: &str) -> Command {
 }
 
 /// What such a program prints.
-fn printed(name: &str, url: &str, key: &str) -> Said {
+fn printed(name: &str, url: &str, key: &str) -> CommandOutput {
     let mut example = example(name);
-    let said = run(example.env("MEETBOT_API_KEY", key).env("MEETBOT_API_BASE_URL", url));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    said
+    let output = run(example.env("MEETBOT_API_KEY", key).env("MEETBOT_API_BASE_URL", url));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    output
 }
 
 #[test]
@@ -35,11 +35,14 @@ fn the_first_example_dispatches_polls_and_prints_a_manifest() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &[]);
-    let said = printed("dispatch_and_poll", &url, &key);
-    let lines: Vec<&str> = said.out.lines().collect();
-    assert!(lines[0].starts_with("dispatched job_") && lines[0].ends_with(" → queued"), "{said:?}");
-    let [.., last, manifest] = &lines[..] else { panic!("{said:?}") };
-    assert_eq!(*last, "completed", "{said:?}");
+    let output = printed("dispatch_and_poll", &url, &key);
+    let lines: Vec<&str> = output.out.lines().collect();
+    assert!(
+        lines[0].starts_with("dispatched job_") && lines[0].ends_with(" → queued"),
+        "{output:?}"
+    );
+    let [.., last, manifest] = &lines[..] else { panic!("{output:?}") };
+    assert_eq!(*last, "completed", "{output:?}");
     let path = manifest.strip_prefix("manifest: file://").unwrap();
     let manifest: Manifest = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     assert_eq!((manifest.display_name.as_str(), manifest.tracks.len()), ("Acme Notetaker", 3));
@@ -50,10 +53,10 @@ fn the_second_example_dispatches_with_a_time_and_rules_to_leave() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &[]);
-    let said = printed("dispatch_with_rules", &url, &key);
+    let output = printed("dispatch_with_rules", &url, &key);
     // The time lies in the past, which means now: the job has begun, and keeps the time that was asked for.
-    let (id, rest) = said.out.trim_end().split_once(' ').unwrap();
-    assert!(rest.ends_with(" 2026-05-15T14:00:00.000Z"), "{said:?}");
+    let (id, rest) = output.out.trim_end().split_once(' ').unwrap();
+    assert!(rest.ends_with(" 2026-05-15T14:00:00.000Z"), "{output:?}");
     let job = client(&url, &key).get_bot(id).unwrap().unwrap();
     let rules = AutoLeave {
         after_entry_delay_seconds: Some(300),

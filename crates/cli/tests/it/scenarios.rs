@@ -218,7 +218,7 @@ fn every_scenario_ends_as_it_says() {
             (case, job.unwrap().id)
         })
         .collect();
-    let mut told = Told::default();
+    let mut received = ReceivedEvents::default();
     let mut statuses: Vec<(String, String)> =
         played.iter().map(|(_, id)| (id.clone(), "queued".to_owned())).collect();
     loop {
@@ -228,19 +228,19 @@ fn every_scenario_ends_as_it_says() {
                 case.acts.remove(0).1(&client, &id);
             }
         }
-        if told.ended == played.len() {
+        if received.ended == played.len() {
             break;
         }
-        let data = told.hear(&receiver.next());
+        let data = received.add(&receiver.next());
         let word = |name: &str| data[name].as_str().unwrap().to_owned();
         statuses.push((word("jobId"), word("status")));
     }
-    told.is_the_documented_life();
+    received.match_the_documented_lifecycle();
     for (case, id) in &played {
         let job = client.wait_for_bot(id, Some(PATIENCE)).unwrap();
         assert_eq!(ending(&job), case.ending, "{}: {job:#?}", case.scenario);
         assert_eq!(job.attempt, case.attempts, "{}", case.scenario);
-        told.judge(case, &job, &client);
+        received.check(case, &job, &client);
         assert_eq!(
             job.manifest_uri.is_some(),
             case.manifest.is_some(),
@@ -251,7 +251,7 @@ fn every_scenario_ends_as_it_says() {
             let manifest = manifest_of(&client, id);
             schema::recording_fits(&client, id);
             assert_eq!(manifest.complete, complete, "{}: {manifest:#?}", case.scenario);
-            particulars(case.scenario, &manifest, &told.events[id], &client);
+            check_scenario(case.scenario, &manifest, &received.events[id], &client);
             for track in &manifest.tracks {
                 let folder = data.path().join(format!("recordings/{id}/e{}", job.attempt));
                 decodes(&folder.join(&track.file));
@@ -262,14 +262,14 @@ fn every_scenario_ends_as_it_says() {
 
 /// The webhooks of all jobs.
 #[derive(Default)]
-struct Told {
+struct ReceivedEvents {
     events: HashMap<String, Vec<Value>>,
     /// How many jobs have ended.
     ended: usize,
 }
 
-impl Told {
-    fn hear(&mut self, line: &Value) -> Value {
+impl ReceivedEvents {
+    fn add(&mut self, line: &Value) -> Value {
         assert_eq!(line["verified"], true, "{line}");
         let data = line["event"]["data"].clone();
         // A cancelled job has no event but the change of its status.
@@ -285,7 +285,7 @@ impl Told {
     }
 
     /// What was seen is what `docs/job-lifecycle.md` draws: no step more, and none less.
-    fn is_the_documented_life(&self) {
+    fn match_the_documented_lifecycle(&self) {
         let page = std::fs::read_to_string(spec_file::path("docs/job-lifecycle.md")).unwrap();
         let drawn: BTreeSet<String> = page
             .lines()
@@ -311,7 +311,7 @@ impl Told {
     }
 
     /// Each event once, in order, without holes but for what only the timeline has; one end, after which there is only a mix, at most one.
-    fn judge(&self, case: &Case, job: &Job, client: &MeetBot) {
+    fn check(&self, case: &Case, job: &Job, client: &MeetBot) {
         let timeline = client.events(&job.id, None).unwrap().data;
         let apart: Vec<u64> = timeline
             .iter()
@@ -355,7 +355,7 @@ impl Told {
 }
 
 /// What is particular to some scenarios.
-fn particulars(scenario: &str, manifest: &Manifest, events: &[Value], client: &MeetBot) {
+fn check_scenario(scenario: &str, manifest: &Manifest, events: &[Value], client: &MeetBot) {
     let id = manifest.job_id.to_string();
     let of = |name: &str| events.iter().filter(|event| event["event"] == name).count();
     match scenario.split('?').next().unwrap() {
@@ -392,14 +392,14 @@ fn particulars(scenario: &str, manifest: &Manifest, events: &[Value], client: &M
         }
         "conversation" => {
             let captions = client.artifact(&id, manifest.captions.as_deref().unwrap()).unwrap();
-            let said: Vec<Value> = std::str::from_utf8(&captions)
+            let output: Vec<Value> = std::str::from_utf8(&captions)
                 .unwrap()
                 .lines()
                 .map(|line| serde_json::from_str(line).unwrap())
                 .collect();
-            let bob = said.iter().find(|line| line["speaker"] == "Bob").expect("Bob's sentence");
-            assert_eq!(bob["text"], "Thank you, Alice.", "{said:#?}");
-            assert!(said.iter().all(|line| line["text"].as_str().unwrap().ends_with('.')));
+            let bob = output.iter().find(|line| line["speaker"] == "Bob").expect("Bob's sentence");
+            assert_eq!(bob["text"], "Thank you, Alice.", "{output:#?}");
+            assert!(output.iter().all(|line| line["text"].as_str().unwrap().ends_with('.')));
             // A caption has the time of its sentence.
             let (start, end) = (bob["startMs"].as_u64().unwrap(), bob["endMs"].as_u64().unwrap());
             assert!((1_000..2_200).contains(&(end - start)), "{bob}");

@@ -1,4 +1,4 @@
-//! A server that is killed again and again while clients, bots and senders are at work; and what is left of it all.
+//! A server that is killed repeatedly under load, and checks on all of its data afterwards.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -31,21 +31,21 @@ const SOON: u64 = 300;
 /// In every tenth round the server lives longer, so that recordings grow.
 const LATER: u64 = 3_000;
 
-/// What a client wants, until it has been acknowledged.
+/// A request for a job, with its idempotency key.
 #[derive(Clone)]
-struct Wish {
+struct JobRequest {
     key: String,
     job: NewJob,
 }
 
-/// What a client knows.
+/// The state of a client.
 #[derive(Default)]
 struct Client {
-    open: Vec<Wish>,
-    /// What was acknowledged, and the job's id in the answer.
-    acknowledged: Vec<(Wish, String)>,
-    /// Jobs that are to be cancelled, as long as that has not been acknowledged.
-    unwanted: Vec<String>,
+    open: Vec<JobRequest>,
+    /// The requests that were acknowledged, and the job's id in the response.
+    acknowledged: Vec<(JobRequest, String)>,
+    /// Jobs to cancel, until the cancellation has been acknowledged.
+    to_cancel: Vec<String>,
 }
 
 /// One URL for all events, or one for each kind.
@@ -65,7 +65,7 @@ struct Arrival {
     body: Value,
 }
 
-/// What the receiver got, in the order in which it came, each signed with the secret.
+/// The webhooks in the order of their arrival, after their signatures are checked.
 fn arrivals(receiver: &mut Receiver, secret: &str) -> Vec<Arrival> {
     let signed = |webhook: &Webhook| {
         let signature = Some(webhook.header("x-meetbot-signature"));
@@ -78,26 +78,26 @@ fn arrivals(receiver: &mut Receiver, secret: &str) -> Vec<Arrival> {
     receiver.so_far().into_iter().map(arrival).collect()
 }
 
-/// What was seen in the end. Whether all that was promised was kept has been judged by then.
+/// The numbers of a run whose checks have all passed.
 #[derive(Debug)]
-pub(crate) struct Survived {
+pub(crate) struct Summary {
     pub(crate) kills: usize,
     /// Jobs, all of them acknowledged.
     pub(crate) jobs: usize,
-    /// How often a client asked again because it had got no answer.
+    /// How often a client repeated a request that had no response.
     pub(crate) asked_again: usize,
     /// Bots that died with the server and were replaced.
     pub(crate) lost_bots: u32,
     pub(crate) by_status: BTreeMap<String, usize>,
     pub(crate) deliveries: usize,
-    /// Those that came once more, the same.
+    /// Deliveries that came twice, with the same content.
     pub(crate) doubled: usize,
     pub(crate) recordings: usize,
-    /// Those that more than one bot worked on.
+    /// Recordings that more than one bot worked on.
     pub(crate) continued: usize,
 }
 
-impl fmt::Display for Survived {
+impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kills, jobs, asked_again, lost_bots, by_status, .. } = self;
         let Self { deliveries, doubled, recordings, continued, .. } = self;
@@ -117,8 +117,8 @@ impl fmt::Display for Survived {
     }
 }
 
-/// Kills the server so often, and judges what is left.
-pub(crate) fn survive(kills: usize) -> Survived {
+/// Kills the server so often, and checks its data afterwards.
+pub(crate) fn kill_repeatedly(kills: usize) -> Summary {
     let data = TempDir::new().unwrap();
     let (_sandbox, meetings) = sandbox();
     let (first, _) = serve(data.path(), Some(&meetings));
@@ -131,9 +131,9 @@ pub(crate) fn survive(kills: usize) -> Survived {
         let (server, url) = serve(data.path(), Some(&meetings));
         let all_ready = Barrier::new(CLIENTS + 1);
         std::thread::scope(|scope| {
-            for (number, mind) in clients.iter_mut().enumerate() {
-                asked_again += mind.open.len();
-                mind.wish(number, round, &receiver);
+            for (number, client) in clients.iter_mut().enumerate() {
+                asked_again += client.open.len();
+                client.add_requests(number, round, &receiver);
                 let (all_ready, url, key) = (&all_ready, &url, &key);
                 scope.spawn(move || {
                     let server = MeetBot::builder()
@@ -143,7 +143,7 @@ pub(crate) fn survive(kills: usize) -> Survived {
                         .build()
                         .unwrap();
                     all_ready.wait();
-                    let _ = mind.work(&server);
+                    let _ = client.send_requests(&server);
                 });
             }
             all_ready.wait();
@@ -154,22 +154,22 @@ pub(crate) fn survive(kills: usize) -> Survived {
     }
     let (_server, url) = serve(data.path(), Some(&meetings));
     let server = client(&url, &key);
-    for mind in &mut clients {
-        // The second time for what the first time has made unwanted.
-        mind.work(&server).unwrap();
-        mind.work(&server).unwrap();
+    for client in &mut clients {
+        // The second call cancels jobs that the first call created.
+        client.send_requests(&server).unwrap();
+        client.send_requests(&server).unwrap();
     }
     let jobs = all_ended(&server);
     all_mixed(&server, &jobs);
     all_delivered(&server);
     nothing_lost_or_doubled(&clients, &jobs, &server);
     let (deliveries, doubled) = every_event_came(&jobs, &mut receiver, &secret, &server);
-    let (recordings, continued) = recordings_tell_the_truth(data.path(), &jobs, &server);
+    let (recordings, continued) = recordings_match_their_manifests(data.path(), &jobs, &server);
     let mut by_status = BTreeMap::new();
     for job in &jobs {
         *by_status.entry(job.status.to_string()).or_default() += 1;
     }
-    Survived {
+    Summary {
         kills,
         jobs: jobs.len(),
         asked_again,
@@ -189,8 +189,8 @@ fn random(up_to: u64) -> u64 {
 }
 
 impl Client {
-    /// Two jobs more: short meetings, meetings that nobody gets into, and jobs that are called off again.
-    fn wish(&mut self, number: usize, round: usize, receiver: &Receiver) {
+    /// Adds two requests: short meetings, meetings that admit no bot, and jobs that are cancelled again.
+    fn add_requests(&mut self, number: usize, round: usize, receiver: &Receiver) {
         for place in 0..2 {
             let kind = (2 * number + place + round) % 8;
             let scenario = match kind {
@@ -210,39 +210,39 @@ impl Client {
                 webhooks: Some(webhooks_to(receiver, (kind + round / 8).is_multiple_of(2))),
                 ..NewJob::default()
             };
-            self.open.push(Wish { key: format!("key-{name}"), job });
+            self.open.push(JobRequest { key: format!("key-{name}"), job });
         }
     }
 
-    /// Asks for everything that is open. What is not acknowledged is asked for again the next time, as it was; answers with why.
-    fn work(&mut self, server: &MeetBot) -> Result<(), meetbot::Error> {
+    /// Sends all open requests. A request that is not acknowledged stays open unchanged; its error is returned.
+    fn send_requests(&mut self, server: &MeetBot) -> Result<(), meetbot::Error> {
         let mut answer = Ok(());
-        for id in std::mem::take(&mut self.unwanted) {
+        for id in std::mem::take(&mut self.to_cancel) {
             if let Err(error) = server.cancel_bot(&id) {
-                self.unwanted.push(id);
+                self.to_cancel.push(id);
                 answer = Err(error);
             }
         }
-        for wish in std::mem::take(&mut self.open) {
-            match dispatch(server, &wish, true) {
+        for request in std::mem::take(&mut self.open) {
+            match dispatch(server, &request, true) {
                 Ok(job) => {
                     let id = job.id.clone();
                     if job.join_at.is_some() {
-                        self.unwanted.push(id.clone());
+                        self.to_cancel.push(id.clone());
                     }
-                    self.acknowledged.push((wish, id));
+                    self.acknowledged.push((request, id));
                 }
                 Err(error) => {
-                    self.open.push(wish);
+                    self.open.push(request);
                     answer = Err(error);
                 }
             }
         }
-        // Whoever asks for the same thing once more gets the same job: by its key, and by its own id.
+        // Repeating a request gives the same job, by its idempotency key and by its external id.
         let place = random(self.acknowledged.len().saturating_sub(1) as u64);
-        if let Some((wish, id)) = self.acknowledged.get(usize::try_from(place).unwrap()) {
+        if let Some((request, id)) = self.acknowledged.get(usize::try_from(place).unwrap()) {
             for by_key in [true, false] {
-                if let Ok(job) = dispatch(server, wish, by_key) {
+                if let Ok(job) = dispatch(server, request, by_key) {
                     assert_eq!(job.id, *id);
                 }
             }
@@ -251,10 +251,10 @@ impl Client {
     }
 }
 
-fn dispatch(server: &MeetBot, wish: &Wish, by_key: bool) -> Result<Job, meetbot::Error> {
+fn dispatch(server: &MeetBot, request: &JobRequest, by_key: bool) -> Result<Job, meetbot::Error> {
     let options = CallOptions::new();
-    let options = if by_key { options.idempotency_key(&wish.key) } else { options };
-    server.with(options)?.dispatch_bot(wish.job.clone())
+    let options = if by_key { options.idempotency_key(&request.key) } else { options };
+    server.with(options)?.dispatch_bot(request.job.clone())
 }
 
 fn all_jobs(server: &MeetBot) -> Vec<Job> {
@@ -316,22 +316,22 @@ pub(crate) fn all_delivered(server: &MeetBot) {
     }
 }
 
-/// Each acknowledged job is there, and each that was asked for is there once.
+/// Each acknowledged job exists, and exactly once.
 fn nothing_lost_or_doubled(clients: &[Client], jobs: &[Job], server: &MeetBot) {
     let mut by_name: HashMap<&str, Vec<String>> = HashMap::new();
     for job in jobs {
         by_name.entry(job.external_id.as_deref().unwrap()).or_default().push(job.id.clone());
     }
-    for (wish, id) in clients.iter().flat_map(|client| &client.acknowledged) {
-        let name = wish.job.external_id.as_deref().unwrap();
+    for (request, id) in clients.iter().flat_map(|client| &client.acknowledged) {
+        let name = request.job.external_id.as_deref().unwrap();
         assert_eq!(by_name.remove(name).as_ref(), Some(&vec![id.clone()]), "{name}");
-        assert_eq!(dispatch(server, wish, true).unwrap().id, *id, "{name}");
+        assert_eq!(dispatch(server, request, true).unwrap().id, *id, "{name}");
     }
-    assert!(by_name.is_empty(), "nobody asked for them: {by_name:?}");
+    assert!(by_name.is_empty(), "jobs without a request: {by_name:?}");
 }
 
-/// Each line of each timeline came to whoever wants it; to each endpoint in order; and what came twice was the same.
-/// Answers how many deliveries there are, and how often one came again.
+/// Each event of each timeline arrived at each of its endpoints, in order; deliveries that came twice were equal. Returns the number of deliveries and of
+/// duplicates.
 pub(crate) fn every_event_came(
     jobs: &[Job],
     receiver: &mut Receiver,
@@ -398,8 +398,8 @@ pub(crate) fn every_event_came(
     (deliveries, duplicates)
 }
 
-/// What is on disk plays, and is what the manifests say. Answers how many recordings there are, and on how many of them more than one bot worked.
-pub(crate) fn recordings_tell_the_truth(
+/// The recordings on disk can be played and match their manifests. Returns how many there are, and on how many of them more than one bot worked.
+pub(crate) fn recordings_match_their_manifests(
     data: &Path,
     jobs: &[Job],
     server: &MeetBot,
@@ -441,7 +441,7 @@ pub(crate) fn recordings_tell_the_truth(
             (&job.failure_code, &job.leave_reason),
             "{id}"
         );
-        // Whoever lost a bot in the middle of it is told so.
+        // A recording that lost a bot is marked as incomplete.
         let whole = job.status == JobStatus::Completed && job.attempt == 1;
         assert_eq!(manifest.complete, whole, "{id}: {job:#?} {manifest:#?}");
         assert!(manifest.attempts.len() <= job.attempt as usize, "{id}: {manifest:#?}");

@@ -7,8 +7,8 @@ fn a_wrong_command_line_exits_with_2() {
     for arguments in
         [&["dance"][..], &["serve", "--port", "1"], &["keys", "create"], &["jobs", "get"], &[]]
     {
-        let said = run(meetbot().args(arguments));
-        assert_eq!(said.code, Some(2), "{arguments:?}: {said:?}");
+        let output = run(meetbot().args(arguments));
+        assert_eq!(output.code, Some(2), "{arguments:?}: {output:?}");
     }
 }
 
@@ -35,22 +35,22 @@ fn a_sandbox_in_a_separate_process_takes_a_token_that_cannot_be_guessed() {
 
 #[test]
 fn a_missing_key_says_where_to_put_it() {
-    let said = run(meetbot().args(["jobs", "list"]));
-    assert_eq!(said.code, Some(2), "{said:?}");
-    assert!(said.err.contains("MEETBOT_API_KEY"), "{said:?}");
+    let output = run(meetbot().args(["jobs", "list"]));
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.err.contains("MEETBOT_API_KEY"), "{output:?}");
 }
 
 #[test]
 fn a_server_that_is_not_there_is_a_failed_call() {
     // Port 1 is never listened on by these tests; the connection is refused at once.
-    let said = run(meetbot()
+    let output = run(meetbot()
         .args(["jobs", "list", "--json"])
         .env("MEETBOT_API_KEY", "mb_test_x")
         .env("MEETBOT_API_BASE_URL", "http://127.0.0.1:1"));
-    assert_eq!(said.code, Some(1), "{said:?}");
-    let error: serde_json::Value = serde_json::from_str(&said.err).unwrap();
-    assert!(error["error"].as_str().unwrap().contains("127.0.0.1:1"), "{said:?}");
-    assert!(!said.err.contains("mb_test_x"), "the key shows: {said:?}");
+    assert_eq!(output.code, Some(1), "{output:?}");
+    let error: serde_json::Value = serde_json::from_str(&output.err).unwrap();
+    assert!(error["error"].as_str().unwrap().contains("127.0.0.1:1"), "{output:?}");
+    assert!(!output.err.contains("mb_test_x"), "the key shows: {output:?}");
 }
 
 #[test]
@@ -98,9 +98,9 @@ fn every_command_has_help() {
         &["sandbox", "list"],
         &["completions"],
     ] {
-        let said = run(meetbot().args(command).arg("--help"));
-        assert_eq!(said.code, Some(0), "{command:?}: {said:?}");
-        assert!(said.out.contains("Usage: meetbot"), "{command:?}: {said:?}");
+        let output = run(meetbot().args(command).arg("--help"));
+        assert_eq!(output.code, Some(0), "{command:?}: {output:?}");
+        assert!(output.out.contains("Usage: meetbot"), "{command:?}: {output:?}");
     }
 }
 
@@ -128,29 +128,29 @@ fn a_signature_is_judged_by_the_exit_code() {
 #[test]
 fn a_proxy_of_the_environment_that_cannot_be_used_is_named_and_not_passed_by() {
     for command in [&["jobs", "list"][..], &["usage"]] {
-        let said = run(meetbot()
+        let output = run(meetbot()
             .args(command)
             .env("MEETBOT_API_KEY", "mb_test_0123456789")
             .env("MEETBOT_API_BASE_URL", "http://meetbot.invalid")
             .env("http_proxy", "socks5://me:s3cret@127.0.0.1:1"));
-        assert_eq!(said.code, Some(2), "{said:?}");
-        assert!(said.err.contains("http_proxy") && !said.err.contains("s3cret"), "{said:?}");
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(output.err.contains("http_proxy") && !output.err.contains("s3cret"), "{output:?}");
     }
 }
 
 #[test]
 fn a_key_that_is_sent_in_the_clear_to_another_machine_is_warned_of_once() {
-    let told = |url: &str| {
-        let said = run(meetbot()
+    let warnings = |url: &str| {
+        let output = run(meetbot()
             .args(["jobs", "list"])
             .env("MEETBOT_API_KEY", "mb_test_0123456789")
             .env("MEETBOT_API_BASE_URL", url)
             // Nothing listens there, so that nobody else's server is asked.
             .env("http_proxy", "http://127.0.0.1:1"));
-        assert_eq!(said.code, Some(1), "{said:?}");
-        assert!(!said.err.contains("mb_test"), "{said:?}");
-        said.err.matches("plain http://").count()
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(!output.err.contains("mb_test"), "{output:?}");
+        output.err.matches("plain http://").count()
     };
-    assert_eq!(told("http://127.0.0.1:1"), 0);
-    assert_eq!(told("http://meetbot.invalid"), 1);
+    assert_eq!(warnings("http://127.0.0.1:1"), 0);
+    assert_eq!(warnings("http://meetbot.invalid"), 1);
 }

@@ -11,7 +11,7 @@ use meetbot_testkit::scripted::Receiver;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::{Running, Said, client, create_key, meetbot, run, serve};
+use crate::program::{CommandOutput, Running, client, create_key, meetbot, run, serve};
 
 #[test]
 fn a_delivery_that_was_given_up_is_listed_shown_and_sent_again() {
@@ -30,7 +30,7 @@ fn a_delivery_that_was_given_up_is_listed_shown_and_sent_again() {
         })
         .unwrap();
     let first = receiver.wait().json();
-    let webhooks = |arguments: &[&str]| -> Said {
+    let webhooks = |arguments: &[&str]| -> CommandOutput {
         let mut command: Command = meetbot();
         command
             .env("MEETBOT_API_KEY", &key)
@@ -86,7 +86,7 @@ fn a_delivery_that_was_given_up_is_listed_shown_and_sent_again() {
 fn a_secret_is_shown_and_rotated_with_an_overlap_and_never_twice_at_once() {
     let data = TempDir::new().unwrap();
     let (_, first) = create_key(data.path(), &[]);
-    let webhooks = |arguments: &[&str]| -> Said {
+    let webhooks = |arguments: &[&str]| -> CommandOutput {
         run(meetbot()
             .arg("webhooks")
             .args(arguments)

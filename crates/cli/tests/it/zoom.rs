@@ -189,8 +189,8 @@ fn a_webhook_of_zoom_leads_to_a_recording_that_outlives_a_kill_of_the_server() {
     let signature = hmac_sha256(SECRET.as_bytes(), b"client,4444AAAiAAAAAiAiAiiAii/+==,stream-1");
     assert!(log.contains("rtms") || log.contains("zoom"), "the log is that of this meeting: {log}");
     for secret in [TOKEN, SECRET, &signature, LIVE_KEY] {
-        let said = [&log, &found.out, &found.err].map(|text| text.contains(secret));
-        assert_eq!(said, [false; 3], "a secret is shown");
+        let output = [&log, &found.out, &found.err].map(|text| text.contains(secret));
+        assert_eq!(output, [false; 3], "a secret is shown");
     }
 }
 
@@ -259,10 +259,13 @@ fn a_template_that_makes_no_job_is_refused_at_the_start_with_what_is_right() {
         let mut server = meetbot();
         server.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--config"]);
         server.arg(file("meetbot.toml", &settings));
-        let said = run(server.arg("--data-dir").arg(folder.path().join("data")));
-        assert_eq!(said.code, Some(1), "{template}: {said:?}");
+        let output = run(server.arg("--data-dir").arg(folder.path().join("data")));
+        assert_eq!(output.code, Some(1), "{template}: {output:?}");
         let place = "zoom.apps.desk.auto_dispatch: ";
-        assert!(said.err.contains(place) && said.err.contains(expected), "{template}: {said:?}");
+        assert!(
+            output.err.contains(place) && output.err.contains(expected),
+            "{template}: {output:?}"
+        );
     }
 }
 

@@ -46,7 +46,7 @@ type Rooms = Arc<[Arc<Room>]>;
 struct Room {
     flood: Flood,
     /// How many messages of the flood were sent.
-    said: AtomicU32,
+    sent_messages: AtomicU32,
     bytes: AtomicU64,
     joins: AtomicU32,
     /// Whether the time of the flood is over.
@@ -57,7 +57,7 @@ impl Room {
     fn new(flood: Flood) -> Arc<Self> {
         Arc::new(Self {
             flood,
-            said: AtomicU32::new(0),
+            sent_messages: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
             joins: AtomicU32::new(0),
             is_over: AtomicBool::new(false),
@@ -68,7 +68,7 @@ impl Room {
     fn take(&self, most: u32) -> std::ops::Range<u32> {
         let count = if self.is_over.load(Ordering::Relaxed) { 0 } else { self.flood.count };
         let more = |said: u32| (said < count).then(|| said.saturating_add(most).min(count));
-        match self.said.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+        match self.sent_messages.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
             Ok(said) => said..said.saturating_add(most).min(count),
             Err(said) => said..said,
         }
@@ -76,7 +76,7 @@ impl Room {
 
     fn over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
-            || self.said.load(Ordering::Relaxed) >= self.flood.count
+            || self.sent_messages.load(Ordering::Relaxed) >= self.flood.count
     }
 
     /// One more bot joins. The first begins the time of the flood.
@@ -103,7 +103,7 @@ pub struct FloodReport {
     /// How often bots joined.
     pub joins: u32,
     /// Messages of the flood: people, names, texts, candidates.
-    pub said: u32,
+    pub messages: u32,
     /// Their bytes.
     pub bytes: u64,
 }
@@ -168,7 +168,7 @@ impl HostileServer {
         let report = |room: &Arc<Room>| FloodReport {
             kind: room.flood.kind.name(),
             joins: room.joins.load(Ordering::Relaxed),
-            said: room.said.load(Ordering::Relaxed),
+            messages: room.sent_messages.load(Ordering::Relaxed),
             bytes: room.bytes.load(Ordering::Relaxed),
         };
         self.rooms.iter().map(report).collect()

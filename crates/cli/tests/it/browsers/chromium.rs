@@ -39,7 +39,7 @@ const FLAGS: [&str; 16] = [
     "--use-fake-ui-for-media-stream",
 ];
 
-/// A steady tone is noise to whoever suppresses it: voices are taken as they are.
+/// Turns noise suppression off, which would remove a steady tone.
 const NATURAL_VOICES: &str = "
     const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
     const natural = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
@@ -92,10 +92,10 @@ impl Chromium {
             .unwrap();
         let pipe = process.stdin.take().unwrap();
         let words = BufReader::new(process.stdout.take().unwrap()).split(0);
-        let (told, heard) = mpsc::channel();
+        let (sender, heard) = mpsc::channel();
         thread::spawn(move || {
             for word in words.map_while(Result::ok) {
-                let _ = told.send(serde_json::from_slice(&word).unwrap());
+                let _ = sender.send(serde_json::from_slice(&word).unwrap());
             }
         });
         let mut chromium = Self { process, pipe, heard, events: Vec::new(), calls: 0, home };

@@ -39,10 +39,10 @@ fn of_a_camera_that_is_sent_in_several_sizes_the_largest_is_recorded_and_no_othe
     let data = TempDir::new().unwrap();
     let settings = [("MEETBOT_BOTS_ALLOW_NETWORKS", "10.213.0.0/16")];
     let (_server, url) = serve_with(data.path(), None, &settings);
-    let said = run(meetbot()
+    let output = run(meetbot()
         .args(["keys", "create", "--live", "--init", "--json", "--data-dir"])
         .arg(data.path()));
-    let client = client(&url, said.json()["key"].as_str().unwrap());
+    let client = client(&url, output.json()["key"].as_str().unwrap());
     let auto_leave =
         AutoLeaveConfig { after_solo_seconds: Rule::After(1), ..AutoLeaveConfig::default() };
     let order = NewJob {

@@ -20,7 +20,9 @@ use crate::{
     disk_full::ready,
     kills::{far_ahead, grown},
     program::{PATIENCE, client, manifest_of},
-    storm::{all_delivered, every_event_came, recordings_tell_the_truth, wait_until, webhooks_to},
+    storm::{
+        all_delivered, every_event_came, recordings_match_their_manifests, wait_until, webhooks_to,
+    },
 };
 
 #[test]
@@ -71,7 +73,7 @@ fn a_database_that_crashes_in_a_meeting_costs_neither_a_bot_nor_what_was_acknowl
     let job = patient.wait_for_bot(&id, Some(PATIENCE * 2)).unwrap();
     assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 1), "{job:#?}");
     assert!(manifest_of(&patient, &id).complete);
-    recordings_tell_the_truth(data.path(), std::slice::from_ref(&job), &patient);
+    recordings_match_their_manifests(data.path(), std::slice::from_ref(&job), &patient);
     all_delivered(&patient);
     every_event_came(std::slice::from_ref(&job), &mut receiver, &secret, &patient);
     let stored: HashSet<String> =

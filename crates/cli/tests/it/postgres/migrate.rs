@@ -11,14 +11,14 @@ use xtask::postgres::Postgres;
 use crate::{
     kills::{far_ahead, grown},
     program::{
-        PATIENCE, Said, await_job, client, create, create_key, manifest_of, meetbot, mix_reported,
-        run, serve, serve_with,
+        CommandOutput, PATIENCE, await_job, client, create, create_key, manifest_of, meetbot,
+        mix_reported, run, serve, serve_with,
     },
     rounds::{dispatch, of_job, recordings},
     storm::wait_until,
 };
 
-fn migrate(data: &Path, store: &str, more: &[&str]) -> Said {
+fn migrate(data: &Path, store: &str, more: &[&str]) -> CommandOutput {
     run(meetbot()
         .args(["migrate", "--from", "sqlite", "--json", "--store", store, "--data-dir"])
         .arg(data)
@@ -108,15 +108,15 @@ fn what_the_api_answers_is_the_same_after_a_migration_and_a_meeting_goes_on() {
         tries => Err(format!("{tries:?}")),
     });
 
-    let said = migrate(data.path(), &store, &[]);
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains("in use"), "a server runs on it: {said:?}");
+    let output = migrate(data.path(), &store, &[]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.err.contains("in use"), "a server runs on it: {output:?}");
     server.kill();
     // A server that sends nothing and starts nothing shows what there is.
     let frozen = TempDir::new().unwrap();
     let copy = frozen.path().join("copy.db");
-    let said = run(meetbot().args(["backup", "--data-dir"]).arg(data.path()).arg(&copy));
-    assert_eq!(said.code, Some(0), "{said:?}");
+    let output = run(meetbot().args(["backup", "--data-dir"]).arg(data.path()).arg(&copy));
+    assert_eq!(output.code, Some(0), "{output:?}");
     let folder = frozen.path().join("data");
     let restored = crate::rounds::restore(&copy, &folder, &["--paused"]);
     assert_eq!(restored.code, Some(0), "{restored:?}");
@@ -137,9 +137,9 @@ fn what_the_api_answers_is_the_same_after_a_migration_and_a_meeting_goes_on() {
     let tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'";
     assert_eq!(database.sql("meetbot", &[tables]), "0", "a dry run leaves nothing");
 
-    let said = migrate(data.path(), &store, &[]);
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert_eq!(said.json()["rows"], dry.json()["rows"]);
+    let output = migrate(data.path(), &store, &[]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert_eq!(output.json()["rows"], dry.json()["rows"]);
     let again = migrate(data.path(), &store, &[]);
     assert_eq!(again.code, Some(1), "{again:?}");
     assert!(again.err.contains("holds a server's data already"), "{again:?}");
@@ -167,11 +167,12 @@ fn what_the_api_answers_is_the_same_after_a_migration_and_a_meeting_goes_on() {
     }
     // Nothing of a data folder that has none.
     let empty = TempDir::new().unwrap();
-    let said = migrate(empty.path(), &database.url("other"), &[]);
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains("no server's database"), "{said:?}");
-    let said = run(meetbot().args(["migrate", "--from", "sqlite", "--data-dir"]).arg(empty.path()));
-    assert_eq!((said.code, said.err.contains("--store")), (Some(2), true), "{said:?}");
+    let output = migrate(empty.path(), &database.url("other"), &[]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.err.contains("no server's database"), "{output:?}");
+    let output =
+        run(meetbot().args(["migrate", "--from", "sqlite", "--data-dir"]).arg(empty.path()));
+    assert_eq!((output.code, output.err.contains("--store")), (Some(2), true), "{output:?}");
 }
 
 /// The delivery that nobody takes is tried on, and the other consumer's meeting is over.

@@ -10,7 +10,7 @@ use meetbot_testkit::certificate::Certificate;
 use tempfile::TempDir;
 use xtask::postgres::Postgres;
 
-use crate::program::{Said, create_with, meetbot, run, serve_with};
+use crate::program::{CommandOutput, create_with, meetbot, run, serve_with};
 
 const PASSWORD: &str = "not-to-be-seen-in-any-log";
 
@@ -38,7 +38,7 @@ struct Try<'a> {
 }
 
 impl Try<'_> {
-    fn serve(&self, url: &str) -> Said {
+    fn serve(&self, url: &str) -> CommandOutput {
         run(meetbot()
             .env("MEETBOT_STORE_PASSWORD_FILE", self.password)
             .env("MEETBOT_STORE_CA_FILE", self.ca)
@@ -95,7 +95,7 @@ fn a_database_that_cannot_be_used_is_named_with_what_is_wrong() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let no_tls = without_tls();
     let with_ca = |ca| Try { ca, ..Try { data: &data, password: &password, ca: "" } };
-    let cases: Vec<(&str, Said, i32, &str)> = vec![
+    let cases: Vec<(&str, CommandOutput, i32, &str)> = vec![
         ("no URL", plain.serve("db/meetbot"), 2, "store.url"),
         ("another kind", plain.serve("mysql://ann@127.0.0.1/good"), 2, "must begin with postgres"),
         ("no database", plain.serve("postgres://ann@127.0.0.1"), 2, "names no database"),
@@ -163,11 +163,11 @@ fn a_database_that_cannot_be_used_is_named_with_what_is_wrong() {
         ),
         ("no CA in the file", with_ca(&password).serve(&verified), 1, "holds no certificate"),
     ];
-    for (case, said, code, why) in cases {
-        assert_eq!(said.code, Some(code), "{case}: {said:?}");
-        assert!(said.err.contains(why), "{case}: {said:?}");
-        assert!(!format!("{said:?}").contains(PASSWORD), "{case}: {said:?}");
-        assert!(!said.err.contains("panicked"), "{case}: {said:?}");
+    for (case, output, code, why) in cases {
+        assert_eq!(output.code, Some(code), "{case}: {output:?}");
+        assert!(output.err.contains(why), "{case}: {output:?}");
+        assert!(!format!("{output:?}").contains(PASSWORD), "{case}: {output:?}");
+        assert!(!output.err.contains("panicked"), "{case}: {output:?}");
     }
 
     // With the right authority, name and password it serves, and nobody sees the password.

@@ -23,11 +23,11 @@ fn a_second_server_is_refused_and_takes_over_from_one_that_is_not_heard_any_more
     let done = one.wait_for_bot(&id, Some(PATIENCE)).unwrap();
     assert_eq!(done.status, JobStatus::Completed, "{done:#?}");
 
-    let said = run(meetbot()
+    let output = run(meetbot()
         .args(["serve", "--listen", "127.0.0.1:0", "--store", &store, "--data-dir"])
         .arg(other.path()));
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains("another meetbot server"), "{said:?}");
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.err.contains("another meetbot server"), "{output:?}");
     assert!(one.get_bot(&id).unwrap().is_some(), "the first goes on");
 
     // It does not answer, as on a machine that is suspended.

@@ -24,7 +24,7 @@ use crate::{
 const SHORT: &str = r#"{"leaseMs":6000,"pauseMs":100}"#;
 
 /// Servers that run no bot themselves, a sandbox that outlives them, and workers on one data folder.
-struct Place {
+struct Setup {
     data: TempDir,
     _sandbox: Running,
     sandbox: String,
@@ -34,7 +34,7 @@ struct Place {
     host: String,
 }
 
-impl Place {
+impl Setup {
     fn new() -> Self {
         let data = TempDir::new().unwrap();
         let (running, address) = sandbox();

@@ -1,4 +1,4 @@
-//! Who may work, for whom, and what is said to those who may not.
+//! Keys and servers that workers are refused with, and the errors.
 
 use std::fs;
 
@@ -7,21 +7,21 @@ use meetbot_testkit::scripted::{Reply, Server};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{Place, key_file};
-use crate::program::{Said, client, create, meetbot, run};
+use super::{Setup, key_file};
+use crate::program::{CommandOutput, client, create, meetbot, run};
 
-fn refused(said: &Said, code: i32, words: &[&str]) {
-    assert_eq!(said.code, Some(code), "{said:?}");
+fn refused(output: &CommandOutput, code: i32, words: &[&str]) {
+    assert_eq!(output.code, Some(code), "{output:?}");
     for word in words {
-        assert!(said.err.contains(word), "{word} is missing in {said:?}");
+        assert!(output.err.contains(word), "{word} is missing in {output:?}");
     }
 }
 
 #[test]
 fn a_worker_reports_wrong_settings_at_its_start() {
-    let place = Place::new();
-    let (_server, url) = place.serve(0);
-    let data = place.data.path();
+    let setup = Setup::new();
+    let (_server, url) = setup.serve(0);
+    let data = setup.data.path();
     let works = |servers: &str, key: &std::path::Path, data: &std::path::Path| {
         let mut command = meetbot();
         command.args(["worker", "--servers", servers, "--key-file"]).arg(key);
@@ -38,10 +38,10 @@ fn a_worker_reports_wrong_settings_at_its_start() {
     fs::write(&unknown, "").unwrap();
     refused(&works(&url, &unknown, data), 2, &["holds no key", "keys create"]);
     refused(&works(&url, &data.join("missing"), data), 1, &["--key-file", "missing"]);
-    let key = &place.worker_key;
+    let key = &setup.worker_key;
     refused(&works(&url, key, other.path()), 1, &["data folder", "--data-dir", &url]);
     refused(&works("meetbot.example.com", key, data), 2, &["is not the URL of a server"]);
-    let (server, away) = place.serve_elsewhere();
+    let (server, away) = setup.serve_elsewhere();
     server.kill();
     refused(&works(&away, key, data), 1, &["no server answers", &away]);
     let page = Server::start(vec![Reply::answer(200, &[], "<html>")]).unwrap();
@@ -50,10 +50,10 @@ fn a_worker_reports_wrong_settings_at_its_start() {
     let older = Reply::answer(404, &[("content-type", "application/json")], &body.to_string());
     let older = Server::start(vec![older]).unwrap();
     refused(&works(&older.url(), key, data), 1, &["older than this program", "upgrade"]);
-    let said = run(meetbot()
+    let output = run(meetbot()
         .args(["keys", "create", "--test", "--scope", "worker", "--data-dir"])
         .arg(data));
-    refused(&said, 2, &["--live"]);
+    refused(&output, 2, &["--live"]);
 }
 
 /// Status and error code of the answer to a POST.
@@ -70,9 +70,9 @@ fn asked(client: &MeetBot, path: &str, body: &serde_json::Value) -> (u16, String
 
 #[test]
 fn a_workers_key_does_a_workers_work_alone_and_others_do_not() {
-    let place = Place::new();
-    let (_server, url) = place.serve(0);
-    let worker = json!({"version": 1, "worker": "w1", "folder": meetbot_orchestrator::name_of(place.data.path())});
+    let setup = Setup::new();
+    let (_server, url) = setup.serve(0);
+    let worker = json!({"version": 1, "worker": "w1", "folder": meetbot_orchestrator::name_of(setup.data.path())});
     let with = |more: serde_json::Value| {
         let mut all = worker.clone();
         all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -85,7 +85,7 @@ fn a_workers_key_does_a_workers_work_alone_and_others_do_not() {
         ("/api/v1/work/beat", with(json!({}))),
     ];
     for scope in ["read", "write", "admin", "operator", "worker"] {
-        let (key, _) = create("--live", place.data.path(), &["--scope", scope]);
+        let (key, _) = create("--live", setup.data.path(), &["--scope", scope]);
         let client = client(&url, &key);
         let works = matches!(scope, "operator" | "worker");
         for (path, body) in &calls {
@@ -94,13 +94,13 @@ fn a_workers_key_does_a_workers_work_alone_and_others_do_not() {
             assert_eq!((status, code.as_str()), expected, "{scope} {path}");
         }
     }
-    let (test, _) = create("--test", place.data.path(), &["--scope", "admin"]);
+    let (test, _) = create("--test", setup.data.path(), &["--scope", "admin"]);
     let nobody = format!("mb_live_{}", "x".repeat(48));
     for (path, body) in &calls {
         assert_eq!(asked(&client(&url, &test), path, body).0, 403, "{path}");
         assert_eq!(asked(&client(&url, &nobody), path, body).0, 401, "{path}");
     }
-    let own = client(&url, fs::read_to_string(&place.worker_key).unwrap().trim());
+    let own = client(&url, fs::read_to_string(&setup.worker_key).unwrap().trim());
     assert!(own.list_bots(&meetbot::ListBots::default()).is_err());
     assert_eq!(
         asked(&own, "/api/v1/jobs", &json!({"meetingUrl": "https://sandbox.meetbot.dev/x"})).0,

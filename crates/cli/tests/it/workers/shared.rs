@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use meetbot::JobStatus;
 
-use super::{Place, dispatch};
+use super::{Setup, dispatch};
 use crate::program::{await_job, manifest_of};
 
 /// The attempts of which a program's log says that this was done.
@@ -17,10 +17,10 @@ fn launched(log: &str) -> Vec<String> {
 
 #[test]
 fn two_workers_share_a_crowd_and_no_job_is_given_twice() {
-    let place = Place::new();
-    let (_server, url) = place.serve(0);
-    let client = place.client(&url);
-    let workers = [(); 2].map(|()| place.worker(&url, &["--bots", "6"]));
+    let setup = Setup::new();
+    let (_server, url) = setup.serve(0);
+    let client = setup.client(&url);
+    let workers = [(); 2].map(|()| setup.worker(&url, &["--bots", "6"]));
     let ids: Vec<_> = (0..12).map(|_| dispatch(&client, 600)).collect();
     // All at once, for which both have to do their half.
     for id in &ids {
@@ -52,12 +52,12 @@ fn two_workers_share_a_crowd_and_no_job_is_given_twice() {
 
 #[test]
 fn a_server_that_does_not_answer_is_passed_over_for_the_next_one() {
-    let place = Place::new();
-    let (server, away) = place.serve(0);
+    let setup = Setup::new();
+    let (server, away) = setup.serve(0);
     server.kill();
-    let (_server, url) = place.serve(0);
-    let client = place.client(&url);
-    let worker = place.worker(&format!("{away},{url}"), &["--until-idle", "1"]);
+    let (_server, url) = setup.serve(0);
+    let client = setup.client(&url);
+    let worker = setup.worker(&format!("{away},{url}"), &["--until-idle", "1"]);
     let id = dispatch(&client, 3);
     let job = await_job(&client, &id, |job| job.status.is_final());
     assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 1), "{job:#?}");
