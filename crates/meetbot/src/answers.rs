@@ -63,7 +63,7 @@ pub(crate) fn hold(vectors: &Value) {
     }
 }
 
-/// What was recorded of a server reads as it is.
+/// Recorded responses of a server survive a round trip.
 pub(crate) fn recorded(vectors: &Value) {
     for answer in vectors["answers"].as_array().unwrap() {
         let read = read(answer["model"].as_str().unwrap(), answer["json"].to_string().as_bytes());
@@ -85,33 +85,33 @@ fn holds(found: &Value, expected: &Value) -> bool {
     }
 }
 
-/// What becomes of a field.
+/// How a field of a response is changed.
 #[derive(Debug, Clone, Copy)]
-enum Fate {
+enum FieldChange {
     Kept,
     Removed,
     Null,
 }
 
-/// Takes from the answer what the fates say, one fate for each field in turn; answers whether anything required was among it.
+/// Applies the changes to the fields of a response in turn; returns whether a required field was removed.
 fn without(
     value: &mut Value,
     path: &str,
     required: &[&str],
-    fates: &mut impl Iterator<Item = Fate>,
+    changes: &mut impl Iterator<Item = FieldChange>,
 ) -> bool {
     match value {
         Value::Object(object) if !path.ends_with("metadata") => {
             let mut lacks = false;
             for (name, mut value) in std::mem::take(object) {
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                match fates.next().unwrap_or(Fate::Kept) {
-                    Fate::Kept => {
-                        lacks |= without(&mut value, &path, required, fates);
+                match changes.next().unwrap_or(FieldChange::Kept) {
+                    FieldChange::Kept => {
+                        lacks |= without(&mut value, &path, required, changes);
                         object.insert(name, value);
                     }
-                    Fate::Removed => lacks |= required.contains(&&*path),
-                    Fate::Null => {
+                    FieldChange::Removed => lacks |= required.contains(&&*path),
+                    FieldChange::Null => {
                         lacks |= required.contains(&&*path);
                         object.insert(name, Value::Null);
                     }
@@ -120,7 +120,7 @@ fn without(
             lacks
         }
         Value::Array(list) => list.iter_mut().fold(false, |lacks, value| {
-            without(value, &format!("{path}[]"), required, fates) | lacks
+            without(value, &format!("{path}[]"), required, changes) | lacks
         }),
         _ => false,
     }
@@ -162,13 +162,13 @@ fn shown() -> Vec<(String, Value, Vec<String>)> {
 
 #[test]
 fn any_answer_reads_without_any_of_its_fields_but_those_that_are_required() {
-    let fate = prop_oneof![6 => Just(Fate::Kept), 1 => Just(Fate::Removed), 1 => Just(Fate::Null)];
+    let change = prop_oneof![6 => Just(FieldChange::Kept), 1 => Just(FieldChange::Removed), 1 => Just(FieldChange::Null)];
     for (model, answer, required) in shown() {
         let required: Vec<&str> = required.iter().map(String::as_str).collect();
         let (accepted, refused) = (Cell::new(0), Cell::new(0));
-        let judge = |fates: Vec<Fate>| {
+        let check = |changes: Vec<FieldChange>| {
             let mut left = answer.clone();
-            let lacks = without(&mut left, "", &required, &mut fates.into_iter());
+            let lacks = without(&mut left, "", &required, &mut changes.into_iter());
             let read = read(&model, left.to_string().as_bytes());
             assert_eq!(read.is_err(), lacks, "{model}: {read:?}: {left}");
             let count = if lacks { &refused } else { &accepted };
@@ -177,19 +177,19 @@ fn any_answer_reads_without_any_of_its_fields_but_those_that_are_required() {
         let mut fields = 0;
         let mut counted = std::iter::repeat_with(|| {
             fields += 1;
-            Fate::Kept
+            FieldChange::Kept
         });
         without(&mut answer.clone(), "", &required, &mut counted);
         for index in 0..fields {
-            for fate in [Fate::Removed, Fate::Null] {
-                judge([vec![Fate::Kept; index], vec![fate]].concat());
+            for change in [FieldChange::Removed, FieldChange::Null] {
+                check([vec![FieldChange::Kept; index], vec![change]].concat());
             }
         }
         let config = Config { cases: 100, failure_persistence: None, ..Config::default() };
         let random = TestRng::deterministic_rng(config.rng_algorithm);
         TestRunner::new_with_rng(config, random)
-            .run(&vec(fate.clone(), 0..fields), |fates| {
-                judge(fates);
+            .run(&vec(change.clone(), 0..fields), |changes| {
+                check(changes);
                 Ok(())
             })
             .unwrap();

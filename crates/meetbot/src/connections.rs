@@ -1,4 +1,4 @@
-//! The connections of a client: a pool of them, and the way to a server, through a proxy where there is one.
+//! The connections of a client: the pool, and how a server is dialled, through a proxy where there is one.
 
 use std::{
     error::Error as StdError,
@@ -35,19 +35,19 @@ use url::Url;
 
 use crate::{
     Error,
-    listened::{Heard, Listened},
     proxy::{Proxies, Proxy},
+    received_bytes::{ReceivedBytes, RecordingStream},
 };
 
-/// How long a connection is kept that nobody uses. Servers and what stands in front of them mostly keep theirs for 60 s or longer.
+/// How long an idle connection is kept. Most servers and proxies keep theirs for 60 s or longer.
 const IDLE: Duration = Duration::from_secs(90);
-/// How soon and how often a quiet connection is probed, so that what stands in between does not forget it, and how many probes may go lost.
+/// When and how often an idle connection is probed, so that middleboxes do not drop it, and how many probes may be lost.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_RETRIES: u32 = 3;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
-/// A task of the client's own: a connection above all.
+/// A background task of the client, in most cases a connection.
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What runs the tasks of a client.
@@ -77,14 +77,14 @@ impl Connections {
         tcp.set_keepalive_interval(Some(KEEPALIVE));
         tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
         let tls = Arc::new(tls);
-        let way = Way {
+        let dialer = Dialer {
             hop: HttpsConnector::from((tcp.clone(), Arc::clone(&tls))),
             tcp,
             proxies: Arc::clone(&proxies),
             user_agent: user_agent.clone(),
-            heard: Heard::default(),
+            received: ReceivedBytes::default(),
         };
-        let connector = Connector { way, tls, limit: connect_timeout };
+        let connector = Connector { dialer, tls, limit: connect_timeout };
         let client = legacy::Client::builder(spawn)
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
@@ -122,9 +122,10 @@ impl Connections {
             if let Some(connected) = error.connect_info() {
                 connected.get_extras(&mut about);
             }
-            let heard = about.remove::<Heard>().map(|heard| heard.since_sent());
+            let received =
+                about.remove::<ReceivedBytes>().map(|received| received.since_last_send());
             let connecting = error.is_connect();
-            Broken { connecting, ..Broken::of(error) }.having_heard(heard)
+            Broken { connecting, ..Broken::of(error) }.with_received(received)
         })?;
         let (head, body) = response.into_parts();
         Ok(Received { url: url.clone(), head, body })
@@ -182,35 +183,35 @@ impl Received {
     }
 }
 
-/// A connection that was not to be had, or broke.
+/// A connection that could not be made, or broke.
 #[derive(Debug)]
 pub(crate) struct Broken {
-    /// Whether it was never there.
+    /// Whether it failed while connecting.
     pub(crate) connecting: bool,
     pub(crate) timed_out: bool,
-    pub(crate) clue: Option<Clue>,
+    pub(crate) hint: Option<FailureHint>,
     pub(crate) why: BoxError,
 }
 
-/// What a broken connection says of the one at its other end.
+/// The probable cause of a failure, from the bytes and errors of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Clue {
-    /// It was spoken to in TLS and answered in HTTP.
+pub(crate) enum FailureHint {
+    /// We spoke TLS, and the peer answered in HTTP.
     Http,
-    /// It was spoken to in TLS and hung up.
+    /// We spoke TLS, and the peer closed the connection.
     SilentToTls,
-    /// It was spoken to in HTTP and answered in TLS.
+    /// We spoke HTTP, and the peer answered in TLS.
     Tls,
-    /// It was spoken to in HTTP and hung up.
+    /// We spoke HTTP, and the peer closed the connection.
     SilentToHttp,
-    /// Its answer, which began with these bytes, is neither, or breaks off.
+    /// The peer's answer, which began with these bytes, is neither, or is cut off.
     Other(Vec<u8>),
 }
 
-/// No connection, since what came over it is no TLS.
+/// A failed TLS handshake, with the bytes that the peer sent.
 #[derive(Debug)]
 struct Unconnected {
-    heard: Heard,
+    received: ReceivedBytes,
     why: BoxError,
 }
 
@@ -228,35 +229,39 @@ impl StdError for Unconnected {
 
 impl Broken {
     fn of(why: impl StdError + Send + Sync + 'static) -> Self {
-        let mut broken = Self { connecting: false, timed_out: false, clue: None, why: "".into() };
-        let mut heard = None;
+        let mut broken = Self { connecting: false, timed_out: false, hint: None, why: "".into() };
+        let mut received = None;
         let mut below: Option<&(dyn StdError + 'static)> = Some(&why);
         while let Some(error) = below {
             broken.timed_out |= is_io(error, io::ErrorKind::TimedOut);
-            broken.clue = broken.clue.or_else(|| clue(error));
+            broken.hint = broken.hint.or_else(|| hint(error));
             if let Some(unconnected) = error.downcast_ref::<Unconnected>() {
-                heard = Some(unconnected.heard.last());
+                received = Some(unconnected.received.last());
                 below = Some(&*unconnected.why);
                 continue;
             }
             below = beneath(error);
         }
         broken.why = Box::new(why);
-        broken.having_heard(heard)
+        broken.with_received(received)
     }
 
-    /// The same, where this is known to have come in place of an answer.
-    fn having_heard(mut self, heard: Option<Vec<u8>>) -> Self {
-        let heard = heard.filter(|heard| !heard.is_empty());
-        self.clue = match (self.clue, heard) {
-            (Some(Clue::Http), Some(heard)) if !heard.starts_with(b"HTTP/") => {
-                Some(Clue::Other(heard))
+    /// Refines the hint by the bytes that were received in place of a response.
+    fn with_received(mut self, received: Option<Vec<u8>>) -> Self {
+        let received = received.filter(|received| !received.is_empty());
+        self.hint = match (self.hint, received) {
+            (Some(FailureHint::Http), Some(received)) if !received.starts_with(b"HTTP/") => {
+                Some(FailureHint::Other(received))
             }
-            (Some(Clue::Other(_) | Clue::SilentToHttp), Some(heard)) if is_tls(&heard) => {
-                Some(Clue::Tls)
+            (Some(FailureHint::Other(_) | FailureHint::SilentToHttp), Some(received))
+                if is_tls(&received) =>
+            {
+                Some(FailureHint::Tls)
             }
-            (Some(Clue::Other(_) | Clue::SilentToHttp), Some(heard)) => Some(Clue::Other(heard)),
-            (clue, _) => clue,
+            (Some(FailureHint::Other(_) | FailureHint::SilentToHttp), Some(received)) => {
+                Some(FailureHint::Other(received))
+            }
+            (hint, _) => hint,
         };
         self
     }
@@ -277,38 +282,38 @@ fn beneath<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError 
 
 fn answers_without_tls(error: &(dyn StdError + 'static)) -> bool {
     let mut errors = std::iter::successors(Some(error), |error| beneath(*error));
-    errors.any(|error| clue(error) == Some(Clue::Http))
+    errors.any(|error| hint(error) == Some(FailureHint::Http))
 }
 
 fn is_io(error: &(dyn StdError + 'static), kind: io::ErrorKind) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == kind)
 }
 
-fn clue(error: &(dyn StdError + 'static)) -> Option<Clue> {
+fn hint(error: &(dyn StdError + 'static)) -> Option<FailureHint> {
     if let Some(rustls::Error::InvalidMessage(_)) = error.downcast_ref() {
-        return Some(Clue::Http);
+        return Some(FailureHint::Http);
     }
-    // Said of a handshake alone, and of no connection that has carried anything.
+    // An error of handshakes only.
     if is_io(error, io::ErrorKind::UnexpectedEof) && error.to_string().contains("tls handshake") {
-        return Some(Clue::SilentToTls);
+        return Some(FailureHint::SilentToTls);
     }
     let error: &hyper::Error = error.downcast_ref()?;
     if error.is_parse() {
-        return Some(Clue::Other(Vec::new()));
+        return Some(FailureHint::Other(Vec::new()));
     }
-    error.is_incomplete_message().then_some(Clue::SilentToHttp)
+    error.is_incomplete_message().then_some(FailureHint::SilentToHttp)
 }
 
 /// Connects within the time limit, and speaks TLS with a server of HTTPS.
 #[derive(Clone)]
 struct Connector {
-    way: Way,
+    dialer: Dialer,
     tls: Arc<ClientConfig>,
     limit: Duration,
 }
 
 impl Service<Uri> for Connector {
-    type Response = Listened<MaybeHttpsStream<Hop>>;
+    type Response = RecordingStream<MaybeHttpsStream<Hop>>;
     type Error = BoxError;
     type Future = Connecting<Self::Response>;
 
@@ -317,15 +322,15 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, server: Uri) -> Self::Future {
-        let heard = Heard::default();
-        let way = Way { heard: heard.clone(), ..self.way.clone() };
-        let connecting = HttpsConnector::from((way, Arc::clone(&self.tls))).call(server);
+        let received = ReceivedBytes::default();
+        let dialer = Dialer { received: received.clone(), ..self.dialer.clone() };
+        let connecting = HttpsConnector::from((dialer, Arc::clone(&self.tls))).call(server);
         let limit = self.limit;
         Box::pin(async move {
             match tokio::time::timeout(limit, connecting).await {
-                Ok(Ok(stream)) => Ok(Listened::new(stream, Heard::default())),
+                Ok(Ok(stream)) => Ok(RecordingStream::new(stream, ReceivedBytes::default())),
                 Ok(Err(why)) if answers_without_tls(&*why) => {
-                    Err(Unconnected { heard, why }.into())
+                    Err(Unconnected { received, why }.into())
                 }
                 Ok(Err(why)) => Err(why),
                 Err(_) => {
@@ -339,27 +344,30 @@ impl Service<Uri> for Connector {
 
 /// Connects to a server, or to the proxy in front of it.
 #[derive(Clone)]
-struct Way {
+struct Dialer {
     tcp: HttpConnector,
     /// To a proxy, which may speak TLS itself.
     hop: HttpsConnector<HttpConnector>,
     proxies: Arc<Proxies>,
     user_agent: HeaderValue,
-    /// What comes over the connection that is made.
-    heard: Heard,
+    /// The bytes that the new connection receives.
+    received: ReceivedBytes,
 }
 
-impl Way {
+impl Dialer {
     async fn to(mut self, server: Uri) -> Result<Hop, BoxError> {
-        let hop = |stream, forwards, heard| Hop { stream: Listened::new(stream, heard), forwards };
+        let hop = |stream, forwards, received| Hop {
+            stream: RecordingStream::new(stream, received),
+            forwards,
+        };
         let Some(proxy) = self.proxies.before_uri(&server)?.cloned() else {
             poll_fn(|context| self.tcp.poll_ready(context)).await?;
             let stream = MaybeHttpsStream::Http(self.tcp.call(server).await?);
-            return Ok(hop(stream, false, self.heard));
+            return Ok(hop(stream, false, self.received));
         };
         if server.scheme() != Some(&Scheme::HTTPS) {
             poll_fn(|context| self.hop.poll_ready(context)).await?;
-            return Ok(hop(self.hop.call(proxy.uri).await?, true, self.heard));
+            return Ok(hop(self.hop.call(proxy.uri).await?, true, self.received));
         }
         let mut tunnel = Tunnel::new(proxy.uri, self.hop)
             .with_headers([(USER_AGENT, self.user_agent)].into_iter().collect());
@@ -367,11 +375,11 @@ impl Way {
             tunnel = tunnel.with_auth(password);
         }
         poll_fn(|context| tunnel.poll_ready(context)).await?;
-        Ok(hop(tunnel.call(server).await?, false, self.heard))
+        Ok(hop(tunnel.call(server).await?, false, self.received))
     }
 }
 
-impl Service<Uri> for Way {
+impl Service<Uri> for Dialer {
     type Response = Hop;
     type Error = BoxError;
     type Future = Connecting<Hop>;
@@ -387,8 +395,8 @@ impl Service<Uri> for Way {
 
 /// A connection to the server or to a proxy.
 struct Hop {
-    stream: Listened<MaybeHttpsStream<TokioIo<TcpStream>>>,
-    /// Whether a proxy is at its other end that has to be told the whole URL.
+    stream: RecordingStream<MaybeHttpsStream<TokioIo<TcpStream>>>,
+    /// Whether the peer is a proxy, to which requests name the whole URL.
     forwards: bool,
 }
 

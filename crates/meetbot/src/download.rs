@@ -29,13 +29,13 @@ const LONGEST_MIX: Duration = Duration::from_mins(10);
 /// The shortest and the longest pause between two looks whether it is.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// Where the bytes go.
+/// The destination of downloaded bytes.
 trait Sink {
-    /// How many bytes it takes where nothing says how many there are.
-    const MOST_UNTOLD: u64;
+    /// The largest size that it accepts where the total size is unknown.
+    const MOST_WITHOUT_LENGTH: u64;
     /// Takes the next bytes.
     async fn push(&mut self, bytes: &[u8]) -> Result<(), Error>;
-    /// Forgets all bytes so far: the server begins anew.
+    /// Discards all bytes so far: the server restarts from the beginning.
     async fn restart(&mut self) -> Result<(), Error>;
 }
 
@@ -202,7 +202,8 @@ async fn fetch_counted<S: Sink>(
                 }
                 progress.said = piece.total;
                 let poured =
-                    pour(transport, path, response, &piece, sink, &mut progress.received).await;
+                    read_body(transport, path, response, &piece, sink, &mut progress.received)
+                        .await;
                 let error = match poured {
                     Ok(()) if piece.completes(progress.received) => return Ok(progress.received),
                     // A server may give less than was asked for.
@@ -233,7 +234,7 @@ async fn fetch_counted<S: Sink>(
         if outcome == Outcome::Broken && !error.is_transient() {
             return Err(error);
         }
-        // What moves forward is not in need of giving up.
+        // Progress resets the count of failures.
         if progress.received > furthest {
             (*tried, furthest) = (1, progress.received);
         }
@@ -258,7 +259,7 @@ fn from(offset: u64) -> HeaderMap {
 }
 
 /// Takes an answer in, as far as it is what it says.
-async fn pour<S: Sink>(
+async fn read_body<S: Sink>(
     transport: &Transport,
     path: &str,
     mut response: Received,
@@ -267,7 +268,7 @@ async fn pour<S: Sink>(
     received: &mut u64,
 ) -> Result<(), Error> {
     let (url, patience) = (response.url().clone(), transport.settings.timeout());
-    let most = piece.total.unwrap_or(S::MOST_UNTOLD);
+    let most = piece.total.unwrap_or(S::MOST_WITHOUT_LENGTH);
     loop {
         // A file may be large, so the limit of a try holds from one piece to the next.
         let Ok(chunk) = tokio::time::timeout(patience, response.chunk()).await else {
@@ -297,7 +298,7 @@ async fn pour<S: Sink>(
 }
 
 impl Sink for BytesMut {
-    const MOST_UNTOLD: u64 = MAX_ANSWER_BYTES as u64;
+    const MOST_WITHOUT_LENGTH: u64 = MAX_ANSWER_BYTES as u64;
 
     async fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.extend_from_slice(bytes);
@@ -316,7 +317,7 @@ struct FileSink {
     digest: Digest,
 }
 
-/// A file that is gone with this, unless it was moved to its place: an error and a caller that gives up leave nothing behind.
+/// A temporary file. Dropping this removes it, unless it was moved to its target: errors and cancelled calls leave no file behind.
 struct Part(PathBuf);
 
 impl Drop for Part {
@@ -326,7 +327,7 @@ impl Drop for Part {
 }
 
 impl Sink for FileSink {
-    const MOST_UNTOLD: u64 = u64::MAX;
+    const MOST_WITHOUT_LENGTH: u64 = u64::MAX;
 
     async fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.digest.add(bytes);

@@ -1,4 +1,4 @@
-//! Every call of the API as data, so that async and blocking share all but the last line.
+//! Every call of the API as data, so that the async and the blocking client share everything but the sending.
 
 use http::Method;
 use meetbot_types::{DeliveryState, JobStatus, NewJob, Page, Platform, Timestamp};

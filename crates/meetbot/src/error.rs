@@ -211,20 +211,22 @@ impl Error {
             500..=599 => ErrorKind::Server,
             _ => ErrorKind::UnexpectedStatus,
         };
-        let said: Option<Said> = serde_json::from_str(&body).ok();
+        let parsed: Option<ErrorBody> = serde_json::from_str(&body).ok();
         // Any other 404 is of a path that is not there, or of a server that is not meetbot's.
-        let absent = said.as_ref().is_some_and(|said| said.error == ErrorCode::NotFound);
+        let absent = parsed.as_ref().is_some_and(|parsed| parsed.error == ErrorCode::NotFound);
         let kind = if status == 404 && absent { ErrorKind::NotFound } else { kind };
-        let message = match &said {
-            Some(Said { message: Some(message), .. }) if !message.is_empty() => message.clone(),
-            Some(said) => said.error.to_string(),
+        let message = match &parsed {
+            Some(ErrorBody { message: Some(message), .. }) if !message.is_empty() => {
+                message.clone()
+            }
+            Some(parsed) => parsed.error.to_string(),
             None if body.trim().is_empty() => "the answer has no body".to_owned(),
             None => format!("the answer is not meetbot's: {}", shown(&body)),
         };
         let mut error = Self::new(kind, message);
-        if let Some(said) = said {
-            error.0.code = Some(said.error);
-            let issues = said.issues.unwrap_or_default().into_iter();
+        if let Some(parsed) = parsed {
+            error.0.code = Some(parsed.error);
+            let issues = parsed.issues.unwrap_or_default().into_iter();
             error.0.issues = issues
                 .map(|issue| Issue {
                     path: issue.path.unwrap_or_default(),
@@ -232,7 +234,7 @@ impl Error {
                     message: issue.message.unwrap_or_default(),
                 })
                 .collect();
-            error.0.request_id = said.request_id;
+            error.0.request_id = parsed.request_id;
         }
         if status == 404 && !absent {
             error = error.with_hint("is the base URL right?");
@@ -245,15 +247,15 @@ impl Error {
 /// The body of an error answer, of which only the code is required.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Said {
+struct ErrorBody {
     error: ErrorCode,
     message: Option<String>,
-    issues: Option<Vec<SaidIssue>>,
+    issues: Option<Vec<ErrorIssue>>,
     request_id: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct SaidIssue {
+struct ErrorIssue {
     path: Option<Vec<String>>,
     code: Option<String>,
     message: Option<String>,

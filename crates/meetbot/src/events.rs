@@ -102,12 +102,12 @@ impl Parser {
     }
 }
 
-/// When a watch connects again, and when it gives up: pure.
+/// Decides when a watch reconnects, and when it gives up. Pure.
 ///
 /// A stream that gives anything, a keep-alive too, has not failed: only connections since are counted against `max_retries`. The
-/// pauses grow until an event comes, so that a server that answers and cuts at once for ever is not asked all the time.
+/// pauses grow until an event comes, so that a server that cuts each connection at once is not asked without pause.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct ReconnectPolicy {
     max_retries: u32,
     /// Connections that have ended since the last event.
     tried: u32,
@@ -115,12 +115,12 @@ pub(crate) struct Patience {
     most: u32,
 }
 
-impl Patience {
+impl ReconnectPolicy {
     pub(crate) fn new(max_retries: u32) -> Self {
         Self { max_retries, tried: 0, most: max_retries }
     }
 
-    /// The stream has given something.
+    /// The stream has sent bytes.
     pub(crate) fn alive(&mut self) {
         self.most = self.tried.saturating_add(self.max_retries);
     }
@@ -142,7 +142,7 @@ impl Patience {
     }
 }
 
-/// Where a watch stands.
+/// The state of a watch.
 struct Watch {
     transport: Transport,
     request: Request,
@@ -150,7 +150,7 @@ struct Watch {
     parser: Parser,
     /// Each with the JSON that it came as.
     read: VecDeque<(String, TimelineEvent)>,
-    patience: Patience,
+    reconnects: ReconnectPolicy,
     /// The last event that came was the job's end.
     over: bool,
     failed: bool,
@@ -165,7 +165,7 @@ pub(crate) fn watch<T: Send + 'static>(
     take: fn(String, TimelineEvent) -> T,
 ) -> impl Stream<Item = Result<T, Error>> + Send + Unpin + use<T> {
     let watch = Watch {
-        patience: Patience::new(transport.settings.max_retries()),
+        reconnects: ReconnectPolicy::new(transport.settings.max_retries()),
         transport,
         request,
         response: None,
@@ -187,7 +187,7 @@ impl Watch {
         while !self.failed {
             if let Some(read) = self.read.pop_front() {
                 self.over = ends(&read.1);
-                self.patience.event();
+                self.reconnects.event();
                 return Some(Ok(read));
             }
             match self.receive().await {
@@ -205,7 +205,7 @@ impl Watch {
                         Some(status) => Outcome::Answer(status),
                         None if error.is_transient() => Outcome::Broken,
                         None => {
-                            self.patience.tried += 1;
+                            self.reconnects.tried += 1;
                             return Some(Err(self.failed(error)));
                         }
                     };
@@ -220,13 +220,13 @@ impl Watch {
 
     /// With how many connections were tried since the last event.
     fn failed(&self, error: Error) -> Error {
-        error.with_call(self.patience.tried, None)
+        error.with_call(self.reconnects.tried, None)
     }
 
     /// Waits before the next connection; `false` when there have been enough.
     async fn again(&mut self, outcome: Outcome, retry_after: Option<Duration>) -> bool {
         self.response = None;
-        match self.patience.again(outcome, retry_after, random()) {
+        match self.reconnects.again(outcome, retry_after, random()) {
             Some(wait) => {
                 tokio::time::sleep(wait).await;
                 true
@@ -252,7 +252,7 @@ impl Watch {
         else {
             return Ok(false);
         };
-        self.patience.alive();
+        self.reconnects.alive();
         for data in self.parser.feed(&chunk)? {
             let event = models::plain(data.as_bytes()).map_err(|error| {
                 let message = format!("an event of the stream cannot be read: {}", shown(&data));
@@ -271,7 +271,7 @@ impl Watch {
         {
             headers.insert("last-event-id", id);
         }
-        // Half an event of the connection before is none.
+        // An incomplete event of the previous connection is discarded.
         self.parser = self.parser.again();
         let response = self.transport.open(&self.request.path, headers).await?;
         if !response.status().is_success() {
@@ -287,7 +287,7 @@ impl Watch {
     }
 }
 
-/// Whether it is the last event of its job: those of the end say so in their name too.
+/// Whether it is the last event of its job, by its status or by its name.
 fn ends(event: &TimelineEvent) -> bool {
     event.data.status.as_ref().is_some_and(JobStatus::is_final)
         || matches!(event.event, EventName::Finalized | EventName::Failed)

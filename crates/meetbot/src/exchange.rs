@@ -1,4 +1,4 @@
-//! [`Exchange`]: a call from its first try to its end, whoever sends it.
+//! [`Exchange`]: a call from its first try to its end, independent of the transport.
 
 use std::{error::Error as StdError, time::Duration};
 
@@ -15,12 +15,12 @@ use crate::{
     tries::{Redirect, Tries},
 };
 
-/// What the server passed over: names, percent-encoded, with commas between them.
+/// The header with the names of the fields that the server ignored, percent-encoded, with commas between them.
 const IGNORED: &str = "x-meetbot-ignored";
 
-/// A call that is sent by means of your own: a client of another library, or a test that plays the server.
+/// A call that you send yourself: with the client of another library, or in a test that plays the server.
 ///
-/// It says what to send, and after each try what follows from its outcome, by the same rules as every other call: idempotency key, retries,
+/// It has the request to send, and after each try the next step, by the same rules as every other call: idempotency key, retries,
 /// time limits, errors.
 ///
 /// ```
@@ -44,7 +44,7 @@ pub struct Exchange {
     tries: Tries,
 }
 
-/// What follows from a try.
+/// The next step after a try.
 #[derive(Debug)]
 pub enum Verdict {
     /// The call has succeeded.
@@ -86,7 +86,7 @@ impl Exchange {
     /// The headers to send: with the API key to the server, without it to where a redirect leads.
     pub fn headers(&self) -> Vec<(String, String)> {
         let mut headers = if self.tries.redirected_to().is_some() {
-            redirect::kept(&self.request.headers)
+            redirect::headers_for_target(&self.request.headers)
         } else {
             let mut headers = self.request.headers.clone();
             headers.insert(AUTHORIZATION, self.settings.key.header());
@@ -110,7 +110,7 @@ impl Exchange {
         self.tries.limit(clock::now())
     }
 
-    /// What follows from an answer.
+    /// The next step after a response.
     pub fn answered<'a>(
         &mut self,
         status: u16,
@@ -132,7 +132,7 @@ impl Exchange {
         }
     }
 
-    /// What follows from a connection that was not to be had or broke, or from a try that took too long.
+    /// The next step after a connection that could not be made or broke, or a try that took too long.
     pub fn broken(
         &mut self,
         why: impl Into<Box<dyn StdError + Send + Sync>>,
@@ -140,13 +140,13 @@ impl Exchange {
     ) -> Result<Verdict, Error> {
         let kind = if timed_out { ErrorKind::Timeout } else { ErrorKind::Connection };
         let url = self.url();
-        // That of a redirect may end in a signature.
+        // The query of a redirect's URL may be a signature.
         let url = url.split('?').next().unwrap_or_default();
         let message = self.settings.redact(format!("{} {url}: {}", self.method(), why.into()));
         self.ended(Err(Error::new(kind, message)))
     }
 
-    /// What follows from a try.
+    /// The next step after a try.
     pub(crate) fn ended(&mut self, tried: Result<Answer, Error>) -> Result<Verdict, Error> {
         self.tries.ended();
         let attempts = self.tries.made();

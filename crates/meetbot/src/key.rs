@@ -1,4 +1,4 @@
-//! The API key: sent with each call, and shown to nobody.
+//! The API key: sent with each call, and never shown.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use meetbot_types::pasted::{Stranger, trimmed};
 
 use crate::Error;
 
-/// An API key that shows itself to nobody.
+/// An API key whose `Debug` does not show it.
 #[derive(Clone)]
 pub(crate) struct Key {
     text: String,
@@ -47,7 +47,7 @@ impl Key {
     /// The same of a text that may be cut in the middle of a key.
     pub(crate) fn redact_beginning(&self, text: String) -> String {
         let mut text = self.redact(text);
-        // Fewer letters than these are what all keys begin with.
+        // The prefix that all keys share is no secret.
         let cut = (4..self.text.len()).rev().find(|length| text.ends_with(&self.text[..*length]));
         text.truncate(text.len() - cut.unwrap_or(0));
         text

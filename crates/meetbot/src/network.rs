@@ -19,7 +19,7 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const USER_AGENT: &str = concat!("meetbot-rust/", env!("CARGO_PKG_VERSION"));
 
-/// What the builder was told; what is `None` has its default.
+/// The settings of the builder; `None` is the default.
 #[derive(Clone, Default)]
 pub(crate) struct Network {
     pub(crate) user_agent: Option<String>,

@@ -233,8 +233,8 @@ mod tests {
             ("::1:3128", "cannot be read"),
             ("http:s3cret", "cannot be read"),
         ] {
-            let told = Proxy::parse(text).unwrap_err();
-            assert!(told.contains(why) && !told.contains("s3cret"), "{text:?} {told}");
+            let error = Proxy::parse(text).unwrap_err();
+            assert!(error.contains(why) && !error.contains("s3cret"), "{text:?} {error}");
         }
     }
 
@@ -249,7 +249,7 @@ mod tests {
         let proxies = of(variables);
         match proxies.before_url(&Url::parse(server).unwrap()) {
             Ok(proxy) => proxy.map(|proxy| proxy.uri.host().unwrap().to_owned()),
-            Err(told) => Some(told.to_owned()),
+            Err(error) => Some(error.to_owned()),
         }
     }
 
@@ -306,8 +306,8 @@ mod tests {
     #[test]
     fn a_variable_that_cannot_be_used_is_an_error_only_where_it_would_be_used() {
         let variables = [("HTTPS_PROXY", "socks5://me:s3cret@127.0.0.1:1080")];
-        let told = way(&variables, "https://s.example").unwrap();
-        assert!(told.contains("HTTPS_PROXY") && !told.contains("s3cret"), "{told}");
+        let error = way(&variables, "https://s.example").unwrap();
+        assert!(error.contains("HTTPS_PROXY") && !error.contains("s3cret"), "{error}");
         assert_eq!(way(&variables, "http://s.example"), None);
         let excepted = [variables[0], ("no_proxy", "s.example")];
         assert_eq!(way(&excepted, "https://s.example"), None);
@@ -321,7 +321,7 @@ mod tests {
         let proxies = Proxies::of_variables(|name| {
             (name == "HTTP_PROXY").then(|| OsString::from_vec(b"http://\xff:1".to_vec()))
         });
-        let told = proxies.before("http", "s.example", 80).unwrap_err();
-        assert!(told.contains("HTTP_PROXY"), "{told}");
+        let error = proxies.before("http", "s.example", 80).unwrap_err();
+        assert!(error.contains("HTTP_PROXY"), "{error}");
     }
 }

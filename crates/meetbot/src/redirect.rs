@@ -1,4 +1,4 @@
-//! Redirects. Only that of an artifact is followed, since its bytes may lie behind a signed URL elsewhere, and never with the key. Any other is an error.
+//! Redirects. Only redirects of artifacts are followed, whose bytes may have a signed URL elsewhere, and never with the key. Any other is an error.
 
 use http::{
     HeaderMap, HeaderName, Method,
@@ -9,8 +9,8 @@ use url::Url;
 /// How many redirects one try follows.
 pub(crate) const MAX_REDIRECTS: u32 = 5;
 
-/// The headers that go along: neither the key nor what the caller adds for the server.
-const KEPT: [HeaderName; 3] = [ACCEPT, RANGE, USER_AGENT];
+/// The headers that are sent to the target: neither the key nor headers that the caller adds for the server.
+const SENT_TO_TARGET: [HeaderName; 3] = [ACCEPT, RANGE, USER_AGENT];
 
 /// Whether redirects of this call are followed.
 pub(crate) fn are_followed(method: &Method, path: &str) -> bool {
@@ -19,7 +19,7 @@ pub(crate) fn are_followed(method: &Method, path: &str) -> bool {
     method == Method::GET && matches!(segments[..], ["", "api", "v1", "jobs", _, "artifacts", _])
 }
 
-/// The target of a redirect as the answer gives it, without its query, which may be a signature; `None` for an answer that is no redirect.
+/// The target of a redirect, without its query, which may be a signature; `None` for a response that is no redirect.
 pub(crate) fn shown_target(status: u16, headers: &HeaderMap) -> Option<&str> {
     location(status, headers)?.split('?').next()
 }
@@ -27,7 +27,7 @@ pub(crate) fn shown_target(status: u16, headers: &HeaderMap) -> Option<&str> {
 /// The URL that an answer from `from` redirects to; `None` where that cannot be followed.
 pub(crate) fn target(from: &Url, status: u16, headers: &HeaderMap) -> Option<Url> {
     let next = from.join(location(status, headers)?).ok()?;
-    // The same place over TLS refuses a request without the key, with words that mislead: the base URL is wrong.
+    // An upgrade to https:// is not followed: without the key it would be refused as unauthorized, while the cause is a wrong base URL.
     let is_upgrade = (from.scheme(), next.scheme()) == ("http", "https")
         && from.host() == next.host()
         && from.path() == next.path();
@@ -38,12 +38,12 @@ pub(crate) fn target(from: &Url, status: u16, headers: &HeaderMap) -> Option<Url
 }
 
 /// The headers for the target of a redirect.
-pub(crate) fn kept(headers: &HeaderMap) -> HeaderMap {
-    let kept = KEPT.into_iter().filter_map(|name| {
+pub(crate) fn headers_for_target(headers: &HeaderMap) -> HeaderMap {
+    let headers = SENT_TO_TARGET.into_iter().filter_map(|name| {
         let value = headers.get(&name)?.clone();
         Some((name, value))
     });
-    kept.collect()
+    headers.collect()
 }
 
 fn location(status: u16, headers: &HeaderMap) -> Option<&str> {

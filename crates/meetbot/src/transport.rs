@@ -1,4 +1,4 @@
-//! Sends a call: the loop over its tries. What to do after each is decided in [`crate::retry`].
+//! Sends a call: the loop over its tries. [`crate::retry`] decides what follows each.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::{
     Error, ErrorKind, Request, Response, Verdict,
-    connections::{Broken, Clue, Connections, Received},
+    connections::{Broken, Connections, FailureHint, Received},
     endpoint::Endpoint,
     error::shown,
     exchange::Exchange,
@@ -22,7 +22,7 @@ use crate::{
     settings::{Answer, REACHED_WITH_HTTPS, Settings, request_id},
 };
 
-/// The largest answer that is read into memory; the largest list of the server's is a tenth of it.
+/// The largest response that is read into memory; the server's largest list is a tenth of it.
 pub(crate) const MAX_ANSWER_BYTES: usize = 64 << 20;
 
 const REACHED_WITH_HTTP: &str =
@@ -48,7 +48,7 @@ impl Transport {
         Ok(Self { settings, http })
     }
 
-    /// The same with what `options` sets.
+    /// A copy with these options.
     pub(crate) fn with(&self, options: CallOptions) -> Result<Self, Error> {
         let settings = self.settings.with(options);
         let limit = settings.options.connect_timeout;
@@ -138,16 +138,16 @@ impl Transport {
             }
             self.http.proxy_before(&next)?;
             redirects += 1;
-            (url, headers) = (next, redirect::kept(&headers));
+            (url, headers) = (next, redirect::headers_for_target(&headers));
         }
     }
 
-    /// The whole body, if it is of a size that an answer may have; a part of a file, if it is no more than it says.
+    /// Reads the whole body, up to the largest size of a response; of a part of a file, up to the size in `Content-Range`.
     async fn body(&self, mut response: Received, method: &Method) -> Result<Bytes, Error> {
         let mut body = BytesMut::new();
         let url = response.url().clone();
         let (status, id) = (response.status().as_u16(), request_id(response.headers()));
-        // What was read of it is no body.
+        // The error shows no body, since it was not read whole.
         let too_large = |message| {
             Error::new(ErrorKind::Decode, message).with_answer(status, id.clone(), String::new())
         };
@@ -175,7 +175,7 @@ impl Transport {
         Ok(body.freeze())
     }
 
-    /// The error that a response other than 2xx is, its body read.
+    /// Reads the body of a response other than 2xx, and makes an error of it.
     pub(crate) async fn refuse(&self, response: Received) -> Error {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let read =
@@ -193,7 +193,7 @@ impl Transport {
         )
     }
 
-    /// The error of a connection that was not to be had, or broke.
+    /// The error of a connection that could not be made, or broke.
     pub(crate) fn broken(&self, error: Broken, method: &Method, url: &Url) -> Error {
         let kind = if error.timed_out { ErrorKind::Timeout } else { ErrorKind::Connection };
         let what = if error.connecting { "cannot connect" } else { "the connection broke" };
@@ -202,28 +202,28 @@ impl Transport {
         if let Some(proxy) = proxy {
             message = format!("{message} through the proxy {}", proxy.uri);
         }
-        let told = Error::new(kind, message).with_source(error.why);
-        // Through a proxy, both that and the server may be at the other end.
-        match error.clue {
-            Some(Clue::Http) if proxy.is_some() => {
-                told.with_hint("the proxy or the server does not speak TLS there: is one of them reached with http://?")
+        let described = Error::new(kind, message).with_source(error.why);
+        // With a proxy, the peer may be the proxy or the server.
+        match error.hint {
+            Some(FailureHint::Http) if proxy.is_some() => {
+                described.with_hint("the proxy or the server does not speak TLS there: is one of them reached with http://?")
             }
-            Some(Clue::Http) => told.with_hint(REACHED_WITH_HTTP),
-            Some(Clue::SilentToTls) => {
-                told.with_hint("it was hung up in the TLS handshake: does TLS have another port, or is the server reached with http://?")
+            Some(FailureHint::Http) => described.with_hint(REACHED_WITH_HTTP),
+            Some(FailureHint::SilentToTls) => {
+                described.with_hint("it was hung up in the TLS handshake: does TLS have another port, or is the server reached with http://?")
             }
-            Some(Clue::Tls) if proxy.is_some() => {
-                told.with_hint("what answers speaks TLS: is the proxy reached with https://?")
+            Some(FailureHint::Tls) if proxy.is_some() => {
+                described.with_hint("what answers speaks TLS: is the proxy reached with https://?")
             }
-            Some(Clue::Tls) if url.scheme() == "http" => told.with_hint(REACHED_WITH_HTTPS),
-            Some(Clue::SilentToHttp) if url.scheme() == "http" && proxy.is_none() => {
-                told.with_hint("a server that is reached with https:// hangs up like this too")
+            Some(FailureHint::Tls) if url.scheme() == "http" => described.with_hint(REACHED_WITH_HTTPS),
+            Some(FailureHint::SilentToHttp) if url.scheme() == "http" && proxy.is_none() => {
+                described.with_hint("a server that is reached with https:// hangs up like this too")
             }
-            Some(Clue::Other(bytes)) if !bytes.is_empty() => {
+            Some(FailureHint::Other(bytes)) if !bytes.is_empty() => {
                 let began = self.settings.key.redact_beginning(String::from_utf8_lossy(&bytes).into_owned());
-                told.with_hint(&format!("the answer cannot be read; it begins with {}", shown(&began)))
+                described.with_hint(&format!("the answer cannot be read; it begins with {}", shown(&began)))
             }
-            _ => told,
+            _ => described,
         }
     }
 }

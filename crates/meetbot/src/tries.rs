@@ -1,4 +1,4 @@
-//! A call over its tries: how long each may take, and what follows from it. Pure: it knows neither clock nor chance, and no connection.
+//! The tries of a call: how long each may take, and whether another follows. Pure: the time and random numbers are arguments.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::{
     retry::{self, Outcome},
 };
 
-/// What a call's tries may take.
+/// The limits of a call's tries.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// How often it is tried again after its first try.
+    /// The number of retries after the first try.
     pub(crate) retries: u32,
     /// How long one try may take.
     pub(crate) timeout: Duration,
@@ -22,7 +22,7 @@ pub(crate) struct Limits {
     pub(crate) deadline: Option<Duration>,
 }
 
-/// A call over its tries.
+/// The state of a call's tries.
 #[derive(Debug)]
 pub(crate) struct Tries {
     limits: Limits,
@@ -32,14 +32,14 @@ pub(crate) struct Tries {
     redirected: Option<(Url, u32)>,
 }
 
-/// Where an answer leads.
+/// Whether a response redirects the try.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Redirect {
-    /// Nowhere: it is the end of this try.
+    /// No redirect: the response ends this try.
     None,
-    /// To where this try goes on.
+    /// A redirect that this try follows.
     Followed,
-    /// To this URL, after too many others.
+    /// A redirect to this URL, after too many others.
     TooMany(Url),
 }
 
@@ -59,12 +59,12 @@ impl Tries {
         self.redirected.as_ref().map(|(url, _)| url)
     }
 
-    /// How long the next one may take, or what is left of this one.
+    /// How long the next try may take, or the time left of this one.
     pub(crate) fn limit(&self, now: Instant) -> Duration {
         self.left(now).map_or(self.limits.timeout, |left| left.min(self.limits.timeout))
     }
 
-    /// Follows the redirect that an answer to a request of `url` is, where calls of this method and path follow any.
+    /// Follows a redirect of `url`, where calls of this method and path follow redirects.
     pub(crate) fn redirect(
         &mut self,
         (method, path): (&Method, &str),
@@ -84,13 +84,13 @@ impl Tries {
         Redirect::Followed
     }
 
-    /// This one has ended: the next goes to the server again.
+    /// Ends this try: the next one goes to the server again.
     pub(crate) fn ended(&mut self) {
         self.made += 1;
         self.redirected = None;
     }
 
-    /// How long to wait for the next one, after one that ended so; `None` where there is none. `jitter` is a random number from 0 to 1.
+    /// How long to wait before the next try after this outcome; `None` where no try follows. `jitter` is a random number from 0 to 1.
     pub(crate) fn pause(
         &self,
         outcome: Outcome,
@@ -102,7 +102,7 @@ impl Tries {
         self.left(now).is_none_or(|left| wait < left).then_some(wait)
     }
 
-    /// What is left of the time for the whole call.
+    /// The time left for the whole call.
     fn left(&self, now: Instant) -> Option<Duration> {
         let deadline = self.limits.deadline?;
         Some(deadline.saturating_sub(now.saturating_duration_since(self.began)))

@@ -16,7 +16,7 @@ use crate::{
     client::following,
     download::mix_pause,
     endpoint,
-    events::{Parser, Patience},
+    events::{Parser, ReconnectPolicy},
     models,
     no_proxy::is_loopback,
     pieces::{Piece, Progress},
@@ -56,7 +56,7 @@ fn every_vector_holds() {
             }
             "waits" => {
                 cases(&vectors).for_each(waited);
-                vectors["events"].as_array().unwrap().iter().for_each(told);
+                vectors["events"].as_array().unwrap().iter().for_each(check_event);
             }
             "redirects" => {
                 cases(&vectors).for_each(|case| redirected(text(&vectors["baseUrl"]), case));
@@ -133,13 +133,13 @@ fn stream(case: &Value) {
 
 fn connections(case: &Value) {
     let retries = u32::try_from(case["maxRetries"].as_u64().unwrap()).unwrap();
-    let (mut least, mut most) = (Patience::new(retries), Patience::new(retries));
+    let (mut least, mut most) = (ReconnectPolicy::new(retries), ReconnectPolicy::new(retries));
     for (number, end) in case["ends"].as_array().unwrap().iter().enumerate() {
-        for patience in [&mut least, &mut most] {
+        for reconnects in [&mut least, &mut most] {
             match text(&end["gave"]) {
                 "nothing" => {}
-                "sign_of_life" => patience.alive(),
-                "event" => patience.event(),
+                "sign_of_life" => reconnects.alive(),
+                "event" => reconnects.event(),
                 gave => panic!("{gave}"),
             }
         }
@@ -176,7 +176,7 @@ fn waited(case: &Value) {
     }
 }
 
-fn told(case: &Value) {
+fn check_event(case: &Value) {
     assert_eq!(tells(&EventName::from(text(&case["event"]))), case["tells"], "{case}");
 }
 

@@ -166,12 +166,12 @@ impl Wait {
             match tokio::time::timeout_at(until, events.next()).await {
                 Ok(Some(Ok(event))) => {
                     self.heard = true;
-                    let mut told = tells(&event.event);
+                    let mut has_event = tells(&event.event);
                     // One question answers all that have come together.
                     while let Some(Some(Ok(event))) = events.next().now_or_never() {
-                        told |= tells(&event.event);
+                        has_event |= tells(&event.event);
                     }
-                    if told {
+                    if has_event {
                         return;
                     }
                 }

@@ -83,7 +83,7 @@ pub enum UnwrapError {
 /// Verifies a webhook and reads it.
 ///
 /// It goes by the headers of Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`), which sign the time too. `X-Meetbot-Signature` signs none:
-/// it is taken only where the age does not matter, or whoever has an old webhook could leave those headers out.
+/// it is accepted only where the age does not matter: an attacker who replays an old webhook could leave the other headers out.
 ///
 /// - `headers`: the request's headers, in any spelling of their names: a `&HeaderMap`, or pairs of texts.
 /// - `secrets`: the webhook secret; during a rotation the old one and the new one, and any of them will do.

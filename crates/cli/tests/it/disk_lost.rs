@@ -127,7 +127,7 @@ fn a_server_stops_also_while_its_data_folder_is_gone() {
     let journal = format!("recordings/{id}/e1/events.jsonl");
     let says = |path: &Path, line: &str| match fs::read_to_string(path) {
         Ok(lines) if lines.contains(line) => Ok(()),
-        lines => Err(format!("{line} is not said: {lines:?}")),
+        lines => Err(format!("{line} is not logged: {lines:?}")),
     };
     wait_until(|| says(&data.join(&journal), r#""type":"track""#));
     fs::rename(&data, &elsewhere).unwrap();

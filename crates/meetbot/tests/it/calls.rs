@@ -92,10 +92,10 @@ async fn a_job_that_is_not_there_is_none_but_any_other_404_is_an_error() {
     ]);
     let mb = server.client();
     assert_eq!(mb.get_bot("job_x").await.unwrap(), None);
-    for told in ["nginx", "there is nothing at /x", "Not Found", "no body"] {
+    for message in ["nginx", "there is nothing at /x", "Not Found", "no body"] {
         let error = mb.get_bot("job_x").await.unwrap_err();
         assert_eq!((error.kind(), error.status()), (ErrorKind::UnexpectedStatus, Some(404)));
-        assert!(error.to_string().contains(told), "{error}");
+        assert!(error.to_string().contains(message), "{error}");
         assert!(error.message().contains("is the base URL right?"), "{error}");
     }
 }

@@ -88,16 +88,17 @@ fn chunked(head: &str, bytes: &str) -> Reply {
     Reply::raw(format!("{head}{:x}\r\n{bytes}\r\n0\r\n\r\n", bytes.len()).into_bytes())
 }
 
-/// A server that may go on for ever, in a file and in memory; `replies` twice.
+/// Downloads into a file and into memory from a server that sends without end; `replies` is called for each.
 async fn sends_too_much(replies: impl Fn() -> Vec<Reply>) {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("audio.webm");
     let server = Server::start(replies());
-    let told = server.client().download_artifact("job_x", "audio.webm", &target).await.unwrap_err();
+    let result =
+        server.client().download_artifact("job_x", "audio.webm", &target).await.unwrap_err();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is kept");
     let server = Server::start(replies());
     let in_memory = server.client().artifact("job_x", "audio.webm").await.unwrap_err();
-    for error in [told, in_memory] {
+    for error in [result, in_memory] {
         assert_eq!((error.kind(), error.attempts()), (ErrorKind::Decode, 1));
         assert!(error.message().contains("more than it said"), "{error}");
     }
@@ -130,15 +131,15 @@ async fn a_file_of_another_size_than_the_manifest_says_is_kept_nowhere() {
     let short = || answer(200, &[], "012");
     let long = || answer(200, &[], "01234");
     let endless = || chunked("200 OK", &"0".repeat(100_000));
-    for (lie, why) in [(short(), "3"), (long(), "5"), (endless(), "more than it said")] {
+    for (invalid, why) in [(short(), "3"), (long(), "5"), (endless(), "more than it said")] {
         let folder = tempfile::tempdir().unwrap();
-        let server = Server::start([manifest("made", Some(("audio.a.webm", HASH))), lie]);
-        let told = server.client().download_artifacts("job_x", folder.path(), true).await;
-        let error = told.unwrap_err();
+        let server = Server::start([manifest("made", Some(("audio.a.webm", HASH))), invalid]);
+        let result = server.client().download_artifacts("job_x", folder.path(), true).await;
+        let error = result.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Decode);
         assert!(error.message().contains(why), "{error}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is kept");
-        assert_eq!(server.requests().len(), 2, "a lie is not asked for again");
+        assert_eq!(server.requests().len(), 2, "an invalid answer is not retried");
     }
 }
 
@@ -158,8 +159,8 @@ async fn a_file_of_no_said_size_fills_no_memory() {
 /// Its file shrinks and grows with each answer: what it sends again is no progress.
 #[tokio::test]
 async fn a_server_that_restarts_its_stream_endlessly_is_given_up() {
-    let lies = (0..40).map(|number| cut(["012", "0123"][number % 2], 10, ""));
-    let server = Server::start(lies);
+    let replies = (0..40).map(|number| cut(["012", "0123"][number % 2], 10, ""));
+    let server = Server::start(replies);
     let mb = server.client().with(meetbot::CallOptions::new().max_retries(1)).unwrap();
     let error = mb.artifact("job_x", "a").await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Connection, 2), "{error}");

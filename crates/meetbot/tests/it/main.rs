@@ -1,11 +1,11 @@
-//! The SDK against a server that says what a test tells it to, lies included; and what the SDK costs its users.
+//! The SDK against a scripted server, with valid and invalid answers; and the number of crates that its users compile.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod calls;
 mod dependencies;
 mod download;
-mod lies;
+mod invalid_answers;
 mod recordings;
 mod server;
 mod settings;

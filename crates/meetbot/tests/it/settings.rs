@@ -60,10 +60,10 @@ async fn every_request_goes_through_the_proxy_and_no_debug_shows_its_password() 
     assert!(request.header("proxy-authorization").is_some());
     assert!(!format!("{debug} {mb:?}").contains("s3cret"), "{debug} {mb:?}");
     for wrong in ["not a url:s3cret", "", "socks5://me:s3cret@127.0.0.1:1", "http://me:s3cret#@x"] {
-        let told = MeetBot::builder().api_key(KEY).proxy(wrong).build().unwrap_err();
-        assert_eq!(told.kind(), ErrorKind::Configuration, "{wrong}");
-        assert!(told.message().starts_with("the proxy "), "{told}");
-        assert!(!format!("{told:?} {told}").contains("s3cret"), "{told:?}");
+        let error = MeetBot::builder().api_key(KEY).proxy(wrong).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{wrong}");
+        assert!(error.message().starts_with("the proxy "), "{error}");
+        assert!(!format!("{error:?} {error}").contains("s3cret"), "{error:?}");
     }
 }
 
@@ -140,7 +140,7 @@ async fn https_to_a_server_of_plain_http_says_so_and_the_other_way_round() {
     let go = Server::start([answer(400, &[], "Client sent an HTTP request to an HTTPS server.\n")]);
     let upgrade =
         Server::start([answer(301, &[("Location", "https://127.0.0.1/api/v1/jobs/job_x")], "")]);
-    for (url, kind, told) in [
+    for (url, kind, message) in [
         (
             format!("https://127.0.0.1:{}", says(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
             ErrorKind::Connection,
@@ -161,7 +161,7 @@ async fn https_to_a_server_of_plain_http_says_so_and_the_other_way_round() {
     ] {
         let error = refused(&url, Some(&pem)).await;
         assert_eq!(error.kind(), kind, "{url} {error:?}");
-        assert!(error.message().contains(told), "{url} {error}");
+        assert!(error.message().contains(message), "{url} {error}");
     }
     // What is wrong with a certificate, or who is not there, is no matter of the scheme.
     for url in [format!("https://127.0.0.1:{tls}"), "https://127.0.0.1:1".to_owned()] {
@@ -173,7 +173,7 @@ async fn https_to_a_server_of_plain_http_says_so_and_the_other_way_round() {
 #[tokio::test]
 async fn what_is_no_http_is_shown_and_only_tls_is_taken_for_https() {
     let (_, pem) = tls_server(None);
-    let told = async |scheme: &str, bytes: &[u8]| {
+    let error_of = async |scheme: &str, bytes: &[u8]| {
         let url = format!("{scheme}://127.0.0.1:{}", says(bytes.to_vec().leak()));
         let error = refused(&url, Some(&pem)).await;
         assert_eq!(error.kind(), ErrorKind::Connection, "{bytes:?}: {error}");
@@ -186,8 +186,8 @@ async fn what_is_no_http_is_shown_and_only_tls_is_taken_for_https() {
         b"\x16\x03\x03\x00\x2c\x02\x00\x00\x28",
         b"\x15\x03\x03",
     ] {
-        let told = told("http", record).await;
-        assert!(told.ends_with("with https://, and not with http://?"), "{told}");
+        let message = error_of("http", record).await;
+        assert!(message.ends_with("with https://, and not with http://?"), "{message}");
     }
     let long = "x".repeat(1 << 20);
     let echo = format!("Authorization: Bearer {KEY}\r\n\r\n");
@@ -207,11 +207,11 @@ async fn what_is_no_http_is_shown_and_only_tls_is_taken_for_https() {
         (echo.as_bytes(), r#""Authorization: Bearer mb_…\r\n\r\n""#),
         (cut.as_bytes(), r#""what is ""#),
     ] {
-        let told = told("http", bytes).await;
+        let message = error_of("http", bytes).await;
         let wanted = format!("the answer cannot be read; it begins with {began}");
-        assert!(told.contains(&wanted) && !told.contains("https://"), "{wanted}: {told}");
+        assert!(message.contains(&wanted) && !message.contains("https://"), "{wanted}: {message}");
     }
-    let ssh = told("https", b"SSH-2.0-OpenSSH_9.7\r\n").await;
+    let ssh = error_of("https", b"SSH-2.0-OpenSSH_9.7\r\n").await;
     assert!(ssh.contains("it begins with \"SSH-2.0"), "{ssh}");
     assert!(!ssh.contains("with http://"), "{ssh}");
 }
@@ -233,23 +233,23 @@ fn an_invisible_character_in_a_key_is_named_and_a_byte_order_mark_around_it_is_p
     assert!(built(&format!("\u{feff}{KEY}\r\n")).is_ok());
 }
 
-/// Opens a tunnel to the server for one client, and answers with what it was told.
+/// A proxy that opens a tunnel to the server for one client; returns its port and the head of the client's request.
 fn tunnel(server: u16) -> (u16, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let proxy = thread::spawn(move || {
         let (client, _) = listener.accept().unwrap();
         let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
-        let mut told = String::new();
+        let mut head = String::new();
         let mut lines = BufReader::new(client.try_clone().unwrap());
-        while !told.ends_with("\r\n\r\n") {
-            lines.read_line(&mut told).unwrap();
+        while !head.ends_with("\r\n\r\n") {
+            lines.read_line(&mut head).unwrap();
         }
         (&client).write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
         let (mut up, mut down) = (server.try_clone().unwrap(), client);
         thread::spawn(move || std::io::copy(&mut lines, &mut up));
         let _ = std::io::copy(&mut &server, &mut down);
-        told
+        head
     });
     (port, proxy)
 }
@@ -257,7 +257,7 @@ fn tunnel(server: u16) -> (u16, thread::JoinHandle<String>) {
 #[tokio::test]
 async fn a_proxy_opens_a_tunnel_to_a_server_of_https_and_sees_no_key() {
     let (port, pem) = tls_server(None);
-    let (proxy, told) = tunnel(port);
+    let (proxy, head) = tunnel(port);
     let client = MeetBot::builder()
         .api_key(KEY)
         .base_url(format!("https://localhost:{port}"))
@@ -267,10 +267,10 @@ async fn a_proxy_opens_a_tunnel_to_a_server_of_https_and_sees_no_key() {
         .unwrap();
     assert!(client.get_bot("job_x").await.unwrap().is_some());
     drop(client);
-    let told = told.join().unwrap();
-    assert!(told.starts_with(&format!("CONNECT localhost:{port} HTTP/1.1\r\n")), "{told}");
-    assert!(told.contains("roxy-authorization: Basic bWU6czNjcmV0\r\n"), "{told}");
-    assert!(told.contains("meetbot-rust/") && !told.contains(KEY), "{told}");
+    let head = head.join().unwrap();
+    assert!(head.starts_with(&format!("CONNECT localhost:{port} HTTP/1.1\r\n")), "{head}");
+    assert!(head.contains("roxy-authorization: Basic bWU6czNjcmV0\r\n"), "{head}");
+    assert!(head.contains("meetbot-rust/") && !head.contains(KEY), "{head}");
 }
 
 #[tokio::test]
@@ -399,7 +399,7 @@ async fn a_server_that_demands_a_certificate_gets_it_and_an_invalid_one_is_an_er
 
     let anothers = pem("PRIVATE KEY", &self_signed().signing_key.serialize_der());
     let encrypted = pem("ENCRYPTED PRIVATE KEY", b"who knows");
-    for (wrong, told) in [
+    for (wrong, message) in [
         ("no PEM".to_owned(), "holds no certificate"),
         (key, "holds no certificate"),
         (certificate.clone(), "without its private key"),
@@ -408,7 +408,7 @@ async fn a_server_that_demands_a_certificate_gets_it_and_an_invalid_one_is_an_er
     ] {
         let error = builder().client_cert(wrong).build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration);
-        assert!(error.message().contains(told), "{error}");
+        assert!(error.message().contains(message), "{error}");
     }
 }
 

@@ -64,10 +64,13 @@ fn a_key_that_leaves_the_machine_in_the_clear_is_warned_of_once() {
     let client = made("http://meetbot.example:3010");
     client.with(CallOptions::new().max_retries(0)).unwrap();
     drop(guards);
-    let told = log.text();
-    assert!(client.is_in_the_clear() && told.lines().count() == 1, "{told}");
-    assert!(told.contains("WARN") && told.contains("http://meetbot.example:3010"), "{told}");
-    assert!(!told.contains(KEY), "{told}");
+    let log_text = log.text();
+    assert!(client.is_in_the_clear() && log_text.lines().count() == 1, "{log_text}");
+    assert!(
+        log_text.contains("WARN") && log_text.contains("http://meetbot.example:3010"),
+        "{log_text}"
+    );
+    assert!(!log_text.contains(KEY), "{log_text}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ fn server(jobs: &[&str], events: &[Reply]) -> Server {
     Server::with_events(jobs, events.iter().cloned())
 }
 
-/// A stream that has told of one change and stays open.
+/// A stream that has reported one change and stays open.
 fn change_then_silence() -> Reply {
     let vectors = xtask::spec_file::read_json("spec/vectors/models.json");
     let known =

@@ -1,4 +1,4 @@
-//! A server that lies: each lie has its error, with what really came in it, and the key in none.
+//! Invalid answers of a server: each has its documented error, which contains the body and never the key.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn what_is_not_json_is_shown_as_it_came() {
             (ErrorKind::Decode, Some(200), Some(body))
         );
         assert_eq!(error.request_id(), Some("req_7"));
-        assert_eq!(server.requests().len(), 1, "a lie is not tried again");
+        assert_eq!(server.requests().len(), 1, "an invalid answer is not retried");
     }
 }
 
@@ -102,7 +102,7 @@ async fn the_redirect_of_an_artifact_is_followed_without_the_key_and_no_other_is
     assert_eq!(circle.requests().len(), 6);
 }
 
-/// What the server does in a case of `spec/vectors/lies.json`.
+/// What the server does in a case of `spec/vectors/replies.json`.
 fn reply(case: &Value) -> Reply {
     let bytes = |name: &str| case[name].as_str().unwrap_or_default().as_bytes().to_vec();
     let then = serde_json::from_value(case["then"].clone()).unwrap();
@@ -110,7 +110,7 @@ fn reply(case: &Value) -> Reply {
 }
 
 #[tokio::test]
-async fn every_lie_has_its_error() {
+async fn every_invalid_answer_has_its_error() {
     for case in spec_file::read_json("spec/vectors/lies.json")["cases"].as_array().unwrap() {
         let retries = case["maxRetries"].as_u64().unwrap();
         let server = Server::start((0..=retries).map(|_| reply(case)));

@@ -1,4 +1,4 @@
-//! What a connection brought last: an error shows it where that was no answer.
+//! Keeps the first bytes that a connection received, for the error where they are no HTTP response.
 
 use std::{
     io,
@@ -10,103 +10,103 @@ use std::{
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 
-/// How many bytes are kept: more than an error shows, so that a key among them is found whole.
+/// How many bytes are kept: more than an error shows, so that a key among them is found and redacted whole.
 const MOST: usize = 1024;
-/// How much is read at once until they are there.
+/// How much is read at once until the buffer is full.
 const PIECE: usize = 4096;
 
-/// The beginning of what came over a connection since something was last sent.
+/// The first bytes that a connection received since the last send. Clones share the buffer.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Heard(Arc<Mutex<Kept>>);
+pub(crate) struct ReceivedBytes(Arc<Mutex<Buffer>>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Buffer {
     bytes: Vec<u8>,
-    /// Something was sent after these bytes.
-    answered: bool,
+    /// Whether something was sent after these bytes.
+    is_stale: bool,
 }
 
-impl Heard {
-    /// What came since something was last sent.
-    pub(crate) fn since_sent(&self) -> Vec<u8> {
-        let kept = self.kept();
-        if kept.answered { Vec::new() } else { kept.bytes.clone() }
+impl ReceivedBytes {
+    /// The bytes received since the last send.
+    pub(crate) fn since_last_send(&self) -> Vec<u8> {
+        let buffer = self.buffer();
+        if buffer.is_stale { Vec::new() } else { buffer.bytes.clone() }
     }
 
-    /// What came last, also when something was sent after it: TLS says that it cannot be read.
+    /// The last bytes received, also when something was sent after them, as TLS does to report an error.
     pub(crate) fn last(&self) -> Vec<u8> {
-        self.kept().bytes.clone()
+        self.buffer().bytes.clone()
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn buffer(&self) -> MutexGuard<'_, Buffer> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_full(&self) -> bool {
-        let kept = self.kept();
-        kept.bytes.len() >= MOST && !kept.answered
+        let buffer = self.buffer();
+        buffer.bytes.len() >= MOST && !buffer.is_stale
     }
 
     fn add(&self, bytes: &[u8]) {
-        let mut kept = self.kept();
-        if kept.answered {
-            kept.bytes.clear();
-            kept.answered = false;
+        let mut buffer = self.buffer();
+        if buffer.is_stale {
+            buffer.bytes.clear();
+            buffer.is_stale = false;
         }
-        let room = MOST.saturating_sub(kept.bytes.len());
-        kept.bytes.extend(bytes.iter().take(room));
+        let room = MOST.saturating_sub(buffer.bytes.len());
+        buffer.bytes.extend(bytes.iter().take(room));
     }
 
-    fn send(&self) {
-        self.kept().answered = true;
+    fn mark_sent(&self) {
+        self.buffer().is_stale = true;
     }
 }
 
-/// A connection that is listened to.
-pub(crate) struct Listened<S> {
+/// A connection whose first received bytes are recorded.
+pub(crate) struct RecordingStream<S> {
     stream: S,
-    heard: Heard,
+    received: ReceivedBytes,
 }
 
-impl<S> Listened<S> {
-    pub(crate) const fn new(stream: S, heard: Heard) -> Self {
-        Self { stream, heard }
+impl<S> RecordingStream<S> {
+    pub(crate) const fn new(stream: S, received: ReceivedBytes) -> Self {
+        Self { stream, received }
     }
 }
 
-impl<S: Connection> Connection for Listened<S> {
+impl<S: Connection> Connection for RecordingStream<S> {
     fn connected(&self) -> Connected {
-        self.stream.connected().extra(self.heard.clone())
+        self.stream.connected().extra(self.received.clone())
     }
 }
 
-impl<S: Read + Unpin> Read for Listened<S> {
+impl<S: Read + Unpin> Read for RecordingStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.heard.is_full() {
+        if self.received.is_full() {
             return Pin::new(&mut self.stream).poll_read(context, buffer);
         }
         let mut bytes = [0; PIECE];
         let most = buffer.remaining().min(PIECE);
         let mut piece = ReadBuf::new(&mut bytes[..most]);
         ready!(Pin::new(&mut self.stream).poll_read(context, piece.unfilled()))?;
-        self.heard.add(piece.filled());
+        self.received.add(piece.filled());
         buffer.put_slice(piece.filled());
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: Write + Unpin> Write for Listened<S> {
+impl<S: Write + Unpin> Write for RecordingStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
-        self.heard.send();
+        self.received.mark_sent();
         Poll::Ready(Ok(written))
     }
 
@@ -116,7 +116,7 @@ impl<S: Write + Unpin> Write for Listened<S> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, pieces))?;
-        self.heard.send();
+        self.received.mark_sent();
         Poll::Ready(Ok(written))
     }
 
