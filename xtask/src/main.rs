@@ -294,7 +294,7 @@ fn bench(name: &str, rest: &[&str]) -> anyhow::Result<()> {
     step(name, bench)
 }
 
-/// What the tests need: a program, or a folder by its path. Root installs what is missing; others are told.
+/// What the tests need: a program, or a folder by its path. Root installs missing ones; for other users the missing ones are printed.
 fn installed(what: &str, package: &str, why: &str) -> anyhow::Result<()> {
     let there = || {
         let mut which = Command::new("which");

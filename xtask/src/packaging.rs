@@ -25,7 +25,7 @@ job = mb.dispatch_bot(meeting_url='https://sandbox.meetbot.dev/two-speakers')
 assert mb.get_bot(job.id) == job and job.status == 'queued', job
 ";
 
-/// A project with nothing in it. poetry is told to read the index as pip and uv do: not every mirror has what else `PyPI` offers.
+/// A project with nothing in it. poetry is configured to read the index as pip and uv do: not every mirror has what else `PyPI` offers.
 const PROJECT: &str = "\
 [project]
 name = \"trial\"

@@ -60,9 +60,10 @@ impl Server {
 
     /// SIGTERM; the server must still be there to hear it.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
-        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        let signalled =
+            Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
         let ended = self.child.wait()?;
-        ensure!(told.success() && ended.success(), "the server ended by itself: {ended}");
+        ensure!(signalled.success() && ended.success(), "the server ended by itself: {ended}");
         Ok(())
     }
 }

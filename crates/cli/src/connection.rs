@@ -124,8 +124,8 @@ impl Connection {
     /// The server and the key. A profile that is named counts before the environment, and that before other profiles; a profile's key goes to its own server alone.
     fn access(&self) -> anyhow::Result<Access> {
         if let Some(name) = self.profile() {
-            let kept = Profiles::read()?;
-            let profile = kept.named(name)?;
+            let profiles = Profiles::read()?;
+            let profile = profiles.named(name)?;
             let elsewhere = |url: &String| normal(url).is_none_or(|url| url != profile.url);
             if self.base_url.as_ref().is_some_and(elsewhere) {
                 let message =
@@ -139,14 +139,14 @@ impl Connection {
         if key.is_some() {
             return Ok(Access { url, key, ca_bundle: None });
         }
-        let kept = Profiles::read()?;
+        let profiles = Profiles::read()?;
         if let Some(url) = url {
-            let profile = normal(&url).and_then(|url| kept.of_server(&url).map(Access::of));
+            let profile = normal(&url).and_then(|url| profiles.of_server(&url).map(Access::of));
             return Ok(profile.unwrap_or(Access { url: Some(url), ..Access::default() }));
         }
-        match &kept.default {
-            Some(name) => Ok(Access::of(kept.named(name)?)),
-            None if kept.profiles.is_empty() => Ok(Access::default()),
+        match &profiles.default {
+            Some(name) => Ok(Access::of(profiles.named(name)?)),
+            None if profiles.profiles.is_empty() => Ok(Access::default()),
             None => Err(Usage("which server? Name a login with --profile (`meetbot profiles list`), or choose one with `meetbot profiles default NAME`".to_owned()).into()),
         }
     }
@@ -168,22 +168,22 @@ impl Connection {
     }
 
     /// A client without a key for the server that a login is to go to: the one that is named, or else that of the profile.
-    pub(crate) fn stranger(&self, kept: &Profiles) -> anyhow::Result<MeetBot> {
-        let name = self.profile().or(kept.default.as_deref());
-        let before = name.and_then(|name| kept.profiles.get(name));
+    pub(crate) fn client_without_key(&self, profiles: &Profiles) -> anyhow::Result<MeetBot> {
+        let name = self.profile().or(profiles.default.as_deref());
+        let before = name.and_then(|name| profiles.profiles.get(name));
         let url = self.named_url().or_else(|| before.map(|profile| profile.url.clone()));
         let url = url.ok_or_else(|| {
             Usage("which server? Give its address: meetbot login --server https://…".to_owned())
         })?;
         let builder = MeetBot::builder().base_url(url).api_key(NO_KEY);
-        let builder = trusting(builder, self.ca_bundle(kept).as_deref())?;
+        let builder = trusting(builder, self.ca_bundle(profiles).as_deref())?;
         built(builder.max_retries(0).timeout(LOGIN_LIMIT))
     }
 
     /// The certificates to trust at a login: those that are named, or else those of the profile.
-    pub(crate) fn ca_bundle(&self, kept: &Profiles) -> Option<PathBuf> {
+    pub(crate) fn ca_bundle(&self, profiles: &Profiles) -> Option<PathBuf> {
         let absolute = |path: &PathBuf| std::path::absolute(path).ok();
-        let before = self.profile().and_then(|name| kept.profiles.get(name));
+        let before = self.profile().and_then(|name| profiles.profiles.get(name));
         let before = || before.and_then(|profile| profile.ca_bundle.clone());
         self.ca_bundle.as_ref().and_then(absolute).or_else(before)
     }

@@ -46,13 +46,13 @@ pub(crate) async fn login(
     args: &Args,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    let kept = Profiles::read()?;
+    let profiles = Profiles::read()?;
     if let Some(problem) = connection.profile().and_then(profiles::name_problem) {
         return Err(Usage(format!("--profile: {problem}")).into());
     }
-    let client = connection.stranger(&kept)?;
+    let client = connection.client_without_key(&profiles)?;
     let url = client.base_url().to_owned();
-    let profile = connection.profile().map_or_else(|| kept.name_for(&url), ToOwned::to_owned);
+    let profile = connection.profile().map_or_else(|| profiles.name_for(&url), ToOwned::to_owned);
     let started = begin(&client, args).await?;
     let StartedLogin { user_code, verification_url, expires_in, .. } = &started;
     // The address is printed and handed to another program: only http and https are allowed.
@@ -74,7 +74,7 @@ pub(crate) async fn login(
     let fresh = Profile {
         url: url.clone(),
         key: made.key.clone(),
-        ca_bundle: connection.ca_bundle(&kept),
+        ca_bundle: connection.ca_bundle(&profiles),
         consumer: shown.consumer.clone(),
         world: if shown.live { "live" } else { "test" }.to_owned(),
         scope: shown.scope.to_string(),
@@ -84,9 +84,9 @@ pub(crate) async fn login(
         "profile": profile, "url": url, "consumer": fresh.consumer, "world": fresh.world,
         "scope": fresh.scope, "expiresAt": fresh.expires_at,
     });
-    let before = Profiles::change(|kept| {
-        kept.default.get_or_insert_with(|| profile.clone());
-        kept.profiles.insert(profile.clone(), fresh.clone())
+    let before = Profiles::change(|profiles| {
+        profiles.default.get_or_insert_with(|| profile.clone());
+        profiles.profiles.insert(profile.clone(), fresh.clone())
     });
     let before = match before {
         Ok(before) => before,
@@ -172,19 +172,19 @@ async fn end(profile: &Profile) -> anyhow::Result<()> {
 
 /// Ends the key of a profile and forgets it.
 pub(crate) async fn logout(connection: &Connection, output: Output) -> anyhow::Result<ExitCode> {
-    let kept = Profiles::read()?;
+    let profiles = Profiles::read()?;
     let name = match connection.profile() {
         Some(name) => name.to_owned(),
-        None => kept.default.clone().ok_or_else(|| {
+        None => profiles.default.clone().ok_or_else(|| {
             Usage("which login is to end? `meetbot profiles list` shows them; name one with --profile".to_owned())
         })?,
     };
-    let profile = kept.named(&name)?.clone();
+    let profile = profiles.named(&name)?.clone();
     let ended = end(&profile).await;
-    Profiles::change(|kept| {
-        kept.profiles.remove(&name);
+    Profiles::change(|profiles| {
+        profiles.profiles.remove(&name);
         // No other profile becomes the default: a command would go to an unintended server.
-        kept.default = kept.default.take().filter(|default| *default != name);
+        profiles.default = profiles.default.take().filter(|default| *default != name);
     })?;
     output.object(&json!({"profile": name, "url": profile.url, "revoked": ended.is_ok()}))?;
     match ended {

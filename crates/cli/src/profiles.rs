@@ -112,11 +112,11 @@ impl Profiles {
             .open(folder.join("credentials.lock"))
             .with_context(at)?;
         rustix::fs::flock(&lock, FlockOperation::LockExclusive).with_context(at)?;
-        let mut kept = Self::read_from(&path)?;
-        let answer = change(&mut kept);
+        let mut profiles = Self::read_from(&path)?;
+        let answer = change(&mut profiles);
         // A new file with the mode 0600 replaces the old one: a crash leaves one of them whole.
         let mut file = tempfile::NamedTempFile::new_in(&folder).with_context(at)?;
-        file.write_all(toml::to_string(&kept)?.as_bytes()).with_context(at)?;
+        file.write_all(toml::to_string(&profiles)?.as_bytes()).with_context(at)?;
         file.as_file().sync_all().with_context(at)?;
         file.persist(&path).with_context(at)?;
         Ok(answer)
@@ -161,7 +161,7 @@ pub(crate) fn run(command: &Command, output: Output) -> anyhow::Result<ExitCode>
         Command::List => list(output)?,
         Command::Default { name } => {
             Profiles::read()?.named(name)?;
-            Profiles::change(|kept| kept.default = Some(name.clone()))?;
+            Profiles::change(|profiles| profiles.default = Some(name.clone()))?;
             output.object(&json!({"default": name}))?;
             output.remark(format_args!("commands use {name} now"));
         }
@@ -170,11 +170,11 @@ pub(crate) fn run(command: &Command, output: Output) -> anyhow::Result<ExitCode>
 }
 
 fn list(output: Output) -> anyhow::Result<()> {
-    let kept = Profiles::read()?;
+    let profiles = Profiles::read()?;
     let mut rows = Vec::new();
-    for (name, profile) in &kept.profiles {
+    for (name, profile) in &profiles.profiles {
         let Profile { url, consumer, world, scope, expires_at, .. } = profile;
-        let is_default = kept.default.as_ref() == Some(name);
+        let is_default = profiles.default.as_ref() == Some(name);
         output.object(&json!({
             "profile": name, "default": is_default, "url": url, "consumer": consumer,
             "world": world, "scope": scope, "expiresAt": expires_at,
@@ -211,15 +211,15 @@ mod tests {
 
     #[test]
     fn a_server_keeps_its_name_and_another_one_gets_its_own() {
-        let mut kept = Profiles::default();
+        let mut profiles = Profiles::default();
         let (first, second) = ("http://127.0.0.1:3010", "https://meet.example.com");
-        assert_eq!(kept.name_for(first), "default");
-        kept.profiles.insert("default".to_owned(), profile(first));
-        assert_eq!(kept.name_for(first), "default");
-        assert_eq!(kept.name_for(second), "meet.example.com");
-        assert!(name_problem(&kept.name_for(second)).is_none());
-        assert!(kept.of_server(first).is_some() && kept.of_server(second).is_none());
-        assert!(kept.named("staging").is_err());
+        assert_eq!(profiles.name_for(first), "default");
+        profiles.profiles.insert("default".to_owned(), profile(first));
+        assert_eq!(profiles.name_for(first), "default");
+        assert_eq!(profiles.name_for(second), "meet.example.com");
+        assert!(name_problem(&profiles.name_for(second)).is_none());
+        assert!(profiles.of_server(first).is_some() && profiles.of_server(second).is_none());
+        assert!(profiles.named("staging").is_err());
         for wrong in ["", "a b", "a\nb", "é", &"x".repeat(261)] {
             assert!(name_problem(wrong).is_some(), "{wrong:?}");
         }
@@ -230,9 +230,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         assert!(Profiles::read_from(&path).unwrap().profiles.is_empty());
-        let mut kept = Profiles::default();
-        kept.profiles.insert("host:3010".to_owned(), profile("http://host:3010"));
-        let text = toml::to_string(&kept).unwrap();
+        let mut profiles = Profiles::default();
+        profiles.profiles.insert("host:3010".to_owned(), profile("http://host:3010"));
+        let text = toml::to_string(&profiles).unwrap();
         fs::write(&path, &text).unwrap();
         let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         mode(0o600);

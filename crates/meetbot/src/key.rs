@@ -3,7 +3,7 @@
 use std::fmt;
 
 use http::HeaderValue;
-use meetbot_types::pasted::{Stranger, trimmed};
+use meetbot_types::pasted::{InvalidCharacter, trimmed};
 
 use crate::Error;
 
@@ -18,9 +18,9 @@ impl Key {
     pub(crate) fn new(text: &str) -> Result<Self, Error> {
         // A key read from a file ends with a line break more often than not.
         let text = trimmed(text);
-        if let Some(stranger) = Stranger::within(text) {
+        if let Some(invalid) = InvalidCharacter::within(text) {
             return Err(Error::configuration(format!(
-                "the API key holds {stranger}, which no key has and which may not show: remove it, or copy the key again"
+                "the API key holds {invalid}, which no key has and which may not show: remove it, or copy the key again"
             )));
         }
         let usable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());

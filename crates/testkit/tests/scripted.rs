@@ -55,7 +55,7 @@ impl Program {
         serde_json::from_str(&self.output.next().unwrap().unwrap()).unwrap()
     }
 
-    fn told(&mut self, command: &Value) -> Value {
+    fn command(&mut self, command: &Value) -> Value {
         writeln!(self.input, "{command}").unwrap();
         self.line()
     }
@@ -92,7 +92,7 @@ fn the_program_serves_scripts_and_reports_what_happens_in_its_order() {
 
     let relays = json!({ "answer": "HTTP/1.1 200 OK\r\n\r\n", "then": "relays" });
     let bytes = json!({ "answer": { "base64": "H4sIAA==" }, "always": true });
-    let second = program.told(&json!({ "start": { "replies": [bytes], "events": [relays] } }));
+    let second = program.command(&json!({ "start": { "replies": [bytes], "events": [relays] } }));
     assert_eq!(second["done"]["server"], 2);
     let url = second["done"]["url"].as_str().unwrap();
     for _ in 0..3 {
@@ -104,7 +104,7 @@ fn the_program_serves_scripts_and_reports_what_happens_in_its_order() {
         }
     }
     assert_eq!(
-        program.told(&json!({ "send": { "server": 2, "bytes": "early " } })),
+        program.command(&json!({ "send": { "server": 2, "bytes": "early " } })),
         json!({ "done": {} })
     );
     let mut events = asked(url, "GET /a HTTP/1.1\r\nAccept: text/event-stream\r\n\r\n");
@@ -112,13 +112,13 @@ fn the_program_serves_scripts_and_reports_what_happens_in_its_order() {
     for _ in 0..2 {
         program.line();
     }
-    program.told(&json!({ "send": { "server": 2, "bytes": "late" } }));
+    program.command(&json!({ "send": { "server": 2, "bytes": "late" } }));
     reads(&mut events, "late");
     assert_eq!(
-        program.told(&json!({ "send": { "server": 7, "bytes": "" } })),
+        program.command(&json!({ "send": { "server": 7, "bytes": "" } })),
         json!({ "error": "there is no server 7" })
     );
-    let wrong = program.told(&json!({ "start": { "replys": [] } }));
+    let wrong = program.command(&json!({ "start": { "replys": [] } }));
     assert!(wrong["error"].as_str().unwrap().contains("unknown field `replys`"), "{wrong}");
 
     let Program { mut child, input, .. } = program;
@@ -131,7 +131,7 @@ fn the_program_serves_scripts_and_reports_what_happens_in_its_order() {
 fn a_server_that_is_stopped_refuses_connections_and_ends_those_that_are_open() {
     let mut program = Program::started(None);
     let hangs = json!({ "answer": "", "then": "hangs", "always": true });
-    let started = program.told(&json!({ "start": { "replies": [hangs] } }));
+    let started = program.command(&json!({ "start": { "replies": [hangs] } }));
     let url = started["done"]["url"].as_str().unwrap();
     let mut open = asked(url, GET);
     for happened in ["opened", "asked"] {

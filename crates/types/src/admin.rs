@@ -1,4 +1,4 @@
-//! What those who run a server see and change of it: keys, consumers, quotas, the audit log, webhook secrets.
+//! The operator's API: keys, consumers, quotas, the audit log, webhook secrets.
 
 use std::{fmt, net::IpAddr, num::NonZeroU32, str::FromStr};
 

@@ -1,4 +1,4 @@
-//! What a bot is told, what it reports, and what it is commanded. Not part of the public API.
+//! Messages between a server and its bots: orders, reports and commands. Not part of the public API.
 
 mod browser;
 mod zoom;
@@ -29,11 +29,11 @@ pub struct BotOrder {
     pub job_id: JobId,
     /// The attempt, from 1; it fences every write.
     pub epoch: u32,
-    /// What the bot shows the orchestrator: good for this job and this attempt.
+    /// The token that authenticates the bot to the orchestrator, for this job and this attempt.
     pub token: Secret,
-    /// Where the orchestrator listens, without a path.
+    /// The orchestrator's URL, without a path.
     pub orchestrator_url: String,
-    /// Where else it listens: its other servers, for bots of workers that know several.
+    /// The URLs of its other servers, for bots of workers that know several.
     #[serde(default)]
     pub other_urls: Vec<String>,
     /// The meeting.
@@ -56,16 +56,16 @@ pub struct BotOrder {
     /// The app whose streams it may receive, for a meeting of Zoom that no sandbox plays.
     #[serde(default)]
     pub zoom: Option<ZoomApp>,
-    /// The browser that the bot may use; `None` where it has none, as in orders of servers that knew none.
+    /// The browser that the bot may use; `None` where it has none, as in orders of servers before browsers.
     #[serde(default)]
     pub browser: Option<BrowserSettings>,
     /// The imitation that plays the meeting to the browser, in tests and demonstrations.
     #[serde(default)]
     pub imitation: Option<ImitationSeat>,
-    /// Where the meeting's server may be.
+    /// The addresses that the meeting's server may have.
     #[serde(rename = "reach")]
     pub address_policy: AddressPolicy,
-    /// STUN servers that tell the bot its public address, as in `stun.example.com:3478`.
+    /// STUN servers that report the bot's public address, as in `stun.example.com:3478`.
     pub stun_servers: Vec<String>,
     /// The job's folder; this attempt writes into `e<epoch>` in it.
     pub folder: PathBuf,
@@ -75,11 +75,11 @@ pub struct BotOrder {
     /// How often it reports even when nothing happens, in milliseconds.
     #[serde(default = "heartbeat_ms")]
     pub heartbeat_ms: u64,
-    /// Join nothing: finalise what is on disk, and end so.
+    /// Join no meeting: finalise the files on disk, and end the job this way.
     pub finalize: Option<Ending>,
 }
 
-/// What an order means that says nothing of it.
+/// The default for orders without the field.
 fn heartbeat_ms() -> u64 {
     u64::from(HEARTBEAT_SECONDS) * 1000
 }
@@ -102,7 +102,7 @@ pub struct SandboxSeat {
     pub address: String,
     /// The scenario, as in `two-speakers?seconds=20`.
     pub scenario: String,
-    /// What the bot shows the sandbox. `None` in orders of servers that knew none.
+    /// The token that authenticates the bot to the sandbox. `None` in orders of servers before tokens.
     #[serde(default)]
     pub token: Option<Secret>,
 }
@@ -191,7 +191,7 @@ pub struct ChatMessage {
     pub at_ms: u64,
 }
 
-/// What a bot has received and written so far in this attempt.
+/// The packets and bytes that a bot has received and written so far in this attempt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MediaCounters {
@@ -205,11 +205,11 @@ pub struct MediaCounters {
     pub bytes_written: u64,
 }
 
-/// Something a bot has to say.
+/// A report of a bot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum BotReport {
-    /// It lives.
+    /// A heartbeat.
     Heartbeat {
         /// What it has recorded.
         media: MediaCounters,
@@ -223,24 +223,24 @@ pub enum BotReport {
         /// The id that others in the room see.
         participant_id: String,
     },
-    /// It stands at the door.
+    /// It waits to be admitted.
     Waiting {
         /// Why.
         lobby: Lobby,
     },
-    /// It lost the meeting and is on its way back in; the status stays.
+    /// It lost the connection to the meeting and is reconnecting; the status stays.
     Reconnecting,
-    /// People are in the call, and nothing at all has come from them for a while.
+    /// People are in the call, and the bot has received no media from them for a while.
     MediaStalled,
-    /// Something comes again.
+    /// It receives media again.
     MediaFlows,
     /// It is in the call: the roster holds it and the media path is up.
     Admitted,
     /// The first packet is on disk.
     RecordingStarted,
-    /// Nothing is written from now on.
+    /// The recording is paused.
     RecordingPaused,
-    /// Writing again.
+    /// The recording is resumed.
     RecordingResumed {
         /// How long the recording was paused in all, in ms.
         paused_ms: u64,
@@ -297,7 +297,7 @@ pub enum BotReport {
     Leaving {
         /// Why.
         reason: Option<LeaveReason>,
-        /// A failure that the next bot could not mend by joining again: if this one does not come to its end, that one only finalises.
+        /// A failure that joining again would not fix: if this bot does not finish, the next one only finalises the files.
         #[serde(default)]
         failure: Option<Failure>,
     },
@@ -365,8 +365,8 @@ pub struct NumberedReport {
 }
 
 impl<'de> Deserialize<'de> for NumberedReport {
-    /// A report that cannot be read is [`BotReport::Unreadable`], so that it costs none of those that were sent with it. Only for the job's end that
-    /// is an error: a bot that was told that its end is applied would leave a job that never ends.
+    /// A report that cannot be read is [`BotReport::Unreadable`], so that the reports sent with it are still applied. An unreadable report of the job's
+    /// end is an error, since acknowledging it would leave a job that never ends.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Frame {
@@ -399,7 +399,7 @@ pub struct IngestRequest {
     pub job_id: JobId,
     /// The attempt.
     pub epoch: u32,
-    /// What happened, oldest first; empty is a sign of life too.
+    /// The reports, oldest first; an empty list is a heartbeat too.
     pub reports: Vec<NumberedReport>,
 }
 
@@ -413,7 +413,7 @@ pub struct IngestAnswer {
     pub acknowledged: u64,
 }
 
-/// Something a bot is to do.
+/// A command to a bot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BotCommand {
@@ -431,7 +431,7 @@ pub struct BotCommand {
 const UNREADABLE: &str = "unreadable";
 
 impl<'de> Deserialize<'de> for BotCommand {
-    /// What has an id and a place is read, so that the bot can refuse it; its action is then one that no bot knows.
+    /// A command with an id and a place is read in any case, so that the bot can refuse it; an unreadable action is one that no bot knows.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Frame {
@@ -456,13 +456,13 @@ impl<'de> Deserialize<'de> for BotCommand {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Commands {
-    /// In the order in which they were given. What is no command at all is passed over, so that it keeps none of the others from the bot.
+    /// In the order in which they were given. An entry that is no command is skipped, so that the bot gets the others.
     #[serde(deserialize_with = "commands")]
     pub commands: Vec<BotCommand>,
-    /// Who in the room is a bot of this server, where that is not what the bot said that it knows (`knownBots` in the query).
+    /// The server's bots in the room, where they differ from those that the bot knows (`knownBots` in the query).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_bots: Option<OwnBots>,
-    /// The stream of the job's meeting, where it is newer than the bot said that it knows (`knownStream` in the query).
+    /// The stream of the job's meeting, where it is newer than the one that the bot knows (`knownStream` in the query).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zoom_stream: Option<ZoomStream>,
 }
@@ -478,7 +478,7 @@ pub struct OwnBots {
 }
 
 impl OwnBots {
-    /// What tells two lists apart, as 16 hexadecimal digits.
+    /// A hash of the list, as 16 hexadecimal digits.
     pub fn version(&self) -> String {
         let text = serde_json::to_string(&self.ids).unwrap_or_default();
         let mut version = signature::sha256(text.as_bytes());

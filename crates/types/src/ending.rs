@@ -1,4 +1,4 @@
-//! How a job ends: one rule from what happened to the final status.
+//! How a job ends: the rule from a bot's ending to the final status.
 
 use serde::{Deserialize, Serialize};
 

@@ -33,7 +33,7 @@ words! {
         ChatMessage = "bot.chat_message",
         /// Nothing was to be recorded for a while, which is over: how much chat and how many captions came meanwhile. In the timeline only.
         ChatWithheld = "bot.chat_withheld",
-        /// There were more chat messages, or comings and goings of people, than are told of: how many are in the recording's files alone. In the timeline only.
+        /// There were more chat messages, or comings and goings of people, than are reported: how many are in the recording's files alone. In the timeline only.
         EventsLeftOut = "bot.events_left_out",
         /// Someone joined the meeting.
         ParticipantJoined = "bot.participant_joined",

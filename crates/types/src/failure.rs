@@ -57,7 +57,7 @@ impl FailureCode {
         )
     }
 
-    /// What whoever dispatched the bot should do.
+    /// What the caller who dispatched the bot should do.
     pub fn advice(&self) -> &'static str {
         match self {
             Self::WaitingForHost => {

@@ -41,7 +41,7 @@ pub enum JobEvent {
     Record,
     /// Recording was stopped for good; the bot stays.
     StopRecording,
-    /// The bot leaves, or was told to; its files are being closed.
+    /// The bot leaves, or a command asked it to; its files are being closed.
     Leave,
     /// The bot's lease ran out: it is taken for dead.
     Lose,
@@ -124,7 +124,7 @@ words! {
         MaxDuration = "max_duration",
         /// Another notetaker bot was there.
         BotDetected = "bot_detected",
-        /// It was told to leave the call.
+        /// A command asked it to leave the call.
         Requested = "requested",
         /// The job was cancelled.
         Cancelled = "cancelled",
@@ -367,7 +367,7 @@ mod tests {
             writeln!(page, "    {status} --> [*]").unwrap();
         }
         page.push_str("```\n\n`Lose` is a bot whose lease ran out: its job goes back to `queued` (`statusDetail` `reconnecting`) and the next attempt continues the same recording.\n\n\
-             No status but the final ones lasts for ever:\n\n\
+             Each status that is not final has a limit:\n\n\
              | status | what ends it, when nothing else does |\n| --- | --- |\n\
              | `queued` | before the first bot: `dispatch_timeout` after `bots.start_within_seconds` (600) from the job's time, or `quota_exceeded` at that time where the month's minutes are used up; after a lost bot: the next one, as soon as there is room; the third and later ones also wait until the one before is 5 s, 10 s, … at most 10 min old |\n\
              | `joining` | `autoLeave.afterEntryDelaySeconds`, at most a week; a meeting that cannot be reached: `network_loss` after 60 s |\n\

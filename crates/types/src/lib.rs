@@ -1,6 +1,6 @@
 //! The vocabulary of meetbot, shared by the server, the bots and the SDKs.
 //!
-//! Plain data and pure rules: no I/O, no async, and no clock (whoever needs the time is given it).
+//! Plain data and pure rules: no I/O, no async, and no clock (the time is an argument).
 //! Every name that goes over the wire is declared here once; `docs/` and `spec/` are made from it by tests.
 
 #[macro_use]
@@ -66,7 +66,7 @@ pub use receipt::{DeletionReceipt, ErasureReceipt, RemovedObject};
 pub use time::Timestamp;
 pub use usage::Usage;
 
-/// What `fuzz/` feeds.
+/// The functions that the targets in `fuzz/` call.
 #[cfg(fuzzing)]
 pub mod fuzzing {
     pub use crate::untrusted::*;

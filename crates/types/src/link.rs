@@ -59,7 +59,7 @@ pub struct MeetingLink {
     pub passcode: Option<String>,
 }
 
-/// Without the URL and the passcode, which lets whoever reads it in.
+/// Shows neither the URL nor the passcode, which would give access to the meeting.
 impl fmt::Debug for MeetingLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MeetingLink")

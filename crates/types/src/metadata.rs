@@ -1,4 +1,4 @@
-//! [`Metadata`]: the caller's own JSON object, kept to the letter.
+//! [`Metadata`]: the caller's JSON object, stored verbatim.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value, value::RawValue};

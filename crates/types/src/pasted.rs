@@ -1,8 +1,8 @@
-//! Keys and secrets as people paste them and keep them in files.
+//! Cleans keys and secrets that people paste or keep in files.
 
 use std::fmt;
 
-/// What some editors begin a file with.
+/// The byte order mark, with which some editors begin a file.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A text without what files and editors add at its ends: white space, and a byte order mark.
@@ -12,13 +12,13 @@ pub fn trimmed(text: &str) -> &str {
 
 /// A character that no key and no secret has and that mostly does not show: one beyond ASCII, or a control character other than white space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stranger {
+pub struct InvalidCharacter {
     letter: char,
     /// From 1.
     place: usize,
 }
 
-impl Stranger {
+impl InvalidCharacter {
     /// The first one in a text.
     pub fn within(text: &str) -> Option<Self> {
         let is_strange = |letter: &char| {
@@ -29,7 +29,7 @@ impl Stranger {
     }
 }
 
-impl fmt::Display for Stranger {
+impl fmt::Display for InvalidCharacter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { letter, place } = self;
         write!(f, "U+{:04X} as its character {place}", u32::from(*letter))
@@ -57,17 +57,17 @@ mod tests {
 
     #[test]
     fn the_first_character_that_no_key_has_is_named_with_its_place() {
-        for (text, told) in [
+        for (text, message) in [
             ("\u{200b}key", "U+200B as its character 1"),
             ("k\u{ad}e\u{200b}y", "U+00AD as its character 2"),
             ("ke\0y", "U+0000 as its character 3"),
             ("ke\u{7f}y", "U+007F as its character 3"),
             ("\u{1f511}\u{2060}", "U+1F511 as its character 1"),
         ] {
-            assert_eq!(Stranger::within(text).unwrap().to_string(), told);
+            assert_eq!(InvalidCharacter::within(text).unwrap().to_string(), message);
         }
         for text in ["", "key", "k e\ty\r\n", "whsec_a+/="] {
-            assert_eq!(Stranger::within(text), None, "{text:?}");
+            assert_eq!(InvalidCharacter::within(text), None, "{text:?}");
         }
     }
 }

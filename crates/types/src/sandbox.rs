@@ -1,4 +1,4 @@
-//! What a bot and the sandbox say to each other over the sandbox's own WebSocket. Text frames, one JSON object each.
+//! The messages between a bot and the sandbox, over the sandbox's WebSocket: text frames, one JSON object each.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,10 +13,10 @@ pub const HOST: &str = "sandbox.meetbot.dev";
 /// The scenario that a test key plays for any URL that is not a sandbox URL.
 pub const DEFAULT_SCENARIO: &str = "two-speakers?seconds=20";
 
-/// The scenario for which no worker is free: the server's to play, since no bot ever comes to the sandbox.
+/// The scenario for which no worker is free. The server plays it, since no bot connects to the sandbox.
 pub const NO_WORKER: &str = "no-worker";
 
-/// What a bot says.
+/// A message from a bot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum FromBot {
@@ -50,16 +50,16 @@ pub enum FromBot {
     },
 }
 
-/// What the meeting says.
+/// A message from the meeting.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum FromMeeting {
-    /// Wait at the door.
+    /// The bot has to wait to be admitted.
     Lobby {
         /// Why.
         lobby: Lobby,
     },
-    /// Not let in, for good.
+    /// The bot is not admitted, and should not try again.
     Refused {
         /// Why.
         code: FailureCode,
@@ -68,7 +68,7 @@ pub enum FromMeeting {
     },
     /// The meeting is over (or was, before the bot came).
     Ended,
-    /// Let in.
+    /// The bot is admitted.
     Admitted {
         /// The bot's own id in the roster.
         self_id: String,
@@ -125,7 +125,7 @@ pub enum FromMeeting {
     },
     /// The host took the bot out.
     Removed,
-    /// The bot is to crash, so that it can be seen what follows.
+    /// The bot has to crash, for tests of what follows.
     Crash,
     /// The answer to [`FromBot::Inspect`]; empty for a job that never joined.
     Inspection(Inspection),
@@ -141,7 +141,7 @@ pub struct TrackOwner {
     pub participant_id: String,
 }
 
-/// How a job's meeting went, seen from the other side.
+/// The state of a job's meeting as the sandbox has it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inspection {

@@ -6,10 +6,10 @@ use sha2::Sha256;
 
 use crate::{
     Timestamp,
-    pasted::{Stranger, trimmed},
+    pasted::{InvalidCharacter, trimmed},
 };
 
-/// What every webhook secret begins with.
+/// The prefix of every webhook secret.
 pub const SECRET_PREFIX: &str = "whsec_";
 
 /// The header of [`sign`].
@@ -25,7 +25,7 @@ pub enum SecretError {
     #[error(
         "the webhook secret holds {0}, which no secret has and which may not show: remove it, or copy the secret again"
     )]
-    Stranger(Stranger),
+    Stranger(InvalidCharacter),
     /// It begins otherwise than with `whsec_`.
     #[error("the webhook secret does not begin with whsec_: is it an API key, or in quotes?")]
     Prefix,
@@ -49,8 +49,8 @@ fn keys(secret: &str) -> Result<Keys<'_>, SecretError> {
     if whole.is_empty() {
         return Err(SecretError::Empty);
     }
-    if let Some(stranger) = Stranger::within(whole) {
-        return Err(SecretError::Stranger(stranger));
+    if let Some(invalid) = InvalidCharacter::within(whole) {
+        return Err(SecretError::Stranger(invalid));
     }
     let digits = whole.strip_prefix(SECRET_PREFIX).ok_or(SecretError::Prefix)?;
     let standard = STANDARD.decode(digits).map_err(|_| SecretError::Base64)?;
@@ -99,7 +99,7 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// The same of what is too large to be held at once.
+/// An incremental SHA-256, for data that is too large for memory.
 #[derive(Debug, Clone, Default)]
 pub struct Digest(Sha256);
 

@@ -19,14 +19,14 @@ const SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 const BODY: &[u8] = b"{}";
 const AT: Timestamp = Timestamp::UNIX_EPOCH;
 
-/// Everything said of what is wrong is short and says something.
+/// An error's text is short and not empty.
 #[track_caller]
 fn tells(error: &str) {
     assert!((10..4_000).contains(&error.len()), "{error}");
     assert!(!error.contains('\n'), "{error}");
 }
 
-/// A meeting's link is read or refused, and what was read reads the same again.
+/// A meeting's link is refused, or reading its normalised form gives the same link.
 pub fn link(text: &str) {
     for platform in [None, Some(Platform::Jitsi), Some(Platform::Janus), Some(Platform::Galene)] {
         match MeetingLink::parse(text, platform.as_ref()) {
@@ -75,7 +75,7 @@ pub fn metadata(text: &str) {
     }
 }
 
-/// No changed signature is a right one.
+/// A changed signature is never valid.
 pub fn signature(header: &str) {
     let right = signature::sign(BODY, SECRET);
     let found = signature::verify(BODY, Some(header), SECRET);
@@ -89,7 +89,7 @@ pub fn signature(header: &str) {
     assert_eq!(found, Ok(same), "{header}");
 }
 
-/// No other secret verifies what one signed, and what cannot be a secret is an error everywhere.
+/// Only the signing secret verifies a signature, and an invalid secret is an error of every function.
 pub fn secret(other: &str) {
     let found = signature::verify(BODY, Some(&signature::sign(BODY, SECRET)), other);
     match signature::check_secret(other) {
@@ -102,7 +102,7 @@ pub fn secret(other: &str) {
     }
 }
 
-/// What is read prints, and reads the same again. Answers whether it was read.
+/// A value that is read survives a round trip. Returns whether it was read.
 fn survives<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(text: &str) -> bool {
     match serde_json::from_str::<T>(text) {
         Ok(value) => {
@@ -122,7 +122,7 @@ pub fn sandbox(text: &str) -> bool {
     survives::<FromBot>(text) | survives::<FromMeeting>(text)
 }
 
-/// What a bot reports, or is told to do. A report that cannot be read cannot be printed either.
+/// A bot's reports or commands. An unreadable report cannot be written.
 pub fn reports(text: &str) -> bool {
     let unreadable =
         |report: &NumberedReport| matches!(report.report, BotReport::Unreadable { .. });
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// Feeds a parser that has to read some of it.
+    /// Feeds a parser, which has to accept some of the inputs.
     #[track_caller]
     fn feed(corpus: &[&str], parse: fn(&str) -> bool) {
         let mut read = 0;

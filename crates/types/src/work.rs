@@ -1,4 +1,4 @@
-//! What workers and servers say to each other. Not part of the public API.
+//! The messages between workers and servers. Not part of the public API.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,7 @@ pub struct WorkerDescription {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkClaim {
-    /// Who asks.
+    /// The worker that asks.
     #[serde(flatten)]
     pub worker: WorkerDescription,
     /// How many bots it has room for.
@@ -54,7 +54,7 @@ pub struct WorkGone {
     pub job_id: JobId,
     /// Its attempt.
     pub epoch: u32,
-    /// It left its files whole since its worker stops, and was not lost.
+    /// The bot ended in order because its worker stops, and was not lost.
     #[serde(default)]
     pub handed_over: bool,
 }
@@ -63,7 +63,7 @@ pub struct WorkGone {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkReleased {
-    /// It had not ended its job, which goes to another bot.
+    /// The job had not ended, and goes to another bot.
     pub released: bool,
 }
 
@@ -71,10 +71,10 @@ pub struct WorkReleased {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkBeat {
-    /// Who it is.
+    /// The worker.
     #[serde(flatten)]
     pub worker: WorkerDescription,
-    /// It claims nothing any more: a claim of its that is held is answered at once.
+    /// The worker claims no more jobs: a claim of it that the server holds is answered at once.
     #[serde(default)]
     pub draining: bool,
 }

@@ -102,7 +102,7 @@ async fn the_redirect_of_an_artifact_is_followed_without_the_key_and_no_other_is
     assert_eq!(circle.requests().len(), 6);
 }
 
-/// What the server does in a case of `spec/vectors/replies.json`.
+/// The replies of the server in a case of `spec/vectors/lies.json`.
 fn reply(case: &Value) -> Reply {
     let bytes = |name: &str| case[name].as_str().unwrap_or_default().as_bytes().to_vec();
     let then = serde_json::from_value(case["then"].clone()).unwrap();

@@ -1,10 +1,10 @@
-//! What a bot that joins in a browser is told of it.
+//! The browser settings in the order of a bot that joins in a browser.
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// The folder, in a job's, of what is kept of joins that failed.
+/// The folder, in a job's folder, with the evidence of joins that failed.
 pub const EVIDENCE_FOLDER: &str = "evidence";
 
 /// How a bot runs its browser.
@@ -13,7 +13,7 @@ pub const EVIDENCE_FOLDER: &str = "evidence";
 pub struct BrowserSettings {
     /// The program; `None`: the Chromium that is on the path.
     pub binary: Option<PathBuf>,
-    /// It runs without its sandbox. As root it does not run otherwise.
+    /// It runs without its sandbox, as it has to where the user is root.
     pub no_sandbox: bool,
     /// The folder whose landmarks override those that are built in: `google-meet.toml`.
     pub landmarks_dir: Option<PathBuf>,

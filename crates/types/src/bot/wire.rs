@@ -1,4 +1,4 @@
-//! What bots and servers of different versions say to each other: what the first version said is read, and what is not known costs only itself.
+//! Compatibility of bots and servers of different versions: messages of the first version are read, and an unknown part does not spoil the rest.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};

@@ -1,10 +1,10 @@
-//! What a bot needs to receive the realtime media of a Zoom meeting (RTMS).
+//! The credentials and the stream with which a bot receives the realtime media of a Zoom meeting (RTMS).
 
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
 
-/// How a bot shows Zoom that it is the app's.
+/// The credentials with which a bot authenticates to Zoom as the app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ZoomApp {
@@ -20,7 +20,7 @@ pub struct ZoomApp {
     pub video: bool,
 }
 
-/// The stream of a job's meeting, as the orchestrator last knows it: a state and no event, so that a bot that comes after a killed one gets the present one.
+/// The stream of a job's meeting in its last known state. It is a state and no event, so that a bot that replaces a killed one gets the present one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ZoomStream {

@@ -18,10 +18,10 @@ const SCHEMES: [&str; 12] = [
     "ws",
 ];
 
-/// What no link holds and stands beside many.
+/// Characters that are in no link and stand beside many.
 pub(super) const BORDERS: [char; 5] = ['<', '>', '"', '|', '`'];
 
-/// What stands before a link that is a part of another one.
+/// Characters before a link that is a part of another one.
 const WITHIN: &str = "=/_?#";
 
 /// A link in a text, and what stands before it.
@@ -33,7 +33,7 @@ pub(super) struct Spot<'t> {
     pub bare: bool,
     /// The text is this link: no words stand before it, and no other link is there.
     pub alone: bool,
-    /// What stands before it.
+    /// The text before it.
     pub before: &'t str,
 }
 

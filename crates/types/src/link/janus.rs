@@ -4,7 +4,7 @@ use std::fmt;
 
 use url::Url;
 
-/// The parameters of a link that name the meeting; the server is shown the others only.
+/// The parameters of a link that name the meeting; the others are sent to the server.
 const OURS: [&str; 3] = ["room", "pin", "textroom"];
 
 /// A meeting on a Janus server, as in `janus+wss://host/path?room=1234&pin=0000&textroom=1234`.
@@ -18,7 +18,7 @@ pub struct JanusLink {
     pub room: String,
     /// The room of the `TextRoom` plugin; `None`: the meeting has no chat.
     pub text_room: Option<String>,
-    /// What both rooms ask for.
+    /// The PIN of both rooms.
     pub pin: Option<String>,
 }
 
@@ -45,7 +45,7 @@ impl JanusLink {
     }
 }
 
-/// Without the pin, and without what else the server is shown.
+/// Shows neither the PIN nor the parameters for the server.
 impl fmt::Debug for JanusLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JanusLink").field("room", &self.room).finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! A text as people see it: without what HTML, Markdown, calendars and JSON put before characters, and without what nobody sees.
+//! A text as people see it: without the escapes of HTML, Markdown, calendars and JSON, and without invisible characters.
 
 use icu_properties::{CodePointSetData, props::Emoji};
 
@@ -65,7 +65,7 @@ fn escape(text: &str) -> Option<(usize, char)> {
     match text[1..].chars().next()? {
         'n' | 'N' => Some((2, '\n')),
         'r' if text.starts_with("\\r\\n") => Some((4, '\n')),
-        // What follows `%` is encoded, and nobody escapes that.
+        // Text after `%` is percent-encoded, which no program escapes.
         sign if sign.is_ascii_punctuation() && sign != '%' => Some((2, sign)),
         _ => None,
     }
@@ -100,7 +100,7 @@ fn reference(text: &str) -> Option<(usize, char)> {
     Some((length, letter))
 }
 
-/// Drops what nobody sees and chats, word processors and mail programs put in, also where a browser encoded it: zero-width blanks, marks of direction, control
+/// Drops invisible characters that chats, word processors and mail programs insert, also percent-encoded ones: zero-width blanks, marks of direction, control
 /// characters. Joiners and selectors stay where they are a part of what is seen: in words of other scripts than ours and in emoji.
 fn visible(text: &str) -> String {
     if !text.contains(|letter: char| letter == '%' || letter.is_control() || !letter.is_ascii()) {

@@ -1,4 +1,4 @@
-//! The products: whose a URL is, and which meeting it names there.
+//! The products: which product a URL belongs to, and which meeting it names.
 
 use url::Url;
 

@@ -1,4 +1,4 @@
-//! A link as it was copied out of a mail, a calendar or a chat: what belongs to the text around it is taken off.
+//! A link as it was copied out of a mail, a calendar or a chat: removes the surrounding text.
 
 use url::Url;
 
@@ -10,16 +10,16 @@ use super::{
 /// Brackets in pairs. One that closes and was never opened is of the text around a link.
 const BRACKETS: [(char, char); 3] = [('(', ')'), ('[', ']'), ('{', '}')];
 
-/// What no program that makes links leaves bare (`encodeURIComponent` and its like encode it), at the end of a link.
+/// Characters that programs encode in links (as `encodeURIComponent` does), so that they are no part of a link at its end.
 const NEVER_BARE: &str = "<>\"`|\\^&,;:([{“”„‟«»‹›‘’‚…。、，；：！？）】」』》〉＞\u{fffc}";
 
-/// What ends a sentence or closes a quotation, and may as well be the last character of a name.
+/// Characters that end a sentence or a quotation, and that may also end a name.
 const SENTENCE_ENDS: &str = ".!?'*";
 
-/// What browsers encode when they copy a link with the text around it.
+/// Characters that browsers encode when they copy a link with the text around it.
 const ENCODED_BY_BROWSERS: &str = "<>\"'`{}";
 
-/// What a link may stand between; it ends where that closes.
+/// Delimiters around a link, which ends at the closing one.
 const AROUND: [(char, char); 18] = [
     ('(', ')'),
     ('[', ']'),
@@ -54,7 +54,7 @@ enum Blanks {
     Nowhere,
 }
 
-/// The link of a spot in the ways in which it can be read, the likeliest first: lines put together, blanks within it.
+/// The possible readings of a link, the likeliest first: lines joined, blanks within it.
 pub(super) fn readings(spot: &Spot<'_>) -> Vec<String> {
     let unfolded = plain(&unfold(spot, false));
     let all_unfolded = plain(&unfold(spot, true));

@@ -17,13 +17,13 @@ pub(super) const MOST: usize = 8;
 pub(super) enum Inside {
     /// A link.
     Link(String),
-    /// A link that only the wrapper's owner knows.
+    /// A link that only the wrapper's service can resolve.
     Hidden,
 }
 
 struct Wrapper {
     hosts: Hosts,
-    /// What the path begins with.
+    /// The beginning of the path.
     path: &'static str,
     holds: Holds,
 }
