@@ -1,4 +1,4 @@
-//! What a server answers the SDK.
+//! Responses of a server, which the SDK reads.
 
 #![no_main]
 

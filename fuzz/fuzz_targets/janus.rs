@@ -1,4 +1,4 @@
-//! What a Janus server says.
+//! Messages of a Janus server.
 
 #![no_main]
 

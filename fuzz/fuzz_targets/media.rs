@@ -1,4 +1,4 @@
-//! Pictures, voices and when they come, and answers of STUN servers.
+//! Video and audio packets with their times, and responses of STUN servers.
 
 #![no_main]
 

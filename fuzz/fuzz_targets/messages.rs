@@ -1,4 +1,4 @@
-//! What the programs say to each other, manifests and webhooks.
+//! Messages between the programs, manifests and webhooks.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! What callers of the API send.
+//! Requests of the API.
 
 #![no_main]
 

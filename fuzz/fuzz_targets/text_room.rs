@@ -1,4 +1,4 @@
-//! What a text room of Janus says.
+//! Messages of a text room of Janus.
 
 #![no_main]
 

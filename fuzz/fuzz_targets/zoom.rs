@@ -1,4 +1,4 @@
-//! What Zoom's media servers say.
+//! Messages of Zoom's media servers.
 
 #![no_main]
 

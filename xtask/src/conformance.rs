@@ -10,7 +10,7 @@ use xtask::{spec_file, test_log};
 
 use crate::{cargo, go, python, server::Server, step, typescript};
 
-/// What all of them print. `UPDATE=1` writes it anew, as the Rust SDK has it.
+/// The expected output of all SDKs. `UPDATE=1` rewrites it with the output of the Rust SDK.
 const OUTCOME: &str = "spec/conformance.txt";
 
 /// Builds all SDKs and runs their stories.

@@ -9,12 +9,12 @@ use std::{
 const GENERATED: usize = 10_000;
 /// The seed of all of them: the same inputs in each run.
 const SEED: u64 = 0x006d_6565_7462_6f74;
-/// The largest input. Who reads it in quadratic time needs many minutes, and who does it in linear time milliseconds.
+/// The largest input. A parser of quadratic time needs many minutes for it, and one of linear time milliseconds.
 const LARGE: usize = 1 << 18;
-/// Far beyond what a linear parser takes on a busy machine.
+/// The time limit of one input, far beyond the time of a linear parser on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What is put into inputs: ends of ranges, separators, what other layers read as something else.
+/// Pieces that are inserted into inputs: ends of ranges, separators, and text that other layers interpret.
 const PIECES: &[&str] = &[
     "",
     "\0",
@@ -111,7 +111,7 @@ pub fn feed(corpus: &[&str], mut parse: impl FnMut(&str)) {
 
 /// [`feed`], for a parser of bytes.
 pub fn feed_bytes(corpus: &[&[u8]], mut parse: impl FnMut(&[u8])) {
-    // For the time of the changes each byte is a character; of others the low byte is taken.
+    // Each byte is changed as a character; of inserted characters the low byte is taken.
     let as_text = |bytes: &&[u8]| bytes.iter().copied().map(char::from).collect::<String>();
     let corpus: Vec<String> = corpus.iter().map(as_text).collect();
     let corpus: Vec<&str> = corpus.iter().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! What the project's own commands and the tests of every crate share.
+//! Helpers that the project's commands and the tests of every crate share.
 
 use std::{env, io::Write as _, process::Command};
 
@@ -16,10 +16,10 @@ pub fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0")
 }
 
-/// What the line of a test that did not run begins with.
+/// The prefix of the line of a test that did not run.
 pub const NOT_TESTED: &str = "*** NOT TESTED";
 
-/// Says why a test does not run, past the capture of the test harness: a test that does not run must be seen.
+/// Prints why a test does not run, bypassing the capture of the test harness: a test that does not run must be visible.
 ///
 /// # Panics
 /// Where root is missing and `MEETBOT_TEST_AS_ROOT` is set, as in CI: the tests that need root run there.
@@ -28,7 +28,7 @@ pub fn not_tested(test: &str, why: &str) {
         is_root() || env::var_os("MEETBOT_TEST_AS_ROOT").is_none(),
         "{test} {why}, and MEETBOT_TEST_AS_ROOT is set: run the tests as root, or without it"
     );
-    // Without a terminal there is nobody to see it.
+    // Without a standard error nobody can see it.
     let _ = writeln!(std::io::stderr(), "\n{NOT_TESTED}: {test} {why} ***");
 }
 

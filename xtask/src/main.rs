@@ -8,13 +8,13 @@ mod deploy;
 mod go;
 mod leaks;
 mod packaging;
+mod parallel;
 mod python;
 mod redocly;
 mod report;
 mod rust_tests;
 mod schemathesis;
 mod server;
-mod side_by_side;
 mod typescript;
 
 use std::{
@@ -28,7 +28,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use xtask::{NGINX, janus::DEMO_PAGES, standard_webhooks, test_log};
 
-use crate::{report::Report, rust_tests::Binary, side_by_side::Part};
+use crate::{parallel::Part, report::Report, rust_tests::Binary};
 
 /// How many parts of the tests run at once. On two processors the CLI's tests take 0.7 of one and pytest 0.45, so two leave room for media that
 /// must come in time. With three, a run takes 15 minutes, and one in two failed on tests that the load held up.
@@ -51,7 +51,7 @@ usage: cargo xtask COMMAND
   check           the quick part of it: format and lints
   screenshots     the pictures of the dashboard in the README, from a real server
   update          rewrite the files that are made from code (docs/, spec/)
-  scripted-server SCRIPT.json  an HTTP server that answers as the script says, lies included; spec/README.md says how
+  scripted-server SCRIPT.json  an HTTP server that answers as the script says, invalid answers included; spec/README.md says how
   model SEED COUNT  COUNT random histories of the store beside its model; SEED (0 to 255) decides them, and each run of the tests plays 10 of the seeds 0 to 7
   attack [SEED]   the API against its own document, with thousands of generated requests
   bench api       creates per second that are on disk, beside /healthz
@@ -182,7 +182,7 @@ fn test() -> anyhow::Result<()> {
     report.step("Python package", python::prepare)?;
     report.step("TypeScript package", typescript::prepare)?;
     report.step("packages of the dashboard's tests", dashboard::prepare)?;
-    for part in side_by_side::run(parts(&binaries)?, AT_ONCE) {
+    for part in parallel::run(parts(&binaries)?, AT_ONCE) {
         let seconds = rust_tests::seconds(&binaries, &part);
         report.add(part, seconds);
     }

@@ -14,8 +14,8 @@ use xtask::spec_file;
 
 use crate::{
     AT_ONCE, apt, cargo, installed, own_part,
+    parallel::{self, Part},
     report::Report,
-    side_by_side::{self, Part},
     step,
 };
 
@@ -42,7 +42,7 @@ pub(crate) fn test() -> anyhow::Result<()> {
     let mut parts = parts()?;
     parts.extend([own_part("types")?, own_part("packagers")?]);
     let mut report = Report::default();
-    for part in side_by_side::run(parts, AT_ONCE) {
+    for part in parallel::run(parts, AT_ONCE) {
         report.add(part, Vec::new());
     }
     report.end()

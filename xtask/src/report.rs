@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::bail;
 use xtask::NOT_TESTED;
 
-use crate::side_by_side::{Ended, Line, show};
+use crate::parallel::{Ended, Line, show};
 
 /// How many of the slowest tests are named.
 const SLOWEST: usize = 20;

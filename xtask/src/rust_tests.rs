@@ -13,9 +13,10 @@ use serde_json::Value;
 use xtask::spec_file;
 
 use crate::{
-    AT_ONCE, cargo, prepare,
+    AT_ONCE, cargo,
+    parallel::{self, Ended, Line, Part},
+    prepare,
     report::Report,
-    side_by_side::{self, Ended, Line, Part},
     timed,
 };
 
@@ -38,7 +39,7 @@ pub(crate) fn test() -> anyhow::Result<()> {
     prepare()?;
     let binaries = timed("build", build)?;
     let mut report = Report::default();
-    for part in side_by_side::run(parts(&binaries), AT_ONCE) {
+    for part in parallel::run(parts(&binaries), AT_ONCE) {
         let seconds = seconds(&binaries, &part);
         report.add(part, seconds);
     }
@@ -61,7 +62,7 @@ pub(crate) fn seconds(binaries: &[Binary], part: &Ended) -> Vec<(f64, String)> {
     binary.map_or_else(Vec::new, |binary| binary.seconds(threads(), &part.lines))
 }
 
-/// How many tests of a program run at once: as many as libtest runs by itself, said so that it is known.
+/// How many tests of a program run at once: libtest's default, set explicitly since the evaluation needs the number.
 fn threads() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
@@ -149,7 +150,7 @@ impl Binary {
     }
 }
 
-/// The name of a test that has ended. Another program's words may stand before it in the line.
+/// The name of a test that has ended. The line may begin with output of another program.
 fn ended(line: &str) -> Option<&str> {
     let (before, _) = line.rsplit_once(" ... ")?;
     let (_, name) = before.rsplit_once("test ").filter(|(_, name)| !name.is_empty())?;

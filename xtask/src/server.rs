@@ -26,7 +26,7 @@ pub(crate) struct Key {
 }
 
 impl Server {
-    /// It has been built. It begins with no data, and writes all it has to say into `log`.
+    /// Starts the server, which has been built. It begins with no data, and writes its log into `log`.
     pub(crate) fn start(data: PathBuf, log: fs::File) -> anyhow::Result<Self> {
         let mut serve = meetbot();
         serve.args(["serve", "--dev", "--json", "--listen", "127.0.0.1:0", "--data-dir"]);
@@ -58,7 +58,7 @@ impl Server {
         Ok(Key { key: text(&made, "key")?, webhook_secret: text(&made, "webhookSecret")? })
     }
 
-    /// SIGTERM; the server must still be there to hear it.
+    /// Stops the server with SIGTERM. An error if it has ended before.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         let signalled =
             Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
@@ -68,7 +68,7 @@ impl Server {
     }
 }
 
-/// As it has been built: a build now could replace it under those who run it.
+/// The program as it was built: building it here could replace it while others run it.
 fn meetbot() -> Command {
     Command::new(target().join("debug").join("meetbot"))
 }

@@ -1,14 +1,14 @@
-//! The published verifier of Standard Webhooks (`standardwebhooks` on `PyPI`), which judges our signatures.
+//! The published verifier of Standard Webhooks (`standardwebhooks` on `PyPI`), which verifies our signatures.
 
 use std::path::PathBuf;
 
 use crate::venv;
 
-/// The version that judges.
+/// The verifier's version.
 const PACKAGE: &str = "standardwebhooks==1.1.0";
 const ENVIRONMENT: &str = "standard-webhooks";
 
-/// The Python that knows the verifier.
+/// The Python interpreter with the verifier.
 pub fn python() -> PathBuf {
     venv::program(ENVIRONMENT, "python")
 }

@@ -1,4 +1,4 @@
-//! Where the servers that tests start write what they have to say: at `debug`, so that a search for secrets sees all of it.
+//! The logs of the servers that tests start: at `debug`, so that a search for secrets covers everything.
 
 use std::{
     fs::{self, File},

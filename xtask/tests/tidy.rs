@@ -19,7 +19,7 @@ use std::{
 use serde_json::Value;
 use xtask::spec_file;
 
-/// Who may depend on whom: a crate, and what of the workspace it may name.
+/// The allowed dependencies: a crate, and the crates of the workspace that it may use.
 const ARROWS: [(&str, &[&str]); 11] = [
     ("meetbot-types", &[]),
     ("meetbot", &["meetbot-types"]),
@@ -44,7 +44,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("xtask", &["meetbot-testkit"]),
 ];
 
-/// What is named only there.
+/// Crates that may be named in these files only.
 const ONLY_UNDER: [(&str, &[&str]); 9] = [
     ("axum", &["crates/orchestrator/src/api/", "crates/cli/src/webhooks/receiver.rs"]),
     ("object_store", &["crates/orchestrator/src/recordings/bucket/"]),
@@ -66,13 +66,13 @@ const ONLY_UNDER: [(&str, &[&str]); 9] = [
     ("utoipa", &["crates/orchestrator/src/api/", "crates/types/src/"]),
 ];
 
-/// What makes a file or a folder that others can read, where the umask lets them.
+/// Calls that make files or folders that others can read, as far as the umask allows.
 const READABLE: [&str; 4] = ["File::create", "fs::write(", "fs::create_dir", "fs::copy("];
 
 /// Lines of a file without its tests.
 const MOST_LINES: usize = 500;
 
-/// Names that say nothing.
+/// Names without meaning.
 const EMPTY_NAMES: [&str; 7] = ["utils", "util", "helpers", "common", "core", "misc", "manager"];
 
 /// The workspace's source files, by their path from the root.
@@ -101,7 +101,7 @@ fn files_under(folders: &[&str], extension: &str) -> BTreeMap<String, String> {
     sources
 }
 
-/// What stands before the inline tests.
+/// The code before the inline tests.
 fn without_tests(text: &str) -> &str {
     text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or(text)
 }
@@ -260,7 +260,7 @@ fn typescript_files_are_short_and_begin_with_what_they_hold() {
     }
 }
 
-/// Names, chat and captions are strangers' text: nothing in the dashboard makes markup or code of text.
+/// Names, chat and captions are untrusted text: the dashboard must not make markup or code of text.
 #[test]
 fn modules_of_the_dashboard_are_short_and_make_no_markup_of_text() {
     let files = files_under(&["dashboard"], "js");

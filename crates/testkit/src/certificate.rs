@@ -1,4 +1,4 @@
-//! A certificate that a server shows, and that vouches for itself.
+//! A self-signed certificate for a server.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 

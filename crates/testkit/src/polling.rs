@@ -1,4 +1,4 @@
-//! Waiting for what gives no signal: the one place where tests look again and again.
+//! Polling, for conditions that give no signal.
 
 use std::{
     fmt::Display,
@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two looks.
+/// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Looks until something is there. `look` says what is missing meanwhile.
+/// Calls `look` until it succeeds. Its error says what is missing.
 ///
 /// # Panics
-/// With what is missing, once `patience` is over.
+/// With the last error, once `patience` is over.
 #[expect(clippy::disallowed_methods, reason = "the patience of a test is counted on the clock")]
 pub fn poll_until<T, M: Display>(patience: Duration, mut look: impl FnMut() -> Result<T, M>) -> T {
     let deadline = Instant::now() + patience;

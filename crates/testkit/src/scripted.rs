@@ -1,4 +1,4 @@
-//! An HTTP server that answers as a script says, lies included, and records what it was asked.
+//! An HTTP server whose answers are scripted, invalid ones included, and that records its requests.
 
 pub mod commands;
 mod receiver;
@@ -26,7 +26,7 @@ pub use self::{
 /// About this much of a flood is written at once.
 const FLOOD_BYTES: usize = 64 << 10;
 
-/// What happens at a server, in its order. A connection is named by its number, from 1 on.
+/// An event at a server, in order. A connection is named by its number, from 1 on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Happened {
     /// A client has connected.
@@ -37,7 +37,7 @@ pub enum Happened {
     Closed {
         /// Its number.
         connection: u64,
-        /// Whether the client hung up; otherwise the script said that the server closes it.
+        /// Whether the client closed it; otherwise the server did, as scripted.
         by_client: bool,
     },
 }
@@ -59,7 +59,7 @@ impl Server {
         Self::observed(script, |_| ())
     }
 
-    /// The same, and reports what happens.
+    /// The same, and reports each event.
     ///
     /// # Errors
     /// When no port is free.
@@ -140,12 +140,12 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// What a test sends over a connection while it is open.
+/// Bytes that a test sends over an open connection.
 #[derive(Default)]
 struct Relay {
     /// The connection, once there is one.
     to: Option<(u64, TcpStream)>,
-    /// What was to be sent before that.
+    /// Bytes to send once there is one.
     waiting: Vec<u8>,
 }
 
@@ -216,7 +216,7 @@ impl Shared {
     }
 }
 
-/// Sends nothing until the client hangs up.
+/// Sends nothing until the client closes the connection.
 fn hang(reader: &mut BufReader<TcpStream>) -> io::Result<()> {
     io::copy(reader, &mut io::sink())?;
     Err(io::ErrorKind::UnexpectedEof.into())

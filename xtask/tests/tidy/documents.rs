@@ -8,7 +8,7 @@ use xtask::spec_file;
 const MOST_LINES: usize = 150;
 /// The sections of a decision, in this order; `Measured` only where there are numbers.
 const SECTIONS: [&str; 4] = ["Context", "Decision", "Consequences", "Measured"];
-/// Words of unclear subject, where a sentence names a thing in the code instead.
+/// Words that hide the subject of a sentence.
 const UNCLEAR: [&str; 3] = ["whoever", "for ever", "of one's own"];
 /// Folders of documents that link to each other.
 const FOLDERS: [&str; 5] = ["", "docs", "docs/decisions", "docs/platforms", "spec"];
@@ -41,7 +41,7 @@ fn decisions() -> BTreeMap<String, String> {
     named.filter(|(name, _)| name != "README.md").collect()
 }
 
-/// What is wrong with the form of a decision.
+/// The errors in the form of a decision.
 fn mistake(name: &str, text: &str) -> Option<String> {
     let (number, slug) = name.strip_suffix(".md")?.split_once('-')?;
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';

@@ -1,8 +1,8 @@
-//! Tests wait for what happens, with `poll_until` where it gives no signal, and let no time pass in the hope that it is enough.
+//! Tests wait for a signal, or poll with `poll_until`; a fixed pause is not allowed.
 
 use crate::{files_under, sources, without_tests};
 
-/// The files in whose tests time passes all the same, and why. Those of the Go SDK are not searched: most of them run in a time of their own (`synctest`).
+/// The exceptions: files whose tests pause, and why. The Go SDK's tests are not searched: most of them run in simulated time (`synctest`).
 const ALLOWED: [(&str, &str); 24] = [
     ("crates/testkit/src/polling.rs", "it is `poll_until`"),
     ("crates/testkit/src/hostile_server/mod.rs", "a flood lasts as long as its test says"),
@@ -30,7 +30,7 @@ const ALLOWED: [(&str, &str); 24] = [
     ("sdks/typescript/test/conformance.ts", "it asks again as a user does"),
 ];
 
-/// What lets time pass.
+/// The calls that pause.
 const WAITS: [&str; 4] = ["park_timeout(", "sleep(", "sleep_until(", "setTimeout"];
 
 #[test]
@@ -45,7 +45,7 @@ fn tests_let_no_time_pass_but_where_it_is_said_why() {
     let typescript = files_under(&["sdks/typescript/test"], "ts");
     let mut waiting = Vec::new();
     for (name, code) in rust.chain(python).chain(typescript) {
-        // Not this file's own words.
+        // This file contains the words.
         if !name.starts_with("xtask/tests/tidy") && WAITS.iter().any(|wait| code.contains(wait)) {
             let allowed = ALLOWED.iter().any(|(file, _)| *file == name);
             assert!(

@@ -1,4 +1,4 @@
-//! A webhook endpoint that answers as a test wants, and hands over what came.
+//! A webhook endpoint with scripted answers, which hands over the webhooks that came.
 
 use std::{io, time::Duration};
 
@@ -40,7 +40,7 @@ impl Webhook {
         &self.0.body
     }
 
-    /// The same webhook with another body, as a forger sends it.
+    /// The same webhook with another body, as an attacker would send it.
     #[must_use]
     pub fn with_body(&self, body: impl Into<Vec<u8>>) -> Self {
         Self(Request { body: body.into(), ..self.0.clone() })
@@ -85,7 +85,7 @@ impl Receiver {
             statuses.into_iter().map(answer).chain([well]).collect::<Vec<_>>(),
             move |happened| {
                 if let Happened::Asked(_, request) = happened {
-                    // A test that has seen enough has dropped the other end.
+                    // A test that needs no more webhooks has dropped the receiver.
                     let _ = sender.send(Webhook(request));
                 }
             },

@@ -1,4 +1,4 @@
-//! What a client asks, read from its connection.
+//! Reads a client's request from its connection.
 
 use std::io::{self, BufRead, ErrorKind};
 

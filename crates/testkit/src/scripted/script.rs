@@ -1,4 +1,4 @@
-//! What a server is to answer, as a test says it and as it stands in JSON.
+//! The script of a server, in Rust and in JSON.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -21,7 +21,7 @@ impl<R: IntoIterator<Item = Reply>> From<R> for Script {
     }
 }
 
-/// What the server does with a request.
+/// The reaction to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Written")]
 pub struct Reply {
@@ -35,7 +35,7 @@ pub struct Reply {
     pub always: bool,
 }
 
-/// What a request is answered with.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// These bytes, from the status line on.
@@ -45,7 +45,7 @@ pub enum Answer {
     File(Vec<u8>),
 }
 
-/// What the server does with a connection after the bytes of its answer.
+/// What happens to the connection after the answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Then {

@@ -11,7 +11,7 @@ use super::{CUT, Line, Out, SIGNALLING, Shared};
 
 type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
-/// Serves a bot. It may go away at any time, which is no fault.
+/// Serves a bot, which may disconnect at any time.
 pub(super) async fn serve(bot: TlsStream<TcpStream>, shared: &Shared) {
     let Ok(mut socket) = accept_async(bot).await else { return };
     let Some(first) = next(&mut socket).await else { return };
@@ -104,7 +104,7 @@ async fn handshake(socket: &mut Socket, first: &Value, shared: &Shared) -> Optio
     None
 }
 
-/// The bot says something after its handshake.
+/// Handles a message of the bot after its handshake.
 fn hear(line: Line, word: Value, shared: &Shared) {
     let mut state = shared.state();
     // The bot is ready: media flow on all connections that have done their handshake.

@@ -1,4 +1,4 @@
-//! Runs the parts of the test command side by side, since most of them wait most of the time. What a part prints is shown in one piece
+//! Runs the parts of the test command in parallel, since most of them are idle most of the time. The output of a part is shown in one piece
 //! once it has ended; until then it is in a file.
 
 use std::{
@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use xtask::spec_file;
 
-/// How long more output is awaited after a part has ended: a process that it left behind may keep the pipe open.
+/// How long to wait for more output after a part has ended: a process that it left behind may keep the pipe open.
 const REST: Duration = Duration::from_secs(1);
 
 /// A program that is one step of the command.
@@ -42,14 +42,14 @@ pub(crate) struct Ended {
     pub(crate) lines: Vec<Line>,
 }
 
-/// What a part printed.
+/// The output of a part.
 pub(crate) struct Line {
     /// In seconds, since the part began.
     pub(crate) at: f64,
     pub(crate) text: String,
 }
 
-/// Runs all parts, also after one has failed: this many at once, and begun in their order.
+/// Runs all parts, also after one has failed: this many at once, started in their order.
 pub(crate) fn run(parts: Vec<Part>, at_once: usize) -> Vec<Ended> {
     let waiting = Mutex::new(VecDeque::from(parts));
     let ended = Mutex::new(Vec::new());
@@ -80,7 +80,7 @@ fn follow(part: Part) -> Ended {
     Ended { name, seconds: began.elapsed().as_secs_f64(), failure, lines }
 }
 
-/// Runs a part to its end, and keeps what it prints.
+/// Runs a part to its end, and keeps its output.
 fn output(
     name: &str,
     mut command: Command,
