@@ -27,26 +27,29 @@ fn main() {
     let good = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let good = good.map_or(MEETINGS, |good| good.parse().unwrap());
     for protocol in [Protocol::Janus, Protocol::Sandbox] {
-        let seen = play(Plan {
+        let measured = play(Plan {
             protocol,
             good,
             seconds: [SECONDS; 2],
             at_once: true,
             longest: Duration::from_secs(SECONDS),
         });
-        println!("{protocol:?}: {good} good meetings, {} hostile ones", seen.floods.len());
+        println!("{protocol:?}: {good} good meetings, {} hostile ones", measured.floods.len());
         println!("calls of the good ones' consumer, ms   median       p99       max     calls");
-        let [alone, beside] = seen.calls;
+        let [alone, beside] = measured.calls;
         row("before", alone);
         row("beside the hostile ones", beside);
-        let (sent, recorded) = seen.packets;
+        let (sent, recorded) = measured.packets;
         println!(
             "packets of the good ones: {sent} sent, {} of them not in a file",
             sent - recorded
         );
-        println!("memory grew by {:.1} MB, the database by {:.1} MB", seen.memory, seen.database);
-        println!("datagrams at addresses that are refused: {}", seen.caught);
-        for ((report, job), disk) in seen.floods.into_iter().zip(seen.disk) {
+        println!(
+            "memory grew by {:.1} MB, the database by {:.1} MB",
+            measured.memory, measured.database
+        );
+        println!("datagrams at addresses that are refused: {}", measured.caught);
+        for ((report, job), disk) in measured.floods.into_iter().zip(measured.disk) {
             let ending = job.failure_detail.or(job.leave_reason.map(|reason| reason.to_string()));
             println!(
                 "  {:<15} {:>6} said, {:>6.1} MB, {} joins; {disk:.1} MB of files, {} ({})",

@@ -16,21 +16,21 @@ use crate::program::{
 };
 
 /// A server, and a key of it.
-struct Beside {
+struct TestServer {
     _server: Running,
     data: TempDir,
     url: String,
     key: String,
 }
 
-fn beside(settings: &[(&str, &str)]) -> Beside {
+fn test_server(settings: &[(&str, &str)]) -> TestServer {
     let data = TempDir::new().unwrap();
     let (server, url) = serve_with(data.path(), None, settings);
     let (key, _) = create_key(data.path(), &[]);
-    Beside { _server: server, data, url, key }
+    TestServer { _server: server, data, url, key }
 }
 
-impl Beside {
+impl TestServer {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = meetbot();
         command.args(arguments);
@@ -84,14 +84,14 @@ fn is_dated(line: &str) -> bool {
 
 #[test]
 fn a_link_to_the_dashboard_is_printed_and_where_there_is_none_that_is_said() {
-    let beside = beside(&[]);
-    let made = beside.output(&["dashboard", "--json"]).json();
+    let test_server = test_server(&[]);
+    let made = test_server.output(&["dashboard", "--json"]).json();
     let url = made["url"].as_str().unwrap();
-    assert!(url.starts_with(&format!("{}/#link=", beside.url)), "{made}");
-    assert!(!url.contains(&beside.key[8..]), "{made}");
-    let printed = beside.output(&["dashboard", "--print"]);
-    assert!(printed.out.starts_with(&format!("{}/#link=", beside.url)), "{printed:?}");
-    let without = self::beside(&[("MEETBOT_DASHBOARD_ENABLED", "false")]);
+    assert!(url.starts_with(&format!("{}/#link=", test_server.url)), "{made}");
+    assert!(!url.contains(&test_server.key[8..]), "{made}");
+    let printed = test_server.output(&["dashboard", "--print"]);
+    assert!(printed.out.starts_with(&format!("{}/#link=", test_server.url)), "{printed:?}");
+    let without = self::test_server(&[("MEETBOT_DASHBOARD_ENABLED", "false")]);
     let output = run(&mut without.command(&["dashboard"]));
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(output.err.contains("there is nothing at /api/v1/sessions/links"), "{output:?}");
@@ -99,32 +99,33 @@ fn a_link_to_the_dashboard_is_printed_and_where_there_is_none_that_is_said() {
 
 #[test]
 fn each_verb_takes_an_external_id_and_does_what_it_says() {
-    let beside = beside(&[]);
-    let id = beside.output(&["dispatch", LONG, "--external-id", "lesson 1/a"]).out;
+    let test_server = test_server(&[]);
+    let id = test_server.output(&["dispatch", LONG, "--external-id", "lesson 1/a"]).out;
     let id = id.trim();
-    beside.watch_until("lesson 1/a", "recording");
+    test_server.watch_until("lesson 1/a", "recording");
     for (verb, recording) in
         [("pause", "paused"), ("resume", "on"), ("stop-recording", "stopped"), ("leave", "stopped")]
     {
-        let output = beside.output(&["jobs", verb, "lesson 1/a"]);
+        let output = test_server.output(&["jobs", verb, "lesson 1/a"]);
         assert!(output.out.contains(": the job is "), "{verb}: {output:?}");
-        beside.await_recording("lesson 1/a", recording);
+        test_server.await_recording("lesson 1/a", recording);
         if verb == "resume" {
-            let output = beside.output(&["jobs", "send-chat-message", "lesson 1/a", "hello there"]);
+            let output =
+                test_server.output(&["jobs", "send-chat-message", "lesson 1/a", "hello there"]);
             assert!(output.out.starts_with("send_chat_message "), "{output:?}");
-            beside.output(&["jobs", "chat", id, "hello again"]);
-            let output = beside.output(&["jobs", "request-permission", "lesson 1/a"]);
+            test_server.output(&["jobs", "chat", id, "hello again"]);
+            let output = test_server.output(&["jobs", "request-permission", "lesson 1/a"]);
             assert!(output.out.starts_with("request_recording_permission "), "{output:?}");
         }
     }
-    let output = beside.output(&["watch", "lesson 1/a"]);
+    let output = test_server.output(&["watch", "lesson 1/a"]);
     assert!(output.out.contains(&format!("{id} completed")), "{output:?}");
     let manifest: Value =
-        serde_json::from_str(&beside.output(&["jobs", "manifest", "lesson 1/a"]).out).unwrap();
+        serde_json::from_str(&test_server.output(&["jobs", "manifest", "lesson 1/a"]).out).unwrap();
     assert_eq!(manifest["jobId"], id);
 
-    let folder = beside.data.path().join("downloaded");
-    let mut download = beside.command(&["jobs", "download", "lesson 1/a", "--json"]);
+    let folder = test_server.data.path().join("downloaded");
+    let mut download = test_server.command(&["jobs", "download", "lesson 1/a", "--json"]);
     let output = run(download.arg(&folder));
     assert_eq!(output.code, Some(0), "{output:?}");
     let files = output.json()["files"].as_array().unwrap().clone();
@@ -133,14 +134,14 @@ fn each_verb_takes_an_external_id_and_does_what_it_says() {
 
     // Without a folder, one that is named like the job.
     let here = TempDir::new().unwrap();
-    let output = run(beside.command(&["jobs", "download", id]).current_dir(here.path()));
+    let output = run(test_server.command(&["jobs", "download", id]).current_dir(here.path()));
     assert_eq!(output.code, Some(0), "{output:?}");
     assert!(here.path().join(id).join("manifest.json").exists(), "{output:?}");
 
-    let output = beside.output(&["jobs", "delete-recording", "lesson 1/a"]);
+    let output = test_server.output(&["jobs", "delete-recording", "lesson 1/a"]);
     assert!(output.out.contains("manifest.json ("), "{output:?}");
     for arguments in [&["jobs", "get", "nobody's"][..], &["watch", "nobody's"]] {
-        let output = run(&mut beside.command(arguments));
+        let output = run(&mut test_server.command(arguments));
         assert_eq!(output.code, Some(1), "{output:?}");
         assert!(output.err.contains("the id or the external id nobody's"), "{output:?}");
     }
@@ -148,83 +149,84 @@ fn each_verb_takes_an_external_id_and_does_what_it_says() {
 
 #[test]
 fn a_known_external_id_says_that_there_is_no_new_bot() {
-    let beside = beside(&[]);
-    let first = beside.output(&["dispatch", LONG, "--external-id", "lesson-1"]);
+    let test_server = test_server(&[]);
+    let first = test_server.output(&["dispatch", LONG, "--external-id", "lesson-1"]);
     assert!(!first.err.contains("no new bot"), "{first:?}");
     let other = "https://sandbox.meetbot.dev/ends?seconds=3600";
-    let again = beside.output(&["dispatch", other, "--external-id", "lesson-1"]);
+    let again = test_server.output(&["dispatch", other, "--external-id", "lesson-1"]);
     assert_eq!(again.out, first.out);
     assert!(again.err.contains("no new bot") && again.err.contains(LONG), "{again:?}");
-    beside.output(&["jobs", "cancel", "lesson-1"]);
+    test_server.output(&["jobs", "cancel", "lesson-1"]);
 }
 
 #[test]
 fn a_test_key_says_that_the_sandbox_plays_and_a_live_key_does_not() {
-    let beside = beside(&[]);
+    let test_server = test_server(&[]);
     let note = "test key: no bot joins this meeting";
-    let real = beside.output(&["dispatch", "https://meet.google.com/abc-defg-hij"]);
+    let real = test_server.output(&["dispatch", "https://meet.google.com/abc-defg-hij"]);
     assert!(real.err.contains(note), "{real:?}");
     let ends = "https://sandbox.meetbot.dev/ends?seconds=1";
-    let sandbox = beside.output(&["dispatch", ends]);
+    let sandbox = test_server.output(&["dispatch", ends]);
     assert!(!sandbox.err.contains(note), "{sandbox:?}");
-    let live = create_live_key(beside.data.path());
-    let live = run(beside.command(&["dispatch", ends]).env("MEETBOT_API_KEY", live));
+    let live = create_live_key(test_server.data.path());
+    let live = run(test_server.command(&["dispatch", ends]).env("MEETBOT_API_KEY", live));
     assert_eq!(live.code, Some(0), "{live:?}");
     assert!(!live.err.contains(note), "{live:?}");
 }
 
 #[test]
 fn watch_says_at_once_what_a_job_in_the_queue_waits_for() {
-    let beside = beside(&[("MEETBOT_LIMITS_BOTS_PER_CONSUMER", "1")]);
-    beside.output(&["dispatch", LONG, "--external-id", "first"]);
-    beside.watch_until("first", "recording");
-    beside.output(&["dispatch", LONG, "--external-id", "second"]);
-    let line = beside.watch_until("second", "queued");
+    let test_server = test_server(&[("MEETBOT_LIMITS_BOTS_PER_CONSUMER", "1")]);
+    test_server.output(&["dispatch", LONG, "--external-id", "first"]);
+    test_server.watch_until("first", "recording");
+    test_server.output(&["dispatch", LONG, "--external-id", "second"]);
+    let line = test_server.watch_until("second", "queued");
     assert!(is_dated(&line) && line.ends_with("queued (at_bot_limit)"), "{line}");
     let later = ["--external-id", "later", "--join-at", "2100-01-01T00:00:00Z"];
-    let output = run(beside.command(&["dispatch", LONG]).args(later));
+    let output = run(test_server.command(&["dispatch", LONG]).args(later));
     // A year ahead at most.
     assert_eq!(output.code, Some(1), "{output:?}");
-    beside.output(&["jobs", "cancel", "first"]);
-    beside.output(&["jobs", "cancel", "second"]);
+    test_server.output(&["jobs", "cancel", "first"]);
+    test_server.output(&["jobs", "cancel", "second"]);
 }
 
 #[test]
 fn the_end_is_dated_whatever_it_is_and_says_billed_only_of_a_meeting_that_was_joined() {
-    let beside = beside(&[]);
+    let test_server = test_server(&[]);
     let denied = "https://sandbox.meetbot.dev/host-denies?denyAfter=0";
-    let output = run(&mut beside.command(&["dispatch", denied, "--watch"]));
+    let output = run(&mut test_server.command(&["dispatch", denied, "--watch"]));
     assert_eq!(output.code, Some(1), "{output:?}");
     let dated: Vec<&str> = output.out.lines().filter(|line| is_dated(line)).collect();
     assert!(dated.last().unwrap().ends_with(" failed"), "{output:?}");
     assert!(output.out.contains("not billed"), "{output:?}");
     let output =
-        beside.output(&["dispatch", "https://sandbox.meetbot.dev/ends?seconds=1", "--watch"]);
+        test_server.output(&["dispatch", "https://sandbox.meetbot.dev/ends?seconds=1", "--watch"]);
     let dated: Vec<&str> = output.out.lines().filter(|line| is_dated(line)).collect();
     assert!(dated.last().unwrap().ends_with(" completed"), "{output:?}");
 }
 
 #[test]
 fn a_parameter_that_the_sandbox_does_not_have_is_refused() {
-    let beside = beside(&[]);
+    let test_server = test_server(&[]);
     let wrong = "https://sandbox.meetbot.dev/two-speakers?secs=3";
-    let output = run(&mut beside.command(&["dispatch", wrong]));
+    let output = run(&mut test_server.command(&["dispatch", wrong]));
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(output.err.contains("no parameter \"secs\"; it has seconds, speakers"), "{output:?}");
 }
 
 #[test]
 fn webhooks_of_a_job_are_found_by_its_external_id() {
-    let beside = beside(&[]);
+    let test_server = test_server(&[]);
     let meeting = "https://sandbox.meetbot.dev/no-such-meeting";
     let hook = ["--on-finalize", "http://127.0.0.1:1/hook", "--external-id", "lesson-1"];
-    let output = run(beside.command(&["dispatch", meeting, "--watch"]).args(hook));
+    let output = run(test_server.command(&["dispatch", meeting, "--watch"]).args(hook));
     assert_eq!(output.code, Some(1), "{output:?}");
-    let listed = beside.output(&["webhooks", "list", "--job", "lesson-1", "--json"]);
+    let listed = test_server.output(&["webhooks", "list", "--job", "lesson-1", "--json"]);
     let delivery: Value = serde_json::from_str(listed.out.lines().next().unwrap()).unwrap();
-    assert_eq!(delivery["jobId"], beside.job("lesson-1").id);
-    assert_eq!(beside.job("lesson-1").status, JobStatus::Failed);
-    let redelivered = beside.output(&["webhooks", "redeliver", delivery["id"].as_str().unwrap()]);
+    assert_eq!(delivery["jobId"], test_server.job("lesson-1").id);
+    assert_eq!(test_server.job("lesson-1").status, JobStatus::Failed);
+    let redelivered =
+        test_server.output(&["webhooks", "redeliver", delivery["id"].as_str().unwrap()]);
     assert!(redelivered.err.contains("1 delivery is sent again"), "{redelivered:?}");
 }
 
@@ -240,12 +242,12 @@ fn the_kinds_of_a_key_are_one_required_group() {
 
 #[test]
 fn the_servers_url_may_stand_before_and_behind_a_command_that_asks_a_server() {
-    let beside = beside(&[]);
+    let test_server = test_server(&[]);
     let nobody = "http://127.0.0.1:9";
     let listed = |arguments: &[&str]| {
-        run(beside.command(arguments).env("MEETBOT_API_BASE_URL", nobody)).code
+        run(test_server.command(arguments).env("MEETBOT_API_BASE_URL", nobody)).code
     };
-    let url = beside.url.as_str();
+    let url = test_server.url.as_str();
     for command in [&["jobs", "list"][..], &["usage"], &["webhooks", "list"]] {
         let before = ["--base-url", url];
         assert_eq!(listed(&[&before[..], command].concat()), Some(0), "{command:?}");
@@ -253,9 +255,9 @@ fn the_servers_url_may_stand_before_and_behind_a_command_that_asks_a_server() {
         let both = [&["--base-url", nobody][..], command, &before[..]].concat();
         assert_eq!(listed(&both), Some(0), "{command:?}");
     }
-    let bundle = run(&mut beside.command(&["--ca-bundle", "/no/such/file", "jobs", "list"]));
+    let bundle = run(&mut test_server.command(&["--ca-bundle", "/no/such/file", "jobs", "list"]));
     assert!(bundle.err.contains("--ca-bundle /no/such/file"), "{bundle:?}");
-    let refused = run(&mut beside.command(&["--ca-bundle", "/no/such/file", "keys", "list"]));
+    let refused = run(&mut test_server.command(&["--ca-bundle", "/no/such/file", "keys", "list"]));
     assert!(refused.err.contains("this command has no --ca-bundle"), "{refused:?}");
     assert_eq!(refused.code, Some(2));
 }

@@ -52,7 +52,7 @@ pub(crate) struct Plan {
 
 /// The measurements of a run.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct Measurements {
     /// How long each call of the other consumer took, in ms: without hostile servers, and beside them.
     pub(crate) calls: [Vec<f64>; 2],
     /// Packets of the good meetings that were sent, and that are in their files, beside the hostile servers.
@@ -230,14 +230,14 @@ impl TestBed {
 }
 
 /// Runs a plan: first without the hostile servers, as the baseline.
-pub(crate) fn play(plan: Plan) -> Seen {
+pub(crate) fn play(plan: Plan) -> Measurements {
     let test_bed = TestBed::start(plan);
     let (_, alone, _) = test_bed.play(false);
     let (memory, database) = (test_bed.memory(), test_bed.database());
     let (packets, beside, jobs) = test_bed.play(true);
     let folder =
         |job: &Job| megabytes_under(&test_bed.data.path().join("recordings").join(&job.id));
-    let seen = Seen {
+    let measured = Measurements {
         calls: [alone, beside],
         packets,
         memory: test_bed.memory() - memory,
@@ -254,7 +254,7 @@ pub(crate) fn play(plan: Plan) -> Seen {
     // The hostile servers need the runtime to end.
     let _runtime = test_bed.runtime.enter();
     drop(test_bed.hostile_servers);
-    seen
+    measured
 }
 
 /// Creates, reads and cancels scheduled jobs; returns the duration of each call, in ms.
@@ -300,14 +300,14 @@ fn megabytes_under(folder: &Path) -> f64 {
 
 /// Checks everything that does not depend on the speed of the machine.
 fn other_meetings_are_not_harmed(protocol: Protocol) {
-    let seen = play(Plan {
+    let measured = play(Plan {
         protocol,
         good: 6,
         seconds: [10, 60],
         at_once: false,
         longest: Duration::from_secs(6),
     });
-    for ((report, job), disk) in seen.floods.iter().zip(&seen.disk) {
+    for ((report, job), disk) in measured.floods.iter().zip(&measured.disk) {
         // The bot joined, and got the flood.
         assert!(
             report.joins > 0 && report.messages > 0 && job.joined_at.is_some(),
@@ -317,12 +317,12 @@ fn other_meetings_are_not_harmed(protocol: Protocol) {
         let left = job.failure_code == Some(FailureCode::QuotaExceeded);
         let stayed = job.leave_reason == Some(LeaveReason::MeetingEnded);
         assert!(left || stayed, "{report:?} {job:#?}");
-        assert!(disk + seen.database <= MEGABYTES, "{report:?}: {disk} MB on disk");
+        assert!(disk + measured.database <= MEGABYTES, "{report:?}: {disk} MB on disk");
     }
-    assert!(seen.memory <= MEGABYTES, "{} MB of memory", seen.memory);
-    assert!(seen.calls.iter().all(|calls| !calls.is_empty()), "the other consumer is answered");
-    assert!(seen.packets.0 > 0, "the good meetings are heard");
-    assert_eq!(seen.caught, 0, "datagrams went where the guard allows none");
+    assert!(measured.memory <= MEGABYTES, "{} MB of memory", measured.memory);
+    assert!(measured.calls.iter().all(|calls| !calls.is_empty()), "the other consumer is answered");
+    assert!(measured.packets.0 > 0, "the good meetings are heard");
+    assert_eq!(measured.caught, 0, "datagrams went where the guard allows none");
 }
 
 #[test]

@@ -8,14 +8,14 @@ use tempfile::TempDir;
 use crate::program::{CommandOutput, create_key, meetbot, run, serve};
 
 /// A running server, its data folder and a key with this scope.
-struct Operated {
+struct OperatedServer {
     _server: crate::program::Running,
     data: TempDir,
     url: String,
     key: String,
 }
 
-impl Operated {
+impl OperatedServer {
     fn start() -> Self {
         let data = TempDir::new().unwrap();
         let (server, url) = serve(data.path(), None);
@@ -78,7 +78,7 @@ fn stable(text: &str) -> String {
 
 #[test]
 fn each_command_says_the_same_by_the_server_as_on_the_data_folder() {
-    let ops = Operated::start();
+    let ops = OperatedServer::start();
     create_key(ops.data.path(), &["--consumer", "acme"]);
     create_key(ops.data.path(), &["--consumer", "zebra"]);
     for kind in [
@@ -133,7 +133,7 @@ fn each_command_says_the_same_by_the_server_as_on_the_data_folder() {
 
 #[test]
 fn what_cannot_be_is_refused_the_same_way_and_what_is_missing_is_said() {
-    let ops = Operated::start();
+    let ops = OperatedServer::start();
     let both = |arguments: &[&str]| [ops.on_folder(arguments), ops.by_server(arguments)];
     for (arguments, code, message) in [
         (&["keys", "revoke", "key_01KAB1CDEFGHJKMNPQRSTVWXYZ"][..], 1, "there is no key"),
@@ -189,7 +189,7 @@ fn what_cannot_be_is_refused_the_same_way_and_what_is_missing_is_said() {
 
 #[test]
 fn a_key_for_a_consumer_that_is_there_shows_no_webhook_secret_of_it() {
-    let ops = Operated::start();
+    let ops = OperatedServer::start();
     let (_, secret) = create_key(ops.data.path(), &["--consumer", "acme"]);
     let create = ["keys", "create", "--live", "--consumer", "acme"];
     let output = ops.by_server(&create);
@@ -207,7 +207,7 @@ fn a_key_for_a_consumer_that_is_there_shows_no_webhook_secret_of_it() {
 
 #[test]
 fn what_the_operators_key_does_takes_effect_on_the_server_at_once() {
-    let ops = Operated::start();
+    let ops = OperatedServer::start();
     let made = ops.by_server(&["keys", "create", "--test", "--consumer", "acme", "--json"]).json();
     let key = made["key"].as_str().unwrap();
     // `--server` is what `--base-url` is for commands that always ask a server.

@@ -71,9 +71,9 @@ fn the_second_example_dispatches_with_a_time_and_rules_to_leave() {
 }
 
 /// A program that is killed when the test is over.
-struct Killed(Child);
+struct KillOnDrop(Child);
 
-impl Drop for Killed {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -98,7 +98,7 @@ fn the_third_example_takes_what_the_server_sends_and_nothing_else() {
     let (key, secret) = create_key(data.path(), &[]);
     let mut receiver = example("receive_webhooks");
     receiver.arg("127.0.0.1:0").env("MEETBOT_WEBHOOK_SECRET", &secret);
-    let mut receiver = Killed(receiver.stdout(Stdio::piped()).spawn().unwrap());
+    let mut receiver = KillOnDrop(receiver.stdout(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(receiver.0.stdout.take().unwrap()).lines();
     let first = lines.next().unwrap().unwrap();
     let hook = first.strip_prefix("listening on ").unwrap();
