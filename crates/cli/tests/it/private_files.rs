@@ -1,4 +1,4 @@
-//! What a server makes on disk, and what it finds there: for its owner's eyes only.
+//! The permissions of files that a server makes and finds: readable for the owner only.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::program::{Running, client, create_key, meetbot, mixed, run, serve};
 
-/// A command of the program in a shell that keeps nothing from anybody.
+/// A command of the program in a shell with the umask 0.
 fn with_umask_0(command: &Command) -> Command {
     let mut open = Command::new("sh");
     open.args(["-c", "umask 000; exec \"$0\" \"$@\""]).arg(command.get_program());
@@ -124,7 +124,7 @@ fn nothing_that_a_server_makes_can_be_read_by_others() {
     assert!(error.contains("chmod 700") && error.contains("recordings"), "{error}");
 }
 
-/// Why a server does not start on a data folder, which `doctor` has to say in the same words.
+/// Why a server does not start on a data folder; `doctor` has to report the same text.
 #[track_caller]
 fn refused_by_server_and_doctor(data: &Path, check: &str) -> String {
     let run_on = |program: &str| {

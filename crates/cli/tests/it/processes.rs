@@ -1,4 +1,4 @@
-//! Bots in processes of their own: they outlive their server however it ends, the next one takes them over, and none is left.
+//! Bots in separate processes: they outlive their server however it ends, the next one adopts them, and none is left.
 
 use std::{
     fs,
@@ -137,7 +137,7 @@ fn a_bot_records_on_while_its_server_is_killed_and_the_next_one_takes_it_over() 
     shows_no_secret(&setup, &id, bot);
     server.kill();
     let before = recorded(&setup.folder(&id, 1));
-    // Nobody hears it, and it records.
+    // The bot records while no server runs.
     poll_until(PATIENCE, || {
         let now = recorded(&setup.folder(&id, 1));
         (now > before + 4_000).then_some(()).ok_or("the recording does not grow")
@@ -164,14 +164,14 @@ fn recorded(folder: &Path) -> u64 {
 #[test]
 fn a_server_that_stops_does_not_wait_for_such_a_bot_and_the_next_one_commands_and_counts_it() {
     let setup = Setup::new();
-    // It would wait for bots of its own.
+    // It would wait for bots of this process.
     let (server, one) = setup.serve(&[("MEETBOT_SERVER_DRAIN_SECONDS", "3600")]);
     let id = setup.recording(&one, 600);
     assert_eq!(server.terminate(), Some(0));
     assert_eq!(bots(&id).len(), 1);
     let (_server, next) = setup.serve(&[("MEETBOT_BOTS_MAX", "1")]);
     next.send_chat_message(&id, "still here").unwrap();
-    // It is the one bot that there may be.
+    // The adopted bot counts: it is the only one allowed.
     let second = dispatch(&next, 2);
     next.pause_recording(&id).unwrap();
     next.resume_recording(&id).unwrap();
@@ -200,7 +200,7 @@ fn a_bot_whose_process_is_killed_is_replaced_with_a_gap_that_the_manifest_shows(
     assert!(!manifest.complete);
     assert!(manifest.attempts[1].gap_ms.unwrap() >= 1, "{manifest:#?}");
     gone(&id);
-    // What it said is kept, since it did not end in order.
+    // The output is kept after a crash.
     assert!(setup.data.path().join(format!("bots/{id}.1.log")).exists());
 }
 

@@ -1,4 +1,4 @@
-//! `meetbot restore`: by the words of the page, over and over at random moments, paused, and where it must not be done.
+//! `meetbot restore`: as the page describes it, at random moments, paused, and where it has to be refused.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use crate::{
     rounds::{backup, dispatch, keys, names, of_job, recordings, restore, rounds},
 };
 
-/// As many as fit into the time of a test; `cargo xtask bench restores` is for those who have more of it.
+/// As many as fit into the time of a test; `cargo xtask bench restores` makes more.
 const ROUNDS: u32 = 3;
 #[test]
 fn after_a_clean_stop_the_one_file_of_the_database_holds_all_of_it() {

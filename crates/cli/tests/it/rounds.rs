@@ -1,4 +1,4 @@
-//! Backups at random moments, each restored, and what is in them compared.
+//! Backups at random moments, each restored and compared.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
 
@@ -84,7 +84,7 @@ pub(crate) fn keys(data: &Path) -> Vec<Value> {
     output.out.lines().map(key).collect()
 }
 
-/// What a database's file holds.
+/// The content of a database's file.
 fn held(file: &Path) -> Vec<u8> {
     let dumped = Command::new("python3").args(["-c", DUMP]).arg(file).output().unwrap();
     assert!(dumped.status.success(), "{dumped:?}");

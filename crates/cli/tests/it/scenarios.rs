@@ -128,7 +128,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Lives that take a turn because someone says so.
+/// Cases in which a control call changes the course.
 fn acted_cases() -> Vec<Case> {
     let endless = "two-speakers?seconds=600";
     let acted = |scenario, ending, manifest, acts: &[(&'static str, Act)]| Case {
@@ -155,7 +155,7 @@ fn acted_cases() -> Vec<Case> {
     ]
 }
 
-/// What no scenario plays, since it takes a bot that dies in the moment between, or that knows no better: the orchestrator's tests do
+/// Transitions that no scenario reaches, since a bot would have to die between two reports: the orchestrator's tests cover them
 /// (`a_bot_may_be_lost_in_any_status`).
 const UNPLAYED: [&str; 4] =
     ["joining --> queued", "in_call --> queued", "finalizing --> queued", "recording --> failed"];
@@ -284,7 +284,7 @@ impl ReceivedEvents {
         data
     }
 
-    /// What was seen is what `docs/job-lifecycle.md` draws: no step more, and none less.
+    /// The transitions that occurred are exactly those that `docs/job-lifecycle.md` draws.
     fn match_the_documented_lifecycle(&self) {
         let page = std::fs::read_to_string(spec_file::path("docs/job-lifecycle.md")).unwrap();
         let drawn: BTreeSet<String> = page
@@ -310,7 +310,7 @@ impl ReceivedEvents {
         );
     }
 
-    /// Each event once, in order, without holes but for what only the timeline has; one end, after which there is only a mix, at most one.
+    /// Each event comes once and in order; only events of the timeline are missing. After the one end there is at most the event of the mix.
     fn check(&self, case: &Case, job: &Job, client: &MeetBot) {
         let timeline = client.events(&job.id, None).unwrap().data;
         let apart: Vec<u64> = timeline
@@ -354,7 +354,7 @@ impl ReceivedEvents {
     }
 }
 
-/// What is particular to some scenarios.
+/// Checks that apply to some scenarios only.
 fn check_scenario(scenario: &str, manifest: &Manifest, events: &[Value], client: &MeetBot) {
     let id = manifest.job_id.to_string();
     let of = |name: &str| events.iter().filter(|event| event["event"] == name).count();

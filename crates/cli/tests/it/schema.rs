@@ -1,4 +1,4 @@
-//! Recordings as others read them: by the schemas in `spec/`.
+//! Recordings fit the schemas in `spec/`.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -19,7 +19,7 @@ static SCHEMAS: LazyLock<HashMap<&str, Validator>> = LazyLock::new(|| {
     files.map(|(file, name)| (file, jsonschema::validator_for(&schema(name)).unwrap())).into()
 });
 
-/// Fails unless the manifest, or the line of a file, is what its schema says.
+/// Fails unless the manifest, or the line of a file, fits its schema.
 #[track_caller]
 fn fits(file: &str, value: &Value) {
     let problems: Vec<String> = SCHEMAS[file]
@@ -29,7 +29,7 @@ fn fits(file: &str, value: &Value) {
     assert!(problems.is_empty(), "{file}: {problems:#?} in {value:#}");
 }
 
-/// Fails unless the recording is what the schemas say, each line of each file included.
+/// Fails unless the recording fits the schemas, each line of each file included.
 #[track_caller]
 pub(crate) fn recording_fits(client: &MeetBot, id: &str) {
     let manifest: Value =
@@ -47,7 +47,7 @@ pub(crate) fn recording_fits(client: &MeetBot, id: &str) {
     speaking_fits(&manifest);
 }
 
-/// The spans are in order, apart, within the recording, of people who are known, and as long as these are said to have spoken.
+/// The spans are sorted, disjoint and within the recording, belong to its participants, and add up to their speaking times.
 #[track_caller]
 fn speaking_fits(manifest: &Value) {
     let spans = manifest["speaking"].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! A server that is stopped (SIGSTOP) for longer than a lease lasts, and then goes on as if nothing had happened.
+//! A server that is stopped (SIGSTOP) for longer than a lease, and then continues.
 
 use std::time::{Duration, Instant};
 

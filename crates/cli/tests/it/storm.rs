@@ -24,7 +24,7 @@ use xtask::ffmpeg::{decodes, length_ms};
 
 use crate::program::{PATIENCE, client, create_key, manifest_of, sandbox, serve};
 
-/// How many clients dispatch at the same time, each over a connection of its own.
+/// How many clients dispatch at the same time, each over a separate connection.
 const CLIENTS: usize = 4;
 /// How long after a burst begins the server may be killed, in ms.
 const SOON: u64 = 300;
@@ -262,7 +262,7 @@ fn all_jobs(server: &MeetBot) -> Vec<Job> {
     server.bots(&list).map(Result::unwrap).collect()
 }
 
-/// Looks until it holds, which may take long while a server is killed again and again.
+/// Polls until the condition holds, which may take long while a server is killed repeatedly.
 pub(crate) fn wait_until(holds: impl FnMut() -> Result<(), String>) {
     poll_until(PATIENCE * 10, holds);
 }

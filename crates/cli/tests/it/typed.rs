@@ -1,7 +1,7 @@
-//! The commands of README, quickstart, webhooks and operations, typed in their order into an empty home, and what they print beside what the pages show.
+//! Runs the commands of README, quickstart, webhooks and operations in order in an empty home, and compares their output with the pages.
 //!
-//! Each page has a network and processes of its own, so that its ports are free and nothing outlives it. The program of this build stands in for those that the pages
-//! build (`cargo run`, `cargo install`).
+//! Each page has separate network and process namespaces, so that its ports are free and no process outlives it. The program of this build replaces those that the
+//! pages build (`cargo run`, `cargo install`).
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use crate::program::{PATIENCE, meetbot};
 const PAGES: [&str; 4] =
     ["README.md", "docs/quickstart.md", "docs/webhooks.md", "docs/operations.md"];
 
-/// What is not typed, by how it begins, and why.
+/// The prefixes of commands that are not run, and why.
 const NOT_TYPED: &[(&str, &str)] = &[
     ("git clone ", "no test uses the internet; the program is that of this checkout"),
     ("cd meetbot", "it goes into what is cloned"),
@@ -44,10 +44,10 @@ const NOT_TYPED: &[(&str, &str)] = &[
     ("journalctl ", "there is no journal; the logs' test reads the server's own lines"),
 ];
 
-/// What is typed in place of a command.
+/// Commands that are replaced, and by what.
 const IN_PLACE: &[(&str, &str)] = &[("cargo run --release -- demo", "meetbot demo")];
 
-/// What runs until it is stopped, by how it begins, and the words by which it is known to run.
+/// The prefixes of commands that run until they are stopped, and the text that they print once they run.
 const KEEPS_RUNNING: &[(&str, &str)] = &[
     ("meetbot serve --sandbox", "serves at"),
     ("meetbot serve", "For real meetings"),
@@ -55,11 +55,11 @@ const KEEPS_RUNNING: &[(&str, &str)] = &[
     ("meetbot webhooks listen", "listening: "),
 ];
 
-/// What a page holds.
+/// An item of a page.
 enum Item {
     /// A command, continued lines joined.
     Command(String),
-    /// What the command before it prints.
+    /// The output of the command before it.
     Printed(Vec<String>),
 }
 

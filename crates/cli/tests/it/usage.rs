@@ -119,7 +119,7 @@ fn a_signature_is_judged_by_the_exit_code() {
     assert_eq!(verify("whsec_dGVzdA=="), Some(0));
     assert_eq!(verify("whsec_dGVzdA==\n"), Some(0));
     assert_eq!(verify("whsec_b3RoZXI="), Some(1));
-    // What cannot be a secret is no matter of the signature.
+    // An invalid secret is not reported as a wrong signature.
     for wrong in ["", "dGVzdA==", "whsec_", "whsec_no base64"] {
         assert_eq!(verify(wrong), Some(2), "{wrong}");
     }

@@ -107,7 +107,7 @@ fn a_secret_is_shown_and_rotated_with_an_overlap_and_never_twice_at_once() {
     assert_eq!(webhooks(&["secret", "--consumer", "nobody"]).code, Some(2));
 }
 
-/// Posts to a receiver; answers the head and the body of what it said.
+/// Posts to a receiver; returns the head and the body of its response.
 fn post(url: &str, headers: &str, body: &str) -> (String, String) {
     let address = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
     let mut stream = TcpStream::connect(address).unwrap();

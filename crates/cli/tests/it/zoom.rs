@@ -1,4 +1,4 @@
-//! A meeting of Zoom from its webhook to the recording: the whole program, and a Zoom that the test plays.
+//! A meeting of Zoom from its webhook to the recording, with the whole program and a fake Zoom.
 
 use std::{fs, path::Path, time::SystemTime};
 
@@ -61,7 +61,7 @@ fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap()
 }
 
-/// Zoom tells the server of an event; answers the status.
+/// Sends a webhook of Zoom to the server; returns the status.
 fn post(url: &str, event: &str, payload: &Value) -> u16 {
     Webhook::flat(event, payload, now_ms(), TOKEN).post(url).unwrap().0
 }
@@ -115,7 +115,7 @@ fn a_webhook_of_zoom_leads_to_a_recording_that_outlives_a_kill_of_the_server() {
     for _ in 0..2 {
         assert_eq!(post(&url, "meeting.rtms_started", &payload), 200);
     }
-    // All of it was said before the bot came: Zoom sends it again.
+    // All of it was sent before the bot connected: Zoom sends it again.
     let from_ms = now_ms() - 2_000;
     runtime.block_on(zoom.play(speaks(101, "Ada", from_ms, 100)));
     await_job(&client, &id, |job| job.status == JobStatus::Recording);
@@ -125,7 +125,7 @@ fn a_webhook_of_zoom_leads_to_a_recording_that_outlives_a_kill_of_the_server() {
         (bytes > 1_000).then_some(()).ok_or("Ada is not in her file")
     });
     server.kill();
-    // Ada goes on while nobody listens: Zoom sends it to the next bot.
+    // Ada speaks on while no bot is connected: Zoom sends it to the next bot.
     let goes_on = speaks(101, "Ada", from_ms + 2_000, 40).into_iter().map(|step| match step {
         Step::Say(line, word) => Step::Keep(line, word),
         step => step,
@@ -269,9 +269,9 @@ fn a_template_that_makes_no_job_is_refused_at_the_start_with_what_is_right() {
     }
 }
 
-/// How a stream goes on after its bot has joined.
+/// The course of a stream after its bot has joined.
 #[derive(Clone, Copy)]
-enum Goes {
+enum Course {
     /// It stops for this reason.
     Stops(u64),
     /// These handshakes are refused before one is fine; where it is joined all the same, the meeting ends.
@@ -279,17 +279,17 @@ enum Goes {
 }
 
 /// How its job ends: its status, its failure code, and whether all that was recorded is deleted.
-type Ends = (JobStatus, Option<&'static str>, bool);
+type JobEnding = (JobStatus, Option<&'static str>, bool);
 
-const WHOLE: Ends = (JobStatus::Completed, None, false);
-const REMOVED: Ends = (JobStatus::Failed, Some("removed_from_meeting"), false);
-const DISABLED: Ends = (JobStatus::Failed, Some("recording_disabled"), false);
-const DELETED: Ends = (JobStatus::Failed, Some("recording_disabled"), true);
-const KEYS: Ends = (JobStatus::Failed, Some("auth_failure"), false);
-const ERROR: Ends = (JobStatus::Failed, Some("internal_error"), false);
+const WHOLE: JobEnding = (JobStatus::Completed, None, false);
+const REMOVED: JobEnding = (JobStatus::Failed, Some("removed_from_meeting"), false);
+const DISABLED: JobEnding = (JobStatus::Failed, Some("recording_disabled"), false);
+const DELETED: JobEnding = (JobStatus::Failed, Some("recording_disabled"), true);
+const KEYS: JobEnding = (JobStatus::Failed, Some("auth_failure"), false);
+const ERROR: JobEnding = (JobStatus::Failed, Some("internal_error"), false);
 
 /// Every stop reason and every status of a handshake that Zoom documents. What interrupts a stream is followed by its return.
-fn table() -> Vec<(Goes, Ends)> {
+fn table() -> Vec<(Course, JobEnding)> {
     const VIDEO: u64 = 2;
     const SHARE: u64 = 4;
     const TRANSCRIPT: u64 = 8;
@@ -301,9 +301,9 @@ fn table() -> Vec<(Goes, Ends)> {
             18 => KEYS,
             _ => WHOLE,
         };
-        (Goes::Stops(reason), ends)
+        (Course::Stops(reason), ends)
     });
-    let refusals: [(u64, &'static [u64], Ends); 18] = [
+    let refusals: [(u64, &'static [u64], JobEnding); 18] = [
         (SIGNALLING, &[1], ERROR),
         (SIGNALLING, &[2], WHOLE),
         (SIGNALLING, &[3], KEYS),
@@ -324,12 +324,12 @@ fn table() -> Vec<(Goes, Ends)> {
         (CHAT, &[15], WHOLE),
     ];
     let refusals =
-        refusals.into_iter().map(|(line, statuses, ends)| (Goes::Refuses(line, statuses), ends));
+        refusals.into_iter().map(|(line, statuses, ends)| (Course::Refuses(line, statuses), ends));
     stops.chain(refusals).collect()
 }
 
-/// Lets a stream go as it is to.
-async fn play(zoom: &Zoom, goes: Goes, from_ms: i64) {
+/// Plays the course of a stream.
+async fn play(zoom: &Zoom, goes: Course, from_ms: i64) {
     let stops = |reason: u64| {
         [
             Step::Say(SIGNALLING, json!({"msg_type": 9, "state": 5, "stop_reason": reason})),
@@ -338,13 +338,13 @@ async fn play(zoom: &Zoom, goes: Goes, from_ms: i64) {
     };
     // 20 ms of samples where Opus was refused.
     let samples = "A".repeat(2_560);
-    let of_samples = matches!(goes, Goes::Refuses(SOUND, [18]));
+    let of_samples = matches!(goes, Course::Refuses(SOUND, [18]));
     let data = if of_samples { samples.as_str() } else { SILENCE };
     zoom.play(speaks_in(data, 101, "Ada", from_ms, 20)).await;
     zoom.has_said_all(&[SOUND]).await;
     match goes {
         // Those that end nothing: the stream is joined again, and then the meeting ends.
-        Goes::Stops(reason @ (7 | 10..=17 | 19..=22 | 24 | 25)) => {
+        Course::Stops(reason @ (7 | 10..=17 | 19..=22 | 24 | 25)) => {
             zoom.play(stops(reason)).await;
             zoom.connects(SIGNALLING, 2).await;
             zoom.connects(SOUND, 2).await;
@@ -352,8 +352,8 @@ async fn play(zoom: &Zoom, goes: Goes, from_ms: i64) {
             zoom.has_said_all(&[SOUND]).await;
             zoom.play(stops(6)).await;
         }
-        Goes::Stops(reason) => zoom.play(stops(reason)).await,
-        Goes::Refuses(..) => zoom.play(stops(6)).await,
+        Course::Stops(reason) => zoom.play(stops(reason)).await,
+        Course::Refuses(..) => zoom.play(stops(6)).await,
     }
 }
 
@@ -386,7 +386,7 @@ fn each_stop_and_each_refusal_of_a_handshake_ends_its_job_as_documented() {
         let order =
             NewJob { meeting_url: format!("https://zoom.us/j/{meeting}"), ..NewJob::default() };
         jobs.push(client.dispatch_bot(order).unwrap().id);
-        if let Goes::Refuses(line, statuses) = goes {
+        if let Course::Refuses(line, statuses) = goes {
             zoom.refuse(*line, statuses);
         }
         let payload = json!({
@@ -409,8 +409,8 @@ fn each_stop_and_each_refusal_of_a_handshake_ends_its_job_as_documented() {
     }
     for ((goes, (status, code, deleted)), job) in table.iter().zip(&jobs) {
         let what = match goes {
-            Goes::Stops(reason) => format!("stop {reason}"),
-            Goes::Refuses(line, statuses) => format!("{line} refused with {statuses:?}"),
+            Course::Stops(reason) => format!("stop {reason}"),
+            Course::Refuses(line, statuses) => format!("{line} refused with {statuses:?}"),
         };
         let job = client.wait_for_bot(job, Some(PATIENCE * 2)).unwrap();
         let failed = job.failure_code.as_ref().map(ToString::to_string);
@@ -420,7 +420,7 @@ fn each_stop_and_each_refusal_of_a_handshake_ends_its_job_as_documented() {
         if job.status == JobStatus::Completed {
             let manifest = manifest_of(&client, &job.id);
             let packets: u64 = manifest.tracks.iter().map(|track| track.packets).sum();
-            let goes_on = matches!(goes, Goes::Stops(reason) if *reason != 6);
+            let goes_on = matches!(goes, Course::Stops(reason) if *reason != 6);
             assert_eq!(packets, if goes_on { 40 } else { 20 }, "{what}: {manifest:#?}");
         }
     }

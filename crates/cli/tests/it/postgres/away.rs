@@ -1,4 +1,4 @@
-//! A database that is away for a while: nothing that was acknowledged is lost, and no bot is given up.
+//! A database that is unavailable for a while: nothing that was acknowledged is lost, and no bot is given up.
 
 use std::{
     collections::HashSet,

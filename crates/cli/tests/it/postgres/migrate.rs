@@ -25,7 +25,7 @@ fn migrate(data: &Path, store: &str, more: &[&str]) -> CommandOutput {
         .args(more))
 }
 
-/// An answer, without what changes when it is asked for.
+/// A response, without the parts that reading it changes.
 fn answer(client: &MeetBot, path: &str) -> Value {
     let answer = client.request(Request::new("GET", path).unwrap()).unwrap();
     let mut answer = serde_json::from_slice(answer.body()).unwrap();
@@ -44,7 +44,7 @@ fn without_last_use(value: &mut Value) {
     }
 }
 
-/// All that a consumer and an operator read of what is settled.
+/// Everything that a consumer and an operator can read of ended jobs.
 fn answers(consumer: &MeetBot, operator: &MeetBot, jobs: &[String]) -> Vec<Value> {
     let mut all: Vec<Value> = jobs.iter().map(|id| of_job(consumer, id)).collect();
     for id in jobs {
@@ -112,7 +112,7 @@ fn what_the_api_answers_is_the_same_after_a_migration_and_a_meeting_goes_on() {
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(output.err.contains("in use"), "a server runs on it: {output:?}");
     server.kill();
-    // A server that sends nothing and starts nothing shows what there is.
+    // A paused server sends nothing and starts nothing, so that its responses do not change.
     let frozen = TempDir::new().unwrap();
     let copy = frozen.path().join("copy.db");
     let output = run(meetbot().args(["backup", "--data-dir"]).arg(data.path()).arg(&copy));
@@ -143,7 +143,7 @@ fn what_the_api_answers_is_the_same_after_a_migration_and_a_meeting_goes_on() {
     let again = migrate(data.path(), &store, &[]);
     assert_eq!(again.code, Some(1), "{again:?}");
     assert!(again.err.contains("holds a server's data already"), "{again:?}");
-    // Started on the folder by mistake, without the setting: it goes on with nothing.
+    // A server that is started on the old folder by mistake, without the setting, has nothing to continue.
     let (old, url) = serve(data.path(), None);
     assert_eq!(client(&url, &busy).get_bot(&running).unwrap().unwrap().attempt, 1);
     assert_eq!(old.terminate(), Some(0));
@@ -175,7 +175,7 @@ fn what_the_api_answers_is_the_same_after_a_migration_and_a_meeting_goes_on() {
     assert_eq!((output.code, output.err.contains("--store")), (Some(2), true), "{output:?}");
 }
 
-/// The delivery that nobody takes is tried on, and the other consumer's meeting is over.
+/// The failing delivery is retried, and the other consumer's meeting is over.
 fn without_what_goes_on(value: &mut Value) {
     match value {
         Value::Object(fields) => {

@@ -1,4 +1,4 @@
-//! The server on PostgreSQL: tests of the server once more, and what only a database beside it can do.
+//! The server on PostgreSQL: repeats tests of the server, and tests failures of a separate database.
 
 mod away;
 mod migrate;
@@ -12,8 +12,8 @@ use xtask::postgres::Postgres;
 
 use crate::program::{POSTGRES, Running, create_with, serve_with};
 
-/// Those of this binary's tests that run on PostgreSQL too: meetings with control calls, webhooks, kills, stops, deletion. Not those that watch how fast a server is, since these
-/// run beside all others.
+/// The tests of this binary that run on PostgreSQL too: meetings with control calls, webhooks, kills, stops, deletion. Tests that depend on the server's speed
+/// are excluded, since these run beside all others.
 const ON_BOTH: [&str; 7] = [
     "deletion::a_deleted_recording_is_gone_and_the_receipt_lists_it",
     "deletion::an_erased_consumer_is_gone_with_its_bots_and_data_and_no_other_consumer_is",

@@ -47,7 +47,7 @@ impl Try<'_> {
     }
 }
 
-/// Answers the wish for TLS with no, as a server without it does.
+/// Refuses TLS, as a server without it does.
 fn without_tls() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// A lease of six seconds, and hardly a pause after bots that are lost one after the other.
+/// A lease of six seconds, and a short pause after bots that are lost in succession.
 const SHORT: &str = r#"{"leaseMs":6000,"pauseMs":100}"#;
 
 /// Servers that run no bot themselves, a sandbox that outlives them, and workers on one data folder.

@@ -7,7 +7,7 @@ use meetbot::JobStatus;
 use super::{Setup, dispatch};
 use crate::program::{await_job, manifest_of};
 
-/// The attempts of which a program's log says that this was done.
+/// The attempts for which a program's log has this line.
 fn launched(log: &str) -> Vec<String> {
     let lines = log.lines().filter(|line| line.contains("a bot was given"));
     lines
