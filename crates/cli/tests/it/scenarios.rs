@@ -218,7 +218,7 @@ fn every_scenario_ends_as_it_says() {
             (case, job.unwrap().id)
         })
         .collect();
-    let mut received = ReceivedEvents::default();
+    let mut observed = ReceivedEvents::default();
     let mut statuses: Vec<(String, String)> =
         played.iter().map(|(_, id)| (id.clone(), "queued".to_owned())).collect();
     loop {
@@ -228,19 +228,19 @@ fn every_scenario_ends_as_it_says() {
                 case.acts.remove(0).1(&client, &id);
             }
         }
-        if received.ended == played.len() {
+        if observed.ended == played.len() {
             break;
         }
-        let data = received.add(&receiver.next());
+        let data = observed.add(&receiver.next());
         let word = |name: &str| data[name].as_str().unwrap().to_owned();
         statuses.push((word("jobId"), word("status")));
     }
-    received.match_the_documented_lifecycle();
+    observed.match_the_documented_lifecycle();
     for (case, id) in &played {
         let job = client.wait_for_bot(id, Some(PATIENCE)).unwrap();
         assert_eq!(ending(&job), case.ending, "{}: {job:#?}", case.scenario);
         assert_eq!(job.attempt, case.attempts, "{}", case.scenario);
-        received.check(case, &job, &client);
+        observed.check(case, &job, &client);
         assert_eq!(
             job.manifest_uri.is_some(),
             case.manifest.is_some(),
@@ -251,7 +251,7 @@ fn every_scenario_ends_as_it_says() {
             let manifest = manifest_of(&client, id);
             schema::recording_fits(&client, id);
             assert_eq!(manifest.complete, complete, "{}: {manifest:#?}", case.scenario);
-            check_scenario(case.scenario, &manifest, &received.events[id], &client);
+            check_scenario(case.scenario, &manifest, &observed.events[id], &client);
             for track in &manifest.tracks {
                 let folder = data.path().join(format!("recordings/{id}/e{}", job.attempt));
                 decodes(&folder.join(&track.file));
