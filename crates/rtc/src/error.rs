@@ -1,8 +1,8 @@
-//! What can go wrong with a peer.
+//! The errors of a peer.
 
 use str0m::RtcError;
 
-/// A peer cannot do what was asked.
+/// A call of a peer failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -15,16 +15,16 @@ pub enum Error {
     /// An answer came without an offer of ours.
     #[error("an answer without an offer")]
     NoOffer,
-    /// The track does not exist, or does not go this way.
+    /// The track does not exist, or this side does not send on it.
     #[error("no such track to send on: {0}")]
     NoTrack(String),
     /// The data channel does not exist or is not open.
     #[error("no such data channel")]
     NoChannel,
-    /// The other side opens data channels without end; the session cannot be used any more.
+    /// The other side has opened more data channels than are allowed; the session cannot be used any more.
     #[error("the other side has opened too many data channels")]
     TooManyChannels,
-    /// The session itself broke; it cannot be used any more.
+    /// The session failed; it cannot be used any more.
     #[error("the WebRTC session: {0}")]
     Session(Box<RtcError>),
 }

@@ -1,4 +1,4 @@
-//! What a peer tells its owner.
+//! The events that a peer reports to its owner.
 
 use std::{
     ops::RangeInclusive,
@@ -12,7 +12,7 @@ use crate::{Channel, TrackId};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The media path is up: ICE found a way and DTLS agreed on keys.
+    /// The media path is up: ICE found a path and DTLS agreed on keys.
     Connected,
     /// The media path is down, for now or for good.
     Disconnected,
@@ -76,27 +76,27 @@ pub struct Frame {
     /// The sequence numbers of its packets, extended so that they do not wrap. A frame comes after all with lower numbers; a sender that changes its SSRC
     /// counts anew, from any number.
     pub sequence: RangeInclusive<u64>,
-    /// When its first packet came into the socket, as the system says (where it does not: when it was read). It may have been held up at the sender or on its way:
-    /// it is never earlier than the frame was made, and says no more than that.
+    /// When its first packet came into the socket, by the system's timestamp (without one: when it was read). The packet may have been delayed at the sender or on
+    /// the network, so this is only an upper bound of the time at which the frame was made.
     pub arrived: Instant,
-    /// How loud it is in dBov (0 loudest, −127 silence), where the sender says so (RFC 6464).
+    /// How loud it is in dBov (0 loudest, −127 silence), if the sender reports it (RFC 6464).
     pub level_dbov: Option<i8>,
-    /// Whether there is a voice in it, where the sender says so.
+    /// Whether there is a voice in it, if the sender reports it.
     pub voice: Option<bool>,
-    /// By how many degrees clockwise a picture is to be turned for showing (0, 90, 180 or 270), where the sender says so with this frame (3GPP TS 26.114,
-    /// 7.4.5). Senders may say so with key frames and changes only: it holds for what follows on the track.
+    /// By how many degrees clockwise a picture must be rotated for display (0, 90, 180 or 270), if this frame carries it (3GPP TS 26.114,
+    /// 7.4.5). Senders may send it with key frames and changes only: it holds until the track's next value.
     pub rotation: Option<u16>,
     /// Whether a decoder can start here.
     pub keyframe: bool,
-    /// False when packets before it never came.
+    /// False if packets before it were lost, or a frame before it was malformed.
     pub contiguous: bool,
-    /// The last Sender Report that came before its first packet. A relay may write reports of its own: those of Janus say when the last packet came to it.
+    /// The last Sender Report that came before its first packet. A relay may write its own reports: those of Janus carry the time at which the last packet reached Janus.
     pub sender_report: Option<SenderReport>,
     /// The frame itself.
     pub data: Arc<[u8]>,
 }
 
-/// How a sender's RTP time and its wall clock go together; it puts several tracks of one sender on one clock.
+/// Maps a sender's RTP time to its wall clock; it puts several tracks of one sender on one clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SenderReport {
     /// The sender's clock.

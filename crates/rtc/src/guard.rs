@@ -9,13 +9,13 @@ use std::{
     },
 };
 
-/// Remote addresses that never answered, of all peers with one guard together: what a hostile server can aim a bot at. A server that is well leaves
-/// at most a few of them behind each time that it is joined.
+/// The most remote addresses that never answered, of all peers with one guard: the addresses at which a hostile server can aim a bot. A normal server leaves
+/// at most a few of them for each join.
 const MOST_UNANSWERED: usize = 256;
 
-/// Says to which addresses a peer may send, and counts those that never answer. Clones share the count, so that joining again does not begin it anew.
+/// Decides to which addresses a peer may send, and counts those that never answer. Clones share the count, so that joining again does not reset it.
 ///
-/// A peer asks it for every remote candidate: those in a description, those that come one by one, and those that a check reveals (peer-reflexive).
+/// A peer asks it for every remote candidate: those in a description, trickled ones, and peer-reflexive ones.
 /// Names (mDNS) are never resolved.
 #[derive(Clone)]
 pub struct Guard {
@@ -42,7 +42,7 @@ impl fmt::Debug for Guard {
 }
 
 impl Guard {
-    /// Allows the addresses for which `allows` is true. Of others, a peer's [`path`](crate::Peer::path) says `why_not`.
+    /// Allows the addresses for which `allows` is true. For others, a peer's [`path`](crate::Peer::path) names `why_not` as the reason.
     pub fn new(
         allows: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
         why_not: &'static str,
@@ -50,7 +50,7 @@ impl Guard {
         Self { allows: Arc::new(allows), why_not, unanswered: Arc::default() }
     }
 
-    /// Allows every address: for a peer whose other side is trusted.
+    /// Allows every address: for a peer that trusts its other side.
     pub fn everywhere() -> Self {
         Self::new(|_| true, "")
     }
@@ -78,7 +78,7 @@ impl Guard {
             .map_err(|_| Refused::TooMany)
     }
 
-    /// One of those that were counted has answered.
+    /// A counted address has answered.
     pub(crate) fn answered(&self) {
         self.unanswered.fetch_sub(1, Ordering::Relaxed);
     }

@@ -3,7 +3,7 @@
 mod candidates;
 mod description;
 mod discover;
-mod note;
+mod events;
 mod path;
 mod remotes;
 mod send;
@@ -50,20 +50,20 @@ const AUDIO_REORDERING: usize = 5;
 /// How long a packet waits for one that is late.
 const AUDIO_REORDERING_WAIT: Duration = Duration::from_millis(200);
 
-/// How often the senders of video are told what came. A server may keep nothing to send again before it has heard that (Janus does so).
+/// How often RTCP receiver reports are sent for video. A server may keep no packets for retransmission before the first of them (Janus does so).
 const VIDEO_REPORTS: Duration = Duration::from_millis(250);
 
-/// Silence for this long means that the other side is gone. Where nothing is sent, a peer hears answers to its own checks and nothing else. It
-/// checks every 3 s, and, once an answer stays away, at 6, 6.5, 7.5, 9.5 and 12.5 s after the last: so many may go lost.
+/// A connection counts as lost after this long without a datagram. Where nothing is sent, only answers to the peer's own connectivity checks arrive. It
+/// checks every 3 s, and, once an answer is missing, at 6, 6.5, 7.5, 9.5 and 12.5 s after the last: that many may be lost.
 const SILENCE_IS_DISCONNECTED: Duration = Duration::from_secs(13);
 
-/// Datagrams that are taken at once: about a millisecond's work. Then others on the same thread have their turn, however many more lie there.
+/// Datagrams that are read in one turn: about a millisecond of work. Then the task yields to others on the same thread, even if more datagrams wait.
 const DATAGRAMS_AT_ONCE: usize = 100;
 
-/// The largest message of a data channel, which the other side is told (`max-message-size`). RFC 8841 takes as much for granted.
+/// The largest message of a data channel, announced as `max-message-size`. It is also the default of RFC 8841.
 const MOST_MESSAGE_BYTES: u32 = 64 * 1024;
 
-/// Data channels that the other side may open in the life of a peer. The session looks at all it has with each message.
+/// Data channels that the other side may open in the life of a peer. The session scans all of them for each message.
 const MOST_CHANNELS: usize = 64;
 
 /// A successful answer to a check (RFC 8489, 5: the message type).
@@ -95,27 +95,27 @@ impl fmt::Display for TrackId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Channel(ChannelId);
 
-/// One side of a WebRTC session. It takes Opus, VP8 and H.264, and decodes nothing.
+/// One side of a WebRTC session. It accepts Opus, VP8 and H.264, and decodes nothing.
 pub struct Peer {
     rtc: Rtc,
     sockets: Sockets,
-    /// Bound where the other side's offer leads to no other address.
+    /// The local address to bind if no candidate of the other side's offer leads to one.
     fallback: Option<IpAddr>,
     path: Path,
     remotes: Remotes,
-    /// Those of the other side's last description.
+    /// The credentials in the other side's last description.
     credentials: Option<Credentials>,
     channels: usize,
     datagram: Box<[u8; DATAGRAM_BYTES]>,
     events: VecDeque<Event>,
-    /// Tracks of which a frame was left out since the last that was told.
-    torn: HashSet<Mid>,
-    /// When the session wants to be woken.
+    /// Tracks that had a malformed frame since their last frame event. The next frame of such a track is not contiguous.
+    dropped_frames: HashSet<Mid>,
+    /// When the session's next timeout is due.
     wake: Instant,
-    /// The latest moment that the session knows of: its time never goes back.
+    /// The latest time that was passed to the session: its time must not go back.
     latest: Instant,
-    /// Something was asked of the session since it last spoke.
-    stirred: bool,
+    /// The session was changed since it was last polled.
+    needs_poll: bool,
     connected: bool,
     heard: Instant,
     pending_offer: Option<SdpPendingOffer>,
@@ -135,30 +135,30 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// The moment at which the wall clock showed `arrived`, not after `now`. A wall clock that was set meanwhile makes it wrong by as much.
+/// The moment at which the wall clock showed `arrived`, at most `now`. If the wall clock was set in between, it is wrong by that difference.
 #[expect(clippy::disallowed_methods, reason = "the system dates datagrams by the wall clock")]
 fn moment(arrived: SystemTime, now: Instant) -> Instant {
     let age = SystemTime::now().duration_since(arrived).unwrap_or_default();
     now.checked_sub(age).unwrap_or(now)
 }
 
-/// The cryptography, set up once in a process.
+/// The cryptography provider, created once in a process.
 fn crypto() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(str0m::crypto::from_feature_flags())))
 }
 
 impl Peer {
-    /// A peer on a free UDP port of `ip`, which is the candidate in its offers. It sends only where `guard` allows it.
+    /// A peer on a free UDP port of `ip`, which is the candidate in its offers. It sends only to addresses that `guard` allows.
     pub fn bind(ip: IpAddr, guard: Guard) -> Result<Self, Error> {
         let mut peer = Self::new(None, guard);
         peer.add_socket(ip)?;
         Ok(peer)
     }
 
-    /// A peer that takes offers: it binds a port of each address from which it reaches the other side's candidates (at most four), and
-    /// of `fallback` where the offer names no candidate that it reaches. Signalling may come by another address than media does. It sends only where
-    /// `guard` allows it.
+    /// A peer that accepts offers: it binds a port of each local address from which it reaches the other side's candidates (at most four), or
+    /// of `fallback` if it reaches none of the candidates. Signalling and media may use different addresses. The peer sends only to addresses that
+    /// `guard` allows.
     pub fn answering(fallback: IpAddr, guard: Guard) -> Self {
         Self::new(Some(fallback), guard)
     }
@@ -186,10 +186,10 @@ impl Peer {
             channels: 0,
             datagram: Box::new([0; DATAGRAM_BYTES]),
             events: VecDeque::new(),
-            torn: HashSet::new(),
+            dropped_frames: HashSet::new(),
             wake: start,
             latest: start,
-            stirred: true,
+            needs_poll: true,
             connected: false,
             heard: start,
             pending_offer: None,
@@ -201,15 +201,15 @@ impl Peer {
         self.connected
     }
 
-    /// What is known of the reason why no media path has come up, to be shown to an operator.
+    /// Why no media path is up, as far as the peer knows: a text for an operator.
     pub fn path(&self) -> impl fmt::Display {
         &self.path
     }
 
-    /// Adds tracks to send on, and makes the offer that tells the other side; candidates are inside.
+    /// Adds tracks to send on, and returns the offer for the other side, with candidates.
     ///
-    /// Also with no new track at all: the offer then opens the session for a data channel. A second offer before the
-    /// first was answered takes its place.
+    /// With no new track, the offer opens the session for a data channel. A second offer before the
+    /// first was answered replaces it.
     pub fn offer(&mut self, new: &[(Kind, String)]) -> Result<(Vec<TrackId>, String), Error> {
         let mut changes = self.rtc.sdp_api();
         let mut tracks = Vec::with_capacity(new.len());
@@ -232,15 +232,15 @@ impl Peer {
         let (offer, pending) =
             changes.apply().ok_or_else(|| Error::Description("nothing to offer".to_owned()))?;
         self.pending_offer = Some(pending);
-        self.stirred = true;
+        self.needs_poll = true;
         Ok((tracks, offer.to_sdp_string()))
     }
 
-    /// Opens a data channel; an offer to be sent, unless the session carries data channels already.
+    /// Opens a data channel. Returns an offer to be sent, or `None` if the session carries data channels already.
     pub fn open_channel(&mut self, label: &str) -> (Channel, Option<String>) {
         let mut changes = self.rtc.sdp_api();
         let channel = Channel(changes.add_channel(label.to_owned()));
-        self.stirred = true;
+        self.needs_poll = true;
         let offer = changes.apply().map(|(offer, pending)| {
             self.pending_offer = Some(pending);
             offer.to_sdp_string()
@@ -248,18 +248,18 @@ impl Peer {
         (channel, offer)
     }
 
-    /// Takes the other side's answer to the last offer.
+    /// Applies the other side's answer to the last offer.
     pub fn accept_answer(&mut self, sdp: &str) -> Result<(), Error> {
         let description = description::read(sdp)?;
         let answer = SdpAnswer::from_sdp_string(&description.sdp).map_err(unusable)?;
         let pending = self.pending_offer.take().ok_or(Error::NoOffer)?;
-        self.stirred = true;
+        self.needs_poll = true;
         self.rtc.sdp_api().accept_answer(pending, answer).map_err(unusable)?;
         self.take_candidates(description.credentials, &description.candidates);
         Ok(())
     }
 
-    /// Takes the other side's offer and gives the answer; candidates are inside.
+    /// Applies the other side's offer and returns the answer, with candidates.
     pub fn accept_offer(&mut self, sdp: &str) -> Result<String, Error> {
         let description = description::read(sdp)?;
         let offer = SdpOffer::from_sdp_string(&description.sdp).map_err(unusable)?;
@@ -269,39 +269,39 @@ impl Peer {
             .filter_map(|line| line.trim().strip_prefix("a=mid:"))
             .map(Mid::from)
             .collect();
-        let known: HashSet<_> = mids.iter().filter_map(|mid| self.repaired(*mid)).collect();
-        self.stirred = true;
+        let known: HashSet<_> = mids.iter().filter_map(|mid| self.rtx_ssrcs(*mid)).collect();
+        self.needs_poll = true;
         let answer = self.rtc.sdp_api().accept_offer(offer).map_err(unusable)?;
         self.take_candidates(description.credentials, &description.candidates);
         for mid in mids {
-            if let Some(stream) = self.repaired(mid)
+            if let Some(stream) = self.rtx_ssrcs(mid)
                 && !known.contains(&stream)
             {
-                self.report_apart(mid, stream)?;
+                self.stagger_rtcp(mid, stream)?;
             }
         }
         Ok(answer.to_sdp_string())
     }
 
-    /// The SSRC of what comes on a track, and that of what is sent again, where both were told beforehand.
-    fn repaired(&mut self, mid: Mid) -> Option<(Ssrc, Ssrc)> {
+    /// The SSRC of a received track and the SSRC of its retransmissions (RTX), if the description announced both.
+    fn rtx_ssrcs(&mut self, mid: Mid) -> Option<(Ssrc, Ssrc)> {
         let mut direct = self.rtc.direct_api();
         let stream = direct.stream_rx_by_mid(mid, None)?;
         Some((stream.ssrc(), stream.rtx()?))
     }
 
-    /// Lets a new stream begin to be reported on at a moment of its own. Those of one offer would be reported on together for ever, and servers
-    /// read such a report as being about its first stream only: Janus would then send nothing again of all the others.
-    fn report_apart(&mut self, mid: Mid, (ssrc, again): (Ssrc, Ssrc)) -> Result<(), Error> {
+    /// Restarts a new stream's RTCP reports at a separate moment. Streams of one offer would otherwise share every compound report, and servers
+    /// apply such a report to its first stream only: Janus would then retransmit nothing on the others.
+    fn stagger_rtcp(&mut self, mid: Mid, (ssrc, rtx): (Ssrc, Ssrc)) -> Result<(), Error> {
         let mut direct = self.rtc.direct_api();
         direct.remove_stream_rx(ssrc);
-        direct.expect_stream_rx(ssrc, Some(again), mid, None);
+        direct.expect_stream_rx(ssrc, Some(rtx), mid, None);
         self.advance(now())
     }
 
-    /// Sends a text message on a data channel; it leaves with the next [`Peer::next`].
+    /// Queues a text message on a data channel; the next [`Peer::next`] sends it.
     pub fn send_text(&mut self, channel: Channel, text: &str) -> Result<(), Error> {
-        self.stirred = true;
+        self.needs_poll = true;
         let written =
             self.rtc.channel(channel.0).ok_or(Error::NoChannel)?.write(false, text.as_bytes())?;
         if written { Ok(()) } else { Err(Error::NoChannel) }
@@ -311,17 +311,17 @@ impl Peer {
     pub fn request_keyframe(&mut self, track: TrackId) -> Result<(), Error> {
         let mut writer =
             self.rtc.writer(track.0).ok_or_else(|| Error::NoTrack(track.to_string()))?;
-        self.stirred = true;
+        self.needs_poll = true;
         writer.request_keyframe(None, KeyframeRequestKind::Pli).map_err(Error::from)
     }
 
-    /// What happens next. This call moves the session: packets come and go only while it is awaited.
+    /// The next event. This call drives the session: packets are received and sent only while it is awaited.
     ///
-    /// Dropping the call before it returns loses nothing.
+    /// It is cancel-safe: dropping the call before it returns loses nothing.
     pub async fn next(&mut self) -> Result<Event, Error> {
         loop {
-            if self.stirred {
-                self.stirred = false;
+            if self.needs_poll {
+                self.needs_poll = false;
                 self.advance(now())?;
             }
             if let Some(event) = self.events.pop_front() {
@@ -336,7 +336,7 @@ impl Peer {
                     if self.receive()? {
                         tokio::task::yield_now().await;
                     }
-                    // What is not of this session may come without a pause, too.
+                    // Datagrams of other sessions may arrive without a pause, and must not keep this one alive.
                     if self.connected && self.heard + SILENCE_IS_DISCONNECTED <= now() {
                         self.set_connected(false);
                     }
@@ -352,16 +352,16 @@ impl Peer {
         }
     }
 
-    /// Ends the session; the other side is told, and hears it within its next packets.
+    /// Ends the session, and tells the other side by its next packets.
     pub fn close(mut self) {
-        // Best effort: a socket that is full or gone makes the other side wait for its own timeout.
+        // Best effort: if the socket is full or closed, the other side waits for its timeout.
         if self.rtc.close().is_ok() {
             let _ = self.drain();
         }
     }
 
-    /// Moves the session to `now`, from one moment at which something is due to the next, as if it had been woken at each in time: what is due
-    /// at different moments is then said in different packets.
+    /// Advances the session to `now`, one due timeout after the other, as if it had been woken in time for each: reports that are due
+    /// at different moments then go into different packets.
     fn advance(&mut self, now: Instant) -> Result<(), Error> {
         while self.wake < now {
             let due = self.wake;
@@ -377,7 +377,7 @@ impl Peer {
         self.drain()
     }
 
-    /// Takes what lies in the sockets, but for what is too much at once. Answers whether more may be there.
+    /// Reads up to [`DATAGRAMS_AT_ONCE`] datagrams from the sockets. Returns whether more may be waiting.
     fn receive(&mut self) -> Result<bool, Error> {
         for _ in 0..DATAGRAMS_AT_ONCE {
             let received = self.sockets.receive(self.datagram.as_mut_slice())?;
@@ -390,17 +390,17 @@ impl Peer {
                 self.advance(arrived)?;
             }
             self.latest = arrived;
-            let answers = self.datagram[..length].starts_with(&BINDING_SUCCESS);
+            let is_answer = self.datagram[..length].starts_with(&BINDING_SUCCESS);
             let Ok(contents) = DatagramRecv::try_from(&self.datagram[..length]) else { continue };
             let receive = Receive { proto: Protocol::Udp, source, destination, contents };
             let input = Input::Receive(arrived, receive);
             if self.rtc.accepts(&input) {
-                // A check from an address that nobody has named makes it a candidate.
+                // A connectivity check from an unknown address makes that address a (peer-reflexive) candidate.
                 if let Err(why) = self.remotes.add(source) {
-                    tracing::trace!(%source, %why, "a check is not answered");
+                    tracing::trace!(%source, %why, "a connectivity check is not answered");
                     continue;
                 }
-                if answers {
+                if is_answer {
                     self.remotes.answered(source);
                 }
                 self.heard = now;
@@ -414,14 +414,14 @@ impl Peer {
         Ok(true)
     }
 
-    /// Sends and notes what the session has to say, until it wants to wait.
+    /// Sends the session's datagrams and queues its events, until it waits for a timeout.
     fn drain(&mut self) -> Result<(), Error> {
         loop {
             let output = match self.rtc.poll_output() {
-                // What somebody sent is no frame of its codec. The session has thrown it away already, and knows the next.
+                // A sender's data is not a valid frame of its codec. The session has dropped it, and continues with the next.
                 Err(RtcError::Packet(mid, _, error)) => {
-                    tracing::debug!(%mid, %error, "a frame is left out");
-                    self.torn.insert(mid);
+                    tracing::debug!(%mid, %error, "a malformed frame is dropped");
+                    self.dropped_frames.insert(mid);
                     continue;
                 }
                 output => output?,
@@ -434,10 +434,10 @@ impl Peer {
                 Output::Transmit(datagram) => {
                     let to = datagram.destination;
                     if !self.remotes.knows(to) {
-                        tracing::error!(%to, "the session sends to an address that was not allowed; the datagram is thrown away");
+                        tracing::error!(%to, "the session sends to an address that was not allowed; the datagram is dropped");
                         continue;
                     }
-                    // UDP may lose it anyway; a full socket is no reason to end the meeting.
+                    // UDP may lose it anyway; a full socket must not end the meeting.
                     let sent = self.sockets.send(&datagram.contents, datagram.source, to);
                     if let Err(error) = &sent {
                         tracing::trace!(%error, "a datagram was not sent");
@@ -446,7 +446,7 @@ impl Peer {
                         self.path.sent(to, sent.as_ref().map(drop));
                     }
                 }
-                Output::Event(event) => self.note(event),
+                Output::Event(event) => self.on_session_event(event),
             }
             if self.channels > MOST_CHANNELS {
                 return Err(Error::TooManyChannels);
@@ -462,7 +462,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_peer_takes_so_many_datagrams_at_once_and_the_rest_in_its_next_turn() {
+    async fn a_peer_reads_a_bounded_number_of_datagrams_in_one_turn_and_the_rest_in_the_next() {
         let bind = || Peer::bind(Ipv4Addr::LOCALHOST.into(), Guard::everywhere()).unwrap();
         let (mut sender, mut receiver) = (bind(), bind());
         let (tracks, offer) = sender.offer(&[(Kind::Audio, "voice".to_owned())]).unwrap();
@@ -473,7 +473,7 @@ mod tests {
                 event = receiver.next() => drop(event.unwrap()),
             }
         }
-        // Only the sender moves.
+        // Only the sender is driven.
         for number in 0..150 {
             let packet = AudioPacket {
                 rtp_time: number * 960,
@@ -486,7 +486,7 @@ mod tests {
         }
         receiver.sockets.readable().await.unwrap();
         receiver.events.clear();
-        assert!(receiver.receive().unwrap(), "more is there");
+        assert!(receiver.receive().unwrap(), "more datagrams wait");
         let frames = receiver.events.len();
         assert!((1..=DATAGRAMS_AT_ONCE).contains(&frames), "{frames}");
         while receiver.receive().unwrap() {}

@@ -1,4 +1,4 @@
-//! STUN (RFC 8489): asks a server on the internet under which address it sees a socket of ours.
+//! STUN (RFC 8489): asks a server on the internet for the public address of a socket.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -20,7 +20,7 @@ pub(crate) fn request(transaction: &Transaction) -> Vec<u8> {
     request
 }
 
-/// The address in the answer to a request of ours; `None` for anything else.
+/// The address in the answer to the request of this transaction; `None` for anything else.
 pub(crate) fn answer(datagram: &[u8], transaction: &Transaction) -> Option<SocketAddr> {
     let (header, mut attributes) = datagram.split_at_checked(HEADER_BYTES)?;
     if number(&header[..2]) != BINDING_SUCCESS
@@ -40,7 +40,7 @@ pub(crate) fn answer(datagram: &[u8], transaction: &Transaction) -> Option<Socke
     }
 }
 
-/// The address and the port, each hidden behind the request's own bytes.
+/// The address and the port, each XORed with bytes of the header.
 fn mapped(value: &[u8], mask: &[u8]) -> Option<SocketAddr> {
     let (head, address) = value.split_at_checked(4)?;
     let port = number(&head[2..]) ^ number(&mask[..2]);
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_to_the_request_is_none_and_no_panic() {
+    fn other_datagrams_than_the_answer_give_none_without_a_panic() {
         assert_eq!(answer(V4, &[0; 12]), None);
         assert_eq!(answer(&request(&TRANSACTION), &TRANSACTION), None);
         for cut in 0..V4.len() {

@@ -1,4 +1,4 @@
-//! Candidates: which addresses of this side lead to those of the other.
+//! ICE candidates: the local addresses from which the other side's addresses are reached.
 
 use std::{io, net::IpAddr};
 
@@ -12,22 +12,22 @@ use super::{
 use crate::Error;
 
 impl Peer {
-    /// Takes a candidate of the other side that was not in its description. Answers the candidate of this side that
-    /// it brings about, if any, for the other side to be told.
+    /// Adds a trickled candidate of the other side. Returns the new candidate of this side that
+    /// it leads to, if any, to be sent to the other side.
     pub fn add_remote_candidate(&mut self, candidate: &str) -> Result<Option<String>, Error> {
         let candidate = Candidate::from_sdp_string(candidate).map_err(unusable)?;
-        let added = self.find_way(&candidate);
+        let added = self.bind_source_towards(&candidate);
         self.take(candidate);
         Ok(added)
     }
 
-    /// Takes the candidates of a description, which the session has not seen.
+    /// Adds the candidates of a description; they were removed from the text that the session read.
     pub(super) fn take_candidates(
         &mut self,
         credentials: Option<Credentials>,
         candidates: &[&str],
     ) {
-        // Others than before begin ICE anew.
+        // New credentials restart ICE.
         if self.credentials != credentials {
             self.credentials = credentials;
             self.remotes.restart();
@@ -36,48 +36,48 @@ impl Peer {
         candidates.flatten().for_each(|candidate| self.take(candidate));
     }
 
-    /// Lets the session check a candidate, if that is allowed and it does not do so already.
+    /// Passes a candidate to the session's connectivity checks, if the guard allows it and the session does not have it.
     fn take(&mut self, candidate: Candidate) {
         if candidate.proto() != Protocol::Udp {
             return;
         }
-        match self.remotes.name(candidate.addr()) {
+        match self.remotes.add_named(candidate.addr()) {
             Ok(true) => {
-                self.stirred = true;
+                self.needs_poll = true;
                 self.rtc.add_remote_candidate(candidate);
             }
             Ok(false) => {}
             Err(why) => {
-                tracing::debug!(address = %candidate.addr(), %why, "a candidate is left out");
+                tracing::debug!(address = %candidate.addr(), %why, "a candidate is ignored");
             }
         }
     }
 
-    /// Binds what reaches the candidates in an offer.
+    /// Binds the local addresses from which the candidates of an offer are reached.
     pub(super) fn bind_towards(&mut self, candidates: &[&str]) {
         for candidate in candidates {
-            // One of a kind that is not known here leads nowhere.
+            // A candidate that cannot be parsed is ignored.
             if let Ok(candidate) = Candidate::from_sdp_string(candidate) {
-                self.find_way(&candidate);
+                self.bind_source_towards(&candidate);
             }
         }
         if let Some(fallback) = self.fallback.filter(|_| self.sockets.is_empty())
             && let Err(error) = self.add_socket(fallback)
         {
-            tracing::debug!(%fallback, %error, "nothing is bound");
+            tracing::debug!(%fallback, %error, "the fallback address cannot be bound");
         }
     }
 
-    /// Binds a port of `ip`, if none is. Answers the candidate that it adds.
+    /// Binds a port of `ip`, if none is bound. Returns the candidate that it adds.
     pub(super) fn add_socket(&mut self, ip: IpAddr) -> io::Result<Option<String>> {
         let Some(address) = self.sockets.bind(ip)? else { return Ok(None) };
         let candidate = Candidate::host(address, "udp").map_err(io::Error::other)?;
-        self.stirred = true;
+        self.needs_poll = true;
         Ok(self.rtc.add_local_candidate(candidate).map(Candidate::to_sdp_string))
     }
 
-    /// Looks for the way to a candidate of the other side. Answers the candidate of this side that it takes, if that is new.
-    fn find_way(&mut self, candidate: &Candidate) -> Option<String> {
+    /// Binds the local address from which a candidate of the other side is reached. Returns the candidate of this side, if it is new.
+    fn bind_source_towards(&mut self, candidate: &Candidate) -> Option<String> {
         let address = candidate.addr().ip();
         if candidate.proto() != Protocol::Udp || !self.path.is_new(address) {
             return None;

@@ -1,22 +1,22 @@
-//! What a peer looks at in the other side's session description before the session reads it: its size, its ICE credentials, its candidates.
+//! Checks of the other side's session description before the session reads it: its size, its ICE credentials, its candidates.
 //!
-//! Descriptions come from strangers, and what reads them (str0m 0.25, is 0.12) trusts them in two places: it checks every candidate that is in one, and
-//! it panics on a long `ice-ufrag`.
+//! Descriptions are untrusted, and the libraries that read them (str0m 0.25, is 0.12) trust them in two places: they send connectivity checks to every
+//! candidate, and panic on a long `ice-ufrag`.
 
 use crate::Error;
 
-/// Bytes of a session description. An offer of Janus has about 2 kB for each person with sound and picture.
+/// The most bytes of a session description. An offer of Janus has about 2 kB for each person with audio and video.
 pub const DESCRIPTION_BYTES: usize = 512 * 1024;
-/// Tracks of a session description.
+/// The most tracks of a session description.
 pub const DESCRIPTION_TRACKS: usize = 1_000;
 /// RFC 8839, 5.4: `ice-ufrag` has 4 to 256 characters, `ice-pwd` 22 to 256.
 const SHORTEST_UFRAG: usize = 4;
 const SHORTEST_PASSWORD: usize = 22;
 const LONGEST_PASSWORD: usize = 256;
-/// Shorter than RFC 8839 has it. ICE writes `UFRAG:OURS` into the user name of a check, ours has 16 characters, and is 0.12 refuses to write one of more than
-/// 128 bytes (`stun.rs`, `encode_str_no_len`), which `IceAgent::stun_client_binding_request` takes for impossible (`agent.rs`, `expect`).
+/// Shorter than the limit of RFC 8839. ICE writes `UFRAG:OURS` into the user name of a check, ours has 16 characters, and is 0.12 refuses to write one of more than
+/// 128 bytes (`stun.rs`, `encode_str_no_len`), an error that `IceAgent::stun_client_binding_request` does not expect (`agent.rs`, `expect`).
 const LONGEST_UFRAG: usize = 128 - ":".len() - 16;
-/// What an error repeats of words that are not ours.
+/// The most characters that an error repeats of the other side's text.
 const MOST_CHARACTERS: usize = 200;
 
 /// The user name and the password of the other side's checks.
@@ -26,18 +26,18 @@ pub(super) struct Credentials {
     password: String,
 }
 
-/// A description that may be read.
+/// A description that passed the checks.
 #[derive(Debug)]
 pub(super) struct Description<'a> {
     /// The description without its candidates.
     pub(super) sdp: String,
-    /// Those that the session takes.
+    /// The credentials that the session will use.
     pub(super) credentials: Option<Credentials>,
     /// The candidates, without `a=`.
     pub(super) candidates: Vec<&'a str>,
 }
 
-/// Takes a description apart.
+/// Checks a description, and separates its candidates and credentials.
 pub(super) fn read(text: &str) -> Result<Description<'_>, Error> {
     let refuse = |why: String| Err(Error::Description(why));
     if text.len() > DESCRIPTION_BYTES {
@@ -45,7 +45,7 @@ pub(super) fn read(text: &str) -> Result<Description<'_>, Error> {
     }
     let (mut sdp, mut candidates) = (String::with_capacity(text.len()), Vec::new());
     let (mut media, mut ufrag, mut password, mut credentials) = (0, None, None, None);
-    // The session ends a line as this does.
+    // The session splits lines in the same way.
     for line in text.split_inclusive('\n') {
         let value = line.trim_end_matches('\n').trim_end_matches('\r');
         if let Some(candidate) = value.strip_prefix("a=").filter(|it| it.starts_with("candidate:"))
@@ -64,7 +64,7 @@ pub(super) fn read(text: &str) -> Result<Description<'_>, Error> {
             check("ice-pwd", value, SHORTEST_PASSWORD, LONGEST_PASSWORD)?;
             password.get_or_insert(value);
         }
-        // The session takes the first that are whole: its own, or those of one track.
+        // The session uses the first complete pair: of the session level, or of one track.
         if let (None, Some(ufrag), Some(password)) = (&credentials, ufrag, password) {
             credentials =
                 Some(Credentials { ufrag: ufrag.to_owned(), password: password.to_owned() });
@@ -78,7 +78,7 @@ pub(super) fn read(text: &str) -> Result<Description<'_>, Error> {
     Ok(Description { sdp, credentials, candidates })
 }
 
-/// An error of the session about a description; what it repeats of that is cut.
+/// An error of the session about a description, with its text truncated.
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
 pub(super) fn unusable<E: ToString>(error: E) -> Error {
     Error::Description(error.to_string().chars().take(MOST_CHARACTERS).collect())
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_of_the_length_and_the_characters_of_the_standard() {
+    fn credentials_have_the_length_and_the_characters_of_the_standard() {
         let (ufrag, password) = ("aB9+".to_owned(), "aB9/".repeat(6));
         for (ufrag, password, error) in [
             (ufrag.clone(), password.clone(), None),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn candidates_are_taken_out_wherever_they_stand_and_all_else_is_left() {
+    fn candidates_are_removed_from_every_place_and_the_rest_is_kept() {
         let text = "v=0\na=candidate:1\r\nm=audio 9 X 1\r\na=candidate:2\na=candidate:1\r\na=mid:0\r\na=candidate:3";
         let description = read(text).unwrap();
         assert_eq!(description.candidates, ["candidate:1", "candidate:2", "candidate:3"]);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_credentials_that_are_whole_are_those_of_the_session() {
+    fn the_first_complete_credentials_are_those_of_the_session() {
         let half = "v=0\r\na=ice-ufrag:half\r\n";
         let text =
             format!("{half}{}{}", with("full", &"p".repeat(22)), with("more", &"q".repeat(22)));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_description_without_end_is_refused() {
+    fn a_description_that_is_too_large_is_refused() {
         let tracks = |count| "m=audio 9 X 1\r\n".repeat(count);
         assert!(read(&tracks(DESCRIPTION_TRACKS)).is_ok());
         assert!(

@@ -1,4 +1,4 @@
-//! Under which address the internet sees a peer.
+//! Discovers a peer's public address with STUN.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,23 +10,25 @@ use super::{
 };
 use crate::{Error, stun};
 
-/// A STUN server answers within this time or not at all; a meeting does not wait longer for an address that it may not need.
-const STUN_PATIENCE: Duration = Duration::from_millis(800);
-/// A request that is lost is sent again after this time.
-const STUN_AGAIN: Duration = Duration::from_millis(200);
+/// How long to wait for STUN servers. The meeting waits meanwhile, for an address that it may not need.
+const STUN_TIMEOUT: Duration = Duration::from_millis(800);
+/// A lost request is sent again after this time.
+const STUN_RETRY: Duration = Duration::from_millis(200);
 
 impl Peer {
-    /// Asks STUN servers (`stun.example.com:3478`) under which address the internet sees this peer, and offers that one
-    /// too. Answers it; `None` when no server does. To be called before descriptions are exchanged.
+    /// Asks STUN servers (`stun.example.com:3478`) for this peer's public address, and adds it to the peer's candidates.
+    /// Returns `None` when no server answers. To be called before descriptions are exchanged.
     ///
-    /// It asks from the address from which it reaches the first of the servers, and over IPv4 only: IPv6 addresses are not translated, and an
-    /// address that leads to no STUN server is not the one behind a NAT.
+    /// It sends from the local address that reaches the first of the servers, and over IPv4 only: IPv6 addresses are not translated, and a local
+    /// address that reaches no STUN server is not behind the NAT.
     pub async fn discover(&mut self, stun_servers: &[String]) -> Result<Option<SocketAddr>, Error> {
         let mut servers = Vec::new();
         for server in stun_servers {
             match tokio::net::lookup_host(server).await {
                 Ok(mut found) => servers.extend(found.find(SocketAddr::is_ipv4)),
-                Err(error) => tracing::warn!(server, %error, "a STUN server's name leads nowhere"),
+                Err(error) => {
+                    tracing::warn!(server, %error, "a STUN server's name does not resolve")
+                }
             }
         }
         let source = servers.iter().find_map(|server| source_towards(server.ip()).ok());
@@ -38,7 +40,7 @@ impl Peer {
         let mut transaction = stun::Transaction::default();
         getrandom::fill(&mut transaction).map_err(std::io::Error::from)?;
         let found =
-            tokio::time::timeout(STUN_PATIENCE, self.ask(base, &servers, &transaction)).await;
+            tokio::time::timeout(STUN_TIMEOUT, self.ask(base, &servers, &transaction)).await;
         let Ok(found) = found else { return Ok(None) };
         let found = found?;
         let candidate = Candidate::server_reflexive(found, base, "udp")
@@ -56,17 +58,17 @@ impl Peer {
         let request = stun::request(transaction);
         loop {
             for server in servers {
-                // One that cannot be reached is like one that does not answer.
+                // A server that cannot be reached is treated like one that does not answer.
                 let _ = self.sockets.send(&request, base, *server);
             }
-            let again = tokio::time::sleep(STUN_AGAIN);
+            let again = tokio::time::sleep(STUN_RETRY);
             tokio::pin!(again);
             loop {
                 tokio::select! {
                     readable = self.sockets.readable() => readable?,
                     () = &mut again => break,
                 }
-                // What is no answer may come without a pause.
+                // Other datagrams may arrive without a pause.
                 while let Some(Received { length, .. }) =
                     self.sockets.receive(self.datagram.as_mut_slice())?
                 {

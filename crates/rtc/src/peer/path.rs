@@ -1,4 +1,4 @@
-//! What is known of the way to the other side, to be said when none comes up.
+//! What is known of the network path to the other side, for the error text when none comes up.
 
 use std::{
     fmt, io,
@@ -7,33 +7,33 @@ use std::{
 
 use crate::guard::Refused;
 
-/// A description may name thousands of addresses; beyond this many of either kind none is looked at.
+/// The most addresses of either kind that are kept: a description may name thousands.
 const MOST: usize = 32;
-/// How many addresses a sentence names.
+/// How many addresses the text names.
 const NAMED: usize = 4;
 
-/// Pure: it is told what happens before the media path is up.
+/// Pure: the peer reports each step here until the media path is up.
 #[derive(Debug, Default)]
 pub(super) struct Path {
-    /// The other side's addresses, and why nothing can be sent to each of those to which nothing can.
+    /// The other side's addresses, each with the reason why nothing can be sent to it, if so.
     offered: Vec<(IpAddr, Option<String>)>,
-    /// What datagrams were sent to.
+    /// Addresses to which datagrams were sent.
     tried: Vec<SocketAddr>,
-    /// Why the last datagram that was not sent was not.
+    /// The last send that failed, and its error.
     unsent: Option<(SocketAddr, String)>,
-    /// Where datagrams of the session came from.
+    /// Addresses from which datagrams of the session came.
     answered: Vec<SocketAddr>,
 }
 
 impl Path {
-    /// Whether an address of the other side is new, and to be looked at.
+    /// Whether an address of the other side is new, and there is room for it.
     pub(super) fn is_new(&self, address: IpAddr) -> bool {
         self.offered.len() < MOST && self.offered.iter().all(|(known, _)| *known != address)
     }
 
     /// The other side offers an address.
-    pub(super) fn offered(&mut self, address: IpAddr, way: Result<(), &io::Error>) {
-        let why = way.err().map(|error| format!("this machine has no way to them: {error}"));
+    pub(super) fn offered(&mut self, address: IpAddr, route: Result<(), &io::Error>) {
+        let why = route.err().map(|error| format!("this machine has no route to them: {error}"));
         self.offered.push((address, why));
     }
 
@@ -62,7 +62,7 @@ fn note(addresses: &mut Vec<SocketAddr>, address: SocketAddr) {
     }
 }
 
-/// The most that is known for certain: nothing that was not tried is called blocked.
+/// The furthest step that is certain: an address that was not tried is not called blocked.
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.answered.is_empty() {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_names_no_address_is_said_to() {
+    fn the_text_says_that_the_server_named_no_address() {
         assert!(Path::default().to_string().contains("named no address"));
     }
 
@@ -123,7 +123,7 @@ mod tests {
     fn a_server_of_the_other_family_is_not_called_blocked() {
         let mut path = Path::default();
         path.offered(ip("192.0.2.2"), Err(&unreachable()));
-        let expected = "the other side offers IPv4 addresses only (192.0.2.2), and this machine has no way to them: Network is unreachable";
+        let expected = "the other side offers IPv4 addresses only (192.0.2.2), and this machine has no route to them: Network is unreachable";
         assert_eq!(path.to_string(), expected);
         path.offered(ip("2001:db8::2"), Err(&unreachable()));
         let both = path.to_string();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_may_not_be_sent_to_are_said_to_be_refused() {
+    fn the_text_says_that_addresses_are_refused() {
         let mut path = Path::default();
         path.refused(ip("10.0.0.7"), Refused::Address("it is no public address"));
         let expected = "the other side offers IPv4 addresses only (10.0.0.7), and nothing may be sent there: it is no public address";
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_and_not_answered_is_named_and_what_could_not_be_sent_too() {
+    fn unanswered_addresses_and_failed_sends_are_named() {
         let to = |port: u16| SocketAddr::new(ip("192.0.2.2"), port);
         let mut path = Path::default();
         path.offered(ip("192.0.2.2"), Ok(()));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_with_a_thousand_addresses_is_a_short_sentence() {
+    fn the_text_about_a_thousand_addresses_is_short() {
         let mut path = Path::default();
         for host in 0..1_000_u32 {
             let address = IpAddr::from(host.to_be_bytes());

@@ -7,7 +7,7 @@ use std::{
 
 use crate::guard::{Guard, Refused};
 
-/// Addresses of the other side in the life of one peer, and with it the candidate pairs: each address makes at most one with each of our sockets.
+/// Addresses of the other side in the life of one peer. It also bounds the candidate pairs: each address makes at most one with each local socket.
 /// RFC 8445, 6.1.2.5, has 100 pairs as the default.
 const MOST: usize = 32;
 
@@ -18,9 +18,9 @@ pub(super) struct Remotes {
 
 #[derive(Debug, Default)]
 struct Remote {
-    /// A check that was sent there came back.
+    /// A connectivity check that was sent to it was answered.
     answered: bool,
-    /// The session has it as a candidate that the other side named, since ICE last began.
+    /// The session has it as a candidate that the other side named, since the last ICE restart.
     named: bool,
 }
 
@@ -29,12 +29,12 @@ impl Remotes {
         Self { guard, known: HashMap::new() }
     }
 
-    /// Whether an address may be sent to, as far as it alone decides that.
+    /// Whether the guard allows an address, without regard to counts.
     pub(super) fn allow(&self, address: IpAddr) -> Result<(), Refused> {
         self.guard.allow(address)
     }
 
-    /// The other side is at this address, as it says or as a check of its own shows.
+    /// Adds an address of the other side, from its candidates or from a connectivity check that it sent.
     pub(super) fn add(&mut self, address: SocketAddr) -> Result<(), Refused> {
         if self.knows(address) {
             return Ok(());
@@ -48,14 +48,14 @@ impl Remotes {
         Ok(())
     }
 
-    /// The other side names this address. Answers whether the session is to be told: it gets each candidate once.
-    pub(super) fn name(&mut self, address: SocketAddr) -> Result<bool, Refused> {
+    /// Adds an address that the other side named. Returns whether the session must get it: it gets each candidate once.
+    pub(super) fn add_named(&mut self, address: SocketAddr) -> Result<bool, Refused> {
         self.add(address)?;
         let remote = self.known.entry(address).or_default();
         Ok(!std::mem::replace(&mut remote.named, true))
     }
 
-    /// ICE begins anew, and has forgotten its candidates.
+    /// ICE restarts, and the session has dropped its candidates.
     pub(super) fn restart(&mut self) {
         self.known.values_mut().for_each(|remote| remote.named = false);
     }
@@ -65,7 +65,7 @@ impl Remotes {
         self.known.contains_key(&address)
     }
 
-    /// A check of ours has come back from there.
+    /// A connectivity check to this address was answered.
     pub(super) fn answered(&mut self, address: SocketAddr) {
         if let Some(remote) = self.known.get_mut(&address)
             && !std::mem::replace(&mut remote.answered, true)
@@ -91,27 +91,30 @@ mod tests {
             assert_eq!(remotes.add(at(port)), Err(Refused::Address("not loopback")));
         }
         let loopback = SocketAddr::from(([127, 0, 0, 1], 9));
-        assert_eq!((remotes.name(loopback), remotes.name(loopback)), (Ok(true), Ok(false)));
+        assert_eq!(
+            (remotes.add_named(loopback), remotes.add_named(loopback)),
+            (Ok(true), Ok(false))
+        );
         remotes.restart();
-        assert_eq!(remotes.name(loopback), Ok(true));
+        assert_eq!(remotes.add_named(loopback), Ok(true));
         assert!(remotes.knows(loopback) && !remotes.knows(at(1)));
     }
 
     #[test]
-    fn a_peer_has_few_addresses_and_all_peers_of_a_guard_few_that_never_answer() {
+    fn addresses_per_peer_and_unanswered_addresses_per_guard_are_bounded() {
         let guard = Guard::everywhere();
         let mut named = 0;
         for _ in 0..100 {
             let mut remotes = Remotes::new(guard.clone());
             named += (0..1000).filter(|port| remotes.add(at(*port)).is_ok()).count();
         }
-        assert_eq!(named, 256, "however often the bot joins again");
+        assert_eq!(named, 256, "it does not grow when the bot joins again");
 
         let guard = Guard::everywhere();
         for _ in 0..100 {
             let mut remotes = Remotes::new(guard.clone());
             for port in 0..20 {
-                assert_eq!(remotes.add(at(port)), Ok(()), "those that answer are not counted");
+                assert_eq!(remotes.add(at(port)), Ok(()), "addresses that answer are not counted");
                 remotes.answered(at(port));
                 remotes.answered(at(port));
             }
@@ -119,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guard_that_allows_one_more_address_counts_with_the_first() {
+    fn a_guard_that_allows_one_more_address_shares_the_count_of_the_first() {
         let guard = Guard::new(|_| false, "");
         let here = IpAddr::from([127, 0, 0, 1]);
         let mut remotes = Remotes::new(guard.and(here));

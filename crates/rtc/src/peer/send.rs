@@ -1,4 +1,4 @@
-//! What a peer sends on its tracks.
+//! Sending on a peer's tracks.
 
 use std::sync::Arc;
 
@@ -29,27 +29,27 @@ pub struct AudioPacket {
 pub struct Picture {
     /// When it is shown, in units of 1/90000 s.
     pub rtp_time: u64,
-    /// By how many degrees clockwise it is to be turned for showing (0, 90, 180 or 270); `None` says nothing.
+    /// By how many degrees clockwise it must be rotated for display (0, 90, 180 or 270); `None` sends no rotation.
     pub rotation: Option<u16>,
-    /// The picture, in VP8 or, where that was not agreed on, in H.264 (its units after start codes).
+    /// The picture, in VP8 or, where that was not negotiated, in H.264 (NAL units after start codes).
     pub data: Arc<[u8]>,
 }
 
 impl Peer {
-    /// Sends one Opus packet; it leaves with the next [`Peer::next`]. Before the media path is up it is dropped.
+    /// Queues one Opus packet; the next [`Peer::next`] sends it. Before the media path is up it is dropped.
     pub fn send_audio(&mut self, track: TrackId, packet: &AudioPacket) -> Result<(), Error> {
         let no_track = || Error::NoTrack(track.to_string());
         let payload_type = self.payload_type(track, Codec::Opus).ok_or_else(no_track)?;
         let writer = self.rtc.writer(track.0).ok_or_else(no_track)?;
         let time = MediaTime::new(packet.rtp_time, Frequency::FORTY_EIGHT_KHZ);
-        self.stirred = true;
+        self.needs_poll = true;
         writer
             .audio_level(packet.level_dbov, packet.voice)
             .write(payload_type, now(), time, Arc::clone(&packet.data))
             .map_err(Error::from)
     }
 
-    /// Sends one picture; it leaves with the next [`Peer::next`]. Before the media path is up it is dropped.
+    /// Queues one picture; the next [`Peer::next`] sends it. Before the media path is up it is dropped.
     pub fn send_picture(&mut self, track: TrackId, picture: &Picture) -> Result<(), Error> {
         let no_track = || Error::NoTrack(track.to_string());
         let vp8 = self.payload_type(track, Codec::Vp8);
@@ -60,7 +60,7 @@ impl Peer {
             writer = writer.video_orientation(VideoOrientation::from(quarters));
         }
         let time = MediaTime::new(picture.rtp_time, Frequency::NINETY_KHZ);
-        self.stirred = true;
+        self.needs_poll = true;
         let data = Arc::clone(&picture.data);
         writer.write(payload_type.ok_or_else(no_track)?, now(), time, data).map_err(Error::from)
     }

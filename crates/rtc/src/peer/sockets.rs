@@ -1,8 +1,8 @@
 //! The UDP sockets of a peer: one for each address of this machine from which it reaches the other side.
 //!
-//! Which addresses these are is asked of the routing table, an address of the other side at a time, instead of binding every address of every
-//! interface: what no route leads out from (a bridge of containers, a link-local address, an interface that is down) can reach nobody, and
-//! a server with hundreds of bots would have sockets by the thousand.
+//! The routing table names the local address for each address of the other side. Binding every address of every interface instead would waste sockets:
+//! an address without a route out (a bridge of containers, a link-local address, an interface that is down) reaches nothing, and
+//! a server with hundreds of bots would have thousands of sockets.
 
 use std::{
     future::poll_fn,
@@ -23,20 +23,20 @@ use nix::sys::{
 use rustix::net::SendFlags;
 use tokio::{io::Interest, net::UdpSocket};
 
-/// What the system holds for a peer that is held up, by a slow disk, say: seconds of a meeting of a few people. Without asking
-/// it would be a fraction of one.
+/// The receive buffer of a socket. It holds some seconds of a small meeting while the peer is delayed, for example by a slow disk; the system's
+/// default holds a fraction of a second.
 const SOCKET_BYTES: usize = 1 << 20;
 
-/// A server whose candidates are reached from more addresses than this is reached from the first ones.
+/// If a server's candidates are reached from more local addresses than this, only the first ones are bound.
 const MOST_SOCKETS: usize = 4;
 
-/// Any port: looking a route up sends nothing.
+/// Any port: a route lookup sends nothing.
 const ANY_PORT: u16 = 9;
 
 /// The sockets of a peer.
 pub(super) struct Sockets {
     sockets: Vec<Socket>,
-    /// Where the system writes when a datagram arrived.
+    /// The buffer into which the system writes a datagram's time of arrival.
     control: Vec<u8>,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Received {
     pub(super) source: SocketAddr,
     /// Which of this machine's addresses it came to.
     pub(super) destination: SocketAddr,
-    /// When it came into the socket, by the wall clock. `None` where the system does not say.
+    /// When it came into the socket, by the wall clock. `None` if the system gives no timestamp.
     pub(super) arrived: Option<SystemTime>,
 }
 
@@ -71,14 +71,14 @@ impl Sockets {
         self.sockets.iter().map(|socket| socket.address)
     }
 
-    /// Binds a free port of `ip`. Answers its address; `None` where a socket has `ip` already, or there are [`MOST_SOCKETS`].
+    /// Binds a free port of `ip`. Returns its address; `None` if a socket has `ip` already, or there are [`MOST_SOCKETS`].
     pub(super) fn bind(&mut self, ip: IpAddr) -> io::Result<Option<SocketAddr>> {
         if self.sockets.len() == MOST_SOCKETS || self.addresses().any(|bound| bound.ip() == ip) {
             return Ok(None);
         }
         let udp = std::net::UdpSocket::bind((ip, 0))?;
         udp.set_nonblocking(true)?;
-        // A system that grants less (`net.core.rmem_max`) gives what it has.
+        // Best effort: the system may grant less (`net.core.rmem_max`).
         let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&udp, SOCKET_BYTES);
         // Without it a datagram counts as arrived when it is read.
         let _ = setsockopt(&udp, ReceiveTimestamp, &true);
@@ -87,12 +87,12 @@ impl Sockets {
         Ok(Some(address))
     }
 
-    /// Waits until a datagram lies in one of them.
+    /// Waits until a datagram can be read from one of them.
     pub(super) async fn readable(&self) -> io::Result<()> {
         poll_fn(|context| {
             let mut readable = Poll::Pending;
             for socket in &self.sockets {
-                // Each is asked, so that each wakes this task.
+                // Each is polled, so that each wakes this task.
                 match socket.udp.poll_recv_ready(context) {
                     Poll::Ready(Ok(())) => readable = Poll::Ready(Ok(())),
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -115,7 +115,7 @@ impl Sockets {
                         return Ok(Some(Received { length, source, destination, arrived }));
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    // An ICMP answer to a packet of ours: the other side's socket is gone. Its silence will tell.
+                    // An ICMP answer to a packet of ours: the other side's socket is closed. The silence timeout will detect it.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                     Err(error) => return Err(error),
                 }
@@ -124,7 +124,7 @@ impl Sockets {
         Ok(None)
     }
 
-    /// Sends a datagram from one of our addresses. Not by way of tokio, which takes a socket for full until it has been looked at once.
+    /// Sends a datagram from one of our addresses. It does not use tokio's send, which regards a socket as full until its first readiness event.
     pub(super) fn send(
         &self,
         datagram: &[u8],
@@ -138,7 +138,7 @@ impl Sockets {
     }
 }
 
-/// Takes a datagram out of a socket: its length, where it came from, and when it arrived.
+/// Reads a datagram from a socket: its length, its source, and when it arrived.
 fn take(
     udp: &UdpSocket,
     datagram: &mut [u8],
@@ -174,14 +174,14 @@ pub(super) fn source_towards(destination: IpAddr) -> io::Result<IpAddr> {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    // The system takes 0.0.0.0 for this machine.
+    // The system regards 0.0.0.0 as this machine.
     if destination == any || destination.is_multicast() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is the address of no host"));
     }
     let socket = std::net::UdpSocket::bind((any, 0))?;
     socket.connect((destination, ANY_PORT))?;
     let source = socket.local_addr()?.ip();
-    // Such an address means something on its own link only, and the candidate would not say which.
+    // A link-local address is valid on one link only, and a candidate cannot name the link.
     let link_local = match source {
         IpAddr::V4(source) => source.is_link_local(),
         IpAddr::V6(source) => source.is_unicast_link_local(),
@@ -202,18 +202,18 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_is_reached_from_itself_and_no_host_from_nowhere() {
+    fn this_machine_is_reached_from_loopback_and_no_source_reaches_an_address_of_no_host() {
         assert_eq!(source_towards(ip("127.0.0.1")).unwrap(), ip("127.0.0.1"));
         assert_eq!(source_towards(ip("127.0.0.7")).unwrap(), ip("127.0.0.1"));
         for no_host in ["0.0.0.0", "::", "224.0.0.251", "ff02::fb"] {
             assert!(source_towards(ip(no_host)).is_err(), "{no_host}");
         }
-        // Without its interface it leads nowhere.
+        // A link-local address without its interface has no route.
         assert!(source_towards(ip("fe80::1")).is_err());
     }
 
     #[tokio::test]
-    async fn an_address_has_one_socket_and_a_peer_has_few() {
+    async fn an_address_has_one_socket_and_a_peer_has_at_most_four() {
         let mut sockets = Sockets::default();
         assert!(sockets.bind(ip("127.0.0.1")).unwrap().is_some());
         assert!(sockets.bind(ip("127.0.0.1")).unwrap().is_none());
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_socket_is_read_and_wakes_whoever_waits() {
+    async fn each_socket_is_read_and_wakes_the_waiting_task() {
         let mut sockets = Sockets::default();
         let first = sockets.bind(ip("127.0.0.1")).unwrap().unwrap();
         let second = sockets.bind(ip("127.0.0.2")).unwrap().unwrap();

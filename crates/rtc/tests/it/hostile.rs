@@ -1,4 +1,4 @@
-//! Other sides that want a peer to send where it should not, or more than it should.
+//! Hostile other sides: they make a peer send to forbidden addresses, or too much.
 
 use std::net::IpAddr;
 
@@ -6,10 +6,10 @@ use meetbot_rtc::{Error, Event, Guard, Kind, Peer};
 use meetbot_testkit::hostile_server::Trap;
 
 use crate::pair::{
-    LOOPBACK, PATIENCE, Pair, Side, an_offer, candidates, move_on, packet, with_candidates,
+    LOOPBACK, Pair, Side, TIMEOUT, an_offer, candidates, drive_for_a_while, packet, with_candidates,
 };
 
-/// The candidates of a trap, and names; each is better than a good one.
+/// The candidates of a trap, and host names; each has a higher priority than the real one.
 fn hostile(trap: &Trap) -> Vec<String> {
     let names = ["hostile.local", "localhost", "0x7f000002", "2130706434", "127.2"];
     let names = names.map(|name| format!("candidate:8 1 udp 2130706431 {name} 9 typ host"));
@@ -28,7 +28,7 @@ async fn nothing_is_sent_to_an_address_that_the_guard_refuses() {
         named.iter().map(|candidate| candidate.replace(" 127.0.0.2 ", " ::ffff:127.0.0.2 "));
     let trickled: Vec<String> = hostile.iter().cloned().chain(mapped).collect();
 
-    // Both sides of a session, each with what the other side does not allow.
+    // Both sides of a session, each with candidates that the other's guard refuses.
     let mut sender = Peer::bind(LOOPBACK, guard.clone()).unwrap();
     let mut receiver = Peer::answering(LOOPBACK, guard.clone());
     let (tracks, offer) = sender.offer(&[(Kind::Audio, "a".to_owned())]).unwrap();
@@ -51,20 +51,20 @@ async fn nothing_is_sent_to_an_address_that_the_guard_refuses() {
         pair.frame().await;
     }
 
-    // Somebody who checks from there is not answered, though the check is right.
+    // A connectivity check from a refused address is not answered, although its credentials are right.
     let mut sender = Peer::bind(elsewhere, Guard::everywhere()).unwrap();
     let mut receiver = Peer::answering(LOOPBACK, guard.clone());
     let (_, offer) = sender.offer(&[(Kind::Audio, "a".to_owned())]).unwrap();
     let answer = receiver.accept_offer(&with_candidates(&offer, &[])).unwrap();
     sender.accept_answer(&answer).unwrap();
-    let _ = tokio::join!(move_on(&mut sender), move_on(&mut receiver));
+    let _ = tokio::join!(drive_for_a_while(&mut sender), drive_for_a_while(&mut receiver));
     assert!(!sender.is_connected() && !receiver.is_connected());
     assert!(sender.path().to_string().contains("no UDP packet came back"), "{}", sender.path());
 
-    // Where there is nothing else, the reason is told.
+    // If all candidates are refused, the text names the reason.
     let mut peer = Peer::answering(LOOPBACK, guard);
     peer.accept_offer(&with_candidates(&offer, &named)).unwrap();
-    move_on(&mut peer).await;
+    drive_for_a_while(&mut peer).await;
     assert!(peer.path().to_string().ends_with("it is not for bots"), "{}", peer.path());
     assert_eq!(trap.caught(), 0);
 }
@@ -76,13 +76,13 @@ async fn a_peer_sends_to_few_of_a_thousand_candidates() {
     let named: Vec<&str> = named.iter().map(String::as_str).collect();
     let mut peer = Peer::answering(LOOPBACK, Guard::everywhere());
     for offer in [an_offer(), an_offer()] {
-        // Another session of the other side, so that ICE begins anew.
+        // Another session of the other side, so that ICE restarts.
         let _ = peer.accept_offer(&with_candidates(&offer, &named));
         for candidate in &named {
             let _ = peer.add_remote_candidate(candidate);
         }
         for _ in 0..8 {
-            move_on(&mut peer).await;
+            drive_for_a_while(&mut peer).await;
         }
     }
     let reached = trap.reached();
@@ -90,7 +90,7 @@ async fn a_peer_sends_to_few_of_a_thousand_candidates() {
 }
 
 #[tokio::test]
-async fn credentials_that_no_session_has_are_refused_and_the_peer_lives_on() {
+async fn invalid_credentials_are_refused_and_the_peer_stays_usable() {
     let mut pair = Pair::new();
     let offer = an_offer();
     let value = |name: &str| {
@@ -110,15 +110,15 @@ async fn credentials_that_no_session_has_are_refused_and_the_peer_lives_on() {
     ] {
         let refused = pair.receiver.accept_offer(&offer.replace(value.as_str(), &bad));
         assert!(matches!(refused, Err(Error::Description(_))), "{bad:.9}");
-        move_on(&mut pair.receiver).await;
+        drive_for_a_while(&mut pair.receiver).await;
     }
     let longest = pair.receiver.accept_offer(&offer.replace(&ufrag, &"u".repeat(111)));
     longest.expect("the longest is taken");
-    move_on(&mut pair.receiver).await;
+    drive_for_a_while(&mut pair.receiver).await;
 }
 
 #[tokio::test]
-async fn data_channels_without_end_and_messages_without_end_are_bounded() {
+async fn the_number_of_data_channels_and_the_size_of_messages_are_bounded() {
     let mut pair = Pair::new();
     let (first, offer) = pair.sender.open_channel("first");
     let answer = pair.receiver.accept_offer(&offer.unwrap()).unwrap();
@@ -142,6 +142,6 @@ async fn data_channels_without_end_and_messages_without_end_are_bounded() {
             }
         }
     };
-    let error = tokio::time::timeout(PATIENCE, broken).await.expect("it has a bound");
+    let error = tokio::time::timeout(TIMEOUT, broken).await.expect("it has a bound");
     assert!(matches!(error, Error::TooManyChannels), "{error}");
 }

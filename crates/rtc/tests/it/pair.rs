@@ -11,7 +11,7 @@ use tokio::{net::UdpSocket, sync::watch};
 
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Reached only when something is wrong.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) struct Pair {
     pub(crate) sender: Peer,
@@ -40,7 +40,7 @@ impl Pair {
         tracks
     }
 
-    /// The first thing that happens on either side and is `wanted`.
+    /// The first event on either side that is `wanted`.
     pub(crate) async fn until<T>(&mut self, mut wanted: impl FnMut(Side) -> Option<T>) -> T {
         let happening = async {
             loop {
@@ -53,7 +53,7 @@ impl Pair {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, happening).await.expect("it never happened")
+        tokio::time::timeout(TIMEOUT, happening).await.expect("it never happened")
     }
 
     pub(crate) async fn connect(&mut self) {
@@ -101,7 +101,7 @@ async fn audio_arrives_in_order_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn what_comes_while_a_peer_is_held_up_waits_for_it() {
+async fn packets_that_arrive_while_a_peer_is_not_driven_are_kept() {
     const PACKETS: u64 = 150;
     let mut pair = Pair::new();
     let tracks = pair.offer(&["alice"]);
@@ -109,7 +109,7 @@ async fn what_comes_while_a_peer_is_held_up_waits_for_it() {
     for number in 0..PACKETS {
         let packet = AudioPacket { data: Arc::from([0xF8; 1_000]), ..packet(number) };
         pair.sender.send_audio(tracks[0], &packet).unwrap();
-        // Only the sender moves.
+        // Only the sender is driven.
         let _ = tokio::time::timeout(Duration::ZERO, pair.sender.next()).await;
     }
     for number in 0..PACKETS {
@@ -137,7 +137,7 @@ async fn a_track_added_later_is_heard() {
 }
 
 #[tokio::test]
-async fn a_picture_that_no_codec_knows_is_left_out_and_all_else_goes_on() {
+async fn a_malformed_picture_is_dropped_and_the_session_continues() {
     let mut pair = Pair::new();
     let kinds = [(Kind::Audio, "voice".to_owned()), (Kind::Video, "face".to_owned())];
     let (tracks, offer) = pair.sender.offer(&kinds).unwrap();
@@ -163,14 +163,14 @@ async fn a_picture_that_no_codec_knows_is_left_out_and_all_else_goes_on() {
 }
 
 #[tokio::test]
-async fn a_picture_says_how_it_is_to_be_turned_where_its_sender_does() {
+async fn a_picture_carries_the_rotation_that_its_sender_sent() {
     let mut pair = Pair::new();
     let (tracks, offer) = pair.sender.offer(&[(Kind::Video, "face".to_owned())]).unwrap();
     let answer = pair.receiver.accept_offer(&offer).unwrap();
     assert!(answer.contains("urn:3gpp:video-orientation"), "{answer}");
     pair.sender.accept_answer(&answer).unwrap();
     pair.connect().await;
-    // More than one packet: the last one says it.
+    // More than one packet: the last one carries the rotation.
     let data: Arc<[u8]> = [0x11].into_iter().chain([7; 3_000]).collect();
     let rotations = [None, Some(0), Some(90), None, Some(180), Some(270), Some(0)];
     for (number, rotation) in (0..).zip(rotations) {
@@ -217,15 +217,15 @@ async fn text_goes_both_ways_over_a_data_channel() {
     assert_eq!(heard, ["good day", "hello"]);
 }
 
-/// Passes on what comes from one end to the other; loses everything until so many checks of the offer's taker are lost.
-async fn relay(way: UdpSocket, there: u16, lose: watch::Sender<u32>) {
+/// Relays datagrams between the two ends; drops all of them until `lose` connectivity checks of the answering side are dropped.
+async fn relay(socket: UdpSocket, there: u16, lose: watch::Sender<u32>) {
     let there = (LOOPBACK, there).into();
-    let mut taker = None;
+    let mut answerer = None;
     let mut datagram = [0; 2_000];
     loop {
-        let (length, from) = way.recv_from(&mut datagram).await.unwrap();
+        let (length, from) = socket.recv_from(&mut datagram).await.unwrap();
         if from != there {
-            taker = Some(from);
+            answerer = Some(from);
         }
         let is_check = from != there && datagram[..2] == [0, 1];
         if *lose.borrow() > 0 {
@@ -233,27 +233,27 @@ async fn relay(way: UdpSocket, there: u16, lose: watch::Sender<u32>) {
                 *left -= u32::from(is_check);
                 is_check
             });
-        } else if let Some(to) = if from == there { taker } else { Some(there) } {
-            way.send_to(&datagram[..length], to).await.unwrap();
+        } else if let Some(to) = if from == there { answerer } else { Some(there) } {
+            socket.send_to(&datagram[..length], to).await.unwrap();
         }
     }
 }
 
 #[tokio::test]
-async fn a_few_checks_that_go_lost_end_nothing() {
+async fn a_few_lost_connectivity_checks_do_not_end_the_session() {
     let mut pair = Pair::new();
-    let way = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
+    let socket = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
     let (ours, offer) = pair.sender.open_channel("chat");
     let offer = offer.unwrap();
     let address = offer.split(" typ host").next().unwrap().rsplit(' ').next().unwrap();
-    let here = format!("{} typ host", way.local_addr().unwrap().port());
+    let here = format!("{} typ host", socket.local_addr().unwrap().port());
     let offer = offer.replace(&format!("{address} typ host"), &here);
     let answer = pair.receiver.accept_offer(&offer).unwrap();
-    // The only way leads over the relay.
+    // The only path leads over the relay.
     let known = answer.split_inclusive('\n').filter(|line| !line.starts_with("a=candidate:"));
     pair.sender.accept_answer(&known.collect::<String>()).unwrap();
     let (lose, mut left) = watch::channel(0);
-    tokio::spawn(relay(way, address.parse().unwrap(), lose.clone()));
+    tokio::spawn(relay(socket, address.parse().unwrap(), lose.clone()));
     let open = |side| matches!(side, Side::Sender(Event::ChannelOpen { .. })).then_some(());
     pair.until(open).await;
 
@@ -264,7 +264,7 @@ async fn a_few_checks_that_go_lost_end_nothing() {
         down.then_some(())
     };
     tokio::select! {
-        () = pair.until(missed) => panic!("a side is given up"),
+        () = pair.until(missed) => panic!("a side counts as disconnected"),
         all = left.wait_for(|left| *left == 0) => drop(all.unwrap()),
     }
     pair.sender.send_text(ours, "still here").unwrap();
@@ -276,7 +276,7 @@ async fn a_few_checks_that_go_lost_end_nothing() {
 }
 
 #[tokio::test]
-async fn a_closed_peer_is_missed() {
+async fn a_closed_peer_is_reported_as_disconnected() {
     let mut pair = Pair::new();
     pair.offer(&["alice"]);
     pair.connect().await;
@@ -289,22 +289,26 @@ async fn a_closed_peer_is_missed() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, missed).await.expect("the receiver never missed the sender");
+    tokio::time::timeout(TIMEOUT, missed)
+        .await
+        .expect("the receiver never reported the disconnect");
 }
 
 #[tokio::test]
-async fn a_peer_that_vanishes_is_missed() {
+async fn a_peer_that_vanishes_is_reported_as_disconnected() {
     let mut pair = Pair::new();
     pair.offer(&["alice"]);
     pair.connect().await;
     let Pair { sender, mut receiver } = pair;
     drop(sender);
     let missed = async { while !matches!(receiver.next().await.unwrap(), Event::Disconnected) {} };
-    tokio::time::timeout(PATIENCE, missed).await.expect("the receiver never missed the sender");
+    tokio::time::timeout(TIMEOUT, missed)
+        .await
+        .expect("the receiver never reported the disconnect");
 }
 
 #[tokio::test]
-async fn a_bad_description_is_an_error_and_the_peer_lives_on() {
+async fn a_bad_description_is_an_error_and_the_peer_stays_usable() {
     let mut pair = Pair::new();
     for bad in
         ["", "v=0", "hello", "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9 X 1\r\n"]
@@ -319,7 +323,7 @@ async fn a_bad_description_is_an_error_and_the_peer_lives_on() {
 }
 
 #[tokio::test]
-async fn dropping_a_call_in_the_middle_loses_nothing() {
+async fn next_is_cancel_safe() {
     let mut pair = Pair::new();
     let tracks = pair.offer(&["alice"]);
     pair.connect().await;
@@ -328,7 +332,7 @@ async fn dropping_a_call_in_the_middle_loses_nothing() {
     }
     let mut got = 0;
     while got < 20 {
-        // Both calls are dropped and made anew each time one of them is ready.
+        // Both calls are dropped and repeated each time one of them is ready.
         let event = tokio::select! {
             biased;
             event = async { tokio::time::timeout(Duration::from_millis(1), pair.receiver.next()).await } => event.ok(),
@@ -342,7 +346,7 @@ async fn dropping_a_call_in_the_middle_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_stun_server_tells_the_address_and_one_that_is_silent_holds_nobody_up() {
+async fn a_stun_server_gives_the_address_and_a_silent_one_costs_only_the_timeout() {
     let server = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
     let address = server.local_addr().unwrap().to_string();
     tokio::spawn(async move {
@@ -386,8 +390,8 @@ pub(crate) fn candidates(sdp: &str) -> Vec<&str> {
     sdp.lines().filter_map(|line| line.strip_prefix("a=candidate:")).collect()
 }
 
-/// Moves a peer for a while.
-pub(crate) async fn move_on(peer: &mut Peer) {
+/// Drives a peer for 300 ms.
+pub(crate) async fn drive_for_a_while(peer: &mut Peer) {
     let moved = async {
         loop {
             peer.next().await.unwrap();
@@ -404,7 +408,7 @@ async fn a_peer_binds_the_addresses_from_which_it_reaches_the_candidates_of_an_o
         &[
             "candidate:1 1 udp 2130706175 127.0.0.1 40000 typ host",
             "candidate:2 1 udp 2130706174 127.0.0.5 40000 typ host",
-            // Ways that there are not: over TCP, to no host, to a link that is not named.
+            // Candidates without a path: over TCP, to a link that is not named.
             "candidate:3 1 tcp 2130706173 127.0.0.6 9 typ host tcptype passive",
             "candidate:4 1 udp 2130706172 fe80::1 40000 typ host",
         ],
@@ -415,7 +419,7 @@ async fn a_peer_binds_the_addresses_from_which_it_reaches_the_candidates_of_an_o
     assert_eq!(found.len(), 1, "{answer}");
     assert!(found[0].contains(" 127.0.0.1 "), "{answer}");
 
-    // Where the offer names none that is reached, it is the address that signalling takes; what is trickled adds to it.
+    // If no candidate of the offer is reached, the fallback address is bound; trickled candidates add to it.
     let nowhere = with_candidates(&an_offer(), &[]);
     let mut peer = Peer::answering(elsewhere, Guard::everywhere());
     let answer = peer.accept_offer(&nowhere).unwrap();
@@ -427,7 +431,7 @@ async fn a_peer_binds_the_addresses_from_which_it_reaches_the_candidates_of_an_o
 }
 
 #[tokio::test]
-async fn sound_takes_the_way_that_the_candidates_name_and_not_that_of_signalling() {
+async fn media_uses_the_path_of_the_candidates_and_not_that_of_signalling() {
     let mut sender = Peer::bind(LOOPBACK, Guard::everywhere()).unwrap();
     let mut receiver = Peer::answering("127.0.0.9".parse().unwrap(), Guard::everywhere());
     let (_, offer) = sender.offer(&[(Kind::Audio, "a".to_owned())]).unwrap();
@@ -444,23 +448,23 @@ async fn sound_takes_the_way_that_the_candidates_name_and_not_that_of_signalling
 }
 
 #[tokio::test]
-async fn a_peer_says_what_it_knows_of_a_path_that_does_not_come_up() {
+async fn a_peer_explains_why_no_path_comes_up() {
     let silent = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
     let port = silent.local_addr().unwrap().port();
     let candidate = format!("candidate:1 1 udp 2130706175 127.0.0.1 {port} typ host");
     let mut peer = Peer::answering(LOOPBACK, Guard::everywhere());
     peer.accept_offer(&with_candidates(&an_offer(), &[&candidate])).unwrap();
-    move_on(&mut peer).await;
+    drive_for_a_while(&mut peer).await;
     let said = peer.path().to_string();
     assert_eq!(said, format!("no UDP packet came back from 127.0.0.1:{port}"));
 
     let mut peer = Peer::answering(LOOPBACK, Guard::everywhere());
     peer.accept_offer(&with_candidates(&an_offer(), &["candidate:4 1 udp 1 fe80::1 4 typ host"]))
         .unwrap();
-    move_on(&mut peer).await;
+    drive_for_a_while(&mut peer).await;
     let said = peer.path().to_string();
     assert!(
-        said.contains("IPv6 addresses only (fe80::1)") && said.contains("no way to them"),
+        said.contains("IPv6 addresses only (fe80::1)") && said.contains("no route to them"),
         "{said}"
     );
 }

@@ -1,4 +1,4 @@
-//! What a session says, as events of its peer.
+//! Translates events of the str0m session into events of its peer.
 
 use str0m::{
     IceConnectionState,
@@ -11,24 +11,24 @@ use super::{Channel, Peer, TrackId, now};
 use crate::{Event, Frame, Kind, SenderReport};
 
 impl Peer {
-    /// Notes what the session says.
-    pub(super) fn note(&mut self, event: str0m::Event) {
-        use str0m::Event as Happening;
+    /// Queues the peer's event for an event of the session.
+    pub(super) fn on_session_event(&mut self, event: str0m::Event) {
+        use str0m::Event as SessionEvent;
         match event {
-            Happening::Connected => {
+            SessionEvent::Connected => {
                 self.heard = now();
                 self.set_connected(true);
             }
-            Happening::IceConnectionStateChange(IceConnectionState::Disconnected)
-            | Happening::Closed => {
+            SessionEvent::IceConnectionStateChange(IceConnectionState::Disconnected)
+            | SessionEvent::Closed => {
                 self.set_connected(false);
             }
-            Happening::IceConnectionStateChange(
+            SessionEvent::IceConnectionStateChange(
                 IceConnectionState::Connected | IceConnectionState::Completed,
             ) if self.rtc.is_connected() => {
                 self.set_connected(true);
             }
-            Happening::MediaAdded(media) => {
+            SessionEvent::MediaAdded(media) => {
                 if matches!(media.direction, Direction::RecvOnly | Direction::SendRecv) {
                     self.events.push_back(Event::TrackAdded {
                         track: TrackId(media.mid),
@@ -36,24 +36,24 @@ impl Peer {
                     });
                 }
             }
-            Happening::MediaData(mut data) => {
-                data.contiguous &= !self.torn.remove(&data.mid);
+            SessionEvent::MediaData(mut data) => {
+                data.contiguous &= !self.dropped_frames.remove(&data.mid);
                 self.events.extend(frame(data).map(Event::Frame));
             }
-            Happening::KeyframeRequest(request) => {
+            SessionEvent::KeyframeRequest(request) => {
                 self.events.push_back(Event::KeyframeWanted { track: TrackId(request.mid) });
             }
-            Happening::ChannelOpen(id, label) => {
+            SessionEvent::ChannelOpen(id, label) => {
                 self.channels += 1;
                 self.events.push_back(Event::ChannelOpen { channel: Channel(id), label });
             }
-            Happening::ChannelData(message) => {
+            SessionEvent::ChannelData(message) => {
                 self.events.push_back(Event::ChannelData {
                     channel: Channel(message.id),
                     data: message.data,
                 });
             }
-            Happening::ChannelClose(id) => {
+            SessionEvent::ChannelClose(id) => {
                 self.events.push_back(Event::ChannelClosed { channel: Channel(id) });
             }
             _ => {}
@@ -75,8 +75,8 @@ const fn kind(kind: MediaKind) -> Kind {
     }
 }
 
-/// By how many degrees clockwise a picture is to be turned for showing. In the header that number is in quarters; the names of the variants say the
-/// opposite, how it was turned before it was sent.
+/// By how many degrees clockwise a picture must be rotated for display. The header counts in quarter turns; the variants' names mean the
+/// opposite, the rotation that the sender applied.
 const fn degrees(orientation: VideoOrientation) -> u16 {
     orientation as u16 * 90
 }
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_is_turned_for_showing_as_its_header_says() {
+    fn a_picture_is_rotated_for_display_by_the_degrees_in_its_header() {
         // R1 and R0 of 3GPP TS 26.114, table 7.2.
         for (bits, clockwise) in [(0b00, 0), (0b01, 90), (0b10, 180), (0b11, 270)] {
             assert_eq!(degrees(VideoOrientation::from(bits)), clockwise, "{bits:02b}");
